@@ -1,0 +1,74 @@
+// Set-up on a fresh machine, with Node alone: install what the lockfile names, then build.
+// Does nothing, silently, when both are up to date. Says what it does while it does it.
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+process.chdir(root);
+
+const fail = (message) => {
+  console.error(`gatecast set-up: ${message}`);
+  process.exit(1);
+};
+
+const [major, minor] = process.versions.node.split('.').map(Number);
+if (major < 20 || (major === 20 && minor < 19))
+  fail(`Node ${process.versions.node} is too old; 20.19 or newer is needed.`);
+
+// onnxruntime-node's install step downloads hundreds of megabytes of CUDA libraries when it finds a toolkit.
+if (
+  !/^\s*onnxruntime-node-install\s*=\s*skip\s*$/m.test(
+    existsSync('.npmrc') ? readFileSync('.npmrc', 'utf8') : '',
+  )
+)
+  fail(
+    '.npmrc has lost the line "onnxruntime-node-install=skip"; without it the install downloads GPU libraries. Put it back.',
+  );
+
+const run = (what, command, args) => {
+  const started = Date.now();
+  console.error(`gatecast set-up: ${what} ...`);
+  const result = spawnSync(command, args, {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    shell: process.platform === 'win32',
+  });
+  if (result.status !== 0) fail(`${what} failed (${command} ${args.join(' ')}).`);
+  console.error(`gatecast set-up: ${what} done in ${((Date.now() - started) / 1000).toFixed(0)} s`);
+};
+
+const digest = (files) => {
+  const hash = createHash('sha256').update(process.version);
+  for (const file of files) hash.update(file).update(readFileSync(file));
+  return hash.digest('hex');
+};
+const stamp = (name) => join('node_modules', '.cache', `gatecast-${name}`);
+const fresh = (name, value) => existsSync(stamp(name)) && readFileSync(stamp(name), 'utf8') === value;
+const mark = (name, value) => {
+  mkdirSync(dirname(stamp(name)), { recursive: true });
+  writeFileSync(stamp(name), value);
+};
+const walk = (folder) =>
+  readdirSync(folder)
+    .sort()
+    .flatMap((name) => {
+      const path = join(folder, name);
+      return statSync(path).isDirectory() ? walk(path) : [path];
+    });
+
+const lock = digest(['package-lock.json', '.npmrc']);
+if (!fresh('install', lock)) {
+  run('installing dependencies (better-sqlite3 is compiled; a minute or two)', 'npm', [
+    'ci',
+    '--no-audit',
+    '--no-fund',
+  ]);
+  mark('install', lock);
+}
+const sources = digest(['package-lock.json', 'deploy/rollup.config.mjs', 'tsconfig.json', ...walk('src')]);
+if (!existsSync('dist/gatecast.js') || !fresh('build', sources)) {
+  run('building', 'npx', ['rollup', '-c', 'deploy/rollup.config.mjs', '--silent']);
+  mark('build', sources);
+}

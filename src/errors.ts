@@ -1,0 +1,50 @@
+/**
+ * Every error gatecast raises on purpose: one code, one sentence, one hint.
+ * The table is the single source; `docs/errors.md` is generated from it and a test holds the two together.
+ * Pure: imported by every room.
+ */
+export const ERROR_CODES = {
+  USAGE: 'The command line is wrong.',
+  CONFIG_INVALID: 'The configuration has wrong, missing or unknown keys.',
+  FILE_UNREADABLE: 'A file that was named cannot be read.',
+  CSV_INVALID: 'A data file cannot be understood as a table of series.',
+  NETWORK_INVALID: 'A network was described with impossible settings.',
+  WEIGHTS_INVALID: 'A weights file has wrong names, shapes or values.',
+  MODEL_INVALID: 'A model does not keep the contract of a step model, or fails its checksum.',
+  MODEL_UNKNOWN: 'The registry has no model of that name.',
+  STATE_MISMATCH: 'A stored state belongs to another model or format.',
+  STORE_FAILED: 'The database cannot be opened or written.',
+  STORE_NEWER: 'The database was written by a newer version.',
+  LOCKED: 'Another agent uses this data directory.',
+  BROKER_UNREACHABLE: 'The MQTT broker does not answer or refuses.',
+  TRAINING_FAILED: 'Training stopped without a usable result.',
+  NOT_ENOUGH_DATA: 'There is too little data for what was asked.',
+  INTERNAL: 'A promise inside gatecast was broken; please report it.',
+} as const;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** One wrong place in an input: where, what is wrong, what is allowed. */
+export interface Issue {
+  readonly path: string;
+  readonly message: string;
+}
+
+export class GatecastError extends Error {
+  readonly code: ErrorCode;
+  /** What the reader can do about it; empty when the message says it all. */
+  readonly hint: string;
+  readonly issues: readonly Issue[];
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { hint?: string; issues?: readonly Issue[]; cause?: unknown } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'GatecastError';
+    this.code = code;
+    this.hint = options.hint ?? '';
+    this.issues = options.issues ?? [];
+  }
+}

@@ -1,0 +1,13 @@
+/** One reading of one stream, after decoding and before bucketing. Pure data. */
+export interface Sample {
+  /** Name of the stream; already safe as MQTT topic levels. */
+  readonly stream: string;
+  /** When it was measured, ms since 1970 UTC. */
+  readonly timeMs: number;
+  /** Finite. In the stream's own unit. */
+  readonly value: number;
+  /** When it reached the agent, ms since 1970 UTC; equals `timeMs` in a backtest. */
+  readonly arrivalMs: number;
+  /** As sent with the reading, where the format carries one. */
+  readonly unit?: string;
+}

@@ -1,0 +1,18 @@
+/** Time as the daemon sees it, injected so that tests and backtests bring their own. */
+export interface Clock {
+  /** Wall clock, ms since 1970 UTC. May jump. */
+  now(): number;
+  /** Monotonic, ms from an arbitrary start. Never jumps; the only base for timers and durations. */
+  monotonic(): number;
+  /** Calls back once after `delayMs` of monotonic time; returns the cancel. */
+  after(delayMs: number, callback: () => void): () => void;
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  after: (delayMs, callback) => {
+    const timer = setTimeout(callback, Math.max(0, delayMs));
+    return () => clearTimeout(timer);
+  },
+};

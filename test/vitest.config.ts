@@ -1,0 +1,32 @@
+import { readFileSync } from 'node:fs';
+import { defineConfig } from 'vitest/config';
+
+/** Imports of the page's own files arrive as text, as in the bundle. */
+const text = {
+  name: 'text',
+  enforce: 'pre' as const,
+  load(id: string) {
+    return /\.(html|css|client\.js)$/.test(id)
+      ? `export default ${JSON.stringify(readFileSync(id, 'utf8'))};`
+      : null;
+  },
+};
+const root = new URL('..', import.meta.url).pathname;
+const project = (name: string, include: string[], exclude: string[] = [], testTimeout = 30_000) => ({
+  plugins: [text],
+  root,
+  test: { name, include, exclude, testTimeout, hookTimeout: 60_000, pool: 'forks' as const },
+});
+const heavy = ['test/fault/**', 'test/soak/**', 'test/rooms/**', 'test/arm64/**'];
+
+export default defineConfig({
+  test: {
+    projects: [
+      project('main', ['test/**/*.test.ts'], heavy),
+      project('rooms', ['test/rooms/**/*.test.ts']),
+      project('fault', ['test/fault/**/*.test.ts'], [], 600_000),
+      project('soak', ['test/soak/**/*.test.ts'], [], 1_800_000),
+      project('arm64', ['test/arm64/**/*.test.ts'], [], 600_000),
+    ],
+  },
+});
