@@ -1,0 +1,44 @@
+/** The nine quantile levels every forecast carries, in order. */
+export const QUANTILES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9] as const;
+export const Q = QUANTILES.length;
+export const MEDIAN = 4;
+
+export type ForecastKind = 'gru' | 'seasonal-naive' | 'naive' | 'blend';
+export type InputQuality = 'good' | 'filled' | 'stale';
+
+export interface Crossing {
+  readonly name: string;
+  readonly side: 'above' | 'below';
+  readonly value: number;
+  /** Label (start) of the bucket in which the median first crosses, or, where it never does, in which the crossing is most likely; null when the probability is negligible. */
+  readonly atMs: number | null;
+  /** Probability that it is crossed within the horizon, 0..1. */
+  readonly probability: number;
+}
+
+/** One multi-horizon forecast of one stream. Lead k (1-based) is the bucket `originMs + k * stepMs`. */
+export interface Forecast {
+  readonly stream: string;
+  readonly unit: string | null;
+  /** Label (start) of the last bucket known. */
+  readonly originMs: number;
+  readonly stepMs: number;
+  /** Counts the stream's forecasts; survives restarts. */
+  readonly seq: number;
+  readonly leads: number;
+  /** [leads, 9] row-major, in the stream's unit, non-decreasing along a row, finite. */
+  readonly quantiles: Float64Array;
+  readonly kind: ForecastKind;
+  readonly input: {
+    readonly quality: InputQuality;
+    /** Time of the newest accepted reading, ms; null before the first. */
+    readonly observedMs: number | null;
+    readonly ageMs: number | null;
+  };
+  readonly coverage: { readonly target: number; readonly observed: number | null; readonly n: number };
+  readonly crossings: readonly Crossing[];
+  /** Value of bucket `originMs` as it entered the step; null when the bucket was empty. */
+  readonly observed: number | null;
+  /** Lead-1 interval that the previous forecast gave for this bucket (for charts and anomalies). */
+  readonly expected: { readonly low: number; readonly p50: number; readonly high: number } | null;
+}

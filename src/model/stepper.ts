@@ -1,0 +1,18 @@
+/**
+ * A loaded step model: x [N,I], h [L,N,H] -> quantiles [N,K,Q], h' [L,N,H]. Implemented on onnxruntime in
+ * `sessions.ts`; a plain fake serves tests of the pipeline that are not about numbers.
+ * The result for one row never depends on the other rows of the batch.
+ */
+export interface Stepper {
+  readonly inputs: number;
+  readonly layers: number;
+  readonly hidden: number;
+  readonly leads: number;
+  /**
+   * @param x [n, inputs] row-major
+   * @param h [layers, n, hidden] row-major (LSTM: cell states follow hidden states as further layers)
+   * @returns quantiles [n, leads, 9] and the next h, in buffers that the next call overwrites
+   */
+  run(n: number, x: Float32Array, h: Float32Array): Promise<{ quantiles: Float32Array; h: Float32Array }>;
+  release(): Promise<void>;
+}

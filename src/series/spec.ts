@@ -1,0 +1,35 @@
+/** What the pure core must know of one stream. Resolved from the config by `src/config`, or from flags by the backtest. */
+export type Aggregate = 'mean' | 'last' | 'min' | 'max' | 'sum' | 'median' | 'delta';
+export type Fill = 'model' | 'mask' | 'hold' | 'linear' | 'seasonal' | 'mean' | 'median' | 'mode' | 'drop';
+
+export interface Threshold {
+  readonly name: string;
+  readonly side: 'above' | 'below';
+  readonly value: number;
+}
+
+export interface StreamSpec {
+  /** Unique; safe as MQTT topic levels. */
+  readonly name: string;
+  readonly unit: string | null;
+  /** Bucket length, ms; null: learnt from the first arrivals. */
+  readonly intervalMs: number | null;
+  readonly aggregate: Aggregate;
+  readonly fill: Fill;
+  /** A gap longer than this makes the stream stale, ms. */
+  readonly maxGapMs: number;
+  /** A bucket stays open this long after its end, ms of the stream's own time. */
+  readonly latenessMs: number;
+  /** Physical limits: readings outside are rejected, forecasts are clamped. */
+  readonly min: number | null;
+  readonly max: number | null;
+  /** Largest believable change per ms; faster ones are rejected. null: none. */
+  readonly maxRatePerMs: number | null;
+  /** How far ahead to forecast, ms; the number of leads is ceil(horizonMs / intervalMs), at most 336. */
+  readonly horizonMs: number;
+  readonly thresholds: readonly Threshold[];
+  /** IANA zone of the calendar features. */
+  readonly timeZone: string;
+  /** Nominal coverage of the published interval p10..p90. */
+  readonly coverageTarget: number;
+}

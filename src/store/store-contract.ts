@@ -1,0 +1,34 @@
+/** What the agent needs of durable storage. Implemented on SQLite in `sqlite-store.ts`. */
+import type { StreamSnapshot } from '../forecast/engine-contract.ts';
+import type { Sample } from '../series/sample.ts';
+
+export interface StoredSample {
+  readonly timeMs: number;
+  readonly value: number;
+  /** Quality mark, 0 = good. */
+  readonly mark: number;
+}
+
+export interface Store {
+  /** Buffers; durable after the next flush. Same (stream, time) twice keeps the first. Never blocks on disk. */
+  append(sample: Sample, mark?: number): void;
+  /** Commits what is buffered. On failure keeps the buffer (bounded, oldest dropped and counted) and reports through `onFault`. */
+  flush(): boolean;
+  /** Ascending by time; `fromMs` inclusive, `toMs` exclusive. */
+  samples(stream: string, fromMs: number, toMs?: number): Iterable<StoredSample>;
+  saveSnapshots(snapshots: readonly StreamSnapshot[]): boolean;
+  loadSnapshot(stream: string): StreamSnapshot | null;
+  forget(stream: string): void;
+  getMeta(key: string): string | null;
+  setMeta(key: string, value: string): void;
+  /** Enforces size and age limits; returns rows removed. */
+  trim(nowMs: number): number;
+  stats(): {
+    dbBytes: number;
+    samples: number;
+    pending: number;
+    droppedPending: number;
+    writtenBytes: number;
+  };
+  close(): void;
+}
