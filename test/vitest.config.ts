@@ -1,4 +1,6 @@
+// Which tests belong to which suite; `npm test`, `check`, `test:fault`, `test:soak` and `test:arm64` each run one project.
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
 /** Imports of the page's own files arrive as text, as in the bundle. */
@@ -19,8 +21,14 @@ const project = (name: string, include: string[], exclude: string[] = [], testTi
 });
 const heavy = ['test/fault/**', 'test/soak/**', 'test/rooms/**', 'test/arm64/**'];
 
+/** CI counts tests from these files: a suite may run vitest more than once, so each run writes its own. */
+const reports = process.env.GATECAST_TEST_REPORTS;
+
 export default defineConfig({
   test: {
+    reporters: reports
+      ? ['default', ['json', { outputFile: join(reports, `${process.pid}.json`) }]]
+      : ['default'],
     projects: [
       project('main', ['test/**/*.test.ts'], heavy),
       project('rooms', ['test/rooms/**/*.test.ts']),
