@@ -1,0 +1,242 @@
+/**
+ * Batches of windows for the training graph: truncated back-propagation through time with carried state.
+ * Each row of the batch walks through one series in chunks of T steps; h0 of a chunk is the state the chunk before
+ * ended in, so that the network learns from states as old as those it lives in. After a random number of chunks the
+ * row jumps to another place. Rows jump at different times. Allocates nothing after construction. Pure.
+ */
+import { GatecastError } from '../errors.ts';
+import { checkSeries, type OriginBuffers, type Range, type TrainingSeries } from './dataset.ts';
+import type { Random } from './random.ts';
+
+/** One batch, in the shapes of the training graph; P = T / stride origins, at steps stride-1, 2 stride-1, ... */
+export interface Batch extends OriginBuffers {
+  /** [T, B, I] */
+  readonly x: Float32Array;
+  /** [S, B, H] S: state layers */
+  readonly h0: Float32Array;
+  /** [P, B, M, zWidth] */
+  readonly z: Float32Array;
+  /** [P, B, M] */
+  readonly target: Float32Array;
+  /** [P, B, M] */
+  readonly weight: Float32Array;
+}
+
+export interface BatchShape {
+  /** T, steps of a chunk; a multiple of `stride`. */
+  readonly steps: number;
+  /** Steps from one origin to the next. */
+  readonly stride: number;
+  /** M, leads learnt from at each origin. */
+  readonly leads: number;
+  /** B */
+  readonly batch: number;
+}
+
+export interface SamplerOptions extends BatchShape {
+  /** S, state layers (an LSTM has two a layer). */
+  readonly stateLayers: number;
+  readonly hidden: number;
+  /** Most chunks a row stays in one place; 1: every window starts from a zero state. */
+  readonly chunks: number;
+  /** Steps after a zero state that are not learnt from. */
+  readonly burnIn: number;
+  /** Weight of a group of series (data set); 1 where not named. */
+  readonly groupWeights?: Readonly<Record<string, number>>;
+  /** 0: series of a group count alike; 1: by length. */
+  readonly lengthPower?: number;
+}
+
+interface Row {
+  series: TrainingSeries;
+  range: Range;
+  /** First bucket of the next chunk. */
+  next: number;
+  /** Chunks left before the row jumps; 0: jumps now. */
+  left: number;
+  /** Steps since the state was zero. */
+  age: number;
+}
+
+export function makeBatch(
+  shape: BatchShape,
+  stateLayers: number,
+  hidden: number,
+  inputs: number,
+  zWidth: number,
+): Batch {
+  const origins = shape.steps / shape.stride;
+  const cells = origins * shape.batch * shape.leads;
+  if (!Number.isInteger(origins) || origins < 1 || shape.leads < 1 || shape.batch < 1) {
+    throw new GatecastError(
+      'USAGE',
+      `A window of ${shape.steps} steps cannot have an origin every ${shape.stride} steps with ${shape.leads} leads.`,
+      { hint: 'The number of steps must be a multiple of the origin stride.' },
+    );
+  }
+  return {
+    x: new Float32Array(shape.steps * shape.batch * inputs),
+    h0: new Float32Array(stateLayers * shape.batch * hidden),
+    z: new Float32Array(cells * zWidth),
+    target: new Float32Array(cells),
+    weight: new Float32Array(cells),
+  };
+}
+
+/** Copies T steps of a series from bucket `from` into column `row` of x; buckets past the end repeat the last. */
+export function copyInputs(
+  batch: Batch,
+  shape: BatchShape,
+  row: number,
+  series: TrainingSeries,
+  from: number,
+): void {
+  const { inputs, steps, x } = series;
+  for (let t = 0; t < shape.steps; t++) {
+    const source = Math.min(from + t, steps - 1) * inputs;
+    const target = (t * shape.batch + row) * inputs;
+    for (let i = 0; i < inputs; i++) batch.x[target + i] = x[source + i]!;
+  }
+}
+
+/** Sets the weight of every target outside `range` to 0. Rows `offset ..` are the leads of the origin at `step`. */
+export function keepInside(
+  batch: Batch,
+  range: Range,
+  step: number,
+  leads: Int32Array,
+  offset: number,
+): void {
+  for (let m = 0; m < leads.length; m++) {
+    const at = step + leads[m]!;
+    if (at < range.from || at >= range.to) batch.weight[offset + m] = 0;
+  }
+}
+
+export class WindowSampler {
+  readonly batch: Batch;
+  private readonly rows: Row[];
+  private readonly weights: Float64Array;
+  private readonly leads: Int32Array;
+
+  /**
+   * @param series all with the same inputs and zWidth
+   * @param ranges where of each series may be trained on: inputs and targets both
+   */
+  constructor(
+    private readonly series: readonly TrainingSeries[],
+    private readonly ranges: readonly Range[],
+    private readonly options: SamplerOptions,
+    private readonly rng: Random,
+  ) {
+    const { inputs, zWidth } = checkSeries(series);
+    this.batch = makeBatch(options, options.stateLayers, options.hidden, inputs, zWidth);
+    this.leads = new Int32Array(options.leads);
+    this.weights = seriesWeights(series, ranges, options);
+    this.rows = Array.from({ length: options.batch }, () => this.place());
+    // Rows start in the middle of their stay, so that they do not all jump in the same batch.
+    for (const row of this.rows) row.left = rng.int(1, row.left);
+  }
+
+  /** Takes over the states the last batch ended in. hT [S, B, H] */
+  carry(hT: Float32Array): void {
+    this.batch.h0.set(hT);
+  }
+
+  /** Fills `batch` with the next chunk of every row. Rows that jump start from a zero state. */
+  next(): Batch {
+    const { batch, options, rng } = this;
+    for (let b = 0; b < options.batch; b++) {
+      let row = this.rows[b]!;
+      if (row.left === 0 || row.next + options.stride >= row.range.to) {
+        row = this.place();
+        this.rows[b] = row;
+      }
+      if (row.age === 0) this.forget(b);
+      copyInputs(batch, options, b, row.series, row.next);
+      for (let p = 0; p * options.stride < options.steps; p++) {
+        const within = (p + 1) * options.stride - 1;
+        const step = row.next + within;
+        const offset = (p * options.batch + b) * options.leads;
+        if (step >= row.range.to - 1) {
+          this.blank(offset);
+          continue;
+        }
+        drawLeads(this.leads, Math.min(row.series.leads, row.range.to - 1 - step), row.series.leads, rng);
+        row.series.origin(step, this.leads, batch, offset);
+        if (row.age + within < options.burnIn) batch.weight.fill(0, offset, offset + options.leads);
+        else keepInside(batch, row.range, step, this.leads, offset);
+      }
+      row.next += options.steps;
+      row.age += options.steps;
+      row.left -= 1;
+    }
+    return batch;
+  }
+
+  /** A random place of a random series, with room for at least one chunk where the range has it. */
+  private place(): Row {
+    const k = this.rng.weighted(this.weights);
+    const range = this.ranges[k]!;
+    const room = Math.max(0, range.to - range.from - this.options.steps - 1);
+    // One stay in eight begins where the stream begins: a new sensor must be forecast too.
+    const next = range.from + (this.rng.chance(1 / 8) ? 0 : Math.floor(this.rng.uniform() * (room + 1)));
+    const left = this.rng.int(1, Math.max(1, this.options.chunks));
+    return { series: this.series[k]!, range, next, left, age: 0 };
+  }
+
+  private forget(b: number): void {
+    const { stateLayers, batch, hidden } = this.options;
+    for (let s = 0; s < stateLayers; s++) {
+      const from = (s * batch + b) * hidden;
+      this.batch.h0.fill(0, from, from + hidden);
+    }
+  }
+
+  private blank(offset: number): void {
+    const { leads } = this.options;
+    const zWidth = this.batch.z.length / this.batch.target.length;
+    this.batch.z.fill(0, offset * zWidth, (offset + leads) * zWidth);
+    this.batch.target.fill(0, offset, offset + leads);
+    this.batch.weight.fill(0, offset, offset + leads);
+  }
+}
+
+/**
+ * M leads of 1..most, one from each of M equal parts (so that near and far leads are seen at every origin), ascending.
+ * Where `available` is less, leads past it may be drawn; their targets are unknown and weigh 0.
+ */
+export function drawLeads(out: Int32Array, available: number, most: number, rng: Random): void {
+  const span = Math.max(1, Math.min(most, Math.max(available, Math.min(most, out.length))));
+  for (let m = 0; m < out.length; m++) {
+    out[m] = Math.min(span, 1 + Math.floor(((m + rng.uniform()) * span) / out.length));
+  }
+}
+
+function seriesWeights(
+  series: readonly TrainingSeries[],
+  ranges: readonly Range[],
+  options: SamplerOptions,
+): Float64Array {
+  const power = options.lengthPower ?? 0.5;
+  const raw = series.map((_, k) => {
+    const length = ranges[k]!.to - ranges[k]!.from;
+    // Less than one origin beside its target: nothing to learn.
+    return length > options.stride ? length ** power : 0;
+  });
+  const groups = new Map<string, number>();
+  series.forEach((one, k) => {
+    groups.set(one.group, (groups.get(one.group) ?? 0) + raw[k]!);
+  });
+  const weights = Float64Array.from(series, (one, k) => {
+    const sum = groups.get(one.group)!;
+    const share = options.groupWeights?.[one.group] ?? 1;
+    return sum > 0 && Number.isFinite(share) ? (raw[k]! / sum) * Math.max(0, share) : 0;
+  });
+  if (!weights.some((weight) => weight > 0)) {
+    throw new GatecastError('NOT_ENOUGH_DATA', 'No series is long enough to train on.', {
+      hint: `At least ${options.stride + 1} buckets are needed, better ${4 * options.steps}.`,
+    });
+  }
+  return weights;
+}

@@ -1,0 +1,100 @@
+/**
+ * Batches that walk through the validation ranges once, in order, with carried state and fixed leads, so that two
+ * models are compared on exactly the same targets. The state is warmed up on the steps before the range. Pure.
+ */
+import { checkSeries, type Range, type TrainingSeries } from './dataset.ts';
+import { type Batch, type BatchShape, copyInputs, keepInside, makeBatch } from './sampler.ts';
+
+export interface ValidationOptions extends BatchShape {
+  readonly stateLayers: number;
+  readonly hidden: number;
+  /** Steps before the range that warm the state up and are not scored. */
+  readonly warmUp: number;
+  /** Most batches of one pass; longer ranges are cut at the front, keeping the newest. */
+  readonly mostBatches?: number;
+}
+
+interface Lane {
+  readonly series: TrainingSeries;
+  readonly range: Range;
+  /** First bucket of the first chunk. */
+  readonly start: number;
+}
+
+/** One pass: `for (const batch of pass.batches()) { run; pass.carry(hT) }`. May be repeated. */
+export class ValidationPass {
+  private readonly batch: Batch;
+  private readonly lanes: Lane[];
+  private readonly leads: Int32Array;
+
+  constructor(
+    series: readonly TrainingSeries[],
+    ranges: readonly (Range | null)[],
+    private readonly options: ValidationOptions,
+  ) {
+    const { inputs, zWidth } = checkSeries(series);
+    this.batch = makeBatch(options, options.stateLayers, options.hidden, inputs, zWidth);
+    this.leads = new Int32Array(options.leads);
+    const used = series.flatMap((one, k) => (ranges[k] ? [{ series: one, range: ranges[k]! }] : []));
+    const rounds = Math.max(1, Math.ceil(used.length / options.batch));
+    const chunks = Math.max(1, Math.floor((options.mostBatches ?? Number.POSITIVE_INFINITY) / rounds));
+    this.lanes = used
+      .map(({ series: one, range }) => {
+        const from = Math.max(range.from, range.to - chunks * options.steps);
+        return { series: one, range: { from, to: range.to }, start: Math.max(0, from - options.warmUp) };
+      })
+      // Lanes of like length share a batch, so that few rows run empty.
+      .sort((a, b) => b.range.to - b.start - (a.range.to - a.start));
+  }
+
+  /** Number of series that are validated on. */
+  get series(): number {
+    return this.lanes.length;
+  }
+
+  carry(hT: Float32Array): void {
+    this.batch.h0.set(hT);
+  }
+
+  *batches(): Generator<Batch> {
+    const { options } = this;
+    for (let first = 0; first < this.lanes.length; first += options.batch) {
+      const lanes = this.lanes.slice(first, first + options.batch);
+      const chunks = Math.max(
+        ...lanes.map((lane) => Math.ceil((lane.range.to - lane.start) / options.steps)),
+      );
+      this.batch.h0.fill(0);
+      for (let chunk = 0; chunk < chunks; chunk++) {
+        this.batch.weight.fill(0);
+        this.batch.target.fill(0);
+        if (lanes.length < options.batch) this.batch.x.fill(0);
+        lanes.forEach((lane, b) => {
+          this.fill(lane, b, lane.start + chunk * options.steps);
+        });
+        yield this.batch;
+      }
+    }
+  }
+
+  private fill(lane: Lane, b: number, from: number): void {
+    const { options, batch } = this;
+    copyInputs(batch, options, b, lane.series, from);
+    for (let p = 0; p * options.stride < options.steps; p++) {
+      const step = from + (p + 1) * options.stride - 1;
+      if (step < lane.range.from - 1 || step >= lane.range.to - 1) continue;
+      const offset = (p * options.batch + b) * options.leads;
+      fixedLeads(this.leads, lane.series.leads, step);
+      lane.series.origin(step, this.leads, batch, offset);
+      keepInside(batch, lane.range, step, this.leads, offset);
+    }
+  }
+}
+
+/** M leads spread over 1..most; the offset turns with the origin, so that a pass sees every lead. */
+export function fixedLeads(out: Int32Array, most: number, step: number): void {
+  // Golden-ratio steps: even cover of each part from any few consecutive origins.
+  const turn = (step * 0.6180339887498949) % 1;
+  for (let m = 0; m < out.length; m++) {
+    out[m] = Math.min(most, 1 + Math.floor(((m + turn) * most) / out.length));
+  }
+}

@@ -1,0 +1,60 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { checkSeries, splitInTime } from '../../src/training/dataset.ts';
+import { plainSeries, ramp } from './synthetic.ts';
+
+describe('splitInTime', () => {
+  it('keeps a gap of the horizon between the parts', () => {
+    expect(splitInTime(1000, 24, 0.2)).toEqual({
+      train: { from: 0, to: 776 },
+      validation: { from: 800, to: 1000 },
+    });
+  });
+
+  it('gives all to training when the series is too short to validate on', () => {
+    expect(splitInTime(60, 24, 0.2)).toEqual({ train: { from: 0, to: 60 }, validation: null });
+    expect(splitInTime(1000, 24, 0)).toEqual({ train: { from: 0, to: 1000 }, validation: null });
+  });
+
+  it('never lets a training bucket come within the horizon of a validation bucket', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 5000 }),
+        fc.integer({ min: 1, max: 336 }),
+        fc.double({ min: 0, max: 0.99, noNaN: true }),
+        (n, leads, fraction) => {
+          const { train, validation } = splitInTime(n, leads, fraction);
+          expect(train.from).toBe(0);
+          if (!validation) {
+            expect(train.to).toBe(n);
+            return;
+          }
+          expect(train.to).toBeGreaterThan(0);
+          expect(validation.from - train.to).toBe(leads);
+          expect(validation.to).toBe(n);
+        },
+      ),
+    );
+  });
+
+  it('refuses a fraction outside [0, 1)', () => {
+    for (const bad of [-0.1, 1, Number.NaN]) expect(() => splitInTime(10, 1, bad)).toThrow(/fraction/);
+  });
+});
+
+describe('checkSeries', () => {
+  it('says what is wrong', () => {
+    expect(() => checkSeries([])).toThrow(/no series/);
+    const good = plainSeries('a', ramp(10));
+    expect(checkSeries([good])).toEqual({ inputs: 3, zWidth: 2 });
+    expect(() => checkSeries([good, { ...good, name: 'b', zWidth: 3 }])).toThrow(
+      /'b' has 3 inputs and 3 lead/,
+    );
+    expect(() => checkSeries([{ ...good, x: good.x.subarray(1) }])).toThrow(
+      /29 input values, expected 10 x 3/,
+    );
+    const x = good.x.slice();
+    x[7] = Number.NaN;
+    expect(() => checkSeries([{ ...good, x }])).toThrow(/non-finite input at step 2, input 1/);
+  });
+});

@@ -1,0 +1,188 @@
+import { describe, expect, it } from 'vitest';
+import { Random } from '../../src/training/random.ts';
+import { drawLeads, makeBatch, type SamplerOptions, WindowSampler } from '../../src/training/sampler.ts';
+import { plainSeries, ramp } from './synthetic.ts';
+
+const options: SamplerOptions = {
+  steps: 8,
+  stride: 4,
+  leads: 2,
+  batch: 3,
+  stateLayers: 2,
+  hidden: 2,
+  chunks: 4,
+  burnIn: 0,
+};
+const full = (n: number) => ({ from: 0, to: n });
+
+/** Series number and first step of each row, read back from x: values are 1000 * series + step. */
+function places(x: Float32Array, steps = 8, batch = 3): { series: number; from: number }[] {
+  return Array.from({ length: batch }, (_, b) => {
+    const value = x[b * 3]!;
+    // Buckets past the end of a series repeat its last.
+    const end = value < 1000 ? 899 : 2099;
+    for (let t = 0; t < steps; t++) {
+      const read = x[(t * batch + b) * 3]!;
+      if (read !== value + t) expect([199, 899, 1099, 1199, 2099]).toContain(read);
+      expect(read).toBeLessThanOrEqual(Math.min(end, value + t));
+    }
+    return { series: Math.floor(value / 1000), from: value % 1000 };
+  });
+}
+
+describe('WindowSampler', () => {
+  const series = [plainSeries('a', ramp(200)), plainSeries('b', ramp(200, 1000))];
+
+  it('walks in consecutive chunks with carried state and zeroes the state on a jump', () => {
+    const sampler = new WindowSampler(series, [full(200), full(200)], options, new Random(1));
+    let before = places(sampler.next().x);
+    let stayed = 0;
+    let jumped = 0;
+    for (let i = 0; i < 200; i++) {
+      sampler.carry(new Float32Array(2 * 3 * 2).fill(i + 1));
+      const batch = sampler.next();
+      const now = places(batch.x);
+      now.forEach((place, b) => {
+        const same = place.series === before[b]!.series && place.from === before[b]!.from + 8;
+        const state = [0, 1].flatMap((s) =>
+          Array.from(batch.h0.subarray((s * 3 + b) * 2, (s * 3 + b) * 2 + 2)),
+        );
+        if (state.every((v) => v === i + 1)) {
+          expect(same).toBe(true);
+          stayed++;
+        } else {
+          expect(state).toEqual([0, 0, 0, 0]);
+          jumped++;
+        }
+      });
+      before = now;
+    }
+    expect(stayed).toBeGreaterThan(200);
+    expect(jumped).toBeGreaterThan(100);
+  });
+
+  it('puts targets where their origin and lead say, and lets none leave the range', () => {
+    const range = { from: 20, to: 60 };
+    const sampler = new WindowSampler([series[0]!], [range], { ...options, chunks: 9 }, new Random(2));
+    let seen = 0;
+    for (let i = 0; i < 100; i++) {
+      const { x, z, target, weight } = sampler.next();
+      for (let b = 0; b < 3; b++) {
+        for (let p = 0; p < 2; p++) {
+          for (let m = 0; m < 2; m++) {
+            const cell = (p * 3 + b) * 2 + m;
+            if (!weight[cell]) continue;
+            const origin = x[(((p + 1) * 4 - 1) * 3 + b) * 3 + 2]!;
+            const lead = Math.round(z[cell * 2 + 1]! * 4);
+            expect(target[cell]).toBe(origin + lead);
+            expect(z[cell * 2]).toBe(origin);
+            expect(target[cell]).toBeGreaterThanOrEqual(20);
+            expect(target[cell]).toBeLessThan(60);
+            seen++;
+          }
+        }
+      }
+    }
+    expect(seen).toBeGreaterThan(500);
+  });
+
+  it('does not learn from unobserved targets nor within the burn-in', () => {
+    const holes = ramp(200).map((v) => (v % 2 ? Number.NaN : v));
+    const sampler = new WindowSampler([plainSeries('a', holes)], [full(200)], options, new Random(3));
+    for (let i = 0; i < 30; i++) {
+      const { target, weight } = sampler.next();
+      for (let c = 0; c < target.length; c++) if (weight[c]) expect(target[c]! % 2).toBe(0);
+    }
+    const burning = new WindowSampler(
+      series,
+      [full(200), full(200)],
+      { ...options, chunks: 1, burnIn: 4 },
+      new Random(3),
+    );
+    const { weight } = burning.next();
+    expect(Array.from(weight.subarray(0, 6))).toEqual([0, 0, 0, 0, 0, 0]);
+    expect(weight.subarray(6).some((w) => w > 0)).toBe(true);
+  });
+
+  it('is the same for the same seed', () => {
+    const run = () => {
+      const sampler = new WindowSampler(series, [full(200), full(200)], options, new Random(4));
+      for (let i = 0; i < 5; i++) sampler.next();
+      return sampler.batch.target.slice();
+    };
+    expect(run()).toEqual(run());
+  });
+
+  it('weighs groups as told and long series by the root of their length', () => {
+    const many = [
+      plainSeries('long', ramp(900), 4, 'g'),
+      plainSeries('short', ramp(100, 1000), 4, 'g'),
+      plainSeries('other', ramp(100, 2000), 4, 'h'),
+    ];
+    const sampler = new WindowSampler(
+      many,
+      [full(900), full(100), full(100)],
+      { ...options, chunks: 1, batch: 40, groupWeights: { h: 2 } },
+      new Random(5),
+    );
+    const count = [0, 0, 0];
+    for (let i = 0; i < 100; i++) {
+      for (const place of places(sampler.next().x, 8, 40)) count[place.series]!++;
+    }
+    expect(count[2]! / 4000).toBeCloseTo(2 / 3, 1);
+    expect(count[0]! / count[1]!).toBeGreaterThan(2.4);
+    expect(count[0]! / count[1]!).toBeLessThan(3.7);
+  });
+
+  it('refuses series that are all too short, and a stride that does not fit', () => {
+    const make = (n: number, stride = 4) =>
+      new WindowSampler([plainSeries('a', ramp(n))], [full(n)], { ...options, stride }, new Random(1));
+    expect(() => make(3)).toThrow(/long enough/);
+    expect(() => make(100, 3)).toThrow(/origin every 3 steps/);
+  });
+
+  it('copes with a series shorter than a chunk', () => {
+    const sampler = new WindowSampler([plainSeries('a', ramp(6))], [full(6)], options, new Random(1));
+    const { weight, x } = sampler.next();
+    expect(weight.some((w) => w > 0)).toBe(true);
+    expect(x.every(Number.isFinite)).toBe(true);
+  });
+});
+
+describe('drawLeads', () => {
+  it('takes one lead of each part and reaches all', () => {
+    const rng = new Random(1);
+    const out = new Int32Array(4);
+    const seen = new Set<number>();
+    for (let i = 0; i < 500; i++) {
+      drawLeads(out, 24, 24, rng);
+      out.forEach((lead, m) => {
+        expect(lead).toBeGreaterThan(m * 6);
+        expect(lead).toBeLessThanOrEqual(m * 6 + 6);
+        seen.add(lead);
+      });
+    }
+    expect(seen.size).toBe(24);
+  });
+
+  it('stays within what the series has left', () => {
+    const out = new Int32Array(4);
+    drawLeads(out, 5, 24, new Random(1));
+    expect(Math.max(...out)).toBeLessThanOrEqual(5);
+    drawLeads(out, 1, 2, new Random(1));
+    expect(Math.max(...out)).toBeLessThanOrEqual(2);
+  });
+});
+
+describe('makeBatch', () => {
+  it('has the shapes of the training graph', () => {
+    const batch = makeBatch({ steps: 8, stride: 4, leads: 2, batch: 3 }, 2, 5, 7, 11);
+    expect([batch.x, batch.h0, batch.z, batch.target, batch.weight].map((a) => a.length)).toEqual([
+      8 * 3 * 7,
+      2 * 3 * 5,
+      2 * 3 * 2 * 11,
+      12,
+      12,
+    ]);
+  });
+});

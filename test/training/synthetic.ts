@@ -1,0 +1,42 @@
+/** Small training series for tests of the room: features that can be checked by hand, no pipeline needed. */
+import type { OriginBuffers, TrainingSeries } from '../../src/training/dataset.ts';
+
+/**
+ * x = [value, 1, step]; z of lead m = [last value, lead / leads] (one expert, one feature); target = value there.
+ * A NaN value is unobserved: as a target it weighs 0, as an input it repeats the last value.
+ */
+export function plainSeries(
+  name: string,
+  values: readonly number[],
+  leads = 4,
+  group = name,
+): TrainingSeries {
+  const steps = values.length;
+  const x = new Float32Array(steps * 3);
+  let last = 0;
+  for (let t = 0; t < steps; t++) {
+    if (Number.isFinite(values[t]!)) last = values[t]!;
+    x.set([last, 1, t], t * 3);
+  }
+  return {
+    name,
+    group,
+    steps,
+    inputs: 3,
+    zWidth: 2,
+    leads,
+    x,
+    origin(step: number, wanted: Int32Array, out: OriginBuffers, offset: number) {
+      for (let m = 0; m < wanted.length; m++) {
+        const target = values[step + wanted[m]!] ?? Number.NaN;
+        const known = Number.isFinite(target);
+        out.z[(offset + m) * 2] = x[step * 3]!;
+        out.z[(offset + m) * 2 + 1] = wanted[m]! / leads;
+        out.target[offset + m] = known ? target : 0;
+        out.weight[offset + m] = known ? 1 : 0;
+      }
+    },
+  };
+}
+
+export const ramp = (n: number, from = 0) => Array.from({ length: n }, (_, i) => from + i);
