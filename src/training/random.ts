@@ -1,37 +1,16 @@
-/**
- * Seeded randomness for sampling and generated series: the small fast counting generator sfc32 (Chris Doty-Humphrey,
- * PractRand), and the distributions the room needs. Same seed, same numbers, on every machine. Pure.
- */
+/** Distributions on top of the project's seeded generator: what sampling windows and generating series need. Pure. */
+import { createRandom, type RandomState, type Random as Source } from '../network/random.ts';
+
 export class Random {
-  private a: number;
-  private b: number;
-  private c: number;
-  private counter: number;
-  /** Second value of the last Box-Muller pair; NaN when used up. */
-  private spare = Number.NaN;
+  private source: Source;
 
-  constructor(seed: number) {
-    this.a = seed | 0;
-    this.b = Math.floor(seed / 2 ** 32) | 0;
-    this.c = 0x9e3779b9 | 0;
-    this.counter = 1;
-    for (let i = 0; i < 15; i++) this.bits();
-  }
-
-  /** 32 random bits as a signed integer. */
-  private bits(): number {
-    const t = (((this.a + this.b) | 0) + this.counter) | 0;
-    this.counter = (this.counter + 1) | 0;
-    this.a = this.b ^ (this.b >>> 9);
-    this.b = (this.c + (this.c << 3)) | 0;
-    this.c = ((this.c << 21) | (this.c >>> 11)) + t;
-    this.c |= 0;
-    return t;
+  constructor(seed: number | RandomState) {
+    this.source = createRandom(seed);
   }
 
   /** [0, 1) */
   uniform(): number {
-    return (this.bits() >>> 0) / 2 ** 32;
+    return this.source.next();
   }
 
   /** [from, to) */
@@ -69,17 +48,9 @@ export class Random {
     return weights.length - 1;
   }
 
-  /** Standard normal (Box-Muller). */
+  /** Standard normal. */
   normal(): number {
-    if (!Number.isNaN(this.spare)) {
-      const value = this.spare;
-      this.spare = Number.NaN;
-      return value;
-    }
-    const radius = Math.sqrt(-2 * Math.log(1 - this.uniform()));
-    const angle = 2 * Math.PI * this.uniform();
-    this.spare = radius * Math.sin(angle);
-    return radius * Math.cos(angle);
+    return this.source.normal();
   }
 
   /** Mean 1. */
@@ -110,20 +81,16 @@ export class Random {
 
   /** An independent generator: children of one seed do not repeat each other. */
   child(): Random {
-    return new Random((this.bits() >>> 0) + (this.bits() & 0xfffff) * 2 ** 32);
+    const word = () => this.source.integer(2 ** 32);
+    return new Random([word(), word(), word(), word() | 1]);
   }
 
-  /** All state as numbers, to go on later. */
-  save(): number[] {
-    return [this.a, this.b, this.c, this.counter, Number.isNaN(this.spare) ? 0 : 1, this.spare || 0];
+  /** To go on later from here. */
+  save(): RandomState {
+    return this.source.state();
   }
 
-  restore(state: readonly number[]): void {
-    const [a = 0, b = 0, c = 0, counter = 0, has = 0, spare = 0] = state;
-    this.a = a;
-    this.b = b;
-    this.c = c;
-    this.counter = counter;
-    this.spare = has ? spare : Number.NaN;
+  restore(state: RandomState): void {
+    this.source = createRandom(state);
   }
 }
