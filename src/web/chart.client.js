@@ -1,0 +1,427 @@
+/** One chart on a canvas: observed buckets on the left, the forecast fan on the right. Runs in the browser. */
+
+const FONT = '11.5px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif';
+const TIME_STEPS_S = [
+  1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800,
+];
+
+/** Four significant digits, thousands as the reader's locale writes them. */
+export function format(value) {
+  if (value === null || value === undefined || !Number.isFinite(value)) return '–';
+  const size = Math.abs(value);
+  if (size !== 0 && (size >= 1e7 || size < 1e-3)) return value.toExponential(2);
+  const decimals = size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 3;
+  return value.toLocaleString(undefined, { maximumFractionDigits: decimals, minimumFractionDigits: 0 });
+}
+
+export function duration(seconds) {
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 5400) return `${+(seconds / 60).toFixed(1)} min`;
+  if (seconds < 172800) return `${+(seconds / 3600).toFixed(1)} h`;
+  return `${+(seconds / 86400).toFixed(1)} d`;
+}
+
+export function clockText(ms, stepS) {
+  const options =
+    stepS < 60
+      ? { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false }
+      : stepS < 86400
+        ? { hour: '2-digit', minute: '2-digit', hour12: false }
+        : { month: 'short', day: 'numeric' };
+  return new Date(ms).toLocaleString(undefined, options);
+}
+
+/** Round steps (1, 2, 5 times a power of ten) that give about `count` ticks. */
+function niceStep(span, count) {
+  const raw = span / count;
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const unit = raw / power;
+  return (unit <= 1 ? 1 : unit <= 2 ? 2 : unit <= 5 ? 5 : 10) * power;
+}
+
+export class Chart {
+  /** `mini`: no axis of times but its ends, no ticks, no marks of the past interval. */
+  constructor(canvas, { mini = false, tip = null, unit = '' } = {}) {
+    this.canvas = canvas;
+    this.mini = mini;
+    this.tip = tip;
+    this.unit = unit;
+    this.points = [];
+    this.forecast = null;
+    this.stepS = 1;
+    this.hover = null;
+    this.pending = false;
+    this.colors = null;
+    if (tip) {
+      canvas.addEventListener('pointermove', (event) => this.point(event.offsetX));
+      canvas.addEventListener('pointerleave', () => this.leave());
+      canvas.addEventListener('blur', () => this.leave());
+      canvas.addEventListener('keydown', (event) => this.key(event));
+    }
+    new ResizeObserver(() => this.draw()).observe(canvas);
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
+      this.colors = null;
+      this.draw();
+    });
+  }
+
+  set(points, forecast, stepS, unit) {
+    this.points = points;
+    this.forecast = forecast;
+    this.stepS = stepS ?? 1;
+    this.unit = unit ?? '';
+    this.draw();
+  }
+
+  draw() {
+    if (this.pending) return;
+    this.pending = true;
+    requestAnimationFrame(() => {
+      this.pending = false;
+      this.paint();
+    });
+  }
+
+  color(name) {
+    this.colors ??= getComputedStyle(document.documentElement);
+    return this.colors.getPropertyValue(`--${name}`);
+  }
+
+  /** Times and values on show; null when there is nothing to draw. */
+  domain() {
+    const { points, forecast, stepS } = this;
+    const stepMs = stepS * 1000;
+    const origin = forecast?.origin_ms ?? points.at(-1)?.[0];
+    if (origin === undefined) return null;
+    const leads = forecast?.p50.length ?? 0;
+    const past = Math.max(leads * (this.mini ? 1.5 : 2), 30) * stepMs;
+    const from = Math.max(origin - past, Math.min(points[0]?.[0] ?? origin, origin - 10 * stepMs));
+    const to = origin + Math.max(leads, 4) * stepMs;
+    let low = Infinity;
+    let high = -Infinity;
+    const see = (value) => {
+      if (value === null) return;
+      if (value < low) low = value;
+      if (value > high) high = value;
+    };
+    for (const [time, observed] of points) if (time >= from) see(observed);
+    for (const name of ['p10', 'p90']) for (const value of forecast?.[name] ?? []) see(value);
+    if (low > high) return null;
+    const floor = Math.max(Math.abs(low), Math.abs(high)) * 1e-6 || 1e-3;
+    const pad = Math.max((high - low) * 0.08, floor);
+    low = low >= 0 && low - pad < 0 ? 0 : low - pad;
+    high += pad;
+    if (this.mini) return { from, to, origin, low, high, step: high - low };
+    const step = niceStep(high - low, 5);
+    return {
+      from,
+      to,
+      origin,
+      low: Math.floor(low / step) * step,
+      high: Math.ceil(high / step) * step,
+      step,
+    };
+  }
+
+  paint() {
+    const { canvas, mini } = this;
+    const width = canvas.clientWidth;
+    const height = canvas.clientHeight;
+    if (width === 0 || height === 0) return;
+    const ratio = Math.min(window.devicePixelRatio || 1, 3);
+    if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+      canvas.width = Math.round(width * ratio);
+      canvas.height = Math.round(height * ratio);
+    }
+    const g = canvas.getContext('2d');
+    g.setTransform(ratio, 0, 0, ratio, 0, 0);
+    g.clearRect(0, 0, width, height);
+    const d = this.domain();
+    this.scale = null;
+    if (!d) return;
+    g.font = FONT;
+    const tickText = (value) => format(Math.abs(value) < d.step / 1e6 ? 0 : value);
+    const left = mini
+      ? 0
+      : Math.max(g.measureText(tickText(d.high)).width, g.measureText(tickText(d.low)).width) + 12;
+    const box = {
+      left,
+      right: width - (mini ? 2 : 10),
+      top: mini ? 4 : 20,
+      bottom: height - (mini ? 4 : 24),
+    };
+    const x = (time) => box.left + ((time - d.from) / (d.to - d.from)) * (box.right - box.left);
+    const y = (value) => box.bottom - ((value - d.low) / (d.high - d.low)) * (box.bottom - box.top);
+    this.scale = { x, y, box, d };
+    if (!mini) this.axes(g, tickText);
+    else this.floor(g);
+    g.save();
+    g.beginPath();
+    g.rect(box.left, 0, width - box.left, height);
+    g.clip();
+    this.gaps(g);
+    if (!mini) this.expected(g);
+    this.fan(g);
+    this.observed(g);
+    g.restore();
+    if (this.hover !== null) this.crosshair(g);
+  }
+
+  floor(g) {
+    const { box } = this.scale;
+    g.strokeStyle = this.color('grid');
+    g.lineWidth = 1;
+    g.beginPath();
+    for (const at of [box.top, (box.top + box.bottom) / 2, box.bottom]) {
+      g.moveTo(box.left, Math.round(at) + 0.5);
+      g.lineTo(box.right, Math.round(at) + 0.5);
+    }
+    g.stroke();
+  }
+
+  axes(g, tickText) {
+    const { x, y, box, d } = this.scale;
+    g.lineWidth = 1;
+    g.strokeStyle = this.color('grid');
+    g.fillStyle = this.color('faint');
+    g.textBaseline = 'middle';
+    g.textAlign = 'right';
+    for (let value = d.low; value <= d.high + d.step / 2; value += d.step) {
+      const at = Math.round(y(value)) + 0.5;
+      g.beginPath();
+      g.moveTo(box.left, at);
+      g.lineTo(box.right, at);
+      g.stroke();
+      g.fillText(tickText(value), box.left - 8, at);
+    }
+    if (this.unit) {
+      g.textAlign = 'left';
+      g.fillText(this.unit, 0, 7);
+    }
+    g.textAlign = 'center';
+    const room = Math.max(2, Math.floor((box.right - box.left) / 96));
+    const stepS = TIME_STEPS_S.find((s) => (d.to - d.from) / 1000 / s <= room) ?? 604800 * 4;
+    const offset = new Date(d.from).getTimezoneOffset() * 60000;
+    const stepMs = stepS * 1000;
+    for (let time = Math.ceil((d.from - offset) / stepMs) * stepMs + offset; time <= d.to; time += stepMs) {
+      const at = Math.round(x(time)) + 0.5;
+      g.beginPath();
+      g.moveTo(at, box.top);
+      g.lineTo(at, box.bottom + 4);
+      g.stroke();
+      if (at > box.left + 26 && at < box.right - 18) g.fillText(clockText(time, stepS), at, box.bottom + 15);
+    }
+  }
+
+  /** A tinted column where a bucket had no reading. */
+  gaps(g) {
+    const { x, box, d } = this.scale;
+    const stepMs = this.stepS * 1000;
+    g.fillStyle = this.color('gap');
+    for (const [time, observed] of this.points)
+      if (observed === null && time >= d.from - stepMs)
+        g.fillRect(
+          x(time - stepMs / 2),
+          box.top,
+          x(time + stepMs / 2) - x(time - stepMs / 2),
+          box.bottom - box.top,
+        );
+  }
+
+  band(g, lower, upper, color) {
+    if (lower.length < 2) return;
+    g.beginPath();
+    for (const [px, py] of lower) g.lineTo(px, py);
+    for (let i = upper.length - 1; i >= 0; i--) g.lineTo(...upper[i]);
+    g.closePath();
+    g.fillStyle = color;
+    g.fill();
+  }
+
+  expected(g) {
+    const { x, y, d } = this.scale;
+    let lower = [];
+    let upper = [];
+    const flush = () => {
+      this.band(g, lower, upper, this.color('expected'));
+      lower = [];
+      upper = [];
+    };
+    for (const [time, , low, , high] of this.points) {
+      if (time < d.from) continue;
+      if (low === null) flush();
+      else {
+        lower.push([x(time), y(Math.max(low, d.low))]);
+        upper.push([x(time), y(Math.min(high, d.high))]);
+      }
+    }
+    flush();
+  }
+
+  fan(g) {
+    const f = this.forecast;
+    if (!f) return;
+    const { x, y, box, d } = this.scale;
+    const last = this.points.at(-1);
+    const start = last ? (last[1] ?? last[3]) : null;
+    const row = (name) => {
+      const line = f[name].map((value, k) => [x(d.origin + (k + 1) * this.stepS * 1000), y(value)]);
+      if (start !== null) line.unshift([x(d.origin), y(start)]);
+      return line;
+    };
+    this.band(g, row('p10'), row('p90'), this.color('outer'));
+    this.band(g, row('p30'), row('p70'), this.color('inner'));
+    this.line(g, row('p50'), this.color('median'), this.mini ? 1.6 : 2);
+    g.strokeStyle = this.color('faint');
+    g.lineWidth = 1;
+    g.setLineDash([3, 4]);
+    g.beginPath();
+    g.moveTo(Math.round(x(d.origin)) + 0.5, box.top);
+    g.lineTo(Math.round(x(d.origin)) + 0.5, box.bottom);
+    g.stroke();
+    g.setLineDash([]);
+    if (!this.mini) {
+      g.fillStyle = this.color('faint');
+      g.textAlign = 'center';
+      g.fillText('now', x(d.origin), box.top - 9);
+    }
+  }
+
+  line(g, path, color, width) {
+    g.beginPath();
+    for (const [px, py] of path) g.lineTo(px, py);
+    g.strokeStyle = color;
+    g.lineWidth = width;
+    g.lineJoin = 'round';
+    g.lineCap = 'round';
+    g.stroke();
+  }
+
+  observed(g) {
+    const { x, y, d } = this.scale;
+    const ink = this.color('observed');
+    let run = [];
+    const flush = () => {
+      if (run.length === 1) this.dot(g, run[0], ink, 1.5);
+      else if (run.length > 1) this.line(g, run, ink, this.mini ? 1.4 : 1.8);
+      run = [];
+    };
+    const stepMs = this.stepS * 1000;
+    let before = null;
+    for (const [time, observed, , p50] of this.points) {
+      if (time < d.from - stepMs) continue;
+      if (before !== null && time - before > stepMs * 1.5) flush();
+      before = time;
+      if (observed !== null) {
+        run.push([x(time), y(observed)]);
+        continue;
+      }
+      flush();
+      if (p50 === null) continue;
+      g.beginPath();
+      g.arc(x(time), y(Math.min(Math.max(p50, d.low), d.high)), this.mini ? 1.7 : 2.8, 0, 7);
+      g.strokeStyle = this.color('filled');
+      g.lineWidth = this.mini ? 1.1 : 1.6;
+      g.stroke();
+    }
+    flush();
+    const last = this.points.at(-1);
+    if (last && last[1] !== null) this.dot(g, [x(last[0]), y(last[1])], ink, this.mini ? 2.4 : 3.4);
+  }
+
+  dot(g, [px, py], color, radius) {
+    g.beginPath();
+    g.arc(px, py, radius, 0, 7);
+    g.fillStyle = color;
+    g.fill();
+  }
+
+  /** Moves the crosshair to the bucket nearest to `px`, CSS pixels from the left. */
+  point(px) {
+    if (!this.scale) return;
+    const { box, d } = this.scale;
+    const time = d.from + ((px - box.left) / (box.right - box.left)) * (d.to - d.from);
+    const stepMs = this.stepS * 1000;
+    this.hover = Math.round((time - d.origin) / stepMs);
+    this.draw();
+  }
+
+  leave() {
+    this.hover = null;
+    this.tip.hidden = true;
+    this.draw();
+  }
+
+  key(event) {
+    const move = { ArrowLeft: -1, ArrowRight: 1, Home: -1e9, End: 1e9 }[event.key];
+    if (event.key === 'Escape') this.leave();
+    if (move === undefined || !this.scale) return;
+    event.preventDefault();
+    const { d } = this.scale;
+    const stepMs = this.stepS * 1000;
+    const wanted = (this.hover ?? 0) + move;
+    this.hover = Math.max(
+      Math.ceil((d.from - d.origin) / stepMs),
+      Math.min(this.forecast?.p50.length ?? 0, wanted),
+    );
+    this.draw();
+  }
+
+  /** What the crosshair's bucket holds, as lines of text; null where there is nothing. */
+  reading() {
+    const { d } = this.scale;
+    const time = d.origin + this.hover * this.stepS * 1000;
+    const unit = this.unit ? ` ${this.unit}` : '';
+    if (this.hover > 0) {
+      const k = this.hover - 1;
+      const f = this.forecast;
+      if (!f || k >= f.p50.length) return null;
+      return {
+        time,
+        value: f.p50[k],
+        head: `${format(f.p50[k])}${unit}`,
+        rows: [
+          `${clockText(time, Math.min(this.stepS, 59))}, in ${duration(this.hover * this.stepS)}`,
+          `p30–p70  ${format(f.p30[k])} – ${format(f.p70[k])}`,
+          `p10–p90  ${format(f.p10[k])} – ${format(f.p90[k])}`,
+        ],
+      };
+    }
+    const point = this.points.findLast(([at]) => at === time);
+    if (!point) return null;
+    const [, observed, low, p50, high] = point;
+    const rows = [clockText(time, Math.min(this.stepS, 59))];
+    if (low !== null) rows.push(`expected ${format(low)} – ${format(high)}`);
+    if (observed !== null) return { time, value: observed, head: `${format(observed)}${unit}`, rows };
+    return { time, value: p50, head: p50 === null ? 'no reading' : `filled: ${format(p50)}${unit}`, rows };
+  }
+
+  crosshair(g) {
+    const { x, y, box } = this.scale;
+    const reading = this.reading();
+    this.tip.hidden = reading === null;
+    if (!reading) return;
+    const at = x(reading.time);
+    g.strokeStyle = this.color('soft');
+    g.lineWidth = 1;
+    g.beginPath();
+    g.moveTo(Math.round(at) + 0.5, box.top);
+    g.lineTo(Math.round(at) + 0.5, box.bottom);
+    g.stroke();
+    if (reading.value !== null) {
+      this.dot(g, [at, y(reading.value)], this.color('card'), 5.5);
+      this.dot(g, [at, y(reading.value)], this.color(this.hover > 0 ? 'median' : 'observed'), 4);
+    }
+    const head = document.createElement('b');
+    head.textContent = reading.head;
+    const rows = reading.rows.map((row) => {
+      const span = document.createElement('span');
+      span.textContent = row;
+      return span;
+    });
+    this.tip.replaceChildren(head, ...rows);
+    const leftSide = at > (box.left + box.right) / 2;
+    this.tip.style.left = leftSide ? 'auto' : `${at + 14}px`;
+    this.tip.style.right = leftSide ? `${this.canvas.clientWidth - at + 14}px` : 'auto';
+  }
+}

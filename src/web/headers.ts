@@ -1,0 +1,29 @@
+/** What every response carries, and which hosts may ask. Pure. */
+
+/** The page loads nothing but its own files; no other site may embed it or read from it. */
+export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
+  'Content-Security-Policy':
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  'X-Content-Type-Options': 'nosniff',
+  'X-Frame-Options': 'DENY',
+  'Referrer-Policy': 'no-referrer',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Permissions-Policy': 'camera=(), geolocation=(), microphone=()',
+};
+
+const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]']);
+
+export const isLoopback = (address: string): boolean =>
+  address === 'localhost' || address === '::1' || address === '::ffff:127.0.0.1' || /^127\./.test(address);
+
+/**
+ * Against DNS rebinding: a page of another site whose name resolves to 127.0.0.1 carries that name in `Host`.
+ * A server on loopback answers only to loopback names; on other addresses the owner's own names are unknown, so all pass.
+ */
+export function hostAllowed(listenHost: string, hostHeader: string | undefined): boolean {
+  if (!isLoopback(listenHost)) return true;
+  if (hostHeader === undefined) return false;
+  const name = hostHeader.replace(/:\d+$/, '').toLowerCase();
+  return LOOPBACK.has(name) || name === listenHost.toLowerCase() || /^127(\.\d{1,3}){3}$/.test(name);
+}

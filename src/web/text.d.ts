@@ -1,0 +1,13 @@
+/** The page's own files are imported as text; rollup and vitest turn them into strings. */
+declare module '*.html' {
+  const text: string;
+  export default text;
+}
+declare module '*.css' {
+  const text: string;
+  export default text;
+}
+declare module '*.client.js' {
+  const text: string;
+  export default text;
+}

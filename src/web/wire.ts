@@ -1,0 +1,121 @@
+/** The JSON that the page reads: one home for its shapes. Times are ms since 1970 UTC, durations seconds, values in the stream's unit. */
+import type { ForecastKind, InputQuality } from '../forecast/forecast.ts';
+import type { BoardStream } from './board.ts';
+
+/** State of the whole agent, as the head of the page shows it. */
+export interface PageStatus {
+  readonly node: string;
+  readonly version: string;
+  /** ms since 1970 UTC. */
+  readonly sinceMs: number;
+  readonly nowMs: number;
+  readonly broker: { readonly url: string; readonly connected: boolean; readonly protocol: string | null };
+  readonly model: { readonly id: string; readonly version: string; readonly loaded: boolean };
+  readonly health: {
+    readonly state: 'ok' | 'degraded';
+    readonly degraded: readonly string[];
+    readonly rssMb: number;
+    readonly cpuPct: number;
+    readonly dbBytes: number;
+    readonly streams: number;
+    /** Counts of rejected input by reason. */
+    readonly dropped: Readonly<Record<string, number>>;
+  };
+  /** Over the last seconds. */
+  readonly rates: { readonly samples: number; readonly forecasts: number };
+}
+
+export interface StreamSummary {
+  readonly stream: string;
+  readonly unit: string | null;
+  /** Null until the first forecast. */
+  readonly step_s: number | null;
+  readonly horizon_s: number | null;
+  readonly kind: ForecastKind | null;
+  readonly quality: InputQuality | null;
+  readonly value: number | null;
+  readonly observed_ms: number | null;
+  readonly issued_ms: number | null;
+  readonly seq: number | null;
+  readonly coverage: { target: number; observed: number | null; n: number } | null;
+  /** p10, p50, p90 at the last lead. */
+  readonly ahead: readonly [number, number, number] | null;
+}
+
+export interface StreamDetail extends StreamSummary {
+  /** [time, observed, low, p50, high] of each bucket; null where empty. */
+  readonly points: readonly (readonly [number, number | null, number | null, number | null, number | null])[];
+  readonly forecast: {
+    readonly origin_ms: number;
+    readonly p10: number[];
+    readonly p30: number[];
+    readonly p50: number[];
+    readonly p70: number[];
+    readonly p90: number[];
+  } | null;
+  readonly crossings: readonly {
+    name: string;
+    side: string;
+    value: number;
+    at_ms: number | null;
+    probability: number;
+  }[];
+}
+
+/** Nine significant digits: exact enough for any chart, a third of the bytes. */
+const short = (value: number): number => Number(value.toPrecision(9));
+const shortOrNull = (value: number | null): number | null => (value === null ? null : short(value));
+
+export function summary(entry: BoardStream): StreamSummary {
+  const { forecast: f } = entry;
+  const points = entry.history.since(f ? f.originMs - 1 : Number.NEGATIVE_INFINITY);
+  const last = (row: number): number => short(f!.fan[row * f!.leads + f!.leads - 1]!);
+  return {
+    stream: entry.name,
+    unit: entry.unit,
+    step_s: f && f.stepMs / 1000,
+    horizon_s: f && (f.leads * f.stepMs) / 1000,
+    kind: f?.kind ?? null,
+    quality: f?.quality ?? null,
+    value: shortOrNull(points.at(-1)?.observed ?? null),
+    observed_ms: f?.observedMs ?? null,
+    issued_ms: f?.issuedMs ?? null,
+    seq: f?.seq ?? null,
+    coverage: f && { ...f.coverage },
+    ahead: f && f.leads > 0 ? [last(0), last(2), last(4)] : null,
+  };
+}
+
+/** Points later than `afterMs` only, so that a reader that has the older ones is sent what is new. */
+export function detail(entry: BoardStream, afterMs = Number.NEGATIVE_INFINITY): StreamDetail {
+  const { forecast: f } = entry;
+  const row = (index: number): number[] =>
+    Array.from(f!.fan.subarray(index * f!.leads, (index + 1) * f!.leads), short);
+  return {
+    ...summary(entry),
+    points: entry.history
+      .since(afterMs)
+      .map((p) => [
+        p.timeMs,
+        shortOrNull(p.observed),
+        shortOrNull(p.low),
+        shortOrNull(p.p50),
+        shortOrNull(p.high),
+      ]),
+    forecast: f && {
+      origin_ms: f.originMs,
+      p10: row(0),
+      p30: row(1),
+      p50: row(2),
+      p70: row(3),
+      p90: row(4),
+    },
+    crossings: (f?.crossings ?? []).map((c) => ({
+      name: c.name,
+      side: c.side,
+      value: c.value,
+      at_ms: c.atMs,
+      probability: c.probability,
+    })),
+  };
+}

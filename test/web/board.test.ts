@@ -1,0 +1,89 @@
+import { describe, expect, test } from 'vitest';
+import { Board } from '../../src/web/board.ts';
+import { PointRing } from '../../src/web/ring.ts';
+import { detail, summary } from '../../src/web/wire.ts';
+import { fakeForecast } from '../support/forecasts.ts';
+
+const point = (timeMs: number, observed: number | null = timeMs) => ({
+  timeMs,
+  observed,
+  low: null,
+  p50: null,
+  high: null,
+});
+
+describe('PointRing', () => {
+  test('keeps the newest points in order, through growth and wrapping', () => {
+    for (const capacity of [1, 7, 16, 40]) {
+      const ring = new PointRing(capacity);
+      for (let time = 1; time <= 100; time++) {
+        ring.push(point(time, time % 5 === 0 ? null : time));
+        const expected = Array.from(
+          { length: Math.min(time, capacity) },
+          (_, i) => i + Math.max(0, time - capacity) + 1,
+        );
+        const kept = ring.since(Number.NEGATIVE_INFINITY);
+        expect(kept.map((p) => p.timeMs)).toEqual(expected);
+        expect(kept.map((p) => p.observed)).toEqual(expected.map((t) => (t % 5 === 0 ? null : t)));
+      }
+    }
+  });
+
+  test('replaces the newest bucket, ignores older ones', () => {
+    const ring = new PointRing(4);
+    ring.push(point(10));
+    ring.push(point(20));
+    ring.push(point(20, 7));
+    ring.push(point(15));
+    expect(ring.since(0).map((p) => [p.timeMs, p.observed])).toEqual([
+      [10, 10],
+      [20, 7],
+    ]);
+    expect(ring.since(10).map((p) => p.timeMs)).toEqual([20]);
+  });
+});
+
+describe('Board', () => {
+  test('shows a stream before its first forecast, and its forecast after', () => {
+    const board = new Board();
+    board.announce('a', '%');
+    expect(summary(board.get('a')!)).toMatchObject({ stream: 'a', unit: '%', kind: null, ahead: null });
+    const before = board.get('a')!.revision;
+    board.record(fakeForecast({ stream: 'a', unit: '%', observed: null, leads: 3, median: (k) => k }), 5);
+    const entry = board.get('a')!;
+    expect(entry.revision).toBeGreaterThan(before);
+    const { forecast, points, quality, value, ahead } = detail(entry);
+    expect(forecast?.p50).toEqual([1, 2, 3]);
+    expect(forecast?.p10[0]).toBeCloseTo(0.5);
+    expect(points[0]?.[1]).toBeNull();
+    expect(quality).toBe('filled');
+    expect(value).toBeNull();
+    expect(ahead?.[1]).toBe(3);
+  });
+
+  test('sends only what lies beyond a cursor', () => {
+    const board = new Board();
+    for (let i = 0; i < 5; i++) board.record(fakeForecast({ stream: 'a', originMs: 1000 * i }), 0);
+    expect(detail(board.get('a')!, 2000).points.map((p) => p[0])).toEqual([3000, 4000]);
+  });
+
+  test('the generation changes with the set of streams only', () => {
+    const board = new Board();
+    board.announce('a', null);
+    const first = board.generation;
+    board.announce('a', '%');
+    board.record(fakeForecast({ stream: 'a' }), 0);
+    expect(board.generation).toBe(first);
+    board.forget('a');
+    expect(board.generation).toBe(first + 1);
+    expect(board.get('a')).toBeUndefined();
+  });
+
+  test('10,000 streams get short histories', () => {
+    const board = new Board();
+    for (let i = 0; i < 10_000; i++) board.announce(`s${i}`, null);
+    const total = board.streams().reduce((sum, entry) => sum + entry.history.capacity, 0);
+    expect(board.get('s0')!.history.capacity).toBe(360);
+    expect(total * 40).toBeLessThan(20e6);
+  });
+});

@@ -1,0 +1,218 @@
+import { request as httpRequest } from 'node:http';
+import { createServer } from 'node:net';
+import { afterEach, describe, expect, test } from 'vitest';
+import { Board } from '../../src/web/board.ts';
+import { hostAllowed } from '../../src/web/headers.ts';
+import { renderMetrics } from '../../src/web/metrics.ts';
+import type { PageServer } from '../../src/web/server.ts';
+import { fakeForecast } from '../support/forecasts.ts';
+import { fakeStatus, startPage } from '../support/page.ts';
+
+const started: PageServer[] = [];
+const start = async (...args: Parameters<typeof startPage>) => {
+  const result = await startPage(...args);
+  started.push(result.page);
+  return result;
+};
+afterEach(async () => {
+  for (const page of started.splice(0)) await page.stop();
+});
+
+/** Raw request: fetch would not let a test choose `Host`. */
+const raw = (url: string, path: string, options: { method?: string; host?: string } = {}) =>
+  new Promise<{ code: number; headers: Record<string, unknown>; body: string }>((resolve, reject) => {
+    const { port } = new URL(url);
+    const call = httpRequest(
+      {
+        port,
+        host: '127.0.0.1',
+        path,
+        method: options.method ?? 'GET',
+        headers: options.host === undefined ? {} : { host: options.host },
+        agent: false,
+      },
+      (response) => {
+        let body = '';
+        response.on('data', (chunk) => {
+          body += chunk;
+        });
+        response.on('end', () => resolve({ code: response.statusCode!, headers: response.headers, body }));
+      },
+    );
+    call.on('error', reject);
+    call.end();
+  });
+
+/** Reads server-sent events until `enough` says so. */
+async function events(url: string, enough: (seen: { event: string; data: unknown }[]) => boolean) {
+  const abort = new AbortController();
+  const response = await fetch(url, { signal: abort.signal });
+  const seen: { event: string; data: unknown }[] = [];
+  let text = '';
+  for await (const chunk of response.body!) {
+    text += Buffer.from(chunk).toString();
+    for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
+      const [, event, data] = /event: (.*)\ndata: (.*)/.exec(text.slice(0, end)) ?? [];
+      if (event && data) seen.push({ event, data: JSON.parse(data) });
+      text = text.slice(end + 2);
+    }
+    if (enough(seen)) break;
+  }
+  abort.abort();
+  return seen;
+}
+
+describe('routes', () => {
+  test('the page and its files, with ETag and security headers', async () => {
+    const { url } = await start();
+    for (const path of ['/', '/page.css', '/page.client.js', '/chart.client.js']) {
+      const { code, headers, body } = await raw(url, path);
+      expect(code).toBe(200);
+      expect(body.length).toBeGreaterThan(1000);
+      expect(headers['content-security-policy']).toContain("default-src 'none'");
+      expect(headers['content-security-policy']).not.toContain('unsafe');
+      expect(headers['x-content-type-options']).toBe('nosniff');
+      const again = await fetch(url + path, { headers: { 'if-none-match': String(headers.etag) } });
+      expect(again.status).toBe(304);
+    }
+  });
+
+  test('streams, one stream (names hold slashes and spaces), status, health', async () => {
+    const { url, board } = await start({
+      status: () => {
+        const status = fakeStatus();
+        return { ...status, health: { ...status.health, state: 'degraded', degraded: ['no model'] } };
+      },
+    });
+    board.record(fakeForecast({ stream: 'a b/c', leads: 4 }), 1);
+    const list = (await (await fetch(`${url}/api/streams`)).json()) as { streams: { stream: string }[] };
+    expect(list.streams.map((s) => s.stream)).toEqual(['a b/c']);
+    for (const path of ['/api/streams/a%20b/c', '/api/streams/a%20b%2Fc']) {
+      const one = (await (await fetch(url + path)).json()) as { forecast: { p50: number[] } };
+      expect(one.forecast.p50).toHaveLength(4);
+    }
+    expect((await fetch(`${url}/api/streams/none`)).status).toBe(404);
+    expect((await fetch(`${url}/api/streams/%E0%A4%A`)).status).toBe(404);
+    expect(await (await fetch(`${url}/healthz`)).json()).toEqual({
+      state: 'degraded',
+      degraded: ['no model'],
+    });
+    expect((await fetch(`${url}/nothing`)).status).toBe(404);
+  });
+
+  test('only GET and HEAD', async () => {
+    const { url } = await start();
+    for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS'])
+      expect(await raw(url, '/api/streams', { method })).toMatchObject({
+        code: 405,
+        headers: { allow: 'GET, HEAD' },
+      });
+    expect(await raw(url, '/', { method: 'HEAD' })).toMatchObject({ code: 200, body: '' });
+  });
+
+  test('a name that another site points here is refused, events too', async () => {
+    const { url } = await start();
+    for (const path of ['/', '/api/streams', '/api/events', '/metrics'])
+      expect((await raw(url, path, { host: 'evil.example:8787' })).code).toBe(421);
+    expect((await raw(url, '/', { host: 'localhost:1' })).code).toBe(200);
+  });
+
+  test('metrics', async () => {
+    const { url } = await start({
+      metrics: () => [{ name: 'samples_total', help: 'x', type: 'counter', values: [{ value: 3 }] }],
+    });
+    const response = await fetch(`${url}/metrics`);
+    expect(response.headers.get('content-type')).toContain('version=0.0.4');
+    expect(await response.text()).toContain('\ngatecast_samples_total 3\n');
+  });
+});
+
+test('hostAllowed', () => {
+  expect(hostAllowed('127.0.0.1', '127.0.0.1:8787')).toBe(true);
+  expect(hostAllowed('127.0.0.1', 'LOCALHOST')).toBe(true);
+  expect(hostAllowed('::1', '[::1]:8787')).toBe(true);
+  expect(hostAllowed('127.0.0.1', undefined)).toBe(false);
+  expect(hostAllowed('127.0.0.1', '127.0.0.1.evil.example')).toBe(false);
+  expect(hostAllowed('0.0.0.0', 'gateway.lan')).toBe(true);
+});
+
+test('metric labels are escaped', () => {
+  const text = renderMetrics([
+    {
+      name: 'drops_total',
+      help: 'two\nlines',
+      type: 'counter',
+      values: [{ labels: { reason: 'a"b\\c\nd' }, value: Number.POSITIVE_INFINITY }],
+    },
+  ]);
+  expect(text).toBe(
+    '# HELP gatecast_drops_total two\\nlines\n# TYPE gatecast_drops_total counter\ngatecast_drops_total{reason="a\\"b\\\\c\\nd"} +Inf\n',
+  );
+});
+
+describe('events', () => {
+  test('first the history, then only what is new; a status at once', async () => {
+    const { url, board } = await start();
+    for (let i = 0; i < 3; i++) board.record(fakeForecast({ stream: 'a', originMs: 1000 * i }), 0);
+    const seen = await events(`${url}/api/events?stream=a&stream=unknown`, (all) => {
+      const streams = all.filter((e) => e.event === 'stream').length;
+      if (streams === 1 && all.some((e) => e.event === 'status'))
+        board.record(fakeForecast({ stream: 'a', originMs: 3000 }), 0);
+      return streams >= 2;
+    });
+    const times = seen
+      .filter((e) => e.event === 'stream')
+      .map((e) => (e.data as { points: number[][] }).points.map((p) => p[0]));
+    expect(times[0]).toEqual([0, 1000, 2000]);
+    expect(times[1]).toEqual([2000, 3000]);
+    expect(seen.some((e) => e.event === 'status')).toBe(true);
+  });
+
+  test('new streams are announced', async () => {
+    const { url, board } = await start();
+    const seen = await events(`${url}/api/events`, (all) => {
+      board.announce('fresh', null);
+      return all.some((e) => e.event === 'streams');
+    });
+    expect(seen.find((e) => e.event === 'streams')?.data).toEqual({ count: 1 });
+  });
+
+  test('the number of clients is bounded, and a place is free again when one leaves', async () => {
+    const { url, page } = await start({ maxClients: 2 });
+    const aborts = [new AbortController(), new AbortController()];
+    for (const { signal } of aborts) await fetch(`${url}/api/events`, { signal });
+    const refused = await fetch(`${url}/api/events`);
+    expect(refused.status).toBe(503);
+    expect(refused.headers.get('retry-after')).toBe('10');
+    aborts[0]!.abort();
+    await expect.poll(() => page.clients).toBe(1);
+    aborts[1]!.abort();
+  });
+
+  test('a client that reads nothing costs a bounded buffer and keeps the newest state', async () => {
+    const board = new Board();
+    const { url, page } = await start({ board, roundMs: 1 });
+    const call = httpRequest(`${url}/api/events?stream=wide`);
+    call.end();
+    await new Promise<void>((resolve) => call.on('response', (response) => resolve(void response.pause())));
+    let most = 0;
+    for (let i = 0; i < 3000; i++) {
+      board.record(fakeForecast({ stream: 'wide', originMs: i * 1000, leads: 336 }), 0);
+      if (i % 5 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+      most = Math.max(most, page.bufferedBytes);
+    }
+    expect(most).toBeGreaterThan(100_000);
+    expect(most).toBeLessThan(1_200_000);
+    call.destroy();
+  });
+});
+
+test('the next free port is taken when asked for, and a taken one is an error otherwise', async () => {
+  const blocker = createServer();
+  await new Promise<void>((resolve) => blocker.listen(0, '127.0.0.1', resolve));
+  const { port } = blocker.address() as { port: number };
+  const { url } = await start({ port, fallbackPorts: 20 });
+  expect(Number(new URL(url).port)).toBeGreaterThan(port);
+  await expect(startPage({ port })).rejects.toMatchObject({ code: 'USAGE' });
+  await new Promise((resolve) => blocker.close(resolve));
+});
