@@ -1,0 +1,275 @@
+/**
+ * The training loop: batch, gradients, clipped AdamW step; now and then validation; the best weights win. It ends with
+ * its steps, its time, its patience or on request. Where the numbers come from (`GradientSource`), the clock and the
+ * brakes are passed in, so that the loop itself can be tested without a runtime.
+ */
+import { GatecastError } from '../errors.ts';
+import type {
+  BatchPass,
+  BatchStream,
+  Checkpoint,
+  GradientSource,
+  LoopOptions,
+  LoopResult,
+  Progress,
+  StopReason,
+} from './loop-contract.ts';
+import { AdamW, AverageWeights, clipFactor, globalNorm, type Parameter } from './optimiser.ts';
+import { learningRate } from './schedule.ts';
+
+/** So many skipped steps in a row mean that the weights, not a batch, are at fault. */
+const MOST_SKIPPED = 20;
+
+/**
+ * Trains `parameters` in place. @throws GatecastError TRAINING_FAILED when nothing finite came of it
+ * @param validation null: none, the last weights are kept
+ */
+export async function trainLoop(
+  parameters: readonly Parameter[],
+  source: GradientSource,
+  stream: BatchStream,
+  validation: BatchPass | null,
+  options: LoopOptions,
+): Promise<LoopResult> {
+  const loop = new Loop(parameters, source, validation, options);
+  return loop.run(stream);
+}
+
+class Loop {
+  private readonly adam: AdamW;
+  private readonly mean: AverageWeights | null;
+  private best: Float32Array[];
+  private bestLoss: number | null = null;
+  private baseLoss: number | null = null;
+  private lastValidation: number | null = null;
+  private step = 0;
+  private loss = Number.NaN;
+  private norm = 0;
+  private rate = 0;
+  private stale = 0;
+  private skipped = 0;
+  private skippedInARow = 0;
+  private readonly started: number;
+
+  constructor(
+    private readonly parameters: readonly Parameter[],
+    private readonly source: GradientSource,
+    private readonly validation: BatchPass | null,
+    private readonly options: LoopOptions,
+  ) {
+    this.adam = new AdamW(parameters, options.adam);
+    this.mean = options.averaging > 0 ? new AverageWeights(parameters, options.averaging) : null;
+    this.best = parameters.map((one) => one.data.slice());
+    this.started = options.now() - (options.resume?.elapsedMs ?? 0);
+    if (options.resume) this.restore(options.resume);
+  }
+
+  async run(stream: BatchStream): Promise<LoopResult> {
+    const { options } = this;
+    if (this.validation && !options.resume) {
+      this.baseLoss = await this.validate(this.validation);
+      this.bestLoss = this.lastValidation = this.baseLoss;
+    }
+    let saved = options.now();
+    let reason: StopReason;
+    for (;;) {
+      const ended = this.ended();
+      if (ended) {
+        reason = ended;
+        break;
+      }
+      await options.brake?.();
+      await this.train(stream);
+      if (this.skippedInARow >= MOST_SKIPPED) {
+        reason = 'diverged';
+        break;
+      }
+      if (this.validation && this.step % options.validateEvery === 0) await this.judge(this.validation);
+      options.onProgress?.(this.progress());
+      if (options.onCheckpoint && options.now() - saved >= (options.checkpointEveryMs ?? 30_000)) {
+        options.onCheckpoint(this.checkpoint());
+        saved = options.now();
+      }
+    }
+    return this.finish(reason);
+  }
+
+  private ended(): StopReason | null {
+    const { options } = this;
+    if (options.stop?.()) return 'stopped';
+    if (this.step >= options.maxSteps) return 'steps';
+    if (options.maxTimeMs !== null && this.elapsed() >= options.maxTimeMs) return 'time';
+    return this.stale >= options.patience ? 'patience' : null;
+  }
+
+  private async train(stream: BatchStream): Promise<void> {
+    const { options } = this;
+    const batch = stream.next();
+    const { loss, gradients, hT } = await this.source.run(batch);
+    const norm = globalNorm(gradients);
+    this.step++;
+    if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
+      this.skipped++;
+      this.skippedInARow++;
+      // A state that is not finite would spoil every chunk after it.
+      stream.carry(new Float32Array(hT.length));
+      return;
+    }
+    this.skippedInARow = 0;
+    stream.carry(hT.every(Number.isFinite) ? hT : new Float32Array(hT.length));
+    this.norm = norm;
+    this.rate = learningRate(options.schedule, this.done());
+    this.adam.step(gradients, this.rate, {
+      scale: clipFactor(norm, options.clipNorm),
+      value: options.clipValue,
+    });
+    this.mean?.update();
+    this.loss = Number.isNaN(this.loss)
+      ? loss
+      : this.loss + (loss - this.loss) * Math.max(0.02, 1 / this.step);
+  }
+
+  /** Validates what would be kept, and keeps it if it is the best. */
+  private async judge(pass: BatchPass): Promise<void> {
+    const loss = await this.withKept(() => this.validate(pass));
+    this.lastValidation = loss;
+    if (Number.isFinite(loss) && (this.bestLoss === null || !(loss >= this.bestLoss))) {
+      this.bestLoss = loss;
+      this.keep();
+      this.stale = 0;
+    } else this.stale++;
+  }
+
+  private keep(): void {
+    this.parameters.forEach((one, k) => {
+      this.best[k]!.set(this.mean ? this.mean.average[k]! : one.data);
+    });
+  }
+
+  /** Runs with the averaged weights in place, where weights are averaged. */
+  private async withKept<T>(work: () => Promise<T>): Promise<T> {
+    if (!this.mean) return work();
+    const own = this.parameters.map((one) => one.data.slice());
+    this.parameters.forEach((one, k) => {
+      one.data.set(this.mean!.average[k]!);
+    });
+    try {
+      return await work();
+    } finally {
+      this.parameters.forEach((one, k) => {
+        one.data.set(own[k]!);
+      });
+    }
+  }
+
+  private async validate(pass: BatchPass): Promise<number> {
+    return meanLoss(this.source, pass, this.options.brake);
+  }
+
+  private async finish(reason: StopReason): Promise<LoopResult> {
+    const { step, skipped } = this;
+    // Steps since the last validation may have been the best.
+    const unseen = this.step % this.options.validateEvery !== 0;
+    if (this.validation && unseen && reason !== 'diverged') await this.judge(this.validation);
+    if (!this.validation && reason !== 'diverged') this.keep();
+    const usable = this.best.every((data) => data.every(Number.isFinite));
+    if (!usable || (reason === 'diverged' && this.bestLoss === null)) {
+      throw new GatecastError('TRAINING_FAILED', `Training diverged after ${step} steps.`, {
+        hint: 'Lower the learning rate or the clipping norm, and look at the data for values far outside its range.',
+      });
+    }
+    const { bestLoss, baseLoss, loss } = this;
+    return {
+      best: this.best,
+      bestLoss,
+      baseLoss,
+      loss,
+      steps: step,
+      elapsedMs: this.elapsed(),
+      reason,
+      skipped,
+    };
+  }
+
+  private elapsed(): number {
+    return this.options.now() - this.started;
+  }
+
+  private done(): number {
+    const { maxSteps, maxTimeMs } = this.options;
+    const bySteps = this.step / maxSteps;
+    return Math.min(1, maxTimeMs === null ? bySteps : Math.max(bySteps, this.elapsed() / maxTimeMs));
+  }
+
+  private progress(): Progress {
+    return {
+      step: this.step,
+      maxSteps: this.options.maxSteps,
+      done: this.done(),
+      elapsedMs: this.elapsed(),
+      loss: this.loss,
+      rate: this.rate,
+      norm: this.norm,
+      validation: this.lastValidation,
+      best: this.bestLoss,
+      skipped: this.skipped,
+    };
+  }
+
+  private checkpoint(): Checkpoint {
+    return {
+      step: this.step,
+      elapsedMs: this.elapsed(),
+      loss: this.loss,
+      bestLoss: this.bestLoss,
+      baseLoss: this.baseLoss,
+      stale: this.stale,
+      skipped: this.skipped,
+      weights: this.parameters.map((one) => one.data.slice()),
+      best: this.best.map((data) => data.slice()),
+      average: this.mean?.save() ?? null,
+      adam: this.adam.save(),
+    };
+  }
+
+  private restore(from: Checkpoint): void {
+    const fits = from.weights.every((data, k) => data.length === this.parameters[k]?.data.length);
+    if (from.weights.length !== this.parameters.length || !fits) {
+      throw new GatecastError('TRAINING_FAILED', 'The checkpoint is of another network.', {
+        hint: 'Use the same cell, layers and hidden size, or remove the checkpoint.',
+      });
+    }
+    from.weights.forEach((data, k) => {
+      this.parameters[k]!.data.set(data);
+    });
+    this.best = from.best.map((data) => data.slice());
+    this.adam.restore(from.adam);
+    if (from.average) this.mean?.restore(from.average);
+    this.step = from.step;
+    this.loss = from.loss;
+    this.bestLoss = this.lastValidation = from.bestLoss;
+    this.baseLoss = from.baseLoss;
+    this.stale = from.stale;
+    this.skipped = from.skipped;
+  }
+}
+
+/** Weighted mean loss over a pass with carried state; NaN when nothing is observed or a loss is not finite. */
+export async function meanLoss(
+  source: GradientSource,
+  pass: BatchPass,
+  brake?: () => Promise<void>,
+): Promise<number> {
+  let sum = 0;
+  let weights = 0;
+  for (const batch of pass.batches()) {
+    await brake?.();
+    const { loss, hT } = await source.run(batch);
+    pass.carry(hT);
+    let weight = 0;
+    for (let c = 0; c < batch.weight.length; c++) weight += batch.weight[c]!;
+    if (weight > 0) sum += loss * weight;
+    weights += weight;
+  }
+  return weights > 0 ? sum / weights : Number.NaN;
+}
