@@ -1,0 +1,49 @@
+/** The demo's own MQTT broker (3.1.1), on loopback and a free port. Not for production: nothing is kept or authorised. */
+
+import type { AddressInfo } from 'node:net';
+import { createServer, type Socket } from 'node:net';
+import { Aedes } from 'aedes';
+import { GatecastError } from '../errors.ts';
+
+export interface DemoBroker {
+  readonly url: string;
+  publish(topic: string, payload: string): void;
+  stop(): Promise<void>;
+}
+
+/** @param port 0: any free one. Throws USAGE when it is taken. */
+export async function startBroker(port = 0): Promise<DemoBroker> {
+  const broker = await Aedes.createBroker({ queueLimit: 10_000 });
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+    socket.on('error', () => socket.destroy());
+    broker.handle(socket);
+  });
+  server.maxConnections = 64;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) =>
+      reject(
+        new GatecastError('USAGE', `The demo's broker cannot listen on port ${port}.`, { cause: error }),
+      ),
+    );
+    server.listen(port, '127.0.0.1', resolve);
+  });
+  server.on('error', () => undefined);
+  return {
+    url: `mqtt://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    publish(topic, payload) {
+      broker.publish(
+        { cmd: 'publish', topic, payload: Buffer.from(payload), qos: 0, retain: false, dup: false },
+        () => undefined,
+      );
+    },
+    async stop() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      await new Promise<void>((resolve) => broker.close(() => resolve()));
+      for (const socket of sockets) socket.destroy();
+      await closed;
+    },
+  };
+}

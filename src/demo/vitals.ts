@@ -1,0 +1,184 @@
+/** This machine's own vitals as readings: from /proc and /sys where they exist, else what Node itself can tell. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { cpus, freemem, loadavg, totalmem } from 'node:os';
+
+/** One message: its topic below the demo's root, and its numbers by field. The field's name carries the unit. */
+export interface Reading {
+  readonly topic: string;
+  readonly values: Readonly<Record<string, number>>;
+}
+
+/** Where the numbers come from; tests bring their own. */
+export interface Machine {
+  /** Text of a file; null when there is none. */
+  read(path: string): string | null;
+  /** Names in a folder; none when there is no folder. */
+  list(path: string): readonly string[];
+  /** Sum of all cores, ms: in use, and in all. */
+  cpu(): { busyMs: number; totalMs: number };
+  load(): number;
+  memory(): { freeBytes: number; totalBytes: number };
+}
+
+export const thisMachine: Machine = {
+  read(path) {
+    try {
+      return readFileSync(path, 'utf8');
+    } catch {
+      return null;
+    }
+  },
+  list(path) {
+    try {
+      return readdirSync(path).sort();
+    } catch {
+      return [];
+    }
+  },
+  cpu() {
+    let busyMs = 0;
+    let idleMs = 0;
+    for (const { times } of cpus()) {
+      busyMs += times.user + times.nice + times.sys + times.irq;
+      idleMs += times.idle;
+    }
+    return { busyMs, totalMs: busyMs + idleMs };
+  },
+  load: () => loadavg()[0]!,
+  memory: () => ({ freeBytes: freemem(), totalBytes: totalmem() }),
+};
+
+/** Counters that only grow; their differences are the rates. */
+interface Counters {
+  readonly atMs: number;
+  readonly cpu: { busyMs: number; totalMs: number };
+  readonly disk: { readBytes: number; writtenBytes: number } | null;
+  readonly network: { inBytes: number; outBytes: number } | null;
+}
+
+/** Of whole disks: partitions and stacked devices would count the same bytes again. Columns: kernel's iostats.rst. */
+export function diskBytes(text: string): { readBytes: number; writtenBytes: number } {
+  let readBytes = 0;
+  let writtenBytes = 0;
+  for (const line of text.split('\n')) {
+    const column = line.trim().split(/\s+/);
+    if (!/^(sd[a-z]+|vd[a-z]+|xvd[a-z]+|hd[a-z]+|nvme\d+n\d+|mmcblk\d+)$/.test(column[2] ?? '')) continue;
+    readBytes += Number(column[5]) * 512;
+    writtenBytes += Number(column[9]) * 512;
+  }
+  return { readBytes, writtenBytes };
+}
+
+/** Of all interfaces but loopback, which carries the demo's own messages. */
+export function networkBytes(text: string): { inBytes: number; outBytes: number } {
+  let inBytes = 0;
+  let outBytes = 0;
+  for (const line of text.split('\n')) {
+    const [name, rest] = line.split(':');
+    if (rest === undefined || name!.trim() === 'lo') continue;
+    const column = rest.trim().split(/\s+/);
+    inBytes += Number(column[0]);
+    outBytes += Number(column[8]);
+  }
+  return { inBytes, outBytes };
+}
+
+/** Degrees Celsius by the sensor's name; sensors that cannot be read or tell nonsense are left out. */
+export function temperatures(machine: Machine): Record<string, number> {
+  const found: Record<string, number> = {};
+  const note = (label: string, text: string | null): void => {
+    const celsius = text === null ? Number.NaN : Number(text) / 1000;
+    const name = label
+      .trim()
+      .replace(/[^a-zA-Z0-9]+/g, '_')
+      .toLowerCase();
+    if (name !== '' && celsius > -50 && celsius < 150 && celsius !== 0) found[`${name}_c`] = celsius;
+  };
+  for (const zone of machine.list('/sys/class/thermal'))
+    if (zone.startsWith('thermal_zone')) {
+      const path = `/sys/class/thermal/${zone}`;
+      note(machine.read(`${path}/type`) ?? zone, machine.read(`${path}/temp`));
+    }
+  for (const chip of machine.list('/sys/class/hwmon')) {
+    const path = `/sys/class/hwmon/${chip}`;
+    note(machine.read(`${path}/name`) ?? chip, machine.read(`${path}/temp1_input`));
+  }
+  return found;
+}
+
+const round = (value: number, digits: number): number => Number(value.toFixed(digits));
+
+export class Vitals {
+  private before: Counters | null = null;
+
+  constructor(private readonly machine: Machine = thisMachine) {}
+
+  /** @param monotonicMs base of the rates; the first call has none and leaves them out */
+  read(monotonicMs: number): Reading[] {
+    const { machine } = this;
+    const disk = machine.read('/proc/diskstats');
+    const network = machine.read('/proc/net/dev');
+    const now: Counters = {
+      atMs: monotonicMs,
+      cpu: machine.cpu(),
+      disk: disk === null ? null : diskBytes(disk),
+      network: network === null ? null : networkBytes(network),
+    };
+    const readings = [...this.rates(now), this.memory(), ...this.pressure()];
+    const celsius = temperatures(machine);
+    if (Object.keys(celsius).length > 0) readings.push({ topic: 'temperature', values: celsius });
+    this.before = now;
+    return readings;
+  }
+
+  private rates(now: Counters): Reading[] {
+    const { before } = this;
+    const load1 = round(this.machine.load(), 2);
+    if (before === null || now.atMs <= before.atMs) return [{ topic: 'cpu', values: { load1 } }];
+    const seconds = (now.atMs - before.atMs) / 1000;
+    const kbPerS = (to: number, from: number): number => round(Math.max(0, to - from) / 1000 / seconds, 2);
+    const total = now.cpu.totalMs - before.cpu.totalMs;
+    const cpu: Record<string, number> = { load1 };
+    if (total > 0) cpu.busy_pct = round((100 * (now.cpu.busyMs - before.cpu.busyMs)) / total, 2);
+    const readings: Reading[] = [{ topic: 'cpu', values: cpu }];
+    if (now.disk && before.disk)
+      readings.push({
+        topic: 'disk',
+        values: {
+          read_kb_s: kbPerS(now.disk.readBytes, before.disk.readBytes),
+          write_kb_s: kbPerS(now.disk.writtenBytes, before.disk.writtenBytes),
+        },
+      });
+    if (now.network && before.network)
+      readings.push({
+        topic: 'network',
+        values: {
+          in_kb_s: kbPerS(now.network.inBytes, before.network.inBytes),
+          out_kb_s: kbPerS(now.network.outBytes, before.network.outBytes),
+        },
+      });
+    return readings;
+  }
+
+  private memory(): Reading {
+    const info = this.machine.read('/proc/meminfo');
+    const kb = (name: string): number | null => {
+      const found = new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(info ?? '');
+      return found ? Number(found[1]) : null;
+    };
+    const [total, available, cached] = [kb('MemTotal'), kb('MemAvailable'), kb('Cached')];
+    if (total === null || available === null) {
+      const { totalBytes, freeBytes } = this.machine.memory();
+      return { topic: 'memory', values: { used_mb: round((totalBytes - freeBytes) / 1e6, 2) } };
+    }
+    const values: Record<string, number> = { used_mb: round(((total - available) * 1024) / 1e6, 2) };
+    if (cached !== null) values.cached_mb = round((cached * 1024) / 1e6, 2);
+    return { topic: 'memory', values };
+  }
+
+  /** Share of time in which some task waited for the processor (kernel's pressure stall information, 10 s mean). */
+  private pressure(): Reading[] {
+    const found = /^some avg10=([\d.]+)/m.exec(this.machine.read('/proc/pressure/cpu') ?? '');
+    return found ? [{ topic: 'pressure', values: { cpu_wait_pct: Number(found[1]) } }] : [];
+  }
+}
