@@ -1,0 +1,53 @@
+/** The forecasters whose quantiles compete for publication on every stream, and how the simple ones get theirs. */
+import type { Features } from '../series/features.ts';
+import { MEDIAN, Q } from './forecast.ts';
+
+export const CANDIDATES = ['gru', 'seasonal-naive', 'naive'] as const;
+export const C = CANDIDATES.length;
+export const GRU = 0;
+export const SEASONAL = 1;
+export const NAIVE = 2;
+
+/** Standard normal quantiles at the nine levels. */
+const NORMAL = [
+  -1.2815516, -0.8416212, -0.5244005, -0.2533471, 0, 0.2533471, 0.5244005, 0.8416212, 1.2815516,
+];
+/** Standard deviation of a normal variable whose mean absolute deviation is 1: sqrt(pi / 2). */
+const SIGMA_PER_MAD = 1.2533141;
+
+/**
+ * Quantiles of a point forecast from its own running error at each lead, taken as normal.
+ * @param out [leads, 9]
+ */
+export function naiveQuantiles(features: Features, expert: number, out: Float64Array): void {
+  for (let k = 0; k < features.leads; k++) {
+    const { point, error } = features.expertAt(expert, k);
+    for (let q = 0; q < Q; q++) out[k * Q + q] = point + SIGMA_PER_MAD * error * NORMAL[q];
+  }
+}
+
+/**
+ * The network's answer in the stream's unit: anchor + scale * raw.
+ * @param raw [leads, 9]
+ * @returns false when any value is not finite, or is absurdly far: then the network has diverged and must not be used
+ */
+export function networkQuantiles(
+  features: Features,
+  raw: Float32Array,
+  offset: number,
+  out: Float64Array,
+): boolean {
+  for (let k = 0; k < features.leads; k++) {
+    const anchor = features.anchor[k];
+    const scale = features.scale[k];
+    for (let q = 0; q < Q; q++) {
+      const r = raw[offset + k * Q + q];
+      if (!(Math.abs(r) < 2000)) return false;
+      out[k * Q + q] = anchor + scale * r;
+    }
+    // Non-crossing holds by construction; rounding in single precision may break a tie.
+    for (let q = MEDIAN + 1; q < Q; q++) out[k * Q + q] = Math.max(out[k * Q + q], out[k * Q + q - 1]);
+    for (let q = MEDIAN - 1; q >= 0; q--) out[k * Q + q] = Math.min(out[k * Q + q], out[k * Q + q + 1]);
+  }
+  return true;
+}

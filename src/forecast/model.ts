@@ -1,0 +1,15 @@
+/** A trained network as the engine sees it. */
+import type { Stepper } from '../model/stepper.ts';
+
+export interface Model {
+  /** Name and version as published, e.g. `base` and `3`. */
+  readonly id: string;
+  readonly version: string;
+  /** Of weights and feature format: a stored state is only good for the model that made it. */
+  readonly hash: string;
+  /** Rows and width of the recurrent state of one stream. */
+  readonly stateRows: number;
+  readonly hidden: number;
+  /** A step graph for a number of leads; asked for once per horizon. Throws GatecastError MODEL_INVALID. */
+  stepper(leads: number): Promise<Stepper>;
+}

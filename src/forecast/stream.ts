@@ -1,0 +1,195 @@
+/**
+ * One stream from closed bucket to forecast: fills the gap, makes the features, takes in the network's answer, blends,
+ * calibrates, clamps. Holds everything the stream has learnt; the engine only batches.
+ */
+import { Buckets, type ClosedBucket } from '../series/buckets.ts';
+import { zoneOffset } from '../series/calendar.ts';
+import { LAST, SEASONAL_NAIVE } from '../series/experts.ts';
+import { AHEAD, Features, I } from '../series/features.ts';
+import { fillValue } from '../series/fill.ts';
+import type { StreamSpec } from '../series/spec.ts';
+import type { StateIo } from '../series/state-io.ts';
+import { C, GRU, NAIVE, naiveQuantiles, networkQuantiles, SEASONAL } from './candidates.ts';
+import { crossings } from './crossings.ts';
+import { type Forecast, type ForecastKind, type InputQuality, MEDIAN, Q } from './forecast.ts';
+import { Track } from './track.ts';
+
+export const MAX_LEADS = 336;
+/** Readings before the network is asked; until then the naive serves. */
+const WARM_UP = 4;
+/** A stream that has stood at its lowest value this often has a floor there (rain, counts, light). */
+const FLOOR_SHARE = 0.02;
+
+export class Stream {
+  readonly spec: StreamSpec;
+  readonly buckets: Buckets;
+  /** Known once the interval is. */
+  leads = 0;
+  features: Features | null = null;
+  private track: Track | null = null;
+  /** [rows, hidden] recurrent state. */
+  readonly h: Float32Array;
+  private seq = 0;
+  private current: ClosedBucket = { startMs: 0, value: Number.NaN, observedMs: Number.NaN };
+  private observed = false;
+  /** Medians of the forecast made at the last observed bucket, for the `model` fill. */
+  private path: Float64Array = new Float64Array(0);
+  private readonly outlook = new Float64Array(4);
+  private quantiles: Float64Array[] = [];
+  private readonly now: { observedMs: number } = { observedMs: Number.NaN };
+
+  constructor(spec: StreamSpec, stateSize: number) {
+    this.spec = spec;
+    this.buckets = new Buckets(spec);
+    this.h = new Float32Array(stateSize);
+    this.outlook.fill(Number.NaN);
+    this.settle();
+  }
+
+  /** Builds what depends on the interval as soon as that is known. */
+  settle(): boolean {
+    const { intervalMs } = this.buckets;
+    if (this.features !== null || intervalMs === null) return this.features !== null;
+    this.leads = Math.max(1, Math.min(MAX_LEADS, Math.ceil(this.spec.horizonMs / intervalMs)));
+    this.features = new Features(intervalMs, this.leads, zoneOffset(this.spec.timeZone));
+    this.track = new Track(this.leads);
+    this.path = new Float64Array(this.leads).fill(Number.NaN);
+    this.quantiles = Array.from({ length: C }, () => new Float64Array(this.leads * Q));
+    return true;
+  }
+
+  /** Inputs of the step graph: the past, then every lead. */
+  get inputs(): number {
+    return I + this.leads * AHEAD;
+  }
+
+  /**
+   * Takes in a closed bucket.
+   * @returns false when nothing is to be stepped (a dropped gap, or empty buckets before the first reading)
+   */
+  advance(bucket: ClosedBucket): boolean {
+    const features = this.features;
+    if (features === null) return false;
+    this.current = bucket;
+    this.observed = !Number.isNaN(bucket.value);
+    if (this.observed) this.now.observedMs = bucket.observedMs;
+    const age = features.gapAge;
+    const value = this.observed
+      ? bucket.value
+      : fillValue(this.spec.fill, features, age < this.leads ? this.path[age] : Number.NaN);
+    if (Number.isNaN(value)) return false;
+    this.track?.observe(bucket.value, this.observed);
+    features.update(bucket.startMs, value, this.observed);
+    return true;
+  }
+
+  /** Whether the network is to be asked in this step. */
+  get warm(): boolean {
+    return this.features !== null && this.features.observations >= WARM_UP;
+  }
+
+  /** Writes the network's inputs, [inputs], from `offset`. */
+  writeInputs(x: Float32Array, offset: number): void {
+    const features = this.features;
+    if (features === null) return;
+    features.past(x, offset);
+    for (let k = 0; k < this.leads; k++) features.ahead(k, x, offset + I + k * AHEAD);
+  }
+
+  /**
+   * @param raw the network's answer [leads, 9] from `offset`; null when it was not asked
+   */
+  finish(raw: Float32Array | null, offset: number): Forecast {
+    const { features, track } = this;
+    if (features === null || track === null) throw new Error('a forecast before the interval is known');
+    const network = raw !== null && networkQuantiles(features, raw, offset, this.quantiles[GRU]);
+    if (raw !== null && !network) this.h.fill(0);
+    naiveQuantiles(features, SEASONAL_NAIVE, this.quantiles[SEASONAL]);
+    naiveQuantiles(features, LAST, this.quantiles[NAIVE]);
+    const out = new Float64Array(this.leads * Q);
+    track.combine(
+      [network ? this.quantiles[GRU] : null, this.quantiles[SEASONAL], this.quantiles[NAIVE]],
+      this.clamp,
+      out,
+    );
+    if (this.observed || Number.isNaN(this.path[0])) {
+      for (let k = 0; k < this.leads; k++) this.path[k] = out[k * Q + MEDIAN];
+    }
+    const expected = Number.isNaN(this.outlook[1])
+      ? null
+      : { low: this.outlook[0], p50: this.outlook[1], high: this.outlook[2] };
+    this.outlook[0] = out[0];
+    this.outlook[1] = out[MEDIAN];
+    this.outlook[2] = out[Q - 1];
+    const stepMs = this.buckets.intervalMs ?? 0;
+    const endMs = this.current.startMs + stepMs;
+    const { observedMs } = this.now;
+    const coverage = track.coverage();
+    return {
+      stream: this.spec.name,
+      unit: this.spec.unit,
+      originMs: this.current.startMs,
+      stepMs,
+      seq: this.seq++,
+      leads: this.leads,
+      quantiles: out,
+      kind: this.kind(network),
+      input: {
+        quality: this.quality(endMs),
+        observedMs: Number.isNaN(observedMs) ? null : observedMs,
+        ageMs: Number.isNaN(observedMs) ? null : Math.max(0, endMs - observedMs),
+      },
+      coverage: { target: this.spec.coverageTarget, observed: coverage.observed, n: coverage.n },
+      crossings: crossings(this.spec.thresholds, out, this.leads, this.current.startMs, stepMs),
+      observed: this.observed ? this.current.value : null,
+      expected,
+    };
+  }
+
+  /** Physical limits, and the floor of a stream that has one. */
+  private readonly clamp = (value: number): number => {
+    const { min, max } = this.spec;
+    let result = value;
+    const features = this.features;
+    if (features !== null && features.floorShare > FLOOR_SHARE && features.observations > 32) {
+      const floor = features.observedRange.min;
+      if (floor === 0 && result < 0) result = 0;
+    }
+    if (min !== null && result < min) result = min;
+    if (max !== null && result > max) result = max;
+    return result;
+  };
+
+  private quality(endMs: number): InputQuality {
+    if (this.observed) return 'good';
+    return endMs - this.now.observedMs > this.spec.maxGapMs ? 'stale' : 'filled';
+  }
+
+  private kind(network: boolean): ForecastKind {
+    const weights = this.track?.meanWeights() ?? [];
+    if (network && weights[GRU] >= 0.8) return 'gru';
+    if (weights[SEASONAL] >= 0.8) return 'seasonal-naive';
+    if (weights[NAIVE] >= 0.8 || !this.warm) return 'naive';
+    return 'blend';
+  }
+
+  get scores(): ReturnType<Track['scores']> {
+    return this.track?.scores() ?? [];
+  }
+
+  get lastObservedMs(): number | null {
+    return Number.isNaN(this.buckets.lastObservedMs) ? null : this.buckets.lastObservedMs;
+  }
+
+  persist(io: StateIo): void {
+    this.buckets.persist(io);
+    if (!this.settle()) return;
+    this.features?.persist(io);
+    this.track?.persist(io);
+    io.array(this.h);
+    io.array(this.path);
+    io.array(this.outlook);
+    this.seq = io.number(this.seq);
+    this.now.observedMs = io.number(this.now.observedMs);
+  }
+}

@@ -1,0 +1,282 @@
+/**
+ * Matches forecasts with what came. For a few leads (knots) the interval of every candidate and of the published
+ * forecast waits until its bucket arrives; then three things learn from it: the weights that blend the candidates,
+ * the factors that keep the published interval honest, and the scores that the owner reads.
+ *
+ * Blending: weights fall with the candidates' running pinball loss (a power of its ratio to the best), lead by lead.
+ * Calibration: online quantile tracking of a multiplicative correction of each half of the interval, in log space
+ * (adaptive conformal inference, Gibbs & Candes 2021; quantile tracker of conformal PID, Angelopoulos et al. 2023).
+ */
+import type { StateIo } from '../series/state-io.ts';
+import { C, GRU } from './candidates.ts';
+import { MEDIAN, Q } from './forecast.ts';
+
+const KNOTS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
+const LOSS_MEMORY = 336;
+const SCORE_MEMORY = 1000;
+/** Share of actuals wanted below the lowest and above the highest quantile. */
+const TAIL = 0.1;
+const MAX_LOG_FACTOR = 1.6;
+/** How sharply blending prefers the better candidate, once it has seen enough. */
+const SHARPNESS = 10;
+/** The network needs this much less loss than it has, to be treated as equal: it is the one that adapts. */
+const NETWORK_PRIOR = 1.5;
+const ENOUGH = 48;
+
+/** [low, median, high] of each candidate, then of the blend before calibration, then as published. */
+const ROW = 3 * (C + 2);
+const BLEND = 3 * C;
+const PUBLISHED = 3 * (C + 1);
+
+export interface LeadScore {
+  /** Lead in steps. */
+  readonly lead: number;
+  readonly n: number;
+  readonly mae: number;
+  readonly bias: number;
+  readonly coverage: number;
+  /** Mean pinball losses over the three kept quantiles, of the published forecast, the seasonal naive and the naive. */
+  readonly loss: number;
+  readonly lossSeasonal: number;
+  readonly lossNaive: number;
+  readonly maeSeasonal: number;
+  readonly maeNaive: number;
+}
+
+function pinball3(y: number, low: number, median: number, high: number): number {
+  const a = y - low;
+  const b = y - median;
+  const c = y - high;
+  return (a >= 0 ? 0.1 * a : -0.9 * a) + 0.5 * Math.abs(b) + (c >= 0 ? 0.9 * c : -0.1 * c);
+}
+
+export class Track {
+  readonly knots: readonly number[];
+  private readonly leads: number;
+  private readonly pending: Float64Array[];
+  private step = 0;
+  /** [knots, C] running loss of each candidate, and [knots] how many went into it. */
+  private readonly loss: Float64Array;
+  private readonly lossCount: Float64Array;
+  /** [knots, 2] logarithm of the factor of the lower and the upper half. */
+  private readonly factor: Float64Array;
+  /** [knots, 9]: n, mae, bias, covered, loss, loss seasonal, loss naive, mae seasonal, mae naive. */
+  private readonly score: Float64Array;
+  /** [leads, C] current weights. */
+  readonly weights: Float64Array;
+  private readonly scratch: Float64Array;
+  private readonly lower: Int32Array;
+  private readonly upperWeight: Float64Array;
+
+  constructor(leads: number) {
+    this.leads = leads;
+    this.knots = [...KNOTS.filter((k) => k < leads), leads];
+    const n = this.knots.length;
+    this.pending = this.knots.map((k) => new Float64Array(k * ROW).fill(Number.NaN));
+    this.loss = new Float64Array(n * C);
+    this.lossCount = new Float64Array(n);
+    this.factor = new Float64Array(n * 2);
+    this.score = new Float64Array(n * 9);
+    this.weights = new Float64Array(leads * C);
+    this.scratch = new Float64Array(n * C);
+    this.lower = new Int32Array(leads);
+    this.upperWeight = new Float64Array(leads);
+    for (let k = 1; k <= leads; k++) {
+      let j = 0;
+      while (j + 1 < n && this.knots[j + 1] <= k) j++;
+      this.lower[k - 1] = j;
+      if (j + 1 < n)
+        this.upperWeight[k - 1] = Math.log(k / this.knots[j]) / Math.log(this.knots[j + 1] / this.knots[j]);
+    }
+  }
+
+  /** Learns from the bucket that has just closed; call once a step, before `combine`. */
+  observe(y: number, observed: boolean): void {
+    if (!observed) return;
+    for (let j = 0; j < this.knots.length; j++) {
+      const k = this.knots[j];
+      if (this.step < k) continue;
+      const ring = this.pending[j];
+      const at = (this.step % k) * ROW;
+      if (Number.isNaN(ring[at + PUBLISHED])) continue;
+      this.lossCount[j] = Math.min(LOSS_MEMORY, this.lossCount[j] + 1);
+      for (let c = 0; c < C; c++) {
+        const low = ring[at + 3 * c];
+        // A candidate that had nothing to say is judged by the published forecast: it neither gains nor loses.
+        const from = Number.isNaN(low) ? PUBLISHED : 3 * c;
+        const miss = pinball3(y, ring[at + from], ring[at + from + 1], ring[at + from + 2]);
+        this.loss[j * C + c] += (miss - this.loss[j * C + c]) / this.lossCount[j];
+      }
+      this.calibrate(j, y, ring, at);
+      this.rate(j, y, ring, at);
+    }
+  }
+
+  private calibrate(j: number, y: number, ring: Float64Array, at: number): void {
+    // Errors at lead k overlap for k steps: a longer lead learns more slowly, or it would swing.
+    const k = this.knots[j];
+    const n = this.score[j * 9] + 1;
+    const rate = Math.max(0.04 / Math.sqrt(k), 0.25 / (Math.sqrt(k) * Math.sqrt(n)));
+    const move = (side: number, missed: boolean): void => {
+      const value = this.factor[2 * j + side] + rate * ((missed ? 1 : 0) - TAIL);
+      this.factor[2 * j + side] = Math.max(-MAX_LOG_FACTOR, Math.min(MAX_LOG_FACTOR, value));
+    };
+    // An interval without width (a constant stream) says nothing about its width.
+    if (ring[at + BLEND] < ring[at + BLEND + 1]) move(0, y < ring[at + PUBLISHED]);
+    if (ring[at + BLEND + 2] > ring[at + BLEND + 1]) move(1, y > ring[at + PUBLISHED + 2]);
+  }
+
+  private rate(j: number, y: number, ring: Float64Array, at: number): void {
+    const low = ring[at + PUBLISHED];
+    const median = ring[at + PUBLISHED + 1];
+    const high = ring[at + PUBLISHED + 2];
+    const s = this.score;
+    const base = j * 9;
+    s[base] = Math.min(SCORE_MEMORY, s[base] + 1);
+    const r = 1 / s[base];
+    const add = (field: number, value: number): void => {
+      s[base + field] += r * (value - s[base + field]);
+    };
+    add(1, Math.abs(y - median));
+    add(2, median - y);
+    add(3, y >= low && y <= high ? 1 : 0);
+    add(4, pinball3(y, low, median, high));
+    for (let c = 1; c < C; c++) {
+      add(4 + c, pinball3(y, ring[at + 3 * c], ring[at + 3 * c + 1], ring[at + 3 * c + 2]));
+      add(6 + c, Math.abs(y - ring[at + 3 * c + 1]));
+    }
+  }
+
+  /**
+   * Blends the candidates and calibrates the result.
+   * @param candidates C arrays [leads, 9]; the first is null while the network has nothing to say
+   * @param out [leads, 9]
+   */
+  combine(
+    candidates: readonly (Float64Array | null)[],
+    clamp: (value: number) => number,
+    out: Float64Array,
+  ): void {
+    this.weigh(candidates[GRU] !== null);
+    for (let k = 0; k < this.leads; k++) {
+      for (let q = 0; q < Q; q++) {
+        let value = 0;
+        for (let c = 0; c < C; c++) {
+          const quantiles = candidates[c];
+          if (quantiles !== null) value += this.weights[k * C + c] * quantiles[k * Q + q];
+        }
+        out[k * Q + q] = value;
+      }
+    }
+    this.keepBlend(candidates, out);
+    for (let k = 0; k < this.leads; k++) {
+      const low = Math.exp(this.interpolate(this.factor, 2, 0, k));
+      const high = Math.exp(this.interpolate(this.factor, 2, 1, k));
+      const median = out[k * Q + MEDIAN];
+      for (let q = 0; q < MEDIAN; q++) out[k * Q + q] = clamp(median + low * (out[k * Q + q] - median));
+      for (let q = MEDIAN + 1; q < Q; q++) out[k * Q + q] = clamp(median + high * (out[k * Q + q] - median));
+      out[k * Q + MEDIAN] = clamp(median);
+    }
+    for (let j = 0; j < this.knots.length; j++) {
+      const at = (this.step % this.knots[j]) * ROW + PUBLISHED;
+      this.keep3(this.pending[j], at, out, (this.knots[j] - 1) * Q);
+    }
+    this.step++;
+  }
+
+  private keep3(ring: Float64Array, at: number, quantiles: Float64Array, from: number): void {
+    ring[at] = quantiles[from];
+    ring[at + 1] = quantiles[from + MEDIAN];
+    ring[at + 2] = quantiles[from + Q - 1];
+  }
+
+  private keepBlend(candidates: readonly (Float64Array | null)[], blend: Float64Array): void {
+    for (let j = 0; j < this.knots.length; j++) {
+      const at = (this.step % this.knots[j]) * ROW;
+      const from = (this.knots[j] - 1) * Q;
+      const ring = this.pending[j];
+      for (let c = 0; c < C; c++) {
+        const quantiles = candidates[c];
+        if (quantiles === null) ring.fill(Number.NaN, at + 3 * c, at + 3 * c + 3);
+        else this.keep3(ring, at + 3 * c, quantiles, from);
+      }
+      this.keep3(ring, at + BLEND, blend, from);
+    }
+  }
+
+  private weigh(hasNetwork: boolean): void {
+    for (let j = 0; j < this.knots.length; j++) {
+      let best = Infinity;
+      for (let c = hasNetwork ? 0 : 1; c < C; c++) best = Math.min(best, this.loss[j * C + c]);
+      const trust = Math.min(1, this.lossCount[j] / ENOUGH);
+      let sum = 0;
+      for (let c = 0; c < C; c++) {
+        let w = c === GRU ? (hasNetwork ? NETWORK_PRIOR : 0) : hasNetwork ? 0.02 + 0.1 * trust : 1;
+        const loss = this.loss[j * C + c];
+        if (w > 0 && loss > 0 && best > 0) w *= (best / loss) ** (SHARPNESS * trust);
+        else if (w > 0 && loss > 0) w *= trust < 1 ? 1 : 0;
+        this.scratch[j * C + c] = w;
+        sum += w;
+      }
+      for (let c = 0; c < C; c++) this.scratch[j * C + c] /= sum;
+    }
+    for (let k = 0; k < this.leads; k++) {
+      for (let c = 0; c < C; c++) this.weights[k * C + c] = this.interpolate(this.scratch, C, c, k);
+    }
+  }
+
+  /** A per-knot quantity at lead k + 1, linear in the logarithm of the lead. */
+  private interpolate(values: Float64Array, width: number, column: number, k: number): number {
+    const j = this.lower[k];
+    const w = this.upperWeight[k];
+    const a = values[j * width + column];
+    return w === 0 ? a : a + w * (values[(j + 1) * width + column] - a);
+  }
+
+  /** Mean weight of each candidate over the leads, [C]. */
+  meanWeights(): number[] {
+    const mean = new Array<number>(C).fill(0);
+    for (let k = 0; k < this.leads; k++)
+      for (let c = 0; c < C; c++) mean[c] += this.weights[k * C + c] / this.leads;
+    return mean;
+  }
+
+  /** Share of actuals inside the published interval over all knots, and how many were judged. */
+  coverage(): { observed: number | null; n: number } {
+    let n = 0;
+    let covered = 0;
+    for (let j = 0; j < this.knots.length; j++) {
+      n += this.score[j * 9];
+      covered += this.score[j * 9] * this.score[j * 9 + 3];
+    }
+    return { observed: n > 0 ? covered / n : null, n };
+  }
+
+  scores(): LeadScore[] {
+    return this.knots.map((lead, j) => {
+      const s = this.score.subarray(j * 9, j * 9 + 9);
+      return {
+        lead,
+        n: s[0],
+        mae: s[1],
+        bias: s[2],
+        coverage: s[3],
+        loss: s[4],
+        lossSeasonal: s[5],
+        lossNaive: s[6],
+        maeSeasonal: s[7],
+        maeNaive: s[8],
+      };
+    });
+  }
+
+  persist(io: StateIo): void {
+    for (const ring of this.pending) io.array(ring);
+    io.array(this.loss);
+    io.array(this.lossCount);
+    io.array(this.factor);
+    io.array(this.score);
+    io.array(this.weights);
+    this.step = io.number(this.step);
+  }
+}

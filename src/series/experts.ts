@@ -1,0 +1,209 @@
+/**
+ * The simple forecasters that run beside the network on every stream. Each writes a value for every lead; the
+ * network mixes them and bends the mixture, so it starts from the best of them on a sensor it has never seen.
+ * All are causal, cost O(leads) a step and need no fitting.
+ */
+import { History } from './history.ts';
+import { LagMatch } from './lag-match.ts';
+import { Profile } from './profile.ts';
+import { RunningMean } from './running.ts';
+import type { StateIo } from './state-io.ts';
+
+export const EXPERTS = [
+  'last',
+  'fast-mean',
+  'slow-mean',
+  'long-mean',
+  'trend',
+  'seasonal-naive',
+  'profile',
+  'profile+last',
+  'profile+level',
+  'week-profile',
+  'week-naive',
+  'cycle',
+  'cycle+last',
+  'analogue',
+] as const;
+export const E = EXPERTS.length;
+export const LAST = 0;
+export const LONG_MEAN = 3;
+export const SEASONAL_NAIVE = 5;
+export const PROFILE = 6;
+export const WEEK_PROFILE = 9;
+
+const DAY_MS = 86_400_000;
+const MAX_LAG = 4096;
+const MATCH_LAG = 1536;
+const FAST_SPAN = 6;
+const SLOW_SPAN = 48;
+const LEVEL_SPAN = 24;
+const TREND_DAMPING = 0.92;
+
+/** Local time of day and week of a bucket, as fractions in [0, 1). */
+export interface Phases {
+  readonly day: number;
+  readonly week: number;
+}
+
+export class Experts {
+  readonly history: History;
+  /** Steps in a day, rounded; 0 where a bucket is longer than a quarter of a day. */
+  readonly dayLag: number;
+  readonly weekLag: number;
+  private readonly stepsPerDay: number;
+  private readonly day: Profile | null;
+  private readonly week: Profile | null;
+  private readonly fast = new RunningMean(FAST_SPAN);
+  private readonly slow = new RunningMean(SLOW_SPAN);
+  private readonly long: RunningMean;
+  private readonly slope = new RunningMean(8);
+  private readonly level = new RunningMean(LEVEL_SPAN);
+  private readonly cycle: LagMatch;
+  private readonly analogue: LagMatch;
+  private readonly cycleLags = new Int32Array(1);
+  private readonly analogueLags = new Int32Array(3);
+  private cycleCount = 0;
+  private analogueCount = 0;
+  private last = 0;
+  private lastResidual = 0;
+
+  constructor(intervalMs: number, leads: number) {
+    this.stepsPerDay = DAY_MS / intervalMs;
+    const hasDay = this.stepsPerDay >= 4;
+    const dayLag = Math.round(this.stepsPerDay);
+    const weekLag = Math.round(7 * this.stepsPerDay);
+    this.dayLag = hasDay && dayLag <= MAX_LAG ? dayLag : 0;
+    this.weekLag = hasDay && weekLag <= MAX_LAG ? weekLag : 0;
+    this.day = hasDay ? new Profile(this.stepsPerDay, 10) : null;
+    this.week = hasDay ? new Profile(7 * this.stepsPerDay, 5, 168) : null;
+    this.long = new RunningMean(Math.max(256, Math.min(2048, Math.round(14 * this.stepsPerDay))));
+    const matchLag = Math.min(MATCH_LAG, Math.max(512, 8 * leads));
+    this.history = new History(Math.max(this.dayLag, this.weekLag, matchLag) + 2);
+    this.cycle = new LagMatch(matchLag, 6, 1024);
+    this.analogue = new LagMatch(matchLag, 12, 24);
+  }
+
+  get seasons(): { day: boolean; week: boolean; cycle: number } {
+    const steps = this.history.steps;
+    return {
+      day: this.dayLag > 0 && steps > this.dayLag,
+      week: this.weekLag > 0 && steps > this.weekLag,
+      cycle: this.cycleCount > 0 ? this.cycleLags[0] : 0,
+    };
+  }
+
+  get fastMean(): number {
+    return this.fast.value;
+  }
+  get slowMean(): number {
+    return this.slow.value;
+  }
+  get longMean(): number {
+    return this.long.value;
+  }
+  get residualLevel(): number {
+    return this.level.value;
+  }
+
+  /** Mean absolute deviation around the daily profile at a phase; NaN while unknown. */
+  phaseSpread(phases: Phases): number {
+    return this.day === null ? Number.NaN : this.day.spread(phases.day);
+  }
+
+  /**
+   * Takes in the newest bucket.
+   * @param value observed, or filled where it was not
+   * @param observed only observed values shape profiles and means
+   */
+  update(value: number, observed: boolean, phases: Phases): void {
+    const previous = this.last;
+    const first = this.history.steps === 0;
+    this.history.push(value);
+    this.last = value;
+    if (this.day !== null && this.week !== null) {
+      const base = this.day.at(phases.day, this.long.value);
+      this.lastResidual = first ? 0 : value - base;
+      if (observed) {
+        this.level.add(this.lastResidual);
+        this.week.add(phases.week, this.lastResidual);
+        this.day.add(phases.day, value);
+      }
+    }
+    if (observed) {
+      this.fast.add(value);
+      this.slow.add(value);
+      this.long.add(value);
+      if (!first) this.slope.add(value - previous);
+    }
+    this.cycle.update(this.history);
+    this.analogue.update(this.history);
+    const steps = this.history.steps;
+    if (steps >= 32 && (steps < 512 ? steps % 16 === 0 : steps % 64 === 0)) {
+      this.cycleCount = this.cycle.best(this.cycleLags, 1, Math.min(256, steps / 3));
+    }
+    if (steps >= 32) this.analogueCount = this.analogue.best(this.analogueLags, 4, 12);
+  }
+
+  /** Value `lag - k` steps ago, wrapped by whole lags so that it is known: what a period of `lag` says for lead k. */
+  private repeat(k: number, lag: number): number {
+    const back = lag * Math.ceil(k / lag) - k;
+    return this.history.at(back);
+  }
+
+  /**
+   * @param phases of each lead's bucket, [leads]
+   * @param out [E, leads] row-major
+   */
+  forecast(leads: number, phases: readonly Phases[], out: Float32Array): void {
+    const { last, history } = this;
+    const reach = history.reach;
+    const long = this.long.count > 0 ? this.long.value : last;
+    const dayLag = this.dayLag > 0 && reach >= this.dayLag ? this.dayLag : 0;
+    const weekLag = this.weekLag > 0 && reach >= this.weekLag ? this.weekLag : 0;
+    const cycleLag = this.cycleCount > 0 && reach >= this.cycleLags[0] ? this.cycleLags[0] : 0;
+    const cycleOffset = cycleLag > 0 ? last - history.at(cycleLag) : 0;
+    let trendSum = 0;
+    let damping = 1;
+    for (let k = 1; k <= leads; k++) {
+      const at = k - 1;
+      damping *= TREND_DAMPING;
+      trendSum += damping;
+      const base = this.day === null ? long : this.day.at(phases[at].day, long);
+      const weekly = this.week === null ? 0 : this.week.at(phases[at].week, 0);
+      const seasonal = dayLag > 0 ? this.repeat(k, dayLag) : last;
+      const cyclic = cycleLag > 0 ? this.repeat(k, cycleLag) : seasonal;
+      let analogue = 0;
+      for (let i = 0; i < this.analogueCount; i++) analogue += this.repeat(k, this.analogueLags[i]);
+      out[at] = last;
+      out[leads + at] = this.fast.count > 0 ? this.fast.value : last;
+      out[2 * leads + at] = this.slow.count > 0 ? this.slow.value : last;
+      out[3 * leads + at] = long;
+      out[4 * leads + at] = last + this.slope.value * trendSum;
+      out[5 * leads + at] = seasonal;
+      out[6 * leads + at] = base;
+      out[7 * leads + at] = this.day === null ? last : base + this.lastResidual;
+      out[8 * leads + at] = this.day === null ? last : base + this.level.value;
+      out[9 * leads + at] = base + weekly;
+      out[10 * leads + at] = weekLag > 0 ? this.repeat(k, weekLag) : seasonal;
+      out[11 * leads + at] = cyclic;
+      out[12 * leads + at] = cyclic + cycleOffset;
+      out[13 * leads + at] = this.analogueCount > 0 ? analogue / this.analogueCount : last;
+    }
+  }
+
+  persist(io: StateIo): void {
+    this.history.persist(io);
+    this.day?.persist(io);
+    this.week?.persist(io);
+    for (const mean of [this.fast, this.slow, this.long, this.slope, this.level]) mean.persist(io);
+    this.cycle.persist(io);
+    this.analogue.persist(io);
+    io.array(this.cycleLags);
+    io.array(this.analogueLags);
+    this.cycleCount = io.number(this.cycleCount);
+    this.analogueCount = io.number(this.analogueCount);
+    this.last = io.number(this.last);
+    this.lastResidual = io.number(this.lastResidual);
+  }
+}

@@ -1,0 +1,272 @@
+/**
+ * What the network sees of one stream. After each bucket: `past`, [I] numbers about the stream so far, and `ahead`,
+ * [leads, E + F] numbers about each lead, the first E being the experts' forecasts as offsets from the anchor in units
+ * of the lead's scale. A network output q at lead k means anchor[k] + scale[k] * q in the stream's unit.
+ * Everything is relative to the stream's own level and errors, so that one network serves sensors of any kind.
+ */
+import { phasesOf, type ZoneOffset } from './calendar.ts';
+import { E, Experts, LAST, LONG_MEAN, type Phases, SEASONAL_NAIVE } from './experts.ts';
+import { LeadErrors } from './lead-errors.ts';
+import { RobustScale, RunningMean } from './running.ts';
+import type { StateIo } from './state-io.ts';
+
+/** Changes whenever the meaning or order of a feature does; part of the model's hash. */
+export const FEATURE_FORMAT = 1;
+
+const INNOVATION_LEADS = [1, 3, 6, 12, 24, 48];
+/** Knots, as fractions of the horizon in log space, at which the experts' relative errors are shown. */
+const ERROR_POINTS = [0, 0.5, 1];
+const PAST_FIXED = 30;
+/** Numbers a step about the past. */
+export const I = PAST_FIXED + INNOVATION_LEADS.length + ERROR_POINTS.length * E;
+/** Numbers a lead beside the experts' offsets: log weights [E] first, then compressed offsets [E], then the rest. */
+const AHEAD_FIXED = 8;
+export const F = 2 * E + AHEAD_FIXED;
+export const AHEAD = E + F;
+
+const squash = Math.asinh;
+const TAU = 2 * Math.PI;
+
+function logRatio(a: number, b: number): number {
+  return Math.max(-6, Math.min(6, Math.log((a + 1e-30) / (b + 1e-30))));
+}
+
+export class Features {
+  readonly leads: number;
+  readonly experts: Experts;
+  private readonly intervalMs: number;
+  private readonly zone: ZoneOffset;
+  private readonly leadErrors: LeadErrors;
+  private readonly step = new RobustScale(384);
+  private readonly spread = new RobustScale(2048);
+  private readonly bias1 = new RunningMean(8);
+  private readonly bias2 = new RunningMean(24);
+  private readonly volatility = new RunningMean(8);
+  private readonly stillness = new RunningMean(256);
+  private readonly atFloor = new RunningMean(512);
+  private previous = 0;
+  private beforePrevious = 0;
+  private age = 0;
+  private observedCount = 0;
+  private minimum = Infinity;
+  private maximum = -Infinity;
+  private lastPhases: Phases = { day: 0, week: 0 };
+  private readonly phases: Phases[];
+  /** [E, leads] */
+  readonly forecasts: Float32Array;
+  /** [E, leads] */
+  private readonly errors: Float32Array;
+  /** [leads] */
+  readonly anchor: Float32Array;
+  /** [leads], > 0 */
+  readonly scale: Float32Array;
+
+  constructor(intervalMs: number, leads: number, zone: ZoneOffset) {
+    this.intervalMs = intervalMs;
+    this.leads = leads;
+    this.zone = zone;
+    this.experts = new Experts(intervalMs, leads);
+    this.leadErrors = new LeadErrors(leads, E);
+    this.phases = Array.from({ length: leads }, () => ({ day: 0, week: 0 }));
+    this.forecasts = new Float32Array(E * leads);
+    this.errors = new Float32Array(E * leads);
+    this.anchor = new Float32Array(leads);
+    this.scale = new Float32Array(leads).fill(1);
+  }
+
+  /** Buckets since the last observed one; 0 when the newest was observed. */
+  get gapAge(): number {
+    return this.age;
+  }
+  get observations(): number {
+    return this.observedCount;
+  }
+  get observedRange(): { min: number; max: number } {
+    return { min: this.minimum, max: this.maximum };
+  }
+  /** Share of readings that stood at the smallest value ever seen. */
+  get floorShare(): number {
+    return this.atFloor.value;
+  }
+  get steps(): number {
+    return this.experts.history.steps;
+  }
+
+  /**
+   * Takes in the bucket that starts at `timeMs` and makes all experts' forecasts from there.
+   * @param value observed, or filled
+   */
+  update(timeMs: number, value: number, observed: boolean): void {
+    const first = this.experts.history.steps === 0;
+    this.leadErrors.observe(value, observed);
+    this.lastPhases = phasesOf(timeMs, this.zone);
+    if (observed) {
+      const inAGap = this.age > 0;
+      this.age = 0;
+      this.observedCount++;
+      if (!first) {
+        if (!inAGap) this.step.add(value - this.previous);
+        this.spread.add(value - this.experts.longMean);
+        this.stillness.add(value === this.previous ? 1 : 0);
+      }
+      if (value < this.minimum) this.minimum = value;
+      if (value > this.maximum) this.maximum = value;
+      this.atFloor.add(value === this.minimum ? 1 : 0);
+      const innovation = this.leadErrors.innovation;
+      if (!first) {
+        const clipped = Math.max(-6, Math.min(6, innovation[0]));
+        this.bias1.add(clipped);
+        this.volatility.add(Math.abs(clipped));
+        const later = innovation[Math.min(4, innovation.length - 1)];
+        this.bias2.add(Math.max(-6, Math.min(6, later)));
+      }
+    } else {
+      this.age++;
+    }
+    this.experts.update(value, observed, this.lastPhases);
+    this.beforePrevious = first ? value : this.previous;
+    this.previous = value;
+
+    const { leads } = this;
+    for (let k = 0; k < leads; k++) this.phases[k] = phasesOf(timeMs + (k + 1) * this.intervalMs, this.zone);
+    this.experts.forecast(leads, this.phases, this.forecasts);
+    this.combine(value);
+    this.leadErrors.keep(leads, this.forecasts, this.anchor, this.scale);
+  }
+
+  /** Anchor and scale of every lead: the experts' mean and mean error, weighted by 1 / error^4. */
+  private combine(value: number): void {
+    const { leads, forecasts, errors, anchor, scale } = this;
+    const tiny =
+      1e-6 * Math.max(Math.abs(value), this.maximum > this.minimum ? this.maximum - this.minimum : 0, 1e-6);
+    this.leadErrors.errors(leads, Math.max(this.step.value, tiny), errors);
+    for (let k = 0; k < leads; k++) {
+      let weights = 0;
+      let mean = 0;
+      let error = 0;
+      for (let e = 0; e < E; e++) {
+        const miss = errors[e * leads + k];
+        const square = 1 / (miss * miss);
+        const w = square * square;
+        weights += w;
+        mean += w * forecasts[e * leads + k];
+        error += w * miss;
+      }
+      anchor[k] = mean / weights;
+      scale[k] = Math.max(error / weights, tiny);
+    }
+  }
+
+  /** One expert's forecast for lead k + 1 and its running mean absolute error there. */
+  expertAt(expert: number, k: number): { point: number; error: number } {
+    return { point: this.forecasts[expert * this.leads + k], error: this.errors[expert * this.leads + k] };
+  }
+
+  /** @param out [I] is written from `offset` */
+  past(out: Float32Array, offset: number): void {
+    const { leads, scale, experts, errors, leadErrors } = this;
+    const stepsPerDay = 86_400_000 / this.intervalMs;
+    const s1 = scale[0];
+    const middle = Math.min(leads - 1, Math.round(Math.sqrt(leads)) - 1);
+    const sMiddle = scale[middle];
+    const sLast = scale[leads - 1];
+    const y = this.previous;
+    const d = Math.max(this.step.value, 1e-3 * s1);
+    const spread = Math.max(this.spread.value, s1);
+    let at = offset;
+    out[at++] = squash((y - experts.fastMean) / s1);
+    out[at++] = squash((y - experts.slowMean) / sMiddle);
+    out[at++] = squash((y - experts.longMean) / spread);
+    out[at++] = squash((y - this.beforePrevious) / d);
+    out[at++] = squash(experts.residualLevel / sMiddle);
+    out[at++] = squash((this.forecasts[SEASONAL_NAIVE * leads] - y) / s1);
+    out[at++] = squash((experts.slowMean - experts.longMean) / spread);
+    out[at++] = this.bias1.value;
+    out[at++] = this.bias2.value;
+    out[at++] = logRatio(this.volatility.value + 0.05, 1);
+    out[at++] = logRatio(s1, d) / 2;
+    out[at++] = logRatio(sMiddle, s1) / 2;
+    out[at++] = logRatio(sLast, s1) / 2;
+    out[at++] = logRatio(spread, sLast) / 2;
+    out[at++] = this.age > 0 ? 1 : 0;
+    out[at++] = Math.log1p(this.age) / 3;
+    out[at++] = Math.log10(this.intervalMs / 60_000) / 2;
+    out[at++] = Math.log1p(this.steps) / 5 - 1;
+    out[at++] = Math.min(1, this.steps / stepsPerDay / 10);
+    out[at++] = Math.log10(leads) - 1.5;
+    const seasons = experts.seasons;
+    out[at++] = seasons.day ? 1 : 0;
+    out[at++] = seasons.week ? 1 : 0;
+    out[at++] = seasons.cycle > 0 ? Math.log(seasons.cycle / leads) / 2 : 0;
+    out[at++] = Math.sin(TAU * this.lastPhases.day);
+    out[at++] = Math.cos(TAU * this.lastPhases.day);
+    out[at++] = Math.sin(TAU * this.lastPhases.week);
+    out[at++] = Math.cos(TAU * this.lastPhases.week);
+    out[at++] = this.stillness.value;
+    out[at++] = this.atFloor.value;
+    const range = this.maximum - this.minimum;
+    out[at++] = range > 0 ? (2 * (y - this.minimum)) / range - 1 : 0;
+    for (const lead of INNOVATION_LEADS) {
+      const j = leadErrors.knots.indexOf(lead);
+      out[at++] = j < 0 ? 0 : squash(leadErrors.innovation[j]);
+    }
+    for (const point of ERROR_POINTS) {
+      const k = Math.round(leads ** point) - 1;
+      for (let e = 0; e < E; e++) out[at++] = logRatio(errors[e * leads + k], scale[k]);
+    }
+  }
+
+  /**
+   * @param k lead - 1
+   * @param out [AHEAD] is written from `offset`
+   */
+  ahead(k: number, out: Float32Array, offset: number): void {
+    const { leads, forecasts, errors, anchor, scale } = this;
+    const s = scale[k];
+    const a = anchor[k];
+    for (let e = 0; e < E; e++) {
+      const distance = Math.max(-1000, Math.min(1000, (forecasts[e * leads + k] - a) / s));
+      out[offset + e] = distance;
+      // The prior of the mixture: log(1 / error^4), relative to the scale.
+      out[offset + E + e] = -4 * logRatio(errors[e * leads + k], s);
+      out[offset + 2 * E + e] = squash(distance);
+    }
+    let at = offset + 3 * E;
+    const phase = this.phases[k];
+    const spread = this.experts.phaseSpread(phase);
+    out[at++] = Number.isNaN(spread) ? 0 : logRatio(spread, s);
+    out[at++] = Math.log(k + 1) / 3;
+    out[at++] = this.experts.dayLag > 0 ? Math.min(2, (k + 1) / this.experts.dayLag) : 0;
+    out[at++] = Math.sin(TAU * phase.day);
+    out[at++] = Math.cos(TAU * phase.day);
+    out[at++] = logRatio(s, scale[0]) / 2;
+    out[at++] = logRatio(Math.max(this.spread.value, 1e-9), s) / 2;
+    out[at++] = squash((forecasts[LAST * leads + k] - forecasts[LONG_MEAN * leads + k]) / s) / 3;
+  }
+
+  persist(io: StateIo): void {
+    this.experts.persist(io);
+    this.leadErrors.persist(io);
+    for (const running of [
+      this.step,
+      this.spread,
+      this.bias1,
+      this.bias2,
+      this.volatility,
+      this.stillness,
+      this.atFloor,
+    ])
+      running.persist(io);
+    this.previous = io.number(this.previous);
+    this.beforePrevious = io.number(this.beforePrevious);
+    this.age = io.number(this.age);
+    this.observedCount = io.number(this.observedCount);
+    this.minimum = io.number(this.minimum);
+    this.maximum = io.number(this.maximum);
+    this.lastPhases = { day: io.number(this.lastPhases.day), week: io.number(this.lastPhases.week) };
+    io.array(this.forecasts);
+    io.array(this.errors);
+    io.array(this.anchor);
+    io.array(this.scale);
+  }
+}

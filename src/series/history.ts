@@ -1,0 +1,42 @@
+/** The most recent values of a stream on its grid, one per bucket, gaps filled. A ring in single precision. */
+import type { StateIo } from './state-io.ts';
+
+export class History {
+  /** [capacity]; the value of step n stands at n mod capacity. */
+  private readonly values: Float32Array;
+  readonly capacity: number;
+  /** Steps seen so far; the newest is `steps - 1`. */
+  steps = 0;
+
+  /** @param capacity number of steps kept; at least the longest lag that will be asked for, plus one */
+  constructor(capacity: number) {
+    this.capacity = capacity;
+    this.values = new Float32Array(capacity);
+  }
+
+  push(value: number): void {
+    this.values[this.steps % this.capacity] = value;
+    this.steps++;
+  }
+
+  /** Longest lag that can be asked for now. */
+  get reach(): number {
+    return Math.min(this.steps, this.capacity) - 1;
+  }
+
+  /** Value `lag` steps ago; 0 is the newest. The caller keeps 0 <= lag <= reach. */
+  at(lag: number): number {
+    const step = this.steps - 1 - lag;
+    return this.values[step % this.capacity];
+  }
+
+  /** Raw ring and the index of the newest value, for loops that visit many lags. */
+  ring(): { values: Float32Array; newest: number } {
+    return { values: this.values, newest: (this.steps - 1) % this.capacity };
+  }
+
+  persist(io: StateIo): void {
+    this.steps = io.number(this.steps);
+    io.array(this.values);
+  }
+}

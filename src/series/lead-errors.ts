@@ -1,0 +1,140 @@
+/**
+ * How wrong each expert has lately been, by lead. Forecasts made for a few leads (the knots, spaced by ratio) are kept
+ * until their bucket arrives; errors of the leads between are interpolated over the logarithm of the lead.
+ * From these errors come the anchor (the experts' mean, weighted by 1/error^4) and the scale of every lead.
+ */
+import type { StateIo } from './state-io.ts';
+
+const KNOTS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 72, 96, 144, 192, 288, 336];
+const MEMORY = 384;
+const OUTLIER = 8;
+
+/** The knots up to a horizon; the horizon itself is always the last. */
+export function knotsFor(leads: number): number[] {
+  const knots = KNOTS.filter((k) => k < leads);
+  knots.push(leads);
+  return knots;
+}
+
+export class LeadErrors {
+  readonly knots: readonly number[];
+  private readonly experts: number;
+  /** [knots, experts] mean absolute errors. */
+  readonly error: Float64Array;
+  /** [knots] errors averaged so far, bounded by MEMORY. */
+  readonly count: Float64Array;
+  /** For each knot k a ring of k rows: experts' forecasts, the anchor, the scale. */
+  private readonly pending: Float32Array[];
+  private step = 0;
+  private readonly row: number;
+  /** [leads] lower knot and the weight of the upper one. */
+  private readonly lower: Int32Array;
+  private readonly upperWeight: Float64Array;
+  /** [knots] innovation: (observed - anchor forecast) / scale forecast, for the bucket that has just arrived; 0 where none. */
+  readonly innovation: Float64Array;
+
+  constructor(leads: number, experts: number) {
+    this.knots = knotsFor(leads);
+    this.experts = experts;
+    this.row = experts + 2;
+    this.error = new Float64Array(this.knots.length * experts);
+    this.count = new Float64Array(this.knots.length);
+    this.innovation = new Float64Array(this.knots.length);
+    this.pending = this.knots.map((k) => new Float32Array(k * this.row));
+    this.lower = new Int32Array(leads);
+    this.upperWeight = new Float64Array(leads);
+    for (let k = 1; k <= leads; k++) {
+      let j = 0;
+      while (j + 1 < this.knots.length && this.knots[j + 1] <= k) j++;
+      this.lower[k - 1] = j;
+      if (j + 1 < this.knots.length) {
+        this.upperWeight[k - 1] = Math.log(k / this.knots[j]) / Math.log(this.knots[j + 1] / this.knots[j]);
+      }
+    }
+  }
+
+  /** Scores the forecasts made for this bucket. Call once a step, before `keep`. */
+  observe(value: number, observed: boolean): void {
+    const { experts, row } = this;
+    for (let j = 0; j < this.knots.length; j++) {
+      const k = this.knots[j];
+      this.innovation[j] = 0;
+      if (!observed || this.step < k) continue;
+      const at = (this.step % k) * row;
+      const ring = this.pending[j];
+      this.count[j] = Math.min(this.count[j] + 1, MEMORY);
+      const rate = 1 / this.count[j];
+      for (let e = 0; e < experts; e++) {
+        const mean = this.error[j * experts + e];
+        let miss = Math.abs(value - ring[at + e]);
+        if (this.count[j] > 16 && miss > OUTLIER * mean && mean > 0) miss = OUTLIER * mean;
+        this.error[j * experts + e] = mean + rate * (miss - mean);
+      }
+      this.innovation[j] = (value - ring[at + experts]) / ring[at + experts + 1];
+    }
+  }
+
+  /**
+   * Mean absolute error of each expert at each lead.
+   * @param unit the error assumed for lead 1 before anything has been scored; grows with the root of the lead
+   * @param out [experts, leads]
+   */
+  errors(leads: number, unit: number, out: Float32Array): void {
+    const { experts, knots } = this;
+    const floor = 1e-3 * unit;
+    for (let e = 0; e < experts; e++) {
+      let known = -1;
+      for (let j = 0; j < knots.length; j++) {
+        if (this.count[j] > 0) {
+          known = j;
+          this.scratch[j] = this.error[j * experts + e];
+          if (this.count[j] < 8) {
+            // Few errors say little: lean on what the shorter lead and a random walk would say.
+            const prior = j > 0 ? this.scratch[j - 1] * Math.sqrt(knots[j] / knots[j - 1]) : unit;
+            this.scratch[j] += (prior - this.scratch[j]) / (1 + this.count[j]);
+          }
+        } else if (known >= 0) {
+          this.scratch[j] = this.scratch[j - 1] * Math.sqrt(knots[j] / knots[j - 1]);
+        } else {
+          this.scratch[j] = unit * Math.sqrt(knots[j]) * (e === 0 ? 1 : 1.5);
+        }
+        if (!(this.scratch[j] > floor)) this.scratch[j] = floor;
+      }
+      const base = e * leads;
+      for (let k = 0; k < leads; k++) {
+        const j = this.lower[k];
+        const w = this.upperWeight[k];
+        out[base + k] =
+          w === 0 ? this.scratch[j] : this.scratch[j] + w * (this.scratch[j + 1] - this.scratch[j]);
+      }
+    }
+  }
+  private readonly scratch = new Float64Array(KNOTS.length + 1);
+
+  /**
+   * Keeps this step's forecasts until their buckets arrive.
+   * @param forecasts [experts, leads]
+   * @param anchor [leads]
+   * @param scale [leads], > 0
+   */
+  keep(leads: number, forecasts: Float32Array, anchor: Float32Array, scale: Float32Array): void {
+    const { experts, row } = this;
+    for (let j = 0; j < this.knots.length; j++) {
+      const k = this.knots[j];
+      const at = (this.step % k) * row;
+      const ring = this.pending[j];
+      for (let e = 0; e < experts; e++) ring[at + e] = forecasts[e * leads + k - 1];
+      ring[at + experts] = anchor[k - 1];
+      ring[at + experts + 1] = scale[k - 1];
+    }
+    this.step++;
+  }
+
+  persist(io: StateIo): void {
+    io.array(this.error);
+    io.array(this.count);
+    io.array(this.innovation);
+    for (const ring of this.pending) io.array(ring);
+    this.step = io.number(this.step);
+  }
+}

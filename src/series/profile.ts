@@ -1,0 +1,85 @@
+/**
+ * A streaming seasonal profile: an exponential mean, and a mean absolute deviation, for each phase of a season.
+ * Seasons longer than `MAX_BINS` steps share a bin among neighbouring steps; reading interpolates between bins.
+ */
+import type { StateIo } from './state-io.ts';
+
+export const MAX_BINS = 288;
+
+export class Profile {
+  readonly bins: number;
+  private readonly memory: number;
+  private readonly mean: Float32Array;
+  private readonly deviation: Float32Array;
+  private readonly visits: Float32Array;
+  private readonly interpolate: boolean;
+
+  /**
+   * @param stepsPerSeason may be fractional
+   * @param memory seasons that a bin remembers
+   */
+  constructor(stepsPerSeason: number, memory: number, maxBins = MAX_BINS) {
+    this.bins = Math.max(1, Math.min(maxBins, Math.round(stepsPerSeason)));
+    const stepsPerBin = Math.max(1, stepsPerSeason / this.bins);
+    this.memory = memory * stepsPerBin;
+    this.interpolate = stepsPerBin > 1.5;
+    this.mean = new Float32Array(this.bins);
+    this.deviation = new Float32Array(this.bins);
+    this.visits = new Float32Array(this.bins);
+  }
+
+  /** @param phase in [0, 1) */
+  private bin(phase: number): number {
+    return Math.min(this.bins - 1, Math.floor(phase * this.bins + 1e-6));
+  }
+
+  add(phase: number, value: number): void {
+    const at = this.bin(phase);
+    const visits = Math.min(this.visits[at] + 1, this.memory);
+    if (visits > 1) {
+      const error = Math.abs(value - this.mean[at]);
+      const cap = this.deviation[at] > 0 && visits > 4 ? 10 * this.deviation[at] : error;
+      this.deviation[at] += (Math.min(error, cap) - this.deviation[at]) / (visits - 1);
+      const step = visits > 4 ? Math.max(-cap, Math.min(cap, value - this.mean[at])) : value - this.mean[at];
+      this.mean[at] += step / visits;
+    } else {
+      this.mean[at] = value;
+    }
+    this.visits[at] = visits;
+  }
+
+  /** Mean at a phase in [0, 1), or `fallback` where the phase has never been visited. */
+  at(phase: number, fallback: number): number {
+    const here = this.bin(phase);
+    if (this.visits[here] === 0) return fallback;
+    if (!this.interpolate) return this.mean[here];
+    const position = phase * this.bins - 0.5;
+    const low = Math.floor(position);
+    const a = (low + this.bins) % this.bins;
+    const b = (low + 1) % this.bins;
+    if (this.visits[a] === 0 || this.visits[b] === 0) return this.mean[here];
+    return this.mean[a] + (position - low) * (this.mean[b] - this.mean[a]);
+  }
+
+  /** Mean absolute deviation around the profile at a phase, smoothed over its neighbours; NaN while unknown. */
+  spread(phase: number): number {
+    const here = this.bin(phase);
+    let sum = 0;
+    let weight = 0;
+    for (let d = -1; d <= 1; d++) {
+      const at = (here + d + this.bins) % this.bins;
+      if (this.visits[at] > 1) {
+        const w = d === 0 ? 2 : 1;
+        sum += w * this.deviation[at];
+        weight += w;
+      }
+    }
+    return weight > 0 ? sum / weight : Number.NaN;
+  }
+
+  persist(io: StateIo): void {
+    io.array(this.mean);
+    io.array(this.deviation);
+    io.array(this.visits);
+  }
+}
