@@ -1,0 +1,189 @@
+/**
+ * Graphs on the runtime; the one importer of onnxruntime-node. A `Session` runs any of the network room's graphs with
+ * named arrays; `createStepper` loads a step model, whoever made it, and holds it to the contract in `stepper.ts`.
+ */
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { GatecastError } from '../errors.ts';
+import type { Stepper } from './stepper.ts';
+
+/** One thread: the agent shares a gateway's cores with others, and batches are small. */
+const OPTIONS: InferenceSession.SessionOptions = {
+  intraOpNumThreads: 1,
+  interOpNumThreads: 1,
+  executionMode: 'sequential',
+  graphOptimizationLevel: 'all',
+  logSeverityLevel: 3,
+};
+
+export interface NamedArray {
+  readonly data: Float32Array;
+  readonly shape: readonly number[];
+}
+
+export interface Session {
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  /**
+   * Runs the graph; blocks this thread while it does.
+   * @param feeds every input by name
+   * @param fetch outputs wanted; all without
+   */
+  run(
+    feeds: Readonly<Record<string, NamedArray>>,
+    fetch?: readonly string[],
+  ): Promise<Record<string, NamedArray>>;
+  release(): Promise<void>;
+}
+
+/** @throws GatecastError MODEL_INVALID when the runtime cannot load the bytes */
+export async function createSession(model: Uint8Array): Promise<Session> {
+  const session = await load(model);
+  return {
+    inputs: session.inputNames,
+    outputs: session.outputNames,
+    run: async (feeds, fetch = session.outputNames) => {
+      const tensors: Record<string, Tensor> = {};
+      for (const [name, { data, shape }] of Object.entries(feeds)) {
+        tensors[name] = new Tensor('float32', data, shape as number[]);
+      }
+      const results = await session.run(tensors, fetch as string[]);
+      const arrays: Record<string, NamedArray> = {};
+      for (const name of fetch) {
+        const result = results[name]!;
+        arrays[name] = { data: result.data as Float32Array, shape: result.dims };
+      }
+      return arrays;
+    },
+    release: () => session.release(),
+  };
+}
+
+async function load(model: Uint8Array): Promise<InferenceSession> {
+  try {
+    return await InferenceSession.create(model, OPTIONS);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new GatecastError('MODEL_INVALID', `The runtime cannot load the model: ${reason}`, { cause });
+  }
+}
+
+const LEVELS = 9;
+/** Batch sizes whose tensors are kept; the sizes of an agent repeat. */
+const KEPT_SIZES = 16;
+
+interface Sizes {
+  readonly inputs: number;
+  readonly layers: number;
+  readonly hidden: number;
+  readonly leads: number;
+}
+interface Tensors {
+  readonly feeds: { x: Tensor; h: Tensor };
+  readonly fetches: { quantiles: Tensor; h_next: Tensor };
+}
+
+/**
+ * @param model bytes of an ONNX file with inputs x [N, I], h [L, N, H] and outputs quantiles [N, K, 9], h_next [L, N, H],
+ *   all float32, N open
+ * @throws GatecastError MODEL_INVALID that names everything wrong with it
+ */
+export async function createStepper(model: Uint8Array): Promise<Stepper> {
+  const session = await load(model);
+  try {
+    const sizes = contractSizes(session);
+    const cache = new Map<number, Tensors>();
+    const run: Stepper['run'] = async (n, x, h) => {
+      const tensors = tensorsFor(cache, sizes, n);
+      (tensors.feeds.x.data as Float32Array).set(x.subarray(0, n * sizes.inputs));
+      (tensors.feeds.h.data as Float32Array).set(h.subarray(0, sizes.layers * n * sizes.hidden));
+      await session.run(tensors.feeds, tensors.fetches);
+      return {
+        quantiles: tensors.fetches.quantiles.data as Float32Array,
+        h: tensors.fetches.h_next.data as Float32Array,
+      };
+    };
+    await probe(run, sizes);
+    return { ...sizes, run, release: () => session.release() };
+  } catch (error) {
+    await session.release();
+    throw error;
+  }
+}
+
+function tensorsFor(cache: Map<number, Tensors>, sizes: Sizes, n: number): Tensors {
+  const known = cache.get(n);
+  if (known) return known;
+  const zeros = (...shape: number[]) =>
+    new Tensor('float32', new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
+  const made: Tensors = {
+    feeds: { x: zeros(n, sizes.inputs), h: zeros(sizes.layers, n, sizes.hidden) },
+    fetches: { quantiles: zeros(n, sizes.leads, LEVELS), h_next: zeros(sizes.layers, n, sizes.hidden) },
+  };
+  const oldest = cache.keys().next();
+  if (cache.size >= KEPT_SIZES && !oldest.done) cache.delete(oldest.value);
+  cache.set(n, made);
+  return made;
+}
+
+/** Reads I, L, H, K off the model's own description. */
+function contractSizes(session: InferenceSession): Sizes {
+  const wrong: string[] = [];
+  const shapeOf = (metadata: readonly InferenceSession.ValueMetadata[], name: string, form: string) => {
+    const found = metadata.find((one) => one.name === name);
+    const letters = form.split(' ');
+    const none = letters.map(() => 0);
+    if (!found) {
+      wrong.push(`${name} [${letters}] is missing`);
+      return none;
+    }
+    if (!found.isTensor || found.type !== 'float32') {
+      wrong.push(`${name} must be float32, is ${found.isTensor ? found.type : 'no tensor'}`);
+      return none;
+    }
+    const fits =
+      found.shape.length === letters.length &&
+      letters.every((letter, axis) => {
+        const size = found.shape[axis];
+        if (letter === 'N') return typeof size === 'string';
+        return typeof size === 'number' && size > 0 && (letter !== '9' || size === LEVELS);
+      });
+    if (!fits) wrong.push(`${name} must be [${letters}] with N open and the rest fixed, is [${found.shape}]`);
+    return fits ? found.shape.map(Number) : none;
+  };
+  const x = shapeOf(session.inputMetadata, 'x', 'N I');
+  const h = shapeOf(session.inputMetadata, 'h', 'L N H');
+  const quantiles = shapeOf(session.outputMetadata, 'quantiles', 'N K 9');
+  const next = shapeOf(session.outputMetadata, 'h_next', 'L N H');
+  if (h[0] !== next[0] || h[2] !== next[2]) wrong.push('h and h_next must have the same shape');
+  for (const name of session.inputNames) {
+    if (name !== 'x' && name !== 'h') wrong.push(`input ${name} is not part of the contract`);
+  }
+  if (wrong.length > 0) throw refusal(wrong);
+  return { inputs: x[1]!, layers: h[0]!, hidden: h[2]!, leads: quantiles[1]! };
+}
+
+/** Two rows of zeros through the model: shapes that only show when it runs, and numbers that are none. */
+async function probe(run: Stepper['run'], sizes: Sizes): Promise<void> {
+  const n = 2;
+  let quantiles: Float32Array;
+  let h: Float32Array;
+  try {
+    ({ quantiles, h } = await run(
+      n,
+      new Float32Array(n * sizes.inputs),
+      new Float32Array(sizes.layers * n * sizes.hidden),
+    ));
+  } catch (cause) {
+    throw refusal([`it fails on an empty state: ${cause instanceof Error ? cause.message : cause}`]);
+  }
+  if (!quantiles.every(Number.isFinite) || !h.every(Number.isFinite)) {
+    throw refusal(['it answers an empty state with numbers that are not finite']);
+  }
+}
+
+function refusal(wrong: readonly string[]): GatecastError {
+  return new GatecastError('MODEL_INVALID', `This is no step model: ${wrong.join('; ')}.`, {
+    hint: 'A step model has inputs x [N,I], h [L,N,H] and outputs quantiles [N,K,9], h_next [L,N,H], all float32.',
+    issues: wrong.map((message) => ({ path: 'model', message })),
+  });
+}

@@ -1,0 +1,108 @@
+/**
+ * What every recurrent cell provides: one step written out in elementary operations (for the step graph), and a whole
+ * window through the runtime's fused operator together with its gradients (for the sequence and training graphs).
+ * Symbols: B rows, T steps, I inputs, H hidden, G gates; x input, h hidden state, c cell state.
+ */
+import { multiply, type Shape } from '../graph/dims.ts';
+import type { Graph, Value } from '../graph/graph.ts';
+import { concat, flatten, reshape, slice } from '../graph/ops.ts';
+
+/** Parameters of one layer. */
+export interface LayerWeights {
+  /** W [G * H, I] */
+  readonly input: Value;
+  /** R [G * H, H] */
+  readonly hidden: Value;
+  /** [G * H] */
+  readonly inputBias: Value;
+  /** [G * H] */
+  readonly hiddenBias: Value;
+}
+
+/**
+ * Affine maps of one layer, gates `from` to `to`, float or quantised: x W'^T + b, h R'^T + b -> [N, (to - from) * H].
+ * @param bias input: the sum of both biases where a gate needs no distinction, else the input's or the hidden one
+ */
+export interface LayerMaps {
+  input(x: Value, from: number, to: number, bias: 'input' | 'both'): Value;
+  /** Without a bias of its own when `bias` is 'none'. */
+  hidden(h: Value, from: number, to: number, bias: 'hidden' | 'none'): Value;
+}
+
+export interface StepState {
+  /** [N, H] */
+  readonly h: Value;
+  /** [N, H]; LSTM only */
+  readonly c: Value | null;
+}
+
+export interface SequenceResult {
+  /** [T, B, H] */
+  readonly states: Value;
+  /** [1, B, H] */
+  readonly h: Value;
+  /** [1, B, H]; LSTM only */
+  readonly c: Value | null;
+}
+
+export interface CellOps {
+  /** Whether |h| <= 1 always, so that h can be quantised with a fixed scale. */
+  readonly bounded: boolean;
+  step(g: Graph, maps: LayerMaps, x: Value, state: StepState): StepState;
+  /**
+   * x [T, B, I], h0 and c0 [1, B, H]. Gradients flow from `states` to x and the weights, not into h0, nor from the
+   * last state: back-propagation is truncated at the ends of the window.
+   * @param onStateGradient is told dLoss/dh [T * B, H], once the gradient has been built
+   */
+  sequence(
+    g: Graph,
+    weights: LayerWeights,
+    x: Value,
+    h0: Value,
+    c0: Value | null,
+    onStateGradient?: (gradient: Value) => void,
+  ): SequenceResult;
+}
+
+/** Rows of gates `from` to `to` of a layer parameter, [(to - from) * H, ...]. */
+export function gateRows(g: Graph, parameter: Value, hidden: number, from: number, to = from + 1): Value {
+  return slice(g, parameter, 0, from * hidden, to * hidden);
+}
+
+/** The runtime's fused operator over a window. */
+export function fusedSequence(
+  g: Graph,
+  op: 'RNN' | 'GRU' | 'LSTM',
+  weights: LayerWeights,
+  x: Value,
+  h0: Value,
+  c0: Value | null,
+  attributes: Parameters<Graph['emit']>[3],
+): SequenceResult {
+  const [T, B] = x.shape as [Shape[0], Shape[0]];
+  const H = weights.hidden.shape[1]!;
+  const oneDirection = (value: Value) => reshape(g, value, [1, ...value.shape]);
+  const bias = oneDirection(concat(g, [weights.inputBias, weights.hiddenBias], 0));
+  const inputs = [x, oneDirection(weights.input), oneDirection(weights.hidden), bias, null, h0];
+  const outputs: { shape: Shape }[] = [{ shape: [T!, 1, B!, H] }, { shape: [1, B!, H] }];
+  if (c0) {
+    inputs.push(c0);
+    outputs.push({ shape: [1, B!, H] });
+  }
+  const [y, h, c] = g.emitAll(op, inputs, outputs, { hidden_size: { int: H as number }, ...attributes });
+  // squeezing the axis of directions; Squeeze also works where T and B are open
+  const states = g.emit('Squeeze', [y!, g.int64([1])], [T!, B!, H]);
+  return { states, h: h!, c: c ?? null };
+}
+
+/** States each step started from: h0, then all but the last; [T * B, H]. */
+export function previousStates(g: Graph, states: Value, h0: Value): Value {
+  const T = states.shape[0] as number;
+  return flatten(g, T === 1 ? h0 : concat(g, [h0, slice(g, states, 0, 0, T - 1)], 0));
+}
+
+/** The steps of a window, each [B, n], as one value [T * B, n]. */
+export function joinSteps(g: Graph, parts: readonly Value[]): Value {
+  const [B, n] = parts[0]!.shape;
+  return g.emit('Concat', parts, [multiply(parts.length, B!), n!], { axis: { int: 0 } });
+}

@@ -1,0 +1,156 @@
+/**
+ * A graph under construction: values with static element types and shapes, the nodes that make them, and a tape of
+ * how gradients flow back through them. Is not an interpreter; `toModel` gives the bytes a runtime loads.
+ */
+import { count, type Dim, type Shape, sameShape } from './dims.ts';
+import { type AttributeValue, type ElementType, encodeModel, type NodeSpec, type PortSpec } from './onnx.ts';
+
+/** What flows along an edge. */
+export interface Value {
+  readonly name: string;
+  readonly type: ElementType;
+  readonly shape: Shape;
+}
+
+/** One differentiable operation: gradients of its outputs in (null: none arrived), of its inputs out. */
+export interface TapeEntry {
+  readonly inputs: readonly Value[];
+  readonly outputs: readonly Value[];
+  readonly backward: (gradients: readonly (Value | null)[]) => readonly (Value | null)[];
+}
+
+type TypedData = Float32Array | Int8Array | Uint8Array | Int32Array | BigInt64Array;
+type Attributes = Readonly<Record<string, AttributeValue>>;
+
+export class Graph {
+  /** In the order in which they were made. */
+  readonly tape: TapeEntry[] = [];
+  private readonly nodes: NodeSpec[] = [];
+  private readonly constants = new Map<string, { value: Value; raw: Uint8Array }>();
+  private readonly shared = new Map<string, Value>();
+  private readonly inputs: Value[] = [];
+  private readonly outputs: PortSpec[] = [];
+  private counter = 0;
+
+  input(name: string, shape: Shape, type: ElementType = 'float32'): Value {
+    const value: Value = { name, type, shape };
+    this.inputs.push(value);
+    return value;
+  }
+
+  /** Names `value` as a result of the graph. */
+  output(name: string, value: Value): void {
+    this.nodes.push({ op: 'Identity', domain: '', inputs: [value.name], outputs: [name], attributes: {} });
+    this.outputs.push({ name, type: value.type, shape: value.shape });
+  }
+
+  /** A float32 constant. `name` is kept in the file. */
+  constant(data: Float32Array, shape: readonly number[], name?: string): Value {
+    return this.addConstant(data, 'float32', shape, name);
+  }
+  int8(data: Int8Array, shape: readonly number[], name?: string): Value {
+    return this.addConstant(data, 'int8', shape, name);
+  }
+  uint8(data: Uint8Array, shape: readonly number[]): Value {
+    return this.addConstant(data, 'uint8', shape);
+  }
+  /** A list of sizes, axes or indices; equal lists share one constant. */
+  int64(values: readonly number[]): Value {
+    const key = `i:${values.join()}`;
+    const known = this.shared.get(key);
+    if (known) return known;
+    const made = this.addConstant(BigInt64Array.from(values, BigInt), 'int64', [values.length]);
+    this.shared.set(key, made);
+    return made;
+  }
+  scalar(value: number): Value {
+    const key = `f:${value}`;
+    const known = this.shared.get(key);
+    if (known) return known;
+    const made = this.addConstant(Float32Array.of(value), 'float32', []);
+    this.shared.set(key, made);
+    return made;
+  }
+
+  /** Appends a node with several results. `inputs` may leave optional ones out with null. */
+  emitAll(
+    op: string,
+    inputs: readonly (Value | null)[],
+    outputs: readonly { readonly shape: Shape; readonly type?: ElementType }[],
+    attributes: Attributes = {},
+    domain = '',
+  ): Value[] {
+    const values = outputs.map(({ shape, type = 'float32' }) => ({ name: this.fresh(op), type, shape }));
+    this.nodes.push({
+      op,
+      domain,
+      inputs: inputs.map((input) => input?.name ?? ''),
+      outputs: values.map((value) => value.name),
+      attributes,
+    });
+    return values;
+  }
+
+  /** Appends a node with one result. */
+  emit(
+    op: string,
+    inputs: readonly (Value | null)[],
+    shape: Shape,
+    attributes: Attributes = {},
+    type: ElementType = 'float32',
+    domain = '',
+  ): Value {
+    return this.emitAll(op, inputs, [{ shape, type }], attributes, domain)[0]!;
+  }
+
+  /** Says how gradients flow back from `outputs` to `inputs`. */
+  record(inputs: readonly Value[], outputs: readonly Value[], backward: TapeEntry['backward']): void {
+    this.tape.push({ inputs, outputs, backward });
+  }
+
+  /** The bytes of the ONNX file; nodes and constants no output needs are left out. */
+  toModel(name: string, description: string): Uint8Array {
+    const needed = new Set(this.outputs.map((output) => output.name));
+    const kept: NodeSpec[] = [];
+    for (let index = this.nodes.length - 1; index >= 0; index--) {
+      const node = this.nodes[index]!;
+      if (!node.outputs.some((output) => needed.has(output))) continue;
+      kept.push(node);
+      for (const input of node.inputs) needed.add(input);
+    }
+    return encodeModel({
+      name,
+      description,
+      nodes: kept.reverse(),
+      initializers: [...this.constants.values()]
+        .filter(({ value }) => needed.has(value.name))
+        .map(({ value, raw }) => ({ ...value, shape: value.shape as readonly number[], raw })),
+      inputs: this.inputs,
+      outputs: this.outputs,
+    });
+  }
+
+  private addConstant(
+    data: TypedData,
+    type: ElementType,
+    shape: readonly number[],
+    name = this.fresh('constant'),
+  ): Value {
+    if (count(shape) !== data.length) throw new Error(`${name}: ${data.length} numbers for shape [${shape}]`);
+    const value: Value = { name, type, shape };
+    const raw = new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice();
+    this.constants.set(name, { value, raw });
+    return value;
+  }
+
+  private fresh(op: string): string {
+    return `${op.toLowerCase()}.${this.counter++}`;
+  }
+}
+
+/** Throws unless `value` has this shape; a promise of the builder to itself. */
+export function expectShape(value: Value, shape: readonly Dim[]): void {
+  if (!sameShape(value.shape, shape)) {
+    throw new Error(`${value.name} is [${value.shape}] where [${shape}] is needed`);
+  }
+}

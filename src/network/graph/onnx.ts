@@ -1,0 +1,170 @@
+/**
+ * The part of the ONNX file format that gatecast writes and reads, as protocol buffers.
+ * Field numbers: onnx/onnx.proto of the ONNX project. Is not a checker: the runtime validates what it loads.
+ */
+import protobuf from 'protobufjs/light.js';
+
+/** Opset 18: Split by number of parts, Reduce* with axes as input; read by every runtime since 2023. */
+export const OPSET = 18;
+const IR_VERSION = 8;
+
+export type ElementType = 'float32' | 'uint8' | 'int8' | 'int32' | 'int64';
+
+/** TensorProto.DataType */
+export const DATA_TYPE: Readonly<Record<ElementType, number>> = {
+  float32: 1,
+  uint8: 2,
+  int8: 3,
+  int32: 6,
+  int64: 7,
+};
+
+const ATTRIBUTE = { FLOAT: 1, INT: 2, STRING: 3, INTS: 7, STRINGS: 8 };
+
+export type AttributeValue =
+  | { readonly float: number }
+  | { readonly int: number }
+  | { readonly ints: readonly number[] }
+  | { readonly string: string }
+  | { readonly strings: readonly string[] };
+
+export interface NodeSpec {
+  readonly op: string;
+  /** '' is ONNX' own domain. */
+  readonly domain: string;
+  /** '' leaves an optional input out. */
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly attributes: Readonly<Record<string, AttributeValue>>;
+}
+export interface InitializerSpec {
+  readonly name: string;
+  readonly type: ElementType;
+  readonly shape: readonly number[];
+  readonly raw: Uint8Array;
+}
+export interface PortSpec {
+  readonly name: string;
+  readonly type: ElementType;
+  readonly shape: readonly (number | string)[];
+}
+export interface ModelSpec {
+  readonly name: string;
+  readonly description: string;
+  readonly nodes: readonly NodeSpec[];
+  readonly initializers: readonly InitializerSpec[];
+  readonly inputs: readonly PortSpec[];
+  readonly outputs: readonly PortSpec[];
+}
+
+const field = (type: string, id: number) => ({ type, id });
+const repeated = (type: string, id: number) => ({ rule: 'repeated', type, id });
+
+const root = protobuf.Root.fromJSON({
+  nested: {
+    ModelProto: {
+      fields: {
+        irVersion: field('int64', 1),
+        producerName: field('string', 2),
+        docString: field('string', 6),
+        graph: field('GraphProto', 7),
+        opsetImport: repeated('OperatorSetId', 8),
+      },
+    },
+    OperatorSetId: { fields: { domain: field('string', 1), version: field('int64', 2) } },
+    GraphProto: {
+      fields: {
+        node: repeated('NodeProto', 1),
+        name: field('string', 2),
+        initializer: repeated('TensorProto', 5),
+        input: repeated('ValueInfo', 11),
+        output: repeated('ValueInfo', 12),
+      },
+    },
+    NodeProto: {
+      fields: {
+        input: repeated('string', 1),
+        output: repeated('string', 2),
+        name: field('string', 3),
+        opType: field('string', 4),
+        attribute: repeated('Attribute', 5),
+        domain: field('string', 7),
+      },
+    },
+    Attribute: {
+      fields: {
+        name: field('string', 1),
+        f: field('float', 2),
+        i: field('int64', 3),
+        s: field('bytes', 4),
+        ints: repeated('int64', 8),
+        strings: repeated('bytes', 9),
+        type: field('int32', 20),
+      },
+    },
+    TensorProto: {
+      fields: {
+        dims: repeated('int64', 1),
+        dataType: field('int32', 2),
+        name: field('string', 8),
+        rawData: field('bytes', 9),
+      },
+    },
+    ValueInfo: { fields: { name: field('string', 1), type: field('TypeProto', 2) } },
+    TypeProto: { fields: { tensorType: field('TensorType', 1) } },
+    TensorType: { fields: { elemType: field('int32', 1), shape: field('TensorShape', 2) } },
+    TensorShape: { fields: { dim: repeated('Dimension', 1) } },
+    Dimension: { fields: { dimValue: field('int64', 1), dimParam: field('string', 2) } },
+  },
+});
+const ModelProto = root.lookupType('ModelProto');
+
+/** The bytes of an .onnx file. */
+export function encodeModel(model: ModelSpec): Uint8Array {
+  const domains = new Set(['', ...model.nodes.map((node) => node.domain)]);
+  return ModelProto.encode({
+    irVersion: IR_VERSION,
+    producerName: 'gatecast',
+    docString: model.description,
+    opsetImport: [...domains].map((domain) => ({ domain, version: domain === '' ? OPSET : 1 })),
+    graph: {
+      name: model.name,
+      node: model.nodes.map((node, index) => ({
+        name: `${node.op}_${index}`,
+        opType: node.op,
+        domain: node.domain,
+        input: node.inputs,
+        output: node.outputs,
+        attribute: Object.entries(node.attributes).map(([name, value]) => encodeAttribute(name, value)),
+      })),
+      initializer: model.initializers.map((tensor) => ({
+        name: tensor.name,
+        dims: tensor.shape,
+        dataType: DATA_TYPE[tensor.type],
+        rawData: tensor.raw,
+      })),
+      input: model.inputs.map(encodePort),
+      output: model.outputs.map(encodePort),
+    },
+  }).finish();
+}
+
+function encodeAttribute(name: string, value: AttributeValue): object {
+  const text = new TextEncoder();
+  if ('float' in value) return { name, type: ATTRIBUTE.FLOAT, f: value.float };
+  if ('int' in value) return { name, type: ATTRIBUTE.INT, i: value.int };
+  if ('ints' in value) return { name, type: ATTRIBUTE.INTS, ints: value.ints };
+  if ('string' in value) return { name, type: ATTRIBUTE.STRING, s: text.encode(value.string) };
+  return { name, type: ATTRIBUTE.STRINGS, strings: value.strings.map((one) => text.encode(one)) };
+}
+
+function encodePort(port: PortSpec): object {
+  const dim = port.shape.map((size) =>
+    // a product of symbols is not a name ONNX knows; any name stands for "any size"
+    typeof size === 'number' ? { dimValue: size } : { dimParam: size.replaceAll('*', '_times_') },
+  );
+  return {
+    name: port.name,
+    type: { tensorType: { elemType: DATA_TYPE[port.type], shape: { dim } } },
+  };
+}

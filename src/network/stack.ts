@@ -1,0 +1,66 @@
+/**
+ * A whole window through the network: convolution, layers of cells, attention, with state in and state out.
+ * Shared by the sequence graph and the training graph.
+ */
+import type { LayerWeights } from './cells/cell.ts';
+import { CELL_OPS } from './cells/cells.ts';
+import type { Graph, Value } from './graph/graph.ts';
+import { concat, mul, slice } from './graph/ops.ts';
+import type { Parameters } from './heads.ts';
+import { type NetworkSpec, stateLayout } from './spec.ts';
+
+export interface Window {
+  /** States of the top layer, [T, B, H]. */
+  readonly states: Value;
+  /** What the head sees, [T, B, H]. */
+  readonly features: Value;
+  /** State after the window, [S, B, H]. */
+  readonly last: Value;
+}
+
+/**
+ * @param x [T, B, I]
+ * @param h0 [S, B, H]
+ * @param masks between the layers, [1, B, H] each: 0 or 1 / (1 - dropout); the same at every step (Gal and
+ *   Ghahramani 2016, arXiv:1512.05287). None: no dropout.
+ * @param onStateGradient is told dLoss/dh [T * B, H] of each layer, once gradients have been built
+ */
+export function buildWindow(
+  g: Graph,
+  spec: NetworkSpec,
+  parameter: Parameters,
+  x: Value,
+  h0: Value,
+  masks: readonly Value[] = [],
+  onStateGradient?: (layer: number, gradient: Value) => void,
+): Window {
+  const ops = CELL_OPS[spec.cell]!;
+  const layout = stateLayout(spec);
+  const row = (index: number) => slice(g, h0, 0, index, index + 1);
+  const lastHidden: Value[] = [];
+  const lastCell: Value[] = [];
+  let states = x;
+  for (let layer = 0; layer < spec.layers; layer++) {
+    const of = (name: string) => parameter(`layers.${layer}.${name}`);
+    const weights: LayerWeights = {
+      input: of('input.weight'),
+      hidden: of('hidden.weight'),
+      inputBias: of('input.bias'),
+      hiddenBias: of('hidden.bias'),
+    };
+    const c0 = spec.cell === 'lstm' ? row(layout.cell.from + layer) : null;
+    const mask = layer > 0 ? masks[layer - 1] : undefined;
+    const result = ops.sequence(
+      g,
+      weights,
+      mask ? mul(g, states, mask) : states,
+      row(layout.hidden.from + layer),
+      c0,
+      onStateGradient && ((gradient) => onStateGradient(layer, gradient)),
+    );
+    states = result.states;
+    lastHidden.push(result.h);
+    if (result.c) lastCell.push(result.c);
+  }
+  return { states, features: states, last: concat(g, [...lastHidden, ...lastCell], 0) };
+}

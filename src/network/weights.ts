@@ -1,0 +1,165 @@
+/**
+ * The parameters of a network: which there are, their shapes, their first values.
+ * Matrices of the cell are [G * H, in] as in ONNX and PyTorch, gates in ONNX' order (GRU: z r n, LSTM: i o f c);
+ * all others are [in, out].
+ */
+import { GatecastError, type Issue } from '../errors.ts';
+import type { Random } from './random.ts';
+import { type Cell, cellInputs, LEVELS, leadWidth, type NetworkSpec, SPREADS } from './spec.ts';
+
+export interface Tensor {
+  readonly shape: readonly number[];
+  /** Row-major. */
+  readonly data: Float32Array;
+}
+export type Weights = ReadonlyMap<string, Tensor>;
+
+/** G: how many gates, the candidate included, a cell computes. */
+export const GATES: Readonly<Record<Cell, number>> = {
+  'rnn-tanh': 1,
+  'rnn-relu': 1,
+  lstm: 4,
+  gru: 3,
+  'gru-reset-before': 3,
+};
+
+/** Names and shapes of all parameters, in the order in which they are stored. */
+export function weightShapes(spec: NetworkSpec): Map<string, readonly number[]> {
+  const { hidden: H, inputs: I, head } = spec;
+  const rows = GATES[spec.cell] * H;
+  const shapes = new Map<string, readonly number[]>();
+  if (spec.convolution) {
+    shapes.set('convolution.weight', [spec.convolution.kernel * I, spec.convolution.channels]);
+    shapes.set('convolution.bias', [spec.convolution.channels]);
+  }
+  for (let layer = 0; layer < spec.layers; layer++) {
+    shapes.set(`layers.${layer}.input.weight`, [rows, layer === 0 ? cellInputs(spec) : H]);
+    shapes.set(`layers.${layer}.hidden.weight`, [rows, H]);
+    shapes.set(`layers.${layer}.input.bias`, [rows]);
+    shapes.set(`layers.${layer}.hidden.bias`, [rows]);
+  }
+  if (spec.attention) {
+    shapes.set('attention.query.weight', [H, H]);
+    shapes.set('attention.lag.bias', [spec.attention.memory]);
+    shapes.set('attention.output.weight', [2 * H, H]);
+    shapes.set('attention.output.bias', [H]);
+  }
+  if (head.kind === 'direct') {
+    shapes.set('head.weight', [H, head.leads * LEVELS]);
+    if (head.shortcut) shapes.set('head.shortcut', [I, head.leads * LEVELS]);
+    shapes.set('head.bias', [head.leads * LEVELS]);
+  } else if (head.kind === 'lead') {
+    shapes.set('head.context.weight', [H, head.width]);
+    shapes.set('head.shortcut', [I, head.width]);
+    shapes.set('head.lead.weight', [leadWidth(spec) - head.experts, head.width]);
+    shapes.set('head.bias', [head.width]);
+    shapes.set('head.gate.weight', [head.width, head.experts]);
+    shapes.set('head.gate.bias', [head.experts]);
+    shapes.set('head.median.weight', [head.width, 1]);
+    shapes.set('head.median.bias', [1]);
+    shapes.set('head.spread.weight', [head.width, SPREADS]);
+    shapes.set('head.spread.bias', [SPREADS]);
+  }
+  return shapes;
+}
+
+export function countWeights(spec: NetworkSpec): number {
+  let total = 0;
+  for (const shape of weightShapes(spec).values()) total += size(shape);
+  return total;
+}
+
+/** @throws GatecastError WEIGHTS_INVALID that names every missing, unknown, misshapen or non-finite tensor */
+export function checkWeights(spec: NetworkSpec, weights: Weights): void {
+  const expected = weightShapes(spec);
+  const issues: Issue[] = [];
+  for (const [name, shape] of expected) {
+    const tensor = weights.get(name);
+    if (!tensor) issues.push({ path: name, message: `is missing; [${shape}] is expected` });
+    else if (tensor.shape.join() !== shape.join() || tensor.data.length !== size(shape)) {
+      issues.push({ path: name, message: `is [${tensor.shape}]; [${shape}] is expected` });
+    } else if (!tensor.data.every(Number.isFinite)) {
+      issues.push({ path: name, message: 'holds NaN or infinite values' });
+    }
+  }
+  for (const name of weights.keys()) {
+    if (!expected.has(name)) issues.push({ path: name, message: 'is not part of this network' });
+  }
+  if (issues.length > 0) {
+    const text = issues.slice(0, 8).map(({ path, message }) => `${path} ${message}`);
+    const more = issues.length > 8 ? `; and ${issues.length - 8} more` : '';
+    throw new GatecastError('WEIGHTS_INVALID', `The weights do not fit: ${text.join('; ')}${more}.`, {
+      issues,
+    });
+  }
+}
+
+/** Softplus of this is 0.3: a modest first distance between neighbouring quantiles. */
+const FIRST_SPREAD = Math.log(Math.expm1(0.3));
+
+/**
+ * First values: orthogonal recurrent matrices (Saxe 2014), Glorot-uniform others (Glorot and Bengio 2010), forget gates
+ * open (Jozefowicz 2015), GRU update gates leaning to keep the state, medians starting at 0 (direct head) or at
+ * the experts' prior mixture (lead head).
+ */
+export function initialWeights(spec: NetworkSpec, random: Random): Map<string, Tensor> {
+  const weights = new Map<string, Tensor>();
+  const H = spec.hidden;
+  for (const [name, shape] of weightShapes(spec)) {
+    const data = new Float32Array(size(shape));
+    if (name.endsWith('hidden.weight')) {
+      for (let gate = 0; gate < GATES[spec.cell]; gate++) data.set(orthogonal(H, random), gate * H * H);
+    } else if (name.endsWith('input.weight')) {
+      // each gate is a map of its own
+      glorot(data, shape[1]!, H, random);
+    } else if (name === 'head.weight' || name === 'head.median.weight' || name === 'head.gate.weight') {
+      glorot(data, shape[0]!, shape[1]!, random, 0.1);
+    } else if (name === 'head.shortcut' && spec.head.kind === 'direct') {
+      // a linear model that starts at nothing
+    } else if (name === 'head.spread.bias') {
+      data.fill(FIRST_SPREAD);
+    } else if (name === 'head.bias' && spec.head.kind === 'direct') {
+      data.fill(FIRST_SPREAD, spec.head.leads);
+    } else if (/^layers\.\d\.input\.bias$/.test(name)) {
+      if (spec.cell === 'lstm') data.fill(1, 2 * H, 3 * H);
+      else if (spec.cell === 'gru' || spec.cell === 'gru-reset-before') data.fill(1, 0, H);
+    } else if (shape.length === 2) {
+      glorot(data, shape[0]!, shape[1]!, random);
+    }
+    weights.set(name, { shape, data });
+  }
+  return weights;
+}
+
+function glorot(data: Float32Array, fanIn: number, fanOut: number, random: Random, gain = 1): void {
+  const limit = gain * Math.sqrt(6 / (fanIn + fanOut));
+  for (let i = 0; i < data.length; i++) data[i] = (2 * random.next() - 1) * limit;
+}
+
+/** [n, n] with orthonormal rows: Gram-Schmidt, twice for accuracy, on normal numbers. */
+function orthogonal(n: number, random: Random): Float64Array {
+  const q = Float64Array.from({ length: n * n }, () => random.normal());
+  for (let row = 0; row < n; row++) {
+    const own = q.subarray(row * n, (row + 1) * n);
+    for (let pass = 0; pass < 2; pass++) {
+      for (let other = 0; other < row; other++) {
+        const done = q.subarray(other * n, (other + 1) * n);
+        const overlap = dot(own, done);
+        for (let i = 0; i < n; i++) own[i]! -= overlap * done[i]!;
+      }
+    }
+    const norm = Math.sqrt(dot(own, own));
+    for (let i = 0; i < n; i++) own[i]! /= norm;
+  }
+  return q;
+}
+
+function dot(a: Float64Array, b: Float64Array): number {
+  let total = 0;
+  for (let i = 0; i < a.length; i++) total += a[i]! * b[i]!;
+  return total;
+}
+
+function size(shape: readonly number[]): number {
+  return shape.reduce((a, b) => a * b, 1);
+}

@@ -1,0 +1,74 @@
+import { describe, expect, it } from 'vitest';
+import { createSession } from '../../src/model/sessions.ts';
+import type { NetworkSpec } from '../../src/network/spec.ts';
+import { buildTrainingGraph } from '../../src/network/training-graph.ts';
+import { BARE, DIRECT, gradientError, LEAD, livelyWeights, trainingFeeds } from './support.ts';
+
+const small: NetworkSpec = { ...BARE, hidden: 5, head: DIRECT };
+const options = { steps: 6, originStride: 2, leads: 4 };
+
+describe('gradients equal finite differences for every weight', () => {
+  const cases: [string, NetworkSpec][] = [
+    ['direct head', small],
+    ['direct head without shortcut', { ...small, head: { ...DIRECT, shortcut: false } }],
+    ['lead head', { ...small, head: LEAD }],
+    ['two layers with dropout between them', { ...small, layers: 2, dropout: 0.4 }],
+  ];
+  it.each(cases)('%s', async (_name, spec) => {
+    const { worst, where, checked } = await gradientError(spec, options, 7);
+    expect(checked).toBeGreaterThan(150);
+    expect(worst, where).toBeLessThan(3e-3);
+  });
+});
+
+describe('loss', () => {
+  it('is the weighted mean quantile loss of what was observed', async () => {
+    const spec: NetworkSpec = { ...small, head: { ...DIRECT, shortcut: false } };
+    const weights = livelyWeights(spec, 1);
+    // nothing comes from the state, so the bias is the forecast: medians 1, 2, 3, distances ln 2
+    weights.get('head.weight')!.data.fill(0);
+    const bias = weights.get('head.bias')!.data.fill(0);
+    bias.set([1, 2, 3]);
+    const feeds = trainingFeeds(spec, weights, options, 2, 1);
+    const session = await createSession(buildTrainingGraph(spec, options));
+    const { loss } = await session.run(feeds, ['loss']);
+    await session.release();
+
+    let total = 0;
+    let observed = 0;
+    for (const [index, target] of feeds.target!.data.entries()) {
+      const share = feeds.weight!.data[index]!;
+      observed += share;
+      for (let level = 1; level <= 9; level++) {
+        const error = target - ((index % 3) + 1 + (level - 5) * Math.LN2);
+        total += (share * 2 * Math.max((level / 10) * error, (level / 10 - 1) * error)) / 9;
+      }
+    }
+    expect(loss!.data[0]).toBeCloseTo(total / observed, 5);
+  });
+
+  it('is 0, and so is every gradient, when nothing was observed', async () => {
+    const feeds = trainingFeeds(small, livelyWeights(small, 1), options, 2, 1);
+    feeds.weight!.data.fill(0);
+    const session = await createSession(buildTrainingGraph(small, options));
+    const results = await session.run(feeds);
+    await session.release();
+    expect(results.loss!.data[0]).toBe(0);
+    for (const [name, { data }] of Object.entries(results)) {
+      if (name.startsWith('gradient.')) expect(data.every((value) => value === 0 || value === 0)).toBe(true);
+    }
+  });
+});
+
+describe('bad settings', () => {
+  it.each([
+    [{ ...options, originStride: 4 }, 'originStride must divide the 6 steps'],
+    [{ ...options, steps: 0 }, 'steps must be a positive whole number'],
+    [{ ...options, leads: 0 }, 'leads must be a positive whole number'],
+  ])('%o', (wrong, message) => {
+    expect(() => buildTrainingGraph(small, wrong)).toThrow(message);
+  });
+  it('a bare stack has nothing to train', () => {
+    expect(() => buildTrainingGraph(BARE, options)).toThrow('head must forecast something');
+  });
+});
