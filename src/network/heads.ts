@@ -63,11 +63,11 @@ export function leadHead(
   const fromPast = add(g, matmul(g, x, parameter('head.shortcut')), parameter('head.bias'));
   const context = add(g, map(h, 'head.context.weight'), fromPast);
   const perLead = reshape(g, context, [...context.shape.slice(0, -1), 1, width]);
-  const seen = slice(g, z, last, experts, leadWidth(spec) - experts);
+  const seen = slice(g, z, last, experts, leadWidth(spec));
   const u = tanh(g, add(g, matmul(g, seen, parameter('head.lead.weight')), perLead));
   const affine = (name: string) =>
     add(g, matmul(g, u, parameter(`head.${name}.weight`)), parameter(`head.${name}.bias`));
-  const share = softmax(g, add(g, affine('gate'), slice(g, z, last, experts, experts)));
+  const share = softmax(g, add(g, affine('gate'), slice(g, z, last, experts, 2 * experts)));
   // summed by a matrix product: unlike ReduceSum its order does not depend on where a row lies in memory
   const ones = g.constant(new Float32Array(experts).fill(1), [experts, 1]);
   const mixture = matmul(g, mul(g, share, slice(g, z, last, 0, experts)), ones);
