@@ -27,8 +27,8 @@ export interface TrainingSeries {
   readonly zWidth: number;
   /** Leads this series is forecast for are 1..leads. */
   readonly leads: number;
-  /** [steps, inputs] row-major. Row t uses nothing later than bucket t. */
-  readonly x: Float32Array;
+  /** Writes x of bucket `step`, [inputs] from `offset`. It uses nothing later than that bucket. Allocates nothing. */
+  input(step: number, out: Float32Array, offset: number): void;
   /**
    * Writes the rows of one origin: row `offset + m` is lead `leads[m]` (1-based) from bucket `step`.
    * `z` may use nothing later than bucket `step`. A lead past the end or never observed: weight 0 and target 0
@@ -69,7 +69,7 @@ export function splitInTime(steps: number, leads: number, fraction: number, mini
   return { train: { from: 0, to: cut }, validation: { from: cut + leads, to: steps } };
 }
 
-/** Throws TRAINING_FAILED when the series cannot be batched together or hold values no gradient survives. */
+/** Throws NOT_ENOUGH_DATA for none, TRAINING_FAILED when the series cannot be batched together. */
 export function checkSeries(series: readonly TrainingSeries[]): { inputs: number; zWidth: number } {
   const first = series[0];
   if (!first) {
@@ -82,19 +82,6 @@ export function checkSeries(series: readonly TrainingSeries[]): { inputs: number
       throw new GatecastError(
         'TRAINING_FAILED',
         `Series '${one.name}' has ${one.inputs} inputs and ${one.zWidth} lead features, '${first.name}' has ${first.inputs} and ${first.zWidth}.`,
-      );
-    }
-    if (one.x.length !== one.steps * one.inputs) {
-      throw new GatecastError(
-        'TRAINING_FAILED',
-        `Series '${one.name}' has ${one.x.length} input values, expected ${one.steps} x ${one.inputs}.`,
-      );
-    }
-    const bad = one.x.findIndex((value) => !Number.isFinite(value));
-    if (bad >= 0) {
-      throw new GatecastError(
-        'TRAINING_FAILED',
-        `Series '${one.name}' has a non-finite input at step ${Math.floor(bad / one.inputs)}, input ${bad % one.inputs}.`,
       );
     }
   }

@@ -7,8 +7,12 @@ export interface GradientSource {
   /**
    * Loss (weighted mean) and gradients at the parameters' present values, and the states the chunk ended in. The arrays
    * may be overwritten by the next run. `gradients` in the order of the parameters.
+   * @param learning false: only the loss and the states are wanted, without dropout
    */
-  run(batch: Batch): Promise<{ loss: number; gradients: readonly Float32Array[]; hT: Float32Array }>;
+  run(
+    batch: Batch,
+    learning: boolean,
+  ): Promise<{ loss: number; gradients: readonly Float32Array[]; hT: Float32Array }>;
 }
 
 /** Batches to learn from; `carry` is told the states each ended in. */

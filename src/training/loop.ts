@@ -105,7 +105,7 @@ class Loop {
   private async train(stream: BatchStream): Promise<void> {
     const { options } = this;
     const batch = stream.next();
-    const { loss, gradients, hT } = await this.source.run(batch);
+    const { loss, gradients, hT } = await this.source.run(batch, true);
     const norm = globalNorm(gradients);
     this.step++;
     if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
@@ -264,7 +264,7 @@ export async function meanLoss(
   let weights = 0;
   for (const batch of pass.batches()) {
     await brake?.();
-    const { loss, hT } = await source.run(batch);
+    const { loss, hT } = await source.run(batch, false);
     pass.carry(hT);
     let weight = 0;
     for (let c = 0; c < batch.weight.length; c++) weight += batch.weight[c]!;

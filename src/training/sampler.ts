@@ -91,11 +91,9 @@ export function copyInputs(
   series: TrainingSeries,
   from: number,
 ): void {
-  const { inputs, steps, x } = series;
+  const { inputs, steps } = series;
   for (let t = 0; t < shape.steps; t++) {
-    const source = Math.min(from + t, steps - 1) * inputs;
-    const target = (t * shape.batch + row) * inputs;
-    for (let i = 0; i < inputs; i++) batch.x[target + i] = x[source + i]!;
+    series.input(Math.min(from + t, steps - 1), batch.x, (t * shape.batch + row) * inputs);
   }
 }
 

@@ -25,7 +25,9 @@ export function plainSeries(
     inputs: 3,
     zWidth: 2,
     leads,
-    x,
+    input(step: number, out: Float32Array, offset: number) {
+      out.set(x.subarray(step * 3, step * 3 + 3), offset);
+    },
     origin(step: number, wanted: Int32Array, out: OriginBuffers, offset: number) {
       for (let m = 0; m < wanted.length; m++) {
         const target = values[step + wanted[m]!] ?? Number.NaN;

@@ -1,0 +1,99 @@
+/**
+ * Loss and gradients from the training graph on the runtime. The parameters' arrays are fed as they are, so that an
+ * optimiser that changes them in place needs no copy.
+ */
+import { createSession, type NamedArray } from '../model/sessions.ts';
+import { leadWidth, type NetworkSpec, stateRows } from '../network/spec.ts';
+import { buildTrainingGraph } from '../network/training-graph.ts';
+import type { Tensor, Weights } from '../network/weights.ts';
+import type { GradientSource } from './loop-contract.ts';
+import { isBias, type Parameter } from './optimiser.ts';
+import type { Random } from './random.ts';
+import type { Batch, BatchShape } from './sampler.ts';
+
+export interface RuntimeGradients extends GradientSource {
+  release(): Promise<void>;
+}
+
+/** A copy of the weights as parameters of the optimiser, in the network's order. */
+export function parametersOf(
+  weights: Weights,
+  options: { rate?: (name: string) => number; anchored?: boolean } = {},
+): Parameter[] {
+  return [...weights].map(([name, { shape, data }]) => ({
+    name,
+    data: data.slice(),
+    decay: !isBias(name, shape),
+    rate: options.rate?.(name) ?? 1,
+    anchor: options.anchored ? data.slice() : null,
+  }));
+}
+
+/** The other way round: arrays in the order of `parameters`, with the shapes of `weights`. */
+export function weightsOf(
+  weights: Weights,
+  parameters: readonly Parameter[],
+  data: readonly Float32Array[],
+): Map<string, Tensor> {
+  return new Map(
+    parameters.map(({ name }, k) => [name, { shape: weights.get(name)!.shape, data: data[k]! }]),
+  );
+}
+
+/**
+ * @param parameters in any order; gradients come in the same
+ * @param dropoutRng source of the dropout masks
+ */
+export async function createGradientSource(
+  spec: NetworkSpec,
+  weights: Weights,
+  parameters: readonly Parameter[],
+  shape: BatchShape,
+  dropoutRng: Random,
+): Promise<RuntimeGradients> {
+  const graph = buildTrainingGraph(spec, {
+    steps: shape.steps,
+    originStride: shape.stride,
+    leads: shape.leads,
+  });
+  const session = await createSession(graph);
+  const { steps: T, batch: B, leads: M } = shape;
+  const P = T / shape.stride;
+  const fixed: Record<string, NamedArray> = {};
+  for (const { name, data } of parameters) fixed[name] = { data, shape: weights.get(name)!.shape };
+  const names = parameters.map(({ name }) => `gradient.${name}`);
+  const masks = session.inputs.filter((name) => name.startsWith('mask.'));
+  const z = session.inputs.includes('z');
+  return {
+    async run(batch: Batch, learning: boolean) {
+      const feeds: Record<string, NamedArray> = {
+        ...fixed,
+        x: { data: batch.x, shape: [T, B, spec.inputs] },
+        h0: { data: batch.h0, shape: [stateRows(spec), B, spec.hidden] },
+        target: { data: batch.target, shape: [P, B, M] },
+        weight: { data: batch.weight, shape: [P, B, M] },
+      };
+      if (z) feeds.z = { data: batch.z, shape: [P, B, M, leadWidth(spec)] };
+      for (const name of masks) {
+        feeds[name] = {
+          data: mask(B * spec.hidden, learning ? spec.dropout : 0, dropoutRng),
+          shape: [1, B, spec.hidden],
+        };
+      }
+      const outputs = await session.run(feeds, learning ? ['loss', 'hT', ...names] : ['loss', 'hT']);
+      return {
+        loss: outputs.loss!.data[0]!,
+        hT: outputs.hT!.data,
+        gradients: learning ? names.map((name) => outputs[name]!.data) : [],
+      };
+    },
+    release: () => session.release(),
+  };
+}
+
+/** Inverted dropout: what is kept is scaled up, so that nothing changes at run time. */
+function mask(size: number, dropout: number, rng: Random): Float32Array {
+  const out = new Float32Array(size).fill(1 / (1 - dropout));
+  if (dropout > 0) for (let i = 0; i < size; i++) if (rng.chance(dropout)) out[i] = 0;
+  return out;
+}
