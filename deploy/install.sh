@@ -1,0 +1,81 @@
+#!/bin/sh
+# Installs gatecast on a gateway with systemd: sudo deploy/install.sh, from a clone of the repository or an unpacked
+# release. Again for an upgrade; the version before stays beside it as /opt/gatecast.previous. An existing config is
+# never touched. Needs Node >= 20.19 and, for the one native module, g++, make and python3.
+#
+#   --no-start     install only
+#   --root DIR     install below DIR and leave users and services alone (packaging, tests)
+set -eu
+cd "$(dirname "$0")/.."
+root= start=yes
+while [ $# -gt 0 ]; do
+  case $1 in
+  --no-start) start=no ;;
+  --root)
+    root=${2:?--root needs a folder} start=no
+    shift
+    ;;
+  *)
+    sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+    ;;
+  esac
+  shift
+done
+say() { echo "gatecast install: $*"; }
+fail() {
+  echo "gatecast install: $*" >&2
+  exit 1
+}
+
+[ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "run it as root: sudo $0"
+node=$(command -v node) || fail "Node 20.19 or newer is not on the PATH"
+node=$(readlink -f "$node")
+case $node in /home/* | /root/*)
+  [ -n "$root" ] || fail "$node is in a home folder, which the service cannot see; install Node for the whole machine"
+  ;;
+esac
+
+node deploy/setup.mjs
+
+# Beside the old one first, then one rename: the service never sees half an installation.
+app=$root/opt/gatecast
+say "copying to $app"
+rm -rf "$app.new"
+mkdir -p "$app.new" "$root/etc/gatecast" "$root/etc/systemd/system" "$root/usr/local/bin"
+cp -R dist models deploy package.json package-lock.json .npmrc README.md LICENSE CHANGELOG.md node_modules "$app.new/"
+(cd "$app.new" && npm prune --omit=dev --ignore-scripts --offline >/dev/null)
+# onnxruntime ships its library for five platforms; four of them are of no use here.
+runtime=$app.new/node_modules/onnxruntime-node/bin/napi-v6
+for platform in "$runtime"/*/*; do
+  case $platform in "$runtime/linux/$(node -p process.arch)") ;; *) rm -rf "$platform" ;; esac
+done
+rm -rf "$app.previous"
+[ ! -e "$app" ] || mv "$app" "$app.previous"
+mv "$app.new" "$app"
+printf '#!/bin/sh\nexec %s /opt/gatecast/dist/gatecast.js "$@"\n' "$node" >"$root/usr/local/bin/gatecast"
+chmod 755 "$root/usr/local/bin/gatecast"
+sed "s#^ExecStart=/usr/bin/node #ExecStart=$node #" deploy/systemd/gatecast.service \
+  >"$root/etc/systemd/system/gatecast.service"
+
+if [ -z "$root" ] && ! id gatecast >/dev/null 2>&1; then
+  say 'making the user gatecast'
+  useradd --system --user-group --home-dir /var/lib/gatecast --no-create-home --shell /usr/sbin/nologin gatecast
+fi
+config=$root/etc/gatecast/gatecast.yaml
+if [ ! -e "$config" ]; then
+  say "writing $config: name your topics there"
+  cp deploy/examples/gatecast.yaml "$config"
+fi
+chmod 750 "$root/etc/gatecast"
+chmod 640 "$config"
+[ -n "$root" ] || chown -R root:gatecast /etc/gatecast
+
+if [ "$start" = yes ]; then
+  systemctl daemon-reload
+  systemctl enable --quiet gatecast
+  systemctl restart gatecast
+  say 'started; see: journalctl -u gatecast -f'
+else
+  say 'installed'
+fi
