@@ -27,14 +27,18 @@ export interface TrainingSeries {
   readonly zWidth: number;
   /** Leads this series is forecast for are 1..leads. */
   readonly leads: number;
+  /** Origins are the steps t with (t + 1) % stride = 0. */
+  readonly stride: number;
+  /** M, leads an origin is learnt from. */
+  readonly leadsPerOrigin: number;
   /** Writes x of bucket `step`, [inputs] from `offset`. It uses nothing later than that bucket. Allocates nothing. */
   input(step: number, out: Float32Array, offset: number): void;
   /**
-   * Writes the rows of one origin: row `offset + m` is lead `leads[m]` (1-based) from bucket `step`.
-   * `z` may use nothing later than bucket `step`. A lead past the end or never observed: weight 0 and target 0
-   * (never NaN). Called in the inner loop: allocates nothing.
+   * Writes the M rows of one origin from row `offset` on, and their leads (1-based, ascending) to `leads`. `z` uses
+   * nothing later than bucket `step`. A lead past the end or never observed: weight 0 and target 0, never NaN. The same
+   * origin always has the same leads. Allocates nothing.
    */
-  origin(step: number, leads: Int32Array, out: OriginBuffers, offset: number): void;
+  origin(step: number, out: OriginBuffers, offset: number, leads: Int32Array): void;
 }
 
 /** Buckets `from` (inclusive) to `to` (exclusive) of one series. Targets outside are not learnt from. */
@@ -69,8 +73,11 @@ export function splitInTime(steps: number, leads: number, fraction: number, mini
   return { train: { from: 0, to: cut }, validation: { from: cut + leads, to: steps } };
 }
 
-/** Throws NOT_ENOUGH_DATA for none, TRAINING_FAILED when the series cannot be batched together. */
-export function checkSeries(series: readonly TrainingSeries[]): { inputs: number; zWidth: number } {
+/** Throws NOT_ENOUGH_DATA for none, TRAINING_FAILED when the series cannot be batched together in this shape. */
+export function checkSeries(
+  series: readonly TrainingSeries[],
+  shape: { readonly stride: number; readonly leads: number },
+): { inputs: number; zWidth: number } {
   const first = series[0];
   if (!first) {
     throw new GatecastError('NOT_ENOUGH_DATA', 'There is no series to train on.', {
@@ -82,6 +89,12 @@ export function checkSeries(series: readonly TrainingSeries[]): { inputs: number
       throw new GatecastError(
         'TRAINING_FAILED',
         `Series '${one.name}' has ${one.inputs} inputs and ${one.zWidth} lead features, '${first.name}' has ${first.inputs} and ${first.zWidth}.`,
+      );
+    }
+    if (one.stride !== shape.stride || one.leadsPerOrigin !== shape.leads) {
+      throw new GatecastError(
+        'TRAINING_FAILED',
+        `Series '${one.name}' has ${one.leadsPerOrigin} leads every ${one.stride} steps; windows want ${shape.leads} every ${shape.stride}.`,
       );
     }
   }

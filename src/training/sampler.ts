@@ -127,7 +127,7 @@ export class WindowSampler {
     private readonly options: SamplerOptions,
     private readonly rng: Random,
   ) {
-    const { inputs, zWidth } = checkSeries(series);
+    const { inputs, zWidth } = checkSeries(series, options);
     this.batch = makeBatch(options, options.stateLayers, options.hidden, inputs, zWidth);
     this.leads = new Int32Array(options.leads);
     this.weights = seriesWeights(series, ranges, options);
@@ -143,7 +143,7 @@ export class WindowSampler {
 
   /** Fills `batch` with the next chunk of every row. Rows that jump start from a zero state. */
   next(): Batch {
-    const { batch, options, rng } = this;
+    const { batch, options } = this;
     for (let b = 0; b < options.batch; b++) {
       let row = this.rows[b]!;
       if (row.left === 0 || row.next + options.stride >= row.range.to) {
@@ -160,8 +160,7 @@ export class WindowSampler {
           this.blank(offset);
           continue;
         }
-        drawLeads(this.leads, Math.min(row.series.leads, row.range.to - 1 - step), row.series.leads, rng);
-        row.series.origin(step, this.leads, batch, offset);
+        row.series.origin(step, batch, offset, this.leads);
         if (row.age + within < options.burnIn) batch.weight.fill(0, offset, offset + options.leads);
         else keepInside(batch, row.range, step, this.leads, offset);
       }
@@ -176,9 +175,12 @@ export class WindowSampler {
   private place(): Row {
     const k = this.rng.weighted(this.weights);
     const range = this.ranges[k]!;
-    const room = Math.max(0, range.to - range.from - this.options.steps - 1);
+    const { stride, steps } = this.options;
+    // Origins lie on the grid of the stride.
+    const from = Math.ceil(range.from / stride);
+    const room = Math.max(0, Math.floor((range.to - steps - 1) / stride) - from);
     // One stay in eight begins where the stream begins: a new sensor must be forecast too.
-    const next = range.from + (this.rng.chance(1 / 8) ? 0 : Math.floor(this.rng.uniform() * (room + 1)));
+    const next = (from + (this.rng.chance(1 / 8) ? 0 : Math.floor(this.rng.uniform() * (room + 1)))) * stride;
     const left = this.rng.int(1, Math.max(1, this.options.chunks));
     return { series: this.series[k]!, range, next, left, age: 0 };
   }
@@ -197,17 +199,6 @@ export class WindowSampler {
     this.batch.z.fill(0, offset * zWidth, (offset + leads) * zWidth);
     this.batch.target.fill(0, offset, offset + leads);
     this.batch.weight.fill(0, offset, offset + leads);
-  }
-}
-
-/**
- * M leads of 1..most, one from each of M equal parts (so that near and far leads are seen at every origin), ascending.
- * Where `available` is less, leads past it may be drawn; their targets are unknown and weigh 0.
- */
-export function drawLeads(out: Int32Array, available: number, most: number, rng: Random): void {
-  const span = Math.max(1, Math.min(most, Math.max(available, Math.min(most, out.length))));
-  for (let m = 0; m < out.length; m++) {
-    out[m] = Math.min(span, 1 + Math.floor(((m + rng.uniform()) * span) / out.length));
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * Batches that walk through the validation ranges once, in order, with carried state and fixed leads, so that two
+ * Batches that walk through the validation ranges once, in order, with carried state, so that two
  * models are compared on exactly the same targets. The state is warmed up on the steps before the range. Pure.
  */
 import { checkSeries, type Range, type TrainingSeries } from './dataset.ts';
@@ -32,7 +32,7 @@ export class ValidationPass {
     ranges: readonly (Range | null)[],
     private readonly options: ValidationOptions,
   ) {
-    const { inputs, zWidth } = checkSeries(series);
+    const { inputs, zWidth } = checkSeries(series, options);
     this.batch = makeBatch(options, options.stateLayers, options.hidden, inputs, zWidth);
     this.leads = new Int32Array(options.leads);
     const used = series.flatMap((one, k) => (ranges[k] ? [{ series: one, range: ranges[k]! }] : []));
@@ -41,7 +41,11 @@ export class ValidationPass {
     this.lanes = used
       .map(({ series: one, range }) => {
         const from = Math.max(range.from, range.to - chunks * options.steps);
-        return { series: one, range: { from, to: range.to }, start: Math.max(0, from - options.warmUp) };
+        return {
+          series: one,
+          range: { from, to: range.to },
+          start: Math.floor(Math.max(0, from - options.warmUp) / options.stride) * options.stride,
+        };
       })
       // Lanes of like length share a batch, so that few rows run empty.
       .sort((a, b) => b.range.to - b.start - (a.range.to - a.start));
@@ -83,18 +87,8 @@ export class ValidationPass {
       const step = from + (p + 1) * options.stride - 1;
       if (step < lane.range.from - 1 || step >= lane.range.to - 1) continue;
       const offset = (p * options.batch + b) * options.leads;
-      fixedLeads(this.leads, lane.series.leads, step);
-      lane.series.origin(step, this.leads, batch, offset);
+      lane.series.origin(step, batch, offset, this.leads);
       keepInside(batch, lane.range, step, this.leads, offset);
     }
-  }
-}
-
-/** M leads spread over 1..most; the offset turns with the origin, so that a pass sees every lead. */
-export function fixedLeads(out: Int32Array, most: number, step: number): void {
-  // Golden-ratio steps: even cover of each part from any few consecutive origins.
-  const turn = (step * 0.6180339887498949) % 1;
-  for (let m = 0; m < out.length; m++) {
-    out[m] = Math.min(most, 1 + Math.floor(((m + turn) * most) / out.length));
   }
 }

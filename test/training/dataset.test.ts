@@ -44,10 +44,14 @@ describe('splitInTime', () => {
 
 describe('checkSeries', () => {
   it('says what is wrong', () => {
-    expect(() => checkSeries([])).toThrow(/no series/);
+    const shape = { stride: 4, leads: 2 };
     const good = plainSeries('a', ramp(10));
-    expect(checkSeries([good])).toEqual({ inputs: 3, zWidth: 2 });
-    expect(() => checkSeries([good, { ...good, name: 'b', zWidth: 3 }])).toThrow(
+    expect(() => checkSeries([], shape)).toThrow(/no series/);
+    expect(() => checkSeries([good], { stride: 2, leads: 2 })).toThrow(
+      /every 4 steps; windows want 2 every 2/,
+    );
+    expect(checkSeries([good], shape)).toEqual({ inputs: 3, zWidth: 2 });
+    expect(() => checkSeries([good, { ...good, name: 'b', zWidth: 3 }], shape)).toThrow(
       /'b' has 3 inputs and 3 lead/,
     );
   });

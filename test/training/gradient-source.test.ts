@@ -18,7 +18,7 @@ const spec: NetworkSpec = {
   dropout: 0.2,
   convolution: null,
   attention: null,
-  head: { kind: 'lead', experts: 1, features: 1, width: 8 },
+  head: { kind: 'lead', experts: 1, features: 0, width: 8 },
 };
 const shape = { steps: 12, stride: 4, leads: 2, batch: 4 };
 const sizes = { ...shape, stateLayers: stateRows(spec), hidden: spec.hidden };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../src/training/random.ts';
-import { drawLeads, makeBatch, type SamplerOptions, WindowSampler } from '../../src/training/sampler.ts';
+import { makeBatch, type SamplerOptions, WindowSampler } from '../../src/training/sampler.ts';
 import { plainSeries, ramp } from './synthetic.ts';
 
 const options: SamplerOptions = {
@@ -136,7 +136,12 @@ describe('WindowSampler', () => {
 
   it('refuses series that are all too short, and a stride that does not fit', () => {
     const make = (n: number, stride = 4) =>
-      new WindowSampler([plainSeries('a', ramp(n))], [full(n)], { ...options, stride }, new Random(1));
+      new WindowSampler(
+        [plainSeries('a', ramp(n), 4, 'a', stride)],
+        [full(n)],
+        { ...options, stride },
+        new Random(1),
+      );
     expect(() => make(3)).toThrow(/long enough/);
     expect(() => make(100, 3)).toThrow(/origin every 3 steps/);
   });
@@ -146,31 +151,6 @@ describe('WindowSampler', () => {
     const { weight, x } = sampler.next();
     expect(weight.some((w) => w > 0)).toBe(true);
     expect(x.every(Number.isFinite)).toBe(true);
-  });
-});
-
-describe('drawLeads', () => {
-  it('takes one lead of each part and reaches all', () => {
-    const rng = new Random(1);
-    const out = new Int32Array(4);
-    const seen = new Set<number>();
-    for (let i = 0; i < 500; i++) {
-      drawLeads(out, 24, 24, rng);
-      out.forEach((lead, m) => {
-        expect(lead).toBeGreaterThan(m * 6);
-        expect(lead).toBeLessThanOrEqual(m * 6 + 6);
-        seen.add(lead);
-      });
-    }
-    expect(seen.size).toBe(24);
-  });
-
-  it('stays within what the series has left', () => {
-    const out = new Int32Array(4);
-    drawLeads(out, 5, 24, new Random(1));
-    expect(Math.max(...out)).toBeLessThanOrEqual(5);
-    drawLeads(out, 1, 2, new Random(1));
-    expect(Math.max(...out)).toBeLessThanOrEqual(2);
   });
 });
 

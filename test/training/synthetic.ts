@@ -10,6 +10,8 @@ export function plainSeries(
   values: readonly number[],
   leads = 4,
   group = name,
+  stride = 4,
+  leadsPerOrigin = 2,
 ): TrainingSeries {
   const steps = values.length;
   const x = new Float32Array(steps * 3);
@@ -25,15 +27,22 @@ export function plainSeries(
     inputs: 3,
     zWidth: 2,
     leads,
+    stride,
+    leadsPerOrigin,
     input(step: number, out: Float32Array, offset: number) {
       out.set(x.subarray(step * 3, step * 3 + 3), offset);
     },
-    origin(step: number, wanted: Int32Array, out: OriginBuffers, offset: number) {
-      for (let m = 0; m < wanted.length; m++) {
-        const target = values[step + wanted[m]!] ?? Number.NaN;
+    origin(step: number, out: OriginBuffers, offset: number, wanted: Int32Array) {
+      if ((step + 1) % stride !== 0) throw new Error(`step ${step} is no origin`);
+      for (let m = 0; m < leadsPerOrigin; m++) {
+        // One lead of each part, another one at each origin.
+        const part = leads / leadsPerOrigin;
+        const lead = 1 + Math.floor(m * part) + (((step + 1) / stride) % Math.max(1, Math.floor(part)));
+        const target = values[step + lead] ?? Number.NaN;
         const known = Number.isFinite(target);
+        wanted[m] = lead;
         out.z[(offset + m) * 2] = x[step * 3]!;
-        out.z[(offset + m) * 2 + 1] = wanted[m]! / leads;
+        out.z[(offset + m) * 2 + 1] = lead / leads;
         out.target[offset + m] = known ? target : 0;
         out.weight[offset + m] = known ? 1 : 0;
       }
