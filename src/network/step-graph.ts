@@ -55,7 +55,7 @@ export function buildStepGraph(
       spec.head.kind === 'lead'
         ? reshape(g, slice(g, x, 1, spec.inputs, stepInputs(spec, K)), ['N', K, leadWidth(spec)])
         : null;
-    g.output('quantiles', applyHead(g, spec, parameter, maps.state, below, past, z));
+    g.output('quantiles', applyHead(g, spec, parameter, maps.state, { h: below, x: past, z }));
   }
   const next = [...nextHidden, ...nextCell].map((row) => reshape(g, row, [1, 'N', H]));
   g.output('h_next', concat(g, next, 0));

@@ -80,9 +80,9 @@ export function createStepMaps(
   const tensor = (name: string): Tensor => weights.get(name)!;
   const H = spec.hidden;
   return {
-    state: (h, name) => {
-      const { shape, data } = tensor(name);
-      return product(h, data, shape[1]!, null);
+    state: (h, weight, bias) => {
+      const { shape, data } = tensor(weight);
+      return product(h, data, shape[1]!, tensor(bias).data);
     },
     layer: (index) => {
       const of = (name: string) => tensor(`layers.${index}.${name}`);

@@ -7,7 +7,7 @@ import { GatecastError } from '../errors.ts';
 import { gradients } from './graph/autodiff.ts';
 import { multiply } from './graph/dims.ts';
 import { Graph, type Value } from './graph/graph.ts';
-import { add, div, matmul, mul, negate, relu, reshape, slice, sub, sum } from './graph/ops.ts';
+import { add, affine, div, mul, negate, relu, reshape, slice, sub, sum } from './graph/ops.ts';
 import { applyHead } from './heads.ts';
 import { LEVELS, leadWidth, type NetworkSpec, stateRows, validateSpec } from './spec.ts';
 import { buildWindow } from './stack.ts';
@@ -25,7 +25,7 @@ export interface TrainingGraphOptions {
 }
 
 /**
- * Inputs: every weight by name; `x` [T, B, I]; `h0` [S, B, H]; `z` [P, B, M, 2 E + F] (lead head); `target` [P, B, M];
+ * Inputs: every weight by name; `x` [T, B, I]; `h0` [S, B, H]; `z` [P, B, M, 2 2 E + F] (lead head); `target` [P, B, M];
  * `weight` [P, B, M], 0 where nothing was observed; `mask.1` ... [1, B, H] under each upper layer when dropout > 0.
  * Outputs: `loss` []; `gradient.<weight>`; `hT` [S, B, H] to carry on from.
  * loss = sum(weight * mean over levels of 2 pinball) / sum(weight): the mean weighted quantile loss, 0 without targets.
@@ -57,20 +57,20 @@ export function buildTrainingGraph(spec: NetworkSpec, options: TrainingGraphOpti
   const window = buildWindow(g, spec, parameter, x, h0, masks, (layer, gradient) => {
     stateGradients[layer] = gradient;
   });
+  // rows of the head: origins of all windows, [P * B, ...]
   const atOrigins = (value: Value) => {
     const grouped = reshape(g, value, [P, originStride, ...value.shape.slice(1)]);
-    return reshape(g, slice(g, grouped, 1, originStride - 1, originStride), [P, ...value.shape.slice(1)]);
+    const last = slice(g, grouped, 1, originStride - 1, originStride);
+    return reshape(g, last, [rows, value.shape.at(-1)!]);
   };
-  const forecast = applyHead(
-    g,
-    spec,
-    parameter,
-    (h, name) => matmul(g, h, parameter(name)),
-    atOrigins(window.features),
-    atOrigins(x),
-    z,
-  );
-  const loss = pinballLoss(g, forecast, target, weight);
+  const rows = multiply(P, 'B');
+  const forecast = applyHead(g, spec, parameter, (h, w, b) => affine(g, h, parameter(w), parameter(b)), {
+    h: atOrigins(window.features),
+    x: atOrigins(x),
+    z: z && reshape(g, z, [rows, M, leadWidth(spec)]),
+  });
+  const flatten = (value: Value) => reshape(g, value, [rows, M, 1]);
+  const loss = pinballLoss(g, forecast, flatten(target), flatten(weight));
   const names = [...parameters.keys()];
   const slopes = gradients(g, loss, [...parameters.values()]);
 
@@ -89,15 +89,14 @@ export function buildTrainingGraph(spec: NetworkSpec, options: TrainingGraphOpti
   return g.toModel('training', `${spec.cell} training step over ${T} steps`);
 }
 
-/** forecast [P, B, M, 9], target and weight [P, B, M] -> [] */
+/** forecast [R, M, 9], target and weight [R, M, 1] -> [] */
 function pinballLoss(g: Graph, forecast: Value, target: Value, weight: Value): Value {
   const levels = Float32Array.from({ length: LEVELS }, (_, index) => (index + 1) / (LEVELS + 1));
-  const column = [...target.shape, 1];
-  const error = sub(g, reshape(g, target, column), forecast);
+  const error = sub(g, target, forecast);
   // max(q e, (q - 1) e) = q e + max(-e, 0)
   const pinball = add(g, mul(g, error, g.constant(levels, [LEVELS])), relu(g, negate(g, error)));
   const scaled = mul(g, weight, g.scalar(2 / LEVELS));
-  const total = sum(g, mul(g, pinball, reshape(g, scaled, column)));
+  const total = sum(g, mul(g, pinball, scaled));
   const observed = g.emit('Max', [sum(g, weight), g.scalar(1e-6)], []);
   return div(g, total, observed);
 }

@@ -94,8 +94,8 @@ export function checkWeights(spec: NetworkSpec, weights: Weights): void {
   }
 }
 
-/** Softplus of this is 0.3: a modest first distance between neighbouring quantiles. */
-const FIRST_SPREAD = Math.log(Math.expm1(0.3));
+/** A first distance between neighbouring quantiles of 0.3. */
+const FIRST_SPREAD = Math.log(0.3);
 
 /**
  * First values: orthogonal recurrent matrices (Saxe 2014), Glorot-uniform others (Glorot and Bengio 2010), forget gates

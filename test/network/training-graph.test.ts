@@ -25,7 +25,7 @@ describe('loss', () => {
   it('is the weighted mean quantile loss of what was observed', async () => {
     const spec: NetworkSpec = { ...small, head: { ...DIRECT, shortcut: false } };
     const weights = livelyWeights(spec, 1);
-    // nothing comes from the state, so the bias is the forecast: medians 1, 2, 3, distances ln 2
+    // nothing comes from the state, so the bias is the forecast: medians 1, 2, 3, distances 1
     weights.get('head.weight')!.data.fill(0);
     const bias = weights.get('head.bias')!.data.fill(0);
     bias.set([1, 2, 3]);
@@ -40,7 +40,7 @@ describe('loss', () => {
       const share = feeds.weight!.data[index]!;
       observed += share;
       for (let level = 1; level <= 9; level++) {
-        const error = target - ((index % 3) + 1 + (level - 5) * Math.LN2);
+        const error = target - ((index % 3) + 1 + (level - 5));
         total += (share * 2 * Math.max((level / 10) * error, (level / 10 - 1) * error)) / 9;
       }
     }

