@@ -1,0 +1,110 @@
+/** What single texts of the config must hold up to. Each returns what is wrong, or null. */
+import { GatecastError } from '../errors.ts';
+import { compilePath } from '../ingest/json-path.ts';
+import { parsePattern } from '../ingest/pattern.ts';
+import { isPoisonKey, isSafeName } from '../ingest/stream-name.ts';
+
+type Check = (text: string) => string | null;
+
+const NODE = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/;
+const SCHEMES = ['mqtt', 'mqtts', 'tcp', 'ssl', 'tls', 'ws', 'wss'];
+
+export const checkNode: Check = (text) =>
+  NODE.test(text)
+    ? null
+    : 'must be 1 to 63 letters, digits, "_", "-" or ".", starting with a letter or a digit';
+
+export const checkBase: Check = (text) =>
+  text.length <= 128 && text.split('/').every((level) => NODE.test(level))
+    ? null
+    : 'must be topic levels of letters, digits, "_", "-" or ".", separated by "/"';
+
+export const checkPattern: Check = (text) => {
+  try {
+    parsePattern(text);
+    return null;
+  } catch (error) {
+    return error instanceof GatecastError ? `${error.message}; ${error.hint}` : String(error);
+  }
+};
+
+export const checkBrokerUrl: Check = (text) => {
+  const allowed = `must be a URL such as mqtt://192.168.1.5:1883; schemes: ${SCHEMES.join(', ')}`;
+  if (!URL.canParse(text)) return allowed;
+  const url = new URL(text);
+  if (url.username !== '' || url.password !== '')
+    return 'must not hold a user name or a password; use "username" and "password_file"';
+  return SCHEMES.includes(url.protocol.slice(0, -1)) && url.hostname !== '' ? null : allowed;
+};
+
+export const checkFieldPath: Check = (text) => {
+  const path = compilePath(text);
+  if (path === null)
+    return 'must be a key, or a JSON Pointer such as /ENERGY/Power with "~0" for "~" and "~1" for "/"';
+  return path.flat().some(isPoisonKey) ? 'must not name __proto__, constructor or prototype' : null;
+};
+
+export const checkStreamName: Check = (text) =>
+  isSafeName(text) ? null : 'must be a stream name: topic levels without "+", "#" and empty levels';
+
+export const checkTimeZone: Check = (text) => {
+  if (text === 'local') return null;
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: text });
+    return null;
+  } catch {
+    return 'must be `local` or a zone of the IANA database, such as Europe/Berlin or UTC';
+  }
+};
+
+/** host:port, :port or port; the port may be 0 for any free one. */
+export const checkListen: Check = (text) => {
+  if (text === 'off') return null;
+  const found = /^(?:(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]*):)?(\d{1,5})$/.exec(text);
+  return found !== null && Number(found[2]) <= 65_535
+    ? null
+    : 'must be `off` or an address such as 127.0.0.1:8787 or [::1]:8787';
+};
+
+const CRON_RANGES: readonly (readonly [number, number])[] = [
+  [0, 59],
+  [0, 23],
+  [1, 31],
+  [1, 12],
+  [0, 7],
+];
+
+/** Five fields: minute, hour, day of month, month, day of week; numbers, lists, ranges, steps and `*`. */
+export const checkCron: Check = (text) => {
+  if (text === 'off') return null;
+  const wrong =
+    'must be `off` or five cron fields: minute, hour, day of month, month, day of week, such as "17 3 * * *"';
+  const fields = text.trim().split(/\s+/);
+  if (fields.length !== CRON_RANGES.length) return wrong;
+  return fields.every((field, at) => cronField(field, ...(CRON_RANGES[at] as readonly [number, number])))
+    ? null
+    : wrong;
+};
+
+function cronField(field: string, min: number, max: number): boolean {
+  return field.split(',').every((part) => {
+    const found = /^(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:\/(\d{1,2}))?$/.exec(part);
+    if (found === null) return false;
+    const [, from, to, step] = found;
+    const low = from === undefined ? min : Number(from);
+    const high = to === undefined ? low : Number(to);
+    return low >= min && high <= max && low <= high && (step === undefined || Number(step) > 0);
+  });
+}
+
+/** An ed25519 public key: 32 bytes in base64, or an SPKI block in base64 or PEM. */
+export const checkPublicKey: Check = (text) =>
+  PUBLIC_KEYS.some((form) => form.test(text.trim()))
+    ? null
+    : 'must be an ed25519 public key: 32 bytes in base64 as `gatecast config keygen` prints them, or PEM';
+
+const PUBLIC_KEYS = [
+  /^[A-Za-z0-9+/_-]{43}=?$/,
+  /^MCowBQYDK2VwAyEA[A-Za-z0-9+/]{43}=$/,
+  /^-----BEGIN PUBLIC KEY-----[\s\S]{1,400}-----END PUBLIC KEY-----$/,
+];

@@ -1,0 +1,75 @@
+/** Tells two configs apart: one hash for all of it, and which changes a running agent can take up. */
+import { createHash } from 'node:crypto';
+import { type PathPart, pathText } from './document.ts';
+import { jsonSchema } from './issues.ts';
+import type { Config } from './schema.ts';
+import { RELOAD_KEY, type Reload } from './values.ts';
+
+/** SHA-256, in hex, of the complete config with its keys in order; the same however the file was written. */
+export function configHash(config: Config): string {
+  return createHash('sha256').update(canonicalJson(config)).digest('hex');
+}
+
+/** JSON with sorted keys and without undefined values. */
+export function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value ?? null);
+  const entries = Object.entries(value)
+    .filter(([, inner]) => inner !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, inner]) => `${JSON.stringify(key)}:${canonicalJson(inner)}`);
+  return `{${entries.join(',')}}`;
+}
+
+export interface ConfigDiff {
+  /** Paths of changed keys that a running agent takes up. */
+  readonly hot: readonly string[];
+  /** Paths of changed keys that need a restart. */
+  readonly restart: readonly string[];
+}
+
+export function diffConfig(before: Config, after: Config): ConfigDiff {
+  const hot: string[] = [];
+  const restart: string[] = [];
+  compare(before, after, [], (path) => {
+    (reloadOf(path) === 'hot' ? hot : restart).push(pathText(path));
+  });
+  return { hot, restart };
+}
+
+type Tree = Readonly<Record<string, unknown>>;
+const isTree = (value: unknown): value is Tree => typeof value === 'object' && value !== null;
+
+function compare(
+  before: unknown,
+  after: unknown,
+  path: readonly PathPart[],
+  changed: (path: readonly PathPart[]) => void,
+): void {
+  if (!isTree(before) || !isTree(after) || Array.isArray(before) !== Array.isArray(after)) {
+    if (canonicalJson(before) !== canonicalJson(after)) changed(path);
+    return;
+  }
+  const list = Array.isArray(before);
+  for (const key of new Set([...Object.keys(before), ...Object.keys(after)]))
+    compare(before[key], after[key], [...path, list ? Number(key) : key], changed);
+}
+
+/** The note nearest to a path, from its end; `restart` where nothing says otherwise. */
+function reloadOf(path: readonly PathPart[]): Reload {
+  let reload: Reload = 'restart';
+  let schemas: Tree[] = [jsonSchema() as Tree];
+  for (const part of path) {
+    schemas = schemas
+      .flatMap((schema) => [schema, ...((schema.anyOf as Tree[] | undefined) ?? [])])
+      .map((schema) =>
+        typeof part === 'number' ? schema.items : (schema.properties as Tree | undefined)?.[part],
+      )
+      .filter(isTree);
+    for (const schema of schemas) {
+      const noted = schema[RELOAD_KEY];
+      if (noted === 'hot' || noted === 'restart') reload = noted;
+    }
+  }
+  return reload;
+}

@@ -1,0 +1,114 @@
+/**
+ * Text of a config file -> plain data, safely: YAML 1.2 core or JSON (which is YAML), no custom tags, no duplicate
+ * keys, no keys that reach a prototype, bounded size, depth and aliases.
+ */
+import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
+import type { Issue } from '../errors.ts';
+import { isPoisonKey } from '../ingest/stream-name.ts';
+
+const MAX_BYTES = 1024 * 1024;
+const MAX_DEPTH = 32;
+/** How often aliases may repeat what an anchor names; a "billion laughs" needs far more. */
+const MAX_ALIAS_COUNT = 100;
+
+export type PathPart = string | number;
+
+export interface ConfigDocument {
+  readonly value: unknown;
+  readonly issues: readonly Issue[];
+  /** Line of the value at a path, or of the nearest value around it; null when unknown. */
+  lineOf(path: readonly PathPart[]): number | null;
+}
+
+export function parseConfigText(text: string): ConfigDocument {
+  const failed = (message: string): ConfigDocument => ({
+    value: undefined,
+    issues: [{ path: '', message }],
+    lineOf: () => null,
+  });
+  if (Buffer.byteLength(text) > MAX_BYTES) return failed('is larger than 1 MB');
+  if (nestedDeeperThan(text, MAX_DEPTH)) return failed(`is nested deeper than ${MAX_DEPTH} levels`);
+  const lines = new LineCounter();
+  const document = parseDocument(text, {
+    schema: 'core',
+    uniqueKeys: true,
+    merge: false,
+    strict: true,
+    lineCounter: lines,
+    prettyErrors: false,
+    logLevel: 'error',
+  });
+  const line = (offset: number | undefined): number | null =>
+    offset === undefined ? null : lines.linePos(offset).line;
+  const issues: Issue[] = [...document.errors, ...document.warnings].map((fault) => ({
+    path: '',
+    message: `line ${line(fault.pos[0])}: ${fault.message}`,
+  }));
+  if (issues.length === 0) checkNode(document.contents, '', 0, issues, (offset) => line(offset) ?? 0);
+  const lineOf = (path: readonly PathPart[]): number | null => {
+    for (let length = path.length; length > 0; length -= 1) {
+      const node = document.getIn(path.slice(0, length), true) as Node | undefined;
+      if (node?.range) return line(node.range[0]);
+    }
+    return null;
+  };
+  if (issues.length > 0) return { value: undefined, issues, lineOf };
+  try {
+    return { value: document.toJS({ maxAliasCount: MAX_ALIAS_COUNT }), issues, lineOf };
+  } catch (error) {
+    return failed(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function checkNode(
+  node: unknown,
+  path: string,
+  depth: number,
+  issues: Issue[],
+  line: (offset: number | undefined) => number,
+): void {
+  if (depth > MAX_DEPTH) {
+    issues.push({ path, message: `is nested deeper than ${MAX_DEPTH} levels` });
+  } else if (isMap(node)) {
+    for (const { key, value } of node.items) {
+      const at = isScalar(key) ? line(key.range?.[0]) : line(node.range?.[0]);
+      if (!isScalar(key)) issues.push({ path, message: `line ${at}: a key must be a plain text` });
+      else if (isPoisonKey(String(key.value)))
+        issues.push({
+          path: join(path, String(key.value)),
+          message: `line ${at}: this key is never allowed`,
+        });
+      else checkNode(value, join(path, String(key.value)), depth + 1, issues, line);
+    }
+  } else if (isSeq(node)) {
+    for (const [at, item] of node.items.entries()) checkNode(item, `${path}[${at}]`, depth + 1, issues, line);
+  } else if (isAlias(node) && isPoisonKey(node.source))
+    issues.push({ path, message: 'this alias is never allowed' });
+}
+
+const join = (path: string, key: string): string => (path === '' ? key : `${path}.${key}`);
+
+/**
+ * Deep nesting is refused before the parser recurses into it: flow brackets and the dashes of block lists are counted
+ * as they stand, quotes and comments not being told apart, which only errs on the safe side.
+ */
+function nestedDeeperThan(text: string, limit: number): boolean {
+  let open = 0;
+  for (const character of text) {
+    if (character === '[' || character === '{') open += 1;
+    else if (character === ']' || character === '}') open = Math.max(0, open - 1);
+    if (open > limit) return true;
+  }
+  return text.split('\n').some((row) => {
+    const indent = /^(?:[ ]|[-?:] )*/.exec(row)?.[0] ?? '';
+    return indent.length > limit * 8 || (indent.match(/[-?:] /g)?.length ?? 0) > limit;
+  });
+}
+
+/** `streams[0].limits.min` from path parts. */
+export function pathText(path: readonly PropertyKey[]): string {
+  return path.reduce<string>(
+    (text, part) => (typeof part === 'number' ? `${text}[${part}]` : join(text, String(part))),
+    '',
+  );
+}

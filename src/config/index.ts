@@ -1,0 +1,6 @@
+/** The config room's front door. */
+export { type ConfigDiff, configHash, diffConfig } from './diff.ts';
+export { type Environment, loadConfig, parseConfig, validateConfig } from './load.ts';
+export { createRouter, ingestLimits, reservedTopics, resolveRules, resolveTimeZone } from './resolve.ts';
+export type { Config } from './schema.ts';
+export { formatDuration, formatSize, parseDuration, parseSize } from './units.ts';

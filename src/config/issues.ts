@@ -1,0 +1,162 @@
+/** What zod found wrong -> one line a wrong key: where, what is wrong, what is allowed, what was probably meant. */
+import { z } from 'zod';
+import type { Issue } from '../errors.ts';
+import { excerpt } from '../ingest/rejects.ts';
+import { type PathPart, pathText } from './document.ts';
+import { configSchema } from './schema.ts';
+
+type ZodIssue = z.core.$ZodIssue;
+type JsonSchema = z.core.JSONSchema.BaseSchema;
+
+/** Keys that people try, with the key that does it. */
+const MEANT: Readonly<Record<string, string>> = {
+  password: 'password_file',
+  host: 'url',
+  broker: 'url',
+  server: 'url',
+  topic: 'match',
+  pattern: 'match',
+  format: 'payload',
+  field: 'fields',
+  ha: 'home_assistant',
+};
+
+/** @param raw the data that was checked, @param lineOf where it stands in the file */
+export function readableIssues(
+  issues: readonly ZodIssue[],
+  raw: unknown,
+  lineOf: (path: readonly PathPart[]) => number | null,
+): Issue[] {
+  return issues
+    .flatMap((issue) => flatten(issue, []))
+    .flatMap((issue) => {
+      const path = issue.path as readonly PathPart[];
+      if (issue.code === 'unrecognized_keys')
+        return issue.keys.map((key) => located([...path, key], unknownKey(path, key), lineOf));
+      return [located(path, wrongValue(issue, valueAt(raw, path)), lineOf)];
+    });
+}
+
+function located(
+  path: readonly PathPart[],
+  message: string,
+  lineOf: (path: readonly PathPart[]) => number | null,
+): Issue {
+  const line = lineOf(path);
+  return { path: pathText(path), message: line === null ? message : `${message} (line ${line})` };
+}
+
+/** A union reports every branch; the one that got furthest is the one that was meant. */
+function flatten(issue: ZodIssue, prefix: readonly PropertyKey[]): ZodIssue[] {
+  const path = [...prefix, ...issue.path];
+  if (issue.code !== 'invalid_union') return [{ ...issue, path }];
+  const meant = issue.errors.find((branch) => branch.some((inner) => inner.path.length > 0 || isDeep(inner)));
+  if (meant !== undefined) return meant.flatMap((inner) => flatten(inner, path));
+  return [{ ...issue, path }];
+}
+
+/** The branch took the value's type and complains about something inside it. */
+const isDeep = (issue: ZodIssue): boolean =>
+  issue.code === 'unrecognized_keys' ||
+  issue.code === 'custom' ||
+  issue.code === 'too_small' ||
+  issue.code === 'too_big';
+
+function wrongValue(issue: ZodIssue, value: unknown): string {
+  const message = plainMessage(issue);
+  if (value === undefined && issue.code === 'invalid_type') return `is missing; it ${message}`;
+  const shown =
+    typeof value === 'object' && value !== null
+      ? ''
+      : `, not ${excerpt(JSON.stringify(value) ?? String(value), 60)}`;
+  return message.startsWith('must be') && !message.includes('; ') ? `${message}${shown}` : message;
+}
+
+function plainMessage(issue: ZodIssue): string {
+  if (issue.code === 'invalid_value') {
+    const { values } = issue;
+    return values.length === 1 ? `must be ${String(values[0])}` : `must be one of ${values.join(', ')}`;
+  }
+  if (issue.code === 'invalid_union')
+    return 'must be `auto` or a list of field names or { field, name, unit }';
+  if (issue.code === 'invalid_type' && issue.message.startsWith('Invalid input')) {
+    const kinds: Readonly<Record<string, string>> = { object: 'a group of keys', array: 'a list' };
+    return `must be ${kinds[issue.expected] ?? `a ${issue.expected}`}`;
+  }
+  return issue.message;
+}
+
+function unknownKey(path: readonly PathPart[], key: string): string {
+  const known = keysAt(path);
+  const meant = nearest(key, known);
+  const hint = meant === null ? '' : `; did you mean \`${meant}\`?`;
+  return `is not a known key${hint} Allowed here: ${known.join(', ')}`.replace('key Allowed', 'key. Allowed');
+}
+
+/** Keys that the schema has at a path, in its order. */
+function keysAt(path: readonly PathPart[]): string[] {
+  let schema: JsonSchema | undefined = jsonSchema();
+  for (const part of path) {
+    const branches: JsonSchema[] = [schema, ...((schema?.anyOf as JsonSchema[] | undefined) ?? [])].filter(
+      (branch) => branch !== undefined,
+    );
+    const next: unknown[] = branches.map((branch) =>
+      typeof part === 'number' ? branch.items : branch.properties?.[part],
+    );
+    schema = next.find((inner) => typeof inner === 'object' && inner !== null) as JsonSchema | undefined;
+  }
+  const branches = [schema, ...((schema?.anyOf as JsonSchema[] | undefined) ?? [])];
+  return Object.keys(branches.find((branch) => branch?.properties !== undefined)?.properties ?? {});
+}
+
+let cached: JsonSchema | null = null;
+/** Of the file as written, defaults and notes included. */
+export function jsonSchema(): JsonSchema {
+  cached ??= z.toJSONSchema(configSchema, { io: 'input' }) as JsonSchema;
+  return cached;
+}
+
+function nearest(word: string, known: readonly string[]): string | null {
+  const meant = Object.hasOwn(MEANT, word.toLowerCase()) ? (MEANT[word.toLowerCase()] as string) : null;
+  if (meant !== null && known.includes(meant)) return meant;
+  const simple = (text: string): string => text.toLowerCase().replaceAll(/[-_ ]/g, '');
+  let best: string | null = null;
+  let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
+  for (const candidate of known) {
+    const distance = editDistance(simple(word.slice(0, 40)), simple(candidate));
+    if (distance < bestDistance) {
+      best = candidate;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+/** Optimal string alignment distance: insertions, deletions, replacements, and swaps of neighbours. */
+function editDistance(a: string, b: string): number {
+  const rows = Array.from({ length: a.length + 1 }, (_, i) => {
+    const row = new Array<number>(b.length + 1).fill(0);
+    row[0] = i;
+    return row;
+  });
+  const at = (i: number, j: number): number => rows[i]?.[j] ?? Number.POSITIVE_INFINITY;
+  for (let j = 0; j <= b.length; j += 1) (rows[0] as number[])[j] = j;
+  for (let i = 1; i <= a.length; i += 1)
+    for (let j = 1; j <= b.length; j += 1) {
+      const cost = a[i - 1] === b[j - 1] ? 0 : 1;
+      let best = Math.min(at(i - 1, j) + 1, at(i, j - 1) + 1, at(i - 1, j - 1) + cost);
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        best = Math.min(best, at(i - 2, j - 2) + 1);
+      (rows[i] as number[])[j] = best;
+    }
+  return at(a.length, b.length);
+}
+
+function valueAt(raw: unknown, path: readonly PathPart[]): unknown {
+  let value = raw;
+  for (const part of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, part)) return undefined;
+    value = (value as Record<PathPart, unknown>)[part];
+  }
+  return value;
+}

@@ -1,0 +1,63 @@
+/** From a file, or from data that came over the broker, to a complete and checked config. */
+import { readFileSync } from 'node:fs';
+import { GatecastError, type Issue } from '../errors.ts';
+import { type ConfigDocument, type PathPart, parseConfigText } from './document.ts';
+import { readableIssues } from './issues.ts';
+import { type Config, configSchema } from './schema.ts';
+import { checkWhole } from './whole-checks.ts';
+
+const HINT = '`gatecast check -c FILE` checks a config; docs/config.md lists every key.';
+
+export interface Environment {
+  readonly GATECAST_DATA_DIR?: string | undefined;
+}
+
+/**
+ * Reads and checks a YAML or JSON file. `GATECAST_DATA_DIR` goes before `data_dir`.
+ * Throws GatecastError FILE_UNREADABLE, or CONFIG_INVALID with an issue for every wrong key.
+ */
+export function loadConfig(path: string, environment: Environment = {}): Config {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new GatecastError('FILE_UNREADABLE', `cannot read the config ${path}: ${reason(cause)}`, { cause });
+  }
+  const config = parseConfig(text, path);
+  const dataDir = environment.GATECAST_DATA_DIR;
+  return dataDir === undefined || dataDir === '' ? config : { ...config, data_dir: dataDir };
+}
+
+/** Checks the text of a YAML or JSON config; `name` is what errors call it. Throws GatecastError CONFIG_INVALID. */
+export function parseConfig(text: string, name = 'the config'): Config {
+  const document = parseConfigText(text);
+  if (document.issues.length > 0) throw invalid(name, document.issues);
+  return validate(document.value, name, document.lineOf);
+}
+
+/** Checks data that is a config, such as the `config` of a remote push. Throws GatecastError CONFIG_INVALID. */
+export function validateConfig(value: unknown, name = 'the config'): Config {
+  return validate(value, name, () => null);
+}
+
+function validate(value: unknown, name: string, lineOf: ConfigDocument['lineOf']): Config {
+  if (value === null || value === undefined)
+    throw invalid(name, [{ path: '', message: 'is empty; it needs `node`, `mqtt.url` and `streams`' }]);
+  const parsed = configSchema.safeParse(value);
+  if (!parsed.success) throw invalid(name, readableIssues(parsed.error.issues, value, lineOf));
+  const issues = checkWhole(parsed.data, (path: readonly PathPart[]) => lineOf(path));
+  if (issues.length > 0) throw invalid(name, issues);
+  return parsed.data;
+}
+
+function invalid(name: string, issues: readonly Issue[]): GatecastError {
+  const sorted = [...issues];
+  const lines = sorted.map(({ path, message }) => `  ${path === '' ? name : path} ${message}`);
+  const count = sorted.length === 1 ? 'one thing is' : `${sorted.length} things are`;
+  return new GatecastError('CONFIG_INVALID', `${name}: ${count} wrong\n${lines.join('\n')}`, {
+    hint: HINT,
+    issues: sorted,
+  });
+}
+
+const reason = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));

@@ -1,0 +1,98 @@
+/** From the config to what the ingest room and the series core work with. */
+import type { DecoderSettings, FieldSelector } from '../ingest/decoder.ts';
+import { pathName } from '../ingest/json-path.ts';
+import { parsePattern } from '../ingest/pattern.ts';
+import { Router } from '../ingest/router.ts';
+import type { IngestLimits, IngestRule, ReservedTopics, StreamSettings } from '../ingest/rule.ts';
+import type { Threshold } from '../series/spec.ts';
+import { MAX_LEADS } from './limits.ts';
+import type { Config } from './schema.ts';
+import type { StreamConfig } from './stream-schema.ts';
+
+const DAY_MS = 86_400_000;
+const GAP_MS = 7_200_000;
+/** A gap is long when it is at least this many buckets. */
+const GAP_BUCKETS = 8;
+
+/** The rules of a config, in its order. */
+export function resolveRules(config: Config): IngestRule[] {
+  return config.streams.map((rule) => ({
+    pattern: parsePattern(rule.match),
+    payload: rule.payload,
+    decoder: decoderSettings(rule),
+    name: rule.name ?? null,
+    unit: rule.unit ?? null,
+    stream: streamSettings(rule, config),
+    covariates: rule.covariates,
+  }));
+}
+
+/** A router for a config: its rules, its limits, and its own topics kept out. */
+export function createRouter(config: Config): Router {
+  return new Router(resolveRules(config), { limits: ingestLimits(config), reserved: reservedTopics(config) });
+}
+
+export function ingestLimits({ ingest, max_streams }: Config): IngestLimits {
+  return {
+    maxStreams: max_streams,
+    maxPayloadBytes: ingest.max_payload,
+    maxJsonDepth: ingest.max_depth,
+    maxReadings: ingest.max_readings,
+    topicCache: ingest.topic_cache,
+  };
+}
+
+/**
+ * What the agent publishes never comes back as a sensor. Home Assistant repeats its sensors, forecasts among them,
+ * below its discovery prefix, so that prefix is read only where a rule spells it out; discovery itself never.
+ */
+export function reservedTopics({ base, publish }: Config): ReservedTopics[] {
+  const prefix = publish.discovery_prefix;
+  const never = [`${base}/#`, `${prefix}/status`, `${prefix}/+/+/config`, `${prefix}/+/+/+/config`];
+  return [
+    ...never.map((filter) => ({ pattern: parsePattern(filter), unlessNamed: false })),
+    { pattern: parsePattern(`${prefix}/#`), unlessNamed: true },
+  ];
+}
+
+/** IANA name of the zone of the calendar features. */
+export function resolveTimeZone(timezone: string): string {
+  return timezone === 'local' ? Intl.DateTimeFormat().resolvedOptions().timeZone : timezone;
+}
+
+function decoderSettings(rule: StreamConfig): DecoderSettings {
+  const fields =
+    rule.fields === 'auto'
+      ? null
+      : rule.fields.map(
+          (entry): FieldSelector =>
+            typeof entry === 'string'
+              ? { path: entry, name: pathName(entry), unit: null }
+              : { path: entry.field, name: entry.name ?? pathName(entry.field), unit: entry.unit ?? null },
+        );
+  return { fields, time: rule.time ?? null, numericStrings: rule.numeric_strings };
+}
+
+function streamSettings(rule: StreamConfig, config: Config): StreamSettings {
+  const intervalMs = rule.interval;
+  const longest = intervalMs === null ? DAY_MS : Math.min(DAY_MS, MAX_LEADS * intervalMs);
+  return {
+    intervalMs,
+    aggregate: rule.aggregate,
+    fill: rule.gaps.fill,
+    maxGapMs: rule.gaps.max ?? Math.max(GAP_MS, GAP_BUCKETS * (intervalMs ?? 0)),
+    latenessMs: rule.lateness ?? config.lateness,
+    min: rule.limits.min ?? null,
+    max: rule.limits.max ?? null,
+    maxRatePerMs: rule.limits.max_rate ?? null,
+    horizonMs: rule.horizon ?? Math.max(longest, intervalMs ?? 0),
+    thresholds: rule.thresholds.map(
+      ({ name, above, below }): Threshold =>
+        above !== undefined
+          ? { name, side: 'above', value: above }
+          : { name, side: 'below', value: below as number },
+    ),
+    timeZone: resolveTimeZone(config.timezone),
+    coverageTarget: rule.coverage,
+  };
+}

@@ -1,0 +1,98 @@
+/** What the keys of one entry of `streams` must hold up to together. */
+import type { z } from 'zod';
+import { GatecastError } from '../errors.ts';
+import type { PayloadKind } from '../ingest/decoder.ts';
+import { parsePattern, type TopicPattern } from '../ingest/pattern.ts';
+import { placeholders, safeName } from '../ingest/stream-name.ts';
+import { MAX_LEADS } from './limits.ts';
+
+/** As parsed so far; keys may be missing or, where they are wrong, hold anything. */
+interface RuleDraft {
+  readonly match: string;
+  readonly payload: PayloadKind;
+  readonly fields:
+    | 'auto'
+    | readonly (string | { readonly field: string; readonly name?: string | undefined })[];
+  readonly time?: string | undefined;
+  readonly name?: string | undefined;
+  readonly interval: number | null;
+  readonly horizon: number | null;
+  readonly covariates: readonly string[];
+}
+
+type Report = (path: string, message: string) => void;
+
+/** Payloads that are a single value without a field. */
+const SINGLE: readonly PayloadKind[] = ['number', 'homeassistant'];
+
+export function checkRule(value: RuleDraft, context: z.core.$RefinementCtx): void {
+  if (typeof value !== 'object' || value === null) return;
+  const report: Report = (path, message) => context.addIssue({ code: 'custom', path: [path], message });
+  checkHorizon(value, report);
+  checkFields(value, report);
+  const pattern = patternOf(value.match);
+  if (pattern === null) return;
+  checkTemplate(value, pattern, report);
+}
+
+function checkHorizon({ interval, horizon }: RuleDraft, report: Report): void {
+  if (typeof interval !== 'number' || typeof horizon !== 'number') return;
+  const steps = Math.ceil(horizon / interval);
+  if (steps > MAX_LEADS)
+    report(
+      'horizon',
+      `is ${steps} intervals; at most ${MAX_LEADS} are allowed. Use a longer interval or a shorter horizon`,
+    );
+}
+
+function checkFields({ payload, fields, time }: RuleDraft, report: Report): void {
+  if (SINGLE.includes(payload)) {
+    if (Array.isArray(fields))
+      report('fields', `has no meaning with payload: ${payload}, which is a single value`);
+    if (typeof time === 'string')
+      report('time', `has no meaning with payload: ${payload}, which has no fields`);
+  }
+  if (!Array.isArray(fields)) return;
+  const seen = new Set<string>();
+  for (const entry of fields as readonly (string | { field?: string; name?: string } | undefined)[]) {
+    const name = typeof entry === 'string' ? entry : (entry?.name ?? entry?.field);
+    if (typeof name !== 'string') continue;
+    if (seen.has(name)) report('fields', `names "${name}" twice`);
+    seen.add(name);
+  }
+}
+
+function checkTemplate({ name, fields }: RuleDraft, pattern: TopicPattern, report: Report): void {
+  if (typeof name !== 'string') return;
+  const wildcards = pattern.levels.filter(({ kind }) => kind !== 'literal').length;
+  const allowed = [
+    'field',
+    'topic',
+    ...pattern.captures,
+    ...Array.from({ length: wildcards }, (_, at) => `${at + 1}`),
+  ];
+  const used = placeholders(name);
+  for (const placeholder of used)
+    if (!allowed.includes(placeholder))
+      report(
+        'name',
+        `uses {${placeholder}}, which the pattern does not give; allowed: ${allowed.map((key) => `{${key}}`).join(', ')}`,
+      );
+  if (/[{}]/.test(name.replaceAll(/\{[A-Za-z0-9_]+\}/g, '')))
+    report('name', 'has a brace that is not part of a placeholder such as {field}');
+  if (safeName(name.replaceAll(/\{[A-Za-z0-9_]+\}/g, 'x')) !== name.replaceAll(/\{[A-Za-z0-9_]+\}/g, 'x'))
+    report('name', 'must be topic levels without "+", "#" and empty levels');
+  if (Array.isArray(fields) && fields.length > 1 && !used.includes('field'))
+    report('name', 'gives several fields the same name; put {field} into it');
+}
+
+function patternOf(match: unknown): TopicPattern | null {
+  if (typeof match !== 'string') return null;
+  try {
+    return parsePattern(match);
+  } catch (error) {
+    // Reported at `match` itself.
+    if (error instanceof GatecastError) return null;
+    throw error;
+  }
+}

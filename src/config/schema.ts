@@ -1,0 +1,308 @@
+/**
+ * The config: one schema that is the only source of every key's type, default, bounds, text, and whether a change is
+ * taken up while running. Types, validation, `docs/config.md` and the JSON Schema all come from here.
+ * After parsing, durations are ms, sizes are bytes, rates are units per ms, and `auto` and `off` are null where the
+ * type says so.
+ */
+import { z } from 'zod';
+import {
+  checkBase,
+  checkBrokerUrl,
+  checkCron,
+  checkListen,
+  checkNode,
+  checkPublicKey,
+  checkTimeZone,
+} from './checks.ts';
+import { streamSchema } from './stream-schema.ts';
+import {
+  ALWAYS,
+  bounded,
+  duration,
+  durationList,
+  durationOr,
+  flag,
+  note,
+  size,
+  TYPE_KEY,
+  text,
+} from './values.ts';
+
+const file = (description: string) =>
+  note(text('a file name').optional(), 'restart', description, { [TYPE_KEY]: 'file' });
+
+const mqtt = z
+  .strictObject({
+    url: note(
+      text('a URL', checkBrokerUrl),
+      'restart',
+      'The broker: mqtt:// or mqtts:// with host and port, or ws:// and wss://.',
+      { [TYPE_KEY]: 'URL' },
+    ),
+    username: note(text('a user name').optional(), 'restart', 'User name at the broker.'),
+    password_file: file('File that holds the password; read at each connect, never logged.'),
+    ca: file('PEM file of the authorities that may have signed the broker; those of the system by default.'),
+    cert: file('PEM file of the client certificate; needs `key`.'),
+    key: file('PEM file of the key of `cert`.'),
+    client_id: note(
+      text('a client id').max(128, 'is longer than 128 characters').optional(),
+      'restart',
+      'MQTT client id; `<base>-<node>` by default. Two agents must not share one.',
+    ),
+    version: note(
+      z.enum(['auto', '5', '3.1.1']).default('auto'),
+      'restart',
+      'Protocol version. `auto`: 5, then 3.1.1 where the broker refuses.',
+    ),
+    qos: note(
+      bounded(0, 1, true).default(1),
+      'restart',
+      'QoS of the subscriptions. With 1 the broker keeps what arrives while the agent is away.',
+    ),
+    keepalive: duration(
+      { min: '5s', max: '1h' },
+      '30s',
+      'restart',
+      'Longest silence before the connection is probed.',
+    ),
+    connect_timeout: duration(
+      { min: '1s', max: '5m' },
+      '10s',
+      'restart',
+      'How long one attempt to connect may take.',
+    ),
+    max_backoff: duration(
+      { min: '1s', max: '1h' },
+      '1m',
+      'restart',
+      'Longest pause between attempts to connect.',
+    ),
+    session_expiry: duration(
+      { min: '0s', max: '7d' },
+      '1h',
+      'restart',
+      'How long the broker keeps the session of an absent agent.',
+    ),
+    outbox: note(
+      bounded(16, 100_000, true).default(2000),
+      'restart',
+      'Messages kept for a broker that is away; the oldest go first. Of retained ones only the newest a topic is kept.',
+    ),
+  })
+  .superRefine((value, context) => {
+    if ((value?.cert === undefined) !== (value?.key === undefined))
+      context.addIssue({
+        code: 'custom',
+        path: [value?.cert === undefined ? 'cert' : 'key'],
+        message: '`cert` and `key` go together',
+      });
+  }, ALWAYS);
+
+const finetune = z.strictObject({
+  enabled: note(flag().default(true), 'hot', 'Fine-tune the model on the streams of this gateway.'),
+  schedule: note(
+    text('a cron expression', checkCron).default('17 3 * * *'),
+    'hot',
+    'When to fine-tune: minute, hour, day of month, month, day of week, in `timezone`; `off` for never by the clock.',
+    { [TYPE_KEY]: '`off` or cron' },
+  ),
+  on_drift: note(
+    flag().default(true),
+    'hot',
+    'Fine-tune also when the forecasts of a stream got worse for good.',
+  ),
+  window: duration({ min: '1h', max: '365d' }, '28d', 'hot', 'How much of the newest history is trained on.'),
+  max_time: duration({ min: '5s', max: '24h' }, '10m', 'hot', 'A run is stopped after this long.'),
+  max_load: note(
+    bounded(0.05, 1, false).default(0.7),
+    'hot',
+    'A run waits while the 1-minute load of the machine, divided by its cores, is above this.',
+  ),
+  max_temperature: note(
+    bounded(30, 110, false).default(75),
+    'hot',
+    'A run waits while the processor is hotter, in °C.',
+  ),
+});
+
+const QUANTILES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9] as const;
+
+const publish = z.strictObject({
+  every: durationOr(
+    'step',
+    { min: '1s', max: '24h' },
+    'hot',
+    'How often a stream publishes: at each `step` of it, or at most once in this time.',
+  ),
+  quantiles: note(
+    z
+      .array(z.literal(QUANTILES))
+      .min(1, 'must name a quantile')
+      .refine((list) => new Set(list).size === list.length, 'names a quantile twice')
+      .default([0.1, 0.5, 0.9]),
+    'hot',
+    'Which of the nine quantiles the forecast message carries.',
+    { [TYPE_KEY]: 'list of quantiles' },
+  ),
+  at: durationList(
+    { min: '1s', max: '90d' },
+    'hot',
+    'Leads whose median is also published as a plain number, on `forecast/<stream>/at/<duration>`.',
+  ),
+  batch_window: duration(
+    { min: '0ms', max: '10s' },
+    '20ms',
+    'hot',
+    'Streams that fall due within this time are stepped together.',
+  ),
+  home_assistant: note(flag().default(true), 'hot', 'Announce the forecasts to Home Assistant.'),
+  discovery_prefix: note(
+    text('topic levels', checkBase).default('homeassistant'),
+    'restart',
+    "Home Assistant's discovery prefix.",
+  ),
+});
+
+const store = z.strictObject({
+  max_size: size(
+    { min: '1MB', max: '1024GB' },
+    '256MB',
+    'hot',
+    'Largest size of the database; the oldest samples go first.',
+  ),
+  retention: duration({ min: '1h', max: '3650d' }, '60d', 'hot', 'How long samples are kept.'),
+  flush: duration(
+    { min: '100ms', max: '10m' },
+    '5s',
+    'hot',
+    'How long samples are gathered before they are written. Longer spares flash, shorter loses less at a power cut.',
+  ),
+});
+
+const http = z.strictObject({
+  listen: note(
+    text('an address', checkListen).default('127.0.0.1:8787'),
+    'restart',
+    'Address of the page and the metrics; `off` for none. The page has no log-in: think before it listens beyond this machine.',
+    { [TYPE_KEY]: '`off` or address' },
+  ),
+});
+
+const remoteConfig = z
+  .strictObject({
+    enabled: note(flag().default(false), 'restart', 'Take configs from `<base>/<node>/config/desired`.'),
+    public_key: note(
+      text('a public key', checkPublicKey).optional(),
+      'restart',
+      'ed25519 key that must have signed them; unsigned ones are refused.',
+      { [TYPE_KEY]: 'public key' },
+    ),
+    groups: note(
+      z.array(text('a group name', checkNode)).max(16, 'has more than 16 entries').default([]),
+      'restart',
+      'Fleet groups whose configs are taken too, from `<base>/fleet/<group>/config/desired`.',
+    ),
+  })
+  .superRefine((value, context) => {
+    if (value?.enabled === true && value.public_key === undefined)
+      context.addIssue({
+        code: 'custom',
+        path: ['public_key'],
+        message: 'is missing; without it nothing can be trusted. `gatecast config keygen` makes a pair',
+      });
+  }, ALWAYS);
+
+const ingest = z.strictObject({
+  max_payload: size({ min: '64B', max: '16MB' }, '256KB', 'restart', 'Larger payloads are rejected.'),
+  max_depth: note(bounded(1, 256, true).default(32), 'restart', 'JSON nested deeper is rejected.'),
+  max_readings: note(
+    bounded(1, 10_000, true).default(256),
+    'restart',
+    'Most readings taken from one message.',
+  ),
+  topic_cache: note(
+    bounded(100, 1_000_000, true).default(20_000),
+    'restart',
+    'Topics whose rules are remembered; more topics cost time, not memory.',
+  ),
+});
+
+export const configSchema = z.strictObject({
+  node: note(
+    text('a name', checkNode),
+    'restart',
+    'Name of this gateway, a level of every topic it publishes. Must be unique at the broker.',
+  ),
+  base: note(
+    text('topic levels', checkBase).default('gatecast'),
+    'restart',
+    'First levels of every topic it publishes.',
+  ),
+  mqtt: note(mqtt, 'restart', 'The broker that sensors and forecasts share.'),
+  data_dir: note(
+    text('a folder').default('/var/lib/gatecast'),
+    'restart',
+    'Folder of the database and the models; `GATECAST_DATA_DIR` and `--data-dir` go before it.',
+    { [TYPE_KEY]: 'folder' },
+  ),
+  timezone: note(
+    text('a time zone', checkTimeZone).default('local'),
+    'restart',
+    'Zone of day and week in the calendar features and of the schedule; `local`: that of the machine.',
+    { [TYPE_KEY]: '`local` or IANA zone' },
+  ),
+  lateness: duration(
+    { min: '0s', max: '1h' },
+    '2s',
+    'hot',
+    'How long a bucket stays open for late readings.',
+  ),
+  max_streams: note(
+    bounded(1, 100_000, true).default(2000),
+    'restart',
+    'Most streams; further ones are refused and counted.',
+  ),
+  streams: note(
+    z
+      .array(streamSchema, { error: () => 'must be a list of rules, each with `match`' })
+      .min(1, 'must have at least one rule')
+      .max(1000, 'has more than 1000 rules'),
+    'hot',
+    'Which topics are forecast, and how.',
+  ),
+  model: note(
+    z
+      .strictObject({
+        name: note(
+          text('a model name', checkNode).default('base'),
+          'hot',
+          'Model of the registry to start from.',
+        ),
+      })
+      .prefault({}),
+    'hot',
+    'The model.',
+  ),
+  finetune: note(finetune.prefault({}), 'hot', 'Training on this machine.'),
+  publish: note(publish.prefault({}), 'hot', 'What goes out.'),
+  store: note(store.prefault({}), 'hot', 'The database.'),
+  http: note(http.prefault({}), 'restart', 'The page.'),
+  remote_config: note(remoteConfig.prefault({}), 'restart', 'Configs that come over the broker.'),
+  ingest: note(ingest.prefault({}), 'restart', 'Limits on what arrives.'),
+  log: note(
+    z
+      .strictObject({
+        level: note(
+          z.enum(['error', 'warn', 'info', 'debug']).default('info'),
+          'hot',
+          'Least important lines that are written.',
+        ),
+      })
+      .prefault({}),
+    'hot',
+    'The log.',
+  ),
+});
+
+/** A config as gatecast uses it, complete and checked. */
+export type Config = z.output<typeof configSchema>;

@@ -1,0 +1,168 @@
+/** The schema of one entry of `streams`: topics, payload, and what each stream that they give is like. */
+import { z } from 'zod';
+import { PAYLOAD_KINDS } from '../ingest/decoder.ts';
+import { checkFieldPath, checkPattern, checkStreamName } from './checks.ts';
+import { MAX_LEADS } from './limits.ts';
+import { checkRule } from './rule-checks.ts';
+import { ALWAYS, bounded, durationOr, finite, flag, note, rate, TYPE_KEY, text } from './values.ts';
+
+export const AGGREGATES = ['mean', 'last', 'min', 'max', 'sum', 'median', 'delta'] as const;
+export const FILLS = [
+  'model',
+  'mask',
+  'hold',
+  'linear',
+  'seasonal',
+  'mean',
+  'median',
+  'mode',
+  'drop',
+] as const;
+
+const unit = () => text('a unit such as °C').max(32, 'is longer than 32 characters');
+
+const field = z.union([
+  text('a field name or JSON Pointer', checkFieldPath),
+  z.strictObject({
+    field: note(
+      text('a field name or JSON Pointer', checkFieldPath),
+      'hot',
+      'Name or JSON Pointer of the field.',
+    ),
+    name: note(
+      text('a stream name', checkStreamName).optional(),
+      'hot',
+      'What the field is called in stream names; the field itself by default.',
+    ),
+    unit: note(unit().optional(), 'hot', 'Unit of this field; goes before the unit of the rule.'),
+  }),
+]);
+
+const threshold = z
+  .strictObject({
+    name: note(
+      text('a name').max(64, 'is longer than 64 characters'),
+      'hot',
+      'What the threshold is called in the forecast message.',
+    ),
+    below: note(finite().optional(), 'hot', 'Crossed when the value falls below this.'),
+    above: note(finite().optional(), 'hot', 'Crossed when the value rises above this.'),
+  })
+  .superRefine((value, context) => {
+    if ((value?.below === undefined) === (value?.above === undefined))
+      context.addIssue({ code: 'custom', message: 'must have either `below` or `above`' });
+  }, ALWAYS);
+
+const gaps = z.strictObject({
+  fill: note(
+    z.enum(FILLS).default('model'),
+    'hot',
+    'What stands in for a missing bucket: the forecast itself (`model`), nothing but the fact that it is missing (`mask`), the last value (`hold`), a straight line (`linear`, on history only), the seasonal value, mean, median or mode of the stream, or a skipped step (`drop`).',
+  ),
+  max: durationOr(
+    'auto',
+    { min: '1s', max: '90d' },
+    'hot',
+    'A longer gap makes the stream stale. `auto`: 2h, or eight intervals where that is longer.',
+  ),
+});
+
+const limits = z
+  .strictObject({
+    min: note(finite().optional(), 'hot', 'Readings below are rejected, forecasts never go below.'),
+    max: note(finite().optional(), 'hot', 'Readings above are rejected, forecasts never go above.'),
+    max_rate: rate('hot', 'A reading that changes faster is rejected.'),
+  })
+  .superRefine((value, context) => {
+    if (typeof value?.min === 'number' && typeof value.max === 'number' && value.min >= value.max)
+      context.addIssue({ code: 'custom', path: ['min'], message: 'must be below `max`' });
+  }, ALWAYS);
+
+export const streamSchema = z
+  .strictObject({
+    match: note(
+      text('a topic pattern', checkPattern),
+      'hot',
+      'Topics of the rule. `{name}` takes one level and captures it; `+` and `#` are as in MQTT. A reading goes to the first rule that matches its topic and selects its field.',
+      { [TYPE_KEY]: 'topic pattern' },
+    ),
+    payload: note(
+      z.enum(PAYLOAD_KINDS).default('auto'),
+      'hot',
+      'How payloads are read. `auto`: JSON where it looks like JSON, else one number.',
+    ),
+    fields: note(
+      z
+        .union([
+          z.literal('auto'),
+          z.array(field).min(1, 'must name a field').max(256, 'has more than 256 entries'),
+        ])
+        .default('auto'),
+      'hot',
+      'Which values are streams: names, JSON Pointers (`/ENERGY/Power`), or `{ field, name, unit }`. `auto`: every number, with booleans and on/off as 1 and 0.',
+      { [TYPE_KEY]: '`auto` or list of fields' },
+    ),
+    time: note(
+      text('a field name or JSON Pointer', checkFieldPath).optional(),
+      'hot',
+      'Field of the time stamp: seconds, ms, us or ns since 1970, or ISO 8601 (UTC where it has no offset). Arrival time where it is absent.',
+    ),
+    numeric_strings: note(
+      flag().default(false),
+      'hot',
+      'Take texts such as "21.5" and "21.5 °C" as numbers.',
+    ),
+    name: note(
+      text('a name template').max(200, 'is longer than 200 characters').optional(),
+      'hot',
+      'Template of stream names, with `{capture}`, `{1}` for the first wildcard, `{field}` and `{topic}`. Default: what the wildcards took, then the field, such as `cellar/temperature`; the topic where there is no wildcard.',
+    ),
+    unit: note(
+      unit().optional(),
+      'hot',
+      'Unit of the values, as shown and published; the one sent with the value where the format carries one.',
+    ),
+    interval: durationOr(
+      'auto',
+      { min: '100ms', max: '7d' },
+      'hot',
+      'Length of a bucket, which is the step of the forecast. `auto`: learnt from the arrivals.',
+    ),
+    aggregate: note(
+      z.enum(AGGREGATES).default('mean'),
+      'hot',
+      'How the readings of one bucket become one value. `delta` is for counters: the increase, with resets handled.',
+    ),
+    gaps: note(gaps.prefault({}), 'hot', 'What to do when readings are missing.'),
+    limits: note(limits.prefault({}), 'hot', 'What is physically possible.'),
+    lateness: durationOr(
+      'auto',
+      { min: '0s', max: '1h' },
+      'hot',
+      'How long a bucket stays open for late readings. `auto`: the `lateness` of the whole config.',
+    ),
+    horizon: durationOr(
+      'auto',
+      { min: '1s', max: '90d' },
+      'hot',
+      `How far ahead to forecast, at most ${MAX_LEADS} intervals. \`auto\`: 24h, or ${MAX_LEADS} intervals where that is shorter.`,
+    ),
+    thresholds: note(
+      z.array(threshold).max(16, 'has more than 16 entries').default([]),
+      'hot',
+      'Values whose crossing is forecast, with time and probability.',
+    ),
+    coverage: note(
+      bounded(0.5, 0.95, false).default(0.8),
+      'hot',
+      'Share of the outcomes that the interval from p10 to p90 shall hold.',
+    ),
+    covariates: note(
+      z.array(text('a stream name', checkStreamName)).max(8, 'has more than 8 entries').default([]),
+      'hot',
+      'Names of other streams that help to forecast these.',
+    ),
+  })
+  .superRefine(checkRule, ALWAYS);
+
+export type StreamConfig = z.output<typeof streamSchema>;

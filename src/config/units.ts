@@ -1,0 +1,67 @@
+/** Durations, sizes and rates as people write them in a config, and back. */
+
+const UNIT_MS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 604_800_000,
+};
+const DURATION = /^(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d|w)$/;
+const DURATION_PART = /(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d|w)/g;
+const COMPOUND = /^(?:\d{1,9}(?:\.\d{1,6})?(?:ms|s|m|h|d|w)){2,6}$/;
+const UNIT_BYTES: Readonly<Record<string, number>> = {
+  B: 1,
+  KB: 1024,
+  MB: 1024 ** 2,
+  GB: 1024 ** 3,
+};
+const SIZE = /^(\d{1,12}(?:\.\d{1,3})?)\s?(B|KB|MB|GB)$/i;
+const RATE = /^(\d{1,12}(?:\.\d{1,9})?)\/(.+)$/;
+
+/** ms from `30s`, `5m`, `1h`, `14d`, `1h30m`, `250ms`; null when it is none. */
+export function parseDuration(text: string): number | null {
+  const trimmed = text.trim();
+  const single = DURATION.exec(trimmed);
+  if (single !== null) return Math.round(Number(single[1]) * (UNIT_MS[single[2] as string] as number));
+  if (!COMPOUND.test(trimmed)) return null;
+  let total = 0;
+  for (const part of trimmed.matchAll(DURATION_PART))
+    total += Number(part[1]) * (UNIT_MS[part[2] as string] as number);
+  return Math.round(total);
+}
+
+/** The shortest text that `parseDuration` reads back as the same number of ms. */
+export function formatDuration(ms: number): string {
+  if (ms === 0) return '0s';
+  for (const unit of ['d', 'h', 'm', 's'] as const) {
+    const size = UNIT_MS[unit] as number;
+    if (ms % size === 0) return `${ms / size}${unit}`;
+  }
+  return `${ms}ms`;
+}
+
+/** Bytes from `256MB`, `64KB`, `1.5GB`; one KB is 1024 bytes. Null when it is none. */
+export function parseSize(text: string): number | null {
+  const found = SIZE.exec(text.trim());
+  return found === null
+    ? null
+    : Math.round(Number(found[1]) * (UNIT_BYTES[(found[2] as string).toUpperCase()] as number));
+}
+
+/** The shortest text that `parseSize` reads back as the same number of bytes. */
+export function formatSize(bytes: number): string {
+  for (const unit of ['GB', 'MB', 'KB'] as const) {
+    const size = UNIT_BYTES[unit] as number;
+    if (bytes > 0 && bytes % size === 0) return `${bytes / size}${unit}`;
+  }
+  return `${bytes}B`;
+}
+
+/** Change per ms from `5/1m`: at most 5 units of the stream in one minute. Null when it is none. */
+export function parseRate(text: string): number | null {
+  const found = RATE.exec(text.trim());
+  const perMs = found === null ? null : parseDuration(found[2] as string);
+  return perMs === null || perMs === 0 || found === null ? null : Number(found[1]) / perMs;
+}

@@ -1,0 +1,27 @@
+/** What most topics carry: JSON where the payload opens like JSON, else one number. */
+import type { Decoder, DecoderSettings } from '../decoder.ts';
+import { jsonDecoder } from './json.ts';
+import { decodeNumber } from './number.ts';
+
+const OPEN_BRACKET = 91;
+const OPEN_BRACE = 123;
+const BYTE_ORDER_MARK = 0xef;
+
+export function autoDecoder(settings: DecoderSettings): Decoder {
+  const json = jsonDecoder(settings);
+  return {
+    selects: (field) => field === '' || json.selects(field),
+    decode(message, sink) {
+      const first = firstByte(message.payload);
+      if (first === OPEN_BRACE || first === OPEN_BRACKET || first === BYTE_ORDER_MARK)
+        json.decode(message, sink);
+      else decodeNumber(message, settings.numericStrings, sink);
+    },
+  };
+}
+
+/** The first byte that is not a blank; -1 when there is none. */
+export function firstByte(payload: Uint8Array): number {
+  for (const byte of payload) if (byte !== 32 && (byte < 9 || byte > 13)) return byte;
+  return -1;
+}

@@ -1,0 +1,36 @@
+/**
+ * Home Assistant state topics as its MQTT Statestream writes them: `<base>/<domain>/<entity>/state` holds the bare
+ * state, its siblings hold attributes as JSON. Only states are readings.
+ */
+import type { Decoder, DecoderSettings } from '../decoder.ts';
+import { decodeNumber } from './number.ts';
+
+const ABSENT = new Set(['unavailable', 'unknown', 'none', 'null']);
+const AWAY = new Map([
+  ['home', 1],
+  ['not_home', 0],
+  ['detected', 1],
+  ['clear', 0],
+]);
+
+export function homeAssistantDecoder(settings: DecoderSettings): Decoder {
+  return {
+    selects: (field) => field === '',
+    decode(message, sink) {
+      if (!message.topic.endsWith('/state')) return;
+      if (message.payload.length <= 32) {
+        const text = message.text().trim().toLowerCase();
+        if (ABSENT.has(text)) {
+          sink.reject('unavailable', text);
+          return;
+        }
+        const presence = AWAY.get(text);
+        if (presence !== undefined) {
+          sink.reading('', presence, null, null);
+          return;
+        }
+      }
+      decodeNumber(message, settings.numericStrings, sink);
+    },
+  };
+}

@@ -1,0 +1,23 @@
+/**
+ * Zigbee2MQTT device topics: JSON with `last_seen` where it is switched on. What the bridge says about itself,
+ * availability, and commands to devices are not readings and pass silently.
+ */
+import type { Decoder, DecoderSettings } from '../decoder.ts';
+import { jsonDecoder } from './json.ts';
+
+/** Parts of a device's state that describe firmware and settings, not a measurement. */
+const NOT_READINGS = new Set(['update', 'update_available', 'device', 'last_seen', 'elapsed']);
+const COMMAND = /\/(?:set|get|availability)(?:\/|$)/;
+
+export function zigbee2mqttDecoder(settings: DecoderSettings): Decoder {
+  const json = jsonDecoder(settings, { skip: NOT_READINGS, defaultTime: 'last_seen' });
+  return {
+    selects: json.selects,
+    decode(message, sink) {
+      const { topic } = message;
+      const second = topic.indexOf('/') + 1;
+      if (topic.startsWith('bridge/', second) || COMMAND.test(topic)) return;
+      json.decode(message, sink);
+    },
+  };
+}

@@ -1,0 +1,47 @@
+/** From a rule, a topic and a field to the name of a stream. */
+import type { PatternLevel, TopicPattern } from './pattern.ts';
+import type { IngestRule } from './rule.ts';
+import { fillTemplate, safeLevel, safeName } from './stream-name.ts';
+
+/**
+ * @param taken what the wildcards of the rule's pattern took, in order
+ * @returns a safe name, or null when nothing usable is left
+ */
+export function streamName(
+  rule: IngestRule,
+  topic: string,
+  taken: readonly string[],
+  field: string,
+): string | null {
+  if (rule.name !== null)
+    return safeName(fillTemplate(rule.name, templateValues(rule.pattern, topic, taken, field)));
+  const parts = taken.length > 0 ? taken : [topic];
+  return safeName([...parts.map(safeParts), safeParts(field)].filter((part) => part !== '').join('/'));
+}
+
+function templateValues(
+  pattern: TopicPattern,
+  topic: string,
+  taken: readonly string[],
+  field: string,
+): ReadonlyMap<string, string> {
+  const values = new Map([
+    ['field', safeParts(field)],
+    ['topic', safeParts(topic)],
+  ]);
+  const wildcards = pattern.levels.filter((level) => level.kind !== 'literal');
+  for (const [at, level] of wildcards.entries()) {
+    const text = safeParts(taken[at] ?? '');
+    values.set(String(at + 1), text);
+    const capture = captureOf(level);
+    if (capture !== null) values.set(capture, text);
+  }
+  return values;
+}
+
+const captureOf = (level: PatternLevel): string | null => (level.kind === 'one' ? level.capture : null);
+
+/** Empty levels of a topic (`a//b`) are kept apart by '_', so that different topics keep different names. */
+function safeParts(text: string): string {
+  return text === '' ? '' : text.split('/').map(safeLevel).join('/');
+}

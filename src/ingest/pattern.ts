@@ -1,0 +1,92 @@
+/**
+ * MQTT topic filters with named captures: `zigbee2mqtt/{device}`, `plant/+/{line}/#`. A capture takes one level, like
+ * `+`; `+` and `#` are as in MQTT 5, 4.7.
+ */
+import { GatecastError } from '../errors.ts';
+
+/** The limit of MQTT itself, in bytes of UTF-8. */
+const MAX_TOPIC_BYTES = 65_535;
+const CAPTURE = /^\{([A-Za-z][A-Za-z0-9_]{0,31})\}$/;
+/** Words that a name template gives a meaning of its own. */
+const RESERVED_CAPTURES = ['field', 'topic'];
+
+export type PatternLevel =
+  | { readonly kind: 'literal'; readonly text: string }
+  | { readonly kind: 'one'; readonly capture: string | null }
+  | { readonly kind: 'rest' };
+
+export interface TopicPattern {
+  /** As written. */
+  readonly source: string;
+  /** What to subscribe to: captures replaced by `+`. */
+  readonly filter: string;
+  readonly levels: readonly PatternLevel[];
+  /** Names of the captures, in order. */
+  readonly captures: readonly string[];
+}
+
+/** Throws GatecastError CONFIG_INVALID with what is wrong and what is allowed. */
+export function parsePattern(source: string): TopicPattern {
+  const fail = (message: string, hint: string): never => {
+    throw new GatecastError('CONFIG_INVALID', `"${source}" is not a topic pattern: ${message}`, { hint });
+  };
+  if (source === '') fail('it is empty', 'write a topic such as "zigbee2mqtt/{device}"');
+  if (Buffer.byteLength(source) > MAX_TOPIC_BYTES) fail('it is too long', 'MQTT allows 65535 bytes');
+  if (source.includes('\0')) fail('it holds a NUL character', 'remove it');
+  if (source.startsWith('$share/'))
+    fail('shared subscriptions lose messages for a forecaster', 'remove "$share/<group>/"');
+  const texts = source.split('/');
+  const captures: string[] = [];
+  const levels = texts.map((text, at): PatternLevel => {
+    if (text === '+') return { kind: 'one', capture: null };
+    if (text === '#') {
+      if (at !== texts.length - 1) fail('"#" is not its last level', '"#" may only stand at the end');
+      return { kind: 'rest' };
+    }
+    const capture = CAPTURE.exec(text)?.[1];
+    if (capture !== undefined) {
+      if (captures.includes(capture)) fail(`{${capture}} appears twice`, 'give each capture its own name');
+      if (RESERVED_CAPTURES.includes(capture)) fail(`{${capture}} is a reserved word`, 'choose another name');
+      captures.push(capture);
+      return { kind: 'one', capture };
+    }
+    if (/[+#]/.test(text)) fail(`"${text}" mixes text with a wildcard`, '"+" and "#" take a whole level');
+    if (/[{}]/.test(text))
+      fail(`"${text}" is not a capture`, 'a capture is a whole level: {name}, of letters, digits and _');
+    return { kind: 'literal', text };
+  });
+  const filter = levels
+    .map((level) => (level.kind === 'literal' ? level.text : level.kind === 'one' ? '+' : '#'))
+    .join('/');
+  return { source, filter, levels, captures };
+}
+
+/** What `+`, captures and `#` stood for, in order; null when the topic does not match. `#` gives its levels joined by '/'. */
+export function matchPattern(pattern: TopicPattern, topicLevels: readonly string[]): string[] | null {
+  const { levels } = pattern;
+  const taken: string[] = [];
+  // MQTT 5, 4.7.2: a wildcard in the first level does not match topics that begin with '$'.
+  if (levels[0]?.kind !== 'literal' && topicLevels[0]?.startsWith('$')) return null;
+  for (let at = 0; at < levels.length; at += 1) {
+    const level = levels[at] as PatternLevel;
+    if (level.kind === 'rest') {
+      taken.push(topicLevels.slice(at).join('/'));
+      return taken;
+    }
+    const text = topicLevels[at];
+    if (text === undefined) return null;
+    if (level.kind === 'one') taken.push(text);
+    else if (level.text !== text) return null;
+  }
+  return topicLevels.length === levels.length ? taken : null;
+}
+
+/** Whether a string may be a topic of a message: no wildcards, no NUL, not empty, not too long. */
+export function isTopic(topic: string): boolean {
+  if (topic === '' || topic.length > MAX_TOPIC_BYTES) return false;
+  for (let at = 0; at < topic.length; at += 1) {
+    const code = topic.charCodeAt(at);
+    if (code === 0 || code === 35 || code === 43) return false;
+  }
+  return true;
+}

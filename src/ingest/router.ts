@@ -1,0 +1,200 @@
+/**
+ * From a message to samples: finds the rules of its topic, decodes once a rule, names the streams, and meets new ones.
+ * A reading belongs to the first rule that matches its topic and selects its field. No I/O and no clock; what it
+ * remembers is bounded by its limits, however many topics and fields are thrown at it.
+ */
+import type { Sample } from '../series/sample.ts';
+import type { DecodeSink } from './decoder.ts';
+import { Message } from './message.ts';
+import { isTopic } from './pattern.ts';
+import { excerpt, type Reject, type RejectReason } from './rejects.ts';
+import { type Route, type RouteRule, Routes } from './routes.ts';
+import {
+  DEFAULT_LIMITS,
+  type DiscoveredStream,
+  type IngestLimits,
+  type IngestRule,
+  type ReservedTopics,
+  type StreamSource,
+} from './rule.ts';
+import { Streams } from './streams.ts';
+
+export interface OutgoingRequest {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+}
+
+export interface Routed {
+  readonly samples: readonly Sample[];
+  readonly rejects: readonly Reject[];
+  /** Streams met for the first time; to be added before the samples are pushed. */
+  readonly discovered: readonly DiscoveredStream[];
+  /** To be published, QoS 0, not retained. */
+  readonly requests: readonly OutgoingRequest[];
+}
+
+const NOTHING: Routed = { samples: [], rejects: [], discovered: [], requests: [] };
+/** Every value of a large message may be wrong; neither log nor memory may grow with it. */
+const MAX_REJECTS = 1024;
+
+export class Router {
+  readonly #limits: IngestLimits;
+  readonly #filters: readonly string[];
+  readonly #routes: Routes;
+  readonly #streams: Streams;
+  readonly #dropped = new Map<RejectReason, number>();
+
+  constructor(
+    rules: readonly IngestRule[],
+    options: { limits?: Partial<IngestLimits>; reserved?: readonly ReservedTopics[] } = {},
+  ) {
+    this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#filters = [...new Set(rules.map(({ pattern }) => pattern.filter))];
+    this.#routes = new Routes(rules, options.reserved ?? [], this.#limits);
+    this.#streams = new Streams(this.#limits.maxStreams);
+  }
+
+  /** What to subscribe to. */
+  filters(): readonly string[] {
+    return this.#filters;
+  }
+
+  /** Messages and values dropped so far, by reason; reasons that did not occur are absent. */
+  dropped(): Partial<Record<RejectReason, number>> {
+    return Object.fromEntries(this.#dropped);
+  }
+
+  stats(): { streams: number; cachedTopics: number } {
+    return { streams: this.#streams.size, cachedTopics: this.#routes.size };
+  }
+
+  /** Numbers of the rules that read this topic, ascending. */
+  rulesOf(topic: string): number[] {
+    return isTopic(topic) ? this.#routes.of(topic).rules.map(({ number }) => number) : [];
+  }
+
+  /** Takes up a stream known from an earlier run; null when the config no longer reads it, or no room is left. */
+  adopt(source: StreamSource): DiscoveredStream | null {
+    if (!isTopic(source.topic)) return null;
+    const { rules } = this.#routes.of(source.topic);
+    const owner = rules.find(({ decoder }) => decoder.selects(source.field));
+    if (owner === undefined) return null;
+    const admission = this.#streams.admit(owner, source, null);
+    return admission.kind === 'new' ? admission.stream : null;
+  }
+
+  /** Makes room for another stream. The forgotten one is met again if it still sends. */
+  forget(stream: string): void {
+    if (this.#streams.delete(stream)) this.#routes.clear();
+  }
+
+  /** `arrivalMs` is ms since 1970 UTC. Never throws. */
+  message(topic: string, payload: Uint8Array, arrivalMs: number): Routed {
+    if (!isTopic(topic)) return this.#refused('bad-topic', excerpt(topic));
+    const route = this.#routes.of(topic);
+    if (route.reserved) return NOTHING;
+    if (route.rules.length === 0) return this.#refused('unmatched-topic', excerpt(topic));
+    if (payload.length === 0) return this.#refused('empty', excerpt(topic));
+    if (payload.length > this.#limits.maxPayloadBytes)
+      return this.#refused('oversize', `${payload.length} bytes on ${excerpt(topic)}`);
+
+    const message = new Message(topic, payload, arrivalMs, this.#limits.maxJsonDepth);
+    const collector = new Collector(message, route, this.#routes, this.#streams, this.#limits, this.#count);
+    for (const rule of route.rules) {
+      collector.rule = rule;
+      rule.decoder.decode(message, collector);
+    }
+    return collector;
+  }
+
+  #refused(reason: RejectReason, detail: string): Routed {
+    this.#count(reason);
+    return { ...NOTHING, rejects: [{ reason, detail }] };
+  }
+
+  readonly #count = (reason: RejectReason): void => {
+    this.#dropped.set(reason, (this.#dropped.get(reason) ?? 0) + 1);
+  };
+}
+
+/** Gathers what the decoders find in one message. */
+class Collector implements DecodeSink, Routed {
+  readonly samples: Sample[] = [];
+  readonly rejects: Reject[] = [];
+  readonly discovered: DiscoveredStream[] = [];
+  readonly requests: OutgoingRequest[] = [];
+  /** Whose decoder is at work. */
+  rule: RouteRule | null = null;
+  #left: number;
+  readonly #message: Message;
+  readonly #route: Route;
+  readonly #routes: Routes;
+  readonly #streams: Streams;
+  readonly #count: (reason: RejectReason) => void;
+
+  constructor(
+    message: Message,
+    route: Route,
+    routes: Routes,
+    streams: Streams,
+    limits: IngestLimits,
+    count: (reason: RejectReason) => void,
+  ) {
+    this.#message = message;
+    this.#route = route;
+    this.#routes = routes;
+    this.#streams = streams;
+    this.#left = limits.maxReadings;
+    this.#count = count;
+  }
+
+  reading(field: string, value: number, timeMs: number | null, unit: string | null): void {
+    if (this.#left <= 0) {
+      if (this.#left === 0) this.reject('too-many-readings', excerpt(this.#message.topic));
+      this.#left = -1;
+      return;
+    }
+    this.#left -= 1;
+    const stream = this.#stream(field, unit);
+    if (stream === null) return;
+    const { arrivalMs } = this.#message;
+    const sample = { stream, timeMs: timeMs ?? arrivalMs, value, arrivalMs };
+    this.samples.push(unit === null ? sample : { ...sample, unit });
+  }
+
+  reject(reason: RejectReason, detail: string): void {
+    this.#count(reason);
+    if (this.rejects.length < MAX_REJECTS) this.rejects.push({ reason, detail });
+  }
+
+  request(topic: string, payload: Uint8Array): void {
+    this.requests.push({ topic, payload });
+  }
+
+  /** Null after a reject, and silently where an earlier rule owns the field. */
+  #stream(field: string, unit: string | null): string | null {
+    const rule = this.rule as RouteRule;
+    const bound = this.#route.bindings.get(field);
+    if (bound !== undefined) return bound.rule === rule.number ? bound.stream : null;
+    const { topic } = this.#message;
+    const admission = this.#streams.admit(rule, { topic, field }, unit);
+    switch (admission.kind) {
+      case 'unnamed':
+        this.reject('bad-stream-name', `field "${excerpt(field, 40)}" of ${excerpt(topic, 60)}`);
+        return null;
+      case 'full':
+        this.reject('stream-limit', admission.name);
+        return null;
+      case 'conflict':
+        this.reject('name-conflict', `${admission.name} belongs to streams[${admission.owner}]`);
+        return null;
+      case 'new':
+        this.discovered.push(admission.stream);
+        break;
+      case 'known':
+        break;
+    }
+    this.#routes.bind(this.#route, field, { rule: rule.number, stream: admission.name });
+    return admission.name;
+  }
+}

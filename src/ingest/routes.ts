@@ -1,0 +1,95 @@
+/**
+ * Topic -> the rules that read it, compiled once and remembered within bounds. A route is only a memory: it can be
+ * dropped at any time and is the same when it is made again.
+ */
+import { BoundedCache } from './bounded-cache.ts';
+import type { Decoder } from './decoder.ts';
+import { createDecoder } from './decoders/index.ts';
+import { matchPattern } from './pattern.ts';
+import type { IngestLimits, IngestRule, ReservedTopics } from './rule.ts';
+import { TopicIndex } from './topic-index.ts';
+
+export interface RouteRule {
+  /** Of the rule in the config, from 0. */
+  readonly number: number;
+  readonly rule: IngestRule;
+  readonly decoder: Decoder;
+  /** What the wildcards of the rule's pattern took from the topic. */
+  readonly taken: readonly string[];
+}
+
+export interface Binding {
+  readonly rule: number;
+  readonly stream: string;
+}
+
+export interface Route {
+  /** Not for ingestion, and not a reject either. */
+  readonly reserved: boolean;
+  readonly rules: readonly RouteRule[];
+  /** By field: the rule that owns it and the stream it goes to. */
+  readonly bindings: Map<string, Binding>;
+}
+
+export class Routes {
+  readonly #rules: readonly IngestRule[];
+  readonly #reserved: readonly ReservedTopics[];
+  readonly #decoders: readonly Decoder[];
+  readonly #index: TopicIndex;
+  readonly #cache: BoundedCache<string, Route>;
+  readonly #maxBindings: number;
+  /** Made since the last clearing; bounds what many fields on few topics can take. */
+  #bindings = 0;
+
+  constructor(rules: readonly IngestRule[], reserved: readonly ReservedTopics[], limits: IngestLimits) {
+    this.#rules = rules;
+    this.#reserved = reserved;
+    this.#decoders = rules.map(({ payload, decoder }) => createDecoder(payload, decoder));
+    this.#index = new TopicIndex(rules.map(({ pattern }) => pattern));
+    this.#cache = new BoundedCache(limits.topicCache);
+    this.#maxBindings = 4 * (limits.maxStreams + limits.topicCache);
+  }
+
+  get size(): number {
+    return this.#cache.size;
+  }
+
+  of(topic: string): Route {
+    const known = this.#cache.get(topic);
+    if (known !== undefined) return known;
+    const levels = topic.split('/');
+    const reserved = this.#reserved.filter(({ pattern }) => matchPattern(pattern, levels) !== null);
+    const closed = reserved.some(({ unlessNamed }) => !unlessNamed);
+    const matching = closed ? [] : this.#index.match(levels).map((number) => this.#routeRule(number, levels));
+    const rules = reserved.length === 0 ? matching : matching.filter(namesFirstLevel);
+    const route = { reserved: reserved.length > 0 && rules.length === 0, rules, bindings: new Map() };
+    this.#cache.set(topic, route);
+    return route;
+  }
+
+  bind(route: Route, field: string, binding: Binding): void {
+    if (this.#bindings >= this.#maxBindings) {
+      this.clear();
+      route.bindings.clear();
+    }
+    this.#bindings += 1;
+    route.bindings.set(field, binding);
+  }
+
+  clear(): void {
+    this.#cache.clear();
+    this.#bindings = 0;
+  }
+
+  #routeRule(number: number, levels: readonly string[]): RouteRule {
+    const rule = this.#rules[number] as IngestRule;
+    return {
+      number,
+      rule,
+      decoder: this.#decoders[number] as Decoder,
+      taken: matchPattern(rule.pattern, levels) ?? [],
+    };
+  }
+}
+
+const namesFirstLevel = ({ rule }: RouteRule): boolean => rule.pattern.levels[0]?.kind === 'literal';

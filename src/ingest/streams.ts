@@ -1,0 +1,56 @@
+/** The streams that exist, at most `maxStreams`, each owned by the rule that met it first. */
+import { streamName } from './naming.ts';
+import type { RouteRule } from './routes.ts';
+import type { DiscoveredStream, StreamSource } from './rule.ts';
+
+export type Admission =
+  | { readonly kind: 'known'; readonly name: string }
+  | { readonly kind: 'new'; readonly name: string; readonly stream: DiscoveredStream }
+  | { readonly kind: 'full'; readonly name: string }
+  | { readonly kind: 'conflict'; readonly name: string; readonly owner: number }
+  | { readonly kind: 'unnamed' };
+
+export class Streams {
+  readonly #maxStreams: number;
+  /** By name, the number of the owning rule. */
+  readonly #owners = new Map<string, number>();
+
+  constructor(maxStreams: number) {
+    this.#maxStreams = maxStreams;
+  }
+
+  get size(): number {
+    return this.#owners.size;
+  }
+
+  admit(rule: RouteRule, source: StreamSource, sentUnit: string | null): Admission {
+    const name = streamName(rule.rule, source.topic, rule.taken, source.field);
+    if (name === null) return { kind: 'unnamed' };
+    const owner = this.#owners.get(name);
+    if (owner === rule.number) return { kind: 'known', name };
+    if (owner !== undefined) return { kind: 'conflict', name, owner };
+    if (this.#owners.size >= this.#maxStreams) return { kind: 'full', name };
+    this.#owners.set(name, rule.number);
+    return { kind: 'new', name, stream: discovered(rule, name, source, sentUnit) };
+  }
+
+  delete(name: string): boolean {
+    return this.#owners.delete(name);
+  }
+}
+
+/** The owner's word on the unit goes before the sender's. */
+function discovered(
+  { rule, number }: RouteRule,
+  name: string,
+  source: StreamSource,
+  sentUnit: string | null,
+): DiscoveredStream {
+  const field = rule.decoder.fields?.find((selector) => selector.name === source.field);
+  return {
+    spec: { ...rule.stream, name, unit: field?.unit ?? rule.unit ?? sentUnit },
+    source,
+    rule: number,
+    covariates: rule.covariates,
+  };
+}

@@ -1,0 +1,148 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { configHash, diffConfig, loadConfig, parseConfig, validateConfig } from '../../src/config/index.ts';
+import { GatecastError } from '../../src/errors.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'gatecast-config-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+const fixture = (name: string) => readFileSync(new URL(`fixtures/${name}`, import.meta.url), 'utf8');
+
+/** The issues of a text that must be refused, as `path message` without the line. */
+function wrong(text: string): string[] {
+  try {
+    parseConfig(text);
+  } catch (error) {
+    if (!(error instanceof GatecastError)) throw error;
+    expect(error.code).toBe('CONFIG_INVALID');
+    return error.issues.map(({ path, message }) => `${path} ${message}`);
+  }
+  throw new Error('the config was taken');
+}
+const minimal = 'node: n\nmqtt: { url: mqtt://b }\nstreams: [{ match: "s/{d}" }]\n';
+
+describe('a config', () => {
+  it('needs a node, a broker and one rule', () => {
+    const config = parseConfig(minimal);
+    expect(config).toMatchObject({
+      base: 'gatecast',
+      mqtt: { version: 'auto', qos: 1 },
+      streams: [
+        { payload: 'auto', fields: 'auto', interval: null, aggregate: 'mean', gaps: { fill: 'model' } },
+      ],
+      publish: { quantiles: [0.1, 0.5, 0.9], every: null },
+      store: { max_size: 256 * 1024 ** 2, retention: 60 * 86_400_000, flush: 5000 },
+    });
+  });
+
+  it('may be YAML or JSON, and means the same', () => {
+    const config = parseConfig(fixture('full.yaml'));
+    expect(config.streams[0]).toMatchObject({
+      interval: 300_000,
+      horizon: 86_400_000,
+      limits: { min: -40, max: 85, max_rate: 5 / 60_000 },
+      gaps: { fill: 'model', max: 7_200_000 },
+    });
+    expect(configHash(parseConfig(fixture('full.json')))).toBe(configHash(config));
+    expect(configHash(parseConfig(minimal))).not.toBe(configHash(config));
+  });
+
+  it('is read from a file, and the environment goes before data_dir', () => {
+    const path = join(folder, 'gatecast.yaml');
+    writeFileSync(path, minimal);
+    expect(loadConfig(path).data_dir).toBe('/var/lib/gatecast');
+    expect(loadConfig(path, { GATECAST_DATA_DIR: '/tmp/x' }).data_dir).toBe('/tmp/x');
+    const missing = () => loadConfig(join(folder, 'none.yaml'));
+    expect(missing).toThrow(expect.objectContaining({ code: 'FILE_UNREADABLE' }));
+  });
+
+  it('lists every wrong key, with its place, what is allowed and what was probably meant', () => {
+    const issues = wrong(fixture('wrong.yaml'));
+    const expected = [
+      /^node is missing; it must be a name/,
+      /^nod is not a known key; did you mean `node`\?/,
+      /^mqtt\.url must be a URL such as .*mqtt, mqtts/,
+      /^mqtt\.password is not a known key; did you mean `password_file`\?/,
+      /^mqtt\.key `cert` and `key` go together/,
+      /^streams\[0\]\.match .*is not a capture; a capture is a whole level/,
+      /^streams\[0\]\.payload must be one of auto, json, number.*, not "jsn"/,
+      /^streams\[0\]\.fields\[1\]\.field is missing/,
+      /^streams\[0\]\.fields\[1\]\.fild is not a known key; did you mean `field`\?/,
+      /^streams\[0\]\.fields\[2\] must be .*, not 5/,
+      /^streams\[0\]\.interval must be `auto` or a duration from 100ms to 7d, not 10/,
+      /^streams\[0\]\.horizon must be .*, not "24x"/,
+      /^streams\[0\]\.limits\.min must be below `max`/,
+      /^streams\[0\]\.limits\.max_rte is not a known key; did you mean `max_rate`\? Allowed here: min, max, max_rate/,
+      /^streams\[0\]\.thresholds\[0\] must have either/,
+      /^streams\[0\]\.thresholds\[1\]\.below must be a finite number/,
+      /^streams\[0\]\.agregate is not a known key; did you mean `aggregate`\?/,
+      /^streams\[1\]\.match is missing/,
+      /^streams\[1\]\.fields must name a field/,
+      /^streams\[2\]\.horizon is 1440 intervals; at most 336/,
+      /^streams\[2\]\.bogus is not a known key/,
+      /^streams\[2\]\.name uses \{x\}, which the pattern does not give; allowed: \{field\}, \{topic\}/,
+      /^finetune\.schedule must be `off` or five cron fields/,
+      /^finetune\.max_load must be a number from 0\.05 to 1, not 3/,
+      /^publish\.every must be `step` or a duration/,
+      /^publish\.quantiles\[1\] must be one of 0\.1, 0\.2/,
+      /^store must be a group of keys, not 5/,
+    ];
+    for (const pattern of expected) expect(issues).toContainEqual(expect.stringMatching(pattern));
+    expect(issues).toHaveLength(expected.length);
+    expect(issues.find((issue) => issue.startsWith('streams[0].payload'))).toMatch(/\(line 5\)$/);
+  });
+
+  it.each([
+    ['', 'is empty'],
+    ['node: n\nnode: m\n', 'Map keys must be unique'],
+    ['a: [', 'line 1'],
+    ['- 1\n', 'must be a group of keys'],
+    ['node: !!js/function x\n', 'Unresolved tag'],
+    ['{? [1, 2] : 3}', 'a key must be a plain text'],
+    ['__proto__: { polluted: 1 }\n', 'never allowed'],
+    ['mqtt: { constructor: { prototype: { polluted: 1 } } }\n', 'never allowed'],
+    [`a: ${'['.repeat(100_000)}`, 'nested deeper'],
+    [`${'- '.repeat(100_000)}1`, 'nested deeper'],
+    [`a: "${'x'.repeat(1_100_000)}"`, 'larger than 1 MB'],
+    ['a: 1\n---\nb: 2\n', 'multiple documents'],
+    [
+      `a: &a [x,x,x,x,x,x,x,x,x]\n${'bcdefgh'.replaceAll(/./g, (c) => `${c}: &${c} [${Array(9).fill(`*${String.fromCharCode(c.charCodeAt(0) - 1)}`)}]\n`)}`,
+      'alias',
+    ],
+  ])('refuses %.30j', (text, message) => {
+    expect(wrong(text).join('\n')).toContain(message);
+    expect(({} as Record<string, unknown>).polluted).toBeUndefined();
+  });
+
+  it('as data is held to the same rules, prototypes included', () => {
+    const data = JSON.parse(
+      '{"node":"n","mqtt":{"url":"mqtt://b"},"streams":[{"match":"a"}],"__proto__":{"polluted":1}}',
+    ) as unknown;
+    expect(() => validateConfig(data)).toThrow(/__proto__ is not a known key/);
+    expect(() => validateConfig(null)).toThrow(GatecastError);
+    expect(() => validateConfig([])).toThrow(GatecastError);
+  });
+
+  it('refuses what would feed the forecasts back, and secrets in the URL', () => {
+    expect(wrong(minimal.replace('s/{d}', 'gatecast/{d}/x'))[0]).toMatch(
+      /^streams\[0\]\.match reads what gatecast/,
+    );
+    const secret = wrong(minimal.replace('mqtt://b', 'mqtt://me:hunter2@b'));
+    expect(secret[0]).toMatch(/^mqtt\.url must not hold a user name or a password/);
+    expect(secret.join()).not.toContain('hunter2');
+  });
+
+  it('names hot and restart changes', () => {
+    const before = parseConfig(minimal);
+    const after = parseConfig(
+      `${minimal.replace('mqtt://b', 'mqtt://c').replace('}" }', '}", horizon: 1h, fields: [a] }')}store: { flush: 1s }\n`,
+    );
+    expect(diffConfig(before, before)).toEqual({ hot: [], restart: [] });
+    const diff = diffConfig(before, after);
+    expect(diff.restart).toEqual(['mqtt.url']);
+    expect([...diff.hot].sort()).toEqual(['store.flush', 'streams[0].fields', 'streams[0].horizon']);
+    const grown = parseConfig(minimal.replace('}" }', '}" }, { match: x }'));
+    expect(diffConfig(before, grown)).toEqual({ hot: ['streams[1]'], restart: [] });
+  });
+});

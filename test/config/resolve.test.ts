@@ -1,0 +1,57 @@
+import { describe, expect, it } from 'vitest';
+import { createRouter, parseConfig, resolveRules } from '../../src/config/index.ts';
+
+const config = (rule: string, rest = '') =>
+  parseConfig(
+    `node: n\nmqtt: { url: mqtt://b }\ntimezone: Europe/Berlin\nstreams: [{ match: "s/{d}"${rule} }]\n${rest}`,
+  );
+const stream = (rule: string, rest = '') => resolveRules(config(rule, rest))[0]?.stream;
+
+describe('resolving a config', () => {
+  it('gives the series core what it needs', () => {
+    expect(
+      stream(
+        ', interval: 5m, limits: { min: 0, max_rate: 6/1m }, thresholds: [{ name: full, above: 9 }, { name: dry, below: 1 }]',
+      ),
+    ).toEqual({
+      intervalMs: 300_000,
+      aggregate: 'mean',
+      fill: 'model',
+      maxGapMs: 7_200_000,
+      latenessMs: 2000,
+      min: 0,
+      max: null,
+      maxRatePerMs: 0.0001,
+      horizonMs: 86_400_000,
+      thresholds: [
+        { name: 'full', side: 'above', value: 9 },
+        { name: 'dry', side: 'below', value: 1 },
+      ],
+      timeZone: 'Europe/Berlin',
+      coverageTarget: 0.8,
+    });
+  });
+
+  it('fits gaps and horizon to the interval where they are automatic', () => {
+    expect(stream(', interval: 1s')).toMatchObject({ horizonMs: 336_000, maxGapMs: 7_200_000 });
+    expect(stream(', interval: 1d')).toMatchObject({ maxGapMs: 8 * 86_400_000, horizonMs: 86_400_000 });
+    expect(stream(', interval: 7d')).toMatchObject({ horizonMs: 7 * 86_400_000 });
+    expect(stream('')).toMatchObject({ intervalMs: null, horizonMs: 86_400_000 });
+    expect(stream(', lateness: 0s', 'lateness: 9s')).toMatchObject({ latenessMs: 0 });
+    expect(stream('', 'lateness: 9s')).toMatchObject({ latenessMs: 9000 });
+  });
+
+  it('makes a router that reads by the config and never its own output', () => {
+    const router = createRouter(
+      parseConfig(
+        'node: n\nmqtt: { url: mqtt://b }\nmax_streams: 1\nstreams:\n  - { match: "s/{d}", fields: [{ field: /a/b, name: power, unit: W }] }\n  - { match: "#" }\n',
+      ),
+    );
+    const send = (topic: string, text: string) => router.message(topic, Buffer.from(text), 1);
+    expect(send('s/x', '{"a":{"b":2}}').discovered[0]?.spec).toMatchObject({ name: 'x/power', unit: 'W' });
+    expect(send('gatecast/n/forecast/x', '1').rejects).toEqual([]);
+    expect(send('homeassistant/sensor/x/state', '1').samples).toEqual([]);
+    expect(send('other', '1').rejects[0]?.reason).toBe('stream-limit');
+    expect(router.filters()).toEqual(['s/+', '#']);
+  });
+});

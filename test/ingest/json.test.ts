@@ -1,0 +1,173 @@
+import { describe, expect, it } from 'vitest';
+import { autoDecoder } from '../../src/ingest/decoders/auto.ts';
+import { homeAssistantDecoder } from '../../src/ingest/decoders/homeassistant.ts';
+import { jsonDecoder } from '../../src/ingest/decoders/json.ts';
+import { numberDecoder } from '../../src/ingest/decoders/number.ts';
+import { zigbee2mqttDecoder } from '../../src/ingest/decoders/zigbee2mqtt.ts';
+import { ARRIVAL, decode, reasons, values } from './decode.ts';
+import { settings } from './rules.ts';
+
+const everything = settings(null);
+
+describe('the JSON decoder', () => {
+  it('takes every number, booleans and on/off as 1 and 0, nested and in lists', () => {
+    const found = decode(
+      jsonDecoder(everything),
+      '{"t":21.5,"on":true,"state":"OFF","name":"x","none":null,"energy":{"power":12,"phase":[1,2]}}',
+    );
+    expect(values(found)).toEqual({
+      t: 21.5,
+      on: 1,
+      state: 0,
+      'energy.power': 12,
+      'energy.phase.0': 1,
+      'energy.phase.1': 2,
+    });
+    expect(found.rejects).toEqual([]);
+  });
+
+  it('takes named fields by key, dotted key and JSON Pointer', () => {
+    const decoder = jsonDecoder(settings(['t', 'ENERGY.Power', '/ENERGY/Total', '/a~1b/m~0n', 'x.y']));
+    const found = decode(
+      decoder,
+      '{"t":1,"ENERGY":{"Power":2,"Total":3},"a/b":{"m~n":4},"x.y":5,"x":{"y":6},"u":7}',
+    );
+    expect(found.readings.map(({ value }) => value)).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  it('takes the time from the configured field, and arrival where it is absent', () => {
+    const decoder = jsonDecoder(settings(['t'], { time: '/meta/at' }));
+    const at = '2024-05-17T10:00:00+02:00';
+    expect(decode(decoder, `{"t":1,"meta":{"at":"${at}"}}`).readings[0]?.timeMs).toBe(Date.parse(at));
+    expect(decode(decoder, '{"t":1}').readings[0]?.timeMs).toBeNull();
+    expect(reasons(decode(decoder, '{"t":1,"meta":{"at":"soon"}}'))).toEqual(['bad-time']);
+    expect(reasons(decode(decoder, '{"t":1,"meta":{"at":{}}}'))).toEqual(['bad-time']);
+  });
+
+  it('does not take times for readings', () => {
+    const found = decode(
+      jsonDecoder(settings(null, { time: 'when' })),
+      '{"when":1715940000,"ts":1715940000,"t":4}',
+    );
+    expect(values(found)).toEqual({ t: 4 });
+    // A field that only shares the name is a reading.
+    expect(values(decode(jsonDecoder(everything), '{"t":21,"time":7}'))).toEqual({ t: 21, time: 7 });
+  });
+
+  it('takes numbers in quotes only when asked', () => {
+    const payload = '{"t":"21.5 °C","h":"40"}';
+    expect(reasons(decode(jsonDecoder(settings(['t', 'h'])), payload))).toEqual(['wrong-type', 'wrong-type']);
+    expect(reasons(decode(jsonDecoder(everything), payload))).toEqual(['no-number']);
+    const found = decode(jsonDecoder(settings(['t', 'h'], { numericStrings: true })), payload);
+    expect(found.readings.map(({ value, unit }) => [value, unit])).toEqual([
+      [21.5, '°C'],
+      [40, null],
+    ]);
+  });
+
+  it.each([
+    ['{"t":', 'bad-json'],
+    ['{"t":NaN}', 'bad-json'],
+    ['   ', 'empty'],
+    ['{"t":1e400}', 'not-finite'],
+    ['{"t":"hot"}', 'wrong-type'],
+    ['{"t":[1]}', 'wrong-type'],
+    ['{"t":{}}', 'wrong-type'],
+    ['{"u":1}', 'missing-field'],
+    ['{"t":null}', 'missing-field'],
+    ['[]', 'missing-field'],
+    ['"text"', 'missing-field'],
+    ['null', 'missing-field'],
+    [`{"t":${'['.repeat(1_000_000)}`, 'too-deep'],
+    [`${'{"a":'.repeat(1_000_000)}1${'}'.repeat(1_000_000)}`, 'too-deep'],
+  ])('rejects %.40s as %s', (payload, reason) => {
+    expect(reasons(decode(jsonDecoder(settings(['t'])), payload))).toEqual([reason]);
+  });
+
+  it('does not count brackets in strings as depth, and honours escapes', () => {
+    const payload = JSON.stringify({ s: `\\"${'['.repeat(200)}\\`, t: 1 });
+    expect(values(decode(jsonDecoder(settings(['t'])), payload))).toEqual({ t: 1 });
+    expect(reasons(decode(jsonDecoder(settings(['t'])), '[[[[[[[1]]]]]]]', 'x', 6))).toEqual(['too-deep']);
+    expect(values(decode(jsonDecoder(settings(null)), '[[[[[[1]]]]]]', 'x', 6))).toEqual({
+      '0.0.0.0.0.0': 1,
+    });
+  });
+
+  it('never follows or makes prototypes', () => {
+    const payload = '{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}},"t":2}';
+    const found = decode(jsonDecoder(everything), payload);
+    expect(values(found)).toEqual({ t: 2 });
+    expect(reasons(found)).toEqual(['forbidden-key', 'forbidden-key']);
+    expect(({} as Record<string, unknown>).polluted).toBeUndefined();
+    expect(reasons(decode(jsonDecoder(settings(['length', 'toString', 'constructor.name'])), '{}'))).toEqual([
+      'missing-field',
+    ]);
+  });
+});
+
+describe('the number decoder', () => {
+  it('takes numbers and on/off, and units when asked', () => {
+    expect(values(decode(numberDecoder(everything), ' 21.5\n'))).toEqual({ '': 21.5 });
+    expect(values(decode(numberDecoder(everything), 'ON'))).toEqual({ '': 1 });
+    expect(reasons(decode(numberDecoder(everything), '21.5 °C'))).toEqual(['bad-number']);
+    expect(decode(numberDecoder(settings(null, { numericStrings: true })), '21.5 °C').readings).toEqual([
+      { field: '', value: 21.5, timeMs: null, unit: '°C' },
+    ]);
+  });
+
+  it.each([
+    ['', 'empty'],
+    ['  ', 'empty'],
+    ['abc', 'bad-number'],
+    ['1e400', 'not-finite'],
+    ['NaN', 'not-finite'],
+    ['1'.repeat(5_000_000), 'bad-number'],
+  ])('rejects %.20j as %s', (payload, reason) => {
+    expect(reasons(decode(numberDecoder(everything), payload))).toEqual([reason]);
+  });
+});
+
+describe('the automatic decoder', () => {
+  it('reads JSON where it opens like JSON, else a number', () => {
+    const decoder = autoDecoder(everything);
+    expect(values(decode(decoder, '\ufeff {"a":1}'))).toEqual({ a: 1 });
+    expect(values(decode(decoder, '7'))).toEqual({ '': 7 });
+    expect(values(decode(decoder, 'off'))).toEqual({ '': 0 });
+    expect(reasons(decode(decoder, '{'))).toEqual(['bad-json']);
+  });
+});
+
+describe('the Zigbee2MQTT decoder', () => {
+  const decoder = zigbee2mqttDecoder(everything);
+  const payload =
+    '{"battery":100,"contact":false,"last_seen":"2024-05-17T13:30:00+02:00","linkquality":87,"temperature":19.4,"update":{"installed_version":1,"state":"idle"},"update_available":false}';
+
+  it('takes the state of a device at the time it was seen', () => {
+    const found = decode(decoder, payload, 'zigbee2mqtt/cellar');
+    expect(values(found)).toEqual({ battery: 100, contact: 0, linkquality: 87, temperature: 19.4 });
+    expect(found.readings.every(({ timeMs }) => timeMs === Date.UTC(2024, 4, 17, 11, 30))).toBe(true);
+    const epoch = decode(decoder, `{"temperature":1,"last_seen":${ARRIVAL}}`, 'zigbee2mqtt/cellar');
+    expect(epoch.readings).toEqual([{ field: 'temperature', value: 1, timeMs: ARRIVAL, unit: null }]);
+  });
+
+  it.each([
+    'zigbee2mqtt/bridge/info',
+    'zigbee2mqtt/cellar/availability',
+    'zigbee2mqtt/cellar/set',
+    'zigbee2mqtt/cellar/get/x',
+  ])('passes over %s', (topic) => {
+    expect(decode(decoder, '{"x":1}', topic)).toEqual({ readings: [], rejects: [], requests: [] });
+  });
+});
+
+describe('the Home Assistant decoder', () => {
+  const decoder = homeAssistantDecoder(everything);
+  it('takes states, and nothing else of an entity', () => {
+    const topic = 'homeassistant/sensor/cellar/state';
+    expect(values(decode(decoder, '19.4', topic))).toEqual({ '': 19.4 });
+    expect(values(decode(decoder, 'not_home', topic))).toEqual({ '': 0 });
+    expect(reasons(decode(decoder, 'unavailable', topic))).toEqual(['unavailable']);
+    expect(reasons(decode(decoder, 'sunny', topic))).toEqual(['bad-number']);
+    expect(decode(decoder, '"°C"', 'homeassistant/sensor/cellar/unit_of_measurement').rejects).toEqual([]);
+  });
+});

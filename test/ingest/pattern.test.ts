@@ -1,0 +1,75 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { GatecastError } from '../../src/errors.ts';
+import { isTopic, matchPattern, parsePattern } from '../../src/ingest/pattern.ts';
+import { TopicIndex } from '../../src/ingest/topic-index.ts';
+
+const match = (pattern: string, topic: string) => matchPattern(parsePattern(pattern), topic.split('/'));
+
+describe('a topic pattern', () => {
+  it('captures a level, and gives the filter to subscribe to', () => {
+    const pattern = parsePattern('plant/{line}/+/{tag}/#');
+    expect(pattern.filter).toBe('plant/+/+/+/#');
+    expect(pattern.captures).toEqual(['line', 'tag']);
+    expect(matchPattern(pattern, 'plant/a/b/c/d/e'.split('/'))).toEqual(['a', 'b', 'c', 'd/e']);
+  });
+
+  it.each([
+    ['a/b', 'a/b', []],
+    ['a/b', 'a/b/c', null],
+    ['a/+', 'a/', ['']],
+    ['a/+', 'a', null],
+    ['a/#', 'a', ['']],
+    ['a/#', 'a/b/c', ['b/c']],
+    ['#', 'a/b', ['a/b']],
+    ['#', '$SYS/load', null],
+    ['+/load', '$SYS/load', null],
+    ['$SYS/#', '$SYS/load', ['load']],
+    ['/a', '/a', []],
+  ])('%s on %s gives %j (MQTT 5, 4.7)', (pattern, topic, taken) => {
+    expect(match(pattern, topic)).toEqual(taken);
+  });
+
+  it.each([
+    '',
+    'a/#/b',
+    'a#',
+    'a+/b',
+    'a/{x',
+    'a/{x}y',
+    'a/{x}/{x}',
+    'a/{1}',
+    'a/{field}',
+    'a\0',
+    '$share/g/a',
+  ])('refuses %j with a hint', (pattern) => {
+    const attempt = () => parsePattern(pattern);
+    expect(attempt).toThrow(GatecastError);
+    expect(attempt).toThrow(
+      expect.objectContaining({ code: 'CONFIG_INVALID', hint: expect.stringMatching(/./) }),
+    );
+  });
+
+  it('knows what may be a topic', () => {
+    expect(isTopic('a/b c/ü')).toBe(true);
+    for (const bad of ['', 'a/+', 'a/#', 'a\0b', 'x'.repeat(65_536)]) expect(isTopic(bad)).toBe(false);
+  });
+});
+
+describe('the index of patterns', () => {
+  it('finds what matching every pattern finds, in order', () => {
+    const level = fc.constantFrom('a', 'b', '+', '{x}', '');
+    const pattern = fc
+      .tuple(fc.array(level, { minLength: 1, maxLength: 4 }), fc.boolean())
+      .map(([levels, rest]) => [...levels, ...(rest ? ['#'] : [])].join('/'))
+      .filter((text) => text !== '' && text.indexOf('{x}') === text.lastIndexOf('{x}'));
+    const topic = fc.array(fc.constantFrom('a', 'b', 'c', '', '$a'), { minLength: 1, maxLength: 5 });
+    fc.assert(
+      fc.property(fc.array(pattern, { maxLength: 12 }), topic, (sources, levels) => {
+        const patterns = sources.map(parsePattern);
+        const expected = patterns.flatMap((each, at) => (matchPattern(each, levels) === null ? [] : [at]));
+        expect(new TopicIndex(patterns).match(levels)).toEqual(expected);
+      }),
+    );
+  });
+});

@@ -1,0 +1,168 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { parsePattern } from '../../src/ingest/pattern.ts';
+import { Router } from '../../src/ingest/router.ts';
+import { isSafeName, safeName } from '../../src/ingest/stream-name.ts';
+import { ARRIVAL } from './decode.ts';
+import { rule, settings } from './rules.ts';
+
+const send = (router: Router, topic: string, payload: string) =>
+  router.message(topic, Buffer.from(payload), ARRIVAL);
+
+describe('the router', () => {
+  it('turns a message into samples, and meets each stream once', () => {
+    const router = new Router([rule('z/{device}', 'json', { unit: '°C' })]);
+    const first = send(router, 'z/cellar', '{"temperature":4,"humidity":80}');
+    expect(first.samples).toEqual([
+      { stream: 'cellar/temperature', timeMs: ARRIVAL, value: 4, arrivalMs: ARRIVAL },
+      { stream: 'cellar/humidity', timeMs: ARRIVAL, value: 80, arrivalMs: ARRIVAL },
+    ]);
+    expect(first.discovered.map(({ spec, source, rule }) => [spec.name, spec.unit, source, rule])).toEqual([
+      ['cellar/temperature', '°C', { topic: 'z/cellar', field: 'temperature' }, 0],
+      ['cellar/humidity', '°C', { topic: 'z/cellar', field: 'humidity' }, 0],
+    ]);
+    expect(send(router, 'z/cellar', '{"temperature":5}').discovered).toEqual([]);
+    expect(router.filters()).toEqual(['z/+']);
+  });
+
+  it('gives a reading to the first rule that matches its topic and selects its field', () => {
+    const router = new Router([
+      rule('z/{device}', 'json', { decoder: settings(['temperature']), unit: '°C' }),
+      rule('z/{device}', 'json', { unit: '?' }),
+    ]);
+    const { samples, discovered, rejects } = send(router, 'z/a', '{"temperature":1,"humidity":2}');
+    expect(samples.map(({ stream, value }) => [stream, value])).toEqual([
+      ['a/temperature', 1],
+      ['a/humidity', 2],
+    ]);
+    expect(discovered.map(({ spec, rule }) => [spec.unit, rule])).toEqual([
+      ['°C', 0],
+      ['?', 1],
+    ]);
+    expect(rejects).toEqual([]);
+  });
+
+  it('names streams from templates, wildcards or the topic', () => {
+    const name = (match: string, topic: string, template: string | null, payload = '{"p":1}') =>
+      send(new Router([rule(match, 'auto', { name: template })]), topic, payload).samples[0]?.stream;
+    expect(name('plant/{line}/+/m', 'plant/a/b/m', '{line}-{2}/{field}')).toBe('a-b/p');
+    expect(name('plant/{line}/+/m', 'plant/a/b/m', null)).toBe('a/b/p');
+    expect(name('plant/#', 'plant/a/b', null, '5')).toBe('a/b');
+    expect(name('plant/a', 'plant/a', null, '5')).toBe('plant/a');
+    expect(name('plant/#', 'plant/a//b', null, '5')).toBe('a/_/b');
+    expect(name('x/{d}', 'x/at', '{topic}/{field}')).toBe('x/at_/p');
+  });
+
+  it('rejects what it cannot name, and a name that another rule owns', () => {
+    const router = new Router([rule('a/{d}', 'json'), rule('b/{d}', 'json')]);
+    expect(send(router, 'a/x', `{"${'n'.repeat(900)}":1}`).rejects[0]?.reason).toBe('bad-stream-name');
+    send(router, 'a/x', '{"p":1}');
+    const second = send(router, 'b/x', '{"p":1}');
+    expect(second.samples).toEqual([]);
+    expect(second.rejects).toEqual([{ reason: 'name-conflict', detail: 'x/p belongs to streams[0]' }]);
+  });
+
+  it('counts every drop by reason', () => {
+    const router = new Router([rule('s/#')], { limits: { maxPayloadBytes: 100, maxReadings: 2 } });
+    send(router, 's/a', '');
+    send(router, 's/a', 'x'.repeat(101));
+    send(router, 's/a', '{');
+    send(router, 's/a', '1e400');
+    send(router, 's/+', '1');
+    send(router, 'other', '1');
+    send(router, 's/a', '{"a":1,"b":2,"c":3,"d":4}');
+    expect(router.dropped()).toEqual({
+      empty: 1,
+      oversize: 1,
+      'bad-json': 1,
+      'not-finite': 1,
+      'bad-topic': 1,
+      'unmatched-topic': 1,
+      'too-many-readings': 1,
+    });
+  });
+
+  it('rejects a bad message once, however many rules read it', () => {
+    const router = new Router([rule('a', 'json', { decoder: settings(['x']) }), rule('a', 'json')]);
+    expect(send(router, 'a', '{').rejects).toHaveLength(1);
+  });
+
+  it('keeps its own topics out, and lets a spelt-out prefix through where that is allowed', () => {
+    const reserved = [
+      { pattern: parsePattern('gatecast/#'), unlessNamed: false },
+      { pattern: parsePattern('ha/+/+/config'), unlessNamed: false },
+      { pattern: parsePattern('ha/#'), unlessNamed: true },
+    ];
+    const wide = new Router([rule('#')], { reserved });
+    expect(send(wide, 'gatecast/n/forecast/x', '1')).toEqual({
+      samples: [],
+      rejects: [],
+      discovered: [],
+      requests: [],
+    });
+    expect(send(wide, 'ha/sensor/x/state', '1').samples).toEqual([]);
+    expect(send(wide, 'x', '1').samples).toHaveLength(1);
+    const named = new Router([rule('ha/sensor/{e}/+'), rule('gatecast/{x}')], { reserved });
+    expect(send(named, 'ha/sensor/x/state', '1').samples).toHaveLength(1);
+    expect(send(named, 'ha/sensor/x/config', '1').samples).toEqual([]);
+    expect(send(named, 'gatecast/x', '1').samples).toEqual([]);
+  });
+
+  it('takes up streams of an earlier run under the config of today', () => {
+    const rules = [rule('z/{d}', 'json', { decoder: settings(['t']) })];
+    const router = new Router(rules, { limits: { maxStreams: 1 } });
+    expect(router.adopt({ topic: 'z/a', field: 'gone' })).toBeNull();
+    expect(router.adopt({ topic: 'y/a', field: 't' })).toBeNull();
+    expect(router.adopt({ topic: 'z/+', field: 't' })).toBeNull();
+    expect(router.adopt({ topic: 'z/a', field: 't' })?.spec.name).toBe('a/t');
+    // It is known now, and holds the only place against a newcomer.
+    expect(send(router, 'z/b', '{"t":1}').rejects[0]?.reason).toBe('stream-limit');
+    expect(send(router, 'z/a', '{"t":1}').discovered).toEqual([]);
+    router.forget('a/t');
+    expect(send(router, 'z/b', '{"t":1}').samples).toHaveLength(1);
+  });
+
+  it('stays bounded under 100,000 unknown topics and fields, and leaves known streams alone', () => {
+    const router = new Router([rule('s/#')], { limits: { maxStreams: 10, topicCache: 1000 } });
+    for (let at = 0; at < 10; at += 1) send(router, `s/${at}`, '1');
+    for (let at = 0; at < 100_000; at += 1) send(router, `s/flood/${at}`, `{"f${at}":1}`);
+    expect(router.stats().streams).toBe(10);
+    expect(router.stats().cachedTopics).toBeLessThanOrEqual(1000);
+    expect(router.dropped()).toEqual({ 'stream-limit': 100_000 });
+    expect(send(router, 's/3', '1').samples).toHaveLength(1);
+  });
+
+  it('bounds what many fields merged into one stream can take', () => {
+    const router = new Router([rule('s', 'json', { name: 'one' })], {
+      limits: { maxStreams: 5, topicCache: 10 },
+    });
+    for (let at = 0; at < 1000; at += 1)
+      expect(send(router, 's', `{"f${at}":1}`).samples[0]?.stream).toBe('one');
+  });
+});
+
+describe('a stream name', () => {
+  it('is safe as topic levels, whatever it is made of', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', maxLength: 60 }), (text) => {
+        const name = safeName(text);
+        if (name === null) return;
+        expect(isSafeName(name)).toBe(true);
+        expect(name).not.toMatch(/[+#\0]/);
+        for (const level of name.split('/')) {
+          expect(level).not.toBe('');
+          expect(level).not.toMatch(/^(?:\$.*|\.\.?|__proto__|constructor|prototype|at)$/);
+        }
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('keeps what people call things', () => {
+    expect(safeName('Wohnzimmer Fühler/température 2.OG')).toBe('Wohnzimmer Fühler/température 2.OG');
+    expect(safeName('$SYS/+/#')).toBe('_SYS/_/_');
+    expect(safeName('')).toBeNull();
+    expect(safeName('/'.repeat(5))).toBeNull();
+    expect(safeName(Array(20).fill('a').join('/'))).toBeNull();
+  });
+});
