@@ -1,0 +1,54 @@
+/**
+ * Decides whether the wall clock may close buckets and forecasts may go out.
+ * A clock before 2024 was never set: then neither. And after a start the broker first hands over what it kept; were the
+ * clock to close buckets meanwhile, those readings would come too late, and the forecasts would differ from those of
+ * an agent that never stopped.
+ */
+
+/** Before this a clock was never set, ms. */
+const SANE_FROM_MS = Date.UTC(2024, 0, 1);
+/** How old a reading that has just arrived must be to count as one that the broker had kept, ms. */
+const BACKLOG_AGE_MS = 1500;
+/** The backlog is over when none of it has come for this long, ms. */
+const QUIET_MS = 500;
+/** The broker needs this long after the connection to begin handing over, ms. */
+const SETTLE_MS = 1000;
+/** A stream whose readings always come late must not hold the clock for ever, ms after the connection. */
+const MAX_BACKLOG_MS = 15_000;
+/** Without a broker the forecasts go on from what is stored, ms after the start. */
+const MAX_WAIT_MS = 5000;
+
+export class ClockHold {
+  private connectedMs: number | null = null;
+  private backlogMs = Number.NEGATIVE_INFINITY;
+  private released = false;
+
+  /** All times of this class but `nowMs` are of the monotonic clock. */
+  constructor(private readonly startedMs: number) {}
+
+  connected(monotonicMs: number): void {
+    this.connectedMs ??= monotonicMs;
+  }
+
+  /** @param ageMs of a reading on its arrival */
+  arrived(ageMs: number, monotonicMs: number): void {
+    if (ageMs > BACKLOG_AGE_MS) this.backlogMs = monotonicMs;
+  }
+
+  /** Whether the wall clock has ever been set. */
+  static sane(nowMs: number): boolean {
+    return nowMs >= SANE_FROM_MS;
+  }
+
+  /** Whether the wall clock may close buckets. Once it may, it stays so. */
+  mayClose(monotonicMs: number): boolean {
+    if (this.released) return true;
+    const { connectedMs } = this;
+    this.released =
+      connectedMs === null
+        ? monotonicMs - this.startedMs >= MAX_WAIT_MS
+        : monotonicMs - connectedMs >= MAX_BACKLOG_MS ||
+          (monotonicMs - connectedMs >= SETTLE_MS && monotonicMs - this.backlogMs >= QUIET_MS);
+    return this.released;
+  }
+}

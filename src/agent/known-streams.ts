@@ -1,0 +1,64 @@
+/** The streams met so far, kept in the store, so that the next start has them before their first message. */
+import type { Router } from '../ingest/router.ts';
+import type { DiscoveredStream } from '../ingest/rule.ts';
+import type { StreamSpec } from '../series/spec.ts';
+import type { Store } from '../store/store-contract.ts';
+
+const KEY = 'agent.streams';
+
+/** [topic, field, unit as sent]: what the router needs to take a stream up again. */
+type Row = readonly [topic: string, field: string, unit: string | null];
+
+const isRow = (row: unknown): row is Row =>
+  Array.isArray(row) &&
+  typeof row[0] === 'string' &&
+  typeof row[1] === 'string' &&
+  (row[2] === null || typeof row[2] === 'string');
+
+export class KnownStreams {
+  private readonly rows = new Map<string, Row>();
+  private changed = false;
+
+  constructor(private readonly store: Pick<Store, 'getMeta' | 'setMeta'>) {}
+
+  /** Specs of the stored streams that the config still reads; the others are left out from now on. */
+  restore(router: Pick<Router, 'adopt'>): StreamSpec[] {
+    const specs: StreamSpec[] = [];
+    for (const row of this.read()) {
+      const found = router.adopt({ topic: row[0], field: row[1] });
+      if (found === null) {
+        this.changed = true;
+        continue;
+      }
+      const spec = { ...found.spec, unit: found.spec.unit ?? row[2] };
+      this.rows.set(spec.name, row);
+      specs.push(spec);
+    }
+    return specs;
+  }
+
+  add({ spec, source }: DiscoveredStream): void {
+    this.rows.set(spec.name, [source.topic, source.field, spec.unit]);
+    this.changed = true;
+  }
+
+  remove(stream: string): void {
+    if (this.rows.delete(stream)) this.changed = true;
+  }
+
+  /** Hands the list to the store when it has changed; durable with the store's next flush. */
+  save(): void {
+    if (!this.changed) return;
+    this.store.setMeta(KEY, JSON.stringify([...this.rows.values()]));
+    this.changed = false;
+  }
+
+  private read(): Row[] {
+    try {
+      const rows: unknown = JSON.parse(this.store.getMeta(KEY) ?? '[]');
+      return Array.isArray(rows) ? rows.filter(isRow) : [];
+    } catch {
+      return [];
+    }
+  }
+}

@@ -1,0 +1,208 @@
+/**
+ * The path of a message: decoded on arrival, then, once a batch window, every waiting sample is pushed, stored and
+ * acknowledged, all due streams are stepped together, and their forecasts handed out. One round at a time.
+ */
+import type { ForecastEngine } from '../forecast/engine-contract.ts';
+import type { Forecast } from '../forecast/forecast.ts';
+import type { OutgoingRequest, Router } from '../ingest/router.ts';
+import type { DiscoveredStream } from '../ingest/rule.ts';
+import type { Sample } from '../series/sample.ts';
+import type { Store } from '../store/store-contract.ts';
+import type { Clock } from '../system/clock.ts';
+import type { Checkpoints } from './checkpoints.ts';
+import { ClockHold } from './clock-hold.ts';
+
+export interface Incoming {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  /** Kept by the broker from before, not sent just now. */
+  readonly retained: boolean;
+  /** Called when the samples are safe in the store; null where the sender expects nothing. */
+  readonly acknowledge: (() => void) | null;
+}
+
+export interface PipelineParts {
+  readonly clock: Clock;
+  readonly router: Pick<Router, 'message'>;
+  readonly engine: ForecastEngine;
+  readonly store: Pick<Store, 'append' | 'flush'>;
+  readonly checkpoints: Checkpoints;
+  readonly hold: ClockHold;
+  readonly batchMs: number;
+  readonly flushMs: number;
+  /** Samples that may wait for a round; further ones are dropped and counted. */
+  readonly maxQueued?: number;
+  /** Takes up streams met for the first time. */
+  readonly discovered: (streams: readonly DiscoveredStream[]) => Promise<void>;
+  readonly request: (request: OutgoingRequest) => void;
+  readonly forecasts: (forecasts: readonly Forecast[], nowMs: number) => void;
+  readonly failed: (error: unknown) => void;
+}
+
+/** Longest sleep: the wall clock may be set meanwhile, ms. */
+const MAX_SLEEP_MS = 1000;
+const HELD_SLEEP_MS = 100;
+
+interface Waiting {
+  readonly samples: readonly Sample[];
+  readonly discovered: readonly DiscoveredStream[];
+  readonly acknowledge: (() => void) | null;
+}
+
+export class Pipeline {
+  /** Samples taken, and forecasts handed out. */
+  samples = 0;
+  forecasts = 0;
+  /** Why the last round failed; null when it did not. */
+  fault: string | null = null;
+  private readonly drops = new Map<string, number>();
+  private waiting: Waiting[] = [];
+  private waitingSamples = 0;
+  private unacknowledged: (() => void)[] = [];
+  private timer: { atMs: number; cancel: () => void } | null = null;
+  private running: Promise<void> | null = null;
+  private flushedMs = 0;
+  private stopped = true;
+
+  constructor(private readonly parts: PipelineParts) {}
+
+  start(): void {
+    this.stopped = false;
+    this.flushedMs = this.parts.clock.monotonic();
+    this.wake(0);
+  }
+
+  /** Handles what has arrived; nothing is taken after this. */
+  async stop(): Promise<void> {
+    this.stopped = true;
+    this.timer?.cancel();
+    this.timer = null;
+    await this.running;
+    await this.round();
+    this.flush();
+  }
+
+  /** Counts of samples not taken, by reason. */
+  dropped(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.drops);
+  }
+
+  receive({ topic, payload, retained, acknowledge }: Incoming): void {
+    if (this.stopped) return;
+    const { clock, router, hold, maxQueued = 100_000 } = this.parts;
+    const nowMs = clock.now();
+    const routed = router.message(topic, payload, nowMs);
+    for (const request of routed.requests) this.parts.request(request);
+    let samples = routed.samples;
+    // How old a retained value is, only its own time stamp can tell.
+    if (retained) samples = this.keep(samples, (sample) => sample.timeMs !== sample.arrivalMs, 'retained');
+    if (this.waitingSamples >= maxQueued) samples = this.keep(samples, () => false, 'overload');
+    if (samples.length === 0 && routed.discovered.length === 0) {
+      acknowledge?.();
+      return;
+    }
+    const monotonicMs = clock.monotonic();
+    for (const sample of samples) hold.arrived(nowMs - sample.timeMs, monotonicMs);
+    this.waiting.push({ samples, discovered: routed.discovered, acknowledge });
+    this.waitingSamples += samples.length;
+    if (this.running === null) this.wake(this.parts.batchMs);
+  }
+
+  private keep(samples: readonly Sample[], wanted: (s: Sample) => boolean, reason: string): Sample[] {
+    const kept = samples.filter(wanted);
+    this.drop(reason, samples.length - kept.length);
+    return kept;
+  }
+
+  private drop(reason: string, count = 1): void {
+    if (count > 0) this.drops.set(reason, (this.drops.get(reason) ?? 0) + count);
+  }
+
+  /** Sees to it that a round begins within `delayMs`. */
+  private wake(delayMs: number): void {
+    if (this.stopped) return;
+    const atMs = this.parts.clock.monotonic() + delayMs;
+    if (this.timer !== null && this.timer.atMs <= atMs) return;
+    this.timer?.cancel();
+    const cancel = this.parts.clock.after(delayMs, () => {
+      this.timer = null;
+      this.running = this.round().finally(() => {
+        this.running = null;
+        this.wake(this.sleepMs());
+      });
+    });
+    this.timer = { atMs, cancel };
+  }
+
+  private sleepMs(): number {
+    const { clock, engine, hold, batchMs } = this.parts;
+    if (this.waiting.length > 0) return batchMs;
+    if (!hold.mayClose(clock.monotonic())) return HELD_SLEEP_MS;
+    const nowMs = clock.now();
+    const dueMs = engine.nextDueMs(nowMs);
+    return dueMs === null ? MAX_SLEEP_MS : Math.min(MAX_SLEEP_MS, Math.max(1, dueMs - nowMs));
+  }
+
+  /** Never rejects: a round that fails is reported, and the next one goes on. */
+  private async round(): Promise<void> {
+    const { clock, engine, checkpoints, hold } = this.parts;
+    const taken = this.waiting;
+    this.waiting = [];
+    this.waitingSamples = 0;
+    try {
+      const met = taken.flatMap((one) => one.discovered);
+      if (met.length > 0) await this.parts.discovered(met);
+      this.take(taken);
+      const nowMs = clock.now();
+      const sane = ClockHold.sane(nowMs);
+      const forecasts = await engine.tick(sane && hold.mayClose(clock.monotonic()) ? nowMs : null);
+      for (const { stream } of forecasts) checkpoints.forecast(stream);
+      if (sane && forecasts.length > 0) {
+        this.forecasts += forecasts.length;
+        this.parts.forecasts(forecasts, nowMs);
+      }
+      this.fault = null;
+    } catch (error) {
+      this.fault = error instanceof Error ? error.message : String(error);
+      this.parts.failed(error);
+    }
+    // After the forecasts, so that they never wait for the disk.
+    this.acknowledge(taken);
+    checkpoints.save();
+  }
+
+  private take(taken: readonly Waiting[]): void {
+    const { engine, store, checkpoints } = this.parts;
+    for (const { samples } of taken) {
+      for (const sample of samples) {
+        const outcome = engine.push(ClockHold.sane(sample.arrivalMs) ? sample : timed(sample));
+        if (outcome !== 'accepted') {
+          this.drop(outcome);
+          continue;
+        }
+        this.samples++;
+        store.append(sample);
+        checkpoints.accepted(sample.stream);
+      }
+    }
+  }
+
+  private acknowledge(taken: readonly Waiting[]): void {
+    for (const { acknowledge } of taken) if (acknowledge !== null) this.unacknowledged.push(acknowledge);
+    const late = this.parts.clock.monotonic() - this.flushedMs >= this.parts.flushMs;
+    if (this.unacknowledged.length > 0 || late) this.flush();
+  }
+
+  /** An acknowledged sample is on disk: where the flush fails, the acknowledgement waits for one that does not. */
+  private flush(): void {
+    this.flushedMs = this.parts.clock.monotonic();
+    if (!this.parts.store.flush()) return;
+    const waiting = this.unacknowledged;
+    this.unacknowledged = [];
+    for (const acknowledge of waiting) acknowledge();
+  }
+}
+
+/** While this machine's clock is not set, a reading with a time stamp of its own is judged by that alone. */
+const timed = (sample: Sample): Sample =>
+  sample.timeMs === sample.arrivalMs ? sample : { ...sample, arrivalMs: sample.timeMs };

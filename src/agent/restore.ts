@@ -1,0 +1,94 @@
+/**
+ * Brings streams back to where they were: the saved state, then the stored samples that it does not hold, through the
+ * same push and tick as live ones. Nothing is published meanwhile. A state of another model, or a damaged one, is
+ * rebuilt from stored samples.
+ */
+import { GatecastError } from '../errors.ts';
+import type { ForecastEngine } from '../forecast/engine-contract.ts';
+import type { StreamSpec } from '../series/spec.ts';
+import type { Store, StoredSample } from '../store/store-contract.ts';
+
+/** The store, and one walk over all streams in order of time. */
+export interface ReplayStore extends Store {
+  since(fromMs: number): Iterable<StoredSample & { readonly stream: string }>;
+}
+
+export interface RestoredStream {
+  readonly name: string;
+  /** `new`: the store had no state of it; `rebuilt`: it had one that could not be used. */
+  readonly state: 'saved' | 'new' | 'rebuilt';
+  /** Samples replayed. */
+  replayed: number;
+}
+
+/** Samples pushed between two ticks: bounds the buckets that wait, keeps the batches large. */
+const PUSHES_PER_TICK = 8192;
+/** Buckets of history that a rebuilt state is made from. */
+const REBUILD_BUCKETS = 4096;
+const DAY = 86_400_000;
+/** Where the interval is still to be learnt, the shortest of these spans with enough samples is used. */
+const REBUILD_SPANS_MS = [DAY, 7 * DAY, 28 * DAY];
+const REBUILD_SAMPLES = 512;
+
+export async function restoreStreams(
+  engine: ForecastEngine,
+  store: ReplayStore,
+  specs: readonly StreamSpec[],
+): Promise<RestoredStream[]> {
+  const restored = specs.map((spec) => addStream(engine, store, spec));
+  const byName = new Map(restored.map((stream) => [stream.name, stream]));
+  let pushes = 0;
+  for (const { stream, timeMs, value } of samplesOf(store, restored)) {
+    const target = byName.get(stream);
+    if (target === undefined || timeMs < target.fromMs) continue;
+    // Without an arrival time: when it came the first time says nothing about now.
+    engine.push({ stream, timeMs, value, arrivalMs: Number.NaN });
+    target.replayed++;
+    if (++pushes % PUSHES_PER_TICK === 0) await engine.tick(null);
+  }
+  await engine.tick(null);
+  return restored;
+}
+
+interface Started extends RestoredStream {
+  /** Samples at or after this are not in the state, ms. */
+  readonly fromMs: number;
+}
+
+function addStream(engine: ForecastEngine, store: ReplayStore, spec: StreamSpec): Started {
+  const { name } = spec;
+  const snapshot = store.loadSnapshot(name);
+  if (snapshot === null) {
+    engine.add(spec);
+    return { name, state: 'new', replayed: 0, fromMs: 0 };
+  }
+  try {
+    engine.add(spec, snapshot);
+    return { name, state: 'saved', replayed: 0, fromMs: snapshot.replayFromMs };
+  } catch (error) {
+    if (!(error instanceof GatecastError) || error.code !== 'STATE_MISMATCH') throw error;
+    engine.add(spec);
+    return { name, state: 'rebuilt', replayed: 0, fromMs: rebuildFrom(store, spec, snapshot.replayFromMs) };
+  }
+}
+
+function rebuildFrom(store: Store, spec: StreamSpec, newestMs: number): number {
+  if (spec.intervalMs !== null) return newestMs - REBUILD_BUCKETS * spec.intervalMs;
+  for (const span of REBUILD_SPANS_MS) {
+    let count = 0;
+    for (const _ of store.samples(spec.name, newestMs - span)) if (++count >= REBUILD_SAMPLES) break;
+    if (count >= REBUILD_SAMPLES) return newestMs - span;
+  }
+  return 0;
+}
+
+/** One walk for many streams; for a single one, its own rows. */
+function* samplesOf(
+  store: ReplayStore,
+  streams: readonly Started[],
+): Iterable<StoredSample & { readonly stream: string }> {
+  const [first, second] = streams;
+  if (first === undefined) return;
+  if (second !== undefined) yield* store.since(Math.min(...streams.map((stream) => stream.fromMs)));
+  else for (const sample of store.samples(first.name, first.fromMs)) yield { ...sample, stream: first.name };
+}

@@ -1,0 +1,218 @@
+import { describe, expect, test } from 'vitest';
+import { Checkpoints } from '../../src/agent/checkpoints.ts';
+import { ClockHold } from '../../src/agent/clock-hold.ts';
+import { Pipeline, type PipelineParts } from '../../src/agent/pipeline.ts';
+import { Engine } from '../../src/forecast/engine.ts';
+import type { Forecast } from '../../src/forecast/forecast.ts';
+import type { Routed } from '../../src/ingest/router.ts';
+import type { Sample } from '../../src/series/sample.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+import { testSpec } from '../support/specs.ts';
+
+const START = Date.UTC(2025, 0, 1);
+
+/** `value` or `value@seconds` on any topic is a reading of the stream `s`; anything else is no reading. */
+const router = {
+  message(_topic: string, payload: Uint8Array, arrivalMs: number): Routed {
+    const found = /^(-?\d+)(?:@(\d+))?$/.exec(Buffer.from(payload).toString());
+    const samples: Sample[] = found
+      ? [
+          {
+            stream: 's',
+            timeMs: found[2] ? START + Number(found[2]) * 1000 : arrivalMs,
+            value: Number(found[1]),
+            arrivalMs,
+          },
+        ]
+      : [];
+    return { samples, rejects: [], discovered: [], requests: [] };
+  },
+};
+
+function setUp(change: Partial<PipelineParts> = {}, wallMs = START) {
+  const clock = new ManualClock(wallMs);
+  const engine = new Engine(null);
+  engine.add(testSpec('s'));
+  const stored: Sample[] = [];
+  const disk = { failing: false, flushes: 0 };
+  const forecasts: Forecast[] = [];
+  const errors: unknown[] = [];
+  const hold = new ClockHold(0);
+  const store = {
+    append: (sample: Sample) => void stored.push(sample),
+    flush: () => {
+      disk.flushes++;
+      return !disk.failing;
+    },
+  };
+  const pipeline = new Pipeline({
+    clock,
+    router,
+    engine,
+    store,
+    checkpoints: new Checkpoints(engine, { saveSnapshots: () => true }),
+    hold,
+    batchMs: 20,
+    flushMs: 5000,
+    discovered: async () => undefined,
+    request: () => undefined,
+    forecasts: (list) => void forecasts.push(...list),
+    failed: (error) => void errors.push(error),
+    ...change,
+  });
+  const send = (text: string, acknowledge: (() => void) | null = null, retained = false) =>
+    pipeline.receive({ topic: 't', payload: Buffer.from(text), retained, acknowledge });
+  /** Moves the clock in small steps and lets promises run in between. */
+  const pass = async (ms: number) => {
+    for (let t = 0; t < ms; t += 5) {
+      clock.advance(5);
+      for (let i = 0; i < 20; i++) await Promise.resolve();
+    }
+  };
+  return { clock, pipeline, send, pass, stored, disk, forecasts, errors, hold };
+}
+
+describe('Pipeline', () => {
+  test('readings of one batch window are stepped in one round, and forecast within it', async () => {
+    const { pipeline, send, pass, forecasts, stored } = setUp();
+    pipeline.start();
+    await pass(30);
+    send('1@0');
+    send('2@1');
+    send('3@2');
+    await pass(10);
+    expect(forecasts).toEqual([]);
+    await pass(15);
+    // The newest forecast alone: its origin is the bucket before the newest reading.
+    expect(forecasts.map((f) => f.originMs)).toEqual([START + 1000]);
+    expect(stored).toHaveLength(3);
+  });
+
+  test('an acknowledgement waits until the sample is on disk; forecasting does not', async () => {
+    const { pipeline, send, pass, forecasts, disk } = setUp();
+    pipeline.start();
+    disk.failing = true;
+    const acknowledged: number[] = [];
+    send('1@0', () => acknowledged.push(1));
+    send('2@1', () => acknowledged.push(2));
+    await pass(60);
+    expect(forecasts).toHaveLength(1);
+    expect(acknowledged).toEqual([]);
+    disk.failing = false;
+    await pass(1100);
+    expect(acknowledged).toEqual([1, 2]);
+  });
+
+  test('without acknowledgements the disk is left alone until the flush is due', async () => {
+    const { pipeline, send, pass, disk } = setUp();
+    pipeline.start();
+    for (let second = 0; second < 4; second++) {
+      send(`1@${second}`);
+      await pass(1000);
+    }
+    expect(disk.flushes).toBe(0);
+    await pass(2000);
+    expect(disk.flushes).toBe(1);
+  });
+
+  test('a silent stream is forecast on, by the clock, once the backlog is over', async () => {
+    const { pipeline, send, pass, forecasts, hold, clock } = setUp();
+    hold.connected(0);
+    pipeline.start();
+    for (let second = 0; second < 3; second++) {
+      send('5');
+      await pass(1000);
+    }
+    const before = forecasts.length;
+    await pass(5000);
+    const silent = forecasts.slice(before);
+    expect(silent.length).toBeGreaterThanOrEqual(5);
+    expect(silent.at(-1)!.observed).toBeNull();
+    expect(clock.now() - silent.at(-1)!.originMs).toBeLessThan(2100);
+  });
+
+  test('while the broker hands over what it kept, the clock closes nothing', async () => {
+    const { pipeline, send, pass, forecasts, hold } = setUp({}, START + 100_000);
+    hold.connected(0);
+    pipeline.start();
+    for (let second = 0; second < 60; second++) {
+      send(`${second}@${second}`);
+      await pass(30);
+    }
+    expect(pipeline.dropped()).toEqual({});
+    expect(forecasts.at(-1)!.originMs).toBe(START + 58_000);
+    expect(forecasts.every((f) => f.observed !== null)).toBe(true);
+  });
+
+  test('a clock that was never set holds the forecasts, not the samples', async () => {
+    const { pipeline, send, pass, forecasts, stored, clock } = setUp({}, 60_000);
+    pipeline.start();
+    for (let second = 0; second < 5; second++) send(`1@${second}`);
+    send('1');
+    await pass(2000);
+    expect(forecasts).toEqual([]);
+    expect(stored).toHaveLength(5);
+    expect(pipeline.dropped()).toEqual({ 'absurd-time': 1 });
+    clock.wallMs = START + 6000;
+    send('1@6');
+    await pass(100);
+    expect(forecasts).not.toEqual([]);
+  });
+
+  test('drops are counted: late, retained without a time of its own, overload', async () => {
+    const { pipeline, send, pass } = setUp({ maxQueued: 2 });
+    pipeline.start();
+    await pass(30);
+    send('1@10');
+    send('1@20');
+    const acknowledged: string[] = [];
+    send('1@21', () => acknowledged.push('overload'));
+    await pass(50);
+    send('1@3', () => acknowledged.push('late'));
+    send('7', () => acknowledged.push('retained'), true);
+    send('7@30', null, true);
+    send('nonsense', () => acknowledged.push('nonsense'));
+    await pass(50);
+    expect(pipeline.dropped()).toEqual({ overload: 1, retained: 1, late: 1 });
+    expect(acknowledged.sort()).toEqual(['late', 'nonsense', 'overload', 'retained']);
+    expect(pipeline.samples).toBe(3);
+  });
+
+  test('a round that fails is reported and does not stop the next', async () => {
+    let failing = true;
+    const real = new Engine(null);
+    real.add(testSpec('s'));
+    const engine = new Proxy(real, {
+      get: (target, key) => {
+        if (key === 'tick' && failing) return () => Promise.reject(new Error('broken step'));
+        const value = Reflect.get(target, key) as unknown;
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+    const { pipeline, send, pass, forecasts, errors } = setUp({ engine });
+    pipeline.start();
+    send('1@0');
+    await pass(50);
+    expect(errors.length).toBeGreaterThan(0);
+    expect(pipeline.fault).toBe('broken step');
+    failing = false;
+    send('2@1');
+    await pass(50);
+    expect(pipeline.fault).toBeNull();
+    expect(forecasts).toHaveLength(1);
+  });
+
+  test('stop handles what has arrived, flushes, and takes nothing more', async () => {
+    const { pipeline, send, stored, disk, clock } = setUp();
+    pipeline.start();
+    let acknowledged = 0;
+    send('1@0', () => acknowledged++);
+    await pipeline.stop();
+    send('1@1');
+    clock.advance(10_000);
+    expect(stored).toHaveLength(1);
+    expect(acknowledged).toBe(1);
+    expect(disk.flushes).toBeGreaterThan(0);
+    expect(clock.waiting).toBe(0);
+  });
+});

@@ -1,0 +1,22 @@
+/** Real stores in a temporary folder, removed after the test. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import { SqliteStore } from '../../src/store/sqlite-store.ts';
+import { systemClock } from '../../src/system/clock.ts';
+
+export function tempFolder(): string {
+  const dir = mkdtempSync(join(tmpdir(), 'gatecast-test-'));
+  onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+export const openStore = (dir: string): SqliteStore =>
+  SqliteStore.open({
+    dir,
+    maxBytes: 64e6,
+    retentionMs: 60 * 86_400_000,
+    clock: systemClock,
+    onFault: () => undefined,
+  });
