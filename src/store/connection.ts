@@ -1,0 +1,166 @@
+/**
+ * The connection to the database and what happens when it fails: reports once, makes room on a full disk, moves a
+ * damaged file aside, else closes and opens again later. Knows nothing of what is stored.
+ */
+import { GatecastError } from '../errors.ts';
+import type { Clock } from '../system/clock.ts';
+import { type Database, isDamage, isDiskFull, openDatabase, quarantine } from './database.ts';
+import { trimSize, usedBytes } from './trimming.ts';
+
+export interface StoreFault {
+  readonly kind: /** Samples are kept in memory alone until `recovered`. */
+    | 'unavailable'
+    | 'recovered'
+    /** A damaged database was moved aside and an empty one begun. */
+    | 'quarantined'
+    /** The journal's end could not be read: what a power cut took. */
+    | 'journal-damaged'
+    /** A saved state failed its checksum; the one before is used, or none. */
+    | 'snapshot-damaged'
+    /** The waiting rows reached their bound; the oldest are lost. Told once per outage. */
+    | 'dropping';
+  readonly message: string;
+}
+
+export interface ConnectionOptions {
+  readonly path: string;
+  readonly clock: Clock;
+  readonly onFault: (fault: StoreFault) => void;
+  /** Called with every database opened: at start, after a fault, and in the place of a damaged one. */
+  readonly onOpen: (db: Database) => void;
+  /** Rows had to go to make room. */
+  readonly onTrimmed: (rows: number) => void;
+}
+
+/** Waits between attempts to open a database that failed, ms: doubling. */
+const RETRY_MS = [1000, 60_000] as const;
+
+export class Connection {
+  readonly #options: ConnectionOptions;
+  #db: Database | null = null;
+  #failing = false;
+  #retryMs: number = RETRY_MS[0];
+  #retryAt = Number.NEGATIVE_INFINITY;
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+  }
+
+  /** Null while the disk is away. */
+  get db(): Database | null {
+    return this.#db;
+  }
+
+  get failing(): boolean {
+    return this.#failing;
+  }
+
+  /** Faults other than the one below are reported, not thrown. @throws STORE_NEWER */
+  open(): void {
+    try {
+      this.#open();
+    } catch (error) {
+      if (error instanceof GatecastError && error.code === 'STORE_NEWER') throw error;
+      this.failed(error);
+    }
+  }
+
+  /** Runs `action`, on a database opened again if need be. On failure does what helps and tries once more. Returns whether it was done. */
+  run(action: (db: Database) => void): boolean {
+    for (let attempt = 0; attempt < 2; attempt++) {
+      if (this.#db === null && this.#options.clock.monotonic() < this.#retryAt) return false;
+      try {
+        action(this.#db ?? this.#open());
+        return true;
+      } catch (error) {
+        if (!this.failed(error)) return false;
+      }
+    }
+    return false;
+  }
+
+  /** Null while the disk is away, when the query fails, and when it finds nothing. */
+  read<T>(query: (db: Database) => T | undefined): T | null {
+    if (this.#db === null) return null;
+    try {
+      return query(this.#db) ?? null;
+    } catch (error) {
+      this.failed(error);
+      return null;
+    }
+  }
+
+  /** Writing works: ends an outage. */
+  succeeded(): void {
+    if (this.#failing) this.#report('recovered', 'samples are written again');
+    this.#failing = false;
+    this.#retryMs = RETRY_MS[0];
+  }
+
+  /** Takes note of a fault met beside it, by the journal; what the database can still do shows at the next `run`. */
+  degraded(error: unknown): void {
+    if (!this.#failing) this.#report('unavailable', messageOf(error));
+    this.#failing = true;
+  }
+
+  /** Handles a fault of the database; returns whether another try makes sense at once. */
+  failed(error: unknown): boolean {
+    if (isDamage(error)) {
+      this.close();
+      this.#quarantined(quarantine(this.#options.path, this.#options.clock.now()), messageOf(error));
+      return true;
+    }
+    if (isDiskFull(error) && this.#makeRoom()) return true;
+    this.degraded(error);
+    // after a failed sync nothing this connection believes of the file is certain
+    this.close();
+    this.#retryAt = this.#options.clock.monotonic() + this.#retryMs;
+    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MS[1]);
+    return false;
+  }
+
+  close(): void {
+    try {
+      this.#db?.close();
+    } catch {
+      // a connection to a broken disk may fail to close; the process holds nothing else of it
+    }
+    this.#db = null;
+  }
+
+  #open(): Database {
+    const { db, quarantined } = openDatabase(this.#options.path, this.#options.clock.now());
+    if (quarantined !== null) this.#quarantined(quarantined.path, quarantined.reason);
+    this.#db = db;
+    this.#options.onOpen(db);
+    return db;
+  }
+
+  /** Disk full: gives back the log's space, then the oldest rows'. */
+  #makeRoom(): boolean {
+    if (this.#db === null) return false;
+    try {
+      this.#db.pragma('wal_checkpoint(TRUNCATE)');
+      const removed = trimSize(this.#db, usedBytes(this.#db) * 0.9);
+      this.#options.onTrimmed(removed);
+      return removed > 0;
+    } catch {
+      return false;
+    }
+  }
+
+  #quarantined(path: string, reason: string): void {
+    this.#report(
+      'quarantined',
+      `the database was damaged (${reason}), moved to ${path}, and an empty one begun`,
+    );
+  }
+
+  #report(kind: StoreFault['kind'], message: string): void {
+    this.#options.onFault({ kind, message });
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,119 @@
+/**
+ * Opens the SQLite file: pragmas, integrity check, migrations, quarantine of a damaged file. The one importer of
+ * better-sqlite3.
+ */
+import { existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import Sqlite from 'better-sqlite3';
+import { GatecastError } from '../errors.ts';
+import { MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
+
+export type Database = Sqlite.Database;
+export type Statement = Sqlite.Statement;
+
+/** Checking reads the whole file; beyond this size that would make the start slow, and damage shows when it is read. */
+const CHECK_BELOW_BYTES = 128 * 2 ** 20;
+
+export interface Opened {
+  readonly db: Database;
+  /** Set when a damaged file was moved aside and an empty one begun. */
+  readonly quarantined: { readonly path: string; readonly reason: string } | null;
+}
+
+/**
+ * Opens or creates the database at `path`, ready to use.
+ * @throws STORE_NEWER when a newer version wrote it; it is left as it was
+ * @throws SqliteError (see `isDamage`) when it cannot be opened for other reasons: full, read-only, no permission
+ */
+export function openDatabase(path: string, nowMs: number): Opened {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
+  try {
+    return { db: openChecked(path), quarantined: null };
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    const aside = quarantine(path, nowMs);
+    return { db: openChecked(path), quarantined: { path: aside, reason: (error as Error).message } };
+  }
+}
+
+/** For readers beside the agent: the training worker, the command line. Sees what the agent has settled. */
+export function openReadOnly(path: string): Database {
+  const db = new Sqlite(path, { readonly: true, fileMustExist: true });
+  db.pragma('busy_timeout = 2000');
+  return db;
+}
+
+/** Moves the file and its companions aside; returns where the file went. Nothing is deleted. */
+export function quarantine(path: string, nowMs: number): string {
+  const stamp = new Date(nowMs).toISOString().replace(/[:.]/g, '-');
+  let aside = `${path}.damaged-${stamp}`;
+  for (let n = 2; existsSync(aside); n++) aside = `${path}.damaged-${stamp}-${n}`;
+  if (existsSync(path)) renameSync(path, aside);
+  if (existsSync(`${path}-wal`)) renameSync(`${path}-wal`, `${aside}-wal`);
+  rmSync(`${path}-shm`, { force: true });
+  return aside;
+}
+
+export function isDamage(error: unknown): boolean {
+  if (error instanceof Damaged) return true;
+  const code = sqliteCode(error);
+  return code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB';
+}
+
+export function isDiskFull(error: unknown): boolean {
+  return sqliteCode(error) === 'SQLITE_FULL' || (error as { code?: unknown })?.code === 'ENOSPC';
+}
+
+function sqliteCode(error: unknown): string {
+  return error instanceof Sqlite.SqliteError ? error.code : '';
+}
+
+/** The file opens but its structure is broken. */
+class Damaged extends Error {}
+
+function openChecked(path: string): Database {
+  const isNew = !existsSync(path) || statSync(path).size === 0;
+  const db = new Sqlite(path);
+  try {
+    db.pragma('busy_timeout = 2000');
+    if (isNew) {
+      // Small pages: a batch rewrites the last page of the tree, and the header, whatever it adds.
+      db.pragma('page_size = 1024');
+      db.pragma('auto_vacuum = INCREMENTAL');
+    }
+    db.pragma('journal_mode = WAL');
+    // A batch is synced before the journal that also holds it is emptied. Batches are big, so syncs are rare.
+    db.pragma('synchronous = FULL');
+    db.pragma('wal_autocheckpoint = 2000');
+    db.pragma('journal_size_limit = 4194304');
+    db.pragma('cache_size = -4096');
+    const version = db.pragma('user_version', { simple: true }) as number;
+    if (version > SCHEMA_VERSION) {
+      throw new GatecastError(
+        'STORE_NEWER',
+        `${path} has schema ${version}, this version knows up to ${SCHEMA_VERSION}`,
+        {
+          hint: 'install the newer gatecast again, or move the file away to start empty',
+        },
+      );
+    }
+    if (!isNew && statSync(path).size < CHECK_BELOW_BYTES) {
+      const verdict = db.pragma('quick_check(1)', { simple: true });
+      if (verdict !== 'ok') throw new Damaged(String(verdict));
+    }
+    migrate(db, version);
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+/** Runs what version `from` lacks: all steps or none. Throws SqliteError. */
+export function migrate(db: Database, from: number, migrations: readonly string[] = MIGRATIONS): void {
+  if (from === migrations.length) return;
+  db.transaction(() => {
+    for (const step of migrations.slice(from)) db.exec(step);
+    db.pragma(`user_version = ${migrations.length}`);
+  })();
+}

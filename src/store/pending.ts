@@ -1,0 +1,102 @@
+/**
+ * Samples that wait to be written: a ring of plain columns (21 bytes a row) that grows up to a bound, then drops its
+ * oldest row for each new one and counts it. Is not a store: it forgets when the process ends.
+ */
+export class PendingRows {
+  readonly #limit: number;
+  #streams = new Int32Array(256);
+  #times = new Float64Array(256);
+  #values = new Float64Array(256);
+  #marks = new Uint8Array(256);
+  #head = 0;
+  #size = 0;
+  #dropped = 0;
+
+  /** @param limit most rows held */
+  constructor(limit: number) {
+    this.#limit = Math.max(1, limit);
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Rows lost to the bound since the start. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  /** Returns whether an older row had to go for it. */
+  push(stream: number, timeMs: number, value: number, mark: number): boolean {
+    const full = this.#size >= this.#limit;
+    if (full) {
+      this.#head = (this.#head + 1) % this.#times.length;
+      this.#size--;
+      this.#dropped++;
+    } else if (this.#size === this.#times.length) {
+      this.#grow();
+    }
+    const at = (this.#head + this.#size) % this.#times.length;
+    this.#streams[at] = stream;
+    this.#times[at] = timeMs;
+    this.#values[at] = value;
+    this.#marks[at] = mark;
+    this.#size++;
+    return full;
+  }
+
+  /** Oldest first; `index` counts from the oldest row. */
+  forEach(
+    visit: (stream: number, timeMs: number, value: number, mark: number, index: number) => void,
+    from = 0,
+  ): void {
+    for (let i = from; i < this.#size; i++) {
+      const at = (this.#head + i) % this.#times.length;
+      visit(this.#streams[at]!, this.#times[at]!, this.#values[at]!, this.#marks[at]!, i);
+    }
+  }
+
+  /** Keeps the rows for which `keep` says so. */
+  filter(keep: (stream: number) => boolean): void {
+    let kept = 0;
+    this.forEach((stream, timeMs, value, mark) => {
+      if (!keep(stream)) return;
+      const at = (this.#head + kept) % this.#times.length;
+      this.#streams[at] = stream;
+      this.#times[at] = timeMs;
+      this.#values[at] = value;
+      this.#marks[at] = mark;
+      kept++;
+    });
+    this.#size = kept;
+  }
+
+  clear(): void {
+    this.#head = 0;
+    this.#size = 0;
+    // a burst should not cost its memory for ever
+    if (this.#times.length > 65_536) this.#reallocate(256);
+  }
+
+  #grow(): void {
+    this.#reallocate(Math.min(this.#limit, this.#times.length * 2));
+  }
+
+  #reallocate(capacity: number): void {
+    const streams = new Int32Array(capacity);
+    const times = new Float64Array(capacity);
+    const values = new Float64Array(capacity);
+    const marks = new Uint8Array(capacity);
+    this.forEach((stream, timeMs, value, mark, i) => {
+      streams[i] = stream;
+      times[i] = timeMs;
+      values[i] = value;
+      marks[i] = mark;
+    });
+    this.#streams = streams;
+    this.#times = times;
+    this.#values = values;
+    this.#marks = marks;
+    this.#head = 0;
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * Walking stored samples in time order, a page at a time: SQLite allows no other statement on a connection while one
+ * iterates, and the caller may append in between. `openReader` is for another thread or process.
+ */
+import type { Database } from './database.ts';
+import { openReadOnly } from './database.ts';
+import type { StoredSample } from './store-contract.ts';
+
+export interface NamedSample extends StoredSample {
+  readonly stream: string;
+}
+
+const PAGE_ROWS = 4096;
+
+/** One stream; `fromMs` inclusive, `toMs` exclusive. */
+export function* eachSampleOf(
+  db: Database,
+  id: number,
+  fromMs: number,
+  toMs: number,
+): Generator<StoredSample> {
+  const page = db.prepare(
+    'SELECT time AS timeMs, value, mark FROM sample WHERE time >= ? AND time < ? AND stream = ? ORDER BY time LIMIT ?',
+  );
+  let from = bounded(fromMs);
+  for (;;) {
+    const rows = page.all(from, bounded(toMs), id, PAGE_ROWS) as StoredSample[];
+    yield* rows;
+    if (rows.length < PAGE_ROWS) return;
+    from = rows.at(-1)!.timeMs + 1;
+  }
+}
+
+/** All streams, by time and then in a fixed order of streams. */
+export function* eachSample(db: Database, fromMs: number): Generator<NamedSample> {
+  const page = db.prepare(
+    `SELECT s.time AS timeMs, s.stream AS id, s.value, s.mark FROM sample s
+     WHERE (s.time, s.stream) > (?, ?) ORDER BY s.time, s.stream LIMIT ?`,
+  );
+  const names = new Map(
+    (db.prepare('SELECT id, name FROM stream').all() as { id: number; name: string }[]).map((s) => [
+      s.id,
+      s.name,
+    ]),
+  );
+  let time = bounded(fromMs) - 1;
+  let last = Number.MAX_SAFE_INTEGER;
+  for (;;) {
+    const rows = page.all(time, last, PAGE_ROWS) as (StoredSample & { id: number })[];
+    for (const { id, timeMs, value, mark } of rows) {
+      const stream = names.get(id);
+      // rows of forgotten streams wait for their trim
+      if (stream !== undefined) yield { stream, timeMs, value, mark };
+    }
+    if (rows.length < PAGE_ROWS) return;
+    time = rows.at(-1)!.timeMs;
+    last = rows.at(-1)!.id;
+  }
+}
+
+/**
+ * Rows of the database with rows that still wait. The same key at the same time comes once: the stored one, else the
+ * first that waits. When reading fails, `onError` is told and what waits still comes.
+ */
+export function* mergeByTime<T extends StoredSample>(
+  stored: Iterable<T>,
+  waiting: T[],
+  keyOf: (sample: T) => string,
+  onError: (error: unknown) => void,
+): Generator<T> {
+  waiting.sort((a, b) => a.timeMs - b.timeMs);
+  let next = 0;
+  let now = Number.NEGATIVE_INFINITY;
+  const seen = new Set<string>();
+  const isNew = (sample: T): boolean => {
+    if (sample.timeMs !== now) {
+      now = sample.timeMs;
+      seen.clear();
+    }
+    const key = keyOf(sample);
+    if (seen.has(key)) return false;
+    seen.add(key);
+    return true;
+  };
+  const iterator = stored[Symbol.iterator]();
+  for (;;) {
+    let row: T | undefined;
+    try {
+      row = iterator.next().value;
+    } catch (error) {
+      onError(error);
+    }
+    while (next < waiting.length && (row === undefined || waiting[next]!.timeMs < row.timeMs)) {
+      const sample = waiting[next++]!;
+      if (isNew(sample)) yield sample;
+    }
+    if (row === undefined) return;
+    if (isNew(row)) yield row;
+  }
+}
+
+export interface SampleReader {
+  streams(): string[];
+  samples(stream: string, fromMs: number, toMs?: number): Iterable<StoredSample>;
+  close(): void;
+}
+
+/**
+ * Reads a store from another thread or process, as of its last `settle`.
+ * @param path the database file
+ * Throws SqliteError when there is no database or it cannot be read.
+ */
+export function openReader(path: string): SampleReader {
+  const db = openReadOnly(path);
+  return {
+    streams: () => db.prepare('SELECT name FROM stream ORDER BY name').pluck().all() as string[],
+    *samples(stream, fromMs, toMs = Number.MAX_SAFE_INTEGER) {
+      const id = db.prepare('SELECT id FROM stream WHERE name = ?').pluck().get(stream) as number | undefined;
+      if (id !== undefined) yield* eachSampleOf(db, id, fromMs, toMs);
+    },
+    close: () => db.close(),
+  };
+}
+
+function bounded(ms: number): number {
+  return Math.max(Number.MIN_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, Math.ceil(ms)));
+}

@@ -1,0 +1,34 @@
+/**
+ * The database's tables, one step a version; `PRAGMA user_version` says how far a file has come. A step that was
+ * released is never changed.
+ *
+ * Rows are keyed by time first: new ones then go to the end of the tree, so that a batch touches few pages and trimming
+ * the oldest frees whole ones. Reading one stream walks the others' rows of that span too; that happens at start and
+ * in training, not per message.
+ */
+export const MIGRATIONS: readonly string[] = [
+  `
+      CREATE TABLE stream (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+      CREATE TABLE sample (
+        time INTEGER NOT NULL,   -- ms since 1970 UTC
+        stream INTEGER NOT NULL,
+        value REAL NOT NULL,
+        mark INTEGER NOT NULL,   -- quality, 0 = good
+        PRIMARY KEY (time, stream)
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE snapshot (
+        stream INTEGER NOT NULL,
+        slot INTEGER NOT NULL,   -- 0 and 1 take turns, so that the one before survives a damaged one
+        saved INTEGER NOT NULL,  -- counts up
+        model TEXT NOT NULL,
+        replay_from INTEGER NOT NULL,
+        sha256 TEXT NOT NULL,
+        bytes BLOB NOT NULL,
+        PRIMARY KEY (stream, slot)
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+      CREATE TABLE forgotten (stream INTEGER PRIMARY KEY, cursor INTEGER NOT NULL) STRICT;
+  `,
+];
+
+export const SCHEMA_VERSION = MIGRATIONS.length;

@@ -1,0 +1,52 @@
+/** Saved states of streams: two slots a stream, each with its checksum, so that a damaged one gives way to the one before. */
+
+import type { StreamSnapshot } from '../forecast/engine-contract.ts';
+import { sha256 } from '../system/files.ts';
+import type { Database } from './database.ts';
+
+/** Call inside a transaction. `streamId` is the stream's row in the database. */
+export function writeSnapshot(db: Database, streamId: number, snapshot: StreamSnapshot): void {
+  const newest = db
+    .prepare('SELECT slot, saved FROM snapshot WHERE stream = ? ORDER BY saved DESC LIMIT 1')
+    .get(streamId) as { slot: number; saved: number } | undefined;
+  db.prepare(
+    `INSERT OR REPLACE INTO snapshot (stream, slot, saved, model, replay_from, sha256, bytes)
+     VALUES (?, ?, ?, ?, ?, ?, ?)`,
+  ).run(
+    streamId,
+    newest === undefined ? 0 : 1 - newest.slot,
+    (newest?.saved ?? 0) + 1,
+    snapshot.modelHash,
+    Math.floor(snapshot.replayFromMs),
+    checksum(snapshot.modelHash, Math.floor(snapshot.replayFromMs), snapshot.bytes),
+    Buffer.from(snapshot.bytes.buffer, snapshot.bytes.byteOffset, snapshot.bytes.byteLength),
+  );
+}
+
+/** The newest whose checksum holds; `damaged` is told of each that does not. */
+export function readSnapshot(
+  db: Database,
+  streamId: number,
+  stream: string,
+  damaged: (message: string) => void,
+): StreamSnapshot | null {
+  const rows = db
+    .prepare('SELECT model, replay_from, sha256, bytes FROM snapshot WHERE stream = ? ORDER BY saved DESC')
+    .all(streamId) as { model: string; replay_from: number; sha256: string; bytes: Buffer }[];
+  for (const row of rows) {
+    if (checksum(row.model, row.replay_from, row.bytes) === row.sha256) {
+      return {
+        stream,
+        modelHash: row.model,
+        replayFromMs: row.replay_from,
+        bytes: new Uint8Array(row.bytes),
+      };
+    }
+    damaged(`the saved state of ${stream} fails its checksum`);
+  }
+  return null;
+}
+
+function checksum(model: string, replayFromMs: number, bytes: Uint8Array): string {
+  return sha256(`${model}\n${replayFromMs}\n`, bytes);
+}

@@ -1,0 +1,309 @@
+/**
+ * The store on SQLite. Layers, newest first: rows in memory -> journal (every flush) -> database (big batches). A fault
+ * in one layer leaves the ones above working, so that forecasting goes on without a disk.
+ * Used from one thread; others read through `openReader`.
+ */
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { StreamSnapshot } from '../forecast/engine-contract.ts';
+import type { Sample } from '../series/sample.ts';
+import type { Clock } from '../system/clock.ts';
+import { bytesWrittenByThread } from '../system/facts.ts';
+import { Connection, type StoreFault } from './connection.ts';
+import type { Database } from './database.ts';
+import { eachSample, eachSampleOf, mergeByTime, type NamedSample } from './reading.ts';
+import { readSnapshot, writeSnapshot } from './snapshots.ts';
+import type { Store, StoredSample } from './store-contract.ts';
+import { trimSize, trimSlice } from './trimming.ts';
+import { WriteAhead } from './write-ahead.ts';
+
+export type { StoreFault } from './connection.ts';
+
+export interface SqliteStoreOptions {
+  /** Folder of `gatecast.db` and `samples.journal`; made when it is not there. */
+  readonly dir: string;
+  readonly maxBytes: number;
+  readonly retentionMs: number;
+  /** Most rows held in memory while the disk is away. */
+  readonly maxPending?: number;
+  /** Waits for the disk on every flush: samples then survive a power cut, not only a crash. */
+  readonly powerSafe?: boolean;
+  readonly clock: Clock;
+  readonly onFault: (fault: StoreFault) => void;
+}
+
+/** The database's file within `dir`, for `openReader`. */
+export const DATABASE_FILE = 'gatecast.db';
+
+/** Rows that the database takes at once; below, the journal alone is written. */
+const BATCH_ROWS = 2048;
+const MAX_PENDING = 200_000;
+/** Counting rows reads the whole table, so a bigger file goes by the count kept in `meta`. */
+const COUNT_BELOW_BYTES = 32 * 2 ** 20;
+const ROWS_KEY = 'store.rows';
+
+export class SqliteStore implements Store {
+  readonly #options: SqliteStoreOptions;
+  readonly #path: string;
+  readonly #ahead: WriteAhead;
+  readonly #connection: Connection;
+  /** By the write-ahead's number of a stream: its id in the database. */
+  #ids: (number | undefined)[] = [];
+  #rows = 0;
+  #written = 0;
+  #dropping = false;
+  #closed = false;
+
+  private constructor(options: SqliteStoreOptions) {
+    this.#options = options;
+    this.#path = join(options.dir, DATABASE_FILE);
+    this.#ahead = new WriteAhead({
+      path: join(options.dir, 'samples.journal'),
+      maxRows: options.maxPending ?? MAX_PENDING,
+      powerSafe: options.powerSafe ?? false,
+    });
+    this.#connection = new Connection({
+      path: this.#path,
+      clock: options.clock,
+      onFault: options.onFault,
+      onOpen: (db) => this.#opened(db),
+      onTrimmed: (rows) => {
+        this.#rows -= rows;
+      },
+    });
+  }
+
+  /**
+   * Opens what is in `dir`. A disk that is full, read-only or broken does not stop it: it then holds rows in memory,
+   * says so through `onFault`, and tries again at later flushes.
+   * @throws STORE_NEWER when a newer version wrote the database
+   */
+  static open(options: SqliteStoreOptions): SqliteStore {
+    const store = new SqliteStore(options);
+    store.#connection.open();
+    try {
+      const lost = store.#ahead.load();
+      if (lost > 0)
+        options.onFault({ kind: 'journal-damaged', message: `its last ${lost} bytes were unreadable` });
+    } catch (error) {
+      store.#connection.degraded(error);
+    }
+    store.settle();
+    return store;
+  }
+
+  append(sample: Sample, mark = 0): void {
+    const timeMs = Math.round(sample.timeMs);
+    if (!Number.isSafeInteger(timeMs) || !Number.isFinite(sample.value)) return;
+    const dropped = this.#ahead.push(sample.stream, timeMs, sample.value, mark);
+    if (!dropped || this.#dropping) return;
+    this.#dropping = true;
+    this.#options.onFault({
+      kind: 'dropping',
+      message: `${this.#ahead.rows} rows wait for the disk; the oldest go`,
+    });
+  }
+
+  /** True when everything appended so far survives a crash of the process (with `powerSafe`: a power cut). */
+  flush(): boolean {
+    if (this.#closed) return false;
+    // an outage ends with the database, so that is tried first
+    if (this.#connection.failing && this.settle()) return true;
+    if (!this.#writeJournal()) return this.settle();
+    if (this.#ahead.rows >= BATCH_ROWS) this.settle();
+    return true;
+  }
+
+  /** Moves everything into the database now: for readers beside the agent, and before it stops. */
+  settle(): boolean {
+    if (this.#closed) return false;
+    if (this.#ahead.isEmpty && !this.#connection.failing) return true;
+    return this.#connection.run((db) => {
+      this.#measured(() => {
+        const { ids, added } = db.transaction(() => this.#insertAll(db))();
+        this.#ids = ids;
+        this.#rows += added;
+        this.#ahead.settled();
+      });
+      this.#connection.succeeded();
+      this.#dropping = false;
+      this.#rows -= trimSize(db, this.#options.maxBytes);
+    });
+  }
+
+  *samples(stream: string, fromMs: number, toMs = Number.MAX_SAFE_INTEGER): Generator<StoredSample> {
+    const number = this.#ahead.numberOf(stream);
+    const waiting: StoredSample[] = [];
+    this.#ahead.forEach((row, timeMs, value, mark) => {
+      if (row === number && timeMs >= fromMs && timeMs < toMs) waiting.push({ timeMs, value, mark });
+    });
+    const id = this.#idOf(stream);
+    const { db } = this.#connection;
+    const stored = db === null || id === null ? [] : eachSampleOf(db, id, fromMs, toMs);
+    yield* mergeByTime(stored, waiting, () => '', this.#readFailed);
+  }
+
+  /** Every stream's samples from `fromMs` on, ascending by time: one walk for all, as the replay at start needs it. */
+  *since(fromMs: number): Generator<NamedSample> {
+    const waiting: NamedSample[] = [];
+    this.#ahead.forEach((row, timeMs, value, mark) => {
+      if (timeMs >= fromMs) waiting.push({ stream: this.#ahead.nameOf(row), timeMs, value, mark });
+    });
+    const { db } = this.#connection;
+    yield* mergeByTime(db === null ? [] : eachSample(db, fromMs), waiting, (s) => s.stream, this.#readFailed);
+  }
+
+  saveSnapshots(snapshots: readonly StreamSnapshot[]): boolean {
+    if (snapshots.length === 0) return true;
+    this.flush();
+    return this.#connection.run((db) => {
+      this.#measured(() =>
+        db.transaction(() => {
+          for (const snapshot of snapshots) writeSnapshot(db, insertStream(db, snapshot.stream), snapshot);
+        })(),
+      );
+    });
+  }
+
+  loadSnapshot(stream: string): StreamSnapshot | null {
+    const id = this.#idOf(stream);
+    if (id === null) return null;
+    const damaged = (message: string): void => this.#options.onFault({ kind: 'snapshot-damaged', message });
+    return this.#connection.read((db) => readSnapshot(db, id, stream, damaged));
+  }
+
+  /** Its samples and states cannot be reached any more; the rows go with the next trims. */
+  forget(stream: string): void {
+    this.settle();
+    this.#ahead.forget(stream);
+    const id = this.#idOf(stream);
+    if (id === null) return;
+    this.#connection.run((db) => {
+      db.transaction(() => {
+        db.prepare('DELETE FROM snapshot WHERE stream = ?').run(id);
+        db.prepare('DELETE FROM stream WHERE id = ?').run(id);
+        db.prepare('INSERT INTO forgotten (stream, cursor) VALUES (?, ?)').run(id, Number.MIN_SAFE_INTEGER);
+      })();
+      this.#ids = [];
+    });
+  }
+
+  getMeta(key: string): string | null {
+    const waiting = this.#ahead.meta.get(key);
+    if (waiting !== undefined) return waiting;
+    return this.#connection.read((db) => db.prepare(SELECT_META).pluck().get(key) as string | undefined);
+  }
+
+  setMeta(key: string, value: string): void {
+    this.#ahead.setMeta(key, value);
+  }
+
+  /** One slice of trimming; call it every minute or so. Returns rows removed. */
+  trim(nowMs: number): number {
+    let removed = 0;
+    this.#connection.run((db) => {
+      this.#measured(() => {
+        removed = trimSlice(db, this.#options, nowMs);
+        this.#rows -= removed;
+        if (removed > 0) db.prepare(UPSERT_META).run(ROWS_KEY, String(this.#rows));
+      });
+    });
+    return removed;
+  }
+
+  /** `samples` is exact up to a crash of a big store; `pending` counts what a crash would lose. */
+  stats(): ReturnType<Store['stats']> {
+    return {
+      dbBytes: sizeOf(this.#path) + sizeOf(`${this.#path}-wal`) + this.#ahead.journalBytes,
+      samples: this.#rows + this.#ahead.rows,
+      pending: this.#ahead.unwritten,
+      droppedPending: this.#ahead.dropped,
+      writtenBytes: this.#written,
+    };
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.flush();
+    this.settle();
+    this.#connection.read((db) => db.prepare(UPSERT_META).run(ROWS_KEY, String(this.#rows)));
+    this.#closed = true;
+    this.#ahead.close();
+    this.#connection.close();
+  }
+
+  #writeJournal(): boolean {
+    if (this.#ahead.isWritten) return true;
+    try {
+      this.#measured(() => this.#ahead.write());
+      return true;
+    } catch (error) {
+      this.#connection.degraded(error);
+      return false;
+    }
+  }
+
+  #opened(db: Database): void {
+    this.#ids = [];
+    const counted =
+      sizeOf(this.#path) < COUNT_BELOW_BYTES
+        ? db.prepare('SELECT count(*) FROM sample').pluck().get()
+        : db.prepare(SELECT_META).pluck().get(ROWS_KEY);
+    this.#rows = Number(counted ?? 0);
+  }
+
+  /** Changes nothing here: the transaction may yet fail. */
+  #insertAll(db: Database): { ids: (number | undefined)[]; added: number } {
+    const insert = db.prepare('INSERT OR IGNORE INTO sample (time, stream, value, mark) VALUES (?, ?, ?, ?)');
+    const ids = this.#ids.slice();
+    let added = 0;
+    this.#ahead.forEach((number, timeMs, value, mark) => {
+      ids[number] ??= insertStream(db, this.#ahead.nameOf(number));
+      added += insert.run(timeMs, ids[number], value, mark).changes;
+    });
+    for (const [key, value] of this.#ahead.meta) db.prepare(UPSERT_META).run(key, value);
+    return { ids, added };
+  }
+
+  /** The database's id of a stream; null when it has none. */
+  #idOf(stream: string): number | null {
+    const known = this.#ids[this.#ahead.numberOf(stream) ?? -1];
+    return (
+      known ?? this.#connection.read((db) => db.prepare(SELECT_ID).pluck().get(stream) as number | undefined)
+    );
+  }
+
+  readonly #readFailed = (error: unknown): void => {
+    this.#connection.failed(error);
+  };
+
+  #measured(write: () => void): void {
+    const before = bytesWrittenByThread();
+    try {
+      write();
+    } finally {
+      this.#written += bytesWrittenByThread() - before;
+    }
+  }
+}
+
+const SELECT_ID = 'SELECT id FROM stream WHERE name = ?';
+const SELECT_META = 'SELECT value FROM meta WHERE key = ?';
+const UPSERT_META =
+  'INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value';
+
+/** Finds or makes the stream's row. Ids are never used twice: rows of a forgotten stream may still be there. */
+function insertStream(db: Database, name: string): number {
+  const known = db.prepare(SELECT_ID).pluck().get(name) as number | undefined;
+  if (known !== undefined) return known;
+  const next = `max((SELECT coalesce(max(id), 0) FROM stream), (SELECT coalesce(max(stream), 0) FROM forgotten)) + 1`;
+  return Number(db.prepare(`INSERT INTO stream (id, name) VALUES (${next}, ?)`).run(name).lastInsertRowid);
+}
+
+function sizeOf(path: string): number {
+  try {
+    return statSync(path).size;
+  } catch {
+    return 0;
+  }
+}

@@ -1,0 +1,91 @@
+/** Keeps the database within its age and size, in slices short enough for the daemon's thread. */
+import type { Database } from './database.ts';
+
+export interface Limits {
+  /** Rows older than this go, ms. */
+  readonly retentionMs: number;
+  /** Most bytes of pages in use. */
+  readonly maxBytes: number;
+}
+
+/** Most rows deleted, or looked through, in one slice: about 50 ms on a small board. */
+const SLICE_ROWS = 20_000;
+/** Measured: a row with its share of the tree. */
+const ROW_BYTES = 27;
+
+/**
+ * One slice of each kind of trimming. Call inside no transaction. Returns rows removed.
+ * Age counts from the newest row or `nowMs`, whichever is earlier: a clock that jumps a year ahead must not empty the store.
+ */
+export function trimSlice(db: Database, limits: Limits, nowMs: number): number {
+  const removed = trimAge(db, limits, nowMs) + trimSize(db, limits.maxBytes) + trimForgotten(db);
+  giveBackPages(db);
+  return removed;
+}
+
+function trimAge(db: Database, limits: Limits, nowMs: number): number {
+  const newest = db.prepare('SELECT max(time) FROM sample').pluck().get() as number | null;
+  if (newest === null) return 0;
+  const cutoff = Math.min(nowMs, newest) - limits.retentionMs;
+  return deleteBefore(db, Math.min(cutoff, sliceEnd(db, Number.NEGATIVE_INFINITY)));
+}
+
+/**
+ * Deletes the oldest rows until pages in use fall to 95 % of `maxBytes`, at most one slice. Never the last slice: what
+ * is then in the way are the saved states, and those are bounded by the number of streams.
+ */
+export function trimSize(db: Database, maxBytes: number): number {
+  const surplus = usedBytes(db) - 0.95 * maxBytes;
+  if (surplus <= 0.05 * maxBytes) return 0;
+  const rows = Math.min(SLICE_ROWS, Math.ceil(surplus / ROW_BYTES));
+  const end = sliceEnd(db, Number.NEGATIVE_INFINITY, rows);
+  return end === Number.POSITIVE_INFINITY ? 0 : deleteBefore(db, end);
+}
+
+/** Rows of forgotten streams, a span of time at once; the cursor makes it resumable. */
+function trimForgotten(db: Database): number {
+  const job = db.prepare('SELECT stream, cursor FROM forgotten LIMIT 1').get() as
+    | { stream: number; cursor: number }
+    | undefined;
+  if (job === undefined) return 0;
+  const end = sliceEnd(db, job.cursor);
+  return db.transaction(() => {
+    const removed = db
+      .prepare('DELETE FROM sample WHERE time >= ? AND time < ? AND stream = ?')
+      .run(job.cursor, safeInteger(end), job.stream).changes;
+    if (end === Number.POSITIVE_INFINITY)
+      db.prepare('DELETE FROM forgotten WHERE stream = ?').run(job.stream);
+    else db.prepare('UPDATE forgotten SET cursor = ? WHERE stream = ?').run(end, job.stream);
+    return removed;
+  })();
+}
+
+/** Pages freed in the steady state are used again; only a surplus goes back to the file system. */
+function giveBackPages(db: Database): void {
+  const free = db.pragma('freelist_count', { simple: true }) as number;
+  const all = db.pragma('page_count', { simple: true }) as number;
+  if (free > 1000 && free > all / 4) db.pragma('incremental_vacuum(2000)');
+}
+
+export function usedBytes(db: Database): number {
+  const pages = db.pragma('page_count', { simple: true }) as number;
+  const free = db.pragma('freelist_count', { simple: true }) as number;
+  return (pages - free) * (db.pragma('page_size', { simple: true }) as number);
+}
+
+/** Time of the row that ends a slice beginning at `fromMs`; infinity when fewer rows are left. */
+function sliceEnd(db: Database, fromMs: number, rows = SLICE_ROWS): number {
+  const time = db
+    .prepare('SELECT time FROM sample WHERE time >= ? ORDER BY time LIMIT 1 OFFSET ?')
+    .pluck()
+    .get(safeInteger(fromMs), rows) as number | undefined;
+  return time ?? Number.POSITIVE_INFINITY;
+}
+
+function deleteBefore(db: Database, beforeMs: number): number {
+  return db.prepare('DELETE FROM sample WHERE time < ?').run(safeInteger(beforeMs)).changes;
+}
+
+function safeInteger(ms: number): number {
+  return Math.max(Number.MIN_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, Math.floor(ms)));
+}

@@ -1,0 +1,91 @@
+/** What the kernel says about this machine and process. Linux; elsewhere what Node knows, and null where it does not. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { cpus, freemem, loadavg, totalmem } from 'node:os';
+
+export interface Facts {
+  /** Resident memory of this process, MB. */
+  readonly rssMb: number;
+  /** Processor time of this process since the last look, percent of one core. */
+  readonly cpuPercent: number;
+  /** Load average of the last minute divided by the number of cores. */
+  readonly loadPerCore: number;
+  /** Hottest sensor, degrees Celsius; null where there is none. */
+  readonly temperatureC: number | null;
+  readonly memoryAvailableMb: number;
+  readonly memoryTotalMb: number;
+  readonly cores: number;
+}
+
+const MB = 2 ** 20;
+
+/**
+ * Each call measures processor time since the call before.
+ * @param root where /proc and /sys stand; a test brings its own
+ */
+export function factsReader(monotonicMs: () => number, root = '/'): () => Facts {
+  let lastAt = monotonicMs();
+  let last = process.cpuUsage();
+  return () => {
+    const at = monotonicMs();
+    const used = process.cpuUsage(last);
+    const elapsedUs = Math.max(1, (at - lastAt) * 1000);
+    lastAt = at;
+    last = process.cpuUsage();
+    const cores = cpus().length || 1;
+    const memory = readText(`${root}proc/meminfo`);
+    return {
+      rssMb: residentMb(root),
+      cpuPercent: ((used.user + used.system) / elapsedUs) * 100,
+      loadPerCore: (loadavg()[0] ?? 0) / cores,
+      temperatureC: hottest(root),
+      memoryAvailableMb: kilobytes(memory, 'MemAvailable') ?? freemem() / MB,
+      memoryTotalMb: kilobytes(memory, 'MemTotal') ?? totalmem() / MB,
+      cores,
+    };
+  };
+}
+
+/** From the kernel: `process.memoryUsage().rss` is 0 under emulation. */
+function residentMb(root: string): number {
+  return kilobytes(readText(`${root}proc/self/status`), 'VmRSS') ?? process.memoryUsage.rss() / MB;
+}
+
+/** Bytes this thread has handed to `write` so far; 0 where the kernel does not count. */
+export function bytesWrittenByThread(): number {
+  const found = /^wchar: (\d+)$/m.exec(readText('/proc/thread-self/io'));
+  return found === null ? 0 : Number(found[1]);
+}
+
+/** Highest reading of the thermal zones; sensors that answer nonsense are passed over. */
+function hottest(root: string): number | null {
+  let highest: number | null = null;
+  const folder = `${root}sys/class/thermal`;
+  for (const zone of list(folder)) {
+    if (!zone.startsWith('thermal_zone')) continue;
+    const milli = Number(readText(`${folder}/${zone}/temp`).trim() || Number.NaN);
+    if (milli > -60_000 && milli < 200_000 && milli / 1000 > (highest ?? -61)) highest = milli / 1000;
+  }
+  return highest;
+}
+
+/** A `Name:  123 kB` line, in MB. */
+function kilobytes(text: string, name: string): number | null {
+  const found = new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(text);
+  return found === null ? null : Number(found[1]) / 1024;
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function list(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,270 @@
+import { readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import Sqlite from 'better-sqlite3';
+import { describe, expect, it } from 'vitest';
+import { openReader } from '../../src/store/reading.ts';
+import { SqliteStore, type SqliteStoreOptions, type StoreFault } from '../../src/store/sqlite-store.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { tempDirs } from '../support/temp.ts';
+
+const temp = tempDirs();
+const T0 = Date.UTC(2025, 0, 1);
+const DAY = 86_400_000;
+
+function open(dir: string, options: Partial<SqliteStoreOptions> = {}) {
+  const faults: StoreFault[] = [];
+  const clock = new FakeClock(T0);
+  const store = SqliteStore.open({
+    dir,
+    maxBytes: 2 ** 28,
+    retentionMs: 60 * DAY,
+    clock,
+    onFault: (fault) => faults.push(fault),
+    ...options,
+  });
+  return { store, faults, clock, kinds: () => faults.map((f) => f.kind) };
+}
+function sample(stream: string, second: number, value = second) {
+  return { stream, timeMs: T0 + second * 1000, value, arrivalMs: T0 };
+}
+const count = (store: SqliteStore, stream = 'a') => [...store.samples(stream, 0)].length;
+
+/** What `kill -9` leaves: copies the files as they are while the store is open. */
+function crashed(dir: string): string {
+  const copy = temp();
+  for (const name of readdirSync(dir)) {
+    if (!name.endsWith('-shm')) writeFileSync(join(copy, name), readFileSync(join(dir, name)));
+  }
+  return copy;
+}
+
+describe('SqliteStore', () => {
+  it('has after a crash what was flushed, and nothing twice', () => {
+    const dir = temp();
+    const { store } = open(dir);
+    for (let i = 0; i < 5000; i++) {
+      store.append(sample('a', i));
+      if (i % 7 === 0) store.flush();
+    }
+    store.setMeta('k', 'v');
+    store.flush();
+    store.append(sample('a', 9999));
+    const again = open(crashed(dir));
+    expect(count(again.store)).toBe(5000);
+    expect(again.store.stats().samples).toBe(5000);
+    expect(again.store.getMeta('k')).toBe('v');
+    expect(again.faults).toEqual([]);
+    store.close();
+    again.store.close();
+  });
+
+  it('writes little however often it is flushed', () => {
+    const { store } = open(temp());
+    const before = store.stats().writtenBytes;
+    for (let i = 0; i < 6000; i++) {
+      store.append(sample(`s${i % 10}`, Math.floor(i / 10)));
+      store.flush();
+    }
+    const perSample = (store.stats().writtenBytes - before) / 6000;
+    expect(perSample).toBeGreaterThan(20);
+    expect(perSample).toBeLessThan(130);
+    store.close();
+  });
+
+  it('gives all streams in one walk, waiting rows among them', () => {
+    const { store } = open(temp());
+    for (let i = 0; i < 10_000; i++) store.append(sample(i % 2 ? 'a' : 'b', Math.floor(i / 2)));
+    store.settle();
+    store.append(sample('c', 2));
+    store.append(sample('a', 3, -1));
+    const rows = [...store.since(T0)];
+    expect(rows.length).toBe(10_001);
+    expect(rows.every((row, i) => i === 0 || row.timeMs >= rows[i - 1]!.timeMs)).toBe(true);
+    expect(rows.filter((r) => r.stream === 'c').length).toBe(1);
+    expect(rows.find((r) => r.stream === 'a' && r.timeMs === T0 + 3000)?.value).toBe(3);
+    expect([...store.since(T0 + 4_999_000)].length).toBe(2);
+    store.close();
+  });
+
+  it('can be read from beside, as of the last settle', () => {
+    const dir = temp();
+    const { store } = open(dir);
+    store.append(sample('a', 1));
+    store.settle();
+    const reader = openReader(join(dir, 'gatecast.db'));
+    expect(reader.streams()).toEqual(['a']);
+    expect([...reader.samples('a', 0)]).toEqual([{ timeMs: T0 + 1000, value: 1, mark: 0 }]);
+    expect([...reader.samples('b', 0)]).toEqual([]);
+    reader.close();
+    store.close();
+  });
+
+  it('ignores what is no number or no time', () => {
+    const { store } = open(temp());
+    store.append(sample('a', 1, Number.NaN));
+    store.append({ ...sample('a', 1), timeMs: Number.POSITIVE_INFINITY });
+    store.append(sample('a', 2));
+    expect(store.settle()).toBe(true);
+    expect(count(store)).toBe(1);
+    store.close();
+  });
+});
+
+describe('limits', () => {
+  it('removes what is older than the retention', () => {
+    const { store } = open(temp(), { retentionMs: DAY });
+    for (let hour = 0; hour < 72; hour++) store.append(sample('a', hour * 3600));
+    store.settle();
+    expect(store.trim(T0 + 3 * DAY)).toBe(47);
+    expect(store.stats().samples).toBe(25);
+    store.close();
+  });
+
+  it('is not emptied by a clock that jumps ahead', () => {
+    const { store } = open(temp(), { retentionMs: DAY });
+    for (let hour = 0; hour < 12; hour++) store.append(sample('a', hour * 3600));
+    store.settle();
+    expect(store.trim(T0 + 365 * DAY)).toBe(0);
+    store.close();
+  });
+
+  it('stays within its size and keeps the newest', () => {
+    const maxBytes = 400_000;
+    const dir = temp();
+    const { store } = open(dir, { maxBytes });
+    for (let i = 0; i < 60_000; i++) {
+      store.append(sample('a', i));
+      if (i % 2000 === 0) store.flush();
+    }
+    store.settle();
+    store.trim(T0);
+    expect(statSync(join(dir, 'gatecast.db')).size).toBeLessThan(maxBytes * 1.3);
+    const kept = [...store.samples('a', 0)];
+    expect(kept.length).toBeGreaterThan(5000);
+    expect(kept.at(-1)!.value).toBe(59_999);
+    expect(store.stats().samples).toBe(kept.length);
+    store.close();
+  });
+
+  it('gives pages back after much was forgotten', () => {
+    const dir = temp();
+    const { store } = open(dir);
+    for (let i = 0; i < 150_000; i++) store.append(sample(i % 3 ? 'a' : 'b', i));
+    store.settle();
+    const before = store.stats();
+    store.forget('a');
+    let removed = 0;
+    for (let i = 0; i < 20; i++) removed += store.trim(T0);
+    expect(removed).toBe(100_000);
+    expect(store.stats().samples).toBe(50_000);
+    expect(count(store, 'b')).toBe(50_000);
+    store.append(sample('a', 1));
+    store.settle();
+    expect(count(store, 'a')).toBe(1);
+    expect(store.stats().dbBytes).toBeLessThan(before.dbBytes);
+    store.close();
+  });
+});
+
+describe('faults', () => {
+  it('moves a garbled database aside, says so, and goes on', () => {
+    const dir = temp();
+    const { store } = open(dir);
+    for (let i = 0; i < 20_000; i++) store.append(sample('a', i));
+    store.close();
+    const path = join(dir, 'gatecast.db');
+    const bytes = readFileSync(path);
+    bytes.fill(0xa5, 4096, 60_000);
+    writeFileSync(path, bytes);
+    const again = open(dir);
+    expect(again.kinds()).toEqual(['quarantined']);
+    expect(readdirSync(dir).filter((n) => n.includes('.damaged-')).length).toBeGreaterThanOrEqual(1);
+    again.store.append(sample('a', 1));
+    expect(again.store.settle()).toBe(true);
+    expect(count(again.store)).toBeGreaterThanOrEqual(1);
+    again.store.close();
+  });
+
+  it('does the same with a file that is no database', () => {
+    const dir = temp();
+    writeFileSync(join(dir, 'gatecast.db'), 'x'.repeat(5000));
+    const { store, kinds } = open(dir);
+    expect(kinds()).toEqual(['quarantined']);
+    store.append(sample('a', 1));
+    expect(store.settle()).toBe(true);
+    store.close();
+  });
+
+  it('loses only the torn end of a journal', () => {
+    const dir = temp();
+    const { store } = open(dir);
+    for (let i = 0; i < 100; i++) {
+      store.append(sample('a', i));
+      store.flush();
+    }
+    const copy = crashed(dir);
+    const journal = join(copy, 'samples.journal');
+    truncateSync(journal, statSync(journal).size - 5);
+    const again = open(copy);
+    expect(count(again.store)).toBe(99);
+    expect(again.kinds()).toEqual(['journal-damaged']);
+    store.close();
+    again.store.close();
+  });
+
+  it('refuses a database of a newer version and leaves it alone', () => {
+    const dir = temp();
+    open(dir).store.close();
+    const db = new Sqlite(join(dir, 'gatecast.db'));
+    db.pragma('user_version = 99');
+    db.close();
+    expect(() => open(dir)).toThrowError(expect.objectContaining({ code: 'STORE_NEWER' }));
+    expect(readdirSync(dir).some((n) => n.includes('damaged'))).toBe(false);
+  });
+
+  it('uses the state before when the newest is damaged, and says so', () => {
+    const dir = temp();
+    const { store, kinds } = open(dir);
+    const snapshot = (byte: number) => ({
+      stream: 'a',
+      modelHash: 'm',
+      replayFromMs: T0,
+      bytes: new Uint8Array(2000).fill(byte),
+    });
+    store.saveSnapshots([snapshot(1)]);
+    store.saveSnapshots([snapshot(2)]);
+    const db = new Sqlite(join(dir, 'gatecast.db'));
+    db.prepare('UPDATE snapshot SET bytes = zeroblob(2000) WHERE saved = 2').run();
+    expect(store.loadSnapshot('a')).toEqual(snapshot(1));
+    expect(kinds()).toEqual(['snapshot-damaged']);
+    db.prepare('UPDATE snapshot SET bytes = zeroblob(2000)').run();
+    db.close();
+    expect(store.loadSnapshot('a')).toBeNull();
+    store.close();
+  });
+
+  it('keeps rows in memory while there is no disk, bounded, and writes them when it is back', () => {
+    const dir = join(temp(), 'data');
+    writeFileSync(dir, 'a file where the folder should be');
+    const { store, kinds, clock } = open(dir, { maxPending: 100 });
+    expect(kinds()).toEqual(['unavailable']);
+    for (let i = 0; i < 150; i++) {
+      store.append(sample('a', i));
+      expect(store.flush()).toBe(false);
+    }
+    store.setMeta('k', 'v');
+    expect(kinds()).toEqual(['unavailable', 'dropping']);
+    expect(store.stats()).toMatchObject({ pending: 100, droppedPending: 50 });
+    expect(count(store)).toBe(100);
+    rmSync(dir);
+    clock.advance(120_000);
+    expect(store.flush()).toBe(true);
+    expect(kinds()).toEqual(['unavailable', 'dropping', 'recovered']);
+    expect(count(store)).toBe(100);
+    store.close();
+    const again = open(dir);
+    expect(count(again.store)).toBe(100);
+    expect(again.store.getMeta('k')).toBe('v');
+    again.store.close();
+  });
+});

@@ -1,0 +1,62 @@
+/** A store without a disk, for tests of what uses one. Held to the same contract as the real one. */
+import type { StreamSnapshot } from '../../src/forecast/engine-contract.ts';
+import type { Sample } from '../../src/series/sample.ts';
+import type { Store, StoredSample } from '../../src/store/store-contract.ts';
+
+export class MemoryStore implements Store {
+  readonly #samples = new Map<string, Map<number, StoredSample>>();
+  readonly #snapshots = new Map<string, StreamSnapshot>();
+  readonly #meta = new Map<string, string>();
+  /** Set to let flushes fail, as a full disk would. */
+  broken = false;
+
+  append(sample: Sample, mark = 0): void {
+    const timeMs = Math.round(sample.timeMs);
+    const rows = this.#samples.get(sample.stream) ?? new Map<number, StoredSample>();
+    this.#samples.set(sample.stream, rows);
+    if (!rows.has(timeMs)) rows.set(timeMs, { timeMs, value: sample.value, mark });
+  }
+
+  flush(): boolean {
+    return !this.broken;
+  }
+
+  *samples(stream: string, fromMs: number, toMs = Number.POSITIVE_INFINITY): Generator<StoredSample> {
+    const rows = [...(this.#samples.get(stream)?.values() ?? [])];
+    yield* rows.filter((r) => r.timeMs >= fromMs && r.timeMs < toMs).sort((a, b) => a.timeMs - b.timeMs);
+  }
+
+  saveSnapshots(snapshots: readonly StreamSnapshot[]): boolean {
+    if (this.broken) return false;
+    for (const s of snapshots) this.#snapshots.set(s.stream, { ...s, bytes: s.bytes.slice() });
+    return true;
+  }
+
+  loadSnapshot(stream: string): StreamSnapshot | null {
+    return this.#snapshots.get(stream) ?? null;
+  }
+
+  forget(stream: string): void {
+    this.#samples.delete(stream);
+    this.#snapshots.delete(stream);
+  }
+
+  getMeta(key: string): string | null {
+    return this.#meta.get(key) ?? null;
+  }
+
+  setMeta(key: string, value: string): void {
+    this.#meta.set(key, value);
+  }
+
+  trim(): number {
+    return 0;
+  }
+
+  stats(): ReturnType<Store['stats']> {
+    const samples = [...this.#samples.values()].reduce((sum, rows) => sum + rows.size, 0);
+    return { dbBytes: 0, samples, pending: 0, droppedPending: 0, writtenBytes: 0 };
+  }
+
+  close(): void {}
+}
