@@ -1,0 +1,131 @@
+/**
+ * What a model's folder says of itself: `manifest.json`, beside `weights.safetensors`, `step.onnx` and `MODEL_CARD.md`.
+ * The schema is the reference: type, bounds and checks come from it.
+ */
+import { z } from 'zod';
+import { GatecastError } from '../errors.ts';
+import { CELLS, leadWidth, type NetworkSpec, stateRows, validateSpec } from '../network/spec.ts';
+import { sha256 } from '../system/files.ts';
+
+export const MANIFEST_FILE = 'manifest.json';
+export const WEIGHTS_FILE = 'weights.safetensors';
+export const STEP_FILE = 'step.onnx';
+export const CARD_FILE = 'MODEL_CARD.md';
+
+/** Names are folders: nothing that climbs, hides or needs quoting. */
+export const MODEL_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+const whole = z.number().int().nonnegative();
+const text = z.string().max(10_000);
+const file = z.strictObject({ sha256: z.string().regex(/^[0-9a-f]{64}$/), bytes: whole });
+
+const spec = z.strictObject({
+  cell: z.enum(CELLS),
+  layers: whole,
+  hidden: whole,
+  inputs: whole,
+  dropout: z.number(),
+  convolution: z.strictObject({ kernel: whole, channels: whole }).nullable(),
+  attention: z.strictObject({ memory: whole }).nullable(),
+  head: z.discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('none') }),
+    z.strictObject({ kind: z.literal('direct'), leads: whole, shortcut: z.boolean() }),
+    z.strictObject({ kind: z.literal('lead'), experts: whole, features: whole, width: whole }),
+  ]),
+});
+
+export const manifestSchema = z.strictObject({
+  format: z.literal(1),
+  name: z.string().regex(MODEL_NAME),
+  version: text,
+  /** ISO 8601, UTC. */
+  created: z.iso.datetime(),
+  /** null: only the step graph is known (a model brought by its user). */
+  spec: spec.nullable(),
+  /** What the step graph takes and gives; `leads` and `inputs` are those of `step.onnx`. */
+  dimensions: z.strictObject({
+    inputs: whole,
+    stateRows: whole,
+    hidden: whole,
+    leads: whole,
+    parameters: whole,
+  }),
+  /** Format of the features the model was trained on; null: other features than gatecast's. */
+  features: whole.nullable(),
+  files: z.strictObject({
+    weights: file.nullable(),
+    step: file.extend({ quantized: z.boolean() }).nullable(),
+  }),
+  /** Hash of the model it was fine-tuned from; null: trained from scratch. */
+  parent: text.nullable(),
+  training: z
+    .strictObject({
+      sets: z.array(z.strictObject({ name: text, licence: text, series: whole, steps: whole })),
+      seed: z.number(),
+      steps: whole,
+      seconds: z.number(),
+      /** Why this size and cell: the search's words, or empty. */
+      reason: text,
+    })
+    .nullable(),
+  /** Named figures, e.g. `validation_loss`. */
+  scores: z.record(text, z.number()),
+});
+
+export type Manifest = z.infer<typeof manifestSchema>;
+
+/** @throws GatecastError MODEL_INVALID that names every wrong key */
+export function parseManifest(json: string, where: string): Manifest {
+  let data: unknown;
+  try {
+    data = JSON.parse(json);
+  } catch (cause) {
+    throw new GatecastError('MODEL_INVALID', `The manifest of ${where} is not JSON.`, { cause });
+  }
+  const parsed = manifestSchema.safeParse(data);
+  if (!parsed.success) {
+    const issues = parsed.error.issues.map((one) => ({ path: one.path.join('.'), message: one.message }));
+    throw new GatecastError(
+      'MODEL_INVALID',
+      `The manifest of ${where} is wrong: ${issues.map((one) => `${one.path} ${one.message}`).join('; ')}.`,
+      { issues },
+    );
+  }
+  const manifest = parsed.data;
+  if (manifest.spec) checkDimensions(manifest.spec, manifest, where);
+  return manifest;
+}
+
+function checkDimensions(network: NetworkSpec, { dimensions }: Manifest, where: string): void {
+  try {
+    validateSpec(network);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new GatecastError('MODEL_INVALID', `The manifest of ${where} is wrong: ${reason}`, { cause });
+  }
+  const want = dimensionsOf(network, dimensions.leads, dimensions.parameters);
+  for (const key of ['inputs', 'stateRows', 'hidden'] as const) {
+    if (dimensions[key] !== want[key]) {
+      throw new GatecastError(
+        'MODEL_INVALID',
+        `The manifest of ${where} is wrong: dimensions.${key} is ${dimensions[key]}, its network has ${want[key]}.`,
+      );
+    }
+  }
+}
+
+export function dimensionsOf(
+  network: NetworkSpec,
+  leads: number,
+  parameters: number,
+): Manifest['dimensions'] {
+  const inputs = network.inputs + leads * leadWidth(network);
+  return { inputs, stateRows: stateRows(network), hidden: network.hidden, leads, parameters };
+}
+
+/** Of the numbers and their meaning: states and forecasts of two models with one hash are interchangeable. 16 hex digits. */
+export function modelHash(manifest: Manifest): string {
+  const { spec: network, features, files } = manifest;
+  const numbers = files.weights?.sha256 ?? files.step?.sha256 ?? '';
+  return sha256(JSON.stringify([network, features, numbers])).slice(0, 16);
+}

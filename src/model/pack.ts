@@ -1,0 +1,154 @@
+/** Puts weights into the files of a model folder, and a stored model into what the engine runs. */
+import { GatecastError } from '../errors.ts';
+import { writeSafetensors } from '../network/safetensors.ts';
+import type { NetworkSpec } from '../network/spec.ts';
+import { buildStepGraph } from '../network/step-graph.ts';
+import { countWeights, type Weights } from '../network/weights.ts';
+import { sha256 } from '../system/files.ts';
+import { dimensionsOf, type Manifest } from './manifest.ts';
+import type { ModelFiles, StoredModel } from './registry.ts';
+import { createStepper } from './sessions.ts';
+import type { Stepper } from './stepper.ts';
+
+export interface PackOptions {
+  readonly name: string;
+  readonly version: string;
+  /** ms since 1970 UTC */
+  readonly createdMs: number;
+  readonly spec: NetworkSpec;
+  readonly weights: Weights;
+  /** K of `step.onnx`; other horizons are built from the weights when they are asked for. */
+  readonly leads: number;
+  readonly features: number | null;
+  readonly parent: string | null;
+  readonly training: Manifest['training'];
+  readonly scores: Readonly<Record<string, number>>;
+}
+
+/** @throws GatecastError NETWORK_INVALID, WEIGHTS_INVALID */
+export function packModel(options: PackOptions, card = modelCard): ModelFiles {
+  const { spec, weights, leads } = options;
+  const weightBytes = writeSafetensors(weights);
+  const forecasts = spec.head.kind !== 'none';
+  const step = forecasts ? buildStepGraph(spec, weights, { leads, quantized: true }) : null;
+  const manifest: Manifest = {
+    format: 1,
+    name: options.name,
+    version: options.version,
+    created: new Date(options.createdMs).toISOString(),
+    spec,
+    dimensions: dimensionsOf(spec, leads, countWeights(spec)),
+    features: options.features,
+    files: {
+      weights: { sha256: sha256(weightBytes), bytes: weightBytes.length },
+      step: step && { sha256: sha256(step), bytes: step.length, quantized: true },
+    },
+    parent: options.parent,
+    training: options.training,
+    scores: { ...options.scores },
+  };
+  return { manifest, weights: weightBytes, step, card: card(manifest) };
+}
+
+/** What the engine's `Model` asks for. */
+export interface LoadedModel {
+  readonly id: string;
+  readonly version: string;
+  readonly hash: string;
+  readonly stateRows: number;
+  readonly hidden: number;
+  stepper(leads: number): Promise<Stepper>;
+}
+
+/** What the features give the network; a model made for others is refused. */
+export interface FeatureSizes {
+  readonly format: number;
+  /** I */
+  readonly inputs: number;
+  /** Width of z of one lead. */
+  readonly leadWidth: number;
+}
+
+/** @throws GatecastError MODEL_INVALID when it cannot forecast from these features */
+export function loadModel(stored: StoredModel, features: FeatureSizes): LoadedModel {
+  const { manifest, weights, step, hash } = stored;
+  const { dimensions, spec, name } = manifest;
+  const refuse = (reason: string, hint: string) =>
+    new GatecastError('MODEL_INVALID', `Model '${name}' ${reason}`, { hint });
+  if (!step)
+    throw refuse(
+      'is a bare cell stack and cannot forecast.',
+      'Export it, or use it as the start of a training.',
+    );
+  if (manifest.features !== features.format) {
+    throw refuse(
+      `was trained on features of format ${manifest.features}, this version makes format ${features.format}.`,
+      'Train it again with this version, or use the base model that came with it.',
+    );
+  }
+  const expected =
+    features.inputs + dimensions.leads * (spec?.head.kind === 'direct' ? 0 : features.leadWidth);
+  if (dimensions.inputs !== expected) {
+    throw refuse(
+      `takes ${dimensions.inputs} inputs, the features give ${expected}.`,
+      'Train it with this version.',
+    );
+  }
+  return {
+    id: name,
+    version: manifest.version,
+    hash,
+    stateRows: dimensions.stateRows,
+    hidden: dimensions.hidden,
+    async stepper(leads) {
+      if (leads === dimensions.leads) return createStepper(step);
+      if (!spec || !weights || spec.head.kind === 'direct') {
+        throw refuse(
+          `forecasts ${dimensions.leads} steps, ${leads} were asked for.`,
+          `Set the horizon to ${dimensions.leads} intervals, or use a model with a lead head.`,
+        );
+      }
+      return createStepper(buildStepGraph(spec, weights, { leads, quantized: true }));
+    },
+  };
+}
+
+/** Text of MODEL_CARD.md. */
+export function modelCard(manifest: Manifest): string {
+  const { spec, training, scores, dimensions, features } = manifest;
+  const rows = (training?.sets ?? []).map(
+    (set) => `| ${set.name} | ${set.series} | ${set.steps} | ${set.licence} |`,
+  );
+  const figures = Object.entries(scores).map(
+    ([name, value]) => `| ${name} | ${Number(value.toPrecision(4))} |`,
+  );
+  return [
+    `# ${manifest.name} ${manifest.version}`,
+    '',
+    spec
+      ? `A ${spec.cell} network, ${spec.layers} layer(s) of ${spec.hidden}, ${dimensions.parameters} parameters; head: ${spec.head.kind}.`
+      : 'A step model brought by its user.',
+    features === null
+      ? 'It does not forecast by itself.'
+      : `Features: format ${features}. Created ${manifest.created}.`,
+    '',
+    '## What it is for',
+    '',
+    'Forecasts of numeric sensor streams at steps from a second to an hour, stepped once per bucket on a gateway, nine',
+    'quantiles per lead. Not for decisions about people, nor as the only guard of anything that can do harm.',
+    '',
+    ...(training
+      ? [
+          '## Training',
+          '',
+          `${training.steps} optimiser steps in ${Math.round(training.seconds)} s, seed ${training.seed}. ${training.reason}`.trim(),
+          '',
+          '| set | series | buckets | licence |',
+          '|---|---|---|---|',
+          ...rows,
+          '',
+        ]
+      : []),
+    ...(figures.length > 0 ? ['## Scores', '', '| figure | value |', '|---|---|', ...figures, ''] : []),
+  ].join('\n');
+}

@@ -1,0 +1,241 @@
+/**
+ * Models on disk: those shipped with the program and those of the data directory, one folder each, never changed once
+ * written. A model is verified (manifest, sha256, dimensions, finite weights) before anything is handed to the runtime.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { GatecastError } from '../errors.ts';
+import { readSafetensors } from '../network/safetensors.ts';
+import type { Weights } from '../network/weights.ts';
+import { checkWeights } from '../network/weights.ts';
+import { sha256, syncFolder, writeFileAtomic } from '../system/files.ts';
+import {
+  CARD_FILE,
+  MANIFEST_FILE,
+  type Manifest,
+  MODEL_NAME,
+  modelHash,
+  parseManifest,
+  STEP_FILE,
+  WEIGHTS_FILE,
+} from './manifest.ts';
+
+/** Nothing larger is read: a gateway's memory is small, and a model of this kind is smaller by far. */
+const MOST_BYTES = 256 * 1024 * 1024;
+
+export interface StoredModel {
+  readonly manifest: Manifest;
+  /** Of weights, network and feature format; see `modelHash`. */
+  readonly hash: string;
+  /** null: only the step graph is known. */
+  readonly weights: Weights | null;
+  /** Bytes of the step graph for `manifest.dimensions.leads`; null for a bare cell stack. */
+  readonly step: Uint8Array | null;
+}
+
+export interface ModelEntry {
+  readonly name: string;
+  readonly source: 'shipped' | 'data';
+  readonly folder: string;
+  /** null when it cannot be used; `problem` says why. */
+  readonly manifest: Manifest | null;
+  readonly problem: string | null;
+}
+
+export interface ModelFiles {
+  readonly manifest: Manifest;
+  readonly weights: Uint8Array | null;
+  readonly step: Uint8Array | null;
+  readonly card: string;
+}
+
+export class ModelRegistry {
+  /**
+   * @param dataFolder `<data_dir>/models`, made when first written to; null: shipped models only
+   * @param shippedFolder models that came with the program; null: none
+   */
+  constructor(
+    readonly dataFolder: string | null,
+    private readonly shippedFolder: string | null = shippedModels(),
+  ) {}
+
+  /** All models, damaged ones included, in order of name. A model of the data directory hides a shipped one of its name. */
+  list(): ModelEntry[] {
+    const found = new Map<string, ModelEntry>();
+    for (const [folder, source] of this.folders()) {
+      for (const name of modelNames(folder)) {
+        if (!found.has(name)) found.set(name, entry(name, join(folder, name), source));
+      }
+    }
+    return [...found.values()].sort((a, b) => a.name.localeCompare(b.name));
+  }
+
+  has(name: string): boolean {
+    return this.find(name) !== null;
+  }
+
+  /** @throws GatecastError MODEL_UNKNOWN, MODEL_INVALID */
+  open(name: string): StoredModel {
+    return readModel(this.folderOf(name));
+  }
+
+  /** Path of a model's folder. @throws GatecastError MODEL_UNKNOWN */
+  folderOf(name: string): string {
+    const folder = this.find(name);
+    if (folder) return folder;
+    const known = this.list().map((one) => one.name);
+    throw new GatecastError('MODEL_UNKNOWN', `There is no model '${name}'.`, {
+      hint:
+        known.length > 0 ? `Known: ${known.join(', ')}.` : 'Train one with `gatecast train`, or import one.',
+    });
+  }
+
+  /**
+   * Writes a model of the data directory, whole or not at all, after verifying it. @throws GatecastError MODEL_INVALID;
+   * the system's error when the disk refuses
+   */
+  save(files: ModelFiles): StoredModel {
+    if (!this.dataFolder) {
+      throw new GatecastError('USAGE', 'A data directory is needed to keep a model.', {
+        hint: 'Name one with --data-dir or GATECAST_DATA_DIR.',
+      });
+    }
+    const { name } = files.manifest;
+    if (existsSync(join(this.dataFolder, name))) {
+      throw new GatecastError('MODEL_INVALID', `There is a model '${name}' already.`, {
+        hint: 'Choose another name, or remove the old one first.',
+      });
+    }
+    return writeModel(join(this.dataFolder, name), files);
+  }
+
+  /** Removes a model of the data directory; nothing happens where there is none. */
+  remove(name: string): void {
+    if (!this.dataFolder || !MODEL_NAME.test(name)) return;
+    rmSync(join(this.dataFolder, name), { recursive: true, force: true });
+  }
+
+  private folders(): [string, 'data' | 'shipped'][] {
+    const folders: [string, 'data' | 'shipped'][] = [];
+    if (this.dataFolder) folders.push([this.dataFolder, 'data']);
+    if (this.shippedFolder) folders.push([this.shippedFolder, 'shipped']);
+    return folders;
+  }
+
+  private find(name: string): string | null {
+    if (!MODEL_NAME.test(name)) return null;
+    for (const [folder] of this.folders()) {
+      if (existsSync(join(folder, name, MANIFEST_FILE))) return join(folder, name);
+    }
+    return null;
+  }
+}
+
+/** Writes beside and renames into place, so that a folder of that name is whole. @throws GatecastError MODEL_INVALID */
+export function writeModel(folder: string, files: ModelFiles): StoredModel {
+  const stored = verify(files, folder);
+  mkdirSync(dirname(folder), { recursive: true });
+  const temporary = `${folder}.${process.pid}.tmp`;
+  const aside = `${folder}.old.tmp`;
+  rmSync(temporary, { recursive: true, force: true });
+  try {
+    mkdirSync(temporary);
+    if (files.weights) writeFileAtomic(join(temporary, WEIGHTS_FILE), files.weights);
+    if (files.step) writeFileAtomic(join(temporary, STEP_FILE), files.step);
+    writeFileAtomic(join(temporary, CARD_FILE), files.card);
+    writeFileAtomic(join(temporary, MANIFEST_FILE), `${JSON.stringify(files.manifest, null, 2)}\n`);
+    // A folder cannot be renamed onto another that is not empty: the old one steps aside first.
+    if (existsSync(folder)) renameSync(folder, aside);
+    renameSync(temporary, folder);
+    rmSync(aside, { recursive: true, force: true });
+  } catch (error) {
+    rmSync(temporary, { recursive: true, force: true });
+    throw error;
+  }
+  syncFolder(dirname(folder));
+  return stored;
+}
+
+/** Reads and verifies the model in a folder. @throws GatecastError MODEL_INVALID */
+export function readModel(folder: string): StoredModel {
+  const manifest = parseManifest(new TextDecoder().decode(read(folder, MANIFEST_FILE)), folder);
+  const weights = manifest.files.weights ? read(folder, WEIGHTS_FILE) : null;
+  const step = manifest.files.step ? read(folder, STEP_FILE) : null;
+  return verify({ manifest, weights, step, card: '' }, folder);
+}
+
+function verify({ manifest, weights, step }: ModelFiles, where: string): StoredModel {
+  const check = (file: string, bytes: Uint8Array | null, entry: { sha256: string; bytes: number } | null) => {
+    if (!bytes || !entry) return;
+    if (bytes.length !== entry.bytes || sha256(bytes) !== entry.sha256) {
+      throw new GatecastError('MODEL_INVALID', `${file} of ${where} is not the file its manifest names.`, {
+        hint: 'The file was damaged or changed; copy the model again, or roll back.',
+      });
+    }
+  };
+  check(WEIGHTS_FILE, weights, manifest.files.weights);
+  check(STEP_FILE, step, manifest.files.step);
+  if (!weights && !step)
+    throw new GatecastError('MODEL_INVALID', `${where} has neither weights nor a step graph.`);
+  return {
+    manifest,
+    hash: modelHash(manifest),
+    weights: weights ? checkedWeights(manifest, weights, where) : null,
+    step,
+  };
+}
+
+function checkedWeights(manifest: Manifest, bytes: Uint8Array, where: string): Weights {
+  if (!manifest.spec) throw new GatecastError('MODEL_INVALID', `${where} has weights but no network.`);
+  try {
+    const { weights } = readSafetensors(bytes);
+    checkWeights(manifest.spec, weights);
+    return weights;
+  } catch (cause) {
+    if (!(cause instanceof GatecastError)) throw cause;
+    throw new GatecastError('MODEL_INVALID', `${where}: ${cause.message}`, { issues: cause.issues, cause });
+  }
+}
+
+function read(folder: string, file: string): Uint8Array {
+  const path = join(folder, file);
+  try {
+    if (statSync(path).size > MOST_BYTES) {
+      throw new GatecastError('MODEL_INVALID', `${path} is larger than ${MOST_BYTES} bytes.`);
+    }
+    return readFileSync(path);
+  } catch (cause) {
+    if (cause instanceof GatecastError) throw cause;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new GatecastError('MODEL_INVALID', `${path} cannot be read: ${reason}`, { cause });
+  }
+}
+
+function entry(name: string, folder: string, source: 'shipped' | 'data'): ModelEntry {
+  try {
+    return { name, source, folder, manifest: readModel(folder).manifest, problem: null };
+  } catch (error) {
+    if (!(error instanceof GatecastError)) throw error;
+    return { name, source, folder, manifest: null, problem: error.message };
+  }
+}
+
+function modelNames(folder: string): string[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder).filter(
+    (name) =>
+      MODEL_NAME.test(name) && !name.endsWith('.tmp') && existsSync(join(folder, name, MANIFEST_FILE)),
+  );
+}
+
+/** The folder `models` beside the bundle (`dist/..`) or the sources; null where there is none. */
+export function shippedModels(from: string = import.meta.url): string | null {
+  let folder = dirname(fileURLToPath(from));
+  for (let climb = 0; climb < 4; climb++) {
+    if (existsSync(join(folder, 'models')) && existsSync(join(folder, 'package.json')))
+      return join(folder, 'models');
+    folder = dirname(folder);
+  }
+  return null;
+}
