@@ -14,8 +14,12 @@ const LATEST_MS = Date.UTC(2038, 0, 1);
 const FUTURE_MS = 300_000;
 /** A stream whose readings are older than this on arrival is history being replayed: the clock does not close its buckets. */
 const LIVE_SKEW_MS = 600_000;
-/** A longer run of empty buckets is shortened by whole weeks (or days), so that phases still fit. */
-const MAX_EMPTY_RUN = 4096;
+/**
+ * After this many empty buckets in a row a stream is suspended: nothing closes until it speaks again, and then the rest of
+ * the gap is shortened by whole weeks (or days, hours), so that phases still fit.
+ */
+const MAX_EMPTY_RUN = 2048;
+const UNITS_MS = [7 * 86_400_000, 86_400_000, 3_600_000, 60_000];
 const MAX_LEARNING = 64;
 
 export type Admission =
@@ -50,6 +54,8 @@ export class Buckets {
   private readonly closedNewest = { timeMs: Number.NaN, value: Number.NaN };
   /** Arrival minus measurement of the last sample, ms; NaN while unknown. */
   private skewMs = Number.NaN;
+  /** Empty buckets in a row, up to MAX_EMPTY_RUN. */
+  private emptyRun = 0;
   private readonly counter: CounterState = { last: Number.NaN };
 
   constructor(spec: StreamSpec) {
@@ -129,6 +135,7 @@ export class Buckets {
   /** Wall-clock time at which the next bucket closes by the clock, ms; null for a stream that is not live. */
   dueMs(): number | null {
     if (this.intervalMs === null || Number.isNaN(this.next) || !this.live) return null;
+    if (this.emptyRun >= MAX_EMPTY_RUN && this.open.size === 0) return null;
     return (this.next + 1) * this.intervalMs + this.spec.latenessMs + Math.max(0, this.skewMs);
   }
 
@@ -141,23 +148,39 @@ export class Buckets {
     if (this.intervalMs === null || Number.isNaN(this.next)) return closed;
     const end = Math.floor(this.watermark(nowMs) / this.intervalMs);
     while (this.next < end) {
-      const readings = this.open.get(this.next);
-      if (readings === undefined) this.skip(end);
+      if (this.open.has(this.next)) {
+        this.emptyRun = 0;
+      } else if (this.emptyRun < MAX_EMPTY_RUN) {
+        this.emptyRun++;
+      } else {
+        const rest = this.restOfGap(end);
+        if (rest === 0) return closed;
+        const unit = this.skipUnit();
+        if (rest >= unit) {
+          this.next += Math.floor(rest / unit) * unit;
+          continue;
+        }
+      }
       closed.push(this.take(this.next));
       this.next++;
     }
     return closed;
   }
 
-  /** Before an empty bucket: leaves out whole weeks (or days) of an empty run that is too long to step through. */
-  private skip(end: number): void {
+  /** Buckets in the longest unit of the calendar that is not longer than the run already stepped through. */
+  private skipUnit(): number {
+    for (const ms of UNITS_MS) {
+      const buckets = Math.round(ms / (this.intervalMs ?? 1));
+      if (buckets >= 1 && buckets <= MAX_EMPTY_RUN) return buckets;
+    }
+    return 1;
+  }
+
+  /** Empty buckets before the next filled one, where that is over too; 0 while the stream is silent. */
+  private restOfGap(end: number): number {
     let filled = end;
     for (const index of this.open.keys()) if (index < filled) filled = index;
-    const run = filled - this.next;
-    if (run <= MAX_EMPTY_RUN || this.intervalMs === null) return;
-    const perDay = Math.max(1, Math.round(86_400_000 / this.intervalMs));
-    const unit = perDay * 7 <= MAX_EMPTY_RUN / 2 ? perDay * 7 : perDay;
-    this.next += Math.floor((run - MAX_EMPTY_RUN / 2) / unit) * unit;
+    return filled < end ? filled - this.next : 0;
   }
 
   private take(index: number): ClosedBucket {
@@ -193,6 +216,7 @@ export class Buckets {
     this.intervalMs = Number.isNaN(interval) ? null : interval;
     this.next = io.number(this.next);
     this.skewMs = io.number(this.skewMs);
+    this.emptyRun = io.number(this.emptyRun);
     this.counter.last = io.number(this.counter.last);
     // The newest reading may stand in an open bucket; a replay continues from what the closed ones knew.
     this.closedNewest.timeMs = io.number(this.closedNewest.timeMs);

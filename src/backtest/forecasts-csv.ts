@@ -1,0 +1,36 @@
+/** `forecasts.csv`: one row a step, `series,origin,step,time,p10..p90`. */
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { GatecastError } from '../errors.ts';
+import { Q } from '../forecast/forecast.ts';
+import type { Grid, Played } from './play.ts';
+
+const stamp = (ms: number): string => new Date(ms).toISOString().replace('.000Z', 'Z');
+const quoted = (name: string): string => (/[",\n]/.test(name) ? `"${name.replaceAll('"', '""')}"` : name);
+
+/** Throws FILE_UNREADABLE when the file cannot be written. */
+export function writeForecasts(path: string, grids: readonly Grid[], played: readonly Played[]): void {
+  let file: number;
+  try {
+    file = openSync(path, 'w');
+  } catch (cause) {
+    throw new GatecastError('FILE_UNREADABLE', `${path} cannot be written.`, { cause });
+  }
+  try {
+    writeSync(file, 'series,origin,step,time,p10,p20,p30,p40,p50,p60,p70,p80,p90\n');
+    const ordered = [...played].sort((a, b) => a.series - b.series || a.origin - b.origin);
+    for (const { series, origin, quantiles } of ordered) {
+      const { name, startMs, intervalMs } = grids[series];
+      const from = startMs + origin * intervalMs;
+      let text = '';
+      for (let k = 1; k * Q <= quantiles.length; k++) {
+        const values = Array.from(quantiles.subarray((k - 1) * Q, k * Q), (value) =>
+          String(Number(value.toPrecision(9))),
+        );
+        text += `${quoted(name)},${stamp(from)},${k},${stamp(from + k * intervalMs)},${values.join(',')}\n`;
+      }
+      writeSync(file, text);
+    }
+  } finally {
+    closeSync(file);
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * A file through the same engine as live, on the file's clock: before bucket i + 1 begins, everything up to bucket i has
+ * been pushed and closed, and nothing later has.
+ */
+import type { ForecastEngine } from '../forecast/engine-contract.ts';
+import { type Forecast, Q } from '../forecast/forecast.ts';
+import type { Aggregate, Fill, StreamSpec } from '../series/spec.ts';
+import type { Table } from './csv.ts';
+
+export interface PlayOptions {
+  readonly intervalMs: number;
+  /** Leads of every forecast. */
+  readonly horizon: number;
+  /** Fraction of the buckets before the first that is evaluated. */
+  readonly start: number;
+  /** Buckets from one origin to the next. */
+  readonly stride: number;
+  readonly fill: Fill;
+  readonly aggregate: Aggregate;
+  readonly maxGapMs: number;
+  readonly timeZone: string;
+  readonly min: number | null;
+  readonly max: number | null;
+}
+
+/** One series of the file on its grid. */
+export interface Grid {
+  readonly name: string;
+  readonly startMs: number;
+  readonly intervalMs: number;
+  /** [buckets] mean of each bucket's readings, NaN where there were none: what forecasts are scored against. */
+  readonly actual: Float64Array;
+}
+
+/** One forecast that is to be scored: made at bucket `origin` of series `series`. */
+export interface Played {
+  readonly series: number;
+  readonly origin: number;
+  /** [horizon, 9] */
+  readonly quantiles: Float64Array;
+  readonly kind: Forecast['kind'];
+}
+
+export interface Reading {
+  readonly series: number;
+  readonly timeMs: number;
+  readonly value: number;
+}
+
+export interface PlayHooks {
+  /** After every closed bucket of the whole file, with the file's time; a place for fine-tuning. */
+  bucket?(index: number, endMs: number): Promise<void> | void;
+  /** Readings the engine refused, by outcome. */
+  refused?(outcome: string): void;
+  progress?(done: number, total: number): void;
+}
+
+/** All readings of a table in time order, and the names of its series (`<id>/<column>` in long files). */
+export function readings(table: Table): { names: string[]; readings: Reading[] } {
+  const ids = table.ids.length > 0 ? table.ids : [null];
+  const names = ids.flatMap((id) =>
+    table.columns.map((column) => (id === null ? column : `${id}/${column}`)),
+  );
+  const at = new Map(ids.map((id, i) => [id, i * table.columns.length]));
+  const all: Reading[] = [];
+  for (const row of table.rows()) {
+    const base = at.get(row.id) ?? 0;
+    for (let c = 0; c < row.values.length; c++) {
+      const value = row.values[c];
+      if (Number.isFinite(value)) all.push({ series: base + c, timeMs: row.timeMs, value });
+    }
+  }
+  all.sort((a, b) => a.timeMs - b.timeMs);
+  return { names, readings: all };
+}
+
+export function grids(names: readonly string[], all: readonly Reading[], intervalMs: number): Grid[] {
+  if (all.length === 0) return [];
+  const first = Math.floor(all[0].timeMs / intervalMs);
+  const n = Math.floor(all[all.length - 1].timeMs / intervalMs) - first + 1;
+  const sums = names.map(() => new Float64Array(n));
+  const counts = names.map(() => new Float64Array(n));
+  for (const { series, timeMs, value } of all) {
+    const i = Math.floor(timeMs / intervalMs) - first;
+    sums[series][i] += value;
+    counts[series][i]++;
+  }
+  return names.map((name, s) => ({
+    name,
+    startMs: first * intervalMs,
+    intervalMs,
+    actual: sums[s].map((sum, i) => (counts[s][i] > 0 ? sum / counts[s][i] : Number.NaN)),
+  }));
+}
+
+/** Origins that are scored, as bucket numbers: the one before the first evaluated bucket, then every stride. */
+export function origins(
+  buckets: number,
+  options: Pick<PlayOptions, 'start' | 'stride' | 'horizon'>,
+): number[] {
+  const first = Math.max(0, Math.floor(options.start * buckets + 1e-9) - 1);
+  const list: number[] = [];
+  for (let origin = first; origin + options.horizon < buckets; origin += options.stride) list.push(origin);
+  return list;
+}
+
+export function specOf(name: string, options: PlayOptions): StreamSpec {
+  return {
+    name,
+    unit: null,
+    intervalMs: options.intervalMs,
+    aggregate: options.aggregate,
+    fill: options.fill,
+    maxGapMs: options.maxGapMs,
+    latenessMs: 0,
+    min: options.min,
+    max: options.max,
+    maxRatePerMs: null,
+    horizonMs: options.horizon * options.intervalMs,
+    thresholds: [],
+    timeZone: options.timeZone,
+    coverageTarget: 0.8,
+  };
+}
+
+/**
+ * Plays readings (in time order) and returns the forecast of every series at every origin.
+ * @param engine fresh; the series are added to it as streams named `s0`, `s1`, ...
+ */
+export async function play(
+  engine: ForecastEngine,
+  series: readonly Grid[],
+  all: readonly Reading[],
+  options: PlayOptions,
+  hooks: PlayHooks = {},
+): Promise<Played[]> {
+  if (series.length === 0) return [];
+  const { intervalMs, horizon } = options;
+  const { startMs, actual } = series[0];
+  const buckets = actual.length;
+  const wanted = new Set(origins(buckets, options));
+  for (let s = 0; s < series.length; s++) engine.add(specOf(`s${s}`, options));
+  const latest = new Array<Forecast | null>(series.length).fill(null);
+  const played: Played[] = [];
+  let next = 0;
+  for (let i = 0; i < buckets; i++) {
+    const endMs = startMs + (i + 1) * intervalMs;
+    for (; next < all.length && all[next].timeMs < endMs; next++) {
+      const { series: s, timeMs, value } = all[next];
+      const outcome = engine.push({ stream: `s${s}`, timeMs, value, arrivalMs: timeMs });
+      if (outcome !== 'accepted') hooks.refused?.(outcome);
+    }
+    for (const forecast of await engine.tick(endMs)) latest[Number(forecast.stream.slice(1))] = forecast;
+    if (wanted.has(i)) {
+      for (let s = 0; s < series.length; s++) {
+        const forecast = latest[s];
+        if (forecast === null) continue;
+        const behind = Math.round((endMs - intervalMs - forecast.originMs) / intervalMs);
+        played.push({
+          series: s,
+          origin: i,
+          quantiles: shifted(forecast, behind, horizon),
+          kind: forecast.kind,
+        });
+      }
+    }
+    if (hooks.bucket !== undefined) await hooks.bucket(i, endMs);
+    if (hooks.progress !== undefined && i % 256 === 0) hooks.progress(i, buckets);
+  }
+  hooks.progress?.(buckets, buckets);
+  return played;
+}
+
+/** A stream that stopped stepping (a dropped or very long gap) is still forecast: from its last forecast, further ahead. */
+function shifted(forecast: Forecast, behind: number, horizon: number): Float64Array {
+  if (behind <= 0) return forecast.quantiles;
+  const out = new Float64Array(horizon * Q);
+  for (let k = 0; k < horizon; k++) {
+    const from = Math.min(forecast.leads - 1, k + behind) * Q;
+    out.set(forecast.quantiles.subarray(from, from + Q), k * Q);
+  }
+  return out;
+}

@@ -1,0 +1,206 @@
+/**
+ * How good a backtest's forecasts were: MASE and SQL (scaled by the seasonal naive's error on the history before the
+ * first origin, Hyndman & Koehler 2006), coverage of p10..p90, and skill against the naive and the seasonal naive on the
+ * very same targets; over all leads and by lead.
+ */
+import { MEDIAN, Q, QUANTILES } from '../forecast/forecast.ts';
+import type { Grid, Played } from './play.ts';
+
+export interface Score {
+  readonly n: number;
+  readonly mae: number;
+  /** Mean |error of the median| over the scale. */
+  readonly mase: number;
+  /** Mean over the nine levels of 2 x pinball, over the scale. */
+  readonly sql: number;
+  readonly coverage: number;
+  readonly bias: number;
+  /** 1 - loss / loss of the naive, of SQL; the naives' quantiles come from their own errors on the history. */
+  readonly skillNaive: number;
+  readonly skillSeasonal: number;
+}
+
+export interface SeriesScore extends Score {
+  readonly series: string;
+  readonly season: number;
+  readonly byLead: readonly (Score & { readonly lead: number })[];
+}
+
+const DAY_MS = 86_400_000;
+/** Share of the p05..p95 range below which a scale is not believed. */
+const SCALE_FLOOR = 0.01;
+
+interface Sums {
+  n: number;
+  absolute: number;
+  error: number;
+  pinball: number;
+  covered: number;
+  naive: number;
+  seasonal: number;
+}
+
+const empty = (): Sums => ({ n: 0, absolute: 0, error: 0, pinball: 0, covered: 0, naive: 0, seasonal: 0 });
+
+/** Mean over the nine levels of 2 x pinball. */
+export function quantileLoss(y: number, quantiles: ArrayLike<number>, offset: number): number {
+  let sum = 0;
+  for (let q = 0; q < Q; q++) {
+    const e = y - quantiles[offset + q];
+    sum += e >= 0 ? QUANTILES[q] * e : (QUANTILES[q] - 1) * e;
+  }
+  return (2 * sum) / Q;
+}
+
+/** A day where the interval divides it into 4 to 1440 buckets and two of them are known; otherwise 1. */
+export function seasonOf(intervalMs: number, known: number): number {
+  const perDay = DAY_MS / intervalMs;
+  return Number.isInteger(perDay) && perDay >= 4 && perDay <= 1440 && known >= 2 * perDay ? perDay : 1;
+}
+
+export function scoreSeries(
+  grid: Grid,
+  played: readonly Played[],
+  horizon: number,
+  firstEvaluated: number,
+): SeriesScore {
+  const y = grid.actual;
+  const season = seasonOf(grid.intervalMs, firstEvaluated);
+  const scale = historyScale(y, season, firstEvaluated);
+  const naiveErrors = empiricalErrors(y, 1, horizon, firstEvaluated);
+  const seasonalErrors = season === 1 ? naiveErrors : empiricalErrors(y, season, horizon, firstEvaluated);
+  const leads = Array.from({ length: horizon }, empty);
+  const simple = new Float64Array(Q);
+  for (const { origin, quantiles } of played) {
+    const last = lastKnown(y, origin);
+    for (let k = 1; k <= horizon; k++) {
+      const actual = y[origin + k];
+      if (Number.isNaN(actual)) continue;
+      const sums = leads[k - 1];
+      const at = (k - 1) * Q;
+      const error = quantiles[at + MEDIAN] - actual;
+      sums.n++;
+      sums.absolute += Math.abs(error);
+      sums.error += error;
+      sums.pinball += quantileLoss(actual, quantiles, at);
+      if (actual >= quantiles[at] && actual <= quantiles[at + Q - 1]) sums.covered++;
+      for (let q = 0; q < Q; q++) simple[q] = last + naiveErrors[k - 1][q];
+      sums.naive += quantileLoss(actual, simple, 0);
+      const seasonal = season === 1 ? last : seasonalValue(y, origin, k, season, last);
+      for (let q = 0; q < Q; q++) simple[q] = seasonal + seasonalErrors[k - 1][q];
+      sums.seasonal += quantileLoss(actual, simple, 0);
+    }
+  }
+  return {
+    series: grid.name,
+    season,
+    ...finish(
+      leads.reduce((a, b) => {
+        for (const key of Object.keys(a) as (keyof Sums)[]) a[key] += b[key];
+        return a;
+      }, empty()),
+      scale,
+    ),
+    byLead: leads.map((sums, i) => ({ lead: i + 1, ...finish(sums, scale) })),
+  };
+}
+
+function finish(sums: Sums, scale: number): Score {
+  const n = Math.max(1, sums.n);
+  const skill = (other: number): number => (other > 0 ? 1 - sums.pinball / other : 0);
+  return {
+    n: sums.n,
+    mae: sums.absolute / n,
+    mase: sums.absolute / n / scale,
+    sql: sums.pinball / n / scale,
+    coverage: sums.covered / n,
+    bias: sums.error / n,
+    skillNaive: skill(sums.naive),
+    skillSeasonal: skill(sums.seasonal),
+  };
+}
+
+function historyScale(y: ArrayLike<number>, season: number, until: number): number {
+  let sum = 0;
+  let n = 0;
+  const known: number[] = [];
+  for (let i = 0; i < until; i++) {
+    if (Number.isFinite(y[i])) known.push(y[i]);
+    const difference = i >= season ? Math.abs(y[i] - y[i - season]) : Number.NaN;
+    if (Number.isFinite(difference)) {
+      sum += difference;
+      n++;
+    }
+  }
+  known.sort((a, b) => a - b);
+  const at = (share: number): number =>
+    known[Math.min(known.length - 1, Math.floor(share * known.length))] ?? 0;
+  const floor = SCALE_FLOOR * (at(0.95) - at(0.05));
+  return Math.max(n > 0 ? sum / n : 0, floor, 1e-12);
+}
+
+function lastKnown(y: ArrayLike<number>, origin: number): number {
+  for (let i = origin; i >= 0; i--) if (Number.isFinite(y[i])) return y[i];
+  return 0;
+}
+
+function seasonalValue(
+  y: ArrayLike<number>,
+  origin: number,
+  k: number,
+  season: number,
+  last: number,
+): number {
+  for (let at = origin + k - season * Math.ceil(k / season); at >= 0; at -= season) {
+    if (Number.isFinite(y[at])) return y[at];
+  }
+  return last;
+}
+
+/** For each lead the nine quantiles of the (seasonal) naive's errors on the history; at most 2,000 origins are looked at. */
+function empiricalErrors(
+  y: ArrayLike<number>,
+  season: number,
+  horizon: number,
+  until: number,
+): Float64Array[] {
+  const stride = Math.max(1, Math.floor(until / 2000));
+  return Array.from({ length: horizon }, (_, i) => {
+    const k = i + 1;
+    const back = season * Math.ceil(k / season);
+    const errors: number[] = [];
+    for (let t = back; t < until; t += stride) {
+      const error = season === 1 ? y[t] - y[t - k] : y[t] - y[t - back];
+      if (Number.isFinite(error)) errors.push(error);
+    }
+    errors.sort((a, b) => a - b);
+    return Float64Array.from(QUANTILES, (level) => {
+      if (errors.length === 0) return 0;
+      const position = level * (errors.length - 1);
+      const low = Math.floor(position);
+      const high = Math.min(errors.length - 1, low + 1);
+      return errors[low] + (position - low) * (errors[high] - errors[low]);
+    });
+  });
+}
+
+/** Geometric means over series, as the field compares sets of unlike series. */
+export function overall(scores: readonly SeriesScore[]): {
+  mase: number;
+  sql: number;
+  coverage: number;
+  skillNaive: number;
+  skillSeasonal: number;
+} {
+  const mean = (of: (score: SeriesScore) => number): number =>
+    scores.length > 0 ? scores.reduce((sum, score) => sum + of(score), 0) / scores.length : 0;
+  const skill = (of: (score: SeriesScore) => number): number =>
+    1 - Math.exp(mean((score) => Math.log(Math.max(0.01, 1 - of(score)))));
+  return {
+    mase: mean((score) => score.mase),
+    sql: mean((score) => score.sql),
+    coverage: mean((score) => score.coverage),
+    skillNaive: skill((score) => score.skillNaive),
+    skillSeasonal: skill((score) => score.skillSeasonal),
+  };
+}
