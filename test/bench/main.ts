@@ -1,0 +1,36 @@
+/**
+ * `npm run bench [-- --only step,train,path,start]`: measures what the README promises and prints it as a table. Exits
+ * with 1 when a limit is missed. Takes a few minutes; a machine that does other work meanwhile gives worse figures.
+ */
+import { parseArgs } from 'node:util';
+import { type Bench, type Figure, keeps, machine, table } from './report.ts';
+import { step } from './step.ts';
+import { train } from './train.ts';
+
+const benches: readonly Bench[] = [step, train];
+
+const { values } = parseArgs({ options: { only: { type: 'string' } } });
+const wanted = values.only?.split(',') ?? benches.map(({ name }) => name);
+const unknown = wanted.filter((name) => !benches.some((bench) => bench.name === name));
+if (unknown.length > 0) {
+  console.error(
+    `no such bench: ${unknown.join(', ')}; there are ${benches.map(({ name }) => name).join(', ')}`,
+  );
+  process.exit(2);
+}
+
+const figures: Figure[] = [];
+let failed = false;
+for (const bench of benches.filter(({ name }) => wanted.includes(name))) {
+  console.error(`bench: ${bench.name} ...`);
+  try {
+    figures.push(...(await bench.run()));
+  } catch (error) {
+    failed = true;
+    console.error(
+      `bench: ${bench.name} could not be measured: ${error instanceof Error ? error.message : error}`,
+    );
+  }
+}
+console.log(`${machine()}\n\n${table(figures)}`);
+process.exitCode = failed || !figures.every(keeps) ? 1 : 0;

@@ -1,0 +1,65 @@
+/** What a benchmark says: figures beside the limits they are held to, on a machine that is described. */
+import { readFileSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+
+export interface Figure {
+  readonly what: string;
+  readonly value: number;
+  readonly unit: string;
+  /** The limit it must keep; null: told only. */
+  readonly limit: { readonly side: 'most' | 'least'; readonly value: number } | null;
+  /** A peer measured in the same run: its name and figure, in the same unit. */
+  readonly peer?: { readonly name: string; readonly value: number };
+}
+
+/** One group of figures; `only` picks it by name. Throws when it cannot be measured here; the message says why. */
+export interface Bench {
+  readonly name: string;
+  readonly run: () => Promise<Figure[]>;
+}
+
+export function machine(): string {
+  const model = /^model name\s*:\s*(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? process.arch;
+  const gigabytes = Math.round(totalmem() / 2 ** 30);
+  return `${model}, ${cpus().length} cores, ${gigabytes} GB; Node ${process.versions.node}, ${process.platform} ${process.arch}`;
+}
+
+export const keeps = ({ value, limit }: Figure): boolean =>
+  limit === null || (limit.side === 'most' ? value <= limit.value : value >= limit.value);
+
+const short = (value: number): string =>
+  value >= 1000
+    ? Math.round(value).toLocaleString('en')
+    : value >= 100
+      ? value.toFixed(0)
+      : value.toPrecision(3);
+
+/** A Markdown table, to be pasted as it is. */
+export function table(figures: readonly Figure[]): string {
+  const rows = figures.map((figure) => {
+    const { what, value, unit, limit, peer } = figure;
+    // Above 1 is better than the limit or the peer, whichever way the figure counts.
+    const better = (other: number) => (limit?.side === 'most' ? other / value : value / other).toFixed(2);
+    return [
+      what,
+      `${short(value)} ${unit}`,
+      limit ? `at ${limit.side} ${short(limit.value)}` : '',
+      limit ? `${better(limit.value)}x${keeps(figure) ? '' : ' MISSED'}` : '',
+      peer ? `${peer.name}: ${short(peer.value)}, ${better(peer.value)}x` : '',
+    ];
+  });
+  const all = [['measured', 'figure', 'limit', 'against it', 'beside it'], ...rows];
+  const widths = all[0]!.map((_, column) => Math.max(3, ...all.map((row) => row[column]!.length)));
+  const line = (row: readonly string[]) => `| ${row.map((cell, i) => cell.padEnd(widths[i]!)).join(' | ')} |`;
+  return [line(all[0]!), line(widths.map((width) => '-'.repeat(width))), ...all.slice(1).map(line)].join(
+    '\n',
+  );
+}
+
+/** The value below which this share of the values lies. */
+export function percentile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
+}
+
+export const median = (values: readonly number[]): number => percentile(values, 0.5);
