@@ -1,0 +1,128 @@
+/** `gatecast backtest`: a file through the same pipeline as live, on the file's clock; forecasts and a score table. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { globals } from './shared/globals.ts';
+import { modelRegistry } from './shared/models.ts';
+
+interface BacktestFlags {
+  time?: string[];
+  columns: 'all' | string[];
+  id?: string[];
+  interval: number;
+  horizon: number;
+  start: number;
+  stride: number;
+  out?: string;
+  model: string;
+  float32?: boolean;
+  fill: 'model' | 'mask' | 'hold' | 'linear' | 'seasonal' | 'mean' | 'median' | 'mode' | 'drop';
+  aggregate: 'mean' | 'last' | 'min' | 'max' | 'sum' | 'median' | 'delta';
+  clockStart?: number;
+  missing?: string[];
+  delimiter?: string;
+  decimal?: '.' | ',';
+  timeFormat?: string;
+  timezone: string;
+  min?: number;
+  max?: number;
+  json?: boolean;
+}
+
+const list = (text: string): string[] =>
+  text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+
+function duration(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)$/.exec(text.trim());
+  const unit: Record<string, number> = {
+    ms: 1,
+    s: 1000,
+    min: 60_000,
+    m: 60_000,
+    h: 3_600_000,
+    d: 86_400_000,
+  };
+  const ms = match === null ? Number.NaN : Number(match[1]) * unit[match[2]];
+  if (!(ms > 0)) throw new InvalidArgumentError('A duration like 30s, 5m, 1h or 1d is expected.');
+  return ms;
+}
+
+function whole(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1)
+    throw new InvalidArgumentError('A whole number above 0 is expected.');
+  return value;
+}
+
+function fraction(text: string): number {
+  const value = Number(text);
+  if (!(value >= 0 && value < 1))
+    throw new InvalidArgumentError('A number from 0 up to, but not including, 1 is expected.');
+  return value;
+}
+
+function decimalNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('A number is expected.');
+  return value;
+}
+
+function instant(text: string): number {
+  const ms = Date.parse(/[zZ]|[+-]\d\d:?\d\d$/.test(text) ? text : `${text}Z`);
+  if (Number.isNaN(ms)) throw new InvalidArgumentError('A time like 2017-01-01T00:00:00Z is expected.');
+  return ms;
+}
+
+export function registerBacktest(program: Command): void {
+  program
+    .command('backtest')
+    .description(
+      "Play a CSV file through the same pipeline as live, on the file's clock, and score the forecasts.",
+    )
+    .argument('<csv...>', 'files, .csv or .csv.gz; several files are scored together')
+    .option('--time <columns>', 'time column; several, joined by commas, for date and clock time', list)
+    .option('--time-format <format>', 'strptime-like, where it cannot be found out')
+    .option(
+      '--columns <names>',
+      'columns to forecast, joined by commas, or all',
+      (text) => (text === 'all' ? 'all' : list(text)),
+      'all',
+    )
+    .option('--id <columns>', 'column that says whose row it is, in long files', list)
+    .requiredOption('--interval <duration>', 'length of a bucket, e.g. 5m or 1h', duration)
+    .requiredOption('--horizon <steps>', 'buckets ahead', whole)
+    .option('--start <fraction>', 'share of the file before the first forecast that is scored', fraction, 0.5)
+    .option('--stride <steps>', 'buckets from one forecast to the next', whole, 24)
+    .option('--out <file>', 'write the forecasts: series,origin,step,time,p10..p90')
+    .option('--model <name>', 'model of the registry; none: only the naive forecasters', 'base')
+    .option('--float32', 'float32 step graph in place of int8')
+    .addOption(
+      new Option('--fill <kind>', 'what stands in for a missing bucket')
+        .choices(['model', 'mask', 'hold', 'linear', 'seasonal', 'mean', 'median', 'mode', 'drop'])
+        .default('model'),
+    )
+    .addOption(
+      new Option('--aggregate <kind>', 'value of a bucket from its readings')
+        .choices(['mean', 'last', 'min', 'max', 'sum', 'median', 'delta'])
+        .default('mean'),
+    )
+    .option('--clock-start <time>', 'time of the first row, for files without a time column', instant)
+    .option('--missing <values>', 'cells that mean missing, joined by commas, e.g. -200', list)
+    .option('--delimiter <char>', 'between cells; found out where not given')
+    .addOption(new Option('--decimal <char>', 'decimal mark').choices(['.', ',']))
+    .option('--timezone <zone>', 'zone of the calendar features', 'UTC')
+    .option('--min <number>', 'physical limit', decimalNumber)
+    .option('--max <number>', 'physical limit', decimalNumber)
+    .option('--json', 'print the scores as JSON')
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ gatecast backtest ETTh1.csv --time date --columns all --interval 1h --horizon 24 --start 0.8 --stride 24 --out f.csv\n',
+    )
+    .action(async (files: string[], flags: BacktestFlags, command: Command) => {
+      const { runBacktest } = await import('../backtest/run.ts');
+      const registry = await modelRegistry(globals(command).dataDir);
+      const text = await runBacktest(files, { ...flags, registry });
+      process.stdout.write(text);
+    });
+}
