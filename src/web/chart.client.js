@@ -1,63 +1,21 @@
 /** One chart on a canvas: observed buckets on the left, the forecast fan on the right. Runs in the browser. */
+import { clockText, format, niceStep, TIME_STEPS_S } from './format.client.js';
 
 const FONT = '11.5px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif';
-const TIME_STEPS_S = [
-  1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800,
-];
-
-/** Four significant digits, thousands as the reader's locale writes them. */
-export function format(value) {
-  if (value === null || value === undefined || !Number.isFinite(value)) return '–';
-  const size = Math.abs(value);
-  if (size !== 0 && (size >= 1e7 || size < 1e-3)) return value.toExponential(2);
-  const decimals = size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 3;
-  return value.toLocaleString(undefined, { maximumFractionDigits: decimals, minimumFractionDigits: 0 });
-}
-
-export function duration(seconds) {
-  if (seconds < 90) return `${Math.round(seconds)} s`;
-  if (seconds < 5400) return `${+(seconds / 60).toFixed(1)} min`;
-  if (seconds < 172800) return `${+(seconds / 3600).toFixed(1)} h`;
-  return `${+(seconds / 86400).toFixed(1)} d`;
-}
-
-export function clockText(ms, stepS) {
-  const options =
-    stepS < 60
-      ? { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false }
-      : stepS < 86400
-        ? { hour: '2-digit', minute: '2-digit', hour12: false }
-        : { month: 'short', day: 'numeric' };
-  return new Date(ms).toLocaleString(undefined, options);
-}
-
-/** Round steps (1, 2, 5 times a power of ten) that give about `count` ticks. */
-function niceStep(span, count) {
-  const raw = span / count;
-  const power = 10 ** Math.floor(Math.log10(raw));
-  const unit = raw / power;
-  return (unit <= 1 ? 1 : unit <= 2 ? 2 : unit <= 5 ? 5 : 10) * power;
-}
 
 export class Chart {
   /** `mini`: no axis of times but its ends, no ticks, no marks of the past interval. */
-  constructor(canvas, { mini = false, tip = null, unit = '' } = {}) {
+  constructor(canvas, { mini = false } = {}) {
     this.canvas = canvas;
     this.mini = mini;
-    this.tip = tip;
-    this.unit = unit;
+    this.unit = '';
     this.points = [];
     this.forecast = null;
-    this.stepS = 1;
-    this.hover = null;
+    this.stepMs = 1000;
+    /** Painted last, such as a crosshair: `paint(context)`. */
+    this.overlay = null;
     this.pending = false;
     this.colors = null;
-    if (tip) {
-      canvas.addEventListener('pointermove', (event) => this.point(event.offsetX));
-      canvas.addEventListener('pointerleave', () => this.leave());
-      canvas.addEventListener('blur', () => this.leave());
-      canvas.addEventListener('keydown', (event) => this.key(event));
-    }
     new ResizeObserver(() => this.draw()).observe(canvas);
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
       this.colors = null;
@@ -68,7 +26,7 @@ export class Chart {
   set(points, forecast, stepS, unit) {
     this.points = points;
     this.forecast = forecast;
-    this.stepS = stepS ?? 1;
+    this.stepMs = (stepS ?? 1) * 1000;
     this.unit = unit ?? '';
     this.draw();
   }
@@ -89,8 +47,7 @@ export class Chart {
 
   /** Times and values on show; null when there is nothing to draw. */
   domain() {
-    const { points, forecast, stepS } = this;
-    const stepMs = stepS * 1000;
+    const { points, forecast, stepMs } = this;
     const origin = forecast?.origin_ms ?? points.at(-1)?.[0];
     if (origin === undefined) return null;
     const leads = forecast?.p50.length ?? 0;
@@ -164,7 +121,7 @@ export class Chart {
     this.fan(g);
     this.observed(g);
     g.restore();
-    if (this.hover !== null) this.crosshair(g);
+    this.overlay?.paint(g);
   }
 
   floor(g) {
@@ -216,7 +173,7 @@ export class Chart {
   /** A tinted column where a bucket had no reading. */
   gaps(g) {
     const { x, box, d } = this.scale;
-    const stepMs = this.stepS * 1000;
+    const { stepMs } = this;
     g.fillStyle = this.color('gap');
     for (const [time, observed] of this.points)
       if (observed === null && time >= d.from - stepMs)
@@ -265,7 +222,7 @@ export class Chart {
     const last = this.points.at(-1);
     const start = last ? (last[1] ?? last[3]) : null;
     const row = (name) => {
-      const line = f[name].map((value, k) => [x(d.origin + (k + 1) * this.stepS * 1000), y(value)]);
+      const line = f[name].map((value, k) => [x(d.origin + (k + 1) * this.stepMs), y(value)]);
       if (start !== null) line.unshift([x(d.origin), y(start)]);
       return line;
     };
@@ -306,7 +263,7 @@ export class Chart {
       else if (run.length > 1) this.line(g, run, ink, this.mini ? 1.4 : 1.8);
       run = [];
     };
-    const stepMs = this.stepS * 1000;
+    const { stepMs } = this;
     let before = null;
     for (const [time, observed, , p50] of this.points) {
       if (time < d.from - stepMs) continue;
@@ -334,94 +291,5 @@ export class Chart {
     g.arc(px, py, radius, 0, 7);
     g.fillStyle = color;
     g.fill();
-  }
-
-  /** Moves the crosshair to the bucket nearest to `px`, CSS pixels from the left. */
-  point(px) {
-    if (!this.scale) return;
-    const { box, d } = this.scale;
-    const time = d.from + ((px - box.left) / (box.right - box.left)) * (d.to - d.from);
-    const stepMs = this.stepS * 1000;
-    this.hover = Math.round((time - d.origin) / stepMs);
-    this.draw();
-  }
-
-  leave() {
-    this.hover = null;
-    this.tip.hidden = true;
-    this.draw();
-  }
-
-  key(event) {
-    const move = { ArrowLeft: -1, ArrowRight: 1, Home: -1e9, End: 1e9 }[event.key];
-    if (event.key === 'Escape') this.leave();
-    if (move === undefined || !this.scale) return;
-    event.preventDefault();
-    const { d } = this.scale;
-    const stepMs = this.stepS * 1000;
-    const wanted = (this.hover ?? 0) + move;
-    this.hover = Math.max(
-      Math.ceil((d.from - d.origin) / stepMs),
-      Math.min(this.forecast?.p50.length ?? 0, wanted),
-    );
-    this.draw();
-  }
-
-  /** What the crosshair's bucket holds, as lines of text; null where there is nothing. */
-  reading() {
-    const { d } = this.scale;
-    const time = d.origin + this.hover * this.stepS * 1000;
-    const unit = this.unit ? ` ${this.unit}` : '';
-    if (this.hover > 0) {
-      const k = this.hover - 1;
-      const f = this.forecast;
-      if (!f || k >= f.p50.length) return null;
-      return {
-        time,
-        value: f.p50[k],
-        head: `${format(f.p50[k])}${unit}`,
-        rows: [
-          `${clockText(time, Math.min(this.stepS, 59))}, in ${duration(this.hover * this.stepS)}`,
-          `p30–p70  ${format(f.p30[k])} – ${format(f.p70[k])}`,
-          `p10–p90  ${format(f.p10[k])} – ${format(f.p90[k])}`,
-        ],
-      };
-    }
-    const point = this.points.findLast(([at]) => at === time);
-    if (!point) return null;
-    const [, observed, low, p50, high] = point;
-    const rows = [clockText(time, Math.min(this.stepS, 59))];
-    if (low !== null) rows.push(`expected ${format(low)} – ${format(high)}`);
-    if (observed !== null) return { time, value: observed, head: `${format(observed)}${unit}`, rows };
-    return { time, value: p50, head: p50 === null ? 'no reading' : `filled: ${format(p50)}${unit}`, rows };
-  }
-
-  crosshair(g) {
-    const { x, y, box } = this.scale;
-    const reading = this.reading();
-    this.tip.hidden = reading === null;
-    if (!reading) return;
-    const at = x(reading.time);
-    g.strokeStyle = this.color('soft');
-    g.lineWidth = 1;
-    g.beginPath();
-    g.moveTo(Math.round(at) + 0.5, box.top);
-    g.lineTo(Math.round(at) + 0.5, box.bottom);
-    g.stroke();
-    if (reading.value !== null) {
-      this.dot(g, [at, y(reading.value)], this.color('card'), 5.5);
-      this.dot(g, [at, y(reading.value)], this.color(this.hover > 0 ? 'median' : 'observed'), 4);
-    }
-    const head = document.createElement('b');
-    head.textContent = reading.head;
-    const rows = reading.rows.map((row) => {
-      const span = document.createElement('span');
-      span.textContent = row;
-      return span;
-    });
-    this.tip.replaceChildren(head, ...rows);
-    const leftSide = at > (box.left + box.right) / 2;
-    this.tip.style.left = leftSide ? 'auto' : `${at + 14}px`;
-    this.tip.style.right = leftSide ? `${this.canvas.clientWidth - at + 14}px` : 'auto';
   }
 }

@@ -1,5 +1,8 @@
 /** The page: keeps what the server sends of each stream on show, and draws it. Text from outside only ever becomes textContent. */
-import { Chart, clockText, duration, format } from './chart.client.js';
+import { Chart } from './chart.client.js';
+import { Crosshair } from './crosshair.client.js';
+import { clockText, duration, format } from './format.client.js';
+import { pill, showStatus } from './status.client.js';
 
 const MAX_CARDS = 48;
 const KEPT_POINTS = 720;
@@ -80,7 +83,8 @@ function drawCard(stream) {
   card.chart.set(points, forecast, summary.step_s, summary.unit);
 }
 
-const big = new Chart($('focus-chart'), { tip: $('focus-tip') });
+const big = new Chart($('focus-chart'));
+new Crosshair(big, $('focus-tip'));
 
 function drawFocus() {
   const stream = streams.get(focused);
@@ -205,67 +209,11 @@ function receive(message) {
   if (message.stream === focused) drawFocus();
 }
 
-function pill(id, tone, text, title = text) {
-  const element = $(id);
-  element.className = `pill ${tone}`;
-  element.title = title;
-  element.querySelector('span').textContent = text;
-}
-
 let wasLive = false;
 function live(on) {
   pill('pill-live', on ? 'good' : 'bad', on ? 'live' : 'page disconnected');
   if (on && !wasLive) void load();
   wasLive = on;
-}
-
-const size = (bytes) => (bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
-
-function showStatus(status) {
-  const { broker, model, health, rates } = status;
-  $('node').textContent = status.node;
-  document.title = `${status.node} · gatecast`;
-  pill(
-    'pill-broker',
-    broker.connected ? 'good' : 'bad',
-    broker.connected ? broker.url : `no broker at ${broker.url}`,
-    broker.protocol ? `${broker.url}, ${broker.protocol}` : broker.url,
-  );
-  pill(
-    'pill-model',
-    model.loaded ? 'good' : 'warn',
-    model.loaded ? `model ${model.id} ${model.version}` : 'no model: naive forecasts',
-  );
-  const degraded = health.degraded.join(', ');
-  pill(
-    'pill-health',
-    health.state === 'ok' ? 'good' : 'warn',
-    health.state === 'ok' ? 'healthy' : 'degraded',
-    degraded || 'healthy',
-  );
-  $('notice').hidden = health.degraded.length === 0;
-  $('notice').textContent = `Degraded: ${degraded}`;
-  const dropped = Object.values(health.dropped).reduce((sum, n) => sum + n, 0);
-  const facts = [
-    ['samples', `${format(rates.samples)} /s`],
-    ['forecasts', `${format(rates.forecasts)} /s`],
-    ['rejected', format(dropped)],
-    ['memory', `${Math.round(health.rssMb)} MB`],
-    ['cpu', `${format(health.cpuPct)} %`],
-    ['store', size(health.dbBytes)],
-    ['up', duration((status.nowMs - status.sinceMs) / 1000)],
-    ['version', status.version],
-  ];
-  $('facts').replaceChildren(
-    ...facts.map(([term, text]) => {
-      const row = create('div');
-      row.append(create('dt', '', term), create('dd', '', text));
-      return row;
-    }),
-  );
-  $('facts').title = Object.entries(health.dropped)
-    .map(([reason, n]) => `${reason}: ${n}`)
-    .join('\n');
 }
 
 $('zone').textContent = `times in ${Intl.DateTimeFormat().resolvedOptions().timeZone}`;

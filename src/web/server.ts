@@ -6,12 +6,15 @@ import { GatecastError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Board } from './board.ts';
 import chartScript from './chart.client.js';
+import crosshairScript from './crosshair.client.js';
 import { Events, MAX_WATCHED } from './events.ts';
+import formatScript from './format.client.js';
 import { hostAllowed, SECURITY_HEADERS } from './headers.ts';
 import { type MetricFamily, renderMetrics } from './metrics.ts';
 import pageScript from './page.client.js';
 import styles from './page.css';
 import page from './page.html';
+import statusScript from './status.client.js';
 import { detail, type PageStatus, summary } from './wire.ts';
 
 export interface PageOptions {
@@ -52,6 +55,9 @@ const FILES: ReadonlyMap<string, Asset> = new Map([
   ['/page.css', asset('text/css', styles)],
   ['/page.client.js', asset('text/javascript', pageScript)],
   ['/chart.client.js', asset('text/javascript', chartScript)],
+  ['/crosshair.client.js', asset('text/javascript', crosshairScript)],
+  ['/format.client.js', asset('text/javascript', formatScript)],
+  ['/status.client.js', asset('text/javascript', statusScript)],
 ]);
 
 export class PageServer {
