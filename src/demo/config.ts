@@ -1,0 +1,83 @@
+/** The demo's config, as a config file would hold it. */
+import { HOLES_TOPIC, VITALS_ROOT } from './publish.ts';
+
+export interface DemoSettings {
+  readonly brokerUrl: string;
+  readonly dataDir: string;
+  /** `host:port` of the page. */
+  readonly listen: string;
+}
+
+const PERCENT = { unit: '%', limits: { min: 0, max: 100 } };
+const AMOUNT = { limits: { min: 0 } };
+
+/** A rule for one sensor of the vitals; its fields become `<sensor>/<name>`. */
+const vital = (sensor: string, fields: unknown, more: object): object => ({
+  match: `${VITALS_ROOT}/${sensor}`,
+  payload: 'json',
+  fields,
+  name: `${sensor}/{field}`,
+  interval: '1s',
+  horizon: '60s',
+  gaps: { max: '5m' },
+  ...more,
+});
+
+export const demoConfig = ({ brokerUrl, dataDir, listen }: DemoSettings): object => ({
+  node: 'demo',
+  // The embedded broker speaks 3.1.1 and keeps nothing.
+  mqtt: { url: brokerUrl, version: '3.1.1', qos: 0 },
+  data_dir: dataDir,
+  // The vitals come on time, so no bucket has to wait for late ones.
+  lateness: '0s',
+  streams: [
+    vital('cpu', [{ field: 'busy_pct', name: 'busy', unit: '%' }], PERCENT),
+    vital('cpu', [{ field: 'load1', name: 'load' }], AMOUNT),
+    vital(
+      'memory',
+      [
+        { field: 'used_mb', name: 'used' },
+        { field: 'cached_mb', name: 'cached' },
+      ],
+      {
+        ...AMOUNT,
+        unit: 'MB',
+      },
+    ),
+    vital(
+      'disk',
+      [
+        { field: 'read_kb_s', name: 'read' },
+        { field: 'write_kb_s', name: 'write' },
+      ],
+      {
+        ...AMOUNT,
+        unit: 'kB/s',
+      },
+    ),
+    vital(
+      'network',
+      [
+        { field: 'in_kb_s', name: 'in' },
+        { field: 'out_kb_s', name: 'out' },
+      ],
+      {
+        ...AMOUNT,
+        unit: 'kB/s',
+      },
+    ),
+    vital('pressure', [{ field: 'cpu_wait_pct', name: 'cpu-wait' }], PERCENT),
+    vital('temperature', 'auto', { unit: '°C' }),
+    {
+      match: HOLES_TOPIC,
+      payload: 'number',
+      name: 'holes/cpu',
+      interval: '1s',
+      horizon: '60s',
+      gaps: { fill: 'model', max: '5m' },
+      ...PERCENT,
+    },
+  ],
+  publish: { quantiles: [0.1, 0.3, 0.5, 0.7, 0.9] },
+  http: { listen },
+});
