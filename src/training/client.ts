@@ -1,0 +1,99 @@
+/** Starts a training worker and waits for it: progress, pause, stop, and every way a worker can end. */
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { GatecastError } from '../errors.ts';
+import type { JobProgress, JobResult, TrainingJob } from './job.ts';
+import { FLAG_PAUSE, FLAG_STOP, FLAGS_BYTES, type WorkerInput, type WorkerMessage } from './protocol.ts';
+
+export interface TrainingOptions {
+  readonly onProgress?: (progress: JobProgress) => void;
+  /** File to write checkpoints to; null: none. */
+  readonly checkpoint?: string | null;
+  readonly resume?: boolean;
+  /** Most heap of the worker, MB. Arrays outside the heap are bounded by the job. */
+  readonly heapMb?: number;
+}
+
+export interface RunningTraining {
+  /** Rejects with GatecastError TRAINING_FAILED (or the job's own code); the process is unharmed. */
+  readonly result: Promise<JobResult>;
+  /** Ends after the present step with what is best so far. */
+  stop(): void;
+  pause(): void;
+  resume(): void;
+  /** Ends it now, without a result. */
+  kill(): Promise<void>;
+}
+
+export function startTraining(job: TrainingJob, options: TrainingOptions = {}): RunningTraining {
+  const flags = new Int32Array(new SharedArrayBuffer(FLAGS_BYTES));
+  const input: WorkerInput = {
+    job,
+    checkpoint: options.checkpoint ?? null,
+    resume: options.resume ?? false,
+    flags: flags.buffer as SharedArrayBuffer,
+  };
+  const { path, isScript } = workerFile();
+  const worker = new Worker(path, {
+    workerData: input,
+    eval: isScript,
+    resourceLimits: { maxOldGenerationSizeMb: options.heapMb ?? 512 },
+  });
+  const set = (flag: number, value: number) => {
+    Atomics.store(flags, flag, value);
+    Atomics.notify(flags, flag);
+  };
+  return {
+    result: outcome(worker, options.onProgress),
+    stop: () => {
+      set(FLAG_STOP, 1);
+      Atomics.notify(flags, FLAG_PAUSE);
+    },
+    pause: () => set(FLAG_PAUSE, 1),
+    resume: () => set(FLAG_PAUSE, 0),
+    kill: async () => {
+      await worker.terminate();
+    },
+  };
+}
+
+function outcome(worker: Worker, onProgress: TrainingOptions['onProgress']): Promise<JobResult> {
+  return new Promise((resolve, reject) => {
+    worker.on('message', (message: WorkerMessage) => {
+      if (message.type === 'progress') onProgress?.(message.progress);
+      else if (message.type === 'result') resolve(message.result);
+      else reject(new GatecastError(message.code, message.message, { hint: message.hint }));
+    });
+    worker.on('error', (cause: Error & { code?: string }) => {
+      const memory = cause.code === 'ERR_WORKER_OUT_OF_MEMORY';
+      reject(
+        new GatecastError(
+          'TRAINING_FAILED',
+          memory ? 'The training worker ran out of memory.' : `The training worker failed: ${cause.message}`,
+          { hint: memory ? 'Use a smaller batch, fewer series, or a shorter window of time.' : '', cause },
+        ),
+      );
+    });
+    // After a result this changes nothing: a promise is settled once.
+    worker.on('exit', (code) => {
+      reject(
+        new GatecastError(
+          'TRAINING_FAILED',
+          `The training worker ended with code ${code} before it was done.`,
+        ),
+      );
+    });
+  });
+}
+
+/** The bundle's worker; from the sources, a script that teaches the thread TypeScript first. */
+function workerFile(): { path: string; isScript: boolean } {
+  for (const beside of ['./training-worker.js', '../training-worker.js']) {
+    const path = fileURLToPath(new URL(beside, import.meta.url));
+    if (existsSync(path)) return { path, isScript: false };
+  }
+  const source = JSON.stringify(new URL('./worker.ts', import.meta.url).href);
+  const script = `import('tsx/esm/api').then((tsx) => { tsx.register(); return import(${source}); })`;
+  return { path: script, isScript: true };
+}

@@ -1,0 +1,192 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { jobFingerprint, readCheckpoint, writeCheckpoint } from '../../src/training/checkpoint.ts';
+import { startTraining } from '../../src/training/client.ts';
+import {
+  forecastSpec,
+  type JobProgress,
+  type JobSeries,
+  runJob,
+  TRAINING_DEFAULTS,
+  type TrainingJob,
+  type TrainingSettings,
+} from '../../src/training/job.ts';
+import type { Checkpoint } from '../../src/training/loop-contract.ts';
+
+const HOUR = 3_600_000;
+/** A day season with a level that wanders a little. */
+function daily(name: string, n = 24 * 25): JobSeries {
+  const values = Float32Array.from(
+    { length: n },
+    (_, t) => 20 + 5 * Math.sin((2 * Math.PI * t) / 24) + Math.sin(t * 12.9898) * 0.3,
+  );
+  return { name, group: 'test', intervalMs: HOUR, startMs: Date.UTC(2024, 0, 1), values, leads: 24 };
+}
+
+function job(more: Partial<TrainingSettings> = {}, rest: Partial<TrainingJob> = {}): TrainingJob {
+  return {
+    spec: forecastSpec({ cell: 'gru', layers: 1, hidden: 16, width: 16 }),
+    weights: null,
+    series: [daily('a'), daily('b')],
+    generated: null,
+    settings: {
+      ...TRAINING_DEFAULTS,
+      steps: 24,
+      batch: 8,
+      maxSteps: 60,
+      validateEvery: 20,
+      averaging: 0,
+      ...more,
+    },
+    ...rest,
+  };
+}
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'gatecast-training-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('runJob', () => {
+  it('learns from the live features and reports what it trained on', async () => {
+    const phases = new Set<string>();
+    const result = await runJob(job(), {
+      now: () => performance.now(),
+      onProgress: (p) => phases.add(p.phase),
+    });
+    expect(result.bestLoss!).toBeLessThan(0.9 * result.baseLoss!);
+    expect(result.groups).toEqual([{ name: 'test', series: 2, steps: 1200 }]);
+    expect([...phases]).toEqual(['features', 'training']);
+    expect([...result.weights.keys()]).toContain('head.gate.weight');
+  });
+
+  it('trains on generated series alone', async () => {
+    const result = await runJob(
+      job({ maxSteps: 20 }, { series: [], generated: { count: 6, steps: 400, seed: 3 } }),
+      {
+        now: () => performance.now(),
+      },
+    );
+    expect(result.groups).toEqual([expect.objectContaining({ name: 'generated', series: 6 })]);
+    expect([...result.weights.values()].every(({ data }) => data.every(Number.isFinite))).toBe(true);
+  });
+
+  it('begins with given weights and does not return worse', async () => {
+    const first = await runJob(job(), { now: () => performance.now() });
+    const again = await runJob(job({ rate: 1e-4, anchorPull: 1, maxSteps: 20 }, { weights: first.weights }), {
+      now: () => 0,
+    });
+    expect(again.baseLoss!).toBeCloseTo(first.bestLoss!, 5);
+    expect(again.bestLoss!).toBeLessThanOrEqual(again.baseLoss!);
+  });
+
+  it('says when there is nothing to train on', async () => {
+    await expect(runJob(job({}, { series: [] }), { now: () => 0 })).rejects.toMatchObject({
+      code: 'NOT_ENOUGH_DATA',
+    });
+  });
+});
+
+describe('checkpoints', () => {
+  it('come back as they were, and only for the same training', async () => {
+    let kept: Checkpoint | undefined;
+    let time = 0;
+    await runJob(job({ averaging: 0.9, maxSteps: 30 }), {
+      now: () => {
+        time += 2000;
+        return time;
+      },
+      onCheckpoint: (c) => {
+        kept = c;
+      },
+    });
+    const path = join(folder, 'c.safetensors');
+    const print = jobFingerprint(job());
+    writeCheckpoint(path, kept!, print);
+    expect(readCheckpoint(path, print)).toEqual(kept);
+    expect(readdirSync(folder)).toEqual(['c.safetensors']);
+    expect(() => readCheckpoint(path, jobFingerprint(job({ rate: 5 })))).toThrow(/other settings/);
+    expect(jobFingerprint(job({ maxSteps: 9999 }))).toBe(print);
+    writeFileSync(path, 'junk');
+    expect(() => readCheckpoint(path, print)).toThrow(/cannot be read/);
+  });
+});
+
+describe('the training worker', () => {
+  it('gives the result of the same job in this thread', async () => {
+    const seen: JobProgress[] = [];
+    const here = await runJob(job(), { now: () => performance.now() });
+    const there = await startTraining(job(), { onProgress: (p) => seen.push(p) }).result;
+    expect(there.bestLoss).toBe(here.bestLoss);
+    expect([...there.weights]).toEqual([...here.weights]);
+    expect(seen.at(-1)).toMatchObject({ phase: 'training', step: 60 });
+  });
+
+  it('stops on request with what it has, leaves a checkpoint, and goes on from it', async () => {
+    const checkpoint = join(folder, 'c.safetensors');
+    const long = job({ maxSteps: 1_000_000, validateEvery: 50 });
+    const first = startTraining(long, {
+      onProgress: (p) => p.phase === 'training' && p.step > 100 && first.stop(),
+    });
+    const result = await first.result;
+    expect(result.reason).toBe('stopped');
+    expect(result.bestLoss!).toBeLessThan(result.baseLoss!);
+
+    let kept: Checkpoint | undefined;
+    await runJob(job({ maxSteps: 40, validateEvery: 20 }), {
+      now: (() => {
+        let time = 0;
+        return () => (time += 1000);
+      })(),
+      onCheckpoint: (c) => {
+        kept ??= c;
+      },
+    });
+    const short = job({ maxSteps: 40, validateEvery: 20 });
+    writeCheckpoint(checkpoint, kept!, jobFingerprint(short));
+    const again = await startTraining(short, { checkpoint, resume: true }).result;
+    expect(again.steps).toBe(40);
+    expect(again.baseLoss).toBe(kept!.baseLoss);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('pauses and goes on', async () => {
+    let steps = 0;
+    const running = startTraining(job({ maxSteps: 1_000_000 }), {
+      onProgress: (p) => {
+        if (p.phase === 'training') steps = p.step;
+      },
+    });
+    while (steps === 0) await new Promise((r) => setTimeout(r, 20));
+    running.pause();
+    await new Promise((r) => setTimeout(r, 600));
+    const held = steps;
+    await new Promise((r) => setTimeout(r, 700));
+    expect(steps).toBe(held);
+    running.resume();
+    await new Promise((r) => setTimeout(r, 900));
+    expect(steps).toBeGreaterThan(held);
+    running.stop();
+    expect((await running.result).reason).toBe('stopped');
+  });
+
+  it('reports a killed worker, and one out of memory, and harms nothing', async () => {
+    const killed = startTraining(job({ maxSteps: 1_000_000 }));
+    setTimeout(() => void killed.kill(), 300);
+    await expect(killed.result).rejects.toMatchObject({ code: 'TRAINING_FAILED' });
+    const starved = startTraining(job({}, { series: [], generated: { count: 3000, steps: 3000, seed: 1 } }), {
+      heapMb: 8,
+    });
+    await expect(starved.result).rejects.toMatchObject({ code: 'TRAINING_FAILED' });
+  });
+
+  it('hands a typed error over', async () => {
+    await expect(startTraining(job({}, { series: [] })).result).rejects.toMatchObject({
+      code: 'NOT_ENOUGH_DATA',
+      hint: expect.stringContaining('--data'),
+    });
+  });
+});
