@@ -11,8 +11,14 @@ import { LEVELS, leadWidth, type NetworkSpec, SPREADS } from './spec.ts';
 
 /** Gives the parameter of that name. */
 export type Parameters = (name: string) => Value;
-/** h [R, H] times the parameter `weight` [H, n], plus the parameter `bias` [n] -> [R, n]; quantised or not. */
-export type StateMap = (h: Value, weight: string, bias: string) => Value;
+/** h [R, H] times the parameter `weight` [H, n], plus the parameter `bias` [n] if any -> [R, n]; quantised or not. */
+export type StateMap = (h: Value, weight: string, bias: string | null) => Value;
+
+/** The map in float32 and differentiable, for windows. */
+export function floatMap(g: Graph, parameter: Parameters): StateMap {
+  return (h, weight, bias) =>
+    bias === null ? matmul(g, h, parameter(weight)) : affine(g, h, parameter(weight), parameter(bias));
+}
 
 /** What a head reads. */
 export interface HeadInputs {

@@ -2,12 +2,14 @@
  * A whole window through the network: convolution, layers of cells, attention, with state in and state out.
  * Shared by the sequence graph and the training graph.
  */
+import { attendWindow } from './attention.ts';
 import type { LayerWeights } from './cells/cell.ts';
 import { CELL_OPS } from './cells/cells.ts';
+import { convolveWindow } from './convolution.ts';
 import type { Graph, Value } from './graph/graph.ts';
 import { concat, mul, slice } from './graph/ops.ts';
 import type { Parameters } from './heads.ts';
-import { type NetworkSpec, stateLayout } from './spec.ts';
+import { type NetworkSpec, type Rows, stateLayout } from './spec.ts';
 
 export interface Window {
   /** States of the top layer, [T, B, H]. */
@@ -34,12 +36,14 @@ export function buildWindow(
   masks: readonly Value[] = [],
   onStateGradient?: (layer: number, gradient: Value) => void,
 ): Window {
-  const ops = CELL_OPS[spec.cell]!;
+  const ops = CELL_OPS[spec.cell];
   const layout = stateLayout(spec);
-  const row = (index: number) => slice(g, h0, 0, index, index + 1);
+  const rows = ({ from, to }: Rows) => slice(g, h0, 0, from, to);
+  const row = (index: number) => rows({ from: index, to: index + 1 });
+  const convolved = spec.convolution ? convolveWindow(g, spec, parameter, x, rows(layout.past)) : null;
   const lastHidden: Value[] = [];
   const lastCell: Value[] = [];
-  let states = x;
+  let states = convolved?.y ?? x;
   for (let layer = 0; layer < spec.layers; layer++) {
     const of = (name: string) => parameter(`layers.${layer}.${name}`);
     const weights: LayerWeights = {
@@ -62,5 +66,11 @@ export function buildWindow(
     lastHidden.push(result.h);
     if (result.c) lastCell.push(result.c);
   }
-  return { states, features: states, last: concat(g, [...lastHidden, ...lastCell], 0) };
+  const attended = spec.attention ? attendWindow(g, spec, parameter, states, rows(layout.memory)) : null;
+  const tail = [attended?.memory, convolved?.past].filter((value) => value !== undefined);
+  return {
+    states,
+    features: attended?.y ?? states,
+    last: concat(g, [...lastHidden, ...lastCell, ...tail], 0),
+  };
 }

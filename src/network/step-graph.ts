@@ -3,11 +3,22 @@
  * x holds the step's inputs, then, for a lead head, z of every lead row-major. A bare cell stack gives its top state
  * `state` [N, H] instead of quantiles.
  */
+import { attendStep } from './attention.ts';
+import type { StepState } from './cells/cell.ts';
 import { CELL_OPS } from './cells/cells.ts';
+import { convolveStep } from './convolution.ts';
 import { Graph, type Value } from './graph/graph.ts';
 import { concat, reshape, slice, split } from './graph/ops.ts';
 import { applyHead } from './heads.ts';
-import { leadWidth, type NetworkSpec, stateLayout, stateRows, stepInputs, validateSpec } from './spec.ts';
+import {
+  leadWidth,
+  type NetworkSpec,
+  type Rows,
+  stateLayout,
+  stateRows,
+  stepInputs,
+  validateSpec,
+} from './spec.ts';
 import { createStepMaps } from './step-maps.ts';
 import { checkWeights, type Weights } from './weights.ts';
 
@@ -25,7 +36,7 @@ export function buildStepGraph(
   validateSpec(spec);
   checkWeights(spec, weights);
   const g = new Graph();
-  const ops = CELL_OPS[spec.cell]!;
+  const ops = CELL_OPS[spec.cell];
   const H = spec.hidden;
   const K = spec.head.kind === 'direct' ? spec.head.leads : leads;
   const layout = stateLayout(spec);
@@ -37,27 +48,37 @@ export function buildStepGraph(
     return g.constant(data, shape, name);
   };
 
-  const rows = split(g, h, stateRows(spec)).map((row) => reshape(g, row, ['N', H]));
   const past = slice(g, x, 1, 0, spec.inputs);
-  const nextHidden: Value[] = [];
-  const nextCell: Value[] = [];
-  let below = past;
+  const rows = ({ from, to }: Rows) => slice(g, h, 0, from, to);
+  const states = (range: Rows) =>
+    range.from === range.to
+      ? []
+      : split(g, rows(range), range.to - range.from).map((row) => reshape(g, row, ['N', H]));
+
+  const convolved = spec.convolution ? convolveStep(g, spec, parameter, past, rows(layout.past)) : null;
+  const hidden = states(layout.hidden);
+  const cell = states(layout.cell);
+  const next: StepState[] = [];
+  let top = convolved?.y ?? past;
   for (let layer = 0; layer < spec.layers; layer++) {
-    const state = { h: rows[layout.hidden.from + layer]!, c: rows[layout.cell.from + layer] ?? null };
-    const next = ops.step(g, maps.layer(layer), below, state);
-    nextHidden.push(next.h);
-    if (next.c) nextCell.push(next.c);
-    below = next.h;
+    const state = { h: hidden[layer]!, c: cell[layer] ?? null };
+    next.push(ops.step(g, maps.layer(layer), top, state));
+    top = next[layer]!.h;
   }
-  if (spec.head.kind === 'none') g.output('state', below);
+  const attended = spec.attention
+    ? attendStep(g, spec, parameter, maps.state, top, rows(layout.memory))
+    : null;
+
+  if (spec.head.kind === 'none') g.output('state', top);
   else {
-    const z =
-      spec.head.kind === 'lead'
-        ? reshape(g, slice(g, x, 1, spec.inputs, stepInputs(spec, K)), ['N', K, leadWidth(spec)])
-        : null;
-    g.output('quantiles', applyHead(g, spec, parameter, maps.state, { h: below, x: past, z }));
+    const ahead = spec.head.kind === 'lead' ? slice(g, x, 1, spec.inputs, stepInputs(spec, K)) : null;
+    const z = ahead && reshape(g, ahead, ['N', K, leadWidth(spec)]);
+    const inputs = { h: attended?.y ?? top, x: past, z };
+    g.output('quantiles', applyHead(g, spec, parameter, maps.state, inputs));
   }
-  const next = [...nextHidden, ...nextCell].map((row) => reshape(g, row, [1, 'N', H]));
-  g.output('h_next', concat(g, next, 0));
+  const asRow = (value: Value) => reshape(g, value, [1, 'N', H]);
+  const recurrent = [...next.map((state) => state.h), ...next.flatMap((state) => state.c ?? [])];
+  const tail = [attended?.memory, convolved?.past].filter((value) => value !== undefined);
+  g.output('h_next', concat(g, [...recurrent.map(asRow), ...tail], 0));
   return g.toModel('step', `${spec.cell} step, ${quantized ? 'int8' : 'float32'}`);
 }

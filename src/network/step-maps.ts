@@ -82,7 +82,7 @@ export function createStepMaps(
   return {
     state: (h, weight, bias) => {
       const { shape, data } = tensor(weight);
-      return product(h, data, shape[1]!, tensor(bias).data);
+      return product(h, data, shape[1]!, bias === null ? null : tensor(bias).data);
     },
     layer: (index) => {
       const of = (name: string) => tensor(`layers.${index}.${name}`);

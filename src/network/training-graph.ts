@@ -7,8 +7,8 @@ import { GatecastError } from '../errors.ts';
 import { gradients } from './graph/autodiff.ts';
 import { multiply } from './graph/dims.ts';
 import { Graph, type Value } from './graph/graph.ts';
-import { add, affine, div, mul, negate, relu, reshape, slice, sub, sum } from './graph/ops.ts';
-import { applyHead } from './heads.ts';
+import { add, div, mul, negate, relu, reshape, slice, sub, sum } from './graph/ops.ts';
+import { applyHead, floatMap } from './heads.ts';
 import { LEVELS, leadWidth, type NetworkSpec, stateRows, validateSpec } from './spec.ts';
 import { buildWindow } from './stack.ts';
 import { weightShapes } from './weights.ts';
@@ -64,7 +64,7 @@ export function buildTrainingGraph(spec: NetworkSpec, options: TrainingGraphOpti
     return reshape(g, last, [rows, value.shape.at(-1)!]);
   };
   const rows = multiply(P, 'B');
-  const forecast = applyHead(g, spec, parameter, (h, w, b) => affine(g, h, parameter(w), parameter(b)), {
+  const forecast = applyHead(g, spec, parameter, floatMap(g, parameter), {
     h: atOrigins(window.features),
     x: atOrigins(x),
     z: z && reshape(g, z, [rows, M, leadWidth(spec)]),

@@ -1,8 +1,8 @@
 /** What the network room's tests share: small specs, seeded inputs, finite differences. */
-import { createSession, type NamedArray, type Session } from '../../src/model/sessions.ts';
+import type { NamedArray } from '../../src/model/sessions.ts';
 import { createRandom, type Random } from '../../src/network/random.ts';
 import { leadWidth, type NetworkSpec, stateRows } from '../../src/network/spec.ts';
-import { buildTrainingGraph, type TrainingGraphOptions } from '../../src/network/training-graph.ts';
+import type { TrainingGraphOptions } from '../../src/network/training-graph.ts';
 import { initialWeights, type Weights } from '../../src/network/weights.ts';
 
 export const BARE: NetworkSpec = {
@@ -69,52 +69,4 @@ export function trainingFeeds(
     };
   }
   return feeds;
-}
-
-/** Largest error of any weight's gradient against a fourth-order central difference, relative to the largest slope. */
-export async function gradientError(
-  spec: NetworkSpec,
-  options: TrainingGraphOptions,
-  seed: number,
-): Promise<{ worst: number; where: string; checked: number }> {
-  const weights = livelyWeights(spec, seed);
-  const feeds = trainingFeeds(spec, weights, options, 2, seed + 1);
-  const session = await createSession(buildTrainingGraph(spec, options));
-  const outcome = { worst: 0, where: '', checked: 0 };
-  try {
-    const analytic = await session.run(feeds);
-    for (const name of weights.keys()) {
-      const gradient = analytic[`gradient.${name}`]!.data;
-      const scale = Math.max(0.01, ...gradient.map(Math.abs));
-      for (let index = 0; index < gradient.length; index++) {
-        const numeric = await slope(session, feeds, name, index);
-        const error = Math.abs(numeric - gradient[index]!) / scale;
-        outcome.checked++;
-        if (!(error <= outcome.worst)) Object.assign(outcome, { worst: error, where: `${name}[${index}]` });
-      }
-    }
-  } finally {
-    await session.release();
-  }
-  return outcome;
-}
-
-const EPSILON = 0.04;
-
-async function slope(
-  session: Session,
-  feeds: Record<string, NamedArray>,
-  name: string,
-  index: number,
-): Promise<number> {
-  const data = feeds[name]!.data;
-  const value = data[index]!;
-  const lossAt = async (shift: number) => {
-    data[index] = value + shift;
-    return (await session.run(feeds, ['loss'])).loss!.data[0]!;
-  };
-  const near = (await lossAt(EPSILON)) - (await lossAt(-EPSILON));
-  const far = (await lossAt(2 * EPSILON)) - (await lossAt(-2 * EPSILON));
-  data[index] = value;
-  return (8 * near - far) / (12 * EPSILON);
 }

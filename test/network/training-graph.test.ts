@@ -1,21 +1,25 @@
 import { describe, expect, it } from 'vitest';
 import { createSession } from '../../src/model/sessions.ts';
-import type { NetworkSpec } from '../../src/network/spec.ts';
+import { CELLS, type NetworkSpec } from '../../src/network/spec.ts';
 import { buildTrainingGraph } from '../../src/network/training-graph.ts';
-import { BARE, DIRECT, gradientError, LEAD, livelyWeights, trainingFeeds } from './support.ts';
+import { gradientError } from './finite-differences.ts';
+import { BARE, DIRECT, LEAD, livelyWeights, trainingFeeds } from './support.ts';
 
 const small: NetworkSpec = { ...BARE, hidden: 5, head: DIRECT };
 const options = { steps: 6, originStride: 2, leads: 4 };
 
 describe('gradients equal finite differences for every weight', () => {
+  const attention = { memory: 3 };
+  const convolution = { kernel: 2, channels: 4 };
   const cases: [string, NetworkSpec][] = [
-    ['direct head', small],
+    ...CELLS.map((cell): [string, NetworkSpec] => [cell, { ...small, cell, layers: 2, dropout: 0.4 }]),
     ['direct head without shortcut', { ...small, head: { ...DIRECT, shortcut: false } }],
     ['lead head', { ...small, head: LEAD }],
-    ['two layers with dropout between them', { ...small, layers: 2, dropout: 0.4 }],
+    ['attention', { ...small, attention }],
+    ['convolution', { ...small, convolution }],
   ];
   it.each(cases)('%s', async (_name, spec) => {
-    const { worst, where, checked } = await gradientError(spec, options, 7);
+    const { worst, where, checked } = await gradientError(spec, options, 7, 'every weight');
     expect(checked).toBeGreaterThan(150);
     expect(worst, where).toBeLessThan(3e-3);
   });

@@ -219,6 +219,7 @@ export function oneMinus(g: Graph, x: Value): Value {
   return g.emit('Sub', [g.scalar(1), x], x.shape);
 }
 
-function sign(g: Graph, x: Value): Value {
+/** 1, 0 or -1; not differentiated. */
+export function sign(g: Graph, x: Value): Value {
   return g.emit('Sign', [x], x.shape);
 }
