@@ -33,6 +33,13 @@ export function checkRule(value: RuleDraft, context: z.core.$RefinementCtx): voi
   const pattern = patternOf(value.match);
   if (pattern === null) return;
   checkTemplate(value, pattern, report);
+  const [prefix, , type] = pattern.levels;
+  // Without the births the aliases of the data mean nothing.
+  if (value.payload === 'sparkplug' && prefix?.kind === 'literal' && type?.kind === 'literal')
+    report(
+      'match',
+      `must leave the message type open, such as spBv1.0/{group}/+/{node}/#; births explain the data`,
+    );
 }
 
 function checkHorizon({ interval, horizon }: RuleDraft, report: Report): void {

@@ -5,7 +5,16 @@
 import type { Message } from './message.ts';
 import type { RejectReason } from './rejects.ts';
 
-export const PAYLOAD_KINDS = ['auto', 'json', 'number', 'zigbee2mqtt', 'homeassistant'] as const;
+export const PAYLOAD_KINDS = [
+  'auto',
+  'json',
+  'number',
+  'zigbee2mqtt',
+  'homeassistant',
+  'senml',
+  'influx',
+  'sparkplug',
+] as const;
 export type PayloadKind = (typeof PAYLOAD_KINDS)[number];
 
 export interface DecodeSink {

@@ -15,7 +15,7 @@ export function streamName(
 ): string | null {
   if (rule.name !== null)
     return safeName(fillTemplate(rule.name, templateValues(rule.pattern, topic, taken, field)));
-  const parts = taken.length > 0 ? taken : [topic];
+  const parts = rule.payload === 'sparkplug' ? sparkplugParts(topic) : taken.length > 0 ? taken : [topic];
   return safeName([...parts.map(safeParts), safeParts(field)].filter((part) => part !== '').join('/'));
 }
 
@@ -44,4 +44,10 @@ const captureOf = (level: PatternLevel): string | null => (level.kind === 'one' 
 /** Empty levels of a topic (`a//b`) are kept apart by '_', so that different topics keep different names. */
 function safeParts(text: string): string {
   return text === '' ? '' : text.split('/').map(safeLevel).join('/');
+}
+
+/** Births and data of one device come on different topics, and must meet in one stream: group, node, device. */
+function sparkplugParts(topic: string): string[] {
+  const [, group = '', , node = '', device = ''] = topic.split('/');
+  return [group, node, device];
 }

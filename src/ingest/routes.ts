@@ -4,7 +4,7 @@
  */
 import { BoundedCache } from './bounded-cache.ts';
 import type { Decoder } from './decoder.ts';
-import { createDecoder } from './decoders/index.ts';
+import { createDecoder, newSession } from './decoders/index.ts';
 import { matchPattern } from './pattern.ts';
 import type { IngestLimits, IngestRule, ReservedTopics } from './rule.ts';
 import { TopicIndex } from './topic-index.ts';
@@ -44,7 +44,8 @@ export class Routes {
   constructor(rules: readonly IngestRule[], reserved: readonly ReservedTopics[], limits: IngestLimits) {
     this.#rules = rules;
     this.#reserved = reserved;
-    this.#decoders = rules.map(({ payload, decoder }) => createDecoder(payload, decoder));
+    const session = newSession();
+    this.#decoders = rules.map(({ payload, decoder }) => createDecoder(payload, decoder, session));
     this.#index = new TopicIndex(rules.map(({ pattern }) => pattern));
     this.#cache = new BoundedCache(limits.topicCache);
     this.#maxBindings = 4 * (limits.maxStreams + limits.topicCache);

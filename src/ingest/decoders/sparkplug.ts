@@ -1,0 +1,50 @@
+/**
+ * Sparkplug B: births and data of edge nodes and their devices. Metrics are readings under their names; the group, the
+ * node and the device come from the topic. Values marked as bad or stale are rejected.
+ */
+import type { Decoder, DecoderSettings, DecodeSink, FieldSelector } from '../decoder.ts';
+import { excerpt } from '../rejects.ts';
+import type { ResolvedMetric, SparkplugSession } from '../sparkplug-session.ts';
+import { isPoisonKey } from '../stream-name.ts';
+
+/** OPC quality codes that Sparkplug uses: 192 good, 0 bad, 500 stale. */
+const GOOD = 192;
+const LARGEST_MS = 8.64e15;
+
+export function sparkplugDecoder({ fields }: DecoderSettings, session: SparkplugSession): Decoder {
+  return {
+    selects: (field) => fields === null || fields.some(({ path, name }) => path === field || name === field),
+    decode(message, sink) {
+      const metrics = session.read(message, sink);
+      for (const metric of metrics) {
+        const { name } = metric;
+        if (name === 'bdSeq' || name.startsWith('Node Control/') || name.startsWith('Device Control/'))
+          continue;
+        const selector = fields?.find(({ path }) => path === name);
+        if (fields === null || selector !== undefined) emit(metric, selector, sink);
+      }
+    },
+  };
+}
+
+function emit(metric: ResolvedMetric, selector: FieldSelector | undefined, sink: DecodeSink): void {
+  const { sent, timeMs } = metric;
+  const shown = excerpt(metric.name, 60);
+  if (sent.isNull) {
+    sink.reject('unavailable', `${shown} is null`);
+    return;
+  }
+  const value = sent.value(metric.datatype);
+  if (value === undefined) {
+    // Texts and tables are no readings; that is worth a word only where the owner asked for one.
+    if (selector !== undefined) sink.reject('wrong-type', `${shown} is not a number`);
+  } else if (sent.quality !== undefined && sent.quality !== GOOD)
+    sink.reject('bad-quality', `${shown} has quality ${sent.quality}`);
+  else if (!Number.isFinite(value)) sink.reject('not-finite', `${shown} is ${value}`);
+  else if (isPoisonKey(metric.name)) sink.reject('forbidden-key', shown);
+  // What was stored and sent later has no meaning at the time of its arrival.
+  else if (timeMs === null && sent.historical)
+    sink.reject('bad-time', `${shown} is historical, without a time`);
+  else if (timeMs !== null && timeMs > LARGEST_MS) sink.reject('bad-time', `${shown} is of ${timeMs}`);
+  else sink.reading(selector?.name ?? metric.name, value, timeMs, selector?.unit ?? metric.unit);
+}

@@ -1,0 +1,195 @@
+/**
+ * The Sparkplug B payload as protobuf, reduced to what carries numbers: field numbers and types follow the Eclipse
+ * Sparkplug 3.0 specification, chapter 6.4. Unknown fields are skipped.
+ */
+import protobuf from 'protobufjs/light.js';
+
+/** How protobufjs hands over 64-bit integers. */
+type Long = number | { readonly low: number; readonly high: number };
+
+interface RawProperties {
+  readonly keys?: readonly string[];
+  readonly values?: readonly {
+    readonly intValue?: number;
+    readonly longValue?: Long;
+    readonly stringValue?: string;
+  }[];
+}
+
+interface RawMetric {
+  readonly name?: string;
+  readonly alias?: Long;
+  readonly timestamp?: Long;
+  readonly datatype?: number;
+  readonly isHistorical?: boolean;
+  readonly isNull?: boolean;
+  readonly properties?: RawProperties;
+  readonly intValue?: number;
+  readonly longValue?: Long;
+  readonly floatValue?: number;
+  readonly doubleValue?: number;
+  readonly booleanValue?: boolean;
+}
+
+/** A metric as sent; what was not sent is undefined. */
+export interface SparkplugMetric {
+  readonly name: string | undefined;
+  readonly alias: number | undefined;
+  readonly timeMs: number | undefined;
+  readonly datatype: number | undefined;
+  readonly historical: boolean;
+  readonly isNull: boolean;
+  /** OPC quality code: 192 is good. */
+  readonly quality: number | undefined;
+  readonly unit: string | undefined;
+  /** Reads the value under a data type, the metric's own or the one its birth declared; undefined: not a number. */
+  value(datatype: number | undefined): number | undefined;
+}
+
+export interface SparkplugPayload {
+  readonly timeMs: number | undefined;
+  readonly seq: number | undefined;
+  readonly metrics: readonly SparkplugMetric[];
+}
+
+const field = (type: string, id: number, rule?: 'repeated') => ({ type, id, ...(rule ? { rule } : {}) });
+
+/** proto2, as Sparkplug is: a zero that was sent must not look like nothing sent. */
+const edition = 'proto2';
+
+const root = protobuf.Root.fromJSON({
+  nested: {
+    Payload: {
+      edition,
+      fields: {
+        timestamp: field('uint64', 1),
+        metrics: field('Metric', 2, 'repeated'),
+        seq: field('uint64', 3),
+      },
+    },
+    Metric: {
+      edition,
+      fields: {
+        name: field('string', 1),
+        alias: field('uint64', 2),
+        timestamp: field('uint64', 3),
+        datatype: field('uint32', 4),
+        isHistorical: field('bool', 5),
+        isNull: field('bool', 7),
+        properties: field('PropertySet', 9),
+        intValue: field('uint32', 10),
+        longValue: field('uint64', 11),
+        floatValue: field('float', 12),
+        doubleValue: field('double', 13),
+        booleanValue: field('bool', 14),
+      },
+    },
+    PropertySet: {
+      edition,
+      fields: { keys: field('string', 1, 'repeated'), values: field('PropertyValue', 2, 'repeated') },
+    },
+    PropertyValue: {
+      edition,
+      fields: {
+        intValue: field('uint32', 3),
+        longValue: field('uint64', 4),
+        stringValue: field('string', 8),
+      },
+    },
+  },
+});
+const payloadType = root.lookupType('Payload');
+
+const INT8 = 1;
+const INT16 = 2;
+const INT32 = 3;
+const INT64 = 4;
+const BOOLEAN = 11;
+/** String, DateTime, Text, UUID, DataSet, Bytes, File, Template, and the arrays: not one number. */
+const FIRST_NOT_NUMERIC = 12;
+
+/** Null when the bytes are no Sparkplug payload. */
+export function decodeSparkplug(bytes: Uint8Array): SparkplugPayload | null {
+  let raw: { timestamp?: Long; seq?: Long; metrics?: readonly RawMetric[] };
+  try {
+    raw = payloadType.decode(bytes) as typeof raw;
+  } catch {
+    return null;
+  }
+  return {
+    timeMs: unsigned(own(raw, 'timestamp')),
+    seq: unsigned(own(raw, 'seq')),
+    metrics: (own(raw, 'metrics') ?? []).map(metricOf),
+  };
+}
+
+/** The command that makes an edge node send its births again (chapter 6.4.2, Node Control/Rebirth). */
+export function encodeRebirth(timeMs: number): Uint8Array {
+  const metrics = [
+    { name: 'Node Control/Rebirth', timestamp: timeMs, datatype: BOOLEAN, booleanValue: true },
+  ];
+  return payloadType.encode(payloadType.create({ timestamp: timeMs, metrics })).finish();
+}
+
+function metricOf(raw: RawMetric): SparkplugMetric {
+  const properties = propertiesOf(own(raw, 'properties'));
+  return {
+    name: own(raw, 'name'),
+    alias: unsigned(own(raw, 'alias')),
+    timeMs: unsigned(own(raw, 'timestamp')),
+    datatype: own(raw, 'datatype'),
+    historical: own(raw, 'isHistorical') === true,
+    isNull: own(raw, 'isNull') === true,
+    quality: properties.quality,
+    unit: properties.unit,
+    value: (datatype) => numericValue(raw, own(raw, 'datatype') ?? datatype),
+  };
+}
+
+function numericValue(raw: RawMetric, datatype: number | undefined): number | undefined {
+  if (datatype !== undefined && datatype >= FIRST_NOT_NUMERIC) return undefined;
+  const flag = own(raw, 'booleanValue');
+  if (flag !== undefined) return flag ? 1 : 0;
+  const int = own(raw, 'intValue');
+  // Negative integers come as two's complement in an unsigned field.
+  if (int !== undefined)
+    return datatype === INT8
+      ? (int << 24) >> 24
+      : datatype === INT16
+        ? (int << 16) >> 16
+        : datatype === INT32
+          ? int | 0
+          : int;
+  const long = own(raw, 'longValue');
+  if (long !== undefined) return datatype === INT64 ? signed(long) : unsigned(long);
+  return own(raw, 'floatValue') ?? own(raw, 'doubleValue');
+}
+
+function propertiesOf(raw: RawProperties | undefined): {
+  quality: number | undefined;
+  unit: string | undefined;
+} {
+  const keys = raw === undefined ? undefined : own(raw, 'keys');
+  const values = raw === undefined ? undefined : own(raw, 'values');
+  const at = (names: readonly string[]) => values?.[keys?.findIndex((key) => names.includes(key)) ?? -1];
+  const quality = at(['Quality', 'quality']);
+  const unit = at(['engUnit', 'Engineering Units', 'unit']);
+  return {
+    quality:
+      quality === undefined ? undefined : (own(quality, 'intValue') ?? signed(own(quality, 'longValue'))),
+    unit: unit === undefined ? undefined : own(unit, 'stringValue'),
+  };
+}
+
+/** protobufjs keeps defaults on the prototype; only what was sent is an own property. */
+function own<T extends object, K extends keyof T>(value: T, key: K): T[K] | undefined {
+  return Object.hasOwn(value, key) ? value[key] : undefined;
+}
+
+function unsigned(value: Long | undefined): number | undefined {
+  return typeof value === 'object' ? (value.high >>> 0) * 2 ** 32 + (value.low >>> 0) : value;
+}
+
+function signed(value: Long | undefined): number | undefined {
+  return typeof value === 'object' ? value.high * 2 ** 32 + (value.low >>> 0) : value;
+}

@@ -1,0 +1,218 @@
+/**
+ * What must be remembered to read Sparkplug B: of each edge node the births (which name its aliases) and the sequence
+ * number. Shared by all rules of a router, and reads each message once however many rules look at it.
+ * Sparkplug 3.0: topics chapter 4, sequence numbers 6.4.5, births and deaths 5.4 to 5.10.
+ */
+import { BoundedCache } from './bounded-cache.ts';
+import type { DecodeSink } from './decoder.ts';
+import type { Message } from './message.ts';
+import { excerpt } from './rejects.ts';
+import {
+  decodeSparkplug,
+  encodeRebirth,
+  type SparkplugMetric,
+  type SparkplugPayload,
+} from './sparkplug-payload.ts';
+
+/** A metric with what its birth said of it. */
+export interface ResolvedMetric {
+  readonly name: string;
+  readonly datatype: number | undefined;
+  readonly unit: string | null;
+  /** null: neither metric nor payload has a time. */
+  readonly timeMs: number | null;
+  readonly sent: SparkplugMetric;
+}
+
+interface Birth {
+  readonly name: string;
+  readonly datatype: number | undefined;
+  readonly unit: string | null;
+}
+
+interface EdgeNode {
+  born: boolean;
+  bdSeq: number | undefined;
+  seq: number | null;
+  askedMs: number;
+  /** By device ('' for the node itself). */
+  readonly devices: Map<string, Births>;
+}
+
+interface Births {
+  readonly byName: Map<string, Birth>;
+  readonly byAlias: Map<number, Birth>;
+}
+
+const MAX_NODES = 2000;
+/** Metrics and devices remembered over all nodes; an honest plant has fewer, and a dishonest one gains nothing. */
+const MAX_BIRTHS = 200_000;
+/** A node that was asked is not asked again for this long. */
+const ASK_AGAIN_MS = 30_000;
+/** Rebirths asked for in one second, over all nodes. */
+const MAX_ASKS_PER_S = 20;
+const DATA = new Set(['NDATA', 'DDATA']);
+const BIRTH = new Set(['NBIRTH', 'DBIRTH']);
+const DEATH = new Set(['NDEATH', 'DDEATH']);
+
+const NONE: readonly ResolvedMetric[] = [];
+
+export class SparkplugSession {
+  readonly #nodes = new BoundedCache<string, EdgeNode>(MAX_NODES);
+  #births = 0;
+  #askSecond = 0;
+  #asks = 0;
+  #lastMessage: Message | null = null;
+  #lastMetrics: readonly ResolvedMetric[] = NONE;
+
+  /** The metrics of a message; empty after a reject, and for commands and deaths. */
+  read(message: Message, sink: DecodeSink): readonly ResolvedMetric[] {
+    if (this.#lastMessage !== message) {
+      this.#lastMessage = message;
+      this.#lastMetrics = NONE;
+      this.#lastMetrics = this.#read(message, sink);
+    }
+    return this.#lastMetrics;
+  }
+
+  #read(message: Message, sink: DecodeSink): readonly ResolvedMetric[] {
+    const [, group = '', type = '', node = '', device = ''] = message.topic.split('/');
+    const known = DATA.has(type) || BIRTH.has(type) || DEATH.has(type);
+    if (!known || node === '') return NONE;
+    const payload = decodeSparkplug(message.payload);
+    if (payload === null) {
+      sink.reject('bad-payload', `${excerpt(message.topic)} is not Sparkplug B`);
+      return NONE;
+    }
+    const key = `${group}/${node}`;
+    const edge = this.#nodes.get(key) ?? this.#newNode(key);
+    if (type === 'NDEATH') {
+      this.#died(edge, payload);
+      return NONE;
+    }
+    const ask = (): void => this.#ask(group, node, edge, message.arrivalMs, sink);
+    checkSequence(edge, type, payload, sink, ask);
+    if (type === 'DDEATH') {
+      this.#forget(edge, [device]);
+      return NONE;
+    }
+    if (BIRTH.has(type)) this.#learn(key, edge, type, device, payload);
+    else if (!edge.born || !edge.devices.has(device)) ask();
+    return resolve(edge.devices.get(device), payload, sink, ask);
+  }
+
+  #newNode(key: string): EdgeNode {
+    const edge: EdgeNode = {
+      born: false,
+      bdSeq: undefined,
+      seq: null,
+      askedMs: Number.NEGATIVE_INFINITY,
+      devices: new Map(),
+    };
+    this.#nodes.set(key, edge);
+    return edge;
+  }
+
+  #learn(key: string, edge: EdgeNode, type: string, device: string, payload: SparkplugPayload): void {
+    this.#births += payload.metrics.length + 1;
+    if (this.#births > MAX_BIRTHS) {
+      this.#nodes.clear();
+      this.#nodes.set(key, edge);
+      edge.devices.clear();
+      this.#births = payload.metrics.length + 1;
+    }
+    if (type === 'NBIRTH') {
+      edge.born = true;
+      edge.askedMs = Number.NEGATIVE_INFINITY;
+      this.#forget(edge, [...edge.devices.keys()]);
+      edge.bdSeq = payload.metrics.find(({ name }) => name === 'bdSeq')?.value(undefined);
+    }
+    const births: Births = { byName: new Map(), byAlias: new Map() };
+    for (const { name, alias, datatype, unit } of payload.metrics) {
+      if (name === undefined) continue;
+      const birth: Birth = { name, datatype, unit: unit ?? null };
+      births.byName.set(name, birth);
+      if (alias !== undefined) births.byAlias.set(alias, birth);
+    }
+    this.#forget(edge, [device]);
+    edge.devices.set(device, births);
+  }
+
+  #forget(edge: EdgeNode, devices: readonly string[]): void {
+    for (const device of devices) {
+      const births = edge.devices.get(device);
+      if (births !== undefined) this.#births = Math.max(0, this.#births - births.byName.size - 1);
+      edge.devices.delete(device);
+    }
+  }
+
+  /** A death that belongs to an earlier birth says nothing about this one. */
+  #died(edge: EdgeNode, payload: SparkplugPayload): void {
+    const bdSeq = payload.metrics.find(({ name }) => name === 'bdSeq')?.value(undefined);
+    if (bdSeq !== undefined && edge.bdSeq !== undefined && bdSeq !== edge.bdSeq) return;
+    edge.born = false;
+    edge.seq = null;
+    this.#forget(edge, [...edge.devices.keys()]);
+  }
+
+  #ask(group: string, node: string, edge: EdgeNode, nowMs: number, sink: DecodeSink): void {
+    // A clock that was set back must not silence the asking for longer than a usual pause.
+    if (Math.abs(nowMs - edge.askedMs) < ASK_AGAIN_MS) return;
+    const second = Math.floor(nowMs / 1000);
+    if (second !== this.#askSecond) {
+      this.#askSecond = second;
+      this.#asks = 0;
+    }
+    if (this.#asks >= MAX_ASKS_PER_S) return;
+    this.#asks += 1;
+    edge.askedMs = nowMs;
+    sink.request(`spBv1.0/${group}/NCMD/${node}`, encodeRebirth(nowMs));
+  }
+}
+
+/** Every message of a node but its death carries a number that counts from 0 to 255 and round again. */
+function checkSequence(
+  edge: EdgeNode,
+  type: string,
+  { seq }: SparkplugPayload,
+  sink: DecodeSink,
+  ask: () => void,
+): void {
+  if (seq === undefined) return;
+  if (type !== 'NBIRTH' && edge.seq !== null && seq !== (edge.seq + 1) % 256) {
+    sink.reject('sequence-gap', `number ${seq} came after ${edge.seq}`);
+    ask();
+  }
+  edge.seq = seq;
+}
+
+function resolve(
+  births: Births | undefined,
+  payload: SparkplugPayload,
+  sink: DecodeSink,
+  ask: () => void,
+): ResolvedMetric[] {
+  const resolved: ResolvedMetric[] = [];
+  for (const sent of payload.metrics) {
+    const birth =
+      sent.name !== undefined
+        ? births?.byName.get(sent.name)
+        : sent.alias !== undefined
+          ? births?.byAlias.get(sent.alias)
+          : undefined;
+    const name = sent.name ?? birth?.name;
+    if (name === undefined) {
+      sink.reject('unknown-alias', `alias ${sent.alias ?? 'missing'}`);
+      ask();
+      continue;
+    }
+    resolved.push({
+      name,
+      datatype: sent.datatype ?? birth?.datatype,
+      unit: sent.unit ?? birth?.unit ?? null,
+      timeMs: sent.timeMs ?? payload.timeMs ?? null,
+      sent,
+    });
+  }
+  return resolved;
+}
