@@ -1,6 +1,4 @@
 /** Where a bucket stands in the local day and week. Grid times are UTC; the zone only turns the phases. */
-import type { Phases } from './experts.ts';
-
 const DAY_MS = 86_400_000;
 const WEEK_MS = 7 * DAY_MS;
 /** 1970-01-01 was a Thursday; weeks start on Monday. */
@@ -43,12 +41,33 @@ export function zoneOffset(timeZone: string): ZoneOffset {
   };
 }
 
-/** Phases of the bucket that starts at `timeMs`. */
-export function phasesOf(timeMs: number, zone: ZoneOffset): Phases {
-  const local = timeMs + zone(timeMs);
-  return { day: fraction(local, DAY_MS), week: fraction(local - MONDAY_MS, WEEK_MS) };
+/** Local time of day and week as fractions in [0, 1), for a bucket and the ones after it. */
+export class Phases {
+  readonly day: Float64Array;
+  readonly week: Float64Array;
+
+  /** @param count buckets described at once */
+  constructor(count: number) {
+    this.day = new Float64Array(count);
+    this.week = new Float64Array(count);
+  }
+
+  /** Describes the buckets that start at `firstMs`, `firstMs + intervalMs`, ... */
+  fill(firstMs: number, intervalMs: number, zone: ZoneOffset): void {
+    const n = this.day.length;
+    const offset = zone(firstMs);
+    // The zone is asked for every bucket only where the clock is put forward or back within the run.
+    const constant = zone(firstMs + (n - 1) * intervalMs) === offset;
+    for (let i = 0; i < n; i++) {
+      const time = firstMs + i * intervalMs;
+      const local = time + (constant ? offset : zone(time));
+      this.day[i] = fraction(local, DAY_MS);
+      this.week[i] = fraction(local - MONDAY_MS, WEEK_MS);
+    }
+  }
 }
 
 function fraction(time: number, period: number): number {
-  return (((time % period) + period) % period) / period;
+  const part = (time % period) / period;
+  return part < 0 ? part + 1 : part;
 }

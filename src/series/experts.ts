@@ -3,10 +3,12 @@
  * network mixes them and bends the mixture, so it starts from the best of them on a sensor it has never seen.
  * All are causal, cost O(leads) a step and need no fitting.
  */
+import type { Phases } from './calendar.ts';
+import { CLIMATE_MEDIAN, Climate } from './climate.ts';
 import { History } from './history.ts';
 import { LagMatch } from './lag-match.ts';
 import { Profile } from './profile.ts';
-import { RunningMean } from './running.ts';
+import { RobustScale, RunningMean } from './running.ts';
 import type { StateIo } from './state-io.ts';
 
 export const EXPERTS = [
@@ -24,6 +26,7 @@ export const EXPERTS = [
   'cycle',
   'cycle+last',
   'analogue',
+  'long-median',
 ] as const;
 export const E = EXPERTS.length;
 export const LAST = 0;
@@ -40,12 +43,6 @@ const SLOW_SPAN = 48;
 const LEVEL_SPAN = 24;
 const TREND_DAMPING = 0.92;
 
-/** Local time of day and week of a bucket, as fractions in [0, 1). */
-export interface Phases {
-  readonly day: number;
-  readonly week: number;
-}
-
 export class Experts {
   readonly history: History;
   /** Steps in a day, rounded; 0 where a bucket is longer than a quarter of a day. */
@@ -59,6 +56,8 @@ export class Experts {
   private readonly long: RunningMean;
   private readonly slope = new RunningMean(8);
   private readonly level = new RunningMean(LEVEL_SPAN);
+  readonly climate = new Climate();
+  private readonly spread = new RobustScale(2048);
   private readonly cycle: LagMatch;
   private readonly analogue: LagMatch;
   private readonly cycleLags = new Int32Array(1);
@@ -106,9 +105,14 @@ export class Experts {
     return this.level.value;
   }
 
-  /** Mean absolute deviation around the daily profile at a phase; NaN while unknown. */
-  phaseSpread(phases: Phases): number {
-    return this.day === null ? Number.NaN : this.day.spread(phases.day);
+  /** Mean absolute deviation from the long mean. */
+  get longSpread(): number {
+    return this.spread.value;
+  }
+
+  /** Mean absolute deviation around the daily profile at a phase of the day; NaN while unknown. */
+  phaseSpread(dayPhase: number): number {
+    return this.day === null ? Number.NaN : this.day.spread(dayPhase);
   }
 
   /**
@@ -116,24 +120,26 @@ export class Experts {
    * @param value observed, or filled where it was not
    * @param observed only observed values shape profiles and means
    */
-  update(value: number, observed: boolean, phases: Phases): void {
+  update(value: number, observed: boolean, dayPhase: number, weekPhase: number): void {
     const previous = this.last;
     const first = this.history.steps === 0;
     this.history.push(value);
     this.last = value;
     if (this.day !== null && this.week !== null) {
-      const base = this.day.at(phases.day, this.long.value);
+      const base = this.day.at(dayPhase, this.long.value);
       this.lastResidual = first ? 0 : value - base;
       if (observed) {
         this.level.add(this.lastResidual);
-        this.week.add(phases.week, this.lastResidual);
-        this.day.add(phases.day, value);
+        this.week.add(weekPhase, this.lastResidual);
+        this.day.add(dayPhase, value);
       }
     }
     if (observed) {
       this.fast.add(value);
       this.slow.add(value);
+      if (!first) this.spread.add(value - this.long.value);
       this.long.add(value);
+      this.climate.add(value, this.spread.value);
       if (!first) this.slope.add(value - previous);
     }
     this.cycle.update(this.history);
@@ -142,7 +148,8 @@ export class Experts {
     if (steps >= 32 && (steps < 512 ? steps % 16 === 0 : steps % 64 === 0)) {
       this.cycleCount = this.cycle.best(this.cycleLags, 1, Math.min(256, steps / 3));
     }
-    if (steps >= 32) this.analogueCount = this.analogue.best(this.analogueLags, 4, 12);
+    // A lag stays aligned with the stretch of history it found: looking anew every few steps is enough.
+    if (steps >= 32 && steps % 4 === 0) this.analogueCount = this.analogue.best(this.analogueLags, 4, 12);
   }
 
   /** Value `lag - k` steps ago, wrapped by whole lags so that it is known: what a period of `lag` says for lead k. */
@@ -155,7 +162,7 @@ export class Experts {
    * @param phases of each lead's bucket, [leads]
    * @param out [E, leads] row-major
    */
-  forecast(leads: number, phases: readonly Phases[], out: Float32Array): void {
+  forecast(leads: number, phases: Phases, out: Float32Array): void {
     const { last, history } = this;
     const reach = history.reach;
     const long = this.long.count > 0 ? this.long.value : last;
@@ -163,14 +170,15 @@ export class Experts {
     const weekLag = this.weekLag > 0 && reach >= this.weekLag ? this.weekLag : 0;
     const cycleLag = this.cycleCount > 0 && reach >= this.cycleLags[0] ? this.cycleLags[0] : 0;
     const cycleOffset = cycleLag > 0 ? last - history.at(cycleLag) : 0;
+    const typical = this.climate.quantiles[CLIMATE_MEDIAN];
     let trendSum = 0;
     let damping = 1;
     for (let k = 1; k <= leads; k++) {
       const at = k - 1;
       damping *= TREND_DAMPING;
       trendSum += damping;
-      const base = this.day === null ? long : this.day.at(phases[at].day, long);
-      const weekly = this.week === null ? 0 : this.week.at(phases[at].week, 0);
+      const base = this.day === null ? long : this.day.at(phases.day[at], long);
+      const weekly = this.week === null ? 0 : this.week.at(phases.week[at], 0);
       const seasonal = dayLag > 0 ? this.repeat(k, dayLag) : last;
       const cyclic = cycleLag > 0 ? this.repeat(k, cycleLag) : seasonal;
       let analogue = 0;
@@ -188,6 +196,7 @@ export class Experts {
       out[10 * leads + at] = weekLag > 0 ? this.repeat(k, weekLag) : seasonal;
       out[11 * leads + at] = cyclic;
       out[12 * leads + at] = cyclic + cycleOffset;
+      out[14 * leads + at] = typical;
       out[13 * leads + at] = this.analogueCount > 0 ? analogue / this.analogueCount : last;
     }
   }
@@ -197,6 +206,8 @@ export class Experts {
     this.day?.persist(io);
     this.week?.persist(io);
     for (const mean of [this.fast, this.slow, this.long, this.slope, this.level]) mean.persist(io);
+    this.climate.persist(io);
+    this.spread.persist(io);
     this.cycle.persist(io);
     this.analogue.persist(io);
     io.array(this.cycleLags);

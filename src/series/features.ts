@@ -4,14 +4,15 @@
  * of the lead's scale. A network output q at lead k means anchor[k] + scale[k] * q in the stream's unit.
  * Everything is relative to the stream's own level and errors, so that one network serves sensors of any kind.
  */
-import { phasesOf, type ZoneOffset } from './calendar.ts';
-import { E, Experts, LAST, LONG_MEAN, type Phases, SEASONAL_NAIVE } from './experts.ts';
+import { Phases, type ZoneOffset } from './calendar.ts';
+import { CLIMATE_LEVELS } from './climate.ts';
+import { E, Experts, LAST, LONG_MEAN, SEASONAL_NAIVE } from './experts.ts';
 import { LeadErrors } from './lead-errors.ts';
 import { RobustScale, RunningMean } from './running.ts';
 import type { StateIo } from './state-io.ts';
 
 /** Changes whenever the meaning or order of a feature does; part of the model's hash. */
-export const FEATURE_FORMAT = 1;
+export const FEATURE_FORMAT = 2;
 
 const INNOVATION_LEADS = [1, 3, 6, 12, 24, 48];
 /** Knots, as fractions of the horizon in log space, at which the experts' relative errors are shown. */
@@ -20,15 +21,33 @@ const PAST_FIXED = 30;
 /** Numbers a step about the past. */
 export const I = PAST_FIXED + INNOVATION_LEADS.length + ERROR_POINTS.length * E;
 /** Numbers a lead beside the experts' offsets: log weights [E] first, then compressed offsets [E], then the rest. */
-const AHEAD_FIXED = 8;
+const AHEAD_FIXED = 8 + CLIMATE_LEVELS.length;
 export const F = 2 * E + AHEAD_FIXED;
 export const AHEAD = E + F;
 
-const squash = Math.asinh;
-const TAU = 2 * Math.PI;
+/** Keeps small numbers as they are and large ones within +-4. */
+export function squash(x: number): number {
+  return x / (1 + 0.25 * (x < 0 ? -x : x));
+}
+
+/** The inverse of `squash`. */
+export function unsquash(y: number): number {
+  return y / (1 - 0.25 * (y < 0 ? -y : y));
+}
+
+const TURN = 1024;
+const SINE = Float32Array.from({ length: TURN }, (_, i) => Math.sin((2 * Math.PI * i) / TURN));
+/** Sine and cosine of a phase in [0, 1), from a table. */
+const sine = (phase: number): number => SINE[Math.round(phase * TURN) % TURN];
+const cosine = (phase: number): number => SINE[(Math.round(phase * TURN) + TURN / 4) % TURN];
+
+/** Logarithms of ratios are held within +-6. */
+function bounded(x: number): number {
+  return x < -6 ? -6 : Math.min(x, 6);
+}
 
 function logRatio(a: number, b: number): number {
-  return Math.max(-6, Math.min(6, Math.log((a + 1e-30) / (b + 1e-30))));
+  return bounded(Math.log((a + 1e-30) / (b + 1e-30)));
 }
 
 export class Features {
@@ -38,7 +57,6 @@ export class Features {
   private readonly zone: ZoneOffset;
   private readonly leadErrors: LeadErrors;
   private readonly step = new RobustScale(384);
-  private readonly spread = new RobustScale(2048);
   private readonly bias1 = new RunningMean(8);
   private readonly bias2 = new RunningMean(24);
   private readonly volatility = new RunningMean(8);
@@ -50,12 +68,14 @@ export class Features {
   private observedCount = 0;
   private minimum = Infinity;
   private maximum = -Infinity;
-  private lastPhases: Phases = { day: 0, week: 0 };
-  private readonly phases: Phases[];
+  private readonly present = new Phases(1);
+  private readonly coming: Phases;
   /** [E, leads] */
   readonly forecasts: Float32Array;
   /** [E, leads] */
   private readonly errors: Float32Array;
+  private readonly logErrors: Float32Array;
+  private readonly logScale: Float32Array;
   /** [leads] */
   readonly anchor: Float32Array;
   /** [leads], > 0 */
@@ -67,9 +87,11 @@ export class Features {
     this.zone = zone;
     this.experts = new Experts(intervalMs, leads);
     this.leadErrors = new LeadErrors(leads, E);
-    this.phases = Array.from({ length: leads }, () => ({ day: 0, week: 0 }));
+    this.coming = new Phases(leads);
     this.forecasts = new Float32Array(E * leads);
     this.errors = new Float32Array(E * leads);
+    this.logErrors = new Float32Array(E * leads);
+    this.logScale = new Float32Array(leads);
     this.anchor = new Float32Array(leads);
     this.scale = new Float32Array(leads).fill(1);
   }
@@ -99,14 +121,13 @@ export class Features {
   update(timeMs: number, value: number, observed: boolean): void {
     const first = this.experts.history.steps === 0;
     this.leadErrors.observe(value, observed);
-    this.lastPhases = phasesOf(timeMs, this.zone);
+    this.present.fill(timeMs, this.intervalMs, this.zone);
     if (observed) {
       const inAGap = this.age > 0;
       this.age = 0;
       this.observedCount++;
       if (!first) {
         if (!inAGap) this.step.add(value - this.previous);
-        this.spread.add(value - this.experts.longMean);
         this.stillness.add(value === this.previous ? 1 : 0);
       }
       if (value < this.minimum) this.minimum = value;
@@ -123,13 +144,13 @@ export class Features {
     } else {
       this.age++;
     }
-    this.experts.update(value, observed, this.lastPhases);
+    this.experts.update(value, observed, this.present.day[0], this.present.week[0]);
     this.beforePrevious = first ? value : this.previous;
     this.previous = value;
 
     const { leads } = this;
-    for (let k = 0; k < leads; k++) this.phases[k] = phasesOf(timeMs + (k + 1) * this.intervalMs, this.zone);
-    this.experts.forecast(leads, this.phases, this.forecasts);
+    this.coming.fill(timeMs + this.intervalMs, this.intervalMs, this.zone);
+    this.experts.forecast(leads, this.coming, this.forecasts);
     this.combine(value);
     this.leadErrors.keep(leads, this.forecasts, this.anchor, this.scale);
   }
@@ -139,7 +160,7 @@ export class Features {
     const { leads, forecasts, errors, anchor, scale } = this;
     const tiny =
       1e-6 * Math.max(Math.abs(value), this.maximum > this.minimum ? this.maximum - this.minimum : 0, 1e-6);
-    this.leadErrors.errors(leads, Math.max(this.step.value, tiny), errors);
+    this.leadErrors.errors(leads, Math.max(this.step.value, tiny), errors, this.logErrors);
     for (let k = 0; k < leads; k++) {
       let weights = 0;
       let mean = 0;
@@ -154,6 +175,7 @@ export class Features {
       }
       anchor[k] = mean / weights;
       scale[k] = Math.max(error / weights, tiny);
+      this.logScale[k] = Math.log(scale[k]);
     }
   }
 
@@ -164,7 +186,7 @@ export class Features {
 
   /** @param out [I] is written from `offset` */
   past(out: Float32Array, offset: number): void {
-    const { leads, scale, experts, errors, leadErrors } = this;
+    const { leads, scale, experts, leadErrors, logErrors, logScale } = this;
     const stepsPerDay = 86_400_000 / this.intervalMs;
     const s1 = scale[0];
     const middle = Math.min(leads - 1, Math.round(Math.sqrt(leads)) - 1);
@@ -172,7 +194,7 @@ export class Features {
     const sLast = scale[leads - 1];
     const y = this.previous;
     const d = Math.max(this.step.value, 1e-3 * s1);
-    const spread = Math.max(this.spread.value, s1);
+    const spread = Math.max(this.experts.longSpread, s1);
     let at = offset;
     out[at++] = squash((y - experts.fastMean) / s1);
     out[at++] = squash((y - experts.slowMean) / sMiddle);
@@ -198,10 +220,10 @@ export class Features {
     out[at++] = seasons.day ? 1 : 0;
     out[at++] = seasons.week ? 1 : 0;
     out[at++] = seasons.cycle > 0 ? Math.log(seasons.cycle / leads) / 2 : 0;
-    out[at++] = Math.sin(TAU * this.lastPhases.day);
-    out[at++] = Math.cos(TAU * this.lastPhases.day);
-    out[at++] = Math.sin(TAU * this.lastPhases.week);
-    out[at++] = Math.cos(TAU * this.lastPhases.week);
+    out[at++] = sine(this.present.day[0]);
+    out[at++] = cosine(this.present.day[0]);
+    out[at++] = sine(this.present.week[0]);
+    out[at++] = cosine(this.present.week[0]);
     out[at++] = this.stillness.value;
     out[at++] = this.atFloor.value;
     const range = this.maximum - this.minimum;
@@ -212,7 +234,7 @@ export class Features {
     }
     for (const point of ERROR_POINTS) {
       const k = Math.round(leads ** point) - 1;
-      for (let e = 0; e < E; e++) out[at++] = logRatio(errors[e * leads + k], scale[k]);
+      for (let e = 0; e < E; e++) out[at++] = bounded(logErrors[e * leads + k] - logScale[k]);
     }
   }
 
@@ -221,41 +243,38 @@ export class Features {
    * @param out [AHEAD] is written from `offset`
    */
   ahead(k: number, out: Float32Array, offset: number): void {
-    const { leads, forecasts, errors, anchor, scale } = this;
+    const { leads, forecasts, logErrors, anchor, scale } = this;
     const s = scale[k];
+    const logS = this.logScale[k];
     const a = anchor[k];
+    const perScale = 1 / s;
     for (let e = 0; e < E; e++) {
-      const distance = Math.max(-1000, Math.min(1000, (forecasts[e * leads + k] - a) / s));
+      const offsetInScales = (forecasts[e * leads + k] - a) * perScale;
+      const distance = offsetInScales < -1000 ? -1000 : Math.min(offsetInScales, 1000);
       out[offset + e] = distance;
       // The prior of the mixture: log(1 / error^4), relative to the scale.
-      out[offset + E + e] = -4 * logRatio(errors[e * leads + k], s);
+      out[offset + E + e] = -4 * bounded(logErrors[e * leads + k] - logS);
       out[offset + 2 * E + e] = squash(distance);
     }
     let at = offset + 3 * E;
-    const phase = this.phases[k];
-    const spread = this.experts.phaseSpread(phase);
-    out[at++] = Number.isNaN(spread) ? 0 : logRatio(spread, s);
+    const day = this.coming.day[k];
+    const spread = this.experts.phaseSpread(day);
+    out[at++] = Number.isNaN(spread) ? 0 : bounded(Math.log(spread + 1e-30) - logS);
     out[at++] = Math.log(k + 1) / 3;
     out[at++] = this.experts.dayLag > 0 ? Math.min(2, (k + 1) / this.experts.dayLag) : 0;
-    out[at++] = Math.sin(TAU * phase.day);
-    out[at++] = Math.cos(TAU * phase.day);
-    out[at++] = logRatio(s, scale[0]) / 2;
-    out[at++] = logRatio(Math.max(this.spread.value, 1e-9), s) / 2;
-    out[at++] = squash((forecasts[LAST * leads + k] - forecasts[LONG_MEAN * leads + k]) / s) / 3;
+    out[at++] = sine(day);
+    out[at++] = cosine(day);
+    out[at++] = bounded(logS - this.logScale[0]) / 2;
+    out[at++] = bounded(Math.log(Math.max(this.experts.longSpread, 1e-9)) - logS) / 2;
+    out[at++] = squash((forecasts[LAST * leads + k] - forecasts[LONG_MEAN * leads + k]) * perScale) / 3;
+    const climate = this.experts.climate.quantiles;
+    for (let i = 0; i < climate.length; i++) out[at++] = squash((climate[i] - a) * perScale);
   }
 
   persist(io: StateIo): void {
     this.experts.persist(io);
     this.leadErrors.persist(io);
-    for (const running of [
-      this.step,
-      this.spread,
-      this.bias1,
-      this.bias2,
-      this.volatility,
-      this.stillness,
-      this.atFloor,
-    ])
+    for (const running of [this.step, this.bias1, this.bias2, this.volatility, this.stillness, this.atFloor])
       running.persist(io);
     this.previous = io.number(this.previous);
     this.beforePrevious = io.number(this.beforePrevious);
@@ -263,9 +282,14 @@ export class Features {
     this.observedCount = io.number(this.observedCount);
     this.minimum = io.number(this.minimum);
     this.maximum = io.number(this.maximum);
-    this.lastPhases = { day: io.number(this.lastPhases.day), week: io.number(this.lastPhases.week) };
+    io.array(this.present.day);
+    io.array(this.present.week);
+    io.array(this.coming.day);
+    io.array(this.coming.week);
     io.array(this.forecasts);
     io.array(this.errors);
+    io.array(this.logErrors);
+    io.array(this.logScale);
     io.array(this.anchor);
     io.array(this.scale);
   }

@@ -75,41 +75,53 @@ export class LeadErrors {
   }
 
   /**
-   * Mean absolute error of each expert at each lead.
+   * Mean absolute error of each expert at each lead, and its logarithm; each interpolated between the knots, because
+   * a logarithm for every lead would cost more than all the rest of a step.
    * @param unit the error assumed for lead 1 before anything has been scored; grows with the root of the lead
    * @param out [experts, leads]
+   * @param logOut [experts, leads]
    */
-  errors(leads: number, unit: number, out: Float32Array): void {
-    const { experts, knots } = this;
-    const floor = 1e-3 * unit;
+  errors(leads: number, unit: number, out: Float32Array, logOut: Float32Array): void {
+    const { experts, atKnots, logAtKnots, lower, upperWeight } = this;
     for (let e = 0; e < experts; e++) {
-      let known = -1;
-      for (let j = 0; j < knots.length; j++) {
-        if (this.count[j] > 0) {
-          known = j;
-          this.scratch[j] = this.error[j * experts + e];
-          if (this.count[j] < 8) {
-            // Few errors say little: lean on what the shorter lead and a random walk would say.
-            const prior = j > 0 ? this.scratch[j - 1] * Math.sqrt(knots[j] / knots[j - 1]) : unit;
-            this.scratch[j] += (prior - this.scratch[j]) / (1 + this.count[j]);
-          }
-        } else if (known >= 0) {
-          this.scratch[j] = this.scratch[j - 1] * Math.sqrt(knots[j] / knots[j - 1]);
-        } else {
-          this.scratch[j] = unit * Math.sqrt(knots[j]) * (e === 0 ? 1 : 1.5);
-        }
-        if (!(this.scratch[j] > floor)) this.scratch[j] = floor;
-      }
+      this.errorsAtKnots(e, unit);
       const base = e * leads;
       for (let k = 0; k < leads; k++) {
-        const j = this.lower[k];
-        const w = this.upperWeight[k];
-        out[base + k] =
-          w === 0 ? this.scratch[j] : this.scratch[j] + w * (this.scratch[j + 1] - this.scratch[j]);
+        const j = lower[k];
+        const w = upperWeight[k];
+        const next = w === 0 ? j : j + 1;
+        out[base + k] = atKnots[j] + w * (atKnots[next] - atKnots[j]);
+        logOut[base + k] = logAtKnots[j] + w * (logAtKnots[next] - logAtKnots[j]);
       }
     }
   }
-  private readonly scratch = new Float64Array(KNOTS.length + 1);
+
+  private errorsAtKnots(e: number, unit: number): void {
+    const { experts, knots, atKnots, count } = this;
+    const floor = 1e-3 * unit;
+    let known = false;
+    for (let j = 0; j < knots.length; j++) {
+      const growth = j > 0 ? Math.sqrt(knots[j] / knots[j - 1]) : 1;
+      let error: number;
+      if (count[j] > 0) {
+        known = true;
+        error = this.error[j * experts + e];
+        if (count[j] < 8) {
+          // Few errors say little: lean on what the shorter lead and a random walk would say.
+          const prior = j > 0 ? atKnots[j - 1] * growth : unit;
+          error += (prior - error) / (1 + count[j]);
+        }
+      } else if (known) {
+        error = atKnots[j - 1] * growth;
+      } else {
+        error = unit * Math.sqrt(knots[j]) * (e === 0 ? 1 : 1.5);
+      }
+      atKnots[j] = Math.max(error, floor);
+      this.logAtKnots[j] = Math.log(atKnots[j]);
+    }
+  }
+  private readonly atKnots = new Float64Array(KNOTS.length + 1);
+  private readonly logAtKnots = new Float64Array(KNOTS.length + 1);
 
   /**
    * Keeps this step's forecasts until their buckets arrive.

@@ -5,7 +5,7 @@
  */
 import type { ZoneOffset } from '../series/calendar.ts';
 import { E } from '../series/experts.ts';
-import { AHEAD, Features, I } from '../series/features.ts';
+import { AHEAD, Features, I, unsquash } from '../series/features.ts';
 import type { OriginBuffers, TrainingSeries } from './dataset.ts';
 import type { Random } from './random.ts';
 
@@ -136,7 +136,7 @@ export class FeatureSeries implements TrainingSeries {
       leads[m] = this.lead[row];
       for (let e = 0; e < E; e++) {
         const squashed = this.z[base + e] / UNIT;
-        out.z[at + e] = Math.sinh(squashed);
+        out.z[at + e] = unsquash(squashed);
         out.z[at + E + e] = (4 * this.z[base + E + e]) / UNIT;
         out.z[at + 2 * E + e] = squashed;
       }

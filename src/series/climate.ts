@@ -1,0 +1,47 @@
+/**
+ * Running quantiles of everything a stream has shown: what a forecast far ahead falls back to. Each level is moved up or
+ * down by a step that shrinks as readings come in (stochastic approximation, Robbins & Monro 1951) and never below a
+ * floor, so that it follows slow change.
+ */
+import type { StateIo } from './state-io.ts';
+
+export const CLIMATE_LEVELS = [0.1, 0.3, 0.5, 0.7, 0.9] as const;
+export const CLIMATE_MEDIAN = 2;
+const MEMORY = 1500;
+/** Readings that are sorted outright before tracking starts. */
+const START = 24;
+
+export class Climate {
+  /** [5], non-decreasing; all the first value before anything else is known. */
+  readonly quantiles = new Float64Array(CLIMATE_LEVELS.length);
+  private readonly first = new Float64Array(START);
+  private count = 0;
+
+  /** @param spread mean absolute deviation of the stream: the unit of a step */
+  add(value: number, spread: number): void {
+    if (this.count < START) {
+      this.first[this.count++] = value;
+      const sorted = this.first.slice(0, this.count).sort();
+      CLIMATE_LEVELS.forEach((level, i) => {
+        this.quantiles[i] = sorted[Math.min(this.count - 1, Math.floor(level * this.count))];
+      });
+      return;
+    }
+    this.count = Math.min(this.count + 1, MEMORY);
+    const step = (4 * spread) / this.count;
+    let floor = -Infinity;
+    for (let i = 0; i < CLIMATE_LEVELS.length; i++) {
+      const q = this.quantiles[i];
+      const level = CLIMATE_LEVELS[i];
+      const moved = value > q ? q + step * level : value < q ? q - step * (1 - level) : q;
+      this.quantiles[i] = Math.max(moved, floor);
+      floor = this.quantiles[i];
+    }
+  }
+
+  persist(io: StateIo): void {
+    io.array(this.quantiles);
+    io.array(this.first);
+    this.count = io.number(this.count);
+  }
+}
