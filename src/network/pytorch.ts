@@ -1,0 +1,124 @@
+/**
+ * PyTorch's names and gate order for the weights of a cell stack, both ways.
+ * torch.nn.RNN, LSTM and GRU store weight_ih_l0 [G * H, I], weight_hh_l0 [G * H, H], bias_ih_l0 and bias_hh_l0 [G * H],
+ * and so on for l1 ...; gates GRU: r z n, LSTM: i f g o (docs.pytorch.org, torch.nn.GRU and torch.nn.LSTM, "Variables").
+ */
+import { GatecastError, type Issue } from '../errors.ts';
+import { type Cell, type NetworkSpec, validateSpec } from './spec.ts';
+import { checkWeights, GATES, type Tensor, type Weights } from './weights.ts';
+
+/** ORDER[cell][i]: which of PyTorch's gates is our gate i. */
+const ORDER: Readonly<Record<Cell, readonly number[]>> = {
+  'rnn-tanh': [0],
+  'rnn-relu': [0],
+  lstm: [0, 3, 1, 2],
+  gru: [1, 0, 2],
+  'gru-reset-before': [1, 0, 2],
+};
+
+const PARTS: readonly (readonly [ours: string, theirs: string])[] = [
+  ['input.weight', 'weight_ih'],
+  ['hidden.weight', 'weight_hh'],
+  ['input.bias', 'bias_ih'],
+  ['hidden.bias', 'bias_hh'],
+];
+const THEIR_NAME = /^(.*?)(weight|bias)_(ih|hh|hr)_l(\d+)(_reverse)?$/;
+
+/** Weights, or their gradients, under PyTorch's names; what is not part of a cell keeps its own. */
+export function toPyTorch(cell: Cell, weights: Weights): Map<string, Tensor> {
+  const renamed = new Map<string, Tensor>();
+  for (const [name, tensor] of weights) {
+    const [, layer, part] = /^layers\.(\d+)\.(.+)$/.exec(name) ?? [];
+    const theirs = PARTS.find(([ours]) => ours === part)?.[1];
+    const theirGates = ORDER[cell].map((_, gate) => ORDER[cell].indexOf(gate));
+    if (theirs) renamed.set(`${theirs}_l${layer}`, reordered(tensor, theirGates));
+    else renamed.set(name, tensor);
+  }
+  return renamed;
+}
+
+/**
+ * A bare stack from the state of a torch.nn.RNN, LSTM or GRU, whatever prefix its names carry. Layers trained without
+ * biases get zeros.
+ * @param cell `rnn-tanh` and `rnn-relu` have the same weights, so the file cannot tell them apart
+ * @throws GatecastError WEIGHTS_INVALID for other names, shapes that do not belong together, two directions, projections
+ */
+export function fromPyTorch(
+  cell: Cell,
+  tensors: Weights,
+): { spec: NetworkSpec; weights: Map<string, Tensor> } {
+  const named = checkNames(tensors);
+  const first = named.get('weight_ih_l0');
+  const recurrent = named.get('weight_hh_l0');
+  if (!first || !recurrent || first.shape.length !== 2 || recurrent.shape.length !== 2) {
+    throw refusal([{ path: 'weight_ih_l0', message: 'and weight_hh_l0 are needed, each a matrix' }]);
+  }
+  let layers = 1;
+  while (named.has(`weight_ih_l${layers}`)) layers++;
+  const spec: NetworkSpec = {
+    cell,
+    layers,
+    hidden: recurrent.shape[1]!,
+    inputs: first.shape[1]!,
+    dropout: 0,
+    convolution: null,
+    attention: null,
+    head: { kind: 'none' },
+  };
+  const rows = GATES[cell] * spec.hidden;
+  if (first.shape[0] !== rows) {
+    const found = (first.shape[0]! / spec.hidden).toFixed(2).replace(/\.?0+$/, '');
+    const message = `has ${found} gates; a ${cell} has ${GATES[cell]}`;
+    throw refusal([{ path: 'weight_ih_l0', message }]);
+  }
+  validateSpec(spec);
+  const weights = new Map<string, Tensor>();
+  for (let layer = 0; layer < layers; layer++) {
+    for (const [ours, theirs] of PARTS) {
+      const tensor = named.get(`${theirs}_l${layer}`);
+      const name = `layers.${layer}.${ours}`;
+      if (tensor && tensor.shape[0] === rows) weights.set(name, reordered(tensor, ORDER[cell]));
+      else if (tensor) weights.set(name, tensor);
+      else if (theirs.startsWith('bias')) weights.set(name, { shape: [rows], data: new Float32Array(rows) });
+    }
+  }
+  checkWeights(spec, weights);
+  return { spec, weights };
+}
+
+/** Tensors without their common prefix. */
+function checkNames(tensors: Weights): Map<string, Tensor> {
+  const named = new Map<string, Tensor>();
+  const issues: Issue[] = [];
+  let prefix: string | null = null;
+  for (const [path, tensor] of tensors) {
+    const [, before, kind, part, layer, reverse] = THEIR_NAME.exec(path) ?? [];
+    prefix ??= before ?? null;
+    if (before === undefined) issues.push({ path, message: 'is not a weight of a recurrent layer' });
+    else if (reverse) issues.push({ path, message: 'looks back from the future, which a forecast cannot' });
+    else if (part === 'hr')
+      issues.push({ path, message: 'is a projection (proj_size), which is not supported' });
+    else if (before !== prefix) issues.push({ path, message: `belongs to another module than ${prefix}*` });
+    else named.set(`${kind}_${part}_l${layer}`, tensor);
+  }
+  if (issues.length > 0) throw refusal(issues);
+  return named;
+}
+
+function refusal(issues: readonly Issue[]): GatecastError {
+  const text = issues.slice(0, 8).map(({ path, message }) => `${path} ${message}`);
+  return new GatecastError('WEIGHTS_INVALID', `The weights cannot be imported: ${text.join('; ')}.`, {
+    hint: 'Expected are weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, and so on for each layer.',
+    issues,
+  });
+}
+
+/** Blocks of rows, one a gate, in another order. */
+function reordered({ shape, data }: Tensor, order: readonly number[]): Tensor {
+  const block = data.length / order.length;
+  const result = new Float32Array(data.length);
+  for (const [to, from] of order.entries()) {
+    result.set(data.subarray(from * block, (from + 1) * block), to * block);
+  }
+  return { shape, data: result };
+}
