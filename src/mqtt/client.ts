@@ -1,0 +1,290 @@
+/**
+ * The agent's link to its broker: connects and reconnects for ever, subscribes, says that it is there, and gets rid of
+ * its outbox. Starts without a broker. Nothing here throws for what a network does.
+ */
+import type { Logger } from '../log.ts';
+import type { Clock } from '../system/clock.ts';
+import { Backoff } from './backoff.ts';
+import {
+  Connection,
+  type ConnectionEnd,
+  type Incoming,
+  type ProtocolVersion,
+  type Subscription,
+} from './connection.ts';
+import { type BrokerOptions, readSecrets } from './options.ts';
+import { Outbox, type Outgoing } from './outbox.ts';
+
+export interface ClientParts {
+  readonly options: BrokerOptions;
+  readonly clock: Clock;
+  /** 0 <= r < 1; spreads the reconnects of a fleet. */
+  readonly random: () => number;
+  readonly log: Logger;
+  /** Left with the broker, which publishes it when the agent goes without a word. */
+  readonly will: () => Outgoing;
+  /** First words of every connection. */
+  readonly birth: () => readonly Outgoing[];
+  readonly message: (message: Incoming) => void;
+  /** After each connect, with everything subscribed for, and after each loss. */
+  readonly changed?: (status: ClientStatus) => void;
+  /** What a former run subscribed to: a kept session still delivers it. Taken back where it is not wanted any more. */
+  readonly formerFilters?: readonly string[];
+}
+
+export interface ClientStatus {
+  readonly connected: boolean;
+  readonly protocol: '5' | '3.1.1' | null;
+  /** Connections so far. */
+  readonly connects: number;
+  /** Why there is none now; null while there is one and before the first attempt. */
+  readonly fault: string | null;
+  /** Filters that the broker refused. */
+  readonly refusedFilters: readonly string[];
+  readonly outbox: number;
+  /** Messages that never reached the broker, by reason. */
+  readonly dropped: Readonly<Record<string, number>>;
+}
+
+/** Unacknowledged messages under way at once. */
+const WINDOW = 64;
+const SUBSCRIBE_CHUNK = 200;
+/** A refused filter is asked for again: rights change. */
+const REFUSED_RETRY_MS = 300_000;
+/** Topics whose refusal is logged; further ones are only counted. */
+const MAX_LOGGED_REFUSALS = 20;
+
+export class Client {
+  readonly #parts: ClientParts;
+  readonly #log: Logger;
+  readonly #outbox: Outbox;
+  readonly #backoff: Backoff;
+  readonly #subscriptions = new Map<string, 0 | 1>();
+  readonly #refused = new Set<string>();
+  readonly #refusedTopics = new Set<string>();
+  readonly #dropped = new Map<string, number>();
+  #unwanted: string[];
+  #connection: Connection | null = null;
+  #open = false;
+  #version: ProtocolVersion;
+  /** The next session begins empty: the last one holds a message that ends every connection. */
+  #cleanNext = false;
+  #connects = 0;
+  #fault: string | null = null;
+  #stopped = true;
+  #cancelTimers: (() => void)[] = [];
+  /** Set while stopping. */
+  #stopping: { readonly drained: () => void; readonly lost: () => void } | null = null;
+  #pumping = false;
+  /** The broker has accepted MQTT 5 once: a mere hang-up is then no sign that it does not speak it. */
+  #speaks5 = false;
+
+  constructor(parts: ClientParts) {
+    this.#parts = parts;
+    this.#log = parts.log;
+    this.#outbox = new Outbox(parts.options.outbox);
+    this.#backoff = new Backoff(parts.clock, parts.random, parts.options.maxBackoffMs);
+    this.#version = parts.options.version === '3.1.1' ? 4 : 5;
+    this.#unwanted = [...(parts.formerFilters ?? [])];
+  }
+
+  start(): void {
+    this.#stopped = false;
+    this.#connect();
+  }
+
+  /**
+   * Sends `farewell` and what waits, if the broker takes it in time, and disconnects; the last will is then not sent.
+   * Resolves within `timeoutMs`.
+   */
+  stop(farewell: readonly Outgoing[], timeoutMs = 3000): Promise<void> {
+    for (const message of farewell) this.publish(message);
+    this.#stopped = true;
+    for (const cancel of this.#cancelTimers.splice(0)) cancel();
+    return new Promise((resolve) => {
+      const finish = (): void => {
+        cancel();
+        this.#connection?.destroy();
+        this.#connection = null;
+        this.#open = false;
+        resolve();
+      };
+      const cancel = this.#parts.clock.after(timeoutMs, finish);
+      this.#stopping = { drained: () => this.#connection?.close(finish), lost: finish };
+      if (!this.#open) finish();
+      else this.#pump();
+    });
+  }
+
+  /** Never blocks and never fails: waits in the outbox, bounded, until the broker has it. The topic must be a safe name (see topics.ts). */
+  publish(message: Outgoing): void {
+    const before = this.#outbox.dropped;
+    this.#outbox.put(message);
+    if (this.#outbox.dropped > before) this.#drop('outbox-full');
+    if (this.#open) this.#pump();
+  }
+
+  /** The whole list; may be called at any time, in any state. */
+  setSubscriptions(wanted: readonly Subscription[]): void {
+    const filters = new Set(wanted.map((s) => s.filter));
+    const gone = [...this.#subscriptions.keys()].filter((filter) => !filters.has(filter));
+    const added = wanted.filter((s) => this.#subscriptions.get(s.filter) !== s.qos);
+    for (const filter of gone) {
+      this.#subscriptions.delete(filter);
+      this.#refused.delete(filter);
+    }
+    for (const { filter, qos } of added) this.#subscriptions.set(filter, qos);
+    if (this.#open) {
+      this.#unsubscribe(gone);
+      this.#subscribe(added);
+    } else {
+      // a kept session still has them
+      this.#unwanted = [...new Set([...this.#unwanted, ...gone])];
+    }
+  }
+
+  status(): ClientStatus {
+    return {
+      connected: this.#open,
+      protocol: this.#open ? (this.#version === 5 ? '5' : '3.1.1') : null,
+      connects: this.#connects,
+      fault: this.#fault,
+      refusedFilters: [...this.#refused],
+      outbox: this.#outbox.size,
+      dropped: Object.fromEntries(this.#dropped),
+    };
+  }
+
+  // ---- connecting
+
+  #connect(): void {
+    const { options, will } = this.#parts;
+    const clean = this.#cleanNext || options.sessionExpiryMs === 0;
+    try {
+      const settings = { version: this.#version, clean, will: will() };
+      const connection: Connection = new Connection(options, readSecrets(options), settings, {
+        connected: (sessionPresent) => this.#connected(sessionPresent),
+        message: this.#parts.message,
+        ended: (end) => this.#ended(end),
+      });
+      this.#connection = connection;
+    } catch (error) {
+      this.#ended({ kind: 'refused', reason: error instanceof Error ? error.message : String(error) });
+    }
+  }
+
+  #connected(sessionPresent: boolean): void {
+    if (this.#stopped) return;
+    this.#open = true;
+    this.#fault = null;
+    this.#cleanNext = false;
+    this.#connects++;
+    this.#speaks5 ||= this.#version === 5;
+    this.#backoff.connected();
+    this.#refused.clear();
+    const protocol = this.#version === 5 ? '5' : '3.1.1';
+    this.#log.info('broker connected', { url: this.#parts.options.url, protocol, session: sessionPresent });
+    for (const message of this.#parts.birth())
+      this.#connection?.publish(message, (why) => this.#sent(message, why));
+    this.#unsubscribe(this.#unwanted.splice(0).filter((filter) => !this.#subscriptions.has(filter)));
+    // Also in a kept session: the broker may have lost some, and asking again costs nothing.
+    this.#subscribe([...this.#subscriptions].map(([filter, qos]) => ({ filter, qos })));
+    this.#parts.changed?.(this.status());
+    this.#pump();
+  }
+
+  #ended(end: ConnectionEnd): void {
+    const wasOpen = this.#open;
+    this.#open = false;
+    this.#connection = null;
+    this.#outbox.rewind();
+    if (this.#stopped) {
+      this.#stopping?.lost();
+      return;
+    }
+    for (const cancel of this.#cancelTimers.splice(0)) cancel();
+    if (end.kind === 'version' || (end.kind === 'hang-up' && !this.#speaks5)) this.#otherVersion();
+    if (end.kind === 'oversize') {
+      this.#drop('oversize-in');
+      // a kept session would deliver it again, and again
+      this.#cleanNext = true;
+    }
+    const delayMs = this.#backoff.next();
+    const isNew = this.#fault !== end.reason;
+    this.#fault = end.reason;
+    const fields = { url: this.#parts.options.url, reason: end.reason, retry_ms: Math.round(delayMs) };
+    if (isNew || wasOpen) this.#log.warn(wasOpen ? 'broker lost' : 'broker unreachable', fields);
+    else this.#log.debug('broker unreachable', fields);
+    this.#after(delayMs, () => this.#connect());
+    this.#parts.changed?.(this.status());
+  }
+
+  #otherVersion(): void {
+    if (this.#parts.options.version === 'auto') this.#version = this.#version === 5 ? 4 : 5;
+  }
+
+  #after(delayMs: number, action: () => void): void {
+    this.#cancelTimers.push(this.#parts.clock.after(delayMs, action));
+  }
+
+  // ---- subscriptions
+
+  #subscribe(subscriptions: readonly Subscription[]): void {
+    for (let i = 0; i < subscriptions.length; i += SUBSCRIBE_CHUNK) {
+      const chunk = subscriptions.slice(i, i + SUBSCRIBE_CHUNK);
+      this.#connection?.subscribe(chunk, (refused) => this.#answered(chunk, new Set(refused)));
+    }
+  }
+
+  #answered(chunk: readonly Subscription[], refused: ReadonlySet<string>): void {
+    for (const { filter } of chunk) {
+      if (!refused.has(filter)) this.#refused.delete(filter);
+      else if (this.#subscriptions.has(filter)) {
+        if (!this.#refused.has(filter)) this.#log.error('subscription refused by the broker', { filter });
+        this.#refused.add(filter);
+      }
+    }
+    if (refused.size === 0) return;
+    this.#after(REFUSED_RETRY_MS, () =>
+      this.#subscribe(chunk.filter((s) => this.#refused.has(s.filter) && this.#subscriptions.has(s.filter))),
+    );
+    this.#parts.changed?.(this.status());
+  }
+
+  #unsubscribe(filters: readonly string[]): void {
+    if (filters.length > 0) this.#connection?.unsubscribe(filters);
+  }
+
+  // ---- outbox
+
+  #pump(): void {
+    const connection = this.#connection;
+    // at QoS 0 the answer comes within the call
+    if (connection === null || !this.#open || this.#pumping) return;
+    this.#pumping = true;
+    const window = Math.min(WINDOW, connection.receiveMaximum);
+    while (this.#open && this.#outbox.underWay < window) {
+      const next = this.#outbox.take();
+      if (next === null) break;
+      connection.publish(next.message, (why) => {
+        this.#outbox.done(next.key);
+        this.#sent(next.message, why);
+        this.#pump();
+      });
+    }
+    this.#pumping = false;
+    if (this.#outbox.size === 0) this.#stopping?.drained();
+  }
+
+  #sent(message: Outgoing, refusal: string | null): void {
+    if (refusal === null) return;
+    this.#drop('refused-out');
+    if (this.#refusedTopics.size >= MAX_LOGGED_REFUSALS || this.#refusedTopics.has(message.topic)) return;
+    this.#refusedTopics.add(message.topic);
+    this.#log.error('publish refused by the broker', { topic: message.topic, reason: refusal });
+  }
+
+  #drop(reason: string): void {
+    this.#dropped.set(reason, (this.#dropped.get(reason) ?? 0) + 1);
+  }
+}

@@ -1,0 +1,232 @@
+/**
+ * One connection to the broker, from connecting to its end: no retries, no memory. The one importer of `mqtt`, whose
+ * own reconnecting, queueing and resubscribing stay switched off: `client.ts` decides those.
+ */
+import { connect, type IClientOptions, type MqttClient } from 'mqtt';
+import type { BrokerOptions, Secrets } from './options.ts';
+import type { Outgoing } from './outbox.ts';
+
+export type ProtocolVersion = 4 | 5;
+
+export interface Incoming {
+  readonly topic: string;
+  /** Valid until the handler returns; a copy is needed to keep it. */
+  readonly payload: Uint8Array;
+  /** Kept by the broker from before, not sent just now. */
+  readonly retained: boolean;
+  /** Call when the message is safe: only then the broker is told. Null at QoS 0. May be called late, or never. */
+  readonly acknowledge: (() => void) | null;
+}
+
+export interface Subscription {
+  readonly filter: string;
+  readonly qos: 0 | 1;
+}
+
+export interface ConnectionEvents {
+  /** The broker accepted. `sessionPresent`: it had kept our session. */
+  readonly connected: (sessionPresent: boolean) => void;
+  readonly message: (message: Incoming) => void;
+  /** Called once, whatever came before; nothing is called after it. */
+  readonly ended: (end: ConnectionEnd) => void;
+}
+
+export interface ConnectionEnd {
+  readonly reason: string;
+  /** Why it ended, as far as the next attempt should care. */
+  readonly kind:
+    | 'network'
+    /** The broker does not speak this version. */
+    | 'version'
+    /** The broker closed the connection before it said anything: some do that to a version they do not know. */
+    | 'hang-up'
+    /** Wrong name, password or certificate. */
+    | 'refused'
+    /** A packet larger than we told the broker to send. */
+    | 'oversize';
+}
+
+export interface ConnectionSettings {
+  readonly version: ProtocolVersion;
+  /** Begin without what an earlier session left. */
+  readonly clean: boolean;
+  readonly will: Outgoing | null;
+}
+
+/** Told to mqtt.js so that it goes on to the next packet without acknowledging this one. */
+const HELD = new Error('acknowledged later');
+const UNSUPPORTED_VERSION = [1, 132];
+const REFUSED = [4, 5, 134, 135, 138];
+const OVERSIZE = 149;
+const MIN_RECEIVE_MAXIMUM = 1;
+
+export class Connection {
+  readonly #client: MqttClient;
+  readonly #events: ConnectionEvents;
+  #state: 'connecting' | 'open' | 'ended' = 'connecting';
+
+  /** Begins to connect. Throws where the options make no sense (a malformed URL or certificate). */
+  constructor(
+    options: BrokerOptions,
+    secrets: Secrets,
+    settings: ConnectionSettings,
+    events: ConnectionEvents,
+  ) {
+    this.#events = events;
+    this.#client = connect(options.url, clientOptions(options, secrets, settings));
+    this.#client.handleMessage = (packet, callback) => this.#receive(packet, callback);
+    this.#client.on('connect', (packet) => {
+      this.#state = 'open';
+      // small packets, acknowledgements among them, must not wait for each other
+      (this.#client.stream as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true);
+      this.#events.connected(packet.sessionPresent);
+    });
+    this.#client.on('error', (error) => this.#end(describe(error)));
+    this.#client.on('close', () =>
+      this.#end(
+        this.#state === 'connecting'
+          ? { kind: 'hang-up', reason: 'closed before the broker answered' }
+          : { kind: 'network', reason: 'connection closed' },
+      ),
+    );
+  }
+
+  /** How many unacknowledged messages the broker takes at once. */
+  get receiveMaximum(): number {
+    return Math.max(MIN_RECEIVE_MAXIMUM, this.#client.serverProperties?.receiveMaximum ?? 65_535);
+  }
+
+  /** `done` is told null, or why the broker refused; not called when the connection ends first. */
+  publish(message: Outgoing, done: (refused: string | null) => void): void {
+    this.#client.publish(
+      message.topic,
+      message.payload as string | Buffer,
+      { qos: message.qos, retain: message.retain },
+      (error) => {
+        if (this.#state === 'open') done(error ? error.message : null);
+      },
+    );
+  }
+
+  /** `done` is told the filters that the broker refused; not called when the connection ends first. */
+  subscribe(subscriptions: readonly Subscription[], done: (refused: string[]) => void): void {
+    const wanted = Object.fromEntries(
+      subscriptions.map(({ filter, qos }) => [
+        filter,
+        // our own messages must not come back, and retained ones not again with each reconnect
+        filter.startsWith('$share/') ? { qos } : { qos, nl: true, rh: 1 },
+      ]),
+    );
+    this.#client.subscribe(wanted, (error, granted) => {
+      if (this.#state !== 'open') return;
+      const refused = (granted ?? []).filter((g) => g.qos >= 128).map((g) => g.topic);
+      done(error && refused.length === 0 ? subscriptions.map((s) => s.filter) : refused);
+    });
+  }
+
+  unsubscribe(filters: readonly string[]): void {
+    this.#client.unsubscribe([...filters]);
+  }
+
+  /** Says goodbye (the last will is then not sent) and closes; `closed` is always called. */
+  close(closed: () => void): void {
+    this.#state = 'ended';
+    this.#client.end(false, () => {
+      this.#silence();
+      closed();
+    });
+  }
+
+  /** Cuts the connection: the broker sends the last will. */
+  destroy(): void {
+    this.#end({ kind: 'network', reason: 'cut' });
+  }
+
+  #receive(
+    packet: { topic: string; payload: string | Buffer; qos: number; retain: boolean },
+    next: Next,
+  ): void {
+    const acknowledge = packet.qos === 0 ? null : () => this.#state === 'open' && next();
+    let acknowledged = false;
+    this.#events.message({
+      topic: packet.topic,
+      payload: packet.payload as Buffer,
+      retained: packet.retain,
+      acknowledge:
+        acknowledge &&
+        (() => {
+          if (acknowledged) return;
+          acknowledged = true;
+          acknowledge();
+        }),
+    });
+    // mqtt.js handles one packet after the other: let it go on, and call again when the message is safe
+    next(acknowledge === null ? undefined : HELD);
+  }
+
+  #end(end: ConnectionEnd): void {
+    if (this.#state === 'ended') return;
+    this.#state = 'ended';
+    this.#client.end(true, () => this.#silence());
+    this.#events.ended(end);
+  }
+
+  /** Late errors of a dead socket are nobody's business, but unheard they would end the process. */
+  #silence(): void {
+    this.#client.removeAllListeners();
+    this.#client.on('error', () => {});
+  }
+}
+
+type Next = (error?: Error) => void;
+
+function clientOptions(
+  options: BrokerOptions,
+  secrets: Secrets,
+  settings: ConnectionSettings,
+): IClientOptions {
+  const { version, clean, will } = settings;
+  const five: IClientOptions =
+    version === 5
+      ? {
+          properties: {
+            sessionExpiryInterval: Math.round(options.sessionExpiryMs / 1000),
+            maximumPacketSize: options.maxPacketBytes,
+          },
+        }
+      : {};
+  return {
+    ...five,
+    protocolVersion: version,
+    clean,
+    clientId: options.clientId,
+    ...(options.username === undefined ? {} : { username: options.username }),
+    ...(secrets.password === undefined ? {} : { password: secrets.password }),
+    ...(secrets.ca === undefined ? {} : { ca: secrets.ca }),
+    ...(secrets.cert === undefined ? {} : { cert: secrets.cert }),
+    ...(secrets.key === undefined ? {} : { key: secrets.key }),
+    rejectUnauthorized: true,
+    keepalive: Math.max(1, Math.round(options.keepaliveMs / 1000)),
+    connectTimeout: options.connectTimeoutMs,
+    reconnectPeriod: 0,
+    resubscribe: false,
+    queueQoSZero: false,
+    ...(will === null
+      ? {}
+      : {
+          will: { topic: will.topic, payload: Buffer.from(will.payload), qos: will.qos, retain: will.retain },
+        }),
+    log: () => {},
+  };
+}
+
+function describe(error: Error): ConnectionEnd {
+  const code = (error as { code?: unknown }).code;
+  const text =
+    typeof code === 'string' && !error.message.includes(code) ? `${error.message} (${code})` : error.message;
+  const reason = text === '' ? String(code ?? 'unknown error') : text;
+  if (typeof code !== 'number') return { kind: 'network', reason };
+  if (UNSUPPORTED_VERSION.includes(code)) return { kind: 'version', reason };
+  if (REFUSED.includes(code)) return { kind: 'refused', reason };
+  return { kind: code === OVERSIZE ? 'oversize' : 'network', reason };
+}

@@ -1,0 +1,107 @@
+/** How to reach the broker: from the config to what one connection needs. Secrets are read at each connect, so that they can be changed under a running agent. */
+import { readFileSync } from 'node:fs';
+import type { Config } from '../config/index.ts';
+import { GatecastError } from '../errors.ts';
+
+export interface BrokerOptions {
+  readonly url: string;
+  readonly username?: string | undefined;
+  readonly passwordFile?: string | undefined;
+  readonly ca?: string | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+  readonly clientId: string;
+  /** `auto`: 5, and 3.1.1 where the broker refuses 5. */
+  readonly version: 'auto' | '5' | '3.1.1';
+  readonly keepaliveMs: number;
+  readonly connectTimeoutMs: number;
+  readonly maxBackoffMs: number;
+  /** 0: no session outlives the connection. */
+  readonly sessionExpiryMs: number;
+  /** Most messages that wait for the broker. */
+  readonly outbox: number;
+  /** MQTT 5: the broker keeps larger ones from us. */
+  readonly maxPacketBytes: number;
+}
+
+const TLS_SCHEMES = ['mqtts:', 'ssl:', 'tls:', 'wss:'];
+/** Above `ingest.max_payload` by far, so that a large payload is met, rejected and counted; below what hurts. */
+const MAX_PACKET_BYTES = 17 * 2 ** 20;
+
+/** @throws CONFIG_INVALID when certificates are named for a connection that would not use them */
+export function brokerOptions(mqtt: Config['mqtt'], defaultClientId: string): BrokerOptions {
+  const tls = TLS_SCHEMES.includes(new URL(mqtt.url).protocol);
+  const named = (['ca', 'cert', 'key'] as const).filter((key) => mqtt[key] !== undefined);
+  if (!tls && named.length > 0) {
+    throw new GatecastError('CONFIG_INVALID', 'the broker connection is not encrypted', {
+      hint: 'use mqtts:// (or wss://) in mqtt.url, or leave the certificates out',
+      issues: named.map((key) => ({ path: `mqtt.${key}`, message: 'has no effect with this mqtt.url' })),
+    });
+  }
+  return {
+    url: mqtt.url,
+    username: mqtt.username,
+    passwordFile: mqtt.password_file,
+    ca: mqtt.ca,
+    cert: mqtt.cert,
+    key: mqtt.key,
+    clientId: mqtt.client_id ?? defaultClientId,
+    version: mqtt.version,
+    keepaliveMs: mqtt.keepalive,
+    connectTimeoutMs: mqtt.connect_timeout,
+    maxBackoffMs: mqtt.max_backoff,
+    sessionExpiryMs: mqtt.session_expiry,
+    outbox: mqtt.outbox,
+    maxPacketBytes: MAX_PACKET_BYTES,
+  };
+}
+
+/** For commands that take a broker's URL alone. */
+export function plainBrokerOptions(url: string, clientId: string): BrokerOptions {
+  return {
+    url,
+    clientId,
+    version: 'auto',
+    keepaliveMs: 30_000,
+    connectTimeoutMs: 10_000,
+    maxBackoffMs: 10_000,
+    sessionExpiryMs: 0,
+    outbox: 1000,
+    maxPacketBytes: MAX_PACKET_BYTES,
+  };
+}
+
+export interface Secrets {
+  readonly password?: Buffer;
+  readonly ca?: Buffer;
+  readonly cert?: Buffer;
+  readonly key?: Buffer;
+}
+
+/** @throws FILE_UNREADABLE naming the file */
+export function readSecrets(options: BrokerOptions): Secrets {
+  const secrets: { -readonly [K in keyof Secrets]: Secrets[K] } = {};
+  if (options.passwordFile !== undefined) {
+    secrets.password = Buffer.from(
+      readFile(options.passwordFile)
+        .toString('utf8')
+        .replace(/\r?\n$/, ''),
+    );
+  }
+  for (const name of ['ca', 'cert', 'key'] as const) {
+    const path = options[name];
+    if (path !== undefined) secrets[name] = readFile(path);
+  }
+  return secrets;
+}
+
+function readFile(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    throw new GatecastError('FILE_UNREADABLE', (cause as Error).message, {
+      hint: 'the user that gatecast runs as needs to read it',
+      cause,
+    });
+  }
+}

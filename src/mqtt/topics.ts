@@ -1,0 +1,74 @@
+/** The one home of all topic names that gatecast publishes or listens on. */
+import { GatecastError } from '../errors.ts';
+
+export interface Topics {
+  readonly status: string;
+  readonly health: string;
+  forecast(stream: string): string;
+  /** A plain number: the median `lead` ahead, such as `1h`. */
+  forecastAt(stream: string, lead: string): string;
+  score(stream: string): string;
+  anomaly(stream: string): string;
+  alert(id: string): string;
+  model(group: string): string;
+  readonly configDesired: string;
+  readonly configReported: string;
+  fleetConfigDesired(group: string): string;
+  /** A filter: every verb. */
+  readonly requests: string;
+  /** The verb of a request's topic; null when it is none. */
+  requestVerb(topic: string): string | null;
+  response(verb: string): string;
+}
+
+const MAX_BYTES = 65_535;
+
+/**
+ * @param base first levels of every topic, `gatecast` unless configured
+ * @param node the gateway's name, one level
+ * Each function throws INTERNAL when a name would not be safe as topic levels: names are made safe where they enter.
+ */
+export function topicsOf(base: string, node: string): Topics {
+  const root = joinLevels(base, node);
+  const requestRoot = joinLevels(root, 'request');
+  return {
+    status: joinLevels(root, 'status'),
+    health: joinLevels(root, 'health'),
+    forecast: (stream) => joinLevels(root, 'forecast', stream),
+    forecastAt: (stream, lead) => joinLevels(root, 'forecast', stream, 'at', lead),
+    score: (stream) => joinLevels(root, 'score', stream),
+    anomaly: (stream) => joinLevels(root, 'anomaly', stream),
+    alert: (id) => joinLevels(root, 'alert', id),
+    model: (group) => joinLevels(root, 'model', group),
+    configDesired: joinLevels(root, 'config', 'desired'),
+    configReported: joinLevels(root, 'config', 'reported'),
+    fleetConfigDesired: (group) => joinLevels(base, 'fleet', group, 'config', 'desired'),
+    requests: `${requestRoot}/+`,
+    requestVerb: (topic) => {
+      if (!topic.startsWith(`${requestRoot}/`)) return null;
+      const verb = topic.slice(requestRoot.length + 1);
+      return verb === '' || verb.includes('/') ? null : verb;
+    },
+    response: (verb) => joinLevels(root, 'response', verb),
+  };
+}
+
+/** Home Assistant's topics; `prefix` is `homeassistant` unless configured. Throws as `topicsOf`. */
+export function homeAssistantTopics(prefix: string): { status: string; device(objectId: string): string } {
+  return {
+    status: joinLevels(prefix, 'status'),
+    device: (objectId) => joinLevels(prefix, 'device', objectId, 'config'),
+  };
+}
+
+/** Whether `topic` can be published to: no wildcard, no NUL, no empty level, short enough. */
+export function isTopicName(topic: string): boolean {
+  return topic !== '' && !/[+#\0\p{Cs}]|^\/|\/\/|\/$/u.test(topic) && Buffer.byteLength(topic) <= MAX_BYTES;
+}
+
+function joinLevels(...levels: readonly string[]): string {
+  // checked one by one: an empty part must not hide between two slashes
+  const topic = levels.join('/');
+  if (levels.every(isTopicName) && isTopicName(topic)) return topic;
+  throw new GatecastError('INTERNAL', `${JSON.stringify(topic.slice(0, 200))} is no topic to publish to`);
+}

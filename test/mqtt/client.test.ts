@@ -1,0 +1,395 @@
+import { writeFileSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { Aedes } from 'aedes';
+import mqtt from 'mqtt';
+import { afterEach, describe, expect, it } from 'vitest';
+import { silentLogger } from '../../src/log.ts';
+import { Client, type ClientParts } from '../../src/mqtt/client.ts';
+import type { Incoming } from '../../src/mqtt/connection.ts';
+import { type BrokerOptions, plainBrokerOptions } from '../../src/mqtt/options.ts';
+import { systemClock } from '../../src/system/clock.ts';
+import {
+  freePort,
+  hasMosquitto,
+  type Mosquitto,
+  startMosquitto,
+  type Watcher,
+  watch,
+} from '../support/mosquitto.ts';
+import { tempDirs } from '../support/temp.ts';
+import { sleep, waitFor } from '../support/wait.ts';
+
+const temp = tempDirs();
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function broker(config?: string): Promise<Mosquitto> {
+  const started = await startMosquitto(config);
+  cleanups.push(() => started.stop());
+  return started;
+}
+async function watching(url: string, filter: string): Promise<Watcher> {
+  const watcher = await watch(url, filter);
+  cleanups.push(() => watcher.close());
+  return watcher;
+}
+const status = (state: string) => ({ topic: 'g/n/status', payload: state, qos: 1, retain: true }) as const;
+const event = (payload: string, qos: 0 | 1 = 1) =>
+  ({ topic: 'g/n/event', payload, qos, retain: false }) as const;
+const retained = (topic: string, payload: string) => ({ topic, payload, qos: 1, retain: true }) as const;
+
+interface Made {
+  client: Client;
+  received: Incoming[];
+  texts: () => string[];
+}
+function make(url: string, options: Partial<BrokerOptions> = {}, parts: Partial<ClientParts> = {}): Made {
+  const received: Incoming[] = [];
+  const client = new Client({
+    options: {
+      ...plainBrokerOptions(url, 'gatecast-test'),
+      sessionExpiryMs: 60_000,
+      maxBackoffMs: 200,
+      ...options,
+    },
+    clock: systemClock,
+    random: () => 0,
+    log: silentLogger,
+    will: () => status('offline'),
+    birth: () => [status('online')],
+    message: (message) => received.push({ ...message, payload: Buffer.from(message.payload) }),
+    ...parts,
+  });
+  cleanups.push(() => client.stop([], 200));
+  return { client, received, texts: () => received.map((m) => Buffer.from(m.payload).toString()) };
+}
+const connected = (client: Client) => waitFor('the connection', () => client.status().connected);
+
+describe.skipIf(!hasMosquitto)('Client and Mosquitto', () => {
+  it('says that it is there, and that it went', async () => {
+    const { url } = await broker();
+    const eyes = await watching(url, 'g/#');
+    const { client } = make(url);
+    client.start();
+    await waitFor('online', () => eyes.on('g/n/status').length === 1);
+    expect(client.status()).toMatchObject({ connected: true, protocol: '5', connects: 1, fault: null });
+    await client.stop([status('offline, with a word')]);
+    await waitFor('offline', () => eyes.on('g/n/status').length === 2);
+    await sleep(100);
+    expect(eyes.on('g/n/status').map((m) => m.text)).toEqual(['online', 'offline, with a word']);
+  });
+
+  it('starts without a broker, and says online again after every return of it', async () => {
+    const port = await freePort();
+    const { client } = make(`mqtt://127.0.0.1:${port}`);
+    client.start();
+    await waitFor('a fault', () => client.status().fault);
+    expect(client.status().fault).toMatch(/ECONNREFUSED/);
+    expect(client.status().connected).toBe(false);
+
+    const up = await broker();
+    const second = make(up.url);
+    second.client.start();
+    await connected(second.client);
+    for (let round = 2; round <= 3; round++) {
+      up.signal('SIGKILL');
+      await waitFor('the loss', () => !second.client.status().connected);
+      await up.restart();
+      const eyes = await watching(up.url, 'g/#');
+      await waitFor('online', () => eyes.on('g/n/status').some((m) => m.text === 'online'));
+      expect(second.client.status().connects).toBe(round);
+    }
+  });
+
+  it('keeps what was published meanwhile: retained ones newest only, others in order, bounded', async () => {
+    const up = await broker();
+    const { client } = make(up.url, { outbox: 8 });
+    client.start();
+    await connected(client);
+    up.signal('SIGKILL');
+    await waitFor('the loss', () => !client.status().connected);
+    for (let i = 0; i < 10; i++) client.publish(event(`e${i}`));
+    for (let i = 0; i < 5; i++) client.publish(retained('g/n/forecast/a', `f${i}`));
+    client.publish(retained('g/n/forecast/b', 'fb'));
+    expect(client.status()).toMatchObject({ outbox: 8, dropped: { 'outbox-full': 4 } });
+    await up.restart();
+    const eyes = await watching(up.url, 'g/#');
+    await waitFor('the outbox', () => client.status().outbox === 0);
+    await waitFor('the last', () => eyes.on('g/n/forecast/b').length);
+    const texts = eyes.seen.filter((m) => m.topic !== 'g/n/status').map((m) => m.text);
+    expect(texts.filter((t) => t.startsWith('e'))).toEqual(
+      ['e4', 'e5', 'e6', 'e7', 'e8', 'e9'].slice(6 - texts.filter((t) => t.startsWith('e')).length),
+    );
+    expect(eyes.on('g/n/forecast/a').map((m) => m.text)).toEqual(['f4']);
+  });
+
+  it('sends a thousand messages in order, at either QoS', async () => {
+    const { url } = await broker('allow_anonymous true\nmax_queued_messages 5000');
+    const eyes = await watching(url, 'g/n/event');
+    const { client } = make(url, { outbox: 3000 });
+    client.start();
+    await connected(client);
+    for (let i = 0; i < 1000; i++) client.publish(event(String(i)));
+    await waitFor('all', () => eyes.seen.length === 1000);
+    expect(eyes.seen.map((m) => Number(m.text))).toEqual([...Array(1000).keys()]);
+    for (let i = 0; i < 1000; i++) client.publish(event(String(i), 0));
+    await waitFor('all', () => eyes.seen.length === 2000);
+    expect(client.status().outbox).toBe(0);
+  });
+
+  it('acknowledges when told, late and in batches, and gets the rest again', async () => {
+    const { url } = await broker();
+    const feeder = await watching(url, 'nothing');
+    const { client, received } = make(url);
+    client.setSubscriptions([{ filter: 's/#', qos: 1 }]);
+    client.start();
+    await connected(client);
+    for (let i = 0; i < 45; i++) await feeder.client.publishAsync('s/a', String(i), { qos: 1 });
+    // the broker's window, then nothing more: nothing was acknowledged
+    await waitFor('the window', () => received.length === 20);
+    await sleep(100);
+    expect(received.length).toBe(20);
+    for (const message of received.slice(0, 20)) message.acknowledge!();
+    await waitFor('more', () => received.length >= 40);
+    for (const message of received.slice(20, 40)) message.acknowledge!();
+    await waitFor('the rest', () => received.length === 45);
+    received[40]!.acknowledge!();
+    received[40]!.acknowledge!();
+    await sleep(50);
+    await client.stop([]);
+
+    const again = make(url);
+    again.client.setSubscriptions([{ filter: 's/#', qos: 1 }]);
+    again.client.start();
+    await waitFor('what was not acknowledged', () => again.received.length === 4);
+    expect(again.texts()).toEqual(['41', '42', '43', '44']);
+    for (const message of again.received) message.acknowledge!();
+  });
+
+  it('gets at QoS 1 what was sent while it was away, and at QoS 0 has nothing to acknowledge', async () => {
+    const { url } = await broker();
+    const feeder = await watching(url, 'nothing');
+    const first = make(url);
+    first.client.setSubscriptions([{ filter: 's/+', qos: 1 }]);
+    first.client.start();
+    await connected(first.client);
+    await feeder.client.publishAsync('s/a', 'zero', { qos: 0 });
+    await waitFor('it', () => first.received.length === 1);
+    expect(first.received[0]!.acknowledge).toBeNull();
+    await first.client.stop([]);
+    for (let i = 0; i < 5; i++) await feeder.client.publishAsync('s/a', String(i), { qos: 1 });
+    const second = make(url);
+    second.client.setSubscriptions([{ filter: 's/+', qos: 1 }]);
+    second.client.start();
+    await waitFor('them', () => second.received.length === 5);
+    expect(second.texts()).toEqual(['0', '1', '2', '3', '4']);
+    for (const message of second.received) message.acknowledge!();
+  });
+
+  it('changes its subscriptions while it runs, and takes back those of a former run', async () => {
+    const { url } = await broker();
+    const feeder = await watching(url, 'nothing');
+    const first = make(url);
+    first.client.setSubscriptions([{ filter: 'old/#', qos: 1 }]);
+    first.client.start();
+    await connected(first.client);
+    await sleep(50);
+    await first.client.stop([]);
+
+    const { client, texts } = make(url, {}, { formerFilters: ['old/#', 'a/#'] });
+    client.setSubscriptions([{ filter: 'a/#', qos: 0 }]);
+    client.start();
+    await connected(client);
+    client.setSubscriptions([
+      { filter: 'a/#', qos: 0 },
+      { filter: 'b/#', qos: 0 },
+    ]);
+    await sleep(50);
+    for (const topic of ['old/x', 'a/x', 'b/x']) await feeder.client.publishAsync(topic, topic, { qos: 1 });
+    await waitFor('both', () => texts().length === 2);
+    client.setSubscriptions([{ filter: 'b/#', qos: 0 }]);
+    await sleep(50);
+    for (const topic of ['old/y', 'a/y', 'b/y']) await feeder.client.publishAsync(topic, topic, { qos: 1 });
+    await waitFor('one more', () => texts().length === 3);
+    await sleep(50);
+    expect(texts()).toEqual(['a/x', 'b/x', 'b/y']);
+  });
+
+  it('does not hear itself, and gets retained messages once', async () => {
+    const up = await broker();
+    const feeder = await watching(up.url, 'nothing');
+    await feeder.client.publishAsync('g/n/event', 'kept', { qos: 1, retain: true });
+    const { client, received, texts } = make(up.url);
+    client.setSubscriptions([{ filter: 'g/n/event', qos: 1 }]);
+    client.start();
+    await waitFor('the retained one', () => received.length === 1);
+    expect(received[0]!.retained).toBe(true);
+    received[0]!.acknowledge!();
+    client.publish(event('own'));
+    await waitFor('the outbox', () => client.status().outbox === 0);
+    await sleep(50);
+    up.signal('SIGTERM');
+    await waitFor('the loss', () => !client.status().connected);
+    await up.restart();
+    await connected(client);
+    await sleep(100);
+    expect(texts()).toEqual(['kept']);
+  });
+
+  it('counts and shows what an ACL forbids, and goes on', async () => {
+    const dir = temp();
+    writeFileSync(join(dir, 'acl'), 'topic readwrite g/n/status\ntopic readwrite g/n/health\n');
+    const { url } = await broker(`allow_anonymous true\nacl_file ${join(dir, 'acl')}`);
+    const { client } = make(url);
+    client.start();
+    await connected(client);
+    for (let i = 0; i < 5; i++) client.publish(event('x'));
+    client.publish(retained('g/n/health', 'fine'));
+    await waitFor('the outbox', () => client.status().outbox === 0);
+    expect(client.status()).toMatchObject({ connected: true, connects: 1, dropped: { 'refused-out': 5 } });
+  });
+
+  it('logs in with a password file, and says what is wrong without one', async () => {
+    const dir = temp();
+    writeFileSync(join(dir, 'password'), 'secret\n');
+    writeFileSync(join(dir, 'users'), 'u:secret\n');
+    const { execFileSync } = await import('node:child_process');
+    execFileSync('mosquitto_passwd', ['-U', join(dir, 'users')]);
+    const { url } = await broker(`allow_anonymous false\npassword_file ${join(dir, 'users')}`);
+    const { client } = make(url);
+    client.start();
+    await waitFor('the refusal', () => client.status().fault);
+    expect(client.status().fault).toMatch(/not authorized/i);
+    const known = make(url, { clientId: 'other', username: 'u', passwordFile: join(dir, 'password') });
+    known.client.start();
+    await connected(known.client);
+    const lost = make(url, { clientId: 'third', username: 'u', passwordFile: join(dir, 'nowhere') });
+    lost.client.start();
+    expect(lost.client.status().fault).toMatch(/nowhere/);
+  });
+
+  it('notices a broker that hangs', async () => {
+    const up = await broker();
+    const { client } = make(up.url, { keepaliveMs: 1000, connectTimeoutMs: 500 });
+    client.start();
+    await connected(client);
+    up.signal('SIGSTOP');
+    await waitFor('the loss', () => !client.status().connected);
+    up.signal('SIGCONT');
+    await connected(client);
+  });
+
+  it('lets the broker tell when it is killed', async () => {
+    const { url } = await broker();
+    const eyes = await watching(url, 'g/#');
+    const code = `
+      import { Client } from './src/mqtt/client.ts';
+      import { plainBrokerOptions } from './src/mqtt/options.ts';
+      import { systemClock } from './src/system/clock.ts';
+      import { silentLogger } from './src/log.ts';
+      const status = (payload) => ({ topic: 'g/n/status', payload, qos: 1, retain: true });
+      new Client({ options: plainBrokerOptions('${url}', 'victim'), clock: systemClock, random: Math.random,
+        log: silentLogger, will: () => status('offline'), birth: () => [status('online')], message: () => {} }).start();
+    `;
+    const { spawn } = await import('node:child_process');
+    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
+      stdio: 'inherit',
+    });
+    cleanups.push(() => child.kill('SIGKILL'));
+    await waitFor('online', () => eyes.on('g/n/status').length === 1);
+    child.kill('SIGKILL');
+    await waitFor('the last will', () => eyes.on('g/n/status').some((m) => m.text === 'offline'));
+  });
+});
+
+describe('Client and other brokers', () => {
+  async function listen(onSocket: (socket: Socket) => void): Promise<string> {
+    const server: Server = createServer(onSocket);
+    const sockets = new Set<Socket>();
+    server.on('connection', (socket) => sockets.add(socket));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    cleanups.push(() => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    });
+    return `mqtt://127.0.0.1:${(server.address() as { port: number }).port}`;
+  }
+
+  it('falls back to 3.1.1 where 5 is refused', async () => {
+    const aedes = await Aedes.createBroker();
+    cleanups.push(() => aedes.close());
+    const url = await listen(aedes.handle);
+    const { client, texts } = make(url);
+    client.setSubscriptions([{ filter: 's/#', qos: 1 }]);
+    client.start();
+    await connected(client);
+    expect(client.status().protocol).toBe('3.1.1');
+    const feeder = await mqtt.connectAsync(url);
+    cleanups.push(() => feeder.endAsync(true));
+    await feeder.publishAsync('s/a', 'hello', { qos: 1 });
+    await waitFor('it', () => texts().length === 1);
+  });
+
+  it('does not fall back when told not to', async () => {
+    const aedes = await Aedes.createBroker();
+    cleanups.push(() => aedes.close());
+    const { client } = make(await listen(aedes.handle), { version: '5' });
+    client.start();
+    await sleep(600);
+    expect(client.status()).toMatchObject({ connected: false, connects: 0 });
+  });
+
+  it('tries the other version with a broker that hangs up on 5', async () => {
+    const versions: number[] = [];
+    const url = await listen((socket) => {
+      socket.on('error', () => {});
+      socket.once('data', (packet) => {
+        versions.push(packet[8]!);
+        if (packet[8] === 5) socket.destroy();
+        else socket.write(Buffer.from([0x20, 2, 0, 0]));
+      });
+    });
+    const { client } = make(url);
+    client.start();
+    await connected(client);
+    expect(versions).toEqual([5, 4]);
+  });
+
+  it('survives a broker that talks nonsense', async () => {
+    let attempts = 0;
+    const url = await listen((socket) => {
+      attempts++;
+      socket.on('error', () => {});
+      socket.on('data', () => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n'));
+    });
+    const { client } = make(url);
+    client.start();
+    await waitFor('attempts', () => attempts >= 3);
+    expect(client.status().connected).toBe(false);
+    expect(client.status().fault).not.toBeNull();
+  });
+
+  it('leaves a session whose oversize message ends every connection', async () => {
+    const cleans: boolean[] = [];
+    const url = await listen((socket) => {
+      socket.on('error', () => {});
+      socket.once('data', (packet) => {
+        const clean = (packet[9]! & 2) !== 0;
+        cleans.push(clean);
+        socket.write(Buffer.from([0x20, 3, clean ? 0 : 1, 0, 0]));
+        // PUBLISH of 300 bytes at QoS 1 on topic "t"
+        if (!clean)
+          socket.write(Buffer.concat([Buffer.from([0x32, 0xac, 2, 0, 1, 0x74, 0, 1, 0]), Buffer.alloc(294)]));
+      });
+    });
+    const { client, received } = make(url, { maxPacketBytes: 200 });
+    client.start();
+    await waitFor('a clean session', () => cleans.length >= 2 && client.status().connected);
+    expect(cleans).toEqual([false, true]);
+    expect(received).toEqual([]);
+    expect(client.status().dropped).toEqual({ 'oversize-in': 1 });
+  });
+});

@@ -1,0 +1,129 @@
+/** A real Mosquitto on a free port, and a plain client to look at what it carries. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createConnection, createServer } from 'node:net';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
+import { waitFor } from './wait.ts';
+
+const BINARY = ['/usr/sbin/mosquitto', '/usr/local/sbin/mosquitto', '/opt/homebrew/sbin/mosquitto'].find(
+  existsSync,
+);
+
+/** For `describe.skipIf`: CI installs Mosquitto, so nothing is skipped there. */
+export const hasMosquitto = BINARY !== undefined;
+if (!hasMosquitto)
+  console.warn('SKIPPED: tests against a real broker need Mosquitto (apt-get install mosquitto)');
+
+export interface Mosquitto {
+  readonly port: number;
+  readonly url: string;
+  readonly dir: string;
+  /** Signals the broker: SIGTERM saves its sessions, SIGKILL does not, SIGSTOP makes it half-open. */
+  signal(signal: NodeJS.Signals): void;
+  /** Starts it again after a signal that ended it, on the same port with the same files. */
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** @param config further lines of mosquitto.conf; `DIR` stands for its folder */
+export async function startMosquitto(config = 'allow_anonymous true'): Promise<Mosquitto> {
+  const dir = mkdtempSync(join(tmpdir(), 'gatecast-broker-'));
+  const port = await freePort();
+  const file = join(dir, 'mosquitto.conf');
+  const lines = [
+    `listener ${port} 127.0.0.1`,
+    `user ${userInfo().username}`,
+    'persistence true',
+    `persistence_location ${dir}/`,
+    'log_dest stderr',
+    config.replaceAll('DIR', dir),
+  ];
+  writeFileSync(file, `${lines.join('\n')}\n`);
+  let child: ChildProcess;
+  let output = '';
+  const ended = (): boolean => child.exitCode !== null || child.signalCode !== null;
+  const start = async (): Promise<void> => {
+    child = spawn(BINARY!, ['-c', file], { stdio: ['ignore', 'ignore', 'pipe'] });
+    child.stderr!.on('data', (data) => {
+      output += data;
+    });
+    await waitFor('Mosquitto', () => {
+      if (ended()) throw new Error(`Mosquitto ended: ${output}`);
+      return answers(port);
+    });
+  };
+  await start();
+  return {
+    port,
+    dir,
+    url: `mqtt://127.0.0.1:${port}`,
+    signal: (signal) => {
+      child.kill(signal);
+    },
+    restart: async () => {
+      await waitFor('the end of Mosquitto', ended);
+      await start();
+    },
+    stop: async () => {
+      child.kill('SIGCONT');
+      child.kill('SIGKILL');
+      await waitFor('the end of Mosquitto', ended);
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createConnection({ port, host: '127.0.0.1' });
+    socket.on('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on('error', () => resolve(false));
+  });
+}
+
+export interface Seen {
+  readonly topic: string;
+  readonly text: string;
+  readonly retain: boolean;
+  readonly qos: number;
+}
+
+/** A plain client that keeps all it sees under `filter`. */
+export interface Watcher {
+  readonly seen: Seen[];
+  readonly client: MqttClient;
+  on(topic: string): Seen[];
+  close(): Promise<void>;
+}
+
+export async function watch(url: string, filter: string, options: IClientOptions = {}): Promise<Watcher> {
+  const client = await mqtt.connectAsync(url, { protocolVersion: 5, reconnectPeriod: 200, ...options });
+  client.on('error', () => {});
+  const seen: Seen[] = [];
+  client.on('message', (topic, payload, packet) => {
+    seen.push({ topic, text: payload.toString(), retain: packet.retain, qos: packet.qos });
+  });
+  await client.subscribeAsync(filter, { qos: 1 });
+  return {
+    seen,
+    client,
+    on: (topic) => seen.filter((message) => message.topic === topic),
+    close: () => client.endAsync(true),
+  };
+}
