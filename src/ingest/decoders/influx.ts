@@ -167,7 +167,7 @@ class Line {
   }
 
   #bad(what: string): true {
-    this.#sink.reject('bad-payload', `${what}: ${excerpt(this.#text, 60)}`);
+    this.#sink.reject('bad-payload', `${excerpt(what, 60)}: ${excerpt(this.#text, 60)}`);
     return true;
   }
 }
