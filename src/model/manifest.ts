@@ -127,5 +127,13 @@ export function dimensionsOf(
 export function modelHash(manifest: Manifest): string {
   const { spec: network, features, files } = manifest;
   const numbers = files.weights?.sha256 ?? files.step?.sha256 ?? '';
-  return sha256(JSON.stringify([network, features, numbers])).slice(0, 16);
+  return sha256(JSON.stringify([sorted(network), features, numbers])).slice(0, 16);
+}
+
+/** The order of keys, which differs between a spec that was built and one that was read, must not count. */
+function sorted(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.entries(value)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, inner]) => [key, sorted(inner)]);
 }

@@ -23,6 +23,8 @@ import {
 
 /** Nothing larger is read: a gateway's memory is small, and a model of this kind is smaller by far. */
 const MOST_BYTES = 256 * 1024 * 1024;
+/** Models hold no secrets; a shipped one is read by any user. */
+const MODE = 0o644;
 
 export interface StoredModel {
   readonly manifest: Manifest;
@@ -141,10 +143,10 @@ export function writeModel(folder: string, files: ModelFiles): StoredModel {
   rmSync(temporary, { recursive: true, force: true });
   try {
     mkdirSync(temporary);
-    if (files.weights) writeFileAtomic(join(temporary, WEIGHTS_FILE), files.weights);
-    if (files.step) writeFileAtomic(join(temporary, STEP_FILE), files.step);
-    writeFileAtomic(join(temporary, CARD_FILE), files.card);
-    writeFileAtomic(join(temporary, MANIFEST_FILE), `${JSON.stringify(files.manifest, null, 2)}\n`);
+    if (files.weights) writeFileAtomic(join(temporary, WEIGHTS_FILE), files.weights, MODE);
+    if (files.step) writeFileAtomic(join(temporary, STEP_FILE), files.step, MODE);
+    writeFileAtomic(join(temporary, CARD_FILE), files.card, MODE);
+    writeFileAtomic(join(temporary, MANIFEST_FILE), `${JSON.stringify(files.manifest, null, 2)}\n`, MODE);
     // A folder cannot be renamed onto another that is not empty: the old one steps aside first.
     if (existsSync(folder)) renameSync(folder, aside);
     renameSync(temporary, folder);

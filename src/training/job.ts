@@ -5,7 +5,7 @@
 import { GatecastError } from '../errors.ts';
 import { createRandom } from '../network/random.ts';
 import type { NetworkSpec } from '../network/spec.ts';
-import { stateRows } from '../network/spec.ts';
+import { leadWidth, stateRows } from '../network/spec.ts';
 import type { Tensor, Weights } from '../network/weights.ts';
 import { checkWeights, initialWeights } from '../network/weights.ts';
 import { UTC, zoneOffset } from '../series/calendar.ts';
@@ -166,6 +166,14 @@ export async function runJob(job: TrainingJob, hooks: JobHooks): Promise<JobResu
   checkWeights(spec, weights);
 
   const { series, splits } = await prepare(job, rng.child(), hooks);
+  const [first] = series;
+  if (first && (first.inputs !== spec.inputs || first.zWidth !== leadWidth(spec))) {
+    throw new GatecastError(
+      'TRAINING_FAILED',
+      `The network takes ${spec.inputs} inputs and ${leadWidth(spec)} numbers a lead, the features give ${first.inputs} and ${first.zWidth}.`,
+      { hint: 'It was made for the features of another version: train from scratch.' },
+    );
+  }
   const shape = {
     steps: settings.steps,
     stride: settings.stride,

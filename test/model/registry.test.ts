@@ -234,6 +234,13 @@ describe('loadModel', () => {
     const of = (more: Partial<PackOptions>) => registry.save(packModel(options(more))).hash;
     const first = of({ name: 'a' });
     expect(of({ name: 'b', createdMs: 5 })).toBe(first);
+    expect(registry.open('a').hash).toBe(first);
+    expect(
+      of({
+        name: 'e',
+        spec: { ...spec, cell: 'gru', head: { width: 4, features: 3, experts: 2, kind: 'lead' } },
+      }),
+    ).toBe(first);
     expect(of({ name: 'c', features: 2 })).not.toBe(first);
     expect(of({ name: 'd', weights: initialWeights(spec, createRandom(2)) })).not.toBe(first);
   });

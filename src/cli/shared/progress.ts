@@ -1,0 +1,54 @@
+/** A progress bar on a terminal, a line now and then elsewhere (a journal, a file). */
+
+const WIDTH = 24;
+/** Lines of a stream that is no terminal come no more often than this, ms. */
+const PLAIN_EVERY_MS = 10_000;
+
+export interface ProgressTarget {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  write(text: string): unknown;
+}
+
+export class ProgressBar {
+  private shown = false;
+  private lastMs = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    private readonly target: ProgressTarget,
+    private readonly now: () => number = () => performance.now(),
+  ) {}
+
+  /** @param done share, 0..1 */
+  update(done: number, text: string): void {
+    const share = Math.max(0, Math.min(1, done));
+    if (!this.target.isTTY) {
+      if (this.now() - this.lastMs < PLAIN_EVERY_MS) return;
+      this.lastMs = this.now();
+      this.target.write(`${percent(share)}  ${text}\n`);
+      return;
+    }
+    const full = Math.round(share * WIDTH);
+    const line = `${'█'.repeat(full)}${'░'.repeat(WIDTH - full)} ${percent(share)}  ${text}`;
+    this.target.write(`\r\u001b[K${line.slice(0, Math.max(20, (this.target.columns ?? 100) - 1))}`);
+    this.shown = true;
+  }
+
+  /** Leaves the line, so that what follows stands on its own. */
+  end(): void {
+    if (this.shown) this.target.write('\n');
+    this.shown = false;
+  }
+}
+
+const percent = (share: number) => `${Math.floor(share * 100)}%`.padStart(4);
+
+/** 95 -> "1 min 35 s" */
+export function secondsText(seconds: number): string {
+  if (!Number.isFinite(seconds)) return '?';
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  const minutes = Math.floor(seconds / 60);
+  return minutes < 60
+    ? `${minutes} min ${Math.round(seconds % 60)} s`
+    : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}

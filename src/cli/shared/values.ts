@@ -1,0 +1,56 @@
+/** Values of options from their text: each names what is allowed when it refuses (exit code 2). */
+import { InvalidArgumentError } from 'commander';
+import { parseDuration } from '../../config/units.ts';
+
+/** `a,b , c` -> [a, b, c] */
+export function list(text: string): string[] {
+  return text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+}
+
+/** ms from `30s`, `5m`, `1h`, `14d`. */
+export function duration(text: string): number {
+  const ms = parseDuration(text);
+  if (ms === null || ms <= 0)
+    throw new InvalidArgumentError('A duration like 30s, 5m, 1h or 1d is expected.');
+  return ms;
+}
+
+export const durations = (text: string): number[] => list(text).map(duration);
+
+export function whole(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1)
+    throw new InvalidArgumentError('A whole number above 0 is expected.');
+  return value;
+}
+
+export const wholes = (text: string): number[] => list(text).map(whole);
+
+/** A whole number, 0 included. */
+export function count(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isInteger(value) || value < 0) {
+    throw new InvalidArgumentError('A whole number is expected.');
+  }
+  return value;
+}
+
+/** A number of at least 0. */
+export function amount(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= 0))
+    throw new InvalidArgumentError('A number of at least 0 is expected.');
+  return value;
+}
+
+/** From 0 to below 1. */
+export function fraction(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= 0 && value < 1)) {
+    throw new InvalidArgumentError('A number from 0 up to, but not including, 1 is expected.');
+  }
+  return value;
+}

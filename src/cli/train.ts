@@ -1,0 +1,102 @@
+/** `gatecast train`: a model from scratch, or from another model, out of files and generated series. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { globals } from './shared/globals.ts';
+import { modelRegistry } from './shared/models.ts';
+import { amount, count, duration, durations, fraction, list, whole, wholes } from './shared/values.ts';
+import type { TrainFlags } from './train-run.ts';
+
+const CELLS = ['gru', 'lstm', 'rnn-tanh', 'rnn-relu', 'gru-reset-before'];
+
+function convolution(text: string): { kernel: number; channels: number } {
+  const match = /^(\d+)x(\d+)$/.exec(text);
+  if (!match) throw new InvalidArgumentError('Kernel and channels are expected, e.g. 5x16.');
+  return { kernel: Number(match[1]), channels: Number(match[2]) };
+}
+
+export function registerTrain(program: Command): void {
+  program
+    .command('train')
+    .description('Train a model: from CSV files, from generated series, or both. Seeded and resumable.')
+    .option('--data <files...>', 'CSV files, .csv or .csv.gz')
+    .option(
+      '--sets <file>',
+      'YAML or JSON file that describes data sets with their licences (docs/training.md)',
+    )
+    .option('--generated <count>', 'generated series beside the data', count, 0)
+    .option('--generated-steps <steps>', 'buckets of each generated series', whole, 1600)
+    .option('--out <folder>', 'folder of the model, e.g. models/NAME')
+    .option('--from <model>', 'go on from a model of the registry')
+    .option('--preview <file>', 'only draw the generated series as an SVG')
+    .optionsGroup('Data files:')
+    .option('--time <columns>', 'time column; several, joined by commas, for date and clock time', list)
+    .option('--time-format <format>', 'strptime-like, where it cannot be found out')
+    .option(
+      '--columns <names>',
+      'columns, joined by commas, or all',
+      (text) => (text === 'all' ? 'all' : list(text)),
+      'all',
+    )
+    .option('--id <columns>', 'column that says whose row it is, in long files', list)
+    .option('--interval <durations>', 'bucket lengths to learn from, e.g. 5m or 5m,1h', durations)
+    .option(
+      '--horizon <steps>',
+      'buckets ahead; several, joined by commas, teach one model several',
+      wholes,
+      [24],
+    )
+    .option('--missing <values>', 'cells that mean missing, joined by commas', list)
+    .option('--delimiter <char>', 'between cells; found out where not given')
+    .addOption(new Option('--decimal <char>', 'decimal mark').choices(['.', ',']))
+    .option('--clock-start <time>', 'time of the first row, for files without a time column')
+    .option('--timezone <zone>', 'zone of the calendar features', 'UTC')
+    .option('--licence <text>', 'licence of the data, for the model card', 'not stated')
+    .optionsGroup('Network:')
+    .addOption(new Option('--cell <cell>', 'recurrent cell').choices(CELLS).default('gru'))
+    .option('--layers <n>', '1 to 4', whole, 1)
+    .option('--hidden <n>', 'numbers in a state; multiples of 16 are fastest', whole, 48)
+    .option('--width <n>', 'width of the head', whole, 32)
+    .option('--dropout <share>', 'between layers', fraction, 0)
+    .option('--attention <states>', 'attend to so many last states', whole)
+    .option('--convolution <kernel>x<channels>', 'causal convolution in front, e.g. 5x16', convolution)
+    .optionsGroup('Training:')
+    .option('--steps <n>', 'steps that gradients flow back through', whole, 96)
+    .option('--chunks <n>', 'chunks of that length a state is carried through', whole, 8)
+    .option('--stride <n>', 'steps from one origin to the next', whole, 4)
+    .option('--leads <n>', 'leads learnt from at each origin', whole, 6)
+    .option('--batch <n>', 'windows a step', whole, 32)
+    .option('--lr <rate>', 'highest learning rate', amount, 2e-3)
+    .option('--weight-decay <x>', 'AdamW', amount, 0.01)
+    .option('--averaging <decay>', 'of the averaged weights that are kept; 0: none', fraction, 0.99)
+    .option('--anchor <strength>', 'pull towards the weights of --from', amount, 0)
+    .option('--clip-norm <norm>', 'of the gradient', amount, 1)
+    .option('--clip-value <value>', 'of each number of the gradient', amount)
+    .option('--max-steps <n>', 'optimiser steps', whole)
+    .option('--epochs <n>', 'passes over the data, in place of --max-steps', amount)
+    .option('--max-time <duration>', 'e.g. 10m', duration)
+    .option(
+      '--validation <share>',
+      'newest share of each series that chooses the best weights',
+      fraction,
+      0.15,
+    )
+    .option('--patience <n>', 'validations without a better one before it stops', whole)
+    .option('--seed <n>', 'of everything random', count, 1)
+    .option('--resume', 'go on from the checkpoint beside --out')
+    .option('--json', 'print the result as JSON')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ gatecast train --data plant.csv --time time --interval 5m --horizon 48 --out models/plant
+  $ gatecast train --generated 300 --cell gru --hidden 32 --max-time 5m --out models/first
+  $ gatecast train --generated 30 --preview series.svg
+
+Ctrl-C keeps what is best so far; a second one ends at once. --resume goes on from the last checkpoint.
+`,
+    )
+    .action(async (flags: TrainFlags, command: Command) => {
+      const { runTrain } = await import('./train-run.ts');
+      const registry = await modelRegistry(globals(command).dataDir);
+      await runTrain(flags, registry, { out: process.stdout, err: process.stderr });
+    });
+}

@@ -1,0 +1,218 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Command, CommanderError } from 'commander';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ProgressBar, secondsText } from '../../src/cli/shared/progress.ts';
+import { registerTrain } from '../../src/cli/train.ts';
+import { pieces, readSets, seriesOfSet } from '../../src/cli/train-data.ts';
+import { runTrain, type TrainFlags } from '../../src/cli/train-run.ts';
+import { ModelRegistry, readModel } from '../../src/model/registry.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'gatecast-train-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Options as the command line gives them. */
+async function flagsOf(...args: string[]): Promise<TrainFlags> {
+  const program = new Command().exitOverride();
+  registerTrain(program);
+  const command = program.commands[0]!.exitOverride().configureOutput({ writeErr: () => {} });
+  let flags: TrainFlags | undefined;
+  command.action((given: TrainFlags) => {
+    flags = given;
+  });
+  await program.parseAsync(['train', ...args], { from: 'user' });
+  return flags!;
+}
+
+async function train(...args: string[]) {
+  const text = { out: '', err: '' };
+  const target = (key: 'out' | 'err') => ({
+    write: (part: string) => {
+      text[key] += part;
+    },
+  });
+  const registry = new ModelRegistry(join(folder, 'data'), null);
+  await runTrain(await flagsOf(...args), registry, { out: target('out'), err: target('err') });
+  return text;
+}
+
+function csv(name: string, n = 24 * 30): string {
+  const path = join(folder, name);
+  const rows = Array.from({ length: n }, (_, t) => {
+    const time = new Date(Date.UTC(2024, 0, 1) + t * 3_600_000).toISOString();
+    const hole = t > 300 && t < 320;
+    return `${time},${hole ? '' : (20 + 5 * Math.sin((2 * Math.PI * t) / 24)).toFixed(3)},7`;
+  });
+  writeFileSync(path, `time,warm,flat\n${rows.join('\n')}\n`);
+  return path;
+}
+const small = ['--hidden', '16', '--width', '8', '--steps', '24', '--batch', '8', '--max-steps', '30'];
+
+describe('gatecast train', () => {
+  it('trains from a file into a model folder that verifies', async () => {
+    const out = join(folder, 'models', 'plant');
+    const { out: text } = await train(
+      '--data',
+      csv('a.csv'),
+      '--time',
+      'time',
+      '--interval',
+      '1h',
+      '--licence',
+      'CC0',
+      '--out',
+      out,
+      ...small,
+    );
+    expect(text).toMatch(/1 series, 720 buckets; 30 steps/);
+    const { manifest } = readModel(out);
+    expect(manifest.training).toMatchObject({
+      steps: 30,
+      seed: 1,
+      sets: [{ name: 'a', licence: 'CC0', series: 1, steps: 720 }],
+    });
+    expect(manifest.scores.validation_loss!).toBeLessThanOrEqual(manifest.scores.validation_loss_before!);
+    expect(readFileSync(join(out, 'MODEL_CARD.md'), 'utf8')).toContain('| a | 1 | 720 | CC0 |');
+    expect(existsSync(`${out}.checkpoint`)).toBe(false);
+  });
+
+  it('is the same for the same seed, and goes on from another model', async () => {
+    const args = (name: string) => [
+      '--generated',
+      '4',
+      '--generated-steps',
+      '300',
+      '--out',
+      join(folder, 'data', name),
+      '--json',
+      ...small,
+    ];
+    const first = JSON.parse((await train(...args('one'))).out);
+    const second = JSON.parse((await train(...args('two'))).out);
+    expect(second.hash).toBe(first.hash);
+    await train(...args('three'), '--from', 'one', '--lr', '0.00001');
+    const model = readModel(join(folder, 'data', 'three'));
+    expect(model.manifest.parent).toBe(first.hash);
+    expect(model.manifest.spec?.hidden).toBe(16);
+  });
+
+  it('draws the generated series', async () => {
+    const file = join(folder, 'p.svg');
+    await train('--generated', '5', '--preview', file);
+    expect(readFileSync(file, 'utf8').match(/<path/g)).toHaveLength(5);
+  });
+
+  it.each([
+    [['--generated', '3'], /--out must name a folder/],
+    [['--generated', '3', '--out', 'models/.hidden'], /--out must name a folder/],
+    [['--data', 'x.csv', '--out', 'm'], /--data needs --interval/],
+    [['--generated', '3', '--out', 'm', '--from', 'nothing'], /no model 'nothing'/],
+    [['--sets', '/nowhere.yaml', '--out', 'm'], /nowhere/],
+  ])('%j is refused', async (args, message) => {
+    await expect(train(...args)).rejects.toThrow(message);
+  });
+
+  it('says that there is nothing to train on', async () => {
+    await expect(train('--out', join(folder, 'm'), ...small)).rejects.toMatchObject({
+      code: 'NOT_ENOUGH_DATA',
+    });
+    expect(existsSync(join(folder, 'm'))).toBe(false);
+  });
+
+  it.each([
+    ['--hidden', '0'],
+    ['--validation', '1'],
+    ['--interval', '5 parsecs'],
+    ['--cell', 'transformer'],
+    ['--convolution', '5'],
+    ['--lr', 'fast'],
+  ])('refuses %s %s', async (name, value) => {
+    await expect(flagsOf(name, value)).rejects.toThrow(CommanderError);
+  });
+});
+
+describe('files of sets', () => {
+  it('gives every interval and horizon, with paths relative to the file', () => {
+    csv('b.csv');
+    writeFileSync(
+      join(folder, 'sets.yaml'),
+      'sets:\n  - { name: b, licence: MIT, files: b.csv, time: time, columns: [warm], intervals: [1h, 2h], horizons: [12, 24], part: [0, 0.5], weight: 2 }\n',
+    );
+    const [set] = readSets(join(folder, 'sets.yaml'));
+    expect(set).toMatchObject({ licence: 'MIT', weight: 2, intervals: [3_600_000, 7_200_000] });
+    const series = seriesOfSet(set!);
+    expect(series.map((one) => [one.name, one.leads, one.values.length])).toEqual([
+      ['b/warm@3600s', 12, 360],
+      ['b/warm@3600s', 24, 360],
+      ['b/warm@7200s', 12, 180],
+      ['b/warm@7200s', 24, 180],
+    ]);
+    expect(Number.isNaN(series[0]!.values[310]!)).toBe(true);
+  });
+
+  it('names every wrong key', () => {
+    const path = join(folder, 'bad.yaml');
+    writeFileSync(path, 'sets:\n  - { name: b, files: b.csv, intervals: often, colour: red }\n');
+    try {
+      readSets(path);
+      expect.unreachable();
+    } catch (error) {
+      const { code, issues } = error as { code: string; issues: { path: string; message: string }[] };
+      expect(code).toBe('CONFIG_INVALID');
+      expect(issues.map((one) => one.path).join(' ')).toContain('intervals');
+      expect(issues.map((one) => one.message).join(' ')).toContain('colour');
+    }
+    writeFileSync(path, ': : :\n -');
+    expect(() => readSets(path)).toThrow(/bad.yaml/);
+  });
+
+  it('refuses a set in which nothing changes', () => {
+    writeFileSync(
+      join(folder, 's.yaml'),
+      `sets:\n  - { name: f, files: ${csv('c.csv')}, time: time, columns: [flat], intervals: 1h }\n`,
+    );
+    expect(() => seriesOfSet(readSets(join(folder, 's.yaml'))[0]!)).toThrow(/no series of at least/);
+  });
+});
+
+describe('pieces', () => {
+  it('cuts at long holes and drops short pieces', () => {
+    const actual = new Float64Array(2000).fill(Number.NaN);
+    for (let t = 10; t < 200; t++) actual[t] = t;
+    for (let t = 900; t < 930; t++) actual[t] = t;
+    for (let t = 1500; t < 1700; t += 2) actual[t] = t;
+    const found = pieces(actual, [0, 1]);
+    expect(found.map(({ from, values }) => [from, values.length])).toEqual([
+      [10, 190],
+      [1500, 199],
+    ]);
+    expect(pieces(actual, [0, 0.05]).map(({ values }) => values.length)).toEqual([90]);
+  });
+});
+
+describe('ProgressBar', () => {
+  it('draws over one line on a terminal, and prints few lines elsewhere', () => {
+    let text = '';
+    const write = (part: string) => {
+      text += part;
+    };
+    const bar = new ProgressBar({ isTTY: true, columns: 60, write }, () => 0);
+    bar.update(0.5, 'step 3');
+    expect(text).toBe(`\r\u001b[K${'█'.repeat(12)}${'░'.repeat(12)}  50%  step 3`);
+    bar.end();
+    expect(text.endsWith('\n')).toBe(true);
+    text = '';
+    let time = 0;
+    const plain = new ProgressBar({ write }, () => time);
+    for (; time < 25_000; time += 1000) plain.update(time / 25_000, 'x');
+    expect(text.trim().split('\n')).toHaveLength(3);
+  });
+
+  it('writes spans as people do', () => {
+    expect([5, 95, 7300, Number.NaN].map(secondsText)).toEqual(['5 s', '1 min 35 s', '2 h 1 min', '?']);
+  });
+});
