@@ -1,0 +1,193 @@
+/**
+ * What gatecast says, as plain objects ready for JSON: the field names of the MQTT reference. Times on the wire are ISO
+ * 8601 UTC. Numbers carry six significant digits: a forecast knows no more, and every gateway pays for each byte.
+ */
+import { type Crossing, type Forecast, MEDIAN, Q, QUANTILES } from '../forecast/forecast.ts';
+import type { LeadScore } from '../forecast/track.ts';
+
+export interface ModelName {
+  readonly id: string;
+  readonly version: string;
+}
+
+export type StatusState = 'online' | 'offline';
+
+export interface StatusInput {
+  readonly state: StatusState;
+  readonly version: string;
+  /** Start of this run, ms since 1970 UTC. */
+  readonly sinceMs: number;
+  /** Another one for each run: tells a restart from a reconnect. */
+  readonly session: string;
+}
+
+export interface HealthInput {
+  readonly state: 'ok' | 'degraded';
+  readonly degraded: readonly string[];
+  readonly rssMb: number;
+  readonly cpuPct: number;
+  readonly dbBytes: number;
+  readonly writtenBytesDay: number;
+  readonly streams: number;
+  readonly model: ModelName;
+  readonly configVersion: number | null;
+  readonly dropped: Readonly<Record<string, number>>;
+}
+
+export interface AnomalyInput {
+  readonly timeMs: number;
+  readonly observed: number;
+  readonly p50: number;
+  readonly low: number;
+  readonly high: number;
+  /** Distance from the nearer edge of the interval, in half widths of it; 0 at the edge. */
+  readonly score: number;
+}
+
+export interface Alert {
+  readonly severity: 'warning' | 'error';
+  readonly text: string;
+  readonly sinceMs: number;
+}
+
+/** Names of the nine quantiles on the wire, in the order of `QUANTILES`. */
+export const QUANTILE_NAMES = QUANTILES.map((q) => `p${Math.round(q * 100)}`);
+
+/**
+ * @param quantiles which of `QUANTILES` to carry
+ * @returns null when a value is not finite: nothing is said rather than nonsense
+ */
+export function forecastMessage(
+  forecast: Forecast,
+  options: { readonly quantiles: readonly number[]; readonly issuedMs: number; readonly model: ModelName },
+): Record<string, unknown> | null {
+  const { input, coverage } = forecast;
+  if (!forecast.quantiles.every(Number.isFinite)) return null;
+  const message: Record<string, unknown> = {
+    v: 1,
+    stream: forecast.stream,
+    unit: forecast.unit,
+    issued: iso(options.issuedMs),
+    origin: iso(forecast.originMs),
+    step_s: forecast.stepMs / 1000,
+    seq: forecast.seq,
+    model: { id: options.model.id, version: options.model.version, kind: forecast.kind },
+    input: {
+      quality: input.quality,
+      observed: isoOrNull(input.observedMs),
+      age_s: input.ageMs === null ? null : Math.round(input.ageMs / 1000),
+    },
+  };
+  QUANTILES.forEach((level, at) => {
+    if (options.quantiles.includes(level)) message[QUANTILE_NAMES[at]!] = column(forecast, at);
+  });
+  message.coverage = {
+    target: short(coverage.target),
+    observed: coverage.observed === null ? null : short(coverage.observed),
+    n: coverage.n,
+  };
+  if (forecast.crossings.length > 0) message.crossing = forecast.crossings.map(crossingOf);
+  return message;
+}
+
+/** The median at the lead nearest to `aheadMs`; null beyond the horizon or when it is not finite. */
+export function medianAt(forecast: Forecast, aheadMs: number): number | null {
+  const lead = Math.max(1, Math.round(aheadMs / forecast.stepMs));
+  const value = forecast.quantiles[(lead - 1) * Q + MEDIAN];
+  return lead > forecast.leads || value === undefined || !Number.isFinite(value) ? null : short(value);
+}
+
+export function statusMessage(status: StatusInput): Record<string, unknown> {
+  const { state, version, sinceMs, session } = status;
+  return { state, version, since: iso(sinceMs), session };
+}
+
+export function healthMessage(health: HealthInput): Record<string, unknown> {
+  return {
+    state: health.state,
+    degraded: health.degraded,
+    rss_mb: round(health.rssMb, 1),
+    cpu_pct: round(health.cpuPct, 1),
+    db_bytes: health.dbBytes,
+    written_bytes_day: health.writtenBytesDay,
+    streams: health.streams,
+    model: { id: health.model.id, version: health.model.version },
+    config_version: health.configVersion,
+    dropped: health.dropped,
+  };
+}
+
+/**
+ * Accuracy of what was published, by lead. `mase` is the mean absolute error relative to the seasonal naive's at the
+ * same lead; the skills are 1 - loss / loss of the reference, in pinball loss.
+ * @param window how many forecasts the figures look back on
+ */
+export function scoreMessage(scores: readonly LeadScore[], window: number): Record<string, unknown> {
+  return {
+    by_lead: scores.map((s) => ({
+      h: s.lead,
+      n: s.n,
+      mae: short(s.mae),
+      mase: ratio(s.mae, s.maeSeasonal),
+      bias: short(s.bias),
+      coverage: short(s.coverage),
+      skill_vs_naive: skill(s.loss, s.lossNaive),
+      skill_vs_seasonal: skill(s.loss, s.lossSeasonal),
+    })),
+    window,
+  };
+}
+
+export function anomalyMessage(anomaly: AnomalyInput): Record<string, unknown> {
+  const { timeMs, observed, p50, low, high, score } = anomaly;
+  return {
+    time: iso(timeMs),
+    observed: short(observed),
+    p50: short(p50),
+    low: short(low),
+    high: short(high),
+    score: short(score),
+  };
+}
+
+export function alertMessage(alert: Alert): Record<string, unknown> {
+  return { severity: alert.severity, text: alert.text, since: iso(alert.sinceMs) };
+}
+
+function crossingOf(crossing: Crossing): Record<string, unknown> {
+  return {
+    name: crossing.name,
+    [crossing.side]: short(crossing.value),
+    at: isoOrNull(crossing.atMs),
+    probability: round(crossing.probability, 3),
+  };
+}
+
+function column(forecast: Forecast, at: number): number[] {
+  return Array.from({ length: forecast.leads }, (_, lead) => short(forecast.quantiles[lead * Q + at]!));
+}
+
+/** Six significant digits; never a negative zero. */
+function short(value: number): number {
+  return Number(value.toPrecision(6)) + 0;
+}
+
+function round(value: number, digits: number): number {
+  return Number(value.toFixed(digits)) + 0;
+}
+
+function ratio(value: number, reference: number): number | null {
+  return reference > 0 && Number.isFinite(value) ? short(value / reference) : null;
+}
+
+function skill(loss: number, reference: number): number | null {
+  return reference > 0 && Number.isFinite(loss) ? short(1 - loss / reference) : null;
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+function isoOrNull(ms: number | null): string | null {
+  return ms === null ? null : iso(ms);
+}

@@ -1,0 +1,131 @@
+/** Turns what the agent knows into messages on their topics, and hands them to the client. Decides what is said how often; has no connection of its own. */
+import { formatDuration } from '../config/index.ts';
+import type { Forecast } from '../forecast/forecast.ts';
+import type { LeadScore } from '../forecast/track.ts';
+import {
+  type Alert,
+  type AnomalyInput,
+  alertMessage,
+  anomalyMessage,
+  forecastMessage,
+  type HealthInput,
+  healthMessage,
+  type ModelName,
+  medianAt,
+  type StatusInput,
+  scoreMessage,
+  statusMessage,
+} from './messages.ts';
+import type { Outgoing } from './outbox.ts';
+import type { Topics } from './topics.ts';
+
+export interface PublishSettings {
+  /** Which of the nine. */
+  readonly quantiles: readonly number[];
+  /** Least time between two forecasts of a stream, ms; null: every one. */
+  readonly everyMs: number | null;
+  /** Leads whose median also goes out as a plain number, ms. */
+  readonly atMs: readonly number[];
+}
+
+export interface PublisherParts {
+  readonly topics: Topics;
+  readonly send: (message: Outgoing) => void;
+  /** Asked at each forecast: a running agent may be told otherwise. */
+  readonly settings: () => PublishSettings;
+  readonly model: () => ModelName;
+}
+
+export class Publisher {
+  readonly #parts: PublisherParts;
+  /** Origin of the newest forecast published, by stream. */
+  readonly #published = new Map<string, number>();
+  #notFinite = 0;
+
+  constructor(parts: PublisherParts) {
+    this.#parts = parts;
+  }
+
+  /** Forecasts that were not published because a value was not finite. */
+  get notFinite(): number {
+    return this.#notFinite;
+  }
+
+  forecasts(forecasts: readonly Forecast[], nowMs: number): void {
+    const settings = this.#parts.settings();
+    for (const forecast of forecasts) this.#forecast(forecast, nowMs, settings);
+  }
+
+  health(health: HealthInput): void {
+    this.#json(this.#parts.topics.health, healthMessage(health));
+  }
+
+  score(stream: string, scores: readonly LeadScore[], window: number): void {
+    this.#json(this.#parts.topics.score(stream), scoreMessage(scores, window));
+  }
+
+  anomaly(stream: string, anomaly: AnomalyInput): void {
+    this.#json(this.#parts.topics.anomaly(stream), anomalyMessage(anomaly), false);
+  }
+
+  /** Null takes it back. */
+  alert(id: string, alert: Alert | null): void {
+    const topic = this.#parts.topics.alert(id);
+    if (alert === null) this.#clear(topic);
+    else this.#json(topic, alertMessage(alert));
+  }
+
+  /** Takes back what the broker keeps of a stream. */
+  forget(stream: string): void {
+    const { topics, settings } = this.#parts;
+    this.#published.delete(stream);
+    this.#clear(topics.forecast(stream));
+    this.#clear(topics.score(stream));
+    for (const ahead of settings().atMs) this.#clear(topics.forecastAt(stream, formatDuration(ahead)));
+  }
+
+  /** `everyMs` counts in the streams' own time, so that a burst of late buckets is one message too. */
+  #forecast(forecast: Forecast, nowMs: number, settings: PublishSettings): void {
+    const { topics, model } = this.#parts;
+    const last = this.#published.get(forecast.stream);
+    const tooSoon =
+      settings.everyMs !== null &&
+      last !== undefined &&
+      forecast.originMs > last &&
+      forecast.originMs - last < settings.everyMs;
+    if (tooSoon) return;
+    const message = forecastMessage(forecast, {
+      quantiles: settings.quantiles,
+      issuedMs: nowMs,
+      model: model(),
+    });
+    if (message === null) {
+      this.#notFinite++;
+      return;
+    }
+    this.#published.set(forecast.stream, forecast.originMs);
+    this.#json(topics.forecast(forecast.stream), message);
+    for (const ahead of settings.atMs) {
+      const value = medianAt(forecast, ahead);
+      if (value !== null)
+        this.#text(topics.forecastAt(forecast.stream, formatDuration(ahead)), String(value), true);
+    }
+  }
+
+  #json(topic: string, message: Record<string, unknown>, retain = true): void {
+    this.#text(topic, JSON.stringify(message), retain);
+  }
+
+  #clear(topic: string): void {
+    this.#text(topic, '', true);
+  }
+
+  #text(topic: string, payload: string, retain: boolean): void {
+    this.#parts.send({ topic, payload, qos: 1, retain });
+  }
+}
+
+/** For the last will and the birth, which the client sends by itself. */
+export function statusOf(topics: Topics, status: StatusInput): Outgoing {
+  return { topic: topics.status, payload: JSON.stringify(statusMessage(status)), qos: 1, retain: true };
+}
