@@ -51,13 +51,8 @@ function validate(value: unknown, name: string, lineOf: ConfigDocument['lineOf']
 }
 
 function invalid(name: string, issues: readonly Issue[]): GatecastError {
-  const sorted = [...issues];
-  const lines = sorted.map(({ path, message }) => `  ${path === '' ? name : path} ${message}`);
-  const count = sorted.length === 1 ? 'one thing is' : `${sorted.length} things are`;
-  return new GatecastError('CONFIG_INVALID', `${name}: ${count} wrong\n${lines.join('\n')}`, {
-    hint: HINT,
-    issues: sorted,
-  });
+  const count = issues.length === 1 ? 'one thing is' : `${issues.length} things are`;
+  return new GatecastError('CONFIG_INVALID', `${name}: ${count} wrong`, { hint: HINT, issues });
 }
 
 const reason = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
