@@ -68,7 +68,7 @@ export function durationList(range: Range, reload: Reload, description: string) 
   const schema = z
     .array(item, { error: () => 'must be a list of durations' })
     .max(16, 'has more than 16 entries');
-  return note(schema.default([]), reload, description, extra('list of durations', range));
+  return note(schema.prefault([]), reload, description, extra('list of durations', range));
 }
 
 /** Bytes. */
