@@ -1,5 +1,5 @@
 /** Turns what the agent knows into messages on their topics, and hands them to the client. Decides what is said how often; has no connection of its own. */
-import { formatDuration } from '../config/index.ts';
+import { formatDuration } from '../config/units.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { LeadScore } from '../forecast/track.ts';
 import {

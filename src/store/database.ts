@@ -43,6 +43,23 @@ export function openReadOnly(path: string): Database {
   return db;
 }
 
+/**
+ * Takes the kernel's lock on the file at `path` until the returned function is called or the process ends, however it
+ * ends. Returns null when another process, or another holder in this one, has it. Throws SqliteError otherwise.
+ */
+export function holdFile(path: string): (() => void) | null {
+  const db = new Sqlite(path, { timeout: 0 });
+  try {
+    db.pragma('locking_mode = EXCLUSIVE');
+    db.exec('BEGIN EXCLUSIVE');
+    return () => db.close();
+  } catch (error) {
+    db.close();
+    if (sqliteCode(error).startsWith('SQLITE_BUSY')) return null;
+    throw error;
+  }
+}
+
 /** Moves the file and its companions aside; returns where the file went. Nothing is deleted. */
 export function quarantine(path: string, nowMs: number): string {
   const stamp = new Date(nowMs).toISOString().replace(/[:.]/g, '-');

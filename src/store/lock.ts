@@ -1,0 +1,57 @@
+/**
+ * One agent a data directory. The lock is the kernel's (through SQLite, which alone in this process can ask for one):
+ * it goes with the process, so there are no stale locks to guess about, not after `kill -9`, not across containers
+ * that share the folder. The pid file is only for the message.
+ */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { GatecastError } from '../errors.ts';
+import { holdFile } from './database.ts';
+
+export interface DataDirLock {
+  release(): void;
+}
+
+/**
+ * Takes `dir` for this process; makes the folder when it is not there.
+ * @throws LOCKED when another agent has it
+ * @throws STORE_FAILED when the folder cannot be made or written
+ */
+export function lockDataDir(dir: string): DataDirLock {
+  const pidFile = join(dir, 'agent.pid');
+  let release: (() => void) | null;
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o750 });
+    release = holdFile(join(dir, 'agent.lock'));
+  } catch (cause) {
+    throw new GatecastError('STORE_FAILED', `${dir} cannot be used: ${(cause as Error).message}`, {
+      hint: 'the user that gatecast runs as needs to write there; name another folder with --data-dir',
+      cause,
+    });
+  }
+  if (release === null) {
+    throw new GatecastError('LOCKED', `another agent${holder(pidFile)} uses ${dir}`, {
+      hint: 'stop it, or give this one its own folder with --data-dir',
+    });
+  }
+  const held = release;
+  try {
+    writeFileSync(pidFile, `${process.pid}\n`);
+  } catch {
+    // on a full disk the lock holds all the same
+  }
+  return {
+    release: () => {
+      rmSync(pidFile, { force: true });
+      held();
+    },
+  };
+}
+
+function holder(pidFile: string): string {
+  try {
+    return ` (process ${Number.parseInt(readFileSync(pidFile, 'utf8'), 10)})`;
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * Tells systemd how the service is (sd_notify): ready, alive, stopping. Node cannot send Unix datagrams, so the
+ * `systemd-notify` program does; the unit needs `NotifyAccess=all`, since that program is another process.
+ * Without NOTIFY_SOCKET nothing happens.
+ */
+import { execFile } from 'node:child_process';
+import type { Clock } from './clock.ts';
+
+export interface Notifier {
+  ready(status: string): void;
+  status(text: string): void;
+  stopping(): void;
+  /** Says that the service is alive. */
+  watchdog(): void;
+  /** How often systemd wants to hear that, ms; null: it does not watch. */
+  readonly watchdogMs: number | null;
+}
+
+/** @param run starts a program and forgets it; a test brings its own */
+export function systemdNotifier(
+  environment: Readonly<Record<string, string | undefined>>,
+  run: (file: string, args: readonly string[]) => void = start,
+): Notifier {
+  if (!environment.NOTIFY_SOCKET) {
+    return { ready: () => {}, status: () => {}, stopping: () => {}, watchdog: () => {}, watchdogMs: null };
+  }
+  const { WATCHDOG_USEC, WATCHDOG_PID } = environment;
+  const watched = WATCHDOG_PID === undefined || Number(WATCHDOG_PID) === process.pid;
+  const usec = watched ? Number(WATCHDOG_USEC ?? 0) : 0;
+  // systemd-notify would else speak for itself
+  const send = (...assignments: string[]): void =>
+    run('systemd-notify', [`--pid=${process.pid}`, ...assignments]);
+  return {
+    ready: (status) => send('--ready', `--status=${oneLine(status)}`),
+    status: (text) => send(`--status=${oneLine(text)}`),
+    stopping: () => send('STOPPING=1'),
+    watchdog: () => send('WATCHDOG=1'),
+    watchdogMs: usec > 0 ? usec / 1000 : null,
+  };
+}
+
+/**
+ * Feeds systemd's watchdog for as long as the pipeline gets on. `progress` is a number that changes whenever the
+ * pipeline has gone round, also on rounds with nothing to do: quiet sensors are no fault, a wedged stage is, although
+ * timers still run beside it. Returns what stops it.
+ */
+export function startWatchdog(notifier: Notifier, clock: Clock, progress: () => number): () => void {
+  const { watchdogMs } = notifier;
+  if (watchdogMs === null) return () => {};
+  let last = Number.NaN;
+  let cancel = (): void => {};
+  const look = (): void => {
+    const now = progress();
+    if (now !== last) notifier.watchdog();
+    last = now;
+    // as sd_watchdog_enabled(3) advises: at half the time
+    cancel = clock.after(watchdogMs / 2, look);
+  };
+  look();
+  return () => cancel();
+}
+
+function start(file: string, args: readonly string[]): void {
+  const child = execFile(file, [...args], { timeout: 5000 });
+  // a missing program must not end the daemon; systemd will say that it heard nothing
+  child.on('error', () => {});
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s+/g, ' ').trim();
+}

@@ -1,0 +1,49 @@
+import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { lockDataDir } from '../../src/store/lock.ts';
+import { tempDirs } from '../support/temp.ts';
+import { waitFor } from '../support/wait.ts';
+
+const temp = tempDirs();
+
+it('refuses a second holder and says who has it', () => {
+  const dir = join(temp(), 'made');
+  const lock = lockDataDir(dir);
+  expect(() => lockDataDir(dir)).toThrowError(
+    expect.objectContaining({ code: 'LOCKED', message: expect.stringContaining(`process ${process.pid}`) }),
+  );
+  lock.release();
+  lockDataDir(dir).release();
+});
+
+it('outlives no process: kill -9 frees it, the pid file notwithstanding', async () => {
+  const dir = temp();
+  const code = `
+    import { lockDataDir } from './src/store/lock.ts';
+    lockDataDir(${JSON.stringify(dir)});
+    console.log('held');
+    setInterval(() => {}, 1000);
+  `;
+  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code]);
+  let output = '';
+  child.stdout.on('data', (data) => {
+    output += data;
+  });
+  await waitFor('the other process', () => output.includes('held'));
+  expect(() => lockDataDir(dir)).toThrowError(
+    expect.objectContaining({ code: 'LOCKED', message: expect.stringContaining(`process ${child.pid}`) }),
+  );
+  child.kill('SIGKILL');
+  await waitFor('its end', () => child.signalCode);
+  lockDataDir(dir).release();
+});
+
+it('says when the folder cannot be made', () => {
+  const dir = temp();
+  writeFileSync(join(dir, 'file'), '');
+  expect(() => lockDataDir(join(dir, 'file', 'below'))).toThrowError(
+    expect.objectContaining({ code: 'STORE_FAILED' }),
+  );
+});
