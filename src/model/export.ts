@@ -1,0 +1,40 @@
+/** A model for others: ONNX graphs, or weights under PyTorch's names. */
+import { GatecastError } from '../errors.ts';
+import { toPyTorch } from '../network/pytorch.ts';
+import { writeSafetensors } from '../network/safetensors.ts';
+import { buildSequenceGraph } from '../network/sequence-graph.ts';
+import { buildStepGraph } from '../network/step-graph.ts';
+import type { StoredModel } from './registry.ts';
+
+export interface ExportOptions {
+  readonly format: 'onnx' | 'safetensors';
+  readonly graph: 'step' | 'sequence';
+  /** K; null: the model's own. A sequence graph has forecasts only where leads are asked for. */
+  readonly leads: number | null;
+  /** The step graph in int8, as it is run; false: float32. */
+  readonly quantized: boolean;
+}
+
+/** @throws GatecastError USAGE when the model has not what is asked for */
+export function exportModel(stored: StoredModel, options: ExportOptions): Uint8Array {
+  const { manifest, weights, step } = stored;
+  const { spec, name, dimensions } = manifest;
+  const leads = options.leads ?? dimensions.leads;
+  if (!spec || !weights) {
+    if (options.format === 'onnx' && options.graph === 'step' && step && leads === dimensions.leads)
+      return step;
+    throw new GatecastError(
+      'USAGE',
+      `Model '${name}' is a step graph of ${dimensions.leads} leads and nothing else.`,
+      {
+        hint: 'Only --format onnx --graph step can be exported of it.',
+      },
+    );
+  }
+  if (options.format === 'safetensors') {
+    return writeSafetensors(toPyTorch(spec.cell, weights), { format: 'pt', cell: spec.cell, model: name });
+  }
+  if (options.graph === 'step') return buildStepGraph(spec, weights, { leads, quantized: options.quantized });
+  const wanted = spec.head.kind === 'none' ? null : options.leads;
+  return buildSequenceGraph(spec, weights, { leads: wanted, splitState: true });
+}

@@ -1,0 +1,102 @@
+/**
+ * Models that their users bring: weights as safetensors (this program's names, or PyTorch's for a bare cell stack), or a
+ * step graph as ONNX. What is wrong with a file is said before anything is written.
+ */
+import { readFileSync } from 'node:fs';
+import { GatecastError } from '../errors.ts';
+import { fromPyTorch } from '../network/pytorch.ts';
+import { readSafetensors } from '../network/safetensors.ts';
+import type { Cell, NetworkSpec } from '../network/spec.ts';
+import type { Tensor } from '../network/weights.ts';
+import { sha256 } from '../system/files.ts';
+import type { Manifest } from './manifest.ts';
+import { type FeatureSizes, modelCard, packModel } from './pack.ts';
+import type { ModelFiles } from './registry.ts';
+import { createStepper } from './sessions.ts';
+
+export interface ImportOptions {
+  readonly name: string;
+  /** ms since 1970 UTC */
+  readonly createdMs: number;
+  /** Needed for PyTorch's names; a network with a head comes with the model it fits. */
+  readonly cell: Cell | null;
+  /** A model of the same network, for weights in this program's names with a head. */
+  readonly like: Manifest | null;
+  readonly features: FeatureSizes;
+}
+
+/** @throws GatecastError FILE_UNREADABLE, WEIGHTS_INVALID, MODEL_INVALID, USAGE */
+export async function importModel(path: string, options: ImportOptions): Promise<ModelFiles> {
+  let bytes: Uint8Array;
+  try {
+    bytes = readFileSync(path);
+  } catch (cause) {
+    throw new GatecastError('FILE_UNREADABLE', `${path}: ${(cause as Error).message}`, { cause });
+  }
+  return path.endsWith('.onnx') ? importStep(bytes, options) : importWeights(bytes, options);
+}
+
+function importWeights(bytes: Uint8Array, options: ImportOptions): ModelFiles {
+  const { weights: tensors } = readSafetensors(bytes);
+  const { spec, weights, features } = network(tensors, options);
+  return packModel({
+    name: options.name,
+    version: 'imported',
+    createdMs: options.createdMs,
+    spec,
+    weights,
+    leads: options.like?.dimensions.leads ?? 1,
+    features,
+    parent: null,
+    training: null,
+    scores: {},
+  });
+}
+
+function network(
+  tensors: Map<string, Tensor>,
+  { like, cell }: ImportOptions,
+): { spec: NetworkSpec; weights: Map<string, Tensor>; features: number | null } {
+  if (like) {
+    if (!like.spec) throw new GatecastError('USAGE', `Model '${like.name}' has no network to compare with.`);
+    // `packModel` compares names and shapes with the network.
+    return { spec: like.spec, weights: tensors, features: like.features };
+  }
+  if (!cell) {
+    throw new GatecastError('USAGE', 'What network the weights belong to must be said.', {
+      hint: 'Use --cell gru, lstm or rnn for a torch.nn stack, or --like MODEL for weights of such a model.',
+    });
+  }
+  return { ...fromPyTorch(cell, tensors), features: null };
+}
+
+async function importStep(
+  bytes: Uint8Array,
+  { name, createdMs, features }: ImportOptions,
+): Promise<ModelFiles> {
+  const stepper = await createStepper(bytes);
+  const { inputs, layers, hidden, leads } = stepper;
+  await stepper.release();
+  const expected = features.inputs + leads * features.leadWidth;
+  if (inputs !== expected) {
+    throw new GatecastError(
+      'MODEL_INVALID',
+      `This step model takes ${inputs} inputs; for ${leads} leads the features give ${features.inputs} + ${leads} x ${features.leadWidth} = ${expected}.`,
+      { hint: 'docs/training.md says what the inputs are.' },
+    );
+  }
+  const manifest: Manifest = {
+    format: 1,
+    name,
+    version: 'imported',
+    created: new Date(createdMs).toISOString(),
+    spec: null,
+    dimensions: { inputs, stateRows: layers, hidden, leads, parameters: 0 },
+    features: features.format,
+    files: { weights: null, step: { sha256: sha256(bytes), bytes: bytes.length, quantized: false } },
+    parent: null,
+    training: null,
+    scores: {},
+  };
+  return { manifest, weights: null, step: bytes, card: modelCard(manifest) };
+}

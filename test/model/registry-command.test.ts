@@ -1,0 +1,153 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { exportTo, importInto, listModels, rollBack, showModel } from '../../src/cli/model-run.ts';
+import { loadModel, packModel } from '../../src/model/pack.ts';
+import { ModelRegistry, writeModel } from '../../src/model/registry.ts';
+import { createSession, createStepper } from '../../src/model/sessions.ts';
+import { ModelSlots } from '../../src/model/slots.ts';
+import { toPyTorch } from '../../src/network/pytorch.ts';
+import { createRandom } from '../../src/network/random.ts';
+import { readSafetensors, writeSafetensors } from '../../src/network/safetensors.ts';
+import type { NetworkSpec } from '../../src/network/spec.ts';
+import { initialWeights } from '../../src/network/weights.ts';
+import { AHEAD, FEATURE_FORMAT, I } from '../../src/series/features.ts';
+import { forecastSpec } from '../../src/training/job.ts';
+
+const FEATURES = { format: FEATURE_FORMAT, inputs: I, leadWidth: AHEAD };
+const spec = forecastSpec({ cell: 'lstm', layers: 1, hidden: 16, width: 8 });
+const bare: NetworkSpec = { ...spec, cell: 'gru', layers: 2, inputs: 3, head: { kind: 'none' } };
+
+let folder: string;
+let registry: ModelRegistry;
+let slotsFile: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'gatecast-model-'));
+  registry = new ModelRegistry(join(folder, 'models'), join(folder, 'shipped'));
+  slotsFile = join(folder, 'models', 'slots.json');
+  writeModel(
+    join(folder, 'shipped', 'base'),
+    packModel({
+      name: 'base',
+      version: '1',
+      createdMs: 0,
+      spec,
+      weights: initialWeights(spec, createRandom(1)),
+      leads: 12,
+      features: FEATURE_FORMAT,
+      parent: null,
+      training: null,
+      scores: { sql: 0.5 },
+    }),
+  );
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+const at = (name: string) => join(folder, name);
+
+describe('gatecast model', () => {
+  it('imports a torch.nn stack, and exports it as it was', async () => {
+    const weights = initialWeights(bare, createRandom(2));
+    writeFileSync(at('w.safetensors'), writeSafetensors(toPyTorch('gru', weights)));
+    expect(await importInto(registry, at('w.safetensors'), { name: 'cell', cell: 'gru' })).toMatch(
+      /gru, 2 layer\(s\) of 16, 3 inputs; a bare cell stack/,
+    );
+    expect([...registry.open('cell').weights!]).toEqual([...weights]);
+    exportTo(registry, 'cell', { format: 'safetensors', graph: 'step', out: at('back.safetensors') });
+    expect(readSafetensors(readFileSync(at('back.safetensors'))).weights).toEqual(
+      readSafetensors(readFileSync(at('w.safetensors'))).weights,
+    );
+
+    exportTo(registry, 'cell', { format: 'onnx', graph: 'sequence', out: at('seq.onnx') });
+    const session = await createSession(readFileSync(at('seq.onnx')));
+    const { states } = await session.run({
+      x: { data: new Float32Array(5 * 2 * 3).fill(0.5), shape: [5, 2, 3] },
+      h0: { data: new Float32Array(2 * 2 * 16), shape: [2, 2, 16] },
+    });
+    expect(states!.shape).toEqual([5, 2, 16]);
+    await session.release();
+  });
+
+  it('exports a step graph that keeps the contract, and imports it again', async () => {
+    exportTo(registry, 'base', {
+      format: 'onnx',
+      graph: 'step',
+      leads: 7,
+      float32: true,
+      out: at('step.onnx'),
+    });
+    const stepper = await createStepper(readFileSync(at('step.onnx')));
+    expect(stepper).toMatchObject({ inputs: I + 7 * AHEAD, leads: 7, layers: 2 });
+    await stepper.release();
+    expect(await importInto(registry, at('step.onnx'), { name: 'mine' })).toMatch(
+      /step model; forecasts 7 steps/,
+    );
+    const loaded = loadModel(registry.open('mine'), FEATURES);
+    expect((await loaded.stepper(7)).leads).toBe(7);
+    await expect(loaded.stepper(8)).rejects.toThrow(/forecasts 7 steps, 8 were asked for/);
+    expect(() => exportTo(registry, 'mine', { format: 'safetensors', graph: 'step', out: at('x') })).toThrow(
+      /nothing else/,
+    );
+  });
+
+  it('imports tuned weights of a known network', async () => {
+    const tuned = initialWeights(spec, createRandom(9));
+    writeFileSync(at('t.safetensors'), writeSafetensors(tuned));
+    expect(await importInto(registry, at('t.safetensors'), { name: 'tuned', like: 'base' })).toMatch(
+      /forecasts 12 steps/,
+    );
+    expect(registry.open('tuned').hash).not.toBe(registry.open('base').hash);
+  });
+
+  it('refuses what it cannot use and leaves the registry as it was', async () => {
+    writeFileSync(at('bad.safetensors'), 'not one');
+    writeFileSync(at('bad.onnx'), 'not one');
+    const lstm = writeSafetensors(
+      toPyTorch('lstm', initialWeights({ ...bare, cell: 'lstm' }, createRandom(1))),
+    );
+    writeFileSync(at('lstm.safetensors'), lstm);
+    const cases: [string, { name: string; cell?: string; like?: string }, RegExp][] = [
+      ['bad.safetensors', { name: 'x', cell: 'gru' }, /safetensors/],
+      ['bad.onnx', { name: 'x' }, /cannot load/],
+      ['none.safetensors', { name: 'x', cell: 'gru' }, /ENOENT/],
+      ['lstm.safetensors', { name: 'x', cell: 'gru' }, /has 4 gates; a gru has 3/],
+      ['lstm.safetensors', { name: 'x' }, /What network/],
+      ['lstm.safetensors', { name: 'x', like: 'base' }, /do not fit/],
+      ['lstm.safetensors', { name: '../x', cell: 'lstm' }, /cannot be the name/],
+    ];
+    for (const [file, flags, message] of cases) {
+      await expect(importInto(registry, at(file), flags)).rejects.toThrow(message);
+    }
+    expect(registry.list().map((one) => one.name)).toEqual(['base']);
+  });
+
+  it('lists and shows, as text and as JSON', () => {
+    const slots = new ModelSlots(slotsFile);
+    slots.stage('default', 'old', 'base');
+    slots.promote('default', 'old', 0, '');
+    expect(listModels(registry, slotsFile, false)).toMatch(
+      /base +shipped +lstm 1x16, lead .* default \(on probation\)/,
+    );
+    expect(JSON.parse(listModels(registry, slotsFile, true))).toMatchObject([
+      { name: 'base', runs: 'default (on probation)' },
+    ]);
+    expect(listModels(new ModelRegistry(null, null), null, false)).toMatch(/No models/);
+    expect(showModel(registry, 'base', false)).toMatch(/\| sql \| 0.5 \|[\s\S]*verified/);
+    expect(JSON.parse(showModel(registry, 'base', true))).toMatchObject({
+      name: 'base',
+      spec: { cell: 'lstm' },
+    });
+  });
+
+  it('rolls back to a model that is there', () => {
+    const slots = new ModelSlots(slotsFile);
+    slots.stage('default', 'base', 'gone');
+    slots.promote('default', 'base', 0, '');
+    expect(rollBack(registry, slotsFile, 'default')).toMatch(/runs 'base'/);
+    expect(() => rollBack(registry, slotsFile, 'default')).toThrow(/no previous model/);
+    expect(() => rollBack(registry, null, 'default')).toThrow(/data directory/);
+    slots.stage('other', 'gone', 'base');
+    slots.promote('other', 'gone', 0, '');
+    expect(() => rollBack(registry, slotsFile, 'other')).toThrow(/no model 'gone'/);
+  });
+});
