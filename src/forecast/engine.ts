@@ -32,17 +32,29 @@ interface Due {
   at: number;
 }
 
+export interface EngineOptions {
+  /** Past inputs kept for each stream, so that another model can be warmed up on them; 0: models are not changed. */
+  readonly warmUpSteps?: number;
+}
+
 export class Engine implements ForecastEngine {
-  readonly modelHash: string;
-  private readonly model: Model | null;
+  private model: Model | null;
+  private readonly warmUpSteps: number;
+  /** Runs of the network that failed, and why the last did; the naive forecasters served instead. */
+  failures = 0;
+  lastFailure: string | null = null;
   private readonly byName = new Map<string, Stream>();
   /** By number of leads. */
-  private readonly batches = new Map<number, Promise<Batch>>();
+  private batches = new Map<number, Promise<Batch>>();
 
   /** @param model null: only the naive forecasters serve */
-  constructor(model: Model | null) {
+  constructor(model: Model | null, { warmUpSteps = 0 }: EngineOptions = {}) {
     this.model = model;
-    this.modelHash = `${model?.hash ?? 'none'}/${FEATURE_FORMAT}.${STATE_FORMAT}`;
+    this.warmUpSteps = warmUpSteps;
+  }
+
+  get modelHash(): string {
+    return `${this.model?.hash ?? 'none'}/${FEATURE_FORMAT}.${STATE_FORMAT}`;
   }
 
   add(spec: StreamSpec, snapshot?: StreamSnapshot): void {
@@ -61,7 +73,11 @@ export class Engine implements ForecastEngine {
   }
 
   private make(spec: StreamSpec): Stream {
-    return new Stream(spec, this.model === null ? 0 : this.model.stateRows * this.model.hidden);
+    return new Stream(
+      spec,
+      this.model === null ? 0 : this.model.stateRows * this.model.hidden,
+      this.warmUpSteps,
+    );
   }
 
   remove(stream: string): void {
@@ -144,13 +160,89 @@ export class Engine implements ForecastEngine {
         h.set(streams[i].h.subarray(layer * hidden, (layer + 1) * hidden), (layer * n + i) * hidden);
       }
     }
-    const result = await stepper.run(n, x.subarray(0, n * inputs), h.subarray(0, layers * n * hidden));
+    let result: { quantiles: Float32Array; h: Float32Array };
+    try {
+      result = await stepper.run(n, x.subarray(0, n * inputs), h.subarray(0, layers * n * hidden));
+    } catch (error) {
+      // The buckets are closed: they must be forecast by somebody.
+      this.failures++;
+      this.lastFailure = error instanceof Error ? error.message : String(error);
+      for (const stream of streams) forecasts.push(stream.finish(null, 0));
+      return;
+    }
+    this.takeStates(streams, result.h, layers, hidden);
+    for (let i = 0; i < n; i++) forecasts.push(streams[i].finish(result.quantiles, i * leads * Q));
+  }
+
+  /** @param h [layers, streams, hidden] */
+  private takeStates(streams: readonly Stream[], h: Float32Array, layers: number, hidden: number): void {
+    for (let i = 0; i < streams.length; i++) {
+      for (let layer = 0; layer < layers; layer++) {
+        const from = (layer * streams.length + i) * hidden;
+        streams[i].h.set(h.subarray(from, from + hidden), layer * hidden);
+      }
+    }
+  }
+
+  /**
+   * Goes on with another model. Every stream's state is made anew from its last inputs before this returns, so that the
+   * first forecast of the new model is not one from a blank state. Not to be called while a tick runs.
+   * Throws MODEL_INVALID when the model does not fit; the old one then stays.
+   */
+  async adopt(model: Model): Promise<void> {
+    const before = { model: this.model, batches: this.batches };
+    this.model = model;
+    this.batches = new Map();
+    const fresh = new Map<Stream, Float32Array>();
+    try {
+      const byLeads = new Map<number, Stream[]>();
+      for (const stream of this.byName.values()) {
+        if (stream.leads > 0) byLeads.set(stream.leads, [...(byLeads.get(stream.leads) ?? []), stream]);
+      }
+      for (const streams of byLeads.values()) {
+        for (let from = 0; from < streams.length; from += MAX_BATCH) {
+          await this.warmUp(streams.slice(from, from + MAX_BATCH), model, fresh);
+        }
+      }
+    } catch (error) {
+      await this.release();
+      this.model = before.model;
+      this.batches = before.batches;
+      throw error;
+    }
+    for (const stream of this.byName.values()) {
+      stream.h = fresh.get(stream) ?? new Float32Array(model.stateRows * model.hidden);
+    }
+    for (const batch of before.batches.values()) await (await batch).stepper.release();
+  }
+
+  /** Runs the kept inputs of `streams` (all of one horizon) through `model` from a zero state. */
+  private async warmUp(streams: Stream[], model: Model, fresh: Map<Stream, Float32Array>): Promise<void> {
+    const { stepper, x } = await this.batch(streams[0].leads, streams.length);
+    const n = streams.length;
+    const { layers, hidden, inputs } = stepper;
+    const h = new Float32Array(layers * n * hidden);
+    const longest = Math.max(...streams.map((stream) => stream.recentSteps));
+    for (let age = longest - 1; age >= 0; age--) {
+      x.fill(0, 0, n * inputs);
+      for (let i = 0; i < n; i++) streams[i].recentInputs(age, x, i * inputs);
+      const result = await stepper.run(n, x.subarray(0, n * inputs), h);
+      for (let i = 0; i < n; i++) {
+        // A stream that is younger than the others starts when its own inputs do.
+        if (age >= streams[i].recentSteps) continue;
+        for (let layer = 0; layer < layers; layer++) {
+          const from = (layer * n + i) * hidden;
+          h.set(result.h.subarray(from, from + hidden), from);
+        }
+      }
+    }
     for (let i = 0; i < n; i++) {
+      const state = new Float32Array(model.stateRows * model.hidden);
       for (let layer = 0; layer < layers; layer++) {
         const from = (layer * n + i) * hidden;
-        streams[i].h.set(result.h.subarray(from, from + hidden), layer * hidden);
+        state.set(h.subarray(from, from + hidden), layer * hidden);
       }
-      forecasts.push(streams[i].finish(result.quantiles, i * leads * Q));
+      fresh.set(streams[i], state);
     }
   }
 
@@ -206,7 +298,12 @@ export class Engine implements ForecastEngine {
 
   /** Frees the sessions. */
   async release(): Promise<void> {
-    for (const batch of this.batches.values()) await (await batch).stepper.release();
-    this.batches.clear();
+    const { batches } = this;
+    this.batches = new Map();
+    for (const batch of batches.values()) {
+      // A session that never came to be needs no release.
+      const made = await batch.catch(() => null);
+      await made?.stepper.release();
+    }
   }
 }

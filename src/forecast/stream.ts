@@ -28,7 +28,7 @@ export class Stream {
   features: Features | null = null;
   private track: Track | null = null;
   /** [rows, hidden] recurrent state. */
-  readonly h: Float32Array;
+  h: Float32Array;
   private seq = 0;
   private current: ClosedBucket = { startMs: 0, value: Number.NaN, observedMs: Number.NaN };
   private observed = false;
@@ -38,7 +38,16 @@ export class Stream {
   private quantiles: Float64Array[] = [];
   private readonly now: { observedMs: number } = { observedMs: Number.NaN };
 
-  constructor(spec: StreamSpec, stateSize: number) {
+  /** [warmUpSteps, I] ring of past inputs; not part of the state, it fills again. */
+  private readonly recent: Float32Array;
+  private recentCount = 0;
+
+  /**
+   * @param stateSize rows x hidden of the model
+   * @param warmUpSteps past inputs to keep for another model
+   */
+  constructor(spec: StreamSpec, stateSize: number, warmUpSteps = 0) {
+    this.recent = new Float32Array(warmUpSteps * I);
     this.spec = spec;
     this.buckets = new Buckets(spec);
     this.h = new Float32Array(stateSize);
@@ -93,7 +102,23 @@ export class Stream {
     const features = this.features;
     if (features === null) return;
     features.past(x, offset);
+    if (this.recent.length > 0) {
+      const slot = this.recentCount++ % (this.recent.length / I);
+      this.recent.set(x.subarray(offset, offset + I), slot * I);
+    }
     for (let k = 0; k < this.leads; k++) features.ahead(k, x, offset + I + k * AHEAD);
+  }
+
+  /** Past inputs that are kept. */
+  get recentSteps(): number {
+    return Math.min(this.recentCount, this.recent.length / I);
+  }
+
+  /** Writes the inputs of `age` steps ago, [I], from `offset`; nothing where they are not kept. */
+  recentInputs(age: number, x: Float32Array, offset: number): void {
+    if (age >= this.recentSteps) return;
+    const slot = (this.recentCount - 1 - age) % (this.recent.length / I);
+    x.set(this.recent.subarray(slot * I, (slot + 1) * I), offset);
   }
 
   /**
