@@ -53,8 +53,8 @@ export function fromPyTorch(
   if (!first || !recurrent || first.shape.length !== 2 || recurrent.shape.length !== 2) {
     throw refusal([{ path: 'weight_ih_l0', message: 'and weight_hh_l0 are needed, each a matrix' }]);
   }
-  let layers = 1;
-  while (named.has(`weight_ih_l${layers}`)) layers++;
+  const layers =
+    1 + Math.max(...[...named.keys()].map((name) => Number(name.slice(name.lastIndexOf('l') + 1))));
   const spec: NetworkSpec = {
     cell,
     layers,
