@@ -53,6 +53,8 @@ export class Pipeline {
   /** Samples taken, and forecasts handed out. */
   samples = 0;
   forecasts = 0;
+  /** Grows for as long as the pipeline gets on, also while no sensor speaks. */
+  rounds = 0;
   /** Why the last round failed; null when it did not. */
   fault: string | null = null;
   private readonly drops = new Map<string, number>();
@@ -169,6 +171,7 @@ export class Pipeline {
     // After the forecasts, so that they never wait for the disk.
     this.acknowledge(taken);
     checkpoints.save();
+    this.rounds++;
   }
 
   private take(taken: readonly Waiting[]): void {

@@ -60,7 +60,7 @@ function addStream(engine: ForecastEngine, store: ReplayStore, spec: StreamSpec)
   const snapshot = store.loadSnapshot(name);
   if (snapshot === null) {
     engine.add(spec);
-    return { name, state: 'new', replayed: 0, fromMs: 0 };
+    return { name, state: 'new', replayed: 0, fromMs: firstSampleMs(store, name) };
   }
   try {
     engine.add(spec, snapshot);
@@ -70,6 +70,12 @@ function addStream(engine: ForecastEngine, store: ReplayStore, spec: StreamSpec)
     engine.add(spec);
     return { name, state: 'rebuilt', replayed: 0, fromMs: rebuildFrom(store, spec, snapshot.replayFromMs) };
   }
+}
+
+/** Infinity for a stream that the store does not know, which is the common case of a new one. */
+function firstSampleMs(store: Store, name: string): number {
+  for (const { timeMs } of store.samples(name, 0)) return timeMs;
+  return Number.POSITIVE_INFINITY;
 }
 
 function rebuildFrom(store: Store, spec: StreamSpec, newestMs: number): number {
@@ -87,7 +93,7 @@ function* samplesOf(
   store: ReplayStore,
   streams: readonly Started[],
 ): Iterable<StoredSample & { readonly stream: string }> {
-  const [first, second] = streams;
+  const [first, second] = streams.filter((stream) => Number.isFinite(stream.fromMs));
   if (first === undefined) return;
   if (second !== undefined) yield* store.since(Math.min(...streams.map((stream) => stream.fromMs)));
   else for (const sample of store.samples(first.name, first.fromMs)) yield { ...sample, stream: first.name };

@@ -1,0 +1,236 @@
+/**
+ * The composition root: what starts, in which order, and what stops. Data flows from the broker through the pipeline
+ * to the publisher and the page; the store hangs on the pipeline, everything else on the timers named at the end.
+ */
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { Checkpoints } from './agent/checkpoints.ts';
+import { ClockHold } from './agent/clock-hold.ts';
+import { every } from './agent/every.ts';
+import { swapFilters } from './agent/former-filters.ts';
+import { Health } from './agent/health.ts';
+import { KnownStreams } from './agent/known-streams.ts';
+import { chooseModel } from './agent/model.ts';
+import { Pipeline } from './agent/pipeline.ts';
+import { restoreStreams } from './agent/restore.ts';
+import { Stops } from './agent/stops.ts';
+import { type Config, createRouter } from './config/index.ts';
+import { Engine } from './forecast/engine.ts';
+import type { Forecast } from './forecast/forecast.ts';
+import type { DiscoveredStream } from './ingest/rule.ts';
+import type { Logger } from './log.ts';
+import { ModelRegistry } from './model/registry.ts';
+import { Client } from './mqtt/client.ts';
+import { brokerOptions } from './mqtt/options.ts';
+import { Publisher, statusOf } from './mqtt/publisher.ts';
+import { topicsOf } from './mqtt/topics.ts';
+import type { StreamSpec } from './series/spec.ts';
+import { SqliteStore } from './store/sqlite-store.ts';
+import type { Clock } from './system/clock.ts';
+import { factsReader } from './system/facts.ts';
+import { startWatchdog, systemdNotifier } from './system/notify.ts';
+import { Board } from './web/board.ts';
+import { parseListen } from './web/listen.ts';
+import { PageServer } from './web/server.ts';
+
+export interface AgentParts {
+  readonly config: Config;
+  readonly version: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** How many ports after the configured one the page may take. */
+  readonly fallbackPorts?: number;
+  /** Told of every forecast that is published. */
+  readonly onForecast?: (forecast: Forecast) => void;
+}
+
+export interface Agent {
+  /** null: the config wants no page. */
+  readonly pageUrl: string | null;
+  /** Within 5 s: what has arrived is handled, states are saved, `offline` is published. */
+  stop(): Promise<void>;
+}
+
+const HEALTH_MS = 60_000;
+const SCORES_MS = 300_000;
+/** How many of a stream's forecasts its scores look back on: the memory of `forecast/track.ts`. */
+const SCORE_WINDOW = 1000;
+
+/** @throws GatecastError LOCKED, STORE_NEWER, CONFIG_INVALID, USAGE; what had been started is stopped again */
+export async function startAgent(parts: AgentParts): Promise<Agent> {
+  const stops = new Stops(parts.clock, parts.log);
+  try {
+    return await start(parts, stops);
+  } catch (error) {
+    await stops.run();
+    throw error;
+  }
+}
+
+async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
+  const { config, clock, log, version } = parts;
+  const { node, base, data_dir: dataDir } = config;
+
+  // The store first: everything after it may be asked to remember.
+  let storeFault: string | null = null;
+  const store = SqliteStore.open({
+    dir: dataDir,
+    maxBytes: config.store.max_size,
+    retentionMs: config.store.retention,
+    clock,
+    onFault: ({ kind, message }) => {
+      if (kind === 'unavailable') storeFault = message;
+      if (kind === 'recovered') storeFault = null;
+      log[kind === 'recovered' ? 'info' : 'error'](`store ${kind}`, { message });
+    },
+  });
+  stops.add('store', () => store.close());
+
+  // The model, and the engine on it. Without a model the naive forecasters serve.
+  const chosen = chooseModel(new ModelRegistry(join(dataDir, 'models')), config.model.name);
+  const model = { id: chosen.model?.id ?? 'naive', version: chosen.model?.version ?? version };
+  if (chosen.problem === null) log.info('model loaded', model);
+  else log.error('no model, naive forecasts only', { reason: chosen.problem });
+  const engine = new Engine(chosen.model);
+  stops.add('engine', () => engine.release());
+
+  // The streams of former runs, where they were.
+  const board = new Board();
+  const router = createRouter(config);
+  const known = new KnownStreams(store);
+  const checkpoints = new Checkpoints(engine, store);
+  const takeUp = async (specs: readonly StreamSpec[]): Promise<void> => {
+    for (const { name, unit } of specs) board.announce(name, unit);
+    for (const { name, state, replayed } of await restoreStreams(engine, store, specs)) {
+      checkpoints.add(name, state === 'saved', replayed);
+      if (state === 'rebuilt') log.warn('state rebuilt from stored samples', { stream: name, replayed });
+    }
+  };
+  const startedMs = clock.monotonic();
+  await takeUp(known.restore(router));
+  log.info('streams restored', { streams: board.size, ms: Math.round(clock.monotonic() - startedMs) });
+
+  // Out: the broker and what is said there.
+  const topics = topicsOf(base, node);
+  const status = { version, sinceMs: clock.now(), session: randomUUID() };
+  const hold = new ClockHold(clock.monotonic());
+  const filters = router.filters();
+  const client = new Client({
+    options: brokerOptions(config.mqtt, `${base}-${node}`.replaceAll('/', '-')),
+    clock,
+    random: Math.random,
+    log,
+    will: () => statusOf(topics, { ...status, state: 'offline' }),
+    birth: () => [statusOf(topics, { ...status, state: 'online' })],
+    message: (message) => pipeline.receive(message),
+    changed: ({ connected }) => {
+      if (connected) hold.connected(clock.monotonic());
+    },
+    formerFilters: swapFilters(store, filters),
+  });
+  client.setSubscriptions(filters.map((filter) => ({ filter, qos: config.mqtt.qos === 0 ? 0 : 1 })));
+  const publisher = new Publisher({
+    topics,
+    send: (message) => client.publish(message),
+    settings: () => ({
+      quantiles: config.publish.quantiles,
+      everyMs: config.publish.every,
+      atMs: config.publish.at,
+    }),
+    model: () => model,
+  });
+
+  // In: from a message to forecasts.
+  const pipeline: Pipeline = new Pipeline({
+    clock,
+    router,
+    engine,
+    store,
+    checkpoints,
+    hold,
+    batchMs: config.publish.batch_window,
+    flushMs: config.store.flush,
+    discovered: async (found: readonly DiscoveredStream[]) => {
+      for (const stream of found) known.add(stream);
+      await takeUp(found.map(({ spec }) => spec));
+      known.save();
+      log.info('streams discovered', { new: found.length, streams: board.size, first: found[0]?.spec.name });
+    },
+    request: ({ topic, payload }) => client.publish({ topic, payload, qos: 0, retain: false }),
+    forecasts: (forecasts, nowMs) => {
+      publisher.forecasts(forecasts, nowMs);
+      for (const forecast of forecasts) {
+        board.record(forecast, nowMs);
+        parts.onForecast?.(forecast);
+      }
+    },
+    failed: (error) => log.error('forecasting failed', { reason: reasonOf(error) }),
+  });
+
+  // The page looks at all of it.
+  const health = new Health({
+    node,
+    version,
+    brokerUrl: config.mqtt.url,
+    clock,
+    model: chosen,
+    store,
+    storeFault: () => storeFault,
+    router,
+    pipeline,
+    broker: () => client.status(),
+    facts: factsReader(clock.monotonic),
+    streams: () => board.size,
+  });
+  const listen = parseListen(config.http.listen);
+  let pageUrl: string | null = null;
+  if (listen !== null) {
+    const page = new PageServer({
+      ...listen,
+      fallbackPorts: parts.fallbackPorts ?? 0,
+      board,
+      status: () => health.pageStatus(),
+      metrics: () => health.metrics(),
+      clock,
+    });
+    pageUrl = await page.start();
+    stops.add('page', () => page.stop());
+    log.info('page', { url: pageUrl });
+  }
+
+  // Now it may begin. When it ends, what has arrived is handled while the broker still takes acknowledgements.
+  client.start();
+  stops.add('broker', () => client.stop([statusOf(topics, { ...status, state: 'offline' })], 1500));
+  pipeline.start();
+  stops.add('pipeline', async () => {
+    await pipeline.stop();
+    known.save();
+    checkpoints.saveAll();
+  });
+
+  const sayHealth = (): void => publisher.health({ ...health.message(), model });
+  const sayScores = (): void => {
+    for (const { name } of board.streams()) {
+      const scores = engine.scores(name);
+      if (scores.length > 0) publisher.score(name, scores, SCORE_WINDOW);
+    }
+  };
+  stops.add('timers', every(clock, HEALTH_MS, sayHealth));
+  stops.add('timers', every(clock, SCORES_MS, sayScores));
+  stops.add(
+    'timers',
+    every(clock, HEALTH_MS, () => store.trim(clock.now())),
+  );
+  sayHealth();
+
+  const notifier = systemdNotifier(process.env);
+  stops.add(
+    'watchdog',
+    startWatchdog(notifier, clock, () => pipeline.rounds),
+  );
+  notifier.ready(`${board.size} streams`);
+  stops.add('notifier', () => notifier.stopping());
+  return { pageUrl, stop: () => stops.run() };
+}
+
+const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

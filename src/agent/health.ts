@@ -1,0 +1,186 @@
+/** How the agent is: gathered from its parts on demand, for the health message, the page and the metrics. */
+import type { Router } from '../ingest/router.ts';
+import type { ClientStatus } from '../mqtt/client.ts';
+import type { HealthInput } from '../mqtt/messages.ts';
+import type { SqliteStore } from '../store/sqlite-store.ts';
+import type { Clock } from '../system/clock.ts';
+import type { Facts } from '../system/facts.ts';
+import type { MetricFamily } from '../web/metrics.ts';
+import type { PageStatus } from '../web/wire.ts';
+import { ClockHold } from './clock-hold.ts';
+import type { ChosenModel } from './model.ts';
+import type { Pipeline } from './pipeline.ts';
+import { Rate } from './rate.ts';
+
+export interface HealthParts {
+  readonly node: string;
+  readonly version: string;
+  readonly brokerUrl: string;
+  readonly clock: Clock;
+  readonly model: ChosenModel;
+  readonly store: Pick<SqliteStore, 'stats'>;
+  /** Why samples are in memory only; null when they are not. */
+  readonly storeFault: () => string | null;
+  readonly router: Pick<Router, 'dropped'>;
+  readonly pipeline: Pick<Pipeline, 'samples' | 'forecasts' | 'fault' | 'dropped'>;
+  readonly broker: () => ClientStatus;
+  readonly facts: () => Facts;
+  readonly streams: () => number;
+}
+
+/** What the machine says of itself is read at most this often, ms. */
+const FACTS_MS = 1000;
+const HOUR_MS = 3_600_000;
+const HOURS = 24;
+
+export class Health {
+  readonly sinceMs: number;
+  private facts: { atMs: number; facts: Facts } | null = null;
+  private readonly sampleRate = new Rate();
+  private readonly forecastRate = new Rate();
+  /** Bytes written by the end of each of the last hours, oldest first. */
+  private readonly written: { atMs: number; bytes: number }[] = [];
+
+  constructor(private readonly parts: HealthParts) {
+    this.sinceMs = parts.clock.now();
+  }
+
+  /** What does not work as it should, in words; empty when all is well. */
+  degraded(): string[] {
+    const { model, pipeline, clock } = this.parts;
+    const broker = this.parts.broker();
+    const reasons: string[] = [];
+    if (!ClockHold.sane(clock.now())) reasons.push('the clock is not set: forecasts are held back');
+    if (model.problem !== null) reasons.push(`naive forecasts only: ${model.problem}`);
+    const storeFault = this.parts.storeFault();
+    if (storeFault !== null) reasons.push(`samples are in memory only: ${storeFault}`);
+    if (pipeline.fault !== null) reasons.push(`forecasting failed: ${pipeline.fault}`);
+    if (!broker.connected && broker.fault !== null) reasons.push(`no broker: ${broker.fault}`);
+    for (const filter of broker.refusedFilters) reasons.push(`the broker refuses the subscription ${filter}`);
+    return reasons;
+  }
+
+  /** Counts of what was not taken or not sent, by reason. */
+  dropped(): Record<string, number> {
+    const { router, pipeline, store } = this.parts;
+    const total: Record<string, number> = { ...router.dropped() };
+    const add = (counts: Readonly<Record<string, number>>): void => {
+      for (const [reason, count] of Object.entries(counts)) total[reason] = (total[reason] ?? 0) + count;
+    };
+    add(pipeline.dropped());
+    add(this.parts.broker().dropped);
+    const { droppedPending } = store.stats();
+    if (droppedPending > 0) add({ 'store-full': droppedPending });
+    return total;
+  }
+
+  /** Call about once an hour or more often. Bytes written in the last 24 hours, or since the start. */
+  writtenBytesDay(): number {
+    const atMs = this.parts.clock.monotonic();
+    const bytes = this.parts.store.stats().writtenBytes;
+    const { written } = this;
+    if (written.length === 0) written.push({ atMs, bytes: 0 });
+    if (atMs - written.at(-1)!.atMs >= HOUR_MS) written.push({ atMs, bytes });
+    while (written.length > 1 && atMs - written[1]!.atMs >= HOURS * HOUR_MS) written.shift();
+    return bytes - written[0]!.bytes;
+  }
+
+  machine(): Facts {
+    const atMs = this.parts.clock.monotonic();
+    if (this.facts === null || atMs - this.facts.atMs >= FACTS_MS)
+      this.facts = { atMs, facts: this.parts.facts() };
+    return this.facts.facts;
+  }
+
+  /** What goes out on MQTT, but for the model's name. */
+  message(): Omit<HealthInput, 'model'> {
+    const degraded = this.degraded();
+    const { rssMb, cpuPercent } = this.machine();
+    return {
+      state: degraded.length === 0 ? 'ok' : 'degraded',
+      degraded,
+      rssMb,
+      cpuPct: cpuPercent,
+      dbBytes: this.parts.store.stats().dbBytes,
+      writtenBytesDay: this.writtenBytesDay(),
+      streams: this.parts.streams(),
+      configVersion: null,
+      dropped: this.dropped(),
+    };
+  }
+
+  pageStatus(): PageStatus {
+    const { node, version, brokerUrl, clock, model, pipeline } = this.parts;
+    const broker = this.parts.broker();
+    const { state, degraded, rssMb, cpuPct, dbBytes, streams, dropped } = this.message();
+    const at = clock.monotonic();
+    return {
+      node,
+      version,
+      sinceMs: this.sinceMs,
+      nowMs: clock.now(),
+      broker: {
+        url: brokerUrl,
+        connected: broker.connected,
+        protocol: broker.protocol === null ? null : `MQTT ${broker.protocol}`,
+      },
+      model: {
+        id: model.model?.id ?? model.name,
+        version: model.model?.version ?? '',
+        loaded: model.model !== null,
+      },
+      health: { state, degraded, rssMb, cpuPct, dbBytes, streams, dropped },
+      rates: {
+        samples: this.sampleRate.of(pipeline.samples, at),
+        forecasts: this.forecastRate.of(pipeline.forecasts, at),
+      },
+    };
+  }
+
+  metrics(): MetricFamily[] {
+    const { clock, version, pipeline, store } = this.parts;
+    const broker = this.parts.broker();
+    const { rssMb, temperatureC } = this.machine();
+    const { dbBytes, samples, writtenBytes } = store.stats();
+    const family = (type: MetricFamily['type'], name: string, help: string, value: number): MetricFamily => ({
+      name,
+      help,
+      type,
+      values: [{ value }],
+    });
+    return [
+      {
+        name: 'info',
+        help: 'The version that runs.',
+        type: 'gauge',
+        values: [{ labels: { version }, value: 1 }],
+      },
+      family('gauge', 'up_seconds', 'Since the start.', (clock.now() - this.sinceMs) / 1000),
+      family(
+        'gauge',
+        'degraded',
+        '1 when something does not work as it should.',
+        this.degraded().length > 0 ? 1 : 0,
+      ),
+      family('gauge', 'broker_connected', '1 while the broker is there.', broker.connected ? 1 : 0),
+      family('counter', 'broker_connects_total', 'Connections made to the broker.', broker.connects),
+      family('gauge', 'outbox_messages', 'Messages that wait for the broker.', broker.outbox),
+      family('gauge', 'streams', 'Streams that are forecast.', this.parts.streams()),
+      family('counter', 'samples_total', 'Samples taken.', pipeline.samples),
+      family('counter', 'forecasts_total', 'Forecasts made.', pipeline.forecasts),
+      {
+        name: 'dropped_total',
+        help: 'Input not taken and output not sent, by reason.',
+        type: 'counter',
+        values: Object.entries(this.dropped()).map(([reason, value]) => ({ labels: { reason }, value })),
+      },
+      family('gauge', 'resident_bytes', 'Resident memory.', rssMb * 2 ** 20),
+      family('gauge', 'store_bytes', 'Size of the database.', dbBytes),
+      family('gauge', 'store_samples', 'Samples stored.', samples),
+      family('counter', 'store_written_bytes_total', 'Bytes written by the store.', writtenBytes),
+      ...(temperatureC === null
+        ? []
+        : [family('gauge', 'temperature_celsius', 'Hottest sensor of the machine.', temperatureC)]),
+    ];
+  }
+}

@@ -1,0 +1,39 @@
+/** What has been started, to be stopped in reverse order. One that fails or hangs does not keep the others running. */
+import type { Logger } from '../log.ts';
+import type { Clock } from '../system/clock.ts';
+
+/** Longest wait for one part, ms. */
+const PATIENCE_MS = 2000;
+
+export class Stops {
+  private readonly list: { readonly name: string; readonly stop: () => void | Promise<void> }[] = [];
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly log: Logger,
+  ) {}
+
+  add(name: string, stop: () => void | Promise<void>): void {
+    this.list.push({ name, stop });
+  }
+
+  /** Stops everything; a second call finds nothing left to do. */
+  async run(): Promise<void> {
+    for (let part = this.list.pop(); part !== undefined; part = this.list.pop()) {
+      const { name, stop } = part;
+      try {
+        await this.inTime(Promise.resolve(stop()));
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        this.log.error('stop failed', { part: name, reason });
+      }
+    }
+  }
+
+  private inTime(stopped: Promise<void>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const cancel = this.clock.after(PATIENCE_MS, () => reject(new Error(`not within ${PATIENCE_MS} ms`)));
+      stopped.then(resolve, reject).finally(cancel);
+    });
+  }
+}

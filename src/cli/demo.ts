@@ -1,0 +1,92 @@
+/** `gatecast demo`: an embedded broker, this machine's own vitals on it, the agent, and the page. */
+import type { Command } from 'commander';
+import type { Forecast } from '../forecast/forecast.ts';
+import { globals } from './shared/globals.ts';
+
+interface Options {
+  readonly verbose?: true;
+  readonly http: string;
+  readonly brokerPort: string;
+}
+
+export function registerDemo(program: Command): void {
+  program
+    .command('demo')
+    .description("forecast this machine's own vitals: embedded broker, agent and page; needs no set-up")
+    .option('-v, --verbose', 'print a line for each forecast')
+    .option(
+      '--http <host:port>',
+      'address of the page; the next free port where it is taken',
+      '127.0.0.1:8787',
+    )
+    .option('--broker-port <port>', 'port of the embedded broker; 0: any free one', '0')
+    .addHelpText('after', '\nExample:\n  $ gatecast demo --verbose\n')
+    .action((options: Options, command: Command) => demo(options, globals(command).dataDir));
+}
+
+async function demo(options: Options, wantedDataDir: string | undefined): Promise<void> {
+  const [
+    { startBroker },
+    { VitalsPublisher },
+    { demoConfig },
+    { validateConfig },
+    { systemClock },
+    { runAgent },
+  ] = await Promise.all([
+    import('../demo/broker.ts'),
+    import('../demo/publish.ts'),
+    import('../demo/config.ts'),
+    import('../config/index.ts'),
+    import('../system/clock.ts'),
+    import('./shared/run-agent.ts'),
+  ]);
+  const { withFolder } = await import('./shared/temp-folder.ts');
+  const broker = await startBroker(port(options.brokerPort));
+  const vitals = new VitalsPublisher({ publish: broker.publish, clock: systemClock });
+  try {
+    await withFolder(wantedDataDir, async (dataDir) => {
+      const config = validateConfig(demoConfig({ brokerUrl: broker.url, dataDir, listen: options.http }));
+      vitals.start();
+      await runAgent({
+        config,
+        fallbackPorts: 20,
+        onStarted: (pageUrl) =>
+          console.log(welcome(broker.url, pageUrl, dataDir, wantedDataDir === undefined)),
+        ...(options.verbose ? { onForecast: (forecast: Forecast) => console.log(line(forecast)) } : {}),
+      });
+    });
+  } finally {
+    vitals.stop();
+    await broker.stop();
+  }
+}
+
+function port(text: string): number {
+  const value = Number(text);
+  return Number.isInteger(value) && value >= 0 && value < 65_536 ? value : 0;
+}
+
+const welcome = (broker: string, page: string | null, dataDir: string, temporary: boolean): string => {
+  const { hostname, port } = new URL(broker);
+  return `
+  page       ${page ?? 'off'}
+  broker     ${broker}  (MQTT 3.1.1, this machine only)
+  sensors    vitals/#, holes/#          this machine's vitals, once a second
+  forecasts  gatecast/demo/forecast/#   the next 60 s of each, from the fourth reading on
+  data       ${dataDir}${temporary ? '  (removed at the end)' : ''}
+
+  watch      mosquitto_sub -h ${hostname} -p ${port} -v -t 'gatecast/#'
+  stop       Ctrl-C
+`;
+};
+
+const number = (value: number): string => value.toPrecision(4);
+
+function line(f: Forecast): string {
+  const row = (f.leads - 1) * 9;
+  const [low, middle, high] = [f.quantiles[row]!, f.quantiles[row + 4]!, f.quantiles[row + 8]!];
+  const observed = f.observed === null ? 'no reading' : number(f.observed);
+  const ahead = `in ${(f.leads * f.stepMs) / 1000} s ${number(middle)} (${number(low)} to ${number(high)})`;
+  const time = new Date(f.originMs).toISOString().slice(11, 19);
+  return `${time}  ${f.stream.padEnd(18)} ${observed.padStart(10)} ${f.unit ?? ''}  ->  ${ahead}  ${f.kind}, ${f.input.quality}`;
+}

@@ -1,0 +1,61 @@
+/** The command line as one program: every command registers itself; its heavy rooms load only when it runs. */
+import { Command, CommanderError } from 'commander';
+import { registerBacktest } from './backtest.ts';
+import { registerDemo } from './demo.ts';
+import { registerModel } from './model.ts';
+import { registerReplay } from './replay.ts';
+import { registerRun } from './run.ts';
+import { describeFailure } from './shared/failure.ts';
+import { addGlobals } from './shared/globals.ts';
+import { VERSION } from './shared/version.ts';
+import { registerTrain } from './train.ts';
+
+/** In the order in which `--help` lists them. */
+const REGISTER = [
+  registerDemo,
+  registerRun,
+  registerReplay,
+  registerBacktest,
+  registerTrain,
+  registerModel,
+] as const;
+
+export interface Output {
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+}
+
+export function createProgram(output: Output): Command {
+  const program = new Command('gatecast');
+  program
+    .description(
+      'Forecasts at the gateway: sensor messages in, calibrated multi-horizon forecasts out, on MQTT.',
+    )
+    .version(VERSION, '-V, --version')
+    .showSuggestionAfterError()
+    .addHelpText('after', '\nTry it:\n  $ gatecast demo\n');
+  addGlobals(program);
+  for (const register of REGISTER) register(program);
+  for (const command of [program, ...program.commands.flatMap((c) => [c, ...c.commands])])
+    command.exitOverride().configureOutput({ writeOut: output.out, writeErr: output.err });
+  return program;
+}
+
+/**
+ * Runs one command.
+ * @param argv what follows the program's name
+ * @returns the exit code: 0 done, 1 failed, 2 wrong usage or invalid config
+ */
+export async function runProgram(argv: readonly string[], output: Output): Promise<0 | 1 | 2> {
+  const program = createProgram(output);
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+    return 0;
+  } catch (error) {
+    // Commander has printed its own message by now; help and version end with code 0.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    const { text, exitCode } = describeFailure(error, program.opts().debug === true);
+    output.err(text);
+    return exitCode;
+  }
+}

@@ -1,0 +1,26 @@
+/** What a failed command prints, and the exit code it ends with: 1 failed, 2 wrong usage or an invalid config. */
+import { type ErrorCode, GatecastError } from '../../errors.ts';
+
+const USAGE_CODES: ReadonlySet<ErrorCode> = new Set(['USAGE', 'CONFIG_INVALID']);
+
+export function describeFailure(error: unknown, debug: boolean): { text: string; exitCode: 1 | 2 } {
+  const lines: string[] = [];
+  const expected = error instanceof GatecastError;
+  if (expected) {
+    lines.push(`gatecast: ${error.message} [${error.code}]`);
+    for (const issue of error.issues) lines.push(`  ${issue.path || '(root)'}: ${issue.message}`);
+    if (error.hint) lines.push(`  hint: ${error.hint}`);
+  } else {
+    const text = error instanceof Error ? error.message : String(error);
+    lines.push(`gatecast: unexpected error: ${text.split('\n', 1)[0]}`);
+    if (!debug) lines.push('  --debug prints where it happened.');
+  }
+  if (debug && error instanceof Error) {
+    lines.push(error.stack ?? '');
+    if (error.cause !== undefined) lines.push(`caused by: ${stackOf(error.cause)}`);
+  }
+  return { text: `${lines.join('\n')}\n`, exitCode: expected && USAGE_CODES.has(error.code) ? 2 : 1 };
+}
+
+const stackOf = (cause: unknown): string =>
+  cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);

@@ -1,0 +1,20 @@
+/** Options that every command takes. */
+import { type Command, Option } from 'commander';
+
+export interface Globals {
+  /** Where the registry and the store are; undefined: what the config or the command itself says. */
+  readonly dataDir?: string;
+  /** Print stacks. */
+  readonly debug?: boolean;
+}
+
+export function addGlobals(program: Command): void {
+  program
+    .addOption(
+      new Option('--data-dir <folder>', 'where the registry and the store are').env('GATECAST_DATA_DIR'),
+    )
+    .option('--debug', 'print the stack of an unexpected error');
+}
+
+/** Of the command whose action runs. */
+export const globals = (command: Command): Globals => command.optsWithGlobals<Globals>();

@@ -1,0 +1,41 @@
+/** Starts the agent, waits for the signal to stop, stops it. What `run` and `demo` share. */
+import type { Config } from '../../config/index.ts';
+import type { Forecast } from '../../forecast/forecast.ts';
+import { untilSignal } from './until-signal.ts';
+import { VERSION } from './version.ts';
+
+export interface RunOptions {
+  readonly config: Config;
+  /** How many ports after the configured one the page may take. */
+  readonly fallbackPorts?: number;
+  readonly onStarted?: (pageUrl: string | null) => void;
+  readonly onForecast?: (forecast: Forecast) => void;
+}
+
+export async function runAgent(options: RunOptions): Promise<void> {
+  const [{ startAgent }, { createLogger }, { systemClock }] = await Promise.all([
+    import('../../agent.ts'),
+    import('../../log.ts'),
+    import('../../system/clock.ts'),
+  ]);
+  const { config, fallbackPorts, onStarted, onForecast } = options;
+  const log = createLogger({
+    level: () => config.log.level,
+    write: (line) => process.stderr.write(line),
+    now: systemClock.now,
+    journald: process.env.JOURNAL_STREAM !== undefined,
+  });
+  // Before the start, so that a signal during it is not lost.
+  const signal = untilSignal();
+  const agent = await startAgent({
+    config,
+    version: VERSION,
+    clock: systemClock,
+    log,
+    ...(fallbackPorts === undefined ? {} : { fallbackPorts }),
+    ...(onForecast === undefined ? {} : { onForecast }),
+  });
+  onStarted?.(agent.pageUrl);
+  log.info('stopping', { signal: await signal });
+  await agent.stop();
+}
