@@ -32,7 +32,7 @@ export const demoConfig = ({ brokerUrl, dataDir, listen }: DemoSettings): object
   lateness: '0s',
   streams: [
     vital('cpu', [{ field: 'busy_pct', name: 'busy', unit: '%' }], PERCENT),
-    vital('cpu', [{ field: 'load1', name: 'load' }], AMOUNT),
+    vital('load', [{ field: 'load1', name: '1min' }], AMOUNT),
     vital(
       'memory',
       [

@@ -42,8 +42,9 @@ export class VitalsPublisher {
   /** A third into each interval, so that jitter of the timer never puts two readings into one bucket and none into the next. */
   private schedule(): void {
     const { clock, everyMs = 1000 } = this.options;
-    const phase = (clock.now() - everyMs / 3) % everyMs;
-    this.cancel = clock.after(everyMs - phase, () => {
+    const wait = everyMs - ((clock.now() - everyMs / 3) % everyMs);
+    // A timer may fire a little early; what is left of its interval then must not become an interval of its own.
+    this.cancel = clock.after(wait < everyMs / 2 ? wait + everyMs : wait, () => {
       this.schedule();
       this.tick(this.vitals.read(clock.monotonic()));
     });

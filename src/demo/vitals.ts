@@ -133,14 +133,16 @@ export class Vitals {
 
   private rates(now: Counters): Reading[] {
     const { before } = this;
-    const load1 = round(this.machine.load(), 2);
-    if (before === null || now.atMs <= before.atMs) return [{ topic: 'cpu', values: { load1 } }];
+    const load: Reading = { topic: 'load', values: { load1: round(this.machine.load(), 2) } };
+    if (before === null || now.atMs <= before.atMs) return [load];
     const seconds = (now.atMs - before.atMs) / 1000;
     const kbPerS = (to: number, from: number): number => round(Math.max(0, to - from) / 1000 / seconds, 2);
     const total = now.cpu.totalMs - before.cpu.totalMs;
-    const cpu: Record<string, number> = { load1 };
-    if (total > 0) cpu.busy_pct = round((100 * (now.cpu.busyMs - before.cpu.busyMs)) / total, 2);
-    const readings: Reading[] = [{ topic: 'cpu', values: cpu }];
+    const readings: Reading[] = [load];
+    if (total > 0) {
+      const busy = (100 * (now.cpu.busyMs - before.cpu.busyMs)) / total;
+      readings.push({ topic: 'cpu', values: { busy_pct: round(busy, 2) } });
+    }
     if (now.disk && before.disk)
       readings.push({
         topic: 'disk',

@@ -23,7 +23,7 @@ const recorder = () => {
 describe('Checkpoints', () => {
   test('a stream is saved when its replay would get too long', () => {
     const store = recorder();
-    const checkpoints = new Checkpoints(engine, store, 5);
+    const checkpoints = new Checkpoints(engine, store, { replay: 5, walk: 1000 });
     checkpoints.add('a', true, 2);
     for (let i = 0; i < 2; i++) checkpoints.accepted('a');
     checkpoints.save();
@@ -42,6 +42,19 @@ describe('Checkpoints', () => {
     checkpoints.forecast('a');
     checkpoints.save();
     expect(store.saved).toEqual([['a']]);
+  });
+
+  test('a slow stream is saved before the walk to its samples gets too long', () => {
+    const store = recorder();
+    const checkpoints = new Checkpoints(engine, store, { replay: 1000, walk: 50 });
+    checkpoints.add('slow', true, 0);
+    checkpoints.add('fast', true, 0);
+    checkpoints.accepted('slow');
+    for (let i = 0; i < 200; i++) {
+      checkpoints.accepted('fast');
+      checkpoints.save();
+    }
+    expect(store.saved.flat().filter((name) => name === 'slow')).toHaveLength(4);
   });
 
   test('a failed save is tried again', () => {

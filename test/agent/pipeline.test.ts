@@ -6,7 +6,7 @@ import { Engine } from '../../src/forecast/engine.ts';
 import type { Forecast } from '../../src/forecast/forecast.ts';
 import type { Routed } from '../../src/ingest/router.ts';
 import type { Sample } from '../../src/series/sample.ts';
-import { ManualClock } from '../support/manual-clock.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 import { testSpec } from '../support/specs.ts';
 
 const START = Date.UTC(2025, 0, 1);
@@ -30,7 +30,7 @@ const router = {
 };
 
 function setUp(change: Partial<PipelineParts> = {}, wallMs = START) {
-  const clock = new ManualClock(wallMs);
+  const clock = new FakeClock(wallMs);
   const engine = new Engine(null);
   engine.add(testSpec('s'));
   const stored: Sample[] = [];
@@ -153,7 +153,7 @@ describe('Pipeline', () => {
     expect(forecasts).toEqual([]);
     expect(stored).toHaveLength(5);
     expect(pipeline.dropped()).toEqual({ 'absurd-time': 1 });
-    clock.wallMs = START + 6000;
+    clock.jump(START + 6000 - clock.now());
     send('1@6');
     await pass(100);
     expect(forecasts).not.toEqual([]);
@@ -213,6 +213,6 @@ describe('Pipeline', () => {
     expect(stored).toHaveLength(1);
     expect(acknowledged).toBe(1);
     expect(disk.flushes).toBeGreaterThan(0);
-    expect(clock.waiting).toBe(0);
+    expect(clock.nextDelayMs).toBeNull();
   });
 });

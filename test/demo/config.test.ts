@@ -2,14 +2,14 @@ import { expect, test } from 'vitest';
 import { createRouter, validateConfig } from '../../src/config/index.ts';
 import { demoConfig } from '../../src/demo/config.ts';
 import { VitalsPublisher } from '../../src/demo/publish.ts';
-import { ManualClock } from '../support/manual-clock.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 
 test('the demo config is valid, and every number that the demo publishes becomes a stream with a fitting name', () => {
   const config = validateConfig(
     demoConfig({ brokerUrl: 'mqtt://127.0.0.1:1', dataDir: '/tmp/x', listen: '127.0.0.1:0' }),
   );
   const router = createRouter(config);
-  const clock = new ManualClock();
+  const clock = new FakeClock();
   const met = new Map<string, string | null>();
   const publisher = new VitalsPublisher({
     clock,
@@ -30,7 +30,7 @@ test('the demo config is valid, and every number that the demo publishes becomes
   clock.advance(1500);
   publisher.stop();
   expect(Object.fromEntries(met)).toMatchObject({
-    'cpu/load': null,
+    'load/1min': null,
     'cpu/busy': '%',
     'memory/used': 'MB',
     'holes/cpu': '%',

@@ -8,7 +8,7 @@ import {
   thisMachine,
   Vitals,
 } from '../../src/demo/vitals.ts';
-import { ManualClock } from '../support/manual-clock.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 
 const MEMINFO =
   'MemTotal:       1000000 kB\nMemFree:   100000 kB\nMemAvailable:  400000 kB\nCached:  250000 kB\n';
@@ -62,13 +62,14 @@ describe('Vitals', () => {
     };
     const cpu = { busyMs: 1000, totalMs: 8000 };
     const vitals = new Vitals(fake(files, cpu));
-    expect(vitals.read(0).map((r) => r.topic)).toEqual(['cpu', 'memory', 'pressure']);
+    expect(vitals.read(0).map((r) => r.topic)).toEqual(['load', 'memory', 'pressure']);
     files['/proc/diskstats'] = disk(200, 8);
     files['/proc/net/dev'] = net(5000, 1200);
     Object.assign(cpu, { busyMs: 1500, totalMs: 10_000 });
     const readings = Object.fromEntries(vitals.read(2000).map((r) => [r.topic, r.values]));
     expect(readings).toEqual({
-      cpu: { load1: 0.5, busy_pct: 25 },
+      load: { load1: 0.5 },
+      cpu: { busy_pct: 25 },
       disk: { read_kb_s: 25.6, write_kb_s: 0 },
       network: { in_kb_s: 2, out_kb_s: 0.5 },
       memory: { used_mb: 614.4, cached_mb: 256 },
@@ -80,7 +81,7 @@ describe('Vitals', () => {
     const vitals = new Vitals(fake({}));
     vitals.read(0);
     expect(vitals.read(1000)).toEqual([
-      { topic: 'cpu', values: { load1: 0.5 } },
+      { topic: 'load', values: { load1: 0.5 } },
       { topic: 'memory', values: { used_mb: 3000 } },
     ]);
   });
@@ -99,8 +100,10 @@ describe('Vitals', () => {
   });
 });
 
+const bound = (clock: FakeClock) => ({ now: () => clock.now(), monotonic: () => clock.monotonic() });
+
 test('publishes once a second, and the stream with holes falls silent now and then', () => {
-  const clock = new ManualClock(Date.UTC(2025, 0, 1, 0, 0, 0, 123));
+  const clock = new FakeClock(Date.UTC(2025, 0, 1, 0, 0, 0, 400));
   const cpu = { busyMs: 0, totalMs: 0 };
   const sent: { topic: string; atMs: number }[] = [];
   const publisher = new VitalsPublisher({
@@ -115,10 +118,28 @@ test('publishes once a second, and the stream with holes falls silent now and th
   }
   publisher.stop();
   clock.advance(5000);
-  const seconds = sent.filter((s) => s.topic === 'vitals/cpu').map((s) => Math.floor(s.atMs / 1000));
+  const seconds = sent.filter((s) => s.topic === 'vitals/load').map((s) => Math.floor(s.atMs / 1000));
   expect(seconds).toHaveLength(200);
   expect(new Set(seconds).size).toBe(200);
   const holes = sent.filter((s) => s.topic === HOLES_TOPIC).map((s) => Math.floor(s.atMs / 1000));
   const gaps = holes.slice(1).map((s, i) => s - holes[i]! - 1);
   expect(gaps.filter((g) => g > 0)).toEqual([10, 6, 10, 6]);
+});
+
+test('a timer that fires early does not make two readings of one second', () => {
+  const clock = new FakeClock(Date.UTC(2025, 0, 1, 0, 0, 0, 400));
+  const early = {
+    ...bound(clock),
+    after: (ms: number, callback: () => void) => clock.after(Math.max(0, ms - 2), callback),
+  };
+  const sent: string[] = [];
+  const publisher = new VitalsPublisher({
+    clock: early,
+    machine: fake({}),
+    publish: (topic) => sent.push(topic),
+  });
+  publisher.start();
+  clock.advance(100_000);
+  publisher.stop();
+  expect(sent.filter((topic) => topic === 'vitals/load').length).toBeLessThanOrEqual(100);
 });
