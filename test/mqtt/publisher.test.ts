@@ -1,0 +1,244 @@
+import { describe, expect, it } from 'vitest';
+import { type Forecast, Q } from '../../src/forecast/forecast.ts';
+import type { Outgoing } from '../../src/mqtt/outbox.ts';
+import { Publisher, type PublishSettings, statusOf } from '../../src/mqtt/publisher.ts';
+import { topicsOf } from '../../src/mqtt/topics.ts';
+
+const T0 = Date.UTC(2025, 0, 1);
+const MINUTE = 60_000;
+
+function forecast(
+  more: Partial<Forecast> = {},
+  value = (lead: number, at: number) => lead * 10 + at / 3,
+): Forecast {
+  const leads = 4;
+  const quantiles = Float64Array.from({ length: leads * Q }, (_, i) => value(Math.floor(i / Q), i % Q));
+  return {
+    stream: 'pump/temperature',
+    unit: '°C',
+    originMs: T0,
+    stepMs: 5 * MINUTE,
+    seq: 7,
+    leads,
+    quantiles,
+    kind: 'gru',
+    input: { quality: 'good', observedMs: T0 + 1000, ageMs: 2400 },
+    coverage: { target: 0.8, observed: 0.812_345_6, n: 120 },
+    crossings: [],
+    observed: 1,
+    expected: null,
+    ...more,
+  };
+}
+function make(settings: Partial<PublishSettings> = {}) {
+  const sent: Outgoing[] = [];
+  const publisher = new Publisher({
+    topics: topicsOf('gatecast', 'n'),
+    send: (message) => sent.push(message),
+    settings: () => ({ quantiles: [0.1, 0.5, 0.9], everyMs: null, atMs: [], ...settings }),
+    model: () => ({ id: 'base', version: '3' }),
+  });
+  const json = (at = sent.length - 1) => JSON.parse(String(sent[at]!.payload));
+  return { publisher, sent, json };
+}
+
+describe('forecasts', () => {
+  it('carry every field of the contract', () => {
+    const { publisher, sent, json } = make();
+    const crossings = [
+      { name: 'freezing', side: 'below', value: 0, atMs: T0 + 10 * MINUTE, probability: 0.123_456 },
+      { name: 'hot', side: 'above', value: 80, atMs: null, probability: 0 },
+    ] as const;
+    publisher.forecasts([forecast({ crossings })], T0 + 302_000);
+    expect(sent[0]).toMatchObject({ topic: 'gatecast/n/forecast/pump/temperature', qos: 1, retain: true });
+    expect(json()).toEqual({
+      v: 1,
+      stream: 'pump/temperature',
+      unit: '°C',
+      issued: '2025-01-01T00:05:02.000Z',
+      origin: '2025-01-01T00:00:00.000Z',
+      step_s: 300,
+      seq: 7,
+      model: { id: 'base', version: '3', kind: 'gru' },
+      input: { quality: 'good', observed: '2025-01-01T00:00:01.000Z', age_s: 2 },
+      p10: [0, 10, 20, 30],
+      p50: [1.333_33, 11.3333, 21.3333, 31.3333],
+      p90: [2.666_67, 12.6667, 22.6667, 32.6667],
+      coverage: { target: 0.8, observed: 0.812_346, n: 120 },
+      crossing: [
+        { name: 'freezing', below: 0, at: '2025-01-01T00:10:00.000Z', probability: 0.123 },
+        { name: 'hot', above: 80, at: null, probability: 0 },
+      ],
+    });
+  });
+
+  it('carry the quantiles asked for', () => {
+    const { publisher, json } = make({ quantiles: [0.5, 0.2] });
+    publisher.forecasts([forecast()], T0);
+    expect(Object.keys(json()).filter((k) => /^p\d/.test(k))).toEqual(['p20', 'p50']);
+  });
+
+  it('never carry NaN, infinity or -0, and are withheld and counted instead', () => {
+    const { publisher, sent, json } = make();
+    publisher.forecasts([forecast({}, () => -0)], T0);
+    expect(String(sent[0]!.payload)).not.toMatch(/-0[,\]]|null\]/);
+    expect(json().p50).toEqual([0, 0, 0, 0]);
+    publisher.forecasts([forecast({}, (lead) => (lead === 2 ? Number.NaN : 1))], T0);
+    publisher.forecasts([forecast({}, () => Number.POSITIVE_INFINITY)], T0);
+    expect(sent.length).toBe(1);
+    expect(publisher.notFinite).toBe(2);
+  });
+
+  it('say null where there is nothing to say', () => {
+    const { publisher, json } = make();
+    const coverage = { target: 0.8, observed: null, n: 0 };
+    publisher.forecasts(
+      [forecast({ unit: null, input: { quality: 'stale', observedMs: null, ageMs: null }, coverage })],
+      T0,
+    );
+    expect(json()).toMatchObject({
+      unit: null,
+      input: { quality: 'stale', observed: null, age_s: null },
+      coverage: { observed: null },
+    });
+    expect(json()).not.toHaveProperty('crossing');
+  });
+
+  it('go out as plain numbers too, where asked for and within the horizon', () => {
+    const { publisher, sent } = make({ atMs: [5 * MINUTE, 15 * MINUTE, 60 * MINUTE] });
+    publisher.forecasts([forecast()], T0);
+    expect(sent.slice(1).map((m) => [m.topic.split('/').slice(-2).join('/'), m.payload, m.retain])).toEqual([
+      ['at/5m', '1.33333', true],
+      ['at/15m', '21.3333', true],
+    ]);
+  });
+
+  it('go out at most once in the time set, a stream', () => {
+    const { publisher, sent } = make({ everyMs: 10 * MINUTE });
+    for (let i = 0; i < 5; i++) {
+      publisher.forecasts([forecast({ originMs: T0 + i * 5 * MINUTE }), forecast({ stream: 'b' })], T0);
+    }
+    expect(sent.filter((m) => m.topic.endsWith('temperature')).length).toBe(3);
+  });
+
+  it('are taken back when a stream is forgotten', () => {
+    const { publisher, sent } = make({ atMs: [MINUTE] });
+    publisher.forget('a');
+    expect(sent).toEqual(
+      ['forecast/a', 'score/a', 'forecast/a/at/1m'].map((topic) => ({
+        topic: `gatecast/n/${topic}`,
+        payload: '',
+        qos: 1,
+        retain: true,
+      })),
+    );
+  });
+});
+
+describe('other messages', () => {
+  it('status', () => {
+    const status = { state: 'online', version: '0.1.0', sinceMs: T0, session: 'ab12' } as const;
+    const message = statusOf(topicsOf('gatecast', 'n'), status);
+    expect(message).toMatchObject({ topic: 'gatecast/n/status', qos: 1, retain: true });
+    expect(JSON.parse(String(message.payload))).toEqual({
+      state: 'online',
+      version: '0.1.0',
+      since: '2025-01-01T00:00:00.000Z',
+      session: 'ab12',
+    });
+  });
+
+  it('health', () => {
+    const { publisher, sent, json } = make();
+    publisher.health({
+      state: 'degraded',
+      degraded: ['no broker'],
+      rssMb: 101.26,
+      cpuPct: 3.14,
+      dbBytes: 4096,
+      writtenBytesDay: 10,
+      streams: 3,
+      model: { id: 'base', version: '3' },
+      configVersion: null,
+      dropped: { 'bad-json': 2 },
+    });
+    expect(sent[0]).toMatchObject({ topic: 'gatecast/n/health', retain: true });
+    expect(json()).toEqual({
+      state: 'degraded',
+      degraded: ['no broker'],
+      rss_mb: 101.3,
+      cpu_pct: 3.1,
+      db_bytes: 4096,
+      written_bytes_day: 10,
+      streams: 3,
+      model: { id: 'base', version: '3' },
+      config_version: null,
+      dropped: { 'bad-json': 2 },
+    });
+  });
+
+  it('score', () => {
+    const { publisher, json } = make();
+    const base = {
+      lead: 1,
+      n: 50,
+      mae: 1,
+      bias: -0.1,
+      coverage: 0.81,
+      loss: 0.3,
+      maeSeasonal: 2,
+      maeNaive: 1.5,
+    };
+    publisher.score(
+      'a',
+      [
+        { ...base, lossSeasonal: 0.6, lossNaive: 0.4 },
+        { ...base, lead: 4, lossSeasonal: 0, lossNaive: 0, maeSeasonal: 0 },
+      ],
+      500,
+    );
+    expect(json()).toEqual({
+      by_lead: [
+        {
+          h: 1,
+          n: 50,
+          mae: 1,
+          mase: 0.5,
+          bias: -0.1,
+          coverage: 0.81,
+          skill_vs_naive: 0.25,
+          skill_vs_seasonal: 0.5,
+        },
+        {
+          h: 4,
+          n: 50,
+          mae: 1,
+          mase: null,
+          bias: -0.1,
+          coverage: 0.81,
+          skill_vs_naive: null,
+          skill_vs_seasonal: null,
+        },
+      ],
+      window: 500,
+    });
+  });
+
+  it('anomaly is not kept by the broker, an alert is until it is taken back', () => {
+    const { publisher, sent, json } = make();
+    publisher.anomaly('a', { timeMs: T0, observed: 9, p50: 1, low: 0, high: 2, score: 7 });
+    expect(sent[0]).toMatchObject({ topic: 'gatecast/n/anomaly/a', retain: false });
+    expect(json()).toEqual({
+      time: '2025-01-01T00:00:00.000Z',
+      observed: 9,
+      p50: 1,
+      low: 0,
+      high: 2,
+      score: 7,
+    });
+    publisher.alert('store', { severity: 'error', text: 'disk full', sinceMs: T0 });
+    expect(json()).toEqual({ severity: 'error', text: 'disk full', since: '2025-01-01T00:00:00.000Z' });
+    publisher.alert('store', null);
+    expect(sent[2]).toEqual({ topic: 'gatecast/n/alert/store', payload: '', qos: 1, retain: true });
+  });
+});

@@ -1,0 +1,59 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { homeAssistantTopics, isTopicName, topicsOf } from '../../src/mqtt/topics.ts';
+
+describe('topicsOf', () => {
+  const topics = topicsOf('gatecast', 'cellar');
+
+  it('names every topic as documented', () => {
+    expect(topics.status).toBe('gatecast/cellar/status');
+    expect(topics.health).toBe('gatecast/cellar/health');
+    expect(topics.forecast('pump/temperature')).toBe('gatecast/cellar/forecast/pump/temperature');
+    expect(topics.forecastAt('pump', '1h')).toBe('gatecast/cellar/forecast/pump/at/1h');
+    expect(topics.score('pump')).toBe('gatecast/cellar/score/pump');
+    expect(topics.anomaly('pump')).toBe('gatecast/cellar/anomaly/pump');
+    expect(topics.alert('clock')).toBe('gatecast/cellar/alert/clock');
+    expect(topics.model('base')).toBe('gatecast/cellar/model/base');
+    expect(topics.configDesired).toBe('gatecast/cellar/config/desired');
+    expect(topics.configReported).toBe('gatecast/cellar/config/reported');
+    expect(topics.fleetConfigDesired('south')).toBe('gatecast/fleet/south/config/desired');
+    expect(topics.requests).toBe('gatecast/cellar/request/+');
+    expect(topics.response('backup')).toBe('gatecast/cellar/response/backup');
+    expect(topicsOf('site/a', 'n').status).toBe('site/a/n/status');
+    expect(homeAssistantTopics('homeassistant').device('x')).toBe('homeassistant/device/x/config');
+  });
+
+  it('reads the verb of a request', () => {
+    expect(topics.requestVerb('gatecast/cellar/request/reload')).toBe('reload');
+    expect(topics.requestVerb('gatecast/cellar/request/')).toBeNull();
+    expect(topics.requestVerb('gatecast/cellar/request/a/b')).toBeNull();
+    expect(topics.requestVerb('gatecast/other/request/reload')).toBeNull();
+  });
+
+  it.each(['+', '#', 'a/#', 'a/+/b', '', '/a', 'a/', 'a//b', 'a\0b', '\ud800', 'x'.repeat(70_000)])(
+    'refuses %j',
+    (name) => {
+      expect(isTopicName(name)).toBe(false);
+      expect(() => topics.forecast(name)).toThrowError(expect.objectContaining({ code: 'INTERNAL' }));
+      expect(() => topicsOf('gatecast', name)).toThrowError(expect.objectContaining({ code: 'INTERNAL' }));
+    },
+  );
+
+  it('makes a topic of two levels more, or none', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (name) => {
+        let topic: string;
+        try {
+          topic = topics.score(name);
+        } catch {
+          return !isTopicName(name);
+        }
+        return (
+          topic.startsWith('gatecast/cellar/score/') &&
+          !/[+#\0]/.test(topic) &&
+          !topic.split('/').includes('')
+        );
+      }),
+    );
+  });
+});
