@@ -1,0 +1,199 @@
+/**
+ * The gate: is a candidate better than the champion on a stretch that neither was trained on? Paired by origin, with a
+ * variance that knows that neighbouring origins are not independent (Diebold and Mariano 1995; Newey and West 1987;
+ * small-sample factor of Harvey, Leybourne and Newbold 1997). Pure: losses in, verdict out.
+ */
+
+/** Losses of one stream on the holdout, in a unit that makes streams comparable; NaN where nothing could be scored. */
+export interface StreamLosses {
+  readonly stream: string;
+  /** [origins] each; the same origins for all four, in time order. */
+  readonly candidate: Float64Array;
+  readonly champion: Float64Array;
+  readonly naive: Float64Array;
+  readonly seasonal: Float64Array;
+}
+
+export interface GateOptions {
+  /** Origins whose targets overlap: horizon over stride, at least 1. */
+  readonly overlap: number;
+  /** Fewest scored origins. */
+  readonly leastOrigins: number;
+  /** Chance accepted of promoting a candidate that is no better. */
+  readonly significance: number;
+  /** Least gain, as a share of the champion's loss: less is not worth a switch. */
+  readonly leastGain: number;
+  /** A stream is harmed when its loss grows by more than this share ... */
+  readonly harm: number;
+  /** ... and more harmed streams than this share refuse the candidate. */
+  readonly mostHarmed: number;
+}
+
+export const GATE_DEFAULTS: Omit<GateOptions, 'overlap'> = {
+  leastOrigins: 24,
+  significance: 0.1,
+  leastGain: 0.005,
+  harm: 0.1,
+  mostHarmed: 0.25,
+};
+
+export interface Verdict {
+  readonly promote: boolean;
+  /** For the owner, in words. */
+  readonly reason: string;
+  /** Mean losses over streams and origins. */
+  readonly losses: {
+    readonly candidate: number;
+    readonly champion: number;
+    readonly naive: number;
+    readonly seasonal: number;
+  };
+  /** Share of the champion's loss that the candidate saves. */
+  readonly gain: number;
+  /** One-sided: chance of a gain this clear when there is none. */
+  readonly pValue: number;
+  /** Origins that were scored. */
+  readonly origins: number;
+  readonly harmed: readonly string[];
+}
+
+export function judge(streams: readonly StreamLosses[], options: GateOptions): Verdict {
+  const series = meansByOrigin(streams);
+  const losses = {
+    candidate: mean(series.candidate),
+    champion: mean(series.champion),
+    naive: mean(series.naive),
+    seasonal: mean(series.seasonal),
+  };
+  const difference = series.champion.map((loss, t) => loss - series.candidate[t]!);
+  const origins = difference.length;
+  const gain = losses.champion > 0 ? 1 - losses.candidate / losses.champion : 0;
+  const pValue = pairedTest(difference, options.overlap);
+  const harmed = harmedStreams(streams, options.harm);
+  const verdict = (promote: boolean, reason: string): Verdict => ({
+    promote,
+    reason,
+    losses,
+    gain,
+    pValue,
+    origins,
+    harmed,
+  });
+
+  if (origins < options.leastOrigins) {
+    return verdict(
+      false,
+      `only ${origins} origins of the holdout could be scored, ${options.leastOrigins} are needed`,
+    );
+  }
+  if (!Number.isFinite(losses.candidate))
+    return verdict(false, 'the candidate gave values that are not finite');
+  const simple = Math.min(losses.naive, losses.seasonal);
+  if (losses.candidate > simple) {
+    const name = losses.naive <= losses.seasonal ? 'naive' : 'seasonal naive';
+    return verdict(
+      false,
+      `no better than the ${name} (${figure(losses.candidate)} against ${figure(simple)})`,
+    );
+  }
+  if (gain < options.leastGain) {
+    const by = gain >= 0 ? `better by only ${percent(gain)}` : `worse by ${percent(-gain)}`;
+    return verdict(
+      false,
+      `${by} than the champion (${figure(losses.candidate)} against ${figure(losses.champion)})`,
+    );
+  }
+  if (!(pValue < options.significance)) {
+    return verdict(false, `better by ${percent(gain)}, which may be chance (p = ${pValue.toFixed(2)})`);
+  }
+  if (harmed.length > options.mostHarmed * streams.length) {
+    return verdict(
+      false,
+      `better by ${percent(gain)} on the whole, but worse for ${harmed.length} of ${streams.length} streams: ${some(harmed)}`,
+    );
+  }
+  return verdict(
+    true,
+    `better by ${percent(gain)} than the champion on ${origins} held-out origins (p = ${pValue.toFixed(3)})`,
+  );
+}
+
+/**
+ * One-sided p-value of the mean of `difference` being above 0.
+ * @param overlap differences fewer origins apart than this share targets
+ */
+export function pairedTest(difference: ArrayLike<number>, overlap: number): number {
+  const n = difference.length;
+  if (n < 2) return 1;
+  const centre = mean(difference);
+  const automatic = Math.floor(4 * (n / 100) ** (2 / 9));
+  const lags = Math.min(n - 1, Math.max(overlap - 1, automatic));
+  let variance = covariance(difference, centre, 0);
+  for (let lag = 1; lag <= lags; lag++)
+    variance += 2 * (1 - lag / (lags + 1)) * covariance(difference, centre, lag);
+  if (!(variance > 0)) return centre > 0 && variance === 0 ? 0 : 1;
+  const h = Math.min(n - 1, Math.max(1, overlap));
+  const small = Math.sqrt(Math.max(0.05, (n + 1 - 2 * h + (h * (h - 1)) / n) / n));
+  return 1 - normalCdf((centre / Math.sqrt(variance / n)) * small);
+}
+
+function covariance(x: ArrayLike<number>, centre: number, lag: number): number {
+  let sum = 0;
+  for (let t = lag; t < x.length; t++) sum += (x[t]! - centre) * (x[t - lag]! - centre);
+  return sum / x.length;
+}
+
+/** Standard normal distribution function (Zelen and Severo, Abramowitz and Stegun 26.2.17; error below 7.5e-8). */
+export function normalCdf(x: number): number {
+  const t = 1 / (1 + 0.2316419 * Math.abs(x));
+  const series =
+    t * (0.31938153 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))));
+  const tail = Math.exp((-x * x) / 2) * 0.3989422804014327 * series;
+  return x >= 0 ? 1 - tail : tail;
+}
+
+/** Mean over the streams that could be scored at an origin; origins at which none could are left out. */
+function meansByOrigin(streams: readonly StreamLosses[]) {
+  const out = {
+    candidate: [] as number[],
+    champion: [] as number[],
+    naive: [] as number[],
+    seasonal: [] as number[],
+  };
+  const most = Math.max(0, ...streams.map((one) => one.champion.length));
+  for (let t = 0; t < most; t++) {
+    const scored = streams.filter(
+      (one) => Number.isFinite(one.champion[t]) && !Number.isNaN(one.candidate[t]),
+    );
+    if (scored.length === 0) continue;
+    for (const key of ['candidate', 'champion', 'naive', 'seasonal'] as const) {
+      out[key].push(scored.reduce((sum, one) => sum + one[key][t]!, 0) / scored.length);
+    }
+  }
+  return out;
+}
+
+function harmedStreams(streams: readonly StreamLosses[], harm: number): string[] {
+  return streams
+    .filter(({ candidate, champion }) => {
+      const before = finiteMean(champion);
+      return before > 0 && finiteMean(candidate) > before * (1 + harm);
+    })
+    .map((one) => one.stream);
+}
+
+function mean(x: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < x.length; i++) sum += x[i]!;
+  return x.length > 0 ? sum / x.length : Number.NaN;
+}
+
+/** Infinite losses (a diverged network) stay in, unscored origins do not. */
+function finiteMean(x: Float64Array): number {
+  return mean(x.filter((value) => !Number.isNaN(value)));
+}
+
+const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+const figure = (loss: number) => loss.toPrecision(3);
+const some = (names: readonly string[]) =>
+  `${names.slice(0, 3).join(', ')}${names.length > 3 ? ', ...' : ''}`;

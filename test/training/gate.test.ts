@@ -1,0 +1,172 @@
+import { describe, expect, it } from 'vitest';
+import {
+  GATE_DEFAULTS,
+  type GateOptions,
+  judge,
+  normalCdf,
+  pairedTest,
+  type StreamLosses,
+} from '../../src/training/gate.ts';
+import { Random } from '../../src/training/random.ts';
+
+const options: GateOptions = { ...GATE_DEFAULTS, overlap: 6 };
+
+/** Losses around a level with autocorrelated noise that all forecasters share, as on a real holdout. */
+function losses(
+  stream: string,
+  seed: number,
+  candidate: number,
+  more: Partial<Record<'champion' | 'naive' | 'seasonal', number>> = {},
+  n = 120,
+): StreamLosses {
+  const rng = new Random(seed);
+  let shared = 0;
+  const common = Array.from({ length: n }, () => {
+    shared = 0.9 * shared + 0.1 * rng.normal();
+    return Math.exp(shared);
+  });
+  let own = 0;
+  const of = (level: number) =>
+    Float64Array.from(common, (c) => {
+      own = 0.8 * own + 0.02 * rng.normal();
+      return level * c + own;
+    });
+  return {
+    stream,
+    candidate: of(candidate),
+    champion: of(more.champion ?? 1),
+    naive: of(more.naive ?? 1.5),
+    seasonal: of(more.seasonal ?? 1.4),
+  };
+}
+
+describe('judge', () => {
+  it('promotes a candidate that is clearly better, and says by how much', () => {
+    const verdict = judge([losses('a', 1, 0.85), losses('b', 2, 0.8)], options);
+    expect(verdict.promote).toBe(true);
+    expect(verdict.gain).toBeGreaterThan(0.1);
+    expect(verdict.reason).toMatch(/better by 1\d\.\d % than the champion on 120 held-out origins/);
+  });
+
+  it('refuses a worse one, an equal one, and one that is not worth a switch', () => {
+    expect(judge([losses('a', 1, 1.1)], options)).toMatchObject({
+      promote: false,
+      reason: expect.stringMatching(/worse by/),
+    });
+    const same = losses('a', 1, 1);
+    expect(judge([{ ...same, candidate: same.champion }], options)).toMatchObject({
+      promote: false,
+      reason: expect.stringMatching(/only 0\.0 %/),
+    });
+    expect(judge([{ ...same, candidate: same.champion.map((x) => x * 0.997) }], options).promote).toBe(false);
+  });
+
+  it('refuses a gain that may be chance', () => {
+    const rng = new Random(5);
+    const champion = Float64Array.from({ length: 60 }, () => 1 + Math.abs(rng.normal()));
+    const candidate = champion.map((x, t) => x + (t < 6 ? -1.2 : 0.09));
+    const verdict = judge(
+      [
+        {
+          stream: 'a',
+          champion,
+          candidate,
+          naive: champion.map((x) => 2 * x),
+          seasonal: champion.map((x) => 2 * x),
+        },
+      ],
+      options,
+    );
+    expect(verdict.gain).toBeGreaterThan(0.005);
+    expect(verdict).toMatchObject({ promote: false, reason: expect.stringMatching(/may be chance/) });
+  });
+
+  it('refuses what a naive forecast beats, even if the champion is worse still', () => {
+    expect(judge([losses('a', 1, 1.6, { champion: 2 })], options).reason).toMatch(
+      /no better than the seasonal naive/,
+    );
+    expect(judge([losses('a', 1, 1.6, { champion: 2, naive: 1.2 })], options).reason).toMatch(
+      /no better than the naive/,
+    );
+  });
+
+  it('refuses without enough of a holdout', () => {
+    expect(judge([losses('a', 1, 0.5, {}, 10)], options).reason).toMatch(/only 10 origins/);
+    expect(judge([], options)).toMatchObject({ promote: false, origins: 0 });
+    const unseen = losses('a', 1, 0.5);
+    unseen.champion.fill(Number.NaN);
+    expect(judge([unseen], options)).toMatchObject({ promote: false, origins: 0 });
+  });
+
+  it('refuses a candidate that diverged once', () => {
+    const diverged = losses('a', 1, 0.5);
+    diverged.candidate[7] = Number.POSITIVE_INFINITY;
+    expect(judge([diverged], options)).toMatchObject({
+      promote: false,
+      reason: expect.stringMatching(/not finite/),
+    });
+  });
+
+  it('refuses when too many streams pay for the gain of others', () => {
+    const streams = [losses('a', 1, 0.2), losses('b', 2, 1.3), losses('c', 3, 1.3)];
+    expect(judge(streams, options)).toMatchObject({
+      promote: false,
+      harmed: ['b', 'c'],
+      reason: expect.stringMatching(/worse for 2 of 3 streams: b, c/),
+    });
+  });
+
+  it('scores an origin over the streams that have it', () => {
+    const short = losses('b', 2, 0.8, {}, 60);
+    expect(judge([losses('a', 1, 0.8), short], options).origins).toBe(120);
+  });
+});
+
+describe('pairedTest', () => {
+  it('rejects about as often as it says when there is no difference, though neighbours are alike', () => {
+    const rng = new Random(11);
+    let rejected = 0;
+    let naively = 0;
+    const runs = 800;
+    for (let run = 0; run < runs; run++) {
+      const noise = Array.from({ length: 206 }, () => rng.normal());
+      const d = Array.from({ length: 200 }, (_, t) => noise.slice(t, t + 6).reduce((a, b) => a + b, 0));
+      if (pairedTest(d, 6) < 0.1) rejected++;
+      if (pairedTest(d, 1) < 0.1) naively++;
+    }
+    expect(rejected / runs).toBeGreaterThan(0.04);
+    expect(rejected / runs).toBeLessThan(0.16);
+    expect(naively).toBeGreaterThan(rejected);
+  });
+
+  it('sees a difference that is there', () => {
+    const rng = new Random(3);
+    expect(
+      pairedTest(
+        Array.from({ length: 100 }, () => 0.5 + rng.normal()),
+        1,
+      ),
+    ).toBeLessThan(0.001);
+    expect(
+      pairedTest(
+        Array.from({ length: 100 }, () => -0.5 + rng.normal()),
+        1,
+      ),
+    ).toBeGreaterThan(0.99);
+  });
+
+  it('has a sane end at both ends', () => {
+    expect(pairedTest([], 3)).toBe(1);
+    expect(pairedTest([1], 3)).toBe(1);
+    expect(pairedTest([0, 0, 0], 3)).toBe(1);
+    expect(pairedTest([1, 1, 1], 1)).toBe(0);
+  });
+});
+
+describe('normalCdf', () => {
+  it('has the textbook values', () => {
+    expect(normalCdf(0)).toBeCloseTo(0.5, 6);
+    expect(normalCdf(1.6448536)).toBeCloseTo(0.95, 6);
+    expect(normalCdf(-1.959964)).toBeCloseTo(0.025, 6);
+  });
+});
