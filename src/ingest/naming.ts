@@ -16,7 +16,7 @@ export function streamName(
   if (rule.name !== null)
     return safeName(fillTemplate(rule.name, templateValues(rule.pattern, topic, taken, field)));
   const parts = rule.payload === 'sparkplug' ? sparkplugParts(topic) : taken.length > 0 ? taken : [topic];
-  return safeName([...parts.map(safeParts), safeParts(field)].filter((part) => part !== '').join('/'));
+  return safeName([...parts.map(safeParts), field === '' ? '' : safeParts(field)].join('/'));
 }
 
 function templateValues(
@@ -26,7 +26,7 @@ function templateValues(
   field: string,
 ): ReadonlyMap<string, string> {
   const values = new Map([
-    ['field', safeParts(field)],
+    ['field', field === '' ? '' : safeParts(field)],
     ['topic', safeParts(topic)],
   ]);
   const wildcards = pattern.levels.filter((level) => level.kind !== 'literal');
@@ -41,13 +41,13 @@ function templateValues(
 
 const captureOf = (level: PatternLevel): string | null => (level.kind === 'one' ? level.capture : null);
 
-/** Empty levels of a topic (`a//b`) are kept apart by '_', so that different topics keep different names. */
+/** Empty levels of a topic (`a//b`) become '_', so that different topics keep different names. */
 function safeParts(text: string): string {
-  return text === '' ? '' : text.split('/').map(safeLevel).join('/');
+  return text.split('/').map(safeLevel).join('/');
 }
 
 /** Births and data of one device come on different topics, and must meet in one stream: group, node, device. */
 function sparkplugParts(topic: string): string[] {
   const [, group = '', , node = '', device = ''] = topic.split('/');
-  return [group, node, device];
+  return device === '' ? [group, node] : [group, node, device];
 }

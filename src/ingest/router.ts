@@ -104,6 +104,7 @@ export class Router {
       collector.rule = rule;
       rule.decoder.decode(message, collector);
     }
+    collector.finish();
     return collector;
   }
 
@@ -126,6 +127,8 @@ class Collector implements DecodeSink, Routed {
   /** Whose decoder is at work. */
   rule: RouteRule | null = null;
   #left: number;
+  /** Set by a rule that found nothing of its own. */
+  #absent: Reject | null = null;
   readonly #message: Message;
   readonly #route: Route;
   readonly #routes: Routes;
@@ -163,6 +166,17 @@ class Collector implements DecodeSink, Routed {
   }
 
   reject(reason: RejectReason, detail: string): void {
+    if (reason === 'missing-field' || reason === 'no-number') this.#absent ??= { reason, detail };
+    else this.#add(reason, detail);
+  }
+
+  /** A message is useless when none of its rules found anything; one that has nothing for some of them is usual. */
+  finish(): void {
+    if (this.#absent !== null && this.samples.length + this.rejects.length === 0)
+      this.#add(this.#absent.reason, this.#absent.detail);
+  }
+
+  #add(reason: RejectReason, detail: string): void {
     this.#count(reason);
     if (this.rejects.length < MAX_REJECTS) this.rejects.push({ reason, detail });
   }

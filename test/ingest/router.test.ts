@@ -50,6 +50,7 @@ describe('the router', () => {
     expect(name('plant/#', 'plant/a/b', null, '5')).toBe('a/b');
     expect(name('plant/a', 'plant/a', null, '5')).toBe('plant/a');
     expect(name('plant/#', 'plant/a//b', null, '5')).toBe('a/_/b');
+    expect(name('plant/{d}', 'plant/', null, '5')).toBe('_');
     expect(name('x/{d}', 'x/at', '{topic}/{field}')).toBe('x/at_/p');
   });
 
@@ -85,6 +86,14 @@ describe('the router', () => {
   it('rejects a bad message once, however many rules read it', () => {
     const router = new Router([rule('a', 'json', { decoder: settings(['x']) }), rule('a', 'json')]);
     expect(send(router, 'a', '{').rejects).toHaveLength(1);
+  });
+
+  it('counts a message without a wanted field only when no rule wants anything of it', () => {
+    const rules = ['t', 'h'].map((field) => rule('a', 'json', { decoder: settings([field]) }));
+    const router = new Router(rules);
+    expect(send(router, 'a', '{"h":1}')).toMatchObject({ samples: [{ value: 1 }], rejects: [] });
+    expect(send(router, 'a', '{"x":1}').rejects.map(({ reason }) => reason)).toEqual(['missing-field']);
+    expect(router.dropped()).toEqual({ 'missing-field': 1 });
   });
 
   it('keeps its own topics out, and lets a spelt-out prefix through where that is allowed', () => {
