@@ -3,6 +3,8 @@ const DAY_MS = 86_400_000;
 const WEEK_MS = 7 * DAY_MS;
 /** 1970-01-01 was a Thursday; weeks start on Monday. */
 const MONDAY_MS = 4 * DAY_MS;
+/** No zone puts its clock forward and back again within this. */
+const CONSTANT_SPAN_MS = 14 * DAY_MS;
 
 /** Offset of local time from UTC at an instant, ms. */
 export type ZoneOffset = (timeMs: number) => number;
@@ -56,8 +58,9 @@ export class Phases {
   fill(firstMs: number, intervalMs: number, zone: ZoneOffset): void {
     const n = this.day.length;
     const offset = zone(firstMs);
-    // The zone is asked for every bucket only where the clock is put forward or back within the run.
-    const constant = zone(firstMs + (n - 1) * intervalMs) === offset;
+    const spanMs = (n - 1) * intervalMs;
+    // The zone is asked for every bucket only where the clock may be put forward or back within the run.
+    const constant = spanMs <= CONSTANT_SPAN_MS && zone(firstMs + spanMs) === offset;
     for (let i = 0; i < n; i++) {
       const time = firstMs + i * intervalMs;
       const local = time + (constant ? offset : zone(time));
