@@ -2,11 +2,12 @@
 import type { Features } from '../series/features.ts';
 import { MEDIAN, Q } from './forecast.ts';
 
-export const CANDIDATES = ['gru', 'seasonal-naive', 'naive'] as const;
+export const CANDIDATES = ['gru', 'seasonal-naive', 'naive', 'climate'] as const;
 export const C = CANDIDATES.length;
 export const GRU = 0;
 export const SEASONAL = 1;
 export const NAIVE = 2;
+export const CLIMATE = 3;
 
 /** Standard normal quantiles at the nine levels. */
 const NORMAL = [
@@ -24,6 +25,11 @@ export function naiveQuantiles(features: Features, expert: number, out: Float64A
     const { point, error } = features.expertAt(expert, k);
     for (let q = 0; q < Q; q++) out[k * Q + q] = point + SIGMA_PER_MAD * error * NORMAL[q];
   }
+}
+
+/** The same quantiles at every lead: those of everything the stream has shown. @param out [leads, 9] */
+export function climateQuantiles(features: Features, out: Float64Array): void {
+  for (let k = 0; k < features.leads; k++) out.set(features.experts.climate.quantiles, k * Q);
 }
 
 /**

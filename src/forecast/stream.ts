@@ -9,7 +9,16 @@ import { AHEAD, Features, I } from '../series/features.ts';
 import { fillValue } from '../series/fill.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { StateIo } from '../series/state-io.ts';
-import { C, GRU, NAIVE, naiveQuantiles, networkQuantiles, SEASONAL } from './candidates.ts';
+import {
+  C,
+  CLIMATE,
+  climateQuantiles,
+  GRU,
+  NAIVE,
+  naiveQuantiles,
+  networkQuantiles,
+  SEASONAL,
+} from './candidates.ts';
 import { crossings } from './crossings.ts';
 import { type Forecast, type ForecastKind, type InputQuality, MEDIAN, Q } from './forecast.ts';
 import { Track } from './track.ts';
@@ -131,12 +140,9 @@ export class Stream {
     if (raw !== null && !network) this.h.fill(0);
     naiveQuantiles(features, SEASONAL_NAIVE, this.quantiles[SEASONAL]);
     naiveQuantiles(features, LAST, this.quantiles[NAIVE]);
+    climateQuantiles(features, this.quantiles[CLIMATE]);
     const out = new Float64Array(this.leads * Q);
-    track.combine(
-      [network ? this.quantiles[GRU] : null, this.quantiles[SEASONAL], this.quantiles[NAIVE]],
-      this.clamp,
-      out,
-    );
+    track.combine([network ? this.quantiles[GRU] : null, ...this.quantiles.slice(1)], this.clamp, out);
     if (this.observed || Number.isNaN(this.path[0])) {
       for (let k = 0; k < this.leads; k++) this.path[k] = out[k * Q + MEDIAN];
     }

@@ -8,17 +8,17 @@
  * (adaptive conformal inference, Gibbs & Candes 2021; quantile tracker of conformal PID, Angelopoulos et al. 2023).
  */
 import type { StateIo } from '../series/state-io.ts';
-import { C, GRU } from './candidates.ts';
+import { C, GRU, NAIVE, SEASONAL } from './candidates.ts';
 import { MEDIAN, Q } from './forecast.ts';
 
 const KNOTS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
-const LOSS_MEMORY = 336;
+const LOSS_MEMORY = 1000;
 const SCORE_MEMORY = 1000;
 /** Share of actuals wanted below the lowest and above the highest quantile. */
 const TAIL = 0.1;
 const MAX_LOG_FACTOR = 1.6;
 /** How sharply blending prefers the better candidate, once it has seen enough. */
-const SHARPNESS = 10;
+const SHARPNESS = 16;
 /** The network needs this much less loss than it has, to be treated as equal: it is the one that adapts. */
 const NETWORK_PRIOR = 1.5;
 const ENOUGH = 48;
@@ -141,7 +141,7 @@ export class Track {
     add(2, median - y);
     add(3, y >= low && y <= high ? 1 : 0);
     add(4, pinball3(y, low, median, high));
-    for (let c = 1; c < C; c++) {
+    for (let c = SEASONAL; c <= NAIVE; c++) {
       add(4 + c, pinball3(y, ring[at + 3 * c], ring[at + 3 * c + 1], ring[at + 3 * c + 2]));
       add(6 + c, Math.abs(y - ring[at + 3 * c + 1]));
     }

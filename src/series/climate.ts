@@ -5,15 +5,16 @@
  */
 import type { StateIo } from './state-io.ts';
 
-export const CLIMATE_LEVELS = [0.1, 0.3, 0.5, 0.7, 0.9] as const;
-export const CLIMATE_MEDIAN = 2;
-const MEMORY = 1500;
+/** The nine levels that are forecast. */
+const LEVELS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
+export const CLIMATE_MEDIAN = 4;
+const MEMORY = 4000;
 /** Readings that are sorted outright before tracking starts. */
 const START = 24;
 
 export class Climate {
-  /** [5], non-decreasing; all the first value before anything else is known. */
-  readonly quantiles = new Float64Array(CLIMATE_LEVELS.length);
+  /** [9], non-decreasing; all the first value before anything else is known. */
+  readonly quantiles = new Float64Array(LEVELS.length);
   private readonly first = new Float64Array(START);
   private count = 0;
 
@@ -22,7 +23,7 @@ export class Climate {
     if (this.count < START) {
       this.first[this.count++] = value;
       const sorted = this.first.slice(0, this.count).sort();
-      CLIMATE_LEVELS.forEach((level, i) => {
+      LEVELS.forEach((level, i) => {
         this.quantiles[i] = sorted[Math.min(this.count - 1, Math.floor(level * this.count))];
       });
       return;
@@ -30,9 +31,9 @@ export class Climate {
     this.count = Math.min(this.count + 1, MEMORY);
     const step = (4 * spread) / this.count;
     let floor = -Infinity;
-    for (let i = 0; i < CLIMATE_LEVELS.length; i++) {
+    for (let i = 0; i < LEVELS.length; i++) {
       const q = this.quantiles[i];
-      const level = CLIMATE_LEVELS[i];
+      const level = LEVELS[i];
       const moved = value > q ? q + step * level : value < q ? q - step * (1 - level) : q;
       this.quantiles[i] = Math.max(moved, floor);
       floor = this.quantiles[i];

@@ -5,7 +5,6 @@
  * Everything is relative to the stream's own level and errors, so that one network serves sensors of any kind.
  */
 import { Phases, type ZoneOffset } from './calendar.ts';
-import { CLIMATE_LEVELS } from './climate.ts';
 import { E, Experts, LAST, LONG_MEAN, SEASONAL_NAIVE } from './experts.ts';
 import { LeadErrors } from './lead-errors.ts';
 import { RobustScale, RunningMean } from './running.ts';
@@ -21,7 +20,8 @@ const PAST_FIXED = 30;
 /** Numbers a step about the past. */
 export const I = PAST_FIXED + INNOVATION_LEADS.length + ERROR_POINTS.length * E;
 /** Numbers a lead beside the experts' offsets: log weights [E] first, then compressed offsets [E], then the rest. */
-const AHEAD_FIXED = 8 + CLIMATE_LEVELS.length;
+const CLIMATE_SHOWN = [0, 2, 4, 6, 8];
+const AHEAD_FIXED = 8 + CLIMATE_SHOWN.length;
 export const F = 2 * E + AHEAD_FIXED;
 export const AHEAD = E + F;
 
@@ -268,7 +268,7 @@ export class Features {
     out[at++] = bounded(Math.log(Math.max(this.experts.longSpread, 1e-9)) - logS) / 2;
     out[at++] = squash((forecasts[LAST * leads + k] - forecasts[LONG_MEAN * leads + k]) * perScale) / 3;
     const climate = this.experts.climate.quantiles;
-    for (let i = 0; i < climate.length; i++) out[at++] = squash((climate[i] - a) * perScale);
+    for (const i of CLIMATE_SHOWN) out[at++] = squash((climate[i] - a) * perScale);
   }
 
   persist(io: StateIo): void {
