@@ -1,0 +1,173 @@
+/**
+ * What of a stream's history may be learnt from: spikes, stuck stretches and values from another world are taken out
+ * (NaN), and a window that is mostly of that kind is refused as a whole, with the reason. Pure.
+ */
+
+export interface ScreenOptions {
+  /** Fewest observed buckets. */
+  readonly leastObserved: number;
+  /** Smallest observed share of the window. */
+  readonly leastShare: number;
+  /** Hampel: readings on each side, and distance in scaled median deviations. */
+  readonly neighbours: number;
+  readonly distance: number;
+  /** A value repeated this many times is stuck, where the stream usually changes. */
+  readonly stuck: number;
+}
+
+export const SCREEN_DEFAULTS: ScreenOptions = {
+  leastObserved: 200,
+  leastShare: 0.4,
+  neighbours: 6,
+  distance: 12,
+  stuck: 48,
+};
+
+export interface Screened {
+  /** NaN where nothing was observed or what was observed is not learnt from. */
+  readonly values: Float32Array;
+  readonly observed: number;
+  readonly spikes: number;
+  readonly stuck: number;
+  /** Why the stream is left out; null: it is used. */
+  readonly problem: string | null;
+}
+
+export function screen(values: ArrayLike<number>, options: Partial<ScreenOptions> = {}): Screened {
+  const settings = { ...SCREEN_DEFAULTS, ...options };
+  const out = Float32Array.from(values, (value) =>
+    Number.isFinite(value) && Math.abs(value) < 1e30 ? value : Number.NaN,
+  );
+  const observed = count(out);
+  const result = (problem: string | null, spikes = 0, stuck = 0): Screened => ({
+    values: out,
+    observed,
+    spikes,
+    stuck,
+    problem,
+  });
+  if (observed < settings.leastObserved) {
+    return result(`${observed} buckets were observed, ${settings.leastObserved} are needed`);
+  }
+  if (observed < settings.leastShare * out.length) {
+    return result(`only ${Math.round((100 * observed) / out.length)} % of the window was observed`);
+  }
+  const spikes = removeSpikes(out, settings);
+  const stuck = removeStuck(out, settings.stuck);
+  const left = count(out);
+  if (left < settings.leastObserved || left < 0.5 * observed) {
+    return result(
+      `${observed - left} of ${observed} observed buckets are spikes or stuck readings`,
+      spikes,
+      stuck,
+    );
+  }
+  if (changes(out) === 0) return result('it never changes', spikes, stuck);
+  return result(null, spikes, stuck);
+}
+
+/**
+ * Hampel filter: a value far from the median of its neighbours, measured by their median absolute deviation, the whole
+ * window's deviation of changes being the least unit, so that a quiet stretch does not make a small step a spike. Runs of
+ * more than a few are no spike but the stream's doing.
+ */
+function removeSpikes(x: Float32Array, { neighbours, distance }: ScreenOptions): number {
+  const steps: number[] = [];
+  let last = Number.NaN;
+  for (const value of x) {
+    if (Number.isNaN(value)) continue;
+    if (!Number.isNaN(last)) steps.push(Math.abs(value - last));
+    last = value;
+  }
+  const usual = 1.4826 * median(steps.filter((step) => step > 0));
+  const near: number[] = [];
+  const spikes: number[] = [];
+  for (let t = 0; t < x.length; t++) {
+    const value = x[t]!;
+    if (Number.isNaN(value)) continue;
+    near.length = 0;
+    // The same number on either side: a step has its values on one of them.
+    for (const side of [-1, 1]) {
+      for (let lag = 1, taken = 0; lag <= 2 * neighbours && taken < neighbours; lag++) {
+        const other = x[t + side * lag];
+        if (other === undefined || Number.isNaN(other)) continue;
+        near.push(other);
+        taken++;
+      }
+    }
+    if (near.length < 1.5 * neighbours) continue;
+    const centre = median(near);
+    const spread = 1.4826 * median(near.map((one) => Math.abs(one - centre)));
+    if (Math.abs(value - centre) > distance * Math.max(spread, usual)) spikes.push(t);
+  }
+  // A stream with many is one that bursts: that is what there is to forecast.
+  if (spikes.length > 0.01 * x.length) return 0;
+  for (const t of spikes) x[t] = Number.NaN;
+  return spikes.length;
+}
+
+/** Long runs of one value are taken out where they are not the stream's way (as zeros are of rain). */
+function removeStuck(x: Float32Array, least: number): number {
+  const runs: { from: number; to: number; value: number }[] = [];
+  let inRuns = 0;
+  let from = -1;
+  let length = 0;
+  let value = Number.NaN;
+  const close = (to: number) => {
+    if (length >= least) {
+      runs.push({ from, to, value });
+      inRuns += length;
+    }
+  };
+  for (let t = 0; t < x.length; t++) {
+    const now = x[t]!;
+    if (Number.isNaN(now)) continue;
+    if (now === value) length++;
+    else {
+      close(t);
+      from = t;
+      length = 1;
+      value = now;
+    }
+  }
+  close(x.length);
+  if (runs.length === 0) return 0;
+  // A level that it rests on again and again is its floor or its "off", not a stuck sensor.
+  const rests = new Map<number, number>();
+  for (const run of runs) rests.set(run.value, (rests.get(run.value) ?? 0) + 1);
+  const stuck = runs.filter((run) => (rests.get(run.value) ?? 0) < 3);
+  if (inRuns > 0.5 * x.length && stuck.length < runs.length) return 0;
+  let removed = 0;
+  for (const run of stuck) {
+    // The first reading of the run was fresh.
+    for (let t = run.from + 1; t < run.to; t++) {
+      if (Number.isNaN(x[t]!)) continue;
+      x[t] = Number.NaN;
+      removed++;
+    }
+  }
+  return removed;
+}
+
+function count(x: Float32Array): number {
+  let n = 0;
+  for (const value of x) if (!Number.isNaN(value)) n++;
+  return n;
+}
+
+function changes(x: Float32Array): number {
+  let n = 0;
+  let last = Number.NaN;
+  for (const value of x) {
+    if (Number.isNaN(value)) continue;
+    if (!Number.isNaN(last) && value !== last) n++;
+    last = value;
+  }
+  return n;
+}
+
+function median(x: number[]): number {
+  if (x.length === 0) return 0;
+  x.sort((a, b) => a - b);
+  return x[x.length >> 1]!;
+}
