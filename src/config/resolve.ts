@@ -46,7 +46,10 @@ export function ingestLimits({ ingest, max_streams }: Config): IngestLimits {
  * What the agent publishes never comes back as a sensor. Home Assistant repeats its sensors, forecasts among them,
  * below its discovery prefix, so that prefix is read only where a rule spells it out; discovery itself never.
  */
-export function reservedTopics({ base, publish }: Config): ReservedTopics[] {
+export function reservedTopics({
+  base,
+  publish,
+}: Pick<Config, 'base'> & { publish: Pick<Config['publish'], 'discovery_prefix'> }): ReservedTopics[] {
   const prefix = publish.discovery_prefix;
   const never = [`${base}/#`, `${prefix}/status`, `${prefix}/+/+/config`, `${prefix}/+/+/+/config`];
   return [
