@@ -8,6 +8,7 @@ import { grids, readings } from '../backtest/play.ts';
 import { parseDuration } from '../config/units.ts';
 import { GatecastError } from '../errors.ts';
 import type { JobSeries } from '../training/job.ts';
+import { Random } from '../training/random.ts';
 
 const duration = z.string().transform((text, context) => {
   const ms = parseDuration(text);
@@ -37,10 +38,18 @@ export const setSchema = z.strictObject({
   rows_every: duration.optional(),
   /** Each series is learnt from at each of these steps ... */
   intervals: z.union([duration.transform((one) => [one]), z.array(duration)]),
-  /** ... and for each of these horizons, in buckets. */
+  /** ... and for one of these horizons, in buckets, taken in turn. */
   horizons: z.array(z.number().int().min(1).max(336)).default([24]),
   /** Part in time that is used, as fractions. */
   part: z.tuple([z.number().min(0).max(1), z.number().min(0).max(1)]).default([0, 1]),
+  /** Longer series are cut to this many buckets ... */
+  longest: z.number().int().min(64).optional(),
+  /** ... at this many places, drawn by chance. */
+  places: z.number().int().min(1).default(1),
+  /** Share of the series that are shown upside down. */
+  flip: z.number().min(0).max(1).default(0),
+  /** Share of the series that are shown as if measured every 1 to 30 s: sensors without a day in their history. */
+  hasten: z.number().min(0).max(1).default(0),
   /** Weight against the other sets. */
   weight: z.number().nonnegative().default(1),
 });
@@ -48,6 +57,8 @@ export type DataSet = z.infer<typeof setSchema>;
 
 const fileSchema = z.strictObject({ sets: z.array(setSchema).min(1) });
 
+/** Intervals that hastened series are given. */
+const HASTENED_MS = [1000, 1000, 2000, 5000, 10_000, 15_000, 30_000];
 /** A hole longer than this many buckets ends a series; another begins behind it. */
 const LONGEST_HOLE = 500;
 /** Shorter pieces teach nothing. */
@@ -81,7 +92,8 @@ export function readSets(path: string): DataSet[] {
 }
 
 /** All series of a set. @throws GatecastError as `readTable`; NOT_ENOUGH_DATA when nothing usable is in it */
-export function seriesOfSet(set: DataSet): JobSeries[] {
+export function seriesOfSet(set: DataSet, seed = 1): JobSeries[] {
+  const rng = new Random(seed);
   const series: JobSeries[] = [];
   for (const file of set.files) {
     const table = readTable(file, {
@@ -101,14 +113,15 @@ export function seriesOfSet(set: DataSet): JobSeries[] {
     for (const intervalMs of set.intervals) {
       for (const grid of grids(all.names, all.readings, intervalMs)) {
         for (const piece of pieces(grid.actual, set.part)) {
-          for (const leads of set.horizons) {
+          for (const { from, values } of cut(piece, set, rng)) {
+            if (rng.chance(set.flip)) for (let i = 0; i < values.length; i++) values[i] = -values[i]!;
             series.push({
               name: `${set.name}/${grid.name}@${intervalMs / 1000}s`,
               group: set.name,
-              intervalMs,
-              startMs: grid.startMs + piece.from * intervalMs,
-              values: piece.values,
-              leads,
+              intervalMs: rng.chance(set.hasten) ? rng.pick(HASTENED_MS) : intervalMs,
+              startMs: grid.startMs + from * intervalMs,
+              values,
+              leads: set.horizons[series.length % set.horizons.length]!,
               timeZone: set.timezone,
             });
           }
@@ -128,13 +141,25 @@ export function seriesOfSet(set: DataSet): JobSeries[] {
   return series;
 }
 
+interface Piece {
+  readonly from: number;
+  readonly values: Float32Array;
+}
+
+/** A piece as it is, or, where it is longer than the set wants, stretches of it at places drawn by chance. */
+function cut(piece: Piece, { longest, places }: DataSet, rng: Random): Piece[] {
+  const { length } = piece.values;
+  if (longest === undefined || length <= longest) return [piece];
+  return Array.from({ length: Math.min(places, Math.ceil(length / longest)) }, () => {
+    const from = rng.int(0, length - longest);
+    return { from: piece.from + from, values: piece.values.slice(from, from + longest) };
+  });
+}
+
 /** The part of a grid that is used, without empty ends, cut at long holes, without what never changes. */
-export function pieces(
-  actual: Float64Array,
-  [first, last]: readonly [number, number],
-): { from: number; values: Float32Array }[] {
+export function pieces(actual: Float64Array, [first, last]: readonly [number, number]): Piece[] {
   const end = Math.floor(actual.length * last);
-  const found: { from: number; values: Float32Array }[] = [];
+  const found: Piece[] = [];
   let from = -1;
   let newest = -1;
   const close = () => {

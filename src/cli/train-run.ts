@@ -93,7 +93,7 @@ export async function runTrain(flags: TrainFlags, registry: ModelRegistry, strea
   const folder = outFolder(flags);
   const base = flags.from ? registry.open(flags.from) : null;
   const sets = dataSets(flags);
-  const series = sets.flatMap(seriesOfSet);
+  const series = sets.flatMap((set, index) => seriesOfSet(set, flags.seed + index));
   const job = trainingJob(flags, sets, series, base);
   const checkpoint = `${folder}.checkpoint`;
   if (!flags.resume) rmSync(checkpoint, { force: true });
@@ -157,6 +157,9 @@ function dataSets(flags: TrainFlags): DataSet[] {
     intervals: flags.interval,
     horizons: flags.horizon,
     part: [0, 1],
+    places: 1,
+    flip: 0,
+    hasten: 0,
     weight: 1,
   };
   return [...sets, one];
