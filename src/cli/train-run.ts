@@ -27,6 +27,7 @@ import { type DataSet, readSets, seriesOfSet } from './train-data.ts';
 export interface TrainFlags {
   data?: string[];
   sets?: string;
+  without?: string[];
   generated: number;
   generatedSteps: number;
   out?: string;
@@ -136,7 +137,8 @@ function outFolder(flags: TrainFlags): string {
 }
 
 function dataSets(flags: TrainFlags): DataSet[] {
-  const sets = flags.sets ? readSets(flags.sets) : [];
+  const left = new Set(flags.without);
+  const sets = flags.sets ? readSets(flags.sets).filter((set) => !left.has(set.name)) : [];
   if (!flags.data) return sets;
   if (!flags.interval)
     throw new GatecastError('USAGE', '--data needs --interval, the length of a bucket, e.g. 5m.');

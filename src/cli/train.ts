@@ -22,6 +22,11 @@ export function registerTrain(program: Command): void {
       '--sets <file>',
       'YAML or JSON file that describes data sets with their licences (docs/training.md)',
     )
+    .option(
+      '--without <sets>',
+      'leave sets of the file out, joined by commas: what would it be without them?',
+      list,
+    )
     .option('--generated <count>', 'generated series beside the data', count, 0)
     .option('--generated-steps <steps>', 'buckets of each generated series', whole, 1600)
     .option('--out <folder>', 'folder of the model, e.g. models/NAME')
