@@ -64,6 +64,7 @@ async function check(options: Options, dataDir: string | undefined, { out, err }
   const rules = config === null ? [] : summarise(resolveRules(config));
   const valid = config === null ? {} : { config: path, node: config.node, hash: configHash(config), rules };
   if (config !== null && path !== undefined && !options.json) out(configText(path, config, rules));
+  if (config !== null) await warnOfSecrets(config, err);
   if (options.listen === undefined) {
     if (options.json) out(`${JSON.stringify(valid, null, 2)}\n`);
     return;
@@ -81,6 +82,17 @@ async function check(options: Options, dataDir: string | undefined, { out, err }
     else if (result.topics.length > 0)
       out(config === null ? result.suggestion : `\n# Topics that no rule reads:\n${result.suggestion}`);
     else err(config === null ? 'no numbers were heard\n' : 'every topic with numbers is read by a rule\n');
+  }
+}
+
+/** A password or certificate may be put in place later; that it cannot be read now is worth a word, not a failure. */
+async function warnOfSecrets(config: Config, err: Output['err']): Promise<void> {
+  const { brokerOptions, readSecrets } = await import('../mqtt/options.ts');
+  try {
+    readSecrets(brokerOptions(config.mqtt, config.node));
+  } catch (error) {
+    if (!(error instanceof GatecastError) || error.code !== 'FILE_UNREADABLE') throw error;
+    err(`warning: ${error.message}\n`);
   }
 }
 

@@ -31,6 +31,9 @@ import {
 const file = (description: string) =>
   note(text('a file name').optional(), 'restart', description, { [TYPE_KEY]: 'file' });
 
+/** Schemes of a connection without TLS. */
+const PLAIN = /^(?:mqtt|tcp|ws):/;
+
 const mqtt = z
   .strictObject({
     url: note(
@@ -50,7 +53,11 @@ const mqtt = z
       'MQTT client id; `<base>-<node>` by default. Two agents must not share one.',
     ),
     version: note(
-      z.enum(['auto', '5', '3.1.1']).default('auto'),
+      // A bare 5 is a number in YAML.
+      z
+        .literal(['auto', '5', '3.1.1', 5])
+        .transform((version) => (version === 5 ? '5' : version))
+        .prefault('auto'),
       'restart',
       'Protocol version. `auto`: 5, then 3.1.1 where the broker refuses.',
     ),
@@ -96,6 +103,14 @@ const mqtt = z
         path: [value?.cert === undefined ? 'cert' : 'key'],
         message: '`cert` and `key` go together',
       });
+    if (typeof value?.url !== 'string' || !PLAIN.test(value.url)) return;
+    for (const name of ['ca', 'cert', 'key'] as const)
+      if (value[name] !== undefined)
+        context.addIssue({
+          code: 'custom',
+          path: [name],
+          message: 'has no effect on a connection that is not encrypted; use mqtts:// or wss:// in `url`',
+        });
   }, ALWAYS);
 
 const finetune = z.strictObject({

@@ -2,7 +2,7 @@
  * A config from what was heard: topics grouped to patterns, fields grouped by what they measure, with unit, limits and
  * interval. The text is complete, commented, and valid.
  */
-import { Document, type Pair, Scalar, type YAMLMap, type YAMLSeq } from 'yaml';
+import { Document, isCollection, type Pair, Scalar, type YAMLMap, type YAMLSeq } from 'yaml';
 import type { PayloadKind } from '../ingest/decoder.ts';
 import { isHousekeeping, namesQuantity, type Quantity, quantityOf } from '../ingest/quantities.ts';
 import type { HeardField, HeardTopic } from '../ingest/survey.ts';
@@ -58,7 +58,7 @@ export function suggestConfig(
     map.commentBefore = ` ${comment}`;
     for (const { key, value } of map.items as Pair<Scalar, YAMLMap | YAMLSeq | Scalar>[]) {
       if (key.value === 'match') (value as Scalar).type = Scalar.QUOTE_DOUBLE;
-      if (value !== null && 'flow' in value) value.flow = true;
+      if (isCollection(value)) value.flow = true;
     }
   }
   const mqtt = document.get('mqtt') as YAMLMap | undefined;

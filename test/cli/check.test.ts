@@ -48,6 +48,14 @@ describe('gatecast check', () => {
     expect(json).toMatchObject({ node: 'n', rules: [{ filter: 's/+', interval: '5m', horizon: '1d' }] });
   });
 
+  it('warns of a password that cannot be read, without saying what it is', async () => {
+    const path = write(
+      'secret.yaml',
+      'node: n\nmqtt: { url: mqtt://b, password_file: /none/secret }\nstreams: [{ match: s }]\n',
+    );
+    expect((await run('-c', path)).err).toMatch(/^warning: .*\/none\/secret/);
+  });
+
   it('refuses an invalid config, and a command without anything to check', async () => {
     const path = write('wrong.yaml', 'node: n\nmqtt: { url: mqtt://b }\nstreams: [{ macth: x }]\n');
     await expect(run('-c', path)).rejects.toMatchObject({

@@ -128,6 +128,17 @@ describe('a config', () => {
     expect(() => validateConfig([])).toThrow(GatecastError);
   });
 
+  it('takes a version that YAML reads as a number', () => {
+    expect(parseConfig(minimal.replace('mqtt://b', 'mqtt://b, version: 5')).mqtt.version).toBe('5');
+  });
+
+  it('refuses certificates for a connection that would not use them', () => {
+    const issues = wrong(minimal.replace('mqtt://b', 'mqtt://b, ca: ca.pem'));
+    expect(issues).toEqual([
+      expect.stringMatching(/^mqtt\.ca has no effect on a connection that is not encrypted/),
+    ]);
+  });
+
   it('refuses what would feed the forecasts back, and secrets in the URL', () => {
     expect(wrong(minimal.replace('s/{d}', 'gatecast/{d}/x'))[0]).toMatch(
       /^streams\[0\]\.match reads what gatecast/,
