@@ -25,6 +25,7 @@ import { brokerOptions } from './mqtt/options.ts';
 import { Publisher, statusOf } from './mqtt/publisher.ts';
 import { topicsOf } from './mqtt/topics.ts';
 import type { StreamSpec } from './series/spec.ts';
+import { lockDataDir } from './store/lock.ts';
 import { SqliteStore } from './store/sqlite-store.ts';
 import type { Clock } from './system/clock.ts';
 import { factsReader } from './system/facts.ts';
@@ -70,6 +71,10 @@ export async function startAgent(parts: AgentParts): Promise<Agent> {
 async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
   const { config, clock, log, version } = parts;
   const { node, base, data_dir: dataDir } = config;
+
+  // One agent a data directory.
+  const lock = lockDataDir(dataDir);
+  stops.add('lock', () => lock.release());
 
   // The store first: everything after it may be asked to remember.
   let storeFault: string | null = null;
@@ -176,6 +181,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     model: chosen,
     store,
     storeFault: () => storeFault,
+    failures: () => ({ count: engine.failures, last: engine.lastFailure }),
     router,
     pipeline,
     broker: () => client.status(),

@@ -21,6 +21,8 @@ export interface HealthParts {
   readonly store: Pick<SqliteStore, 'stats'>;
   /** Why samples are in memory only; null when they are not. */
   readonly storeFault: () => string | null;
+  /** Runs of the network that failed so far, and why the last did. */
+  readonly failures: () => { readonly count: number; readonly last: string | null };
   readonly router: Pick<Router, 'dropped'>;
   readonly pipeline: Pick<Pipeline, 'samples' | 'forecasts' | 'fault' | 'dropped'>;
   readonly broker: () => ClientStatus;
@@ -30,12 +32,15 @@ export interface HealthParts {
 
 /** What the machine says of itself is read at most this often, ms. */
 const FACTS_MS = 1000;
+/** A failed run of the network counts as an ill for this long, ms. */
+const FAILURE_MS = 300_000;
 const HOUR_MS = 3_600_000;
 const HOURS = 24;
 
 export class Health {
   readonly sinceMs: number;
   private facts: { atMs: number; facts: Facts } | null = null;
+  private failed = { count: 0, untilMs: Number.NEGATIVE_INFINITY };
   private readonly sampleRate = new Rate();
   private readonly forecastRate = new Rate();
   /** Bytes written by the end of each of the last hours, oldest first. */
@@ -55,9 +60,18 @@ export class Health {
     const storeFault = this.parts.storeFault();
     if (storeFault !== null) reasons.push(`samples are in memory only: ${storeFault}`);
     if (pipeline.fault !== null) reasons.push(`forecasting failed: ${pipeline.fault}`);
+    const failure = this.recentFailure();
+    if (failure !== null) reasons.push(`the network failed, naive forecasts served instead: ${failure}`);
     if (!broker.connected && broker.fault !== null) reasons.push(`no broker: ${broker.fault}`);
     for (const filter of broker.refusedFilters) reasons.push(`the broker refuses the subscription ${filter}`);
     return reasons;
+  }
+
+  private recentFailure(): string | null {
+    const { count, last } = this.parts.failures();
+    const nowMs = this.parts.clock.monotonic();
+    if (count > this.failed.count) this.failed = { count, untilMs: nowMs + FAILURE_MS };
+    return nowMs < this.failed.untilMs ? last : null;
   }
 
   /** Counts of what was not taken or not sent, by reason. */
@@ -174,6 +188,12 @@ export class Health {
         type: 'counter',
         values: Object.entries(this.dropped()).map(([reason, value]) => ({ labels: { reason }, value })),
       },
+      family(
+        'counter',
+        'network_failures_total',
+        'Runs of the network that failed.',
+        this.parts.failures().count,
+      ),
       family('gauge', 'resident_bytes', 'Resident memory.', rssMb * 2 ** 20),
       family('gauge', 'store_bytes', 'Size of the database.', dbBytes),
       family('gauge', 'store_samples', 'Samples stored.', samples),

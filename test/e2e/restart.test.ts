@@ -1,0 +1,138 @@
+/**
+ * The promise of the restart, with everything real: the built program, Mosquitto, SQLite, the model. One agent runs
+ * through; another is killed in the middle of the data, misses some of it, and starts again. Their forecasts must be equal.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Daemon, ensureBuilt, startDaemon } from '../support/daemon.ts';
+import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
+import { seeded } from '../support/page.ts';
+import { tempDirs } from '../support/temp.ts';
+import { sleep, waitFor } from '../support/wait.ts';
+
+const STREAMS = ['cellar', 'attic', 'tank'];
+const MINUTE = 60_000;
+const START = Date.UTC(2025, 2, 1);
+const COUNT = 290;
+
+const config = (node: string, url: string, dataDir: string) => ({
+  node,
+  mqtt: { url, qos: 1 },
+  data_dir: dataDir,
+  timezone: 'UTC',
+  lateness: '0s',
+  streams: [
+    {
+      match: 'sensors/{place}',
+      payload: 'json',
+      fields: ['value'],
+      time: 'time',
+      interval: '1m',
+      horizon: '24m',
+      name: '{place}',
+    },
+  ],
+  publish: { quantiles: [0.1, 0.5, 0.9] },
+  http: { listen: 'off' },
+});
+
+describe.skipIf(!hasMosquitto)('restart', () => {
+  const dir = tempDirs();
+  let broker: Mosquitto;
+  let eyes: Watcher;
+  const daemons: Daemon[] = [];
+
+  beforeAll(async () => {
+    ensureBuilt();
+    broker = await startMosquitto('allow_anonymous true\nmax_queued_messages 10000');
+    eyes = await watch(broker.url, 'gatecast/+/forecast/#');
+  }, 180_000);
+  afterAll(async () => {
+    for (const daemon of daemons) if (daemon.process.exitCode === null) daemon.process.kill('SIGKILL');
+    await eyes?.close();
+    await broker?.stop();
+  });
+
+  const start = async (node: string, dataDir: string): Promise<Daemon> => {
+    const daemon = await startDaemon(dataDir, config(node, broker.url, dataDir));
+    daemons.push(daemon);
+    return daemon;
+  };
+
+  /** Readings `from` to `to` of every stream, with holes and noise; the same numbers on every call. */
+  const send = async (from: number, to: number): Promise<void> => {
+    for (let i = from; i < to; i++) {
+      const sent: Promise<unknown>[] = [];
+      for (const [s, place] of STREAMS.entries()) {
+        if (s === 1 && i % 50 >= 44) continue;
+        const random = seeded(i * 31 + s)();
+        const value = 20 + 5 * Math.sin((2 * Math.PI * i) / 60 + s) + random;
+        const time = new Date(START + i * MINUTE + s * 7000).toISOString();
+        sent.push(eyes.client.publishAsync(`sensors/${place}`, JSON.stringify({ value, time }), { qos: 1 }));
+      }
+      // Slow enough that the agents publish many of the forecasts, not the newest of a few bursts alone.
+      await Promise.all([...sent, sleep(4)]);
+    }
+  };
+
+  interface Message {
+    readonly stream: string;
+    readonly origin: string;
+    readonly seq: number;
+    readonly model: { readonly kind: string };
+  }
+  /** By stream and origin, of one node; what may differ (the time of issue) left out. */
+  const forecasts = (node: string): Map<string, Message> =>
+    new Map(
+      eyes.seen
+        .filter(({ topic }) => topic.startsWith(`gatecast/${node}/forecast/`))
+        .map(({ text }) => {
+          const { issued: _, ...message } = JSON.parse(text) as Message & { issued: string };
+          return [`${message.stream} ${message.origin}`, message];
+        }),
+    );
+
+  /** The newest bucket that is over: a newer reading shows it. */
+  const last = new Date(START + (COUNT - 2) * MINUTE).toISOString();
+
+  test.each(['SIGKILL', 'SIGTERM'] as const)(
+    'forecasts after %s and a start equal those of an agent that never stopped',
+    async (signal) => {
+      eyes.seen.length = 0;
+      const [steady, broken] = [`steady-${signal}`, `broken-${signal}`];
+      const brokenDir = dir();
+      const steadyDaemon = await start(steady, dir());
+      const first = await start(broken, brokenDir);
+      await send(0, COUNT / 2);
+      await waitFor('forecasts of both', () => forecasts(broken).size > 50 && forecasts(steady).size > 50);
+      const ending = send(COUNT / 2, COUNT / 2 + 20);
+      await sleep(20);
+      const code = await first.end(signal);
+      expect(code).toBe(signal === 'SIGKILL' ? 'SIGKILL' : 0);
+      await ending;
+      const before = forecasts(broken).size;
+      const second = await start(broken, brokenDir);
+      await send(COUNT / 2 + 20, COUNT);
+      await waitFor(
+        'the last forecasts of both',
+        () => STREAMS.every((s) => [steady, broken].every((node) => forecasts(node).has(`${s} ${last}`))),
+        20_000,
+      );
+      expect(await second.end('SIGTERM')).toBe(0);
+      expect(await steadyDaemon.end('SIGTERM')).toBe(0);
+
+      const wanted = forecasts(steady);
+      const got = forecasts(broken);
+      expect(got.size).toBeGreaterThan(before + 50);
+      let compared = 0;
+      for (const [key, message] of got) {
+        const other = wanted.get(key);
+        if (other === undefined) continue;
+        compared++;
+        expect(message).toEqual(other);
+      }
+      expect(compared).toBeGreaterThan(100);
+      expect([...got.values()].some((message) => message.model.kind === 'gru')).toBe(true);
+    },
+    60_000,
+  );
+});

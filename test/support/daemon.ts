@@ -1,0 +1,59 @@
+/** The built program as a process of its own, for what only a process can do: be killed and started again. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { waitFor } from './wait.ts';
+
+const ROOT = new URL('../..', import.meta.url).pathname;
+const PROGRAM = join(ROOT, 'dist', 'gatecast.js');
+
+/** Builds `dist` when the sources are newer; `npm test` has done so already. */
+export function ensureBuilt(): void {
+  const { status, stderr } = spawnSync(process.execPath, [join(ROOT, 'deploy', 'setup.mjs')], {
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(`the build failed:\n${stderr}`);
+}
+
+export interface Daemon {
+  readonly process: ChildProcess;
+  /** What it wrote so far, both streams. */
+  output(): string;
+  /** Resolves with the exit code, or the signal that ended it. */
+  end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>;
+}
+
+export function spawnProgram(args: readonly string[], env: Record<string, string> = {}): Daemon {
+  const child = spawn(process.execPath, [PROGRAM, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk) => {
+      output += chunk;
+    });
+  return {
+    process: child,
+    output: () => output,
+    async end(signal) {
+      child.kill(signal);
+      await waitFor(`the end of the program after ${signal}\n${output}`, () => ended(child));
+      return child.exitCode ?? child.signalCode!;
+    },
+  };
+}
+
+const ended = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null;
+
+/** Starts `gatecast run` and waits until it is connected. */
+export async function startDaemon(dir: string, config: object): Promise<Daemon> {
+  const file = join(dir, 'gatecast.json');
+  writeFileSync(file, JSON.stringify(config));
+  const daemon = spawnProgram(['run', '-c', file]);
+  await waitFor(`the daemon`, () => {
+    if (ended(daemon.process)) throw new Error(`the daemon ended: ${daemon.output()}`);
+    return daemon.output().includes('broker connected');
+  });
+  return daemon;
+}
