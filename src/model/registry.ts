@@ -136,7 +136,7 @@ export class ModelRegistry {
 
 /** Writes beside and renames into place, so that a folder of that name is whole. @throws GatecastError MODEL_INVALID */
 export function writeModel(folder: string, files: ModelFiles): StoredModel {
-  const stored = verify(files, folder);
+  const stored = verifyModel(files, folder);
   mkdirSync(dirname(folder), { recursive: true });
   const temporary = `${folder}.${process.pid}.tmp`;
   const aside = `${folder}.old.tmp`;
@@ -164,10 +164,11 @@ export function readModel(folder: string): StoredModel {
   const manifest = parseManifest(new TextDecoder().decode(read(folder, MANIFEST_FILE)), folder);
   const weights = manifest.files.weights ? read(folder, WEIGHTS_FILE) : null;
   const step = manifest.files.step ? read(folder, STEP_FILE) : null;
-  return verify({ manifest, weights, step, card: '' }, folder);
+  return verifyModel({ manifest, weights, step, card: '' }, folder);
 }
 
-function verify({ manifest, weights, step }: ModelFiles, where: string): StoredModel {
+/** Checks files against their manifest, and weights against the network. @throws GatecastError MODEL_INVALID */
+export function verifyModel({ manifest, weights, step }: ModelFiles, where: string): StoredModel {
   const check = (file: string, bytes: Uint8Array | null, entry: { sha256: string; bytes: number } | null) => {
     if (!bytes || !entry) return;
     if (bytes.length !== entry.bytes || sha256(bytes) !== entry.sha256) {

@@ -1,0 +1,205 @@
+/**
+ * When to fine-tune: on a schedule, on drift, once there is enough to learn from, or on request; never while the machine
+ * is busy or hot, never again too soon after a failure. A state machine without a clock of its own: facts in, one action
+ * out. Pure.
+ */
+import { type Cron, nextDue } from './cron.ts';
+
+export type Trigger = 'request' | 'drift' | 'schedule' | 'initial';
+
+export interface SchedulerSettings {
+  /** null: no schedule. */
+  readonly schedule: Cron | null;
+  readonly onDrift: boolean;
+  /** Highest load of the machine (1 minute mean over cores) to begin or go on at, 0..1 and above. */
+  readonly maxLoad: number;
+  /** degrees Celsius; null: not watched. */
+  readonly maxTemperature: number | null;
+  /** Least time between runs that drift begins, ms. */
+  readonly betweenDriftMs: number;
+  /** A run that was held back longer than this in all is given up, ms. */
+  readonly mostPauseMs: number;
+  /** Wait after a first failure; doubles with each further one. */
+  readonly backoffMs: number;
+  readonly mostBackoffMs: number;
+}
+
+export const SCHEDULER_DEFAULTS: SchedulerSettings = {
+  schedule: null,
+  onDrift: true,
+  maxLoad: 0.7,
+  maxTemperature: 75,
+  betweenDriftMs: 6 * 3_600_000,
+  mostPauseMs: 2 * 3_600_000,
+  backoffMs: 15 * 60_000,
+  mostBackoffMs: 24 * 3_600_000,
+};
+
+/** What is so now. */
+export interface Facts {
+  /** Wall clock, ms; may jump. */
+  readonly nowMs: number;
+  /** Monotonic, ms. */
+  readonly monotonicMs: number;
+  /** false while the wall clock cannot be believed. */
+  readonly clockSane: boolean;
+  /** Load over cores, without what training itself adds; null: unknown. */
+  readonly load: number | null;
+  /** degrees Celsius; null: unknown. */
+  readonly temperature: number | null;
+  /** Why there is not enough to learn from; null: there is. */
+  readonly shortage: string | null;
+}
+
+export type Action =
+  | { readonly type: 'none'; readonly reason: string }
+  | { readonly type: 'start'; readonly trigger: Trigger }
+  | { readonly type: 'pause'; readonly reason: string }
+  | { readonly type: 'resume' }
+  | { readonly type: 'stop'; readonly reason: string };
+
+/** Survives restarts. Times are of the wall clock, ms. */
+export interface SchedulerState {
+  /** Schedules due after this have not been looked at. */
+  readonly scheduleFromMs: number | null;
+  readonly lastEndMs: number | null;
+  readonly failures: number;
+  readonly notBeforeMs: number;
+  readonly pending: Trigger | null;
+}
+
+export const FRESH_SCHEDULER: SchedulerState = {
+  scheduleFromMs: null,
+  lastEndMs: null,
+  failures: 0,
+  notBeforeMs: 0,
+  pending: null,
+};
+
+/** Begins again only this far below the limits, so that it does not flutter. */
+const LOAD_SLACK = 0.8;
+const TEMPERATURE_SLACK = 5;
+/** Two weaker triggers never replace a stronger one. */
+const STRENGTH: Record<Trigger, number> = { initial: 0, schedule: 1, drift: 2, request: 3 };
+
+export class Scheduler {
+  private running = false;
+  private pausedSince: number | null = null;
+  private pausedMs = 0;
+  private state: SchedulerState;
+
+  constructor(
+    private readonly settings: SchedulerSettings,
+    state: SchedulerState = FRESH_SCHEDULER,
+  ) {
+    this.state = state;
+  }
+
+  save(): SchedulerState {
+    return this.state;
+  }
+
+  get busy(): boolean {
+    return this.running;
+  }
+
+  /** Something asks for a run; it begins when `next` finds that it may. */
+  request(trigger: Exclude<Trigger, 'schedule' | 'initial'>): void {
+    if (trigger === 'drift' && !this.settings.onDrift) return;
+    this.want(trigger);
+  }
+
+  /** Call every few seconds. After 'start' tell `finished`, whatever becomes of the run. */
+  next(facts: Facts): Action {
+    return this.running ? this.whileRunning(facts) : this.whileIdle(facts);
+  }
+
+  /** @param outcome 'failed' is tried again later, the other two are answers */
+  finished(outcome: 'promoted' | 'refused' | 'failed', nowMs: number): void {
+    const { backoffMs, mostBackoffMs } = this.settings;
+    this.running = false;
+    this.pausedSince = null;
+    const failures = outcome === 'failed' ? this.state.failures + 1 : 0;
+    const wait = failures > 0 ? Math.min(mostBackoffMs, backoffMs * 2 ** (failures - 1)) : 0;
+    const pending = outcome === 'failed' ? (this.state.pending ?? 'schedule') : this.state.pending;
+    this.state = { ...this.state, lastEndMs: nowMs, failures, notBeforeMs: nowMs + wait, pending };
+  }
+
+  private whileIdle(facts: Facts): Action {
+    if (!facts.clockSane) return none('the clock is not set');
+    this.heedClock(facts.nowMs);
+    this.lookAtSchedule(facts.nowMs);
+    if (this.state.lastEndMs === null && facts.shortage === null) this.want('initial');
+    const { pending, notBeforeMs, lastEndMs } = this.state;
+    if (!pending) return none('nothing asks for it');
+    if (facts.nowMs < notBeforeMs) return none('waiting after a failure');
+    if (pending === 'drift' && lastEndMs !== null && facts.nowMs - lastEndMs < this.settings.betweenDriftMs) {
+      return none('drift, but the last run is too recent');
+    }
+    if (facts.shortage !== null) return none(facts.shortage);
+    const busy = this.obstacle(facts, true);
+    if (busy) return none(busy);
+    this.running = true;
+    this.pausedMs = 0;
+    this.state = { ...this.state, pending: null };
+    return { type: 'start', trigger: pending };
+  }
+
+  private whileRunning(facts: Facts): Action {
+    const obstacle = this.obstacle(facts, this.pausedSince !== null);
+    if (this.pausedSince === null) {
+      if (!obstacle) return none('running');
+      this.pausedSince = facts.monotonicMs;
+      return { type: 'pause', reason: obstacle };
+    }
+    const held = this.pausedMs + facts.monotonicMs - this.pausedSince;
+    if (held > this.settings.mostPauseMs)
+      return { type: 'stop', reason: `held back too long: ${obstacle ?? 'busy'}` };
+    if (obstacle) return none(obstacle);
+    this.pausedMs = held;
+    this.pausedSince = null;
+    return { type: 'resume' };
+  }
+
+  /** Why the machine should not train; null: it may. */
+  private obstacle({ load, temperature }: Facts, toBegin: boolean): string | null {
+    const { maxLoad, maxTemperature } = this.settings;
+    const loadLimit = toBegin ? maxLoad * LOAD_SLACK : maxLoad;
+    if (load !== null && load > loadLimit) return `the machine is busy (load ${load.toFixed(2)})`;
+    if (maxTemperature === null || temperature === null) return null;
+    const limit = toBegin ? maxTemperature - TEMPERATURE_SLACK : maxTemperature;
+    return temperature > limit ? `the machine is hot (${Math.round(temperature)} degrees)` : null;
+  }
+
+  private lookAtSchedule(nowMs: number): void {
+    const { schedule } = this.settings;
+    const from = this.state.scheduleFromMs ?? nowMs;
+    const due = schedule ? nextDue(schedule, from) : null;
+    const isDue = due !== null && due <= nowMs;
+    this.state = { ...this.state, scheduleFromMs: isDue ? nowMs : from };
+    if (isDue) this.want('schedule');
+  }
+
+  /** A clock that jumped back would wait for times long past. */
+  private heedClock(nowMs: number): void {
+    const back = (time: number | null) => (time !== null && time > nowMs ? nowMs : time);
+    const { scheduleFromMs, lastEndMs, notBeforeMs } = this.state;
+    const soonest = Math.min(notBeforeMs, nowMs + this.settings.mostBackoffMs);
+    this.state = {
+      ...this.state,
+      scheduleFromMs: back(scheduleFromMs),
+      lastEndMs: back(lastEndMs),
+      notBeforeMs: soonest,
+    };
+  }
+
+  private want(trigger: Trigger): void {
+    const { pending } = this.state;
+    if (pending && STRENGTH[pending] >= STRENGTH[trigger]) return;
+    this.state = { ...this.state, pending: trigger };
+  }
+}
+
+function none(reason: string): Action {
+  return { type: 'none', reason };
+}

@@ -1,0 +1,120 @@
+import { describe, expect, it } from 'vitest';
+import type { Model } from '../../src/forecast/model.ts';
+import { GATE_DEFAULTS, judge } from '../../src/training/gate.ts';
+import {
+  HOLDOUT_DEFAULTS,
+  type HoldoutSeries,
+  holdoutLosses,
+  originStride,
+} from '../../src/training/holdout.ts';
+import { Random } from '../../src/training/random.ts';
+
+const LEADS = 6;
+const Q = 9;
+
+/** A model whose answer does not depend on anything: `raw` at every lead and level, in scales from the anchor. */
+function fixed(raw: number, spread = 0): Model {
+  return {
+    id: 'fixed',
+    version: '1',
+    hash: `${raw}`,
+    stateRows: 1,
+    hidden: 1,
+    stepper: async (leads) => ({
+      inputs: 0,
+      layers: 1,
+      hidden: 1,
+      leads,
+      run: async (n, _x, h) => ({
+        quantiles: Float32Array.from({ length: n * leads * Q }, (_, i) => raw + spread * ((i % Q) - 4)),
+        h,
+      }),
+      release: async () => {},
+    }),
+  };
+}
+
+const rng = new Random(1);
+/** An observed value every hour around 20; from `holdoutFrom` on the last part is the holdout. */
+function series(name: string, value: (t: number) => number, n = 400, leads = LEADS): HoldoutSeries {
+  return {
+    name,
+    group: 'g',
+    intervalMs: 3_600_000,
+    startMs: Date.UTC(2024, 0, 1),
+    values: Float32Array.from({ length: n }, (_, t) => value(t)),
+    leads,
+    holdoutFrom: n - 120,
+  };
+}
+const noisy = (name: string) => series(name, () => 20 + rng.normal());
+const mean = (x: Float64Array) => {
+  const known = x.filter(Number.isFinite);
+  return known.reduce((a, b) => a + b, 0) / known.length;
+};
+
+describe('holdoutLosses', () => {
+  it('scores both models and both naives at the same origins, in units of the naive', async () => {
+    const [losses] = await holdoutLosses([noisy('a')], fixed(3), fixed(0, 0.3));
+    expect(losses!.candidate).toHaveLength(120);
+    expect(mean(losses!.naive)).toBeCloseTo(1, 6);
+    expect(mean(losses!.candidate)).toBeLessThan(0.95);
+    expect(mean(losses!.champion)).toBeGreaterThan(2);
+    expect(mean(losses!.seasonal)).toBeGreaterThan(0.5);
+    const verdict = judge([losses!], { ...GATE_DEFAULTS, overlap: LEADS });
+    expect(verdict.promote).toBe(true);
+  });
+
+  it('scores only what lies in the holdout and was observed', async () => {
+    const given = noisy('a');
+    given.values.fill(Number.NaN, 340, 360);
+    const [losses] = await holdoutLosses([given], fixed(0), fixed(0));
+    // Origins are 279, 280, ...; from 339 to 353 all six leads are missing.
+    const missing = [...losses!.naive]
+      .map((one, at) => (Number.isNaN(one) ? at : -1))
+      .filter((at) => at >= 0);
+    expect(missing).toEqual(Array.from({ length: 15 }, (_, i) => 60 + i));
+    expect(losses!.candidate).toEqual(losses!.champion);
+  });
+
+  it('does not look at the holdout before its time: what lies behind an origin does not change its forecast', async () => {
+    const whole = noisy('a');
+    const cut: HoldoutSeries = { ...whole, values: whole.values.slice() };
+    cut.values.fill(999, 380);
+    const [a] = await holdoutLosses([whole], fixed(0), fixed(0.2));
+    const [b] = await holdoutLosses([cut], fixed(0), fixed(0.2));
+    // The unit is the whole holdout's; the ratio of the two models at an early origin is not.
+    for (let at = 0; at < 90; at++) {
+      expect(a!.candidate[at]! / a!.naive[at]!).toBeCloseTo(b!.candidate[at]! / b!.naive[at]!, 9);
+    }
+  });
+
+  it('gives a diverged network infinite loss', async () => {
+    const [losses] = await holdoutLosses([noisy('a')], fixed(0), fixed(Number.NaN));
+    expect(losses!.candidate.every((one) => one === Number.POSITIVE_INFINITY)).toBe(true);
+    expect(judge([losses!], { ...GATE_DEFAULTS, overlap: 6 }).promote).toBe(false);
+  });
+
+  it('takes streams of other lengths and horizons together, and none at all', async () => {
+    const all = [
+      noisy('a'),
+      { ...series('b', () => rng.normal(), 200, 12), holdoutFrom: 150 },
+      { ...noisy('c'), holdoutFrom: 390 },
+    ];
+    const losses = await holdoutLosses(all, fixed(0), fixed(0));
+    expect(losses.map((one) => [one.stream, one.naive.length])).toEqual([
+      ['a', 120],
+      ['c', 10],
+      ['b', 25],
+    ]);
+    expect(await holdoutLosses([], fixed(0), fixed(0))).toEqual([]);
+    const [alone] = await holdoutLosses([noisy('a')], null, fixed(0));
+    expect(alone!.champion.every(Number.isNaN)).toBe(true);
+  });
+
+  it('has an origin several times a horizon', () => {
+    expect([1, 6, 24, 96].map((leads) => originStride(leads, HOLDOUT_DEFAULTS.originsPerHorizon))).toEqual([
+      1, 1, 4, 16,
+    ]);
+  });
+});
