@@ -1,0 +1,186 @@
+/** The composition root in this process, with a real broker and a real store. */
+import { afterEach, describe, expect, test } from 'vitest';
+import { type Agent, type AgentParts, startAgent } from '../../src/agent.ts';
+import { validateConfig } from '../../src/config/index.ts';
+import { silentLogger } from '../../src/log.ts';
+import { systemClock } from '../../src/system/clock.ts';
+import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
+import { tempDirs } from '../support/temp.ts';
+import { sleep, waitFor } from '../support/wait.ts';
+
+const temp = tempDirs();
+const running: Agent[] = [];
+const cleanups: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const agent of running.splice(0)) await agent.stop();
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+const configOf = (url: string, dataDir: string, change: Record<string, unknown> = {}) =>
+  validateConfig({
+    node: 'test',
+    mqtt: { url, qos: 1 },
+    data_dir: dataDir,
+    lateness: '0s',
+    streams: [
+      { match: 'sensors/{place}', payload: 'number', interval: '100ms', horizon: '2s', name: '{place}' },
+    ],
+    http: { listen: '127.0.0.1:0' },
+    ...change,
+  });
+
+async function start(config: AgentParts['config'], more: Partial<AgentParts> = {}): Promise<Agent> {
+  const agent = await startAgent({
+    config,
+    version: '1.2.3',
+    clock: systemClock,
+    log: silentLogger,
+    ...more,
+  });
+  running.push(agent);
+  return agent;
+}
+
+const stop = async (agent: Agent): Promise<void> => {
+  running.splice(running.indexOf(agent), 1);
+  await agent.stop();
+};
+
+describe.skipIf(!hasMosquitto)('the agent', () => {
+  const setUp = async (): Promise<{ broker: Mosquitto; eyes: Watcher }> => {
+    const broker = await startMosquitto();
+    cleanups.push(() => broker.stop());
+    const eyes = await watch(broker.url, 'gatecast/#');
+    cleanups.push(() => eyes.close());
+    return { broker, eyes };
+  };
+  const json = (eyes: Watcher, topic: string) =>
+    eyes.on(topic).map(({ text }) => JSON.parse(text) as Record<string, unknown>);
+  /** A reading every 50 ms until `enough`. */
+  const speak = async (eyes: Watcher, enough: () => boolean): Promise<void> => {
+    for (let i = 0; !enough() && i < 200; i++) {
+      await eyes.client.publishAsync('sensors/tank', String(10 + (i % 7)), { qos: 1 });
+      await sleep(50);
+    }
+    expect(enough()).toBe(true);
+  };
+
+  test('status, health, forecasts on the broker and on the page; offline at the end, within 5 s', async () => {
+    const { broker, eyes } = await setUp();
+    const agent = await start(configOf(broker.url, temp()));
+    await waitFor('online', () => eyes.on('gatecast/test/status').length > 0);
+    expect(json(eyes, 'gatecast/test/status')[0]).toMatchObject({ state: 'online', version: '1.2.3' });
+    await waitFor('health', () => eyes.on('gatecast/test/health').length > 0);
+    expect(json(eyes, 'gatecast/test/health')[0]).toMatchObject({ state: 'ok', streams: 0, dropped: {} });
+    const forecasts = () => json(eyes, 'gatecast/test/forecast/tank');
+    await speak(eyes, () => forecasts().some(({ model }) => (model as { kind: string }).kind !== 'naive'));
+    expect(forecasts().at(-1)).toMatchObject({
+      v: 1,
+      stream: 'tank',
+      step_s: 0.1,
+      input: { quality: 'good' },
+    });
+    expect(forecasts().at(-1)?.p50).toHaveLength(20);
+
+    const page = (path: string) => fetch(agent.pageUrl + path).then((response) => response.json());
+    expect(await page('/api/streams')).toMatchObject({ streams: [{ stream: 'tank' }] });
+    expect(await page('/api/status')).toMatchObject({
+      broker: { connected: true, protocol: 'MQTT 5' },
+      health: { state: 'ok', streams: 1 },
+    });
+
+    const started = performance.now();
+    await stop(agent);
+    expect(performance.now() - started).toBeLessThan(5000);
+    await waitFor('offline', () => json(eyes, 'gatecast/test/status').at(-1)?.state === 'offline');
+  });
+
+  test('a known stream is back at the next start before it speaks, and its numbers go on', async () => {
+    const { broker, eyes } = await setUp();
+    const dir = temp();
+    const first = await start(configOf(broker.url, dir));
+    const forecasts = () => json(eyes, 'gatecast/test/forecast/tank');
+    await speak(eyes, () => forecasts().length >= 10);
+    await stop(first);
+    const seq = Number(forecasts().at(-1)?.seq);
+    const seen = forecasts().length;
+    const second = await start(configOf(broker.url, dir));
+    const { streams } = (await (await fetch(`${second.pageUrl}/api/streams`)).json()) as {
+      streams: { stream: string }[];
+    };
+    expect(streams.map(({ stream }) => stream)).toEqual(['tank']);
+    await waitFor('a forecast of the silent stream', () => forecasts().length > seen);
+    expect(Number(forecasts().at(-1)?.seq)).toBeGreaterThan(seq);
+  });
+
+  test('without a usable model it serves naive forecasts and says that it is degraded', async () => {
+    const { broker, eyes } = await setUp();
+    await start(configOf(broker.url, temp(), { model: { name: 'no-such-model' } }));
+    const forecasts = () => json(eyes, 'gatecast/test/forecast/tank');
+    await speak(eyes, () => forecasts().length >= 8);
+    for (const { model } of forecasts()) expect((model as { kind: string }).kind).not.toBe('gru');
+    const health = json(eyes, 'gatecast/test/health')[0]!;
+    expect(health.state).toBe('degraded');
+    expect(String(health.degraded)).toContain('no-such-model');
+  });
+
+  test('what cannot be read is counted by reason, and nothing stops', async () => {
+    const { broker, eyes } = await setUp();
+    const agent = await start(configOf(broker.url, temp()));
+    await waitFor('online', () => eyes.on('gatecast/test/status').length > 0);
+    for (const payload of ['NaN', '1e400', '', 'text', '{"a":1}'])
+      await eyes.client.publishAsync('sensors/tank', payload, { qos: 1 });
+    await eyes.client.publishAsync('sensors/tank', Buffer.alloc(5_000_000, '1'), { qos: 1 });
+    await speak(eyes, () => json(eyes, 'gatecast/test/forecast/tank').length >= 3);
+    const { health } = (await (await fetch(`${agent.pageUrl}/api/status`)).json()) as {
+      health: { dropped: Record<string, number> };
+    };
+    expect(health.dropped).toMatchObject({ empty: 1, oversize: 1 });
+    const total = Object.values(health.dropped).reduce((sum, n) => sum + n, 0);
+    expect(total).toBeGreaterThanOrEqual(6);
+  });
+
+  test('starts without a broker, and forecasts reach one that comes later', async () => {
+    const { broker, eyes } = await setUp();
+    await eyes.close();
+    cleanups.pop();
+    broker.signal('SIGKILL');
+    await sleep(100);
+    const agent = await start(
+      configOf(broker.url, temp(), { mqtt: { url: broker.url, qos: 1, max_backoff: '1s' } }),
+    );
+    const status = async () =>
+      (await (await fetch(`${agent.pageUrl}/api/status`)).json()) as { health: { degraded: string[] } };
+    await waitFor('the fault', async () =>
+      (await status()).health.degraded.some((text) => text.startsWith('no broker')),
+    );
+    await broker.restart();
+    const again = await watch(broker.url, 'gatecast/#');
+    cleanups.push(() => again.close());
+    await waitFor('online', () =>
+      json(again, 'gatecast/test/status').some(({ state }) => state === 'online'),
+    );
+    await speak(again, () => json(again, 'gatecast/test/forecast/tank').length >= 3);
+    expect((await status()).health.degraded).toEqual([]);
+  });
+
+  test('a second agent on the same data directory is refused, the first is not harmed', async () => {
+    const { broker, eyes } = await setUp();
+    const dir = temp();
+    await start(configOf(broker.url, dir));
+    await expect(start(configOf(broker.url, dir, { node: 'other' }))).rejects.toMatchObject({
+      code: 'LOCKED',
+    });
+    await speak(eyes, () => json(eyes, 'gatecast/test/forecast/tank').length >= 3);
+  });
+
+  test('a start that fails half-way gives back what it took', async () => {
+    const { broker } = await setUp();
+    const dir = temp();
+    const taken = await start(configOf(broker.url, temp(), { node: 'other' }));
+    const port = new URL(taken.pageUrl!).port;
+    const config = configOf(broker.url, dir, { http: { listen: `127.0.0.1:${port}` } });
+    await expect(start(config)).rejects.toMatchObject({ code: 'USAGE' });
+    await start(configOf(broker.url, dir));
+  });
+});
