@@ -143,7 +143,7 @@ function boundsText(schema: Schema): string {
   const noted = schema[BOUNDS_KEY];
   if (typeof noted === 'string') return noted;
   const choices = schema.enum ?? schema.items?.enum;
-  if (choices !== undefined) return choices.map(code).join(' ');
+  if (choices !== undefined) return [...new Set(choices.map(code))].join(' ');
   if (schema.minimum !== undefined && schema.maximum !== undefined)
     return `${schema.minimum} to ${schema.maximum}`;
   if (schema.maxItems !== undefined) return `at most ${schema.maxItems}`;

@@ -1,0 +1,89 @@
+/** The schema of `mqtt`: how to reach the broker. */
+import { z } from 'zod';
+import { checkBrokerUrl } from './checks.ts';
+import { ALWAYS, bounded, duration, note, TYPE_KEY, text } from './values.ts';
+
+const file = (description: string) =>
+  note(text('a file name').optional(), 'restart', description, { [TYPE_KEY]: 'file' });
+
+/** Schemes of a connection without TLS. */
+const PLAIN = /^(?:mqtt|tcp|ws):/;
+
+export const mqttSchema = z
+  .strictObject({
+    url: note(
+      text('a URL', checkBrokerUrl),
+      'restart',
+      'The broker: mqtt:// or mqtts:// with host and port, or ws:// and wss://.',
+      { [TYPE_KEY]: 'URL' },
+    ),
+    username: note(text('a user name').optional(), 'restart', 'User name at the broker.'),
+    password_file: file('File that holds the password; read at each connect, never logged.'),
+    ca: file('PEM file of the authorities that may have signed the broker; those of the system by default.'),
+    cert: file('PEM file of the client certificate; needs `key`.'),
+    key: file('PEM file of the key of `cert`.'),
+    client_id: note(
+      text('a client id').max(128, 'is longer than 128 characters').optional(),
+      'restart',
+      'MQTT client id; `<base>-<node>` by default. Two agents must not share one.',
+    ),
+    version: note(
+      // A bare 5 is a number in YAML.
+      z
+        .literal(['auto', '5', '3.1.1', 5])
+        .transform((version) => (version === 5 ? '5' : version))
+        .prefault('auto'),
+      'restart',
+      'Protocol version. `auto`: 5, then 3.1.1 where the broker refuses.',
+    ),
+    qos: note(
+      bounded(0, 1, true).default(1),
+      'restart',
+      'QoS of the subscriptions. With 1 the broker keeps what arrives while the agent is away.',
+    ),
+    keepalive: duration(
+      { min: '5s', max: '1h' },
+      '30s',
+      'restart',
+      'Longest silence before the connection is probed.',
+    ),
+    connect_timeout: duration(
+      { min: '1s', max: '5m' },
+      '10s',
+      'restart',
+      'How long one attempt to connect may take.',
+    ),
+    max_backoff: duration(
+      { min: '1s', max: '1h' },
+      '1m',
+      'restart',
+      'Longest pause between attempts to connect.',
+    ),
+    session_expiry: duration(
+      { min: '0s', max: '7d' },
+      '1h',
+      'restart',
+      'How long the broker keeps the session of an absent agent.',
+    ),
+    outbox: note(
+      bounded(16, 100_000, true).default(2000),
+      'restart',
+      'Messages kept for a broker that is away; the oldest go first. Of retained ones only the newest a topic is kept.',
+    ),
+  })
+  .superRefine((value, context) => {
+    if ((value?.cert === undefined) !== (value?.key === undefined))
+      context.addIssue({
+        code: 'custom',
+        path: [value?.cert === undefined ? 'cert' : 'key'],
+        message: '`cert` and `key` go together',
+      });
+    if (typeof value?.url !== 'string' || !PLAIN.test(value.url)) return;
+    for (const name of ['ca', 'cert', 'key'] as const)
+      if (value[name] !== undefined)
+        context.addIssue({
+          code: 'custom',
+          path: [name],
+          message: 'has no effect on a connection that is not encrypted; use mqtts:// or wss:// in `url`',
+        });
+  }, ALWAYS);
