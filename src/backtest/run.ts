@@ -4,12 +4,13 @@ import { GatecastError } from '../errors.ts';
 import { Engine } from '../forecast/engine.ts';
 import type { Model } from '../forecast/model.ts';
 import { modelOf } from '../model/network-model.ts';
-import type { ModelRegistry } from '../model/registry.ts';
+import type { ModelRegistry, StoredModel } from '../model/registry.ts';
 import type { Aggregate, Fill } from '../series/spec.ts';
 import { readTable, type TableOptions } from './csv.ts';
 import { writeForecasts } from './forecasts-csv.ts';
 import { type Grid, grids, type Played, type PlayOptions, play, readings } from './play.ts';
 import { overall, type Score, type SeriesScore, scoreSeries } from './score.ts';
+import { type Champion, Tuner, type TunerRun } from './tuner.ts';
 
 export interface BacktestRequest {
   readonly time?: string[];
@@ -35,11 +36,17 @@ export interface BacktestRequest {
   readonly timezone: string;
   readonly min?: number;
   readonly max?: number;
+  /** Least time between fine-tunes, ms of the file; null: none. */
+  readonly finetune: number | null;
   readonly json?: boolean;
   readonly registry: ModelRegistry;
 }
 
 const MAX_HORIZON = 336;
+/** Past inputs kept for the switch to a fine-tuned model. */
+const WARM_UP_STEPS = 96;
+/** Buckets that one fine-tune reads at most, of all series together. */
+const TUNE_BUDGET = 60_000;
 
 /** @returns what is printed. Throws USAGE, FILE_UNREADABLE, CSV_INVALID, MODEL_UNKNOWN, MODEL_INVALID, NOT_ENOUGH_DATA */
 export async function runBacktest(files: readonly string[], request: BacktestRequest): Promise<string> {
@@ -52,16 +59,19 @@ export async function runBacktest(files: readonly string[], request: BacktestReq
       },
     );
   }
-  const model =
-    request.model === 'none' ? null : modelOf(request.registry.open(request.model), request.float32 !== true);
+  const stored = request.model === 'none' ? null : request.registry.open(request.model);
+  const model = stored === null ? null : modelOf(stored, request.float32 !== true);
+  const champion = request.finetune === null ? null : championOf(stored, model);
   const options = playOptions(request);
   const all: Grid[] = [];
   const played: Played[] = [];
   const scores: SeriesScore[] = [];
   const refused: Record<string, number> = {};
   const kinds: Record<string, number> = {};
+  const tuned: TunerRun[] = [];
   for (const file of files) {
-    const part = await playFile(file, request, options, model, refused);
+    const part = await playFile(file, request, options, model, champion, refused);
+    tuned.push(...part.runs);
     const prefix = files.length > 1 ? `${basename(file).replace(/\.csv(\.gz)?$/, '')}:` : '';
     for (const one of part.played) {
       kinds[one.kind] = (kinds[one.kind] ?? 0) + 1;
@@ -83,8 +93,8 @@ export async function runBacktest(files: readonly string[], request: BacktestReq
   }
   if (request.out !== undefined) writeForecasts(request.out, all, played);
   if (request.json === true)
-    return `${JSON.stringify({ overall: overall(scores), series: scores, kinds, refused }, null, 2)}\n`;
-  return describe(scores, kinds, refused, request);
+    return `${JSON.stringify({ overall: overall(scores), series: scores, kinds, refused, finetune: tuned }, null, 2)}\n`;
+  return describe(scores, kinds, refused, tuned, request);
 }
 
 async function playFile(
@@ -92,8 +102,9 @@ async function playFile(
   request: BacktestRequest,
   options: PlayOptions,
   model: Model | null,
+  champion: Champion | null,
   refused: Record<string, number>,
-): Promise<{ grids: Grid[]; played: Played[] }> {
+): Promise<{ grids: Grid[]; played: Played[]; runs: readonly TunerRun[] }> {
   const table = readTable(file, tableOptions(request));
   const { names, readings: known } = readings(table);
   if (known.length === 0)
@@ -105,17 +116,40 @@ async function playFile(
       `${file} has ${series[0].actual.length} buckets, too few for a horizon of ${request.horizon}.`,
     );
   }
-  const engine = new Engine(model);
+  const engine = new Engine(model, champion === null ? {} : { warmUpSteps: WARM_UP_STEPS });
+  const tuner =
+    champion === null || request.finetune === null
+      ? null
+      : new Tuner(engine, series, champion, {
+          everyMs: request.finetune,
+          horizon: request.horizon,
+          timeZone: request.timezone,
+          budget: TUNE_BUDGET,
+          now: () => performance.now(),
+        });
   try {
     const played = await play(engine, series, known, options, {
+      bucket: (index, endMs) => tuner?.bucket(index, endMs),
       refused: (outcome) => {
         refused[outcome] = (refused[outcome] ?? 0) + 1;
       },
     });
-    return { grids: series, played };
+    return { grids: series, played, runs: tuner?.runs ?? [] };
   } finally {
     await engine.release();
   }
+}
+
+/** Throws USAGE for a model that cannot be trained further. */
+function championOf(stored: StoredModel | null, model: Model | null): Champion {
+  const { weights } = stored ?? { weights: null };
+  const spec = stored?.manifest.spec ?? null;
+  if (model === null || weights === null || spec === null || spec.head.kind !== 'lead') {
+    throw new GatecastError('USAGE', '--finetune needs a model with weights and a lead head.', {
+      hint: 'Leave --model out to start from the base model.',
+    });
+  }
+  return { model, spec, weights };
 }
 
 function playOptions(request: BacktestRequest): PlayOptions {
@@ -156,6 +190,7 @@ function describe(
   scores: readonly SeriesScore[],
   kinds: Record<string, number>,
   refused: Record<string, number>,
+  tuned: readonly TunerRun[],
   request: BacktestRequest,
 ): string {
   const head = `${cell('n', 8)}${cell('MASE', 9)}${cell('SQL', 9)}${cell('coverage', 10)}${cell('vs naive', 11)}${cell('vs seasonal', 14)}`;
@@ -174,6 +209,10 @@ function describe(
       .join(', ');
   lines.push('', `published: ${counted(kinds) || 'nothing'}`);
   if (Object.keys(refused).length > 0) lines.push(`readings refused: ${counted(refused)}`);
+  for (const run of tuned) {
+    const what = run.promoted ? 'promoted' : 'refused';
+    lines.push(`fine-tune at bucket ${run.bucket}: ${what}, ${run.reason} (${run.seconds.toFixed(1)} s)`);
+  }
   if (request.out !== undefined) lines.push(`forecasts: ${request.out}`);
   lines.push(
     'coverage: share of actuals between p10 and p90 (80 % wanted). vs: skill of SQL, 1 is perfect, 0 is equal.',

@@ -24,6 +24,7 @@ interface BacktestFlags {
   timezone: string;
   min?: number;
   max?: number;
+  finetune: number | null;
   json?: boolean;
 }
 
@@ -114,6 +115,12 @@ export function registerBacktest(program: Command): void {
     .option('--timezone <zone>', 'zone of the calendar features', 'UTC')
     .option('--min <number>', 'physical limit', decimalNumber)
     .option('--max <number>', 'physical limit', decimalNumber)
+    .option(
+      '--finetune <every>',
+      'fine-tune on the way, only on what had arrived: off, or the least time between scheduled runs, e.g. 1d',
+      (text) => (text === 'off' ? null : duration(text)),
+      null,
+    )
     .option('--json', 'print the scores as JSON')
     .addHelpText(
       'after',
