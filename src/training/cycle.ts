@@ -1,0 +1,216 @@
+/**
+ * One fine-tuning: screen what was recorded, hold the newest stretch out, train on the rest from the champion's weights,
+ * convert to int8, compare on the held-out stretch, and say what to do and why. Live and backtest run this same code; what
+ * they do with the answer is theirs. Nothing here touches the champion.
+ */
+import { GatecastError } from '../errors.ts';
+import { type FeatureSizes, loadModel, packModel } from '../model/pack.ts';
+import { type ModelFiles, type StoredModel, verifyModel } from '../model/registry.ts';
+import { AHEAD, FEATURE_FORMAT, I } from '../series/features.ts';
+import { GATE_DEFAULTS, type GateOptions, judge, type Verdict } from './gate.ts';
+import { HOLDOUT_DEFAULTS, type HoldoutOptions, type HoldoutSeries, holdoutLosses } from './holdout.ts';
+import {
+  type JobResult,
+  type JobSeries,
+  TRAINING_DEFAULTS,
+  type TrainingJob,
+  type TrainingSettings,
+} from './job.ts';
+import { type ScreenOptions, screen } from './screen.ts';
+
+export interface CycleOptions {
+  /** Share of every stream that is held out. */
+  readonly holdout: number;
+  /** Fewest streams that must pass the screen. */
+  readonly leastStreams: number;
+  readonly training: TrainingSettings;
+  readonly gate: Omit<GateOptions, 'overlap'>;
+  readonly evaluation: HoldoutOptions;
+  readonly screen: Partial<ScreenOptions>;
+}
+
+export const CYCLE_DEFAULTS: CycleOptions = {
+  holdout: 0.15,
+  leastStreams: 1,
+  training: {
+    ...TRAINING_DEFAULTS,
+    rate: 6e-4,
+    warmUp: 0.1,
+    anchorPull: 0.05,
+    weightDecay: 0,
+    cellRate: 0.5,
+    stride: 8,
+    averaging: 0.98,
+    maxSteps: 1500,
+    maxTimeMs: 10 * 60_000,
+    validateEvery: 50,
+    validationBatches: 24,
+    patience: 8,
+  },
+  gate: GATE_DEFAULTS,
+  evaluation: HOLDOUT_DEFAULTS,
+  screen: {},
+};
+
+export interface CycleInput {
+  /** Name of the model group: streams that share a model. */
+  readonly group: string;
+  /** As recorded, on the streams' grids; marked readings NaN. The last bucket is the newest that has closed. */
+  readonly series: readonly JobSeries[];
+  readonly champion: StoredModel;
+  /** Becomes the candidate's name. */
+  readonly name: string;
+  /** ms since 1970 UTC */
+  readonly nowMs: number;
+}
+
+export interface CycleDependencies {
+  /** Trains: in a worker (`startTraining`) or in this thread (`runJob`). */
+  readonly train: (job: TrainingJob) => Promise<JobResult>;
+}
+
+export interface CycleReport {
+  readonly status: 'promote' | 'refused' | 'too-little';
+  /** For the owner, in words. */
+  readonly reason: string;
+  readonly verdict: Verdict | null;
+  /** The candidate, int8 step graph included; null when none was trained. */
+  readonly candidate: ModelFiles | null;
+  readonly streams: number;
+  readonly leftOut: readonly { readonly stream: string; readonly problem: string }[];
+  readonly training: Pick<JobResult, 'steps' | 'seconds' | 'baseLoss' | 'bestLoss' | 'reason'> | null;
+}
+
+const FEATURES: FeatureSizes = { format: FEATURE_FORMAT, inputs: I, leadWidth: AHEAD };
+/** Buckets at the start of a window that only warm features up. */
+const SETTLING = 100;
+
+/** @throws GatecastError what `train` throws; MODEL_INVALID when the champion cannot be trained further */
+export async function fineTune(
+  input: CycleInput,
+  dependencies: CycleDependencies,
+  options: CycleOptions = CYCLE_DEFAULTS,
+): Promise<CycleReport> {
+  const { spec, weights } = trainable(input.champion);
+  const { kept, leftOut } = select(input.series, options);
+  const base = { streams: kept.length, leftOut, verdict: null, candidate: null, training: null };
+  if (kept.length < options.leastStreams || kept.length === 0) {
+    const first = leftOut[0] ? `: ${leftOut[0].stream}: ${leftOut[0].problem}` : '';
+    return {
+      ...base,
+      status: 'too-little',
+      reason: `${kept.length} of ${input.series.length} streams can be learnt from${first}`,
+    };
+  }
+  const job: TrainingJob = {
+    spec,
+    weights,
+    // What is held out is cut off here, before anything else sees it.
+    series: kept.map((one) => ({
+      ...one,
+      values: one.values.slice(0, one.holdoutFrom),
+      learnFrom: Math.min(SETTLING, Math.floor(one.holdoutFrom / 10)),
+    })),
+    generated: null,
+    settings: options.training,
+  };
+  const result = await dependencies.train(job);
+  const training = {
+    steps: result.steps,
+    seconds: result.seconds,
+    baseLoss: result.baseLoss,
+    bestLoss: result.bestLoss,
+    reason: result.reason,
+  };
+  if (result.bestLoss !== null && result.baseLoss !== null && !(result.bestLoss < result.baseLoss)) {
+    return {
+      ...base,
+      training,
+      status: 'refused',
+      reason: 'training found nothing better than the champion',
+    };
+  }
+  const candidate = pack(input, result);
+  const verdict = await compare(input.champion, candidate, kept, options);
+  return {
+    ...base,
+    training,
+    verdict,
+    candidate: verdict.promote ? candidate : null,
+    status: verdict.promote ? 'promote' : 'refused',
+    reason: verdict.reason,
+  };
+}
+
+function trainable({
+  manifest,
+  weights,
+}: StoredModel): Pick<TrainingJob, 'spec'> & { weights: NonNullable<StoredModel['weights']> } {
+  if (!manifest.spec || !weights) {
+    throw new GatecastError('MODEL_INVALID', `Model '${manifest.name}' has no weights to train further.`, {
+      hint: 'A model imported as a step graph alone cannot be fine-tuned.',
+    });
+  }
+  return { spec: manifest.spec, weights };
+}
+
+/** Streams that can be learnt from, and where the held-out stretch of each begins. */
+function select(
+  series: readonly JobSeries[],
+  options: CycleOptions,
+): { kept: HoldoutSeries[]; leftOut: CycleReport['leftOut'] } {
+  const kept: HoldoutSeries[] = [];
+  const leftOut: { stream: string; problem: string }[] = [];
+  for (const one of series) {
+    const screened = screen(one.values, options.screen);
+    const holdoutFrom = holdoutStart(one.values.length, one.leads, options.holdout);
+    if (screened.problem) leftOut.push({ stream: one.name, problem: screened.problem });
+    else if (holdoutFrom === null)
+      leftOut.push({ stream: one.name, problem: `${one.values.length} buckets are too few to hold any out` });
+    else kept.push({ ...one, values: screened.values, holdoutFrom });
+  }
+  return { kept, leftOut };
+}
+
+/** At least three horizons are held out, and at least twice that is left to learn from; null when that cannot be. */
+export function holdoutStart(buckets: number, leads: number, share: number): number | null {
+  const size = Math.max(Math.ceil(buckets * share), 3 * leads);
+  return buckets - size >= 2 * size ? buckets - size : null;
+}
+
+function pack(input: CycleInput, result: JobResult): ModelFiles {
+  const { manifest, hash } = input.champion;
+  return packModel({
+    name: input.name,
+    version: new Date(input.nowMs).toISOString().slice(0, 16),
+    createdMs: input.nowMs,
+    spec: manifest.spec!,
+    weights: result.weights,
+    leads: manifest.dimensions.leads,
+    features: manifest.features,
+    parent: hash,
+    training: {
+      sets: result.groups.map((group) => ({ ...group, licence: "the owner's own data" })),
+      seed: TRAINING_DEFAULTS.seed,
+      steps: result.steps,
+      seconds: Math.round(result.seconds * 10) / 10,
+      reason: `Fine-tuned from ${manifest.name} for group ${input.group}.`,
+    },
+    scores: result.bestLoss === null ? {} : { validation_loss: result.bestLoss },
+  });
+}
+
+async function compare(
+  champion: StoredModel,
+  candidate: ModelFiles,
+  kept: readonly HoldoutSeries[],
+  options: CycleOptions,
+): Promise<Verdict> {
+  const losses = await holdoutLosses(
+    kept,
+    loadModel(champion, FEATURES),
+    loadModel(verifyModel(candidate, 'the candidate'), FEATURES),
+    options.evaluation,
+  );
+  return judge(losses, { ...options.gate, overlap: options.evaluation.originsPerHorizon });
+}

@@ -1,0 +1,146 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import { packModel } from '../../src/model/pack.ts';
+import { type StoredModel, verifyModel } from '../../src/model/registry.ts';
+import { createRandom } from '../../src/network/random.ts';
+import { initialWeights } from '../../src/network/weights.ts';
+import { FEATURE_FORMAT } from '../../src/series/features.ts';
+import { CYCLE_DEFAULTS, type CycleOptions, fineTune, holdoutStart } from '../../src/training/cycle.ts';
+import { forecastSpec, type JobSeries, runJob, type TrainingJob } from '../../src/training/job.ts';
+import { Random } from '../../src/training/random.ts';
+
+const HOUR = 3_600_000;
+const spec = forecastSpec({ cell: 'gru', layers: 1, hidden: 16, width: 16 });
+
+/** A machine that alternates between two loads in a rhythm of its own, which only training can learn. */
+function rhythm(name: string, n = 900, seed = 1): JobSeries {
+  const rng = new Random(seed);
+  const values = Float32Array.from(
+    { length: n },
+    (_, t) => 10 + ((t % 11 < 4 ? 3 : 0) + (t % 5 === 0 ? 1.5 : 0)) + 0.15 * rng.normal(),
+  );
+  return { name, group: 'g', intervalMs: HOUR, startMs: Date.UTC(2024, 0, 1), values, leads: 12 };
+}
+
+const options: CycleOptions = {
+  ...CYCLE_DEFAULTS,
+  training: { ...CYCLE_DEFAULTS.training, steps: 48, batch: 16, rate: 3e-3, maxSteps: 400, anchorPull: 0 },
+  evaluation: { ...CYCLE_DEFAULTS.evaluation, warmUp: 300 },
+};
+const train = (job: TrainingJob) => runJob(job, { now: () => performance.now() });
+const at = { group: 'cellar', name: 'cellar-1', nowMs: Date.UTC(2024, 2, 1) };
+
+let champion: StoredModel;
+beforeAll(() => {
+  const files = packModel({
+    name: 'base',
+    version: '1',
+    createdMs: 0,
+    spec,
+    weights: initialWeights(spec, createRandom(1)),
+    leads: 12,
+    features: FEATURE_FORMAT,
+    parent: null,
+    training: null,
+    scores: {},
+  });
+  champion = verifyModel(files, 'champion');
+});
+
+describe('fineTune', () => {
+  it('trains a better model on what is not held out, and promotes it in int8', async () => {
+    const jobs: TrainingJob[] = [];
+    const series = [rhythm('a', 900, 1), rhythm('b', 900, 2)];
+    const report = await fineTune(
+      { ...at, champion, series },
+      {
+        train: (job) => {
+          jobs.push(job);
+          return train(job);
+        },
+      },
+      options,
+    );
+    expect(report).toMatchObject({ status: 'promote', streams: 2, leftOut: [] });
+    expect(report.verdict!.gain).toBeGreaterThan(0.05);
+    expect(report.candidate!.manifest).toMatchObject({
+      name: 'cellar-1',
+      parent: champion.hash,
+      files: { step: { quantized: true } },
+    });
+    // The newest 15 % never reached the trainer.
+    for (const one of jobs[0]!.series) expect(one.values).toHaveLength(765);
+  });
+
+  it('refuses a candidate that got worse, however well its training says it went', async () => {
+    const spoiled = async (job: TrainingJob) => {
+      const weights = initialWeights(spec, createRandom(5));
+      for (const { data } of weights.values()) for (let i = 0; i < data.length; i++) data[i]! *= 3;
+      return {
+        ...(await train({ ...job, settings: { ...job.settings, maxSteps: 5 } })),
+        weights,
+        bestLoss: 0.1,
+        baseLoss: 1,
+      };
+    };
+    const report = await fineTune({ ...at, champion, series: [rhythm('a')] }, { train: spoiled }, options);
+    expect(report).toMatchObject({ status: 'refused', candidate: null });
+    expect(report.reason).toMatch(/worse|no better/);
+  });
+
+  it('keeps the champion where training finds nothing better', async () => {
+    const idle = async (job: TrainingJob) => ({
+      ...(await train({ ...job, settings: { ...job.settings, maxSteps: 1 } })),
+      bestLoss: 0.7,
+      baseLoss: 0.7,
+    });
+    const report = await fineTune({ ...at, champion, series: [rhythm('a')] }, { train: idle }, options);
+    expect(report).toMatchObject({ status: 'refused', reason: expect.stringMatching(/nothing better/) });
+  });
+
+  it('leaves poisoned streams out and says why; with none left it does not train', async () => {
+    const poison = (change: (t: number, x: number) => number, name: string): JobSeries => {
+      const one = rhythm(name);
+      return { ...one, values: one.values.map((x, t) => change(t, x)) };
+    };
+    const series = [
+      poison((t, x) => (t > 100 ? 4 : x), 'stuck'),
+      poison(() => Number.NaN, 'missing'),
+      { ...rhythm('short'), values: rhythm('short').values.slice(0, 60) },
+    ];
+    const never = async () => Promise.reject(new Error('must not train'));
+    const report = await fineTune({ ...at, champion, series }, { train: never }, options);
+    expect(report.status).toBe('too-little');
+    expect(report.leftOut.map((one) => one.stream)).toEqual(['stuck', 'missing', 'short']);
+    expect(report.reason).toMatch(/0 of 3 streams.*stuck/);
+  });
+
+  it('does not let a stretch shifted by a million through the gate unharmed', async () => {
+    const one = rhythm('a');
+    const values = one.values.map((x, t) => (t > 500 && t < 765 ? x + 1e6 : x));
+    const report = await fineTune({ ...at, champion, series: [{ ...one, values }] }, { train }, options);
+    if (report.status === 'promote')
+      expect(report.verdict!.losses.candidate).toBeLessThan(report.verdict!.losses.champion);
+    else expect(report.candidate).toBeNull();
+  });
+
+  it('hands on what training throws, the champion as it was', async () => {
+    const before = champion.weights!.get('head.bias')!.data.slice();
+    const failing = async () => Promise.reject(new Error('out of memory'));
+    await expect(
+      fineTune({ ...at, champion, series: [rhythm('a')] }, { train: failing }, options),
+    ).rejects.toThrow('out of memory');
+    expect(champion.weights!.get('head.bias')!.data).toEqual(before);
+    await expect(
+      fineTune({ ...at, champion: { ...champion, weights: null }, series: [] }, { train }, options),
+    ).rejects.toMatchObject({ code: 'MODEL_INVALID' });
+  });
+});
+
+describe('holdoutStart', () => {
+  it('holds at least three horizons out and leaves twice that', () => {
+    expect(holdoutStart(1000, 24, 0.15)).toBe(850);
+    expect(holdoutStart(1000, 96, 0.15)).toBe(712);
+    expect(holdoutStart(216, 24, 0.15)).toBe(144);
+    expect(holdoutStart(215, 24, 0.15)).toBeNull();
+  });
+});
