@@ -68,18 +68,14 @@ async function load(model: Uint8Array): Promise<InferenceSession> {
 }
 
 const LEVELS = 9;
-/** Batch sizes whose tensors are kept; the sizes of an agent repeat. */
-const KEPT_SIZES = 16;
+/** Rows a run: larger batches gain no speed, and memory stays bounded whatever the number of streams. */
+const MAX_ROWS = 256;
 
 interface Sizes {
   readonly inputs: number;
   readonly layers: number;
   readonly hidden: number;
   readonly leads: number;
-}
-interface Tensors {
-  readonly feeds: { x: Tensor; h: Tensor };
-  readonly fetches: { quantiles: Tensor; h_next: Tensor };
 }
 
 /**
@@ -91,17 +87,7 @@ export async function createStepper(model: Uint8Array): Promise<Stepper> {
   const session = await load(model);
   try {
     const sizes = contractSizes(session);
-    const cache = new Map<number, Tensors>();
-    const run: Stepper['run'] = async (n, x, h) => {
-      const tensors = tensorsFor(cache, sizes, n);
-      (tensors.feeds.x.data as Float32Array).set(x.subarray(0, n * sizes.inputs));
-      (tensors.feeds.h.data as Float32Array).set(h.subarray(0, sizes.layers * n * sizes.hidden));
-      await session.run(tensors.feeds, tensors.fetches);
-      return {
-        quantiles: tensors.fetches.quantiles.data as Float32Array,
-        h: tensors.fetches.h_next.data as Float32Array,
-      };
-    };
+    const run = batchedRun(session, sizes);
     await probe(run, sizes);
     return { ...sizes, run, release: () => session.release() };
   } catch (error) {
@@ -110,19 +96,63 @@ export async function createStepper(model: Uint8Array): Promise<Stepper> {
   }
 }
 
-function tensorsFor(cache: Map<number, Tensors>, sizes: Sizes, n: number): Tensors {
-  const known = cache.get(n);
-  if (known) return known;
-  const zeros = (...shape: number[]) =>
-    new Tensor('float32', new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
-  const made: Tensors = {
-    feeds: { x: zeros(n, sizes.inputs), h: zeros(sizes.layers, n, sizes.hidden) },
-    fetches: { quantiles: zeros(n, sizes.leads, LEVELS), h_next: zeros(sizes.layers, n, sizes.hidden) },
+/** Runs on the caller's arrays and into arrays that are kept: nothing is allocated unless a batch is the largest yet. */
+function batchedRun(session: InferenceSession, { inputs, layers, hidden, leads }: Sizes): Stepper['run'] {
+  const width = leads * LEVELS;
+  let quantiles = new Float32Array(0);
+  // two in turn, so that the state one call returns may be what the next call reads
+  let next = new Float32Array(0);
+  let other = new Float32Array(0);
+  // one part of a larger batch: its states do not lie side by side in the caller's [layers, n, hidden]
+  const partBefore = new Float32Array(layers * MAX_ROWS * hidden);
+  const partAfter = new Float32Array(layers * MAX_ROWS * hidden);
+
+  return async (n, x, h) => {
+    if (quantiles.length < n * width) {
+      quantiles = new Float32Array(n * width);
+      next = new Float32Array(layers * n * hidden);
+      other = new Float32Array(layers * n * hidden);
+    }
+    [next, other] = [other, next];
+    for (let from = 0; from < n; from += MAX_ROWS) {
+      const rows = Math.min(MAX_ROWS, n - from);
+      const whole = rows === n;
+      const states = layers * rows * hidden;
+      if (!whole) copyRows(h, n, from, partBefore, rows, 0, rows);
+      const before = (whole ? h : partBefore).subarray(0, states);
+      const after = (whole ? next : partAfter).subarray(0, states);
+      const part = x.subarray(from * inputs, (from + rows) * inputs);
+      const result = quantiles.subarray(from * width, (from + rows) * width);
+      await session.run(
+        {
+          x: new Tensor('float32', part, [rows, inputs]),
+          h: new Tensor('float32', before, [layers, rows, hidden]),
+        },
+        {
+          quantiles: new Tensor('float32', result, [rows, leads, LEVELS]),
+          h_next: new Tensor('float32', after, [layers, rows, hidden]),
+        },
+      );
+      if (!whole) copyRows(partAfter, rows, 0, next, n, from, rows);
+    }
+    return { quantiles: quantiles.subarray(0, n * width), h: next.subarray(0, layers * n * hidden) };
   };
-  const oldest = cache.keys().next();
-  if (cache.size >= KEPT_SIZES && !oldest.done) cache.delete(oldest.value);
-  cache.set(n, made);
-  return made;
+
+  /** `rows` rows of every layer between arrays of different heights. */
+  function copyRows(
+    source: Float32Array,
+    sourceRows: number,
+    sourceFrom: number,
+    target: Float32Array,
+    targetRows: number,
+    targetFrom: number,
+    rows: number,
+  ): void {
+    for (let layer = 0; layer < layers; layer++) {
+      const at = (layer * sourceRows + sourceFrom) * hidden;
+      target.set(source.subarray(at, at + rows * hidden), (layer * targetRows + targetFrom) * hidden);
+    }
+  }
 }
 
 /** Reads I, L, H, K off the model's own description. */

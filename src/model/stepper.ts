@@ -10,8 +10,9 @@ export interface Stepper {
   readonly leads: number;
   /**
    * @param x [n, inputs] row-major
-   * @param h [layers, n, hidden] row-major (LSTM: cell states follow hidden states as further layers)
-   * @returns quantiles [n, leads, 9] and the next h, in buffers that the next call overwrites
+   * @param h [layers, n, hidden] row-major (all that recurs: see `stateLayout` in network/spec.ts)
+   * @returns quantiles [n, leads, 9] and the next h, in buffers that later calls overwrite: the quantiles the next
+   *   one, h the one after it, so that h may be passed to the next call as it is
    */
   run(n: number, x: Float32Array, h: Float32Array): Promise<{ quantiles: Float32Array; h: Float32Array }>;
   release(): Promise<void>;

@@ -20,7 +20,7 @@ export interface TrainingGraphOptions {
   readonly originStride: number;
   /** M, leads scored at each origin; a direct head scores all of its own. */
   readonly leads: number;
-  /** Adds the output `state_gradient_norms` [layers, T]: root mean square of dLoss/dh by step. */
+  /** Adds the output `state_gradient_norms` [layers, T]: Euclidean norm of dLoss/dh by step, over the batch. */
   readonly diagnose?: boolean;
 }
 

@@ -64,6 +64,39 @@ describe('loss', () => {
   });
 });
 
+describe('diagnosis', () => {
+  /** Size of dLoss/dh at the first step of 80 relative to the last, with the loss on the last step alone. */
+  async function reach(cell: NetworkSpec['cell']): Promise<number> {
+    const spec: NetworkSpec = { ...BARE, cell, hidden: 16, head: DIRECT };
+    const long = { steps: 80, originStride: 80, leads: 3, diagnose: true };
+    const weights = livelyWeights(spec, 4);
+    // gates that remember, as they are once trained; the vanilla network has none
+    const bias = weights.get('layers.0.input.bias')!.data;
+    if (cell === 'gru') bias.fill(4, 0, 16);
+    if (cell === 'lstm') bias.fill(4, 32, 48);
+    const session = await createSession(buildTrainingGraph(spec, long));
+    const { state_gradient_norms } = await session.run(trainingFeeds(spec, weights, long, 4, 1));
+    await session.release();
+    expect(state_gradient_norms!.shape).toEqual([1, 80]);
+    return state_gradient_norms!.data[0]! / state_gradient_norms!.data[79]!;
+  }
+
+  it('shows the gradient vanish in the vanilla network and live on in GRU and LSTM', async () => {
+    expect(await reach('rnn-tanh')).toBeLessThan(1e-3);
+    expect(await reach('gru')).toBeGreaterThan(1e-2);
+    expect(await reach('lstm')).toBeGreaterThan(1e-2);
+  });
+
+  it('has a row for each layer', async () => {
+    const spec: NetworkSpec = { ...small, layers: 3 };
+    const session = await createSession(buildTrainingGraph(spec, { ...options, diagnose: true }));
+    const results = await session.run(trainingFeeds(spec, livelyWeights(spec, 1), options, 2, 1));
+    await session.release();
+    expect(results.state_gradient_norms!.shape).toEqual([3, 6]);
+    expect(results.state_gradient_norms!.data.every((norm) => norm > 0)).toBe(true);
+  });
+});
+
 describe('bad settings', () => {
   it.each([
     [{ ...options, originStride: 4 }, 'originStride must divide the 6 steps'],
