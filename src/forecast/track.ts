@@ -139,7 +139,9 @@ export class Track {
     };
     add(1, Math.abs(y - median));
     add(2, median - y);
-    add(3, y >= low && y <= high ? 1 : 0);
+    // The experts work in single precision: without this a constant stream would never be inside its own forecast.
+    const rounding = 1e-6 * Math.abs(y);
+    add(3, y >= low - rounding && y <= high + rounding ? 1 : 0);
     add(4, pinball3(y, low, median, high));
     for (let c = SEASONAL; c <= NAIVE; c++) {
       add(4 + c, pinball3(y, ring[at + 3 * c], ring[at + 3 * c + 1], ring[at + 3 * c + 2]));
