@@ -1,12 +1,12 @@
 /** `gatecast demo`: an embedded broker, this machine's own vitals on it, the agent, and the page. */
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import type { Forecast } from '../forecast/forecast.ts';
 import { globals } from './shared/globals.ts';
 
 interface Options {
   readonly verbose?: true;
   readonly http: string;
-  readonly brokerPort: string;
+  readonly brokerPort: number;
 }
 
 export function registerDemo(program: Command): void {
@@ -19,7 +19,7 @@ export function registerDemo(program: Command): void {
       'address of the page; the next free port where it is taken',
       '127.0.0.1:8787',
     )
-    .option('--broker-port <port>', 'port of the embedded broker; 0: any free one', '0')
+    .option('--broker-port <port>', 'port of the embedded broker; 0: any free one', port, 0)
     .addHelpText('after', '\nExample:\n  $ gatecast demo --verbose\n')
     .action((options: Options, command: Command) => demo(options, globals(command).dataDir));
 }
@@ -41,7 +41,7 @@ async function demo(options: Options, wantedDataDir: string | undefined): Promis
     import('./shared/run-agent.ts'),
   ]);
   const { withFolder } = await import('./shared/temp-folder.ts');
-  const broker = await startBroker(port(options.brokerPort));
+  const broker = await startBroker(options.brokerPort);
   const vitals = new VitalsPublisher({ publish: broker.publish, clock: systemClock });
   try {
     await withFolder(wantedDataDir, async (dataDir) => {
@@ -63,7 +63,9 @@ async function demo(options: Options, wantedDataDir: string | undefined): Promis
 
 function port(text: string): number {
   const value = Number(text);
-  return Number.isInteger(value) && value >= 0 && value < 65_536 ? value : 0;
+  if (!Number.isInteger(value) || value < 0 || value > 65_535)
+    throw new InvalidArgumentError('A number from 0 to 65535 is expected.');
+  return value;
 }
 
 const welcome = (broker: string, page: string | null, dataDir: string, temporary: boolean): string => {

@@ -1,12 +1,15 @@
 /** The command line as one program: every command registers itself; its heavy rooms load only when it runs. */
 import { Command, CommanderError } from 'commander';
 import { registerBacktest } from './backtest.ts';
+import { registerCheck } from './check.ts';
 import { registerDemo } from './demo.ts';
+import { registerDoctor } from './doctor.ts';
 import { registerModel } from './model.ts';
 import { registerReplay } from './replay.ts';
 import { registerRun } from './run.ts';
 import { describeFailure } from './shared/failure.ts';
 import { addGlobals } from './shared/globals.ts';
+import { AlreadySaid } from './shared/said.ts';
 import { VERSION } from './shared/version.ts';
 import { registerTrain } from './train.ts';
 
@@ -14,6 +17,8 @@ import { registerTrain } from './train.ts';
 const REGISTER = [
   registerDemo,
   registerRun,
+  registerCheck,
+  registerDoctor,
   registerReplay,
   registerBacktest,
   registerTrain,
@@ -54,6 +59,7 @@ export async function runProgram(argv: readonly string[], output: Output): Promi
   } catch (error) {
     // Commander has printed its own message by now; help and version end with code 0.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof AlreadySaid) return 1;
     const { text, exitCode } = describeFailure(error, program.opts().debug === true);
     output.err(text);
     return exitCode;

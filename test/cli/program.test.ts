@@ -1,0 +1,117 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { version } from '../../package.json';
+import { createProgram, runProgram } from '../../src/cli/program.ts';
+import { describeFailure } from '../../src/cli/shared/failure.ts';
+import { GatecastError } from '../../src/errors.ts';
+import { tempDirs } from '../support/temp.ts';
+
+const temp = tempDirs();
+
+async function run(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
+  let out = '';
+  let err = '';
+  const code = await runProgram(argv, {
+    out: (text) => {
+      out += text;
+    },
+    err: (text) => {
+      err += text;
+    },
+  });
+  return { code, out, err };
+}
+
+describe('the command line', () => {
+  test('--version and --help end with 0', async () => {
+    expect(await run('--version')).toEqual({ code: 0, out: `${version}\n`, err: '' });
+    const help = await run('--help');
+    expect(help).toMatchObject({ code: 0, err: '' });
+    expect(help.out).toContain('demo');
+  });
+
+  test('every command has a --help with an example', async () => {
+    const program = createProgram({ out: () => undefined, err: () => undefined });
+    const names = program.commands.map((command) => command.name());
+    for (const name of ['demo', 'run', 'check', 'replay', 'backtest', 'train', 'model', 'doctor'])
+      expect(names).toContain(name);
+    const leaves = program.commands.flatMap((command) =>
+      command.commands.length === 0
+        ? [[command.name()]]
+        : command.commands.map((inner) => [command.name(), inner.name()]),
+    );
+    for (const path of leaves) {
+      const { code, out } = await run(...path, '--help');
+      expect(code).toBe(0);
+      expect(out, path.join(' ')).toMatch(/\n {2}\$ gatecast /);
+    }
+  });
+
+  test.each([
+    [[]],
+    [['nonsense']],
+    [['run']],
+    [['run', '--config']],
+    [['run', '-c', 'x', '--nonsense']],
+    [['demo', '--broker-port', 'many']],
+    [['replay']],
+  ])('wrong usage ends with 2: %j', async (argv) => {
+    const { code, err } = await run(...argv);
+    expect(code).toBe(2);
+    expect(err).not.toBe('');
+    expect(err).not.toContain('    at ');
+  });
+
+  test('an invalid config ends with 2 and names every wrong key', async () => {
+    const file = join(temp(), 'c.yaml');
+    writeFileSync(file, 'node: a/b\nmqtt: { url: mqtt://x, qos: 7 }\nstreams: []\n');
+    const { code, err } = await run('run', '-c', file);
+    expect(code).toBe(2);
+    for (const key of ['node', 'mqtt.qos', 'streams']) expect(err).toContain(key);
+    expect(err.match(/mqtt\.qos/g)).toHaveLength(1);
+  });
+
+  test('a file that is not there ends with 1', async () => {
+    const { code, err } = await run('run', '-c', join(temp(), 'none.yaml'));
+    expect(code).toBe(1);
+    expect(err).toContain('none.yaml');
+    expect(err).toContain('FILE_UNREADABLE');
+  });
+
+  test('a data directory that cannot be used ends with 1', async () => {
+    const dir = temp();
+    mkdirSync(join(dir, 'x'));
+    writeFileSync(join(dir, 'file'), '');
+    const file = join(dir, 'c.yaml');
+    writeFileSync(
+      file,
+      'node: a\nmqtt: { url: mqtt://127.0.0.1:1 }\nstreams: [{ match: a }]\nhttp: { listen: off }\n',
+    );
+    const { code, err } = await run('--data-dir', join(dir, 'file', 'sub'), 'run', '-c', file);
+    expect(code).toBe(1);
+    expect(err).toContain('STORE_FAILED');
+  });
+});
+
+describe('describeFailure', () => {
+  test('an expected error: message, issues, hint', () => {
+    const error = new GatecastError('CONFIG_INVALID', 'wrong', {
+      hint: 'do this',
+      issues: [{ path: 'a.b', message: 'is not c' }],
+    });
+    expect(describeFailure(error, false)).toEqual({
+      text: 'gatecast: wrong [CONFIG_INVALID]\n  a.b: is not c\n  hint: do this\n',
+      exitCode: 2,
+    });
+  });
+
+  test('an unexpected error: one line, the stack with --debug only', () => {
+    const error = new TypeError('x is not a function\nsecond line');
+    expect(describeFailure(error, false)).toMatchObject({ exitCode: 1 });
+    expect(describeFailure(error, false).text).not.toContain('second line');
+    expect(describeFailure(error, false).text).not.toContain('    at ');
+    expect(describeFailure(error, true).text).toContain('    at ');
+    expect(describeFailure('just a text', true).text).toContain('just a text');
+  });
+});
