@@ -3,14 +3,15 @@ import { basename } from 'node:path';
 import { GatecastError } from '../errors.ts';
 import { Engine } from '../forecast/engine.ts';
 import type { Model } from '../forecast/model.ts';
-import { modelOf } from '../model/network-model.ts';
+import { loadModel } from '../model/pack.ts';
 import type { ModelRegistry, StoredModel } from '../model/registry.ts';
+import { FEATURES } from '../series/features.ts';
 import type { Aggregate, Fill } from '../series/spec.ts';
 import { readTable, type TableOptions } from './csv.ts';
 import { writeForecasts } from './forecasts-csv.ts';
 import { type Grid, grids, type Played, type PlayOptions, play, readings } from './play.ts';
 import { overall, type Score, type SeriesScore, scoreSeries } from './score.ts';
-import { type Champion, Tuner, type TunerRun } from './tuner.ts';
+import { Tuner, type TunerRun } from './tuner.ts';
 
 export interface BacktestRequest {
   readonly time?: string[];
@@ -60,8 +61,8 @@ export async function runBacktest(files: readonly string[], request: BacktestReq
     );
   }
   const stored = request.model === 'none' ? null : request.registry.open(request.model);
-  const model = stored === null ? null : modelOf(stored, request.float32 !== true);
-  const champion = request.finetune === null ? null : championOf(stored, model);
+  const model = stored === null ? null : loadModel(stored, FEATURES, request.float32 !== true);
+  const champion = request.finetune === null ? null : championOf(stored);
   const options = playOptions(request);
   const all: Grid[] = [];
   const played: Played[] = [];
@@ -102,7 +103,7 @@ async function playFile(
   request: BacktestRequest,
   options: PlayOptions,
   model: Model | null,
-  champion: Champion | null,
+  champion: StoredModel | null,
   refused: Record<string, number>,
 ): Promise<{ grids: Grid[]; played: Played[]; runs: readonly TunerRun[] }> {
   const table = readTable(file, tableOptions(request));
@@ -141,15 +142,13 @@ async function playFile(
 }
 
 /** Throws USAGE for a model that cannot be trained further. */
-function championOf(stored: StoredModel | null, model: Model | null): Champion {
-  const { weights } = stored ?? { weights: null };
-  const spec = stored?.manifest.spec ?? null;
-  if (model === null || weights === null || spec === null || spec.head.kind !== 'lead') {
-    throw new GatecastError('USAGE', '--finetune needs a model with weights and a lead head.', {
+function championOf(stored: StoredModel | null): StoredModel {
+  if (stored === null || stored.weights === null) {
+    throw new GatecastError('USAGE', '--finetune needs a model with weights.', {
       hint: 'Leave --model out to start from the base model.',
     });
   }
-  return { model, spec, weights };
+  return stored;
 }
 
 function playOptions(request: BacktestRequest): PlayOptions {

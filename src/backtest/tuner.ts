@@ -6,14 +6,11 @@
  * ages fast; and, once a whole window is full, on the schedule, where at least a tenth of the window is new.
  */
 import type { Engine } from '../forecast/engine.ts';
-import type { Model } from '../forecast/model.ts';
-import { networkModel } from '../model/network-model.ts';
-import type { NetworkSpec } from '../network/spec.ts';
-import type { Weights } from '../network/weights.ts';
-import { GATE_DEFAULTS, judge } from '../training/gate.ts';
-import { HOLDOUT_DEFAULTS, type HoldoutSeries, holdoutLosses } from '../training/holdout.ts';
-import { runJob, TRAINING_DEFAULTS } from '../training/job.ts';
-import { screen } from '../training/screen.ts';
+import { loadModel } from '../model/pack.ts';
+import { type StoredModel, verifyModel } from '../model/registry.ts';
+import { FEATURES } from '../series/features.ts';
+import { CYCLE_DEFAULTS, fineTune } from '../training/cycle.ts';
+import { type JobSeries, runJob } from '../training/job.ts';
 import type { Grid } from './play.ts';
 
 export interface TunerOptions {
@@ -38,28 +35,17 @@ export interface TunerRun {
 const LEAST = 512;
 const GROWTH = 1.5;
 const NEW_SHARE = 0.1;
-/** Newest share of a window that is held out. */
-const HOLDOUT = 0.15;
-const MOST_STEPS = 500;
-const LEAST_STEPS = 120;
-
-export interface Champion {
-  readonly model: Model;
-  readonly spec: NetworkSpec;
-  readonly weights: Weights;
-}
 
 export class Tuner {
   readonly runs: TunerRun[] = [];
-  private champion: Champion;
+  private champion: StoredModel;
   private lastBucket = 0;
   private lastMs = Number.NEGATIVE_INFINITY;
-  private version = 1;
 
   constructor(
     private readonly engine: Engine,
     private readonly grids: readonly Grid[],
-    champion: Champion,
+    champion: StoredModel,
     private readonly options: TunerOptions,
   ) {
     this.champion = champion;
@@ -71,7 +57,7 @@ export class Tuner {
     this.lastBucket = index + 1;
     this.lastMs = endMs;
     const started = this.options.now();
-    const { promoted, reason } = await this.run(index + 1);
+    const { promoted, reason } = await this.run(index + 1, endMs);
     this.runs.push({ bucket: index, promoted, reason, seconds: (this.options.now() - started) / 1000 });
   }
 
@@ -87,67 +73,36 @@ export class Tuner {
     return endMs - this.lastMs >= this.options.everyMs && known - this.lastBucket >= NEW_SHARE * this.window;
   }
 
-  private async run(known: number): Promise<{ promoted: boolean; reason: string }> {
-    const series = this.series(known);
-    if (series.length === 0) return { promoted: false, reason: 'no series has enough to learn from' };
-    const { champion } = this;
-    const buckets = series.reduce((sum, one) => sum + one.holdoutFrom, 0);
-    const settings = TRAINING_DEFAULTS;
-    const perPass = buckets / (settings.steps * settings.batch);
-    const result = await runJob(
+  private async run(known: number, nowMs: number): Promise<{ promoted: boolean; reason: string }> {
+    const report = await fineTune(
       {
-        spec: champion.spec,
-        weights: champion.weights,
-        generated: null,
-        // What is held out is not even there while the candidate is trained.
-        series: series.map((one) => ({ ...one, values: one.values.subarray(0, one.holdoutFrom) })),
-        settings: {
-          ...settings,
-          validation: 0,
-          maxSteps: Math.round(Math.max(LEAST_STEPS, Math.min(MOST_STEPS, 12 * perPass))),
-          rate: 1.5e-3,
-          seed: known,
-        },
+        group: 'backtest',
+        name: this.champion.manifest.name,
+        champion: this.champion,
+        series: this.series(known),
+        nowMs,
       },
-      { now: this.options.now },
+      { train: (job) => runJob(job, { now: this.options.now }) },
+      CYCLE_DEFAULTS,
     );
-    const model = networkModel({
-      id: champion.model.id,
-      version: String(this.version + 1),
-      hash: `${champion.model.hash}+${known}`,
-      spec: champion.spec,
-      weights: result.weights,
-      quantized: true,
-    });
-    const losses = await holdoutLosses(series, champion.model, model, HOLDOUT_DEFAULTS);
-    const verdict = judge(losses, { ...GATE_DEFAULTS, overlap: HOLDOUT_DEFAULTS.originsPerHorizon });
-    if (verdict.promote) {
-      await this.engine.adopt(model);
-      this.champion = { model, spec: champion.spec, weights: result.weights };
-      this.version++;
-    }
-    return { promoted: verdict.promote, reason: verdict.reason };
+    if (report.candidate === null) return { promoted: false, reason: report.reason };
+    const promoted = verifyModel(report.candidate, 'the candidate');
+    await this.engine.adopt(loadModel(promoted, FEATURES));
+    this.champion = promoted;
+    return { promoted: true, reason: report.reason };
   }
 
-  /** What may be learnt from the newest window up to, and not including, bucket `known`. */
-  private series(known: number): HoldoutSeries[] {
+  /** The newest window of every series up to, and not including, bucket `known`. */
+  private series(known: number): JobSeries[] {
     const from = Math.max(0, known - this.window);
-    const holdout = Math.max(2 * this.options.horizon, Math.floor(HOLDOUT * (known - from)));
-    return this.grids.flatMap((grid) => {
-      const screened = screen(grid.actual.subarray(from, known));
-      if (screened.problem !== null) return [];
-      return [
-        {
-          name: grid.name,
-          group: 'file',
-          intervalMs: grid.intervalMs,
-          startMs: grid.startMs + from * grid.intervalMs,
-          values: screened.values,
-          leads: this.options.horizon,
-          timeZone: this.options.timeZone,
-          holdoutFrom: known - from - holdout,
-        },
-      ];
-    });
+    return this.grids.map((grid) => ({
+      name: grid.name,
+      group: 'backtest',
+      intervalMs: grid.intervalMs,
+      startMs: grid.startMs + from * grid.intervalMs,
+      values: Float32Array.from(grid.actual.subarray(from, known)),
+      leads: this.options.horizon,
+      timeZone: this.options.timeZone,
+    }));
   }
 }

@@ -69,8 +69,11 @@ export interface FeatureSizes {
   readonly leadWidth: number;
 }
 
-/** @throws GatecastError MODEL_INVALID when it cannot forecast from these features */
-export function loadModel(stored: StoredModel, features: FeatureSizes): LoadedModel {
+/**
+ * @param quantized false: float32 graphs, for comparison
+ * @throws GatecastError MODEL_INVALID when it cannot forecast from these features
+ */
+export function loadModel(stored: StoredModel, features: FeatureSizes, quantized = true): LoadedModel {
   const { manifest, weights, step, hash } = stored;
   const { dimensions, spec, name } = manifest;
   const refuse = (reason: string, hint: string) =>
@@ -97,18 +100,18 @@ export function loadModel(stored: StoredModel, features: FeatureSizes): LoadedMo
   return {
     id: name,
     version: manifest.version,
-    hash,
+    hash: quantized ? hash : `${hash}-float32`,
     stateRows: dimensions.stateRows,
     hidden: dimensions.hidden,
     async stepper(leads) {
-      if (leads === dimensions.leads) return createStepper(step);
+      if (quantized && leads === dimensions.leads) return createStepper(step);
       if (!spec || !weights || spec.head.kind === 'direct') {
         throw refuse(
           `forecasts ${dimensions.leads} steps, ${leads} were asked for.`,
           `Set the horizon to ${dimensions.leads} intervals, or use a model with a lead head.`,
         );
       }
-      return createStepper(buildStepGraph(spec, weights, { leads, quantized: true }));
+      return createStepper(buildStepGraph(spec, weights, { leads, quantized }));
     },
   };
 }

@@ -24,6 +24,8 @@ const CLIMATE_SHOWN = [0, 2, 4, 6, 8];
 const AHEAD_FIXED = 8 + CLIMATE_SHOWN.length;
 export const F = 2 * E + AHEAD_FIXED;
 export const AHEAD = E + F;
+/** What a model must have been made for. */
+export const FEATURES = { format: FEATURE_FORMAT, inputs: I, leadWidth: AHEAD } as const;
 
 /** Keeps small numbers as they are and large ones within +-4. */
 export function squash(x: number): number {

@@ -4,9 +4,9 @@
  * they do with the answer is theirs. Nothing here touches the champion.
  */
 import { GatecastError } from '../errors.ts';
-import { type FeatureSizes, loadModel, packModel } from '../model/pack.ts';
+import { loadModel, packModel } from '../model/pack.ts';
 import { type ModelFiles, type StoredModel, verifyModel } from '../model/registry.ts';
-import { AHEAD, FEATURE_FORMAT, I } from '../series/features.ts';
+import { FEATURES } from '../series/features.ts';
 import { GATE_DEFAULTS, type GateOptions, judge, type Verdict } from './gate.ts';
 import { HOLDOUT_DEFAULTS, type HoldoutOptions, type HoldoutSeries, holdoutLosses } from './holdout.ts';
 import {
@@ -81,7 +81,6 @@ export interface CycleReport {
   readonly training: Pick<JobResult, 'steps' | 'seconds' | 'baseLoss' | 'bestLoss' | 'reason'> | null;
 }
 
-const FEATURES: FeatureSizes = { format: FEATURE_FORMAT, inputs: I, leadWidth: AHEAD };
 /** Buckets at the start of a window that only warm features up. */
 const SETTLING = 100;
 
