@@ -3,22 +3,33 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { GatecastError } from '../errors.ts';
+import type { CycleInput, CycleOptions, CycleReport } from './cycle.ts';
 import type { JobProgress, JobResult, TrainingJob } from './job.ts';
-import { FLAG_PAUSE, FLAG_STOP, FLAGS_BYTES, type WorkerInput, type WorkerMessage } from './protocol.ts';
+import {
+  FLAG_PAUSE,
+  FLAG_STOP,
+  FLAGS_BYTES,
+  type WorkerInput,
+  type WorkerMessage,
+  type WorkerTask,
+} from './protocol.ts';
 
-export interface TrainingOptions {
+export interface WorkerOptions {
   readonly onProgress?: (progress: JobProgress) => void;
-  /** File to write checkpoints to; null: none. */
-  readonly checkpoint?: string | null;
-  readonly resume?: boolean;
-  /** Most heap of the worker, MB. Arrays outside the heap are bounded by the job. */
+  /** Most heap of the worker, MB. Arrays outside the heap are bounded by the task. */
   readonly heapMb?: number;
 }
 
-export interface RunningTraining {
-  /** Rejects with GatecastError TRAINING_FAILED (or the job's own code); the process is unharmed. */
-  readonly result: Promise<JobResult>;
-  /** Ends after the present step with what is best so far. */
+export interface TrainingOptions extends WorkerOptions {
+  /** File to write checkpoints to; null: none. */
+  readonly checkpoint?: string | null;
+  readonly resume?: boolean;
+}
+
+export interface RunningWork<T> {
+  /** Rejects with GatecastError TRAINING_FAILED (or the task's own code); the process is unharmed. */
+  readonly result: Promise<T>;
+  /** Training ends after the present step with what is best so far. */
   stop(): void;
   pause(): void;
   resume(): void;
@@ -26,14 +37,26 @@ export interface RunningTraining {
   kill(): Promise<void>;
 }
 
-export function startTraining(job: TrainingJob, options: TrainingOptions = {}): RunningTraining {
+export function startTraining(job: TrainingJob, options: TrainingOptions = {}): RunningWork<JobResult> {
+  const { checkpoint = null, resume = false } = options;
+  return startWorker({ kind: 'train', job, checkpoint, resume }, options);
+}
+
+/** A whole fine-tuning, its comparison on the holdout included, off the agent's thread. */
+export function startCycle(
+  input: CycleInput,
+  cycle: CycleOptions,
+  options: WorkerOptions = {},
+): RunningWork<CycleReport> {
+  return startWorker({ kind: 'cycle', input, options: cycle }, options);
+}
+
+function startWorker<T extends JobResult | CycleReport>(
+  task: WorkerTask,
+  options: WorkerOptions,
+): RunningWork<T> {
   const flags = new Int32Array(new SharedArrayBuffer(FLAGS_BYTES));
-  const input: WorkerInput = {
-    job,
-    checkpoint: options.checkpoint ?? null,
-    resume: options.resume ?? false,
-    flags: flags.buffer as SharedArrayBuffer,
-  };
+  const input: WorkerInput = { task, flags: flags.buffer as SharedArrayBuffer };
   const { path, isScript } = workerFile();
   const worker = new Worker(path, {
     workerData: input,
@@ -45,7 +68,7 @@ export function startTraining(job: TrainingJob, options: TrainingOptions = {}): 
     Atomics.notify(flags, flag);
   };
   return {
-    result: outcome(worker, options.onProgress),
+    result: outcome<T>(worker, options.onProgress),
     stop: () => {
       set(FLAG_STOP, 1);
       Atomics.notify(flags, FLAG_PAUSE);
@@ -58,11 +81,12 @@ export function startTraining(job: TrainingJob, options: TrainingOptions = {}): 
   };
 }
 
-function outcome(worker: Worker, onProgress: TrainingOptions['onProgress']): Promise<JobResult> {
+function outcome<T>(worker: Worker, onProgress: WorkerOptions['onProgress']): Promise<T> {
   return new Promise((resolve, reject) => {
     worker.on('message', (message: WorkerMessage) => {
       if (message.type === 'progress') onProgress?.(message.progress);
-      else if (message.type === 'result') resolve(message.result);
+      // The worker answers with the result of the task it was given.
+      else if (message.type === 'result') resolve(message.result as T);
       else reject(new GatecastError(message.code, message.message, { hint: message.hint }));
     });
     worker.on('error', (cause: Error & { code?: string }) => {

@@ -1,14 +1,22 @@
 /** What a training worker and the thread that started it say to each other. */
 import type { ErrorCode } from '../errors.ts';
+import type { CycleInput, CycleOptions, CycleReport } from './cycle.ts';
 import type { JobProgress, JobResult, TrainingJob } from './job.ts';
+
+export type WorkerTask =
+  | {
+      readonly kind: 'train';
+      readonly job: TrainingJob;
+      /** File to write checkpoints to; null: none. */
+      readonly checkpoint: string | null;
+      /** Go on from the checkpoint if it is there. */
+      readonly resume: boolean;
+    }
+  | { readonly kind: 'cycle'; readonly input: CycleInput; readonly options: CycleOptions };
 
 /** Given to the worker when it starts. */
 export interface WorkerInput {
-  readonly job: TrainingJob;
-  /** File to write checkpoints to; null: none. */
-  readonly checkpoint: string | null;
-  /** Go on from the checkpoint if it is there. */
-  readonly resume: boolean;
+  readonly task: WorkerTask;
   /** Two shared 32-bit flags, see FLAG_STOP and FLAG_PAUSE: a busy worker reads no messages. */
   readonly flags: SharedArrayBuffer;
 }
@@ -21,5 +29,5 @@ export const FLAGS_BYTES = 8;
 
 export type WorkerMessage =
   | { readonly type: 'progress'; readonly progress: JobProgress }
-  | { readonly type: 'result'; readonly result: JobResult }
+  | { readonly type: 'result'; readonly result: JobResult | CycleReport }
   | { readonly type: 'failed'; readonly code: ErrorCode; readonly message: string; readonly hint: string };

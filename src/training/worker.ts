@@ -1,5 +1,5 @@
 /**
- * The training worker: one job in a thread of its own at low priority, so that the agent's thread goes on forecasting.
+ * The training worker: one training, or one whole fine-tuning, in a thread of its own at low priority, so that the agent's thread goes on forecasting.
  * Whatever goes wrong here ends this thread only.
  */
 import { existsSync, readlinkSync, rmSync } from 'node:fs';
@@ -7,8 +7,9 @@ import { constants, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { GatecastError } from '../errors.ts';
 import { jobFingerprint, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
-import { runJob } from './job.ts';
-import { FLAG_PAUSE, FLAG_STOP, type WorkerInput, type WorkerMessage } from './protocol.ts';
+import { type CycleReport, fineTune } from './cycle.ts';
+import { type JobHooks, type JobResult, runJob } from './job.ts';
+import { FLAG_PAUSE, FLAG_STOP, type WorkerInput, type WorkerMessage, type WorkerTask } from './protocol.ts';
 
 /** Messages more often than this would only keep the other thread busy, ms. */
 const PROGRESS_EVERY_MS = 200;
@@ -25,35 +26,54 @@ function lowerPriority(): void {
   }
 }
 
-async function main(input: WorkerInput, post: (message: WorkerMessage) => void): Promise<void> {
-  const { job, checkpoint, resume } = input;
-  const flags = new Int32Array(input.flags);
-  const fingerprint = jobFingerprint(job);
-  const from =
-    resume && checkpoint && existsSync(checkpoint) ? readCheckpoint(checkpoint, fingerprint) : null;
+async function main(
+  { task, flags: shared }: WorkerInput,
+  post: (message: WorkerMessage) => void,
+): Promise<void> {
+  const flags = new Int32Array(shared);
   let last = Number.NEGATIVE_INFINITY;
-  const result = await runJob(job, {
+  const brake = async () => {
+    while (Atomics.load(flags, FLAG_PAUSE) !== 0 && Atomics.load(flags, FLAG_STOP) === 0) {
+      Atomics.wait(flags, FLAG_PAUSE, 1, PAUSE_LOOK_MS);
+    }
+  };
+  const hooks: JobHooks = {
     now: () => performance.now(),
     stop: () => Atomics.load(flags, FLAG_STOP) !== 0,
-    brake: async () => {
-      while (Atomics.load(flags, FLAG_PAUSE) !== 0 && Atomics.load(flags, FLAG_STOP) === 0) {
-        Atomics.wait(flags, FLAG_PAUSE, 1, PAUSE_LOOK_MS);
-      }
-    },
+    brake,
     onProgress: (progress) => {
       const now = performance.now();
       if (now - last < PROGRESS_EVERY_MS && progress.done < 1) return;
       last = now;
       post({ type: 'progress', progress });
     },
-    ...(checkpoint && {
-      onCheckpoint: (state) => writeCheckpoint(checkpoint, state, fingerprint),
-    }),
+  };
+  const result = task.kind === 'train' ? await train(task, hooks) : await cycle(task, hooks, brake);
+  post({ type: 'result', result });
+}
+
+async function train(task: WorkerTask & { kind: 'train' }, hooks: JobHooks): Promise<JobResult> {
+  const { job, checkpoint, resume } = task;
+  const fingerprint = jobFingerprint(job);
+  const from =
+    resume && checkpoint && existsSync(checkpoint) ? readCheckpoint(checkpoint, fingerprint) : null;
+  const result = await runJob(job, {
+    ...hooks,
+    ...(checkpoint && { onCheckpoint: (state) => writeCheckpoint(checkpoint, state, fingerprint) }),
     resume: from,
   });
   // A training that was stopped may be taken up again.
   if (checkpoint && result.reason !== 'stopped') rmSync(checkpoint, { force: true });
-  post({ type: 'result', result });
+  return result;
+}
+
+function cycle(
+  { input, options }: WorkerTask & { kind: 'cycle' },
+  hooks: JobHooks,
+  brake: () => Promise<void>,
+): Promise<CycleReport> {
+  const evaluation = { ...options.evaluation, brake };
+  return fineTune(input, { train: (job) => runJob(job, hooks) }, { ...options, evaluation });
 }
 
 if (parentPort) {

@@ -1,0 +1,364 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { packModel } from '../../src/model/pack.ts';
+import { type ModelFiles, ModelRegistry } from '../../src/model/registry.ts';
+import { ModelSlots } from '../../src/model/slots.ts';
+import { createRandom } from '../../src/network/random.ts';
+import { initialWeights } from '../../src/network/weights.ts';
+import { FEATURE_FORMAT } from '../../src/series/features.ts';
+import type { StreamSpec } from '../../src/series/spec.ts';
+import { type RunningWork, startCycle } from '../../src/training/client.ts';
+import { CYCLE_DEFAULTS, type CycleInput, type CycleReport } from '../../src/training/cycle.ts';
+import { FineTuner, type FineTunerParts, type RunReport } from '../../src/training/finetuner.ts';
+import { bucketHistory } from '../../src/training/history.ts';
+import { forecastSpec } from '../../src/training/job.ts';
+import type { LiveScore } from '../../src/training/probation.ts';
+import { Random } from '../../src/training/random.ts';
+import { SCHEDULER_DEFAULTS, type SchedulerState } from '../../src/training/scheduler.ts';
+
+const HOUR = 3_600_000;
+const START = Date.UTC(2024, 0, 1);
+const network = forecastSpec({ cell: 'gru', layers: 1, hidden: 16, width: 16 });
+const spec: StreamSpec = {
+  name: 'pump',
+  unit: null,
+  intervalMs: HOUR,
+  aggregate: 'mean',
+  fill: 'model',
+  maxGapMs: HOUR,
+  latenessMs: 0,
+  min: null,
+  max: null,
+  maxRatePerMs: null,
+  horizonMs: 12 * HOUR,
+  thresholds: [],
+  timeZone: 'UTC',
+  coverageTarget: 0.8,
+};
+
+function modelFiles(name: string, seed: number): ModelFiles {
+  return packModel({
+    name,
+    version: '1',
+    createdMs: 0,
+    spec: network,
+    weights: initialWeights(network, createRandom(seed)),
+    leads: 12,
+    features: FEATURE_FORMAT,
+    parent: null,
+    training: null,
+    scores: {},
+  });
+}
+
+let folder: string;
+let registry: ModelRegistry;
+let slots: ModelSlots;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'gatecast-finetuner-'));
+  registry = new ModelRegistry(join(folder, 'models'), null);
+  registry.save(modelFiles('base', 1));
+  slots = new ModelSlots(join(folder, 'models', 'slots.json'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Stage {
+  tuner: FineTuner;
+  reports: RunReport[];
+  switched: string[];
+  saved: () => SchedulerState | null;
+  set: { now: number; load: number; scores: LiveScore[]; failSwitch: boolean };
+}
+
+/** A fine-tuner whose worker is `cycle`. */
+function stage(
+  cycle: (input: CycleInput) => RunningWork<CycleReport>,
+  more: Partial<FineTunerParts> = {},
+): Stage {
+  const set = { now: START + 40 * 24 * HOUR, load: 0.1, scores: [] as LiveScore[], failSwitch: false };
+  const reports: RunReport[] = [];
+  const switched: string[] = [];
+  let state: SchedulerState | null = null;
+  const rng = new Random(1);
+  const tuner = new FineTuner({
+    group: 'default',
+    configured: 'base',
+    scheduler: SCHEDULER_DEFAULTS,
+    cycle: CYCLE_DEFAULTS,
+    windowMs: 28 * 24 * HOUR,
+    registry,
+    slots,
+    cores: 2,
+    streams: () => [{ spec, intervalMs: HOUR, leads: 12, buckets: 900 }],
+    samples: function* (_, fromMs) {
+      for (let t = 0; t < 900; t++) {
+        const timeMs = START + t * HOUR + 60_000;
+        if (timeMs >= fromMs)
+          yield { timeMs, value: 10 + (t % 11 < 4 ? 3 : 0) + 0.2 * rng.normal(), mark: 0 };
+      }
+    },
+    facts: () => ({ nowMs: set.now, monotonicMs: set.now, clockSane: true, load: set.load, temperature: 40 }),
+    start: (input) => cycle(input),
+    switchTo: async (name) => {
+      if (set.failSwitch) throw new Error('no room');
+      switched.push(name);
+    },
+    scores: () => set.scores,
+    report: (report) => reports.push(report),
+    load: () => state,
+    save: (next) => {
+      state = next;
+    },
+    ...more,
+  });
+  return { tuner, reports, switched, saved: () => state, set };
+}
+
+const verdict = {
+  promote: true,
+  reason: 'better by 5.0 %',
+  losses: { candidate: 0.95, champion: 1, naive: 2, seasonal: 2 },
+  gain: 0.05,
+  pValue: 0.01,
+  origins: 50,
+  harmed: [],
+};
+const report = (more: Partial<CycleReport>): CycleReport => ({
+  status: 'refused',
+  reason: '',
+  verdict: null,
+  candidate: null,
+  streams: 1,
+  leftOut: [],
+  training: null,
+  ...more,
+});
+const done = (result: Promise<CycleReport>): RunningWork<CycleReport> => ({
+  result,
+  stop() {},
+  pause() {},
+  resume() {},
+  kill: async () => {},
+});
+const promoting = (input: CycleInput) =>
+  done(
+    Promise.resolve(
+      report({ status: 'promote', reason: 'better by 5.0 %', verdict, candidate: modelFiles(input.name, 7) }),
+    ),
+  );
+
+describe('FineTuner', () => {
+  it('collects the window, promotes what passed, switches, and reports every state', async () => {
+    const inputs: CycleInput[] = [];
+    const { tuner, reports, switched } = stage((input) => {
+      inputs.push(input);
+      return promoting(input);
+    });
+    tuner.tick();
+    await tuner.settled();
+    expect(reports.map((one) => one.status)).toEqual(['collecting', 'running', 'promoted']);
+    expect(reports.at(-1)).toMatchObject({ trigger: 'initial', reason: 'better by 5.0 %' });
+    const [name] = switched;
+    expect(name).toMatch(/^default-20240210-000000$/);
+    expect(slots.get('default', 'base')).toMatchObject({
+      current: name,
+      previous: 'base',
+      probation: { starts: 0 },
+    });
+    expect(registry.open(name!).manifest.name).toBe(name);
+    const [one] = inputs[0]!.series;
+    expect(one).toMatchObject({ name: 'pump', intervalMs: HOUR, leads: 12 });
+    // 28 days back from day 40; the record ends on day 37.5.
+    expect(one!.startMs).toBe(START + 12 * 24 * HOUR);
+    expect(one!.values).toHaveLength(900 - 288 - 1);
+  });
+
+  it('leaves champion and slots alone when refused, failed or killed, and tries a failure again', async () => {
+    const refused = stage(() => done(Promise.resolve(report({ reason: 'worse by 3.0 %' }))));
+    refused.tuner.tick();
+    await refused.tuner.settled();
+    expect(refused.reports.at(-1)).toMatchObject({ status: 'refused', reason: 'worse by 3.0 %' });
+
+    let runs = 0;
+    const failing = stage((input) => {
+      runs++;
+      return runs < 3 ? done(Promise.reject(new Error('out of memory'))) : promoting(input);
+    });
+    failing.tuner.tick();
+    await failing.tuner.settled();
+    expect(failing.reports.at(-1)).toMatchObject({ status: 'failed', reason: 'out of memory' });
+    expect(slots.get('default', 'base').current).toBe('base');
+    expect(registry.list().map((one) => one.name)).toEqual(['base']);
+    failing.tuner.tick();
+    await failing.tuner.settled();
+    expect(runs).toBe(1);
+    for (let i = 0; i < 4; i++) {
+      failing.set.now += HOUR;
+      failing.tuner.tick();
+      await failing.tuner.settled();
+    }
+    expect(runs).toBe(3);
+    expect(failing.switched).toHaveLength(1);
+  });
+
+  it('takes a model back that the agent could not take up', async () => {
+    const { tuner, reports, set } = stage(promoting);
+    set.failSwitch = true;
+    tuner.tick();
+    await tuner.settled();
+    expect(reports.at(-1)).toMatchObject({ status: 'failed', reason: expect.stringMatching(/no room/) });
+    expect(slots.get('default', 'base')).toMatchObject({ current: 'base', probation: null });
+    expect(registry.list().map((one) => one.name)).toEqual(['base']);
+  });
+
+  it('confirms a model on probation, or rolls it back and removes it', async () => {
+    const good = stage(promoting);
+    good.tuner.tick();
+    await good.tuner.settled();
+    good.tuner.tick();
+    expect(slots.get('default', 'base').probation).not.toBeNull();
+    good.set.scores = [{ n: 500, loss: 0.7, lossNaive: 1, lossSeasonal: 1 }];
+    good.set.now += 25 * HOUR;
+    good.tuner.tick();
+    expect(slots.get('default', 'base').probation).toBeNull();
+    expect(good.reports.at(-1)!.status).toBe('confirmed');
+
+    rmSync(join(folder, 'models', 'slots.json'));
+    slots = new ModelSlots(join(folder, 'models', 'slots.json'));
+    const bad = stage(promoting);
+    bad.set.now += 99 * HOUR;
+    bad.tuner.tick();
+    await bad.tuner.settled();
+    bad.set.scores = [{ n: 500, loss: 1.7, lossNaive: 1, lossSeasonal: 1 }];
+    bad.tuner.tick();
+    await bad.tuner.settled();
+    expect(bad.reports.at(-1)).toMatchObject({
+      status: 'rolled-back',
+      reason: expect.stringMatching(/1\.70 times/),
+    });
+    expect(bad.switched.at(-1)).toBe('base');
+    expect(registry.has(bad.switched[0]!)).toBe(false);
+  });
+
+  it('pauses and goes on with the machine, not stopped by its own load', async () => {
+    const calls: string[] = [];
+    let finish: (report: CycleReport) => void = () => {};
+    const { tuner, reports, set } = stage(() => ({
+      ...done(
+        new Promise((resolve) => {
+          finish = resolve;
+        }),
+      ),
+      pause: () => calls.push('pause'),
+      resume: () => calls.push('resume'),
+    }));
+    tuner.tick();
+    await expect.poll(() => reports.at(-1)?.status).toBe('running');
+    set.load = 1.1;
+    tuner.tick();
+    expect(calls).toEqual([]);
+    set.load = 1.3;
+    tuner.tick();
+    expect(calls).toEqual(['pause']);
+    expect(reports.at(-1)).toMatchObject({ status: 'paused', reason: expect.stringMatching(/busy/) });
+    set.load = 0.3;
+    tuner.tick();
+    expect(calls).toEqual(['pause', 'resume']);
+    finish(report({}));
+    await tuner.settled();
+  });
+
+  it('ends with the agent, and makes up for the run after the next start', async () => {
+    let killed = false;
+    let fail: (error: Error) => void = () => {};
+    const { tuner, reports, saved } = stage(() => ({
+      ...done(
+        new Promise((_, reject) => {
+          fail = reject;
+        }),
+      ),
+      kill: async () => {
+        killed = true;
+        fail(new Error('killed'));
+      },
+    }));
+    tuner.tick();
+    await expect.poll(() => reports.at(-1)?.status).toBe('running');
+    await tuner.stop();
+    expect(killed).toBe(true);
+    expect(saved()).toMatchObject({ pending: 'request', failures: 0 });
+    tuner.tick();
+    expect(reports.at(-1)!.status).toBe('running');
+  });
+
+  it('does not begin before a stream has been heard long enough', () => {
+    const { tuner, reports } = stage(promoting, {
+      streams: () => [
+        { spec, intervalMs: HOUR, leads: 96, buckets: 500 },
+        { spec, intervalMs: null, leads: null, buckets: 0 },
+      ],
+    });
+    tuner.request('request');
+    tuner.tick();
+    expect(reports).toEqual([]);
+  });
+
+  it('does all of it with a real worker', async () => {
+    const { tuner, reports, switched } = stage((input) =>
+      startCycle(input, {
+        ...CYCLE_DEFAULTS,
+        training: {
+          ...CYCLE_DEFAULTS.training,
+          steps: 48,
+          batch: 16,
+          rate: 3e-3,
+          maxSteps: 300,
+          anchorPull: 0,
+        },
+        evaluation: { ...CYCLE_DEFAULTS.evaluation, warmUp: 300 },
+      }),
+    );
+    tuner.tick();
+    await tuner.settled();
+    expect(reports.at(-1)).toMatchObject({ status: 'promoted', cycle: { streams: 1 } });
+    expect(registry.open(switched[0]!).manifest.files.step?.quantized).toBe(true);
+  });
+});
+
+describe('bucketHistory', () => {
+  const at = (minutes: number, value: number, mark = 0) => ({
+    timeMs: START + minutes * 60_000,
+    value,
+    mark,
+  });
+
+  it('puts samples on the grid as live does, without marked ones, holes included', () => {
+    const one = bucketHistory(
+      spec,
+      HOUR,
+      12,
+      [at(5, 1), at(30, 3), at(70, 100, 2), at(200, 7), at(250, 8)],
+      'g',
+    );
+    expect(one!.startMs).toBe(START);
+    expect([...one!.values]).toEqual([2, Number.NaN, Number.NaN, 7]);
+  });
+
+  it('has nothing where no bucket has closed', () => {
+    expect(bucketHistory(spec, HOUR, 12, [], 'g')).toBeNull();
+    expect(bucketHistory(spec, HOUR, 12, [at(5, 1)], 'g')).toBeNull();
+  });
+
+  it('keeps a long outage its true length', () => {
+    const one = bucketHistory(
+      { ...spec, intervalMs: 60_000 },
+      60_000,
+      12,
+      [at(0, 1), at(30_000, 2), at(30_002, 3)],
+      'g',
+    );
+    expect(one!.values[30_000]).toBe(2);
+  });
+});
