@@ -1,0 +1,231 @@
+import { describe, expect, it } from 'vitest';
+import { Engine } from '../../src/forecast/engine.ts';
+import type { Forecast } from '../../src/forecast/forecast.ts';
+import { Q } from '../../src/forecast/forecast.ts';
+import type { StreamSpec } from '../../src/series/spec.ts';
+import { essence, inOrder, readingsOf } from '../support/drive.ts';
+import { fakeModel } from '../support/fake-model.ts';
+import { ordinary, SHAPES } from '../support/series.ts';
+import { testSpec } from '../support/specs.ts';
+
+const START = Date.UTC(2025, 0, 1);
+const MINUTE = 60_000;
+const spec = (name: string, change: Partial<StreamSpec> = {}) =>
+  testSpec(name, { intervalMs: MINUTE, horizonMs: 12 * MINUTE, ...change });
+const readings = (name: string, values: ArrayLike<number>, intervalMs = MINUTE) =>
+  readingsOf(name, values, intervalMs, START);
+
+const byStream = (forecasts: readonly Forecast[], stream: string) =>
+  forecasts.filter((forecast) => forecast.stream === stream).map(essence);
+
+describe('engine', () => {
+  for (const [name, shape] of Object.entries(SHAPES)) {
+    it(`publishes finite, ordered quantiles on a series that is ${name}`, async () => {
+      const engine = new Engine(fakeModel());
+      engine.add(spec('s', { fill: 'model' }));
+      const forecasts = await inOrder(engine, readings('s', shape(300)));
+      expect(forecasts.length).toBeGreaterThan(100);
+      for (const { quantiles, seq } of forecasts) {
+        for (let i = 0; i < quantiles.length; i++) {
+          if (!Number.isFinite(quantiles[i]))
+            expect.fail(`quantile ${i} is ${quantiles[i]} in forecast ${seq}`);
+          if (i % Q > 0 && quantiles[i] < quantiles[i - 1]) expect.fail(`quantiles cross in forecast ${seq}`);
+        }
+      }
+    });
+  }
+
+  it('steps streams of different intervals and horizons together as each alone', async () => {
+    const streams = [
+      { spec: spec('a'), values: ordinary(1)(120), interval: MINUTE },
+      { spec: spec('b', { horizonMs: 30 * MINUTE }), values: ordinary(2)(120), interval: MINUTE },
+      {
+        spec: spec('c', { intervalMs: 5 * MINUTE, horizonMs: 60 * MINUTE }),
+        values: ordinary(3)(40),
+        interval: 5 * MINUTE,
+      },
+      { spec: spec('d', { fill: 'drop' }), values: SHAPES.gappy(150), interval: MINUTE },
+      { spec: spec('e'), values: SHAPES['one long gap'](120), interval: MINUTE },
+    ];
+    const together = new Engine(fakeModel());
+    for (const one of streams) together.add(one.spec);
+    const all = await inOrder(
+      together,
+      streams.flatMap((one) => readings(one.spec.name, one.values, one.interval)),
+    );
+    for (const one of streams) {
+      const alone = new Engine(fakeModel());
+      alone.add(one.spec);
+      const expected = await inOrder(alone, readings(one.spec.name, one.values, one.interval));
+      expect(expected.length).toBeGreaterThan(30);
+      expect(byStream(all, one.spec.name)).toEqual(expected.map(essence));
+    }
+  });
+
+  it('asks the network once for all streams of a horizon that are due', async () => {
+    const runs: string[] = [];
+    const engine = new Engine(fakeModel({ ran: (rows, leads) => runs.push(`${rows}x${leads}`) }));
+    for (const name of ['a', 'b', 'c']) engine.add(spec(name));
+    engine.add(spec('far', { horizonMs: 24 * MINUTE }));
+    for (let t = 0; t < 6; t++) {
+      for (const stream of ['a', 'b', 'c', 'far'])
+        engine.push({ stream, timeMs: START + t * MINUTE, value: t, arrivalMs: Number.NaN });
+      await engine.tick(null);
+    }
+    // Four readings warm a stream up; five buckets are over.
+    expect(runs).toEqual(['3x12', '1x24', '3x12', '1x24']);
+  });
+
+  it('tells what it does not know, and forgets what is removed', async () => {
+    const engine = new Engine(null);
+    const sample = { stream: 's', timeMs: START, value: 1, arrivalMs: START };
+    expect(engine.push(sample)).toBe('unknown-stream');
+    expect(engine.snapshot('s')).toBeNull();
+    engine.add(spec('s'));
+    expect(engine.push(sample)).toBe('accepted');
+    engine.remove('s');
+    expect(engine.push(sample)).toBe('unknown-stream');
+    expect(engine.streams()).toEqual([]);
+    expect(await engine.tick(START + 10 * MINUTE, true)).toEqual([]);
+  });
+
+  it('starts afresh after a reset', async () => {
+    const engine = new Engine(fakeModel());
+    engine.add(spec('s'));
+    const first = await inOrder(engine, readings('s', ordinary(4)(60)));
+    engine.reset('s');
+    expect(engine.streams()[0]).toMatchObject({ bucketsSeen: 0, lastObservedMs: null });
+    const again = await inOrder(engine, readings('s', ordinary(4)(60)));
+    expect(again.map(essence)).toEqual(first.map(essence));
+  });
+
+  it('returns the newest forecast of each stream, or every one where asked', async () => {
+    const one = new Engine(null);
+    const every = new Engine(null);
+    for (const engine of [one, every]) {
+      for (const name of ['a', 'b']) engine.add(spec(name));
+      for (const stream of ['a', 'b'])
+        for (let t = 0; t < 6; t++)
+          engine.push({ stream, timeMs: START + t * MINUTE, value: t, arrivalMs: Number.NaN });
+    }
+    const newest = await one.tick(null);
+    const all = await every.tick(null, true);
+    expect(newest.map(({ stream, seq }) => `${stream}${seq}`)).toEqual(['a4', 'b4']);
+    expect(all.length).toBe(10);
+    expect(newest.map(essence)).toEqual(all.slice(-2).map(essence));
+  });
+
+  it('does not look ahead: a forecast stays the same whatever comes after its origin', async () => {
+    const values = ordinary(5)(200);
+    const changed = values.map((y, t) => (t >= 120 ? -3 * y : y));
+    const [one, two] = await Promise.all(
+      [values, changed].map(async (series) => {
+        const engine = new Engine(fakeModel());
+        engine.add(spec('s', { fill: 'linear' }));
+        return (await inOrder(engine, readings('s', series))).map(essence);
+      }),
+    );
+    const cut = START + 120 * MINUTE;
+    const known = (list: typeof one) => list.filter((forecast) => forecast.originMs < cut);
+    expect(known(one).length).toBe(120);
+    expect(known(two)).toEqual(known(one));
+    expect(two[120].quantiles).not.toBe(one[120].quantiles);
+  });
+
+  for (const fill of [
+    'model',
+    'mask',
+    'hold',
+    'linear',
+    'seasonal',
+    'mean',
+    'median',
+    'mode',
+    'drop',
+  ] as const) {
+    it(`does not look ahead through a gap filled by ${fill}`, async () => {
+      // The reading that ends the gap differs; nothing forecast before it may.
+      const values = ordinary(6)(100).map((y, t) => (t >= 50 && t < 65 ? Number.NaN : y));
+      const runs = await Promise.all(
+        [0, 500].map(async (jump) => {
+          const engine = new Engine(fakeModel());
+          engine.add(spec('s', { fill }));
+          return (
+            await inOrder(
+              engine,
+              readings(
+                's',
+                values.map((y, t) => (t >= 65 ? y + jump : y)),
+              ),
+            )
+          ).map(essence);
+        }),
+      );
+      const known = runs.map((list) => list.filter((forecast) => forecast.originMs < START + 65 * MINUTE));
+      expect(known[0].length).toBe(fill === 'drop' ? 50 : 65);
+      expect(known[1]).toEqual(known[0]);
+    });
+  }
+
+  it('widens through a gap, says so, and comes back', async () => {
+    const engine = new Engine(fakeModel());
+    engine.add(spec('s', { maxGapMs: 10 * MINUTE }));
+    const values = ordinary(7)(400).map((y, t) => (t >= 300 && t < 330 ? Number.NaN : y));
+    const forecasts = await inOrder(engine, readings('s', values));
+    expect(forecasts[299].input).toMatchObject({ quality: 'good' });
+    expect(forecasts[300].input).toMatchObject({ quality: 'filled' });
+    expect(forecasts[300].observed).toBeNull();
+    expect(forecasts[325].input).toMatchObject({ quality: 'stale' });
+    expect(forecasts[325].input.ageMs).toBeGreaterThan(25 * MINUTE);
+    expect(forecasts[330].input).toMatchObject({ quality: 'good' });
+  });
+
+  it('keeps within the limits of the stream', async () => {
+    const engine = new Engine(fakeModel({ width: 50 }));
+    engine.add(spec('s', { min: 15, max: 25 }));
+    const forecasts = await inOrder(engine, readings('s', ordinary(8)(100)));
+    for (const { quantiles } of forecasts) {
+      for (const value of quantiles) {
+        expect(value).toBeGreaterThanOrEqual(15);
+        expect(value).toBeLessThanOrEqual(25);
+      }
+    }
+  });
+
+  it('serves the naive forecasts where the network answers nonsense', async () => {
+    for (const nonsense of [Number.NaN, Infinity, 1e30]) {
+      const broken = new Engine(fakeModel({ spoil: (quantiles) => quantiles.fill(nonsense) }));
+      const none = new Engine(null);
+      for (const engine of [broken, none]) engine.add(spec('s'));
+      const values = ordinary(9)(60);
+      const served = await inOrder(broken, readings('s', values));
+      expect(served.map(essence)).toEqual((await inOrder(none, readings('s', values))).map(essence));
+    }
+  });
+
+  it('has every actual inside the forecast of a constant', async () => {
+    const engine = new Engine(fakeModel());
+    engine.add(spec('s'));
+    const forecasts = await inOrder(engine, readings('s', new Float64Array(200).fill(21.7)));
+    expect(forecasts[198].coverage.observed).toBe(1);
+  });
+});
+
+describe('snapshots', () => {
+  it('are refused when another model made them, or they are damaged', async () => {
+    const engine = new Engine(fakeModel());
+    engine.add(spec('s'));
+    await inOrder(engine, readings('s', ordinary(10)(20)));
+    const snapshot = engine.snapshot('s');
+    if (snapshot === null) throw new Error('no snapshot');
+    const mismatch = expect.objectContaining({ code: 'STATE_MISMATCH' });
+    const other = new Engine(fakeModel({ hash: 'another' }));
+    expect(() => other.add(spec('s'), snapshot)).toThrow(mismatch);
+    const same = new Engine(fakeModel());
+    const damaged = { ...snapshot, bytes: snapshot.bytes.slice(0, -9) };
+    expect(() => same.add(spec('s'), damaged)).toThrow(mismatch);
+    // Not added: the caller decides how to go on.
+    expect(same.streams()).toEqual([]);
+    expect(() => same.add(spec('s', { horizonMs: 40 * MINUTE }), snapshot)).toThrow(mismatch);
+  });
+});
