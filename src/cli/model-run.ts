@@ -8,12 +8,9 @@ import { CARD_FILE, MODEL_NAME } from '../model/manifest.ts';
 import type { ModelEntry, ModelRegistry } from '../model/registry.ts';
 import { ModelSlots } from '../model/slots.ts';
 import type { Cell } from '../network/spec.ts';
-import { AHEAD, FEATURE_FORMAT, I } from '../series/features.ts';
+import { FEATURES } from '../series/features.ts';
 import { writeFileAtomic } from '../system/files.ts';
 import type { ExportFlags } from './model.ts';
-
-/** What the features of this version give a network. */
-const FEATURES = { format: FEATURE_FORMAT, inputs: I, leadWidth: AHEAD } as const;
 
 export function listModels(registry: ModelRegistry, slotsFile: string | null, json: boolean): string {
   const groups = slotsFile && existsSync(slotsFile) ? new ModelSlots(slotsFile).all() : {};
