@@ -5,6 +5,7 @@
 import { GatecastError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
 import { type Database, isDamage, isDiskFull, openDatabase, quarantine } from './database.ts';
+import { Reserve } from './reserve.ts';
 import { trimSize, usedBytes } from './trimming.ts';
 
 export interface StoreFault {
@@ -37,6 +38,8 @@ const RETRY_MS = [1000, 60_000] as const;
 
 export class Connection {
   readonly #options: ConnectionOptions;
+  readonly #reserve: Reserve;
+  #capBytes = Number.POSITIVE_INFINITY;
   #db: Database | null = null;
   #failing = false;
   #retryMs: number = RETRY_MS[0];
@@ -44,6 +47,7 @@ export class Connection {
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
+    this.#reserve = new Reserve(`${options.path}-reserve`);
   }
 
   /** Null while the disk is away. */
@@ -53,6 +57,11 @@ export class Connection {
 
   get failing(): boolean {
     return this.#failing;
+  }
+
+  /** Largest size that the disk allows: what was left after it was full, until it has room again. */
+  get capBytes(): number {
+    return this.#capBytes;
   }
 
   /** Faults other than the one below are reported, not thrown. @throws STORE_NEWER */
@@ -92,6 +101,7 @@ export class Connection {
 
   /** Writing works: ends an outage. */
   succeeded(): void {
+    if (this.#reserve.take()) this.#capBytes = Number.POSITIVE_INFINITY;
     if (this.#failing) this.#report('recovered', 'samples are written again');
     this.#failing = false;
     this.#retryMs = RETRY_MS[0];
@@ -136,12 +146,20 @@ export class Connection {
     return db;
   }
 
-  /** Disk full: gives back the log's space, then the oldest rows'. */
+  /**
+   * Disk full: with the reserve's space, moves the log into the file and deletes the oldest tenth. New rows then go
+   * where those were, and the file need not grow.
+   */
   #makeRoom(): boolean {
     if (this.#db === null) return false;
+    this.#reserve.release();
     try {
       this.#db.pragma('wal_checkpoint(TRUNCATE)');
-      const removed = trimSize(this.#db, usedBytes(this.#db) * 0.9);
+      const target = usedBytes(this.#db) * 0.9;
+      let removed = 0;
+      for (let slice = 1; slice > 0; removed += slice) slice = trimSize(this.#db, target);
+      this.#db.pragma('wal_checkpoint(TRUNCATE)');
+      this.#capBytes = target;
       this.#options.onTrimmed(removed);
       return removed > 0;
     } catch {

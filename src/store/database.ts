@@ -101,8 +101,8 @@ function openChecked(path: string): Database {
     db.pragma('journal_mode = WAL');
     // A batch is synced before the journal that also holds it is emptied. Batches are big, so syncs are rare.
     db.pragma('synchronous = FULL');
-    db.pragma('wal_autocheckpoint = 2000');
-    db.pragma('journal_size_limit = 4194304');
+    db.pragma('wal_autocheckpoint = 1000');
+    db.pragma('journal_size_limit = 2097152');
     db.pragma('cache_size = -4096');
     const version = db.pragma('user_version', { simple: true }) as number;
     if (version > SCHEMA_VERSION) {

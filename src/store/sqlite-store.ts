@@ -127,7 +127,7 @@ export class SqliteStore implements Store {
       });
       this.#connection.succeeded();
       this.#dropping = false;
-      this.#rows -= trimSize(db, this.#options.maxBytes);
+      this.#rows -= trimSize(db, this.#maxBytes);
     });
   }
 
@@ -203,7 +203,7 @@ export class SqliteStore implements Store {
     let removed = 0;
     this.#connection.run((db) => {
       this.#measured(() => {
-        removed = trimSlice(db, this.#options, nowMs);
+        removed = trimSlice(db, { maxBytes: this.#maxBytes, retentionMs: this.#options.retentionMs }, nowMs);
         this.#rows -= removed;
         if (removed > 0) db.prepare(UPSERT_META).run(ROWS_KEY, String(this.#rows));
       });
@@ -230,6 +230,10 @@ export class SqliteStore implements Store {
     this.#closed = true;
     this.#ahead.close();
     this.#connection.close();
+  }
+
+  get #maxBytes(): number {
+    return Math.min(this.#options.maxBytes, this.#connection.capBytes);
   }
 
   #writeJournal(): boolean {

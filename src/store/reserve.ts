@@ -1,0 +1,49 @@
+/**
+ * Space kept aside for the day the disk is full: SQLite needs room to move its log into the file, and to delete rows.
+ * Without it a full disk cannot even be relieved.
+ */
+import { closeSync, existsSync, fsyncSync, openSync, rmSync, statfsSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { writeAll } from '../system/files.ts';
+
+/** More than the log may hold, with the batch that overflows it. */
+export const RESERVE_BYTES = 3 * 2 ** 20;
+
+export class Reserve {
+  readonly #path: string;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** Takes the space if it is not taken and the disk has plenty. Returns whether it is taken now. */
+  take(): boolean {
+    try {
+      if (existsSync(this.#path)) return true;
+      const { bavail, bsize } = statfsSync(dirname(this.#path));
+      if (bavail * bsize < 4 * RESERVE_BYTES) return false;
+      const fd = openSync(this.#path, 'wx', 0o640);
+      try {
+        writeAll(fd, Buffer.alloc(RESERVE_BYTES));
+        fsyncSync(fd);
+      } finally {
+        closeSync(fd);
+      }
+      return true;
+    } catch {
+      this.release();
+      return false;
+    }
+  }
+
+  /** Gives it back; returns whether there was any. */
+  release(): boolean {
+    try {
+      const taken = existsSync(this.#path);
+      rmSync(this.#path, { force: true });
+      return taken;
+    } catch {
+      return false;
+    }
+  }
+}
