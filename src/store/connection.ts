@@ -34,7 +34,7 @@ export interface ConnectionOptions {
 }
 
 /** Waits between attempts to open a database that failed, ms: doubling. */
-const RETRY_MS = [1000, 60_000] as const;
+const RETRY_MS = [1000, 15_000] as const;
 
 export class Connection {
   readonly #options: ConnectionOptions;

@@ -1,0 +1,165 @@
+/** Faults 1, 2, 4, 5 of the list: what was reported safe is there after every end. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import Sqlite from 'better-sqlite3';
+import { describe, expect, it } from 'vitest';
+import { SqliteStore } from '../../src/store/sqlite-store.ts';
+import { systemClock } from '../../src/system/clock.ts';
+import { type Child, canRun, startChild } from '../support/child.ts';
+import { uniform } from '../support/random.ts';
+import { tempDirs } from '../support/temp.ts';
+import { sleep, waitFor } from '../support/wait.ts';
+import { countNumbered, NUMBERED_T0 } from './store-numbered.ts';
+
+const LOOPS = Number(process.env.GATECAST_FAULT_LOOPS ?? 200);
+const CHILD = 'test/fault/store-child.ts';
+const temp = tempDirs();
+
+const safe = (child: Child): number =>
+  Math.max(0, ...child.lines.filter((l) => l.startsWith('safe ')).map((l) => Number(l.slice(5))));
+
+/** Opens what is left and checks it; returns how many rows there are. */
+function inspect(dir: string): number {
+  const faults: string[] = [];
+  const started = performance.now();
+  const store = SqliteStore.open({
+    dir,
+    maxBytes: 2 ** 30,
+    retentionMs: 1e13,
+    clock: systemClock,
+    onFault: (fault) => faults.push(fault.kind),
+  });
+  expect(performance.now() - started).toBeLessThan(5000);
+  const rows = countNumbered(store.since(NUMBERED_T0));
+  const snapshot = store.loadSnapshot('s0');
+  if (snapshot !== null) expect(snapshot.bytes[0]).toBe(snapshot.replayFromMs % 256);
+  store.close();
+  expect(faults.filter((kind) => kind !== 'journal-damaged')).toEqual([]);
+  const db = new Sqlite(join(dir, 'gatecast.db'), { readonly: true });
+  expect(db.pragma('integrity_check', { simple: true })).toBe('ok');
+  db.close();
+  return rows;
+}
+
+describe('kill -9', () => {
+  it(`at ${LOOPS} random instants loses nothing that was safe`, async () => {
+    const random = uniform(1);
+    let dir = temp();
+    for (let loop = 0; loop < LOOPS; loop++) {
+      if (loop % 20 === 0) dir = temp();
+      const perFlush = 1 + Math.floor(random() * 400);
+      const child = startChild(CHILD, [dir, '1000000', String(perFlush)]);
+      await waitFor('the child', () => child.lines.length > 0, 30_000);
+      await sleep(random() * 150);
+      child.process.kill('SIGKILL');
+      await child.ended;
+      expect(inspect(dir)).toBeGreaterThanOrEqual(safe(child));
+    }
+  });
+});
+
+const STRACE = canRun('strace', ['-e', 'trace=none', 'true'], 'injecting faults into system calls');
+
+describe.skipIf(!STRACE)('a fault in a system call', () => {
+  const traced = (dir: string, inject: string, args: string[]): Child =>
+    startChild(CHILD, args, [
+      'strace',
+      '-f',
+      '-qqq',
+      '--seccomp-bpf',
+      '-e',
+      'trace=fdatasync,fsync,pwrite64,write',
+      '-o',
+      '/dev/null',
+      '-P',
+      dir,
+      '-P',
+      join(dir, 'gatecast.db'),
+      '-P',
+      join(dir, 'gatecast.db-wal'),
+      '-P',
+      join(dir, 'samples.journal'),
+      '-e',
+      inject,
+    ]);
+
+  it('killed at every sync, one after the other', async () => {
+    let finished = false;
+    let ends = 0;
+    for (let n = 1; !finished && n < 200; n++) {
+      const dir = join(temp(), 'data');
+      mkdirSync(dir);
+      const child = traced(dir, `inject=fdatasync,fsync:signal=SIGKILL:when=${n}`, [
+        dir,
+        '6000',
+        '300',
+        'power',
+      ]);
+      await child.ended;
+      finished = child.lines.includes('done');
+      if (!finished) ends++;
+      expect(inspect(dir)).toBeGreaterThanOrEqual(safe(child));
+    }
+    expect(finished).toBe(true);
+    expect(ends).toBeGreaterThan(10);
+  });
+
+  it.each([
+    ['fdatasync,fsync:error=EIO:when=8..10', 'power'],
+    ['pwrite64,write:error=EIO:when=40..43', 'process'],
+    ['pwrite64,write:error=ENOSPC:when=40..43', 'process'],
+  ])('%s is reported, nothing is called safe that is not, and it recovers', async (inject, mode) => {
+    const dir = join(temp(), 'data');
+    mkdirSync(dir);
+    const child = traced(dir, `inject=${inject}`, [dir, '8000', '100', mode]);
+    const { code } = await child.ended;
+    expect(child.errors()).toBe('');
+    expect(code).toBe(0);
+    expect(child.lines.at(-1)).toBe('done');
+    expect(child.lines).toContain('fault unavailable');
+    expect(child.lines).toContain('fault recovered');
+    expect(inspect(dir)).toBe(8000);
+  });
+});
+
+const MOUNT = canRun('unshare', ['-rm', 'true'], 'a full disk');
+
+describe.skipIf(!MOUNT)('a full disk', () => {
+  it('lets old rows go and keeps the new ones', async () => {
+    const dir = temp();
+    const script = `mount -t tmpfs -o size=14m tmpfs ${dir} && "$@"`;
+    const child = startChild(
+      'test/fault/store-full-child.ts',
+      [dir],
+      ['unshare', '-rm', 'sh', '-c', script, 'sh'],
+    );
+    const { code } = await child.ended;
+    expect(child.errors()).toBe('');
+    expect(code).toBe(0);
+    const result = JSON.parse(child.lines.at(-1)!) as {
+      flushed: number;
+      rows: number;
+      newest: number;
+      faults: string[];
+    };
+    expect(result.newest).toBe(699_999);
+    expect(result.rows).toBeGreaterThan(200_000);
+    expect(result.rows).toBeLessThan(600_000);
+    expect(result.faults).toEqual([]);
+    expect(result.flushed).toBe(1400);
+  });
+
+  it('goes on in memory on a read-only disk and writes when it can again', async () => {
+    const dir = temp();
+    const script = `mount -t tmpfs -o size=4m tmpfs ${dir} && "$@"`;
+    const child = startChild(
+      'test/fault/store-read-only-child.ts',
+      [dir],
+      ['unshare', '-rm', 'sh', '-c', script, 'sh'],
+    );
+    const { code } = await child.ended;
+    expect(child.errors()).toBe('');
+    expect(code).toBe(0);
+    expect(child.lines).toEqual(['before 1000', 'read-only 1500', 'unavailable', 'recovered', 'after 2000']);
+  });
+});
