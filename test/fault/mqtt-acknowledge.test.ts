@@ -1,0 +1,74 @@
+/** Promise 1: a sample acknowledged to the broker survives kill -9; the broker keeps the others and sends them again. */
+import { describe, expect, it } from 'vitest';
+import { SqliteStore } from '../../src/store/sqlite-store.ts';
+import { systemClock } from '../../src/system/clock.ts';
+import { startChild } from '../support/child.ts';
+import { hasMosquitto, startMosquitto, watch } from '../support/mosquitto.ts';
+import { uniform } from '../support/random.ts';
+import { tempDirs } from '../support/temp.ts';
+import { sleep, waitFor } from '../support/wait.ts';
+import { NUMBERED_T0 } from './store-numbered.ts';
+
+const LOOPS = Math.ceil(Number(process.env.GATECAST_FAULT_LOOPS ?? 200) / 5);
+const temp = tempDirs();
+
+describe.skipIf(!hasMosquitto)('acknowledgement', () => {
+  it(`holds through ${LOOPS} kills while messages flow`, async () => {
+    const broker = await startMosquitto('allow_anonymous true\nmax_queued_messages 1000000');
+    const dir = temp();
+    const random = uniform(2);
+    const feeder = await watch(broker.url, 'n/#');
+    let sent = 0;
+    let feeding = true;
+    const feed = (async () => {
+      while (feeding) {
+        for (let i = 0; i < 20; i++) await feeder.client.publishAsync('s/a', String(sent++), { qos: 1 });
+        await sleep(2);
+      }
+    })();
+    // the first run makes the session that keeps messages; what was sent before it is lost, so it starts first
+    let acknowledged = 0;
+    try {
+      const run = async (ms: number): Promise<void> => {
+        const child = startChild('test/fault/mqtt-child.ts', [broker.url, dir]);
+        await waitFor('a batch', () => child.lines.length > 0, 30_000);
+        await sleep(ms);
+        child.process.kill('SIGKILL');
+        await child.ended;
+        for (const line of child.lines) acknowledged += Number(line.split(' ')[1]);
+        expect(child.errors()).toBe('');
+      };
+      for (let loop = 0; loop < LOOPS; loop++) await run(random() * 200);
+      feeding = false;
+      await feed;
+      const last = startChild('test/fault/mqtt-child.ts', [broker.url, dir]);
+      await waitFor('silence', async () => {
+        const before = last.lines.length;
+        await sleep(700);
+        return before > 0 && last.lines.length === before;
+      });
+      last.process.kill('SIGKILL');
+      await last.ended;
+    } finally {
+      feeding = false;
+      await feed;
+      await feeder.close();
+      await broker.stop();
+    }
+    const store = SqliteStore.open({
+      dir,
+      maxBytes: 2 ** 30,
+      retentionMs: 1e13,
+      clock: systemClock,
+      onFault: (fault) => {
+        throw new Error(fault.message);
+      },
+    });
+    const first = [...store.since(NUMBERED_T0)][0]!.value - 0.5;
+    let expected = first;
+    for (const row of store.since(NUMBERED_T0)) expect(row.value).toBe(expected++ + 0.5);
+    expect(expected).toBe(sent);
+    expect(sent - first).toBeGreaterThanOrEqual(acknowledged);
+    store.close();
+  });
+});
