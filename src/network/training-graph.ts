@@ -7,7 +7,7 @@ import { GatecastError } from '../errors.ts';
 import { gradients } from './graph/autodiff.ts';
 import { multiply } from './graph/dims.ts';
 import { Graph, type Value } from './graph/graph.ts';
-import { add, div, mul, negate, relu, reshape, slice, sub, sum } from './graph/ops.ts';
+import { affine, div, flatten, matmul, mul, negate, relu, reshape, slice, sum } from './graph/ops.ts';
 import { applyHead, floatMap } from './heads.ts';
 import { LEVELS, leadWidth, type NetworkSpec, stateRows, validateSpec } from './spec.ts';
 import { buildWindow } from './stack.ts';
@@ -69,8 +69,8 @@ export function buildTrainingGraph(spec: NetworkSpec, options: TrainingGraphOpti
     x: atOrigins(x),
     z: z && reshape(g, z, [rows, M, leadWidth(spec)]),
   });
-  const flatten = (value: Value) => reshape(g, value, [rows, M, 1]);
-  const loss = pinballLoss(g, forecast, flatten(target), flatten(weight));
+  const byRow = (value: Value) => reshape(g, value, [rows, M]);
+  const loss = pinballLoss(g, forecast, byRow(target), byRow(weight));
   const names = [...parameters.keys()];
   const slopes = gradients(g, loss, [...parameters.values()]);
 
@@ -89,16 +89,22 @@ export function buildTrainingGraph(spec: NetworkSpec, options: TrainingGraphOpti
   return g.toModel('training', `${spec.cell} training step over ${T} steps`);
 }
 
-/** forecast [R, M, 9], target and weight [R, M, 1] -> [] */
+/**
+ * forecast [R, M, 9], target and weight [R, M] -> []. Written in matrix products: repeating a number over nine levels by
+ * broadcasting costs several times as much.
+ */
 function pinballLoss(g: Graph, forecast: Value, target: Value, weight: Value): Value {
   const levels = Float32Array.from({ length: LEVELS }, (_, index) => (index + 1) / (LEVELS + 1));
-  const error = sub(g, target, forecast);
-  // max(q e, (q - 1) e) = q e + max(-e, 0)
-  const pinball = add(g, mul(g, error, g.constant(levels, [LEVELS])), relu(g, negate(g, error)));
-  const scaled = mul(g, weight, g.scalar(2 / LEVELS));
-  const total = sum(g, mul(g, pinball, scaled));
+  const minusOnes = Float32Array.from({ length: LEVELS ** 2 }, (_, at) => (at % (LEVELS + 1) === 0 ? -1 : 0));
+  const ones = new Float32Array(LEVELS).fill(1);
+  const column = (value: Value) => reshape(g, value, [multiply(...value.shape), 1]);
+  const error = affine(g, flatten(g, forecast), g.constant(minusOnes, [LEVELS, LEVELS]), column(target));
+  // max(q e, (q - 1) e) = q e + max(-e, 0), summed over the levels q
+  const below = matmul(g, relu(g, negate(g, error)), g.constant(ones, [LEVELS, 1]));
+  const pinball = affine(g, error, g.constant(levels, [LEVELS, 1]), below);
   const observed = g.emit('Max', [sum(g, weight), g.scalar(1e-6)], []);
-  return div(g, total, observed);
+  const total = sum(g, mul(g, pinball, column(weight)));
+  return div(g, mul(g, total, g.scalar(2 / LEVELS)), observed);
 }
 
 function checkOptions(spec: NetworkSpec, { steps, originStride, leads }: TrainingGraphOptions): void {

@@ -5,7 +5,7 @@
  */
 import { multiply, type Shape } from '../graph/dims.ts';
 import type { Graph, Value } from '../graph/graph.ts';
-import { concat, flatten, reshape, slice } from '../graph/ops.ts';
+import { concat, flatten, gemm, reshape, slice, transpose } from '../graph/ops.ts';
 
 /** Parameters of one layer. */
 export interface LayerWeights {
@@ -105,4 +105,25 @@ export function previousStates(g: Graph, states: Value, h0: Value): Value {
 export function joinSteps(g: Graph, parts: readonly Value[]): Value {
   const [B, n] = parts[0]!.shape;
   return g.emit('Concat', parts, [multiply(parts.length, B!), n!], { axis: { int: 0 } });
+}
+
+/** Ones, [rows of x, 1]: times a bias, so that it can be a column of the weights. */
+export function onesColumn(g: Graph, x: Value): Value {
+  const rows = g.emit('Shape', [x], [1], { end: { int: 1 } }, 'int64');
+  const size = g.emit('Concat', [rows, g.int64([1])], [2], { axis: { int: 0 } }, 'int64');
+  return g.emit('Expand', [g.scalar(1), size], [x.shape[0]!, 1]);
+}
+
+/**
+ * Gradient of the weights with which several gates read the same thing: gates k x [rows, H], read [rows, n] -> [k * H, n].
+ * Transposing the left factor of a product is what costs, so the narrower one stands there.
+ */
+export function weightGradient(g: Graph, gates: readonly Value[], read: Value): Value {
+  const width = (value: Value) => value.shape[1] as number;
+  const parts = gates.map((gate) =>
+    width(gate) > width(read)
+      ? transpose(g, gemm(g, read, gate, null, { transA: true }))
+      : gemm(g, gate, read, null, { transA: true }),
+  );
+  return concat(g, parts, 0);
 }

@@ -28,6 +28,7 @@ import {
   joinSteps,
   type LayerWeights,
   previousStates,
+  weightGradient,
 } from './cell.ts';
 
 export const gruResetBefore: CellOps = {
@@ -103,12 +104,12 @@ function backward(
 
   const all = joinSteps(g, dGates);
   const gates = (from: number, to: number) => slice(g, all, 1, from * H, to * H);
-  const onState = gemm(g, gates(0, 2), before, null, { transA: true });
-  const onReset = gemm(g, gates(2, 3), reset, null, { transA: true });
+  const onState = weightGradient(g, [gates(0, 2)], before);
+  const onReset = weightGradient(g, [gates(2, 3)], reset);
   const dBias = sum(g, all, [0]);
   return [
     reshape(g, gemm(g, all, weights.input, null), x.shape),
-    gemm(g, all, flatX, null, { transA: true }),
+    weightGradient(g, [all], flatX),
     concat(g, [onState, onReset], 0),
     dBias,
     dBias,

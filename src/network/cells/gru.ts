@@ -27,6 +27,7 @@ import {
   joinSteps,
   type LayerWeights,
   previousStates,
+  weightGradient,
 } from './cell.ts';
 
 export const gru: CellOps = {
@@ -102,12 +103,6 @@ function backward(
   const dR = mul(g, aR, dAll);
   const dN = mul(g, aN, dAll);
   const dNr = mul(g, dN, r);
-  const onto = (target: Value, gates: Value[]) =>
-    concat(
-      g,
-      gates.map((gate) => gemm(g, gate, target, null, { transA: true })),
-      0,
-    );
   const totals = (gates: Value[]) =>
     concat(
       g,
@@ -118,8 +113,8 @@ function backward(
   for (const [gate, dGate] of [dZ, dR, dN].entries()) dX = gemm(g, dGate, part(weights.input, gate), dX);
   return [
     reshape(g, dX!, x.shape),
-    onto(flatX, [dZ, dR, dN]),
-    onto(before, [dZ, dR, dNr]),
+    weightGradient(g, [dZ, dR, dN], flatX),
+    weightGradient(g, [dZ, dR, dNr], before),
     totals([dZ, dR, dN]),
     totals([dZ, dR, dNr]),
   ];

@@ -14,8 +14,9 @@ import {
   oneMinus,
   reshape,
   sigmoid,
+  slice,
   split,
-  sum,
+  sub,
   tanh,
 } from '../graph/ops.ts';
 import {
@@ -24,7 +25,9 @@ import {
   gateRows,
   joinSteps,
   type LayerWeights,
+  onesColumn,
   previousStates,
+  weightGradient,
 } from './cell.ts';
 
 export const lstm: CellOps = {
@@ -61,14 +64,12 @@ function backward(
 ): Value[] {
   const T = x.shape[0] as number;
   const H = weights.hidden.shape[1] as number;
-  const flatX = flatten(g, x);
-  const before = previousStates(g, states, h0);
-  const bias = add(g, weights.inputBias, weights.hiddenBias);
-  const gate = (index: number) => {
-    const part = (parameter: Value) => gateRows(g, parameter, H, index);
-    const recurrent = gemm(g, before, part(weights.hidden), part(bias), { transB: true });
-    return gemm(g, flatX, part(weights.input), recurrent, { transB: true });
-  };
+  const columns = H + (x.shape[2] as number) + 1;
+  // what every gate reads, and the weights it reads it with: one product instead of three
+  const read = concat(g, [previousStates(g, states, h0), flatten(g, x), onesColumn(g, flatten(g, x))], 1);
+  const bias = reshape(g, add(g, weights.inputBias, weights.hiddenBias), [4 * H, 1]);
+  const joined = concat(g, [weights.hidden, weights.input, bias], 1);
+  const gate = (index: number) => gemm(g, read, gateRows(g, joined, H, index), null, { transB: true });
   const i = sigmoid(g, gate(0));
   const o = sigmoid(g, gate(1));
   const f = sigmoid(g, gate(2));
@@ -76,25 +77,26 @@ function backward(
 
   // c of every step: an elementwise recurrence
   const forget = split(g, f, T);
-  const added = split(g, mul(g, i, candidate), T);
-  const first = flatten(g, c0);
+  const entering = mul(g, i, candidate);
+  const added = split(g, entering, T);
   const cells: Value[] = [];
   for (let t = 0; t < T; t++) {
-    cells.push(add(g, mul(g, forget[t]!, cells[t - 1] ?? first), added[t]!));
+    cells.push(add(g, mul(g, forget[t]!, cells[t - 1] ?? flatten(g, c0)), added[t]!));
   }
-  const shown = tanh(g, joinSteps(g, cells));
-  const cellsBefore = joinSteps(g, [first, ...cells.slice(0, -1)]);
+  const c = joinSteps(g, cells);
+  const shown = tanh(g, c);
+  const h = flatten(g, states);
 
-  // dc += toCell dh; then the gates before their nonlinearities: di, df, dg = factor dc, do = factor dh
-  const slopeOf = (gateValue: Value) => mul(g, gateValue, oneMinus(g, gateValue));
-  const toCell = split(g, mul(g, o, oneMinus(g, mul(g, shown, shown))), T);
+  // dc += toCell dh; then the gates before their nonlinearities: di, df, dg = factor dc, do = factor dh.
+  // i g, f c_before and o tanh(c) are at hand as `entering`, c - entering and h.
+  const toCell = split(g, sub(g, o, mul(g, h, shown)), T);
   const factors = concat(
     g,
     [
-      mul(g, candidate, slopeOf(i)),
-      mul(g, shown, slopeOf(o)),
-      mul(g, cellsBefore, slopeOf(f)),
-      mul(g, i, oneMinus(g, mul(g, candidate, candidate))),
+      mul(g, entering, oneMinus(g, i)),
+      mul(g, h, oneMinus(g, o)),
+      mul(g, sub(g, c, entering), oneMinus(g, f)),
+      sub(g, i, mul(g, entering, candidate)),
     ],
     1,
   );
@@ -116,11 +118,12 @@ function backward(
   onStateGradient?.(joinSteps(g, dh));
 
   const all = joinSteps(g, dGates);
-  const dBias = sum(g, all, [0]);
+  const dJoined = weightGradient(g, [all], read);
+  const dBias = reshape(g, slice(g, dJoined, 1, columns - 1, columns), [4 * H]);
   return [
     reshape(g, gemm(g, all, weights.input, null), x.shape),
-    gemm(g, all, flatX, null, { transA: true }),
-    gemm(g, all, before, null, { transA: true }),
+    slice(g, dJoined, 1, H, columns - 1),
+    slice(g, dJoined, 1, 0, H),
     dBias,
     dBias,
   ];

@@ -3,7 +3,7 @@
  */
 import type { Graph, Value } from '../graph/graph.ts';
 import { add, flatten, gemm, mul, oneMinus, relu, reshape, sign, split, sum, tanh } from '../graph/ops.ts';
-import { type CellOps, fusedSequence, joinSteps, previousStates } from './cell.ts';
+import { type CellOps, fusedSequence, joinSteps, previousStates, weightGradient } from './cell.ts';
 
 interface Activation {
   readonly name: 'Tanh' | 'Relu';
@@ -42,8 +42,8 @@ function vanilla(activation: Activation, bounded: boolean): CellOps {
         const bias = sum(g, all, [0]);
         return [
           reshape(g, gemm(g, all, input, null), x.shape),
-          gemm(g, all, flatten(g, x), null, { transA: true }),
-          gemm(g, all, previousStates(g, states, h0), null, { transA: true }),
+          weightGradient(g, [all], flatten(g, x)),
+          weightGradient(g, [all], previousStates(g, states, h0)),
           bias,
           bias,
         ];
