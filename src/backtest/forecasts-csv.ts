@@ -1,5 +1,6 @@
 /** `forecasts.csv`: one row a step, `series,origin,step,time,p10..p90`. */
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { GatecastError } from '../errors.ts';
 import { Q } from '../forecast/forecast.ts';
 import type { Grid, Played } from './play.ts';
@@ -7,16 +8,29 @@ import type { Grid, Played } from './play.ts';
 const stamp = (ms: number): string => new Date(ms).toISOString().replace('.000Z', 'Z');
 const quoted = (name: string): string => (/[",\n]/.test(name) ? `"${name.replaceAll('"', '""')}"` : name);
 
-/** Throws FILE_UNREADABLE when the file cannot be written. */
-export function writeForecasts(path: string, grids: readonly Grid[], played: readonly Played[]): void {
-  let file: number;
+const HEADER = 'series,origin,step,time,p10,p20,p30,p40,p50,p60,p70,p80,p90\n';
+
+/** Makes the file, and its folder, with nothing but the header. Throws FILE_UNREADABLE when that cannot be. */
+export function prepareForecasts(path: string): void {
+  const file = open(path);
+  writeSync(file, HEADER);
+  closeSync(file);
+}
+
+function open(path: string): number {
   try {
-    file = openSync(path, 'w');
+    mkdirSync(dirname(path), { recursive: true });
+    return openSync(path, 'w');
   } catch (cause) {
     throw new GatecastError('FILE_UNREADABLE', `${path} cannot be written.`, { cause });
   }
+}
+
+/** Throws FILE_UNREADABLE when the file cannot be written. */
+export function writeForecasts(path: string, grids: readonly Grid[], played: readonly Played[]): void {
+  const file = open(path);
   try {
-    writeSync(file, 'series,origin,step,time,p10,p20,p30,p40,p50,p60,p70,p80,p90\n');
+    writeSync(file, HEADER);
     const ordered = [...played].sort((a, b) => a.series - b.series || a.origin - b.origin);
     for (const { series, origin, quantiles } of ordered) {
       const { name, startMs, intervalMs } = grids[series];

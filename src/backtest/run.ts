@@ -8,7 +8,7 @@ import type { ModelRegistry, StoredModel } from '../model/registry.ts';
 import { FEATURES } from '../series/features.ts';
 import type { Aggregate, Fill } from '../series/spec.ts';
 import { readTable, type TableOptions } from './csv.ts';
-import { writeForecasts } from './forecasts-csv.ts';
+import { prepareForecasts, writeForecasts } from './forecasts-csv.ts';
 import { type Grid, grids, type Played, type PlayOptions, play, readings } from './play.ts';
 import { overall, type Score, type SeriesScore, scoreSeries } from './score.ts';
 import { Tuner, type TunerRun } from './tuner.ts';
@@ -63,6 +63,8 @@ export async function runBacktest(files: readonly string[], request: BacktestReq
   const stored = request.model === 'none' ? null : request.registry.open(request.model);
   const model = stored === null ? null : loadModel(stored, FEATURES, request.float32 !== true);
   const champion = request.finetune === null ? null : championOf(stored);
+  // A long run must not end with a file that cannot be written.
+  if (request.out !== undefined) prepareForecasts(request.out);
   const options = playOptions(request);
   const all: Grid[] = [];
   const played: Played[] = [];
@@ -125,6 +127,7 @@ async function playFile(
           everyMs: request.finetune,
           horizon: request.horizon,
           timeZone: request.timezone,
+          firstScored: Math.floor(request.start * series[0].actual.length),
           budget: TUNE_BUDGET,
           now: () => performance.now(),
         });

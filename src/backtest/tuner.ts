@@ -2,14 +2,14 @@
  * Fine-tuning on the way through a backtest: the same features, training, gate and switch as live, on the file's clock.
  * At any bucket only what had arrived by then is read.
  *
- * When: first as soon as there is enough; then whenever the history has grown by half, because a model of a young sensor
+ * When: first as soon as there is enough (and half of what is not scored has passed); then whenever the history has grown by half, because a model of a young sensor
  * ages fast; and, once a whole window is full, on the schedule, where at least a tenth of the window is new.
  */
 import type { Engine } from '../forecast/engine.ts';
 import { loadModel } from '../model/pack.ts';
 import { type StoredModel, verifyModel } from '../model/registry.ts';
 import { FEATURES } from '../series/features.ts';
-import { CYCLE_DEFAULTS, fineTune } from '../training/cycle.ts';
+import { CYCLE_DEFAULTS, type CycleOptions, fineTune } from '../training/cycle.ts';
 import { type JobSeries, runJob } from '../training/job.ts';
 import type { Grid } from './play.ts';
 
@@ -18,6 +18,8 @@ export interface TunerOptions {
   readonly everyMs: number;
   readonly horizon: number;
   readonly timeZone: string;
+  /** First bucket that is scored: models that would be replaced long before it are not trained. */
+  readonly firstScored: number;
   /** Buckets of all series together that a run reads at most. */
   readonly budget: number;
   /** Monotonic ms. */
@@ -34,7 +36,21 @@ export interface TunerRun {
 /** Buckets a series needs before the first run. */
 const LEAST = 512;
 const GROWTH = 1.5;
-const NEW_SHARE = 0.1;
+const NEW_SHARE = 0.2;
+/** A file is played in minutes, not weeks: shorter trainings, and none that could not matter for what is scored. */
+const OPTIONS: CycleOptions = {
+  ...CYCLE_DEFAULTS,
+  training: {
+    ...CYCLE_DEFAULTS.training,
+    rate: 1.2e-3,
+    cellRate: 1,
+    anchorPull: 0.01,
+    stride: 4,
+    maxSteps: 320,
+    validateEvery: 80,
+    validationBatches: 16,
+  },
+};
 
 export class Tuner {
   readonly runs: TunerRun[] = [];
@@ -68,7 +84,7 @@ export class Tuner {
 
   private due(known: number, endMs: number): boolean {
     if (known < Math.max(LEAST, 6 * this.options.horizon)) return false;
-    if (this.lastBucket === 0) return true;
+    if (this.lastBucket === 0) return known >= this.options.firstScored / 2;
     if (known < this.window) return known >= GROWTH * this.lastBucket;
     return endMs - this.lastMs >= this.options.everyMs && known - this.lastBucket >= NEW_SHARE * this.window;
   }
@@ -83,7 +99,7 @@ export class Tuner {
         nowMs,
       },
       { train: (job) => runJob(job, { now: this.options.now }) },
-      CYCLE_DEFAULTS,
+      OPTIONS,
     );
     if (report.candidate === null) return { promoted: false, reason: report.reason };
     const promoted = verifyModel(report.candidate, 'the candidate');
