@@ -23,13 +23,16 @@ import {
 } from '../training/job.ts';
 import { ProgressBar, type ProgressTarget, secondsText } from './shared/progress.ts';
 import { type DataSet, readSets, seriesOfSet } from './train-data.ts';
+import { runSearch, type SearchFlags, searchReport } from './train-search.ts';
 
-export interface TrainFlags {
+export interface TrainFlags extends SearchFlags {
+  search?: boolean;
   data?: string[];
   sets?: string;
   without?: string[];
   generated: number;
   generatedSteps: number;
+  generatedWeight: number;
   out?: string;
   from?: string;
   preview?: string;
@@ -95,7 +98,7 @@ export async function runTrain(flags: TrainFlags, registry: ModelRegistry, strea
   const base = flags.from ? registry.open(flags.from) : null;
   const sets = dataSets(flags);
   const series = sets.flatMap((set, index) => seriesOfSet(set, flags.seed + index));
-  const job = trainingJob(flags, sets, series, base);
+  const { job, reason } = await chosenJob(flags, trainingJob(flags, sets, series, base), folder, streams);
   const checkpoint = `${folder}.checkpoint`;
   if (!flags.resume) rmSync(checkpoint, { force: true });
 
@@ -116,10 +119,46 @@ export async function runTrain(flags: TrainFlags, registry: ModelRegistry, strea
     unhook();
     bar.end();
   }
-  const stored = writeModel(folder, packed(flags, folder, sets, job, base, result));
+  const stored = writeModel(folder, packed(flags, folder, sets, job, base, result, reason));
   streams.out.write(
     flags.json ? `${JSON.stringify(summary(folder, stored, result))}\n` : report(folder, stored, result),
   );
+}
+
+/** The job as given, or with the network that the search chose. */
+async function chosenJob(
+  flags: TrainFlags,
+  job: TrainingJob,
+  folder: string,
+  streams: Streams,
+): Promise<{ job: TrainingJob; reason: string }> {
+  if (!flags.search) return { job, reason: '' };
+  if (job.weights)
+    throw new GatecastError('USAGE', '--search chooses a new network; it cannot go on --from a model.');
+  const memory = `${folder}.search.json`;
+  if (!flags.resume) rmSync(memory, { force: true });
+  const bar = new ProgressBar(streams.err);
+  let stopped = false;
+  const stop = () => {
+    stopped = true;
+  };
+  const unhook = stopOnSignal(stop, () => process.exit(1));
+  try {
+    const result = await runSearch(flags, { job, width: flags.width, memory, bar, stop: () => stopped });
+    bar.end();
+    streams.out.write(searchReport(result, `${folder}.search.svg`));
+    if (stopped)
+      throw new GatecastError('TRAINING_FAILED', 'The search was stopped.', { hint: 'Go on with --resume.' });
+    const { candidate } = result.chosen;
+    const spec = forecastSpec({ ...candidate, width: flags.width });
+    return {
+      job: { ...job, spec, settings: { ...job.settings, rate: candidate.rate } },
+      reason: result.reason,
+    };
+  } finally {
+    unhook();
+    bar.end();
+  }
 }
 
 function outFolder(flags: TrainFlags): string {
@@ -227,7 +266,10 @@ function settingsOf(
     validation: flags.validation,
     patience: flags.patience ?? Number.POSITIVE_INFINITY,
     seed: flags.seed,
-    groupWeights: Object.fromEntries(sets.map((set) => [set.name, set.weight])),
+    groupWeights: {
+      ...Object.fromEntries(sets.map((set) => [set.name, set.weight])),
+      [GENERATED]: flags.generatedWeight,
+    },
   };
 }
 
@@ -263,6 +305,7 @@ function packed(
   job: TrainingJob,
   base: StoredModel | null,
   result: JobResult,
+  reason: string,
 ) {
   const licences = new Map(sets.map((set) => [set.name, set.licence]));
   const generatedNote = `made by gatecast (seed ${flags.seed}), no licence needed`;
@@ -287,7 +330,7 @@ function packed(
       seed: flags.seed,
       steps: result.steps,
       seconds: Math.round(result.seconds * 10) / 10,
-      reason: '',
+      reason,
     },
     scores,
   });

@@ -28,6 +28,7 @@ export function registerTrain(program: Command): void {
       list,
     )
     .option('--generated <count>', 'generated series beside the data', count, 0)
+    .option('--generated-weight <weight>', 'of the generated series, against those of the sets', amount, 1)
     .option('--generated-steps <steps>', 'buckets of each generated series', whole, 1600)
     .option('--out <folder>', 'folder of the model, e.g. models/NAME')
     .option('--from <model>', 'go on from a model of the registry')
@@ -63,6 +64,17 @@ export function registerTrain(program: Command): void {
     .option('--dropout <share>', 'between layers', fraction, 0)
     .option('--attention <states>', 'attend to so many last states', whole)
     .option('--convolution <kernel>x<channels>', 'causal convolution in front, e.g. 5x16', convolution)
+    .optionsGroup('Choosing a network:')
+    .option(
+      '--search',
+      'choose cell, layers, hidden size and learning rate by rolling-origin cross-validation, then train it',
+    )
+    .option('--search-cells <cells>', 'to choose from', list, ['gru', 'lstm'])
+    .option('--search-layers <n>', 'to choose from', wholes, [1])
+    .option('--search-hidden <n>', 'to choose from', wholes, [16, 32, 48, 64])
+    .option('--search-rates <rates>', 'to choose from', (text) => list(text).map(amount), [2e-3])
+    .option('--search-steps <n>', 'optimiser steps of the first round', whole, 150)
+    .option('--search-rounds <n>', 'each has three times the steps for a third of the candidates', whole, 3)
     .optionsGroup('Training:')
     .option('--steps <n>', 'steps that gradients flow back through', whole, 96)
     .option('--chunks <n>', 'chunks of that length a state is carried through', whole, 8)
@@ -94,6 +106,7 @@ export function registerTrain(program: Command): void {
 Examples:
   $ gatecast train --data plant.csv --time time --interval 5m --horizon 48 --out models/plant
   $ gatecast train --generated 300 --cell gru --hidden 32 --max-time 5m --out models/first
+  $ gatecast train --data plant.csv --time time --interval 5m --search --search-hidden 16,32,64 --out models/plant
   $ gatecast train --generated 30 --preview series.svg
 
 Ctrl-C keeps what is best so far; a second one ends at once. --resume goes on from the last checkpoint.
