@@ -1,0 +1,169 @@
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { silentLogger } from '../../src/log.ts';
+import { Client } from '../../src/mqtt/client.ts';
+import { type BrokerOptions, brokerOptions, plainBrokerOptions } from '../../src/mqtt/options.ts';
+import { systemClock } from '../../src/system/clock.ts';
+import { canRun } from '../support/child.ts';
+import { hasMosquitto, startMosquitto } from '../support/mosquitto.ts';
+import { tempDirs } from '../support/temp.ts';
+import { waitFor } from '../support/wait.ts';
+
+const temp = tempDirs();
+const able = hasMosquitto && canRun('openssl', ['version'], 'TLS');
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+describe.skipIf(!able)('TLS', () => {
+  let dir: string;
+  const file = (name: string): string => join(dir, name);
+  const openssl = (...args: string[]) => execFileSync('openssl', args, { stdio: 'pipe' });
+
+  function authority(name: string): void {
+    openssl(
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-days',
+      '2',
+      '-subj',
+      `/CN=${name}`,
+      '-keyout',
+      file(`${name}.key`),
+      '-out',
+      file(`${name}.pem`),
+    );
+  }
+  /** @param days negative: expired */
+  function certificate(name: string, signer: string, san: string, days = 2): void {
+    openssl(
+      'req',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-subj',
+      `/CN=${name}`,
+      '-addext',
+      `subjectAltName=${san}`,
+      '-keyout',
+      file(`${name}.key`),
+      '-out',
+      file(`${name}.csr`),
+    );
+    openssl(
+      'x509',
+      '-req',
+      '-in',
+      file(`${name}.csr`),
+      '-CA',
+      file(`${signer}.pem`),
+      '-CAkey',
+      file(`${signer}.key`),
+      '-CAcreateserial',
+      '-copy_extensions',
+      'copy',
+      '-days',
+      String(days),
+      '-out',
+      file(`${name}.pem`),
+    );
+  }
+
+  beforeAll(() => {
+    dir = temp();
+    authority('ca');
+    authority('other');
+    certificate('good', 'ca', 'IP:127.0.0.1');
+    certificate('expired', 'ca', 'IP:127.0.0.1', -1);
+    certificate('elsewhere', 'ca', 'DNS:elsewhere.example');
+    certificate('client', 'ca', 'DNS:client');
+  });
+
+  async function attempt(server: string, options: Partial<BrokerOptions>, config = ''): Promise<Client> {
+    const broker = await startMosquitto(
+      `allow_anonymous true\ncertfile ${file(`${server}.pem`)}\nkeyfile ${file(`${server}.key`)}\n${config}`,
+    );
+    cleanups.push(() => broker.stop());
+    const client = new Client({
+      options: {
+        ...plainBrokerOptions(`mqtts://127.0.0.1:${broker.port}`, 'tls-test'),
+        ca: file('ca.pem'),
+        maxBackoffMs: 100,
+        ...options,
+      },
+      clock: systemClock,
+      random: () => 0,
+      log: silentLogger,
+      will: () => ({ topic: 's', payload: 'offline', qos: 1, retain: true }),
+      birth: () => [],
+      message: () => {},
+    });
+    cleanups.push(() => client.stop([], 100));
+    client.start();
+    await waitFor('an answer', () => client.status().connected || client.status().fault);
+    return client;
+  }
+
+  it('connects to a broker that the authority signed', async () => {
+    expect((await attempt('good', {})).status().connected).toBe(true);
+  });
+
+  it('shows its own certificate where one is asked for', async () => {
+    const strict = `require_certificate true\ncafile ${file('ca.pem')}`;
+    const own = { cert: file('client.pem'), key: file('client.key') };
+    expect((await attempt('good', own, strict)).status().connected).toBe(true);
+    expect((await attempt('good', {}, strict)).status()).toMatchObject({ connected: false, connects: 0 });
+  });
+
+  it.each([
+    ['another authority', 'good', { ca: 'other.pem' }, /certificate/i],
+    ['an expired certificate', 'expired', { ca: 'ca.pem' }, /expired/i],
+    ['a certificate of another host', 'elsewhere', { ca: 'ca.pem' }, /altnames|IP/i],
+    ['an unknown authority', 'good', { ca: undefined }, /certificate/i],
+  ])('refuses %s', async (_, server, { ca }, reason) => {
+    const client = await attempt(server, { ca: ca === undefined ? undefined : file(ca) });
+    expect(client.status()).toMatchObject({ connected: false, connects: 0 });
+    expect(client.status().fault).toMatch(reason);
+  });
+
+  it('never goes on in plain text', async () => {
+    const broker = await startMosquitto();
+    cleanups.push(() => broker.stop());
+    const client = new Client({
+      options: {
+        ...plainBrokerOptions(`mqtts://127.0.0.1:${broker.port}`, 'x'),
+        ca: file('ca.pem'),
+        maxBackoffMs: 50,
+      },
+      clock: systemClock,
+      random: () => 0,
+      log: silentLogger,
+      will: () => ({ topic: 's', payload: 'offline', qos: 1, retain: true }),
+      birth: () => [],
+      message: () => {},
+    });
+    cleanups.push(() => client.stop([], 100));
+    client.start();
+    await waitFor('a fault', () => client.status().fault);
+    expect(client.status().connects).toBe(0);
+  });
+});
+
+it('certificates for a connection that is not encrypted are a mistake', () => {
+  const mqtt = { url: 'mqtt://broker', ca: '/ca.pem' } as Parameters<typeof brokerOptions>[0];
+  expect(() => brokerOptions(mqtt, 'id')).toThrowError(
+    expect.objectContaining({
+      code: 'CONFIG_INVALID',
+      issues: [expect.objectContaining({ path: 'mqtt.ca' })],
+    }),
+  );
+});
