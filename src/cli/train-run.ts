@@ -1,12 +1,9 @@
 /** What `gatecast train` does: reads the data, trains in the worker, shows how it goes, writes the model. */
-import { rmSync } from 'node:fs';
-import { basename, resolve } from 'node:path';
+import { mkdirSync, rmSync } from 'node:fs';
+import { basename, dirname, resolve } from 'node:path';
 import { GatecastError } from '../errors.ts';
 import { MODEL_NAME } from '../model/manifest.ts';
-import { packModel } from '../model/pack.ts';
 import { type ModelRegistry, type StoredModel, writeModel } from '../model/registry.ts';
-import type { Cell } from '../network/spec.ts';
-import { FEATURE_FORMAT } from '../series/features.ts';
 import { writeFileAtomic } from '../system/files.ts';
 import { startTraining } from '../training/client.ts';
 import { generateMixture } from '../training/generate/mixture.ts';
@@ -14,67 +11,17 @@ import { previewSvg } from '../training/generate/preview.ts';
 import {
   forecastSpec,
   GENERATED,
-  type JobProgress,
   type JobResult,
   type JobSeries,
   TRAINING_DEFAULTS,
   type TrainingJob,
   type TrainingSettings,
 } from '../training/job.ts';
-import { ProgressBar, type ProgressTarget, secondsText } from './shared/progress.ts';
+import { ProgressBar, type ProgressTarget } from './shared/progress.ts';
 import { type DataSet, readSets, seriesOfSet } from './train-data.ts';
-import { runSearch, type SearchFlags, searchReport } from './train-search.ts';
-
-export interface TrainFlags extends SearchFlags {
-  search?: boolean;
-  data?: string[];
-  sets?: string;
-  without?: string[];
-  generated: number;
-  generatedSteps: number;
-  generatedWeight: number;
-  out?: string;
-  from?: string;
-  preview?: string;
-  time?: string[];
-  timeFormat?: string;
-  columns: 'all' | string[];
-  id?: string[];
-  interval?: number[];
-  horizon: number[];
-  missing?: string[];
-  delimiter?: string;
-  decimal?: '.' | ',';
-  clockStart?: string;
-  timezone: string;
-  licence: string;
-  cell: Cell;
-  layers: number;
-  hidden: number;
-  width: number;
-  dropout: number;
-  attention?: number;
-  convolution?: { kernel: number; channels: number };
-  steps: number;
-  chunks: number;
-  stride: number;
-  leads: number;
-  batch: number;
-  lr: number;
-  weightDecay: number;
-  averaging: number;
-  anchor: number;
-  clipNorm: number;
-  clipValue?: number;
-  maxSteps?: number;
-  epochs?: number;
-  maxTime?: number;
-  validation: number;
-  patience?: number;
-  seed: number;
-  resume?: boolean;
-  json?: boolean;
-}
+import type { TrainFlags } from './train-flags.ts';
+import { packed, progressText, report, summary } from './train-report.ts';
+import { runSearch, searchReport } from './train-search.ts';
 
 export interface Streams {
   readonly out: ProgressTarget;
@@ -95,6 +42,7 @@ export async function runTrain(flags: TrainFlags, registry: ModelRegistry, strea
     return;
   }
   const folder = outFolder(flags);
+  mkdirSync(dirname(folder), { recursive: true });
   const base = flags.from ? registry.open(flags.from) : null;
   const sets = dataSets(flags);
   const series = sets.flatMap((set, index) => seriesOfSet(set, flags.seed + index));
@@ -149,10 +97,10 @@ async function chosenJob(
     streams.out.write(searchReport(result, `${folder}.search.svg`));
     if (stopped)
       throw new GatecastError('TRAINING_FAILED', 'The search was stopped.', { hint: 'Go on with --resume.' });
-    const { candidate } = result.chosen;
-    const spec = forecastSpec({ ...candidate, width: flags.width });
+    const { rate, ...network } = result.chosen.candidate;
+    const spec = forecastSpec({ ...network, width: flags.width });
     return {
-      job: { ...job, spec, settings: { ...job.settings, rate: candidate.rate } },
+      job: { ...job, spec, settings: { ...job.settings, rate } },
       reason: result.reason,
     };
   } finally {
@@ -283,88 +231,4 @@ function stopOnSignal(stop: () => void, kill: () => void): () => void {
   };
   process.on('SIGINT', handler).on('SIGTERM', handler);
   return () => process.off('SIGINT', handler).off('SIGTERM', handler);
-}
-
-export function progressText(progress: JobProgress): string {
-  if (progress.phase === 'features') return `features of series ${progress.series} of ${progress.total}`;
-  const figure = (x: number | null) => (x === null || Number.isNaN(x) ? '-' : x.toFixed(4));
-  const left = progress.done > 0 ? (progress.elapsedMs / 1000) * (1 / progress.done - 1) : Number.NaN;
-  return [
-    `step ${progress.step}`,
-    `loss ${figure(progress.loss)}`,
-    `validation ${figure(progress.validation)} (best ${figure(progress.best)})`,
-    `rate ${progress.rate.toExponential(1)}`,
-    `${secondsText(left)} left`,
-  ].join('  ');
-}
-
-function packed(
-  flags: TrainFlags,
-  folder: string,
-  sets: readonly DataSet[],
-  job: TrainingJob,
-  base: StoredModel | null,
-  result: JobResult,
-  reason: string,
-) {
-  const licences = new Map(sets.map((set) => [set.name, set.licence]));
-  const generatedNote = `made by gatecast (seed ${flags.seed}), no licence needed`;
-  const scores: Record<string, number> = { training_loss: result.loss };
-  if (result.bestLoss !== null) scores.validation_loss = result.bestLoss;
-  if (result.baseLoss !== null) scores.validation_loss_before = result.baseLoss;
-  for (const [name, value] of Object.entries(scores)) if (!Number.isFinite(value)) delete scores[name];
-  return packModel({
-    name: basename(folder),
-    version: '1',
-    createdMs: Date.now(),
-    spec: job.spec,
-    weights: result.weights,
-    leads: flags.horizon[0]!,
-    features: FEATURE_FORMAT,
-    parent: base?.hash ?? null,
-    training: {
-      sets: result.groups.map((group) => ({
-        ...group,
-        licence: group.name === GENERATED ? generatedNote : (licences.get(group.name) ?? 'not stated'),
-      })),
-      seed: flags.seed,
-      steps: result.steps,
-      seconds: Math.round(result.seconds * 10) / 10,
-      reason,
-    },
-    scores,
-  });
-}
-
-function summary(folder: string, stored: StoredModel, result: JobResult) {
-  const { steps, seconds, reason, bestLoss, baseLoss, loss, skipped } = result;
-  return {
-    folder,
-    hash: stored.hash,
-    steps,
-    seconds,
-    reason,
-    loss,
-    bestLoss,
-    baseLoss,
-    skipped,
-    groups: result.groups,
-  };
-}
-
-function report(folder: string, stored: StoredModel, result: JobResult): string {
-  const { dimensions, spec } = stored.manifest;
-  const series = result.groups.reduce((sum, group) => sum + group.series, 0);
-  const buckets = result.groups.reduce((sum, group) => sum + group.steps, 0);
-  const loss =
-    result.bestLoss === null
-      ? `training loss ${result.loss.toFixed(4)}`
-      : `validation loss ${result.baseLoss?.toFixed(4)} -> ${result.bestLoss.toFixed(4)}`;
-  return [
-    folder,
-    `  ${spec?.cell}, ${dimensions.parameters} parameters, model ${stored.hash}`,
-    `  ${series} series, ${buckets} buckets; ${result.steps} steps in ${secondsText(result.seconds)} (ended by ${result.reason})`,
-    `  ${loss}${result.skipped > 0 ? `; ${result.skipped} steps left out as not finite` : ''}`,
-    '',
-  ].join('\n');
 }

@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { globals } from './shared/globals.ts';
 import { modelRegistry } from './shared/models.ts';
 import { amount, count, duration, durations, fraction, list, whole, wholes } from './shared/values.ts';
-import type { TrainFlags } from './train-run.ts';
+import type { TrainFlags } from './train-flags.ts';
 
 const CELLS = ['gru', 'lstm', 'rnn-tanh', 'rnn-relu', 'gru-reset-before'];
 

@@ -137,6 +137,8 @@ export class ModelRegistry {
 /** Writes beside and renames into place, so that a folder of that name is whole. @throws GatecastError MODEL_INVALID */
 export function writeModel(folder: string, files: ModelFiles): StoredModel {
   const stored = verifyModel(files, folder);
+  // What is written must be readable: the same check as on reading.
+  parseManifest(JSON.stringify(files.manifest), folder);
   mkdirSync(dirname(folder), { recursive: true });
   const temporary = `${folder}.${process.pid}.tmp`;
   const aside = `${folder}.old.tmp`;

@@ -6,7 +6,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ProgressBar, secondsText } from '../../src/cli/shared/progress.ts';
 import { registerTrain } from '../../src/cli/train.ts';
 import { pieces, readSets, seriesOfSet } from '../../src/cli/train-data.ts';
-import { runTrain, type TrainFlags } from '../../src/cli/train-run.ts';
+import type { TrainFlags } from '../../src/cli/train-flags.ts';
+import { runTrain } from '../../src/cli/train-run.ts';
 import { ModelRegistry, readModel } from '../../src/model/registry.ts';
 
 let folder: string;
@@ -100,6 +101,42 @@ describe('gatecast train', () => {
     expect(model.manifest.spec?.hidden).toBe(16);
   });
 
+  it('chooses a network by search, says why, and remembers what it trained', async () => {
+    const out = join(folder, 'models', 'chosen');
+    const args = [
+      '--data',
+      csv('s.csv'),
+      '--time',
+      'time',
+      '--interval',
+      '1h',
+      '--out',
+      out,
+      ...small,
+      '--search',
+      '--search-cells',
+      'gru,rnn-tanh',
+      '--search-hidden',
+      '16',
+      '--search-steps',
+      '6',
+      '--search-rounds',
+      '1',
+    ];
+    const { out: text } = await train(...args);
+    expect(text).toMatch(/gru 1x16 at 0.002 +6 +0\.\d{4} +0\.\d{4} +\d+ +\d+\.\d\d/);
+    expect(text).toMatch(/Of 2 candidates in the last round/);
+    expect(readFileSync(`${out}.search.svg`, 'utf8')).toContain('<circle');
+    const { manifest } = readModel(out);
+    expect(manifest.training?.reason).toMatch(/candidates in the last round/);
+    const memory = JSON.parse(readFileSync(`${out}.search.json`, 'utf8'));
+    expect(Object.keys(memory.losses)).toHaveLength(6);
+    const started = performance.now();
+    await train(...args, '--resume');
+    expect(JSON.parse(readFileSync(`${out}.search.json`, 'utf8'))).toEqual(memory);
+    expect(performance.now() - started).toBeLessThan(20_000);
+  }, 60_000);
+
   it('draws the generated series', async () => {
     const file = join(folder, 'p.svg');
     await train('--generated', '5', '--preview', file);
@@ -136,7 +173,7 @@ describe('gatecast train', () => {
 });
 
 describe('files of sets', () => {
-  it('gives every interval and horizon, with paths relative to the file', () => {
+  it('gives every interval, horizons in turn, with paths relative to the file', () => {
     csv('b.csv');
     writeFileSync(
       join(folder, 'sets.yaml'),
@@ -147,8 +184,6 @@ describe('files of sets', () => {
     const series = seriesOfSet(set!);
     expect(series.map((one) => [one.name, one.leads, one.values.length])).toEqual([
       ['b/warm@3600s', 12, 360],
-      ['b/warm@3600s', 24, 360],
-      ['b/warm@7200s', 12, 180],
       ['b/warm@7200s', 24, 180],
     ]);
     expect(Number.isNaN(series[0]!.values[310]!)).toBe(true);
