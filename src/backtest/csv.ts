@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { parse } from 'csv-parse/sync';
 import { GatecastError } from '../errors.ts';
+import { CellReader, IdColumn, NumberColumn } from './csv-columns.ts';
 import { detectTimeReader, timeReaderOf } from './csv-time.ts';
 
 export interface TableOptions {
@@ -50,21 +51,6 @@ export interface Table {
   };
 }
 
-const NO_VALUE = ['', 'na', 'n/a', '#n/a', 'nan', 'null', 'none', 'nil', '-', '?', 'inf', '-inf', '+inf'];
-
-/** A column that may be one of numbers; grows by doubling. */
-interface Candidate {
-  readonly name: string;
-  /** Index of the cell in a record. */
-  readonly at: number;
-  readonly named: boolean;
-  cells: Float64Array;
-  /** Whether any cell held a number. */
-  holds: boolean;
-  /** The first cell that is none. */
-  text: { line: number; cell: string } | null;
-}
-
 /**
  * @throws FILE_UNREADABLE when the file cannot be read or unpacked
  * @throws CSV_INVALID with the line, when it is no table, a column is not there, or a cell cannot be understood
@@ -96,77 +82,7 @@ function readBytes(path: string): Buffer {
 
 function readRecords(bytes: Buffer, options: TableOptions): Table {
   const delimiter = options.delimiter ?? sniffDelimiter(bytes);
-  const decimalComma = options.decimal === ',' || (options.decimal === undefined && delimiter !== ',');
-  const noValue = new Set([...NO_VALUE, ...(options.missing ?? []).map((m) => m.toLowerCase())]);
-  const noNumber = new Set((options.missing ?? []).filter((m) => m.trim() !== '').map(Number));
-  const times: string[] = [];
-  const lines: number[] = [];
-  const ids: string[] = [];
-  const idIndex = new Map<string, number>();
-  const idOfRow: number[] = [];
-  let header: Header | null = null;
-  let candidates: Candidate[] = [];
-  let shift = 0;
-  let rowsWithoutTime = 0;
-
-  const onRecord = (record: string[], line: number): void => {
-    if (header === null) {
-      header = resolveHeader(record, options);
-      candidates = header.candidates;
-      return;
-    }
-    if (record.every((cell) => cell === '')) return;
-    if (record.length > header.width) {
-      // as R writes it: row names without a header of their own
-      if (record.length === header.width + 1 && (shift === 1 || lines.length + rowsWithoutTime === 0))
-        shift = 1;
-      else throw invalid(line, `has ${record.length} cells, the header has ${header.width}`);
-    }
-    const { timeAt } = header;
-    if (timeAt.length > 0) {
-      let time = record[timeAt[0]! + shift] ?? '';
-      for (let i = 1; i < timeAt.length; i++) time += ` ${record[timeAt[i]! + shift] ?? ''}`;
-      if (noValue.has(time.trim().toLowerCase())) {
-        rowsWithoutTime++;
-        return;
-      }
-      times.push(time);
-    }
-    const row = lines.length;
-    lines.push(line);
-    if (header.idAt.length > 0) {
-      const id = header.idAt.map((at) => record[at + shift] ?? '').join('/');
-      let index = idIndex.get(id);
-      if (index === undefined) {
-        index = ids.push(id) - 1;
-        idIndex.set(id, index);
-      }
-      idOfRow.push(index);
-    }
-    for (const candidate of candidates) {
-      if (candidate.text !== null) continue;
-      const cell = record[candidate.at + shift] ?? '';
-      const value = numberOf(cell, decimalComma, noValue, noNumber);
-      if (value === null) {
-        if (candidate.named) {
-          throw invalid(line, `column "${candidate.name}" has "${cell}", which is no number`, {
-            hint: 'name cells that stand for "no value" with --missing, or the decimal sign with --decimal',
-          });
-        }
-        candidate.text = { line, cell };
-        candidate.cells = new Float64Array(0);
-        continue;
-      }
-      if (row >= candidate.cells.length) {
-        const grown = new Float64Array(candidate.cells.length * 2);
-        grown.set(candidate.cells);
-        candidate.cells = grown;
-      }
-      candidate.cells[row] = value;
-      if (!Number.isNaN(value)) candidate.holds = true;
-    }
-  };
-
+  let builder: TableBuilder | null = null;
   parse(bytes, {
     delimiter,
     bom: true,
@@ -174,111 +90,152 @@ function readRecords(bytes: Buffer, options: TableOptions): Table {
     relax_column_count: true,
     skip_empty_lines: true,
     on_record: (record: string[], context) => {
-      onRecord(record, context.lines);
+      if (builder === null) builder = new TableBuilder(record, delimiter, options);
+      else builder.row(record, context.lines);
       return null;
     },
   });
-  if (header === null) throw new GatecastError('CSV_INVALID', 'the file is empty');
-  const kept = candidates.filter((c) => c.text === null && (c.named || c.holds));
-  if (kept.length === 0) {
-    throw new GatecastError('CSV_INVALID', 'no column holds numbers', {
-      hint: 'check --delimiter, --decimal and --missing',
-    });
-  }
-  const timeMs = stampRows(times, lines, options);
-  const count = lines.length;
-  return {
-    columns: kept.map((c) => c.name),
-    ids,
-    length: count,
-    leftOut: {
-      columns: candidates.flatMap((c) =>
-        kept.includes(c) ? [] : [{ name: c.name, ...(c.text ?? { line: 1, cell: '' }) }],
-      ),
-      rowsWithoutTime,
-    },
-    *rows() {
-      for (let row = 0; row < count; row++) {
-        const values = new Float64Array(kept.length);
-        for (let i = 0; i < kept.length; i++) values[i] = kept[i]!.cells[row]!;
-        yield { timeMs: timeMs[row]!, values, id: ids.length === 0 ? null : ids[idOfRow[row]!]! };
-      }
-    },
-  };
+  if (builder === null) throw new GatecastError('CSV_INVALID', 'the file is empty');
+  return (builder as TableBuilder).table();
 }
 
-interface Header {
-  readonly width: number;
-  readonly timeAt: readonly number[];
-  readonly idAt: readonly number[];
-  readonly candidates: Candidate[];
-}
+class TableBuilder {
+  readonly #options: TableOptions;
+  readonly #names: readonly string[];
+  readonly #reader: CellReader;
+  readonly #timeAt: readonly number[];
+  readonly #idAt: readonly number[];
+  readonly #columns: readonly NumberColumn[];
+  readonly #ids = new IdColumn();
+  /** Of each row: its line, and its time as written. */
+  readonly #lines: number[] = [];
+  readonly #times: string[] = [];
+  #rowsWithoutTime = 0;
+  /** 1 when rows begin with a name that the header lacks. */
+  #shift: 0 | 1 = 0;
 
-function resolveHeader(names: readonly string[], options: TableOptions): Header {
-  const find = (name: string): number => {
-    const at = names.indexOf(name.trim());
-    if (at < 0) {
-      throw new GatecastError('CSV_INVALID', `line 1: there is no column "${name}"`, {
-        hint: `the file has ${names.filter((n) => n !== '').join(', ')}`,
+  constructor(names: readonly string[], delimiter: string, options: TableOptions) {
+    this.#options = options;
+    this.#names = names;
+    const decimalComma = options.decimal === ',' || (options.decimal === undefined && delimiter !== ',');
+    this.#reader = new CellReader(decimalComma, options.missing ?? []);
+    this.#timeAt = (options.time ?? []).map((name) => this.#find(name));
+    this.#idAt = (options.id ?? []).map((name) => this.#find(name));
+    if (
+      this.#timeAt.length === 0 &&
+      (options.clockStartMs === undefined || options.intervalMs === undefined)
+    ) {
+      throw new GatecastError('USAGE', 'rows need a time', {
+        hint: 'name the time column with --time, or give --clock-start and --interval',
       });
     }
-    return at;
-  };
-  const timeAt = (options.time ?? []).map(find);
-  const idAt = (options.id ?? []).map(find);
-  if (timeAt.length === 0 && (options.clockStartMs === undefined || options.intervalMs === undefined)) {
-    throw new GatecastError('USAGE', 'rows need a time', {
-      hint: 'name the time column with --time, or give --clock-start and --interval',
-    });
-  }
-  const named = options.columns !== 'all';
-  const wanted = named
-    ? options.columns.map(find)
-    : names.flatMap((name, at) => (name === '' || timeAt.includes(at) || idAt.includes(at) ? [] : [at]));
-  const candidates: Candidate[] = [];
-  for (const at of wanted) {
-    const name = names[at]!;
-    if (candidates.some((c) => c.name === name)) {
-      throw new GatecastError('CSV_INVALID', `line 1: the column "${name}" is there twice`);
+    this.#columns = this.#wanted().map((at) => new NumberColumn(names[at]!, at));
+    const twice = this.#columns.find(
+      (column, at) => this.#columns.findIndex((c) => c.name === column.name) < at,
+    );
+    if (twice !== undefined) {
+      throw new GatecastError('CSV_INVALID', `line 1: the column "${twice.name}" is there twice`);
     }
-    candidates.push({ name, at, named, cells: new Float64Array(1024), holds: false, text: null });
   }
-  return { width: names.length, timeAt, idAt, candidates };
-}
 
-/** NaN: no value; null: not a number at all. */
-function numberOf(
-  cell: string,
-  decimalComma: boolean,
-  noValue: Set<string>,
-  noNumber: Set<number>,
-): number | null {
-  let value = Number(cell);
-  if (Number.isNaN(value) && decimalComma) value = Number(cell.replace(',', '.'));
-  if (cell === '') return Number.NaN;
-  if (Number.isNaN(value)) return noValue.has(cell.toLowerCase()) ? Number.NaN : null;
-  // Number() also reads 0x1f and 0b1, which in a table are flags
-  const second = cell.charCodeAt(1) | 0x20;
-  if (cell[0] === '0' && (second === 0x78 || second === 0x62 || second === 0x6f)) return null;
-  if (!Number.isFinite(value) || noNumber.has(value)) return Number.NaN;
-  return value;
-}
-
-function stampRows(times: readonly string[], lines: readonly number[], options: TableOptions): Float64Array {
-  const columns = options.time?.length ?? 0;
-  if (columns === 0) {
-    const { clockStartMs = 0, intervalMs = 0 } = options;
-    return Float64Array.from(lines, (_, row) => clockStartMs + row * intervalMs);
+  row(record: readonly string[], line: number): void {
+    if (record.every((cell) => cell === '')) return;
+    this.#align(record, line);
+    if (this.#timeAt.length > 0) {
+      const time = this.#timeAt.map((at) => this.#cell(record, at)).join(' ');
+      if (this.#reader.isMissing(time)) {
+        this.#rowsWithoutTime++;
+        return;
+      }
+      this.#times.push(time);
+    }
+    this.#lines.push(line);
+    if (this.#idAt.length > 0) this.#ids.add(this.#idAt.map((at) => this.#cell(record, at)).join('/'));
+    for (const column of this.#columns) {
+      const isNumber = column.add(this.#cell(record, column.at), line, this.#reader);
+      if (isNumber || this.#options.columns === 'all') continue;
+      throw invalid(
+        line,
+        `column "${column.name}" has "${this.#cell(record, column.at)}", which is no number`,
+        {
+          hint: 'name cells that stand for "no value" with --missing, or the decimal sign with --decimal',
+        },
+      );
+    }
   }
-  const read =
-    options.timeFormat === undefined ? detectTimeReader(times, columns) : timeReaderOf(options.timeFormat);
-  return Float64Array.from(times, (text, row) => {
-    const stamp = read(text);
-    if (!Number.isNaN(stamp)) return stamp;
-    throw invalid(lines[row]!, `the time "${text}" cannot be read`, {
-      hint: 'say how it is written with --time-format, for example "%d/%m/%Y %H.%M.%S" or unix_s',
+
+  table(): Table {
+    const kept = this.#columns.filter((c) => c.isNumeric || this.#options.columns !== 'all');
+    if (kept.length === 0) {
+      throw new GatecastError('CSV_INVALID', 'no column holds numbers', {
+        hint: 'check --delimiter, --decimal and --missing',
+      });
+    }
+    const timeMs = this.#stamps();
+    const ids = this.#ids;
+    return {
+      columns: kept.map((c) => c.name),
+      ids: ids.names,
+      length: timeMs.length,
+      leftOut: {
+        columns: this.#columns
+          .filter((c) => !kept.includes(c))
+          .map((c) => ({ name: c.name, ...(c.text ?? { line: 1, cell: '' }) })),
+        rowsWithoutTime: this.#rowsWithoutTime,
+      },
+      *rows() {
+        for (let row = 0; row < timeMs.length; row++) {
+          const values = new Float64Array(kept.length);
+          for (let i = 0; i < kept.length; i++) values[i] = kept[i]!.value(row);
+          yield { timeMs: timeMs[row]!, values, id: ids.of(row) };
+        }
+      },
+    };
+  }
+
+  #find(name: string): number {
+    const at = this.#names.indexOf(name.trim());
+    if (at >= 0) return at;
+    throw new GatecastError('CSV_INVALID', `line 1: there is no column "${name}"`, {
+      hint: `the file has ${this.#names.filter((n) => n !== '').join(', ')}`,
     });
-  });
+  }
+
+  #wanted(): number[] {
+    const { columns } = this.#options;
+    if (columns !== 'all') return columns.map((name) => this.#find(name));
+    const taken = [...this.#timeAt, ...this.#idAt];
+    return this.#names.flatMap((name, at) => (name === '' || taken.includes(at) ? [] : [at]));
+  }
+
+  #cell(record: readonly string[], at: number): string {
+    return record[at + this.#shift] ?? '';
+  }
+
+  /** Short rows lack their last cells; long ones are an error, but for row names as R writes them. */
+  #align(record: readonly string[], line: number): void {
+    const width = this.#names.length;
+    if (record.length <= width) return;
+    const isFirst = this.#lines.length + this.#rowsWithoutTime === 0;
+    if (record.length > width + 1 || (this.#shift === 0 && !isFirst)) {
+      throw invalid(line, `has ${record.length} cells, the header has ${width}`);
+    }
+    this.#shift = 1;
+  }
+
+  #stamps(): Float64Array {
+    const { time = [], timeFormat, clockStartMs = 0, intervalMs = 0 } = this.#options;
+    if (time.length === 0) return Float64Array.from(this.#lines, (_, row) => clockStartMs + row * intervalMs);
+    const read =
+      timeFormat === undefined ? detectTimeReader(this.#times, time.length) : timeReaderOf(timeFormat);
+    return Float64Array.from(this.#times, (text, row) => {
+      const stamp = read(text);
+      if (!Number.isNaN(stamp)) return stamp;
+      throw invalid(this.#lines[row]!, `the time "${text}" cannot be read`, {
+        hint: 'say how it is written with --time-format, for example "%d/%m/%Y %H.%M.%S" or unix_s',
+      });
+    });
+  }
 }
 
 /** The sign that splits the header line most often. */
