@@ -19,6 +19,7 @@ import {
 } from '../training/job.ts';
 import { ProgressBar, type ProgressTarget } from './shared/progress.ts';
 import { type DataSet, readSets, seriesOfSet } from './train-data.ts';
+import { runDiagnose } from './train-diagnose.ts';
 import type { TrainFlags } from './train-flags.ts';
 import { packed, progressText, report, summary } from './train-report.ts';
 import { runSearch, searchReport } from './train-search.ts';
@@ -41,12 +42,19 @@ export async function runTrain(flags: TrainFlags, registry: ModelRegistry, strea
     streams.out.write(`${flags.preview}\n`);
     return;
   }
-  const folder = outFolder(flags);
-  mkdirSync(dirname(folder), { recursive: true });
+  // What is wrong with --out is said before the data are read.
+  const folder = flags.diagnose ? '' : outFolder(flags);
   const base = flags.from ? registry.open(flags.from) : null;
   const sets = dataSets(flags);
   const series = sets.flatMap((set, index) => seriesOfSet(set, flags.seed + index));
-  const { job, reason } = await chosenJob(flags, trainingJob(flags, sets, series, base), folder, streams);
+  const asked = trainingJob(flags, sets, series, base);
+  if (flags.diagnose) {
+    streams.out.write(await runDiagnose(asked, flags.width, flags.diagnose, new ProgressBar(streams.err)));
+    return;
+  }
+  mkdirSync(dirname(folder), { recursive: true });
+  const { job, reason } = await chosenJob(flags, asked, folder, streams);
+  mkdirSync(dirname(folder), { recursive: true });
   const checkpoint = `${folder}.checkpoint`;
   if (!flags.resume) rmSync(checkpoint, { force: true });
 
