@@ -13,6 +13,7 @@ export interface TrainFlags extends SearchFlags {
   out?: string;
   from?: string;
   preview?: string;
+  diagnose?: string;
   time?: string[];
   timeFormat?: string;
   columns: 'all' | string[];

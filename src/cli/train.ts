@@ -33,6 +33,10 @@ export function registerTrain(program: Command): void {
     .option('--out <folder>', 'folder of the model, e.g. models/NAME')
     .option('--from <model>', 'go on from a model of the registry')
     .option('--preview <file>', 'only draw the generated series as an SVG')
+    .option(
+      '--diagnose <file>',
+      'only draw how far back gradients reach, for the chosen cell and others, as an SVG',
+    )
     .optionsGroup('Data files:')
     .option('--time <columns>', 'time column; several, joined by commas, for date and clock time', list)
     .option('--time-format <format>', 'strptime-like, where it cannot be found out')
@@ -108,6 +112,7 @@ Examples:
   $ gatecast train --generated 300 --cell gru --hidden 32 --max-time 5m --out models/first
   $ gatecast train --data plant.csv --time time --interval 5m --search --search-hidden 16,32,64 --out models/plant
   $ gatecast train --generated 30 --preview series.svg
+  $ gatecast train --generated 40 --max-steps 200 --diagnose gradients.svg
 
 Ctrl-C keeps what is best so far; a second one ends at once. --resume goes on from the last checkpoint.
 `,

@@ -239,6 +239,12 @@ function loopOptions(settings: TrainingSettings, hooks: JobHooks): LoopOptions {
   };
 }
 
+/** The series of a job as the trainer reads them. @throws GatecastError NOT_ENOUGH_DATA */
+export async function jobFeatures(job: TrainingJob): Promise<TrainingSeries[]> {
+  const { series } = await prepare(job, new Random(job.settings.seed), { now: () => 0 });
+  return series;
+}
+
 /** Features of all series, and where of each may be learnt from. */
 async function prepare(
   job: TrainingJob,

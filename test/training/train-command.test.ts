@@ -143,6 +143,21 @@ describe('gatecast train', () => {
     expect(readFileSync(file, 'utf8').match(/<path/g)).toHaveLength(5);
   });
 
+  it('draws how far back gradients reach', async () => {
+    const file = join(folder, 'g.svg');
+    const { out: text } = await train(
+      '--generated',
+      '4',
+      '--generated-steps',
+      '300',
+      '--diagnose',
+      file,
+      ...small,
+    );
+    expect(text).toMatch(/gru +gradient falls[\s\S]*gru, untrained[\s\S]*rnn-tanh[\s\S]*lstm/);
+    expect(readFileSync(file, 'utf8')).toContain('steps back');
+  });
+
   it.each([
     [['--generated', '3'], /--out must name a folder/],
     [['--generated', '3', '--out', 'models/.hidden'], /--out must name a folder/],

@@ -1,0 +1,126 @@
+/**
+ * How far back a network can learn from: the norm of the gradient of one forecast's loss with respect to the hidden state,
+ * by time lag (Hochreiter 1991; Bengio, Simard and Frasconi 1994). What falls to nothing within a few steps cannot learn
+ * what lies further back; what grows with the lag explodes.
+ */
+import { createSession, type NamedArray } from '../model/sessions.ts';
+import { leadWidth, type NetworkSpec, stateRows } from '../network/spec.ts';
+import { buildTrainingGraph } from '../network/training-graph.ts';
+import type { Weights } from '../network/weights.ts';
+import type { TrainingSeries } from './dataset.ts';
+import type { Random } from './random.ts';
+import { WindowSampler } from './sampler.ts';
+
+export interface LagCurve {
+  readonly name: string;
+  /** [T] relative to lag 0; index = steps back. */
+  readonly norms: readonly number[];
+}
+
+export interface DiagnoseOptions {
+  /** T, lags that are looked at. */
+  readonly steps: number;
+  readonly stride: number;
+  readonly leads: number;
+  readonly batch: number;
+  /** Batches that are averaged. */
+  readonly batches: number;
+}
+
+/** Only the newest origin of each window has a loss, so that the lag of every state to it is known. */
+export async function gradientByLag(
+  spec: NetworkSpec,
+  weights: Weights,
+  series: readonly TrainingSeries[],
+  options: DiagnoseOptions,
+  rng: Random,
+): Promise<number[]> {
+  const { steps: T, stride, leads: M, batch: B } = options;
+  const P = T / stride;
+  const graph = buildTrainingGraph(spec, { steps: T, originStride: stride, leads: M, diagnose: true });
+  const session = await createSession(graph);
+  const sampler = new WindowSampler(
+    series,
+    series.map((one) => ({ from: 0, to: one.steps })),
+    {
+      steps: T,
+      stride,
+      leads: M,
+      batch: B,
+      stateLayers: stateRows(spec),
+      hidden: spec.hidden,
+      chunks: 1,
+      burnIn: 0,
+    },
+    rng,
+  );
+  const squares = new Float64Array(T);
+  const fixed: Record<string, NamedArray> = {};
+  for (const [name, tensor] of weights) fixed[name] = tensor;
+  for (const name of session.inputs) {
+    if (name.startsWith('mask.'))
+      fixed[name] = { data: new Float32Array(B * spec.hidden).fill(1), shape: [1, B, spec.hidden] };
+  }
+  try {
+    for (let k = 0; k < options.batches; k++) {
+      const { x, h0, z, target, weight } = sampler.next();
+      weight.fill(0, 0, (P - 1) * B * M);
+      const feeds: Record<string, NamedArray> = {
+        ...fixed,
+        x: { data: x, shape: [T, B, spec.inputs] },
+        h0: { data: h0, shape: [stateRows(spec), B, spec.hidden] },
+        target: { data: target, shape: [P, B, M] },
+        weight: { data: weight, shape: [P, B, M] },
+      };
+      if (session.inputs.includes('z')) feeds.z = { data: z, shape: [P, B, M, leadWidth(spec)] };
+      const norms = (await session.run(feeds, ['state_gradient_norms'])).state_gradient_norms!.data;
+      for (let layer = 0; layer < spec.layers; layer++) {
+        for (let t = 0; t < T; t++) squares[T - 1 - t]! += norms[layer * T + t]! ** 2;
+      }
+    }
+  } finally {
+    await session.release();
+  }
+  const first = Math.sqrt(squares[0]!);
+  return Array.from(squares, (one) => (first > 0 ? Math.sqrt(one) / first : 0));
+}
+
+/** Lag at which the gradient has fallen to a hundredth; null when it never does. */
+export function reachOf(norms: readonly number[]): number | null {
+  const at = norms.findIndex(
+    (norm, lag) => lag > 0 && norm < 0.01 && norms.slice(lag).every((later) => later < 0.02),
+  );
+  return at < 0 ? null : at;
+}
+
+const WIDTH = 720;
+const HEIGHT = 400;
+const COLOURS = ['#1f5f8b', '#b3412e', '#3f7d4e', '#8a6d1f', '#6b4a8a', '#555'];
+const DECADES = 8;
+
+/** One curve a network, the norm on a logarithmic axis. */
+export function lagSvg(curves: readonly LagCurve[]): string {
+  const longest = Math.max(1, ...curves.map((curve) => curve.norms.length - 1));
+  const x = (lag: number) => 60 + (lag / longest) * (WIDTH - 210);
+  const y = (norm: number) =>
+    30 +
+    (Math.min(DECADES, Math.max(-1, -Math.log10(Math.max(norm, 1e-12)))) + 1) *
+      ((HEIGHT - 80) / (DECADES + 1));
+  const grid = Array.from({ length: DECADES + 2 }, (_, i) => i - 1).map(
+    (decade) =>
+      `<path d="M60 ${y(10 ** -decade).toFixed(1)}H${WIDTH - 150}" stroke="#e3e3de"/><text x="52" y="${(y(10 ** -decade) + 4).toFixed(1)}" text-anchor="end">${decade === 0 ? '1' : `1e${-decade}`}</text>`,
+  );
+  const lines = curves.map(({ name, norms }, i) => {
+    const colour = COLOURS[i % COLOURS.length];
+    const path = norms
+      .map((norm, lag) => `${lag === 0 ? 'M' : 'L'}${x(lag).toFixed(1)} ${y(norm).toFixed(1)}`)
+      .join('');
+    const reach = reachOf(norms);
+    const text = `${name}: ${reach === null ? `beyond ${norms.length - 1}` : reach} steps`;
+    return `<path d="${path}" fill="none" stroke="${colour}" stroke-width="1.6"/><text x="${WIDTH - 142}" y="${44 + 18 * i}" fill="${colour}">${text}</text>`;
+  });
+  const ticks = Array.from({ length: 7 }, (_, i) => Math.round((i * longest) / 6)).map(
+    (lag) => `<text x="${x(lag).toFixed(1)}" y="${HEIGHT - 34}" text-anchor="middle">${lag}</text>`,
+  );
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${HEIGHT}" font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="#fff"/>${grid.join('')}${ticks.join('')}${lines.join('')}<text x="${(WIDTH - 90) / 2}" y="${HEIGHT - 12}" text-anchor="middle">steps back</text><text x="16" y="${HEIGHT / 2}" transform="rotate(-90 16 ${HEIGHT / 2})" text-anchor="middle">gradient norm, relative</text><text x="${WIDTH - 142}" y="26">falls to 1 % after</text></svg>\n`;
+}
