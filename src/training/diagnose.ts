@@ -93,7 +93,7 @@ export function reachOf(norms: readonly number[]): number | null {
   return at < 0 ? null : at;
 }
 
-const WIDTH = 720;
+const WIDTH = 780;
 const HEIGHT = 400;
 const COLOURS = ['#1f5f8b', '#b3412e', '#3f7d4e', '#8a6d1f', '#6b4a8a', '#555'];
 const DECADES = 8;
@@ -101,14 +101,14 @@ const DECADES = 8;
 /** One curve a network, the norm on a logarithmic axis. */
 export function lagSvg(curves: readonly LagCurve[]): string {
   const longest = Math.max(1, ...curves.map((curve) => curve.norms.length - 1));
-  const x = (lag: number) => 60 + (lag / longest) * (WIDTH - 210);
+  const x = (lag: number) => 60 + (lag / longest) * (WIDTH - 270);
   const y = (norm: number) =>
     30 +
     (Math.min(DECADES, Math.max(-1, -Math.log10(Math.max(norm, 1e-12)))) + 1) *
       ((HEIGHT - 80) / (DECADES + 1));
   const grid = Array.from({ length: DECADES + 2 }, (_, i) => i - 1).map(
     (decade) =>
-      `<path d="M60 ${y(10 ** -decade).toFixed(1)}H${WIDTH - 150}" stroke="#e3e3de"/><text x="52" y="${(y(10 ** -decade) + 4).toFixed(1)}" text-anchor="end">${decade === 0 ? '1' : `1e${-decade}`}</text>`,
+      `<path d="M60 ${y(10 ** -decade).toFixed(1)}H${WIDTH - 210}" stroke="#e3e3de"/><text x="52" y="${(y(10 ** -decade) + 4).toFixed(1)}" text-anchor="end">${decade === 0 ? '1' : `1e${-decade}`}</text>`,
   );
   const lines = curves.map(({ name, norms }, i) => {
     const colour = COLOURS[i % COLOURS.length];
@@ -117,10 +117,10 @@ export function lagSvg(curves: readonly LagCurve[]): string {
       .join('');
     const reach = reachOf(norms);
     const text = `${name}: ${reach === null ? `beyond ${norms.length - 1}` : reach} steps`;
-    return `<path d="${path}" fill="none" stroke="${colour}" stroke-width="1.6"/><text x="${WIDTH - 142}" y="${44 + 18 * i}" fill="${colour}">${text}</text>`;
+    return `<path d="${path}" fill="none" stroke="${colour}" stroke-width="1.6"/><text x="${WIDTH - 202}" y="${44 + 18 * i}" fill="${colour}">${text}</text>`;
   });
   const ticks = Array.from({ length: 7 }, (_, i) => Math.round((i * longest) / 6)).map(
     (lag) => `<text x="${x(lag).toFixed(1)}" y="${HEIGHT - 34}" text-anchor="middle">${lag}</text>`,
   );
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${HEIGHT}" font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="#fff"/>${grid.join('')}${ticks.join('')}${lines.join('')}<text x="${(WIDTH - 90) / 2}" y="${HEIGHT - 12}" text-anchor="middle">steps back</text><text x="16" y="${HEIGHT / 2}" transform="rotate(-90 16 ${HEIGHT / 2})" text-anchor="middle">gradient norm, relative</text><text x="${WIDTH - 142}" y="26">falls to 1 % after</text></svg>\n`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${HEIGHT}" font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="#fff"/>${grid.join('')}${ticks.join('')}${lines.join('')}<text x="${(WIDTH - 150) / 2}" y="${HEIGHT - 12}" text-anchor="middle">steps back</text><text x="16" y="${HEIGHT / 2}" transform="rotate(-90 16 ${HEIGHT / 2})" text-anchor="middle">gradient norm, relative</text><text x="${WIDTH - 202}" y="26">falls to 1 % after</text></svg>\n`;
 }
