@@ -6,13 +6,14 @@ import { GatecastError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
 import { type Database, isDamage, isDiskFull, openDatabase, quarantine } from './database.ts';
 import { Reserve } from './reserve.ts';
+import { salvage } from './salvage.ts';
 import { trimSize, usedBytes } from './trimming.ts';
 
 export interface StoreFault {
   readonly kind: /** Samples are kept in memory alone until `recovered`. */
     | 'unavailable'
     | 'recovered'
-    /** A damaged database was moved aside and an empty one begun. */
+    /** A damaged database was moved aside, and another begun with what could still be read. */
     | 'quarantined'
     /** The journal's end could not be read: what a power cut took. */
     | 'journal-damaged'
@@ -41,6 +42,8 @@ export class Connection {
   readonly #reserve: Reserve;
   #capBytes = Number.POSITIVE_INFINITY;
   #db: Database | null = null;
+  /** Moved aside while running; what can be read of it is taken over by the next one opened. */
+  #damaged: { readonly path: string; readonly reason: string } | null = null;
   #failing = false;
   #retryMs: number = RETRY_MS[0];
   #retryAt = Number.NEGATIVE_INFINITY;
@@ -117,7 +120,10 @@ export class Connection {
   failed(error: unknown): boolean {
     if (isDamage(error)) {
       this.close();
-      this.#quarantined(quarantine(this.#options.path, this.#options.clock.now()), messageOf(error));
+      this.#damaged = {
+        path: quarantine(this.#options.path, this.#options.clock.now()),
+        reason: messageOf(error),
+      };
       return true;
     }
     if (isDiskFull(error) && this.#makeRoom()) return true;
@@ -140,7 +146,15 @@ export class Connection {
 
   #open(): Database {
     const { db, quarantined } = openDatabase(this.#options.path, this.#options.clock.now());
-    if (quarantined !== null) this.#quarantined(quarantined.path, quarantined.reason);
+    const damaged = quarantined ?? this.#damaged;
+    if (damaged !== null) {
+      this.#damaged = null;
+      const rows = salvage(damaged.path, db);
+      this.#report(
+        'quarantined',
+        `the database was damaged (${damaged.reason}); it is now ${damaged.path}, and ${rows} samples were taken over`,
+      );
+    }
     this.#db = db;
     this.#options.onOpen(db);
     return db;
@@ -165,13 +179,6 @@ export class Connection {
     } catch {
       return false;
     }
-  }
-
-  #quarantined(path: string, reason: string): void {
-    this.#report(
-      'quarantined',
-      `the database was damaged (${reason}), moved to ${path}, and an empty one begun`,
-    );
   }
 
   #report(kind: StoreFault['kind'], message: string): void {

@@ -61,13 +61,13 @@ describe('SqliteStore', () => {
   it('writes little however often it is flushed', () => {
     const { store } = open(temp());
     const before = store.stats().writtenBytes;
-    for (let i = 0; i < 6000; i++) {
+    for (let i = 0; i < 12_000; i++) {
       store.append(sample(`s${i % 10}`, Math.floor(i / 10)));
       store.flush();
     }
-    const perSample = (store.stats().writtenBytes - before) / 6000;
+    const perSample = (store.stats().writtenBytes - before) / 12_000;
     expect(perSample).toBeGreaterThan(20);
-    expect(perSample).toBeLessThan(130);
+    expect(perSample).toBeLessThan(100);
     store.close();
   });
 
@@ -179,10 +179,55 @@ describe('faults', () => {
     const again = open(dir);
     expect(again.kinds()).toEqual(['quarantined']);
     expect(readdirSync(dir).filter((n) => n.includes('.damaged-')).length).toBeGreaterThanOrEqual(1);
-    again.store.append(sample('a', 1));
+    again.store.append(sample('b', 1));
     expect(again.store.settle()).toBe(true);
-    expect(count(again.store)).toBeGreaterThanOrEqual(1);
+    expect(count(again.store, 'b')).toBe(1);
     again.store.close();
+  });
+
+  it('takes over what can be read of a damaged database, the newest for sure', () => {
+    const dir = temp();
+    const { store } = open(dir);
+    for (let i = 0; i < 20_000; i++) store.append(sample('a', i));
+    store.setMeta('k', 'v');
+    store.saveSnapshots([{ stream: 'a', modelHash: 'm', replayFromMs: T0, bytes: new Uint8Array([7]) }]);
+    store.close();
+    const path = join(dir, 'gatecast.db');
+    const bytes = readFileSync(path);
+    // a stretch of old rows
+    bytes.fill(0xa5, 100_000, 110_000);
+    writeFileSync(path, bytes);
+    const again = open(dir);
+    expect(again.kinds()).toEqual(['quarantined']);
+    const rows = [...again.store.samples('a', 0)];
+    expect(rows.length).toBeGreaterThan(10_000);
+    expect(rows.at(-1)!.value).toBe(19_999);
+    expect(again.store.stats().samples).toBe(rows.length);
+    expect(again.store.getMeta('k')).toBe('v');
+    expect(again.store.loadSnapshot('a')?.bytes).toEqual(new Uint8Array([7]));
+    again.store.close();
+    const third = open(dir);
+    expect(third.faults).toEqual([]);
+    third.store.close();
+  });
+
+  it('does so too when the damage shows while it runs', () => {
+    const dir = temp();
+    const { store } = open(dir);
+    for (let i = 0; i < 250_000; i++) store.append(sample('a', i));
+    store.close();
+    const running = open(dir);
+    const path = join(dir, 'gatecast.db');
+    const bytes = readFileSync(path);
+    // beyond what the page cache holds
+    bytes.fill(0xa5, 2_000_000, 3_000_000);
+    writeFileSync(path, bytes);
+    expect(() => [...running.store.samples('a', 0)]).not.toThrow();
+    running.store.append(sample('a', 300_000));
+    expect(running.store.settle()).toBe(true);
+    expect(running.kinds()).toEqual(['quarantined']);
+    expect([...running.store.samples('a', 0)].at(-1)!.value).toBe(300_000);
+    running.store.close();
   });
 
   it('does the same with a file that is no database', () => {

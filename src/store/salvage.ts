@@ -1,0 +1,76 @@
+/**
+ * Takes over from a damaged database what can still be read: one bad page should not cost two months of samples. Newest
+ * rows first, as they matter most; each table until it fails. Saved states carry their own checksums.
+ */
+import { type Database, openReadOnly } from './database.ts';
+
+/** Rows taken over: about two seconds' work on a small board. */
+const MAX_ROWS = 500_000;
+const PAGE_ROWS = 1000;
+
+/** @returns samples taken over. Never throws. */
+export function salvage(damagedPath: string, into: Database): number {
+  let from: Database;
+  try {
+    from = openReadOnly(damagedPath);
+  } catch {
+    return 0;
+  }
+  try {
+    // without the names of its streams a row says nothing
+    if (!copyTable(from, into, 'stream', ['id', 'name'])) return 0;
+    copyTable(from, into, 'meta', ['key', 'value']);
+    copyTable(from, into, 'forgotten', ['stream', 'cursor']);
+    const snapshot = ['stream', 'slot', 'saved', 'model', 'replay_from', 'sha256', 'bytes'];
+    copyTable(from, into, 'snapshot', snapshot);
+    return copySamples(from, into);
+  } finally {
+    from.close();
+  }
+}
+
+/** Returns whether any row came over. */
+function copyTable(from: Database, into: Database, table: string, columns: readonly string[]): boolean {
+  const names = columns.join(', ');
+  const insert = into.prepare(
+    `INSERT OR IGNORE INTO ${table} (${names}) VALUES (${columns.map(() => '?').join(', ')})`,
+  );
+  let copied = 0;
+  into.transaction(() => {
+    try {
+      for (const row of from.prepare(`SELECT ${names} FROM ${table}`).raw().iterate()) {
+        copied += insert.run(...(row as unknown[])).changes;
+      }
+    } catch {
+      // what came before the damage stays
+    }
+  })();
+  return copied > 0;
+}
+
+function copySamples(from: Database, into: Database): number {
+  const insert = into.prepare('INSERT OR IGNORE INTO sample (time, stream, value, mark) VALUES (?, ?, ?, ?)');
+  let copied = 0;
+  let before: [number, number] = [Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
+  into.transaction(() => {
+    while (copied < MAX_ROWS) {
+      let rows: [number, number, number, number][];
+      try {
+        rows = from
+          .prepare(
+            `SELECT time, stream, value, mark FROM sample WHERE (time, stream) < (?, ?)
+             ORDER BY time DESC, stream DESC LIMIT ?`,
+          )
+          .raw()
+          .all(...before, PAGE_ROWS) as typeof rows;
+      } catch {
+        return;
+      }
+      for (const row of rows) copied += insert.run(...row).changes;
+      const last = rows.at(-1);
+      if (last === undefined || rows.length < PAGE_ROWS) return;
+      before = [last[0], last[1]];
+    }
+  })();
+  return copied;
+}
