@@ -54,7 +54,6 @@ export async function runTrain(flags: TrainFlags, registry: ModelRegistry, strea
   }
   mkdirSync(dirname(folder), { recursive: true });
   const { job, reason } = await chosenJob(flags, asked, folder, streams);
-  mkdirSync(dirname(folder), { recursive: true });
   const checkpoint = `${folder}.checkpoint`;
   if (!flags.resume) rmSync(checkpoint, { force: true });
 
