@@ -9,7 +9,7 @@ import { ClockHold } from './agent/clock-hold.ts';
 import { every } from './agent/every.ts';
 import { swapFilters } from './agent/former-filters.ts';
 import { Health } from './agent/health.ts';
-import { KnownStreams } from './agent/known-streams.ts';
+import { type KnownStream, KnownStreams } from './agent/known-streams.ts';
 import { chooseModel } from './agent/model.ts';
 import { Pipeline } from './agent/pipeline.ts';
 import { restoreStreams } from './agent/restore.ts';
@@ -17,14 +17,12 @@ import { Stops } from './agent/stops.ts';
 import { type Config, createRouter } from './config/index.ts';
 import { Engine } from './forecast/engine.ts';
 import type { Forecast } from './forecast/forecast.ts';
-import type { DiscoveredStream } from './ingest/rule.ts';
 import type { Logger } from './log.ts';
 import { ModelRegistry } from './model/registry.ts';
 import { Client } from './mqtt/client.ts';
 import { brokerOptions } from './mqtt/options.ts';
 import { Publisher, statusOf } from './mqtt/publisher.ts';
 import { topicsOf } from './mqtt/topics.ts';
-import type { StreamSpec } from './series/spec.ts';
 import { lockDataDir } from './store/lock.ts';
 import { SqliteStore } from './store/sqlite-store.ts';
 import type { Clock } from './system/clock.ts';
@@ -104,10 +102,10 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
   const router = createRouter(config);
   const known = new KnownStreams(store);
   const checkpoints = new Checkpoints(engine, store);
-  const takeUp = async (specs: readonly StreamSpec[]): Promise<void> => {
-    for (const { name, unit } of specs) board.announce(name, unit);
-    for (const { name, state, replayed } of await restoreStreams(engine, store, specs)) {
-      checkpoints.add(name, state === 'saved', replayed);
+  const takeUp = async (streams: readonly KnownStream[]): Promise<void> => {
+    for (const { spec } of streams) board.announce(spec.name, spec.unit);
+    for (const { name, state, replayed } of await restoreStreams(engine, store, streams)) {
+      checkpoints.add(name, state, replayed);
       if (state === 'rebuilt') log.warn('state rebuilt from stored samples', { stream: name, replayed });
     }
   };
@@ -155,9 +153,9 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     hold,
     batchMs: config.publish.batch_window,
     flushMs: config.store.flush,
-    discovered: async (found: readonly DiscoveredStream[]) => {
-      for (const stream of found) known.add(stream);
-      await takeUp(found.map(({ spec }) => spec));
+    discovered: async (found) => {
+      for (const stream of found) known.add(stream, stream.firstMs);
+      await takeUp(found);
       known.save();
       log.info('streams discovered', { new: found.length, streams: board.size, first: found[0]?.spec.name });
     },
@@ -211,7 +209,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
   stops.add('pipeline', async () => {
     await pipeline.stop();
     known.save();
-    checkpoints.saveAll();
+    checkpoints.saveAll(clock.monotonic);
   });
 
   const sayHealth = (): void => publisher.health({ ...health.message(), model });

@@ -5,29 +5,32 @@ import type { Store } from '../store/store-contract.ts';
 export interface CheckpointLimits {
   /** Samples of one stream that a restart may have to replay. */
   readonly replay: number;
+  /** The same for a stream that has no saved state: only that tells whether the stream lives, should it fall silent. */
+  readonly first: number;
   /** Samples of all streams that a restart may have to walk over to find those of one. */
   readonly walk: number;
 }
 
-const LIMITS: CheckpointLimits = { replay: 4096, walk: 500_000 };
+const LIMITS: CheckpointLimits = { replay: 2048, first: 64, walk: 500_000 };
 /** Streams saved in one go, so that no round of forecasts waits long for the disk. */
-const PER_ROUND = 64;
+const PER_ROUND = 16;
+/** Fewer samples than this are replayed in less time than a state takes to be written and read. */
+const WORTH_SAVING = 16;
+/** How long the end may take over it; what is not saved by then is replayed at the next start, ms. */
+const END_MS = 1500;
 
 interface Mark {
   /** Samples of this stream since its last save. */
   samples: number;
   /** Samples of all streams at its last save. */
   readonly total: number;
-  /** Whether there is anything new to save. */
-  changed: boolean;
+  readonly saved: boolean;
 }
 
 export class Checkpoints {
   /** By stream, in order of their last save. */
   private readonly marks = new Map<string, Mark>();
   private readonly due = new Set<string>();
-  /** Streams that have no saved state yet; they are saved as soon as they have one. */
-  private readonly fresh = new Set<string>();
   private total = 0;
 
   constructor(
@@ -37,33 +40,25 @@ export class Checkpoints {
   ) {}
 
   /**
-   * @param saved whether the store holds a state of it that can be used
-   * @param replayed samples that came after that state
+   * @param state `rebuilt`: the saved state is of no use any more and wants replacing
+   * @param replayed samples that came after the saved state
    */
-  add(stream: string, saved: boolean, replayed: number): void {
-    this.marks.set(stream, { samples: replayed, total: this.total, changed: replayed > 0 });
-    if (!saved) this.fresh.add(stream);
+  add(stream: string, state: 'saved' | 'new' | 'rebuilt', replayed: number): void {
+    this.marks.set(stream, { samples: replayed, total: this.total, saved: state === 'saved' });
+    if (state === 'rebuilt') this.due.add(stream);
   }
 
   remove(stream: string): void {
     this.marks.delete(stream);
     this.due.delete(stream);
-    this.fresh.delete(stream);
   }
 
   accepted(stream: string): void {
     this.total++;
     const mark = this.marks.get(stream);
     if (mark === undefined) return;
-    mark.changed = true;
-    if (++mark.samples >= this.limits.replay) this.due.add(stream);
-  }
-
-  /** A forecast moves the state on, also without samples; the first shows that there is one to save. */
-  forecast(stream: string): void {
-    const mark = this.marks.get(stream);
-    if (mark !== undefined) mark.changed = true;
-    if (this.fresh.delete(stream)) this.due.add(stream);
+    const limit = mark.saved ? this.limits.replay : this.limits.first;
+    if (++mark.samples >= limit) this.due.add(stream);
   }
 
   /** Saves some of what is due. A failure is tried again at the next call. */
@@ -75,9 +70,16 @@ export class Checkpoints {
     return this.due.size === 0 || this.write([...this.due].slice(0, PER_ROUND));
   }
 
-  /** Saves every stream that has changed since its last save. */
-  saveAll(): boolean {
-    return this.write([...this.marks].filter(([, mark]) => mark.changed).map(([stream]) => stream));
+  /** At the end: saves the streams with the longest replays first, for as long as there is time. */
+  saveAll(monotonicMs: () => number): boolean {
+    const untilMs = monotonicMs() + END_MS;
+    const streams = [...this.marks]
+      .filter(([, { samples, saved }]) => !saved || samples >= WORTH_SAVING)
+      .sort(([, a], [, b]) => b.samples - a.samples)
+      .map(([stream]) => stream);
+    for (let i = 0; i < streams.length && monotonicMs() < untilMs; i += PER_ROUND)
+      if (!this.write(streams.slice(i, i + PER_ROUND))) return false;
+    return true;
   }
 
   private write(streams: readonly string[]): boolean {
@@ -89,8 +91,7 @@ export class Checkpoints {
     if (!this.store.saveSnapshots(snapshots)) return false;
     for (const stream of streams) {
       this.due.delete(stream);
-      if (this.marks.delete(stream))
-        this.marks.set(stream, { samples: 0, total: this.total, changed: false });
+      if (this.marks.delete(stream)) this.marks.set(stream, { samples: 0, total: this.total, saved: true });
     }
     return true;
   }

@@ -5,15 +5,23 @@ import type { StreamSpec } from '../series/spec.ts';
 import type { Store } from '../store/store-contract.ts';
 
 const KEY = 'agent.streams';
+const MARGIN_MS = 3_600_000;
 
-/** [topic, field, unit as sent]: what the router needs to take a stream up again. */
-type Row = readonly [topic: string, field: string, unit: string | null];
+/** What the router needs to take a stream up again; `firstMs`: no sample of it is older. */
+type Row = readonly [topic: string, field: string, unit: string | null, firstMs: number];
 
 const isRow = (row: unknown): row is Row =>
   Array.isArray(row) &&
   typeof row[0] === 'string' &&
   typeof row[1] === 'string' &&
-  (row[2] === null || typeof row[2] === 'string');
+  (row[2] === null || typeof row[2] === 'string') &&
+  typeof row[3] === 'number';
+
+export interface KnownStream {
+  readonly spec: StreamSpec;
+  /** No sample of it in the store is older, ms. */
+  readonly firstMs: number;
+}
 
 export class KnownStreams {
   private readonly rows = new Map<string, Row>();
@@ -21,9 +29,9 @@ export class KnownStreams {
 
   constructor(private readonly store: Pick<Store, 'getMeta' | 'setMeta'>) {}
 
-  /** Specs of the stored streams that the config still reads; the others are left out from now on. */
-  restore(router: Pick<Router, 'adopt'>): StreamSpec[] {
-    const specs: StreamSpec[] = [];
+  /** The stored streams that the config still reads; the others are left out from now on. */
+  restore(router: Pick<Router, 'adopt'>): KnownStream[] {
+    const streams: KnownStream[] = [];
     for (const row of this.read()) {
       const found = router.adopt({ topic: row[0], field: row[1] });
       if (found === null) {
@@ -32,13 +40,15 @@ export class KnownStreams {
       }
       const spec = { ...found.spec, unit: found.spec.unit ?? row[2] };
       this.rows.set(spec.name, row);
-      specs.push(spec);
+      streams.push({ spec, firstMs: row[3] });
     }
-    return specs;
+    return streams;
   }
 
-  add({ spec, source }: DiscoveredStream): void {
-    this.rows.set(spec.name, [source.topic, source.field, spec.unit]);
+  /** @param firstMs time of its first reading */
+  add({ spec, source }: DiscoveredStream, firstMs: number): void {
+    // While the interval is learnt, earlier readings may follow.
+    this.rows.set(spec.name, [source.topic, source.field, spec.unit, firstMs - MARGIN_MS]);
     this.changed = true;
   }
 

@@ -33,7 +33,7 @@ export interface PipelineParts {
   /** Samples that may wait for a round; further ones are dropped and counted. */
   readonly maxQueued?: number;
   /** Takes up streams met for the first time. */
-  readonly discovered: (streams: readonly DiscoveredStream[]) => Promise<void>;
+  readonly discovered: (streams: readonly Met[]) => Promise<void>;
   readonly request: (request: OutgoingRequest) => void;
   readonly forecasts: (forecasts: readonly Forecast[], nowMs: number) => void;
   readonly failed: (error: unknown) => void;
@@ -43,9 +43,15 @@ export interface PipelineParts {
 const MAX_SLEEP_MS = 1000;
 const HELD_SLEEP_MS = 100;
 
+/** A stream met for the first time. */
+export interface Met extends DiscoveredStream {
+  /** Time of its first reading, ms. */
+  readonly firstMs: number;
+}
+
 interface Waiting {
   readonly samples: readonly Sample[];
-  readonly discovered: readonly DiscoveredStream[];
+  readonly discovered: readonly Met[];
   readonly acknowledge: (() => void) | null;
 }
 
@@ -105,7 +111,11 @@ export class Pipeline {
     }
     const monotonicMs = clock.monotonic();
     for (const sample of samples) hold.arrived(nowMs - sample.timeMs, monotonicMs);
-    this.waiting.push({ samples, discovered: routed.discovered, acknowledge });
+    const discovered = routed.discovered.map((stream) => ({
+      ...stream,
+      firstMs: Math.min(nowMs, ...samples.filter((s) => s.stream === stream.spec.name).map((s) => s.timeMs)),
+    }));
+    this.waiting.push({ samples, discovered, acknowledge });
     this.waitingSamples += samples.length;
     if (this.running === null) this.wake(this.parts.batchMs);
   }
@@ -158,7 +168,6 @@ export class Pipeline {
       const nowMs = clock.now();
       const sane = ClockHold.sane(nowMs);
       const forecasts = await engine.tick(sane && hold.mayClose(clock.monotonic()) ? nowMs : null);
-      for (const { stream } of forecasts) checkpoints.forecast(stream);
       if (sane && forecasts.length > 0) {
         this.forecasts += forecasts.length;
         this.parts.forecasts(forecasts, nowMs);

@@ -7,6 +7,7 @@ import { GatecastError } from '../errors.ts';
 import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { Store, StoredSample } from '../store/store-contract.ts';
+import type { KnownStream } from './known-streams.ts';
 
 /** The store, and one walk over all streams in order of time. */
 export interface ReplayStore extends Store {
@@ -33,9 +34,9 @@ const REBUILD_SAMPLES = 512;
 export async function restoreStreams(
   engine: ForecastEngine,
   store: ReplayStore,
-  specs: readonly StreamSpec[],
+  streams: readonly KnownStream[],
 ): Promise<RestoredStream[]> {
-  const restored = specs.map((spec) => addStream(engine, store, spec));
+  const restored = streams.map((stream) => addStream(engine, store, stream));
   const byName = new Map(restored.map((stream) => [stream.name, stream]));
   let pushes = 0;
   for (const { stream, timeMs, value } of samplesOf(store, restored)) {
@@ -55,12 +56,12 @@ interface Started extends RestoredStream {
   readonly fromMs: number;
 }
 
-function addStream(engine: ForecastEngine, store: ReplayStore, spec: StreamSpec): Started {
+function addStream(engine: ForecastEngine, store: ReplayStore, { spec, firstMs }: KnownStream): Started {
   const { name } = spec;
   const snapshot = store.loadSnapshot(name);
   if (snapshot === null) {
     engine.add(spec);
-    return { name, state: 'new', replayed: 0, fromMs: firstSampleMs(store, name) };
+    return { name, state: 'new', replayed: 0, fromMs: firstMs };
   }
   try {
     engine.add(spec, snapshot);
@@ -70,12 +71,6 @@ function addStream(engine: ForecastEngine, store: ReplayStore, spec: StreamSpec)
     engine.add(spec);
     return { name, state: 'rebuilt', replayed: 0, fromMs: rebuildFrom(store, spec, snapshot.replayFromMs) };
   }
-}
-
-/** Infinity for a stream that the store does not know, which is the common case of a new one. */
-function firstSampleMs(store: Store, name: string): number {
-  for (const { timeMs } of store.samples(name, 0)) return timeMs;
-  return Number.POSITIVE_INFINITY;
 }
 
 function rebuildFrom(store: Store, spec: StreamSpec, newestMs: number): number {

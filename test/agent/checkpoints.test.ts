@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { Checkpoints } from '../../src/agent/checkpoints.ts';
-import type { ForecastEngine, StreamSnapshot } from '../../src/forecast/engine-contract.ts';
+import type { StreamSnapshot } from '../../src/forecast/engine-contract.ts';
 
 const engine = {
   snapshot: (stream: string): StreamSnapshot | null =>
     stream === 'learning' ? null : { stream, modelHash: 'm', replayFromMs: 0, bytes: new Uint8Array(1) },
-} as unknown as ForecastEngine;
+};
 
 const recorder = () => {
   const saved: string[][] = [];
@@ -23,8 +23,8 @@ const recorder = () => {
 describe('Checkpoints', () => {
   test('a stream is saved when its replay would get too long', () => {
     const store = recorder();
-    const checkpoints = new Checkpoints(engine, store, { replay: 5, walk: 1000 });
-    checkpoints.add('a', true, 2);
+    const checkpoints = new Checkpoints(engine, store, { replay: 5, first: 5, walk: 1000 });
+    checkpoints.add('a', 'saved', 2);
     for (let i = 0; i < 2; i++) checkpoints.accepted('a');
     checkpoints.save();
     expect(store.saved).toEqual([]);
@@ -34,22 +34,19 @@ describe('Checkpoints', () => {
     expect(store.saved).toEqual([['a']]);
   });
 
-  test('a new stream is saved with its first forecast', () => {
+  test('a state that is of no use any more is replaced at once', () => {
     const store = recorder();
     const checkpoints = new Checkpoints(engine, store);
-    checkpoints.add('a', false, 0);
-    checkpoints.forecast('a');
-    checkpoints.forecast('a');
+    checkpoints.add('a', 'rebuilt', 0);
     checkpoints.save();
     expect(store.saved).toEqual([['a']]);
   });
 
   test('a slow stream is saved before the walk to its samples gets too long', () => {
     const store = recorder();
-    const checkpoints = new Checkpoints(engine, store, { replay: 1000, walk: 50 });
-    checkpoints.add('slow', true, 0);
-    checkpoints.add('fast', true, 0);
-    checkpoints.accepted('slow');
+    const checkpoints = new Checkpoints(engine, store, { replay: 1000, first: 1000, walk: 50 });
+    checkpoints.add('slow', 'saved', 0);
+    checkpoints.add('fast', 'saved', 0);
     for (let i = 0; i < 200; i++) {
       checkpoints.accepted('fast');
       checkpoints.save();
@@ -57,11 +54,23 @@ describe('Checkpoints', () => {
     expect(store.saved.flat().filter((name) => name === 'slow')).toHaveLength(4);
   });
 
+  test('a new stream is saved soon, and in any case at the end', () => {
+    const store = recorder();
+    const checkpoints = new Checkpoints(engine, store, { replay: 100, first: 3, walk: 1000 });
+    for (const name of ['a', 'b']) checkpoints.add(name, 'new', 0);
+    for (let i = 0; i < 3; i++) checkpoints.accepted('a');
+    checkpoints.save();
+    for (let i = 0; i < 10; i++) checkpoints.accepted('a');
+    checkpoints.save();
+    expect(store.saved).toEqual([['a']]);
+    checkpoints.saveAll(() => 0);
+    expect(store.saved).toEqual([['a'], ['b']]);
+  });
+
   test('a failed save is tried again', () => {
     const store = recorder();
     const checkpoints = new Checkpoints(engine, store);
-    checkpoints.add('a', false, 0);
-    checkpoints.forecast('a');
+    checkpoints.add('a', 'rebuilt', 0);
     store.failing = true;
     expect(checkpoints.save()).toBe(false);
     store.failing = false;
@@ -69,13 +78,23 @@ describe('Checkpoints', () => {
     expect(store.saved).toEqual([['a']]);
   });
 
-  test('at the end only what changed is saved, and a stream without a state does not matter', () => {
+  test('at the end the longest replays are saved first, short ones not, and only while there is time', () => {
     const store = recorder();
     const checkpoints = new Checkpoints(engine, store);
-    for (const name of ['a', 'b', 'learning']) checkpoints.add(name, true, 0);
-    checkpoints.accepted('b');
-    checkpoints.accepted('learning');
-    expect(checkpoints.saveAll()).toBe(true);
-    expect(store.saved).toEqual([['b']]);
+    checkpoints.add('short', 'saved', 3);
+    checkpoints.add('learning', 'new', 100);
+    for (let i = 0; i < 100; i++) checkpoints.add(`s${i}`, 'saved', 100 + i);
+    let now = 0;
+    const slowClock = () => {
+      now += 400;
+      return now;
+    };
+    expect(checkpoints.saveAll(slowClock)).toBe(true);
+    const saved = store.saved.flat();
+    expect(saved).toContain('s99');
+    expect(saved.length).toBeGreaterThan(30);
+    expect(saved.length).toBeLessThan(90);
+    expect(checkpoints.saveAll(() => 0)).toBe(true);
+    expect(store.saved.flat().sort()).toEqual(Array.from({ length: 100 }, (_, i) => `s${i}`).sort());
   });
 });

@@ -65,10 +65,10 @@ describe('restoreStreams', () => {
       if (snapshotAt !== null) {
         const checkpoints = new Checkpoints(first, store);
         for (const { name } of SPECS) {
-          checkpoints.add(name, false, 0);
+          checkpoints.add(name, 'new', 100);
           checkpoints.accepted(name);
         }
-        expect(checkpoints.saveAll()).toBe(true);
+        expect(checkpoints.saveAll(() => 0)).toBe(true);
       }
       await feed(first, list.slice(snapshotAt ?? 0, cut), store);
       store.flush();
@@ -76,7 +76,11 @@ describe('restoreStreams', () => {
 
       const second = new Engine(null);
       const reopened = openStore(dir);
-      const restored = await restoreStreams(second, reopened, SPECS);
+      const restored = await restoreStreams(
+        second,
+        reopened,
+        SPECS.map((spec) => ({ spec, firstMs: START - 1000 })),
+      );
       expect(restored.map((s) => s.state)).toEqual(SPECS.map(() => (snapshotAt === null ? 'new' : 'saved')));
       const got = (await feed(second, list.slice(cut))).map(key);
       reopened.close();
@@ -98,7 +102,7 @@ describe('restoreStreams', () => {
     const snapshot = engine.snapshot('a')!;
     store.saveSnapshots([{ ...snapshot, modelHash: 'of another model' }]);
     const second = new Engine(null);
-    const [result] = await restoreStreams(second, store, [SPECS[0]!]);
+    const [result] = await restoreStreams(second, store, [{ spec: SPECS[0]!, firstMs: START }]);
     expect(result).toMatchObject({ name: 'a', state: 'rebuilt' });
     expect(result!.replayed).toBeGreaterThan(300);
     const next = samples(450).slice(list.length);
