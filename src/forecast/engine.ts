@@ -16,7 +16,7 @@ import { Stream } from './stream.ts';
 import type { LeadScore } from './track.ts';
 
 /** Version of everything `Stream.persist` writes; part of the hash that guards a snapshot. */
-const STATE_FORMAT = 1;
+const STATE_FORMAT = 2;
 /** Streams stepped in one run; more are split, so that buffers stay bounded. */
 const MAX_BATCH = 512;
 

@@ -7,6 +7,7 @@ import { zoneOffset } from '../series/calendar.ts';
 import { LAST, SEASONAL_NAIVE } from '../series/experts.ts';
 import { AHEAD, Features, I } from '../series/features.ts';
 import { fillValue } from '../series/fill.ts';
+import { regridded } from '../series/regrid.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { StateIo } from '../series/state-io.ts';
 import {
@@ -35,11 +36,19 @@ export class Stream {
   /** Known once the interval is. */
   leads = 0;
   features: Features | null = null;
+  /** Interval that the features are made for, ms. */
+  private gridMs = 0;
   private track: Track | null = null;
   /** [rows, hidden] recurrent state. */
   h: Float32Array;
   private seq = 0;
-  private current: ClosedBucket = { startMs: 0, value: Number.NaN, observedMs: Number.NaN };
+  private current: ClosedBucket = {
+    startMs: 0,
+    intervalMs: 0,
+    value: Number.NaN,
+    observedMs: Number.NaN,
+    tooFast: 0,
+  };
   private observed = false;
   /** Medians of the forecast made at the last observed bucket, for the `model` fill. */
   private path: Float64Array = new Float64Array(0);
@@ -68,12 +77,33 @@ export class Stream {
   settle(): boolean {
     const { intervalMs } = this.buckets;
     if (this.features !== null || intervalMs === null) return this.features !== null;
+    this.build(intervalMs);
+    return true;
+  }
+
+  private build(intervalMs: number): void {
+    this.gridMs = intervalMs;
     this.leads = Math.max(1, Math.min(MAX_LEADS, Math.ceil(this.spec.horizonMs / intervalMs)));
     this.features = new Features(intervalMs, this.leads, zoneOffset(this.spec.timeZone));
     this.track = new Track(this.leads);
     this.path = new Float64Array(this.leads).fill(Number.NaN);
     this.quantiles = Array.from({ length: C }, () => new Float64Array(this.leads * Q));
-    return true;
+  }
+
+  /** Goes on with buckets of another length: the features are made anew from the history, the network starts afresh. */
+  private regrid({ startMs, intervalMs }: ClosedBucket): void {
+    const old = { features: this.features, intervalMs: this.gridMs, newestMs: this.current.startMs };
+    this.build(intervalMs);
+    this.h.fill(0);
+    this.outlook.fill(Number.NaN);
+    this.recentCount = 0;
+    if (old.features === null || old.features.steps === 0) return;
+    const { history } = old.features.experts;
+    const grid = { intervalMs, newestMs: startMs - intervalMs };
+    const past = regridded(history, this.spec.aggregate, old, grid);
+    past.values.forEach((value, i) => {
+      this.features?.update(past.startMs + i * intervalMs, value, true);
+    });
   }
 
   /** Inputs of the step graph: the past, then every lead. */
@@ -86,7 +116,8 @@ export class Stream {
    * @returns false when nothing is to be stepped (a dropped gap, or empty buckets before the first reading)
    */
   advance(bucket: ClosedBucket): boolean {
-    const features = this.features;
+    if (bucket.intervalMs !== this.gridMs) this.regrid(bucket);
+    const { features } = this;
     if (features === null) return false;
     this.current = bucket;
     this.observed = !Number.isNaN(bucket.value);
@@ -152,7 +183,7 @@ export class Stream {
     this.outlook[0] = out[0];
     this.outlook[1] = out[MEDIAN];
     this.outlook[2] = out[Q - 1];
-    const stepMs = this.buckets.intervalMs ?? 0;
+    const stepMs = this.gridMs;
     const endMs = this.current.startMs + stepMs;
     const { observedMs } = this.now;
     const coverage = track.coverage();

@@ -1,17 +1,17 @@
 /**
  * Samples of one stream onto its grid. A bucket is labelled by its start, stays open for late samples, and closes when
- * a newer sample shows that its time is over or, for a stream that is live, when the clock does.
+ * a newer sample shows that its time is over or, for a stream that is live, when the clock does. What closes depends on
+ * the readings and their own times alone: not on their order of arrival, nor on when anybody looks.
  */
-import { aggregate, type CounterState, type Readings } from './aggregate.ts';
-import { learnInterval, READINGS_TO_LEARN } from './interval.ts';
+import { GatecastError } from '../errors.ts';
+import { type Admission, FUTURE_MS, refusal } from './admission.ts';
+import { aggregate, type CounterState, inOrder, type Readings } from './aggregate.ts';
+import { IntervalWatch, learnInterval, READINGS_TO_LEARN } from './interval.ts';
+import { RateLimit } from './rate-limit.ts';
 import type { Sample } from './sample.ts';
 import type { StreamSpec } from './spec.ts';
 import type { StateIo } from './state-io.ts';
 
-const EARLIEST_MS = Date.UTC(2000, 0, 1);
-const LATEST_MS = Date.UTC(2038, 0, 1);
-/** How far a reading may be ahead of the clock, beside one interval, ms. */
-const FUTURE_MS = 300_000;
 /** A stream whose readings are older than this on arrival is history being replayed: the clock does not close its buckets. */
 const LIVE_SKEW_MS = 600_000;
 /**
@@ -20,47 +20,51 @@ const LIVE_SKEW_MS = 600_000;
  */
 const MAX_EMPTY_RUN = 2048;
 const UNITS_MS = [7 * 86_400_000, 86_400_000, 3_600_000, 60_000];
-const MAX_LEARNING = 64;
+/** Readings that may wait for the interval; more come only where buckets stay open very long. */
+const MAX_LEARNING = 4096;
 
-export type Admission =
-  | 'accepted'
-  | 'late'
-  | 'duplicate'
-  | 'out-of-range'
-  | 'too-fast'
-  | 'future'
-  | 'absurd-time';
+export type { Admission } from './admission.ts';
 
 export interface ClosedBucket {
   /** Label, ms. */
   readonly startMs: number;
+  /** Of the grid it stands on; where it differs from that of the bucket before, the device has changed its rate. */
+  readonly intervalMs: number;
   /** NaN when nothing was observed. */
   readonly value: number;
   /** Time of its newest reading, ms; NaN when empty. */
   readonly observedMs: number;
+  /** Readings left out because they changed faster than is believable. */
+  readonly tooFast: number;
 }
 
 export class Buckets {
   private readonly spec: StreamSpec;
-  /** null while it is being learnt. */
+  /** Of the newest closed bucket; null while it is being learnt. */
   intervalMs: number | null;
   private readonly open = new Map<number, Readings>();
-  private learning: Sample[] = [];
+  private learning: { timeMs: number; value: number }[] = [];
   /** Index of the oldest bucket that is not closed; NaN before the first sample. */
   private next = Number.NaN;
+  /** All before this is closed, ms; NaN before the first bucket is. */
+  private closedToMs = Number.NaN;
   private newestMs = Number.NaN;
-  private newestValue = Number.NaN;
-  /** The newest reading of the closed buckets. */
-  private readonly closedNewest = { timeMs: Number.NaN, value: Number.NaN };
+  /** The newest reading of the closed buckets, ms. */
+  private closedNewestMs = Number.NaN;
   /** Arrival minus measurement of the last sample, ms; NaN while unknown. */
   private skewMs = Number.NaN;
   /** Empty buckets in a row, up to MAX_EMPTY_RUN. */
   private emptyRun = 0;
-  private readonly counter: CounterState = { last: Number.NaN };
+  /** The interval that the grid is about to take, ms; 0 where it stays. */
+  private comingMs = 0;
+  private readonly counter: CounterState = { last: Number.NaN, timeMs: Number.NaN };
+  private readonly limit: RateLimit;
+  private readonly watch = new IntervalWatch();
 
   constructor(spec: StreamSpec) {
     this.spec = spec;
     this.intervalMs = spec.intervalMs;
+    this.limit = new RateLimit(spec.maxRatePerMs);
   }
 
   /** Time of the newest accepted reading, ms; NaN before the first. */
@@ -70,55 +74,68 @@ export class Buckets {
 
   /** `sample.arrivalMs` NaN marks a sample that is replayed from the store. */
   push(sample: Sample): Admission {
-    const { spec } = this;
     const { timeMs, value, arrivalMs } = sample;
-    if (!(timeMs >= EARLIEST_MS && timeMs < LATEST_MS)) return 'absurd-time';
-    if (timeMs > arrivalMs + FUTURE_MS + (this.intervalMs ?? 0)) return 'future';
-    if ((spec.min !== null && value < spec.min) || (spec.max !== null && value > spec.max))
-      return 'out-of-range';
-    if (spec.maxRatePerMs !== null && timeMs > this.newestMs) {
-      if (Math.abs(value - this.newestValue) > spec.maxRatePerMs * (timeMs - this.newestMs))
-        return 'too-fast';
-    }
-    if (this.intervalMs === null) {
-      if (this.learning.some((known) => known.timeMs === timeMs)) return 'duplicate';
-      this.learning.push(sample);
-      this.note(sample);
-      this.learn();
-      return 'accepted';
-    }
-    const index = Math.floor(timeMs / this.intervalMs);
-    if (index < this.next) return 'late';
-    let readings = this.open.get(index);
-    if (readings === undefined) {
-      readings = { times: [], values: [] };
-      this.open.set(index, readings);
-    } else if (timeMs <= this.newestMs && readings.times.includes(timeMs)) {
+    const refused = refusal(sample, this.spec, this.intervalMs);
+    if (refused !== null) return refused;
+    // A reading of now, by a clock that stands well before what is closed: the clock was ahead, and has been put right.
+    if (this.closedToMs - arrivalMs > FUTURE_MS + (this.intervalMs ?? 0)) this.restart();
+    if (this.isLate(timeMs)) return 'late';
+    if (!(this.intervalMs === null ? this.keep(timeMs, value) : this.place(timeMs, value)))
       return 'duplicate';
-    }
-    if (Number.isNaN(this.next)) this.next = index;
-    readings.times.push(timeMs);
-    readings.values.push(value);
-    this.note(sample);
+    if (!Number.isNaN(arrivalMs)) this.skewMs = arrivalMs - timeMs;
+    if (!(timeMs <= this.newestMs)) this.newestMs = timeMs;
     return 'accepted';
   }
 
-  private note(sample: Sample): void {
-    if (!Number.isNaN(sample.arrivalMs)) this.skewMs = sample.arrivalMs - sample.timeMs;
-    if (!(sample.timeMs <= this.newestMs)) {
-      this.newestMs = sample.timeMs;
-      this.newestValue = sample.value;
-    }
+  /** Forgets where the grid stood, not what the stream has learnt. */
+  private restart(): void {
+    this.open.clear();
+    this.next = Number.NaN;
+    this.closedToMs = Number.NaN;
+    this.newestMs = Number.NaN;
+    this.closedNewestMs = Number.NaN;
+    this.emptyRun = 0;
+    this.counter.last = Number.NaN;
+    this.counter.timeMs = Number.NaN;
   }
 
-  private learn(): void {
-    if (this.learning.length < READINGS_TO_LEARN) return;
-    const interval = learnInterval(this.learning.map((sample) => sample.timeMs));
-    if (interval === null && this.learning.length < MAX_LEARNING) return;
-    this.intervalMs = interval ?? 60_000;
+  private isLate(timeMs: number): boolean {
+    if (!Number.isNaN(this.closedToMs)) return timeMs < this.closedToMs;
+    // Before anything is closed: older than what is about to be.
+    const interval = this.intervalMs ?? 1;
+    return Math.floor(timeMs / interval) < Math.floor((this.newestMs - this.spec.latenessMs) / interval);
+  }
+
+  /** @returns false for a time that is there already */
+  private place(timeMs: number, value: number): boolean {
+    const index = Math.floor(timeMs / (this.intervalMs ?? 1));
+    const readings = this.open.get(index);
+    if (readings === undefined) {
+      this.open.set(index, { times: [timeMs], values: [value] });
+    } else {
+      if (timeMs <= this.newestMs && readings.times.includes(timeMs)) return false;
+      readings.times.push(timeMs);
+      readings.values.push(value);
+    }
+    if (!(this.next <= index)) this.next = index;
+    return true;
+  }
+
+  /** @returns false for a time that is there already */
+  private keep(timeMs: number, value: number): boolean {
+    if (this.learning.some((known) => known.timeMs === timeMs)) return false;
+    this.learning.push({ timeMs, value });
+    return true;
+  }
+
+  /** Learns the interval from the first readings before `settledMs`: no older one can come in between any more. */
+  private learn(settledMs: number): void {
     const waiting = this.learning.sort((a, b) => a.timeMs - b.timeMs);
+    const settled = waiting.filter(({ timeMs }) => timeMs <= settledMs || waiting.length > MAX_LEARNING);
+    this.intervalMs = learnInterval(settled.slice(0, READINGS_TO_LEARN).map(({ timeMs }) => timeMs));
+    if (this.intervalMs === null) return;
     this.learning = [];
-    for (const sample of waiting) this.push(sample);
+    for (const { timeMs, value } of waiting) this.place(timeMs, value);
   }
 
   private get live(): boolean {
@@ -135,8 +152,12 @@ export class Buckets {
   /** Wall-clock time at which the next bucket closes by the clock, ms; null for a stream that is not live. */
   dueMs(): number | null {
     if (this.intervalMs === null || Number.isNaN(this.next) || !this.live) return null;
-    if (this.emptyRun >= MAX_EMPTY_RUN && this.open.size === 0) return null;
-    return (this.next + 1) * this.intervalMs + this.spec.latenessMs + Math.max(0, this.skewMs);
+    const suspended = this.emptyRun >= MAX_EMPTY_RUN;
+    if (suspended && this.open.size === 0) return null;
+    const interval = this.comingMs > 0 ? this.comingMs : this.intervalMs;
+    const next = this.comingMs > 0 ? Math.floor(this.closedToMs / interval) : this.next;
+    const index = suspended && this.comingMs === 0 ? this.firstOpen(Infinity) : next;
+    return (index + 1) * interval + this.spec.latenessMs + Math.max(0, this.skewMs);
   }
 
   /**
@@ -145,24 +166,31 @@ export class Buckets {
    */
   close(nowMs: number | null): ClosedBucket[] {
     const closed: ClosedBucket[] = [];
-    if (this.intervalMs === null || Number.isNaN(this.next)) return closed;
-    const end = Math.floor(this.watermark(nowMs) / this.intervalMs);
-    while (this.next < end) {
+    const watermark = this.watermark(nowMs);
+    if (this.intervalMs === null) this.learn(watermark);
+    while (this.intervalMs !== null && !Number.isNaN(this.next)) {
+      if (this.comingMs > 0) {
+        if ((Math.floor(this.closedToMs / this.comingMs) + 1) * this.comingMs > watermark) break;
+        this.regrid(this.comingMs);
+      }
+      const end = Math.floor(watermark / this.intervalMs);
+      if (this.next >= end) break;
       if (this.open.has(this.next)) {
         this.emptyRun = 0;
       } else if (this.emptyRun < MAX_EMPTY_RUN) {
         this.emptyRun++;
       } else {
-        const rest = this.restOfGap(end);
-        if (rest === 0) return closed;
+        const rest = this.firstOpen(end) - this.next;
+        // Silent still: where it will speak again is not known.
+        if (this.next + rest === end) break;
         const unit = this.skipUnit();
         if (rest >= unit) {
           this.next += Math.floor(rest / unit) * unit;
           continue;
         }
       }
-      closed.push(this.take(this.next));
-      this.next++;
+      closed.push(this.take(this.next++, this.intervalMs));
+      this.closedToMs = this.next * closed[closed.length - 1].intervalMs;
     }
     return closed;
   }
@@ -176,54 +204,83 @@ export class Buckets {
     return 1;
   }
 
-  /** Empty buckets before the next filled one, where that is over too; 0 while the stream is silent. */
-  private restOfGap(end: number): number {
-    let filled = end;
-    for (const index of this.open.keys()) if (index < filled) filled = index;
-    return filled < end ? filled - this.next : 0;
+  /** The oldest bucket with a reading, at most `end`. */
+  private firstOpen(end: number): number {
+    let first = end;
+    for (const index of this.open.keys()) if (index < first) first = index;
+    return first;
   }
 
-  private take(index: number): ClosedBucket {
-    const interval = this.intervalMs ?? 1;
-    const readings = this.open.get(index);
-    if (readings === undefined)
-      return { startMs: index * interval, value: Number.NaN, observedMs: Number.NaN };
+  private take(index: number, intervalMs: number): ClosedBucket {
+    const startMs = index * intervalMs;
+    const open = this.open.get(index);
+    if (open === undefined)
+      return { startMs, intervalMs, value: Number.NaN, observedMs: Number.NaN, tooFast: 0 };
     this.open.delete(index);
-    let newest = 0;
-    for (let i = 1; i < readings.times.length; i++)
-      if (readings.times[i] > readings.times[newest]) newest = i;
-    const observedMs = readings.times[newest];
-    if (!(observedMs <= this.closedNewest.timeMs)) {
-      this.closedNewest.timeMs = observedMs;
-      this.closedNewest.value = readings.values[newest];
-    }
+    const all = inOrder(open);
+    this.closedNewestMs = all.times[all.times.length - 1];
+    const kept: Readings = { times: [], values: [] };
+    all.times.forEach((timeMs, i) => {
+      if (this.spec.intervalMs === null) this.comingMs = this.watch.add(timeMs, intervalMs) ?? this.comingMs;
+      if (!this.limit.accepts(timeMs, all.values[i])) return;
+      kept.times.push(timeMs);
+      kept.values.push(all.values[i]);
+    });
     return {
-      startMs: index * interval,
-      value: aggregate(this.spec.aggregate, readings, this.counter),
-      observedMs,
+      startMs,
+      intervalMs,
+      value: aggregate(this.spec.aggregate, kept, this.counter, { startMs, intervalMs }),
+      observedMs: kept.times.length > 0 ? kept.times[kept.times.length - 1] : Number.NaN,
+      tooFast: all.times.length - kept.times.length,
     };
+  }
+
+  /** Goes on with buckets of another length; the first may have begun before, and holds what came since. */
+  private regrid(intervalMs: number): void {
+    const waiting = [...this.open.values()];
+    this.open.clear();
+    this.intervalMs = intervalMs;
+    this.comingMs = 0;
+    this.emptyRun = 0;
+    this.next = Math.floor(this.closedToMs / intervalMs);
+    for (const { times, values } of waiting) {
+      for (let i = 0; i < times.length; i++) this.place(times[i], values[i]);
+    }
   }
 
   /** Samples at or after this time are still in open buckets, ms: where a replay must start. */
   replayFromMs(): number {
+    if (!Number.isNaN(this.closedToMs)) return this.closedToMs;
     if (this.intervalMs === null || Number.isNaN(this.next)) return 0;
-    return this.next * this.intervalMs;
+    const oldest = Math.floor((this.newestMs - this.spec.latenessMs) / this.intervalMs);
+    return Math.min(this.next, oldest) * this.intervalMs;
   }
 
   /** Open buckets are not part of the state: their samples are replayed from the store. */
   persist(io: StateIo): void {
     const interval = io.number(this.intervalMs ?? Number.NaN);
+    const { intervalMs } = this.spec;
+    if (intervalMs !== null && interval !== intervalMs) {
+      throw new GatecastError(
+        'STATE_MISMATCH',
+        `The state is of buckets of ${interval} ms; ${intervalMs} are wanted.`,
+        { hint: 'It is rebuilt from stored samples.' },
+      );
+    }
     this.intervalMs = Number.isNaN(interval) ? null : interval;
     this.next = io.number(this.next);
+    this.closedToMs = io.number(this.closedToMs);
     this.skewMs = io.number(this.skewMs);
     this.emptyRun = io.number(this.emptyRun);
+    this.comingMs = io.number(this.comingMs);
     this.counter.last = io.number(this.counter.last);
+    this.counter.timeMs = io.number(this.counter.timeMs);
+    this.limit.persist(io);
+    this.watch.persist(io);
     // The newest reading may stand in an open bucket; a replay continues from what the closed ones knew.
-    this.closedNewest.timeMs = io.number(this.closedNewest.timeMs);
-    this.closedNewest.value = io.number(this.closedNewest.value);
-    if (io.reading) {
-      this.newestMs = this.closedNewest.timeMs;
-      this.newestValue = this.closedNewest.value;
-    }
+    this.closedNewestMs = io.number(this.closedNewestMs);
+    if (!io.reading) return;
+    this.newestMs = this.closedNewestMs;
+    if (Number.isNaN(this.closedToMs)) this.next = Number.NaN;
   }
 }

@@ -1,19 +1,36 @@
-/** Learns a sensor's interval from the times of its readings, and snaps it to one a person would have chosen. */
+/**
+ * Learns a sensor's interval from the times of its readings, snaps it to one a person would have chosen, and notices
+ * when the device has changed its rate.
+ */
+import type { StateIo } from './state-io.ts';
 
 const NICE_MS = [
   100, 200, 250, 500, 1000, 2000, 3000, 5000, 10_000, 15_000, 20_000, 30_000, 60_000, 120_000, 180_000,
   300_000, 600_000, 900_000, 1_200_000, 1_800_000, 3_600_000, 7_200_000, 10_800_000, 14_400_000, 21_600_000,
-  43_200_000, 86_400_000,
+  43_200_000, 86_400_000, 604_800_000,
 ];
 
 /** Readings wanted before an interval is believed. */
 export const READINGS_TO_LEARN = 6;
+/** Gaps shorter than this share of a long one are within a burst: several messages of one report. */
+const BURST_SHARE = 0.1;
 
 /** The nearest nice interval, by ratio. */
 export function niceInterval(ms: number): number {
   let best = NICE_MS[0];
   for (const nice of NICE_MS) if (Math.abs(Math.log(nice / ms)) < Math.abs(Math.log(best / ms))) best = nice;
   return best;
+}
+
+/** @param gaps between readings, ms, not empty; sorted in place */
+function intervalOf(gaps: Float64Array): number {
+  gaps.sort();
+  const long = gaps[Math.floor((gaps.length - 1) * 0.75)];
+  let first = 0;
+  while (gaps[first] < BURST_SHARE * long) first++;
+  // Below the middle: lost readings only lengthen gaps.
+  const typical = gaps[first + Math.floor((gaps.length - 1 - first) * 0.4)];
+  return niceInterval(Math.max(100, typical));
 }
 
 /**
@@ -23,8 +40,63 @@ export function niceInterval(ms: number): number {
 export function learnInterval(times: readonly number[]): number | null {
   const distinct = [...new Set(times)].sort((a, b) => a - b);
   if (distinct.length < READINGS_TO_LEARN) return null;
-  const gaps = distinct.slice(1).map((time, i) => time - distinct[i]);
-  gaps.sort((a, b) => a - b);
-  // The lower middle: lost readings only lengthen gaps.
-  return niceInterval(Math.max(100, gaps[Math.floor((gaps.length - 1) * 0.4)]));
+  return intervalOf(Float64Array.from(distinct.slice(1), (time, i) => time - distinct[i]));
+}
+
+/** Gaps that the watch looks at. */
+const WINDOW = 32;
+/** A rate must be off by this factor to count as another one. */
+const OTHER_RATE = 1.8;
+/** Readings for which the window must show the same other rate; four times as many after every change. */
+const PATIENCE = 16;
+const MAX_CHANGES = 5;
+
+/**
+ * Watches the readings of closed buckets, so that what it finds depends on the readings alone and not on when they
+ * arrived. Irregular devices (motion, send on delta) show other rates again and again: every change makes the watch
+ * more patient, so that the grid comes to rest.
+ */
+export class IntervalWatch {
+  private readonly gaps = new Float64Array(WINDOW);
+  private readonly sorted = new Float64Array(WINDOW);
+  private count = 0;
+  private newestMs = Number.NaN;
+  private candidateMs = 0;
+  private agreeing = 0;
+  private changes = 0;
+
+  /**
+   * @param timeMs of a reading; not before the one of the last call
+   * @param intervalMs of the grid as it is
+   * @returns the interval the grid should have, ms; null while the present one fits
+   */
+  add(timeMs: number, intervalMs: number): number | null {
+    const gap = timeMs - this.newestMs;
+    this.newestMs = timeMs;
+    if (!(gap > 0)) return null;
+    this.gaps[this.count++ % WINDOW] = gap;
+    if (this.count < WINDOW) return null;
+    this.sorted.set(this.gaps);
+    const seen = intervalOf(this.sorted);
+    const ratio = seen / intervalMs;
+    if (ratio < OTHER_RATE && ratio > 1 / OTHER_RATE) {
+      this.agreeing = 0;
+      return null;
+    }
+    this.agreeing = seen === this.candidateMs ? this.agreeing + 1 : 1;
+    this.candidateMs = seen;
+    if (this.agreeing < PATIENCE * 4 ** this.changes) return null;
+    this.changes = Math.min(MAX_CHANGES, this.changes + 1);
+    this.agreeing = 0;
+    return seen;
+  }
+
+  persist(io: StateIo): void {
+    io.array(this.gaps);
+    this.count = io.number(this.count);
+    this.newestMs = io.number(this.newestMs);
+    this.candidateMs = io.number(this.candidateMs);
+    this.agreeing = io.number(this.agreeing);
+    this.changes = io.number(this.changes);
+  }
 }

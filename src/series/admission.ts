@@ -1,0 +1,26 @@
+/** What of a reading can be judged on its arrival, before its bucket: its time and its size. */
+import type { Sample } from './sample.ts';
+import type { StreamSpec } from './spec.ts';
+
+const EARLIEST_MS = Date.UTC(2000, 0, 1);
+const LATEST_MS = Date.UTC(2038, 0, 1);
+/** How far a reading may be ahead of the clock, beside one interval, ms. */
+export const FUTURE_MS = 300_000;
+/** Larger readings are no measurement, and sums of them would leave the range of single precision. */
+const LARGEST = 1e30;
+
+export type Admission = 'accepted' | 'late' | 'duplicate' | 'out-of-range' | 'future' | 'absurd-time';
+
+/**
+ * @param intervalMs of the stream's buckets; null while it is being learnt
+ * @returns why the reading is refused; null where it is not
+ */
+export function refusal(sample: Sample, spec: StreamSpec, intervalMs: number | null): Admission | null {
+  const { timeMs, value, arrivalMs } = sample;
+  if (!(timeMs >= EARLIEST_MS && timeMs < LATEST_MS)) return 'absurd-time';
+  if (timeMs > arrivalMs + FUTURE_MS + (intervalMs ?? 0)) return 'future';
+  if (!(Math.abs(value) <= LARGEST)) return 'out-of-range';
+  if ((spec.min !== null && value < spec.min) || (spec.max !== null && value > spec.max))
+    return 'out-of-range';
+  return null;
+}

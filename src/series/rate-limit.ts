@@ -1,0 +1,53 @@
+/**
+ * Refuses readings that changed faster than is believable. Judged when a bucket closes, in order of time, so that the
+ * order of arrival never matters.
+ */
+import type { StateIo } from './state-io.ts';
+
+/** So many refused readings in a row that agree with each other are the truth: then it was the one before that was wrong. */
+const AGREEING = 3;
+
+export class RateLimit {
+  private readonly maxPerMs: number | null;
+  private acceptedMs = Number.NaN;
+  private accepted = Number.NaN;
+  private refusedMs = Number.NaN;
+  private refused = Number.NaN;
+  private run = 0;
+
+  /** @param maxPerMs largest believable change, unit per ms; null: any */
+  constructor(maxPerMs: number | null) {
+    this.maxPerMs = maxPerMs;
+  }
+
+  /** Call in order of time. */
+  accepts(timeMs: number, value: number): boolean {
+    let believable = this.reaches(this.acceptedMs, this.accepted, timeMs, value);
+    if (!believable) {
+      this.run = this.reaches(this.refusedMs, this.refused, timeMs, value) ? this.run + 1 : 1;
+      this.refusedMs = timeMs;
+      this.refused = value;
+      believable = this.run >= AGREEING;
+    }
+    if (believable) {
+      this.acceptedMs = timeMs;
+      this.accepted = value;
+      this.run = 0;
+    }
+    return believable;
+  }
+
+  /** Whether a stream can have come from one reading to the other; from nowhere it can come anywhere. */
+  private reaches(fromMs: number, from: number, timeMs: number, value: number): boolean {
+    if (this.maxPerMs === null) return true;
+    return Number.isNaN(fromMs) || Math.abs(value - from) <= this.maxPerMs * (timeMs - fromMs);
+  }
+
+  persist(io: StateIo): void {
+    this.acceptedMs = io.number(this.acceptedMs);
+    this.accepted = io.number(this.accepted);
+    this.refusedMs = io.number(this.refusedMs);
+    this.refused = io.number(this.refused);
+    this.run = io.number(this.run);
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * A stream's history on another grid, for when the device has changed its rate: several buckets become one, or one is
+ * drawn out over several. So what was learnt of level, seasons and errors is not lost.
+ */
+import type { History } from './history.ts';
+import type { Aggregate } from './spec.ts';
+
+/** More buckets would add little to what the stream knows. */
+const MOST = 2048;
+
+export interface Grid {
+  readonly intervalMs: number;
+  /** Label of the newest bucket, ms. */
+  readonly newestMs: number;
+}
+
+/**
+ * @param from where the history stands now
+ * @param to its last bucket is the newest of the result
+ * @returns oldest first; empty where the history is shorter than a bucket
+ */
+export function regridded(
+  history: History,
+  aggregate: Aggregate,
+  from: Grid,
+  to: Grid,
+): { startMs: number; values: Float64Array } {
+  const n = Math.min(MOST, Math.floor(((history.reach + 1) * from.intervalMs) / to.intervalMs));
+  const startMs = to.newestMs - (n - 1) * to.intervalMs;
+  const values = new Float64Array(Math.max(0, n));
+  const merge = to.intervalMs > from.intervalMs ? merged : drawnOut;
+  for (let i = 0; i < n; i++) values[i] = merge(history, aggregate, from, to, startMs + i * to.intervalMs);
+  return { startMs, values };
+}
+
+/** Steps back in the history of the bucket whose middle stands at a time; fractional. */
+const lagAt = (history: History, from: Grid, timeMs: number): number =>
+  Math.min(history.reach, Math.max(0, (from.newestMs + from.intervalMs / 2 - timeMs) / from.intervalMs));
+
+/** The old buckets whose middles lie in the new one. */
+function merged(history: History, aggregate: Aggregate, from: Grid, to: Grid, startMs: number): number {
+  const newest = Math.ceil(lagAt(history, from, startMs + to.intervalMs));
+  const oldest = Math.max(newest, Math.floor(lagAt(history, from, startMs)));
+  let value = history.at(newest);
+  let sum = value;
+  for (let lag = newest + 1; lag <= oldest; lag++) {
+    const old = history.at(lag);
+    sum += old;
+    if (aggregate === 'min') value = Math.min(value, old);
+    else if (aggregate === 'max') value = Math.max(value, old);
+  }
+  const count = oldest - newest + 1;
+  if (aggregate === 'sum' || aggregate === 'delta') return (sum * to.intervalMs) / (count * from.intervalMs);
+  return aggregate === 'mean' || aggregate === 'median' ? sum / count : value;
+}
+
+/** A straight line between the middles of the old buckets. */
+function drawnOut(history: History, aggregate: Aggregate, from: Grid, to: Grid, startMs: number): number {
+  const lag = lagAt(history, from, startMs + to.intervalMs / 2);
+  const newer = Math.floor(lag);
+  const older = Math.min(history.reach, newer + 1);
+  const value = history.at(newer) + (lag - newer) * (history.at(older) - history.at(newer));
+  return aggregate === 'sum' || aggregate === 'delta' ? (value * to.intervalMs) / from.intervalMs : value;
+}

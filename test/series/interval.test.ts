@@ -1,0 +1,139 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { IntervalWatch, learnInterval, niceInterval } from '../../src/series/interval.ts';
+import { StateReader, StateWriter } from '../../src/series/state-io.ts';
+import { uniform } from '../support/random.ts';
+
+const START = Date.UTC(2025, 0, 1);
+const MINUTE = 60_000;
+
+/** Times of a sensor that reports every `interval`, each time off by up to `jitter` of it, a share of them lost. */
+function times(
+  interval: number,
+  count: number,
+  { jitter = 0, lost = 0, seed = 1, from = START } = {},
+): number[] {
+  const next = uniform(seed);
+  const list: number[] = [];
+  for (let i = 0; list.length < count; i++) {
+    const time = from + i * interval + Math.round((next() - 0.5) * 2 * jitter * interval);
+    if (next() >= lost) list.push(time);
+  }
+  return list.sort((a, b) => a - b);
+}
+
+describe('niceInterval', () => {
+  it('is the nearest by ratio', () => {
+    expect(niceInterval(58_000)).toBe(MINUTE);
+    expect(niceInterval(1)).toBe(100);
+    expect(niceInterval(1400)).toBe(1000);
+    expect(niceInterval(1500)).toBe(2000);
+    expect(niceInterval(1e12)).toBe(604_800_000);
+  });
+});
+
+describe('learnInterval', () => {
+  it('waits for six distinct times', () => {
+    const six = times(MINUTE, 6);
+    expect(learnInterval([...six.slice(0, 5), ...six.slice(0, 5)])).toBeNull();
+    expect(learnInterval(six)).toBe(MINUTE);
+  });
+
+  it('sees through jitter and losses', () => {
+    const nice = fc.constantFrom(1000, 5000, 10_000, MINUTE, 5 * MINUTE, 15 * MINUTE, 60 * MINUTE);
+    fc.assert(
+      fc.property(nice, fc.integer({ min: 0, max: 1e6 }), (interval, seed) => {
+        expect(learnInterval(times(interval, 30, { jitter: 0.1, lost: 0.25, seed }))).toBe(interval);
+      }),
+    );
+  });
+
+  it('is not fooled by several messages of one report', () => {
+    const list = times(MINUTE, 5).flatMap((time) =>
+      [time, time + 150, time + 300].slice(0, time % 7 === 0 ? 3 : 2),
+    );
+    expect(learnInterval(list)).toBe(MINUTE);
+  });
+
+  it('is not fooled by one long outage', () => {
+    expect(learnInterval([...times(10_000, 4), ...times(10_000, 3, { from: START + 86_400_000 })])).toBe(
+      10_000,
+    );
+  });
+
+  it('does not depend on the order', () => {
+    const list = times(5 * MINUTE, 12, { jitter: 0.3 });
+    expect(learnInterval([...list].reverse())).toBe(learnInterval(list));
+  });
+});
+
+describe('IntervalWatch', () => {
+  /** All changes that a watch asks for, with the number of readings it took. */
+  function changes(watch: IntervalWatch, list: readonly number[], intervalMs: number): [number, number][] {
+    const found: [number, number][] = [];
+    let present = intervalMs;
+    list.forEach((time, i) => {
+      const other = watch.add(time, present);
+      if (other === null) return;
+      found.push([i + 1, other]);
+      present = other;
+    });
+    return found;
+  }
+
+  it('leaves a sensor alone that keeps its rate, whatever jitter and losses do', () => {
+    for (let seed = 0; seed < 20; seed++) {
+      const list = times(MINUTE, 2000, { jitter: 0.4, lost: 0.3, seed });
+      expect(changes(new IntervalWatch(), list, MINUTE)).toEqual([]);
+    }
+  });
+
+  for (const [name, other] of [
+    ['slower', 10 * MINUTE],
+    ['twice as slow', 2 * MINUTE],
+    ['faster', 10_000],
+  ] as const) {
+    it(`notices within sixty readings that the device has become ${name}`, () => {
+      const watch = new IntervalWatch();
+      expect(changes(watch, times(MINUTE, 200, { jitter: 0.1 }), MINUTE)).toEqual([]);
+      const list = times(other, 400, { jitter: 0.1, from: START + 300 * MINUTE, seed: 2 });
+      const found = changes(watch, list, MINUTE);
+      expect(found.map(([, interval]) => interval)).toEqual([other]);
+      expect(found[0][0]).toBeLessThan(60);
+    });
+  }
+
+  it('puts a wrongly learnt interval right', () => {
+    expect(changes(new IntervalWatch(), times(MINUTE, 100, { jitter: 0.1 }), 1000)).toEqual([[48, MINUTE]]);
+  });
+
+  it('comes to rest on a device without a rate', () => {
+    const next = uniform(3);
+    let now = START;
+    const list = Array.from({ length: 20_000 }, (_, i) => {
+      // Busy by day, quiet by night.
+      now += -Math.log(1 - next()) * (Math.floor(i / 500) % 2 === 0 ? 20_000 : 600_000);
+      return now;
+    });
+    expect(changes(new IntervalWatch(), list, MINUTE).length).toBeLessThanOrEqual(4);
+  });
+
+  it('goes on from a restored state', () => {
+    const list = [...times(MINUTE, 50), ...times(5 * MINUTE, 60, { from: START + 60 * MINUTE })];
+    const whole = changes(new IntervalWatch(), list, MINUTE);
+    expect(whole.length).toBe(1);
+    for (const cut of [0, 1, 40, 70, 90]) {
+      const one = new IntervalWatch();
+      const before = changes(one, list.slice(0, cut), MINUTE);
+      const writer = new StateWriter();
+      one.persist(writer);
+      const two = new IntervalWatch();
+      const reader = new StateReader(writer.finish());
+      two.persist(reader);
+      reader.finish();
+      const present = before.length > 0 ? before[0][1] : MINUTE;
+      const after = changes(two, list.slice(cut), present).map(([i, interval]) => [i + cut, interval]);
+      expect([...before, ...after]).toEqual(whole);
+    }
+  });
+});
