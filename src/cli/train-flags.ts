@@ -12,6 +12,7 @@ export interface TrainFlags extends SearchFlags {
   generatedWeight: number;
   out?: string;
   from?: string;
+  widen?: number;
   preview?: string;
   diagnose?: string;
   time?: string[];

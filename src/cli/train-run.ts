@@ -4,6 +4,8 @@ import { basename, dirname, resolve } from 'node:path';
 import { GatecastError } from '../errors.ts';
 import { MODEL_NAME } from '../model/manifest.ts';
 import { type ModelRegistry, type StoredModel, writeModel } from '../model/registry.ts';
+import { createRandom } from '../network/random.ts';
+import { widen } from '../network/widen.ts';
 import { writeFileAtomic } from '../system/files.ts';
 import { startTraining } from '../training/client.ts';
 import { generateMixture } from '../training/generate/mixture.ts';
@@ -167,28 +169,39 @@ function trainingJob(
   series: readonly JobSeries[],
   base: StoredModel | null,
 ): TrainingJob {
-  if (base && !(base.manifest.spec && base.weights)) {
-    throw new GatecastError('USAGE', `Model '${flags.from}' has no weights to go on from.`);
-  }
-  const spec =
-    base?.manifest.spec ??
-    forecastSpec({
-      cell: flags.cell,
-      layers: flags.layers,
-      hidden: flags.hidden,
-      width: flags.width,
-      dropout: flags.dropout,
-      attention: flags.attention ? { memory: flags.attention } : null,
-      convolution: flags.convolution ?? null,
-    });
+  const { spec, weights } = startingPoint(flags, base);
   return {
     spec,
-    weights: base?.weights ?? null,
+    weights,
     series,
     generated:
       flags.generated > 0 ? { count: flags.generated, steps: flags.generatedSteps, seed: flags.seed } : null,
     settings: settingsOf(flags, sets, series),
   };
+}
+
+/** The network and the weights to begin with: fresh, another model's, or another model's made wider. */
+function startingPoint(flags: TrainFlags, base: StoredModel | null): Pick<TrainingJob, 'spec' | 'weights'> {
+  if (base) {
+    const { spec } = base.manifest;
+    if (!spec || !base.weights) {
+      throw new GatecastError('USAGE', `Model '${flags.from}' has no weights to go on from.`);
+    }
+    return flags.widen
+      ? widen(spec, base.weights, flags.widen, createRandom(flags.seed))
+      : { spec, weights: base.weights };
+  }
+  if (flags.widen) throw new GatecastError('USAGE', '--widen needs --from, the model that is made wider.');
+  const spec = forecastSpec({
+    cell: flags.cell,
+    layers: flags.layers,
+    hidden: flags.hidden,
+    width: flags.width,
+    dropout: flags.dropout,
+    attention: flags.attention ? { memory: flags.attention } : null,
+    convolution: flags.convolution ?? null,
+  });
+  return { spec, weights: null };
 }
 
 function settingsOf(

@@ -32,6 +32,11 @@ export function registerTrain(program: Command): void {
     .option('--generated-steps <steps>', 'buckets of each generated series', whole, 1600)
     .option('--out <folder>', 'folder of the model, e.g. models/NAME')
     .option('--from <model>', 'go on from a model of the registry')
+    .option(
+      '--widen <hidden>',
+      'with --from: grow to this hidden size without changing its forecasts, then train',
+      whole,
+    )
     .option('--preview <file>', 'only draw the generated series as an SVG')
     .option(
       '--diagnose <file>',

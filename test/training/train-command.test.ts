@@ -99,6 +99,12 @@ describe('gatecast train', () => {
     const model = readModel(join(folder, 'data', 'three'));
     expect(model.manifest.parent).toBe(first.hash);
     expect(model.manifest.spec?.hidden).toBe(16);
+    const wider = JSON.parse(
+      (await train(...args('four'), '--from', 'one', '--widen', '32', '--lr', '0.000001')).out,
+    );
+    expect(readModel(join(folder, 'data', 'four')).manifest.spec?.hidden).toBe(32);
+    // Grown, not begun anew: it forecasts as before.
+    expect(wider.baseLoss).toBeCloseTo(first.bestLoss, 4);
   });
 
   it('chooses a network by search, says why, and remembers what it trained', async () => {
@@ -164,6 +170,7 @@ describe('gatecast train', () => {
     [['--data', 'x.csv', '--out', 'm'], /--data needs --interval/],
     [['--generated', '3', '--out', 'm', '--from', 'nothing'], /no model 'nothing'/],
     [['--sets', '/nowhere.yaml', '--out', 'm'], /nowhere/],
+    [['--generated', '3', '--out', 'm', '--widen', '32'], /--widen needs --from/],
   ])('%j is refused', async (args, message) => {
     await expect(train(...args)).rejects.toThrow(message);
   });
