@@ -154,9 +154,9 @@ export class Buckets {
     if (this.intervalMs === null || Number.isNaN(this.next) || !this.live) return null;
     const suspended = this.emptyRun >= MAX_EMPTY_RUN;
     if (suspended && this.open.size === 0) return null;
-    const interval = this.comingMs > 0 ? this.comingMs : this.intervalMs;
-    const next = this.comingMs > 0 ? Math.floor(this.closedToMs / interval) : this.next;
-    const index = suspended && this.comingMs === 0 ? this.firstOpen(Infinity) : next;
+    const coming = this.comingMs > 0;
+    const interval = coming ? this.comingMs : this.intervalMs;
+    const index = coming ? this.firstComing() : suspended ? this.firstOpen(Infinity) : this.next;
     return (index + 1) * interval + this.spec.latenessMs + Math.max(0, this.skewMs);
   }
 
@@ -170,7 +170,7 @@ export class Buckets {
     if (this.intervalMs === null) this.learn(watermark);
     while (this.intervalMs !== null && !Number.isNaN(this.next)) {
       if (this.comingMs > 0) {
-        if ((Math.floor(this.closedToMs / this.comingMs) + 1) * this.comingMs > watermark) break;
+        if ((this.firstComing() + 1) * this.comingMs > watermark) break;
         this.regrid(this.comingMs);
       }
       const end = Math.floor(watermark / this.intervalMs);
@@ -235,14 +235,23 @@ export class Buckets {
     };
   }
 
-  /** Goes on with buckets of another length; the first may have begun before, and holds what came since. */
+  /** First bucket of the coming grid. It may have begun before the closed ones end: then only if something came since. */
+  private firstComing(): number {
+    const index = Math.floor(this.closedToMs / this.comingMs);
+    if (index * this.comingMs === this.closedToMs) return index;
+    const endMs = (index + 1) * this.comingMs;
+    for (const { times } of this.open.values()) if (times.some((time) => time < endMs)) return index;
+    return index + 1;
+  }
+
+  /** Goes on with buckets of the coming length. */
   private regrid(intervalMs: number): void {
-    const waiting = [...this.open.values()];
-    this.open.clear();
+    this.next = this.firstComing();
     this.intervalMs = intervalMs;
     this.comingMs = 0;
     this.emptyRun = 0;
-    this.next = Math.floor(this.closedToMs / intervalMs);
+    const waiting = [...this.open.values()];
+    this.open.clear();
     for (const { times, values } of waiting) {
       for (let i = 0; i < times.length; i++) this.place(times[i], values[i]);
     }

@@ -131,9 +131,10 @@ describe('a device that changes its rate', () => {
       const at = intervals.indexOf(after);
       const { startMs } = closed[at];
       const endMs = closed[at - 1].startMs + before;
-      // The first bucket of the new grid holds the end of the old.
-      expect(startMs).toBeLessThanOrEqual(endMs);
+      // The first bucket of the new grid is the one in which the old grid ends, or, where nothing came since, the next.
       expect(startMs + after).toBeGreaterThan(endMs);
+      expect(startMs).toBeLessThan(endMs + after);
+      expect(closed[at].value).not.toBeNaN();
       expect(closed.slice(at).every(({ startMs: start }) => start % after === 0)).toBe(true);
     });
   }

@@ -75,7 +75,8 @@ export async function live(
   if (samples.length === 0) return forecasts;
   const endMs = Number.isNaN(untilMs) ? samples[samples.length - 1].arrivalMs : untilMs;
   let next = 0;
-  for (let nowMs = samples[0].arrivalMs; ; nowMs += tickMs) {
+  // On whole multiples, so that two runs of the same readings tick together.
+  for (let nowMs = Math.ceil(samples[0].arrivalMs / tickMs) * tickMs; ; nowMs += tickMs) {
     while (next < samples.length && samples[next].arrivalMs <= nowMs) engine.push(samples[next++]);
     forecasts.push(...(await engine.tick(nowMs, true)));
     if (nowMs >= endMs) return forecasts;
