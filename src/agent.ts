@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
+import { chartPast } from './agent/chart-past.ts';
 import { Checkpoints } from './agent/checkpoints.ts';
 import { ClockHold } from './agent/clock-hold.ts';
 import { every } from './agent/every.ts';
@@ -98,7 +99,10 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
   stops.add('engine', () => engine.release());
 
   // The streams of former runs, where they were.
-  const board = new Board();
+  const board = new Board((stream, beforeMs, most) => {
+    const view = engine.streams().find(({ spec }) => spec.name === stream);
+    return view ? chartPast(store, view, beforeMs, most) : [];
+  });
   const router = createRouter(config);
   const known = new KnownStreams(store);
   const checkpoints = new Checkpoints(engine, store);

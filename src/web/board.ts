@@ -33,11 +33,21 @@ export interface BoardStream {
 /** Many streams get shorter histories, so that the page's memory stays small next to the engine's. */
 const historyCapacity = (streams: number): number => (streams < 256 ? 360 : streams < 1024 ? 96 : 32);
 
+type Entry = { -readonly [K in keyof BoardStream]: BoardStream[K] } & { hasPast: boolean };
+
+/**
+ * Points of a stream from before this start, ascending, all before `beforeMs`.
+ * Asked for once a stream, when somebody first looks at it.
+ */
+export type Past = (stream: string, beforeMs: number, most: number) => readonly ChartPoint[];
+
 export class Board {
-  private readonly entries = new Map<string, { -readonly [K in keyof BoardStream]: BoardStream[K] }>();
+  private readonly entries = new Map<string, Entry>();
   private clock = 0;
   /** Grows whenever a stream appears or goes. */
   generation = 0;
+
+  constructor(private readonly past: Past = () => []) {}
 
   /** Makes a stream visible before its first forecast. */
   announce(name: string, unit: string | null): void {
@@ -52,20 +62,13 @@ export class Board {
       history: new PointRing(historyCapacity(this.entries.size)),
       forecast: null,
       revision: ++this.clock,
+      hasPast: false,
     });
     this.generation++;
   }
 
   forget(name: string): void {
     if (this.entries.delete(name)) this.generation++;
-  }
-
-  /** Fills the chart of a stream with history from before this start; `points` ascending by time. */
-  prefill(name: string, points: Iterable<ChartPoint>): void {
-    const entry = this.entries.get(name);
-    if (!entry) return;
-    for (const point of points) entry.history.push(point);
-    entry.revision = ++this.clock;
   }
 
   record(forecast: Forecast, issuedMs: number): void {
@@ -103,7 +106,20 @@ export class Board {
   }
 
   get(name: string): BoardStream | undefined {
-    return this.entries.get(name);
+    const entry = this.entries.get(name);
+    if (entry !== undefined && !entry.hasPast && entry.forecast !== null) this.addPast(entry);
+    return entry;
+  }
+
+  private addPast(entry: Entry): void {
+    entry.hasPast = true;
+    const points = entry.history.since(Number.NEGATIVE_INFINITY);
+    const room = entry.history.capacity - points.length;
+    const first = points[0]?.timeMs;
+    if (room === 0 || first === undefined) return;
+    entry.history = new PointRing(entry.history.capacity);
+    for (const point of this.past(entry.name, first, room)) entry.history.push(point);
+    for (const point of points) entry.history.push(point);
   }
 
   /** In order of name. */

@@ -111,6 +111,11 @@ describe.skipIf(!hasMosquitto)('the agent', () => {
     expect(streams.map(({ stream }) => stream)).toEqual(['tank']);
     await waitFor('a forecast of the silent stream', () => forecasts().length > seen);
     expect(Number(forecasts().at(-1)?.seq)).toBeGreaterThan(seq);
+    const chart = (await (await fetch(`${second.pageUrl}/api/streams/tank`)).json()) as {
+      points: unknown[][];
+    };
+    // The buckets from before the stop are on the chart too.
+    expect(chart.points.filter(([, observed]) => observed !== null).length).toBeGreaterThanOrEqual(8);
   });
 
   test('without a usable model it serves naive forecasts and says that it is degraded', async () => {

@@ -79,6 +79,26 @@ describe('Board', () => {
     expect(board.get('a')).toBeUndefined();
   });
 
+  test('the past is asked for once, when somebody looks, and stands before what is new', () => {
+    const asked: [string, number, number][] = [];
+    const board = new Board((name, beforeMs, most) => {
+      asked.push([name, beforeMs, most]);
+      return [point(1000), point(2000, null)];
+    });
+    board.announce('a', null);
+    board.get('a');
+    expect(asked).toEqual([]);
+    board.record(fakeForecast({ stream: 'a', originMs: 3000, observed: 7 }), 0);
+    expect(asked).toEqual([]);
+    for (let i = 0; i < 2; i++)
+      expect(detail(board.get('a')!).points.map((p) => [p[0], p[1]])).toEqual([
+        [1000, 1000],
+        [2000, null],
+        [3000, 7],
+      ]);
+    expect(asked).toEqual([['a', 3000, 359]]);
+  });
+
   test('10,000 streams get short histories', () => {
     const board = new Board();
     for (let i = 0; i < 10_000; i++) board.announce(`s${i}`, null);

@@ -16,5 +16,8 @@ export function addGlobals(program: Command): void {
     .option('--debug', 'print the stack of an unexpected error');
 }
 
-/** Of the command whose action runs. */
-export const globals = (command: Command): Globals => command.optsWithGlobals<Globals>();
+/** Of the command whose action runs. An empty folder, as from an empty environment variable, is none. */
+export function globals(command: Command): Globals {
+  const { dataDir, debug } = command.optsWithGlobals<Globals>();
+  return { ...(dataDir ? { dataDir } : {}), ...(debug ? { debug } : {}) };
+}

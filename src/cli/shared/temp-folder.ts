@@ -9,7 +9,7 @@ export async function withFolder(
   action: (folder: string) => Promise<void>,
 ): Promise<void> {
   if (wanted !== undefined) return action(wanted);
-  const folder = mkdtempSync(join(tmpdir(), 'gatecast-'));
+  const folder = mkdtempSync(join(tmpdir(), 'gatecast-demo-'));
   try {
     await action(folder);
   } finally {

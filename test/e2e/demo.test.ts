@@ -1,0 +1,105 @@
+/** `gatecast demo` as a user meets it: the printed addresses lead somewhere, and the page shows forecasts. */
+import { existsSync, readdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { chromium } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Daemon, ensureBuilt, spawnProgram } from '../support/daemon.ts';
+import { freePort, type Watcher, watch } from '../support/mosquitto.ts';
+import { tempDirs } from '../support/temp.ts';
+import { waitFor } from '../support/wait.ts';
+
+const CHROMIUM = process.env.GATECAST_CHROMIUM ?? '/usr/bin/chromium';
+
+describe('gatecast demo', () => {
+  const temp = tempDirs();
+  let demo: Daemon;
+  let page: string;
+  let eyes: Watcher;
+
+  beforeAll(async () => {
+    ensureBuilt();
+    const port = await freePort();
+    demo = spawnProgram(['demo', '--verbose', '--http', `127.0.0.1:${port}`, '--data-dir', temp()]);
+    const find = (pattern: RegExp) =>
+      waitFor(`${pattern} in the output`, () => pattern.exec(demo.output())?.[1], 20_000);
+    page = await find(/page +(http:\S+)/);
+    eyes = await watch(await find(/broker +(mqtt:\S+)/), 'gatecast/#', { protocolVersion: 4 });
+  }, 180_000);
+  afterAll(async () => {
+    await eyes?.close();
+    if (demo?.process.exitCode === null) demo.process.kill('SIGKILL');
+  });
+
+  test('status, health and forecasts of kind gru are on its broker', async () => {
+    interface Forecast {
+      readonly model: { readonly kind: string };
+      readonly p50: readonly number[];
+    }
+    const forecasts = (): Forecast[] =>
+      eyes.seen
+        .filter(({ topic }) => topic.startsWith('gatecast/demo/forecast/'))
+        .map(({ text }) => JSON.parse(text) as Forecast);
+    await waitFor('gru forecasts', () => forecasts().some(({ model }) => model.kind === 'gru'), 25_000);
+    expect(forecasts()[0]?.p50).toHaveLength(60);
+    expect(eyes.on('gatecast/demo/status').map(({ text }) => text)[0]).toContain('"online"');
+    expect(eyes.on('gatecast/demo/health').length).toBeGreaterThan(0);
+    expect(demo.output()).toMatch(/cpu\/busy +\S+ % +-> +in 60 s/);
+  }, 40_000);
+
+  test('the readings are counted without a loss', async () => {
+    const { health } = (await (await fetch(`${page}/api/status`)).json()) as {
+      health: { dropped: object; streams: number; degraded: string[] };
+    };
+    expect(health.dropped).toEqual({});
+    expect(health.degraded).toEqual([]);
+    expect(health.streams).toBeGreaterThanOrEqual(5);
+  });
+
+  test.skipIf(!existsSync(CHROMIUM))(
+    'the page draws a fan for every stream',
+    async () => {
+      const browser = await chromium.launch({
+        executablePath: CHROMIUM,
+        args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
+      });
+      try {
+        const tab = await browser.newPage({ viewport: { width: 1280, height: 1400 } });
+        await tab.goto(page);
+        await tab.waitForSelector('.card:nth-child(5)');
+        await tab.waitForFunction(`[...document.querySelectorAll('.card')].every((card) => {
+        const canvas = card.querySelector('canvas');
+        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        let blue = 0;
+        for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 20 && data[i + 2] > data[i] + 60) blue++;
+        return blue > 150;
+      })`);
+        expect(await tab.locator('.card .badge', { hasText: 'GRU' }).count()).toBeGreaterThan(0);
+      } finally {
+        await browser.close();
+      }
+    },
+    40_000,
+  );
+
+  test('SIGINT ends it within 5 s, and says goodbye', async () => {
+    const started = performance.now();
+    expect(await demo.end('SIGINT')).toBe(0);
+    expect(performance.now() - started).toBeLessThan(5000);
+    expect(eyes.on('gatecast/demo/status').at(-1)?.text).toContain('"offline"');
+  });
+
+  test('without --data-dir it leaves nothing behind', async () => {
+    const left = () =>
+      readdirSync(tmpdir())
+        .filter((name) => name.startsWith('gatecast-demo-'))
+        .sort();
+    const before = left();
+    const other = spawnProgram(['demo', '--http', `127.0.0.1:${await freePort()}`], {
+      GATECAST_DATA_DIR: '',
+    });
+    await waitFor('its start', () => other.output().includes('Ctrl-C'), 20_000);
+    expect(left().length).toBe(before.length + 1);
+    expect(await other.end('SIGTERM')).toBe(0);
+    expect(left()).toEqual(before);
+  }, 40_000);
+});
