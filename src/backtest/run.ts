@@ -1,4 +1,4 @@
-/** What `gatecast backtest` does: reads the files, plays them, writes forecasts, and prints the score table. */
+/** What `gatecast backtest` does: reads the files, plays them, writes forecasts and a report, and prints the score table. */
 import { basename } from 'node:path';
 import { GatecastError } from '../errors.ts';
 import { Engine } from '../forecast/engine.ts';
@@ -9,8 +9,12 @@ import { FEATURES } from '../series/features.ts';
 import type { Aggregate, Fill } from '../series/spec.ts';
 import { readTable, type TableOptions } from './csv.ts';
 import { prepareForecasts, writeForecasts } from './forecasts-csv.ts';
-import { type Grid, grids, type Played, type PlayOptions, play, readings } from './play.ts';
-import { overall, type Score, type SeriesScore, scoreSeries } from './score.ts';
+import { type Grid, grids, type Played, type PlayOptions, play, type Reading, readings } from './play.ts';
+import { buildReport, prepareReport, type ReportSeries, writeReport } from './report.ts';
+import { spanText } from './report-leads.ts';
+import { scoreText } from './report-text.ts';
+import type { ReportedRun } from './report-tuning.ts';
+import { overall, scoreSeries } from './score.ts';
 import { Tuner, type TunerRun } from './tuner.ts';
 
 export interface BacktestRequest {
@@ -24,6 +28,8 @@ export interface BacktestRequest {
   readonly start: number;
   readonly stride: number;
   readonly out?: string;
+  /** Path of the HTML report. */
+  readonly report?: string;
   /** Name in the registry, or `none`. */
   readonly model: string;
   readonly float32?: boolean;
@@ -51,6 +57,57 @@ const TUNE_BUDGET = 60_000;
 
 /** @returns what is printed. Throws USAGE, FILE_UNREADABLE, CSV_INVALID, MODEL_UNKNOWN, MODEL_INVALID, NOT_ENOUGH_DATA */
 export async function runBacktest(files: readonly string[], request: BacktestRequest): Promise<string> {
+  const { stored, model } = openModel(request);
+  const champion = request.finetune === null ? null : championOf(stored);
+  // A long run must not end with a file that cannot be written.
+  if (request.out !== undefined) prepareForecasts(request.out);
+  if (request.report !== undefined) prepareReport(request.report);
+  const options = playOptions(request);
+  const series: ReportSeries[] = [];
+  const refused: Record<string, number> = {};
+  const kinds: Record<string, number> = {};
+  const runs: ReportedRun[] = [];
+  for (const file of files) {
+    const part = await playFile(file, request, options, model, champion, refused);
+    for (const run of part.runs) runs.push(reported(run, file, part.grids[0]!));
+    for (const { kind } of part.played) kinds[kind] = (kinds[kind] ?? 0) + 1;
+    part.grids.forEach((unnamed, s) => {
+      const grid = { ...unnamed, name: seriesName(files, file, unnamed.name) };
+      const first = firstScored(grid, request);
+      const played = part.played.filter((one) => one.series === s);
+      series.push({ grid, first, played, score: scoreSeries(grid, played, request.horizon, first) });
+    });
+  }
+  const scores = series.map(({ score }) => score);
+  if (request.out !== undefined) {
+    const numbered = series.flatMap(({ played }, s) => played.map((one) => ({ ...one, series: s })));
+    writeForecasts(
+      request.out,
+      series.map(({ grid }) => grid),
+      numbered,
+    );
+  }
+  const { horizon } = request;
+  if (request.report !== undefined) {
+    const tuned = champion !== null;
+    const about = settings(request, stored);
+    const names = files.map((file) => basename(file));
+    writeReport(
+      request.report,
+      buildReport({ files: names, series, horizon, settings: about, kinds, refused, runs, tuned }),
+    );
+  }
+  if (request.json === true)
+    return `${JSON.stringify({ overall: overall(scores), series: scores, kinds, refused, finetune: runs }, null, 2)}\n`;
+  const written = {
+    ...(request.out === undefined ? {} : { forecasts: request.out }),
+    ...(request.report === undefined ? {} : { report: request.report }),
+  };
+  return scoreText({ scores, horizon, kinds, refused, runs, written });
+}
+
+/** Throws USAGE, MODEL_UNKNOWN, MODEL_INVALID. */
+export function openModel(request: BacktestRequest): { stored: StoredModel | null; model: Model | null } {
   if (request.horizon > MAX_HORIZON) {
     throw new GatecastError(
       'USAGE',
@@ -61,43 +118,51 @@ export async function runBacktest(files: readonly string[], request: BacktestReq
     );
   }
   const stored = request.model === 'none' ? null : request.registry.open(request.model);
-  const model = stored === null ? null : loadModel(stored, FEATURES, request.float32 !== true);
-  const champion = request.finetune === null ? null : championOf(stored);
-  // A long run must not end with a file that cannot be written.
-  if (request.out !== undefined) prepareForecasts(request.out);
-  const options = playOptions(request);
-  const all: Grid[] = [];
-  const played: Played[] = [];
-  const scores: SeriesScore[] = [];
-  const refused: Record<string, number> = {};
-  const kinds: Record<string, number> = {};
-  const tuned: TunerRun[] = [];
-  for (const file of files) {
-    const part = await playFile(file, request, options, model, champion, refused);
-    tuned.push(...part.runs);
-    const prefix = files.length > 1 ? `${basename(file).replace(/\.csv(\.gz)?$/, '')}:` : '';
-    for (const one of part.played) {
-      kinds[one.kind] = (kinds[one.kind] ?? 0) + 1;
-      played.push({ ...one, series: one.series + all.length });
-    }
-    part.grids.forEach((grid, s) => {
-      const named = { ...grid, name: prefix + grid.name };
-      const first = Math.floor(request.start * grid.actual.length + 1e-9);
-      scores.push(
-        scoreSeries(
-          named,
-          part.played.filter((one) => one.series === s),
-          request.horizon,
-          first,
-        ),
-      );
-      all.push(named);
-    });
+  return { stored, model: stored === null ? null : loadModel(stored, FEATURES, request.float32 !== true) };
+}
+
+/** Series of several files are named after theirs. */
+export function seriesName(files: readonly string[], file: string, name: string): string {
+  return files.length > 1 ? `${basename(file).replace(/\.csv(\.gz)?$/, '')}:${name}` : name;
+}
+
+/** Number of the first bucket that is scored. */
+export function firstScored(grid: Grid, { start }: Pick<BacktestRequest, 'start'>): number {
+  return Math.floor(start * grid.actual.length + 1e-9);
+}
+
+function reported(run: TunerRun, file: string, { startMs, intervalMs }: Grid): ReportedRun {
+  return { ...run, file: basename(file), timeMs: startMs + (run.bucket + 1) * intervalMs };
+}
+
+function settings(request: BacktestRequest, stored: StoredModel | null): [string, string][] {
+  const precision = request.float32 === true ? 'float32' : 'int8';
+  const model = stored === null ? 'none' : `${stored.manifest.name} ${stored.manifest.version}, ${precision}`;
+  const { interval, horizon, stride, finetune } = request;
+  return [
+    ['model', model],
+    ['interval', spanText(interval)],
+    ['horizon', `${horizon} (${spanText(horizon * interval)})`],
+    ['a forecast every', spanText(stride * interval)],
+    ['gaps', request.fill],
+    ['fine-tuning', finetune === null ? 'off' : `every ${spanText(finetune)} at most`],
+  ];
+}
+
+/** The readings of a file and its series on their grid. Throws FILE_UNREADABLE, CSV_INVALID, NOT_ENOUGH_DATA */
+export function readSeries(file: string, request: BacktestRequest): { known: Reading[]; series: Grid[] } {
+  const { names, readings: known } = readings(readTable(file, tableOptions(request)));
+  if (known.length === 0)
+    throw new GatecastError('NOT_ENOUGH_DATA', `${file} has no numbers in the columns asked for.`);
+  const series = grids(names, known, request.interval);
+  const buckets = series[0]!.actual.length;
+  if (buckets <= request.horizon + 1) {
+    throw new GatecastError(
+      'NOT_ENOUGH_DATA',
+      `${file} has ${buckets} buckets, too few for a horizon of ${request.horizon}.`,
+    );
   }
-  if (request.out !== undefined) writeForecasts(request.out, all, played);
-  if (request.json === true)
-    return `${JSON.stringify({ overall: overall(scores), series: scores, kinds, refused, finetune: tuned }, null, 2)}\n`;
-  return describe(scores, kinds, refused, tuned, request);
+  return { known, series };
 }
 
 async function playFile(
@@ -108,17 +173,7 @@ async function playFile(
   champion: StoredModel | null,
   refused: Record<string, number>,
 ): Promise<{ grids: Grid[]; played: Played[]; runs: readonly TunerRun[] }> {
-  const table = readTable(file, tableOptions(request));
-  const { names, readings: known } = readings(table);
-  if (known.length === 0)
-    throw new GatecastError('NOT_ENOUGH_DATA', `${file} has no numbers in the columns asked for.`);
-  const series = grids(names, known, request.interval);
-  if (series[0].actual.length <= request.horizon + 1) {
-    throw new GatecastError(
-      'NOT_ENOUGH_DATA',
-      `${file} has ${series[0].actual.length} buckets, too few for a horizon of ${request.horizon}.`,
-    );
-  }
+  const { known, series } = readSeries(file, request);
   const engine = new Engine(model, champion === null ? {} : { warmUpSteps: WARM_UP_STEPS });
   const tuner =
     champion === null || request.finetune === null
@@ -127,7 +182,7 @@ async function playFile(
           everyMs: request.finetune,
           horizon: request.horizon,
           timeZone: request.timezone,
-          firstScored: Math.floor(request.start * series[0].actual.length),
+          firstScored: firstScored(series[0]!, request),
           budget: TUNE_BUDGET,
           now: () => performance.now(),
         });
@@ -154,7 +209,7 @@ function championOf(stored: StoredModel | null): StoredModel {
   return stored;
 }
 
-function playOptions(request: BacktestRequest): PlayOptions {
+export function playOptions(request: BacktestRequest): PlayOptions {
   return {
     intervalMs: request.interval,
     horizon: request.horizon,
@@ -182,49 +237,4 @@ function tableOptions(request: BacktestRequest): TableOptions {
       ? {}
       : { clockStartMs: request.clockStart, intervalMs: request.interval }),
   };
-}
-
-const cell = (text: string, width: number): string => text.padStart(width);
-const row = (name: string, score: Omit<Score, 'n' | 'mae' | 'bias'>, n: string): string =>
-  `${name.slice(0, 32).padEnd(32)}${cell(n, 8)}${cell(score.mase.toFixed(3), 9)}${cell(score.sql.toFixed(3), 9)}${cell(`${(100 * score.coverage).toFixed(1)} %`, 10)}${cell(score.skillNaive.toFixed(3), 11)}${cell(score.skillSeasonal.toFixed(3), 14)}`;
-
-function describe(
-  scores: readonly SeriesScore[],
-  kinds: Record<string, number>,
-  refused: Record<string, number>,
-  tuned: readonly TunerRun[],
-  request: BacktestRequest,
-): string {
-  const head = `${cell('n', 8)}${cell('MASE', 9)}${cell('SQL', 9)}${cell('coverage', 10)}${cell('vs naive', 11)}${cell('vs seasonal', 14)}`;
-  const lines = [`${'series'.padEnd(32)}${head}`];
-  for (const score of scores) lines.push(row(score.series, score, String(score.n)));
-  if (scores.length > 1)
-    lines.push(row('overall', overall(scores), String(scores.reduce((sum, one) => sum + one.n, 0))));
-  lines.push('', `${'lead'.padEnd(32)}${head}`);
-  for (const lead of shownLeads(request.horizon)) {
-    const at = scores.map((score) => ({ ...score, ...score.byLead[lead - 1] }));
-    lines.push(row(String(lead), overall(at), String(at.reduce((sum, one) => sum + one.n, 0))));
-  }
-  const counted = (counts: Record<string, number>): string =>
-    Object.entries(counts)
-      .map(([name, n]) => `${name} ${n}`)
-      .join(', ');
-  lines.push('', `published: ${counted(kinds) || 'nothing'}`);
-  if (Object.keys(refused).length > 0) lines.push(`readings refused: ${counted(refused)}`);
-  for (const run of tuned) {
-    const what = run.promoted ? 'promoted' : 'refused';
-    lines.push(`fine-tune at bucket ${run.bucket}: ${what}, ${run.reason} (${run.seconds.toFixed(1)} s)`);
-  }
-  if (request.out !== undefined) lines.push(`forecasts: ${request.out}`);
-  lines.push(
-    'coverage: share of actuals between p10 and p90 (80 % wanted). vs: skill of SQL, 1 is perfect, 0 is equal.',
-  );
-  return `${lines.join('\n')}\n`;
-}
-
-/** 1, 2, 4, ... and the last. */
-function shownLeads(horizon: number): number[] {
-  const leads: number[] = [];
-  for (let lead = 1; lead < horizon; lead *= 2) leads.push(lead);
-  return [...leads, horizon];
 }

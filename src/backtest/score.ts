@@ -139,12 +139,12 @@ function historyScale(y: ArrayLike<number>, season: number, until: number): numb
   return Math.max(n > 0 ? sum / n : 0, floor, 1e-12);
 }
 
-function lastKnown(y: ArrayLike<number>, origin: number): number {
+export function lastKnown(y: ArrayLike<number>, origin: number): number {
   for (let i = origin; i >= 0; i--) if (Number.isFinite(y[i])) return y[i];
   return 0;
 }
 
-function seasonalValue(
+export function seasonalValue(
   y: ArrayLike<number>,
   origin: number,
   k: number,
@@ -158,7 +158,7 @@ function seasonalValue(
 }
 
 /** For each lead the nine quantiles of the (seasonal) naive's errors on the history; at most 2,000 origins are looked at. */
-function empiricalErrors(
+export function empiricalErrors(
   y: ArrayLike<number>,
   season: number,
   horizon: number,

@@ -12,6 +12,7 @@ interface BacktestFlags {
   start: number;
   stride: number;
   out?: string;
+  report?: string;
   model: string;
   float32?: boolean;
   fill: 'model' | 'mask' | 'hold' | 'linear' | 'seasonal' | 'mean' | 'median' | 'mode' | 'drop';
@@ -96,6 +97,10 @@ export function registerBacktest(program: Command): void {
     .option('--start <fraction>', 'share of the file before the first forecast that is scored', fraction, 0.5)
     .option('--stride <steps>', 'buckets from one forecast to the next', whole, 24)
     .option('--out <file>', 'write the forecasts: series,origin,step,time,p10..p90')
+    .option(
+      '--report <file>',
+      'write one HTML file: fan charts, error by lead, calibration, scores, fine-tunes',
+    )
     .option('--model <name>', 'model of the registry; none: only the naive forecasters', 'base')
     .option('--float32', 'float32 step graph in place of int8')
     .addOption(
