@@ -12,8 +12,10 @@ export interface CheckpointLimits {
 }
 
 const LIMITS: CheckpointLimits = { replay: 2048, first: 64, walk: 500_000 };
-/** Streams saved in one go, so that no round of forecasts waits long for the disk. */
-const PER_ROUND = 16;
+/** Streams saved in one round of forecasts (about 1 ms each), so that none waits long for the disk. */
+const PER_ROUND = 4;
+/** Streams saved in one transaction at the end. */
+const PER_BATCH = 32;
 /** Fewer samples than this are replayed in less time than a state takes to be written and read. */
 const WORTH_SAVING = 16;
 /** How long the end may take over it; what is not saved by then is replayed at the next start, ms. */
@@ -77,8 +79,8 @@ export class Checkpoints {
       .filter(([, { samples, saved }]) => !saved || samples >= WORTH_SAVING)
       .sort(([, a], [, b]) => b.samples - a.samples)
       .map(([stream]) => stream);
-    for (let i = 0; i < streams.length && monotonicMs() < untilMs; i += PER_ROUND)
-      if (!this.write(streams.slice(i, i + PER_ROUND))) return false;
+    for (let i = 0; i < streams.length && monotonicMs() < untilMs; i += PER_BATCH)
+      if (!this.write(streams.slice(i, i + PER_BATCH))) return false;
     return true;
   }
 

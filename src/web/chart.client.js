@@ -68,16 +68,7 @@ export class Chart {
     const pad = Math.max((high - low) * 0.08, floor);
     low = low >= 0 && low - pad < 0 ? 0 : low - pad;
     high += pad;
-    if (this.mini) return { from, to, origin, low, high, step: high - low };
-    const step = niceStep(high - low, 5);
-    return {
-      from,
-      to,
-      origin,
-      low: Math.floor(low / step) * step,
-      high: Math.ceil(high / step) * step,
-      step,
-    };
+    return { from, to, origin, low, high, step: niceStep(high - low, 5) };
   }
 
   paint() {
@@ -143,7 +134,7 @@ export class Chart {
     g.fillStyle = this.color('faint');
     g.textBaseline = 'middle';
     g.textAlign = 'right';
-    for (let value = d.low; value <= d.high + d.step / 2; value += d.step) {
+    for (let value = Math.ceil(d.low / d.step - 1e-9) * d.step; value <= d.high; value += d.step) {
       const at = Math.round(y(value)) + 0.5;
       g.beginPath();
       g.moveTo(box.left, at);

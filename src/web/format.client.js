@@ -31,10 +31,10 @@ export function clockText(ms, stepS) {
   return new Date(ms).toLocaleString(undefined, options);
 }
 
-/** Round steps (1, 2, 5 times a power of ten) that give about `count` ticks. */
+/** Round steps (1, 2, 2.5, 5 times a power of ten) that give about `count` ticks. */
 export function niceStep(span, count) {
   const raw = span / count;
   const power = 10 ** Math.floor(Math.log10(raw));
   const unit = raw / power;
-  return (unit <= 1 ? 1 : unit <= 2 ? 2 : unit <= 5 ? 5 : 10) * power;
+  return (unit <= 1 ? 1 : unit <= 2 ? 2 : unit <= 2.5 ? 2.5 : unit <= 5 ? 5 : 10) * power;
 }

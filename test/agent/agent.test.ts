@@ -169,6 +169,25 @@ describe.skipIf(!hasMosquitto)('the agent', () => {
     expect((await status()).health.degraded).toEqual([]);
   });
 
+  test('a broker that goes away: forecasts go on inside, and it is told again when it returns', async () => {
+    const { broker, eyes } = await setUp();
+    await start(configOf(broker.url, temp(), { mqtt: { url: broker.url, qos: 1, max_backoff: '1s' } }));
+    const seqs = (watcher: Watcher) =>
+      json(watcher, 'gatecast/test/forecast/tank').map(({ seq }) => Number(seq));
+    await speak(eyes, () => seqs(eyes).length >= 20);
+    const before = seqs(eyes).at(-1)!;
+    await eyes.close();
+    cleanups.pop();
+    broker.signal('SIGKILL');
+    await sleep(1500);
+    await broker.restart();
+    const again = await watch(broker.url, 'gatecast/#');
+    cleanups.push(() => again.close());
+    await waitFor('online again', () => json(again, 'gatecast/test/status').at(-1)?.state === 'online');
+    await waitFor('a forecast', () => seqs(again).length > 0);
+    expect(seqs(again)[0]).toBeGreaterThan(before + 8);
+  });
+
   test('a second agent on the same data directory is refused, the first is not harmed', async () => {
     const { broker, eyes } = await setUp();
     const dir = temp();
