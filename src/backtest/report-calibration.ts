@@ -57,7 +57,7 @@ export function shares({ n, below, equal }: Calibration): number[] {
   });
 }
 
-const FRAME: Frame = { width: 250, height: 210, left: 42, right: 12, top: 10, bottom: 36 };
+const FRAME: Frame = { width: 300, height: 210, left: 46, right: 10, top: 10, bottom: 36 };
 
 export function calibrationChart(counts: Calibration): string {
   if (counts.n === 0) return '';

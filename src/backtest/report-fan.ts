@@ -15,7 +15,7 @@ import {
 import { quantileLoss } from './score.ts';
 
 export interface Pick {
-  readonly why: string;
+  readonly name: 'typical' | 'poor' | 'newest';
   readonly played: Played;
 }
 
@@ -46,9 +46,9 @@ export function pickForecasts(grid: Grid, played: readonly Played[]): Pick[] {
   const at = (share: number): Played => scored[Math.floor(share * (scored.length - 1))]!;
   const newest = scored.reduce((a, b) => (b.origin > a.origin ? b : a));
   const picks: Pick[] = [
-    { why: 'typical: half of the forecasts were better, half worse', played: at(0.5) },
-    { why: 'poor: one forecast in ten was worse', played: at(0.9) },
-    { why: 'the newest', played: newest },
+    { name: 'typical', played: at(0.5) },
+    { name: 'poor', played: at(0.9) },
+    { name: 'newest', played: newest },
   ];
   return picks.filter((pick, i) => picks.findIndex(({ played: other }) => other === pick.played) === i);
 }
@@ -59,7 +59,7 @@ const COLUMNS = 110;
 const MOST_LEADS = 72;
 
 /** @param pick of this grid */
-export function fanChart(grid: Grid, { played, why }: Pick): string {
+export function fanChart(grid: Grid, { played, name }: Pick): string {
   const { origin, quantiles } = played;
   const leads = quantiles.length / Q;
   const from = Math.max(0, origin + 1 - Math.max(24, Math.min(2 * leads, 288)));
@@ -92,7 +92,7 @@ export function fanChart(grid: Grid, { played, why }: Pick): string {
     `<path class="observed" d="${linePath(envelope(grid.actual, from, until, x, y))}"/>`,
   ];
   const made = new Date(timeOf(origin)).toISOString().replace('.000Z', 'Z');
-  return svg(FRAME, `${grid.name}, forecast made at ${made} (${why})`, content.join(''));
+  return svg(FRAME, `${grid.name}, ${name} forecast, made ${made}`, content.join(''));
 }
 
 /** Leads that are drawn: all, or evenly many with the first and the last. */

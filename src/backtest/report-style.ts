@@ -11,18 +11,20 @@ h3{font-size:1.02rem;margin:0;overflow-wrap:anywhere}
 p{margin:0 0 10px;max-width:78ch}
 .soft,figcaption,.facts{color:var(--soft)}
 .facts{font-size:.9rem}
+.list span{display:inline-block;margin-right:16px}.list b,figcaption b{color:var(--ink);font-weight:600}
 a{color:var(--median);text-decoration:none}a:hover{text-decoration:underline}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(190px,1fr));gap:12px;margin:22px 0}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(165px,1fr));gap:12px;margin:22px 0}
 .tile,.card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px}
-.tile b{display:block;font-size:1.65rem;line-height:1.2;font-variant-numeric:tabular-nums;letter-spacing:-.01em}
+.tile b{display:block;font-size:1.4rem;line-height:1.3;white-space:nowrap;font-variant-numeric:tabular-nums;letter-spacing:-.01em}
 .tile span{color:var(--soft);font-size:.86rem}
 .card{margin:0 0 16px;break-inside:avoid}
 .head{display:flex;flex-wrap:wrap;gap:6px 14px;align-items:baseline;margin-bottom:8px}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,300px),1fr));gap:10px 18px}
+.charts+.charts{margin-top:16px}
 .small{grid-template-columns:repeat(auto-fit,minmax(min(100%,230px),1fr))}
 figure{margin:0;min-width:0}
 figcaption{font-size:.84rem;margin-bottom:2px}
-svg{display:block;width:100%;height:auto}
+svg{display:block;width:100%;height:auto;overflow:visible}
 svg text{font-size:11px;fill:var(--soft);font-variant-numeric:tabular-nums}
 svg path{fill:none}
 .g{stroke:var(--grid)}

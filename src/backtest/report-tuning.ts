@@ -1,4 +1,5 @@
 /** What fine-tuning did on the way through a file: when, whether the candidate was promoted, and why. */
+import type { ReportInput } from './report-input.ts';
 import { escapeHtml, type Frame, linear, svg, timeTicks } from './report-svg.ts';
 import type { TunerRun } from './tuner.ts';
 
@@ -11,7 +12,7 @@ export interface ReportedRun extends TunerRun {
 const FRAME: Frame = { width: 760, height: 54, left: 14, right: 14, top: 8, bottom: 24 };
 
 /** All runs of one file as marks on a line of time, full for promoted. */
-export function tuningChart(runs: readonly ReportedRun[]): string {
+function tuningChart(runs: readonly ReportedRun[]): string {
   const times = runs.map((run) => run.timeMs);
   const from = Math.min(...times);
   const to = Math.max(...times);
@@ -34,7 +35,7 @@ export function tuningChart(runs: readonly ReportedRun[]): string {
   );
 }
 
-export function tuningTable(runs: readonly ReportedRun[]): string {
+function tuningTable(runs: readonly ReportedRun[]): string {
   const rows = runs.map(
     (run) =>
       `<tr><td>${stamp(run.timeMs)}</td><td>${escapeHtml(run.file)}</td><td class="n">${run.bucket}</td><td><span class="chip ${run.promoted ? 'good' : 'plain'}">${run.promoted ? 'promoted' : 'refused'}</span></td><td>${escapeHtml(run.reason)}</td><td class="n">${run.seconds.toFixed(1)} s</td></tr>`,
@@ -43,3 +44,26 @@ export function tuningTable(runs: readonly ReportedRun[]): string {
 }
 
 export const stamp = (ms: number): string => new Date(ms).toISOString().slice(0, 16).replace('T', ' ');
+
+/** The section of the report. */
+export function tuningSection({ runs, tuned, kinds, refused }: ReportInput): string {
+  const counted = (counts: Readonly<Record<string, number>>): string =>
+    Object.entries(counts)
+      .map(([name, n]) => `${escapeHtml(name)} ${n.toLocaleString('en-US')}`)
+      .join(', ');
+  const published = `<p class="soft">Published: ${counted(kinds) || 'nothing'}.${Object.keys(refused).length > 0 ? ` Readings refused: ${counted(refused)}.` : ''}</p>`;
+  if (!tuned) {
+    return `<div class="card"><p>Fine-tuning was off: one model served the whole file. <code>--finetune 1d</code> turns it on.</p>${published}</div>`;
+  }
+  if (runs.length === 0) {
+    return `<div class="card"><p>Fine-tuning was on, but there never was enough new history for a run.</p>${published}</div>`;
+  }
+  const files = [...new Set(runs.map((run) => run.file))];
+  const charts = files.map((file) => {
+    const own = runs.filter((run) => run.file === file);
+    return own.length > 1
+      ? `<figure><figcaption>${escapeHtml(file)}: full marks were promoted</figcaption>${tuningChart(own)}</figure>`
+      : '';
+  });
+  return `<div class="card"><p>A candidate is trained on what had arrived by then and takes over only where it is better on the newest stretch, which it was not trained on.</p>${charts.join('')}${tuningTable(runs)}${published}</div>`;
+}

@@ -58,17 +58,31 @@ export function seasonOf(intervalMs: number, known: number): number {
   return Number.isInteger(perDay) && perDay >= 4 && perDay <= 1440 && known >= 2 * perDay ? perDay : 1;
 }
 
+/** Quantiles of the naives' errors before the first evaluated bucket: for each lead [9]. */
+export interface HistoryErrors {
+  readonly season: number;
+  readonly naive: readonly Float64Array[];
+  readonly seasonal: readonly Float64Array[];
+}
+
+export function historyErrors(grid: Grid, horizon: number, firstEvaluated: number): HistoryErrors {
+  const season = seasonOf(grid.intervalMs, firstEvaluated);
+  const naive = empiricalErrors(grid.actual, 1, horizon, firstEvaluated);
+  const seasonal = season === 1 ? naive : empiricalErrors(grid.actual, season, horizon, firstEvaluated);
+  return { season, naive, seasonal };
+}
+
+/** @param errors of this grid and horizon, where they are at hand: they are what costs */
 export function scoreSeries(
   grid: Grid,
   played: readonly Played[],
   horizon: number,
   firstEvaluated: number,
+  errors: HistoryErrors = historyErrors(grid, horizon, firstEvaluated),
 ): SeriesScore {
   const y = grid.actual;
-  const season = seasonOf(grid.intervalMs, firstEvaluated);
+  const { season, naive: naiveErrors, seasonal: seasonalErrors } = errors;
   const scale = historyScale(y, season, firstEvaluated);
-  const naiveErrors = empiricalErrors(y, 1, horizon, firstEvaluated);
-  const seasonalErrors = season === 1 ? naiveErrors : empiricalErrors(y, season, horizon, firstEvaluated);
   const leads = Array.from({ length: horizon }, empty);
   const simple = new Float64Array(Q);
   for (const { origin, quantiles } of played) {
@@ -158,7 +172,7 @@ export function seasonalValue(
 }
 
 /** For each lead the nine quantiles of the (seasonal) naive's errors on the history; at most 2,000 origins are looked at. */
-export function empiricalErrors(
+function empiricalErrors(
   y: ArrayLike<number>,
   season: number,
   horizon: number,
@@ -168,12 +182,12 @@ export function empiricalErrors(
   return Array.from({ length: horizon }, (_, i) => {
     const k = i + 1;
     const back = season * Math.ceil(k / season);
-    const errors: number[] = [];
+    const found: number[] = [];
     for (let t = back; t < until; t += stride) {
       const error = season === 1 ? y[t] - y[t - k] : y[t] - y[t - back];
-      if (Number.isFinite(error)) errors.push(error);
+      if (Number.isFinite(error)) found.push(error);
     }
-    errors.sort((a, b) => a - b);
+    const errors = Float64Array.from(found).sort();
     return Float64Array.from(QUANTILES, (level) => {
       if (errors.length === 0) return 0;
       const position = level * (errors.length - 1);
