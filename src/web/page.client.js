@@ -191,10 +191,19 @@ function watch() {
   source?.close();
   source = new EventSource(`/api/events?${query}`);
   source.addEventListener('open', () => live(true));
-  source.addEventListener('error', () => live(false));
+  source.addEventListener('error', () => {
+    live(false);
+    // A refusal (too many pages) ends it for good; a lost connection is taken up again by the browser.
+    if (source.readyState === EventSource.CLOSED) setTimeout(reopen, 5000);
+  });
   source.addEventListener('streams', () => void load());
   source.addEventListener('status', (event) => showStatus(JSON.parse(event.data)));
   source.addEventListener('stream', (event) => receive(JSON.parse(event.data)));
+}
+
+function reopen() {
+  watched = '';
+  watch();
 }
 
 function receive(message) {

@@ -12,6 +12,9 @@ export interface RunOptions {
   readonly onForecast?: (forecast: Forecast) => void;
 }
 
+/** How long a start may go on after the signal to stop, ms. */
+const START_PATIENCE_MS = 4000;
+
 export async function runAgent(options: RunOptions): Promise<void> {
   const [{ startAgent }, { createLogger }, { systemClock }] = await Promise.all([
     import('../../agent.ts'),
@@ -25,8 +28,11 @@ export async function runAgent(options: RunOptions): Promise<void> {
     now: systemClock.now,
     journald: process.env.JOURNAL_STREAM !== undefined,
   });
-  // Before the start, so that a signal during it is not lost.
+  // Before the start, so that a signal during it is not lost. A start that takes long (a long replay after a crash)
+  // is given up: nothing has been taken from the broker yet, and the next start begins where this one did.
   const signal = untilSignal();
+  let started = false;
+  void signal.then(() => setTimeout(() => started || process.exit(0), START_PATIENCE_MS).unref());
   const agent = await startAgent({
     config,
     version: VERSION,
@@ -35,6 +41,7 @@ export async function runAgent(options: RunOptions): Promise<void> {
     ...(fallbackPorts === undefined ? {} : { fallbackPorts }),
     ...(onForecast === undefined ? {} : { onForecast }),
   });
+  started = true;
   onStarted?.(agent.pageUrl);
   log.info('stopping', { signal: await signal });
   await agent.stop();
