@@ -1,5 +1,6 @@
 /** `gatecast backtest`: a file through the same pipeline as live, on the file's clock; forecasts and a score table. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { ModelRegistry } from '../model/registry.ts';
 import { globals } from './shared/globals.ts';
 import { modelRegistry } from './shared/models.ts';
 
@@ -26,6 +27,9 @@ interface BacktestFlags {
   min?: number;
   max?: number;
   finetune: number | null;
+  compare?: 'gaps';
+  inject: number[];
+  seed: number;
   json?: boolean;
 }
 
@@ -126,15 +130,48 @@ export function registerBacktest(program: Command): void {
       (text) => (text === 'off' ? null : duration(text)),
       null,
     )
+    .addOption(
+      new Option('--compare <what>', 'gaps: every --fill on the same gaps, in one table').choices(['gaps']),
+    )
+    .option(
+      '--inject <shares>',
+      'with --compare gaps: hide these shares of the buckets, joined by commas, in blocks and one by one',
+      (text) => list(text).map(fraction),
+      [],
+    )
+    .option('--seed <n>', 'of what --inject hides', whole, 1)
     .option('--json', 'print the scores as JSON')
     .addHelpText(
       'after',
-      '\nExample:\n  $ gatecast backtest ETTh1.csv --time date --columns all --interval 1h --horizon 24 --start 0.8 --stride 24 --out f.csv\n',
+      '\nExample:\n  $ gatecast backtest ETTh1.csv --time date --columns all --interval 1h --horizon 24 --start 0.8 --stride 24 --out f.csv --report f.html\n  $ gatecast backtest ETTh1.csv --time date --interval 1h --horizon 24 --compare gaps --inject 0.05,0.2\n',
     )
     .action(async (files: string[], flags: BacktestFlags, command: Command) => {
       const { runBacktest } = await import('../backtest/run.ts');
       const registry = await modelRegistry(globals(command).dataDir);
+      if (flags.compare === 'gaps') {
+        process.stdout.write(await compared(files, { ...flags, registry }));
+        return;
+      }
+      if (flags.inject.length > 0) command.error('error: --inject goes with --compare gaps');
       const text = await runBacktest(files, { ...flags, registry });
       process.stdout.write(text);
     });
+}
+
+async function compared(
+  files: readonly string[],
+  request: BacktestFlags & { registry: ModelRegistry },
+): Promise<string> {
+  const [{ compareGaps }, { compareText }, { ProgressBar }] = await Promise.all([
+    import('../backtest/compare.ts'),
+    import('../backtest/compare-text.ts'),
+    import('./shared/progress.ts'),
+  ]);
+  const bar = new ProgressBar(process.stderr);
+  const rows = await compareGaps(files, {
+    ...request,
+    progress: (done, total, what) => bar.update(done / total, what),
+  });
+  bar.end();
+  return request.json === true ? `${JSON.stringify({ rows }, null, 2)}\n` : compareText(rows);
 }
