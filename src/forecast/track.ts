@@ -21,7 +21,7 @@ const MAX_LOG_FACTOR = 1.6;
 const SHARPNESS = 16;
 /** The network needs this much less loss than it has, to be treated as equal: it is the one that adapts. */
 const NETWORK_PRIOR = 1.5;
-const ENOUGH = 48;
+const ENOUGH = 96;
 
 /** [low, median, high] of each candidate, then of the blend before calibration, then as published. */
 const ROW = 3 * (C + 2);
