@@ -8,7 +8,8 @@ import type { Fill } from '../series/spec.ts';
 import { Random } from '../training/random.ts';
 import { drawGaps, missingShare, withoutLost } from './compare-gaps.ts';
 import { type Grid, type Played, play, type Reading } from './play.ts';
-import { type BacktestRequest, firstScored, openModel, playOptions, readSeries, seriesName } from './run.ts';
+import { type BacktestRequest, playOptions, readSeries } from './request.ts';
+import { firstScored, openModel, seriesName } from './run.ts';
 import { overall, type SeriesScore, scoreSeries } from './score.ts';
 
 export const FILLS: readonly Fill[] = [

@@ -4,51 +4,18 @@ import { GatecastError } from '../errors.ts';
 import { Engine } from '../forecast/engine.ts';
 import type { Model } from '../forecast/model.ts';
 import { loadModel } from '../model/pack.ts';
-import type { ModelRegistry, StoredModel } from '../model/registry.ts';
+import type { StoredModel } from '../model/registry.ts';
 import { FEATURES } from '../series/features.ts';
-import type { Aggregate, Fill } from '../series/spec.ts';
-import { readTable, type TableOptions } from './csv.ts';
 import { prepareForecasts, writeForecasts } from './forecasts-csv.ts';
-import { type Grid, grids, type Played, type PlayOptions, play, type Reading, readings } from './play.ts';
+import { type Grid, type Played, type PlayOptions, play } from './play.ts';
 import { buildReport, prepareReport, writeReport } from './report.ts';
 import type { ReportSeries } from './report-input.ts';
 import { spanText } from './report-leads.ts';
 import { scoreText } from './report-text.ts';
 import type { ReportedRun } from './report-tuning.ts';
+import { type BacktestRequest, playOptions, readSeries } from './request.ts';
 import { overall, scoreSeries } from './score.ts';
 import { Tuner, type TunerRun } from './tuner.ts';
-
-export interface BacktestRequest {
-  readonly time?: string[];
-  readonly timeFormat?: string;
-  readonly columns: 'all' | string[];
-  readonly id?: string[];
-  /** ms */
-  readonly interval: number;
-  readonly horizon: number;
-  readonly start: number;
-  readonly stride: number;
-  readonly out?: string;
-  /** Path of the HTML report. */
-  readonly report?: string;
-  /** Name in the registry, or `none`. */
-  readonly model: string;
-  readonly float32?: boolean;
-  readonly fill: Fill;
-  readonly aggregate: Aggregate;
-  /** ms */
-  readonly clockStart?: number;
-  readonly missing?: string[];
-  readonly delimiter?: string;
-  readonly decimal?: '.' | ',';
-  readonly timezone: string;
-  readonly min?: number;
-  readonly max?: number;
-  /** Least time between fine-tunes, ms of the file; null: none. */
-  readonly finetune: number | null;
-  readonly json?: boolean;
-  readonly registry: ModelRegistry;
-}
 
 const MAX_HORIZON = 336;
 /** Past inputs kept for the switch to a fine-tuned model. */
@@ -150,22 +117,6 @@ function settings(request: BacktestRequest, stored: StoredModel | null): [string
   ];
 }
 
-/** The readings of a file and its series on their grid. Throws FILE_UNREADABLE, CSV_INVALID, NOT_ENOUGH_DATA */
-export function readSeries(file: string, request: BacktestRequest): { known: Reading[]; series: Grid[] } {
-  const { names, readings: known } = readings(readTable(file, tableOptions(request)));
-  if (known.length === 0)
-    throw new GatecastError('NOT_ENOUGH_DATA', `${file} has no numbers in the columns asked for.`);
-  const series = grids(names, known, request.interval);
-  const buckets = series[0]!.actual.length;
-  if (buckets <= request.horizon + 1) {
-    throw new GatecastError(
-      'NOT_ENOUGH_DATA',
-      `${file} has ${buckets} buckets, too few for a horizon of ${request.horizon}.`,
-    );
-  }
-  return { known, series };
-}
-
 async function playFile(
   file: string,
   request: BacktestRequest,
@@ -208,34 +159,4 @@ function championOf(stored: StoredModel | null): StoredModel {
     });
   }
   return stored;
-}
-
-export function playOptions(request: BacktestRequest): PlayOptions {
-  return {
-    intervalMs: request.interval,
-    horizon: request.horizon,
-    start: request.start,
-    stride: request.stride,
-    fill: request.fill,
-    aggregate: request.aggregate,
-    maxGapMs: Math.max(20 * request.interval, 7_200_000),
-    timeZone: request.timezone,
-    min: request.min ?? null,
-    max: request.max ?? null,
-  };
-}
-
-function tableOptions(request: BacktestRequest): TableOptions {
-  return {
-    columns: request.columns,
-    ...(request.time === undefined ? {} : { time: request.time }),
-    ...(request.timeFormat === undefined ? {} : { timeFormat: request.timeFormat }),
-    ...(request.id === undefined ? {} : { id: request.id }),
-    ...(request.missing === undefined ? {} : { missing: request.missing }),
-    ...(request.delimiter === undefined ? {} : { delimiter: request.delimiter }),
-    ...(request.decimal === undefined ? {} : { decimal: request.decimal }),
-    ...(request.clockStart === undefined
-      ? {}
-      : { clockStartMs: request.clockStart, intervalMs: request.interval }),
-  };
 }

@@ -1,6 +1,7 @@
 /** `gatecast model`: list, show, import, export and roll back models. */
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
+import { registerQuantisation } from './quantisation.ts';
 import { globals } from './shared/globals.ts';
 import { modelRegistry } from './shared/models.ts';
 import { whole } from './shared/values.ts';
@@ -90,6 +91,8 @@ export function registerModel(program: Command): void {
       const { rollBack } = await import('./model-run.ts');
       print(rollBack(await modelRegistry(globals(command).dataDir), slotsFile(command), group));
     });
+
+  registerQuantisation(model);
 }
 
 export interface ExportFlags {

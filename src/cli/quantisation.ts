@@ -1,0 +1,127 @@
+/** `gatecast model quantisation`: what int8 saves and costs, on a file or on generated series. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { QuantisationData } from '../backtest/quantisation.ts';
+import { globals } from './shared/globals.ts';
+import { modelRegistry } from './shared/models.ts';
+import { count, duration, fraction, list, whole } from './shared/values.ts';
+
+interface QuantisationFlags {
+  data?: string[];
+  time?: string[];
+  timeFormat?: string;
+  columns: 'all' | string[];
+  id?: string[];
+  missing?: string[];
+  delimiter?: string;
+  decimal?: '.' | ',';
+  clockStart?: number;
+  interval?: number;
+  horizon: number;
+  start: number;
+  stride: number;
+  series: number;
+  seed: number;
+  steps: number;
+  json?: boolean;
+}
+
+/** Buckets of a generated series. */
+const GENERATED_STEPS = 800;
+
+function instant(text: string): number {
+  const ms = Date.parse(/[zZ]|[+-]\d\d:?\d\d$/.test(text) ? text : `${text}Z`);
+  if (Number.isNaN(ms)) throw new InvalidArgumentError('A time like 2017-01-01T00:00:00Z is expected.');
+  return ms;
+}
+
+export function registerQuantisation(model: Command): void {
+  model
+    .command('quantisation')
+    .description('int8 against float32: size, scores, and the error of the state over many steps')
+    .argument('<name>', 'model of the registry, with weights')
+    .option('--data <csv...>', 'files to score on; without, generated series')
+    .option('--time <columns>', 'time column; several, joined by commas, for date and clock time', list)
+    .option('--time-format <format>', 'strptime-like, where it cannot be found out')
+    .option(
+      '--columns <names>',
+      'columns, joined by commas, or all',
+      (text) => (text === 'all' ? 'all' : list(text)),
+      'all',
+    )
+    .option('--id <columns>', 'column that says whose row it is, in long files', list)
+    .option('--missing <values>', 'cells that mean missing, joined by commas', list)
+    .option('--delimiter <char>', 'between cells; found out where not given')
+    .addOption(new Option('--decimal <char>', 'decimal mark').choices(['.', ',']))
+    .option('--clock-start <time>', 'time of the first row, for files without a time column', instant)
+    .option('--interval <duration>', 'length of a bucket, with --data', duration)
+    .option('--horizon <steps>', 'buckets ahead', whole, 24)
+    .option('--start <fraction>', 'share of the file before the first forecast that is scored', fraction, 0.5)
+    .option('--stride <steps>', 'buckets from one forecast to the next', whole, 8)
+    .option('--series <count>', 'generated series, without --data', whole, 40)
+    .option('--seed <n>', 'of the generated series', count, 1)
+    .option('--steps <n>', 'over which the states are compared', whole, 100_000)
+    .option('--json', 'print as JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ gatecast model quantisation base\n  $ gatecast model quantisation base --data ETTh1.csv --time date --interval 1h --horizon 24\n',
+    )
+    .action(async (name: string, flags: QuantisationFlags, command: Command) => {
+      if (flags.data !== undefined && flags.interval === undefined)
+        command.error('error: --data needs --interval');
+      const [{ quantisationReport }, { quantisationText }, { ProgressBar }] = await Promise.all([
+        import('../backtest/quantisation.ts'),
+        import('../backtest/quantisation-text.ts'),
+        import('./shared/progress.ts'),
+      ]);
+      const registry = await modelRegistry(globals(command).dataDir);
+      const stored = registry.open(name);
+      const data = await (flags.data === undefined ? generated(flags) : fromFiles(flags.data, flags));
+      const bar = new ProgressBar(process.stderr);
+      const report = await quantisationReport(stored, data, flags.steps, (done, what) =>
+        bar.update(done, what),
+      );
+      bar.end();
+      process.stdout.write(
+        flags.json === true ? `${JSON.stringify(report, null, 2)}\n` : quantisationText(report),
+      );
+    });
+}
+
+async function fromFiles(files: readonly string[], flags: QuantisationFlags): Promise<QuantisationData[]> {
+  const { playOptions, readSeries } = await import('../backtest/request.ts');
+  const request = {
+    ...flags,
+    interval: flags.interval ?? 0,
+    fill: 'model' as const,
+    aggregate: 'mean' as const,
+    timezone: 'UTC',
+  };
+  return files.map((file) => {
+    const { known, series } = readSeries(file, request);
+    return { series, readings: known, options: playOptions(request) };
+  });
+}
+
+/** Every kind of sensor the generator knows, one at a time: they have intervals of their own. */
+async function generated(flags: QuantisationFlags): Promise<QuantisationData[]> {
+  const [{ generateMixture }, { playOptions }, { grids }] = await Promise.all([
+    import('../training/generate/mixture.ts'),
+    import('../backtest/request.ts'),
+    import('../backtest/play.ts'),
+  ]);
+  return generateMixture(flags.seed, flags.series, GENERATED_STEPS).map((one) => {
+    const readings = Array.from(one.values, (value, i) => ({
+      series: 0,
+      timeMs: one.startMs + i * one.intervalMs,
+      value,
+    })).filter(({ value }) => Number.isFinite(value));
+    const options = playOptions({
+      ...flags,
+      interval: one.intervalMs,
+      fill: 'model',
+      aggregate: 'mean',
+      timezone: 'UTC',
+    });
+    return { series: grids([one.name], readings, one.intervalMs), readings, options };
+  });
+}
