@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs gatecast on a gateway with systemd: sudo deploy/install.sh, from a clone of the repository or an unpacked
 # release. Again for an upgrade; the version before stays beside it as /opt/gatecast.previous. An existing config is
-# never touched. Needs Node >= 20.19 and, for the one native module, g++, make and python3.
+# never touched. Needs Node 20.19 or 22 and, for the one native module, g++, make and python3.
 #
 #   --no-start     install only
 #   --root DIR     install below DIR and leave users and services alone (packaging, tests)
@@ -29,7 +29,7 @@ fail() {
 }
 
 [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "run it as root: sudo $0"
-node=$(command -v node) || fail "Node 20.19 or newer is not on the PATH"
+node=$(command -v node) || fail "Node 20 or 22 is not on the PATH"
 node=$(readlink -f "$node")
 case $node in /home/* | /root/*)
   [ -n "$root" ] || fail "$node is in a home folder, which the service cannot see; install Node for the whole machine"

@@ -65,6 +65,13 @@ if (!fresh('install', lock)) {
     '--no-audit',
     '--no-fund',
   ]);
+  // Built against the headers of Node 24.19 or newer, better-sqlite3 12 aborts the process when a statement is collected
+  // outside of JavaScript. 13 is free of that, and needs Node 22 (docs/decisions/0006).
+  const sqlite = 'node_modules/better-sqlite3/build/Release/better_sqlite3.node';
+  if (existsSync(sqlite) && readFileSync(sqlite).includes('RemoveEnvironmentCleanupHook'))
+    fail(
+      `better-sqlite3, built for Node ${process.versions.node}, would crash at run time; use Node 20 or 22, then run this again.`,
+    );
   mark('install', lock);
 }
 const sources = digest(['package-lock.json', 'deploy/rollup.config.mjs', 'tsconfig.json', ...walk('src')]);
