@@ -1,0 +1,136 @@
+import { expect, test } from 'vitest';
+import { Health, type HealthParts } from '../../src/agent/health.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+
+const HOUR = 3_600_000;
+
+function setUp(change: Partial<HealthParts> = {}) {
+  const clock = new FakeClock(Date.UTC(2025, 0, 1));
+  const state = {
+    written: 0,
+    pending: 0,
+    failures: { count: 0, last: null as string | null },
+    broker: {
+      connected: true,
+      protocol: '5' as '5' | null,
+      connects: 1,
+      fault: null as string | null,
+      refusedFilters: [] as string[],
+      outbox: 0,
+      dropped: {} as Record<string, number>,
+    },
+    looks: 0,
+  };
+  const health = new Health({
+    node: 'n',
+    version: '1',
+    brokerUrl: 'mqtt://x',
+    clock,
+    model: { name: 'base', model: null, problem: null },
+    store: {
+      stats: () => ({
+        dbBytes: 5,
+        samples: 2,
+        pending: 0,
+        droppedPending: state.pending,
+        writtenBytes: state.written,
+      }),
+    },
+    storeFault: () => null,
+    failures: () => state.failures,
+    router: { dropped: () => ({ 'bad-json': 2 }) },
+    pipeline: { samples: 7, forecasts: 3, fault: null, dropped: () => ({ late: 1 }) },
+    broker: () => state.broker,
+    facts: () => {
+      state.looks++;
+      return {
+        rssMb: 90,
+        cpuPercent: 2,
+        loadPerCore: 0.1,
+        temperatureC: 40,
+        memoryAvailableMb: 1000,
+        memoryTotalMb: 2000,
+        cores: 4,
+      };
+    },
+    streams: () => 4,
+    ...change,
+  });
+  return { health, clock, state };
+}
+
+test('all is well', () => {
+  const { health } = setUp();
+  expect(health.message()).toEqual({
+    state: 'ok',
+    degraded: [],
+    rssMb: 90,
+    cpuPct: 2,
+    dbBytes: 5,
+    writtenBytesDay: 0,
+    streams: 4,
+    configVersion: null,
+    dropped: { 'bad-json': 2, late: 1 },
+  });
+});
+
+test('every ill is named', () => {
+  const { health, state, clock } = setUp({
+    model: { name: 'base', model: null, problem: 'no file' },
+    storeFault: () => 'disk full',
+    pipeline: { samples: 0, forecasts: 0, fault: 'broken', dropped: () => ({}) },
+  });
+  Object.assign(state.broker, { connected: false, fault: 'refused', refusedFilters: ['a/#'] });
+  clock.jump(-Date.UTC(2025, 0, 1));
+  const { degraded, state: word } = health.message();
+  expect(word).toBe('degraded');
+  for (const text of ['clock', 'no file', 'disk full', 'broken', 'refused', 'a/#'])
+    expect(degraded.some((reason) => reason.includes(text))).toBe(true);
+});
+
+test('a failure of the network is an ill for a while', () => {
+  const { health, state, clock } = setUp();
+  state.failures = { count: 1, last: 'not finite' };
+  expect(health.degraded().join()).toContain('not finite');
+  clock.advance(301_000);
+  expect(health.degraded()).toEqual([]);
+});
+
+test('drops of all parts are summed by reason', () => {
+  const { health, state } = setUp({ router: { dropped: () => ({ oversize: 2 }) } });
+  state.broker.dropped = { oversize: 3, 'outbox-full': 1 };
+  state.pending = 9;
+  expect(health.dropped()).toEqual({ oversize: 5, late: 1, 'outbox-full': 1, 'store-full': 9 });
+});
+
+test('bytes of the last 24 hours, not of all time', () => {
+  const { health, state, clock } = setUp();
+  health.writtenBytesDay();
+  for (let hour = 1; hour <= 72; hour++) {
+    clock.advance(HOUR);
+    state.written += 1000;
+    const day = health.writtenBytesDay();
+    if (hour <= 24) expect(day).toBe(1000 * hour);
+    else expect(Math.abs(day - 24_000)).toBeLessThanOrEqual(1000);
+  }
+});
+
+test('the machine is asked once a second at most', () => {
+  const { health, clock, state } = setUp();
+  for (let i = 0; i < 10; i++) health.pageStatus();
+  expect(state.looks).toBe(1);
+  clock.advance(1000);
+  health.metrics();
+  expect(state.looks).toBe(2);
+});
+
+test('metrics have a name once, and the drops by reason', () => {
+  const { health } = setUp();
+  const families = health.metrics();
+  const names = families.map(({ name }) => name);
+  expect(new Set(names).size).toBe(names.length);
+  expect(families.find(({ name }) => name === 'dropped_total')?.values).toContainEqual({
+    labels: { reason: 'late' },
+    value: 1,
+  });
+});

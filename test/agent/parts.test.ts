@@ -1,0 +1,122 @@
+/** The small parts of the composition root. */
+import { describe, expect, test } from 'vitest';
+import { every } from '../../src/agent/every.ts';
+import { swapFilters } from '../../src/agent/former-filters.ts';
+import { KnownStreams } from '../../src/agent/known-streams.ts';
+import { Rate } from '../../src/agent/rate.ts';
+import { Stops } from '../../src/agent/stops.ts';
+import type { DiscoveredStream, StreamSource } from '../../src/ingest/rule.ts';
+import { silentLogger } from '../../src/log.ts';
+import { systemClock } from '../../src/system/clock.ts';
+import { parseListen } from '../../src/web/listen.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { MemoryStore } from '../support/memory-store.ts';
+import { testSpec } from '../support/specs.ts';
+
+const stream = (name: string, unit: string | null = null): DiscoveredStream => ({
+  spec: testSpec(name, { unit }),
+  source: { topic: `t/${name}`, field: 'value' },
+  rule: 0,
+  covariates: [],
+});
+/** Reads every topic but those of `gone`; knows no units. */
+const router = (gone: readonly string[] = []) => ({
+  adopt: ({ topic }: StreamSource) => (gone.includes(topic) ? null : stream(topic.slice(2))),
+});
+
+describe('KnownStreams', () => {
+  test('come back with the unit that was sent, and a time that none of their samples is older than', () => {
+    const store = new MemoryStore();
+    const known = new KnownStreams(store);
+    known.add(stream('a', '°C'), 10_000_000);
+    known.add(stream('b'), 20_000_000);
+    known.remove('b');
+    known.save();
+    const [only, ...more] = new KnownStreams(store).restore(router());
+    expect(more).toEqual([]);
+    expect(only?.spec).toMatchObject({ name: 'a', unit: '°C' });
+    expect(only?.firstMs).toBeLessThanOrEqual(10_000_000);
+  });
+
+  test('one that the config does not read any more is left out for good', () => {
+    const store = new MemoryStore();
+    const known = new KnownStreams(store);
+    for (const name of ['a', 'b']) known.add(stream(name), 0);
+    known.save();
+    const second = new KnownStreams(store);
+    expect(second.restore(router(['t/a'])).map(({ spec }) => spec.name)).toEqual(['b']);
+    second.save();
+    expect(new KnownStreams(store).restore(router()).map(({ spec }) => spec.name)).toEqual(['b']);
+  });
+
+  test.each(['nonsense', '{}', '[[1,2,3,4],["t/a","value",null,0],null]', 'null'])('damaged: %s', (text) => {
+    const store = new MemoryStore();
+    store.setMeta('agent.streams', text);
+    expect(new KnownStreams(store).restore(router()).length).toBe(text.includes('t/a') ? 1 : 0);
+  });
+});
+
+test('the filters of the last run are returned once, those of this one remembered', () => {
+  const store = new MemoryStore();
+  expect(swapFilters(store, ['a'])).toEqual([]);
+  expect(swapFilters(store, ['b', 'c'])).toEqual(['a']);
+  store.setMeta('agent.filters', 'nonsense');
+  expect(swapFilters(store, ['d'])).toEqual([]);
+});
+
+describe('Stops', () => {
+  test('in reverse order, once, whatever fails', async () => {
+    const done: string[] = [];
+    const stops = new Stops(systemClock, silentLogger);
+    stops.add('first', () => void done.push('first'));
+    stops.add('fails', () => Promise.reject(new Error('no')));
+    stops.add('throws', () => {
+      throw new Error('no');
+    });
+    stops.add('last', async () => void done.push('last'));
+    await stops.run();
+    await stops.run();
+    expect(done).toEqual(['last', 'first']);
+  });
+
+  test('one that hangs is left behind', async () => {
+    const clock = new FakeClock();
+    const done: string[] = [];
+    const stops = new Stops(clock, silentLogger);
+    stops.add('first', () => void done.push('first'));
+    stops.add('hangs', () => new Promise(() => undefined));
+    const stopped = stops.run();
+    await Promise.resolve();
+    clock.advance(2000);
+    await stopped;
+    expect(done).toEqual(['first']);
+  });
+});
+
+test('every: again and again, until cancelled', () => {
+  const clock = new FakeClock();
+  let count = 0;
+  const cancel = every(clock, 100, () => count++);
+  clock.advance(99);
+  expect(count).toBe(0);
+  clock.advance(901);
+  expect(count).toBe(10);
+  cancel();
+  clock.advance(1000);
+  expect(count).toBe(10);
+});
+
+test('the rate looks back about ten seconds', () => {
+  const rate = new Rate();
+  expect(rate.of(100, 0)).toBe(0);
+  for (let second = 1; second <= 30; second++) rate.of(100 + 5 * second, second * 1000);
+  expect(rate.of(250, 30_000)).toBeCloseTo(5);
+  for (let second = 31; second <= 45; second++) rate.of(250, second * 1000);
+  expect(rate.of(250, 45_000)).toBe(0);
+});
+
+test('addresses of the page', () => {
+  expect(parseListen('off')).toBeNull();
+  expect(parseListen('127.0.0.1:8787')).toEqual({ host: '127.0.0.1', port: 8787 });
+  expect(parseListen('[::1]:80')).toEqual({ host: '::1', port: 80 });
+});
