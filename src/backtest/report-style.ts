@@ -44,7 +44,7 @@ svg .outer{fill:var(--outer)}svg .inner{fill:var(--inner)}
 table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:6px 10px;border-bottom:1px solid var(--line)}
 th{color:var(--soft);font-weight:600;font-size:.82rem}
-td:first-child{overflow-wrap:anywhere}
+td:first-child{overflow-wrap:anywhere;min-width:140px}
 .n{text-align:right;white-space:nowrap}
 tr.sum td{font-weight:600;border-top:2px solid var(--line)}
 .chip{display:inline-block;border-radius:99px;padding:1px 9px;font-size:.8rem;font-weight:600;white-space:nowrap}
