@@ -6,6 +6,7 @@ import { drawGaps, missingShare, withoutLost } from '../../src/backtest/compare-
 import { compareText } from '../../src/backtest/compare-text.ts';
 import type { Grid, Reading } from '../../src/backtest/play.ts';
 import { origins } from '../../src/backtest/play.ts';
+import { runProgram } from '../../src/cli/program.ts';
 import { ModelRegistry } from '../../src/model/registry.ts';
 import { Random } from '../../src/training/random.ts';
 import { normal } from '../support/random.ts';
@@ -171,5 +172,22 @@ describe('compareText', () => {
     expect(lines[4]).toBe('');
     expect(lines[5]).toMatch(/^21\.3 % real/);
     expect(text).toMatch(/linear: .*holds the last value/);
+  });
+});
+
+describe('the command line', () => {
+  it.each([
+    [['--inject', '0.2'], '--compare gaps'],
+    [['--compare', 'models'], 'gaps'],
+    [['--compare', 'gaps', '--inject', '1'], '--inject'],
+  ])('%j is wrong usage', async (flags, word) => {
+    let err = '';
+    const argv = ['backtest', 'plant.csv', '--interval', '1h', '--horizon', '8', ...flags];
+    const said = (text: string): void => {
+      err += text;
+    };
+    const code = await runProgram(argv, { out: () => undefined, err: said });
+    expect(code).toBe(2);
+    expect(err).toContain(word);
   });
 });
