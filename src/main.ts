@@ -1,7 +1,11 @@
 /** The executable: arguments in, exit code out. */
 import { runProgram } from './cli/program.ts';
 
+/** What a library left running (a timer of a connection that never came about) may keep the process for so long, ms. */
+const GRACE_MS = 300;
+
 process.exitCode = await runProgram(process.argv.slice(2), {
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
 });
+setTimeout(() => process.exit(), GRACE_MS).unref();

@@ -99,7 +99,10 @@ describe('gatecast demo', () => {
     });
     await waitFor('its start', () => other.output().includes('Ctrl-C'), 20_000);
     expect(left().length).toBe(before.length + 1);
+    const started = performance.now();
     expect(await other.end('SIGTERM')).toBe(0);
+    // Also while it is still connecting.
+    expect(performance.now() - started).toBeLessThan(5000);
     expect(left()).toEqual(before);
   }, 40_000);
 });
