@@ -9,7 +9,7 @@ import type { Engine } from '../forecast/engine.ts';
 import { loadModel } from '../model/pack.ts';
 import { type StoredModel, verifyModel } from '../model/registry.ts';
 import { FEATURES } from '../series/features.ts';
-import { CYCLE_DEFAULTS, type CycleOptions, fineTune } from '../training/cycle.ts';
+import { fineTune } from '../training/cycle.ts';
 import { type JobSeries, runJob } from '../training/job.ts';
 import type { Grid } from './play.ts';
 
@@ -37,21 +37,6 @@ export interface TunerRun {
 const LEAST = 512;
 const GROWTH = 1.5;
 const NEW_SHARE = 0.2;
-/** A file is played in minutes, not weeks: shorter trainings, and none that could not matter for what is scored. */
-const OPTIONS: CycleOptions = {
-  ...CYCLE_DEFAULTS,
-  training: {
-    ...CYCLE_DEFAULTS.training,
-    rate: 1.2e-3,
-    cellRate: 1,
-    anchorPull: 0.01,
-    stride: 4,
-    maxSteps: 320,
-    validateEvery: 80,
-    validationBatches: 16,
-  },
-};
-
 export class Tuner {
   readonly runs: TunerRun[] = [];
   private champion: StoredModel;
@@ -99,7 +84,6 @@ export class Tuner {
         nowMs,
       },
       { train: (job) => runJob(job, { now: this.options.now }) },
-      OPTIONS,
     );
     if (report.candidate === null) return { promoted: false, reason: report.reason };
     const promoted = verifyModel(report.candidate, 'the candidate');

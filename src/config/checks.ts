@@ -1,4 +1,5 @@
 /** What single texts of the config must hold up to. Each returns what is wrong, or null. */
+import { validate } from 'node-cron';
 import { GatecastError } from '../errors.ts';
 import { compilePath } from '../ingest/json-path.ts';
 import { parsePattern } from '../ingest/pattern.ts';
@@ -81,18 +82,18 @@ export const checkCron: Check = (text) => {
     'must be `off` or five cron fields: minute, hour, day of month, month, day of week, such as "17 3 * * *"';
   const fields = text.trim().split(/\s+/);
   if (fields.length !== CRON_RANGES.length) return wrong;
-  return fields.every((field, at) => cronField(field, ...(CRON_RANGES[at] as readonly [number, number])))
-    ? null
-    : wrong;
+  if (!fields.every((field, at) => cronField(field, ...(CRON_RANGES[at] as readonly [number, number]))))
+    return wrong;
+  return validate(text) ? null : 'names a day that never comes';
 };
 
 function cronField(field: string, min: number, max: number): boolean {
   return field.split(',').every((part) => {
-    const found = /^(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:\/(\d{1,2}))?$/.exec(part);
+    const found = /^(?:(?:\*|(\d{1,2})-(\d{1,2}))(?:\/(\d{1,2}))?|(\d{1,2}))$/.exec(part);
     if (found === null) return false;
-    const [, from, to, step] = found;
-    const low = from === undefined ? min : Number(from);
-    const high = to === undefined ? low : Number(to);
+    const [, from, to, step, single] = found;
+    const low = Number(from ?? single ?? min);
+    const high = Number(to ?? low);
     return low >= min && high <= max && low <= high && (step === undefined || Number(step) > 0);
   });
 }

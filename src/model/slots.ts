@@ -98,6 +98,11 @@ export class ModelSlots {
     return this.put(group, { ...slots, current: slots.previous, previous: null, probation: null, reason });
   }
 
+  /** Back to the configured model, whatever was before: its models cannot be used, or the owner chose another. */
+  revert(group: string, configured: string, reason: string): GroupSlots {
+    return this.put(group, { current: configured, previous: null, candidate: null, probation: null, reason });
+  }
+
   /**
    * Counts a start of the agent before the model is used, so that one that kills the agent is rolled back although it
    * never reports: call first thing. @returns the slots to run, and whether this start rolled back

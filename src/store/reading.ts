@@ -102,6 +102,8 @@ export function* mergeByTime<T extends StoredSample>(
 export interface SampleReader {
   streams(): string[];
   samples(stream: string, fromMs: number, toMs?: number): Iterable<StoredSample>;
+  /** All streams, ascending by time. */
+  since(fromMs: number): Iterable<NamedSample>;
   close(): void;
 }
 
@@ -118,6 +120,7 @@ export function openReader(path: string): SampleReader {
       const id = db.prepare('SELECT id FROM stream WHERE name = ?').pluck().get(stream) as number | undefined;
       if (id !== undefined) yield* eachSampleOf(db, id, fromMs, toMs);
     },
+    since: (fromMs) => eachSample(db, fromMs),
     close: () => db.close(),
   };
 }

@@ -3,12 +3,13 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { GatecastError } from '../errors.ts';
-import type { CycleInput, CycleOptions, CycleReport } from './cycle.ts';
+import type { CycleOptions, CycleReport } from './cycle.ts';
 import type { JobProgress, JobResult, TrainingJob } from './job.ts';
 import {
   FLAG_PAUSE,
   FLAG_STOP,
   FLAGS_BYTES,
+  type TuningInput,
   type WorkerInput,
   type WorkerMessage,
   type WorkerTask,
@@ -42,9 +43,9 @@ export function startTraining(job: TrainingJob, options: TrainingOptions = {}): 
   return startWorker({ kind: 'train', job, checkpoint, resume }, options);
 }
 
-/** A whole fine-tuning, its comparison on the holdout included, off the agent's thread. */
+/** A whole fine-tuning, from stored samples to the comparison on the holdout, off the agent's thread. */
 export function startCycle(
-  input: CycleInput,
+  input: TuningInput,
   cycle: CycleOptions,
   options: WorkerOptions = {},
 ): RunningWork<CycleReport> {

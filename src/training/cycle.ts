@@ -29,23 +29,24 @@ export interface CycleOptions {
   readonly screen: Partial<ScreenOptions>;
 }
 
+/** What a gateway and a backtest train with. */
 export const CYCLE_DEFAULTS: CycleOptions = {
   holdout: 0.15,
   leastStreams: 1,
   training: {
     ...TRAINING_DEFAULTS,
-    rate: 6e-4,
+    rate: 1.5e-3,
     warmUp: 0.1,
-    anchorPull: 0.05,
+    anchorPull: 0.002,
     weightDecay: 0,
-    cellRate: 0.5,
-    stride: 8,
+    cellRate: 1,
+    stride: 4,
     averaging: 0.98,
-    maxSteps: 1500,
+    maxSteps: 640,
     maxTimeMs: 10 * 60_000,
-    validateEvery: 50,
-    validationBatches: 24,
-    patience: 8,
+    validateEvery: 80,
+    validationBatches: 16,
+    patience: 4,
   },
   gate: GATE_DEFAULTS,
   evaluation: HOLDOUT_DEFAULTS,

@@ -1,6 +1,6 @@
 /**
- * Fine-tuning beside a running agent: asks the scheduler every few seconds, collects history, has a worker do the work, and
- * switches the model when the gate says so. Whatever fails, the champion goes on; the reason is reported.
+ * Fine-tuning beside a running agent: asks the scheduler every few seconds, has a worker do the work, and switches the
+ * model when the gate says so. Whatever fails, the champion goes on; the reason is reported.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { GatecastError } from '../errors.ts';
@@ -8,10 +8,10 @@ import type { ModelRegistry } from '../model/registry.ts';
 import type { ModelSlots } from '../model/slots.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { RunningWork } from './client.ts';
-import type { CycleInput, CycleOptions, CycleReport } from './cycle.ts';
-import { bucketHistory, type HistorySample } from './history.ts';
-import type { JobSeries } from './job.ts';
+import type { CycleOptions, CycleReport } from './cycle.ts';
+import { shareHistory } from './history.ts';
 import { type LiveScore, PROBATION_DEFAULTS, watch } from './probation.ts';
+import type { TuningInput } from './protocol.ts';
 import {
   type Facts,
   Scheduler,
@@ -34,7 +34,6 @@ export interface TunedStream {
 export interface RunReport {
   readonly status:
     | 'never'
-    | 'collecting'
     | 'running'
     | 'paused'
     | 'promoted'
@@ -62,17 +61,31 @@ export interface FineTunerParts {
   readonly slots: ModelSlots;
   readonly cores: number;
   readonly streams: () => readonly TunedStream[];
-  readonly samples: (stream: string, fromMs: number) => Iterable<HistorySample>;
+  /** Most buckets of all streams together that a run reads: bounds its memory. */
+  readonly mostBuckets: number;
+  /** The store's file, with all samples so far settled in it. */
+  readonly database: () => string;
   readonly facts: () => Omit<Facts, 'shortage'>;
-  readonly start: (input: CycleInput, options: CycleOptions) => RunningWork<CycleReport>;
+  readonly start: (input: TuningInput, options: CycleOptions) => RunningWork<CycleReport>;
   /** The agent takes the group's current model up: loads it, rebuilds states, then forecasts with it. */
   readonly switchTo: (model: string) => Promise<void>;
-  /** Live scores since the switch. */
+  /** Live scores of the network since the switch. */
   readonly scores: () => readonly LiveScore[];
   readonly report: (report: RunReport) => void;
+  /** What the champion's live loss was over the better naive's, before the switch; null: not known. */
+  readonly before: () => number | null;
   readonly load: () => SchedulerState | null;
   readonly save: (state: SchedulerState) => void;
 }
+
+const NEVER: RunReport = {
+  status: 'never',
+  reason: '',
+  trigger: null,
+  startedMs: null,
+  endedMs: null,
+  cycle: null,
+};
 
 /** Buckets a stream must have before it is worth a look; the screen decides later. */
 const LEAST_BUCKETS = 300;
@@ -82,15 +95,11 @@ export class FineTuner {
   private work: RunningWork<CycleReport> | null = null;
   private paused = false;
   private stopped = false;
+  /** Why the run under way was given up. */
+  private givenUp: string | null = null;
+  private waiting = '';
   private busy: Promise<void> | null = null;
-  private last: RunReport = {
-    status: 'never',
-    reason: '',
-    trigger: null,
-    startedMs: null,
-    endedMs: null,
-    cycle: null,
-  };
+  private last: RunReport = NEVER;
 
   constructor(private readonly parts: FineTunerParts) {
     this.scheduler = new Scheduler(parts.scheduler, parts.load() ?? undefined);
@@ -100,8 +109,8 @@ export class FineTuner {
     return this.last;
   }
 
-  /** An owner asks, or a drift detector has found something. */
-  request(trigger: 'request' | 'drift'): void {
+  /** An owner, the schedule or a drift detector asks. */
+  request(trigger: Exclude<Trigger, 'initial'>): void {
     this.scheduler.request(trigger);
     this.parts.save(this.scheduler.save());
   }
@@ -112,12 +121,38 @@ export class FineTuner {
     const before = this.scheduler.save();
     const facts = this.facts();
     const action = this.scheduler.next(facts);
+    this.waiting = action.type === 'none' ? action.reason : 'running';
     if (this.scheduler.save() !== before) this.saveChanged(before);
     if (action.type === 'start') this.busy = this.run(action.trigger, facts.nowMs);
     else if (action.type === 'pause') this.hold(true, action.reason);
     else if (action.type === 'resume') this.hold(false, '');
-    else if (action.type === 'stop') void this.work?.kill();
-    else if (!this.scheduler.busy && this.busy === null) this.watchProbation(facts.nowMs);
+    else if (action.type === 'stop') {
+      this.givenUp = action.reason;
+      void this.work?.kill();
+    } else if (!this.scheduler.busy && this.busy === null) this.watchProbation(facts.nowMs);
+  }
+
+  /** Why no run begins, or that one is under way; in words. */
+  get waitsFor(): string {
+    return this.waiting;
+  }
+
+  /**
+   * An owner wants the model before. Resolves when it forecasts.
+   * @throws GatecastError TRAINING_FAILED while a run or a switch is under way, MODEL_UNKNOWN without a previous model
+   */
+  async rollback(reason: string): Promise<string> {
+    const { slots, group, configured } = this.parts;
+    if (this.busy)
+      throw new GatecastError('TRAINING_FAILED', 'A fine-tuning is under way.', {
+        hint: 'Ask again when it is done.',
+      });
+    const { current } = slots.get(group, configured);
+    slots.rollback(group, configured, reason);
+    this.busy = this.leave(current, reason);
+    await this.busy;
+    if (this.last.status === 'failed') throw new GatecastError('TRAINING_FAILED', this.last.reason);
+    return slots.get(group, configured).current;
   }
 
   /** Ends what runs, without a result. */
@@ -162,9 +197,7 @@ export class FineTuner {
     try {
       // The caller of `tick` has its turn back before anything is read.
       await nextTurn();
-      this.tell({ ...began, status: 'collecting', reason: '' });
-      const input = await this.collect(startedMs);
-      if (this.stopped) return;
+      const input = this.prepare(startedMs);
       this.work = this.parts.start(input, this.parts.cycle);
       this.tell({ ...began, status: 'running', reason: '' });
       const cycle = await this.work.result;
@@ -177,37 +210,35 @@ export class FineTuner {
         cycle,
       });
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = this.givenUp ?? (error instanceof Error ? error.message : String(error));
       if (!this.stopped) this.tell({ ...began, status: 'failed', reason, endedMs: this.parts.facts().nowMs });
     } finally {
       this.work = null;
       this.paused = false;
+      this.givenUp = null;
       this.busy = null;
       // A run that the end of the agent cut short is no failure: it is made up for after the next start.
-      if (this.stopped) this.scheduler.request('request');
+      if (this.stopped) this.scheduler.cutShort();
       else this.scheduler.finished(outcome, this.parts.facts().nowMs);
       this.parts.save(this.scheduler.save());
     }
   }
 
-  /** History of all streams; between two of them the agent has its turn. */
-  private async collect(nowMs: number): Promise<CycleInput> {
+  private prepare(nowMs: number): TuningInput {
     const { parts } = this;
-    const series: JobSeries[] = [];
-    for (const { spec, intervalMs, leads } of parts.streams()) {
-      if (intervalMs === null || leads === null) continue;
-      const samples = parts.samples(spec.name, nowMs - parts.windowMs);
-      const one = bucketHistory(spec, intervalMs, leads, samples, parts.group);
-      if (one) series.push(one);
-      await nextTurn();
-    }
+    const streams = parts
+      .streams()
+      .flatMap(({ spec, intervalMs, leads }) =>
+        intervalMs === null || leads === null ? [] : [{ spec, intervalMs, leads }],
+      );
     const { current } = parts.slots.get(parts.group, parts.configured);
     const stamp = new Date(nowMs).toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
     return {
       group: parts.group,
-      series,
+      streams: shareHistory(streams, nowMs, parts.windowMs, parts.mostBuckets),
+      database: parts.database(),
       champion: parts.registry.open(current),
-      name: `${parts.group.replace(/[^A-Za-z0-9._-]/g, '-').slice(0, 40)}-${stamp}`,
+      name: `${parts.group}-${stamp}`,
       nowMs,
     };
   }
@@ -245,22 +276,27 @@ export class FineTuner {
   }
 
   private watchProbation(nowMs: number): void {
-    const { slots, group, configured } = this.parts;
+    const { slots, group, configured, scores, before } = this.parts;
     const { probation, current } = slots.get(group, configured);
     if (!probation) return;
-    const verdict = watch(this.parts.scores(), probation.sinceMs, nowMs, PROBATION_DEFAULTS);
+    // Where no network beats the naives live, the new one need only be no worse than the one before.
+    const tolerance = PROBATION_DEFAULTS.tolerance * Math.max(1, before() ?? 1);
+    const verdict = watch(scores(), probation.sinceMs, nowMs, { ...PROBATION_DEFAULTS, tolerance });
     if (verdict.type === 'wait') return;
     if (verdict.type === 'confirm') {
       slots.confirm(group, configured);
       this.tell({ ...this.last, status: 'confirmed', reason: verdict.reason });
-    } else this.busy = this.rollBack(current, verdict.reason);
+    } else {
+      slots.rollback(group, configured, verdict.reason);
+      this.busy = this.leave(current, verdict.reason);
+    }
   }
 
-  private async rollBack(from: string, reason: string): Promise<void> {
+  /** Goes on with what the slots name now, and drops `from`. */
+  private async leave(from: string, reason: string): Promise<void> {
     const { slots, group, configured, switchTo } = this.parts;
     try {
-      const { current } = slots.rollback(group, configured, reason);
-      await switchTo(current);
+      await switchTo(slots.get(group, configured).current);
       this.tidy(from);
       this.tell({ ...this.last, status: 'rolled-back', reason });
     } catch (error) {

@@ -1,4 +1,4 @@
-/** Stored samples of one stream back on its grid, through the same buckets as live. Pure. */
+/** Stored samples back on their streams' grids, through the same buckets as live. Pure. */
 import { Buckets } from '../series/buckets.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { JobSeries } from './job.ts';
@@ -10,43 +10,109 @@ export interface HistorySample {
   readonly mark: number;
 }
 
+/** One stream whose history is wanted. */
+export interface HistoryStream {
+  readonly spec: StreamSpec;
+  /** As learnt live, where the spec leaves it open, ms. */
+  readonly intervalMs: number;
+  readonly leads: number;
+  /** Samples before this are not read, ms. */
+  readonly fromMs: number;
+}
+
+/** Fewest buckets that a stream is worth taking along for. */
+const LEAST_BUCKETS = 1024;
+
 /**
- * @param samples ascending by time
- * @param intervalMs as learnt live, where the spec leaves it open
- * @returns null when no bucket has closed
+ * Shares `budget` buckets among streams, newest first; where that leaves each too little to learn from, some of the
+ * streams are left out, evenly over the list.
+ * @param windowMs how far back history goes
  */
+export function shareHistory(
+  streams: readonly Omit<HistoryStream, 'fromMs'>[],
+  nowMs: number,
+  windowMs: number,
+  budget: number,
+): HistoryStream[] {
+  const most = Math.max(1, Math.floor(budget / LEAST_BUCKETS));
+  const every = Math.max(1, streams.length / most);
+  const taken = streams.filter((_, i) => Math.floor(i / every) !== Math.floor((i - 1) / every));
+  const buckets = Math.max(LEAST_BUCKETS, Math.floor(budget / Math.max(1, taken.length)));
+  return taken.map((one) => ({ ...one, fromMs: nowMs - Math.min(windowMs, buckets * one.intervalMs) }));
+}
+
+/**
+ * One walk over the samples of all streams; others than those asked for are passed over.
+ * @param samples ascending by time
+ * @param brake awaited now and then
+ */
+export async function collectHistory(
+  streams: readonly HistoryStream[],
+  samples: Iterable<HistorySample & { readonly stream: string }>,
+  group: string,
+  brake: () => Promise<void> = async () => {},
+): Promise<JobSeries[]> {
+  const grids = new Map(streams.map((one) => [one.spec.name, new Grid(one, group)]));
+  let walked = 0;
+  for (const sample of samples) {
+    grids.get(sample.stream)?.push(sample);
+    if (++walked % BRAKE_EVERY === 0) await brake();
+  }
+  return [...grids.values()].map((grid) => grid.series()).filter((series) => series !== null);
+}
+
+const BRAKE_EVERY = 65_536;
+
+/** @returns null when no bucket has closed */
 export function bucketHistory(
-  spec: StreamSpec,
-  intervalMs: number,
-  leads: number,
+  stream: HistoryStream,
   samples: Iterable<HistorySample>,
   group: string,
 ): JobSeries | null {
-  const buckets = new Buckets({ ...spec, intervalMs });
-  const values: number[] = [];
-  let startMs = Number.NaN;
-  const take = () => {
-    for (const bucket of buckets.close(null)) {
-      if (Number.isNaN(startMs)) startMs = bucket.startMs;
+  const grid = new Grid(stream, group);
+  for (const sample of samples) grid.push(sample);
+  return grid.series();
+}
+
+class Grid {
+  private readonly buckets: Buckets;
+  private readonly values: number[] = [];
+  private startMs = Number.NaN;
+
+  constructor(
+    private readonly stream: HistoryStream,
+    private readonly group: string,
+  ) {
+    const { spec, intervalMs } = stream;
+    this.buckets = new Buckets({ ...spec, intervalMs });
+  }
+
+  push({ timeMs, value, mark }: HistorySample): void {
+    const { spec, intervalMs, fromMs } = this.stream;
+    if (mark !== 0 || timeMs < fromMs) return;
+    this.buckets.push({ stream: spec.name, timeMs, value, arrivalMs: Number.NaN });
+    const { values } = this;
+    for (const bucket of this.buckets.close(null)) {
+      if (Number.isNaN(this.startMs)) this.startMs = bucket.startMs;
       // A run of empty buckets that was shortened live is a hole of its true length here.
-      const at = Math.round((bucket.startMs - startMs) / intervalMs);
+      const at = Math.round((bucket.startMs - this.startMs) / intervalMs);
       while (values.length < at) values.push(Number.NaN);
       values.push(bucket.value);
     }
-  };
-  for (const { timeMs, value, mark } of samples) {
-    if (mark !== 0) continue;
-    buckets.push({ stream: spec.name, timeMs, value, arrivalMs: Number.NaN });
-    take();
   }
-  if (values.length === 0) return null;
-  return {
-    name: spec.name,
-    group,
-    intervalMs,
-    startMs,
-    values: Float32Array.from(values),
-    leads,
-    timeZone: spec.timeZone,
-  };
+
+  series(): JobSeries | null {
+    const { values, group } = this;
+    const { spec, intervalMs, leads } = this.stream;
+    if (values.length === 0) return null;
+    return {
+      name: spec.name,
+      group,
+      intervalMs,
+      startMs: this.startMs,
+      values: Float32Array.from(values),
+      leads,
+      timeZone: spec.timeZone,
+    };
+  }
 }

@@ -1,7 +1,15 @@
 /** What a training worker and the thread that started it say to each other. */
 import type { ErrorCode } from '../errors.ts';
 import type { CycleInput, CycleOptions, CycleReport } from './cycle.ts';
+import type { HistoryStream } from './history.ts';
 import type { JobProgress, JobResult, TrainingJob } from './job.ts';
+
+/** A fine-tuning whose history the worker reads by itself: the agent's thread has forecasts to make. */
+export interface TuningInput extends Omit<CycleInput, 'series'> {
+  readonly streams: readonly HistoryStream[];
+  /** The store's file; everything wanted must be settled in it. */
+  readonly database: string;
+}
 
 export type WorkerTask =
   | {
@@ -12,7 +20,7 @@ export type WorkerTask =
       /** Go on from the checkpoint if it is there. */
       readonly resume: boolean;
     }
-  | { readonly kind: 'cycle'; readonly input: CycleInput; readonly options: CycleOptions };
+  | { readonly kind: 'cycle'; readonly input: TuningInput; readonly options: CycleOptions };
 
 /** Given to the worker when it starts. */
 export interface WorkerInput {

@@ -1,15 +1,12 @@
 /**
- * When to fine-tune: on a schedule, on drift, once there is enough to learn from, or on request; never while the machine
- * is busy or hot, never again too soon after a failure. A state machine without a clock of its own: facts in, one action
- * out. Pure.
+ * When to fine-tune: when the schedule, drift or an owner asks, and once there is enough to learn from; never while the
+ * machine is busy or hot, never again too soon after a failure. A state machine without a clock of its own: facts in, one
+ * action out. Pure.
  */
-import { type Cron, nextDue } from './cron.ts';
 
 export type Trigger = 'request' | 'drift' | 'schedule' | 'initial';
 
 export interface SchedulerSettings {
-  /** null: no schedule. */
-  readonly schedule: Cron | null;
   readonly onDrift: boolean;
   /** Highest load of the machine (1 minute mean over cores) to begin or go on at, 0..1 and above. */
   readonly maxLoad: number;
@@ -17,6 +14,8 @@ export interface SchedulerSettings {
   readonly maxTemperature: number | null;
   /** Least time between runs that drift begins, ms. */
   readonly betweenDriftMs: number;
+  /** A run that takes longer than this, pauses not counted, is given up: it hangs. ms */
+  readonly mostRunMs: number;
   /** A run that was held back longer than this in all is given up, ms. */
   readonly mostPauseMs: number;
   /** Wait after a first failure; doubles with each further one. */
@@ -25,11 +24,11 @@ export interface SchedulerSettings {
 }
 
 export const SCHEDULER_DEFAULTS: SchedulerSettings = {
-  schedule: null,
   onDrift: true,
   maxLoad: 0.7,
   maxTemperature: 75,
   betweenDriftMs: 6 * 3_600_000,
+  mostRunMs: 20 * 60_000,
   mostPauseMs: 2 * 3_600_000,
   backoffMs: 15 * 60_000,
   mostBackoffMs: 24 * 3_600_000,
@@ -60,8 +59,8 @@ export type Action =
 
 /** Survives restarts. Times are of the wall clock, ms. */
 export interface SchedulerState {
-  /** Schedules due after this have not been looked at. */
-  readonly scheduleFromMs: number | null;
+  /** A run is under way: when this is read at a start, the run took the agent with it. */
+  readonly running: boolean;
   readonly lastEndMs: number | null;
   readonly failures: number;
   readonly notBeforeMs: number;
@@ -69,7 +68,7 @@ export interface SchedulerState {
 }
 
 export const FRESH_SCHEDULER: SchedulerState = {
-  scheduleFromMs: null,
+  running: false,
   lastEndMs: null,
   failures: 0,
   notBeforeMs: 0,
@@ -84,6 +83,7 @@ const STRENGTH: Record<Trigger, number> = { initial: 0, schedule: 1, drift: 2, r
 
 export class Scheduler {
   private running = false;
+  private startedMs = 0;
   private pausedSince: number | null = null;
   private pausedMs = 0;
   private state: SchedulerState;
@@ -104,7 +104,7 @@ export class Scheduler {
   }
 
   /** Something asks for a run; it begins when `next` finds that it may. */
-  request(trigger: Exclude<Trigger, 'schedule' | 'initial'>): void {
+  request(trigger: Exclude<Trigger, 'initial'>): void {
     if (trigger === 'drift' && !this.settings.onDrift) return;
     this.want(trigger);
   }
@@ -122,13 +122,22 @@ export class Scheduler {
     const failures = outcome === 'failed' ? this.state.failures + 1 : 0;
     const wait = failures > 0 ? Math.min(mostBackoffMs, backoffMs * 2 ** (failures - 1)) : 0;
     const pending = outcome === 'failed' ? (this.state.pending ?? 'schedule') : this.state.pending;
-    this.state = { ...this.state, lastEndMs: nowMs, failures, notBeforeMs: nowMs + wait, pending };
+    this.state = { running: false, lastEndMs: nowMs, failures, notBeforeMs: nowMs + wait, pending };
+  }
+
+  /** The run was ended for no fault of its own; it is made up for. */
+  cutShort(): void {
+    this.running = false;
+    this.pausedSince = null;
+    this.state = { ...this.state, running: false };
+    this.want('request');
   }
 
   private whileIdle(facts: Facts): Action {
     if (!facts.clockSane) return none('the clock is not set');
     this.heedClock(facts.nowMs);
-    this.lookAtSchedule(facts.nowMs);
+    // Else a run that ends the agent (memory) would do so at every start.
+    if (this.state.running) this.finished('failed', facts.nowMs);
     if (this.state.lastEndMs === null && facts.shortage === null) this.want('initial');
     const { pending, notBeforeMs, lastEndMs } = this.state;
     if (!pending) return none('nothing asks for it');
@@ -140,21 +149,24 @@ export class Scheduler {
     const busy = this.obstacle(facts, true);
     if (busy) return none(busy);
     this.running = true;
+    this.startedMs = facts.monotonicMs;
     this.pausedMs = 0;
-    this.state = { ...this.state, pending: null };
+    this.state = { ...this.state, running: true, pending: null };
     return { type: 'start', trigger: pending };
   }
 
   private whileRunning(facts: Facts): Action {
+    const { mostRunMs, mostPauseMs } = this.settings;
     const obstacle = this.obstacle(facts, this.pausedSince !== null);
     if (this.pausedSince === null) {
+      if (facts.monotonicMs - this.startedMs - this.pausedMs > mostRunMs)
+        return { type: 'stop', reason: `not done after ${Math.round(mostRunMs / 1000)} s` };
       if (!obstacle) return none('running');
       this.pausedSince = facts.monotonicMs;
       return { type: 'pause', reason: obstacle };
     }
     const held = this.pausedMs + facts.monotonicMs - this.pausedSince;
-    if (held > this.settings.mostPauseMs)
-      return { type: 'stop', reason: `held back too long: ${obstacle ?? 'busy'}` };
+    if (held > mostPauseMs) return { type: 'stop', reason: `held back too long: ${obstacle ?? 'busy'}` };
     if (obstacle) return none(obstacle);
     this.pausedMs = held;
     this.pausedSince = null;
@@ -171,23 +183,13 @@ export class Scheduler {
     return temperature > limit ? `the machine is hot (${Math.round(temperature)} degrees)` : null;
   }
 
-  private lookAtSchedule(nowMs: number): void {
-    const { schedule } = this.settings;
-    const from = this.state.scheduleFromMs ?? nowMs;
-    const due = schedule ? nextDue(schedule, from) : null;
-    const isDue = due !== null && due <= nowMs;
-    this.state = { ...this.state, scheduleFromMs: isDue ? nowMs : from };
-    if (isDue) this.want('schedule');
-  }
-
   /** A clock that jumped back would wait for times long past. */
   private heedClock(nowMs: number): void {
     const back = (time: number | null) => (time !== null && time > nowMs ? nowMs : time);
-    const { scheduleFromMs, lastEndMs, notBeforeMs } = this.state;
+    const { lastEndMs, notBeforeMs } = this.state;
     const soonest = Math.min(notBeforeMs, nowMs + this.settings.mostBackoffMs);
     this.state = {
       ...this.state,
-      scheduleFromMs: back(scheduleFromMs),
       lastEndMs: back(lastEndMs),
       notBeforeMs: soonest,
     };

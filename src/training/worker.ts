@@ -6,9 +6,11 @@ import { existsSync, readlinkSync, rmSync } from 'node:fs';
 import { constants, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { GatecastError } from '../errors.ts';
+import { openReader } from '../store/reading.ts';
 import { jobFingerprint, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
 import { type CycleReport, fineTune } from './cycle.ts';
-import { type JobHooks, type JobResult, runJob } from './job.ts';
+import { collectHistory } from './history.ts';
+import { type JobHooks, type JobResult, type JobSeries, runJob } from './job.ts';
 import { FLAG_PAUSE, FLAG_STOP, type WorkerInput, type WorkerMessage, type WorkerTask } from './protocol.ts';
 
 /** Messages more often than this would only keep the other thread busy, ms. */
@@ -67,13 +69,22 @@ async function train(task: WorkerTask & { kind: 'train' }, hooks: JobHooks): Pro
   return result;
 }
 
-function cycle(
+async function cycle(
   { input, options }: WorkerTask & { kind: 'cycle' },
   hooks: JobHooks,
   brake: () => Promise<void>,
 ): Promise<CycleReport> {
   const evaluation = { ...options.evaluation, brake };
-  return fineTune(input, { train: (job) => runJob(job, hooks) }, { ...options, evaluation });
+  const { streams, database, ...rest } = input;
+  const reader = openReader(database);
+  let series: JobSeries[];
+  try {
+    const fromMs = Math.min(...streams.map((one) => one.fromMs));
+    series = await collectHistory(streams, reader.since(fromMs), input.group, brake);
+  } finally {
+    reader.close();
+  }
+  return fineTune({ ...rest, series }, { train: (job) => runJob(job, hooks) }, { ...options, evaluation });
 }
 
 if (parentPort) {

@@ -9,12 +9,15 @@ import { createRandom } from '../../src/network/random.ts';
 import { initialWeights } from '../../src/network/weights.ts';
 import { FEATURE_FORMAT } from '../../src/series/features.ts';
 import type { StreamSpec } from '../../src/series/spec.ts';
+import { SqliteStore } from '../../src/store/sqlite-store.ts';
+import { systemClock } from '../../src/system/clock.ts';
 import { type RunningWork, startCycle } from '../../src/training/client.ts';
-import { CYCLE_DEFAULTS, type CycleInput, type CycleReport } from '../../src/training/cycle.ts';
+import { CYCLE_DEFAULTS, type CycleReport } from '../../src/training/cycle.ts';
 import { FineTuner, type FineTunerParts, type RunReport } from '../../src/training/finetuner.ts';
-import { bucketHistory } from '../../src/training/history.ts';
+import { bucketHistory, collectHistory, shareHistory } from '../../src/training/history.ts';
 import { forecastSpec } from '../../src/training/job.ts';
 import type { LiveScore } from '../../src/training/probation.ts';
+import type { TuningInput } from '../../src/training/protocol.ts';
 import { Random } from '../../src/training/random.ts';
 import { SCHEDULER_DEFAULTS, type SchedulerState } from '../../src/training/scheduler.ts';
 
@@ -74,14 +77,13 @@ interface Stage {
 
 /** A fine-tuner whose worker is `cycle`. */
 function stage(
-  cycle: (input: CycleInput) => RunningWork<CycleReport>,
+  cycle: (input: TuningInput) => RunningWork<CycleReport>,
   more: Partial<FineTunerParts> = {},
 ): Stage {
   const set = { now: START + 40 * 24 * HOUR, load: 0.1, scores: [] as LiveScore[], failSwitch: false };
   const reports: RunReport[] = [];
   const switched: string[] = [];
   let state: SchedulerState | null = null;
-  const rng = new Random(1);
   const tuner = new FineTuner({
     group: 'default',
     configured: 'base',
@@ -92,13 +94,9 @@ function stage(
     slots,
     cores: 2,
     streams: () => [{ spec, intervalMs: HOUR, leads: 12, buckets: 900 }],
-    samples: function* (_, fromMs) {
-      for (let t = 0; t < 900; t++) {
-        const timeMs = START + t * HOUR + 60_000;
-        if (timeMs >= fromMs)
-          yield { timeMs, value: 10 + (t % 11 < 4 ? 3 : 0) + 0.2 * rng.normal(), mark: 0 };
-      }
-    },
+    mostBuckets: 100_000,
+    database: () => join(folder, 'gatecast.db'),
+    before: () => null,
     facts: () => ({ nowMs: set.now, monotonicMs: set.now, clockSane: true, load: set.load, temperature: 40 }),
     start: (input) => cycle(input),
     switchTo: async (name) => {
@@ -142,7 +140,7 @@ const done = (result: Promise<CycleReport>): RunningWork<CycleReport> => ({
   resume() {},
   kill: async () => {},
 });
-const promoting = (input: CycleInput) =>
+const promoting = (input: TuningInput) =>
   done(
     Promise.resolve(
       report({ status: 'promote', reason: 'better by 5.0 %', verdict, candidate: modelFiles(input.name, 7) }),
@@ -151,14 +149,14 @@ const promoting = (input: CycleInput) =>
 
 describe('FineTuner', () => {
   it('collects the window, promotes what passed, switches, and reports every state', async () => {
-    const inputs: CycleInput[] = [];
+    const inputs: TuningInput[] = [];
     const { tuner, reports, switched } = stage((input) => {
       inputs.push(input);
       return promoting(input);
     });
     tuner.tick();
     await tuner.settled();
-    expect(reports.map((one) => one.status)).toEqual(['collecting', 'running', 'promoted']);
+    expect(reports.map((one) => one.status)).toEqual(['running', 'promoted']);
     expect(reports.at(-1)).toMatchObject({ trigger: 'initial', reason: 'better by 5.0 %' });
     const [name] = switched;
     expect(name).toMatch(/^default-20240210-000000$/);
@@ -168,11 +166,10 @@ describe('FineTuner', () => {
       probation: { starts: 0 },
     });
     expect(registry.open(name!).manifest.name).toBe(name);
-    const [one] = inputs[0]!.series;
-    expect(one).toMatchObject({ name: 'pump', intervalMs: HOUR, leads: 12 });
-    // 28 days back from day 40; the record ends on day 37.5.
-    expect(one!.startMs).toBe(START + 12 * 24 * HOUR);
-    expect(one!.values).toHaveLength(900 - 288 - 1);
+    // 28 days back from day 40.
+    expect(inputs[0]!.streams).toEqual([
+      { spec, intervalMs: HOUR, leads: 12, fromMs: START + 12 * 24 * HOUR },
+    ]);
   });
 
   it('leaves champion and slots alone when refused, failed or killed, and tries a failure again', async () => {
@@ -306,6 +303,21 @@ describe('FineTuner', () => {
   });
 
   it('does all of it with a real worker', async () => {
+    const rng = new Random(1);
+    const store = SqliteStore.open({
+      dir: folder,
+      maxBytes: 1e8,
+      retentionMs: 1e12,
+      clock: systemClock,
+      onFault: () => {},
+    });
+    for (let t = 0; t < 900; t++) {
+      const timeMs = START + t * HOUR + 60_000;
+      const value = 10 + (t % 11 < 4 ? 3 : 0) + 0.2 * rng.normal();
+      store.append({ stream: 'pump', timeMs, value, arrivalMs: timeMs });
+      store.append({ stream: 'other', timeMs, value: 0, arrivalMs: timeMs });
+    }
+    store.settle();
     const { tuner, reports, switched } = stage((input) =>
       startCycle(input, {
         ...CYCLE_DEFAULTS,
@@ -324,10 +336,12 @@ describe('FineTuner', () => {
     await tuner.settled();
     expect(reports.at(-1)).toMatchObject({ status: 'promoted', cycle: { streams: 1 } });
     expect(registry.open(switched[0]!).manifest.files.step?.quantized).toBe(true);
+    store.close();
   });
 });
 
 describe('bucketHistory', () => {
+  const hourly = { spec, intervalMs: HOUR, leads: 12, fromMs: 0 };
   const at = (minutes: number, value: number, mark = 0) => ({
     timeMs: START + minutes * 60_000,
     value,
@@ -335,30 +349,67 @@ describe('bucketHistory', () => {
   });
 
   it('puts samples on the grid as live does, without marked ones, holes included', () => {
-    const one = bucketHistory(
-      spec,
-      HOUR,
-      12,
-      [at(5, 1), at(30, 3), at(70, 100, 2), at(200, 7), at(250, 8)],
-      'g',
-    );
+    const one = bucketHistory(hourly, [at(5, 1), at(30, 3), at(70, 100, 2), at(200, 7), at(250, 8)], 'g');
     expect(one!.startMs).toBe(START);
     expect([...one!.values]).toEqual([2, Number.NaN, Number.NaN, 7]);
   });
 
   it('has nothing where no bucket has closed', () => {
-    expect(bucketHistory(spec, HOUR, 12, [], 'g')).toBeNull();
-    expect(bucketHistory(spec, HOUR, 12, [at(5, 1)], 'g')).toBeNull();
+    expect(bucketHistory(hourly, [], 'g')).toBeNull();
+    expect(bucketHistory(hourly, [at(5, 1)], 'g')).toBeNull();
   });
 
   it('keeps a long outage its true length', () => {
     const one = bucketHistory(
-      { ...spec, intervalMs: 60_000 },
-      60_000,
-      12,
+      { ...hourly, spec: { ...spec, intervalMs: 60_000 }, intervalMs: 60_000 },
       [at(0, 1), at(30_000, 2), at(30_002, 3)],
       'g',
     );
     expect(one!.values[30_000]).toBe(2);
+  });
+});
+
+describe('history of many streams', () => {
+  const streams = Array.from({ length: 10 }, (_, i) => ({
+    spec: { ...spec, name: `s${i}` },
+    intervalMs: 60_000,
+    leads: 12,
+  }));
+  const now = START + 1000 * HOUR;
+
+  it('shares the buckets among them, up to the window', () => {
+    const wide = shareHistory(streams, now, 3 * HOUR, 1e6);
+    expect(wide.map((one) => now - one.fromMs)).toEqual(streams.map(() => 3 * HOUR));
+    const narrow = shareHistory(streams, now, 500 * HOUR, 20_000);
+    expect(narrow).toHaveLength(10);
+    for (const one of narrow) expect(now - one.fromMs).toBe(2000 * 60_000);
+  });
+
+  it('leaves some out, evenly, rather than giving each too little', () => {
+    const few = shareHistory(streams, now, 500 * HOUR, 5 * 1024);
+    expect(few.map((one) => one.spec.name)).toEqual(['s0', 's2', 's4', 's6', 's8']);
+    expect(shareHistory([], now, HOUR, 1000)).toEqual([]);
+  });
+
+  it('takes all in one walk, each from its own beginning, and lets the machine breathe', async () => {
+    function* samples() {
+      for (let t = 0; t < 70_000; t++)
+        yield { stream: `s${t % 2}`, timeMs: START + t * 30_000, value: t % 2, mark: 0 };
+    }
+    let breaths = 0;
+    const wanted = [
+      { ...streams[0]!, fromMs: START },
+      { ...streams[1]!, fromMs: START + 100 * 60_000 },
+      { ...streams[2]!, fromMs: START },
+    ];
+    const series = await collectHistory(wanted, samples(), 'g', async () => {
+      breaths++;
+    });
+    expect(series.map(({ name, startMs, values }) => [name, startMs, values.length])).toEqual([
+      ['s0', START, 34_999],
+      ['s1', START + 100 * 60_000, 34_899],
+    ]);
+    expect(series[1]!.values[5]).toBe(1);
+    expect(breaths).toBe(1);
   });
 });

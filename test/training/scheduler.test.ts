@@ -1,10 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { parseCron } from '../../src/training/cron.ts';
 import { type Facts, SCHEDULER_DEFAULTS, Scheduler } from '../../src/training/scheduler.ts';
 
 const HOUR = 3_600_000;
 const START = Date.UTC(2024, 4, 1);
-const settings = { ...SCHEDULER_DEFAULTS, schedule: parseCron('17 3 * * *') };
+const settings = SCHEDULER_DEFAULTS;
 const facts = (hours: number, more: Partial<Facts> = {}): Facts => ({
   nowMs: START + hours * HOUR,
   monotonicMs: hours * HOUR,
@@ -33,17 +32,30 @@ describe('Scheduler', () => {
     expect(scheduler.next(facts(1))).toEqual({ type: 'start', trigger: 'initial' });
     scheduler.finished('promoted', START + HOUR);
     expect(scheduler.next(facts(3.2)).type).toBe('none');
+    scheduler.request('schedule');
     expect(scheduler.next(facts(3.4))).toEqual({ type: 'start', trigger: 'schedule' });
     scheduler.finished('refused', START + 3.5 * HOUR);
     expect(scheduler.next(facts(20)).type).toBe('none');
-    expect(scheduler.next(facts(27.4))).toEqual({ type: 'start', trigger: 'schedule' });
   });
 
-  it('makes up for one schedule missed while it was off, not for each', () => {
-    const scheduler = new Scheduler(settings, rested().save());
-    expect(scheduler.next(facts(24 * 10))).toEqual({ type: 'start', trigger: 'schedule' });
-    scheduler.finished('refused', START + 240 * HOUR);
-    expect(scheduler.next(facts(240.1)).type).toBe('none');
+  it('counts a run that took the agent with it as a failure, one that was cut short not', () => {
+    const scheduler = rested();
+    scheduler.request('request');
+    scheduler.next(facts(1));
+    const killed = new Scheduler(settings, scheduler.save());
+    expect(killed.next(facts(1.01))).toMatchObject({ reason: 'waiting after a failure' });
+    expect(killed.save()).toMatchObject({ failures: 1, running: false });
+    expect(killed.next(facts(1.5)).type).toBe('start');
+    scheduler.cutShort();
+    const stopped = new Scheduler(settings, scheduler.save());
+    expect(stopped.next(facts(1.01))).toEqual({ type: 'start', trigger: 'request' });
+  });
+
+  it('gives up a run that hangs', () => {
+    const scheduler = new Scheduler({ ...settings, mostRunMs: 60_000 });
+    scheduler.next(facts(1));
+    expect(scheduler.next(facts(1.01)).type).toBe('none');
+    expect(scheduler.next(facts(1.02))).toEqual({ type: 'stop', reason: 'not done after 60 s' });
   });
 
   it('begins on drift, but not again and again', () => {
