@@ -21,7 +21,7 @@ const MAX_HORIZON = 336;
 /** Past inputs kept for the switch to a fine-tuned model. */
 const WARM_UP_STEPS = 96;
 /** Buckets that one fine-tune reads at most, of all series together. */
-const TUNE_BUDGET = 60_000;
+const TUNE_BUDGET = 200_000;
 
 /** @returns what is printed. Throws USAGE, FILE_UNREADABLE, CSV_INVALID, MODEL_UNKNOWN, MODEL_INVALID, NOT_ENOUGH_DATA */
 export async function runBacktest(files: readonly string[], request: BacktestRequest): Promise<string> {
