@@ -17,7 +17,7 @@ const store = SqliteStore.open({
   clock: systemClock,
   onFault: (fault) => console.log(`fault ${fault.kind}`),
 });
-let waiting: (() => void)[] = [];
+let waiting: { number: number; acknowledge: () => void }[] = [];
 const status = (payload: string) => ({ topic: 'n/status', payload, qos: 1, retain: true }) as const;
 const client = new Client({
   options: { ...plainBrokerOptions(url!, 'victim'), sessionExpiryMs: 3_600_000, maxBackoffMs: 200 },
@@ -27,9 +27,10 @@ const client = new Client({
   will: () => status('offline'),
   birth: () => [status('online')],
   message: ({ payload, acknowledge }) => {
-    store.append(numbered(Number(Buffer.from(payload).toString())));
+    const number = Number(Buffer.from(payload).toString());
+    store.append(numbered(number));
     if (acknowledge === null) return;
-    if (waiting.push(acknowledge) === 1) setTimeout(commit, 5);
+    if (waiting.push({ number, acknowledge }) === 1) setTimeout(commit, 5);
   },
 });
 function commit(): void {
@@ -39,8 +40,9 @@ function commit(): void {
   }
   const safe = waiting;
   waiting = [];
-  for (const acknowledge of safe) acknowledge();
-  console.log(`acknowledged ${safe.length}`);
+  for (const { acknowledge } of safe) acknowledge();
+  const numbers = safe.map(({ number }) => number);
+  console.log(`acknowledged ${Math.min(...numbers)} ${Math.max(...numbers)}`);
 }
 client.setSubscriptions([{ filter: 's/#', qos: 1 }]);
 client.start();
