@@ -13,10 +13,10 @@ import type { ForecastEngine, PushOutcome, StreamSnapshot, StreamView } from './
 import { type Forecast, Q } from './forecast.ts';
 import type { Model } from './model.ts';
 import { Stream } from './stream.ts';
-import type { LeadScore } from './track.ts';
+import type { LeadScore, NetworkScore } from './track.ts';
 
 /** Version of everything `Stream.persist` writes; part of the hash that guards a snapshot. */
-const STATE_FORMAT = 2;
+const STATE_FORMAT = 3;
 /** Streams stepped in one run; more are split, so that buffers stay bounded. */
 const MAX_BATCH = 512;
 
@@ -102,6 +102,11 @@ export class Engine implements ForecastEngine {
   /** Accuracy of what was published for a stream, by lead; empty before the first matched forecast. */
   scores(stream: string): LeadScore[] {
     return this.byName.get(stream)?.scores ?? [];
+  }
+
+  /** How the network itself did for a stream since the last `adopt`, or since the start; by lead. */
+  networkScores(stream: string): NetworkScore[] {
+    return this.byName.get(stream)?.networkScores ?? [];
   }
 
   push(sample: Sample): PushOutcome {
@@ -212,6 +217,7 @@ export class Engine implements ForecastEngine {
     }
     for (const stream of this.byName.values()) {
       stream.h = fresh.get(stream) ?? new Float32Array(model.stateRows * model.hidden);
+      stream.beginTrial();
     }
     for (const batch of before.batches.values()) await (await batch).stepper.release();
   }

@@ -239,6 +239,15 @@ export class Stream {
     return this.track?.scores() ?? [];
   }
 
+  get networkScores(): ReturnType<Track['networkScores']> {
+    return this.track?.networkScores() ?? [];
+  }
+
+  /** From here on another network answers. */
+  beginTrial(): void {
+    this.track?.beginTrial();
+  }
+
   get lastObservedMs(): number | null {
     return Number.isNaN(this.buckets.lastObservedMs) ? null : this.buckets.lastObservedMs;
   }

@@ -43,6 +43,18 @@ export interface LeadScore {
   readonly maeNaive: number;
 }
 
+/** How the network itself did since a moment, whatever was published; the two naives beside it. */
+export interface NetworkScore {
+  /** Forecasts matched. */
+  readonly n: number;
+  readonly loss: number;
+  readonly lossSeasonal: number;
+  readonly lossNaive: number;
+}
+
+/** A network that has no answer where one was due counts as this many times the better naive. */
+const NO_ANSWER = 10;
+
 function pinball3(y: number, low: number, median: number, high: number): number {
   const a = y - low;
   const b = y - median;
@@ -62,6 +74,10 @@ export class Track {
   private readonly factor: Float64Array;
   /** [knots, 9]: n, mae, bias, covered, loss, loss seasonal, loss naive, mae seasonal, mae naive. */
   private readonly score: Float64Array;
+  /** [knots, 4] since `beginTrial`: n, then mean losses of network, seasonal naive, naive. Not part of the state. */
+  private readonly trial: Float64Array;
+  /** First step whose forecasts belong to the trial. */
+  private trialFrom = 0;
   /** [leads, C] current weights. */
   readonly weights: Float64Array;
   private readonly scratch: Float64Array;
@@ -77,6 +93,7 @@ export class Track {
     this.lossCount = new Float64Array(n);
     this.factor = new Float64Array(n * 2);
     this.score = new Float64Array(n * 9);
+    this.trial = new Float64Array(n * 4);
     this.weights = new Float64Array(leads * C);
     this.scratch = new Float64Array(n * C);
     this.lower = new Int32Array(leads);
@@ -107,9 +124,35 @@ export class Track {
         const miss = pinball3(y, ring[at + from], ring[at + from + 1], ring[at + from + 2]);
         this.loss[j * C + c] += (miss - this.loss[j * C + c]) / this.lossCount[j];
       }
+      if (this.step - k >= this.trialFrom) this.try(j, y, ring, at);
       this.calibrate(j, y, ring, at);
       this.rate(j, y, ring, at);
     }
+  }
+
+  /** From here on another network answers. */
+  beginTrial(): void {
+    this.trial.fill(0);
+    this.trialFrom = this.step;
+  }
+
+  /** By knot. */
+  networkScores(): NetworkScore[] {
+    return this.knots.map((_, j) => {
+      const [n, loss, lossSeasonal, lossNaive] = this.trial.subarray(4 * j, 4 * j + 4);
+      return { n, loss, lossSeasonal, lossNaive };
+    });
+  }
+
+  private try(j: number, y: number, ring: Float64Array, at: number): void {
+    const miss = (c: number) => pinball3(y, ring[at + 3 * c], ring[at + 3 * c + 1], ring[at + 3 * c + 2]);
+    const [network, seasonal, naive] = [miss(GRU), miss(SEASONAL), miss(NAIVE)];
+    const held = Number.isNaN(network) ? NO_ANSWER * Math.min(seasonal, naive) : network;
+    const t = this.trial;
+    const n = ++t[4 * j];
+    t[4 * j + 1] += (held - t[4 * j + 1]) / n;
+    t[4 * j + 2] += (seasonal - t[4 * j + 2]) / n;
+    t[4 * j + 3] += (naive - t[4 * j + 3]) / n;
   }
 
   private calibrate(j: number, y: number, ring: Float64Array, at: number): void {

@@ -221,3 +221,28 @@ describe('track', () => {
     }
   });
 });
+
+describe('the trial of a network', () => {
+  it('judges the network itself, whatever is published, from its own first forecast on', () => {
+    const track = new Track(LEADS);
+    play(track, 300, 5, all(spread(0, 1), spread(40, 1)));
+    expect(track.networkScores()[0].loss).toBeGreaterThan(10 * track.networkScores()[0].lossNaive);
+    track.beginTrial();
+    for (const { n } of track.networkScores()) expect(n).toBe(0);
+    play(track, 100, 6, all(spread(0, 1)));
+    const scores = track.networkScores();
+    // The first 1, 2, 4 ... buckets still belong to forecasts of the network before.
+    expect(scores.map(({ n }) => n)).toEqual(track.knots.map((k) => 100 - k));
+    for (const { loss, lossNaive, lossSeasonal } of scores) {
+      expect(loss).toBeCloseTo(lossNaive, 9);
+      expect(loss).toBeCloseTo(lossSeasonal, 9);
+    }
+  });
+
+  it('counts no answer as a bad one', () => {
+    const track = new Track(LEADS);
+    play(track, 50, 7, all(spread(0, 1), null));
+    const { loss, lossNaive } = track.networkScores()[0];
+    expect(loss).toBeCloseTo(10 * lossNaive, 9);
+  });
+});
