@@ -34,10 +34,12 @@ export interface Forecast {
     /** Time of the newest accepted reading, ms; null before the first. */
     readonly observedMs: number | null;
     readonly ageMs: number | null;
+    /** Marks of bucket `originMs` (bits of `series/quality.ts`); a masked one entered the step as missing. None: absent. */
+    readonly marks?: number;
   };
   readonly coverage: { readonly target: number; readonly observed: number | null; readonly n: number };
   readonly crossings: readonly Crossing[];
-  /** Value of bucket `originMs` as it entered the step; null when the bucket was empty. */
+  /** Value of bucket `originMs`; null when the bucket was empty. */
   readonly observed: number | null;
   /** Lead-1 interval that the previous forecast gave for this bucket (for charts and anomalies). */
   readonly expected: { readonly low: number; readonly p50: number; readonly high: number } | null;

@@ -7,6 +7,7 @@ import { zoneOffset } from '../series/calendar.ts';
 import { LAST, SEASONAL_NAIVE } from '../series/experts.ts';
 import { AHEAD, Features, I } from '../series/features.ts';
 import { fillValue } from '../series/fill.ts';
+import { MASKED, Quality, TOO_FAST } from '../series/quality.ts';
 import { regridded } from '../series/regrid.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { StateIo } from '../series/state-io.ts';
@@ -49,7 +50,10 @@ export class Stream {
     observedMs: Number.NaN,
     tooFast: 0,
   };
+  /** Whether the bucket had a value that may be learnt from. */
   private observed = false;
+  private quality = new Quality();
+  private marks = 0;
   /** Medians of the forecast made at the last observed bucket, for the `model` fill. */
   private path: Float64Array = new Float64Array(0);
   private readonly outlook = new Float64Array(4);
@@ -84,6 +88,7 @@ export class Stream {
   private build(intervalMs: number): void {
     this.gridMs = intervalMs;
     this.leads = Math.max(1, Math.min(MAX_LEADS, Math.ceil(this.spec.horizonMs / intervalMs)));
+    this.quality = new Quality();
     this.features = new Features(intervalMs, this.leads, zoneOffset(this.spec.timeZone));
     this.track = new Track(this.leads);
     this.path = new Float64Array(this.leads).fill(Number.NaN);
@@ -120,16 +125,25 @@ export class Stream {
     const { features } = this;
     if (features === null) return false;
     this.current = bucket;
-    this.observed = !Number.isNaN(bucket.value);
+    this.marks = this.judge(bucket, features);
+    this.observed = !Number.isNaN(bucket.value) && (this.marks & MASKED) === 0;
     if (this.observed) this.now.observedMs = bucket.observedMs;
     const age = features.gapAge;
     const value = this.observed
       ? bucket.value
       : fillValue(this.spec.fill, features, age < this.leads ? this.path[age] : Number.NaN);
     if (Number.isNaN(value)) return false;
-    this.track?.observe(bucket.value, this.observed);
+    this.track?.observe(value, this.observed);
     features.update(bucket.startMs, value, this.observed);
     return true;
+  }
+
+  /** What is wrong with a bucket's value, measured against what the experts expected of it. */
+  private judge({ value, tooFast }: ClosedBucket, features: Features): number {
+    const marks = tooFast > 0 ? TOO_FAST : 0;
+    if (Number.isNaN(value) || this.spec.quality === false) return marks;
+    const expected = { point: features.anchor[0], error: features.scale[0] };
+    return marks | this.quality.judge(value, expected, features.gapAge);
   }
 
   /** Whether the network is to be asked in this step. */
@@ -197,13 +211,14 @@ export class Stream {
       quantiles: out,
       kind: this.kind(network),
       input: {
-        quality: this.quality(endMs),
+        quality: this.inputQuality(endMs),
+        ...(this.marks === 0 ? {} : { marks: this.marks }),
         observedMs: Number.isNaN(observedMs) ? null : observedMs,
         ageMs: Number.isNaN(observedMs) ? null : Math.max(0, endMs - observedMs),
       },
       coverage: { target: this.spec.coverageTarget, observed: coverage.observed, n: coverage.n },
       crossings: crossings(this.spec.thresholds, out, this.leads, this.current.startMs, stepMs),
-      observed: this.observed ? this.current.value : null,
+      observed: Number.isNaN(this.current.value) ? null : this.current.value,
       expected,
     };
   }
@@ -222,7 +237,7 @@ export class Stream {
     return result;
   };
 
-  private quality(endMs: number): InputQuality {
+  private inputQuality(endMs: number): InputQuality {
     if (this.observed) return 'good';
     return endMs - this.now.observedMs > this.spec.maxGapMs ? 'stale' : 'filled';
   }
@@ -256,6 +271,7 @@ export class Stream {
     this.buckets.persist(io);
     if (!this.settle()) return;
     this.features?.persist(io);
+    this.quality.persist(io);
     this.track?.persist(io);
     io.array(this.h);
     io.array(this.path);

@@ -25,6 +25,8 @@ export interface StreamSpec {
   readonly max: number | null;
   /** Largest believable change per ms; faster ones are rejected. null: none. */
   readonly maxRatePerMs: number | null;
+  /** Whether spikes, stuck values and flat lines are kept from the network (`quality.ts`); on unless false. */
+  readonly quality?: boolean;
   /** How far ahead to forecast, ms; the number of leads is ceil(horizonMs / intervalMs), at most 336. */
   readonly horizonMs: number;
   readonly thresholds: readonly Threshold[];

@@ -1,0 +1,195 @@
+/**
+ * Marks readings that say more about the sensor than about the world: spikes, stuck values, flat lines; and steps to
+ * another level, which look like a spike until the next reading confirms them. Streaming, bounded, part of a stream's state.
+ *
+ * A spike is far from the median of the last readings (Hampel 1974), far from what was expected of this bucket (so that what
+ * happens every morning is none), and outside of all that the stream has lately shown (so that a machine that is
+ * switched on now and then has none). A reading is stuck when the stream has been quiet for much longer than it ever was.
+ */
+import { RobustScale, RunningMean } from './running.ts';
+import type { StateIo } from './state-io.ts';
+
+export const SPIKE = 1;
+export const STUCK = 2;
+export const FLAT_LINE = 4;
+export const OUT_OF_RANGE = 8;
+export const STEP = 16;
+export const TOO_FAST = 32;
+/** A bucket with one of these enters the step as if it had not been observed, and nothing is trained on it. */
+export const MASKED = SPIKE | STUCK | FLAT_LINE | OUT_OF_RANGE;
+
+const REASONS: readonly (readonly [number, string])[] = [
+  [SPIKE, 'spike: far from the readings before and from what was expected, and not confirmed by the next'],
+  [STUCK, 'stuck: the same value for much longer than usual for this stream'],
+  [FLAT_LINE, 'flat line: hardly any change for much longer than usual for this stream'],
+  [OUT_OF_RANGE, 'out of range: outside the limits of the stream'],
+  [STEP, 'step: the stream has gone to another level'],
+  [TOO_FAST, 'too fast: a reading changed faster than the limit of the stream'],
+];
+
+/** Why a bucket is marked, in words; empty for a good one. */
+export function reasons(marks: number): string[] {
+  return REASONS.filter(([bit]) => (marks & bit) !== 0).map(([, text]) => text);
+}
+
+/** Readings whose median and deviation a spike is measured against. */
+const WINDOW = 15;
+/** Readings before anything is marked. */
+const WARM_UP = 30;
+/** Robust standard deviations from the median, and mean errors from the expectation, that make a reading suspicious. */
+const FAR = 7;
+/** The normal deviation of a variable whose median (mean) absolute deviation is 1. */
+const SIGMA_PER_MEDIAN = 1.4826;
+const SIGMA_PER_MEAN = 1.2533;
+/** A spike is outside of what the stream has shown by this share of it. */
+const MARGIN = 0.2;
+/** Steps in which what the stream has shown is mostly forgotten. */
+const ENVELOPE_MEMORY = 4096;
+/** Suspicious readings in a row after which they are believed, agreeing or not. */
+const MAX_RUN = 3;
+/** After so many missing buckets the world may have moved on: nothing is a spike. */
+const MAX_AGE = 6;
+/** A stream with this share of spikes is made of them. */
+const SPIKY_SHARE = 0.04;
+const SPIKY_MEMORY = 256;
+/** A change below this share of the usual is none. */
+const QUIET_SHARE = 0.01;
+/** Quiet for this many times the longest quiet that the stream has had, and for at least so many buckets. */
+const TIMES_LONGEST = 4;
+const LEAST_QUIET = 24;
+/** After as many times the limit a stream that is still quiet is believed: so it is now. */
+const BELIEVED = 4;
+/** A stream that is quiet more often than this cannot be told from a stuck one. */
+const MOSTLY = 0.5;
+
+export interface Expectation {
+  /** What was forecast for this bucket from the one before. */
+  readonly point: number;
+  /** Mean absolute error of such forecasts, > 0. */
+  readonly error: number;
+}
+
+export class Quality {
+  /** [WINDOW] ring of the last good values. */
+  private readonly recent = new Float64Array(WINDOW);
+  private readonly sorted = new Float64Array(WINDOW);
+  private count = 0;
+  private readonly deviation = new RobustScale(384);
+  private readonly change = new RobustScale(1024);
+  /** Share of buckets that are quiet. */
+  private readonly rest = new RunningMean(512);
+  private low = Infinity;
+  private high = -Infinity;
+  private suspect = Number.NaN;
+  private run = 0;
+  private spikeShare = 0;
+  private previous = Number.NaN;
+  private quiet = 0;
+  private identical = 0;
+  private longestQuiet = 0;
+
+  /**
+   * Judges the next observed bucket.
+   * @param age missing buckets just before it
+   * @returns marks, a set of bits; 0 for a good one
+   */
+  judge(value: number, expected: Expectation, age: number): number {
+    const quiet = this.quietMark(value);
+    if (quiet !== 0) return quiet;
+    if (this.count < WARM_UP || age > MAX_AGE) {
+      this.run = 0;
+      this.absorb(value);
+      return 0;
+    }
+    const { median, sigma } = this.around();
+    // Not counting the buckets that were masked as spikes just now.
+    const reach = Math.sqrt(1 + Math.max(0, age - this.run)) * FAR;
+    const margin = MARGIN * (this.high - this.low);
+    const suspicious =
+      (value > this.high + margin || value < this.low - margin) &&
+      Math.abs(value - median) > reach * sigma &&
+      Math.abs(value - expected.point) > reach * expected.error;
+    let marks = 0;
+    if (suspicious) {
+      const agrees = this.run > 0 && Math.abs(value - this.suspect) < 0.5 * Math.abs(this.suspect - median);
+      marks = agrees ? STEP : this.run + 1 >= MAX_RUN || this.spikeShare > SPIKY_SHARE ? 0 : SPIKE;
+    }
+    this.spikeShare += ((suspicious ? 1 : 0) - this.spikeShare) / SPIKY_MEMORY;
+    if (marks === SPIKE) {
+      this.run++;
+      this.suspect = value;
+      return marks;
+    }
+    this.run = 0;
+    // From here on the new level is the measure.
+    if (suspicious) this.recent.fill(value);
+    this.absorb(value);
+    return marks;
+  }
+
+  private around(): { median: number; sigma: number } {
+    const { recent, sorted } = this;
+    sorted.set(recent);
+    const middle = WINDOW >> 1;
+    const median = sorted.sort()[middle];
+    for (let i = 0; i < WINDOW; i++) sorted[i] = Math.abs(recent[i] - median);
+    return {
+      median,
+      sigma: Math.max(SIGMA_PER_MEDIAN * sorted.sort()[middle], SIGMA_PER_MEAN * this.deviation.value),
+    };
+  }
+
+  /** Takes a value in as one of the stream's own. */
+  private absorb(value: number): void {
+    if (this.count >= WINDOW) this.deviation.add(value - this.around().median);
+    this.recent[this.count++ % WINDOW] = value;
+    const forget = Math.max(0, (this.high - this.low) / ENVELOPE_MEMORY);
+    this.low = Math.min(value, this.low + forget);
+    this.high = Math.max(value, this.high - forget);
+  }
+
+  private quietMark(value: number): number {
+    const change = Math.abs(value - this.previous);
+    const first = Number.isNaN(this.previous);
+    this.previous = value;
+    if (first) return 0;
+    if (change <= QUIET_SHARE * this.change.value) {
+      this.quiet++;
+      this.identical = change === 0 ? this.identical + 1 : 0;
+    } else {
+      // What has ended was not for ever: next time it may last longer, but a fault does not become the rule at once.
+      this.longestQuiet = Math.max(
+        this.longestQuiet,
+        Math.min(this.quiet, 2 * this.longestQuiet + LEAST_QUIET),
+      );
+      this.quiet = 0;
+      this.identical = 0;
+    }
+    const limit = Math.max(LEAST_QUIET, TIMES_LONGEST * this.longestQuiet);
+    // Resting at its lowest or highest (off, dark, empty, full), or resting mostly, is in a stream's nature.
+    const atEdge = value <= this.low || value >= this.high;
+    const natural = this.count < WARM_UP || atEdge || this.rest.value > MOSTLY;
+    if (!natural && this.quiet >= limit && this.quiet < BELIEVED * limit)
+      return this.identical === this.quiet ? STUCK : FLAT_LINE;
+    this.change.add(change);
+    this.rest.add(this.quiet > 0 ? 1 : 0);
+    return 0;
+  }
+
+  persist(io: StateIo): void {
+    io.array(this.recent);
+    this.count = io.number(this.count);
+    this.deviation.persist(io);
+    this.change.persist(io);
+    this.rest.persist(io);
+    this.low = io.number(this.low);
+    this.high = io.number(this.high);
+    this.suspect = io.number(this.suspect);
+    this.run = io.number(this.run);
+    this.spikeShare = io.number(this.spikeShare);
+    this.previous = io.number(this.previous);
+    this.quiet = io.number(this.quiet);
+    this.identical = io.number(this.identical);
+    this.longestQuiet = io.number(this.longestQuiet);
+  }
+}
