@@ -1,26 +1,58 @@
 /** The model the engine runs. Without a usable one the agent still serves: the naive forecasters need none. */
 import { GatecastError } from '../errors.ts';
 import type { Model } from '../forecast/model.ts';
-import { type LoadedModel, loadModel } from '../model/pack.ts';
+import { loadModel } from '../model/pack.ts';
 import type { ModelRegistry } from '../model/registry.ts';
-import { AHEAD, FEATURE_FORMAT, I } from '../series/features.ts';
+import type { Stepper } from '../model/stepper.ts';
+import { FEATURES } from '../series/features.ts';
 
 export interface ChosenModel {
   readonly name: string;
   readonly model: Model | null;
+  /** When it was made, ISO 8601; null: not known. */
+  readonly trainedAt: string | null;
   /** Why there is no model; null when there is one. */
   readonly problem: string | null;
 }
 
-/** What the features of this version give a network. */
-const FEATURES = { format: FEATURE_FORMAT, inputs: I, leadWidth: AHEAD } as const;
-
 export function chooseModel(registry: Pick<ModelRegistry, 'open'>, name: string): ChosenModel {
   try {
-    const model: LoadedModel = loadModel(registry.open(name), FEATURES);
-    return { name, model, problem: null };
+    return openModel(registry, name);
   } catch (error) {
     if (!(error instanceof GatecastError)) throw error;
-    return { name, model: null, problem: error.message };
+    return { name, model: null, trainedAt: null, problem: error.message };
   }
+}
+
+/** @throws GatecastError MODEL_UNKNOWN, MODEL_INVALID */
+export function openModel(
+  registry: Pick<ModelRegistry, 'open'>,
+  name: string,
+): ChosenModel & { readonly model: Model } {
+  const stored = registry.open(name);
+  return { name, model: loadModel(stored, FEATURES), trainedAt: stored.manifest.created, problem: null };
+}
+
+/** The same model with its sessions made: loading a graph takes long, and a switch should not. */
+export async function prepared(
+  model: Model,
+  leads: Iterable<number>,
+): Promise<{ readonly model: Model; readonly release: () => Promise<void> }> {
+  const ready = new Map<number, Stepper>();
+  const release = async (): Promise<void> => {
+    for (const stepper of ready.values()) await stepper.release();
+    ready.clear();
+  };
+  try {
+    for (const one of new Set(leads)) ready.set(one, await model.stepper(one));
+  } catch (error) {
+    await release();
+    throw error;
+  }
+  const stepper = async (wanted: number): Promise<Stepper> => {
+    const made = ready.get(wanted);
+    ready.delete(wanted);
+    return made ?? model.stepper(wanted);
+  };
+  return { model: { ...model, stepper }, release };
 }

@@ -1,0 +1,79 @@
+/**
+ * Which model a group of streams runs: the one its slots name, else what there is. All streams of an agent are one
+ * group as yet; messages, slots and models name it, so that several may come.
+ */
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Logger } from '../log.ts';
+import type { ModelRegistry } from '../model/registry.ts';
+import type { ModelSlots } from '../model/slots.ts';
+import type { Store } from '../store/store-contract.ts';
+import { type ChosenModel, chooseModel } from './model.ts';
+
+export const GROUP = 'default';
+
+const CONFIGURED_KEY = 'agent.model';
+/** Names that fine-tuning gives; nothing else is ever removed. */
+const TUNED = new RegExp(`^${GROUP}-\\d{8}-\\d{6}$`);
+/** What a crash in the middle of writing one leaves. */
+const HALF_WRITTEN = new RegExp(`^${GROUP}-\\d{8}-\\d{6}\\.\\d+\\.tmp$`);
+
+export interface GroupParts {
+  readonly registry: ModelRegistry;
+  readonly slots: ModelSlots;
+  readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
+  /** The config's `model.name`. */
+  readonly configured: string;
+  readonly log: Logger;
+}
+
+/**
+ * Call once a start, before anything of the model is used: it counts the start. A model that does not prove itself in
+ * three starts, or cannot be loaded at all, gives way to the one before it, else to the configured one.
+ */
+export function chooseGroupModel({ registry, slots, store, configured, log }: GroupParts): ChosenModel {
+  if (slots.problem !== null) log.error('model slots damaged', { reason: slots.problem });
+  noteConfigured(slots, store, configured);
+  const { slots: noted, rolledBack } = slots.noteStart(GROUP, configured);
+  if (rolledBack) log.error('model rolled back', { model: noted.current, reason: noted.reason });
+  let chosen = chooseModel(registry, noted.current);
+  for (let next = slots.get(GROUP, configured); chosen.model === null && next.current !== configured; ) {
+    const reason = `'${next.current}' cannot be used: ${chosen.problem}`;
+    next =
+      next.previous === null
+        ? slots.revert(GROUP, configured, reason)
+        : slots.rollback(GROUP, configured, reason);
+    log.error('model rolled back', { model: next.current, reason });
+    chosen = chooseModel(registry, next.current);
+  }
+  tidyModels(registry, slots, configured);
+  return chosen;
+}
+
+/** An owner who names another model wants that one, not what was tuned from the one before. */
+function noteConfigured(slots: ModelSlots, store: GroupParts['store'], configured: string): void {
+  const before = store.getMeta(CONFIGURED_KEY);
+  if (before === configured) return;
+  if (before !== null) slots.revert(GROUP, configured, 'configured');
+  store.setMeta(CONFIGURED_KEY, configured);
+}
+
+/** What a crash between the steps of a switch leaves behind: models that no slot names. */
+function tidyModels(registry: ModelRegistry, slots: ModelSlots, configured: string): void {
+  const { current, previous, candidate, reason } = slots.get(GROUP, configured);
+  if (candidate !== null) slots.drop(GROUP, configured, reason);
+  for (const { name, source } of registry.list())
+    if (source === 'data' && TUNED.test(name) && name !== current && name !== previous) registry.remove(name);
+  const folder = registry.dataFolder;
+  if (folder === null) return;
+  for (const name of entriesOf(folder))
+    if (HALF_WRITTEN.test(name)) rmSync(join(folder, name), { recursive: true, force: true });
+}
+
+function entriesOf(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
