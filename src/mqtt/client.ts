@@ -70,6 +70,8 @@ export class Client {
   /** The next session begins empty: the last one holds a message that ends every connection. */
   #cleanNext = false;
   #connects = 0;
+  /** Filters of this connection's first subscriptions that the broker has not answered yet. */
+  #unanswered = 0;
   #fault: string | null = null;
   #stopped = true;
   #cancelTimers: (() => void)[] = [];
@@ -184,11 +186,13 @@ export class Client {
     this.#refused.clear();
     const protocol = this.#version === 5 ? '5' : '3.1.1';
     this.#log.info('broker connected', { url: this.#parts.options.url, protocol, session: sessionPresent });
-    for (const message of this.#parts.birth())
-      this.#connection?.publish(message, (why) => this.#sent(message, why));
     this.#unsubscribe(this.#unwanted.splice(0).filter((filter) => !this.#subscriptions.has(filter)));
     // Also in a kept session: the broker may have lost some, and asking again costs nothing.
+    this.#unanswered = this.#subscriptions.size;
     this.#subscribe([...this.#subscriptions].map(([filter, qos]) => ({ filter, qos })));
+    // A broker works in order: whoever sees the birth may send at once, nothing is missed any more.
+    for (const message of this.#parts.birth())
+      this.#connection?.publish(message, (why) => this.#sent(message, why));
     this.#parts.changed?.(this.status());
     this.#pump();
   }
@@ -237,6 +241,10 @@ export class Client {
   }
 
   #answered(chunk: readonly Subscription[], refused: ReadonlySet<string>): void {
+    const before = this.#unanswered;
+    this.#unanswered = Math.max(0, before - chunk.length);
+    if (before > 0 && this.#unanswered === 0)
+      this.#log.info('subscribed', { filters: this.#subscriptions.size });
     for (const { filter } of chunk) {
       if (!refused.has(filter)) this.#refused.delete(filter);
       else if (this.#subscriptions.has(filter)) {

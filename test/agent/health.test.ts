@@ -26,7 +26,7 @@ function setUp(change: Partial<HealthParts> = {}) {
     version: '1',
     brokerUrl: 'mqtt://x',
     clock,
-    model: { name: 'base', model: null, problem: null },
+    model: { name: 'base', model: null, trainedAt: null, problem: null },
     store: {
       stats: () => ({
         dbBytes: 5,
@@ -76,7 +76,7 @@ test('all is well', () => {
 
 test('every ill is named', () => {
   const { health, state, clock } = setUp({
-    model: { name: 'base', model: null, problem: 'no file' },
+    model: { name: 'base', model: null, trainedAt: null, problem: 'no file' },
     storeFault: () => 'disk full',
     pipeline: { samples: 0, forecasts: 0, fault: 'broken', dropped: () => ({}) },
   });

@@ -46,14 +46,14 @@ export function spawnProgram(args: readonly string[], env: Record<string, string
 
 const ended = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null;
 
-/** Starts `gatecast run` and waits until it is connected. */
+/** Starts `gatecast run` and waits until it hears what is published. */
 export async function startDaemon(dir: string, config: object): Promise<Daemon> {
   const file = join(dir, 'gatecast.json');
   writeFileSync(file, JSON.stringify(config));
   const daemon = spawnProgram(['run', '-c', file]);
   await waitFor(`the daemon`, () => {
     if (ended(daemon.process)) throw new Error(`the daemon ended: ${daemon.output()}`);
-    return daemon.output().includes('broker connected');
+    return daemon.output().includes(' subscribed ');
   });
   return daemon;
 }
