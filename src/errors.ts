@@ -19,6 +19,9 @@ export const ERROR_CODES = {
   BROKER_UNREACHABLE: 'The MQTT broker does not answer or refuses.',
   TRAINING_FAILED: 'Training stopped without a usable result.',
   NOT_ENOUGH_DATA: 'There is too little data for what was asked.',
+  REQUEST_INVALID: 'A request over MQTT is malformed, too large, or asks for what does not exist.',
+  STREAM_UNKNOWN: 'No stream has that name.',
+  BUSY: 'Too much was asked at once, or the agent is starting or stopping.',
   INTERNAL: 'A promise inside gatecast was broken; please report it.',
 } as const;
 

@@ -2,6 +2,7 @@
  * The path of a message: decoded on arrival, then, once a batch window, every waiting sample is pushed, stored and
  * acknowledged, all due streams are stepped together, and their forecasts handed out. One round at a time.
  */
+import { GatecastError } from '../errors.ts';
 import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { OutgoingRequest, Router } from '../ingest/router.ts';
@@ -67,6 +68,7 @@ export class Pipeline {
   private waiting: Waiting[] = [];
   private waitingSamples = 0;
   private unacknowledged: (() => void)[] = [];
+  private actions: (() => Promise<void>)[] = [];
   private timer: { atMs: number; cancel: () => void } | null = null;
   private running: Promise<void> | null = null;
   private flushedMs = 0;
@@ -88,6 +90,24 @@ export class Pipeline {
     await this.running;
     await this.round();
     this.flush();
+  }
+
+  /**
+   * Runs `action` when no round does, so that it may add, remove and change streams and models. Rejects as it does.
+   * @throws GatecastError BUSY when the pipeline has been stopped
+   */
+  between<T>(action: () => T | Promise<T>): Promise<T> {
+    if (this.stopped) return Promise.reject(new GatecastError('BUSY', 'The agent is not running.'));
+    return new Promise((resolve, reject) => {
+      this.actions.push(async () => {
+        try {
+          resolve(await action());
+        } catch (error) {
+          reject(error);
+        }
+      });
+      if (this.running === null) this.wake(0);
+    });
   }
 
   /** Counts of samples not taken, by reason. */
@@ -148,6 +168,7 @@ export class Pipeline {
 
   private sleepMs(): number {
     const { clock, engine, hold, batchMs } = this.parts;
+    if (this.actions.length > 0) return 0;
     if (this.waiting.length > 0) return batchMs;
     if (!hold.mayClose(clock.monotonic())) return HELD_SLEEP_MS;
     const nowMs = clock.now();
@@ -158,6 +179,7 @@ export class Pipeline {
   /** Never rejects: a round that fails is reported, and the next one goes on. */
   private async round(): Promise<void> {
     const { clock, engine, checkpoints, hold } = this.parts;
+    for (const act of this.actions.splice(0)) await act();
     const taken = this.waiting;
     this.waiting = [];
     this.waitingSamples = 0;

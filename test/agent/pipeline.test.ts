@@ -215,4 +215,41 @@ describe('Pipeline', () => {
     expect(disk.flushes).toBeGreaterThan(0);
     expect(clock.nextDelayMs).toBeNull();
   });
+
+  test('what changes streams runs between two rounds, never within one', async () => {
+    const log: string[] = [];
+    let release: () => void = () => undefined;
+    const { pipeline, send, pass } = setUp({
+      discovered: async () => {
+        log.push('round begins');
+        await new Promise<void>((resolve) => {
+          release = resolve;
+        });
+        log.push('round goes on');
+      },
+      router: {
+        message: (topic, payload, arrivalMs) => ({
+          ...router.message(topic, payload, arrivalMs),
+          discovered: [{ spec: testSpec('s'), source: { topic, field: 'v' }, rule: 0, covariates: [] }],
+        }),
+      },
+    });
+    pipeline.start();
+    send('1');
+    await pass(50);
+    const done = pipeline.between(() => log.push('action'));
+    const failed = pipeline.between(() => {
+      throw new Error('no');
+    });
+    failed.catch(() => undefined);
+    await pass(50);
+    expect(log).toEqual(['round begins']);
+    release();
+    await pass(50);
+    expect(await done).toBe(3);
+    await expect(failed).rejects.toThrow('no');
+    expect(log).toEqual(['round begins', 'round goes on', 'action']);
+    await pipeline.stop();
+    await expect(pipeline.between(() => 1)).rejects.toMatchObject({ code: 'BUSY' });
+  });
 });
