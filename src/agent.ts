@@ -9,23 +9,26 @@ import { Checkpoints } from './agent/checkpoints.ts';
 import { ClockHold } from './agent/clock-hold.ts';
 import { every } from './agent/every.ts';
 import { swapFilters } from './agent/former-filters.ts';
+import { chooseGroupModel } from './agent/groups.ts';
 import { Health } from './agent/health.ts';
 import { type KnownStream, KnownStreams } from './agent/known-streams.ts';
-import { chooseModel } from './agent/model.ts';
+import type { ChosenModel } from './agent/model.ts';
 import { Pipeline } from './agent/pipeline.ts';
 import { restoreStreams } from './agent/restore.ts';
 import { Stops } from './agent/stops.ts';
-import { type Config, createRouter } from './config/index.ts';
+import { Tuning } from './agent/tuning.ts';
+import { type Config, createRouter, resolveTimeZone } from './config/index.ts';
 import { Engine } from './forecast/engine.ts';
 import type { Forecast } from './forecast/forecast.ts';
 import type { Logger } from './log.ts';
 import { ModelRegistry } from './model/registry.ts';
+import { ModelSlots } from './model/slots.ts';
 import { Client } from './mqtt/client.ts';
 import { brokerOptions } from './mqtt/options.ts';
 import { Publisher, statusOf } from './mqtt/publisher.ts';
 import { topicsOf } from './mqtt/topics.ts';
 import { lockDataDir } from './store/lock.ts';
-import { SqliteStore } from './store/sqlite-store.ts';
+import { DATABASE_FILE, SqliteStore } from './store/sqlite-store.ts';
 import type { Clock } from './system/clock.ts';
 import { factsReader } from './system/facts.ts';
 import { startWatchdog, systemdNotifier } from './system/notify.ts';
@@ -55,6 +58,8 @@ const HEALTH_MS = 60_000;
 const SCORES_MS = 300_000;
 /** How many of a stream's forecasts its scores look back on: the memory of `forecast/track.ts`. */
 const SCORE_WINDOW = 1000;
+/** Past inputs kept of each stream, so that another model can take it up with a state of its own. */
+const WARM_UP_STEPS = 48;
 
 /** @throws GatecastError LOCKED, STORE_NEWER, CONFIG_INVALID, USAGE; what had been started is stopped again */
 export async function startAgent(parts: AgentParts): Promise<Agent> {
@@ -91,11 +96,12 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
   stops.add('store', () => store.close());
 
   // The model, and the engine on it. Without a model the naive forecasters serve.
-  const chosen = chooseModel(new ModelRegistry(join(dataDir, 'models')), config.model.name);
-  const model = { id: chosen.model?.id ?? 'naive', version: chosen.model?.version ?? version };
-  if (chosen.problem === null) log.info('model loaded', model);
+  const registry = new ModelRegistry(join(dataDir, 'models'));
+  const slots = new ModelSlots(join(dataDir, 'models', 'slots.json'));
+  const chosen = chooseGroupModel({ registry, slots, store, configured: config.model.name, log });
+  if (chosen.model !== null) log.info('model loaded', { id: chosen.model.id, version: chosen.model.version });
   else log.error('no model, naive forecasts only', { reason: chosen.problem });
-  const engine = new Engine(chosen.model);
+  const engine = new Engine(chosen.model, { warmUpSteps: WARM_UP_STEPS });
   stops.add('engine', () => engine.release());
 
   // The streams of former runs, where they were.
@@ -136,6 +142,10 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     formerFilters: swapFilters(store, filters),
   });
   client.setSubscriptions(filters.map((filter) => ({ filter, qos: config.mqtt.qos === 0 ? 0 : 1 })));
+  const nameOf = ({ model }: ChosenModel) => ({
+    id: model?.id ?? 'naive',
+    version: model?.version ?? version,
+  });
   const publisher = new Publisher({
     topics,
     send: (message) => client.publish(message),
@@ -144,7 +154,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
       everyMs: config.publish.every,
       atMs: config.publish.at,
     }),
-    model: () => model,
+    model: () => nameOf(tuning.current),
   });
 
   // In: from a message to forecasts.
@@ -166,6 +176,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     request: ({ topic, payload }) => client.publish({ topic, payload, qos: 0, retain: false }),
     forecasts: (forecasts, nowMs) => {
       publisher.forecasts(forecasts, nowMs);
+      tuning.observe(forecasts);
       for (const forecast of forecasts) {
         board.record(forecast, nowMs);
         parts.onForecast?.(forecast);
@@ -180,7 +191,8 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     version,
     brokerUrl: config.mqtt.url,
     clock,
-    model: chosen,
+    model: () => tuning.current,
+    lastRun: () => tuning.lastRun,
     store,
     storeFault: () => storeFault,
     failures: () => ({ count: engine.failures, last: engine.lastFailure }),
@@ -190,6 +202,26 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     facts: factsReader(clock.monotonic),
     streams: () => board.size,
   });
+
+  // The model learns from what is stored.
+  const tuning: Tuning = new Tuning({
+    settings: config.finetune,
+    timeZone: resolveTimeZone(config.timezone),
+    configured: config.model.name,
+    chosen,
+    registry,
+    slots,
+    clock,
+    log,
+    engine,
+    pipeline: () => pipeline,
+    store,
+    database: join(dataDir, DATABASE_FILE),
+    facts: () => health.machine(),
+    switched: () => checkpoints.renewAll(),
+    say: (group, input) => publisher.group(group, input),
+  });
+
   const listen = parseListen(config.http.listen);
   let pageUrl: string | null = null;
   if (listen !== null) {
@@ -216,8 +248,12 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     checkpoints.saveAll(clock.monotonic);
   });
 
-  const sayHealth = (): void => publisher.health({ ...health.message(), model });
+  tuning.start();
+  stops.add('tuning', () => tuning.stop());
+
+  const sayHealth = (): void => publisher.health({ ...health.message(), model: nameOf(tuning.current) });
   const sayScores = (): void => {
+    tuning.say();
     for (const { name } of board.streams()) {
       const scores = engine.scores(name);
       if (scores.length > 0) publisher.score(name, scores, SCORE_WINDOW);

@@ -21,7 +21,7 @@ export const ERROR_CODES = {
   NOT_ENOUGH_DATA: 'There is too little data for what was asked.',
   REQUEST_INVALID: 'A request over MQTT is malformed, too large, or asks for what does not exist.',
   STREAM_UNKNOWN: 'No stream has that name.',
-  BUSY: 'Too much was asked at once, or the agent is starting or stopping.',
+  BUSY: 'Too much was asked at once, the agent is starting or stopping, or a fine-tuning is under way.',
   INTERNAL: 'A promise inside gatecast was broken; please report it.',
 } as const;
 

@@ -50,6 +50,11 @@ export class Checkpoints {
     if (state === 'rebuilt') this.due.add(stream);
   }
 
+  /** No saved state is good any more: another model runs. */
+  renewAll(): void {
+    for (const stream of this.marks.keys()) this.due.add(stream);
+  }
+
   remove(stream: string): void {
     this.marks.delete(stream);
     this.due.delete(stream);

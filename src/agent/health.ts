@@ -5,6 +5,7 @@ import type { HealthInput } from '../mqtt/messages.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Facts } from '../system/facts.ts';
+import type { RunReport } from '../training/finetuner-contract.ts';
 import type { MetricFamily } from '../web/metrics.ts';
 import type { PageStatus } from '../web/wire.ts';
 import { ClockHold } from './clock-hold.ts';
@@ -17,7 +18,9 @@ export interface HealthParts {
   readonly version: string;
   readonly brokerUrl: string;
   readonly clock: Clock;
-  readonly model: ChosenModel;
+  readonly model: () => ChosenModel;
+  /** The last fine-tuning. */
+  readonly lastRun: () => Pick<RunReport, 'status' | 'reason'>;
   readonly store: Pick<SqliteStore, 'stats'>;
   /** Why samples are in memory only; null when they are not. */
   readonly storeFault: () => string | null;
@@ -52,7 +55,9 @@ export class Health {
 
   /** What does not work as it should, in words; empty when all is well. */
   degraded(): string[] {
-    const { model, pipeline, clock } = this.parts;
+    const { pipeline, clock } = this.parts;
+    const model = this.parts.model();
+    const lastRun = this.parts.lastRun();
     const broker = this.parts.broker();
     const reasons: string[] = [];
     if (!ClockHold.sane(clock.now())) reasons.push('the clock is not set: forecasts are held back');
@@ -62,6 +67,7 @@ export class Health {
     if (pipeline.fault !== null) reasons.push(`forecasting failed: ${pipeline.fault}`);
     const failure = this.recentFailure();
     if (failure !== null) reasons.push(`the network failed, naive forecasts served instead: ${failure}`);
+    if (lastRun.status === 'failed') reasons.push(`the last fine-tuning failed: ${lastRun.reason}`);
     if (!broker.connected && broker.fault !== null) reasons.push(`no broker: ${broker.fault}`);
     for (const filter of broker.refusedFilters) reasons.push(`the broker refuses the subscription ${filter}`);
     return reasons;
@@ -118,13 +124,20 @@ export class Health {
       dbBytes: this.parts.store.stats().dbBytes,
       writtenBytesDay: this.writtenBytesDay(),
       streams: this.parts.streams(),
+      finetune: this.lastRun(),
       configVersion: null,
       dropped: this.dropped(),
     };
   }
 
+  private lastRun(): { status: string; reason: string } {
+    const { status, reason } = this.parts.lastRun();
+    return { status, reason };
+  }
+
   pageStatus(): PageStatus {
-    const { node, version, brokerUrl, clock, model, pipeline } = this.parts;
+    const { node, version, brokerUrl, clock, pipeline } = this.parts;
+    const model = this.parts.model();
     const broker = this.parts.broker();
     const { state, degraded, rssMb, cpuPct, dbBytes, streams, dropped } = this.message();
     const at = clock.monotonic();
@@ -143,6 +156,7 @@ export class Health {
         version: model.model?.version ?? '',
         loaded: model.model !== null,
       },
+      finetune: this.lastRun(),
       health: { state, degraded, rssMb, cpuPct, dbBytes, streams, dropped },
       rates: {
         samples: this.sampleRate.of(pipeline.samples, at),

@@ -30,8 +30,45 @@ export interface HealthInput {
   readonly writtenBytesDay: number;
   readonly streams: number;
   readonly model: ModelName;
+  /** The last fine-tuning. */
+  readonly finetune: { readonly status: string; readonly reason: string };
   readonly configVersion: number | null;
   readonly dropped: Readonly<Record<string, number>>;
+}
+
+/** A group of streams that share a model: which one, and what fine-tuning did. */
+export interface GroupInput {
+  /** Name of the model that forecasts; `naive` without one. */
+  readonly champion: string;
+  readonly version: string;
+  /** ISO 8601; null: not known. */
+  readonly trainedAt: string | null;
+  /** What a rollback would go back to. */
+  readonly previous: string | null;
+  /** Since when the champion is on probation; null: it is not. */
+  readonly probationSinceMs: number | null;
+  /** Mean losses on the last holdout; null before the first. */
+  readonly holdout: {
+    readonly champion: number;
+    readonly candidate: number;
+    readonly naive: number;
+    readonly seasonal: number;
+  } | null;
+  readonly lastRun: {
+    readonly status: string;
+    readonly reason: string;
+    /** What asked for it. */
+    readonly trigger: string | null;
+    readonly startedMs: number | null;
+    readonly endedMs: number | null;
+    readonly found: {
+      readonly streams: number;
+      readonly leftOut: number;
+      readonly problems: readonly { readonly stream: string; readonly problem: string }[];
+    } | null;
+  };
+  /** Why no run begins just now, or that one is under way. */
+  readonly waitsFor: string;
 }
 
 export interface AnomalyInput {
@@ -112,6 +149,7 @@ export function healthMessage(health: HealthInput): Record<string, unknown> {
     written_bytes_day: health.writtenBytesDay,
     streams: health.streams,
     model: { id: health.model.id, version: health.model.version },
+    finetune: { status: health.finetune.status, reason: health.finetune.reason },
     config_version: health.configVersion,
     dropped: health.dropped,
   };
@@ -135,6 +173,35 @@ export function scoreMessage(scores: readonly LeadScore[], window: number): Reco
       skill_vs_seasonal: skill(s.loss, s.lossSeasonal),
     })),
     window,
+  };
+}
+
+/** Losses are in units of each stream's naive loss: `naive` is about 1, less is better. */
+export function groupMessage(group: GroupInput): Record<string, unknown> {
+  const { holdout, lastRun, probationSinceMs } = group;
+  const { found } = lastRun;
+  const loss = (value: number) => (Number.isFinite(value) ? short(value) : null);
+  return {
+    champion: group.champion,
+    version: group.version,
+    trained_at: group.trainedAt,
+    previous: group.previous,
+    probation: probationSinceMs === null ? null : { since: iso(probationSinceMs) },
+    holdout: holdout && {
+      champion: loss(holdout.champion),
+      candidate: loss(holdout.candidate),
+      naive: loss(holdout.naive),
+      seasonal_naive: loss(holdout.seasonal),
+    },
+    last_run: {
+      status: lastRun.status,
+      reason: lastRun.reason,
+      trigger: lastRun.trigger,
+      started: isoOrNull(lastRun.startedMs),
+      ended: isoOrNull(lastRun.endedMs),
+      ...(found && { streams: found.streams, left_out: found.leftOut, problems: found.problems }),
+    },
+    waits_for: group.waitsFor,
   };
 }
 

@@ -8,6 +8,8 @@ import {
   alertMessage,
   anomalyMessage,
   forecastMessage,
+  type GroupInput,
+  groupMessage,
   type HealthInput,
   healthMessage,
   type ModelName,
@@ -58,6 +60,10 @@ export class Publisher {
 
   health(health: HealthInput): void {
     this.#json(this.#parts.topics.health, healthMessage(health));
+  }
+
+  group(group: string, input: GroupInput): void {
+    this.#json(this.#parts.topics.model(group), groupMessage(input));
   }
 
   score(stream: string, scores: readonly LeadScore[], window: number): void {

@@ -4,91 +4,21 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { GatecastError } from '../errors.ts';
-import type { ModelRegistry } from '../model/registry.ts';
-import type { ModelSlots } from '../model/slots.ts';
-import type { StreamSpec } from '../series/spec.ts';
 import type { RunningWork } from './client.ts';
-import type { CycleOptions, CycleReport } from './cycle.ts';
+import type { CycleReport } from './cycle.ts';
+import { type FineTunerParts, NEVER, type RunFindings, type RunReport } from './finetuner-contract.ts';
 import { shareHistory } from './history.ts';
-import { type LiveScore, PROBATION_DEFAULTS, watch } from './probation.ts';
+import { PROBATION_DEFAULTS, watch } from './probation.ts';
 import type { TuningInput } from './protocol.ts';
-import {
-  type Facts,
-  Scheduler,
-  type SchedulerSettings,
-  type SchedulerState,
-  type Trigger,
-} from './scheduler.ts';
+import { type Facts, Scheduler, type SchedulerState, type Trigger } from './scheduler.ts';
 
-export interface TunedStream {
-  readonly spec: StreamSpec;
-  /** null while it is being learnt. */
-  readonly intervalMs: number | null;
-  /** Leads of its forecasts. */
-  readonly leads: number | null;
-  /** Buckets that have closed so far. */
-  readonly buckets: number;
-}
-
-/** What became of the last run; for `model/<group>`. */
-export interface RunReport {
-  readonly status:
-    | 'never'
-    | 'running'
-    | 'paused'
-    | 'promoted'
-    | 'refused'
-    | 'failed'
-    | 'rolled-back'
-    | 'confirmed';
-  readonly reason: string;
-  readonly trigger: Trigger | null;
-  readonly startedMs: number | null;
-  readonly endedMs: number | null;
-  readonly cycle: CycleReport | null;
-}
-
-export interface FineTunerParts {
-  /** Model group; streams that share a model. */
-  readonly group: string;
-  /** Model of the group until another is promoted. */
-  readonly configured: string;
-  readonly scheduler: SchedulerSettings;
-  readonly cycle: CycleOptions;
-  /** How far back history is read, ms. */
-  readonly windowMs: number;
-  readonly registry: ModelRegistry;
-  readonly slots: ModelSlots;
-  readonly cores: number;
-  readonly streams: () => readonly TunedStream[];
-  /** Most buckets of all streams together that a run reads: bounds its memory. */
-  readonly mostBuckets: number;
-  /** The store's file, with all samples so far settled in it. */
-  readonly database: () => string;
-  readonly facts: () => Omit<Facts, 'shortage'>;
-  readonly start: (input: TuningInput, options: CycleOptions) => RunningWork<CycleReport>;
-  /** The agent takes the group's current model up: loads it, rebuilds states, then forecasts with it. */
-  readonly switchTo: (model: string) => Promise<void>;
-  /** Live scores of the network since the switch. */
-  readonly scores: () => readonly LiveScore[];
-  readonly report: (report: RunReport) => void;
-  /** What the champion's live loss was over the better naive's, before the switch; null: not known. */
-  readonly before: () => number | null;
-  readonly load: () => SchedulerState | null;
-  readonly save: (state: SchedulerState) => void;
-}
-
-const NEVER: RunReport = {
-  status: 'never',
-  reason: '',
-  trigger: null,
-  startedMs: null,
-  endedMs: null,
-  cycle: null,
-};
+export type { FineTunerParts, RunReport, TunedStream, TunerState } from './finetuner-contract.ts';
 
 /** Buckets a stream must have before it is worth a look; the screen decides later. */
 const LEAST_BUCKETS = 300;
+
+/** A switch that failed is tried again after this, ms. */
+const SWITCH_AGAIN_MS = 60_000;
 
 export class FineTuner {
   private readonly scheduler: Scheduler;
@@ -99,20 +29,35 @@ export class FineTuner {
   private givenUp: string | null = null;
   private waiting = '';
   private busy: Promise<void> | null = null;
-  private last: RunReport = NEVER;
+  private last: RunReport;
+  /** Monotonic time before which a switch that failed is not tried again, ms. */
+  private switchFrom = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly parts: FineTunerParts) {
-    this.scheduler = new Scheduler(parts.scheduler, parts.load() ?? undefined);
+    const saved = parts.load();
+    this.scheduler = new Scheduler(parts.scheduler, saved?.scheduler);
+    this.last = ended(saved?.last ?? NEVER);
   }
 
   get lastRun(): RunReport {
     return this.last;
   }
 
+  /** Why no run begins, or that one is under way; in words. */
+  get waitsFor(): string {
+    return this.waiting;
+  }
+
+  /** A run or a switch is under way. */
+  get isBusy(): boolean {
+    return this.busy !== null;
+  }
+
   /** An owner, the schedule or a drift detector asks. */
   request(trigger: Exclude<Trigger, 'initial'>): void {
+    const before = this.scheduler.save();
     this.scheduler.request(trigger);
-    this.parts.save(this.scheduler.save());
+    this.saveChanged(before);
   }
 
   /** Call every few seconds; returns soon. The work itself goes on in the background. */
@@ -122,31 +67,36 @@ export class FineTuner {
     const facts = this.facts();
     const action = this.scheduler.next(facts);
     this.waiting = action.type === 'none' ? action.reason : 'running';
-    if (this.scheduler.save() !== before) this.saveChanged(before);
+    this.saveChanged(before);
     if (action.type === 'start') this.busy = this.run(action.trigger, facts.nowMs);
     else if (action.type === 'pause') this.hold(true, action.reason);
     else if (action.type === 'resume') this.hold(false, '');
     else if (action.type === 'stop') {
       this.givenUp = action.reason;
       void this.work?.kill();
-    } else if (!this.scheduler.busy && this.busy === null) this.watchProbation(facts.nowMs);
+    } else if (!this.scheduler.busy && this.busy === null) this.atRest(facts);
   }
 
-  /** Why no run begins, or that one is under way; in words. */
-  get waitsFor(): string {
-    return this.waiting;
+  /** Why there is nothing to begin with; null: there is. */
+  shortage(): string | null {
+    const { parts } = this;
+    const barred = parts.barred();
+    if (barred !== null) return barred;
+    const ready = parts
+      .streams()
+      .some(({ buckets, leads }) => leads !== null && buckets >= Math.max(LEAST_BUCKETS, 9 * leads));
+    return ready ? null : 'no stream has been heard long enough';
   }
 
   /**
    * An owner wants the model before. Resolves when it forecasts.
-   * @throws GatecastError TRAINING_FAILED while a run or a switch is under way, MODEL_UNKNOWN without a previous model
+   * @throws GatecastError BUSY while a run or a switch is under way, MODEL_UNKNOWN without a previous model,
+   *   TRAINING_FAILED when it cannot be taken up
    */
   async rollback(reason: string): Promise<string> {
     const { slots, group, configured } = this.parts;
     if (this.busy)
-      throw new GatecastError('TRAINING_FAILED', 'A fine-tuning is under way.', {
-        hint: 'Ask again when it is done.',
-      });
+      throw new GatecastError('BUSY', 'A fine-tuning is under way.', { hint: 'Ask again when it is done.' });
     const { current } = slots.get(group, configured);
     slots.rollback(group, configured, reason);
     this.busy = this.leave(current, reason);
@@ -173,15 +123,15 @@ export class FineTuner {
     // What training itself adds to the load must not stop it.
     const own = this.work && !this.paused ? 1 / parts.cores : 0;
     const load = facts.load === null ? null : Math.max(0, facts.load - own);
-    const ready = parts
-      .streams()
-      .some(({ buckets, leads }) => leads !== null && buckets >= Math.max(LEAST_BUCKETS, 9 * leads));
-    return { ...facts, load, shortage: ready ? null : 'no stream has been heard long enough' };
+    return { ...facts, load, shortage: this.shortage() };
   }
 
   private saveChanged(before: SchedulerState): void {
-    const now = this.scheduler.save();
-    if (JSON.stringify(now) !== JSON.stringify(before)) this.parts.save(now);
+    if (JSON.stringify(this.scheduler.save()) !== JSON.stringify(before)) this.save();
+  }
+
+  private save(): void {
+    this.parts.save({ scheduler: this.scheduler.save(), last: this.last });
   }
 
   private hold(paused: boolean, reason: string): void {
@@ -193,7 +143,7 @@ export class FineTuner {
 
   private async run(trigger: Trigger, startedMs: number): Promise<void> {
     let outcome: 'promoted' | 'refused' | 'failed' = 'failed';
-    const began = { trigger, startedMs, endedMs: null, cycle: null };
+    const began = { trigger, startedMs, endedMs: null, found: null };
     try {
       // The caller of `tick` has its turn back before anything is read.
       await nextTurn();
@@ -207,7 +157,7 @@ export class FineTuner {
         status: outcome,
         reason: cycle.reason,
         endedMs: this.parts.facts().nowMs,
-        cycle,
+        found: findings(cycle),
       });
     } catch (error) {
       const reason = this.givenUp ?? (error instanceof Error ? error.message : String(error));
@@ -220,7 +170,7 @@ export class FineTuner {
       // A run that the end of the agent cut short is no failure: it is made up for after the next start.
       if (this.stopped) this.scheduler.cutShort();
       else this.scheduler.finished(outcome, this.parts.facts().nowMs);
-      this.parts.save(this.scheduler.save());
+      this.save();
     }
   }
 
@@ -233,25 +183,24 @@ export class FineTuner {
       );
     const { current } = parts.slots.get(parts.group, parts.configured);
     const stamp = new Date(nowMs).toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
+    const { dataFolder } = parts.registry;
+    if (dataFolder === null) throw new GatecastError('INTERNAL', 'There is no folder to keep a model in.');
     return {
       group: parts.group,
       streams: shareHistory(streams, nowMs, parts.windowMs, parts.mostBuckets),
       database: parts.database(),
+      models: dataFolder,
       champion: parts.registry.open(current),
       name: `${parts.group}-${stamp}`,
       nowMs,
     };
   }
 
-  /** A candidate that passed is written, switched to, and put on probation. */
-  private async conclude(
-    name: string,
-    { status, candidate, reason }: CycleReport,
-  ): Promise<'promoted' | 'refused'> {
+  /** A candidate that passed is switched to, and put on probation. */
+  private async conclude(name: string, { status, reason }: CycleReport): Promise<'promoted' | 'refused'> {
     const { registry, slots, group, configured } = this.parts;
-    if (status !== 'promote' || !candidate) return 'refused';
+    if (status !== 'promote') return 'refused';
     const before = slots.get(group, configured).previous;
-    registry.save(candidate);
     slots.stage(group, configured, name);
     slots.promote(group, configured, this.parts.facts().nowMs, reason);
     try {
@@ -275,18 +224,22 @@ export class FineTuner {
     if (name && name !== configured && !slots.inUse().has(name)) registry.remove(name);
   }
 
-  private watchProbation(nowMs: number): void {
-    const { slots, group, configured, scores, before } = this.parts;
-    const { probation, current } = slots.get(group, configured);
+  /** Nothing runs: the model that should forecast does, and one on probation is looked at. */
+  private atRest({ nowMs, monotonicMs }: Facts): void {
+    const { slots, group, configured, scores, before, running } = this.parts;
+    const { probation, current, reason } = slots.get(group, configured);
+    if (running() !== current) {
+      if (monotonicMs < this.switchFrom) return;
+      this.switchFrom = monotonicMs + SWITCH_AGAIN_MS;
+      this.busy = this.leave(running(), reason);
+      return;
+    }
     if (!probation) return;
-    // Where no network beats the naives live, the new one need only be no worse than the one before.
-    const tolerance = PROBATION_DEFAULTS.tolerance * Math.max(1, before() ?? 1);
-    const verdict = watch(scores(), probation.sinceMs, nowMs, { ...PROBATION_DEFAULTS, tolerance });
-    if (verdict.type === 'wait') return;
+    const verdict = watch(scores(), probation.sinceMs, nowMs, { ...PROBATION_DEFAULTS, champion: before() });
     if (verdict.type === 'confirm') {
       slots.confirm(group, configured);
       this.tell({ ...this.last, status: 'confirmed', reason: verdict.reason });
-    } else {
+    } else if (verdict.type === 'rollback') {
       slots.rollback(group, configured, verdict.reason);
       this.busy = this.leave(current, verdict.reason);
     }
@@ -308,6 +261,26 @@ export class FineTuner {
 
   private tell(report: RunReport): void {
     this.last = report;
+    this.save();
     this.parts.report(report);
   }
+}
+
+/** Streams named in a report: a thousand would fill the message. */
+const MOST_NAMED = 10;
+
+function findings({ streams, leftOut, verdict, training }: CycleReport): RunFindings {
+  return {
+    streams,
+    leftOut: leftOut.length,
+    problems: leftOut.slice(0, MOST_NAMED),
+    losses: verdict?.losses ?? null,
+    seconds: training?.seconds ?? null,
+  };
+}
+
+/** What was under way when the agent ended is not any more. */
+function ended(last: RunReport): RunReport {
+  if (last.status !== 'running' && last.status !== 'paused') return last;
+  return { ...last, status: 'failed', reason: 'the agent ended meanwhile' };
 }

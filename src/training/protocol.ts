@@ -9,6 +9,8 @@ export interface TuningInput extends Omit<CycleInput, 'series'> {
   readonly streams: readonly HistoryStream[];
   /** The store's file; everything wanted must be settled in it. */
   readonly database: string;
+  /** The registry's folder: a candidate that passed is written there, under `name`. */
+  readonly models: string;
 }
 
 export type WorkerTask =

@@ -141,7 +141,8 @@ export class Scheduler {
     if (this.state.lastEndMs === null && facts.shortage === null) this.want('initial');
     const { pending, notBeforeMs, lastEndMs } = this.state;
     if (!pending) return none('nothing asks for it');
-    if (facts.nowMs < notBeforeMs) return none('waiting after a failure');
+    // An owner who asks again knows of the failure.
+    if (facts.nowMs < notBeforeMs && pending !== 'request') return none('waiting after a failure');
     if (pending === 'drift' && lastEndMs !== null && facts.nowMs - lastEndMs < this.settings.betweenDriftMs) {
       return none('drift, but the last run is too recent');
     }

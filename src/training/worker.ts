@@ -6,6 +6,7 @@ import { existsSync, readlinkSync, rmSync } from 'node:fs';
 import { constants, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { GatecastError } from '../errors.ts';
+import { ModelRegistry } from '../model/registry.ts';
 import { openReader } from '../store/reading.ts';
 import { jobFingerprint, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
 import { type CycleReport, fineTune } from './cycle.ts';
@@ -75,7 +76,7 @@ async function cycle(
   brake: () => Promise<void>,
 ): Promise<CycleReport> {
   const evaluation = { ...options.evaluation, brake };
-  const { streams, database, ...rest } = input;
+  const { streams, database, models, ...rest } = input;
   const reader = openReader(database);
   let series: JobSeries[];
   try {
@@ -84,7 +85,14 @@ async function cycle(
   } finally {
     reader.close();
   }
-  return fineTune({ ...rest, series }, { train: (job) => runJob(job, hooks) }, { ...options, evaluation });
+  const report = await fineTune(
+    { ...rest, series },
+    { train: (job) => runJob(job, hooks) },
+    { ...options, evaluation },
+  );
+  // Written here: a card takes its time over a sync, and the agent's thread must not wait for it.
+  if (report.candidate) new ModelRegistry(models, null).save(report.candidate);
+  return { ...report, candidate: null };
 }
 
 if (parentPort) {

@@ -23,13 +23,14 @@ function fact([term, text]) {
 }
 
 export function showStatus(status) {
-  const { broker, model, health, rates } = status;
+  const { broker, model, finetune, health, rates } = status;
   $('node').textContent = status.node;
   document.title = `${status.node} · gatecast`;
   const where = broker.protocol ? `${broker.url}, ${broker.protocol}` : broker.url;
   if (broker.connected) pill('pill-broker', 'good', broker.url, where);
   else pill('pill-broker', 'bad', `no broker at ${broker.url}`);
-  if (model.loaded) pill('pill-model', 'good', `model ${model.id} ${model.version}`);
+  const tuned = finetune.reason ? `${finetune.status}: ${finetune.reason}` : finetune.status;
+  if (model.loaded) pill('pill-model', 'good', `model ${model.id} ${model.version}`, `fine-tuning ${tuned}`);
   else pill('pill-model', 'warn', 'no model: naive forecasts');
   const degraded = health.degraded.join(', ');
   if (health.state === 'ok') pill('pill-health', 'good', 'healthy');
@@ -44,6 +45,7 @@ export function showStatus(status) {
     ['memory', `${Math.round(health.rssMb)} MB`],
     ['cpu', `${format(health.cpuPct)} %`],
     ['store', size(health.dbBytes)],
+    ['fine-tuning', finetune.status],
     ['up', duration((status.nowMs - status.sinceMs) / 1000)],
     ['version', status.version],
   ];

@@ -11,6 +11,8 @@ export interface PageStatus {
   readonly nowMs: number;
   readonly broker: { readonly url: string; readonly connected: boolean; readonly protocol: string | null };
   readonly model: { readonly id: string; readonly version: string; readonly loaded: boolean };
+  /** The last fine-tuning. */
+  readonly finetune: { readonly status: string; readonly reason: string };
   readonly health: {
     readonly state: 'ok' | 'degraded';
     readonly degraded: readonly string[];

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { Health, type HealthParts } from '../../src/agent/health.ts';
+import type { RunReport } from '../../src/training/finetuner-contract.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 const HOUR = 3_600_000;
@@ -20,13 +21,15 @@ function setUp(change: Partial<HealthParts> = {}) {
       dropped: {} as Record<string, number>,
     },
     looks: 0,
+    lastRun: { status: 'refused' as RunReport['status'], reason: 'worse by 2.0 % than the champion' },
   };
   const health = new Health({
     node: 'n',
     version: '1',
     brokerUrl: 'mqtt://x',
     clock,
-    model: { name: 'base', model: null, trainedAt: null, problem: null },
+    model: () => ({ name: 'base', model: null, trainedAt: null, problem: null }),
+    lastRun: () => state.lastRun,
     store: {
       stats: () => ({
         dbBytes: 5,
@@ -69,6 +72,7 @@ test('all is well', () => {
     dbBytes: 5,
     writtenBytesDay: 0,
     streams: 4,
+    finetune: { status: 'refused', reason: 'worse by 2.0 % than the champion' },
     configVersion: null,
     dropped: { 'bad-json': 2, late: 1 },
   });
@@ -76,15 +80,16 @@ test('all is well', () => {
 
 test('every ill is named', () => {
   const { health, state, clock } = setUp({
-    model: { name: 'base', model: null, trainedAt: null, problem: 'no file' },
+    model: () => ({ name: 'base', model: null, trainedAt: null, problem: 'no file' }),
     storeFault: () => 'disk full',
     pipeline: { samples: 0, forecasts: 0, fault: 'broken', dropped: () => ({}) },
   });
   Object.assign(state.broker, { connected: false, fault: 'refused', refusedFilters: ['a/#'] });
+  state.lastRun = { status: 'failed', reason: 'out of memory' };
   clock.jump(-Date.UTC(2025, 0, 1));
   const { degraded, state: word } = health.message();
   expect(word).toBe('degraded');
-  for (const text of ['clock', 'no file', 'disk full', 'broken', 'refused', 'a/#'])
+  for (const text of ['clock', 'no file', 'disk full', 'broken', 'refused', 'a/#', 'out of memory'])
     expect(degraded.some((reason) => reason.includes(text))).toBe(true);
 });
 

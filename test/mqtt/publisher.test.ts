@@ -159,6 +159,7 @@ describe('other messages', () => {
       writtenBytesDay: 10,
       streams: 3,
       model: { id: 'base', version: '3' },
+      finetune: { status: 'never', reason: '' },
       configVersion: null,
       dropped: { 'bad-json': 2 },
     });
@@ -172,8 +173,51 @@ describe('other messages', () => {
       written_bytes_day: 10,
       streams: 3,
       model: { id: 'base', version: '3' },
+      finetune: { status: 'never', reason: '' },
       config_version: null,
       dropped: { 'bad-json': 2 },
+    });
+  });
+
+  it('a group of streams: its model, the holdout, and what became of the last run', () => {
+    const { publisher, sent, json } = make();
+    const group = {
+      champion: 'default-20250101-031700',
+      version: '2025-01-01T03:17',
+      trainedAt: '2025-01-01T03:17:00.000Z',
+      previous: 'base',
+      probationSinceMs: Date.UTC(2025, 0, 1, 4),
+      holdout: { champion: 0.8123456789, candidate: 0.75, naive: 1, seasonal: Number.POSITIVE_INFINITY },
+      lastRun: {
+        status: 'promoted',
+        reason: 'better by 7.7 %',
+        trigger: 'schedule',
+        startedMs: Date.UTC(2025, 0, 1, 3, 17),
+        endedMs: Date.UTC(2025, 0, 1, 3, 19),
+        found: { streams: 3, leftOut: 1, problems: [{ stream: 'x', problem: 'it never changes' }] },
+      },
+      waitsFor: 'nothing asks for it',
+    };
+    publisher.group('default', group);
+    expect(sent[0]).toMatchObject({ topic: 'gatecast/n/model/default', retain: true, qos: 1 });
+    expect(json()).toEqual({
+      champion: 'default-20250101-031700',
+      version: '2025-01-01T03:17',
+      trained_at: '2025-01-01T03:17:00.000Z',
+      previous: 'base',
+      probation: { since: '2025-01-01T04:00:00.000Z' },
+      holdout: { champion: 0.812346, candidate: 0.75, naive: 1, seasonal_naive: null },
+      last_run: {
+        status: 'promoted',
+        reason: 'better by 7.7 %',
+        trigger: 'schedule',
+        started: '2025-01-01T03:17:00.000Z',
+        ended: '2025-01-01T03:19:00.000Z',
+        streams: 3,
+        left_out: 1,
+        problems: [{ stream: 'x', problem: 'it never changes' }],
+      },
+      waits_for: 'nothing asks for it',
     });
   });
 

@@ -12,6 +12,7 @@ export const fakeStatus = (change: Partial<PageStatus> = {}): PageStatus => ({
   nowMs: Date.now(),
   broker: { url: 'mqtt://127.0.0.1:1883', connected: true, protocol: 'MQTT 5' },
   model: { id: 'base', version: '1', loaded: true },
+  finetune: { status: 'promoted', reason: 'better by 5.0 %' },
   health: {
     state: 'ok',
     degraded: [],

@@ -13,13 +13,18 @@ import { SqliteStore } from '../../src/store/sqlite-store.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import { type RunningWork, startCycle } from '../../src/training/client.ts';
 import { CYCLE_DEFAULTS, type CycleReport } from '../../src/training/cycle.ts';
-import { FineTuner, type FineTunerParts, type RunReport } from '../../src/training/finetuner.ts';
+import {
+  FineTuner,
+  type FineTunerParts,
+  type RunReport,
+  type TunerState,
+} from '../../src/training/finetuner.ts';
 import { bucketHistory, collectHistory, shareHistory } from '../../src/training/history.ts';
 import { forecastSpec } from '../../src/training/job.ts';
 import type { LiveScore } from '../../src/training/probation.ts';
 import type { TuningInput } from '../../src/training/protocol.ts';
 import { Random } from '../../src/training/random.ts';
-import { SCHEDULER_DEFAULTS, type SchedulerState } from '../../src/training/scheduler.ts';
+import { SCHEDULER_DEFAULTS } from '../../src/training/scheduler.ts';
 
 const HOUR = 3_600_000;
 const START = Date.UTC(2024, 0, 1);
@@ -71,8 +76,8 @@ interface Stage {
   tuner: FineTuner;
   reports: RunReport[];
   switched: string[];
-  saved: () => SchedulerState | null;
-  set: { now: number; load: number; scores: LiveScore[]; failSwitch: boolean };
+  saved: () => TunerState | null;
+  set: { now: number; load: number; scores: LiveScore[]; failSwitch: boolean; barred: string | null };
 }
 
 /** A fine-tuner whose worker is `cycle`. */
@@ -80,10 +85,17 @@ function stage(
   cycle: (input: TuningInput) => RunningWork<CycleReport>,
   more: Partial<FineTunerParts> = {},
 ): Stage {
-  const set = { now: START + 40 * 24 * HOUR, load: 0.1, scores: [] as LiveScore[], failSwitch: false };
+  const set: Stage['set'] = {
+    now: START + 40 * 24 * HOUR,
+    load: 0.1,
+    scores: [],
+    failSwitch: false,
+    barred: null,
+  };
   const reports: RunReport[] = [];
   const switched: string[] = [];
-  let state: SchedulerState | null = null;
+  let state: TunerState | null = null;
+  let running = 'base';
   const tuner = new FineTuner({
     group: 'default',
     configured: 'base',
@@ -101,8 +113,11 @@ function stage(
     start: (input) => cycle(input),
     switchTo: async (name) => {
       if (set.failSwitch) throw new Error('no room');
+      running = name;
       switched.push(name);
     },
+    running: () => running,
+    barred: () => set.barred,
     scores: () => set.scores,
     report: (report) => reports.push(report),
     load: () => state,
@@ -140,12 +155,11 @@ const done = (result: Promise<CycleReport>): RunningWork<CycleReport> => ({
   resume() {},
   kill: async () => {},
 });
-const promoting = (input: TuningInput) =>
-  done(
-    Promise.resolve(
-      report({ status: 'promote', reason: 'better by 5.0 %', verdict, candidate: modelFiles(input.name, 7) }),
-    ),
-  );
+/** As the worker does: what passed is in the registry when the result comes. */
+const promoting = (input: TuningInput) => {
+  registry.save(modelFiles(input.name, 7));
+  return done(Promise.resolve(report({ status: 'promote', reason: 'better by 5.0 %', verdict })));
+};
 
 describe('FineTuner', () => {
   it('collects the window, promotes what passed, switches, and reports every state', async () => {
@@ -285,7 +299,7 @@ describe('FineTuner', () => {
     await expect.poll(() => reports.at(-1)?.status).toBe('running');
     await tuner.stop();
     expect(killed).toBe(true);
-    expect(saved()).toMatchObject({ pending: 'request', failures: 0 });
+    expect(saved()?.scheduler).toMatchObject({ pending: 'request', failures: 0 });
     tuner.tick();
     expect(reports.at(-1)!.status).toBe('running');
   });
@@ -334,7 +348,10 @@ describe('FineTuner', () => {
     );
     tuner.tick();
     await tuner.settled();
-    expect(reports.at(-1)).toMatchObject({ status: 'promoted', cycle: { streams: 1 } });
+    expect(reports.at(-1)).toMatchObject({
+      status: 'promoted',
+      found: { streams: 1, leftOut: 0, losses: { naive: expect.closeTo(1, 1) } },
+    });
     expect(registry.open(switched[0]!).manifest.files.step?.quantized).toBe(true);
     store.close();
   });

@@ -1,0 +1,77 @@
+/** What fine-tuning remembers over a restart of the agent: one value in the store's `meta`. */
+import { z } from 'zod';
+import type { Store } from '../store/store-contract.ts';
+import type { TunerState } from '../training/finetuner-contract.ts';
+
+export interface TuningMemory {
+  /** null: it has never run here. */
+  readonly tuner: TunerState | null;
+  /** Live loss of the model before, over the better naive's, when it was replaced; null: not known. */
+  readonly champion: number | null;
+}
+
+const FRESH: TuningMemory = { tuner: null, champion: null };
+
+const trigger = z.enum(['request', 'drift', 'schedule', 'initial']).nullable();
+const time = z.number().nullable();
+/** JSON has no infinity: a network that diverged has that loss. */
+const loss = z
+  .number()
+  .nullable()
+  .transform((value) => value ?? Number.POSITIVE_INFINITY);
+const schema = z.object({
+  tuner: z
+    .object({
+      scheduler: z.object({
+        running: z.boolean(),
+        lastEndMs: time,
+        failures: z.number().int().nonnegative(),
+        notBeforeMs: z.number(),
+        pending: trigger,
+      }),
+      last: z.object({
+        status: z.enum([
+          'never',
+          'running',
+          'paused',
+          'promoted',
+          'refused',
+          'failed',
+          'rolled-back',
+          'confirmed',
+        ]),
+        reason: z.string(),
+        trigger,
+        startedMs: time,
+        endedMs: time,
+        found: z
+          .object({
+            streams: z.number(),
+            leftOut: z.number(),
+            problems: z.array(z.object({ stream: z.string(), problem: z.string() })),
+            losses: z.object({ candidate: loss, champion: loss, naive: loss, seasonal: loss }).nullable(),
+            seconds: z.number().nullable(),
+          })
+          .nullable(),
+      }),
+    })
+    .nullable(),
+  champion: z.number().nullable(),
+});
+
+const keyOf = (group: string): string => `agent.tuning.${group}`;
+
+/** Begins anew where nothing is stored, or nothing that can be read. */
+export function readMemory(store: Pick<Store, 'getMeta'>, group: string): TuningMemory {
+  try {
+    const parsed = schema.safeParse(JSON.parse(store.getMeta(keyOf(group)) ?? 'null'));
+    return parsed.success ? parsed.data : FRESH;
+  } catch {
+    return FRESH;
+  }
+}
+
+/** Durable with the store's next flush. */
+export function writeMemory(store: Pick<Store, 'setMeta'>, group: string, memory: TuningMemory): void {
+  store.setMeta(keyOf(group), JSON.stringify(memory));
+}

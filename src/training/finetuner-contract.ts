@@ -1,0 +1,103 @@
+/** What fine-tuning beside an agent needs of it, and what it reports. */
+import type { ModelRegistry } from '../model/registry.ts';
+import type { ModelSlots } from '../model/slots.ts';
+import type { StreamSpec } from '../series/spec.ts';
+import type { RunningWork } from './client.ts';
+import type { CycleOptions, CycleReport } from './cycle.ts';
+import type { Verdict } from './gate.ts';
+import type { LiveScore } from './probation.ts';
+import type { TuningInput } from './protocol.ts';
+import type { Facts, SchedulerSettings, SchedulerState, Trigger } from './scheduler.ts';
+
+export interface TunedStream {
+  readonly spec: StreamSpec;
+  /** null while it is being learnt. */
+  readonly intervalMs: number | null;
+  /** Leads of its forecasts. */
+  readonly leads: number | null;
+  /** Buckets that have closed so far. */
+  readonly buckets: number;
+}
+
+/** What a run found, short enough to be kept and published. */
+export interface RunFindings {
+  /** Streams that were learnt from, and that were not. */
+  readonly streams: number;
+  readonly leftOut: number;
+  /** Why, for the first of them. */
+  readonly problems: readonly { readonly stream: string; readonly problem: string }[];
+  /** Mean losses on the holdout; null where no candidate came of it. */
+  readonly losses: Verdict['losses'] | null;
+  /** Training alone. */
+  readonly seconds: number | null;
+}
+
+/** What became of the last run; for `model/<group>`. */
+export interface RunReport {
+  readonly status:
+    | 'never'
+    | 'running'
+    | 'paused'
+    | 'promoted'
+    | 'refused'
+    | 'failed'
+    | 'rolled-back'
+    | 'confirmed';
+  readonly reason: string;
+  readonly trigger: Trigger | null;
+  readonly startedMs: number | null;
+  readonly endedMs: number | null;
+  readonly found: RunFindings | null;
+}
+
+/** Survives restarts. */
+export interface TunerState {
+  readonly scheduler: SchedulerState;
+  readonly last: RunReport;
+}
+
+export interface FineTunerParts {
+  /** Model group; streams that share a model. */
+  readonly group: string;
+  /** Model of the group until another is promoted. */
+  readonly configured: string;
+  readonly scheduler: SchedulerSettings;
+  readonly cycle: CycleOptions;
+  /** How far back history is read, ms. */
+  readonly windowMs: number;
+  readonly registry: ModelRegistry;
+  readonly slots: ModelSlots;
+  readonly cores: number;
+  readonly streams: () => readonly TunedStream[];
+  /** Most buckets of all streams together that a run reads: bounds its memory. */
+  readonly mostBuckets: number;
+  /** The store's file, with all samples so far settled in it. */
+  readonly database: () => string;
+  readonly facts: () => Omit<Facts, 'shortage'>;
+  /** Why no run may begin whatever asks for it; null: it may. */
+  readonly barred: () => string | null;
+  /** A candidate that passed has been written to the registry when the result says `promote`. */
+  readonly start: (input: TuningInput, options: CycleOptions) => RunningWork<CycleReport>;
+  /** The agent takes the group's current model up: loads it, rebuilds states, then forecasts with it. */
+  readonly switchTo: (model: string) => Promise<void>;
+  /** Name of the model that forecasts. */
+  readonly running: () => string;
+  /** Live scores of the network since the switch. */
+  readonly scores: () => readonly LiveScore[];
+  readonly report: (report: RunReport) => void;
+  /** What the champion's live loss was over the better naive's, before the switch; null: not known. */
+  readonly before: () => number | null;
+  /** What the last run of the agent saved. */
+  readonly load: () => TunerState | null;
+  /** Durable before the store is settled next. */
+  readonly save: (state: TunerState) => void;
+}
+
+export const NEVER: RunReport = {
+  status: 'never',
+  reason: '',
+  trigger: null,
+  startedMs: null,
+  endedMs: null,
+  found: null,
+};
