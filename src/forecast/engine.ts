@@ -16,9 +16,11 @@ import { Stream } from './stream.ts';
 import type { LeadScore, NetworkScore } from './track.ts';
 
 /** Version of everything `Stream.persist` writes; part of the hash that guards a snapshot. */
-const STATE_FORMAT = 3;
+const STATE_FORMAT = 4;
 /** Streams stepped in one run; more are split, so that buffers stay bounded. */
 const MAX_BATCH = 512;
+/** Improbable buckets that one forecast carries: a backlog may hold many. */
+const MAX_SURPRISES = 16;
 
 interface Batch {
   readonly stepper: Stepper;
@@ -125,7 +127,7 @@ export class Engine implements ForecastEngine {
     while (round.length > 0) {
       for (const forecast of await this.step(round)) {
         if (emitEvery) all.push(forecast);
-        else newest.set(forecast.stream, forecast);
+        else newest.set(forecast.stream, withSurprises(newest.get(forecast.stream), forecast));
       }
       round = round.filter((one) => one.at < one.closed.length);
     }
@@ -312,4 +314,10 @@ export class Engine implements ForecastEngine {
       await made?.stepper.release();
     }
   }
+}
+
+/** The newer of two forecasts of a stream takes over what was improbable before the older one. */
+function withSurprises(older: Forecast | undefined, newer: Forecast): Forecast {
+  if (older?.surprises === undefined) return newer;
+  return { ...newer, surprises: [...older.surprises, ...(newer.surprises ?? [])].slice(-MAX_SURPRISES) };
 }

@@ -1,3 +1,6 @@
+/** The forecast as everyone outside the engine knows it. */
+import type { Surprise } from './anomalies.ts';
+
 /** The nine quantile levels every forecast carries, in order. */
 export const QUANTILES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9] as const;
 export const Q = QUANTILES.length;
@@ -43,4 +46,6 @@ export interface Forecast {
   readonly observed: number | null;
   /** Lead-1 interval that the previous forecast gave for this bucket (for charts and anomalies). */
   readonly expected: { readonly low: number; readonly p50: number; readonly high: number } | null;
+  /** Improbable buckets since the last forecast that was handed out, the oldest first; none: absent. */
+  readonly surprises?: readonly Surprise[];
 }

@@ -7,10 +7,11 @@ import { zoneOffset } from '../series/calendar.ts';
 import { LAST, SEASONAL_NAIVE } from '../series/experts.ts';
 import { AHEAD, Features, I } from '../series/features.ts';
 import { fillValue } from '../series/fill.ts';
-import { MASKED, Quality, TOO_FAST } from '../series/quality.ts';
+import { FLAT_LINE, MASKED, Quality, STUCK, TOO_FAST } from '../series/quality.ts';
 import { regridded } from '../series/regrid.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { StateIo } from '../series/state-io.ts';
+import { Anomalies, LEAST_SCORE, MOST_SCORE, type Surprise } from './anomalies.ts';
 import {
   C,
   CLIMATE,
@@ -24,6 +25,8 @@ import {
 import { crossings } from './crossings.ts';
 import { type Forecast, type ForecastKind, type InputQuality, MEDIAN, Q } from './forecast.ts';
 import { Track } from './track.ts';
+
+const QUIET = STUCK | FLAT_LINE;
 
 export const MAX_LEADS = 336;
 /** Readings before the network is asked; until then the naive serves. */
@@ -54,6 +57,9 @@ export class Stream {
   private observed = false;
   private quality = new Quality();
   private marks = 0;
+  private anomalies = new Anomalies();
+  /** The bucket just taken in, where it was improbable. */
+  private surprise: Surprise | null = null;
   /** Medians of the forecast made at the last observed bucket, for the `model` fill. */
   private path: Float64Array = new Float64Array(0);
   private readonly outlook = new Float64Array(4);
@@ -89,6 +95,7 @@ export class Stream {
     this.gridMs = intervalMs;
     this.leads = Math.max(1, Math.min(MAX_LEADS, Math.ceil(this.spec.horizonMs / intervalMs)));
     this.quality = new Quality();
+    this.anomalies = new Anomalies();
     this.features = new Features(intervalMs, this.leads, zoneOffset(this.spec.timeZone));
     this.track = new Track(this.leads);
     this.path = new Float64Array(this.leads).fill(Number.NaN);
@@ -125,7 +132,9 @@ export class Stream {
     const { features } = this;
     if (features === null) return false;
     this.current = bucket;
+    const before = this.marks;
     this.marks = this.judge(bucket, features);
+    this.surprise = this.assess(bucket, features.gapAge, before);
     this.observed = !Number.isNaN(bucket.value) && (this.marks & MASKED) === 0;
     if (this.observed) this.now.observedMs = bucket.observedMs;
     const age = features.gapAge;
@@ -144,6 +153,25 @@ export class Stream {
     if (Number.isNaN(value) || this.spec.quality === false) return marks;
     const expected = { point: features.anchor[0], error: features.scale[0] };
     return marks | this.quality.judge(value, expected, features.gapAge);
+  }
+
+  /** The published forecast's own view of the bucket; a sensor that is stuck is told of when it is found out, once. */
+  private assess({ startMs, value }: ClosedBucket, age: number, marksBefore: number): Surprise | null {
+    const expected = this.outlooked;
+    if (Number.isNaN(value) || expected === null) return null;
+    const quiet = (this.marks & QUIET) !== 0;
+    if (quiet && (marksBefore & QUIET) !== 0) return null;
+    const score = quiet
+      ? Math.min(MOST_SCORE, this.quality.quietScore)
+      : this.anomalies.score(value, expected, age);
+    if (!quiet && age === 0) this.anomalies.learn(value, expected);
+    return score < LEAST_SCORE ? null : { timeMs: startMs, observed: value, ...expected, score };
+  }
+
+  /** What the forecast before this bucket said of it. */
+  private get outlooked(): NonNullable<Forecast['expected']> | null {
+    const [low, p50, high] = this.outlook;
+    return Number.isNaN(p50) ? null : { low, p50, high };
   }
 
   /** Whether the network is to be asked in this step. */
@@ -191,9 +219,7 @@ export class Stream {
     if (this.observed || Number.isNaN(this.path[0])) {
       for (let k = 0; k < this.leads; k++) this.path[k] = out[k * Q + MEDIAN];
     }
-    const expected = Number.isNaN(this.outlook[1])
-      ? null
-      : { low: this.outlook[0], p50: this.outlook[1], high: this.outlook[2] };
+    const expected = this.outlooked;
     this.outlook[0] = out[0];
     this.outlook[1] = out[MEDIAN];
     this.outlook[2] = out[Q - 1];
@@ -220,6 +246,7 @@ export class Stream {
       crossings: crossings(this.spec.thresholds, out, this.leads, this.current.startMs, stepMs),
       observed: Number.isNaN(this.current.value) ? null : this.current.value,
       expected,
+      ...(this.surprise === null ? {} : { surprises: [this.surprise] }),
     };
   }
 
@@ -272,6 +299,8 @@ export class Stream {
     if (!this.settle()) return;
     this.features?.persist(io);
     this.quality.persist(io);
+    this.marks = io.number(this.marks);
+    this.anomalies.persist(io);
     this.track?.persist(io);
     io.array(this.h);
     io.array(this.path);

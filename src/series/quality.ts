@@ -176,6 +176,15 @@ export class Quality {
     return 0;
   }
 
+  /**
+   * -log10 of the probability of a quiet run as long as this one. Runs end at random, so their lengths fall off
+   * geometrically: of as many runs as there were buckets, the longest so far is the likeliest longest.
+   */
+  get quietScore(): number {
+    const usual = Math.max(this.longestQuiet, LEAST_QUIET / TIMES_LONGEST);
+    return (this.quiet / usual) * Math.log10(Math.max(2, this.count));
+  }
+
   persist(io: StateIo): void {
     io.array(this.recent);
     this.count = io.number(this.count);

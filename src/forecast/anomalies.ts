@@ -1,0 +1,200 @@
+/**
+ * How improbable a bucket was under the forecast made one step before it: a two-sided tail probability. Inside the interval
+ * p10..p90 the quantiles say it. Beyond, the stream's own history does: the share of buckets beyond an edge and the
+ * distribution of how far beyond they were, in half widths of the interval, taken as generalised Pareto (Pickands 1975;
+ * peaks over threshold in streams: Siffer et al., KDD 2017) and fitted by moments (Hosking & Wallis 1987). What came at
+ * least as far out before is counted too: what has happened twice in a thousand buckets has no probability of 10^-9,
+ * whatever the fit says. Learns from every bucket; bounded; part of a stream's state.
+ */
+import type { StateIo } from '../series/state-io.ts';
+
+/** One bucket that hardly agrees with its forecast. */
+export interface Surprise {
+  /** Label (start) of the bucket, ms. */
+  readonly timeMs: number;
+  readonly observed: number;
+  /** The forecast from one step before: p10, p50, p90. */
+  readonly low: number;
+  readonly p50: number;
+  readonly high: number;
+  /** -log10 of the probability of a bucket at least as far out: 3 is once in a thousand buckets. */
+  readonly score: number;
+}
+
+/** Beyond this no sample tells: a score is at most so high. */
+export const MOST_SCORE = 12;
+/** Below this a bucket is not worth mention: more than one in a hundred. */
+export const LEAST_SCORE = 2;
+/** Thresholds that make sense, as probabilities. */
+const MOST_ALPHA = 1e-2;
+const LEAST_ALPHA = 1e-5;
+
+/**
+ * The score from which a bucket is reported, so that a stream that behaves as always is reported once in `everyMs` on
+ * average; never more than once in 100 buckets, and never counting on less than once in 10^5.
+ */
+export function alarmScore(stepMs: number, everyMs: number): number {
+  return -Math.log10(Math.max(LEAST_ALPHA, Math.min(MOST_ALPHA, stepMs / everyMs)));
+}
+
+export interface Interval {
+  readonly low: number;
+  readonly p50: number;
+  readonly high: number;
+}
+
+/** Buckets before anything is said. */
+const WARM_UP = 48;
+/** Share of buckets beyond p10 and beyond p90, by definition; believed like so many buckets seen. */
+const TAIL = 0.1;
+const TAIL_WEIGHT = 50;
+const TAIL_MEMORY = 2000;
+/** Mean excess to begin with, in half widths (0.37 is a normal's, 0.62 a Laplace's), exponential; believed like so many. */
+const EXCESS = 0.5;
+const EXCESS_WEIGHT = 16;
+const EXCESS_MEMORY = 1000;
+/** Shapes of the tail: a slightly negative one still tells 10^-5 of a normal within a factor of 2. */
+const SHAPE = [-0.1, 0.35] as const;
+/** One excess counts for the fit no more than what comes once in so many excesses. */
+const WINSOR = 2e-4;
+/** Largest excesses remembered a side, and for how many buckets. */
+const PEAKS = 8;
+const PEAK_MEMORY = 8000;
+/**
+ * Alike is an excess at least about as large; or a much smaller one of a deviation at least about as large in the stream's
+ * own unit, because the interval of a machine that is off has next to no width.
+ */
+const ALIKE = 0.95;
+const ALIKE_DEVIATION = 0.95;
+const ALIKE_EXCESS = 1 / 30;
+/** An interval narrower than this share of the value has no width: single precision. */
+const ROUNDING = 1e-6;
+const STILL_MEMORY = 10_000;
+
+/** Of one side: beyond p10 or beyond p90. */
+class Tail {
+  private readonly fit = Float64Array.of(TAIL, 0, EXCESS, 2 * EXCESS * EXCESS);
+  /** [PEAKS, 3]: excess, deviation from the median in the stream's unit, the bucket's number. */
+  private readonly peaks = new Float64Array(3 * PEAKS);
+
+  /** ln of the probability of an excess of `e` half widths, `deviation` in the stream's unit, or more on this side. */
+  logProbability(e: number, deviation: number, seen: number): number {
+    const [share, , mean, square] = this.fit;
+    const fitted = Math.log(share) + logSurvival(e, mean, square);
+    let alike = 0;
+    for (let at = 0; at < this.peaks.length; at += 3) {
+      const [peak, far] = [this.peaks[at], this.peaks[at + 1]];
+      if (peak >= ALIKE * e || (peak >= ALIKE_EXCESS * e && far >= ALIKE_DEVIATION * deviation)) alike++;
+    }
+    return alike === 0 ? fitted : Math.max(fitted, Math.log(alike / Math.min(seen, PEAK_MEMORY)));
+  }
+
+  /** @param e negative where the bucket was not beyond this side @param seen number of the bucket, from 1 */
+  learn(e: number, deviation: number, seen: number): void {
+    const { fit, peaks } = this;
+    const rate = 1 / (TAIL_WEIGHT + Math.min(seen, TAIL_MEMORY));
+    fit[0] += rate * ((e > 0 ? 1 : 0) - fit[0]);
+    let least = 0;
+    for (let at = 0; at < peaks.length; at += 3) {
+      if (seen - peaks[at + 2] > PEAK_MEMORY) peaks[at] = 0;
+      if (peaks[at] < peaks[least]) least = at;
+    }
+    if (e <= 0) return;
+    // The first forecasts of a stream are of no account.
+    if (e > peaks[least] && seen > WARM_UP) {
+      peaks[least] = e;
+      peaks[least + 1] = deviation;
+      peaks[least + 2] = seen;
+    }
+    const taken = Math.min(e, quantile(WINSOR, fit[2], fit[3]));
+    fit[1] = Math.min(EXCESS_MEMORY, fit[1] + 1);
+    const step = 1 / (EXCESS_WEIGHT + fit[1]);
+    fit[2] += step * (taken - fit[2]);
+    fit[3] += step * (taken * taken - fit[3]);
+  }
+
+  persist(io: StateIo): void {
+    io.array(this.fit);
+    io.array(this.peaks);
+  }
+}
+
+export class Anomalies {
+  private readonly below = new Tail();
+  private readonly above = new Tail();
+  private seen = 0;
+  /** Of the buckets whose interval had no width: how many, and how many were elsewhere. */
+  private readonly still = new Float64Array(2);
+
+  /**
+   * -log10 of the two-sided probability of `value` or further out; 0 before there is enough to go by.
+   * @param age missing buckets just before it: the interval is widened as a random walk's would be
+   */
+  score(value: number, expected: Interval, age = 0): number {
+    if (this.seen < WARM_UP) return 0;
+    const e = excess(value, expected, Math.sqrt(1 + age));
+    if (Number.isNaN(e)) {
+      if (same(value, expected.p50)) return 0;
+      const [n, elsewhere] = this.still;
+      return Math.log10((n + 2) / (elsewhere + 1));
+    }
+    if (e <= 0) return 0;
+    const tail = value < expected.p50 ? this.below : this.above;
+    const log = Math.LN2 + tail.logProbability(e, Math.abs(value - expected.p50), this.seen);
+    return Math.max(0, Math.min(MOST_SCORE, -log / Math.LN10));
+  }
+
+  /** Takes in a bucket with a reading, right after another one with a reading. */
+  learn(value: number, expected: Interval): void {
+    this.seen++;
+    const e = excess(value, expected, 1);
+    if (Number.isNaN(e)) {
+      const { still } = this;
+      still[0]++;
+      if (!same(value, expected.p50)) still[1]++;
+      if (still[0] > STILL_MEMORY) still.set([still[0] / 2, still[1] / 2]);
+      return;
+    }
+    const deviation = Math.abs(value - expected.p50);
+    this.below.learn(value < expected.p50 ? e : -1, deviation, this.seen);
+    this.above.learn(value < expected.p50 ? -1 : e, deviation, this.seen);
+  }
+
+  persist(io: StateIo): void {
+    this.below.persist(io);
+    this.above.persist(io);
+    io.array(this.still);
+    this.seen = io.number(this.seen);
+  }
+}
+
+/** How far beyond the interval, in half widths of its side; negative inside; NaN where that side has no width. */
+function excess(value: number, { low, p50, high }: Interval, widening: number): number {
+  const width = widening * (value < p50 ? p50 - low : high - p50);
+  if (width <= ROUNDING * Math.max(Math.abs(p50), Math.abs(value))) return Number.NaN;
+  return Math.abs(value - p50) / width - 1;
+}
+
+const same = (a: number, b: number): boolean =>
+  Math.abs(a - b) <= ROUNDING * Math.max(Math.abs(a), Math.abs(b));
+
+/** Shape and scale of the generalised Pareto distribution with this mean and mean square. */
+function pareto(mean: number, square: number): { shape: number; scale: number } {
+  const ratio = (mean * mean) / Math.max(1e-12, square - mean * mean);
+  const shape = Math.max(SHAPE[0], Math.min(SHAPE[1], 0.5 * (1 - ratio)));
+  return { shape, scale: mean * (1 - shape) };
+}
+
+/** ln of the share of excesses of `e` or more. */
+function logSurvival(e: number, mean: number, square: number): number {
+  const { shape, scale } = pareto(mean, square);
+  if (Math.abs(shape) < 1e-6) return -e / scale;
+  const inner = 1 + (shape * e) / scale;
+  return inner <= 0 ? -Infinity : -Math.log(inner) / shape;
+}
+
+/** The excess that this share of them reaches. */
+function quantile(share: number, mean: number, square: number): number {
+  const { shape, scale } = pareto(mean, square);
+  return Math.abs(shape) < 1e-6 ? -scale * Math.log(share) : (scale / shape) * (share ** -shape - 1);
+}
