@@ -18,6 +18,7 @@ import { restoreStreams } from './agent/restore.ts';
 import { Stops } from './agent/stops.ts';
 import { Tuning } from './agent/tuning.ts';
 import { type Config, createRouter, resolveTimeZone } from './config/index.ts';
+import { alarms } from './forecast/anomalies.ts';
 import { Engine } from './forecast/engine.ts';
 import type { Forecast } from './forecast/forecast.ts';
 import type { Logger } from './log.ts';
@@ -179,6 +180,10 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
       tuning.observe(forecasts);
       for (const forecast of forecasts) {
         board.record(forecast, nowMs);
+        for (const anomaly of alarms(forecast, config.publish.anomalies)) {
+          publisher.anomaly(forecast.stream, anomaly);
+          board.mark(forecast.stream, anomaly);
+        }
         parts.onForecast?.(forecast);
       }
     },

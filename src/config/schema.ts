@@ -72,6 +72,13 @@ const publish = z.strictObject({
     'hot',
     'Leads whose median is also published as a plain number, on `forecast/<stream>/at/<duration>`.',
   ),
+  anomalies: durationOr(
+    'off',
+    { min: '1h', max: '3650d' },
+    'hot',
+    'How seldom a stream that behaves as always may be reported as anomalous: about once in this time; `off`: anomalies are not reported. It is the false alarm rate of `<base>/<node>/anomaly/<stream>`, kept between one in 100 and one in 100,000 buckets.',
+    '7d',
+  ),
   batch_window: duration(
     { min: '0ms', max: '10s' },
     '20ms',

@@ -56,10 +56,10 @@ export function duration(range: Range, preset: string, reload: Reload, descripti
   return note(schema.prefault(preset), reload, description, extra('duration', range));
 }
 
-/** ms, or null for `word`, which is also the default. */
-export function durationOr(word: string, range: Range, reload: Reload, description: string) {
+/** ms, or null for `word`, which is also the default unless `preset` is another. */
+export function durationOr(word: string, range: Range, reload: Reload, description: string, preset = word) {
   const schema = quantity('duration', parseDuration, range, [word]);
-  return note(schema.prefault(word), reload, description, extra(`\`${word}\` or duration`, range));
+  return note(schema.prefault(preset), reload, description, extra(`\`${word}\` or duration`, range));
 }
 
 /** ms each. */

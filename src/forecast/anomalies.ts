@@ -37,6 +37,16 @@ export function alarmScore(stepMs: number, everyMs: number): number {
   return -Math.log10(Math.max(LEAST_ALPHA, Math.min(MOST_ALPHA, stepMs / everyMs)));
 }
 
+/** Of the improbable buckets that a forecast brings, those to report; `everyMs` as in `alarmScore`, null: none. */
+export function alarms(
+  { surprises = [], stepMs }: { readonly surprises?: readonly Surprise[]; readonly stepMs: number },
+  everyMs: number | null,
+): readonly Surprise[] {
+  if (surprises.length === 0 || everyMs === null) return [];
+  const least = alarmScore(stepMs, everyMs);
+  return surprises.filter(({ score }) => score >= least);
+}
+
 export interface Interval {
   readonly low: number;
   readonly p50: number;

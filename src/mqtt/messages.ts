@@ -2,6 +2,7 @@
  * What gatecast says, as plain objects ready for JSON: the field names of the MQTT reference. Times on the wire are ISO
  * 8601 UTC. Numbers carry six significant digits: a forecast knows no more, and every gateway pays for each byte.
  */
+import type { Surprise } from '../forecast/anomalies.ts';
 import { type Crossing, type Forecast, MEDIAN, Q, QUANTILES } from '../forecast/forecast.ts';
 import type { LeadScore } from '../forecast/track.ts';
 
@@ -69,16 +70,6 @@ export interface GroupInput {
   };
   /** Why no run begins just now, or that one is under way. */
   readonly waitsFor: string;
-}
-
-export interface AnomalyInput {
-  readonly timeMs: number;
-  readonly observed: number;
-  readonly p50: number;
-  readonly low: number;
-  readonly high: number;
-  /** Distance from the nearer edge of the interval, in half widths of it; 0 at the edge. */
-  readonly score: number;
 }
 
 export interface Alert {
@@ -205,7 +196,8 @@ export function groupMessage(group: GroupInput): Record<string, unknown> {
   };
 }
 
-export function anomalyMessage(anomaly: AnomalyInput): Record<string, unknown> {
+/** `score` is -log10 of the probability: 4 is once in ten thousand buckets. */
+export function anomalyMessage(anomaly: Surprise): Record<string, unknown> {
   const { timeMs, observed, p50, low, high, score } = anomaly;
   return {
     time: iso(timeMs),
@@ -213,7 +205,7 @@ export function anomalyMessage(anomaly: AnomalyInput): Record<string, unknown> {
     p50: short(p50),
     low: short(low),
     high: short(high),
-    score: short(score),
+    score: round(score, 2),
   };
 }
 

@@ -1,10 +1,10 @@
 /** Turns what the agent knows into messages on their topics, and hands them to the client. Decides what is said how often; has no connection of its own. */
 import { formatDuration } from '../config/units.ts';
+import type { Surprise } from '../forecast/anomalies.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { LeadScore } from '../forecast/track.ts';
 import {
   type Alert,
-  type AnomalyInput,
   alertMessage,
   anomalyMessage,
   forecastMessage,
@@ -70,7 +70,7 @@ export class Publisher {
     this.#json(this.#parts.topics.score(stream), scoreMessage(scores, window));
   }
 
-  anomaly(stream: string, anomaly: AnomalyInput): void {
+  anomaly(stream: string, anomaly: Surprise): void {
     this.#json(this.#parts.topics.anomaly(stream), anomalyMessage(anomaly), false);
   }
 

@@ -21,11 +21,23 @@ export interface ChartForecast {
   readonly fan: Float64Array;
 }
 
+export interface ChartAnomaly {
+  readonly timeMs: number;
+  readonly observed: number;
+  /** -log10 of the probability. */
+  readonly score: number;
+}
+
+const MAX_ANOMALIES = 16;
+const NO_ANOMALIES: readonly ChartAnomaly[] = [];
+
 export interface BoardStream {
   readonly name: string;
   readonly unit: string | null;
   readonly history: PointRing;
   readonly forecast: ChartForecast | null;
+  /** The newest anomalies, ascending. */
+  readonly anomalies: readonly ChartAnomaly[];
   /** Grows with every change, so that a reader can tell what it has seen. */
   readonly revision: number;
 }
@@ -61,6 +73,7 @@ export class Board {
       unit,
       history: new PointRing(historyCapacity(this.entries.size)),
       forecast: null,
+      anomalies: NO_ANOMALIES,
       revision: ++this.clock,
       hasPast: false,
     });
@@ -98,6 +111,14 @@ export class Board {
       crossings: forecast.crossings,
       fan,
     };
+    entry.revision = ++this.clock;
+  }
+
+  /** Shows a bucket as anomalous. */
+  mark(stream: string, { timeMs, observed, score }: ChartAnomaly): void {
+    const entry = this.entries.get(stream);
+    if (entry === undefined) return;
+    entry.anomalies = [...entry.anomalies, { timeMs, observed, score }].slice(-MAX_ANOMALIES);
     entry.revision = ++this.clock;
   }
 

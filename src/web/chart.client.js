@@ -11,6 +11,7 @@ export class Chart {
     this.unit = '';
     this.points = [];
     this.forecast = null;
+    this.anomalies = [];
     this.stepMs = 1000;
     /** Painted last, such as a crosshair: `paint(context)`. */
     this.overlay = null;
@@ -23,9 +24,10 @@ export class Chart {
     });
   }
 
-  set(points, forecast, stepS, unit) {
+  set(points, forecast, stepS, unit, anomalies = []) {
     this.points = points;
     this.forecast = forecast;
+    this.anomalies = anomalies;
     this.stepMs = (stepS ?? 1) * 1000;
     this.unit = unit ?? '';
     this.draw();
@@ -111,6 +113,7 @@ export class Chart {
     if (!mini) this.expected(g);
     this.fan(g);
     this.observed(g);
+    this.rings(g);
     g.restore();
     this.overlay?.paint(g);
   }
@@ -275,6 +278,19 @@ export class Chart {
     flush();
     const last = this.points.at(-1);
     if (last && last[1] !== null) this.dot(g, [x(last[0]), y(last[1])], ink, this.mini ? 2.4 : 3.4);
+  }
+
+  /** A ring around every anomalous bucket. */
+  rings(g) {
+    const { x, y, d } = this.scale;
+    g.strokeStyle = this.color('bad');
+    g.lineWidth = this.mini ? 1.2 : 2;
+    for (const { at_ms, value } of this.anomalies) {
+      if (at_ms < d.from) continue;
+      g.beginPath();
+      g.arc(x(at_ms), y(Math.min(Math.max(value, d.low), d.high)), this.mini ? 3.5 : 6, 0, 7);
+      g.stroke();
+    }
   }
 
   dot(g, [px, py], color, radius) {

@@ -68,6 +68,8 @@ export class Crosshair {
     if (!point) return null;
     const [, observed, low, p50, high] = point;
     const rows = low === null ? [clock] : [clock, `expected ${format(low)} – ${format(high)}`];
+    const anomaly = chart.anomalies.find(({ at_ms }) => at_ms === time);
+    if (anomaly) rows.push(`anomaly: once in 10^${anomaly.score} buckets`);
     if (observed !== null) return { time, value: observed, head: `${format(observed)}${unit}`, rows };
     return { time, value: p50, head: p50 === null ? 'no reading' : `filled: ${format(p50)}${unit}`, rows };
   }

@@ -14,7 +14,7 @@ const create = (tag, className, text) => {
   return element;
 };
 
-/** name -> { summary, points, card } */
+/** name -> { summary, points, forecast, anomalies, card } */
 const streams = new Map();
 let order = [];
 let focused = decodeURIComponent(location.hash.slice(1)) || null;
@@ -71,7 +71,7 @@ function makeCard(name) {
 }
 
 function drawCard(stream) {
-  const { card, summary, points, forecast } = stream;
+  const { card, summary, points, forecast, anomalies } = stream;
   if (!card) return;
   valueWithUnit(card.value, lastValue(stream), summary.unit);
   card.marks.replaceChildren(...badges(summary));
@@ -80,7 +80,7 @@ function drawCard(stream) {
     card.ahead.textContent = `${format(middle)} in ${duration(summary.horizon_s)}`;
     card.ahead.title = `80 % between ${format(low)} and ${format(high)}`;
   }
-  card.chart.set(points, forecast, summary.step_s, summary.unit);
+  card.chart.set(points, forecast, summary.step_s, summary.unit, anomalies);
 }
 
 const big = new Chart($('focus-chart'));
@@ -90,11 +90,11 @@ function drawFocus() {
   const stream = streams.get(focused);
   $('focus').hidden = !stream;
   if (!stream) return;
-  const { summary, points, forecast } = stream;
+  const { summary, points, forecast, anomalies } = stream;
   $('focus-name').textContent = summary.stream;
   $('focus-badges').replaceChildren(...badges(summary));
   valueWithUnit($('focus-now'), lastValue(stream), summary.unit);
-  big.set(points, forecast, summary.step_s, summary.unit);
+  big.set(points, forecast, summary.step_s, summary.unit, anomalies);
   if (!summary.ahead) {
     for (const id of ['focus-ahead', 'focus-interval', 'focus-coverage']) $(id).textContent = '–';
     $('focus-table').replaceChildren();
@@ -174,7 +174,7 @@ async function load() {
   for (const summary of body.streams) {
     const known = streams.get(summary.stream);
     if (known) known.summary = summary;
-    else streams.set(summary.stream, { summary, points: [], forecast: null, card: null });
+    else streams.set(summary.stream, { summary, points: [], forecast: null, anomalies: [], card: null });
   }
   if (!streams.has(focused))
     focused = order.find((name) => streams.get(name).summary.kind !== null) ?? order[0] ?? null;
@@ -209,8 +209,9 @@ function reopen() {
 function receive(message) {
   const stream = streams.get(message.stream);
   if (!stream) return;
-  const { points, forecast, ...summary } = message;
+  const { points, forecast, anomalies, ...summary } = message;
   stream.summary = summary;
+  stream.anomalies = anomalies;
   stream.forecast = forecast;
   const first = points[0]?.[0] ?? Infinity;
   stream.points = [...stream.points.filter((point) => point[0] < first), ...points].slice(-KEPT_POINTS);

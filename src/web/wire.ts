@@ -55,6 +55,8 @@ export interface StreamDetail extends StreamSummary {
     readonly p70: number[];
     readonly p90: number[];
   } | null;
+  /** Buckets that were reported as anomalous; score: -log10 of their probability. */
+  readonly anomalies: readonly { at_ms: number; value: number; score: number }[];
   readonly crossings: readonly {
     name: string;
     side: string;
@@ -112,6 +114,11 @@ export function detail(entry: BoardStream, afterMs = Number.NEGATIVE_INFINITY): 
       p70: row(3),
       p90: row(4),
     },
+    anomalies: entry.anomalies.map((a) => ({
+      at_ms: a.timeMs,
+      value: short(a.observed),
+      score: Number(a.score.toFixed(1)),
+    })),
     crossings: (f?.crossings ?? []).map((c) => ({
       name: c.name,
       side: c.side,

@@ -117,6 +117,23 @@ describe.skipIf(!hasMosquitto)('the agent', () => {
     expect(chart.points.filter(([, observed]) => observed !== null).length).toBeGreaterThanOrEqual(8);
   });
 
+  test('a reading that hardly agrees with its forecast is reported, on the broker and on the page', async () => {
+    const { broker, eyes } = await setUp();
+    const agent = await start(configOf(broker.url, temp()));
+    await speak(eyes, () => json(eyes, 'gatecast/test/forecast/tank').length >= 70);
+    await eyes.client.publishAsync('sensors/tank', '5000', { qos: 1 });
+    const anomalies = () => json(eyes, 'gatecast/test/anomaly/tank');
+    await speak(eyes, () => anomalies().some(({ observed }) => Number(observed) > 100));
+    const spike = anomalies().find(({ observed }) => Number(observed) > 100)!;
+    expect(Object.keys(spike)).toEqual(['time', 'observed', 'p50', 'low', 'high', 'score']);
+    expect(spike.score).toBeGreaterThanOrEqual(5);
+    expect(spike.observed).toBeGreaterThan(Number(spike.high));
+    const detail = (await (await fetch(`${agent.pageUrl}/api/streams/tank`)).json()) as {
+      anomalies: { at_ms: number }[];
+    };
+    expect(detail.anomalies.map(({ at_ms }) => at_ms)).toContain(Date.parse(String(spike.time)));
+  });
+
   test('without a usable model it serves naive forecasts and says that it is degraded', async () => {
     const { broker, eyes } = await setUp();
     await start(configOf(broker.url, temp(), { model: { name: 'no-such-model' } }));

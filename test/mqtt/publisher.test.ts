@@ -270,7 +270,7 @@ describe('other messages', () => {
 
   it('anomaly is not kept by the broker, an alert is until it is taken back', () => {
     const { publisher, sent, json } = make();
-    publisher.anomaly('a', { timeMs: T0, observed: 9, p50: 1, low: 0, high: 2, score: 7 });
+    publisher.anomaly('a', { timeMs: T0, observed: 9, p50: 1, low: 0, high: 2, score: 7.126 });
     expect(sent[0]).toMatchObject({ topic: 'gatecast/n/anomaly/a', retain: false });
     expect(json()).toEqual({
       time: '2025-01-01T00:00:00.000Z',
@@ -278,7 +278,7 @@ describe('other messages', () => {
       p50: 1,
       low: 0,
       high: 2,
-      score: 7,
+      score: 7.13,
     });
     publisher.alert('store', { severity: 'error', text: 'disk full', sinceMs: T0 });
     expect(json()).toEqual({ severity: 'error', text: 'disk full', since: '2025-01-01T00:00:00.000Z' });

@@ -12,6 +12,18 @@ const point = (timeMs: number, observed: number | null = timeMs) => ({
   high: null,
 });
 
+test('anomalies are shown, the newest sixteen, and told to the reader', () => {
+  const board = new Board();
+  board.mark('nobody', { timeMs: 1, observed: 1, score: 5 });
+  board.record(fakeForecast({ stream: 'a' }), 0);
+  const before = board.get('a')!.revision;
+  for (let n = 0; n < 40; n++) board.mark('a', { timeMs: n, observed: 2 * n, score: 4.26 });
+  const { anomalies } = detail(board.get('a')!);
+  expect(anomalies.length).toBe(16);
+  expect(anomalies.at(-1)).toEqual({ at_ms: 39, value: 78, score: 4.3 });
+  expect(board.get('a')!.revision).toBeGreaterThan(before);
+});
+
 describe('PointRing', () => {
   test('keeps the newest points in order, through growth and wrapping', () => {
     for (const capacity of [1, 7, 16, 40]) {
