@@ -7,11 +7,13 @@ import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { OutgoingRequest, Router } from '../ingest/router.ts';
 import type { DiscoveredStream } from '../ingest/rule.ts';
+import { OUT_OF_RANGE } from '../series/quality.ts';
 import type { Sample } from '../series/sample.ts';
 import type { Store } from '../store/store-contract.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import { ClockHold } from './clock-hold.ts';
+import { markStored } from './marking.ts';
 
 export interface Incoming {
   readonly topic: string;
@@ -26,7 +28,7 @@ export interface PipelineParts {
   readonly clock: Clock;
   readonly router: Pick<Router, 'message'>;
   readonly engine: ForecastEngine;
-  readonly store: Pick<Store, 'append' | 'flush'>;
+  readonly store: Pick<Store, 'append' | 'mark' | 'reject' | 'flush'>;
   readonly checkpoints: Checkpoints;
   readonly hold: ClockHold;
   readonly batchMs: number;
@@ -190,6 +192,7 @@ export class Pipeline {
       const nowMs = clock.now();
       const sane = ClockHold.sane(nowMs);
       const forecasts = await engine.tick(sane && hold.mayClose(clock.monotonic()) ? nowMs : null);
+      this.mark(nowMs);
       if (sane && forecasts.length > 0) {
         this.forecasts += forecasts.length;
         this.parts.forecasts(forecasts, nowMs);
@@ -212,12 +215,27 @@ export class Pipeline {
         const outcome = engine.push(ClockHold.sane(sample.arrivalMs) ? sample : timed(sample));
         if (outcome !== 'accepted') {
           this.drop(outcome);
+          store.reject(sample.stream, outcome, sample.arrivalMs);
+          // Kept to be seen; whatever reads it back knows it by its mark.
+          if (outcome === 'out-of-range') store.append(sample, OUT_OF_RANGE);
           continue;
         }
         this.samples++;
         store.append(sample);
         checkpoints.accepted(sample.stream);
       }
+    }
+  }
+
+  /** Marks the stored readings of the buckets in which the last tick found something wrong. */
+  private mark(nowMs: number): void {
+    const { engine, store } = this.parts;
+    for (const bucket of engine.marked()) {
+      markStored(store, bucket);
+      const { stream, tooFastMs } = bucket;
+      if (tooFastMs.length === 0) continue;
+      this.drop('too-fast', tooFastMs.length);
+      store.reject(stream, 'too-fast', nowMs, tooFastMs.length);
     }
   }
 

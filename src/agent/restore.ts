@@ -8,6 +8,7 @@ import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { Store, StoredSample } from '../store/store-contract.ts';
 import type { KnownStream } from './known-streams.ts';
+import { markStored } from './marking.ts';
 
 /** The store, and one walk over all streams in order of time. */
 export interface ReplayStore extends Store {
@@ -45,10 +46,16 @@ export async function restoreStreams(
     // Without an arrival time: when it came the first time says nothing about now.
     engine.push({ stream, timeMs, value, arrivalMs: Number.NaN });
     target.replayed++;
-    if (++pushes % PUSHES_PER_TICK === 0) await engine.tick(null);
+    if (++pushes % PUSHES_PER_TICK === 0) await tick(engine, store);
   }
-  await engine.tick(null);
+  await tick(engine, store);
   return restored;
+}
+
+/** A crash may have come between a bucket and its marks: those found again are set again. */
+async function tick(engine: ForecastEngine, store: ReplayStore): Promise<void> {
+  await engine.tick(null);
+  for (const bucket of engine.marked()) markStored(store, bucket);
 }
 
 interface Started extends RestoredStream {

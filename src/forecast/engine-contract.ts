@@ -6,6 +6,7 @@
 import type { Sample } from '../series/sample.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { Forecast } from './forecast.ts';
+import type { LeadScore } from './track.ts';
 
 export type PushOutcome =
   | 'accepted'
@@ -14,12 +15,23 @@ export type PushOutcome =
   /** Same stream and time as a sample already in the open window. */
   | 'duplicate'
   | 'out-of-range'
-  | 'too-fast'
   /** Further in the future than the clock allows. */
   | 'future'
   /** Before 2000-01-01 or after 2100: a clock that was never set. */
   | 'absurd-time'
   | 'unknown-stream';
+
+/** What a saved state says of its stream, for those who do not have its model: `gatecast inspect`. */
+export interface StreamAbout {
+  readonly intervalMs: number;
+  readonly horizonSteps: number;
+  /** Closed buckets so far, filled ones with them. */
+  readonly buckets: number;
+  readonly observedMs: number | null;
+  readonly unit: string | null;
+  /** Of what was published, by lead; empty before the first matched forecast. */
+  readonly scores: readonly LeadScore[];
+}
 
 export interface StreamSnapshot {
   readonly stream: string;
@@ -28,6 +40,19 @@ export interface StreamSnapshot {
   /** Samples at or after this time are not in the state and must be replayed into it, ms. */
   readonly replayFromMs: number;
   readonly bytes: Uint8Array;
+  /** Left out where nobody will ask. */
+  readonly about?: StreamAbout;
+}
+
+/** A closed bucket in which something was found wrong. Bits of `series/quality.ts`. */
+export interface MarkedBucket {
+  readonly stream: string;
+  readonly startMs: number;
+  readonly intervalMs: number;
+  /** Of all its readings; 0 where only single ones were left out. */
+  readonly marks: number;
+  /** Times of its readings that were left out because they changed too fast, ms. */
+  readonly tooFastMs: readonly number[];
 }
 
 export interface StreamView {
@@ -53,6 +78,8 @@ export interface ForecastEngine {
    * `emitEvery`: false returns only the newest forecast a stream (live); true returns one for each closed bucket.
    */
   tick(nowMs: number | null, emitEvery?: boolean): Promise<Forecast[]>;
+  /** What the last tick found wrong, in order of time for each stream. */
+  marked(): readonly MarkedBucket[];
   /** Earliest wall-clock time at which a tick has something to do, ms; null when nothing waits on the clock. */
   nextDueMs(nowMs: number): number | null;
   snapshot(stream: string): StreamSnapshot | null;

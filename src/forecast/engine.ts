@@ -9,7 +9,13 @@ import { AHEAD, FEATURE_FORMAT, I } from '../series/features.ts';
 import type { Sample } from '../series/sample.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import { StateReader, StateWriter } from '../series/state-io.ts';
-import type { ForecastEngine, PushOutcome, StreamSnapshot, StreamView } from './engine-contract.ts';
+import type {
+  ForecastEngine,
+  MarkedBucket,
+  PushOutcome,
+  StreamSnapshot,
+  StreamView,
+} from './engine-contract.ts';
 import { type Forecast, Q } from './forecast.ts';
 import type { Model } from './model.ts';
 import { Stream } from './stream.ts';
@@ -46,6 +52,7 @@ export class Engine implements ForecastEngine {
   failures = 0;
   lastFailure: string | null = null;
   private readonly byName = new Map<string, Stream>();
+  private found: MarkedBucket[] = [];
   /** By number of leads. */
   private batches = new Map<number, Promise<Batch>>();
 
@@ -117,6 +124,7 @@ export class Engine implements ForecastEngine {
 
   async tick(nowMs: number | null, emitEvery = false): Promise<Forecast[]> {
     const due: Due[] = [];
+    this.found = [];
     for (const stream of this.byName.values()) {
       const closed = stream.buckets.close(nowMs);
       if (closed.length > 0 && stream.settle()) due.push({ stream, closed, at: 0 });
@@ -140,7 +148,9 @@ export class Engine implements ForecastEngine {
     const byLeads = new Map<number, Stream[]>();
     for (const one of round) {
       const { stream } = one;
-      if (!stream.advance(one.closed[one.at++])) continue;
+      const stepped = stream.advance(one.closed[one.at++]);
+      if (stream.marked !== null) this.found.push(stream.marked);
+      if (!stepped) continue;
       if (this.model === null || !stream.warm) {
         forecasts.push(stream.finish(null, 0));
         continue;
@@ -282,6 +292,10 @@ export class Engine implements ForecastEngine {
     return made;
   }
 
+  marked(): readonly MarkedBucket[] {
+    return this.found;
+  }
+
   nextDueMs(_nowMs: number): number | null {
     let earliest: number | null = null;
     for (const stream of this.byName.values()) {
@@ -301,6 +315,7 @@ export class Engine implements ForecastEngine {
       modelHash: this.modelHash,
       replayFromMs: known.buckets.replayFromMs(),
       bytes: writer.finish(),
+      about: known.about,
     };
   }
 

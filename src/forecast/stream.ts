@@ -7,7 +7,7 @@ import { zoneOffset } from '../series/calendar.ts';
 import { LAST, SEASONAL_NAIVE } from '../series/experts.ts';
 import { AHEAD, Features, I } from '../series/features.ts';
 import { fillValue } from '../series/fill.ts';
-import { FLAT_LINE, MASKED, Quality, STUCK, TOO_FAST } from '../series/quality.ts';
+import { FLAT_LINE, MASKED, OUT_OF_RANGE, Quality, REFUSED, STUCK, TOO_FAST } from '../series/quality.ts';
 import { regridded } from '../series/regrid.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { StateIo } from '../series/state-io.ts';
@@ -23,6 +23,7 @@ import {
   SEASONAL,
 } from './candidates.ts';
 import { crossings } from './crossings.ts';
+import type { MarkedBucket, StreamAbout } from './engine-contract.ts';
 import { type Forecast, type ForecastKind, type InputQuality, MEDIAN, Q } from './forecast.ts';
 import { Track } from './track.ts';
 
@@ -51,7 +52,8 @@ export class Stream {
     intervalMs: 0,
     value: Number.NaN,
     observedMs: Number.NaN,
-    tooFast: 0,
+    tooFast: [],
+    outOfRange: 0,
   };
   /** Whether the bucket had a value that may be learnt from. */
   private observed = false;
@@ -130,9 +132,10 @@ export class Stream {
   advance(bucket: ClosedBucket): boolean {
     if (bucket.intervalMs !== this.gridMs) this.regrid(bucket);
     const { features } = this;
+    const before = this.marks;
+    this.marks = 0;
     if (features === null) return false;
     this.current = bucket;
-    const before = this.marks;
     this.marks = this.judge(bucket, features);
     this.surprise = this.assess(bucket, features.gapAge, before);
     this.observed = !Number.isNaN(bucket.value) && (this.marks & MASKED) === 0;
@@ -148,8 +151,8 @@ export class Stream {
   }
 
   /** What is wrong with a bucket's value, measured against what the experts expected of it. */
-  private judge({ value, tooFast }: ClosedBucket, features: Features): number {
-    const marks = tooFast > 0 ? TOO_FAST : 0;
+  private judge({ value, tooFast, outOfRange }: ClosedBucket, features: Features): number {
+    const marks = (tooFast.length > 0 ? TOO_FAST : 0) | (outOfRange > 0 ? OUT_OF_RANGE : 0);
     if (Number.isNaN(value) || this.spec.quality === false) return marks;
     const expected = { point: features.anchor[0], error: features.scale[0] };
     return marks | this.quality.judge(value, expected, features.gapAge);
@@ -172,6 +175,15 @@ export class Stream {
   private get outlooked(): NonNullable<Forecast['expected']> | null {
     const [low, p50, high] = this.outlook;
     return Number.isNaN(p50) ? null : { low, p50, high };
+  }
+
+  /** What was found wrong with the last bucket; null for a good one. */
+  get marked(): MarkedBucket | null {
+    const { startMs, intervalMs, tooFast } = this.current;
+    const { marks } = this;
+    return marks === 0
+      ? null
+      : { stream: this.spec.name, startMs, intervalMs, marks: marks & ~REFUSED, tooFastMs: tooFast };
   }
 
   /** Whether the network is to be asked in this step. */
@@ -279,6 +291,18 @@ export class Stream {
 
   get scores(): ReturnType<Track['scores']> {
     return this.track?.scores() ?? [];
+  }
+
+  get about(): StreamAbout {
+    const { observedMs } = this.now;
+    return {
+      intervalMs: this.gridMs,
+      horizonSteps: this.leads,
+      buckets: this.features?.steps ?? 0,
+      observedMs: Number.isNaN(observedMs) ? null : observedMs,
+      unit: this.spec.unit,
+      scores: this.scores.filter(({ n }) => n > 0),
+    };
   }
 
   get networkScores(): ReturnType<Track['networkScores']> {

@@ -22,6 +22,8 @@ const MAX_EMPTY_RUN = 2048;
 const UNITS_MS = [7 * 86_400_000, 86_400_000, 3_600_000, 60_000];
 /** Readings that may wait for the interval; more come only where buckets stay open very long. */
 const MAX_LEARNING = 4096;
+/** Open buckets of which it is counted how many readings were out of range; more come only where nothing closes. */
+const MAX_REFUSING = 64;
 
 export type { Admission } from './admission.ts';
 
@@ -34,8 +36,10 @@ export interface ClosedBucket {
   readonly value: number;
   /** Time of its newest reading, ms; NaN when empty. */
   readonly observedMs: number;
-  /** Readings left out because they changed faster than is believable. */
-  readonly tooFast: number;
+  /** Times of the readings left out because they changed faster than is believable, ms. */
+  readonly tooFast: readonly number[];
+  /** Readings refused because they were outside the limits. */
+  readonly outOfRange: number;
 }
 
 export class Buckets {
@@ -43,6 +47,8 @@ export class Buckets {
   /** Of the newest closed bucket; null while it is being learnt. */
   intervalMs: number | null;
   private readonly open = new Map<number, Readings>();
+  /** By bucket, readings that were out of range. */
+  private readonly refused = new Map<number, number>();
   private learning: { timeMs: number; value: number }[] = [];
   /** Index of the oldest bucket that is not closed; NaN before the first sample. */
   private next = Number.NaN;
@@ -76,6 +82,7 @@ export class Buckets {
   push(sample: Sample): Admission {
     const { timeMs, value, arrivalMs } = sample;
     const refused = refusal(sample, this.spec, this.intervalMs);
+    if (refused === 'out-of-range') this.refuse(timeMs);
     if (refused !== null) return refused;
     // A reading of now, by a clock that stands well before what is closed: the clock was ahead, and has been put right.
     if (this.closedToMs - arrivalMs > FUTURE_MS + (this.intervalMs ?? 0)) this.restart();
@@ -87,9 +94,19 @@ export class Buckets {
     return 'accepted';
   }
 
+  private refuse(timeMs: number): void {
+    if (this.intervalMs === null) return;
+    const index = Math.floor(timeMs / this.intervalMs);
+    if (index < this.next) return;
+    this.refused.set(index, (this.refused.get(index) ?? 0) + 1);
+    const [first] = this.refused.keys();
+    if (this.refused.size > MAX_REFUSING && first !== undefined) this.refused.delete(first);
+  }
+
   /** Forgets where the grid stood, not what the stream has learnt. */
   private restart(): void {
     this.open.clear();
+    this.refused.clear();
     this.next = Number.NaN;
     this.closedToMs = Number.NaN;
     this.newestMs = Number.NaN;
@@ -214,24 +231,29 @@ export class Buckets {
   private take(index: number, intervalMs: number): ClosedBucket {
     const startMs = index * intervalMs;
     const open = this.open.get(index);
+    const outOfRange = this.refused.get(index) ?? 0;
+    this.refused.delete(index);
     if (open === undefined)
-      return { startMs, intervalMs, value: Number.NaN, observedMs: Number.NaN, tooFast: 0 };
+      return { startMs, intervalMs, value: Number.NaN, observedMs: Number.NaN, tooFast: [], outOfRange };
     this.open.delete(index);
     const all = inOrder(open);
     this.closedNewestMs = all.times[all.times.length - 1];
     const kept: Readings = { times: [], values: [] };
+    const tooFast: number[] = [];
     all.times.forEach((timeMs, i) => {
       if (this.spec.intervalMs === null) this.comingMs = this.watch.add(timeMs, intervalMs) ?? this.comingMs;
-      if (!this.limit.accepts(timeMs, all.values[i])) return;
-      kept.times.push(timeMs);
-      kept.values.push(all.values[i]);
+      if (this.limit.accepts(timeMs, all.values[i])) {
+        kept.times.push(timeMs);
+        kept.values.push(all.values[i]);
+      } else tooFast.push(timeMs);
     });
     return {
       startMs,
       intervalMs,
       value: aggregate(this.spec.aggregate, kept, this.counter, { startMs, intervalMs }),
       observedMs: kept.times.length > 0 ? kept.times[kept.times.length - 1] : Number.NaN,
-      tooFast: all.times.length - kept.times.length,
+      tooFast,
+      outOfRange,
     };
   }
 
@@ -250,6 +272,7 @@ export class Buckets {
     this.intervalMs = intervalMs;
     this.comingMs = 0;
     this.emptyRun = 0;
+    this.refused.clear();
     const waiting = [...this.open.values()];
     this.open.clear();
     for (const { times, values } of waiting) {

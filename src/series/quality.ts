@@ -16,20 +16,30 @@ export const OUT_OF_RANGE = 8;
 export const STEP = 16;
 export const TOO_FAST = 32;
 /** A bucket with one of these enters the step as if it had not been observed, and nothing is trained on it. */
-export const MASKED = SPIKE | STUCK | FLAT_LINE | OUT_OF_RANGE;
+export const MASKED = SPIKE | STUCK | FLAT_LINE;
+/** Of single readings, which are left out of their bucket: the others in it may be good. */
+export const REFUSED = OUT_OF_RANGE | TOO_FAST;
 
-const REASONS: readonly (readonly [number, string])[] = [
-  [SPIKE, 'spike: far from the readings before and from what was expected, and not confirmed by the next'],
-  [STUCK, 'stuck: the same value for much longer than usual for this stream'],
-  [FLAT_LINE, 'flat line: hardly any change for much longer than usual for this stream'],
-  [OUT_OF_RANGE, 'out of range: outside the limits of the stream'],
-  [STEP, 'step: the stream has gone to another level'],
-  [TOO_FAST, 'too fast: a reading changed faster than the limit of the stream'],
+const MARKS: readonly (readonly [bit: number, name: string, text: string])[] = [
+  [SPIKE, 'spike', 'far from the readings before and from what was expected, and not confirmed by the next'],
+  [STUCK, 'stuck', 'the same value for much longer than usual for this stream'],
+  [FLAT_LINE, 'flat-line', 'hardly any change for much longer than usual for this stream'],
+  [OUT_OF_RANGE, 'out-of-range', 'outside the limits of the stream'],
+  [STEP, 'step', 'the stream has gone to another level'],
+  [TOO_FAST, 'too-fast', 'changed faster than the limit of the stream'],
 ];
+
+/** The names of what is marked, as messages carry them; empty for a good bucket. */
+export function markNames(marks: number): string[] {
+  return MARKS.filter(([bit]) => (marks & bit) !== 0).map(([, name]) => name);
+}
+
+/** What each mark means, in words, by its name. */
+export const MARK_TEXTS: ReadonlyMap<string, string> = new Map(MARKS.map(([, name, text]) => [name, text]));
 
 /** Why a bucket is marked, in words; empty for a good one. */
 export function reasons(marks: number): string[] {
-  return REASONS.filter(([bit]) => (marks & bit) !== 0).map(([, text]) => text);
+  return markNames(marks).map((name) => `${name}: ${MARK_TEXTS.get(name)}`);
 }
 
 /** Readings whose median and deviation a spike is measured against. */

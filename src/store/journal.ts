@@ -7,19 +7,23 @@
  *   1 name    id u32, length u16, UTF-8                 says what stream `id` is called in this file
  *   2 sample  id u32, time f64, value f64, mark u8
  *   3 meta    key length u16, key, value length u32, value
+ *   4 mark    id u32, from f64, to f64, bits u8         of samples before it, in this file or in the database
  * little-endian. A frame that a crash tore fails its checksum; it and what follows was never acknowledged.
  */
 import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readFileSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { writeAll, writeFileAtomic } from '../system/files.ts';
+import type { MarkSpan } from './marks.ts';
 
 const MAGIC = Buffer.from('GCJRNL1\n');
 const FRAME_HEADER = 8;
 const SAMPLE_BYTES = 22;
+const MARK_BYTES = 22;
 
 export interface JournalReader {
   name(id: number, name: string): void;
   sample(id: number, timeMs: number, value: number, mark: number): void;
+  mark(id: number, span: MarkSpan): void;
   meta(key: string, value: string): void;
 }
 
@@ -48,6 +52,15 @@ export class FrameWriter {
     this.#buffer.writeDoubleLE(timeMs, at + 5);
     this.#buffer.writeDoubleLE(value, at + 13);
     this.#buffer[at + 21] = mark;
+  }
+
+  mark(id: number, { fromMs, toMs, marks }: MarkSpan): void {
+    const at = this.#reserve(MARK_BYTES);
+    this.#buffer[at] = 4;
+    this.#buffer.writeUInt32LE(id, at + 1);
+    this.#buffer.writeDoubleLE(fromMs, at + 5);
+    this.#buffer.writeDoubleLE(toMs, at + 13);
+    this.#buffer[at + 21] = marks;
   }
 
   meta(key: string, value: string): void {
@@ -148,6 +161,15 @@ export class Journal {
   }
 }
 
+/**
+ * Hands what the journal at `path` holds to `reader`, and changes nothing: for readers beside the agent that writes it.
+ * Throws the system's error when it cannot be read.
+ */
+export function readJournal(path: string, reader: JournalReader): void {
+  const content = readFileSync(path);
+  if (content.subarray(0, MAGIC.length).equals(MAGIC)) readFrames(content, reader);
+}
+
 /** Returns where the last readable frame ends. */
 function readFrames(content: Buffer, reader: JournalReader): number {
   let at = MAGIC.length;
@@ -180,6 +202,13 @@ function readRecords(payload: Buffer, reader: JournalReader): void {
         payload[at + 21]!,
       );
       at += SAMPLE_BYTES;
+    } else if (kind === 4) {
+      reader.mark(payload.readUInt32LE(at + 1), {
+        fromMs: payload.readDoubleLE(at + 5),
+        toMs: payload.readDoubleLE(at + 13),
+        marks: payload[at + 21]!,
+      });
+      at += MARK_BYTES;
     } else {
       const keyLength = payload.readUInt16LE(at + 1);
       const keyEnd = at + 3 + keyLength;

@@ -45,6 +45,15 @@ export class PendingRows {
     return full;
   }
 
+  /** Sets bits of the rows of one stream from `fromMs` up to, but not including, `toMs`. */
+  mark(stream: number, fromMs: number, toMs: number, bits: number): void {
+    for (let i = 0; i < this.#size; i++) {
+      const at = (this.#head + i) % this.#times.length;
+      if (this.#streams[at] === stream && this.#times[at]! >= fromMs && this.#times[at]! < toMs)
+        this.#marks[at]! |= bits;
+    }
+  }
+
   /** Oldest first; `index` counts from the oldest row. */
   forEach(
     visit: (stream: number, timeMs: number, value: number, mark: number, index: number) => void,

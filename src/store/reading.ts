@@ -4,6 +4,7 @@
  */
 import type { Database } from './database.ts';
 import { openReadOnly } from './database.ts';
+import { isRefused } from './marks.ts';
 import type { StoredSample } from './store-contract.ts';
 
 export interface NamedSample extends StoredSample {
@@ -60,7 +61,7 @@ export function* eachSample(db: Database, fromMs: number): Generator<NamedSample
 
 /**
  * Rows of the database with rows that still wait. The same key at the same time comes once: the stored one, else the
- * first that waits. When reading fails, `onError` is told and what waits still comes.
+ * first that waits; one that was refused gives way to one that was not. When reading fails, `onError` is told and what waits still comes.
  */
 export function* mergeByTime<T extends StoredSample>(
   stored: Iterable<T>,
@@ -68,7 +69,8 @@ export function* mergeByTime<T extends StoredSample>(
   keyOf: (sample: T) => string,
   onError: (error: unknown) => void,
 ): Generator<T> {
-  waiting.sort((a, b) => a.timeMs - b.timeMs);
+  const refused = (sample: T): number => (isRefused(sample.mark) ? 1 : 0);
+  waiting.sort((a, b) => a.timeMs - b.timeMs || refused(a) - refused(b));
   let next = 0;
   let now = Number.NEGATIVE_INFINITY;
   const seen = new Set<string>();
@@ -95,6 +97,12 @@ export function* mergeByTime<T extends StoredSample>(
       if (isNew(sample)) yield sample;
     }
     if (row === undefined) return;
+    const { timeMs } = row;
+    if (isRefused(row.mark) && waiting[next]?.timeMs === timeMs) {
+      const key = keyOf(row);
+      const same = waiting.find((one) => one.timeMs === timeMs && keyOf(one) === key);
+      if (same !== undefined) row = same;
+    }
     if (isNew(row)) yield row;
   }
 }

@@ -23,6 +23,7 @@ export function salvage(damagedPath: string, into: Database): number {
     copyTable(from, into, 'forgotten', ['stream', 'cursor']);
     const snapshot = ['stream', 'slot', 'saved', 'model', 'replay_from', 'sha256', 'bytes'];
     copyTable(from, into, 'snapshot', snapshot);
+    copyTable(from, into, 'reject', ['day', 'stream', 'reason', 'count']);
     return copySamples(from, into);
   } finally {
     from.close();

@@ -29,6 +29,17 @@ export const MIGRATIONS: readonly string[] = [
       CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
       CREATE TABLE forgotten (stream INTEGER PRIMARY KEY, cursor INTEGER NOT NULL) STRICT;
   `,
+  `
+      CREATE TABLE reject (
+        day INTEGER NOT NULL,    -- its start, ms since 1970 UTC
+        stream INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        PRIMARY KEY (day, stream, reason)
+      ) STRICT, WITHOUT ROWID;
+      ALTER TABLE snapshot ADD COLUMN saved_at INTEGER; -- ms since 1970 UTC; NULL: by an older version
+      ALTER TABLE snapshot ADD COLUMN about TEXT;       -- JSON: what the state says of its stream, to be read without the model
+  `,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

@@ -1,17 +1,17 @@
 /** Saved states of streams: two slots a stream, each with its checksum, so that a damaged one gives way to the one before. */
 
-import type { StreamSnapshot } from '../forecast/engine-contract.ts';
+import type { StreamAbout, StreamSnapshot } from '../forecast/engine-contract.ts';
 import { sha256 } from '../system/files.ts';
 import type { Database } from './database.ts';
 
 /** Call inside a transaction. `streamId` is the stream's row in the database. */
-export function writeSnapshot(db: Database, streamId: number, snapshot: StreamSnapshot): void {
+export function writeSnapshot(db: Database, streamId: number, snapshot: StreamSnapshot, nowMs: number): void {
   const newest = db
     .prepare('SELECT slot, saved FROM snapshot WHERE stream = ? ORDER BY saved DESC LIMIT 1')
     .get(streamId) as { slot: number; saved: number } | undefined;
   db.prepare(
-    `INSERT OR REPLACE INTO snapshot (stream, slot, saved, model, replay_from, sha256, bytes)
-     VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT OR REPLACE INTO snapshot (stream, slot, saved, model, replay_from, sha256, bytes, saved_at, about)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   ).run(
     streamId,
     newest === undefined ? 0 : 1 - newest.slot,
@@ -20,6 +20,8 @@ export function writeSnapshot(db: Database, streamId: number, snapshot: StreamSn
     Math.floor(snapshot.replayFromMs),
     checksum(snapshot.modelHash, Math.floor(snapshot.replayFromMs), snapshot.bytes),
     Buffer.from(snapshot.bytes.buffer, snapshot.bytes.byteOffset, snapshot.bytes.byteLength),
+    Math.floor(nowMs),
+    snapshot.about === undefined ? null : JSON.stringify(snapshot.about),
   );
 }
 
@@ -45,6 +47,36 @@ export function readSnapshot(
     damaged(`the saved state of ${stream} fails its checksum`);
   }
   return null;
+}
+
+export interface SnapshotAbout {
+  readonly modelHash: string;
+  /** The state holds what came before this, ms. */
+  readonly replayFromMs: number;
+  readonly bytes: number;
+  /** null: saved by an older version, which did not say. */
+  readonly savedMs: number | null;
+  readonly about: StreamAbout | null;
+}
+
+/** What is known of the newest saved state without reading it. */
+export function readSnapshotAbout(db: Database, streamId: number): SnapshotAbout | null {
+  const row = db
+    .prepare(
+      `SELECT model AS modelHash, replay_from AS replayFromMs, length(bytes) AS bytes, saved_at AS savedMs, about
+       FROM snapshot WHERE stream = ? ORDER BY saved DESC LIMIT 1`,
+    )
+    .get(streamId) as (Omit<SnapshotAbout, 'about'> & { about: string | null }) | undefined;
+  if (row === undefined) return null;
+  return { ...row, about: parsed(row.about) };
+}
+
+function parsed(about: string | null): StreamAbout | null {
+  try {
+    return about === null ? null : (JSON.parse(about) as StreamAbout);
+  } catch {
+    return null;
+  }
 }
 
 function checksum(model: string, replayFromMs: number, bytes: Uint8Array): string {

@@ -9,9 +9,12 @@ import type { StreamSnapshot } from '../forecast/engine-contract.ts';
 import type { Sample } from '../series/sample.ts';
 import type { Clock } from '../system/clock.ts';
 import { bytesWrittenByThread } from '../system/facts.ts';
+import { insertBatch, insertStream, SELECT_ID, SELECT_META, UPSERT_META } from './batch.ts';
 import { Connection, type StoreFault } from './connection.ts';
 import type { Database } from './database.ts';
+import { type MarkSpan, marked } from './marks.ts';
 import { eachSample, eachSampleOf, mergeByTime, type NamedSample } from './reading.ts';
+import { RejectCounts } from './reject-counts.ts';
 import { readSnapshot, writeSnapshot } from './snapshots.ts';
 import type { Store, StoredSample } from './store-contract.ts';
 import { trimSize, trimSlice } from './trimming.ts';
@@ -41,15 +44,19 @@ const MAX_PENDING = 200_000;
 /** Counting rows reads the whole table, so a bigger file goes by the count kept in `meta`. */
 const COUNT_BELOW_BYTES = 32 * 2 ** 20;
 const ROWS_KEY = 'store.rows';
+/** Refused readings of a gateway that stores little are written at least this often, ms. */
+const REJECTS_MS = 600_000;
 
 export class SqliteStore implements Store {
   readonly #options: SqliteStoreOptions;
   readonly #path: string;
   readonly #ahead: WriteAhead;
   readonly #connection: Connection;
+  readonly #rejects = new RejectCounts();
   /** By the write-ahead's number of a stream: its id in the database. */
   #ids: (number | undefined)[] = [];
   #rows = 0;
+  #settledAt = Number.NEGATIVE_INFINITY;
   #written = 0;
   #dropping = false;
   #closed = false;
@@ -104,6 +111,14 @@ export class SqliteStore implements Store {
     });
   }
 
+  mark(stream: string, span: MarkSpan): void {
+    if (span.marks !== 0) this.#ahead.mark(stream, span);
+  }
+
+  reject(stream: string, reason: string, atMs: number, count = 1): void {
+    this.#rejects.add(stream, reason, atMs, count);
+  }
+
   /** True when everything appended so far survives a crash of the process (with `powerSafe`: a power cut). */
   flush(): boolean {
     if (this.#closed) return false;
@@ -117,14 +132,16 @@ export class SqliteStore implements Store {
   /** Moves everything into the database now: for readers beside the agent, and before it stops. */
   settle(): boolean {
     if (this.#closed) return false;
-    if (this.#ahead.isEmpty && !this.#connection.failing) return true;
+    if (this.#ahead.isEmpty && this.#rejects.isEmpty && !this.#connection.failing) return true;
     return this.#connection.run((db) => {
       this.#measured(() => {
-        const { ids, added } = db.transaction(() => this.#insertAll(db))();
+        const { ids, added } = db.transaction(() => insertBatch(db, this.#ahead, this.#rejects, this.#ids))();
         this.#ids = ids;
         this.#rows += added;
         this.#ahead.settled();
+        this.#rejects.clear();
       });
+      this.#settledAt = this.#options.clock.monotonic();
       this.#connection.succeeded();
       this.#dropping = false;
       this.#rows -= trimSize(db, this.#maxBytes);
@@ -140,7 +157,11 @@ export class SqliteStore implements Store {
     const id = this.#idOf(stream);
     const { db } = this.#connection;
     const stored = db === null || id === null ? [] : eachSampleOf(db, id, fromMs, toMs);
-    yield* mergeByTime(stored, waiting, () => '', this.#readFailed);
+    const spans = this.#ahead.marks.filter((mark) => mark.number === number).map(({ span }) => span);
+    yield* marked(
+      mergeByTime(stored, waiting, () => '', this.#readFailed),
+      () => spans,
+    );
   }
 
   /** Every stream's samples from `fromMs` on, ascending by time: one walk for all, as the replay at start needs it. */
@@ -150,7 +171,15 @@ export class SqliteStore implements Store {
       if (timeMs >= fromMs) waiting.push({ stream: this.#ahead.nameOf(row), timeMs, value, mark });
     });
     const { db } = this.#connection;
-    yield* mergeByTime(db === null ? [] : eachSample(db, fromMs), waiting, (s) => s.stream, this.#readFailed);
+    const spans = new Map<string, MarkSpan[]>();
+    for (const { number, span } of this.#ahead.marks) {
+      const stream = this.#ahead.nameOf(number);
+      spans.set(stream, [...(spans.get(stream) ?? []), span]);
+    }
+    yield* marked(
+      mergeByTime(db === null ? [] : eachSample(db, fromMs), waiting, (s) => s.stream, this.#readFailed),
+      ({ stream }) => spans.get(stream) ?? [],
+    );
   }
 
   saveSnapshots(snapshots: readonly StreamSnapshot[]): boolean {
@@ -159,7 +188,9 @@ export class SqliteStore implements Store {
     return this.#connection.run((db) => {
       this.#measured(() =>
         db.transaction(() => {
-          for (const snapshot of snapshots) writeSnapshot(db, insertStream(db, snapshot.stream), snapshot);
+          const nowMs = this.#options.clock.now();
+          for (const snapshot of snapshots)
+            writeSnapshot(db, insertStream(db, snapshot.stream), snapshot, nowMs);
         })(),
       );
     });
@@ -176,11 +207,13 @@ export class SqliteStore implements Store {
   forget(stream: string): void {
     this.settle();
     this.#ahead.forget(stream);
+    this.#rejects.forget(stream);
     const id = this.#idOf(stream);
     if (id === null) return;
     this.#connection.run((db) => {
       db.transaction(() => {
         db.prepare('DELETE FROM snapshot WHERE stream = ?').run(id);
+        db.prepare('DELETE FROM reject WHERE stream = ?').run(id);
         db.prepare('DELETE FROM stream WHERE id = ?').run(id);
         db.prepare('INSERT INTO forgotten (stream, cursor) VALUES (?, ?)').run(id, Number.MIN_SAFE_INTEGER);
       })();
@@ -201,6 +234,8 @@ export class SqliteStore implements Store {
   /** One slice of trimming; call it every minute or so. Returns rows removed. */
   trim(nowMs: number): number {
     let removed = 0;
+    const { clock } = this.#options;
+    if (!this.#rejects.isEmpty && clock.monotonic() - this.#settledAt >= REJECTS_MS) this.settle();
     this.#connection.run((db) => {
       this.#measured(() => {
         removed = trimSlice(db, { maxBytes: this.#maxBytes, retentionMs: this.#options.retentionMs }, nowMs);
@@ -256,19 +291,6 @@ export class SqliteStore implements Store {
     this.#rows = Number(counted ?? 0);
   }
 
-  /** Changes nothing here: the transaction may yet fail. */
-  #insertAll(db: Database): { ids: (number | undefined)[]; added: number } {
-    const insert = db.prepare('INSERT OR IGNORE INTO sample (time, stream, value, mark) VALUES (?, ?, ?, ?)');
-    const ids = this.#ids.slice();
-    let added = 0;
-    this.#ahead.forEach((number, timeMs, value, mark) => {
-      ids[number] ??= insertStream(db, this.#ahead.nameOf(number));
-      added += insert.run(timeMs, ids[number], value, mark).changes;
-    });
-    for (const [key, value] of this.#ahead.meta) db.prepare(UPSERT_META).run(key, value);
-    return { ids, added };
-  }
-
   /** The database's id of a stream; null when it has none. */
   #idOf(stream: string): number | null {
     const known = this.#ids[this.#ahead.numberOf(stream) ?? -1];
@@ -289,19 +311,6 @@ export class SqliteStore implements Store {
       this.#written += bytesWrittenByThread() - before;
     }
   }
-}
-
-const SELECT_ID = 'SELECT id FROM stream WHERE name = ?';
-const SELECT_META = 'SELECT value FROM meta WHERE key = ?';
-const UPSERT_META =
-  'INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value';
-
-/** Finds or makes the stream's row. Ids are never used twice: rows of a forgotten stream may still be there. */
-function insertStream(db: Database, name: string): number {
-  const known = db.prepare(SELECT_ID).pluck().get(name) as number | undefined;
-  if (known !== undefined) return known;
-  const next = `max((SELECT coalesce(max(id), 0) FROM stream), (SELECT coalesce(max(stream), 0) FROM forgotten)) + 1`;
-  return Number(db.prepare(`INSERT INTO stream (id, name) VALUES (${next}, ?)`).run(name).lastInsertRowid);
 }
 
 function sizeOf(path: string): number {

@@ -1,17 +1,22 @@
 /** What the agent needs of durable storage. Implemented on SQLite in `sqlite-store.ts`. */
 import type { StreamSnapshot } from '../forecast/engine-contract.ts';
 import type { Sample } from '../series/sample.ts';
+import type { MarkSpan } from './marks.ts';
 
 export interface StoredSample {
   readonly timeMs: number;
   readonly value: number;
-  /** Quality mark, 0 = good. */
+  /** Quality marks, bits of `series/quality.ts`; 0 = good. */
   readonly mark: number;
 }
 
 export interface Store {
-  /** Buffers; durable after the next flush. Same (stream, time) twice keeps the first. Never blocks on disk. */
+  /** Buffers; durable after the next flush. Same (stream, time) twice keeps the first, but for one marked out of range, which gives way. Never blocks on disk. */
   append(sample: Sample, mark?: number): void;
+  /** Sets bits on the samples of a span, stored or not; durable after the next flush. */
+  mark(stream: string, span: MarkSpan): void;
+  /** Counts readings of a stream that were refused, for `gatecast inspect`; durable after the next batch. */
+  reject(stream: string, reason: string, atMs: number, count?: number): void;
   /** Commits what is buffered. On failure keeps the buffer (bounded, oldest dropped and counted) and reports through `onFault`. */
   flush(): boolean;
   /** Ascending by time; `fromMs` inclusive, `toMs` exclusive. */

@@ -1,5 +1,6 @@
 /** Keeps the database within its age and size, in slices short enough for the daemon's thread. */
 import type { Database } from './database.ts';
+import { trimRejects } from './reject-counts.ts';
 
 export interface Limits {
   /** Rows older than this go, ms. */
@@ -27,6 +28,7 @@ function trimAge(db: Database, limits: Limits, nowMs: number): number {
   const newest = db.prepare('SELECT max(time) FROM sample').pluck().get() as number | null;
   if (newest === null) return 0;
   const cutoff = Math.min(nowMs, newest) - limits.retentionMs;
+  trimRejects(db, cutoff);
   return deleteBefore(db, Math.min(cutoff, sliceEnd(db, Number.NEGATIVE_INFINITY)));
 }
 

@@ -3,6 +3,7 @@
  * crash. Knows nothing of SQLite. Works without a journal while the disk is away.
  */
 import { FrameWriter, Journal } from './journal.ts';
+import type { MarkSpan } from './marks.ts';
 import { PendingRows } from './pending.ts';
 
 export interface WriteAheadOptions {
@@ -24,6 +25,9 @@ export class WriteAhead {
   readonly #numbers = new Map<string, number>();
   readonly #names: string[] = [];
   readonly #meta = new Map<string, string>();
+  /** Also set on the rows above; here for those that the database or the journal has already. */
+  #marks: { readonly number: number; readonly span: MarkSpan }[] = [];
+  #marksJournalled = 0;
   #journal: Journal | null = null;
   /** The first so many rows are in the journal. */
   #journalled = 0;
@@ -57,11 +61,11 @@ export class WriteAhead {
   }
 
   get isWritten(): boolean {
-    return this.unwritten === 0 && this.#metaJournalled;
+    return this.unwritten === 0 && this.#metaJournalled && this.#marksJournalled === this.#marks.length;
   }
 
   get isEmpty(): boolean {
-    return this.#rows.size === 0 && this.#meta.size === 0;
+    return this.#rows.size === 0 && this.#meta.size === 0 && this.#marks.length === 0;
   }
 
   numberOf(stream: string): number | undefined {
@@ -74,14 +78,31 @@ export class WriteAhead {
 
   /** Returns whether an older row had to go for it. */
   push(stream: string, timeMs: number, value: number, mark: number): boolean {
-    let number = this.#numbers.get(stream);
-    if (number === undefined) {
-      number = this.#names.push(stream) - 1;
-      this.#numbers.set(stream, number);
-    }
-    const dropped = this.#rows.push(number, timeMs, value, mark);
+    const dropped = this.#rows.push(this.#number(stream), timeMs, value, mark);
     if (dropped && this.#journalled > 0) this.#journalled--;
     return dropped;
+  }
+
+  mark(stream: string, span: MarkSpan): void {
+    const number = this.#number(stream);
+    this.#rows.mark(number, span.fromMs, span.toMs, span.marks);
+    this.#marks.push({ number, span });
+    if (this.#marks.length <= this.#options.maxRows) return;
+    this.#marks.shift();
+    if (this.#marksJournalled > 0) this.#marksJournalled--;
+  }
+
+  /** Oldest first. */
+  get marks(): readonly { readonly number: number; readonly span: MarkSpan }[] {
+    return this.#marks;
+  }
+
+  #number(stream: string): number {
+    const known = this.#numbers.get(stream);
+    if (known !== undefined) return known;
+    const number = this.#names.push(stream) - 1;
+    this.#numbers.set(stream, number);
+    return number;
   }
 
   setMeta(key: string, value: string): void {
@@ -98,7 +119,9 @@ export class WriteAhead {
     const number = this.#numbers.get(stream);
     if (number === undefined) return;
     this.#rows.filter((row) => row !== number);
+    this.#marks = this.#marks.filter((mark) => mark.number !== number);
     this.#journalled = 0;
+    this.#marksJournalled = 0;
   }
 
   /** Reads what a former process left. Returns how many bytes at the journal's end were unreadable. Throws the system's error. */
@@ -107,6 +130,7 @@ export class WriteAhead {
     const { journal, lostBytes } = Journal.open(this.#options.path, this.#options.powerSafe, {
       name: (id, name) => names.set(id, name),
       sample: (id, timeMs, value, mark) => this.push(names.get(id)!, timeMs, value, mark),
+      mark: (id, span) => this.mark(names.get(id)!, span),
       // what was set since is newer
       meta: (key, value) => this.#meta.has(key) || this.#meta.set(key, value),
     });
@@ -114,6 +138,7 @@ export class WriteAhead {
     // numbers in the file are the former process's: say the names again before the next row
     this.#namesJournalled.clear();
     this.#journalled = this.#rows.size;
+    this.#marksJournalled = this.#marks.length;
     return lostBytes;
   }
 
@@ -123,7 +148,7 @@ export class WriteAhead {
       this.#journal ??= this.#reopen();
       const tooLong = this.#journal.bytes > REWRITE_RATIO * ROW_BYTES * Math.max(4096, this.#rows.size);
       if (tooLong) this.#rewrite();
-      else this.#journal.append(this.#frame(this.#journalled).seal());
+      else this.#journal.append(this.#frame(this.#journalled, this.#marksJournalled).seal());
     } catch (error) {
       this.close();
       throw error;
@@ -131,7 +156,9 @@ export class WriteAhead {
     this.#rows.forEach((number) => {
       this.#namesJournalled.add(number);
     }, this.#journalled);
+    for (const { number } of this.#marks) this.#namesJournalled.add(number);
     this.#journalled = this.#rows.size;
+    this.#marksJournalled = this.#marks.length;
     this.#metaJournalled = true;
   }
 
@@ -139,7 +166,9 @@ export class WriteAhead {
   settled(): void {
     this.#rows.clear();
     this.#meta.clear();
+    this.#marks = [];
     this.#journalled = 0;
+    this.#marksJournalled = 0;
     this.#metaJournalled = true;
     this.#namesJournalled.clear();
     try {
@@ -154,32 +183,40 @@ export class WriteAhead {
     this.#journal?.close();
     this.#journal = null;
     this.#journalled = 0;
+    this.#marksJournalled = 0;
     this.#metaJournalled = this.#meta.size === 0;
     this.#namesJournalled.clear();
   }
 
-  #frame(from: number): FrameWriter {
+  #frame(from: number, marksFrom: number): FrameWriter {
     const frame = new FrameWriter();
     const named = new Set(from === 0 ? [] : this.#namesJournalled);
-    if (!this.#metaJournalled || from === 0) for (const [key, value] of this.#meta) frame.meta(key, value);
-    this.#rows.forEach((number, timeMs, value, mark) => {
+    const name = (number: number): void => {
       if (!named.has(number)) frame.name(number, this.#names[number]!);
       named.add(number);
+    };
+    if (!this.#metaJournalled || from === 0) for (const [key, value] of this.#meta) frame.meta(key, value);
+    this.#rows.forEach((number, timeMs, value, mark) => {
+      name(number);
       frame.sample(number, timeMs, value, mark);
     }, from);
+    for (const { number, span } of this.#marks.slice(marksFrom)) {
+      name(number);
+      frame.mark(number, span);
+    }
     return frame;
   }
 
   /** After a fault: what the file holds is in memory too, or was dropped by the bound. */
   #reopen(): Journal {
-    const nothing = { name: () => {}, sample: () => {}, meta: () => {} };
+    const nothing = { name: () => {}, sample: () => {}, mark: () => {}, meta: () => {} };
     return Journal.open(this.#options.path, this.#options.powerSafe, nothing).journal;
   }
 
   /** While the database is away the bound drops rows that still fill the file. */
   #rewrite(): void {
     this.close();
-    Journal.replace(this.#options.path, this.#frame(0).seal());
+    Journal.replace(this.#options.path, this.#frame(0, 0).seal());
     this.#journal = this.#reopen();
   }
 }

@@ -1,12 +1,13 @@
 /** Stored samples back on their streams' grids, through the same buckets as live. Pure. */
 import { Buckets } from '../series/buckets.ts';
+import { MASKED, OUT_OF_RANGE, TOO_FAST } from '../series/quality.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { JobSeries } from './job.ts';
 
 export interface HistorySample {
   readonly timeMs: number;
   readonly value: number;
-  /** Quality mark; 0 = good. Others are not learnt from. */
+  /** Bits of `series/quality.ts`; what was masked live, or refused, is not learnt from. */
   readonly mark: number;
 }
 
@@ -78,6 +79,8 @@ class Grid {
   private readonly buckets: Buckets;
   private readonly values: number[] = [];
   private startMs = Number.NaN;
+  /** Numbers of open buckets with a masked reading. */
+  private readonly masked = new Set<number>();
 
   constructor(
     private readonly stream: HistoryStream,
@@ -89,7 +92,11 @@ class Grid {
 
   push({ timeMs, value, mark }: HistorySample): void {
     const { spec, intervalMs, fromMs } = this.stream;
-    if (mark !== 0 || timeMs < fromMs) return;
+    if (timeMs < fromMs || (mark & OUT_OF_RANGE) !== 0) return;
+    // Those that were too fast are refused again, in their order; without a limit there is nobody to do it.
+    if ((mark & TOO_FAST) !== 0 && spec.maxRatePerMs === null) return;
+    // A masked bucket closes like any other, so that a counter goes on from it as it did live.
+    if ((mark & MASKED) !== 0) this.masked.add(Math.floor(timeMs / intervalMs));
     this.buckets.push({ stream: spec.name, timeMs, value, arrivalMs: Number.NaN });
     const { values } = this;
     for (const bucket of this.buckets.close(null)) {
@@ -97,7 +104,7 @@ class Grid {
       // A run of empty buckets that was shortened live is a hole of its true length here.
       const at = Math.round((bucket.startMs - this.startMs) / intervalMs);
       while (values.length < at) values.push(Number.NaN);
-      values.push(bucket.value);
+      values.push(this.masked.delete(Math.round(bucket.startMs / intervalMs)) ? Number.NaN : bucket.value);
     }
   }
 

@@ -5,7 +5,9 @@ import { Pipeline, type PipelineParts } from '../../src/agent/pipeline.ts';
 import { Engine } from '../../src/forecast/engine.ts';
 import type { Forecast } from '../../src/forecast/forecast.ts';
 import type { Routed } from '../../src/ingest/router.ts';
+import { OUT_OF_RANGE, TOO_FAST } from '../../src/series/quality.ts';
 import type { Sample } from '../../src/series/sample.ts';
+import type { MarkSpan } from '../../src/store/marks.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { testSpec } from '../support/specs.ts';
 
@@ -14,7 +16,7 @@ const START = Date.UTC(2025, 0, 1);
 /** `value` or `value@seconds` on any topic is a reading of the stream `s`; anything else is no reading. */
 const router = {
   message(_topic: string, payload: Uint8Array, arrivalMs: number): Routed {
-    const found = /^(-?\d+)(?:@(\d+))?$/.exec(Buffer.from(payload).toString());
+    const found = /^(-?\d+)(?:@([\d.]+))?$/.exec(Buffer.from(payload).toString());
     const samples: Sample[] = found
       ? [
           {
@@ -33,13 +35,17 @@ function setUp(change: Partial<PipelineParts> = {}, wallMs = START) {
   const clock = new FakeClock(wallMs);
   const engine = new Engine(null);
   engine.add(testSpec('s'));
-  const stored: Sample[] = [];
+  const stored: (Sample & { mark?: number })[] = [];
+  const marked: (MarkSpan & { stream: string })[] = [];
+  const rejected: string[] = [];
   const disk = { failing: false, flushes: 0 };
   const forecasts: Forecast[] = [];
   const errors: unknown[] = [];
   const hold = new ClockHold(0);
   const store = {
-    append: (sample: Sample) => void stored.push(sample),
+    append: (sample: Sample, mark = 0) => void stored.push(mark === 0 ? sample : { ...sample, mark }),
+    mark: (stream: string, span: MarkSpan) => void marked.push({ stream, ...span }),
+    reject: (stream: string, reason: string) => void rejected.push(`${stream} ${reason}`),
     flush: () => {
       disk.flushes++;
       return !disk.failing;
@@ -69,7 +75,7 @@ function setUp(change: Partial<PipelineParts> = {}, wallMs = START) {
       for (let i = 0; i < 20; i++) await Promise.resolve();
     }
   };
-  return { clock, pipeline, send, pass, stored, disk, forecasts, errors, hold };
+  return { clock, engine, pipeline, send, pass, stored, marked, rejected, disk, forecasts, errors, hold };
 }
 
 describe('Pipeline', () => {
@@ -86,6 +92,34 @@ describe('Pipeline', () => {
     // The newest forecast alone: its origin is the bucket before the newest reading.
     expect(forecasts.map((f) => f.originMs)).toEqual([START + 1000]);
     expect(stored).toHaveLength(3);
+  });
+
+  test('what is refused is counted by reason for its stream; what is out of range is stored with its mark', async () => {
+    const { engine, pipeline, send, pass, stored, rejected, forecasts } = setUp();
+    engine.add(testSpec('s', { max: 50 }));
+    pipeline.start();
+    for (const text of ['1@0', '99@0.5', '1@0', '2@1', '3@2']) send(text);
+    await pass(60);
+    expect(pipeline.dropped()).toEqual({ 'out-of-range': 1, duplicate: 1 });
+    expect(rejected).toEqual(['s out-of-range', 's duplicate']);
+    expect(stored.map(({ value, mark }) => [value, mark])).toEqual([
+      [1, undefined],
+      [99, OUT_OF_RANGE],
+      [2, undefined],
+      [3, undefined],
+    ]);
+    expect(forecasts[0]?.input).toMatchObject({ quality: 'good' });
+  });
+
+  test('a reading that was too fast is counted, and marked in the store, when its bucket closes', async () => {
+    const { engine, pipeline, send, pass, marked, rejected } = setUp();
+    engine.add(testSpec('s', { maxRatePerMs: 1 / 1000 }));
+    pipeline.start();
+    for (const text of ['1@0', '90@0.5', '2@1', '3@2']) send(text);
+    await pass(60);
+    expect(pipeline.dropped()).toEqual({ 'too-fast': 1 });
+    expect(rejected).toEqual(['s too-fast']);
+    expect(marked).toEqual([{ stream: 's', fromMs: START + 500, toMs: START + 501, marks: TOO_FAST }]);
   });
 
   test('an acknowledgement waits until the sample is on disk; forecasting does not', async () => {

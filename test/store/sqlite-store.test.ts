@@ -71,6 +71,28 @@ describe('SqliteStore', () => {
     store.close();
   });
 
+  it('writes little where one sample in ten is marked, and has the marks after a crash', () => {
+    const dir = temp();
+    const { store } = open(dir);
+    const before = store.stats().writtenBytes;
+    for (let i = 0; i < 12_000; i++) {
+      const stream = `s${i % 10}`;
+      const second = Math.floor(i / 10);
+      store.append(sample(stream, second));
+      // A bucket closes, and is marked, two readings later.
+      if (i % 100 < 10)
+        store.mark(stream, { fromMs: T0 + (second - 2) * 1000, toMs: T0 + (second - 1) * 1000, marks: 1 });
+      store.flush();
+    }
+    expect((store.stats().writtenBytes - before) / 12_000).toBeLessThan(100);
+    const again = open(crashed(dir));
+    const marked = [...again.store.samples('s3', 0)].filter(({ mark }) => mark === 1);
+    expect(marked.map(({ value }) => value)).toEqual(Array.from({ length: 119 }, (_, i) => 8 + 10 * i));
+    expect(again.faults).toEqual([]);
+    store.close();
+    again.store.close();
+  });
+
   it('gives all streams in one walk, waiting rows among them', () => {
     const { store } = open(temp());
     for (let i = 0; i < 10_000; i++) store.append(sample(i % 2 ? 'a' : 'b', Math.floor(i / 2)));

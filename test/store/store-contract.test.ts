@@ -1,5 +1,6 @@
 /** What every Store keeps. The memory store of the tests stands in for the real one, so it is held to the same. */
 import { describe, expect, it } from 'vitest';
+import { OUT_OF_RANGE } from '../../src/series/quality.ts';
 import { SqliteStore } from '../../src/store/sqlite-store.ts';
 import type { Store, StoredSample } from '../../src/store/store-contract.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -63,6 +64,44 @@ describe.each(makers)('%s', (_, make) => {
     expect(rows(store.samples('a', T0))).toEqual([[1, 10, 2]]);
     expect(rows(store.samples('b', T0))).toEqual([[1, 12, 0]]);
     store.close();
+  });
+
+  it('sets the bits of a mark on the rows of its span, stored or not, and adds them to others', () => {
+    const store = make();
+    for (const second of [1, 2]) store.append(sample('a', second, second));
+    store.saveSnapshots([]);
+    store.flush();
+    store.trim(T0);
+    for (const second of [3, 4]) store.append(sample('a', second, second), second === 3 ? 8 : 0);
+    store.append(sample('b', 2, 5));
+    store.mark('a', { fromMs: T0 + 2000, toMs: T0 + 4000, marks: 1 });
+    store.mark('a', { fromMs: T0 + 2000, toMs: T0 + 4000, marks: 1 });
+    const expected = [
+      [1, 1, 0],
+      [2, 2, 1],
+      [3, 3, 9],
+      [4, 4, 0],
+    ];
+    expect(rows(store.samples('a', T0))).toEqual(expected);
+    store.flush();
+    expect(rows(store.samples('a', T0))).toEqual(expected);
+    expect(rows(store.samples('b', T0))).toEqual([[2, 5, 0]]);
+    store.close();
+  });
+
+  it('gives a refused reading up for a good one of the same time, and never the other way', () => {
+    for (const flushed of [false, true]) {
+      const store = make();
+      store.append(sample('a', 1, 900), OUT_OF_RANGE);
+      if (flushed) store.flush();
+      store.append(sample('a', 1, 20));
+      if (flushed) store.flush();
+      store.append(sample('a', 1, 900), OUT_OF_RANGE);
+      expect(rows(store.samples('a', T0))).toEqual([[1, 20, 0]]);
+      store.flush();
+      expect(rows(store.samples('a', T0))).toEqual([[1, 20, 0]]);
+      store.close();
+    }
   });
 
   it('lets the caller append and flush while it walks', () => {

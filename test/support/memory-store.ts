@@ -1,12 +1,15 @@
 /** A store without a disk, for tests of what uses one. Held to the same contract as the real one. */
 import type { StreamSnapshot } from '../../src/forecast/engine-contract.ts';
 import type { Sample } from '../../src/series/sample.ts';
+import { isRefused, type MarkSpan } from '../../src/store/marks.ts';
 import type { Store, StoredSample } from '../../src/store/store-contract.ts';
 
 export class MemoryStore implements Store {
   readonly #samples = new Map<string, Map<number, StoredSample>>();
   readonly #snapshots = new Map<string, StreamSnapshot>();
   readonly #meta = new Map<string, string>();
+  /** By `<stream> <reason>`. */
+  readonly rejects = new Map<string, number>();
   /** Set to let flushes fail, as a full disk would. */
   broken = false;
 
@@ -14,7 +17,20 @@ export class MemoryStore implements Store {
     const timeMs = Math.round(sample.timeMs);
     const rows = this.#samples.get(sample.stream) ?? new Map<number, StoredSample>();
     this.#samples.set(sample.stream, rows);
-    if (!rows.has(timeMs)) rows.set(timeMs, { timeMs, value: sample.value, mark });
+    const known = rows.get(timeMs);
+    if (known === undefined || (isRefused(known.mark) && !isRefused(mark)))
+      rows.set(timeMs, { timeMs, value: sample.value, mark });
+  }
+
+  mark(stream: string, { fromMs, toMs, marks }: MarkSpan): void {
+    const rows = this.#samples.get(stream) ?? new Map<number, StoredSample>();
+    for (const [timeMs, row] of rows)
+      if (timeMs >= fromMs && timeMs < toMs) rows.set(timeMs, { ...row, mark: row.mark | marks });
+  }
+
+  reject(stream: string, reason: string, _atMs: number, count = 1): void {
+    const key = `${stream} ${reason}`;
+    this.rejects.set(key, (this.rejects.get(key) ?? 0) + count);
   }
 
   flush(): boolean {

@@ -8,6 +8,7 @@ import { ModelSlots } from '../../src/model/slots.ts';
 import { createRandom } from '../../src/network/random.ts';
 import { initialWeights } from '../../src/network/weights.ts';
 import { FEATURE_FORMAT } from '../../src/series/features.ts';
+import { OUT_OF_RANGE, SPIKE, STEP, TOO_FAST } from '../../src/series/quality.ts';
 import type { StreamSpec } from '../../src/series/spec.ts';
 import { SqliteStore } from '../../src/store/sqlite-store.ts';
 import { systemClock } from '../../src/system/clock.ts';
@@ -369,6 +370,28 @@ describe('bucketHistory', () => {
     const one = bucketHistory(hourly, [at(5, 1), at(30, 3), at(70, 100, 2), at(200, 7), at(250, 8)], 'g');
     expect(one!.startMs).toBe(START);
     expect([...one!.values]).toEqual([2, Number.NaN, Number.NaN, 7]);
+  });
+
+  it('leaves out what was masked or refused, takes a confirmed step, and counts on through a masked bucket', () => {
+    const marks = [
+      at(5, 1, STEP),
+      at(10, 900, OUT_OF_RANGE),
+      at(70, 2, SPIKE),
+      at(80, 2),
+      at(130, 3),
+      at(190, 4),
+    ];
+    expect([...bucketHistory(hourly, marks, 'g')!.values]).toEqual([1, Number.NaN, 3]);
+    const counter = { ...hourly, spec: { ...spec, aggregate: 'delta' as const } };
+    const counts = [at(5, 10), at(50, 12), at(110, 13), at(170, 9000, SPIKE), at(230, 9001), at(290, 9002)];
+    expect([...bucketHistory(counter, counts, 'g')!.values]).toEqual([2, 1, Number.NaN, 1]);
+  });
+
+  it('refuses what was too fast again, or leaves it out where nothing limits the rate any more', () => {
+    const fast = [at(5, 1), at(6, 900, TOO_FAST), at(70, 2), at(130, 3)];
+    const limited = { ...hourly, spec: { ...spec, maxRatePerMs: 10 / 60_000 } };
+    expect([...bucketHistory(limited, fast, 'g')!.values]).toEqual([1, 2]);
+    expect([...bucketHistory(hourly, fast, 'g')!.values]).toEqual([1, 2]);
   });
 
   it('has nothing where no bucket has closed', () => {

@@ -1,0 +1,39 @@
+/**
+ * Quality marks that come after their samples: a bucket is judged when it closes, its readings were stored as they
+ * came. A mark is a span of time of one stream; it is set on rows in memory at once and on stored ones with the next
+ * batch. Bits only ever come to a row, so that setting a span twice does no harm.
+ */
+import { OUT_OF_RANGE } from '../series/quality.ts';
+import type { Database } from './database.ts';
+import type { StoredSample } from './store-contract.ts';
+
+/** `fromMs` inclusive, `toMs` exclusive. */
+export interface MarkSpan {
+  readonly fromMs: number;
+  readonly toMs: number;
+  /** Bits of `series/quality.ts`. */
+  readonly marks: number;
+}
+
+/** A refused reading gives way to a good one of the same time. */
+export const isRefused = (mark: number): boolean => (mark & OUT_OF_RANGE) !== 0;
+
+/** Call inside the transaction that inserts the rows. @param id the stream's row in the database */
+export function writeMark(db: Database, id: number, { fromMs, toMs, marks }: MarkSpan): void {
+  db.prepare(
+    'UPDATE sample SET mark = mark | ? WHERE time >= ? AND time < ? AND stream = ? AND mark & ? <> ?',
+  ).run(marks, Math.ceil(fromMs), Math.ceil(toMs), id, marks, marks);
+}
+
+/** Samples of one stream as they will be when `spans` are written. */
+export function* marked<T extends StoredSample>(
+  samples: Iterable<T>,
+  spansOf: (sample: T) => readonly MarkSpan[],
+): Generator<T> {
+  for (const sample of samples) {
+    let { mark } = sample;
+    for (const { fromMs, toMs, marks } of spansOf(sample))
+      if (sample.timeMs >= fromMs && sample.timeMs < toMs) mark |= marks;
+    yield mark === sample.mark ? sample : { ...sample, mark };
+  }
+}
