@@ -4,12 +4,14 @@
  */
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
+import { Alerts } from './agent/alerts.ts';
 import { chartPast } from './agent/chart-past.ts';
 import { Checkpoints } from './agent/checkpoints.ts';
 import { ClockHold } from './agent/clock-hold.ts';
+import { rolledBack, staleStreams, streamLimit } from './agent/conditions.ts';
 import { every } from './agent/every.ts';
 import { swapFilters } from './agent/former-filters.ts';
-import { chooseGroupModel } from './agent/groups.ts';
+import { chooseGroupModel, GROUP } from './agent/groups.ts';
 import { Health } from './agent/health.ts';
 import { type KnownStream, KnownStreams } from './agent/known-streams.ts';
 import type { ChosenModel } from './agent/model.ts';
@@ -55,6 +57,7 @@ export interface Agent {
   stop(): Promise<void>;
 }
 
+const ALERTS_MS = 5000;
 const HEALTH_MS = 60_000;
 const SCORES_MS = 300_000;
 /** How many of a stream's forecasts its scores look back on: the memory of `forecast/track.ts`. */
@@ -137,8 +140,9 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     will: () => statusOf(topics, { ...status, state: 'offline' }),
     birth: () => [statusOf(topics, { ...status, state: 'online' })],
     message: (message) => pipeline.receive(message),
-    changed: ({ connected }) => {
+    changed: ({ connected, connects }) => {
       if (connected) hold.connected(clock.monotonic());
+      if (connected && connects > 1) alerts.sayAgain();
     },
     formerFilters: swapFilters(store, filters),
   });
@@ -157,6 +161,8 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     }),
     model: () => nameOf(tuning.current),
   });
+
+  const alerts = new Alerts({ store, now: clock.now, publish: (id, alert) => publisher.alert(id, alert) });
 
   // In: from a message to forecasts.
   const pipeline: Pipeline = new Pipeline({
@@ -255,6 +261,15 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
 
   tuning.start();
   stops.add('tuning', () => tuning.stop());
+
+  const checkAlerts = (): void =>
+    alerts.check([
+      ...health.ills(),
+      ...rolledBack(slots.get(GROUP, config.model.name)),
+      ...streamLimit(router.stats().streams, config.max_streams, router.dropped()['stream-limit'] ?? 0),
+      ...(hold.mayClose(clock.monotonic()) ? staleStreams(engine.streams(), clock.now()) : []),
+    ]);
+  stops.add('timers', every(clock, ALERTS_MS, checkAlerts));
 
   const sayHealth = (): void => publisher.health({ ...health.message(), model: nameOf(tuning.current) });
   const sayScores = (): void => {

@@ -8,10 +8,12 @@ import type { Facts } from '../system/facts.ts';
 import type { RunReport } from '../training/finetuner-contract.ts';
 import type { MetricFamily } from '../web/metrics.ts';
 import type { PageStatus } from '../web/wire.ts';
+import type { Condition } from './alerts.ts';
 import { ClockHold } from './clock-hold.ts';
 import type { ChosenModel } from './model.ts';
 import type { Pipeline } from './pipeline.ts';
 import { Rate } from './rate.ts';
+import { Recently } from './recently.ts';
 
 export interface HealthParts {
   readonly node: string;
@@ -35,7 +37,7 @@ export interface HealthParts {
 
 /** What the machine says of itself is read at most this often, ms. */
 const FACTS_MS = 1000;
-/** A failed run of the network counts as an ill for this long, ms. */
+/** A failed run of the network, or a refused message, counts as an ill for this long, ms. */
 const FAILURE_MS = 300_000;
 const HOUR_MS = 3_600_000;
 const HOURS = 24;
@@ -43,7 +45,8 @@ const HOURS = 24;
 export class Health {
   readonly sinceMs: number;
   private facts: { atMs: number; facts: Facts } | null = null;
-  private failed = { count: 0, untilMs: Number.NEGATIVE_INFINITY };
+  private readonly failed = new Recently(FAILURE_MS);
+  private readonly refused = new Recently(FAILURE_MS);
   private readonly sampleRate = new Rate();
   private readonly forecastRate = new Rate();
   /** Bytes written by the end of each of the last hours, oldest first. */
@@ -53,31 +56,36 @@ export class Health {
     this.sinceMs = parts.clock.now();
   }
 
-  /** What does not work as it should, in words; empty when all is well. */
-  degraded(): string[] {
+  /** What does not work as it should; empty when all is well. */
+  ills(): Condition[] {
     const { pipeline, clock } = this.parts;
     const model = this.parts.model();
     const lastRun = this.parts.lastRun();
     const broker = this.parts.broker();
-    const reasons: string[] = [];
-    if (!ClockHold.sane(clock.now())) reasons.push('the clock is not set: forecasts are held back');
-    if (model.problem !== null) reasons.push(`naive forecasts only: ${model.problem}`);
+    const found: Condition[] = [];
+    const add = (id: Condition['id'], text: string): void => void found.push({ id, severity: 'error', text });
+    if (!ClockHold.sane(clock.now())) add('clock', 'the clock is not set: forecasts are held back');
+    if (model.problem !== null) add('model', `naive forecasts only: ${model.problem}`);
     const storeFault = this.parts.storeFault();
-    if (storeFault !== null) reasons.push(`samples are in memory only: ${storeFault}`);
-    if (pipeline.fault !== null) reasons.push(`forecasting failed: ${pipeline.fault}`);
-    const failure = this.recentFailure();
-    if (failure !== null) reasons.push(`the network failed, naive forecasts served instead: ${failure}`);
-    if (lastRun.status === 'failed') reasons.push(`the last fine-tuning failed: ${lastRun.reason}`);
-    if (!broker.connected && broker.fault !== null) reasons.push(`no broker: ${broker.fault}`);
-    for (const filter of broker.refusedFilters) reasons.push(`the broker refuses the subscription ${filter}`);
-    return reasons;
+    if (storeFault !== null) add('store', `samples are in memory only: ${storeFault}`);
+    if (pipeline.fault !== null) add('forecasting', `forecasting failed: ${pipeline.fault}`);
+    const { count, last } = this.parts.failures();
+    if (this.failed.grew(count, clock.monotonic()))
+      add('network', `the network failed, naive forecasts served instead: ${last}`);
+    if (lastRun.status === 'failed') add('finetune', `the last fine-tuning failed: ${lastRun.reason}`);
+    const { refusedFilters } = broker;
+    if (refusedFilters.length > 0)
+      add('subscription', `the broker refuses the subscription ${refusedFilters.join(', ')}`);
+    if (this.refused.grew(broker.dropped['refused-out'] ?? 0, clock.monotonic()))
+      add('publish', 'the broker refuses messages of this agent: see its access list');
+    return found;
   }
 
-  private recentFailure(): string | null {
-    const { count, last } = this.parts.failures();
-    const nowMs = this.parts.clock.monotonic();
-    if (count > this.failed.count) this.failed = { count, untilMs: nowMs + FAILURE_MS };
-    return nowMs < this.failed.untilMs ? last : null;
+  /** The same in words, with what can be said to the page but not to a broker that is not there. */
+  degraded(): string[] {
+    const { connected, fault } = this.parts.broker();
+    const reasons = this.ills().map(({ text }) => text);
+    return !connected && fault !== null ? [...reasons, `no broker: ${fault}`] : reasons;
   }
 
   /** Counts of what was not taken or not sent, by reason. */

@@ -143,6 +143,8 @@ describe.skipIf(!hasMosquitto)('the agent', () => {
     const health = json(eyes, 'gatecast/test/health')[0]!;
     expect(health.state).toBe('degraded');
     expect(String(health.degraded)).toContain('no-such-model');
+    await waitFor('the alert', () => eyes.on('gatecast/test/alert/model').length > 0);
+    expect(json(eyes, 'gatecast/test/alert/model')[0]).toMatchObject({ severity: 'error' });
   });
 
   test('what cannot be read is counted by reason, and nothing stops', async () => {

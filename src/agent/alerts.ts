@@ -1,0 +1,92 @@
+/**
+ * What an owner should look at, as retained messages that come and go with their cause. Every id is in one table, so that
+ * a start can take back what a former run raised and what no longer holds. Knows no broker: `publish` sends.
+ */
+import type { Alert } from '../mqtt/messages.ts';
+import type { Store } from '../store/store-contract.ts';
+
+/** Ids of `<base>/<node>/alert/<id>`, and when each is raised; the texts are the reference in `docs/mqtt.md`. */
+export const ALERTS = {
+  clock: 'The clock of the machine was never set: forecasts are held back until it is.',
+  store: 'The database cannot be written: samples are in memory only.',
+  forecasting: 'Forecasting failed.',
+  network: 'A run of the network failed within the last minutes; naive forecasts served instead.',
+  model: 'The model cannot be used: only naive forecasts are made.',
+  'model-rollback': 'A model did not prove itself and was rolled back.',
+  finetune: 'The last fine-tuning failed.',
+  subscription: 'The broker refuses a subscription.',
+  publish: 'The broker refused messages of the agent within the last minutes.',
+  'stream-limit': 'There are `max_streams` streams, and further ones were refused.',
+  stale: 'Streams have had no reading for longer than their longest gap (`gaps.max`).',
+} as const;
+
+export type AlertId = keyof typeof ALERTS;
+
+/** Something that is so now. */
+export interface Condition {
+  readonly id: AlertId;
+  readonly severity: Alert['severity'];
+  readonly text: string;
+}
+
+const KEY = 'agent.alerts';
+/** The store cannot be told of its own failure. */
+const UNTOLD: AlertId = 'store';
+
+export interface AlertsParts {
+  readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
+  /** Wall clock, ms. */
+  readonly now: () => number;
+  /** Null takes it back. */
+  readonly publish: (id: string, alert: Alert | null) => void;
+}
+
+export class Alerts {
+  private readonly raised = new Map<AlertId, Alert>();
+  /** Raised by a former run, and not looked at yet. */
+  private former: readonly string[] | null;
+
+  constructor(private readonly parts: AlertsParts) {
+    this.former = [...new Set([...read(parts.store), UNTOLD])];
+  }
+
+  /** @param conditions all that hold now; the first of an id counts */
+  check(conditions: readonly Condition[]): void {
+    const holding = new Map<AlertId, Condition>();
+    for (const one of conditions) if (!holding.has(one.id)) holding.set(one.id, one);
+    let changed = this.former !== null;
+    for (const id of this.former ?? []) if (!holding.has(id as AlertId)) this.parts.publish(id, null);
+    this.former = null;
+    for (const id of [...this.raised.keys()]) {
+      if (holding.has(id)) continue;
+      this.raised.delete(id);
+      this.parts.publish(id, null);
+      changed = true;
+    }
+    for (const { id, severity, text } of holding.values()) {
+      const before = this.raised.get(id);
+      if (before?.text === text) continue;
+      const alert = { severity, text, sinceMs: before?.sinceMs ?? this.parts.now() };
+      this.raised.set(id, alert);
+      this.parts.publish(id, alert);
+      changed ||= before === undefined;
+    }
+    if (changed) this.parts.store.setMeta(KEY, JSON.stringify([...this.raised.keys()]));
+  }
+
+  /** For a broker that may have lost what it kept. */
+  sayAgain(): void {
+    for (const [id, alert] of this.raised) this.parts.publish(id, alert);
+  }
+}
+
+/** What a former run left raised; all there are where that is not known. */
+function read(store: AlertsParts['store']): string[] {
+  const all = Object.keys(ALERTS);
+  try {
+    const ids: unknown = JSON.parse(store.getMeta(KEY) ?? 'null');
+    return Array.isArray(ids) ? ids.filter((id) => all.includes(id)) : all;
+  } catch {
+    return all;
+  }
+}

@@ -1,0 +1,107 @@
+import { expect, test } from 'vitest';
+import { ALERTS, Alerts, type Condition } from '../../src/agent/alerts.ts';
+import { REQUESTED, rolledBack, staleStreams, streamLimit } from '../../src/agent/conditions.ts';
+import type { Alert } from '../../src/mqtt/messages.ts';
+import { MemoryStore } from '../support/memory-store.ts';
+import { testSpec } from '../support/specs.ts';
+
+const full: Condition = { id: 'store', severity: 'error', text: 'disk full' };
+const silent: Condition = { id: 'stale', severity: 'warning', text: '1 of 2 streams are silent: a' };
+
+function setUp(store = new MemoryStore()) {
+  /** As the broker keeps them. */
+  const retained = new Map<string, Alert>();
+  const said: [string, Alert | null][] = [];
+  let now = 1000;
+  const alerts = new Alerts({
+    store,
+    now: () => now,
+    publish: (id, alert) => {
+      said.push([id, alert]);
+      if (alert === null) retained.delete(id);
+      else retained.set(id, alert);
+    },
+  });
+  return { alerts, retained, said, store, pass: (ms: number) => (now += ms) };
+}
+
+test('an alert is raised once, says since when, follows its text, and is taken back', () => {
+  const { alerts, retained, said, pass } = setUp();
+  alerts.check([full]);
+  pass(60_000);
+  said.length = 0;
+  alerts.check([full, silent]);
+  expect(said.map(([id]) => id)).toEqual(['stale']);
+  alerts.check([{ ...full, text: 'read-only' }, silent]);
+  expect(retained.get('store')).toEqual({ severity: 'error', text: 'read-only', sinceMs: 1000 });
+  expect(retained.get('stale')?.sinceMs).toBe(61_000);
+  alerts.check([silent]);
+  expect([...retained.keys()]).toEqual(['stale']);
+  said.length = 0;
+  for (let i = 0; i < 5; i++) alerts.check([silent]);
+  expect(said).toEqual([]);
+});
+
+test('what a former run raised and does not hold any more is taken back, and nothing else', () => {
+  const { alerts, store } = setUp();
+  alerts.check([silent, { ...full, id: 'model' }]);
+  const next = setUp(store);
+  next.alerts.check([silent]);
+  expect(
+    next.said
+      .filter(([, alert]) => alert === null)
+      .map(([id]) => id)
+      .sort(),
+  ).toEqual(['model', 'store']);
+  expect([...next.retained.keys()]).toEqual(['stale']);
+});
+
+test('after a run that could not write, or with another data folder, everything is taken back once', () => {
+  const store = new MemoryStore();
+  store.setMeta('agent.alerts', 'nonsense');
+  const { alerts, said } = setUp(store);
+  alerts.check([full]);
+  alerts.check([full]);
+  expect(said.filter(([, alert]) => alert === null).length).toBe(Object.keys(ALERTS).length - 1);
+});
+
+test('a broker that lost what it kept is told again', () => {
+  const { alerts, said } = setUp();
+  alerts.check([full, silent]);
+  said.length = 0;
+  alerts.sayAgain();
+  expect(said.map(([id, alert]) => [id, alert?.text])).toEqual([
+    ['store', 'disk full'],
+    ['stale', silent.text],
+  ]);
+});
+
+test('silent streams are named, a few of them', () => {
+  const view = (name: string, lastObservedMs: number | null) => ({
+    spec: testSpec(name, { maxGapMs: 60_000 }),
+    intervalMs: 1000,
+    horizonSteps: 10,
+    bucketsSeen: 5,
+    lastObservedMs,
+  });
+  const now = 1_000_000;
+  expect(staleStreams([view('a', now - 59_000), view('b', null)], now)).toEqual([]);
+  const [one] = staleStreams(
+    [...'abcdefgh'].map((name) => view(name, now - 61_000)),
+    now,
+  );
+  expect(one?.text).toBe('8 of 8 streams are silent: a, b, c, d, e and 3 more');
+});
+
+test('a rollback is told of until a model is promoted or configured, unless an owner wanted it', () => {
+  const slots = { current: 'base', previous: null, candidate: null, probation: null, reason: 'worse live' };
+  expect(rolledBack(slots)[0]?.text).toBe("back on 'base': worse live");
+  expect(rolledBack({ ...slots, previous: 'older' })).toEqual([]);
+  for (const reason of ['configured', REQUESTED]) expect(rolledBack({ ...slots, reason })).toEqual([]);
+});
+
+test('the limit of streams is told of when a stream was refused for it', () => {
+  expect(streamLimit(10, 10, 0)).toEqual([]);
+  expect(streamLimit(10, 10, 1)[0]?.id).toBe('stream-limit');
+  expect(streamLimit(9, 10, 1)).toEqual([]);
+});
