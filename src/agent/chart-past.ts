@@ -1,5 +1,6 @@
 /** The past of a stream for its chart, from stored samples: so that a restart does not leave the page empty. */
 import type { StreamView } from '../forecast/engine-contract.ts';
+import { markNames, REFUSED } from '../series/quality.ts';
 import type { Store } from '../store/store-contract.ts';
 import type { ChartPoint } from '../web/ring.ts';
 
@@ -16,23 +17,25 @@ export function chartPast(
 ): ChartPoint[] {
   if (intervalMs === null || spec.aggregate === 'delta') return [];
   const endMs = Math.floor(beforeMs / intervalMs) * intervalMs;
-  const found = new Map<number, { sum: number; count: number }>();
-  for (const { timeMs, value } of store.samples(spec.name, endMs - buckets * intervalMs, endMs)) {
+  const found = new Map<number, { sum: number; count: number; marks: number }>();
+  for (const { timeMs, value, mark } of store.samples(spec.name, endMs - buckets * intervalMs, endMs)) {
     const startMs = Math.floor(timeMs / intervalMs) * intervalMs;
-    const bucket = found.get(startMs);
-    if (bucket === undefined) found.set(startMs, { sum: value, count: 1 });
-    else {
-      bucket.sum += value;
-      bucket.count++;
-    }
+    const bucket = found.get(startMs) ?? { sum: 0, count: 0, marks: 0 };
+    found.set(startMs, bucket);
+    bucket.marks |= mark;
+    if ((mark & REFUSED) !== 0) continue;
+    bucket.sum += value;
+    bucket.count++;
   }
   const first = found.keys().next();
   if (first.done) return [];
   const points: ChartPoint[] = [];
   for (let timeMs = first.value; timeMs < endMs; timeMs += intervalMs) {
     const bucket = found.get(timeMs);
-    const observed = bucket ? bucket.sum / (spec.aggregate === 'sum' ? 1 : bucket.count) : null;
-    points.push({ timeMs, observed, low: null, p50: null, high: null });
+    const has = bucket !== undefined && bucket.count > 0;
+    const observed = has ? bucket.sum / (spec.aggregate === 'sum' ? 1 : bucket.count) : null;
+    const marks = bucket === undefined || bucket.marks === 0 ? {} : { marks: markNames(bucket.marks) };
+    points.push({ timeMs, observed, low: null, p50: null, high: null, ...marks });
   }
   return points;
 }

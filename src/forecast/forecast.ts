@@ -1,4 +1,5 @@
 /** The forecast as everyone outside the engine knows it. */
+import type { MarkName } from '../series/quality.ts';
 import type { Surprise } from './anomalies.ts';
 
 /** The nine quantile levels every forecast carries, in order. */
@@ -37,8 +38,8 @@ export interface Forecast {
     /** Time of the newest accepted reading, ms; null before the first. */
     readonly observedMs: number | null;
     readonly ageMs: number | null;
-    /** Marks of bucket `originMs` (bits of `series/quality.ts`); a masked one entered the step as missing. None: absent. */
-    readonly marks?: number;
+    /** What is wrong with bucket `originMs`; a spike, a stuck or a flat one entered the step as missing. Nothing: absent. */
+    readonly marks?: readonly MarkName[];
   };
   readonly coverage: { readonly target: number; readonly observed: number | null; readonly n: number };
   readonly crossings: readonly Crossing[];

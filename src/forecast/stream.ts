@@ -7,7 +7,16 @@ import { zoneOffset } from '../series/calendar.ts';
 import { LAST, SEASONAL_NAIVE } from '../series/experts.ts';
 import { AHEAD, Features, I } from '../series/features.ts';
 import { fillValue } from '../series/fill.ts';
-import { FLAT_LINE, MASKED, OUT_OF_RANGE, Quality, REFUSED, STUCK, TOO_FAST } from '../series/quality.ts';
+import {
+  FLAT_LINE,
+  MASKED,
+  markNames,
+  OUT_OF_RANGE,
+  Quality,
+  REFUSED,
+  STUCK,
+  TOO_FAST,
+} from '../series/quality.ts';
 import { regridded } from '../series/regrid.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { StateIo } from '../series/state-io.ts';
@@ -250,7 +259,7 @@ export class Stream {
       kind: this.kind(network),
       input: {
         quality: this.inputQuality(endMs),
-        ...(this.marks === 0 ? {} : { marks: this.marks }),
+        ...(this.marks === 0 ? {} : { marks: markNames(this.marks) }),
         observedMs: Number.isNaN(observedMs) ? null : observedMs,
         ageMs: Number.isNaN(observedMs) ? null : Math.max(0, endMs - observedMs),
       },

@@ -102,6 +102,7 @@ export function forecastMessage(
     model: { id: options.model.id, version: options.model.version, kind: forecast.kind },
     input: {
       quality: input.quality,
+      ...(input.marks === undefined ? {} : { marks: input.marks }),
       observed: isoOrNull(input.observedMs),
       age_s: input.ageMs === null ? null : Math.round(input.ageMs / 1000),
     },

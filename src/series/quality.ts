@@ -20,7 +20,9 @@ export const MASKED = SPIKE | STUCK | FLAT_LINE;
 /** Of single readings, which are left out of their bucket: the others in it may be good. */
 export const REFUSED = OUT_OF_RANGE | TOO_FAST;
 
-const MARKS: readonly (readonly [bit: number, name: string, text: string])[] = [
+export type MarkName = 'spike' | 'stuck' | 'flat-line' | 'out-of-range' | 'step' | 'too-fast';
+
+const MARKS: readonly (readonly [bit: number, name: MarkName, text: string])[] = [
   [SPIKE, 'spike', 'far from the readings before and from what was expected, and not confirmed by the next'],
   [STUCK, 'stuck', 'the same value for much longer than usual for this stream'],
   [FLAT_LINE, 'flat-line', 'hardly any change for much longer than usual for this stream'],
@@ -30,12 +32,12 @@ const MARKS: readonly (readonly [bit: number, name: string, text: string])[] = [
 ];
 
 /** The names of what is marked, as messages carry them; empty for a good bucket. */
-export function markNames(marks: number): string[] {
+export function markNames(marks: number): MarkName[] {
   return MARKS.filter(([bit]) => (marks & bit) !== 0).map(([, name]) => name);
 }
 
 /** What each mark means, in words, by its name. */
-export const MARK_TEXTS: ReadonlyMap<string, string> = new Map(MARKS.map(([, name, text]) => [name, text]));
+export const MARK_TEXTS: ReadonlyMap<MarkName, string> = new Map(MARKS.map(([, name, text]) => [name, text]));
 
 /** Why a bucket is marked, in words; empty for a good one. */
 export function reasons(marks: number): string[] {

@@ -1,5 +1,6 @@
 /** What the page knows of each stream: a bounded history and the newest forecast. Written by the agent, read by the server. */
 import type { Forecast, ForecastKind, InputQuality } from '../forecast/forecast.ts';
+import type { MarkName } from '../series/quality.ts';
 import { type ChartPoint, PointRing } from './ring.ts';
 
 /** Columns of a forecast row (of the nine quantiles) that the chart draws: p10, p30, p50, p70, p90. */
@@ -14,6 +15,7 @@ export interface ChartForecast {
   readonly leads: number;
   readonly kind: ForecastKind;
   readonly quality: InputQuality;
+  readonly marks: readonly MarkName[];
   readonly observedMs: number | null;
   readonly coverage: Forecast['coverage'];
   readonly crossings: Forecast['crossings'];
@@ -88,12 +90,14 @@ export class Board {
     this.announce(forecast.stream, forecast.unit);
     const entry = this.entries.get(forecast.stream)!;
     const { leads, quantiles, expected } = forecast;
+    const { marks } = forecast.input;
     entry.history.push({
       timeMs: forecast.originMs,
       observed: forecast.observed,
       low: expected?.low ?? null,
       p50: expected?.p50 ?? null,
       high: expected?.high ?? null,
+      ...(marks === undefined ? {} : { marks }),
     });
     const fan = new Float64Array(COLUMNS.length * leads);
     for (let c = 0; c < COLUMNS.length; c++)
@@ -106,6 +110,7 @@ export class Board {
       leads,
       kind: forecast.kind,
       quality: forecast.input.quality,
+      marks: marks ?? [],
       observedMs: forecast.input.observedMs,
       coverage: forecast.coverage,
       crossings: forecast.crossings,

@@ -1,5 +1,6 @@
 /** One chart on a canvas: observed buckets on the left, the forecast fan on the right. Runs in the browser. */
 import { clockText, format, niceStep, TIME_STEPS_S } from './format.client.js';
+import { isMasked } from './marks.client.js';
 
 const FONT = '11.5px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif';
 
@@ -63,7 +64,8 @@ export class Chart {
       if (value < low) low = value;
       if (value > high) high = value;
     };
-    for (const [time, observed] of points) if (time >= from) see(observed);
+    // A spike that was kept out must not flatten everything else.
+    for (const point of points) if (point[0] >= from && !isMasked(point)) see(point[1]);
     for (const name of ['p10', 'p90']) for (const value of forecast?.[name] ?? []) see(value);
     if (low > high) return null;
     const floor = Math.max(Math.abs(low), Math.abs(high)) * 1e-6 || 1e-3;
@@ -113,6 +115,7 @@ export class Chart {
     if (!mini) this.expected(g);
     this.fan(g);
     this.observed(g);
+    this.marked(g);
     this.rings(g);
     g.restore();
     this.overlay?.paint(g);
@@ -214,7 +217,7 @@ export class Chart {
     if (!f) return;
     const { x, y, box, d } = this.scale;
     const last = this.points.at(-1);
-    const start = last ? (last[1] ?? last[3]) : null;
+    const start = last ? ((isMasked(last) ? null : last[1]) ?? last[3]) : null;
     const row = (name) => {
       const line = f[name].map((value, k) => [x(d.origin + (k + 1) * this.stepMs), y(value)]);
       if (start !== null) line.unshift([x(d.origin), y(start)]);
@@ -259,11 +262,12 @@ export class Chart {
     };
     const { stepMs } = this;
     let before = null;
-    for (const [time, observed, , p50] of this.points) {
+    for (const point of this.points) {
+      const [time, observed, , p50] = point;
       if (time < d.from - stepMs) continue;
       if (before !== null && time - before > stepMs * 1.5) flush();
       before = time;
-      if (observed !== null) {
+      if (observed !== null && !isMasked(point)) {
         run.push([x(time), y(observed)]);
         continue;
       }
@@ -277,7 +281,8 @@ export class Chart {
     }
     flush();
     const last = this.points.at(-1);
-    if (last && last[1] !== null) this.dot(g, [x(last[0]), y(last[1])], ink, this.mini ? 2.4 : 3.4);
+    if (last && last[1] !== null && !isMasked(last))
+      this.dot(g, [x(last[0]), y(last[1])], ink, this.mini ? 2.4 : 3.4);
   }
 
   /** A ring around every anomalous bucket. */
@@ -291,6 +296,26 @@ export class Chart {
       g.arc(x(at_ms), y(Math.min(Math.max(value, d.low), d.high)), this.mini ? 3.5 : 6, 0, 7);
       g.stroke();
     }
+  }
+
+  /** A cross where a reading was found wrong, at the chart's edge where it lies beyond. */
+  marked(g) {
+    const { x, y, d, box } = this.scale;
+    const arm = this.mini ? 2.4 : 4;
+    g.strokeStyle = this.color('bad');
+    g.lineWidth = this.mini ? 1.2 : 1.8;
+    g.beginPath();
+    for (const [time, observed, , p50, , marks] of this.points) {
+      const value = observed ?? p50;
+      if (!marks || value === null || time < d.from) continue;
+      const px = x(time);
+      const py = Math.min(Math.max(y(value), box.top + arm), box.bottom - arm);
+      g.moveTo(px - arm, py - arm);
+      g.lineTo(px + arm, py + arm);
+      g.moveTo(px - arm, py + arm);
+      g.lineTo(px + arm, py - arm);
+    }
+    g.stroke();
   }
 
   dot(g, [px, py], color, radius) {

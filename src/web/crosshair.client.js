@@ -1,5 +1,6 @@
 /** Reads values off a chart: with the pointer, or with the arrow keys. Runs in the browser. */
 import { clockText, duration, format } from './format.client.js';
+import { markText } from './marks.client.js';
 
 export class Crosshair {
   /** @param tip element that shows the reading, beside the chart's canvas */
@@ -66,10 +67,11 @@ export class Crosshair {
     }
     const point = chart.points.findLast(([at]) => at === time);
     if (!point) return null;
-    const [, observed, low, p50, high] = point;
+    const [, observed, low, p50, high, marks = []] = point;
     const rows = low === null ? [clock] : [clock, `expected ${format(low)} – ${format(high)}`];
     const anomaly = chart.anomalies.find(({ at_ms }) => at_ms === time);
     if (anomaly) rows.push(`anomaly: once in 10^${anomaly.score} buckets`);
+    rows.push(...marks.map(markText));
     if (observed !== null) return { time, value: observed, head: `${format(observed)}${unit}`, rows };
     return { time, value: p50, head: p50 === null ? 'no reading' : `filled: ${format(p50)}${unit}`, rows };
   }
@@ -92,8 +94,9 @@ export class Crosshair {
       1,
     );
     if (reading.value !== null) {
-      chart.dot(g, [at, y(reading.value)], chart.color('card'), 5.5);
-      chart.dot(g, [at, y(reading.value)], chart.color(this.hover > 0 ? 'median' : 'observed'), 4);
+      const height = Math.min(Math.max(y(reading.value), box.top), box.bottom);
+      chart.dot(g, [at, height], chart.color('card'), 5.5);
+      chart.dot(g, [at, height], chart.color(this.hover > 0 ? 'median' : 'observed'), 4);
     }
     const line = (tag, text) => {
       const element = document.createElement(tag);

@@ -2,6 +2,7 @@
 import { Chart } from './chart.client.js';
 import { Crosshair } from './crosshair.client.js';
 import { clockText, duration, format } from './format.client.js';
+import { markLabel, markText } from './marks.client.js';
 import { pill, showStatus } from './status.client.js';
 
 const MAX_CARDS = 48;
@@ -29,13 +30,14 @@ const KINDS = {
 };
 const QUALITIES = {
   good: ['good input', 'good', 'The latest bucket had readings'],
-  filled: ['filled input', 'warn', 'The latest bucket was empty and filled in'],
+  filled: ['filled input', 'warn', 'The latest bucket was empty, or kept out, and filled in'],
   stale: ['stale input', 'bad', 'No reading for longer than the longest gap allowed'],
 };
 
 function badges(summary) {
   if (summary.kind === null) return [create('span', 'badge', 'waiting for samples')];
-  return [KINDS[summary.kind], QUALITIES[summary.quality]].map(([text, tone, title]) => {
+  const marks = summary.marks.map((name) => [markLabel(name), 'bad', markText(name)]);
+  return [KINDS[summary.kind], QUALITIES[summary.quality], ...marks].map(([text, tone, title]) => {
     const badge = create('span', `badge ${tone}`, text);
     badge.title = title;
     return badge;

@@ -1,5 +1,7 @@
 /** A bounded history of buckets for one chart: the newest `capacity` points, oldest dropped first. Pure. */
 
+import type { MarkName } from '../series/quality.ts';
+
 /** One bucket as the chart shows it. */
 export interface ChartPoint {
   /** Label (start) of the bucket, ms. */
@@ -10,6 +12,8 @@ export interface ChartPoint {
   readonly low: number | null;
   readonly p50: number | null;
   readonly high: number | null;
+  /** What was found wrong with the bucket; nothing: absent. */
+  readonly marks?: readonly MarkName[];
 }
 
 const WIDTH = 5;
@@ -19,6 +23,8 @@ export class PointRing {
   readonly capacity: number;
   /** [capacity, 5]: time, observed, low, p50, high; NaN stands for null. Grows to `capacity` as points come. */
   private data: Float64Array;
+  /** By time; most buckets have none. */
+  private readonly marks = new Map<number, readonly MarkName[]>();
   private start = 0;
   private count = 0;
 
@@ -40,7 +46,9 @@ export class PointRing {
     const last = this.lastMs;
     if (last !== null && point.timeMs < last) return;
     if (last !== null && point.timeMs === last) this.count--;
+    if (point.marks !== undefined) this.marks.set(point.timeMs, point.marks);
     if (this.count === this.capacity) {
+      this.marks.delete(this.at(0).timeMs);
       this.start = (this.start + 1) % this.capacity;
       this.count--;
     } else if ((this.count + 1) * WIDTH > this.data.length) this.grow();
@@ -64,12 +72,15 @@ export class PointRing {
 
   private at(index: number): ChartPoint {
     const row = ((this.start + index) * WIDTH) % this.data.length;
+    const timeMs = this.data[row]!;
+    const marks = this.marks.get(timeMs);
     return {
-      timeMs: this.data[row]!,
+      timeMs,
       observed: orNull(this.data[row + 1]!),
       low: orNull(this.data[row + 2]!),
       p50: orNull(this.data[row + 3]!),
       high: orNull(this.data[row + 4]!),
+      ...(marks === undefined ? {} : { marks }),
     };
   }
 

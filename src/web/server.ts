@@ -10,6 +10,7 @@ import crosshairScript from './crosshair.client.js';
 import { Events, MAX_WATCHED } from './events.ts';
 import formatScript from './format.client.js';
 import { hostAllowed, SECURITY_HEADERS } from './headers.ts';
+import marksScript from './marks.client.js';
 import { type MetricFamily, renderMetrics } from './metrics.ts';
 import pageScript from './page.client.js';
 import styles from './page.css';
@@ -57,6 +58,7 @@ const FILES: ReadonlyMap<string, Asset> = new Map([
   ['/chart.client.js', asset('text/javascript', chartScript)],
   ['/crosshair.client.js', asset('text/javascript', crosshairScript)],
   ['/format.client.js', asset('text/javascript', formatScript)],
+  ['/marks.client.js', asset('text/javascript', marksScript)],
   ['/status.client.js', asset('text/javascript', statusScript)],
 ]);
 

@@ -1,6 +1,8 @@
 /** The JSON that the page reads: one home for its shapes. Times are ms since 1970 UTC, durations seconds, values in the stream's unit. */
 import type { ForecastKind, InputQuality } from '../forecast/forecast.ts';
+import type { MarkName } from '../series/quality.ts';
 import type { BoardStream } from './board.ts';
+import type { ChartPoint } from './ring.ts';
 
 /** State of the whole agent, as the head of the page shows it. */
 export interface PageStatus {
@@ -35,6 +37,8 @@ export interface StreamSummary {
   readonly horizon_s: number | null;
   readonly kind: ForecastKind | null;
   readonly quality: InputQuality | null;
+  /** What was found wrong with the newest bucket. */
+  readonly marks: readonly MarkName[];
   readonly value: number | null;
   readonly observed_ms: number | null;
   readonly issued_ms: number | null;
@@ -44,9 +48,18 @@ export interface StreamSummary {
   readonly ahead: readonly [number, number, number] | null;
 }
 
+type Point = readonly [
+  timeMs: number,
+  observed: number | null,
+  low: number | null,
+  p50: number | null,
+  high: number | null,
+  marks?: readonly MarkName[],
+];
+
 export interface StreamDetail extends StreamSummary {
-  /** [time, observed, low, p50, high] of each bucket; null where empty. */
-  readonly points: readonly (readonly [number, number | null, number | null, number | null, number | null])[];
+  /** [time, observed, low, p50, high] of each bucket, null where empty; then its marks where it has any. */
+  readonly points: readonly Point[];
   readonly forecast: {
     readonly origin_ms: number;
     readonly p10: number[];
@@ -81,6 +94,7 @@ export function summary(entry: BoardStream): StreamSummary {
     horizon_s: f && (f.leads * f.stepMs) / 1000,
     kind: f?.kind ?? null,
     quality: f?.quality ?? null,
+    marks: f?.marks ?? [],
     value: shortOrNull(points.at(-1)?.observed ?? null),
     observed_ms: f?.observedMs ?? null,
     issued_ms: f?.issuedMs ?? null,
@@ -90,6 +104,17 @@ export function summary(entry: BoardStream): StreamSummary {
   };
 }
 
+function pointOf({ timeMs, observed, low, p50, high, marks }: ChartPoint): Point {
+  const point = [
+    timeMs,
+    shortOrNull(observed),
+    shortOrNull(low),
+    shortOrNull(p50),
+    shortOrNull(high),
+  ] as const;
+  return marks === undefined ? point : [...point, marks];
+}
+
 /** Points later than `afterMs` only, so that a reader that has the older ones is sent what is new. */
 export function detail(entry: BoardStream, afterMs = Number.NEGATIVE_INFINITY): StreamDetail {
   const { forecast: f } = entry;
@@ -97,15 +122,7 @@ export function detail(entry: BoardStream, afterMs = Number.NEGATIVE_INFINITY): 
     Array.from(f!.fan.subarray(index * f!.leads, (index + 1) * f!.leads), short);
   return {
     ...summary(entry),
-    points: entry.history
-      .since(afterMs)
-      .map((p) => [
-        p.timeMs,
-        shortOrNull(p.observed),
-        shortOrNull(p.low),
-        shortOrNull(p.p50),
-        shortOrNull(p.high),
-      ]),
+    points: entry.history.since(afterMs).map(pointOf),
     forecast: f && {
       origin_ms: f.originMs,
       p10: row(0),

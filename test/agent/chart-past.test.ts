@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { chartPast } from '../../src/agent/chart-past.ts';
+import { OUT_OF_RANGE, SPIKE } from '../../src/series/quality.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { testSpec } from '../support/specs.ts';
 
@@ -31,6 +32,20 @@ test('buckets before the given one, with the empty ones between', () => {
   ]);
   expect(values('sum')[0]).toEqual([0, 4]);
   expect(values('mean', 2)).toEqual([[3000, 7]]);
+});
+
+test('marked buckets are told of; what was refused is no part of their value', () => {
+  const store = filled();
+  store.append({ stream: 'a', timeMs: START + 500, value: 1e6, arrivalMs: START }, OUT_OF_RANGE);
+  store.append({ stream: 'a', timeMs: START + 2500, value: 1e6, arrivalMs: START }, OUT_OF_RANGE);
+  store.mark('a', { fromMs: START + 1000, toMs: START + 2000, marks: SPIKE });
+  const points = chartPast(store, { spec: testSpec('a'), intervalMs: 1000 }, START + 4000, 10);
+  expect(points.map((p) => [p.observed, p.marks])).toEqual([
+    [2, ['out-of-range']],
+    [5, ['spike']],
+    [null, ['out-of-range']],
+    [7, undefined],
+  ]);
 });
 
 test('nothing for counters, nor while the interval is unknown', () => {

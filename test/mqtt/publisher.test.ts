@@ -72,6 +72,13 @@ describe('forecasts', () => {
     });
   });
 
+  it('say what was found wrong with their origin', () => {
+    const { publisher, json } = make();
+    const input = { quality: 'filled', observedMs: T0, ageMs: 0, marks: ['spike', 'too-fast'] } as const;
+    publisher.forecasts([forecast({ input })], T0);
+    expect(json().input).toMatchObject({ quality: 'filled', marks: ['spike', 'too-fast'] });
+  });
+
   it('carry the quantiles asked for', () => {
     const { publisher, json } = make({ quantiles: [0.5, 0.2] });
     publisher.forecasts([forecast()], T0);

@@ -11,6 +11,7 @@ export interface FakeForecastOptions {
   readonly kind?: Forecast['kind'];
   readonly quality?: Forecast['input']['quality'];
   readonly observed?: number | null;
+  readonly marks?: Forecast['input']['marks'];
   readonly expected?: Forecast['expected'];
   /** Median of lead k, 1-based. */
   readonly median?: (k: number) => number;
@@ -39,6 +40,7 @@ export function fakeForecast(options: FakeForecastOptions = {}): Forecast {
       quality: options.quality ?? (observed === null ? 'filled' : 'good'),
       observedMs: originMs,
       ageMs: 0,
+      ...(options.marks === undefined ? {} : { marks: options.marks }),
     },
     coverage: { target: 0.8, observed: 0.79, n: 120 },
     crossings: [],

@@ -12,6 +12,16 @@ const point = (timeMs: number, observed: number | null = timeMs) => ({
   high: null,
 });
 
+test('what was found wrong with a bucket is told with its point, and with the stream while it is the newest', () => {
+  const board = new Board();
+  board.record(fakeForecast({ stream: 'a', observed: 900, marks: ['spike'], quality: 'filled' }), 0);
+  expect(summary(board.get('a')!).marks).toEqual(['spike']);
+  board.record(fakeForecast({ stream: 'a', originMs: 1_700_000_001_000 }), 0);
+  const told = detail(board.get('a')!);
+  expect(told.marks).toEqual([]);
+  expect(told.points.map((p) => p[5])).toEqual([['spike'], undefined]);
+});
+
 test('anomalies are shown, the newest sixteen, and told to the reader', () => {
   const board = new Board();
   board.mark('nobody', { timeMs: 1, observed: 1, score: 5 });
@@ -39,6 +49,16 @@ describe('PointRing', () => {
         expect(kept.map((p) => p.observed)).toEqual(expected.map((t) => (t % 5 === 0 ? null : t)));
       }
     }
+  });
+
+  test('keeps what was found wrong with a bucket for as long as the bucket', () => {
+    const ring = new PointRing(3);
+    ring.push({ ...point(10), marks: ['spike'] });
+    for (const time of [20, 30]) ring.push(point(time));
+    expect(ring.since(0)[0]?.marks).toEqual(['spike']);
+    for (const time of [40, 50]) ring.push(point(time));
+    ring.push({ ...point(60), marks: ['stuck', 'too-fast'] });
+    expect(ring.since(0).map((p) => p.marks)).toEqual([undefined, undefined, ['stuck', 'too-fast']]);
   });
 
   test('replaces the newest bucket, ignores older ones', () => {

@@ -80,6 +80,39 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
     await tab.close();
   });
 
+  test('what was found wrong is said in words, and a spike does not flatten the chart', async () => {
+    const { tab } = await open();
+    const stream = 'poked/one';
+    for (let i = 0; i < 40; i++) {
+      const spiky = i === 30 || i === 39;
+      board.record(
+        fakeForecast({
+          stream,
+          originMs: 1_700_000_000_000 + i * 1000,
+          observed: spiky ? 1e6 : 20 + (i % 3),
+          leads: 12,
+          ...(spiky ? { marks: ['spike'], quality: 'filled' } : {}),
+        }),
+        Date.now(),
+      );
+    }
+    const card = tab.locator('.card', { hasText: stream });
+    await card.click();
+    const badge = tab.locator('#focus-badges .badge', { hasText: 'spike' });
+    await badge.waitFor();
+    expect(await badge.getAttribute('title')).toMatch(/^spike: .*kept out of the forecast and of training$/);
+    await tab.locator('#focus-chart').focus();
+    for (let i = 0; i < 9; i++) await tab.keyboard.press('ArrowLeft');
+    await expect.poll(() => tab.locator('#focus-tip').textContent()).toContain('kept out');
+    await tab.waitForTimeout(200);
+    const drawn = (await tab.evaluate(blueAndDark)) as { dark: number };
+    // Had the scale taken the spikes in, the readings would lie in one row of pixels at the bottom.
+    expect(drawn.dark).toBeGreaterThan(1500);
+    board.forget(stream);
+    await card.waitFor({ state: 'detached' });
+    await tab.close();
+  });
+
   test('a new forecast reaches the open page by itself', async () => {
     const { tab } = await open();
     board.record(fakeForecast({ stream: 'new/one', unit: 'bar', observed: 7.25, leads: 12 }), Date.now());

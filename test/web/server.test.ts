@@ -65,7 +65,9 @@ async function events(url: string, enough: (seen: { event: string; data: unknown
 describe('routes', () => {
   test('the page and its files, with ETag and security headers', async () => {
     const { url } = await start();
-    const scripts = ['chart', 'crosshair', 'format', 'page', 'status'].map((name) => `/${name}.client.js`);
+    const scripts = ['chart', 'crosshair', 'format', 'marks', 'page', 'status'].map(
+      (name) => `/${name}.client.js`,
+    );
     for (const path of ['/', '/page.css', ...scripts]) {
       const { code, headers, body } = await raw(url, path);
       expect(code).toBe(200);
