@@ -1,5 +1,7 @@
 /** `gatecast backtest`: a file through the same pipeline as live, on the file's clock; forecasts and a score table. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { ProtocolRequest } from '../backtest/protocol.ts';
+import { PROTOCOLS, type ProtocolName } from '../backtest/protocol-split.ts';
 import type { ModelRegistry } from '../model/registry.ts';
 import { globals } from './shared/globals.ts';
 import { modelRegistry } from './shared/models.ts';
@@ -8,8 +10,9 @@ interface BacktestFlags {
   time?: string[];
   columns: 'all' | string[];
   id?: string[];
-  interval: number;
-  horizon: number;
+  interval?: number;
+  horizon?: number;
+  protocol?: ProtocolName;
   start: number;
   stride: number;
   out?: string;
@@ -96,8 +99,8 @@ export function registerBacktest(program: Command): void {
       'all',
     )
     .option('--id <columns>', 'column that says whose row it is, in long files', list)
-    .requiredOption('--interval <duration>', 'length of a bucket, e.g. 5m or 1h', duration)
-    .requiredOption('--horizon <steps>', 'buckets ahead', whole)
+    .option('--interval <duration>', 'length of a bucket, e.g. 5m or 1h', duration)
+    .option('--horizon <steps>', 'buckets ahead', whole)
     .option('--start <fraction>', 'share of the file before the first forecast that is scored', fraction, 0.5)
     .option('--stride <steps>', 'buckets from one forecast to the next', whole, 24)
     .option('--out <file>', 'write the forecasts: series,origin,step,time,p10..p90')
@@ -139,28 +142,46 @@ export function registerBacktest(program: Command): void {
       (text) => list(text).map(fraction),
       [],
     )
-    .option('--seed <n>', 'of what --inject hides', whole, 1)
+    .addOption(
+      new Option(
+        '--protocol <name>',
+        'a public protocol in place of the score table, MSE and MAE by horizon: trains its recipe on the training part, or takes --model as it is',
+      ).choices(PROTOCOLS),
+    )
+    .option('--seed <n>', 'of what --inject hides, and of what --protocol trains', whole, 1)
     .option('--json', 'print the scores as JSON')
     .addHelpText(
       'after',
-      '\nExample:\n  $ gatecast backtest ETTh1.csv --time date --columns all --interval 1h --horizon 24 --start 0.8 --stride 24 --out f.csv --report f.html\n  $ gatecast backtest ETTh1.csv --time date --interval 1h --horizon 24 --compare gaps --inject 0.05,0.2\n',
+      '\nExample:\n  $ gatecast backtest ETTh1.csv --time date --columns all --interval 1h --horizon 24 --start 0.8 --stride 24 --out f.csv --report f.html\n  $ gatecast backtest ETTh1.csv --time date --interval 1h --horizon 24 --compare gaps --inject 0.05,0.2\n  $ gatecast backtest ETTh1.csv.gz --protocol ltsf\n',
     )
     .action(async (files: string[], flags: BacktestFlags, command: Command) => {
-      const { runBacktest } = await import('../backtest/run.ts');
       const registry = await modelRegistry(globals(command).dataDir);
+      if (flags.protocol !== undefined) {
+        refuseBeside(command, flags.protocol);
+        const model = command.getOptionValueSource('model') === 'default' ? undefined : flags.model;
+        process.stdout.write(await protocol(files, { ...flags, protocol: flags.protocol, model, registry }));
+        return;
+      }
+      const { interval, horizon } = flags;
+      if (interval === undefined || horizon === undefined) {
+        const missing = interval === undefined ? '--interval <duration>' : '--horizon <steps>';
+        command.error(`error: required option '${missing}' not specified`);
+        return;
+      }
+      const { runBacktest } = await import('../backtest/run.ts');
       if (flags.compare === 'gaps') {
-        process.stdout.write(await compared(files, { ...flags, registry }));
+        process.stdout.write(await compared(files, { ...flags, interval, horizon, registry }));
         return;
       }
       if (flags.inject.length > 0) command.error('error: --inject goes with --compare gaps');
-      const text = await runBacktest(files, { ...flags, registry });
+      const text = await runBacktest(files, { ...flags, interval, horizon, registry });
       process.stdout.write(text);
     });
 }
 
 async function compared(
   files: readonly string[],
-  request: BacktestFlags & { registry: ModelRegistry },
+  request: BacktestFlags & { interval: number; horizon: number; registry: ModelRegistry },
 ): Promise<string> {
   const [{ compareGaps }, { compareText }, { ProgressBar }] = await Promise.all([
     import('../backtest/compare.ts'),
@@ -174,4 +195,27 @@ async function compared(
   });
   bar.end();
   return request.json === true ? `${JSON.stringify({ rows }, null, 2)}\n` : compareText(rows);
+}
+
+/** What a protocol fixes by itself, or does not have. */
+const NOT_WITH_PROTOCOL = ['horizon', 'start', 'stride', 'out', 'report', 'finetune', 'compare', 'inject'];
+
+function refuseBeside(command: Command, name: ProtocolName): void {
+  for (const option of NOT_WITH_PROTOCOL) {
+    if (command.getOptionValueSource(option) === 'cli')
+      command.error(`error: --${option} does not go with --protocol: '${name}' says it itself`);
+  }
+}
+
+async function protocol(files: readonly string[], request: ProtocolRequest): Promise<string> {
+  const [{ runProtocol }, { ProgressBar }] = await Promise.all([
+    import('../backtest/protocol.ts'),
+    import('./shared/progress.ts'),
+  ]);
+  const bar = new ProgressBar(process.stderr);
+  try {
+    return await runProtocol(files, { ...request, progress: (done, what) => bar.update(done, what) });
+  } finally {
+    bar.end();
+  }
 }

@@ -1,0 +1,52 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { runProgram } from '../../src/cli/program.ts';
+import { tempDirs } from '../support/temp.ts';
+
+const temp = tempDirs();
+
+async function run(...argv: string[]): Promise<{ code: number; err: string }> {
+  let err = '';
+  const code = await runProgram(argv, {
+    out: () => undefined,
+    err: (text) => {
+      err += text;
+    },
+  });
+  return { code, err };
+}
+
+function file(rows: number): string {
+  const path = join(temp(), 'short.csv');
+  const lines = Array.from({ length: rows }, (_, i) => `${new Date(i * 3_600_000).toISOString()},${i % 24}`);
+  writeFileSync(path, `date,load\n${lines.join('\n')}\n`);
+  return path;
+}
+
+describe('backtest --protocol', () => {
+  test('needs neither --time nor --interval nor --horizon; says so when the file is too short', async () => {
+    const { code, err } = await run('backtest', file(200), '--protocol', 'ltsf');
+    expect(code).toBe(1);
+    expect(err).toMatch(/NOT_ENOUGH_DATA/);
+    expect(err).toMatch(/14400 buckets .* the file has 200/);
+  });
+
+  test('wrong usage ends with 2', async () => {
+    const path = file(20);
+    expect(await run('backtest', path, '--protocol', 'm4')).toMatchObject({ code: 2 });
+    const beside = await run('backtest', path, '--protocol', 'ltsf', '--horizon', '24');
+    expect(beside.code).toBe(2);
+    expect(beside.err).toContain('--horizon does not go with --protocol');
+  });
+
+  test('without it --interval and --horizon are still needed', async () => {
+    const path = file(20);
+    const none = await run('backtest', path, '--time', 'date', '--horizon', '24');
+    expect(none.code).toBe(2);
+    expect(none.err).toContain("'--interval <duration>' not specified");
+    const other = await run('backtest', path, '--time', 'date', '--interval', '1h');
+    expect(other.code).toBe(2);
+    expect(other.err).toContain("'--horizon <steps>' not specified");
+  });
+});
