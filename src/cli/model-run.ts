@@ -95,6 +95,12 @@ export async function importInto(
       hint: 'Letters, digits, dots, dashes and underscores, beginning with a letter or digit, at most 64.',
     });
   }
+  // Hiding a model, above all the one that came with gatecast, would change what streams run.
+  if (registry.has(flags.name)) {
+    throw new GatecastError('MODEL_INVALID', `There is a model '${flags.name}' already.`, {
+      hint: 'Choose another name with --name.',
+    });
+  }
   const files = await importModel(file, {
     name: flags.name,
     createdMs: Date.now(),
@@ -119,7 +125,7 @@ export function exportTo(registry: ModelRegistry, name: string, flags: ExportFla
     format: flags.format,
     graph: flags.graph,
     leads: flags.leads ?? null,
-    quantized: flags.float32 !== true,
+    quantized: flags.float32 ? false : flags.int8 ? true : null,
   });
   writeFileAtomic(flags.out, bytes, 0o644);
   return `${flags.out} (${bytes.length} bytes)\n`;

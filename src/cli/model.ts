@@ -71,7 +71,13 @@ export function registerModel(program: Command): void {
         .default('step'),
     )
     .option('--leads <steps>', 'buckets ahead; a sequence graph forecasts only where it is given', whole)
-    .option('--float32', 'step graph without int8')
+    .addOption(
+      new Option(
+        '--float32',
+        'step graph without int8, which is how a bare cell stack is exported',
+      ).conflicts('int8'),
+    )
+    .option('--int8', 'step graph in int8, which is how a model that forecasts is exported')
     .requiredOption('--out <file>')
     .addHelpText(
       'after',
@@ -100,6 +106,7 @@ export interface ExportFlags {
   readonly graph: 'step' | 'sequence';
   readonly leads?: number;
   readonly float32?: boolean;
+  readonly int8?: boolean;
   readonly out: string;
 }
 

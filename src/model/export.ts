@@ -4,6 +4,7 @@ import { toPyTorch } from '../network/pytorch.ts';
 import { writeSafetensors } from '../network/safetensors.ts';
 import { buildSequenceGraph } from '../network/sequence-graph.ts';
 import { buildStepGraph } from '../network/step-graph.ts';
+import type { Weights } from '../network/weights.ts';
 import type { StoredModel } from './registry.ts';
 
 export interface ExportOptions {
@@ -11,8 +12,8 @@ export interface ExportOptions {
   readonly graph: 'step' | 'sequence';
   /** K; null: the model's own. A sequence graph has forecasts only where leads are asked for. */
   readonly leads: number | null;
-  /** The step graph in int8, as it is run; false: float32. */
-  readonly quantized: boolean;
+  /** The step graph in int8 or float32; null: as the agent runs it, and a bare cell stack, which it does not run, in float32. */
+  readonly quantized: boolean | null;
 }
 
 /** @throws GatecastError USAGE when the model has not what is asked for */
@@ -32,9 +33,17 @@ export function exportModel(stored: StoredModel, options: ExportOptions): Uint8A
     );
   }
   if (options.format === 'safetensors') {
-    return writeSafetensors(toPyTorch(spec.cell, weights), { format: 'pt', cell: spec.cell, model: name });
+    return writeSafetensors(inTheirOrder(toPyTorch(spec.cell, weights)));
   }
-  if (options.graph === 'step') return buildStepGraph(spec, weights, { leads, quantized: options.quantized });
+  if (options.graph === 'step') {
+    const quantized = options.quantized ?? spec.head.kind !== 'none';
+    return buildStepGraph(spec, weights, { leads, quantized });
+  }
   const wanted = spec.head.kind === 'none' ? null : options.leads;
   return buildSequenceGraph(spec, weights, { leads: wanted, splitState: true });
+}
+
+/** By name, as `safetensors.torch.save_file` writes them: a cell's state there and back is the same file, byte for byte. */
+function inTheirOrder(weights: Weights): Weights {
+  return new Map([...weights].sort(([a], [b]) => (a < b ? -1 : 1)));
 }

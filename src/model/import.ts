@@ -2,17 +2,19 @@
  * Models that their users bring: weights as safetensors (this program's names, or PyTorch's for a bare cell stack), or a
  * step graph as ONNX. What is wrong with a file is said before anything is written.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { GatecastError } from '../errors.ts';
-import { fromPyTorch } from '../network/pytorch.ts';
+import { fromPyTorch, toOwnNames } from '../network/pytorch.ts';
 import { readSafetensors } from '../network/safetensors.ts';
 import type { Cell, NetworkSpec } from '../network/spec.ts';
-import type { Tensor } from '../network/weights.ts';
+import { checkWeights, type Tensor, weightShapes } from '../network/weights.ts';
 import { sha256 } from '../system/files.ts';
+import { externalTensors } from './external-data.ts';
 import type { Manifest } from './manifest.ts';
 import { type FeatureSizes, modelCard, packModel } from './pack.ts';
-import type { ModelFiles } from './registry.ts';
+import { MOST_BYTES, type ModelFiles } from './registry.ts';
 import { createStepper } from './sessions.ts';
+import { tryStepModel } from './step-trial.ts';
 
 export interface ImportOptions {
   readonly name: string;
@@ -29,6 +31,7 @@ export interface ImportOptions {
 export async function importModel(path: string, options: ImportOptions): Promise<ModelFiles> {
   let bytes: Uint8Array;
   try {
+    if (statSync(path).size > MOST_BYTES) throw new Error(`larger than ${MOST_BYTES / 2 ** 20} MB`);
     bytes = readFileSync(path);
   } catch (cause) {
     throw new GatecastError('FILE_UNREADABLE', `${path}: ${(cause as Error).message}`, { cause });
@@ -59,8 +62,11 @@ function network(
 ): { spec: NetworkSpec; weights: Map<string, Tensor>; features: number | null } {
   if (like) {
     if (!like.spec) throw new GatecastError('USAGE', `Model '${like.name}' has no network to compare with.`);
-    // `packModel` compares names and shapes with the network.
-    return { spec: like.spec, weights: tensors, features: like.features };
+    const weights = toOwnNames(like.spec.cell, tensors);
+    checkWeights(like.spec, weights);
+    // in the network's order, so that the same numbers are the same model
+    const ordered = new Map([...weightShapes(like.spec).keys()].map((name) => [name, weights.get(name)!]));
+    return { spec: like.spec, weights: ordered, features: like.features };
   }
   if (!cell) {
     throw new GatecastError('USAGE', 'What network the weights belong to must be said.', {
@@ -74,9 +80,21 @@ async function importStep(
   bytes: Uint8Array,
   { name, createdMs, features }: ImportOptions,
 ): Promise<ModelFiles> {
+  const outside = externalTensors(bytes);
+  if (outside.length > 0) {
+    throw new GatecastError('MODEL_INVALID', `This step model keeps ${outside[0]} in another file.`, {
+      hint: 'Save it as one file, with the weights inside (onnx.save without external data).',
+    });
+  }
   const stepper = await createStepper(bytes);
   const { inputs, layers, hidden, leads } = stepper;
-  await stepper.release();
+  let wrong: string | null;
+  try {
+    wrong = await tryStepModel(stepper);
+  } finally {
+    await stepper.release();
+  }
+  if (wrong) throw new GatecastError('MODEL_INVALID', `This is no step model: ${wrong}.`);
   const expected = features.inputs + leads * features.leadWidth;
   if (inputs !== expected) {
     throw new GatecastError(

@@ -22,7 +22,7 @@ import {
 } from './manifest.ts';
 
 /** Nothing larger is read: a gateway's memory is small, and a model of this kind is smaller by far. */
-const MOST_BYTES = 256 * 1024 * 1024;
+export const MOST_BYTES = 256 * 1024 * 1024;
 /** Models hold no secrets; a shipped one is read by any user. */
 const MODE = 0o644;
 

@@ -26,15 +26,32 @@ const THEIR_NAME = /^(.*?)(weight|bias)_(ih|hh|hr)_l(\d+)(_reverse)?$/;
 
 /** Weights, or their gradients, under PyTorch's names; what is not part of a cell keeps its own. */
 export function toPyTorch(cell: Cell, weights: Weights): Map<string, Tensor> {
-  const renamed = new Map<string, Tensor>();
-  for (const [name, tensor] of weights) {
-    const [, layer, part] = /^layers\.(\d+)\.(.+)$/.exec(name) ?? [];
-    const theirs = PARTS.find(([ours]) => ours === part)?.[1];
-    const theirGates = ORDER[cell].map((_, gate) => ORDER[cell].indexOf(gate));
-    if (theirs) renamed.set(`${theirs}_l${layer}`, reordered(tensor, theirGates));
-    else renamed.set(name, tensor);
-  }
-  return renamed;
+  const theirGates = ORDER[cell].map((_, gate) => ORDER[cell].indexOf(gate));
+  return new Map(
+    [...weights].map(([name, tensor]) => {
+      const theirs = theirName(name);
+      return theirs === name ? [name, tensor] : [theirs, reordered(tensor, theirGates)];
+    }),
+  );
+}
+
+/** The other way round, for a network with a head: what is not named as PyTorch names a cell's weights stays as it is. */
+export function toOwnNames(cell: Cell, weights: Weights): Map<string, Tensor> {
+  return new Map(
+    [...weights].map(([name, tensor]) => {
+      const [, theirs, layer] = /^((?:weight|bias)_(?:ih|hh))_l(\d+)$/.exec(name) ?? [];
+      const ours = PARTS.find((part) => part[1] === theirs)?.[0];
+      // rows that cannot be blocks of gates are left to the check of shapes
+      if (!ours || tensor.shape[0]! % GATES[cell] !== 0) return [name, tensor];
+      return [`layers.${layer}.${ours}`, reordered(tensor, ORDER[cell])];
+    }),
+  );
+}
+
+function theirName(name: string): string {
+  const [, layer, part] = /^layers\.(\d+)\.(.+)$/.exec(name) ?? [];
+  const theirs = PARTS.find(([ours]) => ours === part)?.[1];
+  return theirs ? `${theirs}_l${layer}` : name;
 }
 
 /**
@@ -82,7 +99,7 @@ export function fromPyTorch(
       else if (theirs.startsWith('bias')) weights.set(name, { shape: [rows], data: new Float32Array(rows) });
     }
   }
-  checkWeights(spec, weights);
+  checkWeights(spec, weights, theirName);
   return { spec, weights };
 }
 
@@ -108,7 +125,7 @@ function checkNames(tensors: Weights): Map<string, Tensor> {
 function refusal(issues: readonly Issue[]): GatecastError {
   const text = issues.slice(0, 8).map(({ path, message }) => `${path} ${message}`);
   return new GatecastError('WEIGHTS_INVALID', `The weights cannot be imported: ${text.join('; ')}.`, {
-    hint: 'Expected are weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, and so on for each layer.',
+    hint: 'Expected are weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, and so on for each layer: the state_dict() of the cell alone, without what stands around it.',
     issues,
   });
 }

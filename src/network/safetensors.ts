@@ -60,13 +60,14 @@ export function readSafetensors(file: Uint8Array): WeightsFile {
   let metadata: Record<string, string> = {};
   for (const [name, value] of Object.entries(header)) {
     if (name === '__metadata__') {
-      metadata = value as Record<string, string>;
+      metadata = texts(value);
       continue;
     }
     const read = readEntry(value, body);
     if (typeof read === 'string') issues.push({ path: name, message: read });
     else weights.set(name, read);
   }
+  if (issues.length === 0) issues.push(...layoutIssues(header, body.length));
   if (issues.length > 0) {
     throw new GatecastError(
       'WEIGHTS_INVALID',
@@ -87,8 +88,9 @@ function readHeader(file: Uint8Array): { header: Record<string, unknown>; body: 
       cause,
     });
   if (file.length < 8) throw damaged(`it has ${file.length} bytes`);
-  const length = Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true));
-  if (length > MAX_HEADER_BYTES) throw damaged(`its header claims ${length} bytes`);
+  const claimed = new DataView(file.buffer, file.byteOffset).getBigUint64(0, true);
+  if (claimed > MAX_HEADER_BYTES) throw damaged(`its header claims ${claimed} bytes`);
+  const length = Number(claimed);
   if (8 + length > file.length) {
     throw damaged(`its header claims ${length} bytes and ${file.length - 8} follow; it may be truncated`);
   }
@@ -102,6 +104,30 @@ function readHeader(file: Uint8Array): { header: Record<string, unknown>; body: 
     throw damaged('its header is not an object');
   }
   return { header: header as Record<string, unknown>, body: file.subarray(8 + length) };
+}
+
+/** The format wants the numbers side by side, none shared and none left over. */
+function layoutIssues(header: Record<string, unknown>, bytes: number): Issue[] {
+  const entries = Object.entries(header).filter((pair): pair is [string, Entry] => isEntry(pair[1]));
+  entries.sort(
+    ([, a], [, b]) => a.data_offsets[0] - b.data_offsets[0] || a.data_offsets[1] - b.data_offsets[1],
+  );
+  let end = 0;
+  for (const [path, { data_offsets: offsets }] of entries) {
+    if (offsets[0] !== end) {
+      return [{ path, message: `begins at byte ${offsets[0]}, where the tensor before it ends at ${end}` }];
+    }
+    end = offsets[1];
+  }
+  return end === bytes ? [] : [{ path: 'file', message: `has ${bytes - end} bytes behind its last tensor` }];
+}
+
+/** What of the metadata is text; the rest is nothing this format knows. */
+function texts(value: unknown): Record<string, string> {
+  if (typeof value !== 'object' || value === null) return {};
+  return Object.fromEntries(
+    Object.entries(value).filter((pair): pair is [string, string] => typeof pair[1] === 'string'),
+  );
 }
 
 /** The tensor, or what is wrong with its entry. */

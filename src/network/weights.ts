@@ -69,21 +69,29 @@ export function countWeights(spec: NetworkSpec): number {
   return total;
 }
 
-/** @throws GatecastError WEIGHTS_INVALID that names every missing, unknown, misshapen or non-finite tensor */
-export function checkWeights(spec: NetworkSpec, weights: Weights): void {
+/**
+ * @param shown the name under which the reader knows a tensor
+ * @throws GatecastError WEIGHTS_INVALID that names every missing, unknown, misshapen or non-finite tensor
+ */
+export function checkWeights(
+  spec: NetworkSpec,
+  weights: Weights,
+  shown: (name: string) => string = (name) => name,
+): void {
   const expected = weightShapes(spec);
   const issues: Issue[] = [];
   for (const [name, shape] of expected) {
     const tensor = weights.get(name);
-    if (!tensor) issues.push({ path: name, message: `is missing; [${shape}] is expected` });
+    const path = shown(name);
+    if (!tensor) issues.push({ path, message: `is missing; [${shape}] is expected` });
     else if (tensor.shape.join() !== shape.join() || tensor.data.length !== size(shape)) {
-      issues.push({ path: name, message: `is [${tensor.shape}]; [${shape}] is expected` });
+      issues.push({ path, message: `is [${tensor.shape}]; [${shape}] is expected` });
     } else if (!tensor.data.every(Number.isFinite)) {
-      issues.push({ path: name, message: 'holds NaN or infinite values' });
+      issues.push({ path, message: 'holds NaN or infinite values' });
     }
   }
   for (const name of weights.keys()) {
-    if (!expected.has(name)) issues.push({ path: name, message: 'is not part of this network' });
+    if (!expected.has(name)) issues.push({ path: shown(name), message: 'is not part of this network' });
   }
   if (issues.length > 0) {
     const text = issues.slice(0, 8).map(({ path, message }) => `${path} ${message}`);

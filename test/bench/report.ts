@@ -8,8 +8,8 @@ export interface Figure {
   readonly unit: string;
   /** The limit it must keep; null: told only. */
   readonly limit: { readonly side: 'most' | 'least'; readonly value: number } | null;
-  /** A peer measured in the same run: its name and figure, in the same unit. */
-  readonly peer?: { readonly name: string; readonly value: number };
+  /** A peer measured in the same run: its name and figure, in the same unit, and how many times as good this must be. */
+  readonly peer?: { readonly name: string; readonly value: number; readonly least?: number };
 }
 
 /** One group of figures; `only` picks it by name. Throws when it cannot be measured here; the message says why. */
@@ -24,8 +24,17 @@ export function machine(): string {
   return `${model}, ${cpus().length} cores, ${gigabytes} GB; Node ${process.versions.node}, ${process.platform} ${process.arch}`;
 }
 
-export const keeps = ({ value, limit }: Figure): boolean =>
+const keepsLimit = ({ value, limit }: Figure): boolean =>
   limit === null || (limit.side === 'most' ? value <= limit.value : value >= limit.value);
+
+/** Above 1 is better than `other`, whichever way the figure counts. */
+const better = ({ value, limit }: Figure, other: number): number =>
+  limit?.side === 'most' ? other / value : value / other;
+
+const keepsPeer = (figure: Figure): boolean =>
+  figure.peer?.least === undefined || better(figure, figure.peer.value) >= figure.peer.least;
+
+export const keeps = (figure: Figure): boolean => keepsLimit(figure) && keepsPeer(figure);
 
 const short = (value: number): string =>
   value >= 1000
@@ -38,14 +47,14 @@ const short = (value: number): string =>
 export function table(figures: readonly Figure[]): string {
   const rows = figures.map((figure) => {
     const { what, value, unit, limit, peer } = figure;
-    // Above 1 is better than the limit or the peer, whichever way the figure counts.
-    const better = (other: number) => (limit?.side === 'most' ? other / value : value / other).toFixed(2);
+    const ratio = (other: number) => `${better(figure, other).toFixed(2)}x`;
+    const missed = (kept: boolean) => (kept ? '' : ' MISSED');
     return [
       what,
       `${short(value)} ${unit}`,
       limit ? `at ${limit.side} ${short(limit.value)}` : '',
-      limit ? `${better(limit.value)}x${keeps(figure) ? '' : ' MISSED'}` : '',
-      peer ? `${peer.name}: ${short(peer.value)}, ${better(peer.value)}x` : '',
+      limit ? `${ratio(limit.value)}${missed(keepsLimit(figure))}` : '',
+      peer ? `${peer.name}: ${short(peer.value)}, ${ratio(peer.value)}${missed(keepsPeer(figure))}` : '',
     ];
   });
   const all = [['measured', 'figure', 'limit', 'against it', 'beside it'], ...rows];

@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { createRandom } from '../../src/network/random.ts';
-import type { NetworkSpec } from '../../src/network/spec.ts';
+import { type NetworkSpec, stateRows } from '../../src/network/spec.ts';
 import { initialWeights } from '../../src/network/weights.ts';
 import { createGradientSource, parametersOf } from '../../src/training/gradient-source.ts';
 import { AdamW, clipFactor, globalNorm } from '../../src/training/optimiser.ts';
@@ -15,17 +15,24 @@ import { type Bench, type Figure, median } from './report.ts';
 const T = 96;
 const INPUTS = 12;
 const LEADS = 24;
-const SECONDS = 5;
+const SECONDS = 3;
 
-/** The sizes that issue and docs speak of: cell, H, batch, the least windows a second where one is promised. */
-const CASES = [
-  ['gru', 32, 32, null],
-  ['gru', 64, 32, 1500],
-  ['gru', 64, 128, null],
-  ['gru', 128, 32, null],
-] as const;
+type Cell = NetworkSpec['cell'];
 
-async function windowsPerSecond(cell: NetworkSpec['cell'], hidden: number, batch: number): Promise<number> {
+/** Cell, H, batch. */
+const CASES: readonly (readonly [Cell, number, number])[] = [
+  ...(['rnn-tanh', 'rnn-relu', 'lstm', 'gru'] as const).flatMap((cell) =>
+    [32, 64, 128].map((hidden) => [cell, hidden, 32] as const),
+  ),
+  ['gru', 64, 128],
+];
+/** Windows a second, of the GRU that ships. */
+const PROMISED = 1500;
+
+/** How many times as fast as PyTorch a step must be. */
+const againstPeer = (cell: Cell, hidden: number): number => (cell === 'gru' && hidden <= 64 ? 1.5 : 1);
+
+async function windowsPerSecond(cell: Cell, hidden: number, batch: number): Promise<number> {
   const random = createRandom(1);
   const spec: NetworkSpec = {
     cell,
@@ -45,7 +52,7 @@ async function windowsPerSecond(cell: NetworkSpec['cell'], hidden: number, batch
   const normal = (size: number) => Float32Array.from({ length: size }, () => random.normal());
   const data = {
     x: normal(T * batch * INPUTS),
-    h0: new Float32Array(batch * hidden),
+    h0: new Float32Array(stateRows(spec) * batch * hidden),
     z: new Float32Array(0),
     target: normal(batch * LEADS),
     weight: new Float32Array(batch * LEADS).fill(1),
@@ -84,15 +91,16 @@ export const train: Bench = {
   name: 'train',
   async run() {
     const figures: Figure[] = [];
-    for (const [cell, hidden, batch, least] of CASES) {
+    for (const [cell, hidden, batch] of CASES) {
       const value = await windowsPerSecond(cell, hidden, batch);
       const peer = pytorch(cell, hidden, batch);
+      const promised = cell === 'gru' && hidden === 64 && batch === 32;
       figures.push({
         what: `training step, ${cell}, H = ${hidden}, T = ${T}, batch ${batch}`,
         value,
         unit: 'windows/s',
-        limit: least === null ? null : { side: 'least', value: least },
-        ...(peer && { peer }),
+        limit: promised ? { side: 'least', value: PROMISED } : null,
+        ...(peer && { peer: { ...peer, least: againstPeer(cell, hidden) } }),
       });
     }
     return figures;

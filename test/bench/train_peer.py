@@ -15,8 +15,10 @@ T, INPUTS, LEADS, LEVELS = 96, 12, 24, 9
 class Net(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        kinds = {"gru": torch.nn.GRU, "lstm": torch.nn.LSTM, "rnn-tanh": torch.nn.RNN}
-        self.cell = kinds[cell](INPUTS, hidden)
+        if cell.startswith("rnn-"):
+            self.cell = torch.nn.RNN(INPUTS, hidden, nonlinearity=cell[4:])
+        else:
+            self.cell = {"gru": torch.nn.GRU, "lstm": torch.nn.LSTM}[cell](INPUTS, hidden)
         self.head = torch.nn.Linear(hidden, LEADS * LEVELS)
 
     def forward(self, x):

@@ -48,8 +48,8 @@ describe('PyTorch weights', () => {
     ],
     ['both directions', renamed(/^(weight_ih_l0)$/, '$1_reverse'), 'gru', 'looks back from the future'],
     ['a projection', renamed(/^weight_ih_l2$/, 'weight_hr_l2'), 'gru', 'is a projection'],
-    ['a missing layer', without(/_l1$/), 'gru', 'layers.1.input.weight is missing'],
-    ['a missing matrix', without(/^weight_hh_l2$/), 'gru', 'layers.2.hidden.weight is missing'],
+    ['a missing layer', without(/_l1$/), 'gru', 'weight_ih_l1 is missing'],
+    ['a missing matrix', without(/^weight_hh_l2$/), 'gru', 'weight_hh_l2 is missing'],
     ['nothing', new Map(), 'gru', 'weight_ih_l0 and weight_hh_l0 are needed'],
     ['the wrong cell', gru, 'lstm', 'has 3 gates; a lstm has 4'],
   ])('refuses %s', (_name, tensors, cell, message) => {

@@ -15,6 +15,7 @@ function fileOf(header: string, body = 0): Uint8Array {
   file.set(text, 8);
   return file;
 }
+const padded = (file: Uint8Array, more: number) => Uint8Array.from([...file, ...new Uint8Array(more)]);
 const tensor = (entry: object) => JSON.stringify({ w: entry });
 
 describe('safetensors', () => {
@@ -54,6 +55,23 @@ describe('safetensors', () => {
     ['an empty file', new Uint8Array(0), 'it has 0 bytes'],
     ['a truncated header', good.subarray(0, 40), 'it may be truncated'],
     ['truncated numbers', good.subarray(0, good.length - 1), 'b lies outside the file'],
+    ['numbers behind the last tensor', padded(good, 4), 'file has 4 bytes behind its last tensor'],
+    [
+      'a hole between tensors',
+      fileOf(JSON.stringify({ w: { dtype: 'F32', shape: [1], data_offsets: [4, 8] } }), 8),
+      'w begins at byte 4, where the tensor before it ends at 0',
+    ],
+    [
+      'tensors that share numbers',
+      fileOf(
+        JSON.stringify({
+          v: { dtype: 'F32', shape: [2], data_offsets: [0, 8] },
+          w: { dtype: 'F32', shape: [1], data_offsets: [4, 8] },
+        }),
+        8,
+      ),
+      'w begins at byte 4, where the tensor before it ends at 8',
+    ],
     ['an absurd header length', new Uint8Array(16).fill(255), 'its header claims'],
     ['a header that is not JSON', fileOf('{"w":'), 'its header is not JSON'],
     ['a header that is a list', fileOf('[]'), 'its header is not an object'],

@@ -1,0 +1,55 @@
+/**
+ * What a step model that its user brings must do beside having the right shapes: answer lively inputs with finite numbers
+ * for a while, and forecast a stream the same whichever others are stepped in the same run.
+ */
+import { createRandom } from '../network/random.ts';
+import type { Stepper } from './stepper.ts';
+
+const ROWS = 3;
+const STEPS = 64;
+/** Of the size of the numbers: a model that scales by what is in the batch may differ in its last bits, none by this much. */
+const TOLERANCE = 0.05;
+
+/** @returns what is wrong, in words; null when nothing is */
+export async function tryStepModel(stepper: Stepper): Promise<string | null> {
+  const { inputs, layers, hidden } = stepper;
+  const random = createRandom(1);
+  let h: Float32Array = new Float32Array(layers * ROWS * hidden);
+  let x = new Float32Array(ROWS * inputs);
+  for (let step = 0; step < STEPS; step++) {
+    x = Float32Array.from({ length: ROWS * inputs }, () => random.normal());
+    const next = await stepper.run(ROWS, x, h);
+    if (!next.quantiles.every(Number.isFinite) || !next.h.every(Number.isFinite)) {
+      return `it answers ordinary inputs with numbers that are not finite, at step ${step + 1}`;
+    }
+    if (step < STEPS - 1) h = next.h.slice();
+  }
+  const together = copyOf(await stepper.run(ROWS, x, h));
+  const row = ROWS - 1;
+  const alone = await stepper.run(1, x.subarray(row * inputs), rowOf(h, layers, hidden, row));
+  const width = alone.quantiles.length;
+  const same =
+    near(together.quantiles.subarray(row * width, (row + 1) * width), alone.quantiles) &&
+    near(rowOf(together.h, layers, hidden, row), alone.h);
+  return same ? null : 'it answers otherwise when other streams are stepped in the same run';
+}
+
+const copyOf = ({ quantiles, h }: { quantiles: Float32Array; h: Float32Array }) => ({
+  quantiles: quantiles.slice(),
+  h: h.slice(),
+});
+
+/** One stream's state, [layers, 1, hidden], of [layers, ROWS, hidden]. */
+function rowOf(h: Float32Array, layers: number, hidden: number, row: number): Float32Array {
+  const own = new Float32Array(layers * hidden);
+  for (let layer = 0; layer < layers; layer++) {
+    const at = (layer * ROWS + row) * hidden;
+    own.set(h.subarray(at, at + hidden), layer * hidden);
+  }
+  return own;
+}
+
+function near(a: Float32Array, b: Float32Array): boolean {
+  const size = 1 + Math.max(...a.map(Math.abs));
+  return a.every((value, i) => Math.abs(value - b[i]!) <= TOLERANCE * size);
+}

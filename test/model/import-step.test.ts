@@ -1,0 +1,96 @@
+/** `gatecast model import step.onnx`: what keeps the contract is taken, all else refused with what is wrong. */
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { importInto } from '../../src/cli/model-run.ts';
+import { loadModel } from '../../src/model/pack.ts';
+import { ModelRegistry } from '../../src/model/registry.ts';
+import { AHEAD, FEATURES, I } from '../../src/series/features.ts';
+import { stepModel, withExternalData } from './step-models.ts';
+
+const K = 3;
+const WIDTH = I + K * AHEAD;
+
+let folder: string;
+let registry: ModelRegistry;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'gatecast-import-'));
+  registry = new ModelRegistry(join(folder, 'models'), null);
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const bring = (model: Uint8Array, name = 'mine') => {
+  writeFileSync(join(folder, 'step.onnx'), model);
+  return importInto(registry, join(folder, 'step.onnx'), { name });
+};
+
+describe('a step model of its user', () => {
+  it('is imported and forecasts', async () => {
+    expect(await bring(stepModel(WIDTH, K))).toMatch(/mine: a step model; forecasts 3 steps/);
+    const stepper = await loadModel(registry.open('mine'), FEATURES).stepper(K);
+    const x = new Float32Array(2 * WIDTH);
+    x[WIDTH] = 10;
+    const { quantiles, h } = await stepper.run(2, x, new Float32Array(2 * 4));
+    expect(quantiles[8]).toBeCloseTo(0.8);
+    expect(quantiles[K * 9 + 8]).toBeCloseTo(10.8);
+    expect([...h]).toEqual([0, 0, 0, 0, 5, 5, 5, 5]);
+    await stepper.release();
+  });
+
+  it('keeps its name to itself', async () => {
+    await bring(stepModel(WIDTH, K));
+    await expect(bring(stepModel(WIDTH, K))).rejects.toThrow(/There is a model 'mine' already/);
+  });
+
+  const good = stepModel(WIDTH, K);
+  it.each<[string, Uint8Array, RegExp]>([
+    ['other features', stepModel(WIDTH + 1, K), /takes 256 inputs; for 3 leads the features give/],
+    ['an open number of inputs', stepModel(WIDTH, K, { x: ['N', 'I'] }), /x must be \[N,I\] with N open/],
+    ['one stream only', stepModel(WIDTH, K, { x: [1, WIDTH] }), /x must be \[N,I\] with N open/],
+    ['an open state', stepModel(WIDTH, K, { h: [1, 'N', 'H'] }), /h must be \[L,N,H\]/],
+    ['a third input', stepModel(WIDTH, K, { inputs: [['mask', [1]]] }), /input mask is not part/],
+    ['other names', stepModel(WIDTH, K, { names: ['q', 'state'] }), /quantiles \[N,K,9\] is missing; h_next/],
+    [
+      'NaN from zeros',
+      stepModel(WIDTH, K, {
+        bend: (g, q) => g.emit('Log', [g.emit('Sub', [q, g.scalar(5)], q.shape)], q.shape),
+      }),
+      /answers an empty state with numbers that are not finite/,
+    ],
+    [
+      'NaN from ordinary inputs',
+      stepModel(WIDTH, K, { bend: (g, q) => g.emit('Sqrt', [q], q.shape) }),
+      /answers ordinary inputs with numbers that are not finite, at step 1/,
+    ],
+    [
+      'a mean over the batch',
+      stepModel(WIDTH, K, {
+        bend: (g, q) => g.emit('Sub', [q, g.emit('ReduceMean', [q, g.int64([0])], [1, K, 9])], q.shape),
+      }),
+      /answers otherwise when other streams are stepped in the same run/,
+    ],
+    [
+      'eight levels',
+      stepModel(WIDTH, K, {
+        bend: (g, q) => g.emit('Slice', [q, g.int64([0]), g.int64([8]), g.int64([2])], ['N', K, 8]),
+      }),
+      /quantiles must be \[N,K,9\]/,
+    ],
+    [
+      'weights in another file',
+      withExternalData(good, 'levels', 'w.bin').model,
+      /keeps levels in another file/,
+    ],
+    ['a truncated file', good.subarray(0, 200), /cannot load the model/],
+    ['an empty file', new Uint8Array(0), /cannot load the model/],
+    ['no model at all', new TextEncoder().encode('step'), /cannot load the model/],
+  ])('is refused for %s, and the registry stays as it was', async (_what, model, message) => {
+    await bring(good, 'before');
+    await expect(bring(model)).rejects.toThrow(
+      expect.objectContaining({ code: 'MODEL_INVALID', message: expect.stringMatching(message) }),
+    );
+    expect(registry.list().map(({ name, problem }) => [name, problem])).toEqual([['before', null]]);
+    expect(readdirSync(join(folder, 'models'))).toEqual(['before']);
+  });
+});
