@@ -4,6 +4,7 @@
  */
 import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import { type Forecast, Q } from '../forecast/forecast.ts';
+import { aggregate } from '../series/aggregate.ts';
 import type { Aggregate, Fill, StreamSpec } from '../series/spec.ts';
 import type { Table } from './csv.ts';
 
@@ -28,7 +29,7 @@ export interface Grid {
   readonly name: string;
   readonly startMs: number;
   readonly intervalMs: number;
-  /** [buckets] mean of each bucket's readings, NaN where there were none: what forecasts are scored against. */
+  /** [buckets] value of each bucket's readings, as live makes it, NaN where there were none: what forecasts are scored against. */
   readonly actual: Float64Array;
 }
 
@@ -50,13 +51,15 @@ export interface Reading {
 export interface PlayHooks {
   /** After every closed bucket of the whole file, with the file's time; a place for fine-tuning. */
   bucket?(index: number, endMs: number): Promise<void> | void;
-  /** Readings the engine refused, by outcome. */
+  /** Readings the engine refused, by outcome; those that were too fast when their bucket closes. */
   refused?(outcome: string): void;
+  /** What was found wrong with bucket `index` of a series, bits of `series/quality.ts`; called before `bucket`. */
+  marked?(series: number, index: number, marks: number): void;
   progress?(done: number, total: number): void;
 }
 
-/** All readings of a table in time order, and the names of its series (`<id>/<column>` in long files). */
-export function readings(table: Table): { names: string[]; readings: Reading[] } {
+/** All readings of a table in its own order, and the names of its series (`<id>/<column>` in long files). */
+export function rowReadings(table: Table): { names: string[]; readings: Reading[] } {
   const ids = table.ids.length > 0 ? table.ids : [null];
   const names = ids.flatMap((id) =>
     table.columns.map((column) => (id === null ? column : `${id}/${column}`)),
@@ -70,27 +73,50 @@ export function readings(table: Table): { names: string[]; readings: Reading[] }
       if (Number.isFinite(value)) all.push({ series: base + c, timeMs: row.timeMs, value });
     }
   }
-  all.sort((a, b) => a.timeMs - b.timeMs);
   return { names, readings: all };
 }
 
-export function grids(names: readonly string[], all: readonly Reading[], intervalMs: number): Grid[] {
+/** The same in order of time. */
+export function readings(table: Table): { names: string[]; readings: Reading[] } {
+  const all = rowReadings(table);
+  all.readings.sort((a, b) => a.timeMs - b.timeMs);
+  return all;
+}
+
+/** @param all in order of time; of several with the same series and time, the first counts */
+export function grids(
+  names: readonly string[],
+  all: readonly Reading[],
+  intervalMs: number,
+  kind: Aggregate = 'mean',
+): Grid[] {
   if (all.length === 0) return [];
   const first = Math.floor(all[0].timeMs / intervalMs);
   const n = Math.floor(all[all.length - 1].timeMs / intervalMs) - first + 1;
-  const sums = names.map(() => new Float64Array(n));
-  const counts = names.map(() => new Float64Array(n));
-  for (const { series, timeMs, value } of all) {
-    const i = Math.floor(timeMs / intervalMs) - first;
-    sums[series][i] += value;
-    counts[series][i]++;
-  }
-  return names.map((name, s) => ({
-    name,
-    startMs: first * intervalMs,
-    intervalMs,
-    actual: sums[s].map((sum, i) => (counts[s][i] > 0 ? sum / counts[s][i] : Number.NaN)),
+  const open = names.map(() => ({
+    actual: new Float64Array(n).fill(Number.NaN),
+    at: -1,
+    bucket: { times: [] as number[], values: [] as number[] },
+    counter: { last: Number.NaN, timeMs: Number.NaN },
   }));
+  const close = ({ actual, at, bucket, counter }: (typeof open)[number]): void => {
+    if (at >= 0)
+      actual[at] = aggregate(kind, bucket, counter, { startMs: (first + at) * intervalMs, intervalMs });
+  };
+  for (const { series, timeMs, value } of all) {
+    const own = open[series];
+    const at = Math.floor(timeMs / intervalMs) - first;
+    if (at !== own.at) {
+      close(own);
+      own.at = at;
+      own.bucket = { times: [], values: [] };
+    }
+    if (own.bucket.times.at(-1) === timeMs) continue;
+    own.bucket.times.push(timeMs);
+    own.bucket.values.push(value);
+  }
+  open.forEach(close);
+  return names.map((name, s) => ({ name, startMs: first * intervalMs, intervalMs, actual: open[s].actual }));
 }
 
 /** Origins that are scored, as bucket numbers: the one before the first evaluated bucket, then every stride. */
@@ -151,6 +177,10 @@ export async function play(
       if (outcome !== 'accepted') hooks.refused?.(outcome);
     }
     for (const forecast of await engine.tick(endMs)) latest[Number(forecast.stream.slice(1))] = forecast;
+    for (const { stream, startMs: labelMs, marks, tooFastMs } of engine.marked()) {
+      hooks.marked?.(Number(stream.slice(1)), Math.round((labelMs - startMs) / intervalMs), marks);
+      for (const _ of tooFastMs) hooks.refused?.('too-fast');
+    }
     if (wanted.has(i)) {
       for (let s = 0; s < series.length; s++) {
         const forecast = latest[s];

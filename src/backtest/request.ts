@@ -2,8 +2,9 @@
 import { GatecastError } from '../errors.ts';
 import type { ModelRegistry } from '../model/registry.ts';
 import type { Aggregate, Fill } from '../series/spec.ts';
+import { admit } from './admit.ts';
 import { readTable, type TableOptions } from './csv.ts';
-import { type Grid, grids, type PlayOptions, type Reading, readings } from './play.ts';
+import { type Grid, grids, type PlayOptions, type Reading, rowReadings } from './play.ts';
 
 export interface BacktestRequest {
   readonly time?: string[];
@@ -23,8 +24,14 @@ export interface BacktestRequest {
   readonly float32?: boolean;
   readonly fill: Fill;
   readonly aggregate: Aggregate;
+  /** `time` where left out; see `admit.ts`. */
+  readonly order?: 'time' | 'file';
+  /** How long a bucket waits for late rows, ms; only in the file's order. */
+  readonly lateness?: number;
   /** ms */
   readonly clockStart?: number;
+  /** Distance of rows without a time column, ms; left out: one a bucket. */
+  readonly rowInterval?: number;
   readonly missing?: string[];
   readonly delimiter?: string;
   readonly decimal?: '.' | ',';
@@ -47,21 +54,50 @@ export type TableRequest = Pick<
   | 'interval'
   | 'horizon'
   | 'clockStart'
+  | 'rowInterval'
+  | 'order'
+  | 'lateness'
+  | 'min'
+  | 'max'
   | 'missing'
   | 'delimiter'
   | 'decimal'
->;
+> &
+  Partial<Pick<BacktestRequest, 'aggregate'>>;
 export type PlayRequest = Pick<
   BacktestRequest,
   'interval' | 'horizon' | 'start' | 'stride' | 'fill' | 'aggregate' | 'timezone' | 'min' | 'max'
 >;
 
+/** A file as it is played. */
+export interface ReadFile {
+  /** In order of time. */
+  readonly known: Reading[];
+  readonly series: Grid[];
+  /** Readings left out before the play, by reason; `no-time` counts rows. */
+  readonly refused: Readonly<Record<string, number>>;
+}
+
+/** A grid longer than this must have a reading in more than one of so many buckets. */
+const LONG_GRID = 1_000_000;
+const MOST_EMPTY = 100;
+
 /** The readings of a file and its series on their grid. Throws FILE_UNREADABLE, CSV_INVALID, NOT_ENOUGH_DATA */
-export function readSeries(file: string, request: TableRequest): { known: Reading[]; series: Grid[] } {
-  const { names, readings: known } = readings(readTable(file, tableOptions(request)));
+export function readSeries(file: string, request: TableRequest): ReadFile {
+  const table = readTable(file, tableOptions(request));
+  const { names, readings: all } = rowReadings(table);
+  const refused: Record<string, number> = {};
+  const { rowsWithoutTime } = table.leftOut;
+  if (rowsWithoutTime > 0) refused['no-time'] = rowsWithoutTime;
+  const { order = 'time', lateness: latenessMs = 0, interval: intervalMs } = request;
+  const limits = { min: request.min ?? null, max: request.max ?? null };
+  const known = admit(all, { order, latenessMs, intervalMs, ...limits }, (reason) => {
+    refused[reason] = (refused[reason] ?? 0) + 1;
+  });
   if (known.length === 0)
     throw new GatecastError('NOT_ENOUGH_DATA', `${file} has no numbers in the columns asked for.`);
-  const series = grids(names, known, request.interval);
+  refuseDecades(file, known, intervalMs);
+  const series = grids(names, known, intervalMs, request.aggregate);
   const buckets = series[0]!.actual.length;
   if (buckets <= request.horizon + 1) {
     throw new GatecastError(
@@ -69,7 +105,23 @@ export function readSeries(file: string, request: TableRequest): { known: Readin
       `${file} has ${buckets} buckets, too few for a horizon of ${request.horizon}.`,
     );
   }
-  return { known, series };
+  return { known, series, refused };
+}
+
+/** Throws CSV_INVALID for times that lie so far apart that nearly every bucket would be empty. */
+function refuseDecades(file: string, known: readonly Reading[], intervalMs: number): void {
+  const first = known[0]!.timeMs;
+  const last = known.at(-1)!.timeMs;
+  const buckets = Math.floor((last - first) / intervalMs) + 1;
+  if (buckets <= LONG_GRID || buckets <= MOST_EMPTY * known.length) return;
+  const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
+  throw new GatecastError(
+    'CSV_INVALID',
+    `${file}: its times go from ${day(first)} to ${day(last)}, and nearly all of the ${buckets} buckets between are empty.`,
+    {
+      hint: 'A clock may have been wrong: --order file plays the rows as they stand and leaves out what jumps back; a longer --interval needs fewer buckets.',
+    },
+  );
 }
 
 export function playOptions(request: PlayRequest): PlayOptions {
@@ -98,6 +150,6 @@ function tableOptions(request: TableRequest): TableOptions {
     ...(request.decimal === undefined ? {} : { decimal: request.decimal }),
     ...(request.clockStart === undefined
       ? {}
-      : { clockStartMs: request.clockStart, intervalMs: request.interval }),
+      : { clockStartMs: request.clockStart, intervalMs: request.rowInterval ?? request.interval }),
   };
 }

@@ -125,7 +125,8 @@ async function playFile(
   champion: StoredModel | null,
   refused: Record<string, number>,
 ): Promise<{ grids: Grid[]; played: Played[]; runs: readonly TunerRun[] }> {
-  const { known, series } = readSeries(file, request);
+  const { known, series, refused: leftOut } = readSeries(file, request);
+  for (const [reason, n] of Object.entries(leftOut)) refused[reason] = (refused[reason] ?? 0) + n;
   const engine = new Engine(model, champion === null ? {} : { warmUpSteps: WARM_UP_STEPS });
   const tuner =
     champion === null || request.finetune === null
@@ -141,6 +142,7 @@ async function playFile(
   try {
     const played = await play(engine, series, known, options, {
       bucket: (index, endMs) => tuner?.bucket(index, endMs),
+      marked: (s, index, marks) => tuner?.marked(s, index, marks),
       refused: (outcome) => {
         refused[outcome] = (refused[outcome] ?? 0) + 1;
       },

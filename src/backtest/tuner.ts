@@ -9,6 +9,7 @@ import type { Engine } from '../forecast/engine.ts';
 import { loadModel } from '../model/pack.ts';
 import { type StoredModel, verifyModel } from '../model/registry.ts';
 import { FEATURES } from '../series/features.ts';
+import { MASKED } from '../series/quality.ts';
 import { fineTune } from '../training/cycle.ts';
 import { type JobSeries, runJob } from '../training/job.ts';
 import type { Grid } from './play.ts';
@@ -40,6 +41,8 @@ const NEW_SHARE = 0.2;
 export class Tuner {
   readonly runs: TunerRun[] = [];
   private champion: StoredModel;
+  /** [series][buckets] 1: masked; made when the first is. */
+  private readonly masked: (Uint8Array | undefined)[] = [];
   private lastBucket = 0;
   private lastMs = Number.NEGATIVE_INFINITY;
 
@@ -50,6 +53,13 @@ export class Tuner {
     private readonly options: TunerOptions,
   ) {
     this.champion = champion;
+  }
+
+  /** What was found wrong with a bucket; a masked one is not learnt from, as live. */
+  marked(series: number, index: number, marks: number): void {
+    if ((marks & MASKED) === 0) return;
+    this.masked[series] ??= new Uint8Array(this.grids[series]!.actual.length);
+    this.masked[series][index] = 1;
   }
 
   /** After bucket `index` has closed. */
@@ -95,12 +105,14 @@ export class Tuner {
   /** The newest window of every series up to, and not including, bucket `known`. */
   private series(known: number): JobSeries[] {
     const from = Math.max(0, known - this.window);
-    return this.grids.map((grid) => ({
+    return this.grids.map((grid, s) => ({
       name: grid.name,
       group: 'backtest',
       intervalMs: grid.intervalMs,
       startMs: grid.startMs + from * grid.intervalMs,
-      values: Float32Array.from(grid.actual.subarray(from, known)),
+      values: Float32Array.from(grid.actual.subarray(from, known), (value, i) =>
+        this.masked[s]?.[from + i] === 1 ? Number.NaN : value,
+      ),
       leads: this.options.horizon,
       timeZone: this.options.timeZone,
     }));

@@ -22,6 +22,9 @@ interface BacktestFlags {
   fill: 'model' | 'mask' | 'hold' | 'linear' | 'seasonal' | 'mean' | 'median' | 'mode' | 'drop';
   aggregate: 'mean' | 'last' | 'min' | 'max' | 'sum' | 'median' | 'delta';
   clockStart?: number;
+  rowInterval?: number;
+  order: 'time' | 'file';
+  lateness?: number;
   missing?: string[];
   delimiter?: string;
   decimal?: '.' | ',';
@@ -121,6 +124,16 @@ export function registerBacktest(program: Command): void {
         .default('mean'),
     )
     .option('--clock-start <time>', 'time of the first row, for files without a time column', instant)
+    .option('--row-interval <duration>', 'distance of their rows; --interval where not given', duration)
+    .addOption(
+      new Option(
+        '--order <kind>',
+        'time: rows are sorted first; file: as they stand, and what goes back in time is late, as it is live',
+      )
+        .choices(['time', 'file'])
+        .default('time'),
+    )
+    .option('--lateness <duration>', 'with --order file: how long a bucket waits for late rows', duration)
     .option('--missing <values>', 'cells that mean missing, joined by commas, e.g. -200', list)
     .option('--delimiter <char>', 'between cells; found out where not given')
     .addOption(new Option('--decimal <char>', 'decimal mark').choices(['.', ',']))

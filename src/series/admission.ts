@@ -15,7 +15,11 @@ export type Admission = 'accepted' | 'late' | 'duplicate' | 'out-of-range' | 'fu
  * @param intervalMs of the stream's buckets; null while it is being learnt
  * @returns why the reading is refused; null where it is not
  */
-export function refusal(sample: Sample, spec: StreamSpec, intervalMs: number | null): Admission | null {
+export function refusal(
+  sample: Sample,
+  spec: Pick<StreamSpec, 'min' | 'max'>,
+  intervalMs: number | null,
+): Admission | null {
   const { timeMs, value, arrivalMs } = sample;
   if (!(timeMs >= EARLIEST_MS && timeMs < LATEST_MS)) return 'absurd-time';
   if (timeMs > arrivalMs + FUTURE_MS + (intervalMs ?? 0)) return 'future';

@@ -117,8 +117,8 @@ export class Buckets {
   }
 
   private isLate(timeMs: number): boolean {
-    if (!Number.isNaN(this.closedToMs)) return timeMs < this.closedToMs;
-    // Before anything is closed: older than what is about to be.
+    if (timeMs < this.closedToMs) return true;
+    // Of a bucket that is about to be closed: whether somebody looked in between must not matter.
     const interval = this.intervalMs ?? 1;
     return Math.floor(timeMs / interval) < Math.floor((this.newestMs - this.spec.latenessMs) / interval);
   }
