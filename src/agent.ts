@@ -4,38 +4,39 @@
  */
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { Alerts } from './agent/alerts.ts';
-import { chartPast } from './agent/chart-past.ts';
-import { Checkpoints } from './agent/checkpoints.ts';
+import { Announcer } from './agent/announcer.ts';
 import { ClockHold } from './agent/clock-hold.ts';
-import { rolledBack, staleStreams, streamLimit } from './agent/conditions.ts';
-import { every } from './agent/every.ts';
-import { swapFilters } from './agent/former-filters.ts';
-import { chooseGroupModel, GROUP } from './agent/groups.ts';
+import { chooseGroupModel } from './agent/groups.ts';
 import { Health } from './agent/health.ts';
-import { type KnownStream, KnownStreams } from './agent/known-streams.ts';
+import { Link } from './agent/link.ts';
 import type { ChosenModel } from './agent/model.ts';
+import { openStore } from './agent/open-store.ts';
 import { Pipeline } from './agent/pipeline.ts';
-import { restoreStreams } from './agent/restore.ts';
+import { type ConfigFile, type Reloaded, readAgain } from './agent/reload.ts';
+import { startReports } from './agent/reports.ts';
+import { Requests } from './agent/requests.ts';
 import { Stops } from './agent/stops.ts';
+import { AgentStreams } from './agent/streams.ts';
 import { Tuning } from './agent/tuning.ts';
-import { type Config, createRouter, resolveTimeZone } from './config/index.ts';
+import { deedsOf } from './agent/verbs.ts';
+import { type Config, resolveTimeZone } from './config/index.ts';
 import { alarms } from './forecast/anomalies.ts';
 import { Engine } from './forecast/engine.ts';
 import type { Forecast } from './forecast/forecast.ts';
 import type { Logger } from './log.ts';
 import { ModelRegistry } from './model/registry.ts';
 import { ModelSlots } from './model/slots.ts';
-import { Client } from './mqtt/client.ts';
-import { brokerOptions } from './mqtt/options.ts';
+import { HomeAssistant } from './mqtt/home-assistant.ts';
+import type { Outgoing } from './mqtt/outbox.ts';
 import { Publisher, statusOf } from './mqtt/publisher.ts';
 import { topicsOf } from './mqtt/topics.ts';
 import { lockDataDir } from './store/lock.ts';
-import { DATABASE_FILE, SqliteStore } from './store/sqlite-store.ts';
+import { DATABASE_FILE } from './store/sqlite-store.ts';
 import type { Clock } from './system/clock.ts';
 import { factsReader } from './system/facts.ts';
 import { startWatchdog, systemdNotifier } from './system/notify.ts';
-import { Board } from './web/board.ts';
 import { parseListen } from './web/listen.ts';
 import { PageServer } from './web/server.ts';
 
@@ -46,6 +47,10 @@ export interface AgentParts {
   readonly log: Logger;
   /** How many ports after the configured one the page may take. */
   readonly fallbackPorts?: number;
+  /** The config's file, for `reload`; left out where there is none. */
+  readonly configFile?: ConfigFile;
+  /** Told of the config when a reload has changed it. */
+  readonly onConfig?: (config: Config) => void;
   /** Told of every forecast that is published. */
   readonly onForecast?: (forecast: Forecast) => void;
 }
@@ -57,11 +62,6 @@ export interface Agent {
   stop(): Promise<void>;
 }
 
-const ALERTS_MS = 5000;
-const HEALTH_MS = 60_000;
-const SCORES_MS = 300_000;
-/** How many of a stream's forecasts its scores look back on: the memory of `forecast/track.ts`. */
-const SCORE_WINDOW = 1000;
 /** Past inputs kept of each stream, so that another model can take it up with a state of its own. */
 const WARM_UP_STEPS = 48;
 
@@ -77,7 +77,9 @@ export async function startAgent(parts: AgentParts): Promise<Agent> {
 }
 
 async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
-  const { config, clock, log, version } = parts;
+  const { clock, log, version } = parts;
+  // A reload replaces it: what may change while running is asked for each time.
+  let config = parts.config;
   const { node, base, data_dir: dataDir } = config;
 
   // One agent a data directory.
@@ -85,18 +87,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
   stops.add('lock', () => lock.release());
 
   // The store first: everything after it may be asked to remember.
-  let storeFault: string | null = null;
-  const store = SqliteStore.open({
-    dir: dataDir,
-    maxBytes: config.store.max_size,
-    retentionMs: config.store.retention,
-    clock,
-    onFault: ({ kind, message }) => {
-      if (kind === 'unavailable') storeFault = message;
-      if (kind === 'recovered') storeFault = null;
-      log[kind === 'recovered' ? 'info' : 'error'](`store ${kind}`, { message });
-    },
-  });
+  const { store, fault } = openStore(() => config, clock, log);
   stops.add('store', () => store.close());
 
   // The model, and the engine on it. Without a model the naive forecasters serve.
@@ -109,51 +100,59 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
   stops.add('engine', () => engine.release());
 
   // The streams of former runs, where they were.
-  const board = new Board((stream, beforeMs, most) => {
-    const view = engine.streams().find(({ spec }) => spec.name === stream);
-    return view ? chartPast(store, view, beforeMs, most) : [];
-  });
-  const router = createRouter(config);
-  const known = new KnownStreams(store);
-  const checkpoints = new Checkpoints(engine, store);
-  const takeUp = async (streams: readonly KnownStream[]): Promise<void> => {
-    for (const { spec } of streams) board.announce(spec.name, spec.unit);
-    for (const { name, state, replayed } of await restoreStreams(engine, store, streams)) {
-      checkpoints.add(name, state, replayed);
-      if (state === 'rebuilt') log.warn('state rebuilt from stored samples', { stream: name, replayed });
-    }
-  };
-  const startedMs = clock.monotonic();
-  await takeUp(known.restore(router));
-  log.info('streams restored', { streams: board.size, ms: Math.round(clock.monotonic() - startedMs) });
+  const streams = new AgentStreams({ config, engine, store, clock, log });
+  await streams.restore();
 
   // Out: the broker and what is said there.
   const topics = topicsOf(base, node);
   const status = { version, sinceMs: clock.now(), session: randomUUID() };
   const hold = new ClockHold(clock.monotonic());
-  const filters = router.filters();
-  const client = new Client({
-    options: brokerOptions(config.mqtt, `${base}-${node}`.replaceAll('/', '-')),
-    clock,
-    random: Math.random,
-    log,
-    will: () => statusOf(topics, { ...status, state: 'offline' }),
-    birth: () => [statusOf(topics, { ...status, state: 'online' })],
-    message: (message) => pipeline.receive(message),
-    changed: ({ connected, connects }) => {
-      if (connected) hold.connected(clock.monotonic());
-      if (connected && connects > 1) alerts.sayAgain();
-    },
-    formerFilters: swapFilters(store, filters),
+  const home = new HomeAssistant({
+    prefix: config.publish.discovery_prefix,
+    base,
+    node,
+    version,
+    topics,
+    settings: () => ({ quantiles: config.publish.quantiles, atMs: config.publish.at }),
   });
-  client.setSubscriptions(filters.map((filter) => ({ filter, qos: config.mqtt.qos === 0 ? 0 : 1 })));
+  const send = (message: Outgoing): void => link.client.publish(message);
+  const announcer = new Announcer({
+    home,
+    enabled: () => config.publish.home_assistant,
+    streams: () => streams.specs(),
+    send,
+    store,
+    clock,
+  });
+  stops.add('announcer', () => announcer.stop());
+  const link = new Link({
+    config: () => config,
+    clock,
+    log,
+    store,
+    topics,
+    status: (state) => statusOf(topics, { ...status, state }),
+    filters: () => streams.router.filters(),
+    sensor: (message) => pipeline.receive(message),
+    request: (message) => requests.receive(message),
+    home: { topic: home.statusTopic, heard: (message) => announcer.heard(message) },
+    connected: (again) => {
+      hold.connected(clock.monotonic());
+      announcer.announce();
+      if (again) alerts.sayAgain();
+    },
+    lost: () => {
+      pipeline.disconnected();
+      announcer.pause();
+    },
+  });
   const nameOf = ({ model }: ChosenModel) => ({
     id: model?.id ?? 'naive',
     version: model?.version ?? version,
   });
   const publisher = new Publisher({
     topics,
-    send: (message) => client.publish(message),
+    send,
     settings: () => ({
       quantiles: config.publish.quantiles,
       everyMs: config.publish.every,
@@ -167,28 +166,31 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
   // In: from a message to forecasts.
   const pipeline: Pipeline = new Pipeline({
     clock,
-    router,
+    router: { message: (topic, payload, arrivalMs) => streams.router.message(topic, payload, arrivalMs) },
     engine,
     store,
-    checkpoints,
+    checkpoints: streams.checkpoints,
     hold,
-    batchMs: config.publish.batch_window,
-    flushMs: config.store.flush,
-    discovered: async (found) => {
-      for (const stream of found) known.add(stream, stream.firstMs);
-      await takeUp(found);
-      known.save();
-      log.info('streams discovered', { new: found.length, streams: board.size, first: found[0]?.spec.name });
+    get batchMs() {
+      return config.publish.batch_window;
     },
-    request: ({ topic, payload }) => client.publish({ topic, payload, qos: 0, retain: false }),
+    get flushMs() {
+      return config.store.flush;
+    },
+    storeFails: (failing) => link.storeFailing(failing),
+    discovered: async (found) => {
+      await streams.discovered(found);
+      announcer.add(found.map(({ spec }) => spec));
+    },
+    request: ({ topic, payload }) => send({ topic, payload, qos: 0, retain: false }),
     forecasts: (forecasts, nowMs) => {
       publisher.forecasts(forecasts, nowMs);
       tuning.observe(forecasts);
       for (const forecast of forecasts) {
-        board.record(forecast, nowMs);
+        streams.board.record(forecast, nowMs);
         for (const anomaly of alarms(forecast, config.publish.anomalies)) {
           publisher.anomaly(forecast.stream, anomaly);
-          board.mark(forecast.stream, anomaly);
+          streams.board.mark(forecast.stream, anomaly);
         }
         parts.onForecast?.(forecast);
       }
@@ -205,32 +207,76 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     model: () => tuning.current,
     lastRun: () => tuning.lastRun,
     store,
-    storeFault: () => storeFault,
+    storeFault: fault,
     failures: () => ({ count: engine.failures, last: engine.lastFailure }),
-    router,
+    router: { dropped: () => streams.router.dropped() },
     pipeline,
-    broker: () => client.status(),
+    broker: () => link.client.status(),
     facts: factsReader(clock.monotonic),
-    streams: () => board.size,
+    streams: () => streams.size,
   });
 
   // The model learns from what is stored.
-  const tuning: Tuning = new Tuning({
-    settings: config.finetune,
-    timeZone: resolveTimeZone(config.timezone),
-    configured: config.model.name,
-    chosen,
-    registry,
-    slots,
-    clock,
+  const tuningWith = (chosen: ChosenModel): Tuning =>
+    new Tuning({
+      settings: config.finetune,
+      timeZone: resolveTimeZone(config.timezone),
+      configured: config.model.name,
+      chosen,
+      registry,
+      slots,
+      clock,
+      log,
+      engine,
+      pipeline: () => pipeline,
+      store,
+      database: join(dataDir, DATABASE_FILE),
+      facts: () => health.machine(),
+      switched: () => streams.checkpoints.renewAll(),
+      say: (group, input) => publisher.group(group, input),
+    });
+  let tuning = tuningWith(chosen);
+
+  const reload = async (): Promise<Reloaded> => {
+    const { diff, next } = readAgain(parts.configFile, config);
+    if (diff.hot.length === 0) return { ...diff, removed: [] };
+    const before = config;
+    config = next;
+    const { removed } = await pipeline.between(() => streams.reconfigure(next));
+    for (const stream of removed) {
+      publisher.forget(stream);
+      announcer.forget(stream);
+      tuning.forget(stream);
+    }
+    if (!isDeepStrictEqual(before.finetune, next.finetune)) {
+      await tuning.stop();
+      tuning = tuningWith(tuning.current);
+      tuning.start();
+    }
+    link.subscribe();
+    announcer.announce();
+    parts.onConfig?.(next);
+    log.info('config reloaded', { hot: diff.hot.join(' '), restart: diff.restart.join(' ') });
+    return { ...diff, removed };
+  };
+
+  // What an owner may ask for.
+  const requests: Requests = new Requests({
+    topics,
+    deeds: deedsOf({
+      dataDir,
+      configFile: parts.configFile?.path ?? null,
+      clock,
+      streams,
+      pipeline,
+      tuning: () => tuning,
+      publisher,
+      announcer,
+      store,
+      reload,
+    }),
+    send,
     log,
-    engine,
-    pipeline: () => pipeline,
-    store,
-    database: join(dataDir, DATABASE_FILE),
-    facts: () => health.machine(),
-    switched: () => checkpoints.renewAll(),
-    say: (group, input) => publisher.group(group, input),
   });
 
   const listen = parseListen(config.http.listen);
@@ -239,7 +285,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     const page = new PageServer({
       ...listen,
       fallbackPorts: parts.fallbackPorts ?? 0,
-      board,
+      board: streams.board,
       status: () => health.pageStatus(),
       metrics: () => health.metrics(),
       clock,
@@ -250,49 +296,41 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
   }
 
   // Now it may begin. When it ends, what has arrived is handled while the broker still takes acknowledgements.
-  client.start();
-  stops.add('broker', () => client.stop([statusOf(topics, { ...status, state: 'offline' })], 1500));
+  link.client.start();
+  stops.add('broker', () => link.stop(1500));
   pipeline.start();
   stops.add('pipeline', async () => {
     await pipeline.stop();
-    known.save();
-    checkpoints.saveAll(clock.monotonic);
+    streams.save();
   });
 
   tuning.start();
   stops.add('tuning', () => tuning.stop());
 
-  const checkAlerts = (): void =>
-    alerts.check([
-      ...health.ills(),
-      ...rolledBack(slots.get(GROUP, config.model.name)),
-      ...streamLimit(router.stats().streams, config.max_streams, router.dropped()['stream-limit'] ?? 0),
-      ...(hold.mayClose(clock.monotonic()) ? staleStreams(engine.streams(), clock.now()) : []),
-    ]);
-  stops.add('timers', every(clock, ALERTS_MS, checkAlerts));
-
-  const sayHealth = (): void => publisher.health({ ...health.message(), model: nameOf(tuning.current) });
-  const sayScores = (): void => {
-    tuning.say();
-    for (const { name } of board.streams()) {
-      const scores = engine.scores(name);
-      if (scores.length > 0) publisher.score(name, scores, SCORE_WINDOW);
-    }
-  };
-  stops.add('timers', every(clock, HEALTH_MS, sayHealth));
-  stops.add('timers', every(clock, SCORES_MS, sayScores));
   stops.add(
-    'timers',
-    every(clock, HEALTH_MS, () => store.trim(clock.now())),
+    'reports',
+    startReports({
+      config: () => config,
+      clock,
+      hold,
+      alerts,
+      health,
+      publisher,
+      engine,
+      streams,
+      slots,
+      store,
+      tuning: () => tuning,
+      modelName: () => nameOf(tuning.current),
+    }),
   );
-  sayHealth();
 
   const notifier = systemdNotifier(process.env);
   stops.add(
     'watchdog',
     startWatchdog(notifier, clock, () => pipeline.rounds),
   );
-  notifier.ready(`${board.size} streams`);
+  notifier.ready(`${streams.size} streams`);
   stops.add('notifier', () => notifier.stopping());
   return { pageUrl, stop: () => stops.run() };
 }

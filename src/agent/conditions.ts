@@ -1,5 +1,6 @@
 /** What of the streams, the slots and the counts an owner should know; what ails the agent itself is `health.ts`'s. */
 import type { StreamView } from '../forecast/engine-contract.ts';
+import type { Router } from '../ingest/router.ts';
 import type { GroupSlots } from '../model/slots.ts';
 import type { Condition } from './alerts.ts';
 
@@ -27,8 +28,9 @@ export function rolledBack({ current, previous, probation, reason }: GroupSlots)
   return [{ id: 'model-rollback', severity: 'warning', text: `back on '${current}': ${reason}` }];
 }
 
-/** @param refused readings of further streams, so far */
-export function streamLimit(streams: number, most: number, refused: number): Condition[] {
-  if (streams < most || refused === 0) return [];
+/** Streams were refused because there are as many as may be. */
+export function streamLimit(router: Pick<Router, 'stats' | 'dropped'>, most: number): Condition[] {
+  const refused = router.dropped()['stream-limit'] ?? 0;
+  if (router.stats().streams < most || refused === 0) return [];
   return [{ id: 'stream-limit', severity: 'warning', text: `max_streams = ${most} is reached` }];
 }

@@ -29,10 +29,16 @@ export class KnownStreams {
 
   constructor(private readonly store: Pick<Store, 'getMeta' | 'setMeta'>) {}
 
-  /** The stored streams that the config still reads; the others are left out from now on. */
+  has(stream: string): boolean {
+    return this.rows.has(stream);
+  }
+
+  /** The streams that the config still reads, as `router` knows them; the others are left out from now on. */
   restore(router: Pick<Router, 'adopt'>): KnownStream[] {
     const streams: KnownStream[] = [];
-    for (const row of this.read()) {
+    const rows = this.rows.size > 0 ? [...this.rows.values()] : this.read();
+    this.rows.clear();
+    for (const row of rows) {
       const found = router.adopt({ topic: row[0], field: row[1] });
       if (found === null) {
         this.changed = true;
@@ -49,6 +55,14 @@ export class KnownStreams {
   add({ spec, source }: DiscoveredStream, firstMs: number): void {
     // While the interval is learnt, earlier readings may follow.
     this.rows.set(spec.name, [source.topic, source.field, spec.unit, firstMs - MARGIN_MS]);
+    this.changed = true;
+  }
+
+  /** Samples before `firstMs` are not to be learnt from again. */
+  begins(stream: string, firstMs: number): void {
+    const row = this.rows.get(stream);
+    if (row === undefined) return;
+    this.rows.set(stream, [row[0], row[1], row[2], firstMs]);
     this.changed = true;
   }
 

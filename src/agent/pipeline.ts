@@ -40,11 +40,18 @@ export interface PipelineParts {
   readonly request: (request: OutgoingRequest) => void;
   readonly forecasts: (forecasts: readonly Forecast[], nowMs: number) => void;
   readonly failed: (error: unknown) => void;
+  /**
+   * Told `true` when the store fails, so that acknowledgements have to wait, `false` when they need not any more. A broker
+   * stops sending to a subscriber that does not acknowledge: the samples must then come in another way (QoS 0).
+   */
+  readonly storeFails?: (failing: boolean) => void;
 }
 
 /** Longest sleep: the wall clock may be set meanwhile, ms. */
 const MAX_SLEEP_MS = 1000;
 const HELD_SLEEP_MS = 100;
+/** A store that failed is asked again after this: every try writes all that waits, ms. */
+const RETRY_MS = 1000;
 
 /** A stream met for the first time. */
 export interface Met extends DiscoveredStream {
@@ -74,6 +81,7 @@ export class Pipeline {
   private timer: { atMs: number; cancel: () => void } | null = null;
   private running: Promise<void> | null = null;
   private flushedMs = 0;
+  private storeFails = false;
   private stopped = true;
 
   constructor(private readonly parts: PipelineParts) {}
@@ -204,7 +212,7 @@ export class Pipeline {
     }
     // After the forecasts, so that they never wait for the disk.
     this.acknowledge(taken);
-    checkpoints.save();
+    if (!this.storeFails) checkpoints.save();
     this.rounds++;
   }
 
@@ -241,17 +249,35 @@ export class Pipeline {
 
   private acknowledge(taken: readonly Waiting[]): void {
     for (const { acknowledge } of taken) if (acknowledge !== null) this.unacknowledged.push(acknowledge);
-    const late = this.parts.clock.monotonic() - this.flushedMs >= this.parts.flushMs;
+    const sinceMs = this.parts.clock.monotonic() - this.flushedMs;
+    const late = sinceMs >= (this.storeFails ? RETRY_MS : this.parts.flushMs);
     if (this.unacknowledged.length > 0 || late) this.flush();
+  }
+
+  /** The connection is gone: nobody waits for its acknowledgements. What was not acknowledged comes again. */
+  disconnected(): void {
+    this.unacknowledged = [];
   }
 
   /** An acknowledged sample is on disk: where the flush fails, the acknowledgement waits for one that does not. */
   private flush(): void {
-    this.flushedMs = this.parts.clock.monotonic();
-    if (!this.parts.store.flush()) return;
+    const monotonicMs = this.parts.clock.monotonic();
+    if (this.storeFails && !this.stopped && monotonicMs - this.flushedMs < RETRY_MS) return;
+    this.flushedMs = monotonicMs;
+    if (!this.parts.store.flush()) {
+      this.fail(true);
+      return;
+    }
     const waiting = this.unacknowledged;
     this.unacknowledged = [];
     for (const acknowledge of waiting) acknowledge();
+    this.fail(false);
+  }
+
+  private fail(failing: boolean): void {
+    if (this.storeFails === failing) return;
+    this.storeFails = failing;
+    this.parts.storeFails?.(failing);
   }
 }
 

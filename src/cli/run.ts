@@ -1,4 +1,5 @@
 /** `gatecast run`: the daemon against a real broker. */
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { globals } from './shared/globals.ts';
 import { runAgent } from './shared/run-agent.ts';
@@ -19,7 +20,8 @@ export function registerRun(program: Command): void {
     .action(async (options: Options, command: Command) => {
       const { loadConfig } = await import('../config/index.ts');
       const { dataDir } = globals(command);
-      const config = loadConfig(options.config, dataDir === undefined ? {} : { GATECAST_DATA_DIR: dataDir });
-      await runAgent({ config });
+      const read = () =>
+        loadConfig(options.config, dataDir === undefined ? {} : { GATECAST_DATA_DIR: dataDir });
+      await runAgent({ config: read(), configFile: { path: resolve(options.config), read } });
     });
 }

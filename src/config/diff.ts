@@ -37,6 +37,21 @@ export function diffConfig(before: Config, after: Config): ConfigDiff {
   return { hot, restart };
 }
 
+/** The running config with what of `wanted` a running agent takes up; the rest stays as it is. */
+export function takeHot(running: Config, wanted: Config): Config {
+  return merged(running, wanted, []) as Config;
+}
+
+function merged(running: unknown, wanted: unknown, path: readonly PathPart[]): unknown {
+  if (!isTree(running) || !isTree(wanted) || Array.isArray(running) || Array.isArray(wanted))
+    return path.length > 0 && reloadOf(path) === 'hot' ? wanted : running;
+  const entries = [...new Set([...Object.keys(running), ...Object.keys(wanted)])].map((key) => [
+    key,
+    merged(running[key], wanted[key], [...path, key]),
+  ]);
+  return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
+}
+
 type Tree = Readonly<Record<string, unknown>>;
 const isTree = (value: unknown): value is Tree => typeof value === 'object' && value !== null;
 

@@ -1,5 +1,5 @@
 /** The config room's front door. */
-export { type ConfigDiff, configHash, diffConfig } from './diff.ts';
+export { type ConfigDiff, configHash, diffConfig, takeHot } from './diff.ts';
 export { type Environment, loadConfig, parseConfig, validateConfig } from './load.ts';
 export { createRouter, ingestLimits, reservedTopics, resolveRules, resolveTimeZone } from './resolve.ts';
 export type { Config } from './schema.ts';

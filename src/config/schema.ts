@@ -205,7 +205,7 @@ export const configSchema = z.strictObject({
       .strictObject({
         name: note(
           text('a model name', checkNode).default('base'),
-          'hot',
+          'restart',
           'Model of the registry to start from.',
         ),
       })

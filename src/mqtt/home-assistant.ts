@@ -1,7 +1,7 @@
 /**
- * Announces the forecasts to Home Assistant by MQTT device discovery: one device, a sensor a stream (its state is the
- * next median, its attributes the whole forecast), one for each plain-number lead, one a threshold (when it will be
- * crossed), and whether gatecast itself is well. Retained; said again when Home Assistant comes back.
+ * Home Assistant's view of the forecasts, by MQTT device discovery: a device a stream (its state the next median, its
+ * attributes the whole forecast; one more sensor for each plain-number lead and each threshold), and one for the agent
+ * itself. Says what to publish; `agent/announcer.ts` decides when. An empty payload takes a device away.
  */
 import { formatDuration } from '../config/units.ts';
 import { MEDIAN, QUANTILES } from '../forecast/forecast.ts';
@@ -23,14 +23,11 @@ export interface HomeAssistantParts {
   readonly node: string;
   readonly version: string;
   readonly topics: Topics;
-  readonly send: (message: Outgoing) => void;
   readonly settings: () => { readonly quantiles: readonly number[]; readonly atMs: readonly number[] };
 }
 
 type Component = Readonly<Record<string, unknown>>;
 
-/** Components a message: Home Assistant reads each as a whole, and brokers have limits. */
-const COMPONENTS_PER_MESSAGE = 100;
 /**
  * Quantiles in the attributes. The recorder drops attributes of 16,384 bytes and more: three lists of 336 leads at
  * most 14 bytes a number are 14,112.
@@ -40,54 +37,76 @@ const ATTRIBUTE_QUANTILES = 3;
 export class HomeAssistant {
   readonly #parts: HomeAssistantParts;
   readonly #id: string;
-  /** Ids announced so far, with their platform: a component goes only when it is named without its settings. */
-  readonly #announced = new Map<string, string>();
-  #messages = 0;
+  readonly #topics: ReturnType<typeof homeAssistantTopics>;
 
   constructor(parts: HomeAssistantParts) {
     this.#parts = parts;
     this.#id = objectId(`gatecast_${parts.base}_${parts.node}`);
+    this.#topics = homeAssistantTopics(parts.prefix);
   }
 
-  /** Topic on which Home Assistant says `online`; call `announce` then. */
+  /** Topic on which Home Assistant says `online`: then everything is announced again. */
   get statusTopic(): string {
-    return homeAssistantTopics(this.#parts.prefix).status;
+    return this.#topics.status;
   }
 
-  /** Call at the start, whenever streams or settings change, and when Home Assistant comes back. */
-  announce(streams: readonly AnnouncedStream[]): void {
-    const wanted = new Map<string, Component>([['health', this.#health()]]);
-    for (const stream of streams)
-      for (const [id, component] of this.#components(stream)) wanted.set(id, component);
-    const all = [...wanted];
-    for (const [id, platform] of this.#announced) if (!wanted.has(id)) all.push([id, { p: platform }]);
-    this.#announced.clear();
-    for (const [id, component] of wanted) this.#announced.set(id, String(component.p));
-    let messages = 0;
-    for (let from = 0; from < all.length; from += COMPONENTS_PER_MESSAGE) {
-      this.#send(messages++, this.#device(all.slice(from, from + COMPONENTS_PER_MESSAGE)));
-    }
-    for (let gone = messages; gone < this.#messages; gone++) this.#send(gone, '');
-    this.#messages = messages;
+  /** The agent's own device: whether it is well. */
+  agent(): Outgoing {
+    const { topics, node } = this.#parts;
+    return this.#message(this.#id, {
+      dev: { ids: [this.#id], name: `gatecast ${node}`, mdl: 'forecast agent' },
+      cmps: {
+        health: {
+          p: 'binary_sensor',
+          unique_id: `${this.#id}_health`,
+          name: 'Health',
+          device_class: 'problem',
+          entity_category: 'diagnostic',
+          state_topic: topics.health,
+          value_template: "{{ 'OFF' if value_json.state == 'ok' else 'ON' }}",
+          json_attributes_topic: topics.health,
+        },
+      },
+    });
   }
 
-  /** Takes everything back. */
-  retract(): void {
-    for (let message = 0; message < Math.max(1, this.#messages); message++) this.#send(message, '');
-    this.#announced.clear();
-    this.#messages = 0;
+  /**
+   * A stream's device.
+   * @param former ids of components announced before: Home Assistant keeps one until it is named without settings
+   * @returns the message, and the ids of its components
+   */
+  stream(stream: AnnouncedStream, former: readonly string[] = []): { message: Outgoing; ids: string[] } {
+    const wanted = new Map(this.#components(stream));
+    const gone = former.filter((id) => !wanted.has(id));
+    const message = this.#message(this.#idOf(stream.name), {
+      dev: {
+        ids: [this.#idOf(stream.name)],
+        name: `${stream.name} forecast`,
+        mdl: 'forecast',
+        via_device: this.#id,
+      },
+      cmps: Object.fromEntries([...wanted, ...gone.map((id) => [id, { p: 'sensor' }])]),
+    });
+    return { message, ids: [...wanted.keys()] };
   }
 
-  #send(message: number, payload: string): void {
-    const id = message === 0 ? this.#id : `${this.#id}_${message + 1}`;
-    const topic = homeAssistantTopics(this.#parts.prefix).device(id);
-    this.#parts.send({ topic, payload, qos: 1, retain: true });
+  /** Takes a stream's device away; null: the agent's. */
+  gone(stream: string | null): Outgoing {
+    const id = stream === null ? this.#id : this.#idOf(stream);
+    return { topic: this.#topics.device(id), payload: '', qos: 1, retain: true };
   }
 
-  #device(components: readonly (readonly [string, Component])[]): string {
-    const { node, version, topics } = this.#parts;
-    return JSON.stringify({
-      dev: { ids: [this.#id], name: `gatecast ${node}`, mf: 'gatecast', mdl: 'forecast agent', sw: version },
+  #idOf(stream: string): string {
+    return objectId(`${this.#id}_${stream}`);
+  }
+
+  #message(
+    id: string,
+    { dev, cmps }: { dev: Component; cmps: Readonly<Record<string, Component>> },
+  ): Outgoing {
+    const { version, topics } = this.#parts;
+    const payload = JSON.stringify({
+      dev: { ...dev, mf: 'gatecast', sw: version },
       o: { name: 'gatecast', sw: version },
       availability: [
         {
@@ -98,61 +117,47 @@ export class HomeAssistant {
         },
       ],
       qos: 1,
-      cmps: Object.fromEntries(components),
+      cmps,
     });
-  }
-
-  #health(): Component {
-    return {
-      p: 'binary_sensor',
-      unique_id: `${this.#id}_health`,
-      name: 'Health',
-      device_class: 'problem',
-      entity_category: 'diagnostic',
-      state_topic: this.#parts.topics.health,
-      value_template: "{{ 'OFF' if value_json.state == 'ok' else 'ON' }}",
-      json_attributes_topic: this.#parts.topics.health,
-    };
+    return { topic: this.#topics.device(id), payload, qos: 1, retain: true };
   }
 
   *#components(stream: AnnouncedStream): Generator<[string, Component]> {
     const { topics } = this.#parts;
     const settings = this.#parts.settings();
     const topic = topics.forecast(stream.name);
-    const key = objectId(stream.name);
-    const shared = { p: 'sensor', ...(stream.unit === null ? {} : { unit_of_measurement: stream.unit }) };
-    const middle = nearest(settings.quantiles, QUANTILES[MEDIAN]!);
-    yield this.#entry(`${key}_next`, {
-      ...shared,
-      name: `${stream.name} forecast`,
+    const entry = (id: string, component: Component): [string, Component] => [
+      id,
+      { p: 'sensor', unique_id: `${this.#idOf(stream.name)}_${id}`, ...component },
+    ];
+    const number = {
       state_class: 'measurement',
+      ...(stream.unit === null ? {} : { unit_of_measurement: stream.unit }),
+    };
+    yield entry('next', {
+      name: 'next',
+      ...number,
       state_topic: topic,
-      value_template: `{{ value_json.${middle}[0] }}`,
+      value_template: `{{ value_json.${nearest(settings.quantiles, QUANTILES[MEDIAN]!)}[0] }}`,
       json_attributes_topic: topic,
       json_attributes_template: attributes(settings.quantiles),
     });
     for (const ahead of settings.atMs) {
       const lead = formatDuration(ahead);
-      yield this.#entry(`${key}_in_${lead}`, {
-        ...shared,
-        name: `${stream.name} in ${lead}`,
-        state_class: 'measurement',
+      yield entry(`in_${lead}`, {
+        name: `in ${lead}`,
+        ...number,
         state_topic: topics.forecastAt(stream.name, lead),
       });
     }
     for (const threshold of stream.thresholds) {
-      yield this.#entry(`${key}_when_${objectId(threshold)}`, {
-        p: 'sensor',
-        name: `${stream.name} ${threshold}`,
+      yield entry(`when_${objectId(threshold)}`, {
+        name: threshold,
         device_class: 'timestamp',
         state_topic: topic,
         value_template: crossingTemplate(threshold),
       });
     }
-  }
-
-  #entry(id: string, component: Component): [string, Component] {
-    return [id, { unique_id: `${this.#id}_${id}`, ...component }];
   }
 }
 

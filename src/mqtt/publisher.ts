@@ -87,7 +87,14 @@ export class Publisher {
     this.#published.delete(stream);
     this.#clear(topics.forecast(stream));
     this.#clear(topics.score(stream));
+    // Not kept by the broker, unless someone else had it kept.
+    this.#clear(topics.anomaly(stream));
     for (const ahead of settings().atMs) this.#clear(topics.forecastAt(stream, formatDuration(ahead)));
+  }
+
+  /** What was learnt of it is gone, and so is what it was scored by. */
+  forgetScore(stream: string): void {
+    this.#clear(this.#parts.topics.score(stream));
   }
 
   /** `everyMs` counts in the streams' own time, so that a burst of late buckets is one message too. */

@@ -43,6 +43,14 @@ export function openReadOnly(path: string): Database {
   return db;
 }
 
+/** Opens a file that no agent uses, for adding to it: a copy. Throws SqliteError. */
+export function openCopy(path: string): Database {
+  const db = new Sqlite(path, { fileMustExist: true });
+  // One file, and no companions.
+  db.pragma('journal_mode = DELETE');
+  return db;
+}
+
 /**
  * Takes the kernel's lock on the file at `path` until the returned function is called or the process ends, however it
  * ends. Returns null when another process, or another holder in this one, has it. Throws SqliteError otherwise.

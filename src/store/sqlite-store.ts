@@ -5,10 +5,12 @@
  */
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
+import { GatecastError } from '../errors.ts';
 import type { StreamSnapshot } from '../forecast/engine-contract.ts';
 import type { Sample } from '../series/sample.ts';
 import type { Clock } from '../system/clock.ts';
 import { bytesWrittenByThread } from '../system/facts.ts';
+import { type BackupFile, backupDatabase } from './backup.ts';
 import { insertBatch, insertStream, SELECT_ID, SELECT_META, UPSERT_META } from './batch.ts';
 import { Connection, type StoreFault } from './connection.ts';
 import type { Database } from './database.ts';
@@ -219,6 +221,27 @@ export class SqliteStore implements Store {
       })();
       this.#ids = [];
     });
+  }
+
+  dropSnapshots(stream: string): void {
+    const id = this.#idOf(stream);
+    if (id === null) return;
+    this.#connection.run((db) => {
+      db.prepare('DELETE FROM snapshot WHERE stream = ?').run(id);
+    });
+  }
+
+  /**
+   * Copies the database, with all samples so far and `files` beside them, to `path` (see `backup.ts`). Forecasting goes on
+   * meanwhile. @returns bytes @throws GatecastError STORE_FAILED when it cannot be read or there is no room
+   */
+  async backup(path: string, files: readonly BackupFile[]): Promise<number> {
+    const { db } = this.#connection;
+    if (!this.settle() || db === null)
+      throw new GatecastError('STORE_FAILED', 'The database is not available now.', {
+        hint: 'The alert `store` says why.',
+      });
+    return backupDatabase(db, path, files);
   }
 
   getMeta(key: string): string | null {

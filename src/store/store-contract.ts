@@ -24,6 +24,8 @@ export interface Store {
   saveSnapshots(snapshots: readonly StreamSnapshot[]): boolean;
   loadSnapshot(stream: string): StreamSnapshot | null;
   forget(stream: string): void;
+  /** Its states are gone, its samples stay. */
+  dropSnapshots(stream: string): void;
   getMeta(key: string): string | null;
   setMeta(key: string, value: string): void;
   /** Enforces size and age limits; returns rows removed. */

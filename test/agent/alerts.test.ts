@@ -101,7 +101,11 @@ test('a rollback is told of until a model is promoted or configured, unless an o
 });
 
 test('the limit of streams is told of when a stream was refused for it', () => {
-  expect(streamLimit(10, 10, 0)).toEqual([]);
-  expect(streamLimit(10, 10, 1)[0]?.id).toBe('stream-limit');
-  expect(streamLimit(9, 10, 1)).toEqual([]);
+  const router = (streams: number, refused: number) => ({
+    stats: () => ({ streams, cachedTopics: 0 }),
+    dropped: () => ({ 'stream-limit': refused }),
+  });
+  expect(streamLimit(router(10, 0), 10)).toEqual([]);
+  expect(streamLimit(router(10, 1), 10)[0]?.id).toBe('stream-limit');
+  expect(streamLimit(router(9, 1), 10)).toEqual([]);
 });

@@ -132,7 +132,7 @@ describe('forecasts', () => {
     const { publisher, sent } = make({ atMs: [MINUTE] });
     publisher.forget('a');
     expect(sent).toEqual(
-      ['forecast/a', 'score/a', 'forecast/a/at/1m'].map((topic) => ({
+      ['forecast/a', 'score/a', 'anomaly/a', 'forecast/a/at/1m'].map((topic) => ({
         topic: `gatecast/n/${topic}`,
         payload: '',
         qos: 1,

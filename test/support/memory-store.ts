@@ -57,6 +57,10 @@ export class MemoryStore implements Store {
     this.#snapshots.delete(stream);
   }
 
+  dropSnapshots(stream: string): void {
+    this.#snapshots.delete(stream);
+  }
+
   getMeta(key: string): string | null {
     return this.#meta.get(key) ?? null;
   }

@@ -1,4 +1,5 @@
 /** Starts the agent, waits for the signal to stop, stops it. What `run` and `demo` share. */
+import type { ConfigFile } from '../../agent/reload.ts';
 import type { Config } from '../../config/index.ts';
 import type { Forecast } from '../../forecast/forecast.ts';
 import { untilSignal } from './until-signal.ts';
@@ -6,6 +7,8 @@ import { VERSION } from './version.ts';
 
 export interface RunOptions {
   readonly config: Config;
+  /** Read again by the request `reload`. */
+  readonly configFile?: ConfigFile;
   /** How many ports after the configured one the page may take. */
   readonly fallbackPorts?: number;
   readonly onStarted?: (pageUrl: string | null) => void;
@@ -21,9 +24,10 @@ export async function runAgent(options: RunOptions): Promise<void> {
     import('../../log.ts'),
     import('../../system/clock.ts'),
   ]);
-  const { config, fallbackPorts, onStarted, onForecast } = options;
+  const { config, configFile, fallbackPorts, onStarted, onForecast } = options;
+  let { level } = config.log;
   const log = createLogger({
-    level: () => config.log.level,
+    level: () => level,
     write: (line) => process.stderr.write(line),
     now: systemClock.now,
     journald: process.env.JOURNAL_STREAM !== undefined,
@@ -38,6 +42,10 @@ export async function runAgent(options: RunOptions): Promise<void> {
     version: VERSION,
     clock: systemClock,
     log,
+    onConfig: (changed) => {
+      level = changed.log.level;
+    },
+    ...(configFile === undefined ? {} : { configFile }),
     ...(fallbackPorts === undefined ? {} : { fallbackPorts }),
     ...(onForecast === undefined ? {} : { onForecast }),
   });

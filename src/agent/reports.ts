@@ -1,0 +1,69 @@
+/** What the agent says of itself on the clock: health, scores and alerts; and the trimming of the store, which is due as often. */
+import type { Config } from '../config/index.ts';
+import type { Engine } from '../forecast/engine.ts';
+import type { ModelSlots } from '../model/slots.ts';
+import type { Publisher } from '../mqtt/publisher.ts';
+import type { Store } from '../store/store-contract.ts';
+import type { Clock } from '../system/clock.ts';
+import type { Alerts } from './alerts.ts';
+import type { ClockHold } from './clock-hold.ts';
+import { rolledBack, staleStreams, streamLimit } from './conditions.ts';
+import { every } from './every.ts';
+import { GROUP } from './groups.ts';
+import type { Health } from './health.ts';
+import type { AgentStreams } from './streams.ts';
+import type { Tuning } from './tuning.ts';
+
+export interface ReportsParts {
+  readonly config: () => Config;
+  readonly clock: Clock;
+  readonly hold: Pick<ClockHold, 'mayClose'>;
+  readonly alerts: Alerts;
+  readonly health: Health;
+  readonly publisher: Publisher;
+  readonly engine: Pick<Engine, 'streams' | 'scores'>;
+  readonly streams: AgentStreams;
+  readonly slots: ModelSlots;
+  readonly store: Pick<Store, 'trim'>;
+  readonly tuning: () => Tuning;
+  readonly modelName: () => { readonly id: string; readonly version: string };
+}
+
+const ALERTS_MS = 5000;
+const HEALTH_MS = 60_000;
+const SCORES_MS = 300_000;
+/** How many of a stream's forecasts its scores look back on: the memory of `forecast/track.ts`. */
+const SCORE_WINDOW = 1000;
+
+/** Says how it is at once, and the rest when it is due. @returns the end of it */
+export function startReports(parts: ReportsParts): () => void {
+  const { clock, hold, alerts, health, publisher, engine, streams, slots, store, tuning } = parts;
+  const checkAlerts = (): void => {
+    const { model, max_streams } = parts.config();
+    alerts.check([
+      ...health.ills(),
+      ...rolledBack(slots.get(GROUP, model.name)),
+      ...streamLimit(streams.router, max_streams),
+      // What the broker kept may not have come yet.
+      ...(hold.mayClose(clock.monotonic()) ? staleStreams(engine.streams(), clock.now()) : []),
+    ]);
+  };
+  const sayHealth = (): void => publisher.health({ ...health.message(), model: parts.modelName() });
+  const sayScores = (): void => {
+    tuning().say();
+    for (const { name } of streams.board.streams()) {
+      const scores = engine.scores(name);
+      if (scores.length > 0) publisher.score(name, scores, SCORE_WINDOW);
+    }
+  };
+  const ends = [
+    every(clock, ALERTS_MS, checkAlerts),
+    every(clock, HEALTH_MS, sayHealth),
+    every(clock, SCORES_MS, sayScores),
+    every(clock, HEALTH_MS, () => store.trim(clock.now())),
+  ];
+  sayHealth();
+  return () => {
+    for (const end of ends) end();
+  };
+}

@@ -1,0 +1,190 @@
+/**
+ * The agent's streams: brings them back at the start, takes up new ones, lets go of those not wanted, and takes up another
+ * config. What concerns a stream is spread over engine, router, store, checkpoints and page; here is the one place that
+ * keeps them in step. All but `restore` are to be called between two rounds of the pipeline.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { type Config, createRouter } from '../config/index.ts';
+import { GatecastError } from '../errors.ts';
+import type { Engine } from '../forecast/engine.ts';
+import type { Router } from '../ingest/router.ts';
+import type { Logger } from '../log.ts';
+import type { StreamSpec } from '../series/spec.ts';
+import type { SqliteStore } from '../store/sqlite-store.ts';
+import type { Clock } from '../system/clock.ts';
+import { Board } from '../web/board.ts';
+import { chartPast } from './chart-past.ts';
+import { Checkpoints } from './checkpoints.ts';
+import { type KnownStream, KnownStreams } from './known-streams.ts';
+import type { Met } from './pipeline.ts';
+import { restoreStreams } from './restore.ts';
+
+export interface AgentStreamsParts {
+  readonly config: Config;
+  readonly engine: Engine;
+  readonly store: SqliteStore;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** What became of the streams under another config, by name. */
+export interface Reconfigured {
+  readonly changed: readonly string[];
+  readonly removed: readonly string[];
+}
+
+/** Buckets of history that a stream with other settings is made anew from. */
+const REBUILD_BUCKETS = 4096;
+const DAY_MS = 86_400_000;
+
+export class AgentStreams {
+  readonly board: Board;
+  readonly checkpoints: Checkpoints;
+  /** Replaced by `reconfigure`: ask for it each time. */
+  router: Router;
+  private readonly known: KnownStreams;
+  private readonly engine: Engine;
+  private readonly store: SqliteStore;
+  private readonly log: Logger;
+
+  constructor(private readonly parts: AgentStreamsParts) {
+    const { config, engine, store, log } = parts;
+    this.engine = engine;
+    this.store = store;
+    this.log = log;
+    this.router = createRouter(config);
+    this.known = new KnownStreams(store);
+    this.checkpoints = new Checkpoints(engine, store);
+    this.board = new Board((stream, beforeMs, most) => {
+      const view = engine.streams().find(({ spec }) => spec.name === stream);
+      return view ? chartPast(store, view, beforeMs, most) : [];
+    });
+  }
+
+  get size(): number {
+    return this.board.size;
+  }
+
+  specs(): readonly StreamSpec[] {
+    return this.engine.streams().map(({ spec }) => spec);
+  }
+
+  has(stream: string): boolean {
+    return this.known.has(stream);
+  }
+
+  /** The streams of former runs, where they were. */
+  async restore(): Promise<void> {
+    const { clock } = this.parts;
+    const startedMs = clock.monotonic();
+    await this.takeUp(this.known.restore(this.router));
+    this.log.info('streams restored', { streams: this.size, ms: Math.round(clock.monotonic() - startedMs) });
+  }
+
+  async discovered(found: readonly Met[]): Promise<void> {
+    for (const stream of found) this.known.add(stream, stream.firstMs);
+    await this.takeUp(found);
+    this.known.save();
+    const first = found[0]?.spec.name;
+    this.log.info('streams discovered', { new: found.length, streams: this.size, first });
+  }
+
+  /**
+   * Nothing of the stream is left: neither samples nor what was learnt. Should it speak again, it is a new one.
+   * @throws GatecastError STREAM_UNKNOWN
+   */
+  forget(stream: string): void {
+    this.mustKnow(stream);
+    this.leave(stream);
+    this.store.forget(stream);
+    this.known.save();
+    this.store.flush();
+    this.log.info('stream forgotten', { stream });
+  }
+
+  /**
+   * What was learnt of the stream is forgotten; its samples stay, but a restart does not learn from them again.
+   * @throws GatecastError STREAM_UNKNOWN
+   */
+  reset(stream: string): void {
+    this.mustKnow(stream);
+    this.engine.reset(stream);
+    this.store.dropSnapshots(stream);
+    this.known.begins(stream, this.parts.clock.now());
+    this.checkpoints.add(stream, 'new', 0);
+    this.known.save();
+    this.store.flush();
+    this.log.info('stream reset', { stream });
+  }
+
+  /** Streams whose settings are the same go on untouched; others keep their state where it still fits. */
+  async reconfigure(config: Config): Promise<Reconfigured> {
+    const router = createRouter(config);
+    const before = new Map(this.specs().map((spec) => [spec.name, spec]));
+    const kept = this.known.restore(router);
+    this.router = router;
+    const names = new Set(kept.map(({ spec }) => spec.name));
+    const removed = [...before.keys()].filter((name) => !names.has(name));
+    for (const name of removed) this.leave(name);
+    const changed = kept.filter(({ spec }) => !isDeepStrictEqual(spec, before.get(spec.name)));
+    for (const stream of changed) await this.change(stream, before.get(stream.spec.name));
+    this.known.save();
+    this.store.flush();
+    return { changed: changed.map(({ spec }) => spec.name), removed };
+  }
+
+  /** Before the store closes. */
+  save(): void {
+    this.known.save();
+    this.checkpoints.saveAll(this.parts.clock.monotonic);
+  }
+
+  private async change({ spec, firstMs }: KnownStream, before: StreamSpec | undefined): Promise<void> {
+    const snapshot = this.engine.snapshot(spec.name);
+    if (before !== undefined && snapshot !== null && fits(before, spec)) {
+      this.engine.add(spec, snapshot);
+      this.board.announce(spec.name, spec.unit);
+      return;
+    }
+    this.store.dropSnapshots(spec.name);
+    const spanMs = spec.intervalMs === null ? DAY_MS : REBUILD_BUCKETS * spec.intervalMs;
+    const fromMs = Math.max(firstMs, this.parts.clock.now() - spanMs);
+    await this.takeUp([{ spec, firstMs: fromMs }]);
+  }
+
+  private async takeUp(streams: readonly KnownStream[]): Promise<void> {
+    for (const { spec } of streams) this.board.announce(spec.name, spec.unit);
+    for (const { name, state, replayed } of await restoreStreams(this.engine, this.store, streams)) {
+      this.checkpoints.add(name, state, replayed);
+      if (state === 'rebuilt') this.log.warn('state rebuilt from stored samples', { stream: name, replayed });
+    }
+  }
+
+  /** It is forecast no more. */
+  private leave(stream: string): void {
+    this.engine.remove(stream);
+    this.checkpoints.remove(stream);
+    this.router.forget(stream);
+    this.known.remove(stream);
+    this.board.forget(stream);
+  }
+
+  private mustKnow(stream: string): void {
+    if (!this.known.has(stream))
+      throw new GatecastError(
+        'STREAM_UNKNOWN',
+        `There is no stream ${JSON.stringify(stream.slice(0, 200))}.`,
+      );
+  }
+}
+
+/** Whether a state made under the one settings means the same under the other. */
+function fits(a: StreamSpec, b: StreamSpec): boolean {
+  return (
+    a.intervalMs === b.intervalMs &&
+    a.horizonMs === b.horizonMs &&
+    a.aggregate === b.aggregate &&
+    a.timeZone === b.timeZone &&
+    a.quality === b.quality
+  );
+}

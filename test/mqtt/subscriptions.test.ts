@@ -1,0 +1,28 @@
+import { expect, it } from 'vitest';
+import { covers, subscriptionsFor } from '../../src/mqtt/subscriptions.ts';
+
+it.each([
+  ['#', 'gatecast/n/request/+', true],
+  ['gatecast/#', 'gatecast/n/request/+', true],
+  ['+/+/+/+', 'gatecast/n/request/+', true],
+  ['+/n/request/+', 'gatecast/n/request/+', true],
+  ['$share/group/#', 'gatecast/n/request/+', true],
+  ['gatecast/n/request/backup', 'gatecast/n/request/+', false],
+  ['+/+/+', 'gatecast/n/request/+', false],
+  ['+/+/+/+/#', 'gatecast/n/request/+', true],
+  ['sensors/#', 'gatecast/n/request/+', false],
+  ['homeassistant/+', 'homeassistant/status', true],
+  ['homeassistant/status/#', 'homeassistant/status', true],
+  ['a/+', 'a/#', false],
+])('%s covers %s: %s', (filter, other, expected) => {
+  expect(covers(filter, other)).toBe(expected);
+});
+
+it('the inbox is always at QoS 1, and never asked for twice', () => {
+  expect(subscriptionsFor(['sensors/#'], 0, ['gatecast/n/request/+', 'homeassistant/status'])).toEqual([
+    { filter: 'sensors/#', qos: 0 },
+    { filter: 'gatecast/n/request/+', qos: 1 },
+    { filter: 'homeassistant/status', qos: 1 },
+  ]);
+  expect(subscriptionsFor(['#'], 1, ['gatecast/n/request/+'])).toEqual([{ filter: '#', qos: 1 }]);
+});
