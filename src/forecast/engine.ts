@@ -24,7 +24,7 @@ import type { LeadScore, NetworkScore } from './track.ts';
 /** Version of everything `Stream.persist` writes; part of the hash that guards a snapshot. */
 const STATE_FORMAT = 4;
 /** Streams stepped in one run; more are split, so that buffers stay bounded. */
-const MAX_BATCH = 512;
+const MAX_BATCH = 128;
 /** Improbable buckets that one forecast carries: a backlog may hold many. */
 const MAX_SURPRISES = 16;
 
