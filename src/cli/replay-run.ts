@@ -15,6 +15,8 @@ export interface ReplayOptions {
   readonly topic: string;
   /** Seconds of the file a second; infinity: as fast as the broker takes it. */
   readonly speed: number;
+  /** Longest pause between two rows; left out: as long as the file's. */
+  readonly maxWaitMs?: number;
   readonly qos: 0 | 1;
   readonly retain: boolean;
   /** Rows to skip and most rows to publish. */
@@ -50,12 +52,14 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
   const table = readTable(options.file, options.table);
   const messagesOf = messageMaker(options, table);
   const feeder = await Feeder.connect(options.broker);
-  const { clock, speed } = options;
+  const { clock, speed, maxWaitMs = Number.POSITIVE_INFINITY } = options;
   const startMs = clock.monotonic();
   const total = Math.max(0, Math.min(table.length - options.from, options.limit));
   let rows = 0;
   let messages = 0;
   let firstMs: number | null = null;
+  /** What was cut of silences, less the jumps back. */
+  let cutMs = 0;
   let index = 0;
   try {
     for (const row of table.rows()) {
@@ -63,7 +67,10 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
       if (rows >= options.limit || options.stopped?.()) break;
       firstMs ??= row.timeMs;
       // a row whose time lies before the first one's is due at once, as a late message is
-      const waitMs = startMs + (row.timeMs - firstMs) / speed - clock.monotonic();
+      const restMs = startMs + (row.timeMs - firstMs) / speed - cutMs - clock.monotonic();
+      // Also where the file's clock jumps back: the rows after it keep their pace, they are not to be caught up with.
+      const waitMs = Math.max(-maxWaitMs, Math.min(restMs, maxWaitMs));
+      if (Number.isFinite(restMs)) cutMs += restMs - waitMs;
       if (waitMs > SLEEP_MIN_MS && !(await pause(clock, waitMs, options.stopped))) break;
       for (const message of messagesOf(row)) {
         await feeder.send({ ...message, qos: options.qos, retain: options.retain });

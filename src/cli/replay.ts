@@ -9,6 +9,7 @@ interface Options {
   readonly passwordFile?: string;
   readonly ca?: string;
   readonly speed: number;
+  readonly maxWait?: number;
   readonly topic?: string;
   readonly qos: '0' | '1';
   readonly retain?: boolean;
@@ -45,6 +46,11 @@ export function registerReplay(program: Command): void {
     .option('--password-file <file>', 'file that holds the password')
     .option('--ca <file>', 'PEM file of the authorities that may have signed the broker')
     .option('--speed <factor>', 'seconds of the file a second, or max', speed, 60)
+    .option(
+      '--max-wait <duration>',
+      'longest pause between two rows: silences of the file are cut to it',
+      duration,
+    )
     .option(
       '--topic <template>',
       'with {file}, {id} and {column} (default: replay/{file}, with --id replay/{file}/{id})',
@@ -92,6 +98,7 @@ async function run(file: string, options: Options): Promise<void> {
     },
     topic: options.topic ?? (options.id === undefined ? 'replay/{file}' : 'replay/{file}/{id}'),
     speed: options.speed,
+    ...(options.maxWait === undefined ? {} : { maxWaitMs: options.maxWait }),
     qos: options.qos === '0' ? 0 : 1,
     retain: options.retain ?? false,
     from: options.from,

@@ -81,6 +81,22 @@ describe.skipIf(!hasMosquitto)('replay', () => {
     expect(seconds).toBeLessThan(1.5);
   });
 
+  it('cuts silences, and jumps of the clock, to the longest pause wanted', async () => {
+    const { eyes, run } = await setUp();
+    const times = [
+      '2001-01-01 00:00:00',
+      '2001-01-01 00:00:01',
+      '2038-01-01 00:00:00',
+      '2001-01-01 00:00:02',
+    ];
+    const rows = [...times, '2001-01-01 00:00:03', '2001-01-01 00:00:04'].map((time, i) => `${time},${i}`);
+    const { seconds } = await run({ file: csv(`t,v\n${rows.join('\n')}\n`), speed: 5, maxWaitMs: 200 });
+    await waitFor('them', () => eyes.seen.length === 6);
+    // Five pauses of 200 ms, less the one before the row that jumps back and what it may catch up with.
+    expect(seconds).toBeGreaterThan(0.5);
+    expect(seconds).toBeLessThan(10);
+  });
+
   it('sends 10,000 rows in order', async () => {
     const { eyes, run } = await setUp();
     const text = Array.from({ length: 10_000 }, (_, i) => `${i},${i}`).join('\n');

@@ -5,7 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { bothWays, PACED } from '../support/both-ways.ts';
+import { bothWays, PATIENT } from '../support/both-ways.ts';
 import { ensureBuilt } from '../support/daemon.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto } from '../support/mosquitto.ts';
 import { seeded } from '../support/page.ts';
@@ -47,7 +47,7 @@ describe.skipIf(!hasMosquitto)('live and backtest', () => {
 
   beforeAll(async () => {
     ensureBuilt();
-    broker = await startMosquitto(PACED);
+    broker = await startMosquitto(PATIENT);
   }, 180_000);
   afterAll(() => broker?.stop());
 
@@ -62,7 +62,7 @@ describe.skipIf(!hasMosquitto)('live and backtest', () => {
     expect(live.dropped).toMatchObject(refused);
     expect(live.taken + Object.values(refused).reduce((sum, n) => sum + n, 0)).toBe(readings);
     expect(different).toEqual([]);
-    // Not all go out: of several that wait for the broker, or of buckets that close at once, the newest alone is sent.
+    // Not all go out: of several that wait for a slow broker, or of buckets that close at once, the newest alone is sent.
     expect(forecasts.compared).toBeGreaterThan(0.1 * forecasts.backtest);
   }, 180_000);
 });

@@ -12,8 +12,8 @@ import { type Daemon, spawnProgram, startDaemon } from './daemon.ts';
 import { freePort, type Mosquitto, watch } from './mosquitto.ts';
 import { waitFor } from './wait.ts';
 
-/** One unacknowledged message at a time: each round of the daemon then has one row, and no forecast is passed over. */
-export const PACED = 'allow_anonymous true\nmax_inflight_messages 1\nmax_queued_messages 0';
+/** Nothing is lost, however far the daemon lags behind the replay. */
+export const PATIENT = 'allow_anonymous true\nmax_queued_messages 0';
 
 export interface FileCase {
   readonly path: string;
@@ -48,6 +48,12 @@ const NAMES = QUANTILES.map((q) => `p${Math.round(100 * q)}`);
 /** A message has six significant digits: half a unit of the last is 5e-6 of the smallest number that has six. */
 const ROUNDING = 5.01e-6;
 const PATIENCE_MS = 1_200_000;
+/**
+ * For every stream of a bucket, ms: while a forecast is on its way to the broker, a newer one of its stream replaces it,
+ * and fewer could be compared.
+ */
+const PACE_MS = 2;
+const LEAST_PACE_MS = 10;
 /** No stream has this name. */
 const LAST = 'over-and-out';
 
@@ -56,7 +62,7 @@ export async function bothWays(file: FileCase, broker: Mosquitto, dir: string): 
   const table = readTable(file.path, tableOptions(file));
   let readings = 0;
   for (const { values } of table.rows()) for (const value of values) if (!Number.isNaN(value)) readings++;
-  const live = await liveWay(file, table.columns, readings, broker, dir);
+  const live = await liveWay(file, { ...table, readings }, broker, dir);
   const backtest = await backtestWay(file, table.columns, dir);
   const different: string[] = [];
   let compared = 0;
@@ -114,13 +120,13 @@ interface Message {
 
 async function liveWay(
   file: FileCase,
-  columns: readonly string[],
-  readings: number,
+  { columns, ids, readings }: { columns: readonly string[]; ids: readonly string[]; readings: number },
   broker: Mosquitto,
   dir: string,
 ): Promise<{ taken: number; dropped: Counts; forecasts: Map<string, Message> }> {
   const node = fileStem(file.path).replace(/[^\w]/g, '_');
   const port = await freePort();
+  const streams = columns.length * Math.max(1, ids.length);
   const forecasts = new Map<string, Message>();
   const eyes = await watch(broker.url, `gatecast/${node}/forecast/#`);
   let over = false;
@@ -138,8 +144,11 @@ async function liveWay(
   let daemon: Daemon | null = null;
   try {
     daemon = await startDaemon(dir, liveConfig(file, columns, { node, url: broker.url, dir, port }));
+    const paceMs = Math.max(LEAST_PACE_MS, PACE_MS * streams);
     const sender = spawnProgram([
-      ...['replay', file.path, '--broker', broker.url, '--speed', 'max', '--json', ...flagsOf(file)],
+      ...['replay', file.path, '--broker', broker.url, '--json', ...flagsOf(file)],
+      // The pace is that of the slowest pause: rows of one bucket come as fast as they like.
+      ...['--speed', String(file.intervalMs / paceMs), '--max-wait', `${paceMs}ms`],
     ]);
     await waitFor(`the replay of ${file.path}`, () => sender.process.exitCode !== null, PATIENCE_MS);
     if (sender.process.exitCode !== 0) throw new Error(`the replay failed: ${sender.output()}`);

@@ -1,0 +1,137 @@
+/** `docs/dirty-data.md` as text, from what was measured and from the tables of the sources. */
+import { MARK_TEXTS } from '../../src/series/quality.ts';
+import type { BothWays } from '../support/both-ways.ts';
+import type { GapResult } from './dirty-gaps.ts';
+
+export interface FileResult extends BothWays {
+  readonly file: string;
+  /** What is wrong with it. */
+  readonly faults: string;
+  readonly rowsOfFile: number;
+}
+
+/** Why single readings are refused, in the order of the table. */
+const REFUSALS: Readonly<Record<string, string>> = {
+  late: 'its bucket was over, by more than `lateness`',
+  duplicate: 'a reading of the stream at that time was there already; the first counts',
+  'out-of-range':
+    'beyond `limits.min` or `limits.max`, or no number a sensor can mean; kept in the store with its mark',
+  'too-fast': 'further from the reading before than `limits.max_rate` allows; three that agree are believed',
+  'absurd-time': 'stamped before 2000 or from 2038 on: a clock that was never set, or overflowed',
+  future: 'stamped more than five minutes and an interval ahead of the clock of the gateway',
+};
+
+const table = (head: readonly string[], rows: readonly (readonly (string | number)[])[]): string =>
+  [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+
+const counted = (counts: Readonly<Record<string, number>>): string =>
+  Object.entries(counts)
+    .filter(([, n]) => n > 0)
+    .map(([reason, n]) => `${reason} ${n}`)
+    .join(', ') || 'none';
+
+/** @param most rows taken of a file @param horizon of the forecasts compared, buckets */
+export function dirtyDocument(
+  files: readonly FileResult[],
+  gaps: readonly GapResult[],
+  { most, horizon }: { most: number; horizon: number },
+): string {
+  return `<!-- Written by test/bench/dirty.ts; edit test/bench/dirty-document.ts, not this file. -->
+
+# Dirty data
+
+What gatecast does with readings that are wrong, and what came of it on public files that are full of them.
+
+## What is refused
+
+A reading is refused by itself, and counted by reason in \`dropped\` of \`<base>/<node>/health\`, in \`gatecast inspect STREAM\`
+by day, and in what \`gatecast backtest\` prints. The reasons for which whole messages are refused are in
+[errors.md](errors.md).
+
+${refusalTable()}
+
+## What is marked
+
+A bucket is judged when it closes. Its readings keep their marks in the store; the forecast made from it carries them in
+\`input.marks\`; the page crosses it out and says why; \`gatecast inspect\` lists it. A bucket with a spike, a stuck value or a
+flat line enters the network as if it had been empty, and nothing is learnt from it.
+
+${markTable()}
+
+## Both ways
+
+Each file went through a real Mosquitto into the built daemon (\`gatecast replay\`, \`gatecast run\` with
+\`lateness: 0s\`), and through \`gatecast backtest --order file\`: every column that holds numbers, at most ${most} rows of a
+file, ${horizon} buckets ahead from every bucket. Neither ended early. "Readings" are cells with a number. "Compared" counts the
+forecasts that were made both ways from the same origin, nine quantiles at every step; they are equal where all of
+their numbers agree to the six digits that a message carries. Live sends fewer than it makes: of forecasts that wait for
+the broker, the newest of a stream alone goes out.
+
+${fileTable(files)}
+
+\`npx tsx test/bench/dirty.ts --data DIR\` makes this page, and fails where a number differs.
+${gaps.length === 0 ? '' : gapSection(gaps)}`;
+}
+
+const refusalTable = (): string =>
+  table(
+    ['reason', 'the reading'],
+    Object.entries(REFUSALS).map(([name, text]) => [`\`${name}\``, text]),
+  );
+
+const markTable = (): string =>
+  table(
+    ['mark', 'the reading, or the bucket'],
+    [...MARK_TEXTS].map(([name, text]) => [`\`${name}\``, text]),
+  );
+
+const fileTable = (files: readonly FileResult[]): string =>
+  table(
+    ['file', 'faults', 'rows', 'readings', 'refused live', 'refused in the backtest', 'compared', 'equal'],
+    files.map((one) => [
+      one.file,
+      one.faults,
+      one.rows < one.rowsOfFile ? `${one.rows} of ${one.rowsOfFile}` : one.rows,
+      one.readings,
+      counted(one.live.dropped),
+      counted(one.backtest.refused),
+      `${one.forecasts.compared} of ${one.forecasts.backtest}`,
+      one.different.length === 0 ? 'all' : `${one.different.length} numbers differ`,
+    ]),
+  );
+
+/** Beyond the best by no more than this, a fill is as good, as a share. */
+const AS_GOOD = 0.02;
+
+function gapSection(gaps: readonly GapResult[]): string {
+  const sections = gaps.map(({ set, command, rows }) => {
+    const shares = [...new Set(rows.map(({ injected }) => injected))];
+    const fills = [...new Set(rows.map(({ fill }) => fill))];
+    const of = (fill: string, share: number | null): number =>
+      rows.find((row) => row.fill === fill && row.injected === share)?.all.sql ?? Number.NaN;
+    const best = new Map(shares.map((share) => [share, Math.min(...fills.map((fill) => of(fill, share)))]));
+    const cell = (fill: string, share: number | null): string => {
+      const sql = of(fill, share);
+      const text = sql.toFixed(4);
+      return sql <= (best.get(share) ?? 0) * (1 + AS_GOOD) ? `**${text}**` : text;
+    };
+    const head = ['fill', ...shares.map((share) => `${100 * (share ?? 0)} % hidden`)];
+    return `### ${set}
+
+\`${command}\`
+
+${table(
+  head,
+  fills.map((fill) => [`\`${fill}\``, ...shares.map((share) => cell(fill, share))]),
+)}
+`;
+  });
+  return `
+## Gaps
+
+Readings of regular series were hidden from the pipeline, half of them in blocks of up to the horizon, half one by one, the
+same for every fill. The figure is the SQL of all forecasts on all that was really observed, lower is better; bold is
+within ${100 * AS_GOOD} % of the best of its column. \`linear\` knows nothing after the gap while it lasts, so it holds the last value.
+
+${sections.join('\n')}`;
+}
