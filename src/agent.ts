@@ -4,24 +4,25 @@
  */
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
 import { Alerts } from './agent/alerts.ts';
 import { Announcer } from './agent/announcer.ts';
 import { ClockHold } from './agent/clock-hold.ts';
+import { swapFormer } from './agent/former.ts';
 import { chooseGroupModel } from './agent/groups.ts';
 import { Health } from './agent/health.ts';
 import { Link } from './agent/link.ts';
 import type { ChosenModel } from './agent/model.ts';
 import { openStore } from './agent/open-store.ts';
+import { startPage } from './agent/page.ts';
 import { Pipeline } from './agent/pipeline.ts';
-import { type ConfigFile, type Reloaded, readAgain } from './agent/reload.ts';
+import { type ConfigFile, reload } from './agent/reload.ts';
 import { startReports } from './agent/reports.ts';
 import { Requests } from './agent/requests.ts';
 import { Stops } from './agent/stops.ts';
 import { AgentStreams } from './agent/streams.ts';
 import { Tuning } from './agent/tuning.ts';
 import { deedsOf } from './agent/verbs.ts';
-import { type Config, resolveTimeZone } from './config/index.ts';
+import { type Config, formatDuration, resolveTimeZone } from './config/index.ts';
 import { alarms } from './forecast/anomalies.ts';
 import { Engine } from './forecast/engine.ts';
 import type { Forecast } from './forecast/forecast.ts';
@@ -37,8 +38,6 @@ import { DATABASE_FILE } from './store/sqlite-store.ts';
 import type { Clock } from './system/clock.ts';
 import { factsReader } from './system/facts.ts';
 import { startWatchdog, systemdNotifier } from './system/notify.ts';
-import { parseListen } from './web/listen.ts';
-import { PageServer } from './web/server.ts';
 
 export interface AgentParts {
   readonly config: Config;
@@ -101,7 +100,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
 
   // The streams of former runs, where they were.
   const streams = new AgentStreams({ config, engine, store, clock, log });
-  await streams.restore();
+  const gone = await streams.restore();
 
   // Out: the broker and what is said there.
   const topics = topicsOf(base, node);
@@ -162,6 +161,15 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
   });
 
   const alerts = new Alerts({ store, now: clock.now, publish: (id, alert) => publisher.alert(id, alert) });
+
+  // What a former run, or the config before a reload, left with the broker.
+  const tidy = (): void => {
+    const leads = config.publish.at.map(formatDuration);
+    const former = swapFormer(store, 'leads', leads).filter((lead) => !leads.includes(lead));
+    for (const { name } of streams.specs()) publisher.forgetLeads(name, former);
+  };
+  tidy();
+  for (const stream of gone) publisher.forget(stream);
 
   // In: from a message to forecasts.
   const pipeline: Pipeline = new Pipeline({
@@ -237,27 +245,10 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     });
   let tuning = tuningWith(chosen);
 
-  const reload = async (): Promise<Reloaded> => {
-    const { diff, next } = readAgain(parts.configFile, config);
-    if (diff.hot.length === 0) return { ...diff, removed: [] };
-    const before = config;
-    config = next;
-    const { removed } = await pipeline.between(() => streams.reconfigure(next));
-    for (const stream of removed) {
-      publisher.forget(stream);
-      announcer.forget(stream);
-      tuning.forget(stream);
-    }
-    if (!isDeepStrictEqual(before.finetune, next.finetune)) {
-      await tuning.stop();
-      tuning = tuningWith(tuning.current);
-      tuning.start();
-    }
-    link.subscribe();
-    announcer.announce();
-    parts.onConfig?.(next);
-    log.info('config reloaded', { hot: diff.hot.join(' '), restart: diff.restart.join(' ') });
-    return { ...diff, removed };
+  const restartTuning = async (): Promise<void> => {
+    await tuning.stop();
+    tuning = tuningWith(tuning.current);
+    tuning.start();
   };
 
   // What an owner may ask for.
@@ -273,27 +264,39 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
       publisher,
       announcer,
       store,
-      reload,
+      reload: () =>
+        reload({
+          file: parts.configFile,
+          running: config,
+          take: async (next) => {
+            config = next;
+            const { removed } = await pipeline.between(() => streams.reconfigure(next));
+            for (const stream of removed) {
+              publisher.forget(stream);
+              announcer.forget(stream);
+              tuning.forget(stream);
+            }
+            tidy();
+            link.subscribe();
+            announcer.announce();
+            parts.onConfig?.(next);
+            return removed;
+          },
+          restartTuning,
+          log,
+        }),
     }),
     send,
     log,
   });
 
-  const listen = parseListen(config.http.listen);
-  let pageUrl: string | null = null;
-  if (listen !== null) {
-    const page = new PageServer({
-      ...listen,
-      fallbackPorts: parts.fallbackPorts ?? 0,
-      board: streams.board,
-      status: () => health.pageStatus(),
-      metrics: () => health.metrics(),
-      clock,
-    });
-    pageUrl = await page.start();
-    stops.add('page', () => page.stop());
-    log.info('page', { url: pageUrl });
-  }
+  const pageUrl = await startPage(config.http.listen, stops, log, {
+    fallbackPorts: parts.fallbackPorts ?? 0,
+    board: streams.board,
+    status: () => health.pageStatus(),
+    metrics: () => health.metrics(),
+    clock,
+  });
 
   // Now it may begin. When it ends, what has arrived is handled while the broker still takes acknowledgements.
   link.client.start();

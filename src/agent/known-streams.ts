@@ -7,8 +7,8 @@ import type { Store } from '../store/store-contract.ts';
 const KEY = 'agent.streams';
 const MARGIN_MS = 3_600_000;
 
-/** What the router needs to take a stream up again; `firstMs`: no sample of it is older. */
-type Row = readonly [topic: string, field: string, unit: string | null, firstMs: number];
+/** What the router needs to take a stream up again; `firstMs`: no sample of it is older; the name it had. */
+type Row = readonly [topic: string, field: string, unit: string | null, firstMs: number, name?: string];
 
 const isRow = (row: unknown): row is Row =>
   Array.isArray(row) &&
@@ -26,6 +26,8 @@ export interface KnownStream {
 export class KnownStreams {
   private readonly rows = new Map<string, Row>();
   private changed = false;
+  /** Names of streams that the last `restore` left out or found under another name. */
+  gone: readonly string[] = [];
 
   constructor(private readonly store: Pick<Store, 'getMeta' | 'setMeta'>) {}
 
@@ -38,23 +40,22 @@ export class KnownStreams {
     const streams: KnownStream[] = [];
     const rows = this.rows.size > 0 ? [...this.rows.values()] : this.read();
     this.rows.clear();
-    for (const row of rows) {
-      const found = router.adopt({ topic: row[0], field: row[1] });
-      if (found === null) {
-        this.changed = true;
-        continue;
-      }
-      const spec = { ...found.spec, unit: found.spec.unit ?? row[2] };
-      this.rows.set(spec.name, row);
-      streams.push({ spec, firstMs: row[3] });
+    for (const [topic, field, unit, firstMs, name] of rows) {
+      const found = router.adopt({ topic, field });
+      if (found?.spec.name !== name) this.changed = true;
+      if (found === null) continue;
+      const spec = { ...found.spec, unit: found.spec.unit ?? unit };
+      this.rows.set(spec.name, [topic, field, unit, firstMs, spec.name]);
+      streams.push({ spec, firstMs });
     }
+    this.gone = rows.flatMap(([, , , , name]) => (name === undefined || this.rows.has(name) ? [] : [name]));
     return streams;
   }
 
   /** @param firstMs time of its first reading */
   add({ spec, source }: DiscoveredStream, firstMs: number): void {
     // While the interval is learnt, earlier readings may follow.
-    this.rows.set(spec.name, [source.topic, source.field, spec.unit, firstMs - MARGIN_MS]);
+    this.rows.set(spec.name, [source.topic, source.field, spec.unit, firstMs - MARGIN_MS, spec.name]);
     this.changed = true;
   }
 
@@ -62,7 +63,7 @@ export class KnownStreams {
   begins(stream: string, firstMs: number): void {
     const row = this.rows.get(stream);
     if (row === undefined) return;
-    this.rows.set(stream, [row[0], row[1], row[2], firstMs]);
+    this.rows.set(stream, [row[0], row[1], row[2], firstMs, stream]);
     this.changed = true;
   }
 

@@ -12,7 +12,7 @@ import { subscriptionsFor } from '../mqtt/subscriptions.ts';
 import type { Topics } from '../mqtt/topics.ts';
 import type { Store } from '../store/store-contract.ts';
 import type { Clock } from '../system/clock.ts';
-import { swapFilters } from './former-filters.ts';
+import { swapFormer } from './former.ts';
 
 export interface LinkParts {
   readonly config: () => Config;
@@ -60,7 +60,7 @@ export class Link {
           parts.connected(connects > 1);
         }
       },
-      formerFilters: swapFilters(store, this.filters()),
+      formerFilters: swapFormer(store, 'filters', this.filters()),
     });
     this.client.setSubscriptions(this.wanted());
   }
@@ -77,7 +77,7 @@ export class Link {
 
   /** The config has changed. */
   subscribe(): void {
-    swapFilters(this.parts.store, this.filters());
+    swapFormer(this.parts.store, 'filters', this.filters());
     this.client.setSubscriptions(this.wanted());
   }
 

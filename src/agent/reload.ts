@@ -1,6 +1,8 @@
 /** Reading the config file again: what of it a running agent takes up, and what waits for its next start. */
+import { isDeepStrictEqual } from 'node:util';
 import { type Config, type ConfigDiff, diffConfig, takeHot } from '../config/index.ts';
 import { GatecastError } from '../errors.ts';
+import type { Logger } from '../log.ts';
 
 export interface ConfigFile {
   readonly path: string;
@@ -13,12 +15,24 @@ export interface Reloaded extends ConfigDiff {
   readonly removed: readonly string[];
 }
 
+export interface ReloadParts {
+  readonly file: ConfigFile | undefined;
+  readonly running: Config;
+  /** Takes up what is hot; gives back the streams that are not read any more. */
+  readonly take: (next: Config) => Promise<readonly string[]>;
+  readonly restartTuning: () => Promise<void>;
+  readonly log: Logger;
+}
+
 /** @throws GatecastError USAGE without a file, FILE_UNREADABLE, CONFIG_INVALID; the running config is then as it was */
-export function readAgain(
-  file: ConfigFile | undefined,
-  running: Config,
-): { readonly diff: ConfigDiff; readonly next: Config } {
+export async function reload({ file, running, take, restartTuning, log }: ReloadParts): Promise<Reloaded> {
   if (file === undefined) throw new GatecastError('USAGE', 'The agent runs without a config file.');
   const wanted = file.read();
-  return { diff: diffConfig(running, wanted), next: takeHot(running, wanted) };
+  const { hot, restart } = diffConfig(running, wanted);
+  if (hot.length === 0) return { hot, restart, removed: [] };
+  const next = takeHot(running, wanted);
+  const removed = await take(next);
+  if (!isDeepStrictEqual(running.finetune, next.finetune)) await restartTuning();
+  log.info('config reloaded', { hot: hot.join(' '), restart: restart.join(' ') });
+  return { hot, restart, removed };
 }

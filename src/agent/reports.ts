@@ -11,6 +11,7 @@ import { rolledBack, staleStreams, streamLimit } from './conditions.ts';
 import { every } from './every.ts';
 import { GROUP } from './groups.ts';
 import type { Health } from './health.ts';
+import { ScoreTurns } from './score-turns.ts';
 import type { AgentStreams } from './streams.ts';
 import type { Tuning } from './tuning.ts';
 
@@ -31,7 +32,8 @@ export interface ReportsParts {
 
 const ALERTS_MS = 5000;
 const HEALTH_MS = 60_000;
-const SCORES_MS = 300_000;
+const SCORES_MS = 1000;
+const GROUP_MS = 300_000;
 /** How many of a stream's forecasts its scores look back on: the memory of `forecast/track.ts`. */
 const SCORE_WINDOW = 1000;
 
@@ -49,9 +51,9 @@ export function startReports(parts: ReportsParts): () => void {
     ]);
   };
   const sayHealth = (): void => publisher.health({ ...health.message(), model: parts.modelName() });
+  const turns = new ScoreTurns();
   const sayScores = (): void => {
-    tuning().say();
-    for (const { name } of streams.board.streams()) {
+    for (const name of turns.next(() => engine.streams(), clock.monotonic(), SCORES_MS)) {
       const scores = engine.scores(name);
       if (scores.length > 0) publisher.score(name, scores, SCORE_WINDOW);
     }
@@ -60,6 +62,7 @@ export function startReports(parts: ReportsParts): () => void {
     every(clock, ALERTS_MS, checkAlerts),
     every(clock, HEALTH_MS, sayHealth),
     every(clock, SCORES_MS, sayScores),
+    every(clock, GROUP_MS, () => tuning().say()),
     every(clock, HEALTH_MS, () => store.trim(clock.now())),
   ];
   sayHealth();

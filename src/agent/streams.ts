@@ -73,12 +73,13 @@ export class AgentStreams {
     return this.known.has(stream);
   }
 
-  /** The streams of former runs, where they were. */
-  async restore(): Promise<void> {
+  /** The streams of former runs, where they were. @returns names of those that the config does not read any more */
+  async restore(): Promise<readonly string[]> {
     const { clock } = this.parts;
     const startedMs = clock.monotonic();
     await this.takeUp(this.known.restore(this.router));
     this.log.info('streams restored', { streams: this.size, ms: Math.round(clock.monotonic() - startedMs) });
+    return this.known.gone;
   }
 
   async discovered(found: readonly Met[]): Promise<void> {

@@ -92,6 +92,11 @@ export class Publisher {
     for (const ahead of settings().atMs) this.#clear(topics.forecastAt(stream, formatDuration(ahead)));
   }
 
+  /** Leads that are not published any more. */
+  forgetLeads(stream: string, leads: readonly string[]): void {
+    for (const lead of leads) this.#clear(this.#parts.topics.forecastAt(stream, lead));
+  }
+
   /** What was learnt of it is gone, and so is what it was scored by. */
   forgetScore(stream: string): void {
     this.#clear(this.#parts.topics.score(stream));

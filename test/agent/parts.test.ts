@@ -1,7 +1,7 @@
 /** The small parts of the composition root. */
 import { describe, expect, test } from 'vitest';
 import { every } from '../../src/agent/every.ts';
-import { swapFilters } from '../../src/agent/former-filters.ts';
+import { swapFormer } from '../../src/agent/former.ts';
 import { KnownStreams } from '../../src/agent/known-streams.ts';
 import { Rate } from '../../src/agent/rate.ts';
 import { Stops } from '../../src/agent/stops.ts';
@@ -49,6 +49,24 @@ describe('KnownStreams', () => {
     expect(new KnownStreams(store).restore(router()).map(({ spec }) => spec.name)).toEqual(['b']);
   });
 
+  test('those left out, and those that have another name now, are named', () => {
+    const store = new MemoryStore();
+    const known = new KnownStreams(store);
+    for (const name of ['a', 'b', 'c']) known.add(stream(name), 0);
+    known.save();
+    const second = new KnownStreams(store);
+    const renaming = {
+      adopt: ({ topic }: StreamSource) =>
+        topic === 't/a' ? null : stream(topic === 't/b' ? 'other' : topic.slice(2)),
+    };
+    expect(second.restore(renaming).map(({ spec }) => spec.name)).toEqual(['other', 'c']);
+    expect(second.gone).toEqual(['a', 'b']);
+    second.save();
+    const third = new KnownStreams(store);
+    third.restore(renaming);
+    expect(third.gone).toEqual([]);
+  });
+
   test.each(['nonsense', '{}', '[[1,2,3,4],["t/a","value",null,0],null]', 'null'])('damaged: %s', (text) => {
     const store = new MemoryStore();
     store.setMeta('agent.streams', text);
@@ -58,10 +76,10 @@ describe('KnownStreams', () => {
 
 test('the filters of the last run are returned once, those of this one remembered', () => {
   const store = new MemoryStore();
-  expect(swapFilters(store, ['a'])).toEqual([]);
-  expect(swapFilters(store, ['b', 'c'])).toEqual(['a']);
+  expect(swapFormer(store, 'filters', ['a'])).toEqual([]);
+  expect(swapFormer(store, 'filters', ['b', 'c'])).toEqual(['a']);
   store.setMeta('agent.filters', 'nonsense');
-  expect(swapFilters(store, ['d'])).toEqual([]);
+  expect(swapFormer(store, 'filters', ['d'])).toEqual([]);
 });
 
 describe('Stops', () => {

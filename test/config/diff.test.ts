@@ -1,0 +1,44 @@
+import { expect, test } from 'vitest';
+import { configHash, diffConfig, takeHot, validateConfig } from '../../src/config/index.ts';
+
+const config = (change: Record<string, unknown> = {}) =>
+  validateConfig({
+    node: 'n',
+    mqtt: { url: 'mqtt://broker' },
+    streams: [{ match: 'a/{b}', interval: '1m' }],
+    ...change,
+  });
+
+test('hot keys are taken up, the others stay as they run', () => {
+  const running = config();
+  const wanted = config({
+    node: 'other',
+    mqtt: { url: 'mqtt://elsewhere', username: 'me' },
+    streams: [{ match: 'c/#' }, { match: 'd' }],
+    publish: { every: '10m', discovery_prefix: 'ha', quantiles: [0.5] },
+    store: { max_size: '64MB' },
+    max_streams: 5,
+    log: { level: 'debug' },
+  });
+  const next = takeHot(running, wanted);
+  expect(next.streams).toEqual(wanted.streams);
+  expect(next.publish).toEqual({ ...wanted.publish, discovery_prefix: 'homeassistant' });
+  expect(next.store).toEqual(wanted.store);
+  expect(next.log).toEqual(wanted.log);
+  expect([next.node, next.mqtt, next.max_streams]).toEqual([running.node, running.mqtt, running.max_streams]);
+  // What is left between the two is what needs a restart, and nothing else.
+  expect(diffConfig(next, wanted)).toEqual({ hot: [], restart: diffConfig(running, wanted).restart });
+  expect(diffConfig(next, wanted).restart).toContain('mqtt.url');
+});
+
+test('an optional key that is gone is gone', () => {
+  const rule = { match: 'a', thresholds: [{ name: 't', above: 1 }], unit: 'bar' };
+  const next = takeHot(config({ streams: [rule] }), config({ streams: [{ match: 'a' }] }));
+  expect(next.streams[0]).not.toHaveProperty('unit');
+  expect(configHash(next)).toBe(configHash(config({ streams: [{ match: 'a' }] })));
+});
+
+test('nothing changed: nothing to take up', () => {
+  expect(takeHot(config(), config())).toEqual(config());
+  expect(diffConfig(config(), config())).toEqual({ hot: [], restart: [] });
+});
