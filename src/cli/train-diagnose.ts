@@ -5,7 +5,8 @@ import { initialWeights } from '../network/weights.ts';
 import { writeFileAtomic } from '../system/files.ts';
 import { startTraining } from '../training/client.ts';
 import { gradientByLag, type LagCurve, lagSvg, reachOf } from '../training/diagnose.ts';
-import { forecastSpec, jobFeatures, type TrainingJob } from '../training/job.ts';
+import { forecastSpec, type TrainingJob } from '../training/job.ts';
+import { jobFeatures } from '../training/prepare.ts';
 import { Random } from '../training/random.ts';
 import type { ProgressBar } from './shared/progress.ts';
 

@@ -4,6 +4,7 @@ import type { SearchFlags } from './train-search.ts';
 
 export interface TrainFlags extends SearchFlags {
   search?: boolean;
+  searchOnly?: boolean;
   data?: string[];
   sets?: string;
   without?: string[];

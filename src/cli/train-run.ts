@@ -12,13 +12,13 @@ import { generateMixture } from '../training/generate/mixture.ts';
 import { previewSvg } from '../training/generate/preview.ts';
 import {
   forecastSpec,
-  GENERATED,
   type JobResult,
   type JobSeries,
   TRAINING_DEFAULTS,
   type TrainingJob,
   type TrainingSettings,
 } from '../training/job.ts';
+import { GENERATED } from '../training/prepare.ts';
 import { ProgressBar, type ProgressTarget } from './shared/progress.ts';
 import { type DataSet, readSets, seriesOfSet } from './train-data.ts';
 import { runDiagnose } from './train-diagnose.ts';
@@ -56,6 +56,7 @@ export async function runTrain(flags: TrainFlags, registry: ModelRegistry, strea
   }
   mkdirSync(dirname(folder), { recursive: true });
   const { job, reason } = await chosenJob(flags, asked, folder, streams);
+  if (flags.searchOnly) return;
   const checkpoint = `${folder}.checkpoint`;
   if (!flags.resume) rmSync(checkpoint, { force: true });
 
@@ -89,7 +90,7 @@ async function chosenJob(
   folder: string,
   streams: Streams,
 ): Promise<{ job: TrainingJob; reason: string }> {
-  if (!flags.search) return { job, reason: '' };
+  if (!flags.search && !flags.searchOnly) return { job, reason: '' };
   if (job.weights)
     throw new GatecastError('USAGE', '--search chooses a new network; it cannot go on --from a model.');
   const memory = `${folder}.search.json`;
@@ -100,18 +101,22 @@ async function chosenJob(
     stopped = true;
   };
   const unhook = stopOnSignal(stop, () => process.exit(1));
+  const cutShort = (cause?: unknown) =>
+    new GatecastError('TRAINING_FAILED', 'The search was stopped.', { hint: 'Go on with --resume.', cause });
   try {
     const result = await runSearch(flags, { job, width: flags.width, memory, bar, stop: () => stopped });
     bar.end();
     streams.out.write(searchReport(result, `${folder}.search.svg`));
-    if (stopped)
-      throw new GatecastError('TRAINING_FAILED', 'The search was stopped.', { hint: 'Go on with --resume.' });
+    if (stopped) throw cutShort();
     const { rate, ...network } = result.chosen.candidate;
     const spec = forecastSpec({ ...network, width: flags.width });
     return {
       job: { ...job, spec, settings: { ...job.settings, rate } },
       reason: result.reason,
     };
+  } catch (error) {
+    // stopped before there was anything to compare
+    throw stopped && error instanceof RangeError ? cutShort(error) : error;
   } finally {
     unhook();
     bar.end();

@@ -6,10 +6,12 @@ import type { Cell } from '../network/spec.ts';
 import { buildStepGraph } from '../network/step-graph.ts';
 import { countWeights, initialWeights } from '../network/weights.ts';
 import { sha256, writeFileAtomic } from '../system/files.ts';
-import { startTraining } from '../training/client.ts';
-import { forecastSpec, type TrainingJob } from '../training/job.ts';
+import { startTrials } from '../training/client.ts';
+import { forecastSpec, type JobSeries, type TrainingJob } from '../training/job.ts';
+import { Random } from '../training/random.ts';
 import {
   type Candidate,
+  type FoldTrial,
   foldOf,
   grid,
   nameOf,
@@ -17,9 +19,10 @@ import {
   type SearchResult,
   search,
   searchSvg,
-  type Trial,
 } from '../training/search.ts';
+import type { WindowLosses } from '../training/trials.ts';
 import type { ProgressBar } from './shared/progress.ts';
+import { progressText } from './train-report.ts';
 
 export interface SearchFlags {
   readonly searchCells: readonly Cell[];
@@ -28,11 +31,12 @@ export interface SearchFlags {
   readonly searchRates: readonly number[];
   readonly searchSteps: number;
   readonly searchRounds: number;
+  readonly searchSeries?: number;
 }
 
 /** Streams in one run when a step is timed, and runs. */
 const TIMED_ROWS = 64;
-const TIMED_RUNS = 30;
+const TIMED_RUNS = 300;
 const TIMED_LEADS = 24;
 
 export interface SearchParts {
@@ -48,57 +52,70 @@ export interface SearchParts {
 export async function runSearch(flags: SearchFlags, parts: SearchParts): Promise<SearchResult> {
   const candidates = grid(flags.searchCells, flags.searchLayers, flags.searchHidden, flags.searchRates);
   const settings = { ...SEARCH_DEFAULTS, firstSteps: flags.searchSteps, rounds: flags.searchRounds };
-  const memory = new Memory(parts.memory, parts.job);
-  let done = 0;
+  const series = thinned(parts.job.series, flags.searchSeries, parts.job.settings.seed);
+  const job = { ...parts.job, series };
+  const memory = new Memory(parts.memory, job);
+  const { groupWeights } = job.settings;
   return search(candidates, settings, {
     stop: parts.stop,
     cost: (candidate) => costOf(candidate, parts.width),
-    train: async (trial) => {
-      const known = memory.get(trial);
-      if (known !== undefined) return known;
-      const text = `round ${trial.round + 1}: ${nameOf(trial.candidate)}, fold ${trial.fold + 1} of ${settings.folds}, ${trial.steps} steps`;
-      const loss = await train(trial, parts, (share) => parts.bar.update(share, text));
-      // A training that was cut short says nothing.
-      if (!parts.stop()) memory.put(trial, loss);
-      done++;
-      parts.bar.update(1, `${text}: ${loss.toFixed(4)} (${done} trained)`);
-      return loss;
-    },
+    weightOf: (group) => groupWeights[group] ?? 1,
+    train: (trial) => trainFold(trial, { ...parts, job }, memory),
   });
 }
 
-async function train(trial: Trial, parts: SearchParts, progress: (done: number) => void): Promise<number> {
-  const { job } = parts;
-  const { series, validation } = foldOf(job.series, trial.fold, SEARCH_DEFAULTS);
-  const { rate } = trial.candidate;
-  const work = startTraining(
-    {
-      ...job,
-      spec: specOf(trial.candidate, parts.width),
-      weights: null,
-      series,
-      settings: {
-        ...job.settings,
-        rate,
-        validation: series.length > 0 ? validation : job.settings.validation,
-        maxSteps: trial.steps,
-        maxTimeMs: null,
-        validateEvery: trial.steps,
-        seed: job.settings.seed + trial.fold,
-      },
-    },
-    {
-      onProgress: ({ done }) => {
-        progress(done);
+/** At most so many series of each set, drawn by the seed: a search compares, it need not see everything. */
+function thinned(series: readonly JobSeries[], most: number | undefined, seed: number): readonly JobSeries[] {
+  if (most === undefined) return series;
+  const rng = new Random(seed);
+  const drawn = series.map((one) => ({ one, place: rng.uniform() })).sort((a, b) => a.place - b.place);
+  const taken = new Map<string, number>();
+  const kept = new Set<JobSeries>();
+  for (const { one } of drawn) {
+    const count = taken.get(one.group) ?? 0;
+    if (count < most) kept.add(one);
+    taken.set(one.group, count + 1);
+  }
+  return series.filter((one) => kept.has(one));
+}
+
+/** One fold: what is not remembered is trained in one worker, which makes the features once. */
+async function trainFold(
+  trial: FoldTrial,
+  parts: SearchParts,
+  memory: Memory,
+): Promise<(WindowLosses | null)[]> {
+  const { fold, steps, round } = trial;
+  const missing = trial.candidates.filter((one) => memory.get(one, trial) === undefined);
+  if (missing.length > 0 && !parts.stop()) {
+    const { job } = parts;
+    const cut = foldOf(job.series, fold, SEARCH_DEFAULTS);
+    const settings = {
+      ...job.settings,
+      validation: cut.series.length > 0 ? cut.validation : job.settings.validation,
+      seed: job.settings.seed + fold,
+    };
+    const networks = missing.map((one) => ({
+      spec: specOf(one, parts.width),
+      rate: one.rate,
+      maxSteps: steps,
+    }));
+    let done = 0;
+    const work = startTrials({ ...job, series: cut.series, settings }, networks, {
+      onProgress: (progress) => {
+        const text = `round ${round + 1}, fold ${fold + 1} of ${SEARCH_DEFAULTS.folds}, ${steps} steps: ${done} of ${missing.length} networks`;
+        if (progress.phase === 'training') parts.bar.update(progress.done, text);
+        else parts.bar.update(0, `${text}; ${progressText(progress)}`);
         if (parts.stop()) work.stop();
       },
-    },
-  );
-  try {
-    return (await work.result).bestLoss ?? Number.POSITIVE_INFINITY;
-  } catch {
-    return Number.POSITIVE_INFINITY;
+      onTrial: (index, losses) => {
+        memory.put(missing[index]!, trial, losses);
+        done++;
+      },
+    });
+    await work.result;
   }
+  return trial.candidates.map((one) => memory.get(one, trial) ?? null);
 }
 
 function specOf({ cell, layers, hidden }: Candidate, width: number) {
@@ -127,7 +144,7 @@ async function costOf(candidate: Candidate, width: number): Promise<{ parameters
 
 /** Losses of finished trainings by what they were. */
 class Memory {
-  private readonly known: Record<string, number | null>;
+  private readonly known: Record<string, WindowLosses | null>;
   private readonly fingerprint: string;
 
   constructor(
@@ -140,26 +157,23 @@ class Memory {
     this.known = existsSync(path) ? readMemory(path, this.fingerprint) : {};
   }
 
-  get(trial: Trial): number | undefined {
-    const loss = this.known[keyOf(trial)];
-    return loss === null ? Number.POSITIVE_INFINITY : loss;
+  /** undefined: not trained yet; null: its training failed. */
+  get(candidate: Candidate, trial: FoldTrial): WindowLosses | null | undefined {
+    return this.known[keyOf(candidate, trial)];
   }
 
-  put(trial: Trial, loss: number): void {
-    this.known[keyOf(trial)] = Number.isFinite(loss) ? loss : null;
-    writeFileAtomic(
-      this.path,
-      `${JSON.stringify({ fingerprint: this.fingerprint, losses: this.known }, null, 1)}\n`,
-    );
+  put(candidate: Candidate, trial: FoldTrial, losses: WindowLosses | null): void {
+    this.known[keyOf(candidate, trial)] = losses;
+    writeFileAtomic(this.path, `${JSON.stringify({ fingerprint: this.fingerprint, losses: this.known })}\n`);
   }
 }
 
 /** Losses remembered of the same data and settings; those of others are no use. */
-function readMemory(path: string, fingerprint: string): Record<string, number | null> {
+function readMemory(path: string, fingerprint: string): Record<string, WindowLosses | null> {
   try {
     const data = JSON.parse(readFileSync(path, 'utf8')) as {
       fingerprint?: string;
-      losses?: Record<string, number | null>;
+      losses?: Record<string, WindowLosses | null>;
     };
     return data.fingerprint === fingerprint ? { ...data.losses } : {};
   } catch {
@@ -167,17 +181,19 @@ function readMemory(path: string, fingerprint: string): Record<string, number | 
   }
 }
 
-const keyOf = ({ candidate, fold, steps }: Trial) => `${nameOf(candidate)}, fold ${fold}, ${steps} steps`;
+const keyOf = (candidate: Candidate, { fold, steps }: FoldTrial) =>
+  `${nameOf(candidate)}, fold ${fold}, ${steps} steps`;
 
 /** The table that is printed, and the drawing beside the model. */
 export function searchReport(result: SearchResult, drawing: string): string {
   writeFileAtomic(drawing, searchSvg(result), 0o644);
-  const head = ['network', 'steps', 'loss', '+-', 'parameters', 'us a step', ''];
+  const head = ['network', 'steps', 'loss', 'behind', '+-', 'parameters', 'us a step', ''];
   const rows = result.rows.map((row) => [
     nameOf(row.candidate),
     String(row.steps),
     Number.isFinite(row.score) ? row.score.toFixed(4) : 'failed',
-    row.deviation.toFixed(4),
+    Number.isFinite(row.behind) ? row.behind.toFixed(4) : '',
+    row.error.toFixed(4),
     String(row.parameters),
     row.stepUs.toFixed(2),
     row === result.chosen ? 'chosen' : result.front.includes(row) ? 'front' : '',
@@ -189,5 +205,7 @@ export function searchReport(result: SearchResult, drawing: string): string {
       .join('  ')
       .trimEnd(),
   );
-  return `${table.join('\n')}\n${result.reason}\n${drawing}\n`;
+  const note =
+    'behind: than the best of its round, on the same windows; +-: one standard error of that difference';
+  return `${table.join('\n')}\n${note}\n${result.reason}\n${drawing}\n`;
 }

@@ -78,12 +78,18 @@ export function registerTrain(program: Command): void {
       '--search',
       'choose cell, layers, hidden size and learning rate by rolling-origin cross-validation, then train it',
     )
+    .option('--search-only', 'print what the search would choose, and train nothing further')
     .option('--search-cells <cells>', 'to choose from', list, ['gru', 'lstm'])
     .option('--search-layers <n>', 'to choose from', wholes, [1])
     .option('--search-hidden <n>', 'to choose from', wholes, [16, 32, 48, 64])
     .option('--search-rates <rates>', 'to choose from', (text) => list(text).map(amount), [2e-3])
     .option('--search-steps <n>', 'optimiser steps of the first round', whole, 150)
     .option('--search-rounds <n>', 'each has three times the steps for a third of the candidates', whole, 3)
+    .option(
+      '--search-series <n>',
+      'look at so many series of each set, drawn by the seed; all where left out',
+      whole,
+    )
     .optionsGroup('Training:')
     .option('--steps <n>', 'steps that gradients flow back through', whole, 96)
     .option('--chunks <n>', 'chunks of that length a state is carried through', whole, 8)

@@ -22,6 +22,8 @@ export interface TrainingGraphOptions {
   readonly leads: number;
   /** Adds the output `state_gradient_norms` [layers, T]: Euclidean norm of dLoss/dh by step, over the batch. */
   readonly diagnose?: boolean;
+  /** Adds the output `losses` [P, B, M]: what each target adds to the numerator of the loss. */
+  readonly losses?: boolean;
 }
 
 /**
@@ -70,13 +72,14 @@ export function buildTrainingGraph(spec: NetworkSpec, options: TrainingGraphOpti
     z: z && reshape(g, z, [rows, M, leadWidth(spec)]),
   });
   const byRow = (value: Value) => reshape(g, value, [rows, M]);
-  const loss = pinballLoss(g, forecast, byRow(target), byRow(weight));
+  const { loss, losses } = pinballLoss(g, forecast, byRow(target), byRow(weight));
   const names = [...parameters.keys()];
   const slopes = gradients(g, loss, [...parameters.values()]);
 
   g.output('loss', loss);
   for (const [index, slope] of slopes.entries()) g.output(`gradient.${names[index]}`, slope);
   g.output('hT', window.last);
+  if (options.losses) g.output('losses', reshape(g, losses, [P, 'B', M]));
   if (options.diagnose) {
     const norms = stateGradients.map((gradient) => {
       const byStep = reshape(g, gradient, [T, multiply('B', H)]);
@@ -90,10 +93,15 @@ export function buildTrainingGraph(spec: NetworkSpec, options: TrainingGraphOpti
 }
 
 /**
- * forecast [R, M, 9], target and weight [R, M] -> []. Written in matrix products: repeating a number over nine levels by
+ * forecast [R, M, 9], target and weight [R, M] -> loss [] and its summands [R * M, 1]. Written in matrix products: repeating a number over nine levels by
  * broadcasting costs several times as much.
  */
-function pinballLoss(g: Graph, forecast: Value, target: Value, weight: Value): Value {
+function pinballLoss(
+  g: Graph,
+  forecast: Value,
+  target: Value,
+  weight: Value,
+): { loss: Value; losses: Value } {
   const levels = Float32Array.from({ length: LEVELS }, (_, index) => (index + 1) / (LEVELS + 1));
   const minusOnes = Float32Array.from({ length: LEVELS ** 2 }, (_, at) => (at % (LEVELS + 1) === 0 ? -1 : 0));
   const ones = new Float32Array(LEVELS).fill(1);
@@ -103,8 +111,12 @@ function pinballLoss(g: Graph, forecast: Value, target: Value, weight: Value): V
   const below = matmul(g, relu(g, negate(g, error)), g.constant(ones, [LEVELS, 1]));
   const pinball = affine(g, error, g.constant(levels, [LEVELS, 1]), below);
   const observed = g.emit('Max', [sum(g, weight), g.scalar(1e-6)], []);
-  const total = sum(g, mul(g, pinball, column(weight)));
-  return div(g, mul(g, total, g.scalar(2 / LEVELS)), observed);
+  const weighted = mul(g, pinball, column(weight));
+  const double = g.scalar(2 / LEVELS);
+  return {
+    loss: div(g, mul(g, sum(g, weighted), double), observed),
+    losses: mul(g, weighted, double),
+  };
 }
 
 function checkOptions(spec: NetworkSpec, { steps, originStride, leads }: TrainingGraphOptions): void {

@@ -13,7 +13,9 @@ import {
   type WorkerInput,
   type WorkerMessage,
   type WorkerTask,
+  type WorkResult,
 } from './protocol.ts';
+import type { TrialNetwork, WindowLosses } from './trials.ts';
 
 export interface WorkerOptions {
   readonly onProgress?: (progress: JobProgress) => void;
@@ -52,9 +54,18 @@ export function startCycle(
   return startWorker({ kind: 'cycle', input, options: cycle }, options);
 }
 
-function startWorker<T extends JobResult | CycleReport>(
+/** Networks trained one after the other on the same data; `onTrial` is told each as it ends. */
+export function startTrials(
+  job: TrainingJob,
+  networks: readonly TrialNetwork[],
+  options: WorkerOptions & { readonly onTrial?: (index: number, losses: WindowLosses | null) => void } = {},
+): RunningWork<readonly (WindowLosses | null)[]> {
+  return startWorker({ kind: 'trials', job, networks }, options);
+}
+
+function startWorker<T extends WorkResult>(
   task: WorkerTask,
-  options: WorkerOptions,
+  options: WorkerOptions & { readonly onTrial?: (index: number, losses: WindowLosses | null) => void },
 ): RunningWork<T> {
   const flags = new Int32Array(new SharedArrayBuffer(FLAGS_BYTES));
   const input: WorkerInput = { task, flags: flags.buffer as SharedArrayBuffer };
@@ -69,7 +80,7 @@ function startWorker<T extends JobResult | CycleReport>(
     Atomics.notify(flags, flag);
   };
   return {
-    result: outcome<T>(worker, options.onProgress),
+    result: outcome<T>(worker, options),
     stop: () => {
       set(FLAG_STOP, 1);
       Atomics.notify(flags, FLAG_PAUSE);
@@ -82,10 +93,11 @@ function startWorker<T extends JobResult | CycleReport>(
   };
 }
 
-function outcome<T>(worker: Worker, onProgress: WorkerOptions['onProgress']): Promise<T> {
+function outcome<T>(worker: Worker, { onProgress, onTrial }: Parameters<typeof startWorker>[1]): Promise<T> {
   return new Promise((resolve, reject) => {
     worker.on('message', (message: WorkerMessage) => {
       if (message.type === 'progress') onProgress?.(message.progress);
+      else if (message.type === 'trial') onTrial?.(message.index, message.losses);
       // The worker answers with the result of the task it was given.
       else if (message.type === 'result') resolve(message.result as T);
       else reject(new GatecastError(message.code, message.message, { hint: message.hint }));

@@ -43,6 +43,7 @@ export function weightsOf(
 /**
  * @param parameters in any order; gradients come in the same
  * @param dropoutRng source of the dropout masks
+ * @param told whether the loss of every target is told when not learning
  */
 export async function createGradientSource(
   spec: NetworkSpec,
@@ -50,11 +51,13 @@ export async function createGradientSource(
   parameters: readonly Parameter[],
   shape: BatchShape,
   dropoutRng: Random,
+  told = false,
 ): Promise<RuntimeGradients> {
   const graph = buildTrainingGraph(spec, {
     steps: shape.steps,
     originStride: shape.stride,
     leads: shape.leads,
+    losses: told,
   });
   const session = await createSession(graph);
   const { steps: T, batch: B, leads: M } = shape;
@@ -80,11 +83,13 @@ export async function createGradientSource(
           shape: [1, B, spec.hidden],
         };
       }
-      const outputs = await session.run(feeds, learning ? ['loss', 'hT', ...names] : ['loss', 'hT']);
+      const also = learning ? names : told ? ['losses'] : [];
+      const outputs = await session.run(feeds, ['loss', 'hT', ...also]);
       return {
         loss: outputs.loss!.data[0]!,
         hT: outputs.hT!.data,
         gradients: learning ? names.map((name) => outputs[name]!.data) : [],
+        ...(outputs.losses && { losses: outputs.losses.data }),
       };
     },
     release: () => session.release(),

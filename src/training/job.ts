@@ -8,15 +8,14 @@ import type { NetworkSpec } from '../network/spec.ts';
 import { leadWidth, stateRows } from '../network/spec.ts';
 import type { Tensor, Weights } from '../network/weights.ts';
 import { checkWeights, initialWeights } from '../network/weights.ts';
-import { UTC, zoneOffset } from '../series/calendar.ts';
 import { E } from '../series/experts.ts';
 import { AHEAD, I } from '../series/features.ts';
-import { splitInTime, type TimeSplit, type TrainingSeries } from './dataset.ts';
-import { FeatureSeries } from './feature-series.ts';
-import { generateMixture } from './generate/mixture.ts';
-import { createGradientSource, parametersOf, weightsOf } from './gradient-source.ts';
+import type { TrainingSeries } from './dataset.ts';
+import { createGradientSource, parametersOf, type RuntimeGradients, weightsOf } from './gradient-source.ts';
 import { trainLoop } from './loop.ts';
 import type { Checkpoint, LoopOptions, Progress, StopReason } from './loop-contract.ts';
+import type { Parameter } from './optimiser.ts';
+import { type PreparedData, prepare } from './prepare.ts';
 import { Random } from './random.ts';
 import { WindowSampler } from './sampler.ts';
 import { ValidationPass } from './validation.ts';
@@ -137,11 +136,6 @@ export interface JobResult {
   readonly groups: readonly { readonly name: string; readonly series: number; readonly steps: number }[];
 }
 
-/** Horizons, in buckets, that generated series are forecast for. */
-const HORIZONS = [12, 24, 24, 36, 48, 48, 60, 72, 96, 96, 144, 192];
-/** Group of the generated series. */
-export const GENERATED = 'generated';
-
 /** A network for gatecast's features. */
 export function forecastSpec(
   options: Pick<NetworkSpec, 'cell' | 'layers' | 'hidden'> & Partial<NetworkSpec> & { width?: number },
@@ -159,13 +153,58 @@ export function forecastSpec(
 
 /** @throws GatecastError NOT_ENOUGH_DATA, TRAINING_FAILED, NETWORK_INVALID, WEIGHTS_INVALID */
 export async function runJob(job: TrainingJob, hooks: JobHooks): Promise<JobResult> {
-  const { spec, settings } = job;
-  const rng = new Random(settings.seed);
+  const rng = new Random(job.settings.seed);
   const started = hooks.now();
-  const weights = job.weights ?? initialWeights(spec, createRandom(settings.seed));
-  checkWeights(spec, weights);
+  // What is wrong with the network is said before features are made.
+  const weights = startingWeights(job);
+  const data = await prepare(job, rng.child(), hooks);
+  const training = await openTraining(job, weights, data, rng);
+  try {
+    const { parameters, source, stream, pass } = training;
+    const result = await trainLoop(parameters, source, stream, pass, loopOptions(job.settings, hooks));
+    return {
+      weights: weightsOf(weights, parameters, result.best),
+      bestLoss: result.bestLoss,
+      baseLoss: result.baseLoss,
+      loss: result.loss,
+      steps: result.steps,
+      seconds: (hooks.now() - started) / 1000,
+      reason: result.reason,
+      skipped: result.skipped,
+      groups: groupsOf(data.series),
+    };
+  } finally {
+    await training.source.release();
+  }
+}
 
-  const { series, splits } = await prepare(job, rng.child(), hooks);
+/** Everything a training loop runs on. */
+export interface OpenTraining {
+  readonly parameters: readonly Parameter[];
+  readonly source: RuntimeGradients;
+  readonly stream: WindowSampler;
+  /** null: no series is long enough to validate on. */
+  readonly pass: ValidationPass | null;
+}
+
+/** @throws GatecastError NETWORK_INVALID, WEIGHTS_INVALID */
+export function startingWeights({ spec, weights, settings }: TrainingJob): Weights {
+  const first = weights ?? initialWeights(spec, createRandom(settings.seed));
+  checkWeights(spec, first);
+  return first;
+}
+
+/**
+ * @param told whether the source tells the loss of every target
+ * @throws GatecastError TRAINING_FAILED when the features are not the network's
+ */
+export async function openTraining(
+  { spec, settings }: TrainingJob,
+  weights: Weights,
+  { series, splits }: PreparedData,
+  rng: Random,
+  told = false,
+): Promise<OpenTraining> {
   const [first] = series;
   if (first && (first.inputs !== spec.inputs || first.zWidth !== leadWidth(spec))) {
     throw new GatecastError(
@@ -195,31 +234,15 @@ export async function runJob(job: TrainingJob, hooks: JobHooks): Promise<JobResu
         mostBatches: settings.validationBatches,
       })
     : null;
-
   const parameters = parametersOf(weights, {
     anchored: settings.anchorPull > 0,
     rate: (name) => (name.startsWith('head.') ? 1 : settings.cellRate),
   });
-  const source = await createGradientSource(spec, weights, parameters, shape, rng.child());
-  try {
-    const result = await trainLoop(parameters, source, stream, pass, loopOptions(settings, hooks));
-    return {
-      weights: weightsOf(weights, parameters, result.best),
-      bestLoss: result.bestLoss,
-      baseLoss: result.baseLoss,
-      loss: result.loss,
-      steps: result.steps,
-      seconds: (hooks.now() - started) / 1000,
-      reason: result.reason,
-      skipped: result.skipped,
-      groups: groupsOf(series),
-    };
-  } finally {
-    await source.release();
-  }
+  const source = await createGradientSource(spec, weights, parameters, shape, rng.child(), told);
+  return { parameters, source, stream, pass };
 }
 
-function loopOptions(settings: TrainingSettings, hooks: JobHooks): LoopOptions {
+export function loopOptions(settings: TrainingSettings, hooks: JobHooks): LoopOptions {
   return {
     maxSteps: settings.maxSteps,
     maxTimeMs: settings.maxTimeMs,
@@ -237,62 +260,6 @@ function loopOptions(settings: TrainingSettings, hooks: JobHooks): LoopOptions {
     ...(hooks.onCheckpoint && { onCheckpoint: hooks.onCheckpoint }),
     ...(hooks.resume && { resume: hooks.resume }),
   };
-}
-
-/** The series of a job as the trainer reads them. @throws GatecastError NOT_ENOUGH_DATA */
-export async function jobFeatures(job: TrainingJob): Promise<TrainingSeries[]> {
-  const { series } = await prepare(job, new Random(job.settings.seed), { now: () => 0 });
-  return series;
-}
-
-/** Features of all series, and where of each may be learnt from. */
-async function prepare(
-  job: TrainingJob,
-  rng: Random,
-  hooks: JobHooks,
-): Promise<{ series: TrainingSeries[]; splits: TimeSplit[] }> {
-  const { settings } = job;
-  const all = [...job.series, ...generated(job, rng)];
-  const series: TrainingSeries[] = [];
-  const splits: TimeSplit[] = [];
-  for (const one of all) {
-    if (hooks.stop?.()) break;
-    await hooks.brake?.();
-    const { stride, leadsPerOrigin } = settings;
-    const zone = one.timeZone ? zoneOffset(one.timeZone) : UTC;
-    series.push(new FeatureSeries({ ...one, zone, stride, leadsPerOrigin }, rng.child()));
-    splits.push(splitOf(one, settings));
-    hooks.onProgress?.({
-      phase: 'features',
-      done: series.length / all.length,
-      series: series.length,
-      total: all.length,
-    });
-  }
-  if (series.length === 0) {
-    throw new GatecastError('NOT_ENOUGH_DATA', 'There is no series to train on.', {
-      hint: 'Name data files with --data, or generate series with --generated.',
-    });
-  }
-  return { series, splits };
-}
-
-function splitOf(one: JobSeries, settings: TrainingSettings): TimeSplit {
-  const first = one.learnFrom ?? 0;
-  const split = splitInTime(one.values.length - first, one.leads, settings.validation, 2 * settings.stride);
-  const move = (range: { from: number; to: number }) => ({ from: range.from + first, to: range.to + first });
-  return { train: move(split.train), validation: split.validation && move(split.validation) };
-}
-
-function generated(job: TrainingJob, rng: Random): JobSeries[] {
-  if (!job.generated) return [];
-  const { count, steps, seed } = job.generated;
-  const fixed = job.spec.head.kind === 'direct' ? job.spec.head.leads : null;
-  return generateMixture(seed, count, steps).map((one) => ({
-    ...one,
-    group: GENERATED,
-    leads: fixed ?? rng.pick(HORIZONS),
-  }));
 }
 
 function groupsOf(series: readonly TrainingSeries[]): JobResult['groups'] {

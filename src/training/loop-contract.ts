@@ -12,7 +12,13 @@ export interface GradientSource {
   run(
     batch: Batch,
     learning: boolean,
-  ): Promise<{ loss: number; gradients: readonly Float32Array[]; hT: Float32Array }>;
+  ): Promise<{
+    loss: number;
+    gradients: readonly Float32Array[];
+    hT: Float32Array;
+    /** [P, B, M], weighted; only from a source that was made to tell them, and not while learning. */
+    losses?: Float32Array;
+  }>;
 }
 
 /** Batches to learn from; `carry` is told the states each ended in. */

@@ -3,6 +3,7 @@ import type { ErrorCode } from '../errors.ts';
 import type { CycleInput, CycleOptions, CycleReport } from './cycle.ts';
 import type { HistoryStream } from './history.ts';
 import type { JobProgress, JobResult, TrainingJob } from './job.ts';
+import type { TrialNetwork, WindowLosses } from './trials.ts';
 
 /** A fine-tuning whose history the worker reads by itself: the agent's thread has forecasts to make. */
 export interface TuningInput extends Omit<CycleInput, 'series'> {
@@ -22,7 +23,11 @@ export type WorkerTask =
       /** Go on from the checkpoint if it is there. */
       readonly resume: boolean;
     }
-  | { readonly kind: 'cycle'; readonly input: TuningInput; readonly options: CycleOptions };
+  | { readonly kind: 'cycle'; readonly input: TuningInput; readonly options: CycleOptions }
+  | { readonly kind: 'trials'; readonly job: TrainingJob; readonly networks: readonly TrialNetwork[] };
+
+/** What a task answers. */
+export type WorkResult = JobResult | CycleReport | readonly (WindowLosses | null)[];
 
 /** Given to the worker when it starts. */
 export interface WorkerInput {
@@ -39,5 +44,6 @@ export const FLAGS_BYTES = 8;
 
 export type WorkerMessage =
   | { readonly type: 'progress'; readonly progress: JobProgress }
-  | { readonly type: 'result'; readonly result: JobResult | CycleReport }
+  | { readonly type: 'trial'; readonly index: number; readonly losses: WindowLosses | null }
+  | { readonly type: 'result'; readonly result: WorkResult }
   | { readonly type: 'failed'; readonly code: ErrorCode; readonly message: string; readonly hint: string };

@@ -1,10 +1,13 @@
 /**
  * Choosing a network: every candidate is trained on rolling origins (each fold validates on the stretch after what it was
- * trained on), the worse ones stop early (successive halving, Jamieson and Talwalkar 2016), and of those that reach the
- * last round the cheapest that is about as good as the best is taken. Pure: training is passed in.
+ * trained on), the worse ones stop early (successive halving, Jamieson and Talwalkar 2016). Those of the last round are compared
+ * pair by pair on the same windows, and the cheapest whose loss is within one standard error of the best's is taken (the
+ * one-standard-error rule, Breiman et al. 1984, on the error of the difference). Pure: training is passed in.
  */
 import type { Cell } from '../network/spec.ts';
 import type { JobSeries } from './job.ts';
+import { type Folds, pairedDifference, pooledLoss } from './pairing.ts';
+import type { WindowLosses } from './trials.ts';
 
 export interface Candidate {
   readonly cell: Cell;
@@ -24,8 +27,6 @@ export interface SearchSettings {
   readonly eta: number;
   /** Rounds at most. */
   readonly rounds: number;
-  /** A cheaper candidate is taken when its score is within this share of the best. */
-  readonly slack: number;
 }
 
 export const SEARCH_DEFAULTS: SearchSettings = {
@@ -34,12 +35,11 @@ export const SEARCH_DEFAULTS: SearchSettings = {
   firstSteps: 150,
   eta: 3,
   rounds: 3,
-  slack: 0.01,
 };
 
-/** What one training within the search is to be. */
-export interface Trial {
-  readonly candidate: Candidate;
+/** One fold of one round: all candidates still in it are trained on the same data and judged on the same windows. */
+export interface FoldTrial {
+  readonly candidates: readonly Candidate[];
   readonly round: number;
   readonly fold: number;
   readonly steps: number;
@@ -50,10 +50,13 @@ export interface Row {
   /** Last round it took part in, from 0. */
   readonly round: number;
   readonly steps: number;
-  /** Mean validation loss over the folds; Infinity when a training failed. */
+  /** Validation loss pooled over data sets and folds; Infinity when a training failed. */
   readonly score: number;
-  /** Between folds. */
-  readonly deviation: number;
+  /** How much more that is than the best of its round, and the standard error of this difference. */
+  readonly behind: number;
+  readonly error: number;
+  /** Windows it was compared on. */
+  readonly windows: number;
   /** Weights. */
   readonly parameters: number;
   /** Microseconds a step of one stream takes, in a batch. */
@@ -71,17 +74,19 @@ export interface SearchResult {
 }
 
 export interface SearchDependencies {
-  /** Validation loss of one training; Infinity where it failed. Remembered results may be given back. */
-  readonly train: (trial: Trial) => Promise<number>;
+  /** Losses by candidate, in their order; null where a training failed; fewer when it was stopped. */
+  readonly train: (trial: FoldTrial) => Promise<readonly (WindowLosses | null)[]>;
   /** Size and cost of a candidate. */
   readonly cost: (candidate: Candidate) => Promise<{ parameters: number; stepUs: number }>;
+  /** Weight of a data set; 1 each where left out. */
+  readonly weightOf?: (group: string) => number;
   readonly stop?: () => boolean;
 }
 
 /** So many go on at least: the last round is there to weigh score against cost. */
 const FEWEST = 3;
 
-/** @throws RangeError without candidates */
+/** @throws RangeError without candidates, or when stopped before the first round was through */
 export async function search(
   candidates: readonly Candidate[],
   settings: SearchSettings,
@@ -94,33 +99,54 @@ export async function search(
   let alive = [...candidates];
   for (let round = 0; round < settings.rounds && alive.length > 0; round++) {
     const steps = settings.firstSteps * settings.eta ** round;
-    for (const candidate of alive) {
-      if (dependencies.stop?.()) break;
-      const losses: number[] = [];
-      for (let fold = 0; fold < settings.folds; fold++) {
-        losses.push(await dependencies.train({ candidate, round, fold, steps }));
-      }
-      rows.set(candidate, { candidate, round, steps, ...spread(losses), ...costs.get(candidate)! });
+    const folds: (readonly (WindowLosses | null)[])[] = [];
+    for (let fold = 0; fold < settings.folds && !dependencies.stop?.(); fold++) {
+      folds.push(await dependencies.train({ candidates: alive, round, fold, steps }));
     }
-    if (dependencies.stop?.() || round === settings.rounds - 1) break;
+    // A round that was cut short compares nothing.
+    if (dependencies.stop?.()) break;
+    const judged = alive.map((_, index) => folds.map((fold) => fold[index] ?? null));
+    const places = judgements(judged, dependencies.weightOf ?? (() => 1));
+    alive.forEach((candidate, index) => {
+      rows.set(candidate, { candidate, round, steps, ...places[index]!, ...costs.get(candidate)! });
+    });
     alive = alive
       .filter((candidate) => Number.isFinite(rows.get(candidate)!.score))
       .sort((a, b) => rows.get(a)!.score - rows.get(b)!.score)
       .slice(0, Math.max(FEWEST, Math.ceil(alive.length / settings.eta)));
   }
-  return conclude([...rows.values()], settings.slack);
+  return conclude([...rows.values()]);
 }
 
-function conclude(rows: Row[], slack: number): SearchResult {
+/** How the candidates of one round did, each beside the best of them. */
+function judgements(
+  losses: readonly (readonly (WindowLosses | null)[])[],
+  weightOf: (group: string) => number,
+): Pick<Row, 'score' | 'behind' | 'error' | 'windows'>[] {
+  const whole = losses.map((folds) => (folds.some((fold) => fold === null) ? null : (folds as Folds)));
+  const scores = whole.map((folds) => (folds ? pooledLoss(folds, weightOf) : Number.POSITIVE_INFINITY));
+  const best = whole[scores.indexOf(Math.min(...scores))] ?? null;
+  return whole.map((folds, index) => {
+    const score = scores[index]!;
+    if (!folds || !best) return { score, behind: Number.POSITIVE_INFINITY, error: 0, windows: 0 };
+    const { mean, error } = pairedDifference(folds, best, weightOf);
+    const windows = folds.reduce((sum, fold) => sum + fold.losses.length, 0);
+    return { score, behind: mean, error, windows };
+  });
+}
+
+function conclude(rows: Row[]): SearchResult {
   rows.sort((a, b) => b.round - a.round || a.score - b.score);
   const best = rows[0];
-  if (!best) throw new RangeError('the search was stopped before its first result');
+  if (!best) throw new RangeError('the search was stopped before its first round was through');
   const last = rows.filter((row) => row.round === best.round);
-  const front = pareto(last);
-  const near = last.filter((row) => row.score <= best.score * (1 + slack));
-  const chosen = near.reduce((a, b) => (b.stepUs < a.stepUs ? b : a));
-  return { rows, chosen, front, reason: explain(chosen, best, last, slack) };
+  const near = last.filter(level);
+  const chosen = near.reduce((a, b) => (b.stepUs < a.stepUs ? b : a), best);
+  return { rows, chosen, front: pareto(last), reason: explain(chosen, best, last, near) };
 }
+
+/** Whether its loss is within one standard error of the best's. */
+const level = (row: Row): boolean => row.behind <= row.error;
 
 /** Rows that no other row beats in score without costing more, cheapest first. */
 export function pareto(rows: readonly Row[]): Row[] {
@@ -135,11 +161,18 @@ export function pareto(rows: readonly Row[]): Row[] {
   return front;
 }
 
-function explain(chosen: Row, best: Row, last: readonly Row[], slack: number): string {
-  const figures = `validation loss ${chosen.score.toFixed(4)} +- ${chosen.deviation.toFixed(4)} at ${chosen.stepUs.toFixed(2)} us a step`;
-  const among = `Of ${last.length} candidate${last.length === 1 ? '' : 's'} in the last round`;
-  if (chosen === best) return `${among}, ${nameOf(chosen.candidate)} had the lowest loss: ${figures}.`;
-  return `${among}, ${nameOf(best.candidate)} had the lowest loss (${best.score.toFixed(4)}, ${best.stepUs.toFixed(2)} us); ${nameOf(chosen.candidate)} is cheaper and within ${(100 * slack).toFixed(0)} %: ${figures}.`;
+function explain(chosen: Row, best: Row, last: readonly Row[], near: readonly Row[]): string {
+  const among = `Of ${last.length} candidate${last.length === 1 ? '' : 's'} in the last round, compared on ${best.windows} windows after ${best.steps} steps each`;
+  const lowest = `${nameOf(best.candidate)} had the lowest loss (${best.score.toFixed(4)} at ${best.stepUs.toFixed(2)} us a step)`;
+  const others = near.filter((row) => row !== best).map((row) => nameOf(row.candidate));
+  if (chosen === best) {
+    const beside =
+      others.length === 0
+        ? 'none of the others is within a standard error of it'
+        : `within a standard error of it, and no cheaper: ${others.join(', ')}`;
+    return `${among}, ${lowest}; ${beside}.`;
+  }
+  return `${among}, ${lowest}; ${nameOf(chosen.candidate)} is the cheapest within one standard error of it: ${chosen.behind.toFixed(4)} +- ${chosen.error.toFixed(4)} behind at ${chosen.stepUs.toFixed(2)} us.`;
 }
 
 export function nameOf({ cell, layers, hidden, rate }: Candidate): string {
@@ -177,14 +210,6 @@ export function foldOf(
     })),
     validation: foldShare / end,
   };
-}
-
-function spread(losses: readonly number[]): { score: number; deviation: number } {
-  if (!losses.every(Number.isFinite)) return { score: Number.POSITIVE_INFINITY, deviation: 0 };
-  const score = losses.reduce((a, b) => a + b, 0) / losses.length;
-  const variance =
-    losses.reduce((sum, loss) => sum + (loss - score) ** 2, 0) / Math.max(1, losses.length - 1);
-  return { score, deviation: Math.sqrt(variance) };
 }
 
 /** Scatter of score against cost, the front joined by a line. */

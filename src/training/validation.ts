@@ -26,6 +26,8 @@ export class ValidationPass {
   private readonly batch: Batch;
   private readonly lanes: Lane[];
   private readonly leads: Int32Array;
+  /** Whose rows the present batch has, in their order. */
+  rows: readonly TrainingSeries[] = [];
 
   constructor(
     series: readonly TrainingSeries[],
@@ -51,6 +53,11 @@ export class ValidationPass {
       .sort((a, b) => b.range.to - b.start - (a.range.to - a.start));
   }
 
+  /** B, rows of a batch, those of no series included. */
+  get batchRows(): number {
+    return this.options.batch;
+  }
+
   /** Number of series that are validated on. */
   get series(): number {
     return this.lanes.length;
@@ -68,6 +75,7 @@ export class ValidationPass {
         ...lanes.map((lane) => Math.ceil((lane.range.to - lane.start) / options.steps)),
       );
       this.batch.h0.fill(0);
+      this.rows = lanes.map((lane) => lane.series);
       for (let chunk = 0; chunk < chunks; chunk++) {
         this.batch.weight.fill(0);
         this.batch.target.fill(0);

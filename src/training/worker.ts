@@ -12,7 +12,15 @@ import { jobFingerprint, readCheckpoint, writeCheckpoint } from './checkpoint.ts
 import { type CycleReport, fineTune } from './cycle.ts';
 import { collectHistory } from './history.ts';
 import { type JobHooks, type JobResult, type JobSeries, runJob } from './job.ts';
-import { FLAG_PAUSE, FLAG_STOP, type WorkerInput, type WorkerMessage, type WorkerTask } from './protocol.ts';
+import {
+  FLAG_PAUSE,
+  FLAG_STOP,
+  type WorkerInput,
+  type WorkerMessage,
+  type WorkerTask,
+  type WorkResult,
+} from './protocol.ts';
+import { runTrials } from './trials.ts';
 
 /** Messages more often than this would only keep the other thread busy, ms. */
 const PROGRESS_EVERY_MS = 200;
@@ -51,8 +59,18 @@ async function main(
       post({ type: 'progress', progress });
     },
   };
-  const result = task.kind === 'train' ? await train(task, hooks) : await cycle(task, hooks, brake);
-  post({ type: 'result', result });
+  post({ type: 'result', result: await work(task, hooks, brake, post) });
+}
+
+async function work(
+  task: WorkerTask,
+  hooks: JobHooks,
+  brake: () => Promise<void>,
+  post: (message: WorkerMessage) => void,
+): Promise<WorkResult> {
+  if (task.kind === 'train') return train(task, hooks);
+  if (task.kind === 'cycle') return cycle(task, hooks, brake);
+  return runTrials(task.job, task.networks, hooks, (index, losses) => post({ type: 'trial', index, losses }));
 }
 
 async function train(task: WorkerTask & { kind: 'train' }, hooks: JobHooks): Promise<JobResult> {

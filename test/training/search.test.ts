@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   type Candidate,
+  type FoldTrial,
   foldOf,
   grid,
   nameOf,
@@ -9,26 +10,36 @@ import {
   SEARCH_DEFAULTS,
   search,
   searchSvg,
-  type Trial,
 } from '../../src/training/search.ts';
+import type { WindowLosses } from '../../src/training/trials.ts';
 
 const candidates = grid(['gru', 'lstm'], [1], [16, 32, 64], [0.002]);
-/** Larger is better, with less and less to gain; more steps help; the LSTM is no better and dearer. */
-const truth = ({ candidate, fold, steps }: Trial) =>
-  0.7 -
-  0.02 * Math.log2(Math.min(32, candidate.hidden)) -
-  0.0005 * (candidate.hidden / 64) +
-  1 / steps +
-  0.001 * fold +
-  (candidate.cell === 'lstm' ? 0.01 : 0);
+const GROUPS = ['a', 'a', 'a', 'b'];
+/** Larger is better, with less and less to gain; more steps help; the LSTM is no better and dearer; windows differ far more. */
+const truth = (candidate: Candidate, { fold, steps }: FoldTrial): WindowLosses => ({
+  groups: GROUPS,
+  losses: GROUPS.map(
+    (_, window) =>
+      0.7 +
+      3 * window +
+      -0.02 * Math.log2(Math.min(32, candidate.hidden)) -
+      0.0005 * (candidate.hidden / 64) +
+      1 / steps +
+      0.1 * fold +
+      // what a seed does to each network, alike in size for all
+      0.004 * Math.sin(candidate.hidden + 2 * fold + window) +
+      (candidate.cell === 'lstm' ? 0.01 : 0),
+  ),
+});
+const trained = async (trial: FoldTrial) => trial.candidates.map((one) => truth(one, trial));
 const cost = async ({ cell, hidden }: Candidate) => ({
   parameters: hidden * hidden,
   stepUs: hidden / 40 + (cell === 'lstm' ? 0.3 : 0),
 });
 
 describe('search', () => {
-  it('trains every candidate a little and the promising ones on, and takes the cheapest good one', async () => {
-    const trials: Trial[] = [];
+  it('trains every candidate a little and the promising ones on, and takes the cheapest of the best', async () => {
+    const trials: FoldTrial[] = [];
     const result = await search(
       candidates,
       { ...SEARCH_DEFAULTS, rounds: 2 },
@@ -36,49 +47,82 @@ describe('search', () => {
         cost,
         train: async (trial) => {
           trials.push(trial);
-          return truth(trial);
+          return trained(trial);
         },
       },
     );
-    expect(trials.filter((one) => one.round === 0)).toHaveLength(6 * 3);
-    expect(trials.filter((one) => one.round === 1)).toHaveLength(3 * 3);
+    expect(trials.map(({ round, fold, candidates: { length } }) => [round, fold, length])).toEqual([
+      [0, 0, 6],
+      [0, 1, 6],
+      [0, 2, 6],
+      [1, 0, 3],
+      [1, 1, 3],
+      [1, 2, 3],
+    ]);
     expect(trials.at(-1)!.steps).toBe(450);
-    expect(nameOf(result.rows[0]!.candidate)).toBe('gru 1x64 at 0.002');
+    // 64 units differ by less than 0.001 from 32, a seed moves 0.004: no telling, so the cheaper; 16 units lose 0.02, which shows
     expect(nameOf(result.chosen.candidate)).toBe('gru 1x32 at 0.002');
-    expect(result.reason).toMatch(
-      /gru 1x64 at 0.002 had the lowest loss .* gru 1x32 at 0.002 is cheaper and within 1 %/,
-    );
     expect(result.rows).toHaveLength(6);
-    expect(result.rows[0]!.deviation).toBeCloseTo(0.001, 5);
+    const behind = new Map(result.rows.map((row) => [`${row.candidate.cell}${row.candidate.hidden}`, row]));
+    expect(behind.get('gru16')!.behind).toBeGreaterThan(3 * behind.get('gru16')!.error);
+    expect(behind.get('gru64')!.behind).toBeLessThanOrEqual(behind.get('gru64')!.error);
+    expect(behind.get('gru32')!.windows).toBe(12);
+    expect(result.reason).toMatch(
+      /^Of 3 candidates in the last round, compared on 12 windows after 450 steps/,
+    );
+  });
+
+  it('weighs data sets', async () => {
+    const run = (weightOf: (group: string) => number) =>
+      search(
+        candidates,
+        { ...SEARCH_DEFAULTS, rounds: 1 },
+        {
+          cost,
+          weightOf,
+          train: async ({ candidates: all }) =>
+            all.map(({ hidden }) => ({
+              groups: GROUPS,
+              losses: GROUPS.map((group) => (group === 'a' ? 1 + hidden / 640 : 1 - hidden / 640)),
+            })),
+        },
+      );
+    expect((await run((group) => (group === 'a' ? 3 : 1))).chosen.candidate.hidden).toBe(16);
+    expect((await run((group) => (group === 'a' ? 1 : 3))).chosen.candidate.hidden).toBe(64);
   });
 
   it('lets what fails drop out, and is not thrown by it', async () => {
     const result = await search(candidates, SEARCH_DEFAULTS, {
       cost,
       train: async (trial) =>
-        trial.candidate.hidden === 64 && trial.fold === 1 ? Number.POSITIVE_INFINITY : truth(trial),
+        trial.candidates.map((one) => (one.hidden === 64 && trial.fold === 1 ? null : truth(one, trial))),
     });
     expect(result.chosen.candidate).toMatchObject({ cell: 'gru', hidden: 32 });
     expect(result.rows.filter((row) => row.score === Number.POSITIVE_INFINITY)).toHaveLength(2);
     expect(searchSvg(result)).not.toContain('Infinity');
   });
 
-  it('ends early with what it has when stopped', async () => {
-    let trained = 0;
-    const result = await search(candidates, SEARCH_DEFAULTS, {
-      cost,
-      train: async (trial) => {
-        trained++;
-        return truth(trial);
-      },
-      stop: () => trained >= 6,
-    });
-    expect(result.rows).toHaveLength(2);
-    await expect(search([], SEARCH_DEFAULTS, { cost, train: async () => 0 })).rejects.toThrow(/candidates/);
+  it('ends early with the rounds that are through when stopped', async () => {
+    let folds = 0;
+    const stopAfter = (most: number) => {
+      folds = 0;
+      return search(candidates, SEARCH_DEFAULTS, {
+        cost,
+        train: async (trial) => {
+          folds++;
+          return trained(trial);
+        },
+        stop: () => folds >= most,
+      });
+    };
+    const result = await stopAfter(5);
+    expect(result.rows.map((row) => row.round)).toEqual([0, 0, 0, 0, 0, 0]);
+    await expect(stopAfter(2)).rejects.toThrow(/stopped before its first round/);
+    await expect(search([], SEARCH_DEFAULTS, { cost, train: trained })).rejects.toThrow(/candidates/);
   });
 
   it('draws the front', async () => {
-    const result = await search(candidates, SEARCH_DEFAULTS, { cost, train: async (trial) => truth(trial) });
+    const result = await search(candidates, SEARCH_DEFAULTS, { cost, train: trained });
     const svg = searchSvg(result);
     expect(svg.match(/<circle/g)).toHaveLength(6);
     expect(svg).toContain('gru 1x32 at 0.002');
@@ -93,7 +137,9 @@ describe('pareto', () => {
       round: 0,
       steps: 1,
       score,
-      deviation: 0,
+      behind: 0,
+      error: 0,
+      windows: 1,
       parameters: 1,
       stepUs,
     });

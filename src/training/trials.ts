@@ -1,0 +1,117 @@
+/**
+ * Several networks trained one after the other on the same data, each judged by its loss in every validated window: the
+ * features are made once, and all networks see the same windows, leads and targets, so that their losses can be
+ * compared pair by pair. What `gatecast train --search` runs for one fold.
+ */
+import { GatecastError } from '../errors.ts';
+import type { NetworkSpec } from '../network/spec.ts';
+import type { TrainingSeries } from './dataset.ts';
+import { type JobHooks, loopOptions, openTraining, startingWeights, type TrainingJob } from './job.ts';
+import { trainLoop } from './loop.ts';
+import type { GradientSource } from './loop-contract.ts';
+import { prepare } from './prepare.ts';
+import { Random } from './random.ts';
+import type { ValidationPass } from './validation.ts';
+
+/** What is different from network to network. */
+export interface TrialNetwork {
+  readonly spec: NetworkSpec;
+  /** Highest learning rate. */
+  readonly rate: number;
+  readonly maxSteps: number;
+}
+
+/** One number a window, in the same order for all networks of a fold. */
+export interface WindowLosses {
+  /** Data set of each window. */
+  readonly groups: readonly string[];
+  /** Mean weighted quantile loss in each. */
+  readonly losses: readonly number[];
+}
+
+/**
+ * @param onTrial is told each network's losses as it ends; null where its training failed
+ * @returns losses by network; fewer when it was stopped
+ * @throws GatecastError NOT_ENOUGH_DATA when no series is long enough to validate on
+ */
+export async function runTrials(
+  job: TrainingJob,
+  networks: readonly TrialNetwork[],
+  hooks: JobHooks,
+  onTrial: (index: number, losses: WindowLosses | null) => void,
+): Promise<(WindowLosses | null)[]> {
+  const rng = new Random(job.settings.seed);
+  const data = await prepare(job, rng.child(), hooks);
+  // every network begins with the same draws
+  const start = rng.save();
+  const results: (WindowLosses | null)[] = [];
+  for (const [index, { spec, rate, maxSteps }] of networks.entries()) {
+    rng.restore(start);
+    const own = {
+      ...job,
+      spec,
+      weights: null,
+      settings: { ...job.settings, rate, maxSteps, maxTimeMs: null },
+    };
+    const { parameters, source, stream, pass } = await openTraining(
+      own,
+      startingWeights(own),
+      data,
+      rng,
+      true,
+    );
+    try {
+      if (!pass) {
+        throw new GatecastError('NOT_ENOUGH_DATA', 'No series is long enough to compare networks on.', {
+          hint: 'A fold validates on an eighth of a series, a horizon after what is trained on: longer series are needed.',
+        });
+      }
+      const { best, reason } = await trainLoop(parameters, source, stream, null, {
+        ...loopOptions(own.settings, hooks),
+        onProgress: (progress) =>
+          hooks.onProgress?.({
+            phase: 'training',
+            ...progress,
+            done: (index + progress.done) / networks.length,
+          }),
+      });
+      if (reason === 'stopped') break;
+      best.forEach((values, k) => {
+        parameters[k]!.data.set(values);
+      });
+      results.push(await windowLosses(source, pass));
+    } catch (error) {
+      if (!(error instanceof GatecastError) || error.code !== 'TRAINING_FAILED') throw error;
+      results.push(null);
+    } finally {
+      await source.release();
+    }
+    onTrial(index, results[index]!);
+  }
+  return results;
+}
+
+/** Loss of every validated series; null when one is not finite. Series of which nothing was observed are left out. */
+async function windowLosses(source: GradientSource, pass: ValidationPass): Promise<WindowLosses | null> {
+  const sums = new Map<TrainingSeries, { loss: number; weight: number }>();
+  for (const batch of pass.batches()) {
+    const { losses, hT } = await source.run(batch, false);
+    pass.carry(hT);
+    const rows = pass.batchRows;
+    for (const [row, series] of pass.rows.entries()) {
+      const sum = sums.get(series) ?? { loss: 0, weight: 0 };
+      for (let at = 0; at < batch.weight.length; at += rows * series.leadsPerOrigin) {
+        for (let m = 0; m < series.leadsPerOrigin; m++) {
+          const cell = at + row * series.leadsPerOrigin + m;
+          sum.loss += losses![cell]!;
+          sum.weight += batch.weight[cell]!;
+        }
+      }
+      sums.set(series, sum);
+    }
+  }
+  const seen = [...sums].filter(([, { weight }]) => weight > 0);
+  const losses = seen.map(([, { loss, weight }]) => loss / weight);
+  if (losses.length === 0 || !losses.every(Number.isFinite)) return null;
+  return { groups: seen.map(([series]) => series.group), losses };
+}
