@@ -61,7 +61,7 @@ describe('trials', () => {
   });
 
   it('says what is missing when there is nothing to compare on', async () => {
-    const short = { ...job, series: job.series.map((one) => ({ ...one, values: one.values.slice(0, 40) })) };
+    const short = { ...job, series: job.series.map((one) => ({ ...one, values: one.values.slice(0, 30) })) };
     await expect(runTrials(short, [network(16)], hooks, () => {})).rejects.toMatchObject({
       code: 'NOT_ENOUGH_DATA',
     });
