@@ -62,7 +62,7 @@ export interface Agent {
 }
 
 /** Past inputs kept of each stream, so that another model can take it up with a state of its own. */
-const WARM_UP_STEPS = 48;
+const WARM_UP_STEPS = 32;
 
 /** @throws GatecastError LOCKED, STORE_NEWER, CONFIG_INVALID, USAGE; what had been started is stopped again */
 export async function startAgent(parts: AgentParts): Promise<Agent> {

@@ -2,12 +2,13 @@
 import { z } from 'zod';
 import type { Store } from '../store/store-contract.ts';
 import type { TunerState } from '../training/finetuner-contract.ts';
+import type { LiveRatios } from '../training/probation.ts';
 
 export interface TuningMemory {
   /** null: it has never run here. */
   readonly tuner: TunerState | null;
-  /** Live loss of the model before, over the better naive's, when it was replaced; null: not known. */
-  readonly champion: number | null;
+  /** How the model before did live, by stream, when it was replaced; null: not known. */
+  readonly champion: LiveRatios | null;
 }
 
 const FRESH: TuningMemory = { tuner: null, champion: null };
@@ -56,7 +57,7 @@ const schema = z.object({
       }),
     })
     .nullable(),
-  champion: z.number().nullable(),
+  champion: z.record(z.string(), z.number()).nullable(),
 });
 
 const keyOf = (group: string): string => `agent.tuning.${group}`;

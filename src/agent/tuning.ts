@@ -18,7 +18,7 @@ import { CYCLE_DEFAULTS } from '../training/cycle.ts';
 import { DriftDetector } from '../training/drift.ts';
 import { FineTuner } from '../training/finetuner.ts';
 import type { FineTunerParts, RunReport } from '../training/finetuner-contract.ts';
-import { type LiveScore, liveRatio, PROBATION_DEFAULTS } from '../training/probation.ts';
+import { type LiveScore, liveRatios } from '../training/probation.ts';
 import { SCHEDULER_DEFAULTS } from '../training/scheduler.ts';
 import { ClockHold } from './clock-hold.ts';
 import { Cron } from './cron.ts';
@@ -65,7 +65,7 @@ const LOOK_MS = 5000;
 /** Buckets of all streams together that a run reads: a month of fifty streams at five minutes; bounds its memory. */
 const MOST_BUCKETS = 432_000;
 /** The worker's heap; features and weights lie outside of it, MB. */
-const HEAP_MB = 192;
+const HEAP_MB = 96;
 
 export class Tuning {
   private readonly tuner: FineTuner;
@@ -246,14 +246,16 @@ export class Tuning {
 
   private liveScores(): LiveScore[] {
     const { engine } = this.parts;
-    return engine.streams().flatMap(({ spec }) => engine.networkScores(spec.name));
+    return engine
+      .streams()
+      .flatMap(({ spec: { name } }) => engine.networkScores(name).map((one) => ({ stream: name, ...one })));
   }
 
   /** The one place where the model changes: between two rounds, with every state made anew from recent inputs. */
   private async switchTo(name: string): Promise<void> {
     const { registry, engine, pipeline, clock, log } = this.parts;
     const chosen = openModel(registry, name);
-    const { n, ratio } = liveRatio(this.liveScores());
+    const before = liveRatios(this.liveScores());
     const leads = engine.streams().flatMap(({ horizonSteps }) => horizonSteps ?? []);
     const ready = await prepared(chosen.model, leads);
     try {
@@ -267,7 +269,7 @@ export class Tuning {
     } finally {
       await ready.release();
     }
-    this.remember({ champion: n >= PROBATION_DEFAULTS.least ? ratio : null });
+    this.remember({ champion: before });
     this.drift.clear();
     this.parts.switched();
   }

@@ -37,9 +37,9 @@ const finetune = z.strictObject({
   window: duration({ min: '1h', max: '365d' }, '28d', 'hot', 'How much of the newest history is trained on.'),
   max_time: duration({ min: '5s', max: '24h' }, '10m', 'hot', 'A run is stopped after this long.'),
   max_load: note(
-    bounded(0.05, 1, false).default(0.7),
+    bounded(0.05, 32, false).default(0.7),
     'hot',
-    'A run waits while the 1-minute load of the machine, divided by its cores, is above this.',
+    'A run waits while the 1-minute load of the machine, divided by its cores, is above this; what the run itself adds does not count.',
   ),
   max_temperature: note(
     bounded(30, 110, false).default(75),

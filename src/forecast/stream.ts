@@ -4,6 +4,7 @@
  */
 import { Buckets, type ClosedBucket } from '../series/buckets.ts';
 import { zoneOffset } from '../series/calendar.ts';
+import { compress, expand } from '../series/companding.ts';
 import { LAST, SEASONAL_NAIVE } from '../series/experts.ts';
 import { AHEAD, Features, I } from '../series/features.ts';
 import { fillValue } from '../series/fill.ts';
@@ -77,8 +78,8 @@ export class Stream {
   private quantiles: Float64Array[] = [];
   private readonly now: { observedMs: number } = { observedMs: Number.NaN };
 
-  /** [warmUpSteps, I] ring of past inputs; not part of the state, it fills again. */
-  private readonly recent: Float32Array;
+  /** [warmUpSteps, I] ring of past inputs, 8 bits each; not part of the state, it fills again. */
+  private readonly recent: Int8Array;
   private recentCount = 0;
 
   /**
@@ -86,7 +87,7 @@ export class Stream {
    * @param warmUpSteps past inputs to keep for another model
    */
   constructor(spec: StreamSpec, stateSize: number, warmUpSteps = 0) {
-    this.recent = new Float32Array(warmUpSteps * I);
+    this.recent = new Int8Array(warmUpSteps * I);
     this.spec = spec;
     this.buckets = new Buckets(spec);
     this.h = new Float32Array(stateSize);
@@ -207,7 +208,7 @@ export class Stream {
     features.past(x, offset);
     if (this.recent.length > 0) {
       const slot = this.recentCount++ % (this.recent.length / I);
-      this.recent.set(x.subarray(offset, offset + I), slot * I);
+      for (let i = 0; i < I; i++) this.recent[slot * I + i] = compress(x[offset + i]);
     }
     for (let k = 0; k < this.leads; k++) features.ahead(k, x, offset + I + k * AHEAD);
   }
@@ -221,7 +222,7 @@ export class Stream {
   recentInputs(age: number, x: Float32Array, offset: number): void {
     if (age >= this.recentSteps) return;
     const slot = (this.recentCount - 1 - age) % (this.recent.length / I);
-    x.set(this.recent.subarray(slot * I, (slot + 1) * I), offset);
+    for (let i = 0; i < I; i++) x[offset + i] = expand(this.recent[slot * I + i]);
   }
 
   /**

@@ -37,7 +37,8 @@ export interface Session {
 
 /** @throws GatecastError MODEL_INVALID when the runtime cannot load the bytes */
 export async function createSession(model: Uint8Array): Promise<Session> {
-  const session = await load(model);
+  // Training graphs are large and their shapes never change: a plan of all memory at once costs more than it saves.
+  const session = await load(model, { ...OPTIONS, enableMemPattern: false });
   return {
     inputs: session.inputNames,
     outputs: session.outputNames,
@@ -58,9 +59,9 @@ export async function createSession(model: Uint8Array): Promise<Session> {
   };
 }
 
-async function load(model: Uint8Array): Promise<InferenceSession> {
+async function load(model: Uint8Array, options = OPTIONS): Promise<InferenceSession> {
   try {
-    return await InferenceSession.create(model, OPTIONS);
+    return await InferenceSession.create(model, options);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new GatecastError('MODEL_INVALID', `The runtime cannot load the model: ${reason}`, { cause });

@@ -73,7 +73,8 @@ function startWorker<T extends WorkResult>(
   const worker = new Worker(path, {
     workerData: input,
     eval: isScript,
-    resourceLimits: { maxOldGenerationSizeMb: options.heapMb ?? 512 },
+    // A small young generation: reading history makes much that is dropped at once, and what V8 takes for it, it keeps.
+    resourceLimits: { maxOldGenerationSizeMb: options.heapMb ?? 512, maxYoungGenerationSizeMb: 4 },
   });
   const set = (flag: number, value: number) => {
     Atomics.store(flags, flag, value);

@@ -1,16 +1,15 @@
 /**
  * A stream's history as training data: its values run through the same features as live, and what the network would
  * have seen is kept. Leads are drawn when the series is built, a few for every kept origin, and everything is kept in
- * 16 bits, so that a month of fifty sensors fits beside a running agent. Pure.
+ * 8 bits, so that a month of fifty sensors fits beside a running agent. Pure.
  */
 import type { ZoneOffset } from '../series/calendar.ts';
+import { compress, expand } from '../series/companding.ts';
 import { E } from '../series/experts.ts';
 import { AHEAD, Features, I, unsquash } from '../series/features.ts';
 import type { OriginBuffers, TrainingSeries } from './dataset.ts';
 import type { Random } from './random.ts';
 
-/** Fixed point: features are squashed to within +-8. */
-const UNIT = 4096;
 /** A target this many scales from the anchor is an outlier; it still pulls, but not further. */
 const MAX_TARGET = 50;
 const MAX_WEIGHT = 20;
@@ -34,11 +33,6 @@ export interface FeatureSeriesOptions {
   readonly leadsPerOrigin: number;
 }
 
-function pack(value: number): number {
-  const fixed = Math.round(value * UNIT);
-  return Math.max(-32768, Math.min(32767, fixed));
-}
-
 /** One lead from each of M equal parts of 1..most, so that near and far leads are seen at every origin; ascending. */
 function drawLeads(out: Int32Array, most: number, rng: Random): void {
   for (let m = 0; m < out.length; m++) {
@@ -56,9 +50,9 @@ export class FeatureSeries implements TrainingSeries {
   readonly stride: number;
   readonly leadsPerOrigin: number;
   /** [steps, I] */
-  private readonly x: Int16Array;
+  private readonly x: Int8Array;
   /** [origins, kept, KEPT] */
-  private readonly z: Int16Array;
+  private readonly z: Int8Array;
   /** [origins, kept] */
   private readonly lead: Uint16Array;
   private readonly target: Float32Array;
@@ -73,8 +67,8 @@ export class FeatureSeries implements TrainingSeries {
     this.stride = stride;
     this.leadsPerOrigin = leadsPerOrigin;
     const origins = Math.floor(this.steps / stride);
-    this.x = new Int16Array(this.steps * I);
-    this.z = new Int16Array(origins * leadsPerOrigin * KEPT);
+    this.x = new Int8Array(this.steps * I);
+    this.z = new Int8Array(origins * leadsPerOrigin * KEPT);
     this.lead = new Uint16Array(origins * leadsPerOrigin);
     this.target = new Float32Array(origins * leadsPerOrigin);
     this.weight = new Float32Array(origins * leadsPerOrigin);
@@ -94,7 +88,7 @@ export class FeatureSeries implements TrainingSeries {
         observed,
       );
       features.past(past, 0);
-      for (let i = 0; i < I; i++) this.x[step * I + i] = pack(past[i]);
+      for (let i = 0; i < I; i++) this.x[step * I + i] = compress(past[i]);
       if (step % stride !== stride - 1) continue;
       const origin = (step + 1) / stride - 1;
       drawLeads(drawn, leads, rng);
@@ -104,9 +98,9 @@ export class FeatureSeries implements TrainingSeries {
         this.lead[row] = drawn[m];
         features.ahead(k, ahead, 0);
         const base = row * KEPT;
-        for (let e = 0; e < E; e++) this.z[base + e] = pack(ahead[2 * E + e]);
-        for (let e = 0; e < E; e++) this.z[base + E + e] = pack(ahead[E + e] / 4);
-        for (let f = 3 * E; f < AHEAD; f++) this.z[base + f - E] = pack(ahead[f]);
+        for (let e = 0; e < E; e++) this.z[base + e] = compress(ahead[2 * E + e]);
+        for (let e = 0; e < E; e++) this.z[base + E + e] = compress(ahead[E + e] / 4);
+        for (let f = 3 * E; f < AHEAD; f++) this.z[base + f - E] = compress(ahead[f]);
         const actual = step + drawn[m] < this.steps ? values[step + drawn[m]] : Number.NaN;
         if (Number.isNaN(actual) || step < SETTLING) continue;
         const miss = actual - features.anchor[k];
@@ -124,7 +118,7 @@ export class FeatureSeries implements TrainingSeries {
   }
 
   input(step: number, out: Float32Array, offset: number): void {
-    for (let i = 0; i < I; i++) out[offset + i] = this.x[step * I + i] / UNIT;
+    for (let i = 0; i < I; i++) out[offset + i] = expand(this.x[step * I + i]);
   }
 
   origin(step: number, out: OriginBuffers, offset: number, leads: Int32Array): void {
@@ -135,12 +129,12 @@ export class FeatureSeries implements TrainingSeries {
       const base = row * KEPT;
       leads[m] = this.lead[row];
       for (let e = 0; e < E; e++) {
-        const squashed = this.z[base + e] / UNIT;
+        const squashed = expand(this.z[base + e]);
         out.z[at + e] = unsquash(squashed);
-        out.z[at + E + e] = (4 * this.z[base + E + e]) / UNIT;
+        out.z[at + E + e] = 4 * expand(this.z[base + E + e]);
         out.z[at + 2 * E + e] = squashed;
       }
-      for (let f = 2 * E; f < KEPT; f++) out.z[at + E + f] = this.z[base + f] / UNIT;
+      for (let f = 2 * E; f < KEPT; f++) out.z[at + E + f] = expand(this.z[base + f]);
       out.target[offset + m] = this.target[row];
       out.weight[offset + m] = this.weight[row];
     }

@@ -5,7 +5,7 @@ import type { StreamSpec } from '../series/spec.ts';
 import type { RunningWork } from './client.ts';
 import type { CycleOptions, CycleReport } from './cycle.ts';
 import type { Verdict } from './gate.ts';
-import type { LiveScore } from './probation.ts';
+import type { LiveRatios, LiveScore } from './probation.ts';
 import type { TuningInput } from './protocol.ts';
 import type { Facts, SchedulerSettings, SchedulerState, Trigger } from './scheduler.ts';
 
@@ -85,8 +85,8 @@ export interface FineTunerParts {
   /** Live scores of the network since the switch. */
   readonly scores: () => readonly LiveScore[];
   readonly report: (report: RunReport) => void;
-  /** What the champion's live loss was over the better naive's, before the switch; null: not known. */
-  readonly before: () => number | null;
+  /** What the champion's live scores were, before the switch; null: not known. */
+  readonly before: () => LiveRatios | null;
   /** What the last run of the agent saved. */
   readonly load: () => TunerState | null;
   /** Durable before the store is settled next. */

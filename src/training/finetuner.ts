@@ -147,6 +147,7 @@ export class FineTuner {
     try {
       // The caller of `tick` has its turn back before anything is read.
       await nextTurn();
+      if (this.stopped) throw new Error('stopped before it began');
       const input = this.prepare(startedMs);
       this.work = this.parts.start(input, this.parts.cycle);
       this.tell({ ...began, status: 'running', reason: '' });

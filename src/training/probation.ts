@@ -1,58 +1,73 @@
 /**
  * After a switch: does the new model keep what the holdout promised? Its live scores are held against the naives' and
- * against what the champion had before. Pure.
+ * against what the champion had on the same streams. Streams count alike: one a second must not speak for one an hour. Pure.
  */
 
-/** Live figures of one stream since the switch; as `LeadScore` of the forecast room. */
+/** Live figures of the network at one lead of one stream, since the switch; as `NetworkScore` of the forecast room. */
 export interface LiveScore {
+  readonly stream: string;
+  /** Forecasts matched. */
   readonly n: number;
-  /** Mean losses of what was published, the seasonal naive and the naive. */
+  /** Mean losses of the network, the seasonal naive and the naive. */
   readonly loss: number;
   readonly lossSeasonal: number;
   readonly lossNaive: number;
 }
 
+/** Loss over the better naive's, by stream. */
+export type LiveRatios = Readonly<Record<string, number>>;
+
 export interface ProbationOptions {
-  /** Forecasts matched, and buckets that some stream has matched them in, before anything is decided. */
+  /** Forecasts that a stream must have matched at some lead to be counted. */
   readonly least: number;
-  readonly leastBuckets: number;
+  /** Share of the streams that must count before anything is decided. */
+  readonly share: number;
   /** Loss over the better naive's that is still fine at any time. */
   readonly tolerance: number;
   /** Time after which a model that was not refuted has proved itself, ms. */
   readonly lengthMs: number;
-  /** What the champion's `liveRatio` was before the switch; null: not known. */
-  readonly champion: number | null;
   /** After all of the time the loss may be this many times the champion's: no two days are alike. */
   readonly slack: number;
+  /** What `liveRatios` were before the switch; null: not known. */
+  readonly champion: LiveRatios | null;
 }
 
 export const PROBATION_DEFAULTS: ProbationOptions = {
-  least: 200,
-  leastBuckets: 12,
+  least: 24,
+  share: 0.5,
   tolerance: 1.05,
   lengthMs: 24 * 3_600_000,
-  champion: null,
   slack: 1.15,
+  champion: null,
 };
 
 export type ProbationVerdict = { readonly type: 'wait' | 'confirm' | 'rollback'; readonly reason: string };
 
-/** No single stream or lead counts more than so many times the better naive's loss. */
-const MOST_RATIO = 10;
+/** No stream counts more than so many times the better naive's loss. */
+const MOST_RATIO = 4;
+/** Streams that fall silent must not keep a model on probation for ever: so many times its length. */
+const PATIENCE = 3;
 
-/** Mean loss over the better naive's, and how many forecasts it is made of; NaN without any. */
-export function liveRatio(scores: readonly LiveScore[]): { readonly n: number; readonly ratio: number } {
+/** Streams with too few forecasts are left out. */
+export function liveRatios(scores: readonly LiveScore[], least = PROBATION_DEFAULTS.least): LiveRatios {
+  const leads = new Map<string, LiveScore[]>();
+  for (const one of scores) leads.set(one.stream, [...(leads.get(one.stream) ?? []), one]);
+  const judged = [...leads].filter(([, rows]) => rows.some(({ n }) => n >= least));
+  return Object.fromEntries(judged.map(([stream, rows]) => [stream, ratioOf(rows)]));
+}
+
+function ratioOf(rows: readonly LiveScore[]): number {
   let n = 0;
   let sum = 0;
-  for (const one of scores) {
-    const simple = Math.min(one.lossSeasonal, one.lossNaive);
+  for (const one of rows) {
     if (!(one.n > 0)) continue;
+    const simple = Math.min(one.lossSeasonal, one.lossNaive);
+    const loss = Number.isFinite(one.loss) ? one.loss : Number.POSITIVE_INFINITY;
+    const ratio = simple > 0 ? loss / simple : loss > 0 ? MOST_RATIO : 1;
     n += one.n;
-    if (simple > 0)
-      sum += one.n * (Number.isFinite(one.loss) ? Math.min(MOST_RATIO, one.loss / simple) : MOST_RATIO);
-    else sum += one.n * (one.loss > 0 ? MOST_RATIO : 1);
+    sum += one.n * Math.min(MOST_RATIO, ratio);
   }
-  return { n, ratio: sum / n };
+  return sum / n;
 }
 
 export function watch(
@@ -61,17 +76,29 @@ export function watch(
   nowMs: number,
   options: ProbationOptions = PROBATION_DEFAULTS,
 ): ProbationVerdict {
-  const { least, leastBuckets, tolerance, lengthMs, champion, slack } = options;
-  const { n, ratio } = liveRatio(scores);
-  const buckets = Math.max(0, ...scores.map((one) => one.n));
-  if (n < least || buckets < leastBuckets)
-    return { type: 'wait', reason: `${n} of ${least} forecasts have been matched` };
-  const found = `live loss is ${ratio.toFixed(2)} times the better naive's over ${n} forecasts`;
+  const { least, share, tolerance, lengthMs, slack, champion } = options;
+  const ratios = liveRatios(scores, least);
+  const judged = Object.keys(ratios);
+  const streams = new Set(scores.map(({ stream }) => stream)).size;
+  const late = nowMs - sinceMs >= PATIENCE * lengthMs;
+  if (judged.length === 0 || (judged.length < share * streams && !late))
+    return { type: 'wait', reason: `${judged.length} of ${streams} streams have matched ${least} forecasts` };
+  const now = mean(judged.map((stream) => ratios[stream]!));
+  const found = `live loss is ${now.toFixed(2)} times the better naive's on ${judged.length} streams`;
   // Where no network beats the naives live, the new one need only be no worse than the one before.
-  if (ratio > tolerance * Math.max(1, champion ?? 1)) return { type: 'rollback', reason: found };
+  const fair = mean(judged.map((stream) => Math.max(1, champion?.[stream] ?? 1)));
+  if (now > tolerance * fair) return { type: 'rollback', reason: found };
   // A clock that jumped back must not keep a model on probation.
   if (nowMs - sinceMs < lengthMs && nowMs >= sinceMs) return { type: 'wait', reason: `${found} so far` };
-  if (champion !== null && ratio > slack * champion)
-    return { type: 'rollback', reason: `${found}, the model before it had ${champion.toFixed(2)}` };
+  const both = judged.filter((stream) => champion?.[stream] !== undefined);
+  const before = mean(both.map((stream) => champion![stream]!));
+  const after = mean(both.map((stream) => ratios[stream]!));
+  if (after > slack * before)
+    return { type: 'rollback', reason: `${found}, and ${before.toFixed(2)} times with the model before` };
   return { type: 'confirm', reason: found };
+}
+
+/** NaN of none: no comparison with it holds. */
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, one) => sum + one, 0) / values.length;
 }

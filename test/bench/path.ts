@@ -4,12 +4,13 @@
  * where `taskset` can give it one; Mosquitto and this sender share the other.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort, hasMosquitto, type Mosquitto, startMosquitto, watch } from '../support/mosquitto.ts';
 import { sleep, waitFor } from '../support/wait.ts';
 import { publishPacket, Sender } from './load.ts';
+import { cpuMs, residentMb } from './process.ts';
 import { type Bench, type Figure, percentile } from './report.ts';
 
 const STREAMS = 1000;
@@ -80,14 +81,6 @@ async function startAgent(dir: string, url: string, timed: boolean): Promise<Age
     },
   };
 }
-
-/** ms of processor time that the process has used, all its threads. */
-function cpuMs(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * 10;
-}
-const residentMb = (pid: number): number =>
-  Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1024;
 
 const value = (stream: number, i: number): string =>
   (20 + 5 * Math.sin(i / 40 + stream) + (i % 7) / 50).toFixed(3);

@@ -231,7 +231,7 @@ describe('FineTuner', () => {
     await good.tuner.settled();
     good.tuner.tick();
     expect(slots.get('default', 'base').probation).not.toBeNull();
-    good.set.scores = [{ n: 500, loss: 0.7, lossNaive: 1, lossSeasonal: 1 }];
+    good.set.scores = [{ stream: 'pump', n: 500, loss: 0.7, lossNaive: 1, lossSeasonal: 1 }];
     good.set.now += 25 * HOUR;
     good.tuner.tick();
     expect(slots.get('default', 'base').probation).toBeNull();
@@ -243,7 +243,7 @@ describe('FineTuner', () => {
     bad.set.now += 99 * HOUR;
     bad.tuner.tick();
     await bad.tuner.settled();
-    bad.set.scores = [{ n: 500, loss: 1.7, lossNaive: 1, lossSeasonal: 1 }];
+    bad.set.scores = [{ stream: 'pump', n: 500, loss: 1.7, lossNaive: 1, lossSeasonal: 1 }];
     bad.tuner.tick();
     await bad.tuner.settled();
     expect(bad.reports.at(-1)).toMatchObject({

@@ -1,17 +1,19 @@
 import { describe, expect, it } from 'vitest';
-import { type LiveScore, watch } from '../../src/training/probation.ts';
+import { type LiveScore, PROBATION_DEFAULTS, watch } from '../../src/training/probation.ts';
 
 const DAY = 86_400_000;
-const score = (loss: number, n = 300, lossNaive = 1, lossSeasonal = 1.2): LiveScore => ({
+const score = (loss: number, n = 300, lossNaive = 1, lossSeasonal = 1.2, stream = 'a'): LiveScore => ({
+  stream,
   n,
   loss,
   lossNaive,
   lossSeasonal,
 });
+const on = (stream: string, loss: number, n = 300): LiveScore => score(loss, n, 1, 1.2, stream);
 
 describe('watch', () => {
   it('waits for evidence, then for time, then confirms', () => {
-    expect(watch([score(0.5, 50)], 0, 2 * DAY).type).toBe('wait');
+    expect(watch([score(0.5, 20)], 0, 2 * DAY).type).toBe('wait');
     expect(watch([score(0.5)], 0, DAY / 2).type).toBe('wait');
     expect(watch([score(0.5)], 0, DAY)).toMatchObject({
       type: 'confirm',
@@ -24,6 +26,34 @@ describe('watch', () => {
     expect(watch([score(0.8), score(0.9), score(1.9)], 0, 1000).type).toBe('rollback');
     expect(watch([score(Number.NaN)], 0, 1000).type).toBe('rollback');
     expect(watch([score(1.1, 300, 1.3, 1)], 0, 1000).type).toBe('rollback');
+  });
+
+  it('does not let a few fast streams speak for the slow ones', () => {
+    const fast = [on('fast', 3, 5000)];
+    const slow = ['b', 'c', 'd'].map((stream) => on(stream, 0.6, 5));
+    expect(watch([...fast, ...slow], 0, 1000)).toMatchObject({
+      type: 'wait',
+      reason: '1 of 4 streams have matched 24 forecasts',
+    });
+    const later = ['b', 'c', 'd', 'e', 'f', 'g', 'h'].map((stream) => on(stream, 0.6, 30));
+    expect(watch([...fast, ...later], 0, 1000).type).toBe('wait');
+    expect(watch([on('fast', 1.4, 5000), ...later], 0, DAY).type).toBe('confirm');
+    // Streams that fell silent do not hold it up for ever.
+    expect(watch([on('fast', 0.7), ...slow], 0, 2 * DAY).type).toBe('wait');
+    expect(watch([on('fast', 0.7), ...slow], 0, 3 * DAY).type).toBe('confirm');
+  });
+
+  it('asks no more than the champion gave where no network beats the naives, and no less where it did', () => {
+    const champion = { a: 1.3 };
+    expect(watch([score(1.2)], 0, 1000, { ...PROBATION_DEFAULTS, champion }).type).toBe('wait');
+    expect(watch([score(1.5)], 0, 1000, { ...PROBATION_DEFAULTS, champion }).type).toBe('rollback');
+    const good = { ...PROBATION_DEFAULTS, champion: { a: 0.5, gone: 0.1 } };
+    expect(watch([score(0.9)], 0, DAY / 2, good).type).toBe('wait');
+    expect(watch([score(0.9)], 0, DAY, good)).toMatchObject({
+      type: 'rollback',
+      reason: expect.stringMatching(/0\.90 times .* 0\.50 times with the model before/),
+    });
+    expect(watch([score(0.55)], 0, DAY, good).type).toBe('confirm');
   });
 
   it('takes a constant stream for what it is', () => {

@@ -1,0 +1,31 @@
+/**
+ * Features in 8 bits each: steps that grow with the number, fine around zero and some 5 % far out, as telephony does with
+ * sound (mu-law, ITU-T G.711). A network learns the same from them, in half the memory of 16 bits. Pure.
+ */
+
+/** Numbers are held within +-8. */
+const UNIT = 4096;
+/** Numbers below 1/64 are nearly evenly spaced, larger ones by ratio. */
+const FINE = 64;
+const MOST = 127;
+const TOP = Math.log1p(32768 / FINE);
+
+const VALUES = Float32Array.from({ length: 256 }, (_, at) => {
+  const code = at - 128;
+  return (Math.sign(code) * FINE * Math.expm1((Math.abs(code) / MOST) * TOP)) / UNIT;
+});
+const CODES = Int8Array.from({ length: 65_536 }, (_, at) => {
+  const fixed = at - 32_768;
+  return Math.sign(fixed) * Math.round((MOST * Math.log1p(Math.abs(fixed) / FINE)) / TOP);
+});
+
+/** -127..127; numbers beyond +-8 are held there, what is not a number is 0. */
+export function compress(value: number): number {
+  const fixed = Math.max(-32_768, Math.min(32_767, Math.round(value * UNIT)));
+  return CODES[fixed + 32_768] ?? 0;
+}
+
+/** The middle of what `compress` gives the code to. */
+export function expand(code: number): number {
+  return VALUES[code + 128]!;
+}

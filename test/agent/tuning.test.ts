@@ -1,0 +1,501 @@
+/** Fine-tuning wired to a real engine, store, registry and slots; the worker is a stand-in where the test is not about it. */
+import { join } from 'node:path';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { chooseGroupModel } from '../../src/agent/groups.ts';
+import { Tuning, type TuningParts } from '../../src/agent/tuning.ts';
+import { configSchema } from '../../src/config/schema.ts';
+import { GatecastError } from '../../src/errors.ts';
+import { Engine } from '../../src/forecast/engine.ts';
+import { silentLogger } from '../../src/log.ts';
+import { packModel } from '../../src/model/pack.ts';
+import { ModelRegistry } from '../../src/model/registry.ts';
+import { ModelSlots } from '../../src/model/slots.ts';
+import type { GroupInput } from '../../src/mqtt/messages.ts';
+import { createRandom } from '../../src/network/random.ts';
+import { initialWeights } from '../../src/network/weights.ts';
+import { FEATURE_FORMAT } from '../../src/series/features.ts';
+import { DATABASE_FILE } from '../../src/store/sqlite-store.ts';
+import { type RunningWork, startCycle } from '../../src/training/client.ts';
+import type { CycleReport } from '../../src/training/cycle.ts';
+import { forecastSpec } from '../../src/training/job.ts';
+import type { TuningInput } from '../../src/training/protocol.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { fakeForecast } from '../support/forecasts.ts';
+import { ordinary } from '../support/series.ts';
+import { testSpec } from '../support/specs.ts';
+import { openStore, tempFolder } from '../support/stores.ts';
+import { waitFor } from '../support/wait.ts';
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+const START = Date.UTC(2025, 0, 1);
+const LEADS = 6;
+/** Buckets that the streams have behind them when a test begins. */
+const HEARD = 320;
+
+const network = forecastSpec({ cell: 'gru', layers: 1, hidden: 8, width: 8 });
+/** @param spoil factor on the head's weights: far from 1 the forecasts are nonsense */
+const modelFiles = (name: string, seed: number, spoil = 1) =>
+  packModel({
+    name,
+    version: `of seed ${seed}`,
+    createdMs: START,
+    spec: network,
+    weights: new Map(
+      [...initialWeights(network, createRandom(seed))].map(([part, { shape, data }]) => [
+        part,
+        { shape, data: part.startsWith('head.') ? data.map((weight) => weight * spoil) : data },
+      ]),
+    ),
+    leads: LEADS,
+    features: FEATURE_FORMAT,
+    parent: null,
+    training: null,
+    scores: {},
+  });
+
+const spec = (name: string) => testSpec(name, { intervalMs: MINUTE, horizonMs: LEADS * MINUTE });
+
+const settings = (change: Record<string, unknown> = {}) =>
+  configSchema.shape.finetune.parse({ schedule: 'off', ...change });
+
+const LOSSES = { candidate: 0.7, champion: 0.8, naive: 1, seasonal: 1.1 };
+const report = (change: Partial<CycleReport>): CycleReport => ({
+  status: 'refused',
+  reason: 'worse by 3.0 % than the champion',
+  verdict: null,
+  candidate: null,
+  streams: 2,
+  leftOut: [],
+  training: null,
+  ...change,
+});
+const work = (result: Promise<CycleReport>, change: Partial<RunningWork<CycleReport>> = {}) => ({
+  result,
+  stop() {},
+  pause() {},
+  resume() {},
+  kill: async () => {},
+  ...change,
+});
+
+interface Options {
+  readonly dir?: string;
+  readonly finetune?: Record<string, unknown>;
+  readonly start?: TuningParts['start'];
+  /** Value of stream s in bucket t. */
+  readonly value?: (s: number, t: number) => number;
+}
+
+/** An agent's part that tunes, with two streams heard for some hours. */
+async function setUp({ dir = tempFolder(), finetune = {}, start, value }: Options = {}) {
+  const clock = new FakeClock(START + HEARD * MINUTE);
+  const store = openStore(dir);
+  const models = join(dir, 'models');
+  const registry = new ModelRegistry(models, null);
+  if (!registry.has('raw')) registry.save(modelFiles('raw', 1));
+  const slots = new ModelSlots(join(models, 'slots.json'));
+  const chosen = chooseGroupModel({ registry, slots, store, configured: 'raw', log: silentLogger });
+  const engine = new Engine(chosen.model, { warmUpSteps: 24 });
+  const curves = [ordinary(1, 60)(HEARD), ordinary(2, 60)(HEARD)];
+  for (const s of [0, 1]) engine.add(spec(`s${s}`));
+  for (let t = 0; t < HEARD; t++) {
+    for (const s of [0, 1]) {
+      const timeMs = START + t * MINUTE + 1000;
+      const sample = { stream: `s${s}`, timeMs, value: value?.(s, t) ?? curves[s]![t]!, arrivalMs: timeMs };
+      engine.push(sample);
+      store.append(sample);
+    }
+  }
+  await engine.tick(null);
+  const said: GroupInput[] = [];
+  const facts = { load: 0.1, temperature: 40 as number | null };
+  /** What ran while the model was changed. */
+  const during: string[] = [];
+  let inRound = false;
+  const switched = vi.fn();
+  const tuning = new Tuning({
+    settings: settings(finetune),
+    timeZone: 'Europe/Berlin',
+    configured: 'raw',
+    chosen,
+    registry,
+    slots,
+    clock,
+    log: silentLogger,
+    engine: {
+      streams: () => engine.streams(),
+      networkScores: (name) => engine.networkScores(name),
+      adopt: (model) => {
+        during.push(inRound ? 'between rounds' : 'in the open');
+        return engine.adopt(model);
+      },
+    },
+    pipeline: () => ({
+      between: async (action) => {
+        inRound = true;
+        try {
+          return await action();
+        } finally {
+          inRound = false;
+        }
+      },
+    }),
+    store,
+    database: join(dir, DATABASE_FILE),
+    facts: () => ({
+      rssMb: 90,
+      cpuPercent: 2,
+      loadPerCore: facts.load,
+      temperatureC: facts.temperature,
+      memoryAvailableMb: 1000,
+      memoryTotalMb: 2000,
+      cores: 2,
+    }),
+    switched,
+    say: (_group, input) => said.push(input),
+    ...(start && { start }),
+  });
+  const close = async () => {
+    await tuning.stop();
+    await engine.release();
+    store.close();
+  };
+  onTestFinished(close);
+  /** Time passes until `condition` holds. */
+  const until = async (what: string, condition: () => boolean, mostMs = 2 * DAY) => {
+    for (let passed = 0; !condition(); passed += MINUTE) {
+      if (passed > mostMs) throw new Error(`${what} did not come: ${JSON.stringify(tuning.status())}`);
+      clock.advance(MINUTE);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+  const status = () => tuning.lastRun.status;
+  return {
+    dir,
+    clock,
+    store,
+    registry,
+    slots,
+    engine,
+    tuning,
+    said,
+    facts,
+    during,
+    switched,
+    until,
+    status,
+    close,
+  };
+}
+
+/** A worker that answers when it is told to, or ends with a failure when it is killed. */
+function hanging(started: TuningInput[] = []) {
+  let finish: (found: CycleReport) => void = () => {};
+  const start: TuningParts['start'] = (input) => {
+    started.push(input);
+    let end: (error: Error) => void = () => {};
+    const result = new Promise<CycleReport>((resolve, reject) => {
+      finish = resolve;
+      end = reject;
+    });
+    return work(result, { kill: async () => end(new Error('killed')) });
+  };
+  return { start, finish: (found: CycleReport) => finish(found) };
+}
+
+/** A worker that finds `outcome`; a candidate that passed is in the registry when it answers. */
+const worker =
+  (
+    outcome: (input: TuningInput) => Promise<CycleReport>,
+    started: TuningInput[] = [],
+  ): TuningParts['start'] =>
+  (input) => {
+    started.push(input);
+    return work(outcome(input));
+  };
+
+const promoting =
+  (registry: () => ModelRegistry, spoil = 1) =>
+  async (input: TuningInput): Promise<CycleReport> => {
+    registry().save(modelFiles(input.name, 7, spoil));
+    const verdict = {
+      promote: true,
+      reason: 'better',
+      losses: LOSSES,
+      gain: 0.1,
+      pValue: 0.01,
+      origins: 40,
+      harmed: [],
+    };
+    return report({ status: 'promote', reason: 'better by 12.5 % than the champion', verdict });
+  };
+
+test('a promoted model is switched to between two rounds, with warm states, and everything says so', async () => {
+  const dir = tempFolder();
+  const models = () => new ModelRegistry(join(dir, 'models'), null);
+  const agent = await setUp({ dir, start: worker(promoting(models)) });
+  const { tuning, engine, said, slots } = agent;
+  const before = engine.snapshot('s0');
+  tuning.start();
+  expect(said.at(-1)).toMatchObject({ champion: 'raw', version: 'of seed 1', lastRun: { status: 'never' } });
+  await agent.until('the switch', () => agent.status() === 'promoted');
+  expect(agent.during).toEqual(['between rounds']);
+  expect(agent.switched).toHaveBeenCalledOnce();
+  const name = tuning.current.name;
+  expect(name).toMatch(/^default-2025\d{4}-\d{6}$/);
+  expect(slots.get('default', 'raw')).toMatchObject({ current: name, previous: 'raw', candidate: null });
+  expect(said.at(-1)).toMatchObject({
+    champion: name,
+    version: 'of seed 7',
+    previous: 'raw',
+    holdout: LOSSES,
+    lastRun: { status: 'promoted', reason: 'better by 12.5 % than the champion', trigger: 'initial' },
+  });
+  expect(said.at(-1)!.probationSinceMs).not.toBeNull();
+  // A state of the new model, and not a blank one.
+  const after = engine.snapshot('s0')!;
+  expect(after.modelHash).not.toBe(before!.modelHash);
+  engine.push({ stream: 's0', timeMs: START + (HEARD + 1) * MINUTE, value: 20, arrivalMs: Number.NaN });
+  const [forecast] = await engine.tick(null);
+  expect(forecast!.quantiles.every(Number.isFinite)).toBe(true);
+
+  // The next start knows all of it.
+  await agent.close();
+  const again = await setUp({ dir });
+  expect(again.tuning.current).toMatchObject({ name, trainedAt: '2025-01-01T00:00:00.000Z' });
+  expect(again.tuning.status()).toMatchObject({
+    champion: name,
+    holdout: LOSSES,
+    lastRun: { status: 'promoted' },
+  });
+  expect(again.slots.get('default', 'raw').probation?.starts).toBe(1);
+});
+
+test('a model that never proves itself is gone after three starts', async () => {
+  const dir = tempFolder();
+  const models = () => new ModelRegistry(join(dir, 'models'), null);
+  const agent = await setUp({ dir, start: worker(promoting(models)) });
+  agent.tuning.start();
+  await agent.until('the switch', () => agent.status() === 'promoted');
+  const { name } = agent.tuning.current;
+  await agent.close();
+  for (let start = 1; start <= 3; start++) {
+    const again = await setUp({ dir });
+    expect(again.tuning.current.name).toBe(name);
+    await again.close();
+  }
+  const last = await setUp({ dir });
+  expect(last.tuning.current.name).toBe('raw');
+  expect(last.registry.has(name)).toBe(false);
+});
+
+test('an owner asks: it begins, or the reason why not is a typed error', async () => {
+  const started: TuningInput[] = [];
+  const run = hanging(started);
+  const { tuning, until, status, facts } = await setUp({ start: run.start });
+  const code = (group: string) => {
+    try {
+      return tuning.request(group).status;
+    } catch (error) {
+      return (error as GatecastError).code;
+    }
+  };
+  expect(code('other')).toBe('USAGE');
+  facts.load = 3;
+  expect(tuning.request('default')).toEqual({ status: 'waiting', reason: 'the machine is busy (load 3.00)' });
+  facts.load = 0.1;
+  expect(code('default')).toBe('started');
+  expect(code('default')).toBe('BUSY');
+  await expect(tuning.rollback('no')).rejects.toMatchObject({ code: 'BUSY' });
+  await until('the start', () => started.length === 1);
+  run.finish(report({}));
+  await until('the end', () => status() === 'refused');
+  await expect(tuning.rollback('no')).rejects.toMatchObject({ code: 'MODEL_UNKNOWN' });
+
+  const off = await setUp({ finetune: { enabled: false } });
+  expect(() => off.tuning.request('default')).toThrow(/switched off/);
+  off.tuning.start();
+  off.clock.advance(HOUR);
+  expect(off.status()).toBe('never');
+});
+
+test('before there is enough, nothing begins', async () => {
+  const { engine, tuning } = await setUp();
+  engine.reset('s0');
+  engine.reset('s1');
+  expect(() => tuning.request('default')).toThrow(
+    expect.objectContaining({ code: 'NOT_ENOUGH_DATA', message: expect.stringMatching(/heard long enough/) }),
+  );
+});
+
+test('the schedule begins runs at its minute of the day, in the zone of the config', async () => {
+  const started: TuningInput[] = [];
+  const agent = await setUp({
+    finetune: { schedule: '17 3 * * *' },
+    start: worker(async () => report({}), started),
+  });
+  agent.tuning.start();
+  await agent.until('the first run, as soon as there is enough', () => started.length === 1);
+  await agent.until('the run of the night', () => started.length === 2);
+  const minutes = (started[1]!.nowMs % DAY) / MINUTE;
+  // 03:17 in Berlin is 02:17 UTC in winter.
+  expect(minutes).toBeGreaterThanOrEqual(2 * 60 + 17);
+  expect(minutes).toBeLessThan(2 * 60 + 18);
+  expect(agent.tuning.lastRun.trigger).toBe('schedule');
+});
+
+test('a stream whose errors grow for good asks for a run, noise does not', async () => {
+  const started: TuningInput[] = [];
+  const agent = await setUp({ start: worker(async () => report({}), started) });
+  const { tuning, clock } = agent;
+  tuning.start();
+  await agent.until('the first run', () => started.length === 1);
+  clock.advance(12 * HOUR);
+  const feed = (buckets: number, error: (t: number) => number) => {
+    for (let t = 0; t < buckets; t++) {
+      const wave = 0.3 + (0.2 * ((t * 7919) % 13)) / 13;
+      tuning.observe([fakeForecast({ stream: 's0', observed: 20 + error(t) * wave })]);
+      // Marked and missing values say nothing of the model.
+      tuning.observe([fakeForecast({ stream: 's1', observed: 1e6, quality: 'filled' })]);
+      tuning.observe([fakeForecast({ stream: 's1', observed: null })]);
+    }
+  };
+  feed(1000, () => 1);
+  clock.advance(HOUR);
+  expect(started).toHaveLength(1);
+  feed(200, () => 3);
+  await agent.until('the run', () => started.length === 2, HOUR);
+  expect(tuning.lastRun.trigger).toBe('drift');
+});
+
+test.each([
+  [
+    'killed',
+    () => Promise.reject(new GatecastError('TRAINING_FAILED', 'The training worker ended with code 137.')),
+  ],
+  [
+    'out of memory',
+    () => Promise.reject(new GatecastError('TRAINING_FAILED', 'The training worker ran out of memory.')),
+  ],
+  [
+    'on a full disk',
+    () => Promise.reject(Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' })),
+  ],
+])(
+  'a worker that ends %s: the champion stays, it is reported, and tried again later and later',
+  async (_, fail) => {
+    const started: TuningInput[] = [];
+    const agent = await setUp({ start: worker(fail, started) });
+    const hash = agent.engine.modelHash;
+    agent.tuning.start();
+    for (const runs of [1, 2, 3]) {
+      await agent.until(`run ${runs}`, () => started.length === runs && agent.status() === 'failed');
+      expect(agent.said.at(-1)!.lastRun.reason).toMatch(/code 137|memory|no space/);
+    }
+    const gaps = [1, 2].map((at) => started[at]!.nowMs - started[at - 1]!.nowMs);
+    expect(gaps[1]).toBeGreaterThan(1.5 * gaps[0]!);
+    expect(agent.engine.modelHash).toBe(hash);
+    expect(agent.tuning.current.name).toBe('raw');
+    expect(agent.slots.get('default', 'raw')).toMatchObject({
+      current: 'raw',
+      candidate: null,
+      probation: null,
+    });
+    expect(agent.registry.list().map(({ name }) => name)).toEqual(['raw']);
+  },
+);
+
+test.each([
+  ['back', -300 * DAY],
+  ['ahead', 400 * DAY],
+  ['to 1970', -START],
+])('the clock is set %s during a run: the answer counts, and the next run comes', async (_, jump) => {
+  const started: TuningInput[] = [];
+  const run = hanging(started);
+  const agent = await setUp({ start: run.start });
+  agent.tuning.start();
+  await agent.until('the run', () => started.length === 1);
+  agent.clock.jump(jump);
+  run.finish(report({}));
+  await agent.until('its end', () => agent.status() === 'refused', HOUR);
+  expect(agent.tuning.current.name).toBe('raw');
+  if (agent.clock.now() < START / 2) agent.clock.jump(START);
+  expect(agent.tuning.request('default').status).toBe('started');
+});
+
+test('poisoned history is left out with the reason, in the real worker', async () => {
+  const stuck = (t: number) => (t < 20 ? t : 7);
+  const agent = await setUp({
+    value: (s, t) => (s === 0 ? stuck(t) : 5),
+    start: (input, options) => startCycle(input, options),
+  });
+  agent.tuning.request('default');
+  await waitFor('the answer', () => agent.status() === 'refused', 60_000);
+  expect(agent.said.at(-1)!.lastRun).toMatchObject({
+    status: 'refused',
+    reason: expect.stringMatching(/0 of 2 streams can be learnt from/),
+    found: {
+      streams: 0,
+      leftOut: 2,
+      problems: [
+        { stream: 's0', problem: expect.stringMatching(/stuck readings/) },
+        { stream: 's1', problem: expect.stringMatching(/stuck readings/) },
+      ],
+    },
+  });
+  expect(agent.tuning.current.name).toBe('raw');
+}, 90_000);
+
+test('a model that does worse live than the naive is taken back, and leaves the disk', async () => {
+  const dir = tempFolder();
+  const models = () => new ModelRegistry(join(dir, 'models'), null);
+  const agent = await setUp({ dir, start: worker(promoting(models, 30)) });
+  const { engine, tuning, clock } = agent;
+  tuning.start();
+  await agent.until('the switch', () => agent.status() === 'promoted');
+  const { name } = tuning.current;
+  const curve = ordinary(3, 60)(60);
+  for (let t = 1; t <= 60; t++) {
+    for (const s of [0, 1]) {
+      const timeMs = START + (HEARD + t) * MINUTE;
+      engine.push({ stream: `s${s}`, timeMs, value: curve[t - 1]!, arrivalMs: Number.NaN });
+    }
+    await engine.tick(null);
+  }
+  clock.advance(MINUTE);
+  await agent.until('the rollback', () => agent.status() === 'rolled-back', HOUR);
+  expect(tuning.current.name).toBe('raw');
+  expect(agent.said.at(-1)).toMatchObject({ champion: 'raw', previous: null, probationSinceMs: null });
+  expect(agent.said.at(-1)!.lastRun.reason).toMatch(/times the better naive's/);
+  expect(agent.registry.has(name)).toBe(false);
+});
+
+test('an owner takes a model back', async () => {
+  const dir = tempFolder();
+  const models = () => new ModelRegistry(join(dir, 'models'), null);
+  const agent = await setUp({ dir, start: worker(promoting(models)) });
+  agent.tuning.start();
+  await agent.until('the switch', () => agent.status() === 'promoted');
+  const { name } = agent.tuning.current;
+  await expect(agent.tuning.rollback('asked by the owner')).resolves.toBe('raw');
+  expect(agent.tuning.current.name).toBe('raw');
+  expect(agent.during).toEqual(['between rounds', 'between rounds']);
+  expect(agent.said.at(-1)!.lastRun).toMatchObject({ status: 'rolled-back', reason: 'asked by the owner' });
+  expect(agent.registry.has(name)).toBe(false);
+});
+
+test('the end of the agent ends the run at once, and the next start makes up for it', async () => {
+  const dir = tempFolder();
+  const agent = await setUp({ dir, start: hanging().start });
+  agent.tuning.start();
+  await agent.until('the run', () => agent.status() === 'running');
+  // Only a kill ends the run of this worker.
+  await agent.close();
+  const started: TuningInput[] = [];
+  const again = await setUp({ dir, start: worker(async () => report({}), started) });
+  expect(again.tuning.lastRun).toMatchObject({ status: 'failed', reason: 'the agent ended meanwhile' });
+  again.tuning.start();
+  await again.until('the run', () => started.length === 1, HOUR);
+});

@@ -1,0 +1,239 @@
+/**
+ * A fine-tuning in the running daemon: 50 streams of five minutes with 30 days of history each, the shipped network (H = 64),
+ * beside ten streams of one second whose forecasts are timed before and during the run. Processor time and memory are
+ * the whole process's.
+ */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { KnownStreams } from '../../src/agent/known-streams.ts';
+import { createRouter, validateConfig } from '../../src/config/index.ts';
+import { SqliteStore } from '../../src/store/sqlite-store.ts';
+import { systemClock } from '../../src/system/clock.ts';
+import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
+import { normal } from '../support/random.ts';
+import { sleep, waitFor } from '../support/wait.ts';
+import { publishPacket, Sender } from './load.ts';
+import { cpuMs, peakMb } from './process.ts';
+import { type Bench, type Figure, median, percentile } from './report.ts';
+
+const STREAMS = 50;
+const DAYS = 30;
+const STEP_MS = 300_000;
+const PROBES = 10;
+/** Of each probe, ms. */
+const PROBE_MS = 1000;
+const IDLE_MS = 30_000;
+
+/** Buckets that the start replays, so that the streams have states; the run reads the rest from the file. */
+const REPLAYED = 700;
+
+function configOf(dir: string, url: string): Record<string, unknown> {
+  return {
+    node: 'bench',
+    mqtt: { url, qos: 0 },
+    data_dir: dir,
+    http: { listen: 'off' },
+    lateness: '0s',
+    publish: { batch_window: '20ms' },
+    // The run is asked for: it must not wait for a quiet machine.
+    finetune: { schedule: 'off', on_drift: false, window: '30d', max_load: 32, max_temperature: 110 },
+    streams: [
+      { match: 'slow/{n}', payload: 'number', interval: '5m', horizon: '6h', name: 'slow-{n}' },
+      {
+        match: 'probe/{n}',
+        payload: 'json',
+        fields: ['value'],
+        time: 'time',
+        interval: '1s',
+        horizon: '24s',
+        name: 'probe-{n}',
+      },
+    ],
+  };
+}
+
+/** A day's season, a slower wander and noise: something to learn, and something that cannot be learnt. */
+function record(dir: string, url: string): void {
+  const store = SqliteStore.open({
+    dir,
+    maxBytes: 2 ** 30,
+    retentionMs: 1e12,
+    clock: systemClock,
+    onFault: () => {},
+  });
+  const router = createRouter(validateConfig(configOf(dir, url)));
+  const known = new KnownStreams(store);
+  const endMs = Math.floor(Date.now() / STEP_MS) * STEP_MS;
+  const buckets = (DAYS * 86_400_000) / STEP_MS;
+  const noises = Array.from({ length: STREAMS }, (_, s) => normal(s + 1));
+  const wander = new Float64Array(STREAMS);
+  for (let s = 0; s < STREAMS; s++) {
+    const found = router.adopt({ topic: `slow/${s}`, field: '' });
+    if (found === null) throw new Error('the stream was not found in the config');
+    known.add(found, endMs - REPLAYED * STEP_MS);
+  }
+  for (let t = 0; t < buckets; t++) {
+    const timeMs = endMs - (buckets - t) * STEP_MS + 60_000;
+    for (let s = 0; s < STREAMS; s++) {
+      const noise = noises[s]!;
+      wander[s] = 0.99 * wander[s]! + 0.1 * noise();
+      const phase = (2 * Math.PI * timeMs) / 86_400_000 + s;
+      const value = 20 + 3 * Math.sin(phase) + Math.sin(3 * phase) + wander[s]! + 0.1 * noise();
+      store.append({ stream: `slow-${s}`, timeMs, value, arrivalMs: timeMs });
+    }
+    if (t % 40 === 39) store.settle();
+  }
+  known.save();
+  store.flush();
+  store.close();
+}
+
+interface Probe {
+  readonly latencies: number[];
+  stop(): Promise<void>;
+}
+
+/** Messages that each close the bucket before them; from the write to the socket until the forecast arrives here. */
+async function probe(sender: Sender, eyes: Watcher): Promise<Probe> {
+  const latencies: number[] = [];
+  const sent = new Map<string, number>();
+  let running = true;
+  const heard = (_topic: string, payload: Buffer, packet: { retain: boolean }) => {
+    if (packet.retain) return;
+    const { stream, origin } = JSON.parse(payload.toString()) as { stream: string; origin: string };
+    const key = `${stream} ${Date.parse(origin)}`;
+    const from = sent.get(key);
+    if (from !== undefined) latencies.push(performance.now() - from);
+    sent.delete(key);
+  };
+  eyes.client.on('message', heard);
+  const sending = (async () => {
+    const startedMs = performance.now();
+    // A stamp one to two seconds ahead: the message closes the bucket, never the wall clock.
+    const second = Math.floor(Date.now() / 1000) + 2;
+    for (let i = 0; running; i++) {
+      const labelMs = (second + Math.floor(i / PROBES)) * 1000;
+      const value = (20 + 5 * Math.sin(i / 400) + (i % 7) / 50).toFixed(3);
+      const name = `probe-${i % PROBES}`;
+      await sender.send(
+        publishPacket(
+          `probe/${i % PROBES}`,
+          `{"value":${value},"time":"${new Date(labelMs).toISOString()}"}`,
+        ),
+      );
+      sent.set(`${name} ${labelMs - PROBE_MS}`, performance.now());
+      await sleep(Math.max(0, startedMs + ((i + 1) * PROBE_MS) / PROBES - performance.now()));
+    }
+  })();
+  return {
+    latencies,
+    stop: async () => {
+      running = false;
+      await sending;
+      eyes.client.off('message', heard);
+    },
+  };
+}
+
+interface GroupMessage {
+  readonly last_run: { readonly status: string; readonly reason: string; readonly streams?: number };
+}
+
+async function measure(dir: string, broker: Mosquitto): Promise<Figure[]> {
+  const eyes = await watch(broker.url, 'gatecast/bench/#');
+  const states: { atMs: number; cpu: number; message: GroupMessage }[] = [];
+  const file = join(dir, 'gatecast.json');
+  writeFileSync(file, JSON.stringify(configOf(dir, broker.url)));
+  const child = spawn(process.execPath, ['dist/gatecast.js', 'run', '-c', file], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let output = '';
+  child.stderr.on('data', (data) => {
+    output += data;
+  });
+  const pid = child.pid!;
+  eyes.client.on('message', (topic, payload) => {
+    if (topic !== 'gatecast/bench/model/default') return;
+    states.push({ atMs: performance.now(), cpu: cpuMs(pid), message: JSON.parse(payload.toString()) });
+  });
+  const status = () => states.at(-1)?.message.last_run.status ?? '';
+  const sender = await Sender.connect(broker.port);
+  try {
+    await waitFor(
+      'the run',
+      () => {
+        if (child.exitCode !== null) throw new Error(`the agent ended: ${output}`);
+        return status() === 'running';
+      },
+      120_000,
+    );
+    const began = states.at(-1)!;
+    const during = await probe(sender, eyes);
+    await waitFor('the end of the run', () => !['running', 'paused'].includes(status()), 540_000);
+    await during.stop();
+    const ended = states.at(-1)!;
+    const { last_run: run } = ended.message;
+    if (run.streams !== STREAMS)
+      throw new Error(`it learnt from ${run.streams} streams: ${run.reason}\n${output}`);
+    const peak = peakMb(pid);
+    await sleep(2000);
+    const quiet = await probe(sender, eyes);
+    await sleep(IDLE_MS);
+    await quiet.stop();
+    console.error(output);
+    const delay = (share: number) => percentile(during.latencies, share) - percentile(quiet.latencies, share);
+    console.error(
+      `latency quiet p50 ${median(quiet.latencies)} p99 ${percentile(quiet.latencies, 0.99)} max ${Math.max(...quiet.latencies)} n ${quiet.latencies.length}; during p50 ${median(during.latencies)} p99 ${percentile(during.latencies, 0.99)} max ${Math.max(...during.latencies)} n ${during.latencies.length}`,
+    );
+    const what = `fine-tune, H = 64, ${DAYS} days x ${STREAMS} streams of 5 min`;
+    return [
+      {
+        what: `${what}, processor time of the whole process (${run.status})`,
+        value: (ended.cpu - began.cpu) / 1000,
+        unit: 's',
+        limit: { side: 'most', value: 60 },
+      },
+      {
+        what: 'the same, from start to end',
+        value: (ended.atMs - began.atMs) / 1000,
+        unit: 's',
+        limit: null,
+      },
+      {
+        what: 'peak memory of the process since its start',
+        value: peak,
+        unit: 'MB',
+        limit: { side: 'most', value: 300 },
+      },
+      {
+        what: 'delay of forecasts meanwhile, p99 against p99 of a quiet agent',
+        value: delay(0.99),
+        unit: 'ms',
+        limit: { side: 'most', value: 50 },
+      },
+    ];
+  } finally {
+    child.kill('SIGTERM');
+    await waitFor('the end of the agent', () => child.exitCode !== null || child.signalCode !== null);
+    sender.close();
+    await eyes.close();
+  }
+}
+
+export const finetune: Bench = {
+  name: 'finetune',
+  async run() {
+    if (!hasMosquitto) throw new Error('Mosquitto is not installed');
+    const dir = mkdtempSync(join(tmpdir(), 'gatecast-bench-'));
+    const broker = await startMosquitto('allow_anonymous true\nset_tcp_nodelay true\nmax_queued_messages 0');
+    try {
+      record(dir, broker.url);
+      return await measure(dir, broker);
+    } finally {
+      await broker.stop();
+      rmSync(dir, { recursive: true, force: true });
+    }
+  },
+};
