@@ -4,6 +4,7 @@ import { registerBacktest } from './backtest.ts';
 import { registerCheck } from './check.ts';
 import { registerDemo } from './demo.ts';
 import { registerDoctor } from './doctor.ts';
+import { registerInspect } from './inspect.ts';
 import { registerModel } from './model.ts';
 import { registerReplay } from './replay.ts';
 import { registerRun } from './run.ts';
@@ -19,6 +20,7 @@ const REGISTER = [
   registerRun,
   registerCheck,
   registerDoctor,
+  registerInspect,
   registerReplay,
   registerBacktest,
   registerTrain,

@@ -39,6 +39,7 @@ export interface SqliteStoreOptions {
 
 /** The database's file within `dir`, for `openReader`. */
 export const DATABASE_FILE = 'gatecast.db';
+export const JOURNAL_FILE = 'samples.journal';
 
 /** Rows that the database takes at once; below, the journal alone is written. */
 const BATCH_ROWS = 2048;
@@ -67,7 +68,7 @@ export class SqliteStore implements Store {
     this.#options = options;
     this.#path = join(options.dir, DATABASE_FILE);
     this.#ahead = new WriteAhead({
-      path: join(options.dir, 'samples.journal'),
+      path: join(options.dir, JOURNAL_FILE),
       maxRows: options.maxPending ?? MAX_PENDING,
       powerSafe: options.powerSafe ?? false,
     });
