@@ -83,7 +83,7 @@ describe('a config', () => {
       /^streams\[2\]\.bogus is not a known key/,
       /^streams\[2\]\.name uses \{x\}, which the pattern does not give; allowed: \{field\}, \{topic\}/,
       /^finetune\.schedule must be `off` or five cron fields/,
-      /^finetune\.max_load must be a number from 0\.05 to 1, not 3/,
+      /^finetune\.max_load must be a number from 0\.05 to 32, not 300/,
       /^publish\.every must be `step` or a duration/,
       /^publish\.quantiles\[1\] must be one of 0\.1, 0\.2/,
       /^store must be a group of keys, not 5/,
