@@ -1,6 +1,7 @@
 /**
  * Writes the reference from its single sources: docs/config.md and docs/config.schema.json from the config schema,
- * docs/errors.md from the tables of errors and rejects. `npm run docs` runs it; a test holds the files up to date.
+ * docs/errors.md from the tables of errors and rejects, docs/mqtt.md from messages that the code makes. `npm run docs`
+ * runs it; a test holds the files up to date.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { argv } from 'node:process';
@@ -9,6 +10,7 @@ import { jsonSchema } from '../src/config/issues.ts';
 import { BOUNDS_KEY, RELOAD_KEY, TYPE_KEY } from '../src/config/values.ts';
 import { ERROR_CODES } from '../src/errors.ts';
 import { REJECTS } from '../src/ingest/rejects.ts';
+import { mqttPage } from './mqtt-page.ts';
 
 interface Schema {
   readonly type?: string;
@@ -35,6 +37,7 @@ export function renderDocs(): Record<string, string> {
     'docs/config.md': configPage(),
     'docs/config.schema.json': `${layout(schemaFile(), '', 0)}\n`,
     'docs/errors.md': errorsPage(),
+    'docs/mqtt.md': mqttPage(GENERATED),
   };
 }
 

@@ -5,6 +5,7 @@
  */
 import { GatecastError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { responseMessage } from '../mqtt/messages.ts';
 import type { Outgoing } from '../mqtt/outbox.ts';
 import type { Topics } from '../mqtt/topics.ts';
 import type { Incoming } from './pipeline.ts';
@@ -103,7 +104,7 @@ export class Requests {
       status,
       ...(text !== null && { error: text }),
     });
-    const payload = JSON.stringify({ status, data, error: text, transaction });
+    const payload = JSON.stringify(responseMessage(data, text, transaction));
     send({ topic: topics.response(verb), payload, qos: 1, retain: false });
   }
 }
@@ -143,8 +144,8 @@ function transactionOf(value: unknown): Transaction {
   return typeof value === 'string' && value.length <= MAX_TRANSACTION ? value : null;
 }
 
-/** The code first, so that a program can tell; then what a person needs. */
-function errorText(error: unknown): string {
+/** As it is answered. The code first, so that a program can tell; then what a person needs. */
+export function errorText(error: unknown): string {
   if (!(error instanceof GatecastError))
     return `INTERNAL: ${error instanceof Error ? error.message : String(error)}`.slice(0, MAX_ERROR);
   const { code, message, hint, issues } = error;

@@ -214,6 +214,15 @@ export function alertMessage(alert: Alert): Record<string, unknown> {
   return { severity: alert.severity, text: alert.text, since: iso(alert.sinceMs) };
 }
 
+/** What is answered to a request. @param error begins with a code of `errors.ts`; null: it was done */
+export function responseMessage(
+  data: object | null,
+  error: string | null,
+  transaction: string | number | null,
+): Record<string, unknown> {
+  return { status: error === null ? 'ok' : 'error', data, error, transaction };
+}
+
 function crossingOf(crossing: Crossing): Record<string, unknown> {
   return {
     name: crossing.name,

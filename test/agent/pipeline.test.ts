@@ -137,6 +137,41 @@ describe('Pipeline', () => {
     expect(acknowledged).toEqual([1, 2]);
   });
 
+  test('a store that fails is told of once, asked again once a second, and told of again when it works', async () => {
+    const said: boolean[] = [];
+    const { pipeline, send, pass, disk, forecasts } = setUp({ storeFails: (failing) => said.push(failing) });
+    pipeline.start();
+    disk.failing = true;
+    const acknowledged: number[] = [];
+    for (let n = 0; n < 30; n++) {
+      send(`${n}@${n}`, () => acknowledged.push(n));
+      await pass(100);
+    }
+    expect(said).toEqual([true]);
+    expect(acknowledged).toEqual([]);
+    expect(forecasts.length).toBeGreaterThan(20);
+    expect(disk.flushes).toBeLessThanOrEqual(4);
+    disk.failing = false;
+    await pass(2100);
+    expect(said).toEqual([true, false]);
+    expect(acknowledged).toHaveLength(30);
+    await pipeline.stop();
+  });
+
+  test('acknowledgements of a lost connection are not kept', async () => {
+    const { pipeline, send, pass, disk } = setUp();
+    pipeline.start();
+    disk.failing = true;
+    let acknowledged = 0;
+    send('1@1', () => acknowledged++);
+    await pass(100);
+    pipeline.disconnected();
+    disk.failing = false;
+    await pass(2100);
+    expect(acknowledged).toBe(0);
+    await pipeline.stop();
+  });
+
   test('without acknowledgements the disk is left alone until the flush is due', async () => {
     const { pipeline, send, pass, disk } = setUp();
     pipeline.start();
