@@ -4,6 +4,12 @@ import { runProgram } from './cli/program.ts';
 /** What a library left running (a timer of a connection that never came about) may keep the process for so long, ms. */
 const GRACE_MS = 300;
 
+// `gatecast ... | head`: who reads no further wants no more of it.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+});
+
 process.exitCode = await runProgram(process.argv.slice(2), {
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
