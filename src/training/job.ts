@@ -71,6 +71,8 @@ export interface TrainingSettings {
   readonly patience: number;
   /** Decay of averaged weights; 0: none. */
   readonly averaging: number;
+  /** Share of the way from the given weights to the trained ones that is kept, over 0 to 1. */
+  readonly reach: number;
 }
 
 export const TRAINING_DEFAULTS: TrainingSettings = {
@@ -97,6 +99,7 @@ export const TRAINING_DEFAULTS: TrainingSettings = {
   validateEvery: 200,
   patience: Number.POSITIVE_INFINITY,
   averaging: 0.99,
+  reach: 1,
 };
 
 export interface TrainingJob {
@@ -235,7 +238,7 @@ export async function openTraining(
       })
     : null;
   const parameters = parametersOf(weights, {
-    anchored: settings.anchorPull > 0,
+    anchored: settings.anchorPull > 0 || settings.reach < 1,
     rate: (name) => (name.startsWith('head.') ? 1 : settings.cellRate),
   });
   const source = await createGradientSource(spec, weights, parameters, shape, rng.child(), told);
@@ -253,6 +256,7 @@ export function loopOptions(settings: TrainingSettings, hooks: JobHooks): LoopOp
     validateEvery: settings.validateEvery,
     patience: settings.patience,
     averaging: settings.averaging,
+    reach: settings.reach,
     now: hooks.now,
     ...(hooks.stop && { stop: hooks.stop }),
     ...(hooks.brake && { brake: hooks.brake }),

@@ -141,17 +141,29 @@ class Loop {
   }
 
   private keep(): void {
-    this.parameters.forEach((one, k) => {
-      this.best[k]!.set(this.mean ? this.mean.average[k]! : one.data);
+    this.parameters.forEach((_, k) => {
+      this.keptOf(k, this.best[k]!);
     });
   }
 
-  /** Runs with the averaged weights in place, where weights are averaged. */
+  /**
+   * What would be kept of parameter `k`: its average where weights are averaged, and only a part of the way there from the
+   * weights that training began with where `reach` says so (Wortsman et al., "Robust Fine-tuning of Zero-shot Models", 2022).
+   */
+  private keptOf(k: number, into: Float32Array): void {
+    const { data, anchor } = this.parameters[k]!;
+    const { reach } = this.options;
+    into.set(this.mean ? this.mean.average[k]! : data);
+    if (reach === 1 || anchor === null) return;
+    for (let i = 0; i < into.length; i++) into[i] = anchor[i]! + reach * (into[i]! - anchor[i]!);
+  }
+
+  /** Runs with the weights in place that would be kept. */
   private async withKept<T>(work: () => Promise<T>): Promise<T> {
-    if (!this.mean) return work();
+    if (!this.mean && this.options.reach === 1) return work();
     const own = this.parameters.map((one) => one.data.slice());
-    this.parameters.forEach((one, k) => {
-      one.data.set(this.mean!.average[k]!);
+    own.forEach((_, k) => {
+      this.keptOf(k, this.parameters[k]!.data);
     });
     try {
       return await work();

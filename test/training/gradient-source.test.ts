@@ -63,6 +63,7 @@ const options = {
   validateEvery: 50,
   patience: Number.POSITIVE_INFINITY,
   averaging: 0,
+  reach: 1,
   now: () => 0,
 };
 
