@@ -35,18 +35,21 @@ export const CYCLE_DEFAULTS: CycleOptions = {
   leastStreams: 1,
   training: {
     ...TRAINING_DEFAULTS,
-    rate: 1.5e-3,
+    rate: 1e-3,
     warmUp: 0.1,
     anchorPull: 0.002,
     weightDecay: 0,
     cellRate: 1,
     stride: 4,
     averaging: 0.98,
+    // Half of the way: what is learnt on weeks of one sensor is noise in part (docs/accuracy.md).
+    reach: 0.5,
     maxSteps: 640,
     maxTimeMs: 10 * 60_000,
     validateEvery: 80,
     validationBatches: 16,
-    patience: 4,
+    // The rate falls to the end, and the best weights come with it.
+    patience: Number.POSITIVE_INFINITY,
   },
   gate: GATE_DEFAULTS,
   evaluation: HOLDOUT_DEFAULTS,

@@ -50,8 +50,8 @@ export interface LoopOptions {
   readonly patience: number;
   /** Decay of the averaged weights that are validated and kept; 0: the weights themselves. */
   readonly averaging: number;
-  /** Share of the way from a parameter's anchor to what was trained that is validated and kept, over 0 to 1. */
-  readonly reach: number;
+  /** Share of the way from a parameter's anchor to what was trained that is validated and kept, over 0 to 1; 1 where left out. */
+  readonly reach?: number;
   /** Monotonic ms. */
   readonly now: () => number;
   /** Asked before each step: true stops the loop with what is best so far. */

@@ -152,7 +152,7 @@ class Loop {
    */
   private keptOf(k: number, into: Float32Array): void {
     const { data, anchor } = this.parameters[k]!;
-    const { reach } = this.options;
+    const { reach = 1 } = this.options;
     into.set(this.mean ? this.mean.average[k]! : data);
     if (reach === 1 || anchor === null) return;
     for (let i = 0; i < into.length; i++) into[i] = anchor[i]! + reach * (into[i]! - anchor[i]!);
@@ -160,7 +160,7 @@ class Loop {
 
   /** Runs with the weights in place that would be kept. */
   private async withKept<T>(work: () => Promise<T>): Promise<T> {
-    if (!this.mean && this.options.reach === 1) return work();
+    if (!this.mean && (this.options.reach ?? 1) === 1) return work();
     const own = this.parameters.map((one) => one.data.slice());
     own.forEach((_, k) => {
       this.keptOf(k, this.parameters[k]!.data);

@@ -63,7 +63,6 @@ const options = {
   validateEvery: 50,
   patience: Number.POSITIVE_INFINITY,
   averaging: 0,
-  reach: 1,
   now: () => 0,
 };
 
