@@ -29,8 +29,10 @@ export interface EvaluateOptions {
 export interface HorizonResult extends HorizonScore {
   /** Windows of each column. */
   readonly windows: number;
-  /** Optimiser steps and validation loss of each network; null where a model was taken as it is. */
-  readonly networks: readonly { readonly steps: number; readonly validation: number | null }[] | null;
+  /** Optimiser steps, validation loss and share in the forecast of each network; null where a model was taken as it is. */
+  readonly networks:
+    | readonly { readonly steps: number; readonly validation: number | null; readonly share: number }[]
+    | null;
   /** Turns of learning from matured windows during the test. */
   readonly turns: number;
   /** Of training and learning on the way. */
@@ -61,11 +63,14 @@ export async function evaluateHorizon(
   const runner = new ProtocolRunner(memories);
   const score = new ProtocolScore(plan.test, [horizon]);
   let turns = 0;
+  let shares: readonly number[] = [];
   try {
-    await runner.load(
-      networks?.trained.map((one) => protocolModel(one, quantized)) ?? [fixed(options, quantized)],
-    );
-    for (let step = 0; step < plan.test.from - 1; step++) await runner.step(step);
+    const models = networks?.trained.map((one) => protocolModel(one, quantized)) ?? [
+      fixed(options, quantized),
+    ];
+    options.progress?.(0.5, 'states');
+    await runner.start(models, plan.test.from - 1, plan.validation);
+    shares = runner.weights;
     if (recipe.tuning) {
       for (const one of networks?.trained ?? [])
         tuners.push(await ProtocolTuner.create(memories, one, recipe.training, recipe.tuning, seed + 100));
@@ -96,7 +101,8 @@ export async function evaluateHorizon(
   return {
     ...score.scores[0]!,
     windows: windowsIn(plan.test, horizon),
-    networks: networks?.trained.map(({ steps, loss }) => ({ steps, validation: loss })) ?? null,
+    networks:
+      networks?.trained.map(({ steps, loss }, k) => ({ steps, validation: loss, share: shares[k]! })) ?? null,
     turns,
     seconds,
   };

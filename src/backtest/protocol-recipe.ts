@@ -21,7 +21,7 @@ export interface RecipeNetwork {
 
 export interface ProtocolRecipe {
   readonly memory: Omit<MemoryOptions, 'horizon'>;
-  /** Their forecasts are averaged. */
+  /** Their forecasts are averaged, with weights from the validation part. */
   readonly networks: readonly RecipeNetwork[];
   readonly training: ProtocolTraining;
   /** null: what was trained stays as it is. */
@@ -40,18 +40,21 @@ const TRAINING: ProtocolTraining = {
   patience: Number.POSITIVE_INFINITY,
 };
 
+/** Of its own, from fresh weights. */
 const SMALL: RecipeNetwork = { start: { hidden: 16, width: 16 } };
+/** Trained a little further. */
 const BASE: RecipeNetwork = { start: 'base', training: { rate: 5e-4, maxSteps: 200 } };
-/** Two small networks of their own and two that begin as the base model. */
-const NETWORKS = [SMALL, SMALL, BASE, BASE];
+/** The base model as it ships, which has seen more kinds of series than any training part holds. */
+const SHIPPED: RecipeNetwork = { start: 'base', training: { maxSteps: 0 } };
+const MEMORY = { stride: 5, leadsPerOrigin: 6 };
 
 export const RECIPES: Readonly<Record<ProtocolName, ProtocolRecipe>> = {
-  ltsf: { memory: { stride: 5, leadsPerOrigin: 6 }, networks: NETWORKS, training: TRAINING, tuning: null },
+  ltsf: { memory: MEMORY, networks: [SMALL, SMALL, BASE, SHIPPED], training: TRAINING, tuning: null },
   online: {
-    memory: { stride: 5, leadsPerOrigin: 6 },
-    networks: NETWORKS,
+    memory: MEMORY,
+    networks: [SMALL, SMALL],
     training: TRAINING,
-    tuning: { every: 24, steps: 4, rate: 1e-4, anchorPull: 0, window: 2160 },
+    tuning: { every: 24, steps: 4, rate: 5e-4, anchorPull: 0, window: 10_000 },
   },
 };
 

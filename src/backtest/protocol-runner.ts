@@ -1,11 +1,12 @@
 /**
  * The step graph over all columns at once, with states that persist from the first bucket to the last: one step a
- * bucket, and a forecast of all leads where one is asked for. A forecast is the mean of the nine quantiles over the
- * networks of the recipe.
+ * bucket. A forecast is the mean of the nine quantiles, and over the networks of the recipe their weighted mean.
  */
 import type { Model } from '../forecast/model.ts';
 import type { Stepper } from '../model/stepper.ts';
 import { AHEAD, I } from '../series/features.ts';
+import type { Range } from '../training/dataset.ts';
+import { BlendErrors } from './protocol-blend.ts';
 import type { ProtocolMemory } from './protocol-memory.ts';
 
 const LEVELS = 9;
@@ -13,87 +14,132 @@ const LEVELS = 9;
 const MASS = [0.15, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.15];
 
 interface Net {
-  /** Forecasts one lead: enough where only the state is wanted. */
-  readonly short: Stepper;
-  readonly long: Stepper;
+  readonly stepper: Stepper;
   /** [layers, columns, hidden] */
   h: Float32Array;
 }
 
 export class ProtocolRunner {
   private nets: Net[] = [];
-  private readonly leads: number;
-  private readonly xShort: Float32Array;
-  private readonly xLong: Float32Array;
-  /** [columns, leads] */
-  private readonly point: Float64Array;
+  private blend: Float64Array = Float64Array.of(1);
+  private readonly horizon: number;
+  private readonly x: Float32Array;
+  /** [columns, horizon] */
+  private readonly points: Float64Array;
 
   constructor(private readonly memories: readonly ProtocolMemory[]) {
     const n = memories.length;
-    this.leads = memories[0].options.horizon;
-    this.xShort = new Float32Array(n * (I + AHEAD));
-    this.xLong = new Float32Array(n * (I + this.leads * AHEAD));
-    this.point = new Float64Array(n * this.leads);
+    this.horizon = memories[0].options.horizon;
+    this.x = new Float32Array(n * (I + this.horizon * AHEAD));
+    this.points = new Float64Array(n * this.horizon);
   }
 
-  /** Loads the networks; states start at zero, or go on where the same number of networks had been running. */
-  async load(models: readonly Model[]): Promise<void> {
-    const former = this.nets;
-    const n = this.memories.length;
-    this.nets = [];
-    for (const [k, model] of models.entries()) {
-      const h = former[k]?.h ?? new Float32Array(model.stateRows * n * model.hidden);
-      this.nets.push({ short: await model.stepper(1), long: await model.stepper(this.leads), h });
+  /** Weights of the networks in the mean. */
+  get weights(): readonly number[] {
+    return [...this.blend];
+  }
+
+  /**
+   * Starts with zero states and steps over the first `to` buckets. On the way the networks are weighed by their errors
+   * on the windows that lie in `validation`.
+   */
+  async start(models: readonly Model[], to: number, validation: Range): Promise<void> {
+    const { memories } = this;
+    const { leadsPerOrigin: M, stride } = memories[0].options;
+    const n = memories.length;
+    const width = I + M * AHEAD;
+    const x = new Float32Array(n * width);
+    const rows = n * M;
+    const kept = {
+      z: new Float32Array(rows * AHEAD),
+      target: new Float32Array(rows),
+      weight: new Float32Array(rows),
+    };
+    const views = memories.map((memory) => memory.until(validation.to));
+    const leads = new Int32Array(M);
+    const errors = new BlendErrors(models.length);
+    const nets: Net[] = [];
+    try {
+      for (const model of models) {
+        const h = new Float32Array(model.stateRows * n * model.hidden);
+        nets.push({ stepper: await model.stepper(M), h });
+      }
+      const means = nets.map(() => new Float64Array(rows));
+      for (let step = 0; step < to; step++) {
+        const weighed = step >= validation.from - 1 && (step + 1) % stride === 0;
+        for (let c = 0; c < n; c++) {
+          memories[c].past(step, x, c * width);
+          if (!weighed) continue;
+          views[c].origin(step, kept, c * M, leads);
+          x.set(kept.z.subarray(c * M * AHEAD, (c + 1) * M * AHEAD), c * width + I);
+        }
+        for (const [k, net] of nets.entries()) {
+          const { quantiles, h } = await net.stepper.run(n, x, net.h);
+          net.h = h.slice();
+          if (weighed) means[k].fill(0);
+          if (weighed) addMeans(quantiles, 1, means[k]);
+        }
+        if (!weighed) continue;
+        for (let row = 0; row < rows; row++) {
+          // a weight is the scale of the row, or 0 where there is nothing to compare with
+          if (kept.weight[row] > 0)
+            errors.add(means.map((mean) => (mean[row] - kept.target[row]) * kept.weight[row]));
+        }
+      }
+      this.blend = errors.weights;
+      await this.load(
+        models,
+        nets.map((net) => net.h),
+      );
+    } finally {
+      for (const { stepper } of nets) await stepper.release();
     }
-    for (const net of former) await this.drop(net);
+  }
+
+  /** Puts other weights into the same networks; states go on. */
+  async load(models: readonly Model[], states = this.nets.map((net) => net.h)): Promise<void> {
+    const former = this.nets;
+    this.nets = [];
+    for (const [k, model] of models.entries())
+      this.nets.push({ stepper: await model.stepper(this.horizon), h: states[k] });
+    for (const { stepper } of former) await stepper.release();
   }
 
   async release(): Promise<void> {
-    for (const net of this.nets) await this.drop(net);
+    for (const { stepper } of this.nets) await stepper.release();
     this.nets = [];
   }
 
-  private async drop({ short, long }: Net): Promise<void> {
-    await short.release();
-    await long.release();
-  }
-
-  /** Steps over bucket `step` without a forecast. */
-  async step(step: number): Promise<void> {
-    const n = this.memories.length;
-    for (const [c, memory] of this.memories.entries()) memory.past(step, this.xShort, c * (I + AHEAD));
-    for (const net of this.nets) net.h = kept((await net.short.run(n, this.xShort, net.h)).h);
-  }
-
-  /** Steps over the newest bucket and forecasts from it: [columns, leads], overwritten by the next call. */
+  /** Steps over the newest bucket and forecasts from it: [columns, horizon], overwritten by the next call. */
   async forecast(): Promise<Float64Array> {
-    const { memories, leads, point } = this;
-    const width = I + leads * AHEAD;
-    memories.forEach((memory, c) => {
-      memory.past(memory.known - 1, this.xLong, c * width);
-      for (let k = 0; k < leads; k++) memory.features.ahead(k, this.xLong, c * width + I + k * AHEAD);
-    });
-    point.fill(0);
-    for (const net of this.nets) {
-      const { quantiles, h } = await net.long.run(memories.length, this.xLong, net.h);
-      for (let at = 0; at < point.length; at++) {
-        let mean = 0;
-        for (let q = 0; q < LEVELS; q++) mean += MASS[q] * quantiles[at * LEVELS + q];
-        point[at] += mean / this.nets.length;
-      }
-      net.h = kept(h);
+    const { memories, horizon, points, x, blend } = this;
+    const width = I + horizon * AHEAD;
+    for (const [c, memory] of memories.entries()) {
+      memory.past(memory.known - 1, x, c * width);
+      for (let k = 0; k < horizon; k++) memory.features.ahead(k, x, c * width + I + k * AHEAD);
     }
-    memories.forEach(({ features }, c) => {
-      for (let k = 0; k < leads; k++) {
-        const at = c * leads + k;
-        point[at] = features.anchor[k] + features.scale[k] * point[at];
+    points.fill(0);
+    for (const [k, net] of this.nets.entries()) {
+      const { quantiles, h } = await net.stepper.run(memories.length, x, net.h);
+      addMeans(quantiles, blend[k], points);
+      // a stepper's buffers are overwritten, and it may be released before the next step
+      net.h = h.slice();
+    }
+    for (const [c, { features }] of memories.entries()) {
+      for (let k = 0; k < horizon; k++) {
+        const at = c * horizon + k;
+        points[at] = features.anchor[k] + features.scale[k] * points[at];
       }
-    });
-    return point;
+    }
+    return points;
   }
 }
 
-/** A state of its own: a stepper's buffer is overwritten two runs later. */
-function kept(h: Float32Array): Float32Array {
-  return h.slice();
+/** Adds `weight` times the mean of each row of nine quantiles. @param out [rows] */
+function addMeans(quantiles: Float32Array, weight: number, out: Float64Array): void {
+  for (let row = 0; row < out.length; row++) {
+    let mean = 0;
+    for (let q = 0; q < LEVELS; q++) mean += MASS[q] * quantiles[row * LEVELS + q];
+    out[row] += weight * mean;
+  }
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { BlendErrors } from '../../src/backtest/protocol-blend.ts';
 import { evaluateHorizon } from '../../src/backtest/protocol-evaluate.ts';
 import { ProtocolMemory } from '../../src/backtest/protocol-memory.ts';
 import type { ProtocolRecipe } from '../../src/backtest/protocol-recipe.ts';
@@ -109,6 +110,25 @@ describe('the score', () => {
   });
 });
 
+describe('the weights of several forecasts', () => {
+  it('favour the better one, by half', () => {
+    const errors = new BlendErrors(2);
+    // the second is always three times as wrong in the same direction: alone, the first is best
+    for (let i = 1; i < 9; i++) errors.add([i, 3 * i]);
+    const [first, second] = errors.weights;
+    expect(first).toBeCloseTo(0.75, 3);
+    expect(first + second).toBeCloseTo(1, 12);
+  });
+
+  it('are even where errors cancel, or where nothing is known', () => {
+    const errors = new BlendErrors(2);
+    expect([...errors.weights]).toEqual([0.5, 0.5]);
+    errors.add([1, -1]);
+    errors.add([-2, 2]);
+    for (const weight of errors.weights) expect(weight).toBeCloseTo(0.5, 6);
+  });
+});
+
 describe('what may be learnt from', () => {
   const HORIZON = 6;
   const options = { stride: 1, leadsPerOrigin: 3, horizon: HORIZON };
@@ -185,6 +205,7 @@ describe('a run', () => {
     expect(result.n).toBe(2 * 95 * 6);
     expect(result.mse).toBeLessThan(0.2);
     expect(result.networks).toHaveLength(2);
+    expect(result.networks!.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo(1, 9);
     // buckets 599, 623, 647, 671 end a day
     expect(result.turns).toBe(4);
   });
@@ -240,7 +261,7 @@ describe('what is printed', () => {
             n: 534_720,
             mse: 0.35,
             mae: 0.38,
-            networks: [{ steps: 500, validation: 0.7 }],
+            networks: [{ steps: 500, validation: 0.7, share: 1 }],
             turns: 0,
             seconds: 12.3,
           },
