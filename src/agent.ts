@@ -160,7 +160,11 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     model: () => nameOf(tuning.current),
   });
 
-  const alerts = new Alerts({ store, now: clock.now, publish: (id, alert) => publisher.alert(id, alert) });
+  const alerts = new Alerts({
+    store,
+    now: () => clock.now(),
+    publish: (id, alert) => publisher.alert(id, alert),
+  });
 
   // What a former run, or the config before a reload, left with the broker.
   const tidy = (): void => {

@@ -136,8 +136,9 @@ export class AgentStreams {
 
   /** Before the store closes. */
   save(): void {
+    const { clock } = this.parts;
     this.known.save();
-    this.checkpoints.saveAll(this.parts.clock.monotonic);
+    this.checkpoints.saveAll(() => clock.monotonic());
   }
 
   private async change({ spec, firstMs }: KnownStream, before: StreamSpec | undefined): Promise<void> {

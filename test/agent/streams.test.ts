@@ -1,0 +1,132 @@
+/** What happens to streams while the agent runs, with a real engine, router and store. */
+import { expect, onTestFinished, test } from 'vitest';
+import { AgentStreams } from '../../src/agent/streams.ts';
+import { validateConfig } from '../../src/config/index.ts';
+import { Engine } from '../../src/forecast/engine.ts';
+import { silentLogger } from '../../src/log.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { fakeModel } from '../support/fake-model.ts';
+import { openStore, tempFolder } from '../support/stores.ts';
+
+const START = Date.UTC(2025, 0, 1);
+
+const configOf = (rule: Record<string, unknown> = {}) =>
+  validateConfig({
+    node: 'n',
+    mqtt: { url: 'mqtt://broker' },
+    timezone: 'UTC',
+    lateness: '0s',
+    streams: [
+      {
+        match: 'sensors/{place}',
+        payload: 'number',
+        interval: '1s',
+        horizon: '10s',
+        name: '{place}',
+        ...rule,
+      },
+    ],
+  });
+
+/** An agent's streams on `dir`, as after a start. */
+async function open(dir: string, config = configOf()) {
+  const store = openStore(dir);
+  const engine = new Engine(fakeModel());
+  const clock = new FakeClock(START);
+  const streams = new AgentStreams({ config, engine, store, clock, log: silentLogger });
+  const gone = await streams.restore();
+  let second = 0;
+  /** One reading a second of each place. */
+  const speak = async (places: readonly string[], seconds: number) => {
+    let last: Awaited<ReturnType<Engine['tick']>> = [];
+    for (let i = 0; i < seconds; i++) {
+      const atMs = clock.now();
+      for (const place of places) {
+        const payload = Buffer.from(String(20 + Math.sin(second / 5)));
+        const { samples, discovered } = streams.router.message(`sensors/${place}`, payload, atMs);
+        if (discovered.length > 0)
+          await streams.discovered(discovered.map((found) => ({ ...found, firstMs: atMs })));
+        for (const sample of samples) if (engine.push(sample) === 'accepted') store.append(sample);
+      }
+      second++;
+      clock.advance(1000);
+      const forecasts = await engine.tick(clock.now());
+      if (forecasts.length > 0) last = forecasts;
+    }
+    return last;
+  };
+  const close = () => {
+    streams.save();
+    store.close();
+  };
+  onTestFinished(() => store.close());
+  const seen = (name: string) => engine.streams().find(({ spec }) => spec.name === name)?.bucketsSeen ?? null;
+  const count = (name: string) => [...store.samples(name, 0)].length;
+  return { store, engine, clock, streams, gone, speak, close, seen, count };
+}
+
+test('a forgotten stream leaves nothing, and is a new one when it speaks again', async () => {
+  const { streams, speak, seen, count, store } = await open(tempFolder());
+  await speak(['a', 'b'], 30);
+  streams.checkpoints.saveAll(() => 0);
+  streams.forget('a');
+  expect([seen('a'), count('a'), store.loadSnapshot('a'), streams.has('a')]).toEqual([null, 0, null, false]);
+  expect(seen('b')).toBeGreaterThan(25);
+  expect(() => streams.forget('a')).toThrow(expect.objectContaining({ code: 'STREAM_UNKNOWN' }));
+  expect(streams.board.streams().map(({ name }) => name)).toEqual(['b']);
+  const [first] = (await speak(['a', 'b'], 10)).filter(({ stream }) => stream === 'a');
+  expect(first?.seq).toBeLessThan(10);
+});
+
+test('a reset stream begins anew, keeps its samples, and does not learn from them again after a restart', async () => {
+  const dir = tempFolder();
+  const one = await open(dir);
+  await one.speak(['a'], 200);
+  one.streams.checkpoints.saveAll(() => 0);
+  one.streams.reset('a');
+  expect(one.seen('a')).toBe(0);
+  expect(one.count('a')).toBe(200);
+  // Killed: nothing is saved in an orderly way.
+  one.store.flush();
+  one.store.close();
+  const two = await open(dir);
+  expect(two.seen('a')).toBe(0);
+  expect(two.count('a')).toBe(200);
+});
+
+test('settings that do not touch the state are taken up with it; others make it anew from samples', async () => {
+  const { streams, engine, speak, seen } = await open(tempFolder());
+  await speak(['a', 'b'], 100);
+  const before = seen('a');
+  expect(before).toBeGreaterThan(90);
+  const kinder = configOf({ thresholds: [{ name: 'hot', above: 30 }], limits: { max: 100 } });
+  expect(await streams.reconfigure(kinder)).toEqual({ changed: ['a', 'b'], removed: [] });
+  expect(seen('a')).toBe(before);
+  const [forecast] = await speak(['a', 'b'], 2);
+  expect(forecast?.crossings.map(({ name }) => name)).toEqual(['hot']);
+  expect(forecast?.seq).toBeGreaterThan(90);
+  expect(await streams.reconfigure(kinder)).toEqual({ changed: [], removed: [] });
+
+  expect((await streams.reconfigure(configOf({ interval: '2s', horizon: '20s' }))).changed).toEqual([
+    'a',
+    'b',
+  ]);
+  expect(engine.streams()[0]).toMatchObject({ intervalMs: 2000, horizonSteps: 10 });
+  // Half as many buckets of the same readings.
+  expect(Math.abs(seen('a')! - before! / 2)).toBeLessThan(4);
+});
+
+test('streams that another config does not read, or names otherwise, are let go; now and at the next start', async () => {
+  const dir = tempFolder();
+  const { streams, engine, speak, count, close } = await open(dir);
+  await speak(['a', 'b'], 20);
+  const { removed } = await streams.reconfigure(configOf({ match: 'sensors/a', name: 'a' }));
+  expect(removed).toEqual(['b']);
+  expect(engine.streams().map(({ spec }) => spec.name)).toEqual(['a']);
+  // What was read stays in the store for as long as samples are kept.
+  expect(count('b')).toBe(20);
+  close();
+  const next = await open(dir, configOf({ match: 'sensors/a', name: 'other' }));
+  expect(next.gone).toEqual(['a']);
+  expect(next.engine.streams().map(({ spec }) => spec.name)).toEqual(['other']);
+});
