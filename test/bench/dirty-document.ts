@@ -104,7 +104,7 @@ const fileTable = (files: readonly FileResult[]): string =>
 const AS_GOOD = 0.02;
 
 function gapSection(gaps: readonly GapResult[]): string {
-  const sections = gaps.map(({ set, command, rows }) => {
+  const sections = gaps.map(({ set, command, first, rows }) => {
     const shares = [...new Set(rows.map(({ injected }) => injected))];
     const fills = [...new Set(rows.map(({ fill }) => fill))];
     const of = (fill: string, share: number | null): number =>
@@ -118,7 +118,7 @@ function gapSection(gaps: readonly GapResult[]): string {
     const head = ['fill', ...shares.map((share) => `${100 * (share ?? 0)} % hidden`)];
     return `### ${set}
 
-\`${command}\`
+\`${command}\`, its first ${first} rows
 
 ${table(
   head,

@@ -1,5 +1,4 @@
 /** Every way to fill a gap on the same injected holes of regular public sets, by `gatecast backtest --compare gaps`. */
-import { join } from 'node:path';
 import type { FillRow } from '../../src/backtest/compare.ts';
 import { spawnProgram } from '../support/daemon.ts';
 import { waitFor } from '../support/wait.ts';
@@ -7,41 +6,45 @@ import { waitFor } from '../support/wait.ts';
 export interface GapResult {
   readonly set: string;
   readonly command: string;
+  /** Rows of the file that were taken. */
+  readonly first: number;
   readonly rows: readonly FillRow[];
 }
 
-const SHARES = '0.05,0.2,0.5';
-const SETS: readonly { readonly set: string; readonly file: string; readonly args: readonly string[] }[] = [
+const SETS = [
   {
-    set: 'ETTh1: a transformer, 1 h',
+    set: 'a transformer: load and oil temperature, 1 h',
     file: 'ett/ETTh1.csv.gz',
-    args: [
-      ...'--time date --columns HUFL,LUFL,OT --interval 1h --horizon 24 --start 0.8 --stride 7'.split(' '),
-    ],
+    rows: 3000,
+    args: ['--time', 'date', '--columns', 'HUFL,OT'],
   },
   {
-    set: 'tetouan_power: three zones of a city, 10 min, read as 1 h',
+    set: 'a city: the power of two zones, 10 min, in buckets of 1 h',
     file: 'tetouan_power/Tetuan_City_power_consumption.csv.gz',
+    rows: 18_000,
     args: [
-      ...['--columns', [1, 2, 3].map((n) => `Zone ${n}${n > 1 ? ' ' : ''} Power Consumption`).join(',')],
-      ...'--clock-start 2017-01-01T00:00:00Z --row-interval 10m --interval 1h --horizon 24 --start 0.7 --stride 7'.split(
-        ' ',
-      ),
+      ...['--columns', 'Zone 1 Power Consumption,Zone 3  Power Consumption'],
+      ...['--clock-start', '2017-01-01T00:00:00Z', '--row-interval', '10m'],
     ],
   },
   {
-    set: 'wind_15min: a wind farm, 15 min, read as 1 h',
+    set: 'a wind farm: its power, 15 min, in buckets of 1 h',
     file: 'wind_15min/wind.csv.gz',
-    args: [...'--time date --columns target --interval 1h --horizon 24 --start 0.6 --stride 5'.split(' ')],
+    rows: 12_000,
+    args: ['--time', 'date', '--columns', 'target'],
   },
-];
+] as const;
+const ALL =
+  '--interval 1h --horizon 24 --start 0.4 --stride 3 --compare gaps --inject 0.05,0.2,0.5 --seed 1'.split(
+    ' ',
+  );
 const PATIENCE_MS = 3_600_000;
 
-export async function gapResults(data: string): Promise<GapResult[]> {
+/** @param excerpt makes a file of the first rows of one of the data folder and returns its path */
+export async function gapResults(excerpt: (file: string, rows: number) => string): Promise<GapResult[]> {
   const results: GapResult[] = [];
-  for (const { set, file, args } of SETS) {
-    const all = [...args, '--compare', 'gaps', '--inject', SHARES, '--seed', '1'];
-    const run = spawnProgram(['backtest', join(data, file), ...all, '--json']);
+  for (const { set, file, rows: first, args } of SETS) {
+    const run = spawnProgram(['backtest', excerpt(file, first), ...args, ...ALL, '--json']);
     let printed = '';
     run.process.stdout?.on('data', (chunk) => {
       printed += chunk;
@@ -55,7 +58,8 @@ export async function gapResults(data: string): Promise<GapResult[]> {
         .map(({ fill }) => fill)
         .join(', ')} best\n`,
     );
-    results.push({ set, command: `gatecast backtest ${file} ${all.map(quoted).join(' ')}`, rows });
+    const command = ['gatecast', 'backtest', file, ...args, ...ALL].map(quoted).join(' ');
+    results.push({ set, command, first, rows });
   }
   return results;
 }

@@ -125,7 +125,7 @@ try {
   const files: FileResult[] = [];
   for (const { file, from = 0, faults, ...rest } of CASES) {
     if (flags.only !== undefined && !file.includes(flags.only)) continue;
-    const { path, rows } = excerpt(join(data, file), from);
+    const { path, rows } = excerpt(join(data, file), from, most);
     const started = performance.now();
     const result = await both({ ...rest, path, horizon: HORIZON });
     const seconds = (performance.now() - started) / 1000;
@@ -135,7 +135,8 @@ try {
     for (const line of result.different.slice(0, 5)) process.stderr.write(`  ${line}\n`);
     files.push({ file, faults, rowsOfFile: rows, ...result });
   }
-  const gaps: GapResult[] = flags.only === undefined ? await gapResults(data) : [];
+  const gaps: GapResult[] =
+    flags.only === undefined ? await gapResults((file, rows) => excerpt(join(data, file), 0, rows).path) : [];
   writeFileSync(flags.out, dirtyDocument(files, gaps, { most, horizon: HORIZON }));
   process.exitCode = files.some(({ different }) => different.length > 0) ? 1 : 0;
 } finally {
@@ -151,13 +152,13 @@ async function both(file: FileCase): Promise<BothWays> {
   }
 }
 
-/** The header and at most `most` rows, as they are written. */
-function excerpt(source: string, from: number): { path: string; rows: number } {
+/** The header and at most `count` rows, as they are written. */
+function excerpt(source: string, from: number, count: number): { path: string; rows: number } {
   const bytes = readFileSync(source);
   const text = (source.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString('utf8');
   const [header = '', ...rows] = text.split('\n').filter((line) => line.trim() !== '');
-  const first = rows.length <= most ? 0 : from < 0 ? Math.max(0, rows.length - most) : from;
+  const first = rows.length <= count ? 0 : from < 0 ? rows.length - count : from;
   const path = join(mkdtempSync(join(folder, 'd')), `${source.split('/').at(-1)?.replace(/\.gz$/, '')}`);
-  writeFileSync(path, `${[header, ...rows.slice(first, first + most)].join('\n')}\n`);
+  writeFileSync(path, `${[header, ...rows.slice(first, first + count)].join('\n')}\n`);
   return { path, rows: rows.length };
 }

@@ -52,8 +52,8 @@ const PATIENCE_MS = 1_200_000;
  * For every stream of a bucket, ms: while a forecast is on its way to the broker, a newer one of its stream replaces it,
  * and fewer could be compared.
  */
-const PACE_MS = 2;
-const LEAST_PACE_MS = 10;
+const PACE_MS = 4;
+const LEAST_PACE_MS = 15;
 /** No stream has this name. */
 const LAST = 'over-and-out';
 
