@@ -5,6 +5,7 @@
 import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import { type Forecast, Q } from '../forecast/forecast.ts';
 import { aggregate } from '../series/aggregate.ts';
+import { RateLimit } from '../series/rate-limit.ts';
 import type { Aggregate, Fill, StreamSpec } from '../series/spec.ts';
 import type { Table } from './csv.ts';
 
@@ -22,6 +23,8 @@ export interface PlayOptions {
   readonly timeZone: string;
   readonly min: number | null;
   readonly max: number | null;
+  /** Largest believable change per ms; none where left out. */
+  readonly maxRatePerMs?: number | null;
 }
 
 /** One series of the file on its grid. */
@@ -88,7 +91,10 @@ export function grids(
   names: readonly string[],
   all: readonly Reading[],
   intervalMs: number,
-  kind: Aggregate = 'mean',
+  {
+    aggregate: kind = 'mean',
+    maxRatePerMs = null,
+  }: Partial<Pick<PlayOptions, 'aggregate' | 'maxRatePerMs'>> = {},
 ): Grid[] {
   if (all.length === 0) return [];
   const first = Math.floor(all[0].timeMs / intervalMs);
@@ -98,6 +104,8 @@ export function grids(
     at: -1,
     bucket: { times: [] as number[], values: [] as number[] },
     counter: { last: Number.NaN, timeMs: Number.NaN },
+    lastMs: Number.NaN,
+    limit: new RateLimit(maxRatePerMs),
   }));
   const close = ({ actual, at, bucket, counter }: (typeof open)[number]): void => {
     if (at >= 0)
@@ -111,7 +119,9 @@ export function grids(
       own.at = at;
       own.bucket = { times: [], values: [] };
     }
-    if (own.bucket.times.at(-1) === timeMs) continue;
+    if (own.lastMs === timeMs) continue;
+    own.lastMs = timeMs;
+    if (!own.limit.accepts(timeMs, value)) continue;
     own.bucket.times.push(timeMs);
     own.bucket.values.push(value);
   }
@@ -141,7 +151,7 @@ export function specOf(name: string, options: PlayOptions): StreamSpec {
     latenessMs: 0,
     min: options.min,
     max: options.max,
-    maxRatePerMs: null,
+    maxRatePerMs: options.maxRatePerMs ?? null,
     horizonMs: options.horizon * options.intervalMs,
     thresholds: [],
     timeZone: options.timeZone,

@@ -38,6 +38,8 @@ export interface BacktestRequest {
   readonly timezone: string;
   readonly min?: number;
   readonly max?: number;
+  /** Largest believable change, per ms. */
+  readonly maxRate?: number;
   /** Least time between fine-tunes, ms of the file; null: none. */
   readonly finetune: number | null;
   readonly json?: boolean;
@@ -63,10 +65,10 @@ export type TableRequest = Pick<
   | 'delimiter'
   | 'decimal'
 > &
-  Partial<Pick<BacktestRequest, 'aggregate'>>;
+  Partial<Pick<BacktestRequest, 'aggregate' | 'maxRate'>>;
 export type PlayRequest = Pick<
   BacktestRequest,
-  'interval' | 'horizon' | 'start' | 'stride' | 'fill' | 'aggregate' | 'timezone' | 'min' | 'max'
+  'interval' | 'horizon' | 'start' | 'stride' | 'fill' | 'aggregate' | 'timezone' | 'min' | 'max' | 'maxRate'
 >;
 
 /** A file as it is played. */
@@ -97,7 +99,10 @@ export function readSeries(file: string, request: TableRequest): ReadFile {
   if (known.length === 0)
     throw new GatecastError('NOT_ENOUGH_DATA', `${file} has no numbers in the columns asked for.`);
   refuseDecades(file, known, intervalMs);
-  const series = grids(names, known, intervalMs, request.aggregate);
+  const series = grids(names, known, intervalMs, {
+    maxRatePerMs: request.maxRate ?? null,
+    ...(request.aggregate === undefined ? {} : { aggregate: request.aggregate }),
+  });
   const buckets = series[0]!.actual.length;
   if (buckets <= request.horizon + 1) {
     throw new GatecastError(
@@ -136,6 +141,7 @@ export function playOptions(request: PlayRequest): PlayOptions {
     timeZone: request.timezone,
     min: request.min ?? null,
     max: request.max ?? null,
+    maxRatePerMs: request.maxRate ?? null,
   };
 }
 

@@ -90,7 +90,7 @@ export class Tuner {
         group: 'backtest',
         name: this.champion.manifest.name,
         champion: this.champion,
-        series: this.series(known),
+        series: this.history(known),
         nowMs,
       },
       { train: (job) => runJob(job, { now: this.options.now }) },
@@ -103,7 +103,7 @@ export class Tuner {
   }
 
   /** The newest window of every series up to, and not including, bucket `known`. */
-  private series(known: number): JobSeries[] {
+  history(known: number): JobSeries[] {
     const from = Math.max(0, known - this.window);
     return this.grids.map((grid, s) => ({
       name: grid.name,

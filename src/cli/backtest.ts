@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { ProtocolRequest } from '../backtest/protocol.ts';
 import { PROTOCOLS, type ProtocolName } from '../backtest/protocol-split.ts';
+import { parseRate } from '../config/units.ts';
 import type { ModelRegistry } from '../model/registry.ts';
 import { globals } from './shared/globals.ts';
 import { modelRegistry } from './shared/models.ts';
@@ -32,6 +33,7 @@ interface BacktestFlags {
   timezone: string;
   min?: number;
   max?: number;
+  maxRate?: number;
   finetune: number | null;
   compare?: 'gaps';
   inject: number[];
@@ -78,6 +80,13 @@ function decimalNumber(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('A number is expected.');
   return value;
+}
+
+function rate(text: string): number {
+  const perMs = parseRate(text);
+  if (perMs === null)
+    throw new InvalidArgumentError('A rate like 5/1m is expected: at most 5 in one minute.');
+  return perMs;
 }
 
 function instant(text: string): number {
@@ -140,6 +149,7 @@ export function registerBacktest(program: Command): void {
     .option('--timezone <zone>', 'zone of the calendar features', 'UTC')
     .option('--min <number>', 'physical limit', decimalNumber)
     .option('--max <number>', 'physical limit', decimalNumber)
+    .option('--max-rate <rate>', 'a reading that changes faster is left out, e.g. 5/1m', rate)
     .option(
       '--finetune <every>',
       'fine-tune on the way, only on what had arrived: off, or the least time between scheduled runs, e.g. 1d',

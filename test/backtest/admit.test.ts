@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { admit } from '../../src/backtest/admit.ts';
@@ -90,6 +90,13 @@ describe('readSeries', () => {
     expect(actual('max')).toEqual([13, Number.NaN, 20, 21]);
     // What was counted over the gap is shared out by time: 7 in 90 s.
     expect(actual('delta')).toEqual([3, Number.NaN, (7 * 60) / 90, 1]);
+  });
+
+  it('leaves what changed too fast out of what is scored, as live leaves it out of its bucket', () => {
+    const path = rows(...Array.from({ length: 6 }, (_, i) => `2021-06-15T00:0${i}:00Z`));
+    const text = readFileSync(path, 'utf8').replace(',3\n', ',900\n');
+    const actual = readSeries(file(text), { ...request, maxRate: 5 / MINUTE }).series[0]!.actual;
+    expect([...actual]).toEqual([0, 1, 2, Number.NaN, 4, 5]);
   });
 
   it('takes the distance of rows without a time apart from the length of a bucket', () => {

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { grids, type Played, type PlayOptions, play, type Reading } from '../../src/backtest/play.ts';
+import { Tuner } from '../../src/backtest/tuner.ts';
 import { Engine } from '../../src/forecast/engine.ts';
+import type { StoredModel } from '../../src/model/registry.ts';
 import { createRandom } from '../../src/network/random.ts';
 
 const MINUTE = 60_000;
@@ -76,5 +78,35 @@ describe('play', () => {
     ];
     const [grid] = grids(['a'], all, OPTIONS.intervalMs);
     expect(Array.from(grid.actual)).toEqual([2, Number.NaN, 7]);
+  });
+});
+
+describe('Tuner', () => {
+  it('does not learn from what the play has marked', async () => {
+    const spikes = [400, 520];
+    const all = history(700).map((one) => {
+      const bucket = Math.floor((one.timeMs - START) / OPTIONS.intervalMs);
+      return one.series === 0 && spikes.includes(bucket) ? { ...one, value: 4000 } : one;
+    });
+    const series = grids(['a', 'b'], all, OPTIONS.intervalMs);
+    const engine = new Engine(null);
+    const tuner = new Tuner(engine, series, {} as StoredModel, {
+      everyMs: 1,
+      horizon: OPTIONS.horizon,
+      timeZone: 'UTC',
+      firstScored: 700,
+      budget: 1400,
+      now: () => 0,
+    });
+    const refused: string[] = [];
+    await play(engine, series, all, OPTIONS, {
+      marked: (s, index, marks) => tuner.marked(s, index, marks),
+      refused: (reason) => refused.push(reason),
+    });
+    const [learnt] = tuner.history(700);
+    expect(series[0]!.actual[400]).toBe(4000);
+    for (const at of spikes) expect(learnt!.values[at]).toBeNaN();
+    expect(learnt!.values[399]).toBeCloseTo(series[0]!.actual[399]!, 4);
+    expect(refused).toEqual([]);
   });
 });

@@ -25,7 +25,8 @@ function dirtyRows(): string[] {
     const timeMs = START + i * MINUTE + Math.floor(random() * 20_000);
     const wave = 20 + 5 * Math.sin(i / 30) + random();
     let first = wave.toFixed(3);
-    if (i % 97 === 50) first = '480';
+    if (i % 97 === 50) first = '200';
+    if (i % 113 === 30) first = '480';
     if (i % 131 === 60) first = '5000';
     if (i > 400 && i < 470) first = '21.500';
     const second = i % 3 === 0 ? '' : i % 41 === 0 ? 'NA' : (100 - 2 * wave + 3 * random()).toFixed(2);
@@ -54,13 +55,21 @@ describe.skipIf(!hasMosquitto)('live and backtest', () => {
   test('refuse the same readings of a dirty file, and forecast the same numbers from the rest', async () => {
     const path = join(temp(), 'dirty.csv');
     writeFileSync(path, `time,warm,"odd, name/°C"\n${dirtyRows().join('\n')}\n`);
-    const file = { path, time: ['time'], intervalMs: MINUTE, horizon: 6, max: 1000 };
+    const file = { path, time: ['time'], intervalMs: MINUTE, horizon: 6, max: 1000, maxRate: '300/1m' };
     const { readings, live, backtest, forecasts, different } = await bothWays(file, broker, temp());
     const { 'no-time': withoutTime, ...refused } = backtest.refused;
     expect(withoutTime).toBe(1);
-    expect(Object.keys(refused).sort()).toEqual(['absurd-time', 'duplicate', 'late', 'out-of-range']);
+    expect(Object.keys(refused).sort()).toEqual([
+      'absurd-time',
+      'duplicate',
+      'late',
+      'out-of-range',
+      'too-fast',
+    ]);
     expect(live.dropped).toMatchObject(refused);
-    expect(live.taken + Object.values(refused).reduce((sum, n) => sum + n, 0)).toBe(readings);
+    // Those that were too fast were taken: that shows when their bucket closes.
+    const atArrival = Object.entries(refused).filter(([reason]) => reason !== 'too-fast');
+    expect(atArrival.reduce((sum, [, n]) => sum + n, live.taken)).toBe(readings);
     expect(different).toEqual([]);
     // Not all go out: of several that wait for a slow broker, or of buckets that close at once, the newest alone is sent.
     expect(forecasts.compared).toBeGreaterThan(0.1 * forecasts.backtest);

@@ -26,6 +26,8 @@ export interface FileCase {
   readonly horizon: number;
   readonly min?: number;
   readonly max?: number;
+  /** Such as `5/1m`. */
+  readonly maxRate?: string;
 }
 
 export type Counts = Readonly<Record<string, number>>;
@@ -184,7 +186,7 @@ async function liveWay(
 const AT_ARRIVAL = ['late', 'duplicate', 'out-of-range', 'future', 'absurd-time'];
 
 function liveConfig(
-  { intervalMs, horizon, id, min, max }: FileCase,
+  { intervalMs, horizon, id, min, max, maxRate }: FileCase,
   columns: readonly string[],
   { node, url, dir, port }: { node: string; url: string; dir: string; port: number },
 ): object {
@@ -203,7 +205,11 @@ function liveConfig(
         interval: formatDuration(intervalMs),
         horizon: formatDuration(horizon * intervalMs),
         name: id === undefined ? '{field}' : '{id}/{field}',
-        limits: { ...(min !== undefined && { min }), ...(max !== undefined && { max }) },
+        limits: {
+          ...(min !== undefined && { min }),
+          ...(max !== undefined && { max }),
+          ...(maxRate && { max_rate: maxRate }),
+        },
       },
     ],
     finetune: { enabled: false },
@@ -221,6 +227,7 @@ async function backtestWay(
   const limits = [
     ...(file.min === undefined ? [] : ['--min', String(file.min)]),
     ...(file.max === undefined ? [] : ['--max', String(file.max)]),
+    ...(file.maxRate === undefined ? [] : ['--max-rate', file.maxRate]),
   ];
   const run = spawnProgram([
     ...['backtest', file.path, ...flagsOf(file), ...limits, '--order', 'file', '--json', '--out', out],
