@@ -26,11 +26,11 @@ export interface Session {
   /**
    * Runs the graph; blocks this thread while it does.
    * @param feeds every input by name
-   * @param fetch outputs wanted; all without
+   * @param fetch outputs wanted, all without; or arrays of the right shape to write them into, which makes no garbage
    */
   run(
     feeds: Readonly<Record<string, NamedArray>>,
-    fetch?: readonly string[],
+    fetch?: readonly string[] | Readonly<Record<string, NamedArray>>,
   ): Promise<Record<string, NamedArray>>;
   release(): Promise<void>;
 }
@@ -43,11 +43,13 @@ export async function createSession(model: Uint8Array): Promise<Session> {
     inputs: session.inputNames,
     outputs: session.outputNames,
     run: async (feeds, fetch = session.outputNames) => {
-      const tensors: Record<string, Tensor> = {};
-      for (const [name, { data, shape }] of Object.entries(feeds)) {
-        tensors[name] = new Tensor('float32', data, shape as number[]);
+      const tensors = asTensors(feeds);
+      if (!Array.isArray(fetch)) {
+        const into = fetch as Readonly<Record<string, NamedArray>>;
+        await session.run(tensors, asTensors(into));
+        return into;
       }
-      const results = await session.run(tensors, fetch as string[]);
+      const results = await session.run(tensors, fetch);
       const arrays: Record<string, NamedArray> = {};
       for (const name of fetch) {
         const result = results[name]!;
@@ -57,6 +59,15 @@ export async function createSession(model: Uint8Array): Promise<Session> {
     },
     release: () => session.release(),
   };
+}
+
+/** On the arrays themselves, not on copies. */
+function asTensors(arrays: Readonly<Record<string, NamedArray>>): Record<string, Tensor> {
+  const tensors: Record<string, Tensor> = {};
+  for (const [name, { data, shape }] of Object.entries(arrays)) {
+    tensors[name] = new Tensor('float32', data, shape as number[]);
+  }
+  return tensors;
 }
 
 async function load(model: Uint8Array, options = OPTIONS): Promise<InferenceSession> {

@@ -64,7 +64,18 @@ export async function createGradientSource(
   const P = T / shape.stride;
   const fixed: Record<string, NamedArray> = {};
   for (const { name, data } of parameters) fixed[name] = { data, shape: weights.get(name)!.shape };
-  const names = parameters.map(({ name }) => `gradient.${name}`);
+  // results are written into the same arrays every time: no garbage, and memory that does not depend on how long it runs
+  const result = (...sizes: number[]): NamedArray => ({
+    data: new Float32Array(sizes.reduce((a, b) => a * b, 1)),
+    shape: sizes,
+  });
+  const always = { loss: result(), hT: result(stateRows(spec), B, spec.hidden) };
+  const judged = told ? { ...always, losses: result(P, B, M) } : always;
+  const gradients = parameters.map(({ name }) => result(...weights.get(name)!.shape));
+  const learnt = {
+    ...always,
+    ...Object.fromEntries(parameters.map(({ name }, k) => [`gradient.${name}`, gradients[k]!])),
+  };
   const masks = session.inputs.filter((name) => name.startsWith('mask.'));
   const z = session.inputs.includes('z');
   return {
@@ -83,12 +94,11 @@ export async function createGradientSource(
           shape: [1, B, spec.hidden],
         };
       }
-      const also = learning ? names : told ? ['losses'] : [];
-      const outputs = await session.run(feeds, ['loss', 'hT', ...also]);
+      const outputs = await session.run(feeds, learning ? learnt : judged);
       return {
         loss: outputs.loss!.data[0]!,
         hT: outputs.hT!.data,
-        gradients: learning ? names.map((name) => outputs[name]!.data) : [],
+        gradients: learning ? gradients.map(({ data }) => data) : [],
         ...(outputs.losses && { losses: outputs.losses.data }),
       };
     },

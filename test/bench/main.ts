@@ -1,15 +1,17 @@
 /**
- * `npm run bench [-- --only step,train,path,finetune]`: measures what the README promises and prints it as a table. Exits
+/**
+ * `npm run bench [-- --only step,train,memory,path,finetune]`: measures what the README promises and prints it as a table. Exits
  * with 1 when a limit is missed. Takes a few minutes; a machine that does other work meanwhile gives worse figures.
  */
 import { parseArgs } from 'node:util';
 import { finetune } from './finetune.ts';
+import { memory } from './memory.ts';
 import { path } from './path.ts';
 import { type Bench, type Figure, keeps, machine, table } from './report.ts';
 import { step } from './step.ts';
 import { train } from './train.ts';
 
-const benches: readonly Bench[] = [step, train, path, finetune];
+const benches: readonly Bench[] = [step, train, memory, path, finetune];
 
 const { values } = parseArgs({ options: { only: { type: 'string' } } });
 const wanted = values.only?.split(',') ?? benches.map(({ name }) => name);
