@@ -2,12 +2,14 @@
 import type { Features } from '../series/features.ts';
 import { MEDIAN, Q } from './forecast.ts';
 
-export const CANDIDATES = ['gru', 'seasonal-naive', 'naive', 'climate'] as const;
+export const CANDIDATES = ['gru', 'seasonal-naive', 'naive', 'climate', 'adapter'] as const;
 export const C = CANDIDATES.length;
 export const GRU = 0;
 export const SEASONAL = 1;
 export const NAIVE = 2;
 export const CLIMATE = 3;
+/** The network's forecast, corrected (`adapter.ts`): there when the network is. */
+export const ADAPTER = 4;
 
 /** Standard normal quantiles at the nine levels. */
 const NORMAL = [

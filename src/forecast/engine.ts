@@ -22,7 +22,7 @@ import { Stream } from './stream.ts';
 import type { LeadScore, NetworkScore } from './track.ts';
 
 /** Version of everything `Stream.persist` writes; part of the hash that guards a snapshot. */
-const STATE_FORMAT = 4;
+const STATE_FORMAT = 5;
 /** Streams stepped in one run; more are split, so that buffers stay bounded. */
 const MAX_BATCH = 128;
 /** Improbable buckets that one forecast carries: a backlog may hold many. */

@@ -8,6 +8,7 @@ import { compress, expand } from '../series/companding.ts';
 import { LAST, SEASONAL_NAIVE } from '../series/experts.ts';
 import { AHEAD, Features, I } from '../series/features.ts';
 import { fillValue } from '../series/fill.ts';
+import { LeadKnots } from '../series/lead-knots.ts';
 import {
   FLAT_LINE,
   MASKED,
@@ -21,8 +22,10 @@ import {
 import { regridded } from '../series/regrid.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { StateIo } from '../series/state-io.ts';
+import { ADAPTER_KNOTS, Adapter } from './adapter.ts';
 import { Anomalies, LEAST_SCORE, MOST_SCORE, type Surprise } from './anomalies.ts';
 import {
+  ADAPTER,
   C,
   CLIMATE,
   climateQuantiles,
@@ -54,6 +57,7 @@ export class Stream {
   /** Interval that the features are made for, ms. */
   private gridMs = 0;
   private track: Track | null = null;
+  private adapter: Adapter | null = null;
   /** [rows, hidden] recurrent state. */
   h: Float32Array;
   private seq = 0;
@@ -110,6 +114,7 @@ export class Stream {
     this.anomalies = new Anomalies();
     this.features = new Features(intervalMs, this.leads, zoneOffset(this.spec.timeZone));
     this.track = new Track(this.leads);
+    this.adapter = this.h.length === 0 ? null : new Adapter(new LeadKnots(ADAPTER_KNOTS, this.leads));
     this.path = new Float64Array(this.leads).fill(Number.NaN);
     this.quantiles = Array.from({ length: C }, () => new Float64Array(this.leads * Q));
   }
@@ -156,7 +161,9 @@ export class Stream {
       : fillValue(this.spec.fill, features, age < this.leads ? this.path[age] : Number.NaN);
     if (Number.isNaN(value)) return false;
     this.track?.observe(value, this.observed);
+    this.adapter?.observe(value, this.observed);
     features.update(bucket.startMs, value, this.observed);
+    this.adapter?.look(features);
     return true;
   }
 
@@ -236,8 +243,16 @@ export class Stream {
     naiveQuantiles(features, SEASONAL_NAIVE, this.quantiles[SEASONAL]);
     naiveQuantiles(features, LAST, this.quantiles[NAIVE]);
     climateQuantiles(features, this.quantiles[CLIMATE]);
+    this.adapter?.answer(
+      network ? this.quantiles[GRU] : null,
+      features,
+      this.observed,
+      this.quantiles[ADAPTER],
+    );
     const out = new Float64Array(this.leads * Q);
-    track.combine([network ? this.quantiles[GRU] : null, ...this.quantiles.slice(1)], this.clamp, out);
+    const candidates: (Float64Array | null)[] = [...this.quantiles];
+    if (!network) candidates[GRU] = candidates[ADAPTER] = null;
+    track.combine(candidates, this.clamp, out);
     if (this.observed || Number.isNaN(this.path[0])) {
       for (let k = 0; k < this.leads; k++) this.path[k] = out[k * Q + MEDIAN];
     }
@@ -293,7 +308,7 @@ export class Stream {
 
   private kind(network: boolean): ForecastKind {
     const weights = this.track?.meanWeights() ?? [];
-    if (network && weights[GRU] >= 0.8) return 'gru';
+    if (network && weights[GRU] + weights[ADAPTER] >= 0.8) return 'gru';
     if (weights[SEASONAL] >= 0.8) return 'seasonal-naive';
     if (weights[NAIVE] >= 0.8 || !this.warm) return 'naive';
     return 'blend';
@@ -322,6 +337,7 @@ export class Stream {
   /** From here on another network answers. */
   beginTrial(): void {
     this.track?.beginTrial();
+    this.adapter?.loosen();
   }
 
   get lastObservedMs(): number | null {
@@ -336,6 +352,7 @@ export class Stream {
     this.marks = io.number(this.marks);
     this.anomalies.persist(io);
     this.track?.persist(io);
+    this.adapter?.persist(io);
     io.array(this.h);
     io.array(this.path);
     io.array(this.outlook);

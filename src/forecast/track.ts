@@ -8,7 +8,7 @@
  * (adaptive conformal inference, Gibbs & Candes 2021; quantile tracker of conformal PID, Angelopoulos et al. 2023).
  */
 import type { StateIo } from '../series/state-io.ts';
-import { C, GRU, NAIVE, SEASONAL } from './candidates.ts';
+import { ADAPTER, C, GRU, NAIVE, SEASONAL } from './candidates.ts';
 import { MEDIAN, Q } from './forecast.ts';
 
 const KNOTS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
@@ -22,6 +22,10 @@ const SHARPNESS = 16;
 /** The network needs this much less loss than it has, to be treated as equal: it is the one that adapts. */
 const NETWORK_PRIOR = 1.5;
 const ENOUGH = 96;
+/** The adapter's errors are almost the network's: smaller differences tell which of them is better, and sooner. */
+const ADAPTER_PRIOR = 0.7;
+const ADAPTER_SHARPNESS = 32;
+const ADAPTER_MOST = 4;
 
 /** [low, median, high] of each candidate, then of the blend before calibration, then as published. */
 const ROW = 3 * (C + 2);
@@ -60,6 +64,11 @@ function pinball3(y: number, low: number, median: number, high: number): number 
   const b = y - median;
   const c = y - high;
   return (a >= 0 ? 0.1 * a : -0.9 * a) + 0.5 * Math.abs(b) + (c >= 0 ? 0.9 * c : -0.1 * c);
+}
+
+/** Candidates that are only there when the network is. */
+function ofNetwork(c: number): boolean {
+  return c === GRU || c === ADAPTER;
 }
 
 export class Track {
@@ -194,7 +203,7 @@ export class Track {
 
   /**
    * Blends the candidates and calibrates the result.
-   * @param candidates C arrays [leads, 9]; the first is null while the network has nothing to say
+   * @param candidates C arrays [leads, 9]; those of the network are null while it has nothing to say
    * @param out [leads, 9]
    */
   combine(
@@ -252,11 +261,13 @@ export class Track {
   private weigh(hasNetwork: boolean): void {
     for (let j = 0; j < this.knots.length; j++) {
       let best = Infinity;
-      for (let c = hasNetwork ? 0 : 1; c < C; c++) best = Math.min(best, this.loss[j * C + c]);
+      for (let c = 0; c < C; c++) {
+        if (hasNetwork || !ofNetwork(c)) best = Math.min(best, this.loss[j * C + c]);
+      }
       const trust = Math.min(1, this.lossCount[j] / ENOUGH);
       let sum = 0;
       for (let c = 0; c < C; c++) {
-        let w = c === GRU ? (hasNetwork ? NETWORK_PRIOR : 0) : hasNetwork ? 0.02 + 0.1 * trust : 1;
+        let w = this.prior(j, c, trust, hasNetwork);
         const loss = this.loss[j * C + c];
         if (w > 0 && loss > 0 && best > 0) w *= (best / loss) ** (SHARPNESS * trust);
         else if (w > 0 && loss > 0) w *= trust < 1 ? 1 : 0;
@@ -268,6 +279,16 @@ export class Track {
     for (let k = 0; k < this.leads; k++) {
       for (let c = 0; c < C; c++) this.weights[k * C + c] = this.interpolate(this.scratch, C, c, k);
     }
+  }
+
+  /** Weight before the candidates' losses are compared, relative to the others'. */
+  private prior(j: number, c: number, trust: number, hasNetwork: boolean): number {
+    if (!hasNetwork) return ofNetwork(c) ? 0 : 1;
+    if (c === GRU) return NETWORK_PRIOR;
+    if (c !== ADAPTER) return 0.02 + 0.1 * trust;
+    const own = this.loss[j * C + ADAPTER];
+    const ratio = own > 0 ? (this.loss[j * C + GRU] / own) ** (ADAPTER_SHARPNESS * trust) : 1;
+    return ADAPTER_PRIOR * trust * Math.min(ADAPTER_MOST, ratio);
   }
 
   /** A per-knot quantity at lead k + 1, linear in the logarithm of the lead. */

@@ -34,6 +34,8 @@ export const LONG_MEAN = 3;
 export const SEASONAL_NAIVE = 5;
 export const PROFILE = 6;
 export const WEEK_PROFILE = 9;
+export const CYCLE = 11;
+export const ANALOGUE = 13;
 
 const DAY_MS = 86_400_000;
 const MAX_LAG = 4096;

@@ -1,0 +1,130 @@
+/**
+ * How far off the network's median is on one stream, foretold from a few numbers about the stream: a regression at each
+ * of a few leads (knots), in units of the lead's scale, learnt as the buckets arrive. What is right of it shows in its
+ * running error beside the network's.
+ */
+import type { LeadKnots } from '../series/lead-knots.ts';
+import type { StateIo } from '../series/state-io.ts';
+import { MEDIAN, Q } from './forecast.ts';
+import { Regression } from './regression.ts';
+
+const MEMORY = 500;
+/** Inputs, corrections and the residuals shown are held within this many scales. */
+const MOST = 4;
+/** Inputs are kept to this, which is far finer than any of them is known. */
+const UNIT = 2 ** -12;
+/** What an error counts at most where errors are compared, in scales. */
+const MOST_COUNTED = 8;
+/** Errors compared before the correction may widen or narrow anything. */
+const ENOUGH = 16;
+/** Median, scale and correction of one forecast at one knot. */
+const ROW = 3;
+
+export function within(x: number, most = MOST): number {
+  return Math.max(-most, Math.min(most, x));
+}
+
+export class Correction {
+  private readonly knots: LeadKnots;
+  private readonly leads: number;
+  private readonly regression: Regression;
+  /** [leads, inputs] inputs of the last steps, in units of UNIT. */
+  private readonly past: Int16Array;
+  private readonly x: Float32Array;
+  /** For each knot k a ring of k rows [ROW]. */
+  private readonly pending: Float32Array;
+  /** [knots, 3]: how many errors, mean absolute errors of the network's and of the corrected median, in scales. */
+  private readonly errors: Float64Array;
+  /** [knots] the present one, in scales. */
+  readonly values: Float64Array;
+  /** [knots] the network's error for the bucket that has just arrived, in scales; 0 where there is none. */
+  readonly residuals: Float64Array;
+  private step = 0;
+
+  /** @param inputs numbers a step */
+  constructor(knots: LeadKnots, inputs: number) {
+    const n = knots.knots.length;
+    this.knots = knots;
+    this.leads = knots.lower.length;
+    this.regression = new Regression(inputs, n);
+    this.past = new Int16Array(this.leads * inputs);
+    this.x = new Float32Array(inputs);
+    this.pending = new Float32Array(knots.rows * ROW).fill(Number.NaN);
+    this.errors = new Float64Array(n * 3);
+    this.values = new Float64Array(n);
+    this.residuals = new Float64Array(n);
+  }
+
+  /** Learns from the bucket that has just closed; once a step, before `keep`. */
+  observe(y: number, observed: boolean): void {
+    const { errors, pending, regression, x } = this;
+    this.residuals.fill(0);
+    if (!observed) return;
+    for (let j = 0; j < this.values.length; j++) {
+      const k = this.knots.knots[j];
+      const at = this.rowAt(j);
+      if (this.step < k || Number.isNaN(pending[at])) continue;
+      const target = (y - pending[at]) / pending[at + 1];
+      if (!Number.isFinite(target)) continue;
+      this.residuals[j] = within(target);
+      const n = Math.min(MEMORY, errors[3 * j] + 1);
+      errors[3 * j] = n;
+      errors[3 * j + 1] += (Math.min(MOST_COUNTED, Math.abs(target)) - errors[3 * j + 1]) / n;
+      const after = Math.min(MOST_COUNTED, Math.abs(target - pending[at + 2]));
+      errors[3 * j + 2] += (after - errors[3 * j + 2]) / n;
+      const from = ((this.step - k) % this.leads) * regression.inputs;
+      for (let i = 0; i < x.length; i++) x[i] = UNIT * this.past[from + i];
+      regression.learn(j, x, target);
+    }
+  }
+
+  /**
+   * Makes this step's corrections and keeps what they will be judged by.
+   * @param inputs what the corrections are made from, [inputs]; those beyond +-4 count as 4
+   * @param network the network's quantiles [leads, 9]; null when it said nothing
+   * @param scale [leads]
+   * @param learns whether the step's inputs stand for observed values
+   */
+  keep(inputs: Float32Array, network: Float64Array | null, scale: Float32Array, learns: boolean): void {
+    const { regression, pending, x } = this;
+    const at = (this.step % this.leads) * x.length;
+    for (let i = 0; i < x.length; i++) {
+      // What is kept is what is used: a weight then means the same when it is learnt. Not a number counts as 0.
+      this.past[at + i] = Math.round(within(inputs[i]) / UNIT);
+      x[i] = UNIT * this.past[at + i];
+    }
+    if (learns && network !== null) regression.see(x);
+    for (let j = 0; j < this.values.length; j++) {
+      const k = this.knots.knots[j];
+      const row = this.rowAt(j);
+      this.values[j] = within(regression.predict(j, x));
+      pending[row] = network === null ? Number.NaN : network[(k - 1) * Q + MEDIAN];
+      pending[row + 1] = scale[k - 1];
+      pending[row + 2] = this.values[j];
+    }
+    this.step++;
+  }
+
+  private rowAt(j: number): number {
+    return (this.knots.firstRow[j] + (this.step % this.knots.knots[j])) * ROW;
+  }
+
+  /** Error that the correction leaves, as a share of the network's; 1 while little is known. */
+  share(j: number): number {
+    const before = this.errors[3 * j + 1];
+    return this.errors[3 * j] < ENOUGH || before <= 0 ? 1 : this.errors[3 * j + 2] / before;
+  }
+
+  /** Another network answers from here on: its errors are others, though alike. */
+  loosen(): void {
+    this.regression.loosen();
+  }
+
+  persist(io: StateIo): void {
+    this.regression.persist(io);
+    io.array(this.past);
+    io.array(this.pending);
+    io.array(this.errors);
+    this.step = io.number(this.step);
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * Linear regressions of several outputs on the same inputs, learnt one step at a time: recursive least squares with
+ * exponential forgetting (Haykin, Adaptive Filter Theory, ch. 10). All outputs share one inverse covariance.
+ *
+ * Two things keep it safe for years. The ridge is not forgotten: every step adds a little of it along one coordinate in
+ * turn, as if that weight had been observed to be 0, so that a direction the inputs no longer show neither winds the
+ * covariance up nor keeps its weight. And a step never moves an output by more than a bounded error.
+ */
+import type { StateIo } from '../series/state-io.ts';
+
+/** Steps after which what was learnt counts for 1/e. */
+const SPAN = 4000;
+/** In squares of the inputs: how many typical steps a weight of 0 is worth. */
+const RIDGE = 5;
+/** Errors count for at most this, so that the fit leans to the median and a wild value cannot spoil it. */
+const MOST_ERROR = 1;
+
+export class Regression {
+  readonly inputs: number;
+  readonly outputs: number;
+  /** Lower triangle by rows, [inputs * (inputs + 1) / 2], of the inverse of the weighted sum of squares of the inputs. */
+  private readonly inverse: Float64Array;
+  /** [outputs, inputs] */
+  private readonly weights: Float64Array;
+  private readonly gain: Float64Array;
+  /** Coordinate that gets its share of the ridge next. */
+  private turn = 0;
+
+  constructor(inputs: number, outputs: number) {
+    this.inputs = inputs;
+    this.outputs = outputs;
+    this.inverse = new Float64Array((inputs * (inputs + 1)) / 2);
+    this.weights = new Float64Array(outputs * inputs);
+    this.gain = new Float64Array(inputs);
+    this.loosen();
+  }
+
+  /** Makes the weights easy to move again, without forgetting them. */
+  loosen(): void {
+    this.inverse.fill(0);
+    for (let i = 0; i < this.inputs; i++) this.inverse[(i * (i + 3)) / 2] = 1 / RIDGE;
+  }
+
+  /** Takes in a step's inputs, whose outputs will be learnt when they are known. @param x [inputs], bounded */
+  see(x: Float32Array): void {
+    const { inputs, inverse, weights, gain } = this;
+    const keep = 1 - 1 / SPAN;
+    this.subtract(1 / (keep + this.multiply(x)), keep);
+    // (1 - keep) * RIDGE a step for every coordinate, all of it for one of them in turn.
+    const i = this.turn;
+    this.turn = (i + 1) % inputs;
+    const share = inputs * (1 - keep) * RIDGE;
+    for (let m = 0; m < inputs; m++)
+      gain[m] = inverse[m <= i ? (i * (i + 1)) / 2 + m : (m * (m + 1)) / 2 + i];
+    const pull = share / (1 + share * gain[i]);
+    for (let j = 0; j < this.outputs; j++) {
+      const back = pull * weights[j * inputs + i];
+      for (let m = 0; m < inputs; m++) weights[j * inputs + m] -= back * gain[m];
+    }
+    this.subtract(pull, 1);
+  }
+
+  /** gain = inverse * x. @returns x' * inverse * x */
+  private multiply(x: Float32Array): number {
+    const { inputs, inverse, gain } = this;
+    gain.fill(0);
+    let at = 0;
+    for (let i = 0; i < inputs; i++) {
+      const xi = x[i];
+      let sum = 0;
+      for (let m = 0; m < i; m++) {
+        const p = inverse[at++];
+        sum += p * x[m];
+        gain[m] += p * xi;
+      }
+      gain[i] += sum + inverse[at++] * xi;
+    }
+    let square = 0;
+    for (let i = 0; i < inputs; i++) square += gain[i] * x[i];
+    return square;
+  }
+
+  /** inverse = (inverse - factor * gain * gain') / keep */
+  private subtract(factor: number, keep: number): void {
+    const { inputs, inverse, gain } = this;
+    let at = 0;
+    for (let i = 0; i < inputs; i++) {
+      const g = factor * gain[i];
+      for (let m = 0; m <= i; m++, at++) inverse[at] = (inverse[at] - g * gain[m]) / keep;
+    }
+  }
+
+  /** Learns what one output was for inputs seen before. @param x [inputs] */
+  learn(output: number, x: Float32Array, value: number): void {
+    const { inputs, weights, gain } = this;
+    const error = value - this.predict(output, x);
+    const bounded = Math.max(-MOST_ERROR, Math.min(MOST_ERROR, error));
+    this.multiply(x);
+    for (let i = 0; i < inputs; i++) weights[output * inputs + i] += gain[i] * bounded;
+  }
+
+  predict(output: number, x: Float32Array): number {
+    const { inputs, weights } = this;
+    let sum = 0;
+    for (let i = 0; i < inputs; i++) sum += weights[output * inputs + i] * x[i];
+    return sum;
+  }
+
+  persist(io: StateIo): void {
+    io.array(this.inverse);
+    io.array(this.weights);
+    this.turn = io.number(this.turn);
+  }
+}

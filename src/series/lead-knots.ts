@@ -1,0 +1,37 @@
+/**
+ * A few leads, spaced by ratio, at which something is kept or learnt, and how every lead between them follows: linear in
+ * the logarithm of the lead. Depends on the horizon alone, so that streams share it.
+ */
+export class LeadKnots {
+  /** Ascending; the horizon itself is always the last. */
+  readonly knots: readonly number[];
+  /** [leads] number of the last knot that is not beyond the lead. */
+  readonly lower: Int32Array;
+  /** [leads] weight of the knot after it. */
+  readonly upperWeight: Float64Array;
+  /** [knots] where the ring of each knot begins, in rows, when a ring of k rows for each knot k stands one after the other. */
+  readonly firstRow: readonly number[];
+  /** Of all rings. */
+  readonly rows: number;
+
+  constructor(candidates: readonly number[], leads: number) {
+    const knots = [...candidates.filter((k) => k < leads), leads];
+    this.knots = knots;
+    this.lower = new Int32Array(leads);
+    this.upperWeight = new Float64Array(leads);
+    for (let k = 1; k <= leads; k++) {
+      let j = 0;
+      while (j + 1 < knots.length && knots[j + 1] <= k) j++;
+      this.lower[k - 1] = j;
+      if (j + 1 < knots.length)
+        this.upperWeight[k - 1] = Math.log(k / knots[j]) / Math.log(knots[j + 1] / knots[j]);
+    }
+    let rows = 0;
+    this.firstRow = knots.map((k) => {
+      const first = rows;
+      rows += k;
+      return first;
+    });
+    this.rows = rows;
+  }
+}
