@@ -1,6 +1,7 @@
 /** The forecasters whose quantiles compete for publication on every stream, and how the simple ones get theirs. */
+import { LAST, SEASONAL_NAIVE } from '../series/experts.ts';
 import type { Features } from '../series/features.ts';
-import { MEDIAN, Q } from './forecast.ts';
+import { type ForecastKind, MEDIAN, Q } from './forecast.ts';
 
 export const CANDIDATES = ['gru', 'seasonal-naive', 'naive', 'climate', 'adapter'] as const;
 export const C = CANDIDATES.length;
@@ -10,6 +11,19 @@ export const NAIVE = 2;
 export const CLIMATE = 3;
 /** The network's forecast, corrected (`adapter.ts`): there when the network is. */
 export const ADAPTER = 4;
+
+/** Whether a candidate is only there when the network is. */
+export function ofNetwork(candidate: number): boolean {
+  return candidate === GRU || candidate === ADAPTER;
+}
+
+/** What a forecast is called whose candidates had these mean weights. */
+export function kindOf(weights: readonly number[], network: boolean, warm: boolean): ForecastKind {
+  if (network && weights[GRU] + weights[ADAPTER] >= 0.8) return 'gru';
+  if (weights[SEASONAL] >= 0.8) return 'seasonal-naive';
+  if (weights[NAIVE] >= 0.8 || !warm) return 'naive';
+  return 'blend';
+}
 
 /** Standard normal quantiles at the nine levels. */
 const NORMAL = [
@@ -32,6 +46,13 @@ export function naiveQuantiles(features: Features, expert: number, out: Float64A
 /** The same quantiles at every lead: those of everything the stream has shown. @param out [leads, 9] */
 export function climateQuantiles(features: Features, out: Float64Array): void {
   for (let k = 0; k < features.leads; k++) out.set(features.experts.climate.quantiles, k * Q);
+}
+
+/** The candidates that need no network. @param out [C] arrays [leads, 9] */
+export function simpleQuantiles(features: Features, out: readonly Float64Array[]): void {
+  naiveQuantiles(features, SEASONAL_NAIVE, out[SEASONAL]);
+  naiveQuantiles(features, LAST, out[NAIVE]);
+  climateQuantiles(features, out[CLIMATE]);
 }
 
 /**

@@ -5,7 +5,6 @@
 import { Buckets, type ClosedBucket } from '../series/buckets.ts';
 import { zoneOffset } from '../series/calendar.ts';
 import { compress, expand } from '../series/companding.ts';
-import { LAST, SEASONAL_NAIVE } from '../series/experts.ts';
 import { AHEAD, Features, I } from '../series/features.ts';
 import { fillValue } from '../series/fill.ts';
 import { LeadKnots } from '../series/lead-knots.ts';
@@ -24,20 +23,10 @@ import type { StreamSpec } from '../series/spec.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { ADAPTER_KNOTS, Adapter } from './adapter.ts';
 import { Anomalies, LEAST_SCORE, MOST_SCORE, type Surprise } from './anomalies.ts';
-import {
-  ADAPTER,
-  C,
-  CLIMATE,
-  climateQuantiles,
-  GRU,
-  NAIVE,
-  naiveQuantiles,
-  networkQuantiles,
-  SEASONAL,
-} from './candidates.ts';
+import { ADAPTER, C, GRU, kindOf, networkQuantiles, ofNetwork, simpleQuantiles } from './candidates.ts';
 import { crossings } from './crossings.ts';
 import type { MarkedBucket, StreamAbout } from './engine-contract.ts';
-import { type Forecast, type ForecastKind, type InputQuality, MEDIAN, Q } from './forecast.ts';
+import { type Forecast, type InputQuality, MEDIAN, Q } from './forecast.ts';
 import { Track } from './track.ts';
 
 const QUIET = STUCK | FLAT_LINE;
@@ -238,21 +227,17 @@ export class Stream {
   finish(raw: Float32Array | null, offset: number): Forecast {
     const { features, track } = this;
     if (features === null || track === null) throw new Error('a forecast before the interval is known');
-    const network = raw !== null && networkQuantiles(features, raw, offset, this.quantiles[GRU]);
+    const { quantiles } = this;
+    const network = raw !== null && networkQuantiles(features, raw, offset, quantiles[GRU]);
     if (raw !== null && !network) this.h.fill(0);
-    naiveQuantiles(features, SEASONAL_NAIVE, this.quantiles[SEASONAL]);
-    naiveQuantiles(features, LAST, this.quantiles[NAIVE]);
-    climateQuantiles(features, this.quantiles[CLIMATE]);
-    this.adapter?.answer(
-      network ? this.quantiles[GRU] : null,
-      features,
-      this.observed,
-      this.quantiles[ADAPTER],
-    );
+    simpleQuantiles(features, quantiles);
+    this.adapter?.answer(network ? quantiles[GRU] : null, features, this.observed, quantiles[ADAPTER]);
     const out = new Float64Array(this.leads * Q);
-    const candidates: (Float64Array | null)[] = [...this.quantiles];
-    if (!network) candidates[GRU] = candidates[ADAPTER] = null;
-    track.combine(candidates, this.clamp, out);
+    track.combine(
+      quantiles.map((one, c) => (network || !ofNetwork(c) ? one : null)),
+      this.clamp,
+      out,
+    );
     if (this.observed || Number.isNaN(this.path[0])) {
       for (let k = 0; k < this.leads; k++) this.path[k] = out[k * Q + MEDIAN];
     }
@@ -272,7 +257,7 @@ export class Stream {
       seq: this.seq++,
       leads: this.leads,
       quantiles: out,
-      kind: this.kind(network),
+      kind: kindOf(track.meanWeights(), network, this.warm),
       input: {
         quality: this.inputQuality(endMs),
         ...(this.marks === 0 ? {} : { marks: markNames(this.marks) }),
@@ -304,14 +289,6 @@ export class Stream {
   private inputQuality(endMs: number): InputQuality {
     if (this.observed) return 'good';
     return endMs - this.now.observedMs > this.spec.maxGapMs ? 'stale' : 'filled';
-  }
-
-  private kind(network: boolean): ForecastKind {
-    const weights = this.track?.meanWeights() ?? [];
-    if (network && weights[GRU] + weights[ADAPTER] >= 0.8) return 'gru';
-    if (weights[SEASONAL] >= 0.8) return 'seasonal-naive';
-    if (weights[NAIVE] >= 0.8 || !this.warm) return 'naive';
-    return 'blend';
   }
 
   get scores(): ReturnType<Track['scores']> {

@@ -8,7 +8,7 @@
  * (adaptive conformal inference, Gibbs & Candes 2021; quantile tracker of conformal PID, Angelopoulos et al. 2023).
  */
 import type { StateIo } from '../series/state-io.ts';
-import { ADAPTER, C, GRU, NAIVE, SEASONAL } from './candidates.ts';
+import { ADAPTER, C, GRU, NAIVE, ofNetwork, SEASONAL } from './candidates.ts';
 import { MEDIAN, Q } from './forecast.ts';
 
 const KNOTS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
@@ -64,11 +64,6 @@ function pinball3(y: number, low: number, median: number, high: number): number 
   const b = y - median;
   const c = y - high;
   return (a >= 0 ? 0.1 * a : -0.9 * a) + 0.5 * Math.abs(b) + (c >= 0 ? 0.9 * c : -0.1 * c);
-}
-
-/** Candidates that are only there when the network is. */
-function ofNetwork(c: number): boolean {
-  return c === GRU || c === ADAPTER;
 }
 
 export class Track {
