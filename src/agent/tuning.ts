@@ -42,7 +42,7 @@ export interface TuningParts {
   readonly log: Logger;
   readonly engine: Pick<Engine, 'streams' | 'adopt' | 'networkScores'>;
   readonly pipeline: () => Pick<Pipeline, 'between'>;
-  readonly store: Pick<SqliteStore, 'settle' | 'getMeta' | 'setMeta'>;
+  readonly store: Pick<SqliteStore, 'settle' | 'flush' | 'getMeta' | 'setMeta'>;
   /** The store's file. */
   readonly database: string;
   readonly facts: () => Facts;
@@ -289,5 +289,6 @@ export class Tuning {
   private remember(change: Partial<TuningMemory>): void {
     this.memory = { ...this.memory, ...change };
     writeMemory(this.parts.store, GROUP, this.memory);
+    this.parts.store.flush();
   }
 }

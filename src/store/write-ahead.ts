@@ -127,12 +127,15 @@ export class WriteAhead {
   /** Reads what a former process left. Returns how many bytes at the journal's end were unreadable. Throws the system's error. */
   load(): number {
     const names = new Map<number, string>();
+    // what was set since is newer; within the journal the last value is
+    const newer = new Set(this.#meta.keys());
     const { journal, lostBytes } = Journal.open(this.#options.path, this.#options.powerSafe, {
       name: (id, name) => names.set(id, name),
       sample: (id, timeMs, value, mark) => this.push(names.get(id)!, timeMs, value, mark),
       mark: (id, span) => this.mark(names.get(id)!, span),
-      // what was set since is newer
-      meta: (key, value) => this.#meta.has(key) || this.#meta.set(key, value),
+      meta: (key, value) => {
+        if (!newer.has(key)) this.#meta.set(key, value);
+      },
     });
     this.#journal = journal;
     // numbers in the file are the former process's: say the names again before the next row

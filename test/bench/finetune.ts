@@ -7,10 +7,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { KnownStreams } from '../../src/agent/known-streams.ts';
-import { createRouter, validateConfig } from '../../src/config/index.ts';
-import { SqliteStore } from '../../src/store/sqlite-store.ts';
-import { systemClock } from '../../src/system/clock.ts';
+import { recordHistory } from '../support/history.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
 import { normal } from '../support/random.ts';
 import { sleep, waitFor } from '../support/wait.ts';
@@ -56,38 +53,22 @@ function configOf(dir: string, url: string): Record<string, unknown> {
 
 /** A day's season, a slower wander and noise: something to learn, and something that cannot be learnt. */
 function record(dir: string, url: string): void {
-  const store = SqliteStore.open({
-    dir,
-    maxBytes: 2 ** 30,
-    retentionMs: 1e12,
-    clock: systemClock,
-    onFault: () => {},
-  });
-  const router = createRouter(validateConfig(configOf(dir, url)));
-  const known = new KnownStreams(store);
-  const endMs = Math.floor(Date.now() / STEP_MS) * STEP_MS;
-  const buckets = (DAYS * 86_400_000) / STEP_MS;
   const noises = Array.from({ length: STREAMS }, (_, s) => normal(s + 1));
   const wander = new Float64Array(STREAMS);
-  for (let s = 0; s < STREAMS; s++) {
-    const found = router.adopt({ topic: `slow/${s}`, field: '' });
-    if (found === null) throw new Error('the stream was not found in the config');
-    known.add(found, endMs - REPLAYED * STEP_MS);
-  }
-  for (let t = 0; t < buckets; t++) {
-    const timeMs = endMs - (buckets - t) * STEP_MS + 60_000;
-    for (let s = 0; s < STREAMS; s++) {
+  recordHistory({
+    dir,
+    config: configOf(dir, url),
+    streams: noises.map((_, s) => ({ topic: `slow/${s}`, name: `slow-${s}` })),
+    stepMs: STEP_MS,
+    buckets: (DAYS * 86_400_000) / STEP_MS,
+    replayed: REPLAYED,
+    value: (s, _t, timeMs) => {
       const noise = noises[s]!;
       wander[s] = 0.99 * wander[s]! + 0.1 * noise();
       const phase = (2 * Math.PI * timeMs) / 86_400_000 + s;
-      const value = 20 + 3 * Math.sin(phase) + Math.sin(3 * phase) + wander[s]! + 0.1 * noise();
-      store.append({ stream: `slow-${s}`, timeMs, value, arrivalMs: timeMs });
-    }
-    if (t % 40 === 39) store.settle();
-  }
-  known.save();
-  store.flush();
-  store.close();
+      return 20 + 3 * Math.sin(phase) + Math.sin(3 * phase) + wander[s]! + 0.1 * noise();
+    },
+  });
 }
 
 interface Probe {

@@ -39,6 +39,19 @@ function crashed(dir: string): string {
 }
 
 describe('SqliteStore', () => {
+  it('has after a crash the last of several values that were set and flushed', () => {
+    const dir = temp();
+    const { store } = open(dir);
+    for (const value of ['first', 'second', 'third']) {
+      store.setMeta('k', value);
+      store.flush();
+    }
+    const again = open(crashed(dir));
+    expect(again.store.getMeta('k')).toBe('third');
+    store.close();
+    again.store.close();
+  });
+
   it('has after a crash what was flushed, and nothing twice', () => {
     const dir = temp();
     const { store } = open(dir);
