@@ -6,6 +6,7 @@
 import { ANALOGUE, CYCLE, LAST } from '../series/experts.ts';
 import { type Features, squash } from '../series/features.ts';
 import type { LeadKnots } from '../series/lead-knots.ts';
+import { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { Correction } from './correction.ts';
 import { MEDIAN, Q } from './forecast.ts';
@@ -32,12 +33,14 @@ export class Adapter {
   private readonly knots: LeadKnots;
   private readonly correction: Correction;
   /** The network's errors at lead 1, newest first. */
-  private readonly lastErrors = new Float64Array(LAST_ERRORS);
-  private readonly x = new Float32Array(INPUTS);
+  private readonly lastErrors: Float64Array;
+  private readonly x: Float32Array;
 
-  constructor(knots: LeadKnots) {
+  constructor(knots: LeadKnots, memory = new Memory()) {
     this.knots = knots;
-    this.correction = new Correction(knots, INPUTS);
+    this.correction = new Correction(knots, INPUTS, memory);
+    this.lastErrors = memory.float64(LAST_ERRORS);
+    this.x = memory.float32(INPUTS);
   }
 
   /** Learns from the bucket that has just closed; before the features take it in. */

@@ -6,6 +6,7 @@
  * least as far out before is counted too: what has happened twice in a thousand buckets has no probability of 10^-9,
  * whatever the fit says. Learns from every bucket; bounded; part of a stream's state.
  */
+import { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
 
 /** One bucket that hardly agrees with its forecast. */
@@ -83,9 +84,15 @@ const STILL_MEMORY = 10_000;
 
 /** Of one side: beyond p10 or beyond p90. */
 class Tail {
-  private readonly fit = Float64Array.of(TAIL, 0, EXCESS, 2 * EXCESS * EXCESS);
+  private readonly fit: Float64Array;
   /** [PEAKS, 3]: excess, deviation from the median in the stream's unit, the bucket's number. */
-  private readonly peaks = new Float64Array(3 * PEAKS);
+  private readonly peaks: Float64Array;
+
+  constructor(memory: Memory) {
+    this.fit = memory.float64(4);
+    this.fit.set([TAIL, 0, EXCESS, 2 * EXCESS * EXCESS]);
+    this.peaks = memory.float64(3 * PEAKS);
+  }
 
   /** ln of the probability of an excess of `e` half widths, `deviation` in the stream's unit, or more on this side. */
   logProbability(e: number, deviation: number, seen: number): number {
@@ -130,11 +137,17 @@ class Tail {
 }
 
 export class Anomalies {
-  private readonly below = new Tail();
-  private readonly above = new Tail();
+  private readonly below: Tail;
+  private readonly above: Tail;
   private seen = 0;
   /** Of the buckets whose interval had no width: how many, and how many were elsewhere. */
-  private readonly still = new Float64Array(2);
+  private readonly still: Float64Array;
+
+  constructor(memory = new Memory()) {
+    this.below = new Tail(memory);
+    this.above = new Tail(memory);
+    this.still = memory.float64(2);
+  }
 
   /**
    * -log10 of the two-sided probability of `value` or further out; 0 before there is enough to go by.

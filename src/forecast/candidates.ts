@@ -1,6 +1,6 @@
 /** The forecasters whose quantiles compete for publication on every stream, and how the simple ones get theirs. */
 import { LAST, SEASONAL_NAIVE } from '../series/experts.ts';
-import type { Features } from '../series/features.ts';
+import type { Features, KeptExpert } from '../series/features.ts';
 import { type ForecastKind, MEDIAN, Q } from './forecast.ts';
 
 export const CANDIDATES = ['gru', 'seasonal-naive', 'naive', 'climate', 'adapter'] as const;
@@ -36,7 +36,7 @@ const SIGMA_PER_MAD = 1.2533141;
  * Quantiles of a point forecast from its own running error at each lead, taken as normal.
  * @param out [leads, 9]
  */
-export function naiveQuantiles(features: Features, expert: number, out: Float64Array): void {
+export function naiveQuantiles(features: Features, expert: KeptExpert, out: Float64Array): void {
   for (let k = 0; k < features.leads; k++) {
     const { point, error } = features.expertAt(expert, k);
     for (let q = 0; q < Q; q++) out[k * Q + q] = point + SIGMA_PER_MAD * error * NORMAL[q];

@@ -4,6 +4,7 @@
  * running error beside the network's.
  */
 import type { LeadKnots } from '../series/lead-knots.ts';
+import { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { MEDIAN, Q } from './forecast.ts';
 import { Regression } from './regression.ts';
@@ -42,17 +43,17 @@ export class Correction {
   private step = 0;
 
   /** @param inputs numbers a step */
-  constructor(knots: LeadKnots, inputs: number) {
+  constructor(knots: LeadKnots, inputs: number, memory = new Memory()) {
     const n = knots.knots.length;
     this.knots = knots;
     this.leads = knots.lower.length;
-    this.regression = new Regression(inputs, n);
-    this.past = new Int16Array(this.leads * inputs);
-    this.x = new Float32Array(inputs);
-    this.pending = new Float32Array(knots.rows * ROW).fill(Number.NaN);
-    this.errors = new Float64Array(n * 3);
-    this.values = new Float64Array(n);
-    this.residuals = new Float64Array(n);
+    this.regression = new Regression(inputs, n, memory);
+    this.past = memory.int16(this.leads * inputs);
+    this.x = memory.float32(inputs);
+    this.pending = memory.float32(knots.rows * ROW).fill(Number.NaN);
+    this.errors = memory.float64(n * 3);
+    this.values = memory.float64(n);
+    this.residuals = memory.float64(n);
   }
 
   /** Learns from the bucket that has just closed; once a step, before `keep`. */

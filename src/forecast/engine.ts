@@ -18,13 +18,14 @@ import type {
 } from './engine-contract.ts';
 import { type Forecast, Q } from './forecast.ts';
 import type { Model } from './model.ts';
+import { Scratches } from './scratch.ts';
 import { Stream } from './stream.ts';
 import type { LeadScore, NetworkScore } from './track.ts';
 
 /** Version of everything `Stream.persist` writes; part of the hash that guards a snapshot. */
-const STATE_FORMAT = 5;
+const STATE_FORMAT = 6;
 /** Streams stepped in one run; more are split, so that buffers stay bounded. */
-const MAX_BATCH = 128;
+const MAX_BATCH = 64;
 /** Improbable buckets that one forecast carries: a backlog may hold many. */
 const MAX_SURPRISES = 16;
 
@@ -53,6 +54,7 @@ export class Engine implements ForecastEngine {
   lastFailure: string | null = null;
   private readonly byName = new Map<string, Stream>();
   private found: MarkedBucket[] = [];
+  private readonly scratches = new Scratches();
   /** By number of leads. */
   private batches = new Map<number, Promise<Batch>>();
 
@@ -86,6 +88,7 @@ export class Engine implements ForecastEngine {
       spec,
       this.model === null ? 0 : this.model.stateRows * this.model.hidden,
       this.warmUpSteps,
+      this.scratches,
     );
   }
 
@@ -145,36 +148,45 @@ export class Engine implements ForecastEngine {
   /** One bucket of every stream in `round`. */
   private async step(round: Due[]): Promise<Forecast[]> {
     const forecasts: Forecast[] = [];
-    const byLeads = new Map<number, Stream[]>();
+    const byLeads = new Map<number, Due[]>();
     for (const one of round) {
-      const { stream } = one;
-      const stepped = stream.advance(one.closed[one.at++]);
-      if (stream.marked !== null) this.found.push(stream.marked);
-      if (!stepped) continue;
-      if (this.model === null || !stream.warm) {
-        forecasts.push(stream.finish(null, 0));
-        continue;
-      }
-      const group = byLeads.get(stream.leads);
-      if (group === undefined) byLeads.set(stream.leads, [stream]);
-      else group.push(stream);
+      one.stream.align(one.closed[one.at]);
+      const group = byLeads.get(one.stream.leads);
+      if (group === undefined) byLeads.set(one.stream.leads, [one]);
+      else group.push(one);
     }
-    for (const [leads, streams] of byLeads) {
-      for (let from = 0; from < streams.length; from += MAX_BATCH) {
-        await this.run(leads, streams.slice(from, from + MAX_BATCH), forecasts);
+    for (const [leads, group] of byLeads) {
+      for (let from = 0; from < group.length; from += MAX_BATCH) {
+        await this.run(leads, group.slice(from, from + MAX_BATCH), forecasts);
       }
     }
     return forecasts;
   }
 
-  private async run(leads: number, streams: Stream[], forecasts: Forecast[]): Promise<void> {
-    const { stepper, x, h } = await this.batch(leads, streams.length);
-    const n = streams.length;
+  /** One bucket of streams that have a horizon in common, at most MAX_BATCH of them. */
+  private async run(leads: number, due: Due[], forecasts: Forecast[]): Promise<void> {
+    const batch = await this.batchOrNull(leads, due.length);
+    const asked: Stream[] = [];
+    for (const one of due) {
+      const { stream } = one;
+      const stepped = stream.advance(one.closed[one.at++]);
+      if (stream.marked !== null) this.found.push(stream.marked);
+      if (!stepped) continue;
+      if (batch === null || !stream.warm) {
+        forecasts.push(stream.finish(null, 0));
+        continue;
+      }
+      // At once: the next stream works in the same scratch.
+      stream.writeInputs(batch.x, asked.length * batch.stepper.inputs);
+      asked.push(stream);
+    }
+    if (batch === null || asked.length === 0) return;
+    const { stepper, x, h } = batch;
     const { layers, hidden, inputs } = stepper;
+    const n = asked.length;
     for (let i = 0; i < n; i++) {
-      streams[i].writeInputs(x, i * inputs);
       for (let layer = 0; layer < layers; layer++) {
-        h.set(streams[i].h.subarray(layer * hidden, (layer + 1) * hidden), (layer * n + i) * hidden);
+        h.set(asked[i].h.subarray(layer * hidden, (layer + 1) * hidden), (layer * n + i) * hidden);
       }
     }
     let result: { quantiles: Float32Array; h: Float32Array };
@@ -182,13 +194,29 @@ export class Engine implements ForecastEngine {
       result = await stepper.run(n, x.subarray(0, n * inputs), h.subarray(0, layers * n * hidden));
     } catch (error) {
       // The buckets are closed: they must be forecast by somebody.
-      this.failures++;
-      this.lastFailure = error instanceof Error ? error.message : String(error);
-      for (const stream of streams) forecasts.push(stream.finish(null, 0));
+      this.failed(error);
+      for (const stream of asked) forecasts.push(stream.finish(null, 0));
       return;
     }
-    this.takeStates(streams, result.h, layers, hidden);
-    for (let i = 0; i < n; i++) forecasts.push(streams[i].finish(result.quantiles, i * leads * Q));
+    this.takeStates(asked, result.h, layers, hidden);
+    for (let i = 0; i < n; i++) forecasts.push(asked[i].finish(result.quantiles, i * leads * Q));
+  }
+
+  /** Null without a model, or with one that cannot forecast so many leads: the naive forecasters then serve. */
+  private async batchOrNull(leads: number, n: number): Promise<Batch | null> {
+    if (this.model === null) return null;
+    try {
+      return await this.batch(leads, n);
+    } catch (error) {
+      this.batches.delete(leads);
+      this.failed(error);
+      return null;
+    }
+  }
+
+  private failed(error: unknown): void {
+    this.failures++;
+    this.lastFailure = error instanceof Error ? error.message : String(error);
   }
 
   /** @param h [layers, streams, hidden] */

@@ -6,6 +6,7 @@
  * turn, as if that weight had been observed to be 0, so that a direction the inputs no longer show neither winds the
  * covariance up nor keeps its weight. And a step never moves an output by more than a bounded error.
  */
+import { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
 
 /** Steps after which what was learnt counts for 1/e. */
@@ -26,12 +27,12 @@ export class Regression {
   /** Coordinate that gets its share of the ridge next. */
   private turn = 0;
 
-  constructor(inputs: number, outputs: number) {
+  constructor(inputs: number, outputs: number, memory = new Memory()) {
     this.inputs = inputs;
     this.outputs = outputs;
-    this.inverse = new Float64Array((inputs * (inputs + 1)) / 2);
-    this.weights = new Float64Array(outputs * inputs);
-    this.gain = new Float64Array(inputs);
+    this.inverse = memory.float64((inputs * (inputs + 1)) / 2);
+    this.weights = memory.float64(outputs * inputs);
+    this.gain = memory.float64(inputs);
     this.loosen();
   }
 

@@ -7,7 +7,7 @@ import { zoneOffset } from '../series/calendar.ts';
 import { compress, expand } from '../series/companding.ts';
 import { AHEAD, Features, I } from '../series/features.ts';
 import { fillValue } from '../series/fill.ts';
-import { LeadKnots } from '../series/lead-knots.ts';
+import { Memory } from '../series/memory.ts';
 import {
   FLAT_LINE,
   MASKED,
@@ -18,15 +18,16 @@ import {
   STUCK,
   TOO_FAST,
 } from '../series/quality.ts';
-import { regridded } from '../series/regrid.ts';
+import { type Past, regridded } from '../series/regrid.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { StateIo } from '../series/state-io.ts';
-import { ADAPTER_KNOTS, Adapter } from './adapter.ts';
+import { Adapter } from './adapter.ts';
 import { Anomalies, LEAST_SCORE, MOST_SCORE, type Surprise } from './anomalies.ts';
-import { ADAPTER, C, GRU, kindOf, networkQuantiles, ofNetwork, simpleQuantiles } from './candidates.ts';
+import { ADAPTER, GRU, kindOf, networkQuantiles, ofNetwork, simpleQuantiles } from './candidates.ts';
 import { crossings } from './crossings.ts';
 import type { MarkedBucket, StreamAbout } from './engine-contract.ts';
 import { type Forecast, type InputQuality, MEDIAN, Q } from './forecast.ts';
+import { Scratches } from './scratch.ts';
 import { Track } from './track.ts';
 
 const QUIET = STUCK | FLAT_LINE;
@@ -37,8 +38,12 @@ const WARM_UP = 4;
 /** A stream that has stood at its lowest value this often has a floor there (rain, counts, light). */
 const FLOOR_SHARE = 0.02;
 
+/** Below this single precision tells 0.0001 apart. */
+const LARGE = 1024;
+
 export class Stream {
   readonly spec: StreamSpec;
+  private readonly scratches: Scratches;
   readonly buckets: Buckets;
   /** Known once the interval is. */
   leads = 0;
@@ -65,10 +70,9 @@ export class Stream {
   private anomalies = new Anomalies();
   /** The bucket just taken in, where it was improbable. */
   private surprise: Surprise | null = null;
-  /** Medians of the forecast made at the last observed bucket, for the `model` fill. */
+  /** Medians, relative to the origin, of the forecast made at the last observed bucket, for the `model` fill. */
   private path: Float64Array = new Float64Array(0);
   private readonly outlook = new Float64Array(4);
-  private quantiles: Float64Array[] = [];
   private readonly now: { observedMs: number } = { observedMs: Number.NaN };
 
   /** [warmUpSteps, I] ring of past inputs, 8 bits each; not part of the state, it fills again. */
@@ -78,10 +82,12 @@ export class Stream {
   /**
    * @param stateSize rows x hidden of the model
    * @param warmUpSteps past inputs to keep for another model
+   * @param scratches shared by the streams of an engine
    */
-  constructor(spec: StreamSpec, stateSize: number, warmUpSteps = 0) {
+  constructor(spec: StreamSpec, stateSize: number, warmUpSteps = 0, scratches = new Scratches()) {
     this.recent = new Int8Array(warmUpSteps * I);
     this.spec = spec;
+    this.scratches = scratches;
     this.buckets = new Buckets(spec);
     this.h = new Float32Array(stateSize);
     this.outlook.fill(Number.NaN);
@@ -99,13 +105,16 @@ export class Stream {
   private build(intervalMs: number): void {
     this.gridMs = intervalMs;
     this.leads = Math.max(1, Math.min(MAX_LEADS, Math.ceil(this.spec.horizonMs / intervalMs)));
-    this.quality = new Quality();
-    this.anomalies = new Anomalies();
-    this.features = new Features(intervalMs, this.leads, zoneOffset(this.spec.timeZone));
-    this.track = new Track(this.leads);
-    this.adapter = this.h.length === 0 ? null : new Adapter(new LeadKnots(ADAPTER_KNOTS, this.leads));
-    this.path = new Float64Array(this.leads).fill(Number.NaN);
-    this.quantiles = Array.from({ length: C }, () => new Float64Array(this.leads * Q));
+    const scratch = this.scratches.of(this.leads);
+    const memory = new Memory(this.scratches.blockBytes(intervalMs, this.leads));
+    this.quality = new Quality(memory);
+    this.anomalies = new Anomalies(memory);
+    const places = { scratch: scratch.features, memory };
+    this.features = new Features(intervalMs, this.leads, zoneOffset(this.spec.timeZone), places);
+    this.track = new Track(this.leads, { scratch: scratch.track, memory });
+    this.adapter = this.h.length === 0 ? null : new Adapter(scratch.adapter, memory);
+    this.path = memory.float64(this.leads).fill(Number.NaN);
+    this.scratches.noteBlock(intervalMs, this.leads, memory.used);
   }
 
   /** Goes on with buckets of another length: the features are made anew from the history, the network starts afresh. */
@@ -115,13 +124,15 @@ export class Stream {
     this.h.fill(0);
     this.outlook.fill(Number.NaN);
     this.recentCount = 0;
-    if (old.features === null || old.features.steps === 0) return;
-    const { history } = old.features.experts;
+    if (this.features === null || old.features === null || old.features.steps === 0) return;
+    const { origin, experts } = old.features;
+    const { history } = experts;
+    const before: Past = { reach: history.reach, at: (lag) => history.at(lag) + origin };
     const grid = { intervalMs, newestMs: startMs - intervalMs };
-    const past = regridded(history, this.spec.aggregate, old, grid);
-    past.values.forEach((value, i) => {
-      this.features?.update(past.startMs + i * intervalMs, value, true);
-    });
+    const past = regridded(before, this.spec.aggregate, old, grid);
+    for (const [i, value] of past.values.entries()) {
+      this.features.update(past.startMs + i * intervalMs, this.relative(value, this.features), true);
+    }
   }
 
   /** Inputs of the step graph: the past, then every lead. */
@@ -129,12 +140,16 @@ export class Stream {
     return I + this.leads * AHEAD;
   }
 
+  /** Goes over to the grid of the bucket that comes next; to be called before it is taken in. */
+  align(bucket: ClosedBucket): void {
+    if (bucket.intervalMs !== this.gridMs) this.regrid(bucket);
+  }
+
   /**
    * Takes in a closed bucket.
    * @returns false when nothing is to be stepped (a dropped gap, or empty buckets before the first reading)
    */
   advance(bucket: ClosedBucket): boolean {
-    if (bucket.intervalMs !== this.gridMs) this.regrid(bucket);
     const { features } = this;
     const before = this.marks;
     this.marks = 0;
@@ -146,7 +161,7 @@ export class Stream {
     if (this.observed) this.now.observedMs = bucket.observedMs;
     const age = features.gapAge;
     const value = this.observed
-      ? bucket.value
+      ? this.relative(bucket.value, features)
       : fillValue(this.spec.fill, features, age < this.leads ? this.path[age] : Number.NaN);
     if (Number.isNaN(value)) return false;
     this.track?.observe(value, this.observed);
@@ -156,11 +171,20 @@ export class Stream {
     return true;
   }
 
+  /**
+   * Relative to a whole number near the first reading where that is large: features and track keep values in single
+   * precision, which would lose small changes on a large offset.
+   */
+  private relative(value: number, features: Features): number {
+    if (features.steps === 0) features.origin = Math.abs(value) < LARGE ? 0 : Math.round(value);
+    return value - features.origin;
+  }
+
   /** What is wrong with a bucket's value, measured against what the experts expected of it. */
   private judge({ value, tooFast, outOfRange }: ClosedBucket, features: Features): number {
     const marks = (tooFast.length > 0 ? TOO_FAST : 0) | (outOfRange > 0 ? OUT_OF_RANGE : 0);
     if (Number.isNaN(value) || this.spec.quality === false) return marks;
-    const expected = { point: features.anchor[0], error: features.scale[0] };
+    const expected = { point: features.anchor[0] + features.origin, error: features.scale[0] };
     return marks | this.quality.judge(value, expected, features.gapAge);
   }
 
@@ -227,7 +251,8 @@ export class Stream {
   finish(raw: Float32Array | null, offset: number): Forecast {
     const { features, track } = this;
     if (features === null || track === null) throw new Error('a forecast before the interval is known');
-    const { quantiles } = this;
+    const { quantiles } = this.scratches.of(this.leads);
+    const { origin } = features;
     const network = raw !== null && networkQuantiles(features, raw, offset, quantiles[GRU]);
     if (raw !== null && !network) this.h.fill(0);
     simpleQuantiles(features, quantiles);
@@ -235,12 +260,14 @@ export class Stream {
     const out = new Float64Array(this.leads * Q);
     track.combine(
       quantiles.map((one, c) => (network || !ofNetwork(c) ? one : null)),
-      this.clamp,
+      (value) => this.clamp(value + origin) - origin,
       out,
     );
     if (this.observed || Number.isNaN(this.path[0])) {
       for (let k = 0; k < this.leads; k++) this.path[k] = out[k * Q + MEDIAN];
     }
+    // Again: taking the origin away and adding it may have rounded a value over its limit.
+    for (let i = 0; i < out.length; i++) out[i] = this.clamp(out[i] + origin);
     const expected = this.outlooked;
     this.outlook[0] = out[0];
     this.outlook[1] = out[MEDIAN];
@@ -278,7 +305,7 @@ export class Stream {
     let result = value;
     const features = this.features;
     if (features !== null && features.floorShare > FLOOR_SHARE && features.observations > 32) {
-      const floor = features.observedRange.min;
+      const floor = features.observedRange.min + features.origin;
       if (floor === 0 && result < 0) result = 0;
     }
     if (min !== null && result < min) result = min;

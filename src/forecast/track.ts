@@ -7,6 +7,8 @@
  * Calibration: online quantile tracking of a multiplicative correction of each half of the interval, in log space
  * (adaptive conformal inference, Gibbs & Candes 2021; quantile tracker of conformal PID, Angelopoulos et al. 2023).
  */
+import { LeadKnots } from '../series/lead-knots.ts';
+import { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { ADAPTER, C, GRU, NAIVE, ofNetwork, SEASONAL } from './candidates.ts';
 import { MEDIAN, Q } from './forecast.ts';
@@ -66,10 +68,32 @@ function pinball3(y: number, low: number, median: number, high: number): number 
   return (a >= 0 ? 0.1 * a : -0.9 * a) + 0.5 * Math.abs(b) + (c >= 0 ? 0.9 * c : -0.1 * c);
 }
 
+/** What is worked out anew with every forecast; streams of one horizon may share it. */
+export class TrackScratch {
+  readonly knots: LeadKnots;
+  /** [leads, C] weights of the forecast just combined. */
+  readonly weights: Float64Array;
+  /** [knots, C] */
+  readonly atKnots: Float64Array;
+
+  constructor(leads: number) {
+    this.knots = new LeadKnots(KNOTS, leads);
+    this.weights = new Float64Array(leads * C);
+    this.atKnots = new Float64Array(this.knots.knots.length * C);
+  }
+}
+
+export interface TrackPlaces {
+  readonly scratch?: TrackScratch;
+  readonly memory?: Memory;
+}
+
 export class Track {
   readonly knots: readonly number[];
   private readonly leads: number;
-  private readonly pending: Float64Array[];
+  private readonly scratch: TrackScratch;
+  /** For each knot k a ring of k rows [ROW]. */
+  private readonly pending: Float32Array;
   private step = 0;
   /** [knots, C] running loss of each candidate, and [knots] how many went into it. */
   private readonly loss: Float64Array;
@@ -82,33 +106,28 @@ export class Track {
   private readonly trial: Float64Array;
   /** First step whose forecasts belong to the trial. */
   private trialFrom = 0;
-  /** [leads, C] current weights. */
-  readonly weights: Float64Array;
-  private readonly scratch: Float64Array;
-  private readonly lower: Int32Array;
-  private readonly upperWeight: Float64Array;
 
-  constructor(leads: number) {
+  constructor(leads: number, { scratch = new TrackScratch(leads), memory = new Memory() }: TrackPlaces = {}) {
     this.leads = leads;
-    this.knots = [...KNOTS.filter((k) => k < leads), leads];
+    this.scratch = scratch;
+    this.knots = scratch.knots.knots;
     const n = this.knots.length;
-    this.pending = this.knots.map((k) => new Float64Array(k * ROW).fill(Number.NaN));
-    this.loss = new Float64Array(n * C);
-    this.lossCount = new Float64Array(n);
-    this.factor = new Float64Array(n * 2);
-    this.score = new Float64Array(n * 9);
-    this.trial = new Float64Array(n * 4);
-    this.weights = new Float64Array(leads * C);
-    this.scratch = new Float64Array(n * C);
-    this.lower = new Int32Array(leads);
-    this.upperWeight = new Float64Array(leads);
-    for (let k = 1; k <= leads; k++) {
-      let j = 0;
-      while (j + 1 < n && this.knots[j + 1] <= k) j++;
-      this.lower[k - 1] = j;
-      if (j + 1 < n)
-        this.upperWeight[k - 1] = Math.log(k / this.knots[j]) / Math.log(this.knots[j + 1] / this.knots[j]);
-    }
+    this.pending = memory.float32(scratch.knots.rows * ROW).fill(Number.NaN);
+    this.loss = memory.float64(n * C);
+    this.lossCount = memory.float64(n);
+    this.factor = memory.float64(n * 2);
+    this.score = memory.float64(n * 9);
+    this.trial = memory.float64(n * 4);
+  }
+
+  /** [leads, C] weights of the forecast just combined. */
+  get weights(): Float64Array {
+    return this.scratch.weights;
+  }
+
+  /** Where the row of this step stands for a knot. */
+  private rowAt(j: number): number {
+    return (this.scratch.knots.firstRow[j] + (this.step % this.knots[j])) * ROW;
   }
 
   /** Learns from the bucket that has just closed; call once a step, before `combine`. */
@@ -117,8 +136,8 @@ export class Track {
     for (let j = 0; j < this.knots.length; j++) {
       const k = this.knots[j];
       if (this.step < k) continue;
-      const ring = this.pending[j];
-      const at = (this.step % k) * ROW;
+      const ring = this.pending;
+      const at = this.rowAt(j);
       if (Number.isNaN(ring[at + PUBLISHED])) continue;
       this.lossCount[j] = Math.min(LOSS_MEMORY, this.lossCount[j] + 1);
       for (let c = 0; c < C; c++) {
@@ -148,7 +167,7 @@ export class Track {
     });
   }
 
-  private try(j: number, y: number, ring: Float64Array, at: number): void {
+  private try(j: number, y: number, ring: Float32Array, at: number): void {
     const miss = (c: number) => pinball3(y, ring[at + 3 * c], ring[at + 3 * c + 1], ring[at + 3 * c + 2]);
     const [network, seasonal, naive] = [miss(GRU), miss(SEASONAL), miss(NAIVE)];
     const held = Number.isNaN(network) ? NO_ANSWER * Math.min(seasonal, naive) : network;
@@ -159,7 +178,7 @@ export class Track {
     t[4 * j + 3] += (naive - t[4 * j + 3]) / n;
   }
 
-  private calibrate(j: number, y: number, ring: Float64Array, at: number): void {
+  private calibrate(j: number, y: number, ring: Float32Array, at: number): void {
     // Errors at lead k overlap for k steps: a longer lead learns more slowly, or it would swing.
     const k = this.knots[j];
     const n = this.score[j * 9] + 1;
@@ -173,7 +192,7 @@ export class Track {
     if (ring[at + BLEND + 2] > ring[at + BLEND + 1]) move(1, y > ring[at + PUBLISHED + 2]);
   }
 
-  private rate(j: number, y: number, ring: Float64Array, at: number): void {
+  private rate(j: number, y: number, ring: Float32Array, at: number): void {
     const low = ring[at + PUBLISHED];
     const median = ring[at + PUBLISHED + 1];
     const high = ring[at + PUBLISHED + 2];
@@ -207,12 +226,13 @@ export class Track {
     out: Float64Array,
   ): void {
     this.weigh(candidates[GRU] !== null);
+    const { weights } = this.scratch;
     for (let k = 0; k < this.leads; k++) {
       for (let q = 0; q < Q; q++) {
         let value = 0;
         for (let c = 0; c < C; c++) {
           const quantiles = candidates[c];
-          if (quantiles !== null) value += this.weights[k * C + c] * quantiles[k * Q + q];
+          if (quantiles !== null) value += weights[k * C + c] * quantiles[k * Q + q];
         }
         out[k * Q + q] = value;
       }
@@ -227,13 +247,12 @@ export class Track {
       out[k * Q + MEDIAN] = clamp(median);
     }
     for (let j = 0; j < this.knots.length; j++) {
-      const at = (this.step % this.knots[j]) * ROW + PUBLISHED;
-      this.keep3(this.pending[j], at, out, (this.knots[j] - 1) * Q);
+      this.keep3(this.pending, this.rowAt(j) + PUBLISHED, out, (this.knots[j] - 1) * Q);
     }
     this.step++;
   }
 
-  private keep3(ring: Float64Array, at: number, quantiles: Float64Array, from: number): void {
+  private keep3(ring: Float32Array, at: number, quantiles: Float64Array, from: number): void {
     ring[at] = quantiles[from];
     ring[at + 1] = quantiles[from + MEDIAN];
     ring[at + 2] = quantiles[from + Q - 1];
@@ -241,9 +260,9 @@ export class Track {
 
   private keepBlend(candidates: readonly (Float64Array | null)[], blend: Float64Array): void {
     for (let j = 0; j < this.knots.length; j++) {
-      const at = (this.step % this.knots[j]) * ROW;
+      const at = this.rowAt(j);
       const from = (this.knots[j] - 1) * Q;
-      const ring = this.pending[j];
+      const ring = this.pending;
       for (let c = 0; c < C; c++) {
         const quantiles = candidates[c];
         if (quantiles === null) ring.fill(Number.NaN, at + 3 * c, at + 3 * c + 3);
@@ -254,6 +273,7 @@ export class Track {
   }
 
   private weigh(hasNetwork: boolean): void {
+    const { weights, atKnots } = this.scratch;
     for (let j = 0; j < this.knots.length; j++) {
       let best = Infinity;
       for (let c = 0; c < C; c++) {
@@ -266,13 +286,13 @@ export class Track {
         const loss = this.loss[j * C + c];
         if (w > 0 && loss > 0 && best > 0) w *= (best / loss) ** (SHARPNESS * trust);
         else if (w > 0 && loss > 0) w *= trust < 1 ? 1 : 0;
-        this.scratch[j * C + c] = w;
+        atKnots[j * C + c] = w;
         sum += w;
       }
-      for (let c = 0; c < C; c++) this.scratch[j * C + c] /= sum;
+      for (let c = 0; c < C; c++) atKnots[j * C + c] /= sum;
     }
     for (let k = 0; k < this.leads; k++) {
-      for (let c = 0; c < C; c++) this.weights[k * C + c] = this.interpolate(this.scratch, C, c, k);
+      for (let c = 0; c < C; c++) weights[k * C + c] = this.interpolate(atKnots, C, c, k);
     }
   }
 
@@ -288,13 +308,14 @@ export class Track {
 
   /** A per-knot quantity at lead k + 1, linear in the logarithm of the lead. */
   private interpolate(values: Float64Array, width: number, column: number, k: number): number {
-    const j = this.lower[k];
-    const w = this.upperWeight[k];
+    const { lower, upperWeight } = this.scratch.knots;
+    const j = lower[k];
+    const w = upperWeight[k];
     const a = values[j * width + column];
     return w === 0 ? a : a + w * (values[(j + 1) * width + column] - a);
   }
 
-  /** Mean weight of each candidate over the leads, [C]. */
+  /** Mean weight of each candidate over the leads in the forecast just combined, [C]. */
   meanWeights(): number[] {
     const mean = new Array<number>(C).fill(0);
     for (let k = 0; k < this.leads; k++)
@@ -332,12 +353,11 @@ export class Track {
   }
 
   persist(io: StateIo): void {
-    for (const ring of this.pending) io.array(ring);
+    io.array(this.pending);
     io.array(this.loss);
     io.array(this.lossCount);
     io.array(this.factor);
     io.array(this.score);
-    io.array(this.weights);
     this.step = io.number(this.step);
   }
 }

@@ -65,12 +65,14 @@ export class Buckets {
   private comingMs = 0;
   private readonly counter: CounterState = { last: Number.NaN, timeMs: Number.NaN };
   private readonly limit: RateLimit;
-  private readonly watch = new IntervalWatch();
+  /** Null where the interval is given. */
+  private readonly watch: IntervalWatch | null;
 
   constructor(spec: StreamSpec) {
     this.spec = spec;
     this.intervalMs = spec.intervalMs;
     this.limit = new RateLimit(spec.maxRatePerMs);
+    this.watch = spec.intervalMs === null ? new IntervalWatch() : null;
   }
 
   /** Time of the newest accepted reading, ms; NaN before the first. */
@@ -241,7 +243,7 @@ export class Buckets {
     const kept: Readings = { times: [], values: [] };
     const tooFast: number[] = [];
     all.times.forEach((timeMs, i) => {
-      if (this.spec.intervalMs === null) this.comingMs = this.watch.add(timeMs, intervalMs) ?? this.comingMs;
+      this.comingMs = this.watch?.add(timeMs, intervalMs) ?? this.comingMs;
       if (this.limit.accepts(timeMs, all.values[i])) {
         kept.times.push(timeMs);
         kept.values.push(all.values[i]);
@@ -308,7 +310,7 @@ export class Buckets {
     this.counter.last = io.number(this.counter.last);
     this.counter.timeMs = io.number(this.counter.timeMs);
     this.limit.persist(io);
-    this.watch.persist(io);
+    this.watch?.persist(io);
     // The newest reading may stand in an open bucket; a replay continues from what the closed ones knew.
     this.closedNewestMs = io.number(this.closedNewestMs);
     if (!io.reading) return;

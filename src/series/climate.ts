@@ -3,6 +3,7 @@
  * down by a step that shrinks as readings come in (stochastic approximation, Robbins & Monro 1951) and never below a
  * floor, so that it follows slow change.
  */
+import { Memory } from './memory.ts';
 import type { StateIo } from './state-io.ts';
 
 /** The nine levels that are forecast. */
@@ -14,9 +15,14 @@ const START = 24;
 
 export class Climate {
   /** [9], non-decreasing; all the first value before anything else is known. */
-  readonly quantiles = new Float64Array(LEVELS.length);
-  private readonly first = new Float64Array(START);
+  readonly quantiles: Float64Array;
+  private readonly first: Float64Array;
   private count = 0;
+
+  constructor(memory = new Memory()) {
+    this.quantiles = memory.float64(LEVELS.length);
+    this.first = memory.float64(START);
+  }
 
   /** @param spread mean absolute deviation of the stream: the unit of a step */
   add(value: number, spread: number): void {

@@ -7,7 +7,8 @@ import type { Phases } from './calendar.ts';
 import { CLIMATE_MEDIAN, Climate } from './climate.ts';
 import { History } from './history.ts';
 import { LagMatch } from './lag-match.ts';
-import { Profile } from './profile.ts';
+import { Memory } from './memory.ts';
+import { MAX_BINS, Profile } from './profile.ts';
 import { RobustScale, RunningMean } from './running.ts';
 import type { StateIo } from './state-io.ts';
 
@@ -58,7 +59,7 @@ export class Experts {
   private readonly long: RunningMean;
   private readonly slope = new RunningMean(8);
   private readonly level = new RunningMean(LEVEL_SPAN);
-  readonly climate = new Climate();
+  readonly climate: Climate;
   private readonly spread = new RobustScale(2048);
   private readonly cycle: LagMatch;
   private readonly analogue: LagMatch;
@@ -69,20 +70,21 @@ export class Experts {
   private last = 0;
   private lastResidual = 0;
 
-  constructor(intervalMs: number, leads: number) {
+  constructor(intervalMs: number, leads: number, memory = new Memory()) {
+    this.climate = new Climate(memory);
     this.stepsPerDay = DAY_MS / intervalMs;
     const hasDay = this.stepsPerDay >= 4;
     const dayLag = Math.round(this.stepsPerDay);
     const weekLag = Math.round(7 * this.stepsPerDay);
     this.dayLag = hasDay && dayLag <= MAX_LAG ? dayLag : 0;
     this.weekLag = hasDay && weekLag <= MAX_LAG ? weekLag : 0;
-    this.day = hasDay ? new Profile(this.stepsPerDay, 10) : null;
-    this.week = hasDay ? new Profile(7 * this.stepsPerDay, 5, 168) : null;
+    this.day = hasDay ? new Profile(this.stepsPerDay, 10, MAX_BINS, memory) : null;
+    this.week = hasDay ? new Profile(7 * this.stepsPerDay, 5, 168, memory) : null;
     this.long = new RunningMean(Math.max(256, Math.min(2048, Math.round(14 * this.stepsPerDay))));
     const matchLag = Math.min(MATCH_LAG, Math.max(512, 8 * leads));
-    this.history = new History(Math.max(this.dayLag, this.weekLag, matchLag) + 2);
-    this.cycle = new LagMatch(matchLag, 6, 1024);
-    this.analogue = new LagMatch(matchLag, 12, 24);
+    this.history = new History(Math.max(this.dayLag, this.weekLag, matchLag) + 2, memory);
+    this.cycle = new LagMatch(matchLag, 6, 1024, memory);
+    this.analogue = new LagMatch(matchLag, 12, 24, memory);
   }
 
   get seasons(): { day: boolean; week: boolean; cycle: number } {

@@ -6,7 +6,9 @@
  */
 import { Phases, type ZoneOffset } from './calendar.ts';
 import { E, Experts, LAST, LONG_MEAN, SEASONAL_NAIVE } from './experts.ts';
-import { LeadErrors } from './lead-errors.ts';
+import { errorKnots, LeadErrors } from './lead-errors.ts';
+import type { LeadKnots } from './lead-knots.ts';
+import { Memory } from './memory.ts';
 import { RobustScale, RunningMean } from './running.ts';
 import type { StateIo } from './state-io.ts';
 
@@ -52,6 +54,41 @@ function logRatio(a: number, b: number): number {
   return bounded(Math.log((a + 1e-30) / (b + 1e-30)));
 }
 
+/**
+ * What is worked out anew with every bucket. Streams of one horizon may share it, as long as the inputs of a step are
+ * read before another stream is updated.
+ */
+export class FeatureScratch {
+  readonly knots: LeadKnots;
+  readonly present = new Phases(1);
+  readonly coming: Phases;
+  /** [E, leads] */
+  readonly forecasts: Float32Array;
+  /** [E, leads] */
+  readonly errors: Float32Array;
+  readonly logErrors: Float32Array;
+  /** [leads] */
+  readonly logScale: Float32Array;
+
+  constructor(leads: number) {
+    this.knots = errorKnots(leads);
+    this.coming = new Phases(leads);
+    this.forecasts = new Float32Array(E * leads);
+    this.errors = new Float32Array(E * leads);
+    this.logErrors = new Float32Array(E * leads);
+    this.logScale = new Float32Array(leads);
+  }
+}
+
+export interface FeaturePlaces {
+  readonly scratch?: FeatureScratch;
+  readonly memory?: Memory;
+}
+
+/** The experts that forecast by themselves too: theirs is kept until the next bucket. */
+const KEPT = [LAST, SEASONAL_NAIVE] as const;
+export type KeptExpert = (typeof KEPT)[number];
+
 export class Features {
   readonly leads: number;
   readonly experts: Experts;
@@ -70,32 +107,31 @@ export class Features {
   private observedCount = 0;
   private minimum = Infinity;
   private maximum = -Infinity;
-  private readonly present = new Phases(1);
-  private readonly coming: Phases;
-  /** [E, leads] */
-  readonly forecasts: Float32Array;
-  /** [E, leads] */
-  private readonly errors: Float32Array;
-  private readonly logErrors: Float32Array;
-  private readonly logScale: Float32Array;
+  private readonly scratch: FeatureScratch;
+  /** [KEPT, 2, leads]: points, then their mean absolute errors. */
+  private readonly kept: Float32Array;
+  /**
+   * Values are given relative to this, so that what is kept in single precision stays exact on a large offset. To be set
+   * before the first update.
+   */
+  origin = 0;
   /** [leads] */
   readonly anchor: Float32Array;
   /** [leads], > 0 */
   readonly scale: Float32Array;
 
-  constructor(intervalMs: number, leads: number, zone: ZoneOffset) {
+  constructor(intervalMs: number, leads: number, zone: ZoneOffset, places: FeaturePlaces = {}) {
+    const { scratch = new FeatureScratch(leads), memory = new Memory() } = places;
+
     this.intervalMs = intervalMs;
     this.leads = leads;
     this.zone = zone;
-    this.experts = new Experts(intervalMs, leads);
-    this.leadErrors = new LeadErrors(leads, E);
-    this.coming = new Phases(leads);
-    this.forecasts = new Float32Array(E * leads);
-    this.errors = new Float32Array(E * leads);
-    this.logErrors = new Float32Array(E * leads);
-    this.logScale = new Float32Array(leads);
-    this.anchor = new Float32Array(leads);
-    this.scale = new Float32Array(leads).fill(1);
+    this.scratch = scratch;
+    this.experts = new Experts(intervalMs, leads, memory);
+    this.leadErrors = new LeadErrors(scratch.knots, E, memory);
+    this.kept = memory.float32(KEPT.length * 2 * leads);
+    this.anchor = memory.float32(leads);
+    this.scale = memory.float32(leads).fill(1);
   }
 
   /** Buckets since the last observed one; 0 when the newest was observed. */
@@ -122,8 +158,10 @@ export class Features {
    */
   update(timeMs: number, value: number, observed: boolean): void {
     const first = this.experts.history.steps === 0;
+    const { leads } = this;
+    const { present, coming, forecasts } = this.scratch;
     this.leadErrors.observe(value, observed);
-    this.present.fill(timeMs, this.intervalMs, this.zone);
+    present.fill(timeMs, this.intervalMs, this.zone);
     if (observed) {
       const inAGap = this.age > 0;
       this.age = 0;
@@ -146,23 +184,24 @@ export class Features {
     } else {
       this.age++;
     }
-    this.experts.update(value, observed, this.present.day[0], this.present.week[0]);
+    this.experts.update(value, observed, present.day[0], present.week[0]);
     this.beforePrevious = first ? value : this.previous;
     this.previous = value;
 
-    const { leads } = this;
-    this.coming.fill(timeMs + this.intervalMs, this.intervalMs, this.zone);
-    this.experts.forecast(leads, this.coming, this.forecasts);
+    coming.fill(timeMs + this.intervalMs, this.intervalMs, this.zone);
+    this.experts.forecast(leads, coming, forecasts);
     this.combine(value);
-    this.leadErrors.keep(leads, this.forecasts, this.anchor, this.scale);
+    this.leadErrors.keep(leads, forecasts, this.anchor, this.scale);
+    this.keep();
   }
 
   /** Anchor and scale of every lead: the experts' mean and mean error, weighted by 1 / error^4. */
   private combine(value: number): void {
-    const { leads, forecasts, errors, anchor, scale } = this;
+    const { leads, anchor, scale } = this;
+    const { forecasts, errors, logErrors, logScale } = this.scratch;
     const tiny =
       1e-6 * Math.max(Math.abs(value), this.maximum > this.minimum ? this.maximum - this.minimum : 0, 1e-6);
-    this.leadErrors.errors(leads, Math.max(this.step.value, tiny), errors, this.logErrors);
+    this.leadErrors.errors(leads, Math.max(this.step.value, tiny), errors, logErrors);
     for (let k = 0; k < leads; k++) {
       let weights = 0;
       let mean = 0;
@@ -177,18 +216,37 @@ export class Features {
       }
       anchor[k] = mean / weights;
       scale[k] = Math.max(error / weights, tiny);
-      this.logScale[k] = Math.log(scale[k]);
+      logScale[k] = Math.log(scale[k]);
     }
   }
 
-  /** One expert's forecast for lead k + 1 and its running mean absolute error there. */
-  expertAt(expert: number, k: number): { point: number; error: number } {
-    return { point: this.forecasts[expert * this.leads + k], error: this.errors[expert * this.leads + k] };
+  private keep(): void {
+    const { leads, kept } = this;
+    const { forecasts, errors } = this.scratch;
+    for (let i = 0; i < KEPT.length; i++) {
+      const from = KEPT[i] * leads;
+      for (let k = 0; k < leads; k++) {
+        kept[2 * i * leads + k] = forecasts[from + k];
+        kept[(2 * i + 1) * leads + k] = errors[from + k];
+      }
+    }
   }
 
-  /** @param out [I] is written from `offset` */
+  /** A kept expert's forecast for lead k + 1 and its running mean absolute error there. */
+  expertAt(expert: KeptExpert, k: number): { point: number; error: number } {
+    const at = 2 * KEPT.indexOf(expert) * this.leads + k;
+    return { point: this.kept[at], error: this.kept[at + this.leads] };
+  }
+
+  /** All experts' forecasts, [E, leads], until another stream that shares the scratch is updated. */
+  get forecasts(): Float32Array {
+    return this.scratch.forecasts;
+  }
+
+  /** Right after `update`. @param out [I] is written from `offset` */
   past(out: Float32Array, offset: number): void {
-    const { leads, scale, experts, leadErrors, logErrors, logScale } = this;
+    const { leads, scale, experts, leadErrors } = this;
+    const { present, forecasts, logErrors, logScale } = this.scratch;
     const stepsPerDay = 86_400_000 / this.intervalMs;
     const s1 = scale[0];
     const middle = Math.min(leads - 1, Math.round(Math.sqrt(leads)) - 1);
@@ -203,7 +261,7 @@ export class Features {
     out[at++] = squash((y - experts.longMean) / spread);
     out[at++] = squash((y - this.beforePrevious) / d);
     out[at++] = squash(experts.residualLevel / sMiddle);
-    out[at++] = squash((this.forecasts[SEASONAL_NAIVE * leads] - y) / s1);
+    out[at++] = squash((forecasts[SEASONAL_NAIVE * leads] - y) / s1);
     out[at++] = squash((experts.slowMean - experts.longMean) / spread);
     out[at++] = this.bias1.value;
     out[at++] = this.bias2.value;
@@ -222,10 +280,10 @@ export class Features {
     out[at++] = seasons.day ? 1 : 0;
     out[at++] = seasons.week ? 1 : 0;
     out[at++] = seasons.cycle > 0 ? Math.log(seasons.cycle / leads) / 2 : 0;
-    out[at++] = sine(this.present.day[0]);
-    out[at++] = cosine(this.present.day[0]);
-    out[at++] = sine(this.present.week[0]);
-    out[at++] = cosine(this.present.week[0]);
+    out[at++] = sine(present.day[0]);
+    out[at++] = cosine(present.day[0]);
+    out[at++] = sine(present.week[0]);
+    out[at++] = cosine(present.week[0]);
     out[at++] = this.stillness.value;
     out[at++] = this.atFloor.value;
     const range = this.maximum - this.minimum;
@@ -241,13 +299,15 @@ export class Features {
   }
 
   /**
+   * Right after `update`.
    * @param k lead - 1
    * @param out [AHEAD] is written from `offset`
    */
   ahead(k: number, out: Float32Array, offset: number): void {
-    const { leads, forecasts, logErrors, anchor, scale } = this;
+    const { leads, anchor, scale } = this;
+    const { coming, forecasts, logErrors, logScale } = this.scratch;
     const s = scale[k];
-    const logS = this.logScale[k];
+    const logS = logScale[k];
     const a = anchor[k];
     const perScale = 1 / s;
     for (let e = 0; e < E; e++) {
@@ -259,14 +319,14 @@ export class Features {
       out[offset + 2 * E + e] = squash(distance);
     }
     let at = offset + 3 * E;
-    const day = this.coming.day[k];
+    const day = coming.day[k];
     const spread = this.experts.phaseSpread(day);
     out[at++] = Number.isNaN(spread) ? 0 : bounded(Math.log(spread + 1e-30) - logS);
     out[at++] = Math.log(k + 1) / 3;
     out[at++] = this.experts.dayLag > 0 ? Math.min(2, (k + 1) / this.experts.dayLag) : 0;
     out[at++] = sine(day);
     out[at++] = cosine(day);
-    out[at++] = bounded(logS - this.logScale[0]) / 2;
+    out[at++] = bounded(logS - logScale[0]) / 2;
     out[at++] = bounded(Math.log(Math.max(this.experts.longSpread, 1e-9)) - logS) / 2;
     out[at++] = squash((forecasts[LAST * leads + k] - forecasts[LONG_MEAN * leads + k]) * perScale) / 3;
     const climate = this.experts.climate.quantiles;
@@ -278,20 +338,14 @@ export class Features {
     this.leadErrors.persist(io);
     for (const running of [this.step, this.bias1, this.bias2, this.volatility, this.stillness, this.atFloor])
       running.persist(io);
+    this.origin = io.number(this.origin);
     this.previous = io.number(this.previous);
     this.beforePrevious = io.number(this.beforePrevious);
     this.age = io.number(this.age);
     this.observedCount = io.number(this.observedCount);
     this.minimum = io.number(this.minimum);
     this.maximum = io.number(this.maximum);
-    io.array(this.present.day);
-    io.array(this.present.week);
-    io.array(this.coming.day);
-    io.array(this.coming.week);
-    io.array(this.forecasts);
-    io.array(this.errors);
-    io.array(this.logErrors);
-    io.array(this.logScale);
+    io.array(this.kept);
     io.array(this.anchor);
     io.array(this.scale);
   }

@@ -1,4 +1,5 @@
 /** The most recent values of a stream on its grid, one per bucket, gaps filled. A ring in single precision. */
+import { Memory } from './memory.ts';
 import type { StateIo } from './state-io.ts';
 
 export class History {
@@ -9,9 +10,9 @@ export class History {
   steps = 0;
 
   /** @param capacity number of steps kept; at least the longest lag that will be asked for, plus one */
-  constructor(capacity: number) {
+  constructor(capacity: number, memory = new Memory()) {
     this.capacity = capacity;
-    this.values = new Float32Array(capacity);
+    this.values = memory.float32(capacity);
   }
 
   push(value: number): void {

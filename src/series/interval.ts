@@ -58,7 +58,6 @@ const MAX_CHANGES = 5;
  */
 export class IntervalWatch {
   private readonly gaps = new Float64Array(WINDOW);
-  private readonly sorted = new Float64Array(WINDOW);
   private count = 0;
   private newestMs = Number.NaN;
   private candidateMs = 0;
@@ -76,8 +75,7 @@ export class IntervalWatch {
     if (!(gap > 0)) return null;
     this.gaps[this.count++ % WINDOW] = gap;
     if (this.count < WINDOW) return null;
-    this.sorted.set(this.gaps);
-    const seen = intervalOf(this.sorted);
+    const seen = intervalOf(this.gaps.slice());
     const ratio = seen / intervalMs;
     if (ratio < OTHER_RATE && ratio > 1 / OTHER_RATE) {
       this.agreeing = 0;

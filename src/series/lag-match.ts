@@ -5,7 +5,52 @@
  * one it finds the stretch of history that looks most like now (an analogue forecast, Lorenz 1969).
  */
 import type { History } from './history.ts';
+import { Memory } from './memory.ts';
 import type { StateIo } from './state-io.ts';
+
+/**
+ * Weights of 1, 2, ... compared steps, in single precision as sums of distances are: the same for every lag and stream,
+ * so they are counted up once, as far as anybody needs them. Ends where one more step changes nothing any more.
+ */
+class Weights {
+  private readonly decay: number;
+  private values = new Float32Array(64);
+  private known = 1;
+  private settled = false;
+
+  constructor(decay: number) {
+    this.decay = decay;
+  }
+
+  /** [steps + 1] or fewer: weight of 0, 1, ... compared steps; of more than it has, its last. */
+  upTo(steps: number): Float32Array {
+    while (this.known <= steps && !this.settled) this.next();
+    return this.values.subarray(0, this.known);
+  }
+
+  private next(): void {
+    const before = this.values[this.known - 1];
+    const weight = Math.fround(before * this.decay + 1);
+    this.settled = weight === before;
+    if (this.settled) return;
+    if (this.known === this.values.length) {
+      const longer = new Float32Array(2 * this.known);
+      longer.set(this.values);
+      this.values = longer;
+    }
+    this.values[this.known++] = weight;
+  }
+}
+
+const weightsByMemory = new Map<number, Weights>();
+
+function weightsOf(memory: number): Weights {
+  const known = weightsByMemory.get(memory);
+  if (known !== undefined) return known;
+  const made = new Weights(1 - 1 / memory);
+  weightsByMemory.set(memory, made);
+  return made;
+}
 
 export class LagMatch {
   readonly maxLag: number;
@@ -13,24 +58,27 @@ export class LagMatch {
   private readonly decay: number;
   /** [maxLag + 1] weighted sums of distances. */
   private readonly distance: Float32Array;
-  private readonly weight: Float32Array;
+  private readonly weights: Weights;
+  /** Steps taken in. */
+  private steps = 0;
 
   /**
    * @param memory steps that a distance remembers
    * @param minLag shortest lag that may be chosen
    */
-  constructor(maxLag: number, minLag: number, memory: number) {
+  constructor(maxLag: number, minLag: number, memory: number, place = new Memory()) {
     this.maxLag = maxLag;
     this.minLag = minLag;
     this.decay = 1 - 1 / memory;
-    this.distance = new Float32Array(maxLag + 1);
-    this.weight = new Float32Array(maxLag + 1);
+    this.weights = weightsOf(memory);
+    this.distance = place.float32(maxLag + 1);
   }
 
   /** Takes in the newest value of `history`; call once a step. */
   update(history: History): void {
     const { values, newest } = history.ring();
-    const { distance, weight, decay } = this;
+    const { distance, decay } = this;
+    this.steps = history.steps;
     const now = values[newest];
     const reach = Math.min(history.reach, this.maxLag);
     let index = newest - this.minLag;
@@ -38,7 +86,6 @@ export class LagMatch {
     for (let lag = this.minLag; lag <= reach; lag++) {
       const difference = now - values[index];
       distance[lag] = distance[lag] * decay + (difference < 0 ? -difference : difference);
-      weight[lag] = weight[lag] * decay + 1;
       if (--index < 0) index = values.length - 1;
     }
   }
@@ -49,13 +96,19 @@ export class LagMatch {
    * @returns how many were found, at most out.length
    */
   best(out: Int32Array, apart: number, minWeight: number): number {
+    // A lag is compared from the first step on that has one so many steps before it.
+    const last = Math.min(this.maxLag, this.steps - 1);
+    const weights = this.weights.upTo(this.steps);
+    const most = weights.length - 1;
     let found = 0;
     for (; found < out.length; found++) {
       let bestLag = -1;
       let bestDistance = Infinity;
-      for (let lag = this.minLag; lag <= this.maxLag; lag++) {
-        if (this.weight[lag] < minWeight) continue;
-        const d = this.distance[lag] / this.weight[lag];
+      for (let lag = this.minLag; lag <= last; lag++) {
+        const weight = weights[Math.min(this.steps - lag, most)];
+        // Longer lags have been compared less.
+        if (weight < minWeight) break;
+        const d = this.distance[lag] / weight;
         if (d < bestDistance && !near(out, found, lag, apart)) {
           bestDistance = d;
           bestLag = lag;
@@ -69,7 +122,7 @@ export class LagMatch {
 
   persist(io: StateIo): void {
     io.array(this.distance);
-    io.array(this.weight);
+    this.steps = io.number(this.steps);
   }
 }
 

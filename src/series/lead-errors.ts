@@ -3,74 +3,68 @@
  * until their bucket arrives; errors of the leads between are interpolated over the logarithm of the lead.
  * From these errors come the anchor (the experts' mean, weighted by 1/error^4) and the scale of every lead.
  */
+import { LeadKnots } from './lead-knots.ts';
+import { Memory } from './memory.ts';
 import type { StateIo } from './state-io.ts';
 
 const KNOTS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 72, 96, 144, 192, 288, 336];
 const MEMORY = 384;
+/** What one expert's errors are worked out in. */
+const atKnots = new Float64Array(KNOTS.length + 1);
+const logAtKnots = new Float64Array(KNOTS.length + 1);
 const OUTLIER = 8;
 
-/** The knots up to a horizon; the horizon itself is always the last. */
-export function knotsFor(leads: number): number[] {
-  const knots = KNOTS.filter((k) => k < leads);
-  knots.push(leads);
-  return knots;
-}
+/** The same for all streams of one horizon. */
+export const errorKnots = (leads: number): LeadKnots => new LeadKnots(KNOTS, leads);
 
 export class LeadErrors {
   readonly knots: readonly number[];
+  private readonly lead: LeadKnots;
   private readonly experts: number;
   /** [knots, experts] mean absolute errors. */
   readonly error: Float64Array;
   /** [knots] errors averaged so far, bounded by MEMORY. */
   readonly count: Float64Array;
   /** For each knot k a ring of k rows: experts' forecasts, the anchor, the scale. */
-  private readonly pending: Float32Array[];
+  private readonly pending: Float32Array;
   private step = 0;
   private readonly row: number;
-  /** [leads] lower knot and the weight of the upper one. */
-  private readonly lower: Int32Array;
-  private readonly upperWeight: Float64Array;
   /** [knots] innovation: (observed - anchor forecast) / scale forecast, for the bucket that has just arrived; 0 where none. */
   readonly innovation: Float64Array;
 
-  constructor(leads: number, experts: number) {
-    this.knots = knotsFor(leads);
+  constructor(lead: LeadKnots, experts: number, memory = new Memory()) {
+    this.lead = lead;
+    this.knots = lead.knots;
     this.experts = experts;
     this.row = experts + 2;
-    this.error = new Float64Array(this.knots.length * experts);
-    this.count = new Float64Array(this.knots.length);
-    this.innovation = new Float64Array(this.knots.length);
-    this.pending = this.knots.map((k) => new Float32Array(k * this.row));
-    this.lower = new Int32Array(leads);
-    this.upperWeight = new Float64Array(leads);
-    for (let k = 1; k <= leads; k++) {
-      let j = 0;
-      while (j + 1 < this.knots.length && this.knots[j + 1] <= k) j++;
-      this.lower[k - 1] = j;
-      if (j + 1 < this.knots.length) {
-        this.upperWeight[k - 1] = Math.log(k / this.knots[j]) / Math.log(this.knots[j + 1] / this.knots[j]);
-      }
-    }
+    this.error = memory.float64(this.knots.length * experts);
+    this.count = memory.float64(this.knots.length);
+    this.innovation = memory.float64(this.knots.length);
+    this.pending = memory.float32(lead.rows * this.row);
+  }
+
+  /** Where the row of this step stands for a knot. */
+  private rowAt(j: number): number {
+    return (this.lead.firstRow[j] + (this.step % this.knots[j])) * this.row;
   }
 
   /** Scores the forecasts made for this bucket. Call once a step, before `keep`. */
   observe(value: number, observed: boolean): void {
-    const { experts, row } = this;
+    const { experts, pending } = this;
     for (let j = 0; j < this.knots.length; j++) {
       const k = this.knots[j];
       this.innovation[j] = 0;
       if (!observed || this.step < k) continue;
-      const at = (this.step % k) * row;
-      const ring = this.pending[j];
+      const at = this.rowAt(j);
       this.count[j] = Math.min(this.count[j] + 1, MEMORY);
       const rate = 1 / this.count[j];
       for (let e = 0; e < experts; e++) {
         const mean = this.error[j * experts + e];
-        let miss = Math.abs(value - ring[at + e]);
+        let miss = Math.abs(value - pending[at + e]);
         if (this.count[j] > 16 && miss > OUTLIER * mean && mean > 0) miss = OUTLIER * mean;
         this.error[j * experts + e] = mean + rate * (miss - mean);
       }
-      this.innovation[j] = (value - ring[at + experts]) / ring[at + experts + 1];
+      this.innovation[j] = (value - pending[at + experts]) / pending[at + experts + 1];
     }
   }
 
@@ -82,7 +76,8 @@ export class LeadErrors {
    * @param logOut [experts, leads]
    */
   errors(leads: number, unit: number, out: Float32Array, logOut: Float32Array): void {
-    const { experts, atKnots, logAtKnots, lower, upperWeight } = this;
+    const { experts } = this;
+    const { lower, upperWeight } = this.lead;
     for (let e = 0; e < experts; e++) {
       this.errorsAtKnots(e, unit);
       const base = e * leads;
@@ -97,7 +92,7 @@ export class LeadErrors {
   }
 
   private errorsAtKnots(e: number, unit: number): void {
-    const { experts, knots, atKnots, count } = this;
+    const { experts, knots, count } = this;
     const floor = 1e-3 * unit;
     let known = false;
     for (let j = 0; j < knots.length; j++) {
@@ -117,11 +112,9 @@ export class LeadErrors {
         error = unit * Math.sqrt(knots[j]) * (e === 0 ? 1 : 1.5);
       }
       atKnots[j] = Math.max(error, floor);
-      this.logAtKnots[j] = Math.log(atKnots[j]);
+      logAtKnots[j] = Math.log(atKnots[j]);
     }
   }
-  private readonly atKnots = new Float64Array(KNOTS.length + 1);
-  private readonly logAtKnots = new Float64Array(KNOTS.length + 1);
 
   /**
    * Keeps this step's forecasts until their buckets arrive.
@@ -130,14 +123,13 @@ export class LeadErrors {
    * @param scale [leads], > 0
    */
   keep(leads: number, forecasts: Float32Array, anchor: Float32Array, scale: Float32Array): void {
-    const { experts, row } = this;
+    const { experts, pending } = this;
     for (let j = 0; j < this.knots.length; j++) {
       const k = this.knots[j];
-      const at = (this.step % k) * row;
-      const ring = this.pending[j];
-      for (let e = 0; e < experts; e++) ring[at + e] = forecasts[e * leads + k - 1];
-      ring[at + experts] = anchor[k - 1];
-      ring[at + experts + 1] = scale[k - 1];
+      const at = this.rowAt(j);
+      for (let e = 0; e < experts; e++) pending[at + e] = forecasts[e * leads + k - 1];
+      pending[at + experts] = anchor[k - 1];
+      pending[at + experts + 1] = scale[k - 1];
     }
     this.step++;
   }
@@ -146,7 +138,7 @@ export class LeadErrors {
     io.array(this.error);
     io.array(this.count);
     io.array(this.innovation);
-    for (const ring of this.pending) io.array(ring);
+    io.array(this.pending);
     this.step = io.number(this.step);
   }
 }

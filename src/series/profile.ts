@@ -2,6 +2,7 @@
  * A streaming seasonal profile: an exponential mean, and a mean absolute deviation, for each phase of a season.
  * Seasons longer than `MAX_BINS` steps share a bin among neighbouring steps; reading interpolates between bins.
  */
+import { Memory } from './memory.ts';
 import type { StateIo } from './state-io.ts';
 
 export const MAX_BINS = 288;
@@ -18,14 +19,14 @@ export class Profile {
    * @param stepsPerSeason may be fractional
    * @param memory seasons that a bin remembers
    */
-  constructor(stepsPerSeason: number, memory: number, maxBins = MAX_BINS) {
+  constructor(stepsPerSeason: number, memory: number, maxBins = MAX_BINS, place = new Memory()) {
     this.bins = Math.max(1, Math.min(maxBins, Math.round(stepsPerSeason)));
     const stepsPerBin = Math.max(1, stepsPerSeason / this.bins);
     this.memory = memory * stepsPerBin;
     this.interpolate = stepsPerBin > 1.5;
-    this.mean = new Float32Array(this.bins);
-    this.deviation = new Float32Array(this.bins);
-    this.visits = new Float32Array(this.bins);
+    this.mean = place.float32(this.bins);
+    this.deviation = place.float32(this.bins);
+    this.visits = place.float32(this.bins);
   }
 
   /** @param phase in [0, 1) */

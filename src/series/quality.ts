@@ -6,6 +6,7 @@
  * happens every morning is none), and outside of all that the stream has lately shown (so that a machine that is
  * switched on now and then has none). A reading is stuck when the stream has been quiet for much longer than it ever was.
  */
+import { Memory } from './memory.ts';
 import { RobustScale, RunningMean } from './running.ts';
 import type { StateIo } from './state-io.ts';
 
@@ -81,10 +82,12 @@ export interface Expectation {
   readonly error: number;
 }
 
+/** What `around` sorts in. */
+const sorted = new Float64Array(WINDOW);
+
 export class Quality {
   /** [WINDOW] ring of the last good values. */
-  private readonly recent = new Float64Array(WINDOW);
-  private readonly sorted = new Float64Array(WINDOW);
+  private readonly recent: Float64Array;
   private count = 0;
   private readonly deviation = new RobustScale(384);
   private readonly change = new RobustScale(1024);
@@ -99,6 +102,10 @@ export class Quality {
   private quiet = 0;
   private identical = 0;
   private longestQuiet = 0;
+
+  constructor(memory = new Memory()) {
+    this.recent = memory.float64(WINDOW);
+  }
 
   /**
    * Judges the next observed bucket.
@@ -140,7 +147,7 @@ export class Quality {
   }
 
   private around(): { median: number; sigma: number } {
-    const { recent, sorted } = this;
+    const { recent } = this;
     sorted.set(recent);
     const middle = WINDOW >> 1;
     const median = sorted.sort()[middle];

@@ -5,6 +5,9 @@
 import type { History } from './history.ts';
 import type { Aggregate } from './spec.ts';
 
+/** Values `lag` steps ago, up to `reach`; 0 is the newest. */
+export type Past = Pick<History, 'at' | 'reach'>;
+
 /** More buckets would add little to what the stream knows. */
 const MOST = 2048;
 
@@ -20,7 +23,7 @@ export interface Grid {
  * @returns oldest first; empty where the history is shorter than a bucket
  */
 export function regridded(
-  history: History,
+  history: Past,
   aggregate: Aggregate,
   from: Grid,
   to: Grid,
@@ -34,11 +37,11 @@ export function regridded(
 }
 
 /** Steps back in the history of the bucket whose middle stands at a time; fractional. */
-const lagAt = (history: History, from: Grid, timeMs: number): number =>
+const lagAt = (history: Past, from: Grid, timeMs: number): number =>
   Math.min(history.reach, Math.max(0, (from.newestMs + from.intervalMs / 2 - timeMs) / from.intervalMs));
 
 /** The old buckets whose middles lie in the new one. */
-function merged(history: History, aggregate: Aggregate, from: Grid, to: Grid, startMs: number): number {
+function merged(history: Past, aggregate: Aggregate, from: Grid, to: Grid, startMs: number): number {
   const newest = Math.ceil(lagAt(history, from, startMs + to.intervalMs));
   const oldest = Math.max(newest, Math.floor(lagAt(history, from, startMs)));
   let value = history.at(newest);
@@ -55,7 +58,7 @@ function merged(history: History, aggregate: Aggregate, from: Grid, to: Grid, st
 }
 
 /** A straight line between the middles of the old buckets. */
-function drawnOut(history: History, aggregate: Aggregate, from: Grid, to: Grid, startMs: number): number {
+function drawnOut(history: Past, aggregate: Aggregate, from: Grid, to: Grid, startMs: number): number {
   const lag = lagAt(history, from, startMs + to.intervalMs / 2);
   const newer = Math.floor(lag);
   const older = Math.min(history.reach, newer + 1);

@@ -1,0 +1,47 @@
+/** What a step works in: nothing of it outlives the step, so that all streams of one horizon share it. */
+import { FeatureScratch } from '../series/features.ts';
+import { LeadKnots } from '../series/lead-knots.ts';
+import { ADAPTER_KNOTS } from './adapter.ts';
+import { C } from './candidates.ts';
+import { Q } from './forecast.ts';
+import { TrackScratch } from './track.ts';
+
+export class Scratch {
+  readonly features: FeatureScratch;
+  readonly track: TrackScratch;
+  readonly adapter: LeadKnots;
+  /** C arrays [leads, 9]: the candidates' quantiles. */
+  readonly quantiles: readonly Float64Array[];
+
+  constructor(leads: number) {
+    this.features = new FeatureScratch(leads);
+    this.track = new TrackScratch(leads);
+    this.adapter = new LeadKnots(ADAPTER_KNOTS, leads);
+    this.quantiles = Array.from({ length: C }, () => new Float64Array(leads * Q));
+  }
+}
+
+/** One for each horizon; and the size of a stream's block, which all streams of one grid and horizon have in common. */
+export class Scratches {
+  private readonly byLeads = new Map<number, Scratch>();
+  private readonly bytes = new Map<string, number>();
+
+  of(leads: number): Scratch {
+    let scratch = this.byLeads.get(leads);
+    if (scratch === undefined) {
+      scratch = new Scratch(leads);
+      this.byLeads.set(leads, scratch);
+    }
+    return scratch;
+  }
+
+  /** 0 before the first such stream has been made. */
+  blockBytes(intervalMs: number, leads: number): number {
+    return this.bytes.get(`${intervalMs} ${leads}`) ?? 0;
+  }
+
+  /** Many learnt intervals are no reason to remember many sizes. */
+  noteBlock(intervalMs: number, leads: number, bytes: number): void {
+    if (this.bytes.size < 1024) this.bytes.set(`${intervalMs} ${leads}`, bytes);
+  }
+}
