@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { inspect, type StreamReport } from '../../src/cli/inspect-run.ts';
 import { bothWays, PATIENT } from '../support/both-ways.ts';
 import { ensureBuilt } from '../support/daemon.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto } from '../support/mosquitto.ts';
@@ -56,7 +57,8 @@ describe.skipIf(!hasMosquitto)('live and backtest', () => {
     const path = join(temp(), 'dirty.csv');
     writeFileSync(path, `time,warm,"odd, name/°C"\n${dirtyRows().join('\n')}\n`);
     const file = { path, time: ['time'], intervalMs: MINUTE, horizon: 6, max: 1000, maxRate: '300/1m' };
-    const { readings, live, backtest, forecasts, different } = await bothWays(file, broker, temp());
+    const dir = temp();
+    const { readings, live, backtest, forecasts, different } = await bothWays(file, broker, dir);
     const { 'no-time': withoutTime, ...refused } = backtest.refused;
     expect(withoutTime).toBe(1);
     expect(Object.keys(refused).sort()).toEqual([
@@ -73,5 +75,21 @@ describe.skipIf(!hasMosquitto)('live and backtest', () => {
     expect(different).toEqual([]);
     // Not all go out: of several that wait for a slow broker, or of buckets that close at once, the newest alone is sent.
     expect(forecasts.compared).toBeGreaterThan(0.1 * forecasts.backtest);
+
+    // What was wrong is there to be looked up, reading by reading.
+    const reports = ['c0', 'c1'].map(
+      (stream) =>
+        JSON.parse(
+          inspect({ dataDir: dir, stream, json: true, last: 5, days: 5, nowMs: Date.now() }),
+        ) as StreamReport,
+    );
+    const sum = (kind: 'marks' | 'rejects', name: string): number =>
+      reports.reduce((total, report) => total + (report[kind][name] ?? 0), 0);
+    for (const [reason, n] of Object.entries(refused)) expect(sum('rejects', reason), reason).toBe(n);
+    for (const name of ['out-of-range', 'too-fast']) expect(sum('marks', name), name).toBe(refused[name]);
+    expect(sum('marks', 'spike')).toBeGreaterThan(3);
+    expect(sum('marks', 'stuck') + sum('marks', 'flat-line')).toBeGreaterThan(5);
+    expect(reports[0]?.state).not.toBeNull();
+    expect(reports[0]?.scores.length).toBeGreaterThan(1);
   }, 180_000);
 });
