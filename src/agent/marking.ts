@@ -5,10 +5,11 @@ import type { Store } from '../store/store-contract.ts';
 
 export function markStored(store: Pick<Store, 'mark'>, bucket: MarkedBucket): void {
   const { stream, startMs, intervalMs, marks, tooFastMs } = bucket;
-  if (marks !== 0) store.mark(stream, { fromMs: startMs, toMs: startMs + intervalMs, marks });
   // Times in the store are whole milliseconds.
+  const timesMs = bucket.timesMs.map(Math.round);
+  if (marks !== 0) store.mark(stream, { fromMs: startMs, toMs: startMs + intervalMs, marks, timesMs });
   for (const timeMs of tooFastMs) {
     const fromMs = Math.round(timeMs);
-    store.mark(stream, { fromMs, toMs: fromMs + 1, marks: TOO_FAST });
+    store.mark(stream, { fromMs, toMs: fromMs + 1, marks: TOO_FAST, timesMs: [fromMs] });
   }
 }

@@ -49,6 +49,8 @@ export interface MarkedBucket {
   readonly stream: string;
   readonly startMs: number;
   readonly intervalMs: number;
+  /** Times of its readings, ms. */
+  readonly timesMs: readonly number[];
   /** Of all its readings; 0 where only single ones were left out. */
   readonly marks: number;
   /** Times of its readings that were left out because they changed too fast, ms. */

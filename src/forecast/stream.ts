@@ -60,6 +60,7 @@ export class Stream {
     intervalMs: 0,
     value: Number.NaN,
     observedMs: Number.NaN,
+    timesMs: [],
     tooFast: [],
     outOfRange: 0,
   };
@@ -209,11 +210,11 @@ export class Stream {
 
   /** What was found wrong with the last bucket; null for a good one. */
   get marked(): MarkedBucket | null {
-    const { startMs, intervalMs, tooFast } = this.current;
+    const { startMs, intervalMs, timesMs, tooFast } = this.current;
     const { marks } = this;
     return marks === 0
       ? null
-      : { stream: this.spec.name, startMs, intervalMs, marks: marks & ~REFUSED, tooFastMs: tooFast };
+      : { stream: this.spec.name, startMs, intervalMs, timesMs, marks: marks & ~REFUSED, tooFastMs: tooFast };
   }
 
   /** Whether the network is to be asked in this step. */

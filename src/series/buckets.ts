@@ -36,6 +36,8 @@ export interface ClosedBucket {
   readonly value: number;
   /** Time of its newest reading, ms; NaN when empty. */
   readonly observedMs: number;
+  /** Times of all its readings, those that were too fast among them, ascending, ms. */
+  readonly timesMs: readonly number[];
   /** Times of the readings left out because they changed faster than is believable, ms. */
   readonly tooFast: readonly number[];
   /** Readings refused because they were outside the limits. */
@@ -236,7 +238,15 @@ export class Buckets {
     const outOfRange = this.refused.get(index) ?? 0;
     this.refused.delete(index);
     if (open === undefined)
-      return { startMs, intervalMs, value: Number.NaN, observedMs: Number.NaN, tooFast: [], outOfRange };
+      return {
+        startMs,
+        intervalMs,
+        value: Number.NaN,
+        observedMs: Number.NaN,
+        timesMs: [],
+        tooFast: [],
+        outOfRange,
+      };
     this.open.delete(index);
     const all = inOrder(open);
     this.closedNewestMs = all.times[all.times.length - 1];
@@ -254,6 +264,7 @@ export class Buckets {
       intervalMs,
       value: aggregate(this.spec.aggregate, kept, this.counter, { startMs, intervalMs }),
       observedMs: kept.times.length > 0 ? kept.times[kept.times.length - 1] : Number.NaN,
+      timesMs: all.times,
       tooFast,
       outOfRange,
     };

@@ -13,13 +13,22 @@ export interface MarkSpan {
   readonly toMs: number;
   /** Bits of `series/quality.ts`. */
   readonly marks: number;
+  /** Times of its samples, ms, where they are known: their rows are then found without walking over other streams'. */
+  readonly timesMs?: readonly number[];
 }
 
 /** A refused reading gives way to a good one of the same time. */
 export const isRefused = (mark: number): boolean => (mark & OUT_OF_RANGE) !== 0;
 
 /** Call inside the transaction that inserts the rows. @param id the stream's row in the database */
-export function writeMark(db: Database, id: number, { fromMs, toMs, marks }: MarkSpan): void {
+export function writeMark(db: Database, id: number, { fromMs, toMs, marks, timesMs }: MarkSpan): void {
+  if (timesMs !== undefined) {
+    const set = db.prepare(
+      'UPDATE sample SET mark = mark | ? WHERE time = ? AND stream = ? AND mark & ? <> ?',
+    );
+    for (const timeMs of timesMs) set.run(marks, timeMs, id, marks, marks);
+    return;
+  }
   db.prepare(
     'UPDATE sample SET mark = mark | ? WHERE time >= ? AND time < ? AND stream = ? AND mark & ? <> ?',
   ).run(marks, Math.ceil(fromMs), Math.ceil(toMs), id, marks, marks);

@@ -17,6 +17,8 @@ export interface WriteAheadOptions {
 /** A journal this many times longer than what waits is written anew; see `write`. */
 const REWRITE_RATIO = 4;
 const ROW_BYTES = 22;
+/** Further marks wait without the times of their samples, so that an outage of the disk costs little memory. */
+const MARKS_WITH_TIMES = 1024;
 
 export class WriteAhead {
   readonly #options: WriteAheadOptions;
@@ -86,7 +88,8 @@ export class WriteAhead {
   mark(stream: string, span: MarkSpan): void {
     const number = this.#number(stream);
     this.#rows.mark(number, span.fromMs, span.toMs, span.marks);
-    this.#marks.push({ number, span });
+    const { timesMs: _, ...short } = span;
+    this.#marks.push({ number, span: this.#marks.length < MARKS_WITH_TIMES ? span : short });
     if (this.#marks.length <= this.#options.maxRows) return;
     this.#marks.shift();
     if (this.#marksJournalled > 0) this.#marksJournalled--;

@@ -119,7 +119,9 @@ describe('Pipeline', () => {
     await pass(60);
     expect(pipeline.dropped()).toEqual({ 'too-fast': 1 });
     expect(rejected).toEqual(['s too-fast']);
-    expect(marked).toEqual([{ stream: 's', fromMs: START + 500, toMs: START + 501, marks: TOO_FAST }]);
+    expect(marked).toEqual([
+      { stream: 's', fromMs: START + 500, toMs: START + 501, marks: TOO_FAST, timesMs: [START + 500] },
+    ]);
   });
 
   test('an acknowledgement waits until the sample is on disk; forecasting does not', async () => {

@@ -25,7 +25,15 @@ describe('closing', () => {
     expect(buckets.close(null)).toEqual([]);
     push(buckets, 60, 7);
     expect(buckets.close(null)).toEqual([
-      { startMs: START, intervalMs: MINUTE, value: 2, observedMs: seconds(50), tooFast: [], outOfRange: 0 },
+      {
+        startMs: START,
+        intervalMs: MINUTE,
+        value: 2,
+        observedMs: seconds(50),
+        timesMs: expect.any(Array),
+        tooFast: [],
+        outOfRange: 0,
+      },
     ]);
   });
 

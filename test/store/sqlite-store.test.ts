@@ -94,7 +94,12 @@ describe('SqliteStore', () => {
       store.append(sample(stream, second));
       // A bucket closes, and is marked, two readings later.
       if (i % 100 < 10)
-        store.mark(stream, { fromMs: T0 + (second - 2) * 1000, toMs: T0 + (second - 1) * 1000, marks: 1 });
+        store.mark(stream, {
+          fromMs: T0 + (second - 2) * 1000,
+          toMs: T0 + (second - 1) * 1000,
+          marks: 1,
+          ...(i % 200 < 10 && { timesMs: [T0 + (second - 2) * 1000] }),
+        });
       store.flush();
     }
     expect((store.stats().writtenBytes - before) / 12_000).toBeLessThan(100);

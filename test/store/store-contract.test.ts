@@ -74,8 +74,10 @@ describe.each(makers)('%s', (_, make) => {
     store.trim(T0);
     for (const second of [3, 4]) store.append(sample('a', second, second), second === 3 ? 8 : 0);
     store.append(sample('b', 2, 5));
-    store.mark('a', { fromMs: T0 + 2000, toMs: T0 + 4000, marks: 1 });
-    store.mark('a', { fromMs: T0 + 2000, toMs: T0 + 4000, marks: 1 });
+    const span = { fromMs: T0 + 2000, toMs: T0 + 4000, marks: 1 };
+    store.mark('a', span);
+    // With the times of its samples it is the same, only found faster.
+    store.mark('a', { ...span, timesMs: [T0 + 2000, T0 + 3000] });
     const expected = [
       [1, 1, 0],
       [2, 2, 1],
