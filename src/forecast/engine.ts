@@ -3,12 +3,12 @@
  * samples and time. A backtest and the daemon run this same code.
  */
 import { GatecastError } from '../errors.ts';
-import type { Stepper } from '../model/stepper.ts';
 import type { ClosedBucket } from '../series/buckets.ts';
-import { AHEAD, FEATURE_FORMAT, I } from '../series/features.ts';
+import { FEATURE_FORMAT } from '../series/features.ts';
 import type { Sample } from '../series/sample.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import { StateReader, StateWriter } from '../series/state-io.ts';
+import { type Batch, Batches, MAX_BATCH } from './batches.ts';
 import type {
   ForecastEngine,
   MarkedBucket,
@@ -24,16 +24,8 @@ import type { LeadScore, NetworkScore } from './track.ts';
 
 /** Version of everything `Stream.persist` writes; part of the hash that guards a snapshot. */
 const STATE_FORMAT = 6;
-/** Streams stepped in one run; more are split, so that buffers stay bounded. */
-const MAX_BATCH = 64;
 /** Improbable buckets that one forecast carries: a backlog may hold many. */
 const MAX_SURPRISES = 16;
-
-interface Batch {
-  readonly stepper: Stepper;
-  readonly x: Float32Array;
-  readonly h: Float32Array;
-}
 
 interface Due {
   readonly stream: Stream;
@@ -55,12 +47,12 @@ export class Engine implements ForecastEngine {
   private readonly byName = new Map<string, Stream>();
   private found: MarkedBucket[] = [];
   private readonly scratches = new Scratches();
-  /** By number of leads. */
-  private batches = new Map<number, Promise<Batch>>();
+  private batches: Batches;
 
   /** @param model null: only the naive forecasters serve */
   constructor(model: Model | null, { warmUpSteps = 0 }: EngineOptions = {}) {
     this.model = model;
+    this.batches = new Batches(model);
     this.warmUpSteps = warmUpSteps;
   }
 
@@ -206,9 +198,8 @@ export class Engine implements ForecastEngine {
   private async batchOrNull(leads: number, n: number): Promise<Batch | null> {
     if (this.model === null) return null;
     try {
-      return await this.batch(leads, n);
+      return await this.batches.of(leads, n);
     } catch (error) {
-      this.batches.delete(leads);
       this.failed(error);
       return null;
     }
@@ -237,7 +228,7 @@ export class Engine implements ForecastEngine {
   async adopt(model: Model): Promise<void> {
     const before = { model: this.model, batches: this.batches };
     this.model = model;
-    this.batches = new Map();
+    this.batches = new Batches(model);
     const fresh = new Map<Stream, Float32Array>();
     try {
       const byLeads = new Map<number, Stream[]>();
@@ -259,23 +250,23 @@ export class Engine implements ForecastEngine {
       stream.h = fresh.get(stream) ?? new Float32Array(model.stateRows * model.hidden);
       stream.beginTrial();
     }
-    for (const batch of before.batches.values()) await (await batch).stepper.release();
+    await before.batches.release();
   }
 
   /** Runs the kept inputs of `streams` (all of one horizon) through `model` from a zero state. */
   private async warmUp(streams: Stream[], model: Model, fresh: Map<Stream, Float32Array>): Promise<void> {
-    const { stepper, x } = await this.batch(streams[0].leads, streams.length);
+    const { stepper, x } = await this.batches.of(streams[0].leads, streams.length);
     const n = streams.length;
     const { layers, hidden, inputs } = stepper;
     const h = new Float32Array(layers * n * hidden);
-    const longest = Math.max(...streams.map((stream) => stream.recentSteps));
+    const longest = Math.max(...streams.map((stream) => stream.recent.steps));
     for (let age = longest - 1; age >= 0; age--) {
       x.fill(0, 0, n * inputs);
-      for (let i = 0; i < n; i++) streams[i].recentInputs(age, x, i * inputs);
+      for (let i = 0; i < n; i++) streams[i].recent.read(age, x, i * inputs);
       const result = await stepper.run(n, x.subarray(0, n * inputs), h);
       for (let i = 0; i < n; i++) {
         // A stream that is younger than the others starts when its own inputs do.
-        if (age >= streams[i].recentSteps) continue;
+        if (age >= streams[i].recent.steps) continue;
         for (let layer = 0; layer < layers; layer++) {
           const from = (layer * n + i) * hidden;
           h.set(result.h.subarray(from, from + hidden), from);
@@ -290,34 +281,6 @@ export class Engine implements ForecastEngine {
       }
       fresh.set(streams[i], state);
     }
-  }
-
-  private async batch(leads: number, n: number): Promise<Batch> {
-    const known = this.batches.get(leads);
-    if (known !== undefined) {
-      const batch = await known;
-      if (batch.x.length >= n * batch.stepper.inputs) return batch;
-    }
-    const model = this.model;
-    if (model === null) throw new GatecastError('INTERNAL', 'A step was asked for without a model.');
-    const size = Math.min(MAX_BATCH, 2 ** Math.ceil(Math.log2(n)));
-    const made = (async (): Promise<Batch> => {
-      const stepper = known === undefined ? await model.stepper(leads) : (await known).stepper;
-      const inputs = I + leads * AHEAD;
-      if (stepper.inputs !== inputs || stepper.leads !== leads) {
-        throw new GatecastError(
-          'MODEL_INVALID',
-          `The step graph takes ${stepper.inputs} inputs for ${stepper.leads} leads; ${inputs} for ${leads} are expected.`,
-        );
-      }
-      return {
-        stepper,
-        x: new Float32Array(size * inputs),
-        h: new Float32Array(size * model.stateRows * model.hidden),
-      };
-    })();
-    this.batches.set(leads, made);
-    return made;
   }
 
   marked(): readonly MarkedBucket[] {
@@ -348,14 +311,8 @@ export class Engine implements ForecastEngine {
   }
 
   /** Frees the sessions. */
-  async release(): Promise<void> {
-    const { batches } = this;
-    this.batches = new Map();
-    for (const batch of batches.values()) {
-      // A session that never came to be needs no release.
-      const made = await batch.catch(() => null);
-      await made?.stepper.release();
-    }
+  release(): Promise<void> {
+    return this.batches.release();
   }
 }
 

@@ -1,10 +1,10 @@
 /** What a step works in: nothing of it outlives the step, so that all streams of one horizon share it. */
-import { FeatureScratch } from '../series/features.ts';
+import { FeatureScratch } from '../series/feature-scratch.ts';
 import { LeadKnots } from '../series/lead-knots.ts';
 import { ADAPTER_KNOTS } from './adapter.ts';
 import { C } from './candidates.ts';
 import { Q } from './forecast.ts';
-import { TrackScratch } from './track.ts';
+import { TrackScratch } from './track-scratch.ts';
 
 export class Scratch {
   readonly features: FeatureScratch;

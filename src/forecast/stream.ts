@@ -4,7 +4,6 @@
  */
 import { Buckets, type ClosedBucket } from '../series/buckets.ts';
 import { zoneOffset } from '../series/calendar.ts';
-import { compress, expand } from '../series/companding.ts';
 import { AHEAD, Features, I } from '../series/features.ts';
 import { fillValue } from '../series/fill.ts';
 import { Memory } from '../series/memory.ts';
@@ -27,6 +26,7 @@ import { ADAPTER, GRU, kindOf, networkQuantiles, ofNetwork, simpleQuantiles } fr
 import { crossings } from './crossings.ts';
 import type { MarkedBucket, StreamAbout } from './engine-contract.ts';
 import { type Forecast, type InputQuality, MEDIAN, Q } from './forecast.ts';
+import { RecentInputs } from './recent-inputs.ts';
 import { Scratches } from './scratch.ts';
 import { Track } from './track.ts';
 
@@ -76,9 +76,8 @@ export class Stream {
   private readonly outlook = new Float64Array(4);
   private readonly now: { observedMs: number } = { observedMs: Number.NaN };
 
-  /** [warmUpSteps, I] ring of past inputs, 8 bits each; not part of the state, it fills again. */
-  private readonly recent: Int8Array;
-  private recentCount = 0;
+  /** Not part of the state: it fills again. */
+  readonly recent: RecentInputs;
 
   /**
    * @param stateSize rows x hidden of the model
@@ -86,7 +85,7 @@ export class Stream {
    * @param scratches shared by the streams of an engine
    */
   constructor(spec: StreamSpec, stateSize: number, warmUpSteps = 0, scratches = new Scratches()) {
-    this.recent = new Int8Array(warmUpSteps * I);
+    this.recent = new RecentInputs(warmUpSteps);
     this.spec = spec;
     this.scratches = scratches;
     this.buckets = new Buckets(spec);
@@ -124,7 +123,7 @@ export class Stream {
     this.build(intervalMs);
     this.h.fill(0);
     this.outlook.fill(Number.NaN);
-    this.recentCount = 0;
+    this.recent.clear();
     if (this.features === null || old.features === null || old.features.steps === 0) return;
     const { origin, experts } = old.features;
     const { history } = experts;
@@ -227,23 +226,8 @@ export class Stream {
     const features = this.features;
     if (features === null) return;
     features.past(x, offset);
-    if (this.recent.length > 0) {
-      const slot = this.recentCount++ % (this.recent.length / I);
-      for (let i = 0; i < I; i++) this.recent[slot * I + i] = compress(x[offset + i]);
-    }
+    this.recent.add(x, offset);
     for (let k = 0; k < this.leads; k++) features.ahead(k, x, offset + I + k * AHEAD);
-  }
-
-  /** Past inputs that are kept. */
-  get recentSteps(): number {
-    return Math.min(this.recentCount, this.recent.length / I);
-  }
-
-  /** Writes the inputs of `age` steps ago, [I], from `offset`; nothing where they are not kept. */
-  recentInputs(age: number, x: Float32Array, offset: number): void {
-    if (age >= this.recentSteps) return;
-    const slot = (this.recentCount - 1 - age) % (this.recent.length / I);
-    for (let i = 0; i < I; i++) x[offset + i] = expand(this.recent[slot * I + i]);
   }
 
   /**

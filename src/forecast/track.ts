@@ -7,13 +7,12 @@
  * Calibration: online quantile tracking of a multiplicative correction of each half of the interval, in log space
  * (adaptive conformal inference, Gibbs & Candes 2021; quantile tracker of conformal PID, Angelopoulos et al. 2023).
  */
-import { LeadKnots } from '../series/lead-knots.ts';
 import { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { ADAPTER, C, GRU, NAIVE, ofNetwork, SEASONAL } from './candidates.ts';
 import { MEDIAN, Q } from './forecast.ts';
+import { TrackScratch } from './track-scratch.ts';
 
-const KNOTS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 const LOSS_MEMORY = 1000;
 const SCORE_MEMORY = 1000;
 /** Share of actuals wanted below the lowest and above the highest quantile. */
@@ -66,21 +65,6 @@ function pinball3(y: number, low: number, median: number, high: number): number 
   const b = y - median;
   const c = y - high;
   return (a >= 0 ? 0.1 * a : -0.9 * a) + 0.5 * Math.abs(b) + (c >= 0 ? 0.9 * c : -0.1 * c);
-}
-
-/** What is worked out anew with every forecast; streams of one horizon may share it. */
-export class TrackScratch {
-  readonly knots: LeadKnots;
-  /** [leads, C] weights of the forecast just combined. */
-  readonly weights: Float64Array;
-  /** [knots, C] */
-  readonly atKnots: Float64Array;
-
-  constructor(leads: number) {
-    this.knots = new LeadKnots(KNOTS, leads);
-    this.weights = new Float64Array(leads * C);
-    this.atKnots = new Float64Array(this.knots.knots.length * C);
-  }
 }
 
 export interface TrackPlaces {

@@ -4,10 +4,10 @@
  * of the lead's scale. A network output q at lead k means anchor[k] + scale[k] * q in the stream's unit.
  * Everything is relative to the stream's own level and errors, so that one network serves sensors of any kind.
  */
-import { Phases, type ZoneOffset } from './calendar.ts';
+import type { ZoneOffset } from './calendar.ts';
 import { E, Experts, LAST, LONG_MEAN, SEASONAL_NAIVE } from './experts.ts';
-import { errorKnots, LeadErrors } from './lead-errors.ts';
-import type { LeadKnots } from './lead-knots.ts';
+import { FeatureScratch } from './feature-scratch.ts';
+import { LeadErrors } from './lead-errors.ts';
 import { Memory } from './memory.ts';
 import { RobustScale, RunningMean } from './running.ts';
 import type { StateIo } from './state-io.ts';
@@ -52,32 +52,6 @@ function bounded(x: number): number {
 
 function logRatio(a: number, b: number): number {
   return bounded(Math.log((a + 1e-30) / (b + 1e-30)));
-}
-
-/**
- * What is worked out anew with every bucket. Streams of one horizon may share it, as long as the inputs of a step are
- * read before another stream is updated.
- */
-export class FeatureScratch {
-  readonly knots: LeadKnots;
-  readonly present = new Phases(1);
-  readonly coming: Phases;
-  /** [E, leads] */
-  readonly forecasts: Float32Array;
-  /** [E, leads] */
-  readonly errors: Float32Array;
-  readonly logErrors: Float32Array;
-  /** [leads] */
-  readonly logScale: Float32Array;
-
-  constructor(leads: number) {
-    this.knots = errorKnots(leads);
-    this.coming = new Phases(leads);
-    this.forecasts = new Float32Array(E * leads);
-    this.errors = new Float32Array(E * leads);
-    this.logErrors = new Float32Array(E * leads);
-    this.logScale = new Float32Array(leads);
-  }
 }
 
 export interface FeaturePlaces {

@@ -1,0 +1,69 @@
+/** The loaded step graphs of one model, a graph for each horizon, with the arrays that their runs read. */
+import { GatecastError } from '../errors.ts';
+import type { Stepper } from '../model/stepper.ts';
+import { AHEAD, I } from '../series/features.ts';
+import type { Model } from './model.ts';
+
+/** Streams stepped in one run; more are split, so that buffers stay bounded. */
+export const MAX_BATCH = 64;
+
+export interface Batch {
+  readonly stepper: Stepper;
+  /** [MAX_BATCH or fewer, inputs] */
+  readonly x: Float32Array;
+  /** [state rows, the same, hidden] */
+  readonly h: Float32Array;
+}
+
+export class Batches {
+  private readonly model: Model | null;
+  private readonly byLeads = new Map<number, Promise<Batch>>();
+
+  constructor(model: Model | null) {
+    this.model = model;
+  }
+
+  /**
+   * For `n` rows, at most MAX_BATCH. Throws MODEL_INVALID when the model cannot make the graph, or makes another one; it is
+   * asked again the next time.
+   */
+  async of(leads: number, n: number): Promise<Batch> {
+    const known = await this.byLeads.get(leads);
+    if (known !== undefined && known.x.length >= n * known.stepper.inputs) return known;
+    const made = this.make(leads, n, known?.stepper);
+    this.byLeads.set(leads, made);
+    made.catch(() => this.byLeads.delete(leads));
+    return made;
+  }
+
+  private async make(leads: number, n: number, loaded: Stepper | undefined): Promise<Batch> {
+    const { model } = this;
+    if (model === null) throw new GatecastError('INTERNAL', 'A step was asked for without a model.');
+    const stepper = loaded ?? (await model.stepper(leads));
+    const inputs = I + leads * AHEAD;
+    if (stepper.inputs !== inputs || stepper.leads !== leads) {
+      await stepper.release();
+      throw new GatecastError(
+        'MODEL_INVALID',
+        `The step graph takes ${stepper.inputs} inputs for ${stepper.leads} leads; ${inputs} for ${leads} are expected.`,
+      );
+    }
+    const rows = Math.min(MAX_BATCH, 2 ** Math.ceil(Math.log2(n)));
+    return {
+      stepper,
+      x: new Float32Array(rows * inputs),
+      h: new Float32Array(rows * model.stateRows * model.hidden),
+    };
+  }
+
+  /** Frees the sessions. */
+  async release(): Promise<void> {
+    const batches = [...this.byLeads.values()];
+    this.byLeads.clear();
+    for (const batch of batches) {
+      // A session that never came to be needs no release.
+      const made = await batch.catch(() => null);
+      await made?.stepper.release();
+    }
+  }
+}

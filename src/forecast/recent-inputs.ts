@@ -1,0 +1,38 @@
+/** What a stream last showed the network: another model is warmed up on it. 8 bits a number, [steps, I], a ring. */
+import { compress, expand } from '../series/companding.ts';
+import { I } from '../series/features.ts';
+
+export class RecentInputs {
+  private readonly capacity: number;
+  private readonly ring: Int8Array;
+  private count = 0;
+
+  /** @param capacity steps kept */
+  constructor(capacity: number) {
+    this.capacity = capacity;
+    this.ring = new Int8Array(capacity * I);
+  }
+
+  /** Steps that are kept now. */
+  get steps(): number {
+    return Math.min(this.count, this.capacity);
+  }
+
+  clear(): void {
+    this.count = 0;
+  }
+
+  /** @param x [I] from `offset` */
+  add(x: Float32Array, offset: number): void {
+    if (this.capacity === 0) return;
+    const from = (this.count++ % this.capacity) * I;
+    for (let i = 0; i < I; i++) this.ring[from + i] = compress(x[offset + i]);
+  }
+
+  /** Writes the inputs of `age` steps ago, [I], from `offset`; nothing where they are not kept. */
+  read(age: number, x: Float32Array, offset: number): void {
+    if (age >= this.steps) return;
+    const from = ((this.count - 1 - age) % this.capacity) * I;
+    for (let i = 0; i < I; i++) x[offset + i] = expand(this.ring[from + i]);
+  }
+}

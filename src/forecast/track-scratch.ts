@@ -1,0 +1,20 @@
+/** What the blend of a stream is worked out in. */
+import { LeadKnots } from '../series/lead-knots.ts';
+import { C } from './candidates.ts';
+
+const KNOTS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
+
+/** What is worked out anew with every forecast; streams of one horizon may share it. */
+export class TrackScratch {
+  readonly knots: LeadKnots;
+  /** [leads, C] weights of the forecast just combined. */
+  readonly weights: Float64Array;
+  /** [knots, C] */
+  readonly atKnots: Float64Array;
+
+  constructor(leads: number) {
+    this.knots = new LeadKnots(KNOTS, leads);
+    this.weights = new Float64Array(leads * C);
+    this.atKnots = new Float64Array(this.knots.knots.length * C);
+  }
+}
