@@ -26,6 +26,7 @@ import { ADAPTER, GRU, kindOf, networkQuantiles, ofNetwork, simpleQuantiles } fr
 import { crossings } from './crossings.ts';
 import type { MarkedBucket, StreamAbout } from './engine-contract.ts';
 import { type Forecast, type InputQuality, MEDIAN, Q } from './forecast.ts';
+import { limited } from './limits.ts';
 import { RecentInputs } from './recent-inputs.ts';
 import { Scratches } from './scratch.ts';
 import { Track } from './track.ts';
@@ -35,9 +36,6 @@ const QUIET = STUCK | FLAT_LINE;
 export const MAX_LEADS = 336;
 /** Readings before the network is asked; until then the naive serves. */
 const WARM_UP = 4;
-/** A stream that has stood at its lowest value this often has a floor there (rain, counts, light). */
-const FLOOR_SHARE = 0.02;
-
 /** Below this single precision tells 0.0001 apart. */
 const LARGE = 1024;
 
@@ -245,14 +243,14 @@ export class Stream {
     const out = new Float64Array(this.leads * Q);
     track.combine(
       quantiles.map((one, c) => (network || !ofNetwork(c) ? one : null)),
-      (value) => this.clamp(value + origin) - origin,
+      (value) => limited(value + origin, this.spec, features) - origin,
       out,
     );
     if (this.observed || Number.isNaN(this.path[0])) {
       for (let k = 0; k < this.leads; k++) this.path[k] = out[k * Q + MEDIAN];
     }
     // Again: taking the origin away and adding it may have rounded a value over its limit.
-    for (let i = 0; i < out.length; i++) out[i] = this.clamp(out[i] + origin);
+    for (let i = 0; i < out.length; i++) out[i] = limited(out[i] + origin, this.spec, features);
     const expected = this.outlooked;
     this.outlook[0] = out[0];
     this.outlook[1] = out[MEDIAN];
@@ -283,20 +281,6 @@ export class Stream {
       ...(this.surprise === null ? {} : { surprises: [this.surprise] }),
     };
   }
-
-  /** Physical limits, and the floor of a stream that has one. */
-  private readonly clamp = (value: number): number => {
-    const { min, max } = this.spec;
-    let result = value;
-    const features = this.features;
-    if (features !== null && features.floorShare > FLOOR_SHARE && features.observations > 32) {
-      const floor = features.observedRange.min + features.origin;
-      if (floor === 0 && result < 0) result = 0;
-    }
-    if (min !== null && result < min) result = min;
-    if (max !== null && result > max) result = max;
-    return result;
-  };
 
   private inputQuality(endMs: number): InputQuality {
     if (this.observed) return 'good';
