@@ -30,13 +30,15 @@ export interface ProtocolRequest
   readonly protocol: ProtocolName;
   /** Length of a bucket, ms; undefined: the usual distance of the file's rows. */
   readonly interval?: number;
+  /** One of the protocol's, to have it alone; undefined: all. */
+  readonly horizon?: number;
   /** Model taken as it is; undefined: the recipe is trained. */
   readonly model?: string;
   readonly seed: number;
   readonly progress?: (done: number, what: string) => void;
 }
 
-/** @returns what is printed. Throws FILE_UNREADABLE, CSV_INVALID, NOT_ENOUGH_DATA, MODEL_UNKNOWN, MODEL_INVALID */
+/** @returns what is printed. Throws USAGE, FILE_UNREADABLE, CSV_INVALID, NOT_ENOUGH_DATA, MODEL_UNKNOWN, MODEL_INVALID */
 export async function runProtocol(files: readonly string[], request: ProtocolRequest): Promise<string> {
   const reports: ProtocolReport[] = [];
   for (const [at, file] of files.entries()) {
@@ -47,7 +49,7 @@ export async function runProtocol(files: readonly string[], request: ProtocolReq
   return request.json === true ? `${JSON.stringify({ reports }, null, 2)}\n` : protocolText(reports);
 }
 
-/** The protocol on columns of one grid. Throws NOT_ENOUGH_DATA, MODEL_UNKNOWN, MODEL_INVALID */
+/** The protocol on columns of one grid. Throws USAGE, NOT_ENOUGH_DATA, MODEL_UNKNOWN, MODEL_INVALID */
 export async function protocolReport(
   series: readonly Grid[],
   request: ProtocolRequest,
@@ -58,10 +60,16 @@ export async function protocolReport(
   const columns = series.map((grid) => zScored(grid, plan));
   // a forecast of a longer horizon takes longer
   const cost = (horizon: number): number => 100 + horizon;
-  const total = plan.horizons.reduce((sum, horizon) => sum + cost(horizon), 0);
+  const asked = plan.horizons.filter((one) => request.horizon === undefined || one === request.horizon);
+  if (asked.length === 0) {
+    throw new GatecastError('USAGE', `The protocol '${plan.name}' has no horizon of ${request.horizon}.`, {
+      hint: `It has ${plan.horizons.join(', ')}; without --horizon all of them are run.`,
+    });
+  }
+  const total = asked.reduce((sum, horizon) => sum + cost(horizon), 0);
   const horizons: HorizonResult[] = [];
   let spent = 0;
-  for (const horizon of plan.horizons) {
+  for (const horizon of asked) {
     horizons.push(
       await evaluateHorizon(columns, plan, horizon, recipe, {
         ...request,

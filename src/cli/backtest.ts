@@ -6,6 +6,7 @@ import { parseRate } from '../config/units.ts';
 import type { ModelRegistry } from '../model/registry.ts';
 import { globals } from './shared/globals.ts';
 import { modelRegistry } from './shared/models.ts';
+import { fraction, list, whole } from './shared/values.ts';
 
 interface BacktestFlags {
   time?: string[];
@@ -41,12 +42,6 @@ interface BacktestFlags {
   json?: boolean;
 }
 
-const list = (text: string): string[] =>
-  text
-    .split(',')
-    .map((part) => part.trim())
-    .filter((part) => part !== '');
-
 function duration(text: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)$/.exec(text.trim());
   const unit: Record<string, number> = {
@@ -60,20 +55,6 @@ function duration(text: string): number {
   const ms = match === null ? Number.NaN : Number(match[1]) * unit[match[2]];
   if (!(ms > 0)) throw new InvalidArgumentError('A duration like 30s, 5m, 1h or 1d is expected.');
   return ms;
-}
-
-function whole(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1)
-    throw new InvalidArgumentError('A whole number above 0 is expected.');
-  return value;
-}
-
-function fraction(text: string): number {
-  const value = Number(text);
-  if (!(value >= 0 && value < 1))
-    throw new InvalidArgumentError('A number from 0 up to, but not including, 1 is expected.');
-  return value;
 }
 
 function decimalNumber(text: string): number {
@@ -112,7 +93,7 @@ export function registerBacktest(program: Command): void {
     )
     .option('--id <columns>', 'column that says whose row it is, in long files', list)
     .option('--interval <duration>', 'length of a bucket, e.g. 5m or 1h', duration)
-    .option('--horizon <steps>', 'buckets ahead', whole)
+    .option('--horizon <steps>', 'buckets ahead; with --protocol: one of its horizons alone', whole)
     .option('--start <fraction>', 'share of the file before the first forecast that is scored', fraction, 0.5)
     .option('--stride <steps>', 'buckets from one forecast to the next', whole, 24)
     .option('--out <file>', 'write the forecasts: series,origin,step,time,p10..p90')
@@ -221,7 +202,21 @@ async function compared(
 }
 
 /** What a protocol fixes by itself, or does not have. */
-const NOT_WITH_PROTOCOL = ['horizon', 'start', 'stride', 'out', 'report', 'finetune', 'compare', 'inject'];
+const NOT_WITH_PROTOCOL = [
+  'id',
+  'start',
+  'stride',
+  'out',
+  'report',
+  'fill',
+  'aggregate',
+  'timezone',
+  'min',
+  'max',
+  'finetune',
+  'compare',
+  'inject',
+];
 
 function refuseBeside(command: Command, name: ProtocolName): void {
   for (const option of NOT_WITH_PROTOCOL) {

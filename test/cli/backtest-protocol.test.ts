@@ -35,9 +35,16 @@ describe('backtest --protocol', () => {
   test('wrong usage ends with 2', async () => {
     const path = file(20);
     expect(await run('backtest', path, '--protocol', 'm4')).toMatchObject({ code: 2 });
-    const beside = await run('backtest', path, '--protocol', 'ltsf', '--horizon', '24');
+    const beside = await run('backtest', path, '--protocol', 'ltsf', '--stride', '24');
     expect(beside.code).toBe(2);
-    expect(beside.err).toContain('--horizon does not go with --protocol');
+    expect(beside.err).toContain('--stride does not go with --protocol');
+  });
+
+  test('takes one of its horizons alone, and no other', async () => {
+    const path = file(14_400);
+    const { code, err } = await run('backtest', path, '--protocol', 'ltsf', '--horizon', '24');
+    expect(code).toBe(2);
+    expect(err).toContain('96, 192, 336, 720');
   });
 
   test('without it --interval and --horizon are still needed', async () => {
