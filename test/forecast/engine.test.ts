@@ -2,7 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { Engine } from '../../src/forecast/engine.ts';
 import type { Forecast } from '../../src/forecast/forecast.ts';
 import { Q } from '../../src/forecast/forecast.ts';
+import type { Model } from '../../src/forecast/model.ts';
+import { loadModel, packModel } from '../../src/model/pack.ts';
+import { verifyModel } from '../../src/model/registry.ts';
+import { createRandom } from '../../src/network/random.ts';
+import { initialWeights } from '../../src/network/weights.ts';
+import { FEATURE_FORMAT, FEATURES } from '../../src/series/features.ts';
 import type { StreamSpec } from '../../src/series/spec.ts';
+import { forecastSpec } from '../../src/training/job.ts';
 import { essence, inOrder, readingsOf } from '../support/drive.ts';
 import { fakeModel } from '../support/fake-model.ts';
 import { ordinary, SHAPES } from '../support/series.ts';
@@ -227,5 +234,69 @@ describe('snapshots', () => {
     // Not added: the caller decides how to go on.
     expect(same.streams()).toEqual([]);
     expect(() => same.add(spec('s', { horizonMs: 40 * MINUTE }), snapshot)).toThrow(mismatch);
+  });
+});
+
+/** A real one, untrained: its state comes from the past alone, which the fake one's does not. */
+function network(seed: number): Model {
+  const spec = forecastSpec({ cell: 'gru', layers: 2, hidden: 8, width: 8 });
+  const files = packModel({
+    name: `seed-${seed}`,
+    version: '1',
+    createdMs: 0,
+    spec,
+    weights: initialWeights(spec, createRandom(seed)),
+    leads: 12,
+    features: FEATURE_FORMAT,
+    parent: null,
+    training: null,
+    scores: {},
+  });
+  return loadModel(verifyModel(files, 'the model'), FEATURES);
+}
+
+describe('another model', () => {
+  const curve = ordinary(11)(160);
+  const until = (end: number) => readings('s', curve.subarray(0, end));
+  const rest = (from: number) => readings('s', curve).slice(from);
+  const widest = (a: Forecast, b: Forecast) =>
+    Math.max(
+      ...a.quantiles.map(
+        (value, i) => Math.abs(value - b.quantiles[i]!) / (a.quantiles[8]! - a.quantiles[0]!),
+      ),
+    );
+
+  it('forecasts from states made of the last inputs, nearly as if all of the past had been replayed', async () => {
+    const next = async (warmUpSteps: number): Promise<Forecast> => {
+      const engine = new Engine(network(1), { warmUpSteps });
+      engine.add(spec('s'));
+      await inOrder(engine, until(120));
+      const before = engine.modelHash;
+      await engine.adopt(network(2));
+      expect(engine.modelHash).toBe(new Engine(network(2)).modelHash);
+      expect(engine.modelHash).not.toBe(before);
+      expect(engine.networkScores('s').every(({ n }) => n === 0)).toBe(true);
+      const [forecast] = await inOrder(engine, rest(120).slice(0, 2));
+      await engine.release();
+      return forecast!;
+    };
+    const [all, last, blank] = [await next(120), await next(32), await next(1)];
+    expect(last.originMs).toBe(all.originMs);
+    expect(widest(all, last)).toBeLessThan(0.01);
+    expect(widest(all, blank)).toBeGreaterThan(5 * widest(all, last));
+  });
+
+  it('is not taken up when it does not fit, and the old one goes on as if nothing had been', async () => {
+    const steady = new Engine(fakeModel(), { warmUpSteps: 32 });
+    const asked = new Engine(fakeModel(), { warmUpSteps: 32 });
+    for (const engine of [steady, asked]) {
+      engine.add(spec('s'));
+      await inOrder(engine, until(100));
+    }
+    const broken = { ...fakeModel({ hash: 'new' }), stepper: () => Promise.reject(new Error('no room')) };
+    await expect(asked.adopt(broken)).rejects.toThrow('no room');
+    expect(asked.modelHash).toBe(steady.modelHash);
+    const wanted = (await inOrder(steady, rest(100))).map(essence);
+    expect((await inOrder(asked, rest(100))).map(essence)).toEqual(wanted);
   });
 });
