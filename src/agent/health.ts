@@ -5,7 +5,7 @@ import type { HealthInput } from '../mqtt/messages.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Facts } from '../system/facts.ts';
-import type { RunReport } from '../training/finetuner-contract.ts';
+import type { RunReport } from '../training/run-report.ts';
 import type { MetricFamily } from '../web/metrics.ts';
 import type { PageStatus } from '../web/wire.ts';
 import type { Condition } from './alerts.ts';

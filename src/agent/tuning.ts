@@ -15,14 +15,16 @@ import type { Clock } from '../system/clock.ts';
 import type { Facts } from '../system/facts.ts';
 import { startCycle } from '../training/client.ts';
 import { CYCLE_DEFAULTS } from '../training/cycle.ts';
-import { DriftDetector } from '../training/drift.ts';
 import { FineTuner } from '../training/finetuner.ts';
-import type { FineTunerParts, RunReport } from '../training/finetuner-contract.ts';
+import type { FineTunerParts } from '../training/finetuner-contract.ts';
 import { type LiveScore, liveRatios } from '../training/probation.ts';
+import type { RunReport } from '../training/run-report.ts';
 import { SCHEDULER_DEFAULTS } from '../training/scheduler.ts';
 import { ClockHold } from './clock-hold.ts';
 import { Cron } from './cron.ts';
+import { DriftWatch } from './drift-watch.ts';
 import { every } from './every.ts';
+import { groupStatus } from './group-status.ts';
 import { GROUP } from './groups.ts';
 import { type ChosenModel, openModel, prepared } from './model.ts';
 import type { Pipeline } from './pipeline.ts';
@@ -70,7 +72,7 @@ const HEAP_MB = 96;
 export class Tuning {
   private readonly tuner: FineTuner;
   private readonly cron: Cron;
-  private readonly drift = new Map<string, DriftDetector>();
+  private readonly drift = new DriftWatch();
   private memory: TuningMemory;
   private model: ChosenModel;
   private cancel: () => void = () => {};
@@ -186,22 +188,16 @@ export class Tuning {
     return this.tuner.rollback(reason);
   }
 
-  /** Every forecast passes here: errors of the one before it tell whether its stream has changed. */
+  /** Every forecast passes here. */
   observe(forecasts: readonly Forecast[]): void {
-    for (const { stream, input, observed, expected } of forecasts) {
-      if (observed === null || expected === null || input.quality !== 'good') continue;
-      const detector = this.drift.get(stream) ?? new DriftDetector();
-      this.drift.set(stream, detector);
-      const halfWidth = (expected.high - expected.low) / 2;
-      // A stream that stands still has intervals without width, and no error to speak of.
-      if (!(halfWidth > 0) || !detector.add(Math.abs(observed - expected.p50) / halfWidth)) continue;
+    for (const stream of this.drift.changed(forecasts)) {
       this.parts.log.info('drift', { stream });
       this.tuner.request('drift');
     }
   }
 
   forget(stream: string): void {
-    this.drift.delete(stream);
+    this.drift.forget(stream);
   }
 
   /** Says all there is to say, as after every change. */
@@ -211,26 +207,7 @@ export class Tuning {
 
   status(): GroupInput {
     const { slots, configured } = this.parts;
-    const { previous, probation } = slots.get(GROUP, configured);
-    const { name, model, trainedAt } = this.model;
-    const last = this.tuner.lastRun;
-    return {
-      champion: model === null ? 'naive' : name,
-      version: model?.version ?? '',
-      trainedAt,
-      previous,
-      probationSinceMs: probation?.sinceMs ?? null,
-      holdout: last.found?.losses ?? null,
-      lastRun: {
-        status: last.status,
-        reason: last.reason,
-        trigger: last.trigger,
-        startedMs: last.startedMs,
-        endedMs: last.endedMs,
-        found: last.found,
-      },
-      waitsFor: this.tuner.waitsFor,
-    };
+    return groupStatus(this.model, slots.get(GROUP, configured), this.tuner);
   }
 
   private look(): void {

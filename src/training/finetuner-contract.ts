@@ -1,13 +1,13 @@
-/** What fine-tuning beside an agent needs of it, and what it reports. */
+/** What fine-tuning beside an agent needs of it. */
 import type { ModelRegistry } from '../model/registry.ts';
 import type { ModelSlots } from '../model/slots.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { RunningWork } from './client.ts';
 import type { CycleOptions, CycleReport } from './cycle.ts';
-import type { Verdict } from './gate.ts';
 import type { LiveRatios, LiveScore } from './probation.ts';
 import type { TuningInput } from './protocol.ts';
-import type { Facts, SchedulerSettings, SchedulerState, Trigger } from './scheduler.ts';
+import type { RunReport } from './run-report.ts';
+import type { Facts, SchedulerSettings, SchedulerState } from './scheduler.ts';
 
 export interface TunedStream {
   readonly spec: StreamSpec;
@@ -17,37 +17,6 @@ export interface TunedStream {
   readonly leads: number | null;
   /** Buckets that have closed so far. */
   readonly buckets: number;
-}
-
-/** What a run found, short enough to be kept and published. */
-export interface RunFindings {
-  /** Streams that were learnt from, and that were not. */
-  readonly streams: number;
-  readonly leftOut: number;
-  /** Why, for the first of them. */
-  readonly problems: readonly { readonly stream: string; readonly problem: string }[];
-  /** Mean losses on the holdout; null where no candidate came of it. */
-  readonly losses: Verdict['losses'] | null;
-  /** Training alone. */
-  readonly seconds: number | null;
-}
-
-/** What became of the last run; for `model/<group>`. */
-export interface RunReport {
-  readonly status:
-    | 'never'
-    | 'running'
-    | 'paused'
-    | 'promoted'
-    | 'refused'
-    | 'failed'
-    | 'rolled-back'
-    | 'confirmed';
-  readonly reason: string;
-  readonly trigger: Trigger | null;
-  readonly startedMs: number | null;
-  readonly endedMs: number | null;
-  readonly found: RunFindings | null;
 }
 
 /** Survives restarts. */
@@ -92,12 +61,3 @@ export interface FineTunerParts {
   /** Durable before the store is settled next. */
   readonly save: (state: TunerState) => void;
 }
-
-export const NEVER: RunReport = {
-  status: 'never',
-  reason: '',
-  trigger: null,
-  startedMs: null,
-  endedMs: null,
-  found: null,
-};

@@ -6,13 +6,12 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { GatecastError } from '../errors.ts';
 import type { RunningWork } from './client.ts';
 import type { CycleReport } from './cycle.ts';
-import { type FineTunerParts, NEVER, type RunFindings, type RunReport } from './finetuner-contract.ts';
+import type { FineTunerParts } from './finetuner-contract.ts';
 import { shareHistory } from './history.ts';
 import { PROBATION_DEFAULTS, watch } from './probation.ts';
 import type { TuningInput } from './protocol.ts';
+import { ended, findings, NEVER, type RunReport } from './run-report.ts';
 import { type Facts, Scheduler, type SchedulerState, type Trigger } from './scheduler.ts';
-
-export type { FineTunerParts, RunReport, TunedStream, TunerState } from './finetuner-contract.ts';
 
 /** Buckets a stream must have before it is worth a look; the screen decides later. */
 const LEAST_BUCKETS = 300;
@@ -265,23 +264,4 @@ export class FineTuner {
     this.save();
     this.parts.report(report);
   }
-}
-
-/** Streams named in a report: a thousand would fill the message. */
-const MOST_NAMED = 10;
-
-function findings({ streams, leftOut, verdict, training }: CycleReport): RunFindings {
-  return {
-    streams,
-    leftOut: leftOut.length,
-    problems: leftOut.slice(0, MOST_NAMED),
-    losses: verdict?.losses ?? null,
-    seconds: training?.seconds ?? null,
-  };
-}
-
-/** What was under way when the agent ended is not any more. */
-function ended(last: RunReport): RunReport {
-  if (last.status !== 'running' && last.status !== 'paused') return last;
-  return { ...last, status: 'failed', reason: 'the agent ended meanwhile' };
 }

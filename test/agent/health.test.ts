@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { Health, type HealthParts } from '../../src/agent/health.ts';
-import type { RunReport } from '../../src/training/finetuner-contract.ts';
+import type { RunReport } from '../../src/training/run-report.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 const HOUR = 3_600_000;

@@ -14,17 +14,14 @@ import { SqliteStore } from '../../src/store/sqlite-store.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import { type RunningWork, startCycle } from '../../src/training/client.ts';
 import { CYCLE_DEFAULTS, type CycleReport } from '../../src/training/cycle.ts';
-import {
-  FineTuner,
-  type FineTunerParts,
-  type RunReport,
-  type TunerState,
-} from '../../src/training/finetuner.ts';
+import { FineTuner } from '../../src/training/finetuner.ts';
+import type { FineTunerParts, TunerState } from '../../src/training/finetuner-contract.ts';
 import { bucketHistory, collectHistory, shareHistory } from '../../src/training/history.ts';
 import { forecastSpec } from '../../src/training/job.ts';
 import type { LiveScore } from '../../src/training/probation.ts';
 import type { TuningInput } from '../../src/training/protocol.ts';
 import { Random } from '../../src/training/random.ts';
+import type { RunReport } from '../../src/training/run-report.ts';
 import { SCHEDULER_DEFAULTS } from '../../src/training/scheduler.ts';
 
 const HOUR = 3_600_000;
