@@ -5,6 +5,7 @@ import { GatecastError } from '../errors.ts';
 import { MODEL_NAME } from '../model/manifest.ts';
 import { type ModelRegistry, type StoredModel, writeModel } from '../model/registry.ts';
 import { createRandom } from '../network/random.ts';
+import { type NetworkSpec, validateSpec } from '../network/spec.ts';
 import { widen } from '../network/widen.ts';
 import { writeFileAtomic } from '../system/files.ts';
 import { startTraining } from '../training/client.ts';
@@ -19,6 +20,7 @@ import {
   type TrainingSettings,
 } from '../training/job.ts';
 import { GENERATED } from '../training/prepare.ts';
+import { grid } from '../training/search.ts';
 import { ProgressBar, type ProgressTarget } from './shared/progress.ts';
 import { type DataSet, readSets, seriesOfSet } from './train-data.ts';
 import { runDiagnose } from './train-diagnose.ts';
@@ -44,8 +46,9 @@ export async function runTrain(flags: TrainFlags, registry: ModelRegistry, strea
     streams.out.write(`${flags.preview}\n`);
     return;
   }
-  // What is wrong with --out is said before the data are read.
+  // What is wrong with the command line is said before the data are read.
   const folder = flags.diagnose ? '' : outFolder(flags);
+  checkSettings(flags);
   const base = flags.from ? registry.open(flags.from) : null;
   const sets = dataSets(flags);
   const series = sets.flatMap((set, index) => seriesOfSet(set, flags.seed + index));
@@ -123,6 +126,53 @@ async function chosenJob(
   }
 }
 
+/** @throws GatecastError USAGE for a network that cannot be, windows that do not divide, and what could teach nothing */
+function checkSettings(flags: TrainFlags): void {
+  if (!flags.data && !flags.sets && flags.generated === 0) {
+    throw new GatecastError('USAGE', 'There is nothing to train on.', {
+      hint: 'Name data files with --data or --sets, or generate series with --generated.',
+    });
+  }
+  for (const [flag, value] of [
+    ['--lr', flags.lr],
+    ['--clip-norm', flags.clipNorm],
+    ['--clip-value', flags.clipValue],
+  ] as const) {
+    if (value === 0) throw new GatecastError('USAGE', `${flag} must be above 0, or nothing is learnt.`);
+  }
+  if (flags.steps % flags.stride !== 0) {
+    throw new GatecastError(
+      'USAGE',
+      `--steps must be a multiple of --stride, ${flags.steps} is none of ${flags.stride}.`,
+    );
+  }
+  const searched =
+    flags.search || flags.searchOnly
+      ? grid(flags.searchCells, flags.searchLayers, flags.searchHidden, flags.searchRates)
+      : [];
+  for (const candidate of searched.length > 0 ? searched : [flags]) {
+    const { cell, layers, hidden } = candidate;
+    try {
+      validateSpec(networkOf({ ...flags, cell, layers, hidden }));
+    } catch (cause) {
+      if (!(cause instanceof GatecastError)) throw cause;
+      throw new GatecastError('USAGE', cause.message, { issues: cause.issues, cause });
+    }
+  }
+}
+
+function networkOf(flags: TrainFlags): NetworkSpec {
+  return forecastSpec({
+    cell: flags.cell,
+    layers: flags.layers,
+    hidden: flags.hidden,
+    width: flags.width,
+    dropout: flags.dropout,
+    attention: flags.attention ? { memory: flags.attention } : null,
+    convolution: flags.convolution ?? null,
+  });
+}
+
 function outFolder(flags: TrainFlags): string {
   const folder = flags.out ? resolve(flags.out) : '';
   if (!folder || !MODEL_NAME.test(basename(folder))) {
@@ -197,16 +247,7 @@ function startingPoint(flags: TrainFlags, base: StoredModel | null): Pick<Traini
       : { spec, weights: base.weights };
   }
   if (flags.widen) throw new GatecastError('USAGE', '--widen needs --from, the model that is made wider.');
-  const spec = forecastSpec({
-    cell: flags.cell,
-    layers: flags.layers,
-    hidden: flags.hidden,
-    width: flags.width,
-    dropout: flags.dropout,
-    attention: flags.attention ? { memory: flags.attention } : null,
-    convolution: flags.convolution ?? null,
-  });
-  return { spec, weights: null };
+  return { spec: networkOf(flags), weights: null };
 }
 
 function settingsOf(

@@ -1,11 +1,13 @@
 /** `gatecast train`: a model from scratch, or from another model, out of files and generated series. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { Cell } from '../network/spec.ts';
 import { globals } from './shared/globals.ts';
 import { modelRegistry } from './shared/models.ts';
 import { amount, count, duration, durations, fraction, list, whole, wholes } from './shared/values.ts';
 import type { TrainFlags } from './train-flags.ts';
 
-const CELLS = ['gru', 'lstm', 'rnn-tanh', 'rnn-relu', 'gru-reset-before'];
+/** `rnn` is what others call `rnn-tanh`. */
+const CELLS = ['gru', 'lstm', 'rnn', 'rnn-tanh', 'rnn-relu', 'gru-reset-before'];
 
 function convolution(text: string): { kernel: number; channels: number } {
   const match = /^(\d+)x(\d+)$/.exec(text);
@@ -128,7 +130,9 @@ Examples:
 Ctrl-C keeps what is best so far; a second one ends at once. --resume goes on from the last checkpoint.
 `,
     )
-    .action(async (flags: TrainFlags, command: Command) => {
+    .action(async (given: TrainFlags, command: Command) => {
+      const named = (cell: string) => (cell === 'rnn' ? 'rnn-tanh' : cell) as Cell;
+      const flags = { ...given, cell: named(given.cell), searchCells: given.searchCells.map(named) };
       const { runTrain } = await import('./train-run.ts');
       const registry = await modelRegistry(globals(command).dataDir);
       await runTrain(flags, registry, { out: process.stdout, err: process.stderr });

@@ -5,7 +5,7 @@
 import { GatecastError } from '../errors.ts';
 import { createRandom } from '../network/random.ts';
 import type { NetworkSpec } from '../network/spec.ts';
-import { leadWidth, stateRows } from '../network/spec.ts';
+import { leadWidth, stateRows, validateSpec } from '../network/spec.ts';
 import type { Tensor, Weights } from '../network/weights.ts';
 import { checkWeights, initialWeights } from '../network/weights.ts';
 import { E } from '../series/experts.ts';
@@ -192,6 +192,8 @@ export interface OpenTraining {
 
 /** @throws GatecastError NETWORK_INVALID, WEIGHTS_INVALID */
 export function startingWeights({ spec, weights, settings }: TrainingJob): Weights {
+  // first weights of an absurd size would take hours
+  validateSpec(spec);
   const first = weights ?? initialWeights(spec, createRandom(settings.seed));
   checkWeights(spec, first);
   return first;

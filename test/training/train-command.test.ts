@@ -145,6 +145,29 @@ describe('gatecast train', () => {
     expect(existsSync(out)).toBe(false);
   }, 60_000);
 
+  it.each([
+    [['--attention', '1'], /attention.memory must be a whole number from 2 to 512, is 1/],
+    [['--hidden', '5000'], /hidden must be a whole number from 1 to 1024, is 5000/],
+    [['--layers', '5'], /layers must be a whole number from 1 to 4, is 5/],
+    [['--dropout', '0.5'], /dropout works between layers, and there is only one/],
+    [['--convolution', '1x4'], /convolution.kernel must be a whole number from 2 to 64/],
+    [['--steps', '97'], /--steps must be a multiple of --stride, 97 is none of 4/],
+    [['--lr', '0'], /--lr must be above 0/],
+    [['--clip-norm', '0'], /--clip-norm must be above 0/],
+    [['--generated', '0'], /There is nothing to train on/],
+    [
+      ['--search-only', '--search-hidden', '16,2000'],
+      /hidden must be a whole number from 1 to 1024, is 2000/,
+    ],
+    [['--search-only', '--search-cells', 'gru,foo'], /cell must be one of rnn-tanh.*, is foo/],
+  ])('refuses %j before it reads anything', async (flags, message) => {
+    const out = join(folder, 'models', 'wrong');
+    await expect(train('--generated', '3', '--out', out, ...flags)).rejects.toThrow(
+      expect.objectContaining({ code: 'USAGE', message: expect.stringMatching(message) }),
+    );
+    expect(existsSync(join(folder, 'models'))).toBe(false);
+  });
+
   it('draws the generated series', async () => {
     const file = join(folder, 'p.svg');
     await train('--generated', '5', '--preview', file);
@@ -179,7 +202,7 @@ describe('gatecast train', () => {
 
   it('says that there is nothing to train on', async () => {
     await expect(train('--out', join(folder, 'm'), ...small)).rejects.toMatchObject({
-      code: 'NOT_ENOUGH_DATA',
+      code: 'USAGE',
     });
     expect(existsSync(join(folder, 'm'))).toBe(false);
   });
