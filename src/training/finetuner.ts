@@ -201,12 +201,14 @@ export class FineTuner {
     const { registry, slots, group, configured } = this.parts;
     if (status !== 'promote') return 'refused';
     const before = slots.get(group, configured).previous;
-    slots.stage(group, configured, name);
-    slots.promote(group, configured, this.parts.facts().nowMs, reason);
     try {
+      slots.stage(group, configured, name);
+      slots.promote(group, configured, this.parts.facts().nowMs, reason);
       await this.parts.switchTo(name);
     } catch (cause) {
-      slots.rollback(group, configured, 'the new model could not be taken up');
+      // On a full disk this fails too: then the slots name the new model still, and it is tried again.
+      if (slots.get(group, configured).current === name)
+        slots.rollback(group, configured, 'the new model could not be taken up');
       registry.remove(name);
       throw new GatecastError(
         'TRAINING_FAILED',

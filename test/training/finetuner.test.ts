@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { packModel } from '../../src/model/pack.ts';
 import { type ModelFiles, ModelRegistry } from '../../src/model/registry.ts';
 import { ModelSlots } from '../../src/model/slots.ts';
@@ -220,6 +220,40 @@ describe('FineTuner', () => {
     expect(reports.at(-1)).toMatchObject({ status: 'failed', reason: expect.stringMatching(/no room/) });
     expect(slots.get('default', 'base')).toMatchObject({ current: 'base', probation: null });
     expect(registry.list().map((one) => one.name)).toEqual(['base']);
+  });
+
+  it('keeps the champion when the slots cannot be written, and leaves no model behind', async () => {
+    const { tuner, reports, switched } = stage(promoting);
+    vi.spyOn(slots, 'promote').mockImplementation(() => {
+      throw new Error('ENOSPC: no space left on device');
+    });
+    tuner.tick();
+    await tuner.settled();
+    expect(reports.at(-1)).toMatchObject({ status: 'failed', reason: expect.stringMatching(/no space/) });
+    expect(switched).toEqual([]);
+    expect(slots.get('default', 'base').current).toBe('base');
+    expect(registry.list().map((one) => one.name)).toEqual(['base']);
+  });
+
+  it('goes over to what the slots name where another model runs, and tries again when that fails', async () => {
+    const { tuner, switched, set } = stage(() => done(Promise.resolve(report({}))));
+    tuner.tick();
+    await tuner.settled();
+    registry.save(modelFiles('other', 3));
+    slots.stage('default', 'base', 'other');
+    slots.promote('default', 'base', set.now, 'by hand');
+    set.failSwitch = true;
+    tuner.tick();
+    await tuner.settled();
+    expect(switched).toEqual([]);
+    set.failSwitch = false;
+    tuner.tick();
+    await tuner.settled();
+    expect(switched).toEqual([]);
+    set.now += 61_000;
+    tuner.tick();
+    await tuner.settled();
+    expect(switched).toEqual(['other']);
   });
 
   it('confirms a model on probation, or rolls it back and removes it', async () => {
