@@ -98,7 +98,7 @@ export function readSeries(file: string, request: TableRequest): ReadFile {
   });
   if (known.length === 0)
     throw new GatecastError('NOT_ENOUGH_DATA', `${file} has no numbers in the columns asked for.`);
-  refuseDecades(file, known, intervalMs);
+  refuseDecades(file, known, known.length / names.length, intervalMs);
   const series = grids(names, known, intervalMs, {
     maxRatePerMs: request.maxRate ?? null,
     ...(request.aggregate === undefined ? {} : { aggregate: request.aggregate }),
@@ -113,18 +113,21 @@ export function readSeries(file: string, request: TableRequest): ReadFile {
   return { known, series, refused };
 }
 
-/** Throws CSV_INVALID for times that lie so far apart that nearly every bucket would be empty. */
-function refuseDecades(file: string, known: readonly Reading[], intervalMs: number): void {
+/**
+ * Throws CSV_INVALID for times that lie so far apart that nearly every bucket would be empty.
+ * @param each readings of a series, on average
+ */
+function refuseDecades(file: string, known: readonly Reading[], each: number, intervalMs: number): void {
   const first = known[0]!.timeMs;
   const last = known.at(-1)!.timeMs;
   const buckets = Math.floor((last - first) / intervalMs) + 1;
-  if (buckets <= LONG_GRID || buckets <= MOST_EMPTY * known.length) return;
+  if (buckets <= LONG_GRID || buckets <= MOST_EMPTY * each) return;
   const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
   throw new GatecastError(
     'CSV_INVALID',
     `${file}: its times go from ${day(first)} to ${day(last)}, and nearly all of the ${buckets} buckets between are empty.`,
     {
-      hint: 'A clock may have been wrong: --order file plays the rows as they stand and leaves out what jumps back; a longer --interval needs fewer buckets.',
+      hint: 'A clock may have been wrong: take the rows before or after its jump alone, or --order file, which leaves out rows that jump back; a longer --interval needs fewer buckets.',
     },
   );
 }

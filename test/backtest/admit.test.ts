@@ -75,6 +75,12 @@ describe('readSeries', () => {
     const hours = Array.from({ length: 9 }, (_, i) => `2021-06-15T0${i}:00:00Z`);
     const path = rows(...hours, '2000-01-01T18:15:00Z');
     expect(() => readSeries(path, request)).toThrow(/from 2000-01-01 to 2021-06-15/);
+    const wide = file(
+      readFileSync(path, 'utf8')
+        .replaceAll(/^(.*),(.*)$/gm, '$1,$2,$2,$2')
+        .replace('v,v,v', 'v,w,x'),
+    );
+    expect(() => readSeries(wide, request)).toThrow(/nearly all/);
     const { series, refused } = readSeries(path, { ...request, order: 'file' });
     expect(refused).toEqual({ late: 1 });
     expect(series[0]!.actual).toHaveLength(8 * 60 + 1);

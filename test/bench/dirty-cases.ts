@@ -63,7 +63,7 @@ export const CASES: readonly DirtyCase[] = [
   {
     file: 'soil_moisture_meter/EM40647_2021-06_2021-07.csv.gz',
     ...PROBE,
-    from: -1,
+    from: 1500,
     faults: 'resets to 2000 and back, doubled stamps, `#N/A`',
   },
   {

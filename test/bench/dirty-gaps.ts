@@ -49,7 +49,11 @@ export async function gapResults(excerpt: (file: string, rows: number) => string
     run.process.stdout?.on('data', (chunk) => {
       printed += chunk;
     });
-    await waitFor(`the fills of ${set}`, () => run.process.exitCode !== null, PATIENCE_MS);
+    await waitFor(
+      `the fills of ${set}`,
+      () => run.process.exitCode !== null || run.process.signalCode !== null,
+      PATIENCE_MS,
+    );
     if (run.process.exitCode !== 0) throw new Error(`the comparison of fills failed: ${run.output()}`);
     const { rows } = JSON.parse(printed) as { rows: FillRow[] };
     process.stderr.write(

@@ -120,6 +120,8 @@ interface Message {
   readonly numbers: readonly number[];
 }
 
+const ended = ({ process }: Daemon): boolean => process.exitCode !== null || process.signalCode !== null;
+
 async function liveWay(
   file: FileCase,
   { columns, ids, readings }: { columns: readonly string[]; ids: readonly string[]; readings: number },
@@ -152,7 +154,7 @@ async function liveWay(
       // The pace is that of the slowest pause: rows of one bucket come as fast as they like.
       ...['--speed', String(file.intervalMs / paceMs), '--max-wait', `${paceMs}ms`],
     ]);
-    await waitFor(`the replay of ${file.path}`, () => sender.process.exitCode !== null, PATIENCE_MS);
+    await waitFor(`the replay of ${file.path}`, () => ended(sender), PATIENCE_MS);
     if (sender.process.exitCode !== 0) throw new Error(`the replay failed: ${sender.output()}`);
     const metric = async (name: RegExp): Promise<[string, number][]> => {
       const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
@@ -238,7 +240,7 @@ async function backtestWay(
   run.process.stdout?.on('data', (chunk) => {
     printed += chunk;
   });
-  await waitFor(`the backtest of ${file.path}`, () => run.process.exitCode !== null, PATIENCE_MS);
+  await waitFor(`the backtest of ${file.path}`, () => ended(run), PATIENCE_MS);
   if (run.process.exitCode !== 0) throw new Error(`the backtest failed: ${run.output()}`);
   const { refused } = JSON.parse(printed) as { refused: Counts };
   const forecasts = new Map<string, number[]>();
