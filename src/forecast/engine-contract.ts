@@ -17,7 +17,7 @@ export type PushOutcome =
   | 'out-of-range'
   /** Further in the future than the clock allows. */
   | 'future'
-  /** Before 2000-01-01 or after 2100: a clock that was never set. */
+  /** Before 2000 or from 2038 on: a clock that was never set, or overflowed. */
   | 'absurd-time'
   | 'unknown-stream';
 

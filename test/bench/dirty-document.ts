@@ -69,6 +69,8 @@ the broker, the newest of a stream alone goes out.
 
 ${fileTable(files)}
 
+${totals(files, horizon)}
+
 \`npx tsx test/bench/dirty.ts --data DIR\` makes this page, and fails where a number differs.
 ${gaps.length === 0 ? '' : gapSection(gaps)}`;
 }
@@ -84,6 +86,13 @@ const markTable = (): string =>
     ['mark', 'the reading, or the bucket'],
     [...MARK_TEXTS].map(([name, text]) => [`\`${name}\``, text]),
   );
+
+function totals(files: readonly FileResult[], horizon: number): string {
+  const compared = files.reduce((sum, one) => sum + one.forecasts.compared, 0);
+  const different = files.reduce((sum, one) => sum + one.different.length, 0);
+  const numbers = compared * horizon * 9;
+  return `In all ${compared} forecasts, ${numbers} numbers, were compared; ${different} of the numbers differ.`;
+}
 
 const fileTable = (files: readonly FileResult[]): string =>
   table(
