@@ -140,6 +140,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
       announcer.announce();
       if (again) alerts.sayAgain();
     },
+    answered: () => hold.answered(clock.monotonic()),
     lost: () => {
       pipeline.disconnected();
       announcer.pause();

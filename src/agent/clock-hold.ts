@@ -11,8 +11,14 @@ const SANE_FROM_MS = Date.UTC(2024, 0, 1);
 const BACKLOG_AGE_MS = 1500;
 /** The backlog is over when none of it has come for this long, ms. */
 const QUIET_MS = 500;
-/** The broker needs this long after the connection to begin handing over, ms. */
-const SETTLE_MS = 1000;
+/**
+ * A broker hands over what it kept right after it has accepted the connection. By the time it has answered the
+ * subscriptions, which are asked for after that, the first of it is here, whatever the way to the broker takes; and this
+ * much later at a broker that does several things at once, ms.
+ */
+const SETTLE_MS = 250;
+/** A broker that does not answer the subscriptions, ms after the connection. */
+const UNANSWERED_MS = 3000;
 /** A stream whose readings always come late must not hold the clock for ever, ms after the connection. */
 const MAX_BACKLOG_MS = 15_000;
 /** Without a broker the forecasts go on from what is stored, ms after the start. */
@@ -20,6 +26,7 @@ const MAX_WAIT_MS = 5000;
 
 export class ClockHold {
   private connectedMs: number | null = null;
+  private answeredMs: number | null = null;
   private backlogMs = Number.NEGATIVE_INFINITY;
   private released = false;
 
@@ -28,6 +35,11 @@ export class ClockHold {
 
   connected(monotonicMs: number): void {
     this.connectedMs ??= monotonicMs;
+  }
+
+  /** The broker has answered what was subscribed to. */
+  answered(monotonicMs: number): void {
+    this.answeredMs ??= monotonicMs;
   }
 
   /** @param ageMs of a reading on its arrival */
@@ -43,12 +55,15 @@ export class ClockHold {
   /** Whether the wall clock may close buckets. Once it may, it stays so. */
   mayClose(monotonicMs: number): boolean {
     if (this.released) return true;
-    const { connectedMs } = this;
-    this.released =
-      connectedMs === null
-        ? monotonicMs - this.startedMs >= MAX_WAIT_MS
-        : monotonicMs - connectedMs >= MAX_BACKLOG_MS ||
-          (monotonicMs - connectedMs >= SETTLE_MS && monotonicMs - this.backlogMs >= QUIET_MS);
+    const { connectedMs, answeredMs } = this;
+    if (connectedMs === null) {
+      this.released = monotonicMs - this.startedMs >= MAX_WAIT_MS;
+    } else {
+      const settled = answeredMs === null ? connectedMs + UNANSWERED_MS : answeredMs + SETTLE_MS;
+      this.released =
+        monotonicMs - connectedMs >= MAX_BACKLOG_MS ||
+        (monotonicMs >= settled && monotonicMs - this.backlogMs >= QUIET_MS);
+    }
     return this.released;
   }
 }

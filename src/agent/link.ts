@@ -30,6 +30,8 @@ export interface LinkParts {
   readonly home: { readonly topic: string; readonly heard: (message: Incoming) => void };
   /** There is a new connection. @param again not the first one */
   readonly connected: (again: boolean) => void;
+  /** The broker has answered what was subscribed to on a new connection. */
+  readonly answered: () => void;
   readonly lost: () => void;
 }
 
@@ -60,6 +62,7 @@ export class Link {
           parts.connected(connects > 1);
         }
       },
+      answered: () => parts.answered(),
       formerFilters: swapFormer(store, 'filters', this.filters()),
     });
     this.client.setSubscriptions(this.wanted());

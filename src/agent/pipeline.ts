@@ -2,6 +2,7 @@
  * The path of a message: decoded on arrival, then, once a batch window, every waiting sample is pushed, stored and
  * acknowledged, all due streams are stepped together, and their forecasts handed out. One round at a time.
  */
+import { setImmediate } from 'node:timers/promises';
 import { GatecastError } from '../errors.ts';
 import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import type { Forecast } from '../forecast/forecast.ts';
@@ -49,7 +50,11 @@ export interface PipelineParts {
 
 /** Longest sleep: the wall clock may be set meanwhile, ms. */
 const MAX_SLEEP_MS = 1000;
-const HELD_SLEEP_MS = 100;
+const HELD_SLEEP_MS = 25;
+/** Buckets of one stream in one round: after an outage many wait, and meanwhile readings want to be stored. */
+const MOST_BUCKETS = 16;
+/** Longest that a round keeps the event loop to itself, bar one run of the network, ms. */
+const BREATH_MS = 20;
 /** A store that failed is asked again after this: every try writes all that waits, ms. */
 const RETRY_MS = 1000;
 
@@ -81,6 +86,7 @@ export class Pipeline {
   private timer: { atMs: number; cancel: () => void } | null = null;
   private running: Promise<void> | null = null;
   private flushedMs = 0;
+  private breathedMs = 0;
   private storeFails = false;
   private stopped = true;
 
@@ -188,6 +194,7 @@ export class Pipeline {
 
   /** Never rejects: a round that fails is reported, and the next one goes on. */
   private async round(): Promise<void> {
+    this.breathedMs = this.parts.clock.monotonic();
     const { clock, engine, checkpoints, hold } = this.parts;
     for (const act of this.actions.splice(0)) await act();
     const taken = this.waiting;
@@ -199,21 +206,45 @@ export class Pipeline {
       this.take(taken);
       const nowMs = clock.now();
       const sane = ClockHold.sane(nowMs);
-      const forecasts = await engine.tick(sane && hold.mayClose(clock.monotonic()) ? nowMs : null);
-      this.mark(nowMs);
-      if (sane && forecasts.length > 0) {
-        this.forecasts += forecasts.length;
-        this.parts.forecasts(forecasts, nowMs);
-      }
       this.fault = null;
+      await engine.tick(sane && hold.mayClose(clock.monotonic()) ? nowMs : null, false, {
+        most: MOST_BUCKETS,
+        handOut: (forecasts) => {
+          if (sane) this.handOut(forecasts, nowMs);
+        },
+        breathe: () => this.breathe(),
+      });
+      this.mark(nowMs);
     } catch (error) {
-      this.fault = error instanceof Error ? error.message : String(error);
-      this.parts.failed(error);
+      this.failed(error);
     }
     // After the forecasts, so that they never wait for the disk.
     this.acknowledge(taken);
     if (!this.storeFails) checkpoints.save();
     this.rounds++;
+  }
+
+  /** One forecast that cannot be told must not cost the others. */
+  private handOut(forecasts: readonly Forecast[], nowMs: number): void {
+    this.forecasts += forecasts.length;
+    try {
+      this.parts.forecasts(forecasts, nowMs);
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
+  private failed(error: unknown): void {
+    this.fault = error instanceof Error ? error.message : String(error);
+    this.parts.failed(error);
+  }
+
+  /** Lets everything else have its turn, where a round takes long. */
+  private breathe(): Promise<void> | undefined {
+    if (this.parts.clock.monotonic() - this.breathedMs < BREATH_MS) return undefined;
+    return setImmediate().then(() => {
+      this.breathedMs = this.parts.clock.monotonic();
+    });
   }
 
   private take(taken: readonly Waiting[]): void {

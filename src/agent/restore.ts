@@ -5,6 +5,7 @@
  */
 import { GatecastError } from '../errors.ts';
 import type { ForecastEngine } from '../forecast/engine-contract.ts';
+import { FUTURE_MS } from '../series/admission.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { Store, StoredSample } from '../store/store-contract.ts';
 import type { KnownStream } from './known-streams.ts';
@@ -28,27 +29,37 @@ const PUSHES_PER_TICK = 8192;
 /** Buckets of history that a rebuilt state is made from. */
 const REBUILD_BUCKETS = 4096;
 const DAY = 86_400_000;
+/** For an interval that is learnt, when it comes to what lies too far ahead, ms. */
+const LEARNT_MS = 3_600_000;
 /** Where the interval is still to be learnt, the shortest of these spans with enough samples is used. */
 const REBUILD_SPANS_MS = [DAY, 7 * DAY, 28 * DAY];
 const REBUILD_SAMPLES = 512;
 
+/**
+ * @param nowMs a clock that was ahead has left samples in the store that lie ahead of it: they would close buckets whose time
+ *   has not come, and are left out. Infinity where the clock cannot be trusted
+ */
 export async function restoreStreams(
   engine: ForecastEngine,
   store: ReplayStore,
   streams: readonly KnownStream[],
+  nowMs = Number.POSITIVE_INFINITY,
 ): Promise<RestoredStream[]> {
-  const restored = streams.map((stream) => addStream(engine, store, stream));
+  const restored = streams.map((stream) => ({
+    ...addStream(engine, store, stream),
+    toMs: nowMs + FUTURE_MS + (stream.spec.intervalMs ?? LEARNT_MS),
+  }));
   const byName = new Map(restored.map((stream) => [stream.name, stream]));
   let pushes = 0;
   for (const { stream, timeMs, value } of samplesOf(store, restored)) {
     const target = byName.get(stream);
-    if (target === undefined || timeMs < target.fromMs) continue;
+    if (target === undefined || timeMs < target.fromMs || timeMs > target.toMs) continue;
     // Without an arrival time: when it came the first time says nothing about now.
     engine.push({ stream, timeMs, value, arrivalMs: Number.NaN });
     target.replayed++;
     if (++pushes % PUSHES_PER_TICK === 0) await tick(engine, store);
   }
-  await tick(engine, store);
+  if (pushes % PUSHES_PER_TICK > 0) await tick(engine, store);
   return restored;
 }
 

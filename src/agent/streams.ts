@@ -15,6 +15,7 @@ import type { Clock } from '../system/clock.ts';
 import { Board } from '../web/board.ts';
 import { chartPast } from './chart-past.ts';
 import { Checkpoints } from './checkpoints.ts';
+import { ClockHold } from './clock-hold.ts';
 import { type KnownStream, KnownStreams } from './known-streams.ts';
 import type { Met } from './pipeline.ts';
 import { restoreStreams } from './restore.ts';
@@ -78,6 +79,7 @@ export class AgentStreams {
     const { clock } = this.parts;
     const startedMs = clock.monotonic();
     await this.takeUp(this.known.restore(this.router));
+    await this.engine.prepare();
     this.log.info('streams restored', { streams: this.size, ms: Math.round(clock.monotonic() - startedMs) });
     return this.known.gone;
   }
@@ -156,7 +158,9 @@ export class AgentStreams {
 
   private async takeUp(streams: readonly KnownStream[]): Promise<void> {
     for (const { spec } of streams) this.board.announce(spec.name, spec.unit);
-    for (const { name, state, replayed } of await restoreStreams(this.engine, this.store, streams)) {
+    const clockMs = this.parts.clock.now();
+    const nowMs = ClockHold.sane(clockMs) ? clockMs : undefined;
+    for (const { name, state, replayed } of await restoreStreams(this.engine, this.store, streams, nowMs)) {
       this.checkpoints.add(name, state, replayed);
       if (state === 'rebuilt') this.log.warn('state rebuilt from stored samples', { stream: name, replayed });
     }

@@ -65,6 +65,19 @@ export interface StreamView {
   readonly lastObservedMs: number | null;
 }
 
+/** How a tick shares the time with everything else; a replay needs none of it. */
+export interface TickPace {
+  /**
+   * Buckets that are closed of one stream; what is left is due at once, and a stream that is so far behind has no forecast
+   * until it has caught up.
+   */
+  readonly most?: number;
+  /** Takes forecasts as they are made, a group of streams at a time; the tick then returns none. Must not throw. */
+  readonly handOut?: (forecasts: Forecast[]) => void;
+  /** Awaited between runs of the network: others may have their turn. The engine is not to be changed meanwhile. */
+  readonly breathe?: () => Promise<void> | undefined;
+}
+
 export interface ForecastEngine {
   readonly modelHash: string;
   /** Throws GatecastError STATE_MISMATCH when `snapshot` is of another model or damaged; the stream is then not added. */
@@ -75,11 +88,10 @@ export interface ForecastEngine {
   streams(): readonly StreamView[];
   push(sample: Sample): PushOutcome;
   /**
-   * Closes every bucket that is due, steps all due streams in one batched run, and returns their newest forecasts in
-   * stream order. `nowMs` is the wall clock; null closes buckets on the samples' own times only (replay of history).
+   * Closes every bucket that is due, steps the due streams together, and returns their newest forecasts. `nowMs` is the wall clock; null closes buckets on the samples' own times only (replay of history).
    * `emitEvery`: false returns only the newest forecast a stream (live); true returns one for each closed bucket.
    */
-  tick(nowMs: number | null, emitEvery?: boolean): Promise<Forecast[]>;
+  tick(nowMs: number | null, emitEvery?: boolean, pace?: TickPace): Promise<Forecast[]>;
   /** What the last tick found wrong, in order of time for each stream. */
   marked(): readonly MarkedBucket[];
   /** Earliest wall-clock time at which a tick has something to do, ms; null when nothing waits on the clock. */

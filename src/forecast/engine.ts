@@ -15,6 +15,7 @@ import type {
   PushOutcome,
   StreamSnapshot,
   StreamView,
+  TickPace,
 } from './engine-contract.ts';
 import { type Forecast, Q } from './forecast.ts';
 import type { Model } from './model.ts';
@@ -46,6 +47,9 @@ export class Engine implements ForecastEngine {
   lastFailure: string | null = null;
   private readonly byName = new Map<string, Stream>();
   private found: MarkedBucket[] = [];
+  /** Newest forecasts of the streams that the last tick left behind: not to be told, but for their surprises. */
+  private readonly held = new Map<string, Forecast>();
+  private behind = false;
   private readonly scratches = new Scratches();
   private batches: Batches;
 
@@ -85,10 +89,12 @@ export class Engine implements ForecastEngine {
   }
 
   remove(stream: string): void {
+    this.held.delete(stream);
     this.byName.delete(stream);
   }
 
   reset(stream: string): void {
+    this.held.delete(stream);
     const known = this.byName.get(stream);
     if (known !== undefined) this.byName.set(stream, this.make(known.spec));
   }
@@ -117,24 +123,51 @@ export class Engine implements ForecastEngine {
     return this.byName.get(sample.stream)?.buckets.push(sample) ?? 'unknown-stream';
   }
 
-  async tick(nowMs: number | null, emitEvery = false): Promise<Forecast[]> {
-    const due: Due[] = [];
+  async tick(nowMs: number | null, emitEvery = false, pace: TickPace = {}): Promise<Forecast[]> {
     this.found = [];
+    this.behind = false;
+    const due: Due[] = [];
     for (const stream of this.byName.values()) {
-      const closed = stream.buckets.close(nowMs);
+      const closed = stream.buckets.close(nowMs, pace.most);
       if (closed.length > 0 && stream.settle()) due.push({ stream, closed, at: 0 });
+      this.behind ||= stream.buckets.behind;
     }
+    const all: Forecast[] = [];
+    // Group by group, not bucket by bucket: so the first forecasts need not wait for the last stream.
+    due.sort((a, b) => a.stream.leads - b.stream.leads);
+    for (let from = 0; from < due.length; from += MAX_BATCH) {
+      const forecasts = await this.catchUp(due.slice(from, from + MAX_BATCH), emitEvery, pace);
+      if (pace.handOut === undefined) all.push(...forecasts);
+      else if (forecasts.length > 0) pace.handOut(forecasts);
+    }
+    return all;
+  }
+
+  /** All closed buckets of a group of streams. */
+  private async catchUp(due: Due[], emitEvery: boolean, pace: TickPace): Promise<Forecast[]> {
     const newest = new Map<string, Forecast>();
     const all: Forecast[] = [];
     let round = due;
     while (round.length > 0) {
       for (const forecast of await this.step(round)) {
+        const { stream } = forecast;
         if (emitEvery) all.push(forecast);
-        else newest.set(forecast.stream, withSurprises(newest.get(forecast.stream), forecast));
+        else newest.set(stream, withSurprises(newest.get(stream) ?? this.held.get(stream), forecast));
       }
       round = round.filter((one) => one.at < one.closed.length);
+      await pace.breathe?.();
     }
-    return emitEvery ? all : [...newest.values()];
+    for (const { stream } of due) {
+      const { name } = stream.spec;
+      const forecast = newest.get(name);
+      if (forecast === undefined) continue;
+      if (stream.buckets.behind) this.held.set(name, forecast);
+      else {
+        this.held.delete(name);
+        all.push(forecast);
+      }
+    }
+    return all;
   }
 
   /** One bucket of every stream in `round`. */
@@ -283,11 +316,18 @@ export class Engine implements ForecastEngine {
     }
   }
 
+  /** Loads the step graphs that the streams will need, so that the first forecast does not wait for them. */
+  async prepare(): Promise<void> {
+    const leads = new Set([...this.byName.values()].map((stream) => stream.leads).filter((n) => n > 0));
+    for (const one of leads) await this.batchOrNull(one, 1);
+  }
+
   marked(): readonly MarkedBucket[] {
     return this.found;
   }
 
-  nextDueMs(_nowMs: number): number | null {
+  nextDueMs(nowMs: number): number | null {
+    if (this.behind) return nowMs;
     let earliest: number | null = null;
     for (const stream of this.byName.values()) {
       const due = stream.buckets.dueMs();

@@ -28,6 +28,8 @@ export interface ClientParts {
   readonly message: (message: Incoming) => void;
   /** After each connect, with everything subscribed for, and after each loss. */
   readonly changed?: (status: ClientStatus) => void;
+  /** After each connect, once the broker has answered all that was subscribed for. */
+  readonly answered?: () => void;
   /** What a former run subscribed to: a kept session still delivers it. Taken back where it is not wanted any more. */
   readonly formerFilters?: readonly string[];
 }
@@ -243,8 +245,10 @@ export class Client {
   #answered(chunk: readonly Subscription[], refused: ReadonlySet<string>): void {
     const before = this.#unanswered;
     this.#unanswered = Math.max(0, before - chunk.length);
-    if (before > 0 && this.#unanswered === 0)
+    if (before > 0 && this.#unanswered === 0) {
       this.#log.info('subscribed', { filters: this.#subscriptions.size });
+      this.#parts.answered?.();
+    }
     for (const { filter } of chunk) {
       if (!refused.has(filter)) this.#refused.delete(filter);
       else if (this.#subscriptions.has(filter)) {

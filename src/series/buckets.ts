@@ -46,6 +46,8 @@ export interface ClosedBucket {
 
 export class Buckets {
   private readonly spec: StreamSpec;
+  /** The last `close` left buckets that are over. */
+  behind = false;
   /** Of the newest closed bucket; null while it is being learnt. */
   intervalMs: number | null;
   private readonly open = new Map<number, Readings>();
@@ -184,9 +186,11 @@ export class Buckets {
   /**
    * Closes and returns the buckets that are over, oldest first.
    * @param nowMs wall clock, ms; null: only newer samples close buckets
+   * @param most buckets to close now; `behind` then says whether there are more
    */
-  close(nowMs: number | null): ClosedBucket[] {
+  close(nowMs: number | null, most = Number.POSITIVE_INFINITY): ClosedBucket[] {
     const closed: ClosedBucket[] = [];
+    this.behind = false;
     const watermark = this.watermark(nowMs);
     if (this.intervalMs === null) this.learn(watermark);
     while (this.intervalMs !== null && !Number.isNaN(this.next)) {
@@ -196,6 +200,10 @@ export class Buckets {
       }
       const end = Math.floor(watermark / this.intervalMs);
       if (this.next >= end) break;
+      if (closed.length >= most) {
+        this.behind = true;
+        break;
+      }
       if (this.open.has(this.next)) {
         this.emptyRun = 0;
       } else if (this.emptyRun < MAX_EMPTY_RUN) {

@@ -25,6 +25,8 @@ export function writeSnapshot(db: Database, streamId: number, snapshot: StreamSn
   );
 }
 
+const SLOTS = 2;
+
 /** The newest whose checksum holds; `damaged` is told of each that does not. */
 export function readSnapshot(
   db: Database,
@@ -32,18 +34,18 @@ export function readSnapshot(
   stream: string,
   damaged: (message: string) => void,
 ): StreamSnapshot | null {
-  const rows = db
-    .prepare('SELECT model, replay_from, sha256, bytes FROM snapshot WHERE stream = ? ORDER BY saved DESC')
-    .all(streamId) as { model: string; replay_from: number; sha256: string; bytes: Buffer }[];
-  for (const row of rows) {
-    if (checksum(row.model, row.replay_from, row.bytes) === row.sha256) {
-      return {
-        stream,
-        modelHash: row.model,
-        replayFromMs: row.replay_from,
-        bytes: new Uint8Array(row.bytes),
-      };
-    }
+  // One by one: the second is only read when the first is damaged.
+  const slot = db.prepare(
+    'SELECT model, replay_from, sha256, bytes FROM snapshot WHERE stream = ? ORDER BY saved DESC LIMIT 1 OFFSET ?',
+  );
+  for (let age = 0; age < SLOTS; age++) {
+    const row = slot.get(streamId, age) as
+      | { model: string; replay_from: number; sha256: string; bytes: Buffer }
+      | undefined;
+    if (row === undefined) return null;
+    const bytes = new Uint8Array(row.bytes.buffer, row.bytes.byteOffset, row.bytes.byteLength);
+    if (checksum(row.model, row.replay_from, bytes) === row.sha256)
+      return { stream, modelHash: row.model, replayFromMs: row.replay_from, bytes };
     damaged(`the saved state of ${stream} fails its checksum`);
   }
   return null;

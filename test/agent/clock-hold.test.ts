@@ -14,16 +14,34 @@ describe('ClockHold', () => {
     expect(hold.mayClose(5100)).toBe(true);
   });
 
+  test('lets go soon after the broker has answered the subscriptions', () => {
+    const hold = new ClockHold(0);
+    hold.connected(1000);
+    expect(hold.mayClose(1900)).toBe(false);
+    hold.answered(2000);
+    expect(hold.mayClose(2249)).toBe(false);
+    expect(hold.mayClose(2250)).toBe(true);
+  });
+
+  test('does not wait for ever for a broker that never answers', () => {
+    const hold = new ClockHold(0);
+    hold.connected(1000);
+    expect(hold.mayClose(3999)).toBe(false);
+    expect(hold.mayClose(4000)).toBe(true);
+  });
+
   test('waits for the backlog to end, not for live readings', () => {
     const hold = new ClockHold(0);
     hold.connected(1000);
-    hold.arrived(60_000, 1900);
-    expect(hold.mayClose(2000)).toBe(false);
-    hold.arrived(20, 2350);
-    expect(hold.mayClose(2399)).toBe(false);
-    expect(hold.mayClose(2400)).toBe(true);
-    hold.arrived(60_000, 2500);
-    expect(hold.mayClose(2501)).toBe(true);
+    hold.answered(1100);
+    hold.arrived(60_000, 1340);
+    expect(hold.mayClose(1400)).toBe(false);
+    hold.arrived(60_000, 1700);
+    hold.arrived(20, 2150);
+    expect(hold.mayClose(2199)).toBe(false);
+    expect(hold.mayClose(2200)).toBe(true);
+    hold.arrived(60_000, 2300);
+    expect(hold.mayClose(2301)).toBe(true);
   });
 
   test('streams that are always late do not hold it for ever', () => {

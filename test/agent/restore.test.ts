@@ -111,4 +111,20 @@ describe('restoreStreams', () => {
     expect((await feed(second, next)).map(key)).toEqual(expected);
     store.close();
   });
+
+  test('samples ahead of the clock are left out, as if they had never come', async () => {
+    const store = openStore(tempFolder());
+    const list = samples(300).filter(({ stream }) => stream === 'a');
+    for (const sample of list) store.append(sample);
+    const endMs = list.at(-1)!.timeMs;
+    const yearMs = 365 * 86_400_000;
+    store.append({ stream: 'a', timeMs: endMs + yearMs, value: 1, arrivalMs: endMs + yearMs });
+    store.append({ stream: 'a', timeMs: endMs + yearMs + 5000, value: 1, arrivalMs: endMs + yearMs + 5000 });
+    const engine = new Engine(null);
+    await restoreStreams(engine, store, [{ spec: SPECS[0]!, firstMs: START }], endMs + 1000);
+    expect(engine.streams()[0]!.lastObservedMs).toBe(endMs);
+    const live = { stream: 'a', timeMs: endMs + 2000, value: 10, arrivalMs: endMs + 2000 };
+    expect(engine.push(live)).toBe('accepted');
+    store.close();
+  });
 });
