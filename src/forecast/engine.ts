@@ -22,6 +22,7 @@ import type { Model } from './model.ts';
 import { Scratches } from './scratch.ts';
 import { Stream } from './stream.ts';
 import type { LeadScore, NetworkScore } from './track.ts';
+import { warmUp } from './warm-up.ts';
 
 /** Version of everything `Stream.persist` writes; part of the hash that guards a snapshot. */
 const STATE_FORMAT = 6;
@@ -270,7 +271,8 @@ export class Engine implements ForecastEngine {
       }
       for (const streams of byLeads.values()) {
         for (let from = 0; from < streams.length; from += MAX_BATCH) {
-          await this.warmUp(streams.slice(from, from + MAX_BATCH), model, fresh);
+          const group = streams.slice(from, from + MAX_BATCH);
+          await warmUp(group, await this.batches.of(group[0].leads, group.length), fresh);
         }
       }
     } catch (error) {
@@ -284,36 +286,6 @@ export class Engine implements ForecastEngine {
       stream.beginTrial();
     }
     await before.batches.release();
-  }
-
-  /** Runs the kept inputs of `streams` (all of one horizon) through `model` from a zero state. */
-  private async warmUp(streams: Stream[], model: Model, fresh: Map<Stream, Float32Array>): Promise<void> {
-    const { stepper, x } = await this.batches.of(streams[0].leads, streams.length);
-    const n = streams.length;
-    const { layers, hidden, inputs } = stepper;
-    const h = new Float32Array(layers * n * hidden);
-    const longest = Math.max(...streams.map((stream) => stream.recent.steps));
-    for (let age = longest - 1; age >= 0; age--) {
-      x.fill(0, 0, n * inputs);
-      for (let i = 0; i < n; i++) streams[i].recent.read(age, x, i * inputs);
-      const result = await stepper.run(n, x.subarray(0, n * inputs), h);
-      for (let i = 0; i < n; i++) {
-        // A stream that is younger than the others starts when its own inputs do.
-        if (age >= streams[i].recent.steps) continue;
-        for (let layer = 0; layer < layers; layer++) {
-          const from = (layer * n + i) * hidden;
-          h.set(result.h.subarray(from, from + hidden), from);
-        }
-      }
-    }
-    for (let i = 0; i < n; i++) {
-      const state = new Float32Array(model.stateRows * model.hidden);
-      for (let layer = 0; layer < layers; layer++) {
-        const from = (layer * n + i) * hidden;
-        state.set(h.subarray(from, from + hidden), layer * hidden);
-      }
-      fresh.set(streams[i], state);
-    }
   }
 
   /** Loads the step graphs that the streams will need, so that the first forecast does not wait for them. */

@@ -1,0 +1,39 @@
+/** The state that another model would have, had it seen what a stream last showed. */
+import type { Batch } from './batches.ts';
+import type { Stream } from './stream.ts';
+
+/**
+ * Runs the kept inputs of `streams` (all of one horizon, no more than the batch holds) through the model from a zero state.
+ * @param states gets the state of each, [rows, hidden]
+ */
+export async function warmUp(
+  streams: readonly Stream[],
+  { stepper, x }: Batch,
+  states: Map<Stream, Float32Array>,
+): Promise<void> {
+  const n = streams.length;
+  const { layers, hidden, inputs } = stepper;
+  const h = new Float32Array(layers * n * hidden);
+  const longest = Math.max(...streams.map((stream) => stream.recent.steps));
+  for (let age = longest - 1; age >= 0; age--) {
+    x.fill(0, 0, n * inputs);
+    for (let i = 0; i < n; i++) streams[i].recent.read(age, x, i * inputs);
+    const result = await stepper.run(n, x.subarray(0, n * inputs), h);
+    for (let i = 0; i < n; i++) {
+      // A stream that is younger than the others starts when its own inputs do.
+      if (age >= streams[i].recent.steps) continue;
+      for (let layer = 0; layer < layers; layer++) {
+        const from = (layer * n + i) * hidden;
+        h.set(result.h.subarray(from, from + hidden), from);
+      }
+    }
+  }
+  for (let i = 0; i < n; i++) {
+    const state = new Float32Array(layers * hidden);
+    for (let layer = 0; layer < layers; layer++) {
+      const from = (layer * n + i) * hidden;
+      state.set(h.subarray(from, from + hidden), layer * hidden);
+    }
+    states.set(streams[i], state);
+  }
+}
