@@ -7,6 +7,7 @@ import { type Forecast, Q } from '../forecast/forecast.ts';
 import { aggregate } from '../series/aggregate.ts';
 import { RateLimit } from '../series/rate-limit.ts';
 import type { Aggregate, Fill, StreamSpec } from '../series/spec.ts';
+import type { Beside } from './covariate-columns.ts';
 import type { Table } from './csv.ts';
 
 export interface PlayOptions {
@@ -60,6 +61,8 @@ export interface PlayHooks {
   marked?(series: number, index: number, marks: number): void;
   progress?(done: number, total: number): void;
 }
+
+const ALONE: Beside = { helpers: [], covariates: [], tables: [] };
 
 /** All readings of a table in its own order, and the names of its series (`<id>/<column>` in long files). */
 export function rowReadings(table: Table): { names: string[]; readings: Reading[] } {
@@ -161,7 +164,8 @@ export function specOf(name: string, options: PlayOptions): StreamSpec {
 
 /**
  * Plays readings (in time order) and returns the forecast of every series at every origin.
- * @param engine fresh; the series are added to it as streams named `s0`, `s1`, ...
+ * @param engine fresh; the series are added to it as streams named `s0`, `s1`, ..., then the helpers
+ * @param all readings of the series and of the helpers
  */
 export async function play(
   engine: ForecastEngine,
@@ -169,13 +173,16 @@ export async function play(
   all: readonly Reading[],
   options: PlayOptions,
   hooks: PlayHooks = {},
+  { helpers, covariates, tables }: Beside = ALONE,
 ): Promise<Played[]> {
   if (series.length === 0) return [];
   const { intervalMs, horizon } = options;
   const { startMs, actual } = series[0];
   const buckets = actual.length;
   const wanted = new Set(origins(buckets, options));
-  for (let s = 0; s < series.length; s++) engine.add(specOf(`s${s}`, options));
+  for (let s = 0; s < series.length + helpers.length; s++)
+    engine.add({ ...specOf(`s${s}`, options), covariates: covariates[s] ?? [] });
+  for (const { name, points } of tables) engine.know(name, points);
   const latest = new Array<Forecast | null>(series.length).fill(null);
   const played: Played[] = [];
   let next = 0;
@@ -188,6 +195,7 @@ export async function play(
     }
     for (const forecast of await engine.tick(endMs)) latest[Number(forecast.stream.slice(1))] = forecast;
     for (const { stream, startMs: labelMs, marks, tooFastMs } of engine.marked()) {
+      if (Number(stream.slice(1)) >= series.length) continue;
       hooks.marked?.(Number(stream.slice(1)), Math.round((labelMs - startMs) / intervalMs), marks);
       for (const _ of tooFastMs) hooks.refused?.('too-fast');
     }

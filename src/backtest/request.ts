@@ -3,6 +3,7 @@ import { GatecastError } from '../errors.ts';
 import type { ModelRegistry } from '../model/registry.ts';
 import type { Aggregate, Fill } from '../series/spec.ts';
 import { admit } from './admit.ts';
+import { type Beside, columnsToRead, part } from './covariate-columns.ts';
 import { readTable, type TableOptions } from './csv.ts';
 import { type Grid, grids, type PlayOptions, type Reading, rowReadings } from './play.ts';
 
@@ -42,6 +43,10 @@ export interface BacktestRequest {
   readonly maxRate?: number;
   /** Least time between fine-tunes, ms of the file; null: none. */
   readonly finetune: number | null;
+  /** Columns that help to forecast the others, as far as they are known by then. */
+  readonly covariates?: string[];
+  /** Columns that help and whose future is known. */
+  readonly known?: string[];
   readonly json?: boolean;
   readonly registry: ModelRegistry;
 }
@@ -65,7 +70,7 @@ export type TableRequest = Pick<
   | 'delimiter'
   | 'decimal'
 > &
-  Partial<Pick<BacktestRequest, 'aggregate' | 'maxRate'>>;
+  Partial<Pick<BacktestRequest, 'aggregate' | 'maxRate' | 'covariates' | 'known'>>;
 export type PlayRequest = Pick<
   BacktestRequest,
   'interval' | 'horizon' | 'start' | 'stride' | 'fill' | 'aggregate' | 'timezone' | 'min' | 'max' | 'maxRate'
@@ -76,6 +81,7 @@ export interface ReadFile {
   /** In order of time. */
   readonly known: Reading[];
   readonly series: Grid[];
+  readonly beside: Beside;
   /** Readings left out before the play, by reason; `no-time` counts rows. */
   readonly refused: Readonly<Record<string, number>>;
 }
@@ -87,7 +93,8 @@ const MOST_EMPTY = 100;
 /** The readings of a file and its series on their grid. Throws FILE_UNREADABLE, CSV_INVALID, NOT_ENOUGH_DATA */
 export function readSeries(file: string, request: TableRequest): ReadFile {
   const table = readTable(file, tableOptions(request));
-  const { names, readings: all } = rowReadings(table);
+  const read = rowReadings(table);
+  const { names, readings: all, beside } = part(read.names, read.readings, request.columns, request);
   const refused: Record<string, number> = {};
   const { rowsWithoutTime } = table.leftOut;
   if (rowsWithoutTime > 0) refused['no-time'] = rowsWithoutTime;
@@ -96,10 +103,11 @@ export function readSeries(file: string, request: TableRequest): ReadFile {
   const known = admit(all, { order, latenessMs, intervalMs, ...limits }, (reason) => {
     refused[reason] = (refused[reason] ?? 0) + 1;
   });
-  if (known.length === 0)
+  const scored = known.filter(({ series }) => series < names.length);
+  if (scored.length === 0)
     throw new GatecastError('NOT_ENOUGH_DATA', `${file} has no numbers in the columns asked for.`);
-  refuseDecades(file, known, known.length / names.length, intervalMs);
-  const series = grids(names, known, intervalMs, {
+  refuseDecades(file, scored, scored.length / names.length, intervalMs);
+  const series = grids(names, scored, intervalMs, {
     maxRatePerMs: request.maxRate ?? null,
     ...(request.aggregate === undefined ? {} : { aggregate: request.aggregate }),
   });
@@ -110,7 +118,7 @@ export function readSeries(file: string, request: TableRequest): ReadFile {
       `${file} has ${buckets} buckets, too few for a horizon of ${request.horizon}.`,
     );
   }
-  return { known, series, refused };
+  return { known, series, beside, refused };
 }
 
 /**
@@ -150,7 +158,7 @@ export function playOptions(request: PlayRequest): PlayOptions {
 
 function tableOptions(request: TableRequest): TableOptions {
   return {
-    columns: request.columns,
+    columns: columnsToRead(request.columns, request),
     ...(request.time === undefined ? {} : { time: request.time }),
     ...(request.timeFormat === undefined ? {} : { timeFormat: request.timeFormat }),
     ...(request.id === undefined ? {} : { id: request.id }),

@@ -7,7 +7,7 @@ import { loadModel } from '../model/pack.ts';
 import type { StoredModel } from '../model/registry.ts';
 import { FEATURES } from '../series/features.ts';
 import { prepareForecasts, writeForecasts } from './forecasts-csv.ts';
-import { type Grid, type Played, type PlayOptions, play } from './play.ts';
+import { type Grid, type Played, type PlayHooks, type PlayOptions, play } from './play.ts';
 import { buildReport, prepareReport, writeReport } from './report.ts';
 import type { ReportSeries } from './report-input.ts';
 import { spanText } from './report-leads.ts';
@@ -125,7 +125,7 @@ async function playFile(
   champion: StoredModel | null,
   refused: Record<string, number>,
 ): Promise<{ grids: Grid[]; played: Played[]; runs: readonly TunerRun[] }> {
-  const { known, series, refused: leftOut } = readSeries(file, request);
+  const { known, series, beside, refused: leftOut } = readSeries(file, request);
   for (const [reason, n] of Object.entries(leftOut)) refused[reason] = (refused[reason] ?? 0) + n;
   const engine = new Engine(model, champion === null ? {} : { warmUpSteps: WARM_UP_STEPS });
   const tuner =
@@ -140,13 +140,14 @@ async function playFile(
           now: () => performance.now(),
         });
   try {
-    const played = await play(engine, series, known, options, {
+    const hooks: PlayHooks = {
       bucket: (index, endMs) => tuner?.bucket(index, endMs),
       marked: (s, index, marks) => tuner?.marked(s, index, marks),
       refused: (outcome) => {
         refused[outcome] = (refused[outcome] ?? 0) + 1;
       },
-    });
+    };
+    const played = await play(engine, series, known, options, hooks, beside);
     return { grids: series, played, runs: tuner?.runs ?? [] };
   } finally {
     await engine.release();

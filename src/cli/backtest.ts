@@ -36,6 +36,8 @@ interface BacktestFlags {
   max?: number;
   maxRate?: number;
   finetune: number | null;
+  covariates?: string[];
+  known?: string[];
   compare?: 'gaps';
   inject: number[];
   seed: number;
@@ -91,6 +93,12 @@ export function registerBacktest(program: Command): void {
       (text) => (text === 'all' ? 'all' : list(text)),
       'all',
     )
+    .option(
+      '--covariates <names>',
+      'columns that help to forecast the others, as far as they are known by then',
+      list,
+    )
+    .option('--known <names>', 'columns that help and whose future is known: a tariff, a timetable', list)
     .option('--id <columns>', 'column that says whose row it is, in long files', list)
     .option('--interval <duration>', 'length of a bucket, e.g. 5m or 1h', duration)
     .option('--horizon <steps>', 'buckets ahead; with --protocol: one of its horizons alone', whole)
@@ -174,6 +182,10 @@ export function registerBacktest(program: Command): void {
       }
       const { runBacktest } = await import('../backtest/run.ts');
       if (flags.compare === 'gaps') {
+        for (const option of ['covariates', 'known'] as const) {
+          if (flags[option] !== undefined)
+            command.error(`error: --${option} does not go with --compare gaps`);
+        }
         process.stdout.write(await compared(files, { ...flags, interval, horizon, registry }));
         return;
       }
@@ -216,6 +228,8 @@ const NOT_WITH_PROTOCOL = [
   'finetune',
   'compare',
   'inject',
+  'covariates',
+  'known',
 ];
 
 function refuseBeside(command: Command, name: ProtocolName): void {

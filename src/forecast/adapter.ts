@@ -1,11 +1,13 @@
 /**
  * The network's forecast, adapted to one stream: its median is moved by what a linear regression foretells of its
  * error there, and its quantiles are drawn together as far as that makes the error smaller. It starts as the network's
- * own forecast; the blend decides lead by lead what it is worth.
+ * own forecast; the blend decides lead by lead what it is worth. Where a stream has covariates, a second regression sees
+ * them as well, and each counts by what it has been worth at the lead.
  */
+import { COVARIATE_LEADS, type Covariates } from '../series/covariates.ts';
 import { ANALOGUE, CYCLE, LAST } from '../series/experts.ts';
 import { type Features, squash } from '../series/features.ts';
-import type { LeadKnots } from '../series/lead-knots.ts';
+import { LeadKnots } from '../series/lead-knots.ts';
 import { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { Correction } from './correction.ts';
@@ -13,6 +15,8 @@ import { MEDIAN, Q } from './forecast.ts';
 
 /** Leads at which corrections are learnt; those between are interpolated. */
 export const ADAPTER_KNOTS = [1, 2, 4, 8, 16, 32, 64, 128];
+/** How sharply the better of the two corrections is preferred. */
+const SHARPNESS = 16;
 /** The value beside those this many steps ago. */
 const LAGS = [1, 2, 4, 8, 16, 32];
 /** The network's errors at lead 1 in the last steps. */
@@ -29,29 +33,69 @@ const INPUTS = MOVES + 2;
 const NARROWEST = 0.25;
 const WIDEST = 1.25;
 
-export class Adapter {
+/** A correction, and its present value at every lead. */
+class Spread {
+  readonly correction: Correction;
   private readonly knots: LeadKnots;
-  private readonly correction: Correction;
+
+  constructor(knots: LeadKnots, inputs: number, memory = new Memory()) {
+    this.knots = knots;
+    this.correction = new Correction(knots, inputs, memory);
+  }
+
+  /** At lead k + 1: in scales. */
+  move(k: number): number {
+    return this.between(k, (j) => this.correction.values[j]);
+  }
+
+  /** At lead k + 1: error left, as a share of the network's. */
+  share(k: number): number {
+    return this.between(k, (j) => this.correction.share(j));
+  }
+
+  private between(k: number, at: (knot: number) => number): number {
+    const j = this.knots.lower[k];
+    const u = this.knots.upperWeight[k];
+    const a = at(j);
+    return u === 0 ? a : a + u * (at(j + 1) - a);
+  }
+}
+
+export class Adapter {
+  private readonly own: Spread;
+  /** Of the own inputs and the covariates. */
+  private readonly wide: Spread | null;
+  private readonly covariates: Covariates | null;
   /** The network's errors at lead 1, newest first. */
   private readonly lastErrors: Float64Array;
+  /** Own inputs, then covariates. */
   private readonly x: Float32Array;
 
-  constructor(knots: LeadKnots, memory = new Memory()) {
-    this.knots = knots;
-    this.correction = new Correction(knots, INPUTS, memory);
+  /**
+   * @param knots `ADAPTER_KNOTS` of the horizon
+   * @param memory for what every stream of the horizon has
+   */
+  constructor(knots: LeadKnots, memory = new Memory(), covariates: Covariates | null = null) {
+    const more = covariates === null ? 0 : covariates.inputs;
+    this.own = new Spread(knots, INPUTS, memory);
     this.lastErrors = memory.float64(LAST_ERRORS);
-    this.x = memory.float32(INPUTS);
+    const x = memory.float32(INPUTS);
+    this.covariates = covariates;
+    const leads = knots.lower.length;
+    this.wide = more === 0 ? null : new Spread(new LeadKnots(COVARIATE_LEADS, leads), INPUTS + more);
+    this.x = more === 0 ? x : new Float32Array(INPUTS + more);
   }
 
   /** Learns from the bucket that has just closed; before the features take it in. */
   observe(y: number, observed: boolean): void {
-    this.correction.observe(y, observed);
+    this.own.correction.observe(y, observed);
+    this.wide?.correction.observe(y, observed);
     this.lastErrors.copyWithin(1, 0);
-    this.lastErrors[0] = this.correction.residuals[0];
+    this.lastErrors[0] = this.own.correction.residuals[0];
   }
 
-  /** Reads what the features say after the same bucket. */
-  look(features: Features): void {
+  /** Reads what the features, and the covariates, say after the same bucket, which began at `startMs`. */
+  look(features: Features, startMs: number): void {
     const { x } = this;
     const { leads, forecasts, anchor, scale } = features;
     const { history } = features.experts;
@@ -61,10 +105,11 @@ export class Adapter {
       x[at++] = squash(change / (scale[0] * Math.sqrt(lag)));
     }
     for (const error of this.lastErrors) x[at++] = error;
-    for (const j of ERROR_KNOTS) x[at++] = this.correction.residuals[j] ?? 0;
+    for (const j of ERROR_KNOTS) x[at++] = this.own.correction.residuals[j] ?? 0;
     for (const k of [Math.min(EARLY, leads) - 1, leads - 1]) {
       for (const e of SHOWN) x[at++] = squash((forecasts[e * leads + k] - anchor[k]) / scale[k]);
     }
+    this.covariates?.look(startMs, x, INPUTS);
   }
 
   /**
@@ -74,18 +119,23 @@ export class Adapter {
    */
   answer(network: Float64Array | null, features: Features, learns: boolean, out: Float64Array): void {
     const { anchor, scale, leads } = features;
+    const { own, wide, x } = this;
     for (const [i, k] of [0, leads - 1].entries()) {
-      this.x[MOVES + i] = network === null ? 0 : (network[k * Q + MEDIAN] - anchor[k]) / scale[k];
+      x[MOVES + i] = network === null ? 0 : (network[k * Q + MEDIAN] - anchor[k]) / scale[k];
     }
-    this.correction.keep(this.x, network, scale, learns);
+    own.correction.keep(x, network, scale, learns);
+    wide?.correction.keep(x, network, scale, learns);
     if (network === null) return;
-    const { lower, upperWeight } = this.knots;
     for (let k = 0; k < leads; k++) {
-      const j = lower[k];
-      const u = upperWeight[k];
-      const next = u === 0 ? j : j + 1;
-      const move = (1 - u) * this.correction.values[j] + u * this.correction.values[next];
-      const width = (1 - u) * this.width(j) + u * this.width(next);
+      let share = own.share(k);
+      let move = own.move(k);
+      if (wide !== null) {
+        const other = wide.share(k);
+        const weight = 1 / (1 + (other / share) ** SHARPNESS);
+        share += weight * (other - share);
+        move += weight * (wide.move(k) - move);
+      }
+      const width = Math.max(NARROWEST, Math.min(WIDEST, share));
       const median = network[k * Q + MEDIAN];
       for (let q = 0; q < Q; q++) {
         out[k * Q + q] = median + scale[k] * move + width * (network[k * Q + q] - median);
@@ -93,17 +143,16 @@ export class Adapter {
     }
   }
 
-  private width(j: number): number {
-    return Math.max(NARROWEST, Math.min(WIDEST, this.correction.share(j)));
-  }
-
   /** Another network answers from here on. */
   loosen(): void {
-    this.correction.loosen();
+    this.own.correction.loosen();
+    this.wide?.correction.loosen();
   }
 
   persist(io: StateIo): void {
-    this.correction.persist(io);
+    this.own.correction.persist(io);
     io.array(this.lastErrors);
+    this.covariates?.persist(io);
+    this.wide?.correction.persist(io);
   }
 }

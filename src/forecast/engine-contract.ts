@@ -3,6 +3,7 @@
  * One pipeline, two clocks: live pushes samples as they arrive and ticks on a timer; a backtest pushes a file's rows
  * and ticks on the file's clock.
  */
+import type { TablePoint } from '../series/covariate-sources.ts';
 import type { Sample } from '../series/sample.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { Forecast } from './forecast.ts';
@@ -87,6 +88,8 @@ export interface ForecastEngine {
   reset(stream: string): void;
   streams(): readonly StreamView[];
   push(sample: Sample): PushOutcome;
+  /** What is known ahead of a table that streams name as a covariate; instead of all that was known before. */
+  know(table: string, points: readonly TablePoint[]): void;
   /**
    * Closes every bucket that is due, steps the due streams together, and returns their newest forecasts. `nowMs` is the wall clock; null closes buckets on the samples' own times only (replay of history).
    * `emitEvery`: false returns only the newest forecast a stream (live); true returns one for each closed bucket.

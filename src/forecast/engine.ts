@@ -4,6 +4,7 @@
  */
 import { GatecastError } from '../errors.ts';
 import type { ClosedBucket } from '../series/buckets.ts';
+import type { TablePoint } from '../series/covariate-sources.ts';
 import { FEATURE_FORMAT } from '../series/features.ts';
 import type { Sample } from '../series/sample.ts';
 import type { StreamSpec } from '../series/spec.ts';
@@ -120,6 +121,11 @@ export class Engine implements ForecastEngine {
     return this.byName.get(stream)?.networkScores ?? [];
   }
 
+  /** What is known ahead of a table that streams name as a covariate; instead of all that was known before. */
+  know(table: string, points: readonly TablePoint[]): void {
+    this.scratches.covariates.know(table, points);
+  }
+
   push(sample: Sample): PushOutcome {
     return this.byName.get(sample.stream)?.buckets.push(sample) ?? 'unknown-stream';
   }
@@ -130,6 +136,7 @@ export class Engine implements ForecastEngine {
     const due: Due[] = [];
     for (const stream of this.byName.values()) {
       const closed = stream.buckets.close(nowMs, pace.most);
+      this.scratches.covariates.closed(stream.spec.name, closed);
       if (closed.length > 0 && stream.settle()) due.push({ stream, closed, at: 0 });
       this.behind ||= stream.buckets.behind;
     }
@@ -150,7 +157,10 @@ export class Engine implements ForecastEngine {
     const all: Forecast[] = [];
     let round = due;
     while (round.length > 0) {
-      for (const forecast of await this.step(round)) {
+      const made = await this.step(round);
+      // After the whole round, so that nobody's turn in it matters.
+      this.scratches.covariates.forecasts(made);
+      for (const forecast of made) {
         const { stream } = forecast;
         if (emitEvery) all.push(forecast);
         else newest.set(stream, withSurprises(newest.get(stream) ?? this.held.get(stream), forecast));

@@ -3,6 +3,7 @@ import { FeatureScratch } from '../series/feature-scratch.ts';
 import { LeadKnots } from '../series/lead-knots.ts';
 import { ADAPTER_KNOTS } from './adapter.ts';
 import { C } from './candidates.ts';
+import { CovariateBook } from './covariate-book.ts';
 import { Q } from './forecast.ts';
 import { TrackScratch } from './track-scratch.ts';
 
@@ -23,6 +24,8 @@ export class Scratch {
 
 /** One for each horizon; and the size of a stream's block, which all streams of one grid and horizon have in common. */
 export class Scratches {
+  /** Shared likewise: whose covariate is whose. */
+  readonly covariates = new CovariateBook();
   private readonly byLeads = new Map<number, Scratch>();
   private readonly bytes = new Map<string, number>();
 

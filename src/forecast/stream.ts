@@ -110,9 +110,14 @@ export class Stream {
     const places = { scratch: scratch.features, memory };
     this.features = new Features(intervalMs, this.leads, zoneOffset(this.spec.timeZone), places);
     this.track = new Track(this.leads, { scratch: scratch.track, memory });
-    this.adapter = this.h.length === 0 ? null : new Adapter(scratch.adapter, memory);
+    this.adapter = this.h.length === 0 ? null : this.makeAdapter(memory);
     this.path = memory.float64(this.leads).fill(Number.NaN);
     this.scratches.noteBlock(intervalMs, this.leads, memory.used);
+  }
+
+  private makeAdapter(memory?: Memory): Adapter {
+    const covariates = this.scratches.covariates.of(this.spec, this.gridMs, this.leads);
+    return new Adapter(this.scratches.of(this.leads).adapter, memory, covariates);
   }
 
   /** Goes on with buckets of another length: the features are made anew from the history, the network starts afresh. */
@@ -165,7 +170,7 @@ export class Stream {
     this.track?.observe(value, this.observed);
     this.adapter?.observe(value, this.observed);
     features.update(bucket.startMs, value, this.observed);
-    this.adapter?.look(features);
+    this.adapter?.look(features, bucket.startMs);
     return true;
   }
 
@@ -310,7 +315,9 @@ export class Stream {
   /** From here on another network answers. */
   beginTrial(): void {
     this.track?.beginTrial();
-    this.adapter?.loosen();
+    // A stream that had no network until now has none yet.
+    if (this.adapter !== null) this.adapter.loosen();
+    else if (this.features !== null) this.adapter = this.makeAdapter();
   }
 
   get lastObservedMs(): number | null {

@@ -8,6 +8,12 @@ export interface Threshold {
   readonly value: number;
 }
 
+export interface CovariateName {
+  /** A stream, or a table. */
+  readonly kind: 'stream' | 'table';
+  readonly name: string;
+}
+
 export interface StreamSpec {
   /** Unique; safe as MQTT topic levels. */
   readonly name: string;
@@ -32,6 +38,8 @@ export interface StreamSpec {
   readonly thresholds: readonly Threshold[];
   /** IANA zone of the calendar features. */
   readonly timeZone: string;
+  /** Other series that help: names of streams, or of tables of what is known ahead (`covariate-sources.ts`). */
+  readonly covariates?: readonly CovariateName[];
   /** Nominal coverage of the published interval p10..p90. */
   readonly coverageTarget: number;
 }

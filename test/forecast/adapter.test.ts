@@ -31,7 +31,7 @@ class Rig {
     if (counts && observed) this.count(y);
     adapter.observe(value, observed);
     features.update(t * MINUTE, value, observed);
-    adapter.look(features);
+    adapter.look(features, t * MINUTE);
     const silent = Number.isNaN(median(0));
     for (let k = 0; k < LEADS; k++) {
       for (let q = 0; q < Q; q++) network[k * Q + q] = median(k) + features.scale[k] * 0.5 * (q - MEDIAN);

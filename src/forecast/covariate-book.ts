@@ -1,0 +1,55 @@
+/** Who is whose covariate: every stream and table that some stream names, by name, whether it is there yet or not. */
+import type { ClosedBucket } from '../series/buckets.ts';
+import { StreamSource, type TablePoint, TableSource } from '../series/covariate-sources.ts';
+import { type CovariateSource, Covariates } from '../series/covariates.ts';
+import type { CovariateName, StreamSpec } from '../series/spec.ts';
+import { type Forecast, MEDIAN, Q } from './forecast.ts';
+
+export class CovariateBook {
+  private readonly streams = new Map<string, StreamSource>();
+  private readonly tables = new Map<string, TableSource>();
+
+  /** Those that `spec` names, on the stream's grid; null where it names none. */
+  of({ covariates = [], maxGapMs }: StreamSpec, stepMs: number, leads: number): Covariates | null {
+    if (covariates.length === 0) return null;
+    const sources = covariates.map((one) => this.source(one));
+    return new Covariates(sources, stepMs, leads, maxGapMs);
+  }
+
+  private source({ kind, name }: CovariateName): CovariateSource {
+    return kind === 'table' ? this.table(name) : this.stream(name);
+  }
+
+  private stream(name: string): StreamSource {
+    const known = this.streams.get(name);
+    if (known !== undefined) return known;
+    const made = new StreamSource(name);
+    this.streams.set(name, made);
+    return made;
+  }
+
+  private table(name: string): TableSource {
+    const known = this.tables.get(name);
+    if (known !== undefined) return known;
+    const made = new TableSource(name);
+    this.tables.set(name, made);
+    return made;
+  }
+
+  /** What is known ahead from now on, instead of all that was. */
+  know(table: string, points: readonly TablePoint[]): void {
+    this.table(table).set(points);
+  }
+
+  /** Buckets of a stream that have just been closed, oldest first; nothing where nobody names it. */
+  closed(stream: string, buckets: readonly ClosedBucket[]): void {
+    this.streams.get(stream)?.closed(buckets);
+  }
+
+  forecasts(list: readonly Forecast[]): void {
+    for (const { stream, originMs, stepMs, leads, quantiles } of list) {
+      const source = this.streams.get(stream);
+      source?.forecast({ originMs, stepMs, leads, median: (k) => quantiles[k * Q + MEDIAN] });
+    }
+  }
+}

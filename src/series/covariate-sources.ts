@@ -1,0 +1,133 @@
+/** Where covariates come from: the closed buckets of another stream, and tables of what is known ahead. */
+import type { ClosedBucket } from './buckets.ts';
+import type { CovariateSource } from './covariates.ts';
+
+/** Buckets of another stream that are remembered; a stream that catches up from further back sees none. */
+const REMEMBERED = 1024;
+/** Points of a table. */
+const MAX_POINTS = 20_000;
+
+/** A forecast, as far as it matters to others. */
+export interface Outlook {
+  /** Start of the last bucket known. */
+  readonly originMs: number;
+  readonly stepMs: number;
+  readonly leads: number;
+  /** Median of lead k + 1. */
+  median(k: number): number;
+}
+
+export interface TablePoint {
+  readonly timeMs: number;
+  readonly value: number;
+}
+
+/** What has become of another stream, by the times of its buckets: what had not ended by then is not told. */
+export class StreamSource implements CovariateSource {
+  readonly name: string;
+  readonly known = false;
+  private readonly buckets: { startMs: number; endMs: number; value: number }[] = [];
+  private next = 0;
+  private outlook: Outlook | null = null;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  /** Closed buckets, oldest first. */
+  closed(list: readonly Pick<ClosedBucket, 'startMs' | 'intervalMs' | 'value'>[]): void {
+    for (const { startMs, intervalMs, value } of list) {
+      if (Number.isNaN(value)) continue;
+      this.buckets[this.next] = { startMs, endMs: startMs + intervalMs, value };
+      this.next = (this.next + 1) % REMEMBERED;
+    }
+  }
+
+  forecast(outlook: Outlook): void {
+    this.outlook = outlook;
+  }
+
+  past(startMs: number, endMs: number, holdMs: number): number {
+    const { buckets } = this;
+    let sum = 0;
+    let count = 0;
+    for (let i = 1; i <= buckets.length; i++) {
+      const bucket = buckets[(this.next - i + buckets.length) % buckets.length];
+      if (bucket.endMs > endMs) continue;
+      if (bucket.startMs >= startMs) {
+        sum += bucket.value;
+        count++;
+        continue;
+      }
+      return count > 0 ? sum / count : endMs - bucket.endMs < holdMs ? bucket.value : Number.NaN;
+    }
+    return count > 0 ? sum / count : Number.NaN;
+  }
+
+  ahead(startMs: number, endMs: number, nowMs: number): number {
+    const { outlook } = this;
+    if (outlook === null || outlook.originMs + outlook.stepMs > nowMs) return Number.NaN;
+    const { originMs, stepMs, leads } = outlook;
+    const first = Math.max(1, Math.floor((startMs - originMs) / stepMs));
+    const last = Math.max(first, Math.ceil((endMs - originMs) / stepMs) - 1);
+    if (last > leads) return Number.NaN;
+    let sum = 0;
+    for (let k = first; k <= last; k++) sum += outlook.median(k - 1);
+    return sum / (last - first + 1);
+  }
+}
+
+/** A table of times and values that reaches into the future: a tariff, a weather forecast. Each value holds until the next. */
+export class TableSource implements CovariateSource {
+  readonly name: string;
+  readonly known = true;
+  private times = new Float64Array(0);
+  private values = new Float64Array(0);
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  /** Takes the place of all there was. Points that are not finite are left out, of equal times the last counts. */
+  set(points: readonly TablePoint[]): void {
+    const by = new Map<number, number>();
+    for (const { timeMs, value } of points)
+      if (Number.isFinite(timeMs) && Number.isFinite(value)) by.set(timeMs, value);
+    const sorted = [...by].sort(([a], [b]) => a - b).slice(-MAX_POINTS);
+    this.times = Float64Array.from(sorted, ([timeMs]) => timeMs);
+    this.values = Float64Array.from(sorted, ([, value]) => value);
+  }
+
+  past(startMs: number, endMs: number): number {
+    const { times, values } = this;
+    const end = this.before(endMs);
+    let sum = 0;
+    let count = 0;
+    for (let i = end; i >= 0 && times[i] >= startMs; i--) {
+      sum += values[i];
+      count++;
+    }
+    if (count > 0) return sum / count;
+    const n = times.length;
+    if (end < 0) return Number.NaN;
+    // The last one holds for as long as the one before it did.
+    const holds = end < n - 1 || n === 1 || startMs < 2 * times[n - 1] - times[n - 2];
+    return holds ? values[end] : Number.NaN;
+  }
+
+  ahead(startMs: number, endMs: number): number {
+    return this.past(startMs, endMs);
+  }
+
+  /** Number of the last point before `timeMs`, -1 where there is none. */
+  private before(timeMs: number): number {
+    let low = 0;
+    let high = this.times.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.times[middle] < timeMs) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
+  }
+}

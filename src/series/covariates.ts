@@ -1,0 +1,148 @@
+/**
+ * Other series that help to forecast a stream: what is known of them at the end of each of its buckets, on its own grid,
+ * as a few bounded numbers. A series that lies in the past (another stream) shows its last values and its own forecast;
+ * one known ahead (a tariff, a weather forecast) shows its values at leads to come. Nothing later than the bucket's end
+ * is ever read of a series that lies in the past.
+ */
+import { GatecastError } from '../errors.ts';
+import { RobustScale, RunningMean } from './running.ts';
+import type { StateIo } from './state-io.ts';
+
+export interface CovariateSource {
+  readonly name: string;
+  /** Whether values of the future are facts, not forecasts of the source's own. */
+  readonly known: boolean;
+  /**
+   * Value over [startMs, endMs), from what was there by endMs; what came at most `holdMs` before where the span has none
+   * of its own; NaN where there is nothing.
+   */
+  past(startMs: number, endMs: number, holdMs: number): number;
+  /** Value expected by `nowMs` over a span to come; NaN where nothing is. */
+  ahead(startMs: number, endMs: number, nowMs: number): number;
+}
+
+/** One number shown: the value `lag` buckets ago, or `lead` buckets ahead. */
+type Shown = { readonly lag: number } | { readonly lead: number };
+
+const PAST: readonly Shown[] = [0, 1, 2, 3, 4, 5, 6, 8, 12].map((lag) => ({ lag }));
+const PAST_LEADS = [2, 8];
+/** What a series that jumps does at one lead it need not do at the next: leads lie close for as long as they can. */
+export const COVARIATE_LEADS = [
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256,
+];
+const MAX_INPUTS = 33;
+const LONGEST_LAG = 12;
+/** Steps over which level and spread of a covariate are taken. */
+const SPAN = 1000;
+const MOST = 4;
+
+function shown(source: CovariateSource, leads: number, most: number): Shown[] {
+  const to = (list: readonly number[]): Shown[] =>
+    [...list.filter((lead) => lead < leads), leads].map((lead) => ({ lead }));
+  const all = source.known ? [{ lag: 1 }, { lag: 0 }, ...to(COVARIATE_LEADS)] : [...PAST, ...to(PAST_LEADS)];
+  if (all.length <= most) return all;
+  // With many covariates each shows fewer, from its first to its last.
+  return Array.from(
+    { length: most },
+    (_, i) => all[Math.round((i * (all.length - 1)) / (most - 1))] as Shown,
+  );
+}
+
+/** One covariate on the stream's grid. */
+class Aligned {
+  private readonly source: CovariateSource;
+  private readonly shown: readonly Shown[];
+  private readonly mean = new RunningMean(SPAN);
+  private readonly spread = new RobustScale(SPAN);
+  /** [LONGEST_LAG + 1] newest first; NaN where unknown. */
+  private readonly values = new Float64Array(LONGEST_LAG + 1).fill(Number.NaN);
+
+  constructor(source: CovariateSource, list: readonly Shown[]) {
+    this.source = source;
+    this.shown = list;
+  }
+
+  look(startMs: number, stepMs: number, holdMs: number, out: Float32Array, offset: number): void {
+    const { source, values } = this;
+    const nowMs = startMs + stepMs;
+    const value = source.past(startMs, nowMs, holdMs);
+    values.copyWithin(1, 0);
+    values[0] = value;
+    if (!Number.isNaN(value)) {
+      this.mean.add(value);
+      this.spread.add(value - this.mean.value);
+    }
+    for (const [i, one] of this.shown.entries()) {
+      let raw = 'lag' in one ? values[one.lag] : Number.NaN;
+      if ('lead' in one) {
+        const fromMs = startMs + one.lead * stepMs;
+        raw = source.ahead(fromMs, fromMs + stepMs, nowMs);
+        // Where nothing is expected: that it stays.
+        if (Number.isNaN(raw)) raw = value;
+      }
+      const z = (raw - this.mean.value) / this.spread.value;
+      out[offset + i] = Number.isNaN(z) ? 0 : Math.max(-MOST, Math.min(MOST, z));
+    }
+  }
+
+  persist(io: StateIo): void {
+    this.mean.persist(io);
+    this.spread.persist(io);
+    io.array(this.values);
+  }
+}
+
+export class Covariates {
+  /** Numbers a step. */
+  readonly inputs: number;
+  private readonly aligned: readonly { readonly one: Aligned; readonly offset: number }[];
+  private readonly stepMs: number;
+  private readonly holdMs: number;
+  private readonly id: number;
+
+  /**
+   * @param stepMs of the stream's grid
+   * @param leads of the stream's forecasts
+   * @param holdMs how long a value stands for those that are missing after it
+   */
+  constructor(sources: readonly CovariateSource[], stepMs: number, leads: number, holdMs: number) {
+    this.stepMs = stepMs;
+    this.holdMs = holdMs;
+    this.id = checksum(sources.map(({ name }) => name).join('\n'));
+    const most = Math.max(2, Math.floor(MAX_INPUTS / Math.max(1, sources.length)));
+    let offset = 0;
+    this.aligned = sources.map((source) => {
+      const list = shown(source, leads, most);
+      const one = { one: new Aligned(source, list), offset };
+      offset += list.length;
+      return one;
+    });
+    this.inputs = offset;
+  }
+
+  /**
+   * What is known at the end of the bucket that starts at `startMs`; once a bucket.
+   * @param out [inputs] is written from `from`, all within +-4; 0 stands for nothing known
+   */
+  look(startMs: number, out: Float32Array, from: number): void {
+    for (const { one, offset } of this.aligned)
+      one.look(startMs, this.stepMs, this.holdMs, out, from + offset);
+  }
+
+  /** @throws GatecastError STATE_MISMATCH when the state is of other covariates */
+  persist(io: StateIo): void {
+    if (io.number(this.id) !== this.id) {
+      throw new GatecastError('STATE_MISMATCH', 'The state is of other covariates.', {
+        hint: 'It is rebuilt from stored samples.',
+      });
+    }
+    for (const { one } of this.aligned) one.persist(io);
+  }
+}
+
+/** FNV-1a, 32 bits. */
+function checksum(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  return hash >>> 0;
+}

@@ -1,0 +1,147 @@
+import { describe, expect, it } from 'vitest';
+import { StreamSource, TableSource } from '../../src/series/covariate-sources.ts';
+import { Covariates } from '../../src/series/covariates.ts';
+import { StateReader, StateWriter } from '../../src/series/state-io.ts';
+
+const MINUTE = 60_000;
+const HOLD = 30 * MINUTE;
+
+const bucket = (startMin: number, value: number, minutes = 1) => ({
+  startMs: startMin * MINUTE,
+  intervalMs: minutes * MINUTE,
+  value,
+});
+const past = (source: StreamSource | TableSource, from: number, to: number, hold = HOLD): number =>
+  source.past(from * MINUTE, to * MINUTE, hold);
+
+describe('another stream', () => {
+  it('gives the mean of the buckets that lie in the span', () => {
+    const source = new StreamSource('a');
+    source.closed([bucket(0, 1), bucket(1, 2), bucket(2, 3), bucket(3, 4)]);
+    expect(past(source, 1, 3)).toBe(2.5);
+    expect(past(source, 0, 4)).toBe(2.5);
+  });
+
+  it('never tells of a bucket that had not ended', () => {
+    const source = new StreamSource('a');
+    source.closed([bucket(0, 1, 10), bucket(10, 2, 10), bucket(20, 3, 10)]);
+    expect(past(source, 15, 19)).toBe(1);
+    expect(past(source, 15, 20)).toBe(2);
+    expect(past(source, 25, 29)).toBe(2);
+    expect(past(source, 5, 9)).toBeNaN();
+  });
+
+  it('holds its last value over a gap, up to a limit', () => {
+    const source = new StreamSource('a');
+    source.closed([bucket(0, 1), bucket(1, Number.NaN)]);
+    expect(past(source, 20, 21)).toBe(1);
+    expect(past(source, 40, 41)).toBeNaN();
+  });
+
+  it('remembers so much and no more', () => {
+    const source = new StreamSource('a');
+    for (let t = 0; t < 3000; t++) source.closed([bucket(t, t)]);
+    expect(past(source, 2999, 3000)).toBe(2999);
+    expect(past(source, 2500, 2501)).toBe(2500);
+    expect(past(source, 100, 101)).toBeNaN();
+  });
+
+  it('gives its own forecast for what is ahead, once that has been made', () => {
+    const source = new StreamSource('a');
+    const ahead = (from: number, to: number, now: number): number =>
+      source.ahead(from * MINUTE, to * MINUTE, now * MINUTE);
+    expect(ahead(10, 11, 10)).toBeNaN();
+    // Made at the end of bucket 4: lead 1 is bucket 5.
+    source.forecast({ originMs: 4 * MINUTE, stepMs: MINUTE, leads: 10, median: (k) => 100 + k });
+    expect(ahead(5, 6, 5)).toBe(100);
+    expect(ahead(7, 9, 5)).toBe(102.5);
+    expect(ahead(14, 15, 5)).toBe(109);
+    expect(ahead(15, 16, 5)).toBeNaN();
+    // Of a bucket earlier than that it knows nothing yet.
+    expect(ahead(5, 6, 4)).toBeNaN();
+  });
+});
+
+describe('a table', () => {
+  const points = [
+    { timeMs: 10 * MINUTE, value: 1 },
+    { timeMs: 0, value: 5 },
+    { timeMs: 30 * MINUTE, value: 2 },
+    { timeMs: 20 * MINUTE, value: Number.NaN },
+  ];
+
+  it('gives the mean of the points in a span, else the one before it', () => {
+    const table = new TableSource('t');
+    expect(past(table, 0, 1)).toBeNaN();
+    table.set(points);
+    expect(past(table, 0, 20)).toBe(3);
+    expect(past(table, 12, 13)).toBe(1);
+    expect(past(table, -5, 0)).toBeNaN();
+    expect(table.ahead(29 * MINUTE, 30 * MINUTE)).toBe(1);
+    expect(table.ahead(30 * MINUTE, 31 * MINUTE)).toBe(2);
+  });
+
+  it('ends: its last point holds for as long as the one before it did', () => {
+    const table = new TableSource('t');
+    table.set(points);
+    expect(past(table, 49, 50)).toBe(2);
+    expect(past(table, 50, 51)).toBeNaN();
+  });
+
+  it('is replaced as a whole', () => {
+    const table = new TableSource('t');
+    table.set(points);
+    table.set([{ timeMs: 0, value: 9 }]);
+    expect(past(table, 10, 11)).toBe(9);
+  });
+});
+
+describe('covariates', () => {
+  it('are bounded, nothing where nothing is known, and about 1 in size', () => {
+    const source = new StreamSource('a');
+    const covariates = new Covariates([source, new TableSource('t')], MINUTE, 12, HOLD);
+    const out = new Float32Array(covariates.inputs);
+    covariates.look(0, out, 0);
+    expect([...out].every((x) => x === 0)).toBe(true);
+    let sum = 0;
+    for (let t = 1; t < 500; t++) {
+      source.closed([bucket(t, 1e9 + (t === 300 ? 1e12 : 50 * Math.sin(t)))]);
+      covariates.look(t * MINUTE, out, 0);
+      for (const x of out) expect(Math.abs(x)).toBeLessThanOrEqual(4);
+      if (t < 300) sum += Math.abs(out[0]);
+    }
+    expect(sum / 300).toBeGreaterThan(0.5);
+    expect(sum / 300).toBeLessThan(2);
+  });
+
+  it('are never more than a bounded number, however many streams are named', () => {
+    for (const n of [1, 2, 3, 8]) {
+      const sources = Array.from({ length: n }, (_, i) => new (i % 2 ? TableSource : StreamSource)(`${i}`));
+      expect(new Covariates(sources, MINUTE, 300, HOLD).inputs).toBeLessThanOrEqual(33);
+    }
+  });
+
+  it('go on from a restored state, but not from that of others', () => {
+    const state = (covariates: Covariates): Uint8Array => {
+      const writer = new StateWriter();
+      covariates.persist(writer);
+      return writer.finish();
+    };
+    const source = new StreamSource('a');
+    const one = new Covariates([source], MINUTE, 12, HOLD);
+    const out = new Float32Array(one.inputs);
+    for (let t = 0; t < 40; t++) {
+      source.closed([bucket(t, t % 7)]);
+      one.look(t * MINUTE, out, 0);
+    }
+    const two = new Covariates([source], MINUTE, 12, HOLD);
+    two.persist(new StateReader(state(one)));
+    const again = new Float32Array(two.inputs);
+    source.closed([bucket(40, 5)]);
+    one.look(40 * MINUTE, out, 0);
+    two.look(40 * MINUTE, again, 0);
+    expect(again).toEqual(out);
+    const other = new Covariates([new StreamSource('b')], MINUTE, 12, HOLD);
+    expect(() => other.persist(new StateReader(state(one)))).toThrow(/covariates/);
+  });
+});
