@@ -1,19 +1,23 @@
 /**
- * Comparing networks that were judged on the same windows. All of it is about differences between two networks, window by
- * window: how hard a window is falls out, and so does the seed, which both had in common. Pure.
+ * Comparing networks that were judged on the same windows, by the ratio of their losses in each: how hard a window is falls out,
+ * no single wild window decides, and the seed is one both had in common. Means are of logarithms, as is usual for ratios. Pure.
  */
 import type { WindowLosses } from './trials.ts';
 
 /** What one network scored, one entry a fold. */
 export type Folds = readonly WindowLosses[];
 
-/** Mean over folds of the weighted mean over data sets of the mean over a set's windows. */
+/** Below this a loss counts as this: a stretch on which nothing happened has no logarithm. */
+const LEAST = 1e-6;
+const logs = (losses: readonly number[]): number[] => losses.map((loss) => Math.log(Math.max(LEAST, loss)));
+
+/** Geometric mean over folds, over data sets by weight, and over a set's windows. */
 export function pooledLoss(folds: Folds, weightOf: (group: string) => number): number {
-  return mean(folds.map((fold) => pooled(fold.groups, fold.losses, weightOf)));
+  return Math.exp(mean(folds.map((fold) => pooled(fold.groups, logs(fold.losses), weightOf))));
 }
 
 export interface Difference {
-  /** Loss of `a` less that of `b`. */
+  /** Logarithm of the loss of `a` over that of `b`: 0.01 is one percent worse. */
   readonly mean: number;
   /** Standard error of it. */
   readonly error: number;
@@ -27,7 +31,8 @@ export interface Difference {
 export function pairedDifference(a: Folds, b: Folds, weightOf: (group: string) => number): Difference {
   const folds = a.map((fold, index) => {
     const other = b[index]!;
-    const differences = fold.losses.map((loss, window) => loss - other.losses[window]!);
+    const others = logs(other.losses);
+    const differences = logs(fold.losses).map((loss, window) => loss - others[window]!);
     return {
       mean: pooled(fold.groups, differences, weightOf),
       variance: varianceOfPooled(fold.groups, differences, weightOf),

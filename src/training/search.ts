@@ -50,9 +50,9 @@ export interface Row {
   /** Last round it took part in, from 0. */
   readonly round: number;
   readonly steps: number;
-  /** Validation loss pooled over data sets and folds; Infinity when a training failed. */
+  /** Validation loss, geometric mean over windows, data sets and folds; Infinity when a training failed. */
   readonly score: number;
-  /** How much more that is than the best of its round, and the standard error of this difference. */
+  /** Logarithm of it over that of the best of its round, and the standard error of this difference; 0.01 is one percent. */
   readonly behind: number;
   readonly error: number;
   /** Windows it was compared on. */
@@ -172,8 +172,11 @@ function explain(chosen: Row, best: Row, last: readonly Row[], near: readonly Ro
         : `within a standard error of it, and no cheaper: ${others.join(', ')}`;
     return `${among}, ${lowest}; ${beside}.`;
   }
-  return `${among}, ${lowest}; ${nameOf(chosen.candidate)} is the cheapest within one standard error of it: ${chosen.behind.toFixed(4)} +- ${chosen.error.toFixed(4)} behind at ${chosen.stepUs.toFixed(2)} us.`;
+  return `${among}, ${lowest}; ${nameOf(chosen.candidate)} is the cheapest within one standard error of it: ${percent(chosen.behind)} +- ${percent(chosen.error)} behind at ${chosen.stepUs.toFixed(2)} us.`;
 }
+
+/** Of a small logarithm of a ratio. */
+export const percent = (logarithm: number): string => `${(100 * logarithm).toFixed(2)} %`;
 
 export function nameOf({ cell, layers, hidden, rate }: Candidate): string {
   return `${cell} ${layers}x${hidden} at ${rate}`;

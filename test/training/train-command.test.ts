@@ -130,7 +130,7 @@ describe('gatecast train', () => {
       '1',
     ];
     const { out: text } = await train(...args);
-    expect(text).toMatch(/gru 1x16 at 0.002 +6 +\d\.\d{4} +\d\.\d{4} +\d\.\d{4} +\d+ +\d+\.\d\d/);
+    expect(text).toMatch(/gru 1x16 at 0.002 +6 +\d\.\d{4} +\d+\.\d\d % +\d+\.\d\d % +\d+ +\d+\.\d\d/);
     expect(text).toMatch(/Of 2 candidates in the last round/);
     expect(readFileSync(`${out}.search.svg`, 'utf8')).toContain('<circle');
     const { manifest } = readModel(out);
