@@ -43,7 +43,7 @@ export function exportModel(stored: StoredModel, options: ExportOptions): Uint8A
   return buildSequenceGraph(spec, weights, { leads: wanted, splitState: true });
 }
 
-/** By name, as `safetensors.torch.save_file` writes them: a cell's state there and back is the same file, byte for byte. */
+/** By name, as the format's own library orders tensors of one type: a cell's state there and back is the same file. */
 function inTheirOrder(weights: Weights): Weights {
   return new Map([...weights].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
