@@ -43,7 +43,7 @@ describe.skipIf(!hasMosquitto)('restart', () => {
 
   beforeAll(async () => {
     ensureBuilt();
-    broker = await startMosquitto('allow_anonymous true\nmax_queued_messages 10000');
+    broker = await startMosquitto('allow_anonymous true\nset_tcp_nodelay true\nmax_queued_messages 10000');
     eyes = await watch(broker.url, 'gatecast/+/forecast/#');
   }, 180_000);
   afterAll(async () => {
@@ -58,8 +58,19 @@ describe.skipIf(!hasMosquitto)('restart', () => {
     return daemon;
   };
 
-  /** Readings `from` to `to` of every stream, with holes and noise; the same numbers on every call. */
-  const send = async (from: number, to: number): Promise<void> => {
+  /** Whether a node has said what it makes of bucket `i` of a stream without holes. */
+  const hasForecast = (node: string, i: number): boolean => {
+    const topic = `gatecast/${node}/forecast/tank`;
+    const newest = eyes.seen.findLast((message) => message.topic === topic);
+    if (newest === undefined) return false;
+    return Date.parse((JSON.parse(newest.text) as { origin: string }).origin) >= START + i * MINUTE;
+  };
+
+  /**
+   * Readings `from` to `to` of every stream, with holes and noise; the same numbers on every call. Every other bucket waits
+   * until `nodes` have forecast from it, so that they publish many forecasts and not the newest of a few bursts alone.
+   */
+  const send = async (from: number, to: number, nodes: readonly string[]): Promise<void> => {
     for (let i = from; i < to; i++) {
       const sent: Promise<unknown>[] = [];
       for (const [s, place] of STREAMS.entries()) {
@@ -69,8 +80,11 @@ describe.skipIf(!hasMosquitto)('restart', () => {
         const time = new Date(START + i * MINUTE + s * 7000).toISOString();
         sent.push(eyes.client.publishAsync(`sensors/${place}`, JSON.stringify({ value, time }), { qos: 1 }));
       }
-      // Slow enough that the agents publish many of the forecasts, not the newest of a few bursts alone.
-      await Promise.all([...sent, sleep(4)]);
+      await Promise.all(sent);
+      if (i % 2 === 0 && i > 0)
+        await waitFor(`forecasts from bucket ${i - 1}`, () =>
+          nodes.every((node) => hasForecast(node, i - 1)),
+        );
     }
   };
 
@@ -102,16 +116,16 @@ describe.skipIf(!hasMosquitto)('restart', () => {
       const brokenDir = dir();
       const steadyDaemon = await start(steady, dir());
       const first = await start(broken, brokenDir);
-      await send(0, COUNT / 2);
+      await send(0, COUNT / 2, [broken, steady]);
       await waitFor('forecasts of both', () => forecasts(broken).size > 50 && forecasts(steady).size > 50);
-      const ending = send(COUNT / 2, COUNT / 2 + 20);
+      const ending = send(COUNT / 2, COUNT / 2 + 20, []);
       await sleep(20);
       const code = await first.end(signal);
       expect(code).toBe(signal === 'SIGKILL' ? 'SIGKILL' : 0);
       await ending;
       const before = forecasts(broken).size;
       const second = await start(broken, brokenDir);
-      await send(COUNT / 2 + 20, COUNT);
+      await send(COUNT / 2 + 20, COUNT, [broken, steady]);
       await waitFor(
         'the last forecasts of both',
         () => STREAMS.every((s) => [steady, broken].every((node) => forecasts(node).has(`${s} ${last}`))),
