@@ -134,6 +134,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     filters: () => streams.router.filters(),
     sensor: (message) => pipeline.receive(message),
     request: (message) => requests.receive(message),
+    ahead: streams.ahead,
     home: { topic: home.statusTopic, heard: (message) => announcer.heard(message) },
     connected: (again) => {
       hold.connected(clock.monotonic());
@@ -333,6 +334,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     }),
   );
 
+  stops.add('known ahead', streams.ahead.start());
   const notifier = systemdNotifier(process.env);
   stops.add(
     'watchdog',

@@ -8,6 +8,7 @@ export const ERROR_CODES = {
   CONFIG_INVALID: 'The configuration has wrong, missing or unknown keys.',
   FILE_UNREADABLE: 'A file that was named cannot be read.',
   CSV_INVALID: 'A data file cannot be understood as a table of series.',
+  COVARIATE_INVALID: 'A message of what is known ahead, for a covariate, cannot be understood.',
   NETWORK_INVALID: 'A network was described with impossible settings.',
   WEIGHTS_INVALID: 'A weights file has wrong names, shapes or values.',
   MODEL_INVALID: 'A model does not keep the contract of a step model, or fails its checksum.',

@@ -13,6 +13,7 @@ import type { Topics } from '../mqtt/topics.ts';
 import type { Store } from '../store/store-contract.ts';
 import type { Clock } from '../system/clock.ts';
 import { swapFormer } from './former.ts';
+import type { KnownAhead } from './known-ahead.ts';
 
 export interface LinkParts {
   readonly config: () => Config;
@@ -26,6 +27,8 @@ export interface LinkParts {
   readonly filters: () => readonly string[];
   readonly sensor: (message: Incoming) => void;
   readonly request: (message: Incoming) => void;
+  /** What is known ahead. */
+  readonly ahead: Pick<KnownAhead, 'topics' | 'receive'>;
   /** Home Assistant's own status. */
   readonly home: { readonly topic: string; readonly heard: (message: Incoming) => void };
   /** There is a new connection. @param again not the first one */
@@ -53,6 +56,7 @@ export class Link {
       message: (message) => {
         if (topics.requestVerb(message.topic) !== null) parts.request(message);
         else if (message.topic === home.topic) home.heard(message);
+        else if (parts.ahead.receive(message.topic, message.payload)) message.acknowledge?.();
         else parts.sensor(message);
       },
       changed: ({ connected, connects }) => {
@@ -94,11 +98,12 @@ export class Link {
   }
 
   private wanted(): Subscription[] {
-    const { config, filters, topics, home } = this.parts;
+    const { config, filters, topics, home, ahead } = this.parts;
     const { mqtt, publish } = config();
     const qos = mqtt.qos === 0 || this.storeFails ? 0 : 1;
     return subscriptionsFor(filters(), qos, [
       topics.requests,
+      ...ahead.topics(),
       ...(publish.home_assistant ? [home.topic] : []),
     ]);
   }

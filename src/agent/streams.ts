@@ -16,6 +16,7 @@ import { Board } from '../web/board.ts';
 import { chartPast } from './chart-past.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { ClockHold } from './clock-hold.ts';
+import { KnownAhead } from './known-ahead.ts';
 import { type KnownStream, KnownStreams } from './known-streams.ts';
 import type { Met } from './pipeline.ts';
 import { restoreStreams } from './restore.ts';
@@ -41,6 +42,7 @@ const DAY_MS = 86_400_000;
 export class AgentStreams {
   readonly board: Board;
   readonly checkpoints: Checkpoints;
+  readonly ahead: KnownAhead;
   /** Replaced by `reconfigure`: ask for it each time. */
   router: Router;
   private readonly known: KnownStreams;
@@ -54,6 +56,7 @@ export class AgentStreams {
     this.store = store;
     this.log = log;
     this.router = createRouter(config);
+    this.ahead = new KnownAhead(parts);
     this.known = new KnownStreams(store);
     this.checkpoints = new Checkpoints(engine, store);
     this.board = new Board((stream, beforeMs, most) => {
@@ -78,6 +81,8 @@ export class AgentStreams {
   async restore(): Promise<readonly string[]> {
     const { clock } = this.parts;
     const startedMs = clock.monotonic();
+    // Before anything is forecast with it.
+    await this.ahead.use(this.parts.config);
     await this.takeUp(this.known.restore(this.router));
     await this.engine.prepare();
     this.log.info('streams restored', { streams: this.size, ms: Math.round(clock.monotonic() - startedMs) });
@@ -122,6 +127,7 @@ export class AgentStreams {
 
   /** Streams whose settings are the same go on untouched; others keep their state where it still fits. */
   async reconfigure(config: Config): Promise<Reconfigured> {
+    await this.ahead.use(config);
     const router = createRouter(config);
     const before = new Map(this.specs().map((spec) => [spec.name, spec]));
     const kept = this.known.restore(router);
@@ -191,6 +197,7 @@ function fits(a: StreamSpec, b: StreamSpec): boolean {
     a.horizonMs === b.horizonMs &&
     a.aggregate === b.aggregate &&
     a.timeZone === b.timeZone &&
-    a.quality === b.quality
+    a.quality === b.quality &&
+    isDeepStrictEqual(a.covariates, b.covariates)
   );
 }

@@ -2,7 +2,7 @@
 import { validate } from 'node-cron';
 import { GatecastError } from '../errors.ts';
 import { compilePath } from '../ingest/json-path.ts';
-import { parsePattern } from '../ingest/pattern.ts';
+import { isTopic, parsePattern } from '../ingest/pattern.ts';
 import { isPoisonKey, isSafeName } from '../ingest/stream-name.ts';
 
 type Check = (text: string) => string | null;
@@ -47,6 +47,8 @@ export const checkFieldPath: Check = (text) => {
 
 export const checkStreamName: Check = (text) =>
   isSafeName(text) ? null : 'must be a stream name: topic levels without "+", "#" and empty levels';
+
+export const checkTopic: Check = (text) => (isTopic(text) ? null : 'must be a topic without "+" and "#"');
 
 export const checkTimeZone: Check = (text) => {
   if (text === 'local') return null;

@@ -1,4 +1,5 @@
 /** The config room's front door. */
+export { resolveTables, type TableSettings } from './covariates.ts';
 export { type ConfigDiff, configHash, diffConfig, takeHot } from './diff.ts';
 export { type Environment, loadConfig, parseConfig, validateConfig } from './load.ts';
 export { createRouter, ingestLimits, reservedTopics, resolveRules, resolveTimeZone } from './resolve.ts';

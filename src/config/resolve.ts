@@ -5,6 +5,7 @@ import { parsePattern } from '../ingest/pattern.ts';
 import { Router } from '../ingest/router.ts';
 import type { IngestLimits, IngestRule, ReservedTopics, StreamSettings } from '../ingest/rule.ts';
 import type { Threshold } from '../series/spec.ts';
+import { covariateNames } from './covariates.ts';
 import { MAX_LEADS } from './limits.ts';
 import type { Config } from './schema.ts';
 import type { StreamConfig } from './stream-schema.ts';
@@ -23,7 +24,6 @@ export function resolveRules(config: Config): IngestRule[] {
     name: rule.name ?? null,
     unit: rule.unit ?? null,
     stream: streamSettings(rule, config),
-    covariates: rule.covariates,
   }));
 }
 
@@ -97,5 +97,6 @@ function streamSettings(rule: StreamConfig, config: Config): StreamSettings {
     ),
     timeZone: resolveTimeZone(config.timezone),
     coverageTarget: rule.coverage,
+    ...(rule.covariates.length === 0 ? {} : { covariates: covariateNames(rule.covariates) }),
   };
 }

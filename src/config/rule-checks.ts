@@ -17,7 +17,6 @@ interface RuleDraft {
   readonly name?: string | undefined;
   readonly interval: number | null;
   readonly horizon: number | null;
-  readonly covariates: readonly string[];
 }
 
 type Report = (path: string, message: string) => void;

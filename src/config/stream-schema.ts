@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { PAYLOAD_KINDS } from '../ingest/decoder.ts';
 import { checkFieldPath, checkPattern, checkStreamName } from './checks.ts';
+import { covariateSchema } from './covariate-schema.ts';
 import { MAX_LEADS } from './limits.ts';
 import { checkRule } from './rule-checks.ts';
 import { ALWAYS, bounded, durationOr, finite, flag, note, rate, TYPE_KEY, text } from './values.ts';
@@ -158,9 +159,10 @@ export const streamSchema = z
       'Share of the outcomes that the interval from p10 to p90 shall hold.',
     ),
     covariates: note(
-      z.array(text('a stream name', checkStreamName)).max(8, 'has more than 8 entries').default([]),
+      z.array(covariateSchema).max(8, 'has more than 8 entries').default([]),
       'hot',
-      'Names of other streams that help to forecast these.',
+      'What helps to forecast these: names of other streams, `{ topic, list, time, value }` or `{ file, time, column }` of what is known ahead, such as a weather forecast or a tariff.',
+      { [TYPE_KEY]: 'list of stream names, topics or files' },
     ),
   })
   .superRefine(checkRule, ALWAYS);

@@ -43,9 +43,15 @@ class Spread {
     this.correction = new Correction(knots, inputs, memory);
   }
 
-  /** At lead k + 1: in scales. */
-  move(k: number): number {
-    return this.between(k, (j) => this.correction.values[j]);
+  /** At lead k + 1, in scales. */
+  move(k: number, covariates: Covariates | null = null): number {
+    const { correction } = this;
+    return this.between(k, (j) => {
+      const value = correction.values[j];
+      if (covariates === null) return value;
+      const weight = (input: number): number => correction.weight(j, INPUTS + input);
+      return value + covariates.rise(this.knots.knots[j], k + 1, weight);
+    });
   }
 
   /** At lead k + 1: error left, as a share of the network's. */
@@ -133,7 +139,7 @@ export class Adapter {
         const other = wide.share(k);
         const weight = 1 / (1 + (other / share) ** SHARPNESS);
         share += weight * (other - share);
-        move += weight * (wide.move(k) - move);
+        move += weight * (wide.move(k, this.covariates) - move);
       }
       const width = Math.max(NARROWEST, Math.min(WIDEST, share));
       const median = network[k * Q + MEDIAN];

@@ -110,6 +110,11 @@ export class Correction {
     return (this.knots.firstRow[j] + (this.step % this.knots.knots[j])) * ROW;
   }
 
+  /** What an input counts for at knot `j`. */
+  weight(j: number, input: number): number {
+    return this.regression.weight(j, input);
+  }
+
   /** Error that the correction leaves, as a share of the network's; 1 while little is known. */
   share(j: number): number {
     const before = this.errors[3 * j + 1];

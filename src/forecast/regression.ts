@@ -107,6 +107,10 @@ export class Regression {
     return sum;
   }
 
+  weight(output: number, input: number): number {
+    return this.weights[output * this.inputs + input];
+  }
+
   persist(io: StateIo): void {
     io.array(this.inverse);
     io.array(this.weights);

@@ -14,8 +14,6 @@ export interface IngestRule {
   readonly name: string | null;
   readonly unit: string | null;
   readonly stream: StreamSettings;
-  /** Names of other streams that are inputs to this rule's streams. */
-  readonly covariates: readonly string[];
 }
 
 /** Topics kept out of ingestion, so that the agent never forecasts its own output. */
@@ -54,5 +52,4 @@ export interface DiscoveredStream {
   readonly source: StreamSource;
   /** Number of the rule in the config, from 0. */
   readonly rule: number;
-  readonly covariates: readonly string[];
 }

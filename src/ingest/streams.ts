@@ -1,7 +1,7 @@
 /** The streams that exist, at most `maxStreams`, each owned by the rule that met it first. */
 import { streamName } from './naming.ts';
 import type { RouteRule } from './routes.ts';
-import type { DiscoveredStream, StreamSource } from './rule.ts';
+import type { DiscoveredStream, StreamSettings, StreamSource } from './rule.ts';
 
 export type Admission =
   | { readonly kind: 'known'; readonly name: string }
@@ -48,9 +48,15 @@ function discovered(
 ): DiscoveredStream {
   const field = rule.decoder.fields?.find((selector) => selector.name === source.field);
   return {
-    spec: { ...rule.stream, name, unit: field?.unit ?? rule.unit ?? sentUnit },
+    spec: { ...rule.stream, ...others(rule.stream, name), name, unit: field?.unit ?? rule.unit ?? sentUnit },
     source,
     rule: number,
-    covariates: rule.covariates,
   };
+}
+
+/** A stream is no covariate of itself, though its rule may name it for all others. */
+function others({ covariates }: StreamSettings, name: string): Pick<StreamSettings, 'covariates'> {
+  return covariates === undefined
+    ? {}
+    : { covariates: covariates.filter((one) => one.kind !== 'stream' || one.name !== name) };
 }

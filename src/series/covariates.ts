@@ -52,14 +52,17 @@ function shown(source: CovariateSource, leads: number, most: number): Shown[] {
 class Aligned {
   private readonly source: CovariateSource;
   private readonly shown: readonly Shown[];
+  /** [leads] what is known ahead, as shown; empty for a series of the past. */
+  private readonly course: Float32Array;
   private readonly mean = new RunningMean(SPAN);
   private readonly spread = new RobustScale(SPAN);
   /** [LONGEST_LAG + 1] newest first; NaN where unknown. */
   private readonly values = new Float64Array(LONGEST_LAG + 1).fill(Number.NaN);
 
-  constructor(source: CovariateSource, list: readonly Shown[]) {
+  constructor(source: CovariateSource, list: readonly Shown[], leads: number) {
     this.source = source;
     this.shown = list;
+    this.course = new Float32Array(source.known ? leads : 0);
   }
 
   look(startMs: number, stepMs: number, holdMs: number, out: Float32Array, offset: number): void {
@@ -73,16 +76,33 @@ class Aligned {
       this.spread.add(value - this.mean.value);
     }
     for (const [i, one] of this.shown.entries()) {
-      let raw = 'lag' in one ? values[one.lag] : Number.NaN;
-      if ('lead' in one) {
-        const fromMs = startMs + one.lead * stepMs;
-        raw = source.ahead(fromMs, fromMs + stepMs, nowMs);
-        // Where nothing is expected: that it stays.
-        if (Number.isNaN(raw)) raw = value;
-      }
-      const z = (raw - this.mean.value) / this.spread.value;
-      out[offset + i] = Number.isNaN(z) ? 0 : Math.max(-MOST, Math.min(MOST, z));
+      out[offset + i] = this.size(
+        'lag' in one ? values[one.lag] : this.ahead(startMs + one.lead * stepMs, stepMs, nowMs),
+      );
     }
+    for (let k = 0; k < this.course.length; k++)
+      this.course[k] = this.size(this.ahead(startMs + (k + 1) * stepMs, stepMs, nowMs));
+  }
+
+  private ahead(fromMs: number, stepMs: number, nowMs: number): number {
+    const value = this.source.ahead(fromMs, fromMs + stepMs, nowMs);
+    // Where nothing is expected: that it stays.
+    return Number.isNaN(value) ? this.values[0] : value;
+  }
+
+  private size(value: number): number {
+    const z = (value - this.mean.value) / this.spread.value;
+    return Number.isNaN(z) ? 0 : Math.max(-MOST, Math.min(MOST, z));
+  }
+
+  /** Number of the one shown for a lead; -1 where there is none, or it is a guess. */
+  placeOf(lead: number): number {
+    return this.course.length === 0 ? -1 : this.shown.findIndex((one) => 'lead' in one && one.lead === lead);
+  }
+
+  /** How much more is known for lead `lead` than for lead `from`, as shown. */
+  rise(from: number, lead: number): number {
+    return this.course[lead - 1] - this.course[from - 1];
   }
 
   persist(io: StateIo): void {
@@ -113,7 +133,7 @@ export class Covariates {
     let offset = 0;
     this.aligned = sources.map((source) => {
       const list = shown(source, leads, most);
-      const one = { one: new Aligned(source, list), offset };
+      const one = { one: new Aligned(source, list, leads), offset };
       offset += list.length;
       return one;
     });
@@ -127,6 +147,20 @@ export class Covariates {
   look(startMs: number, out: Float32Array, from: number): void {
     for (const { one, offset } of this.aligned)
       one.look(startMs, this.stepMs, this.holdMs, out, from + offset);
+  }
+
+  /**
+   * What a value learnt at lead `from` is more at another lead, as far as it goes along with what is known ahead: a tariff
+   * that changes between the two leads is not what stands halfway.
+   * @param weight of one of the numbers shown, in the value at lead `from`
+   */
+  rise(from: number, lead: number, weight: (input: number) => number): number {
+    let sum = 0;
+    for (const { one, offset } of this.aligned) {
+      const place = from === lead ? -1 : one.placeOf(from);
+      if (place >= 0) sum += weight(offset + place) * one.rise(from, lead);
+    }
+    return sum;
   }
 
   /** @throws GatecastError STATE_MISMATCH when the state is of other covariates */

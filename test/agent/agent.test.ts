@@ -94,6 +94,25 @@ describe.skipIf(!hasMosquitto)('the agent', () => {
     await waitFor('offline', () => json(eyes, 'gatecast/test/status').at(-1)?.state === 'offline');
   });
 
+  test('what is known ahead comes from a topic, which is then no sensor', async () => {
+    const { broker, eyes } = await setUp();
+    const said: string[] = [];
+    const log = {
+      ...silentLogger,
+      debug: (event: string) => said.push(event),
+      warn: (event: string) => said.push(event),
+    };
+    const rule = { match: '+/{place}', payload: 'number', interval: '100ms', horizon: '2s', name: '{place}' };
+    const covariates = [{ topic: 'known/tariff' }];
+    await eyes.client.publishAsync('known/tariff', '[{"time":1,"value":2}]', { qos: 1, retain: true });
+    await start(configOf(broker.url, temp(), { streams: [{ ...rule, covariates }] }), { log });
+    await waitFor('the table', () => said.includes('known ahead'));
+    await eyes.client.publishAsync('known/tariff', '17', { qos: 1 });
+    await waitFor('a complaint', () => said.includes('covariate unusable'));
+    await speak(eyes, () => json(eyes, 'gatecast/test/forecast/tank').length > 3);
+    expect(eyes.on('gatecast/test/forecast/tariff')).toEqual([]);
+  });
+
   test('a known stream is back at the next start before it speaks, and its numbers go on', async () => {
     const { broker, eyes } = await setUp();
     const dir = temp();

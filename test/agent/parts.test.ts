@@ -17,7 +17,6 @@ const stream = (name: string, unit: string | null = null): DiscoveredStream => (
   spec: testSpec(name, { unit }),
   source: { topic: `t/${name}`, field: 'value' },
   rule: 0,
-  covariates: [],
 });
 /** Reads every topic but those of `gone`; knows no units. */
 const router = (gone: readonly string[] = []) => ({

@@ -301,7 +301,7 @@ describe('Pipeline', () => {
       router: {
         message: (topic, payload, arrivalMs) => ({
           ...router.message(topic, payload, arrivalMs),
-          discovered: [{ spec: testSpec('s'), source: { topic, field: 'v' }, rule: 0, covariates: [] }],
+          discovered: [{ spec: testSpec('s'), source: { topic, field: 'v' }, rule: 0 }],
         }),
       },
     });

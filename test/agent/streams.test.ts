@@ -130,3 +130,15 @@ test('streams that another config does not read, or names otherwise, are let go;
   expect(next.gone).toEqual(['a']);
   expect(next.engine.streams().map(({ spec }) => spec.name)).toEqual(['other']);
 });
+
+test('a stream with other covariates is made anew from its stored samples', async () => {
+  const { streams, speak, engine, seen } = await open(tempFolder());
+  await speak(['a', 'b'], 60);
+  await streams.reconfigure(configOf({ covariates: ['b'] }));
+  const specOf = (name: string) => engine.streams().find(({ spec }) => spec.name === name)?.spec;
+  expect(specOf('a')?.covariates).toEqual([{ kind: 'stream', name: 'b' }]);
+  expect(specOf('b')?.covariates).toEqual([]);
+  expect(seen('a')).toBeGreaterThan(55);
+  const [after] = (await speak(['a', 'b'], 10)).filter(({ stream }) => stream === 'a');
+  expect(after?.kind).not.toBe('naive');
+});

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createRouter, parseConfig, resolveRules } from '../../src/config/index.ts';
+import { createRouter, parseConfig, resolveRules, resolveTables } from '../../src/config/index.ts';
 
 const config = (rule: string, rest = '') =>
   parseConfig(
@@ -40,6 +40,38 @@ describe('resolving a config', () => {
     expect(stream(', lateness: 0s', 'lateness: 9s')).toMatchObject({ latenessMs: 0 });
     expect(stream('', 'lateness: 9s')).toMatchObject({ latenessMs: 9000 });
   });
+
+  it('names covariates, but never a stream as its own', () => {
+    const rule =
+      ', name: "{d}", covariates: [out, { stream: in }, { topic: w, value: t }, { file: p.csv, column: p }]';
+    const covariates = stream(rule)?.covariates ?? [];
+    expect(covariates.map(({ kind }) => kind)).toEqual(['stream', 'stream', 'table', 'table']);
+    const { name } = resolveTables(config(rule))[0] ?? {};
+    expect(covariates[2]?.name).toBe(name);
+    const router = createRouter(config(`${rule}, payload: number`));
+    const found = router.message('s/out', Buffer.from('1'), 1).discovered[0]?.spec;
+    expect(found?.covariates?.map((one) => one.name)).not.toContain('out');
+    expect(found?.covariates).toHaveLength(3);
+    expect(stream('')?.covariates).toBeUndefined();
+  });
+
+  for (const [wrong, path] of [
+    ['{ stream: a, topic: b }', 'streams[0].covariates[0]'],
+    ['{ time: a }', 'streams[0].covariates[0]'],
+    ['{ file: a.csv }', 'streams[0].covariates[0].column'],
+    ['{ topic: a, column: b }', 'streams[0].covariates[0].column'],
+    ['{ topic: "a/+" }', 'streams[0].covariates[0].topic'],
+    ['{ stream: "a//b" }', 'streams[0].covariates[0].stream'],
+  ] as const) {
+    it(`refuses the covariate ${wrong}`, () => {
+      expect(() => config(`, covariates: [${wrong}]`)).toThrow(
+        expect.objectContaining({
+          code: 'CONFIG_INVALID',
+          issues: [expect.objectContaining({ path })],
+        }),
+      );
+    });
+  }
 
   it('makes a router that reads by the config and never its own output', () => {
     const router = createRouter(

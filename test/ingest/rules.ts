@@ -31,7 +31,6 @@ export function rule(
     decoder: settings(null),
     name: null,
     unit: null,
-    covariates: [],
     stream: {
       intervalMs: null,
       aggregate: 'mean',

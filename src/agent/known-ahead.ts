@@ -1,0 +1,117 @@
+/**
+ * What is known ahead, for streams that name it as a covariate: tables from topics and files, handed to the engine. A
+ * message or file that cannot be used is said once and leaves what was known.
+ */
+import { statSync } from 'node:fs';
+import { type Config, resolveTables, type TableSettings } from '../config/index.ts';
+import { GatecastError } from '../errors.ts';
+import type { ForecastEngine } from '../forecast/engine-contract.ts';
+import { readTablePayload, type TableFields } from '../ingest/table-payload.ts';
+import type { Logger } from '../log.ts';
+import type { TablePoint } from '../series/covariate-sources.ts';
+import type { Clock } from '../system/clock.ts';
+import { every } from './every.ts';
+
+/** How often files are looked at, ms. */
+const LOOK_MS = 60_000;
+
+export interface KnownAheadParts {
+  readonly engine: Pick<ForecastEngine, 'know'>;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export class KnownAhead {
+  private tables: readonly TableSettings[] = [];
+  /** Larger messages are not looked at. */
+  private maxPayloadBytes = 0;
+  /** Of each file as it was read: its time of change and size; a word where it could not be read. */
+  private readonly seen = new Map<string, string>();
+  /** What was wrong with each table when it was last heard of. */
+  private readonly wrong = new Map<string, string>();
+  private reading: Promise<void> = Promise.resolve();
+
+  constructor(private readonly parts: KnownAheadParts) {}
+
+  /** Takes up a config; files are read before this returns. */
+  async use(config: Pick<Config, 'streams' | 'ingest'>): Promise<void> {
+    this.tables = resolveTables(config);
+    this.maxPayloadBytes = config.ingest.max_payload;
+    await this.readFiles();
+  }
+
+  /** To be subscribed to. */
+  topics(): string[] {
+    return [...new Set(this.tables.flatMap((table) => (table.kind === 'topic' ? [table.topic] : [])))];
+  }
+
+  /** @returns whether the message is a table's */
+  receive(topic: string, payload: Uint8Array): boolean {
+    let mine = false;
+    for (const table of this.tables) {
+      if (table.kind !== 'topic' || table.topic !== topic) continue;
+      mine = true;
+      // An empty retained message is how a broker is made to forget one.
+      if (payload.length > 0) this.take(table, topic, () => this.points(payload, table));
+    }
+    return mine;
+  }
+
+  private points(payload: Uint8Array, fields: TableFields): TablePoint[] {
+    if (payload.length <= this.maxPayloadBytes) return readTablePayload(payload, fields);
+    throw new GatecastError(
+      'COVARIATE_INVALID',
+      `The message has ${payload.length} bytes; ${this.maxPayloadBytes} are allowed.`,
+    );
+  }
+
+  /** @returns the end of it */
+  start(): () => void {
+    return every(this.parts.clock, LOOK_MS, () => {
+      this.reading = this.reading.then(() => this.readFiles());
+    });
+  }
+
+  private async readFiles(): Promise<void> {
+    const files = this.tables.filter((table) => table.kind === 'file');
+    const changed = files.filter((table) => {
+      const state = stateOf(table.file);
+      const same = this.seen.get(table.name) === state;
+      this.seen.set(table.name, state);
+      return !same;
+    });
+    if (changed.length === 0) return;
+    // Only who has such a file needs what reads it.
+    const { readTable } = await import('../backtest/csv.ts');
+    for (const table of changed) {
+      this.take(table, table.file, () => {
+        const { time, column } = table;
+        const rows = readTable(table.file, { time: [time], columns: [column] }).rows();
+        return Array.from(rows, ({ timeMs, values }) => ({ timeMs, value: values[0] as number }));
+      });
+    }
+  }
+
+  private take({ name }: TableSettings, from: string, read: () => readonly TablePoint[]): void {
+    const { engine, log } = this.parts;
+    try {
+      const points = read();
+      engine.know(name, points);
+      this.wrong.delete(name);
+      log.debug('known ahead', { from, points: points.length });
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      if (this.wrong.get(name) !== reason) log.warn('covariate unusable', { from, reason });
+      this.wrong.set(name, reason);
+    }
+  }
+}
+
+function stateOf(file: string): string {
+  try {
+    const { mtimeMs, size } = statSync(file);
+    return `${mtimeMs} ${size}`;
+  } catch {
+    return 'unreadable';
+  }
+}

@@ -1,0 +1,47 @@
+/** What the config says of covariates, as the series core and the agent work with it. */
+import type { CovariateName } from '../series/spec.ts';
+import type { CovariateConfig } from './covariate-schema.ts';
+import type { Config } from './schema.ts';
+
+/** A table of what is known ahead, named by all that says where it comes from. */
+export type TableSettings =
+  | {
+      readonly name: string;
+      readonly kind: 'topic';
+      readonly topic: string;
+      readonly list: string | null;
+      readonly time: string;
+      readonly value: string;
+    }
+  | {
+      readonly name: string;
+      readonly kind: 'file';
+      readonly file: string;
+      readonly time: string;
+      readonly column: string;
+    };
+
+export function covariateNames(list: readonly CovariateConfig[]): CovariateName[] {
+  return list.flatMap((one): CovariateName[] => {
+    if (typeof one === 'string') return [{ kind: 'stream', name: one }];
+    if (one.stream !== undefined) return [{ kind: 'stream', name: one.stream }];
+    return tablesOf(one).map(({ name }) => ({ kind: 'table', name }));
+  });
+}
+
+/** All tables of a config, each once. */
+export function resolveTables(config: Pick<Config, 'streams'>): TableSettings[] {
+  const tables = config.streams.flatMap(({ covariates }) => covariates.flatMap(tablesOf));
+  return [...new Map(tables.map((table) => [table.name, table])).values()];
+}
+
+/** One, or none where the entry is a stream. */
+function tablesOf(one: CovariateConfig): TableSettings[] {
+  if (typeof one === 'string') return [];
+  const { topic, file, list = null, time = 'time', value = 'value', column } = one;
+  if (topic !== undefined)
+    return [{ name: JSON.stringify([topic, list, time, value]), kind: 'topic', topic, list, time, value }];
+  if (file !== undefined && column !== undefined)
+    return [{ name: JSON.stringify([file, time, column]), kind: 'file', file, time, column }];
+  return [];
+}

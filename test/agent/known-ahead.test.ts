@@ -1,0 +1,86 @@
+import { rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { KnownAhead } from '../../src/agent/known-ahead.ts';
+import { resolveTables, validateConfig } from '../../src/config/index.ts';
+import { silentLogger } from '../../src/log.ts';
+import type { TablePoint } from '../../src/series/covariate-sources.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { tempDirs } from '../support/temp.ts';
+import { waitFor } from '../support/wait.ts';
+
+const temp = tempDirs();
+
+const configOf = (covariates: unknown[]) =>
+  validateConfig({
+    node: 'n',
+    mqtt: { url: 'mqtt://broker' },
+    ingest: { max_payload: '1KB' },
+    streams: [
+      { match: 'a/{x}', covariates },
+      { match: 'b/{x}', covariates },
+    ],
+  });
+
+function rig() {
+  const known = new Map<string, readonly TablePoint[]>();
+  const warned: string[] = [];
+  const clock = new FakeClock(0);
+  const log = { ...silentLogger, warn: (event: string) => warned.push(event) };
+  const ahead = new KnownAhead({ engine: { know: (name, points) => known.set(name, points) }, clock, log });
+  return { known, warned, clock, ahead };
+}
+
+describe('what is known ahead', () => {
+  const topic = { topic: 'weather', list: 'points' };
+  const say = (value: number): Buffer =>
+    Buffer.from(`{"points":[{"time":"2025-01-01T00:00:00Z","value":${value}}]}`);
+
+  it('comes from topics, each table once, however many rules name it', async () => {
+    const { ahead, known } = rig();
+    const config = configOf([topic, 'other/stream']);
+    await ahead.use(config);
+    expect(ahead.topics()).toEqual(['weather']);
+    expect(ahead.receive('weather', say(1))).toBe(true);
+    expect(ahead.receive('sensor', say(1))).toBe(false);
+    expect([...known]).toEqual([
+      [resolveTables(config)[0]?.name, [{ timeMs: Date.UTC(2025, 0, 1), value: 1 }]],
+    ]);
+  });
+
+  it('stays as it was where a message cannot be used, which is said once', async () => {
+    const { ahead, known, warned } = rig();
+    await ahead.use(configOf([topic]));
+    ahead.receive('weather', say(1));
+    const before = [...known];
+    for (const text of ['no', 'no', ' '.repeat(2000)]) {
+      expect(ahead.receive('weather', Buffer.from(text))).toBe(true);
+    }
+    ahead.receive('weather', Buffer.alloc(0));
+    expect([...known]).toEqual(before);
+    // Once for what is no JSON, once for what is too large.
+    expect(warned).toHaveLength(2);
+  });
+
+  it('comes from files, again when they change', async () => {
+    const { ahead, known, warned, clock } = rig();
+    const file = join(temp(), 'tariff.csv');
+    const write = (value: number, atMs: number): void => {
+      writeFileSync(file, `time,price,other\n2025-01-01T00:00:00Z,${value},1\n2025-01-01T01:00:00Z,2,1\n`);
+      utimesSync(file, atMs, atMs);
+    };
+    write(1, 1000);
+    await ahead.use(configOf([{ file, column: 'price' }]));
+    const values = (): (number | undefined)[] => [...known.values()].flat().map(({ value }) => value);
+    expect(values()).toEqual([1, 2]);
+    const end = ahead.start();
+    write(5, 2000);
+    clock.advance(60_000);
+    await waitFor('the file to be read again', () => values()[0] === 5);
+    rmSync(file);
+    clock.advance(60_000);
+    await waitFor('a warning', () => warned.length === 1);
+    expect(values()).toEqual([5, 2]);
+    end();
+  });
+});
