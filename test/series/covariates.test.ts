@@ -117,12 +117,13 @@ describe('covariates', () => {
   it('tell how much more is known for one lead than for another', () => {
     const table = new TableSource('t');
     const noise = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4, 6, 2, 6, 4, 3, 3, 8, 3, 2, 7];
-    table.set(noise.map((value, t) => ({ timeMs: t * MINUTE, value })));
+    const series = [...noise, ...noise, ...noise, ...noise];
+    table.set(series.map((value, t) => ({ timeMs: t * MINUTE, value })));
     const covariates = new Covariates([table], MINUTE, 24, HOLD);
     const out = new Float32Array(covariates.inputs);
-    for (let t = 0; t < 4; t++) covariates.look(t * MINUTE, out, 0);
-    // Shown are the leads up to 12, then 14, 16, 20 and 24; lead 13 from bucket 3 is bucket 16.
-    const at = (lead: number): number => noise[3 + lead] as number;
+    for (let t = 0; t < 64; t++) covariates.look(t * MINUTE, out, 0);
+    // Shown are the leads up to 12, then 14, 16, 20 and 24; lead 13 from bucket 63 is bucket 76.
+    const at = (lead: number): number => series[63 + lead] as number;
     const rises = [13, 14, 15].map((lead) => covariates.rise(12, lead, () => 1));
     expect(rises[0]! / rises[2]!).toBeCloseTo((at(13) - at(12)) / (at(15) - at(12)), 5);
     expect(covariates.rise(12, 12, () => 1)).toBe(0);
