@@ -1,5 +1,10 @@
 /** The executable: arguments in, exit code out. */
-import { runProgram } from './cli/program.ts';
+import { keepHeapSmall } from './system/heap.ts';
+
+/** Commands that stay: they live small. Before anything large is loaded. */
+if (process.argv.slice(2).some((word) => word === 'run' || word === 'demo')) keepHeapSmall();
+
+const { runProgram } = await import('./cli/program.ts');
 
 /** What a library left running (a timer of a connection that never came about) may keep the process for so long, ms. */
 const GRACE_MS = 300;

@@ -36,6 +36,8 @@ const QUIET = STUCK | FLAT_LINE;
 export const MAX_LEADS = 336;
 /** Readings before the network is asked; until then the naive serves. */
 const WARM_UP = 4;
+/** Intervals that a gap may last at least where the interval is learnt. */
+const LEARNT_GAP = 8;
 /** Below this single precision tells 0.0001 apart. */
 const LARGE = 1024;
 
@@ -289,7 +291,10 @@ export class Stream {
 
   private inputQuality(endMs: number): InputQuality {
     if (this.observed) return 'good';
-    return endMs - this.now.observedMs > this.spec.maxGapMs ? 'stale' : 'filled';
+    const { maxGapMs, intervalMs } = this.spec;
+    // Where the interval is learnt, nobody could have known it when the gap was chosen.
+    const most = intervalMs === null ? Math.max(maxGapMs, LEARNT_GAP * this.gridMs) : maxGapMs;
+    return endMs - this.now.observedMs > most ? 'stale' : 'filled';
   }
 
   get scores(): ReturnType<Track['scores']> {

@@ -2,7 +2,7 @@
 import type { ConfigFile } from '../../agent/reload.ts';
 import type { Config } from '../../config/index.ts';
 import type { Forecast } from '../../forecast/forecast.ts';
-import { collectGarbage, keepHeapSmall } from '../../system/heap.ts';
+import { collectGarbage } from '../../system/heap.ts';
 import { untilSignal } from './until-signal.ts';
 import { VERSION } from './version.ts';
 
@@ -20,7 +20,6 @@ export interface RunOptions {
 const START_PATIENCE_MS = 4000;
 
 export async function runAgent(options: RunOptions): Promise<void> {
-  keepHeapSmall();
   const [{ startAgent }, { createLogger }, { systemClock }] = await Promise.all([
     import('../../agent.ts'),
     import('../../log.ts'),
