@@ -201,12 +201,11 @@ export class Pipeline {
     this.waiting = [];
     this.waitingSamples = 0;
     try {
-      const met = taken.flatMap((one) => one.discovered);
-      if (met.length > 0) await this.parts.discovered(met);
+      this.fault = null;
+      await this.meet(taken.flatMap((one) => one.discovered));
       this.take(taken);
       const nowMs = clock.now();
       const sane = ClockHold.sane(nowMs);
-      this.fault = null;
       await engine.tick(sane && hold.mayClose(clock.monotonic()) ? nowMs : null, false, {
         most: MOST_BUCKETS,
         handOut: (forecasts) => {
@@ -222,6 +221,16 @@ export class Pipeline {
     this.acknowledge(taken);
     if (!this.storeFails) checkpoints.save();
     this.rounds++;
+  }
+
+  /** A stream that cannot be taken up must not cost the readings of the others: they are acknowledged with it. */
+  private async meet(streams: readonly Met[]): Promise<void> {
+    if (streams.length === 0) return;
+    try {
+      await this.parts.discovered(streams);
+    } catch (error) {
+      this.failed(error);
+    }
   }
 
   /** One forecast that cannot be told must not cost the others. */

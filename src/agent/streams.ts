@@ -99,12 +99,12 @@ export class AgentStreams {
 
   /**
    * Nothing of the stream is left: neither samples nor what was learnt. Should it speak again, it is a new one.
-   * @throws GatecastError STREAM_UNKNOWN
+   * @throws GatecastError STREAM_UNKNOWN, STORE_FAILED; nothing has changed then
    */
   forget(stream: string): void {
     this.mustKnow(stream);
+    if (!this.store.forget(stream)) throw storeFailed();
     this.leave(stream);
-    this.store.forget(stream);
     this.known.save();
     this.store.flush();
     this.log.info('stream forgotten', { stream });
@@ -112,12 +112,12 @@ export class AgentStreams {
 
   /**
    * What was learnt of the stream is forgotten; its samples stay, but a restart does not learn from them again.
-   * @throws GatecastError STREAM_UNKNOWN
+   * @throws GatecastError STREAM_UNKNOWN, STORE_FAILED; nothing has changed then
    */
   reset(stream: string): void {
     this.mustKnow(stream);
+    if (!this.store.dropSnapshots(stream)) throw storeFailed();
     this.engine.reset(stream);
-    this.store.dropSnapshots(stream);
     this.known.begins(stream, this.parts.clock.now());
     this.checkpoints.add(stream, 'new', 0);
     this.known.save();
@@ -189,6 +189,11 @@ export class AgentStreams {
       );
   }
 }
+
+const storeFailed = (): GatecastError =>
+  new GatecastError('STORE_FAILED', 'The database cannot be written now.', {
+    hint: 'The alert `store` says why. Ask again when it is gone.',
+  });
 
 /** Whether a state made under the one settings means the same under the other. */
 function fits(a: StreamSpec, b: StreamSpec): boolean {

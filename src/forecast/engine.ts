@@ -26,7 +26,7 @@ import type { LeadScore, NetworkScore } from './track.ts';
 import { warmUp } from './warm-up.ts';
 
 /** Version of everything `Stream.persist` writes; part of the hash that guards a snapshot. */
-const STATE_FORMAT = 6;
+const STATE_FORMAT = 7;
 /** Improbable buckets that one forecast carries: a backlog may hold many. */
 const MAX_SURPRISES = 16;
 

@@ -341,6 +341,8 @@ export class Stream {
     io.array(this.h);
     io.array(this.path);
     io.array(this.outlook);
+    // A change of the grid counts back from the last bucket.
+    this.current = { ...this.current, startMs: io.number(this.current.startMs) };
     this.seq = io.number(this.seq);
     this.now.observedMs = io.number(this.now.observedMs);
   }

@@ -196,6 +196,11 @@ export class Buckets {
     while (this.intervalMs !== null && !Number.isNaN(this.next)) {
       if (this.comingMs > 0) {
         if ((this.firstComing() + 1) * this.comingMs > watermark) break;
+        // Else a state saved now would be of the old grid, and named after the new one.
+        if (closed.length >= most) {
+          this.behind = true;
+          break;
+        }
         this.regrid(this.comingMs);
       }
       const end = Math.floor(watermark / this.intervalMs);

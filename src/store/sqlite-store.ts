@@ -206,14 +206,17 @@ export class SqliteStore implements Store {
     return this.#connection.read((db) => readSnapshot(db, id, stream, damaged));
   }
 
-  /** Its samples and states cannot be reached any more; the rows go with the next trims. */
-  forget(stream: string): void {
-    this.settle();
+  /**
+   * Its samples and states cannot be reached any more; the rows go with the next trims.
+   * @returns false, and nothing has changed, while the database cannot be written
+   */
+  forget(stream: string): boolean {
+    if (!this.settle()) return false;
     this.#ahead.forget(stream);
     this.#rejects.forget(stream);
     const id = this.#idOf(stream);
-    if (id === null) return;
-    this.#connection.run((db) => {
+    if (id === null) return true;
+    return this.#connection.run((db) => {
       db.transaction(() => {
         db.prepare('DELETE FROM snapshot WHERE stream = ?').run(id);
         db.prepare('DELETE FROM reject WHERE stream = ?').run(id);
@@ -224,11 +227,11 @@ export class SqliteStore implements Store {
     });
   }
 
-  dropSnapshots(stream: string): void {
-    const id = this.#idOf(stream);
-    if (id === null) return;
-    this.#connection.run((db) => {
-      db.prepare('DELETE FROM snapshot WHERE stream = ?').run(id);
+  /** @returns false while the database cannot be written */
+  dropSnapshots(stream: string): boolean {
+    return this.#connection.run((db) => {
+      const id = db.prepare(SELECT_ID).pluck().get(stream);
+      if (id !== undefined) db.prepare('DELETE FROM snapshot WHERE stream = ?').run(id);
     });
   }
 

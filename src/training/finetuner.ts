@@ -62,6 +62,10 @@ export class FineTuner {
   /** Call every few seconds; returns soon. The work itself goes on in the background. */
   tick(): void {
     if (this.stopped) return;
+    if (this.busy !== null && !this.scheduler.busy) {
+      this.waiting = 'another model is being taken up';
+      return;
+    }
     const before = this.scheduler.save();
     const facts = this.facts();
     const action = this.scheduler.next(facts);

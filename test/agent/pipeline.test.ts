@@ -287,6 +287,27 @@ describe('Pipeline', () => {
     expect(clock.nextDelayMs).toBeNull();
   });
 
+  test('a stream that cannot be taken up costs no reading of another', async () => {
+    const { pipeline, send, pass, stored, errors } = setUp({
+      discovered: async () => {
+        throw new Error('no room');
+      },
+      router: {
+        message: (topic, payload, arrivalMs) => ({
+          ...router.message(topic, payload, arrivalMs),
+          discovered: [{ spec: testSpec('new'), source: { topic, field: 'v' }, rule: 0, covariates: [] }],
+        }),
+      },
+    });
+    pipeline.start();
+    let acknowledged = 0;
+    send('1', () => acknowledged++);
+    await pass(50);
+    expect(errors).toEqual([new Error('no room')]);
+    expect([acknowledged, stored.length]).toEqual([1, 1]);
+    await pipeline.stop();
+  });
+
   test('what changes streams runs between two rounds, never within one', async () => {
     const log: string[] = [];
     let release: () => void = () => undefined;

@@ -1,9 +1,12 @@
 /** What happens to streams while the agent runs, with a real engine, router and store. */
+import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { AgentStreams } from '../../src/agent/streams.ts';
 import { validateConfig } from '../../src/config/index.ts';
 import { Engine } from '../../src/forecast/engine.ts';
 import { silentLogger } from '../../src/log.ts';
+import { openDatabase } from '../../src/store/database.ts';
+import { DATABASE_FILE } from '../../src/store/sqlite-store.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { fakeModel } from '../support/fake-model.ts';
 import { openStore, tempFolder } from '../support/stores.ts';
@@ -64,6 +67,24 @@ async function open(dir: string, config = configOf()) {
   const count = (name: string) => [...store.samples(name, 0)].length;
   return { store, engine, clock, streams, gone, speak, close, seen, count };
 }
+
+test('what the database cannot forget now is not said to be forgotten', async () => {
+  const dir = tempFolder();
+  const { streams, speak, seen, close } = await open(dir);
+  await speak(['a'], 30);
+  streams.checkpoints.saveAll(() => 0);
+  const other = openDatabase(join(dir, DATABASE_FILE), START).db;
+  other.exec('BEGIN IMMEDIATE');
+  for (const verb of ['forget', 'reset'] as const)
+    expect(() => streams[verb]('a')).toThrow(expect.objectContaining({ code: 'STORE_FAILED' }));
+  expect([seen('a'), streams.has('a')]).toEqual([30, true]);
+  other.exec('ROLLBACK');
+  other.close();
+  close();
+  const again = await open(dir);
+  expect([again.seen('a'), again.count('a')]).toEqual([30, 30]);
+  expect(again.store.loadSnapshot('a')).not.toBeNull();
+});
 
 test('a forgotten stream leaves nothing, and is a new one when it speaks again', async () => {
   const { streams, speak, seen, count, store } = await open(tempFolder());

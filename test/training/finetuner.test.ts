@@ -184,6 +184,44 @@ describe('FineTuner', () => {
     ]);
   });
 
+  it('begins no run while another model is being taken up', async () => {
+    let running = 'base';
+    let takenUp: () => void = () => undefined;
+    let started = 0;
+    const { tuner } = stage(
+      (input) => {
+        started++;
+        return promoting(input);
+      },
+      {
+        running: () => running,
+        switchTo: (name) =>
+          new Promise<void>((resolve) => {
+            takenUp = () => {
+              running = name;
+              resolve();
+            };
+          }),
+      },
+    );
+    registry.save(modelFiles('other', 3));
+    slots.stage('default', 'base', 'other');
+    slots.promote('default', 'base', START, 'better');
+    running = 'other';
+    const rolledBack = tuner.rollback('requested');
+    tuner.request('schedule');
+    tuner.tick();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([started, tuner.isBusy]).toEqual([0, true]);
+    takenUp();
+    expect(await rolledBack).toBe('base');
+    tuner.tick();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(started).toBe(1);
+    takenUp();
+    await tuner.settled();
+  });
+
   it('leaves champion and slots alone when refused, failed or killed, and tries a failure again', async () => {
     const refused = stage(() => done(Promise.resolve(report({ reason: 'worse by 3.0 %' }))));
     refused.tuner.tick();
