@@ -295,7 +295,7 @@ describe('Pipeline', () => {
       router: {
         message: (topic, payload, arrivalMs) => ({
           ...router.message(topic, payload, arrivalMs),
-          discovered: [{ spec: testSpec('new'), source: { topic, field: 'v' }, rule: 0, covariates: [] }],
+          discovered: [{ spec: testSpec('new'), source: { topic, field: 'v' }, rule: 0 }],
         }),
       },
     });
