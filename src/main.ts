@@ -1,8 +1,8 @@
 /** The executable: arguments in, exit code out. */
-import { keepHeapSmall } from './system/heap.ts';
+import { keepYoungHeapSmall } from './system/heap.ts';
 
 /** Commands that stay: they live small. Before anything large is loaded. */
-if (process.argv.slice(2).some((word) => word === 'run' || word === 'demo')) keepHeapSmall();
+if (process.argv.slice(2).some((word) => word === 'run' || word === 'demo')) keepYoungHeapSmall();
 
 const { runProgram } = await import('./cli/program.ts');
 

@@ -2,7 +2,7 @@
 import type { ConfigFile } from '../../agent/reload.ts';
 import type { Config } from '../../config/index.ts';
 import type { Forecast } from '../../forecast/forecast.ts';
-import { collectGarbage } from '../../system/heap.ts';
+import { settleHeap } from '../../system/heap.ts';
 import { untilSignal } from './until-signal.ts';
 import { VERSION } from './version.ts';
 
@@ -51,7 +51,7 @@ export async function runAgent(options: RunOptions): Promise<void> {
     ...(onForecast === undefined ? {} : { onForecast }),
   });
   started = true;
-  collectGarbage();
+  settleHeap();
   onStarted?.(agent.pageUrl);
   log.info('stopping', { signal: await signal });
   await agent.stop();
