@@ -7,6 +7,7 @@ export const ERROR_CODES = {
   USAGE: 'The command line is wrong.',
   CONFIG_INVALID: 'The configuration has wrong, missing or unknown keys.',
   FILE_UNREADABLE: 'A file that was named cannot be read.',
+  FILE_UNWRITABLE: 'A file that was named cannot be written.',
   CSV_INVALID: 'A data file cannot be understood as a table of series.',
   COVARIATE_INVALID: 'A message of what is known ahead, for a covariate, cannot be understood.',
   NETWORK_INVALID: 'A network was described with impossible settings.',

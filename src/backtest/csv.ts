@@ -165,6 +165,8 @@ class TableBuilder {
   }
 
   table(): Table {
+    if (this.#lines.length === 0 && this.#rowsWithoutTime === 0)
+      throw new GatecastError('CSV_INVALID', 'there is a header, but no row below it');
     const kept = this.#columns.filter((c) => c.isNumeric || this.#options.columns !== 'all');
     if (kept.length === 0) {
       throw new GatecastError('CSV_INVALID', 'no column holds numbers', {

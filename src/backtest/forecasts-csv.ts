@@ -10,7 +10,7 @@ const quoted = (name: string): string => (/[",\n]/.test(name) ? `"${name.replace
 
 const HEADER = 'series,origin,step,time,p10,p20,p30,p40,p50,p60,p70,p80,p90\n';
 
-/** Makes the file, and its folder, with nothing but the header. Throws FILE_UNREADABLE when that cannot be. */
+/** Makes the file, and its folder, with nothing but the header. Throws FILE_UNWRITABLE when that cannot be. */
 export function prepareForecasts(path: string): void {
   const file = open(path);
   writeSync(file, HEADER);
@@ -22,11 +22,11 @@ function open(path: string): number {
     mkdirSync(dirname(path), { recursive: true });
     return openSync(path, 'w');
   } catch (cause) {
-    throw new GatecastError('FILE_UNREADABLE', `${path} cannot be written.`, { cause });
+    throw new GatecastError('FILE_UNWRITABLE', `${path} cannot be written.`, { cause });
   }
 }
 
-/** Throws FILE_UNREADABLE when the file cannot be written. */
+/** Throws FILE_UNWRITABLE when the file cannot be written. */
 export function writeForecasts(path: string, grids: readonly Grid[], played: readonly Played[]): void {
   const file = open(path);
   try {

@@ -15,7 +15,7 @@ import { escapeHtml } from './report-svg.ts';
 import { stamp, tuningSection } from './report-tuning.ts';
 
 const MOST_CHARTED = 60;
-/** Makes the file, and its folder, empty. Throws FILE_UNREADABLE when that cannot be: better before a long run than after. */
+/** Makes the file, and its folder, empty. Throws FILE_UNWRITABLE when that cannot be: better before a long run than after. */
 export function prepareReport(path: string): void {
   writeReport(path, '');
 }
@@ -25,7 +25,7 @@ export function writeReport(path: string, html: string): void {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, html);
   } catch (cause) {
-    throw new GatecastError('FILE_UNREADABLE', `${path} cannot be written.`, { cause });
+    throw new GatecastError('FILE_UNWRITABLE', `${path} cannot be written.`, { cause });
   }
 }
 

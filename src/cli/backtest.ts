@@ -139,20 +139,24 @@ export function registerBacktest(program: Command): void {
     .option('--min <number>', 'physical limit', decimalNumber)
     .option('--max <number>', 'physical limit', decimalNumber)
     .option('--max-rate <rate>', 'a reading that changes faster is left out, e.g. 5/1m', rate)
-    .option(
-      '--finetune <every>',
-      'fine-tune on the way, only on what had arrived: off, or the least time between scheduled runs, e.g. 1d',
-      (text) => (text === 'off' ? null : duration(text)),
-      null,
+    .addOption(
+      new Option(
+        '--finetune <every>',
+        'fine-tune on the way, only on what had arrived: off, or the least time between scheduled runs, e.g. 1d',
+      )
+        .argParser((text) => (text === 'off' ? null : duration(text)))
+        .default(null, 'off'),
     )
     .addOption(
       new Option('--compare <what>', 'gaps: every --fill on the same gaps, in one table').choices(['gaps']),
     )
-    .option(
-      '--inject <shares>',
-      'with --compare gaps: hide these shares of the buckets, joined by commas, in blocks and one by one',
-      (text) => list(text).map(fraction),
-      [],
+    .addOption(
+      new Option(
+        '--inject <shares>',
+        'with --compare gaps: hide these shares of the buckets, joined by commas, in blocks and one by one',
+      )
+        .argParser((text) => list(text).map(fraction))
+        .default([], 'none'),
     )
     .addOption(
       new Option(

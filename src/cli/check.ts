@@ -8,6 +8,8 @@ import type { HeardTopic } from '../ingest/survey.ts';
 import type { Listening } from './check-listen.ts';
 import type { Heard, RuleSummary } from './check-report.ts';
 import { globals } from './shared/globals.ts';
+import { ignoredKeys } from './shared/ignored-keys.ts';
+import { unwritable } from './shared/output-file.ts';
 import { untilSignal } from './shared/until-signal.ts';
 import { duration } from './shared/values.ts';
 
@@ -64,7 +66,10 @@ async function check(options: Options, dataDir: string | undefined, { out, err }
   const rules = config === null ? [] : summarise(resolveRules(config));
   const valid = config === null ? {} : { config: path, node: config.node, hash: configHash(config), rules };
   if (config !== null && path !== undefined && !options.json) out(configText(path, config, rules));
-  if (config !== null) await warnOfSecrets(config, err);
+  if (config !== null) {
+    err(ignoredKeys(config));
+    await warnOfSecrets(config, err);
+  }
   if (options.listen === undefined) {
     if (options.json) out(`${JSON.stringify(valid, null, 2)}\n`);
     return;
@@ -183,9 +188,6 @@ function writeNew(path: string, text: string): void {
   try {
     writeFileSync(path, text, { flag: 'wx' });
   } catch (cause) {
-    throw new GatecastError('FILE_UNREADABLE', `cannot write ${path}: ${(cause as Error).message}`, {
-      hint: 'is the folder there, and may you write to it?',
-      cause,
-    });
+    throw unwritable(path, cause);
   }
 }

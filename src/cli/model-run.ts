@@ -9,8 +9,8 @@ import type { ModelEntry, ModelRegistry } from '../model/registry.ts';
 import { ModelSlots } from '../model/slots.ts';
 import type { Cell } from '../network/spec.ts';
 import { FEATURES } from '../series/features.ts';
-import { writeFileAtomic } from '../system/files.ts';
 import type { ExportFlags } from './model.ts';
+import { writeOutput } from './shared/output-file.ts';
 
 export function listModels(registry: ModelRegistry, slotsFile: string | null, json: boolean): string {
   const groups = slotsFile && existsSync(slotsFile) ? new ModelSlots(slotsFile).all() : {};
@@ -119,7 +119,7 @@ export async function importInto(
   return `${flags.name}: ${network}; ${use} (model ${hash})\n`;
 }
 
-/** @throws GatecastError as `exportModel` */
+/** @throws GatecastError as `exportModel`, FILE_UNWRITABLE */
 export function exportTo(registry: ModelRegistry, name: string, flags: ExportFlags): string {
   const bytes = exportModel(registry.open(name), {
     format: flags.format,
@@ -127,7 +127,7 @@ export function exportTo(registry: ModelRegistry, name: string, flags: ExportFla
     leads: flags.leads ?? null,
     quantized: flags.float32 ? false : flags.int8 ? true : null,
   });
-  writeFileAtomic(flags.out, bytes, 0o644);
+  writeOutput(flags.out, bytes);
   return `${flags.out} (${bytes.length} bytes)\n`;
 }
 

@@ -7,7 +7,10 @@ import { modelRegistry } from './shared/models.ts';
 import { whole } from './shared/values.ts';
 
 export function registerModel(program: Command): void {
-  const model = program.command('model').description('Models: list, show, import, export, roll back.');
+  const model = program
+    .command('model')
+    .description('Models: list, show, import, export, roll back.')
+    .addHelpText('after', '\nExample:\n  $ gatecast model list\n');
   const print = (text: string) => process.stdout.write(text);
 
   model

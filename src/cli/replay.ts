@@ -1,5 +1,6 @@
 /** `gatecast replay`: publishes a file's rows as MQTT messages. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { GatecastError } from '../errors.ts';
 import { ProgressBar, secondsText } from './shared/progress.ts';
 import { amount, count, duration, list, whole } from './shared/values.ts';
 
@@ -58,7 +59,11 @@ export function registerReplay(program: Command): void {
     .addOption(new Option('--qos <level>', 'quality of service').choices(['0', '1']).default('1'))
     .option('--retain', 'let the broker keep the last message of each topic')
     .option('--from <rows>', 'rows to skip', count, 0)
-    .option('--limit <rows>', 'most rows to publish', whole, Number.POSITIVE_INFINITY)
+    .addOption(
+      new Option('--limit <rows>', 'most rows to publish')
+        .argParser(whole)
+        .default(Number.POSITIVE_INFINITY, 'all'),
+    )
     .option('--time <columns>', 'time column; or date and clock time; or year, month, day, hour', list)
     .option('--time-format <format>', 'strptime-like, unix_s or unix_ms; found out by itself')
     .option('--columns <names>', 'columns to send, joined by commas, or all', columns, 'all')
@@ -74,6 +79,9 @@ export function registerReplay(program: Command): void {
 }
 
 async function run(file: string, options: Options): Promise<void> {
+  const { checkBrokerUrl } = await import('../config/checks.ts');
+  const wrong = checkBrokerUrl(options.broker);
+  if (wrong !== null) throw new GatecastError('USAGE', `--broker ${wrong}`);
   const { replay } = await import('./replay-run.ts');
   const { plainBrokerOptions } = await import('../mqtt/options.ts');
   const { systemClock } = await import('../system/clock.ts');

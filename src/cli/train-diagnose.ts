@@ -2,12 +2,12 @@
 import { createRandom } from '../network/random.ts';
 import type { Cell } from '../network/spec.ts';
 import { initialWeights } from '../network/weights.ts';
-import { writeFileAtomic } from '../system/files.ts';
 import { startTraining } from '../training/client.ts';
 import { gradientByLag, type LagCurve, lagSvg, reachOf } from '../training/diagnose.ts';
 import { forecastSpec, type TrainingJob } from '../training/job.ts';
 import { jobFeatures } from '../training/prepare.ts';
 import { Random } from '../training/random.ts';
+import { writeOutput } from './shared/output-file.ts';
 import type { ProgressBar } from './shared/progress.ts';
 
 /** Always drawn beside the chosen one: what vanishes, and what does not. */
@@ -51,7 +51,7 @@ export async function runDiagnose(
     }
   }
   bar.end();
-  writeFileAtomic(file, lagSvg(curves), 0o644);
+  writeOutput(file, lagSvg(curves));
   const lines = curves.map(({ name, norms }) => {
     const reach = reachOf(norms);
     return `${name.padEnd(22)} gradient falls to 1 % after ${reach === null ? `more than ${norms.length - 1}` : reach} steps`;

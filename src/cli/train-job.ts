@@ -50,7 +50,10 @@ export function checkSettings(flags: TrainFlags): void {
       validateSpec(networkOf({ ...flags, cell, layers, hidden }));
     } catch (cause) {
       if (!(cause instanceof GatecastError)) throw cause;
-      throw new GatecastError('USAGE', cause.message, { issues: cause.issues, cause });
+      throw new GatecastError('USAGE', cause.message, {
+        issues: cause.issues.length > 1 ? cause.issues : [],
+        cause,
+      });
     }
   }
 }

@@ -1,14 +1,14 @@
 /** What `gatecast train` does: reads the data, trains in the worker, shows how it goes, writes the model. */
-import { mkdirSync, rmSync } from 'node:fs';
-import { basename, dirname, resolve } from 'node:path';
+import { rmSync } from 'node:fs';
+import { basename, resolve } from 'node:path';
 import { GatecastError } from '../errors.ts';
 import { MODEL_NAME } from '../model/manifest.ts';
 import { type ModelRegistry, writeModel } from '../model/registry.ts';
-import { writeFileAtomic } from '../system/files.ts';
 import { startTraining } from '../training/client.ts';
 import { generateMixture } from '../training/generate/mixture.ts';
 import { previewSvg } from '../training/generate/preview.ts';
 import { forecastSpec, type JobResult, type TrainingJob } from '../training/job.ts';
+import { prepareFolderOf, writeOutput } from './shared/output-file.ts';
 import { ProgressBar, type ProgressTarget } from './shared/progress.ts';
 import { seriesOfSet } from './train-data.ts';
 import { runDiagnose } from './train-diagnose.ts';
@@ -22,10 +22,10 @@ export interface Streams {
   readonly err: ProgressTarget;
 }
 
-/** @throws GatecastError USAGE and whatever reading and training throw */
+/** @throws GatecastError USAGE, FILE_UNWRITABLE, and whatever reading and training throw */
 export async function runTrain(flags: TrainFlags, registry: ModelRegistry, streams: Streams): Promise<void> {
   if (flags.preview) {
-    writeFileAtomic(
+    writeOutput(
       flags.preview,
       previewSvg(generateMixture(flags.seed, flags.generated || 30, flags.generatedSteps)),
     );
@@ -35,6 +35,7 @@ export async function runTrain(flags: TrainFlags, registry: ModelRegistry, strea
   // What is wrong with the command line is said before the data are read.
   const folder = flags.diagnose ? '' : outFolder(flags);
   checkSettings(flags);
+  prepareFolderOf(flags.diagnose ?? folder);
   const base = flags.from ? registry.open(flags.from) : null;
   const sets = dataSets(flags);
   const series = sets.flatMap((set, index) => seriesOfSet(set, flags.seed + index));
@@ -43,7 +44,6 @@ export async function runTrain(flags: TrainFlags, registry: ModelRegistry, strea
     streams.out.write(await runDiagnose(asked, flags.width, flags.diagnose, new ProgressBar(streams.err)));
     return;
   }
-  mkdirSync(dirname(folder), { recursive: true });
   const { job, reason } = await chosenJob(flags, asked, folder, streams);
   if (flags.searchOnly) return;
   const checkpoint = `${folder}.checkpoint`;

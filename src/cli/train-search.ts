@@ -22,6 +22,7 @@ import {
   searchSvg,
 } from '../training/search.ts';
 import type { WindowLosses } from '../training/trials.ts';
+import { writeOutput } from './shared/output-file.ts';
 import type { ProgressBar } from './shared/progress.ts';
 import { progressText } from './train-report.ts';
 
@@ -187,7 +188,7 @@ const keyOf = (candidate: Candidate, { fold, steps }: FoldTrial) =>
 
 /** The table that is printed, and the drawing beside the model. */
 export function searchReport(result: SearchResult, drawing: string): string {
-  writeFileAtomic(drawing, searchSvg(result), 0o644);
+  writeOutput(drawing, searchSvg(result));
   const head = ['network', 'steps', 'loss', 'behind', '+-', 'parameters', 'us a step', ''];
   const rows = result.rows.map((row) => [
     nameOf(row.candidate),

@@ -104,7 +104,7 @@ function cronField(field: string, min: number, max: number): boolean {
 export const checkPublicKey: Check = (text) =>
   PUBLIC_KEYS.some((form) => form.test(text.trim()))
     ? null
-    : 'must be an ed25519 public key: 32 bytes in base64 as `gatecast config keygen` prints them, or PEM';
+    : 'must be an ed25519 public key: 32 bytes in base64, or PEM as `openssl pkey -pubout` prints it';
 
 const PUBLIC_KEYS = [
   /^[A-Za-z0-9+/_-]{43}=?$/,

@@ -120,7 +120,11 @@ const http = z.strictObject({
 
 const remoteConfig = z
   .strictObject({
-    enabled: note(flag().default(false), 'restart', 'Take configs from `<base>/<node>/config/desired`.'),
+    enabled: note(
+      flag().default(false),
+      'restart',
+      'Take configs from `<base>/<node>/config/desired`. Checked, but without effect in this version: no config is taken.',
+    ),
     public_key: note(
       text('a public key', checkPublicKey).optional(),
       'restart',
@@ -138,7 +142,7 @@ const remoteConfig = z
       context.addIssue({
         code: 'custom',
         path: ['public_key'],
-        message: 'is missing; without it nothing can be trusted. `gatecast config keygen` makes a pair',
+        message: 'is missing; without it nothing can be trusted',
       });
   }, ALWAYS);
 

@@ -78,28 +78,28 @@ export interface Secrets {
   readonly key?: Buffer;
 }
 
-/** @throws FILE_UNREADABLE naming the file */
+/** @throws FILE_UNREADABLE naming the key and the file */
 export function readSecrets(options: BrokerOptions): Secrets {
   const secrets: { -readonly [K in keyof Secrets]: Secrets[K] } = {};
   if (options.passwordFile !== undefined) {
     secrets.password = Buffer.from(
-      readFile(options.passwordFile)
+      readFile('password_file', options.passwordFile)
         .toString('utf8')
         .replace(/\r?\n$/, ''),
     );
   }
   for (const name of ['ca', 'cert', 'key'] as const) {
     const path = options[name];
-    if (path !== undefined) secrets[name] = readFile(path);
+    if (path !== undefined) secrets[name] = readFile(name, path);
   }
   return secrets;
 }
 
-function readFile(path: string): Buffer {
+function readFile(key: string, path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (cause) {
-    throw new GatecastError('FILE_UNREADABLE', (cause as Error).message, {
+    throw new GatecastError('FILE_UNREADABLE', `mqtt.${key}: ${(cause as Error).message}`, {
       hint: 'the user that gatecast runs as needs to read it',
       cause,
     });

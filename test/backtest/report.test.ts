@@ -255,7 +255,7 @@ describe('backtest --report', () => {
     const file = csv(folder);
     const out = join(folder, 'f.csv');
     await expect(runBacktest([file], request({ report: join(file, 'r.html'), out }))).rejects.toMatchObject({
-      code: 'FILE_UNREADABLE',
+      code: 'FILE_UNWRITABLE',
     });
     expect(readFileSync(out, 'utf8').trim().split('\n')).toHaveLength(1);
     expect(() => writeReport(join(file, 'x'), '')).toThrow(/cannot be written/);

@@ -53,7 +53,16 @@ describe('gatecast check', () => {
       'secret.yaml',
       'node: n\nmqtt: { url: mqtt://b, password_file: /none/secret }\nstreams: [{ match: s }]\n',
     );
-    expect((await run('-c', path)).err).toMatch(/^warning: .*\/none\/secret/);
+    expect((await run('-c', path)).err).toMatch(/^warning: mqtt\.password_file: .*\/none\/secret/);
+  });
+
+  it('says that remote config, though valid, has no effect', async () => {
+    const key = 'MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqo=';
+    const path = write(
+      'remote.yaml',
+      `node: n\nmqtt: { url: mqtt://b }\nstreams: [{ match: s }]\nremote_config: { enabled: true, public_key: ${key} }\n`,
+    );
+    expect((await run('-c', path)).err).toMatch(/^warning: remote_config\.enabled: .* no effect\n$/);
   });
 
   it('refuses an invalid config, and a command without anything to check', async () => {

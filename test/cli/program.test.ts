@@ -79,6 +79,28 @@ describe('the command line', () => {
     expect(err).toContain('FILE_UNREADABLE');
   });
 
+  test('a file that cannot be written ends with 1 and its name, before anything long is done', async () => {
+    const file = join(temp(), 'file');
+    writeFileSync(file, '');
+    const out = join(file, 'm');
+    for (const argv of [
+      ['model', 'export', 'base', '--out', out],
+      ['train', '--generated', '3', '--out', out],
+      ['train', '--preview', out],
+    ]) {
+      const { code, err } = await run(...argv);
+      expect(code).toBe(1);
+      expect(err).toContain(`cannot write ${out}`);
+      expect(err).toContain('FILE_UNWRITABLE');
+    }
+  });
+
+  test('what is no URL of a broker is wrong usage', async () => {
+    const { code, err } = await run('replay', 'a.csv', '--time', 't', '--broker', 'http://x');
+    expect(code).toBe(2);
+    expect(err).toContain('--broker must be a URL');
+  });
+
   test('a data directory that cannot be used ends with 1', async () => {
     const dir = temp();
     mkdirSync(join(dir, 'x'));
