@@ -2,7 +2,7 @@
  * The log line: `time level event key=value ...`, one line an event, whatever a topic or a payload holds. Under
  * journald the time is left to it and the level becomes its priority prefix. Injected; there is no global logger.
  */
-export const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const;
+const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export type LogValue = string | number | boolean | null | undefined;

@@ -29,7 +29,7 @@ export interface VerbsParts {
 }
 
 /** Backups kept; the oldest go. */
-export const KEPT_BACKUPS = 5;
+const KEPT_BACKUPS = 5;
 
 export function deedsOf(parts: VerbsParts): Deeds {
   const { streams, pipeline, tuning, publisher, announcer } = parts;

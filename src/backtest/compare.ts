@@ -4,25 +4,13 @@
  */
 import { GatecastError } from '../errors.ts';
 import { Engine } from '../forecast/engine.ts';
-import type { Fill } from '../series/spec.ts';
+import { FILLS, type Fill } from '../series/spec.ts';
 import { Random } from '../training/random.ts';
 import { drawGaps, missingShare, withoutLost } from './compare-gaps.ts';
 import { type Grid, type Played, play, type Reading } from './play.ts';
 import { type BacktestRequest, playOptions, readSeries } from './request.ts';
 import { firstScored, openModel, seriesName } from './run.ts';
 import { overall, type SeriesScore, scoreSeries } from './score.ts';
-
-export const FILLS: readonly Fill[] = [
-  'model',
-  'mask',
-  'hold',
-  'linear',
-  'seasonal',
-  'mean',
-  'median',
-  'mode',
-  'drop',
-];
 
 export interface CompareRequest extends BacktestRequest {
   /** Shares of the observed buckets to hide; empty: only the gaps the file has. */

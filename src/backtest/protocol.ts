@@ -50,7 +50,7 @@ export async function runProtocol(files: readonly string[], request: ProtocolReq
 }
 
 /** The protocol on columns of one grid. Throws USAGE, NOT_ENOUGH_DATA, MODEL_UNKNOWN, MODEL_INVALID */
-export async function protocolReport(
+async function protocolReport(
   series: readonly Grid[],
   request: ProtocolRequest,
   recipe: ProtocolRecipe = RECIPES[request.protocol],

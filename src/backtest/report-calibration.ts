@@ -10,12 +10,6 @@ export interface Calibration {
   readonly equal: Float64Array;
 }
 
-export const emptyCalibration = (): Calibration => ({
-  n: 0,
-  below: new Float64Array(Q),
-  equal: new Float64Array(Q),
-});
-
 /** Counts over all leads of all forecasts of one series. */
 export function calibration({ actual }: Grid, played: readonly Played[]): Calibration {
   const below = new Float64Array(Q);

@@ -4,6 +4,7 @@ import type { ProtocolRequest } from '../backtest/protocol.ts';
 import { PROTOCOLS, type ProtocolName } from '../backtest/protocol-split.ts';
 import { parseRate } from '../config/units.ts';
 import type { ModelRegistry } from '../model/registry.ts';
+import { AGGREGATES, type Aggregate, FILLS, type Fill } from '../series/spec.ts';
 import { globals } from './shared/globals.ts';
 import { modelRegistry } from './shared/models.ts';
 import { fraction, list, whole } from './shared/values.ts';
@@ -21,8 +22,8 @@ interface BacktestFlags {
   report?: string;
   model: string;
   float32?: boolean;
-  fill: 'model' | 'mask' | 'hold' | 'linear' | 'seasonal' | 'mean' | 'median' | 'mode' | 'drop';
-  aggregate: 'mean' | 'last' | 'min' | 'max' | 'sum' | 'median' | 'delta';
+  fill: Fill;
+  aggregate: Aggregate;
   clockStart?: number;
   rowInterval?: number;
   order: 'time' | 'file';
@@ -112,13 +113,11 @@ export function registerBacktest(program: Command): void {
     .option('--model <name>', 'model of the registry; none: only the naive forecasters', 'base')
     .option('--float32', 'float32 step graph in place of int8')
     .addOption(
-      new Option('--fill <kind>', 'what stands in for a missing bucket')
-        .choices(['model', 'mask', 'hold', 'linear', 'seasonal', 'mean', 'median', 'mode', 'drop'])
-        .default('model'),
+      new Option('--fill <kind>', 'what stands in for a missing bucket').choices(FILLS).default('model'),
     )
     .addOption(
       new Option('--aggregate <kind>', 'value of a bucket from its readings')
-        .choices(['mean', 'last', 'min', 'max', 'sum', 'median', 'delta'])
+        .choices(AGGREGATES)
         .default('mean'),
     )
     .option('--clock-start <time>', 'time of the first row, for files without a time column', instant)

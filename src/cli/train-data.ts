@@ -21,7 +21,7 @@ const names = z
   .transform((one) => (Array.isArray(one) ? one : [one]));
 
 /** One data set: files of one form, read and cut alike. */
-export const setSchema = z.strictObject({
+const setSchema = z.strictObject({
   name: z.string().min(1),
   licence: z.string().default('not stated'),
   files: names,

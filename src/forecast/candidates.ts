@@ -3,12 +3,12 @@ import { LAST, SEASONAL_NAIVE } from '../series/experts.ts';
 import type { Features, KeptExpert } from '../series/features.ts';
 import { type ForecastKind, MEDIAN, Q } from './forecast.ts';
 
-export const CANDIDATES = ['gru', 'seasonal-naive', 'naive', 'climate', 'adapter'] as const;
+const CANDIDATES = ['gru', 'seasonal-naive', 'naive', 'climate', 'adapter'] as const;
 export const C = CANDIDATES.length;
 export const GRU = 0;
 export const SEASONAL = 1;
 export const NAIVE = 2;
-export const CLIMATE = 3;
+const CLIMATE = 3;
 /** The network's forecast, corrected (`adapter.ts`): there when the network is. */
 export const ADAPTER = 4;
 
@@ -44,7 +44,7 @@ export function naiveQuantiles(features: Features, expert: KeptExpert, out: Floa
 }
 
 /** The same quantiles at every lead: those of everything the stream has shown. @param out [leads, 9] */
-export function climateQuantiles(features: Features, out: Float64Array): void {
+function climateQuantiles(features: Features, out: Float64Array): void {
   for (let k = 0; k < features.leads; k++) out.set(features.experts.climate.quantiles, k * Q);
 }
 

@@ -34,7 +34,7 @@ const spec = z.strictObject({
   ]),
 });
 
-export const manifestSchema = z.strictObject({
+const manifestSchema = z.strictObject({
   format: z.literal(1),
   name: z.string().regex(MODEL_NAME),
   version: text,

@@ -12,7 +12,7 @@ import { MAX_BINS, Profile } from './profile.ts';
 import { RobustScale, RunningMean } from './running.ts';
 import type { StateIo } from './state-io.ts';
 
-export const EXPERTS = [
+const EXPERTS = [
   'last',
   'fast-mean',
   'slow-mean',
@@ -33,8 +33,6 @@ export const E = EXPERTS.length;
 export const LAST = 0;
 export const LONG_MEAN = 3;
 export const SEASONAL_NAIVE = 5;
-export const PROFILE = 6;
-export const WEEK_PROFILE = 9;
 export const CYCLE = 11;
 export const ANALOGUE = 13;
 

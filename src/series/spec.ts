@@ -1,6 +1,18 @@
 /** What the pure core must know of one stream. Resolved from the config by `src/config`, or from flags by the backtest. */
-export type Aggregate = 'mean' | 'last' | 'min' | 'max' | 'sum' | 'median' | 'delta';
-export type Fill = 'model' | 'mask' | 'hold' | 'linear' | 'seasonal' | 'mean' | 'median' | 'mode' | 'drop';
+export const AGGREGATES = ['mean', 'last', 'min', 'max', 'sum', 'median', 'delta'] as const;
+export type Aggregate = (typeof AGGREGATES)[number];
+export const FILLS = [
+  'model',
+  'mask',
+  'hold',
+  'linear',
+  'seasonal',
+  'mean',
+  'median',
+  'mode',
+  'drop',
+] as const;
+export type Fill = (typeof FILLS)[number];
 
 export interface Threshold {
   readonly name: string;

@@ -7,7 +7,7 @@ import { dirname } from 'node:path';
 import { writeAll } from '../system/files.ts';
 
 /** More than the log may hold, with the batch that overflows it. */
-export const RESERVE_BYTES = 3 * 2 ** 20;
+const RESERVE_BYTES = 3 * 2 ** 20;
 
 export class Reserve {
   readonly #path: string;

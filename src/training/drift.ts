@@ -15,7 +15,7 @@ export interface DriftOptions {
   readonly most: number;
 }
 
-export const DRIFT_DEFAULTS: DriftOptions = { tolerance: 0.15, threshold: 40, least: 100, most: 6 };
+const DRIFT_DEFAULTS: DriftOptions = { tolerance: 0.15, threshold: 40, least: 100, most: 6 };
 
 export interface DriftState {
   readonly count: number;

@@ -267,7 +267,7 @@ class Loop {
 }
 
 /** Weighted mean loss over a pass with carried state; NaN when nothing is observed or a loss is not finite. */
-export async function meanLoss(
+async function meanLoss(
   source: GradientSource,
   pass: BatchPass,
   brake?: () => Promise<void>,

@@ -26,7 +26,7 @@ export interface AdamOptions {
   readonly anchorPull: number;
 }
 
-export const ADAM_DEFAULTS: AdamOptions = {
+const ADAM_DEFAULTS: AdamOptions = {
   beta1: 0.9,
   beta2: 0.99,
   epsilon: 1e-8,

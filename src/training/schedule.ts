@@ -9,8 +9,6 @@ export interface Schedule {
   readonly floor: number;
 }
 
-export const SCHEDULE_DEFAULTS: Schedule = { peak: 2e-3, warmUp: 0.05, floor: 0.02 };
-
 /**
  * @param progress share of the run that is done, 0..1: of steps, or of the time budget where that is what ends the run
  */

@@ -67,7 +67,7 @@ export interface SchedulerState {
   readonly pending: Trigger | null;
 }
 
-export const FRESH_SCHEDULER: SchedulerState = {
+const FRESH_SCHEDULER: SchedulerState = {
   running: false,
   lastEndMs: null,
   failures: 0,

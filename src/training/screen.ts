@@ -15,7 +15,7 @@ export interface ScreenOptions {
   readonly stuck: number;
 }
 
-export const SCREEN_DEFAULTS: ScreenOptions = {
+const SCREEN_DEFAULTS: ScreenOptions = {
   leastObserved: 200,
   leastShare: 0.4,
   neighbours: 6,

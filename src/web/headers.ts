@@ -14,7 +14,7 @@ export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
 
 const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]']);
 
-export const isLoopback = (address: string): boolean =>
+const isLoopback = (address: string): boolean =>
   address === 'localhost' || address === '::1' || address === '::ffff:127.0.0.1' || /^127\./.test(address);
 
 /**

@@ -1,13 +1,14 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type CompareRequest, compareGaps, FILLS, type FillRow } from '../../src/backtest/compare.ts';
+import { type CompareRequest, compareGaps, type FillRow } from '../../src/backtest/compare.ts';
 import { drawGaps, missingShare, withoutLost } from '../../src/backtest/compare-gaps.ts';
 import { compareText } from '../../src/backtest/compare-text.ts';
 import type { Grid, Reading } from '../../src/backtest/play.ts';
 import { origins } from '../../src/backtest/play.ts';
 import { runProgram } from '../../src/cli/program.ts';
 import { ModelRegistry } from '../../src/model/registry.ts';
+import { FILLS } from '../../src/series/spec.ts';
 import { Random } from '../../src/training/random.ts';
 import { normal } from '../support/random.ts';
 import { tempDirs } from '../support/temp.ts';

@@ -21,7 +21,7 @@ export function autoDecoder(settings: DecoderSettings): Decoder {
 }
 
 /** The first byte that is not a blank; -1 when there is none. */
-export function firstByte(payload: Uint8Array): number {
+function firstByte(payload: Uint8Array): number {
   for (const byte of payload) if (byte !== 32 && (byte < 9 || byte > 13)) return byte;
   return -1;
 }

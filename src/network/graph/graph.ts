@@ -2,7 +2,7 @@
  * A graph under construction: values with static element types and shapes, the nodes that make them, and a tape of
  * how gradients flow back through them. Is not an interpreter; `toModel` gives the bytes a runtime loads.
  */
-import { count, type Dim, type Shape, sameShape } from './dims.ts';
+import { count, type Shape } from './dims.ts';
 import { type AttributeValue, type ElementType, encodeModel, type NodeSpec, type PortSpec } from './onnx.ts';
 
 /** What flows along an edge. */
@@ -145,12 +145,5 @@ export class Graph {
 
   private fresh(op: string): string {
     return `${op.toLowerCase()}.${this.counter++}`;
-  }
-}
-
-/** Throws unless `value` has this shape; a promise of the builder to itself. */
-export function expectShape(value: Value, shape: readonly Dim[]): void {
-  if (!sameShape(value.shape, shape)) {
-    throw new Error(`${value.name} is [${value.shape}] where [${shape}] is needed`);
   }
 }

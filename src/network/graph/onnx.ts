@@ -5,13 +5,13 @@
 import protobuf from 'protobufjs/light.js';
 
 /** Opset 18: Split by number of parts, Reduce* with axes as input; read by every runtime since 2023. */
-export const OPSET = 18;
+const OPSET = 18;
 const IR_VERSION = 8;
 
 export type ElementType = 'float32' | 'uint8' | 'int8' | 'int32' | 'int64';
 
 /** TensorProto.DataType */
-export const DATA_TYPE: Readonly<Record<ElementType, number>> = {
+const DATA_TYPE: Readonly<Record<ElementType, number>> = {
   float32: 1,
   uint8: 2,
   int8: 3,

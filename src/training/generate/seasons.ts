@@ -7,7 +7,7 @@ import { meanReverting, smooth } from './noise.ts';
 export type Shape = (phase: number) => number;
 
 /** A few harmonics with falling size. */
-export function harmonics(rng: Random, most = 5): Shape {
+function harmonics(rng: Random, most = 5): Shape {
   const decay = rng.range(0.5, 2);
   const parts = Array.from({ length: rng.int(1, most) }, (_, k) => ({
     size: ((k === 0 ? 1 : rng.normal()) / (k + 1) ** decay) * Math.SQRT2,
@@ -52,7 +52,7 @@ export function schedule(rng: Random): Shape {
 }
 
 /** Rises slowly and falls fast, or the other way round. */
-export function sawtooth(rng: Random): Shape {
+function sawtooth(rng: Random): Shape {
   const turn = rng.range(0.05, 0.95);
   const offset = rng.uniform();
   return (phase) => {
@@ -61,7 +61,7 @@ export function sawtooth(rng: Random): Shape {
   };
 }
 
-export function anyShape(rng: Random): Shape {
+function anyShape(rng: Random): Shape {
   return [harmonics, bumps, schedule, sawtooth][rng.weighted([5, 3, 2, 1])]!(rng);
 }
 
