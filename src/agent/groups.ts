@@ -31,7 +31,19 @@ export interface GroupParts {
  * Call once a start, before anything of the model is used: it counts the start. A model that does not prove itself in
  * three starts, or cannot be loaded at all, gives way to the one before it, else to the configured one.
  */
-export function chooseGroupModel({ registry, slots, store, configured, log }: GroupParts): ChosenModel {
+export function chooseGroupModel(parts: GroupParts): ChosenModel {
+  try {
+    return choose(parts);
+  } catch (error) {
+    // A disk that takes nothing must not keep the agent from forecasting.
+    const { registry, slots, configured, log } = parts;
+    log.error('model slots not written', { reason: error instanceof Error ? error.message : String(error) });
+    const chosen = chooseModel(registry, slots.get(GROUP, configured).current);
+    return chosen.model === null ? chooseModel(registry, configured) : chosen;
+  }
+}
+
+function choose({ registry, slots, store, configured, log }: GroupParts): ChosenModel {
   if (slots.problem !== null) log.error('model slots damaged', { reason: slots.problem });
   noteConfigured(slots, store, configured);
   const { slots: noted, rolledBack } = slots.noteStart(GROUP, configured);

@@ -77,7 +77,14 @@ export class FineTuner {
     else if (action.type === 'stop') {
       this.givenUp = action.reason;
       void this.work?.kill();
-    } else if (!this.scheduler.busy && this.busy === null) this.atRest(facts);
+    } else if (!this.scheduler.busy && this.busy === null) {
+      try {
+        this.atRest(facts);
+      } catch (error) {
+        // A full disk takes no verdict: it is found again at the next look.
+        this.waiting = error instanceof Error ? error.message : String(error);
+      }
+    }
   }
 
   /** Why there is nothing to begin with; null: there is. */

@@ -1,4 +1,5 @@
 /** Fine-tuning wired to a real engine, store, registry and slots; the worker is a stand-in where the test is not about it. */
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { chooseGroupModel } from '../../src/agent/groups.ts';
@@ -498,4 +499,20 @@ test('the end of the agent ends the run at once, and the next start makes up for
   expect(again.tuning.lastRun).toMatchObject({ status: 'failed', reason: 'the agent ended meanwhile' });
   again.tuning.start();
   await again.until('the run', () => started.length === 1, HOUR);
+});
+
+test('a start whose slots cannot be written forecasts with the model that they name', () => {
+  const dir = tempFolder();
+  const store = openStore(dir);
+  onTestFinished(() => store.close());
+  const registry = new ModelRegistry(join(dir, 'models'), null);
+  registry.save(modelFiles('raw', 1));
+  registry.save(modelFiles('tuned', 2));
+  const slots = new ModelSlots(join(dir, 'slots', 'slots.json'));
+  slots.stage('default', 'raw', 'tuned');
+  slots.promote('default', 'raw', START, 'better');
+  rmSync(join(dir, 'slots'), { recursive: true });
+  writeFileSync(join(dir, 'slots'), 'no folder');
+  const chosen = chooseGroupModel({ registry, slots, store, configured: 'raw', log: silentLogger });
+  expect([chosen.name, chosen.problem]).toEqual(['tuned', null]);
 });

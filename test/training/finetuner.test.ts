@@ -184,6 +184,26 @@ describe('FineTuner', () => {
     ]);
   });
 
+  it('outlives a disk that takes no verdict, and writes it when it does', () => {
+    const { tuner, set, reports } = stage(promoting, { running: () => 'other' });
+    registry.save(modelFiles('other', 3));
+    slots.stage('default', 'base', 'other');
+    slots.promote('default', 'base', START, 'better');
+    set.barred = 'it is switched off';
+    set.scores = [{ stream: 'pump', n: 100, loss: 0.5, lossSeasonal: 1, lossNaive: 1 }];
+    const confirm = vi.spyOn(slots, 'confirm').mockImplementation(() => {
+      throw new Error('ENOSPC');
+    });
+    tuner.tick();
+    expect(tuner.waitsFor).toContain('ENOSPC');
+    expect(slots.get('default', 'base').probation).not.toBeNull();
+    confirm.mockRestore();
+    set.now += HOUR;
+    tuner.tick();
+    expect(slots.get('default', 'base').probation).toBeNull();
+    expect(reports.at(-1)).toMatchObject({ status: 'confirmed' });
+  });
+
   it('begins no run while another model is being taken up', async () => {
     let running = 'base';
     let takenUp: () => void = () => undefined;
