@@ -12,20 +12,36 @@ export interface TextInput {
   readonly written: Readonly<Record<string, string>>;
 }
 
+const WIDTHS = [9, 9, 10, 11, 14];
 const cell = (text: string, width: number): string => text.padStart(width);
-const row = (name: string, score: Omit<Score, 'n' | 'mae' | 'bias'>, n: string): string =>
-  `${name.slice(0, 32).padEnd(32)}${cell(n, 8)}${cell(score.mase.toFixed(3), 9)}${cell(score.sql.toFixed(3), 9)}${cell(`${(100 * score.coverage).toFixed(1)} %`, 10)}${cell(score.skillNaive.toFixed(3), 11)}${cell(score.skillSeasonal.toFixed(3), 14)}`;
+/** Nothing scored has no score: not the 0 of a perfect forecast. */
+const row = (name: string, score: Omit<Score, 'n' | 'mae' | 'bias'>, n: number): string =>
+  n === 0
+    ? `${name.slice(0, 32).padEnd(32)}${cell('0', 8)}${WIDTHS.map((width) => cell('-', width)).join('')}`
+    : `${name.slice(0, 32).padEnd(32)}${cell(String(n), 8)}${cell(score.mase.toFixed(3), 9)}${cell(score.sql.toFixed(3), 9)}${cell(`${(100 * score.coverage).toFixed(1)} %`, 10)}${cell(score.skillNaive.toFixed(3), 11)}${cell(score.skillSeasonal.toFixed(3), 14)}`;
 
 export function scoreText({ scores, horizon, kinds, refused, runs, written }: TextInput): string {
   const head = `${cell('n', 8)}${cell('MASE', 9)}${cell('SQL', 9)}${cell('coverage', 10)}${cell('vs naive', 11)}${cell('vs seasonal', 14)}`;
   const lines = [`${'series'.padEnd(32)}${head}`];
-  for (const score of scores) lines.push(row(score.series, score, String(score.n)));
+  for (const score of scores) lines.push(row(score.series, score, score.n));
   if (scores.length > 1)
-    lines.push(row('overall', overall(scores), String(scores.reduce((sum, one) => sum + one.n, 0))));
+    lines.push(
+      row(
+        'overall',
+        overall(scores),
+        scores.reduce((sum, one) => sum + one.n, 0),
+      ),
+    );
   lines.push('', `${'lead'.padEnd(32)}${head}`);
   for (const lead of shownLeads(horizon)) {
     const at = scores.map((score) => ({ ...score, ...score.byLead[lead - 1]! }));
-    lines.push(row(String(lead), overall(at), String(at.reduce((sum, one) => sum + one.n, 0))));
+    lines.push(
+      row(
+        String(lead),
+        overall(at),
+        at.reduce((sum, one) => sum + one.n, 0),
+      ),
+    );
   }
   const counted = (counts: Readonly<Record<string, number>>): string =>
     Object.entries(counts)

@@ -1,5 +1,6 @@
 /** What `gatecast backtest` does: reads the files, plays them, writes forecasts and a report, and prints the score table. */
-import { basename } from 'node:path';
+import { existsSync, realpathSync } from 'node:fs';
+import { basename, resolve } from 'node:path';
 import { GatecastError } from '../errors.ts';
 import { Engine } from '../forecast/engine.ts';
 import type { Model } from '../forecast/model.ts';
@@ -25,6 +26,7 @@ const TUNE_BUDGET = 200_000;
 
 /** @returns what is printed. Throws USAGE, FILE_UNREADABLE, CSV_INVALID, MODEL_UNKNOWN, MODEL_INVALID, NOT_ENOUGH_DATA */
 export async function runBacktest(files: readonly string[], request: BacktestRequest): Promise<string> {
+  keepInputs(files, request);
   const { stored, model } = openModel(request);
   const champion = request.finetune === null ? null : championOf(stored);
   // A long run must not end with a file that cannot be written.
@@ -47,6 +49,11 @@ export async function runBacktest(files: readonly string[], request: BacktestReq
     });
   }
   const scores = series.map(({ score }) => score);
+  if (scores.every(({ n }) => n === 0)) {
+    throw new GatecastError('NOT_ENOUGH_DATA', 'No forecast could be scored.', {
+      hint: `Behind --start ${request.start} there must be room for a horizon of ${request.horizon} buckets with readings in them.`,
+    });
+  }
   if (request.out !== undefined) {
     const numbered = series.flatMap(({ played }, s) => played.map((one) => ({ ...one, series: s })));
     writeForecasts(
@@ -72,6 +79,21 @@ export async function runBacktest(files: readonly string[], request: BacktestReq
     ...(request.report === undefined ? {} : { report: request.report }),
   };
   return scoreText({ scores, horizon, kinds, refused, runs, written });
+}
+
+/** What is written must not be what is read. Throws USAGE. */
+function keepInputs(files: readonly string[], { out, report }: BacktestRequest): void {
+  const real = (path: string): string => (existsSync(path) ? realpathSync(path) : resolve(path));
+  const taken = new Set(files.map(real));
+  for (const [flag, path] of [
+    ['--out', out],
+    ['--report', report],
+  ] as const) {
+    if (path === undefined) continue;
+    if (taken.has(real(path)))
+      throw new GatecastError('USAGE', `${flag} would overwrite ${path}.`, { hint: 'Name another file.' });
+    taken.add(real(path));
+  }
 }
 
 /** Throws USAGE, MODEL_UNKNOWN, MODEL_INVALID. */

@@ -134,6 +134,7 @@ function finish(sums: Sums, scale: number): Score {
   };
 }
 
+/** Without a history (`--start 0`) the whole series stands in for it: a scale of next to nothing would say nothing. */
 function historyScale(y: ArrayLike<number>, season: number, until: number): number {
   let sum = 0;
   let n = 0;
@@ -146,6 +147,7 @@ function historyScale(y: ArrayLike<number>, season: number, until: number): numb
       n++;
     }
   }
+  if (n === 0 && until < y.length) return historyScale(y, season, y.length);
   known.sort((a, b) => a - b);
   const at = (share: number): number =>
     known[Math.min(known.length - 1, Math.floor(share * known.length))] ?? 0;
@@ -198,14 +200,15 @@ function empiricalErrors(
   });
 }
 
-/** Geometric means over series, as the field compares sets of unlike series. */
-export function overall(scores: readonly SeriesScore[]): {
+/** Over the series of which anything was scored: skills as geometric means, as the field compares sets of unlike series. */
+export function overall(all: readonly SeriesScore[]): {
   mase: number;
   sql: number;
   coverage: number;
   skillNaive: number;
   skillSeasonal: number;
 } {
+  const scores = all.filter(({ n }) => n > 0);
   const mean = (of: (score: SeriesScore) => number): number =>
     scores.length > 0 ? scores.reduce((sum, score) => sum + of(score), 0) / scores.length : 0;
   const skill = (of: (score: SeriesScore) => number): number =>

@@ -250,6 +250,22 @@ describe('backtest --report', () => {
     expect(html).toContain('plant.csv');
   });
 
+  it('never overwrites what it reads, and refuses a start behind which nothing fits', async () => {
+    const folder = temp();
+    const file = csv(folder);
+    const before = readFileSync(file, 'utf8');
+    for (const over of [
+      { out: file },
+      { report: join(folder, '.', 'plant.csv') },
+      { out: 'x', report: './x' },
+    ])
+      await expect(runBacktest([file], request(over))).rejects.toMatchObject({ code: 'USAGE' });
+    expect(readFileSync(file, 'utf8')).toBe(before);
+    await expect(runBacktest([file], request({ start: 0.999 }))).rejects.toMatchObject({
+      code: 'NOT_ENOUGH_DATA',
+    });
+  });
+
   it('fails before the run when the report cannot be written', async () => {
     const folder = temp();
     const file = csv(folder);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Grid, origins, type Played } from '../../src/backtest/play.ts';
-import { quantileLoss, scoreSeries, seasonOf } from '../../src/backtest/score.ts';
+import { scoreText } from '../../src/backtest/report-text.ts';
+import { overall, quantileLoss, scoreSeries, seasonOf } from '../../src/backtest/score.ts';
 
 const HOUR = 3_600_000;
 
@@ -40,6 +41,27 @@ describe('scoreSeries', () => {
     expect(score.byLead[2].mae).toBe(0);
     // A point forecast covers only an exact hit.
     expect(score.coverage).toBe(0.5);
+  });
+
+  it('scales by the whole series where there is no history', () => {
+    const score = scoreSeries(grid([0, 2, 0, 2, 0, 2]), [point(0, [3])], 1, 0);
+    expect(score.mase).toBeCloseTo(0.5, 12);
+  });
+
+  it('leaves series of which nothing was scored out of the means, and prints no score for them', () => {
+    const scored = scoreSeries(grid([0, 2, 0, 2, 0, 2]), [point(3, [2])], 1, 4);
+    const empty = scoreSeries(grid([0, 2, 0, 2, Number.NaN, 2]), [point(3, [2])], 1, 4);
+    expect(empty.n).toBe(0);
+    expect(overall([scored, empty])).toEqual(overall([scored]));
+    const text = scoreText({
+      scores: [scored, empty],
+      horizon: 1,
+      kinds: {},
+      refused: {},
+      runs: [],
+      written: {},
+    });
+    expect(text.split('\n')[2]).toMatch(/^a +0( +-){5}$/);
   });
 
   it('finds a perfect forecast better than both naives and the naive itself equal', () => {
