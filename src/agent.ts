@@ -169,13 +169,14 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
   });
 
   // What a former run, or the config before a reload, left with the broker.
-  const tidy = (): void => {
+  const tidy = (gone: readonly string[]): void => {
     const leads = config.publish.at.map(formatDuration);
     const former = swapFormer(store, 'leads', leads).filter((lead) => !leads.includes(lead));
-    for (const { name } of streams.specs()) publisher.forgetLeads(name, former);
+    for (const name of [...streams.specs().map((spec) => spec.name), ...gone])
+      publisher.forgetLeads(name, former);
+    for (const stream of gone) publisher.forget(stream);
   };
-  tidy();
-  for (const stream of gone) publisher.forget(stream);
+  tidy(gone);
 
   // In: from a message to forecasts.
   const pipeline: Pipeline = new Pipeline({
@@ -278,11 +279,10 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
             config = next;
             const { removed } = await pipeline.between(() => streams.reconfigure(next));
             for (const stream of removed) {
-              publisher.forget(stream);
               announcer.forget(stream);
               tuning.forget(stream);
             }
-            tidy();
+            tidy(removed);
             link.subscribe();
             announcer.announce();
             parts.onConfig?.(next);

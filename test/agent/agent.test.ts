@@ -225,6 +225,25 @@ describe.skipIf(!hasMosquitto)('the agent', () => {
     expect(seqs(again)[0]).toBeGreaterThan(before + 8);
   });
 
+  test('a reload that drops a stream and its leads leaves neither with the broker', async () => {
+    const { broker, eyes } = await setUp();
+    const dir = temp();
+    const rule = { match: 'sensors/{place}', payload: 'number', interval: '100ms', horizon: '2s' };
+    const first = configOf(broker.url, dir, {
+      publish: { at: ['1s'] },
+      streams: [{ ...rule, name: '{place}' }],
+    });
+    const next = configOf(broker.url, dir, { streams: [{ ...rule, name: 'other/{place}' }] });
+    await start(first, { configFile: { path: 'gatecast.yaml', read: () => next } });
+    const at = 'gatecast/test/forecast/tank/at/1s';
+    await speak(eyes, () => eyes.on(at).length > 0);
+    await eyes.client.publishAsync('gatecast/test/request/reload', '', { qos: 1 });
+    await waitFor('the answer', () => eyes.on('gatecast/test/response/reload').length > 0);
+    await waitFor('an empty message', () => eyes.on('gatecast/test/forecast/tank').at(-1)?.text === '');
+    await speak(eyes, () => eyes.on('gatecast/test/forecast/other/tank').length > 0);
+    expect(eyes.on(at).at(-1)?.text).toBe('');
+  });
+
   test('a second agent on the same data directory is refused, the first is not harmed', async () => {
     const { broker, eyes } = await setUp();
     const dir = temp();
