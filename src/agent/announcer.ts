@@ -48,7 +48,7 @@ export class Announcer {
     send(home.agent());
     const wanted = streams();
     const names = new Set(wanted.map(({ name }) => name));
-    for (const name of [...this.announced.keys()]) if (!names.has(name)) this.forget(name);
+    for (const name of [...this.announced.keys()]) if (!names.has(name)) this.drop(name);
     for (const stream of wanted) this.due.set(stream.name, stream);
     this.turn();
   }
@@ -62,10 +62,7 @@ export class Announcer {
   }
 
   forget(stream: string): void {
-    this.due.delete(stream);
-    if (!this.announced.delete(stream)) return;
-    this.parts.send(this.parts.home.gone(stream));
-    this.changed = true;
+    this.drop(stream);
     this.save();
   }
 
@@ -90,8 +87,16 @@ export class Announcer {
   private retract(): void {
     this.due.clear();
     if (this.announced.size === 0) return;
-    for (const stream of [...this.announced.keys()]) this.forget(stream);
+    for (const stream of [...this.announced.keys()]) this.drop(stream);
     this.parts.send(this.parts.home.gone(null));
+    this.save();
+  }
+
+  private drop(stream: string): void {
+    this.due.delete(stream);
+    if (!this.announced.delete(stream)) return;
+    this.parts.send(this.parts.home.gone(stream));
+    this.changed = true;
   }
 
   private turn(): void {

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { type AnnouncedSpec, Announcer } from '../../src/agent/announcer.ts';
 import { HomeAssistant } from '../../src/mqtt/home-assistant.ts';
 import type { Outgoing } from '../../src/mqtt/outbox.ts';
@@ -93,4 +93,17 @@ test('damaged memory is no memory', () => {
   const { announcer, gone, topicOf } = setUp([], store);
   announcer.announce();
   expect(gone()).toEqual([topicOf('b')]);
+});
+
+test('taking back many writes the memory once', () => {
+  const { announcer, clock, state, store, gone } = setUp(
+    Array.from({ length: 200 }, (_, i) => stream(`s${i}`)),
+  );
+  announcer.announce();
+  clock.advance(5000);
+  const wrote = vi.spyOn(store, 'setMeta');
+  state.enabled = false;
+  announcer.announce();
+  expect(gone().length).toBe(201);
+  expect(wrote.mock.calls).toEqual([['agent.home-assistant', '[]']]);
 });
