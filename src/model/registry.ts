@@ -9,7 +9,7 @@ import { GatecastError } from '../errors.ts';
 import { readSafetensors } from '../network/safetensors.ts';
 import type { Weights } from '../network/weights.ts';
 import { checkWeights } from '../network/weights.ts';
-import { sha256, syncFolder, writeFileAtomic } from '../system/files.ts';
+import { makeFolder, sha256, syncFolder, writeFileAtomic } from '../system/files.ts';
 import {
   CARD_FILE,
   MANIFEST_FILE,
@@ -139,7 +139,14 @@ export function writeModel(folder: string, files: ModelFiles): StoredModel {
   const stored = verifyModel(files, folder);
   // What is written must be readable: the same check as on reading.
   parseManifest(JSON.stringify(files.manifest), folder);
-  mkdirSync(dirname(folder), { recursive: true });
+  try {
+    makeFolder(dirname(folder));
+  } catch (cause) {
+    throw new GatecastError('FILE_UNWRITABLE', `cannot write ${folder}: ${(cause as Error).message}`, {
+      hint: 'name another folder with --data-dir',
+      cause,
+    });
+  }
   const temporary = `${folder}.${process.pid}.tmp`;
   const aside = `${folder}.old.tmp`;
   rmSync(temporary, { recursive: true, force: true });

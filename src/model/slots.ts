@@ -3,11 +3,11 @@
  * One small file, replaced atomically, so that a crash at any instant leaves the old choice or the new one. Models
  * themselves are folders of the registry that never change; a switch only changes names here.
  */
-import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { GatecastError } from '../errors.ts';
-import { writeFileAtomic } from '../system/files.ts';
+import { makeFolder, writeFileAtomic } from '../system/files.ts';
 import { MODEL_NAME } from './manifest.ts';
 
 /** A promoted model that has not proved itself after so many starts is rolled back. */
@@ -129,7 +129,7 @@ export class ModelSlots {
 
   private put(group: string, slots: GroupSlots): GroupSlots {
     const groups = { ...this.groups, [group]: slots };
-    mkdirSync(dirname(this.path), { recursive: true });
+    makeFolder(dirname(this.path));
     writeFileAtomic(this.path, `${JSON.stringify({ format: 1, groups }, null, 2)}\n`);
     this.groups = groups;
     return slots;

@@ -8,7 +8,6 @@ import {
   existsSync,
   fsyncSync,
   lstatSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -19,7 +18,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { GatecastError } from '../errors.ts';
-import { syncFolder } from '../system/files.ts';
+import { makeFolder, syncFolder } from '../system/files.ts';
 import { type Database, openCopy } from './database.ts';
 
 /** A file to be kept with the database. */
@@ -41,7 +40,7 @@ export async function backupDatabase(
 ): Promise<number> {
   const partial = `${path}.partial`;
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
+    makeFolder(dirname(path), 0o750);
     checkRoom(db, dirname(path), files);
     await db.backup(partial, { progress: () => PAGES_PER_TURN });
     archive(partial, files);

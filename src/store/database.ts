@@ -2,10 +2,11 @@
  * Opens the SQLite file: pragmas, integrity check, migrations, quarantine of a damaged file. The one importer of
  * better-sqlite3.
  */
-import { existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { GatecastError } from '../errors.ts';
+import { makeFolder } from '../system/files.ts';
 import { MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
 
 export type Database = Sqlite.Database;
@@ -26,7 +27,7 @@ export interface Opened {
  * @throws SqliteError (see `isDamage`) when it cannot be opened for other reasons: full, read-only, no permission
  */
 export function openDatabase(path: string, nowMs: number): Opened {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
+  makeFolder(dirname(path), 0o750);
   try {
     return { db: openChecked(path), quarantined: null };
   } catch (error) {

@@ -3,9 +3,10 @@
  * it goes with the process, so there are no stale locks to guess about, not after `kill -9`, not across containers
  * that share the folder. The pid file is only for the message.
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { GatecastError } from '../errors.ts';
+import { makeFolder } from '../system/files.ts';
 import { holdFile } from './database.ts';
 
 export interface DataDirLock {
@@ -21,7 +22,7 @@ export function lockDataDir(dir: string): DataDirLock {
   const pidFile = join(dir, 'agent.pid');
   let release: (() => void) | null;
   try {
-    mkdirSync(dir, { recursive: true, mode: 0o750 });
+    makeFolder(dir, 0o750);
     release = holdFile(join(dir, 'agent.lock'));
   } catch (cause) {
     throw new GatecastError('STORE_FAILED', `${dir} cannot be used: ${(cause as Error).message}`, {

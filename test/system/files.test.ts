@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { sha256, writeFileAtomic } from '../../src/system/files.ts';
+import { makeFolder, sha256, writeFileAtomic } from '../../src/system/files.ts';
 import { tempDirs } from '../support/temp.ts';
 
 const temp = tempDirs();
@@ -31,4 +31,22 @@ it('sha256 is over the parts as one', () => {
   expect(sha256('ab', Buffer.from('c'))).toBe(
     'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad',
   );
+});
+
+describe('makeFolder', () => {
+  it('makes all that is missing, and nothing where all is there', () => {
+    const path = join(temp(), 'a', 'b', 'c');
+    makeFolder(path);
+    writeFileSync(join(path, 'kept'), '');
+    makeFolder(path);
+    expect(readdirSync(path)).toEqual(['kept']);
+  });
+
+  it('says so where the system refuses, and does not hang', () => {
+    const file = join(temp(), 'file');
+    writeFileSync(file, '');
+    expect(() => makeFolder(join(file, 'below'))).toThrow(/ENOTDIR|EEXIST/);
+    if (process.platform === 'linux')
+      expect(() => makeFolder('/proc/gatecast/below')).toThrow(/ENOENT|EACCES/);
+  });
 });

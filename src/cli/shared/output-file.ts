@@ -1,8 +1,8 @@
 /** Files that a command was asked to write: what the system says of them becomes an error that names the file. */
-import { mkdirSync, mkdtempSync, rmdirSync } from 'node:fs';
+import { mkdtempSync, rmdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { GatecastError } from '../../errors.ts';
-import { writeFileAtomic } from '../../system/files.ts';
+import { makeFolder, writeFileAtomic } from '../../system/files.ts';
 
 /** Writes the whole file or none of it; everybody may read it. Throws FILE_UNWRITABLE. */
 export function writeOutput(path: string, content: string | Uint8Array): void {
@@ -17,7 +17,7 @@ export function writeOutput(path: string, content: string | Uint8Array): void {
 export function prepareFolderOf(path: string): void {
   const folder = dirname(path);
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     rmdirSync(mkdtempSync(join(folder, `${basename(path)}.`)));
   } catch (cause) {
     throw unwritable(path, cause);
