@@ -321,6 +321,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     startReports({
       config: () => config,
       clock,
+      log,
       hold,
       alerts,
       health,

@@ -67,9 +67,13 @@ export class KnownAhead {
 
   /** @returns the end of it */
   start(): () => void {
-    return every(this.parts.clock, LOOK_MS, () => {
-      this.reading = this.reading.then(() => this.readFiles());
-    });
+    const { clock, log } = this.parts;
+    const read = (): void => {
+      this.reading = this.reading
+        .then(() => this.readFiles())
+        .catch((error: unknown) => log.error('covariate files could not be read', { reason: String(error) }));
+    };
+    return every(clock, LOOK_MS, read, log);
   }
 
   private async readFiles(): Promise<void> {

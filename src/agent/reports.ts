@@ -1,6 +1,7 @@
 /** What the agent says of itself on the clock: health, scores and alerts; and the trimming of the store, which is due as often. */
 import type { Config } from '../config/index.ts';
 import type { Engine } from '../forecast/engine.ts';
+import type { Logger } from '../log.ts';
 import type { ModelSlots } from '../model/slots.ts';
 import type { Publisher } from '../mqtt/publisher.ts';
 import type { Store } from '../store/store-contract.ts';
@@ -18,6 +19,7 @@ import type { Tuning } from './tuning.ts';
 export interface ReportsParts {
   readonly config: () => Config;
   readonly clock: Clock;
+  readonly log: Logger;
   readonly hold: Pick<ClockHold, 'mayClose'>;
   readonly alerts: Alerts;
   readonly health: Health;
@@ -39,7 +41,7 @@ const SCORE_WINDOW = 1000;
 
 /** Says how it is at once, and the rest when it is due. @returns the end of it */
 export function startReports(parts: ReportsParts): () => void {
-  const { clock, hold, alerts, health, publisher, engine, streams, slots, store, tuning } = parts;
+  const { clock, hold, alerts, health, publisher, engine, streams, slots, store, tuning, log } = parts;
   const checkAlerts = (): void => {
     const { model, max_streams } = parts.config();
     alerts.check([
@@ -59,11 +61,11 @@ export function startReports(parts: ReportsParts): () => void {
     }
   };
   const ends = [
-    every(clock, ALERTS_MS, checkAlerts),
-    every(clock, HEALTH_MS, sayHealth),
-    every(clock, SCORES_MS, sayScores),
-    every(clock, GROUP_MS, () => tuning().say()),
-    every(clock, HEALTH_MS, () => store.trim(clock.now())),
+    every(clock, ALERTS_MS, checkAlerts, log),
+    every(clock, HEALTH_MS, sayHealth, log),
+    every(clock, SCORES_MS, sayScores, log),
+    every(clock, GROUP_MS, () => tuning().say(), log),
+    every(clock, HEALTH_MS, () => store.trim(clock.now()), log),
   ];
   sayHealth();
   return () => {

@@ -148,7 +148,7 @@ export class Tuning {
   start(): void {
     this.say();
     this.cron.due(this.parts.clock.now());
-    this.cancel = every(this.parts.clock, LOOK_MS, () => this.look());
+    this.cancel = every(this.parts.clock, LOOK_MS, () => this.look(), this.parts.log);
   }
 
   /** Ends what runs; a run that is cut short is made up for after the next start. */

@@ -113,7 +113,11 @@ export function openModel(request: BacktestRequest): { stored: StoredModel | nul
 
 /** Series of several files are named after theirs. */
 export function seriesName(files: readonly string[], file: string, name: string): string {
-  return files.length > 1 ? `${basename(file).replace(/\.csv(\.gz)?$/, '')}:${name}` : name;
+  if (files.length < 2) return name;
+  const bare = (path: string): string => path.replace(/\.csv(\.gz)?$/, '');
+  const short = basename(bare(file));
+  const alone = files.every((other) => other === file || basename(bare(other)) !== short);
+  return `${alone ? short : bare(file)}:${name}`;
 }
 
 /** Number of the first bucket that is scored. */

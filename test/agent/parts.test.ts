@@ -113,7 +113,7 @@ describe('Stops', () => {
 test('every: again and again, until cancelled', () => {
   const clock = new FakeClock();
   let count = 0;
-  const cancel = every(clock, 100, () => count++);
+  const cancel = every(clock, 100, () => count++, silentLogger);
   clock.advance(99);
   expect(count).toBe(0);
   clock.advance(901);
@@ -121,6 +121,21 @@ test('every: again and again, until cancelled', () => {
   cancel();
   clock.advance(1000);
   expect(count).toBe(10);
+});
+
+test('every: what throws is reported, and comes again', () => {
+  const clock = new FakeClock();
+  const said: unknown[] = [];
+  let count = 0;
+  const action = (): void => {
+    count++;
+    throw new Error('no space left');
+  };
+  const cancel = every(clock, 100, action, { error: (_, fields) => void said.push(fields?.reason) });
+  clock.advance(300);
+  cancel();
+  expect(count).toBe(3);
+  expect(said).toEqual(['no space left', 'no space left', 'no space left']);
 });
 
 test('the rate looks back about ten seconds', () => {
