@@ -50,6 +50,7 @@ export function mqttPage(generated: string): string {
     'With `publish.home_assistant`: a device for each stream (entities: the next median with the forecast as attributes, a lead of `publish.at` each, a threshold each) and one for the agent (`Health`). Retained; said again when Home Assistant says `online` on `<discovery_prefix>/status` and after each reconnect; an empty message takes a device away when its stream is forgotten. The attributes stay below the 16,384 bytes that the recorder takes.',
     '## What the agent subscribes to',
     "The filters of `streams[].match` at `mqtt.qos`, `<base>/<node>/request/+`, and Home Assistant's status. Its own topics are never read as sensors. With QoS 1 a message is acknowledged when it is safe: written to the journal in `data_dir`. While that fails (disk full, I/O error) nothing is acknowledged, and the sensors are subscribed to at QoS 0, because a broker stops sending to a subscriber that does not acknowledge; [decision 7](decisions/0007-acknowledged-is-stored.md) says what that costs.",
+    'The broker keeps the session for `mqtt.session_expiry`, subscriptions included. What it holds is remembered in `data_dir`: filters that are not wanted any more are taken back at each connection until the broker has confirmed it. Where `data_dir` knows nothing of the session (it is new, or another broker or client id is configured), the session is begun anew, once; what had waited in it is lost.',
   ].join('\n\n')}\n`;
 }
 

@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { Alerts } from './agent/alerts.ts';
 import { Announcer } from './agent/announcer.ts';
 import { ClockHold } from './agent/clock-hold.ts';
-import { swapFormer } from './agent/former.ts';
 import { chooseGroupModel } from './agent/groups.ts';
 import { Health } from './agent/health.ts';
+import { swapLeads } from './agent/leads.ts';
 import { Link } from './agent/link.ts';
 import type { ChosenModel } from './agent/model.ts';
 import { openStore } from './agent/open-store.ts';
@@ -171,7 +171,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
   // What a former run, or the config before a reload, left with the broker.
   const tidy = (gone: readonly string[]): void => {
     const leads = config.publish.at.map(formatDuration);
-    const former = swapFormer(store, 'leads', leads).filter((lead) => !leads.includes(lead));
+    const former = swapLeads(store, leads).filter((lead) => !leads.includes(lead));
     for (const name of [...streams.specs().map((spec) => spec.name), ...gone])
       publisher.forgetLeads(name, former);
     for (const stream of gone) publisher.forget(stream);

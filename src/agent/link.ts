@@ -12,8 +12,8 @@ import { subscriptionsFor } from '../mqtt/subscriptions.ts';
 import type { Topics } from '../mqtt/topics.ts';
 import type { Store } from '../store/store-contract.ts';
 import type { Clock } from '../system/clock.ts';
-import { swapFormer } from './former.ts';
 import type { KnownAhead } from './known-ahead.ts';
+import { sessionMemory } from './session-memory.ts';
 
 export interface LinkParts {
   readonly config: () => Config;
@@ -46,8 +46,9 @@ export class Link {
   constructor(private readonly parts: LinkParts) {
     const { config, clock, log, store, topics, status, home } = parts;
     const { mqtt, base, node } = config();
+    const options = brokerOptions(mqtt, `${base}-${node}`.replaceAll('/', '-'));
     this.client = new Client({
-      options: brokerOptions(mqtt, `${base}-${node}`.replaceAll('/', '-')),
+      options,
       clock,
       random: Math.random,
       log,
@@ -67,7 +68,7 @@ export class Link {
         }
       },
       answered: () => parts.answered(),
-      formerFilters: swapFormer(store, 'filters', this.filters()),
+      session: sessionMemory(store, options),
     });
     this.client.setSubscriptions(this.wanted());
   }
@@ -84,17 +85,12 @@ export class Link {
 
   /** The config has changed. */
   subscribe(): void {
-    swapFormer(this.parts.store, 'filters', this.filters());
     this.client.setSubscriptions(this.wanted());
   }
 
   /** Says goodbye. */
   stop(timeoutMs: number): Promise<void> {
     return this.client.stop([this.parts.status('offline')], timeoutMs);
-  }
-
-  private filters(): string[] {
-    return this.wanted().map(({ filter }) => filter);
   }
 
   private wanted(): Subscription[] {

@@ -14,6 +14,7 @@ import {
 } from './connection.ts';
 import { type BrokerOptions, readSecrets } from './options.ts';
 import { Outbox, type Outgoing } from './outbox.ts';
+import { SessionFilters, type SessionMemory } from './session-filters.ts';
 
 export interface ClientParts {
   readonly options: BrokerOptions;
@@ -30,8 +31,8 @@ export interface ClientParts {
   readonly changed?: (status: ClientStatus) => void;
   /** After each connect, once the broker has answered all that was subscribed for. */
   readonly answered?: () => void;
-  /** What a former run subscribed to: a kept session still delivers it. Taken back where it is not wanted any more. */
-  readonly formerFilters?: readonly string[];
+  /** What is remembered of the session from run to run; without it a session found there is begun anew. */
+  readonly session?: SessionMemory;
 }
 
 export interface ClientStatus {
@@ -61,11 +62,9 @@ export class Client {
   readonly #log: Logger;
   readonly #outbox: Outbox;
   readonly #backoff: Backoff;
-  readonly #subscriptions = new Map<string, 0 | 1>();
-  readonly #refused = new Set<string>();
+  readonly #filters: SessionFilters;
   readonly #refusedTopics = new Set<string>();
   readonly #dropped = new Map<string, number>();
-  #unwanted: string[];
   #connection: Connection | null = null;
   #open = false;
   #version: ProtocolVersion;
@@ -89,7 +88,7 @@ export class Client {
     this.#outbox = new Outbox(parts.options.outbox);
     this.#backoff = new Backoff(parts.clock, parts.random, parts.options.maxBackoffMs);
     this.#version = parts.options.version === '3.1.1' ? 4 : 5;
-    this.#unwanted = [...(parts.formerFilters ?? [])];
+    this.#filters = new SessionFilters(parts.session ?? { former: null, remember: () => {} });
   }
 
   start(): void {
@@ -130,21 +129,10 @@ export class Client {
 
   /** The whole list; may be called at any time, in any state. */
   setSubscriptions(wanted: readonly Subscription[]): void {
-    const filters = new Set(wanted.map((s) => s.filter));
-    const gone = [...this.#subscriptions.keys()].filter((filter) => !filters.has(filter));
-    const added = wanted.filter((s) => this.#subscriptions.get(s.filter) !== s.qos);
-    for (const filter of gone) {
-      this.#subscriptions.delete(filter);
-      this.#refused.delete(filter);
-    }
-    for (const { filter, qos } of added) this.#subscriptions.set(filter, qos);
-    if (this.#open) {
-      this.#unsubscribe(gone);
-      this.#subscribe(added);
-    } else {
-      // a kept session still has them
-      this.#unwanted = [...new Set([...this.#unwanted, ...gone])];
-    }
+    const added = this.#filters.want(wanted);
+    if (!this.#open) return;
+    this.#takeBack();
+    this.#subscribe(added);
   }
 
   status(): ClientStatus {
@@ -153,7 +141,7 @@ export class Client {
       protocol: this.#open ? (this.#version === 5 ? '5' : '3.1.1') : null,
       connects: this.#connects,
       fault: this.#fault,
-      refusedFilters: [...this.#refused],
+      refusedFilters: this.#filters.refused,
       outbox: this.#outbox.size,
       dropped: Object.fromEntries(this.#dropped),
     };
@@ -163,11 +151,16 @@ export class Client {
 
   #connect(): void {
     const { options, will } = this.#parts;
-    const clean = this.#cleanNext || options.sessionExpiryMs === 0;
+    const keeps = options.sessionExpiryMs > 0;
+    const clean = !keeps || this.#cleanNext || !this.#filters.known;
     try {
       const settings = { version: this.#version, clean, will: will() };
       const connection: Connection = new Connection(options, readSecrets(options), settings, {
-        connected: (sessionPresent) => this.#connected(sessionPresent),
+        connected: (sessionPresent) => {
+          // A session of 3.1.1 that begins clean ends with its connection: this one was to be rid of the old one.
+          if (clean && keeps && settings.version === 4) this.#comeAgain();
+          else this.#connected(sessionPresent);
+        },
         message: this.#parts.message,
         ended: (end) => this.#ended(end),
       });
@@ -175,6 +168,17 @@ export class Client {
     } catch (error) {
       this.#ended({ kind: 'refused', reason: error instanceof Error ? error.message : String(error) });
     }
+  }
+
+  #comeAgain(): void {
+    this.#cleanNext = false;
+    this.#filters.begin(true);
+    const left = this.#connection;
+    const again = (): void => {
+      if (!this.#stopped && this.#connection === left) this.#connect();
+    };
+    left?.close(again);
+    this.#after(this.#parts.options.connectTimeoutMs, again);
   }
 
   #connected(sessionPresent: boolean): void {
@@ -185,13 +189,14 @@ export class Client {
     this.#connects++;
     this.#speaks5 ||= this.#version === 5;
     this.#backoff.connected();
-    this.#refused.clear();
+    this.#filters.begin(!sessionPresent);
     const protocol = this.#version === 5 ? '5' : '3.1.1';
     this.#log.info('broker connected', { url: this.#parts.options.url, protocol, session: sessionPresent });
-    this.#unsubscribe(this.#unwanted.splice(0).filter((filter) => !this.#subscriptions.has(filter)));
+    this.#takeBack();
     // Also in a kept session: the broker may have lost some, and asking again costs nothing.
-    this.#unanswered = this.#subscriptions.size;
-    this.#subscribe([...this.#subscriptions].map(([filter, qos]) => ({ filter, qos })));
+    const wanted = this.#filters.wanted;
+    this.#unanswered = wanted.length;
+    this.#subscribe(wanted);
     // A broker works in order: whoever sees the birth may send at once, nothing is missed any more.
     for (const message of this.#parts.birth())
       this.#connection?.publish(message, (why) => this.#sent(message, why));
@@ -246,25 +251,22 @@ export class Client {
     const before = this.#unanswered;
     this.#unanswered = Math.max(0, before - chunk.length);
     if (before > 0 && this.#unanswered === 0) {
-      this.#log.info('subscribed', { filters: this.#subscriptions.size });
+      this.#log.info('subscribed', { filters: this.#filters.wanted.length });
       this.#parts.answered?.();
     }
-    for (const { filter } of chunk) {
-      if (!refused.has(filter)) this.#refused.delete(filter);
-      else if (this.#subscriptions.has(filter)) {
-        if (!this.#refused.has(filter)) this.#log.error('subscription refused by the broker', { filter });
-        this.#refused.add(filter);
-      }
-    }
+    for (const filter of this.#filters.answered(chunk, refused))
+      this.#log.error('subscription refused by the broker', { filter });
     if (refused.size === 0) return;
-    this.#after(REFUSED_RETRY_MS, () =>
-      this.#subscribe(chunk.filter((s) => this.#refused.has(s.filter) && this.#subscriptions.has(s.filter))),
-    );
+    this.#after(REFUSED_RETRY_MS, () => {
+      const still = new Set(this.#filters.refused);
+      this.#subscribe(chunk.filter(({ filter }) => still.has(filter)));
+    });
     this.#parts.changed?.(this.status());
   }
 
-  #unsubscribe(filters: readonly string[]): void {
-    if (filters.length > 0) this.#connection?.unsubscribe(filters);
+  #takeBack(): void {
+    const { stale } = this.#filters;
+    if (stale.length > 0) this.#connection?.unsubscribe(stale, () => this.#filters.takenBack(stale));
   }
 
   // ---- outbox

@@ -132,8 +132,11 @@ export class Connection {
     });
   }
 
-  unsubscribe(filters: readonly string[]): void {
-    this.#client.unsubscribe([...filters]);
+  /** `done` is called when the broker has taken them back; not when the connection ends first. */
+  unsubscribe(filters: readonly string[], done: () => void): void {
+    this.#client.unsubscribe([...filters], (error) => {
+      if (!error && this.#state === 'open') done();
+    });
   }
 
   /** Says goodbye (the last will is then not sent) and closes; `closed` is always called. */

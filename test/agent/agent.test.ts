@@ -244,6 +244,28 @@ describe.skipIf(!hasMosquitto)('the agent', () => {
     expect(eyes.on(at).at(-1)?.text).toBe('');
   });
 
+  test('a data directory that does not know the session with the broker is not served by it', async () => {
+    const { broker, eyes } = await setUp();
+    const rule = { payload: 'number', interval: '100ms', horizon: '2s' };
+    const everything = [{ ...rule, match: '#', name: 'all/{topic}' }];
+    const first = await start(configOf(broker.url, temp(), { streams: everything }));
+    await waitFor('online', () => eyes.on('gatecast/test/status').length > 0);
+    await stop(first);
+    // Wants its requests and one topic; what the former one subscribed to would bring the requests a second time.
+    const second = await start(configOf(broker.url, temp()));
+    await waitFor('online again', () =>
+      json(eyes, 'gatecast/test/status').some(({ session }, i, all) => session !== all[0]?.session),
+    );
+    await eyes.client.publishAsync('elsewhere/tank', '1', { qos: 1 });
+    await eyes.client.publishAsync('gatecast/test/request/no-such-verb', '{}', { qos: 1 });
+    await speak(eyes, () => eyes.on('gatecast/test/forecast/tank').length > 0);
+    expect(eyes.on('gatecast/test/response/no-such-verb')).toHaveLength(1);
+    const { health } = (await (await fetch(`${second.pageUrl}/api/status`)).json()) as {
+      health: { dropped: Record<string, number> };
+    };
+    expect(health.dropped).toEqual({});
+  });
+
   test('a second agent on the same data directory is refused, the first is not harmed', async () => {
     const { broker, eyes } = await setUp();
     const dir = temp();

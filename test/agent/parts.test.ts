@@ -1,9 +1,10 @@
 /** The small parts of the composition root. */
 import { describe, expect, test } from 'vitest';
 import { every } from '../../src/agent/every.ts';
-import { swapFormer } from '../../src/agent/former.ts';
 import { KnownStreams } from '../../src/agent/known-streams.ts';
+import { swapLeads } from '../../src/agent/leads.ts';
 import { Rate } from '../../src/agent/rate.ts';
+import { sessionMemory } from '../../src/agent/session-memory.ts';
 import { Stops } from '../../src/agent/stops.ts';
 import type { DiscoveredStream, StreamSource } from '../../src/ingest/rule.ts';
 import { silentLogger } from '../../src/log.ts';
@@ -73,12 +74,27 @@ describe('KnownStreams', () => {
   });
 });
 
-test('the filters of the last run are returned once, those of this one remembered', () => {
+test('the leads of the last run are returned once, those of this one remembered', () => {
   const store = new MemoryStore();
-  expect(swapFormer(store, 'filters', ['a'])).toEqual([]);
-  expect(swapFormer(store, 'filters', ['b', 'c'])).toEqual(['a']);
-  store.setMeta('agent.filters', 'nonsense');
-  expect(swapFormer(store, 'filters', ['d'])).toEqual([]);
+  expect(swapLeads(store, ['1h'])).toEqual([]);
+  expect(swapLeads(store, ['2h', '3h'])).toEqual(['1h']);
+  store.setMeta('agent.leads', 'nonsense');
+  expect(swapLeads(store, ['4h'])).toEqual([]);
+});
+
+test('the session is known to the data directory that has met this broker under this client id', () => {
+  const store = new MemoryStore();
+  const here = { url: 'mqtt://here', clientId: 'a' };
+  const first = sessionMemory(store, here);
+  expect(first.former).toBeNull();
+  first.remember(['x', 'y']);
+  expect(sessionMemory(store, here).former).toEqual(['x', 'y']);
+  expect(sessionMemory(store, { ...here, url: 'mqtt://there' }).former).toBeNull();
+  expect(sessionMemory(store, { ...here, clientId: 'b' }).former).toBeNull();
+  for (const damaged of ['nonsense', 'null', '[]', '17']) {
+    store.setMeta('agent.session', damaged);
+    expect(sessionMemory(store, here).former).toBeNull();
+  }
 });
 
 describe('Stops', () => {

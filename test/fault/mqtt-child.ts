@@ -26,6 +26,8 @@ const client = new Client({
   log: silentLogger,
   will: () => status('offline'),
   birth: () => [status('online')],
+  // what a run before this one subscribed to is wanted again
+  session: { former: [], remember: () => {} },
   message: ({ payload, acknowledge }) => {
     const number = Number(Buffer.from(payload).toString());
     store.append(numbered(number));

@@ -61,6 +61,7 @@ function make(url: string, options: Partial<BrokerOptions> = {}, parts: Partial<
     will: () => status('offline'),
     birth: () => [status('online')],
     message: (message) => received.push({ ...message, payload: Buffer.from(message.payload) }),
+    session: { former: [], remember: () => {} },
     ...parts,
   });
   cleanups.push(() => client.stop([], 200));
@@ -199,7 +200,7 @@ describe.skipIf(!hasMosquitto)('Client and Mosquitto', () => {
     await sleep(50);
     await first.client.stop([]);
 
-    const { client, texts } = make(url, {}, { formerFilters: ['old/#', 'a/#'] });
+    const { client, texts } = make(url, {}, { session: { former: ['old/#', 'a/#'], remember: () => {} } });
     client.setSubscriptions([{ filter: 'a/#', qos: 0 }]);
     client.start();
     await connected(client);
@@ -216,6 +217,105 @@ describe.skipIf(!hasMosquitto)('Client and Mosquitto', () => {
     await waitFor('one more', () => texts().length === 3);
     await sleep(50);
     expect(texts()).toEqual(['a/x', 'b/x', 'b/y']);
+  });
+
+  const old = { filter: 'old/#', qos: 1 } as const;
+  const own = { filter: 'a/#', qos: 1 } as const;
+  /** A session that reads `old/#`, left with the broker, and a message in it. */
+  const leaveSession = async (url: string, feeder: Watcher): Promise<void> => {
+    const before = make(url);
+    before.client.setSubscriptions([old]);
+    before.client.start();
+    await waitFor('the session', async () => {
+      await feeder.client.publishAsync('old/x', 'first', { qos: 1 });
+      return before.received.length > 0;
+    });
+    for (const { acknowledge } of before.received) acknowledge!();
+    await before.client.stop([]);
+    await feeder.client.publishAsync('old/x', 'queued', { qos: 1 });
+  };
+
+  it.each(['5', '3.1.1'] as const)(
+    'begins a session of which nothing is known anew, once, and keeps it from then on (%s)',
+    async (version) => {
+      const { url } = await broker();
+      const feeder = await watching(url, 'nothing');
+      await leaveSession(url, feeder);
+      let held: readonly string[] | null = null;
+      const next = () =>
+        make(
+          url,
+          { version },
+          {
+            session: {
+              former: held,
+              remember: (filters) => {
+                held = filters;
+              },
+            },
+          },
+        );
+      const second = next();
+      second.client.setSubscriptions([own]);
+      expect(held).toBeNull();
+      second.client.start();
+      await waitFor('the new subscription', async () => {
+        await feeder.client.publishAsync('old/x', 'unwanted', { qos: 1 });
+        await feeder.client.publishAsync('a/x', 'wanted', { qos: 1 });
+        return second.received.length > 2;
+      });
+      expect(new Set(second.texts())).toEqual(new Set(['wanted']));
+      expect(second.client.status().connects).toBe(1);
+      expect(held).toEqual(['a/#']);
+      for (const { acknowledge } of second.received) acknowledge!();
+      await second.client.stop([]);
+
+      await feeder.client.publishAsync('a/x', 'meanwhile', { qos: 1 });
+      const third = next();
+      third.client.setSubscriptions([own]);
+      third.client.start();
+      await waitFor('what came meanwhile', () => third.texts().includes('meanwhile'));
+    },
+  );
+
+  it('remembers what is not wanted any more until the broker has taken it back', async () => {
+    const up = await broker();
+    const feeder = await watching(up.url, 'nothing');
+    await leaveSession(up.url, feeder);
+    let held: readonly string[] = ['old/#'];
+    const next = () =>
+      make(
+        up.url,
+        {},
+        {
+          session: {
+            former: held,
+            remember: (filters) => {
+              held = filters;
+            },
+          },
+        },
+      );
+    // A run with another config that never gets to the broker: the session still reads the old topic.
+    up.signal('SIGTERM');
+    const away = next();
+    away.client.setSubscriptions([own]);
+    away.client.start();
+    await waitFor('a failure', () => away.client.status().fault !== null);
+    await away.client.stop([]);
+    expect(held).toEqual(['a/#', 'old/#']);
+    await up.restart();
+
+    const { client, texts } = next();
+    client.setSubscriptions([own]);
+    client.start();
+    await waitFor('the answer', () => !held.includes('old/#'));
+    const later = await watching(up.url, 'nothing');
+    await later.client.publishAsync('old/x', 'unwanted', { qos: 1 });
+    await later.client.publishAsync('a/x', 'wanted', { qos: 1 });
+    await waitFor('the wanted one', () => texts().includes('wanted'));
+    expect(texts()).not.toContain('unwanted');
+    expect(held).toEqual(['a/#']);
   });
 
   it('does not hear itself, and gets retained messages once', async () => {
