@@ -254,7 +254,7 @@ describe.skipIf(!hasMosquitto)('the agent', () => {
     // Wants its requests and one topic; what the former one subscribed to would bring the requests a second time.
     const second = await start(configOf(broker.url, temp()));
     await waitFor('online again', () =>
-      json(eyes, 'gatecast/test/status').some(({ session }, i, all) => session !== all[0]?.session),
+      json(eyes, 'gatecast/test/status').some(({ session }, _i, all) => session !== all[0]?.session),
     );
     await eyes.client.publishAsync('elsewhere/tank', '1', { qos: 1 });
     await eyes.client.publishAsync('gatecast/test/request/no-such-verb', '{}', { qos: 1 });
