@@ -210,7 +210,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
         parts.onForecast?.(forecast);
       }
     },
-    failed: (error) => log.error('forecasting failed', { reason: reasonOf(error) }),
+    failed: (error, omitted) => log.error('forecasting failed', { reason: reasonOf(error), omitted }),
   });
 
   // The page looks at all of it.

@@ -11,6 +11,7 @@ import type { Logger } from '../log.ts';
 import type { TablePoint } from '../series/covariate-sources.ts';
 import type { Clock } from '../system/clock.ts';
 import { every } from './every.ts';
+import { Seldom } from './seldom.ts';
 
 /** How often files are looked at, ms. */
 const LOOK_MS = 60_000;
@@ -31,7 +32,11 @@ export class KnownAhead {
   private readonly wrong = new Map<string, string>();
   private reading: Promise<void> = Promise.resolve();
 
-  constructor(private readonly parts: KnownAheadParts) {}
+  private readonly complaints: Seldom;
+
+  constructor(private readonly parts: KnownAheadParts) {
+    this.complaints = new Seldom(parts.clock);
+  }
 
   /** Takes up a config; files are read before this returns. */
   async use(config: Pick<Config, 'streams' | 'ingest'>): Promise<void> {
@@ -105,7 +110,8 @@ export class KnownAhead {
       log.debug('known ahead', { from, points: points.length });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      if (this.wrong.get(name) !== reason) log.warn('covariate unusable', { from, reason });
+      if (this.wrong.get(name) !== reason)
+        this.complaints.say(name, (omitted) => log.warn('covariate unusable', { from, reason, omitted }));
       this.wrong.set(name, reason);
     }
   }

@@ -12,9 +12,11 @@ import { OUT_OF_RANGE } from '../series/quality.ts';
 import type { Sample } from '../series/sample.ts';
 import type { Store } from '../store/store-contract.ts';
 import type { Clock } from '../system/clock.ts';
+import { Acknowledgements } from './acknowledgements.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import { ClockHold } from './clock-hold.ts';
 import { markStored } from './marking.ts';
+import { Seldom } from './seldom.ts';
 
 export interface Incoming {
   readonly topic: string;
@@ -34,13 +36,14 @@ export interface PipelineParts {
   readonly hold: ClockHold;
   readonly batchMs: number;
   readonly flushMs: number;
-  /** Samples that may wait for a round; further ones are dropped and counted. */
+  /** Samples that may wait for a round, and messages for an action; further ones are dropped and counted. */
   readonly maxQueued?: number;
   /** Takes up streams met for the first time. */
   readonly discovered: (streams: readonly Met[]) => Promise<void>;
   readonly request: (request: OutgoingRequest) => void;
   readonly forecasts: (forecasts: readonly Forecast[], nowMs: number) => void;
-  readonly failed: (error: unknown) => void;
+  /** @param omitted failures for the same reason that were not told of, since the last that was */
+  readonly failed: (error: unknown, omitted: number | undefined) => void;
   /**
    * Told `true` when the store fails, so that acknowledgements have to wait, `false` when they need not any more. A broker
    * stops sending to a subscriber that does not acknowledge: the samples must then come in another way (QoS 0).
@@ -48,6 +51,7 @@ export interface PipelineParts {
   readonly storeFails?: (failing: boolean) => void;
 }
 
+const MAX_QUEUED = 100_000;
 /** Longest sleep: the wall clock may be set meanwhile, ms. */
 const MAX_SLEEP_MS = 1000;
 const HELD_SLEEP_MS = 25;
@@ -55,13 +59,16 @@ const HELD_SLEEP_MS = 25;
 const MOST_BUCKETS = 16;
 /** Longest that a round keeps the event loop to itself, bar one run of the network, ms. */
 const BREATH_MS = 20;
-/** A store that failed is asked again after this: every try writes all that waits, ms. */
-const RETRY_MS = 1000;
 
 /** A stream met for the first time. */
 export interface Met extends DiscoveredStream {
   /** Time of its first reading, ms. */
   readonly firstMs: number;
+}
+
+/** With the time it arrived, ms. */
+interface Message extends Incoming {
+  readonly nowMs: number;
 }
 
 interface Waiting {
@@ -81,20 +88,24 @@ export class Pipeline {
   private readonly drops = new Map<string, number>();
   private waiting: Waiting[] = [];
   private waitingSamples = 0;
-  private unacknowledged: (() => void)[] = [];
+  private readonly acknowledgements: Acknowledgements;
+  private readonly complaints: Seldom;
   private actions: (() => Promise<void>)[] = [];
   private timer: { atMs: number; cancel: () => void } | null = null;
   private running: Promise<void> | null = null;
-  private flushedMs = 0;
   private breathedMs = 0;
-  private storeFails = false;
+  /** Messages that came while an action was under way: which streams there are is only known when it is over. */
+  private held: Message[] | null = null;
   private stopped = true;
 
-  constructor(private readonly parts: PipelineParts) {}
+  constructor(private readonly parts: PipelineParts) {
+    this.acknowledgements = new Acknowledgements(parts);
+    this.complaints = new Seldom(parts.clock);
+  }
 
   start(): void {
     this.stopped = false;
-    this.flushedMs = this.parts.clock.monotonic();
+    this.acknowledgements.start();
     this.wake(0);
   }
 
@@ -105,7 +116,7 @@ export class Pipeline {
     this.timer = null;
     await this.running;
     await this.round();
-    this.flush();
+    this.acknowledgements.flush();
   }
 
   /**
@@ -133,14 +144,28 @@ export class Pipeline {
 
   receive({ topic, payload, retained, acknowledge }: Incoming): void {
     if (this.stopped) return;
-    const { clock, router, hold, maxQueued = 100_000 } = this.parts;
-    const nowMs = clock.now();
+    const message = { topic, payload, retained, acknowledge, nowMs: this.parts.clock.now() };
+    if (this.held === null) this.route(message);
+    else if (this.held.length < this.maxQueued)
+      this.held.push({ ...message, payload: new Uint8Array(payload) });
+    else {
+      this.drop('overload');
+      acknowledge?.();
+    }
+  }
+
+  private get maxQueued(): number {
+    return this.parts.maxQueued ?? MAX_QUEUED;
+  }
+
+  private route({ topic, payload, retained, acknowledge, nowMs }: Message): void {
+    const { clock, router, hold } = this.parts;
     const routed = router.message(topic, payload, nowMs);
     for (const request of routed.requests) this.parts.request(request);
     let samples = routed.samples;
     // How old a retained value is, only its own time stamp can tell.
     if (retained) samples = this.keep(samples, (sample) => sample.timeMs !== sample.arrivalMs, 'retained');
-    if (this.waitingSamples >= maxQueued) samples = this.keep(samples, () => false, 'overload');
+    if (this.waitingSamples >= this.maxQueued) samples = this.keep(samples, () => false, 'overload');
     if (samples.length === 0 && routed.discovered.length === 0) {
       acknowledge?.();
       return;
@@ -196,14 +221,9 @@ export class Pipeline {
   private async round(): Promise<void> {
     this.breathedMs = this.parts.clock.monotonic();
     const { clock, engine, checkpoints, hold } = this.parts;
-    for (const act of this.actions.splice(0)) await act();
-    const taken = this.waiting;
-    this.waiting = [];
-    this.waitingSamples = 0;
     try {
       this.fault = null;
-      await this.meet(taken.flatMap((one) => one.discovered));
-      this.take(taken);
+      await this.takeWaiting();
       const nowMs = clock.now();
       const sane = ClockHold.sane(nowMs);
       await engine.tick(sane && hold.mayClose(clock.monotonic()) ? nowMs : null, false, {
@@ -218,9 +238,25 @@ export class Pipeline {
       this.failed(error);
     }
     // After the forecasts, so that they never wait for the disk.
-    this.acknowledge(taken);
-    if (!this.storeFails) checkpoints.save();
+    this.acknowledgements.flushIfDue();
+    if (!this.acknowledgements.failing) checkpoints.save();
+    await this.act();
     this.rounds++;
+  }
+
+  /** What has arrived is first taken by the streams that it was for; what arrives meanwhile waits to see which there are. */
+  private async act(): Promise<void> {
+    if (this.actions.length === 0) return;
+    const held: Message[] = [];
+    this.held = held;
+    try {
+      await this.takeWaiting();
+    } catch (error) {
+      this.failed(error);
+    }
+    for (const act of this.actions.splice(0)) await act();
+    this.held = null;
+    for (const message of held) this.route(message);
   }
 
   /** A stream that cannot be taken up must not cost the readings of the others: they are acknowledged with it. */
@@ -244,8 +280,9 @@ export class Pipeline {
   }
 
   private failed(error: unknown): void {
-    this.fault = error instanceof Error ? error.message : String(error);
-    this.parts.failed(error);
+    const reason = error instanceof Error ? error.message : String(error);
+    this.fault = reason;
+    this.complaints.say(reason, (omitted) => this.parts.failed(error, omitted));
   }
 
   /** Lets everything else have its turn, where a round takes long. */
@@ -256,9 +293,14 @@ export class Pipeline {
     });
   }
 
-  private take(taken: readonly Waiting[]): void {
+  private async takeWaiting(): Promise<void> {
+    const taken = this.waiting;
+    this.waiting = [];
+    this.waitingSamples = 0;
+    await this.meet(taken.flatMap((one) => one.discovered));
     const { engine, store, checkpoints } = this.parts;
-    for (const { samples } of taken) {
+    for (const { samples, acknowledge } of taken) {
+      if (acknowledge !== null) this.acknowledgements.add(acknowledge);
       for (const sample of samples) {
         const outcome = engine.push(ClockHold.sane(sample.arrivalMs) ? sample : timed(sample));
         if (outcome !== 'accepted') {
@@ -287,37 +329,9 @@ export class Pipeline {
     }
   }
 
-  private acknowledge(taken: readonly Waiting[]): void {
-    for (const { acknowledge } of taken) if (acknowledge !== null) this.unacknowledged.push(acknowledge);
-    const sinceMs = this.parts.clock.monotonic() - this.flushedMs;
-    const late = sinceMs >= (this.storeFails ? RETRY_MS : this.parts.flushMs);
-    if (this.unacknowledged.length > 0 || late) this.flush();
-  }
-
-  /** The connection is gone: nobody waits for its acknowledgements. What was not acknowledged comes again. */
+  /** The connection is gone: what was not acknowledged comes again. */
   disconnected(): void {
-    this.unacknowledged = [];
-  }
-
-  /** An acknowledged sample is on disk: where the flush fails, the acknowledgement waits for one that does not. */
-  private flush(): void {
-    const monotonicMs = this.parts.clock.monotonic();
-    if (this.storeFails && !this.stopped && monotonicMs - this.flushedMs < RETRY_MS) return;
-    this.flushedMs = monotonicMs;
-    if (!this.parts.store.flush()) {
-      this.fail(true);
-      return;
-    }
-    const waiting = this.unacknowledged;
-    this.unacknowledged = [];
-    for (const acknowledge of waiting) acknowledge();
-    this.fail(false);
-  }
-
-  private fail(failing: boolean): void {
-    if (this.storeFails === failing) return;
-    this.storeFails = failing;
-    this.parts.storeFails?.(failing);
+    this.acknowledgements.lost();
   }
 }
 

@@ -89,9 +89,15 @@ export class AgentStreams {
     return this.known.gone;
   }
 
+  /** Where it throws, the streams are new again at their next message. */
   async discovered(found: readonly Met[]): Promise<void> {
-    for (const stream of found) this.known.add(stream, stream.firstMs);
-    await this.takeUp(found);
+    try {
+      for (const stream of found) this.known.add(stream, stream.firstMs);
+      await this.takeUp(found);
+    } catch (error) {
+      for (const { spec } of found) this.leave(spec.name);
+      throw error;
+    }
     this.known.save();
     const first = found[0]?.spec.name;
     this.log.info('streams discovered', { new: found.length, streams: this.size, first });
@@ -152,6 +158,8 @@ export class AgentStreams {
   private async change({ spec, firstMs }: KnownStream, before: StreamSpec | undefined): Promise<void> {
     const snapshot = this.engine.snapshot(spec.name);
     if (before !== undefined && snapshot !== null && fits(before, spec)) {
+      // Its open bucket comes from the samples, as after a restart.
+      if (this.store.saveSnapshots([snapshot])) return this.takeUp([{ spec, firstMs }]);
       this.engine.add(spec, snapshot);
       this.board.announce(spec.name, spec.unit);
       return;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { KnownAhead } from '../../src/agent/known-ahead.ts';
 import { resolveTables, validateConfig } from '../../src/config/index.ts';
-import { silentLogger } from '../../src/log.ts';
+import { type LogFields, silentLogger } from '../../src/log.ts';
 import type { TablePoint } from '../../src/series/covariate-sources.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { tempDirs } from '../support/temp.ts';
@@ -25,10 +25,17 @@ const configOf = (covariates: unknown[]) =>
 function rig() {
   const known = new Map<string, readonly TablePoint[]>();
   const warned: string[] = [];
+  const fields: LogFields[] = [];
   const clock = new FakeClock(0);
-  const log = { ...silentLogger, warn: (event: string) => warned.push(event) };
+  const log = {
+    ...silentLogger,
+    warn: (event: string, more: LogFields = {}) => {
+      warned.push(event);
+      fields.push(more);
+    },
+  };
   const ahead = new KnownAhead({ engine: { know: (name, points) => known.set(name, points) }, clock, log });
-  return { known, warned, clock, ahead };
+  return { known, warned, fields, clock, ahead };
 }
 
 describe('what is known ahead', () => {
@@ -58,8 +65,19 @@ describe('what is known ahead', () => {
     }
     ahead.receive('weather', Buffer.alloc(0));
     expect([...known]).toEqual(before);
-    // Once for what is no JSON, once for what is too large.
+    expect(warned).toHaveLength(1);
+  });
+
+  it('that is good and bad by turns is complained of now and then, with how often', async () => {
+    const { ahead, warned, clock, fields } = rig();
+    await ahead.use(configOf([topic]));
+    for (let i = 0; i < 100; i++) {
+      ahead.receive('weather', say(i));
+      ahead.receive('weather', Buffer.from('no'));
+      clock.advance(12_000);
+    }
     expect(warned).toHaveLength(2);
+    expect(fields.map(({ omitted }) => omitted)).toEqual([undefined, 49]);
   });
 
   it('comes from files, again when they change', async () => {

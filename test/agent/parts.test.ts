@@ -4,6 +4,7 @@ import { every } from '../../src/agent/every.ts';
 import { KnownStreams } from '../../src/agent/known-streams.ts';
 import { swapLeads } from '../../src/agent/leads.ts';
 import { Rate } from '../../src/agent/rate.ts';
+import { Seldom } from '../../src/agent/seldom.ts';
 import { sessionMemory } from '../../src/agent/session-memory.ts';
 import { Stops } from '../../src/agent/stops.ts';
 import type { DiscoveredStream, StreamSource } from '../../src/ingest/rule.ts';
@@ -95,6 +96,27 @@ test('the session is known to the data directory that has met this broker under 
     store.setMeta('agent.session', damaged);
     expect(sessionMemory(store, here).former).toBeNull();
   }
+});
+
+test('a complaint that comes again and again is made now and then, each kind for itself', () => {
+  const clock = new FakeClock();
+  const seldom = new Seldom(clock);
+  const said: unknown[] = [];
+  for (let minute = 0; minute < 25; minute++) {
+    seldom.say('a', (omitted) => said.push(['a', minute, omitted]));
+    if (minute % 20 === 0) seldom.say('b', (omitted) => said.push(['b', minute, omitted]));
+    clock.advance(60_000);
+  }
+  expect(said).toEqual([
+    ['a', 0, undefined],
+    ['b', 0, undefined],
+    ['a', 10, 9],
+    ['a', 20, 9],
+    ['b', 20, undefined],
+  ]);
+  for (let kind = 0; kind < 5000; kind++) seldom.say(`kind ${kind}`, () => undefined);
+  seldom.say('b', () => said.push('forgotten'));
+  expect(said.at(-1)).toBe('forgotten');
 });
 
 describe('Stops', () => {

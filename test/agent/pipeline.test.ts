@@ -264,7 +264,9 @@ describe('Pipeline', () => {
     pipeline.start();
     send('1@0');
     await pass(50);
-    expect(errors.length).toBeGreaterThan(0);
+    send('1@0.5');
+    await pass(50);
+    expect(errors).toEqual([new Error('broken step')]);
     expect(pipeline.fault).toBe('broken step');
     failing = false;
     send('2@1');
@@ -305,6 +307,68 @@ describe('Pipeline', () => {
     await pass(50);
     expect(errors).toEqual([new Error('no room')]);
     expect([acknowledged, stored.length]).toEqual([1, 1]);
+    await pipeline.stop();
+  });
+
+  test('what waits when streams change is taken by those it was for, what comes meanwhile by those there are then', async () => {
+    let name = 's';
+    const { engine, pipeline, send, pass, stored } = setUp({
+      router: {
+        message: (topic, payload, arrivalMs) => {
+          const routed = router.message(topic, payload, arrivalMs);
+          return { ...routed, samples: routed.samples.map((sample) => ({ ...sample, stream: name })) };
+        },
+      },
+    });
+    engine.add(testSpec('kept'));
+    pipeline.start();
+    await pass(30);
+    let go: () => void = () => undefined;
+    send('1@0');
+    const changed = pipeline.between(async () => {
+      await new Promise<void>((resolve) => {
+        go = resolve;
+      });
+      engine.remove('s');
+      name = 'kept';
+    });
+    send('2@0.5');
+    await pass(30);
+    // In a buffer that is used again for what comes next, as the broker's client does.
+    const buffer = Buffer.from('3@1');
+    pipeline.receive({ topic: 't', payload: buffer, retained: false, acknowledge: null });
+    buffer.fill(0);
+    await pass(30);
+    go();
+    await changed;
+    await pass(60);
+    expect(pipeline.dropped()).toEqual({});
+    expect(stored.map(({ stream, value }) => [stream, value])).toEqual([
+      ['s', 1],
+      ['s', 2],
+      ['kept', 3],
+    ]);
+    await pipeline.stop();
+  });
+
+  test('of what comes while streams change, no more than the limit is kept', async () => {
+    const { pipeline, send, pass } = setUp({ maxQueued: 3 });
+    pipeline.start();
+    let go: () => void = () => undefined;
+    const changed = pipeline.between(
+      () =>
+        new Promise<void>((resolve) => {
+          go = resolve;
+        }),
+    );
+    await pass(30);
+    let acknowledged = 0;
+    for (let i = 0; i < 5; i++) send(`1@${i}`, () => acknowledged++);
+    expect([pipeline.dropped(), acknowledged]).toEqual([{ overload: 2 }, 2]);
+    go();
+    await changed;
+    await pass(60);
+    expect([pipeline.samples, acknowledged]).toEqual([3, 5]);
     await pipeline.stop();
   });
 

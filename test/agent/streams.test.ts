@@ -137,6 +137,41 @@ test('settings that do not touch the state are taken up with it; others make it 
   expect(Math.abs(seen('a')! - before! / 2)).toBeLessThan(4);
 });
 
+test('an open bucket keeps its readings where settings change that do not touch the state', async () => {
+  const { streams, engine, store, clock } = await open(tempFolder());
+  const push = (value: number) => {
+    const sample = { stream: 'a', value, timeMs: clock.now(), arrivalMs: clock.now() };
+    expect(engine.push(sample)).toBe('accepted');
+    store.append(sample);
+    clock.advance(100);
+  };
+  const found = {
+    ...streams.router.message('sensors/a', Buffer.from('1'), clock.now()).discovered[0]!,
+    firstMs: START,
+  };
+  await streams.discovered([found]);
+  for (let i = 0; i < 35; i++) push(i);
+  await engine.tick(clock.now());
+  await streams.reconfigure(configOf({ thresholds: [{ name: 'hot', above: 30 }] }));
+  for (let i = 35; i < 40; i++) push(i);
+  const [forecast] = await engine.tick(clock.now());
+  // The mean of 30 to 39.
+  expect(forecast).toMatchObject({ originMs: START + 3000, observed: 34.5 });
+});
+
+test('a stream that could not be taken up is new again at its next message', async () => {
+  const { streams, store, engine, speak, seen } = await open(tempFolder());
+  const { loadSnapshot } = store;
+  store.loadSnapshot = () => {
+    throw new Error('disk I/O error');
+  };
+  await expect(speak(['a'], 1)).rejects.toThrow('disk I/O error');
+  expect([streams.has('a'), engine.streams(), streams.size]).toEqual([false, [], 0]);
+  store.loadSnapshot = loadSnapshot;
+  await speak(['a'], 5);
+  expect([streams.has('a'), seen('a')]).toEqual([true, 5]);
+});
+
 test('streams that another config does not read, or names otherwise, are let go; now and at the next start', async () => {
   const dir = tempFolder();
   const { streams, engine, speak, count, close } = await open(dir);
