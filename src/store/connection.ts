@@ -118,14 +118,7 @@ export class Connection {
 
   /** Handles a fault of the database; returns whether another try makes sense at once. */
   failed(error: unknown): boolean {
-    if (isDamage(error)) {
-      this.close();
-      this.#damaged = {
-        path: quarantine(this.#options.path, this.#options.clock.now()),
-        reason: messageOf(error),
-      };
-      return true;
-    }
+    if (isDamage(error) && this.#moveAside(messageOf(error))) return true;
     if (isDiskFull(error) && this.#makeRoom()) return true;
     this.degraded(error);
     // after a failed sync nothing this connection believes of the file is certain
@@ -142,6 +135,17 @@ export class Connection {
       // a connection to a broken disk may fail to close; the process holds nothing else of it
     }
     this.#db = null;
+  }
+
+  /** A damaged file makes place for another; not where the disk takes nothing any more. */
+  #moveAside(reason: string): boolean {
+    this.close();
+    try {
+      this.#damaged = { path: quarantine(this.#options.path, this.#options.clock.now()), reason };
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   #open(): Database {

@@ -163,4 +163,18 @@ describe.skipIf(!MOUNT)('a full disk', () => {
     expect(code).toBe(0);
     expect(child.lines).toEqual(['before 1000', 'read-only 1500', 'unavailable', 'recovered', 'after 2000']);
   });
+
+  it('goes on in memory where a damaged database cannot be moved aside', async () => {
+    const dir = temp();
+    const script = `mount -t tmpfs -o size=64m tmpfs ${dir} && "$@"`;
+    const child = startChild(
+      'test/fault/store-damaged-read-only-child.ts',
+      [dir],
+      ['unshare', '-rm', 'sh', '-c', script, 'sh'],
+    );
+    const { code } = await child.ended;
+    expect(child.errors()).toBe('');
+    expect(code).toBe(0);
+    expect(child.lines).toEqual(['unavailable', 'quarantined', 'recovered', 'newest 260000.5']);
+  });
 });
