@@ -71,6 +71,8 @@ export class SqliteStore implements Store {
       path: join(options.dir, JOURNAL_FILE),
       maxRows: options.maxPending ?? MAX_PENDING,
       powerSafe: options.powerSafe ?? false,
+      onLost: (bytes) =>
+        options.onFault({ kind: 'journal-damaged', message: `its last ${bytes} bytes were unreadable` }),
     });
     this.#connection = new Connection({
       path: this.#path,
@@ -92,9 +94,7 @@ export class SqliteStore implements Store {
     const store = new SqliteStore(options);
     store.#connection.open();
     try {
-      const lost = store.#ahead.load();
-      if (lost > 0)
-        options.onFault({ kind: 'journal-damaged', message: `its last ${lost} bytes were unreadable` });
+      store.#ahead.load();
     } catch (error) {
       store.#connection.degraded(error);
     }

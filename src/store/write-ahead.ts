@@ -12,6 +12,8 @@ export interface WriteAheadOptions {
   readonly maxRows: number;
   /** Wait for the disk on every write. */
   readonly powerSafe: boolean;
+  /** Told how many bytes at the end of the file were unreadable. */
+  readonly onLost: (bytes: number) => void;
 }
 
 /** A journal this many times longer than what waits is written anew; see `write`. */
@@ -35,6 +37,11 @@ export class WriteAhead {
   #journalled = 0;
   #metaJournalled = true;
   readonly #namesJournalled = new Set<number>();
+  #loaded = false;
+  /** Keys of values set before the file was read, which are newer than what it says of them. */
+  readonly #newer = new Set<string>();
+  /** The file does not stand for what is here: it holds what the database has in newer form, or lacks what came first. */
+  #stale = false;
 
   constructor(options: WriteAheadOptions) {
     this.#options = options;
@@ -62,8 +69,15 @@ export class WriteAhead {
     return this.#rows.size - this.#journalled;
   }
 
+  /** Whether the journal has been read, and holds what waits and nothing else. */
   get isWritten(): boolean {
-    return this.unwritten === 0 && this.#metaJournalled && this.#marksJournalled === this.#marks.length;
+    return (
+      this.#loaded &&
+      !this.#stale &&
+      this.unwritten === 0 &&
+      this.#metaJournalled &&
+      this.#marksJournalled === this.#marks.length
+    );
   }
 
   get isEmpty(): boolean {
@@ -109,6 +123,7 @@ export class WriteAhead {
   }
 
   setMeta(key: string, value: string): void {
+    if (!this.#loaded) this.#newer.add(key);
     this.#meta.set(key, value);
     this.#metaJournalled = false;
   }
@@ -127,33 +142,40 @@ export class WriteAhead {
     this.#marksJournalled = 0;
   }
 
-  /** Reads what a former process left. Returns how many bytes at the journal's end were unreadable. Throws the system's error. */
-  load(): number {
+  /**
+   * Reads what a former process left; once, or with the first `write` where it fails, until when the file is left alone.
+   * Throws the system's error.
+   */
+  load(): void {
     const names = new Map<number, string>();
-    // what was set since is newer; within the journal the last value is
-    const newer = new Set(this.#meta.keys());
+    const late = !this.isEmpty;
     const { journal, lostBytes } = Journal.open(this.#options.path, this.#options.powerSafe, {
       name: (id, name) => names.set(id, name),
       sample: (id, timeMs, value, mark) => this.push(names.get(id)!, timeMs, value, mark),
       mark: (id, span) => this.mark(names.get(id)!, span),
+      // within the journal the last value is the newest
       meta: (key, value) => {
-        if (!newer.has(key)) this.#meta.set(key, value);
+        if (!this.#newer.has(key)) this.#meta.set(key, value);
       },
     });
+    this.#newer.clear();
     this.#journal = journal;
+    this.#loaded = true;
+    this.#stale = late;
     // numbers in the file are the former process's: say the names again before the next row
     this.#namesJournalled.clear();
     this.#journalled = this.#rows.size;
     this.#marksJournalled = this.#marks.length;
-    return lostBytes;
+    if (lostBytes > 0) this.#options.onLost(lostBytes);
   }
 
   /** Appends what is not in the journal yet. Throws the system's error; nothing is lost then, and the next call tries again. */
   write(): void {
     try {
+      if (!this.#loaded) this.load();
       this.#journal ??= this.#reopen();
       const tooLong = this.#journal.bytes > REWRITE_RATIO * ROW_BYTES * Math.max(4096, this.#rows.size);
-      if (tooLong) this.#rewrite();
+      if (tooLong || this.#stale) this.#rewrite();
       else this.#journal.append(this.#frame(this.#journalled, this.#marksJournalled).seal());
     } catch (error) {
       this.close();
@@ -177,9 +199,12 @@ export class WriteAhead {
     this.#marksJournalled = 0;
     this.#metaJournalled = true;
     this.#namesJournalled.clear();
+    // Rows in a file that cannot be emptied now do no harm, but older values in it would come back at the next start.
+    this.#stale = this.#loaded && this.#journal === null;
     try {
       this.#journal?.reset();
     } catch (error) {
+      this.#stale = true;
       this.close();
       throw error;
     }
@@ -224,5 +249,6 @@ export class WriteAhead {
     this.close();
     Journal.replace(this.#options.path, this.#frame(0, 0).seal());
     this.#journal = this.#reopen();
+    this.#stale = false;
   }
 }

@@ -1,7 +1,18 @@
-import { readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { Journal } from '../../src/store/journal.ts';
 import { openReader } from '../../src/store/reading.ts';
 import { SqliteStore, type SqliteStoreOptions, type StoreFault } from '../../src/store/sqlite-store.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -293,6 +304,56 @@ describe('faults', () => {
     const again = open(copy);
     expect(count(again.store)).toBe(99);
     expect(again.kinds()).toEqual(['journal-damaged']);
+    store.close();
+    again.store.close();
+  });
+
+  it('takes over later what a former process left in a journal that could not be read at the start', () => {
+    const dir = temp();
+    const { store } = open(dir);
+    for (let i = 0; i < 100; i++) store.append(sample('a', i));
+    store.setMeta('former', 'v');
+    store.setMeta('both', 'former');
+    store.flush();
+    const copy = crashed(dir);
+    store.close();
+    const journal = join(copy, 'samples.journal');
+    renameSync(journal, `${journal}.away`);
+    mkdirSync(journal);
+    const again = open(copy);
+    again.store.append(sample('a', 200));
+    again.store.setMeta('both', 'now');
+    // the database takes it without a journal
+    expect(again.store.flush()).toBe(true);
+    rmdirSync(journal);
+    renameSync(`${journal}.away`, journal);
+    again.store.append(sample('a', 201));
+    expect(again.store.flush()).toBe(true);
+    expect(count(again.store)).toBe(102);
+    // nor does the next crash, or the next batch, cost any of it
+    const third = open(crashed(copy));
+    expect(count(third.store)).toBe(102);
+    expect(third.store.getMeta('former')).toBe('v');
+    expect(third.store.getMeta('both')).toBe('now');
+    again.store.close();
+    third.store.close();
+  });
+
+  it('never brings back from the journal what the database has newer', () => {
+    const dir = temp();
+    const { store, kinds } = open(dir);
+    store.setMeta('k', 'old');
+    store.flush();
+    const append = vi.spyOn(Journal.prototype, 'append').mockImplementationOnce(() => {
+      throw new Error('no space left');
+    });
+    store.setMeta('k', 'new');
+    expect(store.flush()).toBe(true);
+    expect(kinds()).toEqual(['unavailable', 'recovered']);
+    append.mockRestore();
+    store.flush();
+    const again = open(crashed(dir));
+    expect(again.store.getMeta('k')).toBe('new');
     store.close();
     again.store.close();
   });
