@@ -2,9 +2,6 @@
  * `backtest --report`: one self-contained HTML file for a person who runs gateways. No scripts, nothing fetched, bounded:
  * charts for at most 60 series, rows for at most 1000.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { GatecastError } from '../errors.ts';
 import { scoreBaselines } from './report-baselines.ts';
 import { calibration } from './report-calibration.ts';
 import type { Judged, ReportInput } from './report-input.ts';
@@ -15,19 +12,6 @@ import { escapeHtml } from './report-svg.ts';
 import { stamp, tuningSection } from './report-tuning.ts';
 
 const MOST_CHARTED = 60;
-/** Makes the file, and its folder, empty. Throws FILE_UNWRITABLE when that cannot be: better before a long run than after. */
-export function prepareReport(path: string): void {
-  writeReport(path, '');
-}
-
-export function writeReport(path: string, html: string): void {
-  try {
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, html);
-  } catch (cause) {
-    throw new GatecastError('FILE_UNWRITABLE', `${path} cannot be written.`, { cause });
-  }
-}
 
 /** @returns the HTML. Charts of more than 60 series are limited to those with the largest SQL. */
 export function buildReport(input: ReportInput): string {

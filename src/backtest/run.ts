@@ -7,9 +7,10 @@ import type { Model } from '../forecast/model.ts';
 import { loadModel } from '../model/pack.ts';
 import type { StoredModel } from '../model/registry.ts';
 import { FEATURES } from '../series/features.ts';
-import { prepareForecasts, writeForecasts } from './forecasts-csv.ts';
+import { prepareOutput, writeOutput } from '../system/output-file.ts';
+import { writeForecasts } from './forecasts-csv.ts';
 import { type Grid, type Played, type PlayHooks, type PlayOptions, play } from './play.ts';
-import { buildReport, prepareReport, writeReport } from './report.ts';
+import { buildReport } from './report.ts';
 import type { ReportSeries } from './report-input.ts';
 import { spanText } from './report-leads.ts';
 import { scoreText } from './report-text.ts';
@@ -24,14 +25,13 @@ const WARM_UP_STEPS = 96;
 /** Buckets that one fine-tune reads at most, of all series together. */
 const TUNE_BUDGET = 200_000;
 
-/** @returns what is printed. Throws USAGE, FILE_UNREADABLE, CSV_INVALID, MODEL_UNKNOWN, MODEL_INVALID, NOT_ENOUGH_DATA */
+/** @returns what is printed. Throws USAGE, FILE_UNREADABLE, FILE_UNWRITABLE, CSV_INVALID, MODEL_UNKNOWN, MODEL_INVALID, NOT_ENOUGH_DATA */
 export async function runBacktest(files: readonly string[], request: BacktestRequest): Promise<string> {
   keepInputs(files, request);
   const { stored, model } = openModel(request);
   const champion = request.finetune === null ? null : championOf(stored);
   // A long run must not end with a file that cannot be written.
-  if (request.out !== undefined) prepareForecasts(request.out);
-  if (request.report !== undefined) prepareReport(request.report);
+  for (const path of [request.out, request.report]) if (path !== undefined) prepareOutput(path);
   const options = playOptions(request);
   const series: ReportSeries[] = [];
   const refused: Record<string, number> = {};
@@ -67,7 +67,7 @@ export async function runBacktest(files: readonly string[], request: BacktestReq
     const tuned = champion !== null;
     const about = settings(request, stored);
     const names = files.map((file) => basename(file));
-    writeReport(
+    writeOutput(
       request.report,
       buildReport({ files: names, series, horizon, settings: about, kinds, refused, runs, tuned }),
     );

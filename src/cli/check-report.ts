@@ -36,6 +36,9 @@ export function summarise(rules: readonly IngestRule[]): RuleSummary[] {
   }));
 }
 
+export const ruleCount = ({ length }: readonly unknown[]): string =>
+  length === 1 ? '1 rule' : `${length} rules`;
+
 export function configText(path: string, config: Config, rules: readonly RuleSummary[]): string {
   const lines = rules.flatMap((rule, at) => {
     const fields = rule.fields === 'auto' ? 'every number' : rule.fields.join(', ');
@@ -45,7 +48,7 @@ export function configText(path: string, config: Config, rules: readonly RuleSum
       `      every ${rule.interval}, ${rule.aggregate}, gaps: ${rule.fill}, ${rule.horizon} ahead`,
     ];
   });
-  const count = rules.length === 1 ? '1 rule' : `${rules.length} rules`;
+  const count = ruleCount(rules);
   return `${path} is valid: node ${config.node} at ${config.mqtt.url}, ${count}\n${lines.join('\n')}\n`;
 }
 

@@ -5,11 +5,11 @@ import type { Command } from 'commander';
 import type { Config } from '../config/index.ts';
 import { GatecastError } from '../errors.ts';
 import type { HeardTopic } from '../ingest/survey.ts';
+import { unwritable } from '../system/output-file.ts';
 import type { Listening } from './check-listen.ts';
 import type { Heard, RuleSummary } from './check-report.ts';
 import { globals } from './shared/globals.ts';
 import { ignoredKeys } from './shared/ignored-keys.ts';
-import { unwritable } from './shared/output-file.ts';
 import { untilSignal } from './shared/until-signal.ts';
 import { duration } from './shared/values.ts';
 

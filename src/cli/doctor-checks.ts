@@ -11,6 +11,7 @@ import { AHEAD, FEATURE_FORMAT, I } from '../series/features.ts';
 import { factsReader } from '../system/facts.ts';
 import { writeFileAtomic } from '../system/files.ts';
 import { listen } from './check-listen.ts';
+import { ruleCount } from './check-report.ts';
 
 export interface Finding {
   readonly name: string;
@@ -92,7 +93,7 @@ function clock(): Finding {
 function readConfig(path: string, dataDir: string | undefined): [Config | null, Finding] {
   try {
     const config = loadConfig(path, dataDir === undefined ? {} : { GATECAST_DATA_DIR: dataDir });
-    return [config, ok('config', `${path}: node ${config.node}, ${config.streams.length} rules`)];
+    return [config, ok('config', `${path}: node ${config.node}, ${ruleCount(config.streams)}`)];
   } catch (error) {
     return [null, fail('config', error)];
   }

@@ -9,8 +9,8 @@ import type { ModelEntry, ModelRegistry } from '../model/registry.ts';
 import { ModelSlots } from '../model/slots.ts';
 import type { Cell } from '../network/spec.ts';
 import { FEATURES } from '../series/features.ts';
+import { writeOutput } from '../system/output-file.ts';
 import type { ExportFlags } from './model.ts';
-import { writeOutput } from './shared/output-file.ts';
 
 export function listModels(registry: ModelRegistry, slotsFile: string | null, json: boolean): string {
   const groups = slotsFile && existsSync(slotsFile) ? new ModelSlots(slotsFile).all() : {};

@@ -2,12 +2,12 @@
 import { createRandom } from '../network/random.ts';
 import type { Cell } from '../network/spec.ts';
 import { initialWeights } from '../network/weights.ts';
+import { writeOutput } from '../system/output-file.ts';
 import { startTraining } from '../training/client.ts';
 import { gradientByLag, type LagCurve, lagSvg, reachOf } from '../training/diagnose.ts';
 import { forecastSpec, type TrainingJob } from '../training/job.ts';
 import { jobFeatures } from '../training/prepare.ts';
 import { Random } from '../training/random.ts';
-import { writeOutput } from './shared/output-file.ts';
 import type { ProgressBar } from './shared/progress.ts';
 
 /** Always drawn beside the chosen one: what vanishes, and what does not. */

@@ -4,11 +4,11 @@ import { basename, resolve } from 'node:path';
 import { GatecastError } from '../errors.ts';
 import { MODEL_NAME } from '../model/manifest.ts';
 import { type ModelRegistry, writeModel } from '../model/registry.ts';
+import { prepareFolderOf, prepareOutput, writeOutput } from '../system/output-file.ts';
 import { startTraining } from '../training/client.ts';
 import { generateMixture } from '../training/generate/mixture.ts';
 import { previewSvg } from '../training/generate/preview.ts';
 import { forecastSpec, type JobResult, type TrainingJob } from '../training/job.ts';
-import { prepareFolderOf, writeOutput } from './shared/output-file.ts';
 import { ProgressBar, type ProgressTarget } from './shared/progress.ts';
 import { seriesOfSet } from './train-data.ts';
 import { runDiagnose } from './train-diagnose.ts';
@@ -35,7 +35,8 @@ export async function runTrain(flags: TrainFlags, registry: ModelRegistry, strea
   // What is wrong with the command line is said before the data are read.
   const folder = flags.diagnose ? '' : outFolder(flags);
   checkSettings(flags);
-  prepareFolderOf(flags.diagnose ?? folder);
+  if (flags.diagnose) prepareOutput(flags.diagnose);
+  else prepareFolderOf(folder);
   const base = flags.from ? registry.open(flags.from) : null;
   const sets = dataSets(flags);
   const series = sets.flatMap((set, index) => seriesOfSet(set, flags.seed + index));

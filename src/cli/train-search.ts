@@ -6,6 +6,7 @@ import type { Cell } from '../network/spec.ts';
 import { buildStepGraph } from '../network/step-graph.ts';
 import { countWeights, initialWeights } from '../network/weights.ts';
 import { sha256, writeFileAtomic } from '../system/files.ts';
+import { writeOutput } from '../system/output-file.ts';
 import { startTrials } from '../training/client.ts';
 import { forecastSpec, type JobSeries, type TrainingJob } from '../training/job.ts';
 import { Random } from '../training/random.ts';
@@ -22,7 +23,6 @@ import {
   searchSvg,
 } from '../training/search.ts';
 import type { WindowLosses } from '../training/trials.ts';
-import { writeOutput } from './shared/output-file.ts';
 import type { ProgressBar } from './shared/progress.ts';
 import { progressText } from './train-report.ts';
 

@@ -1,8 +1,8 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Grid, Played } from '../../src/backtest/play.ts';
-import { buildReport, writeReport } from '../../src/backtest/report.ts';
+import { buildReport } from '../../src/backtest/report.ts';
 import { scoreBaselines } from '../../src/backtest/report-baselines.ts';
 import { calibration, shares } from '../../src/backtest/report-calibration.ts';
 import { fanChart, lossOf, pickForecasts } from '../../src/backtest/report-fan.ts';
@@ -273,8 +273,17 @@ describe('backtest --report', () => {
     await expect(runBacktest([file], request({ report: join(file, 'r.html'), out }))).rejects.toMatchObject({
       code: 'FILE_UNWRITABLE',
     });
-    expect(readFileSync(out, 'utf8').trim().split('\n')).toHaveLength(1);
-    expect(() => writeReport(join(file, 'x'), '')).toThrow(/cannot be written/);
-    expect(existsSync(join(folder, 'r.html'))).toBe(false);
+    expect(readdirSync(folder)).toEqual(['plant.csv']);
+  });
+
+  it('leaves what a former run wrote when it fails', async () => {
+    const folder = temp();
+    const files = { out: join(folder, 'f.csv'), report: join(folder, 'f.html') };
+    for (const path of Object.values(files)) writeFileSync(path, 'of before');
+    await expect(runBacktest([join(folder, 'none.csv')], request(files))).rejects.toMatchObject({
+      code: 'FILE_UNREADABLE',
+    });
+    for (const path of Object.values(files)) expect(readFileSync(path, 'utf8')).toBe('of before');
+    expect(readdirSync(folder)).toEqual(['f.csv', 'f.html']);
   });
 });

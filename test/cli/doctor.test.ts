@@ -39,6 +39,7 @@ test('a data directory without a fitting model is a note: naive forecasts need n
   );
   const findings = await examine({ config: file, dataDir: temp() });
   expect(states(findings)).toMatchObject({ model: 'note', broker: 'fail' });
+  expect(findings.find(({ name }) => name === 'config')?.text).toBe(`${file}: node x, 1 rule`);
 });
 
 test.skipIf(!hasMosquitto)('a broker that answers, and one that refuses a subscription', async () => {

@@ -1,0 +1,103 @@
+/**
+ * Files that a command was asked to write: the old content stays until the new one is whole, and what the system says of them
+ * becomes an error that names the file.
+ */
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  mkdtempSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { GatecastError } from '../errors.ts';
+import { makeFolder, syncFolder, writeAll } from './files.ts';
+
+/**
+ * Writes the whole file or none of it, and its folder where that is missing; everybody may read it. A device or a pipe is
+ * written as it stands. Throws FILE_UNWRITABLE.
+ * @param content as one, or in parts, which are asked for one after the other
+ */
+export function writeOutput(path: string, content: string | Uint8Array | Iterable<string>): void {
+  const parts = typeof content === 'string' || content instanceof Uint8Array ? [content] : content;
+  try {
+    makeFolder(dirname(path));
+    const { file, regular } = standing(path);
+    if (!regular) {
+      writeParts(file, parts);
+      return;
+    }
+    const temporary = `${file}.${process.pid}.tmp`;
+    try {
+      writeParts(temporary, parts);
+      renameSync(temporary, file);
+    } catch (error) {
+      rmSync(temporary, { force: true });
+      throw error;
+    }
+    syncFolder(dirname(file));
+  } catch (cause) {
+    throw unwritable(path, cause);
+  }
+}
+
+/**
+ * Makes the folder that `path` will stand in, and tries whether it may be written there: better before a long run than
+ * after. What is there stays as it is. Throws FILE_UNWRITABLE.
+ */
+export function prepareOutput(path: string): void {
+  try {
+    const { file, regular, there } = standing(path);
+    if (there) accessSync(file, constants.W_OK);
+    if (regular) tryFolderOf(file);
+  } catch (cause) {
+    throw unwritable(path, cause);
+  }
+}
+
+/** The same for a folder that will stand, or stands, at `path`. Throws FILE_UNWRITABLE. */
+export function prepareFolderOf(path: string): void {
+  try {
+    tryFolderOf(path);
+  } catch (cause) {
+    throw unwritable(path, cause);
+  }
+}
+
+function tryFolderOf(path: string): void {
+  makeFolder(dirname(path));
+  rmdirSync(mkdtempSync(join(dirname(path), `${basename(path)}.`)));
+}
+
+/** A new error FILE_UNWRITABLE. */
+export function unwritable(path: string, cause: unknown): GatecastError {
+  return new GatecastError('FILE_UNWRITABLE', `cannot write ${path}: ${(cause as Error).message}`, {
+    hint: 'is the folder there, and may you write to it?',
+    cause,
+  });
+}
+
+/** What stands at `path` now, behind any link; what is not there will be a regular file. Throws where it is a folder. */
+function standing(path: string): { file: string; regular: boolean; there: boolean } {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return { file: path, regular: true, there: false };
+  if (found.isDirectory()) throw new Error('it is a folder');
+  return { file: realpathSync(path), regular: found.isFile(), there: true };
+}
+
+function writeParts(file: string, parts: Iterable<string | Uint8Array>): void {
+  const fd = openSync(file, 'w', 0o644);
+  try {
+    for (const part of parts) writeAll(fd, typeof part === 'string' ? Buffer.from(part) : part);
+    if (fstatSync(fd).isFile()) fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
