@@ -214,7 +214,9 @@ export class Pipeline {
     if (!hold.mayClose(clock.monotonic())) return HELD_SLEEP_MS;
     const nowMs = clock.now();
     const dueMs = engine.nextDueMs(nowMs);
-    return dueMs === null ? MAX_SLEEP_MS : Math.min(MAX_SLEEP_MS, Math.max(1, dueMs - nowMs));
+    // A clock that was never set closes nothing, however long it is due.
+    if (dueMs === null || (dueMs < nowMs && !ClockHold.sane(nowMs))) return MAX_SLEEP_MS;
+    return Math.min(MAX_SLEEP_MS, Math.max(1, dueMs - nowMs));
   }
 
   /** Never rejects: a round that fails is reported, and the next one goes on. */
@@ -237,9 +239,13 @@ export class Pipeline {
     } catch (error) {
       this.failed(error);
     }
-    // After the forecasts, so that they never wait for the disk.
-    this.acknowledgements.flushIfDue();
-    if (!this.acknowledgements.failing) checkpoints.save();
+    try {
+      // After the forecasts, so that they never wait for the disk.
+      this.acknowledgements.flushIfDue();
+      if (!this.acknowledgements.failing) checkpoints.save();
+    } catch (error) {
+      this.failed(error);
+    }
     await this.act();
     this.rounds++;
   }

@@ -230,6 +230,21 @@ describe('Pipeline', () => {
     expect(forecasts).not.toEqual([]);
   });
 
+  test('a clock that stands before the sane years leaves a due bucket open without looking again and again', async () => {
+    const { pipeline, send, pass } = setUp({}, Date.UTC(2023, 0, 1));
+    pipeline.start();
+    await pass(6000);
+    send('1');
+    // its bucket is over, and nothing newer comes
+    await pass(2000);
+    const before = pipeline.rounds;
+    await pass(10_000);
+    expect(pipeline.rounds - before).toBeLessThan(20);
+    send('2');
+    await pass(100);
+    expect(pipeline.samples).toBe(2);
+  });
+
   test('drops are counted: late, retained without a time of its own, overload', async () => {
     const { pipeline, send, pass } = setUp({ maxQueued: 2 });
     pipeline.start();
@@ -272,6 +287,24 @@ describe('Pipeline', () => {
     send('2@1');
     await pass(50);
     expect(pipeline.fault).toBeNull();
+    expect(forecasts).toHaveLength(1);
+  });
+
+  test('a state that cannot be saved is reported, and the next round goes on', async () => {
+    const broken = new Error('a broken promise');
+    const snapshot = () => {
+      throw broken;
+    };
+    const checkpoints = new Checkpoints({ snapshot }, { saveSnapshots: () => true });
+    checkpoints.add('s', 'rebuilt', 0);
+    const { pipeline, send, pass, forecasts, errors } = setUp({ checkpoints });
+    pipeline.start();
+    send('1@0');
+    await pass(50);
+    send('2@1');
+    await pass(50);
+    expect(new Set(errors)).toEqual(new Set([broken]));
+    expect(pipeline.fault).toBe('a broken promise');
     expect(forecasts).toHaveLength(1);
   });
 
