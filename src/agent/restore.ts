@@ -87,7 +87,9 @@ function addStream(engine: ForecastEngine, store: ReplayStore, { spec, firstMs }
   } catch (error) {
     if (!(error instanceof GatecastError) || error.code !== 'STATE_MISMATCH') throw error;
     engine.add(spec);
-    return { name, state: 'rebuilt', replayed: 0, fromMs: rebuildFrom(store, spec, snapshot.replayFromMs) };
+    // Never from before a reset.
+    const fromMs = Math.max(firstMs, rebuildFrom(store, spec, snapshot.replayFromMs));
+    return { name, state: 'rebuilt', replayed: 0, fromMs };
   }
 }
 

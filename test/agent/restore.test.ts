@@ -112,6 +112,25 @@ describe('restoreStreams', () => {
     store.close();
   });
 
+  test('a rebuilt state does not learn from before a reset', async () => {
+    const store = openStore(tempFolder());
+    const engine = new Engine(null);
+    engine.add(SPECS[0]!);
+    await feed(engine, samples(400), store);
+    const snapshot = engine.snapshot('a')!;
+    store.saveSnapshots([{ ...snapshot, modelHash: 'of another model' }]);
+    const resetMs = START + 150_000;
+    const second = new Engine(null);
+    await restoreStreams(second, store, [{ spec: SPECS[0]!, firstMs: resetMs }]);
+    const since = [...store.samples('a', resetMs)];
+    const fresh = new Engine(null);
+    fresh.add(SPECS[0]!);
+    for (const { timeMs, value } of since) fresh.push({ stream: 'a', timeMs, value, arrivalMs: Number.NaN });
+    await fresh.tick(null);
+    expect(second.streams()[0]!.bucketsSeen).toBe(fresh.streams()[0]!.bucketsSeen);
+    store.close();
+  });
+
   test('samples ahead of the clock are left out, as if they had never come', async () => {
     const store = openStore(tempFolder());
     const list = samples(300).filter(({ stream }) => stream === 'a');
