@@ -28,7 +28,7 @@ export function mqttPage(generated: string): string {
     show('at'),
     '## score',
     show('score'),
-    "Of what was published, by lead `h` in steps, over the last `window` forecasts: `mae`, `bias` (forecast minus reading) and `coverage`; `mase`: the error over the seasonal naive's; the skills: 1 - loss / loss of the other, in pinball loss, so that above 0 is better than it. Said ten seconds after the start at the earliest, then in turns, within five minutes for all streams.",
+    "Of what was published, by lead `h` in steps, over the last `window` forecasts: `mae`, `bias` (forecast minus reading) and `coverage`; `mase`: the error over the seasonal naive's; the skills: 1 - loss / loss of the other, in pinball loss, so that above 0 is better than it. A lead at which no forecast has met its reading yet is left out. Said ten seconds after the start at the earliest, then in turns, within five minutes for all streams.",
     '## anomaly',
     show('anomaly'),
     "Not retained. A bucket that hardly agrees with the forecast made one step before it (`low` is p10, `high` p90). `score` is -log10 of the two-sided probability of a bucket at least as far out: 4 is once in ten thousand buckets; at most 12. The probability comes from the published interval and, beyond it, from how far beyond it this stream has been before; measured on normal, Laplace, exponential and Student's t (3 degrees) noise it holds within a factor of 3 from 10^-2 to 10^-5, mostly on the safe side. A sensor that is stuck is reported once, when that is found out. `publish.anomalies` sets from which score on a bucket is reported, as the time between two false alarms of a stream.",

@@ -141,7 +141,13 @@ async function scoreFill(
       inGap.push(score(own.filter(({ origin }) => empty[s]![origin] === 1)));
     });
   }
-  return { all: summed(all) ?? { n: 0, mase: 0, sql: 0, coverage: 0 }, inGap: summed(inGap) };
+  const total = summed(all);
+  if (total === null) {
+    throw new GatecastError('NOT_ENOUGH_DATA', 'No forecast could be scored.', {
+      hint: `Behind --start ${request.start} there must be room for a horizon of ${request.horizon} buckets with readings in them.`,
+    });
+  }
+  return { all: total, inGap: summed(inGap) };
 }
 
 /** Mean over the series of which anything could be scored. */

@@ -51,6 +51,9 @@ export function seriesCard(one: Judged, index: number): string {
     return figure(`<b>${pick.name}</b>, made ${at} UTC`, fanChart(grid, pick));
   });
   const compared = { forecast: [score], naive: [naive], seasonal: [seasonal] };
-  const facts = `MASE ${score.mase.toFixed(3)}, SQL ${score.sql.toFixed(3)}, coverage ${(100 * score.coverage).toFixed(1)} %, mean error ${numberText(score.bias)}`;
+  const facts =
+    score.n === 0
+      ? ''
+      : `MASE ${score.mase.toFixed(3)}, SQL ${score.sql.toFixed(3)}, coverage ${(100 * score.coverage).toFixed(1)} %, mean error ${numberText(score.bias)}`;
   return `<section class="card" id="s${index}"><div class="head"><h3>${escapeHtml(score.series)}</h3>${verdict(score)}<span class="facts">${facts}</span></div><div class="charts">${fans.join('') || '<p class="soft">No reading came in the scored part.</p>'}</div><div class="charts small">${leadFigures(compared, counts, grid.intervalMs)}</div></section>`;
 }

@@ -23,7 +23,8 @@ export function buildReport(input: ReportInput): string {
       counts: calibration(one.grid, one.played),
     };
   });
-  const worst = [...judged].sort((a, b) => b.score.sql - a.score.sql).slice(0, MOST_CHARTED);
+  const badness = ({ score }: Judged): number => (score.n === 0 ? -1 : score.sql);
+  const worst = [...judged].sort((a, b) => badness(b) - badness(a)).slice(0, MOST_CHARTED);
   const charted = judged.filter((one) => worst.includes(one));
   const title = `Backtest of ${input.files.join(', ')}`;
   const body = [

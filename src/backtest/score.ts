@@ -6,6 +6,7 @@
 import { MEDIAN, Q, QUANTILES } from '../forecast/forecast.ts';
 import type { Grid, Played } from './play.ts';
 
+/** Where `n` is 0 nothing was scored: the rest is NaN, null in JSON. */
 export interface Score {
   readonly n: number;
   readonly mae: number;
@@ -120,10 +121,10 @@ export function scoreSeries(
 }
 
 function finish(sums: Sums, scale: number): Score {
-  const n = Math.max(1, sums.n);
-  const skill = (other: number): number => (other > 0 ? 1 - sums.pinball / other : 0);
+  const { n } = sums;
+  const skill = (other: number): number => (n === 0 ? Number.NaN : other > 0 ? 1 - sums.pinball / other : 0);
   return {
-    n: sums.n,
+    n,
     mae: sums.absolute / n,
     mase: sums.absolute / n / scale,
     sql: sums.pinball / n / scale,
@@ -200,7 +201,10 @@ function empiricalErrors(
   });
 }
 
-/** Over the series of which anything was scored: skills as geometric means, as the field compares sets of unlike series. */
+/**
+ * Over the series of which anything was scored, NaN where there are none: skills as geometric means, as the field compares sets
+ * of unlike series.
+ */
 export function overall(all: readonly SeriesScore[]): {
   mase: number;
   sql: number;
@@ -210,7 +214,7 @@ export function overall(all: readonly SeriesScore[]): {
 } {
   const scores = all.filter(({ n }) => n > 0);
   const mean = (of: (score: SeriesScore) => number): number =>
-    scores.length > 0 ? scores.reduce((sum, score) => sum + of(score), 0) / scores.length : 0;
+    scores.reduce((sum, score) => sum + of(score), 0) / scores.length;
   const skill = (of: (score: SeriesScore) => number): number =>
     1 - Math.exp(mean((score) => Math.log(Math.max(0.01, 1 - of(score)))));
   return {

@@ -309,7 +309,7 @@ export class Stream {
       buckets: this.features?.steps ?? 0,
       observedMs: Number.isNaN(observedMs) ? null : observedMs,
       unit: this.spec.unit,
-      scores: this.scores.filter(({ n }) => n > 0),
+      scores: this.scores,
     };
   }
 

@@ -318,8 +318,9 @@ export class Track {
     return { observed: n > 0 ? covered / n : null, n };
   }
 
+  /** Leads at which no forecast has met its reading yet are left out. */
   scores(): LeadScore[] {
-    return this.knots.map((lead, j) => {
+    const scored = this.knots.map((lead, j) => {
       const s = this.score.subarray(j * 9, j * 9 + 9);
       return {
         lead,
@@ -334,6 +335,7 @@ export class Track {
         maeNaive: s[8],
       };
     });
+    return scored.filter(({ n }) => n > 0);
   }
 
   persist(io: StateIo): void {

@@ -250,7 +250,7 @@ function ratio(value: number, reference: number): number | null {
 }
 
 function skill(loss: number, reference: number): number | null {
-  return reference > 0 && Number.isFinite(loss) ? short(1 - loss / reference) : null;
+  return reference > 0 && Number.isFinite(loss) ? round(1 - loss / reference, 6) : null;
 }
 
 function iso(ms: number): string {

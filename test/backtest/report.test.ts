@@ -136,6 +136,12 @@ describe('buildReport', () => {
     const score = scoreSeries(empty, played, 12, 50);
     const html = buildReport(input([{ grid: empty, played, first: 50, score }], 12));
     expect(html).toContain('nothing to score');
+    expect(html).not.toContain('0.000');
+    // Beside one that was scored, it does not make that one's mean better.
+    const beside = example('a', 12);
+    const both = buildReport(input([beside, { grid: empty, played, first: 50, score }], 12));
+    expect(both).toMatch(new RegExp(`overall</td>.*<td class="n">${beside.score.mase.toFixed(3)}</td>`));
+    expect(both).not.toMatch(/NaN|Infinity/);
     expect(html).not.toMatch(/NaN|Infinity/);
   });
 });

@@ -37,7 +37,9 @@ describe('scoreSeries', () => {
     // Errors 1 and 0 over scale 2.
     expect(score.mase).toBeCloseTo(0.25, 12);
     expect(score.byLead[0].mae).toBeCloseTo(1, 12);
-    expect(score.byLead[1].n).toBe(0);
+    const none = { n: 0, mae: null, mase: null, sql: null, coverage: null, bias: null };
+    const lead2: unknown = JSON.parse(JSON.stringify(score.byLead[1]));
+    expect(lead2).toEqual({ lead: 2, ...none, skillNaive: null, skillSeasonal: null });
     expect(score.byLead[2].mae).toBe(0);
     // A point forecast covers only an exact hit.
     expect(score.coverage).toBe(0.5);
@@ -53,6 +55,7 @@ describe('scoreSeries', () => {
     const empty = scoreSeries(grid([0, 2, 0, 2, Number.NaN, 2]), [point(3, [2])], 1, 4);
     expect(empty.n).toBe(0);
     expect(overall([scored, empty])).toEqual(overall([scored]));
+    expect(new Set(Object.values(overall([empty])))).toEqual(new Set([Number.NaN]));
     const text = scoreText({
       scores: [scored, empty],
       horizon: 1,

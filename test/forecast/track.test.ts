@@ -192,6 +192,20 @@ describe('track', () => {
     expect(track.scores()[0]).toMatchObject({ mae: 0, bias: 0, coverage: 1 });
   });
 
+  it('has no score of a lead at which no forecast has met its bucket', () => {
+    const track = new Track(LEADS);
+    const out = new Float64Array(LEADS * Q);
+    expect(track.scores()).toEqual([]);
+    for (let t = 0; t < 3; t++) {
+      track.observe(t, true);
+      track.combine(all(spread(t, 0)), free, out);
+    }
+    expect(track.scores().map(({ lead, n }) => [lead, n])).toEqual([
+      [1, 2],
+      [2, 1],
+    ]);
+  });
+
   it('scores each lead against the bucket it was made for', () => {
     // A forecast that is right for lead 1 alone: the next value of a ramp.
     const track = new Track(LEADS);
