@@ -69,8 +69,8 @@ export class Stream {
   private quality = new Quality();
   private marks = 0;
   private anomalies = new Anomalies();
-  /** The bucket just taken in, where it was improbable. */
-  private surprise: Surprise | null = null;
+  /** Improbable buckets since the last forecast: a dropped one has no forecast of its own. */
+  private readonly surprises: Surprise[] = [];
   /** Medians, relative to the origin, of the forecast made at the last observed bucket, for the `model` fill. */
   private path: Float64Array = new Float64Array(0);
   private readonly outlook = new Float64Array(4);
@@ -161,7 +161,8 @@ export class Stream {
     if (features === null) return false;
     this.current = bucket;
     this.marks = this.judge(bucket, features);
-    this.surprise = this.assess(bucket, features.gapAge, before);
+    const surprise = this.assess(bucket, features.gapAge, before);
+    if (surprise !== null) this.surprises.push(surprise);
     this.observed = !Number.isNaN(bucket.value) && (this.marks & MASKED) === 0;
     if (this.observed) this.now.observedMs = bucket.observedMs;
     const age = features.gapAge;
@@ -285,7 +286,7 @@ export class Stream {
       crossings: crossings(this.spec.thresholds, out, this.leads, this.current.startMs, stepMs),
       observed: Number.isNaN(this.current.value) ? null : this.current.value,
       expected,
-      ...(this.surprise === null ? {} : { surprises: [this.surprise] }),
+      ...(this.surprises.length === 0 ? {} : { surprises: this.surprises.splice(0) }),
     };
   }
 

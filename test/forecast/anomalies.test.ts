@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Anomalies, alarmScore, MOST_SCORE, type Surprise } from '../../src/forecast/anomalies.ts';
 import { Engine } from '../../src/forecast/engine.ts';
+import type { Fill } from '../../src/series/spec.ts';
 import { StateReader, StateWriter } from '../../src/series/state-io.ts';
 import { fakeModel } from '../support/fake-model.ts';
 import { normal, uniform } from '../support/random.ts';
@@ -73,9 +74,13 @@ describe('the false alarm rate', () => {
 });
 
 /** Plays one value a second and gives back every surprise. */
-async function play(values: ArrayLike<number>, model: ReturnType<typeof fakeModel> | null = null) {
+async function play(
+  values: ArrayLike<number>,
+  model: ReturnType<typeof fakeModel> | null = null,
+  fill: Fill = 'model',
+) {
   const engine = new Engine(model);
-  engine.add(testSpec('s', { latenessMs: 0 }));
+  engine.add(testSpec('s', { latenessMs: 0, fill }));
   const found: (Surprise & { readonly t: number })[] = [];
   const startMs = Date.UTC(2025, 0, 1);
   for (let t = 0; t < values.length; t++) {
@@ -103,6 +108,14 @@ describe('is found', () => {
     expect(spike.score).toBeGreaterThan(5);
     expect(spike.observed).toBeGreaterThan(spike.high);
     expect(spike.low).toBeLessThan(spike.p50);
+  });
+
+  test('a spike and a stuck sensor, also where buckets that are kept out are dropped', async () => {
+    const values = ordinary(1400, (t, y) => (t === 1000 ? y + 60 : y));
+    values.fill(values[1200]!, 1200, 1300);
+    const found = await play(values, null, 'drop');
+    expect(found.filter(({ t }) => t === 1000).map(({ observed }) => observed)).toEqual([values[1000]]);
+    expect(found.filter(({ t, score }) => t > 1205 && t < 1300 && score >= 4)).toHaveLength(1);
   });
 
   test('a level shift, once, until the forecasts have followed', async () => {
