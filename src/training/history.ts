@@ -1,4 +1,5 @@
 /** Stored samples back on their streams' grids, through the same buckets as live. Pure. */
+import { FUTURE_MS } from '../series/admission.ts';
 import { Buckets } from '../series/buckets.ts';
 import { MASKED, OUT_OF_RANGE, TOO_FAST } from '../series/quality.ts';
 import type { StreamSpec } from '../series/spec.ts';
@@ -45,17 +46,22 @@ export function shareHistory(
 /**
  * One walk over the samples of all streams; others than those asked for are passed over.
  * @param samples ascending by time
+ * @param nowMs what lies further ahead of it than a reading may was stored while the clock was ahead, and is left out: it
+ *   would make a hole of a year of the time between
  * @param brake awaited now and then
  */
 export async function collectHistory(
   streams: readonly HistoryStream[],
   samples: Iterable<HistorySample & { readonly stream: string }>,
   group: string,
+  nowMs: number,
   brake: () => Promise<void> = async () => {},
 ): Promise<JobSeries[]> {
   const grids = new Map(streams.map((one) => [one.spec.name, new Grid(one, group)]));
   let walked = 0;
+  const latestMs = nowMs + FUTURE_MS + Math.max(0, ...streams.map(({ intervalMs }) => intervalMs));
   for (const sample of samples) {
+    if (sample.timeMs > latestMs) break;
     grids.get(sample.stream)?.push(sample);
     if (++walked % BRAKE_EVERY === 0) await brake();
   }

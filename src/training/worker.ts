@@ -99,7 +99,7 @@ async function cycle(
   let series: JobSeries[];
   try {
     const fromMs = Math.min(...streams.map((one) => one.fromMs));
-    series = await collectHistory(streams, reader.since(fromMs), input.group, brake);
+    series = await collectHistory(streams, reader.since(fromMs), input.group, input.nowMs, brake);
   } finally {
     reader.close();
   }

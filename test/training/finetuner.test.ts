@@ -531,7 +531,7 @@ describe('history of many streams', () => {
       { ...streams[1]!, fromMs: START + 100 * 60_000 },
       { ...streams[2]!, fromMs: START },
     ];
-    const series = await collectHistory(wanted, samples(), 'g', async () => {
+    const series = await collectHistory(wanted, samples(), 'g', START + 1e10, async () => {
       breaths++;
     });
     expect(series.map(({ name, startMs, values }) => [name, startMs, values.length])).toEqual([
@@ -540,5 +540,14 @@ describe('history of many streams', () => {
     ]);
     expect(series[1]!.values[5]).toBe(1);
     expect(breaths).toBe(1);
+  });
+
+  it('leaves out what was stored while the clock was ahead, which would else be the end of a hole of years', async () => {
+    const sample = (timeMs: number) => ({ stream: 's0', timeMs, value: 1, mark: 0 });
+    const kept = Array.from({ length: 10 }, (_, t) => sample(START + t * 60_000));
+    const ahead = [sample(START + 8760 * HOUR), sample(START + 8761 * HOUR)];
+    const wanted = [{ ...streams[0]!, fromMs: START }];
+    const [series] = await collectHistory(wanted, [...kept, ...ahead], 'g', START + 10 * 60_000);
+    expect(series!.values).toHaveLength(9);
   });
 });
