@@ -35,7 +35,7 @@ import { Publisher, statusOf } from './mqtt/publisher.ts';
 import { topicsOf } from './mqtt/topics.ts';
 import { lockDataDir } from './store/lock.ts';
 import { DATABASE_FILE } from './store/sqlite-store.ts';
-import type { Clock } from './system/clock.ts';
+import { type Clock, startTime } from './system/clock.ts';
 import { factsReader } from './system/facts.ts';
 import { startWatchdog, systemdNotifier } from './system/notify.ts';
 
@@ -104,7 +104,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
 
   // Out: the broker and what is said there.
   const topics = topicsOf(base, node);
-  const status = { version, sinceMs: clock.now(), session: randomUUID() };
+  const status = { version, since: startTime(clock), session: randomUUID() };
   const hold = new ClockHold(clock.monotonic());
   const home = new HomeAssistant({
     prefix: config.publish.discovery_prefix,
@@ -130,7 +130,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     log,
     store,
     topics,
-    status: (state) => statusOf(topics, { ...status, state }),
+    status: (state) => statusOf(topics, { ...status, sinceMs: status.since(), state }),
     filters: () => streams.router.filters(),
     sensor: (message) => pipeline.receive(message),
     request: (message) => requests.receive(message),
@@ -217,6 +217,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
   const health = new Health({
     node,
     version,
+    since: status.since,
     brokerUrl: config.mqtt.url,
     clock,
     model: () => tuning.current,

@@ -18,6 +18,8 @@ import { Recently } from './recently.ts';
 export interface HealthParts {
   readonly node: string;
   readonly version: string;
+  /** When the agent started, ms; another time once the clock has been set. */
+  readonly since: () => number;
   readonly brokerUrl: string;
   readonly clock: Clock;
   readonly model: () => ChosenModel;
@@ -43,7 +45,6 @@ const HOUR_MS = 3_600_000;
 const HOURS = 24;
 
 export class Health {
-  readonly sinceMs: number;
   private facts: { atMs: number; facts: Facts } | null = null;
   private readonly failed = new Recently(FAILURE_MS);
   private readonly refused = new Recently(FAILURE_MS);
@@ -52,9 +53,7 @@ export class Health {
   /** Bytes written by the end of each of the last hours, oldest first. */
   private readonly written: { atMs: number; bytes: number }[] = [];
 
-  constructor(private readonly parts: HealthParts) {
-    this.sinceMs = parts.clock.now();
-  }
+  constructor(private readonly parts: HealthParts) {}
 
   /** What does not work as it should; empty when all is well. */
   ills(): Condition[] {
@@ -152,7 +151,7 @@ export class Health {
     return {
       node,
       version,
-      sinceMs: this.sinceMs,
+      sinceMs: this.parts.since(),
       nowMs: clock.now(),
       broker: {
         url: brokerUrl,
@@ -191,7 +190,7 @@ export class Health {
         type: 'gauge',
         values: [{ labels: { version }, value: 1 }],
       },
-      family('gauge', 'up_seconds', 'Since the start.', (clock.now() - this.sinceMs) / 1000),
+      family('gauge', 'up_seconds', 'Since the start.', (clock.now() - this.parts.since()) / 1000),
       family(
         'gauge',
         'degraded',

@@ -16,3 +16,20 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer);
   },
 };
+
+/** A wall clock that is off by less is the same one, ms. */
+const SAME_CLOCK_MS = 1000;
+
+/**
+ * When the process started, by the wall clock as it is whenever that is asked: a gateway without a battery learns what time
+ * it is some while after.
+ */
+export function startTime(clock: Clock): () => number {
+  const startedMs = clock.monotonic();
+  let sinceMs = clock.now();
+  return () => {
+    const byNowMs = clock.now() - (clock.monotonic() - startedMs);
+    if (Math.abs(byNowMs - sinceMs) > SAME_CLOCK_MS) sinceMs = byNowMs;
+    return sinceMs;
+  };
+}

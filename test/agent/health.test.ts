@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { Health, type HealthParts } from '../../src/agent/health.ts';
+import { startTime } from '../../src/system/clock.ts';
 import type { RunReport } from '../../src/training/run-report.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
@@ -26,6 +27,7 @@ function setUp(change: Partial<HealthParts> = {}) {
   const health = new Health({
     node: 'n',
     version: '1',
+    since: startTime(clock),
     brokerUrl: 'mqtt://x',
     clock,
     model: () => ({ name: 'base', model: null, trainedAt: null, problem: null }),
@@ -61,6 +63,17 @@ function setUp(change: Partial<HealthParts> = {}) {
   });
   return { health, clock, state };
 }
+
+test('a clock that is set after the start does not make it years old', () => {
+  const { health, clock } = setUp();
+  const before = health.pageStatus().sinceMs;
+  clock.advance(HOUR);
+  expect(health.pageStatus().sinceMs).toBe(before);
+  clock.jump(365 * 24 * HOUR);
+  const { sinceMs, nowMs } = health.pageStatus();
+  expect(nowMs - sinceMs).toBe(HOUR);
+  expect(health.metrics().find(({ name }) => name === 'up_seconds')?.values).toEqual([{ value: 3600 }]);
+});
 
 test('all is well', () => {
   const { health } = setUp();
