@@ -64,8 +64,10 @@ export async function bothWays(file: FileCase, broker: Mosquitto, dir: string): 
   const table = readTable(file.path, tableOptions(file));
   let readings = 0;
   for (const { values } of table.rows()) for (const value of values) if (!Number.isNaN(value)) readings++;
-  const live = await liveWay(file, { ...table, readings }, broker, dir);
-  const backtest = await backtestWay(file, table.columns, dir);
+  const rows = table.length + table.leftOut.rowsWithoutTime;
+  const { columns, ids } = table;
+  const live = await liveWay(file, { columns, ids, readings, rows }, broker, dir);
+  const backtest = await backtestWay(file, columns, dir);
   const different: string[] = [];
   let compared = 0;
   for (const [key, message] of live.forecasts) {
@@ -86,7 +88,7 @@ export async function bothWays(file: FileCase, broker: Mosquitto, dir: string): 
   }
   return {
     readings,
-    rows: table.length + table.leftOut.rowsWithoutTime,
+    rows,
     live: { taken: live.taken, dropped: live.dropped },
     backtest: { refused: backtest.refused },
     forecasts: { live: live.forecasts.size, backtest: backtest.forecasts.size, compared },
@@ -122,9 +124,17 @@ interface Message {
 
 const ended = ({ process }: Daemon): boolean => process.exitCode !== null || process.signalCode !== null;
 
+interface FileContents {
+  readonly columns: readonly string[];
+  readonly ids: readonly string[];
+  /** Cells with a number, and rows with a time. */
+  readonly readings: number;
+  readonly rows: number;
+}
+
 async function liveWay(
   file: FileCase,
-  { columns, ids, readings }: { columns: readonly string[]; ids: readonly string[]; readings: number },
+  { columns, ids, readings, rows }: FileContents,
   broker: Mosquitto,
   dir: string,
 ): Promise<{ taken: number; dropped: Counts; forecasts: Map<string, Message> }> {
@@ -139,10 +149,10 @@ async function liveWay(
     over = topic.endsWith(LAST);
     if (over) return;
     const { origin, stream, ...message } = JSON.parse(payload.toString());
-    const rows = (message.p50 as number[]).map((_, k) => NAMES.map((name) => message[name][k] as number));
+    const steps = (message.p50 as number[]).map((_, k) => NAMES.map((name) => message[name][k] as number));
     forecasts.set(`${stream} ${origin.replace('.000Z', 'Z')}`, {
       origin: Date.parse(origin),
-      numbers: rows.flat(),
+      numbers: steps.flat(),
     });
   });
   let daemon: Daemon | null = null;
@@ -154,7 +164,7 @@ async function liveWay(
       // The pace is that of the slowest pause: rows of one bucket come as fast as they like.
       ...['--speed', String(file.intervalMs / paceMs), '--max-wait', `${paceMs}ms`],
     ]);
-    await waitFor(`the replay of ${file.path}`, () => ended(sender), PATIENCE_MS);
+    await waitFor(`the replay of ${file.path}`, () => ended(sender), PATIENCE_MS + 2 * paceMs * rows);
     if (sender.process.exitCode !== 0) throw new Error(`the replay failed: ${sender.output()}`);
     const metric = async (name: RegExp): Promise<[string, number][]> => {
       const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
