@@ -60,7 +60,7 @@ export const checkTimeZone: Check = (text) => {
   }
 };
 
-/** host:port, :port or port; the port may be 0 for any free one. */
+/** host:port, :port or port, as `web/listen.ts` reads them; the port may be 0 for any free one. */
 export const checkListen: Check = (text) => {
   if (text === 'off') return null;
   const found = /^(?:(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]*):)?(\d{1,5})$/.exec(text);

@@ -113,7 +113,7 @@ const http = z.strictObject({
   listen: note(
     text('an address', checkListen).default('127.0.0.1:8787'),
     'restart',
-    'Address of the page and the metrics; `off` for none. The page has no log-in: think before it listens beyond this machine.',
+    'Address of the page and the metrics, such as `127.0.0.1:8787`; a port alone is on loopback, `:8787` on all addresses; `off` for none. The page has no log-in: think before it listens beyond this machine.',
     { [TYPE_KEY]: '`off` or address' },
   ),
 });

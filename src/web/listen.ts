@@ -1,8 +1,16 @@
 /** The address of the page, as the config has it. Pure. */
 
-/** @param text `host:port`, `[v6]:port` or `off`; checked by the config's schema. @returns null for `off` */
+/** Of a bare port: the page has no log-in. */
+const LOOPBACK = '127.0.0.1';
+
+/**
+ * @param text `host:port`, `[v6]:port`, `:port` for all addresses of the machine, `port` for loopback alone, or `off`; checked
+ *   by the config's schema
+ * @returns null for `off`
+ */
 export function parseListen(text: string): { host: string; port: number } | null {
   if (text === 'off') return null;
   const colon = text.lastIndexOf(':');
+  if (colon < 0) return { host: LOOPBACK, port: Number(text) };
   return { host: text.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(text.slice(colon + 1)) };
 }

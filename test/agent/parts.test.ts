@@ -189,4 +189,6 @@ test('addresses of the page', () => {
   expect(parseListen('off')).toBeNull();
   expect(parseListen('127.0.0.1:8787')).toEqual({ host: '127.0.0.1', port: 8787 });
   expect(parseListen('[::1]:80')).toEqual({ host: '::1', port: 80 });
+  expect(parseListen(':8787')).toEqual({ host: '', port: 8787 });
+  expect(parseListen('8787')).toEqual({ host: '127.0.0.1', port: 8787 });
 });
