@@ -277,8 +277,8 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
           file: parts.configFile,
           running: config,
           take: async (next) => {
-            config = next;
             const { removed } = await pipeline.between(() => streams.reconfigure(next));
+            config = next;
             for (const stream of removed) {
               announcer.forget(stream);
               tuning.forget(stream);

@@ -31,7 +31,7 @@ export type GroupSlots = z.infer<typeof groupSchema>;
 
 export class ModelSlots {
   private groups: Record<string, GroupSlots>;
-  /** Set when the file was damaged and has been put aside: every group runs its configured model again. */
+  /** Set when the file was damaged: every group runs its configured model again. */
   readonly problem: string | null;
 
   /** @param path `<data_dir>/models/slots.json`; made when first written to */
@@ -146,6 +146,11 @@ function load(path: string): { groups: Record<string, GroupSlots>; problem: stri
   } catch (error) {
     reason = error instanceof Error ? error.message : String(error);
   }
-  renameSync(path, `${path}.damaged`);
+  try {
+    renameSync(path, `${path}.damaged`);
+  } catch {
+    // On a disk that takes nothing it stays; what is written next takes its place.
+    return { groups: {}, problem: `${path} is damaged (${reason})` };
+  }
   return { groups: {}, problem: `${path} was damaged (${reason}) and has been put aside` };
 }

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -91,5 +91,15 @@ describe('ModelSlots', () => {
       expect(existsSync(path)).toBe(false);
       expect(readFileSync(`${path}.damaged`, 'utf8')).toBe(junk);
     }
+  });
+
+  it('does without where a damaged file cannot be put aside', () => {
+    new ModelSlots(path).stage('g', 'base', 'x');
+    writeFileSync(path, '{"form');
+    // as on a read-only disk, the rename fails
+    mkdirSync(join(`${path}.damaged`, 'in the way'), { recursive: true });
+    const slots = new ModelSlots(path);
+    expect(slots.problem).toMatch(/damaged/);
+    expect(slots.get('g', 'base').current).toBe('base');
   });
 });
