@@ -17,6 +17,22 @@ export function ofNetwork(candidate: number): boolean {
   return candidate === GRU || candidate === ADAPTER;
 }
 
+/**
+ * At a lead of whole seasons the two naives say the same, and their losses do not tell which of them is better at the
+ * leads around it: they share what they weigh together there as they do at the knot before.
+ * @param weights [knots, C]
+ * @param knot above 0
+ */
+export function shareAsBelow(weights: Float64Array, knot: number): void {
+  const at = knot * C;
+  const below = at - C;
+  const pair = weights[below + SEASONAL] + weights[below + NAIVE];
+  if (!(pair > 0)) return;
+  const both = weights[at + SEASONAL] + weights[at + NAIVE];
+  weights[at + SEASONAL] = (both * weights[below + SEASONAL]) / pair;
+  weights[at + NAIVE] = (both * weights[below + NAIVE]) / pair;
+}
+
 /** What a forecast is called whose candidates had these mean weights. */
 export function kindOf(weights: readonly number[], network: boolean, warm: boolean): ForecastKind {
   if (network && weights[GRU] + weights[ADAPTER] >= 0.8) return 'gru';

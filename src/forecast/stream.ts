@@ -111,7 +111,8 @@ export class Stream {
     this.anomalies = new Anomalies(memory);
     const places = { scratch: scratch.features, memory };
     this.features = new Features(intervalMs, this.leads, zoneOffset(this.spec.timeZone), places);
-    this.track = new Track(this.leads, { scratch: scratch.track, memory });
+    const season = this.features.experts.dayLag;
+    this.track = new Track(this.leads, { scratch: scratch.track, memory, season });
     this.adapter = this.h.length === 0 ? null : this.makeAdapter(memory);
     this.path = memory.float64(this.leads).fill(Number.NaN);
     this.scratches.noteBlock(intervalMs, this.leads, memory.used);

@@ -9,7 +9,7 @@
  */
 import { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
-import { ADAPTER, C, GRU, NAIVE, ofNetwork, SEASONAL } from './candidates.ts';
+import { ADAPTER, C, GRU, NAIVE, ofNetwork, SEASONAL, shareAsBelow } from './candidates.ts';
 import { MEDIAN, Q } from './forecast.ts';
 import { TrackScratch } from './track-scratch.ts';
 
@@ -70,11 +70,14 @@ function pinball3(y: number, low: number, median: number, high: number): number 
 export interface TrackPlaces {
   readonly scratch?: TrackScratch;
   readonly memory?: Memory;
+  /** Steps of the seasonal naive's season; 0 where there is none. */
+  readonly season?: number;
 }
 
 export class Track {
   readonly knots: readonly number[];
   private readonly leads: number;
+  private readonly season: number;
   private readonly scratch: TrackScratch;
   /** For each knot k a ring of k rows [ROW]. */
   private readonly pending: Float32Array;
@@ -91,8 +94,10 @@ export class Track {
   /** First step whose forecasts belong to the trial. */
   private trialFrom = 0;
 
-  constructor(leads: number, { scratch = new TrackScratch(leads), memory = new Memory() }: TrackPlaces = {}) {
+  constructor(leads: number, places: TrackPlaces = {}) {
+    const { scratch = new TrackScratch(leads), memory = new Memory(), season = 0 } = places;
     this.leads = leads;
+    this.season = season;
     this.scratch = scratch;
     this.knots = scratch.knots.knots;
     const n = this.knots.length;
@@ -274,6 +279,7 @@ export class Track {
         sum += w;
       }
       for (let c = 0; c < C; c++) atKnots[j * C + c] /= sum;
+      if (j > 0 && this.knots[j] % this.season === 0) shareAsBelow(atKnots, j);
     }
     for (let k = 0; k < this.leads; k++) {
       for (let c = 0; c < C; c++) weights[k * C + c] = this.interpolate(atKnots, C, c, k);
