@@ -163,8 +163,7 @@ export class Tuning {
    *   NOT_ENOUGH_DATA before there is enough to learn from
    */
   request(group: string): TuningAnswer {
-    if (group !== GROUP)
-      throw new GatecastError('USAGE', `There is no model group '${group}'.`, { hint: `Known: ${GROUP}.` });
+    checkGroup(group);
     const barred = this.barred();
     if (barred !== null) throw new GatecastError('USAGE', `Fine-tuning cannot begin: ${barred}.`);
     if (this.tuner.isBusy)
@@ -182,9 +181,11 @@ export class Tuning {
 
   /**
    * An owner wants the model before the present one back. Resolves with its name when it forecasts.
-   * @throws GatecastError BUSY, MODEL_UNKNOWN without a model before, TRAINING_FAILED when it cannot be taken up
+   * @throws GatecastError USAGE for an unknown group, BUSY, MODEL_UNKNOWN without a model before, TRAINING_FAILED when it
+   *   cannot be taken up
    */
-  rollback(reason: string): Promise<string> {
+  async rollback(reason: string, group = GROUP): Promise<string> {
+    checkGroup(group);
     return this.tuner.rollback(reason);
   }
 
@@ -268,4 +269,9 @@ export class Tuning {
     writeMemory(this.parts.store, GROUP, this.memory);
     this.parts.store.flush();
   }
+}
+
+function checkGroup(group: string): void {
+  if (group !== GROUP)
+    throw new GatecastError('USAGE', `There is no model group '${group}'.`, { hint: `Known: ${GROUP}.` });
 }

@@ -35,7 +35,7 @@ export function deedsOf(parts: VerbsParts): Deeds {
   const { streams, pipeline, tuning, publisher, announcer } = parts;
   return {
     finetune: ({ group }) => tuning().request(group ?? GROUP),
-    'rollback-model': async () => ({ model: await tuning().rollback(REQUESTED) }),
+    'rollback-model': async ({ group }) => ({ model: await tuning().rollback(REQUESTED, group ?? GROUP) }),
     'reset-stream': async (ask) => {
       const stream = streamOf(ask);
       await pipeline.between(() => streams.reset(stream));

@@ -17,6 +17,14 @@ export function ofNetwork(candidate: number): boolean {
   return candidate === GRU || candidate === ADAPTER;
 }
 
+/** Sum of the pinball losses of p10, p50 and p90: what candidates are compared by. */
+export function pinball3(y: number, low: number, median: number, high: number): number {
+  const a = y - low;
+  const b = y - median;
+  const c = y - high;
+  return (a >= 0 ? 0.1 * a : -0.9 * a) + 0.5 * Math.abs(b) + (c >= 0 ? 0.9 * c : -0.1 * c);
+}
+
 /**
  * At a lead of whole seasons the two naives say the same, and their losses do not tell which of them is better at the
  * leads around it: they share what they weigh together there as they do at the knot before.

@@ -9,7 +9,7 @@
  */
 import { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
-import { ADAPTER, C, GRU, NAIVE, ofNetwork, SEASONAL, shareAsBelow } from './candidates.ts';
+import { ADAPTER, C, GRU, NAIVE, ofNetwork, pinball3, SEASONAL, shareAsBelow } from './candidates.ts';
 import { MEDIAN, Q } from './forecast.ts';
 import { TrackScratch } from './track-scratch.ts';
 
@@ -59,13 +59,6 @@ export interface NetworkScore {
 
 /** A network that has no answer where one was due counts as this many times the better naive. */
 const NO_ANSWER = 10;
-
-function pinball3(y: number, low: number, median: number, high: number): number {
-  const a = y - low;
-  const b = y - median;
-  const c = y - high;
-  return (a >= 0 ? 0.1 * a : -0.9 * a) + 0.5 * Math.abs(b) + (c >= 0 ? 0.9 * c : -0.1 * c);
-}
 
 export interface TrackPlaces {
   readonly scratch?: TrackScratch;
