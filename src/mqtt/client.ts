@@ -57,6 +57,9 @@ const REFUSED_RETRY_MS = 300_000;
 /** Topics whose refusal is logged; further ones are only counted. */
 const MAX_LOGGED_REFUSALS = 20;
 
+/** Short connections in a row after which another client with the same id is likely. */
+const RIVALRY = 4;
+
 export class Client {
   readonly #parts: ClientParts;
   readonly #log: Logger;
@@ -74,6 +77,9 @@ export class Client {
   /** Filters of this connection's first subscriptions that the broker has not answered yet. */
   #unanswered = 0;
   #fault: string | null = null;
+  #connectedAt = 0;
+  /** Connections in a row that the other side closed sooner than a rival with this client id would have come back. */
+  #shortLived = 0;
   #stopped = true;
   #cancelTimers: (() => void)[] = [];
   /** Set while stopping. */
@@ -185,6 +191,7 @@ export class Client {
     if (this.#stopped) return;
     this.#open = true;
     this.#fault = null;
+    this.#connectedAt = this.#parts.clock.monotonic();
     this.#cleanNext = false;
     this.#connects++;
     this.#speaks5 ||= this.#version === 5;
@@ -221,13 +228,23 @@ export class Client {
       this.#cleanNext = true;
     }
     const delayMs = this.#backoff.next();
-    const isNew = this.#fault !== end.reason;
-    this.#fault = end.reason;
-    const fields = { url: this.#parts.options.url, reason: end.reason, retry_ms: Math.round(delayMs) };
+    const reason = end.reason + this.#rivalry(wasOpen);
+    const isNew = this.#fault !== reason;
+    this.#fault = reason;
+    const fields = { url: this.#parts.options.url, reason, retry_ms: Math.round(delayMs) };
     if (isNew || wasOpen) this.#log.warn(wasOpen ? 'broker lost' : 'broker unreachable', fields);
     else this.#log.debug('broker unreachable', fields);
     this.#after(delayMs, () => this.#connect());
     this.#parts.changed?.(this.status());
+  }
+
+  /** A broker that closes what it has accepted, again and again, mostly does so for a second client with the same id. */
+  #rivalry(wasOpen: boolean): string {
+    const { clock, options } = this.#parts;
+    const short = wasOpen && clock.monotonic() - this.#connectedAt < options.maxBackoffMs;
+    this.#shortLived = short ? this.#shortLived + 1 : 0;
+    if (this.#shortLived < RIVALRY) return '';
+    return `, again and again soon after connecting: is there another client with the id "${options.clientId}"?`;
   }
 
   #otherVersion(): void {

@@ -68,10 +68,23 @@ const REFUSED = [4, 5, 134, 135, 138];
 const OVERSIZE = 149;
 const MIN_RECEIVE_MAXIMUM = 1;
 
+/** What a broker says with MQTT 5 before it closes (MQTT 5.0, 3.14.2.1), as far as it tells an owner what to do. */
+const FAREWELLS: Readonly<Record<number, string>> = {
+  135: 'not authorized',
+  137: 'it is busy',
+  139: 'it shuts down',
+  141: 'it heard nothing from this client for too long',
+  142: 'another client came with this client id, which two agents must not share (node, mqtt.client_id)',
+  149: 'a packet was too large for it',
+  151: 'a quota is used up',
+  152: 'its operator wanted it so',
+};
+
 export class Connection {
   readonly #client: MqttClient;
   readonly #events: ConnectionEvents;
   #state: 'connecting' | 'open' | 'ended' = 'connecting';
+  #farewell: string | null = null;
 
   /** Begins to connect. Throws where the options make no sense (a malformed URL or certificate). */
   constructor(
@@ -90,11 +103,14 @@ export class Connection {
       this.#events.connected(packet.sessionPresent);
     });
     this.#client.on('error', (error) => this.#end(describe(error)));
+    this.#client.on('disconnect', ({ reasonCode = 0 }) => {
+      this.#farewell = `closed by the broker: ${FAREWELLS[reasonCode] ?? `reason ${reasonCode}`}`;
+    });
     this.#client.on('close', () =>
       this.#end(
         this.#state === 'connecting'
           ? { kind: 'hang-up', reason: 'closed before the broker answered' }
-          : { kind: 'network', reason: 'connection closed' },
+          : { kind: 'network', reason: this.#farewell ?? 'connection closed' },
       ),
     );
   }

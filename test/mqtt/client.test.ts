@@ -70,6 +70,18 @@ function make(url: string, options: Partial<BrokerOptions> = {}, parts: Partial<
 const connected = (client: Client) => waitFor('the connection', () => client.status().connected);
 
 describe.skipIf(!hasMosquitto)('Client and Mosquitto', () => {
+  it('suspects another client with its id that takes its place again and again', async () => {
+    const { url } = await broker();
+    const faults: string[] = [];
+    const clock = { ...systemClock, after: (ms: number, go: () => void) => systemClock.after(ms / 50, go) };
+    const changed: ClientParts['changed'] = ({ fault }) => fault !== null && faults.push(fault);
+    for (const parts of [{ clock, changed }, { clock }])
+      make(url, { maxBackoffMs: 60_000 }, parts).client.start();
+    await waitFor('the suspicion', () => faults.length > 3);
+    expect(faults[0]).not.toMatch(/another client/);
+    expect(faults[3]).toMatch(/another client with the id "gatecast-test"/);
+  });
+
   it('says that it is there, and that it went', async () => {
     const { url } = await broker();
     const eyes = await watching(url, 'g/#');
@@ -417,6 +429,22 @@ describe('Client and other brokers', () => {
     });
     return `mqtt://127.0.0.1:${(server.address() as { port: number }).port}`;
   }
+
+  it('says why a broker closed the connection, where it tells', async () => {
+    const url = await listen((socket) => {
+      socket.on('error', () => {});
+      socket.once('data', () => {
+        socket.write(Buffer.from('2003000000', 'hex'));
+        // Session taken over
+        setTimeout(() => socket.end(Buffer.from('e0028e00', 'hex')), 20);
+      });
+    });
+    const faults: (string | null)[] = [];
+    const { client } = make(url, {}, { changed: ({ fault }) => faults.push(fault) });
+    client.start();
+    await waitFor('the loss', () => faults.some((fault) => fault !== null));
+    expect(faults.find((fault) => fault !== null)).toMatch(/another client came with this client id/);
+  });
 
   it('falls back to 3.1.1 where 5 is refused', async () => {
     const aedes = await Aedes.createBroker();
