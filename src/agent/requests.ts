@@ -13,7 +13,8 @@ import type { Incoming } from './pipeline.ts';
 export const VERBS = {
   finetune: 'Begin a fine-tuning of the model group `group` (the only one where it is left out).',
   'reset-stream': 'Forget what was learnt of `stream`; its samples stay.',
-  'rollback-model': 'Go back to the model before the present one.',
+  'rollback-model':
+    'Go back to the model before the present one, for the model group `group` (the only one where it is left out).',
   backup: 'Write database, models and config to one file below `backups` in the data folder.',
   reload: 'Read the config file again, and take up what needs no restart.',
   'forget-stream':

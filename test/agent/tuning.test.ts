@@ -304,6 +304,7 @@ test('an owner asks: it begins, or the reason why not is a typed error', async (
     }
   };
   expect(code('other')).toBe('USAGE');
+  await expect(tuning.rollback('no', 'other')).rejects.toMatchObject({ code: 'USAGE' });
   facts.load = 3;
   expect(tuning.request('default')).toEqual({ status: 'waiting', reason: 'the machine is busy (load 3.00)' });
   facts.load = 0.1;
