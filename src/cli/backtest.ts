@@ -7,7 +7,7 @@ import type { ModelRegistry } from '../model/registry.ts';
 import { AGGREGATES, type Aggregate, FILLS, type Fill } from '../series/spec.ts';
 import { globals } from './shared/globals.ts';
 import { modelRegistry } from './shared/models.ts';
-import { fraction, list, whole } from './shared/values.ts';
+import { delimiter, fraction, list, timeZone, whole } from './shared/values.ts';
 
 interface BacktestFlags {
   time?: string[];
@@ -132,9 +132,9 @@ export function registerBacktest(program: Command): void {
     )
     .option('--lateness <duration>', 'with --order file: how long a bucket waits for late rows', duration)
     .option('--missing <values>', 'cells that mean missing, joined by commas, e.g. -200', list)
-    .option('--delimiter <char>', 'between cells; found out where not given')
+    .option('--delimiter <char>', 'between cells; found out where not given', delimiter)
     .addOption(new Option('--decimal <char>', 'decimal mark').choices(['.', ',']))
-    .option('--timezone <zone>', 'zone of the calendar features', 'UTC')
+    .option('--timezone <zone>', 'zone of the calendar features', timeZone, 'UTC')
     .option('--min <number>', 'physical limit', decimalNumber)
     .option('--max <number>', 'physical limit', decimalNumber)
     .option('--max-rate <rate>', 'a reading that changes faster is left out, e.g. 5/1m', rate)
@@ -177,7 +177,9 @@ export function registerBacktest(program: Command): void {
         process.stdout.write(await protocol(files, { ...flags, protocol: flags.protocol, model, registry }));
         return;
       }
-      const { interval, horizon } = flags;
+      const { interval, horizon, min, max } = flags;
+      if (min !== undefined && max !== undefined && min >= max)
+        command.error(`error: --min ${min} is not below --max ${max}`);
       if (interval === undefined || horizon === undefined) {
         const missing = interval === undefined ? '--interval <duration>' : '--horizon <steps>';
         command.error(`error: required option '${missing}' not specified`);

@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { QuantisationData } from '../backtest/quantisation.ts';
 import { globals } from './shared/globals.ts';
 import { modelRegistry } from './shared/models.ts';
-import { count, duration, fraction, list, whole } from './shared/values.ts';
+import { count, delimiter, duration, fraction, list, whole } from './shared/values.ts';
 
 interface QuantisationFlags {
   data?: string[];
@@ -50,7 +50,7 @@ export function registerQuantisation(model: Command): void {
     )
     .option('--id <columns>', 'column that says whose row it is, in long files', list)
     .option('--missing <values>', 'cells that mean missing, joined by commas', list)
-    .option('--delimiter <char>', 'between cells; found out where not given')
+    .option('--delimiter <char>', 'between cells; found out where not given', delimiter)
     .addOption(new Option('--decimal <char>', 'decimal mark').choices(['.', ',']))
     .option('--clock-start <time>', 'time of the first row, for files without a time column', instant)
     .option('--interval <duration>', 'length of a bucket, with --data', duration)

@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { GatecastError } from '../errors.ts';
 import { ProgressBar, secondsText } from './shared/progress.ts';
-import { amount, count, duration, list, whole } from './shared/values.ts';
+import { amount, count, delimiter, duration, list, whole } from './shared/values.ts';
 
 interface Options {
   readonly broker: string;
@@ -68,7 +68,7 @@ export function registerReplay(program: Command): void {
     .option('--time-format <format>', 'strptime-like, unix_s or unix_ms; found out by itself')
     .option('--columns <names>', 'columns to send, joined by commas, or all', columns, 'all')
     .option('--id <columns>', 'columns that say whose row it is, in long files', list)
-    .option('--delimiter <sign>', 'between cells; found out by itself')
+    .option('--delimiter <sign>', 'between cells; found out by itself', delimiter)
     .addOption(new Option('--decimal <sign>', 'decimal sign').choices(['.', ',']))
     .option('--missing <cells>', 'cells that mean "no value", joined by commas, e.g. -200', list)
     .option('--clock-start <time>', 'time of the first row, for files without a time column', instant)

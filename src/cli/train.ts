@@ -3,7 +3,18 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Cell } from '../network/spec.ts';
 import { globals } from './shared/globals.ts';
 import { modelRegistry } from './shared/models.ts';
-import { amount, count, duration, durations, fraction, list, whole, wholes } from './shared/values.ts';
+import {
+  amount,
+  count,
+  delimiter,
+  duration,
+  durations,
+  fraction,
+  list,
+  timeZone,
+  whole,
+  wholes,
+} from './shared/values.ts';
 import type { TrainFlags } from './train-flags.ts';
 
 /** `rnn` is what others call `rnn-tanh`. */
@@ -62,10 +73,10 @@ export function registerTrain(program: Command): void {
       [24],
     )
     .option('--missing <values>', 'cells that mean missing, joined by commas', list)
-    .option('--delimiter <char>', 'between cells; found out where not given')
+    .option('--delimiter <char>', 'between cells; found out where not given', delimiter)
     .addOption(new Option('--decimal <char>', 'decimal mark').choices(['.', ',']))
     .option('--clock-start <time>', 'time of the first row, for files without a time column')
-    .option('--timezone <zone>', 'zone of the calendar features', 'UTC')
+    .option('--timezone <zone>', 'zone of the calendar features', timeZone, 'UTC')
     .option('--licence <text>', 'licence of the data, for the model card', 'not stated')
     .optionsGroup('Network:')
     .addOption(new Option('--cell <cell>', 'recurrent cell').choices(CELLS).default('gru'))

@@ -56,6 +56,9 @@ describe('the command line', () => {
     [['run', '-c', 'x', '--nonsense']],
     [['demo', '--broker-port', 'many']],
     [['replay']],
+    [['backtest', 'x.csv', '--timezone', 'Mars/Olympus']],
+    [['backtest', 'x.csv', '--delimiter', ';;']],
+    [['backtest', 'x.csv', '--interval', '1h', '--horizon', '2', '--min', '5', '--max', '1']],
   ])('wrong usage ends with 2: %j', async (argv) => {
     const { code, err } = await run(...argv);
     expect(code).toBe(2);

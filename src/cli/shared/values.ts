@@ -54,3 +54,24 @@ export function fraction(text: string): number {
   }
   return value;
 }
+
+/** Name of a zone of the IANA database; `local` is that of the machine. */
+export function timeZone(text: string): string {
+  try {
+    const { timeZone } = new Intl.DateTimeFormat(
+      'en',
+      text === 'local' ? {} : { timeZone: text },
+    ).resolvedOptions();
+    return text === 'local' ? timeZone : text;
+  } catch {
+    throw new InvalidArgumentError('`local` or a zone such as Europe/Berlin or UTC is expected.');
+  }
+}
+
+/** One character; a tab also as `\t` or `tab`. */
+export function delimiter(text: string): string {
+  const sign = text === '\\t' || text === 'tab' ? '\t' : text;
+  if (sign.length !== 1 || /["\r\n]/.test(sign))
+    throw new InvalidArgumentError('One character is expected, such as ; or tab.');
+  return sign;
+}
