@@ -109,10 +109,9 @@ export class Stream {
     const memory = new Memory(this.scratches.blockBytes(intervalMs, this.leads));
     this.quality = new Quality(memory);
     this.anomalies = new Anomalies(memory);
-    const places = { scratch: scratch.features, memory };
-    this.features = new Features(intervalMs, this.leads, zoneOffset(this.spec.timeZone), places);
-    const season = this.features.experts.dayLag;
-    this.track = new Track(this.leads, { scratch: scratch.track, memory, season });
+    const zone = zoneOffset(this.spec.timeZone);
+    this.features = new Features(intervalMs, this.leads, zone, { scratch: scratch.features, memory });
+    this.track = new Track(this.leads, { scratch: scratch.track, memory, season: this.features.season });
     this.adapter = this.h.length === 0 ? null : this.makeAdapter(memory);
     this.path = memory.float64(this.leads).fill(Number.NaN);
     this.scratches.noteBlock(intervalMs, this.leads, memory.used);

@@ -212,6 +212,11 @@ export class Features {
     return { point: this.kept[at], error: this.kept[at + this.leads] };
   }
 
+  /** Steps of the seasonal naive's season; 0 where there is none. */
+  get season(): number {
+    return this.experts.dayLag;
+  }
+
   /** All experts' forecasts, [E, leads], until another stream that shares the scratch is updated. */
   get forecasts(): Float32Array {
     return this.scratch.forecasts;
