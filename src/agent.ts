@@ -22,7 +22,7 @@ import { Stops } from './agent/stops.ts';
 import { AgentStreams } from './agent/streams.ts';
 import { Tuning } from './agent/tuning.ts';
 import { deedsOf } from './agent/verbs.ts';
-import { type Config, formatDuration, resolveTimeZone } from './config/index.ts';
+import { type Config, formatDuration } from './config/index.ts';
 import { alarms } from './forecast/anomalies.ts';
 import { Engine } from './forecast/engine.ts';
 import type { Forecast } from './forecast/forecast.ts';
@@ -236,7 +236,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
   const tuningWith = (chosen: ChosenModel): Tuning =>
     new Tuning({
       settings: config.finetune,
-      timeZone: resolveTimeZone(config.timezone),
+      timeZone: config.timezone,
       configured: config.model.name,
       chosen,
       registry,

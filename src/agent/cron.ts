@@ -2,7 +2,8 @@
  * Says when a cron expression has come due, on a clock that is passed in: asked every few seconds, it looks at the
  * minutes since it was asked last. Without timers of its own, so that a clock that is set does not make it wait.
  */
-import { createTask } from 'node-cron';
+import { cronMatches, parseCron } from '../config/cron-fields.ts';
+import { zoneOffset } from '../series/calendar.ts';
 
 const MINUTE_MS = 60_000;
 /** A longer way between two looks is a clock that was set, not time that passed. */
@@ -12,14 +13,21 @@ export class Cron {
   private readonly matches: (minute: number) => boolean;
   private last: number | null = null;
 
-  /** @param expression five fields in `timeZone` (an IANA name), or `off` */
+  /**
+   * @param expression five fields, or `off`
+   * @param timeZone that they are meant in, as `zoneOffset` takes it
+   */
   constructor(expression: string, timeZone: string) {
-    if (expression === 'off') {
+    const fields = expression === 'off' ? null : parseCron(expression);
+    if (fields === null) {
       this.matches = () => false;
       return;
     }
-    const task = createTask(expression, () => {}, { timezone: timeZone });
-    this.matches = (minute) => task.match(new Date(minute * MINUTE_MS));
+    const offset = zoneOffset(timeZone);
+    this.matches = (minute) => {
+      const timeMs = minute * MINUTE_MS;
+      return cronMatches(fields, timeMs + offset(timeMs));
+    };
   }
 
   /** Whether a minute of the schedule began since the call before; the first call only looks at the clock. */

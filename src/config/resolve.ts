@@ -58,11 +58,6 @@ export function reservedTopics({
   ];
 }
 
-/** IANA name of the zone of the calendar features. */
-export function resolveTimeZone(timezone: string): string {
-  return timezone === 'local' ? Intl.DateTimeFormat().resolvedOptions().timeZone : timezone;
-}
-
 function decoderSettings(rule: StreamConfig): DecoderSettings {
   const fields =
     rule.fields === 'auto'
@@ -95,7 +90,7 @@ function streamSettings(rule: StreamConfig, config: Config): StreamSettings {
           ? { name, side: 'above', value: above }
           : { name, side: 'below', value: below as number },
     ),
-    timeZone: resolveTimeZone(config.timezone),
+    timeZone: config.timezone,
     coverageTarget: rule.coverage,
     ...(rule.covariates.length === 0 ? {} : { covariates: covariateNames(rule.covariates) }),
   };

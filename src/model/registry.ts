@@ -70,7 +70,7 @@ export class ModelRegistry {
         if (!found.has(name)) found.set(name, entry(name, join(folder, name), source));
       }
     }
-    return [...found.values()].sort((a, b) => a.name.localeCompare(b.name));
+    return [...found.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   has(name: string): boolean {

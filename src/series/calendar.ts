@@ -1,4 +1,5 @@
 /** Where a bucket stands in the local day and week. Grid times are UTC; the zone only turns the phases. */
+const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 const WEEK_MS = 7 * DAY_MS;
 /** 1970-01-01 was a Thursday; weeks start on Monday. */
@@ -11,11 +12,19 @@ export type ZoneOffset = (timeMs: number) => number;
 
 export const UTC: ZoneOffset = () => 0;
 
-const zones = new Map<string, ZoneOffset>([['UTC', UTC]]);
+/** The machine's own zone. */
+const LOCAL: ZoneOffset = (timeMs) => -MINUTE_MS * new Date(timeMs).getTimezoneOffset();
+
+/** Zones that are known without Intl, which takes 8 MB as soon as it is asked for one. */
+const zones = new Map<string, ZoneOffset>([
+  ['UTC', UTC],
+  ['local', LOCAL],
+]);
 
 /**
- * Offset of an IANA zone, DST included: one for all who ask. Looked up once a quarter of an hour of data and remembered,
- * because Intl is slow and large. Throws RangeError for an unknown zone (the config refuses those before).
+ * Offset of an IANA zone or of `local`, DST included: one for all who ask. Of other zones than the machine's own it is looked
+ * up once a quarter of an hour of data and remembered, because Intl is slow. Throws RangeError for an unknown zone (the
+ * config refuses those before).
  */
 export function zoneOffset(timeZone: string): ZoneOffset {
   const known = zones.get(timeZone);

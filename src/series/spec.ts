@@ -48,7 +48,7 @@ export interface StreamSpec {
   /** How far ahead to forecast, ms; the number of leads is ceil(horizonMs / intervalMs), at most 336. */
   readonly horizonMs: number;
   readonly thresholds: readonly Threshold[];
-  /** IANA zone of the calendar features. */
+  /** Zone of the calendar features: an IANA name, or `local` for the machine's. */
   readonly timeZone: string;
   /** Other series that help: names of streams, or of tables of what is known ahead (`covariate-sources.ts`). */
   readonly covariates?: readonly CovariateName[];

@@ -8,6 +8,8 @@ import { writeAll } from '../system/files.ts';
 
 /** More than the log may hold, with the batch that overflows it. */
 const RESERVE_BYTES = 3 * 2 ** 20;
+/** Written piece by piece: once a large block has been freed, glibc keeps twice as much of freed memory for every thread. */
+const PIECE_BYTES = 2 ** 16;
 
 export class Reserve {
   readonly #path: string;
@@ -24,7 +26,8 @@ export class Reserve {
       if (bavail * bsize < 4 * RESERVE_BYTES) return false;
       const fd = openSync(this.#path, 'wx', 0o640);
       try {
-        writeAll(fd, Buffer.alloc(RESERVE_BYTES));
+        const piece = Buffer.alloc(PIECE_BYTES);
+        for (let written = 0; written < RESERVE_BYTES; written += PIECE_BYTES) writeAll(fd, piece);
         fsyncSync(fd);
       } finally {
         closeSync(fd);

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { Phases, UTC, zoneOffset } from '../../src/series/calendar.ts';
 
 const HOUR = 3_600_000;
@@ -91,4 +91,26 @@ describe('Phases', () => {
       }
     }
   });
+});
+
+describe('the zone of the machine', () => {
+  const before = process.env.TZ;
+  afterEach(() => {
+    if (before === undefined) delete process.env.TZ;
+    else process.env.TZ = before;
+  });
+
+  it.each(['Europe/Berlin', 'America/New_York', 'Asia/Kathmandu', 'Australia/Lord_Howe'])(
+    '%s is the same as by its name, in every half hour of a year and a day',
+    (name) => {
+      process.env.TZ = name;
+      const [local, named] = [zoneOffset('local'), zoneOffset(name)];
+      const start = at('2024-01-01T00:00Z');
+      const differing = Array.from({ length: 367 * 48 }, (_, i) => start + i * 0.5 * HOUR).filter(
+        (time) => local(time) !== named(time),
+      );
+      expect(differing.map((time) => new Date(time).toISOString())).toEqual([]);
+      expect(local(start)).not.toBe(0);
+    },
+  );
 });
