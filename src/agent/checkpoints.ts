@@ -14,6 +14,8 @@ export interface CheckpointLimits {
 const LIMITS: CheckpointLimits = { replay: 2048, first: 64, walk: 500_000 };
 /** Streams saved in one round of forecasts (about 1 ms each), so that none waits long for the disk. */
 const PER_ROUND = 4;
+/** Streams that see each other, saved in one round; of more, each for itself. */
+const MOST_LINKED = 32;
 /** Streams saved in one transaction at the end. */
 const PER_BATCH = 32;
 /** Fewer samples than this are replayed in less time than a state takes to be written and read. */
@@ -39,6 +41,8 @@ export class Checkpoints {
     private readonly engine: Pick<ForecastEngine, 'snapshot'>,
     private readonly store: Pick<Store, 'saveSnapshots'>,
     private readonly limits: CheckpointLimits = LIMITS,
+    /** Whether a stream sees, or is seen by, another: what they knew of each other when is not to be had from samples. */
+    private readonly linked: (stream: string) => boolean = () => false,
   ) {}
 
   /**
@@ -74,16 +78,29 @@ export class Checkpoints {
       if (this.total - mark.total < this.limits.walk || this.due.size >= PER_ROUND) break;
       this.due.add(stream);
     }
-    return this.due.size === 0 || this.write([...this.due].slice(0, PER_ROUND));
+    return this.due.size === 0 || this.write(this.together([...this.due].slice(0, PER_ROUND)));
   }
 
-  /** At the end: saves the streams with the longest replays first, for as long as there is time. */
+  /** Streams that see each other are replayed best from the same moment. */
+  private together(streams: readonly string[]): readonly string[] {
+    if (!streams.some(this.linked)) return streams;
+    const all = [...this.marks.keys()].filter(this.linked);
+    return all.length > MOST_LINKED ? streams : [...new Set([...streams, ...all])];
+  }
+
+  /**
+   * At the end: saves streams that see each other, all of the same moment, then those with the longest replays, for as long as there
+   * is time.
+   */
   saveAll(monotonicMs: () => number): boolean {
     const untilMs = monotonicMs() + END_MS;
+    const worth = (stream: string, { samples, saved }: Mark): number =>
+      this.linked(stream) ? Number.POSITIVE_INFINITY : saved && samples < WORTH_SAVING ? 0 : samples + 1;
     const streams = [...this.marks]
-      .filter(([, { samples, saved }]) => !saved || samples >= WORTH_SAVING)
-      .sort(([, a], [, b]) => b.samples - a.samples)
-      .map(([stream]) => stream);
+      .map(([stream, mark]) => ({ stream, worth: worth(stream, mark) }))
+      .filter((one) => one.worth > 0)
+      .sort((a, b) => (a.worth === b.worth ? 0 : b.worth - a.worth))
+      .map(({ stream }) => stream);
     for (let i = 0; i < streams.length && monotonicMs() < untilMs; i += PER_BATCH)
       if (!this.write(streams.slice(i, i + PER_BATCH))) return false;
     return true;

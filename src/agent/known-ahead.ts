@@ -9,15 +9,19 @@ import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import { readTablePayload, type TableFields } from '../ingest/table-payload.ts';
 import type { Logger } from '../log.ts';
 import type { TablePoint } from '../series/covariate-sources.ts';
+import type { Store } from '../store/store-contract.ts';
 import type { Clock } from '../system/clock.ts';
 import { every } from './every.ts';
 import { Seldom } from './seldom.ts';
 
+/** Tables that came on topics, by name: [times and values by turns]. */
+const KEY = 'agent.tables';
 /** How often files are looked at, ms. */
 const LOOK_MS = 60_000;
 
 export interface KnownAheadParts {
   readonly engine: Pick<ForecastEngine, 'know'>;
+  readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -31,6 +35,8 @@ export class KnownAhead {
   /** What was wrong with each table when it was last heard of. */
   private readonly wrong = new Map<string, string>();
   private reading: Promise<void> = Promise.resolve();
+  /** Of topics: a file can be read again. Null before those of the last run have been looked for. */
+  private heard: Map<string, Float64Array> | null = null;
 
   private readonly complaints: Seldom;
 
@@ -42,7 +48,35 @@ export class KnownAhead {
   async use(config: Pick<Config, 'streams' | 'ingest'>): Promise<void> {
     this.tables = resolveTables(config);
     this.maxPayloadBytes = config.ingest.max_payload;
+    this.heard ??= this.recall();
     await this.readFiles();
+  }
+
+  /** Before the store closes: the next run knows what came on topics before it comes again. */
+  save(): void {
+    const heard = [...(this.heard ?? [])].filter(([name]) =>
+      this.tables.some((table) => table.name === name),
+    );
+    const text = JSON.stringify(Object.fromEntries(heard.map(([name, pairs]) => [name, [...pairs]])));
+    if (text !== (this.parts.store.getMeta(KEY) ?? '{}')) this.parts.store.setMeta(KEY, text);
+  }
+
+  private recall(): Map<string, Float64Array> {
+    const heard = new Map<string, Float64Array>();
+    let found: unknown = null;
+    try {
+      found = JSON.parse(this.parts.store.getMeta(KEY) ?? 'null');
+    } catch {
+      // As good as none: it comes again.
+    }
+    if (typeof found !== 'object' || found === null) return heard;
+    for (const { kind, name } of this.tables) {
+      const pairs: unknown = Object.hasOwn(found, name) ? (found as Record<string, unknown>)[name] : null;
+      if (kind !== 'topic' || !Array.isArray(pairs) || !pairs.every(Number.isFinite)) continue;
+      heard.set(name, Float64Array.from(pairs as number[]));
+      this.parts.engine.know(name, pointsOf(pairs as number[]));
+    }
+    return heard;
   }
 
   /** To be subscribed to. */
@@ -101,11 +135,13 @@ export class KnownAhead {
     }
   }
 
-  private take({ name }: TableSettings, from: string, read: () => readonly TablePoint[]): void {
+  private take({ kind, name }: TableSettings, from: string, read: () => readonly TablePoint[]): void {
     const { engine, log } = this.parts;
     try {
       const points = read();
       engine.know(name, points);
+      if (kind === 'topic')
+        this.heard?.set(name, Float64Array.from(points.flatMap(({ timeMs, value }) => [timeMs, value])));
       this.wrong.delete(name);
       log.debug('known ahead', { from, points: points.length });
     } catch (error) {
@@ -116,6 +152,12 @@ export class KnownAhead {
     }
   }
 }
+
+const pointsOf = (pairs: readonly number[]): TablePoint[] =>
+  Array.from({ length: pairs.length >> 1 }, (_, i) => ({
+    timeMs: pairs[2 * i] as number,
+    value: pairs[2 * i + 1] as number,
+  }));
 
 function stateOf(file: string): string {
   try {

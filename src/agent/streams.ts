@@ -58,7 +58,7 @@ export class AgentStreams {
     this.router = createRouter(config);
     this.ahead = new KnownAhead(parts);
     this.known = new KnownStreams(store);
-    this.checkpoints = new Checkpoints(engine, store);
+    this.checkpoints = new Checkpoints(engine, store, undefined, (stream) => engine.linked(stream));
     this.board = new Board((stream, beforeMs, most) => {
       const view = engine.streams().find(({ spec }) => spec.name === stream);
       return view ? chartPast(store, view, beforeMs, most) : [];
@@ -151,6 +151,7 @@ export class AgentStreams {
   /** Before the store closes. */
   save(): void {
     const { clock } = this.parts;
+    this.ahead.save();
     this.known.save();
     this.checkpoints.saveAll(() => clock.monotonic());
   }

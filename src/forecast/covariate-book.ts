@@ -3,6 +3,7 @@ import type { ClosedBucket } from '../series/buckets.ts';
 import { StreamSource, type TablePoint, TableSource } from '../series/covariate-sources.ts';
 import { type CovariateSource, Covariates } from '../series/covariates.ts';
 import type { CovariateName, StreamSpec } from '../series/spec.ts';
+import type { StateIo } from '../series/state-io.ts';
 import { type Forecast, MEDIAN, Q } from './forecast.ts';
 
 export class CovariateBook {
@@ -41,15 +42,27 @@ export class CovariateBook {
     this.table(table).set(points);
   }
 
-  /** Buckets of a stream that have just been closed, oldest first; nothing where nobody names it. */
-  closed(stream: string, buckets: readonly ClosedBucket[]): void {
-    this.streams.get(stream)?.closed(buckets);
+  /** Whether it matters when a stream is stepped: it names others, or others name it. */
+  links({ name, covariates = [] }: StreamSpec): boolean {
+    return covariates.length > 0 || this.streams.has(name);
+  }
+
+  /** What others see of a stream, as a part of its state. */
+  persist(stream: string, io: StateIo): void {
+    const named = io.number(this.streams.has(stream) ? 1 : 0) === 1;
+    if (named) this.stream(stream).persist(io);
+  }
+
+  /** The next closed bucket of a stream; nothing where nobody names it. */
+  closed(stream: string, bucket: ClosedBucket): void {
+    this.streams.get(stream)?.closed([bucket]);
   }
 
   forecasts(list: readonly Forecast[]): void {
     for (const { stream, originMs, stepMs, leads, quantiles } of list) {
       const source = this.streams.get(stream);
-      source?.forecast({ originMs, stepMs, leads, median: (k) => quantiles[k * Q + MEDIAN] });
+      const medians = () => Float64Array.from({ length: leads }, (_, k) => quantiles[k * Q + MEDIAN]);
+      source?.forecast({ originMs, stepMs, medians: medians() });
     }
   }
 }

@@ -3,13 +3,13 @@
  * samples and time. A backtest and the daemon run this same code.
  */
 import { GatecastError } from '../errors.ts';
-import type { ClosedBucket } from '../series/buckets.ts';
 import type { TablePoint } from '../series/covariate-sources.ts';
 import { FEATURE_FORMAT } from '../series/features.ts';
 import type { Sample } from '../series/sample.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import { StateReader, StateWriter } from '../series/state-io.ts';
 import { type Batch, Batches, MAX_BATCH } from './batches.ts';
+import { type Due, type DueGroup, earliest, groupsOf } from './due.ts';
 import type {
   ForecastEngine,
   MarkedBucket,
@@ -26,15 +26,9 @@ import type { LeadScore, NetworkScore } from './track.ts';
 import { warmUp } from './warm-up.ts';
 
 /** Version of everything `Stream.persist` writes; part of the hash that guards a snapshot. */
-const STATE_FORMAT = 7;
+const STATE_FORMAT = 8;
 /** Improbable buckets that one forecast carries: a backlog may hold many. */
 const MAX_SURPRISES = 16;
-
-interface Due {
-  readonly stream: Stream;
-  readonly closed: ClosedBucket[];
-  at: number;
-}
 
 export interface EngineOptions {
   /** Past inputs kept for each stream, so that another model can be warmed up on them; 0: models are not changed. */
@@ -126,6 +120,12 @@ export class Engine implements ForecastEngine {
     this.scratches.covariates.know(table, points);
   }
 
+  /** Whether a stream names others as covariates, or others name it. */
+  linked(stream: string): boolean {
+    const known = this.byName.get(stream);
+    return known !== undefined && this.scratches.covariates.links(known.spec);
+  }
+
   push(sample: Sample): PushOutcome {
     return this.byName.get(sample.stream)?.buckets.push(sample) ?? 'unknown-stream';
   }
@@ -136,15 +136,12 @@ export class Engine implements ForecastEngine {
     const due: Due[] = [];
     for (const stream of this.byName.values()) {
       const closed = stream.buckets.close(nowMs, pace.most);
-      this.scratches.covariates.closed(stream.spec.name, closed);
       if (closed.length > 0 && stream.settle()) due.push({ stream, closed, at: 0 });
       this.behind ||= stream.buckets.behind;
     }
     const all: Forecast[] = [];
-    // Group by group, not bucket by bucket: so the first forecasts need not wait for the last stream.
-    due.sort((a, b) => a.stream.leads - b.stream.leads);
-    for (let from = 0; from < due.length; from += MAX_BATCH) {
-      const forecasts = await this.catchUp(due.slice(from, from + MAX_BATCH), emitEvery, pace);
+    for (const group of groupsOf(due, this.scratches.covariates)) {
+      const forecasts = await this.catchUp(group, emitEvery, pace);
       if (pace.handOut === undefined) all.push(...forecasts);
       else if (forecasts.length > 0) pace.handOut(forecasts);
     }
@@ -152,14 +149,12 @@ export class Engine implements ForecastEngine {
   }
 
   /** All closed buckets of a group of streams. */
-  private async catchUp(due: Due[], emitEvery: boolean, pace: TickPace): Promise<Forecast[]> {
+  private async catchUp({ due, inTime }: DueGroup, emitEvery: boolean, pace: TickPace): Promise<Forecast[]> {
     const newest = new Map<string, Forecast>();
     const all: Forecast[] = [];
     let round = due;
     while (round.length > 0) {
-      const made = await this.step(round);
-      // After the whole round, so that nobody's turn in it matters.
-      this.scratches.covariates.forecasts(made);
+      const made = inTime ? await this.stepLinked(earliest(round)) : await this.step(round);
       for (const forecast of made) {
         const { stream } = forecast;
         if (emitEvery) all.push(forecast);
@@ -179,6 +174,16 @@ export class Engine implements ForecastEngine {
       }
     }
     return all;
+  }
+
+  /** One bucket, which ends at the same time, of streams that may see each other. */
+  private async stepLinked(round: Due[]): Promise<Forecast[]> {
+    const { covariates } = this.scratches;
+    for (const { stream, closed, at } of round) covariates.closed(stream.spec.name, closed[at]);
+    const made = await this.step(round);
+    // After the whole round, so that nobody's turn in it matters.
+    covariates.forecasts(made);
+    return made;
   }
 
   /** One bucket of every stream in `round`. */

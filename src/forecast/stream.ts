@@ -2,7 +2,7 @@
  * One stream from closed bucket to forecast: fills the gap, makes the features, takes in the network's answer, blends,
  * calibrates, clamps. Holds everything the stream has learnt; the engine only batches.
  */
-import { Buckets, type ClosedBucket } from '../series/buckets.ts';
+import { Buckets, type ClosedBucket, emptyBucket } from '../series/buckets.ts';
 import { zoneOffset } from '../series/calendar.ts';
 import { AHEAD, Features, I } from '../series/features.ts';
 import { fillValue } from '../series/fill.ts';
@@ -55,15 +55,7 @@ export class Stream {
   /** [rows, hidden] recurrent state. */
   h: Float32Array;
   private seq = 0;
-  private current: ClosedBucket = {
-    startMs: 0,
-    intervalMs: 0,
-    value: Number.NaN,
-    observedMs: Number.NaN,
-    timesMs: [],
-    tooFast: [],
-    outOfRange: 0,
-  };
+  private current: ClosedBucket = emptyBucket(0, 0);
   /** Whether the bucket had a value that may be learnt from. */
   private observed = false;
   private quality = new Quality();
@@ -346,5 +338,6 @@ export class Stream {
     this.current = { ...this.current, startMs: io.number(this.current.startMs) };
     this.seq = io.number(this.seq);
     this.now.observedMs = io.number(this.now.observedMs);
+    this.scratches.covariates.persist(this.spec.name, io);
   }
 }

@@ -44,6 +44,17 @@ export interface ClosedBucket {
   readonly outOfRange: number;
 }
 
+/** Nothing came in it that counts. */
+export const emptyBucket = (startMs: number, intervalMs: number, outOfRange = 0): ClosedBucket => ({
+  startMs,
+  intervalMs,
+  value: Number.NaN,
+  observedMs: Number.NaN,
+  timesMs: [],
+  tooFast: [],
+  outOfRange,
+});
+
 export class Buckets {
   private readonly spec: StreamSpec;
   /** The last `close` left buckets that are over. */
@@ -250,16 +261,7 @@ export class Buckets {
     const open = this.open.get(index);
     const outOfRange = this.refused.get(index) ?? 0;
     this.refused.delete(index);
-    if (open === undefined)
-      return {
-        startMs,
-        intervalMs,
-        value: Number.NaN,
-        observedMs: Number.NaN,
-        timesMs: [],
-        tooFast: [],
-        outOfRange,
-      };
+    if (open === undefined) return emptyBucket(startMs, intervalMs, outOfRange);
     this.open.delete(index);
     const all = inOrder(open);
     this.closedNewestMs = all.times[all.times.length - 1];

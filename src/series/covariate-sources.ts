@@ -1,20 +1,23 @@
 /** Where covariates come from: the closed buckets of another stream, and tables of what is known ahead. */
 import type { ClosedBucket } from './buckets.ts';
 import type { CovariateSource } from './covariates.ts';
+import type { StateIo } from './state-io.ts';
 
 /** Buckets of another stream that are remembered; a stream that catches up from further back sees none. */
 const REMEMBERED = 1024;
 /** Points of a table. */
 const MAX_POINTS = 20_000;
 
+/** Buckets that are part of the state: as many as one bucket of a slower stream is likely to span. */
+const KEPT = 256;
+
 /** A forecast, as far as it matters to others. */
 export interface Outlook {
   /** Start of the last bucket known. */
   readonly originMs: number;
   readonly stepMs: number;
-  readonly leads: number;
-  /** Median of lead k + 1. */
-  median(k: number): number;
+  /** [leads] */
+  readonly medians: Float64Array;
 }
 
 export interface TablePoint {
@@ -67,13 +70,34 @@ export class StreamSource implements CovariateSource {
   ahead(startMs: number, endMs: number, nowMs: number): number {
     const { outlook } = this;
     if (outlook === null || outlook.originMs + outlook.stepMs > nowMs) return Number.NaN;
-    const { originMs, stepMs, leads } = outlook;
+    const { originMs, stepMs, medians } = outlook;
     const first = Math.max(1, Math.floor((startMs - originMs) / stepMs));
     const last = Math.max(first, Math.ceil((endMs - originMs) / stepMs) - 1);
-    if (last > leads) return Number.NaN;
+    if (last > medians.length) return Number.NaN;
     let sum = 0;
-    for (let k = first; k <= last; k++) sum += outlook.median(k - 1);
+    for (let k = first; k <= last; k++) sum += medians[k - 1];
     return sum / (last - first + 1);
+  }
+
+  persist(io: StateIo): void {
+    const { buckets } = this;
+    const count = io.number(Math.min(KEPT, buckets.length));
+    const rows = new Float64Array(3 * count);
+    for (let i = 0; i < count && !io.reading; i++) {
+      const { startMs, endMs, value } = buckets[(this.next - count + i + buckets.length) % buckets.length];
+      rows.set([startMs, endMs, value], 3 * i);
+    }
+    io.array(rows);
+    const { originMs, stepMs, medians } = this.outlook ?? { originMs: 0, stepMs: 0, medians: [] };
+    const said = { originMs: io.number(originMs), stepMs: io.number(stepMs) };
+    const leads = io.number(medians.length);
+    const read = io.array(io.reading ? new Float64Array(leads) : Float64Array.from(medians));
+    if (!io.reading) return;
+    buckets.length = 0;
+    for (let i = 0; i < count; i++)
+      buckets.push({ startMs: rows[3 * i], endMs: rows[3 * i + 1], value: rows[3 * i + 2] });
+    this.next = count;
+    this.outlook = leads === 0 ? null : { ...said, medians: read };
   }
 }
 

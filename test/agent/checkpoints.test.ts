@@ -78,6 +78,34 @@ describe('Checkpoints', () => {
     expect(store.saved).toEqual([['a']]);
   });
 
+  test('streams that see each other are saved at the same moment, unless they are many', () => {
+    for (const [others, saved] of [
+      [3, 4],
+      [100, 1],
+    ] as const) {
+      const store = recorder();
+      const limits = { replay: 5, first: 5, walk: 1000 };
+      const checkpoints = new Checkpoints(engine, store, limits, (stream) => stream !== 'alone');
+      checkpoints.add('alone', 'saved', 0);
+      checkpoints.add('a', 'saved', 0);
+      for (let i = 0; i < others; i++) checkpoints.add(`b${i}`, 'saved', 0);
+      for (let i = 0; i < 5; i++) checkpoints.accepted('a');
+      checkpoints.save();
+      expect(store.saved.flat()).toHaveLength(saved);
+      expect(store.saved.flat()).not.toContain('alone');
+    }
+  });
+
+  test('at the end streams that see each other are saved first, however little there is to replay', () => {
+    const store = recorder();
+    const checkpoints = new Checkpoints(engine, store, undefined, (stream) => stream !== 'long');
+    checkpoints.add('a', 'saved', 0);
+    checkpoints.add('long', 'saved', 2000);
+    checkpoints.add('b', 'saved', 3);
+    expect(checkpoints.saveAll(() => 0)).toBe(true);
+    expect(store.saved).toEqual([['a', 'b', 'long']]);
+  });
+
   test('at the end the longest replays are saved first, short ones not, and only while there is time', () => {
     const store = recorder();
     const checkpoints = new Checkpoints(engine, store);

@@ -6,6 +6,7 @@ import { resolveTables, validateConfig } from '../../src/config/index.ts';
 import { type LogFields, silentLogger } from '../../src/log.ts';
 import type { TablePoint } from '../../src/series/covariate-sources.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { MemoryStore } from '../support/memory-store.ts';
 import { tempDirs } from '../support/temp.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -22,7 +23,7 @@ const configOf = (covariates: unknown[]) =>
     ],
   });
 
-function rig() {
+function rig(store = new MemoryStore()) {
   const known = new Map<string, readonly TablePoint[]>();
   const warned: string[] = [];
   const fields: LogFields[] = [];
@@ -34,8 +35,9 @@ function rig() {
       fields.push(more);
     },
   };
-  const ahead = new KnownAhead({ engine: { know: (name, points) => known.set(name, points) }, clock, log });
-  return { known, warned, fields, clock, ahead };
+  const engine = { know: (name: string, points: readonly TablePoint[]) => known.set(name, points) };
+  const ahead = new KnownAhead({ engine, store, clock, log });
+  return { store, known, warned, fields, clock, ahead };
 }
 
 describe('what is known ahead', () => {
@@ -78,6 +80,31 @@ describe('what is known ahead', () => {
     }
     expect(warned).toHaveLength(2);
     expect(fields.map(({ omitted }) => omitted)).toEqual([undefined, 49]);
+  });
+
+  it('that came on a topic is there again after a restart, for as long as the config names it', async () => {
+    const first = rig();
+    await first.ahead.use(configOf([topic]));
+    first.ahead.receive('weather', say(7));
+    first.ahead.save();
+    const again = rig(first.store);
+    await again.ahead.use(configOf([topic]));
+    expect([...again.known]).toEqual([...first.known]);
+    expect(again.known.size).toBe(1);
+    // Nothing new came: it is not forgotten.
+    again.ahead.save();
+    const third = rig(first.store);
+    await third.ahead.use(configOf([topic]));
+    expect([...third.known]).toEqual([...first.known]);
+    await third.ahead.use(configOf(['other/stream']));
+    third.ahead.save();
+    const other = rig(first.store);
+    await other.ahead.use(configOf([topic]));
+    expect(other.known.size).toBe(0);
+    for (const damaged of ['no', '[]', '17', '{"x":1}']) {
+      first.store.setMeta('agent.tables', damaged);
+      await rig(first.store).ahead.use(configOf([topic]));
+    }
   });
 
   it('comes from files, again when they change', async () => {

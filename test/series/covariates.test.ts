@@ -52,7 +52,11 @@ describe('another stream', () => {
       source.ahead(from * MINUTE, to * MINUTE, now * MINUTE);
     expect(ahead(10, 11, 10)).toBeNaN();
     // Made at the end of bucket 4: lead 1 is bucket 5.
-    source.forecast({ originMs: 4 * MINUTE, stepMs: MINUTE, leads: 10, median: (k) => 100 + k });
+    source.forecast({
+      originMs: 4 * MINUTE,
+      stepMs: MINUTE,
+      medians: Float64Array.from({ length: 10 }, (_, k) => 100 + k),
+    });
     expect(ahead(5, 6, 5)).toBe(100);
     expect(ahead(7, 9, 5)).toBe(102.5);
     expect(ahead(14, 15, 5)).toBe(109);
