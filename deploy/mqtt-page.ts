@@ -43,7 +43,7 @@ export function mqttPage(generated: string): string {
     `The verb is the last level of the topic. The payload is a JSON object of at most 4,096 bytes, or empty; \`transaction\` (a text of at most 128 characters, or a number) comes back with the answer.\n\n| verb | does |\n| --- | --- |\n${rows(VERBS)}`,
     show('ok'),
     show('error'),
-    "`error` begins with a [code](errors.md). Requests are worked off one after the other; while 16 wait, further ones are refused (`BUSY`). A retained request is ignored: it would be done again at each start. Who may publish on `request/+` is up to the broker's access list.",
+    "`error` begins with a [code](errors.md). `SIGHUP` to the daemon is as a request `reload`. Requests are worked off one after the other; while 16 wait, further ones are refused (`BUSY`). A retained request is ignored: it would be done again at each start. Who may publish on `request/+` is up to the broker's access list.",
     backups(),
     '## Home Assistant',
     show('device'),

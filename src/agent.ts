@@ -57,6 +57,8 @@ export interface AgentParts {
 export interface Agent {
   /** null: the config wants no page. */
   readonly pageUrl: string | null;
+  /** As the request of that name, answer included. */
+  reload(): void;
   /** Within 5 s: what has arrived is handled, states are saved, `offline` is published. */
   stop(): Promise<void>;
 }
@@ -313,7 +315,6 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     await pipeline.stop();
     streams.save();
   });
-
   tuning.start();
   stops.add('tuning', () => tuning.stop());
 
@@ -335,7 +336,6 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
       modelName: () => nameOf(tuning.current),
     }),
   );
-
   stops.add('known ahead', streams.ahead.start());
   const notifier = systemdNotifier(process.env);
   stops.add(
@@ -344,7 +344,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
   );
   notifier.ready(`${streams.size} streams`);
   stops.add('notifier', () => notifier.stopping());
-  return { pageUrl, stop: () => stops.run() };
+  return { pageUrl, reload: () => requests.ask('reload'), stop: () => stops.run() };
 }
 
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

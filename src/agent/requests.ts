@@ -78,6 +78,11 @@ export class Requests {
     else this.enqueue(verb, ask, transaction);
   }
 
+  /** As one without a payload, from this machine. */
+  ask(verb: Verb): void {
+    if (this.waiting < MAX_WAITING) this.enqueue(verb, { stream: null, group: null }, null);
+  }
+
   /** Resolves when all requests so far are answered. */
   settled(): Promise<void> {
     return this.last;

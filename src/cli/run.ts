@@ -16,7 +16,7 @@ export function registerRun(program: Command): void {
     .requiredOption('-c, --config <file>', 'config file, YAML or JSON')
     .addHelpText(
       'after',
-      '\nExample:\n  $ gatecast run -c /etc/gatecast/gatecast.yaml\n\nSIGTERM and SIGINT stop it within 5 s; what it has learnt is kept.',
+      '\nExample:\n  $ gatecast run -c /etc/gatecast/gatecast.yaml\n\nSIGTERM and SIGINT stop it within 5 s; what it has learnt is kept. SIGHUP reads the config file again.',
     )
     .action(async (options: Options, command: Command) => {
       const { loadConfig } = await import('../config/index.ts');

@@ -8,7 +8,7 @@ import { VERSION } from './version.ts';
 
 export interface RunOptions {
   readonly config: Config;
-  /** Read again by the request `reload`. */
+  /** Read again by the request `reload`, and on SIGHUP; without it SIGHUP (the terminal is closed) stops the agent. */
   readonly configFile?: ConfigFile;
   /** How many ports after the configured one the page may take. */
   readonly fallbackPorts?: number;
@@ -35,7 +35,16 @@ export async function runAgent(options: RunOptions): Promise<void> {
   });
   // Before the start, so that a signal during it is not lost. A start that takes long (a long replay after a crash)
   // is given up: nothing has been taken from the broker yet, and the next start begins where this one did.
-  const signal = untilSignal();
+  const signal = untilSignal([
+    'SIGTERM',
+    'SIGINT',
+    ...(configFile === undefined ? (['SIGHUP'] as const) : []),
+  ]);
+  let early = false;
+  let reload = (): void => {
+    early = true;
+  };
+  if (configFile !== undefined) process.on('SIGHUP', () => reload());
   let started = false;
   void signal.then(() => setTimeout(() => started || process.exit(0), START_PATIENCE_MS).unref());
   const agent = await startAgent({
@@ -51,6 +60,8 @@ export async function runAgent(options: RunOptions): Promise<void> {
     ...(onForecast === undefined ? {} : { onForecast }),
   });
   started = true;
+  reload = () => agent.reload();
+  if (early) reload();
   settleHeap();
   onStarted?.(agent.pageUrl);
   log.info('stopping', { signal: await signal });

@@ -1,8 +1,10 @@
+const STOPS = ['SIGTERM', 'SIGINT'] as const;
+
 /** Waits for the signal to stop; a second one ends the process at once. */
-export function untilSignal(): Promise<NodeJS.Signals> {
+export function untilSignal(signals: readonly NodeJS.Signals[] = STOPS): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     let asked = false;
-    for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    for (const signal of signals)
       process.on(signal, () => {
         if (asked) process.exit(1);
         asked = true;
