@@ -1,7 +1,7 @@
-const STOPS = ['SIGTERM', 'SIGINT'] as const;
-
 /** Waits for the signal to stop; a second one ends the process at once. */
-export function untilSignal(signals: readonly NodeJS.Signals[] = STOPS): Promise<NodeJS.Signals> {
+export function untilSignal(
+  signals: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGINT'],
+): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     let asked = false;
     for (const signal of signals)
