@@ -2,6 +2,7 @@
 import type { StreamView } from '../forecast/engine-contract.ts';
 import type { Router } from '../ingest/router.ts';
 import type { GroupSlots } from '../model/slots.ts';
+import { longestGapMs } from '../series/spec.ts';
 import type { Condition } from './alerts.ts';
 
 /** Why an owner's own rollback happened, in the slots. */
@@ -9,11 +10,12 @@ export const REQUESTED = 'requested';
 
 const NAMES = 5;
 
-/** Streams silent for longer than their longest gap. */
+/** Streams silent for longer than their longest gap, as the forecasts themselves say. */
 export function staleStreams(views: readonly StreamView[], nowMs: number): Condition[] {
   const stale = views.filter(
     ({ spec, lastObservedMs, intervalMs }) =>
-      lastObservedMs !== null && nowMs - lastObservedMs > Math.max(spec.maxGapMs, 2 * (intervalMs ?? 0)),
+      lastObservedMs !== null &&
+      nowMs - lastObservedMs > Math.max(longestGapMs(spec, intervalMs ?? 0), 2 * (intervalMs ?? 0)),
   );
   if (stale.length === 0) return [];
   const names = stale.slice(0, NAMES).map(({ spec }) => spec.name);

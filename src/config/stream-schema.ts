@@ -144,7 +144,7 @@ export const streamSchema = z
     coverage: note(
       bounded(0.5, 0.95, false).default(0.8),
       'hot',
-      'Share of the outcomes that the interval from p10 to p90 shall hold.',
+      'Share of the outcomes that the interval from p10 to p90 shall hold. Another than 0.8 draws the quantiles apart or together around the median as it is learnt.',
     ),
     covariates: note(
       z.array(covariateSchema).max(8, 'has more than 8 entries').default([]),

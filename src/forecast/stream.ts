@@ -18,7 +18,7 @@ import {
   TOO_FAST,
 } from '../series/quality.ts';
 import { type Past, regridded } from '../series/regrid.ts';
-import type { StreamSpec } from '../series/spec.ts';
+import { longestGapMs, type StreamSpec } from '../series/spec.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { Adapter } from './adapter.ts';
 import { Anomalies, LEAST_SCORE, MOST_SCORE, type Surprise } from './anomalies.ts';
@@ -36,8 +36,6 @@ const QUIET = STUCK | FLAT_LINE;
 export const MAX_LEADS = 336;
 /** Readings before the network is asked; until then the naive serves. */
 const WARM_UP = 4;
-/** Intervals that a gap may last at least where the interval is learnt. */
-const LEARNT_GAP = 8;
 /** Below this single precision tells 0.0001 apart. */
 const LARGE = 1024;
 
@@ -103,7 +101,12 @@ export class Stream {
     this.anomalies = new Anomalies(memory);
     const zone = zoneOffset(this.spec.timeZone);
     this.features = new Features(intervalMs, this.leads, zone, { scratch: scratch.features, memory });
-    this.track = new Track(this.leads, { scratch: scratch.track, memory, season: this.features.season });
+    this.track = new Track(this.leads, {
+      scratch: scratch.track,
+      memory,
+      season: this.features.season,
+      coverage: this.spec.coverageTarget,
+    });
     this.adapter = this.h.length === 0 ? null : this.makeAdapter(memory);
     this.path = memory.float64(this.leads).fill(Number.NaN);
     this.scratches.noteBlock(intervalMs, this.leads, memory.used);
@@ -284,10 +287,7 @@ export class Stream {
 
   private inputQuality(endMs: number): InputQuality {
     if (this.observed) return 'good';
-    const { maxGapMs, intervalMs } = this.spec;
-    // Where the interval is learnt, nobody could have known it when the gap was chosen.
-    const most = intervalMs === null ? Math.max(maxGapMs, LEARNT_GAP * this.gridMs) : maxGapMs;
-    return endMs - this.now.observedMs > most ? 'stale' : 'filled';
+    return endMs - this.now.observedMs > longestGapMs(this.spec, this.gridMs) ? 'stale' : 'filled';
   }
 
   get scores(): ReturnType<Track['scores']> {

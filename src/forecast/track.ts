@@ -15,8 +15,8 @@ import { TrackScratch } from './track-scratch.ts';
 
 const LOSS_MEMORY = 1000;
 const SCORE_MEMORY = 1000;
-/** Share of actuals wanted below the lowest and above the highest quantile. */
-const TAIL = 0.1;
+/** Share of actuals wanted below the interval, and above it. Rounded: 0.8 shall give 0.1 and nothing beside it. */
+const tailOf = (coverage: number): number => Math.round(5e8 * (1 - coverage)) / 1e9;
 const MAX_LOG_FACTOR = 1.6;
 /** How sharply blending prefers the better candidate, once it has seen enough. */
 const SHARPNESS = 16;
@@ -65,12 +65,15 @@ export interface TrackPlaces {
   readonly memory?: Memory;
   /** Steps of the seasonal naive's season; 0 where there is none. */
   readonly season?: number;
+  /** Share of actuals that the published interval shall hold. */
+  readonly coverage?: number;
 }
 
 export class Track {
   readonly knots: readonly number[];
   private readonly leads: number;
   private readonly season: number;
+  private readonly tail: number;
   private readonly scratch: TrackScratch;
   /** For each knot k a ring of k rows [ROW]. */
   private readonly pending: Float32Array;
@@ -88,9 +91,10 @@ export class Track {
   private trialFrom = 0;
 
   constructor(leads: number, places: TrackPlaces = {}) {
-    const { scratch = new TrackScratch(leads), memory = new Memory(), season = 0 } = places;
+    const { scratch = new TrackScratch(leads), memory = new Memory(), season = 0, coverage = 0.8 } = places;
     this.leads = leads;
     this.season = season;
+    this.tail = tailOf(coverage);
     this.scratch = scratch;
     this.knots = scratch.knots.knots;
     const n = this.knots.length;
@@ -166,7 +170,7 @@ export class Track {
     const n = this.score[j * 9] + 1;
     const rate = Math.max(0.04 / Math.sqrt(k), 0.25 / (Math.sqrt(k) * Math.sqrt(n)));
     const move = (side: number, missed: boolean): void => {
-      const value = this.factor[2 * j + side] + rate * ((missed ? 1 : 0) - TAIL);
+      const value = this.factor[2 * j + side] + rate * ((missed ? 1 : 0) - this.tail);
       this.factor[2 * j + side] = Math.max(-MAX_LOG_FACTOR, Math.min(MAX_LOG_FACTOR, value));
     };
     // An interval without width (a constant stream) says nothing about its width.
@@ -338,11 +342,7 @@ export class Track {
   }
 
   persist(io: StateIo): void {
-    io.array(this.pending);
-    io.array(this.loss);
-    io.array(this.lossCount);
-    io.array(this.factor);
-    io.array(this.score);
+    for (const values of [this.pending, this.loss, this.lossCount, this.factor, this.score]) io.array(values);
     this.step = io.number(this.step);
   }
 }

@@ -52,6 +52,17 @@ export interface StreamSpec {
   readonly timeZone: string;
   /** Other series that help: names of streams, or of tables of what is known ahead (`covariate-sources.ts`). */
   readonly covariates?: readonly CovariateName[];
-  /** Nominal coverage of the published interval p10..p90. */
+  /** Share of outcomes that the published interval p10..p90 shall hold. */
   readonly coverageTarget: number;
+}
+
+/** Intervals that a gap may last at least where the interval is learnt: nobody could have known it when the gap was chosen. */
+const LEARNT_GAP = 8;
+
+/** How long a stream may be silent before it is stale, ms. @param stepMs of its grid */
+export function longestGapMs(
+  { maxGapMs, intervalMs }: Pick<StreamSpec, 'maxGapMs' | 'intervalMs'>,
+  stepMs: number,
+): number {
+  return intervalMs === null ? Math.max(maxGapMs, LEARNT_GAP * stepMs) : maxGapMs;
 }

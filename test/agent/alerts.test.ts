@@ -93,6 +93,18 @@ test('silent streams are named, a few of them', () => {
   expect(one?.text).toBe('8 of 8 streams are silent: a, b, c, d, e and 3 more');
 });
 
+test('a stream whose interval is learnt is silent when its forecasts say so, and not before', () => {
+  const view = (silentMs: number) => ({
+    spec: testSpec('a', { intervalMs: null, maxGapMs: 60_000 }),
+    intervalMs: 60_000,
+    horizonSteps: 10,
+    bucketsSeen: 5,
+    lastObservedMs: 1e9 - silentMs,
+  });
+  expect(staleStreams([view(479_000)], 1e9)).toEqual([]);
+  expect(staleStreams([view(481_000)], 1e9)).toHaveLength(1);
+});
+
 test('a rollback is told of until a model is promoted or configured, unless an owner wanted it', () => {
   const slots = { current: 'base', previous: null, candidate: null, probation: null, reason: 'worse live' };
   expect(rolledBack(slots)[0]?.text).toBe("back on 'base': worse live");

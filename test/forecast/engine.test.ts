@@ -42,6 +42,19 @@ describe('engine', () => {
     });
   }
 
+  it('holds the share of outcomes that the stream asks for', async () => {
+    const values = ordinary(5)(2500);
+    const held = async (coverageTarget: number) => {
+      const engine = new Engine(null);
+      engine.add(spec('s', { coverageTarget }));
+      const { coverage } = (await inOrder(engine, readings('s', values))).at(-1)!;
+      expect(coverage.target).toBe(coverageTarget);
+      return coverage.observed!;
+    };
+    expect(Math.abs((await held(0.8)) - 0.8)).toBeLessThan(0.04);
+    expect(Math.abs((await held(0.95)) - 0.95)).toBeLessThan(0.03);
+  });
+
   it('steps streams of different intervals and horizons together as each alone', async () => {
     const streams = [
       { spec: spec('a'), values: ordinary(1)(120), interval: MINUTE },

@@ -66,6 +66,15 @@ describe('a lead of a whole season', () => {
 });
 
 describe('calibration', () => {
+  for (const wanted of [0.5, 0.9, 0.95]) {
+    it(`reaches the ${100 * wanted} % that are asked for`, () => {
+      const track = new Track(LEADS, { coverage: wanted });
+      play(track, 4000, 21, all(spread(0, 1)));
+      for (const { lead, coverage } of track.scores())
+        expect(Math.abs(coverage - wanted), `lead ${lead}`).toBeLessThan(0.03);
+    });
+  }
+
   for (const [name, below, above] of [
     ['half as wide as they should be', 0.5, 0.5],
     ['right', 1, 1],
