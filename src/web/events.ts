@@ -110,12 +110,14 @@ export class Events {
       if (!entry) continue;
       const cursor = client.cursors.get(name);
       if (cursor?.revision === entry.revision) continue;
-      event('stream', detail(entry, cursor?.timeMs));
-      client.cursors.set(name, {
-        revision: entry.revision,
-        // The newest bucket is sent again with the next round: it may have been replaced.
-        timeMs: (entry.history.lastMs ?? Number.NEGATIVE_INFINITY) - 1,
-      });
+      const lastMs = entry.history.lastMs ?? Number.NEGATIVE_INFINITY;
+      // All of it where the buckets have gone back in time, so that the page drops what it had after them.
+      event(
+        'stream',
+        detail(entry, cursor !== undefined && lastMs > cursor.timeMs ? cursor.timeMs : undefined),
+      );
+      // The newest bucket is sent again with the next round: it may have been replaced.
+      client.cursors.set(name, { revision: entry.revision, timeMs: lastMs - 1 });
       if (text.length > this.options.maxBufferBytes) break;
     }
     if (now - client.statusAtMs >= this.options.statusMs) {

@@ -41,11 +41,15 @@ export class PointRing {
     return this.count === 0 ? null : this.at(this.count - 1).timeMs;
   }
 
-  /** Points must come in order of time; the newest one may be replaced, older ones are ignored. */
+  /**
+   * Points come in order of time, and the newest one may come again. One that goes back is of a clock that was ahead and has
+   * been put right: what stands after it gives way.
+   */
   push(point: ChartPoint): void {
-    const last = this.lastMs;
-    if (last !== null && point.timeMs < last) return;
-    if (last !== null && point.timeMs === last) this.count--;
+    for (let last = this.lastMs; last !== null && last >= point.timeMs; last = this.lastMs) {
+      this.marks.delete(last);
+      this.count--;
+    }
     if (point.marks !== undefined) this.marks.set(point.timeMs, point.marks);
     if (this.count === this.capacity) {
       this.marks.delete(this.at(0).timeMs);

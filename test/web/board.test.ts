@@ -61,17 +61,23 @@ describe('PointRing', () => {
     expect(ring.since(0).map((p) => p.marks)).toEqual([undefined, undefined, ['stuck', 'too-fast']]);
   });
 
-  test('replaces the newest bucket, ignores older ones', () => {
+  test('replaces the newest bucket, marks and all', () => {
     const ring = new PointRing(4);
     ring.push(point(10));
-    ring.push(point(20));
+    ring.push({ ...point(20), marks: ['spike'] });
     ring.push(point(20, 7));
-    ring.push(point(15));
-    expect(ring.since(0).map((p) => [p.timeMs, p.observed])).toEqual([
-      [10, 10],
-      [20, 7],
+    expect(ring.since(0).map((p) => [p.timeMs, p.observed, p.marks])).toEqual([
+      [10, 10, undefined],
+      [20, 7, undefined],
     ]);
     expect(ring.since(10).map((p) => p.timeMs)).toEqual([20]);
+  });
+
+  test('goes back with a clock that was ahead', () => {
+    const ring = new PointRing(4);
+    for (const timeMs of [10, 20, 30, 9000, 9010]) ring.push(point(timeMs));
+    for (const timeMs of [40, 50]) ring.push(point(timeMs));
+    expect(ring.since(0).map((p) => p.timeMs)).toEqual([20, 30, 40, 50]);
   });
 });
 

@@ -171,6 +171,19 @@ describe('events', () => {
     expect(seen.some((e) => e.event === 'status')).toBe(true);
   });
 
+  test('where a clock that was ahead is put right, the page is sent what stands now', async () => {
+    const { url, board } = await start();
+    for (const originMs of [1000, 2000, 900_000, 901_000])
+      board.record(fakeForecast({ stream: 'a', originMs }), 0);
+    const seen = await events(`${url}/api/events?stream=a`, (all) => {
+      const streams = all.filter((e) => e.event === 'stream').length;
+      if (streams === 1) board.record(fakeForecast({ stream: 'a', originMs: 3000 }), 0);
+      return streams >= 2;
+    });
+    const last = seen.filter((e) => e.event === 'stream').at(-1)!.data as { points: number[][] };
+    expect(last.points.map((p) => p[0])).toEqual([1000, 2000, 3000]);
+  });
+
   test('new streams are announced', async () => {
     const { url, board } = await start();
     const seen = await events(`${url}/api/events`, (all) => {
