@@ -7,6 +7,7 @@ import type { Model } from '../forecast/model.ts';
 import { loadModel } from '../model/pack.ts';
 import type { StoredModel } from '../model/registry.ts';
 import { FEATURES } from '../series/features.ts';
+import { MAX_LEADS } from '../series/spec.ts';
 import { prepareOutput, writeOutput } from '../system/output-file.ts';
 import { writeForecasts } from './forecasts-csv.ts';
 import { type Grid, type Played, type PlayHooks, type PlayOptions, play } from './play.ts';
@@ -19,7 +20,6 @@ import { type BacktestRequest, playOptions, readSeries } from './request.ts';
 import { overall, scoreSeries } from './score.ts';
 import { Tuner, type TunerRun } from './tuner.ts';
 
-const MAX_HORIZON = 336;
 /** Past inputs kept for the switch to a fine-tuned model. */
 const WARM_UP_STEPS = 96;
 /** Buckets that one fine-tune reads at most, of all series together. */
@@ -98,10 +98,10 @@ function keepInputs(files: readonly string[], { out, report }: BacktestRequest):
 
 /** Throws USAGE, MODEL_UNKNOWN, MODEL_INVALID. */
 export function openModel(request: BacktestRequest): { stored: StoredModel | null; model: Model | null } {
-  if (request.horizon > MAX_HORIZON) {
+  if (request.horizon > MAX_LEADS) {
     throw new GatecastError(
       'USAGE',
-      `--horizon is ${request.horizon}; at most ${MAX_HORIZON} buckets ahead are forecast.`,
+      `--horizon is ${request.horizon}; at most ${MAX_LEADS} buckets ahead are forecast.`,
       {
         hint: 'A longer --interval reaches further.',
       },

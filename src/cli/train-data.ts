@@ -7,6 +7,7 @@ import { readTable } from '../backtest/csv.ts';
 import { grids, readings } from '../backtest/play.ts';
 import { parseDuration } from '../config/units.ts';
 import { GatecastError } from '../errors.ts';
+import { MAX_LEADS } from '../series/spec.ts';
 import type { JobSeries } from '../training/job.ts';
 import { Random } from '../training/random.ts';
 
@@ -39,7 +40,7 @@ const setSchema = z.strictObject({
   /** Each series is learnt from at each of these steps ... */
   intervals: z.union([duration.transform((one) => [one]), z.array(duration)]),
   /** ... and for one of these horizons, in buckets, taken in turn. */
-  horizons: z.array(z.number().int().min(1).max(336)).default([24]),
+  horizons: z.array(z.number().int().min(1).max(MAX_LEADS)).default([24]),
   /** Part in time that is used, as fractions. */
   part: z.tuple([z.number().min(0).max(1), z.number().min(0).max(1)]).default([0, 1]),
   /** Longer series are cut to this many buckets ... */

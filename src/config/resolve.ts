@@ -4,9 +4,8 @@ import { pathName } from '../ingest/json-path.ts';
 import { parsePattern } from '../ingest/pattern.ts';
 import { Router } from '../ingest/router.ts';
 import type { IngestLimits, IngestRule, ReservedTopics, StreamSettings } from '../ingest/rule.ts';
-import type { Threshold } from '../series/spec.ts';
+import { MAX_LEADS, type Threshold } from '../series/spec.ts';
 import { covariateNames } from './covariates.ts';
-import { MAX_LEADS } from './limits.ts';
 import type { Config } from './schema.ts';
 import type { StreamConfig } from './stream-schema.ts';
 

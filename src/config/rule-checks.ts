@@ -4,7 +4,7 @@ import { GatecastError } from '../errors.ts';
 import type { PayloadKind } from '../ingest/decoder.ts';
 import { parsePattern, type TopicPattern } from '../ingest/pattern.ts';
 import { placeholders, safeName } from '../ingest/stream-name.ts';
-import { MAX_LEADS } from './limits.ts';
+import { MAX_LEADS } from '../series/spec.ts';
 
 /** As parsed so far; keys may be missing or, where they are wrong, hold anything. */
 interface RuleDraft {

@@ -5,6 +5,7 @@
  * type says so.
  */
 import { z } from 'zod';
+import { QUANTILES } from '../series/quantiles.ts';
 import { checkBase, checkCron, checkListen, checkNode, checkPublicKey, checkTimeZone } from './checks.ts';
 import { mqttSchema } from './mqtt-schema.ts';
 import { streamSchema } from './stream-schema.ts';
@@ -47,8 +48,6 @@ const finetune = z.strictObject({
     'A run waits while the processor is hotter, in °C.',
   ),
 });
-
-const QUANTILES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9] as const;
 
 const publish = z.strictObject({
   every: durationOr(

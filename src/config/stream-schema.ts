@@ -1,10 +1,9 @@
 /** The schema of one entry of `streams`: topics, payload, and what each stream that they give is like. */
 import { z } from 'zod';
 import { PAYLOAD_KINDS } from '../ingest/decoder.ts';
-import { AGGREGATES, FILLS } from '../series/spec.ts';
+import { AGGREGATES, FILLS, MAX_LEADS } from '../series/spec.ts';
 import { checkFieldPath, checkPattern, checkStreamName } from './checks.ts';
 import { covariateSchema } from './covariate-schema.ts';
-import { MAX_LEADS } from './limits.ts';
 import { checkRule } from './rule-checks.ts';
 import { ALWAYS, bounded, durationOr, finite, flag, note, rate, TYPE_KEY, text } from './values.ts';
 

@@ -1,9 +1,9 @@
 /** The forecast as everyone outside the engine knows it. */
 import type { MarkName } from '../series/quality.ts';
+import { QUANTILES } from '../series/quantiles.ts';
 import type { Surprise } from './anomalies.ts';
 
-/** The nine quantile levels every forecast carries, in order. */
-export const QUANTILES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9] as const;
+export { QUANTILES };
 export const Q = QUANTILES.length;
 export const MEDIAN = 4;
 

@@ -18,7 +18,7 @@ import {
   TOO_FAST,
 } from '../series/quality.ts';
 import { type Past, regridded } from '../series/regrid.ts';
-import { longestGapMs, type StreamSpec } from '../series/spec.ts';
+import { longestGapMs, MAX_LEADS, type StreamSpec } from '../series/spec.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { Adapter } from './adapter.ts';
 import { Anomalies, LEAST_SCORE, MOST_SCORE, type Surprise } from './anomalies.ts';
@@ -33,7 +33,6 @@ import { Track } from './track.ts';
 
 const QUIET = STUCK | FLAT_LINE;
 
-export const MAX_LEADS = 336;
 /** Readings before the network is asked; until then the naive serves. */
 const WARM_UP = 4;
 /** Below this single precision tells 0.0001 apart. */

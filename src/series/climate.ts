@@ -4,10 +4,10 @@
  * floor, so that it follows slow change.
  */
 import { Memory } from './memory.ts';
+import { QUANTILES } from './quantiles.ts';
 import type { StateIo } from './state-io.ts';
 
-/** The nine levels that are forecast. */
-const LEVELS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
+const LEVELS: readonly number[] = QUANTILES;
 export const CLIMATE_MEDIAN = 4;
 const MEMORY = 4000;
 /** Readings that are sorted outright before tracking starts. */

@@ -1,4 +1,7 @@
 /** What the pure core must know of one stream. Resolved from the config by `src/config`, or from flags by the backtest. */
+
+/** Leads of one forecast; the engine holds no more. */
+export const MAX_LEADS = 336;
 export const AGGREGATES = ['mean', 'last', 'min', 'max', 'sum', 'median', 'delta'] as const;
 export type Aggregate = (typeof AGGREGATES)[number];
 export const FILLS = [
@@ -45,7 +48,7 @@ export interface StreamSpec {
   readonly maxRatePerMs: number | null;
   /** Whether spikes, stuck values and flat lines are kept from the network (`quality.ts`); on unless false. */
   readonly quality?: boolean;
-  /** How far ahead to forecast, ms; the number of leads is ceil(horizonMs / intervalMs), at most 336. */
+  /** How far ahead to forecast, ms; the number of leads is ceil(horizonMs / intervalMs), at most MAX_LEADS. */
   readonly horizonMs: number;
   readonly thresholds: readonly Threshold[];
   /** Zone of the calendar features: an IANA name, or `local` for the machine's. */

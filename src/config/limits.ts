@@ -1,4 +1,0 @@
-/** Bounds that several keys share. */
-
-/** Leads of one forecast; the engine holds no more. */
-export const MAX_LEADS = 336;
