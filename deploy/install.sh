@@ -53,7 +53,12 @@ done
 rm -rf "$app.previous"
 [ ! -e "$app" ] || mv "$app" "$app.previous"
 mv "$app.new" "$app"
-printf '#!/bin/sh\nexec %s /opt/gatecast/dist/gatecast.js "$@"\n' "$node" >"$root/usr/local/bin/gatecast"
+# The same allocator settings as in the unit: less memory.
+cat >"$root/usr/local/bin/gatecast" <<EOF
+#!/bin/sh
+export MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=131072
+exec $node /opt/gatecast/dist/gatecast.js "\$@"
+EOF
 chmod 755 "$root/usr/local/bin/gatecast"
 sed "s#^ExecStart=/usr/bin/node #ExecStart=$node #" deploy/systemd/gatecast.service \
   >"$root/etc/systemd/system/gatecast.service"
