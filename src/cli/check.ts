@@ -61,10 +61,19 @@ async function check(options: Options, dataDir: string | undefined, { out, err }
     throw new GatecastError('USAGE', 'nothing to check', { hint: 'name a config with -c, or --listen' });
   if (options.out !== undefined && existsSync(options.out))
     throw new GatecastError('USAGE', `${options.out} exists`, { hint: '--out never overwrites a file' });
-  const config =
-    path === undefined ? null : loadConfig(path, dataDir === undefined ? {} : { GATECAST_DATA_DIR: dataDir });
+  const load = (file: string): Config => {
+    try {
+      return loadConfig(file, dataDir === undefined ? {} : { GATECAST_DATA_DIR: dataDir });
+    } catch (error) {
+      if (options.json && error instanceof GatecastError && error.code === 'CONFIG_INVALID')
+        out(`${JSON.stringify({ config: file, valid: false, issues: error.issues }, null, 2)}\n`);
+      throw error;
+    }
+  };
+  const config = path === undefined ? null : load(path);
   const rules = config === null ? [] : summarise(resolveRules(config));
-  const valid = config === null ? {} : { config: path, node: config.node, hash: configHash(config), rules };
+  const valid =
+    config === null ? {} : { config: path, valid: true, node: config.node, hash: configHash(config), rules };
   if (config !== null && path !== undefined && !options.json) out(configText(path, config, rules));
   if (config !== null) {
     err(ignoredKeys(config));

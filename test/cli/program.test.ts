@@ -48,6 +48,19 @@ describe('the command line', () => {
     }
   });
 
+  test('check --json says what is wrong with a config as JSON, and ends with 2', async () => {
+    const file = join(temp(), 'bad.yaml');
+    writeFileSync(file, 'node: n\nmqtt: { url: mqtt://b, prot: 4 }\nstreams: []\n');
+    const { code, out, err } = await run('check', '-c', file, '--json');
+    expect(code).toBe(2);
+    expect(JSON.parse(out)).toMatchObject({
+      config: file,
+      valid: false,
+      issues: [{ path: 'mqtt.prot' }, { path: 'streams' }],
+    });
+    expect(err).toContain('2 things are wrong');
+  });
+
   test.each([
     [[]],
     [['nonsense']],
