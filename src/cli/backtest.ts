@@ -7,7 +7,7 @@ import type { ModelRegistry } from '../model/registry.ts';
 import { AGGREGATES, type Aggregate, FILLS, type Fill } from '../series/spec.ts';
 import { globals } from './shared/globals.ts';
 import { modelRegistry } from './shared/models.ts';
-import { delimiter, fraction, list, timeZone, whole } from './shared/values.ts';
+import { columns, delimiter, duration, fraction, instant, list, timeZone, whole } from './shared/values.ts';
 
 interface BacktestFlags {
   time?: string[];
@@ -45,21 +45,6 @@ interface BacktestFlags {
   json?: boolean;
 }
 
-function duration(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)$/.exec(text.trim());
-  const unit: Record<string, number> = {
-    ms: 1,
-    s: 1000,
-    min: 60_000,
-    m: 60_000,
-    h: 3_600_000,
-    d: 86_400_000,
-  };
-  const ms = match === null ? Number.NaN : Number(match[1]) * unit[match[2]];
-  if (!(ms > 0)) throw new InvalidArgumentError('A duration like 30s, 5m, 1h or 1d is expected.');
-  return ms;
-}
-
 function decimalNumber(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('A number is expected.');
@@ -73,12 +58,6 @@ function rate(text: string): number {
   return perMs;
 }
 
-function instant(text: string): number {
-  const ms = Date.parse(/[zZ]|[+-]\d\d:?\d\d$/.test(text) ? text : `${text}Z`);
-  if (Number.isNaN(ms)) throw new InvalidArgumentError('A time like 2017-01-01T00:00:00Z is expected.');
-  return ms;
-}
-
 export function registerBacktest(program: Command): void {
   program
     .command('backtest')
@@ -88,12 +67,7 @@ export function registerBacktest(program: Command): void {
     .argument('<csv...>', 'files, .csv or .csv.gz; several files are scored together')
     .option('--time <columns>', 'time column; several, joined by commas, for date and clock time', list)
     .option('--time-format <format>', 'strptime-like, where it cannot be found out')
-    .option(
-      '--columns <names>',
-      'columns to forecast, joined by commas, or all',
-      (text) => (text === 'all' ? 'all' : list(text)),
-      'all',
-    )
+    .option('--columns <names>', 'columns to forecast, joined by commas, or all', columns, 'all')
     .option(
       '--covariates <names>',
       'columns that help to forecast the others, as far as they are known by then',

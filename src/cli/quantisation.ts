@@ -1,9 +1,9 @@
 /** `gatecast model quantisation`: what int8 saves and costs, on a file or on generated series. */
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import type { QuantisationData } from '../backtest/quantisation.ts';
 import { globals } from './shared/globals.ts';
 import { modelRegistry } from './shared/models.ts';
-import { count, delimiter, duration, fraction, list, whole } from './shared/values.ts';
+import { columns, count, delimiter, duration, fraction, instant, list, whole } from './shared/values.ts';
 
 interface QuantisationFlags {
   data?: string[];
@@ -28,12 +28,6 @@ interface QuantisationFlags {
 /** Buckets of a generated series. */
 const GENERATED_STEPS = 800;
 
-function instant(text: string): number {
-  const ms = Date.parse(/[zZ]|[+-]\d\d:?\d\d$/.test(text) ? text : `${text}Z`);
-  if (Number.isNaN(ms)) throw new InvalidArgumentError('A time like 2017-01-01T00:00:00Z is expected.');
-  return ms;
-}
-
 export function registerQuantisation(model: Command): void {
   model
     .command('quantisation')
@@ -42,12 +36,7 @@ export function registerQuantisation(model: Command): void {
     .option('--data <csv...>', 'files to score on; without, generated series')
     .option('--time <columns>', 'time column; several, joined by commas, for date and clock time', list)
     .option('--time-format <format>', 'strptime-like, where it cannot be found out')
-    .option(
-      '--columns <names>',
-      'columns, joined by commas, or all',
-      (text) => (text === 'all' ? 'all' : list(text)),
-      'all',
-    )
+    .option('--columns <names>', 'columns, joined by commas, or all', columns, 'all')
     .option('--id <columns>', 'column that says whose row it is, in long files', list)
     .option('--missing <values>', 'cells that mean missing, joined by commas', list)
     .option('--delimiter <char>', 'between cells; found out where not given', delimiter)

@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { GatecastError } from '../errors.ts';
 import { ProgressBar, secondsText } from './shared/progress.ts';
-import { amount, count, delimiter, duration, list, whole } from './shared/values.ts';
+import { amount, columns, count, delimiter, duration, instant, list, whole } from './shared/values.ts';
 
 interface Options {
   readonly broker: string;
@@ -146,20 +146,9 @@ function pick<T extends object, K extends keyof T>(
   };
 }
 
-function columns(text: string): 'all' | string[] {
-  return text === 'all' ? 'all' : list(text);
-}
-
 function speed(text: string): number {
   if (text === 'max') return Number.POSITIVE_INFINITY;
   const factor = amount(text);
   if (factor === 0) throw new InvalidArgumentError('A number above 0, or max, is expected.');
   return factor;
-}
-
-/** Times without an offset are UTC, as everywhere. */
-function instant(text: string): number {
-  const ms = Date.parse(/(?:z|[+-]\d\d:?\d\d)$/i.test(text) || !text.includes(':') ? text : `${text}Z`);
-  if (Number.isNaN(ms)) throw new InvalidArgumentError('A time like 2017-01-01T00:00:00Z is expected.');
-  return ms;
 }

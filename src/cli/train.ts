@@ -5,6 +5,7 @@ import { globals } from './shared/globals.ts';
 import { modelRegistry } from './shared/models.ts';
 import {
   amount,
+  columns,
   count,
   delimiter,
   duration,
@@ -58,12 +59,7 @@ export function registerTrain(program: Command): void {
     .optionsGroup('Data files:')
     .option('--time <columns>', 'time column; several, joined by commas, for date and clock time', list)
     .option('--time-format <format>', 'strptime-like, where it cannot be found out')
-    .option(
-      '--columns <names>',
-      'columns, joined by commas, or all',
-      (text) => (text === 'all' ? 'all' : list(text)),
-      'all',
-    )
+    .option('--columns <names>', 'columns, joined by commas, or all', columns, 'all')
     .option('--id <columns>', 'column that says whose row it is, in long files', list)
     .option('--interval <durations>', 'bucket lengths to learn from, e.g. 5m or 5m,1h', durations)
     .option(

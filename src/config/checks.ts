@@ -5,7 +5,7 @@ import { isTopic, parsePattern } from '../ingest/pattern.ts';
 import { isPoisonKey, isSafeName } from '../ingest/stream-name.ts';
 import { everComes, parseCron } from './cron-fields.ts';
 
-type Check = (text: string) => string | null;
+export type Check = (text: string) => string | null;
 
 const NODE = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/;
 const SCHEMES = ['mqtt', 'mqtts', 'tcp', 'ssl', 'tls', 'ws', 'wss'];

@@ -1,41 +1,42 @@
 /** The schema of one entry of `covariates`: another stream, or what is known ahead from a topic or a file. */
 import { z } from 'zod';
-import { checkFieldPath, checkStreamName, checkTopic } from './checks.ts';
+import { type Check, checkFieldPath, checkStreamName, checkTopic } from './checks.ts';
 import { ALWAYS, note, text } from './values.ts';
 
 /** Keys that belong to each kind. */
 const KINDS = { stream: [], topic: ['list', 'time', 'value'], file: ['time', 'column'] } as const;
 const KEYS = ['list', 'time', 'value', 'column'] as const;
 
+const key = (what: string, description: string, check?: Check) =>
+  note(text(what, check).optional(), 'hot', description);
+
 const covariate = z
   .strictObject({
-    stream: note(text('a stream name', checkStreamName).optional(), 'hot', 'Name of another stream.'),
-    topic: note(
-      text('a topic without wildcards', checkTopic).optional(),
-      'hot',
+    stream: key('a stream name', 'Name of another stream.', checkStreamName),
+    topic: key(
+      'a topic without wildcards',
       'Topic of JSON messages that say what will be, such as a weather forecast; each takes the place of the one before.',
+      checkTopic,
     ),
-    file: note(
-      text('a file name').optional(),
-      'hot',
+    file: key(
+      'a file name',
       'CSV file that says what will be, such as a tariff; read again when it changes.',
     ),
-    list: note(
-      text('a field name or JSON Pointer', checkFieldPath).optional(),
-      'hot',
+    list: key(
+      'a field name or JSON Pointer',
       'Of a topic: where the list of points stands in the message; the message itself by default.',
+      checkFieldPath,
     ),
-    time: note(
-      text('a field name, JSON Pointer or column').optional(),
-      'hot',
+    time: key(
+      'a field name, JSON Pointer or column',
       'Where a point has its time, `time` by default: seconds, ms, us or ns since 1970, or ISO 8601 (UTC where it has no offset).',
     ),
-    value: note(
-      text('a field name or JSON Pointer', checkFieldPath).optional(),
-      'hot',
+    value: key(
+      'a field name or JSON Pointer',
       'Of a topic: where a point has its value, `value` by default. Times and values may also be two lists of equal length.',
+      checkFieldPath,
     ),
-    column: note(text('a column name').optional(), 'hot', 'Of a file: the column of the values.'),
+    column: key('a column name', 'Of a file: the column of the values.'),
   })
   .superRefine((entry, context) => {
     if (typeof entry !== 'object' || entry === null) return;

@@ -18,7 +18,7 @@ import type {
   StreamView,
   TickPace,
 } from './engine-contract.ts';
-import { type Forecast, Q } from './forecast.ts';
+import { type Forecast, Q, withSurprises } from './forecast.ts';
 import type { Model } from './model.ts';
 import { Scratches } from './scratch.ts';
 import { Stream } from './stream.ts';
@@ -27,8 +27,6 @@ import { warmUp } from './warm-up.ts';
 
 /** Version of everything `Stream.persist` writes; part of the hash that guards a snapshot. */
 const STATE_FORMAT = 8;
-/** Improbable buckets that one forecast carries: a backlog may hold many. */
-const MAX_SURPRISES = 16;
 
 export interface EngineOptions {
   /** Past inputs kept for each stream, so that another model can be warmed up on them; 0: models are not changed. */
@@ -341,10 +339,4 @@ export class Engine implements ForecastEngine {
   release(): Promise<void> {
     return this.batches.release();
   }
-}
-
-/** The newer of two forecasts of a stream takes over what was improbable before the older one. */
-function withSurprises(older: Forecast | undefined, newer: Forecast): Forecast {
-  if (older?.surprises === undefined) return newer;
-  return { ...newer, surprises: [...older.surprises, ...(newer.surprises ?? [])].slice(-MAX_SURPRISES) };
 }

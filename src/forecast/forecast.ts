@@ -50,3 +50,12 @@ export interface Forecast {
   /** Improbable buckets since the last forecast that was handed out, the oldest first; none: absent. */
   readonly surprises?: readonly Surprise[];
 }
+
+/** Improbable buckets that one forecast carries: a backlog may hold many. */
+const MAX_SURPRISES = 16;
+
+/** The newer of two forecasts of a stream takes over what was improbable before the older one. */
+export function withSurprises(older: Forecast | undefined, newer: Forecast): Forecast {
+  if (older?.surprises === undefined) return newer;
+  return { ...newer, surprises: [...older.surprises, ...(newer.surprises ?? [])].slice(-MAX_SURPRISES) };
+}

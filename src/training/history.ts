@@ -70,17 +70,6 @@ export async function collectHistory(
 
 const BRAKE_EVERY = 65_536;
 
-/** @returns null when no bucket has closed */
-export function bucketHistory(
-  stream: HistoryStream,
-  samples: Iterable<HistorySample>,
-  group: string,
-): JobSeries | null {
-  const grid = new Grid(stream, group);
-  for (const sample of samples) grid.push(sample);
-  return grid.series();
-}
-
 class Grid {
   private readonly buckets: Buckets;
   private readonly values: number[] = [];

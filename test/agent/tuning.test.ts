@@ -274,13 +274,18 @@ test('a promoted model is switched to between two rounds, with warm states, and 
   expect(again.slots.get('default', 'raw').probation?.starts).toBe(1);
 });
 
-test('a model that never proves itself is gone after three starts', async () => {
+/** An agent that has just gone over to a model of its own, `name`. */
+async function promoted() {
   const dir = tempFolder();
   const models = () => new ModelRegistry(join(dir, 'models'), null);
   const agent = await setUp({ dir, start: worker(promoting(models)) });
   agent.tuning.start();
   await agent.until('the switch', () => agent.status() === 'promoted');
-  const { name } = agent.tuning.current;
+  return { agent, dir, name: agent.tuning.current.name };
+}
+
+test('a model that never proves itself is gone after three starts', async () => {
+  const { agent, dir, name } = await promoted();
   await agent.close();
   for (let start = 1; start <= 3; start++) {
     const again = await setUp({ dir });
@@ -475,12 +480,7 @@ test('a model that does worse live than the naive is taken back, and leaves the 
 });
 
 test('an owner takes a model back', async () => {
-  const dir = tempFolder();
-  const models = () => new ModelRegistry(join(dir, 'models'), null);
-  const agent = await setUp({ dir, start: worker(promoting(models)) });
-  agent.tuning.start();
-  await agent.until('the switch', () => agent.status() === 'promoted');
-  const { name } = agent.tuning.current;
+  const { agent, name } = await promoted();
   await expect(agent.tuning.rollback('asked by the owner')).resolves.toBe('raw');
   expect(agent.tuning.current.name).toBe('raw');
   expect(agent.during).toEqual(['between rounds', 'between rounds']);

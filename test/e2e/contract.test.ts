@@ -16,6 +16,7 @@ import {
   watch,
 } from '../support/mosquitto.ts';
 import { seeded } from '../support/page.ts';
+import { sensorsConfig } from '../support/sensors.ts';
 import { SHAPES } from '../support/shapes.ts';
 import { tempDirs } from '../support/temp.ts';
 import { sleep, waitFor } from '../support/wait.ts';
@@ -34,29 +35,17 @@ describe.skipIf(!hasMosquitto)('the contract', () => {
   let minute = 0;
   const startMs = Math.floor(Date.now() / MINUTE) * MINUTE - 600 * MINUTE;
 
-  const config = (change: Record<string, unknown> = {}) => ({
-    node: 'edge',
-    mqtt: { url: broker.url, qos: 1 },
-    data_dir: dir,
-    timezone: 'UTC',
-    lateness: '0s',
-    streams: [
+  const config = (change: Record<string, unknown> = {}) =>
+    sensorsConfig(
+      { node: 'edge', url: broker.url, dataDir: dir },
       {
-        match: 'sensors/{place}',
-        payload: 'json',
-        fields: ['value'],
-        time: 'time',
         name: '{place}/value',
         unit: '°C',
-        interval: '1m',
         horizon: '30m',
         thresholds: [{ name: 'hot', above: 24 }],
       },
-    ],
-    publish: { at: ['5m', '15m'] },
-    http: { listen: 'off' },
-    ...change,
-  });
+      { publish: { at: ['5m', '15m'] }, ...change },
+    );
 
   beforeAll(async () => {
     ensureBuilt();

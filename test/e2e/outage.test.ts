@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { canRun } from '../support/child.ts';
 import { type Daemon, ensureBuilt, startDaemon } from '../support/daemon.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
+import { sensorsConfig } from '../support/sensors.ts';
 import { tempDirs } from '../support/temp.ts';
 import { sleep, waitFor } from '../support/wait.ts';
 
@@ -37,25 +38,8 @@ describe.skipIf(!hasMosquitto || !PRLIMIT)('while nothing can be stored', () => 
   });
 
   const start = async (dir: string): Promise<Daemon> => {
-    const daemon = await startDaemon(dir, {
-      node: 'n',
-      mqtt: { url: broker.url, qos: 1 },
-      data_dir: dir,
-      timezone: 'UTC',
-      lateness: '0s',
-      streams: [
-        {
-          match: 'sensors/{place}',
-          payload: 'json',
-          fields: ['value'],
-          time: 'time',
-          interval: '1m',
-          horizon: '10m',
-          name: '{place}',
-        },
-      ],
-      http: { listen: 'off' },
-    });
+    const settings = sensorsConfig({ node: 'n', url: broker.url, dataDir: dir }, { horizon: '10m' });
+    const daemon = await startDaemon(dir, settings);
     daemons.push(daemon);
     return daemon;
   };

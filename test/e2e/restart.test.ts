@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Daemon, ensureBuilt, startDaemon } from '../support/daemon.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
 import { seeded } from '../support/page.ts';
+import { sensorsConfig } from '../support/sensors.ts';
 import { tempDirs } from '../support/temp.ts';
 import { sleep, waitFor } from '../support/wait.ts';
 
@@ -14,26 +15,8 @@ const MINUTE = 60_000;
 const START = Date.UTC(2025, 2, 1);
 const COUNT = 290;
 
-const config = (node: string, url: string, dataDir: string) => ({
-  node,
-  mqtt: { url, qos: 1 },
-  data_dir: dataDir,
-  timezone: 'UTC',
-  lateness: '0s',
-  streams: [
-    {
-      match: 'sensors/{place}',
-      payload: 'json',
-      fields: ['value'],
-      time: 'time',
-      interval: '1m',
-      horizon: '24m',
-      name: '{place}',
-    },
-  ],
-  publish: { quantiles: [0.1, 0.5, 0.9] },
-  http: { listen: 'off' },
-});
+const config = (node: string, url: string, dataDir: string) =>
+  sensorsConfig({ node, url, dataDir }, { horizon: '24m' }, { publish: { quantiles: [0.1, 0.5, 0.9] } });
 
 describe.skipIf(!hasMosquitto)('restart', () => {
   const dir = tempDirs();

@@ -8,7 +8,7 @@ import { verifyModel } from '../../src/model/registry.ts';
 import { createRandom } from '../../src/network/random.ts';
 import { initialWeights } from '../../src/network/weights.ts';
 import { FEATURE_FORMAT, FEATURES } from '../../src/series/features.ts';
-import type { StreamSpec } from '../../src/series/spec.ts';
+import { FILLS, type StreamSpec } from '../../src/series/spec.ts';
 import { forecastSpec } from '../../src/training/job.ts';
 import { essence, inOrder, readingsOf } from '../support/drive.ts';
 import { fakeModel } from '../support/fake-model.ts';
@@ -152,17 +152,7 @@ describe('engine', () => {
     expect(two[120].quantiles).not.toBe(one[120].quantiles);
   });
 
-  for (const fill of [
-    'model',
-    'mask',
-    'hold',
-    'linear',
-    'seasonal',
-    'mean',
-    'median',
-    'mode',
-    'drop',
-  ] as const) {
+  for (const fill of FILLS) {
     it(`does not look ahead through a gap filled by ${fill}`, async () => {
       // The reading that ends the gap differs; nothing forecast before it may.
       const values = ordinary(6)(100).map((y, t) => (t >= 50 && t < 65 ? Number.NaN : y));

@@ -16,7 +16,12 @@ import { type RunningWork, startCycle } from '../../src/training/client.ts';
 import { CYCLE_DEFAULTS, type CycleReport } from '../../src/training/cycle.ts';
 import { FineTuner } from '../../src/training/finetuner.ts';
 import type { FineTunerParts, TunerState } from '../../src/training/finetuner-contract.ts';
-import { bucketHistory, collectHistory, shareHistory } from '../../src/training/history.ts';
+import {
+  collectHistory,
+  type HistorySample,
+  type HistoryStream,
+  shareHistory,
+} from '../../src/training/history.ts';
 import { forecastSpec } from '../../src/training/job.ts';
 import type { LiveScore } from '../../src/training/probation.ts';
 import type { TuningInput } from '../../src/training/protocol.ts';
@@ -447,7 +452,11 @@ describe('FineTuner', () => {
   });
 });
 
-describe('bucketHistory', () => {
+describe('the history of a stream', () => {
+  const bucketed = async (stream: HistoryStream, samples: readonly HistorySample[]) => {
+    const own = samples.map((sample) => ({ ...sample, stream: stream.spec.name }));
+    return (await collectHistory([stream], own, 'g', START + 1e12))[0] ?? null;
+  };
   const hourly = { spec, intervalMs: HOUR, leads: 12, fromMs: 0 };
   const at = (minutes: number, value: number, mark = 0) => ({
     timeMs: START + minutes * 60_000,
@@ -455,13 +464,13 @@ describe('bucketHistory', () => {
     mark,
   });
 
-  it('puts samples on the grid as live does, without marked ones, holes included', () => {
-    const one = bucketHistory(hourly, [at(5, 1), at(30, 3), at(70, 100, 2), at(200, 7), at(250, 8)], 'g');
+  it('puts samples on the grid as live does, without marked ones, holes included', async () => {
+    const one = await bucketed(hourly, [at(5, 1), at(30, 3), at(70, 100, 2), at(200, 7), at(250, 8)]);
     expect(one!.startMs).toBe(START);
     expect([...one!.values]).toEqual([2, Number.NaN, Number.NaN, 7]);
   });
 
-  it('leaves out what was masked or refused, takes a confirmed step, and counts on through a masked bucket', () => {
+  it('leaves out what was masked or refused, takes a confirmed step, and counts on through a masked bucket', async () => {
     const marks = [
       at(5, 1, STEP),
       at(10, 900, OUT_OF_RANGE),
@@ -470,30 +479,30 @@ describe('bucketHistory', () => {
       at(130, 3),
       at(190, 4),
     ];
-    expect([...bucketHistory(hourly, marks, 'g')!.values]).toEqual([1, Number.NaN, 3]);
+    expect([...(await bucketed(hourly, marks))!.values]).toEqual([1, Number.NaN, 3]);
     const counter = { ...hourly, spec: { ...spec, aggregate: 'delta' as const } };
     const counts = [at(5, 10), at(50, 12), at(110, 13), at(170, 9000, SPIKE), at(230, 9001), at(290, 9002)];
-    expect([...bucketHistory(counter, counts, 'g')!.values]).toEqual([2, 1, Number.NaN, 1]);
+    expect([...(await bucketed(counter, counts))!.values]).toEqual([2, 1, Number.NaN, 1]);
   });
 
-  it('refuses what was too fast again, or leaves it out where nothing limits the rate any more', () => {
+  it('refuses what was too fast again, or leaves it out where nothing limits the rate any more', async () => {
     const fast = [at(5, 1), at(6, 900, TOO_FAST), at(70, 2), at(130, 3)];
     const limited = { ...hourly, spec: { ...spec, maxRatePerMs: 10 / 60_000 } };
-    expect([...bucketHistory(limited, fast, 'g')!.values]).toEqual([1, 2]);
-    expect([...bucketHistory(hourly, fast, 'g')!.values]).toEqual([1, 2]);
+    expect([...(await bucketed(limited, fast))!.values]).toEqual([1, 2]);
+    expect([...(await bucketed(hourly, fast))!.values]).toEqual([1, 2]);
   });
 
-  it('has nothing where no bucket has closed', () => {
-    expect(bucketHistory(hourly, [], 'g')).toBeNull();
-    expect(bucketHistory(hourly, [at(5, 1)], 'g')).toBeNull();
+  it('has nothing where no bucket has closed', async () => {
+    expect(await bucketed(hourly, [])).toBeNull();
+    expect(await bucketed(hourly, [at(5, 1)])).toBeNull();
   });
 
-  it('keeps a long outage its true length', () => {
-    const one = bucketHistory(
-      { ...hourly, spec: { ...spec, intervalMs: 60_000 }, intervalMs: 60_000 },
-      [at(0, 1), at(30_000, 2), at(30_002, 3)],
-      'g',
-    );
+  it('keeps a long outage its true length', async () => {
+    const one = await bucketed({ ...hourly, spec: { ...spec, intervalMs: 60_000 }, intervalMs: 60_000 }, [
+      at(0, 1),
+      at(30_000, 2),
+      at(30_002, 3),
+    ]);
     expect(one!.values[30_000]).toBe(2);
   });
 });

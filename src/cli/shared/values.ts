@@ -10,15 +10,25 @@ export function list(text: string): string[] {
     .filter((part) => part !== '');
 }
 
-/** ms from `30s`, `5m`, `1h`, `14d`. */
+/** `all`, or names as `list` takes them. */
+export const columns = (text: string): 'all' | string[] => (text === 'all' ? 'all' : list(text));
+
+/** ms from `30s`, `5m`, `1h`, `14d`; also `5 min`. */
 export function duration(text: string): number {
-  const ms = parseDuration(text);
+  const ms = parseDuration(text.replaceAll(' ', '').replace(/min$/, 'm'));
   if (ms === null || ms <= 0)
     throw new InvalidArgumentError('A duration like 30s, 5m, 1h or 1d is expected.');
   return ms;
 }
 
 export const durations = (text: string): number[] => list(text).map(duration);
+
+/** ms since 1970 from a time; UTC where it has no offset, as everywhere. */
+export function instant(text: string): number {
+  const ms = Date.parse(/(?:z|[+-]\d\d:?\d\d)$/i.test(text) || !text.includes(':') ? text : `${text}Z`);
+  if (Number.isNaN(ms)) throw new InvalidArgumentError('A time like 2017-01-01T00:00:00Z is expected.');
+  return ms;
+}
 
 export function whole(text: string): number {
   const value = Number(text);
