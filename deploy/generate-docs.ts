@@ -6,6 +6,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { argv } from 'node:process';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { DROPS } from '../src/agent/drops.ts';
 import { jsonSchema } from '../src/config/issues.ts';
 import { BOUNDS_KEY, RELOAD_KEY, TYPE_KEY } from '../src/config/values.ts';
 import { ERROR_CODES } from '../src/errors.ts';
@@ -169,6 +170,8 @@ function errorsPage(): string {
     '## Rejects',
     'Source: `src/ingest/rejects.ts`. What arrives and cannot be used never ends anything: it is counted by reason, in `dropped` of `<base>/<node>/health`.',
     `| Reason | Meaning |\n| --- | --- |\n${rows(REJECTS)}`,
+    'Readings that were understood and not taken, and messages that never arrived, are counted there too (`src/agent/drops.ts`):',
+    `| Reason | Meaning |\n| --- | --- |\n${rows(DROPS)}`,
   ].join('\n\n')}\n`;
 }
 

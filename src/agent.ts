@@ -227,7 +227,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     store,
     storeFault: fault,
     failures: () => ({ count: engine.failures, last: engine.lastFailure }),
-    router: { dropped: () => streams.router.dropped() },
+    router: { dropped: () => streams.dropped() },
     pipeline,
     broker: () => link.client.status(),
     facts: factsReader(clock.monotonic),

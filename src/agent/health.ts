@@ -1,5 +1,4 @@
 /** How the agent is: gathered from its parts on demand, for the health message, the page and the metrics. */
-import type { Router } from '../ingest/router.ts';
 import type { ClientStatus } from '../mqtt/client.ts';
 import type { HealthInput } from '../mqtt/messages.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
@@ -10,6 +9,7 @@ import type { MetricFamily } from '../web/metrics.ts';
 import type { PageStatus } from '../web/wire.ts';
 import type { Condition } from './alerts.ts';
 import { ClockHold } from './clock-hold.ts';
+import { type Counts, summed } from './drops.ts';
 import type { ChosenModel } from './model.ts';
 import type { Pipeline } from './pipeline.ts';
 import { Rate } from './rate.ts';
@@ -30,7 +30,7 @@ export interface HealthParts {
   readonly storeFault: () => string | null;
   /** Runs of the network that failed so far, and why the last did. */
   readonly failures: () => { readonly count: number; readonly last: string | null };
-  readonly router: Pick<Router, 'dropped'>;
+  readonly router: { readonly dropped: () => Counts };
   readonly pipeline: Pick<Pipeline, 'samples' | 'forecasts' | 'fault' | 'dropped'>;
   readonly broker: () => ClientStatus;
   readonly facts: () => Facts;
@@ -89,16 +89,10 @@ export class Health {
 
   /** Counts of what was not taken or not sent, by reason. */
   dropped(): Record<string, number> {
-    const { router, pipeline, store } = this.parts;
-    const total: Record<string, number> = { ...router.dropped() };
-    const add = (counts: Readonly<Record<string, number>>): void => {
-      for (const [reason, count] of Object.entries(counts)) total[reason] = (total[reason] ?? 0) + count;
-    };
-    add(pipeline.dropped());
-    add(this.parts.broker().dropped);
+    const { router, pipeline, broker, store } = this.parts;
     const { droppedPending } = store.stats();
-    if (droppedPending > 0) add({ 'store-full': droppedPending });
-    return total;
+    const full: Counts = droppedPending > 0 ? { 'store-full': droppedPending } : {};
+    return summed(router.dropped(), pipeline.dropped(), broker().dropped, full);
   }
 
   /** Call about once an hour or more often. Bytes written in the last 24 hours, or since the start. */

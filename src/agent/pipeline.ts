@@ -15,6 +15,7 @@ import type { Clock } from '../system/clock.ts';
 import { Acknowledgements } from './acknowledgements.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import { ClockHold } from './clock-hold.ts';
+import type { DropReason } from './drops.ts';
 import { markStored } from './marking.ts';
 import { Seldom } from './seldom.ts';
 
@@ -85,7 +86,7 @@ export class Pipeline {
   rounds = 0;
   /** Why the last round failed; null when it did not. */
   fault: string | null = null;
-  private readonly drops = new Map<string, number>();
+  private readonly drops = new Map<DropReason, number>();
   private waiting: Waiting[] = [];
   private waitingSamples = 0;
   private readonly acknowledgements: Acknowledgements;
@@ -181,13 +182,13 @@ export class Pipeline {
     if (this.running === null) this.wake(this.parts.batchMs);
   }
 
-  private keep(samples: readonly Sample[], wanted: (s: Sample) => boolean, reason: string): Sample[] {
+  private keep(samples: readonly Sample[], wanted: (s: Sample) => boolean, reason: DropReason): Sample[] {
     const kept = samples.filter(wanted);
     this.drop(reason, samples.length - kept.length);
     return kept;
   }
 
-  private drop(reason: string, count = 1): void {
+  private drop(reason: DropReason, count = 1): void {
     if (count > 0) this.drops.set(reason, (this.drops.get(reason) ?? 0) + count);
   }
 

@@ -16,6 +16,7 @@ import { Board } from '../web/board.ts';
 import { chartPast } from './chart-past.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { ClockHold } from './clock-hold.ts';
+import { type Counts, summed } from './drops.ts';
 import { KnownAhead } from './known-ahead.ts';
 import { type KnownStream, KnownStreams } from './known-streams.ts';
 import type { Met } from './pipeline.ts';
@@ -45,6 +46,8 @@ export class AgentStreams {
   readonly ahead: KnownAhead;
   /** Replaced by `reconfigure`: ask for it each time. */
   router: Router;
+  /** By the routers before it. */
+  private droppedBefore: Counts = {};
   private readonly known: KnownStreams;
   private readonly engine: Engine;
   private readonly store: SqliteStore;
@@ -67,6 +70,11 @@ export class AgentStreams {
 
   get size(): number {
     return this.board.size;
+  }
+
+  /** Messages and values that were not taken since the start, by reason; a reload does not forget them. */
+  dropped(): Counts {
+    return summed(this.droppedBefore, this.router.dropped());
   }
 
   specs(): readonly StreamSpec[] {
@@ -137,6 +145,7 @@ export class AgentStreams {
     const router = createRouter(config);
     const before = new Map(this.specs().map((spec) => [spec.name, spec]));
     const kept = this.known.restore(router);
+    this.droppedBefore = this.dropped();
     this.router = router;
     const names = new Set(kept.map(({ spec }) => spec.name));
     const removed = [...before.keys()].filter((name) => !names.has(name));

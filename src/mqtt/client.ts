@@ -35,6 +35,9 @@ export interface ClientParts {
   readonly session?: SessionMemory;
 }
 
+/** Why a message never reached the broker, or the agent. */
+export type Unsent = 'outbox-full' | 'refused-out' | 'oversize-in';
+
 export interface ClientStatus {
   readonly connected: boolean;
   readonly protocol: '5' | '3.1.1' | null;
@@ -67,7 +70,7 @@ export class Client {
   readonly #backoff: Backoff;
   readonly #filters: SessionFilters;
   readonly #refusedTopics = new Set<string>();
-  readonly #dropped = new Map<string, number>();
+  readonly #dropped = new Map<Unsent, number>();
   #connection: Connection | null = null;
   #open = false;
   #version: ProtocolVersion;
@@ -315,7 +318,7 @@ export class Client {
     this.#log.error('publish refused by the broker', { topic: message.topic, reason: refusal });
   }
 
-  #drop(reason: string): void {
+  #drop(reason: Unsent): void {
     this.#dropped.set(reason, (this.#dropped.get(reason) ?? 0) + 1);
   }
 }

@@ -159,6 +159,18 @@ test('an open bucket keeps its readings where settings change that do not touch 
   expect(forecast).toMatchObject({ originMs: START + 3000, observed: 34.5 });
 });
 
+test('what was not taken is counted since the start, whatever the config has become meanwhile', async () => {
+  const { streams, close } = await open(tempFolder());
+  const nonsense = () => streams.router.message('sensors/a', Buffer.from('nonsense'), START);
+  nonsense();
+  nonsense();
+  await streams.reconfigure(configOf({ horizon: '20s' }));
+  expect(streams.dropped()).toEqual({ 'bad-number': 2 });
+  nonsense();
+  expect(streams.dropped()).toEqual({ 'bad-number': 3 });
+  close();
+});
+
 test('a stream that could not be taken up is new again at its next message', async () => {
   const { streams, store, engine, speak, seen } = await open(tempFolder());
   const { loadSnapshot } = store;

@@ -1,0 +1,38 @@
+/**
+ * Why a reading that could be understood was not taken, or a message not sent: the reasons in `dropped` beside those of
+ * `ingest/rejects.ts`. The texts are the reference (`docs/errors.md` is generated from them).
+ */
+import type { PushOutcome } from '../forecast/engine-contract.ts';
+import type { Unsent } from '../mqtt/client.ts';
+
+type Refused = Exclude<PushOutcome, 'accepted'>;
+type Kept = 'too-fast' | 'retained' | 'overload' | 'store-full';
+
+export type DropReason = Refused | Kept | Unsent;
+
+export const DROPS: Readonly<Record<DropReason, string>> = {
+  late: 'The bucket of the reading had been forecast already; `lateness` keeps buckets open longer.',
+  duplicate: 'The stream has a reading of the same time already.',
+  'out-of-range':
+    'The reading is outside `limits.min` and `limits.max`, or no measurement at all; it is stored with a mark.',
+  'too-fast': 'The reading changed faster than `limits.max_rate`; it is stored with a mark.',
+  future: 'The time stamp lies further ahead of the clock than five minutes and an interval.',
+  'absurd-time': 'The time stamp is before 2000 or after 2037: of a clock that was never set, or overflowed.',
+  'unknown-stream': 'The stream was removed while the reading waited.',
+  retained: 'The broker had kept the message from before, and it has no time stamp of its own.',
+  overload: 'More readings came than could be worked on.',
+  'store-full': 'Readings that waited in memory for a disk that took nothing; the oldest went.',
+  'outbox-full': 'Messages that waited for the broker; the oldest went (`mqtt.outbox`).',
+  'refused-out': 'The broker refused a message of the agent.',
+  'oversize-in': 'The broker had a packet for the agent that is too large to take.',
+};
+
+export type Counts = Readonly<Record<string, number>>;
+
+/** Reason by reason. */
+export function summed(...all: readonly Counts[]): Record<string, number> {
+  const total: Record<string, number> = {};
+  for (const counts of all)
+    for (const [reason, count] of Object.entries(counts)) total[reason] = (total[reason] ?? 0) + count;
+  return total;
+}
