@@ -2,7 +2,15 @@
 // Does nothing, silently, when both are up to date. Says what it does while it does it.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -60,6 +68,11 @@ const walk = (folder) =>
 
 const lock = digest(['package-lock.json', '.npmrc']);
 if (!fresh('install', lock)) {
+  // `npm ci` would empty the folder behind the link, which others may be working with.
+  if (lstatSync('node_modules', { throwIfNoEntry: false })?.isSymbolicLink())
+    fail(
+      'node_modules is a link, and its packages are not those of package-lock.json. Install where it points, or remove the link.',
+    );
   run('installing dependencies (better-sqlite3 is compiled; a minute or two)', 'npm', [
     'ci',
     '--no-audit',
