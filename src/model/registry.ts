@@ -157,7 +157,11 @@ export function writeModel(folder: string, files: ModelFiles): StoredModel {
     writeFileAtomic(join(temporary, CARD_FILE), files.card, MODE);
     writeFileAtomic(join(temporary, MANIFEST_FILE), `${JSON.stringify(files.manifest, null, 2)}\n`, MODE);
     // A folder cannot be renamed onto another that is not empty: the old one steps aside first.
-    if (existsSync(folder)) renameSync(folder, aside);
+    if (existsSync(folder)) {
+      // What a crash at this place left of an older one.
+      rmSync(aside, { recursive: true, force: true });
+      renameSync(folder, aside);
+    }
     renameSync(temporary, folder);
     rmSync(aside, { recursive: true, force: true });
   } catch (error) {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -26,22 +26,21 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'gatecast-model-'));
   registry = new ModelRegistry(join(folder, 'models'), join(folder, 'shipped'));
   slotsFile = join(folder, 'models', 'slots.json');
-  writeModel(
-    join(folder, 'shipped', 'base'),
-    packModel({
-      name: 'base',
-      version: '1',
-      createdMs: 0,
-      spec,
-      weights: initialWeights(spec, createRandom(1)),
-      leads: 12,
-      features: FEATURE_FORMAT,
-      parent: null,
-      training: null,
-      scores: { sql: 0.5 },
-    }),
-  );
+  writeModel(join(folder, 'shipped', 'base'), baseModel('1'));
 });
+const baseModel = (version: string) =>
+  packModel({
+    name: 'base',
+    version,
+    createdMs: 0,
+    spec,
+    weights: initialWeights(spec, createRandom(1)),
+    leads: 12,
+    features: FEATURE_FORMAT,
+    parent: null,
+    training: null,
+    scores: { sql: 0.5 },
+  });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 const at = (name: string) => join(folder, name);
 
@@ -82,6 +81,15 @@ describe('gatecast model', () => {
     };
     expect(await step({})).toBeLessThan(1e-6);
     expect(await step({ int8: true })).toBeGreaterThan(1e-5);
+  });
+
+  it('is written over the one before, also after a crash in the middle of that', () => {
+    const target = join(folder, 'shipped', 'base');
+    mkdirSync(`${target}.old.tmp`);
+    writeFileSync(join(`${target}.old.tmp`, 'manifest.json'), 'of an older one');
+    writeModel(target, baseModel('2'));
+    expect(registry.open('base').manifest.version).toBe('2');
+    expect(readdirSync(join(folder, 'shipped'))).toEqual(['base']);
   });
 
   it('exports a step graph that keeps the contract, and imports it again', async () => {
