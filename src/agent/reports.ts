@@ -1,6 +1,7 @@
 /** What the agent says of itself on the clock: health, scores and alerts; and the trimming of the store, which is due as often. */
 import type { Config } from '../config/index.ts';
 import type { Engine } from '../forecast/engine.ts';
+import { SCORE_MEMORY } from '../forecast/track.ts';
 import type { Logger } from '../log.ts';
 import type { ModelSlots } from '../model/slots.ts';
 import type { Publisher } from '../mqtt/publisher.ts';
@@ -36,8 +37,6 @@ const ALERTS_MS = 5000;
 const HEALTH_MS = 60_000;
 const SCORES_MS = 1000;
 const GROUP_MS = 300_000;
-/** How many of a stream's forecasts its scores look back on: the memory of `forecast/track.ts`. */
-const SCORE_WINDOW = 1000;
 
 /** Says how it is at once, and the rest when it is due. @returns the end of it */
 export function startReports(parts: ReportsParts): () => void {
@@ -57,7 +56,7 @@ export function startReports(parts: ReportsParts): () => void {
   const sayScores = (): void => {
     for (const name of turns.next(() => engine.streams(), clock.monotonic(), SCORES_MS)) {
       const scores = engine.scores(name);
-      if (scores.length > 0) publisher.score(name, scores, SCORE_WINDOW);
+      if (scores.length > 0) publisher.score(name, scores, SCORE_MEMORY);
     }
   };
   const ends = [

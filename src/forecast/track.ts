@@ -14,7 +14,7 @@ import { MEDIAN, Q } from './forecast.ts';
 import { TrackScratch } from './track-scratch.ts';
 
 const LOSS_MEMORY = 1000;
-const SCORE_MEMORY = 1000;
+export const SCORE_MEMORY = 1000;
 /** Share of actuals wanted below the interval, and above it. Rounded: 0.8 shall give 0.1 and nothing beside it. */
 const tailOf = (coverage: number): number => Math.round(5e8 * (1 - coverage)) / 1e9;
 const MAX_LOG_FACTOR = 1.6;

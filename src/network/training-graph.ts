@@ -27,7 +27,7 @@ export interface TrainingGraphOptions {
 }
 
 /**
- * Inputs: every weight by name; `x` [T, B, I]; `h0` [S, B, H]; `z` [P, B, M, 2 2 E + F] (lead head); `target` [P, B, M];
+ * Inputs: every weight by name; `x` [T, B, I]; `h0` [S, B, H]; `z` [P, B, M, 2 E + F] (lead head); `target` [P, B, M];
  * `weight` [P, B, M], 0 where nothing was observed; `mask.1` ... [1, B, H] under each upper layer when dropout > 0.
  * Outputs: `loss` []; `gradient.<weight>`; `hT` [S, B, H] to carry on from.
  * loss = sum(weight * mean over levels of 2 pinball) / sum(weight): the mean weighted quantile loss, 0 without targets.

@@ -23,9 +23,10 @@ export interface Store {
   samples(stream: string, fromMs: number, toMs?: number): Iterable<StoredSample>;
   saveSnapshots(snapshots: readonly StreamSnapshot[]): boolean;
   loadSnapshot(stream: string): StreamSnapshot | null;
-  forget(stream: string): void;
-  /** Its states are gone, its samples stay. */
-  dropSnapshots(stream: string): void;
+  /** Nothing of it can be reached any more. False, and nothing has changed, while the disk takes nothing. */
+  forget(stream: string): boolean;
+  /** Its states are gone, its samples stay. False as above. */
+  dropSnapshots(stream: string): boolean;
   getMeta(key: string): string | null;
   setMeta(key: string, value: string): void;
   /** Enforces size and age limits; returns rows removed. */

@@ -146,7 +146,7 @@ describe.each(makers)('%s', (_, make) => {
       store.saveSnapshots([{ stream, modelHash: 'm', replayFromMs: T0, bytes: new Uint8Array(3) }]);
     }
     store.append(sample('a', 2, 1));
-    store.forget('a');
+    expect(store.forget('a')).toBe(true);
     expect(rows(store.samples('a', T0))).toEqual([]);
     expect(store.loadSnapshot('a')).toBeNull();
     expect(rows(store.samples('b', T0)).length).toBe(1);

@@ -52,13 +52,17 @@ export class MemoryStore implements Store {
     return this.#snapshots.get(stream) ?? null;
   }
 
-  forget(stream: string): void {
+  forget(stream: string): boolean {
+    if (this.broken) return false;
     this.#samples.delete(stream);
     this.#snapshots.delete(stream);
+    return true;
   }
 
-  dropSnapshots(stream: string): void {
+  dropSnapshots(stream: string): boolean {
+    if (this.broken) return false;
     this.#snapshots.delete(stream);
+    return true;
   }
 
   getMeta(key: string): string | null {
