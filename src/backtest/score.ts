@@ -135,7 +135,7 @@ function finish(sums: Sums, scale: number): Score {
   };
 }
 
-/** Without a history (`--start 0`) the whole series stands in for it: a scale of next to nothing would say nothing. */
+/** Without a history (`--start 0`), or with a constant one, the whole series stands in for it: by next to nothing, any error is huge. */
 function historyScale(y: ArrayLike<number>, season: number, until: number): number {
   let sum = 0;
   let n = 0;
@@ -148,12 +148,13 @@ function historyScale(y: ArrayLike<number>, season: number, until: number): numb
       n++;
     }
   }
-  if (n === 0 && until < y.length) return historyScale(y, season, y.length);
   known.sort((a, b) => a - b);
   const at = (share: number): number =>
     known[Math.min(known.length - 1, Math.floor(share * known.length))] ?? 0;
   const floor = SCALE_FLOOR * (at(0.95) - at(0.05));
-  return Math.max(n > 0 ? sum / n : 0, floor, 1e-12);
+  const scale = Math.max(n > 0 ? sum / n : 0, floor);
+  if ((n === 0 || scale === 0) && until < y.length) return historyScale(y, season, y.length);
+  return Math.max(scale, 1e-12);
 }
 
 export function lastKnown(y: ArrayLike<number>, origin: number): number {

@@ -45,6 +45,12 @@ describe('scoreSeries', () => {
     expect(score.coverage).toBe(0.5);
   });
 
+  it('scales by the whole series where the history is constant', () => {
+    const score = scoreSeries(grid([5, 5, 5, 5, 5, 9, 5, 9]), [point(5, [5, 5])], 2, 5);
+    // Errors 0 and 4 over the naive's mean error of 12 / 7.
+    expect(score.mase).toBeCloseTo(2 / (12 / 7), 12);
+  });
+
   it('scales by the whole series where there is no history', () => {
     const score = scoreSeries(grid([0, 2, 0, 2, 0, 2]), [point(0, [3])], 1, 0);
     expect(score.mase).toBeCloseTo(0.5, 12);
