@@ -18,9 +18,18 @@ const create = (tag, className, text) => {
 /** name -> { summary, points, forecast, anomalies, card } */
 const streams = new Map();
 let order = [];
-let focused = decodeURIComponent(location.hash.slice(1)) || null;
+let focused = nameInAddress();
 let source = null;
 let watched = '';
+
+/** The stream that the address names; null where it names none, or is cut in the middle of a character. */
+function nameInAddress() {
+  try {
+    return decodeURIComponent(location.hash.slice(1)) || null;
+  } catch {
+    return null;
+  }
+}
 
 const KINDS = {
   gru: ['GRU', 'accent', 'Forecast by the recurrent network'],

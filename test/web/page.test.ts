@@ -33,14 +33,14 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
     await page?.stop();
   });
 
-  const open = async (options: Parameters<Browser['newPage']>[0] = {}) => {
+  const open = async (options: Parameters<Browser['newPage']>[0] = {}, hash = '') => {
     const tab = await browser.newPage({ viewport: { width: 1280, height: 960 }, ...options });
     const problems: string[] = [];
     const requests: string[] = [];
     tab.on('pageerror', (error) => problems.push(String(error)));
     tab.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
     tab.on('request', (request) => requests.push(request.url()));
-    await tab.goto(url);
+    await tab.goto(url + hash);
     await tab.waitForSelector('.card:nth-child(4)');
     await tab.waitForFunction(`document.querySelector('#focus-ahead').textContent !== '–'`);
     return { tab, problems, requests };
@@ -110,6 +110,13 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
     expect(drawn.dark).toBeGreaterThan(1500);
     board.forget(stream);
     await card.waitFor({ state: 'detached' });
+    await tab.close();
+  });
+
+  test('an address that was cut off is no reason to show nothing', async () => {
+    const { tab, problems } = await open({}, '#vitals%2Fcpu%2');
+    expect(await tab.locator('.card').count()).toBe(4);
+    expect(problems).toEqual([]);
     await tab.close();
   });
 
