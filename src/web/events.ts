@@ -31,6 +31,8 @@ interface Client {
 }
 
 export const MAX_WATCHED = 64;
+/** Longest that a round keeps the thread from forecasting, bar the stream at hand, ms. */
+const MOST_BUSY_MS = 50;
 
 export class Events {
   private readonly clients = new Set<Client>();
@@ -118,7 +120,9 @@ export class Events {
       );
       // The newest bucket is sent again with the next round: it may have been replaced.
       client.cursors.set(name, { revision: entry.revision, timeMs: lastMs - 1 });
-      if (text.length > this.options.maxBufferBytes) break;
+      // The rest has its turn in the next rounds. The past of a stream is read when it is first looked at.
+      const busyMs = this.options.clock.monotonic() - now;
+      if (text.length > this.options.maxBufferBytes || busyMs > MOST_BUSY_MS) break;
     }
     if (now - client.statusAtMs >= this.options.statusMs) {
       client.statusAtMs = now;

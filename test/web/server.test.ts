@@ -184,6 +184,26 @@ describe('events', () => {
     expect(last.points.map((p) => p[0])).toEqual([1000, 2000, 3000]);
   });
 
+  test('a page full of charts reads their past a few at a time: the thread has forecasts to make', async () => {
+    let turn = 0;
+    const turns = setInterval(() => turn++, 0);
+    const readIn: number[] = [];
+    const board = new Board(() => {
+      readIn.push(turn);
+      const until = performance.now() + 60;
+      while (performance.now() < until);
+      return [];
+    });
+    const names = ['a', 'b', 'c', 'd'];
+    for (const stream of names) board.record(fakeForecast({ stream, originMs: 1000 }), 0);
+    const { url } = await start({ board, roundMs: 20 });
+    const query = names.map((name) => `stream=${name}`).join('&');
+    const sent = (all: readonly { event: string }[]) => all.filter((e) => e.event === 'stream').length;
+    await events(`${url}/api/events?${query}`, (all) => sent(all) >= 4);
+    clearInterval(turns);
+    expect(new Set(readIn).size).toBe(4);
+  });
+
   test('new streams are announced', async () => {
     const { url, board } = await start();
     const seen = await events(`${url}/api/events`, (all) => {
