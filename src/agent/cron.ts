@@ -2,8 +2,7 @@
  * Says when a cron expression has come due, on a clock that is passed in: asked every few seconds, it looks at the
  * minutes since it was asked last. Without timers of its own, so that a clock that is set does not make it wait.
  */
-import { cronMatches, parseCron } from '../config/cron-fields.ts';
-import { zoneOffset } from '../series/calendar.ts';
+import { createTask } from 'node-cron';
 
 const MINUTE_MS = 60_000;
 /** A longer way between two looks is a clock that was set, not time that passed. */
@@ -13,21 +12,15 @@ export class Cron {
   private readonly matches: (minute: number) => boolean;
   private last: number | null = null;
 
-  /**
-   * @param expression five fields, or `off`
-   * @param timeZone that they are meant in, as `zoneOffset` takes it
-   */
+  /** @param expression five fields in `timeZone` (an IANA name, or `local` for the machine's), or `off` */
   constructor(expression: string, timeZone: string) {
-    const fields = expression === 'off' ? null : parseCron(expression);
-    if (fields === null) {
+    if (expression === 'off') {
       this.matches = () => false;
       return;
     }
-    const offset = zoneOffset(timeZone);
-    this.matches = (minute) => {
-      const timeMs = minute * MINUTE_MS;
-      return cronMatches(fields, timeMs + offset(timeMs));
-    };
+    const zone = timeZone === 'local' ? {} : { timezone: timeZone };
+    const task = createTask(expression, () => {}, zone);
+    this.matches = (minute) => task.match(new Date(minute * MINUTE_MS));
   }
 
   /** Whether a minute of the schedule began since the call before; the first call only looks at the clock. */
