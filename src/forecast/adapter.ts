@@ -149,10 +149,11 @@ export class Adapter {
     }
   }
 
-  /** Another network answers from here on. */
-  loosen(): void {
-    this.own.correction.loosen();
-    this.wide?.correction.loosen();
+  /** Another network answers from here on: what was learnt of the errors of the one before would be wrong for it. */
+  reset(): void {
+    this.own.correction.reset();
+    this.wide?.correction.reset();
+    this.lastErrors.fill(0);
   }
 
   persist(io: StateIo): void {

@@ -121,9 +121,11 @@ export class Correction {
     return this.errors[3 * j] < ENOUGH || before <= 0 ? 1 : this.errors[3 * j + 2] / before;
   }
 
-  /** Another network answers from here on: its errors are others, though alike. */
-  loosen(): void {
-    this.regression.loosen();
+  /** Forgets what it has learnt, and the forecasts it would have learnt from. */
+  reset(): void {
+    this.regression.reset();
+    this.pending.fill(Number.NaN);
+    this.errors.fill(0);
   }
 
   persist(io: StateIo): void {

@@ -33,11 +33,12 @@ export class Regression {
     this.inverse = memory.float64((inputs * (inputs + 1)) / 2);
     this.weights = memory.float64(outputs * inputs);
     this.gain = memory.float64(inputs);
-    this.loosen();
+    this.reset();
   }
 
-  /** Makes the weights easy to move again, without forgetting them. */
-  loosen(): void {
+  /** Forgets everything. */
+  reset(): void {
+    this.weights.fill(0);
     this.inverse.fill(0);
     for (let i = 0; i < this.inputs; i++) this.inverse[(i * (i + 3)) / 2] = 1 / RIDGE;
   }

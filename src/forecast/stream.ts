@@ -20,16 +20,16 @@ import {
 import { type Past, regridded } from '../series/regrid.ts';
 import { longestGapMs, MAX_LEADS, type StreamSpec } from '../series/spec.ts';
 import type { StateIo } from '../series/state-io.ts';
-import { Adapter } from './adapter.ts';
 import { Anomalies, LEAST_SCORE, MOST_SCORE, type Surprise } from './anomalies.ts';
-import { ADAPTER, GRU, kindOf, networkQuantiles, ofNetwork, simpleQuantiles } from './candidates.ts';
+import { Blend } from './blend.ts';
+import { kindOf } from './candidates.ts';
 import { crossings } from './crossings.ts';
 import type { MarkedBucket, StreamAbout } from './engine-contract.ts';
 import { type Forecast, type InputQuality, MEDIAN, Q } from './forecast.ts';
 import { limited } from './limits.ts';
 import { RecentInputs } from './recent-inputs.ts';
 import { Scratches } from './scratch.ts';
-import { Track } from './track.ts';
+import type { Track } from './track.ts';
 
 const QUIET = STUCK | FLAT_LINE;
 
@@ -47,8 +47,7 @@ export class Stream {
   features: Features | null = null;
   /** Interval that the features are made for, ms. */
   private gridMs = 0;
-  private track: Track | null = null;
-  private adapter: Adapter | null = null;
+  private blend: Blend | null = null;
   /** [rows, hidden] recurrent state. */
   h: Float32Array;
   private seq = 0;
@@ -100,20 +99,16 @@ export class Stream {
     this.anomalies = new Anomalies(memory);
     const zone = zoneOffset(this.spec.timeZone);
     this.features = new Features(intervalMs, this.leads, zone, { scratch: scratch.features, memory });
-    this.track = new Track(this.leads, {
-      scratch: scratch.track,
+    const { leads, spec } = this;
+    this.blend = new Blend(this.features, {
+      scratch,
       memory,
-      season: this.features.season,
-      coverage: this.spec.coverageTarget,
+      network: this.h.length > 0,
+      coverage: spec.coverageTarget,
+      covariates: () => this.scratches.covariates.of(spec, intervalMs, leads),
     });
-    this.adapter = this.h.length === 0 ? null : this.makeAdapter(memory);
     this.path = memory.float64(this.leads).fill(Number.NaN);
     this.scratches.noteBlock(intervalMs, this.leads, memory.used);
-  }
-
-  private makeAdapter(memory?: Memory): Adapter {
-    const covariates = this.scratches.covariates.of(this.spec, this.gridMs, this.leads);
-    return new Adapter(this.scratches.of(this.leads).adapter, memory, covariates);
   }
 
   /** Goes on with buckets of another length: the features are made anew from the history, the network starts afresh. */
@@ -164,10 +159,9 @@ export class Stream {
       ? this.relative(bucket.value, features)
       : fillValue(this.spec.fill, features, age < this.leads ? this.path[age] : Number.NaN);
     if (Number.isNaN(value)) return false;
-    this.track?.observe(value, this.observed);
-    this.adapter?.observe(value, this.observed);
+    this.blend?.observe(value, this.observed);
     features.update(bucket.startMs, value, this.observed);
-    this.adapter?.look(features, bucket.startMs);
+    this.blend?.look(bucket.startMs);
     return true;
   }
 
@@ -234,20 +228,13 @@ export class Stream {
    * @param raw the network's answer [leads, 9] from `offset`; null when it was not asked
    */
   finish(raw: Float32Array | null, offset: number): Forecast {
-    const { features, track } = this;
-    if (features === null || track === null) throw new Error('a forecast before the interval is known');
-    const { quantiles } = this.scratches.of(this.leads);
+    const { features, blend } = this;
+    if (features === null || blend === null) throw new Error('a forecast before the interval is known');
     const { origin } = features;
-    const network = raw !== null && networkQuantiles(features, raw, offset, quantiles[GRU]);
-    if (raw !== null && !network) this.h.fill(0);
-    simpleQuantiles(features, quantiles);
-    this.adapter?.answer(network ? quantiles[GRU] : null, features, this.observed, quantiles[ADAPTER]);
     const out = new Float64Array(this.leads * Q);
-    track.combine(
-      quantiles.map((one, c) => (network || !ofNetwork(c) ? one : null)),
-      (value) => limited(value + origin, this.spec, features) - origin,
-      out,
-    );
+    const allowed = (value: number): number => limited(value + origin, this.spec, features) - origin;
+    const network = blend.forecast(raw, offset, this.observed, allowed, out);
+    if (raw !== null && !network) this.h.fill(0);
     if (this.observed || Number.isNaN(this.path[0])) {
       for (let k = 0; k < this.leads; k++) this.path[k] = out[k * Q + MEDIAN];
     }
@@ -260,7 +247,7 @@ export class Stream {
     const stepMs = this.gridMs;
     const endMs = this.current.startMs + stepMs;
     const { observedMs } = this.now;
-    const coverage = track.coverage();
+    const coverage = blend.track.coverage();
     return {
       stream: this.spec.name,
       unit: this.spec.unit,
@@ -269,7 +256,7 @@ export class Stream {
       seq: this.seq++,
       leads: this.leads,
       quantiles: out,
-      kind: kindOf(track.meanWeights(), network, this.warm),
+      kind: kindOf(blend.track.meanWeights(), network, this.warm),
       input: {
         quality: this.inputQuality(endMs),
         ...(this.marks === 0 ? {} : { marks: markNames(this.marks) }),
@@ -290,7 +277,7 @@ export class Stream {
   }
 
   get scores(): ReturnType<Track['scores']> {
-    return this.track?.scores() ?? [];
+    return this.blend?.track.scores() ?? [];
   }
 
   get about(): StreamAbout {
@@ -306,15 +293,12 @@ export class Stream {
   }
 
   get networkScores(): ReturnType<Track['networkScores']> {
-    return this.track?.networkScores() ?? [];
+    return this.blend?.track.networkScores() ?? [];
   }
 
   /** From here on another network answers. */
   beginTrial(): void {
-    this.track?.beginTrial();
-    // A stream that had no network until now has none yet.
-    if (this.adapter !== null) this.adapter.loosen();
-    else if (this.features !== null) this.adapter = this.makeAdapter();
+    this.blend?.switchNetwork();
   }
 
   get lastObservedMs(): number | null {
@@ -328,8 +312,7 @@ export class Stream {
     this.quality.persist(io);
     this.marks = io.number(this.marks);
     this.anomalies.persist(io);
-    this.track?.persist(io);
-    this.adapter?.persist(io);
+    this.blend?.persist(io);
     io.array(this.h);
     io.array(this.path);
     io.array(this.outlook);

@@ -1,10 +1,14 @@
 /**
  * Champion and candidate on the newest stretch of every stream, as they would run live: the same features, the step graph
- * that would be loaded (int8), states warmed up on what came before. The naive forecasts come from the same features.
+ * that would be loaded (int8), states warmed up on what came before, and what would be published: corrected, blended and
+ * calibrated by what the stream has learnt with the champion, which the candidate takes over where the stretch begins.
+ * A gain that the stream's own correction makes anyway is none. The naive forecasts come from the same features.
  */
-import { NAIVE, naiveQuantiles, networkQuantiles, SEASONAL } from '../forecast/candidates.ts';
+import { Blend } from '../forecast/blend.ts';
+import { NAIVE, naiveQuantiles, SEASONAL } from '../forecast/candidates.ts';
 import { Q, QUANTILES } from '../forecast/forecast.ts';
 import type { Model } from '../forecast/model.ts';
+import { Scratch } from '../forecast/scratch.ts';
 import type { Stepper } from '../model/stepper.ts';
 import { UTC, zoneOffset } from '../series/calendar.ts';
 import { LAST, SEASONAL_NAIVE } from '../series/experts.ts';
@@ -32,11 +36,16 @@ export const HOLDOUT_DEFAULTS: HoldoutOptions = { warmUp: 1500, originsPerHorizo
 const MOST_ROWS = 64;
 
 const METHODS = ['candidate', 'champion', 'naive', 'seasonal'] as const;
+const NETWORKS = ['champion', 'candidate'] as const;
+type Network = (typeof NETWORKS)[number];
 
 /** One stream while it is evaluated. */
 interface Lane {
   readonly series: HoldoutSeries;
   readonly features: Features;
+  readonly blends: Record<Network, Blend>;
+  /** Whether the newest bucket was. */
+  observed: boolean;
   readonly from: number;
   readonly stride: number;
   readonly losses: Record<(typeof METHODS)[number], Float64Array>;
@@ -53,6 +62,8 @@ export function originStride(leads: number, originsPerHorizon: number): number {
   return Math.max(1, Math.round(leads / originsPerHorizon));
 }
 
+const unlimited = (value: number): number => value;
+
 /** Losses by origin, in units of each stream's mean naive loss. A network that diverges has infinite loss there. */
 export async function holdoutLosses(
   series: readonly HoldoutSeries[],
@@ -68,9 +79,12 @@ export async function holdoutLosses(
       candidate: await candidate.stepper(leads),
       champion: champion ? await champion.stepper(leads) : null,
     };
+    const scratch = new Scratch(leads);
     try {
       for (let first = 0; first < group.length; first += MOST_ROWS) {
-        const lanes = group.slice(first, first + MOST_ROWS).map((one) => lane(one, options));
+        const lanes = group
+          .slice(first, first + MOST_ROWS)
+          .map((one) => lane(one, options, scratch, models.champion !== null));
         await walk(lanes, leads, models, options);
         for (const one of lanes) results.push(scaled(one));
       }
@@ -82,14 +96,18 @@ export async function holdoutLosses(
   return results;
 }
 
-function lane(series: HoldoutSeries, options: HoldoutOptions): Lane {
+function lane(series: HoldoutSeries, options: HoldoutOptions, scratch: Scratch, network: boolean): Lane {
   const zone = series.timeZone ? zoneOffset(series.timeZone) : UTC;
   const stride = originStride(series.leads, options.originsPerHorizon);
   const origins = Math.max(0, Math.floor((series.values.length - series.holdoutFrom) / stride));
   const empty = () => new Float64Array(origins).fill(Number.NaN);
+  const features = new Features(series.intervalMs, series.leads, zone);
+  const blend = () => new Blend(features, { scratch, network, covariates: () => null });
   return {
     series,
-    features: new Features(series.intervalMs, series.leads, zone),
+    features,
+    blends: { champion: blend(), candidate: blend() },
+    observed: false,
     from: Math.max(0, series.holdoutFrom - options.warmUp),
     stride,
     losses: { candidate: empty(), champion: empty(), naive: empty(), seasonal: empty() },
@@ -106,40 +124,59 @@ async function walk(
   const n = lanes.length;
   const inputs = I + leads * AHEAD;
   const x = new Float32Array(n * inputs);
-  const runners = (['candidate', 'champion'] as const).flatMap((method) => {
-    const stepper = models[method];
-    return stepper
-      ? [{ method, runner: { stepper, h: new Float32Array(stepper.layers * n * stepper.hidden) } }]
-      : [];
+  const runner = (stepper: Stepper): Runner => ({
+    stepper,
+    h: new Float32Array(stepper.layers * n * stepper.hidden),
   });
+  const champion = models.champion && runner(models.champion);
+  const candidate = runner(models.candidate);
   const longest = Math.max(...lanes.map((one) => one.series.values.length - one.from));
   const quantiles = new Float64Array(leads * Q);
   for (let step = 0; step < longest; step++) {
     await options.brake?.();
     for (let i = 0; i < n; i++) enter(lanes[i]!, step, x, i * inputs);
-    for (const { method, runner } of runners) {
-      const raw = await advance(runner, n, x);
-      for (let i = 0; i < n; i++) {
-        const at = originOf(lanes[i]!, step);
-        if (at < 0) continue;
-        const { features, losses } = lanes[i]!;
-        const finite = networkQuantiles(features, raw, i * leads * Q, quantiles);
-        losses[method][at] = finite ? loss(lanes[i]!, step, quantiles) : Number.POSITIVE_INFINITY;
-      }
-    }
+    const answers = {
+      champion: champion && (await advance(champion, n, x)),
+      candidate: await advance(candidate, n, x),
+    };
+    for (let i = 0; i < n; i++) answer(lanes[i]!, step, answers, i * leads * Q, quantiles);
     for (const one of lanes) scoreNaives(one, step, quantiles);
+  }
+}
+
+/** What would be published of a lane with either network; the candidate takes over with the last bucket before the holdout. */
+function answer(
+  one: Lane,
+  step: number,
+  answers: Record<Network, Float32Array | null>,
+  offset: number,
+  out: Float64Array,
+): void {
+  const { series, blends, losses, observed } = one;
+  const t = one.from + step;
+  if (t >= series.values.length) return;
+  const at = originOf(one, step);
+  for (const network of NETWORKS) {
+    const raw = answers[network];
+    const finite = blends[network].forecast(raw, offset, observed, unlimited, out);
+    if (at >= 0 && raw !== null)
+      losses[network][at] = finite ? loss(one, step, out) : Number.POSITIVE_INFINITY;
   }
 }
 
 /** Takes in the lane's next bucket and writes the network's inputs; an ended lane keeps its last. */
 function enter(one: Lane, step: number, x: Float32Array, offset: number): void {
-  const { series, features } = one;
+  const { series, features, blends } = one;
   const t = one.from + step;
   if (t >= series.values.length) return;
   const value = series.values[t]!;
   const observed = Number.isFinite(value);
   const entered = observed ? value : features.steps > 0 ? features.anchor[0]! : 0;
-  features.update(series.startMs + t * series.intervalMs, entered, observed);
+  const startMs = series.startMs + t * series.intervalMs;
+  one.observed = observed;
+  for (const network of NETWORKS) blends[network].observe(entered, observed);
+  features.update(startMs, entered, observed);
+  for (const network of NETWORKS) blends[network].look(startMs);
   features.past(x, offset);
   for (let k = 0; k < series.leads; k++) features.ahead(k, x, offset + I + k * AHEAD);
 }

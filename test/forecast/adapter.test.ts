@@ -110,13 +110,18 @@ describe('the adapter', () => {
     });
   }
 
-  it('keeps what it knows when another network answers, and goes on learning', () => {
+  it('forgets what it knew of a network when another answers, and learns anew', () => {
     const rig = new Rig();
     waves(rig, 4000, 4);
-    rig.adapter.loosen();
+    const median = (): number[] => [rig.out[MEDIAN], rig.network[MEDIAN]];
+    expect(median()[0]).not.toBe(median()[1]);
+    rig.adapter.reset();
+    waves(rig, 1, 5, 4000);
+    expect(median()[0]).toBe(median()[1]);
+    waves(rig, 600, 5, 4001);
     rig.adapted.fill(0);
     rig.network1.fill(0);
-    waves(rig, 400, 5, 4000);
+    waves(rig, 400, 5, 4601);
     expect(rig.adapted[0] / rig.network1[0]).toBeLessThan(0.8);
   });
 

@@ -59,10 +59,17 @@ describe('holdoutLosses', () => {
     expect(losses!.candidate).toHaveLength(120);
     expect(mean(losses!.naive)).toBeCloseTo(1, 6);
     expect(mean(losses!.candidate)).toBeLessThan(0.95);
-    expect(mean(losses!.champion)).toBeGreaterThan(2);
+    expect(mean(losses!.champion)).toBeLessThan(0.95);
     expect(mean(losses!.seasonal)).toBeGreaterThan(0.5);
+  });
+
+  it('scores what would be published: a network that is off by three scales hardly costs anything', async () => {
+    const [losses] = await holdoutLosses([noisy('a')], fixed(3, 0.3), fixed(0, 0.3));
+    expect(mean(losses!.champion)).toBeLessThan(0.95);
+    // The stream's own correction has made the gain already: one that is right by itself is not worth a switch.
     const verdict = judge([losses!], { ...GATE_DEFAULTS, overlap: LEADS });
-    expect(verdict.promote).toBe(true);
+    expect(verdict.promote).toBe(false);
+    expect(Math.abs(verdict.gain)).toBeLessThan(0.1);
   });
 
   it('scores only what lies in the holdout and was observed', async () => {
@@ -74,7 +81,8 @@ describe('holdoutLosses', () => {
       .map((one, at) => (Number.isNaN(one) ? at : -1))
       .filter((at) => at >= 0);
     expect(missing).toEqual(Array.from({ length: 15 }, (_, i) => 60 + i));
-    expect(losses!.candidate).toEqual(losses!.champion);
+    // The same network: only what the stream has learnt is held more loosely after a switch.
+    expect(mean(losses!.candidate) / mean(losses!.champion)).toBeCloseTo(1, 1);
   });
 
   it('does not look at the holdout before its time: what lies behind an origin does not change its forecast', async () => {

@@ -1,0 +1,94 @@
+/**
+ * What is published of a stream: the network's answer, corrected by the stream's adapter, blended with the simple
+ * forecasts by what each has been worth, and calibrated. Live, in a backtest, and where a new network is put to the test.
+ */
+import type { Covariates } from '../series/covariates.ts';
+import type { Features } from '../series/features.ts';
+import type { Memory } from '../series/memory.ts';
+import type { StateIo } from '../series/state-io.ts';
+import { Adapter } from './adapter.ts';
+import { ADAPTER, GRU, networkQuantiles, ofNetwork, simpleQuantiles } from './candidates.ts';
+import type { Scratch } from './scratch.ts';
+import { Track } from './track.ts';
+
+export interface BlendParts {
+  /** Of the horizon; streams share it. */
+  readonly scratch: Scratch;
+  /** For what every stream of the horizon has. */
+  readonly memory?: Memory;
+  /** Whether there is a network to be corrected. */
+  readonly network: boolean;
+  /** Share of readings wanted inside the interval. */
+  readonly coverage?: number;
+  /** Those that the correction sees as well. */
+  readonly covariates: () => Covariates | null;
+}
+
+export class Blend {
+  readonly track: Track;
+  private readonly features: Features;
+  private readonly parts: BlendParts;
+  private adapter: Adapter | null;
+
+  constructor(features: Features, parts: BlendParts) {
+    const { scratch, memory, network, coverage } = parts;
+    const { season } = features;
+    this.features = features;
+    this.parts = parts;
+    this.track = new Track(features.leads, { scratch: scratch.track, memory, season, coverage });
+    this.adapter = network ? this.makeAdapter(memory) : null;
+  }
+
+  private makeAdapter(memory?: Memory): Adapter {
+    return new Adapter(this.parts.scratch.adapter, memory, this.parts.covariates());
+  }
+
+  /** Learns from a bucket; before the features take it in. @param value as the features keep it */
+  observe(value: number, observed: boolean): void {
+    this.track.observe(value, observed);
+    this.adapter?.observe(value, observed);
+  }
+
+  /** After the features have taken in the same bucket, which began at `startMs`. */
+  look(startMs: number): void {
+    this.adapter?.look(this.features, startMs);
+  }
+
+  /**
+   * Once a bucket, after `look`.
+   * @param raw the network's answer [leads, 9] from `offset`; null when it was not asked
+   * @param observed whether the bucket was
+   * @param clamp what may be published of a value
+   * @param out [leads, 9]
+   * @returns whether the network had an answer that can be used
+   */
+  forecast(
+    raw: Float32Array | null,
+    offset: number,
+    observed: boolean,
+    clamp: (value: number) => number,
+    out: Float64Array,
+  ): boolean {
+    const { features } = this;
+    const { quantiles } = this.parts.scratch;
+    const network = raw !== null && networkQuantiles(features, raw, offset, quantiles[GRU]);
+    simpleQuantiles(features, quantiles);
+    this.adapter?.answer(network ? quantiles[GRU] : null, features, observed, quantiles[ADAPTER]);
+    const candidates = quantiles.map((one, c) => (network || !ofNetwork(c) ? one : null));
+    this.track.combine(candidates, clamp, out);
+    return network;
+  }
+
+  /** From here on another network answers. */
+  switchNetwork(): void {
+    this.track.beginTrial();
+    // A stream that had no network until now has no correction yet.
+    if (this.adapter !== null) this.adapter.reset();
+    else this.adapter = this.makeAdapter();
+  }
+
+  persist(io: StateIo): void {
+    this.track.persist(io);
+    this.adapter?.persist(io);
+  }
+}
