@@ -1,19 +1,20 @@
 /** What the `gatecast model` commands do; each returns the text to print. */
 import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { GatecastError } from '../errors.ts';
 import { exportModel } from '../model/export.ts';
 import { importModel } from '../model/import.ts';
 import { CARD_FILE, MODEL_NAME } from '../model/manifest.ts';
 import type { ModelEntry, ModelRegistry } from '../model/registry.ts';
-import { ModelSlots } from '../model/slots.ts';
+import { ModelSlots, readSlots } from '../model/slots.ts';
 import type { Cell } from '../network/spec.ts';
 import { FEATURES } from '../series/features.ts';
+import { lockDataDir } from '../store/lock.ts';
 import { writeOutput } from '../system/output-file.ts';
 import type { ExportFlags } from './model.ts';
 
 export function listModels(registry: ModelRegistry, slotsFile: string | null, json: boolean): string {
-  const groups = slotsFile && existsSync(slotsFile) ? new ModelSlots(slotsFile).all() : {};
+  const groups = slotsFile ? readSlots(slotsFile).groups : {};
   const rows = registry.list().map((entry) => ({ ...row(entry), runs: runsIn(entry.name, groups) }));
   if (json) return `${JSON.stringify(rows, null, 2)}\n`;
   if (rows.length === 0) return 'No models. Train one with `gatecast train`, or import one.\n';
@@ -131,17 +132,26 @@ export function exportTo(registry: ModelRegistry, name: string, flags: ExportFla
   return `${flags.out} (${bytes.length} bytes)\n`;
 }
 
-/** @throws GatecastError USAGE without a data directory, MODEL_UNKNOWN without a previous model */
+/**
+ * @throws GatecastError USAGE without a data directory, MODEL_UNKNOWN without a previous model, LOCKED beside a running agent,
+ * which would write over what is changed here
+ */
 export function rollBack(registry: ModelRegistry, slotsFile: string | null, group: string): string {
   if (!slotsFile) {
     throw new GatecastError('USAGE', 'A data directory is needed to roll back.', {
       hint: 'Name one with --data-dir or GATECAST_DATA_DIR.',
     });
   }
-  const slots = new ModelSlots(slotsFile);
-  const { previous } = slots.get(group, 'base');
-  // A model that cannot be opened is no place to go back to.
-  if (previous) registry.open(previous);
-  const { current } = slots.rollback(group, 'base', 'rolled back from the command line');
-  return `Group '${group}' runs '${current}' from the agent's next start on.\n`;
+  const dir = dirname(dirname(slotsFile));
+  const lock = existsSync(dir) ? lockDataDir(dir) : null;
+  try {
+    const slots = new ModelSlots(slotsFile);
+    const { previous } = slots.get(group, 'base');
+    // A model that cannot be opened is no place to go back to.
+    if (previous) registry.open(previous);
+    const { current } = slots.rollback(group, 'base', 'rolled back from the command line');
+    return `Group '${group}' runs '${current}' from the agent's next start on.\n`;
+  } finally {
+    lock?.release();
+  }
 }

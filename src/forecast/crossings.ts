@@ -3,32 +3,45 @@ import type { Threshold } from '../series/spec.ts';
 import { type Crossing, MEDIAN, Q, QUANTILES } from './forecast.ts';
 
 const NEGLIGIBLE = 0.01;
+/** Of the interval between the outer levels, by their names. */
+const NOMINAL = 0.8;
+
+/** What the nine quantiles are levels of, where the interval is calibrated to another coverage than its name says. */
+function levelsFor(coverage: number): readonly number[] {
+  return coverage === NOMINAL ? QUANTILES : QUANTILES.map((q) => 0.5 + ((q - 0.5) * coverage) / NOMINAL);
+}
 
 /**
  * Probability that the lead's value is at or below `value`: the quantile function inverted, linear between levels;
  * beyond the outer levels the tail halves with every further distance of p10..p50 (or p50..p90).
  */
-export function probabilityBelow(quantiles: Float64Array, offset: number, value: number): number {
+export function probabilityBelow(
+  quantiles: Float64Array,
+  offset: number,
+  value: number,
+  levels: readonly number[] = QUANTILES,
+): number {
   const first = quantiles[offset];
   const last = quantiles[offset + Q - 1];
   const median = quantiles[offset + MEDIAN];
-  if (value < first) return median > first ? QUANTILES[0] * 0.5 ** ((first - value) / (median - first)) : 0;
+  if (value < first) return median > first ? levels[0] * 0.5 ** ((first - value) / (median - first)) : 0;
   if (value > last)
-    return last > median ? 1 - (1 - QUANTILES[Q - 1]) * 0.5 ** ((value - last) / (last - median)) : 1;
+    return last > median ? 1 - (1 - levels[Q - 1]) * 0.5 ** ((value - last) / (last - median)) : 1;
   for (let q = 1; q < Q; q++) {
     const low = quantiles[offset + q - 1];
     const high = quantiles[offset + q];
     if (value <= high) {
       const part = high > low ? (value - low) / (high - low) : 1;
-      return QUANTILES[q - 1] + part * (QUANTILES[q] - QUANTILES[q - 1]);
+      return levels[q - 1] + part * (levels[q] - levels[q - 1]);
     }
   }
-  return QUANTILES[Q - 1];
+  return levels[Q - 1];
 }
 
 /**
  * For each threshold when it is first crossed, and how probable that is. The probability is that of the likeliest lead: a
  * lower bound of crossing at any time within the horizon, because the joint distribution over leads is not known.
+ * @param coverage share of readings that the interval from the lowest to the highest quantile is calibrated to
  */
 export function crossings(
   thresholds: readonly Threshold[],
@@ -36,13 +49,15 @@ export function crossings(
   leads: number,
   originMs: number,
   stepMs: number,
+  coverage: number = NOMINAL,
 ): Crossing[] {
+  const levels = levelsFor(coverage);
   return thresholds.map(({ name, side, value }) => {
     let probability = 0;
     let likeliest = -1;
     let first = -1;
     for (let k = 0; k < leads; k++) {
-      const below = probabilityBelow(quantiles, k * Q, value);
+      const below = probabilityBelow(quantiles, k * Q, value, levels);
       const p = side === 'below' ? below : 1 - below;
       if (p > probability) {
         probability = p;

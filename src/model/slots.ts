@@ -136,7 +136,8 @@ export class ModelSlots {
   }
 }
 
-function load(path: string): { groups: Record<string, GroupSlots>; problem: string | null } {
+/** What the file says; nothing is changed. */
+export function readSlots(path: string): { groups: Record<string, GroupSlots>; problem: string | null } {
   if (!existsSync(path)) return { groups: {}, problem: null };
   let reason: string;
   try {
@@ -146,11 +147,17 @@ function load(path: string): { groups: Record<string, GroupSlots>; problem: stri
   } catch (error) {
     reason = error instanceof Error ? error.message : String(error);
   }
+  return { groups: {}, problem: `${path} is damaged (${reason})` };
+}
+
+function load(path: string): ReturnType<typeof readSlots> {
+  const { groups, problem } = readSlots(path);
+  if (problem === null) return { groups, problem };
   try {
     renameSync(path, `${path}.damaged`);
   } catch {
     // On a disk that takes nothing it stays; what is written next takes its place.
-    return { groups: {}, problem: `${path} is damaged (${reason})` };
+    return { groups, problem };
   }
-  return { groups: {}, problem: `${path} was damaged (${reason}) and has been put aside` };
+  return { groups, problem: `${problem} and has been put aside` };
 }

@@ -74,4 +74,14 @@ describe('crossings', () => {
   it('sees what is across already in the first bucket', () => {
     expect(at('high', 'above', 50).atMs).toBe(1_000_000 + 60_000);
   });
+
+  it('knows what the quantiles are levels of where the interval is calibrated to another coverage', () => {
+    const spread = Float64Array.from({ length: 9 }, (_, q) => q);
+    const at = (value: number, coverage?: number) =>
+      crossings([{ name: 'low', side: 'below', value }], spread, 1, 0, 60_000, coverage)[0]!.probability;
+    expect(at(0)).toBeCloseTo(0.1, 12);
+    expect(at(0, 0.9)).toBeCloseTo(0.05, 12);
+    expect(at(4, 0.9)).toBeCloseTo(0.5, 12);
+    expect(at(8, 0.5)).toBeCloseTo(0.75, 12);
+  });
 });

@@ -13,6 +13,7 @@ import { writeSafetensors } from '../../src/network/safetensors.ts';
 import type { NetworkSpec } from '../../src/network/spec.ts';
 import { initialWeights } from '../../src/network/weights.ts';
 import { AHEAD, FEATURE_FORMAT, I } from '../../src/series/features.ts';
+import { lockDataDir } from '../../src/store/lock.ts';
 import { forecastSpec } from '../../src/training/job.ts';
 
 const FEATURES = { format: FEATURE_FORMAT, inputs: I, leadWidth: AHEAD };
@@ -179,5 +180,19 @@ describe('gatecast model', () => {
     slots.stage('other', 'gone', 'base');
     slots.promote('other', 'gone', 0, '');
     expect(() => rollBack(registry, slotsFile, 'other')).toThrow(/no model 'gone'/);
+  });
+
+  it('does not go back beside a running agent, which would write over it', () => {
+    const lock = lockDataDir(folder);
+    expect(() => rollBack(registry, slotsFile, 'default')).toThrow(/another agent/);
+    lock.release();
+    expect(() => rollBack(registry, slotsFile, 'default')).toThrow(/no previous/);
+  });
+
+  it('lists what there is beside a damaged choice, and leaves it as it is', () => {
+    mkdirSync(join(folder, 'models'), { recursive: true });
+    writeFileSync(slotsFile, 'junk');
+    listModels(registry, slotsFile, true);
+    expect(readFileSync(slotsFile, 'utf8')).toBe('junk');
   });
 });
