@@ -30,7 +30,7 @@ const counted = (counts: Readonly<Record<string, number>>): string =>
     .map(([reason, n]) => `${reason} ${n}`)
     .join(', ') || 'none';
 
-/** @param most rows taken of a file @param horizon of the forecasts compared, buckets */
+/** @param most rows taken of a file, Infinity for all @param horizon of the forecasts compared, buckets */
 export function dirtyDocument(
   files: readonly FileResult[],
   gaps: readonly GapResult[],
@@ -61,8 +61,10 @@ ${markTable()}
 ## Both ways
 
 Each file went through a real Mosquitto into the built daemon (\`gatecast replay\`, \`gatecast run\` with
-\`lateness: 0s\`), and through \`gatecast backtest --order file\`: every column that holds numbers, at most ${most} rows of a
-file, ${horizon} buckets ahead from every bucket. Neither ended early. "Readings" are cells with a number. "Compared" counts the
+\`lateness: 0s\`), and through \`gatecast backtest --order file\`: every column that holds numbers, ${
+    Number.isFinite(most) ? `at most ${most} rows of a file` : 'every row'
+  },
+${horizon} buckets ahead from every bucket. Neither ended early. "Readings" are cells with a number. "Compared" counts the
 forecasts that were made both ways from the same origin, nine quantiles at every step; they are equal where all of
 their numbers agree to the six digits that a message carries. Live sends fewer than it makes: of forecasts that wait for
 the broker, the newest of a stream alone goes out.
