@@ -1,0 +1,61 @@
+/** What happens to the daemon as a process: SIGHUP, which ends one that does not care, and a log that nobody reads any more. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { type Daemon, ensureBuilt, startDaemon } from '../support/daemon.ts';
+import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
+import { tempDirs } from '../support/temp.ts';
+import { waitFor } from '../support/wait.ts';
+
+describe.skipIf(!hasMosquitto)('the process', () => {
+  const temp = tempDirs();
+  let broker: Mosquitto;
+  let eyes: Watcher;
+  let dir: string;
+  let daemon: Daemon | null = null;
+
+  beforeAll(async () => {
+    ensureBuilt();
+    broker = await startMosquitto();
+  }, 180_000);
+  beforeEach(async () => {
+    eyes = await watch(broker.url, 'gatecast/#');
+    dir = temp();
+    daemon = await startDaemon(dir, {
+      node: 'n',
+      mqtt: { url: broker.url },
+      data_dir: dir,
+      http: { listen: 'off' },
+      streams: [{ match: 'sensors/+', payload: 'number' }],
+    });
+  }, 60_000);
+  afterEach(async () => {
+    daemon?.process.kill('SIGKILL');
+    await eyes?.close();
+  });
+  afterAll(() => broker?.stop());
+
+  const answers = () => eyes.on('gatecast/n/response/reload').map(({ text }) => JSON.parse(text));
+
+  test('reads the config again at SIGHUP, and a bad one changes nothing', async () => {
+    const file = join(dir, 'gatecast.json');
+    writeFileSync(file, readFileSync(file, 'utf8').replace('sensors/+', 'others/+'));
+    daemon!.process.kill('SIGHUP');
+    await waitFor('the answer', () => answers().length === 1);
+    expect(answers()[0]).toMatchObject({ status: 'ok', data: { hot: ['streams[0].match'] } });
+    writeFileSync(file, '{');
+    daemon!.process.kill('SIGHUP');
+    await waitFor('the refusal', () => answers()[1]?.status === 'error');
+    expect(await daemon!.end('SIGTERM')).toBe(0);
+  }, 60_000);
+
+  test('goes on without a reader of its log (a journald that is started again), and ends as it should', async () => {
+    daemon!.process.stderr!.destroy();
+    // each is answered after it has been logged
+    for (let asked = 1; asked <= 3; asked++) {
+      await eyes.client.publishAsync('gatecast/n/request/reload', '{}', { qos: 1 });
+      await waitFor(`answer ${asked}`, () => answers().length === asked);
+    }
+    expect(await daemon!.end('SIGTERM')).toBe(0);
+  }, 60_000);
+});
