@@ -4,6 +4,7 @@
  * clock to close buckets meanwhile, those readings would come too late, and the forecasts would differ from those of
  * an agent that never stopped.
  */
+import type { Sample } from '../series/sample.ts';
 
 /** Before this a clock was never set, ms. */
 const SANE_FROM_MS = Date.UTC(2024, 0, 1);
@@ -50,6 +51,12 @@ export class ClockHold {
   /** Whether the wall clock has ever been set. */
   static sane(nowMs: number): boolean {
     return nowMs >= SANE_FROM_MS;
+  }
+
+  /** While the clock is not set, a reading with a time stamp of its own is judged by that alone. */
+  static timed(sample: Sample): Sample {
+    const { timeMs, arrivalMs } = sample;
+    return ClockHold.sane(arrivalMs) || timeMs === arrivalMs ? sample : { ...sample, arrivalMs: timeMs };
   }
 
   /** Whether the wall clock may close buckets. Once it may, it stays so. */

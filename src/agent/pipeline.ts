@@ -223,20 +223,11 @@ export class Pipeline {
   /** Never rejects: a round that fails is reported, and the next one goes on. */
   private async round(): Promise<void> {
     this.breathedMs = this.parts.clock.monotonic();
-    const { clock, engine, checkpoints, hold } = this.parts;
+    const { checkpoints } = this.parts;
     try {
       this.fault = null;
       await this.takeWaiting();
-      const nowMs = clock.now();
-      const sane = ClockHold.sane(nowMs);
-      await engine.tick(sane && hold.mayClose(clock.monotonic()) ? nowMs : null, false, {
-        most: MOST_BUCKETS,
-        handOut: (forecasts) => {
-          if (sane) this.handOut(forecasts, nowMs);
-        },
-        breathe: () => this.breathe(),
-      });
-      this.mark(nowMs);
+      await this.forecast();
     } catch (error) {
       this.failed(error);
     }
@@ -251,13 +242,28 @@ export class Pipeline {
     this.rounds++;
   }
 
-  /** What has arrived is first taken by the streams that it was for; what arrives meanwhile waits to see which there are. */
+  private async forecast(): Promise<void> {
+    const { clock, engine, hold } = this.parts;
+    const nowMs = clock.now();
+    const sane = ClockHold.sane(nowMs);
+    await engine.tick(sane && hold.mayClose(clock.monotonic()) ? nowMs : null, false, {
+      most: MOST_BUCKETS,
+      handOut: (forecasts) => {
+        if (sane) this.handOut(forecasts, nowMs);
+      },
+      breathe: () => this.breathe(),
+    });
+    this.mark(nowMs);
+  }
+
+  /** What has arrived is first taken, and forecast, by the streams that it was for; what arrives meanwhile waits to see which there are. */
   private async act(): Promise<void> {
     if (this.actions.length === 0) return;
     const held: Message[] = [];
     this.held = held;
     try {
       await this.takeWaiting();
+      await this.forecast();
     } catch (error) {
       this.failed(error);
     }
@@ -309,7 +315,7 @@ export class Pipeline {
     for (const { samples, acknowledge } of taken) {
       if (acknowledge !== null) this.acknowledgements.add(acknowledge);
       for (const sample of samples) {
-        const outcome = engine.push(ClockHold.sane(sample.arrivalMs) ? sample : timed(sample));
+        const outcome = engine.push(ClockHold.timed(sample));
         if (outcome !== 'accepted') {
           this.drop(outcome);
           store.reject(sample.stream, outcome, sample.arrivalMs);
@@ -341,7 +347,3 @@ export class Pipeline {
     this.acknowledgements.lost();
   }
 }
-
-/** While this machine's clock is not set, a reading with a time stamp of its own is judged by that alone. */
-const timed = (sample: Sample): Sample =>
-  sample.timeMs === sample.arrivalMs ? sample : { ...sample, arrivalMs: sample.timeMs };

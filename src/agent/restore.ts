@@ -50,6 +50,7 @@ export async function restoreStreams(
     toMs: nowMs + FUTURE_MS + (stream.spec.intervalMs ?? LEARNT_MS),
   }));
   const byName = new Map(restored.map((stream) => [stream.name, stream]));
+  const only = new Set(byName.keys());
   let pushes = 0;
   for (const { stream, timeMs, value } of samplesOf(store, restored)) {
     const target = byName.get(stream);
@@ -57,15 +58,18 @@ export async function restoreStreams(
     // Without an arrival time: when it came the first time says nothing about now.
     engine.push({ stream, timeMs, value, arrivalMs: Number.NaN });
     target.replayed++;
-    if (++pushes % PUSHES_PER_TICK === 0) await tick(engine, store);
+    if (++pushes % PUSHES_PER_TICK === 0) await tick(engine, store, only);
   }
-  if (pushes % PUSHES_PER_TICK > 0) await tick(engine, store);
+  if (pushes % PUSHES_PER_TICK > 0) await tick(engine, store, only);
   return restored;
 }
 
-/** A crash may have come between a bucket and its marks: those found again are set again. */
-async function tick(engine: ForecastEngine, store: ReplayStore): Promise<void> {
-  await engine.tick(null);
+/**
+ * A crash may have come between a bucket and its marks: those found again are set again.
+ * @param only others that run already go on as they are: what they have to say is not to be lost here
+ */
+async function tick(engine: ForecastEngine, store: ReplayStore, only: ReadonlySet<string>): Promise<void> {
+  await engine.tick(null, false, { only });
   for (const bucket of engine.marked()) markStored(store, bucket);
 }
 

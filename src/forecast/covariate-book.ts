@@ -53,6 +53,11 @@ export class CovariateBook {
     if (named) this.stream(stream).persist(io);
   }
 
+  /** What others saw of a stream is gone; they may see it again, should it come back. */
+  forget(stream: string): void {
+    this.streams.get(stream)?.clear();
+  }
+
   /** The next closed bucket of a stream; nothing where nobody names it. */
   closed(stream: string, bucket: ClosedBucket): void {
     this.streams.get(stream)?.closed([bucket]);

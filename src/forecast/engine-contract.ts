@@ -73,6 +73,8 @@ export interface TickPace {
    * until it has caught up.
    */
   readonly most?: number;
+  /** The streams whose buckets are closed; all where it is left out. */
+  readonly only?: ReadonlySet<string>;
   /** Takes forecasts as they are made, a group of streams at a time; the tick then returns none. Must not throw. */
   readonly handOut?: (forecasts: Forecast[]) => void;
   /** Awaited between runs of the network: others may have their turn. The engine is not to be changed meanwhile. */

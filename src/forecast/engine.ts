@@ -84,6 +84,7 @@ export class Engine implements ForecastEngine {
 
   remove(stream: string): void {
     this.held.delete(stream);
+    this.scratches.covariates.forget(stream);
     this.byName.delete(stream);
   }
 
@@ -130,9 +131,10 @@ export class Engine implements ForecastEngine {
 
   async tick(nowMs: number | null, emitEvery = false, pace: TickPace = {}): Promise<Forecast[]> {
     this.found = [];
-    this.behind = false;
+    if (pace.only === undefined) this.behind = false;
     const due: Due[] = [];
     for (const stream of this.byName.values()) {
+      if (pace.only?.has(stream.spec.name) === false) continue;
       const closed = stream.buckets.close(nowMs, pace.most);
       if (closed.length > 0 && stream.settle()) due.push({ stream, closed, at: 0 });
       this.behind ||= stream.buckets.behind;

@@ -50,6 +50,12 @@ export class StreamSource implements CovariateSource {
     this.outlook = outlook;
   }
 
+  clear(): void {
+    this.buckets.length = 0;
+    this.next = 0;
+    this.outlook = null;
+  }
+
   past(startMs: number, endMs: number, holdMs: number): number {
     const { buckets } = this;
     let sum = 0;

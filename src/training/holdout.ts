@@ -1,8 +1,8 @@
 /**
  * Champion and candidate on the newest stretch of every stream, as they would run live: the same features, the step graph
  * that would be loaded (int8), states warmed up on what came before, and what would be published: corrected, blended and
- * calibrated by what the stream has learnt with the champion, which the candidate takes over where the stretch begins.
- * A gain that the stream's own correction makes anyway is none. The naive forecasts come from the same features.
+ * calibrated by what the stream would have learnt until then with the same network. A gain that the stream's own correction
+ * makes anyway is none. The naive forecasts come from the same features.
  */
 import { Blend } from '../forecast/blend.ts';
 import { NAIVE, naiveQuantiles, SEASONAL } from '../forecast/candidates.ts';
@@ -144,7 +144,7 @@ async function walk(
   }
 }
 
-/** What would be published of a lane with either network; the candidate takes over with the last bucket before the holdout. */
+/** What would be published of a lane with either network, each with a blend of its own from the first bucket on. */
 function answer(
   one: Lane,
   step: number,

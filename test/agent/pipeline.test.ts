@@ -384,6 +384,30 @@ describe('Pipeline', () => {
     await pipeline.stop();
   });
 
+  test('what has arrived before streams change is forecast before they do', async () => {
+    const all: number[] = [];
+    const { pipeline, send, pass } = setUp({
+      forecasts: (list) => {
+        all.push(...list.map(({ originMs }) => originMs));
+        // The round is under way still.
+        if (all.length === 1) send('3@2');
+      },
+    });
+    pipeline.start();
+    await pass(30);
+    send('1@0');
+    send('2@1');
+    let before: number[] = [];
+    await Promise.all([
+      pipeline.between(() => {
+        before = [...all];
+      }),
+      pass(60),
+    ]);
+    expect(before).toEqual([START, START + 1000]);
+    await pipeline.stop();
+  });
+
   test('of what comes while streams change, no more than the limit is kept', async () => {
     const { pipeline, send, pass } = setUp({ maxQueued: 3 });
     pipeline.start();

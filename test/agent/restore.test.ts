@@ -146,4 +146,24 @@ describe('restoreStreams', () => {
     expect(engine.push(live)).toBe('accepted');
     store.close();
   });
+
+  test('a stream that runs already keeps its due bucket for the next tick while another is taken up', async () => {
+    const store = openStore(tempFolder());
+    const [running, late] = [testSpec('running'), testSpec('late')];
+    const engine = new Engine(null);
+    engine.add(running);
+    for (let i = 0; i < 5; i++) {
+      const timeMs = START + i * 1000;
+      engine.push({ stream: 'running', timeMs, value: i, arrivalMs: timeMs });
+      store.append({ stream: 'late', timeMs, value: i, arrivalMs: timeMs });
+    }
+    store.flush();
+    await restoreStreams(engine, store, [{ spec: late, firstMs: START }]);
+    const seen = engine.streams().map(({ spec, bucketsSeen }) => [spec.name, bucketsSeen]);
+    expect(seen).toEqual([
+      ['running', 0],
+      ['late', 4],
+    ]);
+    expect((await engine.tick(null)).map(({ stream }) => stream)).toEqual(['running']);
+  });
 });

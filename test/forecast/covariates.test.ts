@@ -187,4 +187,18 @@ describe('covariates', () => {
     other.add(SPECS[0], snapshot);
     expect(other.streams().length).toBe(1);
   });
+
+  it('show nothing of a stream that was removed, also when it comes back', async () => {
+    const all = readings(60);
+    const comeBack = async (list: readonly Reading[]) => {
+      const engine = engineOf();
+      await inOrder(engine, list);
+      engine.remove('other');
+      engine.add(SPECS[1]);
+      return engine.snapshot('other')?.bytes;
+    };
+    const never = await comeBack(all.filter(({ stream }) => stream !== 'other'));
+    expect(never).toBeDefined();
+    expect(await comeBack(all)).toEqual(never);
+  });
 });
