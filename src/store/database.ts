@@ -52,6 +52,9 @@ export function openCopy(path: string): Database {
   return db;
 }
 
+/** Locks in force: one whose caller has forgotten it would else be closed, and freed, by the garbage collector. */
+const holding = new Set<Database>();
+
 /**
  * Takes the kernel's lock on the file at `path` until the returned function is called or the process ends, however it
  * ends. Returns null when another process, or another holder in this one, has it. Throws SqliteError otherwise.
@@ -61,7 +64,11 @@ export function holdFile(path: string): (() => void) | null {
   try {
     db.pragma('locking_mode = EXCLUSIVE');
     db.exec('BEGIN EXCLUSIVE');
-    return () => db.close();
+    holding.add(db);
+    return () => {
+      holding.delete(db);
+      db.close();
+    };
   } catch (error) {
     db.close();
     if (sqliteCode(error).startsWith('SQLITE_BUSY')) return null;

@@ -23,10 +23,21 @@ it('outlives no process: kill -9 frees it, the pid file notwithstanding', async 
   const code = `
     import { lockDataDir } from './src/store/lock.ts';
     lockDataDir(${JSON.stringify(dir)});
-    console.log('held');
+    // Nobody keeps what it returned.
+    setTimeout(() => {
+      gc();
+      console.log('held');
+    }, 10);
     setInterval(() => {}, 1000);
   `;
-  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code]);
+  const child = spawn(process.execPath, [
+    '--expose-gc',
+    '--import',
+    'tsx',
+    '--input-type=module',
+    '-e',
+    code,
+  ]);
   let output = '';
   child.stdout.on('data', (data) => {
     output += data;
