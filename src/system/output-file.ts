@@ -6,6 +6,7 @@ import {
   accessSync,
   closeSync,
   constants,
+  fchmodSync,
   fstatSync,
   fsyncSync,
   mkdtempSync,
@@ -21,22 +22,22 @@ import { GatecastError } from '../errors.ts';
 import { makeFolder, syncFolder, writeAll } from './files.ts';
 
 /**
- * Writes the whole file or none of it, and its folder where that is missing; everybody may read it. A device or a pipe is
- * written as it stands. Throws FILE_UNWRITABLE.
+ * Writes the whole file or none of it, and its folder where that is missing. Everybody may read a new one; one that was there
+ * is as open as before. A device or a pipe is written as it stands. Throws FILE_UNWRITABLE.
  * @param content as one, or in parts, which are asked for one after the other
  */
 export function writeOutput(path: string, content: string | Uint8Array | Iterable<string>): void {
   const parts = typeof content === 'string' || content instanceof Uint8Array ? [content] : content;
   try {
     makeFolder(dirname(path));
-    const { file, regular } = standing(path);
+    const { file, regular, mode } = standing(path);
     if (!regular) {
       writeParts(file, parts);
       return;
     }
     const temporary = `${file}.${process.pid}.tmp`;
     try {
-      writeParts(temporary, parts);
+      writeParts(temporary, parts, mode);
       renameSync(temporary, file);
     } catch (error) {
       rmSync(temporary, { force: true });
@@ -85,16 +86,19 @@ export function unwritable(path: string, cause: unknown): GatecastError {
 }
 
 /** What stands at `path` now, behind any link; what is not there will be a regular file. Throws where it is a folder. */
-function standing(path: string): { file: string; regular: boolean; there: boolean } {
+function standing(path: string): { file: string; regular: boolean; there: boolean; mode?: number } {
   const found = statSync(path, { throwIfNoEntry: false });
   if (found === undefined) return { file: path, regular: true, there: false };
   if (found.isDirectory()) throw new Error('it is a folder');
-  return { file: realpathSync(path), regular: found.isFile(), there: true };
+  return { file: realpathSync(path), regular: found.isFile(), there: true, mode: found.mode & 0o777 };
 }
 
-function writeParts(file: string, parts: Iterable<string | Uint8Array>): void {
-  const fd = openSync(file, 'w', 0o644);
+/** @param mode of a file that this one takes the place of */
+function writeParts(file: string, parts: Iterable<string | Uint8Array>, mode?: number): void {
+  const fd = openSync(file, 'w', mode ?? 0o644);
   try {
+    // Whatever the process's mask takes from new files.
+    if (mode !== undefined && (fstatSync(fd).mode & 0o777) !== mode) fchmodSync(fd, mode);
     for (const part of parts) writeAll(fd, typeof part === 'string' ? Buffer.from(part) : part);
     if (fstatSync(fd).isFile()) fsyncSync(fd);
   } finally {

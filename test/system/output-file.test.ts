@@ -4,6 +4,7 @@ import {
   lstatSync,
   readdirSync,
   readFileSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -36,6 +37,16 @@ describe('writeOutput', () => {
     expect(() => writeOutput(path, parts())).toThrow('no more');
     expect(readdirSync(dir)).toEqual(['a.csv']);
     expect(readFileSync(path, 'utf8')).toBe('old');
+  });
+
+  it('leaves a file as open, or as private, as it was', () => {
+    const path = join(temp(), 'a.csv');
+    for (const mode of [0o600, 0o664]) {
+      writeFileSync(path, 'old');
+      chmodSync(path, mode);
+      writeOutput(path, 'new');
+      expect(statSync(path).mode & 0o777).toBe(mode);
+    }
   });
 
   it('writes through a link, which stays one', () => {
