@@ -70,7 +70,7 @@ export interface StreamView {
 export interface TickPace {
   /**
    * Buckets that are closed of one stream; what is left is due at once, and a stream that is so far behind has no forecast
-   * until it has caught up.
+   * until it has caught up. Streams that see each other as covariates close all they have.
    */
   readonly most?: number;
   /** The streams whose buckets are closed; all where it is left out. */

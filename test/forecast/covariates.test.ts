@@ -51,6 +51,21 @@ function readings(steps: number): Reading[] {
 }
 
 describe('covariates', () => {
+  it('are seen as they were at the time also when much has waited', async () => {
+    const all = readings(400);
+    const told = async (most?: number) => {
+      const engine = engineOf();
+      for (const one of all) engine.push({ ...one, arrivalMs: Number.NaN });
+      const forecasts = [];
+      do forecasts.push(...(await engine.tick(null, true, most === undefined ? {} : { most })));
+      while (engine.nextDueMs(START) === START);
+      return forecasts.map(essence);
+    };
+    const expected = await told();
+    expect(expected.length).toBeGreaterThan(800);
+    expect(await told(16)).toEqual(expected);
+  });
+
   it('never let a forecast use a later sample, live or in one go', async () => {
     const steps = 160;
     const cutMs = START + 120 * MINUTE;
