@@ -32,7 +32,7 @@ if (flags.data === undefined || !hasMosquitto) {
   process.exit(2);
 }
 const { data } = flags;
-/** Of a file: all but where `--rows` says less. Whole files take an hour and a half. */
+/** Of a file: all but where `--rows` says less. */
 const most = Number(flags.rows ?? Number.POSITIVE_INFINITY);
 
 /** What is measured, by what it is of; with `--keep` an interrupted run goes on where it was. */
