@@ -30,7 +30,7 @@ export class KnownAhead {
   private tables: readonly TableSettings[] = [];
   /** Larger messages are not looked at. */
   private maxPayloadBytes = 0;
-  /** Of each file as it was read: its time of change and size; a word where it could not be read. */
+  /** Of each file as it was read: its size and times of change, of rights too; a word where it was not to be seen. */
   private readonly seen = new Map<string, string>();
   /** What was wrong with each table when it was last heard of. */
   private readonly wrong = new Map<string, string>();
@@ -161,8 +161,8 @@ const pointsOf = (pairs: readonly number[]): TablePoint[] =>
 
 function stateOf(file: string): string {
   try {
-    const { mtimeMs, size } = statSync(file);
-    return `${mtimeMs} ${size}`;
+    const { mtimeMs, ctimeMs, size } = statSync(file);
+    return `${mtimeMs} ${ctimeMs} ${size}`;
   } catch {
     return 'unreadable';
   }

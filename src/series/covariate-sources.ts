@@ -128,21 +128,27 @@ export class TableSource implements CovariateSource {
     this.values = Float64Array.from(sorted, ([, value]) => value);
   }
 
+  /** Mean over the part of the span in which some value holds; not a number where none does. */
   past(startMs: number, endMs: number): number {
     const { times, values } = this;
-    const end = this.before(endMs);
-    let sum = 0;
-    let count = 0;
-    for (let i = end; i >= 0 && times[i] >= startMs; i--) {
-      sum += values[i];
-      count++;
+    let mean = Number.NaN;
+    let length = 0;
+    for (let i = this.before(endMs), until = endMs; i >= 0 && until > startMs; i--) {
+      const held = Math.min(until, this.endOf(i)) - Math.max(times[i], startMs);
+      until = times[i];
+      if (held <= 0) continue;
+      length += held;
+      mean = length === held ? values[i] : mean + (held / length) * (values[i] - mean);
     }
-    if (count > 0) return sum / count;
+    return mean;
+  }
+
+  /** When a value ceases to hold: the last one holds for as long as the one before it did. */
+  private endOf(i: number): number {
+    const { times } = this;
     const n = times.length;
-    if (end < 0) return Number.NaN;
-    // The last one holds for as long as the one before it did.
-    const holds = end < n - 1 || n === 1 || startMs < 2 * times[n - 1] - times[n - 2];
-    return holds ? values[end] : Number.NaN;
+    if (i < n - 1) return times[i + 1];
+    return n === 1 ? Number.POSITIVE_INFINITY : 2 * times[i] - times[i - 1];
   }
 
   ahead(startMs: number, endMs: number): number {

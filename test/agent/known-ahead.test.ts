@@ -122,10 +122,14 @@ describe('what is known ahead', () => {
     write(5, 2000);
     clock.advance(60_000);
     await waitFor('the file to be read again', () => values()[0] === 5);
+    // Another content of the same size and time of change: as with another set of rights, only the entry has changed.
+    write(7, 2000);
+    clock.advance(60_000);
+    await waitFor('the file to be read once more', () => values()[0] === 7);
     rmSync(file);
     clock.advance(60_000);
     await waitFor('a warning', () => warned.length === 1);
-    expect(values()).toEqual([5, 2]);
+    expect(values()).toEqual([7, 2]);
     end();
   });
 });

@@ -74,13 +74,17 @@ describe('a table', () => {
     { timeMs: 20 * MINUTE, value: Number.NaN },
   ];
 
-  it('gives the mean of the points in a span, else the one before it', () => {
+  it('gives the mean of what holds in a span', () => {
     const table = new TableSource('t');
     expect(past(table, 0, 1)).toBeNaN();
     table.set(points);
     expect(past(table, 0, 20)).toBe(3);
     expect(past(table, 12, 13)).toBe(1);
     expect(past(table, -5, 0)).toBeNaN();
+    // Of a span that begins before the first point: what is known of it.
+    expect(past(table, -5, 5)).toBe(5);
+    expect(past(table, 25, 35)).toBe(1.5);
+    expect(past(table, 27, 37)).toBeCloseTo(1.7, 12);
     expect(table.ahead(29 * MINUTE, 30 * MINUTE)).toBe(1);
     expect(table.ahead(30 * MINUTE, 31 * MINUTE)).toBe(2);
   });
