@@ -7,6 +7,7 @@ import { readTable } from '../backtest/csv.ts';
 import { grids, readings } from '../backtest/play.ts';
 import { parseDuration } from '../config/units.ts';
 import { GatecastError } from '../errors.ts';
+import { parseTime } from '../ingest/time-stamp.ts';
 import { MAX_LEADS } from '../series/spec.ts';
 import type { JobSeries } from '../training/job.ts';
 import { Random } from '../training/random.ts';
@@ -17,9 +18,18 @@ const duration = z.string().transform((text, context) => {
     context.addIssue({ code: 'custom', message: 'a duration like 30s, 5m or 1h is expected' });
   return ms ?? 0;
 });
+const instant = z.string().transform((text, context) => {
+  const ms = parseTime(text);
+  if (ms === null)
+    context.addIssue({ code: 'custom', message: 'a time like 2017-01-01T00:00:00Z is expected' });
+  return ms ?? 0;
+});
 const names = z
   .union([z.string(), z.array(z.string())])
   .transform((one) => (Array.isArray(one) ? one : [one]));
+
+/** A Monday: time of the first row of files that tell none, ms. */
+export const CLOCK_START = Date.UTC(2020, 0, 6);
 
 /** One data set: files of one form, read and cut alike. */
 const setSchema = z.strictObject({
@@ -33,7 +43,8 @@ const setSchema = z.strictObject({
   delimiter: z.string().optional(),
   decimal: z.enum(['.', ',']).optional(),
   missing: z.array(z.union([z.string(), z.number().transform(String)])).optional(),
-  clock_start: z.string().optional(),
+  /** Time of the first row where there is no time column. */
+  clock_start: instant.default(CLOCK_START),
   timezone: z.string().default('UTC'),
   /** Step of the rows where there is no time column. */
   rows_every: duration.optional(),
@@ -106,7 +117,7 @@ export function seriesOfSet(set: DataSet, seed = 1): JobSeries[] {
       ...(set.decimal && { decimal: set.decimal }),
       ...(set.missing && { missing: set.missing }),
       ...(!set.time && {
-        clockStartMs: Date.parse(set.clock_start ?? '2020-01-06T00:00:00Z'),
+        clockStartMs: set.clock_start,
         intervalMs: set.rows_every ?? set.intervals[0]!,
       }),
     });

@@ -25,7 +25,8 @@ export interface TrainFlags extends SearchFlags {
   missing?: string[];
   delimiter?: string;
   decimal?: '.' | ',';
-  clockStart?: string;
+  /** ms since 1970 */
+  clockStart?: number;
   timezone: string;
   licence: string;
   cell: Cell;

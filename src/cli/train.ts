@@ -11,6 +11,7 @@ import {
   duration,
   durations,
   fraction,
+  instant,
   list,
   timeZone,
   whole,
@@ -71,7 +72,7 @@ export function registerTrain(program: Command): void {
     .option('--missing <values>', 'cells that mean missing, joined by commas', list)
     .option('--delimiter <char>', 'between cells; found out where not given', delimiter)
     .addOption(new Option('--decimal <char>', 'decimal mark').choices(['.', ',']))
-    .option('--clock-start <time>', 'time of the first row, for files without a time column')
+    .option('--clock-start <time>', 'time of the first row, for files without a time column', instant)
     .option('--timezone <zone>', 'zone of the calendar features', timeZone, 'UTC')
     .option('--licence <text>', 'licence of the data, for the model card', 'not stated')
     .optionsGroup('Network:')

@@ -238,7 +238,10 @@ describe('files of sets', () => {
 
   it('names every wrong key', () => {
     const path = join(folder, 'bad.yaml');
-    writeFileSync(path, 'sets:\n  - { name: b, files: b.csv, intervals: often, colour: red }\n');
+    writeFileSync(
+      path,
+      'sets:\n  - { name: b, files: b.csv, intervals: often, clock_start: 3/4/2020, colour: red }\n',
+    );
     try {
       readSets(path);
       expect.unreachable();
@@ -246,6 +249,7 @@ describe('files of sets', () => {
       const { code, issues } = error as { code: string; issues: { path: string; message: string }[] };
       expect(code).toBe('CONFIG_INVALID');
       expect(issues.map((one) => one.path).join(' ')).toContain('intervals');
+      expect(issues.map((one) => one.path).join(' ')).toContain('clock_start');
       expect(issues.map((one) => one.message).join(' ')).toContain('colour');
     }
     writeFileSync(path, ': : :\n -');

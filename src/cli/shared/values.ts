@@ -1,6 +1,7 @@
 /** Values of options from their text: each names what is allowed when it refuses (exit code 2). */
 import { InvalidArgumentError } from 'commander';
 import { parseDuration } from '../../config/units.ts';
+import { parseTime } from '../../ingest/time-stamp.ts';
 
 /** `a,b , c` -> [a, b, c] */
 export function list(text: string): string[] {
@@ -23,10 +24,10 @@ export function duration(text: string): number {
 
 export const durations = (text: string): number[] => list(text).map(duration);
 
-/** ms since 1970 from a time; UTC where it has no offset, as everywhere. */
+/** ms since 1970 from a time, as messages may write it. */
 export function instant(text: string): number {
-  const ms = Date.parse(/(?:z|[+-]\d\d:?\d\d)$/i.test(text) || !text.includes(':') ? text : `${text}Z`);
-  if (Number.isNaN(ms)) throw new InvalidArgumentError('A time like 2017-01-01T00:00:00Z is expected.');
+  const ms = parseTime(text);
+  if (ms === null) throw new InvalidArgumentError('A time like 2017-01-01T00:00:00Z is expected.');
   return ms;
 }
 
