@@ -11,7 +11,7 @@ import { chooseGroupModel } from './agent/groups.ts';
 import { Health } from './agent/health.ts';
 import { swapLeads } from './agent/leads.ts';
 import { Link } from './agent/link.ts';
-import type { ChosenModel } from './agent/model.ts';
+import { type ChosenModel, publishedName } from './agent/model.ts';
 import { openStore } from './agent/open-store.ts';
 import { startPage } from './agent/page.ts';
 import { Pipeline } from './agent/pipeline.ts';
@@ -149,10 +149,6 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
       announcer.pause();
     },
   });
-  const nameOf = ({ model }: ChosenModel) => ({
-    id: model?.id ?? 'naive',
-    version: model?.version ?? version,
-  });
   const publisher = new Publisher({
     topics,
     send,
@@ -161,7 +157,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
       everyMs: config.publish.every,
       atMs: config.publish.at,
     }),
-    model: () => nameOf(tuning.current),
+    model: () => publishedName(tuning.current, version),
   });
 
   const alerts = new Alerts({
@@ -229,6 +225,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     failures: () => ({ count: engine.failures, last: engine.lastFailure }),
     router: { dropped: () => streams.dropped() },
     pipeline,
+    publisher,
     broker: () => link.client.status(),
     facts: factsReader(clock.monotonic),
     streams: () => streams.size,
@@ -333,7 +330,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
       slots,
       store,
       tuning: () => tuning,
-      modelName: () => nameOf(tuning.current),
+      modelName: () => publishedName(tuning.current, version),
     }),
   );
   stops.add('known ahead', streams.ahead.start());

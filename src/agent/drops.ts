@@ -6,7 +6,7 @@ import type { PushOutcome } from '../forecast/engine-contract.ts';
 import type { Unsent } from '../mqtt/client.ts';
 
 type Refused = Exclude<PushOutcome, 'accepted'>;
-type Kept = 'too-fast' | 'retained' | 'overload' | 'store-full';
+type Kept = 'too-fast' | 'retained' | 'overload' | 'store-full' | 'forecast-not-finite';
 
 export type DropReason = Refused | Kept | Unsent;
 
@@ -22,6 +22,7 @@ export const DROPS: Readonly<Record<DropReason, string>> = {
   retained: 'The broker had kept the message from before, and it has no time stamp of its own.',
   overload: 'More readings came than could be worked on.',
   'store-full': 'Readings that waited in memory for a disk that took nothing; the oldest went.',
+  'forecast-not-finite': 'A forecast held a value that is no number; nothing was published in its place.',
   'outbox-full': 'Messages that waited for the broker; the oldest went (`mqtt.outbox`).',
   'refused-out': 'The broker refused a message of the agent.',
   'oversize-in': 'The broker had a packet for the agent that is too large to take.',

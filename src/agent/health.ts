@@ -32,6 +32,7 @@ export interface HealthParts {
   readonly failures: () => { readonly count: number; readonly last: string | null };
   readonly router: { readonly dropped: () => Counts };
   readonly pipeline: Pick<Pipeline, 'samples' | 'forecasts' | 'fault' | 'dropped'>;
+  readonly publisher: { readonly dropped: () => Counts };
   readonly broker: () => ClientStatus;
   readonly facts: () => Facts;
   readonly streams: () => number;
@@ -89,10 +90,10 @@ export class Health {
 
   /** Counts of what was not taken or not sent, by reason. */
   dropped(): Record<string, number> {
-    const { router, pipeline, broker, store } = this.parts;
+    const { router, pipeline, publisher, broker, store } = this.parts;
     const { droppedPending } = store.stats();
     const full: Counts = droppedPending > 0 ? { 'store-full': droppedPending } : {};
-    return summed(router.dropped(), pipeline.dropped(), broker().dropped, full);
+    return summed(router.dropped(), pipeline.dropped(), publisher.dropped(), broker().dropped, full);
   }
 
   /** Call about once an hour or more often. Bytes written in the last 24 hours, or since the start. */

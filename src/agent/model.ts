@@ -15,6 +15,11 @@ export interface ChosenModel {
   readonly problem: string | null;
 }
 
+/** What forecasts say that they are made with. @param version of the agent, where there is no model */
+export function publishedName({ model }: ChosenModel, version: string): { id: string; version: string } {
+  return { id: model?.id ?? 'naive', version: model?.version ?? version };
+}
+
 export function chooseModel(registry: Pick<ModelRegistry, 'open'>, name: string): ChosenModel {
   try {
     return openModel(registry, name);

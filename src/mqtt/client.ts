@@ -54,7 +54,8 @@ export interface ClientStatus {
 
 /** Unacknowledged messages under way at once. */
 const WINDOW = 64;
-const SUBSCRIBE_CHUNK = 200;
+/** Filters in one packet, asked for or taken back. */
+const FILTERS_A_PACKET = 200;
 /** A refused filter is asked for again: rights change. */
 const REFUSED_RETRY_MS = 300_000;
 /** Topics whose refusal is logged; further ones are only counted. */
@@ -261,8 +262,8 @@ export class Client {
   // ---- subscriptions
 
   #subscribe(subscriptions: readonly Subscription[]): void {
-    for (let i = 0; i < subscriptions.length; i += SUBSCRIBE_CHUNK) {
-      const chunk = subscriptions.slice(i, i + SUBSCRIBE_CHUNK);
+    for (let i = 0; i < subscriptions.length; i += FILTERS_A_PACKET) {
+      const chunk = subscriptions.slice(i, i + FILTERS_A_PACKET);
       this.#connection?.subscribe(chunk, (refused) => this.#answered(chunk, new Set(refused)));
     }
   }
@@ -286,7 +287,10 @@ export class Client {
 
   #takeBack(): void {
     const { stale } = this.#filters;
-    if (stale.length > 0) this.#connection?.unsubscribe(stale, () => this.#filters.takenBack(stale));
+    for (let i = 0; i < stale.length; i += FILTERS_A_PACKET) {
+      const chunk = stale.slice(i, i + FILTERS_A_PACKET);
+      this.#connection?.unsubscribe(chunk, () => this.#filters.takenBack(chunk));
+    }
   }
 
   // ---- outbox

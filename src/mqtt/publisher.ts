@@ -48,9 +48,9 @@ export class Publisher {
     this.#parts = parts;
   }
 
-  /** Forecasts that were not published because a value was not finite. */
-  get notFinite(): number {
-    return this.#notFinite;
+  /** Forecasts that were not published, by reason. */
+  dropped(): Readonly<Record<string, number>> {
+    return this.#notFinite === 0 ? {} : { 'forecast-not-finite': this.#notFinite };
   }
 
   forecasts(forecasts: readonly Forecast[], nowMs: number): void {

@@ -45,6 +45,7 @@ function setUp(change: Partial<HealthParts> = {}) {
     failures: () => state.failures,
     router: { dropped: () => ({ 'bad-json': 2 }) },
     pipeline: { samples: 7, forecasts: 3, fault: null, dropped: () => ({ late: 1 }) },
+    publisher: { dropped: () => ({}) },
     broker: () => state.broker,
     facts: () => {
       state.looks++;
@@ -115,10 +116,19 @@ test('a failure of the network is an ill for a while', () => {
 });
 
 test('drops of all parts are summed by reason', () => {
-  const { health, state } = setUp({ router: { dropped: () => ({ oversize: 2 }) } });
+  const { health, state } = setUp({
+    router: { dropped: () => ({ oversize: 2 }) },
+    publisher: { dropped: () => ({ 'forecast-not-finite': 4 }) },
+  });
   state.broker.dropped = { oversize: 3, 'outbox-full': 1 };
   state.pending = 9;
-  expect(health.dropped()).toEqual({ oversize: 5, late: 1, 'outbox-full': 1, 'store-full': 9 });
+  expect(health.dropped()).toEqual({
+    oversize: 5,
+    late: 1,
+    'forecast-not-finite': 4,
+    'outbox-full': 1,
+    'store-full': 9,
+  });
 });
 
 test('bytes of the last 24 hours, not of all time', () => {

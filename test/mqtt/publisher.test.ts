@@ -93,7 +93,7 @@ describe('forecasts', () => {
     publisher.forecasts([forecast({}, (lead) => (lead === 2 ? Number.NaN : 1))], T0);
     publisher.forecasts([forecast({}, () => Number.POSITIVE_INFINITY)], T0);
     expect(sent.length).toBe(1);
-    expect(publisher.notFinite).toBe(2);
+    expect(publisher.dropped()).toEqual({ 'forecast-not-finite': 2 });
   });
 
   it('say null where there is nothing to say', () => {
