@@ -13,7 +13,7 @@ export function mqttPage(generated: string): string {
   return `${[
     '# Topics and messages',
     generated,
-    "Source: `src/mqtt/` and `src/agent/requests.ts`; the examples are made by that code. `<base>` is `gatecast` and `<node>` the name of the gateway (`edge` here), unless configured otherwise; a stream's name may have several levels. Times are ISO 8601 in UTC. Numbers have six significant digits. Everything goes out at QoS 1; an empty retained message takes a retained one back.",
+    "Source: `src/mqtt/` and `src/agent/requests.ts`; the examples are made by that code. `<base>` is `gatecast` and `<node>` the name of the gateway (`edge` here), unless configured otherwise; a stream's name may have several levels. Times are ISO 8601 in UTC. Numbers have six significant digits; those of a forecast more where it lies far from zero and close together, as a meter's total does. Everything goes out at QoS 1; an empty retained message takes a retained one back.",
     overview(made),
     '## status',
     show('status'),

@@ -1,7 +1,11 @@
 /** `forecasts.csv`: one row a step, `series,origin,step,time,p10..p90`. */
+import { digitsFor } from '../forecast/digits.ts';
 import { Q } from '../forecast/forecast.ts';
 import { writeOutput } from '../system/output-file.ts';
 import type { Grid, Played } from './play.ts';
+
+/** Least significant digits of a number. */
+const DIGITS = 9;
 
 const stamp = (ms: number): string => new Date(ms).toISOString().replace('.000Z', 'Z');
 const quoted = (name: string): string => (/[",\n]/.test(name) ? `"${name.replaceAll('"', '""')}"` : name);
@@ -17,10 +21,11 @@ function* rows(grids: readonly Grid[], played: readonly Played[]): Generator<str
   for (const { series, origin, quantiles } of ordered) {
     const { name, startMs, intervalMs } = grids[series];
     const from = startMs + origin * intervalMs;
+    const digits = digitsFor(quantiles, DIGITS);
     let text = '';
     for (let k = 1; k * Q <= quantiles.length; k++) {
       const values = Array.from(quantiles.subarray((k - 1) * Q, k * Q), (value) =>
-        String(Number(value.toPrecision(9))),
+        String(Number(value.toPrecision(digits))),
       );
       text += `${quoted(name)},${stamp(from)},${k},${stamp(from + k * intervalMs)},${values.join(',')}\n`;
     }

@@ -1,8 +1,10 @@
 /**
  * What gatecast says, as plain objects ready for JSON: the field names of the MQTT reference. Times on the wire are ISO
- * 8601 UTC. Numbers carry six significant digits: a forecast knows no more, and every gateway pays for each byte.
+ * 8601 UTC. Numbers carry six significant digits, more only where a forecast lies far from zero and close together: it
+ * knows no more, and every gateway pays for each byte.
  */
 import type { Surprise } from '../forecast/anomalies.ts';
+import { digitsFor, inDigits } from '../forecast/digits.ts';
 import { type Crossing, type Forecast, MEDIAN, Q, QUANTILES } from '../forecast/forecast.ts';
 import type { LeadScore } from '../forecast/track.ts';
 
@@ -78,6 +80,9 @@ export interface Alert {
   readonly sinceMs: number;
 }
 
+/** Least significant digits of a number. */
+const DIGITS = 6;
+
 /** Names of the nine quantiles on the wire, in the order of `QUANTILES`. */
 export const QUANTILE_NAMES = QUANTILES.map((q) => `p${Math.round(q * 100)}`);
 
@@ -107,8 +112,9 @@ export function forecastMessage(
       age_s: input.ageMs === null ? null : Math.round(input.ageMs / 1000),
     },
   };
+  const digits = digitsFor(forecast.quantiles, DIGITS);
   QUANTILES.forEach((level, at) => {
-    if (options.quantiles.includes(level)) message[QUANTILE_NAMES[at]!] = column(forecast, at);
+    if (options.quantiles.includes(level)) message[QUANTILE_NAMES[at]!] = column(forecast, at, digits);
   });
   message.coverage = {
     target: short(coverage.target),
@@ -123,7 +129,8 @@ export function forecastMessage(
 export function medianAt(forecast: Forecast, aheadMs: number): number | null {
   const lead = Math.max(1, Math.round(aheadMs / forecast.stepMs));
   const value = forecast.quantiles[(lead - 1) * Q + MEDIAN];
-  return lead > forecast.leads || value === undefined || !Number.isFinite(value) ? null : short(value);
+  if (lead > forecast.leads || value === undefined || !Number.isFinite(value)) return null;
+  return inDigits(value, digitsFor(forecast.quantiles, DIGITS));
 }
 
 export function statusMessage(status: StatusInput): Record<string, unknown> {
@@ -200,12 +207,13 @@ export function groupMessage(group: GroupInput): Record<string, unknown> {
 /** `score` is -log10 of the probability: 4 is once in ten thousand buckets. */
 export function anomalyMessage(anomaly: Surprise): Record<string, unknown> {
   const { timeMs, observed, p50, low, high, score } = anomaly;
+  const digits = digitsFor([observed, p50, low, high], DIGITS);
   return {
     time: iso(timeMs),
-    observed: short(observed),
-    p50: short(p50),
-    low: short(low),
-    high: short(high),
+    observed: inDigits(observed, digits),
+    p50: inDigits(p50, digits),
+    low: inDigits(low, digits),
+    high: inDigits(high, digits),
     score: round(score, 2),
   };
 }
@@ -226,19 +234,18 @@ export function responseMessage(
 function crossingOf(crossing: Crossing): Record<string, unknown> {
   return {
     name: crossing.name,
-    [crossing.side]: short(crossing.value),
+    [crossing.side]: crossing.value,
     at: isoOrNull(crossing.atMs),
     probability: round(crossing.probability, 3),
   };
 }
 
-function column(forecast: Forecast, at: number): number[] {
-  return Array.from({ length: forecast.leads }, (_, lead) => short(forecast.quantiles[lead * Q + at]!));
+function column({ leads, quantiles }: Forecast, at: number, digits: number): number[] {
+  return Array.from({ length: leads }, (_, lead) => inDigits(quantiles[lead * Q + at]!, digits));
 }
 
-/** Six significant digits; never a negative zero. */
 function short(value: number): number {
-  return Number(value.toPrecision(6)) + 0;
+  return inDigits(value, DIGITS);
 }
 
 function round(value: number, digits: number): number {

@@ -96,6 +96,19 @@ describe('forecasts', () => {
     expect(publisher.dropped()).toEqual({ 'forecast-not-finite': 2 });
   });
 
+  it("tell the values of a meter's total apart, and thresholds as they were set", () => {
+    const { publisher, sent, json } = make({ atMs: [5 * MINUTE] });
+    const crossings = [
+      { name: 'due', side: 'above', value: 123_456_789, atMs: null, probability: 0 },
+    ] as const;
+    const total = (lead: number, at: number) => 123_456_780 + lead + at / 8;
+    publisher.forecasts([forecast({ crossings }, total)], T0);
+    expect(json(0).p10).toEqual([123_456_780, 123_456_781, 123_456_782, 123_456_783]);
+    expect(json(0).p50[1]).toBeCloseTo(123_456_781.5, 3);
+    expect(json(0).crossing[0].above).toBe(123_456_789);
+    expect(sent[1]!.payload).toBe(String(json(0).p50[0]));
+  });
+
   it('say null where there is nothing to say', () => {
     const { publisher, json } = make();
     const coverage = { target: 0.8, observed: null, n: 0 };
@@ -273,6 +286,13 @@ describe('other messages', () => {
       ],
       window: 500,
     });
+  });
+
+  it("an anomaly of a meter's total keeps its digits", () => {
+    const { publisher, json } = make();
+    const total = { observed: 123_456_789, p50: 123_456_780.5, low: 123_456_780, high: 123_456_781 };
+    publisher.anomaly('a', { timeMs: T0, ...total, score: 7 });
+    expect(json()).toMatchObject(total);
   });
 
   it('anomaly is not kept by the broker, an alert is until it is taken back', () => {

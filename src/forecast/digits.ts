@@ -1,0 +1,27 @@
+/** How many digits tell the numbers of a forecast apart: six say nothing of a meter's total of 45678.9 that grows by 0.05. */
+
+/** Of the spread of the numbers this share is told apart: four digits. */
+const SPREAD_DIGITS = 4;
+/** Beyond these stands what the arithmetic left. */
+const MOST = 12;
+
+/** @returns significant digits for `values`: at least `least`, more where they lie close together far from zero */
+export function digitsFor(values: ArrayLike<number>, least: number): number {
+  let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (let i = 0; i < values.length; i++) {
+    low = Math.min(low, values[i]!);
+    high = Math.max(high, values[i]!);
+  }
+  const largest = Math.max(Math.abs(low), Math.abs(high));
+  if (!(largest > 0 && Number.isFinite(largest))) return least;
+  const digits = place(largest) - place(high - low) + 1 + SPREAD_DIGITS;
+  return Math.max(least, Math.min(MOST, digits));
+}
+
+/** Where the first digit of a positive number stands: 0 for units, 3 for thousands, -1 for tenths; of 0, infinitely far back. */
+const place = (value: number): number => Math.floor(Math.log10(value));
+
+/** `value` in so many significant digits; never a negative zero. */
+export function inDigits(value: number, digits: number): number {
+  return Number(value.toPrecision(digits)) + 0;
+}

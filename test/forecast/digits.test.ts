@@ -1,0 +1,25 @@
+import { describe, expect, it } from 'vitest';
+import { digitsFor, inDigits } from '../../src/forecast/digits.ts';
+
+describe('the digits of a forecast', () => {
+  it.each([
+    ['a temperature', [19.2, 20.1, 21.4], 6],
+    ["a meter's total", [45_678.9, 45_679.05, 45_688.3], 9],
+    ['a large total', [-1e9, -1e9 - 12.5], 12],
+    ['small numbers', [1.2e-9, 3.4e-9], 6],
+    ['a constant', [123_456_789.25, 123_456_789.25], 12],
+    ['zeros', [0, 0], 6],
+    ['nothing', [], 6],
+  ])('%s', (_, values, digits) => {
+    expect(digitsFor(values, 6)).toBe(digits);
+  });
+
+  it('tell apart what lies close together', () => {
+    const values = [45_678.9, 45_678.95, 45_679];
+    expect(values.map((value) => inDigits(value, digitsFor(values, 6)))).toEqual(values);
+  });
+
+  it('leave no negative zero', () => {
+    expect(Object.is(inDigits(-0, 6), 0)).toBe(true);
+  });
+});
