@@ -8,6 +8,8 @@ import { type Forecast, MEDIAN, Q } from './forecast.ts';
 
 export class CovariateBook {
   private readonly streams = new Map<string, StreamSource>();
+  /** Streams that a spec of this run names: of others there may be a saved past. */
+  private readonly named = new Set<string>();
   private readonly tables = new Map<string, TableSource>();
 
   /** Those that `spec` names, on the stream's grid; null where it names none. */
@@ -18,7 +20,9 @@ export class CovariateBook {
   }
 
   private source({ kind, name }: CovariateName): CovariateSource {
-    return kind === 'table' ? this.table(name) : this.stream(name);
+    if (kind === 'table') return this.table(name);
+    this.named.add(name);
+    return this.stream(name);
   }
 
   private stream(name: string): StreamSource {
@@ -44,13 +48,13 @@ export class CovariateBook {
 
   /** Whether it matters when a stream is stepped: it names others, or others name it. */
   links({ name, covariates = [] }: StreamSpec): boolean {
-    return covariates.length > 0 || this.streams.has(name);
+    return covariates.length > 0 || this.named.has(name);
   }
 
-  /** What others see of a stream, as a part of its state. */
+  /** What others see of a stream, as a part of its state. Who sees it may be added after it is. */
   persist(stream: string, io: StateIo): void {
-    const named = io.number(this.streams.has(stream) ? 1 : 0) === 1;
-    if (named) this.stream(stream).persist(io);
+    const seen = io.number(this.named.has(stream) ? 1 : 0) === 1;
+    if (seen) this.stream(stream).persist(io);
   }
 
   /** What others saw of a stream is gone; they may see it again, should it come back. */

@@ -203,6 +203,24 @@ describe('covariates', () => {
     expect(other.streams().length).toBe(1);
   });
 
+  it('link streams for as long as one names the other, in whatever order they come back', async () => {
+    const all = readings(100);
+    const one = engineOf();
+    await inOrder(one, all);
+    const snapshots = SPECS.map(({ name }) => one.snapshot(name)!);
+    expect(SPECS.map(({ name }) => one.linked(name))).toEqual([true, true, true]);
+    const again = new Engine(fakeModel());
+    for (const i of [2, 1, 0]) again.add(SPECS[i]!, snapshots[i]);
+    expect(SPECS.map(({ name }) => again.linked(name))).toEqual([true, true, true]);
+    expect(again.snapshot('slow')!.bytes).toEqual(snapshots[2]!.bytes);
+    const later = new Engine(fakeModel());
+    later.add(SPECS[2]!, snapshots[2]);
+    expect(later.linked('slow')).toBe(false);
+    const freed = later.snapshot('slow')!;
+    expect(freed.bytes.length).toBeLessThan(snapshots[2]!.bytes.length);
+    expect(() => new Engine(fakeModel()).add(SPECS[2]!, freed)).not.toThrow();
+  });
+
   it('show nothing of a stream that was removed, also when it comes back', async () => {
     const all = readings(60);
     const comeBack = async (list: readonly Reading[]) => {
