@@ -1,5 +1,8 @@
 /** The executable: arguments in, exit code out. */
 import { keepYoungHeapSmall } from './system/heap.ts';
+import { refuseTelemetry } from './system/telemetry.ts';
+
+refuseTelemetry();
 
 /** Commands that stay: they live small. Before anything large is loaded. */
 if (process.argv.slice(2).some((word) => word === 'run' || word === 'demo')) keepYoungHeapSmall();

@@ -18,6 +18,9 @@ const text = {
       : null;
   },
 };
+// Workers of a test would else be the first to load onnxruntime, and may not set it themselves (src/system/telemetry.ts).
+process.env.ORT_DISABLE_TELEMETRY = '1';
+
 const root = new URL('..', import.meta.url).pathname;
 const project = (name: string, include: string[], exclude: string[] = [], testTimeout = 30_000) => ({
   plugins: [text],

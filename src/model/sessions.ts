@@ -4,7 +4,11 @@
  */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { GatecastError } from '../errors.ts';
+import { refuseTelemetry } from '../system/telemetry.ts';
 import type { Stepper } from './stepper.ts';
+
+// Here as well as at the start of the program: whoever uses this room without it is not to be counted either.
+refuseTelemetry();
 
 /** One thread: the agent shares a gateway's cores with others, and batches are small. */
 const OPTIONS: InferenceSession.SessionOptions = {
