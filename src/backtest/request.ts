@@ -4,7 +4,7 @@ import type { ModelRegistry } from '../model/registry.ts';
 import type { Aggregate, Fill } from '../series/spec.ts';
 import { admit } from './admit.ts';
 import { type Beside, columnsToRead, part } from './covariate-columns.ts';
-import { readTable, type TableOptions } from './csv.ts';
+import { readTable, type TableOptions } from './csv/table.ts';
 import { type Grid, grids, type PlayOptions, type Reading, rowReadings } from './play.ts';
 
 export interface BacktestRequest {

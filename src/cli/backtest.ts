@@ -1,7 +1,7 @@
 /** `gatecast backtest`: a file through the same pipeline as live, on the file's clock; forecasts and a score table. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { ProtocolRequest } from '../backtest/protocol.ts';
-import { PROTOCOLS, type ProtocolName } from '../backtest/protocol-split.ts';
+import type { ProtocolRequest } from '../backtest/protocol/protocol.ts';
+import { PROTOCOLS, type ProtocolName } from '../backtest/protocol/split.ts';
 import { parseRate } from '../config/units.ts';
 import type { ModelRegistry } from '../model/registry.ts';
 import { AGGREGATES, type Aggregate, FILLS, type Fill } from '../series/spec.ts';
@@ -179,8 +179,8 @@ async function compared(
   request: BacktestFlags & { interval: number; horizon: number; registry: ModelRegistry },
 ): Promise<string> {
   const [{ compareGaps }, { compareText }, { ProgressBar }] = await Promise.all([
-    import('../backtest/compare.ts'),
-    import('../backtest/compare-text.ts'),
+    import('../backtest/compare/compare.ts'),
+    import('../backtest/compare/text.ts'),
     import('./shared/progress.ts'),
   ]);
   const bar = new ProgressBar(process.stderr);
@@ -220,7 +220,7 @@ function refuseBeside(command: Command, name: ProtocolName): void {
 
 async function protocol(files: readonly string[], request: ProtocolRequest): Promise<string> {
   const [{ runProtocol }, { ProgressBar }] = await Promise.all([
-    import('../backtest/protocol.ts'),
+    import('../backtest/protocol/protocol.ts'),
     import('./shared/progress.ts'),
   ]);
   const bar = new ProgressBar(process.stderr);

@@ -1,18 +1,18 @@
 /** The command line as one program: every command registers itself; its heavy rooms load only when it runs. */
 import { Command, CommanderError } from 'commander';
 import { registerBacktest } from './backtest.ts';
-import { registerCheck } from './check.ts';
+import { registerCheck } from './check/check.ts';
 import { registerDemo } from './demo.ts';
-import { registerDoctor } from './doctor.ts';
-import { registerInspect } from './inspect.ts';
-import { registerModel } from './model.ts';
-import { registerReplay } from './replay.ts';
+import { registerDoctor } from './doctor/doctor.ts';
+import { registerInspect } from './inspect/inspect.ts';
+import { registerModel } from './model/model.ts';
+import { registerReplay } from './replay/replay.ts';
 import { registerRun } from './run.ts';
 import { describeFailure } from './shared/failure.ts';
 import { addGlobals } from './shared/globals.ts';
 import { AlreadySaid } from './shared/said.ts';
 import { VERSION } from './shared/version.ts';
-import { registerTrain } from './train.ts';
+import { registerTrain } from './train/train.ts';
 
 /** In the order in which `--help` lists them. */
 const REGISTER = [

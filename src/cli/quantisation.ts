@@ -1,6 +1,6 @@
 /** `gatecast model quantisation`: what int8 saves and costs, on a file or on generated series. */
 import { type Command, Option } from 'commander';
-import type { QuantisationData } from '../backtest/quantisation.ts';
+import type { QuantisationData } from '../backtest/quantisation/quantisation.ts';
 import { globals } from './shared/globals.ts';
 import { modelRegistry } from './shared/models.ts';
 import { columns, count, delimiter, duration, fraction, instant, list, whole } from './shared/values.ts';
@@ -58,8 +58,8 @@ export function registerQuantisation(model: Command): void {
       if (flags.data !== undefined && flags.interval === undefined)
         command.error('error: --data needs --interval');
       const [{ quantisationReport }, { quantisationText }, { ProgressBar }] = await Promise.all([
-        import('../backtest/quantisation.ts'),
-        import('../backtest/quantisation-text.ts'),
+        import('../backtest/quantisation/quantisation.ts'),
+        import('../backtest/quantisation/text.ts'),
         import('./shared/progress.ts'),
       ]);
       const registry = await modelRegistry(globals(command).dataDir);

@@ -1,5 +1,5 @@
 /** Every way to fill a gap on the same injected holes of regular public sets, by `gatecast backtest --compare gaps`. */
-import type { FillRow } from '../../src/backtest/compare.ts';
+import type { FillRow } from '../../src/backtest/compare/compare.ts';
 import { spawnProgram } from '../support/daemon.ts';
 import { waitFor } from '../support/wait.ts';
 

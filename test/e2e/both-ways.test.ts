@@ -5,7 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { inspect, type StreamReport } from '../../src/cli/inspect-run.ts';
+import { inspect, type StreamReport } from '../../src/cli/inspect/run.ts';
 import { bothWays, PATIENT } from '../support/both-ways.ts';
 import { ensureBuilt } from '../support/daemon.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto } from '../support/mosquitto.ts';

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { importInto } from '../../src/cli/model-run.ts';
+import { importInto } from '../../src/cli/model/run.ts';
 import { loadModel } from '../../src/model/pack.ts';
 import { ModelRegistry } from '../../src/model/registry.ts';
 import { AHEAD, FEATURES, I } from '../../src/series/features.ts';

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { exportTo, importInto, listModels, rollBack, showModel } from '../../src/cli/model-run.ts';
+import { exportTo, importInto, listModels, rollBack, showModel } from '../../src/cli/model/run.ts';
 import { loadModel, packModel } from '../../src/model/pack.ts';
 import { ModelRegistry, writeModel } from '../../src/model/registry.ts';
 import { createSession, createStepper, type NamedArray } from '../../src/model/sessions.ts';

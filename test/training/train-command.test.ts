@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ProgressBar, secondsText } from '../../src/cli/shared/progress.ts';
-import { registerTrain } from '../../src/cli/train.ts';
-import { pieces, readSets, seriesOfSet } from '../../src/cli/train-data.ts';
-import type { TrainFlags } from '../../src/cli/train-flags.ts';
-import { runTrain } from '../../src/cli/train-run.ts';
+import { pieces, readSets, seriesOfSet } from '../../src/cli/train/data.ts';
+import type { TrainFlags } from '../../src/cli/train/flags.ts';
+import { runTrain } from '../../src/cli/train/run.ts';
+import { registerTrain } from '../../src/cli/train/train.ts';
 import { ModelRegistry, readModel } from '../../src/model/registry.ts';
 
 let folder: string;

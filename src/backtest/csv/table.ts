@@ -1,0 +1,253 @@
+/**
+ * Reads a CSV file (.csv or .csv.gz) into time-stamped numbers: the one table reader of backtest, replay and train.
+ * Holds numbers compactly (8 bytes a cell); text columns are dropped as soon as they show themselves.
+ * Rows come out in the file's order: sorting and bucketing are the pipeline's business, as with live messages.
+ */
+import { readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
+import { parse } from 'csv-parse/sync';
+import { GatecastError } from '../../errors.ts';
+import { CellReader, IdColumn, NumberColumn } from './columns.ts';
+import { detectTimeReader, timeReaderOf } from './time.ts';
+
+export interface TableOptions {
+  /** Names of the time columns: one stamp; a date and a clock time; or year, month, day, hour. Empty: see `clockStartMs`. */
+  readonly time?: readonly string[];
+  /** strptime-like, for several time columns over their cells joined by a space; found out by itself when left out. */
+  readonly timeFormat?: string;
+  /** `all`: every column that holds numbers, but the time and the id. */
+  readonly columns: 'all' | readonly string[];
+  /** Columns that say whose row it is, in long files; joined by `/`. */
+  readonly id?: readonly string[];
+  /** Found out from the header when left out. */
+  readonly delimiter?: string;
+  /** Left out: a point, or, where the delimiter is no comma, also a comma. */
+  readonly decimal?: '.' | ',';
+  /** Cells that mean "no value", beside the usual ones; compared as text and, where they are numbers, as numbers. */
+  readonly missing?: readonly string[];
+  /** For files without a time column: time of the first row, ms since 1970 UTC, and the distance of rows, ms. */
+  readonly clockStartMs?: number;
+  readonly intervalMs?: number;
+}
+
+export interface TableRow {
+  readonly timeMs: number;
+  /** One a column, in the order of `Table.columns`; NaN is missing. */
+  readonly values: Float64Array;
+  readonly id: string | null;
+}
+
+export interface Table {
+  readonly columns: readonly string[];
+  /** In order of appearance; empty without id columns. */
+  readonly ids: readonly string[];
+  readonly length: number;
+  /** In the file's order. Can be walked any number of times. */
+  rows(): Generator<TableRow>;
+  /** What was left out and why, so that a caller can say it; `cell` is empty where a column had no value at all. */
+  readonly leftOut: {
+    readonly columns: readonly { readonly name: string; readonly line: number; readonly cell: string }[];
+    readonly rowsWithoutTime: number;
+  };
+}
+
+/**
+ * @throws FILE_UNREADABLE when the file cannot be read or unpacked
+ * @throws CSV_INVALID with the line, when it is no table, a column is not there, or a cell cannot be understood
+ */
+export function readTable(path: string, options: TableOptions): Table {
+  const bytes = readBytes(path);
+  try {
+    return readRecords(bytes, options);
+  } catch (error) {
+    if (error instanceof GatecastError) {
+      throw new GatecastError(error.code, `${path}: ${error.message}`, { hint: error.hint, cause: error });
+    }
+    const message = error instanceof Error ? error.message : String(error);
+    throw new GatecastError('CSV_INVALID', `${path}: ${message}`, {
+      hint: 'check the delimiter (--delimiter) and the quotes',
+      cause: error,
+    });
+  }
+}
+
+function readBytes(path: string): Buffer {
+  try {
+    const bytes = readFileSync(path);
+    return bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes;
+  } catch (cause) {
+    throw new GatecastError('FILE_UNREADABLE', `${path}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+function readRecords(bytes: Buffer, options: TableOptions): Table {
+  const delimiter = options.delimiter ?? sniffDelimiter(bytes);
+  let builder: TableBuilder | null = null;
+  parse(bytes, {
+    delimiter,
+    bom: true,
+    trim: true,
+    relax_column_count: true,
+    skip_empty_lines: true,
+    on_record: (record: string[], context) => {
+      if (builder === null) builder = new TableBuilder(record, delimiter, options);
+      else builder.row(record, context.lines);
+      return null;
+    },
+  });
+  if (builder === null) throw new GatecastError('CSV_INVALID', 'the file is empty');
+  return (builder as TableBuilder).table();
+}
+
+class TableBuilder {
+  readonly #options: TableOptions;
+  readonly #names: readonly string[];
+  readonly #reader: CellReader;
+  readonly #timeAt: readonly number[];
+  readonly #idAt: readonly number[];
+  readonly #columns: readonly NumberColumn[];
+  readonly #ids = new IdColumn();
+  /** Of each row: its line, and its time as written. */
+  readonly #lines: number[] = [];
+  readonly #times: string[] = [];
+  #rowsWithoutTime = 0;
+  /** 1 when rows begin with a name that the header lacks. */
+  #shift: 0 | 1 = 0;
+
+  constructor(names: readonly string[], delimiter: string, options: TableOptions) {
+    this.#options = options;
+    this.#names = names;
+    const decimalComma = options.decimal === ',' || (options.decimal === undefined && delimiter !== ',');
+    this.#reader = new CellReader(decimalComma, options.missing ?? []);
+    this.#timeAt = (options.time ?? []).map((name) => this.#find(name));
+    this.#idAt = (options.id ?? []).map((name) => this.#find(name));
+    if (
+      this.#timeAt.length === 0 &&
+      (options.clockStartMs === undefined || options.intervalMs === undefined)
+    ) {
+      throw new GatecastError('USAGE', 'rows need a time', {
+        hint: 'name the time column with --time, or give --clock-start and --interval',
+      });
+    }
+    this.#columns = this.#wanted().map((at) => new NumberColumn(names[at]!, at));
+    const twice = this.#columns.find(
+      (column, at) => this.#columns.findIndex((c) => c.name === column.name) < at,
+    );
+    if (twice !== undefined) {
+      throw new GatecastError('CSV_INVALID', `line 1: the column "${twice.name}" is there twice`);
+    }
+  }
+
+  row(record: readonly string[], line: number): void {
+    if (record.every((cell) => cell === '')) return;
+    this.#align(record, line);
+    if (this.#timeAt.length > 0) {
+      const time = this.#timeAt.map((at) => this.#cell(record, at)).join(' ');
+      if (this.#reader.isMissing(time)) {
+        this.#rowsWithoutTime++;
+        return;
+      }
+      this.#times.push(time);
+    }
+    this.#lines.push(line);
+    if (this.#idAt.length > 0) this.#ids.add(this.#idAt.map((at) => this.#cell(record, at)).join('/'));
+    for (const column of this.#columns) {
+      const isNumber = column.add(this.#cell(record, column.at), line, this.#reader);
+      if (isNumber || this.#options.columns === 'all') continue;
+      throw invalid(
+        line,
+        `column "${column.name}" has "${this.#cell(record, column.at)}", which is no number`,
+        {
+          hint: 'name cells that stand for "no value" with --missing, or the decimal sign with --decimal',
+        },
+      );
+    }
+  }
+
+  table(): Table {
+    if (this.#lines.length === 0 && this.#rowsWithoutTime === 0)
+      throw new GatecastError('CSV_INVALID', 'there is a header, but no row below it');
+    const kept = this.#columns.filter((c) => c.isNumeric || this.#options.columns !== 'all');
+    if (kept.length === 0) {
+      throw new GatecastError('CSV_INVALID', 'no column holds numbers', {
+        hint: 'check --delimiter, --decimal and --missing',
+      });
+    }
+    const timeMs = this.#stamps();
+    const ids = this.#ids;
+    return {
+      columns: kept.map((c) => c.name),
+      ids: ids.names,
+      length: timeMs.length,
+      leftOut: {
+        columns: this.#columns
+          .filter((c) => !kept.includes(c))
+          .map((c) => ({ name: c.name, ...(c.text ?? { line: 1, cell: '' }) })),
+        rowsWithoutTime: this.#rowsWithoutTime,
+      },
+      *rows() {
+        for (let row = 0; row < timeMs.length; row++) {
+          const values = new Float64Array(kept.length);
+          for (let i = 0; i < kept.length; i++) values[i] = kept[i]!.value(row);
+          yield { timeMs: timeMs[row]!, values, id: ids.of(row) };
+        }
+      },
+    };
+  }
+
+  #find(name: string): number {
+    const at = this.#names.indexOf(name.trim());
+    if (at >= 0) return at;
+    throw new GatecastError('CSV_INVALID', `line 1: there is no column "${name}"`, {
+      hint: `the file has ${this.#names.filter((n) => n !== '').join(', ')}`,
+    });
+  }
+
+  #wanted(): number[] {
+    const { columns } = this.#options;
+    if (columns !== 'all') return columns.map((name) => this.#find(name));
+    const taken = [...this.#timeAt, ...this.#idAt];
+    return this.#names.flatMap((name, at) => (name === '' || taken.includes(at) ? [] : [at]));
+  }
+
+  #cell(record: readonly string[], at: number): string {
+    return record[at + this.#shift] ?? '';
+  }
+
+  /** Short rows lack their last cells; long ones are an error, but for row names as R writes them. */
+  #align(record: readonly string[], line: number): void {
+    const width = this.#names.length;
+    if (record.length <= width) return;
+    const isFirst = this.#lines.length + this.#rowsWithoutTime === 0;
+    if (record.length > width + 1 || (this.#shift === 0 && !isFirst)) {
+      throw invalid(line, `has ${record.length} cells, the header has ${width}`);
+    }
+    this.#shift = 1;
+  }
+
+  #stamps(): Float64Array {
+    const { time = [], timeFormat, clockStartMs = 0, intervalMs = 0 } = this.#options;
+    if (time.length === 0) return Float64Array.from(this.#lines, (_, row) => clockStartMs + row * intervalMs);
+    const read =
+      timeFormat === undefined ? detectTimeReader(this.#times, time.length) : timeReaderOf(timeFormat);
+    return Float64Array.from(this.#times, (text, row) => {
+      const stamp = read(text);
+      if (!Number.isNaN(stamp)) return stamp;
+      throw invalid(this.#lines[row]!, `the time "${text}" cannot be read`, {
+        hint: 'say how it is written with --time-format, for example "%d/%m/%Y %H.%M.%S" or unix_s',
+      });
+    });
+  }
+}
+
+/** The sign that splits the header line most often. */
+function sniffDelimiter(bytes: Buffer): string {
+  const end = bytes.indexOf(10);
+  const header = bytes.toString('utf8', 0, end < 0 ? Math.min(bytes.length, 65_536) : end);
+  const count = (sign: string): number => header.split(sign).length;
+  return [',', ';', '\t', '|'].reduce((best, sign) => (count(sign) > count(best) ? sign : best));
+}
+
+function invalid(line: number, message: string, options: { hint?: string } = {}): GatecastError {
+  return new GatecastError('CSV_INVALID', `line ${line}: ${message}`, options);
+}

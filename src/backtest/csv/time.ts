@@ -1,0 +1,180 @@
+/**
+ * Reads the time cells of a table: ISO and its spaced, slashed and dotted relatives, day-first and month-first dates,
+ * clock times with dots or AM/PM, unix seconds and milliseconds, year/month/day/hour in columns of their own, or any
+ * strptime-like format. Stamps without an offset are taken as UTC. Is not a calendar: zones have no names here.
+ */
+import { GatecastError } from '../../errors.ts';
+
+const DATE =
+  /^(\d{1,4})[-/.](\d{1,2})[-/.](\d{1,4})(?:[T ]+(\d{1,2})(?:[:.](\d{1,2})(?:[:.](\d{1,2})(?:[.,](\d{1,9}))?)?)?\s*([ap]m)?)?\s*(z|[+-]\d{2}:?\d{2})?$/i;
+const NUMBER = /^[+-]?\d+(?:\.\d+)?$/;
+/** Unix stamps from here on are milliseconds: 1e11 s is the year 5138, 1e11 ms is 1973. */
+const MS_FROM = 1e11;
+
+/** Order of the parts of a date: year first, day first, month first. */
+type Order = 'ymd' | 'dmy' | 'mdy';
+
+/** `part` is one cell, or the cells of several time columns joined by a space; -> ms since 1970 UTC, NaN if unreadable. */
+export type TimeReader = (text: string) => number;
+
+/**
+ * Decides how all of `texts` are to be read. Looks at every one: 03/04/2004 alone cannot say which is the month,
+ * 13/04/2004 somewhere in the file can.
+ * @param columns how many columns the time is spread over; three or more are year, month, day, hour, minute, second
+ * @throws CSV_INVALID when the order of day and month stays open
+ */
+export function detectTimeReader(texts: Iterable<string>, columns: number): TimeReader {
+  if (columns >= 3) return readParts;
+  let dayFirst = false;
+  let monthFirst = false;
+  let open = '';
+  for (const text of texts) {
+    const found = DATE.exec(text);
+    if (found === null || found[1]!.length === 4) continue;
+    if (Number(found[1]) > 12) dayFirst = true;
+    else if (Number(found[2]) > 12) monthFirst = true;
+    else if (found[1] !== found[2]) open = text;
+  }
+  if (dayFirst !== monthFirst) return readAs(dayFirst ? 'dmy' : 'mdy');
+  if (dayFirst || open !== '') {
+    throw new GatecastError(
+      'CSV_INVALID',
+      dayFirst
+        ? 'some dates have the day first and some the month'
+        : `"${open}" may be day/month or month/day, and no other row decides it`,
+      { hint: 'say it with --time-format, for example "%d/%m/%Y %H:%M"' },
+    );
+  }
+  return readAs('ymd');
+}
+
+function readAs(order: Order): TimeReader {
+  return (text) => {
+    if (NUMBER.test(text)) {
+      const stamp = Number(text);
+      return Math.abs(stamp) < MS_FROM ? stamp * 1000 : stamp;
+    }
+    const found = DATE.exec(text);
+    if (found === null) return Number.NaN;
+    const first = Number(found[1]);
+    const second = Number(found[2]);
+    const third = Number(found[3]);
+    if (found[1]!.length === 4) return assemble(first, second, third, found);
+    if (found[3]!.length !== 4) return Number.NaN;
+    return order === 'dmy' ? assemble(third, second, first, found) : assemble(third, first, second, found);
+  };
+}
+
+function assemble(year: number, month: number, day: number, found: RegExpExecArray): number {
+  return stampOf({
+    year,
+    month,
+    day,
+    hour: Number(found[4] ?? 0),
+    minute: Number(found[5] ?? 0),
+    second: Number(found[6] ?? 0),
+    ms: found[7] === undefined ? 0 : Number(`0.${found[7]}`) * 1000,
+    half: found[8]?.toLowerCase() ?? null,
+    offsetMinutes: found[9] === undefined ? 0 : offsetOf(found[9]),
+  });
+}
+
+const readParts: TimeReader = (text) => {
+  const [year, month, day, hour = 0, minute = 0, second = 0, ...rest] = text.split(' ').map(Number);
+  if (rest.length > 0) return Number.NaN;
+  const clock = { hour, minute, second, ms: 0, half: null, offsetMinutes: 0 };
+  return stampOf({ year: year!, month: month!, day: day!, ...clock });
+};
+
+interface Parts {
+  year: number;
+  month: number;
+  day: number;
+  hour: number;
+  minute: number;
+  second: number;
+  ms: number;
+  half: string | null;
+  offsetMinutes: number;
+}
+
+/** Refuses what Date.UTC would roll over: the 31st of April, the 25th hour. */
+function stampOf(p: Parts): number {
+  let hour = p.hour;
+  if (p.half !== null) {
+    if (hour < 1 || hour > 12) return Number.NaN;
+    hour = (hour % 12) + (p.half === 'pm' ? 12 : 0);
+  }
+  if (!(p.month >= 1 && p.month <= 12) || !(p.day >= 1 && p.day <= 31)) return Number.NaN;
+  // 24:00 is a common way to write the end of a day
+  if (!(hour >= 0 && hour <= 24 && p.minute < 60 && p.second <= 60)) return Number.NaN;
+  const midnight = Date.UTC(p.year, p.month - 1, p.day);
+  if (new Date(midnight).getUTCDate() !== p.day) return Number.NaN;
+  return midnight + ((hour * 60 + p.minute - p.offsetMinutes) * 60 + p.second) * 1000 + p.ms;
+}
+
+function offsetOf(text: string): number {
+  if (text.toLowerCase() === 'z') return 0;
+  const minutes = Number(text.slice(1, 3)) * 60 + Number(text.slice(-2));
+  return text[0] === '-' ? -minutes : minutes;
+}
+
+const FIELDS: Readonly<Record<string, readonly [field: string, pattern: string]>> = {
+  Y: ['year', '(\\d{4})'],
+  y: ['short', '(\\d{2})'],
+  m: ['month', '(\\d{1,2})'],
+  d: ['day', '(\\d{1,2})'],
+  H: ['hour', '(\\d{1,2})'],
+  I: ['hour', '(\\d{1,2})'],
+  M: ['minute', '(\\d{1,2})'],
+  S: ['second', '(\\d{1,2})'],
+  f: ['fraction', '(\\d{1,9})'],
+  p: ['half', '([AaPp][Mm])'],
+  z: ['offset', '([Zz]|[+-]\\d{2}:?\\d{2})'],
+};
+
+/**
+ * A reader for a format as in strptime: %Y %y %m %d %H %I %M %S %f %p %z %%, or `unix_s`, `unix_ms`.
+ * @throws USAGE for a directive that is not one of these
+ */
+export function timeReaderOf(format: string): TimeReader {
+  if (format === 'unix_s') return (text) => (NUMBER.test(text) ? Number(text) * 1000 : Number.NaN);
+  if (format === 'unix_ms') return (text) => (NUMBER.test(text) ? Number(text) : Number.NaN);
+  const names: string[] = [];
+  const pattern = format.replace(/%(.?)|[^%]/gs, (piece, letter: string | undefined) => {
+    if (letter === undefined) return piece.replace(/[\\^$.*+?()[\]{}|]/, '\\$&');
+    if (letter === '%') return '%';
+    const field = FIELDS[letter];
+    if (field === undefined) {
+      throw new GatecastError('USAGE', `time format: %${letter} is not known`, {
+        hint: 'known are %Y %y %m %d %H %I %M %S %f %p %z %% and the words unix_s and unix_ms',
+      });
+    }
+    names.push(field[0]);
+    return field[1];
+  });
+  const regex = new RegExp(`^${pattern}$`);
+  return (text) => {
+    const found = regex.exec(text);
+    if (found === null) return Number.NaN;
+    const part = (name: string): string | undefined => {
+      const at = names.indexOf(name);
+      return at < 0 ? undefined : found[at + 1];
+    };
+    const short = part('short');
+    // as strptime: 69-99 are 1969-1999, 00-68 are 2000-2068
+    const year =
+      short === undefined ? Number(part('year')) : Number(short) + (Number(short) < 69 ? 2000 : 1900);
+    return stampOf({
+      year,
+      month: Number(part('month') ?? 1),
+      day: Number(part('day') ?? 1),
+      hour: Number(part('hour') ?? 0),
+      minute: Number(part('minute') ?? 0),
+      second: Number(part('second') ?? 0),
+      ms: Number(`0.${part('fraction') ?? '0'}`) * 1000,
+      half: part('half')?.toLowerCase() ?? null,
+      offsetMinutes: offsetOf(part('offset') ?? 'z'),
+    });
+  };
+}

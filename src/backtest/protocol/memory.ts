@@ -1,0 +1,115 @@
+/**
+ * One column as the protocols learn from it: features are made once, bucket by bucket, and what the network would have
+ * seen is kept. A window may be learnt from only when its last target has been observed; a view says up to which bucket
+ * that is judged.
+ */
+import { UTC } from '../../series/calendar.ts';
+import { AHEAD, Features, I } from '../../series/features.ts';
+import type { OriginBuffers, TrainingSeries } from '../../training/dataset.ts';
+import type { Random } from '../../training/random.ts';
+import type { ScaledSeries } from './split.ts';
+
+/** A target this many scales from the anchor is an outlier; it still pulls, but not further. */
+const MAX_TARGET = 50;
+/** Buckets after the start from which nothing is learnt: the scales are not yet known. */
+const SETTLING = 168;
+
+export interface MemoryOptions {
+  /** Leads of a window. */
+  readonly horizon: number;
+  /** Origins are kept at steps stride - 1, 2 stride - 1, ... */
+  readonly stride: number;
+  /** Leads kept at an origin. */
+  readonly leadsPerOrigin: number;
+}
+
+export class ProtocolMemory {
+  readonly features: Features;
+  /** Buckets taken in. */
+  known = 0;
+  /** [buckets, I] */
+  private readonly x: Float32Array;
+  /** [origins, leadsPerOrigin, AHEAD] */
+  private readonly z: Float32Array;
+  /** [origins, leadsPerOrigin] each of these three; leads are 1-based */
+  private readonly lead: Uint16Array;
+  private readonly anchor: Float32Array;
+  private readonly scale: Float32Array;
+
+  constructor(
+    readonly series: ScaledSeries,
+    readonly options: MemoryOptions,
+    private readonly rng: Random,
+  ) {
+    const buckets = series.values.length;
+    this.features = new Features(series.intervalMs, options.horizon, UTC);
+    const rows = Math.floor(buckets / options.stride) * options.leadsPerOrigin;
+    this.x = new Float32Array(buckets * I);
+    this.z = new Float32Array(rows * AHEAD);
+    this.lead = new Uint16Array(rows);
+    this.anchor = new Float32Array(rows);
+    this.scale = new Float32Array(rows);
+  }
+
+  /** Takes in the next bucket; uses nothing later. */
+  advance(): void {
+    const { series, features, rng } = this;
+    const { horizon, stride, leadsPerOrigin } = this.options;
+    const step = this.known++;
+    const value = series.values[step];
+    const observed = !Number.isNaN(value);
+    const entered = observed ? value : features.steps > 0 ? features.anchor[0] : 0;
+    features.update(series.startMs + step * series.intervalMs, entered, observed);
+    features.past(this.x, step * I);
+    if (step % stride !== stride - 1) return;
+    const first = ((step + 1) / stride - 1) * leadsPerOrigin;
+    for (let m = 0; m < leadsPerOrigin; m++) {
+      // one lead from each of equal parts of the window
+      const lead = Math.min(horizon, 1 + Math.floor(((m + rng.uniform()) * horizon) / leadsPerOrigin));
+      this.lead[first + m] = lead;
+      features.ahead(lead - 1, this.z, (first + m) * AHEAD);
+      this.anchor[first + m] = features.anchor[lead - 1];
+      this.scale[first + m] = features.scale[lead - 1];
+    }
+  }
+
+  /** What the network saw of the past after bucket `step`, written as [I] from `offset`. */
+  past(step: number, out: Float32Array, offset: number): void {
+    out.set(this.x.subarray(step * I, (step + 1) * I), offset);
+  }
+
+  /** The column for the trainer, as known when `limit` buckets had been observed. */
+  until(limit: number): TrainingSeries {
+    const { horizon, stride, leadsPerOrigin } = this.options;
+    return {
+      name: this.series.name,
+      group: 'protocol',
+      steps: limit,
+      inputs: I,
+      zWidth: AHEAD,
+      leads: horizon,
+      stride,
+      leadsPerOrigin,
+      input: (step, out, offset) => this.past(step, out, offset),
+      origin: (step, out, offset, leads) => this.origin(step, out, offset, leads, limit),
+    };
+  }
+
+  private origin(step: number, out: OriginBuffers, offset: number, leads: Int32Array, limit: number): void {
+    const { horizon, stride, leadsPerOrigin } = this.options;
+    const first = ((step + 1) / stride - 1) * leadsPerOrigin;
+    const mature = step + horizon < limit && step >= SETTLING;
+    for (let m = 0; m < leadsPerOrigin; m++) {
+      const row = first + m;
+      const lead = this.lead[row];
+      leads[m] = lead;
+      out.z.set(this.z.subarray(row * AHEAD, (row + 1) * AHEAD), (offset + m) * AHEAD);
+      const actual = mature ? this.series.values[step + lead] : Number.NaN;
+      const usable = !Number.isNaN(actual);
+      const target = usable ? (actual - this.anchor[row]) / this.scale[row] : 0;
+      out.target[offset + m] = Math.max(-MAX_TARGET, Math.min(MAX_TARGET, target));
+      // In units of the scale, as the target is: weighted so, the errors of all columns count in z-scores.
+      out.weight[offset + m] = usable ? this.scale[row] : 0;
+    }
+  }
+}

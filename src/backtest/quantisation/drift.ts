@@ -1,0 +1,85 @@
+/**
+ * How far two steppers of the same network drift apart on the same inputs. A rounding error of one step enters the next:
+ * if the network damps it, the error stays where it is however long the stream runs; if not, it grows with every decade of
+ * steps.
+ */
+import type { Stepper } from '../../model/stepper.ts';
+import { UTC } from '../../series/calendar.ts';
+import { Features, I } from '../../series/features.ts';
+import type { Grid } from '../play.ts';
+
+export interface DriftPoint {
+  /** Steps since the zero state, the last of this stretch. */
+  readonly steps: number;
+  /** Of |h - h'| over the units of all layers, over the steps since the point before. */
+  readonly max: number;
+  readonly mean: number;
+}
+
+/** Steps between two looks at the clock. */
+const BREATH = 2000;
+
+/**
+ * @param steppers of one network and one number of leads; neither is released
+ * @param layers hidden states, the first rows of the state; memories of attention and convolution are not compared
+ * @param series walked one after the other and again from the first until `steps` are done, the states carried through
+ */
+export async function stateDrift(
+  [one, other]: readonly [Stepper, Stepper],
+  layers: number,
+  series: readonly Grid[],
+  steps: number,
+  progress?: (done: number, total: number) => void,
+): Promise<DriftPoint[]> {
+  const { hidden, layers: rows, leads, inputs } = one;
+  const compared = layers * hidden;
+  const x = new Float32Array(inputs);
+  let h: Float32Array = new Float32Array(rows * hidden);
+  let g: Float32Array = new Float32Array(rows * hidden);
+  const points: DriftPoint[] = [];
+  let sum = 0;
+  let max = 0;
+  let since = 0;
+  let next = Math.min(100, steps);
+  let done = 0;
+  while (done < steps) {
+    const before = done;
+    for (const grid of series) {
+      for (const past of pastInputs(grid, leads)) {
+        x.set(past);
+        h = (await one.run(1, x, h)).h;
+        g = (await other.run(1, x, g)).h;
+        for (let i = 0; i < compared; i++) {
+          const error = Math.abs(h[i]! - g[i]!);
+          sum += error;
+          if (error > max) max = error;
+        }
+        done++;
+        since++;
+        if (done % BREATH === 0) progress?.(done, steps);
+        if (done < next) continue;
+        points.push({ steps: done, max, mean: sum / (since * compared) });
+        [sum, max, since] = [0, 0, 0];
+        if (done === steps) return points;
+        next = Math.min(10 * next, steps);
+      }
+    }
+    if (done === before) break;
+  }
+  return points;
+}
+
+/** What the network sees of the past at each bucket, [I]; the same array every time. Empty buckets are held. */
+function* pastInputs({ actual, startMs, intervalMs }: Grid, leads: number): Generator<Float32Array> {
+  const features = new Features(intervalMs, leads, UTC);
+  const past = new Float32Array(I);
+  let last = Number.NaN;
+  for (let i = 0; i < actual.length; i++) {
+    const observed = !Number.isNaN(actual[i]!);
+    if (observed) last = actual[i]!;
+    if (Number.isNaN(last)) continue;
+    features.update(startMs + i * intervalMs, last, observed);
+    features.past(past, 0);
+    yield past;
+  }
+}

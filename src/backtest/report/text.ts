@@ -1,0 +1,68 @@
+/** The score table that `gatecast backtest` prints. */
+import { overall, type Score, type SeriesScore } from '../score.ts';
+import type { TunerRun } from '../tuner.ts';
+
+export interface TextInput {
+  readonly scores: readonly SeriesScore[];
+  readonly horizon: number;
+  readonly kinds: Readonly<Record<string, number>>;
+  readonly refused: Readonly<Record<string, number>>;
+  readonly runs: readonly TunerRun[];
+  /** Files that were written, by what they hold. */
+  readonly written: Readonly<Record<string, string>>;
+}
+
+const WIDTHS = [9, 9, 10, 11, 14];
+const cell = (text: string, width: number): string => text.padStart(width);
+/** Nothing scored has no score: not the 0 of a perfect forecast. */
+const row = (name: string, score: Omit<Score, 'n' | 'mae' | 'bias'>, n: number): string =>
+  n === 0
+    ? `${name.slice(0, 32).padEnd(32)}${cell('0', 8)}${WIDTHS.map((width) => cell('-', width)).join('')}`
+    : `${name.slice(0, 32).padEnd(32)}${cell(String(n), 8)}${cell(score.mase.toFixed(3), 9)}${cell(score.sql.toFixed(3), 9)}${cell(`${(100 * score.coverage).toFixed(1)} %`, 10)}${cell(score.skillNaive.toFixed(3), 11)}${cell(score.skillSeasonal.toFixed(3), 14)}`;
+
+export function scoreText({ scores, horizon, kinds, refused, runs, written }: TextInput): string {
+  const head = `${cell('n', 8)}${cell('MASE', 9)}${cell('SQL', 9)}${cell('coverage', 10)}${cell('vs naive', 11)}${cell('vs seasonal', 14)}`;
+  const lines = [`${'series'.padEnd(32)}${head}`];
+  for (const score of scores) lines.push(row(score.series, score, score.n));
+  if (scores.length > 1)
+    lines.push(
+      row(
+        'overall',
+        overall(scores),
+        scores.reduce((sum, one) => sum + one.n, 0),
+      ),
+    );
+  lines.push('', `${'lead'.padEnd(32)}${head}`);
+  for (const lead of shownLeads(horizon)) {
+    const at = scores.map((score) => ({ ...score, ...score.byLead[lead - 1]! }));
+    lines.push(
+      row(
+        String(lead),
+        overall(at),
+        at.reduce((sum, one) => sum + one.n, 0),
+      ),
+    );
+  }
+  const counted = (counts: Readonly<Record<string, number>>): string =>
+    Object.entries(counts)
+      .map(([name, n]) => `${name} ${n}`)
+      .join(', ');
+  lines.push('', `published: ${counted(kinds) || 'nothing'}`);
+  if (Object.keys(refused).length > 0) lines.push(`readings refused: ${counted(refused)}`);
+  for (const run of runs) {
+    const what = run.promoted ? 'promoted' : 'refused';
+    lines.push(`fine-tune at bucket ${run.bucket}: ${what}, ${run.reason} (${run.seconds.toFixed(1)} s)`);
+  }
+  for (const [what, path] of Object.entries(written)) lines.push(`${what}: ${path}`);
+  lines.push(
+    'coverage: share of actuals between p10 and p90 (80 % wanted). vs: skill of SQL, 1 is perfect, 0 is equal.',
+  );
+  return `${lines.join('\n')}\n`;
+}
+
+/** 1, 2, 4, ... and the last. */
+function shownLeads(horizon: number): number[] {
+  const leads: number[] = [];
+  for (let lead = 1; lead < horizon; lead *= 2) leads.push(lead);
+  return [...leads, horizon];
+}

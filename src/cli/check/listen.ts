@@ -1,0 +1,63 @@
+/** Listens on a broker for a while: read-only, in a session of its own that leaves nothing behind. */
+import { GatecastError } from '../../errors.ts';
+import {
+  Connection,
+  type ConnectionEnd,
+  type Incoming,
+  type ProtocolVersion,
+} from '../../mqtt/connection.ts';
+import { type BrokerOptions, readSecrets } from '../../mqtt/options.ts';
+
+export interface Listening {
+  readonly options: BrokerOptions;
+  readonly filters: readonly string[];
+  /** Resolves when it has been long enough. Called once the subscriptions stand. */
+  readonly until: () => Promise<unknown>;
+  readonly message: (message: Incoming) => void;
+}
+
+/** Returns the filters that the broker refused. Throws GatecastError BROKER_UNREACHABLE, or FILE_UNREADABLE for a secret. */
+export async function listen(listening: Listening): Promise<readonly string[]> {
+  const { version } = listening.options;
+  if (version !== 'auto') return attempt(listening, version === '5' ? 5 : 4);
+  try {
+    return await attempt(listening, 5);
+  } catch (error) {
+    if (!(error instanceof OtherVersion)) throw error;
+    return attempt(listening, 4);
+  }
+}
+
+/** The broker may speak 3.1.1 only. */
+class OtherVersion extends GatecastError {}
+
+function attempt(listening: Listening, version: ProtocolVersion): Promise<readonly string[]> {
+  const { options, filters, until, message } = listening;
+  return new Promise((resolve, reject) => {
+    const connection = new Connection(
+      options,
+      readSecrets(options),
+      { version, clean: true, will: null },
+      {
+        connected: () => {
+          const subscriptions = filters.map((filter) => ({ filter, qos: 0 as const }));
+          connection.subscribe(subscriptions, (refused) => {
+            until().then(() => connection.close(() => resolve(refused)), reject);
+          });
+        },
+        message,
+        ended: (end) => reject(unreachable(options.url, end)),
+      },
+    );
+  });
+}
+
+function unreachable(url: string, end: ConnectionEnd): GatecastError {
+  const Kind = end.kind === 'version' || end.kind === 'hang-up' ? OtherVersion : GatecastError;
+  return new Kind('BROKER_UNREACHABLE', `${url}: ${end.reason}`, {
+    hint:
+      end.kind === 'refused'
+        ? 'check mqtt.username, mqtt.password_file and the certificates'
+        : 'is the broker running, and is this its address?',
+  });
+}

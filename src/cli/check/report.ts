@@ -1,0 +1,149 @@
+/** What `gatecast check` says: the rules of a config, and what came in for each of them. */
+import { type Config, formatDuration } from '../../config/index.ts';
+import type { Routed } from '../../ingest/router.ts';
+import type { IngestRule } from '../../ingest/rule.ts';
+
+const MAX_STREAMS_SHOWN = 200;
+const MAX_REJECTS_SHOWN = 50;
+/** Of what is remembered; a hostile broker must not fill the memory. */
+const MAX_KEPT = 10_000;
+
+export interface RuleSummary {
+  readonly match: string;
+  readonly filter: string;
+  readonly payload: string;
+  readonly fields: 'auto' | readonly string[];
+  readonly name: string | null;
+  readonly unit: string | null;
+  readonly interval: string;
+  readonly aggregate: string;
+  readonly fill: string;
+  readonly horizon: string;
+}
+
+export function summarise(rules: readonly IngestRule[]): RuleSummary[] {
+  return rules.map(({ pattern, payload, decoder, name, unit, stream }) => ({
+    match: pattern.source,
+    filter: pattern.filter,
+    payload,
+    fields: decoder.fields?.map(({ path }) => path) ?? 'auto',
+    name,
+    unit,
+    interval: stream.intervalMs === null ? 'auto' : formatDuration(stream.intervalMs),
+    aggregate: stream.aggregate,
+    fill: stream.fill,
+    horizon: formatDuration(stream.horizonMs),
+  }));
+}
+
+export const ruleCount = ({ length }: readonly unknown[]): string =>
+  length === 1 ? '1 rule' : `${length} rules`;
+
+export function configText(path: string, config: Config, rules: readonly RuleSummary[]): string {
+  const lines = rules.flatMap((rule, at) => {
+    const fields = rule.fields === 'auto' ? 'every number' : rule.fields.join(', ');
+    return [
+      `  [${at}] ${rule.match}`,
+      `      subscribes to ${rule.filter}, reads ${rule.payload}: ${fields}${rule.unit === null ? '' : `, in ${rule.unit}`}`,
+      `      every ${rule.interval}, ${rule.aggregate}, gaps: ${rule.fill}, ${rule.horizon} ahead`,
+    ];
+  });
+  const count = ruleCount(rules);
+  return `${path} is valid: node ${config.node} at ${config.mqtt.url}, ${count}\n${lines.join('\n')}\n`;
+}
+
+export interface HeardStream {
+  readonly stream: string;
+  readonly rule: number;
+  readonly topic: string;
+  unit: string | null;
+  count: number;
+  min: number;
+  max: number;
+  last: number;
+  /** Readings outside `limits`. */
+  outside: number;
+}
+
+export interface HeardReject {
+  readonly topic: string;
+  readonly reason: string;
+  /** Of the first one. */
+  readonly detail: string;
+  count: number;
+}
+
+/** Gathers what a config makes of the messages. */
+export class Heard {
+  readonly #streams = new Map<string, HeardStream>();
+  readonly #rejects = new Map<string, HeardReject>();
+  readonly #limits = new Map<string, { min: number; max: number }>();
+  messages = 0;
+
+  add(topic: string, { samples, rejects, discovered }: Routed): void {
+    this.messages += 1;
+    for (const { spec, rule } of discovered) {
+      if (this.#streams.size >= MAX_KEPT) break;
+      this.#limits.set(spec.name, { min: spec.min ?? -Infinity, max: spec.max ?? Infinity });
+      this.#streams.set(spec.name, {
+        stream: spec.name,
+        rule,
+        topic,
+        unit: spec.unit,
+        count: 0,
+        min: Infinity,
+        max: -Infinity,
+        last: 0,
+        outside: 0,
+      });
+    }
+    for (const { stream, value } of samples) {
+      const heard = this.#streams.get(stream);
+      const limits = this.#limits.get(stream);
+      if (heard === undefined || limits === undefined) continue;
+      heard.count += 1;
+      heard.last = value;
+      heard.min = Math.min(heard.min, value);
+      heard.max = Math.max(heard.max, value);
+      if (value < limits.min || value > limits.max) heard.outside += 1;
+    }
+    for (const { reason, detail } of rejects) {
+      const key = `${reason} ${topic}`;
+      const known = this.#rejects.get(key);
+      if (known !== undefined) known.count += 1;
+      else if (this.#rejects.size < MAX_KEPT) this.#rejects.set(key, { topic, reason, detail, count: 1 });
+    }
+  }
+
+  streams(): HeardStream[] {
+    return [...this.#streams.values()];
+  }
+
+  rejects(): HeardReject[] {
+    return [...this.#rejects.values()];
+  }
+}
+
+export function heardText(heard: Heard, rules: readonly RuleSummary[]): string {
+  const streams = heard.streams();
+  const lines = [`${heard.messages} messages, ${streams.length} streams`];
+  for (const [at, { match }] of rules.entries()) {
+    const own = streams.filter(({ rule }) => rule === at);
+    lines.push(`  [${at}] ${match}: ${own.length === 0 ? 'nothing came' : `${own.length} streams`}`);
+    for (const stream of own.slice(0, MAX_STREAMS_SHOWN)) lines.push(`      ${streamText(stream)}`);
+    if (own.length > MAX_STREAMS_SHOWN) lines.push(`      and ${own.length - MAX_STREAMS_SHOWN} more`);
+  }
+  const rejects = heard.rejects();
+  if (rejects.length > 0) lines.push('not taken:');
+  for (const { topic, reason, detail, count } of rejects.slice(0, MAX_REJECTS_SHOWN))
+    lines.push(`  ${topic}: ${reason} (${count}) ${detail}`);
+  if (rejects.length > MAX_REJECTS_SHOWN) lines.push(`  and ${rejects.length - MAX_REJECTS_SHOWN} more`);
+  return `${lines.join('\n')}\n`;
+}
+
+function streamText({ stream, topic, unit, count, min, max, last, outside }: HeardStream): string {
+  const shown = (value: number): string => String(Number(value.toPrecision(6)));
+  const range = count > 1 ? `, ${shown(min)} to ${shown(max)}` : '';
+  const beyond = outside > 0 ? `; ${outside} outside its limits` : '';
+  return `${stream} = ${shown(last)}${unit === null ? '' : ` ${unit}`} (${count} readings${range}${beyond}) from ${topic}`;
+}

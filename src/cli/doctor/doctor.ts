@@ -1,0 +1,42 @@
+/** `gatecast doctor`: can this machine run gatecast, and how well? */
+import type { Command } from 'commander';
+import { globals } from '../shared/globals.ts';
+import { AlreadySaid } from '../shared/said.ts';
+import type { Finding } from './checks.ts';
+
+interface Options {
+  readonly config?: string;
+  readonly json?: boolean;
+}
+
+export function registerDoctor(program: Command): void {
+  program
+    .command('doctor')
+    .description('check this machine: processor, runtime, model, clock, disk, broker')
+    .option('-c, --config <file>', 'also check its broker, folders and secrets')
+    .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ gatecast doctor -c /etc/gatecast/gatecast.yaml\n\nEnds with 1 when something would keep gatecast from running.',
+    )
+    .action(async (options: Options, command: Command) => {
+      const { examine } = await import('./checks.ts');
+      const findings = await examine({ config: options.config, dataDir: globals(command).dataDir });
+      const { writeOut } = command.configureOutput();
+      const print = writeOut ?? ((text: string) => process.stdout.write(text));
+      print(options.json ? `${JSON.stringify({ findings }, null, 2)}\n` : table(findings));
+      if (findings.some(({ state }) => state === 'fail')) throw new AlreadySaid();
+    });
+}
+
+const MARKS = { ok: 'ok  ', note: 'note', fail: 'FAIL' } as const;
+
+function table(findings: readonly Finding[]): string {
+  const width = Math.max(...findings.map(({ name }) => name.length));
+  return findings
+    .map(({ state, name, text, hint }) => {
+      const line = `${MARKS[state]}  ${name.padEnd(width)}  ${text}`;
+      return hint === undefined ? `${line}\n` : `${line}\n      ${' '.repeat(width)}  ${hint}\n`;
+    })
+    .join('');
+}

@@ -1,0 +1,45 @@
+/** `gatecast inspect`: what the agent knows of a stream, from its store. */
+import type { Command } from 'commander';
+import { globals } from '../shared/globals.ts';
+import { whole } from '../shared/values.ts';
+
+interface Flags {
+  readonly config?: string;
+  readonly last: number;
+  readonly days: number;
+  readonly json?: boolean;
+}
+
+export function registerInspect(program: Command): void {
+  program
+    .command('inspect')
+    .description('what the agent knows of a stream: readings and their marks, gaps, refusals, state, scores')
+    .argument('[stream]', 'its name; left out: the names of all')
+    .option('-c, --config <file>', 'config file, which names the data directory')
+    .option('--last <n>', 'newest readings to show', whole, 12)
+    .option('--days <n>', 'newest days to show', whole, 14)
+    .option('--json', 'print as JSON')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ gatecast inspect -c /etc/gatecast/gatecast.yaml
+  $ gatecast inspect cellar/temperature -c /etc/gatecast/gatecast.yaml
+  $ gatecast inspect cellar/temperature --data-dir /var/lib/gatecast --json
+
+Reads beside a running agent and changes nothing. Readings and marks are as of the last flush; refusals as of the last
+batch, at most ten minutes ago; state and scores as of the last saved state.`,
+    )
+    .action(async (stream: string | undefined, flags: Flags, command: Command) => {
+      const { inspect } = await import('./run.ts');
+      const { systemClock } = await import('../../system/clock.ts');
+      const { dataDir } = globals(command);
+      const request = {
+        ...flags,
+        ...(stream === undefined ? {} : { stream }),
+        ...(dataDir === undefined ? {} : { dataDir }),
+        nowMs: systemClock.now(),
+      };
+      process.stdout.write(inspect(request));
+    });
+}

@@ -1,0 +1,151 @@
+/** What `gatecast inspect` does; returns the text to print. */
+import { KnownStreams } from '../../agent/known-streams.ts';
+import { type Config, createRouter, loadConfig } from '../../config/index.ts';
+import { GatecastError } from '../../errors.ts';
+import { scoreMessage } from '../../mqtt/messages.ts';
+import { markNames } from '../../series/quality.ts';
+import type { StreamSpec } from '../../series/spec.ts';
+import { type Inspection, inspectStore } from '../../store/inspection.ts';
+import { type Counts, summarise } from './stream.ts';
+import { reportText } from './text.ts';
+
+export interface InspectRequest {
+  readonly stream?: string;
+  /** Path of the config file. */
+  readonly config?: string;
+  /** Goes before what the config says. */
+  readonly dataDir?: string;
+  readonly last: number;
+  readonly days: number;
+  readonly json?: boolean;
+  readonly nowMs: number;
+}
+
+/** What is printed with `--json`. Times are ISO 8601 UTC. */
+export interface StreamReport {
+  readonly stream: string;
+  readonly unit: string | null;
+  readonly interval_s: number | null;
+  /** Where that is from: the saved state, the config, or the distance of the readings. */
+  readonly interval_from: 'state' | 'config' | 'readings' | null;
+  readonly horizon_steps: number | null;
+  readonly samples: number;
+  readonly first: string | null;
+  readonly last: string | null;
+  readonly state: {
+    /** null: by an older version. */
+    readonly saved: string | null;
+    readonly age_s: number | null;
+    /** Readings from here on are replayed into it at the next start. */
+    readonly replay_from: string;
+    readonly bytes: number;
+    readonly model: string;
+    readonly buckets: number | null;
+  } | null;
+  /** As in `<base>/<node>/score/<stream>`. */
+  readonly scores: readonly Record<string, number | null>[];
+  readonly marks: Counts;
+  readonly rejects: Counts;
+  readonly days: readonly {
+    readonly day: string;
+    readonly samples: number;
+    readonly buckets: number | null;
+    readonly gaps: number | null;
+    readonly marks: Counts;
+    readonly rejects: Counts;
+  }[];
+  readonly readings: readonly {
+    readonly time: string;
+    readonly value: number;
+    readonly marks: readonly string[];
+  }[];
+}
+
+/** @throws USAGE without a data directory, STREAM_UNKNOWN, CONFIG_INVALID, FILE_UNREADABLE, STORE_FAILED, STORE_NEWER */
+export function inspect(request: InspectRequest): string {
+  const config = request.config === undefined ? null : loadConfig(request.config);
+  const dir = request.dataDir ?? config?.data_dir;
+  if (dir === undefined) {
+    throw new GatecastError('USAGE', 'inspect needs to know where the store is', {
+      hint: 'name the config with -c, or the folder with --data-dir',
+    });
+  }
+  const store = inspectStore(dir);
+  try {
+    const names = store.streams();
+    if (request.stream === undefined) {
+      if (request.json === true) return `${JSON.stringify(names, null, 2)}\n`;
+      return names.length === 0 ? `${dir} holds no stream yet\n` : `${names.join('\n')}\n`;
+    }
+    if (!names.includes(request.stream)) throw unknown(request.stream, names, dir);
+    const report = reportOf(store, request.stream, request, specOf(store, config, request.stream));
+    return request.json === true ? `${JSON.stringify(report, null, 2)}\n` : reportText(report, request.nowMs);
+  } finally {
+    store.close();
+  }
+}
+
+const SHOWN = 8;
+
+function unknown(stream: string, names: readonly string[], dir: string): GatecastError {
+  const like = names.filter((name) => name.includes(stream.split('/').at(-1) ?? stream));
+  const some = (like.length > 0 ? like : names).slice(0, SHOWN).join(', ');
+  const hint = names.length === 0 ? 'it holds none yet' : `it has ${some}; gatecast inspect lists all`;
+  return new GatecastError('STREAM_UNKNOWN', `${dir} has no stream ${stream}`, { hint });
+}
+
+/** What the config says of the stream; null without one, or where it does not read the stream any more. */
+function specOf(store: Inspection, config: Config | null, stream: string): StreamSpec | null {
+  if (config === null) return null;
+  const known = new KnownStreams({ getMeta: store.getMeta, setMeta: () => undefined });
+  return known.restore(createRouter(config)).find(({ spec }) => spec.name === stream)?.spec ?? null;
+}
+
+function reportOf(
+  store: Inspection,
+  stream: string,
+  { last, days, nowMs }: InspectRequest,
+  spec: StreamSpec | null,
+): StreamReport {
+  const state = store.state(stream);
+  const about = state?.about ?? null;
+  const given = about?.intervalMs ?? spec?.intervalMs ?? null;
+  const all = summarise(() => store.samples(stream), store.rejects(stream), given, last);
+  const from =
+    about !== null ? 'state' : given !== null ? 'config' : all.intervalMs !== null ? 'readings' : null;
+  const total = (kind: 'marks' | 'rejects'): Counts => {
+    const sum: Counts = {};
+    for (const day of all.days)
+      for (const [name, n] of Object.entries(day[kind])) sum[name] = (sum[name] ?? 0) + n;
+    return sum;
+  };
+  return {
+    stream,
+    unit: about?.unit ?? spec?.unit ?? null,
+    interval_s: all.intervalMs === null ? null : all.intervalMs / 1000,
+    interval_from: from,
+    horizon_steps: about?.horizonSteps ?? null,
+    samples: all.days.reduce((sum, { samples }) => sum + samples, 0),
+    first: isoOrNull(all.firstMs),
+    last: isoOrNull(all.lastMs),
+    state: state && {
+      saved: isoOrNull(state.savedMs),
+      age_s: state.savedMs === null ? null : Math.max(0, Math.round((nowMs - state.savedMs) / 1000)),
+      replay_from: new Date(state.replayFromMs).toISOString(),
+      bytes: state.bytes,
+      model: state.modelHash,
+      buckets: about?.buckets ?? null,
+    },
+    scores: about === null ? [] : (scoreMessage(about.scores, 0).by_lead as StreamReport['scores']),
+    marks: total('marks'),
+    rejects: total('rejects'),
+    days: all.days.slice(-days),
+    readings: all.last.map(({ timeMs, value, mark }) => ({
+      time: new Date(timeMs).toISOString(),
+      value,
+      marks: markNames(mark),
+    })),
+  };
+}
+
+const isoOrNull = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());

@@ -1,0 +1,100 @@
+/** What `gatecast inspect` prints for people. */
+import { formatDuration, formatSize } from '../../config/units.ts';
+import { MARK_TEXTS, type MarkName } from '../../series/quality.ts';
+import type { StreamReport } from './run.ts';
+import type { Counts } from './stream.ts';
+
+const counted = (counts: Counts): string =>
+  Object.entries(counts)
+    .map(([name, n]) => `${name} ${n}`)
+    .join(', ');
+
+/** Columns padded to their widest cell; the first is left-aligned. */
+function table(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, at) => Math.max(...rows.map((row) => row[at]!.length)));
+  return rows.map((row) =>
+    `  ${row.map((cell, at) => (at === 0 ? cell.padEnd(widths[at]!) : cell.padStart(widths[at]!))).join('  ')}`.trimEnd(),
+  );
+}
+
+const UNITS: readonly (readonly [name: string, seconds: number])[] = [
+  ['d', 86_400],
+  ['h', 3600],
+  ['m', 60],
+  ['s', 1],
+];
+
+/** In the two largest units. */
+function ago(seconds: number): string {
+  const at = Math.max(
+    0,
+    UNITS.findIndex(([, size]) => seconds >= size),
+  );
+  const parts: string[] = [];
+  let left = Math.floor(seconds);
+  for (const [name, size] of UNITS.slice(seconds < 1 ? 3 : at).slice(0, 2)) {
+    const n = Math.floor(left / size);
+    left -= n * size;
+    if (n > 0 || parts.length === 0) parts.push(`${n}${name}`);
+  }
+  return `${parts.join(' ')} ago`;
+}
+
+export function reportText(report: StreamReport, nowMs: number): string {
+  const { stream, unit, state, scores, days, readings, marks, rejects } = report;
+  const fact = (name: string, text: string): string => `${name.padEnd(10)} ${text}`;
+  const since = (iso: string | null): string =>
+    iso === null ? 'none' : `${iso}, ${ago(Math.max(0, nowMs - Date.parse(iso)) / 1000)}`;
+  const lines = [
+    `${stream}${unit === null ? '' : ` in ${unit}`}`,
+    fact('interval', intervalText(report)),
+    fact('readings', `${report.samples} since ${report.first ?? '-'}`),
+    fact('last', since(report.last)),
+    fact('marks', counted(marks) || 'none'),
+    fact('refused', counted(rejects) || 'none'),
+    fact('state', stateText(state)),
+  ];
+  if (readings.length > 0) {
+    lines.push('', 'newest readings');
+    const named = readings.map(({ time, value, marks: own }) => [time, shown(value), own.join(', ')]);
+    lines.push(...table(named));
+  }
+  const seen = new Set(readings.flatMap(({ marks: own }) => own));
+  for (const name of seen) lines.push(`  ${name}: ${MARK_TEXTS.get(name as MarkName) ?? ''}`);
+  if (days.length > 0) {
+    lines.push('', 'by day (UTC)');
+    const head = ['day', 'readings', 'buckets', 'gaps', 'marks', 'refused'];
+    const cells = days.map((day) => [
+      day.day,
+      String(day.samples),
+      String(day.buckets ?? '-'),
+      String(day.gaps ?? '-'),
+      counted(day.marks) || '-',
+      counted(day.rejects) || '-',
+    ]);
+    lines.push(...table([head, ...cells]));
+  }
+  if (scores.length > 0) {
+    lines.push('', 'scores of what was published, as of that state');
+    const head = ['lead', 'n', 'mae', 'mase', 'bias', 'coverage', 'vs naive', 'vs seasonal'];
+    const keys = ['h', 'n', 'mae', 'mase', 'bias', 'coverage', 'skill_vs_naive', 'skill_vs_seasonal'];
+    lines.push(...table([head, ...scores.map((score) => keys.map((key) => shown(score[key] ?? null)))]));
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+const shown = (value: number | null): string => (value === null ? '-' : String(Number(value.toPrecision(4))));
+
+function intervalText({ interval_s, interval_from, horizon_steps }: StreamReport): string {
+  if (interval_s === null) return 'not known yet';
+  const from = { state: '', config: ', from the config', readings: ', from the distance of the readings' };
+  const ahead = horizon_steps === null ? '' : `, forecast ${horizon_steps} ahead`;
+  return `${formatDuration(interval_s * 1000)}${ahead}${from[interval_from ?? 'state']}`;
+}
+
+function stateText(state: StreamReport['state']): string {
+  if (state === null) return 'none saved yet';
+  const saved = state.age_s === null ? 'saved by an older version' : `saved ${ago(state.age_s)}`;
+  const buckets = state.buckets === null ? '' : `, ${state.buckets} buckets`;
+  return `${saved}${buckets}, ${formatSize(state.bytes)}, of model ${state.model.slice(0, 12)}; replay from ${state.replay_from}`;
+}

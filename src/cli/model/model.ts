@@ -1,0 +1,120 @@
+/** `gatecast model`: list, show, import, export and roll back models. */
+import { join } from 'node:path';
+import { type Command, Option } from 'commander';
+import { registerQuantisation } from '../quantisation.ts';
+import { globals } from '../shared/globals.ts';
+import { modelRegistry } from '../shared/models.ts';
+import { whole } from '../shared/values.ts';
+
+export function registerModel(program: Command): void {
+  const model = program
+    .command('model')
+    .description('Models: list, show, import, export, roll back.')
+    .addHelpText('after', '\nExample:\n  $ gatecast model list\n');
+  const print = (text: string) => process.stdout.write(text);
+
+  model
+    .command('list')
+    .description('models that came with gatecast and those of the data directory')
+    .option('--json', 'print as JSON')
+    .addHelpText('after', '\nExample:\n  $ gatecast model list --data-dir /var/lib/gatecast\n')
+    .action(async (flags: { json?: boolean }, command: Command) => {
+      const { listModels } = await import('./run.ts');
+      print(
+        listModels(await modelRegistry(globals(command).dataDir), slotsFile(command), flags.json === true),
+      );
+    });
+
+  model
+    .command('show')
+    .description('manifest, training sets and scores of a model')
+    .argument('<name>')
+    .option('--json', 'print the manifest')
+    .addHelpText('after', '\nExample:\n  $ gatecast model show base\n')
+    .action(async (name: string, flags: { json?: boolean }, command: Command) => {
+      const { showModel } = await import('./run.ts');
+      print(showModel(await modelRegistry(globals(command).dataDir), name, flags.json === true));
+    });
+
+  model
+    .command('import')
+    .description('weights (safetensors, PyTorch names) or a step model (onnx) into the data directory')
+    .argument('<file>')
+    .requiredOption('--name <name>', 'name in the registry')
+    .addOption(
+      new Option('--cell <cell>', 'of a torch.nn stack').choices([
+        'rnn',
+        'lstm',
+        'gru',
+        'rnn-relu',
+        'gru-reset-before',
+      ]),
+    )
+    .option('--like <model>', 'weights of the same network as this model, its head included')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ gatecast model import weights.safetensors --cell gru --name plant --data-dir ./data\n  $ gatecast model import tuned.safetensors --like base --name tuned --data-dir ./data\n',
+    )
+    .action(async (file: string, flags: { name: string; cell?: string; like?: string }, command: Command) => {
+      const { importInto } = await import('./run.ts');
+      print(await importInto(await modelRegistry(globals(command).dataDir), file, flags));
+    });
+
+  model
+    .command('export')
+    .description('a model as ONNX or safetensors')
+    .argument('<name>')
+    .addOption(new Option('--format <format>').choices(['onnx', 'safetensors']).default('onnx'))
+    .addOption(
+      new Option(
+        '--graph <graph>',
+        'step: one sample, as run; sequence: x [T,B,I] -> states [T,B,H], float32',
+      )
+        .choices(['sequence', 'step'])
+        .default('step'),
+    )
+    .option('--leads <steps>', 'buckets ahead; a sequence graph forecasts only where it is given', whole)
+    .addOption(
+      new Option(
+        '--float32',
+        'step graph without int8, which is how a bare cell stack is exported',
+      ).conflicts('int8'),
+    )
+    .option('--int8', 'step graph in int8, which is how a model that forecasts is exported')
+    .requiredOption('--out <file>')
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ gatecast model export base --format onnx --graph sequence --out base.onnx\n',
+    )
+    .action(async (name: string, flags: ExportFlags, command: Command) => {
+      const { exportTo } = await import('./run.ts');
+      print(exportTo(await modelRegistry(globals(command).dataDir), name, flags));
+    });
+
+  model
+    .command('rollback')
+    .description('back to the model that a group of streams ran before; the agent takes it up when it starts')
+    .argument('[group]', 'group of streams', 'default')
+    .addHelpText('after', '\nExample:\n  $ gatecast model rollback --data-dir /var/lib/gatecast\n')
+    .action(async (group: string, _flags: unknown, command: Command) => {
+      const { rollBack } = await import('./run.ts');
+      print(rollBack(await modelRegistry(globals(command).dataDir), slotsFile(command), group));
+    });
+
+  registerQuantisation(model);
+}
+
+export interface ExportFlags {
+  readonly format: 'onnx' | 'safetensors';
+  readonly graph: 'step' | 'sequence';
+  readonly leads?: number;
+  readonly float32?: boolean;
+  readonly int8?: boolean;
+  readonly out: string;
+}
+
+/** null without a data directory. */
+function slotsFile(command: Command): string | null {
+  const { dataDir } = globals(command);
+  return dataDir === undefined ? null : join(dataDir, 'models', 'slots.json');
+}

@@ -1,0 +1,157 @@
+/** What the `gatecast model` commands do; each returns the text to print. */
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { GatecastError } from '../../errors.ts';
+import { exportModel } from '../../model/export.ts';
+import { importModel } from '../../model/import.ts';
+import { CARD_FILE, MODEL_NAME } from '../../model/manifest.ts';
+import type { ModelEntry, ModelRegistry } from '../../model/registry.ts';
+import { ModelSlots, readSlots } from '../../model/slots.ts';
+import type { Cell } from '../../network/spec.ts';
+import { FEATURES } from '../../series/features.ts';
+import { lockDataDir } from '../../store/lock.ts';
+import { writeOutput } from '../../system/output-file.ts';
+import type { ExportFlags } from './model.ts';
+
+export function listModels(registry: ModelRegistry, slotsFile: string | null, json: boolean): string {
+  const groups = slotsFile ? readSlots(slotsFile).groups : {};
+  const rows = registry.list().map((entry) => ({ ...row(entry), runs: runsIn(entry.name, groups) }));
+  if (json) return `${JSON.stringify(rows, null, 2)}\n`;
+  if (rows.length === 0) return 'No models. Train one with `gatecast train`, or import one.\n';
+  const head = {
+    name: 'name',
+    source: 'from',
+    network: 'network',
+    parameters: 'parameters',
+    created: 'created',
+    runs: 'runs in',
+    problem: '',
+  };
+  return table(
+    [head, ...rows].map((one) => [
+      one.name,
+      one.source,
+      one.network,
+      String(one.parameters ?? ''),
+      one.created.slice(0, 16),
+      one.runs,
+      one.problem ?? '',
+    ]),
+  );
+}
+
+function row({ name, source, manifest, problem }: ModelEntry) {
+  const spec = manifest?.spec;
+  return {
+    name,
+    source: source as string,
+    network: spec
+      ? `${spec.cell} ${spec.layers}x${spec.hidden}, ${spec.head.kind}`
+      : manifest
+        ? 'step graph'
+        : '',
+    parameters: (manifest?.dimensions.parameters ?? null) as number | string | null,
+    created: manifest?.created ?? '',
+    problem,
+  };
+}
+
+function runsIn(name: string, groups: ReturnType<ModelSlots['all']>): string {
+  return Object.entries(groups)
+    .filter(([, slots]) => slots.current === name)
+    .map(([group, slots]) => (slots.probation ? `${group} (on probation)` : group))
+    .join(', ');
+}
+
+/** Columns as wide as their widest cell; the last ones that are empty everywhere are left out. */
+function table(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((cells) => cells[column]!.length)));
+  return rows
+    .map(
+      (cells) =>
+        `${cells
+          .map((cell, i) => cell.padEnd(widths[i]!))
+          .join('  ')
+          .trimEnd()}\n`,
+    )
+    .join('');
+}
+
+/** @throws GatecastError MODEL_UNKNOWN, MODEL_INVALID */
+export function showModel(registry: ModelRegistry, name: string, json: boolean): string {
+  const { manifest, hash } = registry.open(name);
+  if (json) return `${JSON.stringify({ hash, ...manifest }, null, 2)}\n`;
+  const card = join(registry.folderOf(name), CARD_FILE);
+  return `${existsSync(card) ? readFileSync(card, 'utf8').trimEnd() : name}\n\nmodel ${hash}, verified\n`;
+}
+
+/** @throws GatecastError as `importModel`, `ModelRegistry.save` */
+export async function importInto(
+  registry: ModelRegistry,
+  file: string,
+  flags: { readonly name: string; readonly cell?: string; readonly like?: string },
+): Promise<string> {
+  if (!MODEL_NAME.test(flags.name)) {
+    throw new GatecastError('USAGE', `'${flags.name}' cannot be the name of a model.`, {
+      hint: 'Letters, digits, dots, dashes and underscores, beginning with a letter or digit, at most 64.',
+    });
+  }
+  // Hiding a model, above all the one that came with gatecast, would change what streams run.
+  if (registry.has(flags.name)) {
+    throw new GatecastError('MODEL_INVALID', `There is a model '${flags.name}' already.`, {
+      hint: 'Choose another name with --name.',
+    });
+  }
+  const files = await importModel(file, {
+    name: flags.name,
+    createdMs: Date.now(),
+    cell: flags.cell ? ((flags.cell === 'rnn' ? 'rnn-tanh' : flags.cell) as Cell) : null,
+    like: flags.like ? registry.open(flags.like).manifest : null,
+    features: FEATURES,
+  });
+  const { manifest, hash } = registry.save(files);
+  const { spec, dimensions } = manifest;
+  const network = spec
+    ? `${spec.cell}, ${spec.layers} layer(s) of ${spec.hidden}, ${spec.inputs} inputs`
+    : 'a step model';
+  const use = files.step
+    ? `forecasts ${dimensions.leads} steps`
+    : 'a bare cell stack: it can be exported and compared, but forecasts nothing by itself';
+  return `${flags.name}: ${network}; ${use} (model ${hash})\n`;
+}
+
+/** @throws GatecastError as `exportModel`, FILE_UNWRITABLE */
+export function exportTo(registry: ModelRegistry, name: string, flags: ExportFlags): string {
+  const bytes = exportModel(registry.open(name), {
+    format: flags.format,
+    graph: flags.graph,
+    leads: flags.leads ?? null,
+    quantized: flags.float32 ? false : flags.int8 ? true : null,
+  });
+  writeOutput(flags.out, bytes);
+  return `${flags.out} (${bytes.length} bytes)\n`;
+}
+
+/**
+ * @throws GatecastError USAGE without a data directory, MODEL_UNKNOWN without a previous model, LOCKED beside a running agent,
+ * which would write over what is changed here
+ */
+export function rollBack(registry: ModelRegistry, slotsFile: string | null, group: string): string {
+  if (!slotsFile) {
+    throw new GatecastError('USAGE', 'A data directory is needed to roll back.', {
+      hint: 'Name one with --data-dir or GATECAST_DATA_DIR.',
+    });
+  }
+  const dir = dirname(dirname(slotsFile));
+  const lock = existsSync(dir) ? lockDataDir(dir) : null;
+  try {
+    const slots = new ModelSlots(slotsFile);
+    const { previous } = slots.get(group, 'base');
+    // A model that cannot be opened is no place to go back to.
+    if (previous) registry.open(previous);
+    const { current } = slots.rollback(group, 'base', 'rolled back from the command line');
+    return `Group '${group}' runs '${current}' from the agent's next start on.\n`;
+  } finally {
+    lock?.release();
+  }
+}

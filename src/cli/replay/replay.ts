@@ -1,0 +1,154 @@
+/** `gatecast replay`: publishes a file's rows as MQTT messages. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { GatecastError } from '../../errors.ts';
+import { ProgressBar, secondsText } from '../shared/progress.ts';
+import { amount, columns, count, delimiter, duration, instant, list, whole } from '../shared/values.ts';
+
+interface Options {
+  readonly broker: string;
+  readonly username?: string;
+  readonly passwordFile?: string;
+  readonly ca?: string;
+  readonly speed: number;
+  readonly maxWait?: number;
+  readonly topic?: string;
+  readonly qos: '0' | '1';
+  readonly retain?: boolean;
+  readonly from: number;
+  readonly limit: number;
+  readonly time?: string[];
+  readonly timeFormat?: string;
+  readonly columns: 'all' | string[];
+  readonly id?: string[];
+  readonly delimiter?: string;
+  readonly decimal?: '.' | ',';
+  readonly missing?: string[];
+  readonly clockStart?: number;
+  readonly interval?: number;
+  readonly json?: boolean;
+}
+
+const EXAMPLES = `
+Examples:
+  $ gatecast replay ETTh1.csv.gz --time date --broker mqtt://127.0.0.1 --speed 3600
+  $ gatecast replay air.csv --time Date,Time --missing -200 --broker mqtt://127.0.0.1 --speed max
+  $ gatecast replay motes.csv.gz --time ts_ms --id node --topic 'motes/{id}' --broker mqtt://127.0.0.1
+
+A message is a row: {"<column>": number, ..., "time": "2016-07-01T00:00:00.000Z"}; cells without a value are left out.
+With {column} in the topic, each value is a message of its own, a plain number.`;
+
+export function registerReplay(program: Command): void {
+  program
+    .command('replay')
+    .description("publish a file's rows as MQTT messages")
+    .argument('<csv>', '.csv or .csv.gz')
+    .requiredOption('--broker <url>', 'such as mqtt://127.0.0.1:1883')
+    .option('--username <name>', 'user name at the broker')
+    .option('--password-file <file>', 'file that holds the password')
+    .option('--ca <file>', 'PEM file of the authorities that may have signed the broker')
+    .option('--speed <factor>', 'seconds of the file a second, or max', speed, 60)
+    .option(
+      '--max-wait <duration>',
+      'longest pause between two rows: silences of the file are cut to it',
+      duration,
+    )
+    .option(
+      '--topic <template>',
+      'with {file}, {id} and {column} (default: replay/{file}, with --id replay/{file}/{id})',
+    )
+    .addOption(new Option('--qos <level>', 'quality of service').choices(['0', '1']).default('1'))
+    .option('--retain', 'let the broker keep the last message of each topic')
+    .option('--from <rows>', 'rows to skip', count, 0)
+    .addOption(
+      new Option('--limit <rows>', 'most rows to publish')
+        .argParser(whole)
+        .default(Number.POSITIVE_INFINITY, 'all'),
+    )
+    .option('--time <columns>', 'time column; or date and clock time; or year, month, day, hour', list)
+    .option('--time-format <format>', 'strptime-like, unix_s or unix_ms; found out by itself')
+    .option('--columns <names>', 'columns to send, joined by commas, or all', columns, 'all')
+    .option('--id <columns>', 'columns that say whose row it is, in long files', list)
+    .option('--delimiter <sign>', 'between cells; found out by itself', delimiter)
+    .addOption(new Option('--decimal <sign>', 'decimal sign').choices(['.', ',']))
+    .option('--missing <cells>', 'cells that mean "no value", joined by commas, e.g. -200', list)
+    .option('--clock-start <time>', 'time of the first row, for files without a time column', instant)
+    .option('--interval <duration>', 'distance of rows, for files without a time column', duration)
+    .option('--json', 'print the summary as JSON')
+    .addHelpText('after', EXAMPLES)
+    .action(run);
+}
+
+async function run(file: string, options: Options): Promise<void> {
+  const { checkBrokerUrl } = await import('../../config/checks.ts');
+  const wrong = checkBrokerUrl(options.broker);
+  if (wrong !== null) throw new GatecastError('USAGE', `--broker ${wrong}`);
+  const { replay } = await import('./run.ts');
+  const { plainBrokerOptions } = await import('../../mqtt/options.ts');
+  const { systemClock } = await import('../../system/clock.ts');
+  let stopped = false;
+  const stop = (): void => {
+    if (stopped) process.exit(1);
+    stopped = true;
+  };
+  process.on('SIGINT', stop).on('SIGTERM', stop);
+  const bar = new ProgressBar(process.stderr);
+  const result = await replay({
+    file,
+    table: {
+      columns: options.columns,
+      ...pick(options, ['time', 'timeFormat', 'id', 'delimiter', 'decimal', 'missing']),
+      ...(options.clockStart === undefined ? {} : { clockStartMs: options.clockStart }),
+      ...(options.interval === undefined ? {} : { intervalMs: options.interval }),
+    },
+    broker: {
+      ...plainBrokerOptions(options.broker, `gatecast-replay-${process.pid}`),
+      ...pick(options, ['username', 'passwordFile', 'ca']),
+    },
+    topic: options.topic ?? (options.id === undefined ? 'replay/{file}' : 'replay/{file}/{id}'),
+    speed: options.speed,
+    ...(options.maxWait === undefined ? {} : { maxWaitMs: options.maxWait }),
+    qos: options.qos === '0' ? 0 : 1,
+    retain: options.retain ?? false,
+    from: options.from,
+    limit: options.limit,
+    clock: systemClock,
+    progress: (done, total, row) => {
+      if (done % 100 === 0 || done === total) bar.update(done / total, new Date(row.timeMs).toISOString());
+    },
+    stopped: () => stopped,
+  }).finally(() => {
+    bar.end();
+    process.off('SIGINT', stop).off('SIGTERM', stop);
+  });
+  const { leftOut, ...counts } = result;
+  if (options.json) {
+    process.stdout.write(`${JSON.stringify({ ...counts, left_out: leftOut })}\n`);
+    return;
+  }
+  const refused = result.refused > 0 ? `, ${result.refused} refused by the broker` : '';
+  process.stdout.write(
+    `${result.rows} rows, ${result.messages} messages${refused}, in ${secondsText(result.seconds)}\n`,
+  );
+  for (const { name, line, cell } of leftOut.columns) {
+    const why = cell === '' ? 'has no value' : `line ${line} has "${cell}"`;
+    process.stderr.write(`left out: column "${name}", ${why}\n`);
+  }
+  if (leftOut.rowsWithoutTime > 0)
+    process.stderr.write(`left out: ${leftOut.rowsWithoutTime} rows without a time\n`);
+}
+
+function pick<T extends object, K extends keyof T>(
+  from: T,
+  keys: readonly K[],
+): { [P in K]?: NonNullable<T[P]> } {
+  return Object.fromEntries(keys.filter((key) => from[key] !== undefined).map((key) => [key, from[key]])) as {
+    [P in K]?: NonNullable<T[P]>;
+  };
+}
+
+function speed(text: string): number {
+  if (text === 'max') return Number.POSITIVE_INFINITY;
+  const factor = amount(text);
+  if (factor === 0) throw new InvalidArgumentError('A number above 0, or max, is expected.');
+  return factor;
+}

@@ -1,0 +1,203 @@
+/** The data of `gatecast train`: files named on the command line or described in a file of sets, on their grids. */
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { parse } from 'yaml';
+import { z } from 'zod';
+import { readTable } from '../../backtest/csv/table.ts';
+import { grids, readings } from '../../backtest/play.ts';
+import { parseDuration } from '../../config/units.ts';
+import { GatecastError } from '../../errors.ts';
+import { parseTime } from '../../ingest/time-stamp.ts';
+import { MAX_LEADS } from '../../series/spec.ts';
+import type { JobSeries } from '../../training/job.ts';
+import { Random } from '../../training/random.ts';
+
+const duration = z.string().transform((text, context) => {
+  const ms = parseDuration(text);
+  if (ms === null || ms <= 0)
+    context.addIssue({ code: 'custom', message: 'a duration like 30s, 5m or 1h is expected' });
+  return ms ?? 0;
+});
+const instant = z.string().transform((text, context) => {
+  const ms = parseTime(text);
+  if (ms === null)
+    context.addIssue({ code: 'custom', message: 'a time like 2017-01-01T00:00:00Z is expected' });
+  return ms ?? 0;
+});
+const names = z
+  .union([z.string(), z.array(z.string())])
+  .transform((one) => (Array.isArray(one) ? one : [one]));
+
+/** A Monday: time of the first row of files that tell none, ms. */
+export const CLOCK_START = Date.UTC(2020, 0, 6);
+
+/** One data set: files of one form, read and cut alike. */
+const setSchema = z.strictObject({
+  name: z.string().min(1),
+  licence: z.string().default('not stated'),
+  files: names,
+  time: names.optional(),
+  time_format: z.string().optional(),
+  columns: z.union([z.literal('all'), z.array(z.string())]).default('all'),
+  id: names.optional(),
+  delimiter: z.string().optional(),
+  decimal: z.enum(['.', ',']).optional(),
+  missing: z.array(z.union([z.string(), z.number().transform(String)])).optional(),
+  /** Time of the first row where there is no time column. */
+  clock_start: instant.default(CLOCK_START),
+  timezone: z.string().default('UTC'),
+  /** Step of the rows where there is no time column. */
+  rows_every: duration.optional(),
+  /** Each series is learnt from at each of these steps ... */
+  intervals: z.union([duration.transform((one) => [one]), z.array(duration)]),
+  /** ... and for one of these horizons, in buckets, taken in turn. */
+  horizons: z.array(z.number().int().min(1).max(MAX_LEADS)).default([24]),
+  /** Part in time that is used, as fractions. */
+  part: z.tuple([z.number().min(0).max(1), z.number().min(0).max(1)]).default([0, 1]),
+  /** Longer series are cut to this many buckets ... */
+  longest: z.number().int().min(64).optional(),
+  /** ... at this many places, drawn by chance. */
+  places: z.number().int().min(1).default(1),
+  /** Share of the series that are shown upside down. */
+  flip: z.number().min(0).max(1).default(0),
+  /** Share of the series that are shown as if measured every 1 to 30 s: sensors without a day in their history. */
+  hasten: z.number().min(0).max(1).default(0),
+  /** Weight against the other sets. */
+  weight: z.number().nonnegative().default(1),
+});
+export type DataSet = z.infer<typeof setSchema>;
+
+const fileSchema = z.strictObject({ sets: z.array(setSchema).min(1) });
+
+/** Intervals that hastened series are given. */
+const HASTENED_MS = [1000, 1000, 2000, 5000, 10_000, 15_000, 30_000];
+/** A hole longer than this many buckets ends a series; another begins behind it. */
+const LONGEST_HOLE = 500;
+/** Shorter pieces teach nothing. */
+const LEAST_BUCKETS = 64;
+/** Series that hardly ever change are left out: their scaled errors are noise. */
+const LEAST_CHANGES = 0.02;
+
+/** Reads a file of sets, YAML or JSON; `files` in it are relative to it. @throws GatecastError FILE_UNREADABLE, CONFIG_INVALID */
+export function readSets(path: string): DataSet[] {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new GatecastError('FILE_UNREADABLE', `${path}: ${(cause as Error).message}`, { cause });
+  }
+  let data: unknown;
+  try {
+    data = parse(text);
+  } catch (cause) {
+    throw new GatecastError('CONFIG_INVALID', `${path}: ${(cause as Error).message}`, { cause });
+  }
+  const parsed = fileSchema.safeParse(data);
+  if (!parsed.success) {
+    const issues = parsed.error.issues.map((one) => ({ path: one.path.join('.'), message: one.message }));
+    throw new GatecastError('CONFIG_INVALID', `${path} is no file of training sets.`, { issues });
+  }
+  return parsed.data.sets.map((set) => ({
+    ...set,
+    files: set.files.map((file) => resolve(dirname(path), file)),
+  }));
+}
+
+/** All series of a set. @throws GatecastError as `readTable`; NOT_ENOUGH_DATA when nothing usable is in it */
+export function seriesOfSet(set: DataSet, seed = 1): JobSeries[] {
+  const rng = new Random(seed);
+  const series: JobSeries[] = [];
+  for (const file of set.files) {
+    const table = readTable(file, {
+      columns: set.columns,
+      ...(set.time && { time: set.time }),
+      ...(set.time_format && { timeFormat: set.time_format }),
+      ...(set.id && { id: set.id }),
+      ...(set.delimiter && { delimiter: set.delimiter }),
+      ...(set.decimal && { decimal: set.decimal }),
+      ...(set.missing && { missing: set.missing }),
+      ...(!set.time && {
+        clockStartMs: set.clock_start,
+        intervalMs: set.rows_every ?? set.intervals[0]!,
+      }),
+    });
+    const all = readings(table);
+    for (const intervalMs of set.intervals) {
+      for (const grid of grids(all.names, all.readings, intervalMs)) {
+        for (const piece of pieces(grid.actual, set.part)) {
+          for (const { from, values } of cut(piece, set, rng)) {
+            if (rng.chance(set.flip)) for (let i = 0; i < values.length; i++) values[i] = -values[i]!;
+            series.push({
+              name: `${set.name}/${grid.name}@${intervalMs / 1000}s`,
+              group: set.name,
+              intervalMs: rng.chance(set.hasten) ? rng.pick(HASTENED_MS) : intervalMs,
+              startMs: grid.startMs + from * intervalMs,
+              values,
+              leads: set.horizons[series.length % set.horizons.length]!,
+              timeZone: set.timezone,
+            });
+          }
+        }
+      }
+    }
+  }
+  if (series.length === 0) {
+    throw new GatecastError(
+      'NOT_ENOUGH_DATA',
+      `Set '${set.name}' has no series of at least ${LEAST_BUCKETS} buckets.`,
+      {
+        hint: 'Is the interval shorter than the rows are apart, or the wrong column read?',
+      },
+    );
+  }
+  return series;
+}
+
+interface Piece {
+  readonly from: number;
+  readonly values: Float32Array;
+}
+
+/** A piece as it is, or, where it is longer than the set wants, stretches of it at places drawn by chance. */
+function cut(piece: Piece, { longest, places }: DataSet, rng: Random): Piece[] {
+  const { length } = piece.values;
+  if (longest === undefined || length <= longest) return [piece];
+  return Array.from({ length: Math.min(places, Math.ceil(length / longest)) }, () => {
+    const from = rng.int(0, length - longest);
+    return { from: piece.from + from, values: piece.values.slice(from, from + longest) };
+  });
+}
+
+/** The part of a grid that is used, without empty ends, cut at long holes, without what never changes. */
+export function pieces(actual: Float64Array, [first, last]: readonly [number, number]): Piece[] {
+  const end = Math.floor(actual.length * last);
+  const found: Piece[] = [];
+  let from = -1;
+  let newest = -1;
+  const close = () => {
+    if (from >= 0 && newest + 1 - from >= LEAST_BUCKETS) {
+      const values = Float32Array.from(actual.subarray(from, newest + 1));
+      if (changes(values) >= LEAST_CHANGES) found.push({ from, values });
+    }
+    from = -1;
+  };
+  for (let t = Math.floor(actual.length * first); t < end; t++) {
+    if (Number.isNaN(actual[t]!)) continue;
+    if (from >= 0 && t - newest > LONGEST_HOLE) close();
+    if (from < 0) from = t;
+    newest = t;
+  }
+  close();
+  return found;
+}
+
+function changes(values: Float32Array): number {
+  let changed = 0;
+  let last = Number.NaN;
+  for (const value of values) {
+    if (Number.isNaN(value)) continue;
+    if (value !== last) changed++;
+    last = value;
+  }
+  return (changed - 1) / values.length;
+}

@@ -1,0 +1,157 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import mqtt from 'mqtt';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { registerCheck } from '../../../src/cli/check/check.ts';
+import { addGlobals } from '../../../src/cli/shared/globals.ts';
+import { parseConfig } from '../../../src/config/index.ts';
+import { hasMosquitto, type Mosquitto, startMosquitto, watch } from '../../support/mosquitto.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'gatecast-check-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+const write = (name: string, text: string): string => {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+};
+
+async function run(...argv: string[]): Promise<{ out: string; err: string }> {
+  const said = { out: '', err: '' };
+  const program = new Command('gatecast').exitOverride();
+  addGlobals(program);
+  registerCheck(program);
+  for (const command of [program, ...program.commands])
+    command.exitOverride().configureOutput({
+      writeOut: (text) => {
+        said.out += text;
+      },
+      writeErr: (text) => {
+        said.err += text;
+      },
+    });
+  await program.parseAsync(['check', ...argv], { from: 'user' });
+  return said;
+}
+
+describe('gatecast check', () => {
+  it('shows what a valid config reads', async () => {
+    const path = write(
+      'ok.yaml',
+      'node: n\nmqtt: { url: mqtt://b }\nstreams: [{ match: "s/{d}", interval: 5m, unit: W }]\n',
+    );
+    const { out } = await run('-c', path);
+    expect(out).toContain('is valid: node n at mqtt://b, 1 rule');
+    expect(out).toContain('[0] s/{d}\n      subscribes to s/+, reads auto: every number, in W');
+    const json = JSON.parse((await run('-c', path, '--json')).out) as object;
+    expect(json).toMatchObject({ node: 'n', rules: [{ filter: 's/+', interval: '5m', horizon: '1d' }] });
+  });
+
+  it('warns of a password that cannot be read, without saying what it is', async () => {
+    const path = write(
+      'secret.yaml',
+      'node: n\nmqtt: { url: mqtt://b, password_file: /none/secret }\nstreams: [{ match: s }]\n',
+    );
+    expect((await run('-c', path)).err).toMatch(/^warning: mqtt\.password_file: .*\/none\/secret/);
+  });
+
+  it('says that remote config, though valid, has no effect', async () => {
+    const key = 'MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqo=';
+    const path = write(
+      'remote.yaml',
+      `node: n\nmqtt: { url: mqtt://b }\nstreams: [{ match: s }]\nremote_config: { enabled: true, public_key: ${key} }\n`,
+    );
+    expect((await run('-c', path)).err).toMatch(/^warning: remote_config\.enabled: .* no effect\n$/);
+  });
+
+  it('refuses an invalid config, and a command without anything to check', async () => {
+    const path = write('wrong.yaml', 'node: n\nmqtt: { url: mqtt://b }\nstreams: [{ macth: x }]\n');
+    await expect(run('-c', path)).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      issues: [{ path: 'streams[0].match' }, { path: 'streams[0].macth' }],
+    });
+    await expect(run()).rejects.toMatchObject({ code: 'USAGE' });
+    await expect(run('--listen', 'soon')).rejects.toMatchObject({ code: 'commander.invalidArgument' });
+    await expect(run('--listen', '1s', '--broker', 'http://x')).rejects.toMatchObject({ code: 'USAGE' });
+  });
+
+  it('says when there is no broker', async () => {
+    const attempt = run('--listen', '1s', '--broker', 'mqtt://127.0.0.1:1');
+    await expect(attempt).rejects.toMatchObject({
+      code: 'BROKER_UNREACHABLE',
+      hint: expect.stringMatching(/./),
+    });
+  });
+});
+
+describe.skipIf(!hasMosquitto)('gatecast check --listen on a real broker', () => {
+  let broker: Mosquitto;
+  let sensors: ReturnType<typeof setInterval>;
+  let client: mqtt.MqttClient;
+  beforeAll(async () => {
+    broker = await startMosquitto();
+    client = await mqtt.connectAsync(broker.url);
+    await client.publishAsync('gatecast/n/status', '{"state":"online","since":1}', { retain: true });
+    sensors = setInterval(() => {
+      client.publish('zigbee2mqtt/cellar', '{"temperature":4.5,"humidity":81}');
+      client.publish('zigbee2mqtt/attic', '{"temperature":99}');
+      client.publish('zigbee2mqtt/broken', '{"temperature":');
+      client.publish('meters/house/power', '1200');
+    }, 200);
+  });
+  afterAll(async () => {
+    clearInterval(sensors);
+    await client.endAsync();
+    await broker.stop();
+  });
+  const config = (): string =>
+    `node: n\nmqtt: { url: ${broker.url}, client_id: the-daemon }\nstreams: [{ match: "zigbee2mqtt/{device}", fields: [temperature], limits: { max: 85 }, unit: °C }]\n`;
+
+  it('shows what comes in for each rule, what does not decode, and suggests the rest', async () => {
+    const daemon = await mqtt.connectAsync(broker.url, { clientId: 'the-daemon', reconnectPeriod: 0 });
+    const all = await watch(broker.url, '#');
+    const { out } = await run('-c', write('listen.yaml', config()), '--listen', '2s');
+    expect(out).toMatch(/\[0\] zigbee2mqtt\/\{device\}: 2 streams/);
+    expect(out).toMatch(
+      /cellar\/temperature = 4\.5 °C \(\d+ readings, 4\.5 to 4\.5\) from zigbee2mqtt\/cellar/,
+    );
+    expect(out).toMatch(/attic\/temperature = 99 .*; \d+ outside its limits/);
+    expect(out).toMatch(/zigbee2mqtt\/broken: bad-json \(\d+\)/);
+    expect(out).toContain('# Topics that no rule reads');
+    expect(out).toContain('"meters/house/power"');
+    expect(out).not.toContain('gatecast/n/status');
+    // It changes nothing: the daemon is still there, and nothing new was published.
+    expect(daemon.connected).toBe(true);
+    const strange = all.seen.filter(
+      ({ topic }) => !/^(?:zigbee2mqtt|meters|gatecast\/n\/status)/.test(topic),
+    );
+    expect(strange).toEqual([]);
+    await Promise.all([daemon.endAsync(), all.close()]);
+  });
+
+  it('writes a config that can be run, without one to begin with', async () => {
+    const out = join(folder, 'suggested.yaml');
+    await run('--listen', '2s', '--broker', broker.url, '--out', out);
+    const suggested = parseConfig(readFileSync(out, 'utf8'));
+    expect(suggested.mqtt.url).toBe(broker.url);
+    expect(suggested.streams.map(({ match, fields, unit }) => [match, fields, unit])).toEqual(
+      expect.arrayContaining([
+        ['zigbee2mqtt/{device}', ['temperature'], '°C'],
+        ['zigbee2mqtt/{device}', ['humidity'], '%'],
+        ['meters/house/power', 'auto', 'W'],
+      ]),
+    );
+    await expect(run('--listen', '1s', '--broker', broker.url, '--out', out)).rejects.toThrow(/exists/);
+  });
+
+  it('prints JSON', async () => {
+    const { out } = await run('-c', write('json.yaml', config()), '--listen', '1s', '--json');
+    const result = JSON.parse(out) as { streams: { stream: string }[]; suggestion: string };
+    expect(result.streams.map(({ stream }) => stream)).toContain('cellar/temperature');
+    expect(result).toMatchObject({
+      refused_subscriptions: [],
+      topics_without_rule: [{ topic: 'meters/house/power' }],
+    });
+  });
+});
