@@ -2,7 +2,7 @@
 
 /** Of the spread of the numbers this share is told apart: four digits. */
 const SPREAD_DIGITS = 4;
-/** Beyond these stands what the arithmetic left. */
+/** Beyond these stands what the arithmetic left; the zeros in front of a small number count, so that a number is 14 characters long at most. */
 const MOST = 12;
 
 /** @returns significant digits for `values`: at least `least`, more where they lie close together far from zero */
@@ -15,7 +15,7 @@ export function digitsFor(values: ArrayLike<number>, least: number): number {
   const largest = Math.max(Math.abs(low), Math.abs(high));
   if (!(largest > 0 && Number.isFinite(largest))) return least;
   const digits = place(largest) - place(high - low) + 1 + SPREAD_DIGITS;
-  return Math.max(least, Math.min(MOST, digits));
+  return Math.max(least, Math.min(MOST + Math.min(0, place(largest)), digits));
 }
 
 /** Where the first digit of a positive number stands: 0 for units, 3 for thousands, -1 for tenths; of 0, infinitely far back. */

@@ -42,6 +42,8 @@ export class Publisher {
   readonly #parts: PublisherParts;
   /** Origin of the newest forecast published, by stream. */
   readonly #published = new Map<string, number>();
+  /** Whether the broker keeps a plain number, by topic; absent: this run has not said anything on it. */
+  readonly #keptAt = new Map<string, boolean>();
   #notFinite = 0;
 
   constructor(parts: PublisherParts) {
@@ -89,12 +91,16 @@ export class Publisher {
     this.#clear(topics.score(stream));
     // Not kept by the broker, unless someone else had it kept.
     this.#clear(topics.anomaly(stream));
-    for (const ahead of settings().atMs) this.#clear(topics.forecastAt(stream, formatDuration(ahead)));
+    this.forgetLeads(stream, settings().atMs.map(formatDuration));
   }
 
   /** Leads that are not published any more. */
   forgetLeads(stream: string, leads: readonly string[]): void {
-    for (const lead of leads) this.#clear(this.#parts.topics.forecastAt(stream, lead));
+    for (const lead of leads) {
+      const topic = this.#parts.topics.forecastAt(stream, lead);
+      this.#keptAt.delete(topic);
+      this.#clear(topic);
+    }
   }
 
   /** What was learnt of it is gone, and so is what it was scored by. */
@@ -123,11 +129,16 @@ export class Publisher {
     }
     this.#published.set(forecast.stream, forecast.originMs);
     this.#json(topics.forecast(forecast.stream), message);
-    for (const ahead of settings.atMs) {
-      const value = medianAt(forecast, ahead);
-      if (value !== null)
-        this.#text(topics.forecastAt(forecast.stream, formatDuration(ahead)), String(value), true);
-    }
+    for (const ahead of settings.atMs) this.#median(forecast, ahead);
+  }
+
+  /** A number that an earlier, longer horizon reached is taken back, also one of an earlier run. */
+  #median(forecast: Forecast, aheadMs: number): void {
+    const topic = this.#parts.topics.forecastAt(forecast.stream, formatDuration(aheadMs));
+    const value = medianAt(forecast, aheadMs);
+    if (value !== null) this.#text(topic, String(value), true);
+    else if (this.#keptAt.get(topic) ?? forecast.seq > 0) this.#clear(topic);
+    this.#keptAt.set(topic, value !== null);
   }
 
   #json(topic: string, message: Record<string, unknown>, retain = true): void {
