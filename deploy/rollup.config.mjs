@@ -1,7 +1,8 @@
 // Bundles the command line and the training worker. Native modules, and the libraries that
 // load them or carry their own assets, stay external and are resolved from node_modules.
 // zod comes in: of its 100 files (15 MB in memory, 0.1 s of every start) the daemon needs a few.
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import commonjs from '@rollup/plugin-commonjs';
 import json from '@rollup/plugin-json';
 import { nodeResolve } from '@rollup/plugin-node-resolve';
@@ -49,6 +50,16 @@ const required = {
   },
 };
 
+/** Removes what earlier builds left in the folder of chunks, whose names change with their content. After the new ones are there. */
+const tidied = {
+  name: 'tidied',
+  writeBundle({ dir }, bundle) {
+    const folder = join(dir, 'chunks');
+    for (const file of readdirSync(folder))
+      if (!Object.hasOwn(bundle, `chunks/${file.replace(/\.map$/, '')}`)) rmSync(join(folder, file));
+  },
+};
+
 export default {
   input: { gatecast: 'src/main.ts', 'training-worker': 'src/training/worker.ts' },
   output: {
@@ -67,6 +78,7 @@ export default {
     commonjs({ include: /node_modules/ }),
     json(),
     required,
+    tidied,
     esbuild({ target: 'node20', tsconfig: 'tsconfig.json', charset: 'ascii' }),
   ],
 };
