@@ -174,6 +174,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
       publisher.forgetLeads(name, former);
     for (const stream of gone) publisher.forget(stream);
   };
+  publisher.resume(streams.specs().map(({ name }) => name));
   tidy(gone);
 
   // In: from a message to forecasts.

@@ -44,6 +44,7 @@ export class Publisher {
   readonly #published = new Map<string, number>();
   /** Whether the broker keeps a plain number, by topic; absent: this run has not said anything on it. */
   readonly #keptAt = new Map<string, boolean>();
+  readonly #resumed = new Set<string>();
   #notFinite = 0;
 
   constructor(parts: PublisherParts) {
@@ -53,6 +54,11 @@ export class Publisher {
   /** Forecasts that were not published, by reason. */
   dropped(): Readonly<Record<string, number>> {
     return this.#notFinite === 0 ? {} : { 'forecast-not-finite': this.#notFinite };
+  }
+
+  /** Streams of an earlier run, of which the broker may keep numbers. */
+  resume(streams: Iterable<string>): void {
+    for (const stream of streams) this.#resumed.add(stream);
   }
 
   forecasts(forecasts: readonly Forecast[], nowMs: number): void {
@@ -87,6 +93,7 @@ export class Publisher {
   forget(stream: string): void {
     const { topics, settings } = this.#parts;
     this.#published.delete(stream);
+    this.#resumed.delete(stream);
     this.#clear(topics.forecast(stream));
     this.#clear(topics.score(stream));
     // Not kept by the broker, unless someone else had it kept.
@@ -137,7 +144,7 @@ export class Publisher {
     const topic = this.#parts.topics.forecastAt(forecast.stream, formatDuration(aheadMs));
     const value = medianAt(forecast, aheadMs);
     if (value !== null) this.#text(topic, String(value), true);
-    else if (this.#keptAt.get(topic) ?? forecast.seq > 0) this.#clear(topic);
+    else if (this.#keptAt.get(topic) ?? this.#resumed.has(forecast.stream)) this.#clear(topic);
     this.#keptAt.set(topic, value !== null);
   }
 

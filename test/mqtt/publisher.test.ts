@@ -126,7 +126,7 @@ describe('forecasts', () => {
 
   it('go out as plain numbers too, where asked for and within the horizon', () => {
     const { publisher, sent } = make({ atMs: [5 * MINUTE, 15 * MINUTE, 60 * MINUTE] });
-    publisher.forecasts([forecast({ seq: 0 })], T0);
+    publisher.forecasts([forecast()], T0);
     expect(sent.slice(1).map((m) => [m.topic.split('/').slice(-2).join('/'), m.payload, m.retain])).toEqual([
       ['at/5m', '1.33333', true],
       ['at/15m', '21.3333', true],
@@ -137,13 +137,16 @@ describe('forecasts', () => {
     const { publisher, sent } = make({ atMs: [15 * MINUTE] });
     const at = () => sent.filter(({ topic }) => topic.endsWith('/at/15m')).map(({ payload }) => payload);
     const short = { leads: 2, quantiles: new Float64Array(2 * Q) };
-    publisher.forecasts([forecast({ seq: 0 }), forecast(short), forecast(short)], T0);
+    publisher.forecasts([forecast(), forecast(short), forecast(short)], T0);
     expect(at()).toEqual(['21.3333', '']);
     publisher.forecasts([forecast(), forecast(short)], T0);
     expect(at()).toEqual(['21.3333', '', '21.3333', '']);
     const next = make({ atMs: [15 * MINUTE] });
-    next.publisher.forecasts([forecast({ ...short, seq: 7 }), forecast({ ...short, seq: 8 })], T0);
-    expect(next.sent.map(({ payload }) => payload).filter((payload) => payload === '')).toEqual(['']);
+    next.publisher.resume(['known']);
+    for (const stream of ['new', 'known', 'known'])
+      next.publisher.forecasts([forecast({ ...short, stream })], T0);
+    const empty = next.sent.filter(({ payload }) => payload === '').map(({ topic }) => topic);
+    expect(empty).toEqual(['gatecast/n/forecast/known/at/15m']);
   });
 
   it('go out at most once in the time set, a stream', () => {
