@@ -18,6 +18,7 @@ export const ERROR_CODES = {
   STORE_FAILED: 'The database cannot be opened or written.',
   STORE_NEWER: 'The database was written by a newer version.',
   LOCKED: 'Another agent uses this data directory.',
+  LISTEN_FAILED: 'The page cannot be served at its address.',
   BROKER_UNREACHABLE: 'The MQTT broker does not answer or refuses.',
   TRAINING_FAILED: 'Training stopped without a usable result.',
   NOT_ENOUGH_DATA: 'There is too little data for what was asked.',

@@ -6,7 +6,7 @@ import { readableIssues } from './issues.ts';
 import { type Config, configSchema } from './schema.ts';
 import { checkWhole } from './whole-checks.ts';
 
-const HINT = '`gatecast check -c FILE` checks a config; docs/config.md lists every key.';
+const HINT = 'docs/config.md lists every key, with what is allowed';
 
 export interface Environment {
   readonly GATECAST_DATA_DIR?: string | undefined;
@@ -21,7 +21,10 @@ export function loadConfig(path: string, environment: Environment = {}): Config 
   try {
     text = readFileSync(path, 'utf8');
   } catch (cause) {
-    throw new GatecastError('FILE_UNREADABLE', `cannot read the config ${path}: ${reason(cause)}`, { cause });
+    throw new GatecastError('FILE_UNREADABLE', `cannot read the config ${path}: ${reason(cause)}`, {
+      hint: 'does it exist, and may this user read it? deploy/examples/gatecast.yaml is one to begin with',
+      cause,
+    });
   }
   const config = parseConfig(text, path);
   const dataDir = environment.GATECAST_DATA_DIR;

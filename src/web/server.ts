@@ -97,10 +97,13 @@ export class PageServer {
         const code = (error as NodeJS.ErrnoException).code;
         if (code === 'EADDRINUSE' && offset < fallbackPorts) continue;
         throw new GatecastError(
-          'USAGE',
+          'LISTEN_FAILED',
           `The web page cannot listen on ${host}:${port + offset} (${code}).`,
           {
-            hint: 'Choose another address in the config: http.listen.',
+            hint:
+              code === 'EADDRINUSE'
+                ? 'Another program, or another gatecast, has the port. Stop it, or set another in the config: http.listen (`off` for no page).'
+                : 'Set another address in the config: http.listen (`off` for no page).',
             cause: error,
           },
         );

@@ -282,7 +282,7 @@ describe.skipIf(!hasMosquitto)('the agent', () => {
     const taken = await start(configOf(broker.url, temp(), { node: 'other' }));
     const port = new URL(taken.pageUrl!).port;
     const config = configOf(broker.url, dir, { http: { listen: `127.0.0.1:${port}` } });
-    await expect(start(config)).rejects.toMatchObject({ code: 'USAGE' });
+    await expect(start(config)).rejects.toMatchObject({ code: 'LISTEN_FAILED' });
     await start(configOf(broker.url, dir));
   });
 });

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { covers, subscriptionsFor } from '../../src/mqtt/subscriptions.ts';
+import { covers, subscriptionsFor, widest } from '../../src/mqtt/subscriptions.ts';
 
 it.each([
   ['#', 'gatecast/n/request/+', true],
@@ -14,6 +14,9 @@ it.each([
   ['homeassistant/+', 'homeassistant/status', true],
   ['homeassistant/status/#', 'homeassistant/status', true],
   ['a/+', 'a/#', false],
+  ['#', '$SYS/broker/load', false],
+  ['+/broker/load', '$SYS/broker/load', false],
+  ['$SYS/#', '$SYS/broker/load', true],
 ])('%s covers %s: %s', (filter, other, expected) => {
   expect(covers(filter, other)).toBe(expected);
 });
@@ -25,4 +28,10 @@ it('the inbox is always at QoS 1, and never asked for twice', () => {
     { filter: 'homeassistant/status', qos: 1 },
   ]);
   expect(subscriptionsFor(['#'], 1, ['gatecast/n/request/+'])).toEqual([{ filter: '#', qos: 1 }]);
+});
+
+it('what lies within another filter is not asked for: the broker would deliver it twice', () => {
+  expect(widest(['a/+', 'a/#', 'b/c', 'b/+', 'b/c', 'c/d'])).toEqual(['a/#', 'b/+', 'c/d']);
+  expect(widest(['#', 'a/b', '$SYS/#'])).toEqual(['#', '$SYS/#']);
+  expect(widest(['a/+/x', 'a/b/#'])).toEqual(['a/+/x', 'a/b/#']);
 });

@@ -249,6 +249,6 @@ test('the next free port is taken when asked for, and a taken one is an error ot
   const { port } = blocker.address() as { port: number };
   const { url } = await start({ port, fallbackPorts: 20 });
   expect(Number(new URL(url).port)).toBeGreaterThan(port);
-  await expect(startPage({ port })).rejects.toMatchObject({ code: 'USAGE' });
+  await expect(startPage({ port })).rejects.toMatchObject({ code: 'LISTEN_FAILED' });
   await new Promise((resolve) => blocker.close(resolve));
 });

@@ -1,5 +1,5 @@
 /** `gatecast check`: validates a config, shows what it reads, and, listening, what would come of it. Changes nothing. */
-import { existsSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { Command } from 'commander';
 import type { Config } from '../../config/index.ts';
@@ -8,6 +8,7 @@ import type { HeardTopic } from '../../ingest/survey.ts';
 import { unwritable } from '../../system/output-file.ts';
 import { globals } from '../shared/globals.ts';
 import { ignoredKeys } from '../shared/ignored-keys.ts';
+import { modelRegistry } from '../shared/models.ts';
 import { untilSignal } from '../shared/until-signal.ts';
 import { duration } from '../shared/values.ts';
 import type { Listening } from './listen.ts';
@@ -55,7 +56,7 @@ interface Output {
 
 async function check(options: Options, dataDir: string | undefined, { out, err }: Output): Promise<void> {
   const { loadConfig, resolveRules, configHash } = await import('../../config/index.ts');
-  const { configText, heardText, summarise } = await import('./report.ts');
+  const { configText, heardText, many, summarise } = await import('./report.ts');
   const path = options.config;
   if (path === undefined && options.listen === undefined)
     throw new GatecastError('USAGE', 'nothing to check', { hint: 'name a config with -c, or --listen' });
@@ -78,6 +79,7 @@ async function check(options: Options, dataDir: string | undefined, { out, err }
   if (config !== null) {
     err(ignoredKeys(config));
     await warnOfSecrets(config, err);
+    await warnOfModel(config, err);
   }
   if (options.listen === undefined) {
     if (options.json) out(`${JSON.stringify(valid, null, 2)}\n`);
@@ -90,12 +92,40 @@ async function check(options: Options, dataDir: string | undefined, { out, err }
   if (options.json) out(`${JSON.stringify({ ...valid, ...jsonOf(result) }, null, 2)}\n`);
   else {
     if (config !== null) out(heardText(result.heard, rules as readonly RuleSummary[]));
-    else err(`${result.heard.messages} messages, ${result.topics.length} topics with numbers\n`);
+    else
+      err(`${many(result.heard.messages, 'message')}, ${many(result.topics.length, 'topic')} with numbers\n`);
     for (const filter of result.refused) err(`the broker refused the subscription to ${filter}\n`);
     if (options.out !== undefined) err(`wrote ${options.out}\n`);
     else if (result.topics.length > 0)
       out(config === null ? result.suggestion : `\n# Topics that no rule reads:\n${result.suggestion}`);
-    else err(config === null ? 'no numbers were heard\n' : 'every topic with numbers is read by a rule\n');
+    else err(`${nothingNew(config !== null, result.heard.messages)}\n`);
+  }
+}
+
+/** There is nothing to suggest. */
+function nothingNew(withConfig: boolean, messages: number): string {
+  if (messages === 0)
+    return 'no message came: do the sensors publish to this broker, and may this user read them? --listen 10m hears the slow ones';
+  return withConfig ? 'every topic with numbers is read by a rule' : 'no numbers were heard';
+}
+
+/** The daemon forecasts without a model as well, but nobody means that by a misspelt name. */
+async function warnOfModel(config: Config, err: Output['err']): Promise<void> {
+  const registry = await modelRegistry(config.data_dir);
+  if (registry.has(config.model.name) || !canRead(config.data_dir)) return;
+  const names = registry.list().map(({ name }) => name);
+  err(
+    `warning: model.name: there is no model ${config.model.name}, so only naive forecasts would be made; there is ${names.join(', ')}\n`,
+  );
+}
+
+/** A service's folder is closed to others: what models there are in it, they cannot know. */
+function canRead(folder: string): boolean {
+  try {
+    accessSync(folder, constants.R_OK | constants.X_OK);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT';
   }
 }
 
@@ -156,7 +186,6 @@ async function overhear(config: Config | null, broker: string, listenMs: number)
   };
   const refused = await listen({
     options: await brokerOf(config, broker),
-    // Rules first: a broker that forbids '#' may still allow them.
     filters: [...new Set([...(router?.filters() ?? []), '#'])],
     until: () => waitFor(listenMs),
     message,

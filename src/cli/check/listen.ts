@@ -7,6 +7,7 @@ import {
   type ProtocolVersion,
 } from '../../mqtt/connection.ts';
 import { type BrokerOptions, readSecrets } from '../../mqtt/options.ts';
+import { widest } from '../../mqtt/subscriptions.ts';
 
 export interface Listening {
   readonly options: BrokerOptions;
@@ -40,9 +41,20 @@ function attempt(listening: Listening, version: ProtocolVersion): Promise<readon
       { version, clean: true, will: null },
       {
         connected: () => {
-          const subscriptions = filters.map((filter) => ({ filter, qos: 0 as const }));
-          connection.subscribe(subscriptions, (refused) => {
+          const end = (refused: readonly string[]): void => {
             until().then(() => connection.close(() => resolve(refused)), reject);
+          };
+          const subscribe = (wanted: readonly string[], done: (refused: readonly string[]) => void): void =>
+            connection.subscribe(
+              wanted.map((filter) => ({ filter, qos: 0 })),
+              done,
+            );
+          const first = widest(filters);
+          subscribe(first, (refused) => {
+            // A broker that forbids '#' may still allow what lies within it.
+            const rest = filters.filter((filter) => !first.includes(filter));
+            if (refused.length === 0 || rest.length === 0) end(refused);
+            else subscribe(rest, (more) => end([...refused, ...more]));
           });
         },
         message,

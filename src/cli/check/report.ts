@@ -1,5 +1,5 @@
 /** What `gatecast check` says: the rules of a config, and what came in for each of them. */
-import { type Config, formatDuration } from '../../config/index.ts';
+import { type Config, formatDuration, parseDuration } from '../../config/index.ts';
 import type { Routed } from '../../ingest/router.ts';
 import type { IngestRule } from '../../ingest/rule.ts';
 
@@ -36,8 +36,20 @@ export function summarise(rules: readonly IngestRule[]): RuleSummary[] {
   }));
 }
 
-export const ruleCount = ({ length }: readonly unknown[]): string =>
-  length === 1 ? '1 rule' : `${length} rules`;
+/** `1 rule`, `2 rules`. */
+export const many = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
+
+export const ruleCount = ({ length }: readonly unknown[]): string => many(length, 'rule');
+
+/** How the readings become steps, and how far the forecast reaches. */
+function stepText({ interval, aggregate, fill, horizon }: RuleSummary): string {
+  const learnt = interval === 'auto';
+  const every = learnt ? 'interval learnt from the arrivals' : `every ${interval}`;
+  const ms = parseDuration(horizon);
+  const stepMs = learnt ? null : parseDuration(interval);
+  const steps = ms === null || stepMs === null ? '' : ` (${many(Math.floor(ms / stepMs), 'step')})`;
+  return `${every}, ${aggregate}; gaps: ${fill}; forecasts ${learnt ? 'up to ' : ''}${horizon} ahead${steps}`;
+}
 
 export function configText(path: string, config: Config, rules: readonly RuleSummary[]): string {
   const lines = rules.flatMap((rule, at) => {
@@ -45,7 +57,7 @@ export function configText(path: string, config: Config, rules: readonly RuleSum
     return [
       `  [${at}] ${rule.match}`,
       `      subscribes to ${rule.filter}, reads ${rule.payload}: ${fields}${rule.unit === null ? '' : `, in ${rule.unit}`}`,
-      `      every ${rule.interval}, ${rule.aggregate}, gaps: ${rule.fill}, ${rule.horizon} ahead`,
+      `      ${stepText(rule)}`,
     ];
   });
   const count = ruleCount(rules);
@@ -126,10 +138,10 @@ export class Heard {
 
 export function heardText(heard: Heard, rules: readonly RuleSummary[]): string {
   const streams = heard.streams();
-  const lines = [`${heard.messages} messages, ${streams.length} streams`];
+  const lines = [`${many(heard.messages, 'message')}, ${many(streams.length, 'stream')}`];
   for (const [at, { match }] of rules.entries()) {
     const own = streams.filter(({ rule }) => rule === at);
-    lines.push(`  [${at}] ${match}: ${own.length === 0 ? 'nothing came' : `${own.length} streams`}`);
+    lines.push(`  [${at}] ${match}: ${own.length === 0 ? 'nothing came' : many(own.length, 'stream')}`);
     for (const stream of own.slice(0, MAX_STREAMS_SHOWN)) lines.push(`      ${streamText(stream)}`);
     if (own.length > MAX_STREAMS_SHOWN) lines.push(`      and ${own.length - MAX_STREAMS_SHOWN} more`);
   }
@@ -145,5 +157,5 @@ function streamText({ stream, topic, unit, count, min, max, last, outside }: Hea
   const shown = (value: number): string => String(Number(value.toPrecision(6)));
   const range = count > 1 ? `, ${shown(min)} to ${shown(max)}` : '';
   const beyond = outside > 0 ? `; ${outside} outside its limits` : '';
-  return `${stream} = ${shown(last)}${unit === null ? '' : ` ${unit}`} (${count} readings${range}${beyond}) from ${topic}`;
+  return `${stream} = ${shown(last)}${unit === null ? '' : ` ${unit}`} (${many(count, 'reading')}${range}${beyond}) from ${topic}`;
 }

@@ -56,6 +56,17 @@ describe('gatecast check', () => {
     expect((await run('-c', path)).err).toMatch(/^warning: mqtt\.password_file: .*\/none\/secret/);
   });
 
+  it('says what the steps are, and warns of a model that is not there', async () => {
+    const path = write(
+      'steps.yaml',
+      `node: n\nmqtt: { url: mqtt://b }\ndata_dir: ${join(folder, 'none')}\nmodel: { name: bose }\nstreams: [{ match: a, interval: 15m, horizon: 1d }, { match: b }]\n`,
+    );
+    const { out, err } = await run('-c', path);
+    expect(out).toContain('every 15m, mean; gaps: model; forecasts 1d ahead (96 steps)');
+    expect(out).toContain('interval learnt from the arrivals, mean; gaps: model; forecasts up to 1d ahead\n');
+    expect(err).toMatch(/^warning: model\.name: there is no model bose, .*; there is base\n$/);
+  });
+
   it('says that remote config, though valid, has no effect', async () => {
     const key = 'MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqo=';
     const path = write(
@@ -128,6 +139,26 @@ describe.skipIf(!hasMosquitto)('gatecast check --listen on a real broker', () =>
     );
     expect(strange).toEqual([]);
     await Promise.all([daemon.endAsync(), all.close()]);
+  });
+
+  it('hears a message once, also where a rule and the search for other topics both ask for it', async () => {
+    let value = 0;
+    const counter = setInterval(() => client.publish('counter/a', String(value++)), 50);
+    const path = write(
+      'once.yaml',
+      `node: n\nmqtt: { url: ${broker.url} }\nstreams: [{ match: counter/+ }]\n`,
+    );
+    const { out } = await run('-c', path, '--listen', '1s', '--json');
+    clearInterval(counter);
+    const [stream] = (JSON.parse(out) as { streams: { count: number; min: number; max: number }[] }).streams;
+    expect(stream!.count).toBe(stream!.max - stream!.min + 1);
+  });
+
+  it('says that nothing came, not that all is well', async () => {
+    const quiet = await startMosquitto();
+    const path = write('quiet.yaml', `node: n\nmqtt: { url: ${quiet.url} }\nstreams: [{ match: s }]\n`);
+    expect((await run('-c', path, '--listen', '1s')).err).toMatch(/no message came/);
+    await quiet.stop();
   });
 
   it('writes a config that can be run, without one to begin with', async () => {
