@@ -1,5 +1,12 @@
 /** How many digits tell the numbers of a forecast apart: six say nothing of a meter's total of 45678.9 that grows by 0.05. */
 
+/**
+ * Below this single precision tells 0.0001 apart; a stream that begins above is kept relative to a whole number near its
+ * first value.
+ */
+export const LARGE = 1024;
+/** Below `LARGE`, this share of the value is what single precision leaves. */
+const ROUNDING = 1e-5;
 /** Of the spread of the numbers this share is told apart: four digits. */
 const SPREAD_DIGITS = 4;
 /** Beyond these stands what the arithmetic left; the zeros in front of a small number count, so that a number is 14 characters long at most. */
@@ -14,6 +21,7 @@ export function digitsFor(values: ArrayLike<number>, least: number): number {
   }
   const largest = Math.max(Math.abs(low), Math.abs(high));
   if (!(largest > 0 && Number.isFinite(largest))) return least;
+  if (largest < LARGE && high - low < ROUNDING * largest) return least;
   const digits = place(largest) - place(high - low) + 1 + SPREAD_DIGITS;
   return Math.max(least, Math.min(MOST + Math.min(0, place(largest)), digits));
 }

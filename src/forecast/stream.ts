@@ -24,6 +24,7 @@ import { Anomalies, LEAST_SCORE, MOST_SCORE, type Surprise } from './anomalies.t
 import { Blend } from './blend.ts';
 import { kindOf } from './candidates.ts';
 import { crossings } from './crossings.ts';
+import { LARGE } from './digits.ts';
 import type { MarkedBucket, StreamAbout } from './engine-contract.ts';
 import { type Forecast, type InputQuality, MEDIAN, Q } from './forecast.ts';
 import { limited } from './limits.ts';
@@ -35,8 +36,6 @@ const QUIET = STUCK | FLAT_LINE;
 
 /** Readings before the network is asked; until then the naive serves. */
 const WARM_UP = 4;
-/** Below this single precision tells 0.0001 apart. */
-const LARGE = 1024;
 
 export class Stream {
   readonly spec: StreamSpec;

@@ -8,7 +8,9 @@ describe('the digits of a forecast', () => {
     ['a large total', [-1e9, -1e9 - 12.5], 12],
     ['small numbers', [1.2e-9, 3.4e-9], 6],
     ['a constant', [123_456_789.25, 123_456_789.25], 12],
-    ['a small constant', [-0.012, -0.012], 10],
+    ['a constant in single precision', [0.999_999_9, 1.000_000_3, 1.000_002], 6],
+    ['a small constant', [-0.012, -0.012], 6],
+    ['small numbers close together', [-0.012, -0.011_999_7], 10],
     ['zeros', [0, 0], 6],
     ['nothing', [], 6],
   ])('%s', (_, values, digits) => {

@@ -1,8 +1,12 @@
 /** What `gatecast inspect` prints for people. */
 import { formatDuration, formatSize } from '../../config/units.ts';
+import { digitsFor, inDigits } from '../../forecast/digits.ts';
 import { MARK_TEXTS, type MarkName } from '../../series/quality.ts';
 import type { StreamReport } from './run.ts';
 import type { Counts } from './stream.ts';
+
+/** Least significant digits of a number. */
+const DIGITS = 4;
 
 const counted = (counts: Counts): string =>
   Object.entries(counts)
@@ -56,7 +60,9 @@ export function reportText(report: StreamReport, nowMs: number): string {
   ];
   if (readings.length > 0) {
     lines.push('', 'newest readings');
-    const named = readings.map(({ time, value, marks: own }) => [time, shown(value), own.join(', ')]);
+    const values = readings.flatMap(({ value }) => value ?? []);
+    const digits = digitsFor(values, DIGITS);
+    const named = readings.map(({ time, value, marks: own }) => [time, shown(value, digits), own.join(', ')]);
     lines.push(...table(named));
   }
   const seen = new Set(readings.flatMap(({ marks: own }) => own));
@@ -83,7 +89,8 @@ export function reportText(report: StreamReport, nowMs: number): string {
   return `${lines.join('\n')}\n`;
 }
 
-const shown = (value: number | null): string => (value === null ? '-' : String(Number(value.toPrecision(4))));
+const shown = (value: number | null, digits = DIGITS): string =>
+  value === null ? '-' : String(inDigits(value, digits));
 
 function intervalText({ interval_s, interval_from, horizon_steps }: StreamReport): string {
   if (interval_s === null) return 'not known yet';

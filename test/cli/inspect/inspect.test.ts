@@ -157,6 +157,8 @@ describe('gatecast inspect', () => {
       onFault: () => undefined,
     });
     for (let i = 0; i < 8; i++) store.append({ stream: 'a', ...at(i), arrivalMs: T0 });
+    for (let i = 0; i < 3; i++)
+      store.append({ stream: 'meter', ...at(i, 0, 45_678.9 + i / 4), arrivalMs: T0 });
     store.flush();
     const report = JSON.parse(inspect(request(dir, { stream: 'a', json: true }))) as StreamReport;
     expect(report).toMatchObject({
@@ -167,6 +169,7 @@ describe('gatecast inspect', () => {
       scores: [],
     });
     expect(inspect(request(dir, { stream: 'a' }))).toContain('none saved yet');
+    expect(inspect(request(dir, { stream: 'meter' }))).toMatch(/ 45678.9\n.* 45679.15\n.* 45679.4\n/);
     store.close();
     expect(() => inspect(request(temp()))).toThrow(expect.objectContaining({ code: 'FILE_UNREADABLE' }));
   });
