@@ -65,7 +65,11 @@ export function registerBacktest(program: Command): void {
       "Play a CSV file through the same pipeline as live, on the file's clock, and score the forecasts.",
     )
     .argument('<csv...>', 'files, .csv or .csv.gz; several files are scored together')
-    .option('--time <columns>', 'time column; several, joined by commas, for date and clock time', list)
+    .option(
+      '--time <columns>',
+      'time column; several, joined by commas, for date and clock time; found by its name',
+      list,
+    )
     .option('--time-format <format>', 'strptime-like, where it cannot be found out')
     .option('--columns <names>', 'columns to forecast, joined by commas, or all', columns, 'all')
     .option(

@@ -34,7 +34,11 @@ export function registerQuantisation(model: Command): void {
     .description('int8 against float32: size, scores, and the error of the state over many steps')
     .argument('<name>', 'model of the registry, with weights')
     .option('--data <csv...>', 'files to score on; without, generated series')
-    .option('--time <columns>', 'time column; several, joined by commas, for date and clock time', list)
+    .option(
+      '--time <columns>',
+      'time column; several, joined by commas, for date and clock time; found by its name',
+      list,
+    )
     .option('--time-format <format>', 'strptime-like, where it cannot be found out')
     .option('--columns <names>', 'columns, joined by commas, or all', columns, 'all')
     .option('--id <columns>', 'column that says whose row it is, in long files', list)

@@ -9,9 +9,10 @@ import { parse } from 'csv-parse/sync';
 import { GatecastError } from '../../errors.ts';
 import { CellReader, IdColumn, NumberColumn } from './columns.ts';
 import { detectTimeReader, timeReaderOf } from './time.ts';
+import { timeColumns } from './time-columns.ts';
 
 export interface TableOptions {
-  /** Names of the time columns: one stamp; a date and a clock time; or year, month, day, hour. Empty: see `clockStartMs`. */
+  /** Names of the time columns: one stamp; a date and a clock time; or year, month, day, hour. Left out: see `clockStartMs`, or found by their names. */
   readonly time?: readonly string[];
   /** strptime-like, for several time columns over their cells joined by a space; found out by itself when left out. */
   readonly timeFormat?: string;
@@ -119,7 +120,7 @@ class TableBuilder {
     this.#names = names;
     const decimalComma = options.decimal === ',' || (options.decimal === undefined && delimiter !== ',');
     this.#reader = new CellReader(decimalComma, options.missing ?? []);
-    this.#timeAt = (options.time ?? []).map((name) => this.#find(name));
+    this.#timeAt = timesOf(names, options).map((name) => this.#find(name));
     this.#idAt = (options.id ?? []).map((name) => this.#find(name));
     if (
       this.#timeAt.length === 0 &&
@@ -226,10 +227,10 @@ class TableBuilder {
   }
 
   #stamps(): Float64Array {
-    const { time = [], timeFormat, clockStartMs = 0, intervalMs = 0 } = this.#options;
-    if (time.length === 0) return Float64Array.from(this.#lines, (_, row) => clockStartMs + row * intervalMs);
-    const read =
-      timeFormat === undefined ? detectTimeReader(this.#times, time.length) : timeReaderOf(timeFormat);
+    const { timeFormat, clockStartMs = 0, intervalMs = 0 } = this.#options;
+    const columns = this.#timeAt.length;
+    if (columns === 0) return Float64Array.from(this.#lines, (_, row) => clockStartMs + row * intervalMs);
+    const read = timeFormat === undefined ? detectTimeReader(this.#times, columns) : timeReaderOf(timeFormat);
     return Float64Array.from(this.#times, (text, row) => {
       const stamp = read(text);
       if (!Number.isNaN(stamp)) return stamp;
@@ -238,6 +239,10 @@ class TableBuilder {
       });
     });
   }
+}
+
+function timesOf(names: readonly string[], { time = [], clockStartMs }: TableOptions): readonly string[] {
+  return time.length > 0 || clockStartMs !== undefined ? time : timeColumns(names);
 }
 
 /** The sign that splits the header line most often. */

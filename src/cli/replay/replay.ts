@@ -30,7 +30,7 @@ interface Options {
 
 const EXAMPLES = `
 Examples:
-  $ gatecast replay ETTh1.csv.gz --time date --broker mqtt://127.0.0.1 --speed 3600
+  $ gatecast replay ETTh1.csv.gz --broker mqtt://127.0.0.1 --speed 3600
   $ gatecast replay air.csv --time Date,Time --missing -200 --broker mqtt://127.0.0.1 --speed max
   $ gatecast replay motes.csv.gz --time ts_ms --id node --topic 'motes/{id}' --broker mqtt://127.0.0.1
 
@@ -64,7 +64,11 @@ export function registerReplay(program: Command): void {
         .argParser(whole)
         .default(Number.POSITIVE_INFINITY, 'all'),
     )
-    .option('--time <columns>', 'time column; or date and clock time; or year, month, day, hour', list)
+    .option(
+      '--time <columns>',
+      'time column; or date and clock time; or year, month, day, hour; found by its name',
+      list,
+    )
     .option('--time-format <format>', 'strptime-like, unix_s or unix_ms; found out by itself')
     .option('--columns <names>', 'columns to send, joined by commas, or all', columns, 'all')
     .option('--id <columns>', 'columns that say whose row it is, in long files', list)

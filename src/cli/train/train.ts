@@ -58,7 +58,11 @@ export function registerTrain(program: Command): void {
       'only draw how far back gradients reach, for the chosen cell and others, as an SVG',
     )
     .optionsGroup('Data files:')
-    .option('--time <columns>', 'time column; several, joined by commas, for date and clock time', list)
+    .option(
+      '--time <columns>',
+      'time column; several, joined by commas, for date and clock time; found by its name',
+      list,
+    )
     .option('--time-format <format>', 'strptime-like, where it cannot be found out')
     .option('--columns <names>', 'columns, joined by commas, or all', columns, 'all')
     .option('--id <columns>', 'column that says whose row it is, in long files', list)

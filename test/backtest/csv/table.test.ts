@@ -102,6 +102,22 @@ describe('readTable', () => {
   });
 
   it.each([
+    ['id,Time,a\nx,2024-03-01 06:00,1\n'],
+    ['a;DATE;Time\n1;01.03.2024;6:00\n2;13.03.2024;6:00\n'],
+    ['time,a,timestamp\n7,1,1709272800\n'],
+    ['no,year,month,day,hour,a\n1,2024,3,1,6,4\n'],
+  ])('finds the time columns of %j by their names', (text) => {
+    const { times, table } = read(text, { time: [] });
+    expect(times[0]).toBe('2024-03-01T06:00:00.000Z');
+    expect(table.columns).toContain('a');
+  });
+
+  it('leaves columns with such names alone where the clock of the file is given', () => {
+    const { times, table } = read('time,a\n7,1\n', { time: [], clockStartMs: 0, intervalMs: 1000 });
+    expect([times, table.columns]).toEqual([['1970-01-01T00:00:00.000Z'], ['time', 'a']]);
+  });
+
+  it.each([
     ['t,a\n2024-01-01,1\n2024-01-02,x\n', { columns: ['a'] }, 'CSV_INVALID', /line 3: column "a" has "x"/],
     ['t,a\n2024-01-01,1\n', { columns: ['b'] }, 'CSV_INVALID', /no column "b"/],
     ['t,a\n2024-01-01,1\nsoon,1\n', {}, 'CSV_INVALID', /line 3: the time "soon"/],
