@@ -67,7 +67,7 @@ const unlimited = (value: number): number => value;
 /** Losses by origin, in units of each stream's mean naive loss. A network that diverges has infinite loss there. */
 export async function holdoutLosses(
   series: readonly HoldoutSeries[],
-  champion: Model | null,
+  champion: Model,
   candidate: Model,
   options: HoldoutOptions = HOLDOUT_DEFAULTS,
 ): Promise<StreamLosses[]> {
@@ -77,32 +77,30 @@ export async function holdoutLosses(
   for (const [leads, group] of byLeads) {
     const models = {
       candidate: await candidate.stepper(leads),
-      champion: champion ? await champion.stepper(leads) : null,
+      champion: await champion.stepper(leads),
     };
     const scratch = new Scratch(leads);
     try {
       for (let first = 0; first < group.length; first += MOST_ROWS) {
-        const lanes = group
-          .slice(first, first + MOST_ROWS)
-          .map((one) => lane(one, options, scratch, models.champion !== null));
+        const lanes = group.slice(first, first + MOST_ROWS).map((one) => lane(one, options, scratch));
         await walk(lanes, leads, models, options);
         for (const one of lanes) results.push(scaled(one));
       }
     } finally {
       await models.candidate.release();
-      await models.champion?.release();
+      await models.champion.release();
     }
   }
   return results;
 }
 
-function lane(series: HoldoutSeries, options: HoldoutOptions, scratch: Scratch, network: boolean): Lane {
+function lane(series: HoldoutSeries, options: HoldoutOptions, scratch: Scratch): Lane {
   const zone = series.timeZone ? zoneOffset(series.timeZone) : UTC;
   const stride = originStride(series.leads, options.originsPerHorizon);
   const origins = Math.max(0, Math.floor((series.values.length - series.holdoutFrom) / stride));
   const empty = () => new Float64Array(origins).fill(Number.NaN);
   const features = new Features(series.intervalMs, series.leads, zone);
-  const blend = () => new Blend(features, { scratch, network, covariates: () => null });
+  const blend = () => new Blend(features, { scratch, network: true, covariates: () => null });
   return {
     series,
     features,
@@ -118,7 +116,7 @@ function lane(series: HoldoutSeries, options: HoldoutOptions, scratch: Scratch, 
 async function walk(
   lanes: readonly Lane[],
   leads: number,
-  models: { candidate: Stepper; champion: Stepper | null },
+  models: Record<Network, Stepper>,
   options: HoldoutOptions,
 ): Promise<void> {
   const n = lanes.length;
@@ -128,7 +126,7 @@ async function walk(
     stepper,
     h: new Float32Array(stepper.layers * n * stepper.hidden),
   });
-  const champion = models.champion && runner(models.champion);
+  const champion = runner(models.champion);
   const candidate = runner(models.candidate);
   const longest = Math.max(...lanes.map((one) => one.series.values.length - one.from));
   const quantiles = new Float64Array(leads * Q);
@@ -136,7 +134,7 @@ async function walk(
     await options.brake?.();
     for (let i = 0; i < n; i++) enter(lanes[i]!, step, x, i * inputs);
     const answers = {
-      champion: champion && (await advance(champion, n, x)),
+      champion: await advance(champion, n, x),
       candidate: await advance(candidate, n, x),
     };
     for (let i = 0; i < n; i++) answer(lanes[i]!, step, answers, i * leads * Q, quantiles);
@@ -148,7 +146,7 @@ async function walk(
 function answer(
   one: Lane,
   step: number,
-  answers: Record<Network, Float32Array | null>,
+  answers: Record<Network, Float32Array>,
   offset: number,
   out: Float64Array,
 ): void {
@@ -157,10 +155,8 @@ function answer(
   if (t >= series.values.length) return;
   const at = originOf(one, step);
   for (const network of NETWORKS) {
-    const raw = answers[network];
-    const finite = blends[network].forecast(raw, offset, observed, unlimited, out);
-    if (at >= 0 && raw !== null)
-      losses[network][at] = finite ? loss(one, step, out) : Number.POSITIVE_INFINITY;
+    const finite = blends[network].forecast(answers[network], offset, observed, unlimited, out);
+    if (at >= 0) losses[network][at] = finite ? loss(one, step, out) : Number.POSITIVE_INFINITY;
   }
 }
 
