@@ -47,8 +47,13 @@ export class CovariateBook {
   }
 
   /** Whether it matters when a stream is stepped: it names others, or others name it. */
-  links({ name, covariates = [] }: StreamSpec): boolean {
-    return covariates.length > 0 || this.named.has(name);
+  links(spec: StreamSpec): boolean {
+    return this.joins(spec) || (spec.covariates ?? []).length > 0;
+  }
+
+  /** Whether a stream is stepped in the order of time with others: it sees them, or they see it. A table waits for nobody. */
+  joins({ name, covariates = [] }: StreamSpec): boolean {
+    return this.named.has(name) || covariates.some(({ kind }) => kind === 'stream');
   }
 
   /** What others see of a stream, as a part of its state. Who sees it may be added after it is. */

@@ -25,7 +25,7 @@ export interface DueGroup {
 export function groupsOf(due: readonly Due[], covariates: CovariateBook): DueGroup[] {
   const linked: Due[] = [];
   const alone: Due[] = [];
-  for (const one of due) (covariates.links(one.stream.spec) ? linked : alone).push(one);
+  for (const one of due) (covariates.joins(one.stream.spec) ? linked : alone).push(one);
   alone.sort((a, b) => a.stream.leads - b.stream.leads);
   const groups: DueGroup[] = [];
   for (let from = 0; from < alone.length; from += MAX_BATCH)

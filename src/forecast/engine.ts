@@ -136,7 +136,7 @@ export class Engine implements ForecastEngine {
     for (const stream of this.byName.values()) {
       if (pace.only?.has(stream.spec.name) === false) continue;
       // Streams that see each other go on together, in the order of time: none may stop half way while another runs ahead.
-      const most = this.scratches.covariates.links(stream.spec) ? undefined : pace.most;
+      const most = this.scratches.covariates.joins(stream.spec) ? undefined : pace.most;
       const closed = stream.buckets.close(nowMs, most);
       if (closed.length > 0 && stream.settle()) due.push({ stream, closed, at: 0 });
       this.behind ||= stream.buckets.behind;

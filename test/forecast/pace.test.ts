@@ -46,6 +46,17 @@ describe('a tick with a pace', () => {
     expect(got).toEqual(expected);
   });
 
+  it('holds for a stream with a table of what is known ahead too: only streams that see each other go on together', async () => {
+    for (const kind of ['table', 'stream'] as const) {
+      const engine = new Engine(fakeModel());
+      engine.add(testSpec('s', { covariates: [{ kind, name: 'other' }] }));
+      for (let i = 0; i < BUCKETS; i++)
+        engine.push({ stream: 's', timeMs: START + i * 1000, value: i % 7, arrivalMs: Number.NaN });
+      await engine.tick(null, false, { most: 16 });
+      expect(engine.streams()[0]?.bucketsSeen, kind).toBe(kind === 'table' ? 16 : BUCKETS - 1);
+    }
+  });
+
   it('leaves a state that can be taken up again wherever it stops, also where the device changes its rate', async () => {
     const spec = testSpec('s', { intervalMs: null, horizonMs: 600_000 });
     const values = ordinary(4, 20)(300);
