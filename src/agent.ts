@@ -338,7 +338,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
   const notifier = systemdNotifier(process.env);
   stops.add(
     'watchdog',
-    startWatchdog(notifier, clock, () => pipeline.rounds),
+    startWatchdog(notifier, clock, () => pipeline.progress),
   );
   notifier.ready(`${streams.size} streams`);
   stops.add('notifier', () => notifier.stopping());

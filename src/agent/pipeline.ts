@@ -82,8 +82,8 @@ export class Pipeline {
   /** Samples taken, and forecasts handed out. */
   samples = 0;
   forecasts = 0;
-  /** Grows for as long as the pipeline gets on, also while no sensor speaks. */
-  rounds = 0;
+  /** Grows for as long as the pipeline gets on: also while no sensor speaks, and within a round that takes long. */
+  progress = 0;
   /** Why the last round failed; null when it did not. */
   fault: string | null = null;
   private readonly drops = new Map<DropReason, number>();
@@ -239,7 +239,7 @@ export class Pipeline {
       this.failed(error);
     }
     await this.act();
-    this.rounds++;
+    this.progress++;
   }
 
   private async forecast(): Promise<void> {
@@ -301,6 +301,7 @@ export class Pipeline {
   /** Lets everything else have its turn, where a round takes long. */
   private breathe(): Promise<void> | undefined {
     if (this.parts.clock.monotonic() - this.breathedMs < BREATH_MS) return undefined;
+    this.progress++;
     return setImmediate().then(() => {
       this.breathedMs = this.parts.clock.monotonic();
     });

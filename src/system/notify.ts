@@ -40,9 +40,9 @@ export function systemdNotifier(
 }
 
 /**
- * Feeds systemd's watchdog for as long as the pipeline gets on. `progress` is a number that changes whenever the
- * pipeline has gone round, also on rounds with nothing to do: quiet sensors are no fault, a wedged stage is, although
- * timers still run beside it. Returns what stops it.
+ * Feeds systemd's watchdog for as long as the pipeline gets on. `progress` is a number that changes for as long as it
+ * does, also with nothing to do: quiet sensors are no fault, a wedged stage is, although timers still run beside it.
+ * Returns what stops it.
  */
 export function startWatchdog(notifier: Notifier, clock: Clock, progress: () => number): () => void {
   const { watchdogMs } = notifier;

@@ -1,8 +1,10 @@
+import { setImmediate } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { Checkpoints } from '../../src/agent/checkpoints.ts';
 import { ClockHold } from '../../src/agent/clock-hold.ts';
 import { Pipeline, type PipelineParts } from '../../src/agent/pipeline.ts';
 import { Engine } from '../../src/forecast/engine.ts';
+import type { TickPace } from '../../src/forecast/engine-contract.ts';
 import type { Forecast } from '../../src/forecast/forecast.ts';
 import type { Routed } from '../../src/ingest/router.ts';
 import { OUT_OF_RANGE, TOO_FAST } from '../../src/series/quality.ts';
@@ -237,9 +239,9 @@ describe('Pipeline', () => {
     send('1');
     // its bucket is over, and nothing newer comes
     await pass(2000);
-    const before = pipeline.rounds;
+    const before = pipeline.progress;
     await pass(10_000);
-    expect(pipeline.rounds - before).toBeLessThan(20);
+    expect(pipeline.progress - before).toBeLessThan(20);
     send('2');
     await pass(100);
     expect(pipeline.samples).toBe(2);
@@ -427,6 +429,37 @@ describe('Pipeline', () => {
     await pass(60);
     expect([pipeline.samples, acknowledged]).toEqual([3, 5]);
     await pipeline.stop();
+  });
+
+  test('a round that takes long shows that it gets on, one that hangs does not', async () => {
+    let hangs = false;
+    const real = new Engine(null);
+    real.add(testSpec('s'));
+    const tick = async (_now: number | null, _every: boolean, { breathe }: TickPace) => {
+      while (!hangs) await (breathe?.() ?? setImmediate());
+      return new Promise<Forecast[]>(() => undefined);
+    };
+    const engine = new Proxy(real, {
+      get: (target, key) => {
+        const value = key === 'tick' ? tick : (Reflect.get(target, key) as unknown);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+    const { pipeline, clock, pass } = setUp({ engine });
+    const progress = async (): Promise<number> => {
+      const before = pipeline.progress;
+      for (let i = 0; i < 10; i++) {
+        clock.advance(100);
+        await setImmediate();
+      }
+      return pipeline.progress - before;
+    };
+    pipeline.start();
+    await pass(50);
+    expect(await progress()).toBeGreaterThan(2);
+    hangs = true;
+    await progress();
+    expect(await progress()).toBe(0);
   });
 
   test('what changes streams runs between two rounds, never within one', async () => {
