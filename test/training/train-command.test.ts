@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ProgressBar, secondsText } from '../../src/cli/shared/progress.ts';
 import { pieces, readSets, seriesOfSet } from '../../src/cli/train/data.ts';
 import type { TrainFlags } from '../../src/cli/train/flags.ts';
+import { dataSets } from '../../src/cli/train/job.ts';
 import { runTrain } from '../../src/cli/train/run.ts';
 import { registerTrain } from '../../src/cli/train/train.ts';
 import { ModelRegistry, readModel } from '../../src/model/registry.ts';
@@ -52,6 +53,18 @@ function csv(name: string, n = 24 * 30): string {
   return path;
 }
 const small = ['--hidden', '16', '--width', '8', '--steps', '24', '--batch', '8', '--max-steps', '30'];
+
+it('finds the times of a data file by the name of their column, and counts from a Monday where there is none', async () => {
+  const path = csv('named.csv', 80);
+  const series = async (...args: string[]) => {
+    const [set] = dataSets(await flagsOf('--data', path, '--interval', '1h', '--out', folder, ...args));
+    return seriesOfSet(set!)[0]!.startMs;
+  };
+  expect(await series()).toBe(Date.UTC(2024, 0, 1));
+  expect(await series('--clock-start', '2021-05-01T00:00:00Z')).toBe(Date.UTC(2021, 4, 1));
+  writeFileSync(path, `warm\n${Array.from({ length: 80 }, (_, t) => t % 7).join('\n')}\n`);
+  expect(await series()).toBe(Date.UTC(2020, 0, 6));
+});
 
 describe('gatecast train', () => {
   it('trains from a file into a model folder that verifies', async () => {

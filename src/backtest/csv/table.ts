@@ -29,6 +29,8 @@ export interface TableOptions {
   /** For files without a time column: time of the first row, ms since 1970 UTC, and the distance of rows, ms. */
   readonly clockStartMs?: number;
   readonly intervalMs?: number;
+  /** As `clockStartMs`, where no time column is found by its name. */
+  readonly otherwiseStartMs?: number;
 }
 
 export interface TableRow {
@@ -122,10 +124,8 @@ class TableBuilder {
     this.#reader = new CellReader(decimalComma, options.missing ?? []);
     this.#timeAt = timesOf(names, options).map((name) => this.#find(name));
     this.#idAt = (options.id ?? []).map((name) => this.#find(name));
-    if (
-      this.#timeAt.length === 0 &&
-      (options.clockStartMs === undefined || options.intervalMs === undefined)
-    ) {
+    const startMs = options.clockStartMs ?? options.otherwiseStartMs;
+    if (this.#timeAt.length === 0 && (startMs === undefined || options.intervalMs === undefined)) {
       throw new GatecastError('USAGE', 'rows need a time', {
         hint: 'name the time column with --time, or give --clock-start and --interval',
       });
@@ -227,7 +227,12 @@ class TableBuilder {
   }
 
   #stamps(): Float64Array {
-    const { timeFormat, clockStartMs = 0, intervalMs = 0 } = this.#options;
+    const {
+      timeFormat,
+      otherwiseStartMs = 0,
+      clockStartMs = otherwiseStartMs,
+      intervalMs = 0,
+    } = this.#options;
     const columns = this.#timeAt.length;
     if (columns === 0) return Float64Array.from(this.#lines, (_, row) => clockStartMs + row * intervalMs);
     const read = timeFormat === undefined ? detectTimeReader(this.#times, columns) : timeReaderOf(timeFormat);

@@ -29,7 +29,7 @@ const names = z
   .transform((one) => (Array.isArray(one) ? one : [one]));
 
 /** A Monday: time of the first row of files that tell none, ms. */
-export const CLOCK_START = Date.UTC(2020, 0, 6);
+const CLOCK_START = Date.UTC(2020, 0, 6);
 
 /** One data set: files of one form, read and cut alike. */
 const setSchema = z.strictObject({
@@ -65,7 +65,10 @@ const setSchema = z.strictObject({
   /** Weight against the other sets. */
   weight: z.number().nonnegative().default(1),
 });
-export type DataSet = z.infer<typeof setSchema>;
+type DescribedSet = z.infer<typeof setSchema>;
+
+/** `clock_start` left out: the times stand in columns that are found by their names; where there are none it is `CLOCK_START`. */
+export type DataSet = Omit<DescribedSet, 'clock_start'> & Partial<Pick<DescribedSet, 'clock_start'>>;
 
 const fileSchema = z.strictObject({ sets: z.array(setSchema).min(1) });
 
@@ -117,7 +120,9 @@ export function seriesOfSet(set: DataSet, seed = 1): JobSeries[] {
       ...(set.decimal && { decimal: set.decimal }),
       ...(set.missing && { missing: set.missing }),
       ...(!set.time && {
-        clockStartMs: set.clock_start,
+        ...(set.clock_start === undefined
+          ? { otherwiseStartMs: CLOCK_START }
+          : { clockStartMs: set.clock_start }),
         intervalMs: set.rows_every ?? set.intervals[0]!,
       }),
     });

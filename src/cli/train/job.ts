@@ -14,7 +14,7 @@ import {
 } from '../../training/job.ts';
 import { GENERATED } from '../../training/prepare.ts';
 import { grid } from '../../training/search.ts';
-import { CLOCK_START, type DataSet, readSets } from './data.ts';
+import { type DataSet, readSets } from './data.ts';
 import type { TrainFlags } from './flags.ts';
 
 /** Steps of a run that neither --max-steps, --epochs nor --max-time bounds. */
@@ -88,7 +88,7 @@ export function dataSets(flags: TrainFlags): DataSet[] {
     ...(flags.delimiter && { delimiter: flags.delimiter }),
     ...(flags.decimal && { decimal: flags.decimal }),
     ...(flags.missing && { missing: flags.missing }),
-    clock_start: flags.clockStart ?? CLOCK_START,
+    ...(flags.clockStart !== undefined && { clock_start: flags.clockStart }),
     timezone: flags.timezone,
     intervals: flags.interval,
     horizons: flags.horizon,
