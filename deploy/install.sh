@@ -1,9 +1,10 @@
 #!/bin/sh
 # Installs gatecast on a gateway with systemd: sudo deploy/install.sh, from a clone of the repository or an unpacked
-# release. Again for an upgrade; the version before stays beside it as /opt/gatecast.previous. An existing config is
-# never touched. Needs Node 20.19 or 22 and, for the one native module, g++, make and python3.
+# release. The first time it writes /etc/gatecast/gatecast.yaml, an example to be edited, and starts nothing. Again for an
+# upgrade: the config is left alone, the service restarted, the version before kept as /opt/gatecast.previous.
+# Needs Node 20 (from 20.19) or 22 and, for the one native module, g++, make and python3.
 #
-#   --no-start     install only
+#   --no-start     do not restart the service after an upgrade
 #   --root DIR     install below DIR and leave users and services alone (packaging, tests)
 set -eu
 cd "$(dirname "$0")/.."
@@ -16,7 +17,7 @@ while [ $# -gt 0 ]; do
     shift
     ;;
   *)
-    sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
   esac
@@ -43,7 +44,7 @@ app=$root/opt/gatecast
 say "copying to $app"
 rm -rf "$app.new"
 mkdir -p "$app.new" "$root/etc/gatecast" "$root/etc/systemd/system" "$root/usr/local/bin"
-cp -R dist models deploy package.json package-lock.json .npmrc README.md LICENSE CHANGELOG.md node_modules "$app.new/"
+cp -R dist models deploy docs package.json package-lock.json .npmrc README.md LICENSE CHANGELOG.md node_modules "$app.new/"
 (cd "$app.new" && npm prune --omit=dev --ignore-scripts --offline >/dev/null)
 # onnxruntime ships its library for five platforms; four of them are of no use here.
 runtime=$app.new/node_modules/onnxruntime-node/bin/napi-v6
@@ -67,20 +68,26 @@ if [ -z "$root" ] && ! id gatecast >/dev/null 2>&1; then
   say 'making the user gatecast'
   useradd --system --user-group --home-dir /var/lib/gatecast --no-create-home --shell /usr/sbin/nologin gatecast
 fi
-config=$root/etc/gatecast/gatecast.yaml
+config=$root/etc/gatecast/gatecast.yaml first=no
 if [ ! -e "$config" ]; then
-  say "writing $config: name your topics there"
+  say "writing $config"
   cp deploy/examples/gatecast.yaml "$config"
+  first=yes
 fi
 chmod 750 "$root/etc/gatecast"
 chmod 640 "$config"
 [ -n "$root" ] || chown -R root:gatecast /etc/gatecast
 
-if [ "$start" = yes ]; then
-  systemctl daemon-reload
+[ -n "$root" ] || systemctl daemon-reload
+if [ "$first" = yes ]; then
+  say "installed. What next:
+  1. edit $config: node, broker, topics
+  2. sudo gatecast check -c $config --listen 60s
+  3. sudo systemctl enable --now gatecast; journalctl -u gatecast -f"
+elif [ "$start" = yes ]; then
   systemctl enable --quiet gatecast
   systemctl restart gatecast
-  say 'started; see: journalctl -u gatecast -f'
+  say 'installed and restarted; see: journalctl -u gatecast -f'
 else
   say 'installed'
 fi

@@ -73,8 +73,9 @@ const welcome = (broker: string, page: string | null, dataDir: string, temporary
   return `
   page       ${page ?? 'off'}
   broker     ${broker}  (MQTT 3.1.1, this machine only)
-  sensors    vitals/#, holes/#          this machine's vitals, once a second
-  forecasts  gatecast/demo/forecast/#   the next 60 s of each, from the fourth reading on
+  sensors    vitals/#                   this machine's vitals, once a second
+             holes/#                    the processor's, smoothed, with gaps: see how they are filled
+  forecasts  gatecast/demo/forecast/#   the next 60 s of each, made anew every second
   data       ${dataDir}${temporary ? '  (removed at the end)' : ''}
 
   watch      mosquitto_sub -h ${hostname} -p ${port} -v -t 'gatecast/#'
@@ -82,7 +83,8 @@ const welcome = (broker: string, page: string | null, dataDir: string, temporary
 `;
 };
 
-const number = (value: number): string => value.toPrecision(4);
+/** What is left of rounding is 0 here. */
+const number = (value: number): string => (Math.abs(value) < 1e-6 ? '0' : value.toPrecision(4));
 
 function line(f: Forecast): string {
   const row = (f.leads - 1) * 9;
@@ -90,5 +92,5 @@ function line(f: Forecast): string {
   const observed = f.observed === null ? 'no reading' : number(f.observed);
   const ahead = `in ${(f.leads * f.stepMs) / 1000} s ${number(middle)} (${number(low)} to ${number(high)})`;
   const time = new Date(f.originMs).toISOString().slice(11, 19);
-  return `${time}  ${f.stream.padEnd(18)} ${observed.padStart(10)} ${f.unit ?? ''}  ->  ${ahead}  ${f.kind}, ${f.input.quality}`;
+  return `${time}  ${f.stream.padEnd(18)} ${observed.padStart(10)} ${(f.unit ?? '').padEnd(4)}  ->  ${ahead}  ${f.kind}, ${f.input.quality}`;
 }

@@ -51,7 +51,8 @@ export function suggestConfig(
   const rules = groupTopics(topics).flatMap(rulesOf).slice(0, MAX_RULES);
   const document = new Document({ ...head, streams: rules.map(({ keys }) => keys) });
   document.commentBefore =
-    ' Suggested by `gatecast check --listen` from what it heard. Units and limits are guesses from names: read them.';
+    ' Suggested by `gatecast check --listen` from what it heard. Units and limits are guesses from names: read them.\n' +
+    ' The database goes to /var/lib/gatecast. To try it as an ordinary user, add: data_dir: ./data';
   const streams = document.get('streams') as YAMLSeq<YAMLMap>;
   for (const [at, { comment }] of rules.entries()) {
     const map = streams.items[at] as YAMLMap;

@@ -143,7 +143,7 @@ export function writeModel(folder: string, files: ModelFiles): StoredModel {
     makeFolder(dirname(folder));
   } catch (cause) {
     throw new GatecastError('FILE_UNWRITABLE', `cannot write ${folder}: ${(cause as Error).message}`, {
-      hint: 'name another folder with --data-dir',
+      hint: 'name another folder: data_dir in the config, or --data-dir',
       cause,
     });
   }

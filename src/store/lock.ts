@@ -26,7 +26,7 @@ export function lockDataDir(dir: string): DataDirLock {
     release = holdFile(join(dir, 'agent.lock'));
   } catch (cause) {
     throw new GatecastError('STORE_FAILED', `${dir} cannot be used: ${(cause as Error).message}`, {
-      hint: 'the user that gatecast runs as needs to write there; name another folder with --data-dir',
+      hint: 'the user that gatecast runs as needs to write there; or name another folder: data_dir in the config, or --data-dir',
       cause,
     });
   }
