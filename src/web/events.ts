@@ -25,6 +25,8 @@ interface Client {
   readonly names: readonly string[];
   /** Newest revision and bucket sent, by stream. */
   readonly cursors: Map<string, { revision: number; timeMs: number }>;
+  /** Number of the name whose turn it is. */
+  turn: number;
   generation: number;
   statusAtMs: number;
   takenAtMs: number;
@@ -58,6 +60,7 @@ export class Events {
       response,
       names: names.slice(0, MAX_WATCHED),
       cursors: new Map(),
+      turn: 0,
       generation: this.options.board.generation,
       statusAtMs: Number.NEGATIVE_INFINITY,
       takenAtMs: now,
@@ -107,7 +110,10 @@ export class Events {
       client.generation = board.generation;
       event('streams', { count: board.size });
     }
-    for (const name of client.names) {
+    const { names, turn } = client;
+    for (let i = 0; i < names.length; i++) {
+      const at = (turn + i) % names.length;
+      const name = names[at] as string;
       const entry = board.get(name);
       if (!entry) continue;
       const cursor = client.cursors.get(name);
@@ -120,7 +126,9 @@ export class Events {
       );
       // The newest bucket is sent again with the next round: it may have been replaced.
       client.cursors.set(name, { revision: entry.revision, timeMs: lastMs - 1 });
-      // The rest has its turn in the next rounds. The past of a stream is read when it is first looked at.
+      // The rest has its turn in the next rounds, before those that change again. The past of a stream is read when it is
+      // first looked at.
+      client.turn = at + 1;
       const busyMs = this.options.clock.monotonic() - now;
       if (text.length > this.options.maxBufferBytes || busyMs > MOST_BUSY_MS) break;
     }

@@ -1,0 +1,57 @@
+import { EventEmitter } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { expect, test } from 'vitest';
+import { Board } from '../../src/web/board.ts';
+import { Events } from '../../src/web/events.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { fakeForecast } from '../support/forecasts.ts';
+
+/** Takes everything at once. */
+class Tab extends EventEmitter {
+  readonly writableLength = 0;
+  text = '';
+  writeHead(): void {}
+  destroy(): void {}
+  write(text: string): void {
+    this.text += text;
+  }
+  shows(name: string): boolean {
+    return this.text.includes(`"stream":"${name}"`);
+  }
+}
+
+test('where rounds are cut short every chart has its turn, in every tab, also when all change all the time', () => {
+  const clock = new FakeClock(0);
+  const board = new Board(() => []);
+  const names = ['a', 'b', 'c', 'd', 'e'];
+  let originMs = 0;
+  const change = (): void => {
+    originMs += 1000;
+    for (const stream of names) board.record(fakeForecast({ stream, originMs }), 0);
+  };
+  change();
+  // Of a slow machine: each stream takes longer than a round may.
+  const get = board.get.bind(board);
+  board.get = (name) => {
+    clock.advance(60);
+    return get(name);
+  };
+  const events = new Events({
+    board,
+    status: () => ({}) as never,
+    clock,
+    maxClients: 8,
+    maxBufferBytes: 1e6,
+    roundMs: 1000,
+    statusMs: 1e9,
+    stuckMs: 1e9,
+  });
+  const tabs = [new Tab(), new Tab()];
+  for (const tab of tabs) events.add(tab as unknown as ServerResponse, names);
+  for (let round = 0; round < 2 * names.length; round++) {
+    change();
+    clock.advance(1000);
+  }
+  for (const tab of tabs) for (const name of names) expect(tab.shows(name), name).toBe(true);
+  events.stop();
+});
