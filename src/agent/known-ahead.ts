@@ -16,7 +16,7 @@ import { Seldom } from './seldom.ts';
 
 /** Tables that came on topics, by name: [times and values by turns]. */
 const KEY = 'agent.tables';
-/** How often files are looked at, ms. */
+/** How often files are looked at, and what came on topics is saved, ms. */
 const LOOK_MS = 60_000;
 
 export interface KnownAheadParts {
@@ -37,6 +37,8 @@ export class KnownAhead {
   private reading: Promise<void> = Promise.resolve();
   /** Of topics: a file can be read again. Null before those of the last run have been looked for. */
   private heard: Map<string, Float64Array> | null = null;
+  /** Something has been heard that is not saved. */
+  private fresh = false;
 
   private readonly complaints: Seldom;
 
@@ -49,16 +51,23 @@ export class KnownAhead {
     this.tables = resolveTables(config);
     this.maxPayloadBytes = config.ingest.max_payload;
     this.heard ??= this.recall();
+    for (const name of [...this.heard.keys()]) {
+      if (this.tables.some((table) => table.kind === 'topic' && table.name === name)) continue;
+      this.heard.delete(name);
+      this.fresh = true;
+    }
     await this.readFiles();
   }
 
-  /** Before the store closes: the next run knows what came on topics before it comes again. */
+  /**
+   * The next run knows what came on topics before it comes again: a broker that has kept the session does not send it
+   * once more.
+   */
   save(): void {
-    const heard = [...(this.heard ?? [])].filter(([name]) =>
-      this.tables.some((table) => table.name === name),
-    );
-    const text = JSON.stringify(Object.fromEntries(heard.map(([name, pairs]) => [name, [...pairs]])));
-    if (text !== (this.parts.store.getMeta(KEY) ?? '{}')) this.parts.store.setMeta(KEY, text);
+    if (!this.fresh) return;
+    const heard = [...(this.heard ?? [])].map(([name, pairs]) => [name, [...pairs]] as const);
+    this.parts.store.setMeta(KEY, JSON.stringify(Object.fromEntries(heard)));
+    this.fresh = false;
   }
 
   private recall(): Map<string, Float64Array> {
@@ -69,10 +78,8 @@ export class KnownAhead {
     } catch {
       // As good as none: it comes again.
     }
-    if (typeof found !== 'object' || found === null) return heard;
-    for (const { kind, name } of this.tables) {
-      const pairs: unknown = Object.hasOwn(found, name) ? (found as Record<string, unknown>)[name] : null;
-      if (kind !== 'topic' || !Array.isArray(pairs) || !pairs.every(Number.isFinite)) continue;
+    for (const [name, pairs] of Object.entries(found ?? {})) {
+      if (!Array.isArray(pairs) || !pairs.every(Number.isFinite)) continue;
       heard.set(name, Float64Array.from(pairs as number[]));
       this.parts.engine.know(name, pointsOf(pairs as number[]));
     }
@@ -112,7 +119,11 @@ export class KnownAhead {
         .then(() => this.readFiles())
         .catch((error: unknown) => log.error('covariate files could not be read', { reason: String(error) }));
     };
-    return every(clock, LOOK_MS, read, log);
+    const look = (): void => {
+      this.save();
+      read();
+    };
+    return every(clock, LOOK_MS, look, log);
   }
 
   private async readFiles(): Promise<void> {
@@ -140,8 +151,10 @@ export class KnownAhead {
     try {
       const points = read();
       engine.know(name, points);
-      if (kind === 'topic')
+      if (kind === 'topic') {
         this.heard?.set(name, Float64Array.from(points.flatMap(({ timeMs, value }) => [timeMs, value])));
+        this.fresh = true;
+      }
       this.wrong.delete(name);
       log.debug('known ahead', { from, points: points.length });
     } catch (error) {

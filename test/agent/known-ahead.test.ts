@@ -107,6 +107,22 @@ describe('what is known ahead', () => {
     }
   });
 
+  it('is there again after a crash too, and is written only when something came', async () => {
+    const first = rig();
+    await first.ahead.use(configOf([topic]));
+    const end = first.ahead.start();
+    first.ahead.receive('weather', say(7));
+    first.clock.advance(60_000);
+    const again = rig(first.store);
+    await again.ahead.use(configOf([topic]));
+    expect([...again.known]).toEqual([...first.known]);
+    expect(again.known.size).toBe(1);
+    first.store.setMeta('agent.tables', 'untouched');
+    first.clock.advance(600_000);
+    expect(first.store.getMeta('agent.tables')).toBe('untouched');
+    end();
+  });
+
   it('comes from files, again when they change', async () => {
     const { ahead, known, warned, clock } = rig();
     const file = join(temp(), 'tariff.csv');
