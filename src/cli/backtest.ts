@@ -62,7 +62,7 @@ export function registerBacktest(program: Command): void {
   program
     .command('backtest')
     .description(
-      "Play a CSV file through the same pipeline as live, on the file's clock, and score the forecasts.",
+      "play a CSV file through the same pipeline as live, on the file's clock, and score the forecasts",
     )
     .argument('<csv...>', 'files, .csv or .csv.gz; several files are scored together')
     .option(
@@ -79,8 +79,16 @@ export function registerBacktest(program: Command): void {
     )
     .option('--known <names>', 'columns that help and whose future is known: a tariff, a timetable', list)
     .option('--id <columns>', 'column that says whose row it is, in long files', list)
-    .option('--interval <duration>', 'length of a bucket, e.g. 5m or 1h', duration)
-    .option('--horizon <steps>', 'buckets ahead; with --protocol: one of its horizons alone', whole)
+    .option(
+      '--interval <duration>',
+      'length of a bucket, e.g. 5m or 1h; needed, but for --protocol',
+      duration,
+    )
+    .option(
+      '--horizon <steps>',
+      'buckets ahead; needed, but for --protocol: there one of its horizons alone',
+      whole,
+    )
     .option('--start <fraction>', 'share of the file before the first forecast that is scored', fraction, 0.5)
     .option('--stride <steps>', 'buckets from one forecast to the next', whole, 24)
     .option('--out <file>', 'write the forecasts: series,origin,step,time,p10..p90')

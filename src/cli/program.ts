@@ -40,7 +40,10 @@ export function createProgram(output: Output): Command {
     )
     .version(VERSION, '-V, --version')
     .showSuggestionAfterError()
-    .addHelpText('after', '\nTry it:\n  $ gatecast demo\n');
+    .addHelpText(
+      'after',
+      '\nTry it:\n  $ gatecast demo\n\nWith your own broker:\n  $ gatecast check --broker mqtt://192.168.1.5 --listen 60s --out gatecast.yaml\n  $ gatecast run -c gatecast.yaml\n',
+    );
   addGlobals(program);
   for (const register of REGISTER) register(program);
   for (const command of [program, ...program.commands.flatMap((c) => [c, ...c.commands])])

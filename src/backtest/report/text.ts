@@ -12,6 +12,13 @@ export interface TextInput {
   readonly written: Readonly<Record<string, string>>;
 }
 
+const LEGEND = [
+  'n: forecast values that met a reading. lead: steps ahead.',
+  "MASE: absolute error of the median, SQL: loss of all nine quantiles; both over the seasonal naive's error before --start, lower is better.",
+  'coverage: share of the readings between p10 and p90, 80 % wanted.',
+  'vs: share of the SQL that is saved against the naive forecasts; 0 is no better than they are, 1 would be perfect.',
+];
+
 const WIDTHS = [9, 9, 10, 11, 14];
 const cell = (text: string, width: number): string => text.padStart(width);
 /** Nothing scored has no score: not the 0 of a perfect forecast. */
@@ -47,16 +54,14 @@ export function scoreText({ scores, horizon, kinds, refused, runs, written }: Te
     Object.entries(counts)
       .map(([name, n]) => `${name} ${n}`)
       .join(', ');
-  lines.push('', `published: ${counted(kinds) || 'nothing'}`);
+  lines.push('', `forecasts by: ${counted(kinds) || 'nobody'}`);
   if (Object.keys(refused).length > 0) lines.push(`readings refused: ${counted(refused)}`);
   for (const run of runs) {
     const what = run.promoted ? 'promoted' : 'refused';
     lines.push(`fine-tune at bucket ${run.bucket}: ${what}, ${run.reason} (${run.seconds.toFixed(1)} s)`);
   }
   for (const [what, path] of Object.entries(written)) lines.push(`${what}: ${path}`);
-  lines.push(
-    'coverage: share of actuals between p10 and p90 (80 % wanted). vs: skill of SQL, 1 is perfect, 0 is equal.',
-  );
+  lines.push('', ...LEGEND);
   return `${lines.join('\n')}\n`;
 }
 

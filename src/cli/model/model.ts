@@ -9,7 +9,7 @@ import { whole } from '../shared/values.ts';
 export function registerModel(program: Command): void {
   const model = program
     .command('model')
-    .description('Models: list, show, import, export, roll back.')
+    .description('list, show, compare, import, export and roll back models')
     .addHelpText('after', '\nExample:\n  $ gatecast model list\n');
   const print = (text: string) => process.stdout.write(text);
 

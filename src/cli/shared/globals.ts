@@ -11,7 +11,9 @@ export interface Globals {
 export function addGlobals(program: Command): void {
   program
     .addOption(
-      new Option('--data-dir <folder>', 'where the registry and the store are').env('GATECAST_DATA_DIR'),
+      new Option('--data-dir <folder>', 'folder of the database and of your own models').env(
+        'GATECAST_DATA_DIR',
+      ),
     )
     .option('--debug', 'print the stack of an unexpected error');
 }

@@ -1,5 +1,5 @@
 /** What a training shows while it runs and when it is done, and what it writes into the model's folder. */
-import { basename } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { packModel } from '../../model/pack.ts';
 import type { StoredModel } from '../../model/registry.ts';
 import { FEATURE_FORMAT } from '../../series/features.ts';
@@ -60,6 +60,17 @@ export function packed(
   });
 }
 
+/** The registry looks into the folder `models` of a data directory. */
+function whatNext(folder: string): string[] {
+  const models = dirname(folder);
+  const dataDir = basename(models) === 'models' ? dirname(models) : null;
+  if (dataDir === null) return ['  to use it, move it into the folder `models` of a data directory'];
+  return [
+    `  to try it: gatecast backtest FILE ... --model ${basename(folder)} --data-dir ${dataDir}`,
+    `  to run it: data_dir: ${dataDir} and model: { name: ${basename(folder)} } in the config`,
+  ];
+}
+
 export function summary(folder: string, stored: StoredModel, result: JobResult) {
   const { steps, seconds, reason, bestLoss, baseLoss, loss, skipped } = result;
   return {
@@ -89,6 +100,7 @@ export function report(folder: string, stored: StoredModel, result: JobResult): 
     `  ${spec?.cell}, ${dimensions.parameters} parameters, model ${stored.hash}`,
     `  ${series} series, ${buckets} buckets; ${result.steps} steps in ${secondsText(result.seconds)} (ended by ${result.reason})`,
     `  ${loss}${result.skipped > 0 ? `; ${result.skipped} steps left out as not finite` : ''}`,
+    ...whatNext(folder),
     '',
   ].join('\n');
 }

@@ -31,7 +31,7 @@ function convolution(text: string): { kernel: number; channels: number } {
 export function registerTrain(program: Command): void {
   program
     .command('train')
-    .description('Train a model: from CSV files, from generated series, or both. Seeded and resumable.')
+    .description('train a model from CSV files, from generated series, or both; seeded and resumable')
     .option('--data <files...>', 'CSV files, .csv or .csv.gz')
     .option(
       '--sets <file>',
@@ -66,7 +66,11 @@ export function registerTrain(program: Command): void {
     .option('--time-format <format>', 'strptime-like, where it cannot be found out')
     .option('--columns <names>', 'columns, joined by commas, or all', columns, 'all')
     .option('--id <columns>', 'column that says whose row it is, in long files', list)
-    .option('--interval <durations>', 'bucket lengths to learn from, e.g. 5m or 5m,1h', durations)
+    .option(
+      '--interval <durations>',
+      'bucket lengths to learn from, e.g. 5m or 5m,1h; needed with --data',
+      durations,
+    )
     .option(
       '--horizon <steps>',
       'buckets ahead; several, joined by commas, teach one model several',
