@@ -9,7 +9,7 @@ import type { Outgoing } from '../mqtt/outbox.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { Store } from '../store/store-contract.ts';
 import type { Clock } from '../system/clock.ts';
-import type { Incoming } from './pipeline.ts';
+import type { Incoming } from './inbox.ts';
 
 export type AnnouncedSpec = Pick<StreamSpec, 'name' | 'unit' | 'thresholds'>;
 

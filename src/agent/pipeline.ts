@@ -6,42 +6,24 @@ import { setImmediate } from 'node:timers/promises';
 import { GatecastError } from '../errors.ts';
 import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import type { Forecast } from '../forecast/forecast.ts';
-import type { OutgoingRequest, Router } from '../ingest/router.ts';
-import type { DiscoveredStream } from '../ingest/rule.ts';
 import { OUT_OF_RANGE } from '../series/quality.ts';
-import type { Sample } from '../series/sample.ts';
 import type { Store } from '../store/store-contract.ts';
-import type { Clock } from '../system/clock.ts';
 import { Acknowledgements } from './acknowledgements.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import { ClockHold } from './clock-hold.ts';
-import type { DropReason } from './drops.ts';
+import type { Counts } from './drops.ts';
+import { Inbox, type InboxParts, type Incoming, type Met } from './inbox.ts';
 import { markStored } from './marking.ts';
 import { Seldom } from './seldom.ts';
 
-export interface Incoming {
-  readonly topic: string;
-  readonly payload: Uint8Array;
-  /** Kept by the broker from before, not sent just now. */
-  readonly retained: boolean;
-  /** Called when the samples are safe in the store; null where the sender expects nothing. */
-  readonly acknowledge: (() => void) | null;
-}
-
-export interface PipelineParts {
-  readonly clock: Clock;
-  readonly router: Pick<Router, 'message'>;
+export interface PipelineParts extends InboxParts {
   readonly engine: ForecastEngine;
   readonly store: Pick<Store, 'append' | 'mark' | 'reject' | 'flush'>;
   readonly checkpoints: Checkpoints;
-  readonly hold: ClockHold;
   readonly batchMs: number;
   readonly flushMs: number;
-  /** Samples that may wait for a round, and messages for an action; further ones are dropped and counted. */
-  readonly maxQueued?: number;
   /** Takes up streams met for the first time. */
   readonly discovered: (streams: readonly Met[]) => Promise<void>;
-  readonly request: (request: OutgoingRequest) => void;
   readonly forecasts: (forecasts: readonly Forecast[], nowMs: number) => void;
   /** @param omitted failures for the same reason that were not told of, since the last that was */
   readonly failed: (error: unknown, omitted: number | undefined) => void;
@@ -52,7 +34,6 @@ export interface PipelineParts {
   readonly storeFails?: (failing: boolean) => void;
 }
 
-const MAX_QUEUED = 100_000;
 /** Longest sleep: the wall clock may be set meanwhile, ms. */
 const MAX_SLEEP_MS = 1000;
 const HELD_SLEEP_MS = 25;
@@ -60,23 +41,6 @@ const HELD_SLEEP_MS = 25;
 const MOST_BUCKETS = 16;
 /** Longest that a round keeps the event loop to itself, bar one run of the network, ms. */
 const BREATH_MS = 20;
-
-/** A stream met for the first time. */
-export interface Met extends DiscoveredStream {
-  /** Time of its first reading, ms. */
-  readonly firstMs: number;
-}
-
-/** With the time it arrived, ms. */
-interface Message extends Incoming {
-  readonly nowMs: number;
-}
-
-interface Waiting {
-  readonly samples: readonly Sample[];
-  readonly discovered: readonly Met[];
-  readonly acknowledge: (() => void) | null;
-}
 
 export class Pipeline {
   /** Samples taken, and forecasts handed out. */
@@ -86,20 +50,19 @@ export class Pipeline {
   progress = 0;
   /** Why the last round failed; null when it did not. */
   fault: string | null = null;
-  private readonly drops = new Map<DropReason, number>();
-  private waiting: Waiting[] = [];
-  private waitingSamples = 0;
+  private readonly inbox: Inbox;
   private readonly acknowledgements: Acknowledgements;
   private readonly complaints: Seldom;
   private actions: (() => Promise<void>)[] = [];
   private timer: { atMs: number; cancel: () => void } | null = null;
   private running: Promise<void> | null = null;
   private breathedMs = 0;
-  /** Messages that came while an action was under way: which streams there are is only known when it is over. */
-  private held: Message[] | null = null;
   private stopped = true;
 
   constructor(private readonly parts: PipelineParts) {
+    this.inbox = new Inbox(parts, () => {
+      if (this.running === null) this.wake(parts.batchMs);
+    });
     this.acknowledgements = new Acknowledgements(parts);
     this.complaints = new Seldom(parts.clock);
   }
@@ -139,57 +102,12 @@ export class Pipeline {
   }
 
   /** Counts of samples not taken, by reason. */
-  dropped(): Readonly<Record<string, number>> {
-    return Object.fromEntries(this.drops);
+  dropped(): Counts {
+    return this.inbox.dropped();
   }
 
-  receive({ topic, payload, retained, acknowledge }: Incoming): void {
-    if (this.stopped) return;
-    const message = { topic, payload, retained, acknowledge, nowMs: this.parts.clock.now() };
-    if (this.held === null) this.route(message);
-    else if (this.held.length < this.maxQueued)
-      this.held.push({ ...message, payload: new Uint8Array(payload) });
-    else {
-      this.drop('overload');
-      acknowledge?.();
-    }
-  }
-
-  private get maxQueued(): number {
-    return this.parts.maxQueued ?? MAX_QUEUED;
-  }
-
-  private route({ topic, payload, retained, acknowledge, nowMs }: Message): void {
-    const { clock, router, hold } = this.parts;
-    const routed = router.message(topic, payload, nowMs);
-    for (const request of routed.requests) this.parts.request(request);
-    let samples = routed.samples;
-    // How old a retained value is, only its own time stamp can tell.
-    if (retained) samples = this.keep(samples, (sample) => sample.timeMs !== sample.arrivalMs, 'retained');
-    if (this.waitingSamples >= this.maxQueued) samples = this.keep(samples, () => false, 'overload');
-    if (samples.length === 0 && routed.discovered.length === 0) {
-      acknowledge?.();
-      return;
-    }
-    const monotonicMs = clock.monotonic();
-    for (const sample of samples) hold.arrived(nowMs - sample.timeMs, monotonicMs);
-    const discovered = routed.discovered.map((stream) => ({
-      ...stream,
-      firstMs: Math.min(nowMs, ...samples.filter((s) => s.stream === stream.spec.name).map((s) => s.timeMs)),
-    }));
-    this.waiting.push({ samples, discovered, acknowledge });
-    this.waitingSamples += samples.length;
-    if (this.running === null) this.wake(this.parts.batchMs);
-  }
-
-  private keep(samples: readonly Sample[], wanted: (s: Sample) => boolean, reason: DropReason): Sample[] {
-    const kept = samples.filter(wanted);
-    this.drop(reason, samples.length - kept.length);
-    return kept;
-  }
-
-  private drop(reason: DropReason, count = 1): void {
-    if (count > 0) this.drops.set(reason, (this.drops.get(reason) ?? 0) + count);
+  receive(message: Incoming): void {
+    if (!this.stopped) this.inbox.receive(message);
   }
 
   /** Sees to it that a round begins within `delayMs`. */
@@ -211,7 +129,7 @@ export class Pipeline {
   private sleepMs(): number {
     const { clock, engine, hold, batchMs } = this.parts;
     if (this.actions.length > 0) return 0;
-    if (this.waiting.length > 0) return batchMs;
+    if (!this.inbox.isEmpty) return batchMs;
     if (!hold.mayClose(clock.monotonic())) return HELD_SLEEP_MS;
     const nowMs = clock.now();
     const dueMs = engine.nextDueMs(nowMs);
@@ -259,8 +177,7 @@ export class Pipeline {
   /** What has arrived is first taken, and forecast, by the streams that it was for; what arrives meanwhile waits to see which there are. */
   private async act(): Promise<void> {
     if (this.actions.length === 0) return;
-    const held: Message[] = [];
-    this.held = held;
+    this.inbox.pause();
     try {
       await this.takeWaiting();
       await this.forecast();
@@ -268,8 +185,7 @@ export class Pipeline {
       this.failed(error);
     }
     for (const act of this.actions.splice(0)) await act();
-    this.held = null;
-    for (const message of held) this.route(message);
+    this.inbox.resume();
   }
 
   /** A stream that cannot be taken up must not cost the readings of the others: they are acknowledged with it. */
@@ -308,9 +224,7 @@ export class Pipeline {
   }
 
   private async takeWaiting(): Promise<void> {
-    const taken = this.waiting;
-    this.waiting = [];
-    this.waitingSamples = 0;
+    const taken = this.inbox.take();
     await this.meet(taken.flatMap((one) => one.discovered));
     const { engine, store, checkpoints } = this.parts;
     for (const { samples, acknowledge } of taken) {
@@ -318,7 +232,7 @@ export class Pipeline {
       for (const sample of samples) {
         const outcome = engine.push(ClockHold.timed(sample));
         if (outcome !== 'accepted') {
-          this.drop(outcome);
+          this.inbox.drop(outcome);
           store.reject(sample.stream, outcome, sample.arrivalMs);
           // Kept to be seen; whatever reads it back knows it by its mark.
           if (outcome === 'out-of-range') store.append(sample, OUT_OF_RANGE);
@@ -338,7 +252,7 @@ export class Pipeline {
       markStored(store, bucket);
       const { stream, tooFastMs } = bucket;
       if (tooFastMs.length === 0) continue;
-      this.drop('too-fast', tooFastMs.length);
+      this.inbox.drop('too-fast', tooFastMs.length);
       store.reject(stream, 'too-fast', nowMs, tooFastMs.length);
     }
   }

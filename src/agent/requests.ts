@@ -8,7 +8,7 @@ import type { Logger } from '../log.ts';
 import { responseMessage } from '../mqtt/messages.ts';
 import type { Outgoing } from '../mqtt/outbox.ts';
 import type { Topics } from '../mqtt/topics.ts';
-import type { Incoming } from './pipeline.ts';
+import type { Incoming } from './inbox.ts';
 
 export const VERBS = {
   finetune: 'Begin a fine-tuning of the model group `group` (the only one where it is left out).',

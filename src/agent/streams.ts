@@ -17,9 +17,9 @@ import { chartPast } from './chart-past.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { ClockHold } from './clock-hold.ts';
 import { type Counts, summed } from './drops.ts';
+import type { Met } from './inbox.ts';
 import { KnownAhead } from './known-ahead.ts';
 import { type KnownStream, KnownStreams } from './known-streams.ts';
-import type { Met } from './pipeline.ts';
 import { restoreStreams } from './restore.ts';
 
 export interface AgentStreamsParts {

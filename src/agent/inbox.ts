@@ -1,0 +1,138 @@
+/**
+ * What has arrived and waits for the next round: decoded on arrival, bounded, and counted where it is not taken. While
+ * streams are being changed messages wait as they are: which streams there are is only known when that is over.
+ */
+import type { OutgoingRequest, Router } from '../ingest/router.ts';
+import type { DiscoveredStream } from '../ingest/rule.ts';
+import type { Sample } from '../series/sample.ts';
+import type { Clock } from '../system/clock.ts';
+import type { ClockHold } from './clock-hold.ts';
+import type { Counts, DropReason } from './drops.ts';
+
+export interface Incoming {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  /** Kept by the broker from before, not sent just now. */
+  readonly retained: boolean;
+  /** Called when the samples are safe in the store; null where the sender expects nothing. */
+  readonly acknowledge: (() => void) | null;
+}
+
+/** A stream met for the first time. */
+export interface Met extends DiscoveredStream {
+  /** Time of its first reading, ms. */
+  readonly firstMs: number;
+}
+
+export interface InboxParts {
+  readonly clock: Clock;
+  readonly router: Pick<Router, 'message'>;
+  readonly hold: ClockHold;
+  /** Samples that may wait for a round, and messages while streams are changed; further ones are dropped and counted. */
+  readonly maxQueued?: number;
+  readonly request: (request: OutgoingRequest) => void;
+}
+
+const MAX_QUEUED = 100_000;
+
+/** With the time it arrived, ms. */
+interface Message extends Incoming {
+  readonly nowMs: number;
+}
+
+/** What came of one message. */
+export interface Waiting {
+  readonly samples: readonly Sample[];
+  readonly discovered: readonly Met[];
+  readonly acknowledge: (() => void) | null;
+}
+
+export class Inbox {
+  private readonly drops = new Map<DropReason, number>();
+  private waiting: Waiting[] = [];
+  private waitingSamples = 0;
+  /** Messages that wait as they are; null where they need not. */
+  private held: Message[] | null = null;
+  private readonly maxQueued: number;
+
+  /** @param arrived told when something waits */
+  constructor(
+    private readonly parts: InboxParts,
+    private readonly arrived: () => void,
+  ) {
+    this.maxQueued = parts.maxQueued ?? MAX_QUEUED;
+  }
+
+  /** Whether nothing waits for a round. */
+  get isEmpty(): boolean {
+    return this.waiting.length === 0;
+  }
+
+  receive({ topic, payload, retained, acknowledge }: Incoming): void {
+    const message = { topic, payload, retained, acknowledge, nowMs: this.parts.clock.now() };
+    if (this.held === null) this.route(message);
+    else if (this.held.length < this.maxQueued)
+      this.held.push({ ...message, payload: new Uint8Array(payload) });
+    else {
+      this.drop('overload');
+      acknowledge?.();
+    }
+  }
+
+  /** All that waits, oldest first. */
+  take(): readonly Waiting[] {
+    const taken = this.waiting;
+    this.waiting = [];
+    this.waitingSamples = 0;
+    return taken;
+  }
+
+  /** From now on messages wait as they are. */
+  pause(): void {
+    this.held = [];
+  }
+
+  /** Looks at the messages that waited as they are. */
+  resume(): void {
+    const held = this.held ?? [];
+    this.held = null;
+    for (const message of held) this.route(message);
+  }
+
+  drop(reason: DropReason, count = 1): void {
+    if (count > 0) this.drops.set(reason, (this.drops.get(reason) ?? 0) + count);
+  }
+
+  dropped(): Counts {
+    return Object.fromEntries(this.drops);
+  }
+
+  private route({ topic, payload, retained, acknowledge, nowMs }: Message): void {
+    const { clock, router, hold } = this.parts;
+    const routed = router.message(topic, payload, nowMs);
+    for (const request of routed.requests) this.parts.request(request);
+    let samples = routed.samples;
+    // How old a retained value is, only its own time stamp can tell.
+    if (retained) samples = this.keep(samples, (sample) => sample.timeMs !== sample.arrivalMs, 'retained');
+    if (this.waitingSamples >= this.maxQueued) samples = this.keep(samples, () => false, 'overload');
+    if (samples.length === 0 && routed.discovered.length === 0) {
+      acknowledge?.();
+      return;
+    }
+    const monotonicMs = clock.monotonic();
+    for (const sample of samples) hold.arrived(nowMs - sample.timeMs, monotonicMs);
+    const discovered = routed.discovered.map((stream) => ({
+      ...stream,
+      firstMs: Math.min(nowMs, ...samples.filter((s) => s.stream === stream.spec.name).map((s) => s.timeMs)),
+    }));
+    this.waiting.push({ samples, discovered, acknowledge });
+    this.waitingSamples += samples.length;
+    this.arrived();
+  }
+
+  private keep(samples: readonly Sample[], wanted: (s: Sample) => boolean, reason: DropReason): Sample[] {
+    const kept = samples.filter(wanted);
+    this.drop(reason, samples.length - kept.length);
+    return kept;
+  }
+}
