@@ -14,8 +14,9 @@ import { type BackupFile, backupDatabase } from './backup.ts';
 import { insertBatch, insertStream, SELECT_ID, SELECT_META, UPSERT_META } from './batch.ts';
 import { Connection, type StoreFault } from './connection.ts';
 import type { Database } from './database.ts';
-import { type MarkSpan, marked } from './marks.ts';
-import { eachSample, eachSampleOf, mergeByTime, type NamedSample } from './reading.ts';
+import type { MarkSpan } from './marks.ts';
+import { type MergeParts, samplesOf, samplesSince } from './merged.ts';
+import type { NamedSample } from './reading.ts';
 import { RejectCounts } from './reject-counts.ts';
 import { readSnapshot, writeSnapshot } from './snapshots.ts';
 import type { Store, StoredSample } from './store-contract.ts';
@@ -152,37 +153,14 @@ export class SqliteStore implements Store {
   }
 
   *samples(stream: string, fromMs: number, toMs = Number.MAX_SAFE_INTEGER): Generator<StoredSample> {
-    const number = this.#ahead.numberOf(stream);
-    const waiting: StoredSample[] = [];
-    this.#ahead.forEach((row, timeMs, value, mark) => {
-      if (row === number && timeMs >= fromMs && timeMs < toMs) waiting.push({ timeMs, value, mark });
-    });
+    // The id first: looking for it may find the database gone.
     const id = this.#idOf(stream);
-    const { db } = this.#connection;
-    const stored = db === null || id === null ? [] : eachSampleOf(db, id, fromMs, toMs);
-    const spans = this.#ahead.marks.filter((mark) => mark.number === number).map(({ span }) => span);
-    yield* marked(
-      mergeByTime(stored, waiting, () => '', this.#readFailed),
-      () => spans,
-    );
+    yield* samplesOf(this.#mergeParts, stream, id, fromMs, toMs);
   }
 
   /** Every stream's samples from `fromMs` on, ascending by time: one walk for all, as the replay at start needs it. */
   *since(fromMs: number): Generator<NamedSample> {
-    const waiting: NamedSample[] = [];
-    this.#ahead.forEach((row, timeMs, value, mark) => {
-      if (timeMs >= fromMs) waiting.push({ stream: this.#ahead.nameOf(row), timeMs, value, mark });
-    });
-    const { db } = this.#connection;
-    const spans = new Map<string, MarkSpan[]>();
-    for (const { number, span } of this.#ahead.marks) {
-      const stream = this.#ahead.nameOf(number);
-      spans.set(stream, [...(spans.get(stream) ?? []), span]);
-    }
-    yield* marked(
-      mergeByTime(db === null ? [] : eachSample(db, fromMs), waiting, (s) => s.stream, this.#readFailed),
-      ({ stream }) => spans.get(stream) ?? [],
-    );
+    yield* samplesSince(this.#mergeParts, fromMs);
   }
 
   saveSnapshots(snapshots: readonly StreamSnapshot[]): boolean {
@@ -326,9 +304,10 @@ export class SqliteStore implements Store {
     );
   }
 
-  readonly #readFailed = (error: unknown): void => {
-    this.#connection.failed(error);
-  };
+  get #mergeParts(): MergeParts {
+    const failed = (error: unknown): void => void this.#connection.failed(error);
+    return { ahead: this.#ahead, db: this.#connection.db, failed };
+  }
 
   #measured(write: () => void): void {
     const before = bytesWrittenByThread();
