@@ -41,6 +41,8 @@ export function mqttPage(generated: string): string {
     '## request and response',
     show('request'),
     `The verb is the last level of the topic. The payload is a JSON object of at most 4,096 bytes, or empty; \`transaction\` (a text of at most 128 characters, or a number) comes back with the answer.\n\n| verb | does |\n| --- | --- |\n${rows(VERBS)}`,
+    'From a shell (`-n`: no payload):',
+    '```sh\nmosquitto_pub -t gatecast/edge/request/backup -n\nmosquitto_pub -t gatecast/edge/request/forget-stream -m \'{"stream":"attic/humidity","transaction":"a-17"}\'\n```',
     show('ok'),
     show('error'),
     "`error` begins with a [code](errors.md). `SIGHUP` to the daemon is as a request `reload`. Requests are worked off one after the other; while 16 wait, further ones are refused (`BUSY`). A retained request is ignored: it would be done again at each start. Who may publish on `request/+` is up to the broker's access list.",
@@ -49,7 +51,7 @@ export function mqttPage(generated: string): string {
     show('device'),
     'With `publish.home_assistant`: a device for each stream (entities: the next median with the forecast as attributes, a lead of `publish.at` each, a threshold each) and one for the agent (`Health`). Retained; said again when Home Assistant says `online` on `<discovery_prefix>/status` and after each reconnect; an empty message takes a device away when its stream is forgotten. The attributes stay below the 16,384 bytes that the recorder takes.',
     '## What the agent subscribes to',
-    "The filters of `streams[].match` at `mqtt.qos`, `<base>/<node>/request/+`, and Home Assistant's status. Its own topics are never read as sensors. With QoS 1 a message is acknowledged when it is safe: written to the journal in `data_dir`. While that fails (disk full, I/O error) nothing is acknowledged, and the sensors are subscribed to at QoS 0, because a broker stops sending to a subscriber that does not acknowledge; [decision 7](decisions/0007-acknowledged-is-stored.md) says what that costs.",
+    "The filters of `streams[].match` at `mqtt.qos`, `<base>/<node>/request/+`, and Home Assistant's status. Its own topics are never read as sensors. A filter that lies within another one is not asked for by itself: the broker would deliver what matches both of them twice. Where two overlap only in part (`a/+/x` and `a/b/#`), some brokers, Mosquitto among them, still do: a reading without a time stamp of its own then counts twice, which shows with `aggregate: sum`. With QoS 1 a message is acknowledged when it is safe: written to the journal in `data_dir`. While that fails (disk full, I/O error) nothing is acknowledged, and the sensors are subscribed to at QoS 0, because a broker stops sending to a subscriber that does not acknowledge; [decision 7](decisions/0007-acknowledged-is-stored.md) says what that costs.",
     'The broker keeps the session for `mqtt.session_expiry`, subscriptions included. What it holds is remembered in `data_dir`: filters that are not wanted any more are taken back at each connection until the broker has confirmed it. Where `data_dir` knows nothing of the session (it is new, or another broker or client id is configured), the session is begun anew, once; what had waited in it is lost.',
   ].join('\n\n')}\n`;
 }
@@ -76,8 +78,9 @@ function overview(made: Readonly<Record<string, Outgoing>>): string {
 function backups(): string {
   return [
     '### Backups',
-    'A backup is one SQLite file, whole or not there; the last five are kept in `<data_dir>/backups`. It is a database to go on from, and it holds the fine-tuned models and the config file in the [archive format of sqlite3](https://sqlite.org/sqlar.html). To restore, stop the agent, then:',
+    'A backup is one SQLite file, whole or not there; the last five are kept in `<data_dir>/backups`. It is a database to go on from, and it holds the fine-tuned models and the config file in the [archive format of sqlite3](https://sqlite.org/sqlar.html). To restore, stop the agent; then, as the user that it runs as (`sudo -u gatecast sh`):',
     '```sh\ncd /var/lib/gatecast\nrm -f gatecast.db-wal gatecast.db-shm samples.journal\ncp backups/gatecast-20250131T060502Z.db gatecast.db\nsqlite3 gatecast.db -Ax        # models/… and config/…\n```',
+    'The config file is put into `config` for you to look at; the agent goes on reading the one that it is started with.',
   ].join('\n\n');
 }
 

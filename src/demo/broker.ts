@@ -25,7 +25,10 @@ export async function startBroker(port = 0): Promise<DemoBroker> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) =>
       reject(
-        new GatecastError('USAGE', `The demo's broker cannot listen on port ${port}.`, { cause: error }),
+        new GatecastError('USAGE', `The demo's broker cannot listen on port ${port}.`, {
+          hint: 'Leave --broker-port out for any free one.',
+          cause: error,
+        }),
       ),
     );
     server.listen(port, '127.0.0.1', resolve);

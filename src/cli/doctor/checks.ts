@@ -1,5 +1,5 @@
 /** What `gatecast doctor` looks at. Each check says what it found; none changes anything but a file of its own. */
-import { accessSync, constants, existsSync, readFileSync, rmSync, statfsSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type Config, loadConfig } from '../../config/index.ts';
 import { createRouter } from '../../config/resolve.ts';
@@ -132,6 +132,13 @@ async function model(dataDir: string | undefined, name: string): Promise<Finding
 function disk(folder: string, wanted: number): Finding {
   const place = nearest(folder);
   try {
+    if (!statSync(place).isDirectory())
+      return {
+        name: 'disk',
+        state: 'fail',
+        text: `${place} is a file, not a folder`,
+        hint: 'Name another folder: data_dir in the config, or --data-dir.',
+      };
     accessSync(place, constants.W_OK);
     const { bavail, bsize } = statfsSync(place);
     const freeMb = (bavail * bsize) / 2 ** 20;

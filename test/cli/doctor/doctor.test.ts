@@ -31,6 +31,16 @@ test('this machine is fit: runtime, model, disk', async () => {
   expect(findings.find(({ name }) => name === 'model')?.text).toMatch(/a step takes \d+\.\d us a stream/);
 });
 
+test('a data directory that is a file is said to be one', async () => {
+  const file = join(temp(), 'file');
+  writeFileSync(file, '');
+  const findings = await examine({ config: undefined, dataDir: file });
+  expect(findings.find(({ name }) => name === 'disk')).toMatchObject({
+    state: 'fail',
+    text: expect.stringContaining('is a file'),
+  });
+});
+
 test('a data directory without a fitting model is a note: naive forecasts need none', async () => {
   const file = configFile('mqtt://127.0.0.1:1');
   writeFileSync(
