@@ -3,35 +3,29 @@
  * forecast waits until its bucket arrives; then three things learn from it: the weights that blend the candidates,
  * the factors that keep the published interval honest, and the scores that the owner reads.
  *
- * Blending: weights fall with the candidates' running pinball loss (a power of its ratio to the best), lead by lead.
+ * Blending: `weights.ts`.
  * Calibration: online quantile tracking of a multiplicative correction of each half of the interval, in log space
  * (adaptive conformal inference, Gibbs & Candes 2021; quantile tracker of conformal PID, Angelopoulos et al. 2023).
  */
 import { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
-import { ADAPTER, C, GRU, NAIVE, ofNetwork, pinball3, SEASONAL, shareAsBelow } from './candidates.ts';
+import { C, GRU, NAIVE, pinball3, SEASONAL } from './candidates.ts';
 import { MEDIAN, Q } from './forecast.ts';
 import { TrackScratch } from './track-scratch.ts';
+import { Weights } from './weights.ts';
 
-const LOSS_MEMORY = 1000;
 export const SCORE_MEMORY = 1000;
 /** Share of actuals wanted below the interval, and above it. Rounded: 0.8 shall give 0.1 and nothing beside it. */
 const tailOf = (coverage: number): number => Math.round(5e8 * (1 - coverage)) / 1e9;
 const MAX_LOG_FACTOR = 1.6;
-/** How sharply blending prefers the better candidate, once it has seen enough. */
-const SHARPNESS = 16;
-/** The network needs this much less loss than it has, to be treated as equal: it is the one that adapts. */
-const NETWORK_PRIOR = 1.5;
-const ENOUGH = 96;
-/** The adapter's errors are almost the network's: smaller differences tell which of them is better, and sooner. */
-const ADAPTER_PRIOR = 0.7;
-const ADAPTER_SHARPNESS = 32;
-const ADAPTER_MOST = 4;
 
 /** [low, median, high] of each candidate, then of the blend before calibration, then as published. */
 const ROW = 3 * (C + 2);
 const BLEND = 3 * C;
 const PUBLISHED = 3 * (C + 1);
+
+/** Losses of the candidates of one knot: streams share it. */
+const missed = new Float64Array(C);
 
 export interface LeadScore {
   /** Lead in steps. */
@@ -72,15 +66,12 @@ export interface TrackPlaces {
 export class Track {
   readonly knots: readonly number[];
   private readonly leads: number;
-  private readonly season: number;
   private readonly tail: number;
   private readonly scratch: TrackScratch;
   /** For each knot k a ring of k rows [ROW]. */
   private readonly pending: Float32Array;
   private step = 0;
-  /** [knots, C] running loss of each candidate, and [knots] how many went into it. */
-  private readonly loss: Float64Array;
-  private readonly lossCount: Float64Array;
+  private readonly worth: Weights;
   /** [knots, 2] logarithm of the factor of the lower and the upper half. */
   private readonly factor: Float64Array;
   /** [knots, 9]: n, mae, bias, covered, loss, loss seasonal, loss naive, mae seasonal, mae naive. */
@@ -93,14 +84,12 @@ export class Track {
   constructor(leads: number, places: TrackPlaces = {}) {
     const { scratch = new TrackScratch(leads), memory = new Memory(), season = 0, coverage = 0.8 } = places;
     this.leads = leads;
-    this.season = season;
     this.tail = tailOf(coverage);
     this.scratch = scratch;
     this.knots = scratch.knots.knots;
     const n = this.knots.length;
     this.pending = memory.float32(scratch.knots.rows * ROW).fill(Number.NaN);
-    this.loss = memory.float64(n * C);
-    this.lossCount = memory.float64(n);
+    this.worth = new Weights(scratch.knots, season, memory);
     this.factor = memory.float64(n * 2);
     this.score = memory.float64(n * 9);
     this.trial = memory.float64(n * 4);
@@ -125,14 +114,13 @@ export class Track {
       const ring = this.pending;
       const at = this.rowAt(j);
       if (Number.isNaN(ring[at + PUBLISHED])) continue;
-      this.lossCount[j] = Math.min(LOSS_MEMORY, this.lossCount[j] + 1);
       for (let c = 0; c < C; c++) {
         const low = ring[at + 3 * c];
         // A candidate that had nothing to say is judged by the published forecast: it neither gains nor loses.
         const from = Number.isNaN(low) ? PUBLISHED : 3 * c;
-        const miss = pinball3(y, ring[at + from], ring[at + from + 1], ring[at + from + 2]);
-        this.loss[j * C + c] += (miss - this.loss[j * C + c]) / this.lossCount[j];
+        missed[c] = pinball3(y, ring[at + from], ring[at + from + 1], ring[at + from + 2]);
       }
+      this.worth.learn(j, missed);
       if (this.step - k >= this.trialFrom) this.try(j, y, ring, at);
       this.calibrate(j, y, ring, at);
       this.rate(j, y, ring, at);
@@ -211,8 +199,8 @@ export class Track {
     clamp: (value: number) => number,
     out: Float64Array,
   ): void {
-    this.weigh(candidates[GRU] !== null);
-    const { weights } = this.scratch;
+    const { atKnots, weights } = this.scratch;
+    this.worth.weigh(candidates[GRU] !== null, atKnots, weights);
     for (let k = 0; k < this.leads; k++) {
       for (let q = 0; q < Q; q++) {
         let value = 0;
@@ -225,8 +213,8 @@ export class Track {
     }
     this.keepBlend(candidates, out);
     for (let k = 0; k < this.leads; k++) {
-      const low = Math.exp(this.interpolate(this.factor, 2, 0, k));
-      const high = Math.exp(this.interpolate(this.factor, 2, 1, k));
+      const low = Math.exp(this.scratch.knots.interpolate(this.factor, 2, 0, k));
+      const high = Math.exp(this.scratch.knots.interpolate(this.factor, 2, 1, k));
       const median = out[k * Q + MEDIAN];
       for (let q = 0; q < MEDIAN; q++) out[k * Q + q] = clamp(median + low * (out[k * Q + q] - median));
       for (let q = MEDIAN + 1; q < Q; q++) out[k * Q + q] = clamp(median + high * (out[k * Q + q] - median));
@@ -256,50 +244,6 @@ export class Track {
       }
       this.keep3(ring, at + BLEND, blend, from);
     }
-  }
-
-  private weigh(hasNetwork: boolean): void {
-    const { weights, atKnots } = this.scratch;
-    for (let j = 0; j < this.knots.length; j++) {
-      let best = Infinity;
-      for (let c = 0; c < C; c++) {
-        if (hasNetwork || !ofNetwork(c)) best = Math.min(best, this.loss[j * C + c]);
-      }
-      const trust = Math.min(1, this.lossCount[j] / ENOUGH);
-      let sum = 0;
-      for (let c = 0; c < C; c++) {
-        let w = this.prior(j, c, trust, hasNetwork);
-        const loss = this.loss[j * C + c];
-        if (w > 0 && loss > 0 && best > 0) w *= (best / loss) ** (SHARPNESS * trust);
-        else if (w > 0 && loss > 0) w *= trust < 1 ? 1 : 0;
-        atKnots[j * C + c] = w;
-        sum += w;
-      }
-      for (let c = 0; c < C; c++) atKnots[j * C + c] /= sum;
-      if (j > 0 && this.knots[j] % this.season === 0) shareAsBelow(atKnots, j);
-    }
-    for (let k = 0; k < this.leads; k++) {
-      for (let c = 0; c < C; c++) weights[k * C + c] = this.interpolate(atKnots, C, c, k);
-    }
-  }
-
-  /** Weight before the candidates' losses are compared, relative to the others'. */
-  private prior(j: number, c: number, trust: number, hasNetwork: boolean): number {
-    if (!hasNetwork) return ofNetwork(c) ? 0 : 1;
-    if (c === GRU) return NETWORK_PRIOR;
-    if (c !== ADAPTER) return 0.02 + 0.1 * trust;
-    const own = this.loss[j * C + ADAPTER];
-    const ratio = own > 0 ? (this.loss[j * C + GRU] / own) ** (ADAPTER_SHARPNESS * trust) : 1;
-    return ADAPTER_PRIOR * trust * Math.min(ADAPTER_MOST, ratio);
-  }
-
-  /** A per-knot quantity at lead k + 1, linear in the logarithm of the lead. */
-  private interpolate(values: Float64Array, width: number, column: number, k: number): number {
-    const { lower, upperWeight } = this.scratch.knots;
-    const j = lower[k];
-    const w = upperWeight[k];
-    const a = values[j * width + column];
-    return w === 0 ? a : a + w * (values[(j + 1) * width + column] - a);
   }
 
   /** Mean weight of each candidate over the leads in the forecast just combined, [C]. */
@@ -342,7 +286,8 @@ export class Track {
   }
 
   persist(io: StateIo): void {
-    for (const values of [this.pending, this.loss, this.lossCount, this.factor, this.score]) io.array(values);
+    for (const values of [this.pending, this.factor, this.score]) io.array(values);
+    this.worth.persist(io);
     this.step = io.number(this.step);
   }
 }

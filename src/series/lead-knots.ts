@@ -34,4 +34,15 @@ export class LeadKnots {
     });
     this.rows = rows;
   }
+
+  /**
+   * A quantity at lead k + 1 from what it is at the knots.
+   * @param values [knots, width]
+   */
+  interpolate(values: Float64Array, width: number, column: number, k: number): number {
+    const j = this.lower[k];
+    const w = this.upperWeight[k];
+    const a = values[j * width + column];
+    return w === 0 ? a : a + w * (values[(j + 1) * width + column] - a);
+  }
 }

@@ -1,0 +1,130 @@
+/**
+ * What each candidate is worth at each lead: weights fall with its running pinball loss, a power of its ratio to the best.
+ *
+ * A running loss over hundreds of steps is slow where the stream changes for good (a new set-point, another machine): the
+ * forecasts of its old level are published for days after. So what the candidates lost in the last few steps is watched too.
+ * One that loses far more than it used to, and clearly more than another does now, is set back, and at once at all longer
+ * leads as well: their own losses are known only when those leads have passed.
+ */
+import type { LeadKnots } from '../series/lead-knots.ts';
+import type { Memory } from '../series/memory.ts';
+import type { StateIo } from '../series/state-io.ts';
+import { ADAPTER, C, GRU, ofNetwork, shareAsBelow } from './candidates.ts';
+
+const MEMORY = 1000;
+/** How sharply the better candidate is preferred, once it has seen enough. */
+const SHARPNESS = 16;
+/** The network needs this much less loss than it has, to be treated as equal: it is the one that adapts. */
+const NETWORK_PRIOR = 1.5;
+const ENOUGH = 96;
+/** The adapter's errors are almost the network's: smaller differences tell which of them is better, and sooner. */
+const ADAPTER_PRIOR = 0.7;
+const ADAPTER_SHARPNESS = 32;
+const ADAPTER_MOST = 4;
+/** Share of the newest loss in the recent one: about the last four steps count. */
+const RECENT_RATE = 0.25;
+/** A candidate is set back as far as its recent loss is above this many of its usual ones ... */
+const FAR_ABOVE_USUAL = 4;
+/** ... and above this many of the least recent loss of any candidate. */
+const CLEARLY_ABOVE_OTHERS = 1.5;
+
+/** Of one stream in one step: all may share them. */
+const setback = new Float64Array(C);
+const losses = new Float64Array(C);
+
+export class Weights {
+  private readonly knots: LeadKnots;
+  private readonly season: number;
+  /** [knots, C] running loss of each candidate, and [knots] how many went into it. */
+  private readonly loss: Float64Array;
+  private readonly count: Float64Array;
+  /** [knots, C] the same over the last few steps. */
+  private readonly recent: Float64Array;
+
+  /** @param season steps of the seasonal naive's season; 0 where there is none */
+  constructor(knots: LeadKnots, season: number, memory: Memory) {
+    const n = knots.knots.length;
+    this.knots = knots;
+    this.season = season;
+    this.loss = memory.float64(n * C);
+    this.count = memory.float64(n);
+    this.recent = memory.float64(n * C);
+  }
+
+  /** @param missed [C] losses of the candidates' forecasts that have just met their reading at a knot */
+  learn(knot: number, missed: Float64Array): void {
+    const { loss, count, recent } = this;
+    count[knot] = Math.min(MEMORY, count[knot] + 1);
+    const rate = 1 / count[knot];
+    const recentRate = Math.max(RECENT_RATE, rate);
+    for (let c = 0; c < C; c++) {
+      const at = knot * C + c;
+      loss[at] += (missed[c] - loss[at]) * rate;
+      recent[at] += (missed[c] - recent[at]) * recentRate;
+    }
+  }
+
+  /**
+   * @param hasNetwork whether it has an answer now; without it its candidates have no weight
+   * @param atKnots [knots, C], which the weights are worked out in
+   * @param out [leads, C]; those of a lead sum to 1
+   */
+  weigh(hasNetwork: boolean, atKnots: Float64Array, out: Float64Array): void {
+    const { knots } = this.knots;
+    setback.fill(1);
+    for (let j = 0; j < knots.length; j++) {
+      const best = this.rate(j, hasNetwork);
+      const trust = Math.min(1, this.count[j] / ENOUGH);
+      let sum = 0;
+      for (let c = 0; c < C; c++) {
+        let w = this.prior(c, trust, hasNetwork);
+        if (w > 0 && losses[c] > 0 && best > 0) w *= (best / losses[c]) ** (SHARPNESS * trust);
+        else if (w > 0 && losses[c] > 0) w *= trust < 1 ? 1 : 0;
+        atKnots[j * C + c] = w;
+        sum += w;
+      }
+      for (let c = 0; c < C; c++) atKnots[j * C + c] /= sum;
+      if (j > 0 && knots[j] % this.season === 0) shareAsBelow(atKnots, j);
+    }
+    const leads = out.length / C;
+    for (let k = 0; k < leads; k++)
+      for (let c = 0; c < C; c++) out[k * C + c] = this.knots.interpolate(atKnots, C, c, k);
+  }
+
+  /** Writes `losses` at a knot, with what set a candidate back there or at a shorter lead. @returns the least of them */
+  private rate(knot: number, hasNetwork: boolean): number {
+    const { loss, recent } = this;
+    const base = knot * C;
+    let leastRecent = Infinity;
+    for (let c = 0; c < C; c++)
+      if (hasNetwork || !ofNetwork(c)) leastRecent = Math.min(leastRecent, recent[base + c]);
+    let best = Infinity;
+    for (let c = 0; c < C; c++) {
+      const usual = loss[base + c];
+      const now = recent[base + c];
+      if (usual > 0 && leastRecent > 0) {
+        const above = Math.min(now / (FAR_ABOVE_USUAL * usual), now / (CLEARLY_ABOVE_OTHERS * leastRecent));
+        setback[c] = Math.max(setback[c], above);
+      }
+      // It is the network's forecast, corrected by what was wrong at this lead so far.
+      if (c === ADAPTER) setback[c] = Math.max(setback[c], setback[GRU]);
+      losses[c] = usual * setback[c];
+      if (hasNetwork || !ofNetwork(c)) best = Math.min(best, losses[c]);
+    }
+    return best;
+  }
+
+  /** Weight before the candidates' losses are compared, relative to the others'. */
+  private prior(c: number, trust: number, hasNetwork: boolean): number {
+    if (!hasNetwork) return ofNetwork(c) ? 0 : 1;
+    if (c === GRU) return NETWORK_PRIOR;
+    if (c !== ADAPTER) return 0.02 + 0.1 * trust;
+    const own = losses[ADAPTER];
+    const ratio = own > 0 ? (losses[GRU] / own) ** (ADAPTER_SHARPNESS * trust) : 1;
+    return ADAPTER_PRIOR * trust * Math.min(ADAPTER_MOST, ratio);
+  }
+
+  persist(io: StateIo): void {
+    for (const values of [this.loss, this.count, this.recent]) io.array(values);
+  }
+}
