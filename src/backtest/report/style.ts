@@ -13,7 +13,7 @@ p{margin:0 0 10px;max-width:78ch}
 .facts{font-size:.9rem}
 .list span{display:inline-block;margin-right:16px}.list b,figcaption b{color:var(--ink);font-weight:600}
 a{color:var(--median);text-decoration:none}a:hover{text-decoration:underline}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(165px,1fr));gap:12px;margin:22px 0}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:22px 0}
 .tile,.card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px}
 .tile b{display:block;font-size:1.4rem;line-height:1.3;white-space:nowrap;font-variant-numeric:tabular-nums;letter-spacing:-.01em}
 .tile span{color:var(--soft);font-size:.86rem}

@@ -52,7 +52,7 @@ export function tuningSection({ runs, tuned, kinds, refused }: ReportInput): str
     Object.entries(counts)
       .map(([name, n]) => `${escapeHtml(name)} ${n.toLocaleString('en-US')}`)
       .join(', ');
-  const published = `<p class="soft">Published: ${counted(kinds) || 'nothing'}.${Object.keys(refused).length > 0 ? ` Readings refused: ${counted(refused)}.` : ''}</p>`;
+  const published = `<p class="soft">Forecasts by: ${counted(kinds) || 'nobody'}.${Object.keys(refused).length > 0 ? ` Readings refused: ${counted(refused)}.` : ''}</p>`;
   if (!tuned) {
     return `<div class="card"><p>Fine-tuning was off: one model served the whole file. <code>--finetune 1d</code> turns it on.</p>${published}</div>`;
   }
