@@ -180,7 +180,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
   // In: from a message to forecasts.
   const pipeline: Pipeline = new Pipeline({
     clock,
-    router: { message: (topic, payload, arrivalMs) => streams.router.message(topic, payload, arrivalMs) },
+    router: streams,
     engine,
     store,
     checkpoints: streams.checkpoints,

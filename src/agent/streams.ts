@@ -7,7 +7,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { type Config, createRouter } from '../config/index.ts';
 import { GatecastError } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
-import type { Router } from '../ingest/router.ts';
+import { excerpt } from '../ingest/rejects.ts';
+import type { Routed, Router } from '../ingest/router.ts';
 import type { Logger } from '../log.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
@@ -21,6 +22,7 @@ import type { Met } from './inbox.ts';
 import { KnownAhead } from './known-ahead.ts';
 import { type KnownStream, KnownStreams } from './known-streams.ts';
 import { restoreStreams } from './restore.ts';
+import { Seldom } from './seldom.ts';
 
 export interface AgentStreamsParts {
   readonly config: Config;
@@ -52,12 +54,14 @@ export class AgentStreams {
   private readonly engine: Engine;
   private readonly store: SqliteStore;
   private readonly log: Logger;
+  private readonly complaints: Seldom;
 
   constructor(private readonly parts: AgentStreamsParts) {
     const { config, engine, store, log } = parts;
     this.engine = engine;
     this.store = store;
     this.log = log;
+    this.complaints = new Seldom(parts.clock);
     this.router = createRouter(config);
     this.ahead = new KnownAhead(parts);
     this.known = new KnownStreams(store);
@@ -70,6 +74,21 @@ export class AgentStreams {
 
   get size(): number {
     return this.board.size;
+  }
+
+  /** What the rules make of a message; what they refuse is logged, now and then one of each reason. */
+  message(topic: string, payload: Uint8Array, arrivalMs: number): Routed {
+    const routed = this.router.message(topic, payload, arrivalMs);
+    for (const { reason, detail } of routed.rejects)
+      this.complaints.say(reason, (omitted) =>
+        this.log.warn('not taken', {
+          topic: excerpt(topic),
+          reason,
+          detail,
+          omitted,
+        }),
+      );
+    return routed;
   }
 
   /** Messages and values that were not taken since the start, by reason; a reload does not forget them. */

@@ -25,7 +25,8 @@ export const REJECTS = {
     'A Sparkplug metric came by alias before the birth that explains it; a rebirth was asked for.',
   'sequence-gap': 'A Sparkplug sequence number was skipped, so messages were lost; a rebirth was asked for.',
   'bad-stream-name': 'The captures and the field give no usable stream name.',
-  'name-conflict': 'Another rule already owns a stream of this name.',
+  'name-conflict':
+    'Another rule already owns a stream of this name; give one of the two a `name` of its own.',
   'stream-limit': '`max_streams` streams exist already.',
 } as const;
 

@@ -127,6 +127,8 @@ class Collector implements DecodeSink, Routed {
   /** Whose decoder is at work. */
   rule: RouteRule | null = null;
   #left: number;
+  /** Fields that a rule selects but has no stream for: no later rule takes them. */
+  readonly #refused = new Set<string>();
   /** Set by a rule that found nothing of its own. */
   #absent: Reject | null = null;
   readonly #message: Message;
@@ -190,8 +192,10 @@ class Collector implements DecodeSink, Routed {
     const rule = this.rule as RouteRule;
     const bound = this.#route.bindings.get(field);
     if (bound !== undefined) return bound.rule === rule.number ? bound.stream : null;
+    if (this.#refused.has(field)) return null;
     const { topic } = this.#message;
     const admission = this.#streams.admit(rule, { topic, field }, unit);
+    if (admission.kind !== 'new' && admission.kind !== 'known') this.#refused.add(field);
     switch (admission.kind) {
       case 'unnamed':
         this.reject('bad-stream-name', `field "${excerpt(field, 40)}" of ${excerpt(topic, 60)}`);
@@ -200,7 +204,10 @@ class Collector implements DecodeSink, Routed {
         this.reject('stream-limit', admission.name);
         return null;
       case 'conflict':
-        this.reject('name-conflict', `${admission.name} belongs to streams[${admission.owner}]`);
+        this.reject(
+          'name-conflict',
+          `${admission.name} belongs to streams[${admission.owner}]; \`name\` gives others`,
+        );
         return null;
       case 'new':
         this.discovered.push(admission.stream);

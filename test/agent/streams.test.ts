@@ -4,7 +4,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { AgentStreams } from '../../src/agent/streams.ts';
 import { validateConfig } from '../../src/config/index.ts';
 import { Engine } from '../../src/forecast/engine.ts';
-import { silentLogger } from '../../src/log.ts';
+import { type Logger, silentLogger } from '../../src/log.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { DATABASE_FILE } from '../../src/store/sqlite-store.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -32,11 +32,11 @@ const configOf = (rule: Record<string, unknown> = {}) =>
   });
 
 /** An agent's streams on `dir`, as after a start. */
-async function open(dir: string, config = configOf(), nowMs = START) {
+async function open(dir: string, config = configOf(), nowMs = START, log: Logger = silentLogger) {
   const store = openStore(dir);
   const engine = new Engine(fakeModel());
   const clock = new FakeClock(nowMs);
-  const streams = new AgentStreams({ config, engine, store, clock, log: silentLogger });
+  const streams = new AgentStreams({ config, engine, store, clock, log });
   const gone = await streams.restore();
   /** One reading a second of each place. */
   const speak = async (places: readonly string[], seconds: number) => {
@@ -226,4 +226,19 @@ test('a stream with other covariates is made anew from its stored samples', asyn
   expect(seen('a')).toBeGreaterThan(55);
   const [after] = (await speak(['a', 'b'], 10)).filter(({ stream }) => stream === 'a');
   expect(after?.kind).not.toBe('naive');
+});
+
+test('what is refused is told, once in a while for each reason', async () => {
+  const told: unknown[] = [];
+  const log: Logger = { ...silentLogger, warn: (text, fields) => void told.push([text, fields?.reason]) };
+  const { streams, close } = await open(tempFolder(), configOf(), START, log);
+  const send = (text: string) => streams.message('sensors/a', Buffer.from(text), START);
+  expect(send('1').samples).toHaveLength(1);
+  for (const text of ['one', 'two', '1e999', 'NaN']) send(text);
+  expect(told).toEqual([
+    ['not taken', 'bad-number'],
+    ['not taken', 'not-finite'],
+  ]);
+  expect(streams.dropped()).toEqual({ 'bad-number': 2, 'not-finite': 2 });
+  close();
 });

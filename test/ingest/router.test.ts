@@ -60,7 +60,18 @@ describe('the router', () => {
     send(router, 'a/x', '{"p":1}');
     const second = send(router, 'b/x', '{"p":1}');
     expect(second.samples).toEqual([]);
-    expect(second.rejects).toEqual([{ reason: 'name-conflict', detail: 'x/p belongs to streams[0]' }]);
+    expect(second.rejects).toEqual([
+      { reason: 'name-conflict', detail: 'x/p belongs to streams[0]; `name` gives others' },
+    ]);
+  });
+
+  it('gives a reading that its first rule cannot name to no other rule', () => {
+    const router = new Router([rule('a/{d}', 'json'), rule('b/{d}', 'json'), rule('#', 'json')]);
+    send(router, 'a/x', '{"p":1}');
+    const second = send(router, 'b/x', '{"p":1,"q":2}');
+    expect(second.samples.map(({ stream }) => stream)).toEqual(['x/q']);
+    expect(second.rejects.map(({ reason }) => reason)).toEqual(['name-conflict']);
+    expect(send(router, 'c/x', '{"p":1}').samples[0]?.stream).toBe('c/x/p');
   });
 
   it('counts every drop by reason', () => {
