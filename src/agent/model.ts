@@ -25,7 +25,7 @@ export function chooseModel(registry: Pick<ModelRegistry, 'open'>, name: string)
     return openModel(registry, name);
   } catch (error) {
     if (!(error instanceof GatecastError)) throw error;
-    return { name, model: null, trainedAt: null, problem: error.message };
+    return { name, model: null, trainedAt: null, problem: `${error.message} ${error.hint}`.trim() };
   }
 }
 

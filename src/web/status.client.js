@@ -32,7 +32,7 @@ export function showStatus(status) {
   const tuned = finetune.reason ? `${finetune.status}: ${finetune.reason}` : finetune.status;
   if (model.loaded) pill('pill-model', 'good', `model ${model.id} ${model.version}`, `fine-tuning ${tuned}`);
   else pill('pill-model', 'warn', 'no model: naive forecasts');
-  const degraded = health.degraded.join(', ');
+  const degraded = health.degraded.map((text) => text.replace(/\.$/, '')).join('; ');
   if (health.state === 'ok') pill('pill-health', 'good', 'healthy');
   else pill('pill-health', 'warn', 'degraded', degraded);
   $('notice').hidden = degraded === '';
