@@ -34,6 +34,8 @@ export interface InboxParts {
 }
 
 const MAX_QUEUED = 100_000;
+/** Of all payloads that wait as they are. */
+const MAX_HELD_BYTES = 32 * 1024 * 1024;
 
 /** With the time it arrived, ms. */
 interface Message extends Incoming {
@@ -53,6 +55,7 @@ export class Inbox {
   private waitingSamples = 0;
   /** Messages that wait as they are; null where they need not. */
   private held: Message[] | null = null;
+  private heldBytes = 0;
   private readonly maxQueued: number;
 
   /** @param arrived told when something waits */
@@ -71,9 +74,10 @@ export class Inbox {
   receive({ topic, payload, retained, acknowledge }: Incoming): void {
     const message = { topic, payload, retained, acknowledge, nowMs: this.parts.clock.now() };
     if (this.held === null) this.route(message);
-    else if (this.held.length < this.maxQueued)
+    else if (this.held.length < this.maxQueued && this.heldBytes + payload.length <= MAX_HELD_BYTES) {
       this.held.push({ ...message, payload: new Uint8Array(payload) });
-    else {
+      this.heldBytes += payload.length;
+    } else {
       this.drop('overload');
       acknowledge?.();
     }
@@ -90,6 +94,7 @@ export class Inbox {
   /** From now on messages wait as they are. */
   pause(): void {
     this.held = [];
+    this.heldBytes = 0;
   }
 
   /** Looks at the messages that waited as they are. */
