@@ -87,11 +87,11 @@ function addStream(engine: ForecastEngine, store: ReplayStore, { spec, firstMs }
   }
   try {
     engine.add(spec, snapshot);
-    return { name, state: 'saved', replayed: 0, fromMs: snapshot.replayFromMs };
+    // Never from before a reset: a state in which nothing was closed since asks for all there is.
+    return { name, state: 'saved', replayed: 0, fromMs: Math.max(firstMs, snapshot.replayFromMs) };
   } catch (error) {
     if (!(error instanceof GatecastError) || error.code !== 'STATE_MISMATCH') throw error;
     engine.add(spec);
-    // Never from before a reset.
     const fromMs = Math.max(firstMs, rebuildFrom(store, spec, snapshot.replayFromMs));
     return { name, state: 'rebuilt', replayed: 0, fromMs };
   }

@@ -113,6 +113,20 @@ test('a reset stream begins anew, keeps its samples, and does not learn from the
   expect(two.count('a')).toBe(200);
 });
 
+test('what a reset stream had learnt does not come back with a stop, or a reload, before its next bucket is closed', async () => {
+  const dir = tempFolder();
+  const one = await open(dir);
+  await one.speak(['a'], 200);
+  one.streams.reset('a');
+  await one.streams.reconfigure(configOf({ limits: { max: 100 } }));
+  expect(one.seen('a')).toBe(0);
+  one.close();
+  const two = await open(dir, configOf({ limits: { max: 100 } }), one.clock.now());
+  expect(two.seen('a')).toBe(0);
+  const [forecast] = await two.speak(['a'], 3);
+  expect(forecast?.seq).toBeLessThan(3);
+});
+
 test('settings that do not touch the state are taken up with it; others make it anew from samples', async () => {
   const { streams, engine, speak, seen } = await open(tempFolder());
   await speak(['a', 'b'], 100);
