@@ -25,7 +25,8 @@ export interface DecodeSink {
    * @param unit as sent; null when the format carries none
    */
   reading(field: string, value: number, timeMs: number | null, unit: string | null): void;
-  reject(reason: RejectReason, detail: string): void;
+  /** @param whole nothing in the message can be read this way; of no account where another rule reads it another way */
+  reject(reason: RejectReason, detail: string, whole?: boolean): void;
   /** A message that the protocol wants sent back, such as a Sparkplug rebirth command. */
   request(topic: string, payload: Uint8Array): void;
 }

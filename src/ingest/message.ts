@@ -41,15 +41,15 @@ export class Message {
     if (this.#jsonState === 'new') {
       this.#jsonState = 'failed';
       const text = this.text();
-      if (text.trim() === '') sink.reject('empty', 'no JSON in the payload');
+      if (text.trim() === '') sink.reject('empty', 'no JSON in the payload', true);
       else if (jsonDepthExceeds(text, this.#maxDepth))
-        sink.reject('too-deep', `nested deeper than ${this.#maxDepth}`);
+        sink.reject('too-deep', `nested deeper than ${this.#maxDepth}`, true);
       else {
         try {
           this.#json = JSON.parse(text);
           this.#jsonState = 'parsed';
         } catch {
-          sink.reject('bad-json', excerpt(text));
+          sink.reject('bad-json', excerpt(text), true);
         }
       }
     }

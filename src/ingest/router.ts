@@ -167,8 +167,12 @@ class Collector implements DecodeSink, Routed {
     this.samples.push(unit === null ? sample : { ...sample, unit });
   }
 
-  reject(reason: RejectReason, detail: string): void {
-    if (reason === 'missing-field' || reason === 'no-number') this.#absent ??= { reason, detail };
+  reject(
+    reason: RejectReason,
+    detail: string,
+    whole = reason === 'missing-field' || reason === 'no-number',
+  ): void {
+    if (whole) this.#absent ??= { reason, detail };
     else this.#add(reason, detail);
   }
 

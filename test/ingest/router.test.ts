@@ -74,6 +74,24 @@ describe('the router', () => {
     expect(send(router, 'c/x', '{"p":1}').samples[0]?.stream).toBe('c/x/p');
   });
 
+  it('counts a message that no rule can read once, and one that some rule reads not at all', () => {
+    const router = new Router([
+      rule('s/+', 'json'),
+      rule('s/{d}', 'number'),
+      rule('s/#', 'auto', { name: '{1}' }),
+    ]);
+    for (const [text, reason] of [
+      ['off by one', 'bad-json'],
+      ['NaN', 'bad-json'],
+      [' ', 'empty'],
+      ['['.repeat(99), 'too-deep'],
+    ] as const)
+      expect(send(router, 's/a', text).rejects.map((reject) => reject.reason)).toEqual([reason]);
+    for (const [at, text] of ['{"p":1}', '5', 'on'].entries())
+      expect(send(router, `s/b${at}`, text)).toMatchObject({ samples: [{}], rejects: [] });
+    expect(router.dropped()).toEqual({ 'bad-json': 2, empty: 1, 'too-deep': 1 });
+  });
+
   it('counts every drop by reason', () => {
     const router = new Router([rule('s/#')], { limits: { maxPayloadBytes: 100, maxReadings: 2 } });
     send(router, 's/a', '');

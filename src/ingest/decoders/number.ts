@@ -19,7 +19,7 @@ export function numberDecoder(settings: DecoderSettings): Decoder {
 export function decodeNumber(message: Message, withUnit: boolean, sink: DecodeSink): void {
   const { length } = message.payload;
   if (length > MAX_BYTES) {
-    sink.reject('bad-number', `${length} bytes, which is no number`);
+    sink.reject('bad-number', `${length} bytes, which is no number`, true);
     return;
   }
   const text = message.text();
@@ -34,10 +34,10 @@ export function decodeNumber(message: Message, withUnit: boolean, sink: DecodeSi
     return;
   }
   if (text.trim() === '') {
-    sink.reject('empty', 'no number in the payload');
+    sink.reject('empty', 'no number in the payload', true);
     return;
   }
   const united = parsed === 'bad-number' && withUnit ? parseNumberWithUnit(text) : parsed;
   if (typeof united === 'object') sink.reading('', united.value, null, united.unit);
-  else sink.reject(united as 'bad-number' | 'not-finite', excerpt(text));
+  else sink.reject(united as 'bad-number' | 'not-finite', excerpt(text), true);
 }
