@@ -159,5 +159,8 @@ export function errorText(error: unknown): string {
     issue.path === '' ? issue.message : `${issue.path} ${issue.message}`,
   );
   const all = [message, ...details, ...(hint === '' ? [] : [hint])];
-  return `${code}: ${all.join('; ')}`.slice(0, MAX_ERROR);
+  return `${code}: ${all.map((part, at) => (at < all.length - 1 ? part.replace(/\.$/, '') : part)).join('; ')}`.slice(
+    0,
+    MAX_ERROR,
+  );
 }

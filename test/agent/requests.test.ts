@@ -113,7 +113,7 @@ describe('what goes wrong is answered, never thrown', () => {
   test('an error of the table, with its hint and its issues; and any other', async () => {
     const { ask, answers } = setUp({
       reload: () => {
-        throw new GatecastError('CONFIG_INVALID', 'two things are wrong', {
+        throw new GatecastError('CONFIG_INVALID', 'Two things are wrong.', {
           hint: 'see docs',
           issues: [{ path: 'mqtt.url', message: 'is missing' }],
         });
@@ -124,7 +124,7 @@ describe('what goes wrong is answered, never thrown', () => {
     ask('backup', '{"transaction":"b"}');
     const [one, two] = await answers();
     expect(one).toMatchObject({ status: 'error', data: null, transaction: 'a' });
-    expect(one?.error).toBe('CONFIG_INVALID: two things are wrong; mqtt.url is missing; see docs');
+    expect(one?.error).toBe('CONFIG_INVALID: Two things are wrong; mqtt.url is missing; see docs');
     expect(String(two?.error)).toMatch(/^INTERNAL: x+$/);
     expect(String(two?.error).length).toBeLessThanOrEqual(2000);
   });

@@ -45,7 +45,9 @@ const ok = (name: string, text: string): Finding => ({ name, state: 'ok', text }
 const note = (name: string, text: string, hint?: string): Finding =>
   hint === undefined ? { name, state: 'note', text } : { name, state: 'note', text, hint };
 function fail(name: string, error: unknown): Finding {
-  const text = error instanceof Error ? error.message : String(error);
+  const issues = error instanceof GatecastError ? error.issues : [];
+  const said = error instanceof Error ? error.message : String(error);
+  const text = [said, ...issues.map(({ path, message }) => `${path || '(root)'}: ${message}`)].join('; ');
   const hint = error instanceof GatecastError ? error.hint : '';
   return hint === '' ? { name, state: 'fail', text } : { name, state: 'fail', text, hint };
 }
