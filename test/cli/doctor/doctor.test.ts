@@ -81,5 +81,5 @@ test('a broker that is not there, an invalid config: exit code 1, with what is w
   expect(await runProgram(['doctor', '-c', nowhere, '--json'], print)).toBe(1);
   const { findings } = JSON.parse(out) as { findings: Finding[] };
   expect(states(findings)).toMatchObject({ config: 'fail', system: 'ok' });
-  expect(findings.find(({ name }) => name === 'config')?.text).toMatch(/: node: must be a name, not 7/);
+  expect(findings.find(({ name }) => name === 'config')?.text).toMatch(/; node: must be a name, not 7/);
 });
