@@ -14,6 +14,7 @@ import { every } from './every.ts';
 import { GROUP } from './groups.ts';
 import type { Health } from './health.ts';
 import { ScoreTurns } from './score-turns.ts';
+import { warnOfSilence } from './silence.ts';
 import type { AgentStreams } from './streams.ts';
 import type { Tuning } from './tuning.ts';
 
@@ -65,6 +66,12 @@ export function startReports(parts: ReportsParts): () => void {
     every(clock, SCORES_MS, sayScores, log),
     every(clock, GROUP_MS, () => tuning().say(), log),
     every(clock, HEALTH_MS, () => store.trim(clock.now()), log),
+    warnOfSilence({
+      clock,
+      log,
+      streams: () => engine.streams().length,
+      connected: () => health.pageStatus().broker.connected,
+    }),
   ];
   sayHealth();
   return () => {

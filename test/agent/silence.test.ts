@@ -1,0 +1,28 @@
+import { expect, test } from 'vitest';
+import { warnOfSilence } from '../../src/agent/silence.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+
+function linesAfter(minutes: number, streams: number, connected: boolean, end = false): string[] {
+  const clock = new FakeClock();
+  const lines: string[] = [];
+  const stop = warnOfSilence({
+    clock,
+    log: { warn: (event) => lines.push(event) },
+    streams: () => streams,
+    connected: () => connected,
+  });
+  if (end) stop();
+  clock.advance(minutes * 60_000);
+  return lines;
+}
+
+test('a broker that answers and no stream: said once, after a while', () => {
+  expect(linesAfter(1, 0, true)).toEqual([]);
+  expect(linesAfter(60, 0, true)).toEqual(['no reading so far']);
+});
+
+test('nothing is said of streams that there are, of a lost broker, or after the end', () => {
+  expect(linesAfter(60, 1, true)).toEqual([]);
+  expect(linesAfter(60, 0, false)).toEqual([]);
+  expect(linesAfter(60, 0, true, true)).toEqual([]);
+});
