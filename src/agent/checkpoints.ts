@@ -31,6 +31,16 @@ interface Mark {
   readonly saved: boolean;
 }
 
+/** What streams know that is not to be had from their samples. */
+export interface Links {
+  /** Whether a stream sees, or is seen by, another. */
+  joined(stream: string): boolean;
+  /** The same, or sees a table. */
+  linked(stream: string): boolean;
+}
+
+const NO_LINKS: Links = { joined: () => false, linked: () => false };
+
 export class Checkpoints {
   /** By stream, in order of their last save. */
   private readonly marks = new Map<string, Mark>();
@@ -41,8 +51,7 @@ export class Checkpoints {
     private readonly engine: Pick<ForecastEngine, 'snapshot'>,
     private readonly store: Pick<Store, 'saveSnapshots'>,
     private readonly limits: CheckpointLimits = LIMITS,
-    /** Whether a stream sees, or is seen by, another: what they knew of each other when is not to be had from samples. */
-    private readonly linked: (stream: string) => boolean = () => false,
+    private readonly links: Links = NO_LINKS,
   ) {}
 
   /**
@@ -83,19 +92,24 @@ export class Checkpoints {
 
   /** Streams that see each other are replayed best from the same moment. */
   private together(streams: readonly string[]): readonly string[] {
-    if (!streams.some(this.linked)) return streams;
-    const all = [...this.marks.keys()].filter(this.linked);
+    const joined = (stream: string): boolean => this.links.joined(stream);
+    if (!streams.some(joined)) return streams;
+    const all = [...this.marks.keys()].filter(joined);
     return all.length > MOST_LINKED ? streams : [...new Set([...streams, ...all])];
   }
 
   /**
-   * At the end: saves streams that see each other, all of the same moment, then those with the longest replays, for as long as there
-   * is time.
+   * At the end: saves streams that see each other or a table, all of the same moment, then those with the longest replays, for as
+   * long as there is time.
    */
   saveAll(monotonicMs: () => number): boolean {
     const untilMs = monotonicMs() + END_MS;
     const worth = (stream: string, { samples, saved }: Mark): number =>
-      this.linked(stream) ? Number.POSITIVE_INFINITY : saved && samples < WORTH_SAVING ? 0 : samples + 1;
+      this.links.linked(stream)
+        ? Number.POSITIVE_INFINITY
+        : saved && samples < WORTH_SAVING
+          ? 0
+          : samples + 1;
     const streams = [...this.marks]
       .map(([stream, mark]) => ({ stream, worth: worth(stream, mark) }))
       .filter((one) => one.worth > 0)

@@ -65,7 +65,7 @@ export class AgentStreams {
     this.router = createRouter(config);
     this.ahead = new KnownAhead(parts);
     this.known = new KnownStreams(store);
-    this.checkpoints = new Checkpoints(engine, store, undefined, (stream) => engine.linked(stream));
+    this.checkpoints = new Checkpoints(engine, store, undefined, engine);
     this.board = new Board((stream, beforeMs, most) => {
       const view = engine.streams().find(({ spec }) => spec.name === stream);
       return view ? chartPast(store, view, beforeMs, most) : [];

@@ -47,13 +47,14 @@ export class CovariateBook {
   }
 
   /** Whether it matters when a stream is stepped: it names others, or others name it. */
-  links(spec: StreamSpec): boolean {
-    return this.joins(spec) || (spec.covariates ?? []).length > 0;
+  links(spec: StreamSpec | undefined): boolean {
+    return this.joins(spec) || (spec?.covariates ?? []).length > 0;
   }
 
   /** Whether a stream is stepped in the order of time with others: it sees them, or they see it. A table waits for nobody. */
-  joins({ name, covariates = [] }: StreamSpec): boolean {
-    return this.named.has(name) || covariates.some(({ kind }) => kind === 'stream');
+  joins(spec: StreamSpec | undefined): boolean {
+    if (spec === undefined) return false;
+    return this.named.has(spec.name) || (spec.covariates ?? []).some(({ kind }) => kind === 'stream');
   }
 
   /** What others see of a stream, as a part of its state. Who sees it may be added after it is. */

@@ -119,10 +119,14 @@ export class Engine implements ForecastEngine {
     this.scratches.covariates.know(table, points);
   }
 
-  /** Whether a stream names others as covariates, or others name it. */
+  /** Whether a stream names other streams as covariates, or others name it. */
+  joined(stream: string): boolean {
+    return this.scratches.covariates.joins(this.byName.get(stream)?.spec);
+  }
+
+  /** The same, or it names a table. */
   linked(stream: string): boolean {
-    const known = this.byName.get(stream);
-    return known !== undefined && this.scratches.covariates.links(known.spec);
+    return this.scratches.covariates.links(this.byName.get(stream)?.spec);
   }
 
   push(sample: Sample): PushOutcome {

@@ -85,20 +85,32 @@ describe('Checkpoints', () => {
     ] as const) {
       const store = recorder();
       const limits = { replay: 5, first: 5, walk: 1000 };
-      const checkpoints = new Checkpoints(engine, store, limits, (stream) => stream !== 'alone');
+      const checkpoints = new Checkpoints(engine, store, limits, {
+        joined: (stream) => stream !== 'alone' && stream !== 'tariff',
+        linked: (stream) => stream !== 'alone',
+      });
       checkpoints.add('alone', 'saved', 0);
+      checkpoints.add('tariff', 'saved', 0);
       checkpoints.add('a', 'saved', 0);
       for (let i = 0; i < others; i++) checkpoints.add(`b${i}`, 'saved', 0);
       for (let i = 0; i < 5; i++) checkpoints.accepted('a');
       checkpoints.save();
       expect(store.saved.flat()).toHaveLength(saved);
       expect(store.saved.flat()).not.toContain('alone');
+      // One that sees a table alone need not wait for others, nor they for it.
+      expect(store.saved.flat()).not.toContain('tariff');
+      for (let i = 0; i < 5; i++) checkpoints.accepted('tariff');
+      checkpoints.save();
+      expect(store.saved.at(-1)).toEqual(['tariff']);
     }
   });
 
-  test('at the end streams that see each other are saved first, however little there is to replay', () => {
+  test('at the end streams that see each other, or a table, are saved first, however little there is to replay', () => {
     const store = recorder();
-    const checkpoints = new Checkpoints(engine, store, undefined, (stream) => stream !== 'long');
+    const checkpoints = new Checkpoints(engine, store, undefined, {
+      joined: (stream) => stream === 'a',
+      linked: (stream) => stream !== 'long',
+    });
     checkpoints.add('a', 'saved', 0);
     checkpoints.add('long', 'saved', 2000);
     checkpoints.add('b', 'saved', 3);
