@@ -10,7 +10,7 @@ import type { Engine } from '../forecast/engine.ts';
 import { excerpt } from '../ingest/rejects.ts';
 import type { Routed, Router } from '../ingest/router.ts';
 import type { Logger } from '../log.ts';
-import type { StreamSpec } from '../series/spec.ts';
+import { type StreamSpec, stateSettings } from '../series/spec.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { Clock } from '../system/clock.ts';
 import { Board } from '../web/board.ts';
@@ -186,7 +186,7 @@ export class AgentStreams {
 
   private async change({ spec, firstMs }: KnownStream, before: StreamSpec | undefined): Promise<void> {
     const snapshot = this.engine.snapshot(spec.name);
-    if (before !== undefined && snapshot !== null && fits(before, spec)) {
+    if (before !== undefined && snapshot !== null && stateSettings(before) === stateSettings(spec)) {
       // Its open bucket comes from the samples, as after a restart.
       if (this.store.saveSnapshots([snapshot])) return this.takeUp([{ spec, firstMs }]);
       this.engine.add(spec, snapshot);
@@ -231,15 +231,3 @@ const storeFailed = (): GatecastError =>
   new GatecastError('STORE_FAILED', 'The database cannot be written now.', {
     hint: 'The alert `store` says why. Ask again when it is gone.',
   });
-
-/** Whether a state made under the one settings means the same under the other. */
-function fits(a: StreamSpec, b: StreamSpec): boolean {
-  return (
-    a.intervalMs === b.intervalMs &&
-    a.horizonMs === b.horizonMs &&
-    a.aggregate === b.aggregate &&
-    a.timeZone === b.timeZone &&
-    a.quality === b.quality &&
-    isDeepStrictEqual(a.covariates, b.covariates)
-  );
-}

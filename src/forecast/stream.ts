@@ -2,6 +2,7 @@
  * One stream from closed bucket to forecast: fills the gap, makes the features, takes in the network's answer, blends,
  * calibrates, clamps. Holds everything the stream has learnt; the engine only batches.
  */
+import { GatecastError } from '../errors.ts';
 import { Buckets, type ClosedBucket, emptyBucket } from '../series/buckets.ts';
 import { zoneOffset } from '../series/calendar.ts';
 import { AHEAD, Features, I } from '../series/features.ts';
@@ -18,7 +19,7 @@ import {
   TOO_FAST,
 } from '../series/quality.ts';
 import { type Past, regridded } from '../series/regrid.ts';
-import { longestGapMs, MAX_LEADS, type StreamSpec } from '../series/spec.ts';
+import { longestGapMs, MAX_LEADS, type StreamSpec, stateSettings } from '../series/spec.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { Anomalies, LEAST_SCORE, MOST_SCORE, type Surprise } from './anomalies.ts';
 import { Blend } from './blend.ts';
@@ -311,7 +312,16 @@ export class Stream {
     return Number.isNaN(this.buckets.lastObservedMs) ? null : this.buckets.lastObservedMs;
   }
 
+  /** @throws GatecastError STATE_MISMATCH when the state was made with other settings, or is damaged */
   persist(io: StateIo): void {
+    const settings = stateSettings(this.spec);
+    if (io.number(settings) !== settings) {
+      throw new GatecastError(
+        'STATE_MISMATCH',
+        `The state of ${this.spec.name} was made with other settings.`,
+        { hint: 'It is rebuilt from stored samples.' },
+      );
+    }
     this.buckets.persist(io);
     if (!this.settle()) return;
     this.features?.persist(io);

@@ -4,7 +4,6 @@
  * one known ahead (a tariff, a weather forecast) shows its values at leads to come. Nothing later than the bucket's end
  * is ever read of a series that lies in the past.
  */
-import { GatecastError } from '../errors.ts';
 import { RobustScale, RunningMean } from './running.ts';
 import type { StateIo } from './state-io.ts';
 
@@ -118,7 +117,6 @@ export class Covariates {
   private readonly aligned: readonly { readonly one: Aligned; readonly offset: number }[];
   private readonly stepMs: number;
   private readonly holdMs: number;
-  private readonly id: number;
 
   /**
    * @param stepMs of the stream's grid
@@ -128,7 +126,6 @@ export class Covariates {
   constructor(sources: readonly CovariateSource[], stepMs: number, leads: number, holdMs: number) {
     this.stepMs = stepMs;
     this.holdMs = holdMs;
-    this.id = checksum(sources.map(({ name }) => name).join('\n'));
     const most = Math.max(2, Math.floor(MAX_INPUTS / Math.max(1, sources.length)));
     let offset = 0;
     this.aligned = sources.map((source) => {
@@ -163,20 +160,7 @@ export class Covariates {
     return sum;
   }
 
-  /** @throws GatecastError STATE_MISMATCH when the state is of other covariates */
   persist(io: StateIo): void {
-    if (io.number(this.id) !== this.id) {
-      throw new GatecastError('STATE_MISMATCH', 'The state is of other covariates.', {
-        hint: 'It is rebuilt from stored samples.',
-      });
-    }
     for (const { one } of this.aligned) one.persist(io);
   }
-}
-
-/** FNV-1a, 32 bits. */
-function checksum(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-  return hash >>> 0;
 }

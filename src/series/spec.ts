@@ -69,3 +69,17 @@ export function longestGapMs(
 ): number {
   return intervalMs === null ? Math.max(maxGapMs, LEARNT_GAP * stepMs) : maxGapMs;
 }
+
+/** Of the settings that a state is made with: one made with others must not be gone on from. 32 bits. */
+export function stateSettings(spec: StreamSpec): number {
+  const { intervalMs, horizonMs, aggregate, timeZone, quality, covariates = [] } = spec;
+  const named = covariates.map(({ kind, name }) => [kind, name]);
+  return checksum(JSON.stringify([intervalMs, horizonMs, aggregate, timeZone, quality, named]));
+}
+
+/** FNV-1a, 32 bits. */
+function checksum(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  return hash >>> 0;
+}

@@ -238,6 +238,22 @@ describe('snapshots', () => {
     expect(same.streams()).toEqual([]);
     expect(() => same.add(spec('s', { horizonMs: 40 * MINUTE }), snapshot)).toThrow(mismatch);
   });
+
+  it('are refused when the readings, or the calendar, were taken in another way', async () => {
+    const engine = new Engine(fakeModel());
+    engine.add(spec('s'));
+    await inOrder(engine, readings('s', ordinary(10)(20)));
+    const snapshot = engine.snapshot('s');
+    if (snapshot === null) throw new Error('no snapshot');
+    const changes = [{ aggregate: 'sum' }, { timeZone: 'Europe/Berlin' }, { quality: false }] as const;
+    for (const change of changes) {
+      const other = new Engine(fakeModel());
+      expect(() => other.add(spec('s', change), snapshot)).toThrow(/other settings/);
+      expect(other.streams()).toEqual([]);
+    }
+    // What else there is, a state serves.
+    new Engine(fakeModel()).add(spec('s', { coverageTarget: 0.9, fill: 'hold' }), snapshot);
+  });
 });
 
 /** A real one, untrained: its state comes from the past alone, which the fake one's does not. */

@@ -146,7 +146,7 @@ describe('covariates', () => {
     }
   });
 
-  it('go on from a restored state, but not from that of others', () => {
+  it('go on from a restored state', () => {
     const state = (covariates: Covariates): Uint8Array => {
       const writer = new StateWriter();
       covariates.persist(writer);
@@ -166,7 +166,5 @@ describe('covariates', () => {
     one.look(40 * MINUTE, out, 0);
     two.look(40 * MINUTE, again, 0);
     expect(again).toEqual(out);
-    const other = new Covariates([new StreamSource('b')], MINUTE, 12, HOLD);
-    expect(() => other.persist(new StateReader(state(one)))).toThrow(/covariates/);
   });
 });
