@@ -21,12 +21,12 @@ const ENOUGH = 96;
 const ADAPTER_PRIOR = 0.7;
 const ADAPTER_SHARPNESS = 32;
 const ADAPTER_MOST = 4;
-/** Share of the newest loss in the recent one: about the last four steps count. */
-const RECENT_RATE = 0.25;
+/** Share of the newest loss in the recent one: about the last five steps count. */
+const RECENT_RATE = 0.2;
 /** A candidate is set back as far as its recent loss is above this many of its usual ones ... */
-const FAR_ABOVE_USUAL = 4;
+const FAR_ABOVE_USUAL = 8;
 /** ... and above this many of the least recent loss of any candidate. */
-const CLEARLY_ABOVE_OTHERS = 1.5;
+const CLEARLY_ABOVE_OTHERS = 2;
 
 /** Of one stream in one step: all may share them. */
 const setback = new Float64Array(C);
