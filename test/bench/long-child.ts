@@ -13,7 +13,7 @@ import { Random } from '../../src/training/random.ts';
 const CHUNK = 100;
 const BATCH = 32;
 /** Chunks before the clock starts, alike for all lengths: compilation and the heap's first growth are not the sequence's. */
-const WARM_UP = 40;
+const WARM_UP = 200;
 
 const spec: NetworkSpec = {
   cell: 'gru',
