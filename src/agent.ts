@@ -224,7 +224,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     store,
     storeFault: fault,
     failures: () => ({ count: engine.failures, last: engine.lastFailure }),
-    router: { dropped: () => streams.dropped() },
+    router: streams,
     pipeline,
     publisher,
     broker: () => link.client.status(),

@@ -46,7 +46,7 @@ class Spread {
   /** At lead k + 1, in scales. */
   move(k: number, covariates: Covariates | null = null): number {
     const { correction } = this;
-    return this.between(k, (j) => {
+    return this.knots.between(k, (j) => {
       const value = correction.values[j];
       if (covariates === null) return value;
       const weight = (input: number): number => correction.weight(j, INPUTS + input);
@@ -56,14 +56,7 @@ class Spread {
 
   /** At lead k + 1: error left, as a share of the network's. */
   share(k: number): number {
-    return this.between(k, (j) => this.correction.share(j));
-  }
-
-  private between(k: number, at: (knot: number) => number): number {
-    const j = this.knots.lower[k];
-    const u = this.knots.upperWeight[k];
-    const a = at(j);
-    return u === 0 ? a : a + u * (at(j + 1) - a);
+    return this.knots.between(k, (j) => this.correction.share(j));
   }
 }
 

@@ -86,13 +86,22 @@ const DIGITS = 6;
 /** Names of the nine quantiles on the wire, in the order of `QUANTILES`. */
 export const QUANTILE_NAMES = QUANTILES.map((q) => `p${Math.round(q * 100)}`);
 
+/** Significant digits of the values of a forecast; for all that is said of it. */
+export const digitsOf = (forecast: Forecast): number => digitsFor(forecast.quantiles, DIGITS);
+
 /**
  * @param quantiles which of `QUANTILES` to carry
+ * @param digits of its values, see `digitsOf`
  * @returns null when a value is not finite: nothing is said rather than nonsense
  */
 export function forecastMessage(
   forecast: Forecast,
-  options: { readonly quantiles: readonly number[]; readonly issuedMs: number; readonly model: ModelName },
+  options: {
+    readonly quantiles: readonly number[];
+    readonly digits: number;
+    readonly issuedMs: number;
+    readonly model: ModelName;
+  },
 ): Record<string, unknown> | null {
   const { input, coverage } = forecast;
   if (!forecast.quantiles.every(Number.isFinite)) return null;
@@ -112,9 +121,9 @@ export function forecastMessage(
       age_s: input.ageMs === null ? null : Math.round(input.ageMs / 1000),
     },
   };
-  const digits = digitsFor(forecast.quantiles, DIGITS);
   QUANTILES.forEach((level, at) => {
-    if (options.quantiles.includes(level)) message[QUANTILE_NAMES[at]!] = column(forecast, at, digits);
+    if (options.quantiles.includes(level))
+      message[QUANTILE_NAMES[at]!] = column(forecast, at, options.digits);
   });
   message.coverage = {
     target: short(coverage.target),
@@ -126,11 +135,11 @@ export function forecastMessage(
 }
 
 /** The median at the lead nearest to `aheadMs`; null beyond the horizon or when it is not finite. */
-export function medianAt(forecast: Forecast, aheadMs: number): number | null {
+export function medianAt(forecast: Forecast, aheadMs: number, digits: number): number | null {
   const lead = Math.max(1, Math.round(aheadMs / forecast.stepMs));
   const value = forecast.quantiles[(lead - 1) * Q + MEDIAN];
   if (lead > forecast.leads || value === undefined || !Number.isFinite(value)) return null;
-  return inDigits(value, digitsFor(forecast.quantiles, DIGITS));
+  return inDigits(value, digits);
 }
 
 export function statusMessage(status: StatusInput): Record<string, unknown> {

@@ -7,6 +7,7 @@ import {
   type Alert,
   alertMessage,
   anomalyMessage,
+  digitsOf,
   forecastMessage,
   type GroupInput,
   groupMessage,
@@ -125,8 +126,10 @@ export class Publisher {
       forecast.originMs > last &&
       forecast.originMs - last < settings.everyMs;
     if (tooSoon) return;
+    const digits = digitsOf(forecast);
     const message = forecastMessage(forecast, {
       quantiles: settings.quantiles,
+      digits,
       issuedMs: nowMs,
       model: model(),
     });
@@ -136,13 +139,13 @@ export class Publisher {
     }
     this.#published.set(forecast.stream, forecast.originMs);
     this.#json(topics.forecast(forecast.stream), message);
-    for (const ahead of settings.atMs) this.#median(forecast, ahead);
+    for (const ahead of settings.atMs) this.#median(forecast, ahead, digits);
   }
 
   /** A number that an earlier, longer horizon reached is taken back, also one of an earlier run. */
-  #median(forecast: Forecast, aheadMs: number): void {
+  #median(forecast: Forecast, aheadMs: number, digits: number): void {
     const topic = this.#parts.topics.forecastAt(forecast.stream, formatDuration(aheadMs));
-    const value = medianAt(forecast, aheadMs);
+    const value = medianAt(forecast, aheadMs, digits);
     if (value !== null) this.#text(topic, String(value), true);
     else if (this.#keptAt.get(topic) ?? this.#resumed.has(forecast.stream)) this.#clear(topic);
     this.#keptAt.set(topic, value !== null);

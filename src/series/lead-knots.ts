@@ -45,4 +45,12 @@ export class LeadKnots {
     const a = values[j * width + column];
     return w === 0 ? a : a + w * (values[(j + 1) * width + column] - a);
   }
+
+  /** The same of what has to be worked out at a knot first. */
+  between(k: number, at: (knot: number) => number): number {
+    const j = this.lower[k];
+    const w = this.upperWeight[k];
+    const a = at(j);
+    return w === 0 ? a : a + w * (at(j + 1) - a);
+  }
 }
