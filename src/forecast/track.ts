@@ -6,6 +6,7 @@
  * Blending: `weights.ts`.
  * Calibration: online quantile tracking of a multiplicative correction of each half of the interval, in log space
  * (adaptive conformal inference, Gibbs & Candes 2021; quantile tracker of conformal PID, Angelopoulos et al. 2023).
+ * Where the noise has grown for good that is slow: `widening.ts`.
  */
 import { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
@@ -13,6 +14,7 @@ import { C, GRU, NAIVE, pinball3, SEASONAL } from './candidates.ts';
 import { MEDIAN, Q } from './forecast.ts';
 import { TrackScratch } from './track-scratch.ts';
 import { Weights } from './weights.ts';
+import { Widening } from './widening.ts';
 
 export const SCORE_MEMORY = 1000;
 /** Share of actuals wanted below the interval, and above it. Rounded: 0.8 shall give 0.1 and nothing beside it. */
@@ -74,6 +76,7 @@ export class Track {
   private readonly worth: Weights;
   /** [knots, 2] logarithm of the factor of the lower and the upper half. */
   private readonly factor: Float64Array;
+  private readonly widening: Widening;
   /** [knots, 9]: n, mae, bias, covered, loss, loss seasonal, loss naive, mae seasonal, mae naive. */
   private readonly score: Float64Array;
   /** [knots, 4] since `beginTrial`: n, then mean losses of network, seasonal naive, naive. Not part of the state. */
@@ -91,6 +94,7 @@ export class Track {
     this.pending = memory.float32(scratch.knots.rows * ROW).fill(Number.NaN);
     this.worth = new Weights(scratch.knots, season, memory);
     this.factor = memory.float64(n * 2);
+    this.widening = new Widening(scratch.knots, coverage, memory);
     this.score = memory.float64(n * 9);
     this.trial = memory.float64(n * 4);
   }
@@ -122,9 +126,11 @@ export class Track {
       }
       this.worth.learn(j, missed);
       if (this.step - k >= this.trialFrom) this.try(j, y, ring, at);
+      this.widen(j, y, ring, at);
       this.calibrate(j, y, ring, at);
       this.rate(j, y, ring, at);
     }
+    this.widening.follow();
   }
 
   /** From here on another network answers. */
@@ -150,6 +156,14 @@ export class Track {
     t[4 * j + 1] += (held - t[4 * j + 1]) / n;
     t[4 * j + 2] += (seasonal - t[4 * j + 2]) / n;
     t[4 * j + 3] += (naive - t[4 * j + 3]) / n;
+  }
+
+  private widen(j: number, y: number, ring: Float32Array, at: number): void {
+    const median = ring[at + BLEND + 1];
+    const side = y < median ? 0 : 1;
+    const learnt = Math.abs(ring[at + BLEND + 2 * side] - median);
+    const half = learnt * Math.exp(this.factor[2 * j + side] + this.widening.at(j));
+    if (half > 0) this.widening.learn(j, Math.abs(y - median), half, this.score[j * 9 + 1]);
   }
 
   private calibrate(j: number, y: number, ring: Float32Array, at: number): void {
@@ -213,8 +227,9 @@ export class Track {
     }
     this.keepBlend(candidates, out);
     for (let k = 0; k < this.leads; k++) {
-      const low = Math.exp(this.scratch.knots.interpolate(this.factor, 2, 0, k));
-      const high = Math.exp(this.scratch.knots.interpolate(this.factor, 2, 1, k));
+      const wider = this.widening.atLead(k);
+      const low = Math.exp(this.scratch.knots.interpolate(this.factor, 2, 0, k) + wider);
+      const high = Math.exp(this.scratch.knots.interpolate(this.factor, 2, 1, k) + wider);
       const median = out[k * Q + MEDIAN];
       for (let q = 0; q < MEDIAN; q++) out[k * Q + q] = clamp(median + low * (out[k * Q + q] - median));
       for (let q = MEDIAN + 1; q < Q; q++) out[k * Q + q] = clamp(median + high * (out[k * Q + q] - median));
@@ -288,6 +303,7 @@ export class Track {
   persist(io: StateIo): void {
     for (const values of [this.pending, this.factor, this.score]) io.array(values);
     this.worth.persist(io);
+    this.widening.persist(io);
     this.step = io.number(this.step);
   }
 }

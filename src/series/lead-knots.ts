@@ -39,7 +39,7 @@ export class LeadKnots {
    * A quantity at lead k + 1 from what it is at the knots.
    * @param values [knots, width]
    */
-  interpolate(values: Float64Array, width: number, column: number, k: number): number {
+  interpolate(values: Float64Array | Float32Array, width: number, column: number, k: number): number {
     const j = this.lower[k];
     const w = this.upperWeight[k];
     const a = values[j * width + column];

@@ -66,6 +66,26 @@ describe('a lead of a whole season', () => {
 });
 
 describe('calibration', () => {
+  for (const [name, burst, least, most] of [
+    ['is wide again within some steps where the noise has grown for good', 100, 3, 15],
+    ['is narrow again some steps after a burst of noise', 6, 0.8, 1.5],
+  ] as const) {
+    it(name, () => {
+      const noise = normal(4);
+      const track = new Track(LEADS);
+      const out = new Float64Array(LEADS * Q);
+      for (let t = 0; t < 1100; t++) {
+        track.observe(noise() * (t >= 1000 && t < 1000 + burst ? 10 : 1), true);
+        track.combine(all(spread(0, 1)), free, out);
+      }
+      for (const k of [0, 3, LEADS - 1]) {
+        const width = (out[k * Q + Q - 1] - out[k * Q]) / (2 * Z[8]);
+        expect(width, `lead ${k + 1}`).toBeGreaterThan(least);
+        expect(width, `lead ${k + 1}`).toBeLessThan(most);
+      }
+    });
+  }
+
   for (const wanted of [0.5, 0.9, 0.95]) {
     it(`reaches the ${100 * wanted} % that are asked for`, () => {
       const track = new Track(LEADS, { coverage: wanted });

@@ -1,0 +1,89 @@
+/**
+ * How much wider than it has learnt to be the published interval is for now, because the stream misses it more than an
+ * interval of the right width is missed.
+ *
+ * The widths that the network gives, and the factors that calibrate them, follow what hundreds of steps were like. Where
+ * a stream becomes noisier for good both are too narrow for days, most of all at the long leads, whose errors are known
+ * last. So a sum of recent misses, each in widths of the interval that is published now, is kept for every lead
+ * (CUSUM, Page 1954): in a stream that stays as it is it stands at nothing. What is above a doubt widens the interval,
+ * in log space, at this lead and at all longer ones, until it is no longer missed that often; then the sum falls again.
+ */
+import type { LeadKnots } from '../series/lead-knots.ts';
+import type { Memory } from '../series/memory.ts';
+import type { StateIo } from '../series/state-io.ts';
+
+/** Mean miss, in halves of the 80 % interval, that is not held against a width: that of normal errors is 0.6. */
+const HARMLESS = 1;
+const NOMINAL = 0.8;
+/** Half of that interval beside the mean distance from the median, of normal errors. */
+const ORDINARY = 1.6;
+/** A miss counts no more than this: none tells by itself that the noise has changed. */
+const FARTHEST = 2;
+/** What a miss adds to the sum, per half of the interval, at lead 1; at lead k, whose errors overlap, k^0.75 times less. */
+const RATE = 0.4;
+const OVERLAP = 0.75;
+/** Logarithm of the widening that is asked for by chance, and not given ... */
+const DOUBT = 0.5;
+/** ... and of the widest one. */
+const WIDEST = 3;
+/** What may be over soon does not widen a long lead: it is followed over this share of the lead, in steps. */
+const PATIENCE = 0.5;
+
+export class Widening {
+  private readonly knots: readonly number[];
+  private readonly lead: LeadKnots;
+  /** Width of the interval of 80 % beside that of the published one, if errors are logistic. */
+  private readonly nominal: number;
+  /** [knots] sum of the misses. */
+  private readonly sum: Float32Array;
+  /** [knots] logarithm of how much wider, as published. */
+  private readonly wider: Float32Array;
+
+  /** @param coverage share of readings that the published interval shall hold */
+  constructor(lead: LeadKnots, coverage: number, memory: Memory) {
+    this.lead = lead;
+    this.nominal = Math.atanh(NOMINAL) / Math.atanh(coverage);
+    this.knots = lead.knots;
+    this.sum = memory.float32(this.knots.length);
+    this.wider = memory.float32(this.knots.length);
+  }
+
+  /** Logarithm of how much wider the interval is at a knot. */
+  at(knot: number): number {
+    return this.wider[knot];
+  }
+
+  /** The same at lead k + 1. */
+  atLead(k: number): number {
+    return this.lead.interpolate(this.wider, 1, 0, k);
+  }
+
+  /**
+   * @param missed distance of a reading from the median of its forecast
+   * @param half width of that half of the interval which the reading is on, as it would be published now; > 0
+   * @param usual mean of such distances: a miss of an interval that is narrow beside it (a solar panel's at night) says
+   *   little of the others
+   */
+  learn(knot: number, missed: number, half: number, usual: number): void {
+    const nominal = half * this.nominal;
+    const breadth = Math.min(1, nominal / (ORDINARY * usual));
+    const rate = (RATE * breadth ** 2) / this.knots[knot] ** OVERLAP;
+    const sum = this.sum[knot] + rate * (Math.min(FARTHEST, missed / nominal) - HARMLESS);
+    this.sum[knot] = Math.max(0, Math.min(WIDEST + DOUBT, sum));
+  }
+
+  /** Once a step, when all knots have learnt. */
+  follow(): void {
+    let asked = 0;
+    for (let j = 0; j < this.knots.length; j++) {
+      asked = Math.max(asked, this.sum[j] - DOUBT);
+      const above = asked - this.wider[j];
+      this.wider[j] += above > 0 ? above / (1 + PATIENCE * this.knots[j]) : above;
+    }
+  }
+
+  persist(io: StateIo): void {
+    io.array(this.sum);
+    io.array(this.wider);
+  }
+}
