@@ -2,25 +2,22 @@
  * Says when a cron expression has come due, on a clock that is passed in: asked every few seconds, it looks at the
  * minutes since it was asked last. Without timers of its own, so that a clock that is set does not make it wait.
  */
-import { createTask } from 'node-cron';
+import { createTask, parse } from 'node-cron';
+import { zoneOffset } from '../series/calendar.ts';
 
 const MINUTE_MS = 60_000;
 /** A longer way between two looks is a clock that was set, not time that passed. */
 const MOST_MINUTES = 60;
 
+type Matches = (timeMs: number) => boolean;
+
 export class Cron {
-  private readonly matches: (minute: number) => boolean;
+  private readonly matches: Matches;
   private last: number | null = null;
 
   /** @param expression five fields in `timeZone` (an IANA name, or `local` for the machine's), or `off` */
   constructor(expression: string, timeZone: string) {
-    if (expression === 'off') {
-      this.matches = () => false;
-      return;
-    }
-    const zone = timeZone === 'local' ? {} : { timezone: timeZone };
-    const task = createTask(expression, () => {}, zone);
-    this.matches = (minute) => task.match(new Date(minute * MINUTE_MS));
+    this.matches = expression === 'off' ? () => false : matcher(expression, timeZone);
   }
 
   /** Whether a minute of the schedule began since the call before; the first call only looks at the clock. */
@@ -29,7 +26,32 @@ export class Cron {
     const last = this.last ?? minute;
     this.last = minute;
     const from = minute - last > MOST_MINUTES ? minute : last + 1;
-    for (let at = from; at <= minute; at++) if (this.matches(at)) return true;
+    for (let at = from; at <= minute; at++) if (this.matches(at * MINUTE_MS)) return true;
     return false;
   }
+}
+
+/**
+ * node-cron reads the expression, and says what its words for days mean (`L`, `15W`, `MON#2`). Plain numbers are compared here: node-cron
+ * asks Intl for the time of day, in every zone, and that takes 8 MB for good.
+ */
+function matcher(expression: string, timeZone: string): Matches {
+  const { second, minute, hour, month, dayOfMonth, dayOfWeek } = parse(expression);
+  const offset = zoneOffset(timeZone);
+  const words = [...dayOfMonth, ...dayOfWeek].some((day) => typeof day === 'string');
+  const zone = timeZone === 'local' ? {} : { timezone: timeZone };
+  const task = words ? createTask(expression, () => {}, zone) : null;
+  return (timeMs) => {
+    const local = new Date(timeMs + offset(timeMs));
+    const onTime =
+      second.includes(local.getUTCSeconds()) &&
+      minute.includes(local.getUTCMinutes()) &&
+      hour.includes(local.getUTCHours()) &&
+      month.includes(local.getUTCMonth() + 1);
+    if (!onTime) return false;
+    return (
+      task?.match(new Date(timeMs)) ??
+      (dayOfMonth.includes(local.getUTCDate()) && dayOfWeek.includes(local.getUTCDay()))
+    );
+  };
 }

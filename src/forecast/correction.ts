@@ -21,6 +21,9 @@ const ENOUGH = 16;
 /** Median, scale and correction of one forecast at one knot. */
 const ROW = 3;
 
+/** Rows that inputs are spread out in, by their number: corrections share them. */
+const rows = new Map<number, Float32Array>();
+
 export function within(x: number, most = MOST): number {
   return Math.max(-most, Math.min(most, x));
 }
@@ -31,6 +34,7 @@ export class Correction {
   private readonly regression: Regression;
   /** [leads, inputs] inputs of the last steps, in units of UNIT. */
   private readonly past: Int16Array;
+  /** [inputs] of the step that is looked at. */
   private readonly x: Float32Array;
   /** For each knot k a ring of k rows [ROW]. */
   private readonly pending: Float32Array;
@@ -49,7 +53,8 @@ export class Correction {
     this.leads = knots.lower.length;
     this.regression = new Regression(inputs, n, memory);
     this.past = memory.int16(this.leads * inputs);
-    this.x = memory.float32(inputs);
+    this.x = rows.get(inputs) ?? new Float32Array(inputs);
+    rows.set(inputs, this.x);
     this.pending = memory.float32(knots.rows * ROW).fill(Number.NaN);
     this.errors = memory.float64(n * 3);
     this.values = memory.float64(n);

@@ -16,6 +16,9 @@ const RIDGE = 5;
 /** Errors count for at most this, so that the fit leans to the median and a wild value cannot spoil it. */
 const MOST_ERROR = 1;
 
+/** What gains are worked out in, by number of inputs: regressions share it. */
+const gains = new Map<number, Float64Array>();
+
 export class Regression {
   readonly inputs: number;
   readonly outputs: number;
@@ -32,7 +35,8 @@ export class Regression {
     this.outputs = outputs;
     this.inverse = memory.float64((inputs * (inputs + 1)) / 2);
     this.weights = memory.float64(outputs * inputs);
-    this.gain = memory.float64(inputs);
+    this.gain = gains.get(inputs) ?? new Float64Array(inputs);
+    gains.set(inputs, this.gain);
     this.reset();
   }
 

@@ -38,6 +38,8 @@ const QUIET = STUCK | FLAT_LINE;
 /** Readings before the network is asked; until then the naive serves. */
 const WARM_UP = 4;
 
+const NONE = new Float64Array(0);
+
 export class Stream {
   readonly spec: StreamSpec;
   private readonly scratches: Scratches;
@@ -60,8 +62,9 @@ export class Stream {
   /** Improbable buckets since the last forecast: a dropped one has no forecast of its own. */
   private readonly surprises: Surprise[] = [];
   /** Medians, relative to the origin, of the forecast made at the last observed bucket, for the `model` fill. */
-  private path: Float64Array = new Float64Array(0);
-  private readonly outlook = new Float64Array(4);
+  private path: Float64Array = NONE;
+  /** What the newest forecast says of the next bucket: p10, p50, p90; NaN before there is one. */
+  private outlook: Float64Array = NONE;
   private readonly now: { observedMs: number } = { observedMs: Number.NaN };
 
   /** Not part of the state: it fills again. */
@@ -78,7 +81,6 @@ export class Stream {
     this.scratches = scratches;
     this.buckets = new Buckets(spec);
     this.h = new Float32Array(stateSize);
-    this.outlook.fill(Number.NaN);
     this.settle();
   }
 
@@ -108,6 +110,7 @@ export class Stream {
       covariates: () => this.scratches.covariates.of(spec, intervalMs, leads),
     });
     this.path = memory.float64(this.leads).fill(Number.NaN);
+    this.outlook = memory.float64(3).fill(Number.NaN);
     this.scratches.noteBlock(intervalMs, this.leads, memory.used);
   }
 
@@ -116,7 +119,6 @@ export class Stream {
     const old = { features: this.features, intervalMs: this.gridMs, newestMs: this.current.startMs };
     this.build(intervalMs);
     this.h.fill(0);
-    this.outlook.fill(Number.NaN);
     this.recent.clear();
     if (this.features === null || old.features === null || old.features.steps === 0) return;
     const { origin, experts } = old.features;

@@ -4,6 +4,11 @@ import { C } from './candidates.ts';
 
 const KNOTS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 
+/** [low, median, high] of each candidate, then of the blend before calibration, then as published. */
+export const ROW = 3 * (C + 2);
+export const BLEND = 3 * C;
+export const PUBLISHED = 3 * (C + 1);
+
 /** What is worked out anew with every forecast; streams of one horizon may share it. */
 export class TrackScratch {
   readonly knots: LeadKnots;
@@ -11,10 +16,13 @@ export class TrackScratch {
   readonly weights: Float64Array;
   /** [knots, C] */
   readonly atKnots: Float64Array;
+  /** [knots, ROW] */
+  readonly rows: Float64Array;
 
   constructor(leads: number) {
     this.knots = new LeadKnots(KNOTS, leads);
     this.weights = new Float64Array(leads * C);
     this.atKnots = new Float64Array(this.knots.knots.length * C);
+    this.rows = new Float64Array(this.knots.knots.length * ROW);
   }
 }

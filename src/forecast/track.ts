@@ -12,7 +12,8 @@ import { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { C, GRU, NAIVE, pinball3, SEASONAL } from './candidates.ts';
 import { MEDIAN, Q } from './forecast.ts';
-import { TrackScratch } from './track-scratch.ts';
+import { IntervalRing } from './interval-ring.ts';
+import { BLEND, PUBLISHED, ROW, TrackScratch } from './track-scratch.ts';
 import { Weights } from './weights.ts';
 import { Widening } from './widening.ts';
 
@@ -21,13 +22,9 @@ export const SCORE_MEMORY = 1000;
 const tailOf = (coverage: number): number => Math.round(5e8 * (1 - coverage)) / 1e9;
 const MAX_LOG_FACTOR = 1.6;
 
-/** [low, median, high] of each candidate, then of the blend before calibration, then as published. */
-const ROW = 3 * (C + 2);
-const BLEND = 3 * C;
-const PUBLISHED = 3 * (C + 1);
-
-/** Losses of the candidates of one knot: streams share it. */
+/** Losses of the candidates of one knot, and the row that is looked at [ROW]: streams share them. */
 const missed = new Float64Array(C);
+const row = new Float64Array(ROW);
 
 export interface LeadScore {
   /** Lead in steps. */
@@ -70,8 +67,7 @@ export class Track {
   private readonly leads: number;
   private readonly tail: number;
   private readonly scratch: TrackScratch;
-  /** For each knot k a ring of k rows [ROW]. */
-  private readonly pending: Float32Array;
+  private readonly pending: IntervalRing;
   private step = 0;
   private readonly worth: Weights;
   /** [knots, 2] logarithm of the factor of the lower and the upper half. */
@@ -91,7 +87,7 @@ export class Track {
     this.scratch = scratch;
     this.knots = scratch.knots.knots;
     const n = this.knots.length;
-    this.pending = memory.float32(scratch.knots.rows * ROW).fill(Number.NaN);
+    this.pending = new IntervalRing(scratch.knots, ROW, PUBLISHED + 1, memory);
     this.worth = new Weights(scratch.knots, season, memory);
     this.factor = memory.float64(n * 2);
     this.widening = new Widening(scratch.knots, coverage, memory);
@@ -104,31 +100,24 @@ export class Track {
     return this.scratch.weights;
   }
 
-  /** Where the row of this step stands for a knot. */
-  private rowAt(j: number): number {
-    return (this.scratch.knots.firstRow[j] + (this.step % this.knots[j])) * ROW;
-  }
-
   /** Learns from the bucket that has just closed; call once a step, before `combine`. */
   observe(y: number, observed: boolean): void {
     if (!observed) return;
     for (let j = 0; j < this.knots.length; j++) {
       const k = this.knots[j];
       if (this.step < k) continue;
-      const ring = this.pending;
-      const at = this.rowAt(j);
-      if (Number.isNaN(ring[at + PUBLISHED])) continue;
+      this.pending.read(j, this.step, row);
+      if (Number.isNaN(row[PUBLISHED])) continue;
       for (let c = 0; c < C; c++) {
-        const low = ring[at + 3 * c];
         // A candidate that had nothing to say is judged by the published forecast: it neither gains nor loses.
-        const from = Number.isNaN(low) ? PUBLISHED : 3 * c;
-        missed[c] = pinball3(y, ring[at + from], ring[at + from + 1], ring[at + from + 2]);
+        const from = Number.isNaN(row[3 * c]) ? PUBLISHED : 3 * c;
+        missed[c] = pinball3(y, row[from], row[from + 1], row[from + 2]);
       }
       this.worth.learn(j, missed);
-      if (this.step - k >= this.trialFrom) this.try(j, y, ring, at);
-      this.widen(j, y, ring, at);
-      this.calibrate(j, y, ring, at);
-      this.rate(j, y, ring, at);
+      if (this.step - k >= this.trialFrom) this.try(j, y);
+      this.widen(j, y);
+      this.calibrate(j, y);
+      this.rate(j, y);
     }
     this.widening.follow();
   }
@@ -147,8 +136,8 @@ export class Track {
     });
   }
 
-  private try(j: number, y: number, ring: Float32Array, at: number): void {
-    const miss = (c: number) => pinball3(y, ring[at + 3 * c], ring[at + 3 * c + 1], ring[at + 3 * c + 2]);
+  private try(j: number, y: number): void {
+    const miss = (c: number) => pinball3(y, row[3 * c], row[3 * c + 1], row[3 * c + 2]);
     const [network, seasonal, naive] = [miss(GRU), miss(SEASONAL), miss(NAIVE)];
     const held = Number.isNaN(network) ? NO_ANSWER * Math.min(seasonal, naive) : network;
     const t = this.trial;
@@ -158,15 +147,15 @@ export class Track {
     t[4 * j + 3] += (naive - t[4 * j + 3]) / n;
   }
 
-  private widen(j: number, y: number, ring: Float32Array, at: number): void {
-    const median = ring[at + BLEND + 1];
+  private widen(j: number, y: number): void {
+    const median = row[BLEND + 1];
     const side = y < median ? 0 : 1;
-    const learnt = Math.abs(ring[at + BLEND + 2 * side] - median);
+    const learnt = Math.abs(row[BLEND + 2 * side] - median);
     const half = learnt * Math.exp(this.factor[2 * j + side] + this.widening.at(j));
     if (half > 0) this.widening.learn(j, Math.abs(y - median), half, this.score[j * 9 + 1]);
   }
 
-  private calibrate(j: number, y: number, ring: Float32Array, at: number): void {
+  private calibrate(j: number, y: number): void {
     // Errors at lead k overlap for k steps: a longer lead learns more slowly, or it would swing.
     const k = this.knots[j];
     const n = this.score[j * 9] + 1;
@@ -176,14 +165,14 @@ export class Track {
       this.factor[2 * j + side] = Math.max(-MAX_LOG_FACTOR, Math.min(MAX_LOG_FACTOR, value));
     };
     // An interval without width (a constant stream) says nothing about its width.
-    if (ring[at + BLEND] < ring[at + BLEND + 1]) move(0, y < ring[at + PUBLISHED]);
-    if (ring[at + BLEND + 2] > ring[at + BLEND + 1]) move(1, y > ring[at + PUBLISHED + 2]);
+    if (row[BLEND] < row[BLEND + 1]) move(0, y < row[PUBLISHED]);
+    if (row[BLEND + 2] > row[BLEND + 1]) move(1, y > row[PUBLISHED + 2]);
   }
 
-  private rate(j: number, y: number, ring: Float32Array, at: number): void {
-    const low = ring[at + PUBLISHED];
-    const median = ring[at + PUBLISHED + 1];
-    const high = ring[at + PUBLISHED + 2];
+  private rate(j: number, y: number): void {
+    const low = row[PUBLISHED];
+    const median = row[PUBLISHED + 1];
+    const high = row[PUBLISHED + 2];
     const s = this.score;
     const base = j * 9;
     s[base] = Math.min(SCORE_MEMORY, s[base] + 1);
@@ -198,8 +187,8 @@ export class Track {
     add(3, y >= low - rounding && y <= high + rounding ? 1 : 0);
     add(4, pinball3(y, low, median, high));
     for (let c = SEASONAL; c <= NAIVE; c++) {
-      add(4 + c, pinball3(y, ring[at + 3 * c], ring[at + 3 * c + 1], ring[at + 3 * c + 2]));
-      add(6 + c, Math.abs(y - ring[at + 3 * c + 1]));
+      add(4 + c, pinball3(y, row[3 * c], row[3 * c + 1], row[3 * c + 2]));
+      add(6 + c, Math.abs(y - row[3 * c + 1]));
     }
   }
 
@@ -235,29 +224,26 @@ export class Track {
       for (let q = MEDIAN + 1; q < Q; q++) out[k * Q + q] = clamp(median + high * (out[k * Q + q] - median));
       out[k * Q + MEDIAN] = clamp(median);
     }
+    const { rows } = this.scratch;
     for (let j = 0; j < this.knots.length; j++) {
-      this.keep3(this.pending, this.rowAt(j) + PUBLISHED, out, (this.knots[j] - 1) * Q);
+      keep3(rows, j * ROW + PUBLISHED, out, (this.knots[j] - 1) * Q);
+      this.pending.write(j, this.step, rows, j * ROW);
     }
     this.step++;
   }
 
-  private keep3(ring: Float32Array, at: number, quantiles: Float64Array, from: number): void {
-    ring[at] = quantiles[from];
-    ring[at + 1] = quantiles[from + MEDIAN];
-    ring[at + 2] = quantiles[from + Q - 1];
-  }
-
+  /** The candidates' intervals and the blend's at the knots, before it is calibrated. */
   private keepBlend(candidates: readonly (Float64Array | null)[], blend: Float64Array): void {
+    const { rows } = this.scratch;
     for (let j = 0; j < this.knots.length; j++) {
-      const at = this.rowAt(j);
+      const at = j * ROW;
       const from = (this.knots[j] - 1) * Q;
-      const ring = this.pending;
       for (let c = 0; c < C; c++) {
         const quantiles = candidates[c];
-        if (quantiles === null) ring.fill(Number.NaN, at + 3 * c, at + 3 * c + 3);
-        else this.keep3(ring, at + 3 * c, quantiles, from);
+        if (quantiles === null) rows.fill(Number.NaN, at + 3 * c, at + 3 * c + 3);
+        else keep3(rows, at + 3 * c, quantiles, from);
       }
-      this.keep3(ring, at + BLEND, blend, from);
+      keep3(rows, at + BLEND, blend, from);
     }
   }
 
@@ -301,9 +287,17 @@ export class Track {
   }
 
   persist(io: StateIo): void {
-    for (const values of [this.pending, this.factor, this.score]) io.array(values);
+    this.pending.persist(io);
+    for (const values of [this.factor, this.score]) io.array(values);
     this.worth.persist(io);
     this.widening.persist(io);
     this.step = io.number(this.step);
   }
+}
+
+/** Low, median and high of the quantiles of one lead. */
+function keep3(rows: Float64Array, at: number, quantiles: Float64Array, from: number): void {
+  rows[at] = quantiles[from];
+  rows[at + 1] = quantiles[from + MEDIAN];
+  rows[at + 2] = quantiles[from + Q - 1];
 }

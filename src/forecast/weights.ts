@@ -36,19 +36,19 @@ export class Weights {
   private readonly knots: LeadKnots;
   private readonly season: number;
   /** [knots, C] running loss of each candidate, and [knots] how many went into it. */
-  private readonly loss: Float64Array;
-  private readonly count: Float64Array;
+  private readonly loss: Float32Array;
+  private readonly count: Float32Array;
   /** [knots, C] the same over the last few steps. */
-  private readonly recent: Float64Array;
+  private readonly recent: Float32Array;
 
   /** @param season steps of the seasonal naive's season; 0 where there is none */
   constructor(knots: LeadKnots, season: number, memory: Memory) {
     const n = knots.knots.length;
     this.knots = knots;
     this.season = season;
-    this.loss = memory.float64(n * C);
-    this.count = memory.float64(n);
-    this.recent = memory.float64(n * C);
+    this.loss = memory.float32(n * C);
+    this.count = memory.float32(n);
+    this.recent = memory.float32(n * C);
   }
 
   /** @param missed [C] losses of the candidates' forecasts that have just met their reading at a knot */

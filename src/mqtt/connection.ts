@@ -2,7 +2,6 @@
  * One connection to the broker, from connecting to its end: no retries, no memory. The one importer of `mqtt`, whose
  * own reconnecting, queueing and resubscribing stay switched off: `client.ts` decides those.
  */
-import { createRequire } from 'node:module';
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
 import type { BrokerOptions, Secrets } from './options.ts';
 import type { Outgoing } from './outbox.ts';
@@ -53,13 +52,6 @@ export interface ConnectionSettings {
   readonly clean: boolean;
   readonly will: Outgoing | null;
 }
-
-/**
- * The encoder that mqtt.js brings would make and keep a buffer for each of the 65,536 numbers of two bytes: 7 MB, and 30 ms
- * of the first connection. It is told to encode them as they come. (Before `connect` is called for the first time.)
- */
-const fromMqtt = createRequire(createRequire(import.meta.url).resolve('mqtt'));
-(fromMqtt('mqtt-packet') as { writeToStream: { cacheNumbers: boolean } }).writeToStream.cacheNumbers = false;
 
 /** Told to mqtt.js so that it goes on to the next packet without acknowledging this one. */
 const HELD = new Error('acknowledged later');
@@ -238,6 +230,8 @@ function clientOptions(
     reconnectPeriod: 0,
     resubscribe: false,
     queueQoSZero: false,
+    // Else it makes and keeps a buffer for each of the 65,536 numbers of two bytes: 7 MB, and 30 ms of the first connection.
+    writeCache: false,
     ...(will === null
       ? {}
       : {

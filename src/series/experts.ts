@@ -61,8 +61,8 @@ export class Experts {
   private readonly spread = new RobustScale(2048);
   private readonly cycle: LagMatch;
   private readonly analogue: LagMatch;
-  private readonly cycleLags = new Int32Array(1);
-  private readonly analogueLags = new Int32Array(3);
+  private readonly cycleLags: Int32Array;
+  private readonly analogueLags: Int32Array;
   private cycleCount = 0;
   private analogueCount = 0;
   private last = 0;
@@ -83,6 +83,8 @@ export class Experts {
     this.history = new History(Math.max(this.dayLag, this.weekLag, matchLag) + 2, memory);
     this.cycle = new LagMatch(matchLag, 6, 1024, memory);
     this.analogue = new LagMatch(matchLag, 12, 24, memory);
+    this.cycleLags = memory.int32(1);
+    this.analogueLags = memory.int32(3);
   }
 
   get seasons(): { day: boolean; week: boolean; cycle: number } {

@@ -3,6 +3,7 @@
  * until their bucket arrives; errors of the leads between are interpolated over the logarithm of the lead.
  * From these errors come the anchor (the experts' mean, weighted by 1/error^4) and the scale of every lead.
  */
+import { fromBfloat16, toBfloat16 } from './bfloat16.ts';
 import { LeadKnots } from './lead-knots.ts';
 import { Memory } from './memory.ts';
 import type { StateIo } from './state-io.ts';
@@ -22,49 +23,51 @@ export class LeadErrors {
   private readonly lead: LeadKnots;
   private readonly experts: number;
   /** [knots, experts] mean absolute errors. */
-  readonly error: Float64Array;
+  readonly error: Float32Array;
   /** [knots] errors averaged so far, bounded by MEMORY. */
-  readonly count: Float64Array;
-  /** For each knot k a ring of k rows: experts' forecasts, the anchor, the scale. */
+  readonly count: Float32Array;
+  /** For each knot k a ring of k rows: the anchor, the scale. */
   private readonly pending: Float32Array;
+  /** For each of these rows the experts' forecasts, as differences from the anchor (`bfloat16.ts`). */
+  private readonly offsets: Int16Array;
   private step = 0;
-  private readonly row: number;
   /** [knots] innovation: (observed - anchor forecast) / scale forecast, for the bucket that has just arrived; 0 where none. */
-  readonly innovation: Float64Array;
+  readonly innovation: Float32Array;
 
   constructor(lead: LeadKnots, experts: number, memory = new Memory()) {
     this.lead = lead;
     this.knots = lead.knots;
     this.experts = experts;
-    this.row = experts + 2;
-    this.error = memory.float64(this.knots.length * experts);
-    this.count = memory.float64(this.knots.length);
-    this.innovation = memory.float64(this.knots.length);
-    this.pending = memory.float32(lead.rows * this.row);
+    this.error = memory.float32(this.knots.length * experts);
+    this.count = memory.float32(this.knots.length);
+    this.innovation = memory.float32(this.knots.length);
+    this.pending = memory.float32(lead.rows * 2);
+    this.offsets = memory.int16(lead.rows * experts);
   }
 
   /** Where the row of this step stands for a knot. */
   private rowAt(j: number): number {
-    return (this.lead.firstRow[j] + (this.step % this.knots[j])) * this.row;
+    return this.lead.firstRow[j] + (this.step % this.knots[j]);
   }
 
   /** Scores the forecasts made for this bucket. Call once a step, before `keep`. */
   observe(value: number, observed: boolean): void {
-    const { experts, pending } = this;
+    const { experts, pending, offsets } = this;
     for (let j = 0; j < this.knots.length; j++) {
       const k = this.knots[j];
       this.innovation[j] = 0;
       if (!observed || this.step < k) continue;
       const at = this.rowAt(j);
+      const fromAnchor = value - pending[2 * at];
       this.count[j] = Math.min(this.count[j] + 1, MEMORY);
       const rate = 1 / this.count[j];
       for (let e = 0; e < experts; e++) {
         const mean = this.error[j * experts + e];
-        let miss = Math.abs(value - pending[at + e]);
+        let miss = Math.abs(fromAnchor - fromBfloat16(offsets[at * experts + e]));
         if (this.count[j] > 16 && miss > OUTLIER * mean && mean > 0) miss = OUTLIER * mean;
         this.error[j * experts + e] = mean + rate * (miss - mean);
       }
-      this.innovation[j] = (value - pending[at + experts]) / pending[at + experts + 1];
+      this.innovation[j] = fromAnchor / pending[2 * at + 1];
     }
   }
 
@@ -123,13 +126,14 @@ export class LeadErrors {
    * @param scale [leads], > 0
    */
   keep(leads: number, forecasts: Float32Array, anchor: Float32Array, scale: Float32Array): void {
-    const { experts, pending } = this;
+    const { experts, pending, offsets } = this;
     for (let j = 0; j < this.knots.length; j++) {
       const k = this.knots[j];
       const at = this.rowAt(j);
-      for (let e = 0; e < experts; e++) pending[at + e] = forecasts[e * leads + k - 1];
-      pending[at + experts] = anchor[k - 1];
-      pending[at + experts + 1] = scale[k - 1];
+      pending[2 * at] = anchor[k - 1];
+      pending[2 * at + 1] = scale[k - 1];
+      for (let e = 0; e < experts; e++)
+        offsets[at * experts + e] = toBfloat16(forecasts[e * leads + k - 1] - anchor[k - 1]);
     }
     this.step++;
   }
@@ -139,6 +143,7 @@ export class LeadErrors {
     io.array(this.count);
     io.array(this.innovation);
     io.array(this.pending);
+    io.array(this.offsets);
     this.step = io.number(this.step);
   }
 }

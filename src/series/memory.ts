@@ -32,6 +32,18 @@ export class Memory {
     return at === null ? new Int16Array(length) : new Int16Array(this.block, at, length);
   }
 
+  /** Zeros. */
+  int32(length: number): Int32Array {
+    const at = this.take(length * Int32Array.BYTES_PER_ELEMENT);
+    return at === null ? new Int32Array(length) : new Int32Array(this.block, at, length);
+  }
+
+  /** Zeros. */
+  uint16(length: number): Uint16Array {
+    const at = this.take(length * Uint16Array.BYTES_PER_ELEMENT);
+    return at === null ? new Uint16Array(length) : new Uint16Array(this.block, at, length);
+  }
+
   private take(bytes: number): number | null {
     const at = this.used;
     this.used += Math.ceil(bytes / ALIGN) * ALIGN;

@@ -6,13 +6,15 @@ import { Memory } from './memory.ts';
 import type { StateIo } from './state-io.ts';
 
 export const MAX_BINS = 288;
+const MOST_VISITS = 65_535;
 
 export class Profile {
   readonly bins: number;
   private readonly memory: number;
   private readonly mean: Float32Array;
   private readonly deviation: Float32Array;
-  private readonly visits: Float32Array;
+  /** Counted up to `MOST_VISITS`. */
+  private readonly visits: Uint16Array;
   private readonly interpolate: boolean;
 
   /**
@@ -22,11 +24,11 @@ export class Profile {
   constructor(stepsPerSeason: number, memory: number, maxBins = MAX_BINS, place = new Memory()) {
     this.bins = Math.max(1, Math.min(maxBins, Math.round(stepsPerSeason)));
     const stepsPerBin = Math.max(1, stepsPerSeason / this.bins);
-    this.memory = memory * stepsPerBin;
+    this.memory = Math.min(MOST_VISITS, memory * stepsPerBin);
     this.interpolate = stepsPerBin > 1.5;
     this.mean = place.float32(this.bins);
     this.deviation = place.float32(this.bins);
-    this.visits = place.float32(this.bins);
+    this.visits = place.uint16(this.bins);
   }
 
   /** @param phase in [0, 1) */
@@ -36,7 +38,8 @@ export class Profile {
 
   add(phase: number, value: number): void {
     const at = this.bin(phase);
-    const visits = Math.min(this.visits[at] + 1, this.memory);
+    this.visits[at] = Math.min(MOST_VISITS, this.visits[at] + 1);
+    const visits = Math.min(this.visits[at], this.memory);
     if (visits > 1) {
       const error = Math.abs(value - this.mean[at]);
       const cap = this.deviation[at] > 0 && visits > 4 ? 10 * this.deviation[at] : error;
@@ -46,7 +49,6 @@ export class Profile {
     } else {
       this.mean[at] = value;
     }
-    this.visits[at] = visits;
   }
 
   /** Mean at a phase in [0, 1), or `fallback` where the phase has never been visited. */

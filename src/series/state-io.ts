@@ -5,13 +5,15 @@
  */
 import { GatecastError } from '../errors.ts';
 
+export type StateArray = Float32Array | Float64Array | Int32Array | Int16Array | Uint16Array;
+
 export interface StateIo {
   /** True when a state is being restored. */
   readonly reading: boolean;
   /** Writing: records `value` and returns it. Reading: returns the recorded one. */
   number(value: number): number;
   /** Writing: records the elements. Reading: overwrites them in place. The length is part of the format. */
-  array<T extends Float32Array | Float64Array | Int32Array | Int16Array>(values: T): T;
+  array<T extends StateArray>(values: T): T;
 }
 
 export class StateWriter implements StateIo {
@@ -35,7 +37,7 @@ export class StateWriter implements StateIo {
     return value;
   }
 
-  array<T extends Float32Array | Float64Array | Int32Array | Int16Array>(values: T): T {
+  array<T extends StateArray>(values: T): T {
     this.number(values.length);
     this.reserve(values.byteLength);
     this.bytes.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), this.length);
@@ -74,7 +76,7 @@ export class StateReader implements StateIo {
     return this.view.getFloat64(this.take(8), true);
   }
 
-  array<T extends Float32Array | Float64Array | Int32Array | Int16Array>(values: T): T {
+  array<T extends StateArray>(values: T): T {
     const length = this.number(0);
     if (length !== values.length) {
       throw new GatecastError(

@@ -23,8 +23,8 @@ export class PointRing {
   readonly capacity: number;
   /** [capacity, 5]: time, observed, low, p50, high; NaN stands for null. Grows to `capacity` as points come. */
   private data: Float64Array;
-  /** By time; most buckets have none. */
-  private readonly marks = new Map<number, readonly MarkName[]>();
+  /** By time; most buckets have none, and most streams have no such bucket. */
+  private marks: Map<number, readonly MarkName[]> | null = null;
   private start = 0;
   private count = 0;
 
@@ -47,12 +47,15 @@ export class PointRing {
    */
   push(point: ChartPoint): void {
     for (let last = this.lastMs; last !== null && last >= point.timeMs; last = this.lastMs) {
-      this.marks.delete(last);
+      this.marks?.delete(last);
       this.count--;
     }
-    if (point.marks !== undefined) this.marks.set(point.timeMs, point.marks);
+    if (point.marks !== undefined) {
+      this.marks ??= new Map();
+      this.marks.set(point.timeMs, point.marks);
+    }
     if (this.count === this.capacity) {
-      this.marks.delete(this.at(0).timeMs);
+      this.marks?.delete(this.at(0).timeMs);
       this.start = (this.start + 1) % this.capacity;
       this.count--;
     } else if ((this.count + 1) * WIDTH > this.data.length) this.grow();
@@ -77,7 +80,7 @@ export class PointRing {
   private at(index: number): ChartPoint {
     const row = ((this.start + index) * WIDTH) % this.data.length;
     const timeMs = this.data[row]!;
-    const marks = this.marks.get(timeMs);
+    const marks = this.marks?.get(timeMs);
     return {
       timeMs,
       observed: orNull(this.data[row + 1]!),

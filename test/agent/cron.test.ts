@@ -1,3 +1,4 @@
+import { createTask } from 'node-cron';
 import { expect, it } from 'vitest';
 import { Cron } from '../../src/agent/cron.ts';
 
@@ -30,4 +31,35 @@ it("goes by the machine's own zone where that is asked for", () => {
   const cron = new Cron('17 3 * * *', 'local');
   const start = new Date(2025, 0, 30, 3, 16).getTime();
   expect([0, 1, 2].map((minutes) => cron.due(start + minutes * MINUTE))).toEqual([false, true, false]);
+});
+
+/** Every quarter of an hour around both changes of the clock, the end of a year and a leap day. */
+const quarters = ['2024-02-28', '2024-12-31', '2025-03-29', '2025-10-25'].flatMap((day) =>
+  Array.from({ length: 3 * 96 }, (_, i) => at(`${day}T00:00Z`) + 15 * i * MINUTE),
+);
+
+it.each([
+  '* * * * *',
+  '*/15 2-4 * * *',
+  '30 2 * * *',
+  '0 3 1,29 * *',
+  '15 1 * 2,3,10 sun',
+  '45 23 31 12 *',
+  '0 0 13 * 5',
+  '0 4 * * 7',
+  '30 22-3 * * mon-fri',
+  '0 3 L * *',
+  '0 3 * * SUN#5',
+  '15 12 * * 6L',
+  '0 6 1W * *',
+  '@daily',
+])('is due when node-cron says so: %s', (expression) => {
+  for (const timezone of ['UTC', 'Europe/Berlin', 'America/St_Johns', 'Asia/Kathmandu']) {
+    const task = createTask(expression, () => {}, { timezone });
+    const cron = new Cron(expression, timezone);
+    for (const time of quarters) {
+      cron.due(time - MINUTE);
+      expect([time, cron.due(time)]).toEqual([time, task.match(new Date(time))]);
+    }
+  }
 });

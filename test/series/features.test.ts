@@ -107,8 +107,8 @@ describe('features', () => {
         const y = inputs(two);
         for (let i = 0; i < WIDTH; i++) worst = Math.max(worst, Math.abs(x[i] - y[i]));
       }
-      // What is left is the history's single precision.
-      expect(worst, `a = ${a}, b = ${b}`).toBeLessThan(0.01);
+      // What is left is the history's single precision, and that forecasts wait in 16 bits.
+      expect(worst, `a = ${a}, b = ${b}`).toBeLessThan(0.02);
       for (let k = 0; k < LEADS; k++) {
         expect((two.anchor[k] - b) / a).toBeCloseTo(one.anchor[k], 2);
         expect(two.scale[k] / a).toBeCloseTo(one.scale[k], 2);

@@ -1,0 +1,18 @@
+/**
+ * Numbers in 16 bits: the upper half of a single-precision float, rounded to the nearest (ties to even), so with its range and 8 bits of
+ * significand: at most 0.4 % off. For what waits in rings by the thousand and is only compared, kept as a difference from a number
+ * that is kept whole. Pure.
+ */
+const single = new Float32Array(1);
+const bits = new Int32Array(single.buffer);
+
+/** As an int16. NaN stays NaN. */
+export function toBfloat16(value: number): number {
+  single[0] = value;
+  return (bits[0] + 0x7fff + ((bits[0] >>> 16) & 1)) >> 16;
+}
+
+export function fromBfloat16(code: number): number {
+  bits[0] = code << 16;
+  return single[0];
+}

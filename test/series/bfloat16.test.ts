@@ -1,0 +1,26 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { fromBfloat16, toBfloat16 } from '../../src/series/bfloat16.ts';
+
+const kept = (value: number): number => fromBfloat16(toBfloat16(value));
+
+it('keeps a number to 0.4 %, in 16 bits', () => {
+  fc.assert(
+    fc.property(fc.double({ min: 1e-37, max: 1e37, noNaN: true }), (value) => {
+      for (const signed of [value, -value]) {
+        expect(Math.abs(kept(signed) - signed)).toBeLessThanOrEqual(2 ** -7.999 * value);
+        expect(toBfloat16(signed)).toBe(new Int16Array([toBfloat16(signed)])[0]);
+      }
+    }),
+  );
+});
+
+it('keeps order, zero, infinities and what is not a number', () => {
+  fc.assert(
+    fc.property(fc.float({ noNaN: true }), fc.float({ noNaN: true }), (a, b) => {
+      expect(kept(Math.min(a, b))).toBeLessThanOrEqual(kept(Math.max(a, b)));
+    }),
+  );
+  expect([0, 1, -2.5, Infinity, -Infinity].map(kept)).toEqual([0, 1, -2.5, Infinity, -Infinity]);
+  expect(kept(Number.NaN)).toBeNaN();
+});
