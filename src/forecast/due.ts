@@ -7,7 +7,7 @@ import type { Stream } from './stream.ts';
 /** A stream with buckets to step, oldest first. */
 export interface Due {
   readonly stream: Stream;
-  readonly closed: ClosedBucket[];
+  readonly closed: readonly ClosedBucket[];
   /** Number of the next one. */
   at: number;
 }

@@ -47,6 +47,12 @@ export function inOrder({ times, values }: Readings): Readings {
   return { times: order.map((i) => times[i]), values: order.map((i) => values[i]) };
 }
 
+/** The readings of other times than these. */
+export function without({ times, values }: Readings, left: readonly number[]): Readings {
+  const kept = times.map((timeMs) => !left.includes(timeMs));
+  return { times: times.filter((_, i) => kept[i]), values: values.filter((_, i) => kept[i]) };
+}
+
 /**
  * @param readings by time
  * @param counter goes on with every `delta`, and is left alone by the others

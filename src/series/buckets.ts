@@ -5,7 +5,7 @@
  */
 import { GatecastError } from '../errors.ts';
 import { type Admission, FUTURE_MS, refusal } from './admission.ts';
-import { aggregate, type CounterState, inOrder, type Readings } from './aggregate.ts';
+import { aggregate, type CounterState, inOrder, type Readings, without } from './aggregate.ts';
 import { IntervalWatch, learnInterval, READINGS_TO_LEARN } from './interval.ts';
 import { RateLimit } from './rate-limit.ts';
 import type { Sample } from './sample.ts';
@@ -44,6 +44,8 @@ export interface ClosedBucket {
   readonly outOfRange: number;
 }
 
+const NOTHING: readonly ClosedBucket[] = [];
+
 /** Nothing came in it that counts. */
 export const emptyBucket = (startMs: number, intervalMs: number, outOfRange = 0): ClosedBucket => ({
   startMs,
@@ -62,8 +64,8 @@ export class Buckets {
   /** Of the newest closed bucket; null while it is being learnt. */
   intervalMs: number | null;
   private readonly open = new Map<number, Readings>();
-  /** By bucket, readings that were out of range. */
-  private readonly refused = new Map<number, number>();
+  /** By bucket, readings that were out of range; most streams have none. */
+  private refused: Map<number, number> | null = null;
   private learning: { timeMs: number; value: number }[] = [];
   /** Index of the oldest bucket that is not closed; NaN before the first sample. */
   private next = Number.NaN;
@@ -115,6 +117,7 @@ export class Buckets {
     if (this.intervalMs === null) return;
     const index = Math.floor(timeMs / this.intervalMs);
     if (index < this.next) return;
+    this.refused ??= new Map();
     this.refused.set(index, (this.refused.get(index) ?? 0) + 1);
     const [first] = this.refused.keys();
     if (this.refused.size > MAX_REFUSING && first !== undefined) this.refused.delete(first);
@@ -123,7 +126,7 @@ export class Buckets {
   /** Forgets where the grid stood, not what the stream has learnt. */
   private restart(): void {
     this.open.clear();
-    this.refused.clear();
+    this.refused = null;
     this.next = Number.NaN;
     this.closedToMs = Number.NaN;
     this.newestMs = Number.NaN;
@@ -199,8 +202,9 @@ export class Buckets {
    * @param nowMs wall clock, ms; null: only newer samples close buckets
    * @param most buckets to close now; `behind` then says whether there are more
    */
-  close(nowMs: number | null, most = Number.POSITIVE_INFINITY): ClosedBucket[] {
-    const closed: ClosedBucket[] = [];
+  close(nowMs: number | null, most = Number.POSITIVE_INFINITY): readonly ClosedBucket[] {
+    // Asked of every stream in every round, mostly for nothing: that should leave no garbage.
+    let closed: ClosedBucket[] | null = null;
     this.behind = false;
     const watermark = this.watermark(nowMs);
     if (this.intervalMs === null) this.learn(watermark);
@@ -208,7 +212,7 @@ export class Buckets {
       if (this.comingMs > 0) {
         if ((this.firstComing() + 1) * this.comingMs > watermark) break;
         // Else a state saved now would be of the old grid, and named after the new one.
-        if (closed.length >= most) {
+        if (closed !== null && closed.length >= most) {
           this.behind = true;
           break;
         }
@@ -216,7 +220,7 @@ export class Buckets {
       }
       const end = Math.floor(watermark / this.intervalMs);
       if (this.next >= end) break;
-      if (closed.length >= most) {
+      if (closed !== null && closed.length >= most) {
         this.behind = true;
         break;
       }
@@ -234,10 +238,12 @@ export class Buckets {
           continue;
         }
       }
-      closed.push(this.take(this.next++, this.intervalMs));
-      this.closedToMs = this.next * closed[closed.length - 1].intervalMs;
+      const bucket = this.take(this.next++, this.intervalMs);
+      closed ??= [];
+      closed.push(bucket);
+      this.closedToMs = this.next * bucket.intervalMs;
     }
-    return closed;
+    return closed ?? NOTHING;
   }
 
   /** Buckets in the longest unit of the calendar that is not longer than the run already stepped through. */
@@ -259,21 +265,18 @@ export class Buckets {
   private take(index: number, intervalMs: number): ClosedBucket {
     const startMs = index * intervalMs;
     const open = this.open.get(index);
-    const outOfRange = this.refused.get(index) ?? 0;
-    this.refused.delete(index);
+    const outOfRange = this.refused?.get(index) ?? 0;
+    this.refused?.delete(index);
     if (open === undefined) return emptyBucket(startMs, intervalMs, outOfRange);
     this.open.delete(index);
     const all = inOrder(open);
     this.closedNewestMs = all.times[all.times.length - 1];
-    const kept: Readings = { times: [], values: [] };
     const tooFast: number[] = [];
     all.times.forEach((timeMs, i) => {
       this.comingMs = this.watch?.add(timeMs, intervalMs) ?? this.comingMs;
-      if (this.limit.accepts(timeMs, all.values[i])) {
-        kept.times.push(timeMs);
-        kept.values.push(all.values[i]);
-      } else tooFast.push(timeMs);
+      if (!this.limit.accepts(timeMs, all.values[i])) tooFast.push(timeMs);
     });
+    const kept = tooFast.length === 0 ? all : without(all, tooFast);
     return {
       startMs,
       intervalMs,
@@ -300,7 +303,7 @@ export class Buckets {
     this.intervalMs = intervalMs;
     this.comingMs = 0;
     this.emptyRun = 0;
-    this.refused.clear();
+    this.refused = null;
     const waiting = [...this.open.values()];
     this.open.clear();
     for (const { times, values } of waiting) {

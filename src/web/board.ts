@@ -99,7 +99,9 @@ export class Board {
       high: expected?.high ?? null,
       ...(marks === undefined ? {} : { marks }),
     });
-    const fan = new Float64Array(COLUMNS.length * leads);
+    // Written anew in place: what lives for a step and is then dropped would be garbage of the costly kind.
+    const before = entry.forecast;
+    const fan = before?.leads === leads ? before.fan : new Float64Array(COLUMNS.length * leads);
     for (let c = 0; c < COLUMNS.length; c++)
       for (let k = 0; k < leads; k++) fan[c * leads + k] = quantiles[k * QUANTILES + COLUMNS[c]!]!;
     entry.forecast = {

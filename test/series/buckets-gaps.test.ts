@@ -85,7 +85,7 @@ describe('a long silence', () => {
           let byClock = new Buckets(spec);
           push(byClock, START);
           // Looked at once during the silence.
-          const closed = byClock.close(Math.min(back, START + look * intervalMs));
+          const closed = [...byClock.close(Math.min(back, START + look * intervalMs))];
           if (restart && closed.length > 0) byClock = restored(byClock, spec);
           for (const time of [back, back + intervalMs]) {
             push(byClock, time);
