@@ -87,7 +87,7 @@ export class Track {
     this.scratch = scratch;
     this.knots = scratch.knots.knots;
     const n = this.knots.length;
-    this.pending = new IntervalRing(scratch.knots, ROW, PUBLISHED + 1, memory);
+    this.pending = new IntervalRing(scratch.knots, ROW, memory);
     this.worth = new Weights(scratch.knots, season, memory);
     this.factor = memory.float64(n * 2);
     this.widening = new Widening(scratch.knots, coverage, memory);
