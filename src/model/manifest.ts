@@ -66,6 +66,8 @@ const manifestSchema = z.strictObject({
       seconds: z.number(),
       /** Why this size and cell: the search's words, or empty. */
       reason: text,
+      /** The command that trained it, as it was typed; absent where no command did. */
+      command: text.optional(),
     })
     .nullable(),
   /** Named figures, e.g. `validation_loss`. */

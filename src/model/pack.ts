@@ -146,6 +146,7 @@ export function modelCard(manifest: Manifest): string {
           '',
           `${training.steps} optimiser steps in ${Math.round(training.seconds)} s, seed ${training.seed}. ${training.reason}`.trim(),
           '',
+          ...(training.command === undefined ? [] : ['```', training.command, '```', '']),
           '| set | series | buckets | licence |',
           '|---|---|---|---|',
           ...rows,

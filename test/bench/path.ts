@@ -1,10 +1,10 @@
 /**
  * The whole path through a real Mosquitto: message -> sample -> bucket -> step -> forecast -> message, with 1,000
- * streams on a grid of one second, forecast 24 steps ahead with the shipped model. The agent has one core to itself
- * where `taskset` can give it one; Mosquitto and this sender share the other.
+ * streams on a grid of one second, forecast 24 steps ahead with the shipped model. The agent has the environment that the service
+ * gives it, and one core to itself where `taskset` can give it one; Mosquitto and this sender share the other.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort, hasMosquitto, type Mosquitto, startMosquitto, watch } from '../support/mosquitto.ts';
@@ -21,6 +21,15 @@ const WINDOW = 20_000;
 const QUIET = 2000;
 const PACED_SECONDS = 20;
 const CORES = cpus().length > 1 && spawnSync('taskset', ['--version']).status === 0 ? [0, 1] : null;
+
+/** What the service sets for the agent: an owner's agent runs with it, and so does this one. */
+const SERVICE_ENV = Object.fromEntries(
+  readFileSync('deploy/systemd/gatecast.service', 'utf8')
+    .split('\n')
+    .filter((line) => line.startsWith('Environment='))
+    .flatMap((line) => line.slice('Environment='.length).split(' '))
+    .map((assignment) => assignment.split('=') as [string, string]),
+);
 
 interface Agent {
   readonly process: ChildProcess;
@@ -57,7 +66,10 @@ async function startAgent(dir: string, url: string, timed: boolean): Promise<Age
   writeFileSync(file, JSON.stringify(config));
   const command = [process.execPath, 'dist/gatecast.js', 'run', '-c', file];
   if (CORES) command.unshift('taskset', '-c', `${CORES[0]}`);
-  const child = spawn(command[0]!, command.slice(1), { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(command[0]!, command.slice(1), {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...process.env, ...SERVICE_ENV },
+  });
   let output = '';
   child.stderr.on('data', (data) => {
     output = (output + data).slice(-10_000);

@@ -38,7 +38,8 @@ async function train(...args: string[]) {
     },
   });
   const registry = new ModelRegistry(join(folder, 'data'), null);
-  await runTrain(await flagsOf(...args), registry, { out: target('out'), err: target('err') });
+  const streams = { out: target('out'), err: target('err') };
+  await runTrain(await flagsOf(...args), registry, streams, `gatecast train ${args.join(' ')}`);
   return text;
 }
 
@@ -85,6 +86,7 @@ describe('gatecast train', () => {
     expect(text).toMatch(/1 series, 720 buckets; 30 steps/);
     const { manifest } = readModel(out);
     expect(manifest.training).toMatchObject({
+      command: expect.stringMatching(/^gatecast train .*--out /),
       steps: 30,
       seed: 1,
       sets: [{ name: 'a', licence: 'CC0', series: 1, steps: 720 }],

@@ -29,7 +29,7 @@ export function packed(
   job: TrainingJob,
   base: StoredModel | null,
   result: JobResult,
-  reason: string,
+  { reason, command }: { readonly reason: string; readonly command: string },
 ) {
   const licences = new Map(sets.map((set) => [set.name, set.licence]));
   const generatedNote = `made by gatecast (seed ${flags.seed}), no licence needed`;
@@ -55,6 +55,7 @@ export function packed(
       steps: result.steps,
       seconds: Math.round(result.seconds * 10) / 10,
       reason,
+      command,
     },
     scores,
   });

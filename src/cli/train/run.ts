@@ -22,8 +22,16 @@ export interface Streams {
   readonly err: ProgressTarget;
 }
 
-/** @throws GatecastError USAGE, FILE_UNWRITABLE, and whatever reading and training throw */
-export async function runTrain(flags: TrainFlags, registry: ModelRegistry, streams: Streams): Promise<void> {
+/**
+ * @param command as typed, for the model card
+ * @throws GatecastError USAGE, FILE_UNWRITABLE, and whatever reading and training throw
+ */
+export async function runTrain(
+  flags: TrainFlags,
+  registry: ModelRegistry,
+  streams: Streams,
+  command: string,
+): Promise<void> {
   if (flags.preview) {
     writeOutput(
       flags.preview,
@@ -67,7 +75,7 @@ export async function runTrain(flags: TrainFlags, registry: ModelRegistry, strea
     unhook();
     bar.end();
   }
-  const stored = writeModel(folder, packed(flags, folder, sets, job, base, result, reason));
+  const stored = writeModel(folder, packed(flags, folder, sets, job, base, result, { reason, command }));
   streams.out.write(
     flags.json ? `${JSON.stringify(summary(folder, stored, result))}\n` : report(folder, stored, result),
   );

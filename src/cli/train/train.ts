@@ -151,6 +151,15 @@ Ctrl-C keeps what is best so far; a second one ends at once. --resume goes on fr
       const flags = { ...given, cell: named(given.cell), searchCells: given.searchCells.map(named) };
       const { runTrain } = await import('./run.ts');
       const registry = await modelRegistry(globals(command).dataDir);
-      await runTrain(flags, registry, { out: process.stdout, err: process.stderr });
+      const typed = commandLine(process.argv.slice(2));
+      await runTrain(flags, registry, { out: process.stdout, err: process.stderr }, typed);
     });
+}
+
+/** As a shell would take it. */
+function commandLine(words: readonly string[]): string {
+  const quoted = words.map((word) =>
+    /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`,
+  );
+  return ['gatecast', ...quoted].join(' ');
 }
