@@ -18,21 +18,13 @@ const external = [
     .map((name) => new RegExp(`^${name}(/|$)`)),
 ];
 
-/**
- * What mqtt loads for other platforms: streams and timers are Node's own here, and no option of gatecast leads through a SOCKS proxy.
- */
+/** What mqtt brings along for other platforms: streams and timers are Node's own here. */
 const replaced = {
   name: 'replaced',
   resolveId(id) {
     if (/^(readable-stream|string_decoder)\/?$/.test(id))
       return { id: `node:${id.replace('readable-', '').replace('/', '')}`, external: true };
-    return id === 'worker-timers' || id === 'socks' ? `\0${id}` : null;
-  },
-  load(id) {
-    if (id === '\0worker-timers') return "export { clearInterval, setInterval } from 'node:timers';";
-    return id === '\0socks'
-      ? "export class SocksClient { constructor() { throw new Error('MQTTJS_SOCKS_PROXY is set, and gatecast connects without a proxy'); } }"
-      : null;
+    return id === 'worker-timers' ? { id: 'node:timers', external: true } : null;
   },
 };
 

@@ -1,5 +1,6 @@
 /** The demo's own MQTT broker (3.1.1), on loopback and a free port. Not for production: nothing is kept or authorised. */
 
+import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { createServer, type Socket } from 'node:net';
 import { Aedes } from 'aedes';
@@ -10,6 +11,10 @@ export interface DemoBroker {
   publish(topic: string, payload: string): void;
   stop(): Promise<void>;
 }
+
+/** Aedes' encoder would make and keep a buffer for each of the 65,536 numbers of two bytes: 7 MB. It has no option against it. */
+const fromAedes = createRequire(createRequire(import.meta.url).resolve('aedes'));
+(fromAedes('mqtt-packet') as { writeToStream: { cacheNumbers: boolean } }).writeToStream.cacheNumbers = false;
 
 /** @param port 0: any free one. Throws USAGE when it is taken. */
 export async function startBroker(port = 0): Promise<DemoBroker> {

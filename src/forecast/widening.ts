@@ -66,10 +66,11 @@ export class Widening {
    */
   learn(knot: number, missed: number, half: number, usual: number): void {
     const nominal = half * this.nominal;
-    const breadth = Math.min(1, nominal / (ORDINARY * usual));
-    const rate = (RATE * breadth ** 2) / this.knots[knot] ** OVERLAP;
-    const sum = this.sum[knot] + rate * (Math.min(FARTHEST, missed / nominal) - HARMLESS);
-    this.sum[knot] = Math.max(0, Math.min(WIDEST + DOUBT, sum));
+    const more = Math.min(FARTHEST, missed / nominal) - HARMLESS;
+    // What is usual is no measure of how narrow an interval is once it has been missed too often: that it holds counts in full.
+    const breadth = more > 0 ? Math.min(1, nominal / (ORDINARY * usual)) : 1;
+    const sum = this.sum[knot] + (RATE * breadth ** 2 * more) / this.knots[knot] ** OVERLAP;
+    if (Number.isFinite(sum)) this.sum[knot] = Math.max(0, Math.min(WIDEST + DOUBT, sum));
   }
 
   /** Once a step, when all knots have learnt. */

@@ -8,6 +8,8 @@ const bits = new Int32Array(single.buffer);
 
 /** As an int16. NaN stays NaN. */
 export function toBfloat16(value: number): number {
+  // Rounding could carry the bits of one over into a number.
+  if (Number.isNaN(value)) return 0x7fc0;
   single[0] = value;
   return (bits[0] + 0x7fff + ((bits[0] >>> 16) & 1)) >> 16;
 }

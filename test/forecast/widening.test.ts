@@ -24,12 +24,12 @@ class Rig {
     this.random = normal(seed);
   }
 
-  /** @param half of the learnt interval */
-  pass(steps: number, noise: number, half = HALF): this {
+  /** @param half of the learnt interval @param usual mean distance from its median so far */
+  pass(steps: number, noise: number, half = HALF, usual = USUAL): this {
     for (let i = 0; i < steps; i++) {
       const missed = Math.abs(noise * this.random());
       for (const [j, k] of this.knots.entries()) {
-        if (this.step >= k) this.widening.learn(j, missed, half * Math.exp(this.widening.at(j)), USUAL);
+        if (this.step >= k) this.widening.learn(j, missed, half * Math.exp(this.widening.at(j)), usual);
       }
       this.widening.follow();
       this.step++;
@@ -74,6 +74,14 @@ describe('the widening', () => {
       }
     });
 
+    it(`is over as soon where one far reading has made far ones usual (seed ${seed})`, () => {
+      const rig = new Rig(seed)
+        .pass(500, 1)
+        .pass(60, 10)
+        .pass(60, 1, HALF, 100 * USUAL);
+      for (const lead of [1, 4]) expect(rig.at(lead), `lead ${lead}`).toBeLessThan(1.5);
+    });
+
     it(`of a burst of some steps does not reach the long leads, and is soon over (seed ${seed})`, () => {
       const rig = new Rig(seed).pass(500, 1).pass(6, 10);
       for (let i = 0; i < 100; i++) expect(rig.pass(1, 1).at(48)).toBeLessThan(1.5);
@@ -99,5 +107,17 @@ describe('the widening', () => {
     const other = new Rig(9);
     other.widening.persist(new StateReader(writer.finish()));
     for (const lead of [1, 16, 48]) expect(other.at(lead)).toBe(rig.at(lead));
+  });
+
+  it('goes on after what is no number', () => {
+    const { knots } = new TrackScratch(LEADS);
+    const widening = new Widening(knots, 0.8, new Memory());
+    widening.learn(0, Number.NaN, HALF, USUAL);
+    widening.learn(0, Infinity, Infinity, Infinity);
+    widening.follow();
+    expect(widening.at(0)).toBe(0);
+    for (let i = 0; i < 20; i++) widening.learn(0, 10, HALF, USUAL);
+    widening.follow();
+    expect(widening.at(0)).toBeGreaterThan(1);
   });
 });
