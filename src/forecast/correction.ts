@@ -68,7 +68,7 @@ export class Correction {
     if (!observed) return;
     for (let j = 0; j < this.values.length; j++) {
       const k = this.knots.knots[j];
-      const at = this.rowAt(j);
+      const at = ROW * this.knots.row(j, this.step);
       if (this.step < k || Number.isNaN(pending[at])) continue;
       const target = (y - pending[at]) / pending[at + 1];
       if (!Number.isFinite(target)) continue;
@@ -102,17 +102,13 @@ export class Correction {
     if (learns && network !== null) regression.see(x);
     for (let j = 0; j < this.values.length; j++) {
       const k = this.knots.knots[j];
-      const row = this.rowAt(j);
+      const row = ROW * this.knots.row(j, this.step);
       this.values[j] = within(regression.predict(j, x));
       pending[row] = network === null ? Number.NaN : network[(k - 1) * Q + MEDIAN];
       pending[row + 1] = scale[k - 1];
       pending[row + 2] = this.values[j];
     }
     this.step++;
-  }
-
-  private rowAt(j: number): number {
-    return (this.knots.firstRow[j] + (this.step % this.knots.knots[j])) * ROW;
   }
 
   /** What an input counts for at knot `j`. */

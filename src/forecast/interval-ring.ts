@@ -30,15 +30,10 @@ export class IntervalRing {
     this.offsets = memory.int16(knots.rows * this.others);
   }
 
-  /** Where the row of a step stands: what was written there `knots[knot]` steps before is due. */
-  private rowOf(knot: number, step: number): number {
-    return this.knots.firstRow[knot] + (step % this.knots.knots[knot]);
-  }
-
   /** Writes the row of a step to `out` from 0 on. */
   read(knot: number, step: number, out: Float64Array): void {
     const { others, whole, offsets } = this;
-    const row = this.rowOf(knot, step);
+    const row = this.knots.row(knot, step);
     const median = whole[row * WHOLE + 1];
     for (let i = 0; i < others; i++) out[i] = median + fromBfloat16(offsets[row * others + i]);
     for (let i = 0; i < WHOLE; i++) out[others + i] = whole[row * WHOLE + i];
@@ -47,7 +42,7 @@ export class IntervalRing {
   /** @param from where the row begins in `values`; not a number where there is nothing to keep */
   write(knot: number, step: number, values: Float64Array, from: number): void {
     const { others, whole, offsets } = this;
-    const row = this.rowOf(knot, step);
+    const row = this.knots.row(knot, step);
     for (let i = 0; i < WHOLE; i++) whole[row * WHOLE + i] = values[from + others + i];
     const median = whole[row * WHOLE + 1];
     for (let i = 0; i < others; i++) offsets[row * others + i] = toBfloat16(values[from + i] - median);

@@ -45,11 +45,6 @@ export class LeadErrors {
     this.offsets = memory.int16(lead.rows * experts);
   }
 
-  /** Where the row of this step stands for a knot. */
-  private rowAt(j: number): number {
-    return this.lead.firstRow[j] + (this.step % this.knots[j]);
-  }
-
   /** Scores the forecasts made for this bucket. Call once a step, before `keep`. */
   observe(value: number, observed: boolean): void {
     const { experts, pending, offsets } = this;
@@ -57,7 +52,7 @@ export class LeadErrors {
       const k = this.knots[j];
       this.innovation[j] = 0;
       if (!observed || this.step < k) continue;
-      const at = this.rowAt(j);
+      const at = this.lead.row(j, this.step);
       const fromAnchor = value - pending[2 * at];
       this.count[j] = Math.min(this.count[j] + 1, MEMORY);
       const rate = 1 / this.count[j];
@@ -129,7 +124,7 @@ export class LeadErrors {
     const { experts, pending, offsets } = this;
     for (let j = 0; j < this.knots.length; j++) {
       const k = this.knots[j];
-      const at = this.rowAt(j);
+      const at = this.lead.row(j, this.step);
       pending[2 * at] = anchor[k - 1];
       pending[2 * at + 1] = scale[k - 1];
       for (let e = 0; e < experts; e++)

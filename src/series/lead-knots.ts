@@ -35,6 +35,11 @@ export class LeadKnots {
     this.rows = rows;
   }
 
+  /** Row of a step in the ring of a knot: what was written there `knots[knot]` steps before is due. */
+  row(knot: number, step: number): number {
+    return this.firstRow[knot] + (step % this.knots[knot]);
+  }
+
   /**
    * A quantity at lead k + 1 from what it is at the knots.
    * @param values [knots, width]

@@ -4,6 +4,12 @@
  */
 const ALIGN = 8;
 
+interface ArrayType<T> {
+  readonly BYTES_PER_ELEMENT: number;
+  new (length: number): T;
+  new (block: ArrayBuffer, at: number, length: number): T;
+}
+
 export class Memory {
   private readonly block: ArrayBuffer;
   /** Bytes asked for so far, whether they fitted or not: the size of a block for all of it. */
@@ -16,32 +22,32 @@ export class Memory {
 
   /** Zeros. */
   float32(length: number): Float32Array {
-    const at = this.take(length * Float32Array.BYTES_PER_ELEMENT);
-    return at === null ? new Float32Array(length) : new Float32Array(this.block, at, length);
+    return this.place(Float32Array, length);
   }
 
   /** Zeros. */
   float64(length: number): Float64Array {
-    const at = this.take(length * Float64Array.BYTES_PER_ELEMENT);
-    return at === null ? new Float64Array(length) : new Float64Array(this.block, at, length);
+    return this.place(Float64Array, length);
   }
 
   /** Zeros. */
   int16(length: number): Int16Array {
-    const at = this.take(length * Int16Array.BYTES_PER_ELEMENT);
-    return at === null ? new Int16Array(length) : new Int16Array(this.block, at, length);
+    return this.place(Int16Array, length);
   }
 
   /** Zeros. */
   int32(length: number): Int32Array {
-    const at = this.take(length * Int32Array.BYTES_PER_ELEMENT);
-    return at === null ? new Int32Array(length) : new Int32Array(this.block, at, length);
+    return this.place(Int32Array, length);
   }
 
   /** Zeros. */
   uint16(length: number): Uint16Array {
-    const at = this.take(length * Uint16Array.BYTES_PER_ELEMENT);
-    return at === null ? new Uint16Array(length) : new Uint16Array(this.block, at, length);
+    return this.place(Uint16Array, length);
+  }
+
+  private place<T>(type: ArrayType<T>, length: number): T {
+    const at = this.take(length * type.BYTES_PER_ELEMENT);
+    return at === null ? new type(length) : new type(this.block, at, length);
   }
 
   private take(bytes: number): number | null {
