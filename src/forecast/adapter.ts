@@ -47,7 +47,7 @@ class Spread {
   move(k: number, covariates: Covariates | null = null): number {
     const { correction } = this;
     return this.knots.between(k, (j) => {
-      const value = correction.values[j];
+      const value = correction.value(j);
       if (covariates === null) return value;
       const weight = (input: number): number => correction.weight(j, INPUTS + input);
       return value + covariates.rise(this.knots.knots[j], k + 1, weight);
@@ -90,7 +90,7 @@ export class Adapter {
     this.own.correction.observe(y, observed);
     this.wide?.correction.observe(y, observed);
     this.lastErrors.copyWithin(1, 0);
-    this.lastErrors[0] = this.own.correction.residuals[0];
+    this.lastErrors[0] = this.own.correction.residual(0);
   }
 
   /** Reads what the features, and the covariates, say after the same bucket, which began at `startMs`. */
@@ -104,7 +104,7 @@ export class Adapter {
       x[at++] = squash(change / (scale[0] * Math.sqrt(lag)));
     }
     for (const error of this.lastErrors) x[at++] = error;
-    for (const j of ERROR_KNOTS) x[at++] = this.own.correction.residuals[j] ?? 0;
+    for (const j of ERROR_KNOTS) x[at++] = this.own.correction.residual(j);
     for (const k of [Math.min(EARLY, leads) - 1, leads - 1]) {
       for (const e of SHOWN) x[at++] = squash((forecasts[e * leads + k] - anchor[k]) / scale[k]);
     }

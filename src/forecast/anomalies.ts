@@ -82,25 +82,30 @@ const ALIKE_EXCESS = 1 / 30;
 const ROUNDING = 1e-6;
 const STILL_MEMORY = 10_000;
 
+/** Place of the first peak, after the fit. */
+const FIRST_PEAK = 4;
+
 /** Of one side: beyond p10 or beyond p90. */
 class Tail {
+  /**
+   * Share of buckets beyond, number of excesses, their mean and mean square; then [PEAKS, 3]: excess, deviation from the median
+   * in the stream's unit, the bucket's number.
+   */
   private readonly fit: Float64Array;
-  /** [PEAKS, 3]: excess, deviation from the median in the stream's unit, the bucket's number. */
-  private readonly peaks: Float64Array;
 
   constructor(memory: Memory) {
-    this.fit = memory.float64(4);
+    this.fit = memory.float64(FIRST_PEAK + 3 * PEAKS);
     this.fit.set([TAIL, 0, EXCESS, 2 * EXCESS * EXCESS]);
-    this.peaks = memory.float64(3 * PEAKS);
   }
 
   /** ln of the probability of an excess of `e` half widths, `deviation` in the stream's unit, or more on this side. */
   logProbability(e: number, deviation: number, seen: number): number {
-    const [share, , mean, square] = this.fit;
+    const { fit } = this;
+    const [share, , mean, square] = fit;
     const fitted = Math.log(share) + logSurvival(e, mean, square);
     let alike = 0;
-    for (let at = 0; at < this.peaks.length; at += 3) {
-      const [peak, far] = [this.peaks[at], this.peaks[at + 1]];
+    for (let at = FIRST_PEAK; at < fit.length; at += 3) {
+      const [peak, far] = [fit[at], fit[at + 1]];
       if (peak >= ALIKE * e || (peak >= ALIKE_EXCESS * e && far >= ALIKE_DEVIATION * deviation)) alike++;
     }
     return alike === 0 ? fitted : Math.max(fitted, Math.log(alike / Math.min(seen, PEAK_MEMORY)));
@@ -108,20 +113,20 @@ class Tail {
 
   /** @param e negative where the bucket was not beyond this side @param seen number of the bucket, from 1 */
   learn(e: number, deviation: number, seen: number): void {
-    const { fit, peaks } = this;
+    const { fit } = this;
     const rate = 1 / (TAIL_WEIGHT + Math.min(seen, TAIL_MEMORY));
     fit[0] += rate * ((e > 0 ? 1 : 0) - fit[0]);
-    let least = 0;
-    for (let at = 0; at < peaks.length; at += 3) {
-      if (seen - peaks[at + 2] > PEAK_MEMORY) peaks[at] = 0;
-      if (peaks[at] < peaks[least]) least = at;
+    let least = FIRST_PEAK;
+    for (let at = FIRST_PEAK; at < fit.length; at += 3) {
+      if (seen - fit[at + 2] > PEAK_MEMORY) fit[at] = 0;
+      if (fit[at] < fit[least]) least = at;
     }
     if (e <= 0) return;
     // The first forecasts of a stream are of no account.
-    if (e > peaks[least] && seen > WARM_UP) {
-      peaks[least] = e;
-      peaks[least + 1] = deviation;
-      peaks[least + 2] = seen;
+    if (e > fit[least] && seen > WARM_UP) {
+      fit[least] = e;
+      fit[least + 1] = deviation;
+      fit[least + 2] = seen;
     }
     const taken = Math.min(e, quantile(WINSOR, fit[2], fit[3]));
     fit[1] = Math.min(EXCESS_MEMORY, fit[1] + 1);
@@ -132,7 +137,6 @@ class Tail {
 
   persist(io: StateIo): void {
     io.array(this.fit);
-    io.array(this.peaks);
   }
 }
 
@@ -140,13 +144,13 @@ export class Anomalies {
   private readonly below: Tail;
   private readonly above: Tail;
   private seen = 0;
-  /** Of the buckets whose interval had no width: how many, and how many were elsewhere. */
-  private readonly still: Float64Array;
+  /** Buckets whose interval had no width, and those of them that were elsewhere. */
+  private still = 0;
+  private elsewhere = 0;
 
   constructor(memory = new Memory()) {
     this.below = new Tail(memory);
     this.above = new Tail(memory);
-    this.still = memory.float64(2);
   }
 
   /**
@@ -158,8 +162,7 @@ export class Anomalies {
     const e = excess(value, expected, Math.sqrt(1 + age));
     if (Number.isNaN(e)) {
       if (same(value, expected.p50)) return 0;
-      const [n, elsewhere] = this.still;
-      return Math.log10((n + 2) / (elsewhere + 1));
+      return Math.log10((this.still + 2) / (this.elsewhere + 1));
     }
     if (e <= 0) return 0;
     const tail = value < expected.p50 ? this.below : this.above;
@@ -172,10 +175,12 @@ export class Anomalies {
     this.seen++;
     const e = excess(value, expected, 1);
     if (Number.isNaN(e)) {
-      const { still } = this;
-      still[0]++;
-      if (!same(value, expected.p50)) still[1]++;
-      if (still[0] > STILL_MEMORY) still.set([still[0] / 2, still[1] / 2]);
+      this.still++;
+      if (!same(value, expected.p50)) this.elsewhere++;
+      if (this.still > STILL_MEMORY) {
+        this.still /= 2;
+        this.elsewhere /= 2;
+      }
       return;
     }
     const deviation = Math.abs(value - expected.p50);
@@ -186,7 +191,8 @@ export class Anomalies {
   persist(io: StateIo): void {
     this.below.persist(io);
     this.above.persist(io);
-    io.array(this.still);
+    this.still = io.number(this.still);
+    this.elsewhere = io.number(this.elsewhere);
     this.seen = io.number(this.seen);
   }
 }

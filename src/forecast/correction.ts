@@ -20,6 +20,10 @@ const MOST_COUNTED = 8;
 const ENOUGH = 16;
 /** Median, scale and correction of one forecast at one knot. */
 const ROW = 3;
+/** Places of the present correction and of the newest error among the numbers of a knot. */
+const VALUE = 3;
+const RESIDUAL = 4;
+const KNOT = 5;
 
 /** Rows that inputs are spread out in, by their number: corrections share them. */
 const rows = new Map<number, Float32Array>();
@@ -38,12 +42,11 @@ export class Correction {
   private readonly x: Float32Array;
   /** For each knot k a ring of k rows [ROW]. */
   private readonly pending: Float32Array;
-  /** [knots, 3]: how many errors, mean absolute errors of the network's and of the corrected median, in scales. */
+  /**
+   * [knots, KNOT]: how many errors, mean absolute errors of the network's and of the corrected median; the present correction;
+   * the network's error for the bucket that has just arrived, 0 where there is none. In scales.
+   */
   private readonly errors: Float64Array;
-  /** [knots] the present one, in scales. */
-  readonly values: Float64Array;
-  /** [knots] the network's error for the bucket that has just arrived, in scales; 0 where there is none. */
-  readonly residuals: Float64Array;
   private step = 0;
 
   /** @param inputs numbers a step */
@@ -56,28 +59,28 @@ export class Correction {
     this.x = rows.get(inputs) ?? new Float32Array(inputs);
     rows.set(inputs, this.x);
     this.pending = memory.float32(knots.rows * ROW).fill(Number.NaN);
-    this.errors = memory.float64(n * 3);
-    this.values = memory.float64(n);
-    this.residuals = memory.float64(n);
+    this.errors = memory.float64(n * KNOT);
   }
 
   /** Learns from the bucket that has just closed; once a step, before `keep`. */
   observe(y: number, observed: boolean): void {
     const { errors, pending, regression, x } = this;
-    this.residuals.fill(0);
-    if (!observed) return;
-    for (let j = 0; j < this.values.length; j++) {
-      const k = this.knots.knots[j];
+    const { knots } = this.knots;
+    for (let j = 0; j < knots.length; j++) {
+      const k = knots[j];
+      const own = j * KNOT;
+      errors[own + RESIDUAL] = 0;
+      if (!observed) continue;
       const at = ROW * this.knots.row(j, this.step);
       if (this.step < k || Number.isNaN(pending[at])) continue;
       const target = (y - pending[at]) / pending[at + 1];
       if (!Number.isFinite(target)) continue;
-      this.residuals[j] = within(target);
-      const n = Math.min(MEMORY, errors[3 * j] + 1);
-      errors[3 * j] = n;
-      errors[3 * j + 1] += (Math.min(MOST_COUNTED, Math.abs(target)) - errors[3 * j + 1]) / n;
+      errors[own + RESIDUAL] = within(target);
+      const n = Math.min(MEMORY, errors[own] + 1);
+      errors[own] = n;
+      errors[own + 1] += (Math.min(MOST_COUNTED, Math.abs(target)) - errors[own + 1]) / n;
       const after = Math.min(MOST_COUNTED, Math.abs(target - pending[at + 2]));
-      errors[3 * j + 2] += (after - errors[3 * j + 2]) / n;
+      errors[own + 2] += (after - errors[own + 2]) / n;
       const from = ((this.step - k) % this.leads) * regression.inputs;
       for (let i = 0; i < x.length; i++) x[i] = UNIT * this.past[from + i];
       regression.learn(j, x, target);
@@ -92,7 +95,8 @@ export class Correction {
    * @param learns whether the step's inputs stand for observed values
    */
   keep(inputs: Float32Array, network: Float64Array | null, scale: Float32Array, learns: boolean): void {
-    const { regression, pending, x } = this;
+    const { regression, pending, errors, x } = this;
+    const { knots } = this.knots;
     const at = (this.step % this.leads) * x.length;
     for (let i = 0; i < x.length; i++) {
       // What is kept is what is used: a weight then means the same when it is learnt. Not a number counts as 0.
@@ -100,15 +104,26 @@ export class Correction {
       x[i] = UNIT * this.past[at + i];
     }
     if (learns && network !== null) regression.see(x);
-    for (let j = 0; j < this.values.length; j++) {
-      const k = this.knots.knots[j];
+    for (let j = 0; j < knots.length; j++) {
+      const k = knots[j];
       const row = ROW * this.knots.row(j, this.step);
-      this.values[j] = within(regression.predict(j, x));
+      const value = within(regression.predict(j, x));
+      errors[j * KNOT + VALUE] = value;
       pending[row] = network === null ? Number.NaN : network[(k - 1) * Q + MEDIAN];
       pending[row + 1] = scale[k - 1];
-      pending[row + 2] = this.values[j];
+      pending[row + 2] = value;
     }
     this.step++;
+  }
+
+  /** The present one at knot `j`, in scales. */
+  value(j: number): number {
+    return this.errors[j * KNOT + VALUE];
+  }
+
+  /** The network's error for the bucket that has just arrived, in scales; 0 where there is none, or no knot `j`. */
+  residual(j: number): number {
+    return this.errors[j * KNOT + RESIDUAL] ?? 0;
   }
 
   /** What an input counts for at knot `j`. */
@@ -118,8 +133,8 @@ export class Correction {
 
   /** Error that the correction leaves, as a share of the network's; 1 while little is known. */
   share(j: number): number {
-    const before = this.errors[3 * j + 1];
-    return this.errors[3 * j] < ENOUGH || before <= 0 ? 1 : this.errors[3 * j + 2] / before;
+    const [n, before, after] = [this.errors[j * KNOT], this.errors[j * KNOT + 1], this.errors[j * KNOT + 2]];
+    return n < ENOUGH || before <= 0 ? 1 : after / before;
   }
 
   /** Forgets what it has learnt, and the forecasts it would have learnt from. */

@@ -54,7 +54,8 @@ export class CovariateBook {
   /** Whether a stream is stepped in the order of time with others: it sees them, or they see it. A table waits for nobody. */
   joins(spec: StreamSpec | undefined): boolean {
     if (spec === undefined) return false;
-    return this.named.has(spec.name) || (spec.covariates ?? []).some(({ kind }) => kind === 'stream');
+    // Asked of every stream in every round.
+    return this.named.has(spec.name) || spec.covariates?.some(({ kind }) => kind === 'stream') === true;
   }
 
   /** What others see of a stream, as a part of its state. Who sees it may be added after it is. */

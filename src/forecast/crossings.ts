@@ -38,6 +38,8 @@ export function probabilityBelow(
   return levels[Q - 1];
 }
 
+const NONE: readonly Crossing[] = [];
+
 /**
  * For each threshold when it is first crossed, and how probable that is. The probability is that of the likeliest lead: a
  * lower bound of crossing at any time within the horizon, because the joint distribution over leads is not known.
@@ -50,7 +52,8 @@ export function crossings(
   originMs: number,
   stepMs: number,
   coverage: number = NOMINAL,
-): Crossing[] {
+): readonly Crossing[] {
+  if (thresholds.length === 0) return NONE;
   const levels = levelsFor(coverage);
   return thresholds.map(({ name, side, value }) => {
     let probability = 0;

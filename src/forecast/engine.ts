@@ -26,7 +26,7 @@ import type { LeadScore, NetworkScore } from './track.ts';
 import { warmUp } from './warm-up.ts';
 
 /** Version of everything `Stream.persist` writes; part of the hash that guards a snapshot. */
-const STATE_FORMAT = 11;
+const STATE_FORMAT = 12;
 
 export interface EngineOptions {
   /** Past inputs kept for each stream, so that another model can be warmed up on them; 0: models are not changed. */
@@ -303,7 +303,7 @@ export class Engine implements ForecastEngine {
       throw error;
     }
     for (const stream of this.byName.values()) {
-      stream.h = fresh.get(stream) ?? new Float32Array(model.stateRows * model.hidden);
+      stream.takeState(fresh.get(stream) ?? new Float32Array(model.stateRows * model.hidden));
       stream.beginTrial();
     }
     await before.batches.release();

@@ -1,6 +1,7 @@
 /** What a stream last showed the network: another model is warmed up on it. 8 bits a number, [steps, I], a ring. */
 import { compress, expand } from '../series/companding.ts';
 import { I } from '../series/features.ts';
+import { Memory } from '../series/memory.ts';
 
 export class RecentInputs {
   private readonly capacity: number;
@@ -8,18 +9,14 @@ export class RecentInputs {
   private count = 0;
 
   /** @param capacity steps kept */
-  constructor(capacity: number) {
+  constructor(capacity: number, memory = new Memory()) {
     this.capacity = capacity;
-    this.ring = new Int8Array(capacity * I);
+    this.ring = memory.int8(capacity * I);
   }
 
   /** Steps that are kept now. */
   get steps(): number {
     return Math.min(this.count, this.capacity);
-  }
-
-  clear(): void {
-    this.count = 0;
   }
 
   /** @param x [I] from `offset` */

@@ -22,10 +22,13 @@ const gains = new Map<number, Float64Array>();
 export class Regression {
   readonly inputs: number;
   readonly outputs: number;
-  /** Lower triangle by rows, [inputs * (inputs + 1) / 2], of the inverse of the weighted sum of squares of the inputs. */
-  private readonly inverse: Float64Array;
-  /** [outputs, inputs] */
-  private readonly weights: Float64Array;
+  /**
+   * Lower triangle by rows, [inputs * (inputs + 1) / 2], of the inverse of the weighted sum of squares of the inputs; then the
+   * weights, [outputs, inputs].
+   */
+  private readonly state: Float64Array;
+  /** Place of the first weight. */
+  private readonly first: number;
   private readonly gain: Float64Array;
   /** Coordinate that gets its share of the ridge next. */
   private turn = 0;
@@ -33,8 +36,8 @@ export class Regression {
   constructor(inputs: number, outputs: number, memory = new Memory()) {
     this.inputs = inputs;
     this.outputs = outputs;
-    this.inverse = memory.float64((inputs * (inputs + 1)) / 2);
-    this.weights = memory.float64(outputs * inputs);
+    this.first = (inputs * (inputs + 1)) / 2;
+    this.state = memory.float64(this.first + outputs * inputs);
     this.gain = gains.get(inputs) ?? new Float64Array(inputs);
     gains.set(inputs, this.gain);
     this.reset();
@@ -42,44 +45,43 @@ export class Regression {
 
   /** Forgets everything. */
   reset(): void {
-    this.weights.fill(0);
-    this.inverse.fill(0);
-    for (let i = 0; i < this.inputs; i++) this.inverse[(i * (i + 3)) / 2] = 1 / RIDGE;
+    this.state.fill(0);
+    for (let i = 0; i < this.inputs; i++) this.state[(i * (i + 3)) / 2] = 1 / RIDGE;
   }
 
   /** Takes in a step's inputs, whose outputs will be learnt when they are known. @param x [inputs], bounded */
   see(x: Float32Array): void {
-    const { inputs, inverse, weights, gain } = this;
+    const { inputs, state, gain } = this;
     const keep = 1 - 1 / SPAN;
     this.subtract(1 / (keep + this.multiply(x)), keep);
     // (1 - keep) * RIDGE a step for every coordinate, all of it for one of them in turn.
     const i = this.turn;
     this.turn = (i + 1) % inputs;
     const share = inputs * (1 - keep) * RIDGE;
-    for (let m = 0; m < inputs; m++)
-      gain[m] = inverse[m <= i ? (i * (i + 1)) / 2 + m : (m * (m + 1)) / 2 + i];
+    for (let m = 0; m < inputs; m++) gain[m] = state[m <= i ? (i * (i + 1)) / 2 + m : (m * (m + 1)) / 2 + i];
     const pull = share / (1 + share * gain[i]);
     for (let j = 0; j < this.outputs; j++) {
-      const back = pull * weights[j * inputs + i];
-      for (let m = 0; m < inputs; m++) weights[j * inputs + m] -= back * gain[m];
+      const from = this.first + j * inputs;
+      const back = pull * state[from + i];
+      for (let m = 0; m < inputs; m++) state[from + m] -= back * gain[m];
     }
     this.subtract(pull, 1);
   }
 
   /** gain = inverse * x. @returns x' * inverse * x */
   private multiply(x: Float32Array): number {
-    const { inputs, inverse, gain } = this;
+    const { inputs, state, gain } = this;
     gain.fill(0);
     let at = 0;
     for (let i = 0; i < inputs; i++) {
       const xi = x[i];
       let sum = 0;
       for (let m = 0; m < i; m++) {
-        const p = inverse[at++];
+        const p = state[at++];
         sum += p * x[m];
         gain[m] += p * xi;
       }
-      gain[i] += sum + inverse[at++] * xi;
+      gain[i] += sum + state[at++] * xi;
     }
     let square = 0;
     for (let i = 0; i < inputs; i++) square += gain[i] * x[i];
@@ -88,37 +90,38 @@ export class Regression {
 
   /** inverse = (inverse - factor * gain * gain') / keep */
   private subtract(factor: number, keep: number): void {
-    const { inputs, inverse, gain } = this;
+    const { inputs, state, gain } = this;
     let at = 0;
     for (let i = 0; i < inputs; i++) {
       const g = factor * gain[i];
-      for (let m = 0; m <= i; m++, at++) inverse[at] = (inverse[at] - g * gain[m]) / keep;
+      for (let m = 0; m <= i; m++, at++) state[at] = (state[at] - g * gain[m]) / keep;
     }
   }
 
   /** Learns what one output was for inputs seen before. @param x [inputs] */
   learn(output: number, x: Float32Array, value: number): void {
-    const { inputs, weights, gain } = this;
+    const { inputs, state, gain } = this;
+    const from = this.first + output * inputs;
     const error = value - this.predict(output, x);
     const bounded = Math.max(-MOST_ERROR, Math.min(MOST_ERROR, error));
     this.multiply(x);
-    for (let i = 0; i < inputs; i++) weights[output * inputs + i] += gain[i] * bounded;
+    for (let i = 0; i < inputs; i++) state[from + i] += gain[i] * bounded;
   }
 
   predict(output: number, x: Float32Array): number {
-    const { inputs, weights } = this;
+    const { inputs, state } = this;
+    const from = this.first + output * inputs;
     let sum = 0;
-    for (let i = 0; i < inputs; i++) sum += weights[output * inputs + i] * x[i];
+    for (let i = 0; i < inputs; i++) sum += state[from + i] * x[i];
     return sum;
   }
 
   weight(output: number, input: number): number {
-    return this.weights[output * this.inputs + input];
+    return this.state[this.first + output * this.inputs + input];
   }
 
   persist(io: StateIo): void {
-    io.array(this.inverse);
-    io.array(this.weights);
+    io.array(this.state);
     this.turn = io.number(this.turn);
   }
 }

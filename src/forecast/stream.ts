@@ -3,7 +3,7 @@
  * calibrates, clamps. Holds everything the stream has learnt; the engine only batches.
  */
 import { GatecastError } from '../errors.ts';
-import { Buckets, type ClosedBucket, emptyBucket } from '../series/buckets.ts';
+import { Buckets, type ClosedBucket } from '../series/buckets.ts';
 import { zoneOffset } from '../series/calendar.ts';
 import { AHEAD, Features, I } from '../series/features.ts';
 import { fillValue } from '../series/fill.ts';
@@ -38,7 +38,11 @@ const QUIET = STUCK | FLAT_LINE;
 /** Readings before the network is asked; until then the naive serves. */
 const WARM_UP = 4;
 
-const NONE = new Float64Array(0);
+/** Places in what a stream keeps of the last bucket. */
+const [START, VALUE, OBSERVED, LOW] = [0, 1, 2, 3] as const;
+const PATH = LOW + 3;
+
+const NONE = new RecentInputs(0);
 
 export class Stream {
   readonly spec: StreamSpec;
@@ -53,22 +57,24 @@ export class Stream {
   /** [rows, hidden] recurrent state. */
   h: Float32Array;
   private seq = 0;
-  private current: ClosedBucket = emptyBucket(0, 0);
   /** Whether the bucket had a value that may be learnt from. */
   private observed = false;
   private quality = new Quality();
   private marks = 0;
+  /** The newest bucket, where something was found wrong with it. */
+  private found: MarkedBucket | null = null;
   private anomalies = new Anomalies();
   /** Improbable buckets since the last forecast: a dropped one has no forecast of its own. */
-  private readonly surprises: Surprise[] = [];
-  /** Medians, relative to the origin, of the forecast made at the last observed bucket, for the `model` fill. */
-  private path: Float64Array = NONE;
-  /** What the newest forecast says of the next bucket: p10, p50, p90; NaN before there is one. */
-  private outlook: Float64Array = NONE;
-  private readonly now: { observedMs: number } = { observedMs: Number.NaN };
-
+  private surprises: readonly Surprise[] | null = null;
+  /**
+   * Start and value of the newest bucket, and the newest reading's time, ms. What the newest forecast says of the next bucket:
+   * p10, p50, p90; NaN before there is one. From PATH on the medians, relative to the origin, of the forecast made at the last
+   * observed bucket, for the `model` fill.
+   */
+  private last: Float64Array = new Float64Array([0, Number.NaN, Number.NaN]);
+  private readonly warmUpSteps: number;
   /** Not part of the state: it fills again. */
-  readonly recent: RecentInputs;
+  recent = NONE;
 
   /**
    * @param stateSize rows x hidden of the model
@@ -76,7 +82,7 @@ export class Stream {
    * @param scratches shared by the streams of an engine
    */
   constructor(spec: StreamSpec, stateSize: number, warmUpSteps = 0, scratches = new Scratches()) {
-    this.recent = new RecentInputs(warmUpSteps);
+    this.warmUpSteps = warmUpSteps;
     this.spec = spec;
     this.scratches = scratches;
     this.buckets = new Buckets(spec);
@@ -109,17 +115,18 @@ export class Stream {
       coverage: spec.coverageTarget,
       covariates: () => this.scratches.covariates.of(spec, intervalMs, leads),
     });
-    this.path = memory.float64(this.leads).fill(Number.NaN);
-    this.outlook = memory.float64(3).fill(Number.NaN);
+    const last = memory.float64(PATH + leads).fill(Number.NaN);
+    last.set(this.last.subarray(0, LOW));
+    this.last = last;
+    this.h = memory.float32(this.h.length);
+    this.recent = new RecentInputs(this.warmUpSteps, memory);
     this.scratches.noteBlock(intervalMs, this.leads, memory.used);
   }
 
   /** Goes on with buckets of another length: the features are made anew from the history, the network starts afresh. */
   private regrid({ startMs, intervalMs }: ClosedBucket): void {
-    const old = { features: this.features, intervalMs: this.gridMs, newestMs: this.current.startMs };
+    const old = { features: this.features, intervalMs: this.gridMs, newestMs: this.last[START] };
     this.build(intervalMs);
-    this.h.fill(0);
-    this.recent.clear();
     if (this.features === null || old.features === null || old.features.steps === 0) return;
     const { origin, experts } = old.features;
     const { history } = experts;
@@ -150,16 +157,18 @@ export class Stream {
     const before = this.marks;
     this.marks = 0;
     if (features === null) return false;
-    this.current = bucket;
+    this.last[START] = bucket.startMs;
+    this.last[VALUE] = bucket.value;
     this.marks = this.judge(bucket, features);
+    this.found = this.marks === 0 ? null : this.markedBucket(bucket);
     const surprise = this.assess(bucket, features.gapAge, before);
-    if (surprise !== null) this.surprises.push(surprise);
+    if (surprise !== null) this.surprises = [...(this.surprises ?? []), surprise];
     this.observed = !Number.isNaN(bucket.value) && (this.marks & MASKED) === 0;
-    if (this.observed) this.now.observedMs = bucket.observedMs;
+    if (this.observed) this.last[OBSERVED] = bucket.observedMs;
     const age = features.gapAge;
     const value = this.observed
       ? this.relative(bucket.value, features)
-      : fillValue(this.spec.fill, features, age < this.leads ? this.path[age] : Number.NaN);
+      : fillValue(this.spec.fill, features, age < this.leads ? this.last[PATH + age] : Number.NaN);
     if (Number.isNaN(value)) return false;
     this.blend?.observe(value, this.observed);
     features.update(bucket.startMs, value, this.observed);
@@ -199,17 +208,18 @@ export class Stream {
 
   /** What the forecast before this bucket said of it. */
   private get outlooked(): NonNullable<Forecast['expected']> | null {
-    const [low, p50, high] = this.outlook;
+    const [low, p50, high] = this.last.subarray(LOW, PATH);
     return Number.isNaN(p50) ? null : { low, p50, high };
   }
 
   /** What was found wrong with the last bucket; null for a good one. */
   get marked(): MarkedBucket | null {
-    const { startMs, intervalMs, timesMs, tooFast } = this.current;
-    const { marks } = this;
-    return marks === 0
-      ? null
-      : { stream: this.spec.name, startMs, intervalMs, timesMs, marks: marks & ~REFUSED, tooFastMs: tooFast };
+    return this.found;
+  }
+
+  private markedBucket({ startMs, intervalMs, timesMs, tooFast }: ClosedBucket): MarkedBucket {
+    const marks = this.marks & ~REFUSED;
+    return { stream: this.spec.name, startMs, intervalMs, timesMs, marks, tooFastMs: tooFast };
   }
 
   /** Whether the network is to be asked in this step. */
@@ -230,30 +240,32 @@ export class Stream {
    * @param raw the network's answer [leads, 9] from `offset`; null when it was not asked
    */
   finish(raw: Float32Array | null, offset: number): Forecast {
-    const { features, blend } = this;
+    const { features, blend, last } = this;
     if (features === null || blend === null) throw new Error('a forecast before the interval is known');
     const { origin } = features;
     const out = new Float64Array(this.leads * Q);
     const allowed = (value: number): number => limited(value + origin, this.spec, features) - origin;
     const network = blend.forecast(raw, offset, this.observed, allowed, out);
     if (raw !== null && !network) this.h.fill(0);
-    if (this.observed || Number.isNaN(this.path[0])) {
-      for (let k = 0; k < this.leads; k++) this.path[k] = out[k * Q + MEDIAN];
+    if (this.observed || Number.isNaN(last[PATH])) {
+      for (let k = 0; k < this.leads; k++) last[PATH + k] = out[k * Q + MEDIAN];
     }
     // Again: taking the origin away and adding it may have rounded a value over its limit.
     for (let i = 0; i < out.length; i++) out[i] = limited(out[i] + origin, this.spec, features);
     const expected = this.outlooked;
-    this.outlook[0] = out[0];
-    this.outlook[1] = out[MEDIAN];
-    this.outlook[2] = out[Q - 1];
+    last[LOW] = out[0];
+    last[LOW + 1] = out[MEDIAN];
+    last[LOW + 2] = out[Q - 1];
     const stepMs = this.gridMs;
-    const endMs = this.current.startMs + stepMs;
-    const { observedMs } = this.now;
+    const [originMs, value, observedMs] = last;
+    const endMs = originMs + stepMs;
+    const { surprises } = this;
+    this.surprises = null;
     const coverage = blend.track.coverage();
     return {
       stream: this.spec.name,
       unit: this.spec.unit,
-      originMs: this.current.startMs,
+      originMs,
       stepMs,
       seq: this.seq++,
       leads: this.leads,
@@ -266,23 +278,16 @@ export class Stream {
         ageMs: Number.isNaN(observedMs) ? null : Math.max(0, endMs - observedMs),
       },
       coverage: { target: this.spec.coverageTarget, observed: coverage.observed, n: coverage.n },
-      crossings: crossings(
-        this.spec.thresholds,
-        out,
-        this.leads,
-        this.current.startMs,
-        stepMs,
-        this.spec.coverageTarget,
-      ),
-      observed: Number.isNaN(this.current.value) ? null : this.current.value,
+      crossings: crossings(this.spec.thresholds, out, this.leads, originMs, stepMs, this.spec.coverageTarget),
+      observed: Number.isNaN(value) ? null : value,
       expected,
-      ...(this.surprises.length === 0 ? {} : { surprises: this.surprises.splice(0) }),
+      ...(surprises === null ? {} : { surprises }),
     };
   }
 
   private inputQuality(endMs: number): InputQuality {
     if (this.observed) return 'good';
-    return endMs - this.now.observedMs > longestGapMs(this.spec, this.gridMs) ? 'stale' : 'filled';
+    return endMs - this.last[OBSERVED] > longestGapMs(this.spec, this.gridMs) ? 'stale' : 'filled';
   }
 
   get scores(): ReturnType<Track['scores']> {
@@ -290,7 +295,7 @@ export class Stream {
   }
 
   get about(): StreamAbout {
-    const { observedMs } = this.now;
+    const observedMs = this.last[OBSERVED];
     return {
       intervalMs: this.gridMs,
       horizonSteps: this.leads,
@@ -303,6 +308,12 @@ export class Stream {
 
   get networkScores(): ReturnType<Track['networkScores']> {
     return this.blend?.track.networkScores() ?? [];
+  }
+
+  /** Goes on from a state of another network. @param h [rows, hidden] */
+  takeState(h: Float32Array): void {
+    if (h.length === this.h.length) this.h.set(h);
+    else this.h = h;
   }
 
   /** From here on another network answers. */
@@ -332,12 +343,8 @@ export class Stream {
     this.anomalies.persist(io);
     this.blend?.persist(io);
     io.array(this.h);
-    io.array(this.path);
-    io.array(this.outlook);
-    // A change of the grid counts back from the last bucket.
-    this.current = { ...this.current, startMs: io.number(this.current.startMs) };
+    io.array(this.last);
     this.seq = io.number(this.seq);
-    this.now.observedMs = io.number(this.now.observedMs);
     this.scratches.covariates.persist(this.spec.name, io);
   }
 }

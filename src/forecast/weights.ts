@@ -28,6 +28,11 @@ const FAR_ABOVE_USUAL = 8;
 /** ... and above this many of the least recent loss of any candidate. */
 const CLEARLY_ABOVE_OTHERS = 2;
 
+/** Places of the recent losses and of the number in a row, which the losses begin. */
+const RECENT = C;
+const COUNT = 2 * C;
+const ROW = 2 * C + 1;
+
 /** Of one stream in one step: all may share them. */
 const setback = new Float64Array(C);
 const losses = new Float64Array(C);
@@ -35,32 +40,28 @@ const losses = new Float64Array(C);
 export class Weights {
   private readonly knots: LeadKnots;
   private readonly season: number;
-  /** [knots, C] running loss of each candidate, and [knots] how many went into it. */
+  /** [knots, ROW]: running loss of each candidate, the same over the last few steps, and how many went into it. */
   private readonly loss: Float32Array;
-  private readonly count: Float32Array;
-  /** [knots, C] the same over the last few steps. */
-  private readonly recent: Float32Array;
 
   /** @param season steps of the seasonal naive's season; 0 where there is none */
   constructor(knots: LeadKnots, season: number, memory: Memory) {
     const n = knots.knots.length;
     this.knots = knots;
     this.season = season;
-    this.loss = memory.float32(n * C);
-    this.count = memory.float32(n);
-    this.recent = memory.float32(n * C);
+    this.loss = memory.float32(n * ROW);
   }
 
   /** @param missed [C] losses of the candidates' forecasts that have just met their reading at a knot */
   learn(knot: number, missed: Float64Array): void {
-    const { loss, count, recent } = this;
-    count[knot] = Math.min(MEMORY, count[knot] + 1);
-    const rate = 1 / count[knot];
+    const { loss } = this;
+    const base = knot * ROW;
+    loss[base + COUNT] = Math.min(MEMORY, loss[base + COUNT] + 1);
+    const rate = 1 / loss[base + COUNT];
     const recentRate = Math.max(RECENT_RATE, rate);
     for (let c = 0; c < C; c++) {
-      const at = knot * C + c;
+      const at = base + c;
       loss[at] += (missed[c] - loss[at]) * rate;
-      recent[at] += (missed[c] - recent[at]) * recentRate;
+      loss[at + RECENT] += (missed[c] - loss[at + RECENT]) * recentRate;
     }
   }
 
@@ -74,7 +75,7 @@ export class Weights {
     setback.fill(1);
     for (let j = 0; j < knots.length; j++) {
       const best = this.rate(j, hasNetwork);
-      const trust = Math.min(1, this.count[j] / ENOUGH);
+      const trust = Math.min(1, this.loss[j * ROW + COUNT] / ENOUGH);
       let sum = 0;
       for (let c = 0; c < C; c++) {
         let w = this.prior(c, trust, hasNetwork);
@@ -93,15 +94,15 @@ export class Weights {
 
   /** Writes `losses` at a knot, with what set a candidate back there or at a shorter lead. @returns the least of them */
   private rate(knot: number, hasNetwork: boolean): number {
-    const { loss, recent } = this;
-    const base = knot * C;
+    const { loss } = this;
+    const base = knot * ROW;
     let leastRecent = Infinity;
     for (let c = 0; c < C; c++)
-      if (hasNetwork || !ofNetwork(c)) leastRecent = Math.min(leastRecent, recent[base + c]);
+      if (hasNetwork || !ofNetwork(c)) leastRecent = Math.min(leastRecent, loss[base + RECENT + c]);
     let best = Infinity;
     for (let c = 0; c < C; c++) {
       const usual = loss[base + c];
-      const now = recent[base + c];
+      const now = loss[base + RECENT + c];
       if (usual > 0 && leastRecent > 0) {
         const above = Math.min(now / (FAR_ABOVE_USUAL * usual), now / (CLEARLY_ABOVE_OTHERS * leastRecent));
         setback[c] = Math.max(setback[c], above);
@@ -125,6 +126,6 @@ export class Weights {
   }
 
   persist(io: StateIo): void {
-    for (const values of [this.loss, this.count, this.recent]) io.array(values);
+    io.array(this.loss);
   }
 }

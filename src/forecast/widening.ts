@@ -28,34 +28,32 @@ const DOUBT = 0.5;
 const WIDEST = 3;
 /** What may be over soon does not widen a long lead: it is followed over this share of the lead, in steps. */
 const PATIENCE = 0.5;
+const WIDER = 1;
 
 export class Widening {
   private readonly knots: readonly number[];
   private readonly lead: LeadKnots;
   /** Width of the interval of 80 % beside that of the published one, if errors are logistic. */
   private readonly nominal: number;
-  /** [knots] sum of the misses. */
-  private readonly sum: Float32Array;
-  /** [knots] logarithm of how much wider, as published. */
-  private readonly wider: Float32Array;
+  /** [knots, 2]: sum of the misses; logarithm of how much wider, as published. */
+  private readonly state: Float32Array;
 
   /** @param coverage share of readings that the published interval shall hold */
   constructor(lead: LeadKnots, coverage: number, memory: Memory) {
     this.lead = lead;
     this.nominal = Math.atanh(NOMINAL) / Math.atanh(coverage);
     this.knots = lead.knots;
-    this.sum = memory.float32(this.knots.length);
-    this.wider = memory.float32(this.knots.length);
+    this.state = memory.float32(2 * this.knots.length);
   }
 
   /** Logarithm of how much wider the interval is at a knot. */
   at(knot: number): number {
-    return this.wider[knot];
+    return this.state[2 * knot + WIDER];
   }
 
   /** The same at lead k + 1. */
   atLead(k: number): number {
-    return this.lead.interpolate(this.wider, 1, 0, k);
+    return this.lead.interpolate(this.state, 2, WIDER, k);
   }
 
   /**
@@ -69,22 +67,21 @@ export class Widening {
     const more = Math.min(FARTHEST, missed / nominal) - HARMLESS;
     // What is usual is no measure of how narrow an interval is once it has been missed too often: that it holds counts in full.
     const breadth = more > 0 ? Math.min(1, nominal / (ORDINARY * usual)) : 1;
-    const sum = this.sum[knot] + (RATE * breadth ** 2 * more) / this.knots[knot] ** OVERLAP;
-    if (Number.isFinite(sum)) this.sum[knot] = Math.max(0, Math.min(WIDEST + DOUBT, sum));
+    const sum = this.state[2 * knot] + (RATE * breadth ** 2 * more) / this.knots[knot] ** OVERLAP;
+    if (Number.isFinite(sum)) this.state[2 * knot] = Math.max(0, Math.min(WIDEST + DOUBT, sum));
   }
 
   /** Once a step, when all knots have learnt. */
   follow(): void {
     let asked = 0;
     for (let j = 0; j < this.knots.length; j++) {
-      asked = Math.max(asked, this.sum[j] - DOUBT);
-      const above = asked - this.wider[j];
-      this.wider[j] += above > 0 ? above / (1 + PATIENCE * this.knots[j]) : above;
+      asked = Math.max(asked, this.state[2 * j] - DOUBT);
+      const above = asked - this.state[2 * j + WIDER];
+      this.state[2 * j + WIDER] += above > 0 ? above / (1 + PATIENCE * this.knots[j]) : above;
     }
   }
 
   persist(io: StateIo): void {
-    io.array(this.sum);
-    io.array(this.wider);
+    io.array(this.state);
   }
 }

@@ -128,7 +128,7 @@ class Collector implements DecodeSink, Routed {
   rule: RouteRule | null = null;
   #left: number;
   /** Fields that a rule selects but has no stream for: no later rule takes them. */
-  readonly #refused = new Set<string>();
+  #refused: Set<string> | null = null;
   /** Set by a rule that found nothing of its own. */
   #absent: Reject | null = null;
   readonly #message: Message;
@@ -196,10 +196,13 @@ class Collector implements DecodeSink, Routed {
     const rule = this.rule as RouteRule;
     const bound = this.#route.bindings.get(field);
     if (bound !== undefined) return bound.rule === rule.number ? bound.stream : null;
-    if (this.#refused.has(field)) return null;
+    if (this.#refused?.has(field)) return null;
     const { topic } = this.#message;
     const admission = this.#streams.admit(rule, { topic, field }, unit);
-    if (admission.kind !== 'new' && admission.kind !== 'known') this.#refused.add(field);
+    if (admission.kind !== 'new' && admission.kind !== 'known') {
+      this.#refused ??= new Set();
+      this.#refused.add(field);
+    }
     switch (admission.kind) {
       case 'unnamed':
         this.reject('bad-stream-name', `field "${excerpt(field, 40)}" of ${excerpt(topic, 60)}`);
@@ -219,7 +222,7 @@ class Collector implements DecodeSink, Routed {
       case 'known':
         break;
     }
-    this.#routes.bind(this.#route, field, { rule: rule.number, stream: admission.name });
+    this.#routes.bind(this.#route, { field, rule: rule.number, stream: admission.name });
     return admission.name;
   }
 }

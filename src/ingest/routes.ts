@@ -2,6 +2,7 @@
  * Topic -> the rules that read it, compiled once and remembered within bounds. A route is only a memory: it can be
  * dropped at any time and is the same when it is made again.
  */
+import { type Binding, Bindings } from './bindings.ts';
 import { BoundedCache } from './bounded-cache.ts';
 import type { Decoder } from './decoder.ts';
 import { createDecoder, newSession } from './decoders/index.ts';
@@ -18,17 +19,11 @@ export interface RouteRule {
   readonly taken: readonly string[];
 }
 
-export interface Binding {
-  readonly rule: number;
-  readonly stream: string;
-}
-
 export interface Route {
   /** Not for ingestion, and not a reject either. */
   readonly reserved: boolean;
   readonly rules: readonly RouteRule[];
-  /** By field: the rule that owns it and the stream it goes to. */
-  readonly bindings: Map<string, Binding>;
+  readonly bindings: Bindings;
 }
 
 export class Routes {
@@ -63,18 +58,18 @@ export class Routes {
     const closed = reserved.some(({ unlessNamed }) => !unlessNamed);
     const matching = closed ? [] : this.#index.match(levels).map((number) => this.#routeRule(number, levels));
     const rules = reserved.length === 0 ? matching : matching.filter(namesFirstLevel);
-    const route = { reserved: reserved.length > 0 && rules.length === 0, rules, bindings: new Map() };
+    const route = { reserved: reserved.length > 0 && rules.length === 0, rules, bindings: new Bindings() };
     this.#cache.set(topic, route);
     return route;
   }
 
-  bind(route: Route, field: string, binding: Binding): void {
+  bind(route: Route, binding: Binding): void {
     if (this.#bindings >= this.#maxBindings) {
       this.clear();
       route.bindings.clear();
     }
     this.#bindings += 1;
-    route.bindings.set(field, binding);
+    route.bindings.add(binding);
   }
 
   clear(): void {

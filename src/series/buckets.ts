@@ -5,8 +5,9 @@
  */
 import { GatecastError } from '../errors.ts';
 import { type Admission, FUTURE_MS, refusal } from './admission.ts';
-import { aggregate, type CounterState, inOrder, type Readings, without } from './aggregate.ts';
+import { aggregate, type CounterState, inOrder, without } from './aggregate.ts';
 import { IntervalWatch, learnInterval, READINGS_TO_LEARN } from './interval.ts';
+import { OpenBuckets } from './open-buckets.ts';
 import { RateLimit } from './rate-limit.ts';
 import type { Sample } from './sample.ts';
 import type { StreamSpec } from './spec.ts';
@@ -63,10 +64,11 @@ export class Buckets {
   behind = false;
   /** Of the newest closed bucket; null while it is being learnt. */
   intervalMs: number | null;
-  private readonly open = new Map<number, Readings>();
+  private readonly open = new OpenBuckets();
   /** By bucket, readings that were out of range; most streams have none. */
   private refused: Map<number, number> | null = null;
-  private learning: { timeMs: number; value: number }[] = [];
+  /** Readings that wait for the interval; null where there are none. */
+  private learning: { timeMs: number; value: number }[] | null = null;
   /** Index of the oldest bucket that is not closed; NaN before the first sample. */
   private next = Number.NaN;
   /** All before this is closed, ms; NaN before the first bucket is. */
@@ -148,7 +150,7 @@ export class Buckets {
     const index = Math.floor(timeMs / (this.intervalMs ?? 1));
     const readings = this.open.get(index);
     if (readings === undefined) {
-      this.open.set(index, { times: [timeMs], values: [value] });
+      this.open.open(index, timeMs, value);
     } else {
       if (timeMs <= this.newestMs && readings.times.includes(timeMs)) return false;
       readings.times.push(timeMs);
@@ -160,6 +162,7 @@ export class Buckets {
 
   /** @returns false for a time that is there already */
   private keep(timeMs: number, value: number): boolean {
+    this.learning ??= [];
     if (this.learning.some((known) => known.timeMs === timeMs)) return false;
     this.learning.push({ timeMs, value });
     return true;
@@ -167,11 +170,11 @@ export class Buckets {
 
   /** Learns the interval from the first readings before `settledMs`: no older one can come in between any more. */
   private learn(settledMs: number): void {
-    const waiting = this.learning.sort((a, b) => a.timeMs - b.timeMs);
+    const waiting = (this.learning ?? []).sort((a, b) => a.timeMs - b.timeMs);
     const settled = waiting.filter(({ timeMs }) => timeMs <= settledMs || waiting.length > MAX_LEARNING);
     this.intervalMs = learnInterval(settled.slice(0, READINGS_TO_LEARN).map(({ timeMs }) => timeMs));
     if (this.intervalMs === null) return;
-    this.learning = [];
+    this.learning = null;
     for (const { timeMs, value } of waiting) this.place(timeMs, value);
   }
 
@@ -193,7 +196,7 @@ export class Buckets {
     if (suspended && this.open.size === 0) return null;
     const coming = this.comingMs > 0;
     const interval = coming ? this.comingMs : this.intervalMs;
-    const index = coming ? this.firstComing() : suspended ? this.firstOpen(Infinity) : this.next;
+    const index = coming ? this.firstComing() : suspended ? this.open.first : this.next;
     return (index + 1) * interval + this.spec.latenessMs + Math.max(0, this.skewMs);
   }
 
@@ -224,12 +227,13 @@ export class Buckets {
         this.behind = true;
         break;
       }
-      if (this.open.has(this.next)) {
+      // What is open is not before what comes next.
+      if (this.open.first === this.next) {
         this.emptyRun = 0;
       } else if (this.emptyRun < MAX_EMPTY_RUN) {
         this.emptyRun++;
       } else {
-        const rest = this.firstOpen(end) - this.next;
+        const rest = Math.min(end, this.open.first) - this.next;
         // Silent still: where it will speak again is not known.
         if (this.next + rest === end) break;
         const unit = this.skipUnit();
@@ -255,20 +259,12 @@ export class Buckets {
     return 1;
   }
 
-  /** The oldest bucket with a reading, at most `end`. */
-  private firstOpen(end: number): number {
-    let first = end;
-    for (const index of this.open.keys()) if (index < first) first = index;
-    return first;
-  }
-
   private take(index: number, intervalMs: number): ClosedBucket {
     const startMs = index * intervalMs;
-    const open = this.open.get(index);
+    const open = this.open.take(index);
     const outOfRange = this.refused?.get(index) ?? 0;
     this.refused?.delete(index);
     if (open === undefined) return emptyBucket(startMs, intervalMs, outOfRange);
-    this.open.delete(index);
     const all = inOrder(open);
     this.closedNewestMs = all.times[all.times.length - 1];
     const tooFast: number[] = [];
@@ -293,7 +289,7 @@ export class Buckets {
     const index = Math.floor(this.closedToMs / this.comingMs);
     if (index * this.comingMs === this.closedToMs) return index;
     const endMs = (index + 1) * this.comingMs;
-    for (const { times } of this.open.values()) if (times.some((time) => time < endMs)) return index;
+    for (const { times } of this.open.all()) if (times.some((time) => time < endMs)) return index;
     return index + 1;
   }
 
@@ -304,7 +300,7 @@ export class Buckets {
     this.comingMs = 0;
     this.emptyRun = 0;
     this.refused = null;
-    const waiting = [...this.open.values()];
+    const waiting = this.open.all();
     this.open.clear();
     for (const { times, values } of waiting) {
       for (let i = 0; i < times.length; i++) this.place(times[i], values[i]);

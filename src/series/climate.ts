@@ -16,19 +16,20 @@ const START = 24;
 export class Climate {
   /** [9], non-decreasing; all the first value before anything else is known. */
   readonly quantiles: Float64Array;
-  private readonly first: Float64Array;
+  /** The first readings, [START]; null once all of them are in. */
+  private first: Float64Array | null = new Float64Array(START);
   private count = 0;
 
   constructor(memory = new Memory()) {
     this.quantiles = memory.float64(LEVELS.length);
-    this.first = memory.float64(START);
   }
 
   /** @param spread mean absolute deviation of the stream: the unit of a step */
   add(value: number, spread: number): void {
-    if (this.count < START) {
+    if (this.first !== null) {
       this.first[this.count++] = value;
       const sorted = this.first.slice(0, this.count).sort();
+      if (this.count === START) this.first = null;
       LEVELS.forEach((level, i) => {
         this.quantiles[i] = sorted[Math.min(this.count - 1, Math.floor(level * this.count))];
       });
@@ -48,7 +49,7 @@ export class Climate {
 
   persist(io: StateIo): void {
     io.array(this.quantiles);
-    io.array(this.first);
     this.count = io.number(this.count);
+    this.first = this.count < START ? io.array(this.first ?? new Float64Array(START)) : null;
   }
 }

@@ -44,6 +44,9 @@ const SLOW_SPAN = 48;
 const LEVEL_SPAN = 24;
 const TREND_DAMPING = 0.92;
 
+/** What the best cycle is written to. */
+const period = new Int32Array(1);
+
 export class Experts {
   readonly history: History;
   /** Steps in a day, rounded; 0 where a bucket is longer than a quarter of a day. */
@@ -61,9 +64,9 @@ export class Experts {
   private readonly spread = new RobustScale(2048);
   private readonly cycle: LagMatch;
   private readonly analogue: LagMatch;
-  private readonly cycleLags: Int32Array;
+  /** Period, in steps; 0 while none is known. */
+  private cycleLag = 0;
   private readonly analogueLags: Int32Array;
-  private cycleCount = 0;
   private analogueCount = 0;
   private last = 0;
   private lastResidual = 0;
@@ -83,7 +86,6 @@ export class Experts {
     this.history = new History(Math.max(this.dayLag, this.weekLag, matchLag) + 2, memory);
     this.cycle = new LagMatch(matchLag, 6, 1024, memory);
     this.analogue = new LagMatch(matchLag, 12, 24, memory);
-    this.cycleLags = memory.int32(1);
     this.analogueLags = memory.int32(3);
   }
 
@@ -92,7 +94,7 @@ export class Experts {
     return {
       day: this.dayLag > 0 && steps > this.dayLag,
       week: this.weekLag > 0 && steps > this.weekLag,
-      cycle: this.cycleCount > 0 ? this.cycleLags[0] : 0,
+      cycle: this.cycleLag,
     };
   }
 
@@ -150,7 +152,7 @@ export class Experts {
     this.analogue.update(this.history);
     const steps = this.history.steps;
     if (steps >= 32 && (steps < 512 ? steps % 16 === 0 : steps % 64 === 0)) {
-      this.cycleCount = this.cycle.best(this.cycleLags, 1, Math.min(256, steps / 3));
+      this.cycleLag = this.cycle.best(period, 1, Math.min(256, steps / 3)) > 0 ? period[0] : 0;
     }
     // A lag stays aligned with the stretch of history it found: looking anew every few steps is enough.
     if (steps >= 32 && steps % 4 === 0) this.analogueCount = this.analogue.best(this.analogueLags, 4, 12);
@@ -172,7 +174,7 @@ export class Experts {
     const long = this.long.count > 0 ? this.long.value : last;
     const dayLag = this.dayLag > 0 && reach >= this.dayLag ? this.dayLag : 0;
     const weekLag = this.weekLag > 0 && reach >= this.weekLag ? this.weekLag : 0;
-    const cycleLag = this.cycleCount > 0 && reach >= this.cycleLags[0] ? this.cycleLags[0] : 0;
+    const cycleLag = reach >= this.cycleLag ? this.cycleLag : 0;
     const cycleOffset = cycleLag > 0 ? last - history.at(cycleLag) : 0;
     const typical = this.climate.quantiles[CLIMATE_MEDIAN];
     let trendSum = 0;
@@ -214,9 +216,8 @@ export class Experts {
     this.spread.persist(io);
     this.cycle.persist(io);
     this.analogue.persist(io);
-    io.array(this.cycleLags);
     io.array(this.analogueLags);
-    this.cycleCount = io.number(this.cycleCount);
+    this.cycleLag = io.number(this.cycleLag);
     this.analogueCount = io.number(this.analogueCount);
     this.last = io.number(this.last);
     this.lastResidual = io.number(this.lastResidual);

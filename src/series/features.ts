@@ -147,12 +147,12 @@ export class Features {
       if (value < this.minimum) this.minimum = value;
       if (value > this.maximum) this.maximum = value;
       this.atFloor.add(value === this.minimum ? 1 : 0);
-      const innovation = this.leadErrors.innovation;
+      const { leadErrors } = this;
       if (!first) {
-        const clipped = Math.max(-6, Math.min(6, innovation[0]));
+        const clipped = Math.max(-6, Math.min(6, leadErrors.innovation(0)));
         this.bias1.add(clipped);
         this.volatility.add(Math.abs(clipped));
-        const later = innovation[Math.min(4, innovation.length - 1)];
+        const later = leadErrors.innovation(Math.min(4, leadErrors.knots.length - 1));
         this.bias2.add(Math.max(-6, Math.min(6, later)));
       }
     } else {
@@ -269,7 +269,7 @@ export class Features {
     out[at++] = range > 0 ? (2 * (y - this.minimum)) / range - 1 : 0;
     for (const lead of INNOVATION_LEADS) {
       const j = leadErrors.knots.indexOf(lead);
-      out[at++] = j < 0 ? 0 : squash(leadErrors.innovation[j]);
+      out[at++] = j < 0 ? 0 : squash(leadErrors.innovation(j));
     }
     for (const point of ERROR_POINTS) {
       const k = Math.round(leads ** point) - 1;

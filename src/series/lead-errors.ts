@@ -22,48 +22,52 @@ export class LeadErrors {
   readonly knots: readonly number[];
   private readonly lead: LeadKnots;
   private readonly experts: number;
-  /** [knots, experts] mean absolute errors. */
-  readonly error: Float32Array;
-  /** [knots] errors averaged so far, bounded by MEMORY. */
-  readonly count: Float32Array;
+  /**
+   * [knots, experts + 2]: mean absolute error of each expert; errors averaged so far, bounded by MEMORY; the innovation,
+   * (observed - anchor forecast) / scale forecast, for the bucket that has just arrived, 0 where there is none.
+   */
+  private readonly error: Float32Array;
   /** For each knot k a ring of k rows: the anchor, the scale. */
   private readonly pending: Float32Array;
   /** For each of these rows the experts' forecasts, as differences from the anchor (`bfloat16.ts`). */
   private readonly offsets: Int16Array;
   private step = 0;
-  /** [knots] innovation: (observed - anchor forecast) / scale forecast, for the bucket that has just arrived; 0 where none. */
-  readonly innovation: Float32Array;
 
   constructor(lead: LeadKnots, experts: number, memory = new Memory()) {
     this.lead = lead;
     this.knots = lead.knots;
     this.experts = experts;
-    this.error = memory.float32(this.knots.length * experts);
-    this.count = memory.float32(this.knots.length);
-    this.innovation = memory.float32(this.knots.length);
+    this.error = memory.float32(this.knots.length * (experts + 2));
     this.pending = memory.float32(lead.rows * 2);
     this.offsets = memory.int16(lead.rows * experts);
   }
 
   /** Scores the forecasts made for this bucket. Call once a step, before `keep`. */
   observe(value: number, observed: boolean): void {
-    const { experts, pending, offsets } = this;
+    const { experts, error, pending, offsets } = this;
     for (let j = 0; j < this.knots.length; j++) {
       const k = this.knots[j];
-      this.innovation[j] = 0;
+      const own = j * (experts + 2);
+      const count = own + experts;
+      error[count + 1] = 0;
       if (!observed || this.step < k) continue;
       const at = this.lead.row(j, this.step);
       const fromAnchor = value - pending[2 * at];
-      this.count[j] = Math.min(this.count[j] + 1, MEMORY);
-      const rate = 1 / this.count[j];
+      error[count] = Math.min(error[count] + 1, MEMORY);
+      const rate = 1 / error[count];
       for (let e = 0; e < experts; e++) {
-        const mean = this.error[j * experts + e];
+        const mean = error[own + e];
         let miss = Math.abs(fromAnchor - fromBfloat16(offsets[at * experts + e]));
-        if (this.count[j] > 16 && miss > OUTLIER * mean && mean > 0) miss = OUTLIER * mean;
-        this.error[j * experts + e] = mean + rate * (miss - mean);
+        if (error[count] > 16 && miss > OUTLIER * mean && mean > 0) miss = OUTLIER * mean;
+        error[own + e] = mean + rate * (miss - mean);
       }
-      this.innovation[j] = fromAnchor / pending[2 * at + 1];
+      error[count + 1] = fromAnchor / pending[2 * at + 1];
     }
+  }
+
+  /** Of the bucket that has just arrived, at knot `j`. */
+  innovation(j: number): number {
+    return this.error[j * (this.experts + 2) + this.experts + 1];
   }
 
   /**
@@ -90,19 +94,21 @@ export class LeadErrors {
   }
 
   private errorsAtKnots(e: number, unit: number): void {
-    const { experts, knots, count } = this;
+    const { experts, knots } = this;
     const floor = 1e-3 * unit;
     let known = false;
     for (let j = 0; j < knots.length; j++) {
       const growth = j > 0 ? Math.sqrt(knots[j] / knots[j - 1]) : 1;
+      const own = j * (experts + 2);
+      const count = this.error[own + experts];
       let error: number;
-      if (count[j] > 0) {
+      if (count > 0) {
         known = true;
-        error = this.error[j * experts + e];
-        if (count[j] < 8) {
+        error = this.error[own + e];
+        if (count < 8) {
           // Few errors say little: lean on what the shorter lead and a random walk would say.
           const prior = j > 0 ? atKnots[j - 1] * growth : unit;
-          error += (prior - error) / (1 + count[j]);
+          error += (prior - error) / (1 + count);
         }
       } else if (known) {
         error = atKnots[j - 1] * growth;
@@ -135,8 +141,6 @@ export class LeadErrors {
 
   persist(io: StateIo): void {
     io.array(this.error);
-    io.array(this.count);
-    io.array(this.innovation);
     io.array(this.pending);
     io.array(this.offsets);
     this.step = io.number(this.step);

@@ -31,6 +31,11 @@ export class Memory {
   }
 
   /** Zeros. */
+  int8(length: number): Int8Array {
+    return this.place(Int8Array, length);
+  }
+
+  /** Zeros. */
   int16(length: number): Int16Array {
     return this.place(Int16Array, length);
   }

@@ -11,8 +11,8 @@ const MOST_VISITS = 65_535;
 export class Profile {
   readonly bins: number;
   private readonly memory: number;
-  private readonly mean: Float32Array;
-  private readonly deviation: Float32Array;
+  /** [2, bins]: means, then mean absolute deviations. */
+  private readonly moments: Float32Array;
   /** Counted up to `MOST_VISITS`. */
   private readonly visits: Uint16Array;
   private readonly interpolate: boolean;
@@ -26,8 +26,7 @@ export class Profile {
     const stepsPerBin = Math.max(1, stepsPerSeason / this.bins);
     this.memory = Math.min(MOST_VISITS, memory * stepsPerBin);
     this.interpolate = stepsPerBin > 1.5;
-    this.mean = place.float32(this.bins);
-    this.deviation = place.float32(this.bins);
+    this.moments = place.float32(2 * this.bins);
     this.visits = place.uint16(this.bins);
   }
 
@@ -37,31 +36,34 @@ export class Profile {
   }
 
   add(phase: number, value: number): void {
+    const { moments } = this;
     const at = this.bin(phase);
+    const deviation = this.bins + at;
     this.visits[at] = Math.min(MOST_VISITS, this.visits[at] + 1);
     const visits = Math.min(this.visits[at], this.memory);
     if (visits > 1) {
-      const error = Math.abs(value - this.mean[at]);
-      const cap = this.deviation[at] > 0 && visits > 4 ? 10 * this.deviation[at] : error;
-      this.deviation[at] += (Math.min(error, cap) - this.deviation[at]) / (visits - 1);
-      const step = visits > 4 ? Math.max(-cap, Math.min(cap, value - this.mean[at])) : value - this.mean[at];
-      this.mean[at] += step / visits;
+      const error = Math.abs(value - moments[at]);
+      const cap = moments[deviation] > 0 && visits > 4 ? 10 * moments[deviation] : error;
+      moments[deviation] += (Math.min(error, cap) - moments[deviation]) / (visits - 1);
+      const step = visits > 4 ? Math.max(-cap, Math.min(cap, value - moments[at])) : value - moments[at];
+      moments[at] += step / visits;
     } else {
-      this.mean[at] = value;
+      moments[at] = value;
     }
   }
 
   /** Mean at a phase in [0, 1), or `fallback` where the phase has never been visited. */
   at(phase: number, fallback: number): number {
+    const mean = this.moments;
     const here = this.bin(phase);
     if (this.visits[here] === 0) return fallback;
-    if (!this.interpolate) return this.mean[here];
+    if (!this.interpolate) return mean[here];
     const position = phase * this.bins - 0.5;
     const low = Math.floor(position);
     const a = (low + this.bins) % this.bins;
     const b = (low + 1) % this.bins;
-    if (this.visits[a] === 0 || this.visits[b] === 0) return this.mean[here];
-    return this.mean[a] + (position - low) * (this.mean[b] - this.mean[a]);
+    if (this.visits[a] === 0 || this.visits[b] === 0) return mean[here];
+    return mean[a] + (position - low) * (mean[b] - mean[a]);
   }
 
   /** Mean absolute deviation around the profile at a phase, smoothed over its neighbours; NaN while unknown. */
@@ -73,7 +75,7 @@ export class Profile {
       const at = (here + d + this.bins) % this.bins;
       if (this.visits[at] > 1) {
         const w = d === 0 ? 2 : 1;
-        sum += w * this.deviation[at];
+        sum += w * this.moments[this.bins + at];
         weight += w;
       }
     }
@@ -81,8 +83,7 @@ export class Profile {
   }
 
   persist(io: StateIo): void {
-    io.array(this.mean);
-    io.array(this.deviation);
+    io.array(this.moments);
     io.array(this.visits);
   }
 }

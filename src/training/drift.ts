@@ -31,8 +31,9 @@ export class DriftDetector {
   private minimum = 0;
   private readonly options: DriftOptions;
 
-  constructor(options: Partial<DriftOptions> = {}) {
-    this.options = { ...DRIFT_DEFAULTS, ...options };
+  constructor(options: Partial<DriftOptions> | null = null) {
+    // One for all streams, mostly.
+    this.options = options === null ? DRIFT_DEFAULTS : { ...DRIFT_DEFAULTS, ...options };
   }
 
   /**

@@ -19,8 +19,10 @@ export interface ChartForecast {
   readonly observedMs: number | null;
   readonly coverage: Forecast['coverage'];
   readonly crossings: Forecast['crossings'];
-  /** [5, leads] row-major: p10, p30, p50, p70, p90. */
-  readonly fan: Float64Array;
+  /** The median at lead 1. */
+  readonly base: number;
+  /** [5, leads] row-major: p10, p30, p50, p70, p90, as differences from `base`. */
+  readonly fan: Float32Array;
 }
 
 export interface ChartAnomaly {
@@ -31,6 +33,7 @@ export interface ChartAnomaly {
 }
 
 const MAX_ANOMALIES = 16;
+const NO_MARKS: readonly MarkName[] = [];
 const NO_ANOMALIES: readonly ChartAnomaly[] = [];
 
 export interface BoardStream {
@@ -101,9 +104,10 @@ export class Board {
     });
     // Written anew in place: what lives for a step and is then dropped would be garbage of the costly kind.
     const before = entry.forecast;
-    const fan = before?.leads === leads ? before.fan : new Float64Array(COLUMNS.length * leads);
+    const fan = before?.leads === leads ? before.fan : new Float32Array(COLUMNS.length * leads);
+    const base = quantiles[COLUMNS[2]]!;
     for (let c = 0; c < COLUMNS.length; c++)
-      for (let k = 0; k < leads; k++) fan[c * leads + k] = quantiles[k * QUANTILES + COLUMNS[c]!]!;
+      for (let k = 0; k < leads; k++) fan[c * leads + k] = quantiles[k * QUANTILES + COLUMNS[c]!]! - base;
     entry.forecast = {
       originMs: forecast.originMs,
       stepMs: forecast.stepMs,
@@ -112,10 +116,11 @@ export class Board {
       leads,
       kind: forecast.kind,
       quality: forecast.input.quality,
-      marks: marks ?? [],
+      marks: marks ?? NO_MARKS,
       observedMs: forecast.input.observedMs,
       coverage: forecast.coverage,
       crossings: forecast.crossings,
+      base,
       fan,
     };
     entry.revision = ++this.clock;

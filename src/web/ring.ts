@@ -16,13 +16,20 @@ export interface ChartPoint {
   readonly marks?: readonly MarkName[];
 }
 
-const WIDTH = 5;
+/** Time and reading. */
+const EXACT = 2;
+/** low, p50, high */
+const EXPECTED = 3;
 const orNull = (value: number): number | null => (Number.isNaN(value) ? null : value);
 
 export class PointRing {
   readonly capacity: number;
-  /** [capacity, 5]: time, observed, low, p50, high; NaN stands for null. Grows to `capacity` as points come. */
-  private data: Float64Array;
+  /** [rows, 2], NaN stands for null; rows grow to `capacity` as points come. */
+  private exact: Float64Array;
+  /** [rows, 3] as differences from `base`, which is exact enough for a picture. */
+  private expected: Float32Array;
+  /** The first median of all; NaN before there is one. */
+  private base = Number.NaN;
   /** By time; most buckets have none, and most streams have no such bucket. */
   private marks: Map<number, readonly MarkName[]> | null = null;
   private start = 0;
@@ -30,7 +37,8 @@ export class PointRing {
 
   constructor(capacity: number) {
     this.capacity = Math.max(1, capacity);
-    this.data = new Float64Array(Math.min(16, this.capacity) * WIDTH);
+    const rows = Math.min(16, this.capacity);
+    ({ exact: this.exact, expected: this.expected } = columns(rows));
   }
 
   get length(): number {
@@ -58,14 +66,20 @@ export class PointRing {
       this.marks?.delete(this.at(0).timeMs);
       this.start = (this.start + 1) % this.capacity;
       this.count--;
-    } else if ((this.count + 1) * WIDTH > this.data.length) this.grow();
-    const row = (((this.start + this.count) * WIDTH) % this.data.length) | 0;
-    this.data[row] = point.timeMs;
-    this.data[row + 1] = point.observed ?? Number.NaN;
-    this.data[row + 2] = point.low ?? Number.NaN;
-    this.data[row + 3] = point.p50 ?? Number.NaN;
-    this.data[row + 4] = point.high ?? Number.NaN;
+    } else if (this.count === this.rows) this.grow();
+    const { observed, low, p50, high } = point;
+    const row = (this.start + this.count) % this.rows;
+    if (Number.isNaN(this.base)) this.base = p50 ?? Number.NaN;
+    this.exact[row * EXACT] = point.timeMs;
+    this.exact[row * EXACT + 1] = observed ?? Number.NaN;
+    this.expected[row * EXPECTED] = (low ?? Number.NaN) - this.base;
+    this.expected[row * EXPECTED + 1] = (p50 ?? Number.NaN) - this.base;
+    this.expected[row * EXPECTED + 2] = (high ?? Number.NaN) - this.base;
     this.count++;
+  }
+
+  private get rows(): number {
+    return this.exact.length / EXACT;
   }
 
   /** Points later than `afterMs`, ascending. */
@@ -78,24 +92,36 @@ export class PointRing {
   }
 
   private at(index: number): ChartPoint {
-    const row = ((this.start + index) * WIDTH) % this.data.length;
-    const timeMs = this.data[row]!;
+    const row = (this.start + index) % this.rows;
+    const timeMs = this.exact[row * EXACT]!;
     const marks = this.marks?.get(timeMs);
+    const expected = (column: number): number | null =>
+      orNull(this.base + this.expected[row * EXPECTED + column]!);
     return {
       timeMs,
-      observed: orNull(this.data[row + 1]!),
-      low: orNull(this.data[row + 2]!),
-      p50: orNull(this.data[row + 3]!),
-      high: orNull(this.data[row + 4]!),
+      observed: orNull(this.exact[row * EXACT + 1]!),
+      low: expected(0),
+      p50: expected(1),
+      high: expected(2),
       ...(marks === undefined ? {} : { marks }),
     };
   }
 
-  /** Only while the ring has not wrapped (`start` is 0 until `data` has its full size). */
+  /** Only while the ring has not wrapped (`start` is 0 until it has its full size). */
   private grow(): void {
-    const rows = Math.min(this.capacity, (this.data.length / WIDTH) * 2);
-    const larger = new Float64Array(rows * WIDTH);
-    larger.set(this.data);
-    this.data = larger;
+    const larger = columns(Math.min(this.capacity, 2 * this.rows));
+    larger.exact.set(this.exact);
+    larger.expected.set(this.expected);
+    this.exact = larger.exact;
+    this.expected = larger.expected;
   }
+}
+
+/** Both in one block: a block of its own costs more than a short column. */
+function columns(rows: number): { exact: Float64Array; expected: Float32Array } {
+  const block = new ArrayBuffer((8 * EXACT + 4 * EXPECTED) * rows);
+  return {
+    exact: new Float64Array(block, 0, EXACT * rows),
+    expected: new Float32Array(block, 8 * EXACT * rows, EXPECTED * rows),
+  };
 }

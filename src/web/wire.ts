@@ -86,7 +86,7 @@ const shortOrNull = (value: number | null): number | null => (value === null ? n
 export function summary(entry: BoardStream): StreamSummary {
   const { forecast: f } = entry;
   const points = entry.history.since(f ? f.originMs - 1 : Number.NEGATIVE_INFINITY);
-  const last = (row: number): number => short(f!.fan[row * f!.leads + f!.leads - 1]!);
+  const last = (row: number): number => short(f!.base + f!.fan[row * f!.leads + f!.leads - 1]!);
   return {
     stream: entry.name,
     unit: entry.unit,
@@ -119,7 +119,7 @@ function pointOf({ timeMs, observed, low, p50, high, marks }: ChartPoint): Point
 export function detail(entry: BoardStream, afterMs = Number.NEGATIVE_INFINITY): StreamDetail {
   const { forecast: f } = entry;
   const row = (index: number): number[] =>
-    Array.from(f!.fan.subarray(index * f!.leads, (index + 1) * f!.leads), short);
+    Array.from(f!.fan.subarray(index * f!.leads, (index + 1) * f!.leads), (from) => short(f!.base + from));
   return {
     ...summary(entry),
     points: entry.history.since(afterMs).map(pointOf),

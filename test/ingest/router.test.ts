@@ -10,6 +10,17 @@ const send = (router: Router, topic: string, payload: string) =>
   router.message(topic, Buffer.from(payload), ARRIVAL);
 
 describe('the router', () => {
+  it('knows every field of a topic again', () => {
+    const router = new Router([rule('z/{device}', 'json')]);
+    const payload = JSON.stringify(Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`f${i}`, i])));
+    expect(send(router, 'z/cellar', payload).discovered).toHaveLength(9);
+    const again = send(router, 'z/cellar', payload);
+    expect(again.discovered).toEqual([]);
+    expect(again.samples.map(({ stream, value }) => [stream, value])).toEqual(
+      Array.from({ length: 9 }, (_, i) => [`cellar/f${i}`, i]),
+    );
+  });
+
   it('turns a message into samples, and meets each stream once', () => {
     const router = new Router([rule('z/{device}', 'json', { unit: '°C' })]);
     const first = send(router, 'z/cellar', '{"temperature":4,"humidity":80}');

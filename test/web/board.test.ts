@@ -35,6 +35,29 @@ test('anomalies are shown, the newest sixteen, and told to the reader', () => {
 });
 
 describe('PointRing', () => {
+  test('keeps readings as they are, and what was expected of them to nine digits of their change', () => {
+    const ring = new PointRing(40);
+    const far = 123_456_789;
+    const points = Array.from({ length: 60 }, (_, i) => ({
+      timeMs: 1_700_000_000_000 + i,
+      observed: far + i / 3,
+      low: i === 0 ? null : far + i / 3 - 0.1,
+      p50: i === 0 ? null : far + i / 3,
+      high: i === 0 ? null : far + i / 3 + 0.1,
+    }));
+    for (const point of points) ring.push(point);
+    for (const [i, point] of ring.since(0).entries()) {
+      const { observed, timeMs, low, p50, high } = points[i + 20]!;
+      expect(point).toMatchObject({ observed, timeMs });
+      for (const [got, want] of [
+        [point.low, low],
+        [point.p50, p50],
+        [point.high, high],
+      ])
+        expect(Math.abs(got! - want!)).toBeLessThan(1e-5);
+    }
+  });
+
   test('keeps the newest points in order, through growth and wrapping', () => {
     for (const capacity of [1, 7, 16, 40]) {
       const ring = new PointRing(capacity);

@@ -1,0 +1,34 @@
+/**
+ * Where the readings of one topic go, by field. Most topics have one field, for which a map would take more than all the rest
+ * of a route.
+ */
+export interface Binding {
+  readonly field: string;
+  /** Number of the rule that owns the field. */
+  readonly rule: number;
+  readonly stream: string;
+}
+
+export class Bindings {
+  #first: Binding | null = null;
+  #others: Map<string, Binding> | null = null;
+
+  get(field: string): Binding | undefined {
+    return this.#first?.field === field ? this.#first : this.#others?.get(field);
+  }
+
+  /** A field is bound once. */
+  add(binding: Binding): void {
+    if (this.#first === null) {
+      this.#first = binding;
+      return;
+    }
+    this.#others ??= new Map();
+    this.#others.set(binding.field, binding);
+  }
+
+  clear(): void {
+    this.#first = null;
+    this.#others = null;
+  }
+}

@@ -1,0 +1,32 @@
+import { expect, it } from 'vitest';
+import { OpenBuckets } from '../../src/series/open-buckets.ts';
+import { Random } from '../../src/training/random.ts';
+
+it('does what a map would, whatever comes in whatever order', () => {
+  const rng = new Random(7);
+  const open = new OpenBuckets();
+  const known = new Map<number, number[]>();
+  for (let i = 0; i < 5000; i++) {
+    const index = Math.floor(rng.uniform() * 12);
+    const readings = open.get(index);
+    expect(readings?.values).toEqual(known.get(index));
+    if (readings === undefined) {
+      open.open(index, i, i);
+      known.set(index, [i]);
+    } else if (rng.uniform() < 0.5) {
+      readings.times.push(i);
+      readings.values.push(i);
+      known.get(index)?.push(i);
+    } else {
+      expect(open.take(index)).toBe(readings);
+      known.delete(index);
+    }
+    const indices = [...known.keys()].sort((a, b) => a - b);
+    expect(open.size).toBe(indices.length);
+    expect(open.first).toBe(indices[0] ?? Number.POSITIVE_INFINITY);
+    expect(open.all().map(({ values }) => values)).toEqual(indices.map((one) => known.get(one)));
+  }
+  expect(open.take(99)).toBeUndefined();
+  open.clear();
+  expect([open.size, open.first]).toEqual([0, Number.POSITIVE_INFINITY]);
+});
