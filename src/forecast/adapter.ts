@@ -46,17 +46,12 @@ class Spread {
   /** At lead k + 1, in scales. */
   move(k: number, covariates: Covariates | null = null): number {
     const { correction } = this;
+    if (covariates === null) return correction.move(k);
     return this.knots.between(k, (j) => {
       const value = correction.value(j);
-      if (covariates === null) return value;
       const weight = (input: number): number => correction.weight(j, INPUTS + input);
       return value + covariates.rise(this.knots.knots[j], k + 1, weight);
     });
-  }
-
-  /** At lead k + 1: error left, as a share of the network's. */
-  share(k: number): number {
-    return this.knots.between(k, (j) => this.correction.share(j));
   }
 }
 
@@ -126,10 +121,10 @@ export class Adapter {
     wide?.correction.keep(x, network, scale, learns);
     if (network === null) return;
     for (let k = 0; k < leads; k++) {
-      let share = own.share(k);
+      let share = own.correction.share(k);
       let move = own.move(k);
       if (wide !== null) {
-        const other = wide.share(k);
+        const other = wide.correction.share(k);
         const weight = 1 / (1 + (other / share) ** SHARPNESS);
         share += weight * (other - share);
         move += weight * (wide.move(k, this.covariates) - move);

@@ -20,10 +20,11 @@ const MOST_COUNTED = 8;
 const ENOUGH = 16;
 /** Median, scale and correction of one forecast at one knot. */
 const ROW = 3;
-/** Places of the present correction and of the newest error among the numbers of a knot. */
+/** Places of the present correction, of the newest error and of the share that is left among the numbers of a knot. */
 const VALUE = 3;
 const RESIDUAL = 4;
-const KNOT = 5;
+const SHARE = 5;
+const KNOT = 6;
 
 /** Rows that inputs are spread out in, by their number: corrections share them. */
 const rows = new Map<number, Float32Array>();
@@ -44,7 +45,8 @@ export class Correction {
   private readonly pending: Float32Array;
   /**
    * [knots, KNOT]: how many errors, mean absolute errors of the network's and of the corrected median; the present correction;
-   * the network's error for the bucket that has just arrived, 0 where there is none. In scales.
+   * the network's error for the bucket that has just arrived, 0 where there is none, all in scales; and the error that the
+   * correction leaves, as a share of the network's.
    */
   private readonly errors: Float64Array;
   private step = 0;
@@ -109,6 +111,7 @@ export class Correction {
       const row = ROW * this.knots.row(j, this.step);
       const value = within(regression.predict(j, x));
       errors[j * KNOT + VALUE] = value;
+      errors[j * KNOT + SHARE] = this.left(j);
       pending[row] = network === null ? Number.NaN : network[(k - 1) * Q + MEDIAN];
       pending[row + 1] = scale[k - 1];
       pending[row + 2] = value;
@@ -121,6 +124,16 @@ export class Correction {
     return this.errors[j * KNOT + VALUE];
   }
 
+  /** The same at lead k + 1. */
+  move(k: number): number {
+    return this.knots.interpolate(this.errors, KNOT, VALUE, k);
+  }
+
+  /** Error that it leaves at lead k + 1, as a share of the network's. */
+  share(k: number): number {
+    return this.knots.interpolate(this.errors, KNOT, SHARE, k);
+  }
+
   /** The network's error for the bucket that has just arrived, in scales; 0 where there is none, or no knot `j`. */
   residual(j: number): number {
     return this.errors[j * KNOT + RESIDUAL] ?? 0;
@@ -131,8 +144,8 @@ export class Correction {
     return this.regression.weight(j, input);
   }
 
-  /** Error that the correction leaves, as a share of the network's; 1 while little is known. */
-  share(j: number): number {
+  /** What `share` is at knot `j`; 1 while little is known. */
+  private left(j: number): number {
     const [n, before, after] = [this.errors[j * KNOT], this.errors[j * KNOT + 1], this.errors[j * KNOT + 2]];
     return n < ENOUGH || before <= 0 ? 1 : after / before;
   }

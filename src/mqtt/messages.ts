@@ -104,7 +104,7 @@ export function forecastMessage(
   },
 ): Record<string, unknown> | null {
   const { input, coverage } = forecast;
-  if (!forecast.quantiles.every(Number.isFinite)) return null;
+  if (!allFinite(forecast.quantiles)) return null;
   const message: Record<string, unknown> = {
     v: 1,
     stream: forecast.stream,
@@ -250,7 +250,15 @@ function crossingOf(crossing: Crossing): Record<string, unknown> {
 }
 
 function column({ leads, quantiles }: Forecast, at: number, digits: number): number[] {
-  return Array.from({ length: leads }, (_, lead) => inDigits(quantiles[lead * Q + at]!, digits));
+  const values: number[] = [];
+  for (let lead = 0; lead < leads; lead++) values.push(inDigits(quantiles[lead * Q + at]!, digits));
+  return values;
+}
+
+/** In a loop of its own: `every` makes an object of each number. */
+function allFinite(values: Float64Array): boolean {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false;
+  return true;
 }
 
 function short(value: number): number {
