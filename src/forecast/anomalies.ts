@@ -91,21 +91,21 @@ class Tail {
    * Share of buckets beyond, number of excesses, their mean and mean square; then [PEAKS, 3]: excess, deviation from the median
    * in the stream's unit, the bucket's number.
    */
-  private readonly fit: Float64Array;
+  private readonly state: Float64Array;
 
   constructor(memory: Memory) {
-    this.fit = memory.float64(FIRST_PEAK + 3 * PEAKS);
-    this.fit.set([TAIL, 0, EXCESS, 2 * EXCESS * EXCESS]);
+    this.state = memory.float64(FIRST_PEAK + 3 * PEAKS);
+    this.state.set([TAIL, 0, EXCESS, 2 * EXCESS * EXCESS]);
   }
 
   /** ln of the probability of an excess of `e` half widths, `deviation` in the stream's unit, or more on this side. */
   logProbability(e: number, deviation: number, seen: number): number {
-    const { fit } = this;
-    const [share, , mean, square] = fit;
+    const { state } = this;
+    const [share, , mean, square] = state;
     const fitted = Math.log(share) + logSurvival(e, mean, square);
     let alike = 0;
-    for (let at = FIRST_PEAK; at < fit.length; at += 3) {
-      const [peak, far] = [fit[at], fit[at + 1]];
+    for (let at = FIRST_PEAK; at < state.length; at += 3) {
+      const [peak, far] = [state[at], state[at + 1]];
       if (peak >= ALIKE * e || (peak >= ALIKE_EXCESS * e && far >= ALIKE_DEVIATION * deviation)) alike++;
     }
     return alike === 0 ? fitted : Math.max(fitted, Math.log(alike / Math.min(seen, PEAK_MEMORY)));
@@ -113,30 +113,30 @@ class Tail {
 
   /** @param e negative where the bucket was not beyond this side @param seen number of the bucket, from 1 */
   learn(e: number, deviation: number, seen: number): void {
-    const { fit } = this;
+    const { state } = this;
     const rate = 1 / (TAIL_WEIGHT + Math.min(seen, TAIL_MEMORY));
-    fit[0] += rate * ((e > 0 ? 1 : 0) - fit[0]);
+    state[0] += rate * ((e > 0 ? 1 : 0) - state[0]);
     let least = FIRST_PEAK;
-    for (let at = FIRST_PEAK; at < fit.length; at += 3) {
-      if (seen - fit[at + 2] > PEAK_MEMORY) fit[at] = 0;
-      if (fit[at] < fit[least]) least = at;
+    for (let at = FIRST_PEAK; at < state.length; at += 3) {
+      if (seen - state[at + 2] > PEAK_MEMORY) state[at] = 0;
+      if (state[at] < state[least]) least = at;
     }
     if (e <= 0) return;
     // The first forecasts of a stream are of no account.
-    if (e > fit[least] && seen > WARM_UP) {
-      fit[least] = e;
-      fit[least + 1] = deviation;
-      fit[least + 2] = seen;
+    if (e > state[least] && seen > WARM_UP) {
+      state[least] = e;
+      state[least + 1] = deviation;
+      state[least + 2] = seen;
     }
-    const taken = Math.min(e, quantile(WINSOR, fit[2], fit[3]));
-    fit[1] = Math.min(EXCESS_MEMORY, fit[1] + 1);
-    const step = 1 / (EXCESS_WEIGHT + fit[1]);
-    fit[2] += step * (taken - fit[2]);
-    fit[3] += step * (taken * taken - fit[3]);
+    const taken = Math.min(e, quantile(WINSOR, state[2], state[3]));
+    state[1] = Math.min(EXCESS_MEMORY, state[1] + 1);
+    const step = 1 / (EXCESS_WEIGHT + state[1]);
+    state[2] += step * (taken - state[2]);
+    state[3] += step * (taken * taken - state[3]);
   }
 
   persist(io: StateIo): void {
-    io.array(this.fit);
+    io.array(this.state);
   }
 }
 

@@ -48,7 +48,7 @@ export class Correction {
    * the network's error for the bucket that has just arrived, 0 where there is none, all in scales; and the error that the
    * correction leaves, as a share of the network's.
    */
-  private readonly errors: Float64Array;
+  private readonly state: Float64Array;
   private step = 0;
 
   /** @param inputs numbers a step */
@@ -61,28 +61,29 @@ export class Correction {
     this.x = rows.get(inputs) ?? new Float32Array(inputs);
     rows.set(inputs, this.x);
     this.pending = memory.float32(knots.rows * ROW).fill(Number.NaN);
-    this.errors = memory.float64(n * KNOT);
+    this.state = memory.float64(n * KNOT);
+    this.forget();
   }
 
   /** Learns from the bucket that has just closed; once a step, before `keep`. */
   observe(y: number, observed: boolean): void {
-    const { errors, pending, regression, x } = this;
+    const { state, pending, regression, x } = this;
     const { knots } = this.knots;
     for (let j = 0; j < knots.length; j++) {
       const k = knots[j];
       const own = j * KNOT;
-      errors[own + RESIDUAL] = 0;
+      state[own + RESIDUAL] = 0;
       if (!observed) continue;
       const at = ROW * this.knots.row(j, this.step);
       if (this.step < k || Number.isNaN(pending[at])) continue;
       const target = (y - pending[at]) / pending[at + 1];
       if (!Number.isFinite(target)) continue;
-      errors[own + RESIDUAL] = within(target);
-      const n = Math.min(MEMORY, errors[own] + 1);
-      errors[own] = n;
-      errors[own + 1] += (Math.min(MOST_COUNTED, Math.abs(target)) - errors[own + 1]) / n;
+      state[own + RESIDUAL] = within(target);
+      const n = Math.min(MEMORY, state[own] + 1);
+      state[own] = n;
+      state[own + 1] += (Math.min(MOST_COUNTED, Math.abs(target)) - state[own + 1]) / n;
       const after = Math.min(MOST_COUNTED, Math.abs(target - pending[at + 2]));
-      errors[own + 2] += (after - errors[own + 2]) / n;
+      state[own + 2] += (after - state[own + 2]) / n;
       const from = ((this.step - k) % this.leads) * regression.inputs;
       for (let i = 0; i < x.length; i++) x[i] = UNIT * this.past[from + i];
       regression.learn(j, x, target);
@@ -97,7 +98,7 @@ export class Correction {
    * @param learns whether the step's inputs stand for observed values
    */
   keep(inputs: Float32Array, network: Float64Array | null, scale: Float32Array, learns: boolean): void {
-    const { regression, pending, errors, x } = this;
+    const { regression, pending, state, x } = this;
     const { knots } = this.knots;
     const at = (this.step % this.leads) * x.length;
     for (let i = 0; i < x.length; i++) {
@@ -110,8 +111,8 @@ export class Correction {
       const k = knots[j];
       const row = ROW * this.knots.row(j, this.step);
       const value = within(regression.predict(j, x));
-      errors[j * KNOT + VALUE] = value;
-      errors[j * KNOT + SHARE] = this.left(j);
+      state[j * KNOT + VALUE] = value;
+      state[j * KNOT + SHARE] = this.left(j);
       pending[row] = network === null ? Number.NaN : network[(k - 1) * Q + MEDIAN];
       pending[row + 1] = scale[k - 1];
       pending[row + 2] = value;
@@ -121,22 +122,22 @@ export class Correction {
 
   /** The present one at knot `j`, in scales. */
   value(j: number): number {
-    return this.errors[j * KNOT + VALUE];
+    return this.state[j * KNOT + VALUE];
   }
 
   /** The same at lead k + 1. */
   move(k: number): number {
-    return this.knots.interpolate(this.errors, KNOT, VALUE, k);
+    return this.knots.interpolate(this.state, KNOT, VALUE, k);
   }
 
   /** Error that it leaves at lead k + 1, as a share of the network's. */
   share(k: number): number {
-    return this.knots.interpolate(this.errors, KNOT, SHARE, k);
+    return this.knots.interpolate(this.state, KNOT, SHARE, k);
   }
 
   /** The network's error for the bucket that has just arrived, in scales; 0 where there is none, or no knot `j`. */
   residual(j: number): number {
-    return this.errors[j * KNOT + RESIDUAL] ?? 0;
+    return this.state[j * KNOT + RESIDUAL] ?? 0;
   }
 
   /** What an input counts for at knot `j`. */
@@ -146,7 +147,7 @@ export class Correction {
 
   /** What `share` is at knot `j`; 1 while little is known. */
   private left(j: number): number {
-    const [n, before, after] = [this.errors[j * KNOT], this.errors[j * KNOT + 1], this.errors[j * KNOT + 2]];
+    const [n, before, after] = [this.state[j * KNOT], this.state[j * KNOT + 1], this.state[j * KNOT + 2]];
     return n < ENOUGH || before <= 0 ? 1 : after / before;
   }
 
@@ -154,14 +155,20 @@ export class Correction {
   reset(): void {
     this.regression.reset();
     this.pending.fill(Number.NaN);
-    this.errors.fill(0);
+    this.forget();
+  }
+
+  /** How it has done so far. */
+  private forget(): void {
+    this.state.fill(0);
+    for (let at = SHARE; at < this.state.length; at += KNOT) this.state[at] = 1;
   }
 
   persist(io: StateIo): void {
     this.regression.persist(io);
     io.array(this.past);
     io.array(this.pending);
-    io.array(this.errors);
+    io.array(this.state);
     this.step = io.number(this.step);
   }
 }

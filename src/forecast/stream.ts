@@ -67,7 +67,7 @@ export class Stream {
   /** Improbable buckets since the last forecast: a dropped one has no forecast of its own. */
   private surprises: readonly Surprise[] | null = null;
   /**
-   * Start and value of the newest bucket, and the newest reading's time, ms. What the newest forecast says of the next bucket:
+   * Start and value of the newest bucket, and the time of the newest reading that counts, ms. What the newest forecast says of the next bucket:
    * p10, p50, p90; NaN before there is one. From PATH on the medians, relative to the origin, of the forecast made at the last
    * observed bucket, for the `model` fill.
    */
@@ -116,7 +116,7 @@ export class Stream {
       covariates: () => this.scratches.covariates.of(spec, intervalMs, leads),
     });
     const last = memory.float64(PATH + leads).fill(Number.NaN);
-    last.set(this.last.subarray(0, LOW));
+    for (const at of [START, VALUE, OBSERVED]) last[at] = this.last[at];
     this.last = last;
     this.h = memory.float32(this.h.length);
     this.recent = new RecentInputs(this.warmUpSteps, memory);
@@ -156,11 +156,12 @@ export class Stream {
     const { features } = this;
     const before = this.marks;
     this.marks = 0;
+    this.found = null;
     if (features === null) return false;
     this.last[START] = bucket.startMs;
     this.last[VALUE] = bucket.value;
     this.marks = this.judge(bucket, features);
-    this.found = this.marks === 0 ? null : this.markedBucket(bucket);
+    if (this.marks !== 0) this.found = this.markedBucket(bucket);
     const surprise = this.assess(bucket, features.gapAge, before);
     if (surprise !== null) this.surprises = [...(this.surprises ?? []), surprise];
     this.observed = !Number.isNaN(bucket.value) && (this.marks & MASKED) === 0;
@@ -240,7 +241,7 @@ export class Stream {
    * @param raw the network's answer [leads, 9] from `offset`; null when it was not asked
    */
   finish(raw: Float32Array | null, offset: number): Forecast {
-    const { features, blend, last } = this;
+    const { features, blend, last, gridMs: stepMs } = this;
     if (features === null || blend === null) throw new Error('a forecast before the interval is known');
     const { origin } = features;
     const out = new Float64Array(this.leads * Q);
@@ -256,8 +257,7 @@ export class Stream {
     last[LOW] = out[0];
     last[LOW + 1] = out[MEDIAN];
     last[LOW + 2] = out[Q - 1];
-    const stepMs = this.gridMs;
-    const [originMs, value, observedMs] = last;
+    const [originMs, value, observedMs] = [last[START], last[VALUE], last[OBSERVED]];
     const endMs = originMs + stepMs;
     const { surprises } = this;
     this.surprises = null;

@@ -77,7 +77,7 @@ export class Track {
    * [knots, KNOT]: n, mae, bias, covered, loss, loss seasonal, loss naive, mae seasonal, mae naive; then the logarithms of the
    * factors of the lower and the upper half.
    */
-  private readonly score: Float64Array;
+  private readonly state: Float64Array;
   private readonly widening: Widening;
   /** [knots, 4] since `beginTrial`: n, then mean losses of network, seasonal naive, naive. Not part of the state. */
   private readonly trial: Float64Array;
@@ -94,7 +94,7 @@ export class Track {
     this.pending = new IntervalRing(scratch.knots, ROW, memory);
     this.worth = new Weights(scratch.knots, season, memory);
     this.widening = new Widening(scratch.knots, coverage, memory);
-    this.score = memory.float64(n * KNOT);
+    this.state = memory.float64(n * KNOT);
     this.trial = memory.float64(n * 4);
   }
 
@@ -154,19 +154,19 @@ export class Track {
     const median = row[BLEND + 1];
     const side = y < median ? 0 : 1;
     const learnt = Math.abs(row[BLEND + 2 * side] - median);
-    const half = learnt * Math.exp(this.score[j * KNOT + FACTOR + side] + this.widening.at(j));
-    if (half > 0) this.widening.learn(j, Math.abs(y - median), half, this.score[j * KNOT + 1]);
+    const half = learnt * Math.exp(this.state[j * KNOT + FACTOR + side] + this.widening.at(j));
+    if (half > 0) this.widening.learn(j, Math.abs(y - median), half, this.state[j * KNOT + 1]);
   }
 
   private calibrate(j: number, y: number): void {
     // Errors at lead k overlap for k steps: a longer lead learns more slowly, or it would swing.
     const k = this.knots[j];
-    const n = this.score[j * KNOT] + 1;
+    const n = this.state[j * KNOT] + 1;
     const rate = Math.max(0.04 / Math.sqrt(k), 0.25 / (Math.sqrt(k) * Math.sqrt(n)));
     const move = (side: number, missed: boolean): void => {
       const at = j * KNOT + FACTOR + side;
-      const value = this.score[at] + rate * ((missed ? 1 : 0) - this.tail);
-      this.score[at] = Math.max(-MAX_LOG_FACTOR, Math.min(MAX_LOG_FACTOR, value));
+      const value = this.state[at] + rate * ((missed ? 1 : 0) - this.tail);
+      this.state[at] = Math.max(-MAX_LOG_FACTOR, Math.min(MAX_LOG_FACTOR, value));
     };
     // An interval without width (a constant stream) says nothing about its width.
     if (row[BLEND] < row[BLEND + 1]) move(0, y < row[PUBLISHED]);
@@ -177,7 +177,7 @@ export class Track {
     const low = row[PUBLISHED];
     const median = row[PUBLISHED + 1];
     const high = row[PUBLISHED + 2];
-    const s = this.score;
+    const s = this.state;
     const base = j * KNOT;
     s[base] = Math.min(SCORE_MEMORY, s[base] + 1);
     const r = 1 / s[base];
@@ -221,8 +221,8 @@ export class Track {
     this.keepBlend(candidates, out);
     for (let k = 0; k < this.leads; k++) {
       const wider = this.widening.atLead(k);
-      const low = Math.exp(this.scratch.knots.interpolate(this.score, KNOT, FACTOR, k) + wider);
-      const high = Math.exp(this.scratch.knots.interpolate(this.score, KNOT, FACTOR + 1, k) + wider);
+      const low = Math.exp(this.scratch.knots.interpolate(this.state, KNOT, FACTOR, k) + wider);
+      const high = Math.exp(this.scratch.knots.interpolate(this.state, KNOT, FACTOR + 1, k) + wider);
       const median = out[k * Q + MEDIAN];
       for (let q = 0; q < MEDIAN; q++) out[k * Q + q] = clamp(median + low * (out[k * Q + q] - median));
       for (let q = MEDIAN + 1; q < Q; q++) out[k * Q + q] = clamp(median + high * (out[k * Q + q] - median));
@@ -264,8 +264,8 @@ export class Track {
     let n = 0;
     let covered = 0;
     for (let j = 0; j < this.knots.length; j++) {
-      n += this.score[j * KNOT];
-      covered += this.score[j * KNOT] * this.score[j * KNOT + 3];
+      n += this.state[j * KNOT];
+      covered += this.state[j * KNOT] * this.state[j * KNOT + 3];
     }
     return { observed: n > 0 ? covered / n : null, n };
   }
@@ -273,7 +273,7 @@ export class Track {
   /** Leads at which no forecast has met its reading yet are left out. */
   scores(): LeadScore[] {
     const scored = this.knots.map((lead, j) => {
-      const s = this.score.subarray(j * KNOT, j * KNOT + FACTOR);
+      const s = this.state.subarray(j * KNOT, j * KNOT + FACTOR);
       return {
         lead,
         n: s[0],
@@ -292,7 +292,7 @@ export class Track {
 
   persist(io: StateIo): void {
     this.pending.persist(io);
-    io.array(this.score);
+    io.array(this.state);
     this.worth.persist(io);
     this.widening.persist(io);
     this.step = io.number(this.step);

@@ -41,27 +41,27 @@ export class Weights {
   private readonly knots: LeadKnots;
   private readonly season: number;
   /** [knots, ROW]: running loss of each candidate, the same over the last few steps, and how many went into it. */
-  private readonly loss: Float32Array;
+  private readonly state: Float32Array;
 
   /** @param season steps of the seasonal naive's season; 0 where there is none */
   constructor(knots: LeadKnots, season: number, memory: Memory) {
     const n = knots.knots.length;
     this.knots = knots;
     this.season = season;
-    this.loss = memory.float32(n * ROW);
+    this.state = memory.float32(n * ROW);
   }
 
   /** @param missed [C] losses of the candidates' forecasts that have just met their reading at a knot */
   learn(knot: number, missed: Float64Array): void {
-    const { loss } = this;
+    const { state } = this;
     const base = knot * ROW;
-    loss[base + COUNT] = Math.min(MEMORY, loss[base + COUNT] + 1);
-    const rate = 1 / loss[base + COUNT];
+    state[base + COUNT] = Math.min(MEMORY, state[base + COUNT] + 1);
+    const rate = 1 / state[base + COUNT];
     const recentRate = Math.max(RECENT_RATE, rate);
     for (let c = 0; c < C; c++) {
       const at = base + c;
-      loss[at] += (missed[c] - loss[at]) * rate;
-      loss[at + RECENT] += (missed[c] - loss[at + RECENT]) * recentRate;
+      state[at] += (missed[c] - state[at]) * rate;
+      state[at + RECENT] += (missed[c] - state[at + RECENT]) * recentRate;
     }
   }
 
@@ -75,7 +75,7 @@ export class Weights {
     setback.fill(1);
     for (let j = 0; j < knots.length; j++) {
       const best = this.rate(j, hasNetwork);
-      const trust = Math.min(1, this.loss[j * ROW + COUNT] / ENOUGH);
+      const trust = Math.min(1, this.state[j * ROW + COUNT] / ENOUGH);
       let sum = 0;
       for (let c = 0; c < C; c++) {
         let w = this.prior(c, trust, hasNetwork);
@@ -94,15 +94,15 @@ export class Weights {
 
   /** Writes `losses` at a knot, with what set a candidate back there or at a shorter lead. @returns the least of them */
   private rate(knot: number, hasNetwork: boolean): number {
-    const { loss } = this;
+    const { state } = this;
     const base = knot * ROW;
     let leastRecent = Infinity;
     for (let c = 0; c < C; c++)
-      if (hasNetwork || !ofNetwork(c)) leastRecent = Math.min(leastRecent, loss[base + RECENT + c]);
+      if (hasNetwork || !ofNetwork(c)) leastRecent = Math.min(leastRecent, state[base + RECENT + c]);
     let best = Infinity;
     for (let c = 0; c < C; c++) {
-      const usual = loss[base + c];
-      const now = loss[base + RECENT + c];
+      const usual = state[base + c];
+      const now = state[base + RECENT + c];
       if (usual > 0 && leastRecent > 0) {
         const above = Math.min(now / (FAR_ABOVE_USUAL * usual), now / (CLEARLY_ABOVE_OTHERS * leastRecent));
         setback[c] = Math.max(setback[c], above);
@@ -126,6 +126,6 @@ export class Weights {
   }
 
   persist(io: StateIo): void {
-    io.array(this.loss);
+    io.array(this.state);
   }
 }

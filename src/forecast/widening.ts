@@ -28,7 +28,8 @@ const DOUBT = 0.5;
 const WIDEST = 3;
 /** What may be over soon does not widen a long lead: it is followed over this share of the lead, in steps. */
 const PATIENCE = 0.5;
-const WIDER = 1;
+/** Places of the two numbers of a knot. */
+const [SUM, WIDER] = [0, 1] as const;
 
 export class Widening {
   private readonly knots: readonly number[];
@@ -67,15 +68,15 @@ export class Widening {
     const more = Math.min(FARTHEST, missed / nominal) - HARMLESS;
     // What is usual is no measure of how narrow an interval is once it has been missed too often: that it holds counts in full.
     const breadth = more > 0 ? Math.min(1, nominal / (ORDINARY * usual)) : 1;
-    const sum = this.state[2 * knot] + (RATE * breadth ** 2 * more) / this.knots[knot] ** OVERLAP;
-    if (Number.isFinite(sum)) this.state[2 * knot] = Math.max(0, Math.min(WIDEST + DOUBT, sum));
+    const sum = this.state[2 * knot + SUM] + (RATE * breadth ** 2 * more) / this.knots[knot] ** OVERLAP;
+    if (Number.isFinite(sum)) this.state[2 * knot + SUM] = Math.max(0, Math.min(WIDEST + DOUBT, sum));
   }
 
   /** Once a step, when all knots have learnt. */
   follow(): void {
     let asked = 0;
     for (let j = 0; j < this.knots.length; j++) {
-      asked = Math.max(asked, this.state[2 * j] - DOUBT);
+      asked = Math.max(asked, this.state[2 * j + SUM] - DOUBT);
       const above = asked - this.state[2 * j + WIDER];
       this.state[2 * j + WIDER] += above > 0 ? above / (1 + PATIENCE * this.knots[j]) : above;
     }

@@ -17,9 +17,9 @@ export class Bindings {
     return this.#first?.field === field ? this.#first : this.#others?.get(field);
   }
 
-  /** A field is bound once. */
+  /** Instead of what the field was bound to. */
   add(binding: Binding): void {
-    if (this.#first === null) {
+    if (this.#first === null || this.#first.field === binding.field) {
       this.#first = binding;
       return;
     }

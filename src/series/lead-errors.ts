@@ -26,7 +26,7 @@ export class LeadErrors {
    * [knots, experts + 2]: mean absolute error of each expert; errors averaged so far, bounded by MEMORY; the innovation,
    * (observed - anchor forecast) / scale forecast, for the bucket that has just arrived, 0 where there is none.
    */
-  private readonly error: Float32Array;
+  private readonly state: Float32Array;
   /** For each knot k a ring of k rows: the anchor, the scale. */
   private readonly pending: Float32Array;
   /** For each of these rows the experts' forecasts, as differences from the anchor (`bfloat16.ts`). */
@@ -37,37 +37,38 @@ export class LeadErrors {
     this.lead = lead;
     this.knots = lead.knots;
     this.experts = experts;
-    this.error = memory.float32(this.knots.length * (experts + 2));
+    this.state = memory.float32(this.knots.length * (experts + 2));
     this.pending = memory.float32(lead.rows * 2);
     this.offsets = memory.int16(lead.rows * experts);
   }
 
   /** Scores the forecasts made for this bucket. Call once a step, before `keep`. */
   observe(value: number, observed: boolean): void {
-    const { experts, error, pending, offsets } = this;
+    const { experts, state, pending, offsets } = this;
     for (let j = 0; j < this.knots.length; j++) {
       const k = this.knots[j];
       const own = j * (experts + 2);
-      const count = own + experts;
-      error[count + 1] = 0;
+      const countAt = own + experts;
+      const innovationAt = countAt + 1;
+      state[innovationAt] = 0;
       if (!observed || this.step < k) continue;
       const at = this.lead.row(j, this.step);
       const fromAnchor = value - pending[2 * at];
-      error[count] = Math.min(error[count] + 1, MEMORY);
-      const rate = 1 / error[count];
+      state[countAt] = Math.min(state[countAt] + 1, MEMORY);
+      const rate = 1 / state[countAt];
       for (let e = 0; e < experts; e++) {
-        const mean = error[own + e];
+        const mean = state[own + e];
         let miss = Math.abs(fromAnchor - fromBfloat16(offsets[at * experts + e]));
-        if (error[count] > 16 && miss > OUTLIER * mean && mean > 0) miss = OUTLIER * mean;
-        error[own + e] = mean + rate * (miss - mean);
+        if (state[countAt] > 16 && miss > OUTLIER * mean && mean > 0) miss = OUTLIER * mean;
+        state[own + e] = mean + rate * (miss - mean);
       }
-      error[count + 1] = fromAnchor / pending[2 * at + 1];
+      state[innovationAt] = fromAnchor / pending[2 * at + 1];
     }
   }
 
   /** Of the bucket that has just arrived, at knot `j`. */
   innovation(j: number): number {
-    return this.error[j * (this.experts + 2) + this.experts + 1];
+    return this.state[j * (this.experts + 2) + this.experts + 1];
   }
 
   /**
@@ -100,11 +101,11 @@ export class LeadErrors {
     for (let j = 0; j < knots.length; j++) {
       const growth = j > 0 ? Math.sqrt(knots[j] / knots[j - 1]) : 1;
       const own = j * (experts + 2);
-      const count = this.error[own + experts];
+      const count = this.state[own + experts];
       let error: number;
       if (count > 0) {
         known = true;
-        error = this.error[own + e];
+        error = this.state[own + e];
         if (count < 8) {
           // Few errors say little: lean on what the shorter lead and a random walk would say.
           const prior = j > 0 ? atKnots[j - 1] * growth : unit;
@@ -140,7 +141,7 @@ export class LeadErrors {
   }
 
   persist(io: StateIo): void {
-    io.array(this.error);
+    io.array(this.state);
     io.array(this.pending);
     io.array(this.offsets);
     this.step = io.number(this.step);

@@ -38,13 +38,13 @@ export class Profile {
   add(phase: number, value: number): void {
     const { moments } = this;
     const at = this.bin(phase);
-    const deviation = this.bins + at;
+    const deviationAt = this.bins + at;
     this.visits[at] = Math.min(MOST_VISITS, this.visits[at] + 1);
     const visits = Math.min(this.visits[at], this.memory);
     if (visits > 1) {
       const error = Math.abs(value - moments[at]);
-      const cap = moments[deviation] > 0 && visits > 4 ? 10 * moments[deviation] : error;
-      moments[deviation] += (Math.min(error, cap) - moments[deviation]) / (visits - 1);
+      const cap = moments[deviationAt] > 0 && visits > 4 ? 10 * moments[deviationAt] : error;
+      moments[deviationAt] += (Math.min(error, cap) - moments[deviationAt]) / (visits - 1);
       const step = visits > 4 ? Math.max(-cap, Math.min(cap, value - moments[at])) : value - moments[at];
       moments[at] += step / visits;
     } else {
@@ -54,16 +54,16 @@ export class Profile {
 
   /** Mean at a phase in [0, 1), or `fallback` where the phase has never been visited. */
   at(phase: number, fallback: number): number {
-    const mean = this.moments;
+    const { moments } = this;
     const here = this.bin(phase);
     if (this.visits[here] === 0) return fallback;
-    if (!this.interpolate) return mean[here];
+    if (!this.interpolate) return moments[here];
     const position = phase * this.bins - 0.5;
     const low = Math.floor(position);
     const a = (low + this.bins) % this.bins;
     const b = (low + 1) % this.bins;
-    if (this.visits[a] === 0 || this.visits[b] === 0) return mean[here];
-    return mean[a] + (position - low) * (mean[b] - mean[a]);
+    if (this.visits[a] === 0 || this.visits[b] === 0) return moments[here];
+    return moments[a] + (position - low) * (moments[b] - moments[a]);
   }
 
   /** Mean absolute deviation around the profile at a phase, smoothed over its neighbours; NaN while unknown. */

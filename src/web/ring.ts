@@ -1,6 +1,7 @@
 /** A bounded history of buckets for one chart: the newest `capacity` points, oldest dropped first. Pure. */
 
 import type { MarkName } from '../series/quality.ts';
+import { restored } from './differences.ts';
 
 /** One bucket as the chart shows it. */
 export interface ChartPoint {
@@ -16,20 +17,18 @@ export interface ChartPoint {
   readonly marks?: readonly MarkName[];
 }
 
-/** Time and reading. */
-const EXACT = 2;
-/** low, p50, high */
-const EXPECTED = 3;
+/** Time, reading and median. */
+const EXACT = 3;
+/** Low and high, as differences from the median. */
+const EDGES = 2;
 const orNull = (value: number): number | null => (Number.isNaN(value) ? null : value);
 
 export class PointRing {
   readonly capacity: number;
-  /** [rows, 2], NaN stands for null; rows grow to `capacity` as points come. */
+  /** [rows, 3], NaN stands for null; rows grow to `capacity` as points come. */
   private exact: Float64Array;
-  /** [rows, 3] as differences from `base`, which is exact enough for a picture. */
-  private expected: Float32Array;
-  /** The first median of all; NaN before there is one. */
-  private base = Number.NaN;
+  /** [rows, 2] */
+  private edges: Float32Array;
   /** By time; most buckets have none, and most streams have no such bucket. */
   private marks: Map<number, readonly MarkName[]> | null = null;
   private start = 0;
@@ -37,8 +36,7 @@ export class PointRing {
 
   constructor(capacity: number) {
     this.capacity = Math.max(1, capacity);
-    const rows = Math.min(16, this.capacity);
-    ({ exact: this.exact, expected: this.expected } = columns(rows));
+    ({ exact: this.exact, edges: this.edges } = columns(Math.min(16, this.capacity)));
   }
 
   get length(): number {
@@ -46,35 +44,34 @@ export class PointRing {
   }
 
   get lastMs(): number | null {
-    return this.count === 0 ? null : this.at(this.count - 1).timeMs;
+    return this.count === 0 ? null : this.timeAt(this.count - 1);
   }
 
   /**
    * Points come in order of time, and the newest one may come again. One that goes back is of a clock that was ahead and has
    * been put right: what stands after it gives way.
    */
-  push(point: ChartPoint): void {
-    for (let last = this.lastMs; last !== null && last >= point.timeMs; last = this.lastMs) {
+  push({ timeMs, observed, low, p50, high, marks }: ChartPoint): void {
+    for (let last = this.lastMs; last !== null && last >= timeMs; last = this.lastMs) {
       this.marks?.delete(last);
       this.count--;
     }
-    if (point.marks !== undefined) {
+    if (marks !== undefined) {
       this.marks ??= new Map();
-      this.marks.set(point.timeMs, point.marks);
+      this.marks.set(timeMs, marks);
     }
     if (this.count === this.capacity) {
-      this.marks?.delete(this.at(0).timeMs);
+      this.marks?.delete(this.timeAt(0));
       this.start = (this.start + 1) % this.capacity;
       this.count--;
     } else if (this.count === this.rows) this.grow();
-    const { observed, low, p50, high } = point;
-    const row = (this.start + this.count) % this.rows;
-    if (Number.isNaN(this.base)) this.base = p50 ?? Number.NaN;
-    this.exact[row * EXACT] = point.timeMs;
+    const row = this.row(this.count);
+    const median = p50 ?? Number.NaN;
+    this.exact[row * EXACT] = timeMs;
     this.exact[row * EXACT + 1] = observed ?? Number.NaN;
-    this.expected[row * EXPECTED] = (low ?? Number.NaN) - this.base;
-    this.expected[row * EXPECTED + 1] = (p50 ?? Number.NaN) - this.base;
-    this.expected[row * EXPECTED + 2] = (high ?? Number.NaN) - this.base;
+    this.exact[row * EXACT + 2] = median;
+    this.edges[row * EDGES] = (low ?? Number.NaN) - median;
+    this.edges[row * EDGES + 1] = (high ?? Number.NaN) - median;
     this.count++;
   }
 
@@ -82,27 +79,34 @@ export class PointRing {
     return this.exact.length / EXACT;
   }
 
+  private row(index: number): number {
+    return (this.start + index) % this.rows;
+  }
+
+  private timeAt(index: number): number {
+    return this.exact[this.row(index) * EXACT]!;
+  }
+
   /** Points later than `afterMs`, ascending. */
   since(afterMs: number): ChartPoint[] {
     let first = this.count;
-    while (first > 0 && this.at(first - 1).timeMs > afterMs) first--;
+    while (first > 0 && this.timeAt(first - 1) > afterMs) first--;
     const points: ChartPoint[] = [];
     for (let i = first; i < this.count; i++) points.push(this.at(i));
     return points;
   }
 
   private at(index: number): ChartPoint {
-    const row = (this.start + index) % this.rows;
+    const row = this.row(index);
     const timeMs = this.exact[row * EXACT]!;
+    const median = this.exact[row * EXACT + 2]!;
     const marks = this.marks?.get(timeMs);
-    const expected = (column: number): number | null =>
-      orNull(this.base + this.expected[row * EXPECTED + column]!);
     return {
       timeMs,
       observed: orNull(this.exact[row * EXACT + 1]!),
-      low: expected(0),
-      p50: expected(1),
-      high: expected(2),
+      low: orNull(restored(median, this.edges[row * EDGES]!)),
+      p50: orNull(median),
+      high: orNull(restored(median, this.edges[row * EDGES + 1]!)),
       ...(marks === undefined ? {} : { marks }),
     };
   }
@@ -111,17 +115,17 @@ export class PointRing {
   private grow(): void {
     const larger = columns(Math.min(this.capacity, 2 * this.rows));
     larger.exact.set(this.exact);
-    larger.expected.set(this.expected);
+    larger.edges.set(this.edges);
     this.exact = larger.exact;
-    this.expected = larger.expected;
+    this.edges = larger.edges;
   }
 }
 
 /** Both in one block: a block of its own costs more than a short column. */
-function columns(rows: number): { exact: Float64Array; expected: Float32Array } {
-  const block = new ArrayBuffer((8 * EXACT + 4 * EXPECTED) * rows);
+function columns(rows: number): { exact: Float64Array; edges: Float32Array } {
+  const block = new ArrayBuffer((8 * EXACT + 4 * EDGES) * rows);
   return {
     exact: new Float64Array(block, 0, EXACT * rows),
-    expected: new Float32Array(block, 8 * EXACT * rows, EXPECTED * rows),
+    edges: new Float32Array(block, 8 * EXACT * rows, EDGES * rows),
   };
 }

@@ -2,6 +2,7 @@
 import type { ForecastKind, InputQuality } from '../forecast/forecast.ts';
 import type { MarkName } from '../series/quality.ts';
 import type { BoardStream } from './board.ts';
+import { restored } from './differences.ts';
 import type { ChartPoint } from './ring.ts';
 
 /** State of the whole agent, as the head of the page shows it. */
@@ -86,7 +87,7 @@ const shortOrNull = (value: number | null): number | null => (value === null ? n
 export function summary(entry: BoardStream): StreamSummary {
   const { forecast: f } = entry;
   const points = entry.history.since(f ? f.originMs - 1 : Number.NEGATIVE_INFINITY);
-  const last = (row: number): number => short(f!.base + f!.fan[row * f!.leads + f!.leads - 1]!);
+  const last = (row: number): number => short(restored(f!.base, f!.fan[row * f!.leads + f!.leads - 1]!));
   return {
     stream: entry.name,
     unit: entry.unit,
@@ -119,7 +120,9 @@ function pointOf({ timeMs, observed, low, p50, high, marks }: ChartPoint): Point
 export function detail(entry: BoardStream, afterMs = Number.NEGATIVE_INFINITY): StreamDetail {
   const { forecast: f } = entry;
   const row = (index: number): number[] =>
-    Array.from(f!.fan.subarray(index * f!.leads, (index + 1) * f!.leads), (from) => short(f!.base + from));
+    Array.from(f!.fan.subarray(index * f!.leads, (index + 1) * f!.leads), (difference) =>
+      short(restored(f!.base, difference)),
+    );
   return {
     ...summary(entry),
     points: entry.history.since(afterMs).map(pointOf),

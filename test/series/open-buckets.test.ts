@@ -30,3 +30,19 @@ it('does what a map would, whatever comes in whatever order', () => {
   open.clear();
   expect([open.size, open.first]).toEqual([0, Number.POSITIVE_INFINITY]);
 });
+
+it('keeps its order while many are taken one by one and others come', () => {
+  const open = new OpenBuckets();
+  for (let index = 0; index < 500; index++) open.open(index, index, index);
+  for (let index = 0; index < 480; index++) {
+    expect(open.first).toBe(index);
+    if (index % 3 === 0) open.open(1000 + index, index, index);
+    expect(open.take(index)?.values).toEqual([index]);
+    expect(open.get(index)).toBeUndefined();
+  }
+  expect(open.size).toBe(20 + 160);
+  expect(open.all().map(({ values }) => values[0])).toEqual([
+    ...Array.from({ length: 20 }, (_, i) => 480 + i),
+    ...Array.from({ length: 160 }, (_, i) => 3 * i),
+  ]);
+});

@@ -35,26 +35,41 @@ test('anomalies are shown, the newest sixteen, and told to the reader', () => {
 });
 
 describe('PointRing', () => {
-  test('keeps readings as they are, and what was expected of them to nine digits of their change', () => {
+  test('keeps readings and medians as they are, and the edges to seven digits of their distance', () => {
     const ring = new PointRing(40);
-    const far = 123_456_789;
-    const points = Array.from({ length: 60 }, (_, i) => ({
-      timeMs: 1_700_000_000_000 + i,
-      observed: far + i / 3,
-      low: i === 0 ? null : far + i / 3 - 0.1,
-      p50: i === 0 ? null : far + i / 3,
-      high: i === 0 ? null : far + i / 3 + 0.1,
-    }));
+    // A burst of large values is no measure of what comes after it.
+    const points = Array.from({ length: 60 }, (_, i) => {
+      const p50 = i < 25 ? 123_456_789 + i / 3 : 21.37 + i / 3;
+      const known = i % 4 > 0;
+      return {
+        timeMs: 1_700_000_000_000 + i,
+        observed: i % 5 === 0 ? null : p50 + 0.1,
+        low: known ? p50 - 0.1 - i / 7 : null,
+        p50: known ? p50 : null,
+        high: known ? p50 + 1234.567 : null,
+      };
+    });
     for (const point of points) ring.push(point);
-    for (const [i, point] of ring.since(0).entries()) {
-      const { observed, timeMs, low, p50, high } = points[i + 20]!;
-      expect(point).toMatchObject({ observed, timeMs });
-      for (const [got, want] of [
-        [point.low, low],
-        [point.p50, p50],
-        [point.high, high],
-      ])
-        expect(Math.abs(got! - want!)).toBeLessThan(1e-5);
+    for (const [i, { low, high, ...exact }] of ring.since(0).entries()) {
+      const { low: wantedLow, high: wantedHigh, ...wanted } = points[i + 20]!;
+      expect(exact).toEqual(wanted);
+      if (wantedLow === null) expect([low, high]).toEqual([null, null]);
+      else expect(Math.abs(low! - wantedLow)).toBeLessThan(1e-5);
+      if (wantedHigh !== null) expect(Math.abs(high! - wantedHigh)).toBeLessThan(1e-3);
+    }
+  });
+
+  test('gives an edge that stands at a limit back as the limit', () => {
+    const ring = new PointRing(8);
+    for (const limit of [0, 5, -40]) {
+      ring.push({
+        timeMs: limit + 100,
+        observed: 1,
+        low: limit,
+        p50: limit + 0.3 + 1 / 3,
+        high: limit + 20.1,
+      });
+      expect(ring.since(limit + 99)[0]!.low).toBe(limit);
     }
   });
 
