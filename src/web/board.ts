@@ -47,14 +47,22 @@ export interface BoardStream {
   readonly revision: number;
 }
 
-/** Many streams get shorter histories, so that the page's memory stays small next to the engine's. */
-const historyCapacity = (streams: number): number => (streams < 256 ? 360 : streams < 1024 ? 96 : 32);
+/** Points of a chart that somebody looks at. */
+const LOOKED_AT = 360;
+/** And of one that nobody does: with many streams the page's memory shall stay small next to the engine's. */
+const unseenCapacity = (streams: number): number => (streams < 256 ? LOOKED_AT : 16);
+/** Forecasts after which a chart that nobody has looked at is given up again. */
+const GIVEN_UP = 720;
 
-type Entry = { -readonly [K in keyof BoardStream]: BoardStream[K] } & { hasPast: boolean };
+type Entry = { -readonly [K in keyof BoardStream]: BoardStream[K] } & {
+  hasPast: boolean;
+  /** Forecasts since somebody looked. */
+  unseen: number;
+};
 
 /**
  * Points of a stream from before this start, ascending, all before `beforeMs`.
- * Asked for once a stream, when somebody first looks at it.
+ * Asked for when somebody looks at a stream that nobody has looked at for long.
  */
 export type Past = (stream: string, beforeMs: number, most: number) => readonly ChartPoint[];
 
@@ -76,11 +84,12 @@ export class Board {
     this.entries.set(name, {
       name,
       unit,
-      history: new PointRing(historyCapacity(this.entries.size)),
+      history: new PointRing(unseenCapacity(this.entries.size)),
       forecast: null,
       anomalies: NO_ANOMALIES,
       revision: ++this.clock,
       hasPast: false,
+      unseen: 0,
     });
     this.generation++;
   }
@@ -124,6 +133,7 @@ export class Board {
       fan,
     };
     entry.revision = ++this.clock;
+    if (entry.hasPast && ++entry.unseen > GIVEN_UP) this.giveUp(entry);
   }
 
   /** Shows a bucket as anomalous. */
@@ -138,25 +148,39 @@ export class Board {
     return this.entries.size;
   }
 
+  /** For somebody who looks at it. */
   get(name: string): BoardStream | undefined {
     const entry = this.entries.get(name);
-    if (entry !== undefined && !entry.hasPast && entry.forecast !== null) this.addPast(entry);
+    if (entry === undefined) return undefined;
+    entry.unseen = 0;
+    if (!entry.hasPast && entry.forecast !== null) this.addPast(entry);
     return entry;
   }
 
   private addPast(entry: Entry): void {
     entry.hasPast = true;
     const points = entry.history.since(Number.NEGATIVE_INFINITY);
-    const room = entry.history.capacity - points.length;
+    const room = LOOKED_AT - points.length;
     const first = points[0]?.timeMs;
     if (room === 0 || first === undefined) return;
-    entry.history = new PointRing(entry.history.capacity);
-    for (const point of this.past(entry.name, first, room)) entry.history.push(point);
-    for (const point of points) entry.history.push(point);
+    entry.history = ringOf(LOOKED_AT, [...this.past(entry.name, first, room), ...points]);
+  }
+
+  private giveUp(entry: Entry): void {
+    const most = unseenCapacity(this.entries.size);
+    if (most >= entry.history.capacity) return;
+    entry.history = ringOf(most, entry.history.since(Number.NEGATIVE_INFINITY).slice(-most));
+    entry.hasPast = false;
   }
 
   /** In order of name. */
   streams(): BoardStream[] {
     return [...this.entries.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   }
+}
+
+function ringOf(capacity: number, points: readonly ChartPoint[]): PointRing {
+  const ring = new PointRing(capacity);
+  for (const point of points) ring.push(point);
+  return ring;
 }

@@ -22,8 +22,11 @@ const QUIET = 2000;
 const PACED_SECONDS = 20;
 const CORES = cpus().length > 1 && spawnSync('taskset', ['--version']).status === 0 ? [0, 1] : null;
 
-/** What the service sets for the agent: an owner's agent runs with it, and so does this one. */
-const SERVICE_ENV = Object.fromEntries(
+/**
+ * The environment of the service: an owner's agent runs with it, and so does this one. What a shell has beside it costs memory
+ * (with NODE_EXTRA_CA_CERTS, say, Node reads all certificates when it starts).
+ */
+const SERVICE_ENV: Record<string, string | undefined> = Object.fromEntries(
   readFileSync('deploy/systemd/gatecast.service', 'utf8')
     .split('\n')
     .filter((line) => line.startsWith('Environment='))
@@ -68,7 +71,7 @@ async function startAgent(dir: string, url: string, timed: boolean): Promise<Age
   if (CORES) command.unshift('taskset', '-c', `${CORES[0]}`);
   const child = spawn(command[0]!, command.slice(1), {
     stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...process.env, ...SERVICE_ENV },
+    env: { PATH: process.env.PATH, ...SERVICE_ENV },
   });
   let output = '';
   child.stderr.on('data', (data) => {

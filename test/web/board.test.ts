@@ -175,6 +175,30 @@ describe('Board', () => {
     expect(asked).toEqual([['a', 3000, 359]]);
   });
 
+  test('of many streams only those that are looked at have a long history, until nobody looks any more', () => {
+    const asked: string[] = [];
+    const board = new Board((name, beforeMs, most) => {
+      asked.push(name);
+      return Array.from({ length: most }, (_, i) => point(beforeMs - most + i));
+    });
+    for (let i = 0; i < 300; i++) board.announce(`s${i}`, null);
+    const record = (from: number, to: number) => {
+      for (let t = from; t < to; t++)
+        board.record(fakeForecast({ stream: 's299', originMs: 1_000_000 + 1000 * t }), 0);
+    };
+    const { history: unseen } = board.streams().find(({ name }) => name === 's299')!;
+    record(0, 100);
+    expect(unseen.length).toBe(16);
+    expect(board.get('s299')!.history.length).toBe(360);
+    record(100, 800);
+    expect(board.get('s299')!.history.length).toBe(360);
+    record(800, 1600);
+    const given = board.streams().find(({ name }) => name === 's299')!.history;
+    expect([given.length, given.lastMs]).toEqual([16, 1_000_000 + 1000 * 1599]);
+    expect(board.get('s299')!.history.length).toBe(360);
+    expect(asked).toEqual(['s299', 's299']);
+  });
+
   test('10,000 streams get short histories', () => {
     const board = new Board();
     for (let i = 0; i < 10_000; i++) board.announce(`s${i}`, null);
