@@ -17,13 +17,13 @@ export function liveSmall(): void {
 
 /**
  * When the start is over: what it has left behind would else stay, and be the measure of how far the heap may grow. From now
- * on the old generation may grow by a fifth, not to twice its size, and marking begins when two fifths of that are used up, at
- * once at three fifths. The share alone would not do: V8 always allows 8 MB, a third of all that a thousand streams take.
+ * on the old generation may grow by a fifth, not to twice its size, and marking begins when three tenths of that are used up,
+ * at once at the half. The share alone would not do: V8 always allows 8 MB, a third of all that a thousand streams take.
  */
 export function settleHeap(): void {
   setFlagsFromString('--heap-growing-percent=20');
-  setFlagsFromString('--incremental-marking-soft-trigger=40');
-  setFlagsFromString('--incremental-marking-hard-trigger=60');
+  setFlagsFromString('--incremental-marking-soft-trigger=30');
+  setFlagsFromString('--incremental-marking-hard-trigger=50');
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
   setFlagsFromString('--no-expose-gc');
