@@ -67,9 +67,9 @@ export class Stream {
   /** Improbable buckets since the last forecast: a dropped one has no forecast of its own. */
   private surprises: readonly Surprise[] | null = null;
   /**
-   * Start and value of the newest bucket, and the time of the newest reading that counts, ms. What the newest forecast says of the next bucket:
-   * p10, p50, p90; NaN before there is one. From PATH on the medians, relative to the origin, of the forecast made at the last
-   * observed bucket, for the `model` fill.
+   * Start and value of the newest bucket, and the time of the newest reading that counts, ms. What the newest forecast says of
+   * the next bucket: p10, p50, p90; NaN before there is one. From PATH on the medians, relative to the origin, of the forecast
+   * made at the last observed bucket, for the `model` fill.
    */
   private last: Float64Array = new Float64Array([0, Number.NaN, Number.NaN]);
   private readonly warmUpSteps: number;
