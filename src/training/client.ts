@@ -1,5 +1,6 @@
 /** Starts a training worker and waits for it: progress, pause, stop, and every way a worker can end. */
 import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { GatecastError } from '../errors.ts';
@@ -9,6 +10,8 @@ import {
   FLAG_PAUSE,
   FLAG_STOP,
   FLAGS_BYTES,
+  KILLED,
+  STOPPED,
   type TuningInput,
   type WorkerInput,
   type WorkerMessage,
@@ -16,6 +19,9 @@ import {
   type WorkResult,
 } from './protocol.ts';
 import type { TrialNetwork, WindowLosses } from './trials.ts';
+
+/** A worker that is killed has so long to end between two steps, ms; then it is ended wherever it is. */
+const GRACE_MS = 2000;
 
 export interface WorkerOptions {
   readonly onProgress?: (progress: JobProgress) => void;
@@ -80,15 +86,21 @@ function startWorker<T extends WorkResult>(
     Atomics.store(flags, flag, value);
     Atomics.notify(flags, flag);
   };
+  const exited = new Promise<void>((resolve) => {
+    worker.once('exit', () => resolve());
+  });
   return {
     result: outcome<T>(worker, options),
     stop: () => {
-      set(FLAG_STOP, 1);
+      set(FLAG_STOP, STOPPED);
       Atomics.notify(flags, FLAG_PAUSE);
     },
     pause: () => set(FLAG_PAUSE, 1),
     resume: () => set(FLAG_PAUSE, 0),
     kill: async () => {
+      set(FLAG_STOP, KILLED);
+      Atomics.notify(flags, FLAG_PAUSE);
+      await Promise.race([exited, sleep(GRACE_MS, undefined, { ref: false })]);
       await worker.terminate();
     },
   };

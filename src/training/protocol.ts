@@ -38,6 +38,9 @@ export interface WorkerInput {
 
 /** Not 0: end with what is best so far. */
 export const FLAG_STOP = 0;
+/** What FLAG_STOP is set to: end with what there is; end at once, without a result. */
+export const STOPPED = 1;
+export const KILLED = 2;
 /** Not 0: hold before the next step. */
 export const FLAG_PAUSE = 1;
 export const FLAGS_BYTES = 8;

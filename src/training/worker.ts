@@ -15,6 +15,7 @@ import { type JobHooks, type JobResult, type JobSeries, runJob } from './job.ts'
 import {
   FLAG_PAUSE,
   FLAG_STOP,
+  KILLED,
   type WorkerInput,
   type WorkerMessage,
   type WorkerTask,
@@ -50,7 +51,12 @@ async function main(
   };
   const hooks: JobHooks = {
     now: () => performance.now(),
-    stop: () => Atomics.load(flags, FLAG_STOP) !== 0,
+    stop: () => {
+      const asked = Atomics.load(flags, FLAG_STOP);
+      // Ends this thread alone, between two runs of the network: ended from outside in the middle of one, the runtime may abort.
+      if (asked === KILLED) process.exit();
+      return asked !== 0;
+    },
     brake,
     onProgress: (progress) => {
       const now = performance.now();
