@@ -42,7 +42,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
     tab.on('request', (request) => requests.push(request.url()));
     await tab.goto(url + hash);
     await tab.waitForSelector('.card:nth-child(4)');
-    await tab.waitForFunction(`document.querySelector('#focus-ahead').textContent !== '–'`);
+    await expect.poll(() => tab.textContent('#focus-ahead')).not.toBe('–');
     return { tab, problems, requests };
   };
 
