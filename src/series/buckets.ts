@@ -48,7 +48,7 @@ export interface ClosedBucket {
 const NOTHING: readonly ClosedBucket[] = [];
 
 /** Nothing came in it that counts. */
-export const emptyBucket = (startMs: number, intervalMs: number, outOfRange = 0): ClosedBucket => ({
+const emptyBucket = (startMs: number, intervalMs: number, outOfRange = 0): ClosedBucket => ({
   startMs,
   intervalMs,
   value: Number.NaN,

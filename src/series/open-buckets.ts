@@ -4,7 +4,7 @@
  */
 import type { Readings } from './aggregate.ts';
 
-export interface OpenBucket extends Readings {
+interface OpenBucket extends Readings {
   /** Of its place on the grid. */
   readonly index: number;
 }

@@ -42,7 +42,7 @@ export interface RunningWork<T> {
   stop(): void;
   pause(): void;
   resume(): void;
-  /** Ends it now, without a result. */
+  /** Ends it without a result: before its next step, or after GRACE_MS wherever it is. */
   kill(): Promise<void>;
 }
 
