@@ -136,7 +136,7 @@ export class KnownAhead {
     });
     if (changed.length === 0) return;
     // Only who has such a file needs what reads it.
-    const { readTable } = await import('../backtest/csv/table.ts');
+    const { readTable } = await import('../table/table.ts');
     for (const table of changed) {
       this.take(table, table.file, () => {
         const { time, column } = table;

@@ -7,8 +7,8 @@ import { type Forecast, Q } from '../forecast/forecast.ts';
 import { aggregate } from '../series/aggregate.ts';
 import { RateLimit } from '../series/rate-limit.ts';
 import type { Aggregate, Fill, StreamSpec } from '../series/spec.ts';
+import type { Table } from '../table/table.ts';
 import type { Beside } from './covariate-columns.ts';
-import type { Table } from './csv/table.ts';
 
 export interface PlayOptions {
   readonly intervalMs: number;

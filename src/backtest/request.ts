@@ -2,9 +2,9 @@
 import { GatecastError } from '../errors.ts';
 import type { ModelRegistry } from '../model/registry.ts';
 import type { Aggregate, Fill } from '../series/spec.ts';
+import { readTable, type TableOptions } from '../table/table.ts';
 import { admit } from './admit.ts';
 import { type Beside, columnsToRead, part } from './covariate-columns.ts';
-import { readTable, type TableOptions } from './csv/table.ts';
 import { type Grid, grids, type PlayOptions, type Reading, rowReadings } from './play.ts';
 
 export interface BacktestRequest {

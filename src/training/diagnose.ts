@@ -7,6 +7,7 @@ import { createSession, type NamedArray } from '../model/sessions.ts';
 import { leadWidth, type NetworkSpec, stateRows } from '../network/spec.ts';
 import { buildTrainingGraph } from '../network/training-graph.ts';
 import type { Weights } from '../network/weights.ts';
+import { INK, label, linear, linePath, picture, stroke } from '../plot/svg.ts';
 import type { TrainingSeries } from './dataset.ts';
 import type { Random } from './random.ts';
 import { WindowSampler } from './sampler.ts';
@@ -98,29 +99,42 @@ const HEIGHT = 400;
 const COLOURS = ['#1f5f8b', '#b3412e', '#3f7d4e', '#8a6d1f', '#6b4a8a', '#555'];
 const DECADES = 8;
 
-/** One curve a network, the norm on a logarithmic axis. */
+/** One curve for each network, the norm on a logarithmic axis. */
 export function lagSvg(curves: readonly LagCurve[]): string {
   const longest = Math.max(1, ...curves.map((curve) => curve.norms.length - 1));
-  const x = (lag: number) => 60 + (lag / longest) * (WIDTH - 270);
-  const y = (norm: number) =>
-    30 +
-    (Math.min(DECADES, Math.max(-1, -Math.log10(Math.max(norm, 1e-12)))) + 1) *
-      ((HEIGHT - 80) / (DECADES + 1));
-  const grid = Array.from({ length: DECADES + 2 }, (_, i) => i - 1).map(
-    (decade) =>
-      `<path d="M60 ${y(10 ** -decade).toFixed(1)}H${WIDTH - 210}" stroke="#e3e3de"/><text x="52" y="${(y(10 ** -decade) + 4).toFixed(1)}" text-anchor="end">${decade === 0 ? '1' : `1e${-decade}`}</text>`,
-  );
+  const x = linear(0, longest, 60, WIDTH - 210);
+  const decades = linear(1, -DECADES, 30, HEIGHT - 50);
+  const y = (norm: number) => decades(Math.min(1, Math.max(-DECADES, Math.log10(Math.max(norm, 1e-12)))));
+  const grid = Array.from({ length: DECADES + 2 }, (_, i) => {
+    const at = decades(1 - i);
+    return (
+      stroke(`M60 ${at.toFixed(1)}H${WIDTH - 210}`, INK.grid) +
+      label(52, at + 4, i === 1 ? '1' : `1e${1 - i}`, { anchor: 'end' })
+    );
+  });
   const lines = curves.map(({ name, norms }, i) => {
-    const colour = COLOURS[i % COLOURS.length];
-    const path = norms
-      .map((norm, lag) => `${lag === 0 ? 'M' : 'L'}${x(lag).toFixed(1)} ${y(norm).toFixed(1)}`)
-      .join('');
+    const colour = COLOURS[i % COLOURS.length] ?? INK.line;
     const reach = reachOf(norms);
     const text = `${name}: ${reach === null ? `beyond ${norms.length - 1}` : reach} steps`;
-    return `<path d="${path}" fill="none" stroke="${colour}" stroke-width="1.6"/><text x="${WIDTH - 202}" y="${44 + 18 * i}" fill="${colour}">${text}</text>`;
+    return (
+      stroke(linePath(norms.map((norm, lag) => [x(lag), y(norm)])), colour, 1.6) +
+      label(WIDTH - 202, 44 + 18 * i, text, { fill: colour })
+    );
   });
-  const ticks = Array.from({ length: 7 }, (_, i) => Math.round((i * longest) / 6)).map(
-    (lag) => `<text x="${x(lag).toFixed(1)}" y="${HEIGHT - 34}" text-anchor="middle">${lag}</text>`,
+  const ticks = Array.from({ length: 7 }, (_, i) => Math.round((i * longest) / 6)).map((lag) =>
+    label(x(lag), HEIGHT - 34, String(lag), { anchor: 'middle' }),
   );
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${HEIGHT}" font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="#fff"/>${grid.join('')}${ticks.join('')}${lines.join('')}<text x="${(WIDTH - 150) / 2}" y="${HEIGHT - 12}" text-anchor="middle">steps back</text><text x="16" y="${HEIGHT / 2}" transform="rotate(-90 16 ${HEIGHT / 2})" text-anchor="middle">gradient norm, relative</text><text x="${WIDTH - 202}" y="26">falls to 1 % after</text></svg>\n`;
+  return picture(
+    WIDTH,
+    HEIGHT,
+    11,
+    [
+      ...grid,
+      ...ticks,
+      ...lines,
+      label((WIDTH - 150) / 2, HEIGHT - 12, 'steps back', { anchor: 'middle' }),
+      label(16, HEIGHT / 2, 'gradient norm, relative', { anchor: 'middle', turned: true }),
+      label(WIDTH - 202, 26, 'falls to 1 % after'),
+    ].join(''),
+  );
 }

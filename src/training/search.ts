@@ -4,7 +4,9 @@
  * pair by pair on the same windows, and the cheapest whose loss is within one standard error of the best's is taken (the
  * one-standard-error rule, Breiman et al. 1984, on the error of the difference). Pure: training is passed in.
  */
+
 import type { Cell } from '../network/spec.ts';
+import { INK, label, linear, linePath, picture, stroke } from '../plot/svg.ts';
 import type { JobSeries } from './job.ts';
 import { type Folds, pairedDifference, pooledLoss } from './pairing.ts';
 import type { WindowLosses } from './trials.ts';
@@ -215,28 +217,36 @@ export function foldOf(
   };
 }
 
-/** Scatter of score against cost, the front joined by a line. */
+/** Scatter of score against cost; a line joins the Pareto front. */
 export function searchSvg({ rows, front, chosen }: SearchResult): string {
   const shown = rows.filter((row) => Number.isFinite(row.score));
-  const costs = shown.map((row) => Math.log(row.stepUs));
+  const costs = shown.map((row) => row.stepUs);
   const scores = shown.map((row) => row.score);
-  const scale = (values: number[], from: number, to: number) => {
-    const low = Math.min(...values);
-    const span = Math.max(...values) - low || 1;
-    return (value: number) => (from + ((value - low) / span) * (to - from)).toFixed(1);
-  };
-  const x = scale(costs, 80, 600);
-  const y = scale(scores, 360, 40);
-  const at = (row: Row) => `${x(Math.log(row.stepUs))} ${y(row.score)}`;
+  const [cheapest, dearest] = [Math.min(...costs), Math.max(...costs)];
+  const [best, worst] = [Math.min(...scores), Math.max(...scores)];
+  const x = linear(Math.log(cheapest), Math.log(dearest), 80, 600);
+  const y = linear(best, worst, 360, 40);
+  const at = (row: Row) => [x(Math.log(row.stepUs)), y(row.score)] as const;
   const dots = shown.map((row) => {
-    const [cx, cy] = at(row).split(' ');
-    const fill = row === chosen ? '#b3412e' : front.includes(row) ? '#1f5f8b' : '#bbb';
-    const label =
-      front.includes(row) || row === chosen
-        ? `<text x="${Number(cx) + 7}" y="${Number(cy) + 4}">${nameOf(row.candidate)}</text>`
-        : '';
-    return `<circle cx="${cx}" cy="${cy}" r="4" fill="${fill}"/>${label}`;
+    const [cx, cy] = at(row);
+    const fill = row === chosen ? INK.accent : front.includes(row) ? INK.line : INK.faint;
+    const named = front.includes(row) || row === chosen;
+    return `<circle cx="${cx.toFixed(1)}" cy="${cy.toFixed(1)}" r="4" fill="${fill}"/>${named ? label(cx + 7, cy + 4, nameOf(row.candidate)) : ''}`;
   });
-  const path = front.map((row, i) => `${i === 0 ? 'M' : 'L'}${at(row)}`).join('');
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="760" height="420" font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="#fff"/><path d="${path}" fill="none" stroke="#1f5f8b"/>${dots.join('')}<text x="340" y="405" text-anchor="middle">cost of a step (log), ${Math.min(...shown.map((row) => row.stepUs)).toFixed(2)} to ${Math.max(...shown.map((row) => row.stepUs)).toFixed(2)} us</text><text x="20" y="200" transform="rotate(-90 20 200)" text-anchor="middle">validation loss, ${Math.min(...scores).toFixed(4)} to ${Math.max(...scores).toFixed(4)}</text></svg>\n`;
+  return picture(
+    760,
+    420,
+    12,
+    [
+      stroke(linePath(front.map(at)), INK.line),
+      ...dots,
+      label(340, 405, `cost of a step (log), ${cheapest.toFixed(2)} to ${dearest.toFixed(2)} us`, {
+        anchor: 'middle',
+      }),
+      label(20, 200, `validation loss, ${best.toFixed(4)} to ${worst.toFixed(4)}`, {
+        anchor: 'middle',
+        turned: true,
+      }),
+    ].join(''),
+  );
 }

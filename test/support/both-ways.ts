@@ -4,10 +4,10 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { readTable, type TableOptions } from '../../src/backtest/csv/table.ts';
 import { fileStem } from '../../src/cli/replay/run.ts';
 import { formatDuration } from '../../src/config/units.ts';
 import { safeName } from '../../src/ingest/stream-name.ts';
+import { readTable, type TableOptions } from '../../src/table/table.ts';
 import { type Daemon, spawnProgram, startDaemon } from './daemon.ts';
 import { freePort, type Mosquitto, watch } from './mosquitto.ts';
 import { waitFor } from './wait.ts';

@@ -5,7 +5,7 @@
  */
 import { basename } from 'node:path';
 import { GatecastError } from '../../errors.ts';
-import { readTable } from '../csv/table.ts';
+import { readTable } from '../../table/table.ts';
 import { type Grid, grids, readings } from '../play.ts';
 import type { BacktestRequest } from '../request.ts';
 import { evaluateHorizon, type HorizonResult } from './evaluate.ts';

@@ -1,7 +1,5 @@
 /** Fan charts: what was known, what was forecast, what came. */
 import { MEDIAN, Q } from '../../forecast/forecast.ts';
-import type { Grid, Played } from '../play.ts';
-import { quantileLoss } from '../score.ts';
 import {
   axes,
   bandPath,
@@ -12,7 +10,9 @@ import {
   numberText,
   svg,
   timeTicks,
-} from './svg.ts';
+} from '../../plot/svg.ts';
+import type { Grid, Played } from '../play.ts';
+import { quantileLoss } from '../score.ts';
 
 export interface Pick {
   readonly name: 'typical' | 'poor' | 'newest';

@@ -1,7 +1,7 @@
 /** Error by lead: one measure of the forecast, the naive and the seasonal naive over how far ahead they look. */
 
+import { axes, type Frame, linear, linePath, niceTicks, numberText, svg } from '../../plot/svg.ts';
 import { overall, type SeriesScore } from '../score.ts';
-import { axes, type Frame, linear, linePath, niceTicks, numberText, svg } from './svg.ts';
 
 export type Measure = 'mase' | 'sql' | 'coverage';
 

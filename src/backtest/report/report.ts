@@ -2,13 +2,14 @@
  * `backtest --report`: one self-contained HTML file for a person who runs gateways. No scripts, nothing fetched, bounded:
  * charts for at most 60 series, rows for at most 1000.
  */
+
+import { escapeHtml } from '../../plot/svg.ts';
 import { scoreBaselines } from './baselines.ts';
 import { calibration } from './calibration.ts';
 import type { Judged, ReportInput } from './input.ts';
 import { scoreTable, tiles } from './scores.ts';
 import { fanLegend, overview, seriesCard } from './series.ts';
 import { STYLE } from './style.ts';
-import { escapeHtml } from './svg.ts';
 import { stamp, tuningSection } from './tuning.ts';
 
 const MOST_CHARTED = 60;

@@ -1,8 +1,8 @@
 /** The numbers of a report: the tiles at its head, the table, and the verdict on one series. */
 
+import { escapeHtml } from '../../plot/svg.ts';
 import { overall, type Score, type SeriesScore } from '../score.ts';
 import type { Judged, ReportSeries } from './input.ts';
-import { escapeHtml } from './svg.ts';
 
 const MOST_ROWS = 1000;
 /** A skill nearer to 0 than this is called equal. */

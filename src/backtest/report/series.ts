@@ -1,10 +1,11 @@
 /** The charts of a report: over all series, and one card a series. */
+
+import { escapeHtml, numberText } from '../../plot/svg.ts';
 import { type Calibration, calibrationChart, joined } from './calibration.ts';
 import { fanChart, pickForecasts } from './fan.ts';
 import type { Judged } from './input.ts';
 import { type Compared, leadChart } from './leads.ts';
 import { verdict } from './scores.ts';
-import { escapeHtml, numberText } from './svg.ts';
 import { stamp } from './tuning.ts';
 
 const LEAD_LEGEND = `<div class="legend"><span>${key('<path class="line-f" d="M1 6H25"/>')}forecast</span><span>${key('<path class="line-n" d="M1 6H25"/>')}naive (last value)</span><span>${key('<path class="line-s" d="M1 6H25"/>')}seasonal naive (day before, where a day is known)</span><span>${key('<path class="ideal" d="M1 6H25"/>')}ideal</span></div>`;

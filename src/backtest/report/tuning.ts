@@ -1,8 +1,8 @@
 /** What fine-tuning did on the way through a file: when, whether the candidate was promoted, and why. */
 
+import { escapeHtml, type Frame, linear, svg, timeTicks } from '../../plot/svg.ts';
 import type { TunerRun } from '../tuner.ts';
 import type { ReportInput } from './input.ts';
-import { escapeHtml, type Frame, linear, svg, timeTicks } from './svg.ts';
 
 export interface ReportedRun extends TunerRun {
   readonly file: string;

@@ -1,11 +1,12 @@
 /** Publishes the rows of a file as MQTT messages, at the pace of their times. */
-import { readTable, type Table, type TableOptions, type TableRow } from '../../backtest/csv/table.ts';
+
 import { GatecastError } from '../../errors.ts';
 import { fillTemplate, placeholders, safeName } from '../../ingest/stream-name.ts';
 import { Feeder } from '../../mqtt/feeder.ts';
 import type { BrokerOptions } from '../../mqtt/options.ts';
 import { isTopicName } from '../../mqtt/topics.ts';
 import type { Clock } from '../../system/clock.ts';
+import { readTable, type Table, type TableOptions, type TableRow } from '../../table/table.ts';
 
 export interface ReplayOptions {
   readonly file: string;

@@ -3,12 +3,12 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { readTable } from '../../backtest/csv/table.ts';
 import { grids, readings } from '../../backtest/play.ts';
 import { parseDuration } from '../../config/units.ts';
 import { GatecastError } from '../../errors.ts';
 import { parseTime } from '../../ingest/time-stamp.ts';
 import { MAX_LEADS } from '../../series/spec.ts';
+import { readTable } from '../../table/table.ts';
 import type { JobSeries } from '../../training/job.ts';
 import { Random } from '../../training/random.ts';
 

@@ -88,7 +88,7 @@ describe('previewSvg', () => {
   it('draws one panel a series and opens the line at a gap', () => {
     const values = Float32Array.of(1, 2, Number.NaN, 3, 4);
     const svg = previewSvg([{ name: 'a<b', intervalMs: 90_000, startMs: 0, values }]);
-    expect(svg).toContain('a&lt;b, 1.5 min, 5 steps');
+    expect(svg).toContain('a&#60;b, 1.5 min, 5 steps');
     expect(svg.match(/M/g)).toHaveLength(2);
     expect(svg).not.toContain('NaN');
   });

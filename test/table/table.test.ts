@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readTable, type TableOptions } from '../../../src/backtest/csv/table.ts';
-import { GatecastError } from '../../../src/errors.ts';
+import { GatecastError } from '../../src/errors.ts';
+import { readTable, type TableOptions } from '../../src/table/table.ts';
 
 let dir: string;
 beforeAll(() => {

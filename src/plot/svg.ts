@@ -1,4 +1,4 @@
-/** What the report's charts are drawn with: scales, ticks, paths. Text out, nothing measured, nothing fetched. */
+/** The one writer of SVG charts: scales, ticks, paths, and a whole picture as text. Pure: it measures and fetches nothing. */
 
 export type Scale = (value: number) => number;
 
@@ -126,4 +126,33 @@ export function axes(
 export function svg(frame: Frame, label: string, content: string): string {
   const title = escapeHtml(label);
   return `<svg viewBox="0 0 ${frame.width} ${frame.height}" role="img" aria-label="${title}"><title>${title}</title>${content}</svg>`;
+}
+
+/** Colours of the pictures that stand alone; `svg` above takes its colours from the report's style sheet. */
+export const INK = {
+  line: '#1f5f8b',
+  accent: '#b3412e',
+  grid: '#e3e3de',
+  panel: '#f7f7f5',
+  faint: '#bbb',
+} as const;
+
+/** A picture of its own on a white ground, as the text of an .svg file. Sizes are in pixels. */
+export function picture(width: number, height: number, fontSize: number, content: string): string {
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" font-family="sans-serif" font-size="${fontSize}"><rect width="100%" height="100%" fill="#fff"/>${content}</svg>\n`;
+}
+
+/** A line of a picture. */
+export const stroke = (path: string, colour: string, width = 1): string =>
+  `<path d="${path}" fill="none" stroke="${colour}" stroke-width="${width}"/>`;
+
+/** A label of a picture; `text` is escaped. @param turned reads from bottom to top */
+export function label(
+  x: number,
+  y: number,
+  text: string,
+  { anchor = 'start', fill = '#000', turned = false } = {},
+): string {
+  const turn = turned ? ` transform="rotate(-90 ${x} ${y})"` : '';
+  return `<text x="${short(x)}" y="${short(y)}"${turn} text-anchor="${anchor}" fill="${fill}">${escapeHtml(text)}</text>`;
 }

@@ -3,7 +3,7 @@
  * clock times with dots or AM/PM, unix seconds and milliseconds, year/month/day/hour in columns of their own, or any
  * strptime-like format. Stamps without an offset are taken as UTC. Is not a calendar: zones have no names here.
  */
-import { GatecastError } from '../../errors.ts';
+import { GatecastError } from '../errors.ts';
 
 const DATE =
   /^(\d{1,4})[-/.](\d{1,2})[-/.](\d{1,4})(?:[T ]+(\d{1,2})(?:[:.](\d{1,2})(?:[:.](\d{1,2})(?:[.,](\d{1,9}))?)?)?\s*([ap]m)?)?\s*(z|[+-]\d{2}:?\d{2})?$/i;

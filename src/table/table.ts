@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { parse } from 'csv-parse/sync';
-import { GatecastError } from '../../errors.ts';
+import { GatecastError } from '../errors.ts';
 import { CellReader, IdColumn, NumberColumn } from './columns.ts';
 import { detectTimeReader, timeReaderOf } from './time.ts';
 import { timeColumns } from './time-columns.ts';

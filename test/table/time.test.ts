@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { detectTimeReader, timeReaderOf } from '../../../src/backtest/csv/time.ts';
+import { detectTimeReader, timeReaderOf } from '../../src/table/time.ts';
 
 const iso = (ms: number): string => (Number.isNaN(ms) ? 'unreadable' : new Date(ms).toISOString());
 const read = (texts: string[], columns = 1): string[] => texts.map(detectTimeReader(texts, columns)).map(iso);
