@@ -1,13 +1,13 @@
 /** One message of each kind, made by the code that makes them in the agent, from a made-up cellar. For docs/mqtt.md. */
-import { errorText } from '../src/agent/requests.ts';
+import { answerText } from '../src/agent/requests.ts';
 import { GatecastError } from '../src/errors.ts';
 import { crossings } from '../src/forecast/crossings.ts';
 import { type Forecast, Q } from '../src/forecast/forecast.ts';
 import { HomeAssistant } from '../src/mqtt/home-assistant.ts';
-import { responseMessage } from '../src/mqtt/messages.ts';
 import type { Outgoing } from '../src/mqtt/outbox.ts';
 import { Publisher, statusOf } from '../src/mqtt/publisher.ts';
 import { topicsOf } from '../src/mqtt/topics.ts';
+import { responseMessage } from '../src/outputs/messages.ts';
 
 const MINUTE = 60_000;
 const NOW = Date.UTC(2025, 0, 31, 6, 5, 2, 41);
@@ -162,7 +162,7 @@ export function examples(): Readonly<Record<string, Outgoing>> {
         17,
       ),
     ),
-    error: response('forget-stream', responseMessage(null, errorText(unknown), 'a-17')),
+    error: response('forget-stream', responseMessage(null, answerText(unknown), 'a-17')),
     device: home.stream({ name: STREAM, unit: '°C', thresholds: ['freezing'] }).message,
   };
 }

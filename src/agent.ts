@@ -2,6 +2,7 @@
  * The composition root: what starts, in which order, and what stops. Data flows from the broker through the pipeline
  * to the publisher and the page; the store hangs on the pipeline, everything else on the timers named at the end.
  */
+
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { Alerts } from './agent/alerts.ts';
@@ -23,6 +24,7 @@ import { AgentStreams } from './agent/streams.ts';
 import { Tuning } from './agent/tuning.ts';
 import { deedsOf } from './agent/verbs.ts';
 import { type Config, formatDuration } from './config/index.ts';
+import { errorText } from './errors.ts';
 import { alarms } from './forecast/anomalies.ts';
 import { Engine } from './forecast/engine.ts';
 import type { Forecast } from './forecast/forecast.ts';
@@ -209,7 +211,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
         parts.onForecast?.(forecast);
       }
     },
-    failed: (error, omitted) => log.error('forecasting failed', { reason: reasonOf(error), omitted }),
+    failed: (error, omitted) => log.error('forecasting failed', { reason: errorText(error), omitted }),
   });
 
   // The page looks at all of it.
@@ -344,5 +346,3 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
   stops.add('notifier', () => notifier.stopping());
   return { pageUrl, reload: () => requests.ask('reload'), stop: () => stops.run() };
 }
-
-const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

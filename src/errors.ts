@@ -54,3 +54,6 @@ export class GatecastError extends Error {
     this.issues = options.issues ?? [];
   }
 }
+
+/** What an error says; a thrown value that is no Error is shown as text. */
+export const errorText = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -2,7 +2,7 @@
  * What an owner should look at, as retained messages that come and go with their cause. Every id is in one table, so that
  * a start can take back what a former run raised and what no longer holds. Knows no broker: `publish` sends.
  */
-import type { Alert } from '../mqtt/messages.ts';
+import type { Alert } from '../outputs/messages.ts';
 import type { Store } from '../store/store-contract.ts';
 
 /** Ids of `<base>/<node>/alert/<id>`, and when each is raised; the texts are the reference in `docs/mqtt.md`. */

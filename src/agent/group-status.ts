@@ -1,6 +1,6 @@
 /** What is said of a group of streams: its model, the one before, and what fine-tuning did. Pure. */
 import type { GroupSlots } from '../model/slots.ts';
-import type { GroupInput } from '../mqtt/messages.ts';
+import type { GroupInput } from '../outputs/messages.ts';
 import type { FineTuner } from '../training/finetuner.ts';
 import type { ChosenModel } from './model.ts';
 

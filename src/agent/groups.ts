@@ -2,8 +2,10 @@
  * Which model a group of streams runs: the one its slots name, else what there is. All streams of an agent are one
  * group as yet; messages, slots and models name it, so that several may come.
  */
+
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { errorText } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { ModelRegistry } from '../model/registry.ts';
 import type { ModelSlots } from '../model/slots.ts';
@@ -37,7 +39,7 @@ export function chooseGroupModel(parts: GroupParts): ChosenModel {
   } catch (error) {
     // A disk that takes nothing must not keep the agent from forecasting.
     const { registry, slots, configured, log } = parts;
-    log.error('model slots not written', { reason: error instanceof Error ? error.message : String(error) });
+    log.error('model slots not written', { reason: errorText(error) });
     const chosen = chooseModel(registry, slots.get(GROUP, configured).current);
     return chosen.model === null ? chooseModel(registry, configured) : chosen;
   }

@@ -1,6 +1,6 @@
 /** How the agent is: gathered from its parts on demand, for the health message, the page and the metrics. */
 import type { ClientStatus } from '../mqtt/client.ts';
-import type { HealthInput } from '../mqtt/messages.ts';
+import type { HealthInput } from '../outputs/messages.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Facts } from '../system/facts.ts';

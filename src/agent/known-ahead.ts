@@ -4,7 +4,7 @@
  */
 import { statSync } from 'node:fs';
 import { type Config, resolveTables, type TableSettings } from '../config/index.ts';
-import { GatecastError } from '../errors.ts';
+import { errorText, GatecastError } from '../errors.ts';
 import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import { readTablePayload, type TableFields } from '../ingest/table-payload.ts';
 import type { Logger } from '../log.ts';
@@ -158,7 +158,7 @@ export class KnownAhead {
       this.wrong.delete(name);
       log.debug('known ahead', { from, points: points.length });
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorText(error);
       if (this.wrong.get(name) !== reason)
         this.complaints.say(name, (omitted) => log.warn('covariate unusable', { from, reason, omitted }));
       this.wrong.set(name, reason);

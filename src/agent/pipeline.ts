@@ -3,7 +3,7 @@
  * acknowledged, all due streams are stepped together, and their forecasts handed out. One round at a time.
  */
 import { setImmediate } from 'node:timers/promises';
-import { GatecastError } from '../errors.ts';
+import { errorText, GatecastError } from '../errors.ts';
 import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import { OUT_OF_RANGE } from '../series/quality.ts';
@@ -209,7 +209,7 @@ export class Pipeline {
   }
 
   private failed(error: unknown): void {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = errorText(error);
     this.fault = reason;
     this.complaints.say(reason, (omitted) => this.parts.failed(error, omitted));
   }

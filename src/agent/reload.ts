@@ -28,11 +28,11 @@ export interface ReloadParts {
 export async function reload({ file, running, take, restartTuning, log }: ReloadParts): Promise<Reloaded> {
   if (file === undefined) throw new GatecastError('USAGE', 'The agent runs without a config file.');
   const wanted = file.read();
-  const { hot, restart } = diffConfig(running, wanted);
-  if (hot.length === 0) return { hot, restart, removed: [] };
+  const { hot, reconnect, restart } = diffConfig(running, wanted);
+  if (hot.length + reconnect.length === 0) return { hot, reconnect, restart, removed: [] };
   const next = takeHot(running, wanted);
   const removed = await take(next);
   if (!isDeepStrictEqual(running.finetune, next.finetune)) await restartTuning();
   log.info('config reloaded', { hot: hot.join(' '), restart: restart.join(' ') });
-  return { hot, restart, removed };
+  return { hot, reconnect, restart, removed };
 }

@@ -3,11 +3,11 @@
  * which order requests are worked off, and what is answered; what the verbs do is `verbs.ts`'s. Whatever is sent, there is
  * one answer, bounded in size, and nothing is thrown.
  */
-import { GatecastError } from '../errors.ts';
+import { errorText, GatecastError } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import { responseMessage } from '../mqtt/messages.ts';
 import type { Outgoing } from '../mqtt/outbox.ts';
 import type { Topics } from '../mqtt/topics.ts';
+import { responseMessage } from '../outputs/messages.ts';
 import type { Incoming } from './inbox.ts';
 
 export const VERBS = {
@@ -104,7 +104,7 @@ export class Requests {
   private answer(verb: string, transaction: Transaction, data: object | null, error: unknown): void {
     const { topics, send, log } = this.parts;
     const status = error === null ? 'ok' : 'error';
-    const text = error === null ? null : errorText(error);
+    const text = error === null ? null : answerText(error);
     log[status === 'ok' ? 'info' : 'warn']('request', {
       verb,
       status,
@@ -151,9 +151,8 @@ function transactionOf(value: unknown): Transaction {
 }
 
 /** As it is answered. The code first, so that a program can tell; then what a person needs. */
-export function errorText(error: unknown): string {
-  if (!(error instanceof GatecastError))
-    return `INTERNAL: ${error instanceof Error ? error.message : String(error)}`.slice(0, MAX_ERROR);
+export function answerText(error: unknown): string {
+  if (!(error instanceof GatecastError)) return `INTERNAL: ${errorText(error)}`.slice(0, MAX_ERROR);
   const { code, message, hint, issues } = error;
   const details = issues.map((issue) =>
     issue.path === '' ? issue.message : `${issue.path} ${issue.message}`,

@@ -1,4 +1,5 @@
 /** What has been started, to be stopped in reverse order. One that fails or hangs does not keep the others running. */
+import { errorText } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Clock } from '../system/clock.ts';
 
@@ -24,7 +25,7 @@ export class Stops {
       try {
         await this.inTime(Promise.resolve(stop()));
       } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
+        const reason = errorText(error);
         this.log.error('stop failed', { part: name, reason });
       }
     }

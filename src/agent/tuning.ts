@@ -9,7 +9,7 @@ import type { Forecast } from '../forecast/forecast.ts';
 import type { Logger } from '../log.ts';
 import type { ModelRegistry } from '../model/registry.ts';
 import type { ModelSlots } from '../model/slots.ts';
-import type { GroupInput } from '../mqtt/messages.ts';
+import type { GroupInput } from '../outputs/messages.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Facts } from '../system/facts.ts';

@@ -24,27 +24,26 @@ function canonicalJson(value: unknown): string {
 export interface ConfigDiff {
   /** Paths of changed keys that a running agent takes up. */
   readonly hot: readonly string[];
+  /** Paths of changed keys that a running agent takes up on another connection to the broker. */
+  readonly reconnect: readonly string[];
   /** Paths of changed keys that need a restart. */
   readonly restart: readonly string[];
 }
 
 export function diffConfig(before: Config, after: Config): ConfigDiff {
-  const hot: string[] = [];
-  const restart: string[] = [];
-  compare(before, after, [], (path) => {
-    (reloadOf(path) === 'hot' ? hot : restart).push(pathText(path));
-  });
-  return { hot, restart };
+  const keys: Record<Reload, string[]> = { hot: [], reconnect: [], restart: [] };
+  compare(before, after, [], (path) => void keys[reloadOf(path)].push(pathText(path)));
+  return keys;
 }
 
-/** The running config with what of `wanted` a running agent takes up; the rest stays as it is. */
+/** The running config with the keys of `wanted` that need no restart; the rest stays as it is. */
 export function takeHot(running: Config, wanted: Config): Config {
   return merged(running, wanted, []) as Config;
 }
 
 function merged(running: unknown, wanted: unknown, path: readonly PathPart[]): unknown {
   if (!isTree(running) || !isTree(wanted) || Array.isArray(running) || Array.isArray(wanted))
-    return path.length > 0 && reloadOf(path) === 'hot' ? wanted : running;
+    return path.length > 0 && reloadOf(path) !== 'restart' ? wanted : running;
   const entries = [...new Set([...Object.keys(running), ...Object.keys(wanted)])].map((key) => [
     key,
     merged(running[key], wanted[key], [...path, key]),
@@ -83,7 +82,7 @@ function reloadOf(path: readonly PathPart[]): Reload {
       .filter(isTree);
     for (const schema of schemas) {
       const noted = schema[RELOAD_KEY];
-      if (noted === 'hot' || noted === 'restart') reload = noted;
+      if (noted === 'hot' || noted === 'reconnect' || noted === 'restart') reload = noted;
     }
   }
   return reload;

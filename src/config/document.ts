@@ -2,8 +2,10 @@
  * Text of a config file -> plain data, safely: YAML 1.2 core or JSON (which is YAML), no custom tags, no duplicate
  * keys, no keys that reach a prototype, bounded size, depth and aliases.
  */
+
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
 import type { Issue } from '../errors.ts';
+import { errorText } from '../errors.ts';
 import { isPoisonKey } from '../ingest/stream-name.ts';
 
 const MAX_BYTES = 1024 * 1024;
@@ -56,7 +58,7 @@ export function parseConfigText(text: string): ConfigDocument {
   try {
     return { value: document.toJS({ maxAliasCount: MAX_ALIAS_COUNT }), issues, lineOf };
   } catch (error) {
-    return failed(error instanceof Error ? error.message : String(error));
+    return failed(errorText(error));
   }
 }
 

@@ -1,6 +1,6 @@
 /** From a file, or from data that came over the broker, to a complete and checked config. */
 import { readFileSync } from 'node:fs';
-import { GatecastError, type Issue } from '../errors.ts';
+import { errorText, GatecastError, type Issue } from '../errors.ts';
 import { type ConfigDocument, type PathPart, parseConfigText } from './document.ts';
 import { readableIssues } from './issues.ts';
 import { type Config, configSchema } from './schema.ts';
@@ -21,7 +21,7 @@ export function loadConfig(path: string, environment: Environment = {}): Config 
   try {
     text = readFileSync(path, 'utf8');
   } catch (cause) {
-    throw new GatecastError('FILE_UNREADABLE', `cannot read the config ${path}: ${reason(cause)}`, {
+    throw new GatecastError('FILE_UNREADABLE', `cannot read the config ${path}: ${errorText(cause)}`, {
       hint: 'does it exist, and may this user read it? deploy/examples/gatecast.yaml is one to begin with',
       cause,
     });
@@ -57,5 +57,3 @@ function invalid(name: string, issues: readonly Issue[]): GatecastError {
   const count = issues.length === 1 ? 'one thing is' : `${issues.length} things are`;
   return new GatecastError('CONFIG_INVALID', `${name}: ${count} wrong`, { hint: HINT, issues });
 }
-
-const reason = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));

@@ -5,8 +5,8 @@
 import { z } from 'zod';
 import { parseDuration, parseRate, parseSize } from './units.ts';
 
-/** Whether a running agent takes up a change of the key by itself, or has to be started again. */
-export type Reload = 'hot' | 'restart';
+/** What a change of the key takes: `hot` nothing, `reconnect` another connection to the broker, `restart` another start of the agent. */
+export type Reload = 'hot' | 'reconnect' | 'restart';
 
 /** Names of the notes in the JSON Schema, where they are extension keywords. */
 export const RELOAD_KEY = 'x-reload';

@@ -2,7 +2,7 @@
  * The forecasting engine: many streams, one network, one batched run for all that are due. Pure: the caller brings
  * samples and time. A backtest and the daemon run this same code.
  */
-import { GatecastError } from '../errors.ts';
+import { errorText, GatecastError } from '../errors.ts';
 import type { TablePoint } from '../series/covariate-sources.ts';
 import { FEATURE_FORMAT } from '../series/features.ts';
 import type { Sample } from '../series/sample.ts';
@@ -262,7 +262,7 @@ export class Engine implements ForecastEngine {
 
   private failed(error: unknown): void {
     this.failures++;
-    this.lastFailure = error instanceof Error ? error.message : String(error);
+    this.lastFailure = errorText(error);
   }
 
   /** @param h [layers, streams, hidden] */

@@ -3,7 +3,7 @@
  * The schema is the reference: type, bounds and checks come from it.
  */
 import { z } from 'zod';
-import { GatecastError } from '../errors.ts';
+import { errorText, GatecastError } from '../errors.ts';
 import { CELLS, leadWidth, type NetworkSpec, stateRows, validateSpec } from '../network/spec.ts';
 import { sha256 } from '../system/files.ts';
 
@@ -102,7 +102,7 @@ function checkDimensions(network: NetworkSpec, { dimensions }: Manifest, where: 
   try {
     validateSpec(network);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = errorText(cause);
     throw new GatecastError('MODEL_INVALID', `The manifest of ${where} is wrong: ${reason}`, { cause });
   }
   const want = dimensionsOf(network, dimensions.leads, dimensions.parameters);

@@ -5,7 +5,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { GatecastError } from '../errors.ts';
+import { errorText, GatecastError } from '../errors.ts';
 import { readSafetensors } from '../network/safetensors.ts';
 import type { Weights } from '../network/weights.ts';
 import { checkWeights } from '../network/weights.ts';
@@ -223,7 +223,7 @@ function read(folder: string, file: string): Uint8Array {
     return readFileSync(path);
   } catch (cause) {
     if (cause instanceof GatecastError) throw cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = errorText(cause);
     throw new GatecastError('MODEL_INVALID', `${path} cannot be read: ${reason}`, { cause });
   }
 }

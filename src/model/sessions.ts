@@ -3,7 +3,7 @@
  * named arrays; `createStepper` loads a step model, whoever made it, and holds it to the contract in `stepper.ts`.
  */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { GatecastError } from '../errors.ts';
+import { errorText, GatecastError } from '../errors.ts';
 import { refuseTelemetry } from '../system/telemetry.ts';
 import type { Stepper } from './stepper.ts';
 
@@ -78,7 +78,7 @@ async function load(model: Uint8Array, options = OPTIONS): Promise<InferenceSess
   try {
     return await InferenceSession.create(model, options);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = errorText(cause);
     throw new GatecastError('MODEL_INVALID', `The runtime cannot load the model: ${reason}`, { cause });
   }
 }
@@ -222,7 +222,7 @@ async function probe(run: Stepper['run'], sizes: Sizes): Promise<void> {
       new Float32Array(sizes.layers * n * sizes.hidden),
     ));
   } catch (cause) {
-    throw refusal([`it fails on an empty state: ${cause instanceof Error ? cause.message : cause}`]);
+    throw refusal([`it fails on an empty state: ${errorText(cause)}`]);
   }
   if (!quantiles.every(Number.isFinite) || !h.every(Number.isFinite)) {
     throw refusal(['it answers an empty state with numbers that are not finite']);

@@ -6,7 +6,7 @@
 import { existsSync, readFileSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { z } from 'zod';
-import { GatecastError } from '../errors.ts';
+import { errorText, GatecastError } from '../errors.ts';
 import { makeFolder, writeFileAtomic } from '../system/files.ts';
 import { MODEL_NAME } from './manifest.ts';
 
@@ -145,7 +145,7 @@ export function readSlots(path: string): { groups: Record<string, GroupSlots>; p
     if (parsed.success) return { groups: parsed.data.groups, problem: null };
     reason = parsed.error.issues.map((one) => `${one.path.join('.')} ${one.message}`).join('; ');
   } catch (error) {
-    reason = error instanceof Error ? error.message : String(error);
+    reason = errorText(error);
   }
   return { groups: {}, problem: `${path} is damaged (${reason})` };
 }

@@ -2,6 +2,7 @@
  * The agent's link to its broker: connects and reconnects for ever, subscribes, says that it is there, and gets rid of
  * its outbox. Starts without a broker. Nothing here throws for what a network does.
  */
+import { errorText } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Clock } from '../system/clock.ts';
 import { Backoff } from './backoff.ts';
@@ -176,7 +177,7 @@ export class Client {
       });
       this.#connection = connection;
     } catch (error) {
-      this.#ended({ kind: 'refused', reason: error instanceof Error ? error.message : String(error) });
+      this.#ended({ kind: 'refused', reason: errorText(error) });
     }
   }
 

@@ -5,8 +5,8 @@
  */
 import { formatDuration } from '../config/units.ts';
 import { MEDIAN, QUANTILES } from '../forecast/forecast.ts';
+import { QUANTILE_NAMES } from '../outputs/messages.ts';
 import { sha256 } from '../system/files.ts';
-import { QUANTILE_NAMES } from './messages.ts';
 import type { Outgoing } from './outbox.ts';
 import { homeAssistantTopics, type Topics } from './topics.ts';
 

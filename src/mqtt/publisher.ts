@@ -18,7 +18,7 @@ import {
   type StatusInput,
   scoreMessage,
   statusMessage,
-} from './messages.ts';
+} from '../outputs/messages.ts';
 import type { Outgoing } from './outbox.ts';
 import type { Topics } from './topics.ts';
 

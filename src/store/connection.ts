@@ -2,7 +2,7 @@
  * The connection to the database and what happens when it fails: reports once, makes room on a full disk, moves a
  * damaged file aside, else closes and opens again later. Knows nothing of what is stored.
  */
-import { GatecastError } from '../errors.ts';
+import { errorText, GatecastError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
 import { type Database, isDamage, isDiskFull, openDatabase, quarantine } from './database.ts';
 import { Reserve } from './reserve.ts';
@@ -112,13 +112,13 @@ export class Connection {
 
   /** Takes note of a fault met beside it, by the journal; what the database can still do shows at the next `run`. */
   degraded(error: unknown): void {
-    if (!this.#failing) this.#report('unavailable', messageOf(error));
+    if (!this.#failing) this.#report('unavailable', errorText(error));
     this.#failing = true;
   }
 
   /** Handles a fault of the database; returns whether another try makes sense at once. */
   failed(error: unknown): boolean {
-    if (isDamage(error) && this.#moveAside(messageOf(error))) return true;
+    if (isDamage(error) && this.#moveAside(errorText(error))) return true;
     if (isDiskFull(error) && this.#makeRoom()) return true;
     this.degraded(error);
     // after a failed sync nothing this connection believes of the file is certain
@@ -188,8 +188,4 @@ export class Connection {
   #report(kind: StoreFault['kind'], message: string): void {
     this.#options.onFault({ kind, message });
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { parse } from 'csv-parse/sync';
-import { GatecastError } from '../errors.ts';
+import { errorText, GatecastError } from '../errors.ts';
 import { CellReader, IdColumn, NumberColumn } from './columns.ts';
 import { detectTimeReader, timeReaderOf } from './time.ts';
 import { timeColumns } from './time-columns.ts';
@@ -66,7 +66,7 @@ export function readTable(path: string, options: TableOptions): Table {
     if (error instanceof GatecastError) {
       throw new GatecastError(error.code, `${path}: ${error.message}`, { hint: error.hint, cause: error });
     }
-    const message = error instanceof Error ? error.message : String(error);
+    const message = errorText(error);
     throw new GatecastError('CSV_INVALID', `${path}: ${message}`, {
       hint: 'check the delimiter (--delimiter) and the quotes',
       cause: error,

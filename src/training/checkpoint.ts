@@ -1,6 +1,6 @@
 /** A checkpoint of a training as one safetensors file: weights, best weights, moments of the optimiser, counters. */
 import { readFileSync } from 'node:fs';
-import { GatecastError } from '../errors.ts';
+import { errorText, GatecastError } from '../errors.ts';
 import { readSafetensors, writeSafetensors } from '../network/safetensors.ts';
 import type { Tensor } from '../network/weights.ts';
 import { sha256, writeFileAtomic } from '../system/files.ts';
@@ -72,7 +72,7 @@ export function readCheckpoint(path: string, fingerprint: string): Checkpoint {
     };
   } catch (cause) {
     if (cause instanceof GatecastError && cause.code === 'TRAINING_FAILED') throw cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = errorText(cause);
     throw new GatecastError('TRAINING_FAILED', `The checkpoint ${path} cannot be read: ${reason}`, {
       hint: 'Remove it to begin anew.',
       cause,

@@ -3,7 +3,7 @@
  * model when the gate says so. Whatever fails, the champion goes on; the reason is reported.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { GatecastError } from '../errors.ts';
+import { errorText, GatecastError } from '../errors.ts';
 import type { RunningWork } from './client.ts';
 import type { CycleReport } from './cycle.ts';
 import type { FineTunerParts } from './finetuner-contract.ts';
@@ -82,7 +82,7 @@ export class FineTuner {
         this.atRest(facts);
       } catch (error) {
         // A full disk takes no verdict: it is found again at the next look.
-        this.waiting = error instanceof Error ? error.message : String(error);
+        this.waiting = errorText(error);
       }
     }
   }
@@ -171,7 +171,7 @@ export class FineTuner {
         found: findings(cycle),
       });
     } catch (error) {
-      const reason = this.givenUp ?? (error instanceof Error ? error.message : String(error));
+      const reason = this.givenUp ?? errorText(error);
       if (!this.stopped) this.tell({ ...began, status: 'failed', reason, endedMs: this.parts.facts().nowMs });
     } finally {
       this.work = null;

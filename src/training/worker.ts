@@ -5,7 +5,7 @@
 import { existsSync, readlinkSync, rmSync } from 'node:fs';
 import { constants, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
-import { GatecastError } from '../errors.ts';
+import { errorText, GatecastError } from '../errors.ts';
 import { ModelRegistry } from '../model/registry.ts';
 import { openReader } from '../store/reading.ts';
 import { jobFingerprint, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
@@ -129,7 +129,7 @@ if (parentPort) {
     port.postMessage({
       type: 'failed',
       code: known ? error.code : 'TRAINING_FAILED',
-      message: error instanceof Error ? error.message : String(error),
+      message: errorText(error),
       hint: known ? error.hint : '',
     } satisfies WorkerMessage);
   }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { ALERTS, Alerts, type Condition } from '../../src/agent/alerts.ts';
 import { REQUESTED, rolledBack, staleStreams, streamLimit } from '../../src/agent/conditions.ts';
-import type { Alert } from '../../src/mqtt/messages.ts';
+import type { Alert } from '../../src/outputs/messages.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { testSpec } from '../support/specs.ts';
 

@@ -27,7 +27,7 @@ test('hot keys are taken up, the others stay as they run', () => {
   expect(next.log).toEqual(wanted.log);
   expect([next.node, next.mqtt, next.max_streams]).toEqual([running.node, running.mqtt, running.max_streams]);
   // What is left between the two is what needs a restart, and nothing else.
-  expect(diffConfig(next, wanted)).toEqual({ hot: [], restart: diffConfig(running, wanted).restart });
+  expect(diffConfig(next, wanted)).toEqual({ hot: [], reconnect: [], restart: diffConfig(running, wanted).restart });
   expect(diffConfig(next, wanted).restart).toContain('mqtt.url');
 });
 
@@ -40,5 +40,5 @@ test('an optional key that is gone is gone', () => {
 
 test('nothing changed: nothing to take up', () => {
   expect(takeHot(config(), config())).toEqual(config());
-  expect(diffConfig(config(), config())).toEqual({ hot: [], restart: [] });
+  expect(diffConfig(config(), config())).toEqual({ hot: [], reconnect: [], restart: [] });
 });

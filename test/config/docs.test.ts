@@ -25,7 +25,8 @@ describe('the generated reference', () => {
     const walk = (schema: Schema, path: string): void => {
       for (const [key, inner] of Object.entries(schema.properties ?? {})) {
         const at = `${path}.${key}`;
-        if (!inner.description || !['hot', 'restart'].includes(String(inner[RELOAD_KEY]))) silent.push(at);
+        if (!inner.description || !['hot', 'reconnect', 'restart'].includes(String(inner[RELOAD_KEY])))
+          silent.push(at);
         walk(inner, at);
       }
       for (const inner of [schema.items, ...(schema.anyOf ?? [])])

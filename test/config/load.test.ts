@@ -153,11 +153,11 @@ describe('a config', () => {
     const after = parseConfig(
       `${minimal.replace('mqtt://b', 'mqtt://c').replace('}" }', '}", horizon: 1h, fields: [a] }')}store: { flush: 1s }\n`,
     );
-    expect(diffConfig(before, before)).toEqual({ hot: [], restart: [] });
+    expect(diffConfig(before, before)).toEqual({ hot: [], reconnect: [], restart: [] });
     const diff = diffConfig(before, after);
     expect(diff.restart).toEqual(['mqtt.url']);
     expect([...diff.hot].sort()).toEqual(['store.flush', 'streams[0].fields', 'streams[0].horizon']);
     const grown = parseConfig(minimal.replace('}" }', '}" }, { match: x }'));
-    expect(diffConfig(before, grown)).toEqual({ hot: ['streams[1]'], restart: [] });
+    expect(diffConfig(before, grown)).toEqual({ hot: ['streams[1]'], reconnect: [], restart: [] });
   });
 });

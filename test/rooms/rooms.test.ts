@@ -5,7 +5,6 @@ import { describe, expect, it } from 'vitest';
 import { importsOf, withoutComments } from './imports.ts';
 import { readRules, roomOf } from './rules.ts';
 
-const MAX_LINES = 350;
 const rules = readRules(readFileSync('docs/architecture.md', 'utf8'));
 
 const files = readdirSync('src', { recursive: true, encoding: 'utf8' })
@@ -128,12 +127,6 @@ describe('rooms', () => {
       expect(importers.length, `${room.packageOwned}: ${importers.join(', ')}`).toBeLessThanOrEqual(1);
       for (const path of importers) expect(roomOf(path), `${room.packageOwned} in ${path}`).toBe(room.name);
     }
-  });
-
-  it(`keeps files within ${MAX_LINES} lines`, () => {
-    expect(
-      files.filter(({ source }) => source.split('\n').length > MAX_LINES + 1).map(({ path }) => path),
-    ).toEqual([]);
   });
 
   it('has every file say first what it is', () => {

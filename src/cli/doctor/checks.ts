@@ -3,7 +3,7 @@ import { accessSync, constants, existsSync, readFileSync, rmSync, statfsSync, st
 import { dirname, join } from 'node:path';
 import { type Config, loadConfig } from '../../config/index.ts';
 import { createRouter } from '../../config/resolve.ts';
-import { GatecastError } from '../../errors.ts';
+import { errorText, GatecastError } from '../../errors.ts';
 import { loadModel } from '../../model/pack.ts';
 import { ModelRegistry } from '../../model/registry.ts';
 import { brokerOptions } from '../../mqtt/options.ts';
@@ -46,7 +46,7 @@ const note = (name: string, text: string, hint?: string): Finding =>
   hint === undefined ? { name, state: 'note', text } : { name, state: 'note', text, hint };
 function fail(name: string, error: unknown): Finding {
   const issues = error instanceof GatecastError ? error.issues : [];
-  const said = error instanceof Error ? error.message : String(error);
+  const said = errorText(error);
   const text = [said, ...issues.map(({ path, message }) => `${path || '(root)'}: ${message}`)].join('; ');
   const hint = error instanceof GatecastError ? error.hint : '';
   return hint === '' ? { name, state: 'fail', text } : { name, state: 'fail', text, hint };

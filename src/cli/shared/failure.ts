@@ -1,5 +1,5 @@
 /** What a failed command prints, and the exit code it ends with: 1 failed, 2 wrong usage or an invalid config. */
-import { type ErrorCode, GatecastError } from '../../errors.ts';
+import { type ErrorCode, errorText, GatecastError } from '../../errors.ts';
 
 const USAGE_CODES: ReadonlySet<ErrorCode> = new Set(['USAGE', 'CONFIG_INVALID']);
 
@@ -11,7 +11,7 @@ export function describeFailure(error: unknown, debug: boolean): { text: string;
     for (const issue of error.issues) lines.push(`  ${issue.path || '(root)'}: ${issue.message}`);
     if (error.hint) lines.push(`  hint: ${error.hint}`);
   } else {
-    const text = error instanceof Error ? error.message : String(error);
+    const text = errorText(error);
     lines.push(`gatecast: unexpected error: ${text.split('\n', 1)[0]}`);
     if (!debug) lines.push('  --debug prints where it happened.');
   }

@@ -1,0 +1,44 @@
+/**
+ * Where forecasts go: JSON topics and Home Assistant are two implementations. An output decides which messages it makes of what
+ * the agent tells it; it gets them out through `Context.send`, or through a connection of its own. All outputs keep one
+ * contract (`test/outputs/output-contract.test.ts`). A new output is one folder here and one line in `outputs.ts`.
+ *
+ * An output is a part of the agent (`agent/part.ts`): it may have `start`, `stop`, `prepare`, `filters`, `receive` and `forget`.
+ * No method may throw, wait, or keep the objects passed to it: the engine reuses their arrays.
+ */
+import type { Part } from '../agent/part.ts';
+import type { Surprise } from '../forecast/anomalies.ts';
+import type { Forecast } from '../forecast/forecast.ts';
+import type { LeadScore } from '../forecast/track.ts';
+import type { Outgoing } from '../mqtt/outbox.ts';
+import type { StreamSpec } from '../series/spec.ts';
+import type { Alert, GroupInput, HealthInput } from './messages.ts';
+
+export interface Output extends Part {
+  /** First messages of every connection: the agent is there. */
+  birth?(): readonly Outgoing[];
+  /** Message that the broker publishes when the connection breaks. MQTT has one for each connection: the first output that returns one gives it. */
+  will?(): Outgoing | null;
+  /** Last messages before the agent disconnects. */
+  farewell?(): readonly Outgoing[];
+  /** There is a new connection. The broker may have lost what it retained: announce it again. */
+  connected?(): void;
+  /** The connection is lost. */
+  disconnected?(): void;
+  /** Streams that are new or have other settings, before their first forecast. */
+  streams?(specs: readonly StreamSpec[]): void;
+  /** @param nowMs wall clock when it was made */
+  forecast?(forecast: Forecast, nowMs: number): void;
+  anomaly?(stream: string, anomaly: Surprise): void;
+  /** @param window how many forecasts the figures look back on */
+  score?(stream: string, scores: readonly LeadScore[], window: number): void;
+  /** What was learnt of the stream was reset: its former scores mean nothing any more. */
+  reset?(stream: string): void;
+  health?(health: HealthInput): void;
+  /** Null clears the alert. */
+  alert?(id: string, alert: Alert | null): void;
+  /** A group of streams that share a model. */
+  group?(group: string, status: GroupInput): void;
+  /** Forecasts that could not be published, by reason. */
+  dropped?(): Readonly<Record<string, number>>;
+}
