@@ -27,7 +27,11 @@ test('hot keys are taken up, the others stay as they run', () => {
   expect(next.log).toEqual(wanted.log);
   expect([next.node, next.mqtt, next.max_streams]).toEqual([running.node, running.mqtt, running.max_streams]);
   // What is left between the two is what needs a restart, and nothing else.
-  expect(diffConfig(next, wanted)).toEqual({ hot: [], reconnect: [], restart: diffConfig(running, wanted).restart });
+  expect(diffConfig(next, wanted)).toEqual({
+    hot: [],
+    reconnect: [],
+    restart: diffConfig(running, wanted).restart,
+  });
   expect(diffConfig(next, wanted).restart).toContain('mqtt.url');
 });
 
