@@ -2,7 +2,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { globals } from './shared/globals.ts';
-import { ignoredKeys } from './shared/ignored-keys.ts';
 import { runAgent } from './shared/run-agent.ts';
 
 interface Options {
@@ -23,8 +22,6 @@ export function registerRun(program: Command): void {
       const { dataDir } = globals(command);
       const read = () =>
         loadConfig(options.config, dataDir === undefined ? {} : { GATECAST_DATA_DIR: dataDir });
-      const config = read();
-      process.stderr.write(ignoredKeys(config));
-      await runAgent({ config, configFile: { path: resolve(options.config), read } });
+      await runAgent({ config: read(), configFile: { path: resolve(options.config), read } });
     });
 }

@@ -117,33 +117,93 @@ const http = z.strictObject({
   ),
 });
 
+const inlineKey = z.strictObject({
+  kid: note(text('a key id', checkNode), 'restart', 'Id of the key, as in the header of what it signs.'),
+  key: note(
+    text('a public key', checkPublicKey),
+    'restart',
+    'The ed25519 public key: `x` of its JWK, or PEM as `openssl pkey -pubout` prints it.',
+    { [TYPE_KEY]: 'public key' },
+  ),
+  roles: note(
+    z
+      .array(z.enum(['config', 'model', 'request']))
+      .min(1, 'must name a role')
+      .optional(),
+    'restart',
+    'What the key may sign; everything by default.',
+  ),
+});
+
 const remoteConfig = z
   .strictObject({
     enabled: note(
       flag().default(false),
       'restart',
-      'Take configs from `<base>/<node>/config/desired`. Checked, but without effect in this version: no config is taken.',
+      'Take configs from `<base>/<node>/config/desired` and, for each group, from `<base>/fleet/<group>/config/desired`; see docs/remote-config.md.',
     ),
-    public_key: note(
-      text('a public key', checkPublicKey).optional(),
+    keys: note(
+      z
+        .union([
+          text('a file name'),
+          z.array(inlineKey).min(1, 'must hold a key').max(16, 'has more than 16 entries'),
+        ])
+        .optional(),
       'restart',
-      'ed25519 key that must have signed them; unsigned ones are refused.',
-      { [TYPE_KEY]: 'public key' },
+      'Public keys that may sign configs, models and requests: a JWKS file, or a list of `{ kid, key, roles }`. Several allow rotation. Without keys nothing is accepted.',
+      { [TYPE_KEY]: 'file or list of keys' },
+    ),
+    unsigned: note(
+      flag().default(false),
+      'restart',
+      'For closed test benches only: take plain JSON without a signature. The alert `remote-config` says so as long as it is on.',
     ),
     groups: note(
       z.array(text('a group name', checkNode)).max(16, 'has more than 16 entries').default([]),
       'restart',
-      'Fleet groups whose configs are taken too, from `<base>/fleet/<group>/config/desired`.',
+      'Fleet groups whose configs are taken too; a later group goes before an earlier one, the node before all.',
     ),
   })
   .superRefine((value, context) => {
-    if (value?.enabled === true && value.public_key === undefined)
-      context.addIssue({
-        code: 'custom',
-        path: ['public_key'],
-        message: 'is missing; without it nothing can be trusted',
-      });
+    const issue = (path: string, message: string): void =>
+      context.addIssue({ code: 'custom', path: [path], message });
+    if (value?.enabled === true && value.keys === undefined && value.unsigned !== true)
+      issue('keys', 'is missing; without it nothing can be trusted');
+    if (value?.unsigned === true && value.keys !== undefined)
+      issue('unsigned', 'must be false where `keys` are given');
+    const kids = Array.isArray(value?.keys) ? value.keys.map((key) => key?.kid) : [];
+    if (new Set(kids).size < kids.length) issue('keys', 'names a `kid` twice');
+    const groups = Array.isArray(value?.groups) ? value.groups : [];
+    if (new Set(groups).size < groups.length) issue('groups', 'names a group twice');
   }, ALWAYS);
+
+/** What may be asked for on `<base>/<node>/request/<verb>`. */
+export const REQUEST_VERBS = [
+  'finetune',
+  'reset-stream',
+  'rollback-model',
+  'backup',
+  'reload',
+  'forget-stream',
+] as const;
+
+const requests = z.strictObject({
+  allow: note(
+    z.array(z.enum(REQUEST_VERBS)).default([...REQUEST_VERBS]),
+    'hot',
+    'Requests over MQTT that are answered; all by default, `[]` for none.',
+  ),
+  signed: note(
+    flag().default(false),
+    'hot',
+    'Take only requests that a key of `remote_config.keys` with the role `request` has signed.',
+  ),
+  max_per_minute: note(
+    bounded(1, 6000, true).default(60),
+    'hot',
+    'Requests that are answered in a minute; further ones are refused with BUSY.',
+  ),
+});
 
 const ingest = z.strictObject({
   max_payload: size({ min: '64B', max: '16MB' }, '256KB', 'restart', 'Larger payloads are rejected.'),
@@ -221,6 +281,7 @@ export const configSchema = z.strictObject({
   store: note(store.prefault({}), 'hot', 'The database.'),
   http: note(http.prefault({}), 'restart', 'The page.'),
   remote_config: note(remoteConfig.prefault({}), 'restart', 'Configs that come over the broker.'),
+  requests: note(requests.prefault({}), 'hot', 'Requests over MQTT.'),
   ingest: note(ingest.prefault({}), 'restart', 'Limits on what arrives.'),
   log: note(
     z

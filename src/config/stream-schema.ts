@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { PAYLOAD_KINDS } from '../ingest/decoder.ts';
 import { AGGREGATES, FILLS, MAX_LEADS } from '../series/spec.ts';
-import { checkFieldPath, checkPattern, checkStreamName } from './checks.ts';
+import { checkFieldPath, checkNode, checkPattern, checkStreamName } from './checks.ts';
 import { covariateSchema } from './covariate-schema.ts';
 import { checkRule } from './rule-checks.ts';
 import { ALWAYS, bounded, durationOr, finite, flag, note, rate, TYPE_KEY, text } from './values.ts';
@@ -68,6 +68,11 @@ const limits = z
 
 export const streamSchema = z
   .strictObject({
+    id: note(
+      text('a rule id', checkNode).optional(),
+      'hot',
+      'Name of the rule, by which remote config refers to it. Default: derived from `match`; `gatecast config show` lists it.',
+    ),
     match: note(
       text('a topic pattern', checkPattern),
       'hot',

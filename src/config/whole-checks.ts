@@ -1,6 +1,7 @@
 /** What several rules of a config, or a rule and a top-level key, must hold up to together. */
 import type { Issue } from '../errors.ts';
 import { type PathPart, pathText } from './document.ts';
+import { ruleIds } from './rule-ids.ts';
 import type { Config } from './schema.ts';
 
 export function checkWhole(config: Config, lineOf: (path: readonly PathPart[]) => number | null): Issue[] {
@@ -15,5 +16,10 @@ export function checkWhole(config: Config, lineOf: (path: readonly PathPart[]) =
         ['streams', at, 'match'],
         `reads what gatecast itself publishes under "${config.base}/"; change the pattern or \`base\``,
       );
+  const ids = ruleIds(config.streams);
+  for (const [at, id] of ids.entries())
+    if (ids.indexOf(id) < at) report(['streams', at, 'id'], `is the id of another rule: "${id}"`);
+  if (config.requests.signed && config.remote_config.keys === undefined)
+    report(['requests', 'signed'], 'needs `remote_config.keys`');
   return issues;
 }

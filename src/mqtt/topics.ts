@@ -14,6 +14,13 @@ export interface Topics {
   readonly configDesired: string;
   readonly configReported: string;
   fleetConfigDesired(group: string): string;
+  /** A filter: every chunk of the models that are pushed. */
+  readonly modelChunks: string;
+  /** Chunk `number` of the pushed model `name`. */
+  modelChunk(name: string, number: number): string;
+  /** Name and number of a chunk's topic; null when it is none. */
+  chunkOf(topic: string): { readonly name: string; readonly number: number } | null;
+  modelHave(name: string): string;
   /** A filter: every verb. */
   readonly requests: string;
   /** The verb of a request's topic; null when it is none. */
@@ -31,6 +38,7 @@ const MAX_BYTES = 65_535;
 export function topicsOf(base: string, node: string): Topics {
   const root = joinLevels(base, node);
   const requestRoot = joinLevels(root, 'request');
+  const modelRoot = joinLevels(root, 'model');
   return {
     status: joinLevels(root, 'status'),
     health: joinLevels(root, 'health'),
@@ -39,10 +47,18 @@ export function topicsOf(base: string, node: string): Topics {
     score: (stream) => joinLevels(root, 'score', stream),
     anomaly: (stream) => joinLevels(root, 'anomaly', stream),
     alert: (id) => joinLevels(root, 'alert', id),
-    model: (group) => joinLevels(root, 'model', group),
+    model: (group) => joinLevels(modelRoot, group),
     configDesired: joinLevels(root, 'config', 'desired'),
     configReported: joinLevels(root, 'config', 'reported'),
     fleetConfigDesired: (group) => joinLevels(base, 'fleet', group, 'config', 'desired'),
+    modelChunks: `${modelRoot}/+/chunk/+`,
+    modelChunk: (name, number) => joinLevels(modelRoot, name, 'chunk', String(number)),
+    chunkOf: (topic) => {
+      if (!topic.startsWith(`${modelRoot}/`)) return null;
+      const found = /^([^/]+)\/chunk\/(0|[1-9]\d{0,5})$/.exec(topic.slice(modelRoot.length + 1));
+      return found === null ? null : { name: found[1] ?? '', number: Number(found[2]) };
+    },
+    modelHave: (name) => joinLevels(modelRoot, name, 'have'),
     requests: `${requestRoot}/+`,
     requestVerb: (topic) => {
       if (!topic.startsWith(`${requestRoot}/`)) return null;

@@ -7,7 +7,6 @@ import { GatecastError } from '../../errors.ts';
 import type { HeardTopic } from '../../ingest/survey.ts';
 import { unwritable } from '../../system/output-file.ts';
 import { globals } from '../shared/globals.ts';
-import { ignoredKeys } from '../shared/ignored-keys.ts';
 import { modelRegistry } from '../shared/models.ts';
 import { untilSignal } from '../shared/until-signal.ts';
 import { duration } from '../shared/values.ts';
@@ -77,7 +76,6 @@ async function check(options: Options, dataDir: string | undefined, { out, err }
     config === null ? {} : { config: path, valid: true, node: config.node, hash: configHash(config), rules };
   if (config !== null && path !== undefined && !options.json) out(configText(path, config, rules));
   if (config !== null) {
-    err(ignoredKeys(config));
     await warnOfSecrets(config, err);
     await warnOfModel(config, err);
   }

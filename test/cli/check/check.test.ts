@@ -67,15 +67,6 @@ describe('gatecast check', () => {
     expect(err).toMatch(/^warning: model\.name: there is no model bose, .*; there is base\n$/);
   });
 
-  it('says that remote config, though valid, has no effect', async () => {
-    const key = 'MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqo=';
-    const path = write(
-      'remote.yaml',
-      `node: n\nmqtt: { url: mqtt://b }\nstreams: [{ match: s }]\nremote_config: { enabled: true, public_key: ${key} }\n`,
-    );
-    expect((await run('-c', path)).err).toMatch(/^warning: remote_config\.enabled: .* no effect\n$/);
-  });
-
   it('refuses an invalid config, and a command without anything to check', async () => {
     const path = write('wrong.yaml', 'node: n\nmqtt: { url: mqtt://b }\nstreams: [{ macth: x }]\n');
     await expect(run('-c', path)).rejects.toMatchObject({
