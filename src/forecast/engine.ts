@@ -3,6 +3,7 @@
  * samples and time. A backtest and the daemon run this same code.
  */
 import { errorText, GatecastError } from '../errors.ts';
+import type { ClosedBucket } from '../series/buckets.ts';
 import type { TablePoint } from '../series/covariate-sources.ts';
 import { FEATURE_FORMAT } from '../series/features.ts';
 import type { Sample } from '../series/sample.ts';
@@ -22,6 +23,7 @@ import { type Forecast, Q, withSurprises } from './forecast.ts';
 import type { Model } from './model.ts';
 import { Scratches } from './scratch.ts';
 import { Stream } from './stream.ts';
+import type { StreamStep } from './stream-step.ts';
 import type { LeadScore, NetworkScore } from './track.ts';
 import { warmUp } from './warm-up.ts';
 
@@ -31,11 +33,21 @@ const STATE_FORMAT = 13;
 export interface EngineOptions {
   /** Past inputs kept for each stream, so that another model can be warmed up on them; 0: models are not changed. */
   readonly warmUpSteps?: number;
+  readonly watch?: EngineWatch;
+}
+
+/** Sees every step, for training and for the gate; called while the step's scratch is still its own. */
+export interface EngineWatch {
+  /** A bucket has been taken in. @param x [inputs] from `offset`, what the network is given; null where it is not asked */
+  stepped?(stream: string, step: StreamStep, startMs: number, x: Float32Array | null, offset: number): void;
+  /** @param diverged the network answered with what cannot be used; the other forecasters served */
+  forecast?(forecast: Forecast, diverged: boolean): void;
 }
 
 export class Engine implements ForecastEngine {
   private model: Model | null;
   private readonly warmUpSteps: number;
+  private readonly watch: EngineWatch;
   /** Runs of the network that failed, and why the last did; the naive forecasters served instead. */
   failures = 0;
   lastFailure: string | null = null;
@@ -48,8 +60,9 @@ export class Engine implements ForecastEngine {
   private batches: Batches;
 
   /** @param model null: only the naive forecasters serve */
-  constructor(model: Model | null, { warmUpSteps = 0 }: EngineOptions = {}) {
+  constructor(model: Model | null, { warmUpSteps = 0, watch = {} }: EngineOptions = {}) {
     this.model = model;
+    this.watch = watch;
     this.batches = new Batches(model);
     this.warmUpSteps = warmUpSteps;
   }
@@ -145,6 +158,21 @@ export class Engine implements ForecastEngine {
       if (closed.length > 0 && stream.settle()) due.push({ stream, closed, at: 0 });
       this.behind ||= stream.buckets.behind;
     }
+    return this.advance(due, emitEvery, pace);
+  }
+
+  /** Steps buckets that were closed elsewhere: a history that has been put on its grid before. Oldest first for each stream. */
+  async replay(closed: ReadonlyMap<string, readonly ClosedBucket[]>, pace: TickPace = {}): Promise<void> {
+    this.found = [];
+    const due: Due[] = [];
+    for (const [name, buckets] of closed) {
+      const stream = this.byName.get(name);
+      if (stream?.settle() && buckets.length > 0) due.push({ stream, closed: buckets, at: 0 });
+    }
+    await this.advance(due, false, pace);
+  }
+
+  private async advance(due: readonly Due[], emitEvery: boolean, pace: TickPace): Promise<Forecast[]> {
     const all: Forecast[] = [];
     for (const group of groupsOf(due, this.scratches.covariates)) {
       const forecasts = await this.catchUp(group, emitEvery, pace);
@@ -216,16 +244,17 @@ export class Engine implements ForecastEngine {
     const asked: Stream[] = [];
     for (const one of due) {
       const { stream } = one;
-      const stepped = stream.advance(one.closed[one.at++]);
+      const bucket = one.closed[one.at++];
+      const stepped = stream.advance(bucket);
       if (stream.marked !== null) this.found.push(stream.marked);
       if (!stepped) continue;
-      if (batch === null || !stream.warm) {
-        forecasts.push(stream.finish(null, 0));
-        continue;
-      }
       // At once: the next stream works in the same scratch.
-      stream.writeInputs(batch.x, asked.length * batch.stepper.inputs);
-      asked.push(stream);
+      const at = asked.length * (batch?.stepper.inputs ?? 0);
+      const x = batch !== null && stream.warm ? batch.x : null;
+      if (x !== null) stream.writeInputs(x, at);
+      if (stream.step !== null) this.watch.stepped?.(stream.spec.name, stream.step, bucket.startMs, x, at);
+      if (x === null) forecasts.push(this.finish(stream, null, 0));
+      else asked.push(stream);
     }
     if (batch === null || asked.length === 0) return;
     const { stepper, x, h } = batch;
@@ -242,11 +271,17 @@ export class Engine implements ForecastEngine {
     } catch (error) {
       // The buckets are closed: they must be forecast by somebody.
       this.failed(error);
-      for (const stream of asked) forecasts.push(stream.finish(null, 0));
+      for (const stream of asked) forecasts.push(this.finish(stream, null, 0));
       return;
     }
     this.takeStates(asked, result.h, layers, hidden);
-    for (let i = 0; i < n; i++) forecasts.push(asked[i].finish(result.quantiles, i * leads * Q));
+    for (let i = 0; i < n; i++) forecasts.push(this.finish(asked[i], result.quantiles, i * leads * Q));
+  }
+
+  private finish(stream: Stream, raw: Float32Array | null, offset: number): Forecast {
+    const forecast = stream.finish(raw, offset);
+    this.watch.forecast?.(forecast, stream.diverged);
+    return forecast;
   }
 
   /** Null without a model, or with one that cannot forecast so many leads: the naive forecasters then serve. */

@@ -1,42 +1,26 @@
 /**
- * One stream from closed bucket to forecast: fills the gap, makes the features, takes in the network's answer, blends,
- * calibrates, clamps. Holds everything the stream has learnt; the engine only batches.
+ * One stream from sample to forecast: its buckets, its step (`stream-step.ts`), its recurrent state, and what a forecast says
+ * beside its quantiles: marks, surprises, crossings, scores. Holds everything the stream has learnt; the engine only batches.
  */
 import { GatecastError } from '../errors.ts';
 import { Buckets, type ClosedBucket } from '../series/buckets.ts';
-import { zoneOffset } from '../series/calendar.ts';
-import { AHEAD, Features, I } from '../series/features.ts';
-import { fillValue } from '../series/fill.ts';
+import type { Features } from '../series/features.ts';
 import { Memory } from '../series/memory.ts';
-import {
-  FLAT_LINE,
-  MASKED,
-  markNames,
-  OUT_OF_RANGE,
-  Quality,
-  REFUSED,
-  STUCK,
-  TOO_FAST,
-} from '../series/quality.ts';
+import { FLAT_LINE, markNames, REFUSED, STUCK } from '../series/quality.ts';
 import { type Past, regridded } from '../series/regrid.ts';
 import { longestGapMs, MAX_LEADS, type StreamSpec, stateSettings } from '../series/spec.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { Anomalies, LEAST_SCORE, MOST_SCORE, type Surprise } from './anomalies.ts';
-import { Blend } from './blend.ts';
 import { kindOf } from './candidates.ts';
 import { crossings } from './crossings.ts';
-import { LARGE } from './digits.ts';
 import type { MarkedBucket, StreamAbout } from './engine-contract.ts';
 import { type Forecast, type InputQuality, MEDIAN, Q } from './forecast.ts';
-import { limited } from './limits.ts';
 import { RecentInputs } from './recent-inputs.ts';
 import { Scratches } from './scratch.ts';
+import { StreamStep } from './stream-step.ts';
 import type { Track } from './track.ts';
 
 const QUIET = STUCK | FLAT_LINE;
-
-/** Readings before the network is asked; until then the naive serves. */
-const WARM_UP = 4;
 
 /** Places in what a stream keeps of the last bucket. */
 const [START, VALUE, OBSERVED, LOW] = [0, 1, 2, 3] as const;
@@ -50,17 +34,14 @@ export class Stream {
   readonly buckets: Buckets;
   /** Known once the interval is. */
   leads = 0;
-  features: Features | null = null;
-  /** Interval that the features are made for, ms. */
+  step: StreamStep | null = null;
+  /** Interval that the step is made for, ms. */
   private gridMs = 0;
-  private blend: Blend | null = null;
   /** [rows, hidden] recurrent state. */
   h: Float32Array;
   private seq = 0;
-  /** Whether the bucket had a value that may be learnt from. */
-  private observed = false;
-  private quality = new Quality();
-  private marks = 0;
+  /** The network's last answer could not be used. */
+  diverged = false;
   /** The newest bucket, where something was found wrong with it. */
   private found: MarkedBucket | null = null;
   private anomalies = new Anomalies();
@@ -93,7 +74,7 @@ export class Stream {
   /** Builds what depends on the interval as soon as that is known. */
   settle(): boolean {
     const { intervalMs } = this.buckets;
-    if (this.features !== null || intervalMs === null) return this.features !== null;
+    if (this.step !== null || intervalMs === null) return this.step !== null;
     this.build(intervalMs);
     return true;
   }
@@ -101,23 +82,22 @@ export class Stream {
   private build(intervalMs: number): void {
     this.gridMs = intervalMs;
     this.leads = Math.max(1, Math.min(MAX_LEADS, Math.ceil(this.spec.horizonMs / intervalMs)));
-    const scratch = this.scratches.of(this.leads);
-    const memory = new Memory(this.scratches.blockBytes(intervalMs, this.leads));
-    this.quality = new Quality(memory);
-    this.anomalies = new Anomalies(memory);
-    const zone = zoneOffset(this.spec.timeZone);
-    this.features = new Features(intervalMs, this.leads, zone, { scratch: scratch.features, memory });
     const { leads, spec } = this;
-    this.blend = new Blend(this.features, {
-      scratch,
-      memory,
-      network: this.h.length > 0,
-      coverage: spec.coverageTarget,
-      covariates: () => this.scratches.covariates.of(spec, intervalMs, leads),
-    });
+    const memory = new Memory(this.scratches.blockBytes(intervalMs, leads));
+    this.anomalies = new Anomalies(memory);
     const last = memory.float64(PATH + leads).fill(Number.NaN);
     for (const at of [START, VALUE, OBSERVED]) last[at] = this.last[at];
     this.last = last;
+    const grid = { intervalMs, leads };
+    this.step = new StreamStep(spec, grid, {
+      scratch: this.scratches.of(leads),
+      memory,
+      path: last.subarray(PATH),
+      forecasts: {
+        network: this.h.length > 0,
+        covariates: () => this.scratches.covariates.of(spec, intervalMs, leads),
+      },
+    });
     this.h = memory.float32(this.h.length);
     this.recent = new RecentInputs(this.warmUpSteps, memory);
     this.scratches.noteBlock(intervalMs, this.leads, memory.used);
@@ -125,22 +105,19 @@ export class Stream {
 
   /** Goes on with buckets of another length: the features are made anew from the history, the network starts afresh. */
   private regrid({ startMs, intervalMs }: ClosedBucket): void {
-    const old = { features: this.features, intervalMs: this.gridMs, newestMs: this.last[START] };
+    const old = { intervalMs: this.gridMs, newestMs: this.last[START] };
+    const before = this.step;
     this.build(intervalMs);
-    if (this.features === null || old.features === null || old.features.steps === 0) return;
-    const { origin, experts } = old.features;
-    const { history } = experts;
-    const before: Past = { reach: history.reach, at: (lag) => history.at(lag) + origin };
+    if (this.step === null || before === null || before.features.steps === 0) return;
+    const { history } = before.features.experts;
+    const past: Past = { reach: history.reach, at: (lag) => before.toUnit(history.at(lag)) };
     const grid = { intervalMs, newestMs: startMs - intervalMs };
-    const past = regridded(before, this.spec.aggregate, old, grid);
-    for (const [i, value] of past.values.entries()) {
-      this.features.update(past.startMs + i * intervalMs, this.relative(value, this.features), true);
-    }
+    const again = regridded(past, this.spec.aggregate, old, grid);
+    for (const [i, value] of again.values.entries()) this.step.seed(again.startMs + i * intervalMs, value);
   }
 
-  /** Inputs of the step graph: the past, then every lead. */
-  get inputs(): number {
-    return I + this.leads * AHEAD;
+  get features(): Features | null {
+    return this.step?.features ?? null;
   }
 
   /** Goes over to the grid of the bucket that comes next; to be called before it is taken in. */
@@ -153,55 +130,34 @@ export class Stream {
    * @returns false when nothing is to be stepped (a dropped gap, or empty buckets before the first reading)
    */
   advance(bucket: ClosedBucket): boolean {
-    const { features } = this;
-    const before = this.marks;
-    this.marks = 0;
+    const { step, last } = this;
     this.found = null;
-    if (features === null) return false;
-    this.last[START] = bucket.startMs;
-    this.last[VALUE] = bucket.value;
-    this.marks = this.judge(bucket, features);
-    if (this.marks !== 0) this.found = this.markedBucket(bucket);
-    const surprise = this.assess(bucket, features.gapAge, before);
+    if (step === null) return false;
+    const before = step.marks;
+    const age = step.features.gapAge;
+    last[START] = bucket.startMs;
+    last[VALUE] = bucket.value;
+    const stepped = step.take(bucket);
+    if (step.marks !== 0) this.found = this.markedBucket(bucket, step.marks);
+    const surprise = this.assess(bucket, step, age, before);
     if (surprise !== null) this.surprises = [...(this.surprises ?? []), surprise];
-    this.observed = !Number.isNaN(bucket.value) && (this.marks & MASKED) === 0;
-    if (this.observed) this.last[OBSERVED] = bucket.observedMs;
-    const age = features.gapAge;
-    const value = this.observed
-      ? this.relative(bucket.value, features)
-      : fillValue(this.spec.fill, features, age < this.leads ? this.last[PATH + age] : Number.NaN);
-    if (Number.isNaN(value)) return false;
-    this.blend?.observe(value, this.observed);
-    features.update(bucket.startMs, value, this.observed);
-    this.blend?.look(bucket.startMs);
-    return true;
-  }
-
-  /**
-   * Relative to a whole number near the first reading where that is large: features and track keep values in single
-   * precision, which would lose small changes on a large offset.
-   */
-  private relative(value: number, features: Features): number {
-    if (features.steps === 0) features.origin = Math.abs(value) < LARGE ? 0 : Math.round(value);
-    return value - features.origin;
-  }
-
-  /** What is wrong with a bucket's value, measured against what the experts expected of it. */
-  private judge({ value, tooFast, outOfRange }: ClosedBucket, features: Features): number {
-    const marks = (tooFast.length > 0 ? TOO_FAST : 0) | (outOfRange > 0 ? OUT_OF_RANGE : 0);
-    if (Number.isNaN(value) || this.spec.quality === false) return marks;
-    const expected = { point: features.anchor[0] + features.origin, error: features.scale[0] };
-    return marks | this.quality.judge(value, expected, features.gapAge);
+    if (step.observed) last[OBSERVED] = bucket.observedMs;
+    return stepped;
   }
 
   /** The published forecast's own view of the bucket; a sensor that is stuck is told of when it is found out, once. */
-  private assess({ startMs, value }: ClosedBucket, age: number, marksBefore: number): Surprise | null {
+  private assess(
+    { startMs, value }: ClosedBucket,
+    { marks, quality }: StreamStep,
+    age: number,
+    marksBefore: number,
+  ): Surprise | null {
     const expected = this.outlooked;
     if (Number.isNaN(value) || expected === null) return null;
-    const quiet = (this.marks & QUIET) !== 0;
+    const quiet = (marks & QUIET) !== 0;
     if (quiet && (marksBefore & QUIET) !== 0) return null;
     const score = quiet
-      ? Math.min(MOST_SCORE, this.quality.quietScore)
+      ? Math.min(MOST_SCORE, quality.quietScore)
       : this.anomalies.score(value, expected, age);
     if (!quiet && age === 0) this.anomalies.learn(value, expected);
     return score < LEAST_SCORE ? null : { timeMs: startMs, observed: value, ...expected, score };
@@ -218,41 +174,39 @@ export class Stream {
     return this.found;
   }
 
-  private markedBucket({ startMs, intervalMs, timesMs, tooFast }: ClosedBucket): MarkedBucket {
-    const marks = this.marks & ~REFUSED;
-    return { stream: this.spec.name, startMs, intervalMs, timesMs, marks, tooFastMs: tooFast };
+  private markedBucket({ startMs, intervalMs, timesMs, tooFast }: ClosedBucket, marks: number): MarkedBucket {
+    return {
+      stream: this.spec.name,
+      startMs,
+      intervalMs,
+      timesMs,
+      marks: marks & ~REFUSED,
+      tooFastMs: tooFast,
+    };
   }
 
-  /** Whether the network is to be asked in this step. */
+  /** Whether the network is asked in this step. */
   get warm(): boolean {
-    return this.features !== null && this.features.observations >= WARM_UP;
+    return this.step?.warm === true;
   }
 
   /** Writes the network's inputs, [inputs], from `offset`. */
   writeInputs(x: Float32Array, offset: number): void {
-    const features = this.features;
-    if (features === null) return;
-    features.past(x, offset);
+    if (this.step === null) return;
+    this.step.writeInputs(x, offset);
     this.recent.add(x, offset);
-    for (let k = 0; k < this.leads; k++) features.ahead(k, x, offset + I + k * AHEAD);
   }
 
   /**
    * @param raw the network's answer [leads, 9] from `offset`; null when it was not asked
    */
   finish(raw: Float32Array | null, offset: number): Forecast {
-    const { features, blend, last, gridMs: stepMs } = this;
-    if (features === null || blend === null) throw new Error('a forecast before the interval is known');
-    const { origin } = features;
+    const { step, last, gridMs: stepMs } = this;
+    if (step === null || step.blend === null) throw new Error('a forecast before the interval is known');
     const out = new Float64Array(this.leads * Q);
-    const allowed = (value: number): number => limited(value + origin, this.spec, features) - origin;
-    const network = blend.forecast(raw, offset, this.observed, allowed, out);
-    if (raw !== null && !network) this.h.fill(0);
-    if (this.observed || Number.isNaN(last[PATH])) {
-      for (let k = 0; k < this.leads; k++) last[PATH + k] = out[k * Q + MEDIAN];
-    }
-    // Again: taking the origin away and adding it may have rounded a value over its limit.
-    for (let i = 0; i < out.length; i++) out[i] = limited(out[i] + origin, this.spec, features);
+    const network = step.forecast(raw, offset, out);
+    this.diverged = raw !== null && !network;
+    if (this.diverged) this.h.fill(0);
     const expected = this.outlooked;
     last[LOW] = out[0];
     last[LOW + 1] = out[MEDIAN];
@@ -261,7 +215,8 @@ export class Stream {
     const endMs = originMs + stepMs;
     const { surprises } = this;
     this.surprises = null;
-    const coverage = blend.track.coverage();
+    const { track } = step.blend;
+    const coverage = track.coverage();
     return {
       stream: this.spec.name,
       unit: this.spec.unit,
@@ -270,10 +225,10 @@ export class Stream {
       seq: this.seq++,
       leads: this.leads,
       quantiles: out,
-      kind: kindOf(blend.track.meanWeights(), network, this.warm),
+      kind: kindOf(track.meanWeights(), network, this.warm),
       input: {
-        quality: this.inputQuality(endMs),
-        ...(this.marks === 0 ? {} : { marks: markNames(this.marks) }),
+        quality: this.inputQuality(step.observed, endMs),
+        ...(step.marks === 0 ? {} : { marks: markNames(step.marks) }),
         observedMs: Number.isNaN(observedMs) ? null : observedMs,
         ageMs: Number.isNaN(observedMs) ? null : Math.max(0, endMs - observedMs),
       },
@@ -285,13 +240,13 @@ export class Stream {
     };
   }
 
-  private inputQuality(endMs: number): InputQuality {
-    if (this.observed) return 'good';
+  private inputQuality(observed: boolean, endMs: number): InputQuality {
+    if (observed) return 'good';
     return endMs - this.last[OBSERVED] > longestGapMs(this.spec, this.gridMs) ? 'stale' : 'filled';
   }
 
   get scores(): ReturnType<Track['scores']> {
-    return this.blend?.track.scores() ?? [];
+    return this.step?.blend?.track.scores() ?? [];
   }
 
   get about(): StreamAbout {
@@ -307,7 +262,7 @@ export class Stream {
   }
 
   get networkScores(): ReturnType<Track['networkScores']> {
-    return this.blend?.track.networkScores() ?? [];
+    return this.step?.blend?.track.networkScores() ?? [];
   }
 
   /** Goes on from a state of another network. @param h [rows, hidden] */
@@ -318,7 +273,7 @@ export class Stream {
 
   /** From here on another network answers. */
   beginTrial(): void {
-    this.blend?.switchNetwork();
+    this.step?.blend?.switchNetwork();
   }
 
   get lastObservedMs(): number | null {
@@ -336,12 +291,14 @@ export class Stream {
       );
     }
     this.buckets.persist(io);
-    if (!this.settle()) return;
-    this.features?.persist(io);
-    this.quality.persist(io);
-    this.marks = io.number(this.marks);
+    this.settle();
+    const { step } = this;
+    if (step === null) return;
+    step.features.persist(io);
+    step.quality.persist(io);
+    step.marks = io.number(step.marks);
     this.anomalies.persist(io);
-    this.blend?.persist(io);
+    step.blend?.persist(io);
     io.array(this.h);
     io.array(this.last);
     this.seq = io.number(this.seq);

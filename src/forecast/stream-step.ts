@@ -1,0 +1,179 @@
+/**
+ * One step of one stream: a closed bucket in, the network's inputs out, and the network's answer back in the stream's unit.
+ * The live engine, the backtest, the training data, the gate and the public protocols all step through this class, so that
+ * a network is trained and judged on exactly the inputs that it gets live. It owns everything that decides those inputs:
+ * origin, fill, quality, scaler, limits, covariates and coverage target. Pure.
+ */
+import type { ClosedBucket } from '../series/buckets.ts';
+import { zoneOffset } from '../series/calendar.ts';
+import type { Covariates } from '../series/covariates.ts';
+import { AHEAD, Features, I, type KeptExpert } from '../series/features.ts';
+import { fillValue } from '../series/fill.ts';
+import type { Memory } from '../series/memory.ts';
+import { MASKED, OUT_OF_RANGE, Quality, TOO_FAST } from '../series/quality.ts';
+import type { StreamSpec } from '../series/spec.ts';
+import { Blend } from './blend.ts';
+import { naiveQuantiles } from './candidates.ts';
+import { LARGE } from './digits.ts';
+import { MEDIAN, Q } from './forecast.ts';
+import { limited } from './limits.ts';
+import type { Scratch } from './scratch.ts';
+
+/** Observed buckets before the network is asked; until then the naive forecasts serve. */
+const WARM_UP = 4;
+
+/** The settings of a stream that decide what the network sees and what is published. */
+export type StepSettings = Pick<
+  StreamSpec,
+  'fill' | 'min' | 'max' | 'quality' | 'timeZone' | 'coverageTarget'
+>;
+
+export type StepBucket = Pick<ClosedBucket, 'startMs' | 'value'> &
+  Partial<Pick<ClosedBucket, 'tooFast' | 'outOfRange'>>;
+
+export interface StepGrid {
+  readonly intervalMs: number;
+  readonly leads: number;
+}
+
+export interface StepParts {
+  /** Shared by the streams of one horizon: the inputs of a step are read before another stream steps. */
+  readonly scratch: Scratch;
+  /** Block that the stream's arrays are placed in. */
+  readonly memory?: Memory;
+  /** [leads] medians of the forecast from the last observed bucket, relative to the origin: the `model` fill. */
+  readonly path?: Float64Array;
+  /** How forecasts are made; left out where only inputs are wanted. */
+  readonly forecasts?: {
+    /** Whether there is a network. */
+    readonly network: boolean;
+    readonly covariates: () => Covariates | null;
+  };
+}
+
+export class StreamStep {
+  readonly leads: number;
+  readonly features: Features;
+  readonly blend: Blend | null;
+  readonly quality: Quality;
+  /** Whether the newest bucket had a value that may be learnt from. */
+  observed = false;
+  /** What was found wrong with the newest bucket. */
+  marks = 0;
+  private readonly settings: StepSettings;
+  private readonly path: Float64Array;
+  /** Of a value relative to the origin. */
+  private readonly clamp = (value: number): number =>
+    limited(value + this.features.origin, this.settings, this.features) - this.features.origin;
+
+  constructor(settings: StepSettings, { intervalMs, leads }: StepGrid, parts: StepParts) {
+    const { scratch, memory, forecasts } = parts;
+    this.settings = settings;
+    this.leads = leads;
+    this.quality = new Quality(memory);
+    const zone = zoneOffset(settings.timeZone);
+    this.features = new Features(intervalMs, leads, zone, { scratch: scratch.features, memory });
+    this.path = parts.path ?? new Float64Array(leads).fill(Number.NaN);
+    this.blend = forecasts
+      ? new Blend(this.features, { ...forecasts, scratch, memory, coverage: settings.coverageTarget })
+      : null;
+  }
+
+  /** Whether the network is asked in this step. */
+  get warm(): boolean {
+    return this.features.observations >= WARM_UP;
+  }
+
+  /** Numbers that `writeInputs` writes: the past, then every lead. */
+  get inputs(): number {
+    return I + this.leads * AHEAD;
+  }
+
+  /**
+   * Takes in a closed bucket.
+   * @returns false when nothing is to be stepped: a dropped gap, or empty buckets before the first reading
+   */
+  take(bucket: StepBucket): boolean {
+    const { features, blend } = this;
+    const { startMs, value } = bucket;
+    this.marks = this.judge(bucket);
+    this.observed = !Number.isNaN(value) && (this.marks & MASKED) === 0;
+    const entered = this.observed ? this.enter(value) : this.filled();
+    if (Number.isNaN(entered)) return false;
+    blend?.observe(entered, this.observed);
+    features.update(startMs, entered, this.observed);
+    blend?.look(startMs);
+    return true;
+  }
+
+  /** Takes in a value of the past that nothing is learnt from but level, seasons and errors: after a change of the grid. */
+  seed(startMs: number, value: number): void {
+    this.features.update(startMs, this.enter(value), true);
+  }
+
+  private filled(): number {
+    const { features, path } = this;
+    const age = features.gapAge;
+    return fillValue(this.settings.fill, features, age < path.length ? path[age] : Number.NaN);
+  }
+
+  /**
+   * The first value fixes the origin, a whole number near it where it is large: features and track keep values in single
+   * precision, which would lose small changes on a large offset.
+   */
+  private enter(value: number): number {
+    const { features } = this;
+    if (features.steps === 0) features.origin = Math.abs(value) < LARGE ? 0 : Math.round(value);
+    return this.toStep(value);
+  }
+
+  /** From the stream's unit to the unit of `features`. */
+  toStep(value: number): number {
+    return value - this.features.origin;
+  }
+
+  /** From the unit of `features` to the stream's. */
+  toUnit(value: number): number {
+    return value + this.features.origin;
+  }
+
+  /** What is wrong with a bucket's value, measured against what the experts expected of it. */
+  private judge({ value, tooFast, outOfRange = 0 }: StepBucket): number {
+    const { features, settings } = this;
+    const marks = ((tooFast?.length ?? 0) > 0 ? TOO_FAST : 0) | (outOfRange > 0 ? OUT_OF_RANGE : 0);
+    if (Number.isNaN(value) || settings.quality === false) return marks;
+    const expected = { point: this.toUnit(features.anchor[0]), error: features.scale[0] };
+    return marks | this.quality.judge(value, expected, features.gapAge);
+  }
+
+  /** Writes the network's inputs, [inputs], from `offset`; right after `take`. */
+  writeInputs(x: Float32Array, offset: number): void {
+    const { features, leads } = this;
+    features.past(x, offset);
+    for (let k = 0; k < leads; k++) features.ahead(k, x, offset + I + k * AHEAD);
+  }
+
+  /**
+   * What is published; once a bucket, after `take`.
+   * @param raw the network's answer [leads, 9] from `offset`; null when it was not asked
+   * @param out [leads, 9] in the stream's unit, within its limits
+   * @returns whether the network had an answer that can be used
+   */
+  forecast(raw: Float32Array | null, offset: number, out: Float64Array): boolean {
+    const { blend, path, observed } = this;
+    if (blend === null) throw new Error('a step without forecasts was asked for one');
+    const network = blend.forecast(raw, offset, observed, this.clamp, out);
+    if (observed || Number.isNaN(path[0])) {
+      for (let k = 0; k < path.length; k++) path[k] = out[k * Q + MEDIAN];
+    }
+    // Again: taking the origin away and adding it may have rounded a value over its limit.
+    for (let i = 0; i < out.length; i++) out[i] = limited(this.toUnit(out[i]), this.settings, this.features);
+    return network;
+  }
+
+  /** Quantiles of a simple forecast by its own running error, in the stream's unit. @param out [leads, 9] */
+  naive(expert: KeptExpert, out: Float64Array): void {
+    naiveQuantiles(this.features, expert, out);
+    for (let i = 0; i < out.length; i++) out[i] = this.toUnit(out[i]);
+  }
+}
