@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { Alerts } from './agent/alerts.ts';
 import { Announcer } from './agent/announcer.ts';
+import { formerReadings } from './agent/arrival-times.ts';
 import { ClockHold } from './agent/clock-hold.ts';
 import { chooseGroupModel } from './agent/groups.ts';
 import { Health } from './agent/health.ts';
@@ -109,7 +110,13 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
   // Out: the broker and what is said there.
   const topics = topicsOf(base, node);
   const status = { version, since: startTime(clock), session: randomUUID() };
-  const hold = new ClockHold(clock.monotonic());
+  const hold = new ClockHold({
+    clock,
+    probe: (answered) => link.client.ping(answered),
+    keptMs: () => (config.mqtt.qos === 0 ? 0 : config.mqtt.session_expiry),
+  });
+  const known = engine.streams();
+  hold.resume(known.reduce((newest, { lastObservedMs }) => Math.max(newest, lastObservedMs ?? 0), 0));
   const home = new HomeAssistant({
     prefix: config.publish.discovery_prefix,
     base,
@@ -140,13 +147,14 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     request: (message) => requests.receive(message),
     ahead: streams.ahead,
     home: { topic: home.statusTopic, heard: (message) => announcer.heard(message) },
-    connected: (again) => {
-      hold.connected(clock.monotonic());
+    connected: (again, resumed) => {
+      hold.connected(resumed);
       announcer.announce();
       if (again) alerts.sayAgain();
     },
-    answered: () => hold.answered(clock.monotonic()),
+    answered: () => hold.answered(),
     lost: () => {
+      hold.lost();
       pipeline.disconnected();
       announcer.pause();
     },
@@ -193,6 +201,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     get flushMs() {
       return config.store.flush;
     },
+    formerReadings: formerReadings(known, store),
     storeFails: (failing) => link.storeFailing(failing),
     discovered: async (found) => {
       await streams.discovered(found);

@@ -1,10 +1,14 @@
 /**
- * Decides whether the wall clock may close buckets and forecasts may go out.
- * A clock before 2024 was never set: then neither. And after a start the broker first hands over what it kept; were the
- * clock to close buckets meanwhile, those readings would come too late, and the forecasts would differ from those of
- * an agent that never stopped.
+ * Decides up to which time the wall clock may close buckets, and whether readings that arrive now are a backlog.
+ *
+ * The broker, and the network on the way, keep readings while the agent cannot take them. If the clock closed buckets
+ * meanwhile, those readings would come too late. So the clock closes buckets only up to the time at which the connection
+ * was last known to deliver: a live message proves that, and so does the answer to a ping (the probe), which comes after
+ * everything that waited on the way. After a start, a reconnect, a stall of the process or a silent network the clock
+ * waits until the backlog has been taken. A wall clock before 2024 was never set: it closes nothing.
  */
 import type { Sample } from '../series/sample.ts';
+import type { Clock } from '../system/clock.ts';
 
 /** Before this a clock was never set, ms. */
 const SANE_FROM_MS = Date.UTC(2024, 0, 1);
@@ -13,39 +17,67 @@ const BACKLOG_AGE_MS = 1500;
 /** The backlog is over when none of it has come for this long, ms. */
 const QUIET_MS = 500;
 /**
- * A broker hands over what it kept right after it has accepted the connection. By the time it has answered the
- * subscriptions, which are asked for after that, the first of it is here, whatever the way to the broker takes; and this
- * much later at a broker that does several things at once, ms.
+ * A broker sends what it kept right after it has accepted the connection. When it has answered the subscriptions, which are
+ * sent after that, the first kept message is here, however slow the network is; and this much later at a broker that does
+ * several things at once, ms.
  */
 const SETTLE_MS = 250;
-/** A broker that does not answer the subscriptions, ms after the connection. */
+/** A broker that does not answer the subscriptions or the probe, ms after the connection. */
 const UNANSWERED_MS = 3000;
 /** A stream whose readings always come late must not hold the clock for ever, ms after the connection. */
 const MAX_BACKLOG_MS = 15_000;
-/** Without a broker the forecasts go on from what is stored, ms after the start. */
+/** Without a broker since the start the forecasts go on from what is stored, ms after the start. */
 const MAX_WAIT_MS = 5000;
+/** A probe without an answer for this long means that the network delivers nothing, ms. */
+const SILENT_MS = 1000;
+/** The event loop, or the machine, stood still when nothing ran for this long, ms. */
+const STALL_MS = 2500;
+/** A connection that delivered this recently needs no probe, ms. */
+const FRESH_MS = 50;
+/** Longest time that the clock waits for a broker that is away, ms. Later readings are stored and marked as late. */
+export const MAX_AWAY_MS = 900_000;
 
+export interface ClockHoldParts {
+  readonly clock: Pick<Clock, 'now' | 'monotonic'>;
+  /** Sends a ping to the broker; `answered` is called when the answer is here. Does nothing without a connection. */
+  readonly probe: (answered: () => void) => void;
+  /** How long the broker keeps readings for an absent agent, ms. */
+  readonly keptMs: () => number;
+}
+
+type Phase =
+  /** No connection since the start. */
+  | 'starting'
+  /** The connection is lost. */
+  | 'away'
+  /** The backlog is being taken. */
+  | 'backlog'
+  | 'live';
+
+/** All times named `...Ms` of this class are of the monotonic clock, except wall times, which are named so. */
 export class ClockHold {
-  private connectedMs: number | null = null;
+  private phase: Phase = 'starting';
+  private readonly startedMs: number;
+  /** Begin of the backlog phase. */
+  private sinceMs = 0;
+  /** Whether the end of the backlog phase needs the answer of a probe, which a broker must give. */
+  private needsProof = false;
+  /** When the broker answered the subscriptions or the probe of the backlog phase. */
   private answeredMs: number | null = null;
+  /** When the last reading of the backlog arrived. */
   private backlogMs = Number.NEGATIVE_INFINITY;
-  private released = false;
+  /** When the connection was last known to deliver. */
+  private provenMs: number;
+  /** The same by the wall clock: no reading of the backlog is older. Null after a start: not known. */
+  private provenWallMs: number | null = null;
+  private probe: { readonly sentMs: number } | null = null;
+  private beatMs: number;
+  private beatWallMs: number;
 
-  /** All times of this class but `nowMs` are of the monotonic clock. */
-  constructor(private readonly startedMs: number) {}
-
-  connected(monotonicMs: number): void {
-    this.connectedMs ??= monotonicMs;
-  }
-
-  /** The broker has answered what was subscribed to. */
-  answered(monotonicMs: number): void {
-    this.answeredMs ??= monotonicMs;
-  }
-
-  /** @param ageMs of a reading on its arrival */
-  arrived(ageMs: number, monotonicMs: number): void {
-    if (ageMs > BACKLOG_AGE_MS) this.backlogMs = monotonicMs;
+  constructor(private readonly parts: ClockHoldParts) {
+    const { clock } = parts;
+    this.startedMs = this.provenMs = this.beatMs = clock.monotonic();
+    this.beatWallMs = clock.now();
   }
 
   /** Whether the wall clock has ever been set. */
@@ -59,18 +91,133 @@ export class ClockHold {
     return ClockHold.sane(arrivalMs) || timeMs === arrivalMs ? sample : { ...sample, arrivalMs: timeMs };
   }
 
-  /** Whether the wall clock may close buckets. Once it may, it stays so. */
-  mayClose(monotonicMs: number): boolean {
-    if (this.released) return true;
-    const { connectedMs, answeredMs } = this;
-    if (connectedMs === null) {
-      this.released = monotonicMs - this.startedMs >= MAX_WAIT_MS;
-    } else {
-      const settled = answeredMs === null ? connectedMs + UNANSWERED_MS : answeredMs + SETTLE_MS;
-      this.released =
-        monotonicMs - connectedMs >= MAX_BACKLOG_MS ||
-        (monotonicMs >= settled && monotonicMs - this.backlogMs >= QUIET_MS);
-    }
-    return this.released;
+  /** A former run took readings up to this wall time, ms: what the broker kept since then is younger. */
+  resume(newestWallMs: number): void {
+    this.provenWallMs ??= newestWallMs;
+  }
+
+  /** There is a new connection. Call before its first message. @param resumed the broker had kept the session */
+  connected(resumed: boolean): void {
+    if (!resumed) this.provenWallMs = null;
+    this.beginBacklog(this.parts.clock.monotonic());
+  }
+
+  /** The broker has answered the subscriptions of a new connection. */
+  answered(): void {
+    if (this.phase === 'backlog') this.answeredMs ??= this.parts.clock.monotonic();
+  }
+
+  /** The connection is lost, or could not be made. */
+  lost(): void {
+    this.probe = null;
+    if (this.phase !== 'starting') this.phase = 'away';
+  }
+
+  /** Call often: finds out that the process or the machine stood still. */
+  beat(): void {
+    const { clock } = this.parts;
+    const nowMs = clock.monotonic();
+    const wallMs = clock.now();
+    const passedMs = nowMs - this.beatMs;
+    // The monotonic clock stands still while a machine is suspended; the wall clock does not.
+    const stalled = passedMs > STALL_MS || wallMs - this.beatWallMs - passedMs > STALL_MS;
+    this.beatMs = nowMs;
+    this.beatWallMs = wallMs;
+    if (stalled && this.phase === 'live') this.suspect(nowMs);
+  }
+
+  /** A message has arrived. Call before `arrived` for its readings. */
+  heard(): void {
+    this.beat();
+    if (this.phase !== 'live') return;
+    const nowMs = this.parts.clock.monotonic();
+    if (this.isSilent(nowMs)) this.suspect(nowMs);
+  }
+
+  /**
+   * A reading has arrived.
+   * @param ageMs of the reading on its arrival; of one without a time stamp, as far as it is known
+   */
+  arrived(ageMs: number): void {
+    const nowMs = this.parts.clock.monotonic();
+    if (ageMs > BACKLOG_AGE_MS) this.backlogMs = nowMs;
+    else if (this.phase === 'live' && this.probe === null) this.prove(nowMs);
+  }
+
+  /** Wall time from which on the readings that arrive now may have been kept, ms; null: they are live. */
+  backlogFrom(): number | null {
+    return this.phase === 'backlog' ? this.provenWallMs : null;
+  }
+
+  /** Wall time up to which buckets may be closed, ms; null: none. Sends a probe where that is needed to know it. */
+  closeUntil(): number | null {
+    this.beat();
+    const { clock, keptMs } = this.parts;
+    const nowMs = clock.monotonic();
+    const wallMs = clock.now();
+    if (!ClockHold.sane(wallMs)) return null;
+    this.update(nowMs);
+    if (this.phase === 'starting') return nowMs - this.startedMs >= MAX_WAIT_MS ? wallMs : null;
+    const awayMs = nowMs - this.provenMs;
+    if (this.phase === 'away') return awayMs >= Math.min(keptMs(), MAX_AWAY_MS) ? wallMs : null;
+    if (this.phase === 'backlog') return awayMs >= MAX_AWAY_MS ? wallMs : null;
+    if (awayMs <= FRESH_MS || awayMs >= MAX_AWAY_MS) return wallMs;
+    return wallMs - awayMs;
+  }
+
+  /** A bucket is due that `closeUntil` does not allow to close: asks the broker whether anything is still on its way. */
+  wantProof(): void {
+    if (this.phase === 'live') this.sendProbe(this.parts.clock.monotonic());
+  }
+
+  private update(nowMs: number): void {
+    if (this.phase !== 'backlog' || (this.needsProof && this.answeredMs === null)) return;
+    const settledMs = this.answeredMs === null ? this.sinceMs + UNANSWERED_MS : this.answeredMs + SETTLE_MS;
+    const isOver =
+      nowMs - this.sinceMs >= MAX_BACKLOG_MS || (nowMs >= settledMs && nowMs - this.backlogMs >= QUIET_MS);
+    if (!isOver) return;
+    this.phase = 'live';
+    this.probe = null;
+    this.prove(nowMs);
+  }
+
+  private prove(nowMs: number): void {
+    this.provenMs = nowMs;
+    this.provenWallMs = this.parts.clock.now() - (this.parts.clock.monotonic() - nowMs);
+  }
+
+  private isSilent(nowMs: number): boolean {
+    return this.probe !== null && nowMs - this.probe.sentMs > SILENT_MS;
+  }
+
+  private beginBacklog(nowMs: number): void {
+    this.phase = 'backlog';
+    this.sinceMs = nowMs;
+    this.answeredMs = null;
+    this.needsProof = false;
+    this.probe = null;
+  }
+
+  /** What arrives now may have waited for long. */
+  private suspect(nowMs: number): void {
+    this.beginBacklog(nowMs);
+    this.needsProof = true;
+    this.sendProbe(nowMs);
+  }
+
+  private sendProbe(nowMs: number): void {
+    if (this.probe !== null) return;
+    const probe = { sentMs: nowMs };
+    this.probe = probe;
+    this.parts.probe(() => {
+      if (this.probe !== probe) return;
+      const answeredMs = this.parts.clock.monotonic();
+      const late = answeredMs - probe.sentMs > SILENT_MS;
+      this.probe = null;
+      // The network was away and is back; readings that were kept may come after this answer.
+      if (this.phase === 'live' && late) this.beginBacklog(answeredMs);
+      else if (this.phase === 'live') this.prove(probe.sentMs);
+      if (this.phase === 'backlog') this.answeredMs ??= answeredMs;
+    });
   }
 }

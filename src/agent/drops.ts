@@ -11,7 +11,7 @@ type Kept = 'too-fast' | 'retained' | 'overload' | 'store-full' | 'forecast-not-
 export type DropReason = Refused | Kept | Unsent;
 
 export const DROPS: Readonly<Record<DropReason, string>> = {
-  late: 'The bucket of the reading had been forecast already; `lateness` keeps buckets open longer.',
+  late: 'The bucket of the reading had been forecast already; `lateness` keeps buckets open longer. It is stored with a mark, so that training and history have it.',
   duplicate: 'The stream has a reading of the same time already.',
   'out-of-range':
     'The reading is outside `limits.min` and `limits.max`, or no measurement at all; it is stored with a mark.',

@@ -6,6 +6,7 @@ import type { OutgoingRequest, Router } from '../ingest/router.ts';
 import type { DiscoveredStream } from '../ingest/rule.ts';
 import type { Sample } from '../series/sample.ts';
 import type { Clock } from '../system/clock.ts';
+import { ArrivalTimes, type FormerReadings } from './arrival-times.ts';
 import type { ClockHold } from './clock-hold.ts';
 import type { Counts, DropReason } from './drops.ts';
 
@@ -31,6 +32,8 @@ export interface InboxParts {
   /** Samples that may wait for a round, and messages while streams are changed; further ones are dropped and counted. */
   readonly maxQueued?: number;
   readonly request: (request: OutgoingRequest) => void;
+  /** What a former run knew of a stream whose readings have no time stamps. */
+  readonly formerReadings?: (stream: string) => FormerReadings | null;
 }
 
 const MAX_QUEUED = 100_000;
@@ -57,6 +60,7 @@ export class Inbox {
   private held: Message[] | null = null;
   private heldBytes = 0;
   private readonly maxQueued: number;
+  private readonly times: ArrivalTimes;
 
   /** @param arrived told when something waits */
   constructor(
@@ -64,6 +68,7 @@ export class Inbox {
     private readonly arrived: () => void,
   ) {
     this.maxQueued = parts.maxQueued ?? MAX_QUEUED;
+    this.times = new ArrivalTimes(parts.formerReadings);
   }
 
   /** Whether nothing waits for a round. */
@@ -113,7 +118,7 @@ export class Inbox {
   }
 
   private route({ topic, payload, retained, acknowledge, nowMs }: Message): void {
-    const { clock, router, hold } = this.parts;
+    const { router, hold } = this.parts;
     const routed = router.message(topic, payload, nowMs);
     for (const request of routed.requests) this.parts.request(request);
     let samples = routed.samples;
@@ -124,8 +129,12 @@ export class Inbox {
       acknowledge?.();
       return;
     }
-    const monotonicMs = clock.monotonic();
-    for (const sample of samples) hold.arrived(nowMs - sample.timeMs, monotonicMs);
+    hold.heard();
+    const backlogFromMs = hold.backlogFrom();
+    samples = samples.map((sample) =>
+      sample.timeMs === sample.arrivalMs ? this.times.timed(sample, backlogFromMs) : sample,
+    );
+    for (const sample of samples) hold.arrived(nowMs - sample.timeMs);
     const discovered = routed.discovered.map((stream) => ({
       ...stream,
       firstMs: Math.min(nowMs, ...samples.filter((s) => s.stream === stream.spec.name).map((s) => s.timeMs)),

@@ -31,8 +31,8 @@ export interface LinkParts {
   readonly ahead: Pick<KnownAhead, 'topics' | 'receive'>;
   /** Home Assistant's own status. */
   readonly home: { readonly topic: string; readonly heard: (message: Incoming) => void };
-  /** There is a new connection. @param again not the first one */
-  readonly connected: (again: boolean) => void;
+  /** There is a new connection; no message has come yet. @param again not the first one @param resumed the broker had kept the session */
+  readonly connected: (again: boolean, resumed: boolean) => void;
   /** The broker has answered what was subscribed to on a new connection. */
   readonly answered: () => void;
   readonly lost: () => void;
@@ -60,11 +60,11 @@ export class Link {
         else if (parts.ahead.receive(message.topic, message.payload)) message.acknowledge?.();
         else parts.sensor(message);
       },
-      changed: ({ connected, connects }) => {
+      changed: ({ connected, connects, resumed }) => {
         if (!connected) parts.lost();
         else if (connects > this.connections) {
           this.connections = connects;
-          parts.connected(connects > 1);
+          parts.connected(connects > 1, resumed);
         }
       },
       answered: () => parts.answered(),

@@ -6,13 +6,14 @@ import { setImmediate } from 'node:timers/promises';
 import { errorText, GatecastError } from '../errors.ts';
 import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import type { Forecast } from '../forecast/forecast.ts';
-import { OUT_OF_RANGE } from '../series/quality.ts';
+import { ASSIGNED_TIME, LATE, OUT_OF_RANGE } from '../series/quality.ts';
+import type { Sample } from '../series/sample.ts';
 import type { Store } from '../store/store-contract.ts';
 import { Acknowledgements } from './acknowledgements.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import { ClockHold } from './clock-hold.ts';
 import type { Counts } from './drops.ts';
-import { Inbox, type InboxParts, type Incoming, type Met } from './inbox.ts';
+import { Inbox, type InboxParts, type Incoming, type Met, type Waiting } from './inbox.ts';
 import { markStored } from './marking.ts';
 import { Seldom } from './seldom.ts';
 
@@ -130,9 +131,14 @@ export class Pipeline {
     const { clock, engine, hold, batchMs } = this.parts;
     if (this.actions.length > 0) return 0;
     if (!this.inbox.isEmpty) return batchMs;
-    if (!hold.mayClose(clock.monotonic())) return HELD_SLEEP_MS;
+    const closeMs = hold.closeUntil();
+    if (closeMs === null && ClockHold.sane(clock.now())) return HELD_SLEEP_MS;
     const nowMs = clock.now();
     const dueMs = engine.nextDueMs(nowMs);
+    if (dueMs !== null && closeMs !== null && dueMs > closeMs && dueMs <= nowMs) {
+      hold.wantProof();
+      return HELD_SLEEP_MS;
+    }
     // A clock that was never set closes nothing, however long it is due.
     if (dueMs === null || (dueMs < nowMs && !ClockHold.sane(nowMs))) return MAX_SLEEP_MS;
     return Math.min(MAX_SLEEP_MS, Math.max(1, dueMs - nowMs));
@@ -164,7 +170,7 @@ export class Pipeline {
     const { clock, engine, hold } = this.parts;
     const nowMs = clock.now();
     const sane = ClockHold.sane(nowMs);
-    await engine.tick(sane && hold.mayClose(clock.monotonic()) ? nowMs : null, false, {
+    await engine.tick(hold.closeUntil(), false, {
       most: MOST_BUCKETS,
       handOut: (forecasts) => {
         if (sane) this.handOut(forecasts, nowMs);
@@ -227,21 +233,21 @@ export class Pipeline {
     const taken = this.inbox.take();
     await this.meet(taken.flatMap((one) => one.discovered));
     const { engine, store, checkpoints } = this.parts;
-    for (const { samples, acknowledge } of taken) {
-      if (acknowledge !== null) this.acknowledgements.add(acknowledge);
-      for (const sample of samples) {
-        const outcome = engine.push(ClockHold.timed(sample));
-        if (outcome !== 'accepted') {
-          this.inbox.drop(outcome);
-          store.reject(sample.stream, outcome, sample.arrivalMs);
-          // Kept to be seen; whatever reads it back knows it by its mark.
-          if (outcome === 'out-of-range') store.append(sample, OUT_OF_RANGE);
-          continue;
-        }
+    for (const { acknowledge } of taken) if (acknowledge !== null) this.acknowledgements.add(acknowledge);
+    for (const sample of inTimeOrder(taken)) {
+      const outcome = engine.push(ClockHold.timed(sample));
+      const mark = sample.assigned === true ? ASSIGNED_TIME : 0;
+      if (outcome === 'accepted') {
         this.samples++;
-        store.append(sample);
+        store.append(sample, mark);
         checkpoints.accepted(sample.stream);
+        continue;
       }
+      this.inbox.drop(outcome);
+      store.reject(sample.stream, outcome, sample.arrivalMs);
+      // Kept to be seen, and a late one to be learnt from; whatever reads it back knows it by its mark.
+      if (outcome === 'out-of-range') store.append(sample, mark | OUT_OF_RANGE);
+      if (outcome === 'late') store.append(sample, mark | LATE);
     }
   }
 
@@ -261,4 +267,14 @@ export class Pipeline {
   disconnected(): void {
     this.acknowledgements.lost();
   }
+}
+
+/** A backlog may come in another order than it was measured in: a newer reading must not make an older one late. */
+function inTimeOrder(taken: readonly Waiting[]): readonly Sample[] {
+  const samples =
+    taken.length === 1 && taken[0] !== undefined ? taken[0].samples : taken.flatMap((one) => one.samples);
+  let sorted = true;
+  for (let i = 1; sorted && i < samples.length; i++)
+    sorted = (samples[i - 1]?.timeMs ?? 0) <= (samples[i]?.timeMs ?? 0);
+  return sorted ? samples : [...samples].sort((a, b) => a.timeMs - b.timeMs);
 }

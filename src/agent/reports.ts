@@ -22,7 +22,7 @@ export interface ReportsParts {
   readonly config: () => Config;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly hold: Pick<ClockHold, 'mayClose'>;
+  readonly hold: Pick<ClockHold, 'closeUntil'>;
   readonly alerts: Alerts;
   readonly health: Health;
   readonly publisher: Publisher;
@@ -49,7 +49,7 @@ export function startReports(parts: ReportsParts): () => void {
       ...rolledBack(slots.get(GROUP, model.name)),
       ...streamLimit(streams.router, max_streams),
       // What the broker kept may not have come yet.
-      ...(hold.mayClose(clock.monotonic()) ? staleStreams(engine.streams(), clock.now()) : []),
+      ...(hold.closeUntil() !== null ? staleStreams(engine.streams(), clock.now()) : []),
     ]);
   };
   const sayHealth = (): void => publisher.health({ ...health.message(), model: parts.modelName() });

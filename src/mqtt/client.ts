@@ -44,6 +44,8 @@ export interface ClientStatus {
   readonly protocol: '5' | '3.1.1' | null;
   /** Connections so far. */
   readonly connects: number;
+  /** The broker had kept the session, and what arrived for it meanwhile. */
+  readonly resumed: boolean;
   /** Why there is none now; null while there is one and before the first attempt. */
   readonly fault: string | null;
   /** Filters that the broker refused. */
@@ -79,6 +81,7 @@ export class Client {
   /** The next session begins empty: the last one holds a message that ends every connection. */
   #cleanNext = false;
   #connects = 0;
+  #resumed = false;
   /** Filters of this connection's first subscriptions that the broker has not answered yet. */
   #unanswered = 0;
   #fault: string | null = null;
@@ -146,11 +149,17 @@ export class Client {
     this.#subscribe(added);
   }
 
+  /** `answered` is called when the broker has answered a ping: all that it had sent before is here. Nothing without a connection. */
+  ping(answered: () => void): void {
+    if (this.#open) this.#connection?.ping(answered);
+  }
+
   status(): ClientStatus {
     return {
       connected: this.#open,
       protocol: this.#open ? (this.#version === 5 ? '5' : '3.1.1') : null,
       connects: this.#connects,
+      resumed: this.#resumed,
       fault: this.#fault,
       refusedFilters: this.#filters.refused,
       outbox: this.#outbox.size,
@@ -195,6 +204,7 @@ export class Client {
   #connected(sessionPresent: boolean): void {
     if (this.#stopped) return;
     this.#open = true;
+    this.#resumed = sessionPresent;
     this.#fault = null;
     this.#connectedAt = this.#parts.clock.monotonic();
     this.#cleanNext = false;

@@ -77,6 +77,7 @@ export class Connection {
   readonly #events: ConnectionEvents;
   #state: 'connecting' | 'open' | 'ended' = 'connecting';
   #farewell: string | null = null;
+  #pings: (() => void)[] = [];
 
   /** Begins to connect. Throws where the options make no sense (a malformed URL or certificate). */
   constructor(
@@ -94,6 +95,12 @@ export class Connection {
       (this.#client.stream as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true);
       this.#events.connected(packet.sessionPresent);
     });
+    this.#client.on('packetreceive', ({ cmd }) => {
+      if (cmd !== 'pingresp' || this.#pings.length === 0) return;
+      const waiting = this.#pings;
+      this.#pings = [];
+      for (const answered of waiting) answered();
+    });
     this.#client.on('error', (error) => this.#end(describe(error)));
     this.#client.on('disconnect', ({ reasonCode = 0 }) => {
       this.#farewell = `closed by the broker: ${FAREWELLS[reasonCode] ?? `reason ${reasonCode}`}`;
@@ -110,6 +117,13 @@ export class Connection {
   /** How many unacknowledged messages the broker takes at once. */
   get receiveMaximum(): number {
     return Math.max(MIN_RECEIVE_MAXIMUM, this.#client.serverProperties?.receiveMaximum ?? 65_535);
+  }
+
+  /** `answered` is called at the broker's next answer to a ping; not when the connection ends first. */
+  ping(answered: () => void): void {
+    if (this.#state !== 'open') return;
+    this.#pings.push(answered);
+    this.#client.sendPing();
   }
 
   /** `done` is told null, or why the broker refused; not called when the connection ends first. */

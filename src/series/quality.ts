@@ -16,12 +16,24 @@ export const FLAT_LINE = 4;
 export const OUT_OF_RANGE = 8;
 export const STEP = 16;
 export const TOO_FAST = 32;
+/** Of single readings: it came after its bucket was forecast. Training and history have it. */
+export const LATE = 64;
+/** Of single readings: the time is an estimate. */
+export const ASSIGNED_TIME = 128;
 /** A bucket with one of these enters the step as if it had not been observed, and nothing is trained on it. */
 export const MASKED = SPIKE | STUCK | FLAT_LINE;
 /** Of single readings, which are left out of their bucket: the others in it may be good. */
 export const REFUSED = OUT_OF_RANGE | TOO_FAST;
 
-export type MarkName = 'spike' | 'stuck' | 'flat-line' | 'out-of-range' | 'step' | 'too-fast';
+export type MarkName =
+  | 'spike'
+  | 'stuck'
+  | 'flat-line'
+  | 'out-of-range'
+  | 'step'
+  | 'too-fast'
+  | 'late'
+  | 'assigned-time';
 
 const MARKS: readonly (readonly [bit: number, name: MarkName, text: string])[] = [
   [SPIKE, 'spike', 'far from the readings before and from what was expected, and not confirmed by the next'],
@@ -30,6 +42,12 @@ const MARKS: readonly (readonly [bit: number, name: MarkName, text: string])[] =
   [OUT_OF_RANGE, 'out-of-range', 'outside the limits of the stream'],
   [STEP, 'step', 'the stream has gone to another level'],
   [TOO_FAST, 'too-fast', 'changed faster than the limit of the stream'],
+  [LATE, 'late', 'came after its bucket was forecast'],
+  [
+    ASSIGNED_TIME,
+    'assigned-time',
+    'came late and without a time stamp: its time is estimated from the ones before',
+  ],
 ];
 
 /** The names of what is marked, as messages carry them; empty for a good bucket. */

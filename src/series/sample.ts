@@ -10,4 +10,6 @@ export interface Sample {
   readonly arrivalMs: number;
   /** As sent with the reading, where the format carries one. */
   readonly unit?: string;
+  /** `timeMs` was not sent with the reading, nor is it the time of arrival: see `agent/arrival-times.ts`. */
+  readonly assigned?: boolean;
 }

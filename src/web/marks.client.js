@@ -8,6 +8,8 @@ const MARKS = {
   'out-of-range': ['out of range', 'a reading outside the limits, left out'],
   step: ['step', 'gone to another level'],
   'too-fast': ['too fast', 'a reading that changed faster than the limit, left out'],
+  late: ['late', 'a reading that came after its bucket was forecast'],
+  'assigned-time': ['time estimated', 'a reading that came late and without a time stamp'],
 };
 /** Those whose bucket enters the forecast as if it were empty. */
 const MASKED = ['spike', 'stuck', 'flat-line'];

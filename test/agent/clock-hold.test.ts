@@ -1,5 +1,32 @@
 import { describe, expect, test } from 'vitest';
-import { ClockHold } from '../../src/agent/clock-hold.ts';
+import { ClockHold, MAX_AWAY_MS } from '../../src/agent/clock-hold.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+
+function setUp() {
+  const clock = new FakeClock();
+  const probes: (() => void)[] = [];
+  const hold = new ClockHold({ clock, probe: (answered) => probes.push(answered), keptMs: () => 3_600_000 });
+  /** How far behind the wall clock buckets may be closed, ms; null: not at all. */
+  const behind = (): number | null => {
+    const until = hold.closeUntil();
+    return until === null ? null : clock.now() - until;
+  };
+  /** As the pipeline does: asks often. */
+  const pass = (ms: number): void => {
+    for (let left = ms; left > 0; left -= 100) {
+      clock.advance(Math.min(100, left));
+      hold.closeUntil();
+    }
+  };
+  /** Connected, answered, and without a backlog. */
+  const live = (): void => {
+    hold.connected(true);
+    hold.answered();
+    pass(300);
+    expect(behind()).toBe(0);
+  };
+  return { clock, hold, probes, behind, pass, live };
+}
 
 describe('ClockHold', () => {
   test('a clock that was never set is not sane', () => {
@@ -9,48 +36,159 @@ describe('ClockHold', () => {
   });
 
   test('without a broker it lets go after a while', () => {
-    const hold = new ClockHold(100);
-    expect(hold.mayClose(5000)).toBe(false);
-    expect(hold.mayClose(5100)).toBe(true);
+    const { pass, behind } = setUp();
+    pass(4900);
+    expect(behind()).toBeNull();
+    pass(100);
+    expect(behind()).toBe(0);
   });
 
   test('lets go soon after the broker has answered the subscriptions', () => {
-    const hold = new ClockHold(0);
-    hold.connected(1000);
-    expect(hold.mayClose(1900)).toBe(false);
-    hold.answered(2000);
-    expect(hold.mayClose(2249)).toBe(false);
-    expect(hold.mayClose(2250)).toBe(true);
+    const { hold, pass, behind } = setUp();
+    hold.connected(true);
+    pass(900);
+    expect(behind()).toBeNull();
+    hold.answered();
+    pass(249);
+    expect(behind()).toBeNull();
+    pass(1);
+    expect(behind()).toBe(0);
   });
 
   test('does not wait for ever for a broker that never answers', () => {
-    const hold = new ClockHold(0);
-    hold.connected(1000);
-    expect(hold.mayClose(3999)).toBe(false);
-    expect(hold.mayClose(4000)).toBe(true);
+    const { hold, pass, behind } = setUp();
+    hold.connected(true);
+    pass(2999);
+    expect(behind()).toBeNull();
+    pass(1);
+    expect(behind()).toBe(0);
   });
 
   test('waits for the backlog to end, not for live readings', () => {
-    const hold = new ClockHold(0);
-    hold.connected(1000);
-    hold.answered(1100);
-    hold.arrived(60_000, 1340);
-    expect(hold.mayClose(1400)).toBe(false);
-    hold.arrived(60_000, 1700);
-    hold.arrived(20, 2150);
-    expect(hold.mayClose(2199)).toBe(false);
-    expect(hold.mayClose(2200)).toBe(true);
-    hold.arrived(60_000, 2300);
-    expect(hold.mayClose(2301)).toBe(true);
+    const { hold, pass, behind } = setUp();
+    hold.connected(true);
+    hold.answered();
+    pass(300 - 60);
+    hold.arrived(60_000);
+    pass(400);
+    hold.arrived(60_000);
+    pass(450);
+    hold.arrived(20);
+    expect(behind()).toBeNull();
+    pass(50);
+    expect(behind()).toBe(0);
+    hold.arrived(60_000);
+    expect(behind()).toBe(0);
   });
 
   test('streams that are always late do not hold it for ever', () => {
-    const hold = new ClockHold(0);
-    hold.connected(1000);
-    for (let t = 1000; t < 16_000; t += 100) {
-      hold.arrived(300_000, t);
-      expect(hold.mayClose(t)).toBe(false);
+    const { hold, pass, behind } = setUp();
+    hold.connected(true);
+    for (let t = 0; t < 15_000; t += 100) {
+      hold.arrived(300_000);
+      expect(behind()).toBeNull();
+      pass(100);
     }
-    expect(hold.mayClose(16_000)).toBe(true);
+    expect(behind()).toBe(0);
+  });
+
+  test('holds again while the connection is lost and until the new one has handed over what was kept', () => {
+    const { clock, hold, pass, behind, live } = setUp();
+    live();
+    const lostAt = clock.now();
+    hold.lost();
+    pass(40_000);
+    expect(behind()).toBeNull();
+    hold.connected(true);
+    expect(hold.backlogFrom()).toBe(lostAt);
+    hold.answered();
+    hold.arrived(39_000);
+    pass(400);
+    expect(behind()).toBeNull();
+    pass(100);
+    expect(behind()).toBe(0);
+    expect(hold.backlogFrom()).toBeNull();
+  });
+
+  test('a broker that had not kept the session has no backlog', () => {
+    const { hold, pass, live } = setUp();
+    live();
+    hold.lost();
+    pass(1000);
+    hold.connected(false);
+    expect(hold.backlogFrom()).toBeNull();
+  });
+
+  test('a broker that stays away does not hold the clock for ever', () => {
+    const { hold, pass, behind, live } = setUp();
+    live();
+    hold.lost();
+    pass(MAX_AWAY_MS - 100);
+    expect(behind()).toBeNull();
+    pass(100);
+    expect(behind()).toBe(0);
+  });
+
+  test('closes only what a probe has proven, or a live reading', () => {
+    const { hold, probes, pass, behind, live } = setUp();
+    live();
+    pass(1000);
+    expect(behind()).toBe(1000);
+    hold.wantProof();
+    hold.wantProof();
+    expect(probes.length).toBe(1);
+    pass(10);
+    probes[0]?.();
+    expect(behind()).toBe(0);
+    pass(1000);
+    hold.heard();
+    hold.arrived(20);
+    expect(behind()).toBe(0);
+  });
+
+  test('a network that was silent is followed by a backlog, whether a reading or the answer comes first', () => {
+    for (const first of ['reading', 'answer']) {
+      const { clock, hold, probes, pass, behind, live } = setUp();
+      live();
+      const provenAt = clock.now();
+      pass(1000);
+      hold.wantProof();
+      pass(24_000);
+      expect(behind()).toBe(25_000);
+      if (first === 'reading') hold.heard();
+      for (const answered of probes.splice(0)) answered();
+      expect(hold.backlogFrom()).toBe(provenAt);
+      hold.arrived(24_000);
+      pass(400);
+      expect(behind()).toBeNull();
+      for (const answered of probes.splice(0)) answered();
+      pass(400);
+      expect(behind()).toBe(300);
+    }
+  });
+
+  test('a process that stood still asks the broker before it closes anything', () => {
+    const { clock, hold, probes, pass, behind, live } = setUp();
+    live();
+    clock.advance(120_000);
+    expect(behind()).toBeNull();
+    expect(probes.length).toBe(1);
+    pass(10_000);
+    expect(behind()).toBeNull();
+    hold.lost();
+    hold.connected(true);
+    hold.answered();
+    expect(hold.backlogFrom()).toBeLessThan(clock.now() - 100_000);
+    pass(500);
+    expect(behind()).toBe(200);
+  });
+
+  test('a machine that was suspended, whose monotonic clock stood still, does the same', () => {
+    const { clock, probes, behind, live } = setUp();
+    live();
+    clock.jump(600_000);
+    clock.advance(10);
+    expect(behind()).toBeNull();
+    expect(probes.length).toBe(1);
   });
 });

@@ -15,6 +15,7 @@ function setUp(change: Partial<HealthParts> = {}) {
     broker: {
       connected: true,
       protocol: '5' as '5' | null,
+      resumed: false,
       connects: 1,
       fault: null as string | null,
       refusedFilters: [] as string[],

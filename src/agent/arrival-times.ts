@@ -1,0 +1,98 @@
+/**
+ * Times of readings without a time stamp. A live one gets its time of arrival. Those of a backlog all arrive at once: each
+ * gets the time at which it was due after the one before it, by the usual spacing of its stream, and is marked.
+ */
+import type { StreamView } from '../forecast/engine-contract.ts';
+import type { Sample } from '../series/sample.ts';
+import type { Store } from '../store/store-contract.ts';
+
+interface Stream {
+  /** Time given to the last reading, ms. */
+  lastMs: number;
+  lastValue: number;
+  /** Usual time between two readings, ms; NaN while unknown. */
+  spacingMs: number;
+}
+
+/** What a former run knew of a stream. */
+export interface FormerReadings {
+  readonly lastMs: number;
+  readonly spacingMs: number;
+}
+
+/** Weight of the newest spacing in the mean. */
+const RATE = 0.1;
+/** A spacing longer than this many usual ones is a gap of the sensor. */
+const GAP = 3;
+/** A reading that comes less than this many spacings after the one before it is on time. */
+const ON_TIME = 1.5;
+/** Streams remembered; only reached where streams come and go. */
+const MAX_STREAMS = 100_000;
+
+export class ArrivalTimes {
+  private readonly streams = new Map<string, Stream>();
+
+  /** @param former asked once for each stream that begins with a backlog */
+  constructor(private readonly former: (stream: string) => FormerReadings | null = () => null) {}
+
+  /**
+   * @param sample whose time is its time of arrival
+   * @param backlogFromMs wall time from which on readings may have waited, ms; null: this one is live
+   */
+  timed(sample: Sample, backlogFromMs: number | null): Sample {
+    const { arrivalMs, value } = sample;
+    const known =
+      this.streams.get(sample.stream) ?? (backlogFromMs === null ? null : this.adopt(sample.stream));
+    if (known === null) {
+      if (this.streams.size >= MAX_STREAMS) this.streams.clear();
+      this.streams.set(sample.stream, { lastMs: arrivalMs, lastValue: value, spacingMs: Number.NaN });
+      return sample;
+    }
+    const gapMs = arrivalMs - known.lastMs;
+    let timeMs = arrivalMs;
+    if (backlogFromMs !== null && gapMs > ON_TIME * known.spacingMs)
+      timeMs = Math.round(Math.min(arrivalMs, Math.max(known.lastMs + known.spacingMs, backlogFromMs)));
+    // Two readings of one millisecond that differ are two readings; copies of one are left to be found as such.
+    else if (gapMs <= 0 && gapMs > -1000 && value !== known.lastValue) timeMs = known.lastMs + 1;
+    else if (backlogFromMs === null && gapMs > 0) {
+      if (Number.isNaN(known.spacingMs)) known.spacingMs = gapMs;
+      else known.spacingMs += RATE * (Math.min(gapMs, GAP * known.spacingMs) - known.spacingMs);
+    }
+    known.lastMs = timeMs;
+    known.lastValue = value;
+    return timeMs === arrivalMs ? sample : { ...sample, timeMs, assigned: arrivalMs - timeMs > 1 };
+  }
+
+  private adopt(stream: string): Stream | null {
+    const former = this.former(stream);
+    if (former === null) return null;
+    const known = { ...former, lastValue: Number.NaN };
+    this.streams.set(stream, known);
+    return known;
+  }
+}
+
+/** Readings from which the usual spacing is found after a start. */
+const FORMER_READINGS = 32;
+
+/** What the store knows of streams as they were at the start. */
+export function formerReadings(
+  streams: Iterable<Pick<StreamView, 'spec' | 'lastObservedMs' | 'intervalMs'>>,
+  store: Pick<Store, 'samples'>,
+): (stream: string) => FormerReadings | null {
+  const views = new Map([...streams].map((view) => [view.spec.name, view]));
+  return (stream) => {
+    const view = views.get(stream);
+    views.delete(stream);
+    if (view === undefined || view.lastObservedMs === null || view.intervalMs === null) return null;
+    const { lastObservedMs: lastMs, intervalMs } = view;
+    const times = [...store.samples(stream, lastMs - FORMER_READINGS * intervalMs, lastMs + 1)].map(
+      (row) => row.timeMs,
+    );
+    const gaps = times
+      .slice(1)
+      .map((timeMs, i) => timeMs - (times[i] ?? timeMs))
+      .sort((a, b) => a - b);
+    return { lastMs, spacingMs: gaps[gaps.length >> 1] ?? intervalMs };
+  };
+}

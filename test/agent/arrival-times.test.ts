@@ -1,0 +1,71 @@
+import { expect, test } from 'vitest';
+import { ArrivalTimes, formerReadings } from '../../src/agent/arrival-times.ts';
+import { testSpec } from '../support/specs.ts';
+
+const START = Date.UTC(2025, 0, 1);
+
+function setUp(former?: ConstructorParameters<typeof ArrivalTimes>[0]) {
+  const times = new ArrivalTimes(former);
+  return (arrivalMs: number, value: number, backlogFromMs: number | null = null) =>
+    times.timed({ stream: 's', timeMs: arrivalMs, value, arrivalMs }, backlogFromMs);
+}
+
+test('live readings have their time of arrival', () => {
+  const take = setUp();
+  for (const at of [0, 1000, 1990, 3010, 9000])
+    expect(take(START + at, at)).toEqual({
+      stream: 's',
+      timeMs: START + at,
+      value: at,
+      arrivalMs: START + at,
+    });
+});
+
+test('readings of a backlog are spread by the usual spacing, and marked; the last ones are live again', () => {
+  const take = setUp();
+  for (let i = 0; i <= 10; i++) take(START + i * 1000, i);
+  const nowMs = START + 50_000;
+  for (let i = 11; i <= 49; i++) {
+    const { timeMs, assigned } = take(nowMs, i, START + 10_000);
+    expect([timeMs, assigned]).toEqual([START + i * 1000, true]);
+  }
+  expect(take(nowMs, 50, START + 10_000)).toEqual({
+    stream: 's',
+    timeMs: nowMs,
+    value: 50,
+    arrivalMs: nowMs,
+  });
+});
+
+test('none is put before the time from which on readings were kept', () => {
+  const take = setUp();
+  for (let i = 0; i <= 10; i++) take(START + i * 1000, i);
+  const nowMs = START + 7_200_000;
+  expect(take(nowMs, 1, nowMs - 30_000).timeMs).toBe(nowMs - 30_000);
+  expect(take(nowMs, 2, nowMs - 30_000).timeMs).toBe(nowMs - 29_000);
+});
+
+test('more readings than fit are still readings of their own, and none lies ahead', () => {
+  const take = setUp();
+  for (let i = 0; i <= 10; i++) take(START + i * 1000, i);
+  const nowMs = START + 20_000;
+  const seen = new Set<number>();
+  for (let i = 0; i < 100; i++) seen.add(take(nowMs, i, START + 10_000).timeMs);
+  expect(seen.size).toBe(100);
+  expect(Math.max(...seen)).toBeLessThanOrEqual(nowMs + 100);
+});
+
+test('two live readings of one millisecond that differ are two; copies are one', () => {
+  const take = setUp();
+  take(START, 1);
+  expect(take(START, 1).timeMs).toBe(START);
+  expect(take(START, 2).timeMs).toBe(START + 1);
+});
+
+test('after a start the store tells how a stream went', () => {
+  const rows = [0, 1000, 2000, 5000].map((at) => ({ timeMs: START + at, value: 1, mark: 0 }));
+  const view = { spec: testSpec('s'), intervalMs: 1000, lastObservedMs: START + 5000 };
+  const take = setUp(formerReadings([view], { samples: () => rows }));
+  expect(take(START + 60_000, 1, START + 5000)).toMatchObject({ timeMs: START + 6000, assigned: true });
+  expect(take(START + 60_000, 2, START + 5000).timeMs).toBe(START + 7000);
+});

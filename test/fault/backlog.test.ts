@@ -1,0 +1,110 @@
+/**
+ * Fault 30: the agent stands still, or the network is away, for longer and for shorter than the keepalive. What the broker
+ * and the network kept meanwhile is used, with and without time stamps: none of it is late or a duplicate.
+ */
+import { join } from 'node:path';
+import Sqlite from 'better-sqlite3';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Daemon, ensureBuilt, startDaemon } from '../support/daemon.ts';
+import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
+import { startProxy, type TcpProxy } from '../support/proxy.ts';
+import { sensorsConfig } from '../support/sensors.ts';
+import { tempDirs } from '../support/temp.ts';
+import { sleep, waitFor } from '../support/wait.ts';
+
+const PLACES = ['a', 'b', 'c', 'd', 'e'];
+const BEFORE_S = 8;
+const AFTER_S = 4;
+
+describe.skipIf(!hasMosquitto)('a backlog of a running agent', () => {
+  const temp = tempDirs();
+  let broker: Mosquitto;
+  let eyes: Watcher;
+  const daemons: Daemon[] = [];
+  const proxies: TcpProxy[] = [];
+
+  beforeAll(async () => {
+    ensureBuilt();
+    broker = await startMosquitto('allow_anonymous true\nmax_queued_messages 100000');
+    eyes = await watch(broker.url, 'gatecast/#');
+  }, 180_000);
+  afterAll(async () => {
+    for (const daemon of daemons) daemon.process.kill('SIGKILL');
+    for (const proxy of proxies) await proxy.stop();
+    await eyes?.close();
+    await broker?.stop();
+  });
+
+  test.concurrent.each([
+    ['SIGSTOP of 12 s, stamped', 'stop', 12, true],
+    ['SIGSTOP of 12 s, unstamped', 'stop', 12, false],
+    ['SIGSTOP of 40 s, stamped', 'stop', 40, true],
+    ['network away for 4 s, stamped', 'freeze', 4, true],
+    ['network away for 4 s, unstamped', 'freeze', 4, false],
+    ['network away for 25 s, stamped', 'freeze', 25, true],
+    ['network away for 25 s, unstamped', 'freeze', 25, false],
+    ['connection cut for 20 s, stamped', 'cut', 20, true],
+    ['connection cut for 20 s, unstamped', 'cut', 20, false],
+  ] as const)('%s', async (_name, fault, seconds, stamped) => {
+    const node = `${fault}${seconds}${stamped ? 's' : 'u'}`;
+    const dir = temp();
+    const proxy = await startProxy(broker.port);
+    proxies.push(proxy);
+    const config = sensorsConfig(
+      { node, url: proxy.url, dataDir: dir },
+      {
+        match: `${node}/{place}`,
+        interval: '1s',
+        horizon: '5s',
+        ...(stamped ? {} : { time: undefined }),
+      },
+      { lateness: '500ms' },
+    );
+    const daemon = await startDaemon(dir, {
+      ...config,
+      mqtt: { ...config.mqtt, keepalive: '5s', max_backoff: '1s' },
+    });
+    daemons.push(daemon);
+
+    let sent = 0;
+    const feed = setInterval(() => {
+      for (const place of PLACES) {
+        const reading = stamped ? { value: sent, time: new Date().toISOString() } : { value: sent };
+        eyes.client.publish(`${node}/${place}`, JSON.stringify(reading), { qos: 1 });
+      }
+      sent++;
+    }, 1000);
+    await sleep(BEFORE_S * 1000);
+    if (fault === 'stop') daemon.process.kill('SIGSTOP');
+    else proxy[fault]();
+    await sleep(seconds * 1000);
+    if (fault === 'stop') daemon.process.kill('SIGCONT');
+    else if (fault === 'freeze') proxy.thaw();
+    else proxy.restore();
+    await sleep(AFTER_S * 1000);
+    clearInterval(feed);
+    await sleep(1500);
+    const newest = (): number =>
+      Date.parse(JSON.parse(eyes.on(`gatecast/${node}/forecast/a`).at(-1)?.text ?? '{"origin":0}').origin);
+    await waitFor('forecasts to go on', () => Date.now() - newest() < 20_000, 20_000);
+    expect(await daemon.end('SIGTERM')).toBe(0);
+
+    const db = new Sqlite(join(dir, 'gatecast.db'), { readonly: true });
+    for (const place of PLACES) {
+      const rows = db
+        .prepare(
+          'SELECT s.time, s.value, s.mark FROM sample s JOIN stream n ON n.id = s.stream WHERE n.name = ? ORDER BY s.time',
+        )
+        .all(place) as { time: number; value: number; mark: number }[];
+      // All of them, once, in the order in which they were sent, and none marked as late (64).
+      expect(rows.map((row) => row.value)).toEqual(Array.from({ length: sent }, (_, i) => i));
+      expect(rows.filter((row) => (row.mark & 64) !== 0)).toEqual([]);
+      // Unstamped ones are spread over the time of the fault.
+      const gaps = rows.slice(1).map((row, i) => row.time - (rows[i]?.time ?? 0));
+      expect(Math.max(...gaps)).toBeLessThan(5000);
+    }
+    const refused = db.prepare('SELECT * FROM reject').all();
+    db.close();
+    expect(refused).toEqual([]);
+  });
+});
