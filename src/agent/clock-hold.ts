@@ -144,6 +144,11 @@ export class ClockHold {
     else if (this.phase === 'live' && this.probe === null) this.prove(nowMs);
   }
 
+  /** Whether readings that arrive now may have waited: their order of arrival then says nothing. */
+  get inBacklog(): boolean {
+    return this.phase === 'backlog';
+  }
+
   /** Wall time from which on the readings that arrive now may have been kept, ms; null: they are live. */
   backlogFrom(): number | null {
     return this.phase === 'backlog' ? this.provenWallMs : null;

@@ -232,9 +232,9 @@ export class Pipeline {
   private async takeWaiting(): Promise<void> {
     const taken = this.inbox.take();
     await this.meet(taken.flatMap((one) => one.discovered));
-    const { engine, store, checkpoints } = this.parts;
+    const { engine, store, checkpoints, hold } = this.parts;
     for (const { acknowledge } of taken) if (acknowledge !== null) this.acknowledgements.add(acknowledge);
-    for (const sample of inTimeOrder(taken)) {
+    for (const sample of hold.inBacklog ? inTimeOrder(taken) : samplesOf(taken)) {
       const outcome = engine.push(ClockHold.timed(sample));
       const mark = sample.assigned === true ? ASSIGNED_TIME : 0;
       if (outcome === 'accepted') {
@@ -269,12 +269,10 @@ export class Pipeline {
   }
 }
 
-/** A backlog may come in another order than it was measured in: a newer reading must not make an older one late. */
-function inTimeOrder(taken: readonly Waiting[]): readonly Sample[] {
-  const samples =
-    taken.length === 1 && taken[0] !== undefined ? taken[0].samples : taken.flatMap((one) => one.samples);
-  let sorted = true;
-  for (let i = 1; sorted && i < samples.length; i++)
-    sorted = (samples[i - 1]?.timeMs ?? 0) <= (samples[i]?.timeMs ?? 0);
-  return sorted ? samples : [...samples].sort((a, b) => a.timeMs - b.timeMs);
+function* samplesOf(taken: readonly Waiting[]): Generator<Sample> {
+  for (const { samples } of taken) yield* samples;
 }
+
+/** A backlog may come in another order than it was measured in: a newer reading must not make an older one late. */
+const inTimeOrder = (taken: readonly Waiting[]): Sample[] =>
+  [...samplesOf(taken)].sort((a, b) => a.timeMs - b.timeMs);
