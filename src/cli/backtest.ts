@@ -1,12 +1,12 @@
 /** `gatecast backtest`: a file through the same pipeline as live, on the file's clock; forecasts and a score table. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { CompareRequest } from '../backtest/compare/compare.ts';
 import type { ProtocolRequest } from '../backtest/protocol/protocol.ts';
 import { PROTOCOLS, type ProtocolName } from '../backtest/protocol/split.ts';
 import { parseRate } from '../config/units.ts';
-import type { ModelRegistry } from '../model/registry.ts';
 import { AGGREGATES, type Aggregate, FILLS, type Fill } from '../series/spec.ts';
-import { globals } from './shared/globals.ts';
-import { modelRegistry } from './shared/models.ts';
+import { configOption } from './shared/globals.ts';
+import { registryOf } from './shared/models.ts';
 import { columns, delimiter, duration, fraction, instant, list, timeZone, whole } from './shared/values.ts';
 
 interface BacktestFlags {
@@ -20,7 +20,7 @@ interface BacktestFlags {
   stride: number;
   out?: string;
   report?: string;
-  model: string;
+  model?: string;
   float32?: boolean;
   fill: Fill;
   aggregate: Aggregate;
@@ -36,7 +36,7 @@ interface BacktestFlags {
   min?: number;
   max?: number;
   maxRate?: number;
-  finetune: number | null;
+  finetune: 'off' | number;
   covariates?: string[];
   known?: string[];
   compare?: 'gaps';
@@ -96,7 +96,11 @@ export function registerBacktest(program: Command): void {
       '--report <file>',
       'write one HTML file: fan charts, error by lead, calibration, scores, fine-tunes',
     )
-    .option('--model <name>', 'model of the registry; none: only the naive forecasters', 'base')
+    .option(
+      '--model <name>',
+      'model of the registry; none: only the naive forecasters; base where not given, and with --protocol its recipe',
+    )
+    .addOption(configOption())
     .option('--float32', 'float32 step graph in place of int8')
     .addOption(
       new Option('--fill <kind>', 'what stands in for a missing bucket').choices(FILLS).default('model'),
@@ -129,8 +133,8 @@ export function registerBacktest(program: Command): void {
         '--finetune <every>',
         'fine-tune on the way, only on what had arrived: off, or the least time between scheduled runs, e.g. 1d',
       )
-        .argParser((text) => (text === 'off' ? null : duration(text)))
-        .default(null, 'off'),
+        .argParser((text) => (text === 'off' ? text : duration(text)))
+        .default('off'),
     )
     .addOption(
       new Option('--compare <what>', 'gaps: every --fill on the same gaps, in one table').choices(['gaps']),
@@ -140,7 +144,7 @@ export function registerBacktest(program: Command): void {
         '--inject <shares>',
         'with --compare gaps: hide these shares of the buckets, joined by commas, in blocks and one by one',
       )
-        .argParser((text) => list(text).map(fraction))
+        .argParser((text) => (text === 'none' ? [] : list(text).map(fraction)))
         .default([], 'none'),
     )
     .addOption(
@@ -156,11 +160,10 @@ export function registerBacktest(program: Command): void {
       '\nExample:\n  $ gatecast backtest ETTh1.csv --time date --columns all --interval 1h --horizon 24 --start 0.8 --stride 24 --out f.csv --report f.html\n  $ gatecast backtest ETTh1.csv --time date --interval 1h --horizon 24 --compare gaps --inject 0.05,0.2\n  $ gatecast backtest ETTh1.csv.gz --protocol ltsf\n',
     )
     .action(async (files: string[], flags: BacktestFlags, command: Command) => {
-      const registry = await modelRegistry(globals(command).dataDir);
+      const registry = await registryOf(command);
       if (flags.protocol !== undefined) {
         refuseBeside(command, flags.protocol);
-        const model = command.getOptionValueSource('model') === 'default' ? undefined : flags.model;
-        process.stdout.write(await protocol(files, { ...flags, protocol: flags.protocol, model, registry }));
+        process.stdout.write(await protocol(files, { ...flags, protocol: flags.protocol, registry }));
         return;
       }
       const { interval, horizon, min, max } = flags;
@@ -171,24 +174,32 @@ export function registerBacktest(program: Command): void {
         command.error(`error: required option '${missing}' not specified`);
         return;
       }
+      const request = {
+        ...flags,
+        interval,
+        horizon,
+        registry,
+        model: flags.model ?? 'base',
+        finetune: flags.finetune === 'off' ? null : flags.finetune,
+      };
       const { runBacktest } = await import('../backtest/run.ts');
       if (flags.compare === 'gaps') {
         for (const option of ['covariates', 'known'] as const) {
           if (flags[option] !== undefined)
             command.error(`error: --${option} does not go with --compare gaps`);
         }
-        process.stdout.write(await compared(files, { ...flags, interval, horizon, registry }));
+        process.stdout.write(await compared(files, request));
         return;
       }
       if (flags.inject.length > 0) command.error('error: --inject goes with --compare gaps');
-      const text = await runBacktest(files, { ...flags, interval, horizon, registry });
+      const text = await runBacktest(files, request);
       process.stdout.write(text);
     });
 }
 
 async function compared(
   files: readonly string[],
-  request: BacktestFlags & { interval: number; horizon: number; registry: ModelRegistry },
+  request: Omit<CompareRequest, 'progress'> & { json?: boolean },
 ): Promise<string> {
   const [{ compareGaps }, { compareText }, { ProgressBar }] = await Promise.all([
     import('../backtest/compare/compare.ts'),
@@ -205,7 +216,7 @@ async function compared(
 }
 
 /** What a protocol fixes by itself, or does not have. */
-const NOT_WITH_PROTOCOL = [
+const NOT_WITH_PROTOCOL: readonly string[] = [
   'id',
   'start',
   'stride',
@@ -224,9 +235,12 @@ const NOT_WITH_PROTOCOL = [
 ];
 
 function refuseBeside(command: Command, name: ProtocolName): void {
-  for (const option of NOT_WITH_PROTOCOL) {
-    if (command.getOptionValueSource(option) === 'cli')
-      command.error(`error: --${option} does not go with --protocol: '${name}' says it itself`);
+  for (const option of command.options) {
+    const key = option.attributeName();
+    // A default that is written out is the same as one that is left out.
+    const given = JSON.stringify(command.getOptionValue(key)) !== JSON.stringify(option.defaultValue);
+    if (NOT_WITH_PROTOCOL.includes(key) && given)
+      command.error(`error: ${option.long} does not go with --protocol: '${name}' sets it itself`);
   }
 }
 

@@ -46,8 +46,13 @@ export function createProgram(output: Output): Command {
     );
   addGlobals(program);
   for (const register of REGISTER) register(program);
-  for (const command of [program, ...program.commands.flatMap((c) => [c, ...c.commands])])
+  for (const command of [program, ...program.commands.flatMap((c) => [c, ...c.commands])]) {
     command.exitOverride().configureOutput({ writeOut: output.out, writeErr: output.err });
+    // Help shows the default of a list as it can be typed: `gru,lstm`, not `["gru","lstm"]`.
+    for (const option of command.options)
+      if (Array.isArray(option.defaultValue))
+        option.defaultValueDescription ??= option.defaultValue.join(',');
+  }
   return program;
 }
 

@@ -1,8 +1,8 @@
 /** `gatecast model quantisation`: what int8 saves and costs, on a file or on generated series. */
 import { type Command, Option } from 'commander';
 import type { QuantisationData } from '../backtest/quantisation/quantisation.ts';
-import { globals } from './shared/globals.ts';
-import { modelRegistry } from './shared/models.ts';
+import { configOption } from './shared/globals.ts';
+import { registryOf } from './shared/models.ts';
 import { columns, count, delimiter, duration, fraction, instant, list, whole } from './shared/values.ts';
 
 interface QuantisationFlags {
@@ -53,6 +53,7 @@ export function registerQuantisation(model: Command): void {
     .option('--series <count>', 'generated series, without --data', whole, 40)
     .option('--seed <n>', 'of the generated series', count, 1)
     .option('--steps <n>', 'over which the states are compared', whole, 100_000)
+    .addOption(configOption())
     .option('--json', 'print as JSON')
     .addHelpText(
       'after',
@@ -66,7 +67,7 @@ export function registerQuantisation(model: Command): void {
         import('../backtest/quantisation/text.ts'),
         import('./shared/progress.ts'),
       ]);
-      const registry = await modelRegistry(globals(command).dataDir);
+      const registry = await registryOf(command);
       const stored = registry.open(name);
       const data = await (flags.data === undefined ? generated(flags) : fromFiles(flags.data, flags));
       const bar = new ProgressBar(process.stderr);

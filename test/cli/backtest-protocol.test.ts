@@ -35,7 +35,7 @@ describe('backtest --protocol', () => {
   test('wrong usage ends with 2', async () => {
     const path = file(20);
     expect(await run('backtest', path, '--protocol', 'm4')).toMatchObject({ code: 2 });
-    const beside = await run('backtest', path, '--protocol', 'ltsf', '--stride', '24');
+    const beside = await run('backtest', path, '--protocol', 'ltsf', '--stride', '12');
     expect(beside.code).toBe(2);
     expect(beside.err).toContain('--stride does not go with --protocol');
   });

@@ -111,6 +111,19 @@ describe('the command line', () => {
     }
   });
 
+  test('model rollback finds the data directory in the config that -c names', async () => {
+    const dir = temp();
+    const file = join(dir, 'c.yaml');
+    writeFileSync(
+      file,
+      `node: a\nmqtt: { url: mqtt://127.0.0.1:1 }\nstreams: [{ match: a }]\ndata_dir: ${join(dir, 'data')}\n`,
+    );
+    const { code, err } = await run('model', 'rollback', '-c', file);
+    expect(code).toBe(1);
+    expect(err).toContain('MODEL_UNKNOWN');
+    expect((await run('model', 'rollback')).code).toBe(2);
+  });
+
   test('what is no URL of a broker is wrong usage', async () => {
     const { code, err } = await run('replay', 'a.csv', '--time', 't', '--broker', 'http://x');
     expect(code).toBe(2);

@@ -1,6 +1,6 @@
 /** `gatecast inspect`: what the agent knows of a stream, from its store. */
 import type { Command } from 'commander';
-import { globals } from '../shared/globals.ts';
+import { configOption, globals } from '../shared/globals.ts';
 import { whole } from '../shared/values.ts';
 
 interface Flags {
@@ -15,7 +15,7 @@ export function registerInspect(program: Command): void {
     .command('inspect')
     .description('what the agent knows of a stream: readings and their marks, gaps, refusals, state, scores')
     .argument('[stream]', 'its name; left out: the names of all')
-    .option('-c, --config <file>', 'config file, which names the data directory')
+    .addOption(configOption())
     .option('--last <n>', 'newest readings to show', whole, 12)
     .option('--days <n>', 'newest days to show', whole, 14)
     .option('--json', 'print as JSON')

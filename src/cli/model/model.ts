@@ -2,8 +2,8 @@
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { registerQuantisation } from '../quantisation.ts';
-import { globals } from '../shared/globals.ts';
-import { modelRegistry } from '../shared/models.ts';
+import { configOption, dataDirOf } from '../shared/globals.ts';
+import { registryOf } from '../shared/models.ts';
 import { whole } from '../shared/values.ts';
 
 export function registerModel(program: Command): void {
@@ -17,12 +17,11 @@ export function registerModel(program: Command): void {
     .command('list')
     .description('models that came with gatecast and those of the data directory')
     .option('--json', 'print as JSON')
-    .addHelpText('after', '\nExample:\n  $ gatecast model list --data-dir /var/lib/gatecast\n')
+    .addOption(configOption())
+    .addHelpText('after', '\nExample:\n  $ gatecast model list -c /etc/gatecast/gatecast.yaml\n')
     .action(async (flags: { json?: boolean }, command: Command) => {
       const { listModels } = await import('./run.ts');
-      print(
-        listModels(await modelRegistry(globals(command).dataDir), slotsFile(command), flags.json === true),
-      );
+      print(listModels(await registryOf(command), await slotsFile(command), flags.json === true));
     });
 
   model
@@ -30,10 +29,11 @@ export function registerModel(program: Command): void {
     .description('manifest, training sets and scores of a model')
     .argument('<name>')
     .option('--json', 'print the manifest')
+    .addOption(configOption())
     .addHelpText('after', '\nExample:\n  $ gatecast model show base\n')
     .action(async (name: string, flags: { json?: boolean }, command: Command) => {
       const { showModel } = await import('./run.ts');
-      print(showModel(await modelRegistry(globals(command).dataDir), name, flags.json === true));
+      print(showModel(await registryOf(command), name, flags.json === true));
     });
 
   model
@@ -51,13 +51,14 @@ export function registerModel(program: Command): void {
       ]),
     )
     .option('--like <model>', 'weights of the same network as this model, its head included')
+    .addOption(configOption())
     .addHelpText(
       'after',
       '\nExamples:\n  $ gatecast model import weights.safetensors --cell gru --name plant --data-dir ./data\n  $ gatecast model import tuned.safetensors --like base --name tuned --data-dir ./data\n',
     )
     .action(async (file: string, flags: { name: string; cell?: string; like?: string }, command: Command) => {
       const { importInto } = await import('./run.ts');
-      print(await importInto(await modelRegistry(globals(command).dataDir), file, flags));
+      print(await importInto(await registryOf(command), file, flags));
     });
 
   model
@@ -82,23 +83,25 @@ export function registerModel(program: Command): void {
     )
     .option('--int8', 'step graph in int8, which is how a model that forecasts is exported')
     .requiredOption('--out <file>')
+    .addOption(configOption())
     .addHelpText(
       'after',
       '\nExample:\n  $ gatecast model export base --format onnx --graph sequence --out base.onnx\n',
     )
     .action(async (name: string, flags: ExportFlags, command: Command) => {
       const { exportTo } = await import('./run.ts');
-      print(exportTo(await modelRegistry(globals(command).dataDir), name, flags));
+      print(exportTo(await registryOf(command), name, flags));
     });
 
   model
     .command('rollback')
     .description('back to the model that a group of streams ran before; the agent takes it up when it starts')
     .argument('[group]', 'group of streams', 'default')
-    .addHelpText('after', '\nExample:\n  $ gatecast model rollback --data-dir /var/lib/gatecast\n')
+    .addOption(configOption())
+    .addHelpText('after', '\nExample:\n  $ gatecast model rollback -c /etc/gatecast/gatecast.yaml\n')
     .action(async (group: string, _flags: unknown, command: Command) => {
       const { rollBack } = await import('./run.ts');
-      print(rollBack(await modelRegistry(globals(command).dataDir), slotsFile(command), group));
+      print(rollBack(await registryOf(command), await slotsFile(command), group));
     });
 
   registerQuantisation(model);
@@ -114,7 +117,7 @@ export interface ExportFlags {
 }
 
 /** null without a data directory. */
-function slotsFile(command: Command): string | null {
-  const { dataDir } = globals(command);
+async function slotsFile(command: Command): Promise<string | null> {
+  const dataDir = await dataDirOf(command);
   return dataDir === undefined ? null : join(dataDir, 'models', 'slots.json');
 }

@@ -139,7 +139,7 @@ export function exportTo(registry: ModelRegistry, name: string, flags: ExportFla
 export function rollBack(registry: ModelRegistry, slotsFile: string | null, group: string): string {
   if (!slotsFile) {
     throw new GatecastError('USAGE', 'A data directory is needed to roll back.', {
-      hint: 'Name one with --data-dir or GATECAST_DATA_DIR.',
+      hint: 'Name the config with -c, or the folder with --data-dir or GATECAST_DATA_DIR.',
     });
   }
   const dir = dirname(dirname(slotsFile));

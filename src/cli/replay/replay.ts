@@ -61,7 +61,7 @@ export function registerReplay(program: Command): void {
     .option('--from <rows>', 'rows to skip', count, 0)
     .addOption(
       new Option('--limit <rows>', 'most rows to publish')
-        .argParser(whole)
+        .argParser((text) => (text === 'all' ? Number.POSITIVE_INFINITY : whole(text)))
         .default(Number.POSITIVE_INFINITY, 'all'),
     )
     .option(

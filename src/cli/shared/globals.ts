@@ -1,4 +1,4 @@
-/** Options that every command takes. */
+/** Options that several commands share, and what they mean. */
 import { type Command, Option } from 'commander';
 
 export interface Globals {
@@ -18,8 +18,24 @@ export function addGlobals(program: Command): void {
     .option('--debug', 'print the stack of an unexpected error');
 }
 
-/** Of the command whose action runs. An empty folder, as from an empty environment variable, is none. */
+/** Of the command whose action runs. An empty folder, as from an empty environment variable, counts as absent. */
 export function globals(command: Command): Globals {
   const { dataDir, debug } = command.optsWithGlobals<Globals>();
   return { ...(dataDir ? { dataDir } : {}), ...(debug ? { debug } : {}) };
+}
+
+/** `-c`, spelled the same for every command that needs a config only to find the data directory. */
+export const configOption = (): Option =>
+  new Option('-c, --config <file>', 'config file, which names the data directory; --data-dir goes before it');
+
+/**
+ * The data directory: `--data-dir` or `GATECAST_DATA_DIR`, else that of the config named with `-c`; undefined without either.
+ * @throws GatecastError FILE_UNREADABLE, CONFIG_INVALID
+ */
+export async function dataDirOf(command: Command): Promise<string | undefined> {
+  const { dataDir } = globals(command);
+  const { config } = command.opts<{ config?: string }>();
+  if (dataDir !== undefined || config === undefined) return dataDir;
+  const { loadConfig } = await import('../../config/index.ts');
+  return loadConfig(config).data_dir;
 }

@@ -1,6 +1,13 @@
 /** Where a command finds its models. */
 import { join } from 'node:path';
+import type { Command } from 'commander';
 import type { ModelRegistry } from '../../model/registry.ts';
+import { dataDirOf } from './globals.ts';
+
+/** The models that came with gatecast and those of the command's data directory. */
+export async function registryOf(command: Command): Promise<ModelRegistry> {
+  return modelRegistry(await dataDirOf(command));
+}
 
 export async function modelRegistry(dataDir: string | undefined): Promise<ModelRegistry> {
   const { ModelRegistry } = await import('../../model/registry.ts');

@@ -66,4 +66,5 @@ export async function runAgent(options: RunOptions): Promise<void> {
   onStarted?.(agent.pageUrl);
   log.info('stopping', { signal: await signal });
   await agent.stop();
+  log.info('stopped');
 }

@@ -1,8 +1,8 @@
 /** `gatecast train`: a model from scratch, or from another model, out of files and generated series. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Cell } from '../../network/spec.ts';
-import { globals } from '../shared/globals.ts';
-import { modelRegistry } from '../shared/models.ts';
+import { configOption } from '../shared/globals.ts';
+import { registryOf } from '../shared/models.ts';
 import {
   amount,
   columns,
@@ -47,6 +47,7 @@ export function registerTrain(program: Command): void {
     .option('--generated-steps <steps>', 'buckets of each generated series', whole, 1600)
     .option('--out <folder>', 'folder of the model, e.g. models/NAME')
     .option('--from <model>', 'go on from a model of the registry')
+    .addOption(configOption())
     .option(
       '--widen <hidden>',
       'with --from: grow to this hidden size without changing its forecasts, then train',
@@ -150,7 +151,7 @@ Ctrl-C keeps what is best so far; a second one ends at once. --resume goes on fr
       const named = (cell: string) => (cell === 'rnn' ? 'rnn-tanh' : cell) as Cell;
       const flags = { ...given, cell: named(given.cell), searchCells: given.searchCells.map(named) };
       const { runTrain } = await import('./run.ts');
-      const registry = await modelRegistry(globals(command).dataDir);
+      const registry = await registryOf(command);
       const typed = commandLine(process.argv.slice(2));
       await runTrain(flags, registry, { out: process.stdout, err: process.stderr }, typed);
     });
