@@ -1,6 +1,7 @@
 /** The past of a stream for its chart, from stored samples: so that a restart does not leave the page empty. */
 import type { StreamView } from '../forecast/engine-contract.ts';
 import { markNames, REFUSED } from '../series/quality.ts';
+import { isCounter } from '../series/spec.ts';
 import type { Store } from '../store/store-contract.ts';
 import type { ChartPoint } from '../web/ring.ts';
 
@@ -15,7 +16,7 @@ export function chartPast(
   beforeMs: number,
   buckets: number,
 ): ChartPoint[] {
-  if (intervalMs === null || spec.aggregate === 'delta') return [];
+  if (intervalMs === null || isCounter(spec.aggregate)) return [];
   const endMs = Math.floor(beforeMs / intervalMs) * intervalMs;
   const found = new Map<number, { sum: number; count: number; marks: number }>();
   for (const { timeMs, value, mark } of store.samples(spec.name, endMs - buckets * intervalMs, endMs)) {

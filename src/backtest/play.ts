@@ -5,8 +5,9 @@
 import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import { type Forecast, Q } from '../forecast/forecast.ts';
 import { aggregate } from '../series/aggregate.ts';
+import { Counter } from '../series/counter.ts';
 import { RateLimit } from '../series/rate-limit.ts';
-import type { Aggregate, Fill, StreamSpec } from '../series/spec.ts';
+import { type Aggregate, type Fill, isCounter, type StreamSpec } from '../series/spec.ts';
 import type { Table } from '../table/table.ts';
 import type { Beside } from './covariate-columns.ts';
 
@@ -35,6 +36,8 @@ export interface Grid {
   readonly intervalMs: number;
   /** [buckets] value of each bucket's readings, as live makes it, NaN where there were none: what forecasts are scored against. */
   readonly actual: Float64Array;
+  /** Whether the values are directions, in degrees. */
+  readonly circular?: boolean;
 }
 
 /** One forecast that is to be scored: made at bucket `origin` of series `series`. */
@@ -106,13 +109,13 @@ export function grids(
     actual: new Float64Array(n).fill(Number.NaN),
     at: -1,
     bucket: { times: [] as number[], values: [] as number[] },
-    counter: { last: Number.NaN, timeMs: Number.NaN },
+    counter: isCounter(kind) ? new Counter(kind) : null,
     lastMs: Number.NaN,
     limit: new RateLimit(maxRatePerMs),
   }));
   const close = ({ actual, at, bucket, counter }: (typeof open)[number]): void => {
-    if (at >= 0)
-      actual[at] = aggregate(kind, bucket, counter, { startMs: (first + at) * intervalMs, intervalMs });
+    const span = { startMs: (first + at) * intervalMs, intervalMs };
+    if (at >= 0) actual[at] = aggregate(kind, bucket, counter, span).value;
   };
   for (const { series, timeMs, value } of all) {
     const own = open[series];
@@ -129,7 +132,14 @@ export function grids(
     own.bucket.values.push(value);
   }
   open.forEach(close);
-  return names.map((name, s) => ({ name, startMs: first * intervalMs, intervalMs, actual: open[s].actual }));
+  const circular = kind === 'circular-mean' ? { circular: true } : {};
+  return names.map((name, s) => ({
+    name,
+    startMs: first * intervalMs,
+    intervalMs,
+    actual: open[s].actual,
+    ...circular,
+  }));
 }
 
 /** Origins that are scored, as bucket numbers: the one before the first evaluated bucket, then every stride. */

@@ -4,6 +4,7 @@
  * very same targets; over all leads and by lead.
  */
 import { MEDIAN, Q, QUANTILES } from '../forecast/forecast.ts';
+import { turnTo } from '../series/circle.ts';
 import type { Grid, Played } from './play.ts';
 
 /** Where `n` is 0 nothing was scored: the rest is NaN, null in JSON. */
@@ -30,6 +31,11 @@ export interface SeriesScore extends Score {
 const DAY_MS = 86_400_000;
 /** Share of the p05..p95 range below which a scale is not believed. */
 const SCALE_FLOOR = 0.01;
+/** Share of a series' largest value that is rounding. */
+const ROUNDING = 1e-12;
+/** A loss of this many scales counts as none; and no loss as more than so many times another. */
+const NEGLIGIBLE = 1e-6;
+const MOST = 100;
 
 interface Sums {
   n: number;
@@ -68,10 +74,14 @@ export interface HistoryErrors {
 
 export function historyErrors(grid: Grid, horizon: number, firstEvaluated: number): HistoryErrors {
   const season = seasonOf(grid.intervalMs, firstEvaluated);
-  const naive = empiricalErrors(grid.actual, 1, horizon, firstEvaluated);
-  const seasonal = season === 1 ? naive : empiricalErrors(grid.actual, season, horizon, firstEvaluated);
+  const naive = empiricalErrors(grid, 1, horizon, firstEvaluated);
+  const seasonal = season === 1 ? naive : empiricalErrors(grid, season, horizon, firstEvaluated);
   return { season, naive, seasonal };
 }
+
+/** How far a value is from another one: of directions the shorter way round. */
+const difference = ({ circular }: Pick<Grid, 'circular'>, from: number, to: number): number =>
+  circular === true ? turnTo(from, to) : to - from;
 
 /** @param errors of this grid and horizon, where they are at hand: they are what costs */
 export function scoreSeries(
@@ -83,27 +93,31 @@ export function scoreSeries(
 ): SeriesScore {
   const y = grid.actual;
   const { season, naive: naiveErrors, seasonal: seasonalErrors } = errors;
-  const scale = historyScale(y, season, firstEvaluated);
+  const scale = historyScale(grid, season, firstEvaluated);
   const leads = Array.from({ length: horizon }, empty);
   const simple = new Float64Array(Q);
   for (const { origin, quantiles } of played) {
     const last = lastKnown(y, origin);
     for (let k = 1; k <= horizon; k++) {
-      const actual = y[origin + k];
-      if (Number.isNaN(actual)) continue;
+      const seen = y[origin + k];
+      if (Number.isNaN(seen)) continue;
       const sums = leads[k - 1];
       const at = (k - 1) * Q;
-      const error = quantiles[at + MEDIAN] - actual;
+      const error = difference(grid, seen, quantiles[at + MEDIAN]);
+      // As it is nearest to what was forecast.
+      const near = (forecast: number): number =>
+        grid.circular === true ? forecast + turnTo(forecast, seen) : seen;
+      const actual = near(quantiles[at + MEDIAN]);
       sums.n++;
       sums.absolute += Math.abs(error);
       sums.error += error;
       sums.pinball += quantileLoss(actual, quantiles, at);
       if (actual >= quantiles[at] && actual <= quantiles[at + Q - 1]) sums.covered++;
       for (let q = 0; q < Q; q++) simple[q] = last + naiveErrors[k - 1][q];
-      sums.naive += quantileLoss(actual, simple, 0);
+      sums.naive += quantileLoss(near(last), simple, 0);
       const seasonal = season === 1 ? last : seasonalValue(y, origin, k, season, last);
       for (let q = 0; q < Q; q++) simple[q] = seasonal + seasonalErrors[k - 1][q];
-      sums.seasonal += quantileLoss(actual, simple, 0);
+      sums.seasonal += quantileLoss(near(seasonal), simple, 0);
     }
   }
   return {
@@ -120,9 +134,20 @@ export function scoreSeries(
   };
 }
 
+/** What rounding leaves of a series' largest value: the scale of a series that never changes. */
+function leastScale(y: ArrayLike<number>): number {
+  let size = 0;
+  for (let i = 0; i < y.length; i++) if (Math.abs(y[i]) > size) size = Math.abs(y[i]);
+  return size > 0 ? Math.max(ROUNDING * size, Number.MIN_VALUE) : 1;
+}
+
 function finish(sums: Sums, scale: number): Score {
   const { n } = sums;
-  const skill = (other: number): number => (n === 0 ? Number.NaN : other > 0 ? 1 - sums.pinball / other : 0);
+  // Beside a naive forecast that is never wrong any loss would be infinitely larger.
+  const negligible = NEGLIGIBLE * scale * n;
+  const ratio = (other: number): number =>
+    sums.pinball === 0 && other > 0 ? 0 : (sums.pinball + negligible) / (other + negligible);
+  const skill = (other: number): number => (n === 0 ? Number.NaN : 1 - Math.min(MOST, ratio(other)));
   return {
     n,
     mae: sums.absolute / n,
@@ -136,15 +161,16 @@ function finish(sums: Sums, scale: number): Score {
 }
 
 /** Without a history (`--start 0`), or with a constant one, the whole series stands in for it: by next to nothing, any error is huge. */
-function historyScale(y: ArrayLike<number>, season: number, until: number): number {
+function historyScale(grid: Grid, season: number, until: number): number {
+  const y = grid.actual;
   let sum = 0;
   let n = 0;
   const known: number[] = [];
   for (let i = 0; i < until; i++) {
     if (Number.isFinite(y[i])) known.push(y[i]);
-    const difference = i >= season ? Math.abs(y[i] - y[i - season]) : Number.NaN;
-    if (Number.isFinite(difference)) {
-      sum += difference;
+    const change = i >= season ? Math.abs(difference(grid, y[i - season], y[i])) : Number.NaN;
+    if (Number.isFinite(change)) {
+      sum += change;
       n++;
     }
   }
@@ -153,8 +179,8 @@ function historyScale(y: ArrayLike<number>, season: number, until: number): numb
     known[Math.min(known.length - 1, Math.floor(share * known.length))] ?? 0;
   const floor = SCALE_FLOOR * (at(0.95) - at(0.05));
   const scale = Math.max(n > 0 ? sum / n : 0, floor);
-  if ((n === 0 || scale === 0) && until < y.length) return historyScale(y, season, y.length);
-  return Math.max(scale, 1e-12);
+  if ((n === 0 || scale === 0) && until < y.length) return historyScale(grid, season, y.length);
+  return Math.max(scale, leastScale(y));
 }
 
 export function lastKnown(y: ArrayLike<number>, origin: number): number {
@@ -176,19 +202,15 @@ export function seasonalValue(
 }
 
 /** For each lead the nine quantiles of the (seasonal) naive's errors on the history; at most 2,000 origins are looked at. */
-function empiricalErrors(
-  y: ArrayLike<number>,
-  season: number,
-  horizon: number,
-  until: number,
-): Float64Array[] {
+function empiricalErrors(grid: Grid, season: number, horizon: number, until: number): Float64Array[] {
+  const y = grid.actual;
   const stride = Math.max(1, Math.floor(until / 2000));
   return Array.from({ length: horizon }, (_, i) => {
     const k = i + 1;
     const back = season * Math.ceil(k / season);
     const found: number[] = [];
     for (let t = back; t < until; t += stride) {
-      const error = season === 1 ? y[t] - y[t - k] : y[t] - y[t - back];
+      const error = difference(grid, y[t - (season === 1 ? k : back)], y[t]);
       if (Number.isFinite(error)) found.push(error);
     }
     const errors = Float64Array.from(found).sort();

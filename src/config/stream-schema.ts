@@ -124,7 +124,7 @@ export const streamSchema = z
     aggregate: note(
       z.enum(AGGREGATES).default('mean'),
       'hot',
-      'How the readings of one bucket become one value. `delta` is for counters: the increase, with resets handled.',
+      "How the readings of one bucket become one value. `delta` is for counters: the increase, with resets, dropouts and the end of a counter's range handled; `change` for those that also run backwards: the signed increase. `circular-mean` is for directions in degrees: mean and forecast on the circle.",
     ),
     gaps: note(gaps.prefault({}), 'hot', 'What to do when readings are missing.'),
     limits: note(limits.prefault({}), 'hot', 'What is physically possible.'),

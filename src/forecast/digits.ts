@@ -1,10 +1,7 @@
 /** How many digits tell the numbers of a forecast apart: six say nothing of a meter's total of 45678.9 that grows by 0.05. */
 
-/**
- * Below this single precision tells 0.0001 apart; a stream that begins above is kept relative to a whole number near its
- * first value.
- */
-export const LARGE = 1024;
+import { LARGE } from '../series/line.ts';
+
 /** Below `LARGE`, this share of the value is what single precision leaves. */
 const ROUNDING = 1e-5;
 /** Of the spread of the numbers this share is told apart: four digits. */

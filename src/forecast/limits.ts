@@ -9,12 +9,14 @@ const ENOUGH = 32;
 /** The nearest value within the physical limits, and not below the floor of a stream that has one at zero. */
 export function limited(
   value: number,
-  { min, max }: Pick<StreamSpec, 'min' | 'max'>,
-  features: Pick<Features, 'floorShare' | 'observations' | 'observedRange' | 'origin'>,
+  { min, max, aggregate }: Pick<StreamSpec, 'min' | 'max'> & Partial<Pick<StreamSpec, 'aggregate'>>,
+  features: Pick<Features, 'floorShare' | 'observations' | 'observedRange' | 'line'>,
 ): number {
+  // Directions have no ends.
+  if (aggregate === 'circular-mean') return value;
   let result = value;
   if (result < 0 && features.floorShare > FLOOR_SHARE && features.observations > ENOUGH) {
-    if (features.observedRange.min + features.origin === 0) result = 0;
+    if (features.line.toUnit(features.observedRange.min) === 0) result = 0;
   }
   if (min !== null && result < min) result = min;
   if (max !== null && result > max) result = max;

@@ -10,11 +10,10 @@ import type { Covariates } from '../series/covariates.ts';
 import { AHEAD, Features, I, type KeptExpert } from '../series/features.ts';
 import { fillValue } from '../series/fill.ts';
 import type { Memory } from '../series/memory.ts';
-import { MASKED, OUT_OF_RANGE, Quality, TOO_FAST } from '../series/quality.ts';
+import { JUMP, MASKED, OUT_OF_RANGE, Quality, TOO_FAST } from '../series/quality.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import { Blend } from './blend.ts';
 import { naiveQuantiles } from './candidates.ts';
-import { LARGE } from './digits.ts';
 import { MEDIAN, Q } from './forecast.ts';
 import { limited } from './limits.ts';
 import type { Scratch } from './scratch.ts';
@@ -26,10 +25,11 @@ const WARM_UP = 4;
 export type StepSettings = Pick<
   StreamSpec,
   'fill' | 'min' | 'max' | 'quality' | 'timeZone' | 'coverageTarget'
->;
+> &
+  Partial<Pick<StreamSpec, 'aggregate'>>;
 
 export type StepBucket = Pick<ClosedBucket, 'startMs' | 'value'> &
-  Partial<Pick<ClosedBucket, 'tooFast' | 'outOfRange'>>;
+  Partial<Pick<ClosedBucket, 'tooFast' | 'outOfRange' | 'jump'>>;
 
 export interface StepGrid {
   readonly intervalMs: number;
@@ -64,7 +64,7 @@ export class StreamStep {
   private readonly path: Float64Array;
   /** Of a value relative to the origin. */
   private readonly clamp = (value: number): number =>
-    limited(value + this.features.origin, this.settings, this.features) - this.features.origin;
+    this.toStep(limited(this.toUnit(value), this.settings, this.features));
 
   constructor(settings: StepSettings, { intervalMs, leads }: StepGrid, parts: StepParts) {
     const { scratch, memory, forecasts } = parts;
@@ -72,7 +72,11 @@ export class StreamStep {
     this.leads = leads;
     this.quality = new Quality(memory);
     const zone = zoneOffset(settings.timeZone);
-    this.features = new Features(intervalMs, leads, zone, { scratch: scratch.features, memory });
+    this.features = new Features(intervalMs, leads, zone, {
+      scratch: scratch.features,
+      memory,
+      circular: settings.aggregate === 'circular-mean',
+    });
     this.path = parts.path ?? new Float64Array(leads).fill(Number.NaN);
     this.blend = forecasts
       ? new Blend(this.features, { ...forecasts, scratch, memory, coverage: settings.coverageTarget })
@@ -98,7 +102,7 @@ export class StreamStep {
     const { startMs, value } = bucket;
     this.marks = this.judge(bucket);
     this.observed = !Number.isNaN(value) && (this.marks & MASKED) === 0;
-    const entered = this.observed ? this.enter(value) : this.filled();
+    const entered = this.observed ? features.line.enter(value) : this.filled();
     if (Number.isNaN(entered)) return false;
     blend?.observe(entered, this.observed);
     features.update(startMs, entered, this.observed);
@@ -108,7 +112,7 @@ export class StreamStep {
 
   /** Takes in a value of the past that nothing is learnt from but level, seasons and errors: after a change of the grid. */
   seed(startMs: number, value: number): void {
-    this.features.update(startMs, this.enter(value), true);
+    this.features.update(startMs, this.features.line.enter(value), true);
   }
 
   private filled(): number {
@@ -117,33 +121,27 @@ export class StreamStep {
     return fillValue(this.settings.fill, features, age < path.length ? path[age] : Number.NaN);
   }
 
-  /**
-   * The first value fixes the origin, a whole number near it where it is large: features and track keep values in single
-   * precision, which would lose small changes on a large offset.
-   */
-  private enter(value: number): number {
-    const { features } = this;
-    if (features.steps === 0) features.origin = Math.abs(value) < LARGE ? 0 : Math.round(value);
-    return this.toStep(value);
-  }
-
   /** From the stream's unit to the unit of `features`. */
   toStep(value: number): number {
-    return value - this.features.origin;
+    return this.features.line.toLine(value);
   }
 
   /** From the unit of `features` to the stream's. */
   toUnit(value: number): number {
-    return value + this.features.origin;
+    return this.features.line.toUnit(value);
   }
 
   /** What is wrong with a bucket's value, measured against what the experts expected of it. */
-  private judge({ value, tooFast, outOfRange = 0 }: StepBucket): number {
+  private judge({ value, tooFast, outOfRange = 0, jump = false }: StepBucket): number {
     const { features, settings } = this;
-    const marks = ((tooFast?.length ?? 0) > 0 ? TOO_FAST : 0) | (outOfRange > 0 ? OUT_OF_RANGE : 0);
+    const marks =
+      ((tooFast?.length ?? 0) > 0 ? TOO_FAST : 0) | (outOfRange > 0 ? OUT_OF_RANGE : 0) | (jump ? JUMP : 0);
     if (Number.isNaN(value) || settings.quality === false) return marks;
-    const expected = { point: this.toUnit(features.anchor[0]), error: features.scale[0] };
-    return marks | this.quality.judge(value, expected, features.gapAge);
+    const expected = {
+      point: this.toUnit(features.anchor[0]),
+      error: features.line.sizeInUnit(features.scale[0]),
+    };
+    return marks | this.quality.judge(features.line.near(value, expected.point), expected, features.gapAge);
   }
 
   /** Writes the network's inputs, [inputs], from `offset`; right after `take`. */
@@ -168,6 +166,7 @@ export class StreamStep {
     }
     // Again: taking the origin away and adding it may have rounded a value over its limit.
     for (let i = 0; i < out.length; i++) out[i] = limited(this.toUnit(out[i]), this.settings, this.features);
+    this.features.line.settle(out, Q, MEDIAN);
     return network;
   }
 

@@ -104,7 +104,7 @@ export class Stream {
   }
 
   /** Goes on with buckets of another length: the features are made anew from the history, the network starts afresh. */
-  private regrid({ startMs, intervalMs }: ClosedBucket): void {
+  private regrid({ startMs, intervalMs, value }: ClosedBucket): void {
     const old = { intervalMs: this.gridMs, newestMs: this.last[START] };
     const before = this.step;
     this.build(intervalMs);
@@ -113,7 +113,8 @@ export class Stream {
     const past: Past = { reach: history.reach, at: (lag) => before.toUnit(history.at(lag)) };
     const grid = { intervalMs, newestMs: startMs - intervalMs };
     const again = regridded(past, this.spec.aggregate, old, grid);
-    for (const [i, value] of again.values.entries()) this.step.seed(again.startMs + i * intervalMs, value);
+    if (before.features.line.outgrown(value)) this.step.features.line.fit(value);
+    for (const [i, one] of again.values.entries()) this.step.seed(again.startMs + i * intervalMs, one);
   }
 
   get features(): Features | null {
@@ -122,7 +123,8 @@ export class Stream {
 
   /** Goes over to the grid of the bucket that comes next; to be called before it is taken in. */
   align(bucket: ClosedBucket): void {
-    if (bucket.intervalMs !== this.gridMs) this.regrid(bucket);
+    const outgrown = this.features?.line.outgrown(bucket.value) === true;
+    if (bucket.intervalMs !== this.gridMs || outgrown) this.regrid(bucket);
   }
 
   /**
@@ -147,13 +149,14 @@ export class Stream {
 
   /** The published forecast's own view of the bucket; a sensor that is stuck is told of when it is found out, once. */
   private assess(
-    { startMs, value }: ClosedBucket,
-    { marks, quality }: StreamStep,
+    { startMs, value: bucketValue }: ClosedBucket,
+    { marks, quality, features }: StreamStep,
     age: number,
     marksBefore: number,
   ): Surprise | null {
     const expected = this.outlooked;
-    if (Number.isNaN(value) || expected === null) return null;
+    if (Number.isNaN(bucketValue) || expected === null) return null;
+    const value = features.line.near(bucketValue, expected.p50);
     const quiet = (marks & QUIET) !== 0;
     if (quiet && (marksBefore & QUIET) !== 0) return null;
     const score = quiet

@@ -1,4 +1,6 @@
 /** From the readings of one bucket, put in order of time so that the order of arrival never matters, to its value. */
+import { meanDirection } from './circle.ts';
+import type { Counter } from './counter.ts';
 import type { Aggregate } from './spec.ts';
 
 /** Readings of one open bucket. */
@@ -7,37 +9,10 @@ export interface Readings {
   readonly values: number[];
 }
 
-/** A counter as it stood at the end of the last bucket, and when; NaN before the first reading. */
-export interface CounterState {
-  last: number;
-  timeMs: number;
-}
-
 /** The bucket that is closed, ms. */
 export interface BucketSpan {
   readonly startMs: number;
   readonly intervalMs: number;
-}
-
-const WRAPS = [2 ** 16, 2 ** 32];
-/** A counter that falls by less than this share has been corrected, not reset. */
-const CORRECTION = 0.1;
-/** It trembles where it falls by less than this: the highest reading stays the one to count from. */
-const TREMBLING = 0.01;
-
-/**
- * Increase of a counter from `before` to `after`. A fall is a wrap where the counter stood in the top tenth of a 16- or
- * 32-bit range and came back low; nothing where it is slight; and else a reset, after which it counted up from zero.
- */
-export function counterIncrease(before: number, after: number): number {
-  if (after >= before) return after - before;
-  if (before - after < CORRECTION * before) return 0;
-  for (const range of WRAPS) {
-    if (before < range && before >= 0.9 * range && after <= 0.1 * range && Number.isInteger(before)) {
-      return range - before + after;
-    }
-  }
-  return Math.max(0, after);
 }
 
 /** The readings by time; a time occurs once. */
@@ -54,17 +29,29 @@ export function without({ times, values }: Readings, left: readonly number[]): R
   return { times: times.filter((_, i) => kept[i]), values: values.filter((_, i) => kept[i]) };
 }
 
+/** The value of a bucket, and whether its counter stood where it cannot have got to. */
+export interface Aggregated {
+  readonly value: number;
+  readonly jump: boolean;
+}
+
 /**
  * @param readings by time
- * @param counter goes on with every `delta`, and is left alone by the others
- * @returns the bucket's value; NaN for an empty bucket, or for a delta without an earlier reading to count from
+ * @param counter goes on with every bucket of a counter; null for the other kinds
+ * @returns the bucket's value; NaN for an empty bucket, for an increase without an earlier reading to count from, or where
+ *   its only readings are wrong
  */
 export function aggregate(
   kind: Aggregate,
   { times, values }: Readings,
-  counter: CounterState,
+  counter: Counter | null,
   span: BucketSpan,
-): number {
+): Aggregated {
+  if (counter !== null && values.length > 0) return growth(times, values, counter, span);
+  return { value: combined(kind, values), jump: false };
+}
+
+function combined(kind: Aggregate, values: readonly number[]): number {
   const n = values.length;
   if (n === 0) return Number.NaN;
   switch (kind) {
@@ -78,33 +65,40 @@ export function aggregate(
       return sum(values);
     case 'mean':
       return sum(values) / n;
+    case 'circular-mean':
+      return meanDirection(values);
     case 'median': {
       const sorted = [...values].sort((a, b) => a - b);
       return n % 2 === 1 ? sorted[(n - 1) / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
     }
     case 'delta':
-      return increase(times, values, counter, span);
+    case 'change':
+      return Number.NaN;
   }
 }
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
-function increase(
+function growth(
   times: readonly number[],
   values: readonly number[],
-  counter: CounterState,
+  counter: Counter,
   { startMs, intervalMs }: BucketSpan,
-): number {
-  const { last, timeMs } = counter;
+): Aggregated {
   let total = 0;
+  let known = 0;
+  let jump = false;
+  let sinceMs = Number.NaN;
   for (let i = 0; i < values.length; i++) {
-    const now = values[i];
-    if (!Number.isNaN(counter.last)) total += counterIncrease(counter.last, now);
-    if (!(now < counter.last && counter.last - now < TREMBLING * counter.last)) counter.last = now;
+    const { increase, jump: jumped, fromMs } = counter.read(times[i], values[i]);
+    jump ||= jumped;
+    if (Number.isNaN(increase)) continue;
+    if (known === 0) sinceMs = fromMs;
+    total += increase;
+    known++;
   }
-  counter.timeMs = times[times.length - 1];
-  if (Number.isNaN(last) && values.length === 1) return Number.NaN;
+  if (known === 0) return { value: Number.NaN, jump };
   // What was counted during a gap is not this bucket's alone: it gets its share of the time.
-  const passedMs = counter.timeMs - timeMs;
-  return timeMs < startMs - intervalMs ? (total * intervalMs) / passedMs : total;
+  const passedMs = times[times.length - 1] - sinceMs;
+  return { value: sinceMs < startMs - intervalMs ? (total * intervalMs) / passedMs : total, jump };
 }

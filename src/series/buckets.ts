@@ -5,12 +5,13 @@
  */
 import { GatecastError } from '../errors.ts';
 import { type Admission, FUTURE_MS, refusal } from './admission.ts';
-import { aggregate, type CounterState, inOrder, without } from './aggregate.ts';
+import { aggregate, inOrder, without } from './aggregate.ts';
+import { Counter } from './counter.ts';
 import { IntervalWatch, learnInterval, READINGS_TO_LEARN } from './interval.ts';
 import { OpenBuckets } from './open-buckets.ts';
 import { RateLimit } from './rate-limit.ts';
 import type { Sample } from './sample.ts';
-import type { StreamSpec } from './spec.ts';
+import { isCounter, type StreamSpec } from './spec.ts';
 import type { StateIo } from './state-io.ts';
 
 /** A stream whose readings are older than this on arrival is history being replayed: the clock does not close its buckets. */
@@ -43,6 +44,8 @@ export interface ClosedBucket {
   readonly tooFast: readonly number[];
   /** Readings refused because they were outside the limits. */
   readonly outOfRange: number;
+  /** Whether a counter fell in it, or rose further than can be. */
+  readonly jump: boolean;
 }
 
 const NOTHING: readonly ClosedBucket[] = [];
@@ -56,6 +59,7 @@ const emptyBucket = (startMs: number, intervalMs: number, outOfRange = 0): Close
   timesMs: [],
   tooFast: [],
   outOfRange,
+  jump: false,
 });
 
 export class Buckets {
@@ -82,7 +86,7 @@ export class Buckets {
   private emptyRun = 0;
   /** The interval that the grid is about to take, ms; 0 where it stays. */
   private comingMs = 0;
-  private readonly counter: CounterState = { last: Number.NaN, timeMs: Number.NaN };
+  private readonly counter: Counter | null;
   private readonly limit: RateLimit;
   /** Null where the interval is given. */
   private readonly watch: IntervalWatch | null;
@@ -90,6 +94,7 @@ export class Buckets {
   constructor(spec: StreamSpec) {
     this.spec = spec;
     this.intervalMs = spec.intervalMs;
+    this.counter = isCounter(spec.aggregate) ? new Counter(spec.aggregate) : null;
     this.limit = new RateLimit(spec.maxRatePerMs);
     this.watch = spec.intervalMs === null ? new IntervalWatch() : null;
   }
@@ -134,8 +139,7 @@ export class Buckets {
     this.newestMs = Number.NaN;
     this.closedNewestMs = Number.NaN;
     this.emptyRun = 0;
-    this.counter.last = Number.NaN;
-    this.counter.timeMs = Number.NaN;
+    this.counter?.restart();
   }
 
   private isLate(timeMs: number): boolean {
@@ -276,7 +280,7 @@ export class Buckets {
     return {
       startMs,
       intervalMs,
-      value: aggregate(this.spec.aggregate, kept, this.counter, { startMs, intervalMs }),
+      ...aggregate(this.spec.aggregate, kept, this.counter, { startMs, intervalMs }),
       observedMs: kept.times.length > 0 ? kept.times[kept.times.length - 1] : Number.NaN,
       timesMs: all.times,
       tooFast,
@@ -332,8 +336,7 @@ export class Buckets {
     this.skewMs = io.number(this.skewMs);
     this.emptyRun = io.number(this.emptyRun);
     this.comingMs = io.number(this.comingMs);
-    this.counter.last = io.number(this.counter.last);
-    this.counter.timeMs = io.number(this.counter.timeMs);
+    this.counter?.persist(io);
     this.limit.persist(io);
     this.watch?.persist(io);
     // The newest reading may stand in an open bucket; a replay continues from what the closed ones knew.

@@ -8,6 +8,7 @@ import type { ZoneOffset } from './calendar.ts';
 import { E, Experts, LAST, LONG_MEAN, SEASONAL_NAIVE } from './experts.ts';
 import { FeatureScratch } from './feature-scratch.ts';
 import { LeadErrors } from './lead-errors.ts';
+import { Line } from './line.ts';
 import { Memory } from './memory.ts';
 import { RobustScale, RunningMean } from './running.ts';
 import type { StateIo } from './state-io.ts';
@@ -57,6 +58,8 @@ function logRatio(a: number, b: number): number {
 export interface FeaturePlaces {
   readonly scratch?: FeatureScratch;
   readonly memory?: Memory;
+  /** Whether the values are directions, in degrees. */
+  readonly circular?: boolean;
 }
 
 /** The experts that forecast by themselves too: theirs is kept until the next bucket. */
@@ -84,19 +87,16 @@ export class Features {
   private readonly scratch: FeatureScratch;
   /** [KEPT, 2, leads]: points, then their mean absolute errors. */
   private readonly kept: Float32Array;
-  /**
-   * Values are given relative to this, so that what is kept in single precision stays exact on a large offset. To be set
-   * before the first update.
-   */
-  origin = 0;
+  /** How the stream's values are told here. */
+  readonly line: Line;
   /** [leads] */
   readonly anchor: Float32Array;
   /** [leads], > 0 */
   readonly scale: Float32Array;
 
   constructor(intervalMs: number, leads: number, zone: ZoneOffset, places: FeaturePlaces = {}) {
-    const { scratch = new FeatureScratch(leads), memory = new Memory() } = places;
-
+    const { scratch = new FeatureScratch(leads), memory = new Memory(), circular } = places;
+    this.line = new Line(circular);
     this.intervalMs = intervalMs;
     this.leads = leads;
     this.zone = zone;
@@ -317,7 +317,7 @@ export class Features {
     this.leadErrors.persist(io);
     for (const running of [this.step, this.bias1, this.bias2, this.volatility, this.stillness, this.atFloor])
       running.persist(io);
-    this.origin = io.number(this.origin);
+    this.line.persist(io);
     this.previous = io.number(this.previous);
     this.beforePrevious = io.number(this.beforePrevious);
     this.age = io.number(this.age);

@@ -20,6 +20,7 @@ export const TOO_FAST = 32;
 export const LATE = 64;
 /** Of single readings: the time is an estimate. */
 export const ASSIGNED_TIME = 128;
+export const JUMP = 256;
 /** A bucket with one of these enters the step as if it had not been observed, and nothing is trained on it. */
 export const MASKED = SPIKE | STUCK | FLAT_LINE;
 /** Of single readings, which are left out of their bucket: the others in it may be good. */
@@ -33,7 +34,8 @@ export type MarkName =
   | 'step'
   | 'too-fast'
   | 'late'
-  | 'assigned-time';
+  | 'assigned-time'
+  | 'counter-jump';
 
 const MARKS: readonly (readonly [bit: number, name: MarkName, text: string])[] = [
   [SPIKE, 'spike', 'far from the readings before and from what was expected, and not confirmed by the next'],
@@ -47,6 +49,11 @@ const MARKS: readonly (readonly [bit: number, name: MarkName, text: string])[] =
     ASSIGNED_TIME,
     'assigned-time',
     'came late and without a time stamp: its time is estimated from the ones before',
+  ],
+  [
+    JUMP,
+    'counter-jump',
+    'the counter fell, or rose further than it can: a reset, another meter or a wrong reading',
   ],
 ];
 

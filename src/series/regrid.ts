@@ -3,7 +3,10 @@
  * drawn out over several. So what was learnt of level, seasons and errors is not lost.
  */
 import type { History } from './history.ts';
-import type { Aggregate } from './spec.ts';
+import { type Aggregate, isCounter } from './spec.ts';
+
+/** Whether a bucket's value grows with its length. */
+const isAmount = (aggregate: Aggregate): boolean => aggregate === 'sum' || isCounter(aggregate);
 
 /** Values `lag` steps ago, up to `reach`; 0 is the newest. */
 export type Past = Pick<History, 'at' | 'reach'>;
@@ -53,8 +56,9 @@ function merged(history: Past, aggregate: Aggregate, from: Grid, to: Grid, start
     else if (aggregate === 'max') value = Math.max(value, old);
   }
   const count = oldest - newest + 1;
-  if (aggregate === 'sum' || aggregate === 'delta') return (sum * to.intervalMs) / (count * from.intervalMs);
-  return aggregate === 'mean' || aggregate === 'median' ? sum / count : value;
+  if (isAmount(aggregate)) return (sum * to.intervalMs) / (count * from.intervalMs);
+  const ofMean = aggregate === 'mean' || aggregate === 'median' || aggregate === 'circular-mean';
+  return ofMean ? sum / count : value;
 }
 
 /** A straight line between the middles of the old buckets. */
@@ -63,5 +67,5 @@ function drawnOut(history: Past, aggregate: Aggregate, from: Grid, to: Grid, sta
   const newer = Math.floor(lag);
   const older = Math.min(history.reach, newer + 1);
   const value = history.at(newer) + (lag - newer) * (history.at(older) - history.at(newer));
-  return aggregate === 'sum' || aggregate === 'delta' ? (value * to.intervalMs) / from.intervalMs : value;
+  return isAmount(aggregate) ? (value * to.intervalMs) / from.intervalMs : value;
 }

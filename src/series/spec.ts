@@ -1,9 +1,24 @@
 /** What the pure core must know of one stream. Resolved from the config by `src/config`, or from flags by the backtest. */
 
+import type { CounterKind } from './counter.ts';
+
 /** Leads of one forecast; the engine holds no more. */
 export const MAX_LEADS = 336;
-export const AGGREGATES = ['mean', 'last', 'min', 'max', 'sum', 'median', 'delta'] as const;
+export const AGGREGATES = [
+  'mean',
+  'last',
+  'min',
+  'max',
+  'sum',
+  'median',
+  'delta',
+  'change',
+  'circular-mean',
+] as const;
 export type Aggregate = (typeof AGGREGATES)[number];
+
+/** Whether the readings are of a counter, and a bucket's value is how much it grew. */
+export const isCounter = (kind: Aggregate): kind is CounterKind => kind === 'delta' || kind === 'change';
 export const FILLS = [
   'model',
   'mask',

@@ -10,6 +10,10 @@ const MARKS = {
   'too-fast': ['too fast', 'a reading that changed faster than the limit, left out'],
   late: ['late', 'a reading that came after its bucket was forecast'],
   'assigned-time': ['time estimated', 'a reading that came late and without a time stamp'],
+  'counter-jump': [
+    'counter jump',
+    'the counter fell, or rose further than it can: only what goes on from there is counted',
+  ],
 };
 /** Those whose bucket enters the forecast as if it were empty. */
 const MASKED = ['spike', 'stuck', 'flat-line'];

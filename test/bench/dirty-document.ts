@@ -58,6 +58,16 @@ flat line enters the network as if it had been empty, and nothing is learnt from
 
 ${markTable()}
 
+A counter (\`aggregate: delta\`, or \`change\` where it also runs backwards) that falls, or rises more than thirty times further than it
+ever did, has jumped. Where it returns to the level before, the readings in between were wrong and nothing of them is counted: a total
+that reads 0 once, one wild reading, a message from before a reset that comes again. Where it goes on from the new level it was reset
+(what it has counted since counts, as far as that can be), exchanged (nothing counts), or its range ended at 10^n, 2^16 or 2^32, also in
+tenths to thousandths, where that explains the fall by an ordinary increase. A jump is marked \`counter-jump\`; a bucket with nothing
+else in it is empty.
+
+Directions (\`aggregate: circular-mean\`) are averaged and forecast on the circle: 355, 5 and 15 degrees are 5. The median lies from 0
+to 360; the other quantiles within half a turn of it, below 0 or above 360 where the interval lies across north.
+
 ## Both ways
 
 Each file went through a real Mosquitto into the built daemon (\`gatecast replay\`, \`gatecast run\` with

@@ -1,12 +1,23 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { aggregate, type CounterState, counterIncrease, inOrder } from '../../src/series/aggregate.ts';
-import type { Aggregate } from '../../src/series/spec.ts';
+import { aggregate, inOrder } from '../../src/series/aggregate.ts';
+import { Counter } from '../../src/series/counter.ts';
+import { AGGREGATES, type Aggregate, isCounter } from '../../src/series/spec.ts';
 
 const SPAN = { startMs: 0, intervalMs: 60_000 };
-const fresh = (): CounterState => ({ last: Number.NaN, timeMs: Number.NaN });
-const of = (kind: Aggregate, values: number[], counter = fresh(), times = values.map((_, i) => i * 1000)) =>
-  aggregate(kind, { times, values }, counter, SPAN);
+const counterOf = (kind: Aggregate): Counter | null => (isCounter(kind) ? new Counter(kind) : null);
+/** A counter that stood at a value at a time. */
+const stood = (value: number, timeMs: number): Counter => {
+  const counter = new Counter('delta');
+  counter.read(timeMs, value);
+  return counter;
+};
+const of = (
+  kind: Aggregate,
+  values: number[],
+  counter = counterOf(kind),
+  times = values.map((_, i) => i * 1000),
+) => aggregate(kind, { times, values }, counter, SPAN).value;
 
 describe('aggregate', () => {
   it('knows mean, last, min, max, sum and median', () => {
@@ -21,8 +32,7 @@ describe('aggregate', () => {
   });
 
   it('is NaN without readings, for every kind', () => {
-    for (const kind of ['mean', 'last', 'min', 'max', 'sum', 'median', 'delta'] as const)
-      expect(of(kind, [])).toBeNaN();
+    for (const kind of AGGREGATES) expect(of(kind, [])).toBeNaN();
   });
 
   it('leaves the readings as they were', () => {
@@ -41,12 +51,13 @@ describe('aggregate', () => {
       fc.property(
         readings,
         fc.infiniteStream(fc.nat()),
-        fc.constantFrom<Aggregate>('mean', 'last', 'sum', 'delta', 'median'),
+        fc.constantFrom<Aggregate>('mean', 'last', 'sum', 'delta', 'change', 'circular-mean', 'median'),
         (list, keys, kind) => {
           const run = (some: typeof list) => {
-            const counter = { last: 5, timeMs: -1000 };
+            const counter = counterOf(kind);
+            counter?.read(-1000, 5);
             const sorted = inOrder({ times: some.map((r) => r.time), values: some.map((r) => r.value) });
-            return [aggregate(kind, sorted, counter, SPAN), counter.last, counter.timeMs];
+            return [aggregate(kind, sorted, counter, SPAN), counter?.read(60_000, 500)];
           };
           const order = new Map(list.map((r) => [r, keys.next().value]));
           const shuffled = [...list].sort((a, b) => Number(order.get(a)) - Number(order.get(b)));
@@ -57,74 +68,36 @@ describe('aggregate', () => {
   });
 });
 
-describe('counterIncrease', () => {
-  it('is the difference while it counts', () => {
-    expect(counterIncrease(100, 130.5)).toBe(30.5);
-    expect(counterIncrease(7, 7)).toBe(0);
+describe('circular-mean', () => {
+  it('goes the shorter way round', () => {
+    expect(of('circular-mean', [355, 5, 15])).toBeCloseTo(5, 9);
+    expect(of('circular-mean', [350, 10])).toBeCloseTo(0, 9);
+    expect(of('circular-mean', [90, 180])).toBeCloseTo(135, 9);
+    expect(of('circular-mean', [-10])).toBeCloseTo(350, 9);
   });
 
-  it('goes over the end of 16 and 32 bits', () => {
-    expect(counterIncrease(65_530, 4)).toBe(10);
-    expect(counterIncrease(2 ** 32 - 1, 99)).toBe(100);
-    // 65,530 of a wider counter that is reset is taken for a wrap; one that stood higher is not.
-    expect(counterIncrease(70_000, 4)).toBe(4);
-  });
-
-  it('takes a deep fall for a reset', () => {
-    expect(counterIncrease(5000, 12)).toBe(12);
-    expect(counterIncrease(65_530.5, 4)).toBe(4);
-    expect(counterIncrease(65_530, 30_000)).toBe(30_000);
-    expect(counterIncrease(12, 0)).toBe(0);
-  });
-
-  it('takes a slight fall for a correction', () => {
-    expect(counterIncrease(1000.02, 1000.01)).toBe(0);
-    expect(counterIncrease(1000, 901)).toBe(0);
-    expect(counterIncrease(1000, 899)).toBe(899);
-  });
-
-  it('never counts backwards', () => {
-    const value = fc.double({ min: 0, max: 2 ** 40, noNaN: true });
-    fc.assert(fc.property(value, value, (a, b) => counterIncrease(a, b) >= 0));
+  it('is the last where directions cancel out', () => {
+    expect(of('circular-mean', [90, 270])).toBe(270);
   });
 });
 
 describe('delta', () => {
   it('counts from the last reading of the bucket before', () => {
-    const counter = fresh();
+    const counter = counterOf('delta');
     expect(of('delta', [100], counter)).toBeNaN();
-    expect(of('delta', [103, 108], counter)).toBe(8);
+    expect(of('delta', [103, 108], counter, [1000, 2000])).toBe(8);
     expect(of('delta', [], counter)).toBeNaN();
-    expect(of('delta', [110], counter)).toBe(2);
+    expect(of('delta', [110], counter, [3000])).toBe(2);
   });
 
   it('counts within the very first bucket', () => {
     expect(of('delta', [100, 104])).toBe(4);
   });
 
-  it('handles a reset and a wrap inside a bucket', () => {
-    const counter = { last: 90, timeMs: -1000 };
-    expect(of('delta', [100, 3, 5], counter)).toBe(15);
-    counter.last = 65_500;
-    expect(of('delta', [65_530, 10], counter)).toBe(46);
-  });
-
-  it('does not count a trembling counter twice', () => {
-    const counter = { last: 100, timeMs: -1000 };
-    expect(of('delta', [99.99, 100, 99.98, 100.5], counter)).toBeCloseTo(0.5, 9);
-  });
-
-  it('goes on from a correction', () => {
-    const counter = { last: 1000, timeMs: -1000 };
-    expect(of('delta', [950, 960], counter)).toBe(10);
-  });
-
   it('spreads what was counted during a gap over the gap', () => {
     // Ten minutes of silence, then 110 more: 10 a minute.
-    const counter = { last: 0, timeMs: -630_000 };
-    expect(of('delta', [110], counter, [30_000])).toBeCloseTo(10, 9);
+    expect(of('delta', [120], stood(10, -630_000), [30_000])).toBeCloseTo(10, 9);
     // From the bucket just before, however early in it, everything is this bucket's.
-    const close = { last: 0, timeMs: -59_000 };
-    expect(of('delta', [110], close, [59_000])).toBe(110);
+    expect(of('delta', [120], stood(10, -59_000), [59_000])).toBe(110);
   });
 });

@@ -32,6 +32,7 @@ describe('closing', () => {
         observedMs: seconds(50),
         timesMs: expect.any(Array),
         tooFast: [],
+        jump: false,
         outOfRange: 0,
       },
     ]);

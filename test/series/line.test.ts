@@ -1,0 +1,57 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { inTurn, turnTo } from '../../src/series/circle.ts';
+import { Line } from '../../src/series/line.ts';
+
+describe('a line of values', () => {
+  it('has a unit of the size of the first value that is not 0', () => {
+    for (const size of [1e-300, 1e-40, 1e-13, 1e-10]) {
+      const line = new Line();
+      expect(line.enter(0)).toBe(0);
+      const entered = line.enter(3 * size);
+      expect(entered).toBeGreaterThanOrEqual(1);
+      expect(entered).toBeLessThan(2);
+      expect(line.toUnit(entered)).toBe(3 * size);
+      expect(line.outgrown(1000 * size)).toBe(false);
+      expect(line.outgrown(1e12 * size)).toBe(true);
+    }
+  });
+
+  it('leaves usual values as they are, and takes a large offset away', () => {
+    const usual = new Line();
+    expect(usual.enter(21.5)).toBe(21.5);
+    const large = new Line();
+    expect(large.enter(45_678.9)).toBeCloseTo(-0.1, 9);
+    expect(large.toUnit(large.enter(45_679.4))).toBeCloseTo(45_679.4, 9);
+  });
+});
+
+describe('a line of directions', () => {
+  it('goes on across north without a jump, and stays within a turn of the middle', () => {
+    const turns = fc.array(fc.double({ min: -170, max: 170, noNaN: true }), { minLength: 1, maxLength: 200 });
+    fc.assert(
+      fc.property(turns, (list) => {
+        const line = new Line(true);
+        let degrees = 350;
+        let before = line.enter(degrees);
+        for (const turn of list) {
+          degrees = inTurn(degrees + turn);
+          const now = line.enter(degrees);
+          expect(Math.abs(turnTo(now, degrees))).toBeLessThan(1e-6);
+          expect(Math.abs(turnTo(before, now) - turn)).toBeLessThan(1e-6);
+          before = now;
+        }
+        expect(Math.abs(before)).toBeLessThan(360 * 4);
+      }),
+    );
+  });
+
+  it('puts the median in a turn, and the others within half a turn of it', () => {
+    const line = new Line(true);
+    const rows = Float64Array.of(-380, -355, -20, 300, 365, 900);
+    line.settle(rows, 3, 1);
+    expect([...rows]).toEqual(
+      [-20, 5, 185, 300 - 360 + 360 - 65, 5, 185].map((x, i) => (i === 3 ? 5 - 65 : x)),
+    );
+  });
+});
