@@ -80,6 +80,12 @@ export const modelClaimSchema = z
         .max(2048)
         .regex(/^https:\/\/[^\s@]+$/, 'must be mqtt or an https URL'),
     ]),
+    /** Hash of each chunk, in order, so that a wrong one is found as it comes. Only with `source: mqtt`. */
+    chunks: z
+      .array(sha256)
+      .min(1)
+      .max(MAX_MODEL_BYTES / CHUNK_BYTES)
+      .optional(),
     files: z
       .array(z.strictObject({ name: z.enum(MODEL_FILES), bytes: z.int().min(1), sha256 }))
       .min(1)
@@ -96,12 +102,14 @@ export const modelClaimSchema = z
       })
       .nullable(),
   })
-  .superRefine(({ files, bytes, manifest_sha256 }, context) => {
+  .superRefine(({ files, bytes, manifest_sha256, source, chunks }, context) => {
     const issue = (path: string, message: string): void =>
       context.addIssue({ code: 'custom', path: [path], message });
     if (new Set(files.map((file) => file.name)).size < files.length) issue('files', 'names a file twice');
     if (files.reduce((sum, file) => sum + file.bytes, 0) !== bytes)
       issue('bytes', 'must be the sum of the files');
+    if (source === 'mqtt' && chunks?.length !== chunksOf(bytes))
+      issue('chunks', `must hold ${chunksOf(bytes)} hashes`);
     const manifest = files.find((file) => file.name === 'manifest.json');
     if (manifest?.sha256 !== manifest_sha256)
       issue('manifest_sha256', 'must be the hash of manifest.json in `files`');

@@ -1,0 +1,90 @@
+/**
+ * Where remote config begins: before the agent starts, the state of pushes is read, the start is counted, and the
+ * effective config is made. Whatever is found there, the local file alone is always runnable.
+ */
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Config } from '../config/index.ts';
+import { errorText } from '../errors.ts';
+import { makeFolder, writeFileAtomic } from '../system/files.ts';
+import { effectiveConfig, type Layers, type LocalFile, layerOrder } from './layers.ts';
+import { PushLife } from './push-life.ts';
+import { FILE_ALONE, type Folder, PushState } from './push-state.ts';
+import { problem } from './verify.ts';
+
+export interface RemoteStart {
+  readonly config: Config;
+  /** Hash of `config`. */
+  readonly hash: string;
+  readonly life: PushLife;
+  /** Whether a candidate runs. */
+  readonly onTrial: boolean;
+  /** Null: all is well. */
+  readonly problem: string | null;
+}
+
+/** `<data_dir>/remote` */
+export const remoteFolder = (dataDir: string): string => join(dataDir, 'remote');
+
+/** Layers and states hold nothing secret, but nobody else has business there. */
+const MODE = 0o600;
+
+/** A folder on disk; made when first written to. */
+export function diskFolder(path: string): Folder {
+  return {
+    read: (name) => (existsSync(join(path, name)) ? readFileSync(join(path, name)) : null),
+    write: (name, bytes) => {
+      makeFolder(path, 0o700);
+      writeFileAtomic(join(path, name), bytes, MODE);
+    },
+    remove: (name) => rmSync(join(path, name), { force: true }),
+    list: () => (existsSync(path) ? readdirSync(path) : []),
+  };
+}
+
+/**
+ * @param local the local file alone, which is valid
+ * @param now wall clock, ms
+ */
+export function openRemote(folder: Folder, file: LocalFile, local: Config, now: () => number): RemoteStart {
+  const life = new PushLife(folder, now);
+  const order = layerOrder(local.remote_config.groups);
+  let { slot, layers, damage } = life.recover();
+  if (slot === 'candidate') {
+    const tried = attempt(file, layers, order);
+    if (!('reason' in tried)) {
+      const good = attempt(file, life.current().layers, order);
+      life.goesBackTo('reason' in good ? effectiveConfig(file, {}, order).hash : good.hash);
+      return { ...tried, life, onTrial: true, problem: damage };
+    }
+    life.rollBack([problem('', tried.reason)]);
+    life.rolledBack();
+    ({ slot, layers, damage } = life.current());
+  }
+  const found = attempt(file, layers, order);
+  if (!('reason' in found)) return { ...found, life, onTrial: false, problem: damage };
+  const alone = effectiveConfig(file, {}, order);
+  const reason = `the remote layers do not fit the local file, which runs alone: ${found.reason}`;
+  return { config: alone.config, hash: alone.hash, life, onTrial: false, problem: reason };
+}
+
+/** The layers that a start would run with, without counting one: for commands that only look. */
+export function readLayers(folder: Folder): Layers {
+  const state = new PushState(folder);
+  const { phase, candidate, current } = state.now;
+  const trial = phase === 'applying' || phase === 'probation';
+  return state.layersOf((trial ? candidate : current) ?? FILE_ALONE) ?? {};
+}
+
+function attempt(
+  file: LocalFile,
+  layers: Layers,
+  order: ReturnType<typeof layerOrder>,
+): { config: Config; hash: string } | { reason: string } {
+  try {
+    const { config, hash } = effectiveConfig(file, layers, order);
+    return { config, hash };
+  } catch (error) {
+    return { reason: errorText(error) };
+  }
+}

@@ -1,0 +1,405 @@
+/**
+ * The life of a push: received -> verified -> staged -> applying -> probation -> committed, or rolling_back -> rolled_back.
+ * Each phase is on disk before it begins. No I/O but the state's folder; time is passed in.
+ */
+import type { Needs, Problem, Reported, Status } from './contract.ts';
+import type { Layers } from './layers.ts';
+import { type Folder, type Push, PushState, type Slot, type State, type Versions } from './push-state.ts';
+import { problem, type Refusal } from './verify.ts';
+
+/** The start of this number without a commit goes back before anything of the candidate is read. */
+export const MAX_STARTS = 3;
+/** A push during whose reading the agent ended so often is refused. */
+const MAX_READINGS = 2;
+const MAX_HISTORY = 8;
+const MAX_PROBLEMS = 32;
+/** Key id of unsigned pushes in the versions. */
+const UNSIGNED = 'unsigned';
+
+/** A push that was taken, before its content is looked at. */
+export type NewPush = Pick<Push, 'layer' | 'version' | 'kid' | 'token' | 'digest'>;
+
+export interface StartWith {
+  readonly slot: 'current' | 'candidate';
+  readonly layers: Layers;
+  /** What was wrong with the files, for an alert; null: nothing. */
+  readonly damage: string | null;
+}
+
+export class PushLife {
+  private readonly state: PushState;
+  /** Refusals that are not worth a write to the disk. */
+  private unsaved: Reported | null = null;
+  private effectiveHash = '';
+  /** Of the config that was committed last, over the local file as it is now. */
+  private goodHash = '';
+  private dropped = 0;
+  private readonly damage: string | null;
+
+  /** @param now wall clock, ms */
+  constructor(
+    folder: Folder,
+    private readonly now: () => number,
+  ) {
+    this.state = new PushState(folder);
+    this.damage = this.state.damage;
+  }
+
+  get phase(): State['phase'] {
+    return this.state.now.phase;
+  }
+
+  get push(): Push | null {
+    return this.state.now.push;
+  }
+
+  /** Whether a candidate runs that may still be rolled back. */
+  get onTrial(): boolean {
+    return this.phase === 'applying' || this.phase === 'probation';
+  }
+
+  /**
+   * Called once a start, before any config is read: counts the start, ends what was interrupted, and says which layers to
+   * run.
+   */
+  recover(): StartWith {
+    const { phase, reading, starts } = this.state.now;
+    // Both copies are whole again before anything else can happen to one of them.
+    if (this.damage !== null) this.state.put({});
+    if (reading !== null) this.state.put({ reading: { ...reading, ended: reading.ended + 1 } });
+    if (phase === 'applying' || phase === 'probation') {
+      if (starts + 1 >= MAX_STARTS) {
+        this.rollBack([problem('', `was not committed within ${MAX_STARTS} starts of the agent`)]);
+        this.rolledBack();
+      } else {
+        this.state.put({ starts: starts + 1 });
+        const layers = this.candidateLayers();
+        if (layers !== null) return { slot: 'candidate', layers, damage: this.damage };
+        this.rollBack([problem('', 'the stored config is damaged')]);
+        this.rolledBack();
+      }
+    } else if (phase === 'rolling_back') this.rolledBack();
+    else if (phase === 'received' || phase === 'verified' || phase === 'staged') this.abandon();
+    return this.current();
+  }
+
+  /** What was committed last; the local file alone where that is damaged. */
+  current(): StartWith {
+    const { current } = this.state.now;
+    const layers = this.state.layersOf(current);
+    const damage =
+      layers === null ? 'the committed config is damaged; the local file runs alone' : this.damage;
+    return { slot: 'current', layers: layers ?? {}, damage };
+  }
+
+  candidateLayers(): Layers | null {
+    const { candidate } = this.state.now;
+    return candidate === null ? null : this.state.layersOf(candidate);
+  }
+
+  /** Layers that run now. */
+  running(): Layers {
+    return (this.onTrial ? this.candidateLayers() : null) ?? this.current().layers;
+  }
+
+  /** What `rollback: true` goes back to; null where there is nothing before, or where it is damaged. */
+  previousLayers(): Layers | null {
+    const { previous } = this.state.now;
+    return previous === null ? null : this.state.layersOf(previous);
+  }
+
+  /** The config of the running layers. */
+  runs(effectiveHash: string): void {
+    this.effectiveHash = effectiveHash;
+    if (!this.onTrial) this.goodHash = effectiveHash;
+  }
+
+  /** What a rollback would go back to. */
+  goesBackTo(goodHash: string): void {
+    this.goodHash = goodHash;
+  }
+
+  /** Highest version of this key that was seen for the layer. */
+  seen(layer: string, kid: string | null): number {
+    return this.state.now.versions[layer]?.[kid ?? UNSIGNED] ?? 0;
+  }
+
+  /** Whether the broker only repeats the push that was handled last. */
+  isHandled(layer: string, digest: string): boolean {
+    return this.state.now.handled[layer] === digest;
+  }
+
+  /** Whether this push was interrupted before it was applied, and may come again with the same version. */
+  mayComeAgain(digest: string): boolean {
+    return this.state.now.again === digest;
+  }
+
+  /** Whether the agent has ended so often while it read this push that it is not read again. */
+  isHarmful(digest: string): boolean {
+    const { reading } = this.state.now;
+    return reading?.digest === digest && reading.ended >= MAX_READINGS;
+  }
+
+  /** Before the content of pushes is looked at; `newest` stands for all of them. */
+  receive(newest: NewPush): void {
+    const { reading, phase } = this.state.now;
+    const ended = reading?.digest === newest.digest ? reading.ended : 0;
+    this.state.put({
+      reading: { digest: newest.digest, ended },
+      ...(phase === 'applying' || phase === 'probation' ? {} : { phase: 'received', push: pushOf(newest) }),
+    });
+  }
+
+  /** A push that is authentic but cannot be applied: its version is used up. */
+  refuse(push: NewPush, code: Refusal['code'], problems: readonly Problem[], attempted: string | null): void {
+    const reported = this.reportOf(
+      'rejected',
+      code,
+      { ...push, attemptedHash: attempted, needs: null },
+      problems,
+    );
+    this.unsaved = null;
+    this.state.put({
+      ...this.spent([push]),
+      reading: null,
+      reported,
+      ...(this.onTrial ? {} : { phase: 'idle', push: null, candidate: null }),
+    });
+    this.state.settle();
+  }
+
+  /** A message that is not authentic, or came at the wrong time: nothing is written, so that a flood wears no flash. */
+  turnAway(layer: string, { code, problems, version, kid, token }: Refusal): void {
+    this.unsaved = this.reportOf(
+      'rejected',
+      code,
+      { layer, version, kid, token, attemptedHash: null, needs: null },
+      problems,
+    );
+  }
+
+  /** Messages that were not looked at. */
+  drop(count: number): void {
+    this.dropped += count;
+  }
+
+  /** The effective config is valid. @param superseded older pushes that this one goes beyond */
+  verified(
+    push: NewPush,
+    superseded: readonly NewPush[],
+    about: Pick<Push, 'attemptedHash' | 'needs' | 'probationMs' | 'baseline'>,
+  ): void {
+    this.unsaved = null;
+    this.state.put({
+      ...this.spent([...superseded, push]),
+      phase: 'verified',
+      push: { ...pushOf(push), ...about },
+      candidate: null,
+      starts: 0,
+    });
+  }
+
+  stage(layers: Layers): void {
+    const { push, versions } = this.state.now;
+    const { version, kid, token, attemptedHash } = this.must(push);
+    const candidate: Slot = {
+      layers: this.state.keep(layers, versions),
+      version,
+      kid,
+      token,
+      hash: attemptedHash ?? '',
+    };
+    this.state.put({ phase: 'staged', candidate });
+  }
+
+  applying(): void {
+    const push = this.must(this.state.now.push);
+    this.state.put({ phase: 'applying', starts: 0, reported: this.reportOf('applying', 202, push) });
+  }
+
+  /** The candidate runs. */
+  probation(): void {
+    const push = this.must(this.state.now.push);
+    this.state.put({
+      phase: 'probation',
+      reading: null,
+      reported: this.reportOf('probation', 202, push),
+    });
+  }
+
+  commit(): void {
+    const { push, candidate, current } = this.state.now;
+    this.goodHash = this.effectiveHash;
+    const done = this.must(push);
+    this.state.put({
+      phase: 'committed',
+      previous: current,
+      current: this.must(candidate),
+      candidate: null,
+      starts: 0,
+      reading: null,
+      reported: this.withHistory(
+        this.reportOf('applied', 200, done, [], {
+          version: done.version,
+          kid: done.kid,
+          hash: this.must(candidate).hash,
+        }),
+        done,
+      ),
+    });
+    this.unsaved = null;
+    this.state.settle();
+  }
+
+  rollBack(problems: readonly Problem[]): void {
+    const push = this.must(this.state.now.push);
+    this.state.put({
+      phase: 'rolling_back',
+      push: { ...push, problems: [...problems].slice(0, MAX_PROBLEMS) },
+    });
+  }
+
+  /** The committed config runs again. */
+  rolledBack(): void {
+    const { push } = this.state.now;
+    const failed = this.must(push);
+    this.effectiveHash = this.goodHash;
+    this.unsaved = null;
+    this.state.put({
+      phase: 'rolled_back',
+      candidate: null,
+      starts: 0,
+      reading: null,
+      reported: this.withHistory(this.reportOf('rolled_back', 500, failed, failed.problems), failed),
+    });
+    this.state.settle();
+  }
+
+  /** `config/reported` as it is now. */
+  reported(): Reported {
+    const last = this.unsaved ?? this.state.now.reported;
+    const base = last ?? this.reportOf('applied', 200, NO_PUSH);
+    return { ...base, effective_hash: this.effectiveHash, last_good: this.lastGood(), dropped: this.dropped };
+  }
+
+  /** The answer to a dry run. */
+  answer(
+    push: NewPush,
+    code: Refusal['code'],
+    problems: readonly Problem[],
+    hash: string | null,
+    needs: Needs | null,
+  ): Reported {
+    const status = code === 200 ? 'applied' : 'rejected';
+    return {
+      ...this.reportOf(status, code, { ...push, attemptedHash: hash, needs }, problems),
+      dry_run: true,
+    };
+  }
+
+  private reportOf(
+    status: Status,
+    code: Refusal['code'],
+    about: Pick<Push, 'version' | 'kid' | 'token' | 'attemptedHash' | 'needs'> & {
+      readonly layer: string | null;
+    },
+    problems: readonly Problem[] = [],
+    lastGood: Reported['last_good'] = this.lastGood(),
+  ): Reported {
+    const outcome = { status, code, version: about.version, kid: about.kid, token: about.token };
+    const before = this.state.now.reported;
+    const { current } = this.state.now;
+    return {
+      ...outcome,
+      layer: about.layer,
+      attempted_hash: about.attemptedHash,
+      effective_hash: this.effectiveHash,
+      last_good: lastGood,
+      rolled_back_from: status === 'rolled_back' ? about.version : null,
+      errors: [...problems].slice(0, MAX_PROBLEMS),
+      needs: about.needs,
+      since: new Date(this.now()).toISOString(),
+      effective:
+        status === 'rejected'
+          ? (before?.effective ?? {
+              ...outcome,
+              status: 'applied',
+              code: 200,
+              version: null,
+              kid: null,
+              token: null,
+            })
+          : status === 'rolled_back'
+            ? {
+                status: 'applied',
+                code: 200,
+                version: current.version,
+                kid: current.kid,
+                token: current.token,
+              }
+            : outcome,
+      history: before?.history ?? [],
+      dropped: this.dropped,
+    };
+  }
+
+  private withHistory(reported: Reported, { layer }: Push): Reported {
+    const { status, code, version, kid, token, since } = reported;
+    const history = [...reported.history, { status, code, version, kid, token, layer, at: since }];
+    return { ...reported, history: history.slice(-MAX_HISTORY) };
+  }
+
+  private lastGood(): Reported['last_good'] {
+    const { version, kid } = this.state.now.current;
+    return { version, kid, hash: this.goodHash };
+  }
+
+  /** Ended before the candidate was applied: the push may come again, although its version was seen. */
+  private abandon(): void {
+    const { push, handled } = this.state.now;
+    const { layer, digest } = this.must(push);
+    const { [layer]: _, ...rest } = handled;
+    this.state.put({
+      phase: 'idle',
+      push: null,
+      candidate: null,
+      handled: rest,
+      again: digest,
+      reported: this.reportOf('rejected', 503, { ...this.must(push) }, [
+        problem('', 'the agent ended before it was applied', 'a retained push is taken again by itself'),
+      ]),
+    });
+  }
+
+  private spent(pushes: readonly NewPush[]): Pick<State, 'versions' | 'handled'> {
+    const versions: Versions = structuredClone(this.state.now.versions);
+    const handled = { ...this.state.now.handled };
+    for (const { layer, kid, version, digest } of pushes) {
+      handled[layer] = digest;
+      if (version === null) continue;
+      const name = kid ?? UNSIGNED;
+      versions[layer] = { ...versions[layer], [name]: Math.max(version, versions[layer]?.[name] ?? 0) };
+    }
+    return { versions, handled };
+  }
+
+  private must<T>(value: T | null): T {
+    if (value === null) throw new Error(`remote config: no push in phase ${this.phase}`);
+    return value;
+  }
+}
+
+const pushOf = (push: NewPush): Push => ({
+  layer: push.layer,
+  version: push.version,
+  kid: push.kid,
+  token: push.token,
+  digest: push.digest,
+  attemptedHash: null,
+  probationMs: 0,
+  needs: null,
+  baseline: null,
+  problems: [],
+});
+
+const NO_PUSH = { layer: null, version: null, kid: null, token: null, attemptedHash: null, needs: null };

@@ -1,0 +1,573 @@
+/**
+ * Takes pushes: verifies them, folds those that came together into one candidate, applies it through the agent's own
+ * `configure`, watches its probation, and reports. All that it touches is passed in (`Host`), so that tests run it with a
+ * clock of their own and without an agent. Time and timers are those of `clock`.
+ */
+import { type Config, ruleIds } from '../config/index.ts';
+import { parseDuration } from '../config/units.ts';
+import { errorText, GatecastError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { Clock } from '../system/clock.ts';
+import { sha256 } from '../system/files.ts';
+import {
+  CLOCK_TOLERANCE_MS,
+  type Claims,
+  CONFIG_TYP,
+  claimsSchema,
+  DEFAULT_PROBATION,
+  fleetAudience,
+  type LayerName,
+  type ModelClaim,
+  type Needs,
+  nodeAudience,
+  type Problem,
+  type Reported,
+  unsignedSchema,
+} from './contract.ts';
+import type { KeySet } from './keys.ts';
+import {
+  checkLayer,
+  type Effective,
+  effectiveConfig,
+  type Layers,
+  type LocalFile,
+  layerOrder,
+  nextLayer,
+  problemsOf,
+} from './layers.ts';
+import type { JsonObject } from './merge-patch.ts';
+import { judge, type Trial, type Vitals } from './probation.ts';
+import type { NewPush, PushLife } from './push-life.ts';
+import type { Push } from './push-state.ts';
+import { problem, type Refusal, readUnsigned, verify } from './verify.ts';
+
+/** What a change of the config gave, as far as it matters here. */
+export interface Applied {
+  readonly errors: readonly { readonly path: string; readonly message: string; readonly hint?: string }[];
+  readonly reconnect: readonly string[];
+  readonly restart: readonly string[];
+}
+
+/** The agent, as remote config sees it. */
+export interface Host {
+  /** Goes over to `wanted` as far as a running agent can, or refuses it and changes nothing. Never rejects. */
+  configure(wanted: Config, options: { readonly dryRun: boolean }): Promise<Applied>;
+  /** Ends this run and begins another, which asks `PushLife.recover` what to run. */
+  restart(reason: string): void;
+  /** Connects with the new settings beside the present connection. @returns why it cannot, or null */
+  probe(config: Config): Promise<string | null>;
+  vitals(): Vitals;
+  clockIsSet(): boolean;
+  report(reported: Reported, retain: boolean): void;
+  /** A model that comes with a push. @returns what is wrong with it, or null: its transfer has begun */
+  model(claim: ModelClaim): Problem | null;
+}
+
+export interface RemoteConfigParts {
+  readonly life: PushLife;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly host: Host;
+  readonly file: () => LocalFile;
+  /** Of the local file, which alone decides them. */
+  readonly local: Pick<Config, 'node' | 'base' | 'remote_config'>;
+  readonly keys: KeySet;
+}
+
+interface Message {
+  readonly layer: LayerName;
+  readonly payload: Uint8Array;
+  readonly bytes: number;
+  readonly retained: boolean;
+}
+
+type Content = Pick<Claims, 'config' | 'patch' | 'rollback' | 'model'> & { readonly remove?: true };
+
+interface Taken {
+  readonly push: NewPush;
+  readonly content: Content;
+  readonly probationMs: number;
+}
+
+interface Candidate {
+  readonly taken: Taken;
+  readonly superseded: readonly NewPush[];
+  readonly layers: Layers;
+  readonly effective: Effective;
+}
+
+const MAX_QUEUE = 256;
+const MAX_QUEUE_BYTES = 4 * 1024 * 1024;
+/** Pushes that come together are applied together: at most one change in this time, ms. */
+const CHANGE_EVERY_MS = 1000;
+/** How often probation is looked at, and a push that waits for the clock, ms. */
+const LOOK_MS = 500;
+/** Names of streams that are kept over a restart. */
+const MAX_BASELINE = 200;
+/** Reports are sent at most so often, ms. */
+const REPORT_EVERY_MS = 100;
+
+export class RemoteConfig {
+  private queue: Message[] = [];
+  private queuedBytes = 0;
+  private working: Promise<void> | null = null;
+  private trial: Trial | null = null;
+  /** By layer: came while the clock was not set. */
+  private readonly waiting = new Map<LayerName, Message>();
+  private lastChangeMs = Number.NEGATIVE_INFINITY;
+  private lastReportMs = Number.NEGATIVE_INFINITY;
+  private reportDue = false;
+  private stopped = false;
+  private cancelLook: () => void = () => {};
+
+  constructor(private readonly parts: RemoteConfigParts) {}
+
+  /** @param running hash of the config that the agent was started with */
+  start(running: string): void {
+    const { life } = this.parts;
+    life.runs(running);
+    if (life.onTrial) this.beginProbation();
+    this.report();
+    this.look();
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    this.cancelLook();
+    await this.working;
+  }
+
+  /** Says again what is so, as on a new connection. */
+  report(): void {
+    if (this.stopped) return;
+    const { clock, host, life } = this.parts;
+    const waitMs = this.lastReportMs + REPORT_EVERY_MS - clock.monotonic();
+    if (waitMs <= 0) {
+      this.lastReportMs = clock.monotonic();
+      this.reportDue = false;
+      host.report(life.reported(), true);
+    } else if (!this.reportDue) {
+      this.reportDue = true;
+      clock.after(waitMs, () => this.reportDue && this.report());
+    }
+  }
+
+  /** Takes what came on a desired topic. Bounded: of too many the oldest are dropped and counted. */
+  receive(layer: LayerName, payload: Uint8Array, retained: boolean): void {
+    if (this.stopped) return;
+    // One that is too large is only counted by its length.
+    const kept = payload.length > 2 * MAX_QUEUE_BYTES ? new Uint8Array(0) : Uint8Array.from(payload);
+    this.queue.push({ layer, payload: kept, bytes: payload.length, retained });
+    this.queuedBytes += kept.length;
+    while (this.queue.length > MAX_QUEUE || (this.queuedBytes > MAX_QUEUE_BYTES && this.queue.length > 1)) {
+      this.queuedBytes -= this.queue.shift()?.payload.length ?? 0;
+      this.parts.life.drop(1);
+    }
+    this.work();
+  }
+
+  /** Resolves when nothing is left to do but to wait. */
+  async settled(): Promise<void> {
+    while (this.working !== null) await this.working;
+  }
+
+  /** The local file was read again: the running layers are laid over it. @throws GatecastError CONFIG_INVALID */
+  overFile(file: LocalFile): Effective {
+    return effectiveConfig(file, this.parts.life.running(), this.order());
+  }
+
+  /** A config was applied by another way, such as `reload`. */
+  runs(hash: string): void {
+    this.parts.life.runs(hash);
+    this.report();
+  }
+
+  private work(): void {
+    if (this.working !== null || this.stopped) return;
+    this.working = this.loop()
+      .catch((error: unknown) => this.parts.log.error('remote config failed', { reason: errorText(error) }))
+      .finally(() => {
+        this.working = null;
+        if (this.queue.length > 0) this.work();
+      });
+  }
+
+  private async loop(): Promise<void> {
+    while (this.queue.length > 0 && !this.stopped) {
+      const waitMs = this.lastChangeMs + CHANGE_EVERY_MS - this.parts.clock.monotonic();
+      if (waitMs > 0) await new Promise<void>((resolve) => this.parts.clock.after(waitMs, resolve));
+      const batch = this.queue.splice(0);
+      this.queuedBytes = 0;
+      const taken: Taken[] = [];
+      for (const message of batch) {
+        const one = await this.take(message, taken);
+        if (one !== null) taken.push(one);
+      }
+      if (taken.length > 0) await this.handle(taken);
+    }
+  }
+
+  /** Whether a message is a push to apply. @param before those of the same batch */
+  private async take(message: Message, before: readonly Taken[]): Promise<Taken | null> {
+    const { layer, payload, retained } = message;
+    const { life, clock, host, local, keys } = this.parts;
+    if (message.bytes === 0) return this.takeBack(layer);
+    const digest = sha256(payload);
+    if (retained && life.isHandled(layer, digest)) {
+      this.report();
+      return null;
+    }
+    const audience =
+      layer === 'node' ? nodeAudience(local.base, local.node) : fleetAudience(local.base, layer.slice(6));
+    const turnAway = (refusal: Refusal): null => {
+      life.turnAway(layer, refusal);
+      this.parts.log.warn('push refused', { layer, code: refusal.code, reason: textOf(refusal.problems) });
+      this.report();
+      return null;
+    };
+    if (message.bytes !== payload.length)
+      return turnAway(refusalOf(413, problem('', `has ${message.bytes} bytes`)));
+    const { message: authentic, refusal } = local.remote_config.unsigned
+      ? readUnsigned(payload, { audience, schema: unsignedSchema })
+      : await verify(payload, { keys, typ: CONFIG_TYP, role: 'config', audience, schema: claimsSchema });
+    if (refusal !== null) return turnAway(refusal);
+    const { claims, kid } = authentic;
+    const push: NewPush = { layer, version: claims.version, kid, token: claims.token ?? null, digest };
+    const refuse = (code: Refusal['code'], found: Problem): null =>
+      turnAway({ code, problems: [found], ...push });
+    if (claims.model !== undefined && kid !== null && !(keys.get(kid)?.roles.includes('model') ?? false))
+      return refuse(401, problem('header.kid', 'may not sign models', 'sign with a key of the role `model`'));
+    const seen = Math.max(
+      life.seen(layer, kid),
+      ...before.map((one) =>
+        one.push.layer === layer && one.push.kid === kid ? (one.push.version ?? 0) : 0,
+      ),
+    );
+    const again = claims.version === seen && life.mayComeAgain(digest);
+    if (claims.version <= seen && !again)
+      return refuse(409, problem('version', `must be greater than ${seen}, the last one of this key`, NEWER));
+    if (claims.iat !== undefined || claims.exp !== undefined) {
+      if (!host.clockIsSet()) {
+        this.waiting.set(layer, message);
+        return refuse(503, problem('exp', 'cannot be checked before the clock of the gateway is set', CLOCK));
+      }
+      const nowMs = clock.now();
+      if (claims.exp !== undefined && claims.exp * 1000 <= nowMs)
+        return refuse(408, problem('exp', `was ${isoOf(claims.exp)}; it has expired`, 'sign it again'));
+      if (claims.iat !== undefined && claims.iat * 1000 > nowMs + CLOCK_TOLERANCE_MS)
+        return refuse(408, problem('iat', `is ${isoOf(claims.iat)}, in the future`, 'check both clocks'));
+    }
+    if (life.isHarmful(digest)) {
+      life.refuse(push, 500, [problem('', 'the agent ended twice while it read this push')], null);
+      this.report();
+      return null;
+    }
+    const taken: Taken = {
+      push,
+      content: claims,
+      probationMs: parseDuration(claims.probation ?? DEFAULT_PROBATION) ?? 0,
+    };
+    if (claims.dry_run !== true) return taken;
+    await this.tryOut(taken);
+    return null;
+  }
+
+  private takeBack(layer: LayerName): Taken | null {
+    this.waiting.delete(layer);
+    if (this.parts.life.running()[layer] === undefined) return null;
+    const push: NewPush = { layer, version: null, kid: null, token: null, digest: sha256('') };
+    return { push, content: { remove: true }, probationMs: parseDuration(DEFAULT_PROBATION) ?? 0 };
+  }
+
+  private async tryOut(taken: Taken): Promise<void> {
+    const { life, host } = this.parts;
+    const answer = (
+      code: Refusal['code'],
+      problems: readonly Problem[],
+      hash: string | null,
+      needs: Needs | null,
+    ) => host.report(life.answer(taken.push, code, problems, hash, needs), false);
+    const folded = this.fold(life.running(), taken);
+    if ('code' in folded) return answer(folded.code, folded.problems, null, null);
+    const evaluated = this.evaluate(folded.layers);
+    if ('problems' in evaluated) return answer(400, evaluated.problems, null, null);
+    const { errors, ...diff } = await host.configure(evaluated.config, { dryRun: true });
+    answer(errors.length > 0 ? 400 : 200, hostProblems(errors), evaluated.hash, needsOf(diff));
+  }
+
+  /** Applies what a batch of pushes comes to. */
+  private async handle(batch: readonly Taken[]): Promise<void> {
+    const { life, log } = this.parts;
+    const newest = batch.at(-1);
+    if (newest === undefined) return;
+    try {
+      life.receive(newest.push);
+    } catch (error) {
+      return this.cannotStore(newest.push, error);
+    }
+    const candidate = await this.choose(batch);
+    if (candidate === null) return;
+    const { taken, effective, layers, superseded } = candidate;
+    const { push } = taken;
+    try {
+      const tried = await this.parts.host.configure(effective.config, { dryRun: true });
+      if (tried.errors.length > 0) return this.refuse(push, 400, hostProblems(tried.errors), effective.hash);
+      const needs = needsOf(tried);
+      if ([...tried.reconnect, ...tried.restart].some((path) => path.startsWith('mqtt.'))) {
+        const reason = await this.parts.host.probe(effective.config);
+        if (reason !== null)
+          return this.refuse(
+            push,
+            500,
+            [problem('mqtt', `the new broker settings do not work: ${reason}`)],
+            effective.hash,
+          );
+      }
+      if (taken.content.model !== undefined) {
+        const wrong = this.parts.host.model(taken.content.model);
+        if (wrong !== null) return this.refuse(push, 400, [wrong], effective.hash);
+      }
+      life.verified(push, superseded, {
+        attemptedHash: effective.hash,
+        needs,
+        probationMs: taken.probationMs,
+        baseline: this.baseline(effective),
+      });
+      life.stage(layers);
+      this.trial = null;
+      log.info('push applying', { layer: push.layer, version: push.version, kid: push.kid, needs });
+      life.applying();
+      this.report();
+    } catch (error) {
+      return this.cannotStore(push, error);
+    }
+    this.lastChangeMs = this.parts.clock.monotonic();
+    await this.apply(effective, life.push?.needs ?? 'hot');
+  }
+
+  private async apply(effective: Effective, needs: Needs): Promise<void> {
+    const { life, host } = this.parts;
+    if (needs === 'restart') return host.restart('a remote config needs it');
+    const before = host.vitals();
+    const { errors } = await host.configure(effective.config, { dryRun: false });
+    if (errors.length > 0) return this.goBack(hostProblems(errors));
+    life.runs(effective.hash);
+    this.beginProbation(before);
+    this.report();
+  }
+
+  /** What a restart must not lose of the state before it. */
+  private baseline(wanted: Effective): Push['baseline'] {
+    const { life, host, clock } = this.parts;
+    const { streams, rssMb, errors } = host.vitals();
+    const nowMs = clock.monotonic();
+    const names = streams
+      .filter(
+        ({ publishedMs, intervalMs }) => publishedMs !== null && nowMs - publishedMs < 3 * (intervalMs ?? 0),
+      )
+      .map(({ name }) => name);
+    const running = this.evaluate(life.running());
+    const ids = ruleIds(wanted.config.streams);
+    const ruleGone =
+      !('problems' in running) && ruleIds(running.config.streams).some((id) => !ids.includes(id));
+    return { streams: names.slice(0, MAX_BASELINE), rssMb, errors: [...errors], ruleGone };
+  }
+
+  /** @param before left out after a restart: the state is then the one that was kept */
+  private beginProbation(before?: Vitals): void {
+    const { life, clock, host } = this.parts;
+    const sinceMs = clock.monotonic();
+    const { probationMs: lengthMs = 0, baseline = null } = life.push ?? {};
+    if (life.phase === 'applying') life.probation();
+    const kept: Vitals = {
+      connected: true,
+      rssMb: baseline?.rssMb ?? host.vitals().rssMb,
+      errors: baseline?.errors ?? host.vitals().errors,
+      streams: (baseline?.streams ?? []).map((name) => ({ name, publishedMs: sinceMs, intervalMs: null })),
+    };
+    const ruleGone = baseline?.ruleGone ?? false;
+    this.trial = { before: before ?? kept, ruleGone, sinceMs, lengthMs, lostSinceMs: null };
+  }
+
+  private look(): void {
+    if (this.stopped) return;
+    this.cancelLook = this.parts.clock.after(LOOK_MS, () => {
+      this.watch()
+        .catch((error: unknown) => this.parts.log.error('remote config failed', { reason: errorText(error) }))
+        .finally(() => this.look());
+    });
+  }
+
+  private async watch(): Promise<void> {
+    const { life, clock, host, log } = this.parts;
+    if (this.waiting.size > 0 && host.clockIsSet()) {
+      const due = [...this.waiting.values()];
+      this.waiting.clear();
+      for (const { layer, payload, retained } of due) this.receive(layer, payload, retained);
+    }
+    if (this.trial === null || this.working !== null) return;
+    const verdict = judge(this.trial, host.vitals(), clock.monotonic());
+    this.trial = verdict.trial;
+    if (verdict.failed !== null) {
+      this.working = this.goBack([problem('', verdict.failed)]).finally(() => {
+        this.working = null;
+        if (this.queue.length > 0) this.work();
+      });
+      await this.working;
+    } else if (verdict.passed) {
+      life.commit();
+      this.trial = null;
+      log.info('push committed', { version: life.push?.version ?? null });
+      this.report();
+    }
+  }
+
+  /** To the config that was committed last. */
+  private async goBack(problems: readonly Problem[]): Promise<void> {
+    const { life, host, log } = this.parts;
+    this.trial = null;
+    log.error('push rolled back', { version: life.push?.version ?? null, reason: textOf(problems) });
+    const { needs } = life.push ?? { needs: 'restart' };
+    life.rollBack(problems);
+    const { layers } = life.current();
+    const target = this.evaluate(layers);
+    if (needs === 'restart' || 'problems' in target) return host.restart('a remote config is rolled back');
+    const { errors, restart } = await host.configure(target.config, { dryRun: false });
+    if (errors.length > 0 || restart.length > 0) return host.restart('a remote config is rolled back');
+    life.rolledBack();
+    life.runs(target.hash);
+    this.report();
+  }
+
+  /** The config that a batch comes to: all of it where that is valid, else one push after the other. */
+  private async choose(batch: readonly Taken[]): Promise<Candidate | null> {
+    const { life } = this.parts;
+    let layers = life.running();
+    const good: Taken[] = [];
+    for (const taken of batch) {
+      const folded = this.fold(layers, taken);
+      if ('code' in folded) this.refuse(taken.push, folded.code, folded.problems, null);
+      else {
+        layers = folded.layers;
+        good.push(taken);
+      }
+    }
+    const whole = good.length === 0 ? null : this.evaluate(layers);
+    const last = good.at(-1);
+    if (last === undefined || whole === null) return null;
+    if (!('problems' in whole)) {
+      const superseded = good.slice(0, -1).map(({ push }) => push);
+      return { taken: last, superseded, layers, effective: whole };
+    }
+    let found: Candidate | null = null;
+    layers = life.running();
+    for (const taken of good) {
+      const folded = this.fold(layers, taken);
+      if ('code' in folded) continue;
+      const effective = this.evaluate(folded.layers);
+      if ('problems' in effective) this.refuse(taken.push, 400, effective.problems, null);
+      else {
+        layers = folded.layers;
+        const superseded: readonly NewPush[] = found === null ? [] : [...found.superseded, found.taken.push];
+        found = { taken, superseded, layers, effective };
+      }
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+    // A refusal of a later push has ended the phase `received`.
+    if (found !== null) life.receive(found.taken.push);
+    return found;
+  }
+
+  /** The layers with a push in them. */
+  private fold(
+    layers: Layers,
+    { push, content }: Taken,
+  ): { readonly layers: Layers } | { readonly code: Refusal['code']; readonly problems: readonly Problem[] } {
+    if (content.rollback === true) {
+      const previous = this.parts.life.previousLayers();
+      return previous === null
+        ? { code: 400, problems: [problem('rollback', 'there is no config before the present one')] }
+        : { layers: previous };
+    }
+    if (content.remove === true) {
+      const { [push.layer]: _, ...others } = layers;
+      return { layers: others };
+    }
+    const given: JsonObject | undefined = content.config ?? content.patch;
+    const wrong = given === undefined ? null : checkLayer(given);
+    if (wrong !== null) return wrong;
+    return { layers: { ...layers, [push.layer]: nextLayer(layers[push.layer], content) } };
+  }
+
+  private evaluate(layers: Layers): Effective | { readonly problems: readonly Problem[] } {
+    try {
+      return effectiveConfig(this.parts.file(), layers, this.order());
+    } catch (error) {
+      if (error instanceof GatecastError && error.issues.length > 0)
+        return { problems: problemsOf(error.issues) };
+      return { problems: [problem('', errorText(error))] };
+    }
+  }
+
+  private refuse(
+    push: NewPush,
+    code: Refusal['code'],
+    problems: readonly Problem[],
+    attempted: string | null,
+  ): void {
+    this.parts.log.warn('push refused', {
+      layer: push.layer,
+      version: push.version,
+      code,
+      reason: textOf(problems),
+    });
+    try {
+      this.parts.life.refuse(push, code, problems, attempted);
+    } catch (error) {
+      this.cannotStore(push, error);
+    }
+    this.report();
+  }
+
+  /** The disk takes nothing: nothing was applied. */
+  private cannotStore(push: NewPush, error: unknown): void {
+    const reason = problem(
+      '',
+      `cannot be stored: ${errorText(error)}`,
+      'the disk of the gateway is full or broken',
+    );
+    this.parts.log.error('push cannot be stored', { reason: errorText(error) });
+    this.parts.life.turnAway(push.layer, { code: 503, problems: [reason], ...push });
+    this.report();
+  }
+
+  private order(): LayerName[] {
+    return layerOrder(this.parts.local.remote_config.groups);
+  }
+}
+
+function needsOf({ restart, reconnect }: Pick<Applied, 'restart' | 'reconnect'>): Needs {
+  if (restart.length > 0) return 'restart';
+  return reconnect.length > 0 ? 'reconnect' : 'hot';
+}
+
+const hostProblems = (errors: Applied['errors']): Problem[] =>
+  errors.map(({ path, message, hint }) => problem(path, message, hint ?? ''));
+
+const refusalOf = (code: Refusal['code'], ...problems: readonly Problem[]): Refusal => ({
+  code,
+  problems,
+  version: null,
+  kid: null,
+  token: null,
+});
+
+const textOf = (problems: readonly Problem[]): string =>
+  problems
+    .map(({ path, text }) => (path === '' ? text : `${path} ${text}`))
+    .join('; ')
+    .slice(0, 500);
+
+const isoOf = (seconds: number): string => new Date(seconds * 1000).toISOString();
+const NEWER = 'sign it again with a higher version';
+const CLOCK = 'it is taken as soon as the clock is set';

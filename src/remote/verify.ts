@@ -1,0 +1,175 @@
+/**
+ * Decides whether a message is authentic: size, form, header, signature, role of the key, audience, and the form of the
+ * claims. Versions and times are checked by the caller (`push-check.ts`), which knows what was seen and what time it is.
+ * No I/O, no clock.
+ */
+import { compactVerify } from 'jose';
+import type { z } from 'zod';
+import { sha256 } from '../system/files.ts';
+import {
+  ALGORITHM,
+  type CONFIG_TYP,
+  type Code,
+  type KeyRole,
+  MAX_PUSH_BYTES,
+  MAX_PUSH_DEPTH,
+  type Problem,
+  type REQUEST_TYP,
+} from './contract.ts';
+import type { KeySet } from './keys.ts';
+import { isObject } from './merge-patch.ts';
+import { parseStrictJson } from './strict-json.ts';
+
+/** Why a message is not taken. */
+export interface Refusal {
+  readonly code: Code;
+  readonly problems: readonly Problem[];
+  /** As the message states them; trusted only as far as they are echoed. */
+  readonly version: number | null;
+  readonly kid: string | null;
+  readonly token: string | null;
+}
+
+export interface Authentic<Claims> {
+  readonly claims: Claims;
+  /** Null: unsigned. */
+  readonly kid: string | null;
+  /** SHA-256 of the payload. */
+  readonly digest: string;
+}
+
+export interface Expected<Schema extends z.ZodType> {
+  readonly keys: KeySet;
+  readonly typ: typeof CONFIG_TYP | typeof REQUEST_TYP;
+  readonly role: KeyRole;
+  readonly audience: string;
+  readonly schema: Schema;
+}
+
+export type Verified<Claims> =
+  | { readonly message: Authentic<Claims>; readonly refusal: null }
+  | { readonly message: null; readonly refusal: Refusal };
+
+interface Stated {
+  readonly version: number | null;
+  readonly kid: string | null;
+  readonly token: string | null;
+}
+const NOTHING: Stated = { version: null, kid: null, token: null };
+
+export const problem = (path: string, text: string, hint = ''): Problem => ({ path, text, hint });
+
+const COMPACT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*$/;
+const HEADER_MEMBERS = ['alg', 'kid', 'typ'];
+
+/** A signed message. */
+export async function verify<Schema extends z.ZodType>(
+  payload: Uint8Array,
+  { keys, typ, role, audience, schema }: Expected<Schema>,
+): Promise<Verified<z.infer<Schema>>> {
+  const large = tooLarge(payload);
+  if (large !== null) return large;
+  const compact = Buffer.from(payload).toString('latin1');
+  if (!COMPACT.test(compact))
+    return refuse(401, NOTHING, problem('', 'is not a signed message (JWS in compact form)', SIGN_HINT));
+  const [encodedHeader = '', encodedClaims = ''] = compact.split('.');
+  const header = parseStrictJson(Buffer.from(encodedHeader, 'base64url'), MAX_PUSH_DEPTH);
+  if (header.problem !== null || !isObject(header.value))
+    return refuse(401, NOTHING, problem('header', header.problem ?? 'must be an object'));
+  const { alg, kid, typ: statedType } = header.value;
+  const stated: Stated = { ...NOTHING, kid: typeof kid === 'string' ? kid.slice(0, 128) : null };
+  const unknown = Object.keys(header.value).filter((member) => !HEADER_MEMBERS.includes(member));
+  if (alg !== ALGORITHM)
+    return refuse(401, stated, problem('header.alg', `must be ${ALGORITHM}, not ${excerpt(alg)}`));
+  if (statedType !== typ)
+    return refuse(401, stated, problem('header.typ', `must be ${typ}, not ${excerpt(statedType)}`));
+  if (unknown.length > 0)
+    return refuse(401, stated, problem('header', `holds ${unknown.map(excerpt).slice(0, 5).join(', ')}`));
+  const key = typeof kid === 'string' ? keys.get(kid) : undefined;
+  if (key === undefined)
+    return refuse(401, stated, problem('header.kid', `is no key of this gateway: ${excerpt(kid)}`, KEY_HINT));
+  try {
+    await compactVerify(compact, key.key, { algorithms: [ALGORITHM] });
+  } catch {
+    return refuse(401, stated, problem('signature', 'does not match the key and the content', SIGN_HINT));
+  }
+  if (!key.roles.includes(role))
+    return refuse(
+      401,
+      stated,
+      problem('header.kid', `may sign ${key.roles.join(', ')}, not ${role}`, 'sign with another key'),
+    );
+  const claims = parseStrictJson(Buffer.from(encodedClaims, 'base64url'), MAX_PUSH_DEPTH);
+  if (claims.problem !== null) return refuse(400, stated, problem('', claims.problem));
+  return readClaims(claims.value, { schema, audience, stated, payload, kid: key.kid });
+}
+
+/** Plain JSON, for `remote_config.unsigned`. */
+export function readUnsigned<Schema extends z.ZodType>(
+  payload: Uint8Array,
+  { audience, schema }: Pick<Expected<Schema>, 'audience' | 'schema'>,
+): Verified<z.infer<Schema>> {
+  const large = tooLarge(payload);
+  if (large !== null) return large;
+  const claims = parseStrictJson(payload, MAX_PUSH_DEPTH);
+  if (claims.problem !== null) return refuse(400, NOTHING, problem('', claims.problem));
+  return readClaims(claims.value, { schema, audience, stated: NOTHING, payload, kid: null });
+}
+
+interface Reading<Schema extends z.ZodType> {
+  readonly schema: Schema;
+  readonly audience: string;
+  readonly stated: Stated;
+  readonly payload: Uint8Array;
+  readonly kid: string | null;
+}
+
+function readClaims<Schema extends z.ZodType>(
+  value: unknown,
+  { schema, audience, stated: before, payload, kid }: Reading<Schema>,
+): Verified<z.infer<Schema>> {
+  const claims = isObject(value) ? value : {};
+  const stated: Stated = {
+    ...before,
+    version: Number.isSafeInteger(claims.version) ? (claims.version as number) : null,
+    token: typeof claims.token === 'string' ? claims.token.slice(0, 256) : null,
+  };
+  if (typeof claims.aud === 'string' && claims.aud !== audience)
+    return refuse(401, stated, problem('aud', `is ${excerpt(claims.aud)}, not ${audience}`, AUD_HINT));
+  const parsed = schema.safeParse(value);
+  if (!parsed.success)
+    return refuse(400, stated, ...parsed.error.issues.flatMap((issue) => problemsOf(issue)));
+  return { message: { claims: parsed.data, kid, digest: sha256(payload) }, refusal: null };
+}
+
+function problemsOf(issue: z.core.$ZodIssue): Problem[] {
+  const path = issue.path.join('.');
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map((key) =>
+      problem([...issue.path, key].join('.').slice(0, 200), 'is not a known claim'),
+    );
+  const missing = issue.code === 'invalid_type' && issue.input === undefined;
+  return [problem(path, missing ? `is missing: ${issue.message}` : issue.message)];
+}
+
+function tooLarge(payload: Uint8Array): { message: null; refusal: Refusal } | null {
+  if (payload.length <= MAX_PUSH_BYTES) return null;
+  return refuse(
+    413,
+    NOTHING,
+    problem('', `has ${payload.length} bytes; at most ${MAX_PUSH_BYTES} are taken`),
+  );
+}
+
+function refuse(
+  code: Code,
+  stated: Stated,
+  ...problems: readonly Problem[]
+): { message: null; refusal: Refusal } {
+  return { message: null, refusal: { code, problems, ...stated } };
+}
+
+const excerpt = (value: unknown): string => (JSON.stringify(value) ?? 'nothing').slice(0, 80);
+const SIGN_HINT = 'sign it with `gatecast config sign` or `push`, and send the bytes unchanged';
+const KEY_HINT = 'add the public key to `remote_config.keys` of the gateway';
+const AUD_HINT = 'sign it for this gateway (`--to`) or for a group that it is in (`--fleet`)';

@@ -1,0 +1,161 @@
+/**
+ * Four invariants over random sequences of pushes, crashes at any write, clock jumps and lost connections:
+ * the running config is always one that was valid; versions of a key never go back; a rollback ends in a config that had
+ * been committed; what is reported matches what runs.
+ */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { configHash } from '../../src/config/index.ts';
+import { effectiveConfig } from '../../src/remote/layers.ts';
+import { PushState } from '../../src/remote/push-state.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { FILE, Gateway, keySetOf, MemoryFolder, newKey, signed } from './gateway.ts';
+
+const KEYS = [newKey('a'), newKey('b')];
+const keys = keySetOf(...KEYS);
+const NOW = Date.UTC(2026, 4, 1);
+
+type Step =
+  | {
+      readonly type: 'push';
+      readonly key: number;
+      readonly ahead: number;
+      readonly kind: 'hot' | 'restart' | 'invalid' | 'local' | 'patch' | 'rollback';
+      readonly value: number;
+    }
+  | { readonly type: 'crash'; readonly writes: number }
+  | { readonly type: 'pass'; readonly seconds: number }
+  | { readonly type: 'lost'; readonly seconds: number }
+  | { readonly type: 'jump'; readonly days: number }
+  | { readonly type: 'restart' }
+  | { readonly type: 'rot'; readonly file: number };
+
+const steps: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      type: fc.constant('push' as const),
+      key: fc.integer({ min: 0, max: 1 }),
+      ahead: fc.integer({ min: -2, max: 3 }),
+      kind: fc.constantFrom('hot', 'hot', 'restart', 'invalid', 'local', 'patch', 'rollback'),
+      value: fc.integer({ min: 1, max: 50 }),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ type: fc.constant('crash' as const), writes: fc.integer({ min: 1, max: 9 }) }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ type: fc.constant('pass' as const), seconds: fc.integer({ min: 1, max: 15 }) }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ type: fc.constant('lost' as const), seconds: fc.integer({ min: 1, max: 8 }) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ type: fc.constant('jump' as const), days: fc.integer({ min: -400, max: 400 }) }),
+  },
+  { weight: 2, arbitrary: fc.constant({ type: 'restart' as const }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ type: fc.constant('rot' as const), file: fc.integer({ min: 0, max: 9 }) }),
+  },
+);
+
+const CONTENT = {
+  hot: (value: number) => ({ config: { publish: { every: `${value}m` } } }),
+  patch: (value: number) => ({ patch: { streams: { pumps: { horizon: `${value}m` } } } }),
+  restart: (value: number) => ({ patch: { max_streams: value } }),
+  invalid: (value: number) => ({ patch: { publish: { every: value } } }),
+  local: () => ({ patch: { data_dir: '/tmp' } }),
+  rollback: () => ({ rollback: true }),
+};
+
+/** Plays the steps and checks the invariants after each. */
+async function play(sequence: readonly Step[]): Promise<void> {
+  const folder = new MemoryFolder();
+  const clock = new FakeClock(NOW);
+  const valid = new Set([configHash(effectiveConfig(FILE, {}, []).config)]);
+  const committed = new Set(valid);
+  let versions: Record<string, Record<string, number>> = {};
+  let gateway = new Gateway(folder, clock, keys);
+
+  const restart = async (): Promise<void> => {
+    await gateway.remote.stop();
+    folder.failAt = Number.POSITIVE_INFINITY;
+    gateway = new Gateway(folder, clock, keys);
+  };
+  for (const step of sequence) {
+    if (step.type === 'push') {
+      const key = KEYS[step.key] ?? KEYS[0];
+      if (key === undefined) return;
+      const version = Math.max(1, gateway.life.seen('node', key.kid) + step.ahead);
+      const before = gateway.life.reported().last_good.hash;
+      await gateway.push(
+        await signed(
+          key,
+          { nowMs: clock.now(), version },
+          { ...CONTENT[step.kind](step.value), probation: '10s' },
+        ),
+      );
+      if (gateway.life.reported().status === 'rejected')
+        expect(gateway.life.reported().last_good.hash).toBe(before);
+    } else if (step.type === 'crash') folder.failAt = folder.writes + step.writes;
+    else if (step.type === 'pass') await gateway.pass(step.seconds * 1000);
+    else if (step.type === 'lost') {
+      gateway.vitals = { ...gateway.vitals, connected: false };
+      await gateway.pass(step.seconds * 1000);
+      gateway.vitals = { ...gateway.vitals, connected: true };
+    } else if (step.type === 'jump') clock.jump(step.days * 86_400_000);
+    else if (step.type === 'rot') {
+      const name = folder.list()[step.file];
+      const bytes = name === undefined ? null : folder.read(name);
+      // One copy of the state, or the layers of a candidate; both copies at once are the test of `push-state`.
+      if (
+        name !== undefined &&
+        bytes !== null &&
+        name.startsWith('state') &&
+        folder.list().filter((other) => other.startsWith('state')).length === 2 &&
+        gateway.life.phase !== 'verified'
+      ) {
+        const intact = new PushState(folder).now;
+        if (intact.phase === 'idle' || intact.phase === 'committed' || intact.phase === 'rolled_back') {
+          bytes[Math.floor(bytes.length / 2)] = (bytes[Math.floor(bytes.length / 2)] ?? 0) ^ 4;
+          await restart();
+        }
+      }
+    }
+    // A crash is a write that failed: the process is gone, and another begins. So is a restart that was asked for.
+    if (folder.writes >= folder.failAt || step.type === 'restart' || gateway.restarts > 0) await restart();
+
+    const state = new PushState(folder).now;
+    const reported = gateway.life.reported();
+    // Whatever was on trial was validated; what is current was committed.
+    if (gateway.life.onTrial) {
+      const layers = gateway.life.candidateLayers();
+      if (layers !== null) valid.add(effectiveConfig(FILE, layers, ['node']).hash);
+    }
+    if (state.phase === 'committed')
+      committed.add(effectiveConfig(FILE, gateway.life.current().layers, ['node']).hash);
+    for (const hash of committed) valid.add(hash);
+    expect(valid).toContain(gateway.runningHash);
+    expect(reported.effective_hash).toBe(gateway.runningHash);
+    if (reported.status === 'rolled_back') expect(committed).toContain(reported.effective_hash);
+    if (!gateway.life.onTrial) expect(committed).toContain(gateway.runningHash);
+    for (const [kid, version] of Object.entries(versions.node ?? {}))
+      expect(state.versions.node?.[kid] ?? 0).toBeGreaterThanOrEqual(version);
+    versions = state.versions;
+  }
+  await gateway.remote.stop();
+}
+
+describe('remote config, whatever happens', () => {
+  it('keeps its invariants', async () => {
+    await fc.assert(fc.asyncProperty(fc.array(steps, { minLength: 3, maxLength: 25 }), play), {
+      numRuns: Number(process.env.GATECAST_REMOTE_RUNS ?? 60),
+      endOnFailure: false,
+    });
+  }, 120_000);
+});
