@@ -8,9 +8,9 @@ import commonjs from '@rollup/plugin-commonjs';
 import json from '@rollup/plugin-json';
 import { nodeResolve } from '@rollup/plugin-node-resolve';
 import esbuild, { minify } from 'rollup-plugin-esbuild';
+import { BUNDLED } from './bundled.mjs';
 
 const { dependencies } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
-const BUNDLED = ['zod', 'commander', 'yaml', 'protobufjs', 'csv-parse', 'mqtt'];
 const external = [
   /^node:/,
   ...Object.keys(dependencies)

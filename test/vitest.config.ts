@@ -27,13 +27,15 @@ const project = (name: string, include: string[], exclude: string[] = [], testTi
   root,
   test: { name, include, exclude, testTimeout, hookTimeout: 60_000, pool: 'forks' as const },
 });
-const heavy = ['test/fault/**', 'test/soak/**', 'test/rooms/**', 'test/arm64/**'];
+const heavy = ['test/fault/**', 'test/soak/**', 'test/rooms/**', 'test/arm64/**', 'test/package/**'];
 
 /** CI counts tests from these files: a suite may run vitest more than once, so each run writes its own. */
 const reports = process.env.GATECAST_TEST_REPORTS;
 
 export default defineConfig({
   test: {
+    // All cores: the tests of a project wait for brokers and processes more than they compute.
+    maxWorkers: '100%',
     reporters: reports
       ? ['default', ['json', { outputFile: join(reports, `${process.pid}.json`) }]]
       : ['default'],
@@ -43,6 +45,7 @@ export default defineConfig({
       project('fault', ['test/fault/**/*.test.ts'], [], 600_000),
       project('soak', ['test/soak/**/*.test.ts'], [], 1_800_000),
       project('arm64', ['test/arm64/**/*.test.ts'], [], 600_000),
+      project('package', ['test/package/**/*.test.ts'], [], 600_000),
     ],
   },
 });

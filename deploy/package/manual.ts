@@ -1,0 +1,91 @@
+/**
+ * Writes the manual page and the bash completion of the Debian package from the command line's own definition.
+ * Usage: tsx deploy/package/manual.ts FOLDER
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { createProgram } from '../../src/cli/program.ts';
+import { VERSION } from '../../src/cli/shared/version.ts';
+
+/** roff reads a backslash, a leading dot or quote, and a hyphen in options in its own way. */
+const roff = (text: string): string =>
+  text
+    .replaceAll('\\', '\\e')
+    .replaceAll('-', '\\-')
+    .replace(/^([.'])/gm, '\\&$1');
+
+const nameOf = (command: Command): string =>
+  command.parent === null ? command.name() : `${nameOf(command.parent)} ${command.name()}`;
+
+/** Every command that does something, in the order of `--help`. */
+const leaves = (command: Command): readonly Command[] =>
+  command.commands.length === 0 ? [command] : command.commands.flatMap(leaves);
+
+export function manualPage(program: Command): string {
+  const commands = leaves(program).map((command) => {
+    const options = command.options.map(
+      ({ flags, description }) => `.TP\n.B ${roff(flags)}\n${roff(description)}`,
+    );
+    return [
+      `.SS ${roff(nameOf(command))} ${roff(command.usage())}`,
+      roff(command.description()),
+      ...options,
+    ].join('\n');
+  });
+  return [
+    `.TH GATECAST 1 "" "gatecast ${VERSION}" "User Commands"`,
+    '.SH NAME',
+    'gatecast \\- forecasts for the sensors on an MQTT broker',
+    '.SH SYNOPSIS',
+    '.B gatecast',
+    '.I COMMAND',
+    '[\\fIOPTIONS\\fR]',
+    '.SH DESCRIPTION',
+    roff(program.description()),
+    '.SH COMMANDS',
+    ...commands,
+    '.SH FILES',
+    '.TP\n.I /etc/gatecast/gatecast.yaml\nThe config. The service starts only when this file exists.',
+    '.TP\n.I /var/lib/gatecast\nThe database, the models, and backups.',
+    '.SH EXIT STATUS',
+    '0: done. 1: failed. 2: wrong usage, or an invalid config.',
+    '',
+  ].join('\n');
+}
+
+export function bashCompletion(program: Command): string {
+  const words = (command: Command): string =>
+    [
+      ...command.commands.map((inner) => inner.name()),
+      ...command.options.flatMap(({ short, long }) => [short, long]).filter(Boolean),
+      '--help',
+    ].join(' ');
+  const all = [program, ...program.commands.flatMap((one) => [one, ...one.commands])];
+  const cases = all.map((command) => {
+    const path = nameOf(command).split(' ').slice(1).join(' ');
+    return `    '${path}') words='${words(command)}' ;;`;
+  });
+  return `# bash completion for gatecast
+_gatecast() {
+  local current=\${COMP_WORDS[COMP_CWORD]} path= word words=
+  for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+    case $word in -*) break ;; *) path="\${path:+$path }$word" ;; esac
+  done
+  case $path in
+${cases.join('\n')}
+  esac
+  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+  [ \${#COMPREPLY[@]} -gt 0 ] || mapfile -t COMPREPLY < <(compgen -f -- "$current")
+}
+complete -F _gatecast gatecast
+`;
+}
+
+const [folder] = process.argv.slice(2);
+if (folder !== undefined) {
+  const program = createProgram({ out: () => {}, err: () => {} });
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'gatecast.1'), manualPage(program));
+  writeFileSync(join(folder, 'gatecast.bash'), bashCompletion(program));
+}

@@ -1,0 +1,258 @@
+/**
+ * The Debian packages as an owner gets them: built, installed into a fresh Debian (amd64), walked from nothing to a
+ * forecast on a topic, upgraded, purged; the arm64 package runs on an emulated Raspberry Pi 4. `npm run test:package`
+ * builds them first. Needs root and debootstrap; there is no systemd in a chroot, so the test starts the unit's command
+ * as the unit's user.
+ */
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
+import { waitFor } from '../support/wait.ts';
+
+const MOST_BYTES = 60e6;
+const MINUTE = 60_000;
+const CACHE = resolve('.cache/package');
+const ROOT = join(CACHE, 'debian');
+const packages = existsSync('packages') ? readdirSync('packages') : [];
+const file = (arch: string): string =>
+  join('packages', packages.find((name) => name.endsWith(`_${arch}.deb`)) ?? 'missing.deb');
+
+const ready = process.getuid?.() === 0 && spawnSync('debootstrap', ['--version']).error === undefined;
+if (!ready) console.warn('SKIPPED: the walk through a fresh Debian needs root and debootstrap');
+
+/** Runs a command in the fresh Debian, with /proc, in a mount namespace that ends with it. */
+const inside = (...command: readonly string[]): readonly string[] => [
+  '--mount',
+  '--fork',
+  'sh',
+  '-c',
+  `mount -t proc proc "${ROOT}/proc" && exec chroot "${ROOT}" "$@"`,
+  'sh',
+  ...command,
+];
+function call(...command: readonly string[]): { code: number | null; text: string } {
+  const { status, stdout, stderr } = spawnSync('unshare', inside(...command), {
+    encoding: 'utf8',
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' },
+    timeout: 5 * MINUTE,
+  });
+  return { code: status, text: stdout + stderr };
+}
+function mustCall(...command: readonly string[]): string {
+  const { code, text } = call(...command);
+  expect(code, `${command.join(' ')}\n${text}`).toBe(0);
+  return text;
+}
+
+/** A sensor that sends twice a second, in a process of its own: `call` blocks this one. */
+function startSensor(port: number): () => void {
+  const lines =
+    'while sleep 0.5; do n=$((n + 1)); echo "{\\"temperature\\": $((20 + n % 7)).$((n % 10))}"; done';
+  const script = `${lines} | exec mosquitto_pub -h 127.0.0.1 -p ${port} -q 1 -l -t zigbee2mqtt/cellar`;
+  const child = spawn('sh', ['-c', script], { stdio: 'ignore', detached: true });
+  return () => {
+    if (child.pid !== undefined) process.kill(-child.pid);
+  };
+}
+
+const stopped = (child: ChildProcess): Promise<void> =>
+  new Promise((done) => {
+    if (child.exitCode !== null || child.signalCode !== null) done();
+    else child.once('exit', () => done());
+  });
+
+describe.each(['amd64', 'arm64'])('the package for %s', (arch) => {
+  it('takes at most 60 MB and compiles, downloads and needs nothing at install', () => {
+    expect(statSync(file(arch)).size).toBeLessThanOrEqual(MOST_BYTES);
+    const listed = execFileSync('dpkg-deb', ['--contents', file(arch)], {
+      encoding: 'utf8',
+      maxBuffer: 64e6,
+    });
+    expect(listed).toContain('./usr/lib/gatecast/bin/node');
+    expect(listed).toContain('/better_sqlite3.node');
+    const other = arch === 'amd64' ? 'arm64' : 'x64';
+    expect(listed).not.toMatch(new RegExp(`napi-v\\d+/(linux/${other}|darwin|win32)/.`));
+    const scripts = execFileSync('dpkg-deb', ['--ctrl-tarfile', file(arch)], { maxBuffer: 64e6 }).toString();
+    expect(scripts).not.toMatch(/\b(npm|curl|wget|node-gyp|make)\b/);
+  });
+});
+
+describe.skipIf(!ready)('a fresh Debian 12, amd64', () => {
+  let broker: Mosquitto;
+  let eyes: Watcher;
+  let silence: () => void = () => {};
+
+  beforeAll(async () => {
+    if (!existsSync(join(CACHE, '.debian'))) {
+      rmSync(ROOT, { recursive: true, force: true });
+      const sources = readdirSync('/etc/apt/sources.list.d').filter((name) => name.endsWith('.sources'));
+      const texts = [
+        ...sources.map((name) => readFileSync(join('/etc/apt/sources.list.d', name), 'utf8')),
+        existsSync('/etc/apt/sources.list') ? readFileSync('/etc/apt/sources.list', 'utf8') : '',
+      ].join('\n');
+      const mirror = /^(?:URIs:|deb) +(?:\[[^\]]*\] +)?(https?:\S+)/m.exec(texts)?.[1];
+      mkdirSync(CACHE, { recursive: true });
+      const args = ['--variant=minbase', 'bookworm', ROOT, ...(mirror === undefined ? [] : [mirror])];
+      const made = spawnSync('debootstrap', args, { encoding: 'utf8', timeout: 8 * MINUTE });
+      expect(made.status, made.stdout + made.stderr).toBe(0);
+      writeFileSync(join(ROOT, 'usr/sbin/policy-rc.d'), '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+      writeFileSync(join(CACHE, '.debian'), '');
+    }
+    // A former run may have ended in between.
+    call('sh', '-c', 'dpkg --purge gatecast; rm -f /root/*.deb');
+    execFileSync('cp', [file('amd64'), join(ROOT, 'root/gatecast.deb')]);
+    broker = await startMosquitto();
+    eyes = await watch(broker.url, 'gatecast/#');
+    silence = startSensor(broker.port);
+  }, 10 * MINUTE);
+  afterAll(async () => {
+    silence();
+    await eyes?.close();
+    await broker?.stop();
+  });
+
+  it('needs three commands from nothing to a forecast on a topic', { timeout: 5 * MINUTE }, async () => {
+    // 1: install. Nothing starts, for there is no config.
+    const installed = mustCall(
+      'apt-get',
+      'install',
+      '--yes',
+      '--no-install-recommends',
+      '/root/gatecast.deb',
+    );
+    expect(installed).toContain('gatecast is installed');
+    expect(mustCall('gatecast', '--version')).toMatch(/^\d+\.\d+\.\d+/);
+    expect(mustCall('stat', '-c', '%U:%G %a', '/etc/gatecast', '/var/lib/gatecast')).toBe(
+      'root:gatecast 750\ngatecast:gatecast 750\n',
+    );
+    // 2: a config from what the broker carries.
+    const config = '/etc/gatecast/gatecast.yaml';
+    mustCall('gatecast', 'check', '--broker', broker.url, '--listen', '6s', '--out', config);
+    // The port of the page may be taken on this machine, and a test cannot wait for minutes.
+    const path = join(ROOT, config);
+    const text = readFileSync(path, 'utf8').replace(/interval: \S+/g, 'interval: 2s');
+    writeFileSync(path, `${text.replace(/horizon: \S+/g, 'horizon: 20s')}\nhttp: { listen: "off" }\n`);
+    // 3: the service, as systemd would start it.
+    const unit = readFileSync(join(ROOT, 'lib/systemd/system/gatecast.service'), 'utf8');
+    expect(unit).toMatch(/^ConditionPathExists=\/etc\/gatecast\/gatecast.yaml$/m);
+    const start = /^ExecStart=(.*)$/m.exec(unit)?.[1] ?? '';
+    const child = spawn(
+      'unshare',
+      inside('setpriv', '--reuid=gatecast', '--regid=gatecast', '--init-groups', ...start.split(' ')),
+      { stdio: ['ignore', 'ignore', 'pipe'] },
+    );
+    let log = '';
+    child.stderr?.on('data', (data) => {
+      log += data;
+    });
+    const forecasts = () => eyes.seen.filter(({ topic }) => /^gatecast\/[^/]+\/forecast\//.test(topic));
+    await waitFor(
+      'a forecast',
+      () => {
+        if (child.exitCode !== null) throw new Error(`it ended:\n${log}`);
+        return forecasts().length > 0;
+      },
+      MINUTE,
+    );
+    const message = JSON.parse(forecasts().at(-1)?.text ?? '{}') as { p50: number[] };
+    expect(message.p50.length).toBeGreaterThan(0);
+    for (const value of message.p50) expect(value).toBeCloseTo(23, -1);
+    spawnSync('pkill', ['-TERM', '-f', 'dist/gatecast.js run -c /etc/gatecast']);
+    await stopped(child);
+    expect(log).toContain('stopped');
+  });
+
+  it('has a manual page and completion', () => {
+    expect(mustCall('sh', '-c', 'zcat /usr/share/man/man1/gatecast.1.gz')).toContain('.SH EXIT STATUS');
+    const complete =
+      '. /usr/share/bash-completion/completions/gatecast; COMP_WORDS=(gatecast model ex); COMP_CWORD=2; _gatecast; echo "$COMPREPLY"';
+    expect(mustCall('bash', '-c', complete)).toBe('export\n');
+  });
+
+  it('keeps config and data in an upgrade and a removal, and a purge leaves nothing', {
+    timeout: 3 * MINUTE,
+  }, () => {
+    const kept = () =>
+      mustCall('sh', '-c', 'cat /etc/gatecast/gatecast.yaml | sha256sum; ls /var/lib/gatecast');
+    const before = kept();
+    expect(before).toContain('.db');
+    mustCall('dpkg', '--install', '/root/gatecast.deb');
+    expect(kept()).toBe(before);
+    mustCall('dpkg', '--remove', 'gatecast');
+    expect(kept()).toBe(before);
+    expect(call('gatecast', '--version').code).not.toBe(0);
+    mustCall('dpkg', '--purge', 'gatecast');
+    for (const path of ['/etc/gatecast', '/var/lib/gatecast', '/usr/lib/gatecast', '/usr/bin/gatecast'])
+      expect(existsSync(join(ROOT, path)), path).toBe(false);
+    expect(call('id', 'gatecast').code).not.toBe(0);
+  });
+});
+
+describe('a Raspberry Pi 4, emulated', () => {
+  const folder = join(CACHE, 'pi4');
+  const emulator = resolve('.cache/arm64/root/usr/bin/qemu-aarch64-static');
+  const environment = {
+    ...process.env,
+    QEMU_LD_PREFIX: resolve('.cache/arm64/boards/pi4'),
+    QEMU_CPU: 'cortex-a72',
+  };
+  const program = [
+    join(folder, 'usr/lib/gatecast/bin/node'),
+    join(folder, 'usr/lib/gatecast/dist/gatecast.js'),
+  ];
+
+  beforeAll(() => {
+    rmSync(folder, { recursive: true, force: true });
+    execFileSync('dpkg-deb', ['--extract', file('arm64'), folder]);
+  });
+
+  it('runs the doctor with the kernels of that board', { timeout: 5 * MINUTE }, () => {
+    const { stdout, stderr } = spawnSync(emulator, [...program, 'doctor'], {
+      encoding: 'utf8',
+      env: environment,
+      timeout: 4 * MINUTE,
+    });
+    expect(stdout, stderr).toMatch(/^ok +system +Node \d+\.\d+\.\d+, linux arm64$/m);
+    expect(stdout).toMatch(/^ok +model +base/m);
+  });
+
+  it('forecasts and stores what a sensor sends', { timeout: 8 * MINUTE }, async () => {
+    const broker = await startMosquitto();
+    const eyes = await watch(broker.url, 'gatecast/#');
+    const silence = startSensor(broker.port);
+    const config = join(folder, 'gatecast.yaml');
+    writeFileSync(
+      config,
+      `node: pi\nmqtt: { url: "${broker.url}" }\ndata_dir: ${folder}/data\nhttp: { listen: "off" }\nstreams: [{ match: "zigbee2mqtt/{device}", fields: [temperature], interval: 2s, horizon: 20s }]\n`,
+    );
+    const child = spawn(emulator, [...program, 'run', '-c', config], {
+      env: environment,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let log = '';
+    child.stderr.on('data', (data) => {
+      log += data;
+    });
+    try {
+      await waitFor(
+        'a forecast',
+        () => {
+          if (child.exitCode !== null) throw new Error(`it ended:\n${log}`);
+          return eyes.on('gatecast/pi/forecast/cellar/temperature').length > 0;
+        },
+        4 * MINUTE,
+      );
+      child.kill('SIGTERM');
+      await stopped(child);
+      expect(child.exitCode, log).toBe(0);
+      expect(readdirSync(join(folder, 'data')).some((name) => name.endsWith('.db'))).toBe(true);
+    } finally {
+      child.kill('SIGKILL');
+      silence();
+      await eyes.close();
+      await broker.stop();
+    }
+  });
+});
