@@ -5,6 +5,7 @@
  */
 import {
   closeSync,
+  constants,
   existsSync,
   fsyncSync,
   lstatSync,
@@ -18,7 +19,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { GatecastError } from '../errors.ts';
-import { makeFolder, syncFolder } from '../system/files.ts';
+import { makeFolder, openPrivate, PRIVATE_FOLDER, syncFolder } from '../system/files.ts';
 import { type Database, openCopy } from './database.ts';
 
 /** A file to be kept with the database. */
@@ -40,8 +41,11 @@ export async function backupDatabase(
 ): Promise<number> {
   const partial = `${path}.partial`;
   try {
-    makeFolder(dirname(path), 0o750);
+    makeFolder(dirname(path), PRIVATE_FOLDER);
     checkRoom(db, dirname(path), files);
+    drop(partial);
+    const { O_CREAT, O_EXCL, O_RDWR } = constants;
+    closeSync(openPrivate(partial, O_CREAT | O_EXCL | O_RDWR));
     await db.backup(partial, { progress: () => PAGES_PER_TURN });
     archive(partial, files);
     const fd = openSync(partial, 'r');

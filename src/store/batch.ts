@@ -1,45 +1,87 @@
-/** What waits, into the database: rows, then the marks on them and on older ones, meta values, counts of refused readings. */
+/** Writes what waits to the database: rows, then the marks on them and on older ones, meta values, counts of refused readings. */
 import { OUT_OF_RANGE } from '../series/quality.ts';
-import type { Database } from './database.ts';
+import { type Database, isRowRefused, type Statement } from './database.ts';
 import { isRefused, writeMark } from './marks.ts';
 import type { RejectCounts } from './reject-counts.ts';
-import type { WriteAhead } from './write-ahead.ts';
+import type { Applied } from './segments.ts';
+import type { Waiting } from './waiting.ts';
 
 export const SELECT_ID = 'SELECT id FROM stream WHERE name = ?';
 export const SELECT_META = 'SELECT value FROM meta WHERE key = ?';
 export const UPSERT_META =
   'INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value';
 
+/** Names the last batch that was committed. */
+const BATCH_KEY = 'store.batch';
+/** How much of each journal file the database holds. */
+const APPLIED_KEY = 'store.journal';
+
+export interface Batch {
+  /** By the number of a stream in `Waiting`: its id in the database. */
+  readonly ids: (number | undefined)[];
+  readonly added: number;
+  /** Rows that the database refuses for what they hold; without them the batch could never be written. */
+  readonly refused: number;
+}
+
 /**
- * Call inside a transaction; nothing else changes, as that may yet fail.
- * @param known by the write-ahead's number of a stream: its id in the database
- * @returns the ids known now, and the rows added
+ * Call inside a transaction. Changes nothing else that would be wrong if the transaction failed.
+ * @param batch a new name for this batch
+ * @param known ids known so far
  */
 export function insertBatch(
   db: Database,
-  ahead: WriteAhead,
+  waiting: Waiting,
   rejects: RejectCounts,
+  batch: string,
   known: readonly (number | undefined)[],
-): { ids: (number | undefined)[]; added: number } {
+): Batch {
   const insert = db.prepare('INSERT OR IGNORE INTO sample (time, stream, value, mark) VALUES (?, ?, ?, ?)');
   const replace = db.prepare(
     'UPDATE sample SET value = ?, mark = ? WHERE time = ? AND stream = ? AND mark & ? <> 0',
   );
+  const setMeta = db.prepare(UPSERT_META);
   const ids = known.slice();
   const idOf = (number: number): number => {
-    ids[number] ??= insertStream(db, ahead.nameOf(number));
-    return ids[number];
+    const id = ids[number] ?? insertStream(db, waiting.nameOf(number));
+    ids[number] = id;
+    return id;
   };
   let added = 0;
-  ahead.forEach((number, timeMs, value, mark) => {
+  let refused = 0;
+  const run = (statement: Statement, ...values: unknown[]): number => {
+    try {
+      return statement.run(...values).changes;
+    } catch (error) {
+      if (!isRowRefused(error)) throw error;
+      refused++;
+      return 1;
+    }
+  };
+  waiting.forEach((number, timeMs, value, mark) => {
     const id = idOf(number);
-    if (insert.run(timeMs, id, value, mark).changes > 0) added++;
-    else if (!isRefused(mark)) replace.run(value, mark, timeMs, id, OUT_OF_RANGE);
+    if (run(insert, timeMs, id, value, mark) > 0) added++;
+    else if (!isRefused(mark)) run(replace, value, mark, timeMs, id, OUT_OF_RANGE);
   });
-  for (const { number, span } of ahead.marks) writeMark(db, idOf(number), span);
-  for (const [key, value] of ahead.meta) db.prepare(UPSERT_META).run(key, value);
-  rejects.write(db, (stream) => insertStream(db, stream));
-  return { ids, added };
+  for (const { number, span } of waiting.marks) writeMark(db, idOf(number), span);
+  for (const [key, value] of waiting.meta) run(setMeta, key, value);
+  rejects.write(db, batch, readMeta(db, BATCH_KEY), (stream) => insertStream(db, stream));
+  setMeta.run(BATCH_KEY, batch);
+  setMeta.run(APPLIED_KEY, JSON.stringify(waiting.segments.applied()));
+  return { ids, added: added - refused, refused };
+}
+
+export function readMeta(db: Database, key: string): string | null {
+  return (db.prepare(SELECT_META).pluck().get(key) as string | undefined) ?? null;
+}
+
+/** What the database says that it holds of the journal; nothing where that cannot be read. */
+export function readApplied(db: Database): Applied {
+  try {
+    return JSON.parse(readMeta(db, APPLIED_KEY) ?? '{}') as Applied;
+  } catch {
+    return {};
+  }
 }
 
 /** Finds or makes the stream's row. Ids are never used twice: rows of a forgotten stream may still be there. */

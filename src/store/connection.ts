@@ -15,12 +15,17 @@ export interface StoreFault {
     | 'recovered'
     /** A damaged database was moved aside, and another begun with what could still be read. */
     | 'quarantined'
-    /** The journal's end could not be read: what a power cut took. */
+    /** Parts of the journal could not be read, and were put into files of their own. */
     | 'journal-damaged'
     /** A saved state failed its checksum; the one before is used, or none. */
     | 'snapshot-damaged'
-    /** The waiting rows reached their bound; the oldest are lost. Told once per outage. */
-    | 'dropping';
+    /** The waiting rows reached their bound; the oldest are lost. Reported once per outage. */
+    | 'dropping'
+    /** The oldest samples are deleted to make room for new ones. Reported once, until `disk-free`. */
+    | 'disk-full'
+    | 'disk-free'
+    /** The database refuses rows for what they hold; they are counted and left out. */
+    | 'row-refused';
   readonly message: string;
 }
 
@@ -30,8 +35,10 @@ export interface ConnectionOptions {
   readonly onFault: (fault: StoreFault) => void;
   /** Called with every database opened: at start, after a fault, and in the place of a damaged one. */
   readonly onOpen: (db: Database) => void;
-  /** Rows had to go to make room. */
+  /** Rows were deleted because the disk is full. */
   readonly onTrimmed: (rows: number) => void;
+  /** How long everything must work before an outage, or a full disk, counts as over, ms. */
+  readonly steadyMs: number;
 }
 
 /** Waits between attempts to open a database that failed, ms: doubling. */
@@ -45,6 +52,11 @@ export class Connection {
   /** Moved aside while running; what can be read of it is taken over by the next one opened. */
   #damaged: { readonly path: string; readonly reason: string } | null = null;
   #failing = false;
+  /** Reported and not over. */
+  #outage = false;
+  #full = false;
+  /** Since when everything has worked, ms of the monotonic clock; null while something does not. */
+  #steadySince: number | null = null;
   #retryMs: number = RETRY_MS[0];
   #retryAt = Number.NEGATIVE_INFINITY;
 
@@ -58,6 +70,7 @@ export class Connection {
     return this.#db;
   }
 
+  /** Whether the last attempt to write failed. */
   get failing(): boolean {
     return this.#failing;
   }
@@ -102,18 +115,36 @@ export class Connection {
     }
   }
 
-  /** Writing works: ends an outage. */
+  /** Writing works. An outage is over when it has worked for a while: a disk that is nearly full works and fails in turn. */
   succeeded(): void {
-    if (this.#reserve.take()) this.#capBytes = Number.POSITIVE_INFINITY;
-    if (this.#failing) this.#report('recovered', 'samples are written again');
     this.#failing = false;
     this.#retryMs = RETRY_MS[0];
+    if (!this.#outage && !this.#full) {
+      this.#reserve.take();
+      return;
+    }
+    const now = this.#options.clock.monotonic();
+    this.#steadySince ??= now;
+    if (now - this.#steadySince < this.#options.steadyMs) return;
+    if (this.#outage) this.#report('recovered', 'samples are written again');
+    this.#outage = false;
+    if (!this.#reserve.take()) return;
+    this.#capBytes = Number.POSITIVE_INFINITY;
+    if (this.#full) this.#report('disk-free', 'the disk has room again');
+    this.#full = false;
   }
 
-  /** Takes note of a fault met beside it, by the journal; what the database can still do shows at the next `run`. */
+  /** The journal could be written: time passes towards the end of an outage. */
+  stillWorks(): void {
+    if (!this.#failing && (this.#outage || this.#full)) this.succeeded();
+  }
+
+  /** Notes a fault of the journal; what the database can still do shows at the next `run`. */
   degraded(error: unknown): void {
-    if (!this.#failing) this.#report('unavailable', errorText(error));
+    this.#steadySince = null;
     this.#failing = true;
+    if (!this.#outage) this.#report('unavailable', errorText(error));
+    this.#outage = true;
   }
 
   /** Handles a fault of the database; returns whether another try makes sense at once. */
@@ -121,7 +152,7 @@ export class Connection {
     if (isDamage(error) && this.#moveAside(errorText(error))) return true;
     if (isDiskFull(error) && this.#makeRoom()) return true;
     this.degraded(error);
-    // after a failed sync nothing this connection believes of the file is certain
+    // After a failed sync nothing this connection believes of the file is certain
     this.close();
     this.#retryAt = this.#options.clock.monotonic() + this.#retryMs;
     this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MS[1]);
@@ -170,6 +201,9 @@ export class Connection {
    */
   #makeRoom(): boolean {
     if (this.#db === null) return false;
+    this.#steadySince = null;
+    if (!this.#full) this.#report('disk-full', 'the oldest samples are deleted to make room for new ones');
+    this.#full = true;
     this.#reserve.release();
     try {
       this.#db.pragma('wal_checkpoint(TRUNCATE)');

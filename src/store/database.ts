@@ -2,11 +2,11 @@
  * Opens the SQLite file: pragmas, integrity check, migrations, quarantine of a damaged file. The one importer of
  * better-sqlite3.
  */
-import { existsSync, renameSync, rmSync, statSync } from 'node:fs';
+import { closeSync, constants, existsSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { GatecastError } from '../errors.ts';
-import { makeFolder } from '../system/files.ts';
+import { keepPrivate, makeFolder, openPrivate, PRIVATE_FOLDER, syncFolder } from '../system/files.ts';
 import { MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
 
 export type Database = Sqlite.Database;
@@ -27,7 +27,7 @@ export interface Opened {
  * @throws SqliteError (see `isDamage`) when it cannot be opened for other reasons: full, read-only, no permission
  */
 export function openDatabase(path: string, nowMs: number): Opened {
-  makeFolder(dirname(path), 0o750);
+  makeFolder(dirname(path), PRIVATE_FOLDER);
   try {
     return { db: openChecked(path), quarantined: null };
   } catch (error) {
@@ -60,6 +60,7 @@ const holding = new Set<Database>();
  * ends. Returns null when another process, or another holder in this one, has it. Throws SqliteError otherwise.
  */
 export function holdFile(path: string): (() => void) | null {
+  makePrivate(path);
   const db = new Sqlite(path, { timeout: 0 });
   try {
     db.pragma('locking_mode = EXCLUSIVE');
@@ -74,6 +75,17 @@ export function holdFile(path: string): (() => void) | null {
     if (sqliteCode(error).startsWith('SQLITE_BUSY')) return null;
     throw error;
   }
+}
+
+/**
+ * SQLite creates its files with the mode that the umask leaves, and follows links: so the file is created first, for its owner
+ * alone. Its log gets the same mode. A file that exists is not opened here: closing it would release the locks that this
+ * process holds on it.
+ */
+function makePrivate(path: string): void {
+  for (const file of [path, `${path}-wal`, `${path}-shm`, `${path}-journal`]) keepPrivate(file);
+  const { O_CREAT, O_EXCL, O_RDWR } = constants;
+  if (!existsSync(path)) closeSync(openPrivate(path, O_CREAT | O_EXCL | O_RDWR));
 }
 
 /** Moves the file and its companions aside; returns where the file went. Nothing is deleted. */
@@ -93,6 +105,11 @@ export function isDamage(error: unknown): boolean {
   return code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB';
 }
 
+/** The database is fine, but refuses what a row holds. */
+export function isRowRefused(error: unknown): boolean {
+  return /^SQLITE_(CONSTRAINT|MISMATCH|TOOBIG|RANGE)/.test(sqliteCode(error)) || error instanceof RangeError;
+}
+
 export function isDiskFull(error: unknown): boolean {
   return sqliteCode(error) === 'SQLITE_FULL' || (error as { code?: unknown })?.code === 'ENOSPC';
 }
@@ -106,6 +123,7 @@ class Damaged extends Error {}
 
 function openChecked(path: string): Database {
   const isNew = !existsSync(path) || statSync(path).size === 0;
+  makePrivate(path);
   const db = new Sqlite(path);
   try {
     db.pragma('busy_timeout = 2000');
@@ -135,6 +153,8 @@ function openChecked(path: string): Database {
       if (verdict !== 'ok') throw new Damaged(String(verdict));
     }
     migrate(db, version);
+    // A new file survives a power cut when its folder is synced.
+    if (isNew) syncFolder(dirname(path));
     return db;
   } catch (error) {
     db.close();

@@ -5,16 +5,19 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { GatecastError } from '../errors.ts';
-import { SELECT_ID, SELECT_META } from './batch.ts';
+import { readApplied, readMeta, SELECT_ID } from './batch.ts';
 import { type Database, openReadOnly } from './database.ts';
-import { readJournal } from './journal.ts';
-import { type MarkSpan, marked } from './marks.ts';
-import { eachSampleOf, mergeByTime } from './reading.ts';
+import { samplesOf } from './merged.ts';
 import { type RejectCount, readRejects } from './reject-counts.ts';
 import { SCHEMA_VERSION } from './schema.ts';
+import { readSegments } from './segments.ts';
 import { readSnapshotAbout, type SnapshotAbout } from './snapshots.ts';
-import { DATABASE_FILE, JOURNAL_FILE } from './sqlite-store.ts';
+import { DATABASE_FILE } from './sqlite-store.ts';
 import type { StoredSample } from './store-contract.ts';
+import { Waiting } from './waiting.ts';
+
+/** Rows of a journal that are looked at: more than an agent leaves in one. */
+const MOST_WAITING = 1_000_000;
 
 export interface Inspection {
   /** In order of name. */
@@ -28,28 +31,23 @@ export interface Inspection {
   close(): void;
 }
 
-interface Waiting {
-  readonly samples: Map<string, StoredSample[]>;
-  readonly marks: Map<string, MarkSpan[]>;
-  readonly meta: Map<string, string>;
-}
-
 /**
  * @param dir the data directory
  * @throws FILE_UNREADABLE where no agent has stored anything, STORE_NEWER, STORE_FAILED
  */
 export function inspectStore(dir: string): Inspection {
   const path = join(dir, DATABASE_FILE);
-  const journal = join(dir, JOURNAL_FILE);
-  if (!existsSync(path) && !existsSync(journal)) {
-    throw new GatecastError('FILE_UNREADABLE', `${dir} holds no store`, {
-      hint: 'name the data_dir of an agent that has run',
-    });
-  }
   try {
     // The journal first: what moves into the database meanwhile is then in both, and comes once.
-    const waiting = readWaiting(journal);
-    return inspection(existsSync(path) ? openChecked(path) : null, waiting);
+    const journal = readSegments(dir);
+    if (!existsSync(path) && journal.length === 0)
+      throw new GatecastError('FILE_UNREADABLE', `${dir} holds no store`, {
+        hint: 'name the data_dir of an agent that has run',
+      });
+    const db = existsSync(path) ? openChecked(path) : null;
+    const waiting = new Waiting(dir, MOST_WAITING);
+    waiting.peek(journal, db === null ? {} : readApplied(db));
+    return inspection(db, waiting);
   } catch (error) {
     if (error instanceof GatecastError) throw error;
     throw new GatecastError('STORE_FAILED', `${dir}: ${(error as Error).message}`, { cause: error });
@@ -71,57 +69,30 @@ function openChecked(path: string): Database {
   });
 }
 
-function readWaiting(path: string): Waiting {
-  const names = new Map<number, string>();
-  const waiting: Waiting = { samples: new Map(), marks: new Map(), meta: new Map() };
-  const { samples, marks, meta } = waiting;
-  if (!existsSync(path)) return waiting;
-  const add = <T>(to: Map<string, T[]>, id: number, one: T): void => {
-    const name = names.get(id) ?? '';
-    const list = to.get(name);
-    if (list === undefined) to.set(name, [one]);
-    else list.push(one);
-  };
-  readJournal(path, {
-    name: (id, name) => names.set(id, name),
-    sample: (id, timeMs, value, mark) => add(samples, id, { timeMs, value, mark }),
-    mark: (id, span) => add(marks, id, span),
-    meta: (key, value) => meta.set(key, value),
-  });
-  return waiting;
-}
-
 function inspection(db: Database | null, waiting: Waiting): Inspection {
-  const idOf = (stream: string): number | undefined =>
-    db?.prepare(SELECT_ID).pluck().get(stream) as number | undefined;
+  const idOf = (stream: string): number | null =>
+    (db?.prepare(SELECT_ID).pluck().get(stream) as number | undefined) ?? null;
+  const failed = (error: unknown): never => {
+    throw new GatecastError('STORE_FAILED', (error as Error).message, { cause: error });
+  };
   return {
     streams() {
-      const stored = (db?.prepare('SELECT name FROM stream').pluck().all() ?? []) as string[];
-      return [...new Set([...stored, ...waiting.samples.keys()])].sort();
+      const names = new Set((db?.prepare('SELECT name FROM stream').pluck().all() ?? []) as string[]);
+      waiting.forEach((number) => {
+        names.add(waiting.nameOf(number));
+      });
+      return [...names].sort();
     },
-    samples(stream) {
-      const id = idOf(stream);
-      const stored = db === null || id === undefined ? [] : eachSampleOf(db, id, 0, Number.MAX_SAFE_INTEGER);
-      const own = (waiting.samples.get(stream) ?? []).slice();
-      const spans = waiting.marks.get(stream) ?? [];
-      const failed = (error: unknown): never => {
-        throw new GatecastError('STORE_FAILED', (error as Error).message, { cause: error });
-      };
-      return marked(
-        mergeByTime(stored, own, () => '', failed),
-        () => spans,
-      );
-    },
+    samples: (stream) => samplesOf({ waiting, db, failed }, stream, idOf(stream), 0, Number.MAX_SAFE_INTEGER),
     state(stream) {
       const id = idOf(stream);
-      return db === null || id === undefined ? null : readSnapshotAbout(db, id);
+      return db === null || id === null ? null : readSnapshotAbout(db, id);
     },
     rejects(stream) {
       const id = idOf(stream);
-      return db === null || id === undefined ? [] : readRejects(db, id);
+      return db === null || id === null ? [] : readRejects(db, id);
     },
-    getMeta: (key) =>
-      waiting.meta.get(key) ?? (db?.prepare(SELECT_META).pluck().get(key) as string | undefined) ?? null,
+    getMeta: (key) => waiting.meta.get(key) ?? (db === null ? null : readMeta(db, key)),
     close: () => db?.close(),
   };
 }

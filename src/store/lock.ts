@@ -3,10 +3,10 @@
  * it goes with the process, so there are no stale locks to guess about, not after `kill -9`, not across containers
  * that share the folder. The pid file is only for the message.
  */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { GatecastError } from '../errors.ts';
-import { makeFolder } from '../system/files.ts';
+import { makeFolder, openPrivate, PRIVATE_FOLDER, writeAll } from '../system/files.ts';
 import { holdFile } from './database.ts';
 
 export interface DataDirLock {
@@ -22,7 +22,7 @@ export function lockDataDir(dir: string): DataDirLock {
   const pidFile = join(dir, 'agent.pid');
   let release: (() => void) | null;
   try {
-    makeFolder(dir, 0o750);
+    makeFolder(dir, PRIVATE_FOLDER);
     release = holdFile(join(dir, 'agent.lock'));
   } catch (cause) {
     throw new GatecastError('STORE_FAILED', `${dir} cannot be used: ${(cause as Error).message}`, {
@@ -37,7 +37,11 @@ export function lockDataDir(dir: string): DataDirLock {
   }
   const held = release;
   try {
-    writeFileSync(pidFile, `${process.pid}\n`);
+    rmSync(pidFile, { force: true });
+    const { O_CREAT, O_EXCL, O_WRONLY } = constants;
+    const fd = openPrivate(pidFile, O_CREAT | O_EXCL | O_WRONLY);
+    writeAll(fd, Buffer.from(`${process.pid}\n`));
+    closeSync(fd);
   } catch {
     // on a full disk the lock holds all the same
   }

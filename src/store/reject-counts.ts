@@ -13,41 +13,57 @@ export interface RejectCount {
 
 const DAY_MS = 86_400_000;
 
+/** By stream, then by day and reason. */
+type Counts = Map<string, Map<string, number>>;
+
 export class RejectCounts {
-  /** By stream, then by day and reason. */
-  readonly #waiting = new Map<string, Map<string, number>>();
+  private waiting: Counts = new Map();
+  /** Part of a transaction whose commit failed: the database may hold them all the same. */
+  private attempted: { readonly batch: string; readonly counts: Counts } | null = null;
 
   get isEmpty(): boolean {
-    return this.#waiting.size === 0;
+    return this.waiting.size === 0 && this.attempted === null;
   }
 
   add(stream: string, reason: string, atMs: number, count: number): void {
-    const key = `${Math.floor(atMs / DAY_MS) * DAY_MS} ${reason}`;
-    const own = this.#waiting.get(stream) ?? new Map<string, number>();
-    this.#waiting.set(stream, own.set(key, (own.get(key) ?? 0) + count));
+    addTo(this.waiting, stream, `${Math.floor(atMs / DAY_MS) * DAY_MS} ${reason}`, count);
   }
 
   forget(stream: string): void {
-    this.#waiting.delete(stream);
+    this.waiting.delete(stream);
   }
 
-  /** Call inside a transaction, and `clear` when it has been committed. */
-  write(db: Database, idOf: (stream: string) => number): void {
+  /**
+   * Call inside a transaction that also stores `batch`, and `settled` once it has been committed.
+   * @param last the batch that the database took last: counts of a commit that was reported as failed are not added twice
+   */
+  write(db: Database, batch: string, last: string | null, idOf: (stream: string) => number): void {
+    const counts = this.waiting;
+    if (this.attempted !== null && this.attempted.batch !== last)
+      for (const [stream, own] of this.attempted.counts)
+        for (const [key, count] of own) addTo(counts, stream, key, count);
+    this.attempted = { batch, counts };
+    this.waiting = new Map();
     const upsert = db.prepare(
       `INSERT INTO reject (day, stream, reason, count) VALUES (?, ?, ?, ?)
        ON CONFLICT (day, stream, reason) DO UPDATE SET count = count + excluded.count`,
     );
-    for (const [stream, counts] of this.#waiting) {
-      for (const [key, count] of counts) {
+    for (const [stream, own] of counts) {
+      for (const [key, count] of own) {
         const space = key.indexOf(' ');
         upsert.run(Number(key.slice(0, space)), idOf(stream), key.slice(space + 1), count);
       }
     }
   }
 
-  clear(): void {
-    this.#waiting.clear();
+  settled(): void {
+    this.attempted = null;
   }
+}
+
+function addTo(counts: Counts, stream: string, key: string, count: number): void {
+  const own = counts.get(stream) ?? new Map<string, number>();
+  counts.set(stream, own.set(key, (own.get(key) ?? 0) + count));
 }
 
 /** Of one stream, ascending by day. */

@@ -2,9 +2,9 @@
  * Space kept aside for the day the disk is full: SQLite needs room to move its log into the file, and to delete rows.
  * Without it a full disk cannot even be relieved.
  */
-import { closeSync, existsSync, fsyncSync, openSync, rmSync, statfsSync } from 'node:fs';
+import { closeSync, constants, existsSync, fsyncSync, rmSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { writeAll } from '../system/files.ts';
+import { openPrivate, writeAll } from '../system/files.ts';
 
 /** More than the log may hold, with the batch that overflows it. */
 const RESERVE_BYTES = 3 * 2 ** 20;
@@ -12,19 +12,15 @@ const RESERVE_BYTES = 3 * 2 ** 20;
 const PIECE_BYTES = 2 ** 16;
 
 export class Reserve {
-  readonly #path: string;
-
-  constructor(path: string) {
-    this.#path = path;
-  }
+  constructor(private readonly path: string) {}
 
   /** Takes the space if it is not taken and the disk has plenty. Returns whether it is taken now. */
   take(): boolean {
     try {
-      if (existsSync(this.#path)) return true;
-      const { bavail, bsize } = statfsSync(dirname(this.#path));
+      if (existsSync(this.path)) return true;
+      const { bavail, bsize } = statfsSync(dirname(this.path));
       if (bavail * bsize < 4 * RESERVE_BYTES) return false;
-      const fd = openSync(this.#path, 'wx', 0o640);
+      const fd = openPrivate(this.path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY);
       try {
         const piece = Buffer.alloc(PIECE_BYTES);
         for (let written = 0; written < RESERVE_BYTES; written += PIECE_BYTES) writeAll(fd, piece);
@@ -42,8 +38,8 @@ export class Reserve {
   /** Gives it back; returns whether there was any. */
   release(): boolean {
     try {
-      const taken = existsSync(this.#path);
-      rmSync(this.#path, { force: true });
+      const taken = existsSync(this.path);
+      rmSync(this.path, { force: true });
       return taken;
     } catch {
       return false;

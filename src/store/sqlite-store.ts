@@ -3,6 +3,7 @@
  * in one layer leaves the ones above working, so that forecasting goes on without a disk.
  * Used from one thread; others read through `openReader`.
  */
+import { randomUUID } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { GatecastError } from '../errors.ts';
@@ -11,7 +12,7 @@ import type { Sample } from '../series/sample.ts';
 import type { Clock } from '../system/clock.ts';
 import { bytesWrittenByThread } from '../system/facts.ts';
 import { type BackupFile, backupDatabase } from './backup.ts';
-import { insertBatch, insertStream, SELECT_ID, SELECT_META, UPSERT_META } from './batch.ts';
+import { insertBatch, insertStream, readApplied, readMeta, SELECT_ID, UPSERT_META } from './batch.ts';
 import { Connection, type StoreFault } from './connection.ts';
 import type { Database } from './database.ts';
 import type { MarkSpan } from './marks.ts';
@@ -21,26 +22,29 @@ import { RejectCounts } from './reject-counts.ts';
 import { readSnapshot, writeSnapshot } from './snapshots.ts';
 import type { Store, StoredSample } from './store-contract.ts';
 import { trimSize, trimSlice } from './trimming.ts';
-import { WriteAhead } from './write-ahead.ts';
+import { Waiting } from './waiting.ts';
 
 export type { StoreFault } from './connection.ts';
 
+export type Durability = 'crash' | 'power';
+
 export interface SqliteStoreOptions {
-  /** Folder of `gatecast.db` and `samples.journal`; made when it is not there. */
+  /** Folder of `gatecast.db` and the journal; made when it is not there. */
   readonly dir: string;
   readonly maxBytes: number;
   readonly retentionMs: number;
   /** Most rows held in memory while the disk is away. */
   readonly maxPending?: number;
-  /** Waits for the disk on every flush: samples then survive a power cut, not only a crash. */
-  readonly powerSafe?: boolean;
+  /** What flushed samples survive: `crash` is the end of the process, however it ends, `power` also a power cut. */
+  readonly durability?: Durability;
+  /** How long the disk must work before an outage counts as over, ms. */
+  readonly steadyMs?: number;
   readonly clock: Clock;
   readonly onFault: (fault: StoreFault) => void;
 }
 
 /** The database's file within `dir`, for `openReader`. */
 export const DATABASE_FILE = 'gatecast.db';
-export const JOURNAL_FILE = 'samples.journal';
 
 /** Rows that the database takes at once; below, the journal alone is written. */
 const BATCH_ROWS = 2048;
@@ -48,57 +52,59 @@ const MAX_PENDING = 200_000;
 /** Counting rows reads the whole table, so a bigger file goes by the count kept in `meta`. */
 const COUNT_BELOW_BYTES = 32 * 2 ** 20;
 const ROWS_KEY = 'store.rows';
+const STEADY_MS = 30_000;
+/** A journal that could not be read is tried again after this, ms. */
+const LOAD_AGAIN_MS = 15_000;
 /** Refused readings of a gateway that stores little are written at least this often, ms. */
 const REJECTS_MS = 600_000;
 
 export class SqliteStore implements Store {
   readonly #options: SqliteStoreOptions;
   readonly #path: string;
-  readonly #ahead: WriteAhead;
+  readonly #waiting: Waiting;
   readonly #connection: Connection;
   readonly #rejects = new RejectCounts();
-  /** By the write-ahead's number of a stream: its id in the database. */
+  /** By the number of a stream in `Waiting`: its id in the database. */
   #ids: (number | undefined)[] = [];
   #rows = 0;
   #settledAt = Number.NEGATIVE_INFINITY;
   #written = 0;
+  #deletedForSpace = 0;
+  #refusedRows = 0;
+  #damagedParts = 0;
   #dropping = false;
   #closed = false;
+  /** Whether the journal of former processes has been read. */
+  #loaded = false;
+  /** Callers of `flush` that wait for a sync: of the one that runs, and of the next. */
+  #syncing: ((safe: boolean) => void)[] | null = null;
+  #nextSync: ((safe: boolean) => void)[] = [];
 
   private constructor(options: SqliteStoreOptions) {
     this.#options = options;
     this.#path = join(options.dir, DATABASE_FILE);
-    this.#ahead = new WriteAhead({
-      path: join(options.dir, JOURNAL_FILE),
-      maxRows: options.maxPending ?? MAX_PENDING,
-      powerSafe: options.powerSafe ?? false,
-      onLost: (bytes) =>
-        options.onFault({ kind: 'journal-damaged', message: `its last ${bytes} bytes were unreadable` }),
-    });
+    this.#waiting = new Waiting(options.dir, options.maxPending ?? MAX_PENDING);
     this.#connection = new Connection({
       path: this.#path,
       clock: options.clock,
+      steadyMs: options.steadyMs ?? STEADY_MS,
       onFault: options.onFault,
       onOpen: (db) => this.#opened(db),
       onTrimmed: (rows) => {
         this.#rows -= rows;
+        this.#deletedForSpace += rows;
       },
     });
   }
 
   /**
    * Opens what is in `dir`. A disk that is full, read-only or broken does not stop it: it then holds rows in memory,
-   * says so through `onFault`, and tries again at later flushes.
+   * reports that through `onFault`, and tries again at later flushes.
    * @throws STORE_NEWER when a newer version wrote the database
    */
   static open(options: SqliteStoreOptions): SqliteStore {
     const store = new SqliteStore(options);
     store.#connection.open();
-    try {
-      store.#ahead.load();
-    } catch (error) {
-      store.#connection.degraded(error);
-    }
     store.settle();
     return store;
   }
@@ -106,50 +112,70 @@ export class SqliteStore implements Store {
   append(sample: Sample, mark = 0): void {
     const timeMs = Math.round(sample.timeMs);
     if (!Number.isSafeInteger(timeMs) || !Number.isFinite(sample.value)) return;
-    const dropped = this.#ahead.push(sample.stream, timeMs, sample.value, mark);
+    const dropped = this.#waiting.push(sample.stream, timeMs, sample.value, mark);
     if (!dropped || this.#dropping) return;
     this.#dropping = true;
     this.#options.onFault({
       kind: 'dropping',
-      message: `${this.#ahead.rows} rows wait for the disk; the oldest go`,
+      message: `${this.#waiting.rows} rows wait for the disk; the oldest go`,
     });
   }
 
   mark(stream: string, span: MarkSpan): void {
-    if (span.marks !== 0) this.#ahead.mark(stream, span);
+    if (span.marks !== 0) this.#waiting.mark(stream, span);
   }
 
   reject(stream: string, reason: string, atMs: number, count = 1): void {
     this.#rejects.add(stream, reason, atMs, count);
   }
 
-  /** True when everything appended so far survives a crash of the process (with `powerSafe`: a power cut). */
-  flush(): boolean {
-    if (this.#closed) return false;
-    // an outage ends with the database, so that is tried first
-    if (this.#connection.failing && this.settle()) return true;
-    if (!this.#writeJournal()) return this.settle();
-    if (this.#ahead.rows >= BATCH_ROWS) this.settle();
-    return true;
+  /**
+   * Writes what waits to the journal. Without `done` it blocks until that is as safe as `durability` wants. With it, it returns
+   * when the journal is written, and calls `done` when it is safe, or not: at once, or after a sync of the disk that serves
+   * all callers that came before it began.
+   * @returns whether it was written
+   */
+  flush(done?: (safe: boolean) => void): boolean {
+    const written = this.#write();
+    const { durability } = this.#options;
+    const { segments } = this.#waiting;
+    if (written && durability === 'power' && !segments.isSynced) {
+      if (done === undefined) return this.#syncNow();
+      this.#nextSync.push(done);
+      if (this.#syncing === null) void this.#sync();
+      return true;
+    }
+    if (written) segments.removeObsolete();
+    done?.(written);
+    return written;
   }
 
   /** Moves everything into the database now: for readers beside the agent, and before it stops. */
   settle(): boolean {
     if (this.#closed) return false;
-    if (this.#ahead.isEmpty && this.#rejects.isEmpty && !this.#connection.failing) return true;
-    return this.#connection.run((db) => {
+    const nothing = this.#waiting.isEmpty && this.#rejects.isEmpty && this.#loaded;
+    if (nothing && !this.#connection.failing) return true;
+    const settled = this.#connection.run((db) => {
+      this.#load(db);
       this.#measured(() => {
-        const { ids, added } = db.transaction(() => insertBatch(db, this.#ahead, this.#rejects, this.#ids))();
+        const batch = randomUUID();
+        const { ids, added, refused } = db.transaction(() =>
+          insertBatch(db, this.#waiting, this.#rejects, batch, this.#ids),
+        )();
+        // Committed: nothing from here on may fail.
         this.#ids = ids;
         this.#rows += added;
-        this.#ahead.settled();
-        this.#rejects.clear();
+        this.#rejects.settled();
+        this.#waiting.settled();
+        this.#dropping = false;
+        if (refused > 0) this.#reportRefused(refused);
       });
       this.#settledAt = this.#options.clock.monotonic();
-      this.#connection.succeeded();
-      this.#dropping = false;
-      this.#rows -= trimSize(db, this.#maxBytes);
     });
+    if (!settled) return false;
+    this.#connection.succeeded();
+    this.#connection.run((db) => this.#trimmed(trimSize(db, this.#maxBytes)));
+    return true;
   }
 
   *samples(stream: string, fromMs: number, toMs = Number.MAX_SAFE_INTEGER): Generator<StoredSample> {
@@ -190,7 +216,6 @@ export class SqliteStore implements Store {
    */
   forget(stream: string): boolean {
     if (!this.settle()) return false;
-    this.#ahead.forget(stream);
     this.#rejects.forget(stream);
     const id = this.#idOf(stream);
     if (id === null) return true;
@@ -227,13 +252,13 @@ export class SqliteStore implements Store {
   }
 
   getMeta(key: string): string | null {
-    const waiting = this.#ahead.meta.get(key);
+    const waiting = this.#waiting.meta.get(key);
     if (waiting !== undefined) return waiting;
-    return this.#connection.read((db) => db.prepare(SELECT_META).pluck().get(key) as string | undefined);
+    return this.#connection.read((db) => readMeta(db, key));
   }
 
   setMeta(key: string, value: string): void {
-    this.#ahead.setMeta(key, value);
+    this.#waiting.setMeta(key, value);
   }
 
   /** One slice of trimming; call it every minute or so. Returns rows removed. */
@@ -244,7 +269,7 @@ export class SqliteStore implements Store {
     this.#connection.run((db) => {
       this.#measured(() => {
         removed = trimSlice(db, { maxBytes: this.#maxBytes, retentionMs: this.#options.retentionMs }, nowMs);
-        this.#rows -= removed;
+        this.#trimmed(removed);
         if (removed > 0) db.prepare(UPSERT_META).run(ROWS_KEY, String(this.#rows));
       });
     });
@@ -254,10 +279,13 @@ export class SqliteStore implements Store {
   /** `samples` is exact up to a crash of a big store; `pending` counts what a crash would lose. */
   stats(): ReturnType<Store['stats']> {
     return {
-      dbBytes: sizeOf(this.#path) + sizeOf(`${this.#path}-wal`) + this.#ahead.journalBytes,
-      samples: this.#rows + this.#ahead.rows,
-      pending: this.#ahead.unwritten,
-      droppedPending: this.#ahead.dropped,
+      dbBytes: sizeOf(this.#path) + sizeOf(`${this.#path}-wal`) + this.#waiting.segments.bytes,
+      samples: this.#rows + this.#waiting.rows,
+      pending: this.#waiting.unwritten,
+      droppedPending: this.#waiting.dropped,
+      deletedForSpace: this.#deletedForSpace,
+      refusedRows: this.#refusedRows,
+      damagedParts: this.#damagedParts,
       writtenBytes: this.#written,
     };
   }
@@ -268,7 +296,7 @@ export class SqliteStore implements Store {
     this.settle();
     this.#connection.read((db) => db.prepare(UPSERT_META).run(ROWS_KEY, String(this.#rows)));
     this.#closed = true;
-    this.#ahead.close();
+    this.#waiting.segments.close();
     this.#connection.close();
   }
 
@@ -276,10 +304,22 @@ export class SqliteStore implements Store {
     return Math.min(this.#options.maxBytes, this.#connection.capBytes);
   }
 
+  /** Whether everything is in the journal or the database. */
+  #write(): boolean {
+    if (this.#closed) return false;
+    const unread = !this.#loaded && this.#options.clock.monotonic() - this.#settledAt >= LOAD_AGAIN_MS;
+    // An outage ends with the database, so that is tried first.
+    if ((this.#connection.failing || unread) && this.settle()) return true;
+    if (!this.#writeJournal()) return this.settle();
+    if (this.#waiting.rows >= BATCH_ROWS) this.settle();
+    else this.#connection.stillWorks();
+    return true;
+  }
+
   #writeJournal(): boolean {
-    if (this.#ahead.isWritten) return true;
+    if (this.#waiting.isWritten) return true;
     try {
-      this.#measured(() => this.#ahead.write());
+      this.#measured(() => this.#waiting.write());
       return true;
     } catch (error) {
       this.#connection.degraded(error);
@@ -287,18 +327,76 @@ export class SqliteStore implements Store {
     }
   }
 
+  #syncNow(): boolean {
+    try {
+      this.#waiting.segments.syncNow();
+    } catch (error) {
+      this.#syncFailed(error);
+      return this.settle();
+    }
+    this.#waiting.segments.removeObsolete();
+    return true;
+  }
+
+  /** One sync after the other, for as long as callers wait. */
+  async #sync(): Promise<void> {
+    while (this.#nextSync.length > 0) {
+      this.#syncing = this.#nextSync;
+      this.#nextSync = [];
+      let safe = true;
+      try {
+        await this.#waiting.segments.sync();
+        this.#waiting.segments.removeObsolete();
+      } catch (error) {
+        this.#syncFailed(error);
+        safe = this.settle();
+      }
+      for (const done of this.#syncing) done(safe);
+    }
+    this.#syncing = null;
+  }
+
+  /** What the disk holds of the journal is unknown: all that waits is written again. */
+  #syncFailed(error: unknown): void {
+    this.#waiting.rejournal();
+    this.#connection.degraded(error);
+  }
+
+  /** Once the database says how much of the journal it holds. */
+  #load(db: Database): void {
+    if (this.#loaded) return;
+    const { damaged, error } = this.#waiting.load(readApplied(db));
+    this.#loaded = error === null;
+    if (error !== null) this.#connection.degraded(error);
+    if (damaged.length === 0) return;
+    this.#damagedParts += damaged.length;
+    const bytes = damaged.reduce((sum, part) => sum + part.bytes.length, 0);
+    const message = `${damaged.length} parts of the journal (${bytes} bytes) are damaged; the rest was read`;
+    this.#options.onFault({ kind: 'journal-damaged', message });
+  }
+
+  #reportRefused(rows: number): void {
+    this.#refusedRows += rows;
+    this.#options.onFault({ kind: 'row-refused', message: `the database refuses ${rows} rows` });
+  }
+
+  #trimmed(rows: number): void {
+    this.#rows -= rows;
+    if (this.#connection.capBytes < this.#options.maxBytes) this.#deletedForSpace += rows;
+  }
+
   #opened(db: Database): void {
     this.#ids = [];
     const counted =
       sizeOf(this.#path) < COUNT_BELOW_BYTES
         ? db.prepare('SELECT count(*) FROM sample').pluck().get()
-        : db.prepare(SELECT_META).pluck().get(ROWS_KEY);
+        : readMeta(db, ROWS_KEY);
     this.#rows = Number(counted ?? 0);
   }
 
   /** The database's id of a stream; null when it has none. */
   #idOf(stream: string): number | null {
-    const known = this.#ids[this.#ahead.numberOf(stream) ?? -1];
+    const known = this.#ids[this.#waiting.numberOf(stream) ?? -1];
     return (
       known ?? this.#connection.read((db) => db.prepare(SELECT_ID).pluck().get(stream) as number | undefined)
     );
@@ -306,7 +404,7 @@ export class SqliteStore implements Store {
 
   get #mergeParts(): MergeParts {
     const failed = (error: unknown): void => void this.#connection.failed(error);
-    return { ahead: this.#ahead, db: this.#connection.db, failed };
+    return { waiting: this.#waiting, db: this.#connection.db, failed };
   }
 
   #measured(write: () => void): void {

@@ -17,8 +17,12 @@ export interface Store {
   mark(stream: string, span: MarkSpan): void;
   /** Counts readings of a stream that were refused, for `gatecast inspect`; durable after the next batch. */
   reject(stream: string, reason: string, atMs: number, count?: number): void;
-  /** Commits what is buffered. On failure keeps the buffer (bounded, oldest dropped and counted) and reports through `onFault`. */
-  flush(): boolean;
+  /**
+   * Writes what is buffered. On failure keeps the buffer (bounded, oldest dropped and counted) and reports through `onFault`.
+   * @param done called when what was buffered is as safe as `store.durability` wants, or cannot be made so; without it the
+   * call itself waits for that
+   */
+  flush(done?: (safe: boolean) => void): boolean;
   /** Ascending by time; `fromMs` inclusive, `toMs` exclusive. */
   samples(stream: string, fromMs: number, toMs?: number): Iterable<StoredSample>;
   saveSnapshots(snapshots: readonly StreamSnapshot[]): boolean;
@@ -35,7 +39,14 @@ export interface Store {
     dbBytes: number;
     samples: number;
     pending: number;
+    /** Lost to the bound of the buffer. */
     droppedPending: number;
+    /** Stored samples deleted because the disk is full. */
+    deletedForSpace: number;
+    /** Rows that the database refused for what they hold. */
+    refusedRows: number;
+    /** Damaged parts found in the journal. */
+    damagedParts: number;
     writtenBytes: number;
   };
   close(): void;

@@ -13,7 +13,8 @@ const store = SqliteStore.open({
   dir: dir!,
   maxBytes: 2 ** 30,
   retentionMs: 1e13,
-  powerSafe: mode === 'power',
+  durability: mode === 'power' ? 'power' : 'crash',
+  steadyMs: 300,
   clock: systemClock,
   onFault: (fault) => {
     console.log(`fault ${fault.kind}`);
@@ -24,7 +25,11 @@ let next = [...store.since(NUMBERED_T0)].length;
 console.log(`safe ${next}`);
 const end = Number(rows);
 const round = (): void => {
-  for (let i = 0; i < Number(perFlush) && next < end; i++) store.append(numbered(next++));
+  for (let i = 0; i < Number(perFlush) && next < end; i++) {
+    const { stream, timeMs } = numbered(next);
+    store.reject(stream, 'late', timeMs);
+    store.append(numbered(next++));
+  }
   if (next % 3 === 0) store.setMeta('newest', String(next));
   if (next % 5 === 0) {
     store.saveSnapshots([

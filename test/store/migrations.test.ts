@@ -1,12 +1,15 @@
 // faults.md row 29: what an older version left is taken over, what a newer one left is refused and not touched.
-import { cpSync, readFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { describe, expect, it } from 'vitest';
+import { restoreStreams } from '../../src/agent/restore.ts';
+import { Engine } from '../../src/forecast/engine.ts';
 import { SCHEMA_VERSION } from '../../src/store/schema.ts';
 import { readSnapshotAbout } from '../../src/store/snapshots.ts';
 import { openStore } from '../support/stores.ts';
 import { tempDirs } from '../support/temp.ts';
+import { FORMER_SPECS, formerSamples } from './former.ts';
 
 const temp = tempDirs();
 const T0 = Date.UTC(2025, 0, 1);
@@ -44,6 +47,44 @@ describe('a store of schema 1: sixty settled samples of two streams, five in the
     expect(readSnapshotAbout(db, 1)).toMatchObject({ bytes: 3, savedMs: null, about: null });
     expect(readSnapshotAbout(db, 2)?.savedMs).toBeGreaterThan(T0);
     db.close();
+  });
+});
+
+describe('a store of gatecast 0.1 as a crash leaves it: database, log, one saved state a stream, journal of version 1', () => {
+  it('is taken over with all it holds, and forecasts go on as if nothing had been installed', async () => {
+    const dir = fixture('schema-2');
+    const store = openStore(dir);
+    expect(readdirSync(dir).filter((name) => name.endsWith('.journal'))).toEqual([]);
+    const list = formerSamples(300);
+    const cut = 560;
+    for (const { name } of FORMER_SPECS) {
+      const expected = list.slice(0, cut + 40).filter(({ stream }) => stream === name);
+      const byTime = new Map(expected.map(({ timeMs, value }) => [Math.round(timeMs), value]));
+      expect(new Map([...store.samples(name, 0)].map((s) => [s.timeMs, s.value]))).toEqual(byTime);
+    }
+    expect([...store.samples('a', 0)].slice(0, 3).map(({ mark }) => mark)).toEqual([2, 2, 2]);
+    expect(store.getMeta('former')).toBe('newest');
+
+    const whole = new Engine(null);
+    for (const spec of FORMER_SPECS) whole.add(spec);
+    for (const one of list) whole.push(one);
+    await whole.tick(null, true);
+    const restored = new Engine(null);
+    await restoreStreams(
+      restored,
+      store,
+      FORMER_SPECS.map((spec) => ({ spec, firstMs: 0 })),
+    );
+    // The next readings: no forecast is missing, none is made twice.
+    const next = formerSamples(400).slice(list.length);
+    const forecasts = async (engine: Engine) => {
+      for (const one of next) engine.push(one);
+      return (await engine.tick(null, true)).map(({ stream, originMs }) => `${stream} ${originMs}`);
+    };
+    const expected = await forecasts(whole);
+    expect(expected.length).toBeGreaterThan(70);
+    expect(await forecasts(restored)).toEqual(expected);
+    store.close();
   });
 });
 

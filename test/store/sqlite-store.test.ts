@@ -12,8 +12,8 @@ import {
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { describe, expect, it, vi } from 'vitest';
-import { Journal } from '../../src/store/journal.ts';
 import { openReader } from '../../src/store/reading.ts';
+import { Segments } from '../../src/store/segments.ts';
 import { SqliteStore, type SqliteStoreOptions, type StoreFault } from '../../src/store/sqlite-store.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { tempDirs } from '../support/temp.ts';
@@ -39,6 +39,9 @@ function sample(stream: string, second: number, value = second) {
   return { stream, timeMs: T0 + second * 1000, value, arrivalMs: T0 };
 }
 const count = (store: SqliteStore, stream = 'a') => [...store.samples(stream, 0)].length;
+
+const journalOf = (dir: string): string =>
+  join(dir, readdirSync(dir).find((name) => name.endsWith('.journal')) ?? 'none');
 
 /** What `kill -9` leaves: copies the files as they are while the store is open. */
 function crashed(dir: string): string {
@@ -299,7 +302,7 @@ describe('faults', () => {
       store.flush();
     }
     const copy = crashed(dir);
-    const journal = join(copy, 'samples.journal');
+    const journal = journalOf(copy);
     truncateSync(journal, statSync(journal).size - 5);
     const again = open(copy);
     expect(count(again.store)).toBe(99);
@@ -317,7 +320,7 @@ describe('faults', () => {
     store.flush();
     const copy = crashed(dir);
     store.close();
-    const journal = join(copy, 'samples.journal');
+    const journal = journalOf(copy);
     renameSync(journal, `${journal}.away`);
     mkdirSync(journal);
     const again = open(copy);
@@ -327,6 +330,7 @@ describe('faults', () => {
     expect(again.store.flush()).toBe(true);
     rmdirSync(journal);
     renameSync(`${journal}.away`, journal);
+    again.clock.advance(20_000);
     again.store.append(sample('a', 201));
     expect(again.store.flush()).toBe(true);
     expect(count(again.store)).toBe(102);
@@ -341,17 +345,19 @@ describe('faults', () => {
 
   it('never brings back from the journal what the database has newer', () => {
     const dir = temp();
-    const { store, kinds } = open(dir);
+    const { store, kinds, clock } = open(dir);
     store.setMeta('k', 'old');
     store.flush();
-    const append = vi.spyOn(Journal.prototype, 'append').mockImplementationOnce(() => {
+    const append = vi.spyOn(Segments.prototype, 'append').mockImplementationOnce(() => {
       throw new Error('no space left');
     });
     store.setMeta('k', 'new');
     expect(store.flush()).toBe(true);
-    expect(kinds()).toEqual(['unavailable', 'recovered']);
     append.mockRestore();
     store.flush();
+    clock.advance(30_000);
+    store.flush();
+    expect(kinds()).toEqual(['unavailable', 'recovered']);
     const again = open(crashed(dir));
     expect(again.store.getMeta('k')).toBe('new');
     store.close();
@@ -404,6 +410,9 @@ describe('faults', () => {
     expect(count(store)).toBe(100);
     rmSync(dir);
     clock.advance(120_000);
+    expect(store.flush()).toBe(true);
+    expect(kinds()).toEqual(['unavailable', 'dropping']);
+    clock.advance(30_000);
     expect(store.flush()).toBe(true);
     expect(kinds()).toEqual(['unavailable', 'dropping', 'recovered']);
     expect(count(store)).toBe(100);

@@ -33,7 +33,8 @@ export class MemoryStore implements Store {
     this.rejects.set(key, (this.rejects.get(key) ?? 0) + count);
   }
 
-  flush(): boolean {
+  flush(done?: (safe: boolean) => void): boolean {
+    done?.(!this.broken);
     return !this.broken;
   }
 
@@ -79,7 +80,16 @@ export class MemoryStore implements Store {
 
   stats(): ReturnType<Store['stats']> {
     const samples = [...this.#samples.values()].reduce((sum, rows) => sum + rows.size, 0);
-    return { dbBytes: 0, samples, pending: 0, droppedPending: 0, writtenBytes: 0 };
+    return {
+      dbBytes: 0,
+      samples,
+      pending: 0,
+      droppedPending: 0,
+      deletedForSpace: 0,
+      refusedRows: 0,
+      damagedParts: 0,
+      writtenBytes: 0,
+    };
   }
 
   close(): void {}

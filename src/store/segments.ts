@@ -1,0 +1,299 @@
+/**
+ * The files of the journal. Each is appended to by one process, and removed once the database holds what is in it. The
+ * database notes, in the transaction that takes the rows, how much of each file it holds: a crash between the two, or a file
+ * that cannot be removed, does not bring anything back. Knows the format (`journal.ts`), not what the records mean.
+ */
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fdatasync,
+  fdatasyncSync,
+  fsync,
+  ftruncateSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
+import { promisify } from 'node:util';
+import { openPrivate, syncFolder, writeAll, writeFileAtomic } from '../system/files.ts';
+import { type Damage, type JournalReader, MAGIC, readJournal } from './journal.ts';
+
+/** The one journal file of gatecast 0.1, read and then removed. */
+const FORMER_FILE = 'samples.journal';
+const FILE = /^samples-(\d{1,15})-([0-9a-f]{12})\.journal$/;
+const DAMAGED_FILE = /\.journal\.damaged-\d+$/;
+/** Damaged parts that are kept for inspection. */
+const MOST_DAMAGED_FILES = 16;
+/** A longer file is followed by a new one, so that old ones can be removed while the database is away. */
+const SEGMENT_BYTES = 2 ** 22;
+
+/** By file: how many of its bytes the database holds. */
+export type Applied = Readonly<Record<string, number>>;
+
+interface Segment {
+  readonly path: string;
+  readonly number: number;
+  bytes: number;
+  /** Samples in it that still wait. */
+  rows: number;
+}
+
+/** The file that is appended to. */
+interface OpenSegment {
+  readonly file: Segment;
+  readonly fd: number;
+  syncedBytes: number;
+  folderSynced: boolean;
+  /** Syncs that run; the file is closed after the last. */
+  syncs: number;
+  closing: boolean;
+}
+
+const fdatasyncAsync = promisify(fdatasync);
+const fsyncAsync = promisify(fsync);
+
+export class Segments {
+  /** On disk and in memory, oldest first. */
+  private files: Segment[] = [];
+  /** Written again elsewhere, or in the database: removed at the next chance. */
+  private obsolete: Segment[] = [];
+  private open: OpenSegment | null = null;
+  private readonly read = new Set<string>();
+
+  /** @param dir the data directory */
+  constructor(private readonly dir: string) {}
+
+  /** Of all files that hold what waits. */
+  get bytes(): number {
+    return this.files.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  /** Whether the next frame is the first of a file. */
+  get startsFile(): boolean {
+    const { open } = this;
+    return open === null || (open.file.bytes >= SEGMENT_BYTES && this.isSynced);
+  }
+
+  /** Whether all that was appended would survive a power cut. */
+  get isSynced(): boolean {
+    return this.open === null || this.open.syncedBytes === this.open.file.bytes;
+  }
+
+  /**
+   * Reads the files of former processes that were not read yet. Damaged parts are copied to files of their own.
+   * @returns the damaged parts, and the system's error where a file could not be read; call again then
+   */
+  load(applied: Applied, reader: JournalReader): { damaged: Damage[]; error: unknown } {
+    const damaged: Damage[] = [];
+    let failure: unknown = null;
+    const own = new Set(this.files.map(({ path }) => path));
+    let found: JournalFile[] = [];
+    try {
+      found = journalFiles(this.dir);
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== 'ENOENT') failure = error;
+    }
+    for (const { path, number } of found) {
+      if (own.has(path) || this.read.has(path)) continue;
+      try {
+        const content = readSegment(path);
+        const file = { path, number, bytes: content.length, rows: 0 };
+        const counting = {
+          ...reader,
+          sample: (stream: string, timeMs: number, value: number, mark: number) => {
+            file.rows++;
+            reader.sample(stream, timeMs, value, mark);
+          },
+        };
+        const bad = readJournal(content, applied[basename(path)] ?? 0, counting);
+        this.setAside(path, bad);
+        damaged.push(...bad);
+        this.files.push(file);
+        this.read.add(path);
+      } catch (error) {
+        failure ??= error;
+      }
+    }
+    this.files.sort((a, b) => a.number - b.number);
+    return { damaged, error: failure };
+  }
+
+  /** What the database holds of the files once it has taken all that waits. */
+  applied(): Applied {
+    const known = [...this.files, ...this.obsolete].filter(({ path }) => basename(path) !== FORMER_FILE);
+    return Object.fromEntries(known.map(({ path, bytes }) => [basename(path), bytes]));
+  }
+
+  /** @param rows samples in the frame. Throws the system's error; the frame is then not in a file. */
+  append(frame: Uint8Array, rows: number): void {
+    if (this.startsFile) this.close();
+    this.open ??= this.create();
+    const { fd, file } = this.open;
+    try {
+      writeAll(fd, frame, file.bytes);
+    } catch (error) {
+      try {
+        // Half a frame would be reported as damage.
+        ftruncateSync(fd, file.bytes);
+      } catch {
+        this.abandon();
+      }
+      throw error;
+    }
+    file.bytes += frame.length;
+    file.rows += rows;
+  }
+
+  /** Waits for the disk. Throws the system's error; nothing that was appended is then certain, see `abandon`. */
+  syncNow(): void {
+    const { open } = this;
+    if (open === null || this.isSynced) return;
+    fdatasyncSync(open.fd);
+    if (!open.folderSynced) syncFolder(this.dir);
+    open.folderSynced = true;
+    open.syncedBytes = open.file.bytes;
+  }
+
+  /** The same without blocking; rejects with the system's error. */
+  async sync(): Promise<void> {
+    const { open } = this;
+    if (open === null || this.isSynced) return;
+    const { bytes } = open.file;
+    open.syncs++;
+    try {
+      await fdatasyncAsync(open.fd);
+      if (!open.folderSynced) await syncFolderAsync(this.dir);
+      open.folderSynced = true;
+      open.syncedBytes = Math.max(open.syncedBytes, bytes);
+    } finally {
+      open.syncs--;
+      if (open.closing && open.syncs === 0) closeSync(open.fd);
+    }
+  }
+
+  /** After a failed write or sync: what was appended has to be appended again, to a new file. */
+  abandon(): void {
+    this.close();
+    this.obsolete.push(...this.files);
+    this.files = [];
+  }
+
+  /** Removes files whose content has been written again. */
+  removeObsolete(): void {
+    this.obsolete = this.obsolete.filter(({ path }) => !removed(path));
+  }
+
+  /** The oldest row was dropped from memory; a file whose rows have all been dropped is removed. */
+  dropRow(): void {
+    const oldest = this.files.find(({ rows }) => rows > 0);
+    if (oldest === undefined || --oldest.rows > 0 || oldest === this.open?.file) return;
+    this.files.splice(this.files.indexOf(oldest), 1);
+    this.obsolete.push(oldest);
+    this.removeObsolete();
+  }
+
+  /** The database holds all that was here. Never throws: a file that cannot be removed is tried again later. */
+  settled(): void {
+    this.abandon();
+    this.removeObsolete();
+  }
+
+  close(): void {
+    const { open } = this;
+    this.open = null;
+    if (open === null) return;
+    open.closing = true;
+    if (open.syncs === 0) closeSync(open.fd);
+  }
+
+  private create(): OpenSegment {
+    const numbers = [...this.files, ...this.obsolete, ...journalFiles(this.dir)].map(({ number }) => number);
+    const number = Math.max(0, ...numbers) + 1;
+    const path = join(this.dir, `samples-${number}-${randomBytes(6).toString('hex')}.journal`);
+    const { O_CREAT, O_EXCL, O_WRONLY } = constants;
+    const fd = openPrivate(path, O_CREAT | O_EXCL | O_WRONLY);
+    try {
+      writeAll(fd, MAGIC, 0);
+    } catch (error) {
+      closeSync(fd);
+      removed(path);
+      throw error;
+    }
+    const file = { path, number, bytes: MAGIC.length, rows: 0 };
+    this.files.push(file);
+    return { file, fd, syncedBytes: 0, folderSynced: false, syncs: 0, closing: false };
+  }
+
+  /** A disk that takes nothing must not keep the rest from being read. */
+  private setAside(path: string, damaged: readonly Damage[]): void {
+    try {
+      for (const { at, bytes } of damaged) writeFileAtomic(`${path}.damaged-${at}`, bytes);
+      const kept = readdirSync(this.dir).filter((name) => DAMAGED_FILE.test(name));
+      const number = (name: string): number => Number(FILE.exec(name.split('.damaged-')[0] ?? '')?.[1] ?? 0);
+      kept.sort((a, b) => number(b) - number(a));
+      for (const name of kept.slice(MOST_DAMAGED_FILES)) removed(join(this.dir, name));
+    } catch {
+      // The damage is counted and logged all the same.
+    }
+  }
+}
+
+interface JournalFile {
+  readonly path: string;
+  readonly number: number;
+}
+
+/** Oldest first. Throws the system's error. */
+function journalFiles(dir: string): JournalFile[] {
+  const found: JournalFile[] = [];
+  for (const name of readdirSync(dir)) {
+    const number = FILE.exec(name)?.[1];
+    if (number !== undefined) found.push({ path: join(dir, name), number: Number(number) });
+    else if (name === FORMER_FILE) found.push({ path: join(dir, name), number: 0 });
+  }
+  return found.sort((a, b) => a.number - b.number);
+}
+
+/** For readers beside the agent, which changes the files meanwhile: those that are gone are in the database. */
+export function readSegments(dir: string): { readonly name: string; readonly content: Buffer }[] {
+  if (!existsSync(dir)) return [];
+  return journalFiles(dir).flatMap(({ path }) => {
+    try {
+      return [{ name: basename(path), content: readSegment(path) }];
+    } catch (error) {
+      if ((error as { code?: unknown }).code === 'ENOENT') return [];
+      throw error;
+    }
+  });
+}
+
+function readSegment(path: string): Buffer {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    return readFileSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function removed(path: string): boolean {
+  try {
+    rmSync(path, { force: true });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function syncFolderAsync(path: string): Promise<void> {
+  const fd = openSync(path, 'r');
+  try {
+    await fsyncAsync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,208 @@
+/**
+ * What the database has not taken yet: rows, marks and meta values in memory, and the journal that makes them survive a
+ * crash. Knows nothing of SQLite. Works without a journal while the disk is away.
+ */
+import { FrameWriter, type JournalReader, readJournal } from './journal.ts';
+import type { MarkSpan } from './marks.ts';
+import { PendingRows } from './pending.ts';
+import { type Applied, type readSegments, Segments } from './segments.ts';
+
+/** Further marks wait without the times of their samples, so that an outage of the disk costs little memory. */
+const MARKS_WITH_TIMES = 1024;
+/** A name is written in so many frames of a file: a damaged frame does not make the later ones unreadable. */
+const NAME_COPIES = 2;
+
+export class Waiting {
+  readonly segments: Segments;
+  private readonly rowsHeld: PendingRows;
+  /** Streams get a number at first sight; it holds until the process ends. */
+  private readonly numbers = new Map<string, number>();
+  private readonly names: string[] = [];
+  private readonly metaHeld = new Map<string, string>();
+  /** Also set on the rows above; here for those that the database or the journal has already. */
+  private marksHeld: { readonly number: number; readonly span: MarkSpan }[] = [];
+  /** The first so many rows and marks are in the journal. */
+  private journalled = 0;
+  private marksJournalled = 0;
+  private metaJournalled = true;
+  /** By stream: frames of the open file that name it. */
+  private readonly named = new Map<number, number>();
+
+  /**
+   * @param dir the data directory
+   * @param maxRows most rows held; the oldest go first
+   */
+  constructor(
+    dir: string,
+    private readonly maxRows: number,
+  ) {
+    this.segments = new Segments(dir);
+    this.rowsHeld = new PendingRows(maxRows);
+  }
+
+  get rows(): number {
+    return this.rowsHeld.size;
+  }
+
+  get dropped(): number {
+    return this.rowsHeld.dropped;
+  }
+
+  get meta(): ReadonlyMap<string, string> {
+    return this.metaHeld;
+  }
+
+  /** Oldest first. */
+  get marks(): readonly { readonly number: number; readonly span: MarkSpan }[] {
+    return this.marksHeld;
+  }
+
+  /** Rows that a crash would lose. */
+  get unwritten(): number {
+    return this.rows - this.journalled;
+  }
+
+  /** Whether the journal holds all that waits. */
+  get isWritten(): boolean {
+    return this.unwritten === 0 && this.metaJournalled && this.marksJournalled === this.marksHeld.length;
+  }
+
+  get isEmpty(): boolean {
+    return this.rows === 0 && this.metaHeld.size === 0 && this.marksHeld.length === 0;
+  }
+
+  numberOf(stream: string): number | undefined {
+    return this.numbers.get(stream);
+  }
+
+  /** @param number of a stream that is known */
+  nameOf(number: number): string {
+    return this.names[number] ?? '';
+  }
+
+  /** Returns whether an older row had to go for it. */
+  push(stream: string, timeMs: number, value: number, mark: number): boolean {
+    const dropped = this.rowsHeld.push(this.number(stream), timeMs, value, mark);
+    if (dropped && this.journalled > 0) {
+      this.journalled--;
+      this.segments.dropRow();
+    }
+    return dropped;
+  }
+
+  mark(stream: string, span: MarkSpan): void {
+    const number = this.number(stream);
+    this.rowsHeld.mark(number, span.fromMs, span.toMs, span.marks);
+    const { timesMs: _, ...short } = span;
+    this.marksHeld.push({ number, span: this.marksHeld.length < MARKS_WITH_TIMES ? span : short });
+    if (this.marksHeld.length <= this.maxRows) return;
+    this.marksHeld.shift();
+    if (this.marksJournalled > 0) this.marksJournalled--;
+  }
+
+  setMeta(key: string, value: string): void {
+    if (this.metaHeld.get(key) === value) return;
+    this.metaHeld.set(key, value);
+    this.metaJournalled = false;
+  }
+
+  /** Oldest first. */
+  forEach(visit: (number: number, timeMs: number, value: number, mark: number) => void): void {
+    this.rowsHeld.forEach(visit);
+  }
+
+  /** Takes over what former processes left in the journal, as `Segments.load`. */
+  load(applied: Applied): ReturnType<Segments['load']> {
+    const late = !this.isEmpty;
+    const { reader, finish } = this.taking();
+    const result = this.segments.load(applied, reader);
+    finish();
+    // What came before the journal was read stands in front of its rows, which are then written once more.
+    if (late) this.rejournal();
+    else {
+      this.journalled = this.rows;
+      this.marksJournalled = this.marksHeld.length;
+      this.metaJournalled = true;
+    }
+    return result;
+  }
+
+  /** The same for a reader beside the agent: changes no file. @param found of `readSegments` */
+  peek(found: ReturnType<typeof readSegments>, applied: Applied): void {
+    const { reader, finish } = this.taking();
+    for (const { name, content } of found) readJournal(content, applied[name] ?? 0, reader);
+    finish();
+  }
+
+  /** Appends what is not in the journal yet. Throws the system's error; nothing is lost then, and the next call tries again. */
+  write(): void {
+    if (this.isWritten) return;
+    if (this.segments.startsFile) this.named.clear();
+    const frame = new FrameWriter();
+    const named = new Set<number>();
+    const name = (number: number): void => {
+      if (named.has(number) || (this.named.get(number) ?? 0) >= NAME_COPIES) return;
+      frame.name(number, this.nameOf(number));
+      named.add(number);
+    };
+    if (!this.metaJournalled) for (const [key, value] of this.metaHeld) frame.meta(key, value);
+    this.rowsHeld.forEach((number, timeMs, value, mark) => {
+      name(number);
+      frame.sample(number, timeMs, value, mark);
+    }, this.journalled);
+    for (const { number, span } of this.marksHeld.slice(this.marksJournalled)) {
+      name(number);
+      frame.mark(number, span);
+    }
+    try {
+      this.segments.append(frame.seal(), this.unwritten);
+    } catch (error) {
+      if (this.segments.startsFile) this.rejournal();
+      throw error;
+    }
+    for (const number of named) this.named.set(number, (this.named.get(number) ?? 0) + 1);
+    this.journalled = this.rows;
+    this.marksJournalled = this.marksHeld.length;
+    this.metaJournalled = true;
+  }
+
+  /** After a failed write or sync: everything is written again, to a new file. */
+  rejournal(): void {
+    this.segments.abandon();
+    this.journalled = 0;
+    this.marksJournalled = 0;
+    this.metaJournalled = this.metaHeld.size === 0;
+  }
+
+  /** The database holds, synced, all that was here. Never throws. */
+  settled(): void {
+    this.rowsHeld.clear();
+    this.metaHeld.clear();
+    this.marksHeld = [];
+    this.rejournal();
+    this.segments.settled();
+  }
+
+  private number(stream: string): number {
+    const known = this.numbers.get(stream);
+    if (known !== undefined) return known;
+    const number = this.names.push(stream) - 1;
+    this.numbers.set(stream, number);
+    return number;
+  }
+
+  /** The last of several values in the journal is the newest; one that was set since is newer still. */
+  private taking(): { reader: JournalReader; finish: () => void } {
+    const former = new Map<string, string>();
+    return {
+      reader: {
+        sample: (stream, timeMs, value, mark) => void this.push(stream, timeMs, value, mark),
+        mark: (stream, span) => this.mark(stream, span),
+        meta: (key, value) => former.set(key, value),
+      },
+      finish: () => {
+        for (const [key, value] of former) if (!this.metaHeld.has(key)) this.metaHeld.set(key, value);
+      },
+    };
+  }
+}
