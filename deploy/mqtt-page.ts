@@ -79,7 +79,7 @@ function backups(): string {
   return [
     '### Backups',
     'A backup is one SQLite file, whole or not there; the last five are kept in `<data_dir>/backups`. It is a database to go on from, and it holds the fine-tuned models and the config file in the [archive format of sqlite3](https://sqlite.org/sqlar.html). To restore, stop the agent; then, as the user that it runs as (`sudo -u gatecast sh`):',
-    '```sh\ncd /var/lib/gatecast\nrm -f gatecast.db-wal gatecast.db-shm samples.journal\ncp backups/gatecast-20250131T060502Z.db gatecast.db\nsqlite3 gatecast.db -Ax        # models/… and config/…\n```',
+    '```sh\ncd /var/lib/gatecast\nrm -f gatecast.db-wal gatecast.db-shm samples*.journal\ncp backups/gatecast-20250131T060502Z.db gatecast.db\nsqlite3 gatecast.db -Ax        # models/… and config/…\n```',
     'The config file is put into `config` for you to look at; the agent goes on reading the one that it is started with.',
   ].join('\n\n');
 }

@@ -91,7 +91,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
   stops.add('lock', () => lock.release());
 
   // The store first: everything after it may be asked to remember.
-  const { store, fault } = openStore(() => config, clock, log);
+  const { store, conditions: storeConditions } = openStore(() => config, clock, log);
   stops.add('store', () => store.close());
 
   // The model, and the engine on it. Without a model the naive forecasters serve.
@@ -202,6 +202,9 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
       return config.store.flush;
     },
     formerReadings: formerReadings(known, store),
+    get durability() {
+      return config.store.durability;
+    },
     storeFails: (failing) => link.storeFailing(failing),
     discovered: async (found) => {
       await streams.discovered(found);
@@ -233,7 +236,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     model: () => tuning.current,
     lastRun: () => tuning.lastRun,
     store,
-    storeFault: fault,
+    storeConditions,
     failures: () => ({ count: engine.failures, last: engine.lastFailure }),
     router: streams,
     pipeline,

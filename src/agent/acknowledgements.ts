@@ -1,22 +1,33 @@
 /**
- * When a message is acknowledged: when its samples are on disk. Flushes for that as seldom as may be, and where the disk fails
- * keeps the acknowledgements until it does not.
+ * When a message is acknowledged: when its samples are as safe as `store.durability` wants. Flushes no more often than that
+ * needs, and keeps the acknowledgements while the disk fails.
  */
+import type { Durability } from '../store/sqlite-store.ts';
 import type { Store } from '../store/store-contract.ts';
 import type { Clock } from '../system/clock.ts';
 
-/** A store that failed is asked again after this: every try writes all that waits, ms. */
+/** A store that failed is tried again after this: every try writes all that waits, ms. */
 const RETRY_MS = 1000;
+/**
+ * One sync of the disk serves all messages that came within this time, ms, or so many: brokers send no further message while
+ * 20 wait for their acknowledgement (Mosquitto's default).
+ */
+const GATHER_MS = 250;
+const GATHER_MOST = 16;
 
 export interface AcknowledgementsParts {
   readonly clock: Pick<Clock, 'monotonic'>;
   readonly store: Pick<Store, 'flush'>;
   readonly flushMs: number;
+  /** Left out: `crash`. */
+  readonly durability?: Durability;
   readonly storeFails?: (failing: boolean) => void;
 }
 
 export class Acknowledgements {
   private waiting: (() => void)[] = [];
+  /** Acknowledged when the flush that runs is done; null when none runs. */
+  private flushing: (() => void)[] | null = null;
   private flushedMs = 0;
   /** Whether the last flush failed. */
   failing = false;
@@ -31,28 +42,62 @@ export class Acknowledgements {
     this.waiting.push(acknowledge);
   }
 
-  /** The connection is gone: nobody waits for its acknowledgements. What was not acknowledged comes again. */
+  /** The connection is gone: nothing that came on it can be acknowledged any more. The broker sends it again. */
   lost(): void {
     this.waiting = [];
+    if (this.flushing !== null) this.flushing = [];
   }
 
-  /** Flushes where somebody waits for it, or the last time was long ago. */
+  /** How long until messages that wait should be flushed, ms; infinity where none waits. */
+  dueInMs(): number {
+    if (this.waiting.length === 0 || this.flushing !== null) return Number.POSITIVE_INFINITY;
+    return Math.max(0, this.gatherMs() - this.sinceMs());
+  }
+
+  /** Flushes where messages wait for it, or the last flush was long ago. */
   flushIfDue(): void {
-    const sinceMs = this.parts.clock.monotonic() - this.flushedMs;
-    if (this.failing ? sinceMs >= RETRY_MS : this.waiting.length > 0 || sinceMs >= this.parts.flushMs)
-      this.flush();
+    if (this.flushing !== null) return;
+    const { flushMs } = this.parts;
+    const sinceMs = this.sinceMs();
+    const gathered = this.waiting.length > 0 && sinceMs >= this.gatherMs();
+    if (this.failing ? sinceMs >= RETRY_MS : gathered || sinceMs >= flushMs) this.begin();
   }
 
+  /** At the end: waits for the disk. */
   flush(): void {
+    const waiting = [...(this.flushing ?? []), ...this.waiting];
+    if (this.flushing !== null) this.flushing = [];
+    this.waiting = [];
     this.flushedMs = this.parts.clock.monotonic();
-    const safe = this.parts.store.flush();
-    if (safe) {
-      const waiting = this.waiting;
-      this.waiting = [];
-      for (const acknowledge of waiting) acknowledge();
-    }
+    this.done(this.parts.store.flush(), waiting);
+  }
+
+  private begin(): void {
+    this.flushedMs = this.parts.clock.monotonic();
+    this.flushing = this.waiting;
+    this.waiting = [];
+    this.parts.store.flush((safe) => {
+      const waiting = this.flushing ?? [];
+      this.flushing = null;
+      this.done(safe, waiting);
+      // What came meanwhile may be all that the broker sends before it is acknowledged.
+      if (safe && this.waiting.length >= GATHER_MOST) this.begin();
+    });
+  }
+
+  private done(safe: boolean, waiting: (() => void)[]): void {
+    if (safe) for (const acknowledge of waiting) acknowledge();
+    else this.waiting = [...waiting, ...this.waiting];
     if (this.failing === !safe) return;
     this.failing = !safe;
     this.parts.storeFails?.(this.failing);
+  }
+
+  private sinceMs(): number {
+    return this.parts.clock.monotonic() - this.flushedMs;
+  }
+
+  private gatherMs(): number {
+    return this.parts.durability === 'power' && this.waiting.length < GATHER_MOST ? GATHER_MS : 0;
   }
 }

@@ -9,6 +9,9 @@ import type { Store } from '../store/store-contract.ts';
 export const ALERTS = {
   clock: 'The clock of the machine was never set: forecasts are held back until it is.',
   store: 'The database cannot be written: samples are in memory only.',
+  'disk-full': 'The disk is full: the oldest stored samples are deleted to make room for new ones.',
+  dropped:
+    'Readings were not taken, or messages not sent, within the last minutes; `dropped` in the health message counts them by reason.',
   forecasting: 'Forecasting failed.',
   network: 'A run of the network failed within the last minutes; naive forecasts served instead.',
   model: 'The model cannot be used: only naive forecasts are made.',
@@ -30,8 +33,8 @@ export interface Condition {
 }
 
 const KEY = 'agent.alerts';
-/** The store cannot be told of its own failure. */
-const UNTOLD: AlertId = 'store';
+/** A store that fails cannot keep these. */
+const NOT_KEPT: readonly AlertId[] = ['store', 'disk-full'];
 
 export interface AlertsParts {
   readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
@@ -47,7 +50,7 @@ export class Alerts {
   private former: readonly string[] | null;
 
   constructor(private readonly parts: AlertsParts) {
-    this.former = [...new Set([...read(parts.store), UNTOLD])];
+    this.former = [...new Set([...read(parts.store), ...NOT_KEPT])];
   }
 
   /** @param conditions all that hold now; the first of an id counts */

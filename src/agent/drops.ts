@@ -6,9 +6,10 @@ import type { PushOutcome } from '../forecast/engine-contract.ts';
 import type { Unsent } from '../mqtt/client.ts';
 
 type Refused = Exclude<PushOutcome, 'accepted'>;
-type Kept = 'too-fast' | 'retained' | 'overload' | 'store-full' | 'forecast-not-finite';
+type Kept = 'too-fast' | 'retained' | 'overload' | 'forecast-not-finite';
+type Lost = 'store-full' | 'disk-full' | 'row-refused' | 'journal-damaged';
 
-export type DropReason = Refused | Kept | Unsent;
+export type DropReason = Refused | Kept | Lost | Unsent;
 
 export const DROPS: Readonly<Record<DropReason, string>> = {
   late: 'The bucket of the reading had been forecast already; `lateness` keeps buckets open longer. It is stored with a mark, so that training and history have it.',
@@ -22,11 +23,29 @@ export const DROPS: Readonly<Record<DropReason, string>> = {
   retained: 'The broker had kept the message from before, and it has no time stamp of its own.',
   overload: 'More readings came than could be worked on.',
   'store-full': 'Readings that waited in memory for a disk that took nothing; the oldest went.',
+  'disk-full': 'Stored samples, the oldest, that were deleted because the disk was full.',
+  'row-refused': 'Samples that the database refused for what they held.',
+  'journal-damaged': 'Parts of the journal that could not be read at the start; they are kept beside it.',
   'forecast-not-finite': 'A forecast held a value that is no number; nothing was published in its place.',
   'outbox-full': 'Messages that waited for the broker; the oldest went (`mqtt.outbox`).',
   'refused-out': 'The broker refused a message of the agent.',
   'oversize-in': 'The broker had a packet for the agent that is too large to take.',
 };
+
+/** Drops that break a promise of the agent, or that only its owner can end: the state is `degraded` for some minutes. */
+export const DEGRADING: ReadonlySet<DropReason> = new Set<DropReason>([
+  'overload',
+  'absurd-time',
+  'future',
+  'store-full',
+  'disk-full',
+  'row-refused',
+  'journal-damaged',
+  'forecast-not-finite',
+  'outbox-full',
+  'refused-out',
+  'oversize-in',
+]);
 
 export type Counts = Readonly<Record<string, number>>;
 

@@ -9,7 +9,7 @@ import type { MetricFamily } from '../web/metrics.ts';
 import type { PageStatus } from '../web/wire.ts';
 import type { Condition } from './alerts.ts';
 import { ClockHold } from './clock-hold.ts';
-import { type Counts, summed } from './drops.ts';
+import { type Counts, DEGRADING, type DropReason, summed } from './drops.ts';
 import type { ChosenModel } from './model.ts';
 import type { Pipeline } from './pipeline.ts';
 import { Rate } from './rate.ts';
@@ -26,8 +26,8 @@ export interface HealthParts {
   /** The last fine-tuning. */
   readonly lastRun: () => Pick<RunReport, 'status' | 'reason'>;
   readonly store: Pick<SqliteStore, 'stats'>;
-  /** Why samples are in memory only; null when they are not. */
-  readonly storeFault: () => string | null;
+  /** What does not work of the store. */
+  readonly storeConditions: () => readonly Condition[];
   /** Runs of the network that failed so far, and why the last did. */
   readonly failures: () => { readonly count: number; readonly last: string | null };
   readonly router: { readonly dropped: () => Counts };
@@ -49,6 +49,8 @@ export class Health {
   private facts: { atMs: number; facts: Facts } | null = null;
   private readonly failed = new Recently(FAILURE_MS);
   private readonly refused = new Recently(FAILURE_MS);
+  /** By reason. */
+  private readonly drops = new Map<string, Recently>();
   private readonly sampleRate = new Rate();
   private readonly forecastRate = new Rate();
   /** Bytes written by the end of each of the last hours, oldest first. */
@@ -66,8 +68,7 @@ export class Health {
     const add = (id: Condition['id'], text: string): void => void found.push({ id, severity: 'error', text });
     if (!ClockHold.sane(clock.now())) add('clock', 'the clock is not set: forecasts are held back');
     if (model.problem !== null) add('model', `naive forecasts only: ${model.problem}`);
-    const storeFault = this.parts.storeFault();
-    if (storeFault !== null) add('store', `samples are in memory only: ${storeFault}`);
+    found.push(...this.parts.storeConditions());
     if (pipeline.fault !== null) add('forecasting', `forecasting failed: ${pipeline.fault}`);
     const { count, last } = this.parts.failures();
     if (this.failed.grew(count, clock.monotonic()))
@@ -78,22 +79,45 @@ export class Health {
       add('subscription', `the broker refuses the subscription ${refusedFilters.join(', ')}`);
     if (this.refused.grew(broker.dropped['refused-out'] ?? 0, clock.monotonic()))
       add('publish', 'the broker refuses messages of this agent: see its access list');
+    const reasons = this.recentDrops();
+    if (reasons.length > 0)
+      found.push({
+        id: 'dropped',
+        severity: reasons.some((reason) => DEGRADING.has(reason as DropReason)) ? 'error' : 'warning',
+        text: `readings or messages were dropped within the last 5 minutes: ${reasons.join(', ')}`,
+      });
     return found;
+  }
+
+  /** Reasons for which something was dropped within the last minutes, in order of name. */
+  private recentDrops(): string[] {
+    const at = this.parts.clock.monotonic();
+    const dropped = this.dropped();
+    for (const reason of Object.keys(dropped))
+      if (!this.drops.has(reason)) this.drops.set(reason, new Recently(FAILURE_MS));
+    return [...this.drops]
+      .filter(([reason, recently]) => recently.grew(dropped[reason] ?? 0, at))
+      .map(([reason]) => reason)
+      .sort();
   }
 
   /** The same in words, with what can be said to the page but not to a broker that is not there. */
   degraded(): string[] {
     const { connected, fault } = this.parts.broker();
-    const reasons = this.ills().map(({ text }) => text);
+    const reasons = this.ills().flatMap(({ severity, text }) => (severity === 'error' ? [text] : []));
     return !connected && fault !== null ? [...reasons, `no broker: ${fault}`] : reasons;
   }
 
   /** Counts of what was not taken or not sent, by reason. */
   dropped(): Record<string, number> {
     const { router, pipeline, publisher, broker, store } = this.parts;
-    const { droppedPending } = store.stats();
-    const full: Counts = droppedPending > 0 ? { 'store-full': droppedPending } : {};
-    return summed(router.dropped(), pipeline.dropped(), publisher.dropped(), broker().dropped, full);
+    return summed(
+      router.dropped(),
+      pipeline.dropped(),
+      publisher.dropped(),
+      broker().dropped,
+      storeDrops(store.stats()),
+    );
   }
 
   /** Call about once an hour or more often. Bytes written in the last 24 hours, or since the start. */
@@ -219,4 +243,15 @@ export class Health {
         : [family('gauge', 'temperature_celsius', 'Hottest sensor of the machine.', temperatureC)]),
     ];
   }
+}
+
+/** What the store lost, by reason; nothing where it lost nothing. */
+function storeDrops(stats: ReturnType<HealthParts['store']['stats']>): Counts {
+  const counts = {
+    'store-full': stats.droppedPending,
+    'disk-full': stats.deletedForSpace,
+    'row-refused': stats.refusedRows,
+    'journal-damaged': stats.damagedParts,
+  };
+  return Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
 }

@@ -8,6 +8,7 @@ import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import { ASSIGNED_TIME, LATE, OUT_OF_RANGE } from '../series/quality.ts';
 import type { Sample } from '../series/sample.ts';
+import type { Durability } from '../store/sqlite-store.ts';
 import type { Store } from '../store/store-contract.ts';
 import { Acknowledgements } from './acknowledgements.ts';
 import type { Checkpoints } from './checkpoints.ts';
@@ -23,6 +24,7 @@ export interface PipelineParts extends InboxParts {
   readonly checkpoints: Checkpoints;
   readonly batchMs: number;
   readonly flushMs: number;
+  readonly durability?: Durability;
   /** Takes up streams met for the first time. */
   readonly discovered: (streams: readonly Met[]) => Promise<void>;
   readonly forecasts: (forecasts: readonly Forecast[], nowMs: number) => void;
@@ -121,7 +123,7 @@ export class Pipeline {
       this.timer = null;
       this.running = this.round().finally(() => {
         this.running = null;
-        this.wake(this.sleepMs());
+        this.wake(Math.min(this.sleepMs(), this.acknowledgements.dueInMs()));
       });
     });
     this.timer = { atMs, cancel };

@@ -104,7 +104,12 @@ const store = z.strictObject({
     { min: '100ms', max: '10m' },
     '5s',
     'hot',
-    'How long samples are gathered before they are written. Longer spares flash, shorter loses less at a power cut.',
+    'How long samples are gathered before they are written. Longer spares flash, shorter loses less when the process is killed.',
+  ),
+  durability: note(
+    z.enum(['crash', 'power']).default('crash'),
+    'hot',
+    'What an acknowledged message survives. `crash`: the end of the process, however it ends; a power cut loses about the last 30 seconds. `power`: a power cut too; the disk is synced before messages are acknowledged, which wears flash.',
   ),
 });
 

@@ -52,7 +52,7 @@ test('what a former run raised and does not hold any more is taken back, and not
       .filter(([, alert]) => alert === null)
       .map(([id]) => id)
       .sort(),
-  ).toEqual(['model', 'store']);
+  ).toEqual(['disk-full', 'model', 'store']);
   expect([...next.retained.keys()]).toEqual(['stale']);
 });
 

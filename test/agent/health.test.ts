@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest';
+import { DEGRADING, DROPS, type DropReason } from '../../src/agent/drops.ts';
 import { Health, type HealthParts } from '../../src/agent/health.ts';
+import { REJECTS } from '../../src/ingest/rejects.ts';
 import { startTime } from '../../src/system/clock.ts';
 import type { RunReport } from '../../src/training/run-report.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -45,7 +47,7 @@ function setUp(change: Partial<HealthParts> = {}) {
         writtenBytes: state.written,
       }),
     },
-    storeFault: () => null,
+    storeConditions: () => [],
     failures: () => state.failures,
     router: { dropped: () => ({ 'bad-json': 2 }) },
     pipeline: { samples: 7, forecasts: 3, fault: null, dropped: () => ({ late: 1 }) },
@@ -99,7 +101,7 @@ test('all is well', () => {
 test('every ill is named', () => {
   const { health, state, clock } = setUp({
     model: () => ({ name: 'base', model: null, trainedAt: null, problem: 'no file' }),
-    storeFault: () => 'disk full',
+    storeConditions: () => [{ id: 'store', severity: 'error', text: 'disk full' }],
     pipeline: { samples: 0, forecasts: 0, fault: 'broken', dropped: () => ({}) },
   });
   Object.assign(state.broker, { connected: false, fault: 'refused', refusedFilters: ['a/#'] });
@@ -164,5 +166,53 @@ test('metrics have a name once, and the drops by reason', () => {
   expect(families.find(({ name }) => name === 'dropped_total')?.values).toContainEqual({
     labels: { reason: 'late' },
     value: 1,
+  });
+});
+
+// Promise P6: a drop of any kind is in the health message, the alert, the metrics and the page.
+test.each([...Object.keys(DROPS), ...Object.keys(REJECTS)])('a drop is reported everywhere: %s', (reason) => {
+  const drops: Record<string, number> = {};
+  const { health, clock } = setUp({
+    router: { dropped: () => drops },
+    pipeline: { samples: 0, forecasts: 0, fault: null, dropped: () => ({}) },
+  });
+  const conditions = () => health.ills().filter(({ id }) => id === 'dropped');
+  expect(conditions()).toEqual([]);
+  drops[reason] = 3;
+  const [alert] = conditions();
+  expect(alert?.text).toContain(reason);
+  expect(health.message().dropped[reason]).toBe(3);
+  expect(health.pageStatus().health.dropped[reason]).toBe(3);
+  const family = health.metrics().find(({ name }) => name === 'dropped_total');
+  expect(family?.values).toContainEqual({ labels: { reason }, value: 3 });
+  // What breaks a promise degrades the state; what a sensor did wrong does not.
+  const degrades = DEGRADING.has(reason as DropReason);
+  expect(alert?.severity).toBe(degrades ? 'error' : 'warning');
+  expect(health.message().state).toBe(degrades ? 'degraded' : 'ok');
+  clock.advance(301_000);
+  expect(conditions()).toEqual([]);
+  expect(health.message().state).toBe('ok');
+});
+
+test('what the store loses is counted by reason', () => {
+  const { health } = setUp({
+    store: {
+      stats: () => ({
+        dbBytes: 1,
+        samples: 1,
+        pending: 0,
+        droppedPending: 1,
+        deletedForSpace: 2,
+        refusedRows: 3,
+        damagedParts: 4,
+        writtenBytes: 0,
+      }),
+    },
+  });
+  expect(health.message().dropped).toMatchObject({
+    'store-full': 1,
+    'disk-full': 2,
+    'row-refused': 3,
+    'journal-damaged': 4,
   });
 });

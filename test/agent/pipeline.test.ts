@@ -48,8 +48,9 @@ function setUp(change: Partial<PipelineParts> = {}, wallMs = START) {
     append: (sample: Sample, mark = 0) => void stored.push(mark === 0 ? sample : { ...sample, mark }),
     mark: (stream: string, span: MarkSpan) => void marked.push({ stream, ...span }),
     reject: (stream: string, reason: string) => void rejected.push(`${stream} ${reason}`),
-    flush: () => {
+    flush: (done?: (safe: boolean) => void) => {
       disk.flushes++;
+      done?.(!disk.failing);
       return !disk.failing;
     },
   };

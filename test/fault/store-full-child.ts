@@ -28,5 +28,6 @@ console.log(
     rows: rows.length,
     newest: rows.at(-1)!.value - 0.5,
     faults: faults.slice(0, 20),
+    deleted: store.stats().deletedForSpace,
   }),
 );

@@ -12,6 +12,7 @@ const options = {
   maxBytes: 2 ** 30,
   retentionMs: 1e13,
   clock: systemClock,
+  steadyMs: 0,
   onFault: (fault: { kind: string }) => faults.push(fault.kind),
 };
 let next = 0;

@@ -364,6 +364,34 @@ describe('faults', () => {
     again.store.close();
   });
 
+  it('takes nothing twice, and nothing older, from a journal that it could not remove', () => {
+    const dir = temp();
+    const { store, faults } = open(dir);
+    store.append(sample('a', 1));
+    store.setMeta('k', 'old');
+    store.reject('a', 'late', T0, 3);
+    store.flush();
+    const journal = journalOf(dir);
+    const content = readFileSync(journal);
+    rmSync(journal);
+    mkdirSync(journal);
+    expect(store.settle()).toBe(true);
+    store.setMeta('k', 'new');
+    expect(store.settle()).toBe(true);
+    expect(faults).toEqual([]);
+    rmdirSync(journal);
+    writeFileSync(journal, content);
+    const again = open(crashed(dir));
+    expect(again.store.getMeta('k')).toBe('new');
+    expect(count(again.store)).toBe(1);
+    expect(again.store.stats().samples).toBe(1);
+    const db = new Sqlite(join(dir, 'gatecast.db'), { readonly: true });
+    expect(db.prepare('SELECT count FROM reject').pluck().all()).toEqual([3]);
+    db.close();
+    again.store.close();
+    store.close();
+  });
+
   it('refuses a database of a newer version and leaves it alone', () => {
     const dir = temp();
     open(dir).store.close();
