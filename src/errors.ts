@@ -47,7 +47,7 @@ export class GatecastError extends Error {
     message: string,
     options: { hint?: string; issues?: readonly Issue[]; cause?: unknown } = {},
   ) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(withoutSecrets(message), options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'GatecastError';
     this.code = code;
     this.hint = options.hint ?? '';
@@ -55,5 +55,21 @@ export class GatecastError extends Error {
   }
 }
 
+/**
+ * `text` with every URL in it cut down to what may be shown: no user, password, query or fragment, and no path that may be a
+ * token. For all that is logged, published or shown.
+ */
+export function withoutSecrets(text: string): string {
+  if (!text.includes('://')) return text;
+  return text.replace(
+    /\b([a-z][a-z0-9+.-]*:\/\/)(?:[^\s/?#"'@]*@)?([^\s/?#"',;)]*)([^\s"',;)]*)/gi,
+    (_all, scheme: string, host: string, rest: string) => {
+      const [path = ''] = rest.split(/[?#]/, 1);
+      return `${scheme}${host}${/^[a-z/_-]{0,24}:?$/i.test(path) ? path : '/...'}`;
+    },
+  );
+}
+
 /** What an error says; a thrown value that is no Error is shown as text. */
-export const errorText = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+export const errorText = (error: unknown): string =>
+  withoutSecrets(error instanceof Error ? error.message : String(error));

@@ -2,6 +2,8 @@
  * The log line: `time level event key=value ...`, one line an event, whatever a topic or a payload holds. Under
  * journald the time is left to it and the level becomes its priority prefix. Injected; there is no global logger.
  */
+import { withoutSecrets } from './errors.ts';
+
 const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
@@ -64,7 +66,8 @@ function pairs(fields: LogFields): string {
   return text;
 }
 
-function quoted(value: string): string {
+function quoted(field: string): string {
+  const value = withoutSecrets(field);
   const short = value.length > MAX_VALUE ? `${value.slice(0, MAX_VALUE)}...` : value;
   return /^[^\s"=\\\p{C}]+$/u.test(short) ? short : plain(JSON.stringify(short));
 }

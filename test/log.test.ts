@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { errorText, GatecastError } from '../src/errors.ts';
 import { createLogger, type LogLevel } from '../src/log.ts';
 
 function make(journald = false) {
@@ -50,4 +51,16 @@ it('stays one line of plain text, whatever it is told', () => {
   log.info('x\ny', { topic: 'a\n2025 error fake\u001b[31m\u2028', long: 'z'.repeat(5000) });
   expect(lines[0]!.slice(0, -1)).not.toMatch(/\p{C}|\u2028/u);
   expect(lines[0]!.length).toBeLessThan(800);
+});
+
+it('a URL shows no user, password, query, fragment or token in its path', () => {
+  const lines: string[] = [];
+  const log = createLogger({ level: () => 'info', write: (line) => void lines.push(line), now: () => 0 });
+  const secret = ['wss://me:pw@h:1/mqtt?token=s3cret', 'ws://h/s3cret99/x#s3cret', 'mqtt://h:1883/?a=s3cret'];
+  for (const url of secret)
+    log.warn('broker unreachable', { url, reason: `connect to "${url}" failed, ${url}` });
+  expect(lines.join()).not.toMatch(/s3cret|pw@/);
+  expect(lines[0]).toContain('wss://h:1/mqtt');
+  expect(new GatecastError('BROKER_UNREACHABLE', `${secret[0]}: no`).message).toBe('wss://h:1/mqtt no');
+  expect(errorText(new Error(`at ${secret[1]}`))).toBe('at ws://h/...');
 });

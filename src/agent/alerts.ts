@@ -19,6 +19,9 @@ export const ALERTS = {
   finetune: 'The last fine-tuning failed.',
   subscription: 'The broker refuses a subscription.',
   publish: 'The broker refused messages of the agent within the last minutes.',
+  oversize: 'A message was too large to take within the last minutes; the text names its topic.',
+  'broker-limits':
+    'The broker offers less than the agent uses; the text says what, and what is done about it.',
   'stream-limit': 'There are `max_streams` streams, and further ones were refused.',
   stale: 'Streams have had no reading for longer than their longest gap (`gaps.max`).',
 } as const;

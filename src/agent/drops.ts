@@ -28,6 +28,8 @@ export const DROPS: Readonly<Record<DropReason, string>> = {
   'journal-damaged': 'Parts of the journal that could not be read at the start; they are kept beside it.',
   'forecast-not-finite': 'A forecast held a value that is no number; nothing was published in its place.',
   'outbox-full': 'Messages that waited for the broker; the oldest went (`mqtt.outbox`).',
+  'set-aside':
+    'The broker closed the connection twice when the message was sent, or the message is too large for it.',
   'refused-out': 'The broker refused a message of the agent.',
   'oversize-in': 'The broker had a packet for the agent that is too large to take.',
 };
@@ -43,6 +45,7 @@ export const DEGRADING: ReadonlySet<DropReason> = new Set<DropReason>([
   'journal-damaged',
   'forecast-not-finite',
   'outbox-full',
+  'set-aside',
   'refused-out',
   'oversize-in',
 ]);

@@ -1,4 +1,5 @@
 /** How the agent is: gathered from its parts on demand, for the health message, the page and the metrics. */
+import { withoutSecrets } from '../errors.ts';
 import type { ClientStatus } from '../mqtt/client.ts';
 import type { HealthInput } from '../outputs/messages.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
@@ -51,6 +52,7 @@ export class Health {
   private readonly refused = new Recently(FAILURE_MS);
   /** By reason. */
   private readonly drops = new Map<string, Recently>();
+  private readonly skipped = new Recently(FAILURE_MS);
   private readonly sampleRate = new Rate();
   private readonly forecastRate = new Rate();
   /** Bytes written by the end of each of the last hours, oldest first. */
@@ -66,6 +68,8 @@ export class Health {
     const broker = this.parts.broker();
     const found: Condition[] = [];
     const add = (id: Condition['id'], text: string): void => void found.push({ id, severity: 'error', text });
+    const warn = (id: Condition['id'], text: string): void =>
+      void found.push({ id, severity: 'warning', text });
     if (!ClockHold.sane(clock.now())) add('clock', 'the clock is not set: forecasts are held back');
     if (model.problem !== null) add('model', `naive forecasts only: ${model.problem}`);
     found.push(...this.parts.storeConditions());
@@ -86,6 +90,13 @@ export class Health {
         severity: reasons.some((reason) => DEGRADING.has(reason as DropReason)) ? 'error' : 'warning',
         text: `readings or messages were dropped within the last 5 minutes: ${reasons.join(', ')}`,
       });
+    const { skipped, limits } = broker;
+    if (this.skipped.grew(broker.dropped['oversize-in'] ?? 0, clock.monotonic()))
+      warn(
+        'oversize',
+        `a message is too large to take: ${skipped ?? 'the broker closed the connection for it'}`,
+      );
+    if (limits !== null) warn('broker-limits', `the broker offers less than is used: ${limits}`);
     return found;
   }
 
@@ -105,7 +116,7 @@ export class Health {
   degraded(): string[] {
     const { connected, fault } = this.parts.broker();
     const reasons = this.ills().flatMap(({ severity, text }) => (severity === 'error' ? [text] : []));
-    return !connected && fault !== null ? [...reasons, `no broker: ${fault}`] : reasons;
+    return !connected && fault !== null ? [...reasons, `no broker: ${withoutSecrets(fault)}`] : reasons;
   }
 
   /** Counts of what was not taken or not sent, by reason. */
@@ -173,7 +184,7 @@ export class Health {
       sinceMs: this.parts.since(),
       nowMs: clock.now(),
       broker: {
-        url: brokerUrl,
+        url: withoutSecrets(brokerUrl),
         connected: broker.connected,
         protocol: broker.protocol === null ? null : `MQTT ${broker.protocol}`,
       },

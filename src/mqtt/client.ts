@@ -7,14 +7,16 @@ import type { Logger } from '../log.ts';
 import type { Clock } from '../system/clock.ts';
 import { Backoff } from './backoff.ts';
 import {
+  type BrokerOffers,
   Connection,
   type ConnectionEnd,
   type Incoming,
   type ProtocolVersion,
+  type Refusal,
   type Subscription,
 } from './connection.ts';
 import { type BrokerOptions, readSecrets } from './options.ts';
-import { Outbox, type Outgoing } from './outbox.ts';
+import { Outbox, type OutboxKey, type Outgoing } from './outbox.ts';
 import { SessionFilters, type SessionMemory } from './session-filters.ts';
 
 export interface ClientParts {
@@ -37,7 +39,7 @@ export interface ClientParts {
 }
 
 /** Why a message never reached the broker, or the agent. */
-export type Unsent = 'outbox-full' | 'refused-out' | 'oversize-in';
+export type Unsent = 'outbox-full' | 'set-aside' | 'refused-out' | 'oversize-in';
 
 export interface ClientStatus {
   readonly connected: boolean;
@@ -51,10 +53,20 @@ export interface ClientStatus {
   /** Filters that the broker refused. */
   readonly refusedFilters: readonly string[];
   readonly outbox: number;
+  /** Topic and size of the last message that was too large to take. */
+  readonly skipped: string | null;
+  /** What the broker does not offer, and what is done about it; null where it offers all that is used. */
+  readonly limits: string | null;
   /** Messages that never reached the broker, by reason. */
   readonly dropped: Readonly<Record<string, number>>;
 }
 
+/** Bytes of a PUBLISH beside topic and payload: fixed header, topic length, packet id, properties, topic alias. */
+const PACKET_OVERHEAD = 16;
+/** A smaller message was not refused for its size, bytes. */
+const LEAST_LIMIT_BYTES = 512;
+/** A broker that takes messages of this size limits no forecast, bytes. */
+const SMALL_MESSAGE_BYTES = 65_536;
 /** Unacknowledged messages under way at once. */
 const WINDOW = 64;
 /** Filters in one packet, asked for or taken back. */
@@ -63,6 +75,9 @@ const FILTERS_A_PACKET = 200;
 const REFUSED_RETRY_MS = 300_000;
 /** Topics whose refusal is logged; further ones are only counted. */
 const MAX_LOGGED_REFUSALS = 20;
+
+/** A connection that is closed so soon after a message was sent may have been closed for it, ms. */
+const BLAME_MS = 2000;
 
 /** Short connections in a row after which another client with the same id is likely. */
 const RIVALRY = 4;
@@ -88,6 +103,16 @@ export class Client {
   #connectedAt = 0;
   /** Connections in a row that the other side closed sooner than a rival with this client id would have come back. */
   #shortLived = 0;
+  /** Of the connection that is open. */
+  #offers: BrokerOffers | null = null;
+  /** What a broker that refused the last will takes. */
+  #will: { retain: boolean; qos: boolean } = { retain: true, qos: true };
+  #skipped: string | null = null;
+  #sentAt = 0;
+  /** Messages that were under way when the broker closed the connection. They are sent one by one. */
+  readonly #suspects = new Map<OutboxKey, Outgoing>();
+  /** Size of the smallest message that turned out to be too large, bytes. */
+  #tooLarge = Number.POSITIVE_INFINITY;
   #stopped = true;
   #cancelTimers: (() => void)[] = [];
   /** Set while stopping. */
@@ -136,7 +161,7 @@ export class Client {
   /** Never blocks and never fails: waits in the outbox, bounded, until the broker has it. The topic must be a safe name (see topics.ts). */
   publish(message: Outgoing): void {
     const before = this.#outbox.dropped;
-    this.#outbox.put(message);
+    this.#outbox.put(message, this.#open);
     if (this.#outbox.dropped > before) this.#drop('outbox-full');
     if (this.#open) this.#pump();
   }
@@ -163,8 +188,27 @@ export class Client {
       fault: this.#fault,
       refusedFilters: this.#filters.refused,
       outbox: this.#outbox.size,
+      skipped: this.#skipped,
+      limits: this.#limits(),
       dropped: Object.fromEntries(this.#dropped),
     };
+  }
+
+  /** Most bytes of a message, topic and payload, that the broker takes, as far as that is known. */
+  get maxMessageBytes(): number {
+    const announced = (this.#offers?.maxPacketBytes ?? Number.POSITIVE_INFINITY) - PACKET_OVERHEAD;
+    return Math.min(announced, this.#tooLarge - 1);
+  }
+
+  #limits(): string | null {
+    const limits: string[] = [];
+    if (this.#offers?.retain === false || !this.#will.retain)
+      limits.push('no retained messages: sent as live only');
+    if (this.#offers?.qos === 0 || !this.#will.qos) limits.push('QoS 0 only: sent without acknowledgement');
+    const most = this.maxMessageBytes;
+    if (most < SMALL_MESSAGE_BYTES)
+      limits.push(`messages of at most ${most} bytes: longer forecasts are shortened`);
+    return limits.length === 0 ? null : limits.join('; ');
   }
 
   // ---- connecting
@@ -174,7 +218,7 @@ export class Client {
     const keeps = options.sessionExpiryMs > 0;
     const clean = !keeps || this.#cleanNext || !this.#filters.known;
     try {
-      const settings = { version: this.#version, clean, will: will() };
+      const settings = { version: this.#version, clean, will: this.#asTaken(will()) };
       const connection: Connection = new Connection(options, readSecrets(options), settings, {
         connected: (sessionPresent) => {
           // A session of 3.1.1 that begins clean ends with its connection: this one was to be rid of the old one.
@@ -182,12 +226,22 @@ export class Client {
           else this.#connected(sessionPresent);
         },
         message: this.#parts.message,
+        skipped: (topic, bytes) => {
+          this.#drop('oversize-in');
+          this.#skipped = `${topic.slice(0, 200)} (${bytes} bytes)`;
+          this.#log.warn('message too large, skipped', { topic, bytes });
+          this.#parts.changed?.(this.status());
+        },
         ended: (end) => this.#ended(end),
       });
       this.#connection = connection;
     } catch (error) {
       this.#ended({ kind: 'refused', reason: errorText(error) });
     }
+  }
+
+  #asTaken(will: Outgoing): Outgoing {
+    return { ...will, retain: will.retain && this.#will.retain, qos: this.#will.qos ? will.qos : 0 };
   }
 
   #comeAgain(): void {
@@ -204,6 +258,7 @@ export class Client {
   #connected(sessionPresent: boolean): void {
     if (this.#stopped) return;
     this.#open = true;
+    this.#offers = this.#connection?.offers ?? null;
     this.#resumed = sessionPresent;
     this.#fault = null;
     this.#connectedAt = this.#parts.clock.monotonic();
@@ -230,7 +285,10 @@ export class Client {
     const wasOpen = this.#open;
     this.#open = false;
     this.#connection = null;
+    if (wasOpen && end.kind === 'network' && end.closed === true) this.#blame();
     this.#outbox.rewind();
+    if (end.kind === 'no-retain') this.#will.retain = false;
+    if (end.kind === 'no-qos') this.#will.qos = false;
     if (this.#stopped) {
       this.#stopping?.lost();
       return;
@@ -251,6 +309,28 @@ export class Client {
     else this.#log.debug('broker unreachable', fields);
     this.#after(delayMs, () => this.#connect());
     this.#parts.changed?.(this.status());
+  }
+
+  /**
+   * The broker closed the connection: maybe for a message that it does not take, and would again for ever. What was under way
+   * is sent one by one on the next connections; one that is then closed for a second time, alone, is set aside.
+   */
+  #blame(): void {
+    if (this.#parts.clock.monotonic() - this.#sentAt > BLAME_MS) return;
+    const underWay = this.#outbox.allUnderWay();
+    const [only] = underWay;
+    if (underWay.length === 1 && only !== undefined && this.#suspects.get(only.key) === only.message) {
+      this.#suspects.delete(only.key);
+      this.#outbox.done(only.key);
+      this.#setAside(only.message, 'the broker closed the connection twice when it was sent');
+    } else for (const { key, message } of underWay) this.#suspects.set(key, message);
+  }
+
+  #setAside(message: Outgoing, reason: string): void {
+    const bytes = sizeOf(message);
+    if (bytes >= LEAST_LIMIT_BYTES) this.#tooLarge = Math.min(this.#tooLarge, bytes);
+    this.#drop('set-aside');
+    this.#log.error('message set aside', { topic: message.topic, bytes, reason });
   }
 
   /** A broker that closes what it has accepted, again and again, mostly does so for a second client with the same id. */
@@ -311,12 +391,21 @@ export class Client {
     // at QoS 0 the answer comes within the call
     if (connection === null || !this.#open || this.#pumping) return;
     this.#pumping = true;
-    const window = Math.min(WINDOW, connection.receiveMaximum);
+    const window = this.#suspects.size > 0 ? 1 : Math.min(WINDOW, connection.receiveMaximum);
     while (this.#open && this.#outbox.underWay < window) {
       const next = this.#outbox.take();
       if (next === null) break;
+      const bytes = sizeOf(next.message);
+      if (bytes > this.maxMessageBytes) {
+        this.#outbox.done(next.key);
+        this.#suspects.delete(next.key);
+        this.#setAside(next.message, `the broker takes messages of at most ${this.maxMessageBytes} bytes`);
+        continue;
+      }
+      this.#sentAt = this.#parts.clock.monotonic();
       connection.publish(next.message, (why) => {
         this.#outbox.done(next.key);
+        this.#suspects.delete(next.key);
         this.#sent(next.message, why);
         this.#pump();
       });
@@ -325,15 +414,21 @@ export class Client {
     if (this.#outbox.size === 0) this.#stopping?.drained();
   }
 
-  #sent(message: Outgoing, refusal: string | null): void {
+  #sent(message: Outgoing, refusal: Refusal | null): void {
     if (refusal === null) return;
+    if (refusal.tooLarge) {
+      this.#setAside(message, refusal.reason);
+      return;
+    }
     this.#drop('refused-out');
     if (this.#refusedTopics.size >= MAX_LOGGED_REFUSALS || this.#refusedTopics.has(message.topic)) return;
     this.#refusedTopics.add(message.topic);
-    this.#log.error('publish refused by the broker', { topic: message.topic, reason: refusal });
+    this.#log.error('publish refused by the broker', { topic: message.topic, reason: refusal.reason });
   }
 
   #drop(reason: Unsent): void {
     this.#dropped.set(reason, (this.#dropped.get(reason) ?? 0) + 1);
   }
 }
+
+const sizeOf = ({ topic, payload }: Outgoing): number => Buffer.byteLength(topic) + payload.length;

@@ -2,9 +2,11 @@
  * One connection to the broker, from connecting to its end: no retries, no memory. The one importer of `mqtt`, whose
  * own reconnecting, queueing and resubscribing stay switched off: `client.ts` decides those.
  */
+import type { Duplex } from 'node:stream';
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
 import type { BrokerOptions, Secrets } from './options.ts';
 import type { Outgoing } from './outbox.ts';
+import { OversizeFilter } from './oversize-filter.ts';
 
 export type ProtocolVersion = 4 | 5;
 
@@ -27,12 +29,16 @@ export interface ConnectionEvents {
   /** The broker accepted. `sessionPresent`: it had kept our session. */
   readonly connected: (sessionPresent: boolean) => void;
   readonly message: (message: Incoming) => void;
+  /** A message was too large to take; it is skipped, and acknowledged. */
+  readonly skipped?: (topic: string, bytes: number) => void;
   /** Called once, whatever came before; nothing is called after it. */
   readonly ended: (end: ConnectionEnd) => void;
 }
 
 export interface ConnectionEnd {
   readonly reason: string;
+  /** The broker closed it, rather than the network or the keepalive. */
+  readonly closed?: boolean;
   /** Why it ended, as far as the next attempt should care. */
   readonly kind:
     | 'network'
@@ -42,6 +48,10 @@ export interface ConnectionEnd {
     | 'hang-up'
     /** Wrong name, password or certificate. */
     | 'refused'
+    /** The broker does not keep messages: the last will must not be retained. */
+    | 'no-retain'
+    /** The broker offers QoS 0 only: the last will must have it. */
+    | 'no-qos'
     /** A packet larger than we told the broker to send. */
     | 'oversize';
 }
@@ -57,7 +67,11 @@ export interface ConnectionSettings {
 const HELD = new Error('acknowledged later');
 const UNSUPPORTED_VERSION = [1, 132];
 const REFUSED = [4, 5, 134, 135, 138];
+/** Not authorised, or a wrong name or password: of 3.1.1 and of 5. */
+const LOGIN_REFUSED = [4, 5, 134, 135];
 const OVERSIZE = 149;
+const NO_RETAIN = 154;
+const NO_QOS = 155;
 const MIN_RECEIVE_MAXIMUM = 1;
 
 /** What a broker says with MQTT 5 before it closes (MQTT 5.0, 3.14.2.1), as far as it tells an owner what to do. */
@@ -88,6 +102,11 @@ export class Connection {
   ) {
     this.#events = events;
     this.#client = connect(options.url, clientOptions(options, secrets, settings));
+    // Private in its types only; a custom stream can be given no other way together with TLS and WebSockets.
+    const builder = this.#client as unknown as { streamBuilder: (client: MqttClient) => Duplex };
+    const build = builder.streamBuilder;
+    builder.streamBuilder = (client) => this.#filtered(build(client), options.maxPacketBytes);
+    this.#client.connect();
     this.#client.handleMessage = (packet, callback) => this.#receive(packet, callback);
     this.#client.on('connect', (packet) => {
       this.#state = 'open';
@@ -109,9 +128,36 @@ export class Connection {
       this.#end(
         this.#state === 'connecting'
           ? { kind: 'hang-up', reason: 'closed before the broker answered' }
-          : { kind: 'network', reason: this.#farewell ?? 'connection closed' },
+          : { kind: 'network', reason: this.#farewell ?? 'connection closed', closed: true },
       ),
     );
+  }
+
+  /** mqtt.js reads its stream by `pipe`: what it reads is filtered on the way. */
+  #filtered<T extends Duplex>(stream: T, maxBytes: number): T {
+    const filter = new OversizeFilter(maxBytes, {
+      skipped: (topic, bytes, packetId) => {
+        if (packetId !== null) stream.write(Buffer.from([0x40, 2, packetId >> 8, packetId & 255]));
+        if (this.#state !== 'ended') this.#events.skipped?.(topic, bytes);
+      },
+      broken: (reason) => this.#end({ kind: 'oversize', reason }),
+    });
+    const pipe = stream.pipe.bind(stream);
+    stream.pipe = (destination, options) => {
+      pipe(filter);
+      return filter.pipe(destination, options);
+    };
+    return stream;
+  }
+
+  /** What the broker offers, as it said when it accepted the connection (MQTT 5); 3.1.1 says nothing. */
+  get offers(): BrokerOffers {
+    const { maximumPacketSize, retainAvailable, maximumQoS } = this.#client.serverProperties ?? {};
+    return {
+      maxPacketBytes: maximumPacketSize ?? null,
+      retain: retainAvailable !== false,
+      qos: maximumQoS === 0 ? 0 : 1,
+    };
   }
 
   /** How many unacknowledged messages the broker takes at once. */
@@ -126,14 +172,22 @@ export class Connection {
     this.#client.sendPing();
   }
 
-  /** `done` is told null, or why the broker refused; not called when the connection ends first. */
-  publish(message: Outgoing, done: (refused: string | null) => void): void {
+  /**
+   * As well as the broker offers: at a lower QoS, or not retained.
+   * `done` is told null, or why the broker refused; not called when the connection ends first: that is no refusal.
+   */
+  publish(message: Outgoing, done: (refused: Refusal | null) => void): void {
+    const { qos, retain } = this.offers;
     this.#client.publish(
       message.topic,
       message.payload as string | Buffer,
-      { qos: message.qos, retain: message.retain },
+      { qos: qos === 0 ? 0 : message.qos, retain: retain && message.retain },
       (error) => {
-        if (this.#state === 'open') done(error ? error.message : null);
+        if (this.#state !== 'open') return;
+        if (error === undefined || error === null) done(null);
+        // mqtt.js tells of the end of the connection in the same way, before it says that it has ended.
+        else if (typeof codeOf(error) === 'number')
+          done({ reason: error.message, tooLarge: codeOf(error) === OVERSIZE });
       },
     );
   }
@@ -211,6 +265,22 @@ export class Connection {
   }
 }
 
+/** Why the broker does not take a message. */
+export interface Refusal {
+  readonly reason: string;
+  readonly tooLarge: boolean;
+}
+
+/** What a broker may not offer. */
+export interface BrokerOffers {
+  /** Of packets sent to it; null: it names no limit. */
+  readonly maxPacketBytes: number | null;
+  readonly retain: boolean;
+  readonly qos: 0 | 1;
+}
+
+const codeOf = (error: Error): unknown => (error as { code?: unknown }).code;
+
 type Next = (error?: Error) => void;
 
 function clientOptions(
@@ -242,6 +312,8 @@ function clientOptions(
     keepalive: Math.max(1, Math.round(options.keepaliveMs / 1000)),
     connectTimeout: options.connectTimeoutMs,
     reconnectPeriod: 0,
+    manualConnect: true,
+    wsOptions: { maxPayload: options.maxPacketBytes },
     resubscribe: false,
     queueQoSZero: false,
     // Else it makes and keeps a buffer for each of the 65,536 numbers of two bytes: 7 MB, and 30 ms of the first connection.
@@ -256,12 +328,19 @@ function clientOptions(
 }
 
 function describe(error: Error): ConnectionEnd {
-  const code = (error as { code?: unknown }).code;
+  const code = codeOf(error);
   const text =
     typeof code === 'string' && !error.message.includes(code) ? `${error.message} (${code})` : error.message;
   const reason = text === '' ? String(code ?? 'unknown error') : text;
   if (typeof code !== 'number') return { kind: 'network', reason };
   if (UNSUPPORTED_VERSION.includes(code)) return { kind: 'version', reason };
+  if (code === NO_RETAIN) return { kind: 'no-retain', reason };
+  if (code === NO_QOS) return { kind: 'no-qos', reason };
+  if (LOGIN_REFUSED.includes(code))
+    return {
+      kind: 'refused',
+      reason: `the broker refused the login: check user name and password (${reason})`,
+    };
   if (REFUSED.includes(code)) return { kind: 'refused', reason };
   return { kind: code === OVERSIZE ? 'oversize' : 'network', reason };
 }

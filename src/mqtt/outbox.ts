@@ -1,24 +1,32 @@
 /**
- * Messages on their way out, in order, bounded. Of retained messages only the newest a topic is kept: it makes the ones
+ * Messages on their way out, in order. Of retained messages only the newest of each topic is kept: it makes the ones
  * before worthless. A message leaves when the broker has it; what was under way when the connection broke comes first
- * again.
+ * again. The bound is for outages: while the broker is connected, retained messages wait for it however many topics there
+ * are, and only messages without a topic of their own are bounded.
  */
 export interface Outgoing {
   readonly topic: string;
   readonly payload: string | Uint8Array;
   readonly qos: 0 | 1;
   readonly retain: boolean;
+  /** The newest message of the topic replaces one that waits, although the broker does not keep it. */
+  readonly newestOnly?: boolean;
 }
+
+/** A topic, or the number of a message that no other one replaces. */
+export type OutboxKey = string | number;
 
 export class Outbox {
   readonly #limit: number;
-  /** By topic for retained messages, by number for others; in order of sending. */
-  #waiting = new Map<string | number, Outgoing>();
-  readonly #underWay = new Map<string | number, Outgoing>();
+  /** In order of sending. */
+  #waiting = new Map<OutboxKey, Outgoing>();
+  readonly #underWay = new Map<OutboxKey, Outgoing>();
+  /** Messages in `#waiting` that no other one replaces. */
+  #numbered = 0;
   #counter = 0;
   #dropped = 0;
 
-  /** @param limit most messages that wait */
+  /** @param limit most messages that wait during an outage */
   constructor(limit: number) {
     this.#limit = Math.max(1, limit);
   }
@@ -36,29 +44,36 @@ export class Outbox {
     return this.#dropped;
   }
 
-  put(message: Outgoing): void {
-    const key = message.retain ? message.topic : this.#counter++;
-    // a replaced message goes to the end: it is as new as its newest content
-    this.#waiting.delete(key);
+  /** @param connected the broker takes messages: a replaced one keeps its place, so that every topic has its turn */
+  put(message: Outgoing, connected = false): void {
+    const replaces = message.retain || message.newestOnly === true;
+    const key = replaces ? message.topic : this.#counter++;
+    if (!replaces) this.#numbered++;
+    // During an outage the oldest go first: a replaced message is as new as its newest content.
+    else if (!connected) this.#waiting.delete(key);
     this.#waiting.set(key, message);
-    if (this.#waiting.size <= this.#limit) return;
-    this.#waiting.delete(this.#waiting.keys().next().value!);
-    this.#dropped++;
+    if (connected) {
+      if (this.#numbered > this.#limit) this.#dropFirst((first) => typeof first === 'number');
+    } else if (this.#waiting.size > this.#limit) this.#dropFirst(() => true);
   }
 
-  /** The next message to send; call `sent` or `failed` for it. A topic's newer message waits until the older one is through. */
-  take(): { readonly message: Outgoing; readonly key: string | number } | null {
+  /** The next message to send; call `done` for it. A topic's newer message waits until the older one is through. */
+  take(): { readonly message: Outgoing; readonly key: OutboxKey } | null {
     for (const [key, message] of this.#waiting) {
       if (this.#underWay.has(key)) continue;
-      this.#waiting.delete(key);
+      this.#remove(key);
       this.#underWay.set(key, message);
       return { message, key };
     }
     return null;
   }
 
+  allUnderWay(): { readonly message: Outgoing; readonly key: OutboxKey }[] {
+    return [...this.#underWay].map(([key, message]) => ({ key, message }));
+  }
+
   /** The broker has it, or will never take it. */
-  done(key: string | number): void {
+  done(key: OutboxKey): void {
     this.#underWay.delete(key);
   }
 
@@ -71,5 +86,20 @@ export class Outbox {
       again.set(key, message);
     }
     this.#waiting = again;
+    this.#numbered = 0;
+    for (const key of again.keys()) if (typeof key === 'number') this.#numbered++;
+  }
+
+  #dropFirst(drops: (key: OutboxKey) => boolean): void {
+    for (const key of this.#waiting.keys()) {
+      if (!drops(key)) continue;
+      this.#remove(key);
+      this.#dropped++;
+      return;
+    }
+  }
+
+  #remove(key: OutboxKey): void {
+    if (this.#waiting.delete(key) && typeof key === 'number') this.#numbered--;
   }
 }

@@ -18,6 +18,8 @@ function setUp(change: Partial<HealthParts> = {}) {
       connected: true,
       protocol: '5' as '5' | null,
       resumed: false,
+      skipped: null as string | null,
+      limits: null as string | null,
       connects: 1,
       fault: null as string | null,
       refusedFilters: [] as string[],

@@ -500,24 +500,143 @@ describe('Client and other brokers', () => {
     expect(client.status().fault).not.toBeNull();
   });
 
-  it('leaves a session whose oversize message ends every connection', async () => {
+  it('skips a message that is too large, acknowledges it, and keeps the connection and its session', async () => {
     const cleans: boolean[] = [];
+    const answers: number[] = [];
     const url = await listen((socket) => {
       socket.on('error', () => {});
       socket.once('data', (packet) => {
-        const clean = (packet[9]! & 2) !== 0;
-        cleans.push(clean);
-        socket.write(Buffer.from([0x20, 3, clean ? 0 : 1, 0, 0]));
-        // PUBLISH of 300 bytes at QoS 1 on topic "t"
-        if (!clean)
-          socket.write(Buffer.concat([Buffer.from([0x32, 0xac, 2, 0, 1, 0x74, 0, 1, 0]), Buffer.alloc(294)]));
+        cleans.push((packet[9]! & 2) !== 0);
+        socket.write(Buffer.from([0x20, 3, 1, 0, 0]));
+        socket.on('data', (data) => answers.push(...data));
+        // PUBLISH of 300 bytes at QoS 1 on topic "t" with packet id 7, in pieces that split its header
+        const large = Buffer.concat([Buffer.from([0x32, 0xac, 2, 0, 1, 0x74, 0, 7, 0]), Buffer.alloc(294)]);
+        const small = Buffer.from([0x30, 5, 0, 1, 0x75, 0, 0x78]);
+        const all = Buffer.concat([small, large, small, large, small]);
+        let at = 0;
+        const next = (): void => {
+          if (at >= all.length || socket.destroyed) return;
+          socket.write(all.subarray(at, at + 2));
+          at += 2;
+          setTimeout(next, 1);
+        };
+        next();
       });
     });
-    const { client, received } = make(url, { maxPacketBytes: 200 });
+    const { client, received, texts } = make(url, { maxPacketBytes: 200 });
     client.start();
-    await waitFor('a clean session', () => cleans.length >= 2 && client.status().connected);
-    expect(cleans).toEqual([false, true]);
-    expect(received).toEqual([]);
-    expect(client.status().dropped).toEqual({ 'oversize-in': 1 });
+    await waitFor('what follows', () => received.length === 3);
+    expect(texts()).toEqual(['x', 'x', 'x']);
+    expect(cleans).toEqual([false]);
+    expect(client.status()).toMatchObject({
+      dropped: { 'oversize-in': 2 },
+      connects: 1,
+      skipped: 't (303 bytes)',
+    });
+    await waitFor('acknowledgements', () => Buffer.from(answers).includes(Buffer.from([0x40, 2, 0, 7])));
   });
+
+  it('is not killed by 200 MB over MQTT 3.1.1, which cannot name a limit', async () => {
+    const up = await broker();
+    const { client, texts } = make(up.url, { version: '3.1.1' });
+    client.setSubscriptions([{ filter: 'big/#', qos: 1 }]);
+    client.start();
+    await connected(client);
+    const feeder = await watching(up.url, 'none');
+    const before = process.memoryUsage().rss;
+    let most = 0;
+    const meter = setInterval(() => {
+      most = Math.max(most, process.memoryUsage().rss);
+    }, 5);
+    cleanups.push(() => clearInterval(meter));
+    // A retained one comes again with each subscription.
+    const payload = Buffer.alloc(200 * 2 ** 20);
+    const own = process.memoryUsage().rss - before;
+    await feeder.client.publishAsync('big/one', payload, { qos: 1, retain: true });
+    await feeder.client.publishAsync('big/two', 'small', { qos: 1 });
+    await waitFor('the small one', () => texts().includes('small'), 20_000);
+    expect(client.status()).toMatchObject({ connects: 1, connected: true, dropped: { 'oversize-in': 1 } });
+    expect(client.status().skipped).toMatch(/^big\/one \(2097152\d\d bytes\)$/);
+    // The sender lives in this process too, and holds the payload once.
+    expect(most - before - own).toBeLessThan(350 * 2 ** 20);
+  }, 40_000);
+
+  it('says that the login was refused', async () => {
+    const up = await broker('allow_anonymous false');
+    const { client } = make(up.url);
+    client.start();
+    await waitFor('the refusal', () => client.status().fault);
+    expect(client.status().fault).toMatch(/refused the login/);
+  });
+
+  it('brings the newest forecast of every topic to a broker that is there, whatever the outbox holds', async () => {
+    const up = await broker();
+    const eyes = await watching(up.url, 'g/n/#');
+    const { client } = make(up.url, { outbox: 100 });
+    client.start();
+    await connected(client);
+    for (let round = 0; round < 5; round++) {
+      for (let i = 0; i < 3000; i++) client.publish(retained(`g/n/f/${i}`, `${round}`));
+      await sleep(5);
+    }
+    await waitFor('the outbox', () => client.status().outbox === 0, 20_000);
+    await waitFor(
+      'all topics',
+      () => new Set(eyes.seen.filter((m) => m.text === '4').map((m) => m.topic)).size === 3000,
+    );
+    expect(client.status().dropped).toEqual({});
+  }, 40_000);
+
+  it('keeps a message that was under way when a frozen broker was given up: that is no refusal', async () => {
+    const up = await broker();
+    const { client } = make(up.url, { keepaliveMs: 1000 });
+    client.start();
+    await connected(client);
+    up.signal('SIGSTOP');
+    for (let i = 0; i < 10; i++) client.publish(retained(`g/n/f/${i}`, 'x'));
+    await waitFor('the loss', () => !client.status().connected, 15_000);
+    expect(client.status()).toMatchObject({ outbox: 10, dropped: {} });
+    up.signal('SIGCONT');
+    const eyes = await watching(up.url, 'g/n/f/#');
+    await waitFor('all of them', () => eyes.seen.length >= 10);
+    expect(client.status().dropped).toEqual({});
+  }, 40_000);
+
+  it.each([
+    ['retain_available false', 'no retained messages'],
+    ['max_qos 0', 'QoS 0 only'],
+    ['max_packet_size 2000', 'at most'],
+  ])('works within what the broker offers: %s', async (setting, said) => {
+    const up = await broker(`allow_anonymous true\n${setting}`);
+    const eyes = await watching(up.url, 'g/n/#');
+    const { client } = make(up.url);
+    client.start();
+    await connected(client);
+    client.publish(retained('g/n/f/large', 'x'.repeat(4000)));
+    for (let i = 0; i < 50; i++) client.publish(retained(`g/n/f/${i}`, 'x'));
+    await waitFor('all of them', () => eyes.seen.filter((m) => /f\/\d/.test(m.topic)).length === 50);
+    expect(client.status().connects).toBe(1);
+    expect(client.status().limits).toContain(said);
+    expect(client.status().dropped).toEqual(setting.startsWith('max_packet') ? { 'set-aside': 1 } : {});
+  });
+
+  it('sets a message aside for which a broker closes the connection twice, and sends the others', async () => {
+    const up = await broker('allow_anonymous true\nmax_packet_size 2000');
+    const eyes = await watching(up.url, 'g/n/#');
+    // MQTT 3.1.1 names no limit.
+    const { client } = make(up.url, { version: '3.1.1' });
+    client.start();
+    await connected(client);
+    for (let i = 0; i < 5; i++) client.publish(retained(`g/n/f/${i}`, 'x'));
+    client.publish(retained('g/n/f/large', 'x'.repeat(4000)));
+    for (let i = 5; i < 10; i++) client.publish(retained(`g/n/f/${i}`, 'x'));
+    await waitFor(
+      'the others',
+      () => new Set(eyes.seen.filter((m) => m.text === 'x').map((m) => m.topic)).size === 10,
+      15_000,
+    );
+    await waitFor('the large one to be set aside', () => client.status().dropped['set-aside'] === 1);
+    expect(client.maxMessageBytes).toBeLessThan(4011);
+    await waitFor('the connection', () => client.status().connected);
+  }, 30_000);
 });

@@ -54,3 +54,22 @@ describe('Outbox', () => {
     expect(drain(outbox)).toEqual(['b1', '2', 'a2']);
   });
 });
+
+describe('Outbox of a broker that is connected', () => {
+  it('drops no topic, and a topic that is replaced again and again keeps its turn', () => {
+    const outbox = new Outbox(3);
+    for (let i = 0; i < 10; i++) outbox.put(kept(`t${i}`, 'old'), true);
+    for (let i = 0; i < 10; i++) outbox.put(kept(`t${i}`, `new${i}`), true);
+    outbox.put(kept('t0', 'newest'), true);
+    expect(outbox.dropped).toBe(0);
+    expect(drain(outbox)).toEqual(['newest', ...Array.from({ length: 9 }, (_, i) => `new${i + 1}`)]);
+  });
+
+  it('bounds what has no topic of its own, without loss of what has', () => {
+    const outbox = new Outbox(3);
+    outbox.put(kept('a', 'a'), true);
+    for (let i = 0; i < 10; i++) outbox.put(event(String(i)), true);
+    expect(outbox.dropped).toBe(7);
+    expect(drain(outbox)).toEqual(['a', '7', '8', '9']);
+  });
+});
