@@ -119,7 +119,7 @@ export class Inbox {
 
   private route({ topic, payload, retained, acknowledge, nowMs }: Message): void {
     const { router, hold } = this.parts;
-    const routed = router.message(topic, payload, nowMs);
+    const routed = router.message(topic, payload, nowMs, retained);
     for (const request of routed.requests) this.parts.request(request);
     let samples = routed.samples;
     // How old a retained value is, only its own time stamp can tell.

@@ -7,7 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type Config, createRouter } from '../config/index.ts';
 import { GatecastError } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
-import { excerpt } from '../ingest/rejects.ts';
+import { excerpt, type RejectReason } from '../ingest/rejects.ts';
 import type { Routed, Router } from '../ingest/router.ts';
 import type { Logger } from '../log.ts';
 import { type StreamSpec, stateSettings } from '../series/spec.ts';
@@ -23,6 +23,9 @@ import { KnownAhead } from './known-ahead.ts';
 import { type KnownStream, KnownStreams } from './known-streams.ts';
 import { restoreStreams } from './restore.ts';
 import { Seldom } from './seldom.ts';
+
+/** Refused without anything being wrong. */
+const EXPECTED: ReadonlySet<RejectReason> = new Set(['only-retained', 'other-agent']);
 
 export interface AgentStreamsParts {
   readonly config: Config;
@@ -77,11 +80,11 @@ export class AgentStreams {
   }
 
   /** What the rules make of a message; what they refuse is logged, now and then one of each reason. */
-  message(topic: string, payload: Uint8Array, arrivalMs: number): Routed {
-    const routed = this.router.message(topic, payload, arrivalMs);
+  message(topic: string, payload: Uint8Array, arrivalMs: number, retained = false): Routed {
+    const routed = this.router.message(topic, payload, arrivalMs, retained);
     for (const { reason, detail } of routed.rejects)
       this.complaints.say(reason, (omitted) =>
-        this.log.warn('not taken', {
+        this.log[EXPECTED.has(reason) ? 'info' : 'warn']('not taken', {
           topic: excerpt(topic),
           reason,
           detail,

@@ -3,6 +3,7 @@ import { validate } from 'node-cron';
 import { GatecastError } from '../errors.ts';
 import { compilePath } from '../ingest/json-path.ts';
 import { isTopic, parsePattern } from '../ingest/pattern.ts';
+import { OFFSET_ZONE } from '../ingest/payload-zone.ts';
 import { isPoisonKey, isSafeName } from '../ingest/stream-name.ts';
 
 export type Check = (text: string) => string | null;
@@ -42,7 +43,9 @@ export const checkFieldPath: Check = (text) => {
   const path = compilePath(text);
   if (path === null)
     return 'must be a key, or a JSON Pointer such as /ENERGY/Power with "~0" for "~" and "~1" for "/"';
-  return path.flat().some(isPoisonKey) ? 'must not name __proto__, constructor or prototype' : null;
+  return path.flat().some((token) => isPoisonKey(typeof token === 'string' ? token : token.member))
+    ? 'must not name __proto__, constructor or prototype'
+    : null;
 };
 
 export const checkStreamName: Check = (text) =>
@@ -60,6 +63,12 @@ export const checkTimeZone: Check = (text) => {
     return 'must be `local` or a zone of the IANA database, such as Europe/Berlin or UTC';
   }
 };
+
+/** As `checkTimeZone`, or an offset such as +02:00. */
+export const checkPayloadZone: Check = (text) =>
+  OFFSET_ZONE.test(text) || checkTimeZone(text) === null
+    ? null
+    : 'must be `UTC`, `local`, a zone of the IANA database such as Europe/Berlin, or an offset such as +02:00';
 
 /** host:port, :port or port, as `web/listen.ts` reads them; the port may be 0 for any free one. */
 export const checkListen: Check = (text) => {

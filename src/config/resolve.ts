@@ -4,6 +4,7 @@ import { pathName } from '../ingest/json-path.ts';
 import { parsePattern } from '../ingest/pattern.ts';
 import { Router } from '../ingest/router.ts';
 import type { IngestLimits, IngestRule, ReservedTopics, StreamSettings } from '../ingest/rule.ts';
+import { identityPointers } from '../ingest/stream-name.ts';
 import { MAX_LEADS, type Threshold } from '../series/spec.ts';
 import { covariateNames } from './covariates.ts';
 import type { Config } from './schema.ts';
@@ -67,7 +68,16 @@ function decoderSettings(rule: StreamConfig): DecoderSettings {
               ? { path: entry, name: pathName(entry), unit: null }
               : { path: entry.field, name: entry.name ?? pathName(entry.field), unit: entry.unit ?? null },
         );
-  return { fields, time: rule.time ?? null, numericStrings: rule.numeric_strings };
+  return {
+    fields,
+    time: rule.time ?? null,
+    numericStrings: rule.numeric_strings,
+    decimalComma: rule.decimal_comma,
+    unit: rule.unit ?? null,
+    zone: rule.time_zone,
+    identity: identityPointers(rule.name ?? ''),
+    ...(rule.records === undefined ? {} : { records: rule.records }),
+  };
 }
 
 function streamSettings(rule: StreamConfig, config: Config): StreamSettings {

@@ -1,10 +1,11 @@
 /** What the keys of one entry of `streams` must hold up to together. */
 import type { z } from 'zod';
 import { GatecastError } from '../errors.ts';
-import type { PayloadKind } from '../ingest/decoder.ts';
+import { formatOf, PAYLOAD_KINDS, type PayloadKind } from '../ingest/decoders/index.ts';
 import { parsePattern, type TopicPattern } from '../ingest/pattern.ts';
-import { placeholders, safeName } from '../ingest/stream-name.ts';
+import { PLACEHOLDER, placeholders, safeName } from '../ingest/stream-name.ts';
 import { MAX_LEADS } from '../series/spec.ts';
+import { checkFieldPath } from './checks.ts';
 
 /** As parsed so far; keys may be missing or, where they are wrong, hold anything. */
 interface RuleDraft {
@@ -19,10 +20,10 @@ interface RuleDraft {
   readonly horizon: number | null;
 }
 
-type Report = (path: string, message: string) => void;
+/** Payloads whose members a name may take. */
+const READS_JSON: readonly PayloadKind[] = ['auto', 'json', 'zigbee2mqtt'];
 
-/** Payloads that are a single value without a field. */
-const SINGLE: readonly PayloadKind[] = ['number', 'homeassistant'];
+type Report = (path: string, message: string) => void;
 
 export function checkRule(value: RuleDraft, context: z.core.$RefinementCtx): void {
   if (typeof value !== 'object' || value === null) return;
@@ -32,13 +33,9 @@ export function checkRule(value: RuleDraft, context: z.core.$RefinementCtx): voi
   const pattern = patternOf(value.match);
   if (pattern === null) return;
   checkTemplate(value, pattern, report);
-  const [prefix, , type] = pattern.levels;
-  // Without the births the aliases of the data mean nothing.
-  if (value.payload === 'sparkplug' && prefix?.kind === 'literal' && type?.kind === 'literal')
-    report(
-      'match',
-      `must leave the message type open, such as spBv1.0/{group}/+/{node}/#; births explain the data`,
-    );
+  if (!PAYLOAD_KINDS.includes(value.payload)) return;
+  const wrong = formatOf(value.payload).checkMatch?.(pattern.filter.split('/')) ?? null;
+  if (wrong !== null) report('match', wrong);
 }
 
 function checkHorizon({ interval, horizon }: RuleDraft, report: Report): void {
@@ -52,7 +49,7 @@ function checkHorizon({ interval, horizon }: RuleDraft, report: Report): void {
 }
 
 function checkFields({ payload, fields, time }: RuleDraft, report: Report): void {
-  if (SINGLE.includes(payload)) {
+  if (PAYLOAD_KINDS.includes(payload) && formatOf(payload).single === true) {
     if (Array.isArray(fields))
       report('fields', `has no meaning with payload: ${payload}, which is a single value`);
     if (typeof time === 'string')
@@ -68,7 +65,7 @@ function checkFields({ payload, fields, time }: RuleDraft, report: Report): void
   }
 }
 
-function checkTemplate({ name, fields }: RuleDraft, pattern: TopicPattern, report: Report): void {
+function checkTemplate({ name, fields, payload }: RuleDraft, pattern: TopicPattern, report: Report): void {
   if (typeof name !== 'string') return;
   const wildcards = pattern.levels.filter(({ kind }) => kind !== 'literal').length;
   const allowed = [
@@ -79,14 +76,19 @@ function checkTemplate({ name, fields }: RuleDraft, pattern: TopicPattern, repor
   ];
   const used = placeholders(name);
   for (const placeholder of used)
-    if (!allowed.includes(placeholder))
+    if (placeholder.startsWith('/')) {
+      const wrong = checkFieldPath(placeholder);
+      if (wrong !== null) report('name', `{${placeholder}} ${wrong}`);
+      else if (!READS_JSON.includes(payload))
+        report('name', `{${placeholder}} has no meaning with payload: ${payload}, which has no JSON members`);
+    } else if (!allowed.includes(placeholder))
       report(
         'name',
         `uses {${placeholder}}, which the pattern does not give; allowed: ${allowed.map((key) => `{${key}}`).join(', ')}`,
       );
-  if (/[{}]/.test(name.replaceAll(/\{[A-Za-z0-9_]+\}/g, '')))
+  if (/[{}]/.test(name.replaceAll(PLACEHOLDER, '')))
     report('name', 'has a brace that is not part of a placeholder such as {field}');
-  if (safeName(name.replaceAll(/\{[A-Za-z0-9_]+\}/g, 'x')) !== name.replaceAll(/\{[A-Za-z0-9_]+\}/g, 'x'))
+  if (safeName(name.replaceAll(PLACEHOLDER, 'x')) !== name.replaceAll(PLACEHOLDER, 'x'))
     report('name', 'must be topic levels without "+", "#" and empty levels');
   if (Array.isArray(fields) && fields.length > 1 && !used.includes('field'))
     report('name', 'gives several fields the same name; put {field} into it');

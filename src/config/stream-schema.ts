@@ -1,8 +1,8 @@
 /** The schema of one entry of `streams`: topics, payload, and what each stream that they give is like. */
 import { z } from 'zod';
-import { PAYLOAD_KINDS } from '../ingest/decoder.ts';
+import { PAYLOAD_KINDS } from '../ingest/decoders/index.ts';
 import { AGGREGATES, FILLS, MAX_LEADS } from '../series/spec.ts';
-import { checkFieldPath, checkNode, checkPattern, checkStreamName } from './checks.ts';
+import { checkFieldPath, checkNode, checkPattern, checkPayloadZone, checkStreamName } from './checks.ts';
 import { covariateSchema } from './covariate-schema.ts';
 import { checkRule } from './rule-checks.ts';
 import { ALWAYS, bounded, durationOr, finite, flag, note, rate, TYPE_KEY, text } from './values.ts';
@@ -92,23 +92,39 @@ export const streamSchema = z
         ])
         .default('auto'),
       'hot',
-      'Which values are streams: names, JSON Pointers (`/ENERGY/Power`), or `{ field, name, unit }`. `auto`: every number, with booleans and on/off as 1 and 0.',
+      'Which values are streams: names, JSON Pointers (`/ENERGY/Power`), members of a list of devices by what identifies them (`meters[meter=A].E`, `meters[meter].E` for each), or `{ field, name, unit }`. `auto`: every number, with booleans and on/off as 1 and 0.',
       { [TYPE_KEY]: '`auto` or list of fields' },
     ),
     time: note(
       text('a field name or JSON Pointer', checkFieldPath).optional(),
       'hot',
-      'Field of the time stamp: seconds, ms, us or ns since 1970, or ISO 8601 (UTC where it has no offset). Arrival time where it is absent.',
+      'Field of the time stamp: seconds, ms, us or ns since 1970, ISO 8601, `20261129014445`, `29.11.2026 01:44`, `2026/11/29 01:44` or the form of DSMR meters. Arrival time where it is absent. A list of readings that each have a time is read at their own times without it.',
+    ),
+    time_zone: note(
+      text('a time zone', checkPayloadZone).default('UTC'),
+      'hot',
+      'Zone of time stamps that carry no offset: `UTC`, `local`, an IANA zone such as `Europe/Berlin`, or an offset such as `+02:00`.',
+      { [TYPE_KEY]: '`UTC`, `local`, IANA zone or offset' },
+    ),
+    records: note(
+      text('a field name or JSON Pointer', checkFieldPath).optional(),
+      'hot',
+      'Where a JSON payload holds a list of readings, such as `/data/readings`, or columns of equal length. `fields` and `time` are then those of one reading. Found without it where the readings have a time each.',
     ),
     numeric_strings: note(
       flag().default(false),
       'hot',
-      'Take texts such as "21.5" and "21.5 °C" as numbers.',
+      'Take texts such as "21.5" and "21.5 °C" as numbers: a number alone, or with a unit that is known or the `unit` of the rule.',
+    ),
+    decimal_comma: note(
+      flag().default(false),
+      'hot',
+      'Numbers in texts have a decimal comma: "21,5" is 21.5, "1.234,5" is 1234.5. In JSON together with `numeric_strings`.',
     ),
     name: note(
       text('a name template').max(200, 'is longer than 200 characters').optional(),
       'hot',
-      'Template of stream names, with `{capture}`, `{1}` for the first wildcard, `{field}` and `{topic}`. Default: what the wildcards took, then the field, such as `cellar/temperature`; the topic where there is no wildcard.',
+      'Template of stream names, with `{capture}`, `{1}` for the first wildcard, `{field}`, `{topic}`, and `{/model}` for a member of the JSON payload, where one topic carries many devices. Default: what the wildcards took, then the field, such as `cellar/temperature`; the topic where there is no wildcard.',
     ),
     unit: note(
       unit().optional(),

@@ -3,7 +3,7 @@
  * interval. The text is complete, commented, and valid.
  */
 import { Document, isCollection, type Pair, Scalar, type YAMLMap, type YAMLSeq } from 'yaml';
-import type { PayloadKind } from '../ingest/decoder.ts';
+import { formatOf, type PayloadKind } from '../ingest/decoders/index.ts';
 import { isHousekeeping, namesQuantity, type Quantity, quantityOf } from '../ingest/quantities.ts';
 import type { HeardField, HeardTopic } from '../ingest/survey.ts';
 import { checkFieldPath } from './checks.ts';
@@ -13,6 +13,7 @@ interface Group {
   readonly match: string;
   readonly kind: PayloadKind;
   readonly numericStrings: boolean;
+  readonly decimalComma: boolean;
   readonly topics: HeardTopic[];
 }
 
@@ -82,9 +83,11 @@ function groupTopics(topics: readonly HeardTopic[]): Group[] {
   }
   for (const members of forms.values()) if (!merged.has(members[0] as HeardTopic)) groups.push(members);
   return groups.slice(0, MAX_RULES / 4).map((members) => {
-    const { kind, numericStrings } = members[0] as HeardTopic;
+    const { kind } = members[0] as HeardTopic;
+    const numericStrings = members.some((member) => member.numericStrings);
+    const decimalComma = members.some((member) => member.decimalComma);
     const levels = members.map(({ topic }) => topic.split('/'));
-    return { kind, numericStrings, topics: members, match: patternOf(kind, levels) };
+    return { kind, numericStrings, decimalComma, topics: members, match: patternOf(kind, levels) };
   });
 }
 
@@ -100,16 +103,17 @@ function gather<T>(items: readonly T[], keyOf: (item: T) => string): Map<string,
 }
 
 /** Kind, depth, first level, and the levels that name a quantity. */
-function formOf({ topic, kind, numericStrings }: HeardTopic, withRoot: boolean): string {
+function formOf({ topic, kind, decimalComma }: HeardTopic, withRoot: boolean): string {
   const levels = topic.split('/');
-  if (kind === 'sparkplug') return 'sparkplug';
+  if (formatOf(kind).suggestion?.match !== undefined) return kind;
   const fixed = levels.map((level, at) => ((at === 0 ? withRoot : namesQuantity(level)) ? level : '+'));
-  return JSON.stringify([kind, numericStrings, fixed]);
+  return JSON.stringify([kind, decimalComma, fixed]);
 }
 
 function patternOf(kind: PayloadKind, topics: readonly (readonly string[])[]): string {
   const first = topics[0] as readonly string[];
-  if (kind === 'sparkplug') return 'spBv1.0/{group}/+/{node}/#';
+  const fixed = formatOf(kind).suggestion?.match;
+  if (fixed !== undefined) return fixed;
   const open = first.map((level, at) => topics.some((levels) => levels[at] !== level));
   const count = open.filter(Boolean).length;
   const names = CAPTURES[count] ?? Array.from({ length: count }, (_, at) => `level${at + 1}`);
@@ -150,10 +154,10 @@ function ruleOf(group: Group, quantity: Quantity | null, fields: readonly HeardF
   const named = fields.filter(({ name }) => name !== '').slice(0, MAX_FIELDS);
   const unit = quantity?.unit ?? fields[0]?.unit ?? null;
   const keys: Record<string, unknown> = { match, payload: kind };
-  if (kind === 'json' || kind === 'zigbee2mqtt' || kind === 'sparkplug' || kind === 'senml')
-    keys.fields = named.map(({ name }) => name);
-  else if (kind === 'influx') keys.fields = [...new Set(named.map(({ name }) => influxPath(name)))];
+  const selected = formatOf(kind).suggestion?.fields?.(named.map(({ name }) => name)) ?? [];
+  if (selected.length > 0) keys.fields = selected;
   if (group.numericStrings) keys.numeric_strings = true;
+  if (group.decimalComma) keys.decimal_comma = true;
   if (unit !== null) keys.unit = unit;
   keys.interval = intervalOf(topics);
   if (quantity?.counter) keys.aggregate = 'delta';
@@ -166,12 +170,6 @@ function ruleOf(group: Group, quantity: Quantity | null, fields: readonly HeardF
   const max = Math.max(...fields.map((field) => field.max));
   const count = topics.length === 1 ? '1 topic' : `${topics.length} topics`;
   return { keys, comment: `${count}, seen from ${short(min)} to ${short(max)}` };
-}
-
-/** `cpu/host/usage` -> `cpu/usage`: tags are not part of what a rule selects. */
-function influxPath(name: string): string {
-  const parts = name.split('/');
-  return `${parts[0]}/${parts.at(-1)}`;
 }
 
 function mergeFields(topics: readonly HeardTopic[]): HeardField[] {

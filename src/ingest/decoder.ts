@@ -4,18 +4,7 @@
  */
 import type { Message } from './message.ts';
 import type { RejectReason } from './rejects.ts';
-
-export const PAYLOAD_KINDS = [
-  'auto',
-  'json',
-  'number',
-  'zigbee2mqtt',
-  'homeassistant',
-  'senml',
-  'influx',
-  'sparkplug',
-] as const;
-export type PayloadKind = (typeof PAYLOAD_KINDS)[number];
+import type { DecoderSession } from './session.ts';
 
 export interface DecodeSink {
   /**
@@ -25,8 +14,12 @@ export interface DecodeSink {
    * @param unit as sent; null when the format carries none
    */
   reading(field: string, value: number, timeMs: number | null, unit: string | null): void;
-  /** @param whole nothing in the message can be read this way; of no account where another rule reads it another way */
+  /** @param whole nothing in the message can be read this way; reported only if no other rule reads the message */
   reject(reason: RejectReason, detail: string, whole?: boolean): void;
+  /** Whether the message has used up its budget of readings and rejects; a decoder then stops. */
+  readonly full?: boolean;
+  /** What the `name` of the rule takes from the payload, for the readings that follow; null: nothing. */
+  identify?(values: readonly string[] | null): void;
   /** A message that the protocol wants sent back, such as a Sparkplug rebirth command. */
   request(topic: string, payload: Uint8Array): void;
 }
@@ -46,6 +39,16 @@ export interface DecoderSettings {
   readonly time: string | null;
   /** Take "21.5" and "21.5 °C" as numbers where JSON has a string. */
   readonly numericStrings: boolean;
+  /** `21,5` is 21.5. */
+  readonly decimalComma?: boolean;
+  /** Unit of the rule: known in texts, whatever it is. */
+  readonly unit?: string | null;
+  /** Zone of time stamps that carry none; UTC by default. */
+  readonly zone?: string;
+  /** Key or JSON Pointer of the list of readings in a JSON payload. */
+  readonly records?: string;
+  /** JSON Pointers of the members that the name of a stream takes from the payload. */
+  readonly identity?: readonly string[];
 }
 
 export interface Decoder {
@@ -56,3 +59,34 @@ export interface Decoder {
 
 /** Settings that take everything, for tests and for `gatecast check`. */
 export const TAKE_ALL: DecoderSettings = { fields: null, time: null, numericStrings: false };
+
+/** What a payload looks like to `sniff`. */
+export interface Glimpse {
+  readonly topic: string;
+  /** Trimmed; empty where the payload is binary or too large to look at. */
+  readonly text: string;
+  /** Parsed, where the text opens like JSON and is JSON; undefined otherwise. */
+  readonly json: unknown;
+}
+
+/**
+ * A payload format: all that is particular to it. To add one, write its file in `decoders/` and add it to the list there.
+ */
+export interface PayloadFormat {
+  /** Value of `payload` in the config. */
+  readonly kind: string;
+  create(settings: DecoderSettings, session: DecoderSession): Decoder;
+  /** How well a message fits: 0 not at all, 1 could be, 2 a usual case, 3 nothing else. Absent: never suggested. */
+  sniff?(glimpse: Glimpse): 0 | 1 | 2 | 3;
+  /** The payload is one value: `fields` and `time` have no meaning. */
+  readonly single?: boolean;
+  /** Default name of a stream, in place of what the wildcards took. */
+  nameParts?(topic: string): readonly string[];
+  /** What is wrong with the `match` of a rule; null when nothing is. */
+  checkMatch?(levels: readonly string[]): string | null;
+  /** For a suggested rule: the pattern where it is always the same, and the `fields` that select readings of these names. */
+  readonly suggestion?: {
+    readonly match?: string;
+    fields?(names: readonly string[]): readonly string[];
+  };
+}

@@ -1,11 +1,24 @@
-/** Looks up fields in parsed JSON by key, dotted key or JSON Pointer (RFC 6901), through own properties alone. */
+/**
+ * Looks up fields in parsed JSON by key, dotted key or JSON Pointer (RFC 6901), through own properties alone. Elements of a
+ * list are named by index, or by a member that identifies them: `meters[meter=A].E` is the `E` of the element whose `meter` is A,
+ * `meters[meter].E` that of every element, and `meters.A.E` the same by the name that the reading has.
+ */
+import { identityKey, identityOf, isTree } from './json-list.ts';
+
+/** One step down: a key or index, or the elements of a list by a member. */
+export type PathToken =
+  | string
+  | { readonly member: string /** null: every element */; readonly is: string | null };
 
 /** A compiled path: the ways to look, tried in order. */
-export type JsonPath = readonly (readonly string[])[];
+export type JsonPath = readonly (readonly PathToken[])[];
 
 const MAX_DEPTH = 32;
+/** A level of a dotted path, with what selects elements of a list behind it. */
+const LEVEL = /^([^[\]]*)((?:\[[^[\]]+\])*)$/;
+const SELECTOR = /\[([^[\]=]+)(?:=([^[\]]+))?\]/g;
 
-/** Compiles `temperature`, `ENERGY.Power` or `/ENERGY/Power`. Null when a pointer has a bad escape or is too deep. */
+/** Compiles `temperature`, `ENERGY.Power`, `/ENERGY/Power` or `meters[meter=A].E`. Null when it is none or too deep. */
 export function compilePath(path: string): JsonPath | null {
   if (path.startsWith('/')) {
     if (/~(?![01])/.test(path)) return null;
@@ -16,31 +29,108 @@ export function compilePath(path: string): JsonPath | null {
     return tokens.length <= MAX_DEPTH ? [tokens] : null;
   }
   if (path === '') return null;
+  // A key that holds a dot or a bracket itself goes before the nested reading of it.
+  if (path.includes('[')) {
+    const selected = withSelectors(path);
+    return selected === null ? [[path]] : selected.length > MAX_DEPTH ? null : [[path], selected];
+  }
   const dotted = path.split('.');
   if (dotted.length > MAX_DEPTH) return null;
-  // A key that holds a dot itself goes before the nested reading of it.
   return dotted.length === 1 || dotted.includes('') ? [[path]] : [[path], dotted];
 }
+
+/** `meters[meter=A].E` as tokens; null when the brackets do not fit. A value may hold dots. */
+function withSelectors(path: string): PathToken[] | null {
+  const tokens: PathToken[] = [];
+  for (const level of path.split(/\.(?![^[]*\])/)) {
+    const found = LEVEL.exec(level);
+    const [, key = '', selectors = ''] = found ?? [];
+    if (found === null || (key === '' && selectors === '')) return null;
+    if (key !== '') tokens.push(key);
+    for (const [, member = '', is] of selectors.matchAll(SELECTOR))
+      tokens.push(
+        is === undefined && /^\d+$/.test(member) ? member : { member: member.trim(), is: is?.trim() ?? null },
+      );
+  }
+  return tokens;
+}
+
+/** Whether a path stands for several values, `meters[meter].E`. */
+export const isMany = (path: JsonPath): boolean =>
+  path.some((tokens) => tokens.some((token) => typeof token !== 'string' && token.is === null));
 
 /** The value, or undefined when it is not there. Never touches the prototype chain. */
 export function lookUp(json: unknown, path: JsonPath): unknown {
   for (const tokens of path) {
     let value = json;
-    for (const token of tokens) {
-      if (typeof value !== 'object' || value === null || !Object.hasOwn(value, token)) {
-        value = undefined;
-        break;
-      }
-      value = (value as Record<string, unknown>)[token];
-    }
+    for (let at = 0; at < tokens.length && value !== undefined; at += 1)
+      value = step(value, tokens[at] as PathToken, tokens[at - 1]);
     if (value !== undefined) return value;
   }
   return undefined;
 }
 
-/** The name of a field as it goes into a stream's name: the pointer without its first slash, dots kept. */
-export function pathName(path: string): string {
-  return path.startsWith('/')
-    ? path.slice(1).replaceAll('/', '.').replaceAll('~1', '_').replaceAll('~0', '~')
-    : path;
+function step(value: unknown, token: PathToken, before: PathToken | undefined): unknown {
+  if (typeof value !== 'object' || value === null) return undefined;
+  if (typeof token !== 'string')
+    return Array.isArray(value) ? value.find((element) => isSelected(element, token)) : undefined;
+  if (Array.isArray(value)) {
+    const key = identityKey(value, typeof before === 'string' ? before : '');
+    const named = key === null ? undefined : value.find((element) => identityOf(element[key]) === token);
+    if (named !== undefined) return named;
+    // Where whole numbers identify the elements, an index would be another device as soon as one is missing.
+    if (key !== null && value.every((element) => /^\d+$/.test(identityOf(element[key]) ?? '')))
+      return undefined;
+  }
+  return Object.hasOwn(value, token) ? (value as Record<string, unknown>)[token] : undefined;
 }
+
+function isSelected(element: unknown, { member, is }: Exclude<PathToken, string>): boolean {
+  if (!isTree(element) || !Object.hasOwn(element, member)) return false;
+  const identity = identityOf(element[member]);
+  return identity !== null && (is === null || identity === is);
+}
+
+/** Every value that a path stands for, with the identities of the elements on the way to it. */
+export function lookUpEvery(
+  json: unknown,
+  path: JsonPath,
+  found: (value: unknown, identities: readonly string[]) => void,
+): void {
+  for (const tokens of path) walk(json, tokens, 0, [], found);
+}
+
+function walk(
+  value: unknown,
+  tokens: readonly PathToken[],
+  at: number,
+  identities: readonly string[],
+  found: (value: unknown, identities: readonly string[]) => void,
+): void {
+  const token = tokens[at];
+  if (value === undefined) return;
+  if (token === undefined) found(value, identities);
+  else if (typeof token === 'string' || token.is !== null)
+    walk(step(value, token, tokens[at - 1]), tokens, at + 1, identities, found);
+  else if (Array.isArray(value))
+    for (const element of value)
+      if (isSelected(element, token))
+        walk(element, tokens, at + 1, [...identities, identityOf(element[token.member]) ?? ''], found);
+}
+
+/** The name of a field as it goes into a stream's name: levels joined by dots, `meters[meter=A].E` as `meters.A.E`. */
+export function pathName(path: string): string {
+  if (path.startsWith('/'))
+    return path.slice(1).replaceAll('/', '.').replaceAll('~1', '_').replaceAll('~0', '~');
+  const tokens = path.includes('[') ? withSelectors(path) : null;
+  if (tokens === null) return path;
+  return tokens.map((token) => (typeof token === 'string' ? token : (token.is ?? '*'))).join('.');
+}
+
+/** The name of one value of `meters[meter].E`: `meters.A.E`. */
+export const nameOfOne = (name: string, identities: readonly string[]): string => {
+  let next = 0;
+  return name.includes('*')
+    ? name.replace(/(^|\.)\*(?=\.|$)/g, (_, dot: string) => `${dot}${identities[next++] ?? ''}`)
+    : [...identities, name].join('.');
+};

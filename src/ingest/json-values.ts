@@ -1,12 +1,24 @@
 /** From a JSON value to a reading, and from a JSON tree to all its readings. Shared by the decoders that read JSON. */
+import type { ZoneOffset } from '../series/calendar.ts';
 import type { DecodeSink } from './decoder.ts';
-import { parseNumberWithUnit, parseSwitch } from './number-text.ts';
+import {
+  batchTimeKey,
+  identityKey,
+  identityOf,
+  isTimeMember,
+  isTree,
+  rowsOf,
+  timeColumn,
+} from './json-list.ts';
+import { type NumberFormat, parseNumberWithUnit, parseSwitch } from './number-text.ts';
 import { excerpt } from './rejects.ts';
 import { isPoisonKey } from './stream-name.ts';
-import { epochToMs } from './time-stamp.ts';
+import { parseTime } from './time-stamp.ts';
+import { Unreadable } from './tolerant-json.ts';
 
 export interface ValueOptions {
   readonly numericStrings: boolean;
+  readonly numbers: NumberFormat;
   readonly unit: string | null;
   readonly timeMs: number | null;
 }
@@ -18,6 +30,7 @@ export function namedValue(field: string, value: unknown, options: ValueOptions,
     else sink.reject('not-finite', `${excerpt(field)} is too large for a double`);
   } else if (typeof value === 'boolean') sink.reading(field, value ? 1 : 0, options.timeMs, options.unit);
   else if (typeof value === 'string') namedText(field, value, options, sink);
+  else if (value instanceof Unreadable) sink.reject(value.reason, `${excerpt(field, 60)}: ${value.detail}`);
   else sink.reject('wrong-type', `${excerpt(field)} is ${Array.isArray(value) ? 'an array' : 'an object'}`);
 }
 
@@ -27,7 +40,7 @@ function namedText(field: string, text: string, options: ValueOptions, sink: Dec
     sink.reading(field, state, options.timeMs, options.unit);
     return;
   }
-  const parsed = parseNumberWithUnit(text);
+  const parsed = parseNumberWithUnit(text, options.numbers);
   if (parsed === 'bad-number')
     sink.reject('wrong-type', `${excerpt(field)} is the text "${excerpt(text, 40)}"`);
   else if (parsed === 'not-finite') sink.reject('not-finite', `${excerpt(field)} is "${excerpt(text, 40)}"`);
@@ -36,29 +49,20 @@ function namedText(field: string, text: string, options: ValueOptions, sink: Dec
   else sink.reading(field, parsed.value, options.timeMs, options.unit ?? parsed.unit);
 }
 
-/** Keys under which devices send when they measured, not what. */
-const TIME_KEY =
-  /^(?:time|timestamp|time_stamp|ts|t|date|datetime|epoch|last_seen|lastseen|updated|updated_at)$/i;
-/** Epochs of the years 2000 to 2100. */
-const EPOCH_FROM_MS = 946_684_800_000;
-const EPOCH_TO_MS = 4_102_444_800_000;
-
-function looksLikeTime(key: string, value: unknown): boolean {
-  if (typeof value !== 'number' || !TIME_KEY.test(key)) return false;
-  const ms = epochToMs(value);
-  return ms !== null && ms >= EPOCH_FROM_MS && ms <= EPOCH_TO_MS;
-}
-
 export interface WalkOptions extends ValueOptions {
   /** Key path (joined by '.') that is the time stamp, not a reading. */
   readonly timeName: string | null;
   /** Top-level keys left out. */
   readonly skip: ReadonlySet<string>;
+  /** Of times that carry no offset. */
+  readonly zone: ZoneOffset;
+  readonly arrivalMs: number;
 }
 
 /**
  * Every number of a tree, with booleans and on/off as 1 and 0. Texts that are no numbers are not what was asked for
- * and pass silently. Depth is bounded by the check before the parse, breadth by the sink.
+ * and pass silently. A batch of readings within the tree is read at its own times. Depth is bounded by the check
+ * before the parse, breadth by the sink.
  * @returns whether anything was found, rejects included
  */
 export function walkNumbers(json: unknown, options: WalkOptions, sink: DecodeSink): boolean {
@@ -68,27 +72,34 @@ export function walkNumbers(json: unknown, options: WalkOptions, sink: DecodeSin
 function walk(name: string, key: string, value: unknown, options: WalkOptions, sink: DecodeSink): boolean {
   switch (typeof value) {
     case 'number':
-      if (looksLikeTime(key, value)) return false;
+      if (isTimeMember(key, value)) return false;
       namedValue(name, value, options, sink);
       return true;
     case 'boolean':
       sink.reading(name, value ? 1 : 0, options.timeMs, options.unit);
       return true;
     case 'string':
-      return walkText(name, value, options, sink);
+      return walkText(name, key, value, options, sink);
     default:
-      return value === null || value === undefined ? false : walkTree(name, value, options, sink);
+      if (value === null || value === undefined) return false;
+      if (value instanceof Unreadable) {
+        namedValue(name, value, options, sink);
+        return true;
+      }
+      return Array.isArray(value)
+        ? walkList(name, key, value, options, sink)
+        : walkTree(name, value, options, sink);
   }
 }
 
-function walkText(name: string, text: string, options: WalkOptions, sink: DecodeSink): boolean {
+function walkText(name: string, key: string, text: string, options: WalkOptions, sink: DecodeSink): boolean {
   const state = parseSwitch(text);
   if (state !== null) {
     sink.reading(name, state, options.timeMs, options.unit);
     return true;
   }
-  if (!options.numericStrings) return false;
-  const parsed = parseNumberWithUnit(text);
+  if (!options.numericStrings || isTimeMember(key, text)) return false;
+  const parsed = parseNumberWithUnit(text, options.numbers);
   if (typeof parsed === 'string') return false;
   sink.reading(name, parsed.value, options.timeMs, options.unit ?? parsed.unit);
   return true;
@@ -96,16 +107,90 @@ function walkText(name: string, text: string, options: WalkOptions, sink: Decode
 
 function walkTree(name: string, tree: object, options: WalkOptions, sink: DecodeSink): boolean {
   let found = false;
+  let columns: ReturnType<typeof timeColumn> | undefined;
   // Object.keys gives own keys alone, also `__proto__` where JSON.parse made one.
   for (const key of Object.keys(tree)) {
+    if (sink.full === true) return true;
     if (isPoisonKey(key)) {
       sink.reject('forbidden-key', key);
       found = true;
       continue;
     }
+    const value = (tree as Record<string, unknown>)[key];
     const path = name === '' ? key : `${name}.${key}`;
     if (path === options.timeName || (name === '' && options.skip.has(key))) continue;
-    if (walk(path, key, (tree as Record<string, unknown>)[key], options, sink)) found = true;
+    if (Array.isArray(value)) {
+      if (columns === undefined) {
+        columns = timeColumn(tree as Record<string, unknown>);
+        if (
+          columns !== null &&
+          walkRows(name, rowsOf(tree as Record<string, unknown>, columns), columns.key, options, sink)
+        )
+          found = true;
+      }
+      if (columns !== null && value.length === columns.times.length) continue;
+    }
+    if (walk(path, key, value, options, sink)) found = true;
   }
   return found;
 }
+
+function walkList(
+  name: string,
+  key: string,
+  list: readonly unknown[],
+  options: WalkOptions,
+  sink: DecodeSink,
+): boolean {
+  const timeKey = batchTimeKey(list);
+  if (timeKey !== null) return walkRows(name, list, timeKey, options, sink);
+  const member = identityKey(list, key);
+  let found = false;
+  for (const [at, element] of list.entries()) {
+    if (sink.full === true) return true;
+    const identity =
+      member === null ? String(at) : (identityOf((element as Record<string, unknown>)[member]) ?? '');
+    const path = name === '' ? identity : `${name}.${identity}`;
+    // What tells the elements apart is no reading itself.
+    const own = member === null ? options : { ...options, timeName: `${path}.${member}` };
+    if (walk(path, member === null ? key : '', element, own, sink)) found = true;
+  }
+  return found;
+}
+
+/** A batch: each element at its own time, under the name of the list. */
+function walkRows(
+  name: string,
+  rows: readonly unknown[],
+  timeKey: string,
+  options: WalkOptions,
+  sink: DecodeSink,
+): boolean {
+  let found = false;
+  for (const row of rows) {
+    if (sink.full === true) return true;
+    if (!isTree(row)) {
+      sink.reject('wrong-type', 'an element of the batch is not an object');
+      found = true;
+      continue;
+    }
+    const timeMs = parseTime(row[timeKey], options.zone, options.arrivalMs);
+    if (timeMs === null) {
+      sink.reject('bad-time', `${excerpt(timeKey, 40)} is ${shownValue(row[timeKey])}`);
+      found = true;
+      continue;
+    }
+    const timeName = name === '' ? timeKey : `${name}.${timeKey}`;
+    if (
+      walkTree(name, row, { ...options, timeMs, timeName, skip: name === '' ? options.skip : NOTHING }, sink)
+    )
+      found = true;
+  }
+  return found;
+}
+
+/** For a reject. An object may hold a `toString` that is no function. */
+export const shownValue = (value: unknown): string =>
+  typeof value === 'object' ? 'an object' : value === undefined ? 'missing' : excerpt(String(value), 60);
+
+const NOTHING: ReadonlySet<string> = new Set();

@@ -1,10 +1,8 @@
-/**
- * One MQTT message on its way through the decoders. Text and JSON are made once, on first use, however many rules
- * look at the message.
- */
+/** One MQTT message. Its text and JSON are made on first use, once for all rules that read it. */
 import type { DecodeSink } from './decoder.ts';
 import { jsonDepthExceeds } from './json-depth.ts';
 import { excerpt } from './rejects.ts';
+import { parseTolerantJson } from './tolerant-json.ts';
 
 export class Message {
   readonly topic: string;
@@ -23,15 +21,20 @@ export class Message {
     this.#maxDepth = maxDepth;
   }
 
-  /** UTF-8, without a byte order mark; invalid bytes become U+FFFD. */
+  /** UTF-8 without a byte order mark and trailing NULs; bytes that are not UTF-8 are read as Latin-1. */
   text(): string {
     if (this.#text === null) {
       const { payload } = this;
       const buffer = Buffer.isBuffer(payload)
         ? payload
         : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-      const text = buffer.toString('utf8');
-      this.#text = text.charCodeAt(0) === 0xfeff ? text.slice(1) : text;
+      let text = buffer.toString('utf8');
+      if (text.includes('\ufffd')) text = repaired(buffer);
+      const from = text.charCodeAt(0) === 0xfeff ? 1 : 0;
+      let to = text.length;
+      // Devices that send a C string send its NUL as well.
+      while (to > from && text.charCodeAt(to - 1) === 0) to -= 1;
+      this.#text = from === 0 && to === text.length ? text : text.slice(from, to);
     }
     return this.#text;
   }
@@ -49,10 +52,21 @@ export class Message {
           this.#json = JSON.parse(text);
           this.#jsonState = 'parsed';
         } catch {
-          sink.reject('bad-json', excerpt(text), true);
+          this.#json = parseTolerantJson(text, this.#maxDepth);
+          if (this.#json === undefined) sink.reject('bad-json', excerpt(text), true);
+          else this.#jsonState = 'parsed';
         }
       }
     }
     return this.#json;
   }
+}
+
+const UTF8_SEQUENCE = /[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}/g;
+
+/** Keeps what is UTF-8 and reads the bytes between as Latin-1, such as the degree sign 0xB0 of a unit. */
+function repaired(buffer: Buffer): string {
+  return buffer
+    .toString('latin1')
+    .replace(UTF8_SEQUENCE, (sequence) => Buffer.from(sequence, 'latin1').toString('utf8'));
 }

@@ -1,10 +1,21 @@
 /** From a rule, a topic and a field to the name of a stream. */
+import { formatOf } from './decoders/index.ts';
 import type { PatternLevel, TopicPattern } from './pattern.ts';
 import type { IngestRule } from './rule.ts';
-import { fillTemplate, safeLevel, safeName } from './stream-name.ts';
+import { fillTemplate, identityPointers, safeLevel, safeName } from './stream-name.ts';
+
+/** Between a field and what the name takes from the payload; no key that a sensor sends holds it. */
+const SEPARATOR = '\u001f';
+
+/** A field together with what the name takes from the payload: one text that tells streams of a topic apart. */
+export const identifiedField = (field: string, identity: readonly string[]): string =>
+  [field, ...identity].join(SEPARATOR);
+
+export const plainField = (identified: string): string => identified.split(SEPARATOR, 1)[0] ?? '';
 
 /**
  * @param taken what the wildcards of the rule's pattern took, in order
+ * @param field as `identifiedField` gives it, where the name takes members of the payload
  * @returns a safe name, or null when nothing usable is left
  */
 export function streamName(
@@ -14,19 +25,21 @@ export function streamName(
   field: string,
 ): string | null {
   if (rule.name !== null)
-    return safeName(fillTemplate(rule.name, templateValues(rule.pattern, topic, taken, field)));
-  const parts = rule.payload === 'sparkplug' ? sparkplugParts(topic) : taken.length > 0 ? taken : [topic];
+    return safeName(fillTemplate(rule.name, templateValues(rule.name, rule.pattern, topic, taken, field)));
+  const parts = formatOf(rule.payload).nameParts?.(topic) ?? (taken.length > 0 ? taken : [topic]);
   return safeName([...parts.map(safeParts), field === '' ? '' : safeParts(field)].join('/'));
 }
 
 function templateValues(
+  template: string,
   pattern: TopicPattern,
   topic: string,
   taken: readonly string[],
   field: string,
 ): ReadonlyMap<string, string> {
+  const [plain = '', ...identity] = field.split(SEPARATOR);
   const values = new Map([
-    ['field', field === '' ? '' : safeParts(field)],
+    ['field', plain === '' ? '' : safeParts(plain)],
     ['topic', safeParts(topic)],
   ]);
   const wildcards = pattern.levels.filter((level) => level.kind !== 'literal');
@@ -36,6 +49,10 @@ function templateValues(
     const capture = captureOf(level);
     if (capture !== null) values.set(capture, text);
   }
+  for (const [at, member] of identityPointers(template).entries()) {
+    const value = identity[at] ?? '';
+    if (value !== '') values.set(member, safeLevel(value));
+  }
   return values;
 }
 
@@ -44,10 +61,4 @@ const captureOf = (level: PatternLevel): string | null => (level.kind === 'one' 
 /** Empty levels of a topic (`a//b`) become '_', so that different topics keep different names. */
 function safeParts(text: string): string {
   return text.split('/').map(safeLevel).join('/');
-}
-
-/** Births and data of one device come on different topics, and must meet in one stream: group, node, device. */
-function sparkplugParts(topic: string): string[] {
-  const [, group = '', , node = '', device = ''] = topic.split('/');
-  return device === '' ? [group, node] : [group, node, device];
 }

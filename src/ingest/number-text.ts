@@ -1,15 +1,29 @@
 /** Numbers and on/off words as devices write them. */
+import { isUnit } from './unit-names.ts';
 
 /** Strict decimal notation: no hexadecimal, no thousands separators, no comma; those would be guesses. */
 const DECIMAL = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
-const WITH_UNIT = /^([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(\S.{0,31})$/;
-const NOT_FINITE = /^[+-]?(?:nan|inf|infinity)$/i;
+const WITH_UNIT = /^([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(\s*)\*?(\S.{0,31})$/;
+const NOT_FINITE = /^[+-]?(?:nan|inf|infinity|1\.#(?:inf|ind|qnan|snan)\d*)$/i;
+/** With a decimal comma: `21,5`, and `1.234,5` or `1 234,5` with thousands set apart in threes. */
+const COMMA_NUMBER = /^([+-]?(?:\d{1,3}(?:[. \u00a0\u202f']\d{3})+|\d*)),(\d+)(?![\d.,])/;
+/** `1.234`: a thousand or a little more than one? */
+const AMBIGUOUS = /^[+-]?\d{1,3}(?:\.\d{3})+(?!\d)/;
 /** No real reading is longer, and it bounds the time a pattern can take. */
 const MAX_LENGTH = 64;
+/** A double holds every whole number of this many digits. */
+const EXACT_DIGITS = 15;
 
 export interface NumberWithUnit {
   readonly value: number;
   readonly unit: string | null;
+}
+
+export interface NumberFormat {
+  /** `21,5` is 21.5. */
+  readonly decimalComma?: boolean;
+  /** Of the rule; known whatever it is. */
+  readonly ownUnit?: string | null;
 }
 
 /** The number, or why there is none. `1e400` and `NaN` are 'not-finite'. Surrounding blanks are allowed. */
@@ -21,17 +35,55 @@ export function parseNumber(text: string): number | 'bad-number' | 'not-finite' 
   return Number.isFinite(value) ? value : 'not-finite';
 }
 
-/** `21.5 °C`, `1013hPa`, `21.5`. */
-export function parseNumberWithUnit(text: string): NumberWithUnit | 'bad-number' | 'not-finite' {
-  const plain = parseNumber(text);
-  if (plain !== 'bad-number') return plain === 'not-finite' ? plain : { value: plain, unit: null };
-  const trimmed = text.trim();
+/**
+ * A number and nothing else, or a number with a known unit: `21.5 °C`, `1013hPa`, `21.5`. An identifier that begins
+ * with digits (`00158d0001a2b3c4`, `2nd stage`) is 'bad-number'.
+ */
+export function parseNumberWithUnit(
+  text: string,
+  format: NumberFormat = {},
+): NumberWithUnit | 'bad-number' | 'not-finite' {
+  let trimmed = text.trim();
   if (trimmed.length > MAX_LENGTH) return 'bad-number';
+  if (format.decimalComma === true) {
+    const pointed = withPoint(trimmed);
+    if (pointed === null) return 'bad-number';
+    trimmed = pointed;
+  }
+  if (NOT_FINITE.test(trimmed)) return 'not-finite';
+  if (DECIMAL.test(trimmed)) return looksLikeIdentifier(trimmed) ? 'bad-number' : plain(trimmed, null);
   const found = WITH_UNIT.exec(trimmed);
-  // A unit does not start with a digit or a sign of another number: "21.5.3", "1,234" and "12:30" are not units.
-  if (found === null || /^[\d.,:;/+\-_]/.test(found[2] as string)) return 'bad-number';
-  const value = Number(found[1]);
-  return Number.isFinite(value) ? { value, unit: found[2] as string } : 'not-finite';
+  if (found === null) return 'bad-number';
+  const [, number = '', space, unit = ''] = found;
+  if (unit !== format.ownUnit && !isUnit(unit)) return 'bad-number';
+  // `00158d` and `1234F` are rather hexadecimal than days and farads.
+  if (space === '' && /^[A-Fa-f]$/.test(unit) && /^(?:0\d|\d{4})\d*$/.test(number)) return 'bad-number';
+  return looksLikeIdentifier(number) ? 'bad-number' : plain(number, unit);
+}
+
+function plain(number: string, unit: string | null): NumberWithUnit | 'not-finite' {
+  const value = Number(number);
+  return Number.isFinite(value) ? { value, unit } : 'not-finite';
+}
+
+/** More digits than a double holds, or an exponent behind a leading zero or a long mantissa: `00158e12`, `7e123456`. */
+function looksLikeIdentifier(number: string): boolean {
+  const [mantissa = '', exponent] = number.toLowerCase().split('e');
+  const digits = mantissa.replace(/^[+-]?/, '');
+  if (exponent !== undefined && !digits.includes('.'))
+    return /^0\d/.test(digits) || digits.length > 4 || exponent.replace(/^[+-]/, '').length > 3;
+  return !digits.includes('.') && digits.replace(/^0+/, '').length > EXACT_DIGITS;
+}
+
+/** Written with a decimal point; null where a point could mean thousands or a fraction. */
+function withPoint(text: string): string | null {
+  const found = COMMA_NUMBER.exec(text);
+  if (found === null) return AMBIGUOUS.test(text) ? null : text;
+  const [all, whole = '', fraction = ''] = found;
+  return `${whole.replace(/[. \u00a0\u202f']/g, '') || '0'}.${fraction}${text.slice(all.length)}`.replace(
+    /^([+-])\./,
+    '$10.',
+  );
 }
 
 const SWITCH_WORDS = new Map<string, 0 | 1>([

@@ -18,6 +18,12 @@ export const REJECTS = {
   'too-many-readings':
     'One message holds more readings than `ingest.max_readings`; the rest of it was left out.',
   'forbidden-key': 'A key such as `__proto__` that no sensor needs.',
+  'over-budget':
+    'Messages of one topic that cost more work within a second than they may: large, and mostly without readings.',
+  'other-agent': 'The message is what another gatecast agent publishes, under another `base`.',
+  'only-retained':
+    'A retained message of a stream that has sent nothing live yet; the stream is taken up with its first live reading.',
+  'no-identity': 'None of the members that the `name` of the rule takes from the payload is in it.',
   'bad-time': 'The time stamp of a reading cannot be understood.',
   'bad-quality': 'The sender marked the value as bad or stale.',
   unavailable: 'The sender says that the value is not available.',
@@ -40,9 +46,25 @@ export interface Reject {
 
 const DETAIL_LIMIT = 120;
 
-/** Shortens what came from outside and makes control characters harmless in a log line. */
+/** Control, format and other characters that a log line would not show, blanks that are no ordinary blank among them. */
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\u00a0\u2000-\u200a\u202f\u3000]/gu;
+
+/** Shortens what came from outside; characters that are invisible, or would act on a terminal, are shown as escapes. */
 export function excerpt(text: string, limit = DETAIL_LIMIT): string {
-  const cut = text.length > limit ? `${text.slice(0, limit)}...` : text;
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this removes
-  return cut.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, ' ');
+  const shown = text.slice(0, limit).replace(INVISIBLE, escaped);
+  return shown.length > limit || text.length > limit ? `${shown.slice(0, limit)}...` : shown;
+}
+
+const SHORT: Readonly<Record<string, string>> = { '\0': '\\0', '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+
+function escaped(character: string): string {
+  const code = character.codePointAt(0) ?? 0;
+  return (
+    SHORT[character] ??
+    (code < 0x100
+      ? `\\x${code.toString(16).padStart(2, '0')}`
+      : code < 0x10000
+        ? `\\u${code.toString(16).padStart(4, '0')}`
+        : `\\u{${code.toString(16)}}`)
+  );
 }

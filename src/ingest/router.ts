@@ -4,8 +4,11 @@
  * remembers is bounded by its limits, however many topics and fields are thrown at it.
  */
 import type { Sample } from '../series/sample.ts';
+import { BoundedCache } from './bounded-cache.ts';
 import type { DecodeSink } from './decoder.ts';
 import { Message } from './message.ts';
+import { identifiedField, plainField } from './naming.ts';
+import { OtherAgents } from './other-agents.ts';
 import { isTopic } from './pattern.ts';
 import { excerpt, type Reject, type RejectReason } from './rejects.ts';
 import { type Route, type RouteRule, Routes } from './routes.ts';
@@ -34,8 +37,21 @@ export interface Routed {
 }
 
 const NOTHING: Routed = { samples: [], rejects: [], discovered: [], requests: [] };
-/** Every value of a large message may be wrong; neither log nor memory may grow with it. */
+/** Every value of a large message may be wrong; neither log nor memory nor time may grow with it. */
 const MAX_REJECTS = 1024;
+/**
+ * Work that messages of one topic may cause within a second without giving readings for it, in bytes looked at; a
+ * reject counts as REJECT_BYTES, and a message that is as large as its readings explain counts nothing. Parsing takes
+ * some 10 ns a byte, so this is about 2 % of a core.
+ */
+const WASTE_PER_S = 2 * 1024 * 1024;
+const REJECT_BYTES = 256;
+const FREE_BYTES = 4096;
+const BYTES_PER_READING = 64;
+/** A config that allows larger payloads means them: this many a second are no waste. */
+const LARGEST_PAYLOADS_PER_S = 8;
+/** A retained reading that is older than this when its stream begins says nothing about it. */
+const OLDEST_WAITING_MS = 86_400_000;
 
 export class Router {
   readonly #limits: IngestLimits;
@@ -43,6 +59,10 @@ export class Router {
   readonly #routes: Routes;
   readonly #streams: Streams;
   readonly #dropped = new Map<RejectReason, number>();
+  readonly #otherAgents = new OtherAgents();
+  /** By stream that has sent nothing live yet, its retained reading. */
+  readonly #retained: BoundedCache<string, Sample>;
+  readonly #wastePerS: number;
 
   constructor(
     rules: readonly IngestRule[],
@@ -52,6 +72,8 @@ export class Router {
     this.#filters = [...new Set(rules.map(({ pattern }) => pattern.filter))];
     this.#routes = new Routes(rules, options.reserved ?? [], this.#limits);
     this.#streams = new Streams(this.#limits.maxStreams);
+    this.#retained = new BoundedCache(2 * this.#limits.maxStreams);
+    this.#wastePerS = Math.max(WASTE_PER_S, LARGEST_PAYLOADS_PER_S * this.#limits.maxPayloadBytes);
   }
 
   /** What to subscribe to. */
@@ -77,7 +99,7 @@ export class Router {
   adopt(source: StreamSource): DiscoveredStream | null {
     if (!isTopic(source.topic)) return null;
     const { rules } = this.#routes.of(source.topic);
-    const owner = rules.find(({ decoder }) => decoder.selects(source.field));
+    const owner = rules.find(({ decoder }) => decoder.selects(plainField(source.field)));
     if (owner === undefined) return null;
     const admission = this.#streams.admit(owner, source, null);
     return admission.kind === 'new' ? admission.stream : null;
@@ -88,8 +110,11 @@ export class Router {
     if (this.#streams.delete(stream)) this.#routes.clear();
   }
 
-  /** `arrivalMs` is ms since 1970 UTC. Never throws. */
-  message(topic: string, payload: Uint8Array, arrivalMs: number): Routed {
+  /**
+   * @param arrivalMs ms since 1970 UTC
+   * @param retained kept by the broker from before; it takes up no stream. Never throws.
+   */
+  message(topic: string, payload: Uint8Array, arrivalMs: number, retained = false): Routed {
     if (!isTopic(topic)) return this.#refused('bad-topic', excerpt(topic));
     const route = this.#routes.of(topic);
     if (route.reserved) return NOTHING;
@@ -98,14 +123,45 @@ export class Router {
     if (payload.length > this.#limits.maxPayloadBytes)
       return this.#refused('oversize', `${payload.length} bytes on ${excerpt(topic)}`);
 
+    const second = Math.floor(arrivalMs / 1000);
+    if (route.waste > this.#wastePerS && route.wasteSecond === second)
+      return this.#refused('over-budget', excerpt(topic));
+
     const message = new Message(topic, payload, arrivalMs, this.#limits.maxJsonDepth);
+    if (route.mayBeAgent && this.#otherAgents.sent(message))
+      return this.#refused('other-agent', excerpt(topic));
     const collector = new Collector(message, route, this.#routes, this.#streams, this.#limits, this.#count);
+    if (retained) collector.retained = this.#retained;
     for (const rule of route.rules) {
       collector.rule = rule;
       rule.decoder.decode(message, collector);
     }
     collector.finish();
+    if (collector.discovered.length > 0 && this.#retained.size > 0) this.#addWaiting(collector);
+    if (payload.length > FREE_BYTES || collector.rejects.length > 0) {
+      const waste =
+        Math.max(0, payload.length - FREE_BYTES - BYTES_PER_READING * collector.samples.length) +
+        REJECT_BYTES * collector.rejects.length;
+      route.waste = route.wasteSecond === second ? route.waste + waste : waste;
+      route.wasteSecond = second;
+    }
     return collector;
+  }
+
+  /** The retained readings of streams that have just been taken up, before their first live ones. */
+  #addWaiting({ samples, discovered }: Collector): void {
+    for (const { spec } of discovered) {
+      const waiting = this.#retained.get(spec.name);
+      if (waiting === undefined) continue;
+      this.#retained.delete(spec.name);
+      const live = samples.find(({ stream }) => stream === spec.name);
+      if (
+        live !== undefined &&
+        live.timeMs - waiting.timeMs <= OLDEST_WAITING_MS &&
+        waiting.timeMs < live.timeMs
+      )
+        samples.unshift(waiting);
+    }
   }
 
   #refused(reason: RejectReason, detail: string): Routed {
@@ -126,6 +182,10 @@ class Collector implements DecodeSink, Routed {
   readonly requests: OutgoingRequest[] = [];
   /** Whose decoder is at work. */
   rule: RouteRule | null = null;
+  /** Where readings of unknown streams wait, when the message is a retained one. */
+  retained: BoundedCache<string, Sample> | null = null;
+  /** What the name takes from the payload, for the readings that follow. */
+  #identity: readonly string[] | null = null;
   #left: number;
   /** Fields that a rule selects but has no stream for: no later rule takes them. */
   #refused: Set<string> | null = null;
@@ -153,18 +213,44 @@ class Collector implements DecodeSink, Routed {
     this.#count = count;
   }
 
-  reading(field: string, value: number, timeMs: number | null, unit: string | null): void {
+  get full(): boolean {
+    return this.#left < 0 || this.rejects.length >= MAX_REJECTS;
+  }
+
+  identify(values: readonly string[] | null): void {
+    this.#identity = values;
+  }
+
+  reading(name: string, value: number, timeMs: number | null, unit: string | null): void {
     if (this.#left <= 0) {
       if (this.#left === 0) this.reject('too-many-readings', excerpt(this.#message.topic));
       this.#left = -1;
       return;
     }
     this.#left -= 1;
+    const field = this.#identity === null ? name : identifiedField(name, this.#identity);
+    if (this.retained !== null && this.#waits(this.retained, field, value, timeMs)) return;
     const stream = this.#stream(field, unit);
     if (stream === null) return;
     const { arrivalMs } = this.#message;
     const sample = { stream, timeMs: timeMs ?? arrivalMs, value, arrivalMs };
     this.samples.push(unit === null ? sample : { ...sample, unit });
+  }
+
+  /** Whether a retained reading is of a stream that has sent nothing live yet. How old it is, only its own time can tell. */
+  #waits(
+    retained: BoundedCache<string, Sample>,
+    field: string,
+    value: number,
+    timeMs: number | null,
+  ): boolean {
+    if (this.#route.bindings.get(field) !== undefined) return false;
+    const { topic, arrivalMs } = this.#message;
+    const name = this.#streams.unknownName(this.rule as RouteRule, { topic, field });
+    if (name === null) return false;
+    if (timeMs !== null) retained.set(name, { stream: name, timeMs, value, arrivalMs });
+    this.reject('only-retained', name);
+    return true;
   }
 
   reject(

@@ -5,9 +5,11 @@
 import { type Binding, Bindings } from './bindings.ts';
 import { BoundedCache } from './bounded-cache.ts';
 import type { Decoder } from './decoder.ts';
-import { createDecoder, newSession } from './decoders/index.ts';
-import { matchPattern } from './pattern.ts';
+import { createDecoder } from './decoders/index.ts';
+import { OtherAgents } from './other-agents.ts';
+import { matchPattern, type TopicPattern } from './pattern.ts';
 import type { IngestLimits, IngestRule, ReservedTopics } from './rule.ts';
+import { newSession } from './session.ts';
 import { TopicIndex } from './topic-index.ts';
 
 export interface RouteRule {
@@ -24,6 +26,11 @@ export interface Route {
   readonly reserved: boolean;
   readonly rules: readonly RouteRule[];
   readonly bindings: Bindings;
+  /** The topic has the form of an output of an agent; its messages are to be looked at. */
+  readonly mayBeAgent: boolean;
+  /** Work without readings in the second `wasteSecond`, in bytes. */
+  waste: number;
+  wasteSecond: number;
 }
 
 export class Routes {
@@ -58,7 +65,14 @@ export class Routes {
     const closed = reserved.some(({ unlessNamed }) => !unlessNamed);
     const matching = closed ? [] : this.#index.match(levels).map((number) => this.#routeRule(number, levels));
     const rules = reserved.length === 0 ? matching : matching.filter(namesFirstLevel);
-    const route = { reserved: reserved.length > 0 && rules.length === 0, rules, bindings: new Bindings() };
+    const route: Route = {
+      reserved: reserved.length > 0 && rules.length === 0,
+      rules,
+      bindings: new Bindings(),
+      mayBeAgent: OtherAgents.mayBe(topic) && !rules.some(({ rule }) => namesOutput(rule.pattern)),
+      waste: 0,
+      wasteSecond: 0,
+    };
     this.#cache.set(topic, route);
     return route;
   }
@@ -89,3 +103,7 @@ export class Routes {
 }
 
 const namesFirstLevel = ({ rule }: RouteRule): boolean => rule.pattern.levels[0]?.kind === 'literal';
+
+/** Whether a rule spells out that it reads forecasts of an agent: its owner means it. */
+const namesOutput = ({ levels }: TopicPattern): boolean =>
+  levels.some((level) => level.kind === 'literal' && level.text === 'forecast');

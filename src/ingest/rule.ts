@@ -1,6 +1,7 @@
 /** One entry of `streams` in the config, resolved: which topics, how to read them, and what each stream is like. */
 import type { StreamSpec } from '../series/spec.ts';
-import type { DecoderSettings, PayloadKind } from './decoder.ts';
+import type { DecoderSettings } from './decoder.ts';
+import type { PayloadKind } from './decoders/index.ts';
 import type { TopicPattern } from './pattern.ts';
 
 /** Everything of a stream but what the reading decides. */

@@ -1,57 +1,75 @@
 /** Guesses how a payload is to be read from what it looks like; for `gatecast check`, not for the hot path. */
-import type { PayloadKind } from './decoder.ts';
-import { parseNumberWithUnit, parseSwitch } from './number-text.ts';
+import { bestFormat, type PayloadKind } from './decoders/index.ts';
+import { isTimeMember } from './json-list.ts';
+import { parseNumber, parseNumberWithUnit, parseSwitch } from './number-text.ts';
+import { parseTolerantJson } from './tolerant-json.ts';
 
 const LOOK_AT_BYTES = 64 * 1024;
-const SENML_KEYS = ['v', 'vs', 'vb', 'vd', 's', 'bv', 'bs'];
-/** measurement[,tags] field=value[,...] [time] */
-const LINE = /^[^\s,="{[]+(?:,[^\s=]+=[^\s]+)*\s+[^\s=]+=[^\s]+/;
+const MAX_DEPTH = 16;
+/** `21,5` and `1.234,5`, with or without a unit behind it. */
+const COMMA = /^[+-]?\d{1,9}(?:\.\d{3})*,\d{1,6}(?!\d|,)/;
 
-/** The kind, with whether the numbers are in quotes or carry units; null for what is no reading. */
-export function sniff(
-  topic: string,
-  payload: Uint8Array,
-): { kind: PayloadKind; numericStrings: boolean } | null {
-  if (topic.startsWith('spBv1.0/')) return { kind: 'sparkplug', numericStrings: false };
-  if (payload.length === 0 || payload.length > LOOK_AT_BYTES) return null;
-  const text = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('utf8').trim();
-  if (text.startsWith('{') || text.startsWith('[')) {
-    const json = parse(text);
-    return json === undefined ? null : sniffJson(topic, json);
+export interface Sniffed {
+  readonly kind: PayloadKind;
+  /** Numbers stand in quotes, or carry their unit. */
+  readonly numericStrings: boolean;
+  readonly decimalComma: boolean;
+}
+
+/** How a message can be read; null for what is no reading. */
+export function sniff(topic: string, payload: Uint8Array): Sniffed | null {
+  const tooLarge = payload.length === 0 || payload.length > LOOK_AT_BYTES;
+  const text = tooLarge
+    ? ''
+    : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
+        .toString('utf8')
+        .replace(/\0+$/, '')
+        .trim();
+  const json = /^[{[]/.test(text) ? parse(text) : undefined;
+  const kind = bestFormat({ topic, text, json });
+  if (kind === null) return null;
+  if (json === undefined) {
+    const decimalComma = COMMA.test(text);
+    const number = parseNumberWithUnit(text, { decimalComma });
+    return { kind, numericStrings: typeof number === 'object' && number.unit !== null, decimalComma };
   }
-  if (/^homeassistant\/[^/]+\/[^/]+\/state$/.test(topic))
-    return { kind: 'homeassistant', numericStrings: false };
-  if (parseSwitch(text) !== null) return { kind: 'number', numericStrings: false };
-  const number = parseNumberWithUnit(text);
-  if (typeof number === 'object') return { kind: 'number', numericStrings: number.unit !== null };
-  return LINE.test(text) ? { kind: 'influx', numericStrings: false } : null;
+  const quoted = { number: false, comma: false };
+  if (kind !== 'senml') findQuoted('', json, 0, quoted);
+  return { kind, numericStrings: quoted.number, decimalComma: quoted.comma };
 }
 
-function sniffJson(topic: string, json: unknown): { kind: PayloadKind; numericStrings: boolean } {
-  if (Array.isArray(json) && json.some(isSenmlRecord)) return { kind: 'senml', numericStrings: false };
-  const keys = Object.keys(json as object);
-  const zigbee =
-    topic.startsWith('zigbee2mqtt/') || (keys.includes('linkquality') && keys.includes('last_seen'));
-  return { kind: zigbee ? 'zigbee2mqtt' : 'json', numericStrings: !hasNumber(json, 0) };
+/** Looks for numbers in quotes that are readings: no identifiers, times or on/off words. */
+function findQuoted(
+  key: string,
+  json: unknown,
+  depth: number,
+  found: { number: boolean; comma: boolean },
+): void {
+  if (typeof json === 'string') {
+    if (parseSwitch(json) !== null || isTimeMember(key, json) || NO_READING.test(key)) return;
+    const comma = COMMA.test(json) && typeof parseNumberWithUnit(json, { decimalComma: true }) === 'object';
+    const plain = parseNumber(json);
+    if (comma) found.comma = true;
+    // A whole number with leading zeros is an identifier rather than a reading.
+    if (
+      comma ||
+      (typeof plain === 'number'
+        ? !/^0\d+$/.test(json.trim())
+        : typeof parseNumberWithUnit(json) === 'object')
+    )
+      found.number = true;
+  } else if (typeof json === 'object' && json !== null && depth <= MAX_DEPTH)
+    for (const [name, value] of Object.entries(json)) findQuoted(name, value, depth + 1, found);
 }
 
-function isSenmlRecord(record: unknown): boolean {
-  if (typeof record !== 'object' || record === null) return false;
-  const named = Object.hasOwn(record, 'n') || Object.hasOwn(record, 'bn');
-  return named && SENML_KEYS.some((key) => Object.hasOwn(record, key));
-}
-
-function hasNumber(json: unknown, depth: number): boolean {
-  if (typeof json === 'number' || typeof json === 'boolean') return true;
-  if (typeof json === 'string') return parseSwitch(json) !== null;
-  if (typeof json !== 'object' || json === null || depth > 8) return false;
-  return Object.values(json).some((value) => hasNumber(value, depth + 1));
-}
+/** Keys of texts that may look like numbers, but identify something. */
+const NO_READING =
+  /(?:^|[_-])(?:id|uid|uuid|eui|mac|addr|address|serial|sn|version|ver|model|name|firmware|fw|sw|hw|code|key|label|ip|date|time|timestamp)$|(?:Id|Eui|EUI|Addr|Version|Time)$/i;
 
 function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    return undefined;
+    return parseTolerantJson(text, MAX_DEPTH);
   }
 }

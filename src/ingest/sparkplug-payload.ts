@@ -193,3 +193,37 @@ function unsigned(value: Long | undefined): number | undefined {
 function signed(value: Long | undefined): number | undefined {
   return typeof value === 'object' ? value.high * 2 ** 32 + (value.low >>> 0) : value;
 }
+
+const METRICS_TAG = (2 << 3) | 2;
+
+/**
+ * Whether a payload holds more than `most` metrics, found by walking over its top level, before an object is made of each.
+ * What is not protobuf is left to the decoder.
+ */
+export function hasMoreMetrics(payload: Uint8Array, most: number): boolean {
+  let at = 0;
+  let count = 0;
+  const varint = (): number => {
+    let value = 0;
+    for (let shift = 0; at < payload.length && shift < 64; shift += 7) {
+      const byte = payload[at++] ?? 0;
+      if (shift < 28) value |= (byte & 0x7f) << shift;
+      if (byte < 0x80) return value >>> 0;
+    }
+    return payload.length;
+  };
+  while (at < payload.length) {
+    const tag = varint();
+    if (tag === METRICS_TAG && ++count > most) return true;
+    const wire = tag & 7;
+    if (wire === 0) varint();
+    else if (wire === 1) at += 8;
+    else if (wire === 2) {
+      // The length moves `at` before it is added.
+      const length = varint();
+      at += length;
+    } else if (wire === 5) at += 4;
+    else return false;
+  }
+  return false;
+}

@@ -10,6 +10,7 @@ import { excerpt } from './rejects.ts';
 import {
   decodeSparkplug,
   encodeRebirth,
+  hasMoreMetrics,
   type SparkplugMetric,
   type SparkplugPayload,
 } from './sparkplug-payload.ts';
@@ -44,6 +45,8 @@ interface Births {
   readonly byAlias: Map<number, Birth>;
 }
 
+/** Of one message; a birth of a large device has some thousands. */
+const MAX_METRICS = 8192;
 const MAX_NODES = 2000;
 /** Metrics and devices remembered over all nodes; an honest plant has fewer, and a dishonest one gains nothing. */
 const MAX_BIRTHS = 200_000;
@@ -79,6 +82,10 @@ export class SparkplugSession {
     const [, group = '', type = '', node = '', device = ''] = message.topic.split('/');
     const known = DATA.has(type) || BIRTH.has(type) || DEATH.has(type);
     if (!known || node === '') return NONE;
+    if (hasMoreMetrics(message.payload, MAX_METRICS)) {
+      sink.reject('too-many-readings', `more than ${MAX_METRICS} metrics on ${excerpt(message.topic)}`);
+      return NONE;
+    }
     const payload = decodeSparkplug(message.payload);
     if (payload === null) {
       sink.reject('bad-payload', `${excerpt(message.topic)} is not Sparkplug B`);
@@ -194,6 +201,7 @@ function resolve(
 ): ResolvedMetric[] {
   const resolved: ResolvedMetric[] = [];
   for (const sent of payload.metrics) {
+    if (sink.full === true) break;
     const birth =
       sent.name !== undefined
         ? births?.byName.get(sent.name)

@@ -7,7 +7,10 @@ const MAX_NAME_LENGTH = 200;
 const MAX_LEVELS = 16;
 /** Wildcards, quotes, control and invisible characters, lone surrogates. */
 const UNSAFE = /[+#"\\\p{Cc}\p{Cf}\p{Cs}\u2028\u2029\ufffd]/gu;
-const PLACEHOLDER = /\{([A-Za-z0-9_]+)\}/g;
+/** `{capture}`, or `{/model}` for a member of the payload. */
+export const PLACEHOLDER = /\{([A-Za-z0-9_]+|\/[^{}]+)\}/g;
+/** With the separator in front, which goes with a member that is not there. */
+const WITH_SEPARATOR = /([-_.: ]?)\{([A-Za-z0-9_]+|\/[^{}]+)\}/g;
 /** Keys that objects treat specially; as names they would only ever be an attack. */
 const POISON = new Set(['__proto__', 'constructor', 'prototype']);
 
@@ -38,12 +41,22 @@ export function isSafeName(name: string): boolean {
   return safeName(name) === name;
 }
 
-/** Placeholders of a template, in order: capture names, wildcard numbers from 1, `field`, `topic`. */
+/** Placeholders of a template, in order: capture names, wildcard numbers from 1, `field`, `topic`, `/member`. */
 export function placeholders(template: string): string[] {
   return [...template.matchAll(PLACEHOLDER)].map((found) => found[1] as string);
 }
 
-/** Puts values in; an unknown placeholder becomes empty. Values are made safe by the caller, through `safeName`. */
+/** The members that a template takes from the payload, as JSON Pointers, in order. */
+export const identityPointers = (template: string): string[] =>
+  placeholders(template).filter((placeholder) => placeholder.startsWith('/'));
+
+/**
+ * Puts values in; an unknown placeholder becomes empty, and a member that the payload lacks takes the separator before it
+ * along. Values are made safe by the caller, through `safeName`.
+ */
 export function fillTemplate(template: string, values: ReadonlyMap<string, string>): string {
-  return template.replace(PLACEHOLDER, (_, key: string) => values.get(key) ?? '');
+  return template.replace(WITH_SEPARATOR, (_, separator: string, key: string) => {
+    const value = values.get(key) ?? '';
+    return value === '' && key.startsWith('/') ? '' : `${separator}${value}`;
+  });
 }

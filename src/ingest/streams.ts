@@ -1,5 +1,5 @@
 /** The streams that exist, at most `maxStreams`, each owned by the rule that met it first. */
-import { streamName } from './naming.ts';
+import { plainField, streamName } from './naming.ts';
 import type { RouteRule } from './routes.ts';
 import type { DiscoveredStream, StreamSettings, StreamSource } from './rule.ts';
 
@@ -34,6 +34,12 @@ export class Streams {
     return { kind: 'new', name, stream: discovered(rule, name, source, sentUnit) };
   }
 
+  /** The name that a source would give, where there is no stream of this name yet; null otherwise. */
+  unknownName(rule: RouteRule, { topic, field }: StreamSource): string | null {
+    const name = streamName(rule.rule, topic, rule.taken, field);
+    return name === null || this.#owners.has(name) ? null : name;
+  }
+
   delete(name: string): boolean {
     return this.#owners.delete(name);
   }
@@ -46,7 +52,7 @@ function discovered(
   source: StreamSource,
   sentUnit: string | null,
 ): DiscoveredStream {
-  const field = rule.decoder.fields?.find((selector) => selector.name === source.field);
+  const field = rule.decoder.fields?.find((selector) => selector.name === plainField(source.field));
   return {
     spec: { ...rule.stream, ...others(rule.stream, name), name, unit: field?.unit ?? rule.unit ?? sentUnit },
     source,

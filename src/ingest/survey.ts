@@ -2,10 +2,11 @@
  * What is heard on a broker, topic by topic: how it reads, how often it comes, between which values it moves. Bounded:
  * further topics and fields are only counted. The base of `gatecast check --listen`.
  */
-import { type Decoder, type PayloadKind, TAKE_ALL } from './decoder.ts';
-import { createDecoder, newSession } from './decoders/index.ts';
+import { type Decoder, TAKE_ALL } from './decoder.ts';
+import { createDecoder, type PayloadKind } from './decoders/index.ts';
 import { Message } from './message.ts';
 import { isTopic } from './pattern.ts';
+import { newSession } from './session.ts';
 import { sniff } from './sniff.ts';
 
 const MAX_TOPICS = 5000;
@@ -27,7 +28,8 @@ export interface HeardField {
 export interface HeardTopic {
   readonly topic: string;
   readonly kind: PayloadKind;
-  readonly numericStrings: boolean;
+  numericStrings: boolean;
+  decimalComma: boolean;
   /** Messages, retained ones included. */
   messages: number;
   /** ms between messages that came while listening, at most 64. */
@@ -76,7 +78,15 @@ export class Survey {
 
   #topic(topic: string, payload: Uint8Array): HeardTopic | null {
     const known = this.#topics.get(topic);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      // Numbers in quotes may come later, or beside real ones.
+      const more = known.numericStrings && known.decimalComma ? null : sniff(topic, payload);
+      if (more?.kind === known.kind) {
+        known.numericStrings ||= more.numericStrings;
+        known.decimalComma ||= more.decimalComma;
+      }
+      return known;
+    }
     if (this.#topics.size + this.#silent.size >= MAX_TOPICS) {
       if (!this.#silent.has(topic)) this.#overlooked += 1;
       return null;
@@ -92,11 +102,11 @@ export class Survey {
     return heard;
   }
 
-  #decoder({ kind, numericStrings }: HeardTopic): Decoder {
-    const key = `${kind} ${numericStrings}`;
+  #decoder({ kind, numericStrings, decimalComma }: HeardTopic): Decoder {
+    const key = `${kind} ${numericStrings} ${decimalComma}`;
     let decoder = this.#decoders.get(key);
     if (decoder === undefined) {
-      decoder = createDecoder(kind, { ...TAKE_ALL, numericStrings }, this.#session);
+      decoder = createDecoder(kind, { ...TAKE_ALL, numericStrings, decimalComma }, this.#session);
       this.#decoders.set(key, decoder);
     }
     return decoder;

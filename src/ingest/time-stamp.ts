@@ -1,13 +1,28 @@
-/** Time stamps as devices write them: seconds, ms, us or ns since 1970, or ISO 8601 with any offset. */
+/**
+ * Time stamps as devices write them: seconds, ms, us or ns since 1970, ISO 8601 with any offset, and the usual forms
+ * of local time. A time without an offset is in the zone that the caller names, UTC by default.
+ */
+import { UTC, type ZoneOffset } from '../series/calendar.ts';
 
 /** Magnitudes that tell the units apart; each covers the years 1973 to 5138 of its unit. */
 const MS_FROM = 1e11;
 const US_FROM = 1e14;
 const NS_FROM = 1e17;
 const LARGEST_MS = 8.64e15;
+const HOUR_MS = 3_600_000;
 
 const ISO =
   /^(\d{4})-?(\d{2})-?(\d{2})(?:[Tt ](\d{2})(?::?(\d{2})(?::?(\d{2})(?:[.,](\d{1,12}))?)?)?)?\s*([Zz]|[+-]\d{2}(?::?\d{2})?)?$/;
+/** `2026/11/29 01:44:45`, `2026.11.29T01:44`, also with single digits. */
+const YEAR_FIRST =
+  /^(\d{4})[/.](\d{1,2})[/.](\d{1,2})(?:[Tt, ]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,12}))?)?)?\s*([Zz]|[+-]\d{2}(?::?\d{2})?)?$/;
+/** `29.11.2026 01:44:45`. With slashes nobody can tell day from month. */
+const DAY_FIRST =
+  /^(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[Tt, ]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,12}))?)?)?\s*([Zz]|[+-]\d{2}(?::?\d{2})?)?$/;
+/** `20261129014445`, `202611290144`. */
+const DIGITS = /^(20\d{2}|19\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})?$/;
+/** Of a Dutch or Belgian meter (DSMR 5.0, TST): YYMMDDhhmmss, then S for summer time and W for winter time. */
+const DSMR = /^(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})([SW])$/;
 const EPOCH = /^[+-]?\d{1,20}(?:\.\d{1,12})?$/;
 const DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
@@ -21,41 +36,111 @@ export function epochToMs(value: number): number | null {
 }
 
 /**
- * ms since 1970 UTC from a number or a text; null when it cannot be understood. ISO 8601 without an offset is UTC:
- * guessing a zone would be wrong twice a year.
+ * ms since 1970 UTC from a number or a text; null when it cannot be understood.
+ * @param zone of times that carry no offset
+ * @param nearMs in the hour that a clock shows twice, the one nearer to this counts
  */
-export function parseTime(value: unknown): number | null {
-  if (typeof value === 'number') return epochToMs(value);
+export function parseTime(value: unknown, zone: ZoneOffset = UTC, nearMs?: number): number | null {
+  if (typeof value === 'number')
+    // 20261129014445 would be the year 2612 in ms.
+    return value >= 19e12 && value < 21e12 ? digitsToMs(String(value), zone, nearMs) : epochToMs(value);
   if (typeof value !== 'string' || value.length > 40) return null;
   const text = value.trim();
-  return isoToMs(text) ?? (EPOCH.test(text) ? epochToMs(Number(text)) : null);
+  return (
+    isoToMs(text, zone, nearMs) ??
+    digitsToMs(text, zone, nearMs) ??
+    (EPOCH.test(text) && !/^(?:19|20)\d{12}$/.test(text)
+      ? epochToMs(Number(text))
+      : otherToMs(text, zone, nearMs))
+  );
 }
 
-function isoToMs(text: string): number | null {
+/** Whether a text has the form of a time, but says nothing of its zone. */
+export function isLocalTime(value: unknown): boolean {
+  const text = typeof value === 'number' || typeof value === 'string' ? String(value).trim() : '';
+  const zoned = (ISO.exec(text) ?? YEAR_FIRST.exec(text) ?? DAY_FIRST.exec(text))?.[8];
+  if (zoned !== undefined) return false;
+  return (
+    parseTime(value) !== null &&
+    (DIGITS.test(text) ||
+      YEAR_FIRST.test(text) ||
+      DAY_FIRST.test(text) ||
+      /^\d{4}-/.test(text) ||
+      /\dT\d/.test(text))
+  );
+}
+
+function isoToMs(text: string, zone: ZoneOffset, nearMs: number | undefined): number | null {
   const found = ISO.exec(text);
   if (found === null) return null;
-  const [, year, month, day, hour, minute, second, fraction, zone] = found;
+  const [, year, month, day, hour, minute, second, fraction, offset] = found;
   // Eight or fewer bare digits are as likely a count of seconds; a date alone must have its dashes.
   if (hour === undefined && text.indexOf('-') !== 4) return null;
+  return civilToMs(zone, nearMs, offset, year, month, day, hour, minute, second, fraction);
+}
+
+function digitsToMs(text: string, zone: ZoneOffset, nearMs: number | undefined): number | null {
+  const found = DIGITS.exec(text);
+  return found === null ? null : civilToMs(zone, nearMs, undefined, ...found.slice(1));
+}
+
+function otherToMs(text: string, zone: ZoneOffset, nearMs: number | undefined): number | null {
+  const yearFirst = YEAR_FIRST.exec(text);
+  if (yearFirst !== null) return civilToMs(zone, nearMs, yearFirst[8], ...yearFirst.slice(1, 8));
+  const dayFirst = DAY_FIRST.exec(text);
+  if (dayFirst !== null) {
+    const [, day, month, year, ...rest] = dayFirst;
+    return civilToMs(zone, nearMs, dayFirst[8], year, month, day, ...rest.slice(0, 4));
+  }
+  const dsmr = DSMR.exec(text);
+  if (dsmr === null) return null;
+  const [, year, ...rest] = dsmr;
+  return civilToMs(zone, nearMs, rest[5] === 'S' ? '+02' : '+01', `20${year}`, ...rest.slice(0, 5));
+}
+
+/** @param offset as sent; undefined: that of the zone */
+function civilToMs(
+  zone: ZoneOffset,
+  nearMs: number | undefined,
+  offset: string | undefined,
+  year?: string,
+  month?: string,
+  day?: string,
+  hour?: string,
+  minute?: string,
+  second?: string,
+  fraction?: string,
+): number | null {
   const m = Number(month);
   const d = Number(day);
   const h = Number(hour ?? 0);
   const min = Number(minute ?? 0);
   const s = Number(second ?? 0);
-  if (m < 1 || m > 12 || d < 1 || d > (DAYS[m - 1] as number)) return null;
+  if (m < 1 || m > 12 || d < 1 || d > (DAYS[m - 1] ?? 0)) return null;
   // 24:00 ends a day and :60 is a leap second; both roll over.
   if (h > 24 || (h === 24 && min + s > 0) || min > 59 || s > 60) return null;
   const date = new Date(0);
   date.setUTCFullYear(Number(year), m - 1, d);
   if (date.getUTCDate() !== d) return null;
   const millis = fraction === undefined ? 0 : Math.floor(Number(`0.${fraction}`) * 1000 + 1e-6);
-  const offset = offsetMinutes(zone);
-  if (offset === null) return null;
-  return date.getTime() + ((h * 60 + min - offset) * 60 + s) * 1000 + millis;
+  const civilMs = date.getTime() + ((h * 60 + min) * 60 + s) * 1000 + millis;
+  if (offset === undefined) return zone === UTC ? civilMs : localToMs(civilMs, zone, nearMs);
+  const minutes = offsetMinutes(offset);
+  return minutes === null ? null : civilMs - minutes * 60_000;
 }
 
-function offsetMinutes(zone: string | undefined): number | null {
-  if (zone === undefined || zone === 'Z' || zone === 'z') return 0;
+/** The instant at which a clock of the zone shows `civilMs`. In the hour that does not exist, the clock was not put forward. */
+function localToMs(civilMs: number, zone: ZoneOffset, nearMs: number | undefined): number {
+  const earlier = civilMs - zone(civilMs - 24 * HOUR_MS);
+  const later = civilMs - zone(civilMs + 24 * HOUR_MS);
+  if (earlier === later) return earlier;
+  const fitting = [earlier, later].filter((ms) => ms + zone(ms) === civilMs);
+  const [first = earlier, second = first] = fitting;
+  return nearMs !== undefined && Math.abs(second - nearMs) < Math.abs(first - nearMs) ? second : first;
+}
+
+function offsetMinutes(zone: string): number | null {
+  if (zone === 'Z' || zone === 'z') return 0;
   const digits = zone.slice(1).replace(':', '');
   const hours = Number(digits.slice(0, 2));
   const minutes = Number(digits.slice(2) || 0);

@@ -50,6 +50,20 @@ by day, and in what \`gatecast backtest\` prints. The reasons for which whole me
 
 ${refusalTable()}
 
+## What is read as it is meant
+
+| payload | what is done |
+| --- | --- |
+| many devices on one topic (rtl_433, Bluetooth gateways) | \`name: "{/model}-{/id}-{/channel}/{field}"\`; a message with none of the members is refused as \`no-identity\` |
+| a list of readings with a time each, under a key too; columns | each reading at its own time; one that has lost its time is refused, the others count |
+| a list of devices | named by the member that identifies them (\`meters.A.E\`), where every element has one of its own; by place otherwise |
+| \`nan\`, \`inf\`, single quotes, a trailing comma or NUL, one broken member | the other members are read; a text that ends too soon is refused as a whole |
+| numbers in quotes | with \`numeric_strings\`, where nothing but a known unit follows; \`decimal_comma\` for "21,5" |
+| time stamps without a zone | in the \`time_zone\` of the rule; of the hour that a clock shows twice, the instant nearer to the arrival |
+| a retained message | takes up no stream; with a time of its own it waits for the first live reading, up to a day |
+| the output of another agent | recognised by its form, refused as \`other-agent\` |
+| a costly message | stops after \`ingest.max_readings\` readings or 1,024 rejects; a topic that sends more than 2 MB a second without readings is put off for that second |
+
 ## What is marked
 
 A bucket is judged when it closes. Its readings keep their marks in the store; the forecast made from it carries them in

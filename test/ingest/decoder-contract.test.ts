@@ -1,7 +1,6 @@
 /** What every decoder promises, whatever its format. */
 import { describe, expect, it } from 'vitest';
-import { PAYLOAD_KINDS, type PayloadKind } from '../../src/ingest/decoder.ts';
-import { createDecoder } from '../../src/ingest/decoders/index.ts';
+import { createDecoder, PAYLOAD_KINDS, type PayloadKind } from '../../src/ingest/decoders/index.ts';
 import { REJECTS } from '../../src/ingest/rejects.ts';
 import { decode } from './decode.ts';
 import { settings } from './rules.ts';

@@ -3,8 +3,7 @@
  * can be run again.
  */
 import { expect } from 'vitest';
-import { PAYLOAD_KINDS, type PayloadKind } from '../../src/ingest/decoder.ts';
-import { createDecoder } from '../../src/ingest/decoders/index.ts';
+import { createDecoder, PAYLOAD_KINDS, type PayloadKind } from '../../src/ingest/decoders/index.ts';
 import { Message } from '../../src/ingest/message.ts';
 import { REJECTS } from '../../src/ingest/rejects.ts';
 import { ARRIVAL } from './decode.ts';
@@ -28,6 +27,8 @@ const TEXTS = [
   '{"temperature":21.5,"humidity":40,"last_seen":"2024-05-17T13:30:00+02:00","nested":{"a":[1,2,{"b":true}]}}',
   '{"t":"21.5 °C","ts":1715940000,"s":"off","u":null}',
   '[{"bn":"urn:dev:1:","bt":1.7e9,"bu":"Cel","n":"t","v":20},{"n":"h","u":"%RH","v":40,"t":-5},{"n":"on","vb":true}]',
+  '{"model":"A","id":5,"batch":[{"time":1715940000,"t":1},{"time":1715940060,"t":nan}],\'q\':\'21,5\',}',
+  '{"t":[1715940000,1715940060],"v":[1,"2"],"meters":[{"meter":"A","E":1},{"meter":"B","E":2}]}',
   'weather,location=a\\ b,season=summer temp=82,hum=71i,note="x, y=\\"z\\"",ok=t 1465839830100400200\ncpu value=1',
 ];
 const SEEDS: readonly Buffer[] = [
@@ -98,18 +99,23 @@ const TOKENS = [
   '"t":',
   '"bver":99',
   'x_',
+  'nan,',
+  "'",
+  '[a=b]',
+  '{"id":1,"time":1715940000},',
+  '\u001f',
 ].map((token) => Buffer.from(token));
 /** Which seeds and topics a decoder is made for; other decoders' come to it too, less often. */
 const AT_HOME: Readonly<Record<PayloadKind, { seeds: readonly number[]; topics: readonly string[] }>> = {
   auto: { seeds: [0, 1, 2, 3], topics: ['s/a'] },
-  json: { seeds: [2, 3], topics: ['s/a'] },
+  json: { seeds: [2, 3, 5, 6], topics: ['s/a'] },
   number: { seeds: [0, 1], topics: ['s/a'] },
   zigbee2mqtt: { seeds: [2], topics: ['zigbee2mqtt/x', 'zigbee2mqtt/bridge/state', 'zigbee2mqtt/x/set'] },
   homeassistant: { seeds: [0, 1], topics: ['homeassistant/sensor/x/state'] },
   senml: { seeds: [4], topics: ['s/a'] },
-  influx: { seeds: [5], topics: ['s/a'] },
+  influx: { seeds: [7], topics: ['s/a'] },
   sparkplug: {
-    seeds: [6, 7],
+    seeds: [8, 9],
     topics: ['NBIRTH/n', 'NDATA/n', 'DBIRTH/n/d', 'DDATA/n/d', 'NDEATH/n', 'DDEATH/n/d', ''].map(
       (end) => `spBv1.0/g/${end}`,
     ),
@@ -162,6 +168,10 @@ const KINDS: readonly {
   fields: readonly string[] | null;
   time: string | null;
   numericStrings: boolean;
+  decimalComma?: boolean;
+  zone?: string;
+  identity?: readonly string[];
+  records?: string;
 }[] = PAYLOAD_KINDS.flatMap((kind) => [
   { kind, fields: null, time: null, numericStrings: true },
   {
@@ -170,6 +180,16 @@ const KINDS: readonly {
     time: 'ts',
     numericStrings: false,
   },
+  {
+    kind,
+    fields: ['t', 'meters[meter].E', 'meters[meter=B].E', 'batch.0.t', 'v'],
+    time: null,
+    numericStrings: true,
+    decimalComma: true,
+    zone: '+02:00',
+    identity: ['/model', '/id'],
+  },
+  { kind, fields: ['t', 'E'], time: null, numericStrings: true, records: '/batch' },
 ]);
 
 export interface FuzzReport {

@@ -67,7 +67,8 @@ describe('the JSON decoder', () => {
 
   it.each([
     ['{"t":', 'bad-json'],
-    ['{"t":NaN}', 'bad-json'],
+    ['{"t":NaN}', 'not-finite'],
+    ['{"t":21.', 'bad-json'],
     ['   ', 'empty'],
     ['{"t":1e400}', 'not-finite'],
     ['{"t":"hot"}', 'wrong-type'],

@@ -1,5 +1,6 @@
 /** Rules for tests, made the short way. */
-import type { DecoderSettings, PayloadKind } from '../../src/ingest/decoder.ts';
+import type { DecoderSettings } from '../../src/ingest/decoder.ts';
+import type { PayloadKind } from '../../src/ingest/decoders/index.ts';
 import { parsePattern } from '../../src/ingest/pattern.ts';
 import type { IngestRule } from '../../src/ingest/rule.ts';
 

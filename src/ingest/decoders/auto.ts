@@ -1,5 +1,5 @@
 /** What most topics carry: JSON where the payload opens like JSON, else one number. */
-import type { Decoder, DecoderSettings } from '../decoder.ts';
+import type { Decoder, DecoderSettings, PayloadFormat } from '../decoder.ts';
 import { jsonDecoder } from './json.ts';
 import { decodeNumber } from './number.ts';
 
@@ -15,7 +15,7 @@ export function autoDecoder(settings: DecoderSettings): Decoder {
       const first = firstByte(message.payload);
       if (first === OPEN_BRACE || first === OPEN_BRACKET || first === BYTE_ORDER_MARK)
         json.decode(message, sink);
-      else decodeNumber(message, settings.numericStrings, sink);
+      else decodeNumber(message, settings, sink);
     },
   };
 }
@@ -25,3 +25,5 @@ function firstByte(payload: Uint8Array): number {
   for (const byte of payload) if (byte !== 32 && (byte < 9 || byte > 13)) return byte;
   return -1;
 }
+
+export const AUTO = { kind: 'auto', create: autoDecoder } as const satisfies PayloadFormat;

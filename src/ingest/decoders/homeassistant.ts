@@ -2,7 +2,7 @@
  * Home Assistant state topics as its MQTT Statestream writes them: `<base>/<domain>/<entity>/state` holds the bare
  * state, its siblings hold attributes as JSON. Only states are readings.
  */
-import type { Decoder, DecoderSettings } from '../decoder.ts';
+import type { Decoder, DecoderSettings, PayloadFormat } from '../decoder.ts';
 import { decodeNumber } from './number.ts';
 
 const ABSENT = new Set(['unavailable', 'unknown', 'none', 'null']);
@@ -30,7 +30,16 @@ export function homeAssistantDecoder(settings: DecoderSettings): Decoder {
           return;
         }
       }
-      decodeNumber(message, settings.numericStrings, sink);
+      decodeNumber(message, settings, sink);
     },
   };
 }
+
+const STATE_TOPIC = /^homeassistant\/[^/]+\/[^/]+\/state$/;
+
+export const HOME_ASSISTANT = {
+  kind: 'homeassistant',
+  create: homeAssistantDecoder,
+  sniff: ({ topic, json }) => (json === undefined && STATE_TOPIC.test(topic) ? 3 : 0),
+  single: true,
+} as const satisfies PayloadFormat;

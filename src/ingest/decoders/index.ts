@@ -1,39 +1,45 @@
-/** The decoder of each payload kind. */
-import type { Decoder, DecoderSettings, PayloadKind } from '../decoder.ts';
-import { SparkplugSession } from '../sparkplug-session.ts';
-import { autoDecoder } from './auto.ts';
-import { homeAssistantDecoder } from './homeassistant.ts';
-import { influxDecoder } from './influx.ts';
-import { jsonDecoder } from './json.ts';
-import { numberDecoder } from './number.ts';
-import { senmlDecoder } from './senml.ts';
-import { sparkplugDecoder } from './sparkplug.ts';
-import { zigbee2mqttDecoder } from './zigbee2mqtt.ts';
+/** The payload formats, in the order of the reference. */
+import type { Decoder, DecoderSettings, Glimpse, PayloadFormat } from '../decoder.ts';
+import { type DecoderSession, newSession } from '../session.ts';
+import { AUTO } from './auto.ts';
+import { HOME_ASSISTANT } from './homeassistant.ts';
+import { INFLUX } from './influx.ts';
+import { JSON_FORMAT } from './json.ts';
+import { NUMBER } from './number.ts';
+import { SENML } from './senml.ts';
+import { SPARKPLUG } from './sparkplug.ts';
+import { ZIGBEE2MQTT } from './zigbee2mqtt.ts';
 
-/** What decoders of one router share. */
-export interface DecoderSession {
-  readonly sparkplug: SparkplugSession;
+const FORMATS = [AUTO, JSON_FORMAT, NUMBER, ZIGBEE2MQTT, HOME_ASSISTANT, SENML, INFLUX, SPARKPLUG] as const;
+
+export type PayloadKind = (typeof FORMATS)[number]['kind'];
+
+export const PAYLOAD_KINDS = FORMATS.map(({ kind }) => kind) as [PayloadKind, ...PayloadKind[]];
+
+const BY_KIND = new Map<string, PayloadFormat>(FORMATS.map((format) => [format.kind, format]));
+
+/** Throws for a kind that no format has; the schema of the config refuses those. */
+export function formatOf(kind: PayloadKind): PayloadFormat {
+  const format = BY_KIND.get(kind);
+  if (format === undefined) throw new Error(`no payload format ${kind}`);
+  return format;
 }
 
-export const newSession = (): DecoderSession => ({ sparkplug: new SparkplugSession() });
-
-type Make = (settings: DecoderSettings, session: DecoderSession) => Decoder;
-
-const DECODERS: Readonly<Record<PayloadKind, Make>> = {
-  auto: autoDecoder,
-  json: (settings) => jsonDecoder(settings),
-  number: numberDecoder,
-  zigbee2mqtt: zigbee2mqttDecoder,
-  homeassistant: homeAssistantDecoder,
-  senml: senmlDecoder,
-  influx: influxDecoder,
-  sparkplug: (settings, { sparkplug }) => sparkplugDecoder(settings, sparkplug),
-};
-
-export function createDecoder(
+export const createDecoder = (
   kind: PayloadKind,
   settings: DecoderSettings,
   session: DecoderSession = newSession(),
-): Decoder {
-  return DECODERS[kind](settings, session);
+): Decoder => formatOf(kind).create(settings, session);
+
+/** The format that fits best, the first of equals; null when none does. */
+export function bestFormat(glimpse: Glimpse): PayloadKind | null {
+  let best: PayloadKind | null = null;
+  let most = 0;
+  for (const format of FORMATS as readonly (PayloadFormat & { kind: PayloadKind })[]) {
+    const fit = format.sniff?.(glimpse) ?? 0;
+    if (fit <= most) continue;
+    best = format.kind;
+    most = fit;
+  }
+  return best;
 }

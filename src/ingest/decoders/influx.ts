@@ -3,7 +3,7 @@
  * is named `measurement/tag values/field`, so that the series of different tags stay apart.
  * https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
  */
-import type { Decoder, DecoderSettings, DecodeSink, FieldSelector } from '../decoder.ts';
+import type { Decoder, DecoderSettings, DecodeSink, FieldSelector, PayloadFormat } from '../decoder.ts';
 import { parseNumber } from '../number-text.ts';
 import { excerpt } from '../rejects.ts';
 import { isPoisonKey } from '../stream-name.ts';
@@ -29,6 +29,7 @@ export function influxDecoder({ fields }: DecoderSettings): Decoder {
         const line = text.slice(from, to).trim();
         from = to + 1;
         if (line === '' || line.startsWith('#')) continue;
+        if (sink.full === true) return;
         lines += 1;
         if (new Line(line, fields, sink).read()) found = true;
       }
@@ -189,3 +190,23 @@ function fieldValue(text: string): number | 'bad-number' | 'not-finite' | null {
   const whole = /^([+-]?\d+)[iu]$/.exec(text);
   return parseNumber(whole === null ? text : (whole[1] as string));
 }
+
+/** measurement[,tags] field=value[,...] [time] */
+const LINE = /^[^\s,="{[]+(?:,[^\s=]+=[^\s]+)*\s+[^\s=]+=[^\s]+/;
+
+export const INFLUX = {
+  kind: 'influx',
+  create: influxDecoder,
+  sniff: ({ text, json }) => (json === undefined && LINE.test(text) ? 2 : 0),
+  suggestion: {
+    // Tags are no part of what a rule selects: `cpu/host/usage` -> `cpu/usage`.
+    fields: (names) => [
+      ...new Set(
+        names.map((name) => {
+          const parts = name.split('/');
+          return `${parts[0]}/${parts.at(-1)}`;
+        }),
+      ),
+    ],
+  },
+} as const satisfies PayloadFormat;

@@ -1,8 +1,22 @@
-/** JSON payloads: the fields that a rule names, or every number. A bare JSON number is one reading without a field. */
-import type { Decoder, DecoderSettings, DecodeSink } from '../decoder.ts';
-import { compilePath, type JsonPath, lookUp, pathName } from '../json-path.ts';
-import { namedValue, type WalkOptions, walkNumbers } from '../json-values.ts';
+/**
+ * JSON payloads: the fields that a rule names, or every number. A bare JSON number is one reading without a field. A batch
+ * (a list of readings with their own times, or columns) is read record by record, and what `name` takes from the
+ * payload is looked up in the record, then in the whole.
+ */
+import type { Decoder, DecoderSettings, DecodeSink, PayloadFormat } from '../decoder.ts';
+import { batchTimeKey, identityOf, isTree, rowsOf, timeColumn, timeKeyOf } from '../json-list.ts';
+import {
+  compilePath,
+  isMany,
+  type JsonPath,
+  lookUp,
+  lookUpEvery,
+  nameOfOne,
+  pathName,
+} from '../json-path.ts';
+import { namedValue, shownValue, type ValueOptions, type WalkOptions, walkNumbers } from '../json-values.ts';
 import type { Message } from '../message.ts';
+import { payloadZone } from '../payload-zone.ts';
 import { excerpt } from '../rejects.ts';
 import { parseTime } from '../time-stamp.ts';
 
@@ -19,64 +33,217 @@ interface CompiledField {
   readonly name: string;
   readonly unit: string | null;
   readonly path: JsonPath;
+  /** Stands for several values: `meters[meter].E`. */
+  readonly many: boolean;
 }
 
 export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}): Decoder {
   const fields = settings.fields?.flatMap(({ path, name, unit }): CompiledField[] => {
     const compiled = compilePath(path);
-    return compiled === null ? [] : [{ name, unit, path: compiled }];
+    return compiled === null ? [] : [{ name, unit, path: compiled, many: isMany(compiled) }];
   });
   const timeField = settings.time ?? options.defaultTime ?? null;
   const timePath = timeField === null ? null : compilePath(timeField);
   const timeName = timeField === null ? null : pathName(timeField);
+  const recordsPath = settings.records === undefined ? null : compilePath(settings.records);
+  const identity = (settings.identity ?? []).map((pointer) => compilePath(pointer) ?? [[pointer]]);
   const skip = options.skip ?? NOTHING;
   const { numericStrings } = settings;
+  const zone = payloadZone(settings.zone ?? 'UTC');
+  const numbers = { decimalComma: settings.decimalComma ?? false, ownUnit: settings.unit ?? null };
+
+  /**
+   * @param whole the payload that the record is a part of
+   * @param timeKey of a batch: the key of its time
+   * @returns whether there was something for this rule, rejects included
+   */
+  const readRecord = (
+    record: unknown,
+    whole: unknown,
+    message: Message,
+    sink: DecodeSink,
+    timeKey: string | null,
+  ): boolean => {
+    let timeMs: number | null = null;
+    if (timePath !== null || timeKey !== null) {
+      const sent = timeOf(record, whole, timePath, timeKey);
+      if (record === whole && Array.isArray(sent) && readColumns(whole, message, sink)) return true;
+      if (sent !== undefined && sent !== null) timeMs = parseTime(sent, zone, message.arrivalMs);
+      // A reading of a batch that has lost its time must not be taken for one of now.
+      if (timeMs === null && (timeKey !== null || (sent !== undefined && sent !== null))) {
+        sink.reject('bad-time', shownValue(sent));
+        return true;
+      }
+    }
+    if (identity.length > 0 && !identify(record, whole, message, sink)) return true;
+    if (fields !== undefined) {
+      const columns = record === whole ? () => readColumns(whole, message, sink) : NEVER;
+      return namedFields(record, fields, { numericStrings, numbers, unit: null, timeMs }, sink, columns);
+    }
+    const options: WalkOptions = {
+      numericStrings,
+      numbers,
+      unit: null,
+      timeMs,
+      timeName: timeName ?? timeKey,
+      skip,
+      zone,
+      arrivalMs: message.arrivalMs,
+    };
+    return walkNumbers(record, options, sink);
+  };
+
+  /** Tells the sink what the name takes from the payload. @returns false after a reject */
+  const identify = (record: unknown, whole: unknown, message: Message, sink: DecodeSink): boolean => {
+    const values = identity.map((path) => identityOf(lookUp(record, path) ?? lookUp(whole, path)));
+    if (values.every((value) => value === null)) {
+      sink.reject('no-identity', excerpt(message.text(), 80));
+      return false;
+    }
+    sink.identify?.(values.map((value) => value ?? ''));
+    return true;
+  };
+
+  const readBatch = (batch: Batch, whole: unknown, message: Message, sink: DecodeSink): boolean => {
+    let found = false;
+    for (const record of batch.records) {
+      if (sink.full === true) return true;
+      if (readRecord(record, whole, message, sink, batch.timeKey)) found = true;
+    }
+    return found;
+  };
+
+  /** @returns false when the payload holds no columns */
+  const readColumns = (whole: unknown, message: Message, sink: DecodeSink): boolean => {
+    const batch = isTree(whole) ? batchOf(whole, timePath, false) : null;
+    return batch !== null && readBatch(batch, { ...(whole as object) }, message, sink);
+  };
 
   return {
-    selects: (field) => fields?.some(({ name }) => name === field) ?? true,
+    selects: (field) => fields?.some((one) => (one.many ? couldBe(one, field) : one.name === field)) ?? true,
     decode(message, sink) {
       const json = message.json(sink);
       if (json === undefined) return;
-      const timeMs = timePath === null ? null : timeOf(json, timePath, sink);
-      if (timeMs === undefined) return;
-      if (fields === undefined) {
-        const walk: WalkOptions = { numericStrings, unit: null, timeMs, timeName, skip };
-        if (!walkNumbers(json, walk, sink)) sink.reject('no-number', excerpt(message.text()));
-      } else if (!namedFields(json, fields, numericStrings, timeMs, sink))
-        sink.reject('missing-field', missing(fields, message));
+      let batch: Batch | null = null;
+      if (recordsPath !== null) {
+        const at = lookUp(json, recordsPath);
+        batch = batchOf(at, timePath, true) ?? { records: at === undefined ? [] : [at], timeKey: null };
+      } else if (Array.isArray(json)) batch = batchOf(json, timePath, identity.length > 0);
+      let found =
+        batch === null ? readRecord(json, json, message, sink, null) : readBatch(batch, json, message, sink);
+      // The fields may be those of a batch further down.
+      if (!found && fields !== undefined && isTree(json)) {
+        const inner = innerBatch(json, timePath);
+        if (inner !== null) found = readBatch(inner, json, message, sink);
+      }
+      if (identity.length > 0) sink.identify?.(null);
+      if (found) return;
+      if (fields === undefined) sink.reject('no-number', excerpt(message.text()));
+      else sink.reject('missing-field', missing(fields, message));
     },
   };
 }
 
-/** null: none sent; undefined: sent but wrong, and rejected. */
-function timeOf(json: unknown, path: JsonPath, sink: DecodeSink): number | null | undefined {
-  const sent = lookUp(json, path);
-  if (sent === undefined || sent === null) return null;
-  const timeMs = parseTime(sent);
-  if (timeMs !== null) return timeMs;
-  sink.reject('bad-time', excerpt(typeof sent === 'object' ? typeof sent : String(sent), 60));
-  return undefined;
+const NEVER = (): boolean => false;
+
+/** What was sent as the time of a record: under the path of the rule, under the key of the batch, or for the whole payload. */
+function timeOf(record: unknown, whole: unknown, timePath: JsonPath | null, timeKey: string | null): unknown {
+  const named = timePath === null ? undefined : lookUp(record, timePath);
+  if (named !== undefined && named !== null) return named;
+  if (timeKey !== null && isTree(record) && Object.hasOwn(record, timeKey)) return record[timeKey];
+  return timePath !== null && record !== whole ? lookUp(whole, timePath) : undefined;
+}
+
+interface Batch {
+  readonly records: readonly unknown[];
+  /** Key of their time stamps; null: each is read like a message of its own. */
+  readonly timeKey: string | null;
+}
+
+/** @param any also a list whose elements have no time of their own */
+function batchOf(json: unknown, timePath: JsonPath | null, any: boolean): Batch | null {
+  if (Array.isArray(json)) {
+    const timeKey = batchTimeKey(json) ?? (timePath === null ? null : firstKey(json, timePath));
+    return timeKey !== null || any ? { records: json, timeKey } : null;
+  }
+  if (!isTree(json)) return null;
+  const named = timePath === null ? undefined : lookUp(json, timePath);
+  const column = Array.isArray(named)
+    ? { key: String(timePath?.[0]?.at(-1) ?? ''), times: named as readonly unknown[] }
+    : timePath === null || named === undefined
+      ? timeColumn(json)
+      : null;
+  return column === null ? null : { records: rowsOf(json, column), timeKey: column.key };
+}
+
+/** The key of the time that the rule names, where an element of the list has it. */
+function firstKey(list: readonly unknown[], timePath: JsonPath): string | null {
+  const key = timePath[0]?.at(-1);
+  return typeof key === 'string' && list.some((element) => lookUp(element, timePath) !== undefined)
+    ? key
+    : null;
+}
+
+/** A batch under a key of the payload, or under a key of that. */
+function innerBatch(
+  tree: Readonly<Record<string, unknown>>,
+  timePath: JsonPath | null,
+  depth = 0,
+): Batch | null {
+  for (const key of Object.keys(tree)) {
+    const value = tree[key];
+    const batch = batchOf(value, timePath, false);
+    if (batch !== null) return batch;
+    const inner =
+      depth === 0 && isTree(value) && timeKeyOf(value) === null ? innerBatch(value, timePath, 1) : null;
+    if (inner !== null) return inner;
+  }
+  return null;
 }
 
 /** A field that is absent or null is not sent this time; devices often send only what changed. */
 function namedFields(
   json: unknown,
   fields: readonly CompiledField[],
-  numericStrings: boolean,
-  timeMs: number | null,
+  options: ValueOptions,
   sink: DecodeSink,
+  columns: () => boolean,
 ): boolean {
   let found = false;
-  for (const { name, unit, path } of fields) {
+  for (const { name, unit, path, many } of fields) {
+    if (sink.full === true) return true;
+    const own = unit === null ? options : { ...options, unit };
+    if (many) {
+      lookUpEvery(json, path, (value, identities) => {
+        if (value === null || sink.full === true) return;
+        found = true;
+        namedValue(nameOfOne(name, identities), value, own, sink);
+      });
+      continue;
+    }
     const value = lookUp(json, path);
     if (value === undefined || value === null) continue;
+    if (Array.isArray(value) && columns()) return true;
     found = true;
-    namedValue(name, value, { numericStrings, unit, timeMs }, sink);
+    namedValue(name, value, own, sink);
   }
   return found;
+}
+
+/** Whether a reading of this name can come from `meters[meter].E`. */
+function couldBe({ name }: CompiledField, field: string): boolean {
+  const [head = '', tail = ''] = name.includes('*') ? name.split('*', 2) : ['', `.${name}`];
+  return field.startsWith(head) && field.endsWith(tail) && field.length > head.length + tail.length;
 }
 
 function missing(fields: readonly CompiledField[], message: Message): string {
   const names = fields.map(({ name }) => name).join(', ');
   return `none of ${excerpt(names, 60)} in ${excerpt(message.text(), 60)}`;
 }
+
+export const JSON_FORMAT = {
+  kind: 'json',
+  create: (settings) => jsonDecoder(settings),
+  sniff: ({ json }) => (json === undefined ? 0 : 1),
+  suggestion: { fields: (names) => names },
+} as const satisfies PayloadFormat;

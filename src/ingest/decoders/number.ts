@@ -1,7 +1,7 @@
 /** A payload that is one number: `21.5`, `on`, `true`; `21.5 °C` where units are asked for. */
-import type { Decoder, DecoderSettings, DecodeSink } from '../decoder.ts';
+import type { Decoder, DecoderSettings, DecodeSink, PayloadFormat } from '../decoder.ts';
 import type { Message } from '../message.ts';
-import { parseNumber, parseNumberWithUnit, parseSwitch } from '../number-text.ts';
+import { type NumberWithUnit, parseNumber, parseNumberWithUnit, parseSwitch } from '../number-text.ts';
 import { excerpt } from '../rejects.ts';
 
 /** Longer payloads are no numbers, and need not be turned into text to know it. */
@@ -11,12 +11,12 @@ export function numberDecoder(settings: DecoderSettings): Decoder {
   return {
     selects: (field) => field === '',
     decode(message, sink) {
-      decodeNumber(message, settings.numericStrings, sink);
+      decodeNumber(message, settings, sink);
     },
   };
 }
 
-export function decodeNumber(message: Message, withUnit: boolean, sink: DecodeSink): void {
+export function decodeNumber(message: Message, settings: DecoderSettings, sink: DecodeSink): void {
   const { length } = message.payload;
   if (length > MAX_BYTES) {
     sink.reject('bad-number', `${length} bytes, which is no number`, true);
@@ -37,7 +37,29 @@ export function decodeNumber(message: Message, withUnit: boolean, sink: DecodeSi
     sink.reject('empty', 'no number in the payload', true);
     return;
   }
-  const united = parsed === 'bad-number' && withUnit ? parseNumberWithUnit(text) : parsed;
-  if (typeof united === 'object') sink.reading('', united.value, null, united.unit);
-  else sink.reject(united as 'bad-number' | 'not-finite', excerpt(text), true);
+  const found = parsed === 'bad-number' ? otherNumber(text.trim(), settings) : parsed;
+  if (typeof found === 'object') sink.reading('', found.value, null, found.unit);
+  else sink.reject(found, excerpt(text), true);
 }
+
+/** A number in quotes, with a decimal comma, with its unit, or with a comma or semicolon behind it. */
+function otherNumber(
+  text: string,
+  { numericStrings, decimalComma = false, unit = null }: DecoderSettings,
+): NumberWithUnit | 'bad-number' | 'not-finite' {
+  const bare = /^(?:"(.*)"|'(.*)'|(.*?)[,;])$/s.exec(text);
+  const inner = bare?.[1] ?? bare?.[2] ?? bare?.[3] ?? text;
+  const found = parseNumberWithUnit(inner, { decimalComma, ownUnit: unit });
+  return typeof found === 'object' && found.unit !== null && !numericStrings ? 'bad-number' : found;
+}
+
+export const NUMBER = {
+  kind: 'number',
+  create: numberDecoder,
+  sniff: ({ text, json }) => {
+    if (json !== undefined) return 0;
+    const number = parseNumberWithUnit(text, { decimalComma: true });
+    return parseSwitch(text) !== null || typeof number === 'object' ? 2 : 0;
+  },
+  single: true,
+} as const satisfies PayloadFormat;

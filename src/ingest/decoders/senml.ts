@@ -2,7 +2,7 @@
  * SenML in JSON (RFC 8428): a list of records whose base fields carry on to the records that follow. Numbers, booleans
  * and sums are readings, named by their resolved name; texts and binary values are not.
  */
-import type { Decoder, DecoderSettings, DecodeSink, FieldSelector } from '../decoder.ts';
+import type { Decoder, DecoderSettings, DecodeSink, FieldSelector, PayloadFormat } from '../decoder.ts';
 import type { Message } from '../message.ts';
 import { excerpt } from '../rejects.ts';
 
@@ -39,6 +39,7 @@ export function senmlDecoder({ fields }: DecoderSettings): Decoder {
       let found = pack.length === 0;
       if (found) sink.reject('empty', 'no SenML record');
       for (const record of pack as unknown[]) {
+        if (sink.full === true) return;
         const problem = rebase(record, base);
         if (problem !== null) {
           // What follows rests on this record's base fields.
@@ -142,3 +143,18 @@ function selectorOf(
 ): FieldSelector | undefined {
   return fields.find(({ path }) => path === name || path === local);
 }
+
+const VALUE_KEYS = ['v', 'vs', 'vb', 'vd', 's', 'bv', 'bs'];
+
+function isSenmlRecord(record: unknown): boolean {
+  if (typeof record !== 'object' || record === null) return false;
+  const named = Object.hasOwn(record, 'n') || Object.hasOwn(record, 'bn');
+  return named && VALUE_KEYS.some((key) => Object.hasOwn(record, key));
+}
+
+export const SENML = {
+  kind: 'senml',
+  create: senmlDecoder,
+  sniff: ({ json }) => (Array.isArray(json) && json.some(isSenmlRecord) ? 3 : 0),
+  suggestion: { fields: (names) => names },
+} as const satisfies PayloadFormat;

@@ -2,7 +2,7 @@
  * Sparkplug B: births and data of edge nodes and their devices. Metrics are readings under their names; the group, the
  * node and the device come from the topic. Values marked as bad or stale are rejected.
  */
-import type { Decoder, DecoderSettings, DecodeSink, FieldSelector } from '../decoder.ts';
+import type { Decoder, DecoderSettings, DecodeSink, FieldSelector, PayloadFormat } from '../decoder.ts';
 import { excerpt } from '../rejects.ts';
 import type { ResolvedMetric, SparkplugSession } from '../sparkplug-session.ts';
 import { isPoisonKey } from '../stream-name.ts';
@@ -17,6 +17,7 @@ export function sparkplugDecoder({ fields }: DecoderSettings, session: Sparkplug
     decode(message, sink) {
       const metrics = session.read(message, sink);
       for (const metric of metrics) {
+        if (sink.full === true) return;
         const { name } = metric;
         if (name === 'bdSeq' || name.startsWith('Node Control/') || name.startsWith('Device Control/'))
           continue;
@@ -36,7 +37,7 @@ function emit(metric: ResolvedMetric, selector: FieldSelector | undefined, sink:
   }
   const value = sent.value(metric.datatype);
   if (value === undefined) {
-    // Texts and tables are no readings; that is worth a word only where the owner asked for one.
+    // Texts and tables are no readings; a reject only where the owner asked for one.
     if (selector !== undefined) sink.reject('wrong-type', `${shown} is not a number`);
   } else if (sent.quality !== undefined && sent.quality !== GOOD)
     sink.reject('bad-quality', `${shown} has quality ${sent.quality}`);
@@ -48,3 +49,20 @@ function emit(metric: ResolvedMetric, selector: FieldSelector | undefined, sink:
   else if (timeMs !== null && timeMs > LARGEST_MS) sink.reject('bad-time', `${shown} is of ${timeMs}`);
   else sink.reading(selector?.name ?? metric.name, value, timeMs, selector?.unit ?? metric.unit);
 }
+
+export const SPARKPLUG = {
+  kind: 'sparkplug',
+  create: (settings, { sparkplug }) => sparkplugDecoder(settings, sparkplug),
+  sniff: ({ topic }) => (topic.startsWith('spBv1.0/') ? 3 : 0),
+  // Births and data of one device come on different topics, and must meet in one stream: group, node, device.
+  nameParts: (topic) => {
+    const [, group = '', , node = '', device = ''] = topic.split('/');
+    return device === '' ? [group, node] : [group, node, device];
+  },
+  // Without the births the aliases of the data mean nothing.
+  checkMatch: ([prefix = '+', , type = '+']) =>
+    prefix !== '+' && type !== '+' && type !== '#' && prefix !== '#'
+      ? 'must leave the message type open, such as spBv1.0/{group}/+/{node}/#; births explain the data'
+      : null,
+  suggestion: { match: 'spBv1.0/{group}/+/{node}/#', fields: (names) => names },
+} as const satisfies PayloadFormat;

@@ -2,7 +2,7 @@
  * Zigbee2MQTT device topics: JSON with `last_seen` where it is switched on. What the bridge says about itself,
  * availability, and commands to devices are not readings and pass silently.
  */
-import type { Decoder, DecoderSettings } from '../decoder.ts';
+import type { Decoder, DecoderSettings, PayloadFormat } from '../decoder.ts';
 import { jsonDecoder } from './json.ts';
 
 /** Parts of a device's state that describe firmware and settings, not a measurement. */
@@ -21,3 +21,14 @@ export function zigbee2mqttDecoder(settings: DecoderSettings): Decoder {
     },
   };
 }
+
+export const ZIGBEE2MQTT = {
+  kind: 'zigbee2mqtt',
+  create: zigbee2mqttDecoder,
+  sniff: ({ topic, json }) => {
+    if (typeof json !== 'object' || json === null || Array.isArray(json)) return 0;
+    const known = Object.hasOwn(json, 'linkquality') && Object.hasOwn(json, 'last_seen');
+    return known || topic.startsWith('zigbee2mqtt/') ? 3 : 0;
+  },
+  suggestion: { fields: (names) => names },
+} as const satisfies PayloadFormat;

@@ -1,0 +1,142 @@
+/**
+ * Lists in a JSON payload, by what tells their elements apart: their time (a batch of readings), a member that
+ * identifies them (a list of devices), or their index. Decided from the one message, so that the same form of payload
+ * always gives the same streams.
+ */
+import { epochToMs, parseTime } from './time-stamp.ts';
+
+type Tree = Readonly<Record<string, unknown>>;
+
+/** Keys under which devices send when they measured, not what. */
+const TIME_KEY =
+  /^(?:_?time|timestamp|time_?stamp|ts|t|date|datetime|date_time|epoch|last_?seen|updated|updated_?at|measured_?at|sampled_?at|recorded_?at|received_?at|created_?at|phenomenontime|resulttime|utc)$/i;
+/** Epochs of the years 2000 to 2100. */
+const EPOCH_FROM_MS = 946_684_800_000;
+const EPOCH_FROM_S = EPOCH_FROM_MS / 1000;
+const EPOCH_TO_MS = 4_102_444_800_000;
+const MAX_IDENTITY_LENGTH = 64;
+
+/** Members that identify an element of a list, the surest first. */
+const IDENTITY_KEYS =
+  `id _id uid uuid uniqueid deviceid devid sensorid meterid nodeid serial serialnumber serialno sn mac
+macaddress addr address eui deveui name devicename sensorname key tag label device dev sensor meter probe node zone room
+line phase circuit channel ch port slot idx index location position pos`.split(/\s+/);
+
+export const isTree = (value: unknown): value is Tree =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Whether a member says when something was measured: a usual key, and a value that is a time of this century. */
+export function isTimeMember(key: string, value: unknown): boolean {
+  if (typeof value === 'string') {
+    // A plain number in quotes is judged like a number.
+    if (!TIME_KEY.test(key) || !/\d{4}/.test(value)) return false;
+    return plausible(
+      /^\d{1,14}(?:\.\d+)?$/.test(value) ? (parseTime(value) ?? epochToMs(Number(value))) : parseTime(value),
+    );
+  }
+  return (
+    typeof value === 'number' && value >= EPOCH_FROM_S && TIME_KEY.test(key) && plausible(parseTime(value))
+  );
+}
+
+const plausible = (ms: number | null): boolean => ms !== null && ms >= EPOCH_FROM_MS && ms <= EPOCH_TO_MS;
+
+/** The key of an object's time stamp; null when it has none. */
+export function timeKeyOf(tree: Tree): string | null {
+  for (const key of Object.keys(tree)) if (isTimeMember(key, tree[key])) return key;
+  return null;
+}
+
+/** The key of the time stamp that elements of a list carry; null when it is no batch of readings. */
+export function batchTimeKey(list: readonly unknown[]): string | null {
+  for (const element of list) {
+    const key = isTree(element) ? timeKeyOf(element) : null;
+    if (key !== null) return key;
+  }
+  return null;
+}
+
+/**
+ * The member that tells the elements of a list apart: a text or whole number under a usual key, or under the singular
+ * of the list's own name (`meters` -> `meter`), in every element, each time another. Null when there is none.
+ */
+export function identityKey(list: readonly unknown[], listKey: string): string | null {
+  const first = list[0];
+  if (!isTree(first)) return null;
+  const singular = simple(listKey).replace(/ies$/, 'y').replace(/s$/, '');
+  const candidates = Object.keys(first)
+    .map((key) => {
+      const plain = simple(key);
+      const own =
+        singular !== '' && (plain === singular || plain === `${singular}id` || plain === `${singular}name`);
+      return { key, rank: own ? 0.5 : IDENTITY_KEYS.indexOf(plain) };
+    })
+    .filter(({ rank }) => rank >= 0)
+    .sort((a, b) => a.rank - b.rank);
+  return candidates.find(({ key }) => identifies(list, key))?.key ?? null;
+}
+
+const simple = (key: string): string =>
+  key
+    .toLowerCase()
+    .replace(/[\s-]|_(?!id$)/g, '')
+    .replace(/^(.+)_id$/, '$1id');
+
+function identifies(list: readonly unknown[], key: string): boolean {
+  const seen = new Set<string>();
+  for (const element of list) {
+    const identity = isTree(element) ? identityOf(element[key]) : null;
+    if (identity === null || seen.has(identity)) return false;
+    seen.add(identity);
+  }
+  return true;
+}
+
+/** The text of a value that can name something: a short text, a whole number or a boolean; null for anything else. */
+export function identityOf(value: unknown): string | null {
+  if (typeof value === 'string') {
+    const text = value.trim();
+    return text === '' || text.length > MAX_IDENTITY_LENGTH ? null : text;
+  }
+  return (typeof value === 'number' && Number.isSafeInteger(value)) || typeof value === 'boolean'
+    ? String(value)
+    : null;
+}
+
+export interface TimeColumn {
+  readonly key: string;
+  readonly times: readonly unknown[];
+}
+
+/** The member that holds the times of columns: `{"t":[…],"v":[…]}`; null when there is none. */
+export function timeColumn(tree: Tree): TimeColumn | null {
+  for (const key of Object.keys(tree)) {
+    const times = tree[key];
+    if (
+      Array.isArray(times) &&
+      times.length > 0 &&
+      times.some((time) => isTimeMember(key, time)) &&
+      hasColumn(tree, key, times.length)
+    )
+      return { key, times };
+  }
+  return null;
+}
+
+const hasColumn = (tree: Tree, timeKey: string, length: number): boolean =>
+  Object.keys(tree).some((key) => {
+    const column = tree[key];
+    return key !== timeKey && Array.isArray(column) && column.length === length;
+  });
+
+/** The rows of columns, as objects; a member that is no column of the right length stays out. */
+export function rowsOf(tree: Tree, { key, times }: TimeColumn): Tree[] {
+  const columns = Object.keys(tree).filter((name) => {
+    const column = tree[name];
+    return name !== key && Array.isArray(column) && column.length === times.length;
+  });
+  return times.map((time, row) => {
+    const entries = columns.map((name): [string, unknown] => [name, (tree[name] as readonly unknown[])[row]]);
+    return Object.fromEntries([[key, time], ...entries]);
+  });
+}

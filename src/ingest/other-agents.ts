@@ -1,0 +1,47 @@
+/**
+ * Recognises what other gatecast agents publish, under whatever `base`: by the form of a topic and its message at first,
+ * then by the prefix `<base>/<node>` that such a message has given away.
+ */
+import type { DecodeSink } from './decoder.ts';
+import type { Message } from './message.ts';
+
+/** `<base>/<node>/` and the kind of an output. */
+const OUTPUT = /^(.+?)\/(forecast|score|anomaly|alert|model|status|health|config|response|request)(?:\/|$)/;
+/** A median as a plain number: the topic is all there is to recognise. */
+const PLAIN = /\/forecast\/.+\/at\/\d+(?:\.\d+)?(?:ms|s|m|h|d|w)$/;
+/** Members that all messages of a kind have. Other kinds are recognised by their prefix alone. */
+const FORMS: Readonly<Record<string, readonly string[]>> = {
+  forecast: ['stream', 'issued', 'origin', 'step_s'],
+  score: ['stream', 'by_lead'],
+  anomaly: ['time', 'observed', 'p50', 'low', 'high'],
+  status: ['state', 'session', 'since', 'version'],
+  health: ['state', 'degraded', 'streams', 'dropped'],
+};
+const MAX_AGENTS = 1000;
+const IGNORE: DecodeSink = { reading: () => {}, reject: () => {}, request: () => {} };
+
+export class OtherAgents {
+  /** `<base>/<node>` of those recognised. */
+  private readonly prefixes = new Set<string>();
+
+  /** Whether messages of a topic have to be looked at; decided once a topic. */
+  static mayBe(topic: string): boolean {
+    return OUTPUT.test(topic);
+  }
+
+  /** Whether a message on a topic that `mayBe` is the output of another agent. */
+  sent(message: Message): boolean {
+    const { topic } = message;
+    const found = OUTPUT.exec(topic);
+    if (found === null) return false;
+    const [, prefix = '', kind = ''] = found;
+    if (this.prefixes.has(prefix) || PLAIN.test(topic)) return true;
+    const members = FORMS[kind];
+    if (members === undefined || message.payload[0] !== 0x7b) return false;
+    const json = message.json(IGNORE);
+    if (typeof json !== 'object' || json === null || !members.every((member) => Object.hasOwn(json, member)))
+      return false;
+    if (this.prefixes.size < MAX_AGENTS) this.prefixes.add(prefix);
+    return true;
+  }
+}

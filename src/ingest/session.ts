@@ -1,0 +1,8 @@
+/** What the decoders of one router share. */
+import { SparkplugSession } from './sparkplug-session.ts';
+
+export interface DecoderSession {
+  readonly sparkplug: SparkplugSession;
+}
+
+export const newSession = (): DecoderSession => ({ sparkplug: new SparkplugSession() });

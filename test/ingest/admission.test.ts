@@ -1,0 +1,137 @@
+/** What a router takes up, and what it puts off: retained messages, other agents' outputs, costly topics. */
+import { describe, expect, it } from 'vitest';
+import { createRouter, parseConfig } from '../../src/config/index.ts';
+import { sparkplug } from './sparkplug-messages.ts';
+
+const NOW = Date.UTC(2026, 10, 29, 12);
+const router = (streams: string, more = '') =>
+  createRouter(parseConfig(`node: n\nmqtt: { url: mqtt://b }\n${more}streams: [${streams}]\n`));
+const send = (
+  to: ReturnType<typeof router>,
+  topic: string,
+  payload: string | Buffer,
+  retained = false,
+  atMs = NOW,
+) => to.message(topic, Buffer.from(payload), atMs, retained);
+
+describe('retained messages', () => {
+  it('take up no stream, and no place of max_streams', () => {
+    const to = router('{ match: "s/{d}" }', 'max_streams: 2\n');
+    for (let device = 0; device < 10; device += 1) {
+      const { discovered, samples, rejects } = send(to, `s/gone${device}`, '{"t":1}', true);
+      expect([discovered, samples, rejects.map(({ reason }) => reason)]).toEqual([[], [], ['only-retained']]);
+    }
+    expect(send(to, 's/a', '{"t":2}').discovered).toHaveLength(1);
+    expect(send(to, 's/b', '{"t":3}').discovered).toHaveLength(1);
+    expect(to.stats().streams).toBe(2);
+    expect(to.dropped()).toEqual({ 'only-retained': 10 });
+  });
+
+  it('wait, where they have a time, for the first live reading', () => {
+    const to = router('{ match: "s/{d}", time: at, fields: [t] }');
+    const at = (ms: number) => `{"t":${ms % 1000},"at":${ms}}`;
+    send(to, 's/a', at(NOW - 60_001), true);
+    send(to, 's/old', at(NOW - 90_000_000), true);
+    expect(send(to, 's/a', at(NOW - 2)).samples).toMatchObject([
+      { timeMs: NOW - 60_001 },
+      { timeMs: NOW - 2 },
+    ]);
+    expect(send(to, 's/old', at(NOW - 2)).samples).toMatchObject([{ timeMs: NOW - 2 }]);
+    // A stream that is known takes retained ones as before.
+    expect(send(to, 's/a', at(NOW - 1), true).samples).toMatchObject([{ timeMs: NOW - 1 }]);
+  });
+
+  it('of streams from an earlier run are taken', () => {
+    const to = router('{ match: "s/{d}" }');
+    expect(to.adopt({ topic: 's/a', field: 't' })?.spec.name).toBe('a/t');
+    expect(send(to, 's/a', '{"t":1}', true).samples).toHaveLength(1);
+  });
+});
+
+describe("other agents' outputs", () => {
+  const forecast =
+    '{"v":1,"stream":"a/t","unit":"W","issued":"x","origin":"y","step_s":60,"seq":1,"p10":[1],"p50":[2]}';
+  const all = '{ match: "#" }';
+
+  it.each([
+    ['plant/gw1/forecast/a/t', forecast],
+    ['plant/gw1/forecast/a/t/at/1h', '21.5'],
+    ['site/b/gw1/status', '{"state":"online","version":"0.1.0","since":"x","session":"y"}'],
+    ['plant/gw1/health', '{"state":"ok","degraded":[],"streams":4,"dropped":{},"rss_mb":70}'],
+    ['plant/gw1/score/a/t', '{"stream":"a/t","by_lead":[{"h":1,"mae":0.4}],"window":100}'],
+    ['plant/gw1/anomaly/a', '{"time":"x","observed":5,"p50":1,"low":0,"high":2,"score":9}'],
+  ])('are recognised by their form: %s', (topic, payload) => {
+    const { samples, discovered, rejects } = send(router(all), topic, payload);
+    expect([samples, discovered, rejects.map(({ reason }) => reason)]).toEqual([[], [], ['other-agent']]);
+  });
+
+  it('give away everything else of the agent, and nothing beside it', () => {
+    const to = router(all);
+    send(to, 'plant/gw1/forecast/a/t', forecast);
+    expect(send(to, 'plant/gw1/model/base', '{"version":3}').samples).toEqual([]);
+    expect(send(to, 'plant/gw1/alert/x', '{"severity":1}').samples).toEqual([]);
+    expect(send(to, 'plant/gw2/model/base', '{"version":3}').samples).toHaveLength(1);
+    expect(send(to, 'plant/gw1/temperature', '5').samples).toHaveLength(1);
+  });
+
+  it('are not mistaken for sensors that use the same words', () => {
+    const to = router(all);
+    expect(send(to, 'home/weather/forecast', '{"temperature":12}').samples).toHaveLength(1);
+    expect(send(to, 'zigbee/pump/status', '{"state":"ON","power":7}').samples).toHaveLength(2);
+    expect(send(to, 'home/model/3/value', '12').samples).toHaveLength(1);
+  });
+
+  it('are read where a rule spells it out', () => {
+    const to = router('{ match: "plant/{gw}/forecast/{s}/at/1h" }');
+    expect(send(to, 'plant/gw1/forecast/t/at/1h', '21.5').samples).toMatchObject([{ value: 21.5 }]);
+  });
+});
+
+describe('the budget of a message and of a topic', () => {
+  const emptyMetrics = (count: number) =>
+    Buffer.concat(Array.from({ length: count }, () => Buffer.from([0x12, 0])));
+
+  it('refuses a Sparkplug payload of very many metrics before they are decoded', () => {
+    const to = router('{ match: "spBv1.0/{g}/+/{n}/#", payload: sparkplug }');
+    const { rejects } = send(to, 'spBv1.0/g/NBIRTH/n', emptyMetrics(130_000));
+    expect(rejects.map(({ reason }) => reason)).toEqual(['too-many-readings']);
+    const large = emptyMetrics(130_000);
+    const began = performance.now();
+    for (let second = 0; second < 10; second += 1)
+      send(to, 'spBv1.0/g/NBIRTH/n', large, false, NOW + second * 1000);
+    // Decoded, they take some 2 s.
+    expect(performance.now() - began).toBeLessThan(400);
+  });
+
+  it('takes a birth of some thousands of metrics', () => {
+    const to = router('{ match: "spBv1.0/{g}/+/{n}/#", payload: sparkplug, fields: [m3999] }');
+    const metrics = Array.from({ length: 4000 }, (_, at) => ({ name: `m${at}`, type: 10, double: at }));
+    expect(send(to, 'spBv1.0/g/NBIRTH/n', sparkplug(metrics, 0)).samples).toMatchObject([{ value: 3999 }]);
+  });
+
+  it.each([
+    ['json', '[1e999]', (n: number) => `[${'1e999,'.repeat(n)}1]`],
+    ['senml', 'senml', (n: number) => `[${'{"n":"a","v":"x"},'.repeat(n)}{"n":"b","v":1}]`],
+    ['influx', 'influx', (n: number) => 'm f=x\n'.repeat(n)],
+  ])('stops a %s message after 1024 rejects', (payload, _, make) => {
+    const to = router(`{ match: s, payload: ${payload} }`);
+    expect(send(to, 's', make(10_000)).rejects.length).toBeLessThanOrEqual(1025);
+    expect(Object.values(to.dropped()).reduce((sum, count) => sum + count, 0)).toBeLessThanOrEqual(1025);
+  });
+
+  it('puts a topic off that costs much and gives nothing, for the rest of the second', () => {
+    const to = router('{ match: "s/{d}" }');
+    const junk = JSON.stringify({ text: 'x'.repeat(250_000) });
+    const reasons = Array.from({ length: 20 }, () => send(to, 's/a', junk).rejects[0]?.reason);
+    expect(reasons.filter((reason) => reason === 'over-budget').length).toBeGreaterThan(8);
+    expect(send(to, 's/b', '{"t":1}').samples).toHaveLength(1);
+    expect(send(to, 's/a', '{"t":1}').rejects[0]?.reason).toBe('over-budget');
+    expect(send(to, 's/a', '{"t":1}', false, NOW + 1000).samples).toHaveLength(1);
+  });
+
+  it('never puts off readings, however many come at once', () => {
+    const to = router('{ match: "s/{d}" }');
+    for (let at = 0; at < 50_000; at += 1) send(to, 's/a', `{"t":${at},"h":40,"text":"${'x'.repeat(200)}"}`);
+    expect(to.dropped()).toEqual({});
+  });
+});

@@ -1,0 +1,398 @@
+/** Payloads as devices and gateways send them, and the streams and values that they stand for. */
+import { describe, expect, it } from 'vitest';
+import { createRouter, parseConfig } from '../../src/config/index.ts';
+
+const NOW = Date.UTC(2026, 10, 29, 12);
+const at = (iso: string): number => Date.parse(iso);
+
+function routed(rules: string, messages: readonly (readonly [topic: string, payload: string | Buffer])[]) {
+  const router = createRouter(parseConfig(`node: n\nmqtt: { url: mqtt://b }\nstreams: [${rules}]\n`));
+  const results = messages.map(([topic, payload]) => router.message(topic, Buffer.from(payload), NOW));
+  return {
+    router,
+    samples: results.flatMap(({ samples }) => samples.map(({ stream, value }) => [stream, value])),
+    times: results.flatMap(({ samples }) => samples.map(({ stream, timeMs }) => [stream, timeMs])),
+    rejects: results.flatMap(({ rejects }) => rejects.map(({ reason }) => reason)),
+    details: results.flatMap(({ rejects }) => rejects.map(({ detail }) => detail)),
+    sources: results.flatMap(({ discovered }) =>
+      discovered.map(({ source, spec }) => ({ source, name: spec.name })),
+    ),
+  };
+}
+
+describe('identity in the payload', () => {
+  const rule =
+    '{ match: rtl_433/events, fields: [temperature_C], name: "{/model}-{/id}-{/channel}/{field}" }';
+  const message = (channel: number | null, t: number) =>
+    JSON.stringify({ model: 'Prologue', id: 5, ...(channel === null ? {} : { channel }), temperature_C: t });
+
+  it('keeps the devices of one topic apart', () => {
+    const found = routed(rule, [
+      ['rtl_433/events', message(1, 15.1)],
+      ['rtl_433/events', message(3, 4.2)],
+      ['rtl_433/events', message(1, 15.2)],
+      ['rtl_433/events', message(null, 7)],
+    ]);
+    expect(found.samples).toEqual([
+      ['Prologue-5-1/temperature_C', 15.1],
+      ['Prologue-5-3/temperature_C', 4.2],
+      ['Prologue-5-1/temperature_C', 15.2],
+      ['Prologue-5/temperature_C', 7],
+    ]);
+    expect(found.rejects).toEqual([]);
+  });
+
+  it('takes up such a stream again after a restart, under the same name', () => {
+    const { sources } = routed(rule, [['rtl_433/events', message(3, 4.2)]]);
+    const { router } = routed(rule, []);
+    expect(sources.map(({ source }) => router.adopt(source)?.spec.name)).toEqual([
+      'Prologue-5-3/temperature_C',
+    ]);
+    const [sample] = router.message('rtl_433/events', Buffer.from(message(3, 4.4)), NOW).samples;
+    expect(sample).toMatchObject({ stream: 'Prologue-5-3/temperature_C', value: 4.4 });
+  });
+
+  it('looks in the record of a batch first, and refuses what no member names', () => {
+    const found = routed('{ match: ble, fields: [t], name: "{/gw}/{/mac}/{field}" }', [
+      ['ble', '{"gw":"g1","x":[{"mac":"aa","time":1795953600,"t":1},{"mac":"bb","time":1795953600,"t":2}]}'],
+      ['ble', '{"t":3}'],
+      ['ble', '{"gw":"../+/#","mac":"cc","t":4}'],
+    ]);
+    expect(found.samples).toEqual([
+      ['g1/aa/t', 1],
+      ['g1/bb/t', 2],
+      ['..____/cc/t', 4],
+    ]);
+    expect(found.rejects).toEqual(['no-identity']);
+  });
+});
+
+describe('batches', () => {
+  const first = at('2026-11-29T10:00:00Z');
+  const second = at('2026-11-29T10:05:00Z');
+  const rows = `[{"time":${first / 1000},"temperature":25},{"time":"2026-11-29T10:05:00Z","temperature":26}]`;
+  const both = (stream: string) => [
+    [stream, first],
+    [stream, second],
+  ];
+
+  it.each([
+    ['a list', 'match: t', rows, 't/temperature'],
+    ['a list, by field', 'match: t, fields: [temperature]', rows, 't/temperature'],
+    ['a list, by time', 'match: t, time: time', rows, 't/temperature'],
+    ['a list of one device under a key', 'match: t', `{"device":"x","data":${rows}}`, 't/data.temperature'],
+    ['under a key, by field', 'match: t, fields: [temperature]', `{"data":${rows}}`, 't/temperature'],
+    ['deeper, by field', 'match: t, fields: [temperature]', `{"msg":{"data":${rows}}}`, 't/temperature'],
+    ['under a key, by records', 'match: t, records: /msg/data', `{"msg":{"data":${rows}}}`, 't/temperature'],
+    [
+      'an odd time key',
+      'match: t, records: data, time: moment',
+      `{"data":${rows.replaceAll('time', 'moment')}}`,
+      't/temperature',
+    ],
+    ['columns', 'match: t', `{"t":[${first},${second}],"v":[25,26]}`, 't/v'],
+    [
+      'columns under a key',
+      'match: t',
+      `{"d":{"ts":[${first / 1000},${second / 1000}],"v":[25,26]}}`,
+      't/d.v',
+    ],
+    [
+      'columns, by field',
+      'match: t, fields: [v], records: /d',
+      `{"d":{"ts":[${first},${second}],"v":[25,26]}}`,
+      't/v',
+    ],
+    [
+      'columns of an odd name',
+      'match: t, time: x, fields: [y]',
+      `{"x":[${first},${second}],"y":[25,26]}`,
+      't/y',
+    ],
+  ])('reads %s at its own times', (_, rule, payload, stream) => {
+    const found = routed(`{ ${rule} }`, [['t', payload]]);
+    expect(found.rejects).toEqual([]);
+    expect(found.times).toEqual(both(stream));
+    expect(found.samples.map(([, value]) => value)).toEqual([25, 26]);
+  });
+
+  it('gives one reading the same stream as several', () => {
+    expect(routed('{ match: t }', [['t', `[{"time":${first},"temperature":25}]`]]).times).toEqual([
+      ['t/temperature', first],
+    ]);
+  });
+
+  it('loses the readings alone that have no time, or a wrong one', () => {
+    const found = routed('{ match: t }', [
+      ['t', `[{"time":${first},"v":1},{"v":2},{"time":"soon","v":3},null,{"time":${second},"v":4}]`],
+    ]);
+    expect(found.samples).toEqual([
+      ['t/v', 1],
+      ['t/v', 4],
+    ]);
+    expect(found.rejects).toEqual(['bad-time', 'bad-time', 'bad-time']);
+  });
+});
+
+describe('lists of devices', () => {
+  const list = (...meters: [string | number, number][]) =>
+    JSON.stringify({ meters: meters.map(([meter, E]) => ({ meter, E })) });
+
+  it('names the elements by the member that identifies them, not by their place', () => {
+    const found = routed('{ match: m }', [
+      ['m', list(['A', 100], ['B', 7])],
+      ['m', list(['B', 8])],
+    ]);
+    expect(found.samples).toEqual([
+      ['m/meters.A.E', 100],
+      ['m/meters.B.E', 7],
+      ['m/meters.B.E', 8],
+    ]);
+  });
+
+  it.each([
+    [
+      'meters[meter=B].E',
+      [
+        ['m/meters.B.E', 7],
+        ['m/meters.B.E', 8],
+      ],
+    ],
+    [
+      'meters.B.E',
+      [
+        ['m/meters.B.E', 7],
+        ['m/meters.B.E', 8],
+      ],
+    ],
+    [
+      'meters[meter].E',
+      [
+        ['m/meters.A.E', 100],
+        ['m/meters.B.E', 7],
+        ['m/meters.B.E', 8],
+      ],
+    ],
+    [
+      '/meters/0/E',
+      [
+        ['m/meters.0.E', 100],
+        ['m/meters.0.E', 8],
+      ],
+    ],
+  ])('takes %s', (field, samples) => {
+    const found = routed(`{ match: m, fields: ["${field}"] }`, [
+      ['m', list(['A', 100], ['B', 7])],
+      ['m', list(['B', 8])],
+    ]);
+    expect(found.samples).toEqual(samples);
+    expect(found.sources.map(({ source }) => found.router.adopt(source))).toEqual(
+      found.sources.map(() => null),
+    );
+    const { router } = routed(`{ match: m, fields: ["${field}"] }`, []);
+    expect(found.sources.map(({ source }) => router.adopt(source)?.spec.name)).toEqual(
+      found.sources.map(({ name }) => name),
+    );
+  });
+
+  it('tells whole numbers that identify from places', () => {
+    const found = routed('{ match: m, fields: ["meters.1.E", "meters.2.E"] }', [
+      ['m', list([1, 10], [2, 20])],
+      ['m', list([2, 21])],
+    ]);
+    expect(found.samples).toEqual([
+      ['m/meters.1.E', 10],
+      ['m/meters.2.E', 20],
+      ['m/meters.2.E', 21],
+    ]);
+  });
+
+  it('keeps places where nothing identifies', () => {
+    expect(
+      routed('{ match: m }', [['m', '{"a":[5,6],"b":[{"unit":"V","v":1},{"unit":"V","v":2}]}']]).samples,
+    ).toEqual([
+      ['m/a.0', 5],
+      ['m/a.1', 6],
+      ['m/b.0.v', 1],
+      ['m/b.1.v', 2],
+    ]);
+  });
+});
+
+describe('what is nearly JSON', () => {
+  it.each([
+    ['{"t":nan,"h":40}', { h: 40 }, ['not-finite']],
+    ['{"t":-inf,"h":40}', { h: 40 }, ['not-finite']],
+    ['{"t":Infinity,"h":40}', { h: 40 }, ['not-finite']],
+    ["{'t':21.5,'h':'x'}", { t: 21.5 }, []],
+    ['{"t":21.5,"h":40,}', { t: 21.5, h: 40 }, []],
+    ['{"t":21.5,"h":40}\0', { t: 21.5, h: 40 }, []],
+    ['{"t":21.5,"h":40},', { t: 21.5, h: 40 }, []],
+    ['{"t":21.5,,"h":40}', { t: 21.5, h: 40 }, []],
+    ['{"t":,"h":40}', { h: 40 }, []],
+    ['{"t":12.3.4,"h":40}', { h: 40 }, ['bad-json']],
+    ['{"t":21,5,"h":40}', { h: 40 }, ['bad-json']],
+    ['{"t":--,"h":{"x":1}}', { 'h.x': 1 }, ['bad-json']],
+    ['{t:21.5,h:None,ok:True}', { t: 21.5, ok: 1 }, []],
+    ['{"a":[1,nan,3]}', { 'a.0': 1, 'a.2': 3 }, ['not-finite']],
+    ['{"t":007,"h":+5}', { t: 7, h: 5 }, []],
+    ['{"t":21.5,"h":4', {}, ['bad-json']],
+    ['{"t":21.5', {}, ['bad-json']],
+    ['{"t":21.5}}', {}, ['bad-json']],
+  ])('reads %j', (payload, expected, reasons) => {
+    const found = routed('{ match: s }', [['s', payload]]);
+    expect(
+      Object.fromEntries(found.samples.map(([stream, value]) => [String(stream).slice(2), value])),
+    ).toEqual(expected);
+    expect(found.rejects).toEqual(reasons);
+  });
+
+  it('refuses one of several named fields', () => {
+    const found = routed('{ match: s, fields: [t, h] }', [['s', '{"t":nan,"h":40}']]);
+    expect(found.samples).toEqual([['s/h', 40]]);
+    expect(found.rejects).toEqual(['not-finite']);
+  });
+
+  it('shows what is invisible', () => {
+    const { details } = routed('{ match: s }', [['s', 'on\u200b\0x\u00a0\u001b[31m\r\n']]);
+    expect(details).toEqual(['on\\u200b\\0x\\xa0\\x1b[31m\\r\\n']);
+  });
+
+  it('takes numbers with a trailing NUL, comma or semicolon, and in quotes', () => {
+    expect(
+      routed('{ match: s }', [
+        ['s', '21.5\0'],
+        ['s', '21.5,'],
+        ['s', '7;'],
+        ['s', '"8"'],
+      ]).samples,
+    ).toEqual([
+      ['s', 21.5],
+      ['s', 21.5],
+      ['s', 7],
+      ['s', 8],
+    ]);
+  });
+
+  it('stays fast and bounded on hostile text', () => {
+    for (const text of [
+      `{"a":1${',"'.repeat(80_000)}`,
+      `{${"'a':nan,".repeat(20_000)}`,
+      `${'['.repeat(20)}${"'".repeat(200_000)}`,
+      `{"a":x${",'b".repeat(60_000)}}`,
+    ]) {
+      const began = performance.now();
+      routed('{ match: s }', [['s', text]]);
+      expect(performance.now() - began).toBeLessThan(1000);
+    }
+  });
+});
+
+describe('numbers in texts', () => {
+  const read = (value: string, more = '') =>
+    routed(`{ match: s, numeric_strings: true${more} }`, [['s', JSON.stringify({ v: value })]]).samples.map(
+      ([, v]) => v,
+    );
+
+  it.each([
+    ['21.5', 21.5],
+    ['21.5 °C', 21.5],
+    ['1013hPa', 1013],
+    ['230 V', 230],
+    ['0012.50', 12.5],
+    ['001234.567*kWh', 1234.567],
+    ['5 kWh/m²', 5],
+  ])('takes %j', (text, value) => expect(read(text)).toEqual([value]));
+
+  it.each([
+    '0C0FFA6D3C254F2D',
+    '00158d0001a2b3c4',
+    '2nd stage',
+    '158d0001',
+    '12e45678',
+    '00158e12',
+    '3 rooms',
+    '1.2.3',
+    '192.168.1.5',
+    '12:30',
+    '2026-11-29',
+    '1234567890123456789',
+    '0012A',
+    '5x',
+    '7 of 9',
+  ])('does not take %j', (text) => expect(read(text)).toEqual([]));
+
+  it('knows the unit of the rule, whatever it is', () => {
+    expect(read('3 rooms', ', unit: rooms')).toEqual([3]);
+  });
+
+  it('reads a decimal comma where the rule says so', () => {
+    expect(read('21,5')).toEqual([]);
+    expect(
+      ['21,5', '21,5 °C', '-0,25', '1.234,5', '1 234,5', '40', '21.5', ',5'].flatMap((text) =>
+        read(text, ', decimal_comma: true'),
+      ),
+    ).toEqual([21.5, 21.5, -0.25, 1234.5, 1234.5, 40, 21.5, 0.5]);
+    expect(['1.234', '1,2,3', '1,5,'].flatMap((text) => read(text, ', decimal_comma: true'))).toEqual([]);
+    expect(routed('{ match: s, decimal_comma: true }', [['s', '21,5']]).samples).toEqual([['s', 21.5]]);
+  });
+
+  it('reads a unit whose bytes are not UTF-8', () => {
+    const latin = Buffer.concat([Buffer.from('21.5 '), Buffer.from([0xb0]), Buffer.from('C')]);
+    const { router } = routed('{ match: s, numeric_strings: true }', []);
+    const { samples, rejects } = router.message('s', latin, NOW);
+    expect(rejects).toEqual([]);
+    expect(samples).toMatchObject([{ value: 21.5, unit: '°C' }]);
+    const mixed = Buffer.concat([
+      Buffer.from('{"v":"5 µg/m³","w":"7 '),
+      Buffer.from([0xb0]),
+      Buffer.from('C"}'),
+    ]);
+    expect(router.message('s', mixed, NOW).samples).toMatchObject([{ unit: 'µg/m³' }, { unit: '°C' }]);
+  });
+});
+
+describe('times without a zone', () => {
+  const noon = at('2026-11-29T12:00:00Z');
+  const time = (sent: string | number, zone = '') =>
+    routed(`{ match: s, fields: [v], time: at${zone} }`, [
+      ['s', JSON.stringify({ v: 1, at: sent })],
+    ]).times.map(([, ms]) => ms);
+
+  it.each([
+    ['20261129120000', noon],
+    [20_261_129_120_000, noon],
+    ['202611291200', noon],
+    ['29.11.2026 12:00:00', noon],
+    ['29.11.2026 12:00', noon],
+    ['2026/11/29 12:00:00', noon],
+    ['2026/11/29T12:00:00Z', noon],
+    ['261129130000W', noon],
+    ['260729140000S', at('2026-07-29T12:00:00Z')],
+  ])('reads %j', (sent, expected) => expect(time(sent)).toEqual([expected]));
+
+  it('reads them in the zone of the payload', () => {
+    expect(time('2026-11-29T13:00:00', ', time_zone: Europe/Berlin')).toEqual([noon]);
+    expect(time('20260729140000', ', time_zone: Europe/Berlin')).toEqual([at('2026-07-29T12:00:00Z')]);
+    expect(time('2026-11-29 06:30', ', time_zone: "-05:30"')).toEqual([noon]);
+    // An offset of its own counts.
+    expect(time('2026-11-29T12:00:00Z', ', time_zone: Europe/Berlin')).toEqual([noon]);
+  });
+
+  it('takes the nearer of two instants in the hour that a clock shows twice', () => {
+    const rule = '{ match: s, fields: [v], time: at, time_zone: Europe/Berlin }';
+    const { router } = routed(rule, []);
+    const payload = Buffer.from('{"v":1,"at":"2026-10-25T02:30:00"}');
+    for (const utc of ['2026-10-25T00:30:00Z', '2026-10-25T01:30:00Z'])
+      expect(router.message('s', payload, at(utc) + 1000).samples[0]?.timeMs).toBe(at(utc));
+  });
+
+  it.each(['29/11/2026 12:00', '32.11.2026 12:00', '2026/13/01 00:00', '20261329120000', '291126T12'])(
+    'refuses %j',
+    (sent) => expect(time(sent)).toEqual([]),
+  );
+
+  it('refuses a zone that does not exist', () => {
+    expect(() => routed('{ match: s, time_zone: Mars/Base }', [])).toThrow(/wrong/);
+  });
+});
