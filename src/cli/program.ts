@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { registerBacktest } from './backtest.ts';
 import { registerCheck } from './check/check.ts';
+import { registerConfig } from './config/config.ts';
 import { registerDemo } from './demo.ts';
 import { registerDoctor } from './doctor/doctor.ts';
 import { registerInspect } from './inspect/inspect.ts';
@@ -25,6 +26,7 @@ const REGISTER = [
   registerBacktest,
   registerTrain,
   registerModel,
+  registerConfig,
 ] as const;
 
 export interface Output {

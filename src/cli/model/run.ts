@@ -11,6 +11,7 @@ import type { Cell } from '../../network/spec.ts';
 import { FEATURES } from '../../series/features.ts';
 import { lockDataDir } from '../../store/lock.ts';
 import { writeOutput } from '../../system/output-file.ts';
+import { textTable } from '../shared/text-table.ts';
 import type { ExportFlags } from './model.ts';
 
 export function listModels(registry: ModelRegistry, slotsFile: string | null, json: boolean): string {
@@ -27,7 +28,7 @@ export function listModels(registry: ModelRegistry, slotsFile: string | null, js
     runs: 'runs in',
     problem: '',
   };
-  return table(
+  return textTable(
     [head, ...rows].map((one) => [
       one.name,
       one.source,
@@ -61,20 +62,6 @@ function runsIn(name: string, groups: ReturnType<ModelSlots['all']>): string {
     .filter(([, slots]) => slots.current === name)
     .map(([group, slots]) => (slots.probation ? `${group} (on probation)` : group))
     .join(', ');
-}
-
-/** Columns as wide as their widest cell; the last ones that are empty everywhere are left out. */
-function table(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((cells) => cells[column]!.length)));
-  return rows
-    .map(
-      (cells) =>
-        `${cells
-          .map((cell, i) => cell.padEnd(widths[i]!))
-          .join('  ')
-          .trimEnd()}\n`,
-    )
-    .join('');
 }
 
 /** @throws GatecastError MODEL_UNKNOWN, MODEL_INVALID */

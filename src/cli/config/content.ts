@@ -1,0 +1,151 @@
+/** What a push holds, from the options of a command to claims that are signed. */
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { parseConfigText } from '../../config/document.ts';
+import { formatDuration } from '../../config/units.ts';
+import { errorText, GatecastError } from '../../errors.ts';
+import {
+  type Claims,
+  claimsSchema,
+  DEFAULT_PROBATION,
+  fleetAudience,
+  nodeAudience,
+} from '../../remote/contract.ts';
+import { isObject, type JsonObject } from '../../remote/merge-patch.ts';
+import { duration, whole } from '../shared/values.ts';
+import { baseLevels, level, type Target } from './operator.ts';
+
+export interface TargetFlags {
+  readonly to?: string;
+  readonly fleet?: string;
+  readonly base: string;
+}
+
+export interface ContentFlags {
+  readonly config?: string;
+  readonly patch?: string;
+}
+
+export interface ClaimFlags {
+  readonly version?: number;
+  readonly expires: number;
+  readonly probation: number;
+  readonly token?: string;
+}
+
+export type Content = Pick<Claims, 'config' | 'patch' | 'rollback' | 'model'>;
+
+export const baseOption = (): Option =>
+  new Option('--base <levels>', 'first levels of every topic').argParser(baseLevels).default('gatecast');
+
+export const addTarget = (command: Command): Command =>
+  command
+    .option('--to <node>', 'one gateway', level)
+    .option('--fleet <group>', 'every gateway that has this group in remote_config.groups', level)
+    .addOption(baseOption());
+
+export const addContent = (command: Command): Command =>
+  command
+    .option('--config <file>', 'YAML or JSON: the whole remote layer, `streams` keyed by the id of the rule')
+    .option('--patch <file>', 'YAML or JSON: a merge patch (RFC 7396) on the remote layer');
+
+export const addClaims = (command: Command): Command =>
+  command
+    .option('--version <n>', 'version of the push; the next one where not given', whole)
+    .addOption(
+      new Option('--expires <duration>', 'gateways refuse the push after this')
+        .argParser(duration)
+        .default(2_592_000_000, '30d'),
+    )
+    .addOption(
+      new Option(
+        '--probation <duration>',
+        'a gateway goes back by itself when something fails in this time, 1s to 24h',
+      )
+        .argParser(probation)
+        .default(600_000, DEFAULT_PROBATION),
+    )
+    .option('--token <text>', 'text that gateways repeat in their reports; random where not given', token);
+
+function probation(text: string): number {
+  const ms = duration(text);
+  if (ms < 1000 || ms > 86_400_000) throw new InvalidArgumentError('A duration from 1s to 24h is expected.');
+  return ms;
+}
+
+function token(text: string): string {
+  if (text === '' || text.length > 256)
+    throw new InvalidArgumentError('A text of 1 to 256 characters is expected.');
+  return text;
+}
+
+/** @throws GatecastError USAGE */
+export function targetOf({ to, fleet }: TargetFlags): Target {
+  if ((to === undefined) === (fleet === undefined))
+    throw new GatecastError('USAGE', 'name one of --to NODE and --fleet GROUP');
+  return to === undefined ? { kind: 'fleet', name: fleet ?? '' } : { kind: 'node', name: to };
+}
+
+/** @throws GatecastError USAGE, FILE_UNREADABLE, CONFIG_INVALID */
+export function contentOf({ config, patch }: ContentFlags): Content {
+  if (config !== undefined && patch !== undefined)
+    throw new GatecastError('USAGE', '--config and --patch do not go together');
+  if (config !== undefined) return { config: readTree(config) };
+  return patch === undefined ? {} : { patch: readTree(patch) };
+}
+
+function readTree(path: string): JsonObject {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new GatecastError('FILE_UNREADABLE', `cannot read ${path}: ${errorText(cause)}`, { cause });
+  }
+  const { value, issues } = parseConfigText(text);
+  if (issues.length > 0) throw new GatecastError('CONFIG_INVALID', `${path} cannot be read`, { issues });
+  if (!isObject(value)) throw new GatecastError('CONFIG_INVALID', `${path} must be an object of config keys`);
+  if (Array.isArray(value.streams))
+    throw new GatecastError(
+      'CONFIG_INVALID',
+      `${path}: in a push, \`streams\` is an object keyed by the id of the rule`,
+      {
+        hint: '`gatecast config show -c FILE` prints the ids: {"streams": {"pumps": {"horizon": "48h"}}}',
+      },
+    );
+  return value;
+}
+
+export interface Stamp {
+  readonly base: string;
+  readonly target: Target;
+  readonly version: number;
+  readonly nowMs: number;
+  readonly dryRun: boolean;
+}
+
+/** @throws GatecastError USAGE where the claims break the contract */
+export function claimsOf(
+  content: Content,
+  flags: ClaimFlags,
+  { base, target, version, nowMs, dryRun }: Stamp,
+): Claims {
+  const seconds = Math.floor(nowMs / 1000);
+  const { kind, name } = target;
+  const claims = {
+    aud: kind === 'node' ? nodeAudience(base, name) : fleetAudience(base, name),
+    iat: seconds,
+    exp: seconds + Math.ceil(flags.expires / 1000),
+    version,
+    token: flags.token ?? randomUUID(),
+    probation: formatDuration(flags.probation),
+    ...content,
+    ...(dryRun ? { dry_run: true } : {}),
+  };
+  const parsed = claimsSchema.safeParse(claims);
+  if (parsed.success) return parsed.data;
+  throw new GatecastError('USAGE', 'this cannot be pushed', {
+    issues: parsed.error.issues.map(({ path, message }) => ({ path: path.join('.'), message })),
+    hint: 'name one of --config FILE, --patch FILE and --model NAME',
+  });
+}

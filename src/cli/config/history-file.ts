@@ -1,0 +1,118 @@
+/**
+ * What was pushed from this machine: one JSON line for each push, written before it is sent, and one for its outcome. The
+ * next version and the content of a rollback come from here.
+ */
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { type JsonObject, mergePatch } from '../../remote/merge-patch.ts';
+import { writeAll } from '../../system/files.ts';
+import type { Target } from './operator.ts';
+
+const contentSchema = z.object({
+  config: z.record(z.string(), z.unknown()).optional(),
+  patch: z.record(z.string(), z.unknown()).optional(),
+  rollback: z.literal(true).optional(),
+  model: z.looseObject({ name: z.string() }).optional(),
+});
+
+const pushedSchema = z.object({
+  id: z.string(),
+  at: z.string(),
+  base: z.string(),
+  target: z.object({ kind: z.enum(['node', 'fleet']), name: z.string() }),
+  kid: z.string(),
+  version: z.number(),
+  token: z.string(),
+  content: contentSchema,
+});
+export type Pushed = z.infer<typeof pushedSchema>;
+
+const outcomeSchema = z.object({
+  id: z.string(),
+  ended: z.string(),
+  result: z.enum(['applied', 'failed', 'aborted']),
+  /** Node -> status. */
+  nodes: z.record(z.string(), z.string()),
+});
+export type Outcome = z.infer<typeof outcomeSchema>;
+
+export interface HistoryEntry extends Pushed {
+  /** Null: under way, or interrupted. */
+  readonly outcome: Outcome | null;
+}
+
+/** @throws the system's error */
+export function append(path: string, line: Pushed | Outcome): void {
+  const fd = openSync(path, 'a', 0o600);
+  try {
+    writeAll(fd, Buffer.from(`${JSON.stringify(line)}\n`));
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Oldest first. A line that cannot be read, such as one cut by a power failure, is skipped. */
+export function readHistory(path: string): HistoryEntry[] {
+  if (!existsSync(path)) return [];
+  const entries = new Map<string, Pushed & { outcome: Outcome | null }>();
+  for (const line of readFileSync(path, 'utf8').split('\n')) {
+    const data = parse(line);
+    const pushed = pushedSchema.safeParse(data);
+    const outcome = outcomeSchema.safeParse(data);
+    if (pushed.success) entries.set(pushed.data.id, { ...pushed.data, outcome: null });
+    else if (outcome.success) {
+      const entry = entries.get(outcome.data.id);
+      if (entry !== undefined) entry.outcome = outcome.data;
+    }
+  }
+  return [...entries.values()];
+}
+
+function parse(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return null;
+  }
+}
+
+/** Entries of one layer. */
+export function ofTarget(history: readonly HistoryEntry[], base: string, target: Target): HistoryEntry[] {
+  return history.filter(
+    (entry) => entry.base === base && entry.target.kind === target.kind && entry.target.name === target.name,
+  );
+}
+
+export interface LayerVersion {
+  readonly version: number;
+  /** Null: not known here, such as a patch on what others pushed. */
+  readonly content: JsonObject | null;
+}
+
+/** The contents that a layer had by pushes from here that were applied, oldest first. */
+export function layerVersions(entries: readonly HistoryEntry[]): LayerVersion[] {
+  const versions: LayerVersion[] = [];
+  for (const { version, content, outcome } of entries) {
+    if (outcome?.result !== 'applied' || (content.model !== undefined && !content.config && !content.patch))
+      continue;
+    const before = versions.at(-1)?.content ?? null;
+    versions.push({ version, content: contentAfter(before, content) });
+  }
+  return versions;
+}
+
+function contentAfter(
+  before: JsonObject | null,
+  { config, patch }: z.infer<typeof contentSchema>,
+): JsonObject | null {
+  if (config !== undefined) return config;
+  if (patch === undefined || before === null) return null;
+  const merged = mergePatch(before, patch) as JsonObject;
+  const streams = patch.streams;
+  if (typeof streams !== 'object' || streams === null) return merged;
+  // In a layer, null keeps a rule of a lower layer away: it stays.
+  const removed = Object.entries(streams).filter(([, rule]) => rule === null);
+  if (removed.length === 0) return merged;
+  return { ...merged, streams: { ...(merged.streams as JsonObject), ...Object.fromEntries(removed) } };
+}

@@ -1,0 +1,177 @@
+/**
+ * A private key on the operator's machine: a JWK, or a JWE of it under a passphrase (PBES2-HS512+A256KW, RFC 7518 4.8).
+ * The file has mode 0600 and is never written over.
+ */
+import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { closeSync, fsyncSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { CompactEncrypt, compactDecrypt } from 'jose';
+import { z } from 'zod';
+import { errorText, GatecastError } from '../../errors.ts';
+import type { KeyRole } from '../../remote/contract.ts';
+import { makeFolder, writeAll, writeFileAtomic } from '../../system/files.ts';
+import { askSecret } from '../shared/prompt.ts';
+import type { OperatorFolder } from './operator.ts';
+
+/** Rounds of PBKDF2-HMAC-SHA-512: a guess takes about a fifth of a second. */
+const ROUNDS = 210_000;
+const WRAP = 'PBES2-HS512+A256KW';
+export const KEY_ENDING = '.key';
+
+const jwkSchema = z.object({
+  kty: z.literal('OKP'),
+  crv: z.literal('Ed25519'),
+  kid: z.string().min(1),
+  x: z.string(),
+  d: z.string(),
+});
+const fileSchema = z.union([jwkSchema, z.object({ kid: z.string().min(1), encrypted: z.string() })]);
+
+export interface PublicJwk {
+  readonly kty: string;
+  readonly crv: string;
+  readonly kid: string;
+  readonly x: string;
+  readonly alg: string;
+  readonly use: string;
+  readonly roles?: readonly KeyRole[];
+}
+
+export interface NewKey {
+  readonly kid: string;
+  readonly roles: readonly KeyRole[] | null;
+  /** Null: not encrypted. */
+  readonly passphrase: string | null;
+}
+
+/** Writes the private key and returns the public one. @throws GatecastError FILE_UNWRITABLE, also where the file exists */
+export async function createKey(path: string, { kid, roles, passphrase }: NewKey): Promise<PublicJwk> {
+  const { privateKey } = generateKeyPairSync('ed25519');
+  const { kty = '', crv = '', x = '', d = '' } = privateKey.export({ format: 'jwk' });
+  const secret = { kty, crv, kid, x, d };
+  const content =
+    passphrase === null ? secret : { kid, encrypted: await seal(JSON.stringify(secret), passphrase) };
+  writeSecret(path, `${JSON.stringify(content, null, 2)}\n`);
+  return { kty, crv, kid, x, alg: 'EdDSA', use: 'sig', ...(roles === null ? {} : { roles }) };
+}
+
+function seal(text: string, passphrase: string): Promise<string> {
+  return new CompactEncrypt(Buffer.from(text))
+    .setProtectedHeader({ alg: WRAP, enc: 'A256GCM' })
+    .setKeyManagementParameters({ p2c: ROUNDS })
+    .encrypt(Buffer.from(passphrase));
+}
+
+/** A new file that only its owner may read; never one that exists, nor one behind a link. */
+function writeSecret(path: string, text: string): void {
+  try {
+    const fd = openSync(path, 'wx', 0o600);
+    try {
+      writeAll(fd, Buffer.from(text));
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (cause) {
+    throw new GatecastError('FILE_UNWRITABLE', `cannot write ${path}: ${errorText(cause)}`, {
+      hint: 'a key is never written over: choose another name with --kid',
+      cause,
+    });
+  }
+}
+
+/** Adds a public key to a JWKS file, which is made where it is absent. @throws GatecastError FILE_UNREADABLE, USAGE */
+export function addPublicKey(path: string, key: PublicJwk): void {
+  let keys: unknown[] = [];
+  if (statSync(path, { throwIfNoEntry: false }) !== undefined) keys = readJwks(path);
+  const others = keys.filter((one) => (one as { kid?: unknown } | null)?.kid === key.kid);
+  if (others.length > 0) throw new GatecastError('USAGE', `${path} holds a key '${key.kid}' already`);
+  writeFileAtomic(path, `${JSON.stringify({ keys: [...keys, key] }, null, 2)}\n`, 0o644);
+}
+
+/** @throws GatecastError FILE_UNREADABLE */
+export function readJwks(path: string): unknown[] {
+  try {
+    return z.object({ keys: z.array(z.unknown()) }).parse(JSON.parse(readFileSync(path, 'utf8'))).keys;
+  } catch (cause) {
+    throw new GatecastError('FILE_UNREADABLE', `${path} is no key set (JWKS): ${errorText(cause)}`, {
+      cause,
+    });
+  }
+}
+
+export interface SignerFlags {
+  readonly signingKey?: string;
+  readonly passphraseFile?: string;
+}
+
+/** The key to sign with: the file named, or the only one of the operator's folder. @throws GatecastError */
+export async function openSigner(
+  flags: SignerFlags,
+  folder: OperatorFolder,
+): Promise<{ readonly kid: string; readonly key: KeyObject }> {
+  const path = flags.signingKey ?? onlyKey(folder);
+  let file: z.infer<typeof fileSchema>;
+  try {
+    file = fileSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+  } catch (cause) {
+    throw new GatecastError('FILE_UNREADABLE', `cannot read the private key ${path}: ${errorText(cause)}`, {
+      hint: 'make one with `gatecast config keygen`',
+      cause,
+    });
+  }
+  if ((statSync(path).mode & 0o077) !== 0)
+    throw new GatecastError('USAGE', `other users may read the private key ${path}`, {
+      hint: `chmod 600 ${path}; if someone may have read it, make a new key and take this one off the gateways`,
+    });
+  if (!('encrypted' in file)) return { kid: file.kid, key: createPrivateKey({ key: file, format: 'jwk' }) };
+  const passphrase = await passphraseOf(flags, `Passphrase of the key ${file.kid}`);
+  try {
+    const { plaintext } = await compactDecrypt(file.encrypted, Buffer.from(passphrase), {
+      keyManagementAlgorithms: [WRAP],
+      maxPBES2Count: 10_000_000,
+    });
+    const jwk = jwkSchema.parse(JSON.parse(Buffer.from(plaintext).toString('utf8')));
+    return { kid: jwk.kid, key: createPrivateKey({ key: jwk, format: 'jwk' }) };
+  } catch (cause) {
+    throw new GatecastError('USAGE', `the passphrase does not open ${path}`, { cause });
+  }
+}
+
+/** @throws GatecastError FILE_UNREADABLE, USAGE where it is empty or there is no terminal */
+export async function passphraseOf({ passphraseFile }: SignerFlags, question: string): Promise<string> {
+  let text: string;
+  if (passphraseFile === undefined) text = await askSecret(question);
+  else
+    try {
+      text = readFileSync(passphraseFile, 'utf8').replace(/\r?\n$/, '');
+    } catch (cause) {
+      throw new GatecastError('FILE_UNREADABLE', `--passphrase-file: ${errorText(cause)}`, { cause });
+    }
+  if (text === '') throw new GatecastError('USAGE', 'the passphrase is empty');
+  return text;
+}
+
+function onlyKey({ keys }: OperatorFolder): string {
+  const present = statSync(keys, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  const names = present ? readdirSync(keys).filter((name) => name.endsWith(KEY_ENDING)) : [];
+  const [only] = names;
+  if (only === undefined || names.length > 1)
+    throw new GatecastError(
+      'USAGE',
+      only === undefined ? `there is no key in ${keys}` : `${keys} holds several keys`,
+      {
+        hint:
+          only === undefined
+            ? 'make one with `gatecast config keygen`, or name one with --signing-key'
+            : `name one with --signing-key: ${names.sort().join(', ')}`,
+      },
+    );
+  return join(keys, only);
+}
+
+export function makeOperatorFolder(folder: OperatorFolder): void {
+  makeFolder(folder.root, 0o700);
+  makeFolder(folder.keys, 0o700);
+  makeFolder(folder.rollouts, 0o700);
+}

@@ -1,0 +1,61 @@
+/**
+ * The operator's folder: private keys, the public keys that belong on gateways, what was pushed, and rollouts under way.
+ * It stays on the operator's machine.
+ */
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+
+export interface OperatorFlags {
+  readonly operatorDir?: string;
+}
+
+export interface OperatorFolder {
+  readonly root: string;
+  readonly keys: string;
+  readonly history: string;
+  readonly rollouts: string;
+}
+
+export const addOperatorFolder = (command: Command): Command =>
+  command.addOption(
+    new Option(
+      '--operator-dir <folder>',
+      'folder of your keys and of what you pushed; ~/.config/gatecast where not given',
+    ).env('GATECAST_OPERATOR_DIR'),
+  );
+
+export function operatorFolder({ operatorDir }: OperatorFlags): OperatorFolder {
+  const config = process.env.XDG_CONFIG_HOME || join(homedir(), '.config');
+  const root = operatorDir || join(config, 'gatecast');
+  return {
+    root,
+    keys: join(root, 'keys'),
+    history: join(root, 'history.jsonl'),
+    rollouts: join(root, 'rollouts'),
+  };
+}
+
+export interface Target {
+  readonly kind: 'node' | 'fleet';
+  readonly name: string;
+}
+
+export const targetText = ({ kind, name }: Target): string => (kind === 'node' ? name : `fleet ${name}`);
+
+/** One level of a topic: a node or a group. */
+export function level(text: string): string {
+  if (!/^[^+#/\s\p{C}]{1,128}$/u.test(text))
+    throw new InvalidArgumentError('A name without / + # is expected.');
+  return text;
+}
+
+/** First levels of every topic. */
+export function baseLevels(text: string): string {
+  if (!/^[^+#\s\p{C}/]+(?:\/[^+#\s\p{C}/]+)*$/u.test(text))
+    throw new InvalidArgumentError('Topic levels without + and # are expected.');
+  return text;
+}
+
+/** Text of another machine, safe for a terminal. */
+export const printable = (text: string): string => text.replaceAll(/\p{C}/gu, '?').slice(0, 300);

@@ -1,0 +1,69 @@
+/** What a gateway's report says of one push. Pure. */
+import { type LayerName, type Reported, reportedSchema, type Status } from '../../remote/contract.ts';
+import { printable } from './operator.ts';
+
+export interface Sought {
+  readonly kid: string;
+  readonly version: number;
+  readonly token: string;
+  readonly layer: LayerName;
+}
+
+export type NodeStatus = 'waiting' | 'sent' | Status | 'no answer';
+
+export interface NodeState {
+  readonly node: string;
+  readonly status: NodeStatus;
+  readonly version: number | null;
+  readonly code: number | null;
+  readonly reason: string;
+}
+
+/** Null where the payload is no report. */
+export function parseReported(payload: Uint8Array): Reported | null {
+  try {
+    const parsed = reportedSchema.safeParse(JSON.parse(Buffer.from(payload).toString('utf8')));
+    return parsed.success ? parsed.data : null;
+  } catch {
+    return null;
+  }
+}
+
+type Said = Pick<NodeState, 'status' | 'version' | 'code' | 'reason'>;
+
+/** Null where the report is about other pushes. */
+export function outcomeOf(reported: Reported, sought: Sought): Said | null {
+  if (reported.dry_run === true) return null;
+  const matches = (one: Pick<Reported, 'kid' | 'version' | 'token'> & { readonly layer: string | null }) =>
+    one.version === sought.version &&
+    one.kid === sought.kid &&
+    (one.token === null || one.token === sought.token) &&
+    one.layer === sought.layer;
+  // A push that comes a second time is refused as not newer; what became of it the first time is in the history.
+  const found = [...reported.history, reported].filter(matches);
+  const said = found.filter(({ code }) => code !== 409).at(-1) ?? found.at(-1);
+  if (said === undefined) return null;
+  const { status, version, code } = said;
+  const failed = status === 'rejected' || status === 'rolled_back';
+  return { status, version, code, reason: failed && said === reported ? reasonOf(reported) : '' };
+}
+
+/** The answer to a dry run; null where the report is about something else. */
+export function dryOutcomeOf(reported: Reported, token: string): Said | null {
+  if (reported.token !== token) return null;
+  const { status, version, code } = reported;
+  return { status, version, code, reason: reasonOf(reported) };
+}
+
+export function reasonOf({ errors }: Reported): string {
+  const [first] = errors;
+  if (first === undefined) return '';
+  const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : '';
+  return printable(`${first.path === '' ? '' : `${first.path} `}${first.text}${more}`);
+}
+
+/** Nothing more comes by itself. */
+export const isFinal = (status: NodeStatus): boolean =>
+  status === 'applied' || status === 'rejected' || status === 'rolled_back' || status === 'no answer';
+
+export const isFailure = (status: NodeStatus): boolean => isFinal(status) && status !== 'applied';

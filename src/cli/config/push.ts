@@ -1,0 +1,192 @@
+/** `gatecast config push`: signs a config or a patch, sends it, and follows what the gateways report. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { GatecastError } from '../../errors.ts';
+import { addLogin, brokerOf, type LoginFlags, openLink } from '../shared/broker.ts';
+import { AlreadySaid } from '../shared/said.ts';
+import { duration, list } from '../shared/values.ts';
+import {
+  addClaims,
+  addContent,
+  addTarget,
+  type ClaimFlags,
+  type Content,
+  type ContentFlags,
+  contentOf,
+  type TargetFlags,
+  targetOf,
+} from './content.ts';
+import type { SignerFlags } from './key-file.ts';
+import { addOperatorFolder, level, type OperatorFlags, operatorFolder, printable } from './operator.ts';
+import type { PushIo, PushResult } from './push-run.ts';
+import type { AbortLimit, Rate } from './rollout.ts';
+import { LiveTable, tableLines, terminal } from './table.ts';
+
+export interface RolloutFlags {
+  readonly canary?: number;
+  readonly rate?: Rate;
+  readonly abortAfter: AbortLimit;
+  readonly nodes?: readonly string[];
+  readonly wait: number;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+}
+
+export type SendFlags = RolloutFlags & TargetFlags & ClaimFlags & SignerFlags & OperatorFlags & LoginFlags;
+type Flags = SendFlags & ContentFlags & { readonly resume?: string | true };
+
+export const addSigner = (command: Command): Command =>
+  command
+    .option('--signing-key <file>', 'private key; the only one of the operator folder where not given')
+    .option(
+      '--passphrase-file <file>',
+      'file that holds the passphrase of an encrypted key; else it is asked for',
+    );
+
+export const addRollout = (command: Command): Command =>
+  command
+    .option('--canary <share>', 'with --fleet: first so many gateways, such as 5%, at least one', share)
+    .option('--rate <rate>', 'with --fleet: then so many at a time, such as 10/1m', rate)
+    .addOption(
+      new Option('--abort-after <limit>', 'send to no more gateways after "2 failures", or "10%" of all')
+        .argParser(abortLimit)
+        .default({ kind: 'count', failures: 1 }, '1 failure'),
+    )
+    .option(
+      '--nodes <names>',
+      'with --fleet: its gateways, joined by commas; those that answer where not given',
+      nodes,
+    )
+    .addOption(
+      new Option('--wait <duration>', 'how long a gateway may take to answer')
+        .argParser(duration)
+        .default(30_000, '30s'),
+    )
+    .option('--dry-run', 'the gateways validate and report, and apply nothing')
+    .option('--json', 'print the result as JSON');
+
+export function registerPush(config: Command): void {
+  const command = config
+    .command('push')
+    .description('push a config to one gateway or to a fleet, and follow what they report');
+  addContent(addTarget(command)).option(
+    '--resume [id]',
+    'go on with an interrupted push; the newest where no id is given',
+  );
+  addLogin(addOperatorFolder(addSigner(addRollout(addClaims(command)))))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ gatecast config push --to cellar --patch pumps.yaml --broker mqtts://broker.lan
+  $ gatecast config push --fleet pumps --config pumps.yaml --canary 5% --rate 10/1m --abort-after "2 failures"
+  $ gatecast config push --resume
+
+Ends with 0 only when every gateway has applied it. A fleet is asked to validate the push first; where one gateway refuses
+it, it is applied nowhere.`,
+    )
+    .action(async (flags: Flags, self: Command) => {
+      if (flags.resume !== undefined) return follow(flags, self, null);
+      await follow(flags, self, contentOf(flags));
+    });
+}
+
+/** Signs and sends, or goes on where `content` is null. Ends with `AlreadySaid` unless all have applied it. */
+export async function follow(flags: Flags, command: Command, content: Content | null): Promise<void> {
+  const folder = operatorFolder(flags);
+  const [{ push, resume }, { makeOperatorFolder, openSigner }] = await Promise.all([
+    import('./push-run.ts'),
+    import('./key-file.ts'),
+  ]);
+  const write = command.configureOutput().writeOut ?? (() => {});
+  const table = flags.json ? null : new LiveTable(terminal(write));
+  const options = await brokerOf(flags, 'config');
+  let stopped = false;
+  const stop = (): void => {
+    if (stopped) process.exit(1);
+    stopped = true;
+  };
+  const io: PushIo = {
+    connect: (message) => openLink(options, message),
+    show: (states, title) => table?.update(states, title),
+    now: Date.now,
+    stopped: () => stopped,
+  };
+  const run = async (): Promise<PushResult> => {
+    makeOperatorFolder(folder);
+    if (content === null) return resume(typeof flags.resume === 'string' ? flags.resume : null, folder, io);
+    const target = targetOf(flags);
+    if (
+      target.kind === 'node' &&
+      (flags.canary !== undefined || flags.rate !== undefined || flags.nodes !== undefined)
+    )
+      throw new GatecastError('USAGE', '--canary, --rate and --nodes go with --fleet');
+    if (Object.keys(content).length === 0)
+      throw new GatecastError('USAGE', 'nothing to push', { hint: 'name --config FILE or --patch FILE' });
+    const signer = await openSigner(flags, folder);
+    const { base, wait: waitMs, abortAfter } = flags;
+    return push(
+      {
+        base,
+        target,
+        content,
+        claims: flags,
+        signer,
+        folder,
+        dryRun: flags.dryRun === true,
+        canary: flags.canary ?? null,
+        rate: flags.rate ?? null,
+        abortAfter,
+        nodes: flags.nodes ?? null,
+        waitMs,
+      },
+      io,
+    );
+  };
+  process.on('SIGINT', stop).on('SIGTERM', stop);
+  const result = await run().finally(() => process.off('SIGINT', stop).off('SIGTERM', stop));
+  write(flags.json ? `${JSON.stringify(jsonOf(result), null, 2)}\n` : textOf(result));
+  if (result.result !== 'applied') throw new AlreadySaid();
+}
+
+const jsonOf = ({ dryRun, ...result }: PushResult): object => ({ ...result, dry_run: dryRun });
+
+function textOf({ id, version, result, dryRun, nodes }: PushResult): string {
+  const applied = nodes.filter(({ status }) => status === 'applied').length;
+  const failed = nodes.filter(({ status }) => status !== 'applied' && status !== 'waiting');
+  const waiting = nodes.length - applied - failed.length;
+  const lines = failed.length > 0 ? [...tableLines(failed), ''] : [];
+  const of = `${applied} of ${nodes.length}`;
+  if (dryRun)
+    return `${[...lines, nodes.length === applied ? `dry run: ${of} would apply version ${version}; nothing was applied` : `dry run: ${of} would apply version ${version}; it was applied nowhere`].join('\n')}\n`;
+  const sentence = {
+    applied: `version ${version}: applied by all ${nodes.length}`,
+    failed: `version ${version}: applied by ${of}`,
+    aborted: `version ${version}: aborted; applied by ${of}, never sent to ${waiting}. \`gatecast config rollback\` takes it back where it was applied`,
+    stopped: `version ${version}: stopped; applied by ${of}. Go on with: gatecast config push --resume ${id}`,
+  }[result];
+  return `${[...lines, printable(sentence)].join('\n')}\n`;
+}
+
+function share(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*%$/.exec(text.trim());
+  const value = Number(match?.[1]) / 100;
+  if (match === null || value <= 0 || value > 1)
+    throw new InvalidArgumentError('A share such as 5% is expected.');
+  return value;
+}
+
+function rate(text: string): Rate {
+  const [count = '', period = ''] = text.split('/');
+  if (!/^[1-9]\d{0,5}$/.test(count.trim()))
+    throw new InvalidArgumentError('A rate like 10/1m is expected: ten gateways in one minute.');
+  return { count: Number(count), periodMs: duration(period) };
+}
+
+function abortLimit(text: string): AbortLimit {
+  if (text.includes('%')) return { kind: 'share', share: share(text) };
+  const match = /^([1-9]\d{0,5})(?:\s*failures?)?$/.exec(text.trim());
+  if (match === null) throw new InvalidArgumentError('"2 failures" or "10%" is expected.');
+  return { kind: 'count', failures: Number(match[1]) };
+}
+
+const nodes = (text: string): string[] => list(text).map(level);

@@ -1,0 +1,47 @@
+/** `gatecast config rollback`: pushes the former content of a layer again, with a new version. */
+import type { Command } from 'commander';
+import { GatecastError } from '../../errors.ts';
+import { addLogin } from '../shared/broker.ts';
+import { whole } from '../shared/values.ts';
+import { addClaims, addTarget, type Content, targetOf } from './content.ts';
+import { type LayerVersion, layerVersions, ofTarget, readHistory } from './history-file.ts';
+import { addOperatorFolder, operatorFolder } from './operator.ts';
+import { addRollout, addSigner, follow, type SendFlags } from './push.ts';
+
+type Flags = SendFlags & { readonly toVersion?: number };
+
+export function registerRollback(config: Command): void {
+  const command = config
+    .command('rollback')
+    .description('push the former config again, with a new version')
+    .option('--to-version <n>', 'back to this version; the one before the present where not given', whole);
+  addLogin(addOperatorFolder(addSigner(addRollout(addClaims(addTarget(command))))))
+    .addHelpText(
+      'after',
+      `
+Example:
+  $ gatecast config rollback --to cellar --broker mqtts://broker.lan
+
+The former content is that of the last push from this machine that was applied. Where this machine does not know it, the
+gateways are asked to go back to what they had committed before.`,
+    )
+    .action(async (flags: Flags, self: Command) => {
+      const target = targetOf(flags);
+      const entries = ofTarget(readHistory(operatorFolder(flags).history), flags.base, target);
+      await follow(flags, self, former(layerVersions(entries), flags.toVersion));
+    });
+}
+
+/** @throws GatecastError USAGE for a version that is not known here */
+export function former(versions: readonly LayerVersion[], wanted?: number): Content {
+  if (wanted === undefined) {
+    const content = versions.at(-2)?.content ?? null;
+    return content === null ? { rollback: true } : { config: content };
+  }
+  const found = versions.find(({ version }) => version === wanted);
+  if (found?.content) return { config: found.content };
+  const known = versions.filter(({ content }) => content !== null).map(({ version }) => version);
+  throw new GatecastError('USAGE', `the content of version ${wanted} is not known here`, {
+    hint: known.length > 0 ? `known are ${known.join(', ')}` : 'push it with --config FILE',
+  });
+}

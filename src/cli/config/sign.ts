@@ -1,0 +1,87 @@
+/** `gatecast config sign`: a signed push as text, for another way to the broker. Nothing is sent. */
+import { type Command, Option } from 'commander';
+import { GatecastError } from '../../errors.ts';
+import {
+  addClaims,
+  addContent,
+  addTarget,
+  type ClaimFlags,
+  type ContentFlags,
+  claimsOf,
+  contentOf,
+  type TargetFlags,
+  targetOf,
+} from './content.ts';
+import type { SignerFlags } from './key-file.ts';
+import { addOperatorFolder, type OperatorFlags, operatorFolder } from './operator.ts';
+import { addSigner } from './push.ts';
+
+interface Flags extends TargetFlags, ContentFlags, ClaimFlags, SignerFlags, OperatorFlags {
+  readonly dryRun?: boolean;
+  readonly out?: string;
+}
+
+export function registerSign(config: Command): void {
+  const command = config.command('sign').description('sign a push and print it; nothing is sent');
+  addClaims(addContent(addTarget(command)));
+  addOperatorFolder(addSigner(command))
+    .option('--dry-run', 'ask gateways to validate and report only')
+    .addOption(new Option('--out <file>', 'write it to a file instead of printing it'))
+    .addHelpText(
+      'after',
+      `
+Example:
+  $ gatecast config sign --to cellar --patch pumps.yaml --out push.jws
+  $ mosquitto_pub -t gatecast/cellar/config/desired -r -q 1 -f push.jws
+
+The version counts as used: it stands in the history of this machine.`,
+    )
+    .action(async (flags: Flags, self: Command) => {
+      const [
+        { makeOperatorFolder, openSigner },
+        { append, readHistory },
+        { nextVersion },
+        { sign },
+        { writeOutput },
+      ] = await Promise.all([
+        import('./key-file.ts'),
+        import('./history-file.ts'),
+        import('./push-run.ts'),
+        import('../../remote/sign.ts'),
+        import('../../system/output-file.ts'),
+      ]);
+      const target = targetOf(flags);
+      const content = contentOf(flags);
+      if (Object.keys(content).length === 0)
+        throw new GatecastError('USAGE', 'nothing to sign', { hint: 'name --config FILE or --patch FILE' });
+      const folder = operatorFolder(flags);
+      makeOperatorFolder(folder);
+      const signer = await openSigner(flags, folder);
+      const nowMs = Date.now();
+      const version = flags.version ?? nextVersion(signer.kid, readHistory(folder.history), []);
+      const { base } = flags;
+      const claims = claimsOf(content, flags, {
+        base,
+        target,
+        version,
+        nowMs,
+        dryRun: flags.dryRun === true,
+      });
+      const jws = await sign(claims, signer);
+      const token = claims.token ?? '';
+      const at = new Date(nowMs).toISOString();
+      if (flags.dryRun !== true)
+        append(folder.history, {
+          id: `signed-${token}`,
+          at,
+          base,
+          target,
+          kid: signer.kid,
+          version,
+          token,
+          content,
+        });
+      if (flags.out === undefined) (self.configureOutput().writeOut ?? (() => {}))(`${jws}\n`);
+      else writeOutput(flags.out, Buffer.from(jws));
+    });
+}

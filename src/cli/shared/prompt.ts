@@ -1,0 +1,40 @@
+/** Asks on the terminal for a secret, without showing what is typed. */
+import { GatecastError } from '../../errors.ts';
+
+/** @throws GatecastError USAGE without a terminal, or where it is interrupted */
+export function askSecret(question: string): Promise<string> {
+  const { stdin, stderr } = process;
+  if (!stdin.isTTY)
+    throw new GatecastError('USAGE', `there is no terminal to ask: ${question}`, {
+      hint: 'name a file with --passphrase-file',
+    });
+  stderr.write(`${question}: `);
+  stdin.setRawMode(true);
+  stdin.setEncoding('utf8');
+  stdin.resume();
+  return new Promise((resolve, reject) => {
+    let text = '';
+    const end = (): void => {
+      stdin.off('data', typed);
+      stdin.setRawMode(false);
+      stdin.pause();
+      stderr.write('\n');
+    };
+    const typed = (data: string): void => {
+      for (const character of data) {
+        if (character === '\r' || character === '\n') {
+          end();
+          resolve(text);
+          return;
+        }
+        if (character === '\u0003' || character === '\u0004') {
+          end();
+          reject(new GatecastError('USAGE', 'interrupted'));
+          return;
+        }
+        text = character === '\u007f' || character === '\b' ? text.slice(0, -1) : text + character;
+      }
+    };
+    stdin.on('data', typed);
+  });
+}

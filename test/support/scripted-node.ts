@@ -1,0 +1,97 @@
+/** Gateways that report as the contract of remote config says, for tests of the operator's commands. */
+import { compactVerify, importJWK, type JWK } from 'jose';
+import mqtt, { type MqttClient } from 'mqtt';
+import {
+  type Claims,
+  type Code,
+  claimsSchema,
+  type Reported,
+  type Status,
+} from '../../src/remote/contract.ts';
+
+export interface Verdict {
+  readonly status: Status;
+  readonly code: Code;
+  readonly text?: string;
+  /** Instead of the verdict of a probation: for so long it is on probation, ms. */
+  readonly afterMs?: number;
+}
+
+export interface ScriptedNode {
+  /** Pushes that were applied or refused, dry runs left out. */
+  readonly pushes: Claims[];
+  readonly dryRuns: Claims[];
+  close(): Promise<void>;
+}
+
+export interface NodeScript {
+  readonly url: string;
+  readonly name: string;
+  readonly group: string;
+  readonly key: JWK;
+  readonly judge?: (claims: Claims) => Verdict;
+  readonly judgeDryRun?: (claims: Claims) => Verdict;
+}
+
+const APPLIED: Verdict = { status: 'applied', code: 200 };
+
+export async function scriptedNode(script: NodeScript): Promise<ScriptedNode> {
+  const { url, name, group, judge = () => APPLIED, judgeDryRun = () => APPLIED } = script;
+  const client: MqttClient = await mqtt.connectAsync(url, { protocolVersion: 5 });
+  const own = `gatecast/${name}/config/desired`;
+  const fleet = `gatecast/fleet/${group}/config/desired`;
+  const key = await importJWK(script.key, 'EdDSA');
+  const history: Reported['history'][number][] = [];
+  const handled = new Set<string>();
+  const pushes: Claims[] = [];
+  const dryRuns: Claims[] = [];
+
+  const report = (claims: Claims, verdict: Verdict, layer: string, dryRun: boolean): void => {
+    const { status, code, text } = verdict;
+    const outcome = {
+      status,
+      code,
+      version: claims.version,
+      kid: script.key.kid ?? '',
+      token: claims.token ?? null,
+    };
+    if (!dryRun && status !== 'applying' && status !== 'probation')
+      history.push({ ...outcome, layer, at: new Date().toISOString() });
+    const reported: Reported = {
+      ...outcome,
+      layer,
+      ...(dryRun ? { dry_run: true as const } : {}),
+      attempted_hash: null,
+      effective_hash: 'e'.repeat(64),
+      last_good: { version: null, kid: null, hash: '0' },
+      rolled_back_from: status === 'rolled_back' ? claims.version : null,
+      errors: text === undefined ? [] : [{ path: 'streams.pumps', text, hint: '' }],
+      needs: 'hot',
+      since: new Date().toISOString(),
+      effective: outcome,
+      history: history.slice(-8),
+      dropped: 0,
+    };
+    client.publish(`gatecast/${name}/config/reported`, JSON.stringify(reported), { qos: 1, retain: !dryRun });
+  };
+
+  client.on('message', async (_topic, payload) => {
+    const jws = payload.toString();
+    if (jws === '' || handled.has(jws)) return;
+    handled.add(jws);
+    const { payload: bytes } = await compactVerify(jws, key);
+    const claims = claimsSchema.parse(JSON.parse(Buffer.from(bytes).toString()));
+    const layer = claims.aud === `fleet:gatecast/${group}` ? `fleet:${group}` : 'node';
+    if (claims.dry_run === true) {
+      dryRuns.push(claims);
+      return report(claims, judgeDryRun(claims), layer, true);
+    }
+    pushes.push(claims);
+    const verdict = judge(claims);
+    if (verdict.status === 'rejected') return report(claims, verdict, layer, false);
+    report(claims, { status: 'probation', code: 202 }, layer, false);
+    setTimeout(() => client.connected && report(claims, verdict, layer, false), verdict.afterMs ?? 50);
+  });
+  await client.subscribeAsync([own, fleet], { qos: 1 });
+  return { pushes, dryRuns, close: () => client.endAsync(true) };
+}
