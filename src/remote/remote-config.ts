@@ -39,7 +39,7 @@ import type { JsonObject } from './merge-patch.ts';
 import { judge, type Trial, type Vitals } from './probation.ts';
 import type { NewPush, PushLife } from './push-life.ts';
 import type { Push } from './push-state.ts';
-import { problem, type Refusal, readUnsigned, verify } from './verify.ts';
+import { problem, type Refusal, readUnsigned, statedAudience, verify } from './verify.ts';
 
 /** What a change of the config gave, as far as it matters here. */
 export interface Applied {
@@ -209,11 +209,13 @@ export class RemoteConfig {
 
   /** Whether a message is a push to apply. @param before those of the same batch */
   private async take(message: Message, before: readonly Taken[]): Promise<Taken | null> {
-    const { layer, payload, retained } = message;
+    const { payload } = message;
     const { life, clock, host, local, keys } = this.parts;
+    const layer = this.layerOf(message);
     if (message.bytes === 0) return this.takeBack(layer);
     const digest = sha256(payload);
-    if (retained && life.isHandled(layer, digest)) {
+    // Repeated by the broker, or delivered on the topic of the node before that of its fleet.
+    if ((message.retained || layer !== 'node') && life.isHandled(layer, digest)) {
       this.report();
       return null;
     }
@@ -270,6 +272,15 @@ export class RemoteConfig {
     if (claims.dry_run !== true) return taken;
     await this.tryOut(taken);
     return null;
+  }
+
+  /** A push to a fleet may also come on the node's own topic: its audience, which is signed, says what it is for. */
+  private layerOf({ layer, payload }: Message): LayerName {
+    const { base, remote_config } = this.parts.local;
+    if (layer !== 'node' || payload.length === 0) return layer;
+    const stated = statedAudience(payload);
+    const group = remote_config.groups.find((name) => stated === fleetAudience(base, name));
+    return group === undefined ? layer : `fleet:${group}`;
   }
 
   private takeBack(layer: LayerName): Taken | null {

@@ -104,6 +104,15 @@ export async function verify<Schema extends z.ZodType>(
   return readClaims(claims.value, { schema, audience, stated, payload, kid: key.kid });
 }
 
+/** The audience that a message states, signed or not; nothing is verified. Null where there is none. */
+export function statedAudience(payload: Uint8Array): string | null {
+  if (payload.length > MAX_PUSH_BYTES) return null;
+  const compact = Buffer.from(payload).toString('latin1');
+  const claims = COMPACT.test(compact) ? Buffer.from(compact.split('.')[1] ?? '', 'base64url') : payload;
+  const { value } = parseStrictJson(claims, MAX_PUSH_DEPTH);
+  return isObject(value) && typeof value.aud === 'string' ? value.aud : null;
+}
+
 /** Plain JSON, for `remote_config.unsigned`. */
 export function readUnsigned<Schema extends z.ZodType>(
   payload: Uint8Array,

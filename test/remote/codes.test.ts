@@ -79,7 +79,7 @@ const BAD: readonly Bad[] = [
   ['a truncated signature', 401, 'signature', async () => (await push(GOOD)).slice(0, -8)],
   ['a key of another role', 401, 'header.kid', () => push(GOOD, requests)],
   ['another gateway', 401, 'aud', () => push({ ...GOOD, aud: 'node:gatecast/attic' })],
-  ['a fleet push on the topic of the node', 401, 'aud', () => push({ ...GOOD, aud: 'fleet:gatecast/north' })],
+  ['a push to another fleet', 401, 'aud', () => push({ ...GOOD, aud: 'fleet:gatecast/west' })],
   ['duplicate claims', 400, '', () => signedText(`${claimsText.slice(0, -1)},"version":6}`)],
   [
     'duplicate claims with an escape',
@@ -206,6 +206,22 @@ describe('codes of remote config', () => {
     await gateway.pass(11_000);
     expect(gateway.reported).toMatchObject({ status: 'applied', code: 200, last_good: { version: 5 } });
     expect(gateway.reported.last_good.hash).toBe(gateway.runningHash);
+  });
+
+  it('a push to a fleet may come on the topic of the node first, and changes nothing when it comes on its own', async () => {
+    const gateway = start();
+    const fleet = { ...base, aud: 'fleet:gatecast/north', version: 3, config: { log: { level: 'debug' } } };
+    const payload = await sign(fleet, ops);
+    expect(await gateway.push(payload)).toMatchObject({ layer: 'fleet:north', version: 3, code: 202 });
+    const before = gateway.runningHash;
+    expect(await gateway.push(payload, 'fleet:north')).toMatchObject({
+      layer: 'fleet:north',
+      version: 3,
+      code: 202,
+    });
+    expect(gateway.runningHash).toBe(before);
+    const older = await sign({ ...fleet, version: 2 }, ops);
+    expect(await gateway.push(older)).toMatchObject({ code: 409 });
   });
 
   it('409: a version that is equal or older, and a replay; another key counts on its own', async () => {
