@@ -79,6 +79,9 @@ const MAX_LOGGED_REFUSALS = 20;
 /** A connection that is closed so soon after a message was sent may have been closed for it, ms. */
 const BLAME_MS = 2000;
 
+/** Longest wait for the end of a connection that is left for another, ms. */
+const GOODBYE_MS = 1000;
+
 /** Short connections in a row after which another client with the same id is likely. */
 const RIVALRY = 4;
 
@@ -87,7 +90,8 @@ export class Client {
   readonly #log: Logger;
   readonly #outbox: Outbox;
   readonly #backoff: Backoff;
-  readonly #filters: SessionFilters;
+  #filters: SessionFilters;
+  #options: BrokerOptions;
   readonly #refusedTopics = new Set<string>();
   readonly #dropped = new Map<Unsent, number>();
   #connection: Connection | null = null;
@@ -123,6 +127,7 @@ export class Client {
 
   constructor(parts: ClientParts) {
     this.#parts = parts;
+    this.#options = parts.options;
     this.#log = parts.log;
     this.#outbox = new Outbox(parts.options.outbox);
     this.#backoff = new Backoff(parts.clock, parts.random, parts.options.maxBackoffMs);
@@ -156,6 +161,50 @@ export class Client {
       if (!this.#open) finish();
       else this.#pump();
     });
+  }
+
+  /**
+   * Goes on with another broker, or with other credentials: for config keys of the class `reconnect`. Prove them with
+   * `tryBroker` (trial.ts) before. What waits in the outbox goes to the new connection. Returns at once; `changed` tells of
+   * the loss and of the new connection.
+   * @param farewell last messages to the broker that is left, where that is another one: its last will is not sent
+   * @param session what is remembered of the session there; left out: it is the same session, with other credentials
+   */
+  switchTo(options: BrokerOptions, farewell: readonly Outgoing[] = [], session?: SessionMemory): void {
+    const old = this.#connection;
+    const wasOpen = this.#open;
+    if (wasOpen) for (const message of farewell) old?.publish(message, () => {});
+    this.#options = options;
+    this.#version = options.version === '3.1.1' ? 4 : 5;
+    this.#speaks5 = false;
+    this.#will = { retain: true, qos: true };
+    this.#tooLarge = Number.POSITIVE_INFINITY;
+    this.#offers = null;
+    this.#suspects.clear();
+    this.#shortLived = 0;
+    if (session !== undefined) {
+      const { wanted } = this.#filters;
+      this.#filters = new SessionFilters(session);
+      this.#filters.want(wanted);
+    }
+    this.#open = false;
+    this.#connection = null;
+    this.#outbox.rewind();
+    for (const cancel of this.#cancelTimers.splice(0)) cancel();
+    if (this.#stopped) return;
+    if (wasOpen) this.#parts.changed?.(this.status());
+    if (old === null) this.#connect();
+    else {
+      // A broker that does not answer must not keep the new connection waiting.
+      let began = false;
+      const begin = (): void => {
+        if (began || this.#stopped) return;
+        began = true;
+        this.#connect();
+      };
+      old.close(begin);
+      this.#after(GOODBYE_MS, begin);
+    }
   }
 
   /** Never blocks and never fails: waits in the outbox, bounded, until the broker has it. The topic must be a safe name (see topics.ts). */
@@ -214,7 +263,8 @@ export class Client {
   // ---- connecting
 
   #connect(): void {
-    const { options, will } = this.#parts;
+    const { will } = this.#parts;
+    const options = this.#options;
     const keeps = options.sessionExpiryMs > 0;
     const clean = !keeps || this.#cleanNext || !this.#filters.known;
     try {
@@ -252,7 +302,7 @@ export class Client {
       if (!this.#stopped && this.#connection === left) this.#connect();
     };
     left?.close(again);
-    this.#after(this.#parts.options.connectTimeoutMs, again);
+    this.#after(this.#options.connectTimeoutMs, again);
   }
 
   #connected(sessionPresent: boolean): void {
@@ -268,7 +318,7 @@ export class Client {
     this.#backoff.connected();
     this.#filters.begin(!sessionPresent);
     const protocol = this.#version === 5 ? '5' : '3.1.1';
-    this.#log.info('broker connected', { url: this.#parts.options.url, protocol, session: sessionPresent });
+    this.#log.info('broker connected', { url: this.#options.url, protocol, session: sessionPresent });
     this.#takeBack();
     // Also in a kept session: the broker may have lost some, and asking again costs nothing.
     const wanted = this.#filters.wanted;
@@ -304,7 +354,7 @@ export class Client {
     const reason = end.reason + this.#rivalry(wasOpen);
     const isNew = this.#fault !== reason;
     this.#fault = reason;
-    const fields = { url: this.#parts.options.url, reason, retry_ms: Math.round(delayMs) };
+    const fields = { url: this.#options.url, reason, retry_ms: Math.round(delayMs) };
     if (isNew || wasOpen) this.#log.warn(wasOpen ? 'broker lost' : 'broker unreachable', fields);
     else this.#log.debug('broker unreachable', fields);
     this.#after(delayMs, () => this.#connect());
@@ -335,7 +385,8 @@ export class Client {
 
   /** A broker that closes what it has accepted, again and again, mostly does so for a second client with the same id. */
   #rivalry(wasOpen: boolean): string {
-    const { clock, options } = this.#parts;
+    const { clock } = this.#parts;
+    const options = this.#options;
     const short = wasOpen && clock.monotonic() - this.#connectedAt < options.maxBackoffMs;
     this.#shortLived = short ? this.#shortLived + 1 : 0;
     if (this.#shortLived < RIVALRY) return '';
@@ -343,7 +394,7 @@ export class Client {
   }
 
   #otherVersion(): void {
-    if (this.#parts.options.version === 'auto') this.#version = this.#version === 5 ? 4 : 5;
+    if (this.#options.version === 'auto') this.#version = this.#version === 5 ? 4 : 5;
   }
 
   #after(delayMs: number, action: () => void): void {

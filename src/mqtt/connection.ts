@@ -23,6 +23,8 @@ export interface Incoming {
 export interface Subscription {
   readonly filter: string;
   readonly qos: 0 | 1;
+  /** Messages of this connection come back to it, too (MQTT 5; with 3.1.1 they always do). */
+  readonly echo?: boolean;
 }
 
 export interface ConnectionEvents {
@@ -195,10 +197,10 @@ export class Connection {
   /** `done` is told the filters that the broker refused; not called when the connection ends first. */
   subscribe(subscriptions: readonly Subscription[], done: (refused: string[]) => void): void {
     const wanted = Object.fromEntries(
-      subscriptions.map(({ filter, qos }) => [
+      subscriptions.map(({ filter, qos, echo }) => [
         filter,
         // our own messages must not come back, and retained ones not again with each reconnect
-        filter.startsWith('$share/') ? { qos } : { qos, nl: true, rh: 1 },
+        filter.startsWith('$share/') ? { qos } : { qos, nl: echo !== true, rh: 1 },
       ]),
     );
     this.#client.subscribe(wanted, (error, granted) => {

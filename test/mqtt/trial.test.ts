@@ -1,0 +1,100 @@
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { silentLogger } from '../../src/log.ts';
+import { Client } from '../../src/mqtt/client.ts';
+import { plainBrokerOptions } from '../../src/mqtt/options.ts';
+import { tryBroker } from '../../src/mqtt/trial.ts';
+import { systemClock } from '../../src/system/clock.ts';
+import { freePort, hasMosquitto, type Mosquitto, startMosquitto, watch } from '../support/mosquitto.ts';
+import { tempDirs } from '../support/temp.ts';
+import { waitFor } from '../support/wait.ts';
+
+const temp = tempDirs();
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+async function broker(config?: string): Promise<Mosquitto> {
+  const started = await startMosquitto(config);
+  cleanups.push(() => started.stop());
+  return started;
+}
+const status = (payload: string) => ({ topic: 'g/n/status', payload, qos: 1, retain: true }) as const;
+
+describe.skipIf(!hasMosquitto)('another broker or credential', () => {
+  it('is proven by a round trip, whatever the version', async () => {
+    const { url } = await broker();
+    for (const version of ['auto', '5', '3.1.1'] as const)
+      await tryBroker({ ...plainBrokerOptions(url, 'me'), version }, 'g/n/trial', systemClock);
+  });
+
+  it('fails with the step that failed', async () => {
+    const dir = temp();
+    writeFileSync(join(dir, 'acl'), 'topic readwrite other/#\n');
+    const passwords = join(dir, 'passwords');
+    writeFileSync(passwords, '');
+    execFileSync('mosquitto_passwd', ['-b', passwords, 'me', 'right']);
+    writeFileSync(join(dir, 'wrong'), 'wrong');
+    const locked = await broker(`allow_anonymous false\npassword_file ${passwords}`);
+    const closed = await broker(`allow_anonymous true\nacl_file ${join(dir, 'acl')}`);
+    const fails = (options: Parameters<typeof tryBroker>[0]) =>
+      tryBroker({ ...options, connectTimeoutMs: 1500 }, 'g/n/trial', systemClock).then(
+        () => 'proven',
+        (error) => `${error.code} ${error.message}`,
+      );
+    expect(await fails(plainBrokerOptions(`mqtt://127.0.0.1:${await freePort()}`, 'me'))).toMatch(
+      /ECONNREFUSED/,
+    );
+    const wrong = {
+      ...plainBrokerOptions(locked.url, 'me'),
+      username: 'me',
+      passwordFile: join(dir, 'wrong'),
+    };
+    expect(await fails(wrong)).toMatch(/BROKER_UNREACHABLE .*refused the login/);
+    expect(await fails(plainBrokerOptions(closed.url, 'me'))).toMatch(/refuses|does not come back/);
+    expect(await fails({ ...wrong, passwordFile: join(dir, 'none') })).toMatch(/FILE_UNREADABLE/);
+  });
+
+  it('is switched to with all that waits; the old broker is told', async () => {
+    const old = await broker();
+    const next = await broker();
+    const oldEyes = await watch(old.url, 'g/#');
+    const nextEyes = await watch(next.url, 'g/#');
+    cleanups.push(
+      () => oldEyes.close(),
+      () => nextEyes.close(),
+    );
+    const received: string[] = [];
+    const client = new Client({
+      options: { ...plainBrokerOptions(old.url, 'me'), sessionExpiryMs: 60_000 },
+      clock: systemClock,
+      random: () => 0,
+      log: silentLogger,
+      will: () => status('offline'),
+      birth: () => [status('online')],
+      message: ({ payload, acknowledge }) => {
+        received.push(Buffer.from(payload).toString());
+        acknowledge?.();
+      },
+      session: { former: [], remember: () => {} },
+    });
+    cleanups.push(() => client.stop([], 200));
+    client.setSubscriptions([{ filter: 'in', qos: 1 }]);
+    client.start();
+    await waitFor('the first connection', () => client.status().connected);
+    client.switchTo({ ...plainBrokerOptions(next.url, 'me'), sessionExpiryMs: 60_000 }, [status('moved')], {
+      former: null,
+      remember: () => {},
+    });
+    client.publish({ topic: 'g/n/f', payload: 'forecast', qos: 1, retain: true });
+    await waitFor('the forecast at the new broker', () => nextEyes.on('g/n/f').length === 1);
+    await waitFor('the subscription', () => client.status().connected);
+    await nextEyes.client.publishAsync('in', 'hello', { qos: 1 });
+    await waitFor('a message of the new broker', () => received.includes('hello'));
+    expect(nextEyes.on('g/n/status').at(-1)?.text).toBe('online');
+    expect(oldEyes.on('g/n/status').map((message) => message.text)).toEqual(['online', 'moved']);
+    expect(client.status()).toMatchObject({ connects: 2, dropped: {}, outbox: 0 });
+  });
+});
