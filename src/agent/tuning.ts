@@ -42,7 +42,7 @@ export interface TuningParts {
   readonly slots: ModelSlots;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly engine: Pick<Engine, 'streams' | 'adopt' | 'networkScores'>;
+  readonly engine: Pick<Engine, 'streams' | 'tables' | 'adopt' | 'networkScores'>;
   readonly pipeline: () => Pick<Pipeline, 'between'>;
   readonly store: Pick<SqliteStore, 'settle' | 'flush' | 'getMeta' | 'setMeta'>;
   /** The store's file. */
@@ -108,6 +108,7 @@ export class Tuning {
           leads: horizonSteps,
           buckets: bucketsSeen,
         })),
+      tables: () => parts.engine.tables(),
       mostBuckets: MOST_BUCKETS,
       database: () => {
         store.settle();

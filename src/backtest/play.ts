@@ -60,7 +60,7 @@ export interface PlayHooks {
   bucket?(index: number, endMs: number): Promise<void> | void;
   /** Readings the engine refused, by outcome; those that were too fast when their bucket closes. */
   refused?(outcome: string): void;
-  /** What was found wrong with bucket `index` of a series, bits of `series/quality.ts`; called before `bucket`. */
+  /** What was found wrong with bucket `index` of a series or helper, bits of `series/quality.ts`; called before `bucket`. */
   marked?(series: number, index: number, marks: number): void;
   progress?(done: number, total: number): void;
 }
@@ -205,9 +205,9 @@ export async function play(
     }
     for (const forecast of await engine.tick(endMs)) latest[Number(forecast.stream.slice(1))] = forecast;
     for (const { stream, startMs: labelMs, marks, tooFastMs } of engine.marked()) {
-      if (Number(stream.slice(1)) >= series.length) continue;
-      hooks.marked?.(Number(stream.slice(1)), Math.round((labelMs - startMs) / intervalMs), marks);
-      for (const _ of tooFastMs) hooks.refused?.('too-fast');
+      const s = Number(stream.slice(1));
+      hooks.marked?.(s, Math.round((labelMs - startMs) / intervalMs), marks);
+      if (s < series.length) for (const _ of tooFastMs) hooks.refused?.('too-fast');
     }
     if (wanted.has(i)) {
       for (let s = 0; s < series.length; s++) {

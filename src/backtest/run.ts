@@ -10,7 +10,7 @@ import { FEATURES } from '../series/features.ts';
 import { MAX_LEADS } from '../series/spec.ts';
 import { prepareOutput, writeOutput } from '../system/output-file.ts';
 import { writeForecasts } from './forecasts-csv.ts';
-import { type Grid, type Played, type PlayHooks, type PlayOptions, play } from './play.ts';
+import { type Grid, grids, type Played, type PlayHooks, type PlayOptions, play } from './play.ts';
 import type { ReportSeries } from './report/input.ts';
 import { spanText } from './report/leads.ts';
 import { buildReport } from './report/report.ts';
@@ -153,14 +153,22 @@ async function playFile(
 ): Promise<{ grids: Grid[]; played: Played[]; runs: readonly TunerRun[] }> {
   const { known, series, beside, refused: leftOut } = readSeries(file, request);
   for (const [reason, n] of Object.entries(leftOut)) refused[reason] = (refused[reason] ?? 0) + n;
+  const helping = known.filter((one) => one.series >= series.length);
+  const helpers = grids(
+    beside.helpers,
+    helping.map((one) => ({ ...one, series: one.series - series.length })),
+    options.intervalMs,
+    options,
+  );
   const engine = new Engine(model, champion === null ? {} : { warmUpSteps: WARM_UP_STEPS });
   const tuner =
     champion === null || request.finetune === null
       ? null
       : new Tuner(engine, series, champion, {
           everyMs: request.finetune,
-          horizon: request.horizon,
-          timeZone: request.timezone,
+          play: options,
+          beside,
+          helpers,
           firstScored: firstScored(series[0]!, request),
           budget: TUNE_BUDGET,
           now: () => performance.now(),

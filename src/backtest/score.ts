@@ -5,6 +5,7 @@
  */
 import { MEDIAN, Q, QUANTILES } from '../forecast/forecast.ts';
 import { turnTo } from '../series/circle.ts';
+import { quantileLoss } from '../series/quantiles.ts';
 import type { Grid, Played } from './play.ts';
 
 /** Where `n` is 0 nothing was scored: the rest is NaN, null in JSON. */
@@ -48,16 +49,6 @@ interface Sums {
 }
 
 const empty = (): Sums => ({ n: 0, absolute: 0, error: 0, pinball: 0, covered: 0, naive: 0, seasonal: 0 });
-
-/** Mean over the nine levels of 2 x pinball. */
-export function quantileLoss(y: number, quantiles: ArrayLike<number>, offset: number): number {
-  let sum = 0;
-  for (let q = 0; q < Q; q++) {
-    const e = y - quantiles[offset + q];
-    sum += e >= 0 ? QUANTILES[q] * e : (QUANTILES[q] - 1) * e;
-  }
-  return (2 * sum) / Q;
-}
 
 /** A day where the interval divides it into 4 to 1440 buckets and two of them are known; otherwise 1. */
 export function seasonOf(intervalMs: number, known: number): number {

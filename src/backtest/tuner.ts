@@ -11,14 +11,19 @@ import { type StoredModel, verifyModel } from '../model/registry.ts';
 import { FEATURES } from '../series/features.ts';
 import { MASKED } from '../series/quality.ts';
 import { fineTune } from '../training/cycle.ts';
+import { recordedSettings } from '../training/history.ts';
 import { type JobSeries, runJob } from '../training/job.ts';
-import type { Grid } from './play.ts';
+import type { Beside } from './covariate-columns.ts';
+import { type Grid, type PlayOptions, specOf } from './play.ts';
 
 export interface TunerOptions {
   /** Least time between scheduled runs, ms of the file. */
   readonly everyMs: number;
-  readonly horizon: number;
-  readonly timeZone: string;
+  /** What the series are played with. */
+  readonly play: PlayOptions;
+  /** What helps to forecast them, and the helpers on their grid. */
+  readonly beside?: Beside;
+  readonly helpers?: readonly Grid[];
   /** First bucket that is scored: models that would be replaced long before it are not trained. */
   readonly firstScored: number;
   /** Buckets of all series together that a run reads at most. */
@@ -41,8 +46,8 @@ const NEW_SHARE = 0.2;
 export class Tuner {
   readonly runs: TunerRun[] = [];
   private champion: StoredModel;
-  /** [series][buckets] 1: masked; made when the first is. */
-  private readonly masked: (Uint8Array | undefined)[] = [];
+  /** By series, then helper: numbers of the masked buckets, on the grid of the series. */
+  private readonly masked: (Set<number> | undefined)[] = [];
   private lastBucket = 0;
   private lastMs = Number.NEGATIVE_INFINITY;
 
@@ -58,8 +63,8 @@ export class Tuner {
   /** What was found wrong with a bucket; a masked one is not learnt from, as live. */
   marked(series: number, index: number, marks: number): void {
     if ((marks & MASKED) === 0) return;
-    this.masked[series] ??= new Uint8Array(this.grids[series]!.actual.length);
-    this.masked[series][index] = 1;
+    this.masked[series] ??= new Set();
+    this.masked[series].add(index);
   }
 
   /** After bucket `index` has closed. */
@@ -78,7 +83,7 @@ export class Tuner {
   }
 
   private due(known: number, endMs: number): boolean {
-    if (known < Math.max(LEAST, 6 * this.options.horizon)) return false;
+    if (known < Math.max(LEAST, 6 * this.options.play.horizon)) return false;
     if (this.lastBucket === 0) return known >= this.options.firstScored / 2;
     if (known < this.window) return known >= GROWTH * this.lastBucket;
     return endMs - this.lastMs >= this.options.everyMs && known - this.lastBucket >= NEW_SHARE * this.window;
@@ -91,6 +96,8 @@ export class Tuner {
         name: this.champion.manifest.name,
         champion: this.champion,
         series: this.history(known),
+        helpers: this.helpers(known),
+        tables: this.options.beside?.tables ?? [],
         nowMs,
       },
       { train: (job) => runJob(job, { now: this.options.now }) },
@@ -102,19 +109,57 @@ export class Tuner {
     return { promoted: true, reason: report.reason };
   }
 
+  private nameOf(s: number): string {
+    const { grids, options } = this;
+    return (grids[s] ?? options.helpers?.[s - grids.length])?.name ?? `s${s}`;
+  }
+
   /** The newest window of every series up to, and not including, bucket `known`. */
   history(known: number): JobSeries[] {
     const from = Math.max(0, known - this.window);
-    return this.grids.map((grid, s) => ({
-      name: grid.name,
+    return this.grids.map((grid, s) => this.recorded(s, grid, from, known));
+  }
+
+  private helpers(known: number): JobSeries[] {
+    const { grids } = this;
+    const { helpers = [] } = this.options;
+    return helpers.map((grid, i) => {
+      // A helper begins when its own readings do.
+      const later = Math.round((grid.startMs - grids[0]!.startMs) / grid.intervalMs);
+      const from = Math.max(0, known - this.window - later);
+      return this.recorded(grids.length + i, grid, from, Math.max(from, known - later), later);
+    });
+  }
+
+  private recorded(
+    s: number,
+    { actual, intervalMs, startMs }: Grid,
+    from: number,
+    to: number,
+    later = 0,
+  ): JobSeries {
+    const { play, beside } = this.options;
+    const covariates = (beside?.covariates[s] ?? []).map((one) =>
+      // `play` names streams by their number.
+      one.kind === 'stream' ? { ...one, name: this.nameOf(Number(one.name.slice(1))) } : one,
+    );
+    const name = this.nameOf(s);
+    const values = actual.slice(from, to);
+    const masked = new Map<number, number>();
+    for (const [i, value] of values.entries()) {
+      if (this.masked[s]?.has(later + from + i) !== true) continue;
+      masked.set(i, value);
+      values[i] = Number.NaN;
+    }
+    return {
+      name,
       group: 'backtest',
-      intervalMs: grid.intervalMs,
-      startMs: grid.startMs + from * grid.intervalMs,
-      values: Float32Array.from(grid.actual.subarray(from, known), (value, i) =>
-        this.masked[s]?.[from + i] === 1 ? Number.NaN : value,
-      ),
-      leads: this.options.horizon,
-      timeZone: this.options.timeZone,
-    }));
+      intervalMs,
+      startMs: startMs + from * intervalMs,
+      values,
+      masked,
+      leads: play.horizon,
+      settings: recordedSettings({ ...specOf(name, play), covariates }),
+    };
   }
 }

@@ -46,6 +46,10 @@ export class CovariateBook {
     this.table(table).set(points);
   }
 
+  known(): { readonly name: string; readonly points: readonly TablePoint[] }[] {
+    return [...this.tables].map(([name, table]) => ({ name, points: table.points() }));
+  }
+
   /** Whether it matters when a stream is stepped: it names others, or others name it. */
   links(spec: StreamSpec | undefined): boolean {
     return this.joins(spec) || (spec?.covariates ?? []).length > 0;

@@ -132,6 +132,11 @@ export class Engine implements ForecastEngine {
     this.scratches.covariates.know(table, points);
   }
 
+  /** All that is known ahead. */
+  tables(): { readonly name: string; readonly points: readonly TablePoint[] }[] {
+    return this.scratches.covariates.known();
+  }
+
   /** Whether a stream names other streams as covariates, or others name it. */
   joined(stream: string): boolean {
     return this.scratches.covariates.joins(this.byName.get(stream)?.spec);

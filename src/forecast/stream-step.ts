@@ -29,7 +29,7 @@ export type StepSettings = Pick<
   Partial<Pick<StreamSpec, 'aggregate'>>;
 
 export type StepBucket = Pick<ClosedBucket, 'startMs' | 'value'> &
-  Partial<Pick<ClosedBucket, 'tooFast' | 'outOfRange' | 'jump'>>;
+  Partial<Pick<ClosedBucket, 'tooFast' | 'outOfRange' | 'jump' | 'marks'>>;
 
 export interface StepGrid {
   readonly intervalMs: number;
@@ -131,8 +131,15 @@ export class StreamStep {
     return this.features.line.toUnit(value);
   }
 
+  /** How far a value in the stream's unit is from the anchor of lead k + 1, in the unit of `features`. */
+  missAt(k: number, actual: number): number {
+    const anchor = this.features.anchor[k];
+    return this.toStep(this.features.line.near(actual, this.toUnit(anchor))) - anchor;
+  }
+
   /** What is wrong with a bucket's value, measured against what the experts expected of it. */
-  private judge({ value, tooFast, outOfRange = 0, jump = false }: StepBucket): number {
+  private judge({ value, tooFast, outOfRange = 0, jump = false, marks: known }: StepBucket): number {
+    if (known !== undefined) return known;
     const { features, settings } = this;
     const marks =
       ((tooFast?.length ?? 0) > 0 ? TOO_FAST : 0) | (outOfRange > 0 ? OUT_OF_RANGE : 0) | (jump ? JUMP : 0);

@@ -46,6 +46,8 @@ export interface ClosedBucket {
   readonly outOfRange: number;
   /** Whether a counter fell in it, or rose further than can be. */
   readonly jump: boolean;
+  /** What is wrong with its value, bits of `quality.ts`, where it was judged before; left out: it is to be judged. */
+  readonly marks?: number;
 }
 
 const NOTHING: readonly ClosedBucket[] = [];

@@ -128,6 +128,10 @@ export class TableSource implements CovariateSource {
     this.values = Float64Array.from(sorted, ([, value]) => value);
   }
 
+  points(): TablePoint[] {
+    return Array.from(this.times, (timeMs, i) => ({ timeMs, value: this.values[i] }));
+  }
+
   /** Mean over the part of the span in which some value holds; not a number where none does. */
   past(startMs: number, endMs: number): number {
     const { times, values } = this;

@@ -12,7 +12,14 @@ const COUNTERS = ['step', 'elapsedMs', 'loss', 'bestLoss', 'baseLoss', 'stale', 
 /** Of everything that decides what a training does, but for when it ends. */
 export function jobFingerprint(job: TrainingJob): string {
   const { maxSteps, maxTimeMs, ...settings } = job.settings;
-  const data = job.series.map((one) => [one.name, one.values.length, one.intervalMs, one.startMs, one.leads]);
+  const data = job.series.map((one) => [
+    one.name,
+    one.values.length,
+    one.intervalMs,
+    one.startMs,
+    one.leads,
+    one.settings,
+  ]);
   return sha256(JSON.stringify([job.spec, settings, data, job.generated])).slice(0, 16);
 }
 

@@ -16,6 +16,7 @@ import {
   type TrainingJob,
   type TrainingSettings,
 } from './job.ts';
+import { cutAt, type KnownTable, type RecordedSeries, type Surroundings } from './replay.ts';
 import { type ScreenOptions, screen } from './screen.ts';
 
 export interface CycleOptions {
@@ -61,6 +62,10 @@ export interface CycleInput {
   readonly group: string;
   /** As recorded, on the streams' grids; marked readings NaN. The last bucket is the newest that has closed. */
   readonly series: readonly JobSeries[];
+  /** Streams that are not learnt from, but that others see as covariates; none where left out. */
+  readonly helpers?: readonly RecordedSeries[];
+  /** What is known ahead, for the streams that name it as a covariate. */
+  readonly tables: readonly KnownTable[];
   readonly champion: StoredModel;
   /** Becomes the candidate's name. */
   readonly name: string;
@@ -105,15 +110,17 @@ export async function fineTune(
       reason: `${kept.length} of ${input.series.length} streams can be learnt from${first}`,
     };
   }
+  const around: Surroundings = { helpers: [...input.series, ...(input.helpers ?? [])], tables: input.tables };
   const job: TrainingJob = {
     spec,
     weights,
     // What is held out is cut off here, before anything else sees it.
     series: kept.map((one) => ({
-      ...one,
-      values: one.values.slice(0, one.holdoutFrom),
+      ...cutAt(one, one.holdoutFrom),
+      targets: one.targets.slice(0, one.holdoutFrom),
       learnFrom: Math.min(SETTLING, Math.floor(one.holdoutFrom / 10)),
     })),
+    live: around,
     generated: null,
     settings: options.training,
   };
@@ -134,7 +141,7 @@ export async function fineTune(
     };
   }
   const candidate = pack(input, result);
-  const verdict = await compare(input.champion, candidate, kept, options);
+  const verdict = await compare(input.champion, candidate, kept, around, options);
   return {
     ...base,
     training,
@@ -161,8 +168,8 @@ function trainable({
 function select(
   series: readonly JobSeries[],
   options: CycleOptions,
-): { kept: HoldoutSeries[]; leftOut: CycleReport['leftOut'] } {
-  const kept: HoldoutSeries[] = [];
+): { kept: (HoldoutSeries & { readonly targets: Float64Array })[]; leftOut: CycleReport['leftOut'] } {
+  const kept: (HoldoutSeries & { readonly targets: Float64Array })[] = [];
   const leftOut: { stream: string; problem: string }[] = [];
   for (const one of series) {
     const screened = screen(one.values, options.screen);
@@ -170,7 +177,7 @@ function select(
     if (screened.problem) leftOut.push({ stream: one.name, problem: screened.problem });
     else if (holdoutFrom === null)
       leftOut.push({ stream: one.name, problem: `${one.values.length} buckets are too few to hold any out` });
-    else kept.push({ ...one, values: screened.values, holdoutFrom });
+    else kept.push({ ...one, targets: screened.values, holdoutFrom });
   }
   return { kept, leftOut };
 }
@@ -207,6 +214,7 @@ async function compare(
   champion: StoredModel,
   candidate: ModelFiles,
   kept: readonly HoldoutSeries[],
+  around: Surroundings,
   options: CycleOptions,
 ): Promise<Verdict> {
   const losses = await holdoutLosses(
@@ -214,6 +222,7 @@ async function compare(
     loadModel(champion, FEATURES),
     loadModel(verifyModel(candidate, 'the candidate'), FEATURES),
     options.evaluation,
+    around,
   );
   return judge(losses, { ...options.gate, overlap: options.evaluation.originsPerHorizon });
 }

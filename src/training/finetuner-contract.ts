@@ -6,6 +6,7 @@ import type { RunningWork } from './client.ts';
 import type { CycleOptions, CycleReport } from './cycle.ts';
 import type { LiveRatios, LiveScore } from './probation.ts';
 import type { TuningInput } from './protocol.ts';
+import type { KnownTable } from './replay.ts';
 import type { RunReport } from './run-report.ts';
 import type { Facts, SchedulerSettings, SchedulerState } from './scheduler.ts';
 
@@ -38,6 +39,8 @@ export interface FineTunerParts {
   readonly slots: ModelSlots;
   readonly cores: number;
   readonly streams: () => readonly TunedStream[];
+  /** What is known ahead now, for the streams that name it as a covariate. */
+  readonly tables: () => readonly KnownTable[];
   /** Most buckets of all streams together that a run reads: bounds its memory. */
   readonly mostBuckets: number;
   /** The store's file, with all samples so far settled in it. */

@@ -199,6 +199,7 @@ export class FineTuner {
     return {
       group: parts.group,
       streams: shareHistory(streams, nowMs, parts.windowMs, parts.mostBuckets),
+      tables: parts.tables(),
       database: parts.database(),
       models: dataFolder,
       champion: parts.registry.open(current),

@@ -4,6 +4,7 @@ import { Buckets } from '../series/buckets.ts';
 import { MASKED, OUT_OF_RANGE, TOO_FAST } from '../series/quality.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { JobSeries } from './job.ts';
+import type { SeriesSettings } from './replay.ts';
 
 export interface HistorySample {
   readonly timeMs: number;
@@ -68,13 +69,33 @@ export async function collectHistory(
   return [...grids.values()].map((grid) => grid.series()).filter((series) => series !== null);
 }
 
+/** Settings that a stream's history is stepped with: its marks are known and need no second judgement. */
+export function recordedSettings(spec: StreamSpec): SeriesSettings {
+  const { fill, min, max, timeZone, coverageTarget, maxGapMs, covariates, aggregate } = spec;
+  return {
+    fill,
+    min,
+    max,
+    timeZone,
+    coverageTarget,
+    maxGapMs,
+    aggregate,
+    quality: false,
+    ...(covariates && { covariates }),
+  };
+}
+
 const BRAKE_EVERY = 65_536;
 
 class Grid {
   private readonly buckets: Buckets;
   private readonly values: number[] = [];
   private startMs = Number.NaN;
+  private readonly jumps: { at: number; startMs: number }[] = [];
+  /** Where the next bucket starts if time is not skipped, ms. */
+  private nextMs = Number.NaN;
   /** Numbers of open buckets with a masked reading. */
+  private readonly maskedValues = new Map<number, number>();
   private readonly masked = new Set<number>();
 
   constructor(
@@ -91,20 +112,24 @@ class Grid {
     // Those that were too fast are refused again, in their order; without a limit there is nobody to do it.
     if ((mark & TOO_FAST) !== 0 && spec.maxRatePerMs === null) return;
     // A masked bucket closes like any other, so that a counter goes on from it as it did live.
-    if ((mark & MASKED) !== 0) this.masked.add(Math.floor(timeMs / intervalMs));
+    if (spec.quality !== false && (mark & MASKED) !== 0) this.masked.add(Math.floor(timeMs / intervalMs));
     this.buckets.push({ stream: spec.name, timeMs, value, arrivalMs: Number.NaN });
     const { values } = this;
     for (const bucket of this.buckets.close(null)) {
       if (Number.isNaN(this.startMs)) this.startMs = bucket.startMs;
-      // A run of empty buckets that was shortened live is a hole of its true length here.
-      const at = Math.round((bucket.startMs - this.startMs) / intervalMs);
-      while (values.length < at) values.push(Number.NaN);
-      values.push(this.masked.delete(Math.round(bucket.startMs / intervalMs)) ? Number.NaN : bucket.value);
+      // A long gap is shortened, as it was live.
+      else if (bucket.startMs !== this.nextMs)
+        this.jumps.push({ at: values.length, startMs: bucket.startMs });
+      this.nextMs = bucket.startMs + intervalMs;
+      if (this.masked.delete(Math.round(bucket.startMs / intervalMs))) {
+        this.maskedValues.set(values.length, bucket.value);
+        values.push(Number.NaN);
+      } else values.push(bucket.value);
     }
   }
 
   series(): JobSeries | null {
-    const { values, group } = this;
+    const { values, group, jumps, maskedValues } = this;
     const { spec, intervalMs, leads } = this.stream;
     if (values.length === 0) return null;
     return {
@@ -112,9 +137,11 @@ class Grid {
       group,
       intervalMs,
       startMs: this.startMs,
-      values: Float32Array.from(values),
+      values: Float64Array.from(values),
+      ...(jumps.length > 0 && { jumps }),
+      ...(maskedValues.size > 0 && { masked: maskedValues }),
       leads,
-      timeZone: spec.timeZone,
+      settings: recordedSettings(spec),
     };
   }
 }

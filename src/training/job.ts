@@ -10,30 +10,23 @@ import type { Tensor, Weights } from '../network/weights.ts';
 import { checkWeights, initialWeights } from '../network/weights.ts';
 import { E } from '../series/experts.ts';
 import { AHEAD, I } from '../series/features.ts';
-import type { TrainingSeries } from './dataset.ts';
 import { createGradientSource, parametersOf, type RuntimeGradients, weightsOf } from './gradient-source.ts';
 import { trainLoop } from './loop.ts';
 import type { Checkpoint, LoopOptions, Progress, StopReason } from './loop-contract.ts';
 import type { Parameter } from './optimiser.ts';
 import { type PreparedData, prepare } from './prepare.ts';
 import { Random } from './random.ts';
+import type { RecordedSeries, Surroundings } from './replay.ts';
 import { WindowSampler } from './sampler.ts';
 import { ValidationPass } from './validation.ts';
 
 /** One stream on its grid. */
-export interface JobSeries {
-  readonly name: string;
+export interface JobSeries extends RecordedSeries {
   /** Data set or model group. */
   readonly group: string;
-  readonly intervalMs: number;
-  readonly startMs: number;
-  /** NaN: not observed, or not to be learnt from. */
-  readonly values: Float32Array;
-  /** K, the horizon in buckets. */
-  readonly leads: number;
-  /** IANA zone of the calendar features; UTC where left out. */
-  readonly timeZone?: string;
-  /** The first so many buckets only warm features and states up; 0 where left out. */
+  /** [buckets] what may be learnt from and scored, NaN elsewhere; `values` where left out. */
+  readonly targets?: Float64Array;
+  /** The first so many steps only warm features and states up; 0 where left out. */
   readonly learnFrom?: number;
 }
 
@@ -107,6 +100,11 @@ export interface TrainingJob {
   /** Weights to begin with; null: fresh ones from the seed. */
   readonly weights: Weights | null;
   readonly series: readonly JobSeries[];
+  /**
+   * The series were recorded live with the given weights: where live fills gaps with its own forecasts, so does the
+   * training. null: the experts' forecasts fill them.
+   */
+  readonly live: Surroundings | null;
   /** Generated beside the given series, in the worker. */
   readonly generated: { readonly count: number; readonly steps: number; readonly seed: number } | null;
   readonly settings: TrainingSettings;
@@ -135,7 +133,7 @@ export interface JobResult {
   readonly seconds: number;
   readonly reason: StopReason;
   readonly skipped: number;
-  /** What was trained on. */
+  /** What was trained on; `steps` counts buckets. */
   readonly groups: readonly { readonly name: string; readonly series: number; readonly steps: number }[];
 }
 
@@ -174,7 +172,7 @@ export async function runJob(job: TrainingJob, hooks: JobHooks): Promise<JobResu
       seconds: (hooks.now() - started) / 1000,
       reason: result.reason,
       skipped: result.skipped,
-      groups: groupsOf(data.series),
+      groups: groupsOf(data),
     };
   } finally {
     await training.source.release();
@@ -268,12 +266,12 @@ export function loopOptions(settings: TrainingSettings, hooks: JobHooks): LoopOp
   };
 }
 
-function groupsOf(series: readonly TrainingSeries[]): JobResult['groups'] {
+function groupsOf({ series, buckets }: PreparedData): JobResult['groups'] {
   const groups = new Map<string, { name: string; series: number; steps: number }>();
-  for (const { group, steps } of series) {
+  for (const [k, { group }] of series.entries()) {
     const entry = groups.get(group) ?? { name: group, series: 0, steps: 0 };
     entry.series++;
-    entry.steps += steps;
+    entry.steps += buckets[k] ?? 0;
     groups.set(group, entry);
   }
   return [...groups.values()];

@@ -1,11 +1,13 @@
-/** The data of a training: its series run through the features, generated ones beside them, each split in time. */
+/** The data of a training: its series stepped as live steps them, generated ones beside them, each split in time. */
 import { GatecastError } from '../errors.ts';
-import { UTC, zoneOffset } from '../series/calendar.ts';
+import { Scratches } from '../forecast/scratch.ts';
+import { StreamStep } from '../forecast/stream-step.ts';
 import { splitInTime, type TimeSplit, type TrainingSeries } from './dataset.ts';
 import { FeatureSeries } from './feature-series.ts';
 import { generateMixture } from './generate/mixture.ts';
 import type { JobHooks, JobSeries, TrainingJob, TrainingSettings } from './job.ts';
 import { Random } from './random.ts';
+import { bucketAt, closedBucket, FILE_SETTINGS, networkModel, replay } from './replay.ts';
 
 /** Group of the generated series. */
 export const GENERATED = 'generated';
@@ -20,45 +22,111 @@ export async function jobFeatures(job: TrainingJob): Promise<readonly TrainingSe
 
 export interface PreparedData {
   readonly series: readonly TrainingSeries[];
+  /** Buckets of each; the network makes no step in some of them. */
+  readonly buckets: readonly number[];
   /** Where of each may be learnt from, and what validates. */
   readonly splits: readonly TimeSplit[];
 }
 
+type DataJob = Pick<TrainingJob, 'series' | 'generated' | 'settings' | 'spec' | 'weights' | 'live'>;
+
+/** Told every step of the network: bucket number `bucket` of a series has just been taken in. */
+type Visit<T extends JobSeries> = (series: T, step: StreamStep, bucket: number) => void;
+
 /** Features of all series, and how their time is split. @throws GatecastError NOT_ENOUGH_DATA */
-export async function prepare(
-  job: Pick<TrainingJob, 'series' | 'generated' | 'settings' | 'spec'>,
-  rng: Random,
-  hooks: JobHooks,
-): Promise<PreparedData> {
+export async function prepare(job: DataJob, rng: Random, hooks: JobHooks): Promise<PreparedData> {
   const { settings } = job;
-  const all = [...job.series, ...generated(job, rng)];
-  const series: TrainingSeries[] = [];
-  const splits: TimeSplit[] = [];
-  for (const one of all) {
-    if (hooks.stop?.()) break;
-    await hooks.brake?.();
+  const made = new Map<JobSeries, FeatureSeries>();
+  for (const one of [...job.series, ...generated(job, rng)]) {
     const { stride, leadsPerOrigin } = settings;
-    const zone = one.timeZone ? zoneOffset(one.timeZone) : UTC;
-    series.push(new FeatureSeries({ ...one, zone, stride, leadsPerOrigin }, rng.child()));
-    splits.push(splitOf(one, settings));
-    hooks.onProgress?.({
-      phase: 'features',
-      done: series.length / all.length,
-      series: series.length,
-      total: all.length,
-    });
+    const targets = one.targets ?? one.values;
+    made.set(one, new FeatureSeries({ ...one, targets, stride, leadsPerOrigin }, rng.child()));
   }
-  if (series.length === 0) {
+  const all = [...made.keys()];
+  const done = new Set<JobSeries>();
+  await eachStep(
+    all,
+    job,
+    hooks,
+    (series, step, bucket) => made.get(series)?.add(step, bucket),
+    (series) => {
+      done.add(series);
+      hooks.onProgress?.({
+        phase: 'features',
+        done: done.size / all.length,
+        series: done.size,
+        total: all.length,
+      });
+    },
+  );
+  if (done.size === 0) {
     throw new GatecastError('NOT_ENOUGH_DATA', 'There is no series to train on.', {
       hint: 'Name data files with --data, or generate series with --generated.',
     });
   }
-  return { series, splits };
+  const series: FeatureSeries[] = [];
+  const buckets: number[] = [];
+  const splits: TimeSplit[] = [];
+  for (const [one, features] of made) {
+    if (!done.has(one)) continue;
+    features.finish();
+    series.push(features);
+    buckets.push(one.values.length);
+    splits.push(splitOf(features.steps, one, settings));
+  }
+  return { series, buckets, splits };
 }
 
-function splitOf(one: JobSeries, settings: TrainingSettings): TimeSplit {
-  const first = one.learnFrom ?? 0;
-  const split = splitInTime(one.values.length - first, one.leads, settings.validation, 2 * settings.stride);
+/**
+ * Steps all series as live does, and visits every step that the network makes. Where live fills gaps with its own
+ * forecasts, and so with the network's, the network of the job's weights makes them.
+ * @param finished told of each series that is through
+ */
+export async function eachStep<T extends JobSeries>(
+  all: readonly T[],
+  job: Pick<TrainingJob, 'spec' | 'weights' | 'live'>,
+  { stop, brake }: Pick<JobHooks, 'stop' | 'brake'>,
+  visit: Visit<T>,
+  finished: (series: T) => void = () => {},
+): Promise<void> {
+  const { spec, weights, live } = job;
+  const scratches = new Scratches();
+  const played: T[] = [];
+  for (const one of all) {
+    if (stop?.()) return;
+    await brake?.();
+    if (live !== null && weights !== null && one.settings.fill === 'model' && hasGap(one)) {
+      played.push(one);
+      continue;
+    }
+    const step = new StreamStep(one.settings, one, { scratch: scratches.of(one.leads) });
+    for (let bucket = 0; bucket < one.values.length; bucket++) {
+      if (step.take(closedBucket(one, bucket)) && step.warm) visit(one, step, bucket);
+    }
+    finished(one);
+  }
+  if (played.length === 0 || live === null || weights === null) return;
+  const byName = new Map(played.map((one) => [one.name, one]));
+  const around = { ...live, helpers: [...all, ...live.helpers] };
+  const watch = {
+    stepped: (name: string, step: StreamStep, startMs: number, x: Float32Array | null): void => {
+      const one = byName.get(name);
+      if (one !== undefined && x !== null) visit(one, step, bucketAt(one, startMs));
+    },
+  };
+  await replay(played, around, networkModel(spec, weights), watch, brake);
+  for (const one of played) finished(one);
+}
+
+/** Whether a bucket after the first observed one is missing. */
+function hasGap({ values }: JobSeries): boolean {
+  const first = values.findIndex(Number.isFinite);
+  return first >= 0 && values.subarray(first).some((value) => !Number.isFinite(value));
+}
+
+function splitOf(steps: number, one: JobSeries, settings: TrainingSettings): TimeSplit {
+  const first = Math.min(steps, one.learnFrom ?? 0);
+  const split = splitInTime(steps - first, one.leads, settings.validation, 2 * settings.stride);
   const move = (range: { from: number; to: number }) => ({ from: range.from + first, to: range.to + first });
   return { train: move(split.train), validation: split.validation && move(split.validation) };
 }
@@ -69,7 +137,9 @@ function generated(job: Pick<TrainingJob, 'generated' | 'spec'>, rng: Random): J
   const fixed = job.spec.head.kind === 'direct' ? job.spec.head.leads : null;
   return generateMixture(seed, count, steps).map((one) => ({
     ...one,
+    values: Float64Array.from(one.values),
     group: GENERATED,
     leads: fixed ?? rng.pick(HORIZONS),
+    settings: FILE_SETTINGS,
   }));
 }

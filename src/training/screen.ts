@@ -25,7 +25,7 @@ const SCREEN_DEFAULTS: ScreenOptions = {
 
 export interface Screened {
   /** NaN where nothing was observed or what was observed is not learnt from. */
-  readonly values: Float32Array;
+  readonly values: Float64Array;
   readonly observed: number;
   readonly spikes: number;
   readonly stuck: number;
@@ -35,7 +35,7 @@ export interface Screened {
 
 export function screen(values: ArrayLike<number>, options: Partial<ScreenOptions> = {}): Screened {
   const settings = { ...SCREEN_DEFAULTS, ...options };
-  const out = Float32Array.from(values, (value) =>
+  const out = Float64Array.from(values, (value) =>
     Number.isFinite(value) && Math.abs(value) < 1e30 ? value : Number.NaN,
   );
   const observed = count(out);
@@ -71,7 +71,7 @@ export function screen(values: ArrayLike<number>, options: Partial<ScreenOptions
  * window's deviation of changes being the least unit, so that a quiet stretch does not make a small step a spike. Runs of
  * more than a few are no spike but the stream's doing.
  */
-function removeSpikes(x: Float32Array, { neighbours, distance }: ScreenOptions): number {
+function removeSpikes(x: Float64Array, { neighbours, distance }: ScreenOptions): number {
   const steps: number[] = [];
   let last = Number.NaN;
   for (const value of x) {
@@ -107,7 +107,7 @@ function removeSpikes(x: Float32Array, { neighbours, distance }: ScreenOptions):
 }
 
 /** Long runs of one value are taken out where they are not the stream's way (as zeros are of rain). */
-function removeStuck(x: Float32Array, least: number): number {
+function removeStuck(x: Float64Array, least: number): number {
   const runs: { from: number; to: number; value: number }[] = [];
   let inRuns = 0;
   let from = -1;
@@ -149,13 +149,13 @@ function removeStuck(x: Float32Array, least: number): number {
   return removed;
 }
 
-function count(x: Float32Array): number {
+function count(x: Float64Array): number {
   let n = 0;
   for (const value of x) if (!Number.isNaN(value)) n++;
   return n;
 }
 
-function changes(x: Float32Array): number {
+function changes(x: Float64Array): number {
   let n = 0;
   let last = Number.NaN;
   for (const value of x) {

@@ -44,18 +44,21 @@ async function main(
 ): Promise<void> {
   const flags = new Int32Array(shared);
   let last = Number.NEGATIVE_INFINITY;
+  const leaveIfKilled = () => {
+    // Ends this thread alone, between two runs of the network: ended from outside in the middle of one, the runtime may abort.
+    if (Atomics.load(flags, FLAG_STOP) === KILLED) process.exit();
+  };
   const brake = async () => {
     while (Atomics.load(flags, FLAG_PAUSE) !== 0 && Atomics.load(flags, FLAG_STOP) === 0) {
       Atomics.wait(flags, FLAG_PAUSE, 1, PAUSE_LOOK_MS);
     }
+    leaveIfKilled();
   };
   const hooks: JobHooks = {
     now: () => performance.now(),
     stop: () => {
-      const asked = Atomics.load(flags, FLAG_STOP);
-      // Ends this thread alone, between two runs of the network: ended from outside in the middle of one, the runtime may abort.
-      if (asked === KILLED) process.exit();
-      return asked !== 0;
+      leaveIfKilled();
+      return Atomics.load(flags, FLAG_STOP) !== 0;
     },
     brake,
     onProgress: (progress) => {

@@ -127,6 +127,7 @@ async function setUp({ dir = tempFolder(), finetune = {}, start, value }: Option
     log: silentLogger,
     engine: {
       streams: () => engine.streams(),
+      tables: () => engine.tables(),
       networkScores: (name) => engine.networkScores(name),
       adopt: (model) => {
         during.push(inRound ? 'between rounds' : 'in the open');

@@ -92,8 +92,7 @@ describe('Tuner', () => {
     const engine = new Engine(null);
     const tuner = new Tuner(engine, series, {} as StoredModel, {
       everyMs: 1,
-      horizon: OPTIONS.horizon,
-      timeZone: 'UTC',
+      play: OPTIONS,
       firstScored: 700,
       budget: 1400,
       now: () => 0,

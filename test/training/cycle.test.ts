@@ -5,8 +5,15 @@ import { createRandom } from '../../src/network/random.ts';
 import { initialWeights } from '../../src/network/weights.ts';
 import { FEATURE_FORMAT } from '../../src/series/features.ts';
 import { CYCLE_DEFAULTS, type CycleOptions, fineTune, holdoutStart } from '../../src/training/cycle.ts';
-import { forecastSpec, type JobSeries, runJob, type TrainingJob } from '../../src/training/job.ts';
+import {
+  forecastSpec,
+  type JobResult,
+  type JobSeries,
+  runJob,
+  type TrainingJob,
+} from '../../src/training/job.ts';
 import { Random } from '../../src/training/random.ts';
+import { FILE_SETTINGS } from '../../src/training/replay.ts';
 
 const HOUR = 3_600_000;
 const spec = forecastSpec({ cell: 'gru', layers: 1, hidden: 16, width: 16 });
@@ -14,11 +21,24 @@ const spec = forecastSpec({ cell: 'gru', layers: 1, hidden: 16, width: 16 });
 /** A machine that alternates between two loads in a rhythm of its own, which only training can learn. */
 function rhythm(name: string, n = 900, seed = 1): JobSeries {
   const rng = new Random(seed);
-  const values = Float32Array.from(
+  const values = Float64Array.from(
     { length: n },
     (_, t) => 10 + ((t % 11 < 4 ? 3 : 0) + (t % 5 === 0 ? 1.5 : 0)) + 0.15 * rng.normal(),
   );
-  return { name, group: 'g', intervalMs: HOUR, startMs: Date.UTC(2024, 0, 1), values, leads: 12 };
+  return {
+    name,
+    group: 'g',
+    intervalMs: HOUR,
+    startMs: Date.UTC(2024, 0, 1),
+    values,
+    leads: 12,
+    settings: FILE_SETTINGS,
+  };
+}
+
+/** With gaps, which live fills with its own forecasts. */
+function gapped(series: JobSeries): JobSeries {
+  return { ...series, values: series.values.map((x, t) => (t % 97 < 3 && t > 0 ? Number.NaN : x)) };
 }
 
 const options: CycleOptions = {
@@ -27,7 +47,7 @@ const options: CycleOptions = {
   evaluation: { ...CYCLE_DEFAULTS.evaluation, warmUp: 300 },
 };
 const train = (job: TrainingJob) => runJob(job, { now: () => performance.now() });
-const at = { group: 'cellar', name: 'cellar-1', nowMs: Date.UTC(2024, 2, 1) };
+const at = { group: 'cellar', name: 'cellar-1', nowMs: Date.UTC(2024, 2, 1), tables: [] };
 
 let champion: StoredModel;
 beforeAll(() => {
@@ -133,6 +153,66 @@ describe('fineTune', () => {
     await expect(
       fineTune({ ...at, champion: { ...champion, weights: null }, series: [] }, { train }, options),
     ).rejects.toMatchObject({ code: 'MODEL_INVALID' });
+  });
+});
+
+describe('a decision', () => {
+  const variants = [
+    [0, 1],
+    [1e3, 1],
+    [4.5e6, 1],
+    [1e9, 1],
+    [0, 1e-6],
+    [0, 1e6],
+    [-4.5e6, 1e3],
+  ] as const;
+  const changed = (one: JobSeries, offset: number, scale: number): JobSeries => ({
+    ...one,
+    values: one.values.map((x) => x * scale + offset),
+  });
+  const decide = async (series: readonly JobSeries[], result: JobResult) => {
+    const { verdict } = await fineTune({ ...at, champion, series }, { train: async () => result }, options);
+    return verdict!;
+  };
+
+  it.each([
+    ['promotes', true],
+    ['refuses', false],
+  ] as const)('that %s does not depend on offset or unit', async (_, promote) => {
+    const series = [gapped(rhythm('a', 900, 1)), gapped(rhythm('b', 900, 2))];
+    let job: TrainingJob | null = null;
+    const capture = async (one: TrainingJob) => {
+      job = one;
+      return train(one);
+    };
+    await fineTune({ ...at, champion, series }, { train: capture }, options);
+    const trained = await train(job!);
+    if (!promote) {
+      for (const [name, { data }] of initialWeights(spec, createRandom(5)))
+        trained.weights.get(name)!.data.set(data.map((x) => 3 * x));
+    }
+    const plain = await decide(series, trained);
+    expect(plain.promote).toBe(promote);
+    for (const [offset, scale] of variants) {
+      const verdict = await decide(
+        series.map((one) => changed(one, offset, scale)),
+        trained,
+      );
+      expect(verdict.promote, `${offset} ${scale}`).toBe(promote);
+      expect(verdict.origins).toBe(plain.origins);
+      expect(Math.abs(verdict.gain - plain.gain), `${offset} ${scale}`).toBeLessThan(0.01);
+    }
+  });
+
+  it('of a whole fine-tuning is the same at a large offset', async () => {
+    const [plain, lifted] = await Promise.all(
+      [0, 4.5e6].map((offset) =>
+        fineTune({ ...at, champion, series: [changed(rhythm('a'), offset, 1)] }, { train }, options),
+      ),
+    );
+    expect(lifted!.status).toBe(plain!.status);
+    expect(lifted!.training!.bestLoss!).toBeCloseTo(plain!.training!.bestLoss!, 2);
+    expect(lifted!.verdict!.gain).toBeCloseTo(plain!.verdict!.gain, 1);
   });
 });
 

@@ -26,6 +26,7 @@ import { forecastSpec } from '../../src/training/job.ts';
 import type { LiveScore } from '../../src/training/probation.ts';
 import type { TuningInput } from '../../src/training/protocol.ts';
 import { Random } from '../../src/training/random.ts';
+import { bucketAt, bucketStart } from '../../src/training/replay.ts';
 import type { RunReport } from '../../src/training/run-report.ts';
 import { SCHEDULER_DEFAULTS } from '../../src/training/scheduler.ts';
 
@@ -108,6 +109,7 @@ function stage(
     registry,
     slots,
     cores: 2,
+    tables: () => [],
     streams: () => [{ spec, intervalMs: HOUR, leads: 12, buckets: 900 }],
     mostBuckets: 100_000,
     database: () => join(folder, 'gatecast.db'),
@@ -497,13 +499,20 @@ describe('the history of a stream', () => {
     expect(await bucketed(hourly, [at(5, 1)])).toBeNull();
   });
 
-  it('keeps a long outage its true length', async () => {
+  it('shortens a long outage as live does, by whole days, and says where', async () => {
     const one = await bucketed({ ...hourly, spec: { ...spec, intervalMs: 60_000 }, intervalMs: 60_000 }, [
       at(0, 1),
       at(30_000, 2),
       at(30_002, 3),
     ]);
-    expect(one!.values[30_000]).toBe(2);
+    const bucket = one!.values.indexOf(2);
+    expect(bucket).toBeGreaterThan(2048);
+    expect(bucket).toBeLessThan(2048 + 1440);
+    const [jump] = one!.jumps!;
+    expect(jump!.startMs + (bucket - jump!.at) * 60_000).toBe(at(30_000, 2).timeMs);
+    expect(bucketStart(one!, bucket)).toBe(at(30_000, 2).timeMs);
+    expect(bucketAt(one!, at(30_000, 2).timeMs)).toBe(bucket);
+    expect((30_000 - bucket) % 1440).toBe(0);
   });
 });
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Model } from '../../src/forecast/model.ts';
+import { AHEAD, I } from '../../src/series/features.ts';
 import { GATE_DEFAULTS, judge } from '../../src/training/gate.ts';
 import {
   HOLDOUT_DEFAULTS,
@@ -8,6 +9,7 @@ import {
   originStride,
 } from '../../src/training/holdout.ts';
 import { Random } from '../../src/training/random.ts';
+import { FILE_SETTINGS } from '../../src/training/replay.ts';
 
 const LEADS = 6;
 const Q = 9;
@@ -21,7 +23,7 @@ function fixed(raw: number, spread = 0): Model {
     stateRows: 1,
     hidden: 1,
     stepper: async (leads) => ({
-      inputs: 0,
+      inputs: I + leads * AHEAD,
       layers: 1,
       hidden: 1,
       leads,
@@ -42,8 +44,9 @@ function series(name: string, value: (t: number) => number, n = 400, leads = LEA
     group: 'g',
     intervalMs: 3_600_000,
     startMs: Date.UTC(2024, 0, 1),
-    values: Float32Array.from({ length: n }, (_, t) => value(t)),
+    values: Float64Array.from({ length: n }, (_, t) => value(t)),
     leads,
+    settings: FILE_SETTINGS,
     holdoutFrom: n - 120,
   };
 }
@@ -112,8 +115,8 @@ describe('holdoutLosses', () => {
     const losses = await holdoutLosses(all, fixed(0), fixed(0));
     expect(losses.map((one) => [one.stream, one.naive.length])).toEqual([
       ['a', 120],
-      ['c', 10],
       ['b', 25],
+      ['c', 10],
     ]);
     expect(await holdoutLosses([], fixed(0), fixed(0))).toEqual([]);
   });

@@ -14,15 +14,24 @@ import {
   type TrainingSettings,
 } from '../../src/training/job.ts';
 import type { Checkpoint } from '../../src/training/loop-contract.ts';
+import { FILE_SETTINGS } from '../../src/training/replay.ts';
 
 const HOUR = 3_600_000;
 /** A day season with a level that wanders a little. */
 function daily(name: string, n = 24 * 25): JobSeries {
-  const values = Float32Array.from(
+  const values = Float64Array.from(
     { length: n },
     (_, t) => 20 + 5 * Math.sin((2 * Math.PI * t) / 24) + Math.sin(t * 12.9898) * 0.3,
   );
-  return { name, group: 'test', intervalMs: HOUR, startMs: Date.UTC(2024, 0, 1), values, leads: 24 };
+  return {
+    name,
+    group: 'test',
+    intervalMs: HOUR,
+    startMs: Date.UTC(2024, 0, 1),
+    values,
+    leads: 24,
+    settings: FILE_SETTINGS,
+  };
 }
 
 function job(more: Partial<TrainingSettings> = {}, rest: Partial<TrainingJob> = {}): TrainingJob {
@@ -30,6 +39,7 @@ function job(more: Partial<TrainingSettings> = {}, rest: Partial<TrainingJob> = 
     spec: forecastSpec({ cell: 'gru', layers: 1, hidden: 16, width: 16 }),
     weights: null,
     series: [daily('a'), daily('b')],
+    live: null,
     generated: null,
     settings: {
       ...TRAINING_DEFAULTS,

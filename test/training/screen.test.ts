@@ -9,7 +9,7 @@ describe('screen', () => {
   it('leaves a usual stream as it is', () => {
     const { values, spikes, stuck, problem } = screen(usual);
     expect({ spikes, stuck, problem }).toEqual({ spikes: 0, stuck: 0, problem: null });
-    expect(values).toEqual(Float32Array.from(usual));
+    expect(values).toEqual(Float64Array.from(usual));
   });
 
   it('takes spikes out and nothing beside them', () => {

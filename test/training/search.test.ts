@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { FILE_SETTINGS } from '../../src/training/replay.ts';
 import {
   type Candidate,
   type FoldTrial,
@@ -158,7 +159,8 @@ describe('foldOf', () => {
         intervalMs: 1,
         startMs: 0,
         leads: 1,
-        values: Float32Array.from({ length: 1000 }, (_, t) => t),
+        settings: FILE_SETTINGS,
+        values: Float64Array.from({ length: 1000 }, (_, t) => t),
       },
     ];
     const stretches = [0, 1, 2].map((fold) => {

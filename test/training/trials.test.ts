@@ -7,6 +7,7 @@ import {
   TRAINING_DEFAULTS,
   type TrainingJob,
 } from '../../src/training/job.ts';
+import { FILE_SETTINGS } from '../../src/training/replay.ts';
 import { runTrials, type WindowLosses } from '../../src/training/trials.ts';
 
 const HOUR = 3_600_000;
@@ -15,16 +16,18 @@ const daily = (name: string, group: string, wander: number): JobSeries => ({
   group,
   intervalMs: HOUR,
   startMs: Date.UTC(2024, 0, 1),
-  values: Float32Array.from(
+  values: Float64Array.from(
     { length: 24 * 25 },
     (_, t) => 20 + 5 * Math.sin((2 * Math.PI * t) / 24) + wander * Math.sin(t * 12.9898),
   ),
   leads: 24,
+  settings: FILE_SETTINGS,
 });
 const job: TrainingJob = {
   spec: forecastSpec({ cell: 'gru', layers: 1, hidden: 16, width: 16 }),
   weights: null,
   series: [daily('a', 'one', 0.3), daily('b', 'one', 2), daily('c', 'two', 1)],
+  live: null,
   generated: null,
   settings: { ...TRAINING_DEFAULTS, steps: 24, batch: 8, maxSteps: 20, averaging: 0, validation: 0.2 },
 };

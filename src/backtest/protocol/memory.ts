@@ -3,10 +3,12 @@
  * seen is kept. A window may be learnt from only when its last target has been observed; a view says up to which bucket
  * that is judged.
  */
-import { UTC } from '../../series/calendar.ts';
-import { AHEAD, Features, I } from '../../series/features.ts';
+import { Scratch } from '../../forecast/scratch.ts';
+import { StreamStep } from '../../forecast/stream-step.ts';
+import { AHEAD, I } from '../../series/features.ts';
 import type { OriginBuffers, TrainingSeries } from '../../training/dataset.ts';
 import type { Random } from '../../training/random.ts';
+import { FILE_SETTINGS } from '../../training/replay.ts';
 import type { ScaledSeries } from './split.ts';
 
 /** A target this many scales from the anchor is an outlier; it still pulls, but not further. */
@@ -24,7 +26,7 @@ export interface MemoryOptions {
 }
 
 export class ProtocolMemory {
-  readonly features: Features;
+  readonly step: StreamStep;
   /** Buckets taken in. */
   known = 0;
   /** [buckets, I] */
@@ -42,7 +44,8 @@ export class ProtocolMemory {
     private readonly rng: Random,
   ) {
     const buckets = series.values.length;
-    this.features = new Features(series.intervalMs, options.horizon, UTC);
+    const grid = { intervalMs: series.intervalMs, leads: options.horizon };
+    this.step = new StreamStep(FILE_SETTINGS, grid, { scratch: new Scratch(options.horizon) });
     const rows = Math.floor(buckets / options.stride) * options.leadsPerOrigin;
     this.x = new Float32Array(buckets * I);
     this.z = new Float32Array(rows * AHEAD);
@@ -53,13 +56,11 @@ export class ProtocolMemory {
 
   /** Takes in the next bucket; uses nothing later. */
   advance(): void {
-    const { series, features, rng } = this;
+    const { series, rng } = this;
+    const { features } = this.step;
     const { horizon, stride, leadsPerOrigin } = this.options;
     const step = this.known++;
-    const value = series.values[step];
-    const observed = !Number.isNaN(value);
-    const entered = observed ? value : features.steps > 0 ? features.anchor[0] : 0;
-    features.update(series.startMs + step * series.intervalMs, entered, observed);
+    this.step.take({ startMs: series.startMs + step * series.intervalMs, value: series.values[step] });
     features.past(this.x, step * I);
     if (step % stride !== stride - 1) return;
     const first = ((step + 1) / stride - 1) * leadsPerOrigin;
@@ -68,8 +69,8 @@ export class ProtocolMemory {
       const lead = Math.min(horizon, 1 + Math.floor(((m + rng.uniform()) * horizon) / leadsPerOrigin));
       this.lead[first + m] = lead;
       features.ahead(lead - 1, this.z, (first + m) * AHEAD);
-      this.anchor[first + m] = features.anchor[lead - 1];
-      this.scale[first + m] = features.scale[lead - 1];
+      this.anchor[first + m] = this.step.toUnit(features.anchor[lead - 1]);
+      this.scale[first + m] = features.line.sizeInUnit(features.scale[lead - 1]);
     }
   }
 

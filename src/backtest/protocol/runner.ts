@@ -116,7 +116,7 @@ export class ProtocolRunner {
     const width = I + horizon * AHEAD;
     for (const [c, memory] of memories.entries()) {
       memory.past(memory.known - 1, x, c * width);
-      for (let k = 0; k < horizon; k++) memory.features.ahead(k, x, c * width + I + k * AHEAD);
+      for (let k = 0; k < horizon; k++) memory.step.features.ahead(k, x, c * width + I + k * AHEAD);
     }
     points.fill(0);
     for (const [k, net] of this.nets.entries()) {
@@ -125,10 +125,10 @@ export class ProtocolRunner {
       // a stepper's buffers are overwritten, and it may be released before the next step
       net.h = h.slice();
     }
-    for (const [c, { features }] of memories.entries()) {
+    for (const [c, { step }] of memories.entries()) {
       for (let k = 0; k < horizon; k++) {
         const at = c * horizon + k;
-        points[at] = features.anchor[k] + features.scale[k] * points[at];
+        points[at] = step.toUnit(step.features.anchor[k] + step.features.scale[k] * points[at]);
       }
     }
     return points;

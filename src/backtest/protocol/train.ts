@@ -1,13 +1,12 @@
 /** What the protocols learn before the test: networks on the training part, the best weights chosen on the validation part. */
 import type { Model } from '../../forecast/model.ts';
-import { createStepper } from '../../model/sessions.ts';
 import { type NetworkSpec, stateRows } from '../../network/spec.ts';
-import { buildStepGraph } from '../../network/step-graph.ts';
 import type { Weights } from '../../network/weights.ts';
 import { createGradientSource, parametersOf, weightsOf } from '../../training/gradient-source.ts';
 import { trainLoop } from '../../training/loop.ts';
 import type { Progress } from '../../training/loop-contract.ts';
 import { Random } from '../../training/random.ts';
+import { networkModel } from '../../training/replay.ts';
 import { type BatchShape, WindowSampler } from '../../training/sampler.ts';
 import { ValidationPass } from '../../training/validation.ts';
 import type { ProtocolMemory } from './memory.ts';
@@ -46,14 +45,7 @@ export const CLIP_NORM = 1;
 
 /** The int8 step graph (or float32) of a network, for any number of leads. */
 export function protocolModel({ spec, weights }: ProtocolNetwork, quantized: boolean): Model {
-  return {
-    id: 'protocol',
-    version: '1',
-    hash: '',
-    stateRows: stateRows(spec),
-    hidden: spec.hidden,
-    stepper: (leads) => createStepper(buildStepGraph(spec, weights, { leads, quantized })),
-  };
+  return networkModel(spec, weights, quantized);
 }
 
 /** Shape of the batches. */

@@ -11,8 +11,8 @@ import {
   svg,
   timeTicks,
 } from '../../plot/svg.ts';
+import { quantileLoss } from '../../series/quantiles.ts';
 import type { Grid, Played } from '../play.ts';
-import { quantileLoss } from '../score.ts';
 
 export interface Pick {
   readonly name: 'typical' | 'poor' | 'newest';

@@ -11,6 +11,7 @@ import { MAX_LEADS } from '../../series/spec.ts';
 import { readTable } from '../../table/table.ts';
 import type { JobSeries } from '../../training/job.ts';
 import { Random } from '../../training/random.ts';
+import { FILE_SETTINGS } from '../../training/replay.ts';
 
 const duration = z.string().transform((text, context) => {
   const ms = parseDuration(text);
@@ -139,7 +140,7 @@ export function seriesOfSet(set: DataSet, seed = 1): JobSeries[] {
               startMs: grid.startMs + from * intervalMs,
               values,
               leads: set.horizons[series.length % set.horizons.length]!,
-              timeZone: set.timezone,
+              settings: { ...FILE_SETTINGS, timeZone: set.timezone },
             });
           }
         }
@@ -160,7 +161,7 @@ export function seriesOfSet(set: DataSet, seed = 1): JobSeries[] {
 
 interface Piece {
   readonly from: number;
-  readonly values: Float32Array;
+  readonly values: Float64Array;
 }
 
 /** A piece as it is, or, where it is longer than the set wants, stretches of it at places drawn by chance. */
@@ -181,7 +182,7 @@ export function pieces(actual: Float64Array, [first, last]: readonly [number, nu
   let newest = -1;
   const close = () => {
     if (from >= 0 && newest + 1 - from >= LEAST_BUCKETS) {
-      const values = Float32Array.from(actual.subarray(from, newest + 1));
+      const values = Float64Array.from(actual.subarray(from, newest + 1));
       if (changes(values) >= LEAST_CHANGES) found.push({ from, values });
     }
     from = -1;
@@ -196,7 +197,7 @@ export function pieces(actual: Float64Array, [first, last]: readonly [number, nu
   return found;
 }
 
-function changes(values: Float32Array): number {
+function changes(values: Float64Array): number {
   let changed = 0;
   let last = Number.NaN;
   for (const value of values) {

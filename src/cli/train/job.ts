@@ -112,6 +112,7 @@ export function trainingJob(
     spec,
     weights,
     series,
+    live: null,
     generated:
       flags.generated > 0 ? { count: flags.generated, steps: flags.generatedSteps, seed: flags.seed } : null,
     settings: settingsOf(flags, sets, series),
