@@ -158,13 +158,11 @@ describe('fineTune', () => {
 
 describe('a decision', () => {
   const variants = [
-    [0, 1],
     [1e3, 1],
     [4.5e6, 1],
     [1e9, 1],
     [0, 1e-6],
     [0, 1e6],
-    [-4.5e6, 1e3],
   ] as const;
   const changed = (one: JobSeries, offset: number, scale: number): JobSeries => ({
     ...one,
@@ -179,14 +177,13 @@ describe('a decision', () => {
     ['promotes', true],
     ['refuses', false],
   ] as const)('that %s does not depend on offset or unit', async (_, promote) => {
-    const series = [gapped(rhythm('a', 900, 1)), gapped(rhythm('b', 900, 2))];
-    let job: TrainingJob | null = null;
+    const series = [gapped(rhythm('a', 700, 1))];
+    let trained = null as unknown as JobResult;
     const capture = async (one: TrainingJob) => {
-      job = one;
-      return train(one);
+      trained = await train({ ...one, settings: { ...one.settings, maxSteps: 150 } });
+      return trained;
     };
     await fineTune({ ...at, champion, series }, { train: capture }, options);
-    const trained = await train(job!);
     if (!promote) {
       for (const [name, { data }] of initialWeights(spec, createRandom(5)))
         trained.weights.get(name)!.data.set(data.map((x) => 3 * x));
