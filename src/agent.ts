@@ -162,6 +162,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
   const publisher = new Publisher({
     topics,
     send,
+    maxBytes: () => link.client.maxMessageBytes,
     settings: () => ({
       quantiles: config.publish.quantiles,
       everyMs: config.publish.every,

@@ -8,7 +8,7 @@ import {
   alertMessage,
   anomalyMessage,
   digitsOf,
-  forecastMessage,
+  forecastText,
   type GroupInput,
   groupMessage,
   type HealthInput,
@@ -37,6 +37,8 @@ export interface PublisherParts {
   /** Asked at each forecast: a running agent may be told otherwise. */
   readonly settings: () => PublishSettings;
   readonly model: () => ModelName;
+  /** Most bytes of a message, topic and payload, that the broker takes; left out: any. */
+  readonly maxBytes?: () => number;
 }
 
 export class Publisher {
@@ -118,7 +120,7 @@ export class Publisher {
 
   /** `everyMs` counts in the streams' own time, so that a burst of late buckets is one message too. */
   #forecast(forecast: Forecast, nowMs: number, settings: PublishSettings): void {
-    const { topics, model } = this.#parts;
+    const { topics, model, maxBytes } = this.#parts;
     const last = this.#published.get(forecast.stream);
     const tooSoon =
       settings.everyMs !== null &&
@@ -127,18 +129,18 @@ export class Publisher {
       forecast.originMs - last < settings.everyMs;
     if (tooSoon) return;
     const digits = digitsOf(forecast);
-    const message = forecastMessage(forecast, {
-      quantiles: settings.quantiles,
-      digits,
-      issuedMs: nowMs,
-      model: model(),
-    });
+    const topic = topics.forecast(forecast.stream);
+    const message = forecastText(
+      forecast,
+      { quantiles: settings.quantiles, digits, issuedMs: nowMs, model: model() },
+      (maxBytes?.() ?? Number.POSITIVE_INFINITY) - Buffer.byteLength(topic),
+    );
     if (message === null) {
       this.#notFinite++;
       return;
     }
     this.#published.set(forecast.stream, forecast.originMs);
-    this.#json(topics.forecast(forecast.stream), message);
+    this.#text(topic, message, true);
     for (const ahead of settings.atMs) this.#median(forecast, ahead, digits);
   }
 

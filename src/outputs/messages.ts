@@ -134,6 +134,44 @@ export function forecastMessage(
   return message;
 }
 
+/** Least significant digits of a forecast that has to be short. */
+const FEWEST_DIGITS = 3;
+
+/**
+ * The message as text of at most `maxBytes` bytes, for a broker that takes no more: with fewer quantiles, then fewer digits,
+ * then fewer leads. The shortest one where none is short enough; null as `forecastMessage`.
+ */
+export function forecastText(
+  forecast: Forecast,
+  options: Parameters<typeof forecastMessage>[1],
+  maxBytes: number,
+): string | null {
+  const message = forecastMessage(forecast, options);
+  if (message === null) return null;
+  let text = JSON.stringify(message);
+  if (!Number.isFinite(maxBytes) || Buffer.byteLength(text) <= maxBytes) return text;
+  for (const { leads, ...shorter } of shorterOptions(options, forecast.leads)) {
+    text = JSON.stringify(forecastMessage({ ...forecast, leads }, { ...options, ...shorter }));
+    if (Buffer.byteLength(text) <= maxBytes) break;
+  }
+  return text;
+}
+
+function* shorterOptions(
+  { quantiles, digits }: { readonly quantiles: readonly number[]; readonly digits: number },
+  leads: number,
+): Generator<{ quantiles: readonly number[]; digits: number; leads: number }> {
+  const sorted = [...quantiles].sort((a, b) => a - b);
+  const distance = (level: number): number => Math.abs(level - 0.5);
+  const middle = sorted.reduce((best, level) => (distance(level) < distance(best) ? level : best));
+  const three = sorted.filter((level, at) => level === middle || at === 0 || at === sorted.length - 1);
+  if (three.length < sorted.length) yield { quantiles: three, digits, leads };
+  for (let fewer = digits; fewer >= FEWEST_DIGITS; fewer--)
+    yield { quantiles: [middle], digits: fewer, leads };
+  for (let fewer = leads >> 1; fewer >= 1; fewer >>= 1)
+    yield { quantiles: [middle], digits: Math.min(digits, FEWEST_DIGITS), leads: fewer };
+}
+
 /** The median at the lead nearest to `aheadMs`; null beyond the horizon or when it is not finite. */
 export function medianAt(forecast: Forecast, aheadMs: number, digits: number): number | null {
   const lead = Math.max(1, Math.round(aheadMs / forecast.stepMs));

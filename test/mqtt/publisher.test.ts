@@ -3,6 +3,7 @@ import { type Forecast, Q } from '../../src/forecast/forecast.ts';
 import type { Outgoing } from '../../src/mqtt/outbox.ts';
 import { Publisher, type PublishSettings, statusOf } from '../../src/mqtt/publisher.ts';
 import { topicsOf } from '../../src/mqtt/topics.ts';
+import { forecastText } from '../../src/outputs/messages.ts';
 
 const T0 = Date.UTC(2025, 0, 1);
 const MINUTE = 60_000;
@@ -327,5 +328,45 @@ describe('other messages', () => {
     expect(json()).toEqual({ severity: 'error', text: 'disk full', since: '2025-01-01T00:00:00.000Z' });
     publisher.alert('store', null);
     expect(sent[2]).toEqual({ topic: 'gatecast/n/alert/store', payload: '', qos: 1, retain: true });
+  });
+});
+
+describe('a broker that takes short messages only', () => {
+  const nine = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
+  const leads = 48;
+  const long = forecast({
+    leads,
+    quantiles: Float64Array.from(
+      { length: leads * Q },
+      (_, i) => Math.floor(i / Q) + (i % Q) / 3 + 0.123_456,
+    ),
+  });
+  const shortest = (maxBytes: number) => {
+    const options = { quantiles: nine, digits: 6, issuedMs: T0, model: { id: 'base', version: '3' } };
+    const text = forecastText(long, options, maxBytes) ?? '';
+    expect(Buffer.byteLength(text)).toBeLessThanOrEqual(maxBytes);
+    const message = JSON.parse(text);
+    const names = Object.keys(message).filter((key) => /^p\d+$/.test(key));
+    return {
+      names,
+      leads: message.p50.length as number,
+      longest: Math.max(...message.p50.map((v: number) => String(v).length)),
+    };
+  };
+
+  it('gets fewer quantiles, then fewer digits, then fewer leads', () => {
+    expect(shortest(Number.POSITIVE_INFINITY)).toEqual({
+      names: nine.map((q) => `p${q * 100}`),
+      leads,
+      longest: 7,
+    });
+    expect(shortest(2000)).toMatchObject({ names: ['p10', 'p50', 'p90'], leads });
+    expect(shortest(800)).toEqual({ names: ['p50'], leads, longest: 7 });
+    const digits = shortest(640);
+    expect(digits).toMatchObject({ names: ['p50'], leads });
+    expect(digits.longest).toBeLessThan(7);
+    const least = shortest(420);
+    expect(least.names).toEqual(['p50']);
+    expect(least.leads).toBeLessThan(leads);
   });
 });
