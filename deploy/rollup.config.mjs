@@ -72,7 +72,11 @@ const tidied = {
 };
 
 export default {
-  input: { gatecast: 'src/main.ts', 'training-worker': 'src/training/worker.ts' },
+  input: {
+    gatecast: 'src/main.ts',
+    'training-worker': 'src/training/worker.ts',
+    'model-trial': 'src/model/trial-child.ts',
+  },
   output: {
     dir: 'dist',
     format: 'esm',

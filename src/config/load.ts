@@ -1,10 +1,13 @@
 /** From a file, or from data that came over the broker, to a complete and checked config. */
-import { readFileSync } from 'node:fs';
 import { errorText, GatecastError, type Issue } from '../errors.ts';
+import { readBounded } from '../system/files.ts';
 import { type ConfigDocument, type PathPart, parseConfigText } from './document.ts';
 import { readableIssues } from './issues.ts';
 import { type Config, configSchema } from './schema.ts';
 import { checkWhole } from './whole-checks.ts';
+
+/** A config of 10,000 streams has less than this. */
+const MOST_CONFIG_BYTES = 2 ** 24;
 
 const HINT = 'docs/config.md lists every key, with what is allowed';
 
@@ -19,7 +22,7 @@ export interface Environment {
 export function loadConfig(path: string, environment: Environment = {}): Config {
   let text: string;
   try {
-    text = readFileSync(path, 'utf8');
+    text = readBounded(path, MOST_CONFIG_BYTES).toString('utf8');
   } catch (cause) {
     throw new GatecastError('FILE_UNREADABLE', `cannot read the config ${path}: ${errorText(cause)}`, {
       hint: 'does it exist, and may this user read it? deploy/examples/gatecast.yaml is one to begin with',

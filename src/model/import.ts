@@ -2,19 +2,17 @@
  * Models that their users bring: weights as safetensors (this program's names, or PyTorch's for a bare cell stack), or a
  * step graph as ONNX. What is wrong with a file is said before anything is written.
  */
-import { readFileSync, statSync } from 'node:fs';
 import { GatecastError } from '../errors.ts';
 import { fromPyTorch, toOwnNames } from '../network/pytorch.ts';
 import { readSafetensors } from '../network/safetensors.ts';
 import type { Cell, NetworkSpec } from '../network/spec.ts';
 import { checkWeights, type Tensor, weightShapes } from '../network/weights.ts';
-import { sha256 } from '../system/files.ts';
+import { readBounded, sha256 } from '../system/files.ts';
 import { externalTensors } from './external-data.ts';
 import type { Manifest } from './manifest.ts';
 import { type FeatureSizes, modelCard, packModel } from './pack.ts';
 import { MOST_BYTES, type ModelFiles } from './registry.ts';
-import { createStepper } from './sessions.ts';
-import { tryStepModel } from './step-trial.ts';
+import { tryInChild } from './trial.ts';
 
 export interface ImportOptions {
   readonly name: string;
@@ -31,8 +29,7 @@ export interface ImportOptions {
 export async function importModel(path: string, options: ImportOptions): Promise<ModelFiles> {
   let bytes: Uint8Array;
   try {
-    if (statSync(path).size > MOST_BYTES) throw new Error(`larger than ${MOST_BYTES / 2 ** 20} MB`);
-    bytes = readFileSync(path);
+    bytes = readBounded(path, MOST_BYTES);
   } catch (cause) {
     throw new GatecastError('FILE_UNREADABLE', `${path}: ${(cause as Error).message}`, { cause });
   }
@@ -86,14 +83,7 @@ async function importStep(
       hint: 'Save it as one file, with the weights inside (onnx.save without external data).',
     });
   }
-  const stepper = await createStepper(bytes);
-  const { inputs, layers, hidden, leads } = stepper;
-  let wrong: string | null;
-  try {
-    wrong = await tryStepModel(stepper);
-  } finally {
-    await stepper.release();
-  }
+  const { inputs, layers, hidden, leads, wrong } = await tryInChild(bytes);
   if (wrong) throw new GatecastError('MODEL_INVALID', `This is no step model: ${wrong}.`);
   const expected = features.inputs + leads * features.leadWidth;
   if (inputs !== expected) {

@@ -2,14 +2,14 @@
  * Models on disk: those shipped with the program and those of the data directory, one folder each, never changed once
  * written. A model is verified (manifest, sha256, dimensions, finite weights) before anything is handed to the runtime.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errorText, GatecastError } from '../errors.ts';
 import { readSafetensors } from '../network/safetensors.ts';
 import type { Weights } from '../network/weights.ts';
 import { checkWeights } from '../network/weights.ts';
-import { makeFolder, sha256, syncFolder, writeFileAtomic } from '../system/files.ts';
+import { makeFolder, readBounded, sha256, syncFolder, writeFileAtomic } from '../system/files.ts';
 import {
   CARD_FILE,
   MANIFEST_FILE,
@@ -217,10 +217,7 @@ function checkedWeights(manifest: Manifest, bytes: Uint8Array, where: string): W
 function read(folder: string, file: string): Uint8Array {
   const path = join(folder, file);
   try {
-    if (statSync(path).size > MOST_BYTES) {
-      throw new GatecastError('MODEL_INVALID', `${path} is larger than ${MOST_BYTES} bytes.`);
-    }
-    return readFileSync(path);
+    return readBounded(path, MOST_BYTES);
   } catch (cause) {
     if (cause instanceof GatecastError) throw cause;
     const reason = errorText(cause);

@@ -1,7 +1,7 @@
 /** How to reach the broker: from the config to what one connection needs. Secrets are read at each connect, so that they can be changed under a running agent. */
-import { readFileSync } from 'node:fs';
 import type { Config } from '../config/index.ts';
 import { GatecastError } from '../errors.ts';
+import { readBounded } from '../system/files.ts';
 
 export interface BrokerOptions {
   readonly url: string;
@@ -95,9 +95,12 @@ export function readSecrets(options: BrokerOptions): Secrets {
   return secrets;
 }
 
+/** A password, or a chain of certificates. */
+const MOST_SECRET_BYTES = 2 ** 20;
+
 function readFile(key: string, path: string): Buffer {
   try {
-    return readFileSync(path);
+    return readBounded(path, MOST_SECRET_BYTES);
   } catch (cause) {
     throw new GatecastError('FILE_UNREADABLE', `mqtt.${key}: ${(cause as Error).message}`, {
       hint: 'the user that gatecast runs as needs to read it',

@@ -86,7 +86,9 @@ export class PageServer {
       const server = createServer({
         maxHeaderSize: 16 * 1024,
         requestTimeout: 10_000,
-        headersTimeout: 5_000,
+        headersTimeout: 3_000,
+        // Node's own 30 s would let silent connections hold the page for as long.
+        connectionsCheckingInterval: 500,
       });
       server.maxConnections = 128;
       server.on('request', (request, response) => this.answer(request, response));
