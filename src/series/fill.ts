@@ -32,7 +32,9 @@ export function fillValue(fill: Fill, features: Features, modelled: number): num
       return central(fill, experts.history.reach, (lag) => experts.history.at(lag));
     case 'mask':
       return experts.longMean + MASK_DECAY * (last - experts.longMean);
-    default:
+    // A line to the next reading would need that reading: while the gap lasts it is the last value.
+    case 'hold':
+    case 'linear':
       return last;
   }
 }

@@ -34,6 +34,7 @@ export function writeCheckpoint(path: string, checkpoint: Checkpoint, fingerprin
   put('best', checkpoint.best);
   put('first', checkpoint.adam.first);
   put('second', checkpoint.adam.second);
+  put('states', [checkpoint.states]);
   if (checkpoint.average) put('average', checkpoint.average.average);
   const counters = Object.fromEntries(COUNTERS.map((name) => [name, checkpoint[name]]));
   const state = JSON.stringify({
@@ -75,6 +76,7 @@ export function readCheckpoint(path: string, fingerprint: string): Checkpoint {
       weights: take('weights'),
       best: take('best'),
       average: typeof state.average === 'number' ? { count: state.average, average: take('average') } : null,
+      states: take('states')[0] ?? new Float32Array(0),
       adam: { count: number('adam'), first: take('first'), second: take('second') },
     };
   } catch (cause) {

@@ -102,6 +102,9 @@ export async function createGradientSource(
         ...(outputs.losses && { losses: outputs.losses.data }),
       };
     },
+    skip() {
+      for (const _ of masks) mask(B * spec.hidden, spec.dropout, dropoutRng);
+    },
     release: () => session.release(),
   };
 }

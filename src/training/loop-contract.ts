@@ -19,6 +19,8 @@ export interface GradientSource {
     /** [P, B, M], weighted; only from a source that was made to tell them, and not while learning. */
     losses?: Float32Array;
   }>;
+  /** Draws what is random in a run, without the run. */
+  skip?(): void;
 }
 
 /** Batches to learn from; `carry` is told the states each ended in. */
@@ -95,6 +97,8 @@ export interface Checkpoint {
   readonly best: readonly Float32Array[];
   readonly average: { readonly count: number; readonly average: readonly Float32Array[] } | null;
   readonly adam: AdamState;
+  /** [S, B, H] states that the last batch ended in. */
+  readonly states: Float32Array;
 }
 
 export type StopReason = 'steps' | 'time' | 'patience' | 'stopped' | 'diverged';

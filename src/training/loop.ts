@@ -51,6 +51,9 @@ class Loop {
   private skippedInARow = 0;
   private readonly started: number;
 
+  /** [S, B, H] states that the last batch ended in. */
+  private states: Float32Array = new Float32Array(0);
+
   constructor(
     private readonly parameters: readonly Parameter[],
     private readonly source: GradientSource,
@@ -70,6 +73,7 @@ class Loop {
       this.baseLoss = await this.validate(this.validation);
       this.bestLoss = this.lastValidation = this.baseLoss;
     }
+    if (options.resume) this.catchUp(stream, options.resume);
     let saved = options.now();
     let reason: StopReason;
     for (;;) {
@@ -94,6 +98,22 @@ class Loop {
     return this.finish(reason);
   }
 
+  /** Draws the batches that were learnt from before, so that the next one and its states are those of a run without a break. */
+  private catchUp(stream: BatchStream, { step, states }: Checkpoint): void {
+    for (let i = 0; i < step; i++) {
+      stream.next();
+      this.source.skip?.();
+    }
+    this.carry(stream, states);
+  }
+
+  private carry(stream: BatchStream, hT: Float32Array): void {
+    stream.carry(hT);
+    // A copy: the next run of the network overwrites its answer.
+    if (this.states.length !== hT.length) this.states = new Float32Array(hT.length);
+    this.states.set(hT);
+  }
+
   private ended(): StopReason | null {
     const { options } = this;
     if (options.stop?.()) return 'stopped';
@@ -112,11 +132,11 @@ class Loop {
       this.skipped++;
       this.skippedInARow++;
       // A state that is not finite would spoil every chunk after it.
-      stream.carry(new Float32Array(hT.length));
+      this.carry(stream, new Float32Array(hT.length));
       return;
     }
     this.skippedInARow = 0;
-    stream.carry(hT.every(Number.isFinite) ? hT : new Float32Array(hT.length));
+    this.carry(stream, hT.every(Number.isFinite) ? hT : new Float32Array(hT.length));
     this.norm = norm;
     this.rate = learningRate(options.schedule, this.done());
     this.adam.step(gradients, this.rate, {
@@ -241,6 +261,7 @@ class Loop {
       best: this.best.map((data) => data.slice()),
       average: this.mean?.save() ?? null,
       adam: this.adam.save(),
+      states: this.states.slice(),
     };
   }
 

@@ -101,6 +101,32 @@ describe('runJob', () => {
 });
 
 describe('checkpoints', () => {
+  it('let a training go on bit for bit as without a break, with states and dropout', async () => {
+    const spec = forecastSpec({ cell: 'gru', layers: 2, hidden: 8, width: 8, dropout: 0.2 });
+    const one = job({ averaging: 0.9, maxSteps: 30, validateEvery: 10 }, { spec });
+    const kept: Checkpoint[] = [];
+    let time = 0;
+    const now = () => {
+      time += 2000;
+      return time;
+    };
+    const whole = await runJob(one, { now, onCheckpoint: (c) => kept.push(c) });
+    const half = kept.find((c) => c.step >= 10 && c.step <= 25)!;
+    expect(half.states.some((x) => x !== 0)).toBe(true);
+    const path = join(folder, 'half.safetensors');
+    writeCheckpoint(path, half, jobFingerprint(one));
+    const last: Checkpoint[] = [];
+    const resumed = await runJob(one, {
+      now,
+      onCheckpoint: (c) => last.push(c),
+      resume: readCheckpoint(path, jobFingerprint(one)),
+    });
+    expect(resumed.steps).toBe(30);
+    expect(resumed.loss).toBe(whole.loss);
+    expect(resumed.bestLoss).toBe(whole.bestLoss);
+    expect(resumed.weights).toEqual(whole.weights);
+  });
+
   it('come back as they were, and only for the same training', async () => {
     let kept: Checkpoint | undefined;
     let time = 0;
