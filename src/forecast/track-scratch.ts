@@ -19,6 +19,14 @@ export class TrackScratch {
   /** [knots, ROW] */
   readonly rows: Float64Array;
 
+  /** [ROW] what is looked at of one knot. */
+  readonly row = new Float64Array(ROW);
+  /** [C] losses of the candidates of one knot. */
+  readonly missed = new Float64Array(C);
+  /** [C] each, for the weights of one knot. */
+  readonly setback = new Float64Array(C);
+  readonly losses = new Float64Array(C);
+
   constructor(leads: number) {
     this.knots = new LeadKnots(KNOTS, leads);
     this.weights = new Float64Array(leads * C);

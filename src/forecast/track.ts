@@ -25,10 +25,6 @@ const MAX_LOG_FACTOR = 1.6;
 const FACTOR = 9;
 const KNOT = FACTOR + 2;
 
-/** Losses of the candidates of one knot, and the row that is looked at [ROW]: streams share them. */
-const missed = new Float64Array(C);
-const row = new Float64Array(ROW);
-
 export interface LeadScore {
   /** Lead in steps. */
   readonly lead: number;
@@ -92,7 +88,7 @@ export class Track {
     this.knots = scratch.knots.knots;
     const n = this.knots.length;
     this.pending = new IntervalRing(scratch.knots, ROW, memory);
-    this.worth = new Weights(scratch.knots, season, memory);
+    this.worth = new Weights(scratch.knots, season, memory, scratch);
     this.widening = new Widening(scratch.knots, coverage, memory);
     this.state = memory.float64(n * KNOT);
     this.trial = memory.float64(n * 4);
@@ -109,14 +105,19 @@ export class Track {
     for (let j = 0; j < this.knots.length; j++) {
       const k = this.knots[j];
       if (this.step < k) continue;
-      this.pending.read(j, this.step, row);
-      if (Number.isNaN(row[PUBLISHED])) continue;
+      this.pending.read(j, this.step, this.scratch.row);
+      if (Number.isNaN(this.scratch.row[PUBLISHED])) continue;
       for (let c = 0; c < C; c++) {
         // A candidate that had nothing to say is judged by the published forecast: it neither gains nor loses.
-        const from = Number.isNaN(row[3 * c]) ? PUBLISHED : 3 * c;
-        missed[c] = pinball3(y, row[from], row[from + 1], row[from + 2]);
+        const from = Number.isNaN(this.scratch.row[3 * c]) ? PUBLISHED : 3 * c;
+        this.scratch.missed[c] = pinball3(
+          y,
+          this.scratch.row[from],
+          this.scratch.row[from + 1],
+          this.scratch.row[from + 2],
+        );
       }
-      this.worth.learn(j, missed);
+      this.worth.learn(j, this.scratch.missed);
       if (this.step - k >= this.trialFrom) this.try(j, y);
       this.widen(j, y);
       this.calibrate(j, y);
@@ -140,7 +141,8 @@ export class Track {
   }
 
   private try(j: number, y: number): void {
-    const miss = (c: number) => pinball3(y, row[3 * c], row[3 * c + 1], row[3 * c + 2]);
+    const miss = (c: number) =>
+      pinball3(y, this.scratch.row[3 * c], this.scratch.row[3 * c + 1], this.scratch.row[3 * c + 2]);
     const [network, seasonal, naive] = [miss(GRU), miss(SEASONAL), miss(NAIVE)];
     const held = Number.isNaN(network) ? NO_ANSWER * Math.min(seasonal, naive) : network;
     const t = this.trial;
@@ -151,9 +153,9 @@ export class Track {
   }
 
   private widen(j: number, y: number): void {
-    const median = row[BLEND + 1];
+    const median = this.scratch.row[BLEND + 1];
     const side = y < median ? 0 : 1;
-    const learnt = Math.abs(row[BLEND + 2 * side] - median);
+    const learnt = Math.abs(this.scratch.row[BLEND + 2 * side] - median);
     const half = learnt * Math.exp(this.state[j * KNOT + FACTOR + side] + this.widening.at(j));
     if (half > 0) this.widening.learn(j, Math.abs(y - median), half, this.state[j * KNOT + 1]);
   }
@@ -169,14 +171,15 @@ export class Track {
       this.state[at] = Math.max(-MAX_LOG_FACTOR, Math.min(MAX_LOG_FACTOR, value));
     };
     // An interval without width (a constant stream) says nothing about its width.
-    if (row[BLEND] < row[BLEND + 1]) move(0, y < row[PUBLISHED]);
-    if (row[BLEND + 2] > row[BLEND + 1]) move(1, y > row[PUBLISHED + 2]);
+    if (this.scratch.row[BLEND] < this.scratch.row[BLEND + 1]) move(0, y < this.scratch.row[PUBLISHED]);
+    if (this.scratch.row[BLEND + 2] > this.scratch.row[BLEND + 1])
+      move(1, y > this.scratch.row[PUBLISHED + 2]);
   }
 
   private rate(j: number, y: number): void {
-    const low = row[PUBLISHED];
-    const median = row[PUBLISHED + 1];
-    const high = row[PUBLISHED + 2];
+    const low = this.scratch.row[PUBLISHED];
+    const median = this.scratch.row[PUBLISHED + 1];
+    const high = this.scratch.row[PUBLISHED + 2];
     const s = this.state;
     const base = j * KNOT;
     s[base] = Math.min(SCORE_MEMORY, s[base] + 1);
@@ -191,8 +194,11 @@ export class Track {
     add(3, y >= low - rounding && y <= high + rounding ? 1 : 0);
     add(4, pinball3(y, low, median, high));
     for (let c = SEASONAL; c <= NAIVE; c++) {
-      add(4 + c, pinball3(y, row[3 * c], row[3 * c + 1], row[3 * c + 2]));
-      add(6 + c, Math.abs(y - row[3 * c + 1]));
+      add(
+        4 + c,
+        pinball3(y, this.scratch.row[3 * c], this.scratch.row[3 * c + 1], this.scratch.row[3 * c + 2]),
+      );
+      add(6 + c, Math.abs(y - this.scratch.row[3 * c + 1]));
     }
   }
 

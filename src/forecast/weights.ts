@@ -33,18 +33,28 @@ const RECENT = C;
 const COUNT = 2 * C;
 const ROW = 2 * C + 1;
 
-/** Of one stream in one step: all may share them. */
-const setback = new Float64Array(C);
-const losses = new Float64Array(C);
+/** What the weights of one step are worked out in; streams may share it. */
+export interface WeightsScratch {
+  /** [C] each */
+  readonly setback: Float64Array;
+  readonly losses: Float64Array;
+}
 
 export class Weights {
   private readonly knots: LeadKnots;
   private readonly season: number;
+  private readonly scratch: WeightsScratch;
   /** [knots, ROW]: running loss of each candidate, the same over the last few steps, and how many went into it. */
   private readonly state: Float32Array;
 
   /** @param season steps of the seasonal naive's season; 0 where there is none */
-  constructor(knots: LeadKnots, season: number, memory: Memory) {
+  constructor(
+    knots: LeadKnots,
+    season: number,
+    memory: Memory,
+    scratch: WeightsScratch = { setback: new Float64Array(C), losses: new Float64Array(C) },
+  ) {
+    this.scratch = scratch;
     const n = knots.knots.length;
     this.knots = knots;
     this.season = season;
@@ -72,15 +82,16 @@ export class Weights {
    */
   weigh(hasNetwork: boolean, atKnots: Float64Array, out: Float64Array): void {
     const { knots } = this.knots;
-    setback.fill(1);
+    this.scratch.setback.fill(1);
     for (let j = 0; j < knots.length; j++) {
       const best = this.rate(j, hasNetwork);
       const trust = Math.min(1, this.state[j * ROW + COUNT] / ENOUGH);
       let sum = 0;
       for (let c = 0; c < C; c++) {
         let w = this.prior(c, trust, hasNetwork);
-        if (w > 0 && losses[c] > 0 && best > 0) w *= (best / losses[c]) ** (SHARPNESS * trust);
-        else if (w > 0 && losses[c] > 0) w *= trust < 1 ? 1 : 0;
+        if (w > 0 && this.scratch.losses[c] > 0 && best > 0)
+          w *= (best / this.scratch.losses[c]) ** (SHARPNESS * trust);
+        else if (w > 0 && this.scratch.losses[c] > 0) w *= trust < 1 ? 1 : 0;
         atKnots[j * C + c] = w;
         sum += w;
       }
@@ -105,12 +116,13 @@ export class Weights {
       const now = state[base + RECENT + c];
       if (usual > 0 && leastRecent > 0) {
         const above = Math.min(now / (FAR_ABOVE_USUAL * usual), now / (CLEARLY_ABOVE_OTHERS * leastRecent));
-        setback[c] = Math.max(setback[c], above);
+        this.scratch.setback[c] = Math.max(this.scratch.setback[c], above);
       }
       // It is the network's forecast, corrected by what was wrong at this lead so far.
-      if (c === ADAPTER) setback[c] = Math.max(setback[c], setback[GRU]);
-      losses[c] = usual * setback[c];
-      if (hasNetwork || !ofNetwork(c)) best = Math.min(best, losses[c]);
+      if (c === ADAPTER)
+        this.scratch.setback[c] = Math.max(this.scratch.setback[c], this.scratch.setback[GRU]);
+      this.scratch.losses[c] = usual * this.scratch.setback[c];
+      if (hasNetwork || !ofNetwork(c)) best = Math.min(best, this.scratch.losses[c]);
     }
     return best;
   }
@@ -120,8 +132,8 @@ export class Weights {
     if (!hasNetwork) return ofNetwork(c) ? 0 : 1;
     if (c === GRU) return NETWORK_PRIOR;
     if (c !== ADAPTER) return 0.02 + 0.1 * trust;
-    const own = losses[ADAPTER];
-    const ratio = own > 0 ? (losses[GRU] / own) ** (ADAPTER_SHARPNESS * trust) : 1;
+    const own = this.scratch.losses[ADAPTER];
+    const ratio = own > 0 ? (this.scratch.losses[GRU] / own) ** (ADAPTER_SHARPNESS * trust) : 1;
     return ADAPTER_PRIOR * trust * Math.min(ADAPTER_MOST, ratio);
   }
 

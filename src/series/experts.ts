@@ -44,9 +44,6 @@ const SLOW_SPAN = 48;
 const LEVEL_SPAN = 24;
 const TREND_DAMPING = 0.92;
 
-/** What the best cycle is written to. */
-const period = new Int32Array(1);
-
 export class Experts {
   readonly history: History;
   /** Steps in a day, rounded; 0 where a bucket is longer than a quarter of a day. */
@@ -152,6 +149,7 @@ export class Experts {
     this.analogue.update(this.history);
     const steps = this.history.steps;
     if (steps >= 32 && (steps < 512 ? steps % 16 === 0 : steps % 64 === 0)) {
+      const period = new Int32Array(1);
       this.cycleLag = this.cycle.best(period, 1, Math.min(256, steps / 3)) > 0 ? period[0] : 0;
     }
     // A lag stays aligned with the stretch of history it found: looking anew every few steps is enough.

@@ -1,7 +1,7 @@
 /** What the features of a stream are worked out in. */
 import { Phases } from './calendar.ts';
 import { E } from './experts.ts';
-import { errorKnots } from './lead-errors.ts';
+import { ErrorScratch, errorKnots } from './lead-errors.ts';
 import type { LeadKnots } from './lead-knots.ts';
 
 /**
@@ -10,6 +10,7 @@ import type { LeadKnots } from './lead-knots.ts';
  */
 export class FeatureScratch {
   readonly knots: LeadKnots;
+  readonly leadErrors = new ErrorScratch();
   readonly present = new Phases(1);
   readonly coming: Phases;
   /** [E, leads] */

@@ -102,7 +102,7 @@ export class Features {
     this.zone = zone;
     this.scratch = scratch;
     this.experts = new Experts(intervalMs, leads, memory);
-    this.leadErrors = new LeadErrors(scratch.knots, E, memory);
+    this.leadErrors = new LeadErrors(scratch.knots, E, memory, scratch.leadErrors);
     this.kept = memory.float32(KEPT.length * 2 * leads);
     this.anchor = memory.float32(leads);
     this.scale = memory.float32(leads).fill(1);

@@ -10,15 +10,19 @@ import type { StateIo } from './state-io.ts';
 
 const KNOTS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 72, 96, 144, 192, 288, 336];
 const MEMORY = 384;
-/** What one expert's errors are worked out in. */
-const atKnots = new Float64Array(KNOTS.length + 1);
-const logAtKnots = new Float64Array(KNOTS.length + 1);
 const OUTLIER = 8;
 
 /** The same for all streams of one horizon. */
 export const errorKnots = (leads: number): LeadKnots => new LeadKnots(KNOTS, leads);
 
+/** What one expert's errors are worked out in; streams may share it. */
+export class ErrorScratch {
+  readonly atKnots = new Float64Array(KNOTS.length + 1);
+  readonly logAtKnots = new Float64Array(KNOTS.length + 1);
+}
+
 export class LeadErrors {
+  private readonly scratch: ErrorScratch;
   readonly knots: readonly number[];
   private readonly lead: LeadKnots;
   private readonly experts: number;
@@ -33,7 +37,8 @@ export class LeadErrors {
   private readonly offsets: Int16Array;
   private step = 0;
 
-  constructor(lead: LeadKnots, experts: number, memory = new Memory()) {
+  constructor(lead: LeadKnots, experts: number, memory = new Memory(), scratch = new ErrorScratch()) {
+    this.scratch = scratch;
     this.lead = lead;
     this.knots = lead.knots;
     this.experts = experts;
@@ -88,8 +93,9 @@ export class LeadErrors {
         const j = lower[k];
         const w = upperWeight[k];
         const next = w === 0 ? j : j + 1;
-        out[base + k] = atKnots[j] + w * (atKnots[next] - atKnots[j]);
-        logOut[base + k] = logAtKnots[j] + w * (logAtKnots[next] - logAtKnots[j]);
+        out[base + k] = this.scratch.atKnots[j] + w * (this.scratch.atKnots[next] - this.scratch.atKnots[j]);
+        logOut[base + k] =
+          this.scratch.logAtKnots[j] + w * (this.scratch.logAtKnots[next] - this.scratch.logAtKnots[j]);
       }
     }
   }
@@ -108,16 +114,16 @@ export class LeadErrors {
         error = this.state[own + e];
         if (count < 8) {
           // Few errors say little: lean on what the shorter lead and a random walk would say.
-          const prior = j > 0 ? atKnots[j - 1] * growth : unit;
+          const prior = j > 0 ? this.scratch.atKnots[j - 1] * growth : unit;
           error += (prior - error) / (1 + count);
         }
       } else if (known) {
-        error = atKnots[j - 1] * growth;
+        error = this.scratch.atKnots[j - 1] * growth;
       } else {
         error = unit * Math.sqrt(knots[j]) * (e === 0 ? 1 : 1.5);
       }
-      atKnots[j] = Math.max(error, floor);
-      logAtKnots[j] = Math.log(atKnots[j]);
+      this.scratch.atKnots[j] = Math.max(error, floor);
+      this.scratch.logAtKnots[j] = Math.log(this.scratch.atKnots[j]);
     }
   }
 

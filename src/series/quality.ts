@@ -107,12 +107,11 @@ export interface Expectation {
   readonly error: number;
 }
 
-/** What `around` sorts in. */
-const sorted = new Float64Array(WINDOW);
-
 export class Quality {
   /** [WINDOW] ring of the last good values. */
   private readonly recent: Float64Array;
+  /** [WINDOW] what `around` sorts in. */
+  private readonly sorted: Float64Array;
   private count = 0;
   private readonly deviation = new RobustScale(384);
   private readonly change = new RobustScale(1024);
@@ -130,6 +129,7 @@ export class Quality {
 
   constructor(memory = new Memory()) {
     this.recent = memory.float64(WINDOW);
+    this.sorted = memory.float64(WINDOW);
   }
 
   /**
@@ -172,7 +172,7 @@ export class Quality {
   }
 
   private around(): { median: number; sigma: number } {
-    const { recent } = this;
+    const { recent, sorted } = this;
     sorted.set(recent);
     const middle = WINDOW >> 1;
     const median = sorted.sort()[middle];
