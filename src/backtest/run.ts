@@ -9,6 +9,7 @@ import type { StoredModel } from '../model/registry.ts';
 import { FEATURES } from '../series/features.ts';
 import { MAX_LEADS } from '../series/spec.ts';
 import { prepareOutput, writeOutput } from '../system/output-file.ts';
+import { type ColdPoint, coldScores, coldText, playCold } from './cold.ts';
 import { writeForecasts } from './forecasts-csv.ts';
 import { type Grid, grids, type Played, type PlayHooks, type PlayOptions, play } from './play.ts';
 import type { ReportSeries } from './report/input.ts';
@@ -79,6 +80,21 @@ export async function runBacktest(files: readonly string[], request: BacktestReq
     ...(request.report === undefined ? {} : { report: request.report }),
   };
   return scoreText({ scores, horizon, kinds, refused, runs, written });
+}
+
+/** Forecasts from nothing, of many slices of every series. @returns what is printed. Throws as `runBacktest` */
+export async function runCold(files: readonly string[], request: BacktestRequest): Promise<string> {
+  const { model } = openModel(request);
+  const points: ColdPoint[] = [];
+  let before = 0;
+  for (const file of files) {
+    const { series } = readSeries(file, request);
+    const add = (point: ColdPoint): void => void points.push({ ...point, series: before + point.series });
+    await playCold(() => new Engine(model), series, playOptions(request), add);
+    before += series.length;
+  }
+  const scores = coldScores(points);
+  return request.json === true ? `${JSON.stringify({ cold: scores }, null, 2)}\n` : coldText(scores);
 }
 
 /** What is written must not be what is read. Throws USAGE. */

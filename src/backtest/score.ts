@@ -174,6 +174,10 @@ function historyScale(grid: Grid, season: number, until: number): number {
   return Math.max(scale, leastScale(y));
 }
 
+/** What losses are scaled by where the whole series is the history. */
+export const seriesScale = (grid: Grid, season: number): number =>
+  historyScale(grid, season, grid.actual.length);
+
 export function lastKnown(y: ArrayLike<number>, origin: number): number {
   for (let i = origin; i >= 0; i--) if (Number.isFinite(y[i])) return y[i];
   return 0;

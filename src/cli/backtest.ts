@@ -40,6 +40,7 @@ interface BacktestFlags {
   covariates?: string[];
   known?: string[];
   compare?: 'gaps';
+  cold?: boolean;
   inject: number[];
   seed: number;
   json?: boolean;
@@ -136,6 +137,10 @@ export function registerBacktest(program: Command): void {
         .argParser((text) => (text === 'off' ? text : duration(text)))
         .default('off'),
     )
+    .option(
+      '--cold',
+      'forecast many slices of each series from nothing: scores after 1, 2, 4, ... 128 buckets',
+    )
     .addOption(
       new Option('--compare <what>', 'gaps: every --fill on the same gaps, in one table').choices(['gaps']),
     )
@@ -189,6 +194,11 @@ export function registerBacktest(program: Command): void {
             command.error(`error: --${option} does not go with --compare gaps`);
         }
         process.stdout.write(await compared(files, request));
+        return;
+      }
+      if (flags.cold === true) {
+        const { runCold } = await import('../backtest/run.ts');
+        process.stdout.write(await runCold(files, request));
         return;
       }
       if (flags.inject.length > 0) command.error('error: --inject goes with --compare gaps');

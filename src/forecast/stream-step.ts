@@ -64,7 +64,7 @@ export class StreamStep {
   private readonly path: Float64Array;
   /** Of a value relative to the origin. */
   private readonly clamp = (value: number): number =>
-    this.toStep(limited(this.toUnit(value), this.settings, this.features));
+    this.toStep(limited(this.toUnit(this.features.experts.bounds.hold(value)), this.settings, this.features));
 
   constructor(settings: StepSettings, { intervalMs, leads }: StepGrid, parts: StepParts) {
     const { scratch, memory, forecasts } = parts;

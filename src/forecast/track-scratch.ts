@@ -16,6 +16,8 @@ export class TrackScratch {
   readonly weights: Float64Array;
   /** [knots, C] */
   readonly atKnots: Float64Array;
+  /** [leads] logarithm of how much wider the interval of a young stream is. */
+  readonly cold: Float64Array;
   /** [knots, ROW] */
   readonly rows: Float64Array;
 
@@ -31,6 +33,7 @@ export class TrackScratch {
     this.knots = new LeadKnots(KNOTS, leads);
     this.weights = new Float64Array(leads * C);
     this.atKnots = new Float64Array(this.knots.knots.length * C);
+    this.cold = new Float64Array(leads);
     this.rows = new Float64Array(this.knots.knots.length * ROW);
   }
 }

@@ -11,6 +11,7 @@
 import { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { C, GRU, NAIVE, pinball3, SEASONAL } from './candidates.ts';
+import { coldWidths } from './cold.ts';
 import { MEDIAN, Q } from './forecast.ts';
 import { IntervalRing } from './interval-ring.ts';
 import { BLEND, PUBLISHED, ROW, TrackScratch } from './track-scratch.ts';
@@ -225,13 +226,19 @@ export class Track {
       }
     }
     this.keepBlend(candidates, out);
+    const { cold } = this.scratch;
+    const young = coldWidths(this.step + 1, cold);
     for (let k = 0; k < this.leads; k++) {
       const wider = this.widening.atLead(k);
+      // Outer quantiles in full, inner ones less: what comes after few readings has long tails.
+      const colder = young ? cold[k] / MEDIAN : 0;
       const low = Math.exp(this.scratch.knots.interpolate(this.state, KNOT, FACTOR, k) + wider);
       const high = Math.exp(this.scratch.knots.interpolate(this.state, KNOT, FACTOR + 1, k) + wider);
       const median = out[k * Q + MEDIAN];
-      for (let q = 0; q < MEDIAN; q++) out[k * Q + q] = clamp(median + low * (out[k * Q + q] - median));
-      for (let q = MEDIAN + 1; q < Q; q++) out[k * Q + q] = clamp(median + high * (out[k * Q + q] - median));
+      for (let q = 0; q < MEDIAN; q++)
+        out[k * Q + q] = clamp(median + low * Math.exp(colder * (MEDIAN - q)) * (out[k * Q + q] - median));
+      for (let q = MEDIAN + 1; q < Q; q++)
+        out[k * Q + q] = clamp(median + high * Math.exp(colder * (q - MEDIAN)) * (out[k * Q + q] - median));
       out[k * Q + MEDIAN] = clamp(median);
     }
     const { rows } = this.scratch;

@@ -3,6 +3,7 @@
  * network mixes them and bends the mixture, so it starts from the best of them on a sensor it has never seen.
  * All are causal, cost O(leads) a step and need no fitting.
  */
+import { Bounds } from './bounds.ts';
 import type { Phases } from './calendar.ts';
 import { CLIMATE_MEDIAN, Climate } from './climate.ts';
 import { History } from './history.ts';
@@ -58,6 +59,7 @@ export class Experts {
   private readonly slope = new RunningMean(8);
   private readonly level = new RunningMean(LEVEL_SPAN);
   readonly climate: Climate;
+  readonly bounds = new Bounds();
   private readonly spread = new RobustScale(2048);
   private readonly cycle: LagMatch;
   private readonly analogue: LagMatch;
@@ -143,6 +145,7 @@ export class Experts {
       if (!first) this.spread.add(value - this.long.value);
       this.long.add(value);
       this.climate.add(value, this.spread.value);
+      this.bounds.add(value);
       if (!first) this.slope.add(value - previous);
     }
     this.cycle.update(this.history);
@@ -167,7 +170,7 @@ export class Experts {
    * @param out [E, leads] row-major
    */
   forecast(leads: number, phases: Phases, out: Float32Array): void {
-    const { last, history } = this;
+    const { last, history, bounds } = this;
     const reach = history.reach;
     const long = this.long.count > 0 ? this.long.value : last;
     const dayLag = this.dayLag > 0 && reach >= this.dayLag ? this.dayLag : 0;
@@ -199,7 +202,7 @@ export class Experts {
       out[9 * leads + at] = base + weekly;
       out[10 * leads + at] = weekLag > 0 ? this.repeat(k, weekLag) : seasonal;
       out[11 * leads + at] = cyclic;
-      out[12 * leads + at] = cyclic + cycleOffset;
+      out[12 * leads + at] = bounds.hold(cyclic + cycleOffset);
       out[14 * leads + at] = typical;
       out[13 * leads + at] = this.analogueCount > 0 ? analogue / this.analogueCount : last;
     }
@@ -211,6 +214,7 @@ export class Experts {
     this.week?.persist(io);
     for (const mean of [this.fast, this.slow, this.long, this.slope, this.level]) mean.persist(io);
     this.climate.persist(io);
+    this.bounds.persist(io);
     this.spread.persist(io);
     this.cycle.persist(io);
     this.analogue.persist(io);

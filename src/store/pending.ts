@@ -7,7 +7,7 @@ export class PendingRows {
   #streams = new Int32Array(256);
   #times = new Float64Array(256);
   #values = new Float64Array(256);
-  #marks = new Uint8Array(256);
+  #marks = new Uint16Array(256);
   #head = 0;
   #size = 0;
   #dropped = 0;
@@ -95,7 +95,7 @@ export class PendingRows {
     const streams = new Int32Array(capacity);
     const times = new Float64Array(capacity);
     const values = new Float64Array(capacity);
-    const marks = new Uint8Array(capacity);
+    const marks = new Uint16Array(capacity);
     this.forEach((stream, timeMs, value, mark, i) => {
       streams[i] = stream;
       times[i] = timeMs;

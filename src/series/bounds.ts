@@ -1,0 +1,117 @@
+/**
+ * How far beyond the values that a stream has shown a forecast may go. What a stream has never crossed although it has often stood
+ * close to it (a clipped inverter, a full tank, a machine that is off) is most likely a bound; what it has just crossed is none.
+ * So the room above the highest value is what earlier records have exceeded the ones before them by, less with every visit
+ * near it that was no record; the same below the lowest. Soft: values beyond are drawn together, not cut off.
+ */
+import type { StateIo } from './state-io.ts';
+
+/** Readings before there is a bound. */
+const WARM_UP = 32;
+/** Room that is always left, as a share of the range. */
+const LEAST = 0.01;
+/** Within this share of the range a reading is near the bound. */
+const NEAR = 0.02;
+/** Visits near a bound, each however long, that halve the room that earlier records leave. */
+const VISITS = 2;
+/** How fast the rest of the room falls with the visits. */
+const POWER = 1.5;
+/** Records this many steps apart belong to one rise. */
+const EPISODE = 48;
+/** Share of readings that are records in a stream that rises (falls) all the time: it has no bound. */
+const RISING = 0.03;
+const MEMORY = 256;
+
+class Side {
+  /** 1: above; -1: below. */
+  private readonly sign: number;
+  private bound = Number.NEGATIVE_INFINITY;
+  /** The bound before the newest rise, and steps since its last record. */
+  private base = Number.NEGATIVE_INFINITY;
+  private since = 0;
+  /** By how much a rise has exceeded the bound before it, at most. */
+  private excess = 0;
+  private visits = 0;
+  private near = false;
+  private share = 0;
+
+  constructor(sign: number) {
+    this.sign = sign;
+  }
+
+  add(value: number, range: number, seen: number): void {
+    const x = this.sign * value;
+    const record = x > this.bound;
+    this.since++;
+    if (seen > WARM_UP) {
+      this.share += ((record ? 1 : 0) - this.share) / MEMORY;
+      if (record) {
+        if (this.since > EPISODE) this.base = this.bound;
+        this.excess = Math.max(this.excess, x - this.base);
+        if (x - this.bound > NEAR * range) this.visits = 0;
+      }
+      const near = x > this.bound - NEAR * range;
+      if (near && !this.near) this.visits++;
+      this.near = near;
+    }
+    if (!record) return;
+    this.since = 0;
+    this.bound = x;
+    if (seen <= WARM_UP) this.base = x;
+  }
+
+  /** A value, drawn to the bound where it is beyond. */
+  hold(value: number, range: number): number {
+    const x = this.sign * value;
+    const beyond = x - this.bound;
+    if (beyond <= 0 || this.share > RISING) return value;
+    const room =
+      this.excess / (1 + this.visits / VISITS) + range * Math.max(LEAST, (1 + this.visits) ** -POWER);
+    const free = room / (1 - this.share / RISING);
+    return this.sign * (this.bound + free * (1 - Math.exp(-beyond / free)));
+  }
+
+  persist(io: StateIo): void {
+    this.bound = io.number(this.bound);
+    this.base = io.number(this.base);
+    this.since = io.number(this.since);
+    this.excess = io.number(this.excess);
+    this.visits = io.number(this.visits);
+    this.near = io.number(this.near ? 1 : 0) === 1;
+    this.share = io.number(this.share);
+  }
+}
+
+export class Bounds {
+  private readonly above = new Side(1);
+  private readonly below = new Side(-1);
+  private seen = 0;
+  private low = Number.POSITIVE_INFINITY;
+  private high = Number.NEGATIVE_INFINITY;
+
+  /** Takes in an observed value. */
+  add(value: number): void {
+    this.seen++;
+    const range = this.seen > 1 ? this.high - this.low : 0;
+    this.above.add(value, range, this.seen);
+    this.below.add(value, range, this.seen);
+    this.low = Math.min(this.low, value);
+    this.high = Math.max(this.high, value);
+  }
+
+  /** The value, or one nearer to what the stream has shown. */
+  hold(value: number): number {
+    if (this.seen <= WARM_UP || (value <= this.high && value >= this.low)) return value;
+    const range = this.high - this.low;
+    if (!(range > 0)) return value;
+    return value > this.high ? this.above.hold(value, range) : this.below.hold(value, range);
+  }
+
+  persist(io: StateIo): void {
+    this.above.persist(io);
+    this.below.persist(io);
+    this.seen = io.number(this.seen);
+    this.low = io.number(this.low);
+    this.high = io.number(this.high);
+  }
+}

@@ -1,0 +1,56 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Bounds } from '../../src/series/bounds.ts';
+
+const shown = (values: readonly number[]): Bounds => {
+  const bounds = new Bounds();
+  for (const value of values) bounds.add(value);
+  return bounds;
+};
+
+describe('bounds', () => {
+  it('hold a value near a level that was often reached and never crossed', () => {
+    const clipped = shown(
+      Array.from({ length: 2000 }, (_, i) => Math.min(4000, Math.max(0, 5200 * Math.sin(i / 15)))),
+    );
+    expect(clipped.hold(6500)).toBeLessThan(4160);
+    expect(clipped.hold(-1250)).toBeGreaterThan(-160);
+    const tank = shown(Array.from({ length: 2000 }, (_, i) => 92 - (77 * (i % 200)) / 200));
+    expect(tank.hold(154)).toBeLessThan(94);
+  });
+
+  it('leave everything within the range as it is, and all while little is known', () => {
+    const few = shown([1, 2, 3]);
+    expect(few.hold(50)).toBe(50);
+    const some = shown(Array.from({ length: 100 }, (_, i) => Math.sin(i)));
+    expect(some.hold(0.3)).toBe(0.3);
+  });
+
+  it('leave a stream that rises all the time, and give a walk as much room as it took before', () => {
+    const rising = shown(Array.from({ length: 500 }, (_, i) => i));
+    expect(rising.hold(600)).toBe(600);
+    const walk = shown(
+      Array.from({ length: 400 }, (_, i) => Math.sin(i / 20) * (10 + Math.floor(i / 120) * 5)),
+    );
+    expect(walk.hold(30)).toBeGreaterThan(25.5);
+  });
+
+  it('keep the order of values, and come back as they were after a restart', () => {
+    const numbers = fc.array(fc.double({ min: -100, max: 100, noNaN: true }), {
+      minLength: 40,
+      maxLength: 200,
+    });
+    fc.assert(
+      fc.property(
+        numbers,
+        fc.array(fc.double({ min: -1e4, max: 1e4, noNaN: true }), { minLength: 2 }),
+        (past, list) => {
+          const bounds = shown(past);
+          const sorted = [...list].sort((a, b) => a - b);
+          const held = sorted.map((value) => bounds.hold(value));
+          for (let i = 1; i < held.length; i++) expect(held[i]).toBeGreaterThanOrEqual(held[i - 1]);
+        },
+      ),
+    );
+  });
+});
