@@ -5,8 +5,9 @@
 import type { Engine } from '../forecast/engine.ts';
 import { MEDIAN, Q } from '../forecast/forecast.ts';
 import { turnTo } from '../series/circle.ts';
+import { quantileLoss } from '../series/quantiles.ts';
 import { type Grid, type PlayOptions, play, type Reading } from './play.ts';
-import { quantileLoss, seasonOf, seriesScale } from './score.ts';
+import { seasonOf, seriesScale } from './score.ts';
 
 /** Buckets seen before a forecast is scored. */
 export const COLD_COUNTS: readonly number[] = [1, 2, 4, 8, 16, 32, 64, 128];

@@ -231,7 +231,7 @@ export class Track {
     for (let k = 0; k < this.leads; k++) {
       const wider = this.widening.atLead(k);
       // Outer quantiles in full, inner ones less: what comes after few readings has long tails.
-      const colder = young ? cold[k] / MEDIAN : 0;
+      const colder = young ? Math.max(0, cold[k]) / MEDIAN : 0;
       const low = Math.exp(this.scratch.knots.interpolate(this.state, KNOT, FACTOR, k) + wider);
       const high = Math.exp(this.scratch.knots.interpolate(this.state, KNOT, FACTOR + 1, k) + wider);
       const median = out[k * Q + MEDIAN];

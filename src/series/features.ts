@@ -46,11 +46,6 @@ const SINE = Float32Array.from({ length: TURN }, (_, i) => Math.sin((2 * Math.PI
 const sine = (phase: number): number => SINE[Math.round(phase * TURN) % TURN];
 const cosine = (phase: number): number => SINE[(Math.round(phase * TURN) + TURN / 4) % TURN];
 
-/** Changes after which what is usual elsewhere counts no more. */
-const ENOUGH_CHANGES = 8;
-/** Mean absolute change from bucket to bucket as a share of the value, of the training sets (geometric mean). */
-const USUAL_CHANGE = 0.03;
-
 /** Logarithms of ratios are held within +-6. */
 function bounded(x: number): number {
   return x < -6 ? -6 : Math.min(x, 6);
@@ -180,7 +175,7 @@ export class Features {
     const { forecasts, errors, logErrors, logScale } = this.scratch;
     const tiny =
       1e-6 * Math.max(Math.abs(value), this.maximum > this.minimum ? this.maximum - this.minimum : 0, 1e-6);
-    this.leadErrors.errors(leads, Math.max(this.usualChange(value), tiny), errors, logErrors);
+    this.leadErrors.errors(leads, Math.max(this.step.value, tiny), errors, logErrors);
     for (let k = 0; k < leads; k++) {
       let weights = 0;
       let mean = 0;
@@ -197,15 +192,6 @@ export class Features {
       scale[k] = Math.max(error / weights, tiny);
       logScale[k] = Math.log(scale[k]);
     }
-  }
-
-  /** Mean absolute change a bucket; before enough of them have been seen, with what is usual for a value of this size. */
-  private usualChange(value: number): number {
-    const { value: seen, count } = this.step;
-    if (count >= ENOUGH_CHANGES) return seen;
-    const usual = USUAL_CHANGE * Math.abs(this.line.toUnit(value));
-    const weight = (1 - count / ENOUGH_CHANGES) / (1 + count);
-    return seen + weight * (this.line.sizeOnLine(usual) - seen);
   }
 
   private keep(): void {

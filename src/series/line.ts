@@ -82,11 +82,6 @@ export class Line {
     return value * this.unit;
   }
 
-  /** A difference in the stream's unit, on the line. */
-  sizeOnLine(value: number): number {
-    return value / this.unit;
-  }
-
   /** A value as it is nearest to another one, on the line. */
   near(value: number, to: number): number {
     return this.circular ? to + turnTo(to, value) : value;
