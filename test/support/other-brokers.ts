@@ -1,5 +1,5 @@
 /** nats-server's MQTT gateway and RabbitMQ's MQTT plugin, on free ports, with files of their own. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -19,7 +19,12 @@ export interface OtherBroker {
   stop(): Promise<void>;
 }
 
-async function started(child: ChildProcess, dir: string, port: number): Promise<OtherBroker> {
+async function started(
+  child: ChildProcess,
+  dir: string,
+  port: number,
+  ended: () => void = () => {},
+): Promise<OtherBroker> {
   const answers = (): Promise<boolean> =>
     new Promise((resolve) => {
       const socket = createConnection({ port, host: '127.0.0.1' });
@@ -36,6 +41,7 @@ async function started(child: ChildProcess, dir: string, port: number): Promise<
       // RabbitMQ runs in children of the script that starts it: the group ends.
       if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
       await waitFor('its end', () => child.exitCode !== null || child.signalCode !== null);
+      ended();
       rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
     },
   };
@@ -77,5 +83,8 @@ export async function startRabbit(): Promise<OtherBroker> {
       ERL_EPMD_PORT: String(epmd),
     },
   });
-  return started(child, dir, port);
+  // Erlang's port mapper outlives the server that started it.
+  return started(child, dir, port, () => {
+    spawnSync('epmd', ['-port', String(epmd), '-kill'], { stdio: 'ignore' });
+  });
 }
