@@ -7,7 +7,7 @@ import { markNames } from '../../series/quality.ts';
 import type { StreamSpec } from '../../series/spec.ts';
 import { type Inspection, inspectStore } from '../../store/inspection.ts';
 import { type Counts, summarise } from './stream.ts';
-import { reportText } from './text.ts';
+import { printable, reportText } from './text.ts';
 
 export interface InspectRequest {
   readonly stream?: string;
@@ -75,11 +75,15 @@ export function inspect(request: InspectRequest): string {
     const names = store.streams();
     if (request.stream === undefined) {
       if (request.json === true) return `${JSON.stringify(names, null, 2)}\n`;
-      return names.length === 0 ? `${dir} holds no stream yet\n` : `${names.join('\n')}\n`;
+      return names.length === 0
+        ? `${dir} holds no stream yet\n`
+        : `${names.map((name) => printable(name)).join('\n')}\n`;
     }
     if (!names.includes(request.stream)) throw unknown(request.stream, names, dir);
     const report = reportOf(store, request.stream, request, specOf(store, config, request.stream));
-    return request.json === true ? `${JSON.stringify(report, null, 2)}\n` : reportText(report, request.nowMs);
+    return request.json === true
+      ? `${JSON.stringify(report, null, 2)}\n`
+      : printable(reportText(report, request.nowMs), '\n');
   } finally {
     store.close();
   }
@@ -91,7 +95,9 @@ function unknown(stream: string, names: readonly string[], dir: string): Gatecas
   const like = names.filter((name) => name.includes(stream.split('/').at(-1) ?? stream));
   const some = (like.length > 0 ? like : names).slice(0, SHOWN).join(', ');
   const hint = names.length === 0 ? 'it holds none yet' : `it has ${some}; gatecast inspect lists all`;
-  return new GatecastError('STREAM_UNKNOWN', `${dir} has no stream ${stream}`, { hint });
+  return new GatecastError('STREAM_UNKNOWN', `${dir} has no stream ${printable(stream)}`, {
+    hint: printable(hint),
+  });
 }
 
 /** What the config says of the stream; null without one, or where it does not read the stream any more. */

@@ -44,6 +44,16 @@ function ago(seconds: number): string {
   return `${parts.join(' ')} ago`;
 }
 
+/**
+ * Names and units come from topics and payloads: a control character in one must not reach the terminal.
+ * @param kept control characters that stay
+ */
+export function printable(text: string, kept = ''): string {
+  return text.replace(/\p{Cc}/gu, (char) =>
+    kept.includes(char) ? char : `\\x${(char.codePointAt(0) ?? 0).toString(16).padStart(2, '0')}`,
+  );
+}
+
 export function reportText(report: StreamReport, nowMs: number): string {
   const { stream, unit, state, scores, days, readings, marks, rejects } = report;
   const fact = (name: string, text: string): string => `${name.padEnd(10)} ${text}`;
