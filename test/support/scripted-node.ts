@@ -1,5 +1,5 @@
 /** Gateways that report as the contract of remote config says, for tests of the operator's commands. */
-import { compactVerify, importJWK, type JWK } from 'jose';
+import { compactVerify, decodeProtectedHeader, importJWK, type JWK } from 'jose';
 import mqtt, { type MqttClient } from 'mqtt';
 import {
   type Claims,
@@ -28,7 +28,9 @@ export interface NodeScript {
   readonly url: string;
   readonly name: string;
   readonly group: string;
-  readonly key: JWK;
+  /** Public keys that it knows. */
+  readonly keys: () => readonly JWK[];
+  readonly password?: string;
   readonly judge?: (claims: Claims) => Verdict;
   readonly judgeDryRun?: (claims: Claims) => Verdict;
 }
@@ -36,23 +38,23 @@ export interface NodeScript {
 const APPLIED: Verdict = { status: 'applied', code: 200 };
 
 export async function scriptedNode(script: NodeScript): Promise<ScriptedNode> {
-  const { url, name, group, judge = () => APPLIED, judgeDryRun = () => APPLIED } = script;
-  const client: MqttClient = await mqtt.connectAsync(url, { protocolVersion: 5 });
+  const { url, name, group, password, judge = () => APPLIED, judgeDryRun = () => APPLIED } = script;
+  const login = password === undefined ? {} : { username: name, password };
+  const client: MqttClient = await mqtt.connectAsync(url, { protocolVersion: 5, ...login });
   const own = `gatecast/${name}/config/desired`;
   const fleet = `gatecast/fleet/${group}/config/desired`;
-  const key = await importJWK(script.key, 'EdDSA');
   const history: Reported['history'][number][] = [];
   const handled = new Set<string>();
   const pushes: Claims[] = [];
   const dryRuns: Claims[] = [];
 
-  const report = (claims: Claims, verdict: Verdict, layer: string, dryRun: boolean): void => {
+  const report = (kid: string, claims: Claims, verdict: Verdict, layer: string, dryRun: boolean): void => {
     const { status, code, text } = verdict;
     const outcome = {
       status,
       code,
       version: claims.version,
-      kid: script.key.kid ?? '',
+      kid,
       token: claims.token ?? null,
     };
     if (!dryRun && status !== 'applying' && status !== 'probation')
@@ -79,18 +81,21 @@ export async function scriptedNode(script: NodeScript): Promise<ScriptedNode> {
     const jws = payload.toString();
     if (jws === '' || handled.has(jws)) return;
     handled.add(jws);
-    const { payload: bytes } = await compactVerify(jws, key);
+    const { kid = '' } = decodeProtectedHeader(jws);
+    const jwk = script.keys().find((one) => one.kid === kid);
+    if (jwk === undefined) return;
+    const { payload: bytes } = await compactVerify(jws, await importJWK(jwk, 'EdDSA'));
     const claims = claimsSchema.parse(JSON.parse(Buffer.from(bytes).toString()));
     const layer = claims.aud === `fleet:gatecast/${group}` ? `fleet:${group}` : 'node';
     if (claims.dry_run === true) {
       dryRuns.push(claims);
-      return report(claims, judgeDryRun(claims), layer, true);
+      return report(kid, claims, judgeDryRun(claims), layer, true);
     }
     pushes.push(claims);
     const verdict = judge(claims);
-    if (verdict.status === 'rejected') return report(claims, verdict, layer, false);
-    report(claims, { status: 'probation', code: 202 }, layer, false);
-    setTimeout(() => client.connected && report(claims, verdict, layer, false), verdict.afterMs ?? 50);
+    if (verdict.status === 'rejected') return report(kid, claims, verdict, layer, false);
+    report(kid, claims, { status: 'probation', code: 202 }, layer, false);
+    setTimeout(() => client.connected && report(kid, claims, verdict, layer, false), verdict.afterMs ?? 50);
   });
   await client.subscribeAsync([own, fleet], { qos: 1 });
   return { pushes, dryRuns, close: () => client.endAsync(true) };

@@ -4,6 +4,7 @@ import { registerHistory } from './history.ts';
 import { registerKeygen } from './keygen.ts';
 import { registerPush } from './push.ts';
 import { registerRollback } from './rollback.ts';
+import { registerShow } from './show.ts';
 import { registerSign } from './sign.ts';
 import { registerStatus } from './status.ts';
 
@@ -15,6 +16,7 @@ const REGISTER = [
   registerStatus,
   registerHistory,
   registerRollback,
+  registerShow,
 ];
 
 export function registerConfig(program: Command): void {

@@ -154,7 +154,10 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     const names = Array.from({ length: count }, (_, at) => `${group}-n${at}`);
     const nodes = new Map<string, ScriptedNode>();
     for (const [at, name] of names.entries())
-      nodes.set(name, await scriptedNode({ url: url(), name, group, key, ...script(name, at) }));
+      nodes.set(
+        name,
+        await scriptedNode({ url: url(), name, group, keys: () => [key], ...script(name, at) }),
+      );
     const close = () => Promise.all([...nodes.values()].map((node) => node.close()));
     const config = (verb: string, ...argv: string[]) =>
       run('config', verb, ...argv, '--operator-dir', dir, '--broker', url());

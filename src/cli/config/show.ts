@@ -1,0 +1,60 @@
+/** `gatecast config show`: the effective config of this gateway, and where each key comes from. */
+import type { Command } from 'commander';
+import { globals } from '../shared/globals.ts';
+import { textTable } from '../shared/text-table.ts';
+import { printable } from './operator.ts';
+
+interface Flags {
+  readonly config: string;
+  readonly all?: boolean;
+  readonly json?: boolean;
+}
+
+export function registerShow(config: Command): void {
+  config
+    .command('show')
+    .description('the effective config of this gateway, and where each key comes from')
+    .requiredOption('-c, --config <file>', 'config file of the gateway')
+    .option('--all', 'also keys that have their default')
+    .option('--json', 'print as JSON, with the defaults')
+    .addHelpText(
+      'after',
+      `
+Example:
+  $ gatecast config show -c /etc/gatecast/gatecast.yaml
+
+A key comes from its default, the local file, a group (fleet:NAME) or this gateway's own pushes (node). The ids of the stream
+rules, by which pushes name them, stand in the keys: streams.<id>.horizon. Run it as the user of the service, whose folder
+holds the pushed layers.`,
+    )
+    .action(async (flags: Flags, self: Command) => {
+      const [{ readFileSync }, { loadConfig }, { parseConfigText }, layers, open, { isObject }] =
+        await Promise.all([
+          import('node:fs'),
+          import('../../config/index.ts'),
+          import('../../config/document.ts'),
+          import('../../remote/layers.ts'),
+          import('../../remote/open.ts'),
+          import('../../remote/merge-patch.ts'),
+        ]);
+      const { dataDir } = globals(self);
+      const local = loadConfig(flags.config, dataDir === undefined ? {} : { GATECAST_DATA_DIR: dataDir });
+      const { value } = parseConfigText(readFileSync(flags.config, 'utf8'));
+      const document = isObject(value) ? value : {};
+      const { enabled, groups } = local.remote_config;
+      const pushed = enabled ? open.readLayers(open.diskFolder(open.remoteFolder(local.data_dir))) : {};
+      const order = layers.layerOrder(groups);
+      const { hash } = layers.effectiveConfig({ document, dataDir }, pushed, order);
+      const keys = layers.keyOrigins(document, pushed, order);
+      const print = self.configureOutput().writeOut ?? (() => {});
+      if (flags.json) {
+        print(`${JSON.stringify({ node: local.node, hash, keys }, null, 2)}\n`);
+        return;
+      }
+      const shown = keys.filter(({ origin }) => flags.all === true || origin !== 'default');
+      const rows = shown.map(({ path, value: set, origin }) =>
+        [path, typeof set === 'string' ? set : JSON.stringify(set), origin].map(printable),
+      );
+      print(`${textTable([['key', 'value', 'from'], ...rows])}\nconfig ${hash}\n`);
+    });
+}
