@@ -4,12 +4,12 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { join } from 'node:path';
 import type { JWK } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { runProgram } from '../../../src/cli/program.ts';
-import type { Claims } from '../../../src/remote/contract.ts';
-import { hasMosquitto, type Mosquitto, startMosquitto, watch } from '../../support/mosquitto.ts';
-import { type NodeScript, type ScriptedNode, scriptedNode } from '../../support/scripted-node.ts';
-import { tempDirs } from '../../support/temp.ts';
-import { waitFor } from '../../support/wait.ts';
+import { runProgram } from '../../src/cli/program.ts';
+import type { Claims } from '../../src/remote/contract.ts';
+import { hasMosquitto, type Mosquitto, startMosquitto, watch } from '../support/mosquitto.ts';
+import { type NodeScript, type ScriptedNode, scriptedNode } from '../support/scripted-node.ts';
+import { tempDirs } from '../support/temp.ts';
+import { waitFor } from '../support/wait.ts';
 
 const temp = tempDirs();
 
