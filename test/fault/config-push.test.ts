@@ -302,6 +302,28 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     await f.close();
   });
 
+  test('a fleet of 50: a good push is applied by all within 30 s, a bad one nowhere, a harmful one by canaries only', async () => {
+    const refuse = ({ patch }: Claims) =>
+      patch?.bad === true
+        ? ({ status: 'rejected', code: 400, text: 'is unknown' } as const)
+        : ({ status: 'applied', code: 200 } as const);
+    const f = await fleet(50, () => ({ judge: harmful, judgeDryRun: refuse }));
+    const start = performance.now();
+    const good = await f.config('push', '--fleet', f.group, '--patch', f.file('good.json', { a: 1 }));
+    expect(good.out).toContain('applied by all 50');
+    expect(performance.now() - start).toBeLessThan(30_000);
+    const bad = await f.config('push', '--fleet', f.group, '--patch', f.file('bad.json', { bad: true }));
+    expect(bad.code).toBe(1);
+    const pushes = () => [...f.nodes.values()].map((node) => node.pushes.length);
+    expect(pushes()).toEqual(Array(50).fill(1));
+    const patch = f.file('harmful.json', { harmful: true });
+    const third = await f.config('push', '--fleet', f.group, '--patch', patch, '--canary', '5%', '--json');
+    expect(third.code).toBe(1);
+    expect(JSON.parse(third.out)).toMatchObject({ result: 'aborted' });
+    expect(pushes().filter((count) => count === 2)).toHaveLength(3);
+    await f.close();
+  });
+
   test('--abort-after: goes on below the limit, and stops at it', async () => {
     const judge = (at: number) => () =>
       at < 2
