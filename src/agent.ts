@@ -17,7 +17,8 @@ import { type ChosenModel, publishedName } from './agent/model.ts';
 import { openStore } from './agent/open-store.ts';
 import { startPage } from './agent/page.ts';
 import { Pipeline } from './agent/pipeline.ts';
-import { type ConfigFile, reload } from './agent/reload.ts';
+import { type ConfigFile, configure, reload } from './agent/reload.ts';
+import { AgentRemote, type RemoteSession } from './agent/remote.ts';
 import { startReports } from './agent/reports.ts';
 import { Requests } from './agent/requests.ts';
 import { Stops } from './agent/stops.ts';
@@ -53,6 +54,10 @@ export interface AgentParts {
   readonly configFile?: ConfigFile;
   /** Told of the config when a reload has changed it. */
   readonly onConfig?: (config: Config) => void;
+  /** Remote config; left out where it is switched off. */
+  readonly remote?: RemoteSession;
+  /** Called when the config needs another start: the owner stops this agent and starts another. */
+  readonly onRestart?: (reason: string) => void;
   /** Told of every forecast that is published. */
   readonly onForecast?: (forecast: Forecast) => void;
 }
@@ -60,6 +65,7 @@ export interface AgentParts {
 export interface Agent {
   /** null: the config wants no page. */
   readonly pageUrl: string | null;
+  readonly remote: AgentRemote | null;
   /** As the request of that name, answer included. */
   reload(): void;
   /** Within 5 s: what has arrived is handled, states are saved, `offline` is published. */
@@ -146,10 +152,12 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     sensor: (message) => pipeline.receive(message),
     request: (message) => requests.receive(message),
     ahead: streams.ahead,
+    remote: () => remote,
     home: { topic: home.statusTopic, heard: (message) => announcer.heard(message) },
     connected: (again, resumed) => {
       hold.connected(resumed);
       announcer.announce();
+      remote?.connected();
       if (again) alerts.sayAgain();
     },
     answered: () => hold.answered(),
@@ -215,6 +223,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     forecasts: (forecasts, nowMs) => {
       publisher.forecasts(forecasts, nowMs);
       tuning.observe(forecasts);
+      remote?.observe(forecasts);
       for (const forecast of forecasts) {
         streams.board.record(forecast, nowMs);
         for (const anomaly of alarms(forecast, config.publish.anomalies)) {
@@ -245,6 +254,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     broker: () => link.client.status(),
     facts: factsReader(clock.monotonic),
     streams: () => streams.size,
+    configVersion: () => remote?.version ?? null,
   });
 
   // The model learns from what is stored.
@@ -274,6 +284,39 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     tuning.start();
   };
 
+  /** Goes over to a config whose changes need no restart. @returns the streams that are not read any more */
+  const take = async (next: Config): Promise<readonly string[]> => {
+    const { removed } = await pipeline.between(() => streams.reconfigure(next));
+    config = next;
+    for (const stream of removed) {
+      announcer.forget(stream);
+      tuning.forget(stream);
+      remote?.forget(stream);
+    }
+    tidy(removed);
+    link.subscribe();
+    announcer.announce();
+    remote?.runs(next);
+    parts.onConfig?.(next);
+    return removed;
+  };
+  const remote: AgentRemote | null =
+    parts.remote === undefined
+      ? null
+      : new AgentRemote({
+          session: parts.remote,
+          clock,
+          log,
+          topics,
+          send,
+          configure: (wanted, { dryRun }) =>
+            configure({ running: config, wanted, dryRun, take, restartTuning, registry }),
+          restart: (reason) => parts.onRestart?.(reason),
+          connected: () => link.client.status().connected,
+          streams: () => engine.streams().map(({ spec: { name }, intervalMs }) => ({ name, intervalMs })),
+          errors: () => alerts.errors(),
+        });
+
   // What an owner may ask for.
   const requests: Requests = new Requests({
     topics,
@@ -291,19 +334,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
         reload({
           file: parts.configFile,
           running: config,
-          take: async (next) => {
-            const { removed } = await pipeline.between(() => streams.reconfigure(next));
-            config = next;
-            for (const stream of removed) {
-              announcer.forget(stream);
-              tuning.forget(stream);
-            }
-            tidy(removed);
-            link.subscribe();
-            announcer.announce();
-            parts.onConfig?.(next);
-            return removed;
-          },
+          take,
           restartTuning,
           log,
         }),
@@ -320,7 +351,10 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
     clock,
   });
 
+  remote?.start();
+  if (remote !== null) stops.add('remote config', () => remote.stop());
   // Now it may begin. When it ends, what has arrived is handled while the broker still takes acknowledgements.
+  link.subscribe();
   link.client.start();
   stops.add('broker', () => link.stop(1500));
   pipeline.start();
@@ -340,6 +374,7 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
       hold,
       alerts,
       health,
+      remote: () => remote?.conditions() ?? [],
       publisher,
       engine,
       streams,
@@ -357,5 +392,5 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
   );
   notifier.ready(`${streams.size} streams`);
   stops.add('notifier', () => notifier.stopping());
-  return { pageUrl, reload: () => requests.ask('reload'), stop: () => stops.run() };
+  return { pageUrl, remote, reload: () => requests.ask('reload'), stop: () => stops.run() };
 }

@@ -23,6 +23,8 @@ export const ALERTS = {
   'broker-limits':
     'The broker offers less than the agent uses; the text says what, and what is done about it.',
   'stream-limit': 'There are `max_streams` streams, and further ones were refused.',
+  'remote-config':
+    'Configs are taken without a signature, or what was kept of remote config was damaged or does not fit the local file.',
   stale: 'Streams have had no reading for longer than their longest gap (`gaps.max`).',
 } as const;
 
@@ -78,6 +80,11 @@ export class Alerts {
       changed ||= before === undefined;
     }
     if (changed) this.parts.store.setMeta(KEY, JSON.stringify([...this.raised.keys()]));
+  }
+
+  /** Ids of those of severity error. */
+  errors(): string[] {
+    return [...this.raised].filter(([, { severity }]) => severity === 'error').map(([id]) => id);
   }
 
   /** For a broker that may have lost what it kept. */

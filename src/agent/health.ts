@@ -37,6 +37,8 @@ export interface HealthParts {
   readonly broker: () => ClientStatus;
   readonly facts: () => Facts;
   readonly streams: () => number;
+  /** Of the newest push that runs; null: none. */
+  readonly configVersion: () => number | null;
 }
 
 /** What the machine says of itself is read at most this often, ms. */
@@ -162,7 +164,7 @@ export class Health {
       writtenBytesDay: this.writtenBytesDay(),
       streams: this.parts.streams(),
       finetune: this.lastRun(),
-      configVersion: null,
+      configVersion: this.parts.configVersion(),
       dropped: this.dropped(),
     };
   }

@@ -13,6 +13,7 @@ import type { Topics } from '../mqtt/topics.ts';
 import type { Store } from '../store/store-contract.ts';
 import type { Clock } from '../system/clock.ts';
 import type { KnownAhead } from './known-ahead.ts';
+import type { AgentRemote } from './remote.ts';
 import { sessionMemory } from './session-memory.ts';
 
 export interface LinkParts {
@@ -29,6 +30,8 @@ export interface LinkParts {
   readonly request: (message: Incoming) => void;
   /** What is known ahead. */
   readonly ahead: Pick<KnownAhead, 'topics' | 'receive'>;
+  /** Null where remote config is switched off. */
+  readonly remote: () => Pick<AgentRemote, 'filters' | 'receive'> | null;
   /** Home Assistant's own status. */
   readonly home: { readonly topic: string; readonly heard: (message: Incoming) => void };
   /** There is a new connection; no message has come yet. @param again not the first one @param resumed the broker had kept the session */
@@ -56,6 +59,7 @@ export class Link {
       birth: () => [status('online')],
       message: (message) => {
         if (topics.requestVerb(message.topic) !== null) parts.request(message);
+        else if (parts.remote()?.receive(message) === true) return;
         else if (message.topic === home.topic) home.heard(message);
         else if (parts.ahead.receive(message.topic, message.payload)) message.acknowledge?.();
         else parts.sensor(message);
@@ -70,7 +74,6 @@ export class Link {
       answered: () => parts.answered(),
       session: sessionMemory(store, options),
     });
-    this.client.setSubscriptions(this.wanted());
   }
 
   /**
@@ -100,6 +103,7 @@ export class Link {
     return subscriptionsFor(filters(), qos, [
       topics.requests,
       ...ahead.topics(),
+      ...(this.parts.remote()?.filters ?? []),
       ...(publish.home_assistant ? [home.topic] : []),
     ]);
   }

@@ -1,7 +1,7 @@
 /** Reading the config file again: what of it a running agent takes up, and what waits for its next start. */
 import { isDeepStrictEqual } from 'node:util';
 import { type Config, type ConfigDiff, diffConfig, takeHot } from '../config/index.ts';
-import { GatecastError } from '../errors.ts';
+import { errorText, GatecastError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 
 export interface ConfigFile {
@@ -35,4 +35,35 @@ export async function reload({ file, running, take, restartTuning, log }: Reload
   if (!isDeepStrictEqual(running.finetune, next.finetune)) await restartTuning();
   log.info('config reloaded', { hot: hot.join(' '), restart: restart.join(' ') });
   return { hot, reconnect, restart, removed };
+}
+
+export interface ConfigureParts extends Pick<ReloadParts, 'running' | 'take' | 'restartTuning'> {
+  readonly wanted: Config;
+  /** Only says what it would take. */
+  readonly dryRun: boolean;
+  readonly registry: { has(name: string): boolean };
+}
+
+/** Goes over to `wanted` as far as a running agent can, or says why not. Never rejects. */
+export async function configure({
+  running,
+  wanted,
+  dryRun,
+  take,
+  restartTuning,
+  registry,
+}: ConfigureParts): Promise<ConfigDiff & { errors: { path: string; message: string }[] }> {
+  const diff = diffConfig(running, wanted);
+  const errors: { path: string; message: string }[] = [];
+  if (wanted.model.name !== running.model.name && !registry.has(wanted.model.name))
+    errors.push({ path: 'model.name', message: `there is no model '${wanted.model.name}' on this gateway` });
+  if (errors.length > 0 || dryRun || diff.hot.length === 0) return { ...diff, errors };
+  try {
+    const next = takeHot(running, wanted);
+    await take(next);
+    if (!isDeepStrictEqual(running.finetune, next.finetune)) await restartTuning();
+  } catch (error) {
+    errors.push({ path: '', message: errorText(error) });
+  }
+  return { ...diff, errors };
 }

@@ -7,7 +7,7 @@ import type { ModelSlots } from '../model/slots.ts';
 import type { Publisher } from '../mqtt/publisher.ts';
 import type { Store } from '../store/store-contract.ts';
 import type { Clock } from '../system/clock.ts';
-import type { Alerts } from './alerts.ts';
+import type { Alerts, Condition } from './alerts.ts';
 import type { ClockHold } from './clock-hold.ts';
 import { rolledBack, staleStreams, streamLimit } from './conditions.ts';
 import { every } from './every.ts';
@@ -25,6 +25,7 @@ export interface ReportsParts {
   readonly hold: Pick<ClockHold, 'closeUntil'>;
   readonly alerts: Alerts;
   readonly health: Health;
+  readonly remote: () => readonly Condition[];
   readonly publisher: Publisher;
   readonly engine: Pick<Engine, 'streams' | 'scores'>;
   readonly streams: AgentStreams;
@@ -46,6 +47,7 @@ export function startReports(parts: ReportsParts): () => void {
     const { model, max_streams } = parts.config();
     alerts.check([
       ...health.ills(),
+      ...parts.remote(),
       ...rolledBack(slots.get(GROUP, model.name)),
       ...streamLimit(streams.router, max_streams),
       // What the broker kept may not have come yet.

@@ -1,5 +1,4 @@
 /** `gatecast run`: the daemon against a real broker. */
-import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { globals } from './shared/globals.ts';
 import { runAgent } from './shared/run-agent.ts';
@@ -18,10 +17,9 @@ export function registerRun(program: Command): void {
       '\nExample:\n  $ gatecast run -c /etc/gatecast/gatecast.yaml\n\nSIGTERM and SIGINT stop it within 5 s; what it has learnt is kept. SIGHUP reads the config file again.',
     )
     .action(async (options: Options, command: Command) => {
-      const { loadConfig } = await import('../config/index.ts');
+      const { openStart } = await import('./shared/remote-session.ts');
       const { dataDir } = globals(command);
-      const read = () =>
-        loadConfig(options.config, dataDir === undefined ? {} : { GATECAST_DATA_DIR: dataDir });
-      await runAgent({ config: read(), configFile: { path: resolve(options.config), read } });
+      const open = () => openStart(options.config, dataDir);
+      await runAgent({ ...(await open()), again: open });
     });
 }

@@ -15,11 +15,22 @@ export interface Environment {
   readonly GATECAST_DATA_DIR?: string | undefined;
 }
 
+/** A config file as it is written, and the config that it gives. */
+export interface ReadConfig {
+  readonly document: Readonly<Record<string, unknown>>;
+  readonly config: Config;
+}
+
 /**
  * Reads and checks a YAML or JSON file. `GATECAST_DATA_DIR` goes before `data_dir`.
  * Throws GatecastError FILE_UNREADABLE, or CONFIG_INVALID with an issue for every wrong key.
  */
 export function loadConfig(path: string, environment: Environment = {}): Config {
+  return readConfig(path, environment).config;
+}
+
+/** As `loadConfig`, with the file's plain data. */
+export function readConfig(path: string, environment: Environment = {}): ReadConfig {
   let text: string;
   try {
     text = readBounded(path, MOST_CONFIG_BYTES).toString('utf8');
@@ -29,16 +40,23 @@ export function loadConfig(path: string, environment: Environment = {}): Config 
       cause,
     });
   }
-  const config = parseConfig(text, path);
+  const { value, config } = parsed(text, path);
   const dataDir = environment.GATECAST_DATA_DIR;
-  return dataDir === undefined || dataDir === '' ? config : { ...config, data_dir: dataDir };
+  return {
+    document: value as ReadConfig['document'],
+    config: dataDir === undefined || dataDir === '' ? config : { ...config, data_dir: dataDir },
+  };
 }
 
 /** Checks the text of a YAML or JSON config; `name` is what errors call it. Throws GatecastError CONFIG_INVALID. */
 export function parseConfig(text: string, name = 'the config'): Config {
+  return parsed(text, name).config;
+}
+
+function parsed(text: string, name: string): { value: unknown; config: Config } {
   const document = parseConfigText(text);
   if (document.issues.length > 0) throw invalid(name, document.issues);
-  return validate(document.value, name, document.lineOf);
+  return { value: document.value, config: validate(document.value, name, document.lineOf) };
 }
 
 /** Checks data that is a config, such as the `config` of a remote push. Throws GatecastError CONFIG_INVALID. */

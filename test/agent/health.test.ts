@@ -67,6 +67,7 @@ function setUp(change: Partial<HealthParts> = {}) {
         cores: 4,
       };
     },
+    configVersion: () => null,
     streams: () => 4,
     ...change,
   });

@@ -1,6 +1,9 @@
 /** Starts the agent, waits for the signal to stop, stops it. What `run` and `demo` share. */
 import type { ConfigFile } from '../../agent/reload.ts';
+import type { RemoteSession } from '../../agent/remote.ts';
+import type { Agent } from '../../agent.ts';
 import type { Config } from '../../config/index.ts';
+import { errorText, GatecastError } from '../../errors.ts';
 import type { Forecast } from '../../forecast/forecast.ts';
 import { settleHeap } from '../../system/heap.ts';
 import { untilSignal } from './until-signal.ts';
@@ -10,6 +13,9 @@ export interface RunOptions {
   readonly config: Config;
   /** Read again by the request `reload`, and on SIGHUP; without it SIGHUP (the terminal is closed) stops the agent. */
   readonly configFile?: ConfigFile;
+  readonly remote?: RemoteSession;
+  /** The config of another start, where one is asked for; without it a restart ends the program. */
+  readonly again?: () => Promise<Pick<RunOptions, 'config' | 'configFile' | 'remote'>>;
   /** How many ports after the configured one the page may take. */
   readonly fallbackPorts?: number;
   readonly onStarted?: (pageUrl: string | null) => void;
@@ -18,6 +24,8 @@ export interface RunOptions {
 
 /** How long a start may go on after the signal to stop, ms. */
 const START_PATIENCE_MS = 4000;
+/** systemd starts the service again after it (`Restart=on-failure`); EX_TEMPFAIL of sysexits.h. */
+const RESTART_EXIT_CODE = 75;
 
 export async function runAgent(options: RunOptions): Promise<void> {
   const [{ startAgent }, { createLogger }, { systemClock }] = await Promise.all([
@@ -25,7 +33,7 @@ export async function runAgent(options: RunOptions): Promise<void> {
     import('../../log.ts'),
     import('../../system/clock.ts'),
   ]);
-  const { config, configFile, fallbackPorts, onStarted, onForecast } = options;
+  const { config, configFile, remote, again, fallbackPorts, onStarted, onForecast } = options;
   let { level } = config.log;
   const log = createLogger({
     level: () => level,
@@ -47,24 +55,67 @@ export async function runAgent(options: RunOptions): Promise<void> {
   if (configFile !== undefined) process.on('SIGHUP', () => reload());
   let started = false;
   void signal.then(() => setTimeout(() => started || process.exit(0), START_PATIENCE_MS).unref());
-  const agent = await startAgent({
+  let start: Pick<RunOptions, 'config' | 'configFile' | 'remote'> = {
     config,
-    version: VERSION,
-    clock: systemClock,
-    log,
-    onConfig: (changed) => {
-      level = changed.log.level;
-    },
-    ...(configFile === undefined ? {} : { configFile }),
-    ...(fallbackPorts === undefined ? {} : { fallbackPorts }),
-    ...(onForecast === undefined ? {} : { onForecast }),
-  });
-  started = true;
-  reload = () => agent.reload();
-  if (early) reload();
-  settleHeap();
-  onStarted?.(agent.pageUrl);
-  log.info('stopping', { signal: await signal });
-  await agent.stop();
-  log.info('stopped');
+    ...(configFile && { configFile }),
+    ...(remote && { remote }),
+  };
+  for (;;) {
+    let restart: (reason: string) => void = () => {};
+    const restarted = new Promise<string>((resolve) => {
+      restart = resolve;
+    });
+    let agent: Agent;
+    try {
+      agent = await startAgent({
+        ...start,
+        version: VERSION,
+        clock: systemClock,
+        log,
+        onConfig: (changed) => {
+          level = changed.log.level;
+        },
+        onRestart: (reason) => restart(reason),
+        ...(fallbackPorts === undefined ? {} : { fallbackPorts }),
+        ...(onForecast === undefined ? {} : { onForecast }),
+      });
+    } catch (error) {
+      if (again === undefined || !goesBack(start.remote, error)) throw error;
+      log.error('the pushed config does not start', { reason: errorText(error) });
+      start = await again();
+      continue;
+    }
+    started = true;
+    reload = () => agent.reload();
+    if (early) reload();
+    early = false;
+    settleHeap();
+    onStarted?.(agent.pageUrl);
+    const stop = await Promise.race([
+      signal.then((name) => ({ signal: name })),
+      restarted.then((reason) => ({ reason })),
+    ]);
+    log.info('signal' in stop ? 'stopping' : 'restarting', stop);
+    reload = () => {};
+    await agent.stop();
+    log.info('stopped');
+    if ('signal' in stop || again === undefined) return;
+    if (process.env.NOTIFY_SOCKET !== undefined) {
+      process.exitCode = RESTART_EXIT_CODE;
+      return;
+    }
+    start = await again();
+    level = start.config.log.level;
+  }
+}
+
+/** A pushed config that is on probation and does not start gives way to the committed one. */
+function goesBack(remote: RemoteSession | undefined, error: unknown): boolean {
+  if (remote === undefined || !remote.opened.life.onTrial) return false;
+  if (error instanceof GatecastError && error.code === 'LOCKED') return false;
+  remote.opened.life.rollBack([
+    { path: '', text: `the agent does not start with it: ${errorText(error)}`, hint: '' },
+  ]);
+  remote.opened.life.rolledBack();
+  return true;
 }

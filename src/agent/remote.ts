@@ -1,0 +1,176 @@
+/**
+ * Remote config in the agent: which topics it reads, what of the agent it looks at, and how a config is applied. What a push is
+ * and what becomes of it is the `remote` room's.
+ */
+import { type Config, configHash } from '../config/index.ts';
+import type { Forecast } from '../forecast/forecast.ts';
+import type { Logger } from '../log.ts';
+import type { Incoming } from '../mqtt/connection.ts';
+import { brokerOptions } from '../mqtt/options.ts';
+import type { Outgoing } from '../mqtt/outbox.ts';
+import { probeBroker } from '../mqtt/probe.ts';
+import type { Topics } from '../mqtt/topics.ts';
+import type { LayerName } from '../remote/contract.ts';
+import type { KeySet } from '../remote/keys.ts';
+import type { Effective, LocalFile } from '../remote/layers.ts';
+import type { RemoteStart } from '../remote/open.ts';
+import type { Vitals } from '../remote/probation.ts';
+import { type Applied, RemoteConfig } from '../remote/remote-config.ts';
+import { problem } from '../remote/verify.ts';
+import type { Clock } from '../system/clock.ts';
+import type { Condition } from './alerts.ts';
+import { ClockHold } from './clock-hold.ts';
+
+/** Made before the agent starts, because it decides what config the agent starts with. */
+export interface RemoteSession {
+  readonly opened: RemoteStart;
+  readonly keys: KeySet;
+  /** The local file alone. */
+  readonly local: Config;
+  readonly file: () => LocalFile;
+}
+
+export interface AgentRemoteParts {
+  readonly session: RemoteSession;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly topics: Topics;
+  readonly send: (message: Outgoing) => void;
+  readonly configure: (wanted: Config, options: { readonly dryRun: boolean }) => Promise<Applied>;
+  readonly restart: (reason: string) => void;
+  readonly connected: () => boolean;
+  readonly streams: () => readonly { readonly name: string; readonly intervalMs: number | null }[];
+  /** Ids of the alerts of severity error. */
+  readonly errors: () => readonly string[];
+}
+
+const MB = 1024 * 1024;
+/** How long a connection with new settings may take, ms. */
+const PROBE_MS = 15_000;
+
+export class AgentRemote {
+  private readonly remote: RemoteConfig;
+  /** By topic. */
+  private readonly layers: ReadonlyMap<string, LayerName>;
+  /** By stream: when it forecast last, ms of the monotonic clock. */
+  private readonly forecastMs = new Map<string, number>();
+
+  constructor(private readonly parts: AgentRemoteParts) {
+    const { session, clock, log, topics, send, configure, restart } = parts;
+    const { local, opened, keys, file } = session;
+    this.layers = new Map<string, LayerName>([
+      [topics.configDesired, 'node'],
+      ...local.remote_config.groups.map((group): [string, LayerName] => [
+        topics.fleetConfigDesired(group),
+        `fleet:${group}`,
+      ]),
+    ]);
+    this.remote = new RemoteConfig({
+      life: opened.life,
+      clock,
+      log,
+      file,
+      local,
+      keys,
+      host: {
+        configure,
+        restart,
+        probe: (config) => probe(config, clock),
+        vitals: () => this.vitals(),
+        clockIsSet: () => ClockHold.sane(clock.now()),
+        report: (reported, retain) =>
+          send({ topic: topics.configReported, payload: JSON.stringify(reported), qos: 1, retain }),
+        model: () =>
+          problem('model', 'this version takes no models from pushes', 'use `gatecast model import`'),
+      },
+    });
+  }
+
+  get filters(): readonly string[] {
+    return [...this.layers.keys()];
+  }
+
+  start(): void {
+    this.remote.start(this.parts.session.opened.hash);
+  }
+
+  stop(): Promise<void> {
+    return this.remote.stop();
+  }
+
+  /** @returns false where the message is none of remote config */
+  receive({ topic, payload, retained, acknowledge }: Incoming): boolean {
+    const layer = this.layers.get(topic);
+    if (layer === undefined) return false;
+    // Acknowledged before it is looked at: one that brought the agent down must not come again by itself.
+    acknowledge?.();
+    this.remote.receive(layer, payload, retained);
+    return true;
+  }
+
+  observe(forecasts: readonly Forecast[]): void {
+    const nowMs = this.parts.clock.monotonic();
+    for (const { stream } of forecasts) this.forecastMs.set(stream, nowMs);
+  }
+
+  forget(stream: string): void {
+    this.forecastMs.delete(stream);
+  }
+
+  /** There is a new connection. */
+  connected(): void {
+    this.remote.report();
+  }
+
+  /** Another config runs, whoever wanted it. */
+  runs(config: Config): void {
+    this.remote.runs(configHash(config));
+  }
+
+  /** The layers over a local file that was read again. @throws GatecastError CONFIG_INVALID */
+  overFile(file: LocalFile): Effective {
+    return this.remote.overFile(file);
+  }
+
+  /** Version of the newest push that runs; null: the local file alone. */
+  get version(): number | null {
+    return this.parts.session.opened.life.reported().effective.version;
+  }
+
+  conditions(): Condition[] {
+    const { opened, local } = this.parts.session;
+    const found: Condition[] = [];
+    if (opened.problem !== null)
+      found.push({ id: 'remote-config', severity: 'warning', text: opened.problem });
+    if (local.remote_config.unsigned)
+      found.push({
+        id: 'remote-config',
+        severity: 'warning',
+        text: 'remote_config.unsigned: whoever may publish to this gateway may configure it',
+      });
+    return found;
+  }
+
+  private vitals(): Vitals {
+    const { connected, streams, errors } = this.parts;
+    return {
+      connected: connected(),
+      streams: streams().map(({ name, intervalMs }) => ({
+        name,
+        intervalMs,
+        publishedMs: this.forecastMs.get(name) ?? null,
+      })),
+      rssMb: process.memoryUsage.rss() / MB,
+      errors: errors(),
+    };
+  }
+}
+
+function probe(config: Config, clock: Clock): Promise<string | null> {
+  const clientId = `${config.base}-${config.node}-probe`.replaceAll('/', '-');
+  return probeBroker(
+    { ...brokerOptions(config.mqtt, clientId), clientId, sessionExpiryMs: 0 },
+    clock,
+    PROBE_MS,
+  );
+}

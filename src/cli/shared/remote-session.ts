@@ -1,0 +1,62 @@
+/** The config that an agent starts with: the local file, and over it what remote config left in the data directory. */
+import { resolve } from 'node:path';
+import type { ConfigFile } from '../../agent/reload.ts';
+import type { RemoteSession } from '../../agent/remote.ts';
+import type { Config } from '../../config/index.ts';
+
+export interface Start {
+  readonly config: Config;
+  readonly configFile: ConfigFile;
+  readonly remote?: RemoteSession;
+}
+
+/**
+ * Counts a start of a config that is on probation. Call once a start.
+ * @throws GatecastError FILE_UNREADABLE, CONFIG_INVALID, LOCKED
+ */
+export async function openStart(path: string, dataDir: string | undefined): Promise<Start> {
+  const { readConfig } = await import('../../config/index.ts');
+  const environment = dataDir === undefined ? {} : { GATECAST_DATA_DIR: dataDir };
+  const { document, config: local } = readConfig(path, environment);
+  const name = resolve(path);
+  if (!local.remote_config.enabled)
+    return {
+      config: local,
+      configFile: { path: name, read: () => readConfig(path, environment).config },
+    };
+  const [
+    { openRemote, diskFolder, remoteFolder },
+    { loadKeys },
+    { lockDataDir },
+    { layerOrder, effectiveConfig },
+  ] = await Promise.all([
+    import('../../remote/open.ts'),
+    import('../../remote/keys.ts'),
+    import('../../store/lock.ts'),
+    import('../../remote/layers.ts'),
+  ]);
+  let file = { document, dataDir: local.data_dir };
+  // A second daemon on the same data directory must not count as a start.
+  const lock = lockDataDir(local.data_dir);
+  try {
+    const keys = loadKeys(local.remote_config.keys);
+    const opened = openRemote(diskFolder(remoteFolder(local.data_dir)), file, local, () => Date.now());
+    const order = layerOrder(local.remote_config.groups);
+    return {
+      config: opened.config,
+      configFile: {
+        path: name,
+        read: () => {
+          const next = readConfig(path, environment);
+          const wanted = { document: next.document, dataDir: local.data_dir };
+          const { config } = effectiveConfig(wanted, opened.life.running(), order);
+          file = wanted;
+          return config;
+        },
+      },
+      remote: { opened, keys, local, file: () => file },
+    };
+  } finally {
+    lock.release();
+  }
+}
