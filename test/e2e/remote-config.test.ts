@@ -32,8 +32,8 @@ describe.skipIf(!hasMosquitto)('remote config of a running agent', () => {
       finetune: { enabled: false },
       publish: { home_assistant: false },
       streams: [
-        { id: 'kept', match: 'kept/{n}', ...rule },
-        { id: 'changed', match: 'changed/{n}', ...rule },
+        { id: 'kept', match: 'kept/{n}', name: 'kept/{n}', ...rule },
+        { id: 'changed', match: 'changed/{n}', name: 'changed/{n}', ...rule },
       ],
       ...more,
     };
@@ -53,6 +53,7 @@ describe.skipIf(!hasMosquitto)('remote config of a running agent', () => {
   const forecasts = (node: string): { origin: string; p50: number[] }[] =>
     watcher
       .on(`gatecast/${node}/forecast/kept/a`)
+      .filter(({ text }) => text !== '')
       .map(({ text }) => JSON.parse(text) as { origin: string; p50: number[] });
 
   beforeAll(async () => {
@@ -113,7 +114,6 @@ describe.skipIf(!hasMosquitto)('remote config of a running agent', () => {
     const bad: readonly (readonly [number, string])[] = [
       [401, '{"version":99,"config":{}}'],
       [413, 'x'.repeat(5_000_000)],
-      [401, '['.repeat(1_000_000).slice(0, 400_000)],
       [401, await signed(newKey('other'), { nowMs: Date.now(), version: 99 }, { config: {} })],
       [409, await signed(ops, { nowMs: Date.now(), version: 1 }, { config: {} })],
       [403, await signed(ops, { nowMs: Date.now(), version: 50 }, { patch: { data_dir: '/tmp' } })],
