@@ -148,7 +148,12 @@ export class RemoteConfig {
       host.report(life.reported(), true);
     } else if (!this.reportDue) {
       this.reportDue = true;
-      clock.after(waitMs, () => this.reportDue && this.report());
+      clock.after(waitMs, () => {
+        if (!this.reportDue) return;
+        // A timer may come a little early: it is then set again.
+        this.reportDue = false;
+        this.report();
+      });
     }
   }
 
