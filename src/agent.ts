@@ -320,6 +320,8 @@ async function start(parts: AgentParts, stops: Stops): Promise<Agent> {
   // What an owner may ask for.
   const requests: Requests = new Requests({
     topics,
+    clock,
+    settings: () => config.requests,
     deeds: deedsOf({
       dataDir,
       configFile: parts.configFile?.path ?? null,

@@ -8,6 +8,7 @@ import type { Logger } from '../log.ts';
 import type { Outgoing } from '../mqtt/outbox.ts';
 import type { Topics } from '../mqtt/topics.ts';
 import { responseMessage } from '../outputs/messages.ts';
+import type { Clock } from '../system/clock.ts';
 import type { Incoming } from './inbox.ts';
 
 export const VERBS = {
@@ -37,8 +38,12 @@ export interface RequestsParts {
   readonly deeds: Deeds;
   readonly send: (message: Outgoing) => void;
   readonly log: Logger;
+  readonly clock: Pick<Clock, 'monotonic'>;
+  /** Read at each request: a reload may change them. */
+  readonly settings: () => { readonly allow: readonly Verb[]; readonly max_per_minute: number };
 }
 
+const MINUTE_MS = 60_000;
 const MAX_PAYLOAD_BYTES = 4096;
 const MAX_TRANSACTION = 128;
 const MAX_NAME = 1024;
@@ -52,6 +57,8 @@ type Transaction = string | number | null;
 export class Requests {
   private waiting = 0;
   private last: Promise<void> = Promise.resolve();
+  /** When the requests of the last minute were taken, ms of the monotonic clock. */
+  private takenMs: number[] = [];
 
   constructor(private readonly parts: RequestsParts) {}
 
@@ -69,13 +76,26 @@ export class Requests {
       return;
     }
     const { transaction, ask, wrong } = read(payload);
-    const refuse = (code: 'REQUEST_INVALID' | 'BUSY', message: string): void =>
+    const refuse = (code: 'REQUEST_INVALID' | 'REQUEST_FORBIDDEN' | 'BUSY', message: string): void =>
       this.answer(verb, transaction, null, new GatecastError(code, message));
     if (!isVerb(verb))
       refuse('REQUEST_INVALID', `There is no request '${verb}'. Known: ${Object.keys(VERBS).join(', ')}.`);
+    else if (!this.parts.settings().allow.includes(verb))
+      refuse('REQUEST_FORBIDDEN', `'${verb}' is not among the requests that requests.allow lists.`);
     else if (ask === null) refuse('REQUEST_INVALID', wrong);
     else if (this.waiting >= MAX_WAITING) refuse('BUSY', `${MAX_WAITING} requests are waiting already.`);
+    else if (!this.mayTake())
+      refuse('BUSY', `requests.max_per_minute allows ${this.parts.settings().max_per_minute} a minute.`);
     else this.enqueue(verb, ask, transaction);
+  }
+
+  /** Counts a request where the limit of the last minute allows it. */
+  private mayTake(): boolean {
+    const nowMs = this.parts.clock.monotonic();
+    this.takenMs = this.takenMs.filter((ms) => nowMs - ms < MINUTE_MS);
+    if (this.takenMs.length >= this.parts.settings().max_per_minute) return false;
+    this.takenMs.push(nowMs);
+    return true;
   }
 
   /** As one without a payload, from this machine. */

@@ -155,7 +155,7 @@ const remoteConfig = z
         ])
         .optional(),
       'restart',
-      'Public keys that may sign configs, models and requests: a JWKS file, or a list of `{ kid, key, roles }`. Several allow rotation. Without keys nothing is accepted.',
+      'Public keys that may sign configs: a JWKS file, or a list of `{ kid, key, roles }`. Several allow rotation. Without keys nothing is accepted.',
       { [TYPE_KEY]: 'file or list of keys' },
     ),
     unsigned: note(
@@ -197,11 +197,6 @@ const requests = z.strictObject({
     z.array(z.enum(REQUEST_VERBS)).default([...REQUEST_VERBS]),
     'hot',
     'Requests over MQTT that are answered; all by default, `[]` for none.',
-  ),
-  signed: note(
-    flag().default(false),
-    'hot',
-    'Take only requests that a key of `remote_config.keys` with the role `request` has signed.',
   ),
   max_per_minute: note(
     bounded(1, 6000, true).default(60),

@@ -19,7 +19,5 @@ export function checkWhole(config: Config, lineOf: (path: readonly PathPart[]) =
   const ids = ruleIds(config.streams);
   for (const [at, id] of ids.entries())
     if (ids.indexOf(id) < at) report(['streams', at, 'id'], `is the id of another rule: "${id}"`);
-  if (config.requests.signed && config.remote_config.keys === undefined)
-    report(['requests', 'signed'], 'needs `remote_config.keys`');
   return issues;
 }

@@ -1,12 +1,20 @@
 import { describe, expect, test } from 'vitest';
-import { type Ask, type Deeds, Requests } from '../../src/agent/requests.ts';
+import {
+  type Ask,
+  type Deeds,
+  Requests,
+  type RequestsParts,
+  VERBS,
+  type Verb,
+} from '../../src/agent/requests.ts';
 import { GatecastError } from '../../src/errors.ts';
 import { silentLogger } from '../../src/log.ts';
 import type { Outgoing } from '../../src/mqtt/outbox.ts';
 import { topicsOf } from '../../src/mqtt/topics.ts';
 import { uniform } from '../support/random.ts';
 
-function setUp(change: Partial<Deeds> = {}) {
+function setUp(change: Partial<Deeds> = {}, settings: Partial<ReturnType<RequestsParts['settings']>> = {}) {
+  let nowMs = 0;
   const sent: Outgoing[] = [];
   const asked: [string, Ask][] = [];
   const deed = (verb: string) => (ask: Ask) => {
@@ -26,7 +34,12 @@ function setUp(change: Partial<Deeds> = {}) {
     },
     send: (message) => sent.push(message),
     log: silentLogger,
+    clock: { monotonic: () => nowMs },
+    settings: () => ({ allow: Object.keys(VERBS) as Verb[], max_per_minute: 6000, ...settings }),
   });
+  const wait = (ms: number) => {
+    nowMs += ms;
+  };
   const ask = (verb: string, payload: string | Uint8Array = '', retained = false) => {
     let acknowledged = false;
     requests.receive({
@@ -46,7 +59,7 @@ function setUp(change: Partial<Deeds> = {}) {
       return { topic, ...(JSON.parse(String(payload)) as Record<string, unknown>) };
     });
   };
-  return { ask, answers, asked };
+  return { ask, answers, asked, wait };
 }
 
 test('a request is done and answered, with its transaction', async () => {
@@ -203,4 +216,16 @@ describe('what goes wrong is answered, never thrown', () => {
     }
     expect((await answers()).length).toBe(3000);
   });
+});
+
+test('only requests that the config allows are done, and only so many a minute', async () => {
+  const { ask, answers, asked, wait } = setUp({}, { allow: ['backup'], max_per_minute: 2 });
+  ask('forget-stream', '{"stream":"a"}');
+  for (let i = 0; i < 3; i++) ask('backup');
+  wait(60_000);
+  ask('backup');
+  const errors = (await answers()).map(({ error }) => (error === null ? null : String(error).split(':')[0]));
+  expect(errors.filter((one) => one === 'REQUEST_FORBIDDEN')).toHaveLength(1);
+  expect(errors.filter((one) => one === 'BUSY')).toHaveLength(1);
+  expect(asked.map(([verb]) => verb)).toEqual(['backup', 'backup', 'backup']);
 });
