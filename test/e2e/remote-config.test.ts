@@ -164,7 +164,7 @@ describe.skipIf(!hasMosquitto)('remote config of a running agent', () => {
     await push({ patch: { publish: { every: '3s' } }, probation: '8s' });
     await reported('the push on probation', { status: 'probation', version });
     broker.signal('SIGTERM');
-    await waitFor('the rollback', () => cellar.output().includes('push rolled back'));
+    await waitFor('the rollback', () => cellar.output().includes(`push rolled back version=${version}`));
     await broker.restart();
     // The agent's pauses between attempts to connect grow.
     await reported('the rollback', { status: 'rolled_back', version }, 45_000);

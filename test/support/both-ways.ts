@@ -10,7 +10,10 @@ import { safeName } from '../../src/ingest/stream-name.ts';
 import { readTable, type TableOptions } from '../../src/table/table.ts';
 import { type Daemon, spawnProgram, startDaemon } from './daemon.ts';
 import { freePort, type Mosquitto, watch } from './mosquitto.ts';
-import { waitFor } from './wait.ts';
+import { sleep, waitFor } from './wait.ts';
+
+/** The agent's backlog phase ends half a second after the last message of a new connection, ms. */
+const AFTER_BACKLOG_MS = 2000;
 
 /** Nothing is lost, however far the daemon lags behind the replay. */
 export const PATIENT = 'allow_anonymous true\nmax_queued_messages 0';
@@ -158,6 +161,8 @@ async function liveWay(
   let daemon: Daemon | null = null;
   try {
     daemon = await startDaemon(dir, liveConfig(file, columns, { node, url: broker.url, dir, port }));
+    // Right after the connection the agent sorts what it takes as a backlog. The file must come in its own order.
+    await sleep(AFTER_BACKLOG_MS);
     const paceMs = Math.max(LEAST_PACE_MS, PACE_MS * streams);
     const sender = spawnProgram([
       ...['replay', file.path, '--broker', broker.url, '--json', ...flagsOf(file)],
