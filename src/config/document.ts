@@ -33,7 +33,8 @@ export function parseConfigText(text: string): ConfigDocument {
   const lines = new LineCounter();
   const document = parseDocument(text, {
     schema: 'core',
-    uniqueKeys: true,
+    // Checked below: the parser compares every key with every other one.
+    uniqueKeys: false,
     merge: false,
     strict: true,
     lineCounter: lines,
@@ -72,6 +73,7 @@ function checkNode(
   if (depth > MAX_DEPTH) {
     issues.push({ path, message: `is nested deeper than ${MAX_DEPTH} levels` });
   } else if (isMap(node)) {
+    const seen = new Set<string>();
     for (const { key, value } of node.items) {
       const at = isScalar(key) ? line(key.range?.[0]) : line(node.range?.[0]);
       if (!isScalar(key)) issues.push({ path, message: `line ${at}: a key must be a plain text` });
@@ -80,7 +82,15 @@ function checkNode(
           path: join(path, String(key.value)),
           message: `line ${at}: this key is never allowed`,
         });
-      else checkNode(value, join(path, String(key.value)), depth + 1, issues, line);
+      else if (seen.has(String(key.value)))
+        issues.push({
+          path: join(path, String(key.value)),
+          message: `line ${at}: this key stands here twice`,
+        });
+      else {
+        seen.add(String(key.value));
+        checkNode(value, join(path, String(key.value)), depth + 1, issues, line);
+      }
     }
   } else if (isSeq(node)) {
     for (const [at, item] of node.items.entries()) checkNode(item, `${path}[${at}]`, depth + 1, issues, line);

@@ -8,6 +8,9 @@ import { configSchema } from './schema.ts';
 type ZodIssue = z.core.$ZodIssue;
 type JsonSchema = z.core.JSONSchema.BaseSchema;
 
+/** Of one group; each is looked up in the file and compared with the known keys. */
+const MAX_UNKNOWN_KEYS = 20;
+
 /** Keys that people try, with the key that does it. */
 const MEANT: Readonly<Record<string, string>> = {
   password: 'password_file',
@@ -31,8 +34,12 @@ export function readableIssues(
     .flatMap((issue) => flatten(issue, []))
     .flatMap((issue) => {
       const path = issue.path as readonly PathPart[];
-      if (issue.code === 'unrecognized_keys')
-        return issue.keys.map((key) => located([...path, key], unknownKey(path, key), lineOf));
+      if (issue.code === 'unrecognized_keys') {
+        const shown = issue.keys.slice(0, MAX_UNKNOWN_KEYS);
+        const issues = shown.map((key) => located([...path, key], unknownKey(path, key), lineOf));
+        const more = issue.keys.length - shown.length;
+        return more > 0 ? [...issues, located(path, `has ${more} more unknown keys`, lineOf)] : issues;
+      }
       return [located(path, wrongValue(issue, valueAt(raw, path)), lineOf)];
     });
 }

@@ -18,6 +18,7 @@ interface RuleDraft {
   readonly name?: string | undefined;
   readonly interval: number | null;
   readonly horizon: number | null;
+  readonly thresholds?: readonly ({ readonly name?: string | undefined } | undefined)[] | undefined;
 }
 
 /** Payloads whose members a name may take. */
@@ -30,6 +31,7 @@ export function checkRule(value: RuleDraft, context: z.core.$RefinementCtx): voi
   const report: Report = (path, message) => context.addIssue({ code: 'custom', path: [path], message });
   checkHorizon(value, report);
   checkFields(value, report);
+  checkThresholds(value, report);
   const pattern = patternOf(value.match);
   if (pattern === null) return;
   checkTemplate(value, pattern, report);
@@ -40,12 +42,23 @@ export function checkRule(value: RuleDraft, context: z.core.$RefinementCtx): voi
 
 function checkHorizon({ interval, horizon }: RuleDraft, report: Report): void {
   if (typeof interval !== 'number' || typeof horizon !== 'number') return;
+  if (horizon < interval) report('horizon', 'is shorter than `interval`, which is one step of the forecast');
   const steps = Math.ceil(horizon / interval);
   if (steps > MAX_LEADS)
     report(
       'horizon',
       `is ${steps} intervals; at most ${MAX_LEADS} are allowed. Use a longer interval or a shorter horizon`,
     );
+}
+
+function checkThresholds({ thresholds }: RuleDraft, report: Report): void {
+  if (!Array.isArray(thresholds)) return;
+  const seen = new Set<string>();
+  for (const name of (thresholds as RuleDraft['thresholds'])?.map((one) => one?.name) ?? []) {
+    if (typeof name !== 'string') continue;
+    if (seen.has(name)) report('thresholds', `names "${name}" twice`);
+    seen.add(name);
+  }
 }
 
 function checkFields({ payload, fields, time }: RuleDraft, report: Report): void {

@@ -36,7 +36,11 @@ function quantity(kind: string, parse: Parse, range: Range, special: readonly st
   const most = parse(range.max) ?? Number.MAX_SAFE_INTEGER;
   const also = special.map((word) => `\`${word}\` or `).join('');
   const message = `must be ${also}a ${kind} from ${range.min} to ${range.max}`;
-  return z.string({ error: () => message }).transform((text, context): number | null => {
+  const error = ({ input }: { input?: unknown }): string =>
+    kind === 'duration' && typeof input === 'number' && input > 0
+      ? `${message}; did you mean "${input}s"?`
+      : message;
+  return z.string({ error }).transform((text, context): number | null => {
     if (special.includes(text)) return null;
     const value = parse(text);
     if (value !== null && value >= least && value <= most) return value;

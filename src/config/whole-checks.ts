@@ -10,12 +10,22 @@ export function checkWhole(config: Config, lineOf: (path: readonly PathPart[]) =
     const line = lineOf(path);
     issues.push({ path: pathText(path), message: line === null ? message : `${message} (line ${line})` });
   };
-  for (const [at, { match }] of config.streams.entries())
+  const rules = new Map<string, number>();
+  for (const [at, { match, payload, fields, name }] of config.streams.entries()) {
+    const key = JSON.stringify([match.replaceAll(/\{[^{}]*\}/g, '+'), payload, fields, name ?? null]);
+    const first = rules.get(key);
+    if (first !== undefined)
+      report(
+        ['streams', at, 'match'],
+        `reads the same as streams[${first}], which comes first and takes every reading`,
+      );
+    else rules.set(key, at);
     if (match === config.base || match.startsWith(`${config.base}/`))
       report(
         ['streams', at, 'match'],
         `reads what gatecast itself publishes under "${config.base}/"; change the pattern or \`base\``,
       );
+  }
   const ids = ruleIds(config.streams);
   for (const [at, id] of ids.entries())
     if (ids.indexOf(id) < at) report(['streams', at, 'id'], `is the id of another rule: "${id}"`);

@@ -70,7 +70,7 @@ describe('a config', () => {
       /^streams\[0\]\.fields\[1\]\.field is missing/,
       /^streams\[0\]\.fields\[1\]\.fild is not a known key; did you mean `field`\?/,
       /^streams\[0\]\.fields\[2\] must be .*, not 5/,
-      /^streams\[0\]\.interval must be `auto` or a duration from 100ms to 7d, not 10/,
+      /^streams\[0\]\.interval must be `auto` or a duration from 100ms to 7d; did you mean "10s"/,
       /^streams\[0\]\.horizon must be .*, not "24x"/,
       /^streams\[0\]\.limits\.min must be below `max`/,
       /^streams\[0\]\.limits\.max_rte is not a known key; did you mean `max_rate`\? Allowed here: min, max, max_rate/,
@@ -95,7 +95,7 @@ describe('a config', () => {
 
   it.each([
     ['', 'is empty'],
-    ['node: n\nnode: m\n', 'Map keys must be unique'],
+    ['node: n\nnode: m\n', 'this key stands here twice'],
     ['a: [', 'line 1'],
     ['- 1\n', 'must be a group of keys'],
     ['node: !!js/function x\n', 'Unresolved tag'],
