@@ -146,6 +146,6 @@ export function claimsOf(
   if (parsed.success) return parsed.data;
   throw new GatecastError('USAGE', 'this cannot be pushed', {
     issues: parsed.error.issues.map(({ path, message }) => ({ path: path.join('.'), message })),
-    hint: 'name one of --config FILE, --patch FILE and --model NAME',
+    hint: 'name one of --config FILE and --patch FILE',
   });
 }
