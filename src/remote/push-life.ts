@@ -65,7 +65,7 @@ export class PushLife {
   recover(): StartWith {
     const { phase, reading, starts } = this.state.now;
     // Both copies are whole again before anything else can happen to one of them.
-    if (this.damage !== null) this.state.put({});
+    if (this.damage !== null || this.state.uneven) this.state.put({});
     if (reading !== null) this.state.put({ reading: { ...reading, ended: reading.ended + 1 } });
     if (phase === 'applying' || phase === 'probation') {
       if (starts + 1 >= MAX_STARTS) {

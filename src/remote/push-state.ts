@@ -124,13 +124,17 @@ export class PushState {
   private state: State;
   /** What was found damaged when it was opened; null: nothing. */
   readonly damage: string | null;
+  /** Whether one copy alone held the present state when it was opened: the process ended between two writes. */
+  readonly uneven: boolean;
 
   constructor(private readonly folder: Folder) {
     const copies = COPIES.map((name) => readCopy(folder, name));
     const valid = copies.flatMap(({ state }) => state ?? []).sort((a, b) => b.sequence - a.sequence);
     const damaged = COPIES.filter((_, at) => copies[at]?.damaged);
     this.damage = damaged.length === 0 ? null : `${damaged.join(' and ')} of remote config was damaged`;
-    this.state = valid[0] ?? this.anew(damaged.length > 0);
+    const [newest, older] = valid;
+    this.uneven = newest !== undefined && (older === undefined || !sameContent(newest, older));
+    this.state = newest ?? this.anew(damaged.length > 0);
   }
 
   get now(): State {
@@ -209,6 +213,9 @@ export class PushState {
     }
   }
 }
+
+const sameContent = (a: State, b: State): boolean =>
+  JSON.stringify({ ...a, sequence: 0 }) === JSON.stringify({ ...b, sequence: 0 });
 
 function readCopy(folder: Folder, name: string): { state: State | null; damaged: boolean } {
   const bytes = folder.read(name);

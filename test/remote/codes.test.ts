@@ -287,7 +287,8 @@ describe('codes of remote config', () => {
     const gateway = start();
     const streams = ['a', 'b'].map((name) => ({
       name,
-      intervalMs: 1000,
+      // `settle` lets the clock run while a signature is checked: 3 intervals must be longer than that.
+      intervalMs: 4000,
       publishedMs: gateway.clock.monotonic(),
     }));
     gateway.vitals = { ...gateway.vitals, streams };
