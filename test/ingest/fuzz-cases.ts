@@ -163,6 +163,8 @@ function mutate(seed: Buffer, random: () => number): Buffer {
   return bytes;
 }
 
+/** Kinds whose payload is JSON: identity and records are settings of theirs alone. */
+const JSON_KINDS: ReadonlySet<PayloadKind> = new Set(['auto', 'json', 'zigbee2mqtt']);
 const KINDS: readonly {
   kind: PayloadKind;
   fields: readonly string[] | null;
@@ -180,16 +182,28 @@ const KINDS: readonly {
     time: 'ts',
     numericStrings: false,
   },
-  {
-    kind,
-    fields: ['t', 'meters[meter].E', 'meters[meter=B].E', 'batch.0.t', 'v'],
-    time: null,
-    numericStrings: true,
-    decimalComma: true,
-    zone: '+02:00',
-    identity: ['/model', '/id'],
-  },
-  { kind, fields: ['t', 'E'], time: null, numericStrings: true, records: '/batch' },
+  ...(JSON_KINDS.has(kind)
+    ? [
+        {
+          kind,
+          fields: [
+            'temperature',
+            't',
+            'meters[meter].E',
+            'meters[meter=B].E',
+            'batch.0.t',
+            'v',
+            'nested.a.0',
+          ],
+          time: null,
+          numericStrings: true,
+          decimalComma: true,
+          zone: '+02:00',
+          identity: ['/model', '/id'],
+        },
+        { kind, fields: null, time: null, numericStrings: true, records: '/batch' },
+      ]
+    : []),
 ]);
 
 export interface FuzzReport {
