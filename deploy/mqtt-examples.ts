@@ -3,18 +3,18 @@ import { answerText } from '../src/agent/requests.ts';
 import { GatecastError } from '../src/errors.ts';
 import { crossings } from '../src/forecast/crossings.ts';
 import { type Forecast, Q } from '../src/forecast/forecast.ts';
-import { HomeAssistant } from '../src/mqtt/home-assistant.ts';
 import type { Outgoing } from '../src/mqtt/outbox.ts';
-import { Publisher, statusOf } from '../src/mqtt/publisher.ts';
 import { topicsOf } from '../src/mqtt/topics.ts';
-import { responseMessage } from '../src/outputs/messages.ts';
+import { Discovery } from '../src/outputs/home-assistant/discovery.ts';
+import { JsonTopics } from '../src/outputs/json/json-topics.ts';
+import { responseMessage } from '../src/outputs/json/messages.ts';
 
 const MINUTE = 60_000;
 const NOW = Date.UTC(2025, 0, 31, 6, 5, 2, 41);
 const ORIGIN = Date.UTC(2025, 0, 31, 6, 0);
 const STREAM = 'cellar/temperature';
 const MODEL = { id: 'base', version: '1' };
-const SETTINGS = { quantiles: [0.1, 0.5, 0.9], atMs: [10 * MINUTE] };
+const SETTINGS = { quantiles: [0.1 as const, 0.5 as const, 0.9 as const], at: [10 * MINUTE] };
 
 const quantiles = Float64Array.from({ length: 3 * Q }, (_, i) => {
   const lead = Math.floor(i / Q) + 1;
@@ -41,10 +41,16 @@ const forecast: Forecast = {
 export function examples(): Readonly<Record<string, Outgoing>> {
   const topics = topicsOf('gatecast', 'edge');
   const sent: Outgoing[] = [];
-  const publisher = new Publisher({
+  const json = new JsonTopics({
     topics,
     send: (message) => sent.push(message),
-    settings: () => ({ ...SETTINGS, everyMs: null }),
+    settings: () => ({ ...SETTINGS, every: null }),
+    maxBytes: () => Number.POSITIVE_INFINITY,
+    store: { getMeta: () => null, setMeta: () => {} },
+    streams: () => [],
+    version: '0.1.0',
+    sinceMs: () => NOW - MINUTE,
+    session: 'f3b8c1e2-…',
     model: () => MODEL,
   });
   const made = (say: () => void): Outgoing => {
@@ -52,7 +58,7 @@ export function examples(): Readonly<Record<string, Outgoing>> {
     say();
     return sent[0]!;
   };
-  const home = new HomeAssistant({
+  const home = new Discovery({
     prefix: 'homeassistant',
     base: 'gatecast',
     node: 'edge',
@@ -68,14 +74,9 @@ export function examples(): Readonly<Record<string, Outgoing>> {
   });
   const unknown = new GatecastError('STREAM_UNKNOWN', 'There is no stream "attic/humidity".');
   return {
-    status: statusOf(topics, {
-      state: 'online',
-      version: '0.1.0',
-      sinceMs: NOW - MINUTE,
-      session: 'f3b8c1e2-…',
-    }),
+    status: json.birth()[0] as Outgoing,
     health: made(() =>
-      publisher.health({
+      json.health({
         state: 'ok',
         degraded: [],
         rssMb: 96.4,
@@ -89,13 +90,13 @@ export function examples(): Readonly<Record<string, Outgoing>> {
         dropped: { 'bad-json': 1, late: 3 },
       }),
     ),
-    forecast: made(() => publisher.forecasts([forecast], NOW)),
+    forecast: made(() => json.forecast(forecast, NOW)),
     at: made(() => {
-      publisher.forecasts([forecast], NOW);
+      json.forecast(forecast, NOW);
       sent.shift();
     }),
     score: made(() =>
-      publisher.score(
+      json.score(
         STREAM,
         [1, 3].map((lead) => ({
           lead,
@@ -113,7 +114,7 @@ export function examples(): Readonly<Record<string, Outgoing>> {
       ),
     ),
     anomaly: made(() =>
-      publisher.anomaly(STREAM, {
+      json.anomaly(STREAM, {
         timeMs: ORIGIN,
         observed: 9.4,
         low: 0.31,
@@ -123,14 +124,14 @@ export function examples(): Readonly<Record<string, Outgoing>> {
       }),
     ),
     alert: made(() =>
-      publisher.alert('store', {
+      json.alert('store', {
         severity: 'error',
         text: 'samples are in memory only: database or disk is full',
         sinceMs: NOW,
       }),
     ),
     model: made(() =>
-      publisher.group('default', {
+      json.group('default', {
         champion: 'default-20250130-031702',
         version: '1',
         trainedAt: '2025-01-30T03:21:40.000Z',

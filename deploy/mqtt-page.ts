@@ -1,6 +1,6 @@
 /** docs/mqtt.md: every topic and message, with examples from the code itself. */
 import { ALERTS } from '../src/agent/alerts.ts';
-import { VERBS } from '../src/agent/requests.ts';
+import { VERBS } from '../src/agent/verbs.ts';
 import type { Outgoing } from '../src/mqtt/outbox.ts';
 import { examples } from './mqtt-examples.ts';
 
@@ -40,7 +40,7 @@ export function mqttPage(generated: string): string {
     'Which model a group of streams runs (all streams are the group `default`) and what fine-tuning did. Losses of `holdout` are in units of the naive loss. [Training](training.md) says how a model is chosen.',
     '## request and response',
     show('request'),
-    `The verb is the last level of the topic. The payload is a JSON object of at most 4,096 bytes, or empty; \`transaction\` (a text of at most 128 characters, or a number) comes back with the answer.\n\n| verb | does |\n| --- | --- |\n${rows(VERBS)}`,
+    `The verb is the last level of the topic. The payload is a JSON object of at most 4,096 bytes, or empty; \`transaction\` (a text of at most 128 characters, or a number) comes back with the answer.\n\n| verb | does |\n| --- | --- |\n${rows(Object.fromEntries(Object.entries(VERBS).map(([verb, { text }]) => [verb, text])))}`,
     'From a shell (`-n`: no payload):',
     '```sh\nmosquitto_pub -t gatecast/edge/request/backup -n\nmosquitto_pub -t gatecast/edge/request/forget-stream -m \'{"stream":"attic/humidity","transaction":"a-17"}\'\n```',
     show('ok'),

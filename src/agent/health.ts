@@ -1,7 +1,7 @@
 /** How the agent is: gathered from its parts on demand, for the health message, the page and the metrics. */
 import { withoutSecrets } from '../errors.ts';
 import type { ClientStatus } from '../mqtt/client.ts';
-import type { HealthInput } from '../outputs/messages.ts';
+import type { HealthInput } from '../outputs/output.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Facts } from '../system/facts.ts';
@@ -13,8 +13,6 @@ import { ClockHold } from './clock-hold.ts';
 import { type Counts, DEGRADING, type DropReason, summed } from './drops.ts';
 import type { ChosenModel } from './model.ts';
 import type { Pipeline } from './pipeline.ts';
-import { Rate } from './rate.ts';
-import { Recently } from './recently.ts';
 
 export interface HealthParts {
   readonly node: string;
@@ -33,7 +31,7 @@ export interface HealthParts {
   readonly failures: () => { readonly count: number; readonly last: string | null };
   readonly router: { readonly dropped: () => Counts };
   readonly pipeline: Pick<Pipeline, 'samples' | 'forecasts' | 'fault' | 'dropped'>;
-  readonly publisher: { readonly dropped: () => Counts };
+  readonly outputs: { readonly dropped: () => readonly Counts[] };
   readonly broker: () => ClientStatus;
   readonly facts: () => Facts;
   readonly streams: () => number;
@@ -63,7 +61,7 @@ export class Health {
   constructor(private readonly parts: HealthParts) {}
 
   /** What does not work as it should; empty when all is well. */
-  ills(): Condition[] {
+  problems(): Condition[] {
     const { pipeline, clock } = this.parts;
     const model = this.parts.model();
     const lastRun = this.parts.lastRun();
@@ -117,17 +115,17 @@ export class Health {
   /** The same in words, with what can be said to the page but not to a broker that is not there. */
   degraded(): string[] {
     const { connected, fault } = this.parts.broker();
-    const reasons = this.ills().flatMap(({ severity, text }) => (severity === 'error' ? [text] : []));
+    const reasons = this.problems().flatMap(({ severity, text }) => (severity === 'error' ? [text] : []));
     return !connected && fault !== null ? [...reasons, `no broker: ${withoutSecrets(fault)}`] : reasons;
   }
 
   /** Counts of what was not taken or not sent, by reason. */
   dropped(): Record<string, number> {
-    const { router, pipeline, publisher, broker, store } = this.parts;
+    const { router, pipeline, outputs, broker, store } = this.parts;
     return summed(
       router.dropped(),
       pipeline.dropped(),
-      publisher.dropped(),
+      ...outputs.dropped(),
       broker().dropped,
       storeDrops(store.stats()),
     );
@@ -267,4 +265,37 @@ function storeDrops(stats: ReturnType<HealthParts['store']['stats']>): Counts {
     'journal-damaged': stats.damagedParts,
   };
   return Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
+}
+
+const WINDOW_MS = 10_000;
+
+/** How fast a count grows, over about the last ten seconds. */
+export class Rate {
+  private readonly marks: { atMs: number; count: number }[] = [];
+
+  /** Call now and then with the count so far. @returns growth a second; 0 before there are two marks */
+  of(count: number, monotonicMs: number): number {
+    const { marks } = this;
+    const last = marks.at(-1);
+    if (last === undefined || monotonicMs - last.atMs >= 500) marks.push({ atMs: monotonicMs, count });
+    while (marks.length > 2 && marks[1]!.atMs <= monotonicMs - WINDOW_MS) marks.shift();
+    const first = marks[0]!;
+    const elapsedMs = monotonicMs - first.atMs;
+    return elapsedMs <= 0 ? 0 : ((count - first.count) * 1000) / elapsedMs;
+  }
+}
+
+/** Whether a counter rose lately: true for `forMs` after it last rose. */
+class Recently {
+  private count = 0;
+  private untilMs = Number.NEGATIVE_INFINITY;
+
+  constructor(private readonly forMs: number) {}
+
+  /** @param count so far; call at least as often as its growth should be noticed */
+  grew(count: number, monotonicMs: number): boolean {
+    if (count > this.count) this.untilMs = monotonicMs + this.forMs;
+    this.count = count;
+    return monotonicMs < this.untilMs;
+  }
 }

@@ -20,7 +20,7 @@ export interface Incoming {
 }
 
 /** A stream met for the first time. */
-export interface Met extends DiscoveredStream {
+export interface NewStream extends DiscoveredStream {
   /** Time of its first reading, ms. */
   readonly firstMs: number;
 }
@@ -48,7 +48,7 @@ interface Message extends Incoming {
 /** What came of one message. */
 export interface Waiting {
   readonly samples: readonly Sample[];
-  readonly discovered: readonly Met[];
+  readonly discovered: readonly NewStream[];
   readonly acknowledge: (() => void) | null;
 }
 

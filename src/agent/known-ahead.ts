@@ -3,6 +3,7 @@
  * message or file that cannot be used is said once and leaves what was known.
  */
 import { statSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import { type Config, resolveTables, type TableSettings } from '../config/index.ts';
 import { errorText, GatecastError } from '../errors.ts';
 import type { ForecastEngine } from '../forecast/engine-contract.ts';
@@ -12,21 +13,27 @@ import type { TablePoint } from '../series/covariate-sources.ts';
 import type { Store } from '../store/store-contract.ts';
 import type { Clock } from '../system/clock.ts';
 import { every } from './every.ts';
-import { Seldom } from './seldom.ts';
+import type { Incoming } from './inbox.ts';
+import type { Change, Part } from './part.ts';
+import { RateLimitedLog } from './rate-limited-log.ts';
 
 /** Tables that came on topics, by name: [times and values by turns]. */
 const KEY = 'agent.tables';
 /** How often files are looked at, and what came on topics is saved, ms. */
 const LOOK_MS = 60_000;
 
+type Settings = Pick<Config, 'streams' | 'ingest'>;
+
 export interface KnownAheadParts {
+  readonly config: Settings;
   readonly engine: Pick<ForecastEngine, 'know'>;
   readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
-export class KnownAhead {
+export class KnownAhead implements Part {
+  readonly name = 'known ahead';
   private tables: readonly TableSettings[] = [];
   /** Larger messages are not looked at. */
   private maxPayloadBytes = 0;
@@ -34,21 +41,39 @@ export class KnownAhead {
   private readonly seen = new Map<string, string>();
   /** What was wrong with each table when it was last heard of. */
   private readonly wrong = new Map<string, string>();
+  private cancel: () => void = () => {};
   private reading: Promise<void> = Promise.resolve();
   /** Of topics: a file can be read again. Null before those of the last run have been looked for. */
   private heard: Map<string, Float64Array> | null = null;
   /** Something has been heard that is not saved. */
   private fresh = false;
 
-  private readonly complaints: Seldom;
+  private readonly warnings: RateLimitedLog;
 
   constructor(private readonly parts: KnownAheadParts) {
-    this.complaints = new Seldom(parts.clock);
+    this.warnings = new RateLimitedLog(parts.clock);
   }
 
-  /** Takes up a config; files are read before this returns. */
-  async use(config: Pick<Config, 'streams' | 'ingest'>): Promise<void> {
-    this.tables = resolveTables(config);
+  /** Files are read before this returns, so that the first forecasts know them. */
+  async start(): Promise<void> {
+    const { config, clock, log } = this.parts;
+    await this.use(config);
+    this.cancel = every(clock, LOOK_MS, () => this.look(), log);
+  }
+
+  stop(): void {
+    this.cancel();
+    this.save();
+  }
+
+  prepare(next: Settings, running: Settings): Change | null {
+    const tables = resolveTables(next);
+    const same = isDeepStrictEqual([tables, next.ingest], [resolveTables(running), running.ingest]);
+    return same ? null : { apply: () => this.use(next, tables) };
+  }
+
+  async use(config: Settings, tables = resolveTables(config)): Promise<void> {
+    this.tables = tables;
     this.maxPayloadBytes = config.ingest.max_payload;
     this.heard ??= this.recall();
     for (const name of [...this.heard.keys()]) {
@@ -86,13 +111,11 @@ export class KnownAhead {
     return heard;
   }
 
-  /** To be subscribed to. */
-  topics(): string[] {
+  filters(): string[] {
     return [...new Set(this.tables.flatMap((table) => (table.kind === 'topic' ? [table.topic] : [])))];
   }
 
-  /** @returns whether the message is a table's */
-  receive(topic: string, payload: Uint8Array): boolean {
+  receive({ topic, payload, acknowledge }: Incoming): boolean {
     let mine = false;
     for (const table of this.tables) {
       if (table.kind !== 'topic' || table.topic !== topic) continue;
@@ -100,6 +123,7 @@ export class KnownAhead {
       // An empty retained message is how a broker is made to forget one.
       if (payload.length > 0) this.take(table, topic, () => this.points(payload, table));
     }
+    if (mine) acknowledge?.();
     return mine;
   }
 
@@ -111,19 +135,13 @@ export class KnownAhead {
     );
   }
 
-  /** @returns the end of it */
-  start(): () => void {
-    const { clock, log } = this.parts;
-    const read = (): void => {
-      this.reading = this.reading
-        .then(() => this.readFiles())
-        .catch((error: unknown) => log.error('covariate files could not be read', { reason: String(error) }));
-    };
-    const look = (): void => {
-      this.save();
-      read();
-    };
-    return every(clock, LOOK_MS, look, log);
+  private look(): void {
+    this.save();
+    this.reading = this.reading
+      .then(() => this.readFiles())
+      .catch((error: unknown) =>
+        this.parts.log.error('covariate files could not be read', { reason: errorText(error) }),
+      );
   }
 
   private async readFiles(): Promise<void> {
@@ -160,7 +178,7 @@ export class KnownAhead {
     } catch (error) {
       const reason = errorText(error);
       if (this.wrong.get(name) !== reason)
-        this.complaints.say(name, (omitted) => log.warn('covariate unusable', { from, reason, omitted }));
+        this.warnings.say(name, (omitted) => log.warn('covariate unusable', { from, reason, omitted }));
       this.wrong.set(name, reason);
     }
   }

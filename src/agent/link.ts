@@ -1,69 +1,60 @@
 /**
- * The agent's link to its broker, as far as the agent must decide: what is subscribed to and at which QoS, which message
- * goes where, and what a new connection wants said. Connecting itself is `mqtt/client.ts`'s.
+ * The agent's link to its broker, as far as the agent must decide: what it subscribes to and at which QoS, which part a message
+ * goes to, and what a new connection makes the agent say. `mqtt/client.ts` does the connecting.
  */
-import type { Config } from '../config/index.ts';
+import { type Config, diffConfig } from '../config/index.ts';
+import { errorText, GatecastError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { Client } from '../mqtt/client.ts';
 import type { Incoming, Subscription } from '../mqtt/connection.ts';
-import { brokerOptions } from '../mqtt/options.ts';
+import { type BrokerOptions, brokerOptions } from '../mqtt/options.ts';
 import type { Outgoing } from '../mqtt/outbox.ts';
+import type { SessionMemory } from '../mqtt/session-filters.ts';
 import { subscriptionsFor } from '../mqtt/subscriptions.ts';
-import type { Topics } from '../mqtt/topics.ts';
+import { topicsOf } from '../mqtt/topics.ts';
+import { tryBroker } from '../mqtt/trial.ts';
+import type { Outputs } from '../outputs/outputs.ts';
 import type { Store } from '../store/store-contract.ts';
 import type { Clock } from '../system/clock.ts';
-import type { KnownAhead } from './known-ahead.ts';
-import type { AgentRemote } from './remote.ts';
-import { sessionMemory } from './session-memory.ts';
+import type { Change, Part } from './part.ts';
 
 export interface LinkParts {
   readonly config: () => Config;
   readonly clock: Clock;
   readonly log: Logger;
   readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
-  readonly topics: Topics;
-  /** What is said of the agent itself. */
-  readonly status: (state: 'online' | 'offline') => Outgoing;
+  readonly outputs: Pick<Outputs, 'birth' | 'will' | 'farewell'>;
   /** Filters of the sensors. */
-  readonly filters: () => readonly string[];
-  readonly sensor: (message: Incoming) => void;
-  readonly request: (message: Incoming) => void;
-  /** What is known ahead. */
-  readonly ahead: Pick<KnownAhead, 'topics' | 'receive'>;
-  /** Null where remote config is switched off. */
-  readonly remote: () => Pick<AgentRemote, 'filters' | 'receive'> | null;
-  /** Home Assistant's own status. */
-  readonly home: { readonly topic: string; readonly heard: (message: Incoming) => void };
+  readonly sensorFilters: () => readonly string[];
+  /** Asked in this order to take a message; the pipeline takes all that the parts before it left. */
+  readonly parts: () => readonly Part[];
   /** There is a new connection; no message has come yet. @param again not the first one @param resumed the broker had kept the session */
   readonly connected: (again: boolean, resumed: boolean) => void;
-  /** The broker has answered what was subscribed to on a new connection. */
+  /** The broker has answered the subscriptions of a new connection. */
   readonly answered: () => void;
   readonly lost: () => void;
 }
 
-export class Link {
+/** How long the farewell may take, ms. */
+const STOP_MS = 1500;
+
+export class Link implements Part {
+  readonly name = 'broker';
   readonly client: Client;
   private connections = 0;
   private storeFails = false;
 
   constructor(private readonly parts: LinkParts) {
-    const { config, clock, log, store, topics, status, home } = parts;
-    const { mqtt, base, node } = config();
-    const options = brokerOptions(mqtt, `${base}-${node}`.replaceAll('/', '-'));
+    const { config, clock, log, store, outputs } = parts;
+    const options = optionsOf(config());
     this.client = new Client({
       options,
       clock,
       random: Math.random,
       log,
-      will: () => status('offline'),
-      birth: () => [status('online')],
-      message: (message) => {
-        if (topics.requestVerb(message.topic) !== null) parts.request(message);
-        else if (parts.remote()?.receive(message) === true) return;
-        else if (message.topic === home.topic) home.heard(message);
-        else if (parts.ahead.receive(message.topic, message.payload)) message.acknowledge?.();
-        else parts.sensor(message);
-      },
+      will: () => outputs.will() as Outgoing,
+      birth: () => outputs.birth(),
+      message: (message) => this.route(message),
       changed: ({ connected, connects, resumed }) => {
         if (!connected) parts.lost();
         else if (connects > this.connections) {
@@ -76,35 +67,103 @@ export class Link {
     });
   }
 
+  start(): void {
+    this.subscribe();
+    this.client.start();
+  }
+
+  stop(): Promise<void> {
+    return this.client.stop(this.parts.outputs.farewell(), STOP_MS);
+  }
+
+  /** Proves the new broker or credential on a second connection; the first one goes on meanwhile. */
+  async prepare(next: Config, running: Config): Promise<Change | null> {
+    const keys = diffConfig(running, next).reconnect;
+    if (keys.length === 0) return null;
+    const { clock, store, outputs } = this.parts;
+    try {
+      const options = optionsOf(next);
+      await tryBroker(options, topicsOf(next.base, next.node).trial, clock);
+      const former = optionsOf(running);
+      const same = options.url === former.url && options.clientId === former.clientId;
+      const farewell = outputs.farewell();
+      return {
+        apply: () =>
+          same
+            ? this.client.switchTo(options)
+            : this.client.switchTo(options, farewell, sessionMemory(store, options)),
+      };
+    } catch (cause) {
+      const message = `cannot be used: ${errorText(cause)}`;
+      throw new GatecastError('BROKER_UNREACHABLE', 'The new connection to the broker failed.', {
+        issues: keys.map((path) => ({ path, message })),
+        hint: 'Correct the key, or let the broker accept it; the agent goes on with the broker that it has.',
+        cause,
+      });
+    }
+  }
+
   /**
-   * While nothing can be stored, nothing is acknowledged, and a broker stops sending to who does not acknowledge (Mosquitto
-   * after 20 messages). So the sensors come at QoS 0 until it can: forecasting goes on, and what had been sent at QoS 1
-   * waits with the broker, unacknowledged, until it is safe.
+   * While nothing can be stored, nothing is acknowledged, and a broker stops sending to a client that does not acknowledge (Mosquitto
+   * after 20 messages). So the agent takes the sensors at QoS 0 until the store works again: forecasting goes on, and what had been
+   * sent at QoS 1 waits at the broker, unacknowledged, until it is safe.
    */
   storeFailing(failing: boolean): void {
     this.storeFails = failing;
-    this.client.setSubscriptions(this.wanted());
+    this.subscribe();
   }
 
-  /** The config has changed. */
+  /** Asks all parts for their filters, and subscribes to the difference. */
   subscribe(): void {
     this.client.setSubscriptions(this.wanted());
   }
 
-  /** Says goodbye. */
-  stop(timeoutMs: number): Promise<void> {
-    return this.client.stop([this.parts.status('offline')], timeoutMs);
+  private wanted(): Subscription[] {
+    const { config, sensorFilters, parts } = this.parts;
+    const qos = config().mqtt.qos === 0 || this.storeFails ? 0 : 1;
+    return subscriptionsFor(
+      sensorFilters(),
+      qos,
+      parts().flatMap((part) => part.filters?.() ?? []),
+    );
   }
 
-  private wanted(): Subscription[] {
-    const { config, filters, topics, home, ahead } = this.parts;
-    const { mqtt, publish } = config();
-    const qos = mqtt.qos === 0 || this.storeFails ? 0 : 1;
-    return subscriptionsFor(filters(), qos, [
-      topics.requests,
-      ...ahead.topics(),
-      ...(this.parts.remote()?.filters ?? []),
-      ...(publish.home_assistant ? [home.topic] : []),
-    ]);
+  /** In a plain loop: it runs for every message. */
+  private route(message: Incoming): void {
+    for (const part of this.parts.parts()) if (part.receive?.(message) === true) return;
+  }
+}
+
+const optionsOf = ({ mqtt, base, node }: Config): BrokerOptions =>
+  brokerOptions(mqtt, `${base}-${node}`.replaceAll('/', '-'));
+
+const SESSION_KEY = 'agent.session';
+
+/**
+ * The filters that a former run subscribed to: a kept session goes on delivering them. Known only where the data directory met
+ * this broker last, under this client id.
+ */
+export function sessionMemory(
+  store: Pick<Store, 'getMeta' | 'setMeta'>,
+  { url, clientId }: Pick<BrokerOptions, 'url' | 'clientId'>,
+): SessionMemory {
+  let text = store.getMeta(SESSION_KEY);
+  return {
+    former: filtersIn(text, url, clientId),
+    remember: (filters) => {
+      const now = JSON.stringify({ url, clientId, filters });
+      if (now !== text) store.setMeta(SESSION_KEY, now);
+      text = now;
+    },
+  };
+}
+
+function filtersIn(text: string | null, url: string, clientId: string): readonly string[] | null {
+  try {
+    const found = JSON.parse(text ?? 'null') as Record<string, unknown> | null;
+    if (found?.url !== url || found.clientId !== clientId || !Array.isArray(found.filters)) return null;
+    return found.filters.filter((filter) => typeof filter === 'string');
+  } catch {
+    return null;
   }
 }

@@ -1,21 +1,26 @@
 /** The agent's page, where the config wants one. */
-import type { Logger } from '../log.ts';
 import { parseListen } from '../web/listen.ts';
 import { type PageOptions, PageServer } from '../web/server.ts';
-import type { Stops } from './stops.ts';
+import type { Context, Part } from './part.ts';
 
-/** @returns where it is; null without one. @throws GatecastError USAGE when no port is free */
-export async function startPage(
-  listen: string,
-  stops: Stops,
-  log: Logger,
-  options: Omit<PageOptions, 'host' | 'port'>,
-): Promise<string | null> {
-  const address = parseListen(listen);
-  if (address === null) return null;
-  const page = new PageServer({ ...address, ...options });
-  const url = await page.start();
-  stops.add('page', () => page.stop());
-  log.info('page', { url });
-  return url;
+export class Page implements Part {
+  readonly name = 'page';
+  /** Where it is; null without one. */
+  url: string | null = null;
+  private server: PageServer | null = null;
+
+  constructor(private readonly options: Omit<PageOptions, 'host' | 'port'>) {}
+
+  /** @throws GatecastError LISTEN_FAILED when no port is free */
+  async start({ config, log }: Context): Promise<void> {
+    const address = parseListen(config().http.listen);
+    if (address === null) return;
+    this.server = new PageServer({ ...address, ...this.options });
+    this.url = await this.server.start();
+    log.info('page', { url: this.url });
+  }
+
+  async stop(): Promise<void> {
+    await this.server?.stop();
+  }
 }

@@ -12,7 +12,7 @@ import type { Logger } from '../log.ts';
 import type { Incoming } from '../mqtt/connection.ts';
 import type { Outgoing } from '../mqtt/outbox.ts';
 import type { Topics } from '../mqtt/topics.ts';
-import type { Output } from '../outputs/output.ts';
+import type { Outputs } from '../outputs/outputs.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { Clock } from '../system/clock.ts';
 
@@ -60,7 +60,7 @@ export interface Context {
   /** The config that runs. A config change replaces it: do not keep a copy. */
   readonly config: () => Config;
   /** All outputs as one. */
-  readonly outputs: Output;
+  readonly outputs: Outputs;
   /** Publishes; never blocks and never fails (see `mqtt/client.ts`). */
   readonly send: (message: Outgoing) => void;
   /** The filters of a part changed: asks all parts again and subscribes to the difference. */

@@ -14,9 +14,10 @@ import { Acknowledgements } from './acknowledgements.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import { ClockHold } from './clock-hold.ts';
 import type { Counts } from './drops.ts';
-import { Inbox, type InboxParts, type Incoming, type Met, type Waiting } from './inbox.ts';
+import { Inbox, type InboxParts, type Incoming, type NewStream, type Waiting } from './inbox.ts';
 import { markStored } from './marking.ts';
-import { Seldom } from './seldom.ts';
+import type { Part } from './part.ts';
+import { RateLimitedLog } from './rate-limited-log.ts';
 
 export interface PipelineParts extends InboxParts {
   readonly engine: ForecastEngine;
@@ -26,7 +27,7 @@ export interface PipelineParts extends InboxParts {
   readonly flushMs: number;
   readonly durability?: Durability;
   /** Takes up streams met for the first time. */
-  readonly discovered: (streams: readonly Met[]) => Promise<void>;
+  readonly discovered: (streams: readonly NewStream[]) => Promise<void>;
   readonly forecasts: (forecasts: readonly Forecast[], nowMs: number) => void;
   /** @param omitted failures for the same reason that were not told of, since the last that was */
   readonly failed: (error: unknown, omitted: number | undefined) => void;
@@ -45,7 +46,8 @@ const MOST_BUCKETS = 16;
 /** Longest that a round keeps the event loop to itself, bar one run of the network, ms. */
 const BREATH_MS = 20;
 
-export class Pipeline {
+export class Pipeline implements Part {
+  readonly name = 'pipeline';
   /** Samples taken, and forecasts handed out. */
   samples = 0;
   forecasts = 0;
@@ -55,7 +57,7 @@ export class Pipeline {
   fault: string | null = null;
   private readonly inbox: Inbox;
   private readonly acknowledgements: Acknowledgements;
-  private readonly complaints: Seldom;
+  private readonly warnings: RateLimitedLog;
   private actions: (() => Promise<void>)[] = [];
   private timer: { atMs: number; cancel: () => void } | null = null;
   private running: Promise<void> | null = null;
@@ -67,7 +69,7 @@ export class Pipeline {
       if (this.running === null) this.wake(parts.batchMs);
     });
     this.acknowledgements = new Acknowledgements(parts);
-    this.complaints = new Seldom(parts.clock);
+    this.warnings = new RateLimitedLog(parts.clock);
   }
 
   start(): void {
@@ -109,8 +111,10 @@ export class Pipeline {
     return this.inbox.dropped();
   }
 
-  receive(message: Incoming): void {
+  /** Takes every message: it comes last in the list of parts. */
+  receive(message: Incoming): true {
     if (!this.stopped) this.inbox.receive(message);
+    return true;
   }
 
   /** Sees to it that a round begins within `delayMs`. */
@@ -197,7 +201,7 @@ export class Pipeline {
   }
 
   /** A stream that cannot be taken up must not cost the readings of the others: they are acknowledged with it. */
-  private async meet(streams: readonly Met[]): Promise<void> {
+  private async meet(streams: readonly NewStream[]): Promise<void> {
     if (streams.length === 0) return;
     try {
       await this.parts.discovered(streams);
@@ -219,7 +223,7 @@ export class Pipeline {
   private failed(error: unknown): void {
     const reason = errorText(error);
     this.fault = reason;
-    this.complaints.say(reason, (omitted) => this.parts.failed(error, omitted));
+    this.warnings.say(reason, (omitted) => this.parts.failed(error, omitted));
   }
 
   /** Lets everything else have its turn, where a round takes long. */

@@ -20,6 +20,7 @@ import { problem } from '../remote/verify.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Condition } from './alerts.ts';
 import { ClockHold } from './clock-hold.ts';
+import type { Part } from './part.ts';
 
 /** Made before the agent starts, because it decides what config the agent starts with. */
 export interface RemoteSession {
@@ -48,7 +49,8 @@ const MB = 1024 * 1024;
 /** How long a connection with new settings may take, ms. */
 const PROBE_MS = 15_000;
 
-export class AgentRemote {
+export class AgentRemote implements Part {
+  readonly name = 'remote config';
   private readonly remote: RemoteConfig;
   /** By topic. */
   private readonly layers: ReadonlyMap<string, LayerName>;
@@ -86,7 +88,7 @@ export class AgentRemote {
     });
   }
 
-  get filters(): readonly string[] {
+  filters(): readonly string[] {
     return [...this.layers.keys()];
   }
 

@@ -1,20 +1,20 @@
-/** What the agent says of itself on the clock: health, scores and alerts; and the trimming of the store, which is due as often. */
+/** What the agent publishes of itself at intervals: health, scores, alerts and the status of fine-tuning. Trims the store as well. */
 import type { Config } from '../config/index.ts';
 import type { Engine } from '../forecast/engine.ts';
+import type { StreamView } from '../forecast/engine-contract.ts';
 import { SCORE_MEMORY } from '../forecast/track.ts';
 import type { Logger } from '../log.ts';
 import type { ModelSlots } from '../model/slots.ts';
-import type { Publisher } from '../mqtt/publisher.ts';
+import type { ModelName } from '../outputs/output.ts';
+import type { Outputs } from '../outputs/outputs.ts';
 import type { Store } from '../store/store-contract.ts';
 import type { Clock } from '../system/clock.ts';
-import type { Alerts, Condition } from './alerts.ts';
+import { type Alerts, type Condition, rolledBack, staleStreams, streamLimit } from './alerts.ts';
 import type { ClockHold } from './clock-hold.ts';
-import { rolledBack, staleStreams, streamLimit } from './conditions.ts';
 import { every } from './every.ts';
 import { GROUP } from './groups.ts';
 import type { Health } from './health.ts';
-import { ScoreTurns } from './score-turns.ts';
-import { warnOfSilence } from './silence.ts';
+import type { Part } from './part.ts';
 import type { AgentStreams } from './streams.ts';
 import type { Tuning } from './tuning.ts';
 
@@ -25,14 +25,16 @@ export interface ReportsParts {
   readonly hold: Pick<ClockHold, 'closeUntil'>;
   readonly alerts: Alerts;
   readonly health: Health;
+  /** Conditions of remote config. */
   readonly remote: () => readonly Condition[];
-  readonly publisher: Publisher;
+  readonly outputs: Outputs;
   readonly engine: Pick<Engine, 'streams' | 'scores'>;
   readonly streams: AgentStreams;
   readonly slots: ModelSlots;
   readonly store: Pick<Store, 'trim'>;
-  readonly tuning: () => Tuning;
-  readonly modelName: () => { readonly id: string; readonly version: string };
+  readonly tuning: Tuning;
+  /** The model that forecasts. */
+  readonly model: () => ModelName;
 }
 
 const ALERTS_MS = 5000;
@@ -40,43 +42,114 @@ const HEALTH_MS = 60_000;
 const SCORES_MS = 1000;
 const GROUP_MS = 300_000;
 
-/** Says how it is at once, and the rest when it is due. @returns the end of it */
-export function startReports(parts: ReportsParts): () => void {
-  const { clock, hold, alerts, health, publisher, engine, streams, slots, store, tuning, log } = parts;
-  const checkAlerts = (): void => {
-    const { model, max_streams } = parts.config();
+export class Reports implements Part {
+  readonly name = 'reports';
+  private readonly turns = new ScoreTurns();
+  private ends: readonly (() => void)[] = [];
+
+  constructor(private readonly parts: ReportsParts) {}
+
+  /** The health message goes out at once, the rest when it is due. */
+  start(): void {
+    const { clock, log, health, engine, store, tuning } = this.parts;
+    this.ends = [
+      every(clock, ALERTS_MS, () => this.checkAlerts(), log),
+      every(clock, HEALTH_MS, () => this.publishHealth(), log),
+      every(clock, SCORES_MS, () => this.publishScores(), log),
+      every(clock, GROUP_MS, () => tuning.say(), log),
+      every(clock, HEALTH_MS, () => void store.trim(clock.now()), log),
+      warnOfSilence({
+        clock,
+        log,
+        streams: () => engine.streams().length,
+        connected: () => health.pageStatus().broker.connected,
+      }),
+    ];
+    this.publishHealth();
+  }
+
+  stop(): void {
+    for (const end of this.ends) end();
+  }
+
+  private checkAlerts(): void {
+    const { config, clock, hold, alerts, health, remote, streams, engine, slots } = this.parts;
+    const { model, max_streams } = config();
     alerts.check([
-      ...health.ills(),
-      ...parts.remote(),
+      ...health.problems(),
+      ...remote(),
       ...rolledBack(slots.get(GROUP, model.name)),
       ...streamLimit(streams.router, max_streams),
-      // What the broker kept may not have come yet.
+      // Messages that the broker kept may not have come yet.
       ...(hold.closeUntil() !== null ? staleStreams(engine.streams(), clock.now()) : []),
     ]);
-  };
-  const sayHealth = (): void => publisher.health({ ...health.message(), model: parts.modelName() });
-  const turns = new ScoreTurns();
-  const sayScores = (): void => {
-    for (const name of turns.next(() => engine.streams(), clock.monotonic(), SCORES_MS)) {
+  }
+
+  private publishHealth(): void {
+    const { outputs, health, model } = this.parts;
+    outputs.health({ ...health.message(), model: model() });
+  }
+
+  private publishScores(): void {
+    const { outputs, engine, clock } = this.parts;
+    for (const name of this.turns.next(() => engine.streams(), clock.monotonic(), SCORES_MS)) {
       const scores = engine.scores(name);
-      if (scores.length > 0) publisher.score(name, scores, SCORE_MEMORY);
+      if (scores.length > 0) outputs.score(name, scores, SCORE_MEMORY);
     }
-  };
-  const ends = [
-    every(clock, ALERTS_MS, checkAlerts, log),
-    every(clock, HEALTH_MS, sayHealth, log),
-    every(clock, SCORES_MS, sayScores, log),
-    every(clock, GROUP_MS, () => tuning().say(), log),
-    every(clock, HEALTH_MS, () => store.trim(clock.now()), log),
-    warnOfSilence({
-      clock,
-      log,
-      streams: () => engine.streams().length,
-      connected: () => health.pageStatus().broker.connected,
-    }),
-  ];
-  sayHealth();
-  return () => {
-    for (const end of ends) end();
-  };
+  }
+}
+
+/** The scores of a stream are published no more often than this, ms. */
+const LEAST_MS = 10_000;
+/** And those of all streams within this, ms. */
+const MOST_MS = 300_000;
+const LEAST_A_TURN = 10;
+
+/** Whose scores are due: each stream with new buckets; soon where there are few streams, in turns where there are many. */
+export class ScoreTurns {
+  private queue: string[] = [];
+  private beganMs = Number.NEGATIVE_INFINITY;
+  /** By stream, its buckets when its scores were last published. */
+  private published = new Map<string, number>();
+
+  /**
+   * Call every `turnMs`.
+   * @param views called once for each round of turns
+   */
+  next(views: () => readonly StreamView[], monotonicMs: number, turnMs: number): string[] {
+    if (this.queue.length === 0) {
+      if (monotonicMs - this.beganMs < LEAST_MS) return [];
+      this.beganMs = monotonicMs;
+      const now = new Map(views().map(({ spec, bucketsSeen }) => [spec.name, bucketsSeen]));
+      this.queue = [...now.keys()].filter((name) => now.get(name) !== this.published.get(name));
+      this.published = now;
+    }
+    return this.queue.splice(0, Math.max(LEAST_A_TURN, Math.ceil((this.published.size * turnMs) / MOST_MS)));
+  }
+}
+
+/** Slow sensors take this long; who looks at the log after the first start does not wait longer. */
+const PATIENCE_MS = 120_000;
+
+export interface SilenceParts {
+  readonly clock: Pick<Clock, 'after'>;
+  readonly log: Pick<Logger, 'warn'>;
+  /** Streams found so far, in former runs too. */
+  readonly streams: () => number;
+  /** Without a broker the log says so already. */
+  readonly connected: () => boolean;
+}
+
+/**
+ * Logs once what a first config most often gets wrong: the broker answers, and no message comes that a rule can read.
+ * @returns ends it
+ */
+export function warnOfSilence({ clock, log, streams, connected }: SilenceParts): () => void {
+  return clock.after(PATIENCE_MS, () => {
+    if (streams() > 0 || !connected()) return;
+    log.warn('no reading so far', {
+      seconds: PATIENCE_MS / 1000,
+      hint: '`gatecast check -c FILE --listen 60s` shows what comes in, and what the rules make of it',
+    });
+  });
 }

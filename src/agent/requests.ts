@@ -1,28 +1,16 @@
 /**
- * Requests over MQTT: `request/<verb>` in, `response/<verb>` out. Here is the protocol: what is read of a payload, in
- * which order requests are worked off, and what is answered; what the verbs do is `verbs.ts`'s. Whatever is sent, there is
- * one answer, bounded in size, and nothing is thrown.
+ * Requests over MQTT: `request/<verb>` in, `response/<verb>` out. This file is the protocol: how a payload is read, in
+ * which order requests are worked off, and how they are answered. `verbs.ts` is the list of verbs and what they do. Every
+ * request gets exactly one answer, bounded in size, and nothing throws.
  */
 import { errorText, GatecastError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Outgoing } from '../mqtt/outbox.ts';
 import type { Topics } from '../mqtt/topics.ts';
-import { responseMessage } from '../outputs/messages.ts';
+import { responseMessage } from '../outputs/json/messages.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Incoming } from './inbox.ts';
-
-export const VERBS = {
-  finetune: 'Begin a fine-tuning of the model group `group` (the only one where it is left out).',
-  'reset-stream': 'Forget what was learnt of `stream`; its samples stay.',
-  'rollback-model':
-    'Go back to the model before the present one, for the model group `group` (the only one where it is left out).',
-  backup: 'Write database, models and config to one file below `backups` in the data folder.',
-  reload: 'Read the config file again, and take up what needs no restart.',
-  'forget-stream':
-    'Remove `stream` with its samples, what was learnt of it, and all that the broker keeps of it.',
-} as const;
-
-export type Verb = keyof typeof VERBS;
+import type { Part } from './part.ts';
 
 /** What a request may say, besides its transaction. */
 export interface Ask {
@@ -30,17 +18,17 @@ export interface Ask {
   readonly group: string | null;
 }
 
-/** Each gives back the `data` of its answer. */
-export type Deeds = Readonly<Record<Verb, (ask: Ask) => Promise<object> | object>>;
+/** By verb; each returns the `data` of its answer. */
+export type Handlers = Readonly<Record<string, (ask: Ask) => Promise<object> | object>>;
 
 export interface RequestsParts {
-  readonly topics: Pick<Topics, 'requestVerb' | 'response'>;
-  readonly deeds: Deeds;
+  readonly topics: Pick<Topics, 'requests' | 'requestVerb' | 'response'>;
+  readonly handlers: Handlers;
   readonly send: (message: Outgoing) => void;
   readonly log: Logger;
   readonly clock: Pick<Clock, 'monotonic'>;
-  /** Read at each request: a reload may change them. */
-  readonly settings: () => { readonly allow: readonly Verb[]; readonly max_per_minute: number };
+  /** Read at each request: a config change may change them. */
+  readonly settings: () => { readonly allow: readonly string[]; readonly max_per_minute: number };
 }
 
 const MINUTE_MS = 60_000;
@@ -54,7 +42,8 @@ const VERB_LIKE = /^[a-z][a-z-]{0,31}$/;
 
 type Transaction = string | number | null;
 
-export class Requests {
+export class Requests implements Part {
+  readonly name = 'requests';
   private waiting = 0;
   private last: Promise<void> = Promise.resolve();
   /** When the requests of the last minute were taken, ms of the monotonic clock. */
@@ -66,20 +55,21 @@ export class Requests {
    * Takes a request. It is acknowledged before it is worked on: one that brought the agent down must not come again at
    * each start. For the same reason a retained one is left alone.
    */
-  receive({ topic, payload, retained, acknowledge }: Incoming): void {
-    const { topics, log } = this.parts;
-    acknowledge?.();
+  receive({ topic, payload, retained, acknowledge }: Incoming): boolean {
+    const { topics, log, handlers } = this.parts;
     const verb = topics.requestVerb(topic);
-    if (verb === null || !VERB_LIKE.test(verb)) return;
+    if (verb === null) return false;
+    acknowledge?.();
+    if (!VERB_LIKE.test(verb)) return true;
     if (retained) {
       log.warn('retained request ignored', { verb });
-      return;
+      return true;
     }
     const { transaction, ask, wrong } = read(payload);
     const refuse = (code: 'REQUEST_INVALID' | 'REQUEST_FORBIDDEN' | 'BUSY', message: string): void =>
       this.answer(verb, transaction, null, new GatecastError(code, message));
-    if (!isVerb(verb))
-      refuse('REQUEST_INVALID', `There is no request '${verb}'. Known: ${Object.keys(VERBS).join(', ')}.`);
+    if (!Object.hasOwn(handlers, verb))
+      refuse('REQUEST_INVALID', `There is no request '${verb}'. Known: ${Object.keys(handlers).join(', ')}.`);
     else if (!this.parts.settings().allow.includes(verb))
       refuse('REQUEST_FORBIDDEN', `'${verb}' is not among the requests that requests.allow lists.`);
     else if (ask === null) refuse('REQUEST_INVALID', wrong);
@@ -87,6 +77,7 @@ export class Requests {
     else if (!this.mayTake())
       refuse('BUSY', `requests.max_per_minute allows ${this.parts.settings().max_per_minute} a minute.`);
     else this.enqueue(verb, ask, transaction);
+    return true;
   }
 
   /** Counts a request where the limit of the last minute allows it. */
@@ -99,8 +90,12 @@ export class Requests {
   }
 
   /** As one without a payload, from this machine. */
-  ask(verb: Verb): void {
+  ask(verb: string): void {
     if (this.waiting < MAX_WAITING) this.enqueue(verb, { stream: null, group: null }, null);
+  }
+
+  filters(): string[] {
+    return [this.parts.topics.requests];
   }
 
   /** Resolves when all requests so far are answered. */
@@ -108,11 +103,11 @@ export class Requests {
     return this.last;
   }
 
-  private enqueue(verb: Verb, ask: Ask, transaction: Transaction): void {
+  private enqueue(verb: string, ask: Ask, transaction: Transaction): void {
     this.waiting++;
     this.last = this.last.then(async () => {
       try {
-        this.answer(verb, transaction, await this.parts.deeds[verb](ask), null);
+        this.answer(verb, transaction, (await this.parts.handlers[verb]?.(ask)) ?? {}, null);
       } catch (error) {
         this.answer(verb, transaction, null, error);
       } finally {
@@ -134,8 +129,6 @@ export class Requests {
     send({ topic: topics.response(verb), payload, qos: 1, retain: false });
   }
 }
-
-const isVerb = (verb: string): verb is Verb => Object.hasOwn(VERBS, verb);
 
 /** `ask` is null where the payload is none; `wrong` says why. */
 function read(payload: Uint8Array): { transaction: Transaction; ask: Ask | null; wrong: string } {

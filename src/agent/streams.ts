@@ -1,12 +1,13 @@
 /**
- * The agent's streams: brings them back at the start, takes up new ones, lets go of those not wanted, and takes up another
- * config. What concerns a stream is spread over engine, router, store, checkpoints and page; here is the one place that
- * keeps them in step. All but `restore` are to be called between two rounds of the pipeline.
+ * The agent's streams: restores them at the start, adds new ones, removes those that are not wanted, and goes over to another
+ * config. Engine, router, store, checkpoints and page each hold something of a stream; this class keeps them in step.
+ * Call everything but `start` and `prepare` between two rounds of the pipeline.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { type Config, createRouter } from '../config/index.ts';
-import { GatecastError } from '../errors.ts';
+import { errorText, GatecastError } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
+import type { StreamView } from '../forecast/engine-contract.ts';
 import { excerpt, type RejectReason } from '../ingest/rejects.ts';
 import type { Routed, Router } from '../ingest/router.ts';
 import type { Logger } from '../log.ts';
@@ -18,11 +19,11 @@ import { chartPast } from './chart-past.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { ClockHold } from './clock-hold.ts';
 import { type Counts, summed } from './drops.ts';
-import type { Met } from './inbox.ts';
-import { KnownAhead } from './known-ahead.ts';
+import type { NewStream } from './inbox.ts';
 import { type KnownStream, KnownStreams } from './known-streams.ts';
+import type { Change, Part } from './part.ts';
+import { RateLimitedLog } from './rate-limited-log.ts';
 import { restoreStreams } from './restore.ts';
-import { Seldom } from './seldom.ts';
 
 /** Refused without anything being wrong. */
 const EXPECTED: ReadonlySet<RejectReason> = new Set(['only-retained', 'other-agent']);
@@ -33,23 +34,19 @@ export interface AgentStreamsParts {
   readonly store: SqliteStore;
   readonly clock: Clock;
   readonly log: Logger;
-}
-
-/** What became of the streams under another config, by name. */
-export interface Reconfigured {
-  readonly changed: readonly string[];
-  readonly removed: readonly string[];
+  /** Called when the streams of former runs are restored, before anything else starts. */
+  readonly restored?: (streams: readonly StreamView[]) => void;
 }
 
 /** Buckets of history that a stream with other settings is made anew from. */
 const REBUILD_BUCKETS = 4096;
 const DAY_MS = 86_400_000;
 
-export class AgentStreams {
+export class AgentStreams implements Part {
+  readonly name = 'streams';
   readonly board: Board;
   readonly checkpoints: Checkpoints;
-  readonly ahead: KnownAhead;
-  /** Replaced by `reconfigure`: ask for it each time. */
+  /** A config change replaces it: ask for it each time. */
   router: Router;
   /** By the routers before it. */
   private droppedBefore: Counts = {};
@@ -57,16 +54,15 @@ export class AgentStreams {
   private readonly engine: Engine;
   private readonly store: SqliteStore;
   private readonly log: Logger;
-  private readonly complaints: Seldom;
+  private readonly warnings: RateLimitedLog;
 
   constructor(private readonly parts: AgentStreamsParts) {
     const { config, engine, store, log } = parts;
     this.engine = engine;
     this.store = store;
     this.log = log;
-    this.complaints = new Seldom(parts.clock);
+    this.warnings = new RateLimitedLog(parts.clock);
     this.router = createRouter(config);
-    this.ahead = new KnownAhead(parts);
     this.known = new KnownStreams(store);
     this.checkpoints = new Checkpoints(engine, store, undefined, engine);
     this.board = new Board((stream, beforeMs, most) => {
@@ -83,7 +79,7 @@ export class AgentStreams {
   message(topic: string, payload: Uint8Array, arrivalMs: number, retained = false): Routed {
     const routed = this.router.message(topic, payload, arrivalMs, retained);
     for (const { reason, detail } of routed.rejects)
-      this.complaints.say(reason, (omitted) =>
+      this.warnings.say(reason, (omitted) =>
         this.log[EXPECTED.has(reason) ? 'info' : 'warn']('not taken', {
           topic: excerpt(topic),
           reason,
@@ -107,20 +103,23 @@ export class AgentStreams {
     return this.known.has(stream);
   }
 
-  /** The streams of former runs, where they were. @returns names of those that the config does not read any more */
-  async restore(): Promise<readonly string[]> {
+  /** Restores the streams of former runs. */
+  async start(): Promise<void> {
     const { clock } = this.parts;
     const startedMs = clock.monotonic();
-    // Before anything is forecast with it.
-    await this.ahead.use(this.parts.config);
     await this.takeUp(this.known.restore(this.router));
     await this.engine.prepare();
+    this.parts.restored?.(this.engine.streams());
     this.log.info('streams restored', { streams: this.size, ms: Math.round(clock.monotonic() - startedMs) });
+  }
+
+  /** Streams of a former run that the config does not read any more. */
+  get gone(): readonly string[] {
     return this.known.gone;
   }
 
   /** Where it throws, the streams are new again at their next message. */
-  async discovered(found: readonly Met[]): Promise<void> {
+  async discovered(found: readonly NewStream[]): Promise<void> {
     try {
       for (const stream of found) this.known.add(stream, stream.firstMs);
       await this.takeUp(found);
@@ -137,7 +136,7 @@ export class AgentStreams {
    * Nothing of the stream is left: neither samples nor what was learnt. Should it speak again, it is a new one.
    * @throws GatecastError STREAM_UNKNOWN, STORE_FAILED; nothing has changed then
    */
-  forget(stream: string): void {
+  remove(stream: string): void {
     this.mustKnow(stream);
     if (!this.store.forget(stream)) throw storeFailed();
     this.leave(stream);
@@ -161,10 +160,13 @@ export class AgentStreams {
     this.log.info('stream reset', { stream });
   }
 
-  /** Streams whose settings are the same go on untouched; others keep their state where it still fits. */
-  async reconfigure(config: Config): Promise<Reconfigured> {
-    await this.ahead.use(config);
-    const router = createRouter(config);
+  /** Streams whose settings are the same are not touched; others keep their state where it still fits. */
+  prepare(next: Config): Change {
+    const router = createRouter(next);
+    return { apply: () => this.use(router) };
+  }
+
+  private async use(router: Router): Promise<void> {
     const before = new Map(this.specs().map((spec) => [spec.name, spec]));
     const kept = this.known.restore(router);
     this.droppedBefore = this.dropped();
@@ -173,18 +175,30 @@ export class AgentStreams {
     const removed = [...before.keys()].filter((name) => !names.has(name));
     for (const name of removed) this.leave(name);
     const changed = kept.filter(({ spec }) => !isDeepStrictEqual(spec, before.get(spec.name)));
-    for (const stream of changed) await this.change(stream, before.get(stream.spec.name));
+    for (const stream of changed) await this.changeOrStartAnew(stream, before.get(stream.spec.name));
+    // Loads the step graphs of new horizons, so that the next forecasts do not wait for them.
+    await this.engine.prepare();
     this.known.save();
     this.store.flush();
-    return { changed: changed.map(({ spec }) => spec.name), removed };
   }
 
-  /** Before the store closes. */
-  save(): void {
+  /** Saves the states. */
+  stop(): void {
     const { clock } = this.parts;
-    this.ahead.save();
     this.known.save();
     this.checkpoints.saveAll(() => clock.monotonic());
+  }
+
+  /** A stream whose samples cannot be read now starts anew: a config change does not fail half way. */
+  private async changeOrStartAnew(stream: KnownStream, before: StreamSpec | undefined): Promise<void> {
+    try {
+      await this.change(stream, before);
+    } catch (error) {
+      const { name } = stream.spec;
+      this.log.error('state not kept', { stream: name, reason: errorText(error) });
+      this.engine.add(stream.spec);
+      this.checkpoints.add(name, 'rebuilt', 0);
+    }
   }
 
   private async change({ spec, firstMs }: KnownStream, before: StreamSpec | undefined): Promise<void> {
@@ -212,7 +226,7 @@ export class AgentStreams {
     }
   }
 
-  /** It is forecast no more. */
+  /** Removes the stream from everything that forecasts. */
   private leave(stream: string): void {
     this.engine.remove(stream);
     this.checkpoints.remove(stream);

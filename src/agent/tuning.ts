@@ -1,20 +1,22 @@
 /**
- * Fine-tuning in the running agent: what asks for it (schedule, drift, owner), what it may touch (the engine between two
- * rounds, the slots, the store's file), and what is said of it. The work itself is `training/finetuner.ts`'s.
+ * Fine-tuning in the running agent: what starts it (schedule, drift, owner), what it may touch (the engine between two
+ * rounds, the slots, the store's file), and what is published of it. `training/finetuner.ts` does the work.
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../config/index.ts';
 import { GatecastError } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { Logger } from '../log.ts';
 import type { ModelRegistry } from '../model/registry.ts';
-import type { ModelSlots } from '../model/slots.ts';
-import type { GroupInput } from '../outputs/messages.ts';
+import type { GroupSlots, ModelSlots } from '../model/slots.ts';
+import type { GroupInput } from '../outputs/output.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Facts } from '../system/facts.ts';
 import { startCycle } from '../training/client.ts';
 import { CYCLE_DEFAULTS } from '../training/cycle.ts';
+import { DriftDetector } from '../training/drift.ts';
 import { FineTuner } from '../training/finetuner.ts';
 import type { FineTunerParts } from '../training/finetuner-contract.ts';
 import { type LiveScore, liveRatios } from '../training/probation.ts';
@@ -22,12 +24,10 @@ import type { RunReport } from '../training/run-report.ts';
 import { SCHEDULER_DEFAULTS } from '../training/scheduler.ts';
 import { ClockHold } from './clock-hold.ts';
 import { Cron } from './cron.ts';
-import { DriftWatch } from './drift-watch.ts';
 import { every } from './every.ts';
-import { groupStatus } from './group-status.ts';
 import { GROUP } from './groups.ts';
 import { type ChosenModel, openModel, prepared } from './model.ts';
-import type { Pipeline } from './pipeline.ts';
+import type { Change, Context, Part } from './part.ts';
 import { readMemory, type TuningMemory, writeMemory } from './tuning-memory.ts';
 
 export interface TuningParts {
@@ -43,7 +43,7 @@ export interface TuningParts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly engine: Pick<Engine, 'streams' | 'tables' | 'adopt' | 'networkScores'>;
-  readonly pipeline: () => Pick<Pipeline, 'between'>;
+  readonly between: Context['between'];
   readonly store: Pick<SqliteStore, 'settle' | 'flush' | 'getMeta' | 'setMeta'>;
   /** The store's file. */
   readonly database: string;
@@ -69,20 +69,30 @@ const MOST_BUCKETS = 432_000;
 /** The worker's heap; features and weights lie outside of it, MB. */
 const HEAP_MB = 96;
 
-export class Tuning {
-  private readonly tuner: FineTuner;
-  private readonly cron: Cron;
+export class Tuning implements Part {
+  readonly name = 'fine-tuning';
+  private settings: Config['finetune'];
+  private tuner: FineTuner;
+  private cron: Cron;
+  /** Resolves when the tuner of a former config has ended. */
+  private renewed: Promise<void> = Promise.resolve();
   private readonly drift = new DriftWatch();
   private memory: TuningMemory;
   private model: ChosenModel;
   private cancel: () => void = () => {};
 
   constructor(private readonly parts: TuningParts) {
-    const { settings, chosen, registry, slots, clock, store, database } = parts;
-    this.model = chosen;
-    this.memory = readMemory(store, GROUP);
-    this.cron = new Cron(settings.schedule, parts.timeZone);
-    this.tuner = new FineTuner({
+    this.settings = parts.settings;
+    this.model = parts.chosen;
+    this.memory = readMemory(parts.store, GROUP);
+    this.cron = new Cron(this.settings.schedule, parts.timeZone);
+    this.tuner = this.makeTuner();
+  }
+
+  private makeTuner(): FineTuner {
+    const { parts, settings } = this;
+    const { registry, slots, clock, store, database } = parts;
+    return new FineTuner({
       group: GROUP,
       configured: parts.configured,
       scheduler: {
@@ -156,6 +166,27 @@ export class Tuning {
   async stop(): Promise<void> {
     this.cancel();
     await this.tuner.stop();
+    await this.renewed;
+  }
+
+  prepare({ finetune }: Config): Change | null {
+    if (isDeepStrictEqual(finetune, this.settings)) return null;
+    const cron = new Cron(finetune.schedule, this.parts.timeZone);
+    cron.due(this.parts.clock.now());
+    return {
+      apply: () => {
+        this.settings = finetune;
+        this.cron = cron;
+        // Not awaited: a run may be waiting for its turn to switch the model, which comes after this change.
+        const former = this.tuner.stop();
+        this.renewed = this.renewed
+          .then(() => former)
+          .then(() => {
+            this.tuner = this.makeTuner();
+            this.say();
+          });
+      },
+    };
   }
 
   /**
@@ -202,7 +233,7 @@ export class Tuning {
     this.drift.forget(stream);
   }
 
-  /** Says all there is to say, as after every change. */
+  /** Publishes the status of the group. */
   say(): void {
     this.parts.say(GROUP, this.status());
   }
@@ -219,7 +250,7 @@ export class Tuning {
   }
 
   private barred(): string | null {
-    if (!this.parts.settings.enabled) return 'it is switched off in the config';
+    if (!this.settings.enabled) return 'it is switched off in the config';
     return this.model.model === null ? 'no model is loaded' : null;
   }
 
@@ -232,13 +263,13 @@ export class Tuning {
 
   /** The one place where the model changes: between two rounds, with every state made anew from recent inputs. */
   private async switchTo(name: string): Promise<void> {
-    const { registry, engine, pipeline, clock, log } = this.parts;
+    const { registry, engine, between, clock, log } = this.parts;
     const chosen = openModel(registry, name);
     const before = liveRatios(this.liveScores());
     const leads = engine.streams().flatMap(({ horizonSteps }) => horizonSteps ?? []);
     const ready = await prepared(chosen.model, leads);
     try {
-      const ms = await pipeline().between(async () => {
+      const ms = await between(async () => {
         const startedMs = clock.monotonic();
         await engine.adopt(ready.model);
         this.model = chosen;
@@ -275,4 +306,53 @@ export class Tuning {
 function checkGroup(group: string): void {
   if (group !== GROUP)
     throw new GatecastError('USAGE', `There is no model group '${group}'.`, { hint: `Known: ${GROUP}.` });
+}
+
+/** What is published of a group of streams: its model, the one before, and what fine-tuning did. */
+function groupStatus(
+  { name, model, trainedAt }: ChosenModel,
+  { previous, probation }: GroupSlots,
+  { lastRun, waitsFor }: Pick<FineTuner, 'lastRun' | 'waitsFor'>,
+): GroupInput {
+  const { status, reason, trigger, startedMs, endedMs, found } = lastRun;
+  return {
+    champion: model === null ? 'naive' : name,
+    version: model?.version ?? '',
+    trainedAt,
+    previous,
+    probationSinceMs: probation?.sinceMs ?? null,
+    holdout: found?.losses ?? null,
+    lastRun: { status, reason, trigger, startedMs, endedMs, found },
+    waitsFor,
+  };
+}
+
+/** Which streams have changed for good: one detector for each, on the forecast errors in half widths of the interval. */
+class DriftWatch {
+  private readonly detectors = new Map<string, DriftDetector>();
+
+  /** @returns streams that have just been found to have changed */
+  changed(forecasts: readonly Forecast[]): string[] {
+    const found: string[] = [];
+    for (const { stream, input, observed, expected } of forecasts) {
+      // Filled and marked buckets say nothing of the model.
+      if (observed === null || expected === null || input.quality !== 'good') continue;
+      const halfWidth = (expected.high - expected.low) / 2;
+      // A stream that stands still has intervals without width, and no error to speak of.
+      if (!(halfWidth > 0)) continue;
+      const detector = this.detectors.get(stream) ?? new DriftDetector();
+      this.detectors.set(stream, detector);
+      if (detector.add(Math.abs(observed - expected.p50) / halfWidth)) found.push(stream);
+    }
+    return found;
+  }
+
+  forget(stream: string): void {
+    this.detectors.delete(stream);
+  }
+
+  /** Another model forecasts: its errors are others. */
+  clear(): void {
+    this.detectors.clear();
+  }
 }

@@ -1,61 +1,79 @@
-/** What the requests over MQTT do to the running agent. How they are asked and answered is `requests.ts`'s. */
+/** The list of request verbs: what each does to the running agent, and its text in the reference. A new verb is one entry. */
 import { join } from 'node:path';
-import type { ConfigDiff } from '../config/index.ts';
+import type { REQUEST_VERBS } from '../config/schema.ts';
 import { GatecastError } from '../errors.ts';
-import type { Publisher } from '../mqtt/publisher.ts';
 import { type BackupFile, backupName, filesBelow, pruneBackups } from '../store/backup.ts';
-import type { SqliteStore } from '../store/sqlite-store.ts';
-import type { Clock } from '../system/clock.ts';
-import type { Announcer } from './announcer.ts';
-import { REQUESTED } from './conditions.ts';
+import { REQUESTED } from './alerts.ts';
+import type { ConfigFile } from './configure.ts';
 import { GROUP } from './groups.ts';
-import type { Pipeline } from './pipeline.ts';
-import type { Ask, Deeds } from './requests.ts';
+import type { Context } from './part.ts';
+import type { Ask, Handlers } from './requests.ts';
 import type { AgentStreams } from './streams.ts';
 import type { Tuning } from './tuning.ts';
 
-export interface VerbsParts {
-  readonly dataDir: string;
-  /** null: the agent runs without a file. */
-  readonly configFile: string | null;
-  readonly clock: Clock;
+/** What the verbs work on. */
+export interface VerbParts
+  extends Pick<Context, 'clock' | 'store' | 'config' | 'outputs' | 'between' | 'configure'> {
+  /** Left out: the agent runs without a file. */
+  readonly configFile: ConfigFile | undefined;
   readonly streams: AgentStreams;
-  readonly pipeline: Pick<Pipeline, 'between'>;
-  readonly tuning: () => Pick<Tuning, 'request' | 'rollback' | 'forget'>;
-  readonly publisher: Pick<Publisher, 'forget' | 'forgetScore'>;
-  readonly announcer: Pick<Announcer, 'forget'>;
-  readonly store: Pick<SqliteStore, 'backup'>;
-  readonly reload: () => Promise<ConfigDiff & { readonly removed: readonly string[] }>;
+  readonly tuning: Pick<Tuning, 'request' | 'rollback' | 'forget'>;
+  /** Tells all parts that a stream is removed. */
+  readonly forget: (stream: string) => void;
 }
 
-/** Backups kept; the oldest go. */
+interface Verb {
+  /** For the reference. */
+  readonly text: string;
+  /** @returns the `data` of the answer */
+  run(ask: Ask, parts: VerbParts): Promise<object> | object;
+}
+
+/** Backups kept; the oldest are deleted. */
 const KEPT_BACKUPS = 5;
 
-export function deedsOf(parts: VerbsParts): Deeds {
-  const { streams, pipeline, tuning, publisher, announcer } = parts;
-  return {
-    finetune: ({ group }) => tuning().request(group ?? GROUP),
-    'rollback-model': async ({ group }) => ({ model: await tuning().rollback(REQUESTED, group ?? GROUP) }),
-    'reset-stream': async (ask) => {
+export const VERBS: Readonly<Record<(typeof REQUEST_VERBS)[number], Verb>> = {
+  finetune: {
+    text: 'Begin a fine-tuning of the model group `group` (the only one where it is left out).',
+    run: ({ group }, { tuning }) => tuning.request(group ?? GROUP),
+  },
+  'reset-stream': {
+    text: 'Forget what was learnt of `stream`; its samples stay.',
+    run: async (ask, { streams, tuning, outputs, between }) => {
       const stream = streamOf(ask);
-      await pipeline.between(() => streams.reset(stream));
-      tuning().forget(stream);
-      publisher.forgetScore(stream);
+      await between(() => streams.reset(stream));
+      tuning.forget(stream);
+      outputs.reset(stream);
       return { stream };
     },
-    'forget-stream': async (ask) => {
+  },
+  'rollback-model': {
+    text: 'Go back to the model before the present one, for the model group `group` (the only one where it is left out).',
+    run: async ({ group }, { tuning }) => ({ model: await tuning.rollback(REQUESTED, group ?? GROUP) }),
+  },
+  backup: {
+    text: 'Write database, models and config to one file below `backups` in the data folder.',
+    run: (_ask, parts) => backup(parts),
+  },
+  reload: {
+    text: 'Read the config file again, and apply every change that needs no restart; a config that cannot be applied changes nothing.',
+    run: (_ask, parts) => reload(parts),
+  },
+  'forget-stream': {
+    text: 'Remove `stream` with its samples, what was learnt of it, and everything that the broker retains of it.',
+    run: async (ask, { streams, between, forget }) => {
       const stream = streamOf(ask);
-      await pipeline.between(() => {
-        streams.forget(stream);
-        publisher.forget(stream);
+      await between(() => {
+        streams.remove(stream);
+        forget(stream);
       });
-      tuning().forget(stream);
-      announcer.forget(stream);
       return { stream };
     },
-    backup: () => backup(parts),
-    reload: async () => parts.reload(),
-  };
+  },
+};
+
+export function handlersOf(parts: VerbParts): Handlers {
+  return Object.fromEntries(Object.entries(VERBS).map(([verb, { run }]) => [verb, (ask) => run(ask, parts)]));
 }
 
 function streamOf({ stream }: Ask): string {
@@ -65,13 +83,29 @@ function streamOf({ stream }: Ask): string {
   });
 }
 
-async function backup({ dataDir, configFile, clock, store }: VerbsParts): Promise<object> {
+/** @throws GatecastError USAGE without a file, FILE_UNREADABLE, CONFIG_INVALID; the running config is then as it was */
+async function reload({ configFile, configure }: VerbParts): Promise<object> {
+  if (configFile === undefined) throw new GatecastError('USAGE', 'The agent runs without a config file.');
+  const { errors, hot, reconnect, restart, removed } = await configure(configFile.read());
+  if (errors.length > 0) {
+    const issues = errors.map(({ part, path, message }) => ({ path, message: `(${part}): ${message}` }));
+    const hint = [...new Set(errors.map((error) => error.hint))].join(' ');
+    throw new GatecastError('CONFIG_INVALID', 'The config was refused, nothing has changed', {
+      issues,
+      hint,
+    });
+  }
+  return { hot, reconnect, restart, removed };
+}
+
+async function backup({ config, configFile, clock, store }: VerbParts): Promise<object> {
+  const dataDir = config().data_dir;
   const folder = join(dataDir, 'backups');
   pruneBackups(folder, KEPT_BACKUPS);
   const name = backupName(folder, clock.now());
-  const config: BackupFile[] =
-    configFile === null ? [] : [{ name: `config/${configFile.split('/').at(-1)}`, path: configFile }];
-  const files = [...filesBelow(join(dataDir, 'models'), 'models'), ...config];
+  const files: BackupFile[] = filesBelow(join(dataDir, 'models'), 'models');
+  if (configFile !== undefined)
+    files.push({ name: `config/${configFile.path.split('/').at(-1)}`, path: configFile.path });
   const bytes = await store.backup(join(folder, name), files);
   const removed = pruneBackups(folder, KEPT_BACKUPS);
   return { file: join('backups', name), bytes, removed };

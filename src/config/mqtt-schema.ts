@@ -4,7 +4,7 @@ import { checkBrokerUrl } from './checks.ts';
 import { ALWAYS, bounded, duration, note, TYPE_KEY, text } from './values.ts';
 
 const file = (description: string) =>
-  note(text('a file name').optional(), 'restart', description, { [TYPE_KEY]: 'file' });
+  note(text('a file name').optional(), 'reconnect', description, { [TYPE_KEY]: 'file' });
 
 /** Schemes of a connection without TLS. */
 const PLAIN = /^(?:mqtt|tcp|ws):/;
@@ -13,18 +13,18 @@ export const mqttSchema = z
   .strictObject({
     url: note(
       text('a URL', checkBrokerUrl),
-      'restart',
+      'reconnect',
       'The broker: mqtt:// or mqtts:// with host and port, or ws:// and wss://.',
       { [TYPE_KEY]: 'URL' },
     ),
-    username: note(text('a user name').optional(), 'restart', 'User name at the broker.'),
+    username: note(text('a user name').optional(), 'reconnect', 'User name at the broker.'),
     password_file: file('File that holds the password; read at each connect, never logged.'),
     ca: file('PEM file of the authorities that may have signed the broker; those of the system by default.'),
     cert: file('PEM file of the client certificate; needs `key`.'),
     key: file('PEM file of the key of `cert`.'),
     client_id: note(
       text('a client id').max(128, 'is longer than 128 characters').optional(),
-      'restart',
+      'reconnect',
       'MQTT client id; `<base>-<node>` by default. Two agents must not share one.',
     ),
     version: note(
@@ -33,36 +33,36 @@ export const mqttSchema = z
         .literal(['auto', '5', '3.1.1', 5])
         .transform((version) => (version === 5 ? '5' : version))
         .prefault('auto'),
-      'restart',
+      'reconnect',
       'Protocol version. `auto`: 5, then 3.1.1 where the broker refuses.',
     ),
     qos: note(
       bounded(0, 1, true).default(1),
-      'restart',
+      'hot',
       'QoS of the subscriptions. With 1 the broker keeps what arrives while the agent is away.',
     ),
     keepalive: duration(
       { min: '5s', max: '1h' },
       '30s',
-      'restart',
+      'reconnect',
       'Longest silence before the connection is probed.',
     ),
     connect_timeout: duration(
       { min: '1s', max: '5m' },
       '10s',
-      'restart',
+      'reconnect',
       'How long one attempt to connect may take.',
     ),
     max_backoff: duration(
       { min: '1s', max: '1h' },
       '1m',
-      'restart',
+      'reconnect',
       'Longest pause between attempts to connect.',
     ),
     session_expiry: duration(
       { min: '0s', max: '7d' },
       '1h',
-      'restart',
+      'reconnect',
       'How long the broker keeps the session of an absent agent.',
     ),
     outbox: note(

@@ -4,6 +4,8 @@ import { GatecastError } from '../errors.ts';
 export interface Topics {
   readonly status: string;
   readonly health: string;
+  /** Where a new connection is tried: the agent publishes there and must receive it. */
+  readonly trial: string;
   forecast(stream: string): string;
   /** A plain number: the median `lead` ahead, such as `1h`. */
   forecastAt(stream: string, lead: string): string;
@@ -42,6 +44,7 @@ export function topicsOf(base: string, node: string): Topics {
   return {
     status: joinLevels(root, 'status'),
     health: joinLevels(root, 'health'),
+    trial: joinLevels(root, 'trial'),
     forecast: (stream) => joinLevels(root, 'forecast', stream),
     forecastAt: (stream, lead) => joinLevels(root, 'forecast', stream, 'at', lead),
     score: (stream) => joinLevels(root, 'score', stream),

@@ -12,7 +12,6 @@ import type { Forecast } from '../forecast/forecast.ts';
 import type { LeadScore } from '../forecast/track.ts';
 import type { Outgoing } from '../mqtt/outbox.ts';
 import type { StreamSpec } from '../series/spec.ts';
-import type { Alert, GroupInput, HealthInput } from './messages.ts';
 
 export interface Output extends Part {
   /** First messages of every connection: the agent is there. */
@@ -41,4 +40,76 @@ export interface Output extends Part {
   group?(group: string, status: GroupInput): void;
   /** Forecasts that could not be published, by reason. */
   dropped?(): Readonly<Record<string, number>>;
+}
+
+export interface ModelName {
+  readonly id: string;
+  readonly version: string;
+}
+
+export type StatusState = 'online' | 'offline';
+
+export interface StatusInput {
+  readonly state: StatusState;
+  readonly version: string;
+  /** Start of this run, ms since 1970 UTC. */
+  readonly sinceMs: number;
+  /** Another one for each run: tells a restart from a reconnect. */
+  readonly session: string;
+}
+
+export interface HealthInput {
+  readonly state: 'ok' | 'degraded';
+  readonly degraded: readonly string[];
+  readonly rssMb: number;
+  readonly cpuPct: number;
+  readonly dbBytes: number;
+  readonly writtenBytesDay: number;
+  readonly streams: number;
+  readonly model: ModelName;
+  /** The last fine-tuning. */
+  readonly finetune: { readonly status: string; readonly reason: string };
+  readonly configVersion: number | null;
+  readonly dropped: Readonly<Record<string, number>>;
+}
+
+/** A group of streams that share a model: which one, and what fine-tuning did. */
+export interface GroupInput {
+  /** Name of the model that forecasts; `naive` without one. */
+  readonly champion: string;
+  readonly version: string;
+  /** ISO 8601; null: not known. */
+  readonly trainedAt: string | null;
+  /** What a rollback would go back to. */
+  readonly previous: string | null;
+  /** Since when the champion is on probation; null: it is not. */
+  readonly probationSinceMs: number | null;
+  /** Mean losses on the last holdout; null before the first. */
+  readonly holdout: {
+    readonly champion: number;
+    readonly candidate: number;
+    readonly naive: number;
+    readonly seasonal: number;
+  } | null;
+  readonly lastRun: {
+    readonly status: string;
+    readonly reason: string;
+    /** What asked for it. */
+    readonly trigger: string | null;
+    readonly startedMs: number | null;
+    readonly endedMs: number | null;
+    readonly found: {
+      readonly streams: number;
+      readonly leftOut: number;
+      readonly problems: readonly { readonly stream: string; readonly problem: string }[];
+    } | null;
+  };
+  /** Why no run begins just now, or that one is under way. */
+  readonly waitsFor: string;
+}
+
+export interface Alert {
+  readonly severity: 'warning' | 'error';
+  readonly text: string;
+  readonly sinceMs: number;
 }

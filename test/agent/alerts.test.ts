@@ -1,7 +1,14 @@
 import { expect, test } from 'vitest';
-import { ALERTS, Alerts, type Condition } from '../../src/agent/alerts.ts';
-import { REQUESTED, rolledBack, staleStreams, streamLimit } from '../../src/agent/conditions.ts';
-import type { Alert } from '../../src/outputs/messages.ts';
+import {
+  ALERTS,
+  Alerts,
+  type Condition,
+  REQUESTED,
+  rolledBack,
+  staleStreams,
+  streamLimit,
+} from '../../src/agent/alerts.ts';
+import type { Alert } from '../../src/outputs/output.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { testSpec } from '../support/specs.ts';
 

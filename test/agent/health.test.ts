@@ -53,7 +53,7 @@ function setUp(change: Partial<HealthParts> = {}) {
     failures: () => state.failures,
     router: { dropped: () => ({ 'bad-json': 2 }) },
     pipeline: { samples: 7, forecasts: 3, fault: null, dropped: () => ({ late: 1 }) },
-    publisher: { dropped: () => ({}) },
+    outputs: { dropped: () => [] },
     broker: () => state.broker,
     facts: () => {
       state.looks++;
@@ -127,7 +127,7 @@ test('a failure of the network is an ill for a while', () => {
 test('drops of all parts are summed by reason', () => {
   const { health, state } = setUp({
     router: { dropped: () => ({ oversize: 2 }) },
-    publisher: { dropped: () => ({ 'forecast-not-finite': 4 }) },
+    outputs: { dropped: () => [{ 'forecast-not-finite': 4 }] },
   });
   state.broker.dropped = { oversize: 3, 'outbox-full': 1 };
   state.pending = 9;
@@ -179,7 +179,7 @@ test.each([...Object.keys(DROPS), ...Object.keys(REJECTS)])('a drop is reported 
     router: { dropped: () => drops },
     pipeline: { samples: 0, forecasts: 0, fault: null, dropped: () => ({}) },
   });
-  const conditions = () => health.ills().filter(({ id }) => id === 'dropped');
+  const conditions = () => health.problems().filter(({ id }) => id === 'dropped');
   expect(conditions()).toEqual([]);
   drops[reason] = 3;
   const [alert] = conditions();

@@ -36,7 +36,30 @@ function rig(store = new MemoryStore()) {
     },
   };
   const engine = { know: (name: string, points: readonly TablePoint[]) => known.set(name, points) };
-  const ahead = new KnownAhead({ engine, store, clock, log });
+  const settings = { config: configOf([]) };
+  const part = new KnownAhead({
+    get config() {
+      return settings.config;
+    },
+    engine,
+    store,
+    clock,
+    log,
+  });
+  const ahead = {
+    use: (config: ReturnType<typeof configOf>) => {
+      settings.config = config;
+      return part.use(config);
+    },
+    start: async () => {
+      await part.start();
+      return () => part.stop();
+    },
+    filters: () => part.filters(),
+    receive: (topic: string, payload: Uint8Array) =>
+      part.receive({ topic, payload, retained: false, acknowledge: null }),
+    save: () => part.save(),
+  };
   return { store, known, warned, fields, clock, ahead };
 }
 
@@ -49,7 +72,7 @@ describe('what is known ahead', () => {
     const { ahead, known } = rig();
     const config = configOf([topic, 'other/stream']);
     await ahead.use(config);
-    expect(ahead.topics()).toEqual(['weather']);
+    expect(ahead.filters()).toEqual(['weather']);
     expect(ahead.receive('weather', say(1))).toBe(true);
     expect(ahead.receive('sensor', say(1))).toBe(false);
     expect([...known]).toEqual([
@@ -110,7 +133,7 @@ describe('what is known ahead', () => {
   it('is there again after a crash too, and is written only when something came', async () => {
     const first = rig();
     await first.ahead.use(configOf([topic]));
-    const end = first.ahead.start();
+    const end = await first.ahead.start();
     first.ahead.receive('weather', say(7));
     first.clock.advance(60_000);
     const again = rig(first.store);
@@ -134,7 +157,7 @@ describe('what is known ahead', () => {
     await ahead.use(configOf([{ file, column: 'price' }]));
     const values = (): (number | undefined)[] => [...known.values()].flat().map(({ value }) => value);
     expect(values()).toEqual([1, 2]);
-    const end = ahead.start();
+    const end = await ahead.start();
     write(5, 2000);
     clock.advance(60_000);
     await waitFor('the file to be read again', () => values()[0] === 5);

@@ -1,11 +1,10 @@
 /** The small parts of the composition root. */
 import { describe, expect, test } from 'vitest';
 import { every } from '../../src/agent/every.ts';
+import { Rate } from '../../src/agent/health.ts';
 import { KnownStreams } from '../../src/agent/known-streams.ts';
-import { swapLeads } from '../../src/agent/leads.ts';
-import { Rate } from '../../src/agent/rate.ts';
-import { Seldom } from '../../src/agent/seldom.ts';
-import { sessionMemory } from '../../src/agent/session-memory.ts';
+import { sessionMemory } from '../../src/agent/link.ts';
+import { RateLimitedLog } from '../../src/agent/rate-limited-log.ts';
 import { Stops } from '../../src/agent/stops.ts';
 import type { DiscoveredStream, StreamSource } from '../../src/ingest/rule.ts';
 import { silentLogger } from '../../src/log.ts';
@@ -75,14 +74,6 @@ describe('KnownStreams', () => {
   });
 });
 
-test('the leads of the last run are returned once, those of this one remembered', () => {
-  const store = new MemoryStore();
-  expect(swapLeads(store, ['1h'])).toEqual([]);
-  expect(swapLeads(store, ['2h', '3h'])).toEqual(['1h']);
-  store.setMeta('agent.leads', 'nonsense');
-  expect(swapLeads(store, ['4h'])).toEqual([]);
-});
-
 test('the session is known to the data directory that has met this broker under this client id', () => {
   const store = new MemoryStore();
   const here = { url: 'mqtt://here', clientId: 'a' };
@@ -100,7 +91,7 @@ test('the session is known to the data directory that has met this broker under 
 
 test('a complaint that comes again and again is made now and then, each kind for itself', () => {
   const clock = new FakeClock();
-  const seldom = new Seldom(clock);
+  const seldom = new RateLimitedLog(clock);
   const said: unknown[] = [];
   for (let minute = 0; minute < 25; minute++) {
     seldom.say('a', (omitted) => said.push(['a', minute, omitted]));

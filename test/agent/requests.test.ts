@@ -1,19 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import {
-  type Ask,
-  type Deeds,
-  Requests,
-  type RequestsParts,
-  VERBS,
-  type Verb,
-} from '../../src/agent/requests.ts';
+import { type Ask, type Handlers, Requests, type RequestsParts } from '../../src/agent/requests.ts';
+import { VERBS } from '../../src/agent/verbs.ts';
 import { GatecastError } from '../../src/errors.ts';
 import { silentLogger } from '../../src/log.ts';
 import type { Outgoing } from '../../src/mqtt/outbox.ts';
 import { topicsOf } from '../../src/mqtt/topics.ts';
 import { uniform } from '../support/random.ts';
 
-function setUp(change: Partial<Deeds> = {}, settings: Partial<ReturnType<RequestsParts['settings']>> = {}) {
+function setUp(change: Handlers = {}, settings: Partial<ReturnType<RequestsParts['settings']>> = {}) {
   let nowMs = 0;
   const sent: Outgoing[] = [];
   const asked: [string, Ask][] = [];
@@ -23,7 +17,7 @@ function setUp(change: Partial<Deeds> = {}, settings: Partial<ReturnType<Request
   };
   const requests = new Requests({
     topics: topicsOf('gatecast', 'n'),
-    deeds: {
+    handlers: {
       finetune: deed('finetune'),
       'reset-stream': deed('reset-stream'),
       'rollback-model': deed('rollback-model'),
@@ -35,7 +29,7 @@ function setUp(change: Partial<Deeds> = {}, settings: Partial<ReturnType<Request
     send: (message) => sent.push(message),
     log: silentLogger,
     clock: { monotonic: () => nowMs },
-    settings: () => ({ allow: Object.keys(VERBS) as Verb[], max_per_minute: 6000, ...settings }),
+    settings: () => ({ allow: Object.keys(VERBS), max_per_minute: 6000, ...settings }),
   });
   const wait = (ms: number) => {
     nowMs += ms;

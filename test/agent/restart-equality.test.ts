@@ -47,12 +47,12 @@ class Agent {
     const store = openStore(this.folder);
     const engine = new Engine(fakeModel());
     const streams = new AgentStreams({ config: CONFIG, engine, store, clock, log: silentLogger });
-    await streams.restore();
+    await streams.start();
     this.parts = { store, engine, streams };
   }
 
   stop(): void {
-    this.now.streams.save();
+    this.now.streams.stop();
     this.now.store.close();
   }
 
@@ -92,7 +92,7 @@ test.each([1, 2, 3, 4, 5, 6])('whatever happens between (%i)', async (seed) => {
     if (dice < 0.15) {
       const name = place();
       if (steady.streams.has(name))
-        await both(({ streams }) => streams[dice < 0.08 ? 'forget' : 'reset'](name));
+        await both(({ streams }) => streams[dice < 0.08 ? 'remove' : 'reset'](name));
     } else if (dice < 0.5) {
       restarts++;
       restless.stop();

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { ScoreTurns } from '../../src/agent/score-turns.ts';
+import { ScoreTurns } from '../../src/agent/reports.ts';
 import { testSpec } from '../support/specs.ts';
 
 const views = (count: number, bucketsSeen: number) => () =>

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { warnOfSilence } from '../../src/agent/silence.ts';
+import { warnOfSilence } from '../../src/agent/reports.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 function linesAfter(minutes: number, streams: number, connected: boolean, end = false): string[] {

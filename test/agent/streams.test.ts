@@ -37,7 +37,8 @@ async function open(dir: string, config = configOf(), nowMs = START, log: Logger
   const engine = new Engine(fakeModel());
   const clock = new FakeClock(nowMs);
   const streams = new AgentStreams({ config, engine, store, clock, log });
-  const gone = await streams.restore();
+  await streams.start();
+  const { gone } = streams;
   /** One reading a second of each place. */
   const speak = async (places: readonly string[], seconds: number) => {
     let last: Awaited<ReturnType<Engine['tick']>> = [];
@@ -56,14 +57,23 @@ async function open(dir: string, config = configOf(), nowMs = START, log: Logger
     }
     return last;
   };
+  /** As a config change does. @returns names of the streams that changed and of those that were removed */
+  const reconfigure = async (next: ReturnType<typeof configOf>) => {
+    const before = streams.specs();
+    await streams.prepare(next).apply();
+    const after = streams.specs();
+    const removed = before.map(({ name }) => name).filter((name) => !streams.has(name));
+    const changed = after.filter((spec) => !before.includes(spec)).map(({ name }) => name);
+    return { changed, removed };
+  };
   const close = () => {
-    streams.save();
+    streams.stop();
     store.close();
   };
   onTestFinished(() => store.close());
   const seen = (name: string) => engine.streams().find(({ spec }) => spec.name === name)?.bucketsSeen ?? null;
   const count = (name: string) => [...store.samples(name, 0)].length;
-  return { store, engine, clock, streams, gone, speak, close, seen, count };
+  return { store, engine, clock, streams, gone, speak, reconfigure, close, seen, count };
 }
 
 test('what the database cannot forget now is not said to be forgotten', async () => {
@@ -73,7 +83,7 @@ test('what the database cannot forget now is not said to be forgotten', async ()
   streams.checkpoints.saveAll(() => 0);
   const other = openDatabase(join(dir, DATABASE_FILE), START).db;
   other.exec('BEGIN IMMEDIATE');
-  for (const verb of ['forget', 'reset'] as const)
+  for (const verb of ['remove', 'reset'] as const)
     expect(() => streams[verb]('a')).toThrow(expect.objectContaining({ code: 'STORE_FAILED' }));
   expect([seen('a'), streams.has('a')]).toEqual([30, true]);
   other.exec('ROLLBACK');
@@ -88,10 +98,10 @@ test('a forgotten stream leaves nothing, and is a new one when it speaks again',
   const { streams, speak, seen, count, store } = await open(tempFolder());
   await speak(['a', 'b'], 30);
   streams.checkpoints.saveAll(() => 0);
-  streams.forget('a');
+  streams.remove('a');
   expect([seen('a'), count('a'), store.loadSnapshot('a'), streams.has('a')]).toEqual([null, 0, null, false]);
   expect(seen('b')).toBeGreaterThan(25);
-  expect(() => streams.forget('a')).toThrow(expect.objectContaining({ code: 'STREAM_UNKNOWN' }));
+  expect(() => streams.remove('a')).toThrow(expect.objectContaining({ code: 'STREAM_UNKNOWN' }));
   expect(streams.board.streams().map(({ name }) => name)).toEqual(['b']);
   const [first] = (await speak(['a', 'b'], 10)).filter(({ stream }) => stream === 'a');
   expect(first?.seq).toBeLessThan(10);
@@ -118,7 +128,7 @@ test('what a reset stream had learnt does not come back with a stop, or a reload
   const one = await open(dir);
   await one.speak(['a'], 200);
   one.streams.reset('a');
-  await one.streams.reconfigure(configOf({ limits: { max: 100 } }));
+  await one.reconfigure(configOf({ limits: { max: 100 } }));
   expect(one.seen('a')).toBe(0);
   one.close();
   const two = await open(dir, configOf({ limits: { max: 100 } }), one.clock.now());
@@ -128,29 +138,26 @@ test('what a reset stream had learnt does not come back with a stop, or a reload
 });
 
 test('settings that do not touch the state are taken up with it; others make it anew from samples', async () => {
-  const { streams, engine, speak, seen } = await open(tempFolder());
+  const { reconfigure, engine, speak, seen } = await open(tempFolder());
   await speak(['a', 'b'], 100);
   const before = seen('a');
   expect(before).toBeGreaterThan(90);
   const kinder = configOf({ thresholds: [{ name: 'hot', above: 30 }], limits: { max: 100 } });
-  expect(await streams.reconfigure(kinder)).toEqual({ changed: ['a', 'b'], removed: [] });
+  expect(await reconfigure(kinder)).toEqual({ changed: ['a', 'b'], removed: [] });
   expect(seen('a')).toBe(before);
   const [forecast] = await speak(['a', 'b'], 2);
   expect(forecast?.crossings.map(({ name }) => name)).toEqual(['hot']);
   expect(forecast?.seq).toBeGreaterThan(90);
-  expect(await streams.reconfigure(kinder)).toEqual({ changed: [], removed: [] });
+  expect(await reconfigure(kinder)).toEqual({ changed: [], removed: [] });
 
-  expect((await streams.reconfigure(configOf({ interval: '2s', horizon: '20s' }))).changed).toEqual([
-    'a',
-    'b',
-  ]);
+  expect((await reconfigure(configOf({ interval: '2s', horizon: '20s' }))).changed).toEqual(['a', 'b']);
   expect(engine.streams()[0]).toMatchObject({ intervalMs: 2000, horizonSteps: 10 });
   // Half as many buckets of the same readings.
   expect(Math.abs(seen('a')! - before! / 2)).toBeLessThan(4);
 });
 
 test('an open bucket keeps its readings where settings change that do not touch the state', async () => {
-  const { streams, engine, store, clock } = await open(tempFolder());
+  const { streams, reconfigure, engine, store, clock } = await open(tempFolder());
   const push = (value: number) => {
     const sample = { stream: 'a', value, timeMs: clock.now(), arrivalMs: clock.now() };
     expect(engine.push(sample)).toBe('accepted');
@@ -164,7 +171,7 @@ test('an open bucket keeps its readings where settings change that do not touch 
   await streams.discovered([found]);
   for (let i = 0; i < 35; i++) push(i);
   await engine.tick(clock.now());
-  await streams.reconfigure(configOf({ thresholds: [{ name: 'hot', above: 30 }] }));
+  await reconfigure(configOf({ thresholds: [{ name: 'hot', above: 30 }] }));
   for (let i = 35; i < 40; i++) push(i);
   const [forecast] = await engine.tick(clock.now());
   // The mean of 30 to 39.
@@ -172,11 +179,11 @@ test('an open bucket keeps its readings where settings change that do not touch 
 });
 
 test('what was not taken is counted since the start, whatever the config has become meanwhile', async () => {
-  const { streams, close } = await open(tempFolder());
+  const { streams, reconfigure, close } = await open(tempFolder());
   const nonsense = () => streams.router.message('sensors/a', Buffer.from('nonsense'), START);
   nonsense();
   nonsense();
-  await streams.reconfigure(configOf({ horizon: '20s' }));
+  await reconfigure(configOf({ horizon: '20s' }));
   expect(streams.dropped()).toEqual({ 'bad-number': 2 });
   nonsense();
   expect(streams.dropped()).toEqual({ 'bad-number': 3 });
@@ -217,9 +224,9 @@ test('a stream that could not be taken up is new again at its next message', asy
 
 test('streams that another config does not read, or names otherwise, are let go; now and at the next start', async () => {
   const dir = tempFolder();
-  const { streams, engine, speak, count, close } = await open(dir);
+  const { reconfigure, engine, speak, count, close } = await open(dir);
   await speak(['a', 'b'], 20);
-  const { removed } = await streams.reconfigure(configOf({ match: 'sensors/a', name: 'a' }));
+  const { removed } = await reconfigure(configOf({ match: 'sensors/a', name: 'a' }));
   expect(removed).toEqual(['b']);
   expect(engine.streams().map(({ spec }) => spec.name)).toEqual(['a']);
   // What was read stays in the store for as long as samples are kept.
@@ -231,9 +238,9 @@ test('streams that another config does not read, or names otherwise, are let go;
 });
 
 test('a stream with other covariates is made anew from its stored samples', async () => {
-  const { streams, speak, engine, seen } = await open(tempFolder());
+  const { reconfigure, speak, engine, seen } = await open(tempFolder());
   await speak(['a', 'b'], 60);
-  await streams.reconfigure(configOf({ covariates: ['b'] }));
+  await reconfigure(configOf({ covariates: ['b'] }));
   const specOf = (name: string) => engine.streams().find(({ spec }) => spec.name === name)?.spec;
   expect(specOf('a')?.covariates).toEqual([{ kind: 'stream', name: 'b' }]);
   expect(specOf('b')?.covariates).toEqual([]);

@@ -13,7 +13,7 @@ import { ModelRegistry } from '../../src/model/registry.ts';
 import { ModelSlots } from '../../src/model/slots.ts';
 import { createRandom } from '../../src/network/random.ts';
 import { initialWeights } from '../../src/network/weights.ts';
-import type { GroupInput } from '../../src/outputs/messages.ts';
+import type { GroupInput } from '../../src/outputs/output.ts';
 import { FEATURE_FORMAT } from '../../src/series/features.ts';
 import { DATABASE_FILE } from '../../src/store/sqlite-store.ts';
 import { type RunningWork, startCycle } from '../../src/training/client.ts';
@@ -134,16 +134,14 @@ async function setUp({ dir = tempFolder(), finetune = {}, start, value }: Option
         return engine.adopt(model);
       },
     },
-    pipeline: () => ({
-      between: async (action) => {
-        inRound = true;
-        try {
-          return await action();
-        } finally {
-          inRound = false;
-        }
-      },
-    }),
+    between: async (action) => {
+      inRound = true;
+      try {
+        return await action();
+      } finally {
+        inRound = false;
+      }
+    },
     store,
     database: join(dir, DATABASE_FILE),
     facts: () => ({

@@ -9,7 +9,7 @@ const config = (change: Record<string, unknown> = {}) =>
     ...change,
   });
 
-test('hot keys are taken up, the others stay as they run', () => {
+test('keys that need no restart are taken up, the others stay as they run', () => {
   const running = config();
   const wanted = config({
     node: 'other',
@@ -25,14 +25,16 @@ test('hot keys are taken up, the others stay as they run', () => {
   expect(next.publish).toEqual({ ...wanted.publish, discovery_prefix: 'homeassistant' });
   expect(next.store).toEqual(wanted.store);
   expect(next.log).toEqual(wanted.log);
-  expect([next.node, next.mqtt, next.max_streams]).toEqual([running.node, running.mqtt, running.max_streams]);
+  expect(next.mqtt).toEqual(wanted.mqtt);
+  expect([next.node, next.max_streams]).toEqual([running.node, running.max_streams]);
   // What is left between the two is what needs a restart, and nothing else.
   expect(diffConfig(next, wanted)).toEqual({
     hot: [],
     reconnect: [],
     restart: diffConfig(running, wanted).restart,
   });
-  expect(diffConfig(next, wanted).restart).toContain('mqtt.url');
+  expect(diffConfig(next, wanted).restart).toContain('node');
+  expect(diffConfig(running, wanted).reconnect).toEqual(['mqtt.url', 'mqtt.username']);
 });
 
 test('an optional key that is gone is gone', () => {

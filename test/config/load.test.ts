@@ -148,14 +148,14 @@ describe('a config', () => {
     expect(secret.join()).not.toContain('hunter2');
   });
 
-  it('names hot and restart changes', () => {
+  it('names hot and reconnect changes', () => {
     const before = parseConfig(minimal);
     const after = parseConfig(
       `${minimal.replace('mqtt://b', 'mqtt://c').replace('}" }', '}", horizon: 1h, fields: [a] }')}store: { flush: 1s }\n`,
     );
     expect(diffConfig(before, before)).toEqual({ hot: [], reconnect: [], restart: [] });
     const diff = diffConfig(before, after);
-    expect(diff.restart).toEqual(['mqtt.url']);
+    expect([diff.reconnect, diff.restart]).toEqual([['mqtt.url'], []]);
     expect([...diff.hot].sort()).toEqual(['store.flush', 'streams[0].fields', 'streams[0].horizon']);
     const grown = parseConfig(minimal.replace('}" }', '}" }, { match: x }'));
     expect(diffConfig(before, grown)).toEqual({ hot: ['streams[1]'], reconnect: [], restart: [] });

@@ -2,7 +2,7 @@
 import { KnownStreams } from '../../agent/known-streams.ts';
 import { type Config, createRouter, loadConfig } from '../../config/index.ts';
 import { GatecastError } from '../../errors.ts';
-import { scoreMessage } from '../../outputs/messages.ts';
+import { scoreMessage } from '../../outputs/json/messages.ts';
 import { markNames } from '../../series/quality.ts';
 import type { StreamSpec } from '../../series/spec.ts';
 import { type Inspection, inspectStore } from '../../store/inspection.ts';

@@ -1,6 +1,6 @@
 /** The config that an agent starts with: the local file, and over it what remote config left in the data directory. */
 import { resolve } from 'node:path';
-import type { ConfigFile } from '../../agent/reload.ts';
+import type { ConfigFile } from '../../agent/configure.ts';
 import type { RemoteSession } from '../../agent/remote.ts';
 import type { Config } from '../../config/index.ts';
 

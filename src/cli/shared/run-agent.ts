@@ -1,5 +1,5 @@
 /** Starts the agent, waits for the signal to stop, stops it. What `run` and `demo` share. */
-import type { ConfigFile } from '../../agent/reload.ts';
+import type { ConfigFile } from '../../agent/configure.ts';
 import type { RemoteSession } from '../../agent/remote.ts';
 import type { Agent } from '../../agent.ts';
 import type { Config } from '../../config/index.ts';

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { type Forecast, Q } from '../../src/forecast/forecast.ts';
-import type { Outgoing } from '../../src/mqtt/outbox.ts';
-import { Publisher, type PublishSettings, statusOf } from '../../src/mqtt/publisher.ts';
-import { topicsOf } from '../../src/mqtt/topics.ts';
-import { forecastText } from '../../src/outputs/messages.ts';
+import { type Forecast, Q } from '../../../src/forecast/forecast.ts';
+import type { Outgoing } from '../../../src/mqtt/outbox.ts';
+import { topicsOf } from '../../../src/mqtt/topics.ts';
+import { JsonTopics, type JsonTopicsParts } from '../../../src/outputs/json/json-topics.ts';
+import { forecastText } from '../../../src/outputs/json/messages.ts';
+import { MemoryStore } from '../../support/memory-store.ts';
 
 const T0 = Date.UTC(2025, 0, 1);
 const MINUTE = 60_000;
@@ -31,26 +32,36 @@ function forecast(
     ...more,
   };
 }
-function make(settings: Partial<PublishSettings> = {}) {
+function make(settings: Partial<ReturnType<JsonTopicsParts['settings']>> = {}, streams: string[] = []) {
   const sent: Outgoing[] = [];
-  const publisher = new Publisher({
+  const output = new JsonTopics({
     topics: topicsOf('gatecast', 'n'),
     send: (message) => sent.push(message),
-    settings: () => ({ quantiles: [0.1, 0.5, 0.9], everyMs: null, atMs: [], ...settings }),
+    settings: () => ({ quantiles: [0.1, 0.5, 0.9], every: null, at: [], ...settings }),
+    store: new MemoryStore(),
+    streams: () => streams.map((name) => ({ name })),
     model: () => ({ id: 'base', version: '3' }),
+    maxBytes: () => Number.POSITIVE_INFINITY,
+    version: '1.2.3',
+    sinceMs: () => T0,
+    session: 'run-1',
   });
-  const json = (at = sent.length - 1) => JSON.parse(String(sent[at]!.payload));
-  return { publisher, sent, json };
+  output.start();
+  const publish = (forecasts: readonly Forecast[], nowMs: number) => {
+    for (const one of forecasts) output.forecast(one, nowMs);
+  };
+  const json = (at = sent.length - 1) => JSON.parse(String(sent[at]?.payload));
+  return { output, publish, sent, json };
 }
 
 describe('forecasts', () => {
   it('carry every field of the contract', () => {
-    const { publisher, sent, json } = make();
+    const { publish, sent, json } = make();
     const crossings = [
       { name: 'freezing', side: 'below', value: 0, atMs: T0 + 10 * MINUTE, probability: 0.123_456 },
       { name: 'hot', side: 'above', value: 80, atMs: null, probability: 0 },
     ] as const;
-    publisher.forecasts([forecast({ crossings })], T0 + 302_000);
+    publish([forecast({ crossings })], T0 + 302_000);
     expect(sent[0]).toMatchObject({ topic: 'gatecast/n/forecast/pump/temperature', qos: 1, retain: true });
     expect(json()).toEqual({
       v: 1,
@@ -74,36 +85,36 @@ describe('forecasts', () => {
   });
 
   it('say what was found wrong with their origin', () => {
-    const { publisher, json } = make();
+    const { publish, json } = make();
     const input = { quality: 'filled', observedMs: T0, ageMs: 0, marks: ['spike', 'too-fast'] } as const;
-    publisher.forecasts([forecast({ input })], T0);
+    publish([forecast({ input })], T0);
     expect(json().input).toMatchObject({ quality: 'filled', marks: ['spike', 'too-fast'] });
   });
 
   it('carry the quantiles asked for', () => {
-    const { publisher, json } = make({ quantiles: [0.5, 0.2] });
-    publisher.forecasts([forecast()], T0);
+    const { publish, json } = make({ quantiles: [0.5, 0.2] });
+    publish([forecast()], T0);
     expect(Object.keys(json()).filter((k) => /^p\d/.test(k))).toEqual(['p20', 'p50']);
   });
 
   it('never carry NaN, infinity or -0, and are withheld and counted instead', () => {
-    const { publisher, sent, json } = make();
-    publisher.forecasts([forecast({}, () => -0)], T0);
+    const { output, publish, sent, json } = make();
+    publish([forecast({}, () => -0)], T0);
     expect(String(sent[0]!.payload)).not.toMatch(/-0[,\]]|null\]/);
     expect(json().p50).toEqual([0, 0, 0, 0]);
-    publisher.forecasts([forecast({}, (lead) => (lead === 2 ? Number.NaN : 1))], T0);
-    publisher.forecasts([forecast({}, () => Number.POSITIVE_INFINITY)], T0);
+    publish([forecast({}, (lead) => (lead === 2 ? Number.NaN : 1))], T0);
+    publish([forecast({}, () => Number.POSITIVE_INFINITY)], T0);
     expect(sent.length).toBe(1);
-    expect(publisher.dropped()).toEqual({ 'forecast-not-finite': 2 });
+    expect(output.dropped()).toEqual({ 'forecast-not-finite': 2 });
   });
 
   it("tell the values of a meter's total apart, and thresholds as they were set", () => {
-    const { publisher, sent, json } = make({ atMs: [5 * MINUTE] });
+    const { publish, sent, json } = make({ at: [5 * MINUTE] });
     const crossings = [
       { name: 'due', side: 'above', value: 123_456_789, atMs: null, probability: 0 },
     ] as const;
     const total = (lead: number, at: number) => 123_456_780 + lead + at / 8;
-    publisher.forecasts([forecast({ crossings }, total)], T0);
+    publish([forecast({ crossings }, total)], T0);
     expect(json(0).p10).toEqual([123_456_780, 123_456_781, 123_456_782, 123_456_783]);
     expect(json(0).p50[1]).toBeCloseTo(123_456_781.5, 3);
     expect(json(0).crossing[0].above).toBe(123_456_789);
@@ -111,9 +122,9 @@ describe('forecasts', () => {
   });
 
   it('say null where there is nothing to say', () => {
-    const { publisher, json } = make();
+    const { publish, json } = make();
     const coverage = { target: 0.8, observed: null, n: 0 };
-    publisher.forecasts(
+    publish(
       [forecast({ unit: null, input: { quality: 'stale', observedMs: null, ageMs: null }, coverage })],
       T0,
     );
@@ -126,8 +137,8 @@ describe('forecasts', () => {
   });
 
   it('go out as plain numbers too, where asked for and within the horizon', () => {
-    const { publisher, sent } = make({ atMs: [5 * MINUTE, 15 * MINUTE, 60 * MINUTE] });
-    publisher.forecasts([forecast()], T0);
+    const { publish, sent } = make({ at: [5 * MINUTE, 15 * MINUTE, 60 * MINUTE] });
+    publish([forecast()], T0);
     expect(sent.slice(1).map((m) => [m.topic.split('/').slice(-2).join('/'), m.payload, m.retain])).toEqual([
       ['at/5m', '1.33333', true],
       ['at/15m', '21.3333', true],
@@ -135,32 +146,30 @@ describe('forecasts', () => {
   });
 
   it('are taken back as plain numbers, once, where the horizon does not reach any more', () => {
-    const { publisher, sent } = make({ atMs: [15 * MINUTE] });
+    const { publish, sent } = make({ at: [15 * MINUTE] });
     const at = () => sent.filter(({ topic }) => topic.endsWith('/at/15m')).map(({ payload }) => payload);
     const short = { leads: 2, quantiles: new Float64Array(2 * Q) };
-    publisher.forecasts([forecast(), forecast(short), forecast(short)], T0);
+    publish([forecast(), forecast(short), forecast(short)], T0);
     expect(at()).toEqual(['21.3333', '']);
-    publisher.forecasts([forecast(), forecast(short)], T0);
+    publish([forecast(), forecast(short)], T0);
     expect(at()).toEqual(['21.3333', '', '21.3333', '']);
-    const next = make({ atMs: [15 * MINUTE] });
-    next.publisher.resume(['known']);
-    for (const stream of ['new', 'known', 'known'])
-      next.publisher.forecasts([forecast({ ...short, stream })], T0);
+    const next = make({ at: [15 * MINUTE] }, ['known']);
+    for (const stream of ['new', 'known', 'known']) next.publish([forecast({ ...short, stream })], T0);
     const empty = next.sent.filter(({ payload }) => payload === '').map(({ topic }) => topic);
     expect(empty).toEqual(['gatecast/n/forecast/known/at/15m']);
   });
 
   it('go out at most once in the time set, a stream', () => {
-    const { publisher, sent } = make({ everyMs: 10 * MINUTE });
+    const { publish, sent } = make({ every: 10 * MINUTE });
     for (let i = 0; i < 5; i++) {
-      publisher.forecasts([forecast({ originMs: T0 + i * 5 * MINUTE }), forecast({ stream: 'b' })], T0);
+      publish([forecast({ originMs: T0 + i * 5 * MINUTE }), forecast({ stream: 'b' })], T0);
     }
     expect(sent.filter((m) => m.topic.endsWith('temperature')).length).toBe(3);
   });
 
   it('are taken back when a stream is forgotten', () => {
-    const { publisher, sent } = make({ atMs: [MINUTE] });
-    publisher.forget('a');
+    const { output, sent } = make({ at: [MINUTE] });
+    output.forget('a');
     expect(sent).toEqual(
       ['forecast/a', 'score/a', 'anomaly/a', 'forecast/a/at/1m'].map((topic) => ({
         topic: `gatecast/n/${topic}`,
@@ -174,20 +183,27 @@ describe('forecasts', () => {
 
 describe('other messages', () => {
   it('status', () => {
-    const status = { state: 'online', version: '0.1.0', sinceMs: T0, session: 'ab12' } as const;
-    const message = statusOf(topicsOf('gatecast', 'n'), status);
-    expect(message).toMatchObject({ topic: 'gatecast/n/status', qos: 1, retain: true });
-    expect(JSON.parse(String(message.payload))).toEqual({
-      state: 'online',
-      version: '0.1.0',
-      since: '2025-01-01T00:00:00.000Z',
-      session: 'ab12',
-    });
+    const { output } = make();
+    for (const [messages, state] of [
+      [output.birth(), 'online'],
+      [[output.will()], 'offline'],
+      [output.farewell(), 'offline'],
+    ] as const) {
+      expect(messages).toHaveLength(1);
+      const message = messages[0];
+      expect(message).toMatchObject({ topic: 'gatecast/n/status', qos: 1, retain: true });
+      expect(JSON.parse(String(message?.payload))).toEqual({
+        state,
+        version: '1.2.3',
+        since: '2025-01-01T00:00:00.000Z',
+        session: 'run-1',
+      });
+    }
   });
 
   it('health', () => {
-    const { publisher, sent, json } = make();
-    publisher.health({
+    const { output, sent, json } = make();
+    output.health({
       state: 'degraded',
       degraded: ['no broker'],
       rssMb: 101.26,
@@ -217,7 +233,7 @@ describe('other messages', () => {
   });
 
   it('a group of streams: its model, the holdout, and what became of the last run', () => {
-    const { publisher, sent, json } = make();
+    const { output, sent, json } = make();
     const group = {
       champion: 'default-20250101-031700',
       version: '2025-01-01T03:17',
@@ -235,7 +251,7 @@ describe('other messages', () => {
       },
       waitsFor: 'nothing asks for it',
     };
-    publisher.group('default', group);
+    output.group('default', group);
     expect(sent[0]).toMatchObject({ topic: 'gatecast/n/model/default', retain: true, qos: 1 });
     expect(json()).toEqual({
       champion: 'default-20250101-031700',
@@ -259,7 +275,7 @@ describe('other messages', () => {
   });
 
   it('score', () => {
-    const { publisher, json } = make();
+    const { output, json } = make();
     const base = {
       lead: 1,
       n: 50,
@@ -270,7 +286,7 @@ describe('other messages', () => {
       maeSeasonal: 2,
       maeNaive: 1.5,
     };
-    publisher.score(
+    output.score(
       'a',
       [
         { ...base, lossSeasonal: 0.6, lossNaive: 0.4 },
@@ -306,15 +322,15 @@ describe('other messages', () => {
   });
 
   it("an anomaly of a meter's total keeps its digits", () => {
-    const { publisher, json } = make();
+    const { output, json } = make();
     const total = { observed: 123_456_789, p50: 123_456_780.5, low: 123_456_780, high: 123_456_781 };
-    publisher.anomaly('a', { timeMs: T0, ...total, score: 7 });
+    output.anomaly('a', { timeMs: T0, ...total, score: 7 });
     expect(json()).toMatchObject(total);
   });
 
   it('anomaly is not kept by the broker, an alert is until it is taken back', () => {
-    const { publisher, sent, json } = make();
-    publisher.anomaly('a', { timeMs: T0, observed: 9, p50: 1, low: 0, high: 2, score: 7.126 });
+    const { output, sent, json } = make();
+    output.anomaly('a', { timeMs: T0, observed: 9, p50: 1, low: 0, high: 2, score: 7.126 });
     expect(sent[0]).toMatchObject({ topic: 'gatecast/n/anomaly/a', retain: false });
     expect(json()).toEqual({
       time: '2025-01-01T00:00:00.000Z',
@@ -324,9 +340,9 @@ describe('other messages', () => {
       high: 2,
       score: 7.13,
     });
-    publisher.alert('store', { severity: 'error', text: 'disk full', sinceMs: T0 });
+    output.alert('store', { severity: 'error', text: 'disk full', sinceMs: T0 });
     expect(json()).toEqual({ severity: 'error', text: 'disk full', since: '2025-01-01T00:00:00.000Z' });
-    publisher.alert('store', null);
+    output.alert('store', null);
     expect(sent[2]).toEqual({ topic: 'gatecast/n/alert/store', payload: '', qos: 1, retain: true });
   });
 });

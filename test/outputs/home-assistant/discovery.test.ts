@@ -1,16 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { type AnnouncedStream, HomeAssistant } from '../../src/mqtt/home-assistant.ts';
-import type { Outgoing } from '../../src/mqtt/outbox.ts';
-import { topicsOf } from '../../src/mqtt/topics.ts';
+import type { Outgoing } from '../../../src/mqtt/outbox.ts';
+import { topicsOf } from '../../../src/mqtt/topics.ts';
+import { type AnnouncedStream, Discovery } from '../../../src/outputs/home-assistant/discovery.ts';
 
-function make(settings: { quantiles?: number[]; atMs?: number[] } = {}): HomeAssistant {
-  return new HomeAssistant({
+function make(settings: { quantiles?: number[]; at?: number[] } = {}): Discovery {
+  return new Discovery({
     prefix: 'homeassistant',
     base: 'gatecast',
     node: 'cellar',
     version: '1.2.3',
     topics: topicsOf('gatecast', 'cellar'),
-    settings: () => ({ quantiles: settings.quantiles ?? [0.1, 0.5, 0.9], atMs: settings.atMs ?? [] }),
+    settings: () => ({ quantiles: settings.quantiles ?? [0.1, 0.5, 0.9], at: settings.at ?? [] }),
   });
 }
 const json = (message: Outgoing) => JSON.parse(String(message.payload));
@@ -21,9 +21,9 @@ const stream = (name: string, more: Partial<AnnouncedStream> = {}): AnnouncedStr
   ...more,
 });
 
-describe('HomeAssistant', () => {
+describe('Discovery', () => {
   it('announces a device for the agent and one for each stream, with a shared availability', () => {
-    const home = make({ atMs: [3_600_000] });
+    const home = make({ at: [3_600_000] });
     const agent = home.agent();
     expect(agent.topic).toBe('homeassistant/device/gatecast_gatecast_cellar/config');
     const { message, ids } = home.stream(stream('pump/temperature', { thresholds: ['freezing'] }));

@@ -1,14 +1,14 @@
 /**
- * Home Assistant's view of the forecasts, by MQTT device discovery: a device a stream (its state the next median, its
- * attributes the whole forecast; one more sensor for each plain-number lead and each threshold), and one for the agent
- * itself. Says what to publish; `agent/announcer.ts` decides when. An empty payload takes a device away.
+ * The messages of Home Assistant's MQTT device discovery: one device for each stream (state: the next median; attributes: the whole
+ * forecast; one more sensor for each plain-number lead and each threshold), and one for the agent. `home-assistant.ts` decides
+ * when they are sent. An empty payload removes a device.
  */
-import { formatDuration } from '../config/units.ts';
-import { MEDIAN, QUANTILES } from '../forecast/forecast.ts';
-import { QUANTILE_NAMES } from '../outputs/messages.ts';
-import { sha256 } from '../system/files.ts';
-import type { Outgoing } from './outbox.ts';
-import { homeAssistantTopics, type Topics } from './topics.ts';
+import { formatDuration } from '../../config/units.ts';
+import { QUANTILES } from '../../forecast/forecast.ts';
+import type { Outgoing } from '../../mqtt/outbox.ts';
+import { homeAssistantTopics, type Topics } from '../../mqtt/topics.ts';
+import { sha256 } from '../../system/files.ts';
+import { QUANTILE_NAMES } from '../json/messages.ts';
 
 export interface AnnouncedStream {
   readonly name: string;
@@ -16,14 +16,14 @@ export interface AnnouncedStream {
   readonly thresholds: readonly string[];
 }
 
-export interface HomeAssistantParts {
+export interface DiscoveryParts {
   /** Discovery prefix, `homeassistant` unless configured. */
   readonly prefix: string;
   readonly base: string;
   readonly node: string;
   readonly version: string;
   readonly topics: Topics;
-  readonly settings: () => { readonly quantiles: readonly number[]; readonly atMs: readonly number[] };
+  readonly settings: () => { readonly quantiles: readonly number[]; readonly at: readonly number[] };
 }
 
 type Component = Readonly<Record<string, unknown>>;
@@ -34,31 +34,29 @@ type Component = Readonly<Record<string, unknown>>;
  */
 const ATTRIBUTE_QUANTILES = 3;
 
-export class HomeAssistant {
-  readonly #parts: HomeAssistantParts;
-  readonly #id: string;
-  readonly #topics: ReturnType<typeof homeAssistantTopics>;
+export class Discovery {
+  private readonly id: string;
+  private readonly topics: ReturnType<typeof homeAssistantTopics>;
 
-  constructor(parts: HomeAssistantParts) {
-    this.#parts = parts;
-    this.#id = objectId(`gatecast_${parts.base}_${parts.node}`);
-    this.#topics = homeAssistantTopics(parts.prefix);
+  constructor(private readonly parts: DiscoveryParts) {
+    this.id = objectId(`gatecast_${parts.base}_${parts.node}`);
+    this.topics = homeAssistantTopics(parts.prefix);
   }
 
   /** Topic on which Home Assistant says `online`: then everything is announced again. */
   get statusTopic(): string {
-    return this.#topics.status;
+    return this.topics.status;
   }
 
   /** The agent's own device: whether it is well. */
   agent(): Outgoing {
-    const { topics, node } = this.#parts;
-    return this.#message(this.#id, {
-      dev: { ids: [this.#id], name: `gatecast ${node}`, mdl: 'forecast agent' },
+    const { topics, node } = this.parts;
+    return this.message(this.id, {
+      dev: { ids: [this.id], name: `gatecast ${node}`, mdl: 'forecast agent' },
       cmps: {
         health: {
           p: 'binary_sensor',
-          unique_id: `${this.#id}_health`,
+          unique_id: `${this.id}_health`,
           name: 'Health',
           device_class: 'problem',
           entity_category: 'diagnostic',
@@ -76,35 +74,35 @@ export class HomeAssistant {
    * @returns the message, and the ids of its components
    */
   stream(stream: AnnouncedStream, former: readonly string[] = []): { message: Outgoing; ids: string[] } {
-    const wanted = new Map(this.#components(stream));
+    const wanted = new Map(this.components(stream));
     const gone = former.filter((id) => !wanted.has(id));
-    const message = this.#message(this.#idOf(stream.name), {
+    const message = this.message(this.idOf(stream.name), {
       dev: {
-        ids: [this.#idOf(stream.name)],
+        ids: [this.idOf(stream.name)],
         name: `${stream.name} forecast`,
         mdl: 'forecast',
-        via_device: this.#id,
+        via_device: this.id,
       },
       cmps: Object.fromEntries([...wanted, ...gone.map((id) => [id, { p: 'sensor' }])]),
     });
     return { message, ids: [...wanted.keys()] };
   }
 
-  /** Takes a stream's device away; null: the agent's. */
+  /** Removes a stream's device; null: the agent's. */
   gone(stream: string | null): Outgoing {
-    const id = stream === null ? this.#id : this.#idOf(stream);
-    return { topic: this.#topics.device(id), payload: '', qos: 1, retain: true };
+    const id = stream === null ? this.id : this.idOf(stream);
+    return { topic: this.topics.device(id), payload: '', qos: 1, retain: true };
   }
 
-  #idOf(stream: string): string {
-    return objectId(`${this.#id}_${stream}`);
+  private idOf(stream: string): string {
+    return objectId(`${this.id}_${stream}`);
   }
 
-  #message(
+  private message(
     id: string,
     { dev, cmps }: { dev: Component; cmps: Readonly<Record<string, Component>> },
   ): Outgoing {
-    const { version, topics } = this.#parts;
+    const { version, topics } = this.parts;
     const payload = JSON.stringify({
       dev: { ...dev, mf: 'gatecast', sw: version },
       o: { name: 'gatecast', sw: version },
@@ -119,16 +117,16 @@ export class HomeAssistant {
       qos: 1,
       cmps,
     });
-    return { topic: this.#topics.device(id), payload, qos: 1, retain: true };
+    return { topic: this.topics.device(id), payload, qos: 1, retain: true };
   }
 
-  *#components(stream: AnnouncedStream): Generator<[string, Component]> {
-    const { topics } = this.#parts;
-    const settings = this.#parts.settings();
+  private *components(stream: AnnouncedStream): Generator<[string, Component]> {
+    const { topics } = this.parts;
+    const settings = this.parts.settings();
     const topic = topics.forecast(stream.name);
     const entry = (id: string, component: Component): [string, Component] => [
       id,
-      { p: 'sensor', unique_id: `${this.#idOf(stream.name)}_${id}`, ...component },
+      { p: 'sensor', unique_id: `${this.idOf(stream.name)}_${id}`, ...component },
     ];
     const number = {
       state_class: 'measurement',
@@ -138,11 +136,11 @@ export class HomeAssistant {
       name: 'next',
       ...number,
       state_topic: topic,
-      value_template: `{{ value_json.${nearest(settings.quantiles, QUANTILES[MEDIAN]!)}[0] }}`,
+      value_template: `{{ value_json.${nearest(settings.quantiles, 0.5)}[0] }}`,
       json_attributes_topic: topic,
       json_attributes_template: attributes(settings.quantiles),
     });
-    for (const ahead of settings.atMs) {
+    for (const ahead of settings.at) {
       const lead = formatDuration(ahead);
       yield entry(`in_${lead}`, {
         name: `in ${lead}`,
@@ -167,7 +165,7 @@ function attributes(quantiles: readonly number[]): string {
   const chosen =
     sorted.length <= ATTRIBUTE_QUANTILES
       ? sorted.map(nameOf)
-      : [nameOf(sorted[0]!), nearest(sorted, QUANTILES[MEDIAN]!), nameOf(sorted.at(-1)!)];
+      : [nameOf(sorted[0]!), nearest(sorted, 0.5), nameOf(sorted.at(-1)!)];
   const lists = chosen.map((name) => `'${name}': value_json.${name}`);
   return `{{ {'origin': value_json.origin, 'step_s': value_json.step_s, 'kind': value_json.model.kind, 'quality': value_json.input.quality, ${lists.join(', ')}} | tojson }}`;
 }

@@ -1,0 +1,32 @@
+/** Where the forecasts of a round go: the outputs, the page, and the drift detectors of fine-tuning. */
+import { alarms } from '../forecast/anomalies.ts';
+import type { Forecast } from '../forecast/forecast.ts';
+import type { Context } from './part.ts';
+import type { AgentRemote } from './remote.ts';
+import type { AgentStreams } from './streams.ts';
+import type { Tuning } from './tuning.ts';
+
+export interface ForecastParts extends Pick<Context, 'config' | 'outputs'> {
+  readonly streams: Pick<AgentStreams, 'board'>;
+  readonly tuning: Pick<Tuning, 'observe'>;
+  /** Null where remote config is switched off. */
+  readonly remote: Pick<AgentRemote, 'observe'> | null;
+  readonly onForecast: ((forecast: Forecast) => void) | undefined;
+}
+
+export function forecastHandler({ config, outputs, streams, tuning, remote, onForecast }: ForecastParts) {
+  const { board } = streams;
+  return (forecasts: readonly Forecast[], nowMs: number): void => {
+    tuning.observe(forecasts);
+    remote?.observe(forecasts);
+    for (const forecast of forecasts) {
+      outputs.forecast(forecast, nowMs);
+      board.record(forecast, nowMs);
+      for (const anomaly of alarms(forecast, config().publish.anomalies)) {
+        outputs.anomaly(forecast.stream, anomaly);
+        board.mark(forecast.stream, anomaly);
+      }
+      onForecast?.(forecast);
+    }
+  };
+}

@@ -1,0 +1,27 @@
+/** Keeps a warning that repeats from filling the log: one of each kind in ten minutes, with the count of those left out. */
+import type { Clock } from '../system/clock.ts';
+
+const EVERY_MS = 600_000;
+/** Kinds remembered; beyond that the oldest is forgotten. */
+const MOST_KINDS = 1000;
+
+export class RateLimitedLog {
+  private readonly written = new Map<string, { atMs: number; omitted: number }>();
+
+  constructor(private readonly clock: Pick<Clock, 'monotonic'>) {}
+
+  /** @param write called now or not at all; with how many of the kind were left out since the last, undefined for none */
+  say(kind: string, write: (omitted: number | undefined) => void): void {
+    const nowMs = this.clock.monotonic();
+    const last = this.written.get(kind);
+    if (last !== undefined && nowMs - last.atMs < EVERY_MS) {
+      last.omitted++;
+      return;
+    }
+    this.written.delete(kind);
+    const [oldest] = this.written.keys();
+    if (this.written.size >= MOST_KINDS && oldest !== undefined) this.written.delete(oldest);
+    this.written.set(kind, { atMs: nowMs, omitted: 0 });
+    write(last?.omitted || undefined);
+  }
+}

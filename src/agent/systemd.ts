@@ -1,0 +1,25 @@
+/** Tells systemd that the agent is ready, alive and stopping. Starts last and stops first. */
+import { type Notifier, startWatchdog, systemdNotifier } from '../system/notify.ts';
+import type { Context, Part } from './part.ts';
+import type { Pipeline } from './pipeline.ts';
+
+export class Systemd implements Part {
+  readonly name = 'systemd';
+  private readonly notifier: Notifier = systemdNotifier(process.env);
+  private endWatchdog: () => void = () => {};
+
+  constructor(
+    private readonly pipeline: Pick<Pipeline, 'progress'>,
+    private readonly streams: () => number,
+  ) {}
+
+  start({ clock }: Context): void {
+    this.endWatchdog = startWatchdog(this.notifier, clock, () => this.pipeline.progress);
+    this.notifier.ready(`${this.streams()} streams`);
+  }
+
+  stop(): void {
+    this.notifier.stopping();
+    this.endWatchdog();
+  }
+}

@@ -1,0 +1,206 @@
+/**
+ * The output that is always on: JSON messages on gatecast's own topics (the reference in `docs/mqtt.md`), and plain numbers for
+ * consumers without JSON. It also gives the birth and the last will of the MQTT connection.
+ */
+import type { Change, Context } from '../../agent/part.ts';
+import { type Config, formatDuration } from '../../config/index.ts';
+import type { Surprise } from '../../forecast/anomalies.ts';
+import type { Forecast } from '../../forecast/forecast.ts';
+import type { LeadScore } from '../../forecast/track.ts';
+import type { Outgoing } from '../../mqtt/outbox.ts';
+import type { Topics } from '../../mqtt/topics.ts';
+import type { Store } from '../../store/store-contract.ts';
+import type { Alert, GroupInput, HealthInput, ModelName, Output, StatusState } from '../output.ts';
+import {
+  alertMessage,
+  anomalyMessage,
+  digitsOf,
+  forecastText,
+  groupMessage,
+  healthMessage,
+  medianAt,
+  scoreMessage,
+  statusMessage,
+} from './messages.ts';
+
+type PublishSettings = Pick<Config['publish'], 'quantiles' | 'every' | 'at'>;
+
+export interface JsonTopicsParts extends Pick<Context, 'topics' | 'send' | 'version'> {
+  readonly settings: () => PublishSettings;
+  readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
+  /** Streams that the agent forecasts. */
+  readonly streams: () => readonly { readonly name: string }[];
+  /** Most bytes of a message, topic and payload, that the broker takes. */
+  readonly maxBytes: () => number;
+  /** The model that forecasts. */
+  readonly model: () => ModelName;
+  /** Start of this run, ms; changes once when the clock is set. */
+  readonly sinceMs: () => number;
+  /** Another one for each run. */
+  readonly session: string;
+}
+
+/** The leads that were published as plain numbers: their retained messages outlive the run and the config that asked for them. */
+const LEADS_KEY = 'agent.leads';
+
+export class JsonTopics implements Output {
+  readonly name = 'JSON topics';
+  private readonly topics: Topics;
+  /** Origin of the newest forecast published, by stream. */
+  private readonly published = new Map<string, number>();
+  /** Whether the broker retains a plain number, by topic; absent: this run has published nothing on it. */
+  private readonly retainedAt = new Map<string, boolean>();
+  /** Streams of an earlier run: the broker may retain numbers of them. */
+  private readonly resumed = new Set<string>();
+  /** Leads that this run or the one before published as plain numbers. */
+  private readonly leads = new Set<string>();
+  private notFinite = 0;
+
+  constructor(private readonly parts: JsonTopicsParts) {
+    this.topics = parts.topics;
+  }
+
+  start(): void {
+    for (const { name } of this.parts.streams()) this.resumed.add(name);
+    this.clearFormerLeads();
+  }
+
+  prepare(next: Config, running: Config): Change | null {
+    if (next.publish.at.join() === running.publish.at.join()) return null;
+    return { apply: () => this.clearFormerLeads() };
+  }
+
+  birth(): Outgoing[] {
+    return [this.status('online')];
+  }
+
+  will(): Outgoing {
+    return this.status('offline');
+  }
+
+  farewell(): Outgoing[] {
+    return [this.status('offline')];
+  }
+
+  dropped(): Readonly<Record<string, number>> {
+    return this.notFinite === 0 ? {} : { 'forecast-not-finite': this.notFinite };
+  }
+
+  /** `publish.every` counts in the stream's own time, so that a burst of late buckets is one message too. */
+  forecast(forecast: Forecast, nowMs: number): void {
+    const { quantiles, every, at } = this.parts.settings();
+    const last = this.published.get(forecast.stream);
+    const tooSoon =
+      every !== null && last !== undefined && forecast.originMs > last && forecast.originMs - last < every;
+    if (tooSoon) return;
+    const digits = digitsOf(forecast);
+    const topic = this.topics.forecast(forecast.stream);
+    const message = forecastText(
+      forecast,
+      { quantiles, digits, issuedMs: nowMs, model: this.parts.model() },
+      this.parts.maxBytes() - Buffer.byteLength(topic),
+    );
+    if (message === null) {
+      this.notFinite++;
+      return;
+    }
+    this.published.set(forecast.stream, forecast.originMs);
+    this.text(topic, message, true);
+    for (const aheadMs of at) this.median(forecast, aheadMs, digits);
+  }
+
+  anomaly(stream: string, anomaly: Surprise): void {
+    this.json(this.topics.anomaly(stream), anomalyMessage(anomaly), false);
+  }
+
+  score(stream: string, scores: readonly LeadScore[], window: number): void {
+    this.json(this.topics.score(stream), scoreMessage(scores, window));
+  }
+
+  reset(stream: string): void {
+    this.clear(this.topics.score(stream));
+  }
+
+  health(health: HealthInput): void {
+    this.json(this.topics.health, healthMessage(health));
+  }
+
+  group(group: string, status: GroupInput): void {
+    this.json(this.topics.model(group), groupMessage(status));
+  }
+
+  alert(id: string, alert: Alert | null): void {
+    const topic = this.topics.alert(id);
+    if (alert === null) this.clear(topic);
+    else this.json(topic, alertMessage(alert));
+  }
+
+  /** Clears what the broker retains of a stream. */
+  forget(stream: string): void {
+    const { topics } = this;
+    this.published.delete(stream);
+    this.resumed.delete(stream);
+    this.clear(topics.forecast(stream));
+    this.clear(topics.score(stream));
+    // Anomalies are not retained, unless another client had the broker retain one.
+    this.clear(topics.anomaly(stream));
+    this.clearLeads(stream, this.leads);
+  }
+
+  private status(state: StatusState): Outgoing {
+    const { version, sinceMs, session } = this.parts;
+    const message = statusMessage({ state, version, sinceMs: sinceMs(), session });
+    return { topic: this.topics.status, payload: JSON.stringify(message), qos: 1, retain: true };
+  }
+
+  /** Clears the plain numbers of leads that a former config published and this one does not. */
+  private clearFormerLeads(): void {
+    const leads = this.parts.settings().at.map(formatDuration);
+    const before = swapLeads(this.parts.store, leads);
+    for (const lead of [...before, ...leads]) this.leads.add(lead);
+    const former = before.filter((lead) => !leads.includes(lead));
+    if (former.length > 0) for (const { name } of this.parts.streams()) this.clearLeads(name, former);
+  }
+
+  private clearLeads(stream: string, leads: Iterable<string>): void {
+    for (const lead of leads) {
+      const topic = this.topics.forecastAt(stream, lead);
+      this.retainedAt.delete(topic);
+      this.clear(topic);
+    }
+  }
+
+  /** A lead beyond the present horizon is cleared where an earlier, longer horizon published it, in this run or a former one. */
+  private median(forecast: Forecast, aheadMs: number, digits: number): void {
+    const topic = this.topics.forecastAt(forecast.stream, formatDuration(aheadMs));
+    const value = medianAt(forecast, aheadMs, digits);
+    if (value !== null) this.text(topic, String(value), true);
+    else if (this.retainedAt.get(topic) ?? this.resumed.has(forecast.stream)) this.clear(topic);
+    this.retainedAt.set(topic, value !== null);
+  }
+
+  private json(topic: string, message: Record<string, unknown>, retain = true): void {
+    this.text(topic, JSON.stringify(message), retain);
+  }
+
+  private clear(topic: string): void {
+    this.text(topic, '', true);
+  }
+
+  private text(topic: string, payload: string, retain: boolean): void {
+    this.parts.send({ topic, payload, qos: 1, retain });
+  }
+}
+
+/** Remembers `leads`. @returns those remembered before */
+function swapLeads(store: JsonTopicsParts['store'], leads: readonly string[]): readonly string[] {
+  const before = store.getMeta(LEADS_KEY);
+  const now = JSON.stringify(leads);
+  if (before !== now) store.setMeta(LEADS_KEY, now);
+  try {
+    const found: unknown = JSON.parse(before ?? '[]');
+    return Array.isArray(found) ? found.filter((value) => typeof value === 'string') : [];
+  } catch {
+    return [];
+  }
+}

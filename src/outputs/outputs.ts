@@ -1,0 +1,105 @@
+/** The list of outputs, and all of them as one. An output that throws costs neither the others nor the agent: it is logged. */
+import type { Context } from '../agent/part.ts';
+import { errorText } from '../errors.ts';
+import type { Surprise } from '../forecast/anomalies.ts';
+import type { Forecast } from '../forecast/forecast.ts';
+import type { LeadScore } from '../forecast/track.ts';
+import type { Outgoing } from '../mqtt/outbox.ts';
+import type { StreamSpec } from '../series/spec.ts';
+import { HomeAssistant, type HomeAssistantParts } from './home-assistant/home-assistant.ts';
+import { JsonTopics, type JsonTopicsParts } from './json/json-topics.ts';
+import type { Alert, GroupInput, HealthInput, Output } from './output.ts';
+
+/** A new output is one line here. Their messages go out in this order. */
+export const outputsOf = (
+  parts: Omit<JsonTopicsParts & HomeAssistantParts, 'settings' | 'config'> & Pick<Context, 'config'>,
+): Output[] => [
+  new JsonTopics({ ...parts, settings: () => parts.config().publish }),
+  new HomeAssistant(parts),
+];
+
+export class Outputs {
+  /** @param failed told what an output threw */
+  constructor(
+    readonly list: readonly Output[],
+    private readonly failed: (output: string, reason: string) => void,
+  ) {}
+
+  birth(): Outgoing[] {
+    return this.list.flatMap((output) => output.birth?.() ?? []);
+  }
+
+  will(): Outgoing | null {
+    for (const output of this.list) {
+      const will = output.will?.() ?? null;
+      if (will !== null) return will;
+    }
+    return null;
+  }
+
+  farewell(): Outgoing[] {
+    return this.list.flatMap((output) => output.farewell?.() ?? []);
+  }
+
+  connected(): void {
+    this.each((output) => output.connected?.());
+  }
+
+  disconnected(): void {
+    this.each((output) => output.disconnected?.());
+  }
+
+  streams(specs: readonly StreamSpec[]): void {
+    this.each((output) => output.streams?.(specs));
+  }
+
+  /** In a loop of its own: called for every forecast, so it makes no closure. */
+  forecast(forecast: Forecast, nowMs: number): void {
+    for (const output of this.list) {
+      try {
+        output.forecast?.(forecast, nowMs);
+      } catch (error) {
+        this.failed(output.name, errorText(error));
+      }
+    }
+  }
+
+  anomaly(stream: string, anomaly: Surprise): void {
+    this.each((output) => output.anomaly?.(stream, anomaly));
+  }
+
+  score(stream: string, scores: readonly LeadScore[], window: number): void {
+    this.each((output) => output.score?.(stream, scores, window));
+  }
+
+  reset(stream: string): void {
+    this.each((output) => output.reset?.(stream));
+  }
+
+  health(health: HealthInput): void {
+    this.each((output) => output.health?.(health));
+  }
+
+  alert(id: string, alert: Alert | null): void {
+    this.each((output) => output.alert?.(id, alert));
+  }
+
+  group(group: string, status: GroupInput): void {
+    this.each((output) => output.group?.(group, status));
+  }
+
+  /** Forecasts that could not be published, of each output. */
+  dropped(): Readonly<Record<string, number>>[] {
+    return this.list.map((output) => output.dropped?.() ?? {});
+  }
+
+  private each(call: (output: Output) => void): void {
+    for (const output of this.list) {
+      try {
+        call(output);
+      } catch (error) {
+        this.failed(output.name, errorText(error));
+      }
+    }
+  }
+}

@@ -1,0 +1,183 @@
+/** A config change of the running agent: applied by all parts, or by none. With real brokers and a real store. */
+import { afterEach, describe, expect, test } from 'vitest';
+import type { Part } from '../../src/agent/part.ts';
+import { type Agent, type AgentParts, startAgent } from '../../src/agent.ts';
+import { type Config, validateConfig } from '../../src/config/index.ts';
+import { GatecastError } from '../../src/errors.ts';
+import { silentLogger } from '../../src/log.ts';
+import { systemClock } from '../../src/system/clock.ts';
+import { hasMosquitto, startMosquitto, watch } from '../support/mosquitto.ts';
+import { tempDirs } from '../support/temp.ts';
+import { sleep, waitFor } from '../support/wait.ts';
+
+const temp = tempDirs();
+const cleanups: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+const configOf = (url: string, dataDir: string, change: Record<string, unknown> = {}) =>
+  validateConfig({
+    node: 'test',
+    mqtt: { url },
+    data_dir: dataDir,
+    lateness: '0s',
+    streams: [
+      { match: 'sensors/{place}', payload: 'number', interval: '100ms', horizon: '2s', name: '{place}' },
+    ],
+    http: { listen: 'off' },
+    ...change,
+  });
+
+/** Streams, publish and fine-tuning change at once: every part has something to do. */
+const OTHER = {
+  streams: [
+    { match: 'sensors/tank', payload: 'number', interval: '100ms', horizon: '2s', name: 'tank' },
+    { match: 'more/{place}', payload: 'number', interval: '200ms', horizon: '2s', name: 'more/{place}' },
+  ],
+  publish: { at: ['1s'] },
+  finetune: { schedule: '5 4 * * *' },
+};
+
+async function setUp(more: Partial<AgentParts> = {}) {
+  const broker = await startMosquitto();
+  cleanups.push(() => broker.stop());
+  const eyes = await watch(broker.url, 'gatecast/#');
+  cleanups.push(() => eyes.close());
+  const dir = temp();
+  const agent: Agent = await startAgent({
+    config: configOf(broker.url, dir),
+    version: '1.2.3',
+    clock: systemClock,
+    log: silentLogger,
+    ...more,
+  });
+  cleanups.push(() => agent.stop());
+  let speaking = true;
+  const speech = (async () => {
+    for (let i = 0; speaking; i++) {
+      for (const place of ['tank', 'pump'])
+        await eyes.client.publishAsync(`sensors/${place}`, String(10 + (i % 7)), { qos: 1 });
+      await sleep(50);
+    }
+  })();
+  cleanups.push(async () => {
+    speaking = false;
+    await speech;
+  });
+  const seqs = (stream: string) =>
+    eyes.on(`gatecast/test/forecast/${stream}`).map(({ text }) => JSON.parse(text).seq as number);
+  /** Forecasts go on, and none was missed since the first that was seen. */
+  const goesOn = async (stream: string) => {
+    const before = seqs(stream).length;
+    await waitFor('more forecasts', () => seqs(stream).length > before + 2);
+    const all = seqs(stream);
+    expect(all).toEqual(all.map((_, i) => (all[0] ?? 0) + i));
+  };
+  await waitFor('the first forecasts', () => seqs('tank').length > 2 && seqs('pump').length > 2);
+  return { broker, eyes, agent, dir, goesOn, seqs };
+}
+
+/** Counts what is done with its changes. */
+class Probe implements Part {
+  readonly name = 'probe';
+  readonly done: string[] = [];
+
+  prepare(next: Config): { apply(): void; discard(): void } {
+    this.done.push('prepare');
+    return {
+      apply: () => void this.done.push(`apply ${next.publish.at.join()}`),
+      discard: () => void this.done.push('discard'),
+    };
+  }
+}
+
+describe.skipIf(!hasMosquitto)('a config change', () => {
+  test('that any one part refuses changes nothing, and names the part, the key and what to do', async () => {
+    const probe = new Probe();
+    const { agent, broker, dir, goesOn } = await setUp({ moreParts: [probe] });
+    const { context, parts } = agent;
+    const running = context.config();
+    const next = configOf(broker.url, dir, OTHER);
+    const specs = () => parts.find(({ name }) => name === 'streams');
+    expect(specs()).toBeDefined();
+    for (const part of parts) {
+      probe.done.length = 0;
+      const real = part.prepare;
+      part.prepare = () => {
+        throw new GatecastError('CONFIG_INVALID', 'refused', {
+          issues: [{ path: 'publish.at', message: `is not for ${part.name}` }],
+          hint: 'take another',
+        });
+      };
+      const result = await context.configure(next);
+      if (real === undefined) delete part.prepare;
+      else part.prepare = real;
+      expect(result.errors).toEqual([
+        { part: part.name, path: 'publish.at', message: `is not for ${part.name}`, hint: 'take another' },
+      ]);
+      expect(result.removed).toEqual([]);
+      expect([context.config(), result.running]).toEqual([running, running]);
+      expect(context.config()).toBe(running);
+      expect(probe.done).toEqual(part === probe ? [] : ['prepare', 'discard']);
+    }
+    await goesOn('tank');
+    await goesOn('pump');
+  }, 60_000);
+
+  test('is applied by all parts; a stream that is not touched misses no forecast; a rollback is one more change', async () => {
+    const probe = new Probe();
+    const { agent, broker, dir, goesOn, eyes } = await setUp({ moreParts: [probe] });
+    const { context } = agent;
+    const former = context.config();
+    const tried = await context.configure(configOf(broker.url, dir, OTHER), { dryRun: true });
+    expect(tried).toMatchObject({ errors: [], removed: [] });
+    expect(context.config()).toBe(former);
+    expect(probe.done).toEqual(['prepare', 'discard']);
+    const result = await context.configure(configOf(broker.url, dir, OTHER));
+    expect(result).toMatchObject({ errors: [], removed: ['pump'], former, restart: [], reconnect: [] });
+    expect(result.hot.length).toBeGreaterThan(2);
+    expect(context.config().publish.at).toEqual([1000]);
+    expect(probe.done.slice(2)).toEqual(['prepare', 'apply 1000']);
+    await goesOn('tank');
+    await waitFor('the plain number', () => eyes.on('gatecast/test/forecast/tank/at/1s').length > 0);
+    await waitFor(
+      'what was retained of pump to be cleared',
+      () => eyes.on('gatecast/test/forecast/pump').at(-1)?.text === '',
+    );
+    const back = await context.configure(result.former);
+    expect(back).toMatchObject({ errors: [], removed: [] });
+    expect(context.config()).toEqual(former);
+    await goesOn('tank');
+    await waitFor(
+      'the plain number to be cleared',
+      () => eyes.on('gatecast/test/forecast/tank/at/1s').at(-1)?.text === '',
+    );
+  }, 60_000);
+
+  test('to a broker that does not answer is refused; one to a broker that does is made, with the forecasts', async () => {
+    const { agent, broker, dir, goesOn } = await setUp();
+    const { context } = agent;
+    const dead = await context.configure(configOf('mqtt://127.0.0.1:1', dir));
+    expect(dead.errors).toMatchObject([{ part: 'broker', path: 'mqtt.url' }]);
+    expect(dead.errors[0]?.hint).not.toBe('');
+    expect(context.config().mqtt.url).toBe(broker.url);
+    await goesOn('tank');
+    const other = await startMosquitto();
+    cleanups.unshift(() => other.stop());
+    const eyes = await watch(other.url, 'gatecast/#');
+    cleanups.unshift(() => eyes.close());
+    const result = await context.configure(configOf(other.url, dir));
+    expect(result).toMatchObject({ errors: [], reconnect: ['mqtt.url'], hot: [], restart: [] });
+    await waitFor(
+      'the birth',
+      () => eyes.on('gatecast/test/status').at(-1)?.text.includes('online') === true,
+    );
+    const before = eyes.on('gatecast/test/forecast/tank').length;
+    for (let i = 0; i < 40 && eyes.on('gatecast/test/forecast/tank').length <= before + 2; i++) {
+      await eyes.client.publishAsync('sensors/tank', String(10 + (i % 7)), { qos: 1 });
+      await sleep(50);
+    }
+    expect(eyes.on('gatecast/test/forecast/tank').length).toBeGreaterThan(before + 2);
+  }, 60_000);
+});
