@@ -55,7 +55,7 @@ export class Configurer {
     const changed = [...diff.hot, ...diff.reconnect];
     if (changed.length === 0) return { ...result, errors: refused };
     const next = takeHot(former, wanted);
-    const { changes, errors: found } = await this.prepare(next, former, changed);
+    const { changes, errors: found } = await this.prepare(next, former, changed, dryRun);
     const errors = [...refused, ...found];
     if (errors.length > 0 || dryRun) {
       await this.discard(changes);
@@ -79,12 +79,13 @@ export class Configurer {
     next: Config,
     running: Config,
     changed: readonly string[],
+    dryRun: boolean,
   ): Promise<{ changes: [Part, Change][]; errors: ConfigError[] }> {
     const changes: [Part, Change][] = [];
     const errors: ConfigError[] = [];
     for (const part of this.parts.parts()) {
       try {
-        const change = await part.prepare?.(next, running);
+        const change = await part.prepare?.(next, running, { dryRun });
         if (change != null) changes.push([part, change]);
       } catch (error) {
         errors.push(...errorsOf(part.name, error, changed));

@@ -16,7 +16,7 @@ import { tryBroker } from '../mqtt/trial.ts';
 import type { Outputs } from '../outputs/outputs.ts';
 import type { Store } from '../store/store-contract.ts';
 import type { Clock } from '../system/clock.ts';
-import type { Change, Part } from './part.ts';
+import type { Change, ConfigureOptions, Part } from './part.ts';
 
 export interface LinkParts {
   readonly config: () => Config;
@@ -77,13 +77,13 @@ export class Link implements Part {
   }
 
   /** Proves the new broker or credential on a second connection; the first one goes on meanwhile. */
-  async prepare(next: Config, running: Config): Promise<Change | null> {
+  async prepare(next: Config, running: Config, { dryRun = false }: ConfigureOptions): Promise<Change | null> {
     const keys = diffConfig(running, next).reconnect;
     if (keys.length === 0) return null;
     const { clock, store, outputs } = this.parts;
     try {
       const options = optionsOf(next);
-      await tryBroker(options, topicsOf(next.base, next.node).trial, clock);
+      if (!dryRun) await tryBroker(options, topicsOf(next.base, next.node).trial, clock);
       const former = optionsOf(running);
       const same = options.url === former.url && options.clientId === former.clientId;
       const farewell = outputs.farewell();

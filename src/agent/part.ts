@@ -25,12 +25,12 @@ export interface Part {
   stop?(): void | Promise<void>;
   /**
    * Makes everything ready for `next` and changes nothing: what can fail, fails here (a port that is taken, a model that does
-   * not load). Called while no round of forecasts runs, for every config change; compare `next` with `running` to see what
-   * changed for this part.
+   * not load). Called for every config change, while forecasts go on; compare `next` with `running` to see what changed for this
+   * part. A dry run only validates: it may leave out what loads another machine, such as a second connection to a broker.
    * @returns null when nothing changes for this part
    * @throws GatecastError whose issues name the keys and whose hint says what to do
    */
-  prepare?(next: Config, running: Config): Change | null | Promise<Change | null>;
+  prepare?(next: Config, running: Config, options: ConfigureOptions): Change | null | Promise<Change | null>;
   /** MQTT filters to subscribe to. Asked again after every config change and after `Context.resubscribe`. */
   filters?(): readonly string[];
   /**
@@ -74,7 +74,7 @@ export interface Context {
 }
 
 export interface ConfigureOptions {
-  /** Only tries: prepares every part, then discards. */
+  /** Only validates: prepares every part, then discards. */
   readonly dryRun?: boolean;
 }
 

@@ -144,15 +144,15 @@ describe.each(Array.from({ length: count }, (_, i) => [setUp().outputs[i]?.name 
       tellAll(output, clock);
       const before = sent.length;
       const next = configOf({ at: ['2m'] });
-      const change = await output.prepare?.(next, state.config);
+      const change = await output.prepare?.(next, state.config, {});
       await change?.discard?.();
       expect(sent.length).toBe(before);
-      const again = await output.prepare?.(next, state.config);
+      const again = await output.prepare?.(next, state.config, {});
       state.config = next;
       await again?.apply();
       clock.advance(10_000);
       expect(sent.length).toBeGreaterThan(before);
-      expect(await output.prepare?.(next, next)).toBeNull();
+      expect(await output.prepare?.(next, next, {})).toBeNull();
     });
 
     test('keeps no array of a forecast: the engine writes over it', async () => {
