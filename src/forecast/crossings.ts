@@ -3,6 +3,8 @@ import type { Threshold } from '../series/spec.ts';
 import { type Crossing, MEDIAN, Q, QUANTILES } from './forecast.ts';
 
 const NEGLIGIBLE = 0.01;
+/** Forecasts of a lead that have met their readings before a crossing at that lead is given a time. */
+const SCORED = 16;
 /** Of the interval between the outer levels, by their names. */
 const NOMINAL = 0.8;
 
@@ -44,6 +46,7 @@ const NONE: readonly Crossing[] = [];
  * For each threshold when it is first crossed, and how probable that is. The probability is that of the likeliest lead: a
  * lower bound of crossing at any time within the horizon, because the joint distribution over leads is not known.
  * @param coverage share of readings that the interval from the lowest to the highest quantile is calibrated to
+ * @param scored how many forecasts for lead k + 1 have met their readings
  */
 export function crossings(
   thresholds: readonly Threshold[],
@@ -52,6 +55,7 @@ export function crossings(
   originMs: number,
   stepMs: number,
   coverage: number = NOMINAL,
+  scored: (k: number) => number = () => SCORED,
 ): readonly Crossing[] {
   if (thresholds.length === 0) return NONE;
   const levels = levelsFor(coverage);
@@ -69,7 +73,10 @@ export function crossings(
       if (first < 0 && p > 0.5) first = k;
     }
     const at = first >= 0 ? first : likeliest;
-    const atMs = probability < NEGLIGIBLE || at < 0 ? null : originMs + (at + 1) * stepMs;
-    return { name, side, value, atMs, probability };
+    if (probability < NEGLIGIBLE || at < 0) return { name, side, value, atMs: null, probability };
+    const known = scored(at);
+    if (known < SCORED)
+      return { name, side, value, atMs: null, probability, learning: { scored: known, of: SCORED } };
+    return { name, side, value, atMs: originMs + (at + 1) * stepMs, probability };
   });
 }

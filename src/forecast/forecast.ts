@@ -18,6 +18,8 @@ export interface Crossing {
   readonly atMs: number | null;
   /** Probability that it is crossed within the horizon, 0..1. */
   readonly probability: number;
+  /** Until enough forecasts have met their readings at the lead of the crossing, `atMs` is null: how many have, of how many. */
+  readonly learning?: { readonly scored: number; readonly of: number };
 }
 
 /** One multi-horizon forecast of one stream. Lead k (1-based) is the bucket `originMs + k * stepMs`. */

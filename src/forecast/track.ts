@@ -283,6 +283,12 @@ export class Track {
     return { observed: n > 0 ? covered / n : null, n };
   }
 
+  /** Forecasts that have met their readings at the nearest knot that is not before lead k + 1. */
+  scored(k: number): number {
+    const j = this.knots.findIndex((knot) => knot > k);
+    return this.state[j * KNOT];
+  }
+
   /** Leads at which no forecast has met its reading yet are left out. */
   scores(): LeadScore[] {
     const scored = this.knots.map((lead, j) => {

@@ -75,6 +75,16 @@ describe('crossings', () => {
     expect(at('high', 'above', 50).atMs).toBe(1_000_000 + 60_000);
   });
 
+  it('tells no time before forecasts of that lead have been scored, but how many have', () => {
+    const scored = (k: number): number => (k < 6 ? 16 : 3);
+    const at = (value: number) =>
+      crossings([{ name: 'low', side: 'below', value }], falling, leads, 0, 60_000, 0.8, scored)[0]!;
+    expect(at(85)).toMatchObject({ atMs: 2 * 60_000 });
+    expect(at(85)).not.toHaveProperty('learning');
+    expect(at(35)).toMatchObject({ atMs: null, learning: { scored: 3, of: 16 } });
+    expect(at(35).probability).toBeGreaterThan(0.95);
+  });
+
   it('knows what the quantiles are levels of where the interval is calibrated to another coverage', () => {
     const spread = Float64Array.from({ length: 9 }, (_, q) => q);
     const at = (value: number, coverage?: number) =>

@@ -213,6 +213,7 @@ function crossingOf(crossing: Crossing): Record<string, unknown> {
     [crossing.side]: crossing.value,
     at: isoOrNull(crossing.atMs),
     probability: round(crossing.probability, 3),
+    ...(crossing.learning === undefined ? {} : { learning: crossing.learning }),
   };
 }
 
