@@ -45,7 +45,7 @@ export function mqttPage(generated: string): string {
     '```sh\nmosquitto_pub -t gatecast/edge/request/backup -n\nmosquitto_pub -t gatecast/edge/request/forget-stream -m \'{"stream":"attic/humidity","transaction":"a-17"}\'\n```',
     show('ok'),
     show('error'),
-    "`error` begins with a [code](errors.md). `SIGHUP` to the daemon is as a request `reload`. Requests are worked off one after the other; while 16 wait, further ones are refused (`BUSY`). A retained request is ignored: it would be done again at each start. Who may publish on `request/+` is up to the broker's access list.",
+    "`error` begins with a [code](errors.md). `SIGHUP` to the daemon is as a request `reload`. Requests are worked off one after the other; while 16 wait, further ones are refused (`BUSY`). A retained request is ignored: it would be done again at each start. Who may publish on `request/+` is up to the broker's access list. With `requests.signed: true` a request must be signed too: the payload is then a JWS of at most 8,192 bytes, which `gatecast request --sign` makes; [remote config](remote-config.md#7-signed-requests) says how.",
     backups(),
     '## Home Assistant',
     show('device'),

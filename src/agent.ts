@@ -37,6 +37,10 @@ import { ModelSlots } from './model/slots.ts';
 import type { Outgoing } from './mqtt/outbox.ts';
 import { topicsOf } from './mqtt/topics.ts';
 import { Outputs, outputsOf } from './outputs/outputs.ts';
+import { nodeAudience } from './remote/contract.ts';
+import type { KeySet } from './remote/keys.ts';
+import { diskFolder, remoteFolder } from './remote/open.ts';
+import { SignedRequests } from './remote/signed-requests.ts';
 import { lockDataDir } from './store/lock.ts';
 import { DATABASE_FILE } from './store/sqlite-store.ts';
 import { type Clock, startTime } from './system/clock.ts';
@@ -55,6 +59,8 @@ export interface AgentParts {
   readonly onConfig?: (config: Config) => void;
   /** Remote config; left out where it is switched off. */
   readonly remote?: RemoteSession;
+  /** Keys that may sign requests; none where left out. */
+  readonly keys?: KeySet;
   /** Called with every forecast that is published. */
   readonly onForecast?: (forecast: Forecast) => void;
   /** Called when a part asks for a restart: the owner stops this agent and starts another. */
@@ -284,6 +290,13 @@ async function start(given: AgentParts, stops: Stops): Promise<Agent> {
     topics: context.topics,
     clock,
     settings: () => config().requests,
+    signatures: new SignedRequests({
+      keys: given.keys ?? new Map(),
+      audience: nodeAudience(base, node),
+      folder: diskFolder(remoteFolder(dataDir)),
+      now: clock.now,
+      clockIsSet: () => ClockHold.sane(clock.now()),
+    }),
     handlers: handlersOf({ ...context, configFile, streams, tuning, forget }),
     send: context.send,
     log,

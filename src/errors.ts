@@ -22,7 +22,8 @@ export const ERROR_CODES = {
   BROKER_UNREACHABLE: 'The MQTT broker does not answer or refuses.',
   TRAINING_FAILED: 'Training stopped without a usable result.',
   NOT_ENOUGH_DATA: 'There is too little data for what was asked.',
-  REQUEST_FORBIDDEN: 'The config does not allow this request over MQTT (`requests.allow`).',
+  REQUEST_FORBIDDEN:
+    'The config does not allow this request over MQTT (`requests.allow`), or its signature does not (`requests.signed`).',
   REQUEST_INVALID: 'A request over MQTT is malformed, too large, or asks for what does not exist.',
   STREAM_UNKNOWN: 'No stream has that name.',
   BUSY: 'Too much was asked at once, the agent is starting or stopping, or a fine-tuning is under way.',

@@ -1,13 +1,15 @@
 /**
  * Requests over MQTT: `request/<verb>` in, `response/<verb>` out. This file is the protocol: how a payload is read, in
- * which order requests are worked off, and how they are answered. `verbs.ts` is the list of verbs and what they do. Every
- * request gets exactly one answer, bounded in size, and nothing throws.
+ * which order requests are worked off, and how they are answered. `verbs.ts` is the list of verbs and what they do;
+ * `remote/signed-requests.ts` checks signatures. Every request gets exactly one answer, bounded in size, and nothing throws.
  */
 import { errorText, GatecastError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Outgoing } from '../mqtt/outbox.ts';
 import type { Topics } from '../mqtt/topics.ts';
 import { responseMessage } from '../outputs/json/messages.ts';
+import { looksSigned, type SignedRequests } from '../remote/signed-requests.ts';
+import { statedClaims } from '../remote/verify.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Incoming } from './inbox.ts';
 import type { Part } from './part.ts';
@@ -28,11 +30,19 @@ export interface RequestsParts {
   readonly log: Logger;
   readonly clock: Pick<Clock, 'monotonic'>;
   /** Read at each request: a config change may change them. */
-  readonly settings: () => { readonly allow: readonly string[]; readonly max_per_minute: number };
+  readonly settings: () => {
+    readonly allow: readonly string[];
+    readonly max_per_minute: number;
+    /** Refuses requests without a signature. */
+    readonly signed: boolean;
+  };
+  readonly signatures: Pick<SignedRequests, 'check'>;
 }
 
 const MINUTE_MS = 60_000;
 const MAX_PAYLOAD_BYTES = 4096;
+/** Of a signed request, which is base64url with a header and a signature. */
+const MAX_SIGNED_BYTES = 8192;
 const MAX_TRANSACTION = 128;
 const MAX_NAME = 1024;
 const MAX_WAITING = 16;
@@ -65,19 +75,46 @@ export class Requests implements Part {
       log.warn('retained request ignored', { verb });
       return true;
     }
-    const { transaction, ask, wrong } = read(payload);
+    const signed = looksSigned(payload);
+    const { transaction, ask, wrong } = signed ? readSigned(payload) : read(payload);
     const refuse = (code: 'REQUEST_INVALID' | 'REQUEST_FORBIDDEN' | 'BUSY', message: string): void =>
       this.answer(verb, transaction, null, new GatecastError(code, message));
     if (!Object.hasOwn(handlers, verb))
       refuse('REQUEST_INVALID', `There is no request '${verb}'. Known: ${Object.keys(handlers).join(', ')}.`);
     else if (!this.parts.settings().allow.includes(verb))
       refuse('REQUEST_FORBIDDEN', `'${verb}' is not among the requests that requests.allow lists.`);
-    else if (ask === null) refuse('REQUEST_INVALID', wrong);
+    else if (this.parts.settings().signed && !signed)
+      refuse(
+        'REQUEST_FORBIDDEN',
+        'It is not signed, and requests.signed is set. Sign it with `gatecast request --sign`.',
+      );
+    else if (wrong !== '') refuse('REQUEST_INVALID', wrong);
     else if (this.waiting >= MAX_WAITING) refuse('BUSY', `${MAX_WAITING} requests are waiting already.`);
-    else if (!this.mayTake())
-      refuse('BUSY', `requests.max_per_minute allows ${this.parts.settings().max_per_minute} a minute.`);
-    else this.enqueue(verb, ask, transaction);
+    else if (signed) {
+      const kept = Uint8Array.from(payload);
+      this.enqueue(verb, transaction, () => this.runSigned(verb, kept));
+    } else if (!this.mayTake()) refuse('BUSY', this.tooMany());
+    else this.enqueue(verb, transaction, () => this.run(verb, ask));
     return true;
+  }
+
+  /** Only authentic requests count for the limit: forged ones must not use it up. */
+  private async runSigned(verb: string, payload: Uint8Array): Promise<object> {
+    const { claims, refusal } = await this.parts.signatures.check(verb, payload);
+    if (refusal !== null) {
+      const { code, text, hint } = refusal;
+      throw new GatecastError(code, `The signed request is refused: ${text}`, { hint });
+    }
+    if (!this.mayTake()) throw new GatecastError('BUSY', this.tooMany());
+    return this.run(verb, { stream: claims.stream ?? null, group: claims.group ?? null });
+  }
+
+  private async run(verb: string, ask: Ask): Promise<object> {
+    return (await this.parts.handlers[verb]?.(ask)) ?? {};
+  }
+
+  private tooMany(): string {
+    return `requests.max_per_minute allows ${this.parts.settings().max_per_minute} a minute.`;
   }
 
   /** Counts a request where the limit of the last minute allows it. */
@@ -91,7 +128,7 @@ export class Requests implements Part {
 
   /** As one without a payload, from this machine. */
   ask(verb: string): void {
-    if (this.waiting < MAX_WAITING) this.enqueue(verb, { stream: null, group: null }, null);
+    if (this.waiting < MAX_WAITING) this.enqueue(verb, null, () => this.run(verb, NO_NAMES));
   }
 
   filters(): string[] {
@@ -103,11 +140,11 @@ export class Requests implements Part {
     return this.last;
   }
 
-  private enqueue(verb: string, ask: Ask, transaction: Transaction): void {
+  private enqueue(verb: string, transaction: Transaction, work: () => Promise<object>): void {
     this.waiting++;
     this.last = this.last.then(async () => {
       try {
-        this.answer(verb, transaction, (await this.parts.handlers[verb]?.(ask)) ?? {}, null);
+        this.answer(verb, transaction, await work(), null);
       } catch (error) {
         this.answer(verb, transaction, null, error);
       } finally {
@@ -130,9 +167,17 @@ export class Requests implements Part {
   }
 }
 
-/** `ask` is null where the payload is none; `wrong` says why. */
-function read(payload: Uint8Array): { transaction: Transaction; ask: Ask | null; wrong: string } {
-  const refused = (wrong: string) => ({ transaction: null, ask: null, wrong });
+interface Read {
+  readonly transaction: Transaction;
+  readonly ask: Ask;
+  /** Why the payload is no request; empty: it is one. */
+  readonly wrong: string;
+}
+
+const NO_NAMES: Ask = { stream: null, group: null };
+
+function read(payload: Uint8Array): Read {
+  const refused = (wrong: string): Read => ({ transaction: null, ask: NO_NAMES, wrong });
   if (payload.length > MAX_PAYLOAD_BYTES)
     return refused(`The payload is larger than ${MAX_PAYLOAD_BYTES} bytes.`);
   const text = Buffer.from(payload).toString('utf8').trim();
@@ -151,10 +196,21 @@ function read(payload: Uint8Array): { transaction: Transaction; ask: Ask | null;
   for (const key of ['stream', 'group'] as const) {
     const name = own(key) ?? null;
     if (name !== null && (typeof name !== 'string' || name === '' || name.length > MAX_NAME))
-      return { transaction, ask: null, wrong: `\`${key}\` is not a name.` };
+      return { transaction, ask: NO_NAMES, wrong: `\`${key}\` is not a name.` };
     names[key] = name;
   }
   return { transaction, ask: names, wrong: '' };
+}
+
+/** The transaction is echoed, so that the sender finds the refusal; everything else waits for the signature. */
+function readSigned(payload: Uint8Array): Read {
+  if (payload.length > MAX_SIGNED_BYTES)
+    return {
+      transaction: null,
+      ask: NO_NAMES,
+      wrong: `The payload is larger than ${MAX_SIGNED_BYTES} bytes.`,
+    };
+  return { transaction: transactionOf(statedClaims(payload)?.transaction), ask: NO_NAMES, wrong: '' };
 }
 
 /** Echoed where it is short and simple, else left out. */

@@ -8,6 +8,7 @@ import { registerDoctor } from './doctor/doctor.ts';
 import { registerInspect } from './inspect/inspect.ts';
 import { registerModel } from './model/model.ts';
 import { registerReplay } from './replay/replay.ts';
+import { registerRequest } from './request/request.ts';
 import { registerRun } from './run.ts';
 import { describeFailure } from './shared/failure.ts';
 import { addGlobals } from './shared/globals.ts';
@@ -27,6 +28,7 @@ const REGISTER = [
   registerTrain,
   registerModel,
   registerConfig,
+  registerRequest,
 ] as const;
 
 export interface Output {

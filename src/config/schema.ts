@@ -203,6 +203,11 @@ const requests = z.strictObject({
     'hot',
     'Requests that are answered in a minute; further ones are refused with BUSY.',
   ),
+  signed: note(
+    flag().default(false),
+    'restart',
+    'Answer only requests that a key of `remote_config.keys` with the role `request` has signed; see docs/remote-config.md. A request that is signed is verified in any case.',
+  ),
 });
 
 const ingest = z.strictObject({

@@ -1,4 +1,4 @@
-/** What several rules of a config, or a rule and a top-level key, must hold up to together. */
+/** Checks that involve more than one key of a config. */
 import type { Issue } from '../errors.ts';
 import { type PathPart, pathText } from './document.ts';
 import { ruleIds } from './rule-ids.ts';
@@ -29,5 +29,7 @@ export function checkWhole(config: Config, lineOf: (path: readonly PathPart[]) =
   const ids = ruleIds(config.streams);
   for (const [at, id] of ids.entries())
     if (ids.indexOf(id) < at) report(['streams', at, 'id'], `is the id of another rule: "${id}"`);
+  if (config.requests.signed && config.remote_config.keys === undefined)
+    report(['requests', 'signed'], 'needs `remote_config.keys`: without keys no request could be verified');
   return issues;
 }

@@ -25,6 +25,7 @@ export interface Topics {
   modelHave(name: string): string;
   /** A filter: every verb. */
   readonly requests: string;
+  request(verb: string): string;
   /** The verb of a request's topic; null when it is none. */
   requestVerb(topic: string): string | null;
   response(verb: string): string;
@@ -63,6 +64,7 @@ export function topicsOf(base: string, node: string): Topics {
     },
     modelHave: (name) => joinLevels(modelRoot, name, 'have'),
     requests: `${requestRoot}/+`,
+    request: (verb) => joinLevels(requestRoot, verb),
     requestVerb: (topic) => {
       if (!topic.startsWith(`${requestRoot}/`)) return null;
       const verb = topic.slice(requestRoot.length + 1);

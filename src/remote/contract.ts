@@ -24,6 +24,9 @@ export const DEFAULT_PROBATION = '10m';
 /** How far ahead of this gateway's clock `iat` may be, ms. */
 export const CLOCK_TOLERANCE_MS = 300_000;
 
+/** A signed request may be valid for so long at most, ms. */
+export const MAX_REQUEST_LIFE_MS = 86_400_000;
+
 /** A model's bytes travel in chunks of this size; the last one is shorter. */
 export const CHUNK_BYTES = 64 * 1024;
 export const MAX_MODEL_BYTES = 64 * 1024 * 1024;
@@ -163,20 +166,20 @@ export const unsignedSchema = z
   })
   .superRefine(oneContent);
 
-/** Claims of a signed request; the payload of `request/<verb>` is then a JWS with these. */
+/** Claims of a signed request: the payload of `request/<verb>` is a JWS with these. */
 export const requestClaimsSchema = z.strictObject({
   aud: z.string().max(512),
   iat: seconds,
   exp: seconds,
-  /** Newer than the last one of this key, as for configs. */
+  /** Greater than that of the last request of this key to this gateway. */
   version,
   verb: z.string().max(32),
   transaction: z
     .union([z.string().max(128), z.number()])
     .nullable()
     .optional(),
-  stream: z.string().max(1024).optional(),
-  group: z.string().max(1024).optional(),
+  stream: z.string().min(1).max(1024).optional(),
+  group: z.string().min(1).max(1024).optional(),
 });
 export type RequestClaims = z.infer<typeof requestClaimsSchema>;
 

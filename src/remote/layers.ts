@@ -23,6 +23,7 @@ export const LOCAL_ONLY = [
   'mqtt.ca',
   'mqtt.cert',
   'mqtt.key',
+  'requests.signed',
 ] as const;
 
 /** Names of the layers that count for a gateway, lowest first. */
@@ -152,7 +153,7 @@ export function keyOrigins(file: JsonObject, layers: Layers, order: readonly Lay
     })
     .reverse();
   const originOf = (path: readonly string[]): KeyOrigin['origin'] => {
-    if (LOCAL_ONLY.some((local) => path.join('.').startsWith(local))) return 'file';
+    if (LOCAL_ONLY.some((local) => `${path.join('.')}.`.startsWith(`${local}.`))) return 'file';
     const layer = sources.find(({ tree }) => valueAt(tree, path) !== undefined);
     return layer?.name ?? (valueAt(fileById, path) === undefined ? 'default' : 'file');
   };

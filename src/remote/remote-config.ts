@@ -10,7 +10,6 @@ import type { Logger } from '../log.ts';
 import type { Clock } from '../system/clock.ts';
 import { sha256 } from '../system/files.ts';
 import {
-  CLOCK_TOLERANCE_MS,
   type Claims,
   CONFIG_TYP,
   claimsSchema,
@@ -39,7 +38,15 @@ import type { JsonObject } from './merge-patch.ts';
 import { judge, type Trial, type Vitals } from './probation.ts';
 import type { NewPush, PushLife } from './push-life.ts';
 import type { Push } from './push-state.ts';
-import { problem, type Refusal, readUnsigned, statedAudience, verify } from './verify.ts';
+import {
+  checkTimes,
+  problem,
+  problemsText,
+  type Refusal,
+  readUnsigned,
+  statedClaims,
+  verify,
+} from './verify.ts';
 
 /** What a change of the config gave, as far as it matters here. */
 export interface Applied {
@@ -228,7 +235,11 @@ export class RemoteConfig {
       layer === 'node' ? nodeAudience(local.base, local.node) : fleetAudience(local.base, layer.slice(6));
     const turnAway = (refusal: Refusal): null => {
       life.turnAway(layer, refusal);
-      this.parts.log.warn('push refused', { layer, code: refusal.code, reason: textOf(refusal.problems) });
+      this.parts.log.warn('push refused', {
+        layer,
+        code: refusal.code,
+        reason: problemsText(refusal.problems),
+      });
       this.report();
       return null;
     };
@@ -258,11 +269,8 @@ export class RemoteConfig {
         this.waiting.set(layer, message);
         return refuse(503, problem('exp', 'cannot be checked before the clock of the gateway is set', CLOCK));
       }
-      const nowMs = clock.now();
-      if (claims.exp !== undefined && claims.exp * 1000 <= nowMs)
-        return refuse(408, problem('exp', `was ${isoOf(claims.exp)}; it has expired`, 'sign it again'));
-      if (claims.iat !== undefined && claims.iat * 1000 > nowMs + CLOCK_TOLERANCE_MS)
-        return refuse(408, problem('iat', `is ${isoOf(claims.iat)}, in the future`, 'check both clocks'));
+      const times = checkTimes(claims, clock.now());
+      if (times !== null) return refuse(408, times);
     }
     if (life.isHarmful(digest)) {
       life.refuse(push, 500, [problem('', 'the agent ended twice while it read this push')], null);
@@ -283,7 +291,7 @@ export class RemoteConfig {
   private layerOf({ layer, payload }: Message): LayerName {
     const { base, remote_config } = this.parts.local;
     if (layer !== 'node' || payload.length === 0) return layer;
-    const stated = statedAudience(payload);
+    const stated = statedClaims(payload)?.aud;
     const group = remote_config.groups.find((name) => stated === fleetAudience(base, name));
     return group === undefined ? layer : `fleet:${group}`;
   }
@@ -442,7 +450,7 @@ export class RemoteConfig {
   private async goBack(problems: readonly Problem[]): Promise<void> {
     const { life, host, log } = this.parts;
     this.trial = null;
-    log.error('push rolled back', { version: life.push?.version ?? null, reason: textOf(problems) });
+    log.error('push rolled back', { version: life.push?.version ?? null, reason: problemsText(problems) });
     const { needs } = life.push ?? { needs: 'restart' };
     life.rollBack(problems);
     const { layers } = life.current();
@@ -535,7 +543,7 @@ export class RemoteConfig {
       layer: push.layer,
       version: push.version,
       code,
-      reason: textOf(problems),
+      reason: problemsText(problems),
     });
     try {
       this.parts.life.refuse(push, code, problems, attempted);
@@ -578,12 +586,5 @@ const refusalOf = (code: Refusal['code'], ...problems: readonly Problem[]): Refu
   token: null,
 });
 
-const textOf = (problems: readonly Problem[]): string =>
-  problems
-    .map(({ path, text }) => (path === '' ? text : `${path} ${text}`))
-    .join('; ')
-    .slice(0, 500);
-
-const isoOf = (seconds: number): string => new Date(seconds * 1000).toISOString();
 const NEWER = 'sign it again with a higher version';
 const CLOCK = 'it is taken as soon as the clock is set';

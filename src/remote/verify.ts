@@ -1,13 +1,14 @@
 /**
  * Decides whether a message is authentic: size, form, header, signature, role of the key, audience, and the form of the
- * claims. Versions and times are checked by the caller (`push-check.ts`), which knows what was seen and what time it is.
- * No I/O, no clock.
+ * claims. The caller checks the version, because only it knows the versions seen, and the times, with `checkTimes`. No I/O, no
+ * clock.
  */
 import { compactVerify } from 'jose';
 import type { z } from 'zod';
 import { sha256 } from '../system/files.ts';
 import {
   ALGORITHM,
+  CLOCK_TOLERANCE_MS,
   type CONFIG_TYP,
   type Code,
   type KeyRole,
@@ -17,7 +18,7 @@ import {
   type REQUEST_TYP,
 } from './contract.ts';
 import type { KeySet } from './keys.ts';
-import { isObject } from './merge-patch.ts';
+import { isObject, type JsonObject } from './merge-patch.ts';
 import { parseStrictJson } from './strict-json.ts';
 
 /** Why a message is not taken. */
@@ -104,14 +105,33 @@ export async function verify<Schema extends z.ZodType>(
   return readClaims(claims.value, { schema, audience, stated, payload, kid: key.kid });
 }
 
-/** The audience that a message states, signed or not; nothing is verified. Null where there is none. */
-export function statedAudience(payload: Uint8Array): string | null {
+/** The claims that a message states, signed or not; nothing is verified. Null where there are none. */
+export function statedClaims(payload: Uint8Array): JsonObject | null {
   if (payload.length > MAX_PUSH_BYTES) return null;
   const compact = Buffer.from(payload).toString('latin1');
   const claims = COMPACT.test(compact) ? Buffer.from(compact.split('.')[1] ?? '', 'base64url') : payload;
   const { value } = parseStrictJson(claims, MAX_PUSH_DEPTH);
-  return isObject(value) && typeof value.aud === 'string' ? value.aud : null;
+  return isObject(value) ? value : null;
 }
+
+/** Whether a message with these times may be taken now; null: it may. */
+export function checkTimes(
+  { iat, exp }: { readonly iat?: number | undefined; readonly exp?: number | undefined },
+  nowMs: number,
+): Problem | null {
+  if (exp !== undefined && exp * 1000 <= nowMs)
+    return problem('exp', `was ${isoOf(exp)}; it has expired`, 'sign it again');
+  if (iat !== undefined && iat * 1000 > nowMs + CLOCK_TOLERANCE_MS)
+    return problem('iat', `is ${isoOf(iat)}, in the future`, 'check both clocks');
+  return null;
+}
+
+/** All problems in one line. */
+export const problemsText = (problems: readonly Problem[]): string =>
+  problems
+    .map(({ path, text }) => (path === '' ? text : `${path} ${text}`))
+    .join('; ')
+    .slice(0, 500);
 
 /** Plain JSON, for `remote_config.unsigned`. */
 export function readUnsigned<Schema extends z.ZodType>(
@@ -178,7 +198,9 @@ function refuse(
   return { message: null, refusal: { code, problems, ...stated } };
 }
 
+const isoOf = (seconds: number): string => new Date(seconds * 1000).toISOString();
 const excerpt = (value: unknown): string => (JSON.stringify(value) ?? 'nothing').slice(0, 80);
-const SIGN_HINT = 'sign it with `gatecast config sign` or `push`, and send the bytes unchanged';
-const KEY_HINT = 'add the public key to `remote_config.keys` of the gateway';
+const SIGN_HINT =
+  'sign a push with `gatecast config push` or `sign`, a request with `gatecast request --sign`, and send the bytes unchanged';
+const KEY_HINT = 'add the public key to `remote_config.keys` of the gateway, and restart it';
 const AUD_HINT = 'sign it for this gateway (`--to`) or for a group that it is in (`--fleet`)';

@@ -5,9 +5,21 @@ import { GatecastError } from '../../src/errors.ts';
 import { silentLogger } from '../../src/log.ts';
 import type { Outgoing } from '../../src/mqtt/outbox.ts';
 import { topicsOf } from '../../src/mqtt/topics.ts';
+import { SignedRequests } from '../../src/remote/signed-requests.ts';
+import { MemoryFolder } from '../remote/gateway.ts';
 import { uniform } from '../support/random.ts';
 
-function setUp(change: Handlers = {}, settings: Partial<ReturnType<RequestsParts['settings']>> = {}) {
+function setUp(
+  change: Handlers = {},
+  settings: Partial<ReturnType<RequestsParts['settings']>> = {},
+  signatures: RequestsParts['signatures'] = new SignedRequests({
+    keys: new Map(),
+    audience: 'node:gatecast/n',
+    folder: new MemoryFolder(),
+    now: Date.now,
+    clockIsSet: () => true,
+  }),
+) {
   let nowMs = 0;
   const sent: Outgoing[] = [];
   const asked: [string, Ask][] = [];
@@ -29,7 +41,8 @@ function setUp(change: Handlers = {}, settings: Partial<ReturnType<RequestsParts
     send: (message) => sent.push(message),
     log: silentLogger,
     clock: { monotonic: () => nowMs },
-    settings: () => ({ allow: Object.keys(VERBS), max_per_minute: 6000, ...settings }),
+    settings: () => ({ allow: Object.keys(VERBS), max_per_minute: 6000, signed: false, ...settings }),
+    signatures,
   });
   const wait = (ms: number) => {
     nowMs += ms;

@@ -144,6 +144,7 @@ const BAD: readonly Bad[] = [
     'mqtt.ca',
     'mqtt.cert',
     'mqtt.key',
+    'requests.signed',
   ].map(
     (path): Bad => [
       `${path} pushed`,

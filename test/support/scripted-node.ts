@@ -77,8 +77,14 @@ export async function scriptedNode(script: NodeScript): Promise<ScriptedNode> {
     client.publish(`gatecast/${name}/config/reported`, JSON.stringify(reported), { qos: 1, retain: !dryRun });
   };
 
-  client.on('message', async (_topic, payload) => {
+  client.on('message', async (topic, payload) => {
     const jws = payload.toString();
+    const verb = /\/request\/([^/]+)$/.exec(topic)?.[1];
+    if (verb !== undefined) {
+      const { transaction } = JSON.parse(Buffer.from(jws.split('.')[1] ?? '', 'base64url').toString());
+      const answer = { status: 'ok', data: {}, error: null, transaction };
+      return void client.publish(`gatecast/${name}/response/${verb}`, JSON.stringify(answer));
+    }
     if (jws === '' || handled.has(jws)) return;
     handled.add(jws);
     const { kid = '' } = decodeProtectedHeader(jws);
@@ -97,6 +103,6 @@ export async function scriptedNode(script: NodeScript): Promise<ScriptedNode> {
     report(kid, claims, { status: 'probation', code: 202 }, layer, false);
     setTimeout(() => client.connected && report(kid, claims, verdict, layer, false), verdict.afterMs ?? 50);
   });
-  await client.subscribeAsync([own, fleet], { qos: 1 });
+  await client.subscribeAsync([own, fleet, `gatecast/${name}/request/+`], { qos: 1 });
   return { pushes, dryRuns, close: () => client.endAsync(true) };
 }

@@ -36,6 +36,14 @@ export function operatorFolder({ operatorDir }: OperatorFlags): OperatorFolder {
   };
 }
 
+export const addSigner = (command: Command): Command =>
+  command
+    .option('--signing-key <file>', 'private key; the only one of the operator folder where not given')
+    .option(
+      '--passphrase-file <file>',
+      'file that holds the passphrase of an encrypted key; else it is asked for',
+    );
+
 export interface Target {
   readonly kind: 'node' | 'fleet';
   readonly name: string;

@@ -16,7 +16,14 @@ import {
   targetOf,
 } from './content.ts';
 import type { SignerFlags } from './key-file.ts';
-import { addOperatorFolder, level, type OperatorFlags, operatorFolder, printable } from './operator.ts';
+import {
+  addOperatorFolder,
+  addSigner,
+  level,
+  type OperatorFlags,
+  operatorFolder,
+  printable,
+} from './operator.ts';
 import type { PushIo, PushResult } from './push-run.ts';
 import type { AbortLimit, Rate } from './rollout.ts';
 import { LiveTable, tableLines, terminal } from './table.ts';
@@ -33,14 +40,6 @@ export interface RolloutFlags {
 
 export type SendFlags = RolloutFlags & TargetFlags & ClaimFlags & SignerFlags & OperatorFlags & LoginFlags;
 type Flags = SendFlags & ContentFlags & { readonly resume?: string | true };
-
-export const addSigner = (command: Command): Command =>
-  command
-    .option('--signing-key <file>', 'private key; the only one of the operator folder where not given')
-    .option(
-      '--passphrase-file <file>',
-      'file that holds the passphrase of an encrypted key; else it is asked for',
-    );
 
 export const addRollout = (command: Command): Command =>
   command

@@ -5,8 +5,8 @@ import { addLogin } from '../shared/broker.ts';
 import { whole } from '../shared/values.ts';
 import { addClaims, addTarget, type Content, targetOf } from './content.ts';
 import { type LayerVersion, layerVersions, ofTarget, readHistory } from './history-file.ts';
-import { addOperatorFolder, operatorFolder } from './operator.ts';
-import { addRollout, addSigner, follow, type SendFlags } from './push.ts';
+import { addOperatorFolder, addSigner, operatorFolder } from './operator.ts';
+import { addRollout, follow, type SendFlags } from './push.ts';
 
 type Flags = SendFlags & { readonly toVersion?: number };
 

@@ -13,8 +13,7 @@ import {
   targetOf,
 } from './content.ts';
 import type { SignerFlags } from './key-file.ts';
-import { addOperatorFolder, type OperatorFlags, operatorFolder } from './operator.ts';
-import { addSigner } from './push.ts';
+import { addOperatorFolder, addSigner, type OperatorFlags, operatorFolder } from './operator.ts';
 
 interface Flags extends TargetFlags, ContentFlags, ClaimFlags, SignerFlags, OperatorFlags {
   readonly dryRun?: boolean;

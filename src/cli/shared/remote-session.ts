@@ -3,11 +3,14 @@ import { resolve } from 'node:path';
 import type { ConfigFile } from '../../agent/configure.ts';
 import type { RemoteSession } from '../../agent/remote.ts';
 import type { Config } from '../../config/index.ts';
+import type { KeySet } from '../../remote/keys.ts';
 
 export interface Start {
   readonly config: Config;
   readonly configFile: ConfigFile;
   readonly remote?: RemoteSession;
+  /** Keys that may sign requests. */
+  readonly keys?: KeySet;
 }
 
 /**
@@ -19,27 +22,24 @@ export async function openStart(path: string, dataDir: string | undefined): Prom
   const environment = dataDir === undefined ? {} : { GATECAST_DATA_DIR: dataDir };
   const { document, config: local } = readConfig(path, environment);
   const name = resolve(path);
-  if (!local.remote_config.enabled)
-    return {
-      config: local,
-      configFile: { path: name, read: () => readConfig(path, environment).config },
-    };
-  const [
-    { openRemote, diskFolder, remoteFolder },
-    { loadKeys },
-    { lockDataDir },
-    { layerOrder, effectiveConfig },
-  ] = await Promise.all([
-    import('../../remote/open.ts'),
-    import('../../remote/keys.ts'),
-    import('../../store/lock.ts'),
-    import('../../remote/layers.ts'),
-  ]);
+  const fileAlone: Start = {
+    config: local,
+    configFile: { path: name, read: () => readConfig(path, environment).config },
+  };
+  if (!local.remote_config.enabled && !local.requests.signed) return fileAlone;
+  const { loadKeys } = await import('../../remote/keys.ts');
+  const keys = loadKeys(local.remote_config.keys);
+  if (!local.remote_config.enabled) return { ...fileAlone, keys };
+  const [{ openRemote, diskFolder, remoteFolder }, { lockDataDir }, { layerOrder, effectiveConfig }] =
+    await Promise.all([
+      import('../../remote/open.ts'),
+      import('../../store/lock.ts'),
+      import('../../remote/layers.ts'),
+    ]);
   let file = { document, dataDir: local.data_dir };
   // A second daemon on the same data directory must not count as a start.
   const lock = lockDataDir(local.data_dir);
   try {
-    const keys = loadKeys(local.remote_config.keys);
     const opened = openRemote(diskFolder(remoteFolder(local.data_dir)), file, local, () => Date.now());
     const order = layerOrder(local.remote_config.groups);
     return {
@@ -55,6 +55,7 @@ export async function openStart(path: string, dataDir: string | undefined): Prom
         },
       },
       remote: { opened, keys, local, file: () => file },
+      keys,
     };
   } finally {
     lock.release();

@@ -5,6 +5,7 @@ import type { Agent } from '../../agent.ts';
 import type { Config } from '../../config/index.ts';
 import { errorText, GatecastError } from '../../errors.ts';
 import type { Forecast } from '../../forecast/forecast.ts';
+import type { KeySet } from '../../remote/keys.ts';
 import { settleHeap } from '../../system/heap.ts';
 import { untilSignal } from './until-signal.ts';
 import { VERSION } from './version.ts';
@@ -14,8 +15,10 @@ export interface RunOptions {
   /** Read again by the request `reload`, and on SIGHUP; without it SIGHUP (the terminal is closed) stops the agent. */
   readonly configFile?: ConfigFile;
   readonly remote?: RemoteSession;
+  /** Keys that may sign requests. */
+  readonly keys?: KeySet;
   /** The config of another start, where one is asked for; without it a restart ends the program. */
-  readonly again?: () => Promise<Pick<RunOptions, 'config' | 'configFile' | 'remote'>>;
+  readonly again?: () => Promise<Pick<RunOptions, 'config' | 'configFile' | 'remote' | 'keys'>>;
   /** How many ports after the configured one the page may take. */
   readonly fallbackPorts?: number;
   readonly onStarted?: (pageUrl: string | null) => void;
@@ -33,7 +36,7 @@ export async function runAgent(options: RunOptions): Promise<void> {
     import('../../log.ts'),
     import('../../system/clock.ts'),
   ]);
-  const { config, configFile, remote, again, fallbackPorts, onStarted, onForecast } = options;
+  const { config, configFile, remote, keys, again, fallbackPorts, onStarted, onForecast } = options;
   let { level } = config.log;
   const log = createLogger({
     level: () => level,
@@ -55,10 +58,11 @@ export async function runAgent(options: RunOptions): Promise<void> {
   if (configFile !== undefined) process.on('SIGHUP', () => reload());
   let started = false;
   void signal.then(() => setTimeout(() => started || process.exit(0), START_PATIENCE_MS).unref());
-  let start: Pick<RunOptions, 'config' | 'configFile' | 'remote'> = {
+  let start: Pick<RunOptions, 'config' | 'configFile' | 'remote' | 'keys'> = {
     config,
     ...(configFile && { configFile }),
     ...(remote && { remote }),
+    ...(keys && { keys }),
   };
   for (;;) {
     let restart: (reason: string) => void = () => {};

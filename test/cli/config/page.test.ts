@@ -14,7 +14,10 @@ const blocks = [...page.matchAll(/^```(\w+) ?(\S*)\n([\s\S]*?)^```$/gm)].map(
   ([, kind = '', name = '', text = '']) => ({ kind, name, text }),
 );
 const commands = blocks.filter(({ kind }) => kind === 'sh').flatMap(({ text }) => text.trim().split('\n'));
-const acl = blocks.find(({ kind }) => kind === 'conf')?.text ?? '';
+const acl = blocks
+  .filter(({ kind }) => kind === 'conf')
+  .map(({ text }) => text)
+  .join('');
 
 /** Words as a shell would split them. */
 const words = (line: string): string[] =>

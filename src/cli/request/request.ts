@@ -1,0 +1,79 @@
+/** `gatecast request`: sends a request to a gateway over the broker and prints its answer. */
+import { Argument, type Command, Option } from 'commander';
+import { REQUEST_VERBS } from '../../config/schema.ts';
+import { GatecastError } from '../../errors.ts';
+import { baseOption } from '../config/content.ts';
+import type { SignerFlags } from '../config/key-file.ts';
+import {
+  addOperatorFolder,
+  addSigner,
+  level,
+  type OperatorFlags,
+  operatorFolder,
+  printable,
+} from '../config/operator.ts';
+import { addLogin, brokerOf, type LoginFlags } from '../shared/broker.ts';
+import { AlreadySaid } from '../shared/said.ts';
+import { duration } from '../shared/values.ts';
+
+interface Flags extends LoginFlags, SignerFlags, OperatorFlags {
+  readonly to: string;
+  readonly base: string;
+  readonly stream?: string;
+  readonly group?: string;
+  readonly sign?: boolean;
+  /** ms */
+  readonly wait: number;
+  readonly json?: boolean;
+}
+
+export function registerRequest(program: Command): void {
+  const command = program
+    .command('request')
+    .description('send a request to a gateway over the broker, and print its answer')
+    .addArgument(
+      new Argument('<verb>', 'what is asked for; docs/mqtt.md says what each does').choices(REQUEST_VERBS),
+    )
+    .requiredOption('--to <node>', 'the gateway', level)
+    .addOption(baseOption())
+    .option('--stream <name>', 'stream, as on the topic of its forecasts')
+    .option('--group <name>', 'model group; the only one where not given')
+    .option('--sign', 'sign it, as `requests.signed` of the gateway wants; so does --signing-key')
+    .addOption(
+      new Option('--wait <duration>', 'how long the gateway may take to answer')
+        .argParser(duration)
+        .default(30_000, '30s'),
+    )
+    .option('--json', 'print the answer as JSON');
+  addLogin(addOperatorFolder(addSigner(command)))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ gatecast request backup --to cellar --broker mqtts://broker.lan
+  $ gatecast request forget-stream --to cellar --stream attic/humidity --sign
+
+Ends with 0 when the gateway has done it, with 1 when it refused or did not answer. A signed request is valid for 5 minutes,
+and its version is the time in milliseconds: the clocks of this machine and of the gateway must be right.`,
+    )
+    .action(async (verb: string, flags: Flags, self: Command) => {
+      const print = self.configureOutput().writeOut ?? (() => {});
+      const [{ send }, { openSigner }] = await Promise.all([
+        import('./send.ts'),
+        import('../config/key-file.ts'),
+      ]);
+      const { base, to: node, stream, group, wait: waitMs } = flags;
+      const signs = flags.sign === true || flags.signingKey !== undefined;
+      const signer = signs ? await openSigner(flags, operatorFolder(flags)) : null;
+      const options = await brokerOf(flags, 'request');
+      const answer = await send({ base, node, verb, stream, group, signer, waitMs }, options);
+      if (answer === null)
+        throw new GatecastError('BROKER_UNREACHABLE', `${node} has not answered within ${waitMs / 1000} s`, {
+          hint: 'is that its name, does it run, and may this login publish on request/+ and read response/+?',
+        });
+      const { status, data, error } = answer;
+      if (flags.json) print(`${JSON.stringify({ status, data, error }, null, 2)}\n`);
+      else print(`${status === 'ok' ? `ok ${JSON.stringify(data ?? {})}` : printable(error ?? status)}\n`);
+      if (status !== 'ok') throw new AlreadySaid();
+    });
+}
