@@ -1,7 +1,14 @@
 /** The config room's front door. */
 export { resolveTables, type TableSettings } from './covariates.ts';
 export { type ConfigDiff, configHash, diffConfig, takeHot } from './diff.ts';
-export { type Environment, loadConfig, parseConfig, readConfig, validateConfig } from './load.ts';
+export {
+  type Environment,
+  loadConfig,
+  parseConfig,
+  type ReadConfig,
+  readConfig,
+  validateConfig,
+} from './load.ts';
 export { createRouter, ingestLimits, reservedTopics, resolveRules } from './resolve.ts';
 export { ruleIds } from './rule-ids.ts';
 export { type Config, REQUEST_VERBS } from './schema.ts';

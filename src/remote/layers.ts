@@ -139,11 +139,20 @@ export interface KeyOrigin {
   /** `streams.<id>.horizon` */
   readonly path: string;
   readonly value: unknown;
-  readonly origin: 'default' | 'file' | LayerName;
+  /** `environment`: `GATECAST_DATA_DIR` or `--data-dir`. */
+  readonly origin: 'default' | 'file' | 'environment' | LayerName;
 }
 
-/** Every key of the effective config with its value, as a file would state it, and where the value comes from. */
-export function keyOrigins(file: JsonObject, layers: Layers, order: readonly LayerName[]): KeyOrigin[] {
+/**
+ * Every key of the effective config with its value, as a file would state it, and where the value comes from.
+ * @param dataDir of the environment; left out where the file decides
+ */
+export function keyOrigins(
+  file: JsonObject,
+  layers: Layers,
+  order: readonly LayerName[],
+  dataDir?: string,
+): KeyOrigin[] {
   const document = effectiveDocument(file, layers, order);
   const fileById = { ...file, streams: rulesById(file.streams) };
   const sources = order
@@ -177,7 +186,11 @@ export function keyOrigins(file: JsonObject, layers: Layers, order: readonly Lay
       for (const [at, value] of document.streams.entries()) walk(rule, value, ['streams', ids[at] ?? '']);
     }
   }
-  return found;
+  return found.map((key) =>
+    key.path === 'data_dir' && dataDir !== undefined
+      ? { ...key, value: dataDir, origin: 'environment' }
+      : key,
+  );
 }
 
 function withoutStreams(tree: JsonObject): JsonObject {

@@ -2,11 +2,12 @@
 import { accessSync, constants, existsSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { Command } from 'commander';
-import type { Config } from '../../config/index.ts';
+import type { Config, ReadConfig } from '../../config/index.ts';
 import { GatecastError } from '../../errors.ts';
 import type { HeardTopic } from '../../ingest/survey.ts';
 import { unwritable } from '../../system/output-file.ts';
 import { globals } from '../shared/globals.ts';
+import { type Layered, layered } from '../shared/layers.ts';
 import { modelRegistry } from '../shared/models.ts';
 import { untilSignal } from '../shared/until-signal.ts';
 import { duration } from '../shared/values.ts';
@@ -54,27 +55,40 @@ interface Output {
 }
 
 async function check(options: Options, dataDir: string | undefined, { out, err }: Output): Promise<void> {
-  const { loadConfig, resolveRules, configHash } = await import('../../config/index.ts');
+  const { readConfig, resolveRules, configHash } = await import('../../config/index.ts');
   const { configText, heardText, many, summarise } = await import('./report.ts');
   const path = options.config;
   if (path === undefined && options.listen === undefined)
     throw new GatecastError('USAGE', 'nothing to check', { hint: 'name a config with -c, or --listen' });
   if (options.out !== undefined && existsSync(options.out))
     throw new GatecastError('USAGE', `${options.out} exists`, { hint: '--out never overwrites a file' });
-  const load = (file: string): Config => {
+  const load = (file: string): ReadConfig => {
     try {
-      return loadConfig(file, dataDir === undefined ? {} : { GATECAST_DATA_DIR: dataDir });
+      return readConfig(file, dataDir === undefined ? {} : { GATECAST_DATA_DIR: dataDir });
     } catch (error) {
       if (options.json && error instanceof GatecastError && error.code === 'CONFIG_INVALID')
         out(`${JSON.stringify({ config: file, valid: false, issues: error.issues }, null, 2)}\n`);
       throw error;
     }
   };
-  const config = path === undefined ? null : load(path);
+  const read = path === undefined ? null : load(path);
+  const config = read?.config ?? null;
+  const layers = read === null ? null : await layered(read, dataDir);
   const rules = config === null ? [] : summarise(resolveRules(config));
   const valid =
-    config === null ? {} : { config: path, valid: true, node: config.node, hash: configHash(config), rules };
+    config === null
+      ? {}
+      : {
+          config: path,
+          valid: true,
+          node: config.node,
+          hash: configHash(config),
+          rules,
+          ...effective(layers),
+        };
   if (config !== null && path !== undefined && !options.json) out(configText(path, config, rules));
+  if (layers !== null && layers.problem !== null)
+    err(`warning: the pushed layers do not fit this file, which would run alone: ${layers.problem}\n`);
   if (config !== null) {
     await warnOfSecrets(config, err);
     await warnOfModel(config, err);
@@ -99,6 +113,10 @@ async function check(options: Options, dataDir: string | undefined, { out, err }
     else err(`${nothingNew(config !== null, result.heard.messages)}\n`);
   }
 }
+
+/** The file with the layers that were pushed to this gateway. */
+const effective = (layers: Layered | null): object =>
+  layers === null ? {} : { effective: { hash: layers.hash, problem: layers.problem, keys: layers.keys } };
 
 /** There is nothing to suggest. */
 function nothingNew(withConfig: boolean, messages: number): string {

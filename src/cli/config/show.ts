@@ -28,27 +28,16 @@ rules, by which pushes name them, stand in the keys: streams.<id>.horizon. Run i
 holds the pushed layers.`,
     )
     .action(async (flags: Flags, self: Command) => {
-      const [{ readFileSync }, { loadConfig }, { parseConfigText }, layers, open, { isObject }] =
-        await Promise.all([
-          import('node:fs'),
-          import('../../config/index.ts'),
-          import('../../config/document.ts'),
-          import('../../remote/layers.ts'),
-          import('../../remote/open.ts'),
-          import('../../remote/merge-patch.ts'),
-        ]);
+      const [{ readConfig }, { layered }] = await Promise.all([
+        import('../../config/index.ts'),
+        import('../shared/layers.ts'),
+      ]);
       const { dataDir } = globals(self);
-      const local = loadConfig(flags.config, dataDir === undefined ? {} : { GATECAST_DATA_DIR: dataDir });
-      const { value } = parseConfigText(readFileSync(flags.config, 'utf8'));
-      const document = isObject(value) ? value : {};
-      const { enabled, groups } = local.remote_config;
-      const pushed = enabled ? open.readLayers(open.diskFolder(open.remoteFolder(local.data_dir))) : {};
-      const order = layers.layerOrder(groups);
-      const { hash } = layers.effectiveConfig({ document, dataDir }, pushed, order);
-      const keys = layers.keyOrigins(document, pushed, order);
+      const read = readConfig(flags.config, dataDir === undefined ? {} : { GATECAST_DATA_DIR: dataDir });
+      const { keys, hash, problem } = await layered(read, dataDir);
       const print = self.configureOutput().writeOut ?? (() => {});
       if (flags.json) {
-        print(`${JSON.stringify({ node: local.node, hash, keys }, null, 2)}\n`);
+        print(`${JSON.stringify({ node: read.config.node, hash, keys, problem }, null, 2)}\n`);
         return;
       }
       const shown = keys.filter(({ origin }) => flags.all === true || origin !== 'default');
@@ -56,5 +45,7 @@ holds the pushed layers.`,
         [path, typeof set === 'string' ? set : JSON.stringify(set), origin].map(printable),
       );
       print(`${textTable([['key', 'value', 'from'], ...rows])}\nconfig ${hash}\n`);
+      if (problem !== null)
+        print(`the pushed layers do not fit this file, which runs alone: ${printable(problem)}\n`);
     });
 }

@@ -1,0 +1,41 @@
+/** The config file with the layers that were pushed to this gateway, for commands that only look. */
+import type { ReadConfig } from '../../config/index.ts';
+import { errorText, GatecastError } from '../../errors.ts';
+import type { KeyOrigin } from '../../remote/layers.ts';
+
+export interface Layered {
+  /** Every key of the effective config, and where its value comes from. */
+  readonly keys: readonly KeyOrigin[];
+  /** Hash of the effective config. */
+  readonly hash: string;
+  /** Why the pushed layers do not fit the file, which then runs alone; null: they fit, or there are none. */
+  readonly problem: string | null;
+}
+
+/**
+ * The pushed layers are read from the data directory where remote config is enabled and this user may read them.
+ * @param dataDir of the environment, which goes before the file
+ */
+export async function layered(
+  { document, config }: ReadConfig,
+  dataDir: string | undefined,
+): Promise<Layered> {
+  const [{ effectiveConfig, keyOrigins, layerOrder }, { diskFolder, readLayers, remoteFolder }] =
+    await Promise.all([import('../../remote/layers.ts'), import('../../remote/open.ts')]);
+  const { enabled, groups } = config.remote_config;
+  const pushed = enabled ? readLayers(diskFolder(remoteFolder(config.data_dir))) : {};
+  const order = layerOrder(groups);
+  const file = { document, dataDir };
+  const resultOf = (layers: typeof pushed, problem: string | null): Layered => ({
+    keys: keyOrigins(document, layers, order, dataDir),
+    hash: effectiveConfig(file, layers, order).hash,
+    problem,
+  });
+  try {
+    return resultOf(pushed, null);
+  } catch (error) {
+    const issues = error instanceof GatecastError ? error.issues : [];
+    const details = issues.map(({ path, message }) => `${path} ${message}`).join('; ');
+    return resultOf({}, details === '' ? errorText(error) : details);
+  }
+}
