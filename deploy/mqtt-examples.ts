@@ -44,12 +44,12 @@ export function examples(): Readonly<Record<string, Outgoing>> {
   const json = new JsonTopics({
     topics,
     send: (message) => sent.push(message),
-    settings: () => ({ ...SETTINGS, every: null }),
-    maxBytes: () => Number.POSITIVE_INFINITY,
+    config: () => ({ publish: { ...SETTINGS, every: null } }),
+    maxMessageBytes: () => Number.POSITIVE_INFINITY,
     store: { getMeta: () => null, setMeta: () => {} },
     streams: () => [],
     version: '0.1.0',
-    sinceMs: () => NOW - MINUTE,
+    since: () => NOW - MINUTE,
     session: 'f3b8c1e2-…',
     model: () => MODEL,
   });

@@ -6,8 +6,10 @@ import type { StreamView } from '../forecast/engine-contract.ts';
 import type { Router } from '../ingest/router.ts';
 import type { GroupSlots } from '../model/slots.ts';
 import type { Alert } from '../outputs/output.ts';
+import type { Outputs } from '../outputs/outputs.ts';
 import { longestGapMs } from '../series/spec.ts';
 import type { Store } from '../store/store-contract.ts';
+import type { Context, NewConnection, Part } from './part.ts';
 
 /** Ids of `<base>/<node>/alert/<id>`, and when each is raised; the texts are the reference in `docs/mqtt.md`. */
 export const ALERTS = {
@@ -53,7 +55,17 @@ export interface AlertsParts {
   readonly publish: (id: string, alert: Alert | null) => void;
 }
 
-export class Alerts {
+/** The alerts of the agent, published by its outputs. */
+export function createAlerts({ store, clock }: Pick<Context, 'store' | 'clock'>, outputs: Outputs): Alerts {
+  return new Alerts({
+    store,
+    now: () => clock.now(),
+    publish: (id, alert) => outputs.alert(id, alert),
+  });
+}
+
+export class Alerts implements Part {
+  readonly name = 'alerts';
   private readonly raised = new Map<AlertId, Alert>();
   /** Raised by a former run, and not looked at yet. */
   private former: readonly string[] | null;
@@ -91,8 +103,9 @@ export class Alerts {
     return [...this.raised].filter(([, { severity }]) => severity === 'error').map(([id]) => id);
   }
 
-  /** For a broker that may have lost what it kept. */
-  sayAgain(): void {
+  /** The broker may have lost what it retained. */
+  connected({ again }: Pick<NewConnection, 'again'>): void {
+    if (!again) return;
     for (const [id, alert] of this.raised) this.parts.publish(id, alert);
   }
 }

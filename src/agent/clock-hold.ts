@@ -7,8 +7,11 @@
  * everything that waited on the way. After a start, a reconnect, a stall of the process or a silent network the clock
  * waits until the backlog has been taken. A wall clock before 2024 was never set: it closes nothing.
  */
+import type { ForecastEngine, StreamView } from '../forecast/engine-contract.ts';
 import type { Sample } from '../series/sample.ts';
 import type { Clock } from '../system/clock.ts';
+import type { Link } from './link.ts';
+import type { Context, NewConnection, Part } from './part.ts';
 
 /** Before this a clock was never set, ms. */
 const SANE_FROM_MS = Date.UTC(2024, 0, 1);
@@ -39,10 +42,26 @@ export const MAX_AWAY_MS = 900_000;
 
 export interface ClockHoldParts {
   readonly clock: Pick<Clock, 'now' | 'monotonic'>;
+  /** The streams that are forecast. */
+  readonly streams: () => readonly Pick<StreamView, 'lastObservedMs'>[];
   /** Sends a ping to the broker; `answered` is called when the answer is here. Does nothing without a connection. */
   readonly probe: (answered: () => void) => void;
   /** How long the broker keeps readings for an absent agent, ms. */
   readonly keptMs: () => number;
+}
+
+/** The clock hold of the agent: it asks the broker by pings. */
+export function createClockHold(
+  { clock, config }: Pick<Context, 'clock' | 'config'>,
+  { client }: Link,
+  engine: Pick<ForecastEngine, 'streams'>,
+): ClockHold {
+  return new ClockHold({
+    clock,
+    streams: () => engine.streams(),
+    probe: (answered) => client.ping(answered),
+    keptMs: () => (config().mqtt.qos === 0 ? 0 : config().mqtt.session_expiry),
+  });
 }
 
 type Phase =
@@ -55,7 +74,8 @@ type Phase =
   | 'live';
 
 /** All times named `...Ms` of this class are of the monotonic clock, except wall times, which are named so. */
-export class ClockHold {
+export class ClockHold implements Part {
+  readonly name = 'clock';
   private phase: Phase = 'starting';
   private readonly startedMs: number;
   /** Begin of the backlog phase. */
@@ -91,24 +111,24 @@ export class ClockHold {
     return ClockHold.sane(arrivalMs) || timeMs === arrivalMs ? sample : { ...sample, arrivalMs: timeMs };
   }
 
-  /** A former run took readings up to this wall time, ms: what the broker kept since then is younger. */
-  resume(newestWallMs: number): void {
-    this.provenWallMs ??= newestWallMs;
+  /** A former run took readings up to a certain wall time: what the broker kept since then is younger. */
+  start(): void {
+    const newestMs = this.parts
+      .streams()
+      .reduce((newest, { lastObservedMs }) => Math.max(newest, lastObservedMs ?? 0), 0);
+    this.provenWallMs ??= newestMs;
   }
 
-  /** There is a new connection. Call before its first message. @param resumed the broker had kept the session */
-  connected(resumed: boolean): void {
+  connected({ resumed }: Pick<NewConnection, 'resumed'>): void {
     if (!resumed) this.provenWallMs = null;
     this.beginBacklog(this.parts.clock.monotonic());
   }
 
-  /** The broker has answered the subscriptions of a new connection. */
-  answered(): void {
+  subscribed(): void {
     if (this.phase === 'backlog') this.answeredMs ??= this.parts.clock.monotonic();
   }
 
-  /** The connection is lost, or could not be made. */
-  lost(): void {
+  disconnected(): void {
     this.probe = null;
     if (this.phase !== 'starting') this.phase = 'away';
   }

@@ -4,8 +4,10 @@
  */
 import { type Config, diffConfig, takeHot } from '../config/index.ts';
 import { errorText, GatecastError } from '../errors.ts';
+import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import type { Logger } from '../log.ts';
-import type { Change, ConfigError, ConfigResult, ConfigureOptions, Part } from './part.ts';
+import type { ModelRegistry } from '../model/registry.ts';
+import type { Change, ConfigError, ConfigResult, ConfigureOptions, Context, Part } from './part.ts';
 
 /** A config file that can be read again. */
 export interface ConfigFile {
@@ -15,30 +17,27 @@ export interface ConfigFile {
 }
 
 export interface ConfigurerParts {
-  readonly config: Config;
+  /** The config that runs. The configurer alone replaces it. */
+  readonly running: { config: Config };
   /** In the order of `apply`. */
   readonly parts: () => readonly Part[];
-  /** Names of the streams that are forecast. */
-  readonly streams: () => readonly string[];
-  /** What no part sees: keys that wait for the next start. @returns why they cannot be used */
-  readonly check?: (wanted: Config, running: Config) => readonly ConfigError[];
+  readonly engine: Pick<ForecastEngine, 'streams'>;
+  readonly models: { readonly registry: Pick<ModelRegistry, 'has'> };
   /** Runs an action while no round of forecasts runs. */
-  readonly between: <T>(action: () => Promise<T>) => Promise<T>;
-  /** Called when a config has been applied, with the streams that it does not read any more. */
-  readonly applied: (running: Config, removed: readonly string[]) => void;
+  readonly between: Context['between'];
+  /** Tells all parts that a stream is removed. */
+  readonly forget: Context['forget'];
+  /** Called with the config when a change has been applied. */
+  readonly onConfig: ((config: Config) => void) | undefined;
   readonly log: Logger;
 }
 
 const UNSURE = 'Correct the key, or keep the former value.';
 
 export class Configurer {
-  /** The config that runs. */
-  running: Config;
   private last: Promise<unknown> = Promise.resolve();
 
-  constructor(private readonly parts: ConfigurerParts) {
-    this.running = parts.config;
-  }
+  constructor(private readonly parts: ConfigurerParts) {}
 
   /** Never rejects: what keeps the config from being applied is in `errors`, and nothing has changed then. */
   configure(wanted: Config, { dryRun = false }: ConfigureOptions = {}): Promise<ConfigResult> {
@@ -48,10 +47,10 @@ export class Configurer {
   }
 
   private async go(wanted: Config, dryRun: boolean): Promise<ConfigResult> {
-    const former = this.running;
+    const former = this.parts.running.config;
     const diff = diffConfig(former, wanted);
     const result = { ...diff, errors: [], former, running: former, removed: [] };
-    const refused = this.parts.check?.(wanted, former) ?? [];
+    const refused = this.checkModel(wanted, former);
     const changed = [...diff.hot, ...diff.reconnect];
     if (changed.length === 0) return { ...result, errors: refused };
     const next = takeHot(former, wanted);
@@ -99,26 +98,52 @@ export class Configurer {
     changes: readonly [Part, Change][],
     result: ConfigResult,
   ): Promise<ConfigResult> {
-    const { log, streams, applied } = this.parts;
-    const before = streams();
-    this.running = next;
+    const { running, log, parts, engine, forget, onConfig } = this.parts;
+    const names = () => engine.streams().map(({ spec }) => spec.name);
+    const before = names();
+    running.config = next;
+    // Without an await: no code sees some parts on the new config and some on the former one.
+    for (const [part, change] of changes) this.attempt(part, () => change.apply?.());
     for (const [part, change] of changes) {
       try {
-        await change.apply();
+        await change.settle?.();
       } catch (error) {
-        // A broken promise of the part: the other parts go on, so that one config runs everywhere.
-        log.error('config not applied', { part: part.name, reason: errorText(error) });
+        log.error('config change not settled', { part: part.name, reason: errorText(error) });
       }
     }
-    const now = new Set(streams());
+    const now = new Set(names());
     const removed = before.filter((name) => !now.has(name));
-    applied(next, removed);
+    for (const stream of removed) forget(stream);
+    for (const part of parts()) this.attempt(part, () => part.configured?.(next));
+    onConfig?.(next);
     log.info('config applied', {
       hot: result.hot.join(' '),
       reconnect: result.reconnect.join(' '),
       restart: result.restart.join(' '),
     });
     return { ...result, running: next, removed };
+  }
+
+  /** Calls what a part says cannot fail. Where it does fail, the other parts go on, so that one config runs everywhere. */
+  private attempt(part: Part, action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.parts.log.error('config not applied', { part: part.name, reason: errorText(error) });
+    }
+  }
+
+  /** The model is a key that waits for the next start, so no part looks at it. */
+  private checkModel({ model: { name } }: Config, running: Config): ConfigError[] {
+    if (name === running.model.name || this.parts.models.registry.has(name)) return [];
+    return [
+      {
+        part: 'model',
+        path: 'model.name',
+        message: `there is no model '${name}' on this gateway`,
+        hint: 'Import it with `gatecast model import`, or name one that `gatecast model list` shows.',
+      },
+    ];
   }
 
   private async discard(changes: readonly [Part, Change][]): Promise<void> {

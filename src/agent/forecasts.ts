@@ -1,12 +1,14 @@
 /** Where the forecasts of a round go: the outputs, the page, and the drift detectors of fine-tuning. */
 import { alarms } from '../forecast/anomalies.ts';
 import type { Forecast } from '../forecast/forecast.ts';
+import type { Outputs } from '../outputs/outputs.ts';
 import type { Context } from './part.ts';
 import type { AgentRemote } from './remote.ts';
 import type { AgentStreams } from './streams.ts';
 import type { Tuning } from './tuning.ts';
 
-export interface ForecastParts extends Pick<Context, 'config' | 'outputs'> {
+export interface ForecastParts extends Pick<Context, 'config'> {
+  readonly outputs: Pick<Outputs, 'forecast' | 'anomaly'>;
   readonly streams: Pick<AgentStreams, 'board'>;
   readonly tuning: Pick<Tuning, 'observe'>;
   /** Null where remote config is switched off. */

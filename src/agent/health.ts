@@ -1,7 +1,9 @@
 /** How the agent is: gathered from its parts on demand, for the health message, the page and the metrics. */
 import { withoutSecrets } from '../errors.ts';
+import type { Engine } from '../forecast/engine.ts';
 import type { ClientStatus } from '../mqtt/client.ts';
 import type { HealthInput } from '../outputs/output.ts';
+import type { Outputs } from '../outputs/outputs.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Facts } from '../system/facts.ts';
@@ -11,8 +13,13 @@ import type { PageStatus } from '../web/wire.ts';
 import type { Condition } from './alerts.ts';
 import { ClockHold } from './clock-hold.ts';
 import { type Counts, DEGRADING, type DropReason, summed } from './drops.ts';
-import type { ChosenModel } from './model.ts';
+import type { Link } from './link.ts';
+import type { AgentModels, ChosenModel } from './model.ts';
+import type { Context } from './part.ts';
 import type { Pipeline } from './pipeline.ts';
+import type { AgentRemote } from './remote.ts';
+import type { AgentStreams } from './streams.ts';
+import type { Tuning } from './tuning.ts';
 
 export interface HealthParts {
   readonly node: string;
@@ -39,15 +46,53 @@ export interface HealthParts {
   readonly configVersion: () => number | null;
 }
 
-/** What the machine says of itself is read at most this often, ms. */
-const FACTS_MS = 1000;
-/** A failed run of the network, or a refused message, counts as an ill for this long, ms. */
+/** The parts that health asks. */
+export interface HealthSources {
+  readonly storeConditions: () => readonly Condition[];
+  readonly models: AgentModels;
+  readonly facts: () => Facts;
+  readonly engine: Pick<Engine, 'failures' | 'lastFailure'>;
+  readonly streams: AgentStreams;
+  readonly pipeline: Pipeline;
+  readonly outputs: Outputs;
+  readonly link: Link;
+  readonly tuning: Pick<Tuning, 'lastRun'>;
+  readonly remote: Pick<AgentRemote, 'version'> | null;
+}
+
+export function createHealth(
+  { config, version, since, clock, store }: Context,
+  { storeConditions, models, facts, engine, streams, pipeline, outputs, link, tuning, remote }: HealthSources,
+): Health {
+  return new Health({
+    node: config().node,
+    version,
+    since,
+    get brokerUrl() {
+      return config().mqtt.url;
+    },
+    clock,
+    model: () => models.current,
+    lastRun: () => tuning.lastRun,
+    store,
+    storeConditions,
+    failures: () => ({ count: engine.failures, last: engine.lastFailure }),
+    router: streams,
+    pipeline,
+    outputs,
+    broker: () => link.client.status(),
+    facts,
+    streams: () => streams.size,
+    configVersion: () => remote?.version ?? null,
+  });
+}
+
+/** A failed run of the network, or a refused message, is a problem for this long, ms. */
 const FAILURE_MS = 300_000;
 const HOUR_MS = 3_600_000;
 const HOURS = 24;
 
 export class Health {
-  private facts: { atMs: number; facts: Facts } | null = null;
   private readonly failed = new Recently(FAILURE_MS);
   private readonly refused = new Recently(FAILURE_MS);
   /** By reason. */
@@ -142,17 +187,10 @@ export class Health {
     return bytes - written[0]!.bytes;
   }
 
-  machine(): Facts {
-    const atMs = this.parts.clock.monotonic();
-    if (this.facts === null || atMs - this.facts.atMs >= FACTS_MS)
-      this.facts = { atMs, facts: this.parts.facts() };
-    return this.facts.facts;
-  }
-
   /** What goes out on MQTT, but for the model's name. */
   message(): Omit<HealthInput, 'model'> {
     const degraded = this.degraded();
-    const { rssMb, cpuPercent } = this.machine();
+    const { rssMb, cpuPercent } = this.parts.facts();
     return {
       state: degraded.length === 0 ? 'ok' : 'degraded',
       degraded,
@@ -205,7 +243,7 @@ export class Health {
   metrics(): MetricFamily[] {
     const { clock, version, pipeline, store } = this.parts;
     const broker = this.parts.broker();
-    const { rssMb, temperatureC } = this.machine();
+    const { rssMb, temperatureC } = this.parts.facts();
     const { dbBytes, samples, writtenBytes } = store.stats();
     const family = (type: MetricFamily['type'], name: string, help: string, value: number): MetricFamily => ({
       name,

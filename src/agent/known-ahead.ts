@@ -12,10 +12,10 @@ import type { Logger } from '../log.ts';
 import type { TablePoint } from '../series/covariate-sources.ts';
 import type { Store } from '../store/store-contract.ts';
 import type { Clock } from '../system/clock.ts';
+import { RateLimitedLog } from '../system/rate-limited-log.ts';
 import { every } from './every.ts';
 import type { Incoming } from './inbox.ts';
 import type { Change, Part } from './part.ts';
-import { RateLimitedLog } from './rate-limited-log.ts';
 
 /** Tables that came on topics, by name: [times and values by turns]. */
 const KEY = 'agent.tables';
@@ -25,7 +25,7 @@ const LOOK_MS = 60_000;
 type Settings = Pick<Config, 'streams' | 'ingest'>;
 
 export interface KnownAheadParts {
-  readonly config: Settings;
+  readonly config: () => Settings;
   readonly engine: Pick<ForecastEngine, 'know'>;
   readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
   readonly clock: Clock;
@@ -57,7 +57,8 @@ export class KnownAhead implements Part {
   /** Files are read before this returns, so that the first forecasts know them. */
   async start(): Promise<void> {
     const { config, clock, log } = this.parts;
-    await this.use(config);
+    this.use(config());
+    await this.readFiles();
     this.cancel = every(clock, LOOK_MS, () => this.look(), log);
   }
 
@@ -69,10 +70,10 @@ export class KnownAhead implements Part {
   prepare(next: Settings, running: Settings): Change | null {
     const tables = resolveTables(next);
     const same = isDeepStrictEqual([tables, next.ingest], [resolveTables(running), running.ingest]);
-    return same ? null : { apply: () => this.use(next, tables) };
+    return same ? null : { apply: () => void this.use(next, tables), settle: () => this.readFiles() };
   }
 
-  async use(config: Settings, tables = resolveTables(config)): Promise<void> {
+  private use(config: Settings, tables = resolveTables(config)): void {
     this.tables = tables;
     this.maxPayloadBytes = config.ingest.max_payload;
     this.heard ??= this.recall();
@@ -81,7 +82,6 @@ export class KnownAhead implements Part {
       this.heard.delete(name);
       this.fresh = true;
     }
-    await this.readFiles();
   }
 
   /**

@@ -4,6 +4,7 @@
  */
 import { type Config, diffConfig } from '../config/index.ts';
 import { errorText, GatecastError } from '../errors.ts';
+import type { Router } from '../ingest/router.ts';
 import type { Logger } from '../log.ts';
 import { Client } from '../mqtt/client.ts';
 import type { Incoming, Subscription } from '../mqtt/connection.ts';
@@ -24,15 +25,10 @@ export interface LinkParts {
   readonly log: Logger;
   readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
   readonly outputs: Pick<Outputs, 'birth' | 'will' | 'farewell'>;
-  /** Filters of the sensors. */
-  readonly sensorFilters: () => readonly string[];
+  /** Its router knows the filters of the sensors. */
+  readonly streams: { readonly router: Pick<Router, 'filters'> };
   /** Asked in this order to take a message; the pipeline takes all that the parts before it left. */
   readonly parts: () => readonly Part[];
-  /** There is a new connection; no message has come yet. @param again not the first one @param resumed the broker had kept the session */
-  readonly connected: (again: boolean, resumed: boolean) => void;
-  /** The broker has answered the subscriptions of a new connection. */
-  readonly answered: () => void;
-  readonly lost: () => void;
 }
 
 /** How long the farewell may take, ms. */
@@ -56,13 +52,14 @@ export class Link implements Part {
       birth: () => outputs.birth(),
       message: (message) => this.route(message),
       changed: ({ connected, connects, resumed }) => {
-        if (!connected) parts.lost();
+        if (!connected) this.tell((part) => part.disconnected?.());
         else if (connects > this.connections) {
           this.connections = connects;
-          parts.connected(connects > 1, resumed);
+          const connection = { again: connects > 1, resumed };
+          this.tell((part) => part.connected?.(connection));
         }
       },
-      answered: () => parts.answered(),
+      answered: () => this.tell((part) => part.subscribed?.()),
       session: sessionMemory(store, options),
     });
   }
@@ -88,10 +85,10 @@ export class Link implements Part {
       const same = options.url === former.url && options.clientId === former.clientId;
       const farewell = outputs.farewell();
       return {
-        apply: () =>
-          same
-            ? this.client.switchTo(options)
-            : this.client.switchTo(options, farewell, sessionMemory(store, options)),
+        apply: () => {
+          if (same) this.client.switchTo(options);
+          else this.client.switchTo(options, farewell, sessionMemory(store, options));
+        },
       };
     } catch (cause) {
       const message = `cannot be used: ${errorText(cause)}`;
@@ -113,19 +110,34 @@ export class Link implements Part {
     this.subscribe();
   }
 
+  configured(): void {
+    this.subscribe();
+  }
+
   /** Asks all parts for their filters, and subscribes to the difference. */
   subscribe(): void {
     this.client.setSubscriptions(this.wanted());
   }
 
   private wanted(): Subscription[] {
-    const { config, sensorFilters, parts } = this.parts;
+    const { config, streams, parts } = this.parts;
     const qos = config().mqtt.qos === 0 || this.storeFails ? 0 : 1;
     return subscriptionsFor(
-      sensorFilters(),
+      streams.router.filters(),
       qos,
       parts().flatMap((part) => part.filters?.() ?? []),
     );
+  }
+
+  /** A part that throws keeps the others from nothing. */
+  private tell(event: (part: Part) => void): void {
+    for (const part of this.parts.parts()) {
+      try {
+        event(part);
+      } catch (error) {
+        this.parts.log.error('part failed', { part: part.name, reason: errorText(error) });
+      }
+    }
   }
 
   /** In a plain loop: it runs for every message. */

@@ -3,6 +3,7 @@ import { GatecastError } from '../errors.ts';
 import type { Model } from '../forecast/model.ts';
 import { loadModel } from '../model/pack.ts';
 import type { ModelRegistry } from '../model/registry.ts';
+import type { ModelSlots } from '../model/slots.ts';
 import type { Stepper } from '../model/stepper.ts';
 import { FEATURES } from '../series/features.ts';
 
@@ -13,6 +14,16 @@ export interface ChosenModel {
   readonly trainedAt: string | null;
   /** Why there is no model; null when there is one. */
   readonly problem: string | null;
+}
+
+/** The models on this gateway, and the one that forecasts. */
+export interface AgentModels {
+  readonly registry: ModelRegistry;
+  readonly slots: ModelSlots;
+  /** The config's `model.name` at the start. */
+  readonly configured: string;
+  /** The model that forecasts. Fine-tuning replaces it. */
+  current: ChosenModel;
 }
 
 /** What forecasts say that they are made with. @param version of the agent, where there is no model */

@@ -1,7 +1,16 @@
 /** The agent's page, where the config wants one. */
 import { parseListen } from '../web/listen.ts';
-import { type PageOptions, PageServer } from '../web/server.ts';
+import { PageServer } from '../web/server.ts';
+import type { Health } from './health.ts';
 import type { Context, Part } from './part.ts';
+import type { AgentStreams } from './streams.ts';
+
+export interface PageSources {
+  readonly streams: Pick<AgentStreams, 'board'>;
+  readonly health: Pick<Health, 'pageStatus' | 'metrics'>;
+  /** How many ports after the configured one the page may take. */
+  readonly fallbackPorts: number | undefined;
+}
 
 export class Page implements Part {
   readonly name = 'page';
@@ -9,13 +18,21 @@ export class Page implements Part {
   url: string | null = null;
   private server: PageServer | null = null;
 
-  constructor(private readonly options: Omit<PageOptions, 'host' | 'port'>) {}
+  constructor(private readonly sources: PageSources) {}
 
   /** @throws GatecastError LISTEN_FAILED when no port is free */
-  async start({ config, log }: Context): Promise<void> {
+  async start({ config, log, clock }: Context): Promise<void> {
     const address = parseListen(config().http.listen);
     if (address === null) return;
-    this.server = new PageServer({ ...address, ...this.options });
+    const { streams, health, fallbackPorts = 0 } = this.sources;
+    this.server = new PageServer({
+      ...address,
+      fallbackPorts,
+      board: streams.board,
+      status: () => health.pageStatus(),
+      metrics: () => health.metrics(),
+      clock,
+    });
     this.url = await this.server.start();
     log.info('page', { url: this.url });
   }

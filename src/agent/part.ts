@@ -12,7 +12,6 @@ import type { Logger } from '../log.ts';
 import type { Incoming } from '../mqtt/connection.ts';
 import type { Outgoing } from '../mqtt/outbox.ts';
 import type { Topics } from '../mqtt/topics.ts';
-import type { Outputs } from '../outputs/outputs.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { Clock } from '../system/clock.ts';
 
@@ -31,6 +30,14 @@ export interface Part {
    * @throws GatecastError whose issues name the keys and whose hint says what to do
    */
   prepare?(next: Config, running: Config, options: ConfigureOptions): Change | null | Promise<Change | null>;
+  /** Another config runs: every change is applied and settled. Must not throw. */
+  configured?(running: Config): void;
+  /** There is a new connection to the broker; no message has come yet. The broker may have lost what it retained. Must not throw. */
+  connected?(connection: NewConnection): void;
+  /** The broker has answered the subscriptions of a new connection. Must not throw. */
+  subscribed?(): void;
+  /** The connection is lost, or could not be made. Must not throw. */
+  disconnected?(): void;
   /** MQTT filters to subscribe to. Asked again after every config change and after `Context.resubscribe`. */
   filters?(): readonly string[];
   /**
@@ -42,11 +49,27 @@ export interface Part {
   forget?(stream: string): void;
 }
 
-/** A config change of one part, ready to happen. Exactly one of the two is called, once. */
+/** What is known of a new connection to the broker. */
+export interface NewConnection {
+  /** It is not the first one of this run. */
+  readonly again: boolean;
+  /** The broker had kept the session: what arrived meanwhile comes now. */
+  readonly resumed: boolean;
+}
+
+/**
+ * A config change of one part, ready to happen. Either `apply` and then `settle` are called, once, or `discard`. First all parts
+ * apply, then all settle, in the order of the list and while no round of forecasts runs.
+ */
 export interface Change {
-  /** Cannot fail. Called in the order of the list, while no round of forecasts runs. */
-  apply(): void | Promise<void>;
-  /** Another part refused the config: release what `prepare` opened. Cannot fail. */
+  /** Assigns what `prepare` made, and calls nothing that can fail. It returns no promise, so no other code sees half a change. */
+  apply?(): undefined;
+  /**
+   * Work that takes time, reads the disk or sends messages: all parts have the new config by then. A failure is logged and costs
+   * the part that work only, for example the state of one stream.
+   */
+  settle?(): void | Promise<void>;
+  /** Another part refused the config: release what `prepare` opened. Must not fail. */
   discard?(): void | Promise<void>;
 }
 
@@ -59,16 +82,22 @@ export interface Context {
   readonly topics: Topics;
   /** The config that runs. A config change replaces it: do not keep a copy. */
   readonly config: () => Config;
-  /** All outputs as one. */
-  readonly outputs: Outputs;
+  /** When this run started, ms; changes once when the clock is set. */
+  readonly since: () => number;
+  /** Another one for each run: tells a restart from a reconnect. */
+  readonly session: string;
   /** Publishes; never blocks and never fails (see `mqtt/client.ts`). */
   readonly send: (message: Outgoing) => void;
+  /** Most bytes of a message, topic and payload, that the broker takes. */
+  readonly maxMessageBytes: () => number;
   /** The filters of a part changed: asks all parts again and subscribes to the difference. */
   readonly resubscribe: () => void;
   /** Runs `action` while no round of forecasts runs. Rejects as it does. @throws GatecastError BUSY while stopping */
   readonly between: <T>(action: () => T | Promise<T>) => Promise<T>;
   /** Goes over to another config, or refuses it and changes nothing. One at a time; later calls wait. Never rejects. */
   readonly configure: (wanted: Config, options?: ConfigureOptions) => Promise<ConfigResult>;
+  /** Tells all parts that a stream is removed. */
+  readonly forget: (stream: string) => void;
   /** Ends this run and begins another with the config as it is then: for keys that need a restart. */
   readonly restart: (reason: string) => void;
 }

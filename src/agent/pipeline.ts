@@ -6,18 +6,21 @@ import { setImmediate } from 'node:timers/promises';
 import { errorText, GatecastError } from '../errors.ts';
 import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import type { Forecast } from '../forecast/forecast.ts';
+import type { Outputs } from '../outputs/outputs.ts';
 import { ASSIGNED_TIME, LATE, OUT_OF_RANGE } from '../series/quality.ts';
 import type { Sample } from '../series/sample.ts';
 import type { Durability } from '../store/sqlite-store.ts';
 import type { Store } from '../store/store-contract.ts';
+import { RateLimitedLog } from '../system/rate-limited-log.ts';
 import { Acknowledgements } from './acknowledgements.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import { ClockHold } from './clock-hold.ts';
 import type { Counts } from './drops.ts';
 import { Inbox, type InboxParts, type Incoming, type NewStream, type Waiting } from './inbox.ts';
+import type { Link } from './link.ts';
 import { markStored } from './marking.ts';
-import type { Part } from './part.ts';
-import { RateLimitedLog } from './rate-limited-log.ts';
+import type { Context, Part } from './part.ts';
+import type { AgentStreams } from './streams.ts';
 
 export interface PipelineParts extends InboxParts {
   readonly engine: ForecastEngine;
@@ -36,6 +39,48 @@ export interface PipelineParts extends InboxParts {
    * stops sending to a subscriber that does not acknowledge: the samples must then come in another way (QoS 0).
    */
   readonly storeFails?: (failing: boolean) => void;
+}
+
+/** What the pipeline of the agent works with. */
+export interface PipelineNeighbours {
+  readonly engine: ForecastEngine;
+  readonly streams: AgentStreams;
+  readonly hold: ClockHold;
+  readonly outputs: Pick<Outputs, 'streams'>;
+  readonly link: Pick<Link, 'storeFailing'>;
+  readonly forecasts: PipelineParts['forecasts'];
+}
+
+export function createPipeline(
+  { clock, config, log, send, store }: Context,
+  { engine, streams, hold, outputs, link, forecasts }: PipelineNeighbours,
+): Pipeline {
+  return new Pipeline({
+    clock,
+    router: streams,
+    engine,
+    store,
+    checkpoints: streams.checkpoints,
+    hold,
+    get batchMs() {
+      return config().publish.batch_window;
+    },
+    get flushMs() {
+      return config().store.flush;
+    },
+    get durability() {
+      return config().store.durability;
+    },
+    formerReadings: (stream) => streams.formerReadings(stream),
+    storeFails: (failing) => link.storeFailing(failing),
+    discovered: async (found) => {
+      await streams.discovered(found);
+      outputs.streams(found.map(({ spec }) => spec));
+    },
+    request: ({ topic, payload }) => send({ topic, payload, qos: 0, retain: false }),
+    forecasts,
+    failed: (error, omitted) => log.error('forecasting failed', { reason: errorText(error), omitted }),
+  });
 }
 
 /** Longest sleep: the wall clock may be set meanwhile, ms. */

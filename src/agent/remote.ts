@@ -3,6 +3,7 @@
  * and what becomes of it is the `remote` room's.
  */
 import { type Config, configHash } from '../config/index.ts';
+import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { Logger } from '../log.ts';
 import type { Incoming } from '../mqtt/connection.ts';
@@ -18,9 +19,10 @@ import type { Vitals } from '../remote/probation.ts';
 import { type Applied, RemoteConfig } from '../remote/remote-config.ts';
 import { problem } from '../remote/verify.ts';
 import type { Clock } from '../system/clock.ts';
-import type { Condition } from './alerts.ts';
+import type { Alerts, Condition } from './alerts.ts';
 import { ClockHold } from './clock-hold.ts';
-import type { Part } from './part.ts';
+import type { Link } from './link.ts';
+import type { Context, Part } from './part.ts';
 
 /** Made before the agent starts, because it decides what config the agent starts with. */
 export interface RemoteSession {
@@ -43,6 +45,29 @@ export interface AgentRemoteParts {
   readonly streams: () => readonly { readonly name: string; readonly intervalMs: number | null }[];
   /** Ids of the alerts of severity error. */
   readonly errors: () => readonly string[];
+}
+
+/** What remote config looks at. */
+export interface RemoteSubjects {
+  readonly session: RemoteSession | undefined;
+  readonly engine: Pick<ForecastEngine, 'streams'>;
+  readonly link: Link;
+  readonly alerts: Pick<Alerts, 'errors'>;
+}
+
+/** @returns null where remote config is switched off */
+export function createRemote(
+  context: Context,
+  { session, engine, link, alerts }: RemoteSubjects,
+): AgentRemote | null {
+  if (session === undefined) return null;
+  return new AgentRemote({
+    ...context,
+    session,
+    connected: () => link.client.status().connected,
+    streams: () => engine.streams().map(({ spec: { name }, intervalMs }) => ({ name, intervalMs })),
+    errors: () => alerts.errors(),
+  });
 }
 
 const MB = 1024 * 1024;
@@ -119,13 +144,12 @@ export class AgentRemote implements Part {
     this.forecastMs.delete(stream);
   }
 
-  /** There is a new connection. */
   connected(): void {
     this.remote.report();
   }
 
-  /** Another config runs, whoever wanted it. */
-  runs(config: Config): void {
+  /** Whoever wanted it. */
+  configured(config: Config): void {
     this.remote.runs(configHash(config));
   }
 

@@ -4,37 +4,36 @@ import type { Engine } from '../forecast/engine.ts';
 import type { StreamView } from '../forecast/engine-contract.ts';
 import { SCORE_MEMORY } from '../forecast/track.ts';
 import type { Logger } from '../log.ts';
-import type { ModelSlots } from '../model/slots.ts';
-import type { ModelName } from '../outputs/output.ts';
 import type { Outputs } from '../outputs/outputs.ts';
 import type { Store } from '../store/store-contract.ts';
 import type { Clock } from '../system/clock.ts';
-import { type Alerts, type Condition, rolledBack, staleStreams, streamLimit } from './alerts.ts';
+import { type Alerts, rolledBack, staleStreams, streamLimit } from './alerts.ts';
 import type { ClockHold } from './clock-hold.ts';
 import { every } from './every.ts';
 import { GROUP } from './groups.ts';
 import type { Health } from './health.ts';
+import { type AgentModels, publishedName } from './model.ts';
 import type { Part } from './part.ts';
+import type { AgentRemote } from './remote.ts';
 import type { AgentStreams } from './streams.ts';
 import type { Tuning } from './tuning.ts';
 
 export interface ReportsParts {
   readonly config: () => Config;
+  readonly version: string;
   readonly clock: Clock;
   readonly log: Logger;
   readonly hold: Pick<ClockHold, 'closeUntil'>;
   readonly alerts: Alerts;
   readonly health: Health;
-  /** Conditions of remote config. */
-  readonly remote: () => readonly Condition[];
+  /** Null where remote config is switched off. */
+  readonly remote: Pick<AgentRemote, 'conditions'> | null;
   readonly outputs: Outputs;
   readonly engine: Pick<Engine, 'streams' | 'scores'>;
   readonly streams: AgentStreams;
-  readonly slots: ModelSlots;
+  readonly models: AgentModels;
   readonly store: Pick<Store, 'trim'>;
   readonly tuning: Tuning;
-  /** The model that forecasts. */
-  readonly model: () => ModelName;
 }
 
 const ALERTS_MS = 5000;
@@ -73,12 +72,12 @@ export class Reports implements Part {
   }
 
   private checkAlerts(): void {
-    const { config, clock, hold, alerts, health, remote, streams, engine, slots } = this.parts;
+    const { config, clock, hold, alerts, health, remote, streams, engine, models } = this.parts;
     const { model, max_streams } = config();
     alerts.check([
       ...health.problems(),
-      ...remote(),
-      ...rolledBack(slots.get(GROUP, model.name)),
+      ...(remote?.conditions() ?? []),
+      ...rolledBack(models.slots.get(GROUP, model.name)),
       ...streamLimit(streams.router, max_streams),
       // Messages that the broker kept may not have come yet.
       ...(hold.closeUntil() !== null ? staleStreams(engine.streams(), clock.now()) : []),
@@ -86,8 +85,8 @@ export class Reports implements Part {
   }
 
   private publishHealth(): void {
-    const { outputs, health, model } = this.parts;
-    outputs.health({ ...health.message(), model: model() });
+    const { outputs, health, models, version } = this.parts;
+    outputs.health({ ...health.message(), model: publishedName(models.current, version) });
   }
 
   private publishScores(): void {

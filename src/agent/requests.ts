@@ -8,11 +8,16 @@ import type { Logger } from '../log.ts';
 import type { Outgoing } from '../mqtt/outbox.ts';
 import type { Topics } from '../mqtt/topics.ts';
 import { responseMessage } from '../outputs/json/messages.ts';
-import { looksSigned, type SignedRequests } from '../remote/signed-requests.ts';
+import { nodeAudience } from '../remote/contract.ts';
+import type { KeySet } from '../remote/keys.ts';
+import { diskFolder, remoteFolder } from '../remote/open.ts';
+import { looksSigned, SignedRequests } from '../remote/signed-requests.ts';
 import { statedClaims } from '../remote/verify.ts';
 import type { Clock } from '../system/clock.ts';
+import { ClockHold } from './clock-hold.ts';
 import type { Incoming } from './inbox.ts';
-import type { Part } from './part.ts';
+import type { Context, Part } from './part.ts';
+import { handlersOf, type VerbSubjects } from './verbs.ts';
 
 /** What a request may say, besides its transaction. */
 export interface Ask {
@@ -37,6 +42,27 @@ export interface RequestsParts {
     readonly signed: boolean;
   };
   readonly signatures: Pick<SignedRequests, 'check'>;
+}
+
+/** @param subjects `keys`: may sign requests */
+export function createRequests(
+  context: Context,
+  { keys = new Map(), ...subjects }: VerbSubjects & { readonly keys: KeySet | undefined },
+): Requests {
+  const { config, clock } = context;
+  const { base, node, data_dir } = config();
+  return new Requests({
+    ...context,
+    settings: () => config().requests,
+    signatures: new SignedRequests({
+      keys,
+      audience: nodeAudience(base, node),
+      folder: diskFolder(remoteFolder(data_dir)),
+      now: clock.now,
+      clockIsSet: () => ClockHold.sane(clock.now()),
+    }),
+    handlers: handlersOf({ ...context, ...subjects }),
+  });
 }
 
 const MINUTE_MS = 60_000;

@@ -7,14 +7,15 @@ import { isDeepStrictEqual } from 'node:util';
 import { type Config, createRouter } from '../config/index.ts';
 import { errorText, GatecastError } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
-import type { StreamView } from '../forecast/engine-contract.ts';
 import { excerpt, type RejectReason } from '../ingest/rejects.ts';
 import type { Routed, Router } from '../ingest/router.ts';
 import type { Logger } from '../log.ts';
 import { type StreamSpec, stateSettings } from '../series/spec.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { Clock } from '../system/clock.ts';
+import { RateLimitedLog } from '../system/rate-limited-log.ts';
 import { Board } from '../web/board.ts';
+import { type FormerReadings, formerReadings } from './arrival-times.ts';
 import { chartPast } from './chart-past.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { ClockHold } from './clock-hold.ts';
@@ -22,20 +23,17 @@ import { type Counts, summed } from './drops.ts';
 import type { NewStream } from './inbox.ts';
 import { type KnownStream, KnownStreams } from './known-streams.ts';
 import type { Change, Part } from './part.ts';
-import { RateLimitedLog } from './rate-limited-log.ts';
 import { restoreStreams } from './restore.ts';
 
 /** Refused without anything being wrong. */
 const EXPECTED: ReadonlySet<RejectReason> = new Set(['only-retained', 'other-agent']);
 
 export interface AgentStreamsParts {
-  readonly config: Config;
+  readonly config: () => Config;
   readonly engine: Engine;
   readonly store: SqliteStore;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Called when the streams of former runs are restored, before anything else starts. */
-  readonly restored?: (streams: readonly StreamView[]) => void;
 }
 
 /** Buckets of history that a stream with other settings is made anew from. */
@@ -48,6 +46,8 @@ export class AgentStreams implements Part {
   readonly checkpoints: Checkpoints;
   /** A config change replaces it: ask for it each time. */
   router: Router;
+  /** What former runs knew of a stream. */
+  formerReadings: (stream: string) => FormerReadings | null = () => null;
   /** By the routers before it. */
   private droppedBefore: Counts = {};
   private readonly known: KnownStreams;
@@ -62,7 +62,7 @@ export class AgentStreams implements Part {
     this.store = store;
     this.log = log;
     this.warnings = new RateLimitedLog(parts.clock);
-    this.router = createRouter(config);
+    this.router = createRouter(config());
     this.known = new KnownStreams(store);
     this.checkpoints = new Checkpoints(engine, store, undefined, engine);
     this.board = new Board((stream, beforeMs, most) => {
@@ -109,7 +109,7 @@ export class AgentStreams implements Part {
     const startedMs = clock.monotonic();
     await this.takeUp(this.known.restore(this.router));
     await this.engine.prepare();
-    this.parts.restored?.(this.engine.streams());
+    this.formerReadings = formerReadings(this.engine.streams(), this.store);
     this.log.info('streams restored', { streams: this.size, ms: Math.round(clock.monotonic() - startedMs) });
   }
 
@@ -163,23 +163,26 @@ export class AgentStreams implements Part {
   /** Streams whose settings are the same are not touched; others keep their state where it still fits. */
   prepare(next: Config): Change {
     const router = createRouter(next);
-    return { apply: () => this.use(router) };
-  }
-
-  private async use(router: Router): Promise<void> {
-    const before = new Map(this.specs().map((spec) => [spec.name, spec]));
-    const kept = this.known.restore(router);
-    this.droppedBefore = this.dropped();
-    this.router = router;
-    const names = new Set(kept.map(({ spec }) => spec.name));
-    const removed = [...before.keys()].filter((name) => !names.has(name));
-    for (const name of removed) this.leave(name);
-    const changed = kept.filter(({ spec }) => !isDeepStrictEqual(spec, before.get(spec.name)));
-    for (const stream of changed) await this.changeOrStartAnew(stream, before.get(stream.spec.name));
-    // Loads the step graphs of new horizons, so that the next forecasts do not wait for them.
-    await this.engine.prepare();
-    this.known.save();
-    this.store.flush();
+    let before: ReadonlyMap<string, StreamSpec> = new Map();
+    let kept: readonly KnownStream[] = [];
+    return {
+      apply: () => {
+        before = new Map(this.specs().map((spec) => [spec.name, spec]));
+        kept = this.known.restore(router);
+        this.droppedBefore = this.dropped();
+        this.router = router;
+        const names = new Set(kept.map(({ spec }) => spec.name));
+        for (const name of before.keys()) if (!names.has(name)) this.leave(name);
+      },
+      settle: async () => {
+        const changed = kept.filter(({ spec }) => !isDeepStrictEqual(spec, before.get(spec.name)));
+        for (const stream of changed) await this.changeOrStartAnew(stream, before.get(stream.spec.name));
+        // Loads the step graphs of new horizons, so that the next forecasts do not wait for them.
+        await this.engine.prepare();
+        this.known.save();
+        this.store.flush();
+      },
+    };
   }
 
   /** Saves the states. */

@@ -2,6 +2,7 @@
 import { type Notifier, startWatchdog, systemdNotifier } from '../system/notify.ts';
 import type { Context, Part } from './part.ts';
 import type { Pipeline } from './pipeline.ts';
+import type { AgentStreams } from './streams.ts';
 
 export class Systemd implements Part {
   readonly name = 'systemd';
@@ -10,12 +11,12 @@ export class Systemd implements Part {
 
   constructor(
     private readonly pipeline: Pick<Pipeline, 'progress'>,
-    private readonly streams: () => number,
+    private readonly streams: Pick<AgentStreams, 'size'>,
   ) {}
 
   start({ clock }: Context): void {
     this.endWatchdog = startWatchdog(this.notifier, clock, () => this.pipeline.progress);
-    this.notifier.ready(`${this.streams()} streams`);
+    this.notifier.ready(`${this.streams.size} streams`);
   }
 
   stop(): void {

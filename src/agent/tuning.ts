@@ -2,16 +2,17 @@
  * Fine-tuning in the running agent: what starts it (schedule, drift, owner), what it may touch (the engine between two
  * rounds, the slots, the store's file), and what is published of it. `training/finetuner.ts` does the work.
  */
+import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../config/index.ts';
 import { GatecastError } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { Logger } from '../log.ts';
-import type { ModelRegistry } from '../model/registry.ts';
-import type { GroupSlots, ModelSlots } from '../model/slots.ts';
+import type { GroupSlots } from '../model/slots.ts';
 import type { GroupInput } from '../outputs/output.ts';
-import type { SqliteStore } from '../store/sqlite-store.ts';
+import type { Outputs } from '../outputs/outputs.ts';
+import { DATABASE_FILE, type SqliteStore } from '../store/sqlite-store.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Facts } from '../system/facts.ts';
 import { startCycle } from '../training/client.ts';
@@ -26,20 +27,16 @@ import { ClockHold } from './clock-hold.ts';
 import { Cron } from './cron.ts';
 import { every } from './every.ts';
 import { GROUP } from './groups.ts';
-import { type ChosenModel, openModel, prepared } from './model.ts';
+import { type AgentModels, type ChosenModel, openModel, prepared } from './model.ts';
 import type { Change, Context, Part } from './part.ts';
+import type { AgentStreams } from './streams.ts';
 import { readMemory, type TuningMemory, writeMemory } from './tuning-memory.ts';
 
 export interface TuningParts {
   readonly settings: Config['finetune'];
   /** Of the schedule, an IANA name. */
   readonly timeZone: string;
-  /** The config's `model.name`. */
-  readonly configured: string;
-  /** What the agent started with. */
-  readonly chosen: ChosenModel;
-  readonly registry: ModelRegistry;
-  readonly slots: ModelSlots;
+  readonly models: AgentModels;
   readonly clock: Clock;
   readonly log: Logger;
   readonly engine: Pick<Engine, 'streams' | 'tables' | 'adopt' | 'networkScores'>;
@@ -54,6 +51,36 @@ export interface TuningParts {
   readonly say: (group: string, input: GroupInput) => void;
   /** A test brings its own worker. */
   readonly start?: FineTunerParts['start'];
+}
+
+/** What fine-tuning works on. */
+export interface TuningSubjects {
+  readonly models: AgentModels;
+  readonly engine: Engine;
+  readonly streams: Pick<AgentStreams, 'checkpoints'>;
+  readonly facts: () => Facts;
+  readonly outputs: Pick<Outputs, 'group'>;
+}
+
+export function createTuning(
+  { config, clock, log, between, store }: Context,
+  { models, engine, streams, facts, outputs }: TuningSubjects,
+): Tuning {
+  const { finetune, timezone, data_dir } = config();
+  return new Tuning({
+    settings: finetune,
+    timeZone: timezone,
+    models,
+    clock,
+    log,
+    engine,
+    between,
+    store,
+    database: join(data_dir, DATABASE_FILE),
+    facts,
+    switched: () => streams.checkpoints.renewAll(),
+    say: (group, status) => outputs.group(group, status),
+  });
 }
 
 export interface TuningAnswer {
@@ -78,12 +105,10 @@ export class Tuning implements Part {
   private renewed: Promise<void> = Promise.resolve();
   private readonly drift = new DriftWatch();
   private memory: TuningMemory;
-  private model: ChosenModel;
   private cancel: () => void = () => {};
 
   constructor(private readonly parts: TuningParts) {
     this.settings = parts.settings;
-    this.model = parts.chosen;
     this.memory = readMemory(parts.store, GROUP);
     this.cron = new Cron(this.settings.schedule, parts.timeZone);
     this.tuner = this.makeTuner();
@@ -91,10 +116,11 @@ export class Tuning implements Part {
 
   private makeTuner(): FineTuner {
     const { parts, settings } = this;
-    const { registry, slots, clock, store, database } = parts;
+    const { models, clock, store, database } = parts;
+    const { registry, slots, configured } = models;
     return new FineTuner({
       group: GROUP,
-      configured: parts.configured,
+      configured,
       scheduler: {
         ...SCHEDULER_DEFAULTS,
         onDrift: settings.on_drift,
@@ -138,18 +164,13 @@ export class Tuning implements Part {
       barred: () => this.barred(),
       start: parts.start ?? ((input, options) => startCycle(input, options, { heapMb: HEAP_MB })),
       switchTo: (name) => this.switchTo(name),
-      running: () => this.model.name,
+      running: () => models.current.name,
       scores: () => this.liveScores(),
       before: () => this.memory.champion,
       report: (report) => this.report(report),
       load: () => this.memory.tuner,
       save: (tuner) => this.remember({ tuner }),
     });
-  }
-
-  /** The model that forecasts now. */
-  get current(): ChosenModel {
-    return this.model;
   }
 
   get lastRun(): RunReport {
@@ -239,8 +260,8 @@ export class Tuning implements Part {
   }
 
   status(): GroupInput {
-    const { slots, configured } = this.parts;
-    return groupStatus(this.model, slots.get(GROUP, configured), this.tuner);
+    const { slots, configured, current } = this.parts.models;
+    return groupStatus(current, slots.get(GROUP, configured), this.tuner);
   }
 
   private look(): void {
@@ -251,7 +272,7 @@ export class Tuning implements Part {
 
   private barred(): string | null {
     if (!this.settings.enabled) return 'it is switched off in the config';
-    return this.model.model === null ? 'no model is loaded' : null;
+    return this.parts.models.current.model === null ? 'no model is loaded' : null;
   }
 
   private liveScores(): LiveScore[] {
@@ -263,8 +284,8 @@ export class Tuning implements Part {
 
   /** The one place where the model changes: between two rounds, with every state made anew from recent inputs. */
   private async switchTo(name: string): Promise<void> {
-    const { registry, engine, between, clock, log } = this.parts;
-    const chosen = openModel(registry, name);
+    const { models, engine, between, clock, log } = this.parts;
+    const chosen = openModel(models.registry, name);
     const before = liveRatios(this.liveScores());
     const leads = engine.streams().flatMap(({ horizonSteps }) => horizonSteps ?? []);
     const ready = await prepared(chosen.model, leads);
@@ -272,7 +293,7 @@ export class Tuning implements Part {
       const ms = await between(async () => {
         const startedMs = clock.monotonic();
         await engine.adopt(ready.model);
-        this.model = chosen;
+        models.current = chosen;
         return clock.monotonic() - startedMs;
       });
       log.info('model switched', { model: name, version: chosen.model.version, ms: Math.round(ms) });

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import type { REQUEST_VERBS } from '../config/schema.ts';
 import { GatecastError } from '../errors.ts';
+import type { Outputs } from '../outputs/outputs.ts';
 import { type BackupFile, backupName, filesBelow, pruneBackups } from '../store/backup.ts';
 import { REQUESTED } from './alerts.ts';
 import type { ConfigFile } from './configure.ts';
@@ -12,15 +13,16 @@ import type { AgentStreams } from './streams.ts';
 import type { Tuning } from './tuning.ts';
 
 /** What the verbs work on. */
-export interface VerbParts
-  extends Pick<Context, 'clock' | 'store' | 'config' | 'outputs' | 'between' | 'configure'> {
+export interface VerbSubjects {
   /** Left out: the agent runs without a file. */
   readonly configFile: ConfigFile | undefined;
   readonly streams: AgentStreams;
   readonly tuning: Pick<Tuning, 'request' | 'rollback' | 'forget'>;
-  /** Tells all parts that a stream is removed. */
-  readonly forget: (stream: string) => void;
+  readonly outputs: Pick<Outputs, 'reset'>;
 }
+
+export type VerbParts = VerbSubjects &
+  Pick<Context, 'clock' | 'store' | 'config' | 'between' | 'configure' | 'forget'>;
 
 interface Verb {
   /** For the reference. */

@@ -3,8 +3,8 @@
  * the agent tells it; it gets them out through `Context.send`, or through a connection of its own. All outputs keep one
  * contract (`test/outputs/output-contract.test.ts`). A new output is one folder here and one line in `outputs.ts`.
  *
- * An output is a part of the agent (`agent/part.ts`): it may have `start`, `stop`, `prepare`, `filters`, `receive` and `forget`.
- * No method may throw, wait, or keep the objects passed to it: the engine reuses their arrays.
+ * An output is a part of the agent (`agent/part.ts`): it may have `start`, `stop`, `prepare`, `filters`, `receive`, `connected`,
+ * `disconnected` and `forget`. No method may throw, wait, or keep the objects passed to it: the engine reuses their arrays.
  */
 import type { Part } from '../agent/part.ts';
 import type { Surprise } from '../forecast/anomalies.ts';
@@ -20,10 +20,6 @@ export interface Output extends Part {
   will?(): Outgoing | null;
   /** Last messages before the agent disconnects. */
   farewell?(): readonly Outgoing[];
-  /** There is a new connection. The broker may have lost what it retained: announce it again. */
-  connected?(): void;
-  /** The connection is lost. */
-  disconnected?(): void;
   /** Streams that are new or have other settings, before their first forecast. */
   streams?(specs: readonly StreamSpec[]): void;
   /** @param nowMs wall clock when it was made */

@@ -6,17 +6,36 @@ import type { Forecast } from '../forecast/forecast.ts';
 import type { LeadScore } from '../forecast/track.ts';
 import type { Outgoing } from '../mqtt/outbox.ts';
 import type { StreamSpec } from '../series/spec.ts';
-import { HomeAssistant, type HomeAssistantParts } from './home-assistant/home-assistant.ts';
-import { JsonTopics, type JsonTopicsParts } from './json/json-topics.ts';
-import type { Alert, GroupInput, HealthInput, Output } from './output.ts';
+import type { Store } from '../store/store-contract.ts';
+import { RateLimitedLog } from '../system/rate-limited-log.ts';
+import { HomeAssistant } from './home-assistant/home-assistant.ts';
+import { JsonTopics } from './json/json-topics.ts';
+import type { Alert, GroupInput, HealthInput, ModelName, Output } from './output.ts';
+
+/** What an output may use, beside what every part may. */
+export interface OutputContext
+  extends Omit<Context, 'store' | 'forget' | 'configure' | 'restart' | 'between' | 'resubscribe'> {
+  readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
+  /** Streams that the agent forecasts. */
+  readonly streams: () => readonly StreamSpec[];
+  /** The model that forecasts. */
+  readonly model: () => ModelName;
+}
 
 /** A new output is one line here. Their messages go out in this order. */
-export const outputsOf = (
-  parts: Omit<JsonTopicsParts & HomeAssistantParts, 'settings' | 'config'> & Pick<Context, 'config'>,
-): Output[] => [
-  new JsonTopics({ ...parts, settings: () => parts.config().publish }),
-  new HomeAssistant(parts),
+export const outputsOf = (context: OutputContext): Output[] => [
+  new JsonTopics(context),
+  new HomeAssistant(context),
 ];
+
+/** All outputs. What one throws is logged, now and then once for each reason. */
+export function createOutputs(context: OutputContext): Outputs {
+  const { clock, log } = context;
+  const warnings = new RateLimitedLog(clock);
+  return new Outputs(outputsOf(context), (output, reason) =>
+    warnings.say(`${output} ${reason}`, (omitted) => log.error('output failed', { output, reason, omitted })),
+  );
+}
 
 export class Outputs {
   /** @param failed told what an output threw */
@@ -39,14 +58,6 @@ export class Outputs {
 
   farewell(): Outgoing[] {
     return this.list.flatMap((output) => output.farewell?.() ?? []);
-  }
-
-  connected(): void {
-    this.each((output) => output.connected?.());
-  }
-
-  disconnected(): void {
-    this.each((output) => output.disconnected?.());
   }
 
   streams(specs: readonly StreamSpec[]): void {

@@ -19,21 +19,26 @@ export interface Facts {
 const MB = 2 ** 20;
 
 /**
- * Each call measures processor time since the call before.
- * @param root where /proc and /sys stand; a test brings its own
+ * Each look measures processor time since the look before.
+ * @param options `leastMs`: a call within this time of the last look gets what that one saw; `root`: where /proc and /sys are
  */
-export function factsReader(monotonicMs: () => number, root = '/'): () => Facts {
+export function factsReader(
+  monotonicMs: () => number,
+  { leastMs = 0, root = '/' }: { readonly leastMs?: number; readonly root?: string } = {},
+): () => Facts {
   let lastAt = monotonicMs();
   let last = process.cpuUsage();
+  let facts: Facts | null = null;
   return () => {
     const at = monotonicMs();
+    if (facts !== null && at - lastAt < leastMs) return facts;
     const used = process.cpuUsage(last);
     const elapsedUs = Math.max(1, (at - lastAt) * 1000);
     lastAt = at;
     last = process.cpuUsage();
     const cores = cpus().length || 1;
     const memory = readText(`${root}proc/meminfo`);
-    return {
+    facts = {
       rssMb: residentMb(root),
       cpuPercent: ((used.user + used.system) / elapsedUs) * 100,
       loadPerCore: (loadavg()[0] ?? 0) / cores,
@@ -42,6 +47,7 @@ export function factsReader(monotonicMs: () => number, root = '/'): () => Facts 
       memoryTotalMb: kilobytes(memory, 'MemTotal') ?? totalmem() / MB,
       cores,
     };
+    return facts;
   };
 }
 

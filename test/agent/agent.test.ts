@@ -1,6 +1,7 @@
 /** The composition root in this process, with a real broker and a real store. */
 import { afterEach, describe, expect, test } from 'vitest';
-import { type Agent, type AgentParts, startAgent } from '../../src/agent.ts';
+import type { Agent, AgentOptions } from '../../src/agent/contract.ts';
+import { startAgent } from '../../src/agent.ts';
 import { validateConfig } from '../../src/config/index.ts';
 import { silentLogger } from '../../src/log.ts';
 import { systemClock } from '../../src/system/clock.ts';
@@ -29,7 +30,7 @@ const configOf = (url: string, dataDir: string, change: Record<string, unknown> 
     ...change,
   });
 
-async function start(config: AgentParts['config'], more: Partial<AgentParts> = {}): Promise<Agent> {
+async function start(config: AgentOptions['config'], more: Partial<AgentOptions> = {}): Promise<Agent> {
   const agent = await startAgent({
     config,
     version: '1.2.3',

@@ -76,7 +76,9 @@ test('a broker that lost what it kept is told again', () => {
   const { alerts, said } = setUp();
   alerts.check([full, silent]);
   said.length = 0;
-  alerts.sayAgain();
+  alerts.connected({ again: false });
+  expect(said).toEqual([]);
+  alerts.connected({ again: true });
   expect(said.map(([id, alert]) => [id, alert?.text])).toEqual([
     ['store', 'disk full'],
     ['stale', silent.text],

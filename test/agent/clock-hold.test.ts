@@ -5,7 +5,12 @@ import { FakeClock } from '../support/fake-clock.ts';
 function setUp() {
   const clock = new FakeClock();
   const probes: (() => void)[] = [];
-  const hold = new ClockHold({ clock, probe: (answered) => probes.push(answered), keptMs: () => 3_600_000 });
+  const hold = new ClockHold({
+    clock,
+    streams: () => [],
+    probe: (answered) => probes.push(answered),
+    keptMs: () => 3_600_000,
+  });
   /** How far behind the wall clock buckets may be closed, ms; null: not at all. */
   const behind = (): number | null => {
     const until = hold.closeUntil();
@@ -20,8 +25,8 @@ function setUp() {
   };
   /** Connected, answered, and without a backlog. */
   const live = (): void => {
-    hold.connected(true);
-    hold.answered();
+    hold.connected({ resumed: true });
+    hold.subscribed();
     pass(300);
     expect(behind()).toBe(0);
   };
@@ -45,10 +50,10 @@ describe('ClockHold', () => {
 
   test('lets go soon after the broker has answered the subscriptions', () => {
     const { hold, pass, behind } = setUp();
-    hold.connected(true);
+    hold.connected({ resumed: true });
     pass(900);
     expect(behind()).toBeNull();
-    hold.answered();
+    hold.subscribed();
     pass(249);
     expect(behind()).toBeNull();
     pass(1);
@@ -57,7 +62,7 @@ describe('ClockHold', () => {
 
   test('does not wait for ever for a broker that never answers', () => {
     const { hold, pass, behind } = setUp();
-    hold.connected(true);
+    hold.connected({ resumed: true });
     pass(2999);
     expect(behind()).toBeNull();
     pass(1);
@@ -66,8 +71,8 @@ describe('ClockHold', () => {
 
   test('waits for the backlog to end, not for live readings', () => {
     const { hold, pass, behind } = setUp();
-    hold.connected(true);
-    hold.answered();
+    hold.connected({ resumed: true });
+    hold.subscribed();
     pass(300 - 60);
     hold.arrived(60_000);
     pass(400);
@@ -83,7 +88,7 @@ describe('ClockHold', () => {
 
   test('streams that are always late do not hold it for ever', () => {
     const { hold, pass, behind } = setUp();
-    hold.connected(true);
+    hold.connected({ resumed: true });
     for (let t = 0; t < 15_000; t += 100) {
       hold.arrived(300_000);
       expect(behind()).toBeNull();
@@ -96,12 +101,12 @@ describe('ClockHold', () => {
     const { clock, hold, pass, behind, live } = setUp();
     live();
     const lostAt = clock.now();
-    hold.lost();
+    hold.disconnected();
     pass(40_000);
     expect(behind()).toBeNull();
-    hold.connected(true);
+    hold.connected({ resumed: true });
     expect(hold.backlogFrom()).toBe(lostAt);
-    hold.answered();
+    hold.subscribed();
     hold.arrived(39_000);
     pass(400);
     expect(behind()).toBeNull();
@@ -113,16 +118,16 @@ describe('ClockHold', () => {
   test('a broker that had not kept the session has no backlog', () => {
     const { hold, pass, live } = setUp();
     live();
-    hold.lost();
+    hold.disconnected();
     pass(1000);
-    hold.connected(false);
+    hold.connected({ resumed: false });
     expect(hold.backlogFrom()).toBeNull();
   });
 
   test('a broker that stays away does not hold the clock for ever', () => {
     const { hold, pass, behind, live } = setUp();
     live();
-    hold.lost();
+    hold.disconnected();
     pass(MAX_AWAY_MS - 100);
     expect(behind()).toBeNull();
     pass(100);
@@ -175,9 +180,9 @@ describe('ClockHold', () => {
     expect(probes.length).toBe(1);
     pass(10_000);
     expect(behind()).toBeNull();
-    hold.lost();
-    hold.connected(true);
-    hold.answered();
+    hold.disconnected();
+    hold.connected({ resumed: true });
+    hold.subscribed();
     expect(hold.backlogFrom()).toBeLessThan(clock.now() - 100_000);
     pass(500);
     expect(behind()).toBe(200);

@@ -1,7 +1,8 @@
 /** A config change of the running agent: applied by all parts, or by none. With real brokers and a real store. */
 import { afterEach, describe, expect, test } from 'vitest';
-import type { Part } from '../../src/agent/part.ts';
-import { type Agent, type AgentParts, startAgent } from '../../src/agent.ts';
+import type { Agent, AgentOptions } from '../../src/agent/contract.ts';
+import type { Change, Part } from '../../src/agent/part.ts';
+import { startAgent } from '../../src/agent.ts';
 import { type Config, validateConfig } from '../../src/config/index.ts';
 import { GatecastError } from '../../src/errors.ts';
 import { silentLogger } from '../../src/log.ts';
@@ -39,7 +40,7 @@ const OTHER = {
   finetune: { schedule: '5 4 * * *' },
 };
 
-async function setUp(more: Partial<AgentParts> = {}) {
+async function setUp(more: Partial<AgentOptions> = {}) {
   const broker = await startMosquitto();
   cleanups.push(() => broker.stop());
   const eyes = await watch(broker.url, 'gatecast/#');
@@ -83,7 +84,7 @@ class Probe implements Part {
   readonly name = 'probe';
   readonly done: string[] = [];
 
-  prepare(next: Config): { apply(): void; discard(): void } {
+  prepare(next: Config): Change {
     this.done.push('prepare');
     return {
       apply: () => void this.done.push(`apply ${next.publish.at.join()}`),

@@ -26,7 +26,6 @@ function setUp(change: Partial<HealthParts> = {}) {
       outbox: 0,
       dropped: {} as Record<string, number>,
     },
-    looks: 0,
     lastRun: { status: 'refused' as RunReport['status'], reason: 'worse by 2.0 % than the champion' },
   };
   const health = new Health({
@@ -55,18 +54,15 @@ function setUp(change: Partial<HealthParts> = {}) {
     pipeline: { samples: 7, forecasts: 3, fault: null, dropped: () => ({ late: 1 }) },
     outputs: { dropped: () => [] },
     broker: () => state.broker,
-    facts: () => {
-      state.looks++;
-      return {
-        rssMb: 90,
-        cpuPercent: 2,
-        loadPerCore: 0.1,
-        temperatureC: 40,
-        memoryAvailableMb: 1000,
-        memoryTotalMb: 2000,
-        cores: 4,
-      };
-    },
+    facts: () => ({
+      rssMb: 90,
+      cpuPercent: 2,
+      loadPerCore: 0.1,
+      temperatureC: 40,
+      memoryAvailableMb: 1000,
+      memoryTotalMb: 2000,
+      cores: 4,
+    }),
     configVersion: () => null,
     streams: () => 4,
     ...change,
@@ -150,15 +146,6 @@ test('bytes of the last 24 hours, not of all time', () => {
     if (hour <= 24) expect(day).toBe(1000 * hour);
     else expect(Math.abs(day - 24_000)).toBeLessThanOrEqual(1000);
   }
-});
-
-test('the machine is asked once a second at most', () => {
-  const { health, clock, state } = setUp();
-  for (let i = 0; i < 10; i++) health.pageStatus();
-  expect(state.looks).toBe(1);
-  clock.advance(1000);
-  health.metrics();
-  expect(state.looks).toBe(2);
 });
 
 test('metrics have a name once, and the drops by reason', () => {

@@ -15,7 +15,12 @@ test('messages that wait while streams change take a bounded room, whatever thei
     },
   };
   const inbox = new Inbox(
-    { clock, router, hold: new ClockHold({ clock, probe: () => {}, keptMs: () => 0 }), request: () => {} },
+    {
+      clock,
+      router,
+      hold: new ClockHold({ clock, streams: () => [], probe: () => {}, keptMs: () => 0 }),
+      request: () => {},
+    },
     () => {},
   );
   let acknowledged = 0;

@@ -38,18 +38,18 @@ function rig(store = new MemoryStore()) {
   const engine = { know: (name: string, points: readonly TablePoint[]) => known.set(name, points) };
   const settings = { config: configOf([]) };
   const part = new KnownAhead({
-    get config() {
-      return settings.config;
-    },
+    config: () => settings.config,
     engine,
     store,
     clock,
     log,
   });
   const ahead = {
-    use: (config: ReturnType<typeof configOf>) => {
+    use: async (config: ReturnType<typeof configOf>) => {
+      const change = part.prepare(config, settings.config);
       settings.config = config;
-      return part.use(config);
+      change?.apply?.();
+      await change?.settle?.();
     },
     start: async () => {
       await part.start();

@@ -43,7 +43,7 @@ function setUp(change: Partial<PipelineParts> = {}, wallMs = START) {
   const disk = { failing: false, flushes: 0 };
   const forecasts: Forecast[] = [];
   const errors: unknown[] = [];
-  const hold = new ClockHold({ clock, probe: (answered) => answered(), keptMs: () => 0 });
+  const hold = new ClockHold({ clock, streams: () => [], probe: (answered) => answered(), keptMs: () => 0 });
   const store = {
     append: (sample: Sample, mark = 0) => void stored.push(mark === 0 ? sample : { ...sample, mark }),
     mark: (stream: string, span: MarkSpan) => void marked.push({ stream, ...span }),
@@ -191,7 +191,7 @@ describe('Pipeline', () => {
 
   test('a silent stream is forecast on, by the clock, once the backlog is over', async () => {
     const { pipeline, send, pass, forecasts, hold, clock } = setUp();
-    hold.connected(true);
+    hold.connected({ resumed: true });
     pipeline.start();
     for (let second = 0; second < 3; second++) {
       send('5');
@@ -207,7 +207,7 @@ describe('Pipeline', () => {
 
   test('while the broker hands over what it kept, the clock closes nothing', async () => {
     const { pipeline, send, pass, forecasts, hold } = setUp({}, START + 100_000);
-    hold.connected(true);
+    hold.connected({ resumed: true });
     pipeline.start();
     for (let second = 0; second < 60; second++) {
       send(`${second}@${second}`);

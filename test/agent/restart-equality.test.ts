@@ -46,7 +46,7 @@ class Agent {
     const { clock } = this;
     const store = openStore(this.folder);
     const engine = new Engine(fakeModel());
-    const streams = new AgentStreams({ config: CONFIG, engine, store, clock, log: silentLogger });
+    const streams = new AgentStreams({ config: () => CONFIG, engine, store, clock, log: silentLogger });
     await streams.start();
     this.parts = { store, engine, streams };
   }

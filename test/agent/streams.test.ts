@@ -36,7 +36,7 @@ async function open(dir: string, config = configOf(), nowMs = START, log: Logger
   const store = openStore(dir);
   const engine = new Engine(fakeModel());
   const clock = new FakeClock(nowMs);
-  const streams = new AgentStreams({ config, engine, store, clock, log });
+  const streams = new AgentStreams({ config: () => config, engine, store, clock, log });
   await streams.start();
   const { gone } = streams;
   /** One reading a second of each place. */
@@ -60,7 +60,9 @@ async function open(dir: string, config = configOf(), nowMs = START, log: Logger
   /** As a config change does. @returns names of the streams that changed and of those that were removed */
   const reconfigure = async (next: ReturnType<typeof configOf>) => {
     const before = streams.specs();
-    await streams.prepare(next).apply();
+    const change = streams.prepare(next);
+    change.apply?.();
+    await change.settle?.();
     const after = streams.specs();
     const removed = before.map(({ name }) => name).filter((name) => !streams.has(name));
     const changed = after.filter((spec) => !before.includes(spec)).map(({ name }) => name);

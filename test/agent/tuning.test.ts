@@ -3,6 +3,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { chooseGroupModel } from '../../src/agent/groups.ts';
+import type { AgentModels } from '../../src/agent/model.ts';
 import { Tuning, type TuningParts } from '../../src/agent/tuning.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { GatecastError } from '../../src/errors.ts';
@@ -93,10 +94,10 @@ interface Options {
 async function setUp({ dir = tempFolder(), finetune = {}, start, value }: Options = {}) {
   const clock = new FakeClock(START + HEARD * MINUTE);
   const store = openStore(dir);
-  const models = join(dir, 'models');
-  const registry = new ModelRegistry(models, null);
+  const folder = join(dir, 'models');
+  const registry = new ModelRegistry(folder, null);
   if (!registry.has('raw')) registry.save(modelFiles('raw', 1));
-  const slots = new ModelSlots(join(models, 'slots.json'));
+  const slots = new ModelSlots(join(folder, 'slots.json'));
   const chosen = chooseGroupModel({ registry, slots, store, configured: 'raw', log: silentLogger });
   const engine = new Engine(chosen.model, { warmUpSteps: 24 });
   const curves = [ordinary(1, 60)(HEARD), ordinary(2, 60)(HEARD)];
@@ -116,13 +117,11 @@ async function setUp({ dir = tempFolder(), finetune = {}, start, value }: Option
   const during: string[] = [];
   let inRound = false;
   const switched = vi.fn();
+  const models: AgentModels = { registry, slots, configured: 'raw', current: chosen };
   const tuning = new Tuning({
     settings: settings(finetune),
     timeZone: 'Europe/Berlin',
-    configured: 'raw',
-    chosen,
-    registry,
-    slots,
+    models,
     clock,
     log: silentLogger,
     engine: {
@@ -180,6 +179,7 @@ async function setUp({ dir = tempFolder(), finetune = {}, start, value }: Option
     slots,
     engine,
     tuning,
+    models,
     said,
     facts,
     during,
@@ -243,7 +243,7 @@ test('a promoted model is switched to between two rounds, with warm states, and 
   await agent.until('the switch', () => agent.status() === 'promoted');
   expect(agent.during).toEqual(['between rounds']);
   expect(agent.switched).toHaveBeenCalledOnce();
-  const name = tuning.current.name;
+  const name = agent.models.current.name;
   expect(name).toMatch(/^default-2025\d{4}-\d{6}$/);
   expect(slots.get('default', 'raw')).toMatchObject({ current: name, previous: 'raw', candidate: null });
   expect(said.at(-1)).toMatchObject({
@@ -264,7 +264,7 @@ test('a promoted model is switched to between two rounds, with warm states, and 
   // The next start knows all of it.
   await agent.close();
   const again = await setUp({ dir });
-  expect(again.tuning.current).toMatchObject({ name, trainedAt: '2025-01-01T00:00:00.000Z' });
+  expect(again.models.current).toMatchObject({ name, trainedAt: '2025-01-01T00:00:00.000Z' });
   expect(again.tuning.status()).toMatchObject({
     champion: name,
     holdout: LOSSES,
@@ -280,7 +280,7 @@ async function promoted() {
   const agent = await setUp({ dir, start: worker(promoting(models)) });
   agent.tuning.start();
   await agent.until('the switch', () => agent.status() === 'promoted');
-  return { agent, dir, name: agent.tuning.current.name };
+  return { agent, dir, name: agent.models.current.name };
 }
 
 test('a model that never proves itself is gone after three starts', async () => {
@@ -288,11 +288,11 @@ test('a model that never proves itself is gone after three starts', async () => 
   await agent.close();
   for (let start = 1; start <= 3; start++) {
     const again = await setUp({ dir });
-    expect(again.tuning.current.name).toBe(name);
+    expect(again.models.current.name).toBe(name);
     await again.close();
   }
   const last = await setUp({ dir });
-  expect(last.tuning.current.name).toBe('raw');
+  expect(last.models.current.name).toBe('raw');
   expect(last.registry.has(name)).toBe(false);
 });
 
@@ -403,7 +403,7 @@ test.each([
     const gaps = [1, 2].map((at) => started[at]!.nowMs - started[at - 1]!.nowMs);
     expect(gaps[1]).toBeGreaterThan(1.5 * gaps[0]!);
     expect(agent.engine.modelHash).toBe(hash);
-    expect(agent.tuning.current.name).toBe('raw');
+    expect(agent.models.current.name).toBe('raw');
     expect(agent.slots.get('default', 'raw')).toMatchObject({
       current: 'raw',
       candidate: null,
@@ -426,7 +426,7 @@ test.each([
   agent.clock.jump(jump);
   run.finish(report({}));
   await agent.until('its end', () => agent.status() === 'refused', HOUR);
-  expect(agent.tuning.current.name).toBe('raw');
+  expect(agent.models.current.name).toBe('raw');
   if (agent.clock.now() < START / 2) agent.clock.jump(START);
   expect(agent.tuning.request('default').status).toBe('started');
 });
@@ -451,7 +451,7 @@ test('poisoned history is left out with the reason, in the real worker', async (
       ],
     },
   });
-  expect(agent.tuning.current.name).toBe('raw');
+  expect(agent.models.current.name).toBe('raw');
 }, 90_000);
 
 test('a model that does worse live than the naive is taken back, and leaves the disk', async () => {
@@ -461,7 +461,7 @@ test('a model that does worse live than the naive is taken back, and leaves the 
   const { engine, tuning, clock } = agent;
   tuning.start();
   await agent.until('the switch', () => agent.status() === 'promoted');
-  const { name } = tuning.current;
+  const { name } = agent.models.current;
   const curve = ordinary(3, 60)(60);
   for (let t = 1; t <= 60; t++) {
     for (const s of [0, 1]) {
@@ -472,7 +472,7 @@ test('a model that does worse live than the naive is taken back, and leaves the 
   }
   clock.advance(MINUTE);
   await agent.until('the rollback', () => agent.status() === 'rolled-back', HOUR);
-  expect(tuning.current.name).toBe('raw');
+  expect(agent.models.current.name).toBe('raw');
   expect(agent.said.at(-1)).toMatchObject({ champion: 'raw', previous: null, probationSinceMs: null });
   expect(agent.said.at(-1)!.lastRun.reason).toMatch(/times the better naive's/);
   expect(agent.registry.has(name)).toBe(false);
@@ -481,7 +481,7 @@ test('a model that does worse live than the naive is taken back, and leaves the 
 test('an owner takes a model back', async () => {
   const { agent, name } = await promoted();
   await expect(agent.tuning.rollback('asked by the owner')).resolves.toBe('raw');
-  expect(agent.tuning.current.name).toBe('raw');
+  expect(agent.models.current.name).toBe('raw');
   expect(agent.during).toEqual(['between rounds', 'between rounds']);
   expect(agent.said.at(-1)!.lastRun).toMatchObject({ status: 'rolled-back', reason: 'asked by the owner' });
   expect(agent.registry.has(name)).toBe(false);

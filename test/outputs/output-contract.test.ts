@@ -2,9 +2,10 @@
 import { describe, expect, test } from 'vitest';
 import { validateConfig } from '../../src/config/index.ts';
 import { type Forecast, Q } from '../../src/forecast/forecast.ts';
+import { silentLogger } from '../../src/log.ts';
 import type { Outgoing } from '../../src/mqtt/outbox.ts';
 import { isTopicName, topicsOf } from '../../src/mqtt/topics.ts';
-import type { Output } from '../../src/outputs/output.ts';
+import type { HealthInput, Output } from '../../src/outputs/output.ts';
 import { Outputs, outputsOf } from '../../src/outputs/outputs.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { MemoryStore } from '../support/memory-store.ts';
@@ -43,14 +44,15 @@ function setUp(
   const outputs = outputsOf({
     version: '1',
     clock,
+    log: silentLogger,
     store,
     topics: topicsOf('gatecast', 'n'),
     config: () => state.config,
     send: (message) => sent.push(message),
     streams: () => state.specs,
-    maxBytes: () => Number.POSITIVE_INFINITY,
+    maxMessageBytes: () => Number.POSITIVE_INFINITY,
     model: () => ({ id: 'base', version: '1' }),
-    sinceMs: () => T0,
+    since: () => T0,
     session: 's',
   });
   /** What a broker retains after all that was sent. */
@@ -66,28 +68,30 @@ function setUp(
   return { outputs, sent, clock, state, configOf, retained, store };
 }
 
+const HEALTH: HealthInput = {
+  state: 'ok',
+  degraded: [],
+  rssMb: 1,
+  cpuPct: 1,
+  dbBytes: 1,
+  writtenBytesDay: 1,
+  streams: 1,
+  model: { id: 'base', version: '1' },
+  finetune: { status: 'never', reason: '' },
+  configVersion: null,
+  dropped: {},
+};
+
 /** Everything that the agent may tell an output, once. */
 function tellAll(output: Output, clock: FakeClock): void {
-  output.connected?.();
+  output.connected?.({ again: false, resumed: false });
   output.streams?.(NAMES.map((name) => testSpec(name)));
   for (const name of NAMES) {
     output.forecast?.(forecastOf(name), T0);
     output.anomaly?.(name, { timeMs: T0, observed: 1, p50: 0, low: -1, high: 0.5, score: 5 });
     output.score?.(name, [], 100);
   }
-  output.health?.({
-    state: 'ok',
-    degraded: [],
-    rssMb: 1,
-    cpuPct: 1,
-    dbBytes: 1,
-    writtenBytesDay: 1,
-    streams: 1,
-    model: { id: 'base', version: '1' },
-    finetune: { status: 'never', reason: '' },
-    configVersion: null,
-    dropped: {},
-  });
+  output.health?.(HEALTH);
   output.alert?.('store', { severity: 'error', text: 'x', sinceMs: T0 });
   clock.advance(10_000);
 }
@@ -149,7 +153,8 @@ describe.each(Array.from({ length: count }, (_, i) => [setUp().outputs[i]?.name 
       expect(sent.length).toBe(before);
       const again = await output.prepare?.(next, state.config, {});
       state.config = next;
-      await again?.apply();
+      again?.apply?.();
+      await again?.settle?.();
       clock.advance(10_000);
       expect(sent.length).toBeGreaterThan(before);
       expect(await output.prepare?.(next, next, {})).toBeNull();
@@ -203,19 +208,19 @@ test('an output that throws costs neither the others nor the caller, and is told
     forecast: () => {
       throw new Error('no');
     },
-    connected: () => {
+    health: () => {
       throw new Error('no');
     },
   };
   const good: Output = {
     name: 'good',
     forecast: () => void heard.push('forecast'),
-    connected: () => void heard.push('connected'),
+    health: () => void heard.push('health'),
   };
   const outputs = new Outputs([bad, good], (output, reason) => failed.push(`${output}: ${reason}`));
   outputs.forecast(forecastOf('tank'), T0);
-  outputs.connected();
-  expect(heard).toEqual(['forecast', 'connected']);
+  outputs.health(HEALTH);
+  expect(heard).toEqual(['forecast', 'health']);
   expect(failed).toEqual(['bad: no', 'bad: no']);
 });
 

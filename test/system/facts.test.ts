@@ -19,18 +19,29 @@ it('reads this machine', () => {
   expect(facts.memoryAvailableMb).toBeLessThanOrEqual(facts.memoryTotalMb);
 });
 
+it('looks once within the least time between two looks', () => {
+  let now = 0;
+  const read = factsReader(() => now, { leastMs: 1000 });
+  now = 2000;
+  const first = read();
+  now = 2999;
+  expect(read()).toBe(first);
+  now = 3000;
+  expect(read()).not.toBe(first);
+});
+
 it('takes the hottest believable zone', () => {
   const root = `${temp()}/`;
   const zone = (n: number, text: string) => {
     mkdirSync(join(root, `sys/class/thermal/thermal_zone${n}`), { recursive: true });
     writeFileSync(join(root, `sys/class/thermal/thermal_zone${n}/temp`), text);
   };
-  expect(factsReader(() => 0, root)().temperatureC).toBeNull();
+  expect(factsReader(() => 0, { root })().temperatureC).toBeNull();
   zone(0, '41500\n');
   zone(1, '52250\n');
   zone(2, '2147483647\n');
   zone(3, 'no');
-  expect(factsReader(() => 0, root)().temperatureC).toBe(52.25);
+  expect(factsReader(() => 0, { root })().temperatureC).toBe(52.25);
 });
 
 it('counts bytes written', () => {

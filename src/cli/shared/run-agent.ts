@@ -1,7 +1,7 @@
 /** Starts the agent, waits for the signal to stop, stops it. What `run` and `demo` share. */
 import type { ConfigFile } from '../../agent/configure.ts';
+import type { Agent } from '../../agent/contract.ts';
 import type { RemoteSession } from '../../agent/remote.ts';
-import type { Agent } from '../../agent.ts';
 import type { Config } from '../../config/index.ts';
 import { errorText, GatecastError } from '../../errors.ts';
 import type { Forecast } from '../../forecast/forecast.ts';

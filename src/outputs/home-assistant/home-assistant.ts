@@ -54,7 +54,7 @@ export class HomeAssistant implements Output {
 
   prepare(next: Config, running: Config): Change | null {
     const same = isDeepStrictEqual([next.publish, next.streams], [running.publish, running.streams]);
-    return same ? null : { apply: () => this.announce() };
+    return same ? null : { settle: () => this.announce() };
   }
 
   filters(): string[] {

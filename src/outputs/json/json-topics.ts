@@ -25,19 +25,14 @@ import {
 
 type PublishSettings = Pick<Config['publish'], 'quantiles' | 'every' | 'at'>;
 
-export interface JsonTopicsParts extends Pick<Context, 'topics' | 'send' | 'version'> {
-  readonly settings: () => PublishSettings;
+export interface JsonTopicsParts
+  extends Pick<Context, 'topics' | 'send' | 'version' | 'since' | 'session' | 'maxMessageBytes'> {
+  readonly config: () => { readonly publish: PublishSettings };
   readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
   /** Streams that the agent forecasts. */
   readonly streams: () => readonly { readonly name: string }[];
-  /** Most bytes of a message, topic and payload, that the broker takes. */
-  readonly maxBytes: () => number;
   /** The model that forecasts. */
   readonly model: () => ModelName;
-  /** Start of this run, ms; changes once when the clock is set. */
-  readonly sinceMs: () => number;
-  /** Another one for each run. */
-  readonly session: string;
 }
 
 /** The leads that were published as plain numbers: their retained messages outlive the run and the config that asked for them. */
@@ -67,7 +62,7 @@ export class JsonTopics implements Output {
 
   prepare(next: Config, running: Config): Change | null {
     if (next.publish.at.join() === running.publish.at.join()) return null;
-    return { apply: () => this.clearFormerLeads() };
+    return { settle: () => this.clearFormerLeads() };
   }
 
   birth(): Outgoing[] {
@@ -88,7 +83,7 @@ export class JsonTopics implements Output {
 
   /** `publish.every` counts in the stream's own time, so that a burst of late buckets is one message too. */
   forecast(forecast: Forecast, nowMs: number): void {
-    const { quantiles, every, at } = this.parts.settings();
+    const { quantiles, every, at } = this.parts.config().publish;
     const last = this.published.get(forecast.stream);
     const tooSoon =
       every !== null && last !== undefined && forecast.originMs > last && forecast.originMs - last < every;
@@ -98,7 +93,7 @@ export class JsonTopics implements Output {
     const message = forecastText(
       forecast,
       { quantiles, digits, issuedMs: nowMs, model: this.parts.model() },
-      this.parts.maxBytes() - Buffer.byteLength(topic),
+      this.parts.maxMessageBytes() - Buffer.byteLength(topic),
     );
     if (message === null) {
       this.notFinite++;
@@ -148,14 +143,14 @@ export class JsonTopics implements Output {
   }
 
   private status(state: StatusState): Outgoing {
-    const { version, sinceMs, session } = this.parts;
-    const message = statusMessage({ state, version, sinceMs: sinceMs(), session });
+    const { version, since, session } = this.parts;
+    const message = statusMessage({ state, version, sinceMs: since(), session });
     return { topic: this.topics.status, payload: JSON.stringify(message), qos: 1, retain: true };
   }
 
   /** Clears the plain numbers of leads that a former config published and this one does not. */
   private clearFormerLeads(): void {
-    const leads = this.parts.settings().at.map(formatDuration);
+    const leads = this.parts.config().publish.at.map(formatDuration);
     const before = swapLeads(this.parts.store, leads);
     for (const lead of [...before, ...leads]) this.leads.add(lead);
     const former = before.filter((lead) => !leads.includes(lead));

@@ -32,18 +32,21 @@ function forecast(
     ...more,
   };
 }
-function make(settings: Partial<ReturnType<JsonTopicsParts['settings']>> = {}, streams: string[] = []) {
+function make(
+  settings: Partial<ReturnType<JsonTopicsParts['config']>['publish']> = {},
+  streams: string[] = [],
+) {
   const sent: Outgoing[] = [];
   const output = new JsonTopics({
     topics: topicsOf('gatecast', 'n'),
     send: (message) => sent.push(message),
-    settings: () => ({ quantiles: [0.1, 0.5, 0.9], every: null, at: [], ...settings }),
+    config: () => ({ publish: { quantiles: [0.1, 0.5, 0.9], every: null, at: [], ...settings } }),
     store: new MemoryStore(),
     streams: () => streams.map((name) => ({ name })),
     model: () => ({ id: 'base', version: '3' }),
-    maxBytes: () => Number.POSITIVE_INFINITY,
+    maxMessageBytes: () => Number.POSITIVE_INFINITY,
     version: '1.2.3',
-    sinceMs: () => T0,
+    since: () => T0,
     session: 'run-1',
   });
   output.start();

@@ -1,5 +1,5 @@
 /** Keeps a warning that repeats from filling the log: one of each kind in ten minutes, with the count of those left out. */
-import type { Clock } from '../system/clock.ts';
+import type { Clock } from './clock.ts';
 
 const EVERY_MS = 600_000;
 /** Kinds remembered; beyond that the oldest is forgotten. */

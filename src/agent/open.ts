@@ -1,0 +1,99 @@
+/**
+ * Opens what all parts work on, in this order: the lock of the data directory (one agent for each), the store, the models, and
+ * the engine on its model. Without a model the naive forecasters serve.
+ */
+import { join } from 'node:path';
+import type { Config } from '../config/index.ts';
+import { Engine } from '../forecast/engine.ts';
+import type { Logger } from '../log.ts';
+import { ModelRegistry } from '../model/registry.ts';
+import { ModelSlots } from '../model/slots.ts';
+import { lockDataDir } from '../store/lock.ts';
+import { SqliteStore, type StoreFault } from '../store/sqlite-store.ts';
+import type { Clock } from '../system/clock.ts';
+import { type Facts, factsReader } from '../system/facts.ts';
+import type { Condition } from './alerts.ts';
+import type { AgentOptions } from './contract.ts';
+import { chooseGroupModel } from './groups.ts';
+import type { AgentModels } from './model.ts';
+import type { Stops } from './stops.ts';
+
+export interface Opened {
+  readonly store: SqliteStore;
+  /** What does not work of the store now. */
+  readonly storeConditions: () => readonly Condition[];
+  readonly models: AgentModels;
+  readonly engine: Engine;
+  /** What the machine says of itself. */
+  readonly facts: () => Facts;
+}
+
+/** Past inputs kept of each stream, so that another model can begin with a warm state. */
+const WARM_UP_STEPS = 32;
+/** The machine is looked at no more often than this, ms. */
+const FACTS_MS = 1000;
+
+/** @param config asked for each time: limits may change while running. @throws GatecastError LOCKED, STORE_NEWER */
+export function openData(options: AgentOptions, config: () => Config, stops: Stops): Opened {
+  const { clock, log } = options;
+  const { data_dir: dataDir, model } = options.config;
+  const lock = lockDataDir(dataDir);
+  stops.add('lock', () => lock.release());
+  const { store, storeConditions } = openStore(config, clock, log);
+  stops.add('store', () => store.close());
+  const registry = new ModelRegistry(join(dataDir, 'models'));
+  const slots = new ModelSlots(join(dataDir, 'models', 'slots.json'));
+  const configured = model.name;
+  const current = chooseGroupModel({ registry, slots, store, configured, log });
+  if (current.model !== null)
+    log.info('model loaded', { id: current.model.id, version: current.model.version });
+  else log.error('no model, naive forecasts only', { reason: current.problem });
+  const engine = new Engine(current.model, { warmUpSteps: WARM_UP_STEPS });
+  stops.add('engine', () => engine.release());
+  const facts = factsReader(clock.monotonic, { leastMs: FACTS_MS });
+  return { store, storeConditions, models: { registry, slots, configured, current }, engine, facts };
+}
+
+/** Good news. */
+const INFO: ReadonlySet<StoreFault['kind']> = new Set(['recovered', 'disk-free']);
+
+/** Logs the faults of the store, and keeps those that last for health and alerts. */
+function openStore(
+  config: () => Config,
+  clock: Clock,
+  log: Logger,
+): Pick<Opened, 'store' | 'storeConditions'> {
+  let unavailable: string | null = null;
+  let full = false;
+  const store = SqliteStore.open({
+    dir: config().data_dir,
+    get maxBytes() {
+      return config().store.max_size;
+    },
+    get retentionMs() {
+      return config().store.retention;
+    },
+    get durability() {
+      return config().store.durability;
+    },
+    clock,
+    onFault: ({ kind, message }) => {
+      if (kind === 'unavailable') unavailable = message;
+      if (kind === 'recovered') unavailable = null;
+      if (kind === 'disk-full') full = true;
+      if (kind === 'disk-free') full = false;
+      log[INFO.has(kind) ? 'info' : 'error'](`store ${kind}`, { message });
+    },
+  });
+  return {
+    store,
+    storeConditions: () => [
+      ...(unavailable === null
+        ? []
+        : [error('store', `samples are in memory only, or were until a moment ago: ${unavailable}`)]),
+      ...(full ? [error('disk-full', 'the disk is full: the oldest samples are deleted')] : []),
+    ],
+  };
+}
+
+const error = (id: Condition['id'], text: string): Condition => ({ id, severity: 'error', text });
