@@ -98,7 +98,24 @@ const BAD: readonly Bad[] = [
   ['no JSON', 400, '', () => signedText('{"aud":')],
   ['a list', 400, '', () => signedText('[]')],
   ['nested too deep', 400, '', () => signedText(`${'['.repeat(40)}${']'.repeat(40)}`)],
-  ['nested 200,000 deep', 400, '', () => signedText('['.repeat(200_000))],
+  ['signed, nested as deep as fits', 400, '', () => signedText('['.repeat(380_000))],
+  ['signed, objects nested as deep as fits', 400, '', () => signedText('{"a":'.repeat(75_000))],
+  ['400 KB of [', 401, '', () => '['.repeat(400_000)],
+  ['depth 10^6', 413, '', () => '['.repeat(1_000_000)],
+  ['a kid of 400 KB', 401, 'header.kid', () => push(GOOD, newKey('k'.repeat(200_000)))],
+  ['400 KB of one JWS part', 401, '', () => 'a'.repeat(400_000)],
+  [
+    'a header that is no UTF-8',
+    401,
+    'header',
+    () => `${Buffer.from([123, 255]).toString('base64url')}.e30.AA`,
+  ],
+  [
+    'a header nested too deep',
+    401,
+    'header',
+    () => `${Buffer.from('['.repeat(1e5)).toString('base64url')}.e30.AA`,
+  ],
   ['an unknown claim', 400, 'sudo', () => push({ ...GOOD, sudo: true })],
   ['no version', 400, 'version', () => push({ ...GOOD, version: undefined })],
   ['a version that is a text', 400, 'version', () => push({ ...GOOD, version: '5' })],
@@ -378,6 +395,36 @@ describe('codes of remote config', () => {
     expect(
       await gateway.push(JSON.stringify({ version: 2, aud: 'node:gatecast/attic', ...GOOD })),
     ).toMatchObject({ code: 401 });
+  });
+
+  it.each<[string, number, () => string | Uint8Array]>([
+    ['400 KB of [', 400, () => '['.repeat(400_000)],
+    ['400 KB of {"a":', 400, () => '{"a":'.repeat(80_000)],
+    ['depth 10^6', 413, () => '['.repeat(1_000_000)],
+    ['5 MB', 413, () => 'x'.repeat(5_000_000)],
+    ['invalid UTF-8', 400, () => Uint8Array.of(0x7b, 0xff, 0x7d)],
+    ['duplicate claims', 400, () => '{"version":1,"version":2,"config":{}}'],
+    ['__proto__', 400, () => '{"version":1,"config":{"__proto__":{"polluted":1}}}'],
+    ['400 KB of one string', 400, () => `"${'\\"'.repeat(200_000)}`],
+  ])('unsigned mode refuses %s with %i, and takes a good push afterwards', async (_, code, payload) => {
+    const local = { ...LOCAL, remote_config: { ...LOCAL.remote_config, keys: undefined, unsigned: true } };
+    const gateway = new Gateway(new MemoryFolder(), new FakeClock(NOW), new Map(), local);
+    const before = gateway.runningHash;
+    expect(await gateway.push(payload())).toMatchObject({ status: 'rejected', code });
+    expect(gateway.runningHash).toBe(before);
+    expect(Object.hasOwn(Object.prototype, 'polluted')).toBe(false);
+    expect(await gateway.push(JSON.stringify({ version: 1, ...GOOD }))).toMatchObject({ code: 202 });
+  });
+
+  it.each([
+    ['keys of the config', (wrong: object) => ({ config: wrong })],
+    ['claims', (wrong: object) => ({ ...wrong, config: {} })],
+  ])('of 30,000 unknown %s the report names a few', async (_, content) => {
+    const wrong = Object.fromEntries(Array.from({ length: 30_000 }, (_, at) => [`k${at}`, 1]));
+    const { code, errors } = await start().push(await push(content(wrong)));
+    expect(code).toBe(400);
+    expect(errors.length).toBeGreaterThan(10);
+    expect(errors.length).toBeLessThanOrEqual(32);
   });
 
   it('of 6,000 pushes in a burst the newest valid one is applied, in bounded memory', async () => {

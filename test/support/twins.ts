@@ -1,0 +1,168 @@
+/**
+ * Two agents of the built program on one Mosquitto with the same sensors: `cellar` takes pushes, `twin` takes none. What a
+ * push must not touch is compared between them.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Reported } from '../../src/remote/contract.ts';
+import { newKey, signed, type TestKey } from '../remote/gateway.ts';
+import { type Daemon, ensureBuilt, startDaemon } from './daemon.ts';
+import { freePort, type Mosquitto, startMosquitto, type Watcher, watch } from './mosquitto.ts';
+import { waitFor } from './wait.ts';
+
+const DESIRED = 'gatecast/cellar/config/desired';
+const REPORTED = 'gatecast/cellar/config/reported';
+const PAYLOAD = { payload: 'json', fields: ['v'], time: 't', interval: '1s', horizon: '10s' };
+
+export interface TwinOptions {
+  /** Folders of their own, for `cellar` and `twin`. */
+  readonly dirs: readonly [string, string];
+  /** How `cellar` is started. */
+  readonly startCellar?: (dir: string, config: object) => Promise<Daemon>;
+  /** Further keys of both configs. */
+  readonly more?: object;
+}
+
+/** Call `close` at the end, also where it fails. */
+export class Twins {
+  version = 0;
+  readonly key: TestKey = newKey('ops-2026');
+  private feeding: NodeJS.Timeout | undefined;
+
+  private constructor(
+    readonly broker: Mosquitto,
+    /** A second address of the same broker. */
+    readonly otherUrl: string,
+    readonly watcher: Watcher,
+  ) {}
+
+  cellar!: Daemon;
+  twin!: Daemon;
+  dirs!: readonly [string, string];
+
+  static async start({ dirs, startCellar = startDaemon, more = {} }: TwinOptions): Promise<Twins> {
+    ensureBuilt();
+    const otherPort = await freePort();
+    const broker = await startMosquitto(
+      `allow_anonymous true\nmax_queued_messages 0\nlistener ${otherPort} 127.0.0.1`,
+    );
+    const watcher = await watch(broker.url, 'gatecast/#');
+    const twins = new Twins(broker, `mqtt://127.0.0.1:${otherPort}`, watcher);
+    twins.dirs = dirs;
+    for (const dir of dirs) mkdirSync(join(dir, 'data'));
+    const keys = join(dirs[0], 'keys.jwks');
+    writeFileSync(keys, JSON.stringify({ keys: [twins.key.jwk] }));
+    const config = (node: string, dir: string, own: object): object => ({
+      node,
+      mqtt: { url: broker.url },
+      data_dir: join(dir, 'data'),
+      http: { listen: 'off' },
+      finetune: { enabled: false },
+      publish: { home_assistant: false },
+      streams: [
+        { id: 'kept', match: 'kept/{n}', name: 'kept/{n}', ...PAYLOAD },
+        { id: 'changed', match: 'changed/{n}', name: 'changed/{n}', ...PAYLOAD },
+      ],
+      ...more,
+      ...own,
+    });
+    const remote = { remote_config: { enabled: true, keys } };
+    try {
+      twins.cellar = await startCellar(dirs[0], config('cellar', dirs[0], remote));
+      twins.twin = await startDaemon(dirs[1], config('twin', dirs[1], {}));
+      twins.feed();
+      await waitFor(
+        'forecasts of both',
+        () => twins.forecasts('cellar').size > 2 && twins.forecasts('twin').size > 2,
+        30_000,
+      );
+    } catch (error) {
+      await twins.close();
+      throw error;
+    }
+    return twins;
+  }
+
+  /** A reading of both streams twice a second. */
+  private feed(): void {
+    let at = 0;
+    this.feeding = setInterval(() => {
+      at += 1;
+      const body = JSON.stringify({ v: 20 + Math.sin(at / 7), t: Date.now() });
+      for (const topic of ['kept/a', 'changed/b']) this.watcher.client.publish(topic, body, { qos: 1 });
+    }, 500);
+  }
+
+  async push(content: Record<string, unknown>): Promise<void> {
+    this.version += 1;
+    const payload = await signed(this.key, { nowMs: Date.now(), version: this.version }, content);
+    await this.send(payload);
+  }
+
+  async send(payload: string, retain = true): Promise<void> {
+    await this.watcher.client.publishAsync(DESIRED, payload, { qos: 1, retain });
+  }
+
+  get last(): Reported {
+    return JSON.parse(this.watcher.on(REPORTED).at(-1)?.text ?? '{}') as Reported;
+  }
+
+  /** Waits for a report with these members. */
+  async reported(what: string, wanted: Partial<Reported>, timeoutMs = 10_000): Promise<Reported> {
+    const matches = (): boolean => {
+      const last = this.last as unknown as Record<string, unknown>;
+      return Object.entries(wanted).every(([key, value]) => last[key] === value);
+    };
+    try {
+      await waitFor(what, matches, timeoutMs);
+    } catch (cause) {
+      const log = this.cellar.output().slice(-3000);
+      throw new Error(`${what}; last report: ${JSON.stringify(this.last)}\n${log}`, { cause });
+    }
+    return this.last;
+  }
+
+  /** By origin, oldest first: medians of the stream that no push touches. */
+  forecasts(node: 'cellar' | 'twin', stream = 'kept/a'): Map<string, readonly number[]> {
+    const messages = this.watcher.on(`gatecast/${node}/forecast/${stream}`).filter(({ text }) => text !== '');
+    return new Map(
+      messages.map(({ text }) => {
+        const { origin, p50 } = JSON.parse(text) as { origin: string; p50: number[] };
+        return [origin, p50];
+      }),
+    );
+  }
+
+  /**
+   * Compares the stream that no push touches, from an origin on: both must have a few forecasts beyond it first. Origins of the
+   * twin that `cellar` has not, and origins whose forecasts differ.
+   */
+  async compare(fromOrigin: string): Promise<{ common: number; missing: string[]; different: string[] }> {
+    const beyond = (node: 'cellar' | 'twin'): number =>
+      [...this.forecasts(node).keys()].filter((origin) => origin > fromOrigin).length;
+    await waitFor('forecasts of both', () => beyond('cellar') > 3 && beyond('twin') > 3, 20_000);
+    const mine = this.forecasts('cellar');
+    const end = [...mine.keys()].at(-1) ?? '';
+    const theirs = [...this.forecasts('twin')].filter(([origin]) => origin >= fromOrigin && origin <= end);
+    const missing = theirs.filter(([origin]) => !mine.has(origin)).map(([origin]) => origin);
+    const common = theirs.filter(([origin]) => mine.has(origin));
+    const different = common
+      .filter(([origin, p50]) => JSON.stringify(p50) !== JSON.stringify(mine.get(origin)))
+      .map(([origin]) => origin);
+    return { common: common.length, missing, different };
+  }
+
+  /** The newest origin that both have. */
+  get now(): string {
+    const twin = this.forecasts('twin');
+    return [...this.forecasts('cellar').keys()].findLast((origin) => twin.has(origin)) ?? '';
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.feeding);
+    for (const daemon of [this.cellar, this.twin])
+      if (daemon?.process.exitCode === null) await daemon.end('SIGKILL');
+    await this.watcher.close();
+    await this.broker.stop();
+  }
+}
