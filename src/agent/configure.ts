@@ -40,13 +40,16 @@ export class Configurer {
   constructor(private readonly parts: ConfigurerParts) {}
 
   /** Never rejects: what keeps the config from being applied is in `errors`, and nothing has changed then. */
-  configure(wanted: Config, { dryRun = false }: ConfigureOptions = {}): Promise<ConfigResult> {
-    const result = this.last.then(() => this.go(wanted, dryRun));
+  configure(wanted: Config, options: ConfigureOptions = {}): Promise<ConfigResult> {
+    const result = this.last.then(() => this.go(wanted, options));
     this.last = result;
     return result;
   }
 
-  private async go(wanted: Config, dryRun: boolean): Promise<ConfigResult> {
+  private async go(
+    wanted: Config,
+    { dryRun = false, connect = !dryRun }: ConfigureOptions,
+  ): Promise<ConfigResult> {
     const former = this.parts.running.config;
     const diff = diffConfig(former, wanted);
     const result = { ...diff, errors: [], former, running: former, removed: [] };
@@ -54,7 +57,7 @@ export class Configurer {
     const changed = [...diff.hot, ...diff.reconnect];
     if (changed.length === 0) return { ...result, errors: refused };
     const next = takeHot(former, wanted);
-    const { changes, errors: found } = await this.prepare(next, former, changed, dryRun);
+    const { changes, errors: found } = await this.prepare(next, former, changed, { dryRun, connect });
     const errors = [...refused, ...found];
     if (errors.length > 0 || dryRun) {
       await this.discard(changes);
@@ -78,13 +81,13 @@ export class Configurer {
     next: Config,
     running: Config,
     changed: readonly string[],
-    dryRun: boolean,
+    options: ConfigureOptions,
   ): Promise<{ changes: [Part, Change][]; errors: ConfigError[] }> {
     const changes: [Part, Change][] = [];
     const errors: ConfigError[] = [];
     for (const part of this.parts.parts()) {
       try {
-        const change = await part.prepare?.(next, running, { dryRun });
+        const change = await part.prepare?.(next, running, options);
         if (change != null) changes.push([part, change]);
       } catch (error) {
         errors.push(...errorsOf(part.name, error, changed));

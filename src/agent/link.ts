@@ -73,14 +73,14 @@ export class Link implements Part {
     return this.client.stop(this.parts.outputs.farewell(), STOP_MS);
   }
 
-  /** Proves the new broker or credential on a second connection; the first one goes on meanwhile. */
-  async prepare(next: Config, running: Config, { dryRun = false }: ConfigureOptions): Promise<Change | null> {
+  /** Proves the new broker or credential on a second connection. The present connection stays in use meanwhile. */
+  async prepare(next: Config, running: Config, { connect = true }: ConfigureOptions): Promise<Change | null> {
     const keys = diffConfig(running, next).reconnect;
     if (keys.length === 0) return null;
     const { clock, store, outputs } = this.parts;
     try {
       const options = optionsOf(next);
-      if (!dryRun) await tryBroker(options, topicsOf(next.base, next.node).trial, clock);
+      if (connect) await tryBroker(options, topicsOf(next.base, next.node).trial, clock);
       const former = optionsOf(running);
       const same = options.url === former.url && options.clientId === former.clientId;
       const farewell = outputs.farewell();

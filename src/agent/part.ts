@@ -25,7 +25,7 @@ export interface Part {
   /**
    * Makes everything ready for `next` and changes nothing: what can fail, fails here (a port that is taken, a model that does
    * not load). Called for every config change, while forecasts go on; compare `next` with `running` to see what changed for this
-   * part. A dry run only validates: it may leave out what loads another machine, such as a second connection to a broker.
+   * part.
    * @returns null when nothing changes for this part
    * @throws GatecastError whose issues name the keys and whose hint says what to do
    */
@@ -105,6 +105,8 @@ export interface Context {
 export interface ConfigureOptions {
   /** Only validates: prepares every part, then discards. */
   readonly dryRun?: boolean;
+  /** Prove a changed broker or credential on a second connection. Left out: unless it is a dry run. */
+  readonly connect?: boolean;
 }
 
 /** What became of a wanted config. */

@@ -7,16 +7,14 @@ import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { Logger } from '../log.ts';
 import type { Incoming } from '../mqtt/connection.ts';
-import { brokerOptions } from '../mqtt/options.ts';
 import type { Outgoing } from '../mqtt/outbox.ts';
-import { probeBroker } from '../mqtt/probe.ts';
 import type { Topics } from '../mqtt/topics.ts';
 import type { LayerName } from '../remote/contract.ts';
 import type { KeySet } from '../remote/keys.ts';
 import type { Effective, LocalFile } from '../remote/layers.ts';
 import type { RemoteStart } from '../remote/open.ts';
 import type { Vitals } from '../remote/probation.ts';
-import { type Applied, RemoteConfig } from '../remote/remote-config.ts';
+import { type Host, RemoteConfig } from '../remote/remote-config.ts';
 import { problem } from '../remote/verify.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Alerts, Condition } from './alerts.ts';
@@ -39,7 +37,7 @@ export interface AgentRemoteParts {
   readonly log: Logger;
   readonly topics: Topics;
   readonly send: (message: Outgoing) => void;
-  readonly configure: (wanted: Config, options: { readonly dryRun: boolean }) => Promise<Applied>;
+  readonly configure: Host['configure'];
   readonly restart: (reason: string) => void;
   readonly connected: () => boolean;
   readonly streams: () => readonly { readonly name: string; readonly intervalMs: number | null }[];
@@ -71,8 +69,6 @@ export function createRemote(
 }
 
 const MB = 1024 * 1024;
-/** How long a connection with new settings may take, ms. */
-const PROBE_MS = 15_000;
 
 export class AgentRemote implements Part {
   readonly name = 'remote config';
@@ -102,7 +98,6 @@ export class AgentRemote implements Part {
       host: {
         configure,
         restart,
-        probe: (config) => probe(config, clock),
         vitals: () => this.vitals(),
         clockIsSet: () => ClockHold.sane(clock.now()),
         report: (reported, retain) =>
@@ -190,13 +185,4 @@ export class AgentRemote implements Part {
       errors: errors(),
     };
   }
-}
-
-function probe(config: Config, clock: Clock): Promise<string | null> {
-  const clientId = `${config.base}-${config.node}-probe`.replaceAll('/', '-');
-  return probeBroker(
-    { ...brokerOptions(config.mqtt, clientId), clientId, sessionExpiryMs: 0 },
-    clock,
-    PROBE_MS,
-  );
 }

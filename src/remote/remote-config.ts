@@ -58,11 +58,13 @@ export interface Applied {
 /** The agent, as remote config sees it. */
 export interface Host {
   /** Goes over to `wanted` as far as a running agent can, or refuses it and changes nothing. Never rejects. */
-  configure(wanted: Config, options: { readonly dryRun: boolean }): Promise<Applied>;
+  configure(
+    wanted: Config,
+    /** `connect`: prove a changed broker or credential on a second connection. */
+    options: { readonly dryRun: boolean; readonly connect: boolean },
+  ): Promise<Applied>;
   /** Ends this run and begins another, which asks `PushLife.recover` what to run. */
   restart(reason: string): void;
-  /** Connects with the new settings beside the present connection. @returns why it cannot, or null */
-  probe(config: Config): Promise<string | null>;
   vitals(): Vitals;
   clockIsSet(): boolean;
   report(reported: Reported, retain: boolean): void;
@@ -315,7 +317,10 @@ export class RemoteConfig {
     if ('code' in folded) return answer(folded.code, folded.problems, null, null);
     const evaluated = this.evaluate(folded.layers);
     if ('problems' in evaluated) return answer(400, evaluated.problems, null, null);
-    const { errors, ...diff } = await host.configure(evaluated.config, { dryRun: true });
+    const { errors, ...diff } = await host.configure(evaluated.config, {
+      dryRun: true,
+      connect: false,
+    });
     answer(errors.length > 0 ? 400 : 200, hostProblems(errors), evaluated.hash, needsOf(diff));
   }
 
@@ -334,21 +339,18 @@ export class RemoteConfig {
     const { taken, effective, layers, superseded } = candidate;
     const { push } = taken;
     try {
-      const tried = await this.parts.host.configure(effective.config, { dryRun: true });
+      const { host } = this.parts;
+      const tried = await host.configure(effective.config, { dryRun: true, connect: false });
       if (tried.errors.length > 0) return this.refuse(push, 400, hostProblems(tried.errors), effective.hash);
       const needs = needsOf(tried);
-      if ([...tried.reconnect, ...tried.restart].some((path) => path.startsWith('mqtt.'))) {
-        const reason = await this.parts.host.probe(effective.config);
-        if (reason !== null)
-          return this.refuse(
-            push,
-            500,
-            [problem('mqtt', `the new broker settings do not work: ${reason}`)],
-            effective.hash,
-          );
+      if (tried.reconnect.length > 0) {
+        // The new broker is proven here, once: neither applying nor going back waits for it.
+        const proven = await host.configure(effective.config, { dryRun: true, connect: true });
+        if (proven.errors.length > 0)
+          return this.refuse(push, 500, hostProblems(proven.errors), effective.hash);
       }
       if (taken.content.model !== undefined) {
-        const wrong = this.parts.host.model(taken.content.model);
+        const wrong = host.model(taken.content.model);
         if (wrong !== null) return this.refuse(push, 400, [wrong], effective.hash);
       }
       life.verified(push, superseded, {
@@ -373,7 +375,7 @@ export class RemoteConfig {
     const { life, host } = this.parts;
     if (needs === 'restart') return host.restart('a remote config needs it');
     const before = host.vitals();
-    const { errors } = await host.configure(effective.config, { dryRun: false });
+    const { errors } = await host.configure(effective.config, { dryRun: false, connect: false });
     if (errors.length > 0) return this.goBack(hostProblems(errors));
     life.runs(effective.hash);
     this.beginProbation(before);
@@ -456,7 +458,7 @@ export class RemoteConfig {
     const { layers } = life.current();
     const target = this.evaluate(layers);
     if (needs === 'restart' || 'problems' in target) return host.restart('a remote config is rolled back');
-    const { errors, restart } = await host.configure(target.config, { dryRun: false });
+    const { errors, restart } = await host.configure(target.config, { dryRun: false, connect: false });
     if (errors.length > 0 || restart.length > 0) return host.restart('a remote config is rolled back');
     life.rolledBack();
     life.runs(target.hash);

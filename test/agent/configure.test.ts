@@ -24,7 +24,7 @@ const configOf = (url: string, dataDir: string, change: Record<string, unknown> 
     data_dir: dataDir,
     lateness: '0s',
     streams: [
-      { match: 'sensors/{place}', payload: 'number', interval: '100ms', horizon: '2s', name: '{place}' },
+      { match: 'sensors/{place}', payload: 'number', interval: '200ms', horizon: '2s', name: '{place}' },
     ],
     http: { listen: 'off' },
     ...change,
@@ -33,8 +33,8 @@ const configOf = (url: string, dataDir: string, change: Record<string, unknown> 
 /** Streams, publish and fine-tuning change at once: every part has something to do. */
 const OTHER = {
   streams: [
-    { match: 'sensors/tank', payload: 'number', interval: '100ms', horizon: '2s', name: 'tank' },
-    { match: 'more/{place}', payload: 'number', interval: '200ms', horizon: '2s', name: 'more/{place}' },
+    { match: 'sensors/tank', payload: 'number', interval: '200ms', horizon: '2s', name: 'tank' },
+    { match: 'more/{place}', payload: 'number', interval: '400ms', horizon: '2s', name: 'more/{place}' },
   ],
   publish: { at: ['1s'] },
   finetune: { schedule: '5 4 * * *' },

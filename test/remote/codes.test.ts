@@ -318,11 +318,19 @@ describe('codes of remote config', () => {
 
   it('500: the new broker does not take the second connection', async () => {
     const gateway = start();
-    gateway.probe = () => 'connection refused';
+    gateway.brokerFault = 'connection refused';
     const before = gateway.runningHash;
     const reported = await gateway.push(await push({ patch: { mqtt: { url: 'mqtt://elsewhere' } } }));
     expect(reported).toMatchObject({ status: 'rejected', code: 500 });
     expect(gateway.runningHash).toBe(before);
+    expect(gateway.proofs).toBe(1);
+  });
+
+  it('202: the new broker takes the second connection, of which there is one', async () => {
+    const gateway = start();
+    const reported = await gateway.push(await push({ patch: { mqtt: { url: 'mqtt://elsewhere' } } }));
+    expect(reported).toMatchObject({ status: 'probation', code: 202 });
+    expect(gateway.proofs).toBe(1);
   });
 
   it('503: the clock was never set; the push is taken once it is', async () => {

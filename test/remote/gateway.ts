@@ -79,7 +79,10 @@ export class Gateway {
   clockIsSet = true;
   /** What `prepare` of a part says about a config. */
   refuse: (config: Config) => string | null = () => null;
-  probe: (config: Config) => string | null = () => null;
+  /** Why a new broker cannot be used; null: it can. */
+  brokerFault: string | null = null;
+  /** Second connections made. */
+  proofs = 0;
 
   constructor(
     readonly folder: Folder,
@@ -99,17 +102,21 @@ export class Gateway {
       local,
       keys,
       host: {
-        configure: async (wanted, { dryRun }) => {
+        configure: async (wanted, { dryRun, connect }) => {
           const { reconnect, restart } = diffConfig(this.running, wanted);
           const wrong = this.refuse(wanted);
           if (wrong !== null) return { errors: [{ path: 'model.name', message: wrong }], reconnect, restart };
+          if (connect && reconnect.length > 0) {
+            this.proofs += 1;
+            if (this.brokerFault !== null)
+              return { errors: [{ path: 'mqtt.url', message: this.brokerFault }], reconnect, restart };
+          }
           if (!dryRun) this.running = restart.length === 0 ? wanted : takeHot(this.running, wanted);
           return { errors: [], reconnect, restart };
         },
         restart: () => {
           this.restarts += 1;
         },
-        probe: async (config) => this.probe(config),
         vitals: () => this.vitals,
         clockIsSet: () => this.clockIsSet,
         report: (reported, retain) => this.reports.push({ reported, retain }),
