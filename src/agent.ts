@@ -68,7 +68,6 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
     ...context,
     running,
     engine,
-    models,
     parts: () => parts,
     onConfig,
   });

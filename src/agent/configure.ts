@@ -6,7 +6,6 @@ import { type Config, diffConfig, takeHot } from '../config/index.ts';
 import { errorText, GatecastError } from '../errors.ts';
 import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import type { Logger } from '../log.ts';
-import type { ModelRegistry } from '../model/registry.ts';
 import type { Change, ConfigError, ConfigResult, ConfigureOptions, Context, Part } from './part.ts';
 
 /** A config file that can be read again. */
@@ -22,7 +21,6 @@ export interface ConfigurerParts {
   /** In the order of `apply`. */
   readonly parts: () => readonly Part[];
   readonly engine: Pick<ForecastEngine, 'streams'>;
-  readonly models: { readonly registry: Pick<ModelRegistry, 'has'> };
   /** Runs an action while no round of forecasts runs. */
   readonly between: Context['between'];
   /** Tells all parts that a stream is removed. */
@@ -53,12 +51,10 @@ export class Configurer {
     const former = this.parts.running.config;
     const diff = diffConfig(former, wanted);
     const result = { ...diff, errors: [], former, running: former, removed: [] };
-    const refused = this.checkModel(wanted, former);
     const changed = [...diff.hot, ...diff.reconnect];
-    if (changed.length === 0) return { ...result, errors: refused };
+    if (changed.length === 0) return result;
     const next = takeHot(former, wanted);
-    const { changes, errors: found } = await this.prepare(next, former, changed, { dryRun, connect });
-    const errors = [...refused, ...found];
+    const { changes, errors } = await this.prepare(next, former, changed, { dryRun, connect });
     if (errors.length > 0 || dryRun) {
       await this.discard(changes);
       if (errors.length > 0)
@@ -134,19 +130,6 @@ export class Configurer {
     } catch (error) {
       this.parts.log.error('config not applied', { part: part.name, reason: errorText(error) });
     }
-  }
-
-  /** The model is a key that waits for the next start, so no part looks at it. */
-  private checkModel({ model: { name } }: Config, running: Config): ConfigError[] {
-    if (name === running.model.name || this.parts.models.registry.has(name)) return [];
-    return [
-      {
-        part: 'model',
-        path: 'model.name',
-        message: `there is no model '${name}' on this gateway`,
-        hint: 'Import it with `gatecast model import`, or name one that `gatecast model list` shows.',
-      },
-    ];
   }
 
   private async discard(changes: readonly [Part, Change][]): Promise<void> {

@@ -14,6 +14,7 @@ import { type ChosenModel, chooseModel } from './model.ts';
 
 export const GROUP = 'default';
 
+/** What the former start had configured: slots that an older version wrote do not say it. */
 const CONFIGURED_KEY = 'agent.model';
 /** Names that fine-tuning gives; nothing else is ever removed. */
 const TUNED = new RegExp(`^${GROUP}-\\d{8}-\\d{6}$`);
@@ -26,6 +27,8 @@ export interface GroupParts {
   readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
   /** The config's `model.name`. */
   readonly configured: string;
+  /** Configured models that a rollback of remote config may go back to; their slots are kept. */
+  readonly keep?: ReadonlySet<string>;
   readonly log: Logger;
 }
 
@@ -45,9 +48,10 @@ export function chooseGroupModel(parts: GroupParts): ChosenModel {
   }
 }
 
-function choose({ registry, slots, store, configured, log }: GroupParts): ChosenModel {
+function choose({ registry, slots, store, configured, keep, log }: GroupParts): ChosenModel {
   if (slots.problem !== null) log.error('model slots damaged', { reason: slots.problem });
-  noteConfigured(slots, store, configured);
+  slots.use(GROUP, configured, keep ?? new Set(), store.getMeta(CONFIGURED_KEY));
+  if (store.getMeta(CONFIGURED_KEY) !== configured) store.setMeta(CONFIGURED_KEY, configured);
   const { slots: noted, rolledBack } = slots.noteStart(GROUP, configured);
   if (rolledBack) log.error('model rolled back', { model: noted.current, reason: noted.reason });
   let chosen = chooseModel(registry, noted.current);
@@ -64,20 +68,14 @@ function choose({ registry, slots, store, configured, log }: GroupParts): Chosen
   return chosen;
 }
 
-/** An owner who names another model wants that one, not what was tuned from the one before. */
-function noteConfigured(slots: ModelSlots, store: GroupParts['store'], configured: string): void {
-  const before = store.getMeta(CONFIGURED_KEY);
-  if (before === configured) return;
-  if (before !== null) slots.revert(GROUP, configured, 'configured');
-  store.setMeta(CONFIGURED_KEY, configured);
-}
-
 /** What a crash between the steps of a switch leaves behind: models that no slot names. */
 function tidyModels(registry: ModelRegistry, slots: ModelSlots, configured: string): void {
-  const { current, previous, candidate, reason } = slots.get(GROUP, configured);
+  const { candidate, reason } = slots.get(GROUP, configured);
   if (candidate !== null) slots.drop(GROUP, configured, reason);
+  const used = slots.inUse();
   for (const { name, source } of registry.list())
-    if (source === 'data' && TUNED.test(name) && name !== current && name !== previous) registry.remove(name);
+    if (source === 'data' && TUNED.test(name) && !used.has(name) && name !== configured)
+      registry.remove(name);
   const folder = registry.dataFolder;
   if (folder === null) return;
   for (const name of entriesOf(folder))

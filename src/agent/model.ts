@@ -20,10 +20,14 @@ export interface ChosenModel {
 export interface AgentModels {
   readonly registry: ModelRegistry;
   readonly slots: ModelSlots;
-  /** The config's `model.name` at the start. */
-  readonly configured: string;
-  /** The model that forecasts. Fine-tuning replaces it. */
+  /** The config's `model.name`. A config change replaces it. */
+  configured: string;
+  /** The model that forecasts. Fine-tuning and a config change replace it. */
   current: ChosenModel;
+  /** Configured models that remote config may go back to. */
+  readonly keep: () => ReadonlySet<string>;
+  /** Whether a pushed model is on probation. */
+  readonly pushOnTrial: () => boolean;
 }
 
 /** What forecasts say that they are made with. @param version of the agent, where there is no model */

@@ -44,14 +44,26 @@ export function openData(options: AgentOptions, config: () => Config, stops: Sto
   const registry = new ModelRegistry(join(dataDir, 'models'));
   const slots = new ModelSlots(join(dataDir, 'models', 'slots.json'));
   const configured = model.name;
-  const current = chooseGroupModel({ registry, slots, store, configured, log });
+  const { remote } = options;
+  // A rollback of remote config may go back to any of these.
+  const keep = (): Set<string> =>
+    new Set(remote === undefined ? [] : [...remote.opened.life.modelNames(), remote.local.model.name]);
+  const current = chooseGroupModel({ registry, slots, store, configured, keep: keep(), log });
   if (current.model !== null)
     log.info('model loaded', { id: current.model.id, version: current.model.version });
   else log.error('no model, naive forecasts only', { reason: current.problem });
   const engine = new Engine(current.model, { warmUpSteps: WARM_UP_STEPS });
   stops.add('engine', () => engine.release());
+  const models: AgentModels = {
+    registry,
+    slots,
+    configured,
+    current,
+    keep,
+    pushOnTrial: () => remote?.opened.life.modelOnTrial() ?? false,
+  };
   const facts = factsReader(clock.monotonic, { leastMs: FACTS_MS });
-  return { store, storeConditions, models: { registry, slots, configured, current }, engine, facts };
+  return { store, storeConditions, models, engine, facts };
 }
 
 /** Good news. */

@@ -9,9 +9,11 @@ export interface TuningMemory {
   readonly tuner: TunerState | null;
   /** How the model before did live, by stream, when it was replaced; null: not known. */
   readonly champion: LiveRatios | null;
+  /** How the model that ran at the last stop did live. */
+  readonly live: { readonly model: string; readonly ratios: LiveRatios } | null;
 }
 
-const FRESH: TuningMemory = { tuner: null, champion: null };
+const FRESH: TuningMemory = { tuner: null, champion: null, live: null };
 
 const trigger = z.enum(['request', 'drift', 'schedule', 'initial']).nullable();
 const time = z.number().nullable();
@@ -58,6 +60,10 @@ const schema = z.object({
     })
     .nullable(),
   champion: z.record(z.string(), z.number()).nullable(),
+  live: z
+    .object({ model: z.string(), ratios: z.record(z.string(), z.number()) })
+    .nullable()
+    .default(null),
 });
 
 const keyOf = (group: string): string => `agent.tuning.${group}`;

@@ -5,9 +5,10 @@
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../config/index.ts';
-import { GatecastError } from '../errors.ts';
+import { errorText, GatecastError } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
 import type { Forecast } from '../forecast/forecast.ts';
+import type { Model } from '../forecast/model.ts';
 import type { Logger } from '../log.ts';
 import type { GroupSlots } from '../model/slots.ts';
 import type { GroupInput } from '../outputs/output.ts';
@@ -20,7 +21,14 @@ import { CYCLE_DEFAULTS } from '../training/cycle.ts';
 import { DriftDetector } from '../training/drift.ts';
 import { FineTuner } from '../training/finetuner.ts';
 import type { FineTunerParts } from '../training/finetuner-contract.ts';
-import { type LiveScore, liveRatios } from '../training/probation.ts';
+import {
+  type LiveScore,
+  liveRatios,
+  PATIENCE,
+  PROBATION_DEFAULTS,
+  type ProbationVerdict,
+  watch,
+} from '../training/probation.ts';
 import type { RunReport } from '../training/run-report.ts';
 import { SCHEDULER_DEFAULTS } from '../training/scheduler.ts';
 import { ClockHold } from './clock-hold.ts';
@@ -28,7 +36,7 @@ import { Cron } from './cron.ts';
 import { every } from './every.ts';
 import { GROUP } from './groups.ts';
 import { type AgentModels, type ChosenModel, openModel, prepared } from './model.ts';
-import type { Change, Context, Part } from './part.ts';
+import type { Change, ConfigureOptions, Context, Part } from './part.ts';
 import type { AgentStreams } from './streams.ts';
 import { readMemory, type TuningMemory, writeMemory } from './tuning-memory.ts';
 
@@ -95,10 +103,16 @@ const LOOK_MS = 5000;
 const MOST_BUCKETS = 432_000;
 /** The worker's heap; features and weights lie outside of it, MB. */
 const HEAP_MB = 96;
+/** Forecasts that count where a stream cannot have more within the probation of a pushed model. */
+const FEW_FORECASTS = 3;
 
 export class Tuning implements Part {
   readonly name = 'fine-tuning';
   private settings: Config['finetune'];
+  /** Counts tuners: one that was replaced must not switch the model any more. */
+  private generation = 0;
+  /** Why the engine did not take the configured model up; null: it did. */
+  private adoptProblem: string | null = null;
   private tuner: FineTuner;
   private cron: Cron;
   /** Resolves when the tuner of a former config has ended. */
@@ -110,6 +124,10 @@ export class Tuning implements Part {
   constructor(private readonly parts: TuningParts) {
     this.settings = parts.settings;
     this.memory = readMemory(parts.store, GROUP);
+    const { live } = this.memory;
+    // The model was changed by a restart.
+    if (live !== null && live.model !== parts.models.current.name)
+      this.remember({ champion: live.ratios, live: null });
     this.cron = new Cron(this.settings.schedule, parts.timeZone);
     this.tuner = this.makeTuner();
   }
@@ -118,6 +136,7 @@ export class Tuning implements Part {
     const { parts, settings } = this;
     const { models, clock, store, database } = parts;
     const { registry, slots, configured } = models;
+    const generation = ++this.generation;
     return new FineTuner({
       group: GROUP,
       configured,
@@ -163,7 +182,7 @@ export class Tuning implements Part {
       },
       barred: () => this.barred(),
       start: parts.start ?? ((input, options) => startCycle(input, options, { heapMb: HEAP_MB })),
-      switchTo: (name) => this.switchTo(name),
+      switchTo: (name) => this.switchTo(name, generation),
       running: () => models.current.name,
       scores: () => this.liveScores(),
       before: () => this.memory.champion,
@@ -188,16 +207,26 @@ export class Tuning implements Part {
     this.cancel();
     await this.tuner.stop();
     await this.renewed;
+    this.keepScores();
   }
 
-  prepare({ finetune }: Config): Change | null {
-    if (isDeepStrictEqual(finetune, this.settings)) return null;
-    const cron = new Cron(finetune.schedule, this.parts.timeZone);
-    cron.due(this.parts.clock.now());
+  /** Another model begins with its graphs loaded, so that the switch itself is short. */
+  async prepare(
+    { finetune, model }: Config,
+    _running?: Config,
+    { dryRun = false }: ConfigureOptions = {},
+  ): Promise<Change | null> {
+    const { models, timeZone, clock } = this.parts;
+    if (isDeepStrictEqual(finetune, this.settings) && model.name === models.configured) return null;
+    const cron = new Cron(finetune.schedule, timeZone);
+    cron.due(clock.now());
+    const next = model.name === models.configured ? null : await this.prepareModel(model.name, dryRun);
     return {
       apply: () => {
         this.settings = finetune;
         this.cron = cron;
+        models.configured = model.name;
+        this.generation += 1;
         // Not awaited: a run may be waiting for its turn to switch the model, which comes after this change.
         const former = this.tuner.stop();
         this.renewed = this.renewed
@@ -207,7 +236,67 @@ export class Tuning implements Part {
             this.say();
           });
       },
+      ...(next !== null && { settle: () => this.takeUp(next), discard: () => next.release() }),
     };
+  }
+
+  private async prepareModel(name: string, dryRun: boolean): Promise<NextModel> {
+    const { registry, slots } = this.parts.models;
+    try {
+      const chosen = openModel(registry, slots.get(GROUP, name).current);
+      const { model, release } = await prepared(chosen.model, dryRun ? [] : this.leads());
+      return { chosen: { ...chosen, model }, release };
+    } catch (cause) {
+      if (!(cause instanceof GatecastError)) throw cause;
+      throw new GatecastError(cause.code, cause.message, {
+        hint: cause.hint,
+        issues: [{ path: 'model.name', message: cause.message }],
+        cause,
+      });
+    }
+  }
+
+  /** The configured model is another one. Call between two rounds. */
+  private async takeUp({ chosen, release }: NextModel): Promise<void> {
+    const { engine, log, models } = this.parts;
+    const before = liveRatios(this.liveScores());
+    this.adoptProblem = null;
+    try {
+      models.slots.use(GROUP, models.configured, models.keep());
+      await engine.adopt(chosen.model);
+      models.current = chosen;
+      log.info('model switched', { model: chosen.name, version: chosen.model.version });
+      this.remember({ champion: before });
+    } catch (error) {
+      this.adoptProblem = errorText(error);
+      log.error('model not switched', { model: chosen.name, reason: this.adoptProblem });
+    } finally {
+      await release();
+    }
+    this.drift.clear();
+    this.parts.switched();
+  }
+
+  private leads(): number[] {
+    return this.parts.engine.streams().flatMap(({ horizonSteps }) => horizonSteps ?? []);
+  }
+
+  /** Why the engine does not run the configured model; null: it does. */
+  get problem(): string | null {
+    return this.adoptProblem ?? this.parts.models.current.problem;
+  }
+
+  /**
+   * Live score of a pushed model against the naives and the model before it. Undecided until enough forecasts have met their
+   * readings, at most three times the length; then few forecasts count too, and only a model that is much worse fails.
+   */
+  judge(elapsedMs: number, lengthMs: number): ProbationVerdict {
+    const scores = this.liveScores();
+    const options = { ...PROBATION_DEFAULTS, lengthMs, champion: this.memory.champion };
+    const verdict = watch(scores, 0, elapsedMs, options);
+    if (verdict.type !== 'wait' || elapsedMs < PATIENCE * lengthMs) return verdict;
+    const few = watch(scores, 0, elapsedMs, { ...options, least: FEW_FORECASTS, tolerance: 2, slack: 2 });
+    return few.type === 'rollback' ? few : { type: 'confirm', reason: verdict.reason };
   }
 
   /**
@@ -272,6 +361,7 @@ export class Tuning implements Part {
 
   private barred(): string | null {
     if (!this.settings.enabled) return 'it is switched off in the config';
+    if (this.parts.models.pushOnTrial()) return 'a pushed model is on probation';
     return this.parts.models.current.model === null ? 'no model is loaded' : null;
   }
 
@@ -282,15 +372,16 @@ export class Tuning implements Part {
       .flatMap(({ spec: { name } }) => engine.networkScores(name).map((one) => ({ stream: name, ...one })));
   }
 
-  /** The one place where the model changes: between two rounds, with every state made anew from recent inputs. */
-  private async switchTo(name: string): Promise<void> {
+  /** Fine-tuning changes the model: between two rounds, with every state made anew from recent inputs. */
+  private async switchTo(name: string, generation: number): Promise<void> {
     const { models, engine, between, clock, log } = this.parts;
     const chosen = openModel(models.registry, name);
     const before = liveRatios(this.liveScores());
-    const leads = engine.streams().flatMap(({ horizonSteps }) => horizonSteps ?? []);
-    const ready = await prepared(chosen.model, leads);
+    const ready = await prepared(chosen.model, this.leads());
     try {
       const ms = await between(async () => {
+        if (generation !== this.generation)
+          throw new GatecastError('BUSY', 'The config changed meanwhile.', { hint: 'Ask again.' });
         const startedMs = clock.monotonic();
         await engine.adopt(ready.model);
         models.current = chosen;
@@ -317,11 +408,26 @@ export class Tuning implements Part {
     this.say();
   }
 
+  /** For a start with another model. */
+  private keepScores(): void {
+    try {
+      this.remember({ live: { model: this.parts.models.current.name, ratios: liveRatios(this.liveScores()) } });
+    } catch (error) {
+      this.parts.log.warn('live scores not kept', { reason: errorText(error) });
+    }
+  }
+
   private remember(change: Partial<TuningMemory>): void {
     this.memory = { ...this.memory, ...change };
     writeMemory(this.parts.store, GROUP, this.memory);
     this.parts.store.flush();
   }
+}
+
+interface NextModel {
+  readonly chosen: ChosenModel & { readonly model: Model };
+  /** Releases sessions that nobody took. */
+  readonly release: () => Promise<void>;
 }
 
 function checkGroup(group: string): void {

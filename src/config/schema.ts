@@ -273,7 +273,7 @@ export const configSchema = z.strictObject({
       .strictObject({
         name: note(
           text('a model name', checkNode).default('base'),
-          'restart',
+          'hot',
           'Model of the registry to start from.',
         ),
       })

@@ -2,6 +2,9 @@
  * Which model each group of streams runs: current, previous, candidate, and whether the current one is on probation.
  * One small file, replaced atomically, so that a crash at any instant leaves the old choice or the new one. Models
  * themselves are folders of the registry that never change; a switch only changes names here.
+ *
+ * Each configured model (`model.name`) has slots of its own: while a pushed model is on probation, what was fine-tuned from the
+ * model before it is kept, and is found again after a rollback.
  */
 import { existsSync, readFileSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -13,6 +16,10 @@ import { MODEL_NAME } from './manifest.ts';
 /** A promoted model that has not proved itself after so many starts is rolled back. */
 export const PROBATION_STARTS = 3;
 
+/** Stands for the configured model in a file of format 1, which does not name it. */
+const UNKNOWN = '';
+const EMPTY: SlotsFile = { configured: {}, groups: {} };
+
 const name = z.string().regex(MODEL_NAME);
 const groupSchema = z.strictObject({
   current: name,
@@ -22,45 +29,76 @@ const groupSchema = z.strictObject({
   /** Why the group runs what it runs. */
   reason: z.string().max(2000),
 });
-const fileSchema = z.strictObject({
-  format: z.literal(1),
-  groups: z.record(z.string().max(256), groupSchema),
-});
+const groupName = z.string().max(256);
+const fileSchema = z.union([
+  z.strictObject({
+    format: z.literal(2),
+    /** Group -> the configured model in use. */
+    configured: z.record(groupName, z.string()),
+    /** Group -> configured model -> slots. */
+    groups: z.record(groupName, z.record(z.string(), groupSchema)),
+  }),
+  z
+    .strictObject({ format: z.literal(1), groups: z.record(groupName, groupSchema) })
+    .transform(({ groups }) => ({
+      format: 2 as const,
+      configured: {},
+      groups: Object.fromEntries(
+        Object.entries(groups).map(([group, slots]) => [group, { [UNKNOWN]: slots }]),
+      ),
+    })),
+]);
 
 export type GroupSlots = z.infer<typeof groupSchema>;
+interface SlotsFile {
+  readonly configured: Readonly<Record<string, string>>;
+  readonly groups: Readonly<Record<string, Readonly<Record<string, GroupSlots>>>>;
+}
 
 export class ModelSlots {
-  private groups: Record<string, GroupSlots>;
+  private file: SlotsFile;
   /** Set when the file was damaged: every group runs its configured model again. */
   readonly problem: string | null;
 
   /** @param path `<data_dir>/models/slots.json`; made when first written to */
   constructor(private readonly path: string) {
-    const { groups, problem } = load(path);
-    this.groups = groups;
+    const { file, problem } = load(path);
+    this.file = file;
     this.problem = problem;
   }
 
-  /** @param configured model of a group that never switched */
+  /** @param configured the config's `model.name` */
   get(group: string, configured: string): GroupSlots {
-    return (
-      this.groups[group] ?? {
-        current: configured,
-        previous: null,
-        candidate: null,
-        probation: null,
-        reason: 'configured',
-      }
-    );
+    const known = this.file.groups[group];
+    return known?.[configured] ?? known?.[UNKNOWN] ?? fresh(configured);
   }
 
-  all(): Readonly<Record<string, GroupSlots>> {
-    return this.groups;
+  /** The configured model of a group that ever switched; null where none is known. */
+  configuredOf(group: string): string | null {
+    return this.file.configured[group] ?? null;
+  }
+
+  /**
+   * The config names this model now. The slots of configured models that are not in `keep` are forgotten.
+   * @param before configured by the former start, for a file that does not say it
+   */
+  use(group: string, configured: string, keep: ReadonlySet<string>, before: string | null = null): void {
+    const { [UNKNOWN]: unnamed, ...known } = this.file.groups[group] ?? {};
+    const named: Record<string, GroupSlots> =
+      unnamed === undefined || (before !== null && before !== configured)
+        ? known
+        : { [configured]: unnamed, ...known };
+    const kept = Object.entries(named).filter(([one]) => one === configured || keep.has(one));
+    const changed =
+      unnamed !== undefined ||
+      kept.length < Object.keys(known).length ||
+      (this.file.configured[group] ?? configured) !== configured;
+    if (changed) this.write(group, configured, Object.fromEntries(kept));
   }
 
   /** Remembers a trained model that waits for its gate. */
   stage(group: string, configured: string, candidate: string): GroupSlots {
-    return this.put(group, { ...this.get(group, configured), candidate });
+    return this.put(group, configured, { ...this.get(group, configured), candidate });
   }
 
   /** The candidate becomes current, on probation. @throws GatecastError MODEL_UNKNOWN without a candidate */
@@ -68,7 +106,7 @@ export class ModelSlots {
     const slots = this.get(group, configured);
     if (!slots.candidate)
       throw new GatecastError('MODEL_UNKNOWN', `Group '${group}' has no candidate to promote.`);
-    return this.put(group, {
+    return this.put(group, configured, {
       current: slots.candidate,
       previous: slots.current,
       candidate: null,
@@ -79,12 +117,12 @@ export class ModelSlots {
 
   /** The candidate was refused. */
   drop(group: string, configured: string, reason: string): GroupSlots {
-    return this.put(group, { ...this.get(group, configured), candidate: null, reason });
+    return this.put(group, configured, { ...this.get(group, configured), candidate: null, reason });
   }
 
   /** The current model has proved itself. */
   confirm(group: string, configured: string): GroupSlots {
-    return this.put(group, { ...this.get(group, configured), probation: null });
+    return this.put(group, configured, { ...this.get(group, configured), probation: null });
   }
 
   /** Back to the previous model. @throws GatecastError MODEL_UNKNOWN without one */
@@ -95,12 +133,18 @@ export class ModelSlots {
         hint: `It runs '${slots.current}'.`,
       });
     }
-    return this.put(group, { ...slots, current: slots.previous, previous: null, probation: null, reason });
+    return this.put(group, configured, {
+      ...slots,
+      current: slots.previous,
+      previous: null,
+      probation: null,
+      reason,
+    });
   }
 
   /** Back to the configured model, whatever was before: its models cannot be used, or the owner chose another. */
   revert(group: string, configured: string, reason: string): GroupSlots {
-    return this.put(group, { current: configured, previous: null, candidate: null, probation: null, reason });
+    return this.put(group, configured, { ...fresh(configured), reason });
   }
 
   /**
@@ -116,48 +160,80 @@ export class ModelSlots {
       return { slots: this.rollback(group, configured, reason), rolledBack: true };
     }
     return {
-      slots: this.put(group, { ...slots, probation: { ...slots.probation, starts } }),
+      slots: this.put(group, configured, { ...slots, probation: { ...slots.probation, starts } }),
       rolledBack: false,
     };
   }
 
   /** Names that a group runs, ran or may run: models that must not be removed. */
   inUse(): Set<string> {
-    const names = Object.values(this.groups).flatMap((one) => [one.current, one.previous, one.candidate]);
+    const names = allSlots(this.file).flatMap(({ slots }) => [
+      slots.current,
+      slots.previous,
+      slots.candidate,
+    ]);
     return new Set(names.filter((one) => one !== null));
   }
 
-  private put(group: string, slots: GroupSlots): GroupSlots {
-    const groups = { ...this.groups, [group]: slots };
-    makeFolder(dirname(this.path));
-    writeFileAtomic(this.path, `${JSON.stringify({ format: 1, groups }, null, 2)}\n`);
-    this.groups = groups;
+  private put(group: string, configured: string, slots: GroupSlots): GroupSlots {
+    const { [UNKNOWN]: _, ...known } = this.file.groups[group] ?? {};
+    this.write(group, configured, { ...known, [configured]: slots });
     return slots;
+  }
+
+  private write(group: string, configured: string, slots: Readonly<Record<string, GroupSlots>>): void {
+    const file: SlotsFile = {
+      configured: { ...this.file.configured, [group]: configured },
+      groups: { ...this.file.groups, [group]: slots },
+    };
+    makeFolder(dirname(this.path));
+    writeFileAtomic(this.path, `${JSON.stringify({ format: 2, ...file }, null, 2)}\n`);
+    this.file = file;
   }
 }
 
+const fresh = (configured: string): GroupSlots => ({
+  current: configured,
+  previous: null,
+  candidate: null,
+  probation: null,
+  reason: 'configured',
+});
+
+/** The slots that are in use, one entry for each group that ever switched. */
+export function slotsInUse(file: SlotsFile): { readonly group: string; readonly slots: GroupSlots }[] {
+  return allSlots(file).flatMap(({ group, configured, slots }) =>
+    configured === (file.configured[group] ?? configured) ? [{ group, slots }] : [],
+  );
+}
+
+const allSlots = (file: SlotsFile) =>
+  Object.entries(file.groups).flatMap(([group, byConfigured]) =>
+    Object.entries(byConfigured).map(([configured, slots]) => ({ group, configured, slots })),
+  );
+
 /** What the file says; nothing is changed. */
-export function readSlots(path: string): { groups: Record<string, GroupSlots>; problem: string | null } {
-  if (!existsSync(path)) return { groups: {}, problem: null };
+export function readSlots(path: string): { file: SlotsFile; problem: string | null } {
+  if (!existsSync(path)) return { file: EMPTY, problem: null };
   let reason: string;
   try {
     const parsed = fileSchema.safeParse(JSON.parse(readFileSync(path, 'utf8')));
-    if (parsed.success) return { groups: parsed.data.groups, problem: null };
+    if (parsed.success) return { file: parsed.data, problem: null };
     reason = parsed.error.issues.map((one) => `${one.path.join('.')} ${one.message}`).join('; ');
   } catch (error) {
     reason = errorText(error);
   }
-  return { groups: {}, problem: `${path} is damaged (${reason})` };
+  return { file: EMPTY, problem: `${path} is damaged (${reason})` };
 }
 
 function load(path: string): ReturnType<typeof readSlots> {
-  const { groups, problem } = readSlots(path);
-  if (problem === null) return { groups, problem };
+  const { file, problem } = readSlots(path);
+  if (problem === null) return { file, problem };
   try {
     renameSync(path, `${path}.damaged`);
   } catch {
     // On a disk that takes nothing it stays; what is written next takes its place.
-    return { groups, problem };
+    return { file, problem };
   }
-  return { groups, problem: `${problem} and has been put aside` };
+  return { file, problem: `${problem} and has been put aside` };
 }

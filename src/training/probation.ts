@@ -46,7 +46,7 @@ export type ProbationVerdict = { readonly type: 'wait' | 'confirm' | 'rollback';
 /** No stream counts more than so many times the better naive's loss. */
 const MOST_RATIO = 4;
 /** Streams that fall silent must not keep a model on probation for ever: so many times its length. */
-const PATIENCE = 3;
+export const PATIENCE = 3;
 
 /** Streams with too few forecasts are left out. */
 export function liveRatios(scores: readonly LiveScore[], least = PROBATION_DEFAULTS.least): LiveRatios {

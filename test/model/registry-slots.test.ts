@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ModelSlots, PROBATION_STARTS } from '../../src/model/slots.ts';
 
@@ -101,5 +101,42 @@ describe('ModelSlots', () => {
     const slots = new ModelSlots(path);
     expect(slots.problem).toMatch(/damaged/);
     expect(slots.get('g', 'base').current).toBe('base');
+  });
+
+  it('keeps the slots of each configured model apart, so that going back finds what was tuned', () => {
+    const slots = new ModelSlots(path);
+    slots.stage('g', 'base', 'tuned');
+    slots.promote('g', 'base', 0, 'better');
+    slots.use('g', 'pushed', new Set(['base']));
+    expect(slots.get('g', 'pushed')).toMatchObject({ current: 'pushed', previous: null });
+    expect(new ModelSlots(path).get('g', 'base')).toMatchObject({ current: 'tuned', previous: 'base' });
+    expect(slots.inUse()).toContain('tuned');
+    slots.use('g', 'base', new Set());
+    expect(new ModelSlots(path).get('g', 'base').current).toBe('tuned');
+    expect(new ModelSlots(path).configuredOf('g')).toBe('base');
+  });
+
+  it('forgets the slots of configured models that nothing goes back to', () => {
+    const slots = new ModelSlots(path);
+    slots.stage('g', 'base', 'tuned');
+    slots.promote('g', 'base', 0, 'better');
+    slots.use('g', 'other', new Set());
+    expect(new ModelSlots(path).get('g', 'base').current).toBe('base');
+    expect(slots.inUse()).not.toContain('tuned');
+  });
+
+  it.each([
+    ['the same model is configured', 'base', 'tuned'],
+    ['nothing is known of the start before', null, 'tuned'],
+    ['another model is configured now', 'other', 'base'],
+  ])('reads a file of an older version; %s', (_, before, current) => {
+    const former = { current: 'tuned', previous: 'base', candidate: null, probation: null, reason: '' };
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, JSON.stringify({ format: 1, groups: { g: former } }));
+    const slots = new ModelSlots(path);
+    expect(slots.problem).toBeNull();
+    slots.use('g', 'base', new Set(), before);
+    expect(slots.get('g', 'base').current).toBe(current);
+    expect(new ModelSlots(path).get('g', 'base').current).toBe(current);
   });
 });

@@ -6,7 +6,7 @@ import { exportModel } from '../../model/export.ts';
 import { importModel } from '../../model/import.ts';
 import { CARD_FILE, MODEL_NAME } from '../../model/manifest.ts';
 import type { ModelEntry, ModelRegistry } from '../../model/registry.ts';
-import { ModelSlots, readSlots } from '../../model/slots.ts';
+import { ModelSlots, readSlots, slotsInUse } from '../../model/slots.ts';
 import type { Cell } from '../../network/spec.ts';
 import { FEATURES } from '../../series/features.ts';
 import { lockDataDir } from '../../store/lock.ts';
@@ -15,7 +15,7 @@ import { textTable } from '../shared/text-table.ts';
 import type { ExportFlags } from './model.ts';
 
 export function listModels(registry: ModelRegistry, slotsFile: string | null, json: boolean): string {
-  const groups = slotsFile ? readSlots(slotsFile).groups : {};
+  const groups = slotsFile ? slotsInUse(readSlots(slotsFile).file) : [];
   const rows = registry.list().map((entry) => ({ ...row(entry), runs: runsIn(entry.name, groups) }));
   if (json) return `${JSON.stringify(rows, null, 2)}\n`;
   if (rows.length === 0) return 'No models. Train one with `gatecast train`, or import one.\n';
@@ -57,10 +57,10 @@ function row({ name, source, manifest, problem }: ModelEntry) {
   };
 }
 
-function runsIn(name: string, groups: ReturnType<ModelSlots['all']>): string {
-  return Object.entries(groups)
-    .filter(([, slots]) => slots.current === name)
-    .map(([group, slots]) => (slots.probation ? `${group} (on probation)` : group))
+function runsIn(name: string, groups: ReturnType<typeof slotsInUse>): string {
+  return groups
+    .filter(({ slots }) => slots.current === name)
+    .map(({ group, slots }) => (slots.probation ? `${group} (on probation)` : group))
     .join(', ');
 }
 
@@ -133,10 +133,11 @@ export function rollBack(registry: ModelRegistry, slotsFile: string | null, grou
   const lock = existsSync(dir) ? lockDataDir(dir) : null;
   try {
     const slots = new ModelSlots(slotsFile);
-    const { previous } = slots.get(group, 'base');
+    const configured = slots.configuredOf(group) ?? 'base';
+    const { previous } = slots.get(group, configured);
     // A model that cannot be opened is no place to go back to.
     if (previous) registry.open(previous);
-    const { current } = slots.rollback(group, 'base', 'rolled back from the command line');
+    const { current } = slots.rollback(group, configured, 'rolled back from the command line');
     return `Group '${group}' runs '${current}' from the agent's next start on.\n`;
   } finally {
     lock?.release();
