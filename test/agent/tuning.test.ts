@@ -516,3 +516,68 @@ test('a start whose slots cannot be written forecasts with the model that they n
   const chosen = chooseGroupModel({ registry, slots, store, configured: 'raw', log: silentLogger });
   expect([chosen.name, chosen.problem]).toEqual(['tuned', null]);
 });
+
+const withModel = (name: string) =>
+  configSchema.parse({
+    node: 'n',
+    data_dir: 'd',
+    mqtt: { url: 'mqtt://x' },
+    streams: [{ match: 'a/{n}' }],
+    model: { name },
+    finetune: { schedule: 'off' },
+  });
+
+test('another configured model is taken up while running, and the slots of the one before are found again', async () => {
+  const agent = await setUp();
+  agent.registry.save(modelFiles('other', 2));
+  agent.registry.save(modelFiles('tuned', 3));
+  agent.slots.stage('default', 'raw', 'tuned');
+  agent.slots.promote('default', 'raw', START, 'better');
+  const change = await agent.tuning.prepare(withModel('other'));
+  expect(agent.tuning.current.name).toBe('raw');
+  await change?.apply();
+  expect(agent.tuning.current.name).toBe('other');
+  expect(agent.switched).toHaveBeenCalled();
+  expect(agent.tuning.status()).toMatchObject({ champion: 'other', previous: null });
+  await expect(agent.tuning.prepare(withModel('missing'))).rejects.toMatchObject({
+    issues: [{ path: 'model.name' }],
+  });
+  // As remote config does: the slots of both are kept.
+  agent.slots.stage('default', 'raw', 'tuned');
+  agent.slots.promote('default', 'raw', START, 'better');
+  const back = await agent.tuning.prepare(withModel('raw'));
+  await back?.apply();
+  expect(agent.tuning.current.name).toBe('tuned');
+});
+
+test('a fine-tuning of the model before cannot switch the model after a config change', async () => {
+  const { start, finish } = hanging();
+  const agent = await setUp({ start });
+  agent.registry.save(modelFiles('other', 2));
+  agent.tuning.start();
+  await agent.until('a run', () => agent.status() === 'running');
+  const change = await agent.tuning.prepare(withModel('other'));
+  await change?.apply();
+  finish(report({ status: 'promote', reason: 'better' }));
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+  expect(agent.tuning.current.name).toBe('other');
+});
+
+test('a pushed model is judged by its live score, at the latest after three times its probation', async () => {
+  const agent = await setUp();
+  expect(agent.tuning.judge(0, HOUR).type).toBe('wait');
+  agent.registry.save(modelFiles('nonsense', 2, 300));
+  const change = await agent.tuning.prepare(withModel('nonsense'));
+  await change?.apply();
+  expect(agent.tuning.judge(HOUR, HOUR).type).toBe('wait');
+  expect(agent.tuning.judge(3 * HOUR, HOUR).type).toBe('confirm');
+  const curves = [ordinary(1, 60)(HEARD + 60), ordinary(2, 60)(HEARD + 60)];
+  for (let t = HEARD; t < HEARD + 60; t++) {
+    for (const s of [0, 1]) {
+      const timeMs = START + t * MINUTE + 1000;
+      agent.engine.push({ stream: `s${s}`, timeMs, value: curves[s]?.[t] ?? 0, arrivalMs: timeMs });
+    }
+    await agent.engine.tick(null);
+  }
+  expect(agent.tuning.judge(HOUR, 2 * HOUR)).toMatchObject({ type: 'rollback' });
+});
