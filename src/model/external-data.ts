@@ -1,7 +1,7 @@
 /**
- * Whether an ONNX file keeps numbers in other files: the registry stores one file a model, and the runtime would look for
- * the others wherever the process happens to stand. Reads the few fields of onnx.proto that lead to a tensor, through
- * subgraphs and functions, and nothing else.
+ * What an ONNX file must not hold. Numbers in other files: the registry stores one file a model, and the runtime would look
+ * for the others wherever the process happens to stand. Loops, in a model that comes over the broker: whether they end depends
+ * on the readings. Reads the few fields of onnx.proto that lead to a tensor or a node, through subgraphs and functions.
  */
 import protobuf from 'protobufjs/light.js';
 
@@ -14,7 +14,7 @@ const root = protobuf.Root.fromJSON({
       fields: { nodes: many('Node', 1), tensors: many('Tensor', 5), sparse: many('Sparse', 15) },
     },
     Function: { fields: { nodes: many('Node', 7) } },
-    Node: { fields: { attributes: many('Attribute', 5) } },
+    Node: { fields: { op: one('string', 4), attributes: many('Attribute', 5) } },
     Attribute: {
       fields: {
         tensor: one('Tensor', 5),
@@ -33,20 +33,37 @@ const Model = root.lookupType('Model');
 /** TensorProto.DataLocation */
 const EXTERNAL = 1;
 
+/** Whether a loop is in it; true for bytes that cannot be read. */
+export function hasLoop(model: Uint8Array): boolean {
+  try {
+    return messages(Model.decode(model)).some((message) => (message as { op?: string }).op === 'Loop');
+  } catch {
+    return true;
+  }
+}
+
 /** Names of the tensors that lie in other files; none for bytes that are no ONNX file, which the runtime refuses itself. */
 export function externalTensors(model: Uint8Array): string[] {
   try {
-    return [...external(Model.decode(model))];
+    return messages(Model.decode(model)).flatMap((message) => {
+      const { name, location } = message as { name?: string; location?: number };
+      return location === EXTERNAL ? [name ?? ''] : [];
+    });
   } catch {
     return [];
   }
 }
 
-function* external(message: object): Generator<string> {
-  const { name, location } = message as { name?: string; location?: number };
-  if (location === EXTERNAL) yield name ?? '';
-  for (const value of Object.values(message)) {
-    if (Array.isArray(value)) for (const item of value) yield* external(item);
-    else if (typeof value === 'object' && value !== null) yield* external(value);
+/** A message and all inside it. */
+function messages(root: object): object[] {
+  const found: object[] = [];
+  const open: object[] = [root];
+  for (let message = open.pop(); message !== undefined; message = open.pop()) {
+    found.push(message);
+    for (const value of Object.values(message)) {
+      const inner: unknown[] = Array.isArray(value) ? value : [value];
+      for (const item of inner) if (typeof item === 'object' && item !== null) open.push(item);
+    }
   }
+  return found;
 }

@@ -47,6 +47,8 @@ export interface ModelEntry {
 
 export interface ModelFiles {
   readonly manifest: Manifest;
+  /** `manifest.json` to its last byte, where a signature covers it; else made from `manifest`. */
+  readonly manifestText?: string;
   readonly weights: Uint8Array | null;
   readonly step: Uint8Array | null;
   readonly card: string;
@@ -155,7 +157,8 @@ export function writeModel(folder: string, files: ModelFiles): StoredModel {
     if (files.weights) writeFileAtomic(join(temporary, WEIGHTS_FILE), files.weights, MODE);
     if (files.step) writeFileAtomic(join(temporary, STEP_FILE), files.step, MODE);
     writeFileAtomic(join(temporary, CARD_FILE), files.card, MODE);
-    writeFileAtomic(join(temporary, MANIFEST_FILE), `${JSON.stringify(files.manifest, null, 2)}\n`, MODE);
+    const text = files.manifestText ?? `${JSON.stringify(files.manifest, null, 2)}\n`;
+    writeFileAtomic(join(temporary, MANIFEST_FILE), text, MODE);
     // A folder cannot be renamed onto another that is not empty: the old one steps aside first.
     if (existsSync(folder)) {
       // What a crash at this place left of an older one.

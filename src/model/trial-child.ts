@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { GatecastError } from '../errors.ts';
 import { refuseTelemetry } from '../system/telemetry.ts';
+import { goldenOutput } from './golden.ts';
 import { createStepper } from './sessions.ts';
 import { tryStepModel } from './step-trial.ts';
 import type { TrialResult } from './trial.ts';
@@ -15,7 +16,8 @@ async function run(): Promise<TrialResult> {
   try {
     const stepper = await createStepper(readFileSync(0));
     const { inputs, layers, hidden, leads } = stepper;
-    return { inputs, layers, hidden, leads, wrong: await tryStepModel(stepper) };
+    const wrong = await tryStepModel(stepper);
+    return { inputs, layers, hidden, leads, wrong, golden: await goldenOutput(stepper) };
   } catch (error) {
     if (!(error instanceof GatecastError)) throw error;
     return { code: error.code, message: error.message, hint: error.hint ?? null };

@@ -1,6 +1,7 @@
 /** Tries a step model in a process of its own, which is killed when it takes too long or too much memory. */
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { constants, setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { type ErrorCode, GatecastError } from '../errors.ts';
 
@@ -11,6 +12,8 @@ export interface TrialShape {
   readonly hidden: number;
   readonly leads: number;
   readonly wrong: string | null;
+  /** Its answer to the fixed input of `golden.ts`; null stands for a number that is not finite. */
+  readonly golden: readonly (number | null)[];
 }
 
 export type TrialResult =
@@ -28,6 +31,7 @@ const LOOK_MS = 100;
 /** @throws GatecastError MODEL_INVALID, also when it takes too long or too much memory, or crashes the runtime */
 export async function tryInChild(model: Uint8Array, limits = LIMITS): Promise<TrialShape> {
   const child = spawn(process.execPath, childArguments(), { stdio: ['pipe', 'pipe', 'ignore'] });
+  yieldTo(child.pid);
   let output = '';
   let exceeded: string | null = null;
   const end = (why: string): void => {
@@ -58,6 +62,15 @@ export async function tryInChild(model: Uint8Array, limits = LIMITS): Promise<Tr
   if ('code' in result)
     throw new GatecastError(result.code, result.message, result.hint === null ? {} : { hint: result.hint });
   return result;
+}
+
+/** Forecasts go first. */
+function yieldTo(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL);
+  } catch {
+    // It has ended already.
+  }
 }
 
 function parsed(output: string): TrialResult | null {

@@ -1,0 +1,79 @@
+/**
+ * Whether a model that came with a push may run here: its manifest, its network, the inputs that it takes, and its golden
+ * vector, computed on this processor in a process of its own.
+ */
+import { errorText, GatecastError } from '../errors.ts';
+import { externalTensors, hasLoop } from '../model/external-data.ts';
+import { goldenDifference } from '../model/golden.ts';
+import { CARD_FILE, MANIFEST_FILE, parseManifest, STEP_FILE, WEIGHTS_FILE } from '../model/manifest.ts';
+import { type FeatureSizes, loadModel } from '../model/pack.ts';
+import { type ModelFiles, verifyModel } from '../model/registry.ts';
+import { type TrialLimits, type TrialShape, tryInChild } from '../model/trial.ts';
+import type { ModelClaim, Problem } from './contract.ts';
+import { problem } from './verify.ts';
+
+/** The golden vector has to be there by then, and within this memory. */
+const LIMITS: TrialLimits = { timeMs: 30_000, memoryMb: 512 };
+
+export type Trial = (step: Uint8Array, limits: TrialLimits) => Promise<TrialShape>;
+
+export type CheckedModel =
+  | { readonly files: ModelFiles; readonly problem: null }
+  | { readonly files: null; readonly problem: Problem };
+
+/** @param files by name; hashes have been compared with the claim's */
+export async function checkModel(
+  claim: ModelClaim,
+  files: ReadonlyMap<string, Uint8Array>,
+  features: FeatureSizes,
+  trial: Trial = tryInChild,
+): Promise<CheckedModel> {
+  const wrong = (path: string, text: string, hint = ''): CheckedModel => ({
+    files: null,
+    problem: problem(path, text.slice(0, 500), hint),
+  });
+  try {
+    const text = Buffer.from(files.get(MANIFEST_FILE) ?? '').toString('utf8');
+    const manifest = parseManifest(text, `model '${claim.name}'`);
+    if (manifest.name !== claim.name)
+      return wrong('model.name', `is ${claim.name}, but its manifest says ${manifest.name}`);
+    const weights = files.get(WEIGHTS_FILE) ?? null;
+    const step = files.get(STEP_FILE) ?? null;
+    for (const [name, bytes, entry] of [
+      [WEIGHTS_FILE, weights, manifest.files.weights],
+      [STEP_FILE, step, manifest.files.step],
+    ] as const)
+      if ((bytes === null) !== (entry === null))
+        return wrong('model.files', `${bytes === null ? 'lacks' : 'holds'} ${name}, unlike its manifest`);
+    const card = Buffer.from(files.get(CARD_FILE) ?? '').toString('utf8');
+    const model: ModelFiles = { manifest, manifestText: text, weights, step, card };
+    loadModel(verifyModel(model, `model '${claim.name}'`), features);
+    if (step === null || claim.golden === null)
+      return wrong('model.golden', 'is missing: nothing shows that this processor computes the model right');
+    if (externalTensors(step).length > 0)
+      return wrong('model', 'keeps numbers in other files', 'save step.onnx as one file');
+    if (hasLoop(step))
+      return wrong('model', 'has a loop, whose end depends on the readings', 'unroll the loop of step.onnx');
+    const shape = await trial(step, LIMITS);
+    if (shape.wrong !== null) return wrong('model', shape.wrong);
+    const { inputs, hidden, leads, stateRows } = manifest.dimensions;
+    if (
+      shape.inputs !== inputs ||
+      shape.hidden !== hidden ||
+      shape.leads !== leads ||
+      shape.layers !== stateRows
+    )
+      return wrong('model', 'has a step.onnx of other dimensions than its manifest says');
+    const difference = goldenDifference(claim.golden.output, shape.golden, claim.golden.tolerance);
+    if (difference !== null)
+      return wrong(
+        'model.golden',
+        `its answer on this processor ${difference}`,
+        'the runtime or the processor computes another result; do not use the model here',
+      );
+    return { files: model, problem: null };
+  } catch (error) {
+    if (!(error instanceof GatecastError)) throw error;
+    return wrong('model', errorText(error), error.hint);
+  }
+}

@@ -1,0 +1,99 @@
+/** One file of a pushed model from an https server: bounded in size and time, and never from anything but https. */
+import { errorText } from '../errors.ts';
+
+export interface Download {
+  readonly url: string;
+  /** The file has so many; a server that sends more or fewer is refused. */
+  readonly bytes: number;
+  readonly signal: AbortSignal;
+  readonly write: (at: number, bytes: Uint8Array) => Promise<void>;
+}
+
+export interface DownloadFailure {
+  readonly reason: string;
+  /** Whether another attempt may succeed. */
+  readonly again: boolean;
+}
+
+export interface DownloadLimits {
+  /** Longest time without a byte, ms. */
+  readonly idleMs: number;
+  /** Longest time of a file, ms. */
+  readonly totalMs: number;
+}
+
+export const DOWNLOAD_LIMITS: DownloadLimits = { idleMs: 30_000, totalMs: 30 * 60_000 };
+const MOST_REDIRECTS = 5;
+
+/** URL of a model's file below the folder that was signed. */
+export function fileUrl(folder: string, name: string): string {
+  const url = new URL(folder);
+  url.pathname = `${url.pathname.replace(/\/+$/, '')}/${name}`;
+  return url.href;
+}
+
+/** @returns why it failed, or null. Rejects only with errors of `write`. */
+export async function download(
+  { url, bytes, signal, write }: Download,
+  limits: DownloadLimits = DOWNLOAD_LIMITS,
+): Promise<DownloadFailure | null> {
+  const idle = new AbortController();
+  const alive = (): (() => void) => {
+    const timer = setTimeout(
+      () => idle.abort(new Error(`no byte came for ${limits.idleMs / 1000} s`)),
+      limits.idleMs,
+    );
+    return () => clearTimeout(timer);
+  };
+  const total = AbortSignal.timeout(limits.totalMs);
+  const stop = AbortSignal.any([signal, idle.signal, total]);
+  let calm = alive();
+  let writing: unknown = null;
+  try {
+    const response = await follow(url, stop);
+    if ('reason' in response) return response;
+    const stated = response.headers.get('content-length');
+    if (stated !== null && response.headers.get('content-encoding') === null && Number(stated) !== bytes)
+      return { reason: `has ${stated} bytes, not ${bytes}`, again: false };
+    let at = 0;
+    for await (const chunk of response.body ?? []) {
+      calm();
+      calm = alive();
+      if (at + chunk.length > bytes) return { reason: `has more than ${bytes} bytes`, again: false };
+      await write(at, chunk).catch((error: unknown) => {
+        writing = error;
+        throw error;
+      });
+      at += chunk.length;
+    }
+    return at === bytes ? null : { reason: `ended after ${at} of ${bytes} bytes`, again: true };
+  } catch (error) {
+    if (writing !== null) throw writing;
+    const cause = stop.aborted ? stop.reason : ((error as { cause?: unknown }).cause ?? error);
+    return { reason: `cannot be fetched: ${errorText(cause)}`, again: true };
+  } finally {
+    calm();
+    // Ends a body that was not read to its end.
+    idle.abort();
+  }
+}
+
+async function follow(first: string, signal: AbortSignal): Promise<Response | DownloadFailure> {
+  let url = first;
+  for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects++) {
+    const response = await fetch(url, { redirect: 'manual', signal });
+    const { status, headers } = response;
+    if (status === 200) return response;
+    const location = headers.get('location');
+    if (status < 300 || status > 399 || location === null)
+      return { reason: `the server answers ${status}`, again: status >= 500 || status === 429 };
+    const next = URL.parse(location, url);
+    if (next?.protocol !== 'https:')
+      return {
+        reason: `the server redirects to ${next?.protocol ?? 'something that is no URL'}, not to https:`,
+        again: false,
+      };
+    url = next.href;
+  }
+  return { reason: `the server redirects more than ${MOST_REDIRECTS} times`, again: false };
+}

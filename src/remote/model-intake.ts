@@ -1,0 +1,463 @@
+/**
+ * Takes the files of a pushed model, in chunks over MQTT or from an https server, checks them, and puts the model into the
+ * registry. One model at a time. A transfer goes on after a restart where it was: what is on disk is hashed again.
+ */
+import { readdirSync, readFileSync, rmSync, statfsSync } from 'node:fs';
+import { join } from 'node:path';
+import { errorText } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { MANIFEST_FILE } from '../model/manifest.ts';
+import type { FeatureSizes } from '../model/pack.ts';
+import type { ModelRegistry } from '../model/registry.ts';
+import type { Clock } from '../system/clock.ts';
+import { makeFolder, PRIVATE_FOLDER, sha256 } from '../system/files.ts';
+import { CHUNK_BYTES, type Code, chunksOf, type Have, type ModelClaim, type Problem } from './contract.ts';
+import { checkModel, type Trial } from './model-check.ts';
+import { download, fileUrl } from './model-download.ts';
+import { ModelPart, placesOf } from './model-part.ts';
+import { problem } from './verify.ts';
+
+/** Why a model is not taken. */
+export interface ModelRefusal {
+  readonly code: Code;
+  readonly problem: Problem;
+}
+
+export interface ModelProgress {
+  readonly model: string;
+  readonly received: number;
+  readonly bytes: number;
+}
+
+/** Models that come with pushes, as remote config sees them. */
+export interface Models {
+  /** Whether this very model is in the registry, undamaged. */
+  isHere(claim: ModelClaim): boolean;
+  /** Whether its transfer may begin. */
+  refusal(claim: ModelClaim): ModelRefusal | null;
+  /** Begins the transfer, or goes on with it. An earlier transfer ends without a word. */
+  receive(claim: ModelClaim, before: BeforeCheck, done: (refused: ModelRefusal | null) => void): void;
+  /** Ends a transfer. What has arrived is removed. */
+  cancel(): void;
+  progress(): ModelProgress | null;
+  remove(name: string): void;
+  /** Ends a transfer; what has arrived stays. */
+  stop(): Promise<void>;
+}
+
+/** Called when all bytes are there. @returns why the model is not even looked at, or null */
+export type BeforeCheck = () => ModelRefusal | null;
+
+export interface ModelIntakeParts {
+  /** Holds what has arrived of a model; nothing else is in it. */
+  readonly folder: string;
+  readonly registry: Pick<ModelRegistry, 'dataFolder' | 'has' | 'folderOf' | 'open' | 'save' | 'remove'>;
+  readonly features: FeatureSizes;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly have: (name: string, have: Have) => void;
+  /** `wantsChunks` has changed. */
+  readonly changed: () => void;
+  /** Computes the golden vector; a test brings its own. */
+  readonly trial?: Trial;
+  /** Free bytes of the disk that holds a folder. */
+  readonly freeBytes?: (folder: string) => number;
+}
+
+/** Left free on the disk, bytes. */
+const SPARE_BYTES = 16 * 1024 * 1024;
+/** What is missing is asked for so often while chunks come, and so often while none come, ms. */
+const ASK_MS = 500;
+const ASK_AGAIN_MS = 5000;
+/** Chunks that are looked at in a second; those beyond it are asked for again. */
+const MOST_A_SECOND = 64;
+/** Chunks that wait to be written. */
+const MOST_WAITING = 32;
+const MOST_RANGES = 64;
+/** A transfer of which nothing came for so long is given up, ms. */
+const GIVE_UP_MS = 24 * 3_600_000;
+const DOWNLOAD_ATTEMPTS = 6;
+const FIRST_PAUSE_MS = 2000;
+
+export class ModelIntake implements Models {
+  private transfer: Transfer | null = null;
+  /** Resolves when transfers that were ended have let go of their files. */
+  private ending: Promise<void> = Promise.resolve();
+
+  constructor(private readonly parts: ModelIntakeParts) {}
+
+  /** Whether chunks are expected on MQTT. */
+  get wantsChunks(): boolean {
+    return this.transfer?.claim.source === 'mqtt';
+  }
+
+  isHere({ name, manifest_sha256 }: ModelClaim): boolean {
+    const { registry } = this.parts;
+    try {
+      if (!registry.has(name)) return false;
+      if (sha256(readFileSync(join(registry.folderOf(name), MANIFEST_FILE))) !== manifest_sha256)
+        return false;
+      registry.open(name);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  refusal(claim: ModelClaim): ModelRefusal | null {
+    const { registry, folder, freeBytes = freeOf } = this.parts;
+    const { name, manifest_sha256, bytes } = claim;
+    if (this.isHere(claim)) return null;
+    if (registry.has(name) && this.isSound(name))
+      return {
+        code: 400,
+        problem: problem(
+          'model.name',
+          `there is another model '${name}' on this gateway`,
+          'give it another name',
+        ),
+      };
+    try {
+      makeFolder(folder, PRIVATE_FOLDER);
+      const held = this.transfer?.claim.manifest_sha256 === manifest_sha256 ? this.transfer.received : 0;
+      const needed = 2 * bytes - held + SPARE_BYTES;
+      const free = freeBytes(folder);
+      if (free >= needed) return null;
+      const text = `needs ${mb(needed)} MB of free disk, ${mb(free)} MB are there`;
+      return { code: 503, problem: problem('model.bytes', text, 'free some disk of the gateway') };
+    } catch (error) {
+      return cannotStore(error);
+    }
+  }
+
+  receive(claim: ModelClaim, before: BeforeCheck, done: (refused: ModelRefusal | null) => void): void {
+    this.end(this.transfer?.claim.manifest_sha256 !== claim.manifest_sha256);
+    const transfer = new Transfer(this.parts, claim, before, (refused) => {
+      if (this.transfer !== transfer) return;
+      this.transfer = null;
+      this.parts.changed();
+      done(refused);
+    });
+    this.transfer = transfer;
+    void this.ending.then(() => transfer.begin());
+    this.parts.changed();
+  }
+
+  /** A chunk came. */
+  chunk(name: string, number: number, payload: Uint8Array): void {
+    this.transfer?.chunk(name, number, payload);
+  }
+
+  cancel(): void {
+    this.end(true);
+  }
+
+  progress(): ModelProgress | null {
+    if (this.transfer === null) return null;
+    const { claim, received } = this.transfer;
+    return { model: claim.name, received, bytes: claim.bytes };
+  }
+
+  remove(name: string): void {
+    const { registry } = this.parts;
+    registry.remove(name);
+    this.removeHalfWritten(name);
+  }
+
+  /** Removes what an interrupted run left, but for the transfer that goes on. */
+  tidy(keep: ModelClaim | null): void {
+    for (const name of entriesOf(this.parts.folder))
+      if (keep === null || name !== partName(keep))
+        rmSync(join(this.parts.folder, name), { recursive: true, force: true });
+  }
+
+  async stop(): Promise<void> {
+    this.end(false);
+    await this.ending;
+  }
+
+  private isSound(name: string): boolean {
+    try {
+      this.parts.registry.open(name);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** What a crash in the middle of writing a model leaves. */
+  private removeHalfWritten(name: string): void {
+    const folder = this.parts.registry.dataFolder;
+    if (folder === null) return;
+    for (const entry of entriesOf(folder))
+      if (entry.startsWith(`${name}.`) && /^\.(?:\d+|old)\.tmp$/.test(entry.slice(name.length)))
+        rmSync(join(folder, entry), { recursive: true, force: true });
+  }
+
+  private end(remove: boolean): void {
+    const { transfer } = this;
+    if (transfer === null) return;
+    this.transfer = null;
+    this.ending = this.ending.then(() => transfer.end(remove));
+    this.parts.changed();
+  }
+}
+
+class Transfer {
+  /** Bytes that are here and right. */
+  received = 0;
+  private part: ModelPart | null = null;
+  /** By chunk: whether it is here. Empty until what is on disk has been hashed. */
+  private have: boolean[] = [];
+  private waiting = 0;
+  /** Writes are done one after the other. */
+  private work: Promise<void> = Promise.resolve();
+  private ended = false;
+  private readonly abort = new AbortController();
+  private secondMs = Number.NEGATIVE_INFINITY;
+  private inSecond = 0;
+  private askedMs = Number.NEGATIVE_INFINITY;
+  private askedFor = -1;
+  private cameMs: number;
+  private cancelAsk: () => void = () => {};
+
+  constructor(
+    private readonly parts: ModelIntakeParts,
+    readonly claim: ModelClaim,
+    private readonly before: BeforeCheck,
+    private readonly done: (refused: ModelRefusal | null) => void,
+  ) {
+    this.cameMs = parts.clock.monotonic();
+  }
+
+  begin(): void {
+    if (this.ended) return;
+    this.work = this.start().catch((error: unknown) => this.refuse(cannotStore(error)));
+  }
+
+  /** @param remove what has arrived */
+  async end(remove: boolean): Promise<void> {
+    this.ended = true;
+    this.cancelAsk();
+    this.abort.abort(new Error('the transfer was ended'));
+    await this.work.catch(() => {});
+    await (remove ? this.part?.remove() : this.part?.close())?.catch(() => {});
+    this.part = null;
+  }
+
+  chunk(name: string, number: number, payload: Uint8Array): void {
+    const { claim, have, parts } = this;
+    const hash = claim.chunks?.[number];
+    if (this.ended || name !== claim.name || hash === undefined || have[number] !== false) return;
+    const nowMs = parts.clock.monotonic();
+    if (nowMs - this.secondMs >= 1000) {
+      this.secondMs = nowMs;
+      this.inSecond = 0;
+    }
+    this.inSecond += 1;
+    if (this.inSecond > MOST_A_SECOND || this.waiting >= MOST_WAITING) return;
+    if (payload.length !== this.lengthOf(number) || sha256(payload) !== hash) return;
+    have[number] = true;
+    this.cameMs = nowMs;
+    this.waiting += 1;
+    // The payload is the connection's own buffer, which goes on to other messages.
+    const bytes = Uint8Array.from(payload);
+    this.work = this.work
+      .then(async () => {
+        if (this.ended) return;
+        await this.part?.write(number * CHUNK_BYTES, bytes);
+        this.waiting -= 1;
+        this.received += bytes.length;
+        if (this.received === claim.bytes) await this.complete();
+      })
+      .catch((error: unknown) => this.refuse(cannotStore(error)));
+  }
+
+  private async start(): Promise<void> {
+    const { parts, claim } = this;
+    const path = join(parts.folder, partName(claim));
+    const part = await ModelPart.open(path, claim.bytes);
+    this.part = part;
+    if (claim.source !== 'mqtt') return this.fetchAll(part, claim.source);
+    const have: boolean[] = [];
+    for (const [number, hash] of (claim.chunks ?? []).entries()) {
+      if (this.ended) return;
+      const bytes = this.lengthOf(number);
+      const here = await part.holds({ at: number * CHUNK_BYTES, bytes }, hash);
+      have.push(here);
+      if (here) this.received += bytes;
+    }
+    this.have = have;
+    if (this.received === claim.bytes) await this.complete();
+    else this.ask();
+  }
+
+  private lengthOf(chunk: number): number {
+    return Math.min(CHUNK_BYTES, this.claim.bytes - chunk * CHUNK_BYTES);
+  }
+
+  /** Says what is missing: soon after something came, else now and then, for a sender that has just connected. */
+  private ask(): void {
+    if (this.ended) return;
+    const nowMs = this.parts.clock.monotonic();
+    if (nowMs - this.cameMs >= GIVE_UP_MS) {
+      this.refuse({
+        code: 503,
+        problem: problem(
+          'model',
+          `has not arrived: ${this.received} of ${this.claim.bytes} bytes came`,
+          SEND_HINT,
+        ),
+      });
+      return;
+    }
+    if (this.received !== this.askedFor || nowMs - this.askedMs >= ASK_AGAIN_MS) {
+      this.askedMs = nowMs;
+      this.askedFor = this.received;
+      this.say('receiving', null);
+    }
+    this.cancelAsk = this.parts.clock.after(ASK_MS, () => this.ask());
+  }
+
+  private say(status: Have['status'], reason: string | null): void {
+    const { claim, have, parts } = this;
+    if (claim.source !== 'mqtt') return;
+    const missing = status === 'receiving' ? rangesOf(have) : [];
+    const { name, manifest_sha256, bytes } = claim;
+    parts.have(name, { manifest_sha256, chunks: chunksOf(bytes), missing, status, reason });
+  }
+
+  private async fetchAll(part: ModelPart, source: string): Promise<void> {
+    for (const file of placesOf(this.claim)) {
+      let pauseMs = FIRST_PAUSE_MS;
+      for (let attempt = 1; !(await part.holds(file, file.sha256)); attempt++) {
+        if (this.ended) return;
+        const failure = await download({
+          url: fileUrl(source, file.name),
+          bytes: file.bytes,
+          signal: this.abort.signal,
+          write: (at, bytes) => part.write(file.at + at, bytes),
+        });
+        if (this.ended) return;
+        const where = `model.source`;
+        if (failure === null) {
+          if (await part.holds(file, file.sha256)) break;
+          return this.refuse({
+            code: 400,
+            problem: problem(where, `${file.name} is not the file that was signed: its hash differs`),
+          });
+        }
+        this.parts.log.warn('model not fetched', { file: file.name, reason: failure.reason, attempt });
+        if (!failure.again || attempt >= DOWNLOAD_ATTEMPTS)
+          return this.refuse({
+            code: 503,
+            problem: problem(where, `${file.name} ${failure.reason}`, URL_HINT),
+          });
+        await this.pause(pauseMs);
+        pauseMs *= 2;
+      }
+      this.received += file.bytes;
+    }
+    await this.complete();
+  }
+
+  private pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.parts.clock.after(ms, resolve);
+      this.abort.signal.addEventListener('abort', () => {
+        cancel();
+        resolve();
+      });
+    });
+  }
+
+  /** All bytes are here. */
+  private async complete(): Promise<void> {
+    const { part, claim, parts } = this;
+    if (this.ended || part === null) return;
+    this.cancelAsk();
+    const early = this.before();
+    if (early !== null) return this.refuse(early);
+    const files = new Map<string, Uint8Array>();
+    for (const file of placesOf(claim)) {
+      const bytes = await part.read(file);
+      if (sha256(bytes) !== file.sha256)
+        return this.refuse({
+          code: 400,
+          problem: problem('model.files', `${file.name} is not the file that was signed: its hash differs`),
+        });
+      files.set(file.name, bytes);
+    }
+    const checked = await checkModel(claim, files, parts.features, parts.trial);
+    if (this.ended) return;
+    if (checked.problem !== null) return this.refuse({ code: 400, problem: checked.problem });
+    // One that is there already is damaged, or this would not have begun.
+    parts.registry.remove(claim.name);
+    parts.registry.save(checked.files);
+    await part.remove();
+    this.part = null;
+    this.ended = true;
+    this.say('complete', null);
+    parts.log.info('model received', { model: claim.name, bytes: claim.bytes });
+    this.done(null);
+  }
+
+  private refuse(refusal: ModelRefusal): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.cancelAsk();
+    this.abort.abort(new Error('the transfer was ended'));
+    const { path, text } = refusal.problem;
+    this.say('refused', `${path} ${text}`);
+    const { part } = this;
+    this.part = null;
+    // A disk that takes nothing does not remove it either: the next start does.
+    void part
+      ?.remove()
+      .catch(() => {})
+      .finally(() => this.done(refusal));
+    if (part === null) this.done(refusal);
+  }
+}
+
+const partName = ({ manifest_sha256, source }: ModelClaim): string =>
+  `${manifest_sha256}.${source === 'mqtt' ? 'chunks' : 'files'}`;
+
+/** Missing chunks as ranges, the lowest first. */
+function rangesOf(have: readonly boolean[]): [number, number][] {
+  const ranges: [number, number][] = [];
+  for (const [number, here] of have.entries()) {
+    if (here) continue;
+    const last = ranges.at(-1);
+    if (last !== undefined && last[1] === number - 1) last[1] = number;
+    else if (ranges.length >= MOST_RANGES) break;
+    else ranges.push([number, number]);
+  }
+  return ranges;
+}
+
+function entriesOf(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
+
+function freeOf(folder: string): number {
+  const { bavail, bsize } = statfsSync(folder);
+  return bavail * bsize;
+}
+
+const cannotStore = (error: unknown): ModelRefusal => ({
+  code: 503,
+  problem: problem(
+    'model',
+    `cannot be stored: ${errorText(error)}`,
+    'the disk of the gateway is full or broken',
+  ),
+});
+
+const mb = (bytes: number): number => Math.ceil(bytes / 1024 / 1024);
+const SEND_HINT = 'go on with `gatecast config push --resume`';
+const URL_HINT = 'put the files of the model folder there, and push again';

@@ -1,0 +1,76 @@
+/**
+ * The file that a pushed model's bytes gather in: all files of the model one after the other. Its name is a hash that was
+ * signed. What is in it after a crash or a power cut is found out by hashing, never believed.
+ */
+import { type FileHandle, open, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { makeFolder, PRIVATE_FOLDER, sha256 } from '../system/files.ts';
+import type { ModelClaim } from './contract.ts';
+
+type Span = { readonly at: number; readonly bytes: number };
+export type ModelFile = ModelClaim['files'][number] & Span;
+
+/** The files of a model with their places in the part file. */
+export function placesOf({ files }: Pick<ModelClaim, 'files'>): ModelFile[] {
+  let at = 0;
+  return files.map((file) => {
+    const placed = { ...file, at };
+    at += file.bytes;
+    return placed;
+  });
+}
+
+export class ModelPart {
+  private constructor(
+    private readonly path: string,
+    private readonly file: FileHandle,
+  ) {}
+
+  /** Throws the system's error. */
+  static async open(path: string, bytes: number): Promise<ModelPart> {
+    makeFolder(dirname(path), PRIVATE_FOLDER);
+    let file: FileHandle;
+    try {
+      file = await open(path, 'r+');
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== 'ENOENT') throw error;
+      file = await open(path, 'wx+', 0o600);
+    }
+    const { size } = await file.stat();
+    if (size > bytes) await file.truncate(bytes);
+    return new ModelPart(path, file);
+  }
+
+  /** What is there of a span; shorter than asked for where the file ends before. */
+  async read({ at, bytes }: Span): Promise<Uint8Array> {
+    const buffer = new Uint8Array(bytes);
+    let done = 0;
+    while (done < bytes) {
+      const { bytesRead } = await this.file.read(buffer, done, bytes - done, at + done);
+      if (bytesRead === 0) break;
+      done += bytesRead;
+    }
+    return buffer.subarray(0, done);
+  }
+
+  async holds(span: Span, hash: string): Promise<boolean> {
+    return sha256(await this.read(span)) === hash;
+  }
+
+  async write(at: number, bytes: Uint8Array): Promise<void> {
+    let done = 0;
+    while (done < bytes.length) {
+      const { bytesWritten } = await this.file.write(bytes, done, bytes.length - done, at + done);
+      done += bytesWritten;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.file.close();
+  }
+
+  async remove(): Promise<void> {
+    await this.close();
+    await rm(this.path, { force: true });
+  }
+}
