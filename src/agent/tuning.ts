@@ -411,7 +411,9 @@ export class Tuning implements Part {
   /** For a start with another model. */
   private keepScores(): void {
     try {
-      this.remember({ live: { model: this.parts.models.current.name, ratios: liveRatios(this.liveScores()) } });
+      this.remember({
+        live: { model: this.parts.models.current.name, ratios: liveRatios(this.liveScores()) },
+      });
     } catch (error) {
       this.parts.log.warn('live scores not kept', { reason: errorText(error) });
     }

@@ -65,7 +65,12 @@ const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hex digits');
 const version = z.int('must be a whole number').min(1, 'must be at least 1');
 /** Seconds since 1970, as in RFC 7519. */
 const seconds = z.number('must be seconds since 1970').min(0).max(253_402_300_799);
-const name = z.string().regex(MODEL_NAME, 'must be a model name');
+/** What else stands in the folder of the models. */
+const RESERVED_NAME = /^slots\.json|\.tmp$/;
+const name = z
+  .string()
+  .regex(MODEL_NAME, 'must be a model name: letters, digits, dots, dashes and underscores')
+  .refine((text) => !RESERVED_NAME.test(text), 'is reserved');
 const jsonObject = z.record(z.string(), z.unknown(), 'must be an object');
 
 export const modelClaimSchema = z
@@ -94,7 +99,7 @@ export const modelClaimSchema = z
       .min(1)
       .max(MODEL_FILES.length),
     /**
-     * The network's answer to a fixed input (`remote/golden.ts`), computed where the model was signed. Null where the
+     * The network's answer to a fixed input (`model/golden.ts`), computed where the model was signed. Null where the
      * model has no step graph.
      */
     golden: z
@@ -220,6 +225,8 @@ export const reportedSchema = z.object({
   effective: z.object(outcome),
   /** Newest last, at most 8. */
   history: z.array(z.object({ ...outcome, layer: z.string(), at: z.string() })),
+  /** A model on its way here; `status` is `applying` meanwhile. */
+  transfer: z.object({ model: z.string(), received: z.number(), bytes: z.number() }).nullable().optional(),
   /** Pushes that were dropped unread because too many came at once, since the start. */
   dropped: z.number(),
 });

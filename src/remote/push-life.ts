@@ -4,12 +4,21 @@
  */
 import type { Needs, Problem, Reported, Status } from './contract.ts';
 import type { Layers } from './layers.ts';
-import { type Folder, type Push, PushState, type Slot, type State, type Versions } from './push-state.ts';
+import { isObject } from './merge-patch.ts';
+import {
+  type Folder,
+  type Incoming,
+  type Push,
+  PushState,
+  type Slot,
+  type State,
+  type Versions,
+} from './push-state.ts';
 import { problem, type Refusal } from './verify.ts';
 
 /** The start of this number without a commit goes back before anything of the candidate is read. */
 export const MAX_STARTS = 3;
-/** A push during whose reading the agent ended so often is refused. */
+/** A push during whose reading, or during the check of whose model, the agent ended so often is refused. */
 const MAX_READINGS = 2;
 const MAX_HISTORY = 8;
 const MAX_PROBLEMS = 32;
@@ -161,6 +170,7 @@ export class PushLife {
     this.unsaved = null;
     this.state.put({
       ...this.spent([push]),
+      ...this.arrived(push),
       reading: null,
       reported,
       ...(this.onTrial ? {} : { phase: 'idle', push: null, candidate: null }),
@@ -175,6 +185,76 @@ export class PushLife {
       code,
       { layer, version, kid, token, attemptedHash: null, needs: null },
       problems,
+    );
+  }
+
+  /** Waits for its model. A push that waited before gives way. */
+  expect(push: NewPush, content: unknown, probationMs: number): void {
+    this.giveWay();
+    const name = this.state.keepContent(content);
+    const incoming: Incoming = { ...push, probationMs, content: name, checks: 0 };
+    this.unsaved = null;
+    this.state.put({ ...this.spent([push]), incoming, again: null, reported: this.waitingReport(incoming) });
+  }
+
+  /** The push that waits for its model; `content` null: it cannot be read any more. */
+  waiting(): { readonly push: NewPush; readonly content: unknown; readonly probationMs: number } | null {
+    const { incoming } = this.state.now;
+    if (incoming === null) return null;
+    const { probationMs, content: _, checks: __, ...push } = incoming;
+    return { push, probationMs, content: this.state.contentOf(incoming) };
+  }
+
+  /** A newer push has come for the layer of the one that waits. */
+  giveWay(): void {
+    const { incoming } = this.state.now;
+    if (incoming === null) return;
+    const about = { ...incoming, attemptedHash: null, needs: null };
+    const reported = this.reportOf('rejected', 409, about, [
+      problem('', 'a newer push came before its model had arrived', ''),
+    ]);
+    this.unsaved = null;
+    this.state.put({ incoming: null, reported: this.withHistory(reported, incoming) });
+    this.state.settle();
+  }
+
+  /** Before the model of the push that waits is checked and kept. @returns whether it may be */
+  checking(model: string): boolean {
+    const { incoming, models } = this.state.now;
+    if (incoming === null || incoming.checks >= MAX_READINGS) return false;
+    this.state.put({
+      incoming: { ...incoming, checks: incoming.checks + 1 },
+      models: models.includes(model) ? models : [...models, model],
+    });
+    return true;
+  }
+
+  /** Models that pushes have put into the registry. */
+  get models(): readonly string[] {
+    return this.state.now.models;
+  }
+
+  forgetModels(names: readonly string[]): void {
+    if (names.length === 0) return;
+    this.state.put({ models: this.state.now.models.filter((name) => !names.includes(name)) });
+  }
+
+  /** Models that the layers of any slot name. */
+  modelNames(): Set<string> {
+    const { current, previous, candidate } = this.state.now;
+    return new Set([current, previous, candidate].flatMap((slot) => this.namesIn(slot)));
+  }
+
+  /** Whether a candidate is on trial that brings another model. */
+  modelOnTrial(): boolean {
+    const { current, candidate } = this.state.now;
+    return this.onTrial && this.namesIn(candidate).join() !== this.namesIn(current).join();
+  }
+
+  private namesIn(slot: Slot | null): string[] {
+    const layers = slot === null ? null : this.state.layersOf(slot);
+    return Object.values(layers ?? {}).flatMap(({ model }) =>
+      isObject(model) && typeof model.name === 'string' ? [model.name] : [],
     );
   }
 
@@ -214,7 +294,12 @@ export class PushLife {
 
   applying(): void {
     const push = this.must(this.state.now.push);
-    this.state.put({ phase: 'applying', starts: 0, reported: this.reportOf('applying', 202, push) });
+    this.state.put({
+      ...this.arrived(push),
+      phase: 'applying',
+      starts: 0,
+      reported: this.reportOf('applying', 202, push),
+    });
   }
 
   /** The candidate runs. */
@@ -343,7 +428,7 @@ export class PushLife {
     };
   }
 
-  private withHistory(reported: Reported, { layer }: Push): Reported {
+  private withHistory(reported: Reported, { layer }: Pick<Push, 'layer'>): Reported {
     const { status, code, version, kid, token, since } = reported;
     const history = [...reported.history, { status, code, version, kid, token, layer, at: since }];
     return { ...reported, history: history.slice(-MAX_HISTORY) };
@@ -359,6 +444,13 @@ export class PushLife {
     const { push, handled } = this.state.now;
     const { layer, digest } = this.must(push);
     const { [layer]: _, ...rest } = handled;
+    const { incoming } = this.state.now;
+    if (incoming?.digest === digest) {
+      // Its model is here: it is taken up again without coming again.
+      const reported = this.waitingReport(incoming);
+      this.state.put({ phase: 'idle', push: null, candidate: null, reported });
+      return;
+    }
     this.state.put({
       phase: 'idle',
       push: null,
@@ -369,6 +461,18 @@ export class PushLife {
         problem('', 'the agent ended before it was applied', 'a retained push is taken again by itself'),
       ]),
     });
+  }
+
+  /** The push does not wait for its model any more. */
+  private arrived({ digest }: Pick<NewPush, 'digest'>): Partial<Pick<State, 'incoming'>> {
+    return this.state.now.incoming?.digest === digest ? { incoming: null } : {};
+  }
+
+  /** The running config has not changed yet. */
+  private waitingReport(push: NewPush): Reported {
+    const reported = this.reportOf('applying', 202, { ...push, attemptedHash: null, needs: null });
+    const { effective } = this.state.now.reported ?? this.reportOf('applied', 200, NO_PUSH);
+    return { ...reported, effective };
   }
 
   private spent(pushes: readonly NewPush[]): Pick<State, 'versions' | 'handled'> {

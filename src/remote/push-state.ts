@@ -67,6 +67,17 @@ export type Push = z.infer<typeof pushSchema>;
 const versionsSchema = z.record(z.string(), z.record(z.string(), z.number()));
 export type Versions = z.infer<typeof versionsSchema>;
 
+/** A push that waits for the model that it names. */
+const incomingSchema = z.strictObject({
+  ...pushSchema.pick({ layer: true, version: true, kid: true, token: true, digest: true, probationMs: true })
+    .shape,
+  /** Hash of the file that holds its content. */
+  content: hash,
+  /** How often the check of the model has begun: one that ends the agent is not checked for ever. */
+  checks: z.number(),
+});
+export type Incoming = z.infer<typeof incomingSchema>;
+
 const stateSchema = z.strictObject({
   format: z.literal(1),
   sequence: z.number(),
@@ -87,6 +98,9 @@ const stateSchema = z.strictObject({
   reading: z.strictObject({ digest: z.string(), ended: z.number() }).nullable(),
   /** The push that was interrupted before it was applied: taken again with the same version. */
   again: z.string().nullable(),
+  incoming: incomingSchema.nullable().default(null),
+  /** Names of the models that pushes have put into the registry, for removing them when nothing needs them any more. */
+  models: z.array(z.string()).default([]),
 });
 export type State = z.infer<typeof stateSchema>;
 
@@ -101,6 +115,8 @@ export interface Folder {
 
 const COPIES = ['state-a.json', 'state-b.json'] as const;
 const slotFile = (layers: string): string => `layers-${layers}.json`;
+const contentFile = (content: string): string => `incoming-${content}.json`;
+const CONTENT_FILE = /^incoming-([0-9a-f]{64})\.json$/;
 const SLOT_FILE = /^layers-([0-9a-f]{64})\.json$/;
 
 const layersBody = (layers: Layers, versions: Versions): Buffer =>
@@ -169,6 +185,22 @@ export class PushState {
     return readLayers(this.folder, slot.layers)?.layers ?? null;
   }
 
+  /** Keeps the content of a push that waits for its model. @returns what to name it by */
+  keepContent(content: unknown): string {
+    const body = Buffer.from(JSON.stringify(content));
+    const name = sha256(body);
+    this.folder.write(contentFile(name), body);
+    return name;
+  }
+
+  /** Null where the file is damaged or gone. */
+  contentOf({ content }: Incoming): unknown {
+    const bytes = this.folder.read(contentFile(content));
+    return bytes === null || sha256(bytes) !== content
+      ? null
+      : JSON.parse(Buffer.from(bytes).toString('utf8'));
+  }
+
   private write(state: State): void {
     const body = JSON.stringify(state);
     const copy = COPIES[state.sequence % 2] ?? COPIES[0];
@@ -201,15 +233,19 @@ export class PushState {
       reported: null,
       reading: null,
       again: null,
+      incoming: null,
+      models: [],
     };
   }
 
   private removeUnused(): void {
-    const { current, previous, candidate } = this.state;
+    const { current, previous, candidate, incoming } = this.state;
     const used = new Set([current, previous, candidate].map((slot) => slot?.layers));
     for (const name of this.folder.list()) {
       const layers = SLOT_FILE.exec(name)?.[1];
       if (layers !== undefined && !used.has(layers)) this.folder.remove(name);
+      const content = CONTENT_FILE.exec(name)?.[1];
+      if (content !== undefined && content !== incoming?.content) this.folder.remove(name);
     }
   }
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { chooseGroupModel } from '../../src/agent/groups.ts';
 import type { AgentModels } from '../../src/agent/model.ts';
+import type { Change } from '../../src/agent/part.ts';
 import { Tuning, type TuningParts } from '../../src/agent/tuning.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { GatecastError } from '../../src/errors.ts';
@@ -117,7 +118,14 @@ async function setUp({ dir = tempFolder(), finetune = {}, start, value }: Option
   const during: string[] = [];
   let inRound = false;
   const switched = vi.fn();
-  const models: AgentModels = { registry, slots, configured: 'raw', current: chosen };
+  const models: AgentModels = {
+    registry,
+    slots,
+    configured: 'raw',
+    current: chosen,
+    keep: () => new Set(['raw']),
+    pushOnTrial: () => false,
+  };
   const tuning = new Tuning({
     settings: settings(finetune),
     timeZone: 'Europe/Berlin',
@@ -527,6 +535,11 @@ const withModel = (name: string) =>
     finetune: { schedule: 'off' },
   });
 
+const apply = async (change: Change | null): Promise<void> => {
+  change?.apply?.();
+  await change?.settle?.();
+};
+
 test('another configured model is taken up while running, and the slots of the one before are found again', async () => {
   const agent = await setUp();
   agent.registry.save(modelFiles('other', 2));
@@ -534,9 +547,9 @@ test('another configured model is taken up while running, and the slots of the o
   agent.slots.stage('default', 'raw', 'tuned');
   agent.slots.promote('default', 'raw', START, 'better');
   const change = await agent.tuning.prepare(withModel('other'));
-  expect(agent.tuning.current.name).toBe('raw');
-  await change?.apply();
-  expect(agent.tuning.current.name).toBe('other');
+  expect(agent.models.current.name).toBe('raw');
+  await apply(change);
+  expect(agent.models.current.name).toBe('other');
   expect(agent.switched).toHaveBeenCalled();
   expect(agent.tuning.status()).toMatchObject({ champion: 'other', previous: null });
   await expect(agent.tuning.prepare(withModel('missing'))).rejects.toMatchObject({
@@ -546,8 +559,8 @@ test('another configured model is taken up while running, and the slots of the o
   agent.slots.stage('default', 'raw', 'tuned');
   agent.slots.promote('default', 'raw', START, 'better');
   const back = await agent.tuning.prepare(withModel('raw'));
-  await back?.apply();
-  expect(agent.tuning.current.name).toBe('tuned');
+  await apply(back);
+  expect(agent.models.current.name).toBe('tuned');
 });
 
 test('a fine-tuning of the model before cannot switch the model after a config change', async () => {
@@ -557,10 +570,10 @@ test('a fine-tuning of the model before cannot switch the model after a config c
   agent.tuning.start();
   await agent.until('a run', () => agent.status() === 'running');
   const change = await agent.tuning.prepare(withModel('other'));
-  await change?.apply();
+  await apply(change);
   finish(report({ status: 'promote', reason: 'better' }));
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
-  expect(agent.tuning.current.name).toBe('other');
+  expect(agent.models.current.name).toBe('other');
 });
 
 test('a pushed model is judged by its live score, at the latest after three times its probation', async () => {
@@ -568,7 +581,7 @@ test('a pushed model is judged by its live score, at the latest after three time
   expect(agent.tuning.judge(0, HOUR).type).toBe('wait');
   agent.registry.save(modelFiles('nonsense', 2, 300));
   const change = await agent.tuning.prepare(withModel('nonsense'));
-  await change?.apply();
+  await apply(change);
   expect(agent.tuning.judge(HOUR, HOUR).type).toBe('wait');
   expect(agent.tuning.judge(3 * HOUR, HOUR).type).toBe('confirm');
   const curves = [ordinary(1, 60)(HEARD + 60), ordinary(2, 60)(HEARD + 60)];
