@@ -1,36 +1,75 @@
-// Writes docs/reliability.md: which tests cover which fault. Run it with `npx tsx deploy/reliability-page.ts`; it reads the tests' titles.
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+/**
+ * Writes docs/reliability.md from `test/fault/rows.ts`: promises, faults, and the tests that inject them. Reports of
+ * vitest (`--reporter json`) given as arguments fill the column of results:
+ * `npx tsx deploy/reliability-page.ts REPORT.json ...`.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { FAULT_ROWS, type FaultRow, PROMISES } from '../test/fault/rows.ts';
 
-const TITLE = /\b(?:it|test)(?:\.\w+\([^)]*\))*\(\s*(['"`])((?:(?!\1)[^\\]|\\.)*)\1/g;
-const ROWS = /\brows? (\d+(?:(?:, | and )\d+)*)/;
+interface Report {
+  readonly testResults: readonly {
+    readonly name: string;
+    readonly assertionResults: readonly { readonly title: string; readonly status: string }[];
+  }[];
+}
 
-const found = readdirSync('test', { recursive: true, encoding: 'utf8' })
-  .filter((path) => path.endsWith('.test.ts'))
-  .sort()
-  .flatMap((path) =>
-    [...readFileSync(join('test', path), 'utf8').matchAll(TITLE)].flatMap(([, , title = '']) => {
-      const rows = ROWS.exec(title)?.[1]?.split(/, | and /) ?? [];
-      return rows.map((row) => ({ row: Number(row), path, title: title.replaceAll('\\`', '`') }));
-    }),
-  )
-  .sort((a, b) => a.row - b.row);
+type Results = (file: string, title: string) => string;
 
-const table = found.map(
-  ({ row, path, title }) => `| ${row} | ${title.replaceAll('|', '\\|')} | \`test/${path}\` |`,
-);
-writeFileSync(
-  'docs/reliability.md',
-  `# Reliability
+/** `passed` with how many tests, `FAILED`, or `-` where no report has a test of that name. */
+function resultsOf(reports: readonly Report[]): Results {
+  const found = reports.flatMap(({ testResults }) =>
+    testResults.flatMap(({ name, assertionResults }) =>
+      assertionResults.map(({ title, status }) => ({ name, title, status })),
+    ),
+  );
+  return (file, title) => {
+    // A title of a table of tests has placeholders in the source; the part before the first of them is compared.
+    const [plain = ''] = title.replaceAll('\\`', '`').split(/%[a-z]|\$\{/);
+    const ran = found.filter((test) => test.name.endsWith(`/test/${file}`) && test.title.startsWith(plain));
+    if (ran.length === 0) return '-';
+    return ran.every(({ status }) => status === 'passed') ? `passed (${ran.length})` : 'FAILED';
+  };
+}
 
-Faults that are injected by tests, by the number that the tests' titles carry. \`npm run test:fault\` runs those of \`test/fault\`.
-This page is written by \`deploy/reliability-page.ts\`.
+const cell = (text: string): string => text.replaceAll('|', '\\|');
 
-What a sample survives: see [decision 14](decisions/0014-crash-or-power.md). An acknowledged sample survives \`kill -9\` (rows 1 and 2),
-with \`store.durability: power\` also a power cut (row 3).
+function rowLines({ row, fault, holds, promises, tests }: FaultRow, results: Results): string[] {
+  return tests.map(([file, title], at) => {
+    const head = at === 0 ? [String(row), fault, holds, promises.join(' ')] : ['', '', '', ''];
+    const name = title === '' ? 'all tests of the file' : title.replaceAll('\\`', '`');
+    return `| ${[...head, `\`${file}\`: ${name}`, results(file, title)].map(cell).join(' | ')} |`;
+  });
+}
 
-| row | test | file |
+export function reliabilityPage(reports: readonly Report[]): string {
+  const results = resultsOf(reports);
+  const promises = Object.entries(PROMISES).map(([id, text]) => {
+    const rows = FAULT_ROWS.filter((row) => row.promises.some((one) => one === id)).map(({ row }) => row);
+    return `| ${id} | ${text} | ${rows.join(', ')} |`;
+  });
+  return `# Reliability
+
+What gatecast promises, the faults that could break a promise, and the tests that inject each fault. This page is written by
+\`deploy/reliability-page.ts\`. The tests run with \`npm test\`; those of \`fault/\` run with \`npm run test:fault\`.
+What a sample survives: see [decision 14](decisions/0014-crash-or-power.md).
+
+## Promises
+
+| | promise | rows |
 | --- | --- | --- |
-${table.join('\n')}
-`,
-);
+${promises.join('\n')}
+
+## Faults
+
+The result is that of the last complete run of both suites, with the number of tests.
+
+| row | fault | what holds | promises | test | result |
+| --- | --- | --- | --- | --- | --- |
+${FAULT_ROWS.flatMap((row) => rowLines(row, results)).join('\n')}
+`;
+}
+
+if (process.argv[1]?.endsWith('reliability-page.ts')) {
+  const reports = process.argv.slice(2).map((file) => JSON.parse(readFileSync(file, 'utf8')) as Report);
+  writeFileSync('docs/reliability.md', reliabilityPage(reports));
+}

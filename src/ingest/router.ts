@@ -48,6 +48,9 @@ const WASTE_PER_S = 2 * 1024 * 1024;
 const REJECT_BYTES = 256;
 const FREE_BYTES = 4096;
 const BYTES_PER_READING = 64;
+/** What an object or a list costs beyond its bytes, most of it in the garbage collector; this many a reading are usual. */
+const CONTAINER_BYTES = 64;
+const CONTAINERS_PER_READING = 4;
 /** A config that allows larger payloads means them: this many a second are no waste. */
 const LARGEST_PAYLOADS_PER_S = 8;
 /** A retained reading that is older than this when its stream begins says nothing about it. */
@@ -141,6 +144,8 @@ export class Router {
     if (payload.length > FREE_BYTES || collector.rejects.length > 0) {
       const waste =
         Math.max(0, payload.length - FREE_BYTES - BYTES_PER_READING * collector.samples.length) +
+        CONTAINER_BYTES *
+          Math.max(0, containersOf(payload) - CONTAINERS_PER_READING * collector.samples.length) +
         REJECT_BYTES * collector.rejects.length;
       route.waste = route.wasteSecond === second ? route.waste + waste : waste;
       route.wasteSecond = second;
@@ -172,6 +177,14 @@ export class Router {
   readonly #count = (reason: RejectReason): void => {
     this.#dropped.set(reason, (this.#dropped.get(reason) ?? 0) + 1);
   };
+}
+
+/** Objects and lists of a large JSON text; brackets inside strings count as well, which does no harm. 0 for a small one. */
+function containersOf(payload: Uint8Array): number {
+  if (payload.length <= FREE_BYTES) return 0;
+  let containers = 0;
+  for (const byte of payload) if (byte === 0x7b || byte === 0x5b) containers++;
+  return containers;
 }
 
 /** Gathers what the decoders find in one message. */

@@ -129,6 +129,15 @@ describe('the budget of a message and of a topic', () => {
     expect(send(to, 's/a', '{"t":1}', false, NOW + 1000).samples).toHaveLength(1);
   });
 
+  it('counts objects that give no reading: 65,000 empty records are not parsed ten times a second', () => {
+    const to = router('{ match: "s/{d}", payload: senml }');
+    const empty = `[${Array.from({ length: 65_000 }, () => '{}').join(',')}]`;
+    const reasons = Array.from({ length: 10 }, () => send(to, 's/a', empty).rejects[0]?.reason);
+    expect(reasons).toEqual(['no-number', ...Array.from({ length: 9 }, () => 'over-budget')]);
+    const full = `[${Array.from({ length: 250 }, (_, at) => `{"n":"field${at}","v":${at}}`).join(',')}]`;
+    for (let i = 0; i < 50; i++) expect(send(to, 's/b', full).samples.length).toBe(250);
+  });
+
   it('never puts off readings, however many come at once', () => {
     const to = router('{ match: "s/{d}" }');
     for (let at = 0; at < 50_000; at += 1) send(to, 's/a', `{"t":${at},"h":40,"text":"${'x'.repeat(200)}"}`);

@@ -1,0 +1,383 @@
+/**
+ * The faults that gatecast must survive, and the tests that inject each of them. `deploy/reliability-page.ts` writes
+ * docs/reliability.md from this list; `test/deploy/reliability.test.ts` checks that every named test exists.
+ */
+
+/** The promises that the faults test. */
+export const PROMISES = {
+  P1: 'An acknowledged sample survives `kill -9`, and a power cut with `store.durability: power`.',
+  P2: 'The store never blocks forecasting.',
+  P3: 'Memory, disk and queues are bounded.',
+  P4: 'No input stops the daemon.',
+  P5: 'A bad model or config is taken back within three starts.',
+  P6: 'Every drop is counted by reason and published.',
+} as const;
+
+export type PromiseId = keyof typeof PROMISES;
+
+export interface FaultRow {
+  readonly row: number;
+  readonly fault: string;
+  readonly holds: string;
+  readonly promises: readonly PromiseId[];
+  /** File below `test/`, and the beginning of a test's title in it. */
+  readonly tests: readonly (readonly [file: string, title: string])[];
+}
+
+export const FAULT_ROWS: readonly FaultRow[] = [
+  {
+    row: 1,
+    fault: 'a crash at every sync',
+    holds: 'the database is intact; all acknowledged rows are there, none twice',
+    promises: ['P1'],
+    tests: [['fault/store-crash.test.ts', 'row 1:']],
+  },
+  {
+    row: 2,
+    fault: '`kill -9` at random instants',
+    holds: 'no acknowledged row is lost; forecasts go on as if there had been no crash',
+    promises: ['P1'],
+    tests: [
+      ['fault/store-crash.test.ts', 'row 2:'],
+      ['fault/mqtt-acknowledge.test.ts', 'holds through'],
+      ['e2e/restart.test.ts', ''],
+    ],
+  },
+  {
+    row: 3,
+    fault: 'power is cut',
+    holds: 'only what was not synced is lost',
+    promises: ['P1'],
+    tests: [
+      ['fault/power-cut.test.ts', 'row 3: under \\`power\\`'],
+      ['fault/power-cut.test.ts', 'row 3: under `crash`'],
+    ],
+  },
+  {
+    row: 4,
+    fault: 'an error of `fsync`',
+    holds: 'nothing is acknowledged that is not safe; one alert; the store recovers',
+    promises: ['P1', 'P2'],
+    tests: [['fault/store-crash.test.ts', 'row 4:']],
+  },
+  {
+    row: 5,
+    fault: 'the disk is full or read-only',
+    holds: 'forecasts go on; the oldest rows are deleted and counted; the store recovers',
+    promises: ['P2', 'P3', 'P6'],
+    tests: [
+      ['fault/store-crash.test.ts', 'rows 5 and 35:'],
+      ['fault/store-crash.test.ts', 'row 5:'],
+      ['e2e/outage.test.ts', 'forecasts go on'],
+    ],
+  },
+  {
+    row: 6,
+    fault: 'flipped bits in database, journal, state, model or pushed config',
+    holds: 'a checksum finds them; the damaged part is set aside and counted; never silent',
+    promises: ['P1', 'P5', 'P6'],
+    tests: [
+      ['store/journal.test.ts', 'loses the frame of a flipped bit and no other'],
+      ['store/sqlite-store.test.ts', 'takes over what can be read of a damaged database'],
+      ['store/sqlite-store.test.ts', 'uses the state before when the newest is damaged'],
+      ['model/registry.test.ts', 'refuses %s with one flipped bit'],
+      ['fault/store-crash.test.ts', 'row 6:'],
+    ],
+  },
+  {
+    row: 7,
+    fault: 'the trainer runs out of memory or hangs',
+    holds: 'only the trainer ends; the model in use is untouched; it is reported',
+    promises: ['P3', 'P4', 'P5'],
+    tests: [
+      ['training/job.test.ts', 'reports a killed worker, and one out of memory, and harms nothing'],
+      ['training/finetuner.test.ts', 'leaves champion and slots alone when refused, failed or killed'],
+      ['training/scheduler.test.ts', 'gives up a run that hangs'],
+    ],
+  },
+  {
+    row: 8,
+    fault: 'a leak over 1,000,000 steps or 50 changes of the model',
+    holds: 'the heap and the resident memory do not grow',
+    promises: ['P3'],
+    tests: [['fault/leak.test.ts', 'row 8:']],
+  },
+  {
+    row: 9,
+    fault: 'the event loop or a step is stuck',
+    holds: 'the watchdog is fed by progress alone; quiet sensors do not stop it',
+    promises: ['P4'],
+    tests: [
+      ['system/notify.test.ts', 'is fed by rounds of the pipeline, not by timers'],
+      ['agent/pipeline.test.ts', 'a round that takes long shows that it gets on, one that hangs does not'],
+      ['fault/watchdog.test.ts', 'row 9:'],
+    ],
+  },
+  {
+    row: 10,
+    fault: 'the broker is down at the start, flaps, or is frozen',
+    holds: 'reconnects with jitter; the outbox is bounded; birth at every connect; order per stream',
+    promises: ['P3', 'P4'],
+    tests: [
+      ['mqtt/client.test.ts', 'starts without a broker'],
+      ['mqtt/client.test.ts', 'keeps what was published meanwhile'],
+      ['mqtt/client.test.ts', 'notices a broker that hangs'],
+      ['mqtt/backoff.test.ts', 'begins anew after a connection that lasted'],
+    ],
+  },
+  {
+    row: 11,
+    fault: 'the broker loses the session',
+    holds: 'subscribes again; the gap is filled and flagged',
+    promises: ['P4'],
+    tests: [
+      ['mqtt/client.test.ts', 'lets the broker tell when it is killed'],
+      ['agent/agent.test.ts', 'a broker that goes away'],
+      ['agent/alerts.test.ts', 'a broker that lost what it kept is told again'],
+    ],
+  },
+  {
+    row: 12,
+    fault: 'samples twice, out of order, late or from the future',
+    holds: 'the forecasts of samples in order, within the lateness; the others are counted',
+    promises: ['P6'],
+    tests: [
+      [
+        'forecast/engine-equality.test.ts',
+        'forecasts the same live, shuffled within the lateness and doubled',
+      ],
+      ['agent/pipeline.test.ts', 'drops are counted: late, retained without a time of its own, overload'],
+      ['e2e/both-ways.test.ts', 'refuse the same readings of a dirty file'],
+    ],
+  },
+  {
+    row: 13,
+    fault: 'the clock jumps, was never set, or a stamp is of 1970 or 2038',
+    holds: 'timers are monotonic; nothing is forecast until the clock is sane; samples are kept',
+    promises: ['P4', 'P6'],
+    tests: [
+      ['agent/pipeline.test.ts', 'a clock that was never set holds the forecasts, not the samples'],
+      ['agent/clock-hold.test.ts', 'a clock that was never set is not sane'],
+      ['agent/health.test.ts', 'a clock that is set after the start does not make it years old'],
+      ['agent/cron.test.ts', 'catches up on minutes between two looks, but not on a clock that was set'],
+      ['store/sqlite-store.test.ts', 'is not emptied by a clock that jumps ahead'],
+    ],
+  },
+  {
+    row: 14,
+    fault: 'two daemons with one data directory or one client id',
+    holds: 'the second is refused, or named in an alert; the first is not harmed',
+    promises: ['P4'],
+    tests: [
+      ['agent/agent.test.ts', 'a second agent on the same data directory is refused'],
+      ['store/lock.test.ts', 'outlives no process'],
+      ['mqtt/client.test.ts', 'suspects another client with its id'],
+    ],
+  },
+  {
+    row: 15,
+    fault: 'a payload that is too large, no JSON, NaN, 1e400 or a million levels deep, also retained',
+    holds: 'one counted reject; the connection and its session stay',
+    promises: ['P3', 'P4', 'P6'],
+    tests: [
+      ['mqtt/client.test.ts', 'skips a message that is too large'],
+      ['ingest/decoder-contract.test.ts', 'answers %j with typed rejects'],
+      ['agent/agent.test.ts', 'what cannot be read is counted by reason, and nothing stops'],
+    ],
+  },
+  {
+    row: 16,
+    fault: 'hostile topics, 100,000 unknown topics',
+    holds: 'no topic reaches a filter, a path or SQL unescaped; bounded; known streams go on',
+    promises: ['P3', 'P4'],
+    tests: [
+      ['ingest/router.test.ts', 'stays bounded under 100,000 unknown topics and fields'],
+      ['ingest/router.test.ts', 'is safe as topic levels, whatever it is made of'],
+    ],
+  },
+  {
+    row: 17,
+    fault: '`__proto__` and `constructor.prototype` in payload, config or request',
+    holds: 'refused; `Object.prototype` is unchanged',
+    promises: ['P4'],
+    tests: [
+      ['ingest/json.test.ts', 'never follows or makes prototypes'],
+      ['config/load.test.ts', 'as data is held to the same rules, prototypes included'],
+      ['agent/requests.test.ts', 'prototypes are no names'],
+    ],
+  },
+  {
+    row: 18,
+    fault: 'a hostile config push: unsigned, replayed, older, 5 MB, unknown keys, for another node',
+    holds: 'refused with a reason; the running config is unchanged',
+    promises: ['P4', 'P5'],
+    tests: [
+      ['remote/codes.test.ts', '%s: %i at %s'],
+      ['remote/codes.test.ts', '409: a version that is equal or older'],
+      ['e2e/remote-config.test.ts', 'refuses bad input, keeps running, and says why'],
+    ],
+  },
+  {
+    row: 19,
+    fault: 'a valid config or model that does harm',
+    holds: 'the former one is back within three starts; the counter is on disk',
+    promises: ['P5'],
+    tests: [
+      ['remote/codes.test.ts', '500: a failed probation goes back and says what failed'],
+      ['e2e/remote-config.test.ts', 'a push whose streams fall silent is rolled back'],
+      ['agent/tuning.test.ts', 'a model that never proves itself is gone after three starts'],
+      ['agent/tuning.test.ts', 'a model that does worse live than the naive is taken back'],
+    ],
+  },
+  {
+    row: 20,
+    fault: '`kill -9` in every state of a config push or a change of the model',
+    holds: 'one runnable, consistent config afterwards, reported truthfully',
+    promises: ['P5'],
+    tests: [
+      ['remote/invariants.test.ts', 'keeps its invariants'],
+      ['e2e/finetune.test.ts', 'a model is trained beside the forecasts, taken up, kept over a kill'],
+    ],
+  },
+  {
+    row: 21,
+    fault: 'a model with a wrong checksum, wrong dimensions or NaN weights',
+    holds: 'refused before the runtime loads it',
+    promises: ['P4', 'P5'],
+    tests: [
+      ['model/registry.test.ts', 'refuses a missing file, wrong dimensions'],
+      ['model/registry.test.ts', 'refuses NaN weights even when the checksum fits'],
+      ['model/registry.test.ts', 'refuses weights of another network'],
+    ],
+  },
+  {
+    row: 22,
+    fault: 'the saved state belongs to another model',
+    holds: 'it is not used; the stream warms up from stored samples',
+    promises: ['P5'],
+    tests: [['forecast/engine.test.ts', 'are refused when another model made them, or they are damaged']],
+  },
+  {
+    row: 23,
+    fault: 'poisoned training data: stuck, spiky or adversarial',
+    holds: 'it is left out with the reason, or the gate refuses; the model in use is untouched',
+    promises: ['P5'],
+    tests: [
+      ['agent/tuning.test.ts', 'poisoned history is left out with the reason, in the real worker'],
+      ['training/gate.test.ts', 'refuses a candidate that diverged once'],
+      ['training/gate.test.ts', 'refuses what a naive forecast beats'],
+    ],
+  },
+  {
+    row: 24,
+    fault: 'TLS: wrong authority, expired, wrong host, no client certificate',
+    holds: 'refused; never in plain text',
+    promises: ['P4'],
+    tests: [
+      ['mqtt/tls.test.ts', 'refuses'],
+      ['mqtt/tls.test.ts', 'never goes on in plain text'],
+    ],
+  },
+  {
+    row: 25,
+    fault: 'an access list forbids to publish or to subscribe',
+    holds: 'one alert; no busy loop; what is allowed goes on',
+    promises: ['P4', 'P6'],
+    tests: [
+      ['mqtt/client.test.ts', 'counts and shows what an ACL forbids, and goes on'],
+      ['e2e/contract.test.ts', 'a refused subscription or a silent stream is an alert with a text'],
+    ],
+  },
+  {
+    row: 26,
+    fault: 'flash wear',
+    holds: 'at most 100 bytes a sample at the default flush',
+    promises: ['P3'],
+    tests: [['fault/flash-wear.test.ts', 'row 26:']],
+  },
+  {
+    row: 27,
+    fault: 'SIGTERM at any stage',
+    holds: 'exit within 5 s; the state is saved; `offline` is published',
+    promises: ['P1'],
+    tests: [['fault/terminate.test.ts', 'row 27:']],
+  },
+  {
+    row: 28,
+    fault: 'mutated payloads, more than 1,000,000',
+    holds: 'readings or a typed reject, never a throw',
+    promises: ['P4'],
+    tests: [['fault/fuzz-decoders.test.ts', 'answers ']],
+  },
+  {
+    row: 29,
+    fault: 'upgrade and downgrade of the database',
+    holds: 'an older one is taken over; a newer one is refused and not touched',
+    promises: ['P1'],
+    tests: [['store/migrations.test.ts', '']],
+  },
+  {
+    row: 30,
+    fault: 'the agent is stopped, or the network is away, for 40 s and longer',
+    holds: 'what the broker kept is used; none of it is `late` or `duplicate`',
+    promises: ['P1', 'P6'],
+    tests: [['fault/backlog.test.ts', '']],
+  },
+  {
+    row: 31,
+    fault: '1,500 streams with three leads and Home Assistant on a healthy broker',
+    holds: 'the newest forecast of every stream arrives; nothing is dropped while connected',
+    promises: ['P3', 'P6'],
+    tests: [
+      ['mqtt/client.test.ts', 'brings the newest forecast of every topic to a broker that is there'],
+      ['fault/many-streams.test.ts', 'row 31:'],
+    ],
+  },
+  {
+    row: 32,
+    fault: 'one message of 250 MB over MQTT 3.1.1',
+    holds: 'the connection is cut at the header; memory is flat; one alert; no restart loop',
+    promises: ['P3', 'P4'],
+    tests: [
+      ['mqtt/client.test.ts', 'is not killed by 200 MB over MQTT 3.1.1'],
+      ['fault/hostile-messages.test.ts', 'row 32:'],
+    ],
+  },
+  {
+    row: 33,
+    fault: 'amplification: empty Sparkplug metrics, SenML records, ten a second',
+    holds: 'forecasts go on; the topic is put off and counted',
+    promises: ['P3', 'P4', 'P6'],
+    tests: [
+      ['ingest/admission.test.ts', 'refuses a Sparkplug payload of very many metrics'],
+      ['ingest/admission.test.ts', 'puts a topic off that costs much and gives nothing'],
+      ['ingest/admission.test.ts', 'counts objects that give no reading'],
+      ['fault/hostile-messages.test.ts', 'row 33:'],
+    ],
+  },
+  {
+    row: 34,
+    fault: 'a broker that offers less: packet size, no retain, QoS 0 only, silent refusals',
+    holds: 'works within what is offered and says so once',
+    promises: ['P4', 'P6'],
+    tests: [
+      ['mqtt/client.test.ts', 'sets a message aside for which a broker closes the connection twice'],
+      ['mqtt/nats.test.ts', ''],
+      ['fault/rabbitmq.test.ts', ''],
+    ],
+  },
+  {
+    row: 35,
+    fault: 'the disk is full for long, then free',
+    holds: 'what is deleted is said and counted; states have hysteresis',
+    promises: ['P3', 'P6'],
+    tests: [['fault/store-crash.test.ts', 'rows 5 and 35:']],
+  },
+  {
+    row: 36,
+    fault: 'a file that never ends, a graph with an endless loop',
+    holds: 'refused in seconds',
+    promises: ['P4'],
+    tests: [['fault/endless-files.test.ts', 'row 36:']],
+  },
+];
