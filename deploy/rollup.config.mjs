@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import commonjs from '@rollup/plugin-commonjs';
 import json from '@rollup/plugin-json';
 import { nodeResolve } from '@rollup/plugin-node-resolve';
+import { transform } from 'esbuild';
 import esbuild, { minify } from 'rollup-plugin-esbuild';
 import { BUNDLED } from './bundled.mjs';
 
@@ -28,15 +29,17 @@ const replaced = {
   },
 };
 
-/** Inlines `*.html`, `*.css` and `*.client.js` imports as strings: the page ships inside the bundle. */
+/** Inlines the page's files as strings: it ships inside the bundle. Scripts are minified. */
 const text = {
   name: 'text',
-  transform(code, id) {
-    return /\.(html|css|client\.js)$/.test(id)
-      ? { code: `export default ${JSON.stringify(code)};`, map: null }
-      : null;
+  async transform(code, id) {
+    if (!/\.(html|css|client\.js)$|\/uplot\/dist\/uPlot\.esm\.js$/.test(id)) return null;
+    const licence = /^\/\*[\s\S]*?Licensed[\s\S]*?\*\/\n/.exec(code)?.[0] ?? '';
+    const served = id.endsWith('.js') ? licence + (await transform(code, SCRIPT)).code : code;
+    return { code: `export default ${JSON.stringify(served)};`, map: null };
   },
 };
+const SCRIPT = { minify: true, format: 'esm', target: 'es2022', charset: 'utf8' };
 
 /**
  * Loads the external packages, which are CommonJS, by `require`. Imported, each of their files would first be searched for

@@ -3,19 +3,20 @@ import { readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
-/** Imports of the page's own files arrive as text, as in the bundle; the other name keeps vite's own CSS handling away. */
+/** Imports of the page's files arrive as text, as in the bundle. Their ids hide the extension from vite's handling of CSS. */
+const PREFIX = '\0text:';
 const text = {
   name: 'text',
   enforce: 'pre' as const,
   resolveId(source: string, importer: string | undefined) {
-    return importer && /\.(html|css|client\.js)$/.test(source)
-      ? `\0text:${resolve(dirname(importer), source)}.js`
-      : null;
+    if (!importer || !/\.(html|css|client\.js|esm\.js)$/.test(source)) return null;
+    return `${PREFIX}${source.startsWith('.') ? resolve(dirname(importer), source) : source}.js`;
   },
   load(id: string) {
-    return id.startsWith('\0text:')
-      ? `export default ${JSON.stringify(readFileSync(id.slice('\0text:'.length, -'.js'.length), 'utf8'))};`
-      : null;
+    if (!id.startsWith(PREFIX)) return null;
+    const path = id.slice(PREFIX.length, -'.js'.length);
+    const file = path.startsWith('/') ? path : resolve(root, 'node_modules', path);
+    return `export default ${JSON.stringify(readFileSync(file, 'utf8'))};`;
   },
 };
 // Workers of a test would else be the first to load onnxruntime, and may not set it themselves (src/system/telemetry.ts).

@@ -148,7 +148,12 @@ export class Board {
     return this.entries.size;
   }
 
-  /** For somebody who looks at it. */
+  /** The stream as it is, for a row of the list: reads no past. */
+  peek(name: string): BoardStream | undefined {
+    return this.entries.get(name);
+  }
+
+  /** The stream with its past: a page shows it. */
   get(name: string): BoardStream | undefined {
     const entry = this.entries.get(name);
     if (entry === undefined) return undefined;

@@ -1,327 +1,513 @@
-/** One chart on a canvas: observed buckets on the left, the forecast fan on the right. Runs in the browser. */
-import { clockText, format, niceStep, TIME_STEPS_S } from './format.client.js';
-import { isMasked } from './marks.client.js';
+/** Charts of one time series, and small charts of scores, on uPlot. Runs in the browser. */
+import { clockText, duration, format, interval, tickTexts } from './format.client.js';
+import { isMasked, markText } from './marks.client.js';
+import uPlot from './uplot.js';
 
-const FONT = '11.5px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif';
+const FONT = '12px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif';
 
-export class Chart {
-  /** `mini`: no axis of times but its ends, no ticks, no marks of the past interval. */
-  constructor(canvas, { mini = false } = {}) {
-    this.canvas = canvas;
-    this.mini = mini;
-    this.unit = '';
-    this.points = [];
-    this.forecast = null;
-    this.anomalies = [];
-    this.stepMs = 1000;
-    /** Painted last, such as a crosshair: `paint(context)`. */
-    this.overlay = null;
-    this.pending = false;
-    this.colors = null;
-    new ResizeObserver(() => this.draw()).observe(canvas);
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
-      this.colors = null;
-      this.draw();
-    });
+/** The colours of the style sheet; read again when the scheme changes. */
+let colors = null;
+export function color(name) {
+  colors ??= getComputedStyle(document.documentElement);
+  return colors.getPropertyValue(`--${name}`);
+}
+const charts = new Set();
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
+  colors = null;
+  for (const chart of charts) chart.redraw();
+});
+
+/** Widest label, in CSS pixels. */
+function axisWidth(u, texts) {
+  if (!texts) return 20;
+  u.ctx.save();
+  u.ctx.font = FONT.replace('12px', `${12 * uPlot.pxRatio}px`);
+  const widest = Math.max(0, ...texts.map((text) => u.ctx.measureText(text).width));
+  u.ctx.restore();
+  return Math.ceil(widest / uPlot.pxRatio) + 12;
+}
+
+const axis = (more) => ({
+  font: FONT,
+  stroke: () => color('soft'),
+  grid: { stroke: () => color('grid'), width: 1 },
+  ticks: { show: false },
+  ...more,
+});
+export const valueAxis = () =>
+  axis({
+    values: (_u, splits, _at, _space, step) => tickTexts(splits, step),
+    size: axisWidth,
+    gap: 6,
+    space: 44,
+  });
+const timeAxis = () =>
+  axis({
+    size: 30,
+    space: 84,
+    values: (_u, splits, _at, _space, stepMs) =>
+      splits.map((ms, i) => {
+        const midnight = new Date(ms).getHours() === 0 && new Date(ms).getMinutes() === 0;
+        const newDay = stepMs < 86_400_000 && stepMs >= 60_000 && midnight && i > 0;
+        return clockText(ms, newDay ? 86_400 : stepMs / 1000);
+      }),
+  });
+
+/** A uPlot that fills its host and follows its size. */
+export function mount(host, options, data) {
+  const size = () => ({ width: Math.max(120, host.clientWidth), height: Math.max(80, host.clientHeight) });
+  const chart = new uPlot({ ...size(), legend: { show: false }, ...options }, data, host);
+  const observer = new ResizeObserver(() => {
+    if (chart.width !== size().width || chart.height !== size().height) chart.setSize(size());
+  });
+  observer.observe(host);
+  charts.add(chart);
+  return {
+    chart,
+    remove() {
+      observer.disconnect();
+      charts.delete(chart);
+      chart.destroy();
+    },
+  };
+}
+
+/** Columns of the data, in order, after the time. A band is drawn between two columns. */
+const COLUMNS = [
+  { name: 'observed', stroke: 'observed', width: 1.8, auto: true },
+  { name: 'rangeHigh', auto: true },
+  { name: 'rangeLow', auto: true },
+  { name: 'expectedHigh' },
+  { name: 'expectedLow' },
+  { name: 'p90', auto: true },
+  { name: 'p10', auto: true },
+  { name: 'p70', auto: true },
+  { name: 'p30', auto: true },
+  { name: 'p50', stroke: 'median', width: 2, auto: true },
+  { name: 'pastHigh' },
+  { name: 'pastLow' },
+  { name: 'past', stroke: 'past', width: 1.5, auto: true },
+];
+const at = Object.fromEntries(COLUMNS.map(({ name }, i) => [name, i + 1]));
+const BANDS = [
+  ['expectedHigh', 'expectedLow', 'expected'],
+  ['rangeHigh', 'rangeLow', 'range'],
+  ['pastHigh', 'pastLow', 'past-soft'],
+  ['p90', 'p10', 'outer'],
+  ['p70', 'p30', 'inner'],
+];
+const QUANTILES = ['p10', 'p30', 'p50', 'p70', 'p90'];
+
+/** What a chart shows; `set` takes any of these. */
+const EMPTY = {
+  /** [time, observed, low, p50, high, marks?] of each bucket. */
+  points: [],
+  /** Older than the points, thinned: [time, mean, low, high, marks?]; `mean` is null where nothing was read. */
+  history: [],
+  /** Duration of an entry of `history`, ms. */
+  binMs: 0,
+  forecast: null,
+  anomalies: [],
+  crossings: [],
+  /** Past forecasts at one lead: [time, p10, p50, p90]. */
+  past: [],
+  stepMs: 1000,
+  unit: '',
+  /** [from, to] ms on show; null: the newest readings and the forecast. */
+  range: null,
+};
+
+export class TimeChart {
+  /**
+   * @param host element that the chart fills
+   * @param tip element that shows the values under the cursor
+   * @param zoomed called with [from, to] when the reader chose a range with the pointer, with null to go back
+   */
+  constructor(host, tip, zoomed) {
+    this.host = host;
+    this.tip = tip;
+    this.zoomed = zoomed;
+    this.data = EMPTY;
+    this.mounted = null;
+    this.rows = [[]];
+    host.tabIndex = 0;
+    host.setAttribute('role', 'application');
+    host.setAttribute('aria-roledescription', 'chart');
+    host.addEventListener('keydown', (event) => this.key(event));
+    host.addEventListener('blur', () => this.leave());
   }
 
-  set(points, forecast, stepS, unit, anomalies = []) {
-    this.points = points;
-    this.forecast = forecast;
-    this.anomalies = anomalies;
-    this.stepMs = (stepS ?? 1) * 1000;
-    this.unit = unit ?? '';
-    this.draw();
-  }
-
-  draw() {
+  set(change) {
+    this.data = { ...this.data, ...change };
     if (this.pending) return;
     this.pending = true;
     requestAnimationFrame(() => {
       this.pending = false;
-      this.paint();
+      this.show();
     });
   }
 
-  color(name) {
-    this.colors ??= getComputedStyle(document.documentElement);
-    return this.colors.getPropertyValue(`--${name}`);
+  get origin() {
+    return this.data.forecast?.origin_ms ?? this.data.points.at(-1)?.[0] ?? null;
   }
 
-  /** Times and values on show; null when there is nothing to draw. */
+  /** The times on show. */
   domain() {
-    const { points, forecast, stepMs } = this;
-    const origin = forecast?.origin_ms ?? points.at(-1)?.[0];
-    if (origin === undefined) return null;
+    const { range, points, forecast, stepMs } = this.data;
+    if (range) return range;
+    const { origin } = this;
+    if (origin === null) return null;
     const leads = forecast?.p50.length ?? 0;
-    const past = Math.max(leads * (this.mini ? 1.5 : 2), 30) * stepMs;
+    const past = Math.max(leads * 2, 30) * stepMs;
     const from = Math.max(origin - past, Math.min(points[0]?.[0] ?? origin, origin - 10 * stepMs));
-    const to = origin + Math.max(leads, 4) * stepMs;
-    let low = Infinity;
-    let high = -Infinity;
-    const see = (value) => {
-      if (value === null) return;
-      if (value < low) low = value;
-      if (value > high) high = value;
+    return [from, origin + Math.max(leads, 4) * stepMs];
+  }
+
+  show() {
+    const domain = this.domain();
+    if (domain === null || this.host.clientWidth === 0) {
+      this.mounted?.remove();
+      this.mounted = null;
+      this.leave();
+      return;
+    }
+    this.rows = columnsOf(this.data);
+    this.mounted ??= mount(this.host, this.options(), this.rows);
+    const { chart } = this.mounted;
+    chart.batch(() => {
+      chart.setData(this.rows, false);
+      chart.setScale('x', { min: domain[0], max: domain[1] });
+    });
+    if (this.hover !== undefined) this.tell(this.hover);
+  }
+
+  options() {
+    const column = ({ stroke, width = 0, auto = false }) => ({
+      auto,
+      width,
+      stroke: stroke ? () => color(stroke) : undefined,
+      points: { show: false },
+    });
+    return {
+      ms: 1,
+      padding: [20, 12, 0, 0],
+      scales: {
+        x: { time: true },
+        y: { range: (_u, low, high) => padded(this.withThresholds(low, high)) },
+      },
+      series: [{}, ...COLUMNS.map(column)],
+      bands: BANDS.map(([high, low, fill]) => ({ series: [at[high], at[low]], fill: () => color(fill) })),
+      axes: [timeAxis(), valueAxis()],
+      cursor: {
+        y: false,
+        points: { show: false },
+        drag: { x: true, y: false, setScale: false },
+        bind: { dblclick: () => () => this.zoomed(null) },
+      },
+      hooks: {
+        drawAxes: [(u) => this.drawGaps(u)],
+        draw: [(u) => this.drawOverlay(u)],
+        setCursor: [(u) => this.tell(u.cursor.left >= 0 ? u.cursor.idx : null)],
+        setSelect: [(u) => this.select(u)],
+      },
     };
-    // A spike that was kept out must not flatten everything else.
-    for (const point of points) if (point[0] >= from && !isMasked(point)) see(point[1]);
-    for (const name of ['p10', 'p90']) for (const value of forecast?.[name] ?? []) see(value);
-    if (low > high) return null;
-    const floor = Math.max(Math.abs(low), Math.abs(high)) * 1e-6 || 1e-3;
-    const pad = Math.max((high - low) * 0.08, floor);
-    low = low >= 0 && low - pad < 0 ? 0 : low - pad;
-    high += pad;
-    return { from, to, origin, low, high, step: niceStep(high - low, 5) };
   }
 
-  paint() {
-    const { canvas, mini } = this;
-    const width = canvas.clientWidth;
-    const height = canvas.clientHeight;
-    if (width === 0 || height === 0) return;
-    const ratio = Math.min(window.devicePixelRatio || 1, 3);
-    if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-      canvas.width = Math.round(width * ratio);
-      canvas.height = Math.round(height * ratio);
-    }
-    const g = canvas.getContext('2d');
-    g.setTransform(ratio, 0, 0, ratio, 0, 0);
-    g.clearRect(0, 0, width, height);
-    const d = this.domain();
-    this.scale = null;
-    if (!d) return;
-    g.font = FONT;
-    const tickText = (value) => format(Math.abs(value) < d.step / 1e6 ? 0 : value);
-    const left = mini
-      ? 0
-      : Math.max(g.measureText(tickText(d.high)).width, g.measureText(tickText(d.low)).width) + 12;
-    const box = {
-      left,
-      right: width - (mini ? 2 : 10),
-      top: mini ? 4 : 20,
-      bottom: height - (mini ? 4 : 24),
+  /** Thresholds are shown where they are near; a far one would flatten the curve. */
+  withThresholds(low, high) {
+    if (low === null || high === null) return [low, high];
+    const near = high - low;
+    const values = this.data.crossings
+      .map(({ value }) => value)
+      .filter((value) => value > low - near && value < high + near);
+    return [Math.min(low, ...values), Math.max(high, ...values)];
+  }
+
+  select(u) {
+    const { left, width } = u.select;
+    if (width < 8) return;
+    u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    this.zoomed([u.posToVal(left, 'x'), u.posToVal(left + width, 'x')]);
+  }
+
+  drawGaps(u) {
+    const { ctx, bbox } = u;
+    const { points, history, stepMs, binMs } = this.data;
+    ctx.save();
+    ctx.fillStyle = color('gap');
+    const column = (time, width) => {
+      const left = Math.max(u.valToPos(time - width / 2, 'x', true), bbox.left);
+      const right = Math.min(u.valToPos(time + width / 2, 'x', true), bbox.left + bbox.width);
+      if (right > left) ctx.fillRect(left, bbox.top, right - left, bbox.height);
     };
-    const x = (time) => box.left + ((time - d.from) / (d.to - d.from)) * (box.right - box.left);
-    const y = (value) => box.bottom - ((value - d.low) / (d.high - d.low)) * (box.bottom - box.top);
-    this.scale = { x, y, box, d };
-    if (!mini) this.axes(g, tickText);
-    else this.floor(g);
-    g.save();
-    g.beginPath();
-    g.rect(box.left, 0, width - box.left, height);
-    g.clip();
-    this.gaps(g);
-    if (!mini) this.expected(g);
-    this.fan(g);
-    this.observed(g);
-    this.marked(g);
-    this.rings(g);
-    g.restore();
-    this.overlay?.paint(g);
+    for (const [time, observed] of points) if (observed === null) column(time, stepMs);
+    for (const [time, mean] of history) if (mean === null) column(time, binMs);
+    ctx.restore();
   }
 
-  floor(g) {
-    const { box } = this.scale;
-    g.strokeStyle = this.color('grid');
-    g.lineWidth = 1;
-    g.beginPath();
-    for (const at of [box.top, (box.top + box.bottom) / 2, box.bottom]) {
-      g.moveTo(box.left, Math.round(at) + 0.5);
-      g.lineTo(box.right, Math.round(at) + 0.5);
-    }
-    g.stroke();
-  }
-
-  axes(g, tickText) {
-    const { x, y, box, d } = this.scale;
-    g.lineWidth = 1;
-    g.strokeStyle = this.color('grid');
-    g.fillStyle = this.color('faint');
-    g.textBaseline = 'middle';
-    g.textAlign = 'right';
-    for (let value = Math.ceil(d.low / d.step - 1e-9) * d.step; value <= d.high; value += d.step) {
-      const at = Math.round(y(value)) + 0.5;
-      g.beginPath();
-      g.moveTo(box.left, at);
-      g.lineTo(box.right, at);
-      g.stroke();
-      g.fillText(tickText(value), box.left - 8, at);
-    }
-    if (this.unit) {
-      g.textAlign = 'left';
-      g.fillText(this.unit, 0, 7);
-    }
-    g.textAlign = 'center';
-    const room = Math.max(2, Math.floor((box.right - box.left) / 96));
-    const stepS = TIME_STEPS_S.find((s) => (d.to - d.from) / 1000 / s <= room) ?? 604800 * 4;
-    const offset = new Date(d.from).getTimezoneOffset() * 60000;
-    const stepMs = stepS * 1000;
-    for (let time = Math.ceil((d.from - offset) / stepMs) * stepMs + offset; time <= d.to; time += stepMs) {
-      const at = Math.round(x(time)) + 0.5;
-      g.beginPath();
-      g.moveTo(at, box.top);
-      g.lineTo(at, box.bottom + 4);
-      g.stroke();
-      if (at > box.left + 26 && at < box.right - 18) g.fillText(clockText(time, stepS), at, box.bottom + 15);
-    }
-  }
-
-  /** A tinted column where a bucket had no reading. */
-  gaps(g) {
-    const { x, box, d } = this.scale;
-    const { stepMs } = this;
-    g.fillStyle = this.color('gap');
-    for (const [time, observed] of this.points)
-      if (observed === null && time >= d.from - stepMs)
-        g.fillRect(
-          x(time - stepMs / 2),
-          box.top,
-          x(time + stepMs / 2) - x(time - stepMs / 2),
-          box.bottom - box.top,
-        );
-  }
-
-  band(g, lower, upper, color) {
-    if (lower.length < 2) return;
-    g.beginPath();
-    for (const [px, py] of lower) g.lineTo(px, py);
-    for (let i = upper.length - 1; i >= 0; i--) g.lineTo(...upper[i]);
-    g.closePath();
-    g.fillStyle = color;
-    g.fill();
-  }
-
-  expected(g) {
-    const { x, y, d } = this.scale;
-    let lower = [];
-    let upper = [];
-    const flush = () => {
-      this.band(g, lower, upper, this.color('expected'));
-      lower = [];
-      upper = [];
+  drawOverlay(u) {
+    const { ctx, bbox } = u;
+    const ratio = uPlot.pxRatio;
+    const x = (time) => u.valToPos(time, 'x', true);
+    const y = (value) =>
+      Math.min(
+        Math.max(u.valToPos(value, 'y', true), bbox.top + 4 * ratio),
+        bbox.top + bbox.height - 4 * ratio,
+      );
+    const line = (from, to, stroke, width, dash = []) => {
+      ctx.strokeStyle = stroke;
+      ctx.lineWidth = width * ratio;
+      ctx.setLineDash(dash.map((length) => length * ratio));
+      ctx.beginPath();
+      ctx.moveTo(...from);
+      ctx.lineTo(...to);
+      ctx.stroke();
     };
-    for (const [time, , low, , high] of this.points) {
-      if (time < d.from) continue;
-      if (low === null) flush();
-      else {
-        lower.push([x(time), y(Math.max(low, d.low))]);
-        upper.push([x(time), y(Math.min(high, d.high))]);
-      }
-    }
-    flush();
-  }
-
-  fan(g) {
-    const f = this.forecast;
-    if (!f) return;
-    const { x, y, box, d } = this.scale;
-    const last = this.points.at(-1);
-    const start = last ? ((isMasked(last) ? null : last[1]) ?? last[3]) : null;
-    const row = (name) => {
-      const line = f[name].map((value, k) => [x(d.origin + (k + 1) * this.stepMs), y(value)]);
-      if (start !== null) line.unshift([x(d.origin), y(start)]);
-      return line;
+    const ring = (time, value, radius, stroke) => {
+      ctx.setLineDash([]);
+      ctx.strokeStyle = stroke;
+      ctx.lineWidth = 1.7 * ratio;
+      ctx.beginPath();
+      ctx.arc(x(time), y(value), radius * ratio, 0, 7);
+      ctx.stroke();
     };
-    this.band(g, row('p10'), row('p90'), this.color('outer'));
-    this.band(g, row('p30'), row('p70'), this.color('inner'));
-    this.line(g, row('p50'), this.color('median'), this.mini ? 1.6 : 2);
-    g.strokeStyle = this.color('faint');
-    g.lineWidth = 1;
-    g.setLineDash([3, 4]);
-    g.beginPath();
-    g.moveTo(Math.round(x(d.origin)) + 0.5, box.top);
-    g.lineTo(Math.round(x(d.origin)) + 0.5, box.bottom);
-    g.stroke();
-    g.setLineDash([]);
-    if (!this.mini) {
-      g.fillStyle = this.color('faint');
-      g.textAlign = 'center';
-      g.fillText('now', x(d.origin), box.top - 9);
-    }
-  }
-
-  line(g, path, color, width) {
-    g.beginPath();
-    for (const [px, py] of path) g.lineTo(px, py);
-    g.strokeStyle = color;
-    g.lineWidth = width;
-    g.lineJoin = 'round';
-    g.lineCap = 'round';
-    g.stroke();
-  }
-
-  observed(g) {
-    const { x, y, d } = this.scale;
-    const ink = this.color('observed');
-    let run = [];
-    const flush = () => {
-      if (run.length === 1) this.dot(g, run[0], ink, 1.5);
-      else if (run.length > 1) this.line(g, run, ink, this.mini ? 1.4 : 1.8);
-      run = [];
+    const text = (what, px, py, align, fill) => {
+      ctx.fillStyle = fill;
+      ctx.textAlign = align;
+      ctx.textBaseline = 'middle';
+      ctx.fillText(what, px, py);
     };
-    const { stepMs } = this;
-    let before = null;
-    for (const point of this.points) {
+    const { points, history, anomalies, crossings, forecast } = this.data;
+    const { origin } = this;
+    const [from, to] = [u.scales.x.min, u.scales.x.max];
+    const shown = (time) => time >= from && time <= to;
+    ctx.save();
+    ctx.font = FONT.replace('12px', `${12 * ratio}px`);
+    for (const { name, value } of crossings) {
+      if (value < u.scales.y.min || value > u.scales.y.max) continue;
+      line([bbox.left, y(value)], [bbox.left + bbox.width, y(value)], color('warn'), 1.2, [6, 4]);
+      text(name, bbox.left + 6 * ratio, y(value) - 9 * ratio, 'left', color('warn'));
+    }
+    if (origin !== null && forecast && shown(origin)) {
+      line([x(origin), bbox.top], [x(origin), bbox.top + bbox.height], color('faint'), 1, [3, 4]);
+      text('now', x(origin), bbox.top - 9 * ratio, 'center', color('soft'));
+    }
+    for (const point of points) {
       const [time, observed, , p50] = point;
-      if (time < d.from - stepMs) continue;
-      if (before !== null && time - before > stepMs * 1.5) flush();
-      before = time;
-      if (observed !== null && !isMasked(point)) {
-        run.push([x(time), y(observed)]);
-        continue;
-      }
-      flush();
-      if (p50 === null) continue;
-      g.beginPath();
-      g.arc(x(time), y(Math.min(Math.max(p50, d.low), d.high)), this.mini ? 1.7 : 2.8, 0, 7);
-      g.strokeStyle = this.color('filled');
-      g.lineWidth = this.mini ? 1.1 : 1.6;
-      g.stroke();
+      if (shown(time) && p50 !== null && (observed === null || isMasked(point)))
+        ring(time, p50, 2.8, color('filled'));
     }
-    flush();
-    const last = this.points.at(-1);
-    if (last && last[1] !== null && !isMasked(last))
-      this.dot(g, [x(last[0]), y(last[1])], ink, this.mini ? 2.4 : 3.4);
+    for (const { at_ms, value } of anomalies) if (shown(at_ms)) ring(at_ms, value, 6, color('bad'));
+    const arm = 4 * ratio;
+    for (const [time, value, , p50, , marks] of points)
+      if (marks && shown(time)) cross(x(time), y(value ?? p50 ?? u.scales.y.min));
+    for (const [time, mean, , , marks] of history)
+      if (marks && shown(time)) cross(x(time), y(mean ?? u.scales.y.min));
+    function cross(px, py) {
+      line([px - arm, py - arm], [px + arm, py + arm], color('bad'), 1.8);
+      line([px - arm, py + arm], [px + arm, py - arm], color('bad'), 1.8);
+    }
+    const last = points.at(-1);
+    if (last && last[1] !== null && !isMasked(last) && shown(last[0])) {
+      ctx.fillStyle = color('observed');
+      ctx.beginPath();
+      ctx.arc(x(last[0]), y(last[1]), 3.2 * ratio, 0, 7);
+      ctx.fill();
+    }
+    if (this.data.unit) text(this.data.unit, 2 * ratio, bbox.top - 9 * ratio, 'left', color('soft'));
+    ctx.restore();
   }
 
-  /** A ring around every anomalous bucket. */
-  rings(g) {
-    const { x, y, d } = this.scale;
-    g.strokeStyle = this.color('bad');
-    g.lineWidth = this.mini ? 1.2 : 2;
-    for (const { at_ms, value } of this.anomalies) {
-      if (at_ms < d.from) continue;
-      g.beginPath();
-      g.arc(x(at_ms), y(Math.min(Math.max(value, d.low), d.high)), this.mini ? 3.5 : 6, 0, 7);
-      g.stroke();
+  key(event) {
+    const chart = this.mounted?.chart;
+    if (event.key === 'Escape') {
+      this.leave();
+      this.zoomed(null);
     }
+    const zoom = { '+': 0.5, '=': 0.5, '-': 2 }[event.key];
+    if (zoom && chart) {
+      const { min, max } = chart.scales.x;
+      const middle = this.hover == null ? (min + max) / 2 : this.rows[0][this.hover];
+      this.zoomed([middle - ((max - min) * zoom) / 2, middle + ((max - min) * zoom) / 2]);
+    }
+    const move = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -1e9, End: 1e9 }[event.key];
+    if (move === undefined || !chart) return;
+    event.preventDefault();
+    const times = this.rows[0];
+    const { min, max } = chart.scales.x;
+    const first = times.findIndex((time) => time >= min);
+    const last = times.findLastIndex((time) => time <= max);
+    const start = this.hover ?? Math.max(0, times.indexOf(this.origin));
+    const next = Math.max(first, Math.min(last, start + move));
+    chart.setCursor({ left: chart.valToPos(times[next], 'x'), top: 1 });
   }
 
-  /** A cross where a reading was found wrong, at the chart's edge where it lies beyond. */
-  marked(g) {
-    const { x, y, d, box } = this.scale;
-    const arm = this.mini ? 2.4 : 4;
-    g.strokeStyle = this.color('bad');
-    g.lineWidth = this.mini ? 1.2 : 1.8;
+  leave() {
+    this.hover = undefined;
+    this.tip.hidden = true;
+    this.mounted?.chart.setCursor({ left: -10, top: -10 }, false);
+  }
+
+  /** Shows what stands at an index of the data; null: nothing. */
+  tell(index) {
+    const reading = index === null || index === undefined ? null : this.reading(this.rows[0][index]);
+    this.hover = reading === null ? undefined : index;
+    this.tip.hidden = reading === null;
+    if (!reading) return;
+    const line = (tag, what) => {
+      const element = document.createElement(tag);
+      element.textContent = what;
+      return element;
+    };
+    this.tip.replaceChildren(line('b', reading.head), ...reading.rows.map((row) => line('span', row)));
+    const { chart } = this.mounted;
+    const left = chart.valToPos(reading.time, 'x') + chart.bbox.left / uPlot.pxRatio;
+    const onRight = left > this.host.clientWidth / 2;
+    this.tip.style.left = onRight ? 'auto' : `${left + 14}px`;
+    this.tip.style.right = onRight ? `${this.host.clientWidth - left + 14}px` : 'auto';
+  }
+
+  /** The values at a time as text; null without any. */
+  reading(time) {
+    const { points, history, binMs, forecast, anomalies, past, stepMs, unit } = this.data;
+    const [low, high] = [this.mounted?.chart.scales.y.min ?? 0, this.mounted?.chart.scales.y.max ?? 0];
+    const apart = (high - low) / 200;
+    const text = (value) => format(value, apart);
+    const withUnit = (value) => `${text(value)}${unit ? ` ${unit}` : ''}`;
+    const clock = new Date(time).toLocaleString(undefined, {
+      ...(Date.now() - time > 43_200_000 ? { month: 'short', day: 'numeric' } : {}),
+      hour: '2-digit',
+      minute: '2-digit',
+      ...(stepMs < 60_000 ? { second: '2-digit' } : {}),
+      hour12: false,
+    });
+    const k = forecast ? Math.round((time - forecast.origin_ms) / stepMs) - 1 : -1;
+    if (forecast && k >= 0) {
+      if (k >= forecast.p50.length) return null;
+      return {
+        time,
+        head: withUnit(forecast.p50[k]),
+        rows: [
+          `${clock}, in ${duration(((k + 1) * stepMs) / 1000)}`,
+          `p30–p70  ${text(forecast.p30[k])} – ${text(forecast.p70[k])}`,
+          `p10–p90  ${text(forecast.p10[k])} – ${text(forecast.p90[k])}`,
+        ],
+      };
+    }
+    const before = past.find(([then]) => then === time);
+    const pastRows = before
+      ? [`forecast then  ${text(before[2])} (${text(before[1])} – ${text(before[3])})`]
+      : [];
+    const point = points.findLast(([then]) => then === time);
+    if (point) {
+      const [, observed, expectedLow, p50, expectedHigh, marks = []] = point;
+      const rows = [clock];
+      if (expectedLow !== null) rows.push(`expected ${text(expectedLow)} – ${text(expectedHigh)}`);
+      const anomaly = anomalies.find(({ at_ms }) => at_ms === time);
+      if (anomaly) rows.push(`anomaly: once in 10^${anomaly.score} buckets`);
+      rows.push(...pastRows, ...marks.map(markText));
+      if (observed !== null) return { time, head: withUnit(observed), rows };
+      return { time, head: p50 === null ? 'no reading' : `filled: ${withUnit(p50)}`, rows };
+    }
+    const bin = history.find(([then]) => then === time);
+    if (!bin) return before ? { time, head: 'no reading', rows: [clock, ...pastRows] } : null;
+    const [, mean, least, most, marks = []] = bin;
+    const span = binMs > stepMs ? `${clock}, ${duration(binMs / 1000)} together` : clock;
+    const rows = [span, ...(mean !== null && most > least ? [interval(least, most)] : []), ...pastRows];
+    rows.push(...marks.map(markText));
+    return { time, head: mean === null ? 'no reading' : withUnit(mean), rows };
+  }
+}
+
+/** Some room above and below, and more where all values are the same; not below 0 for what never is. */
+function padded([low, high]) {
+  if (low === null || high === null) return [0, 1];
+  const least = Math.max(Math.abs(low), Math.abs(high)) * 1e-6 || 1e-3;
+  const pad = Math.max((high - low) * 0.08, least);
+  return [low >= 0 && low - pad < 0 ? 0 : low - pad, high + pad];
+}
+
+/** Rows by time for uPlot: null breaks a line, undefined does not. */
+function columnsOf({ points, history, binMs, forecast, past, stepMs }) {
+  const rows = new Map();
+  const row = (time) => {
+    const found = rows.get(time) ?? { time };
+    rows.set(time, found);
+    return found;
+  };
+  let before = null;
+  const breakAfter = (time, width) => {
+    if (before !== null && time - before > width * 1.5) row(before + width).observed = null;
+    before = time;
+  };
+  for (const [time, mean, low, high] of history) {
+    breakAfter(time, binMs);
+    Object.assign(row(time), { observed: mean, rangeLow: low, rangeHigh: high });
+  }
+  for (const point of points) {
+    const [time, observed, low, p50, high] = point;
+    breakAfter(time, Math.max(stepMs, before === null || before >= (points[0]?.[0] ?? 0) ? 0 : binMs));
+    const value = isMasked(point) ? null : observed;
+    Object.assign(row(time), { observed: value, expectedLow: low, expectedHigh: high });
+    // The fan begins at the newest reading, or at what was filled in for it.
+    if (forecast && time === forecast.origin_ms) {
+      const start = value ?? p50;
+      if (start !== null) for (const name of QUANTILES) row(time)[name] = start;
+    }
+  }
+  if (forecast)
+    for (let k = 0; k < forecast.p50.length; k++)
+      for (const name of QUANTILES) row(forecast.origin_ms + (k + 1) * stepMs)[name] = forecast[name][k];
+  for (const [time, low, middle, high] of past)
+    Object.assign(row(time), { past: middle, pastLow: low, pastHigh: high });
+  const sorted = [...rows.values()].sort((a, b) => a.time - b.time);
+  return [sorted.map(({ time }) => time), ...COLUMNS.map(({ name }) => sorted.map((one) => one[name]))];
+}
+
+/** A small chart of a row of the list: the newest readings and the fan, without axes. */
+export function drawSpark(canvas, { spark, fan }) {
+  const ratio = Math.min(window.devicePixelRatio || 1, 3);
+  const { clientWidth: width, clientHeight: height } = canvas;
+  canvas.width = Math.round(width * ratio);
+  canvas.height = Math.round(height * ratio);
+  const g = canvas.getContext('2d');
+  const values = [...spark, ...(fan ? [...fan.p10, ...fan.p90] : [])].filter((value) => value !== null);
+  if (values.length === 0) return;
+  g.setTransform(ratio, 0, 0, ratio, 0, 0);
+  const [low, high] = padded([Math.min(...values), Math.max(...values)]);
+  const leads = fan?.p50.length ?? 0;
+  const middle = leads === 0 ? width : width * 0.64;
+  const y = (value) => height - 1 - ((value - low) / (high - low)) * (height - 2);
+  const past = spark.map((value, i) => [(middle * (i + 1)) / spark.length, value === null ? null : y(value)]);
+  const ahead = (name) =>
+    fan[name].map((value, i) => [middle + ((width - middle) * (i + 1)) / leads, y(value)]);
+  const trace = (path) => {
+    let drawing = false;
     g.beginPath();
-    for (const [time, observed, , p50, , marks] of this.points) {
-      const value = observed ?? p50;
-      if (!marks || value === null || time < d.from) continue;
-      const px = x(time);
-      const py = Math.min(Math.max(y(value), box.top + arm), box.bottom - arm);
-      g.moveTo(px - arm, py - arm);
-      g.lineTo(px + arm, py + arm);
-      g.moveTo(px - arm, py + arm);
-      g.lineTo(px + arm, py - arm);
+    for (const [px, py] of path) {
+      if (py === null) drawing = false;
+      else if (drawing) g.lineTo(px, py);
+      else {
+        g.moveTo(px, py);
+        g.lineTo(px + 0.1, py);
+        drawing = true;
+      }
     }
+  };
+  g.lineJoin = 'round';
+  if (leads > 0) {
+    const start = past.findLast(([, py]) => py !== null);
+    const lead = start ? [[middle, start[1]]] : [];
+    trace([...lead, ...ahead('p90'), ...ahead('p10').reverse(), ...lead]);
+    g.fillStyle = color('outer');
+    g.fill();
+    trace([...lead, ...ahead('p50')]);
+    g.strokeStyle = color('median');
+    g.lineWidth = 1.4;
     g.stroke();
   }
-
-  dot(g, [px, py], color, radius) {
-    g.beginPath();
-    g.arc(px, py, radius, 0, 7);
-    g.fillStyle = color;
-    g.fill();
-  }
+  trace(past);
+  g.strokeStyle = color('observed');
+  g.lineWidth = 1.2;
+  g.stroke();
 }

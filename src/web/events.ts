@@ -1,11 +1,11 @@
 /**
- * Server-sent events for the page. Nothing is queued for a client: it has a cursor into the board, and each round
- * sends what lies beyond it. A slow client skips rounds and then gets the newest state; one that stays stuck is closed.
+ * Server-sent events for the page. Nothing is queued for a client: it has a cursor into the board, and each round sends what is
+ * newer. A slow client skips rounds and then gets the newest state; one that reads nothing for `stuckMs` is closed.
  */
 import type { ServerResponse } from 'node:http';
 import type { Clock } from '../system/clock.ts';
 import type { Board } from './board.ts';
-import { detail, type PageStatus } from './wire.ts';
+import { detail, type PageStatus, streamRow } from './wire.ts';
 
 export interface EventsOptions {
   readonly board: Board;
@@ -16,16 +16,25 @@ export interface EventsOptions {
   readonly maxBufferBytes: number;
   readonly roundMs: number;
   readonly statusMs: number;
-  /** A client that takes nothing for this long is closed. */
+  /** A client that reads nothing for this long is closed. */
   readonly stuckMs: number;
 }
 
+/** A stream that a client shows. */
+export interface Watched {
+  readonly name: string;
+  /** `stream`: with its history and forecast; `row`: as a row of the list. */
+  readonly as: 'stream' | 'row';
+}
+
+const keyOf = ({ name, as }: Watched): string => `${as} ${name}`;
+
 interface Client {
   readonly response: ServerResponse;
-  readonly names: readonly string[];
-  /** Newest revision and bucket sent, by stream. */
+  readonly watched: readonly Watched[];
+  /** Newest revision and bucket sent, by `keyOf`. */
   readonly cursors: Map<string, { revision: number; timeMs: number }>;
-  /** Number of the name whose turn it is. */
+  /** Index in `watched` of the stream whose turn it is. */
   turn: number;
   generation: number;
   statusAtMs: number;
@@ -33,7 +42,7 @@ interface Client {
 }
 
 export const MAX_WATCHED = 64;
-/** Longest that a round keeps the thread from forecasting, bar the stream at hand, ms. */
+/** A round ends after the stream in which it has taken this long, ms: the same thread makes the forecasts. */
 const MOST_BUSY_MS = 50;
 
 export class Events {
@@ -53,12 +62,12 @@ export class Events {
   }
 
   /** @returns false when there is no room for another client; the response is then untouched. */
-  add(response: ServerResponse, names: readonly string[]): boolean {
+  add(response: ServerResponse, watched: readonly Watched[]): boolean {
     if (this.clients.size >= this.options.maxClients) return false;
     const now = this.options.clock.monotonic();
     const client: Client = {
       response,
-      names: names.slice(0, MAX_WATCHED),
+      watched: watched.slice(0, MAX_WATCHED),
       cursors: new Map(),
       turn: 0,
       generation: this.options.board.generation,
@@ -110,24 +119,22 @@ export class Events {
       client.generation = board.generation;
       event('streams', { count: board.size });
     }
-    const { names, turn } = client;
-    for (let i = 0; i < names.length; i++) {
-      const at = (turn + i) % names.length;
-      const name = names[at] as string;
-      const entry = board.get(name);
+    const { watched, turn } = client;
+    for (let i = 0; i < watched.length; i++) {
+      const at = (turn + i) % watched.length;
+      const one = watched[at] as Watched;
+      const entry = one.as === 'row' ? board.peek(one.name) : board.get(one.name);
       if (!entry) continue;
-      const cursor = client.cursors.get(name);
+      const cursor = client.cursors.get(keyOf(one));
       if (cursor?.revision === entry.revision) continue;
       const lastMs = entry.history.lastMs ?? Number.NEGATIVE_INFINITY;
-      // All of it where the buckets have gone back in time, so that the page drops what it had after them.
-      event(
-        'stream',
-        detail(entry, cursor !== undefined && lastMs > cursor.timeMs ? cursor.timeMs : undefined),
-      );
-      // The newest bucket is sent again with the next round: it may have been replaced.
-      client.cursors.set(name, { revision: entry.revision, timeMs: lastMs - 1 });
-      // The rest has its turn in the next rounds, before those that change again. The past of a stream is read when it is
-      // first looked at.
+      // Where the clock was set back, the whole history is sent, so that the page drops its later buckets.
+      const afterMs = cursor !== undefined && lastMs > cursor.timeMs ? cursor.timeMs : undefined;
+      event(one.as, one.as === 'row' ? streamRow(entry) : detail(entry, afterMs));
+      // The newest bucket is sent again in the next round: it may have been replaced.
+      client.cursors.set(keyOf(one), { revision: entry.revision, timeMs: lastMs - 1 });
+      // The other streams have their turn in the next rounds, before those that change again: `board.get` may have read
+      // from the store.
       client.turn = at + 1;
       const busyMs = this.options.clock.monotonic() - now;
       if (text.length > this.options.maxBufferBytes || busyMs > MOST_BUSY_MS) break;

@@ -1,18 +1,50 @@
-/** Numbers, durations, times and ticks as text. Runs in the browser. */
+/** Numbers, durations and times as text. Runs in the browser. */
 
-/** Distances of time ticks that people read easily, s. */
-export const TIME_STEPS_S = [
-  1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800,
-];
+/** Decimal places that show a difference of `step`. */
+const placesFor = (step) => Math.max(0, Math.min(12, -Math.floor(Math.log10(step) + 1e-9)));
 
-/** Four significant digits, thousands as the reader's locale writes them. */
-export function format(value) {
+/**
+ * About four significant digits, thousands as the reader's locale writes them.
+ * @param apart with more digits where values that differ by this much would read the same
+ */
+export function format(value, apart = 0) {
   if (value === null || value === undefined || !Number.isFinite(value)) return '–';
   const size = Math.abs(value);
-  if (size !== 0 && (size >= 1e7 || size < 1e-3)) return value.toExponential(2);
-  const decimals = size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 3;
-  return value.toLocaleString(undefined, { maximumFractionDigits: decimals, minimumFractionDigits: 0 });
+  if (size !== 0 && (size >= 1e7 || size < 1e-3) && !(apart > 0 && size >= 1e7 && apart < size / 1e4))
+    return value.toExponential(apart > 0 ? exponentDigits(size, apart) : 2);
+  const usual = size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 3;
+  const places = apart > 0 ? Math.max(usual, placesFor(apart)) : usual;
+  return value.toLocaleString(undefined, { maximumFractionDigits: places, minimumFractionDigits: 0 });
 }
+
+const exponentDigits = (size, step) =>
+  Math.max(1, Math.min(12, Math.floor(Math.log10(size)) - Math.floor(Math.log10(step) + 1e-9)));
+
+/** Both ends of an interval, with digits that tell them apart. */
+export const interval = (low, high) =>
+  `${format(low, (high - low) / 20)} – ${format(high, (high - low) / 20)}`;
+
+/** Labels of ticks that are `step` apart: all with the same number of decimals, enough to tell them apart. */
+export function tickTexts(values, step) {
+  const most = Math.max(...values.map(Math.abs), 0);
+  if (most > 0 && (most < 1e-3 || most >= 1e12))
+    return values.map((value) => (value === 0 ? '0' : value.toExponential(exponentDigits(most, step))));
+  const [unit, sign] = [
+    [1e9, ' G'],
+    [1e6, ' M'],
+    [1e4, ' k'],
+  ].find(([size]) => most >= size && step >= size / 1e3) ?? [1, ''];
+  const per = sign === ' k' ? 1e3 : unit;
+  // 2.5 needs a digit more than its power of ten.
+  const places = Math.max(0, ...[step / per].map((s) => placesFor(s) + (isRound(s) ? 0 : 1)));
+  const text = { minimumFractionDigits: places, maximumFractionDigits: places };
+  return values.map((value) => `${(value / per + 0).toLocaleString(undefined, text)}${sign}`);
+}
+
+const isRound = (step) => {
+  const digit = step / 10 ** Math.floor(Math.log10(step) + 1e-9);
+  return Math.abs(digit - Math.round(digit)) < 1e-6;
+};
 
 export function duration(seconds) {
   if (seconds < 90) return `${Math.round(seconds)} s`;
@@ -21,6 +53,7 @@ export function duration(seconds) {
   return `${+(seconds / 86400).toFixed(1)} d`;
 }
 
+/** A time on the clock, with the day where ticks are a day or more apart. @param stepS distance between such times, s */
 export function clockText(ms, stepS) {
   const options =
     stepS < 60
@@ -31,10 +64,14 @@ export function clockText(ms, stepS) {
   return new Date(ms).toLocaleString(undefined, options);
 }
 
-/** Round steps (1, 2, 2.5, 5 times a power of ten) that give about `count` ticks. */
-export function niceStep(span, count) {
-  const raw = span / count;
-  const power = 10 ** Math.floor(Math.log10(raw));
-  const unit = raw / power;
-  return (unit <= 1 ? 1 : unit <= 2 ? 2 : unit <= 2.5 ? 2.5 : unit <= 5 ? 5 : 10) * power;
-}
+/** Day and clock. */
+export const dateText = (ms) =>
+  new Date(ms).toLocaleString(undefined, {
+    month: 'short',
+    day: 'numeric',
+    hour: '2-digit',
+    minute: '2-digit',
+    hour12: false,
+  });
+
+export const percent = (share) => `${Math.round(share * 100)} %`;

@@ -7,13 +7,13 @@ import { restored } from './differences.ts';
 export interface ChartPoint {
   /** Label (start) of the bucket, ms. */
   readonly timeMs: number;
-  /** Null: the bucket was empty and the engine filled it. */
+  /** Null: the bucket was empty, and the engine filled it. */
   readonly observed: number | null;
-  /** What the forecast before it expected: p10, p50, p90 at lead 1; null where there was none. */
+  /** The previous forecast for this bucket: p10, p50, p90 at lead 1; null where there was none. */
   readonly low: number | null;
   readonly p50: number | null;
   readonly high: number | null;
-  /** What was found wrong with the bucket; nothing: absent. */
+  /** Quality marks of the bucket; absent without any. */
   readonly marks?: readonly MarkName[];
 }
 
@@ -21,15 +21,17 @@ export interface ChartPoint {
 const EXACT = 3;
 /** Low and high, as differences from the median. */
 const EDGES = 2;
+/** Readings that `liveliness` looks at. */
+const LIVELY_POINTS = 16;
 const orNull = (value: number): number | null => (Number.isNaN(value) ? null : value);
 
 export class PointRing {
   readonly capacity: number;
-  /** [rows, 3], NaN stands for null; rows grow to `capacity` as points come. */
+  /** [rows, 3]; NaN stands for null. Rows grow to `capacity` as points come. */
   private exact: Float64Array;
   /** [rows, 2] */
   private edges: Float32Array;
-  /** By time; most buckets have none, and most streams have no such bucket. */
+  /** By time of the bucket. Null until the first mark: most streams never have one. */
   private marks: Map<number, readonly MarkName[]> | null = null;
   private start = 0;
   private count = 0;
@@ -48,8 +50,8 @@ export class PointRing {
   }
 
   /**
-   * Points come in order of time, and the newest one may come again. One that goes back is of a clock that was ahead and has
-   * been put right: what stands after it gives way.
+   * Points come in order of time; the newest one may come again. An older one means that the clock was ahead and has been set
+   * back: it replaces all points after it.
    */
   push({ timeMs, observed, low, p50, high, marks }: ChartPoint): void {
     for (let last = this.lastMs; last !== null && last >= timeMs; last = this.lastMs) {
@@ -96,6 +98,29 @@ export class PointRing {
     return points;
   }
 
+  /**
+   * How much the newest readings vary, 0 to 1: the share of readings that differ from the one before, times their range relative
+   * to their size. A constant stream has 0.
+   */
+  liveliness(): number {
+    let last = Number.NaN;
+    let changes = 0;
+    let readings = 0;
+    let low = Number.POSITIVE_INFINITY;
+    let high = Number.NEGATIVE_INFINITY;
+    for (let i = Math.max(0, this.count - LIVELY_POINTS); i < this.count; i++) {
+      const value = this.exact[this.row(i) * EXACT + 1] ?? Number.NaN;
+      if (Number.isNaN(value) || this.marks?.has(this.timeAt(i))) continue;
+      if (readings > 0 && value !== last) changes++;
+      readings++;
+      last = value;
+      low = Math.min(low, value);
+      high = Math.max(high, value);
+    }
+    const size = Math.max(Math.abs(low), Math.abs(high));
+    return readings < 2 || size === 0 ? 0 : (changes / (readings - 1)) * Math.min(1, (high - low) / size);
+  }
+
   private at(index: number): ChartPoint {
     const row = this.row(index);
     const timeMs = this.exact[row * EXACT]!;
@@ -121,7 +146,7 @@ export class PointRing {
   }
 }
 
-/** Both in one block: a block of its own costs more than a short column. */
+/** Two views of one buffer: a buffer has an overhead that exceeds a short column. */
 function columns(rows: number): { exact: Float64Array; edges: Float32Array } {
   const block = new ArrayBuffer((8 * EXACT + 4 * EDGES) * rows);
   return {

@@ -1,21 +1,13 @@
 /** The web page's server: node:http, GET only, a fixed table of routes, bounded in connections and buffers. */
-import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { GatecastError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
+import { ASSETS, type Asset } from './assets.ts';
 import type { Board } from './board.ts';
-import chartScript from './chart.client.js';
-import crosshairScript from './crosshair.client.js';
 import { Events, MAX_WATCHED } from './events.ts';
-import formatScript from './format.client.js';
 import { hostAllowed, SECURITY_HEADERS } from './headers.ts';
-import marksScript from './marks.client.js';
 import { type MetricFamily, renderMetrics } from './metrics.ts';
-import pageScript from './page.client.js';
-import styles from './page.css';
-import page from './page.html';
-import statusScript from './status.client.js';
 import { detail, type PageStatus, summary } from './wire.ts';
 
 export interface PageOptions {
@@ -37,30 +29,6 @@ interface Reply {
   readonly body: string | Buffer;
   readonly headers?: Readonly<Record<string, string>>;
 }
-
-interface Asset extends Reply {
-  readonly headers: { readonly ETag: string; readonly 'Cache-Control': string };
-}
-function asset(type: string, source: string): Asset {
-  const body = Buffer.from(source);
-  const etag = createHash('sha256').update(body).digest('base64url').slice(0, 16);
-  return {
-    code: 200,
-    type: `${type}; charset=utf-8`,
-    body,
-    headers: { ETag: `"${etag}"`, 'Cache-Control': 'no-cache' },
-  };
-}
-const FILES: ReadonlyMap<string, Asset> = new Map([
-  ['/', asset('text/html', page)],
-  ['/page.css', asset('text/css', styles)],
-  ['/page.client.js', asset('text/javascript', pageScript)],
-  ['/chart.client.js', asset('text/javascript', chartScript)],
-  ['/crosshair.client.js', asset('text/javascript', crosshairScript)],
-  ['/format.client.js', asset('text/javascript', formatScript)],
-  ['/marks.client.js', asset('text/javascript', marksScript)],
-  ['/status.client.js', asset('text/javascript', statusScript)],
-]);
 
 export class PageServer {
   private readonly events: Events;
@@ -150,8 +118,10 @@ export class PageServer {
   }
 
   private openEvents(url: URL, response: ServerResponse): void {
-    const names = url.searchParams.getAll('stream').slice(0, MAX_WATCHED);
-    if (!this.events.add(response, names))
+    const watched = [...url.searchParams]
+      .flatMap(([as, name]) => (as === 'stream' || as === 'row' ? [{ as, name } as const] : []))
+      .slice(0, MAX_WATCHED);
+    if (!this.events.add(response, watched))
       send(response, { ...text(503, 'Too many pages are open.'), headers: { 'Retry-After': '10' } });
   }
 
@@ -162,8 +132,8 @@ export class PageServer {
     if (url === null) return text(400, 'The address cannot be read.');
     const { board, status, metrics } = this.options;
     const path = url.pathname;
-    const found = FILES.get(path);
-    if (found) return request.headers['if-none-match'] === found.headers.ETag ? notModified(found) : found;
+    const found = ASSETS.get(path);
+    if (found) return assetReply(found, request.headers['if-none-match']);
     if (path === '/api/streams') return json(200, { streams: board.streams().map(summary) });
     if (path.startsWith('/api/streams/')) {
       const entry = board.get(decode(path.slice('/api/streams/'.length)));
@@ -217,7 +187,12 @@ const json = (code: number, data: unknown): Reply => ({
   body: JSON.stringify(data),
   headers: { 'Cache-Control': 'no-store' },
 });
-const notModified = (asset: Reply): Reply => ({ ...asset, code: 304, body: '' });
+
+function assetReply({ type, body, etag }: Asset, known: string | undefined): Reply {
+  const isKnown = known === etag;
+  const headers = { ETag: etag, 'Cache-Control': 'no-cache' };
+  return { code: isKnown ? 304 : 200, type, body: isKnown ? '' : body, headers };
+}
 
 /** For HEAD node:http itself leaves the body out. */
 function send(response: ServerResponse, { code, type, body, headers = {} }: Reply): void {

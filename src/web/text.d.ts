@@ -1,4 +1,4 @@
-/** The page's own files are imported as text; rollup and vitest turn them into strings. */
+/** Files of the page are imported as text: rollup and vitest turn them into strings. */
 declare module '*.html' {
   const text: string;
   export default text;
@@ -8,6 +8,10 @@ declare module '*.css' {
   export default text;
 }
 declare module '*.client.js' {
+  const text: string;
+  export default text;
+}
+declare module 'uplot/dist/uPlot.esm.js' {
   const text: string;
   export default text;
 }

@@ -47,6 +47,28 @@ export interface StreamSummary {
   readonly coverage: { target: number; observed: number | null; n: number } | null;
   /** p10, p50, p90 at the last lead. */
   readonly ahead: readonly [number, number, number] | null;
+  /** The threshold that is most likely to be crossed within the horizon; null without one. */
+  readonly crossing: CrossingWire | null;
+  /** The newest bucket that was reported as anomalous. */
+  readonly anomaly_ms: number | null;
+  /** 0 (constant) to 1: how much the newest readings vary. */
+  readonly liveliness: number;
+}
+
+export interface CrossingWire {
+  readonly name: string;
+  readonly side: string;
+  readonly value: number;
+  readonly at_ms: number | null;
+  readonly probability: number;
+}
+
+/** A stream as a row of the list: what its small chart needs besides the summary. */
+export interface StreamRow extends StreamSummary {
+  /** The newest readings, ascending; null where a bucket was empty. */
+  readonly spark: readonly (number | null)[];
+  /** Some leads of the forecast, the last one among them. */
+  readonly fan: { readonly p10: number[]; readonly p50: number[]; readonly p90: number[] } | null;
 }
 
 type Point = readonly [
@@ -71,13 +93,7 @@ export interface StreamDetail extends StreamSummary {
   } | null;
   /** Buckets that were reported as anomalous; score: -log10 of their probability. */
   readonly anomalies: readonly { at_ms: number; value: number; score: number }[];
-  readonly crossings: readonly {
-    name: string;
-    side: string;
-    value: number;
-    at_ms: number | null;
-    probability: number;
-  }[];
+  readonly crossings: readonly CrossingWire[];
 }
 
 /** Nine significant digits: exact enough for any chart, a third of the bytes. */
@@ -102,6 +118,47 @@ export function summary(entry: BoardStream): StreamSummary {
     seq: f?.seq ?? null,
     coverage: f && { ...f.coverage },
     ahead: f && f.leads > 0 ? [last(0), last(2), last(4)] : null,
+    crossing: likeliest(f?.crossings ?? []),
+    anomaly_ms: entry.anomalies.at(-1)?.timeMs ?? null,
+    liveliness: Number(entry.history.liveliness().toFixed(4)),
+  };
+}
+
+type Crossings = NonNullable<BoardStream['forecast']>['crossings'];
+
+const crossingWire = (c: Crossings[number]): CrossingWire => ({
+  name: c.name,
+  side: c.side,
+  value: c.value,
+  at_ms: c.atMs,
+  probability: c.probability,
+});
+
+function likeliest(crossings: Crossings): CrossingWire | null {
+  const best = crossings.reduce<Crossings[number] | null>(
+    (found, one) => (found === null || one.probability > found.probability ? one : found),
+    null,
+  );
+  return best === null ? null : crossingWire(best);
+}
+
+/** Points of a small chart. */
+const SPARK_POINTS = 40;
+const SPARK_LEADS = 12;
+
+export function streamRow(entry: BoardStream): StreamRow {
+  const { forecast: f } = entry;
+  const points = entry.history.since(Number.NEGATIVE_INFINITY).slice(-SPARK_POINTS);
+  const leads = f === null ? 0 : Math.min(SPARK_LEADS, f.leads);
+  const row = (of: NonNullable<typeof f>, quantile: number): number[] =>
+    Array.from({ length: leads }, (_, i) => {
+      const lead = Math.ceil(((i + 1) * of.leads) / leads) - 1;
+      return short(restored(of.base, of.fan[quantile * of.leads + lead] ?? Number.NaN));
+    });
+  return {
+    ...summary(entry),
+    spark: points.map(({ observed }) => shortOrNull(observed)),
+    fan: f && { p10: row(f, 0), p50: row(f, 2), p90: row(f, 4) },
   };
 }
 
@@ -139,12 +196,6 @@ export function detail(entry: BoardStream, afterMs = Number.NEGATIVE_INFINITY): 
       value: short(a.observed),
       score: Number(a.score.toFixed(1)),
     })),
-    crossings: (f?.crossings ?? []).map((c) => ({
-      name: c.name,
-      side: c.side,
-      value: c.value,
-      at_ms: c.atMs,
-      probability: c.probability,
-    })),
+    crossings: (f?.crossings ?? []).map(crossingWire),
   };
 }

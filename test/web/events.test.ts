@@ -47,7 +47,11 @@ test('where rounds are cut short every chart has its turn, in every tab, also wh
     stuckMs: 1e9,
   });
   const tabs = [new Tab(), new Tab()];
-  for (const tab of tabs) events.add(tab as unknown as ServerResponse, names);
+  for (const tab of tabs)
+    events.add(
+      tab as unknown as ServerResponse,
+      names.map((name) => ({ name, as: 'stream' })),
+    );
   for (let round = 0; round < 2 * names.length; round++) {
     change();
     clock.advance(1000);

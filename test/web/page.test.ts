@@ -1,6 +1,6 @@
-/** The page in a real browser: streams listed, fans drawn, nothing fetched from elsewhere, hostile names harmless. */
+/** The page in a real browser: every view is opened and clicked, nothing is fetched from elsewhere, hostile names are harmless. */
 import { existsSync } from 'node:fs';
-import { type Browser, chromium } from 'playwright-core';
+import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { PageServer } from '../../src/web/server.ts';
 import { chartPixels, type Extent, middle } from '../support/chart-pixels.ts';
@@ -20,6 +20,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
     ({ page, url, board } = await startPage());
     fillBoard(board, [
       { name: 'vitals/cpu/percent', unit: '%', level: 30, swing: 12, periodS: 60 },
+      { name: 'vitals/cpu/load', unit: null, level: 3, swing: 0.1, periodS: 60 },
       { name: 'vitals/memory/used', unit: 'MB', level: 5200, swing: 90, periodS: 90 },
       { name: 'holes/cpu', unit: '%', level: 40, swing: 10, periodS: 45, holes: true },
     ]);
@@ -34,17 +35,38 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
     await page?.stop();
   });
 
-  const open = async (options: Parameters<Browser['newPage']>[0] = {}, hash = '') => {
+  const open = async (
+    options: Parameters<Browser['newPage']>[0] = {},
+    { at = url, hash = '' }: { at?: string; hash?: string } = {},
+  ) => {
     const tab = await browser.newPage({ viewport: { width: 1280, height: 960 }, ...options });
     const problems: string[] = [];
     const requests: string[] = [];
     tab.on('pageerror', (error) => problems.push(String(error)));
     tab.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
     tab.on('request', (request) => requests.push(request.url()));
-    await tab.goto(url + hash);
-    await tab.waitForSelector('.card:nth-child(4)');
-    await expect.poll(() => tab.textContent('#focus-ahead')).not.toBe('–');
+    await tab.goto(at + hash);
+    await tab.waitForSelector('.row');
+    await expect.poll(() => tab.textContent('#ahead')).not.toBe('–');
     return { tab, problems, requests };
+  };
+  const row = (tab: Page, name: string) => tab.locator(`.row[title="${name}"]`);
+
+  /** Labels of the value axis: uPlot draws them on its canvas, so they are caught on the way. */
+  const axisLabels = async (name: string): Promise<string[]> => {
+    const tab = await browser.newPage({ viewport: { width: 1280, height: 960 } });
+    await tab.addInitScript(`
+      window.drawn = [];
+      const fill = CanvasRenderingContext2D.prototype.fillText;
+      CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+        if (this.textAlign === 'right') window.drawn.push(text);
+        return fill.call(this, text, ...rest);
+      };`);
+    await tab.goto(`${url}#/stream/${encodeURIComponent(name)}`);
+    await expect.poll(() => tab.evaluate('window.drawn.length')).toBeGreaterThan(0);
+    const labels = (await tab.evaluate('[...new Set(window.drawn)]')) as string[];
+    await tab.close();
+    return labels;
   };
 
   /** Readings go up and down between 10 and 30, with a hole where 20 was expected; then a fan opens and rises. */
@@ -75,12 +97,12 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
   test('the chart shows readings, hole and fan where their values and times belong', async () => {
     const { tab } = await open();
     recordKnown('known/one');
-    await tab.locator('.card', { hasText: 'known/one' }).click();
-    await expect.poll(() => tab.textContent('#focus-name')).toBe('known/one');
+    await row(tab, 'known/one').click();
+    await expect.poll(() => tab.textContent('#stream-name')).toBe('known/one');
     await tab.waitForTimeout(200);
-    const { ink, fan, median: line, filled } = await chartPixels(tab, '#focus-chart');
+    const { ink, fan, median: line, filled } = await chartPixels(tab, '#chart canvas');
     board.forget('known/one');
-    await tab.locator('.card', { hasText: 'known/one' }).waitFor({ state: 'detached' });
+    await row(tab, 'known/one').waitFor({ state: 'detached' });
     await tab.close();
 
     const lowest = Math.max(...ink.map((column) => column?.bottom ?? 0));
@@ -131,16 +153,94 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
 
   test('shows the streams, and loads nothing from elsewhere', async () => {
     const { tab, problems, requests } = await open();
-    expect(await tab.locator('.card-name').allTextContents()).toContain('vitals/memory/used');
-    await tab.locator('.card').first().click();
-    expect(await tab.locator('#focus-name').textContent()).toBe(hostile);
-    expect(await tab.locator('#focus-ahead').textContent()).toBe('–');
-    await tab.locator('.card', { hasText: 'holes/cpu' }).click();
-    expect(await tab.locator('#focus-name').textContent()).toBe('holes/cpu');
+    expect(await tab.locator('.row').count()).toBe(5);
+    await tab.locator('.row', { hasText: '<img' }).click();
+    expect(await tab.locator('#stream-name').textContent()).toBe(hostile);
+    expect(await tab.locator('#ahead').textContent()).toBe('–');
+    await row(tab, 'holes/cpu').click();
+    expect(await tab.locator('#stream-name').textContent()).toBe('holes/cpu');
     expect(await tab.title()).toContain('gatecast');
     expect(await tab.locator('img').count()).toBe(0);
     expect(problems).toEqual([]);
     for (const request of requests) expect(request.startsWith(url) || request.startsWith('data:')).toBe(true);
+    await tab.close();
+  });
+
+  test('opens on a stream with a crossing, else an anomaly, else the liveliest', async () => {
+    const { board: own, url: at, page: server } = await startPage();
+    const opened = async () => {
+      const { tab } = await open({}, { at });
+      const name = await tab.textContent('#stream-name');
+      await tab.close();
+      return name;
+    };
+    const record = (stream: string, level: number, swing: number, crossing = 0) => {
+      for (let i = 0; i < 20; i++)
+        own.record(
+          {
+            ...fakeForecast({
+              stream,
+              originMs: 1_700_000_000_000 + i * 1000,
+              observed: level + (i % 2) * swing,
+            }),
+            crossings:
+              crossing > 0
+                ? [{ name: 'empty', side: 'below', value: 5, atMs: 1_700_000_023_000, probability: crossing }]
+                : [],
+          },
+          1_700_000_000_000 + i * 1000,
+        );
+    };
+    record('a/constant', 20, 0);
+    record('b/wavy', 20, 10);
+    record('c/quiet', 20, 0.1);
+    expect(await opened()).toBe('b/wavy');
+    own.mark('c/quiet', { timeMs: 1_700_000_015_000, observed: 20, score: 5 });
+    expect(await opened()).toBe('c/quiet');
+    record('d/tank', 20, 0, 0.8);
+    expect(await opened()).toBe('d/tank');
+    const { tab } = await open({}, { at });
+    expect(await row(tab, 'd/tank').locator('.badge').textContent()).toBe('empty in 4 s');
+    await tab.close();
+    await server.stop();
+  });
+
+  test('labels of the value axis differ, however small the range or large the values', async () => {
+    const streams = [
+      { name: 'axis/pressure', unit: 'hPa', level: 1013.25, swing: 0.004, periodS: 60 },
+      { name: 'axis/energy', unit: 'Wh', level: 64_123_456, swing: 3, periodS: 60 },
+      { name: 'axis/tiny', unit: 'A', level: 2e-6, swing: 1e-8, periodS: 60 },
+      { name: 'axis/total', unit: 'B', level: 3.2e12, swing: 4e9, periodS: 60 },
+      { name: 'axis/minus', unit: '°C', level: -18.5, swing: 0.02, periodS: 60 },
+    ];
+    fillBoard(board, streams);
+    for (const { name } of streams) {
+      const labels = await axisLabels(name);
+      expect(labels.length, name).toBeGreaterThan(2);
+      expect(new Set(labels).size, `${name}: ${labels}`).toBe(labels.length);
+      for (const label of labels) expect(label.length, `${name}: ${label}`).toBeLessThan(14);
+    }
+    for (const { name } of streams) board.forget(name);
+  });
+
+  test('finds, sorts and groups streams, and counts them honestly', async () => {
+    const { tab } = await open();
+    expect(await tab.textContent('#count')).toBe('5 streams, 4 devices, 1 without a forecast yet');
+    expect(await tab.locator('.group-name').allTextContents()).toEqual(['vitals/cpu']);
+    await tab.selectOption('#sort', 'name');
+    expect((await tab.locator('.row').first().getAttribute('title')) ?? '').toBe(hostile);
+    await tab.fill('#filter', 'cpu %');
+    expect(await tab.textContent('#count')).toBe('2 of 5 streams, 2 devices');
+    await tab.fill('#filter', 'nothing like it');
+    await tab.locator('#no-match').waitFor();
+    await tab.fill('#filter', '');
+    await tab.locator('#list').focus();
+    for (let i = 0; i < 4; i++) await tab.keyboard.press('ArrowDown');
+    await tab.keyboard.press('Home');
+    expect(await tab.textContent('#stream-name')).toBe(hostile);
+    await tab.keyboard.press('ArrowDown');
+    expect(await tab.textContent('#stream-name')).toBe('holes/cpu');
+    expect(await tab.locator('.row[aria-selected="true"]').getAttribute('title')).toBe('holes/cpu');
     await tab.close();
   });
 
@@ -160,29 +260,28 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
         Date.now(),
       );
     }
-    const card = tab.locator('.card', { hasText: stream });
-    await card.click();
-    const badge = tab.locator('#focus-badges .badge', { hasText: 'spike' });
+    await row(tab, stream).click();
+    const badge = tab.locator('#stream-badges .badge', { hasText: 'spike' });
     await badge.waitFor();
     expect(await badge.getAttribute('title')).toMatch(/^spike: .*kept out of the forecast and of training$/);
     await tab.waitForTimeout(200);
     // Had the scale taken the spikes in, the readings, 20 to 22, would lie in one row of pixels at the bottom.
-    const { ink, height } = await chartPixels(tab, '#focus-chart');
+    const { ink, height } = await chartPixels(tab, '#chart canvas');
     const drawn = ink.filter((column) => column !== null);
     const top = Math.min(...drawn.map((column) => column.top));
     const bottom = Math.max(...drawn.map((column) => column.bottom));
     expect(bottom - top).toBeGreaterThan(height / 4);
-    await tab.locator('#focus-chart').focus();
+    await tab.locator('#chart').focus();
     for (let i = 0; i < 9; i++) await tab.keyboard.press('ArrowLeft');
-    await expect.poll(() => tab.locator('#focus-tip').textContent()).toContain('kept out');
+    await expect.poll(() => tab.locator('#tip').textContent()).toContain('kept out');
     board.forget(stream);
-    await card.waitFor({ state: 'detached' });
+    await row(tab, stream).waitFor({ state: 'detached' });
     await tab.close();
   });
 
-  test('an address that was cut off is no reason to show nothing', async () => {
-    const { tab, problems } = await open({}, '#vitals%2Fcpu%2');
-    expect(await tab.locator('.card').count()).toBe(4);
+  test('an address that was cut off still shows the page', async () => {
+    const { tab, problems } = await open({}, { hash: '#vitals%2Fcpu%2' });
+    expect(await tab.locator('.row').count()).toBe(5);
     expect(problems).toEqual([]);
     await tab.close();
   });
@@ -190,33 +289,39 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
   test('a new forecast reaches the open page by itself', async () => {
     const { tab } = await open();
     board.record(fakeForecast({ stream: 'new/one', unit: 'bar', observed: 7.25, leads: 12 }), Date.now());
-    const card = tab.locator('.card', { hasText: 'new/one' });
-    await card.waitFor();
-    await expect.poll(() => card.locator('.card-value').textContent()).toContain('7.25');
+    await row(tab, 'new/one').waitFor();
+    await expect.poll(() => row(tab, 'new/one').locator('.row-value').textContent()).toContain('7.25');
     board.record(
       fakeForecast({ stream: 'new/one', unit: 'bar', observed: 7.5, originMs: 1_700_000_001_000 }),
       Date.now(),
     );
-    await expect.poll(() => card.locator('.card-value').textContent()).toContain('7.5');
+    await expect.poll(() => row(tab, 'new/one').locator('.row-value').textContent()).toContain('7.5');
     board.forget('new/one');
-    await card.waitFor({ state: 'detached' });
+    await row(tab, 'new/one').waitFor({ state: 'detached' });
     await tab.close();
   });
 
-  test('the crosshair reads values with the mouse and with the keyboard', async () => {
+  test('the cursor reads values with the pointer and with the keyboard', async () => {
     const { tab } = await open();
-    await tab.locator('.card', { hasText: 'vitals/cpu/percent' }).click();
-    const tip = tab.locator('#focus-tip');
-    const box = (await tab.locator('#focus-chart').boundingBox())!;
+    await row(tab, 'vitals/cpu/percent').click();
+    const tip = tab.locator('#tip');
+    await tab.locator('#chart canvas').waitFor();
+    await tab.waitForTimeout(200);
+    const box = (await tab.locator('#chart').boundingBox())!;
     await tab.mouse.move(box.x + box.width * 0.95, box.y + box.height / 2);
     await tip.waitFor();
     expect(await tip.textContent()).toMatch(/%.*p10–p90/);
     await tab.mouse.move(box.x, box.y - 50);
     await tip.waitFor({ state: 'hidden' });
-    await tab.locator('#focus-chart').focus();
+    await tab.locator('#chart').focus();
     await tab.keyboard.press('ArrowRight');
     await tip.waitFor();
     expect(await tip.textContent()).toContain('in 1 s');
+    await tab.keyboard.press('ArrowLeft');
+    await tab.keyboard.press('ArrowLeft');
+    await expect.poll(() => tip.textContent()).toContain('expected');
+    await tab.locator('#values summary').click();
+    expect(await tab.locator('#value-rows tr').count()).toBe(60);
     await tab.close();
   });
 
@@ -230,5 +335,44 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
       expect(problems).toEqual([]);
       await tab.close();
     }
+  });
+
+  test('1,000 streams: all are in the list, few are elements, and the first paint is as fast as with ten', async () => {
+    const many = async (count: number) => {
+      const { board: own, url: at, page: server } = await startPage();
+      for (let i = 0; i < count; i++)
+        own.record(fakeForecast({ stream: `plant/line${i % 40}/motor${i}`, leads: 24 }), Date.now());
+      const paints: number[] = [];
+      const listed: number[] = [];
+      for (let visit = 0; visit < 3; visit++) {
+        const { tab } = await open({}, { at });
+        expect(await tab.textContent('#count')).toBe(
+          `${count.toLocaleString('en')} streams, ${Math.min(count, 40)} devices`,
+        );
+        expect(await tab.locator('.row').count()).toBeLessThan(40);
+        if (visit === 0) {
+          await tab.locator('#list').focus();
+          await tab.keyboard.press('End');
+          await expect
+            .poll(() => tab.locator('.row[aria-selected="true"]').getAttribute('aria-posinset'))
+            .toBe(String(count));
+        }
+        paints.push(
+          (await tab.evaluate(
+            "performance.getEntriesByName('first-contentful-paint')[0].startTime",
+          )) as number,
+        );
+        listed.push(
+          (await tab.evaluate("performance.getEntriesByName('streams-shown')[0].startTime")) as number,
+        );
+        await tab.close();
+      }
+      await server.stop();
+      return { paint: Math.min(...paints), listed: Math.min(...listed) };
+    };
+    const few = await many(10);
+    const thousand = await many(1000);
+    expect(thousand.paint).toBeLessThan(Math.max(100, 1.5 * few.paint));
+    expect(thousand.listed).toBeLessThan(4 * few.listed);
   });
 });

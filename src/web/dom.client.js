@@ -1,0 +1,34 @@
+/** Makes and fills elements. Text from outside only ever becomes textContent. Runs in the browser. */
+
+export const $ = (id) => document.getElementById(id);
+
+/** @param props attributes; `on...` are listeners, `class` and `data-...` as in HTML; null and false leave one out */
+export function el(tag, props = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(props)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value === true ? '' : value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+/** A small label with a tone: accent, good, warn, bad or none. */
+export const badge = ([text, tone, title]) => el('span', { class: `badge ${tone}`, title }, text);
+
+/** @param rows arrays of text or elements; the first cell of each is its header */
+export function table(caption, heads, rows) {
+  const cell = (content, at) => el(at === 0 ? 'th' : 'td', at === 0 ? { scope: 'row' } : {}, content);
+  return el(
+    'section',
+    { class: 'table-frame', 'aria-label': caption },
+    el(
+      'table',
+      {},
+      el('caption', { class: 'hidden' }, caption),
+      el('thead', {}, el('tr', {}, ...heads.map((head) => el('th', { scope: 'col' }, head)))),
+      el('tbody', {}, ...rows.map((row) => el('tr', {}, ...row.map(cell)))),
+    ),
+  );
+}
