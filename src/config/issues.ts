@@ -85,7 +85,7 @@ function plainMessage(issue: ZodIssue): string {
     return values.length === 1 ? `must be ${String(values[0])}` : `must be one of ${values.join(', ')}`;
   }
   if (issue.code === 'invalid_union')
-    return 'must be `auto` or a list of field names or { field, name, unit }';
+    return 'must be `auto` or a list of field names or { field, name, unit, aggregate, limits }';
   if (issue.code === 'invalid_type' && issue.message.startsWith('Invalid input')) {
     const kinds: Readonly<Record<string, string>> = { object: 'a group of keys', array: 'a list' };
     return `must be ${kinds[issue.expected] ?? `a ${issue.expected}`}`;

@@ -1,5 +1,5 @@
 /** From the config to what the ingest room and the series core work with. */
-import type { DecoderSettings, FieldSelector } from '../ingest/decoder.ts';
+import type { DecoderSettings, FieldSelector, FieldSettings } from '../ingest/decoder.ts';
 import { pathName } from '../ingest/json-path.ts';
 import { parsePattern } from '../ingest/pattern.ts';
 import { Router } from '../ingest/router.ts';
@@ -8,7 +8,7 @@ import { identityPointers } from '../ingest/stream-name.ts';
 import { MAX_LEADS, type Threshold } from '../series/spec.ts';
 import { covariateNames } from './covariates.ts';
 import type { Config } from './schema.ts';
-import type { StreamConfig } from './stream-schema.ts';
+import type { FieldConfig, StreamConfig } from './stream-schema.ts';
 
 const DAY_MS = 86_400_000;
 const GAP_MS = 7_200_000;
@@ -66,7 +66,12 @@ function decoderSettings(rule: StreamConfig): DecoderSettings {
           (entry): FieldSelector =>
             typeof entry === 'string'
               ? { path: entry, name: pathName(entry), unit: null }
-              : { path: entry.field, name: entry.name ?? pathName(entry.field), unit: entry.unit ?? null },
+              : {
+                  path: entry.field,
+                  name: entry.name ?? pathName(entry.field),
+                  unit: entry.unit ?? null,
+                  stream: fieldSettings(entry),
+                },
         );
   return {
     fields,
@@ -77,6 +82,16 @@ function decoderSettings(rule: StreamConfig): DecoderSettings {
     zone: rule.time_zone,
     identity: identityPointers(rule.name ?? ''),
     ...(rule.records === undefined ? {} : { records: rule.records }),
+  };
+}
+
+/** What an entry of `fields` says itself; all else comes from the rule. */
+function fieldSettings({ aggregate, limits }: FieldConfig): FieldSettings {
+  return {
+    ...(aggregate === undefined ? {} : { aggregate }),
+    ...(limits?.min === undefined ? {} : { min: limits.min }),
+    ...(limits?.max === undefined ? {} : { max: limits.max }),
+    ...(limits?.max_rate === undefined ? {} : { maxRatePerMs: limits.max_rate }),
   };
 }
 

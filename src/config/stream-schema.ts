@@ -9,6 +9,17 @@ import { ALWAYS, bounded, durationOr, finite, flag, note, rate, TYPE_KEY, text }
 
 const unit = () => text('a unit such as °C').max(32, 'is longer than 32 characters');
 
+const limits = z
+  .strictObject({
+    min: note(finite().optional(), 'hot', 'Readings below are rejected, forecasts never go below.'),
+    max: note(finite().optional(), 'hot', 'Readings above are rejected, forecasts never go above.'),
+    max_rate: rate('hot', 'A reading that changes faster is rejected.'),
+  })
+  .superRefine((value, context) => {
+    if (typeof value?.min === 'number' && typeof value.max === 'number' && value.min >= value.max)
+      context.addIssue({ code: 'custom', path: ['min'], message: 'must be below `max`' });
+  }, ALWAYS);
+
 const field = z.union([
   text('a field name or JSON Pointer', checkFieldPath),
   z.strictObject({
@@ -23,6 +34,12 @@ const field = z.union([
       'What the field is called in stream names; the field itself by default.',
     ),
     unit: note(unit().optional(), 'hot', 'Unit of this field; goes before the unit of the rule.'),
+    aggregate: note(
+      z.enum(AGGREGATES).optional(),
+      'hot',
+      'Aggregate of this field; goes before the `aggregate` of the rule.',
+    ),
+    limits: note(limits.optional(), 'hot', 'Limits of this field; each goes before that of the rule.'),
   }),
 ]);
 
@@ -55,17 +72,6 @@ const gaps = z.strictObject({
   ),
 });
 
-const limits = z
-  .strictObject({
-    min: note(finite().optional(), 'hot', 'Readings below are rejected, forecasts never go below.'),
-    max: note(finite().optional(), 'hot', 'Readings above are rejected, forecasts never go above.'),
-    max_rate: rate('hot', 'A reading that changes faster is rejected.'),
-  })
-  .superRefine((value, context) => {
-    if (typeof value?.min === 'number' && typeof value.max === 'number' && value.min >= value.max)
-      context.addIssue({ code: 'custom', path: ['min'], message: 'must be below `max`' });
-  }, ALWAYS);
-
 export const streamSchema = z
   .strictObject({
     id: note(
@@ -92,7 +98,7 @@ export const streamSchema = z
         ])
         .default('auto'),
       'hot',
-      'Which values are streams: names, JSON Pointers (`/ENERGY/Power`), members of a list of devices by what identifies them (`meters[meter=A].E`, `meters[meter].E` for each), or `{ field, name, unit }`. `auto`: every number, with booleans and on/off as 1 and 0.',
+      'Which values are streams: names, JSON Pointers (`/ENERGY/Power`), members of a list of devices by what identifies them (`meters[meter=A].E`, `meters[meter].E` for each), or `{ field, name, unit, aggregate, limits }`. `auto`: every number, with booleans and on/off as 1 and 0.',
       { [TYPE_KEY]: '`auto` or list of fields' },
     ),
     time: note(
@@ -176,3 +182,5 @@ export const streamSchema = z
   .superRefine(checkRule, ALWAYS);
 
 export type StreamConfig = z.output<typeof streamSchema>;
+/** An entry of `fields` with settings of its own. */
+export type FieldConfig = Exclude<Exclude<StreamConfig['fields'], 'auto'>[number], string>;

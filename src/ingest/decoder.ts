@@ -2,6 +2,7 @@
  * The one interface of all payload decoders. A decoder turns a message into readings and rejects, through a sink, so
  * that the common case allocates nothing but the samples. A decoder never throws, whatever the payload holds.
  */
+import type { StreamSpec } from '../series/spec.ts';
 import type { Message } from './message.ts';
 import type { RejectReason } from './rejects.ts';
 import type { DecoderSession } from './session.ts';
@@ -24,12 +25,16 @@ export interface DecodeSink {
   request(topic: string, payload: Uint8Array): void;
 }
 
+export type FieldSettings = Partial<Pick<StreamSpec, 'aggregate' | 'min' | 'max' | 'maxRatePerMs'>>;
+
 export interface FieldSelector {
   /** Key, dotted key or JSON Pointer; metric name in Sparkplug; record name in SenML; field key in line protocol. */
   readonly path: string;
   /** What the reading is called; part of the default stream name. */
   readonly name: string;
   readonly unit: string | null;
+  /** Settings of the stream that go before those of the rule. */
+  readonly stream?: FieldSettings;
 }
 
 export interface DecoderSettings {

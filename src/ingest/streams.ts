@@ -1,7 +1,9 @@
 /** The streams that exist, at most `maxStreams`, each owned by the rule that met it first. */
+import type { FieldSelector } from './decoder.ts';
+import { createDecoder } from './decoders/index.ts';
 import { plainField, streamName } from './naming.ts';
 import type { RouteRule } from './routes.ts';
-import type { DiscoveredStream, StreamSettings, StreamSource } from './rule.ts';
+import type { DiscoveredStream, IngestRule, StreamSettings, StreamSource } from './rule.ts';
 
 export type Admission =
   | { readonly kind: 'known'; readonly name: string }
@@ -45,6 +47,15 @@ export class Streams {
   }
 }
 
+/** The entry of `fields` that a reading comes from. One entry may give several names: `meters[meter].E`. */
+function selectorOf({ payload, decoder }: IngestRule, field: string): FieldSelector | undefined {
+  const { fields } = decoder;
+  return (
+    fields?.find(({ name }) => name === field) ??
+    fields?.find((selector) => createDecoder(payload, { ...decoder, fields: [selector] }).selects(field))
+  );
+}
+
 /** The owner's word on the unit goes before the sender's. */
 function discovered(
   { rule, number }: RouteRule,
@@ -52,9 +63,15 @@ function discovered(
   source: StreamSource,
   sentUnit: string | null,
 ): DiscoveredStream {
-  const field = rule.decoder.fields?.find((selector) => selector.name === plainField(source.field));
+  const field = selectorOf(rule, plainField(source.field));
   return {
-    spec: { ...rule.stream, ...others(rule.stream, name), name, unit: field?.unit ?? rule.unit ?? sentUnit },
+    spec: {
+      ...rule.stream,
+      ...others(rule.stream, name),
+      ...field?.stream,
+      name,
+      unit: field?.unit ?? rule.unit ?? sentUnit,
+    },
     source,
     rule: number,
   };
