@@ -44,14 +44,24 @@ export function ingestLimits({ ingest, max_streams }: Config): IngestLimits {
 
 /**
  * What the agent publishes never comes back as a sensor. Home Assistant repeats its sensors, forecasts among them,
- * below its discovery prefix, so that prefix is read only where a rule spells it out; discovery itself never.
+ * below its discovery prefix, so that prefix is read only where a rule spells it out; discovery itself never. Nor is what the
+ * owner ignores.
  */
 export function reservedTopics({
   base,
+  ignore,
   publish,
-}: Pick<Config, 'base'> & { publish: Pick<Config['publish'], 'discovery_prefix'> }): ReservedTopics[] {
+}: Pick<Config, 'base' | 'ignore'> & {
+  publish: Pick<Config['publish'], 'discovery_prefix'>;
+}): ReservedTopics[] {
   const prefix = publish.discovery_prefix;
-  const never = [`${base}/#`, `${prefix}/status`, `${prefix}/+/+/config`, `${prefix}/+/+/+/config`];
+  const never = [
+    `${base}/#`,
+    `${prefix}/status`,
+    `${prefix}/+/+/config`,
+    `${prefix}/+/+/+/config`,
+    ...ignore,
+  ];
   return [
     ...never.map((filter) => ({ pattern: parsePattern(filter), unlessNamed: false })),
     { pattern: parsePattern(`${prefix}/#`), unlessNamed: true },

@@ -6,7 +6,15 @@
  */
 import { z } from 'zod';
 import { QUANTILES } from '../series/quantiles.ts';
-import { checkBase, checkCron, checkListen, checkNode, checkPublicKey, checkTimeZone } from './checks.ts';
+import {
+  checkBase,
+  checkCron,
+  checkListen,
+  checkNode,
+  checkPattern,
+  checkPublicKey,
+  checkTimeZone,
+} from './checks.ts';
 import { mqttSchema } from './mqtt-schema.ts';
 import { streamSchema } from './stream-schema.ts';
 import {
@@ -259,6 +267,12 @@ export const configSchema = z.strictObject({
     bounded(1, 100_000, true).default(2000),
     'restart',
     'Most streams; further ones are refused and counted.',
+  ),
+  ignore: note(
+    z.array(text('a topic pattern', checkPattern)).max(1000, 'has more than 1000 entries').default([]),
+    'hot',
+    'Topics that no rule reads, as patterns: devices that are no sensors, or that another rule would read by mistake. They are not counted as refused.',
+    { [TYPE_KEY]: 'list of topic patterns' },
   ),
   streams: note(
     z

@@ -1,11 +1,14 @@
 /**
  * What is heard on a broker, topic by topic: how it reads, how often it comes, between which values it moves. Bounded:
- * further topics and fields are only counted. The base of `gatecast check --listen`.
+ * further topics and fields are only counted. The base of `gatecast check --listen` and `gatecast init`.
  */
+import { Announcements } from './announcements.ts';
 import { type Decoder, TAKE_ALL } from './decoder.ts';
 import { createDecoder, type PayloadKind } from './decoders/index.ts';
+import { isTree } from './json-list.ts';
 import { Message } from './message.ts';
 import { isTopic } from './pattern.ts';
+import { PayloadShape } from './payload-shape.ts';
 import { newSession } from './session.ts';
 import { sniff } from './sniff.ts';
 
@@ -13,16 +16,34 @@ const MAX_TOPICS = 5000;
 const MAX_FIELDS = 64;
 const MAX_GAPS = 64;
 const MAX_DEPTH = 32;
+/** Devices told apart on one topic. */
+const MAX_SENDERS = 64;
+/** The same payload again within this time is a repeat of the radio, not another reading. */
+const REPEAT_MS = 2000;
+/** Members that tell apart the devices of one topic. */
+const DEVICE_MEMBER =
+  /^(?:model|brand|id|_id|uid|mac|addr|address|serial|name|device|dev|sensor|node|channel|eui|probe|meter|\w*(?:_id|Id|_name|Name|EUI|Eui|_mac|_address))$/;
+/** Another one in each message. */
+const MESSAGE_MEMBER =
+  /^(?:dedup\w*|correlation|message|msg|event|session|request|packet|transaction|frame|trace)_?(?:id|uid|uuid)$/i;
+
+export const isDeviceMember = (key: string): boolean => DEVICE_MEMBER.test(key) && !MESSAGE_MEMBER.test(key);
 
 export interface HeardField {
   readonly name: string;
   count: number;
+  /** Marks of a missing value are not part of the range. */
   min: number;
   max: number;
-  last: number;
   unit: string | null;
   /** Never went down. */
   rising: boolean;
+  /** Went down, but neither to zero nor by half: no reset of a counter. */
+  backwards: boolean;
+  /** By device of the topic. */
+  readonly lasts: Map<string, number>;
+  /** Values such as -127 and -999, with how often each came. */
+  readonly marks: Map<number, number>;
 }
 
 export interface HeardTopic {
@@ -32,52 +53,92 @@ export interface HeardTopic {
   decimalComma: boolean;
   /** Messages, retained ones included. */
   messages: number;
-  /** ms between messages that came while listening, at most 64. */
+  /** Messages that came while listening. */
+  live: number;
+  /** ms between messages of one device that came while listening, at most 64. */
   readonly gapsMs: number[];
-  lastMs: number | null;
   readonly fields: Map<string, HeardField>;
+  readonly shape: PayloadShape;
+}
+
+interface Sender {
+  lastMs: number;
+  payload: string;
 }
 
 export class Survey {
-  readonly #topics = new Map<string, HeardTopic>();
-  readonly #silent = new Set<string>();
-  readonly #decoders = new Map<string, Decoder>();
-  readonly #session = newSession();
-  #overlooked = 0;
+  /** Units and kinds that the broker announces. */
+  readonly announcements = new Announcements();
+  private readonly heard = new Map<string, HeardTopic>();
+  private readonly silent = new Set<string>();
+  private readonly senders = new Map<string, Map<string, Sender>>();
+  private readonly decoders = new Map<string, Decoder>();
+  private readonly session = newSession();
+  private overlooked = 0;
 
   /** Topics with at least one number, in the order of their names. */
   topics(): HeardTopic[] {
-    return [...this.#topics.values()]
+    return [...this.heard.values()]
       .filter(({ fields }) => fields.size > 0)
       .sort((a, b) => (a.topic < b.topic ? -1 : 1));
   }
 
   /** Topics without a number, and messages of topics beyond the limit. */
   rest(): { silent: number; overlooked: number } {
-    const empty = [...this.#topics.values()].filter(({ fields }) => fields.size === 0).length;
-    return { silent: this.#silent.size + empty, overlooked: this.#overlooked };
+    const empty = [...this.heard.values()].filter(({ fields }) => fields.size === 0).length;
+    return { silent: this.silent.size + empty, overlooked: this.overlooked };
+  }
+
+  /** Names of topics without a number; families are recognised by them too. */
+  silentTopics(): ReadonlySet<string> {
+    return this.silent;
   }
 
   /** @param retained the broker had kept the message; it says nothing of when it was sent */
   hear(topic: string, payload: Uint8Array, arrivalMs: number, retained: boolean): void {
-    if (!isTopic(topic) || topic.startsWith('$')) return;
-    const heard = this.#topic(topic, payload);
+    if (!isTopic(topic) || topic.startsWith('$') || this.announcements.hear(topic, payload)) return;
+    const heard = this.topic(topic, payload);
     if (heard === null) return;
     heard.messages += 1;
+    const message = new Message(topic, payload, arrivalMs, MAX_DEPTH);
+    const json = heard.kind === 'json' || heard.kind === 'zigbee2mqtt' ? message.json(IGNORE) : undefined;
+    if (json !== undefined) heard.shape.add(json, arrivalMs, !retained);
+    else if (/^[a-z]+$/i.test(message.text().trim().slice(0, 16))) heard.shape.switches.add('');
+    const sender = isTree(json) ? senderOf(json) : '';
     if (!retained) {
-      if (heard.lastMs !== null && heard.gapsMs.length < MAX_GAPS)
-        heard.gapsMs.push(arrivalMs - heard.lastMs);
-      heard.lastMs = arrivalMs;
+      heard.live += 1;
+      this.time(heard, message, sender);
     }
-    this.#decoder(heard).decode(new Message(topic, payload, arrivalMs, MAX_DEPTH), {
-      reading: (field, value, _timeMs, unit) => hearField(heard, field, value, unit),
+    this.decoder(heard).decode(message, {
+      reading: (field, value, _timeMs, unit) => hearField(heard, field, value, unit, sender),
       reject: () => {},
       request: () => {},
     });
   }
 
-  #topic(topic: string, payload: Uint8Array): HeardTopic | null {
-    const known = this.#topics.get(topic);
+  /** Measures the gap since the last message of the same device. */
+  private time(heard: HeardTopic, message: Message, sender: string): void {
+    let senders = this.senders.get(heard.topic);
+    if (senders === undefined) {
+      senders = new Map();
+      this.senders.set(heard.topic, senders);
+    }
+    const payload = message.payload.length <= 512 ? message.text() : '';
+    const { arrivalMs } = message;
+    const last = senders.get(sender);
+    if (last === undefined) {
+      if (senders.size < MAX_SENDERS) senders.set(sender, { lastMs: arrivalMs, payload });
+      return;
+    }
+    const gapMs = arrivalMs - last.lastMs;
+    if (gapMs < REPEAT_MS && payload !== '' && payload === last.payload && sender !== '') return;
+    if (heard.gapsMs.length < MAX_GAPS) heard.gapsMs.push(gapMs);
+    last.lastMs = arrivalMs;
+    last.payload = payload;
+  }
+
+  private topic(topic: string, payload: Uint8Array): HeardTopic | null {
+    const known = this.heard.get(topic);
     if (known !== undefined) {
       // Numbers in quotes may come later, or beside real ones.
       const more = known.numericStrings && known.decimalComma ? null : sniff(topic, payload);
@@ -87,41 +148,93 @@ export class Survey {
       }
       return known;
     }
-    if (this.#topics.size + this.#silent.size >= MAX_TOPICS) {
-      if (!this.#silent.has(topic)) this.#overlooked += 1;
+    if (this.heard.size + this.silent.size >= MAX_TOPICS) {
+      if (!this.silent.has(topic)) this.overlooked += 1;
       return null;
     }
     const guess = sniff(topic, payload);
     if (guess === null) {
-      this.#silent.add(topic);
+      this.silent.add(topic);
       return null;
     }
-    this.#silent.delete(topic);
-    const heard: HeardTopic = { topic, ...guess, messages: 0, gapsMs: [], lastMs: null, fields: new Map() };
-    this.#topics.set(topic, heard);
+    this.silent.delete(topic);
+    const heard: HeardTopic = {
+      topic,
+      ...guess,
+      messages: 0,
+      live: 0,
+      gapsMs: [],
+      fields: new Map(),
+      shape: new PayloadShape(),
+    };
+    this.heard.set(topic, heard);
     return heard;
   }
 
-  #decoder({ kind, numericStrings, decimalComma }: HeardTopic): Decoder {
+  private decoder({ kind, numericStrings, decimalComma }: HeardTopic): Decoder {
     const key = `${kind} ${numericStrings} ${decimalComma}`;
-    let decoder = this.#decoders.get(key);
+    let decoder = this.decoders.get(key);
     if (decoder === undefined) {
-      decoder = createDecoder(kind, { ...TAKE_ALL, numericStrings, decimalComma }, this.#session);
-      this.#decoders.set(key, decoder);
+      decoder = createDecoder(kind, { ...TAKE_ALL, numericStrings, decimalComma }, this.session);
+      this.decoders.set(key, decoder);
     }
     return decoder;
   }
 }
 
-function hearField(heard: HeardTopic, name: string, value: number, unit: string | null): void {
-  const field = heard.fields.get(name);
-  if (field !== undefined) {
-    field.count += 1;
-    field.rising &&= value >= field.last;
-    field.min = Math.min(field.min, value);
-    field.max = Math.max(field.max, value);
-    field.last = value;
-    field.unit ??= unit;
-  } else if (heard.fields.size < MAX_FIELDS)
-    heard.fields.set(name, { name, count: 1, min: value, max: value, last: value, unit, rising: true });
+const IGNORE = { reading: () => {}, reject: () => {}, request: () => {} };
+
+function senderOf(json: Readonly<Record<string, unknown>>): string {
+  const parts: string[] = [];
+  for (const [key, value] of Object.entries(json))
+    if (isDeviceMember(key) && (typeof value === 'string' || Number.isSafeInteger(value)))
+      parts.push(String(value));
+  return parts.join('\u001f').slice(0, 256);
+}
+
+/** Numbers that devices send in place of a value that they do not have. */
+const MARKS: ReadonlySet<number> = new Set([
+  -127, -196.6, -200, -242, -255, -273, -273.15, -327.68, -3276.8, -32768, -99, -99.9, -999, -999.9, -9999,
+  327.67, 3276.7, 32767, 65535, 6553.5, 655.35, 9999, 99999, -2147483648, 2147483647, 4294967295,
+]);
+
+export const isMark = (value: number): boolean => MARKS.has(value);
+
+function hearField(
+  heard: HeardTopic,
+  name: string,
+  value: number,
+  unit: string | null,
+  sender: string,
+): void {
+  let field = heard.fields.get(name);
+  if (field === undefined) {
+    if (heard.fields.size >= MAX_FIELDS) return;
+    field = {
+      name,
+      count: 0,
+      min: Number.POSITIVE_INFINITY,
+      max: Number.NEGATIVE_INFINITY,
+      unit,
+      rising: true,
+      backwards: false,
+      lasts: new Map(),
+      marks: new Map(),
+    };
+    heard.fields.set(name, field);
+  }
+  field.count += 1;
+  field.unit ??= unit;
+  if (isMark(value)) {
+    field.marks.set(value, (field.marks.get(value) ?? 0) + 1);
+    return;
+  }
+  const last = field.lasts.get(sender);
+  if (last !== undefined && value < last) {
+    field.rising = false;
+    if (value > last / 2) field.backwards = true;
+  }
+  field.min = Math.min(field.min, value);
+  field.max = Math.max(field.max, value);
+  if (last !== undefined || field.lasts.size < MAX_SENDERS) field.lasts.set(sender, value);
 }

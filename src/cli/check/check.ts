@@ -177,7 +177,7 @@ async function overhear(config: Config | null, broker: string, listenMs: number)
   const [{ createRouter, reservedTopics }, { suggestConfig }, { Survey }, { Heard }, { listen }, patterns] =
     await Promise.all([
       import('../../config/index.ts'),
-      import('../../config/suggest.ts'),
+      import('../../config/suggest/suggest.ts'),
       import('../../ingest/survey.ts'),
       import('./report.ts'),
       import('./listen.ts'),
@@ -185,16 +185,17 @@ async function overhear(config: Config | null, broker: string, listenMs: number)
     ]);
   const router = config === null ? null : createRouter(config);
   const reserved = reservedTopics(
-    config ?? { base: 'gatecast', publish: { discovery_prefix: 'homeassistant' } },
+    config ?? { base: 'gatecast', ignore: [], publish: { discovery_prefix: 'homeassistant' } },
   ).filter(({ unlessNamed }) => !unlessNamed);
   const survey = new Survey();
   const heard = new Heard();
   const message: Listening['message'] = ({ topic, payload, retained }) => {
+    survey.announcements.hear(topic, payload);
     const levels = topic.split('/');
     if (reserved.some(({ pattern }) => patterns.matchPattern(pattern, levels) !== null)) return;
     const now = Date.now();
     if (router !== null && router.rulesOf(topic).length > 0)
-      heard.add(topic, router.message(topic, payload, now));
+      heard.add(topic, router.message(topic, payload, now, retained));
     else {
       heard.messages += 1;
       survey.hear(topic, payload, now, retained);
@@ -207,7 +208,7 @@ async function overhear(config: Config | null, broker: string, listenMs: number)
     message,
   });
   const topics = survey.topics();
-  return { heard, refused, topics, suggestion: suggestConfig(headOf(config, broker), topics) };
+  return { heard, refused, topics, suggestion: suggestConfig(headOf(config, broker), survey) };
 }
 
 /** A session of its own name: the daemon's would be thrown off the broker. */

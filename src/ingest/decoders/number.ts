@@ -58,8 +58,11 @@ export const NUMBER = {
   create: numberDecoder,
   sniff: ({ text, json }) => {
     if (json !== undefined) return 0;
-    const number = parseNumberWithUnit(text, { decimalComma: true });
-    return parseSwitch(text) !== null || typeof number === 'object' ? 2 : 0;
+    // `0.523` is a number, though with a decimal comma it could be a thousand.
+    const isNumber = [false, true].some(
+      (decimalComma) => typeof parseNumberWithUnit(text, { decimalComma }) === 'object',
+    );
+    return parseSwitch(text) !== null || isNumber ? 2 : 0;
   },
   single: true,
 } as const satisfies PayloadFormat;

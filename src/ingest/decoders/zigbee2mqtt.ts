@@ -2,7 +2,8 @@
  * Zigbee2MQTT device topics: JSON with `last_seen` where it is switched on. What the bridge says about itself,
  * availability, and commands to devices are not readings and pass silently.
  */
-import type { Decoder, DecoderSettings, PayloadFormat } from '../decoder.ts';
+import type { Decoder, DecoderSettings, DecodeSink, PayloadFormat } from '../decoder.ts';
+import type { RejectReason } from '../rejects.ts';
 import { jsonDecoder } from './json.ts';
 
 /** Parts of a device's state that describe firmware and settings, not a measurement. */
@@ -17,9 +18,34 @@ export function zigbee2mqttDecoder(settings: DecoderSettings): Decoder {
       const { topic } = message;
       const second = topic.indexOf('/') + 1;
       if (topic.startsWith('bridge/', second) || COMMAND.test(topic)) return;
-      json.decode(message, sink);
+      json.decode(message, new WithoutMissing(sink));
     },
   };
+}
+
+/** Bulbs and sensors share the topics, and devices send what changed: a message without any of the fields is usual. */
+class WithoutMissing implements DecodeSink {
+  constructor(private readonly sink: DecodeSink) {}
+
+  get full(): boolean {
+    return this.sink.full === true;
+  }
+
+  reading(field: string, value: number, timeMs: number | null, unit: string | null): void {
+    this.sink.reading(field, value, timeMs, unit);
+  }
+
+  reject(reason: RejectReason, detail: string, whole?: boolean): void {
+    if (reason !== 'missing-field') this.sink.reject(reason, detail, whole);
+  }
+
+  identify(values: readonly string[] | null): void {
+    this.sink.identify?.(values);
+  }
+
+  request(topic: string, payload: Uint8Array): void {
+    this.sink.request(topic, payload);
+  }
 }
 
 export const ZIGBEE2MQTT = {

@@ -1,0 +1,671 @@
+/**
+ * Device families, as their documentation describes their topics and payloads. To add one, add an entry: `check --listen`, `init`
+ * and the documentation take it from here. A topic belongs to the first entry that fits.
+ */
+import type { Family } from './family.ts';
+import {
+  CELSIUS,
+  counter,
+  FAHRENHEIT,
+  flow,
+  gauge,
+  HPA,
+  OUT,
+  PERCENT,
+  type Quantity,
+  signedFlow,
+} from './quantities.ts';
+
+const MINUTE = 60_000;
+const HOUR = 3_600_000;
+const VOLT: Quantity = { ...gauge('V', 0, 1500), minStepMs: 0 };
+const HERTZ: Quantity = { ...gauge('Hz', 0, 1000), minStepMs: 0 };
+const FACTOR = gauge(null, -1, 1);
+/** A gas or water meter is read hourly by many smart meters. */
+const METER_M3 = counter('m³', HOUR);
+
+const ZIGBEE2MQTT: Family = {
+  name: 'Zigbee2MQTT',
+  topics: [
+    { template: '<base>/{device}', payloads: ['zigbee2mqtt'], where: { device: /^(?!bridge$)/ } },
+    {
+      template: '<base>/{group}/{device}',
+      payloads: ['zigbee2mqtt'],
+      where: { group: /^(?!bridge$)/, device: /^(?!(?:availability|set|get)$)/ },
+    },
+    {
+      template: '<base>/{site}/{group}/{device}',
+      payloads: ['zigbee2mqtt'],
+      where: { site: /^(?!bridge$)/, device: /^(?!(?:availability|set|get)$)/ },
+    },
+  ],
+  ignore: [
+    'zigbee2mqtt/bridge/#',
+    'zigbee2mqtt/+/availability',
+    'zigbee2mqtt/+/+/availability',
+    'zigbee2mqtt/+/set/#',
+  ],
+  fields: [
+    ['linkquality', OUT],
+    ['power_factor', FACTOR],
+    ['power_reactive*', signedFlow('var')],
+    ['power_apparent*', flow('VA')],
+    ['produced_energy', counter('kWh')],
+    ['device_temperature', CELSIUS],
+    ['local_temperature', CELSIUS],
+    ['*_setpoint', OUT],
+    ['illuminance_lux', OUT],
+    ['position', PERCENT],
+  ],
+  knownOnly: true,
+};
+
+const TASMOTA: Family = {
+  name: 'Tasmota',
+  topics: [
+    { template: 'tele/{device}/SENSOR', payloads: ['json'] },
+    { template: '{device}/tele/SENSOR', payloads: ['json'] },
+    { template: 'tele/{group}/{device}/SENSOR', payloads: ['json'] },
+    { template: '<root>/{device}/tele/SENSOR', payloads: ['json'] },
+  ],
+  ignore: [
+    'tele/+/STATE',
+    'tele/+/LWT',
+    'tele/+/INFO*',
+    'tele/+/UPTIME',
+    'tele/+/RESULT',
+    'stat/+/POWER*',
+    'stat/+/STATUS*',
+    'stat/+/RESULT',
+    'cmnd/#',
+    '+/tele/STATE',
+    '+/tele/INFO*',
+    '+/stat/POWER*',
+    '+/stat/STATUS*',
+    '+/stat/RESULT',
+    'tele/+/+/STATE',
+    'tele/+/+/INFO*',
+    'stat/+/+/POWER*',
+    'stat/+/+/STATUS*',
+    'stat/+/+/RESULT',
+    'tasmota/discovery/#',
+  ],
+  fields: [
+    ['ENERGY.Total', counter('kWh')],
+    ['ENERGY.Total.*', counter('kWh')],
+    ['ENERGY.ExportActive*', counter('kWh')],
+    ['ENERGY.ImportActive*', counter('kWh')],
+    ['ENERGY.Power', flow('W')],
+    ['ENERGY.Power.*', flow('W')],
+    ['ENERGY.ApparentPower*', flow('VA')],
+    ['ENERGY.ReactivePower*', signedFlow('var')],
+    ['ENERGY.Factor*', FACTOR],
+    ['ENERGY.Voltage*', VOLT],
+    ['ENERGY.Current*', flow('A')],
+    ['ENERGY.Frequency*', HERTZ],
+    // Today's total is the same energy again; the others are of the past.
+    ['ENERGY.*', OUT],
+    ['COUNTER.*', counter(null)],
+    ['ANALOG.A*', gauge(null)],
+    ['ANALOG.Range*', gauge(null)],
+    ['*.Id', OUT],
+    ['*.Total_in', counter('kWh')],
+    ['*.Total_out', counter('kWh')],
+    ['*.E_in', counter('kWh')],
+    ['*.E_out', counter('kWh')],
+    ['*.Power_curr', signedFlow('W')],
+    ['*.Power_cur', signedFlow('W')],
+    ['*.Power', signedFlow('W')],
+    ['*.CarbonDioxide', gauge('ppm', 0, 50_000)],
+    ['*.PM2.5', gauge('µg/m³', 0, 5000)],
+    ['*.Distance', gauge('cm', 0)],
+    ['*.Endpoint', OUT],
+    ['*.LinkQuality', OUT],
+  ],
+  usualMs: 5 * MINUTE,
+};
+
+const SHELLY_1: Family = {
+  name: 'Shelly (first generation)',
+  topics: [
+    {
+      template: 'shellies/{device}/<part>/{channel}/<quantity>',
+      where: { part: /^(?:relay|light|roller|dimmer|white|color)$/, quantity: /^(?:power|energy)$/ },
+      payloads: ['number'],
+      name: '{device}/<part>/{channel}/<quantity>',
+    },
+    {
+      template: 'shellies/{device}/emeter/{channel}/<quantity>',
+      where: { quantity: /^(?:power|reactive_power|voltage|current|pf|total|total_returned)$/ },
+      payloads: ['number'],
+      // A connection to the grid runs both ways.
+      fields: [['power', signedFlow('W')]],
+      name: '{device}/emeter/{channel}/<quantity>',
+    },
+    {
+      template: 'shellies/{device}/emeter/{channel}/<quantity>',
+      where: { quantity: /^(?:energy|returned_energy)$/ },
+      payloads: ['number'],
+      name: '{device}/emeter/{channel}/<quantity>',
+      unless: 'shellies/{device}/emeter/{channel}/total',
+    },
+    {
+      template: 'shellies/{device}/sensor/<quantity>',
+      where: { quantity: /^(?:temperature|humidity|battery|lux|concentration)$/ },
+      payloads: ['number'],
+      name: '{device}/<quantity>',
+    },
+    {
+      template: 'shellies/{device}/<quantity>',
+      where: { quantity: /^(?:temperature|voltage|power|humidity|battery)$/ },
+      payloads: ['number'],
+      name: '{device}/<quantity>',
+    },
+    {
+      template: 'shellies/{device}/<quantity>/{channel}',
+      where: { quantity: /^ext_(?:temperature|humidity)$/ },
+      payloads: ['number'],
+      name: '{device}/<quantity>/{channel}',
+    },
+  ],
+  ignore: ['shellies/#'],
+  fields: [
+    ['power', flow('W')],
+    ['energy', counter('Wmin')],
+    ['returned_energy', counter('Wmin')],
+    ['total', counter('Wh')],
+    ['total_returned', counter('Wh')],
+    ['reactive_power', signedFlow('var')],
+    ['voltage', VOLT],
+    ['current', flow('A')],
+    ['pf', FACTOR],
+    ['concentration', gauge('ppm', 0)],
+    ['ext_temperature', CELSIUS],
+    ['ext_humidity', PERCENT],
+  ],
+  usualMs: MINUTE,
+};
+
+const SHELLY_COMPONENT =
+  /^(?:switch|pm1|em|em1|emdata|em1data|temperature|humidity|cover|light|rgbw?|cct|voltmeter|illuminance|devicepower|flood|pill):\d+$/;
+
+const SHELLY_2: Family = {
+  name: 'Shelly (second generation and later)',
+  topics: [
+    {
+      template: '{device}/status/<component>',
+      where: { component: SHELLY_COMPONENT },
+      payloads: ['json'],
+      name: '{device}/<component>/{field}',
+    },
+    {
+      template: '<root>/{device}/status/<component>',
+      where: { component: SHELLY_COMPONENT },
+      payloads: ['json'],
+      name: '{device}/<component>/{field}',
+    },
+    {
+      template: '{device}/events/rpc',
+      payloads: ['json'],
+      has: ['method'],
+      within: 'params',
+      name: '{device}/{field}',
+      unless: '{device}/status/+',
+    },
+    {
+      template: '<root>/{device}/events/rpc',
+      payloads: ['json'],
+      has: ['method'],
+      within: 'params',
+      name: '{device}/{field}',
+      unless: '<root>/{device}/status/+',
+    },
+  ],
+  ignore: [
+    '+/status/sys',
+    '+/status/wifi',
+    '+/status/cloud',
+    '+/status/mqtt',
+    '+/status/ble',
+    '+/+/status/sys',
+    '+/+/status/wifi',
+  ],
+  fields: [
+    ['*by_minute*', OUT],
+    ['*minute_ts', OUT],
+    ['*ret_aenergy.total', counter('Wh')],
+    ['*aenergy.total', counter('Wh')],
+    ['*total_act_ret_energy', counter('Wh')],
+    ['*total_act_energy', counter('Wh')],
+    ['total_act_ret', counter('Wh')],
+    ['total_act', counter('Wh')],
+    ['*apower', flow('W')],
+    ['*act_power', signedFlow('W')],
+    ['*aprt_power', flow('VA')],
+    ['*current', flow('A')],
+    ['*voltage', VOLT],
+    ['*freq', HERTZ],
+    ['*pf', FACTOR],
+    ['*tC', CELSIUS],
+    ['*tF', OUT],
+    ['*rh', PERCENT],
+    ['*lux', gauge('lx', 0, 200_000)],
+    ['*battery.percent', PERCENT],
+    ['*battery.V', gauge('V', 0, 60)],
+  ],
+  listedOnly: true,
+  usualMs: MINUTE,
+};
+
+/** Statestream and ESPHome share the form `<base>/sensor/<name>/state`. */
+const isStatestream = (parts: ReadonlyMap<string, string>, topics: ReadonlySet<string>): boolean => {
+  const base = parts.get('base') ?? '';
+  if (/^(?:homeassistant|hass|ha|home-assistant)$|statestream|state_stream/i.test(base)) return true;
+  if (topics.has(`${base}/status`) || topics.has(`${base}/debug`)) return false;
+  const domains = new RegExp(
+    `^${base.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')}/(?:sun|weather|person|zone|automation|input_\\w+|device_tracker|media_player|sensor/[^/]+/(?:last_changed|last_updated|friendly_name|unit_of_measurement|device_class|state_class))(?:/|$)`,
+  );
+  return [...topics].some((topic) => domains.test(topic));
+};
+
+const STATESTREAM: Family = {
+  name: 'Home Assistant statestream',
+  topics: [
+    {
+      template: '<base>/sensor/<entity>/state',
+      payloads: ['number', 'homeassistant'],
+      payload: 'homeassistant',
+      name: '<entity>',
+      when: isStatestream,
+    },
+    {
+      template: '<base...>/sensor/<entity>/state',
+      payloads: ['number', 'homeassistant'],
+      payload: 'homeassistant',
+      name: '<entity>',
+      when: isStatestream,
+    },
+  ],
+  ignore: ['homeassistant/#'],
+};
+
+const ESPHOME: Family = {
+  name: 'ESPHome',
+  topics: [
+    { template: '{device}/sensor/<sensor>/state', payloads: ['number'], name: '{device}/<sensor>' },
+    { template: '<root>/{device}/sensor/<sensor>/state', payloads: ['number'], name: '{device}/<sensor>' },
+  ],
+  ignore: [
+    '+/binary_sensor/+/state',
+    '+/switch/+/state',
+    '+/light/+/state',
+    '+/number/+/state',
+    '+/text_sensor/+/state',
+    '+/+/binary_sensor/+/state',
+    '+/+/switch/+/state',
+    '+/+/number/+/state',
+  ],
+  fields: [
+    ['energy_delivered*', counter('kWh')],
+    ['energy_returned*', counter('kWh')],
+    ['gas_delivered*', METER_M3],
+    ['water_delivered*', METER_M3],
+    ['power_delivered*', flow('kW')],
+    ['power_returned*', flow('kW')],
+  ],
+  usualMs: MINUTE,
+};
+
+/** Names under which DSMR-reader, ESPHome, DSMR-logger and P1 readers publish the telegram of a Dutch or Belgian meter. */
+const DSMR_NAMES: readonly (readonly [string, Quantity | null])[] = [
+  ['electricity_delivered_*', counter('kWh')],
+  ['electricity_returned_*', counter('kWh')],
+  ['electricity_currently_*', flow('kW')],
+  ['phase_currently_*', flow('kW')],
+  ['phase_voltage_*', VOLT],
+  ['phase_power_current_*', flow('A')],
+  ['extra_device_delivered', METER_M3],
+  ['energy_delivered_tariff*', counter('kWh')],
+  ['energy_returned_tariff*', counter('kWh')],
+  ['power_delivered*', flow('kW')],
+  ['power_returned*', flow('kW')],
+  ['voltage_l*', VOLT],
+  ['current_l*', flow('A')],
+  ['gas_delivered*', METER_M3],
+  ['water_delivered*', METER_M3],
+  ['total_power_import*_kwh', counter('kWh')],
+  ['total_power_export*_kwh', counter('kWh')],
+  ['active_power*_w', signedFlow('W')],
+  ['active_voltage*_v', VOLT],
+  ['active_current*_a', signedFlow('A')],
+  ['total_gas_m3', METER_M3],
+  ['total_liter_m3', METER_M3],
+  ['consumption_*_tarif', counter('Wh')],
+  ['returndelivery_*_tarif', counter('Wh')],
+  ['actual_consumption', flow('W')],
+  ['actual_returndelivery', flow('W')],
+  ['l*_instant_power_usage', flow('W')],
+  ['l*_voltage', VOLT],
+  ['gas_meter_m3', METER_M3],
+  ['1-?:1.8.*', counter('kWh')],
+];
+const DSMR_QUANTITY = new RegExp(
+  `^(?:${DSMR_NAMES.map(([glob]) => glob.replaceAll(/[.?-]/g, '\\$&').replaceAll('*', '\\w*')).join('|')})$`,
+);
+
+const DSMR: Family = {
+  name: 'DSMR / P1',
+  topics: [
+    {
+      template: '<path...>/<quantity>',
+      where: {
+        quantity: DSMR_QUANTITY,
+        path: /(?:^|[/_-])(?:dsmr|p1|slimmemeter|smartmeter|meter|reading)|p1|dsmr/i,
+      },
+      payloads: ['number'],
+      name: '<path>/<quantity>',
+    },
+    {
+      template: '<path...>',
+      payloads: ['json'],
+      has: DSMR_NAMES.map(([glob]) => glob),
+      hasAtLeast: 2,
+    },
+    {
+      template: '<root>/consumption/gas/<quantity>',
+      where: { quantity: /^delivered$/ },
+      payloads: ['number'],
+      name: '<root>/gas/<quantity>',
+    },
+  ],
+  ignore: [
+    'dsmr/reading/#',
+    'dsmr/day-consumption/#',
+    'dsmr/meter-stats/#',
+    'dsmr/current-month/#',
+    'dsmr/current-year/#',
+    'dsmr/consumption/#',
+  ],
+  fields: [
+    ...DSMR_NAMES,
+    ['delivered', METER_M3],
+    ['*tarif*', OUT],
+    ['*_count', OUT],
+    ['*failure*', OUT],
+    ['*_sag*', OUT],
+    ['*_swell*', OUT],
+    ['*wifi*', OUT],
+  ],
+  knownOnly: true,
+  usualMs: 10_000,
+};
+
+const VICTRON: Family = {
+  name: 'Victron',
+  topics: [
+    {
+      template: 'N/{portal}/<service>/{instance}/<quantity...>',
+      where: {
+        service:
+          /^(?:battery|system|solarcharger|vebus|multi|grid|pvinverter|inverter|charger|alternator|acload|acsystem|genset|dcload|dcsource|evcharger|tank|temperature|meteo)$/,
+        quantity: /^(?!History\/|Settings\/|Alarms\/|Info\/|Mgmt\/)/,
+      },
+      payloads: ['json'],
+      value: 'value',
+      name: '{portal}/<service>/{instance}/<quantity>',
+    },
+  ],
+  ignore: ['N/#', 'R/#', 'W/#'],
+  fields: [
+    ['*Soc', PERCENT],
+    ['Level', PERCENT],
+    ['Remaining', gauge('m³', 0)],
+    ['*Dc/Pv/Power', flow('W')],
+    ['*PvOn*/Power', flow('W')],
+    ['Yield/Power', flow('W')],
+    ['Yield/System', counter('kWh')],
+    ['Yield/User', counter('kWh')],
+    ['Pv/V', VOLT],
+    ['Pv/I', flow('A')],
+    ['Pv/*/P', flow('W')],
+    ['Pv/*/V', VOLT],
+    ['Pv/*/I', flow('A')],
+    ['*Energy/Forward', counter('kWh')],
+    ['*Energy/Reverse', counter('kWh')],
+    ['*Power', signedFlow('W')],
+    ['*Voltage', VOLT],
+    ['*Current', signedFlow('A')],
+    ['Dc/*/Temperature', CELSIUS],
+    ['*Temperature', CELSIUS],
+    ['Humidity', PERCENT],
+    ['Pressure', HPA],
+    ['Ac/*/P', signedFlow('W')],
+    ['Ac/*/S', signedFlow('VA')],
+    ['Ac/*/V', VOLT],
+    ['Ac/*/I', signedFlow('A')],
+    ['Ac/*/F', HERTZ],
+    ['Ac/Frequency', HERTZ],
+    ['ConsumedAmphours', gauge('Ah')],
+    ['Irradiance', flow('W/m²')],
+    ['WindSpeed', gauge('m/s', 0, 120)],
+  ],
+  listedOnly: true,
+  usualMs: 10_000,
+};
+
+const RADIO_FIELDS: readonly (readonly [string, Quantity | null])[] = [
+  ['temperature_C', CELSIUS],
+  ['temperature_*_C', CELSIUS],
+  ['temperature_F', FAHRENHEIT],
+  ['humidity*', PERCENT],
+  ['moisture', PERCENT],
+  ['battery_ok', OUT],
+  ['battery_mV', gauge('mV', 0)],
+  ['battery_V', gauge('V', 0)],
+  ['rain_mm', counter('mm')],
+  ['rain_in', counter('in')],
+  ['strike_count', counter(null)],
+  ['strike_distance', gauge('km', 0)],
+  ['storm_dist*', gauge('km', 0)],
+  ['depth_cm', gauge('cm', 0)],
+  ['energy_kWh', counter('kWh')],
+  ['light_lux', gauge('lx', 0, 200_000)],
+  ['freq*', OUT],
+  ['noise', OUT],
+  ['rssi', OUT],
+  ['snr', OUT],
+];
+
+const RTL_433: Family = {
+  name: 'rtl_433',
+  topics: [
+    {
+      template: 'rtl_433/{host}/events',
+      payloads: ['json'],
+      has: ['model'],
+      identity: ['model', 'id', 'channel'],
+      shared: true,
+    },
+    {
+      template: '<path...>/events',
+      payloads: ['json'],
+      has: ['model'],
+      identity: ['model', 'id', 'channel'],
+    },
+    {
+      template: 'rtl_433/{host}/devices/<path...>/<quantity>',
+      where: {
+        quantity:
+          /_(?:C|F|hPa|kPa|PSI|km_h|m_s|mi_h|mm|in|deg|lux|W|kWh|V|mV|A|ppm|m3|cm)$|^(?:humidity|moisture|uvi?|strike_count)/,
+      },
+      payloads: ['number'],
+      name: '<path>/<quantity>',
+      unless: 'rtl_433/+/events',
+    },
+    {
+      template: '<path...>',
+      payloads: ['json'],
+      has: [
+        'model',
+        'mic',
+        'temperature_C',
+        'temperature_F',
+        'rain_mm',
+        'wind_avg_km_h',
+        'wind_avg_m_s',
+        'battery_ok',
+        'moisture',
+      ],
+      hasAtLeast: 3,
+      where: { path: /^(?!.*toMQTT)/ },
+      identity: ['model', 'id', 'channel'],
+    },
+  ],
+  ignore: ['rtl_433/#'],
+  fields: RADIO_FIELDS,
+  knownOnly: true,
+  usualMs: MINUTE,
+};
+
+const GATEWAY_FIELDS: readonly (readonly [string, Quantity | null])[] = [
+  ...RADIO_FIELDS,
+  ['tempc*', CELSIUS],
+  ['tempf*', FAHRENHEIT],
+  ['hum', PERCENT],
+  ['batt', PERCENT],
+  ['volt', gauge('V', 0, 100)],
+  ['lux', gauge('lx', 0, 200_000)],
+  ['moi', PERCENT],
+  ['fer', gauge('µS/cm', 0)],
+  ['pres', HPA],
+  ['weight', gauge('kg', 0)],
+  ['distance', OUT],
+  ['txpower', OUT],
+  ['steps', counter(null)],
+];
+
+const OPENMQTTGATEWAY: Family = {
+  name: 'OpenMQTTGateway',
+  topics: [
+    {
+      template: '<root>/{gateway}/BTtoMQTT/{device}',
+      payloads: ['json'],
+      name: '{device}/{field}',
+      shared: true,
+    },
+    {
+      template: '<root>/{gateway}/BTtoMQTT',
+      payloads: ['json'],
+      has: ['id'],
+      identity: ['id'],
+      shared: true,
+    },
+    {
+      template: '<root>/{gateway}/RTL_433toMQTT/#',
+      payloads: ['json'],
+      has: ['model'],
+      identity: ['model', 'id', 'channel'],
+      shared: true,
+    },
+    {
+      template: '<root>/{gateway}/<module>',
+      where: {
+        module: /^(?:DHT|CLIMA|BH1750|BME280|AHTx0|HTU21|ADC|DS1820|TSL2561|SHTC3|INA226|LORA)toMQTT$/,
+      },
+      payloads: ['json'],
+      name: '{gateway}/<module>/{field}',
+    },
+  ],
+  ignore: [
+    '+/+/SYStoMQTT',
+    '+/+/433toMQTT',
+    '+/+/IRtoMQTT',
+    '+/+/RFtoMQTT',
+    '+/+/PilighttoMQTT',
+    '+/+/BTtoMQTT/#',
+    '+/+/WebUItoMQTT',
+    '+/+/OTAtoMQTT',
+    '+/+/RTL_433toMQTT/#',
+  ],
+  fields: GATEWAY_FIELDS,
+  knownOnly: true,
+  usualMs: MINUTE,
+};
+
+const CHIRPSTACK: Family = {
+  name: 'ChirpStack',
+  topics: [
+    {
+      template: 'application/{application}/device/{eui}/event/up',
+      payloads: ['json'],
+      within: 'object',
+      name: '{eui}/{field}',
+      time: 'time',
+    },
+    {
+      template: 'application/{application}/device/{eui}/rx',
+      payloads: ['json'],
+      within: 'object',
+      name: '{eui}/{field}',
+    },
+    {
+      template: 'application/{application}/device/{eui}/event/status',
+      payloads: ['json'],
+      has: ['batteryLevel'],
+      name: '{eui}/{field}',
+    },
+  ],
+  ignore: [
+    'application/#',
+    'gateway/+/event/#',
+    'gateway/+/state/#',
+    '+/gateway/+/event/#',
+    '+/gateway/+/state/#',
+  ],
+  fields: [
+    ['batteryLevel', PERCENT],
+    ['margin', OUT],
+  ],
+  usualMs: 15 * MINUTE,
+};
+
+const THE_THINGS_STACK: Family = {
+  name: 'The Things Stack',
+  topics: [
+    {
+      template: 'v3/{application}/devices/{device}/up',
+      payloads: ['json'],
+      within: 'uplink_message.decoded_payload',
+      name: '{device}/{field}',
+      time: 'received_at',
+    },
+  ],
+  ignore: ['v3/+/devices/#'],
+  usualMs: 15 * MINUTE,
+};
+
+const SPARKPLUG: Family = {
+  name: 'Sparkplug B',
+  topics: [{ template: 'spBv1.0/#', payloads: ['sparkplug'] }],
+  fields: [
+    ['Node Info/*', OUT],
+    ['Device Info/*', OUT],
+    ['Properties/*', OUT],
+  ],
+};
+
+export const FAMILIES: readonly Family[] = [
+  ZIGBEE2MQTT,
+  SPARKPLUG,
+  SHELLY_1,
+  SHELLY_2,
+  VICTRON,
+  OPENMQTTGATEWAY,
+  CHIRPSTACK,
+  THE_THINGS_STACK,
+  TASMOTA,
+  DSMR,
+  STATESTREAM,
+  ESPHOME,
+  RTL_433,
+];

@@ -1,0 +1,168 @@
+/**
+ * The form of a device family: which topics it has, how its streams are named, and what its fields measure. The families
+ * themselves are data (`families.ts`).
+ *
+ * A template is a topic with open levels: `{device}` becomes a capture of the suggested pattern, `<part>` stays as it was heard, and
+ * `<path...>` stands for one or more levels that stay. Other levels may hold `*` for any text.
+ */
+import type { PayloadKind } from '../../ingest/decoders/index.ts';
+import type { HeardTopic } from '../../ingest/survey.ts';
+import type { Quantity } from './quantities.ts';
+
+export interface Family {
+  readonly name: string;
+  readonly topics: readonly FamilyTopic[];
+  /** Templates of topics that carry no measurement. */
+  readonly ignore?: readonly string[];
+  /** What fields measure, by their name or, where the topic names the quantity, by `<quantity>`; `*` is any text. `null`: not a measurement. */
+  readonly fields?: readonly (readonly [glob: string, quantity: Quantity | null])[];
+  /** Fields that are neither listed nor of a known quantity are settings. */
+  readonly knownOnly?: boolean;
+  /** Only the listed fields are measurements. */
+  readonly listedOnly?: boolean;
+  /** How often its devices send where too little was heard, ms. */
+  readonly usualMs?: number;
+}
+
+export interface FamilyTopic {
+  readonly template: string;
+  /** What `<part>` or `{capture}` must look like. */
+  readonly where?: Readonly<Record<string, RegExp>>;
+  readonly payloads: readonly PayloadKind[];
+  /** `payload` of the rule, where it is another than the one that was recognised. */
+  readonly payload?: PayloadKind;
+  /** Names of fields or texts of which the payload must have one; `*` is any text. */
+  readonly has?: readonly string[];
+  /** At least so many of `has`. */
+  readonly hasAtLeast?: number;
+  /** The one member that is the value, where the topic names the quantity. */
+  readonly value?: string;
+  /** As `fields` of the family, and asked first. */
+  readonly fields?: Family['fields'];
+  /** Fields are below this member, and are named without it. */
+  readonly within?: string;
+  /** `name` of the rule; `<part>` is filled in. Without it: the captures, then the field. */
+  readonly name?: string;
+  /** Members of the payload that tell the devices apart; those that were heard make the name. */
+  readonly identity?: readonly string[];
+  /** Several gateways may hear one device: its streams are one. */
+  readonly shared?: boolean;
+  /** Member with the time of the reading. */
+  readonly time?: string;
+  /** Left out where a topic of this template was heard: the same readings come there. */
+  readonly unless?: string;
+  /** Whether the topics of a `<part>` belong to the family. */
+  readonly when?: (parts: ReadonlyMap<string, string>, topics: TopicNames) => boolean;
+}
+
+/** All topics that were heard, those without numbers included. */
+export type TopicNames = ReadonlySet<string>;
+
+export interface Claim {
+  readonly family: Family;
+  readonly topic: FamilyTopic;
+  /** The suggested pattern. */
+  readonly match: string;
+  readonly parts: ReadonlyMap<string, string>;
+}
+
+const FIXED = /^<([a-z]+)>$/;
+const PATH = /^<([a-z]+)\.\.\.>$/;
+const CAPTURE = /^\{([a-z]+)\}$/;
+
+/** The parts of a topic that fits a template, `match` being the pattern that it gives; null when it does not fit. */
+export function fitTemplate(
+  template: string,
+  topic: string,
+  where: Readonly<Record<string, RegExp>> = {},
+): ReadonlyMap<string, string> | null {
+  const wanted = template.split('/');
+  const levels = topic.split('/');
+  const path = wanted.findIndex((level) => PATH.test(level) || level === '#');
+  if (
+    path < 0
+      ? levels.length !== wanted.length
+      : levels.length < wanted.length - (template.endsWith('#') ? 1 : 0)
+  )
+    return null;
+  const parts = new Map<string, string>();
+  const match: string[] = [];
+  const take = (level: string, text: string): boolean => {
+    const capture = CAPTURE.exec(level)?.[1];
+    const part = capture ?? FIXED.exec(level)?.[1] ?? PATH.exec(level)?.[1];
+    if (level === '+' || level === '#') return true;
+    if (part === undefined) {
+      match.push(text);
+      return globMatches(level, text);
+    }
+    if (where[part]?.test(text) === false || text === '') return false;
+    // A brace in a topic would read as a capture.
+    match.push(capture === undefined ? text.replaceAll(/[^/]*[{}][^/]*/g, '+') : level);
+    parts.set(part, text);
+    return true;
+  };
+  const behind = path < 0 ? 0 : wanted.length - path - 1;
+  const head = path < 0 ? wanted.length : path;
+  for (let at = 0; at < head; at += 1) if (!take(wanted[at] ?? '', levels[at] ?? '')) return null;
+  if (path >= 0) {
+    if (!take(wanted[path] ?? '', levels.slice(path, levels.length - behind).join('/'))) return null;
+    if (wanted[path] === '#') match.push('#');
+    for (let at = 0; at < behind; at += 1)
+      if (!take(wanted[path + 1 + at] ?? '', levels[levels.length - behind + at] ?? '')) return null;
+  }
+  return parts.set('', match.join('/'));
+}
+
+/** The family of a topic, 'ignored' for a topic of a family that carries no measurement, null for none. */
+export function claimTopic(
+  families: readonly Family[],
+  heard: HeardTopic,
+  topics: TopicNames,
+): Claim | 'ignored' | null {
+  for (const family of families) {
+    for (const topic of family.topics) {
+      const parts = fitTemplate(topic.template, heard.topic, topic.where);
+      if (parts === null || !topic.payloads.includes(heard.kind) || !hasMembers(topic, heard)) continue;
+      if (topic.when?.(parts, topics) === false) continue;
+      const other = topic.unless === undefined ? undefined : fill(topic.unless, parts);
+      if (other !== undefined && [...topics].some((name) => fitTemplate(other, name) !== null))
+        return 'ignored';
+      return { family, topic, match: parts.get('') ?? heard.topic, parts };
+    }
+    if (family.ignore?.some((template) => fitTemplate(template, heard.topic) !== null)) return 'ignored';
+  }
+  return null;
+}
+
+function hasMembers({ has, hasAtLeast = 1 }: FamilyTopic, { fields, shape }: HeardTopic): boolean {
+  if (has === undefined) return true;
+  const names = [...fields.keys(), ...shape.labels.keys(), ...shape.switches];
+  return has.filter((glob) => names.some((name) => globMatches(glob, name))).length >= hasAtLeast;
+}
+
+/** `<part>` and `{capture}` replaced by what was heard; for templates with captures to keep, `fixedOnly`. */
+export function fill(template: string, parts: ReadonlyMap<string, string>, fixedOnly = false): string {
+  const fixed = template.replaceAll(/<([a-z]+)(?:\.\.\.)?>/g, (all, part: string) => parts.get(part) ?? all);
+  return fixedOnly ? fixed : fixed.replaceAll(/\{([a-z]+)\}/g, (all, part: string) => parts.get(part) ?? all);
+}
+
+/** `*` stands for any text. */
+export function globMatches(glob: string, text: string): boolean {
+  const [first = '', ...rest] = glob.split('*');
+  if (rest.length === 0) return glob === text;
+  if (!text.startsWith(first)) return false;
+  let at = first.length;
+  for (const [index, piece] of rest.entries()) {
+    if (index === rest.length - 1) return text.length - piece.length >= at && text.endsWith(piece);
+    const found = text.indexOf(piece, at);
+    if (found < 0) return false;
+    at = found + piece.length;
+  }
+  return true;
+}
+
+/** What a field of a family measures; undefined where the family does not say. */
+export function factOf({ family, topic }: Claim, name: string): Quantity | null | undefined {
+  const facts = [...(topic.fields ?? []), ...(family.fields ?? [])];
+  return facts.find(([glob]) => globMatches(glob, name))?.[1];
+}

@@ -1,0 +1,241 @@
+/** What fields and topics of usual names measure: unit, limits, and whether they count up. One table; the first match counts. */
+
+export interface Quantity {
+  readonly unit: string | null;
+  /** Limits that hold anywhere on earth or indoors; applied where what was heard lies within. */
+  readonly min: number | null;
+  readonly max: number | null;
+  /** `counter`: its increase is what is forecast. `angle`: degrees on a circle. */
+  readonly kind: 'gauge' | 'counter' | 'angle';
+  /** Never below 0 unless it was heard there. */
+  readonly floor: boolean;
+  /** A step shorter than this makes no sense, ms. */
+  readonly minStepMs: number;
+}
+
+const FIVE_MINUTES = 300_000;
+
+export const gauge = (
+  unit: string | null,
+  min: number | null = null,
+  max: number | null = null,
+): Quantity => ({
+  unit,
+  min,
+  max,
+  kind: 'gauge',
+  floor: false,
+  minStepMs: FIVE_MINUTES,
+});
+
+/** Of what usually does not run backwards, and may change within seconds. */
+export const flow = (unit: string | null, max: number | null = null): Quantity => ({
+  ...gauge(unit, null, max),
+  floor: true,
+  minStepMs: 0,
+});
+
+/** As `flow`, but below 0 is usual as well: a battery, a grid connection. */
+export const signedFlow = (unit: string | null): Quantity => ({ ...flow(unit), floor: false });
+
+export const counter = (unit: string | null, minStepMs = FIVE_MINUTES): Quantity => ({
+  ...gauge(unit),
+  kind: 'counter',
+  minStepMs,
+});
+
+export const ANGLE: Quantity = { ...gauge('°', 0, 360), kind: 'angle' };
+export const PERCENT = gauge('%', 0, 100);
+export const CELSIUS = gauge('°C', -60, 150);
+export const FAHRENHEIT = gauge('°F', -76, 302);
+export const HPA = gauge('hPa', 300, 1200);
+/** Not a measurement. */
+export const OUT = null;
+
+interface Known {
+  readonly words: RegExp;
+  readonly quantity: Quantity;
+  /** The values must lie within the limits, else it is something else. */
+  readonly fits?: boolean;
+}
+
+const known = (words: RegExp, quantity: Quantity, fits = false): Known => ({ words, quantity, fits });
+
+/** Names are in words, separated by blanks: `ENERGY.Power` is asked as `power`, then as `energy`. */
+const QUANTITIES: readonly Known[] = [
+  known(/\b(?:power ?factor|pf|cos ?phi|factor)\b/, gauge(null, -1, 1), true),
+  known(/\bapparent ?power\b/, flow('VA')),
+  known(/\breactive ?power\b/, signedFlow('var')),
+  known(/\b(?:soil moisture|moisture|soil humidity)\b/, PERCENT, true),
+  known(/\b(?:humidity|hum|rh|relative humidity)\d?\b/, PERCENT, true),
+  known(/\b(?:temperature|temp|dew ?point|temperatur)\d{0,2}\b/, CELSIUS),
+  known(/\b(?:battery|batt|bat) ?(?:voltage|volt|v)\b/, gauge('V', 0, 100), true),
+  known(/\b(?:battery|batt|bat) ?(?:voltage|volt|v|mv)\b/, gauge('mV', 0, 100_000), true),
+  known(/\b(?:battery|batt|soc|state of charge|battery level|battery percent)\b/, PERCENT, true),
+  known(/\b(?:pressure|barometer)\b/, HPA, true),
+  known(/\b(?:e?co2|carbon dioxide)\b/, gauge('ppm', 0, 50_000)),
+  known(/\bt?voc\b/, gauge('ppb', 0)),
+  known(/\bpm ?(?:1|2 ?5|4|10|25)\b/, gauge('µg/m³', 0, 5000)),
+  known(/\b(?:illuminance|lux|illumination)\b/, gauge('lx', 0, 200_000)),
+  known(/\b(?:irradiance|solar radiation|radiation)\b/, flow('W/m²', 2000)),
+  known(/\buvi?(?: index)?\b/, gauge(null, 0, 50)),
+  known(/\b(?:energy|kwh)\b/, counter('kWh')),
+  known(/\b(?:power|watts?|apower)\b/, flow('W')),
+  known(/\b(?:voltage|volts?)\b/, { ...gauge('V', 0, 1500), minStepMs: 0 }, true),
+  known(/\b(?:voltage|volts?)\b/, gauge('mV', 0, 1_500_000), true),
+  known(/\b(?:current|amps?|ampere)\b/, flow('A')),
+  known(/\b(?:frequency|freq)\b/, { ...gauge('Hz', 0, 1000), minStepMs: 0 }, true),
+  known(
+    /\bwind ?(?:dir|direction|bearing|deg)\b|\b(?:winddir|winddirection|bearing|heading|azimuth)\b/,
+    ANGLE,
+    true,
+  ),
+  known(/\bwind ?(?:speed|gust|avg|max|average)\b|\bgust\b/, gauge('m/s', 0, 120), true),
+  known(/\b(?:rain|precipitation) ?(?:rate|intensity)\b/, gauge('mm/h', 0)),
+  known(/\b(?:rain|rainfall|precipitation)\b/, counter('mm')),
+  known(/\b(?:noise|sound)\b/, gauge('dB', 0, 200)),
+  known(/\b(?:strike|pulse|impulse)s?(?: count)?\b|\bcounter\b/, counter(null)),
+  known(
+    /\b(?:gas|water)(?: (?:volume|consumption|total|meter|delivered))\b|\b(?:volume|consumption) total\b/,
+    counter('m³'),
+  ),
+  known(/\b(?:flow|flow rate)\b/, flow(null)),
+];
+
+/** Says how the device is, or how it is set, not what it measures. */
+const HOUSEKEEPING =
+  /^(?:.* )?(?:link ?quality|lqi|rssi|snr|lsnr|signal(?: strength)?|wifi|wi fi|uptime(?: sec)?|seq|sequence(?: num)?|id|idx|ver|version|firmware|fw|sw|hw|build|channel|ch|heap|free heap|voltage mv|rev|revision|port|f ?cnt|f ?port|dr|tx power|code|button|protocol|time|date|timestamp|minute ts|ts|last seen|elapsed|epoch|unix|unixtime|utc|latitude|longitude|altitude|lat|lon|lng|accuracy|rev|vcc|load ?avg|mqtt ?count|boot ?count|reboots?|restarts?|resets?|reconnects?|outage count|failures?|error|errors|error code|alarm|setpoint|set point|calibration|offset|sensitivity|timeout|countdown|brightness|color temp|colou?r|hue|saturation|transition|duration|interval|keep time|threshold|battery ok|battery low|tamper|state|status|mode|tarif|tariff|tarif group|tariff group|yesterday|today|last month|sleep|led|effect|volume level)$/;
+
+/** Units at the end of a name. Those of one letter count only behind a quantity that is measured in them. */
+const SUFFIXES: readonly (readonly [RegExp, string])[] = [
+  [/temp(?:erature)?\w* c$|\bdew ?point c$|\btemp ?c$/, '°C'],
+  [/temp(?:erature)?\w* f$|\bdew ?point f$|\btemp ?f$/, '°F'],
+  [/ hpa$/, 'hPa'],
+  [/ kpa$/, 'kPa'],
+  [/ mbar$/, 'mbar'],
+  [/ bar$/, 'bar'],
+  [/ psi$/, 'psi'],
+  [/ (?:pct|percent|percentage)$/, '%'],
+  [/ ppm$/, 'ppm'],
+  [/ ppb$/, 'ppb'],
+  [/ ug m3$/, 'µg/m³'],
+  [/ (?:lux|lx)$/, 'lx'],
+  [/ kwh$/, 'kWh'],
+  [/ mwh$/, 'MWh'],
+  [/ wh$/, 'Wh'],
+  [/ kw$/, 'kW'],
+  [/(?:power|watt)\w*(?: l?\d)? w$/, 'W'],
+  [/ kva$/, 'kVA'],
+  [/ va$/, 'VA'],
+  [/ var$/, 'var'],
+  [/(?:volt|battery|batt|supply)\w*(?: l?\d)? v$/, 'V'],
+  [/ mv$/, 'mV'],
+  [/(?:current|amp)\w*(?: l?\d)? a$/, 'A'],
+  [/ ma$/, 'mA'],
+  [/ hz$/, 'Hz'],
+  [/ km ?h$/, 'km/h'],
+  [/ m s$/, 'm/s'],
+  [/ (?:mi h|mph)$/, 'mph'],
+  [/(?:rain|precip)\w*(?: \w+)* in$/, 'in'],
+  [/ mm h$/, 'mm/h'],
+  [/ mm$/, 'mm'],
+  [/ cm$/, 'cm'],
+  [/ km$/, 'km'],
+  [/ m3$/, 'm³'],
+  [/ (?:liters?|litres?)$/, 'L'],
+  [/ deg$/, '°'],
+  [/ db$/, 'dB'],
+];
+
+const ENERGY_OR_VOLUME = /^(?:[kM]?Wh|Wmin|[kM]?VAh|k?varh|m³|m3|L|l|ft³|ft3|CCF|gal|[GM]J)$/;
+const TOTAL =
+  /\b(?:total|totals|sum|counter|count|consumption|consumed|import|imported|export|exported|delivered|returned|received|meter|index|reading|yield|forward|reverse|generated|produced|production|energy|gas|tariff ?\d?|t\d)\b/;
+
+/** The words of one level of a name: `windDir_deg` -> `wind dir deg`. */
+export const wordsOf = (level: string): string =>
+  level
+    .replaceAll(/([a-z\d])([A-Z])/g, '$1 $2')
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9äöüß%°]+/g, ' ')
+    .trim();
+
+/** From the last level of a name to the first: `ENERGY.Power` -> power, energy. */
+const levelsOf = (name: string): string[] =>
+  name
+    .split(/[/.]/)
+    .map(wordsOf)
+    .filter((level) => level !== '' && !/^\d+$/.test(level))
+    .reverse();
+
+export interface Seen {
+  readonly min: number;
+  readonly max: number;
+  /** Never went down. */
+  readonly rising: boolean;
+}
+
+/**
+ * What a name measures, if the values that were seen fit; null when unknown.
+ * @param sentUnit as the payload or the broker says
+ */
+export function quantityOf(name: string, seen: Seen, sentUnit: string | null = null): Quantity | null {
+  const levels = levelsOf(name);
+  const unit = sentUnit ?? suffixUnit(levels[0] ?? '');
+  let found: Quantity | null = null;
+  for (const level of levels) {
+    found = byWords(level, seen);
+    if (found !== null) break;
+  }
+  if (unit === null) {
+    if (found === null && /\btotal(?:s|izer)?\b|\bcounter\b/.test(levels[0] ?? '') && seen.rising)
+      return counter(null);
+    return found?.kind === 'counter' && !seen.rising && !TOTAL.test(levels[0] ?? '')
+      ? { ...found, kind: 'gauge' }
+      : found;
+  }
+  return withUnit(unit, levels[0] ?? '', found, seen);
+}
+
+function withUnit(unit: string, level: string, found: Quantity | null, seen: Seen): Quantity {
+  if (unit === found?.unit) return found;
+  if (unit === '%') return PERCENT;
+  if (unit === '°C' || unit === 'Cel' || unit === '℃') return { ...CELSIUS, unit };
+  if (unit === '°F' || unit === '℉') return { ...FAHRENHEIT, unit };
+  if (unit === '°' && seen.min >= 0 && seen.max <= 360) return ANGLE;
+  if (unit === 'hPa' || unit === 'mbar') return { ...HPA, unit };
+  if (ENERGY_OR_VOLUME.test(unit) && (found?.kind === 'counter' || TOTAL.test(level))) return counter(unit);
+  if (/^[kM]?(?:W|VA|var)$/.test(unit)) return found?.floor === false ? signedFlow(unit) : flow(unit);
+  if (/^[mk]?V$|^m?A$|^Hz$/.test(unit))
+    return { ...(found ?? gauge(unit)), unit, min: null, max: null, minStepMs: 0 };
+  if (found?.kind === 'counter') return { ...found, unit };
+  return { ...gauge(unit), floor: found?.floor ?? false };
+}
+
+function byWords(level: string, { min, max }: Seen): Quantity | null {
+  const found = QUANTITIES.find(
+    ({ words, quantity, fits }) =>
+      words.test(level) &&
+      (fits !== true ||
+        ((quantity.min === null || min >= quantity.min) && (quantity.max === null || max <= quantity.max))),
+  );
+  return found?.quantity ?? null;
+}
+
+const suffixUnit = (level: string): string | null =>
+  SUFFIXES.find(([suffix]) => suffix.test(` ${level}`))?.[1] ?? null;
+
+/** Whether a level of a topic says what is measured, so that topics that differ in it need rules of their own. */
+export function namesQuantity(level: string): boolean {
+  const words = wordsOf(level);
+  return (
+    suffixUnit(words) !== null ||
+    byWords(words, { min: 0, max: 0, rising: true }) !== null ||
+    byWords(words, { min: 1000, max: 1000, rising: true }) !== null ||
+    HOUSEKEEPING.test(words)
+  );
+}
+
+export function isHousekeeping(name: string): boolean {
+  const [last = '', before = ''] = levelsOf(name);
+  return HOUSEKEEPING.test(last) || /^(?:update|wifi|diagnostics)$/.test(before);
+}

@@ -1,0 +1,75 @@
+/** Whether the time stamps of a payload can be used, and in which zone they are. */
+import type { HeardTopic } from '../../ingest/survey.ts';
+
+export interface ReadingTime {
+  /** `time` of the rule; absent where the stamps cannot be used. */
+  readonly field?: string;
+  /** `time_zone` of the rule. */
+  readonly zone?: string;
+  readonly remark?: string;
+}
+
+const MINUTE_MS = 60_000;
+const QUARTER_MS = 15 * MINUTE_MS;
+/** A clock this near to ours is right. */
+const NEAR_MS = 2 * MINUTE_MS;
+const FARTHEST_ZONE_MS = 14 * 60 * MINUTE_MS;
+const MIN_STAMPS = 2;
+
+/** @returns null where the payloads carry no time, or too few live ones came to judge it */
+export function readingTime(topics: readonly HeardTopic[]): ReadingTime | null {
+  const [first] = topics;
+  for (const field of first?.shape.times.keys() ?? []) {
+    const members = topics.flatMap(({ shape }) => shape.times.get(field) ?? []);
+    const offsets = members.flatMap(({ offsetsMs }) => offsetsMs);
+    if (members.length < topics.length || offsets.length < MIN_STAMPS) continue;
+    return judge(
+      field,
+      members.some(({ local }) => local),
+      offsets,
+    );
+  }
+  return null;
+}
+
+function judge(field: string, local: boolean, offsets: readonly number[]): ReadingTime {
+  const sorted = [...offsets].sort((a, b) => a - b);
+  const middle = sorted[Math.floor(sorted.length / 2)] as number;
+  const zoneMs = Math.round(middle / QUARTER_MS) * QUARTER_MS;
+  const steady = sorted.every((offset) => Math.abs(offset - zoneMs) <= NEAR_MS);
+  if (steady && zoneMs === 0) return { field };
+  if (steady && local && Math.abs(zoneMs) <= FARTHEST_ZONE_MS) {
+    const machineMs = -new Date().getTimezoneOffset() * MINUTE_MS;
+    if (zoneMs === machineMs) return { field, zone: 'local' };
+    return {
+      field,
+      zone: offsetText(zoneMs),
+      remark: `${field} is local time, ${offsetText(zoneMs)} from UTC now; a zone such as Europe/Berlin in time_zone follows summer time`,
+    };
+  }
+  return {
+    remark: steady
+      ? `the clock of the sender looks ${shownOffset(middle)}, so ${field} is not used; the time of arrival counts`
+      : `${field} does not agree with the time of arrival, so it is not used`,
+  };
+}
+
+/** `+02:00` */
+export function offsetText(ms: number): string {
+  const minutes = Math.abs(Math.round(ms / MINUTE_MS));
+  const two = (value: number): string => String(value).padStart(2, '0');
+  return `${ms < 0 ? '-' : '+'}${two(Math.floor(minutes / 60))}:${two(minutes % 60)}`;
+}
+
+/** `2 h 15 min ahead`, `3 d behind` */
+export function shownOffset(ms: number): string {
+  const minutes = Math.abs(Math.round(ms / MINUTE_MS));
+  const days = Math.floor(minutes / 1440);
+  const text =
+    days > 2
+      ? `${days} d`
+      : minutes >= 60
+        ? `${Math.floor(minutes / 60)} h${minutes % 60 === 0 ? '' : ` ${minutes % 60} min`}`
+        : `${minutes} min`;
+  return `${text} ${ms > 0 ? 'ahead' : 'behind'}`;
+}

@@ -1,0 +1,599 @@
+/** From the topics that were heard to rules: topics of one form are grouped, and each group becomes one rule. */
+import { formatOf, type PayloadKind } from '../../ingest/decoders/index.ts';
+import { matchPattern, parsePattern } from '../../ingest/pattern.ts';
+import { type HeardField, type HeardTopic, isDeviceMember, type Survey } from '../../ingest/survey.ts';
+import { isUnit } from '../../ingest/unit-names.ts';
+import { checkFieldPath } from '../checks.ts';
+import { formatDuration } from '../units.ts';
+import { cadenceOf, stepsFor } from './cadence.ts';
+import { FAMILIES } from './families.ts';
+import { type Claim, claimTopic, factOf, fill } from './family.ts';
+import { counter, isHousekeeping, namesQuantity, type Quantity, quantityOf } from './quantities.ts';
+import { type ReadingTime, readingTime } from './reading-time.ts';
+
+export interface SuggestedRule {
+  /** Keys of the rule, in the order in which they are written. */
+  readonly keys: Readonly<Record<string, unknown>>;
+  readonly family: string | null;
+  readonly topics: readonly string[];
+  /** What a reader should know; one line each. */
+  readonly remarks: readonly string[];
+}
+
+/** Topics that one rule reads. */
+interface Group {
+  readonly match: string;
+  readonly kind: PayloadKind;
+  readonly claim: Claim | null;
+  readonly topics: HeardTopic[];
+  /** Pattern by which the streams are named, where that is another than `match`. */
+  readonly nameAs?: string | undefined;
+}
+
+/** A field of a group, over all its topics. */
+interface Field {
+  /** As decoders name it; the first of `names`. */
+  readonly name: string;
+  readonly names: readonly string[];
+  readonly path: string;
+  /** List of readings that the path is within; '' for none. */
+  readonly records: string;
+  /** What it is called in the stream's name; null: by its path. */
+  readonly alias: string | null;
+  readonly heard: HeardField;
+  readonly quantity: Quantity | null;
+}
+
+/** From this many first levels on they are taken for devices. */
+const MANY_ROOTS = 4;
+const MAX_RULES = 1000;
+const MAX_FIELDS = 256;
+const FIVE_MINUTES = 300_000;
+const CAPTURES: readonly (readonly string[])[] = [
+  [],
+  ['device'],
+  ['group', 'device'],
+  ['site', 'group', 'device'],
+];
+
+export interface Suggestion {
+  readonly rules: readonly SuggestedRule[];
+  /** Topics that a rule would read, but that carry no measurement. */
+  readonly ignore: readonly string[];
+}
+
+export function suggestRules(survey: Survey): Suggestion {
+  const heard = survey.topics();
+  const byName = new Map(heard.map((one) => [one.topic, one]));
+  const topics = heard.filter((one) => !repeatsItsParent(one, byName));
+  const names = new Set([...topics.map(({ topic }) => topic), ...survey.silentTopics()]);
+  const claimed = new Map<string, Group>();
+  const others: HeardTopic[] = [];
+  const ignored: string[] = [];
+  for (const topic of topics) {
+    const claim = claimTopic(FAMILIES, topic, names);
+    if (claim === 'ignored') ignored.push(topic.topic);
+    else if (claim === null) others.push(topic);
+    else addClaimed(claimed, topic, claim);
+  }
+  const found = [...claimed.values(), ...groupTopics(others)].map((group) => rulesOf(group, survey));
+  const rules = withOwnNames(found.flatMap((one) => one.rules)).slice(0, MAX_RULES);
+  const patterns = rules.map(({ keys }) => parsePattern(String(keys.match)));
+  const read = (topic: string): boolean =>
+    patterns.some((pattern) => matchPattern(pattern, topic.split('/')) !== null);
+  const idle = found.flatMap((one) => one.idle);
+  return { rules, ignore: [...idle, ...ignored.filter(read)].slice(0, MAX_RULES) };
+}
+
+/** Two receivers may hear one radio sensor: the streams of the second rule get its first level in front. */
+function withOwnNames(rules: readonly SuggestedRule[]): SuggestedRule[] {
+  const taken = new Set<string>();
+  return rules.map((rule) => {
+    const { name, match } = rule.keys;
+    if (typeof name !== 'string' || !name.startsWith('{/')) return rule;
+    const key = JSON.stringify([name, rule.keys.records ?? null, rule.keys.interval]);
+    if (!taken.has(key)) {
+      taken.add(key);
+      return rule;
+    }
+    const first = String(match).split('/')[0] ?? '';
+    return { ...rule, keys: { ...rule.keys, name: /[{}+#]/.test(first) ? name : `${first}/${name}` } };
+  });
+}
+
+/** Zigbee2MQTT and others can publish each member of a payload on a topic of its own as well. */
+function repeatsItsParent({ topic }: HeardTopic, all: ReadonlyMap<string, HeardTopic>): boolean {
+  const cut = topic.lastIndexOf('/');
+  return cut >= 0 && all.get(topic.slice(0, cut))?.fields.has(topic.slice(cut + 1)) === true;
+}
+
+function addClaimed(groups: Map<string, Group>, heard: HeardTopic, claim: Claim): void {
+  const match = formatOf(heard.kind).suggestion?.match ?? claim.match;
+  const name = fill(claim.topic.name ?? '', claim.parts, true);
+  const key = JSON.stringify([claim.family.name, match, heard.kind, heard.decimalComma, name]);
+  const group = groups.get(key);
+  if (group === undefined) groups.set(key, { match, kind: heard.kind, claim, topics: [heard] });
+  else group.topics.push(heard);
+}
+
+/** Topics of one form become one pattern; the levels in which they differ become captures. */
+function groupTopics(topics: readonly HeardTopic[]): Group[] {
+  const forms = gather(topics, (topic) => formOf(topic, true));
+  // Devices that each have a first level of their own belong together as soon as they are several.
+  const wide = gather(topics, (topic) => formOf(topic, false));
+  const merged = new Set<HeardTopic>();
+  const groups: HeardTopic[][] = [];
+  for (const members of wide.values()) {
+    const roots = new Set(members.map(({ topic }) => topic.split('/')[0]));
+    if (roots.size < MANY_ROOTS || !hasFixedLevel(members)) continue;
+    groups.push(members);
+    for (const member of members) merged.add(member);
+  }
+  for (const members of forms.values()) if (!merged.has(members[0] as HeardTopic)) groups.push(members);
+  return groups.map((members) => {
+    const { kind } = members[0] as HeardTopic;
+    const levels = members.map(({ topic }) => topic.split('/'));
+    return { kind, claim: null, topics: members, match: patternOf(kind, levels) };
+  });
+}
+
+/** A pattern of captures alone would read the whole broker. */
+function hasFixedLevel(members: readonly HeardTopic[]): boolean {
+  const levels = members.map(({ topic }) => topic.split('/'));
+  return (levels[0] ?? []).some((level, at) => levels.every((other) => other[at] === level));
+}
+
+function gather<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
+  const gathered = new Map<string, T[]>();
+  for (const item of items) {
+    const key = keyOf(item);
+    const members = gathered.get(key);
+    if (members === undefined) gathered.set(key, [item]);
+    else members.push(item);
+  }
+  return gathered;
+}
+
+/** Kind, depth, first level, and the levels that name a quantity. */
+function formOf({ topic, kind, decimalComma }: HeardTopic, withRoot: boolean): string {
+  const levels = topic.split('/');
+  if (formatOf(kind).suggestion?.match !== undefined) return kind;
+  const fixed = levels.map((level, at) => ((at === 0 ? withRoot : namesQuantity(level)) ? level : '+'));
+  return JSON.stringify([kind, decimalComma, fixed]);
+}
+
+function patternOf(kind: PayloadKind, topics: readonly (readonly string[])[]): string {
+  const first = topics[0] as readonly string[];
+  const fixed = formatOf(kind).suggestion?.match;
+  if (fixed !== undefined) return fixed;
+  const open = first.map((level, at) => topics.some((levels) => levels[at] !== level));
+  const count = open.filter(Boolean).length;
+  const names = CAPTURES[count] ?? Array.from({ length: count }, (_, at) => `level${at + 1}`);
+  let next = 0;
+  // A brace in a topic would read as a capture.
+  return first
+    .map((level, at) => (open[at] ? `{${names[next++]}}` : /[{}]/.test(level) ? '+' : level))
+    .join('/');
+}
+
+/** One rule; another for what is read much less often, and for each list of readings within the payload. */
+function rulesOf(group: Group, survey: Survey): { rules: SuggestedRule[]; idle: readonly string[] } {
+  const { fields, leftOut, idle, apart } = fieldsOf(group, survey);
+  const parts = gather(fields, ({ records, quantity }) =>
+    JSON.stringify([records, Math.max(quantity?.minStepMs ?? 0, FIVE_MINUTES)]),
+  );
+  const rules = [...parts.values()].map((members, at) => ruleOf(group, members, at === 0 ? leftOut : []));
+  return {
+    rules: [...apart.map(({ heard, fields: own }) => ruleOf(alone(group, heard), own, [])), ...rules],
+    idle: fields.length > 0 && group.kind === 'json' ? idle : [],
+  };
+}
+
+/** A rule for one topic of a group, with the name that the group's rule would give. */
+function alone(group: Group, heard: HeardTopic): Group {
+  return { ...group, match: heard.topic, topics: [heard], nameAs: group.match };
+}
+
+function ruleOf(group: Group, fields: readonly Field[], leftOut: readonly string[]): SuggestedRule {
+  const { claim, kind, topics } = group;
+  const first = fields[0] as Field;
+  const named = fields.filter(({ name }) => name !== '').slice(0, MAX_FIELDS);
+  const settings = fields.map(settingsOf);
+  const common = commonOf(settings);
+  const time = timeOf(group, first.records);
+  const keys: Record<string, unknown> = { match: group.match, payload: claim?.topic.payload ?? kind };
+  const name = nameOf(group, named);
+  if (name !== null) keys.name = name;
+  if (first.records !== '') keys.records = first.records;
+  if (named.length > 0 && formatOf(kind).suggestion?.fields !== undefined)
+    keys.fields = named.map(({ path, alias }, at) => {
+      const own = Object.fromEntries(
+        Object.entries(settings[at] ?? {}).filter(([key]) => !Object.hasOwn(common, key)),
+      );
+      const renamed = alias === null ? {} : { name: alias };
+      return Object.keys({ ...renamed, ...own }).length === 0 ? path : { field: path, ...renamed, ...own };
+    });
+  if (needsNumericStrings(topics, fields)) keys.numeric_strings = true;
+  if (topics.some(({ decimalComma }) => decimalComma)) keys.decimal_comma = true;
+  if (time?.field !== undefined) keys.time = time.field;
+  if (time?.zone !== undefined) keys.time_zone = time.zone;
+  Object.assign(keys, common);
+  const { stepMs, horizonMs } = stepsFor(cadence(group), minStep(group, fields));
+  keys.interval = formatDuration(stepMs);
+  keys.horizon = formatDuration(horizonMs);
+  return {
+    keys,
+    family: claim?.family.name ?? null,
+    topics: topics.map(({ topic }) => topic),
+    remarks: [
+      ...marksOf(fields),
+      ...(time?.remark === undefined ? [] : [time.remark]),
+      ...(topics.every(({ live }) => live === 0)
+        ? ['only retained messages came: the devices may be gone']
+        : []),
+      ...(leftOut.length > 0
+        ? [`left out: ${leftOut.slice(0, 20).join(', ')}${leftOut.length > 20 ? ', …' : ''}`]
+        : []),
+    ],
+  };
+}
+
+/** Numbers in quotes are taken only where a field that is read has them. */
+const needsNumericStrings = (topics: readonly HeardTopic[], fields: readonly Field[]): boolean =>
+  topics.some(({ numericStrings, shape, kind }) =>
+    kind === 'json' || kind === 'zigbee2mqtt'
+      ? shape.quoted.size > 0 && fields.some(({ names }) => names.some((name) => shape.quoted.has(name)))
+      : numericStrings,
+  );
+
+function cadence({ topics, claim }: Group): number | null {
+  return cadenceOf(topics) ?? claim?.family.usualMs ?? null;
+}
+
+/** Devices of a home are forecast in steps of five minutes at least; what only machines send, by their cadence. */
+function minStep({ claim, kind }: Group, fields: readonly Field[]): number {
+  const own = Math.max(...fields.map(({ quantity }) => quantity?.minStepMs ?? 0));
+  return claim !== null && kind !== 'sparkplug' ? Math.max(own, FIVE_MINUTES) : own;
+}
+
+function nameOf(group: Group, fields: readonly Field[]): string | null {
+  const { claim, topics, kind, nameAs } = group;
+  if (nameAs !== undefined) return nameAlone(nameOf({ ...group, nameAs: undefined }, fields), group);
+  const wanted = claim?.topic.identity ?? (claim === null ? varyingMembers(topics) : []);
+  const identity = wanted.filter((member) => topics.some(({ shape }) => shape.labels.has(member)));
+  const field = fields.length > 0 && formatOf(kind).single !== true ? '/{field}' : '';
+  if (identity.length > 0) return `${identity.map((member) => `{/${member}}`).join('-')}${field}`;
+  if (claim?.topic.name === undefined) return null;
+  const filled = fill(claim.topic.name, claim.parts, true);
+  return claim.topic.shared === true || isDistinct(filled, claim, topics) ? filled : null;
+}
+
+/** The name of a rule for one topic: what the captures of the pattern would have taken is written out. */
+function nameAlone(name: string | null, { match, nameAs = match }: Group): string {
+  const levels = nameAs.split('/');
+  const texts = match.split('/');
+  const captures = levels.filter((level) => level.startsWith('{'));
+  const template = name ?? [...captures, '{field}'].join('/');
+  return captures.reduce(
+    (text, level) => text.replaceAll(level, texts[levels.indexOf(level)] ?? ''),
+    template,
+  );
+}
+
+/** Whether devices with different topics get different names: two applications may each have a device of one name. */
+function isDistinct(name: string, claim: Claim, topics: readonly HeardTopic[]): boolean {
+  const levels = claim.match.split('/');
+  const named = topics.map(({ topic }) => {
+    const texts = topic.split('/');
+    return levels
+      .filter((level) => level.startsWith('{') && name.includes(level))
+      .map((level) => texts[levels.indexOf(level)])
+      .join('/');
+  });
+  return new Set(named).size === topics.length;
+}
+
+const MEMBER_ORDER = ['brand', 'model', 'type', 'name', 'id'];
+
+/** Members of the top level that tell several devices of one topic apart. */
+function varyingMembers(topics: readonly HeardTopic[]): string[] {
+  const found = new Set<string>();
+  for (const { shape, messages } of topics) {
+    if (shape.batches.has('')) continue;
+    const varying = [...shape.labels].filter(
+      // Another value in every message numbers the messages.
+      ([member, { size }]) => isDeviceMember(member) && size > 1 && (size < messages || messages < 8),
+    );
+    if (varying.length === 0) continue;
+    for (const [member] of varying) found.add(member);
+    if (shape.labels.has('model')) found.add('model');
+  }
+  const rank = (member: string): number => MEMBER_ORDER.indexOf(member) + 1 || MEMBER_ORDER.length + 1;
+  return [...found].sort((a, b) => rank(a) - rank(b)).slice(0, 4);
+}
+
+type Settings = Readonly<Record<string, unknown>>;
+
+/** What a field needs beside its name: unit, aggregate, limits. */
+function settingsOf({ heard, quantity }: Field): Settings {
+  const settings: Record<string, unknown> = {};
+  const unit = quantity?.unit ?? heard.unit;
+  if (unit !== null) settings.unit = unit;
+  if (quantity?.kind === 'counter') settings.aggregate = heard.backwards ? 'change' : 'delta';
+  else if (quantity?.kind === 'angle') settings.aggregate = 'circular-mean';
+  else {
+    const limits = limitsOf(heard, quantity);
+    if (Object.keys(limits).length > 0) settings.limits = limits;
+  }
+  return settings;
+}
+
+function limitsOf(
+  { min, max, marks }: HeardField,
+  quantity: Quantity | null,
+): { min?: number; max?: number } {
+  const limits: { min?: number; max?: number } = {};
+  const least = quantity?.floor === true ? 0 : (quantity?.min ?? null);
+  if (least !== null && min >= least) limits.min = least;
+  if (typeof quantity?.max === 'number' && max <= quantity.max) limits.max = quantity.max;
+  // A mark such as -999 must not be taken for a reading.
+  for (const mark of marks.keys()) {
+    if (mark < min && (limits.min ?? Number.NEGATIVE_INFINITY) <= mark) limits.min = mark + 1;
+    if (mark > max && (limits.max ?? Number.POSITIVE_INFINITY) >= mark) limits.max = mark - 1;
+  }
+  return limits;
+}
+
+/** Settings that all fields share stand once, at the rule. */
+function commonOf(settings: readonly Settings[]): Settings {
+  const [first = {}] = settings;
+  return Object.fromEntries(
+    Object.entries(first).filter(([key, value]) =>
+      settings.every((other) => JSON.stringify(other[key]) === JSON.stringify(value)),
+    ),
+  );
+}
+
+function marksOf(fields: readonly Field[]): string[] {
+  return fields.flatMap(({ name, quantity, heard: { marks, count } }) => {
+    if (marks.size === 0 || quantity?.kind === 'counter') return [];
+    const shown = [...marks].map(([value, times]) => `${value} (${times} of ${count})`).join(', ');
+    return [
+      `${name === '' ? 'the value' : name} was ${shown}: that looks like a mark for a missing value, and is kept out by \`limits\``,
+    ];
+  });
+}
+
+function timeOf({ claim, topics }: Group, records: string): ReadingTime | null {
+  if (records !== '' || topics.some(({ shape }) => shape.batches.size > 0)) return null;
+  if (claim?.topic.time !== undefined) return { field: claim.topic.time };
+  return claim === null || claim.family.name === 'rtl_433' || claim.family.name === 'DSMR / P1'
+    ? readingTime(topics)
+    : null;
+}
+
+interface GroupFields {
+  readonly fields: readonly Field[];
+  /** Names of what is no measurement. */
+  readonly leftOut: readonly string[];
+  /** Topics without a measurement. */
+  readonly idle: readonly string[];
+  /** Fields that measure in another unit on single topics: batteries in mV, mains in V. */
+  readonly apart: readonly { readonly heard: HeardTopic; readonly fields: readonly Field[] }[];
+}
+
+function fieldsOf(group: Group, survey: Survey): GroupFields {
+  const { claim, topics, kind } = group;
+  const byTopic = new Map<HeardTopic, Field[]>();
+  const leftOut = new Set<string>();
+  const identity = new Set(claim?.topic.identity ?? varyingMembers(topics));
+  for (const heard of topics) {
+    const own = new Map<string, Field>();
+    for (const field of heard.fields.values()) {
+      const { name } = field;
+      const place = placeOf(heard, name, claim);
+      if (place === null || (name !== '' && checkFieldPath(place.path) !== null)) continue;
+      const range = ranged(field);
+      const quantity =
+        identity.has(name) || heard.shape.switches.has(name)
+          ? 'out'
+          : measured(group, heard, name, place.alias ?? place.path, range, survey);
+      if (quantity === 'out') leftOut.add(name === '' ? heard.topic : name);
+      else addField(own, { name, names: [name], ...place, heard: range, quantity });
+    }
+    byTopic.set(heard, withoutTwins([...own.values()], kind));
+  }
+  const { fields, apart } = merged(byTopic);
+  const paths = new Set(fields.map(({ path }) => path));
+  return {
+    fields,
+    apart,
+    leftOut: [...leftOut].filter((name) => !paths.has(name)),
+    idle: [...byTopic].filter(([, own]) => own.length === 0).map(([{ topic }]) => topic),
+  };
+}
+
+const keyOf = ({ records, path }: Field): string => `${records} ${path}`;
+
+function addField(fields: Map<string, Field>, field: Field): void {
+  const known = fields.get(keyOf(field));
+  fields.set(
+    keyOf(field),
+    known === undefined
+      ? field
+      : {
+          ...known,
+          names: [...known.names, ...field.names],
+          heard: joined(known.heard, field.heard),
+          quantity: known.quantity ?? field.quantity,
+        },
+  );
+}
+
+/** The fields of all topics; those of topics that differ from most in their unit apart. */
+function merged(byTopic: ReadonlyMap<HeardTopic, readonly Field[]>): Pick<GroupFields, 'fields' | 'apart'> {
+  const units = new Map<string, Map<string, number>>();
+  for (const field of [...byTopic.values()].flat()) {
+    const unit = field.quantity?.unit ?? '';
+    const counts = units.get(keyOf(field)) ?? new Map<string, number>();
+    units.set(keyOf(field), counts.set(unit, (counts.get(unit) ?? 0) + 1));
+  }
+  const usual = (field: Field): string =>
+    [...(units.get(keyOf(field)) ?? [])].sort(([, a], [, b]) => b - a)[0]?.[0] ?? '';
+  const fields = new Map<string, Field>();
+  const apart: { heard: HeardTopic; fields: Field[] }[] = [];
+  for (const [heard, own] of byTopic) {
+    const differing = own.filter(
+      (field) => (field.quantity?.unit ?? '') !== usual(field) && usual(field) !== '',
+    );
+    for (const field of own) if (!differing.includes(field)) addField(fields, field);
+    const known = differing.filter(({ quantity }) => quantity !== null);
+    if (known.length > 0) apart.push({ heard, fields: known });
+  }
+  return { fields: [...fields.values()], apart };
+}
+
+/** Fahrenheit beside Celsius is the same reading. */
+function withoutTwins(fields: readonly Field[], kind: PayloadKind): Field[] {
+  if (formatOf(kind).single === true) return [...fields];
+  const names = new Set(fields.map(({ path }) => path));
+  return fields.filter(({ path, quantity }) => {
+    if (quantity?.unit !== '°F') return true;
+    return ![path.replace(/f(\d*)$/, 'c$1'), path.replace(/F(\d*)$/, 'C$1')].some(
+      (other) => other !== path && names.has(other),
+    );
+  });
+}
+
+/** With marks that stand alone kept out of the range; what lies among the other values is a reading. */
+function ranged(field: HeardField): HeardField {
+  const { min, max } = field;
+  const span = Math.max(max - min, Math.abs(max) / 10, 1);
+  const marks = new Map(
+    [...field.marks].filter(([value]) => min <= max && (value < min - 3 * span || value > max + 3 * span)),
+  );
+  const readings = [...field.marks.keys()].filter((value) => !marks.has(value));
+  return { ...field, marks, min: Math.min(min, ...readings), max: Math.max(max, ...readings) };
+}
+
+function joined(a: HeardField, b: HeardField): HeardField {
+  const marks = new Map(a.marks);
+  for (const [value, times] of b.marks) marks.set(value, (marks.get(value) ?? 0) + times);
+  return {
+    ...a,
+    marks,
+    count: a.count + b.count,
+    min: Math.min(a.min, b.min),
+    max: Math.max(a.max, b.max),
+    rising: a.rising && b.rising,
+    backwards: a.backwards || b.backwards,
+    unit: a.unit ?? b.unit,
+  };
+}
+
+/** Where a rule finds a field, and what the field is called; null for one that is not where the family has its readings. */
+function placeOf(
+  { shape, kind }: HeardTopic,
+  name: string,
+  claim: Claim | null,
+): Pick<Field, 'path' | 'records' | 'alias'> | null {
+  const value = claim?.topic.value;
+  if (value !== undefined) return name === value ? { path: name, records: '', alias: null } : null;
+  const within = claim?.topic.within;
+  if (within !== undefined) {
+    if (!name.startsWith(`${within}.`)) return null;
+    const short = name.slice(within.length + 1);
+    return {
+      path: shape.pointers.get(name) ?? name,
+      records: '',
+      alias: short.replaceAll(/:(\d+)\./g, ':$1/'),
+    };
+  }
+  if (kind !== 'json' && kind !== 'zigbee2mqtt') {
+    const path = formatOf(kind).suggestion?.fields?.([name])[0] ?? name;
+    return { path, records: '', alias: null };
+  }
+  for (const batch of shape.batches)
+    if (batch !== '' && name.startsWith(`${batch}.`))
+      return { path: name.slice(batch.length + 1), records: batch, alias: null };
+  for (const [list, member] of shape.lists) {
+    const prefix = list === '' ? '' : `${list}.`;
+    if (!name.startsWith(prefix)) continue;
+    for (const key of shape.labels.keys()) {
+      if (!key.startsWith(prefix) || !key.endsWith(`.${member}`)) continue;
+      const identity = key.slice(prefix.length, -member.length - 1);
+      const tail = name.slice(prefix.length + identity.length + 1);
+      if (tail !== '' && name.startsWith(`${prefix}${identity}.`))
+        return { path: `${list}[${member}].${tail}`, records: '', alias: null };
+    }
+  }
+  return { path: shape.pointers.get(name) ?? name, records: '', alias: null };
+}
+
+const NO_MEASUREMENT: ReadonlySet<string> = new Set([
+  'timestamp',
+  'date',
+  'enum',
+  'duration',
+  'signal_strength',
+  'data_size',
+  'data_rate',
+]);
+
+/** What a field measures; null where that is unknown, 'out' where it is no measurement. */
+function measured(
+  { claim, match }: Group,
+  heard: HeardTopic,
+  name: string,
+  shown: string,
+  range: HeardField,
+  { announcements }: Survey,
+): Quantity | 'out' | null {
+  const subject = subjectOf(heard, name, shown, claim, match);
+  const announced = announcements.of(heard.topic, name);
+  if (announced?.deviceClass !== null && NO_MEASUREMENT.has(announced?.deviceClass ?? '')) return 'out';
+  const unit = unitBeside(heard, name) ?? announced?.unit ?? range.unit;
+  const fact = claim === null ? undefined : factOf(claim, subject);
+  if (fact === null) return 'out';
+  const total = announced?.stateClass === 'total' || announced?.stateClass === 'total_increasing';
+  if (fact !== undefined) return unit === null ? fact : { ...fact, unit };
+  if (total) return counter(unit);
+  if (claim?.family.listedOnly === true && announced === null) return 'out';
+  if (isHousekeeping(subject)) return 'out';
+  const quantity = quantityOf(subject, range, unit);
+  if (quantity === null && claim?.family.knownOnly === true && announced === null) return 'out';
+  return quantity;
+}
+
+/** The text that says what is measured: the field, or the level of the topic that names the quantity. */
+function subjectOf(
+  { topic }: HeardTopic,
+  name: string,
+  shown: string,
+  claim: Claim | null,
+  match: string,
+): string {
+  const parts = claim?.parts;
+  const named = parts?.get('quantity') ?? parts?.get('sensor') ?? parts?.get('entity');
+  if (named !== undefined) return named;
+  if (name !== '') return shown.startsWith('/') ? shown.slice(1).replaceAll('/', '.') : shown;
+  return claim === null ? (match.includes('{') ? match : topic) : topic;
+}
+
+/** `{"value":21.5,"unit":"°C"}`, and Tasmota's `TempUnit`. */
+function unitBeside({ shape }: HeardTopic, name: string): string | null {
+  const cut = name.lastIndexOf('.');
+  const parent = cut < 0 ? '' : name.slice(0, cut + 1);
+  for (const key of ['unit', 'units', 'uom', 'unit_of_measurement']) {
+    const values = shape.labels.get(`${parent}${key}`);
+    const [unit] = values ?? [];
+    if (values?.size === 1 && unit !== undefined && isUnit(unit)) return unit;
+  }
+  const last = name.slice(cut + 1);
+  const of = (key: string): string | undefined => [...(shape.labels.get(key) ?? [])][0];
+  if (/^(?:Temperature|DewPoint)/.test(last)) {
+    const unit = of('TempUnit');
+    if (unit === 'C' || unit === 'F') return `°${unit}`;
+  }
+  return /^(?:Pressure|SeaPressure)$/.test(last) ? (of('PressureUnit') ?? null) : null;
+}

@@ -1,0 +1,43 @@
+/** A config from what was heard, as YAML: complete, commented, and valid. */
+import { Document, isCollection, isMap, type Pair, Scalar, YAMLMap, YAMLSeq } from 'yaml';
+import type { Survey } from '../../ingest/survey.ts';
+import { type SuggestedRule, suggestRules } from './rules.ts';
+
+/**
+ * @param head first keys of the config, `node` and `mqtt` among them
+ * @returns YAML; its `streams` is empty when nothing was heard
+ */
+export function suggestConfig(head: Readonly<Record<string, unknown>>, survey: Survey): string {
+  const { rules, ignore } = suggestRules(survey);
+  const document = new Document({ ...head, ...(ignore.length === 0 ? {} : { ignore }), streams: [] });
+  document.commentBefore =
+    ' Suggested from what came in. Units and limits are from the documentation of the devices, or guesses from names: read them.\n' +
+    ' The database goes to /var/lib/gatecast. To try it as an ordinary user, add: data_dir: ./data';
+  document.set('streams', ruleNodes(document, rules));
+  const mqtt = document.get('mqtt') as YAMLMap | undefined;
+  if (mqtt !== undefined) mqtt.flow = true;
+  return document.toString({ lineWidth: 0 });
+}
+
+/** The rules as a list with comments. */
+export function ruleNodes(document: Document, rules: readonly SuggestedRule[]): YAMLSeq {
+  const list = document.createNode(rules.map(({ keys }) => keys)) as YAMLSeq<YAMLMap>;
+  for (const [at, rule] of rules.entries()) {
+    const map = list.items[at] as YAMLMap;
+    map.commentBefore = commentOf(rule)
+      .map((line) => ` ${line.replaceAll(/[\r\n]/g, ' ')}`)
+      .join('\n');
+    for (const { key, value } of map.items as Pair<Scalar, YAMLMap | YAMLSeq | Scalar>[]) {
+      if (key.value === 'match' || key.value === 'name') (value as Scalar).type = Scalar.QUOTE_DOUBLE;
+      if (value instanceof YAMLSeq && value.items.some(isMap)) {
+        for (const item of value.items) if (item instanceof YAMLMap) item.flow = true;
+      } else if (isCollection(value)) value.flow = true;
+    }
+  }
+  return list;
+}
+
+function commentOf({ family, topics, remarks }: SuggestedRule): string[] {
+  const count = topics.length === 1 ? '1 topic' : `${topics.length} topics`;
+  return [family === null ? count : `${family}, ${count}`, ...remarks];
+}

@@ -1,0 +1,123 @@
+/**
+ * What a JSON payload says beside its numbers: switches, texts, time stamps, lists of devices and batches of readings. For
+ * `gatecast check` and `init`, not for the hot path. Paths are those under which `json-values.ts` names readings.
+ */
+import { batchTimeKey, identityKey, identityOf, isTimeMember, isTree, timeColumn } from './json-list.ts';
+import { parseNumber, parseNumberWithUnit, parseSwitch } from './number-text.ts';
+import { isLocalTime, parseTime } from './time-stamp.ts';
+
+const MAX_MEMBERS = 256;
+const MAX_VALUES = 32;
+const MAX_STAMPS = 16;
+const MAX_DEPTH = 16;
+
+export interface TimeMember {
+  /** Stamp, read as UTC where it carries no offset, minus arrival; ms. Of live messages. */
+  readonly offsetsMs: number[];
+  /** Without an offset to UTC. */
+  local: boolean;
+}
+
+export class PayloadShape {
+  /** Booleans and on/off words. */
+  readonly switches = new Set<string>();
+  /** Numbers in quotes. */
+  readonly quoted = new Set<string>();
+  /** Short texts and whole numbers by path, with the values seen: what could identify a device. */
+  readonly labels = new Map<string, Set<string>>();
+  /** Members of the top level that are time stamps. */
+  readonly times = new Map<string, TimeMember>();
+  /** Lists of devices, with the member that tells the elements apart. */
+  readonly lists = new Map<string, string>();
+  /** Lists, or objects of columns, whose readings have times of their own; '' is the whole payload. */
+  readonly batches = new Set<string>();
+
+  /** JSON Pointers of members that a dotted path would not find, for a key holds a dot or a bracket. */
+  readonly pointers = new Map<string, string>();
+
+  /** @param live false for a message that the broker had kept */
+  add(json: unknown, arrivalMs: number, live: boolean): void {
+    this.walk('', '', json, 0, live ? arrivalMs : null);
+  }
+
+  private walk(path: string, key: string, value: unknown, depth: number, arrivalMs: number | null): void {
+    if (depth > MAX_DEPTH) return;
+    if (Array.isArray(value)) this.walkList(path, key, value, depth, arrivalMs);
+    else if (isTree(value)) {
+      if (timeColumn(value) !== null) {
+        this.note(this.batches, path);
+        return;
+      }
+      for (const [name, inner] of Object.entries(value)) this.walkMember(path, name, inner, depth, arrivalMs);
+    } else if (isTimeMember(key, value)) {
+      if (path === key) this.stamp(path, value, arrivalMs);
+    } else if (typeof value === 'boolean' || (typeof value === 'string' && parseSwitch(value) !== null))
+      this.note(this.switches, path);
+    else {
+      if (typeof value === 'string' && typeof parseNumberWithUnit(value, { decimalComma: true }) === 'object')
+        this.note(this.quoted, path);
+      this.label(path, value);
+    }
+  }
+
+  private walkMember(
+    path: string,
+    name: string,
+    value: unknown,
+    depth: number,
+    arrivalMs: number | null,
+  ): void {
+    const member = path === '' ? name : `${path}.${name}`;
+    const above = this.pointers.get(path);
+    if ((above !== undefined || /[.[\]]/.test(name)) && this.pointers.size < MAX_MEMBERS) {
+      const parent = above ?? (path === '' ? '' : `/${path.replaceAll('.', '/')}`);
+      this.pointers.set(member, `${parent}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`);
+    }
+    this.walk(member, name, value, depth + 1, arrivalMs);
+  }
+
+  private walkList(path: string, key: string, list: readonly unknown[], depth: number, at: number | null) {
+    if (batchTimeKey(list) !== null) {
+      this.note(this.batches, path);
+      return;
+    }
+    const member = identityKey(list, key);
+    if (member !== null && this.lists.size < MAX_MEMBERS) this.lists.set(path, member);
+    for (const [index, element] of list.entries()) {
+      if (index >= MAX_MEMBERS) return;
+      const name = member === null ? String(index) : identityOf((element as Record<string, unknown>)[member]);
+      this.walk(path === '' ? `${name}` : `${path}.${name}`, '', element, depth + 1, at);
+    }
+  }
+
+  private note(set: Set<string>, path: string): void {
+    if (set.size < MAX_MEMBERS) set.add(path);
+  }
+
+  private label(path: string, value: unknown): void {
+    const text = identityOf(value);
+    if (
+      text === null ||
+      (typeof value === 'string' && typeof parseNumber(value) === 'number' && /[.e]/i.test(value))
+    )
+      return;
+    const known = this.labels.get(path);
+    if (known !== undefined) {
+      if (known.size < MAX_VALUES) known.add(text);
+    } else if (this.labels.size < MAX_MEMBERS) this.labels.set(path, new Set([text]));
+  }
+
+  private stamp(path: string, value: unknown, arrivalMs: number | null): void {
+    const stampMs = parseTime(value);
+    if (stampMs === null) return;
+    let member = this.times.get(path);
+    if (member === undefined) {
+      if (this.times.size >= MAX_MEMBERS) return;
+      member = { offsetsMs: [], local: false };
+      this.times.set(path, member);
+    }
+    member.local ||= isLocalTime(value);
+    if (arrivalMs !== null && member.offsetsMs.length < MAX_STAMPS)
+      member.offsetsMs.push(stampMs - arrivalMs);
+  }
+}

@@ -1,0 +1,168 @@
+/** Suggestions for what belongs to no family: identity, batches, clocks, marks, cadence. */
+import { describe, expect, it } from 'vitest';
+import { START_MS, suggested } from './heard.ts';
+
+const EVERY_MS = 10_000;
+const stamp = (at: number, shiftMs = 0): string => new Date(START_MS + at * EVERY_MS + shiftMs).toISOString();
+
+describe('a suggestion for unknown devices', () => {
+  it('names streams by the members that tell the devices of a topic apart', () => {
+    const { config, streams, rejects } = suggested((at) =>
+      ['a1', 'b2', 'c3'].map((sensor_id, n) => [
+        'gateway/ble',
+        { sensor_id, model: 'Thermo', seq: at * 3 + n, temperature: 20 + n, rssi: -70 },
+      ]),
+    );
+    expect(config.streams).toMatchObject([{ match: 'gateway/ble', name: '{/model}-{/sensor_id}/{field}' }]);
+    expect(Object.keys(streams)).toEqual([
+      'Thermo-a1/temperature',
+      'Thermo-b2/temperature',
+      'Thermo-c3/temperature',
+    ]);
+    expect(rejects).toEqual([]);
+  });
+
+  it('leaves the name alone where a topic has one device', () => {
+    const { config } = suggested((at) => [
+      ['sensors/kitchen', { id: 'esp-1', message_id: `m${at}`, temperature: 20 }],
+    ]);
+    expect(config.streams[0]?.name).toBeUndefined();
+  });
+
+  it('measures the cadence of each device, not of the topic, and not of radio repeats', () => {
+    const { config } = suggested(
+      (at) =>
+        ['a', 'b', 'c', 'd'].flatMap((id) => {
+          const message = ['radio/in', { id, flux: 1 + at }] as const;
+          return [message, message, message];
+        }),
+      600_000,
+    );
+    expect(config.streams[0]).toMatchObject({ interval: 600_000, horizon: 86_400_000 });
+  });
+
+  it('reads lists of devices by what identifies them, batches where they are, and keys with dots', () => {
+    const { config, streams, rejects } = suggested((at) => [
+      [
+        'plant/lists',
+        {
+          meters: [
+            { meter: 'A', power: 100 + at },
+            { meter: 'B', power: 200 + at },
+          ],
+        },
+      ],
+      [
+        'works/batches',
+        {
+          data: {
+            list: [
+              { time: stamp(at), temperature: 25 },
+              { time: stamp(at, 1000), temperature: 26 },
+            ],
+          },
+        },
+      ],
+      ['hall/columns', { t: [stamp(at), stamp(at, 1000)], temperature: [25, 26] }],
+      ['yard/dots', { 'air.quality': { 'pm2.5': 4 } }],
+    ]);
+    const byMatch = Object.fromEntries(config.streams.map((rule) => [rule.match, rule]));
+    expect(byMatch['plant/lists']?.fields).toEqual(['meters[meter].power']);
+    expect(byMatch['works/batches']).toMatchObject({ records: 'data.list', fields: ['temperature'] });
+    expect(byMatch['hall/columns']).toMatchObject({ fields: ['temperature'] });
+    expect(Object.keys(streams).sort()).toEqual([
+      'hall/columns/temperature',
+      'plant/lists/meters.A.power',
+      'plant/lists/meters.B.power',
+      'works/batches/temperature',
+      'yard/dots/air.quality.pm2.5',
+    ]);
+    expect(streams['plant/lists/meters.A.power']).toBe('W mean 0.. 1m/4h');
+    expect(rejects).toEqual([]);
+  });
+
+  it('finds the time of a reading, the zone of local time, and a clock that is wrong', () => {
+    const { config, text } = suggested((at) => [
+      ['a/utc', { ts: (START_MS + at * EVERY_MS) / 1000, level: 1 }],
+      ['b/local', { Time: stamp(at, 5.5 * 3_600_000).slice(0, 19), level: 1 }],
+      ['c/wrong', { time: stamp(at, 25 * 86_400_000), level: 1 }],
+      ['d/unset', { time: `1970-01-01T00:00:${String(at * 10).padStart(2, '0')}Z`, level: 1 }],
+    ]);
+    const byMatch = Object.fromEntries(config.streams.map((rule) => [rule.match, rule]));
+    expect(byMatch['a/utc']).toMatchObject({ time: 'ts', time_zone: 'UTC' });
+    expect(byMatch['b/local']).toMatchObject({ time: 'Time', time_zone: '+05:30' });
+    expect(byMatch['c/wrong']?.time).toBeUndefined();
+    expect(text).toContain('the clock of the sender looks 25 d ahead, so time is not used');
+    expect(byMatch['d/unset']?.time).toBeUndefined();
+  });
+
+  it('names marks of a missing value and keeps them out, but not values that only look like marks', () => {
+    const { config, text } = suggested((at) => [
+      [
+        'x/probe',
+        { temperature: at === 2 ? -127 : 10 + at, level: at === 1 ? -999 : 20, grid_power: -200 + at * 60 },
+      ],
+    ]);
+    expect(text).toContain('temperature was -127 (1 of 5): that looks like a mark');
+    expect(text).toContain('level was -999 (1 of 5)');
+    expect(text).not.toContain('grid_power was');
+    expect(config.streams[0]?.fields).toEqual([
+      { field: 'temperature', unit: '°C', limits: { min: -60, max: 150 } },
+      { field: 'level', limits: { min: -998 } },
+      { field: 'grid_power', unit: 'W' },
+    ]);
+  });
+
+  it('takes numbers in quotes only where a field that is read has them', () => {
+    const { config } = suggested(() => [
+      ['q/quoted', { temperature: '21.5', humidity: 40 }],
+      ['r/plain', { temperature: 21.5, device_code: '12' }],
+      ['s/comma', { temperature: '21,5' }],
+    ]);
+    const byMatch = Object.fromEntries(config.streams.map((rule) => [rule.match, rule]));
+    expect(byMatch['q/quoted']).toMatchObject({ numeric_strings: true });
+    expect(byMatch['r/plain']).toMatchObject({ numeric_strings: false });
+    expect(byMatch['s/comma']).toMatchObject({ numeric_strings: true, decimal_comma: true });
+  });
+
+  it('sees what counts up, what runs backwards, and what points', () => {
+    const { streams } = suggested((at) => [
+      ['m/water_total', String(100 + at)],
+      ['n/energy', String(1000 + [0, 1, 0.5, 0.2, 1][at]!)],
+      ['o/wind_direction', String((350 + at * 10) % 360)],
+      ['p/heading', '800'],
+    ]);
+    expect(streams['m/water_total']).toBe('m³ delta 5m/1d');
+    expect(streams['n/energy']).toBe('kWh change 5m/1d');
+    expect(streams['o/wind_direction']).toBe('° circular-mean 5m/1d');
+    expect(streams['p/heading']).toMatch(/^- mean/);
+  });
+
+  it('chooses a step that is not shorter than the cadence', () => {
+    const step = (everyMs: number, topic = 'a/pump_speed'): string | undefined =>
+      Object.values(suggested((at) => [[topic, String(at)]], everyMs).streams)[0]
+        ?.split(' ')
+        .at(-1);
+    expect(step(100)).toBe('1s/4m');
+    expect(step(1000)).toBe('10s/48m');
+    expect(step(10_000)).toBe('1m/4h');
+    expect(step(60_000)).toBe('5m/1d');
+    expect(step(430_000)).toBe('10m/1d');
+    expect(step(3_600_000)).toBe('1h/1d');
+    expect(step(86_400_000)).toBe('1d/24d');
+    expect(step(1000, 'a/temperature')).toBe('5m/1d');
+  });
+
+  it('never reads the whole broker', () => {
+    const { config } = suggested(() =>
+      ['a/b/c', 'd/e/f', 'g/h/i', 'j/k/l', 'm/n/o'].map((topic) => [topic, '5'] as const),
+    );
+    expect(config.streams.map(({ match }) => match)).toEqual(['a/b/c', 'd/e/f', 'g/h/i', 'j/k/l', 'm/n/o']);
+  });
+
+  it('says of topics that only retained messages came', () => {
+    expect(suggested(() => [['old/temperature', '20', true]]).text).toContain(
+      '# only retained messages came',
+    );
+  });
+});
