@@ -2,12 +2,13 @@
 import { answerText } from '../src/agent/requests.ts';
 import { GatecastError } from '../src/errors.ts';
 import { crossings } from '../src/forecast/crossings.ts';
-import { type Forecast, Q } from '../src/forecast/forecast.ts';
+import type { Forecast } from '../src/forecast/forecast.ts';
 import type { Outgoing } from '../src/mqtt/outbox.ts';
 import { topicsOf } from '../src/mqtt/topics.ts';
 import { Discovery } from '../src/outputs/home-assistant/discovery.ts';
 import { JsonTopics } from '../src/outputs/json/json-topics.ts';
 import { responseMessage } from '../src/outputs/json/messages.ts';
+import { Q } from '../src/quantiles.ts';
 
 const MINUTE = 60_000;
 const NOW = Date.UTC(2025, 0, 31, 6, 5, 2, 41);

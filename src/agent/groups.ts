@@ -2,7 +2,6 @@
  * Which model a group of streams runs: the one its slots name, else what there is. All streams of an agent are one
  * group as yet; messages, slots and models name it, so that several may come.
  */
-
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorText } from '../errors.ts';

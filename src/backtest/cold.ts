@@ -3,9 +3,8 @@
  * forecast after 1, 2, 4, ... 128 buckets is scored on what came.
  */
 import type { Engine } from '../forecast/engine.ts';
-import { MEDIAN, Q } from '../forecast/forecast.ts';
+import { MEDIAN, Q, quantileLoss } from '../quantiles.ts';
 import { turnTo } from '../series/circle.ts';
-import { quantileLoss } from '../series/quantiles.ts';
 import { type Grid, type PlayOptions, play, type Reading } from './play.ts';
 import { seasonOf, seriesScale } from './score.ts';
 

@@ -1,6 +1,6 @@
 /** `forecasts.csv`: one row a step, `series,origin,step,time,p10..p90`. */
 import { digitsFor } from '../forecast/digits.ts';
-import { Q } from '../forecast/forecast.ts';
+import { Q } from '../quantiles.ts';
 import { writeOutput } from '../system/output-file.ts';
 import type { Grid, Played } from './play.ts';
 

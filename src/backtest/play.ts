@@ -3,7 +3,8 @@
  * been pushed and closed, and nothing later has.
  */
 import type { ForecastEngine } from '../forecast/engine-contract.ts';
-import { type Forecast, Q } from '../forecast/forecast.ts';
+import type { Forecast } from '../forecast/forecast.ts';
+import { Q } from '../quantiles.ts';
 import { aggregate } from '../series/aggregate.ts';
 import { Counter } from '../series/counter.ts';
 import { RateLimit } from '../series/rate-limit.ts';

@@ -3,9 +3,8 @@
  * first origin, Hyndman & Koehler 2006), coverage of p10..p90, and skill against the naive and the seasonal naive on the
  * very same targets; over all leads and by lead.
  */
-import { MEDIAN, Q, QUANTILES } from '../forecast/forecast.ts';
+import { MEDIAN, Q, QUANTILES, quantileLoss } from '../quantiles.ts';
 import { turnTo } from '../series/circle.ts';
-import { quantileLoss } from '../series/quantiles.ts';
 import type { Grid, Played } from './play.ts';
 
 /** Where `n` is 0 nothing was scored: the rest is NaN, null in JSON. */

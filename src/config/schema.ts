@@ -5,7 +5,7 @@
  * type says so.
  */
 import { z } from 'zod';
-import { QUANTILES } from '../series/quantiles.ts';
+import { QUANTILES } from '../quantiles.ts';
 import {
   checkBase,
   checkCron,

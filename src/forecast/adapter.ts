@@ -4,14 +4,14 @@
  * own forecast; the blend decides lead by lead what it is worth. Where a stream has covariates, a second regression sees
  * them as well, and each counts by what it has been worth at the lead.
  */
+import { MEDIAN, Q } from '../quantiles.ts';
 import { COVARIATE_LEADS, type Covariates } from '../series/covariates.ts';
-import { ANALOGUE, CYCLE, LAST } from '../series/experts.ts';
+import { EXPERTS } from '../series/experts.ts';
 import { type Features, squash } from '../series/features.ts';
 import { LeadKnots } from '../series/lead-knots.ts';
 import { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { Correction } from './correction.ts';
-import { MEDIAN, Q } from './forecast.ts';
 
 /** Leads at which corrections are learnt; those between are interpolated. */
 export const ADAPTER_KNOTS = [1, 2, 4, 8, 16, 32, 64, 128];
@@ -24,7 +24,7 @@ const LAST_ERRORS = 3;
 /** Knots whose newest errors are shown, beside that of lead 1. */
 const ERROR_KNOTS = [2, 4];
 /** Experts that are shown beside the anchor, at an early lead and at the last. */
-const SHOWN = [LAST, CYCLE, ANALOGUE];
+const SHOWN = [EXPERTS.last, EXPERTS.cycle, EXPERTS.analogue];
 const EARLY = 8;
 /** Places of the network's own moves, known last. */
 const MOVES = LAGS.length + LAST_ERRORS + ERROR_KNOTS.length + 2 * SHOWN.length;

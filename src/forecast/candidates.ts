@@ -1,7 +1,8 @@
 /** The forecasters whose quantiles compete for publication on every stream, and how the simple ones get theirs. */
-import { LAST, SEASONAL_NAIVE } from '../series/experts.ts';
+import { MEDIAN, Q } from '../quantiles.ts';
+import { EXPERTS } from '../series/experts.ts';
 import type { Features, KeptExpert } from '../series/features.ts';
-import { type ForecastKind, MEDIAN, Q } from './forecast.ts';
+import type { ForecastKind } from './forecast.ts';
 
 const CANDIDATES = ['gru', 'seasonal-naive', 'naive', 'climate', 'adapter'] as const;
 export const C = CANDIDATES.length;
@@ -15,14 +16,6 @@ export const ADAPTER = 4;
 /** Whether a candidate is only there when the network is. */
 export function ofNetwork(candidate: number): boolean {
   return candidate === GRU || candidate === ADAPTER;
-}
-
-/** Sum of the pinball losses of p10, p50 and p90: what candidates are compared by. */
-export function pinball3(y: number, low: number, median: number, high: number): number {
-  const a = y - low;
-  const b = y - median;
-  const c = y - high;
-  return (a >= 0 ? 0.1 * a : -0.9 * a) + 0.5 * Math.abs(b) + (c >= 0 ? 0.9 * c : -0.1 * c);
 }
 
 /**
@@ -74,8 +67,8 @@ function climateQuantiles(features: Features, out: Float64Array): void {
 
 /** The candidates that need no network. @param out [C] arrays [leads, 9] */
 export function simpleQuantiles(features: Features, out: readonly Float64Array[]): void {
-  naiveQuantiles(features, SEASONAL_NAIVE, out[SEASONAL]);
-  naiveQuantiles(features, LAST, out[NAIVE]);
+  naiveQuantiles(features, EXPERTS.seasonalNaive, out[SEASONAL]);
+  naiveQuantiles(features, EXPERTS.last, out[NAIVE]);
   climateQuantiles(features, out[CLIMATE]);
 }
 

@@ -3,10 +3,10 @@
  * of a few leads (knots), in units of the lead's scale, learnt as the buckets arrive. What is right of it shows in its
  * running error beside the network's.
  */
+import { MEDIAN, Q } from '../quantiles.ts';
 import type { LeadKnots } from '../series/lead-knots.ts';
 import { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
-import { MEDIAN, Q } from './forecast.ts';
 import { Regression } from './regression.ts';
 
 const MEMORY = 500;

@@ -1,10 +1,11 @@
 /** Who is whose covariate: every stream and table that some stream names, by name, whether it is there yet or not. */
+import { MEDIAN, Q } from '../quantiles.ts';
 import type { ClosedBucket } from '../series/buckets.ts';
 import { StreamSource, type TablePoint, TableSource } from '../series/covariate-sources.ts';
 import { type CovariateSource, Covariates } from '../series/covariates.ts';
 import type { CovariateName, StreamSpec } from '../series/spec.ts';
 import type { StateIo } from '../series/state-io.ts';
-import { type Forecast, MEDIAN, Q } from './forecast.ts';
+import type { Forecast } from './forecast.ts';
 
 export class CovariateBook {
   private readonly streams = new Map<string, StreamSource>();

@@ -1,6 +1,7 @@
 /** Time to threshold from the quantiles of each lead. */
+import { MEDIAN, Q, QUANTILES } from '../quantiles.ts';
 import type { Threshold } from '../series/spec.ts';
-import { type Crossing, MEDIAN, Q, QUANTILES } from './forecast.ts';
+import type { Crossing } from './forecast.ts';
 
 const NEGLIGIBLE = 0.01;
 /** Forecasts of a lead that have met their readings before a crossing at that lead is given a time. */

@@ -3,6 +3,7 @@
  * samples and time. A backtest and the daemon run this same code.
  */
 import { errorText, GatecastError } from '../errors.ts';
+import { Q } from '../quantiles.ts';
 import type { ClosedBucket } from '../series/buckets.ts';
 import type { TablePoint } from '../series/covariate-sources.ts';
 import { FEATURE_FORMAT } from '../series/features.ts';
@@ -19,7 +20,7 @@ import type {
   StreamView,
   TickPace,
 } from './engine-contract.ts';
-import { type Forecast, Q, withSurprises } from './forecast.ts';
+import { type Forecast, withSurprises } from './forecast.ts';
 import type { Model } from './model.ts';
 import { Scratches } from './scratch.ts';
 import { Stream } from './stream.ts';

@@ -1,11 +1,6 @@
 /** The forecast as everyone outside the engine knows it. */
 import type { MarkName } from '../series/quality.ts';
-import { QUANTILES } from '../series/quantiles.ts';
 import type { Surprise } from './anomalies.ts';
-
-export { QUANTILES };
-export const Q = QUANTILES.length;
-export const MEDIAN = 4;
 
 export type ForecastKind = 'gru' | 'seasonal-naive' | 'naive' | 'blend';
 export type InputQuality = 'good' | 'filled' | 'stale';

@@ -1,10 +1,10 @@
 /** What a step works in: nothing of it outlives the step, so that all streams of one horizon share it. */
+import { Q } from '../quantiles.ts';
 import { FeatureScratch } from '../series/feature-scratch.ts';
 import { LeadKnots } from '../series/lead-knots.ts';
 import { ADAPTER_KNOTS } from './adapter.ts';
 import { C } from './candidates.ts';
 import { CovariateBook } from './covariate-book.ts';
-import { Q } from './forecast.ts';
 import { TrackScratch } from './track-scratch.ts';
 
 export class Scratch {

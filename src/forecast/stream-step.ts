@@ -4,6 +4,7 @@
  * a network is trained and judged on exactly the inputs that it gets live. It owns everything that decides those inputs:
  * origin, fill, quality, scaler, limits, covariates and coverage target. Pure.
  */
+import { MEDIAN, Q } from '../quantiles.ts';
 import type { ClosedBucket } from '../series/buckets.ts';
 import { zoneOffset } from '../series/calendar.ts';
 import type { Covariates } from '../series/covariates.ts';
@@ -14,7 +15,6 @@ import { JUMP, MASKED, OUT_OF_RANGE, Quality, TOO_FAST } from '../series/quality
 import type { StreamSpec } from '../series/spec.ts';
 import { Blend } from './blend.ts';
 import { naiveQuantiles } from './candidates.ts';
-import { MEDIAN, Q } from './forecast.ts';
 import { limited } from './limits.ts';
 import type { Scratch } from './scratch.ts';
 

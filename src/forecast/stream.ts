@@ -3,6 +3,7 @@
  * beside its quantiles: marks, surprises, crossings, scores. Holds everything the stream has learnt; the engine only batches.
  */
 import { GatecastError } from '../errors.ts';
+import { MEDIAN, Q } from '../quantiles.ts';
 import { Buckets, type ClosedBucket } from '../series/buckets.ts';
 import type { Features } from '../series/features.ts';
 import { Memory } from '../series/memory.ts';
@@ -14,7 +15,7 @@ import { Anomalies, LEAST_SCORE, MOST_SCORE, type Surprise } from './anomalies.t
 import { kindOf } from './candidates.ts';
 import { crossings } from './crossings.ts';
 import type { MarkedBucket, StreamAbout } from './engine-contract.ts';
-import { type Forecast, type InputQuality, MEDIAN, Q } from './forecast.ts';
+import type { Forecast, InputQuality } from './forecast.ts';
 import { RecentInputs } from './recent-inputs.ts';
 import { Scratches } from './scratch.ts';
 import { StreamStep } from './stream-step.ts';

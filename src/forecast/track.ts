@@ -8,11 +8,11 @@
  * (adaptive conformal inference, Gibbs & Candes 2021; quantile tracker of conformal PID, Angelopoulos et al. 2023).
  * Where the noise has grown for good that is slow: `widening.ts`.
  */
+import { MEDIAN, pinball3, Q } from '../quantiles.ts';
 import { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
-import { C, GRU, NAIVE, pinball3, SEASONAL } from './candidates.ts';
+import { C, GRU, NAIVE, SEASONAL } from './candidates.ts';
 import { coldWidths } from './cold.ts';
-import { MEDIAN, Q } from './forecast.ts';
 import { IntervalRing } from './interval-ring.ts';
 import { BLEND, PUBLISHED, ROW, TrackScratch } from './track-scratch.ts';
 import { Weights } from './weights.ts';

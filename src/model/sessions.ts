@@ -4,6 +4,7 @@
  */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { errorText, GatecastError } from '../errors.ts';
+import { Q } from '../quantiles.ts';
 import { refuseTelemetry } from '../system/telemetry.ts';
 import type { Stepper } from './stepper.ts';
 
@@ -83,7 +84,6 @@ async function load(model: Uint8Array, options = OPTIONS): Promise<InferenceSess
   }
 }
 
-const LEVELS = 9;
 /** Rows a run: larger batches gain little speed, and the runtime keeps what its largest run needed (10 MB more at 256). */
 const MAX_ROWS = 128;
 
@@ -114,7 +114,7 @@ export async function createStepper(model: Uint8Array): Promise<Stepper> {
 
 /** Runs on the caller's arrays and into arrays that are kept: nothing is allocated unless a batch is the largest yet. */
 function batchedRun(session: InferenceSession, { inputs, layers, hidden, leads }: Sizes): Stepper['run'] {
-  const width = leads * LEVELS;
+  const width = leads * Q;
   let quantiles = new Float32Array(0);
   // two in turn, so that the state one call returns may be what the next call reads
   let next = new Float32Array(0);
@@ -147,7 +147,7 @@ function batchedRun(session: InferenceSession, { inputs, layers, hidden, leads }
           h: new Tensor('float32', before, [layers, rows, hidden]),
         },
         {
-          quantiles: new Tensor('float32', result, [rows, leads, LEVELS]),
+          quantiles: new Tensor('float32', result, [rows, leads, Q]),
           h_next: new Tensor('float32', after, [layers, rows, hidden]),
         },
       );
@@ -193,7 +193,7 @@ function contractSizes(session: InferenceSession): Sizes {
       letters.every((letter, axis) => {
         const size = found.shape[axis];
         if (letter === 'N') return typeof size === 'string';
-        return typeof size === 'number' && size > 0 && (letter !== '9' || size === LEVELS);
+        return typeof size === 'number' && size > 0 && (letter !== '9' || size === Q);
       });
     if (!fits) wrong.push(`${name} must be [${letters}] with N open and the rest fixed, is [${found.shape}]`);
     return fits ? found.shape.map(Number) : none;

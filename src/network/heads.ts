@@ -4,10 +4,11 @@
  * non-negative increments). The same code serves one step and a window: R rows are the streams of a step, or all
  * origins of all windows.
  */
+import { Q } from '../quantiles.ts';
 import { multiply } from './graph/dims.ts';
 import type { Graph, Value } from './graph/graph.ts';
 import { add, affine, matmul, mul, positive, reshape, slice, softmax, tanh } from './graph/ops.ts';
-import { LEVELS, leadWidth, type NetworkSpec, SPREADS } from './spec.ts';
+import { leadWidth, type NetworkSpec, SPREADS } from './spec.ts';
 
 /** Gives the parameter of that name. */
 export type Parameters = (name: string) => Value;
@@ -56,8 +57,8 @@ function directHead(
   if (shortcut) y = affine(g, x, parameter('head.shortcut'), y);
   // medians of all leads come first, then each lead's distances
   const median = reshape(g, slice(g, y, 1, 0, leads), [multiply(R, leads), 1]);
-  const spreads = reshape(g, slice(g, y, 1, leads, leads * LEVELS), [multiply(R, leads), SPREADS]);
-  return reshape(g, quantiles(g, median, positive(g, spreads)), [R, leads, LEVELS]);
+  const spreads = reshape(g, slice(g, y, 1, leads, leads * Q), [multiply(R, leads), SPREADS]);
+  return reshape(g, quantiles(g, median, positive(g, spreads)), [R, leads, Q]);
 }
 
 /**
@@ -94,18 +95,18 @@ function leadHead(
   const correction = from('median', parameter('head.median.bias'));
   const median = affine(g, mul(g, share, forecasts), ones, correction);
   const spreads = positive(g, from('spread', parameter('head.spread.bias')));
-  return reshape(g, quantiles(g, median, spreads), [R, K, LEVELS]);
+  return reshape(g, quantiles(g, median, spreads), [R, K, Q]);
 }
 
 /** median [rows, 1] and distances [rows, 8] -> levels [rows, 9] */
 function quantiles(g: Graph, median: Value, spreads: Value): Value {
-  const middle = (LEVELS - 1) / 2;
-  const triangle = new Float32Array(SPREADS * LEVELS);
+  const middle = (Q - 1) / 2;
+  const triangle = new Float32Array(SPREADS * Q);
   for (let spread = 0; spread < SPREADS; spread++) {
-    for (let level = 0; level < LEVELS; level++) {
-      if (spread < middle && level <= spread) triangle[spread * LEVELS + level] = -1;
-      if (spread >= middle && level > spread) triangle[spread * LEVELS + level] = 1;
+    for (let level = 0; level < Q; level++) {
+      if (spread < middle && level <= spread) triangle[spread * Q + level] = -1;
+      if (spread >= middle && level > spread) triangle[spread * Q + level] = 1;
     }
   }
-  return affine(g, spreads, g.constant(triangle, [SPREADS, LEVELS]), median);
+  return affine(g, spreads, g.constant(triangle, [SPREADS, Q]), median);
 }

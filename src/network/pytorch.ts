@@ -1,20 +1,14 @@
 /**
  * PyTorch's names and gate order for the weights of a cell stack, both ways.
  * torch.nn.RNN, LSTM and GRU store weight_ih_l0 [G * H, I], weight_hh_l0 [G * H, H], bias_ih_l0 and bias_hh_l0 [G * H],
- * and so on for l1 ...; gates GRU: r z n, LSTM: i f g o (docs.pytorch.org, torch.nn.GRU and torch.nn.LSTM, "Variables").
+ * and so on for l1 ...; the order of the gates is the cell's `pytorchOrder`.
  */
 import { GatecastError, type Issue } from '../errors.ts';
-import { type Cell, type NetworkSpec, validateSpec } from './spec.ts';
-import { checkWeights, GATES, type Tensor, type Weights } from './weights.ts';
+import { CELL_OPS, type Cell, gatesOf } from './cells/cells.ts';
+import { type NetworkSpec, validateSpec } from './spec.ts';
+import { checkWeights, type Tensor, type Weights } from './weights.ts';
 
-/** ORDER[cell][i]: which of PyTorch's gates is our gate i. */
-const ORDER: Readonly<Record<Cell, readonly number[]>> = {
-  'rnn-tanh': [0],
-  'rnn-relu': [0],
-  lstm: [0, 3, 1, 2],
-  gru: [1, 0, 2],
-  'gru-reset-before': [1, 0, 2],
-};
+const orderOf = (cell: Cell): readonly number[] => CELL_OPS[cell].pytorchOrder;
 
 const PARTS: readonly (readonly [ours: string, theirs: string])[] = [
   ['input.weight', 'weight_ih'],
@@ -26,7 +20,7 @@ const THEIR_NAME = /^(.*?)(weight|bias)_(ih|hh|hr)_l(\d+)(_reverse)?$/;
 
 /** Weights, or their gradients, under PyTorch's names; what is not part of a cell keeps its own. */
 export function toPyTorch(cell: Cell, weights: Weights): Map<string, Tensor> {
-  const theirGates = ORDER[cell].map((_, gate) => ORDER[cell].indexOf(gate));
+  const theirGates = orderOf(cell).map((_, gate) => orderOf(cell).indexOf(gate));
   return new Map(
     [...weights].map(([name, tensor]) => {
       const theirs = theirName(name);
@@ -42,8 +36,8 @@ export function toOwnNames(cell: Cell, weights: Weights): Map<string, Tensor> {
       const [, theirs, layer] = /^((?:weight|bias)_(?:ih|hh))_l(\d+)$/.exec(name) ?? [];
       const ours = PARTS.find((part) => part[1] === theirs)?.[0];
       // rows that cannot be blocks of gates are left to the check of shapes
-      if (!ours || tensor.shape[0]! % GATES[cell] !== 0) return [name, tensor];
-      return [`layers.${layer}.${ours}`, reordered(tensor, ORDER[cell])];
+      if (!ours || tensor.shape[0]! % gatesOf(cell) !== 0) return [name, tensor];
+      return [`layers.${layer}.${ours}`, reordered(tensor, orderOf(cell))];
     }),
   );
 }
@@ -82,10 +76,10 @@ export function fromPyTorch(
     attention: null,
     head: { kind: 'none' },
   };
-  const rows = GATES[cell] * spec.hidden;
+  const rows = gatesOf(cell) * spec.hidden;
   if (first.shape[0] !== rows) {
     const found = (first.shape[0]! / spec.hidden).toFixed(2).replace(/\.?0+$/, '');
-    const message = `has ${found} gates; a ${cell} has ${GATES[cell]}`;
+    const message = `has ${found} gates; a ${cell} has ${gatesOf(cell)}`;
     throw refusal([{ path: 'weight_ih_l0', message }]);
   }
   validateSpec(spec);
@@ -94,7 +88,7 @@ export function fromPyTorch(
     for (const [ours, theirs] of PARTS) {
       const tensor = named.get(`${theirs}_l${layer}`);
       const name = `layers.${layer}.${ours}`;
-      if (tensor && tensor.shape[0] === rows) weights.set(name, reordered(tensor, ORDER[cell]));
+      if (tensor && tensor.shape[0] === rows) weights.set(name, reordered(tensor, orderOf(cell)));
       else if (tensor) weights.set(name, tensor);
       else if (theirs.startsWith('bias')) weights.set(name, { shape: [rows], data: new Float32Array(rows) });
     }

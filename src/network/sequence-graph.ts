@@ -2,19 +2,12 @@
  * The graph that runs a whole window forward in float32: for evaluation, for replaying history into a state, and to
  * export. T and B are open.
  */
+import { Q } from '../quantiles.ts';
 import { multiply } from './graph/dims.ts';
 import { Graph, type Value } from './graph/graph.ts';
 import { flatten, reshape, slice } from './graph/ops.ts';
 import { applyHead, floatMap, type Parameters } from './heads.ts';
-import {
-  LEVELS,
-  leadWidth,
-  type NetworkSpec,
-  type Rows,
-  stateLayout,
-  stateRows,
-  validateSpec,
-} from './spec.ts';
+import { leadWidth, type NetworkSpec, type Rows, stateLayout, stateRows, validateSpec } from './spec.ts';
 import { buildWindow } from './stack.ts';
 import { checkWeights, type Weights, weightShapes } from './weights.ts';
 
@@ -67,8 +60,8 @@ export function buildSequenceGraph(
     });
     // two open axes: their sizes are read off x
     const open = g.emit('Shape', [x], [2], { end: { int: 2 } }, 'int64');
-    const sizes = g.emit('Concat', [open, g.int64([wanted, LEVELS])], [4], { axis: { int: 0 } }, 'int64');
-    g.output('quantiles', g.emit('Reshape', [forecast, sizes], ['T', 'B', wanted, LEVELS]));
+    const sizes = g.emit('Concat', [open, g.int64([wanted, Q])], [4], { axis: { int: 0 } }, 'int64');
+    g.output('quantiles', g.emit('Reshape', [forecast, sizes], ['T', 'B', wanted, Q]));
   }
   return g.toModel('sequence', `${spec.cell} over a window, float32`);
 }

@@ -3,15 +3,13 @@
  * Every graph and every weight follows from a spec; nothing else describes a network.
  */
 import { GatecastError, type Issue } from '../errors.ts';
+import { Q } from '../quantiles.ts';
+import { CELL_OPS, CELLS, type Cell } from './cells/cells.ts';
 
-export const CELLS = ['rnn-tanh', 'rnn-relu', 'lstm', 'gru', 'gru-reset-before'] as const;
-/** `gru` applies the reset gate after the recurrent product (PyTorch, cuDNN), `gru-reset-before` before it (Cho 2014). */
-export type Cell = (typeof CELLS)[number];
+export { CELLS, type Cell };
 
-/** Levels a head forecasts: 0.1, 0.2, ... 0.9. */
-export const LEVELS = 9;
 /** Increments between neighbouring levels. */
-export const SPREADS = LEVELS - 1;
+export const SPREADS = Q - 1;
 
 export type HeadSpec =
   /** The bare cell stack. */
@@ -119,14 +117,14 @@ export interface Rows {
 }
 
 /**
- * Where everything that recurs lives in the state [S, N, H]: hidden states by layer, cell states by layer (LSTM),
+ * Where everything that recurs lives in the state [S, N, H]: hidden states by layer, cell states by layer (if the cell has them),
  * the top layer's states before the newest (attention; oldest first), and the inputs before the newest
  * (convolution; oldest first, packed into as few rows as hold them, the rest unused).
  */
 export function stateLayout(spec: NetworkSpec): { hidden: Rows; cell: Rows; memory: Rows; past: Rows } {
   const next = (from: number, rows: number): Rows => ({ from, to: from + rows });
   const hidden = next(0, spec.layers);
-  const cell = next(hidden.to, spec.cell === 'lstm' ? spec.layers : 0);
+  const cell = next(hidden.to, CELL_OPS[spec.cell].hasCellState ? spec.layers : 0);
   const memory = next(cell.to, spec.attention ? spec.attention.memory - 1 : 0);
   const pastNumbers = spec.convolution ? (spec.convolution.kernel - 1) * spec.inputs : 0;
   return { hidden, cell, memory, past: next(memory.to, Math.ceil(pastNumbers / spec.hidden)) };

@@ -52,7 +52,7 @@ export function buildWindow(
       inputBias: of('input.bias'),
       hiddenBias: of('hidden.bias'),
     };
-    const c0 = spec.cell === 'lstm' ? row(layout.cell.from + layer) : null;
+    const c0 = ops.hasCellState ? row(layout.cell.from + layer) : null;
     const mask = layer > 0 ? masks[layer - 1] : undefined;
     const result = ops.sequence(
       g,

@@ -2,14 +2,14 @@
  * The graph one training step runs: forward, masked pinball loss, and the gradient of every weight.
  * Weights are inputs under their own names; updating them is the optimiser's job.
  */
-
 import { GatecastError } from '../errors.ts';
+import { Q, QUANTILES } from '../quantiles.ts';
 import { gradients } from './graph/autodiff.ts';
 import { multiply } from './graph/dims.ts';
 import { Graph, type Value } from './graph/graph.ts';
 import { affine, div, flatten, matmul, mul, negate, relu, reshape, slice, sum } from './graph/ops.ts';
 import { applyHead, floatMap } from './heads.ts';
-import { LEVELS, leadWidth, type NetworkSpec, stateRows, validateSpec } from './spec.ts';
+import { leadWidth, type NetworkSpec, stateRows, validateSpec } from './spec.ts';
 import { buildWindow } from './stack.ts';
 import { weightShapes } from './weights.ts';
 
@@ -102,17 +102,17 @@ function pinballLoss(
   target: Value,
   weight: Value,
 ): { loss: Value; losses: Value } {
-  const levels = Float32Array.from({ length: LEVELS }, (_, index) => (index + 1) / (LEVELS + 1));
-  const minusOnes = Float32Array.from({ length: LEVELS ** 2 }, (_, at) => (at % (LEVELS + 1) === 0 ? -1 : 0));
-  const ones = new Float32Array(LEVELS).fill(1);
+  const levels = Float32Array.from(QUANTILES);
+  const minusOnes = Float32Array.from({ length: Q ** 2 }, (_, at) => (at % (Q + 1) === 0 ? -1 : 0));
+  const ones = new Float32Array(Q).fill(1);
   const column = (value: Value) => reshape(g, value, [multiply(...value.shape), 1]);
-  const error = affine(g, flatten(g, forecast), g.constant(minusOnes, [LEVELS, LEVELS]), column(target));
+  const error = affine(g, flatten(g, forecast), g.constant(minusOnes, [Q, Q]), column(target));
   // max(q e, (q - 1) e) = q e + max(-e, 0), summed over the levels q
-  const below = matmul(g, relu(g, negate(g, error)), g.constant(ones, [LEVELS, 1]));
-  const pinball = affine(g, error, g.constant(levels, [LEVELS, 1]), below);
+  const below = matmul(g, relu(g, negate(g, error)), g.constant(ones, [Q, 1]));
+  const pinball = affine(g, error, g.constant(levels, [Q, 1]), below);
   const observed = g.emit('Max', [sum(g, weight), g.scalar(1e-6)], []);
   const weighted = mul(g, pinball, column(weight));
-  const double = g.scalar(2 / LEVELS);
+  const double = g.scalar(2 / Q);
   return {
     loss: div(g, mul(g, sum(g, weighted), double), observed),
     losses: mul(g, weighted, double),

@@ -4,8 +4,10 @@
  * all others are [in, out].
  */
 import { GatecastError, type Issue } from '../errors.ts';
+import { Q } from '../quantiles.ts';
+import { CELL_OPS, gatesOf } from './cells/cells.ts';
 import type { Random } from './random.ts';
-import { type Cell, cellInputs, LEVELS, leadWidth, type NetworkSpec, SPREADS } from './spec.ts';
+import { cellInputs, leadWidth, type NetworkSpec, SPREADS } from './spec.ts';
 
 export interface Tensor {
   readonly shape: readonly number[];
@@ -14,19 +16,10 @@ export interface Tensor {
 }
 export type Weights = ReadonlyMap<string, Tensor>;
 
-/** G: how many gates, the candidate included, a cell computes. */
-export const GATES: Readonly<Record<Cell, number>> = {
-  'rnn-tanh': 1,
-  'rnn-relu': 1,
-  lstm: 4,
-  gru: 3,
-  'gru-reset-before': 3,
-};
-
 /** Names and shapes of all parameters, in the order in which they are stored. */
 export function weightShapes(spec: NetworkSpec): Map<string, readonly number[]> {
   const { hidden: H, inputs: I, head } = spec;
-  const rows = GATES[spec.cell] * H;
+  const rows = gatesOf(spec.cell) * H;
   const shapes = new Map<string, readonly number[]>();
   if (spec.convolution) {
     shapes.set('convolution.weight', [spec.convolution.kernel * I, spec.convolution.channels]);
@@ -45,9 +38,9 @@ export function weightShapes(spec: NetworkSpec): Map<string, readonly number[]> 
     shapes.set('attention.output.bias', [H]);
   }
   if (head.kind === 'direct') {
-    shapes.set('head.weight', [H, head.leads * LEVELS]);
-    if (head.shortcut) shapes.set('head.shortcut', [I, head.leads * LEVELS]);
-    shapes.set('head.bias', [head.leads * LEVELS]);
+    shapes.set('head.weight', [H, head.leads * Q]);
+    if (head.shortcut) shapes.set('head.shortcut', [I, head.leads * Q]);
+    shapes.set('head.bias', [head.leads * Q]);
   } else if (head.kind === 'lead') {
     shapes.set('head.context.weight', [H, head.width]);
     shapes.set('head.shortcut', [I, head.width]);
@@ -106,8 +99,8 @@ export function checkWeights(
 const FIRST_SPREAD = Math.log(0.3);
 
 /**
- * First values: orthogonal recurrent matrices (Saxe 2014), Glorot-uniform others (Glorot and Bengio 2010), forget gates
- * open (Jozefowicz 2015), GRU update gates leaning to keep the state, medians starting at 0 (direct head) or at
+ * First values: orthogonal recurrent matrices (Saxe 2014), Glorot-uniform others (Glorot and Bengio 2010), gates
+ * that keep the state at first (`CellOps.keepGate`), medians starting at 0 (direct head) or at
  * the experts' prior mixture (lead head).
  */
 export function initialWeights(spec: NetworkSpec, random: Random): Map<string, Tensor> {
@@ -116,7 +109,7 @@ export function initialWeights(spec: NetworkSpec, random: Random): Map<string, T
   for (const [name, shape] of weightShapes(spec)) {
     const data = new Float32Array(size(shape));
     if (name.endsWith('hidden.weight')) {
-      for (let gate = 0; gate < GATES[spec.cell]; gate++) data.set(orthogonal(H, random), gate * H * H);
+      for (let gate = 0; gate < gatesOf(spec.cell); gate++) data.set(orthogonal(H, random), gate * H * H);
     } else if (name.endsWith('input.weight')) {
       // each gate is a map of its own
       glorot(data, shape[1]!, H, random);
@@ -129,8 +122,8 @@ export function initialWeights(spec: NetworkSpec, random: Random): Map<string, T
     } else if (name === 'head.bias' && spec.head.kind === 'direct') {
       data.fill(FIRST_SPREAD, spec.head.leads);
     } else if (/^layers\.\d\.input\.bias$/.test(name)) {
-      if (spec.cell === 'lstm') data.fill(1, 2 * H, 3 * H);
-      else if (spec.cell === 'gru' || spec.cell === 'gru-reset-before') data.fill(1, 0, H);
+      const { keepGate } = CELL_OPS[spec.cell];
+      if (keepGate !== null) data.fill(1, keepGate * H, (keepGate + 1) * H);
     } else if (shape.length === 2) {
       glorot(data, shape[0]!, shape[1]!, random);
     }

@@ -5,9 +5,10 @@
  * units, which recurrence would keep in step, fresh ones.)
  */
 import { GatecastError } from '../errors.ts';
+import { gatesOf } from './cells/cells.ts';
 import type { Random } from './random.ts';
 import { type NetworkSpec, validateSpec } from './spec.ts';
-import { checkWeights, GATES, initialWeights, type Tensor, type Weights } from './weights.ts';
+import { checkWeights, initialWeights, type Tensor, type Weights } from './weights.ts';
 
 /** How an axis is made of hidden units: so many blocks of H; 0: not at all. */
 interface Axes {
@@ -49,7 +50,7 @@ export function widen(
 
 /** null: no axis of the parameter runs over hidden units. */
 function axesOf(name: string, spec: NetworkSpec): Axes | null {
-  const gates = GATES[spec.cell];
+  const gates = gatesOf(spec.cell);
   const [, layer, part] = /^layers\.(\d+)\.(.+)$/.exec(name) ?? [];
   if (part === 'input.weight') return { blocks: [gates, layer === '0' ? 0 : 1], reads: 1 };
   if (part === 'hidden.weight') return { blocks: [gates, 1], reads: 1 };

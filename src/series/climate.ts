@@ -3,12 +3,11 @@
  * down by a step that shrinks as readings come in (stochastic approximation, Robbins & Monro 1951) and never below a
  * floor, so that it follows slow change.
  */
+import { Q, QUANTILES } from '../quantiles.ts';
 import { Memory } from './memory.ts';
-import { QUANTILES } from './quantiles.ts';
 import type { StateIo } from './state-io.ts';
 
 const LEVELS: readonly number[] = QUANTILES;
-export const CLIMATE_MEDIAN = 4;
 const MEMORY = 4000;
 /** Readings that are sorted outright before tracking starts. */
 const START = 24;
@@ -21,7 +20,7 @@ export class Climate {
   private count = 0;
 
   constructor(memory = new Memory()) {
-    this.quantiles = memory.float64(LEVELS.length);
+    this.quantiles = memory.float64(Q);
   }
 
   /** @param spread mean absolute deviation of the stream: the unit of a step */
@@ -38,7 +37,7 @@ export class Climate {
     this.count = Math.min(this.count + 1, MEMORY);
     const step = (4 * spread) / this.count;
     let floor = -Infinity;
-    for (let i = 0; i < LEVELS.length; i++) {
+    for (let i = 0; i < Q; i++) {
       const q = this.quantiles[i];
       const level = LEVELS[i];
       const moved = value > q ? q + step * level : value < q ? q - step * (1 - level) : q;

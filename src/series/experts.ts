@@ -3,9 +3,10 @@
  * network mixes them and bends the mixture, so it starts from the best of them on a sensor it has never seen.
  * All are causal, cost O(leads) a step and need no fitting.
  */
+import { MEDIAN } from '../quantiles.ts';
 import { Bounds } from './bounds.ts';
 import type { Phases } from './calendar.ts';
-import { CLIMATE_MEDIAN, Climate } from './climate.ts';
+import { Climate } from './climate.ts';
 import { History } from './history.ts';
 import { LagMatch } from './lag-match.ts';
 import { Memory } from './memory.ts';
@@ -13,29 +14,25 @@ import { MAX_BINS, Profile } from './profile.ts';
 import { RobustScale, RunningMean } from './running.ts';
 import type { StateIo } from './state-io.ts';
 
-const EXPERTS = [
-  'last',
-  'fast-mean',
-  'slow-mean',
-  'long-mean',
-  'trend',
-  'seasonal-naive',
-  'profile',
-  'profile+last',
-  'profile+level',
-  'week-profile',
-  'week-naive',
-  'cycle',
-  'cycle+last',
-  'analogue',
-  'long-median',
-] as const;
-export const E = EXPERTS.length;
-export const LAST = 0;
-export const LONG_MEAN = 3;
-export const SEASONAL_NAIVE = 5;
-export const CYCLE = 11;
-export const ANALOGUE = 13;
+/** Where `forecast` writes each expert: its row. */
+export const EXPERTS = {
+  last: 0,
+  fastMean: 1,
+  slowMean: 2,
+  longMean: 3,
+  trend: 4,
+  seasonalNaive: 5,
+  profile: 6,
+  profileAndLast: 7,
+  profileAndLevel: 8,
+  weekProfile: 9,
+  weekNaive: 10,
+  cycle: 11,
+  cycleAndLast: 12,
+  analogue: 13,
+  longMedian: 14,
+} as const;
+export const E = Object.keys(EXPERTS).length;
 
 const DAY_MS = 86_400_000;
 const MAX_LAG = 4096;
@@ -177,7 +174,7 @@ export class Experts {
     const weekLag = this.weekLag > 0 && reach >= this.weekLag ? this.weekLag : 0;
     const cycleLag = reach >= this.cycleLag ? this.cycleLag : 0;
     const cycleOffset = cycleLag > 0 ? last - history.at(cycleLag) : 0;
-    const typical = this.climate.quantiles[CLIMATE_MEDIAN];
+    const typical = this.climate.quantiles[MEDIAN];
     let trendSum = 0;
     let damping = 1;
     for (let k = 1; k <= leads; k++) {
@@ -190,21 +187,21 @@ export class Experts {
       const cyclic = cycleLag > 0 ? this.repeat(k, cycleLag) : seasonal;
       let analogue = 0;
       for (let i = 0; i < this.analogueCount; i++) analogue += this.repeat(k, this.analogueLags[i]);
-      out[at] = last;
-      out[leads + at] = this.fast.count > 0 ? this.fast.value : last;
-      out[2 * leads + at] = this.slow.count > 0 ? this.slow.value : last;
-      out[3 * leads + at] = long;
-      out[4 * leads + at] = last + this.slope.value * trendSum;
-      out[5 * leads + at] = seasonal;
-      out[6 * leads + at] = base;
-      out[7 * leads + at] = this.day === null ? last : base + this.lastResidual;
-      out[8 * leads + at] = this.day === null ? last : base + this.level.value;
-      out[9 * leads + at] = base + weekly;
-      out[10 * leads + at] = weekLag > 0 ? this.repeat(k, weekLag) : seasonal;
-      out[11 * leads + at] = cyclic;
-      out[12 * leads + at] = bounds.hold(cyclic + cycleOffset);
-      out[14 * leads + at] = typical;
-      out[13 * leads + at] = this.analogueCount > 0 ? analogue / this.analogueCount : last;
+      out[EXPERTS.last * leads + at] = last;
+      out[EXPERTS.fastMean * leads + at] = this.fast.count > 0 ? this.fast.value : last;
+      out[EXPERTS.slowMean * leads + at] = this.slow.count > 0 ? this.slow.value : last;
+      out[EXPERTS.longMean * leads + at] = long;
+      out[EXPERTS.trend * leads + at] = last + this.slope.value * trendSum;
+      out[EXPERTS.seasonalNaive * leads + at] = seasonal;
+      out[EXPERTS.profile * leads + at] = base;
+      out[EXPERTS.profileAndLast * leads + at] = this.day === null ? last : base + this.lastResidual;
+      out[EXPERTS.profileAndLevel * leads + at] = this.day === null ? last : base + this.level.value;
+      out[EXPERTS.weekProfile * leads + at] = base + weekly;
+      out[EXPERTS.weekNaive * leads + at] = weekLag > 0 ? this.repeat(k, weekLag) : seasonal;
+      out[EXPERTS.cycle * leads + at] = cyclic;
+      out[EXPERTS.cycleAndLast * leads + at] = bounds.hold(cyclic + cycleOffset);
+      out[EXPERTS.analogue * leads + at] = this.analogueCount > 0 ? analogue / this.analogueCount : last;
+      out[EXPERTS.longMedian * leads + at] = typical;
     }
   }
 

@@ -5,7 +5,7 @@
  * Everything is relative to the stream's own level and errors, so that one network serves sensors of any kind.
  */
 import type { ZoneOffset } from './calendar.ts';
-import { E, Experts, LAST, LONG_MEAN, SEASONAL_NAIVE } from './experts.ts';
+import { E, EXPERTS, Experts } from './experts.ts';
 import { FeatureScratch } from './feature-scratch.ts';
 import { LeadErrors } from './lead-errors.ts';
 import { Line } from './line.ts';
@@ -63,7 +63,7 @@ export interface FeaturePlaces {
 }
 
 /** The experts that forecast by themselves too: theirs is kept until the next bucket. */
-const KEPT = [LAST, SEASONAL_NAIVE] as const;
+const KEPT = [EXPERTS.last, EXPERTS.seasonalNaive] as const;
 export type KeptExpert = (typeof KEPT)[number];
 
 export class Features {
@@ -240,7 +240,7 @@ export class Features {
     out[at++] = squash((y - experts.longMean) / spread);
     out[at++] = squash((y - this.beforePrevious) / d);
     out[at++] = squash(experts.residualLevel / sMiddle);
-    out[at++] = squash((forecasts[SEASONAL_NAIVE * leads] - y) / s1);
+    out[at++] = squash((forecasts[EXPERTS.seasonalNaive * leads] - y) / s1);
     out[at++] = squash((experts.slowMean - experts.longMean) / spread);
     out[at++] = this.bias1.value;
     out[at++] = this.bias2.value;
@@ -307,7 +307,8 @@ export class Features {
     out[at++] = cosine(day);
     out[at++] = bounded(logS - logScale[0]) / 2;
     out[at++] = bounded(Math.log(Math.max(this.experts.longSpread, 1e-9)) - logS) / 2;
-    out[at++] = squash((forecasts[LAST * leads + k] - forecasts[LONG_MEAN * leads + k]) * perScale) / 3;
+    out[at++] =
+      squash((forecasts[EXPERTS.last * leads + k] - forecasts[EXPERTS.longMean * leads + k]) * perScale) / 3;
     const climate = this.experts.climate.quantiles;
     for (const i of CLIMATE_SHOWN) out[at++] = squash((climate[i] - a) * perScale);
   }

@@ -3,7 +3,7 @@
  * exists. (`linear` therefore holds the last value while the gap lasts; a later reading ends the gap and the line
  * between is never drawn into the state.)
  */
-import { SEASONAL_NAIVE } from './experts.ts';
+import { EXPERTS } from './experts.ts';
 import type { Features } from './features.ts';
 import type { Fill } from './spec.ts';
 
@@ -24,7 +24,7 @@ export function fillValue(fill: Fill, features: Features, modelled: number): num
     case 'model':
       return Number.isNaN(modelled) ? features.anchor[0] : modelled;
     case 'seasonal':
-      return features.expertAt(SEASONAL_NAIVE, 0).point;
+      return features.expertAt(EXPERTS.seasonalNaive, 0).point;
     case 'mean':
       return experts.longMean;
     case 'median':

@@ -5,12 +5,11 @@
  * The naive forecasts come from the champion's engine.
  */
 import { GatecastError } from '../errors.ts';
-import { MEDIAN, Q } from '../forecast/forecast.ts';
 import type { Model } from '../forecast/model.ts';
 import type { StreamStep } from '../forecast/stream-step.ts';
+import { MEDIAN, Q, quantileLoss } from '../quantiles.ts';
 import { turnTo } from '../series/circle.ts';
-import { LAST, SEASONAL_NAIVE } from '../series/experts.ts';
-import { quantileLoss } from '../series/quantiles.ts';
+import { EXPERTS } from '../series/experts.ts';
 import type { StreamLosses } from './gate.ts';
 import type { JobSeries } from './job.ts';
 import { ALONE, bucketAt, replay, type Surroundings } from './replay.ts';
@@ -125,9 +124,9 @@ function scoreNaives(one: Lane, step: StreamStep, bucket: number): void {
   const at = originOf(one, bucket);
   if (at < 0) return;
   const quantiles = new Float64Array(step.leads * Q);
-  step.naive(LAST, quantiles);
+  step.naive(EXPERTS.last, quantiles);
   one.losses.naive[at] = loss(one, bucket, quantiles);
-  step.naive(SEASONAL_NAIVE, quantiles);
+  step.naive(EXPERTS.seasonalNaive, quantiles);
   one.losses.seasonal[at] = loss(one, bucket, quantiles);
 }
 

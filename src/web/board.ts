@@ -1,11 +1,11 @@
 /** What the page knows of each stream: a bounded history and the newest forecast. Written by the agent, read by the server. */
 import type { Forecast, ForecastKind, InputQuality } from '../forecast/forecast.ts';
+import { Q } from '../quantiles.ts';
 import type { MarkName } from '../series/quality.ts';
 import { type ChartPoint, PointRing } from './ring.ts';
 
 /** Columns of a forecast row (of the nine quantiles) that the chart draws: p10, p30, p50, p70, p90. */
 const COLUMNS = [0, 2, 4, 6, 8] as const;
-const QUANTILES = 9;
 
 export interface ChartForecast {
   readonly originMs: number;
@@ -116,7 +116,7 @@ export class Board {
     const fan = before?.leads === leads ? before.fan : new Float32Array(COLUMNS.length * leads);
     const base = quantiles[COLUMNS[2]]!;
     for (let c = 0; c < COLUMNS.length; c++)
-      for (let k = 0; k < leads; k++) fan[c * leads + k] = quantiles[k * QUANTILES + COLUMNS[c]!]! - base;
+      for (let k = 0; k < leads; k++) fan[c * leads + k] = quantiles[k * Q + COLUMNS[c]!]! - base;
     entry.forecast = {
       originMs: forecast.originMs,
       stepMs: forecast.stepMs,

@@ -1,5 +1,4 @@
 /** A bounded history of buckets for one chart: the newest `capacity` points, oldest dropped first. Pure. */
-
 import type { MarkName } from '../series/quality.ts';
 import { restored } from './differences.ts';
 

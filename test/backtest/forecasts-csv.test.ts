@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { writeForecasts } from '../../src/backtest/forecasts-csv.ts';
 import type { Grid, Played } from '../../src/backtest/play.ts';
-import { Q } from '../../src/forecast/forecast.ts';
+import { Q } from '../../src/quantiles.ts';
 import { tempDirs } from '../support/temp.ts';
 
 const temp = tempDirs();

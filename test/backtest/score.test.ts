@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { type Grid, origins, type Played } from '../../src/backtest/play.ts';
 import { scoreText } from '../../src/backtest/report/text.ts';
 import { overall, scoreSeries, seasonOf } from '../../src/backtest/score.ts';
-import { quantileLoss } from '../../src/series/quantiles.ts';
+import { quantileLoss } from '../../src/quantiles.ts';
 
 const HOUR = 3_600_000;
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ADAPTER_KNOTS, Adapter } from '../../src/forecast/adapter.ts';
-import { MEDIAN, Q } from '../../src/forecast/forecast.ts';
+import { MEDIAN, Q } from '../../src/quantiles.ts';
 import { UTC } from '../../src/series/calendar.ts';
 import { Features } from '../../src/series/features.ts';
 import { LeadKnots } from '../../src/series/lead-knots.ts';

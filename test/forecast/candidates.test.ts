@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { naiveQuantiles, networkQuantiles } from '../../src/forecast/candidates.ts';
-import { MEDIAN, Q } from '../../src/forecast/forecast.ts';
+import { MEDIAN, Q } from '../../src/quantiles.ts';
 import { UTC } from '../../src/series/calendar.ts';
-import { LAST, SEASONAL_NAIVE } from '../../src/series/experts.ts';
+import { EXPERTS } from '../../src/series/experts.ts';
 import { Features } from '../../src/series/features.ts';
 import { normal } from '../support/random.ts';
 import { SHAPES } from '../support/series.ts';
@@ -24,7 +24,7 @@ const walk = (() => {
 describe('naiveQuantiles', () => {
   it('repeat the last value, as wide as a random walk wants it at each lead', () => {
     const out = new Float64Array(LEADS * Q);
-    naiveQuantiles(features(walk), LAST, out);
+    naiveQuantiles(features(walk), EXPERTS.last, out);
     for (const k of [0, 3, LEADS - 1]) {
       expect(out[k * Q + MEDIAN]).toBeCloseTo(walk[599], 4);
       const sigma = (out[k * Q + Q - 1] - out[k * Q]) / (2 * 1.2816);
@@ -36,7 +36,7 @@ describe('naiveQuantiles', () => {
   it('do not cross and are finite on every kind of series', () => {
     for (const shape of Object.values(SHAPES)) {
       const out = new Float64Array(LEADS * Q);
-      naiveQuantiles(features(shape(80).map((y) => (Number.isNaN(y) ? 0 : y))), SEASONAL_NAIVE, out);
+      naiveQuantiles(features(shape(80).map((y) => (Number.isNaN(y) ? 0 : y))), EXPERTS.seasonalNaive, out);
       for (let i = 0; i < out.length; i++) {
         expect(Number.isFinite(out[i])).toBe(true);
         if (i % Q > 0) expect(out[i]).toBeGreaterThanOrEqual(out[i - 1]);

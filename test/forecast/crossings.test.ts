@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { crossings, probabilityBelow } from '../../src/forecast/crossings.ts';
-import { Q, QUANTILES } from '../../src/forecast/forecast.ts';
+import { Q, QUANTILES } from '../../src/quantiles.ts';
 
 const even = Float64Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9);
 

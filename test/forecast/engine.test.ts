@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { Engine } from '../../src/forecast/engine.ts';
 import type { Forecast } from '../../src/forecast/forecast.ts';
-import { Q } from '../../src/forecast/forecast.ts';
 import type { Model } from '../../src/forecast/model.ts';
 import { loadModel, packModel } from '../../src/model/pack.ts';
 import { verifyModel } from '../../src/model/registry.ts';
 import { createRandom } from '../../src/network/random.ts';
 import { initialWeights } from '../../src/network/weights.ts';
+import { Q } from '../../src/quantiles.ts';
 import { FEATURE_FORMAT, FEATURES } from '../../src/series/features.ts';
 import { FILLS, type StreamSpec } from '../../src/series/spec.ts';
 import { forecastSpec } from '../../src/training/job.ts';

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { C, GRU, NAIVE, SEASONAL } from '../../src/forecast/candidates.ts';
-import { MEDIAN, Q } from '../../src/forecast/forecast.ts';
 import { Track } from '../../src/forecast/track.ts';
+import { MEDIAN, Q } from '../../src/quantiles.ts';
 import { StateReader, StateWriter } from '../../src/series/state-io.ts';
 import { normal } from '../support/random.ts';
 

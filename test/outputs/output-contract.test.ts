@@ -1,12 +1,13 @@
 /** What every output must keep, whatever it publishes. A new output is tested by being in the list of `outputsOf`. */
 import { describe, expect, test } from 'vitest';
 import { validateConfig } from '../../src/config/index.ts';
-import { type Forecast, Q } from '../../src/forecast/forecast.ts';
+import type { Forecast } from '../../src/forecast/forecast.ts';
 import { silentLogger } from '../../src/log.ts';
 import type { Outgoing } from '../../src/mqtt/outbox.ts';
 import { isTopicName, topicsOf } from '../../src/mqtt/topics.ts';
 import type { HealthInput, Output } from '../../src/outputs/output.ts';
 import { Outputs, outputsOf } from '../../src/outputs/outputs.ts';
+import { Q } from '../../src/quantiles.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { testSpec } from '../support/specs.ts';

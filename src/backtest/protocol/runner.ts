@@ -4,12 +4,12 @@
  */
 import type { Model } from '../../forecast/model.ts';
 import type { Stepper } from '../../model/stepper.ts';
+import { Q } from '../../quantiles.ts';
 import { AHEAD, I } from '../../series/features.ts';
 import type { Range } from '../../training/dataset.ts';
 import { BlendErrors } from './blend.ts';
 import type { ProtocolMemory } from './memory.ts';
 
-const LEVELS = 9;
 /** Of the levels 0.1 .. 0.9 in the mean: each stands for the probability nearest to it, the outer two for the tails too. */
 const MASS = [0.15, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.15];
 
@@ -139,7 +139,7 @@ export class ProtocolRunner {
 function addMeans(quantiles: Float32Array, weight: number, out: Float64Array): void {
   for (let row = 0; row < out.length; row++) {
     let mean = 0;
-    for (let q = 0; q < LEVELS; q++) mean += MASS[q] * quantiles[row * LEVELS + q];
+    for (let q = 0; q < Q; q++) mean += MASS[q] * quantiles[row * Q + q];
     out[row] += weight * mean;
   }
 }

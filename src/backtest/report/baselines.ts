@@ -1,5 +1,5 @@
 /** The two simple forecasters a report compares with, as forecasts of their own, scored by the same code on the same targets. */
-import { Q } from '../../forecast/forecast.ts';
+import { Q } from '../../quantiles.ts';
 import type { Grid, Played } from '../play.ts';
 import { historyErrors, lastKnown, type SeriesScore, scoreSeries, seasonalValue } from '../score.ts';
 

@@ -1,6 +1,6 @@
 /** Does "90 %" mean 90 %? Nominal against observed share of readings below each of the nine levels. */
-import { Q, QUANTILES } from '../../forecast/forecast.ts';
 import { axes, type Frame, linear, linePath, svg } from '../../plot/svg.ts';
+import { Q, QUANTILES } from '../../quantiles.ts';
 import type { Grid, Played } from '../play.ts';
 
 export interface Calibration {

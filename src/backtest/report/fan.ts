@@ -1,5 +1,4 @@
 /** Fan charts: what was known, what was forecast, what came. */
-import { MEDIAN, Q } from '../../forecast/forecast.ts';
 import {
   axes,
   bandPath,
@@ -11,7 +10,7 @@ import {
   svg,
   timeTicks,
 } from '../../plot/svg.ts';
-import { quantileLoss } from '../../series/quantiles.ts';
+import { MEDIAN, Q, quantileLoss } from '../../quantiles.ts';
 import type { Grid, Played } from '../play.ts';
 
 export interface Pick {

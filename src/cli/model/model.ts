@@ -1,6 +1,7 @@
 /** `gatecast model`: list, show, import, export and roll back models. */
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
+import { CELLS } from '../../network/spec.ts';
 import { registerQuantisation } from '../quantisation.ts';
 import { configOption, dataDirOf } from '../shared/globals.ts';
 import { registryOf } from '../shared/models.ts';
@@ -41,15 +42,7 @@ export function registerModel(program: Command): void {
     .description('weights (safetensors, PyTorch names) or a step model (onnx) into the data directory')
     .argument('<file>')
     .requiredOption('--name <name>', 'name in the registry')
-    .addOption(
-      new Option('--cell <cell>', 'of a torch.nn stack').choices([
-        'rnn',
-        'lstm',
-        'gru',
-        'rnn-relu',
-        'gru-reset-before',
-      ]),
-    )
+    .addOption(new Option('--cell <cell>', 'of a torch.nn stack').choices(['rnn', ...CELLS]))
     .option('--like <model>', 'weights of the same network as this model, its head included')
     .addOption(configOption())
     .addHelpText(

@@ -1,6 +1,6 @@
 /** `gatecast train`: a model from scratch, or from another model, out of files and generated series. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { Cell } from '../../network/spec.ts';
+import { CELLS, type Cell } from '../../network/spec.ts';
 import { configOption } from '../shared/globals.ts';
 import { registryOf } from '../shared/models.ts';
 import {
@@ -18,9 +18,6 @@ import {
   wholes,
 } from '../shared/values.ts';
 import type { TrainFlags } from './flags.ts';
-
-/** `rnn` is what others call `rnn-tanh`. */
-const CELLS = ['gru', 'lstm', 'rnn', 'rnn-tanh', 'rnn-relu', 'gru-reset-before'];
 
 function convolution(text: string): { kernel: number; channels: number } {
   const match = /^(\d+)x(\d+)$/.exec(text);
@@ -85,7 +82,7 @@ export function registerTrain(program: Command): void {
     .option('--timezone <zone>', 'zone of the calendar features', timeZone, 'UTC')
     .option('--licence <text>', 'licence of the data, for the model card', 'not stated')
     .optionsGroup('Network:')
-    .addOption(new Option('--cell <cell>', 'recurrent cell').choices(CELLS).default('gru'))
+    .addOption(new Option('--cell <cell>', 'recurrent cell').choices(['rnn', ...CELLS]).default('gru'))
     .option('--layers <n>', '1 to 4', whole, 1)
     .option('--hidden <n>', 'numbers in a state; multiples of 16 are fastest', whole, 48)
     .option('--width <n>', 'width of the head', whole, 32)

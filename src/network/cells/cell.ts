@@ -46,6 +46,15 @@ export interface SequenceResult {
 }
 
 export interface CellOps {
+  /**
+   * For each of its gates, the candidate included and in ONNX' order: where PyTorch stores that gate (docs.pytorch.org,
+   * torch.nn.GRU and torch.nn.LSTM, "Variables"). Its length is the number of gates, G.
+   */
+  readonly pytorchOrder: readonly number[];
+  /** Whether it has a cell state beside the hidden state. */
+  readonly hasCellState: boolean;
+  /** The gate whose bias begins at 1, so that the state is kept at first (Jozefowicz 2015); null: none. */
+  readonly keepGate: number | null;
   /** Whether |h| <= 1 always, so that h can be quantised with a fixed scale. */
   readonly bounded: boolean;
   step(g: Graph, maps: LayerMaps, x: Value, state: StepState): StepState;

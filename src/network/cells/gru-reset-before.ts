@@ -32,6 +32,9 @@ import {
 } from './cell.ts';
 
 export const gruResetBefore: CellOps = {
+  pytorchOrder: [1, 0, 2],
+  hasCellState: false,
+  keepGate: 0,
   bounded: true,
 
   step(g, maps, x, { h }) {

@@ -31,6 +31,9 @@ import {
 } from './cell.ts';
 
 export const lstm: CellOps = {
+  pytorchOrder: [0, 3, 1, 2],
+  hasCellState: true,
+  keepGate: 2,
   bounded: true,
 
   step(g, maps, x, { h, c }) {

@@ -14,6 +14,9 @@ interface Activation {
 
 function vanilla(activation: Activation, bounded: boolean): CellOps {
   return {
+    pytorchOrder: [0],
+    hasCellState: false,
+    keepGate: null,
     bounded,
 
     step(g, maps, x, { h }) {

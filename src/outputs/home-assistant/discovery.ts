@@ -4,9 +4,9 @@
  * when they are sent. An empty payload removes a device.
  */
 import { formatDuration } from '../../config/units.ts';
-import { QUANTILES } from '../../forecast/forecast.ts';
 import type { Outgoing } from '../../mqtt/outbox.ts';
 import { homeAssistantTopics, type Topics } from '../../mqtt/topics.ts';
+import { QUANTILES } from '../../quantiles.ts';
 import { sha256 } from '../../system/files.ts';
 import { QUANTILE_NAMES } from '../json/messages.ts';
 

@@ -5,8 +5,9 @@
  */
 import type { Surprise } from '../../forecast/anomalies.ts';
 import { digitsFor, inDigits } from '../../forecast/digits.ts';
-import { type Crossing, type Forecast, MEDIAN, Q, QUANTILES } from '../../forecast/forecast.ts';
+import type { Crossing, Forecast } from '../../forecast/forecast.ts';
 import type { LeadScore } from '../../forecast/track.ts';
+import { MEDIAN, Q, QUANTILES } from '../../quantiles.ts';
 import type { Alert, GroupInput, HealthInput, ModelName, StatusInput } from '../output.ts';
 
 /** Least significant digits of a number. */

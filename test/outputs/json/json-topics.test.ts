@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { type Forecast, Q } from '../../../src/forecast/forecast.ts';
+import type { Forecast } from '../../../src/forecast/forecast.ts';
 import type { Outgoing } from '../../../src/mqtt/outbox.ts';
 import { topicsOf } from '../../../src/mqtt/topics.ts';
 import { JsonTopics, type JsonTopicsParts } from '../../../src/outputs/json/json-topics.ts';
 import { forecastText } from '../../../src/outputs/json/messages.ts';
+import { Q } from '../../../src/quantiles.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
 
 const T0 = Date.UTC(2025, 0, 1);
