@@ -2,25 +2,30 @@
  * Remote config in the agent: which topics it reads, what of the agent it looks at, and how a config is applied. What a push is
  * and what becomes of it is the `remote` room's.
  */
+import { join } from 'node:path';
 import { type Config, configHash } from '../config/index.ts';
-import type { ForecastEngine } from '../forecast/engine-contract.ts';
+import type { Engine } from '../forecast/engine.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { Logger } from '../log.ts';
+import type { ModelRegistry } from '../model/registry.ts';
 import type { Incoming } from '../mqtt/connection.ts';
 import type { Outgoing } from '../mqtt/outbox.ts';
 import type { Topics } from '../mqtt/topics.ts';
 import type { LayerName } from '../remote/contract.ts';
 import type { KeySet } from '../remote/keys.ts';
 import type { Effective, LocalFile } from '../remote/layers.ts';
-import type { RemoteStart } from '../remote/open.ts';
+import { ModelIntake } from '../remote/model-intake.ts';
+import { type RemoteStart, remoteFolder } from '../remote/open.ts';
 import type { Vitals } from '../remote/probation.ts';
 import { type Host, RemoteConfig } from '../remote/remote-config.ts';
-import { problem } from '../remote/verify.ts';
+import { FEATURES } from '../series/features.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Alerts, Condition } from './alerts.ts';
 import { ClockHold } from './clock-hold.ts';
 import type { Link } from './link.ts';
+import type { AgentModels } from './model.ts';
 import type { Context, Part } from './part.ts';
+import type { Tuning } from './tuning.ts';
 
 /** Made before the agent starts, because it decides what config the agent starts with. */
 export interface RemoteSession {
@@ -39,16 +44,22 @@ export interface AgentRemoteParts {
   readonly send: (message: Outgoing) => void;
   readonly configure: Host['configure'];
   readonly restart: (reason: string) => void;
+  readonly resubscribe: () => void;
   readonly connected: () => boolean;
   readonly streams: () => readonly { readonly name: string; readonly intervalMs: number | null }[];
   /** Ids of the alerts of severity error. */
   readonly errors: () => readonly string[];
+  readonly registry: ModelRegistry;
+  readonly stepFailures: () => number;
+  readonly tuning: Pick<Tuning, 'problem' | 'judge'>;
 }
 
 /** What remote config looks at. */
 export interface RemoteSubjects {
   readonly session: RemoteSession | undefined;
-  readonly engine: Pick<ForecastEngine, 'streams'>;
+  readonly engine: Pick<Engine, 'streams' | 'failures'>;
+  readonly models: AgentModels;
+  readonly tuning: Tuning;
   readonly link: Link;
   readonly alerts: Pick<Alerts, 'errors'>;
 }
@@ -56,7 +67,7 @@ export interface RemoteSubjects {
 /** @returns null where remote config is switched off */
 export function createRemote(
   context: Context,
-  { session, engine, link, alerts }: RemoteSubjects,
+  { session, engine, models, tuning, link, alerts }: RemoteSubjects,
 ): AgentRemote | null {
   if (session === undefined) return null;
   return new AgentRemote({
@@ -65,6 +76,9 @@ export function createRemote(
     connected: () => link.client.status().connected,
     streams: () => engine.streams().map(({ spec: { name }, intervalMs }) => ({ name, intervalMs })),
     errors: () => alerts.errors(),
+    registry: models.registry,
+    stepFailures: () => engine.failures,
+    tuning,
   });
 }
 
@@ -73,6 +87,7 @@ const MB = 1024 * 1024;
 export class AgentRemote implements Part {
   readonly name = 'remote config';
   private readonly remote: RemoteConfig;
+  private readonly models: ModelIntake;
   /** By topic. */
   private readonly layers: ReadonlyMap<string, LayerName>;
   /** By stream: when it forecast last, ms of the monotonic clock. */
@@ -88,6 +103,22 @@ export class AgentRemote implements Part {
         `fleet:${group}`,
       ]),
     ]);
+    this.models = new ModelIntake({
+      folder: join(remoteFolder(local.data_dir), 'model'),
+      registry: parts.registry,
+      features: FEATURES,
+      clock,
+      log,
+      have: (name, have) =>
+        send({
+          topic: topics.modelHave(name),
+          payload: JSON.stringify(have),
+          qos: 0,
+          retain: false,
+          newestOnly: true,
+        }),
+      changed: () => parts.resubscribe(),
+    });
     this.remote = new RemoteConfig({
       life: opened.life,
       clock,
@@ -95,6 +126,7 @@ export class AgentRemote implements Part {
       file,
       local,
       keys,
+      models: this.models,
       host: {
         configure,
         restart,
@@ -102,14 +134,14 @@ export class AgentRemote implements Part {
         clockIsSet: () => ClockHold.sane(clock.now()),
         report: (reported, retain) =>
           send({ topic: topics.configReported, payload: JSON.stringify(reported), qos: 1, retain }),
-        model: () =>
-          problem('model', 'this version takes no models from pushes', 'use `gatecast model import`'),
+        judgeModel: (elapsedMs, lengthMs) => parts.tuning.judge(elapsedMs, lengthMs),
       },
     });
   }
 
   filters(): readonly string[] {
-    return [...this.layers.keys()];
+    const { modelChunks } = this.parts.topics;
+    return [...this.layers.keys(), ...(this.models.wantsChunks ? [modelChunks] : [])];
   }
 
   start(): void {
@@ -123,10 +155,19 @@ export class AgentRemote implements Part {
   /** @returns false where the message is none of remote config */
   receive({ topic, payload, retained, acknowledge }: Incoming): boolean {
     const layer = this.layers.get(topic);
-    if (layer === undefined) return false;
+    if (layer === undefined) return this.receiveChunk(topic, payload, acknowledge);
     // Acknowledged before it is looked at: one that brought the agent down must not come again by itself.
     acknowledge?.();
     this.remote.receive(layer, payload, retained);
+    return true;
+  }
+
+  /** @returns false where the message is no chunk of a model */
+  private receiveChunk(topic: string, payload: Uint8Array, acknowledge: Incoming['acknowledge']): boolean {
+    const chunk = this.parts.topics.chunkOf(topic);
+    if (chunk === null) return false;
+    this.models.chunk(chunk.name, chunk.number, payload);
+    acknowledge?.();
     return true;
   }
 
@@ -173,7 +214,7 @@ export class AgentRemote implements Part {
   }
 
   private vitals(): Vitals {
-    const { connected, streams, errors } = this.parts;
+    const { connected, streams, errors, stepFailures, tuning } = this.parts;
     return {
       connected: connected(),
       streams: streams().map(({ name, intervalMs }) => ({
@@ -183,6 +224,8 @@ export class AgentRemote implements Part {
       })),
       rssMb: process.memoryUsage.rss() / MB,
       errors: errors(),
+      stepFailures: stepFailures(),
+      modelProblem: tuning.problem,
     };
   }
 }

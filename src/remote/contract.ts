@@ -150,10 +150,19 @@ function oneContent(
   context: z.core.$RefinementCtx,
 ): void {
   const { config, patch, rollback, model } = claims ?? {};
+  if (rollback !== undefined && model !== undefined)
+    context.addIssue({ code: 'custom', path: ['model'], message: 'does not go with `rollback`' });
   const given = [config, patch, rollback].filter((part) => part !== undefined).length;
   if (given > 1 || (given === 0 && model === undefined))
     context.addIssue({ code: 'custom', path: [], message: ONE_OF });
 }
+
+/** What is kept of a push that waits for its model. */
+export const waitingSchema = z.object({
+  config: jsonObject.optional(),
+  patch: jsonObject.optional(),
+  model: modelClaimSchema,
+});
 
 /** Claims of a signed push. */
 export const claimsSchema = z

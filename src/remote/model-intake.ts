@@ -41,6 +41,8 @@ export interface Models {
   cancel(): void;
   progress(): ModelProgress | null;
   remove(name: string): void;
+  /** Removes what an interrupted run left, but for the transfer that goes on. */
+  tidy(keep: ModelClaim | null): void;
   /** Ends a transfer; what has arrived stays. */
   stop(): Promise<void>;
 }
@@ -164,7 +166,6 @@ export class ModelIntake implements Models {
     this.removeHalfWritten(name);
   }
 
-  /** Removes what an interrupted run left, but for the transfer that goes on. */
   tidy(keep: ModelClaim | null): void {
     for (const name of entriesOf(this.parts.folder))
       if (keep === null || name !== partName(keep))

@@ -13,6 +13,17 @@ export interface Vitals {
   readonly rssMb: number;
   /** Alerts of severity error. */
   readonly errors: readonly string[];
+  /** How often the model's step failed in this run. */
+  readonly stepFailures: number;
+  /** Why the configured model does not forecast; null: it does. */
+  readonly modelProblem: string | null;
+}
+
+/** What the live score says of a pushed model. */
+export interface ModelVerdict {
+  /** `wait`: too few forecasts have met their readings. */
+  readonly type: 'wait' | 'confirm' | 'rollback';
+  readonly reason: string;
 }
 
 export interface Trial {
@@ -20,6 +31,8 @@ export interface Trial {
   readonly before: Vitals;
   /** The change takes a rule away on purpose, and its streams with it. */
   readonly ruleGone: boolean;
+  /** The change brings another model. */
+  readonly otherModel: boolean;
   /** ms of the monotonic clock. */
   readonly sinceMs: number;
   readonly lengthMs: number;
@@ -42,7 +55,8 @@ const STREAM_SHARE = 0.9;
 /** How long a connection may be away: a quarter of probation, between 2 s and 30 s. */
 const graceMs = (lengthMs: number): number => Math.min(30_000, Math.max(2000, lengthMs / 4));
 
-export function judge(trial: Trial, now: Vitals, monotonicMs: number): Verdict {
+/** @param model of a trial that brings another model; left out: what is said of the model does not count */
+export function judge(trial: Trial, now: Vitals, monotonicMs: number, model?: ModelVerdict): Verdict {
   const { before, sinceMs, lengthMs } = trial;
   const lostSinceMs = now.connected ? null : (trial.lostSinceMs ?? monotonicMs);
   const next: Trial = { ...trial, lostSinceMs };
@@ -54,7 +68,13 @@ export function judge(trial: Trial, now: Vitals, monotonicMs: number): Verdict {
   const mostMb = Math.max(before.rssMb * MEMORY_SHARE, before.rssMb + MEMORY_MB);
   if (now.rssMb > mostMb)
     return failed(`memory grew from ${Math.round(before.rssMb)} MB to ${Math.round(now.rssMb)} MB`);
-  if (monotonicMs - sinceMs < lengthMs) return { trial: next, passed: false, failed: null };
+  if (model !== undefined) {
+    if (now.modelProblem !== null) return failed(`the model cannot be used: ${now.modelProblem}`);
+    if (now.stepFailures > before.stepFailures) return failed("the model's step fails");
+    if (model.type === 'rollback') return failed(`the model is worse: ${model.reason}`);
+  }
+  if (monotonicMs - sinceMs < lengthMs || model?.type === 'wait')
+    return { trial: next, passed: false, failed: null };
   if (!now.connected) return failed('there is no connection to the broker at the end of probation');
   const silent = silentStreams(trial, now);
   if (silent !== null) return failed(silent);

@@ -159,6 +159,12 @@ export class PushLife {
     });
   }
 
+  /** Before the content of a push that will wait for its model is looked at. */
+  reads({ digest }: NewPush): void {
+    const { reading } = this.state.now;
+    this.state.put({ reading: { digest, ended: reading?.digest === digest ? reading.ended : 0 } });
+  }
+
   /** A push that is authentic but cannot be applied: its version is used up. */
   refuse(push: NewPush, code: Refusal['code'], problems: readonly Problem[], attempted: string | null): void {
     const reported = this.reportOf(
@@ -194,7 +200,13 @@ export class PushLife {
     const name = this.state.keepContent(content);
     const incoming: Incoming = { ...push, probationMs, content: name, checks: 0 };
     this.unsaved = null;
-    this.state.put({ ...this.spent([push]), incoming, again: null, reported: this.waitingReport(incoming) });
+    this.state.put({
+      ...this.spent([push]),
+      incoming,
+      reading: null,
+      again: null,
+      reported: this.waitingReport(incoming),
+    });
   }
 
   /** The push that waits for its model; `content` null: it cannot be read any more. */

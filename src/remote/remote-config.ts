@@ -22,6 +22,7 @@ import {
   type Problem,
   type Reported,
   unsignedSchema,
+  waitingSchema,
 } from './contract.ts';
 import type { KeySet } from './keys.ts';
 import {
@@ -34,8 +35,9 @@ import {
   nextLayer,
   problemsOf,
 } from './layers.ts';
-import type { JsonObject } from './merge-patch.ts';
-import { judge, type Trial, type Vitals } from './probation.ts';
+import { isObject, type JsonObject, mergePatch } from './merge-patch.ts';
+import type { ModelRefusal, Models } from './model-intake.ts';
+import { judge, type ModelVerdict, type Trial, type Vitals } from './probation.ts';
 import type { NewPush, PushLife } from './push-life.ts';
 import type { Push } from './push-state.ts';
 import {
@@ -68,8 +70,8 @@ export interface Host {
   vitals(): Vitals;
   clockIsSet(): boolean;
   report(reported: Reported, retain: boolean): void;
-  /** A model that comes with a push. @returns what is wrong with it, or null: its transfer has begun */
-  model(claim: ModelClaim): Problem | null;
+  /** The live score of the pushed model that forecasts for `elapsedMs`; decided after three times the length at the latest. */
+  judgeModel(elapsedMs: number, lengthMs: number): ModelVerdict;
 }
 
 export interface RemoteConfigParts {
@@ -81,6 +83,7 @@ export interface RemoteConfigParts {
   /** Of the local file, which alone decides them. */
   readonly local: Pick<Config, 'node' | 'base' | 'remote_config'>;
   readonly keys: KeySet;
+  readonly models: Models;
 }
 
 interface Message {
@@ -115,6 +118,8 @@ const LOOK_MS = 500;
 const MAX_BASELINE = 200;
 /** Reports are sent at most so often, ms. */
 const REPORT_EVERY_MS = 100;
+/** A push that the disk refused after its model had come is taken up again after this, ms. */
+const AGAIN_MS = 60_000;
 
 export class RemoteConfig {
   private queue: Message[] = [];
@@ -123,6 +128,12 @@ export class RemoteConfig {
   private trial: Trial | null = null;
   /** By layer: came while the clock was not set. */
   private readonly waiting = new Map<LayerName, Message>();
+  /** The transfer of the model that a push waits for has ended; `refused` null: the model is here. */
+  private arrival: { readonly refused: ModelRefusal | null } | null = null;
+  /** When a push whose model is here is taken up again, after the disk refused it. */
+  private againMs = Number.POSITIVE_INFINITY;
+  /** Tenths of the transfer that were reported. */
+  private tenths = 0;
   private lastChangeMs = Number.NEGATIVE_INFINITY;
   private lastReportMs = Number.NEGATIVE_INFINITY;
   private reportDue = false;
@@ -136,6 +147,10 @@ export class RemoteConfig {
     const { life } = this.parts;
     life.runs(running);
     if (life.onTrial) this.beginProbation();
+    const waiting = this.waitingPush();
+    this.parts.models.tidy(waiting?.content.model ?? null);
+    if (waiting !== null) this.receiveModel(waiting.content.model);
+    this.tidyModels();
     this.report();
     this.look();
   }
@@ -143,6 +158,7 @@ export class RemoteConfig {
   async stop(): Promise<void> {
     this.stopped = true;
     this.cancelLook();
+    await this.parts.models.stop();
     await this.working;
   }
 
@@ -154,7 +170,8 @@ export class RemoteConfig {
     if (waitMs <= 0) {
       this.lastReportMs = clock.monotonic();
       this.reportDue = false;
-      host.report(life.reported(), true);
+      const transfer = this.parts.models.progress();
+      host.report({ ...life.reported(), ...(transfer !== null && { transfer }) }, true);
     } else if (!this.reportDue) {
       this.reportDue = true;
       clock.after(waitMs, () => {
@@ -202,14 +219,21 @@ export class RemoteConfig {
       .catch((error: unknown) => this.parts.log.error('remote config failed', { reason: errorText(error) }))
       .finally(() => {
         this.working = null;
-        if (this.queue.length > 0) this.work();
+        this.workOn();
       });
   }
 
+  private workOn(): void {
+    if (this.queue.length > 0 || this.arrival !== null) this.work();
+  }
+
   private async loop(): Promise<void> {
-    while (this.queue.length > 0 && !this.stopped) {
+    while ((this.queue.length > 0 || this.arrival !== null) && !this.stopped) {
       const waitMs = this.lastChangeMs + CHANGE_EVERY_MS - this.parts.clock.monotonic();
       if (waitMs > 0) await new Promise<void>((resolve) => this.parts.clock.after(waitMs, resolve));
+      const { arrival } = this;
+      this.arrival = null;
+      if (arrival !== null) await this.takeUpWaiting(arrival.refused);
       const batch = this.queue.splice(0);
       this.queuedBytes = 0;
       const taken: Taken[] = [];
@@ -217,7 +241,100 @@ export class RemoteConfig {
         const one = await this.take(message, taken);
         if (one !== null) taken.push(one);
       }
-      if (taken.length > 0) await this.handle(taken);
+      await this.handleAll(taken);
+    }
+  }
+
+  /** Pushes that come together are applied together, but for one whose model is still to come. */
+  private async handleAll(batch: readonly Taken[]): Promise<void> {
+    let ready: Taken[] = [];
+    for (const taken of batch) {
+      const { model } = taken.content;
+      if (model === undefined || this.parts.models.isHere(model)) ready.push(taken);
+      else {
+        if (ready.length > 0) await this.handle(ready);
+        ready = [];
+        await this.expect(taken, model);
+      }
+    }
+    if (ready.length > 0) await this.handle(ready);
+  }
+
+  /** The push waits for its model. It is applied when the model is here and right. */
+  private async expect(taken: Taken, model: ModelClaim): Promise<void> {
+    const { life, models, log } = this.parts;
+    const { push, content, probationMs } = taken;
+    const refused = models.refusal(model);
+    // Its version is not used up: it may come again when there is room.
+    if (refused?.code === 503) return this.cannotNow(push, refused.problem);
+    try {
+      life.reads(push);
+      const folded = this.fold(life.running(), taken);
+      if ('code' in folded) return this.refuse(push, folded.code, folded.problems, null);
+      const evaluated = this.evaluate(folded.layers);
+      if ('problems' in evaluated) return this.refuse(push, 400, evaluated.problems, null);
+      if (refused !== null) return this.refuse(push, refused.code, [refused.problem], evaluated.hash);
+      life.expect(push, content, probationMs);
+    } catch (error) {
+      return this.cannotStore(push, error);
+    }
+    log.info('model expected', { model: model.name, bytes: model.bytes, version: push.version });
+    this.receiveModel(model);
+    this.report();
+  }
+
+  private receiveModel(model: ModelClaim): void {
+    const { life, models } = this.parts;
+    this.tenths = 0;
+    const arrived = (refused: ModelRefusal | null): void => {
+      this.arrival = { refused };
+      this.work();
+    };
+    const beforeCheck = (): ModelRefusal | null =>
+      life.checking(model.name)
+        ? null
+        : { code: 500, problem: problem('model', 'the agent ended twice while it checked this model') };
+    if (models.isHere(model)) arrived(null);
+    else models.receive(model, beforeCheck, arrived);
+  }
+
+  /** The push that waits for its model, as it was stored; null where none does. */
+  private waitingPush(): (Taken & { readonly content: { readonly model: ModelClaim } }) | null {
+    const waiting = this.parts.life.waiting();
+    if (waiting === null) return null;
+    const { push, probationMs, content } = waiting;
+    const parsed = waitingSchema.safeParse(content);
+    if (parsed.success) return { push, probationMs, content: parsed.data };
+    this.refuse(push, 503, [problem('', 'the stored push is damaged', 'push it again')], null);
+    return null;
+  }
+
+  private async takeUpWaiting(refused: ModelRefusal | null): Promise<void> {
+    const waiting = this.waitingPush();
+    if (waiting === null) return;
+    const { push } = waiting;
+    if (refused !== null) this.refuse(push, refused.code, [refused.problem], null);
+    else if (this.parts.life.isHarmful(push.digest))
+      this.refuse(push, 500, [problem('', 'the agent ended twice while it read this push')], null);
+    else await this.handle([waiting]);
+    // Where the disk refused the push, it still waits.
+    this.againMs = this.parts.clock.monotonic() + AGAIN_MS;
+  }
+
+  /** Removes models of pushes that neither the config nor a rollback names. */
+  private tidyModels(): void {
+    const { life, models, log } = this.parts;
+    try {
+      const keep = life.modelNames();
+      const file = this.evaluate({});
+      if ('problems' in file) return;
+      keep.add(file.config.model.name);
+      const expected = this.waitingPush()?.content.model.name;
+      const gone = life.models.filter((name) => !keep.has(name) && name !== expected);
+      for (const name of gone) models.remove(name);
+      life.forgetModels(gone);
+    } catch (error) {
+      log.warn('models of former pushes not removed', { reason: errorText(error) });
     }
   }
 
@@ -317,7 +434,17 @@ export class RemoteConfig {
     if ('code' in folded) return answer(folded.code, folded.problems, null, null);
     const evaluated = this.evaluate(folded.layers);
     if ('problems' in evaluated) return answer(400, evaluated.problems, null, null);
-    const { errors, ...diff } = await host.configure(evaluated.config, {
+    const { model } = taken.content;
+    const refused = model === undefined ? null : this.parts.models.refusal(model);
+    if (refused !== null) return answer(refused.code, [refused.problem], evaluated.hash, null);
+    const running = this.evaluate(life.running());
+    const isHere = model === undefined || this.parts.models.isHere(model);
+    // A model that is still to come cannot be loaded: the rest of the config is tried.
+    const tried =
+      isHere || 'problems' in running
+        ? evaluated.config
+        : { ...evaluated.config, model: running.config.model };
+    const { errors, ...diff } = await host.configure(tried, {
       dryRun: true,
       connect: false,
     });
@@ -349,10 +476,7 @@ export class RemoteConfig {
         if (proven.errors.length > 0)
           return this.refuse(push, 500, hostProblems(proven.errors), effective.hash);
       }
-      if (taken.content.model !== undefined) {
-        const wrong = host.model(taken.content.model);
-        if (wrong !== null) return this.refuse(push, 400, [wrong], effective.hash);
-      }
+      this.endWaiting([...superseded, push]);
       life.verified(push, superseded, {
         attemptedHash: effective.hash,
         needs,
@@ -368,7 +492,18 @@ export class RemoteConfig {
       return this.cannotStore(push, error);
     }
     this.lastChangeMs = this.parts.clock.monotonic();
+    this.tidyModels();
     await this.apply(effective, life.push?.needs ?? 'hot');
+  }
+
+  /** A push is applied that is newer than the one that waits in its layer. */
+  private endWaiting(applied: readonly NewPush[]): void {
+    const { life, models } = this.parts;
+    const waiting = life.waiting();
+    if (waiting === null || applied.some(({ digest }) => digest === waiting.push.digest)) return;
+    if (!applied.some(({ layer }) => layer === waiting.push.layer)) return;
+    models.cancel();
+    life.giveWay();
   }
 
   private async apply(effective: Effective, needs: Needs): Promise<void> {
@@ -409,10 +544,13 @@ export class RemoteConfig {
       connected: true,
       rssMb: baseline?.rssMb ?? host.vitals().rssMb,
       errors: baseline?.errors ?? host.vitals().errors,
+      stepFailures: 0,
+      modelProblem: null,
       streams: (baseline?.streams ?? []).map((name) => ({ name, publishedMs: sinceMs, intervalMs: null })),
     };
     const ruleGone = baseline?.ruleGone ?? false;
-    this.trial = { before: before ?? kept, ruleGone, sinceMs, lengthMs, lostSinceMs: null };
+    const otherModel = life.modelOnTrial();
+    this.trial = { before: before ?? kept, ruleGone, otherModel, sinceMs, lengthMs, lostSinceMs: null };
   }
 
   private look(): void {
@@ -431,21 +569,40 @@ export class RemoteConfig {
       this.waiting.clear();
       for (const { layer, payload, retained } of due) this.receive(layer, payload, retained);
     }
+    this.watchTransfer();
     if (this.trial === null || this.working !== null) return;
-    const verdict = judge(this.trial, host.vitals(), clock.monotonic());
+    const nowMs = clock.monotonic();
+    const { otherModel, sinceMs, lengthMs } = this.trial;
+    const model = otherModel ? host.judgeModel(nowMs - sinceMs, lengthMs) : undefined;
+    const verdict = judge(this.trial, host.vitals(), nowMs, model);
     this.trial = verdict.trial;
     if (verdict.failed !== null) {
       this.working = this.goBack([problem('', verdict.failed)]).finally(() => {
         this.working = null;
-        if (this.queue.length > 0) this.work();
+        this.workOn();
       });
       await this.working;
     } else if (verdict.passed) {
       life.commit();
       this.trial = null;
       log.info('push committed', { version: life.push?.version ?? null });
+      this.tidyModels();
       this.report();
     }
+  }
+
+  private watchTransfer(): void {
+    const { models, clock } = this.parts;
+    const progress = models.progress();
+    const tenths = progress === null ? 0 : Math.floor((10 * progress.received) / progress.bytes);
+    if (tenths > this.tenths) {
+      this.tenths = tenths;
+      this.report();
+    }
+    if (progress !== null || this.arrival !== null || clock.monotonic() < this.againMs) return;
+    this.againMs = Number.POSITIVE_INFINITY;
+    const waiting = this.working === null ? this.waitingPush() : null;
+    if (waiting !== null) this.receiveModel(waiting.content.model);
   }
 
   /** To the config that was committed last. */
@@ -462,6 +619,7 @@ export class RemoteConfig {
     if (errors.length > 0 || restart.length > 0) return host.restart('a remote config is rolled back');
     life.rolledBack();
     life.runs(target.hash);
+    this.tidyModels();
     this.report();
   }
 
@@ -522,7 +680,19 @@ export class RemoteConfig {
     const given: JsonObject | undefined = content.config ?? content.patch;
     const wrong = given === undefined ? null : checkLayer(given);
     if (wrong !== null) return wrong;
-    return { layers: { ...layers, [push.layer]: nextLayer(layers[push.layer], content) } };
+    const layer = nextLayer(layers[push.layer], content);
+    const { model } = content;
+    if (model === undefined) return { layers: { ...layers, [push.layer]: layer } };
+    const named = isObject(given?.model) ? given.model.name : undefined;
+    if (named !== undefined && named !== model.name)
+      return {
+        code: 400,
+        problems: [
+          problem('model.name', `must be ${model.name}, the model that comes with the push`, 'leave it out'),
+        ],
+      };
+    const withModel = mergePatch(layer, { model: { name: model.name } }) as JsonObject;
+    return { layers: { ...layers, [push.layer]: withModel } };
   }
 
   private evaluate(layers: Layers): Effective | { readonly problems: readonly Problem[] } {
@@ -552,17 +722,21 @@ export class RemoteConfig {
     } catch (error) {
       this.cannotStore(push, error);
     }
+    this.tidyModels();
     this.report();
   }
 
   /** The disk takes nothing: nothing was applied. */
   private cannotStore(push: NewPush, error: unknown): void {
-    const reason = problem(
-      '',
-      `cannot be stored: ${errorText(error)}`,
-      'the disk of the gateway is full or broken',
+    this.cannotNow(
+      push,
+      problem('', `cannot be stored: ${errorText(error)}`, 'the disk of the gateway is full or broken'),
     );
-    this.parts.log.error('push cannot be stored', { reason: errorText(error) });
+  }
+
+  /** Nothing is written: the same push may come again. */
+  private cannotNow(push: NewPush, reason: Problem): void {
+    this.parts.log.error('push cannot be taken now', { reason: problemsText([reason]) });
     this.parts.life.turnAway(push.layer, { code: 503, problems: [reason], ...push });
     this.report();
   }

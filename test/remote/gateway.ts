@@ -1,18 +1,25 @@
 /** Remote config without an agent: a host that does what it is told, a folder in memory, a clock moved by hand. */
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { join } from 'node:path';
 import { type Config, configHash, diffConfig, takeHot } from '../../src/config/index.ts';
 import { createLogger } from '../../src/log.ts';
-import type { Reported } from '../../src/remote/contract.ts';
+import { ModelRegistry } from '../../src/model/registry.ts';
+import type { Have, Reported } from '../../src/remote/contract.ts';
 import type { KeySet } from '../../src/remote/keys.ts';
 import { parseJwks } from '../../src/remote/keys.ts';
 import { effectiveConfig, type LocalFile } from '../../src/remote/layers.ts';
+import { bytesOf, chunkAt } from '../../src/remote/model-claim.ts';
+import { ModelIntake, type ModelIntakeParts, type Models } from '../../src/remote/model-intake.ts';
 import { openRemote } from '../../src/remote/open.ts';
-import type { Vitals } from '../../src/remote/probation.ts';
+import type { ModelVerdict, Vitals } from '../../src/remote/probation.ts';
 import type { PushLife } from '../../src/remote/push-life.ts';
 import type { Folder } from '../../src/remote/push-state.ts';
 import { RemoteConfig } from '../../src/remote/remote-config.ts';
 import { sign } from '../../src/remote/sign.ts';
+import { problem } from '../../src/remote/verify.ts';
+import { FEATURES } from '../../src/series/features.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
+import { type Files, quickTrial } from './models.ts';
 
 export interface TestKey {
   readonly kid: string;
@@ -65,7 +72,26 @@ export class MemoryFolder implements Folder {
 
 export class Crash extends Error {}
 
-const NOBODY: Vitals = { connected: true, streams: [], rssMb: 100, errors: [] };
+/** A gateway without a disk for models. */
+const NO_MODELS: Models = {
+  isHere: () => false,
+  refusal: () => ({ code: 503, problem: problem('model', 'there is no disk') }),
+  receive: () => {},
+  cancel: () => {},
+  progress: () => null,
+  remove: () => {},
+  tidy: () => {},
+  stop: async () => {},
+};
+
+const NOBODY: Vitals = {
+  connected: true,
+  streams: [],
+  rssMb: 100,
+  errors: [],
+  stepFailures: 0,
+  modelProblem: null,
+};
 
 /** One run of an agent: from a start to its end. */
 export class Gateway {
@@ -75,6 +101,10 @@ export class Gateway {
   /** What the agent runs. */
   running: Config;
   restarts = 0;
+  /** Takes models; null: without a disk. */
+  readonly intake: ModelIntake | null;
+  readonly haves: (Have & { readonly name: string })[] = [];
+  judgeModel: (elapsedMs: number, lengthMs: number) => ModelVerdict = () => ({ type: 'confirm', reason: '' });
   vitals: Vitals = NOBODY;
   clockIsSet = true;
   /** What `prepare` of a part says about a config. */
@@ -90,22 +120,54 @@ export class Gateway {
     keys: KeySet,
     local: Config = LOCAL,
     readonly file: LocalFile = FILE,
+    /** Folder for models. */
+    disk: string | null = null,
+    more: Partial<ModelIntakeParts> = {},
   ) {
+    const registry = new ModelRegistry(disk === null ? null : join(disk, 'models'), null);
+    const log = createLogger({
+      level: () => 'error',
+      write: () => {},
+      now: () => clock.now(),
+      journald: false,
+    });
+    this.intake =
+      disk === null
+        ? null
+        : new ModelIntake({
+            folder: join(disk, 'remote', 'model'),
+            registry,
+            features: FEATURES,
+            clock,
+            log,
+            have: (name, have) => this.haves.push({ name, ...have }),
+            changed: () => {},
+            trial: quickTrial,
+            ...more,
+          });
     const opened = openRemote(folder, file, local, () => clock.now());
     this.life = opened.life;
     this.running = opened.config;
     this.remote = new RemoteConfig({
       life: opened.life,
       clock,
-      log: createLogger({ level: () => 'error', write: () => {}, now: () => clock.now(), journald: false }),
+      log,
       file: () => file,
       local,
       keys,
+      models: this.intake ?? NO_MODELS,
       host: {
         configure: async (wanted, { dryRun, connect }) => {
           const { reconnect, restart } = diffConfig(this.running, wanted);
           const wrong = this.refuse(wanted);
           if (wrong !== null) return { errors: [{ path: 'model.name', message: wrong }], reconnect, restart };
+          const { name } = wanted.model;
+          if (disk !== null && name !== 'base' && !registry.has(name))
+            return {
+              errors: [{ path: 'model.name', message: `there is no model '${name}'` }],
+              reconnect,
+              restart,
+            };
           if (connect && reconnect.length > 0) {
             this.proofs += 1;
             if (this.brokerFault !== null)
@@ -120,7 +182,7 @@ export class Gateway {
         vitals: () => this.vitals,
         clockIsSet: () => this.clockIsSet,
         report: (reported, retain) => this.reports.push({ reported, retain }),
-        model: () => null,
+        judgeModel: (elapsedMs, lengthMs) => this.judgeModel(elapsedMs, lengthMs),
       },
     });
     this.remote.start(opened.hash);
@@ -157,6 +219,27 @@ export class Gateway {
     }
     await done;
     return this.reported;
+  }
+
+  /** Hands over chunks of a model, all that are missing unless a number says how many, and waits for what becomes of it. */
+  async send(name: string, files: Files, most = Number.POSITIVE_INFINITY): Promise<Reported> {
+    const all = bytesOf(files);
+    await this.until(() => this.haves.some((have) => have.name === name));
+    let left = most;
+    for (const [first, last] of this.haves.at(-1)?.missing ?? [])
+      for (let number = first; number <= last && left > 0; number++, left--)
+        this.intake?.chunk(name, number, chunkAt(all, number));
+    if (left > 0) await this.until(() => this.intake?.progress() === null);
+    else for (let turn = 0; turn < 50; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
+    return this.settle();
+  }
+
+  /** Real time, for what reads and writes files. */
+  async until(condition: () => boolean): Promise<void> {
+    for (let turn = 0; !condition() && turn < 2000; turn++) {
+      await new Promise<void>((resolve) => setTimeout(resolve, 1));
+      this.clock.advance(1);
+    }
   }
 
   /** Lets time pass in steps, as timers need it. */

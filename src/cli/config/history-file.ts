@@ -94,8 +94,7 @@ export interface LayerVersion {
 export function layerVersions(entries: readonly HistoryEntry[]): LayerVersion[] {
   const versions: LayerVersion[] = [];
   for (const { version, content, outcome } of entries) {
-    if (outcome?.result !== 'applied' || (content.model !== undefined && !content.config && !content.patch))
-      continue;
+    if (outcome?.result !== 'applied') continue;
     const before = versions.at(-1)?.content ?? null;
     versions.push({ version, content: contentAfter(before, content) });
   }
@@ -104,7 +103,17 @@ export function layerVersions(entries: readonly HistoryEntry[]): LayerVersion[] 
 
 function contentAfter(
   before: JsonObject | null,
-  { config, patch }: z.infer<typeof contentSchema>,
+  { model, ...content }: z.infer<typeof contentSchema>,
+): JsonObject | null {
+  if (model === undefined) return mergedContent(before, content);
+  // The layer names the model that came with the push.
+  const layer = mergedContent(before, content.config || content.patch ? content : { patch: {} });
+  return layer && (mergePatch(layer, { model: { name: model.name } }) as JsonObject);
+}
+
+function mergedContent(
+  before: JsonObject | null,
+  { config, patch }: Omit<z.infer<typeof contentSchema>, 'model'>,
 ): JsonObject | null {
   if (config !== undefined) return config;
   if (patch === undefined || before === null) return null;

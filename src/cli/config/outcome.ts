@@ -45,7 +45,8 @@ export function outcomeOf(reported: Reported, sought: Sought): Said | null {
   if (said === undefined) return null;
   const { status, version, code } = said;
   const failed = status === 'rejected' || status === 'rolled_back';
-  return { status, version, code, reason: failed && said === reported ? reasonOf(reported) : '' };
+  const reason = failed ? reasonOf(reported) : transferOf(reported);
+  return { status, version, code, reason: said === reported ? reason : '' };
 }
 
 /** The answer to a dry run; null where the report is about something else. */
@@ -53,6 +54,12 @@ export function dryOutcomeOf(reported: Reported, token: string): Said | null {
   if (reported.token !== token) return null;
   const { status, version, code } = reported;
   return { status, version, code, reason: reasonOf(reported) };
+}
+
+function transferOf({ transfer }: Reported): string {
+  if (transfer == null) return '';
+  const percent = Math.floor((100 * transfer.received) / transfer.bytes);
+  return printable(`model ${transfer.model}: ${percent} % of ${Math.ceil(transfer.bytes / 1024)} kB`);
 }
 
 export function reasonOf({ errors }: Reported): string {

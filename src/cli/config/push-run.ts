@@ -9,7 +9,14 @@ import { z } from 'zod';
 import { errorText, GatecastError } from '../../errors.ts';
 import type { Incoming } from '../../mqtt/connection.ts';
 import { topicsOf } from '../../mqtt/topics.ts';
-import { type Claims, type LayerName, MAX_PUSH_BYTES, type Reported } from '../../remote/contract.ts';
+import {
+  type Claims,
+  type LayerName,
+  MAX_PUSH_BYTES,
+  modelClaimSchema,
+  type Reported,
+} from '../../remote/contract.ts';
+import { modelClaim } from '../../remote/model-claim.ts';
 import { type Signer, sign } from '../../remote/sign.ts';
 import { writeFileAtomic } from '../../system/files.ts';
 import type { Link } from '../shared/broker.ts';
@@ -25,12 +32,17 @@ import {
   parseReported,
   type Sought,
 } from './outcome.ts';
+import { ModelSender, type PushedModel, readPushedModel } from './push-model.ts';
 import { type AbortLimit, canaryCount, type Rate, Rollout, type RolloutPlan } from './rollout.ts';
 
 export interface PushRequest {
   readonly base: string;
   readonly target: Target;
   readonly content: Content;
+  /** The files of the model in `content`; null: it holds none. */
+  readonly model: PushedModel | null;
+  /** How fast chunks of the model are sent, to all gateways together. */
+  readonly bytesPerSecond: number;
   readonly claims: ClaimFlags;
   readonly signer: Signer;
   readonly folder: OperatorFolder;
@@ -51,8 +63,6 @@ export interface PushIo {
   readonly now: () => number;
   /** Set by Ctrl-C. */
   readonly stopped: () => boolean;
-  /** Sends what must be there before the push, such as a model, to these gateways. */
-  readonly before?: (link: Link, nodes: readonly string[]) => Promise<void>;
 }
 
 export interface PushResult {
@@ -70,6 +80,8 @@ const LOOK_MS = 50;
 const QUIET_MS = 2000;
 /** Added to probation: applying, and the way of the messages, ms. */
 const MARGIN_MS = 60_000;
+/** The probation of a model may take so many times its length, until enough forecasts have met their readings. */
+const MODEL_PATIENCE = 3;
 
 const stateSchema = z.object({
   node: z.string(),
@@ -108,6 +120,11 @@ const rolloutFileSchema = z.object({
     finishMs: z.number(),
   }),
   states: z.array(stateSchema),
+  /** Where the files of its model are; null: it has none. */
+  model: z
+    .object({ path: z.string(), claim: modelClaimSchema, bytesPerSecond: z.number() })
+    .nullable()
+    .default(null),
   /** Known members that did not answer before it began. */
   absent: z.array(stateSchema),
   ended: z.boolean(),
@@ -118,13 +135,18 @@ type RolloutFile = z.infer<typeof rolloutFileSchema>;
 class Reports {
   readonly latest = new Map<string, Reported>();
   heard: (node: string, reported: Reported) => void = () => {};
+  /** Other messages. */
+  other: (message: Pick<Incoming, 'topic' | 'payload'>) => void = () => {};
 
   constructor(private readonly base: string) {}
 
   receive({ topic, payload }: Pick<Incoming, 'topic' | 'payload'>): void {
     const rest = topic.startsWith(`${this.base}/`) ? topic.slice(this.base.length + 1).split('/') : [];
     const [node = '', ...tail] = rest;
-    if (tail.join('/') !== 'config/reported') return;
+    if (tail.join('/') !== 'config/reported') {
+      this.other({ topic, payload });
+      return;
+    }
     const reported = parseReported(payload);
     if (reported === null) return;
     if (reported.dry_run !== true) this.latest.set(node, reported);
@@ -200,9 +222,13 @@ export async function push(request: PushRequest, io: PushIo): Promise<PushResult
         rate: request.rate,
         abortAfter: request.abortAfter,
         answerMs: request.waitMs,
-        finishMs: flags.probation + MARGIN_MS,
+        finishMs: (content.model === undefined ? 1 : MODEL_PATIENCE) * flags.probation + MARGIN_MS,
       },
       states: [],
+      model:
+        content.model === undefined || request.model === null
+          ? null
+          : { path: request.model.path, claim: content.model, bytesPerSecond: request.bytesPerSecond },
       absent: tried.filter(({ status }) => status === 'no answer'),
       ended: false,
     };
@@ -214,13 +240,12 @@ export async function push(request: PushRequest, io: PushIo): Promise<PushResult
       kid: signer.kid,
       version,
       token: file.token,
-      content,
+      content: historyContent(content),
     };
     // Before it is sent: a version is never used twice, whatever happens now.
     append(folder.history, pushed);
     save(folder, file);
-    await io.before?.(link, present);
-    return await roll(file, { folder, io, link, reports });
+    return await roll(file, request.model, { folder, io, link, reports });
   } finally {
     await link.close();
   }
@@ -229,13 +254,14 @@ export async function push(request: PushRequest, io: PushIo): Promise<PushResult
 /** Goes on with an interrupted rollout. @throws GatecastError USAGE where there is none, BROKER_UNREACHABLE */
 export async function resume(id: string | null, folder: OperatorFolder, io: PushIo): Promise<PushResult> {
   const file = load(folder, id);
+  const model = file.model === null ? null : await readPushedModel(file.model.path);
   const { link, reports } = await readReports(
     file.base,
     file.target.kind === 'node' ? file.target.name : null,
     io.connect,
   );
   try {
-    return await roll(file, { folder, io, link, reports });
+    return await roll(file, model, { folder, io, link, reports });
   } finally {
     await link.close();
   }
@@ -248,7 +274,28 @@ interface Rolling {
   readonly reports: Reports;
 }
 
-async function roll(file: RolloutFile, { folder, io, link, reports }: Rolling): Promise<PushResult> {
+/** @throws GatecastError USAGE where the files of the model are not those that were signed */
+async function senderOf(
+  { base, model }: RolloutFile,
+  files: PushedModel | null,
+  { io, link }: Rolling,
+): Promise<ModelSender | null> {
+  if (model === null || files === null) return null;
+  const signed = await modelClaim(model.claim.name, files.files, model.claim.source, async () => ({
+    golden: [],
+  }));
+  if (JSON.stringify(signed.files) !== JSON.stringify(model.claim.files))
+    throw new GatecastError('USAGE', `${files.path} has changed since the push was signed`, {
+      hint: 'push it again without --resume',
+    });
+  if (model.claim.source !== 'mqtt') return null;
+  const sender = new ModelSender(base, model.claim, files.files, model.bytesPerSecond, io.now());
+  await link.subscribe([sender.filter]);
+  return sender;
+}
+
+async function roll(file: RolloutFile, model: PushedModel | null, rolling: Rolling): Promise<PushResult> {
+  const { folder, io, link, reports } = rolling;
   const { base, target, jws, kid, version, token } = file;
   const plan: RolloutPlan = file.plan;
   const layer: LayerName = target.kind === 'node' ? 'node' : `fleet:${target.name}`;
@@ -261,10 +308,17 @@ async function roll(file: RolloutFile, { folder, io, link, reports }: Rolling): 
       : topicsOf(base, 'any').fleetConfigDesired(target.name);
   const hear = (node: string, reported: Reported): void => {
     const said = outcomeOf(reported, sought);
-    if (said !== null) rollout.report(node, said);
+    if (said === null) return;
+    rollout.report(node, said);
+    if (reported.transfer != null) rollout.alive(node, io.now());
   };
   for (const [node, reported] of reports.latest) hear(node, reported);
   reports.heard = hear;
+  const sender = await senderOf(file, model, rolling);
+  reports.other = ({ topic, payload }) => {
+    const node = sender?.heard(topic, payload, io.now()) ?? null;
+    if (node !== null) rollout.alive(node, io.now());
+  };
   let shown = '';
   const keep = (): void => {
     const states = rollout.states;
@@ -293,6 +347,7 @@ async function roll(file: RolloutFile, { folder, io, link, reports }: Rolling): 
     keep();
     const { stage } = rollout;
     if (stage === 'done' || (stage === 'aborted' && !underWay()) || io.stopped()) break;
+    await sender?.send(link, io.now);
     // So that a lost connection is noticed also while all are on probation.
     await link.settled();
     await pause(LOOK_MS);
@@ -382,6 +437,11 @@ function knownMembers(
   );
   const newest = history.filter(({ outcome }) => outcome !== null).at(-1)?.outcome?.nodes ?? {};
   return [...new Set([...reporting.map(([node]) => node), ...Object.keys(newest)])].sort();
+}
+
+/** What the history keeps of a push: of a model its name. */
+function historyContent({ model, ...content }: Content): Pushed['content'] {
+  return { ...content, ...(model !== undefined && { model: { name: model.name } }) };
 }
 
 /** One above every version of this key that was pushed from here or that a gateway reports. */

@@ -30,7 +30,7 @@ import { LiveTable, tableLines, terminal } from './table.ts';
 
 export interface RolloutFlags {
   readonly canary?: number;
-  readonly rate?: Rate;
+  readonly rate?: Rates;
   readonly abortAfter: AbortLimit;
   readonly nodes?: readonly string[];
   readonly wait: number;
@@ -38,13 +38,27 @@ export interface RolloutFlags {
   readonly json?: boolean;
 }
 
+/** A gateway looks at no more than that. */
+const MOST_BYTES_PER_SECOND = 4 * 1024 * 1024;
+
+/** `--rate` may be given twice, once for each. */
+interface Rates {
+  readonly gateways?: Rate;
+  readonly bytesPerSecond?: number;
+}
+
 export type SendFlags = RolloutFlags & TargetFlags & ClaimFlags & SignerFlags & OperatorFlags & LoginFlags;
-type Flags = SendFlags & ContentFlags & { readonly resume?: string | true };
+type Flags = SendFlags &
+  ContentFlags & { readonly resume?: string | true; readonly model?: string; readonly modelUrl?: string };
 
 export const addRollout = (command: Command): Command =>
   command
     .option('--canary <share>', 'with --fleet: first so many gateways, such as 5%, at least one', share)
-    .option('--rate <rate>', 'with --fleet: then so many at a time, such as 10/1m', rate)
+    .option(
+      '--rate <rate>',
+      'with --fleet: then so many gateways at a time, such as 10/1m; with --model: so many bytes, such as 256kB/s',
+      rate,
+    )
     .addOption(
       new Option('--abort-after <limit>', 'send to no more gateways after "2 failures", or "10%" of all')
         .argParser(abortLimit)
@@ -67,10 +81,10 @@ export function registerPush(config: Command): void {
   const command = config
     .command('push')
     .description('push a config to one gateway or to a fleet, and follow what they report');
-  addContent(addTarget(command)).option(
-    '--resume [id]',
-    'go on with an interrupted push; the newest where no id is given',
-  );
+  addContent(addTarget(command))
+    .option('--model <path>', 'a model: its folder, or a step model as NAME.onnx; sent over the broker')
+    .option('--model-url <url>', 'https URL of that folder, from where the gateways fetch it instead')
+    .option('--resume [id]', 'go on with an interrupted push; the newest where no id is given');
   addLogin(addOperatorFolder(addSigner(addRollout(addClaims(command)))))
     .addHelpText(
       'after',
@@ -78,6 +92,7 @@ export function registerPush(config: Command): void {
 Examples:
   $ gatecast config push --to cellar --patch pumps.yaml --broker mqtts://broker.lan
   $ gatecast config push --fleet pumps --config pumps.yaml --canary 5% --rate 10/1m --abort-after "2 failures"
+  $ gatecast config push --to cellar --model models/pumps-v2 --probation 2h
   $ gatecast config push --resume
 
 Ends with 0 only when every gateway has applied it. A fleet is asked to validate the push first; where one gateway refuses
@@ -85,16 +100,28 @@ it, it is applied nowhere.`,
     )
     .action(async (flags: Flags, self: Command) => {
       if (flags.resume !== undefined) return follow(flags, self, null);
-      await follow(flags, self, contentOf(flags));
+      await follow(flags, self, contentOf(flags), flags.model);
     });
 }
 
 /** Signs and sends, or goes on where `content` is null. Ends with `AlreadySaid` unless all have applied it. */
-export async function follow(flags: Flags, command: Command, content: Content | null): Promise<void> {
+export async function follow(
+  flags: Flags,
+  command: Command,
+  content: Content | null,
+  modelPath?: string,
+): Promise<void> {
   const folder = operatorFolder(flags);
-  const [{ push, resume }, { makeOperatorFolder, openSigner }] = await Promise.all([
+  const [
+    { push, resume },
+    { makeOperatorFolder, openSigner },
+    { readPushedModel, DEFAULT_BYTES_PER_SECOND },
+    { modelClaim },
+  ] = await Promise.all([
     import('./push-run.ts'),
     import('./key-file.ts'),
+    import('./push-model.ts'),
+    import('../../remote/model-claim.ts'),
   ]);
   const write = command.configureOutput().writeOut ?? (() => {});
   const table = flags.json ? null : new LiveTable(terminal(write));
@@ -116,24 +143,34 @@ export async function follow(flags: Flags, command: Command, content: Content | 
     const target = targetOf(flags);
     if (
       target.kind === 'node' &&
-      (flags.canary !== undefined || flags.rate !== undefined || flags.nodes !== undefined)
+      (flags.canary !== undefined || flags.rate?.gateways !== undefined || flags.nodes !== undefined)
     )
-      throw new GatecastError('USAGE', '--canary, --rate and --nodes go with --fleet');
-    if (Object.keys(content).length === 0)
-      throw new GatecastError('USAGE', 'nothing to push', { hint: 'name --config FILE or --patch FILE' });
+      throw new GatecastError('USAGE', '--canary, --nodes and a --rate of gateways go with --fleet');
+    if (modelPath === undefined && (flags.modelUrl !== undefined || flags.rate?.bytesPerSecond !== undefined))
+      throw new GatecastError('USAGE', '--model-url and a --rate of bytes go with --model');
+    if (Object.keys(content).length === 0 && modelPath === undefined)
+      throw new GatecastError('USAGE', 'nothing to push', {
+        hint: 'name --config FILE, --patch FILE or --model PATH',
+      });
+    const model = modelPath === undefined ? null : await readPushedModel(modelPath);
     const signer = await openSigner(flags, folder);
     const { base, wait: waitMs, abortAfter } = flags;
     return push(
       {
         base,
         target,
-        content,
+        content:
+          model === null
+            ? content
+            : { ...content, model: await modelClaim(model.name, model.files, flags.modelUrl ?? 'mqtt') },
+        model,
+        bytesPerSecond: flags.rate?.bytesPerSecond ?? DEFAULT_BYTES_PER_SECOND,
         claims: flags,
         signer,
         folder,
         dryRun: flags.dryRun === true,
         canary: flags.canary ?? null,
-        rate: flags.rate ?? null,
+        rate: flags.rate?.gateways ?? null,
         abortAfter,
         nodes: flags.nodes ?? null,
         waitMs,
@@ -174,11 +211,18 @@ function share(text: string): number {
   return value;
 }
 
-function rate(text: string): Rate {
+function rate(text: string, before: Rates = {}): Rates {
+  const bytes = /^(\d+(?:\.\d+)?)\s*(kB|MB)\/s$/i.exec(text.trim());
+  if (bytes !== null) {
+    const bytesPerSecond = Number(bytes[1]) * (bytes[2]?.toLowerCase() === 'mb' ? 1024 * 1024 : 1024);
+    if (bytesPerSecond < 1024 || bytesPerSecond > MOST_BYTES_PER_SECOND)
+      throw new InvalidArgumentError('A rate from 1kB/s to 4MB/s is expected.');
+    return { ...before, bytesPerSecond };
+  }
   const [count = '', period = ''] = text.split('/');
   if (!/^[1-9]\d{0,5}$/.test(count.trim()))
-    throw new InvalidArgumentError('A rate like 10/1m is expected: ten gateways in one minute.');
-  return { count: Number(count), periodMs: duration(period) };
+    throw new InvalidArgumentError('A rate like 10/1m (ten gateways in one minute) or 256kB/s is expected.');
+  return { ...before, gateways: { count: Number(count), periodMs: duration(period) } };
 }
 
 function abortLimit(text: string): AbortLimit {

@@ -28,7 +28,13 @@ gateways are asked to go back to what they had committed before.`,
     .action(async (flags: Flags, self: Command) => {
       const target = targetOf(flags);
       const entries = ofTarget(readHistory(operatorFolder(flags).history), flags.base, target);
-      await follow(flags, self, former(layerVersions(entries), flags.toVersion));
+      const newest = entries.filter(({ outcome }) => outcome?.result === 'applied').at(-1);
+      // The gateway still has the model before; a push of its name would not say that it is the same.
+      const content: Content =
+        flags.toVersion === undefined && newest?.content.model !== undefined
+          ? { rollback: true }
+          : former(layerVersions(entries), flags.toVersion);
+      await follow(flags, self, content);
     });
 }
 

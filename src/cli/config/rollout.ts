@@ -86,6 +86,12 @@ export class Rollout {
     return true;
   }
 
+  /** The node still takes what comes before the push, such as a model: its time begins anew. */
+  alive(node: string, nowMs: number): void {
+    const progress = this.nodes.get(node);
+    if (progress !== undefined && progress.sentMs !== null) progress.sentMs = nowMs;
+  }
+
   /** The nodes that get the push now. They count as sent. */
   due(nowMs: number): string[] {
     this.giveUp(nowMs);

@@ -1,0 +1,161 @@
+/** The model of a push, from the operator's side: its files, and the chunks that gateways ask for. */
+import { existsSync, statSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { errorText, GatecastError } from '../../errors.ts';
+import { importModel } from '../../model/import.ts';
+import { MANIFEST_FILE, MODEL_NAME } from '../../model/manifest.ts';
+import { loadModel } from '../../model/pack.ts';
+import { readModel } from '../../model/registry.ts';
+import { topicsOf } from '../../mqtt/topics.ts';
+import {
+  CHUNK_BYTES,
+  chunksOf,
+  haveSchema,
+  MAX_MODEL_BYTES,
+  MODEL_FILES,
+  type ModelClaim,
+} from '../../remote/contract.ts';
+import { bytesOf, chunkAt, type ModelBytes } from '../../remote/model-claim.ts';
+import { FEATURES } from '../../series/features.ts';
+import { readBounded } from '../../system/files.ts';
+import type { Link } from '../shared/broker.ts';
+
+export interface PushedModel {
+  readonly name: string;
+  readonly files: ModelBytes;
+  /** Absolute. */
+  readonly path: string;
+}
+
+/**
+ * A model folder, or a step model as ONNX, which is then called as its file.
+ * @throws GatecastError FILE_UNREADABLE, MODEL_INVALID, USAGE
+ */
+export async function readPushedModel(path: string): Promise<PushedModel> {
+  if (!existsSync(path))
+    throw new GatecastError('FILE_UNREADABLE', `${path}: there is no such file or folder`);
+  const found = statSync(path).isDirectory() ? folderOf(path) : await importedFrom(path);
+  const total = bytesOf(found.files).length;
+  if (total > MAX_MODEL_BYTES)
+    throw new GatecastError('USAGE', `${path} has ${total} bytes; a push takes at most ${MAX_MODEL_BYTES}`);
+  return { ...found, path: resolve(path) };
+}
+
+function folderOf(path: string): Omit<PushedModel, 'path'> {
+  const stored = readModel(path);
+  loadModel(stored, FEATURES);
+  const files = new Map(
+    MODEL_FILES.flatMap((name) =>
+      existsSync(join(path, name)) ? [[name, readBounded(join(path, name), MAX_MODEL_BYTES)] as const] : [],
+    ),
+  );
+  return { name: stored.manifest.name, files };
+}
+
+async function importedFrom(path: string): Promise<Omit<PushedModel, 'path'>> {
+  const name = basename(path).replace(/\.onnx$/, '');
+  if (!path.endsWith('.onnx') || !MODEL_NAME.test(name))
+    throw new GatecastError('USAGE', `${path} is neither a model folder nor a step model called NAME.onnx`, {
+      hint: 'make a model of weights with `gatecast model import`, and push its folder',
+    });
+  // The same file gives the same model, whenever it is pushed.
+  const { manifest, step, card } = await importModel(path, {
+    name,
+    createdMs: 0,
+    cell: null,
+    like: null,
+    features: FEATURES,
+  });
+  const files = new Map<(typeof MODEL_FILES)[number], Uint8Array>([
+    [MANIFEST_FILE, Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)],
+    ['MODEL_CARD.md', Buffer.from(card)],
+  ]);
+  if (step !== null) files.set('step.onnx', step);
+  return { name, files };
+}
+
+/** Bytes in a second, to all gateways together. */
+export const DEFAULT_BYTES_PER_SECOND = 256 * 1024;
+/** A chunk that is still missing so long after it was sent is sent again, ms. */
+const AGAIN_MS = 5000;
+
+/** Sends the chunks that gateways miss, no faster than it may. */
+export class ModelSender {
+  /** By node: chunks that are missing there, and when each was sent last. */
+  private readonly missing = new Map<string, Map<number, number>>();
+  private readonly all: Uint8Array;
+  private tokens = CHUNK_BYTES;
+  private filledMs: number;
+
+  /** @throws GatecastError USAGE where the files are not those that were signed */
+  constructor(
+    private readonly base: string,
+    private readonly claim: ModelClaim,
+    files: ModelBytes,
+    private readonly bytesPerSecond: number,
+    nowMs: number,
+  ) {
+    this.all = bytesOf(files);
+    this.filledMs = nowMs;
+  }
+
+  /** Filter of what gateways say of their transfers. */
+  get filter(): string {
+    return `${this.base}/+/model/${this.claim.name}/have`;
+  }
+
+  /** @returns the node whose transfer goes on, or null where the message is about something else */
+  heard(topic: string, payload: Uint8Array, nowMs: number): string | null {
+    const node = topic.startsWith(`${this.base}/`)
+      ? (topic.slice(this.base.length + 1).split('/')[0] ?? '')
+      : '';
+    if (node === '' || topic !== topicsOf(this.base, node).modelHave(this.claim.name)) return null;
+    const have = haveSchema.safeParse(parsed(payload)).data;
+    const { manifest_sha256, bytes } = this.claim;
+    if (have?.manifest_sha256 !== manifest_sha256 || have.chunks !== chunksOf(bytes)) return null;
+    if (have.status !== 'receiving') {
+      this.missing.delete(node);
+      return node;
+    }
+    const before = this.missing.get(node);
+    const wanted = new Map<number, number>();
+    for (const [first, last] of have.missing)
+      for (let number = first; number <= last && number < have.chunks; number++) {
+        const sentMs = before?.get(number) ?? Number.NEGATIVE_INFINITY;
+        wanted.set(number, nowMs - sentMs > AGAIN_MS ? Number.NEGATIVE_INFINITY : sentMs);
+      }
+    this.missing.set(node, wanted);
+    return node;
+  }
+
+  /** Sends what the rate allows, one chunk for each gateway in turn. */
+  async send(link: Link, now: () => number): Promise<void> {
+    const nowMs = now();
+    // A second's worth at most, so that a pause is not made up for in a burst.
+    const most = Math.max(CHUNK_BYTES, this.bytesPerSecond);
+    this.tokens = Math.min(most, this.tokens + ((nowMs - this.filledMs) / 1000) * this.bytesPerSecond);
+    this.filledMs = nowMs;
+    for (let sent = true; sent; ) {
+      sent = false;
+      for (const [node, chunks] of this.missing) {
+        if (this.tokens < CHUNK_BYTES) return;
+        const next = [...chunks].find(([, sentMs]) => sentMs === Number.NEGATIVE_INFINITY);
+        if (next === undefined) continue;
+        const [number] = next;
+        chunks.set(number, now());
+        this.tokens -= CHUNK_BYTES;
+        const topic = topicsOf(this.base, node).modelChunk(this.claim.name, number);
+        await link.publish({ topic, payload: chunkAt(this.all, number), qos: 1, retain: false });
+        sent = true;
+      }
+    }
+  }
+}
+
+function parsed(payload: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(payload).toString('utf8'));
+  } catch (error) {
+    return errorText(error);
+  }
+}
