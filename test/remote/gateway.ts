@@ -226,11 +226,15 @@ export class Gateway {
     const all = bytesOf(files);
     await this.until(() => this.haves.some((have) => have.name === name));
     let left = most;
+    const before = this.intake?.progress()?.received ?? 0;
+    let sent = 0;
     for (const [first, last] of this.haves.at(-1)?.missing ?? [])
-      for (let number = first; number <= last && left > 0; number++, left--)
+      for (let number = first; number <= last && left > 0; number++, left--) {
+        sent += chunkAt(all, number).length;
         this.intake?.chunk(name, number, chunkAt(all, number));
+      }
     if (left > 0) await this.until(() => this.intake?.progress() === null);
-    else for (let turn = 0; turn < 50; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
+    else await this.until(() => this.intake?.progress()?.received === before + sent);
     return this.settle();
   }
 
