@@ -10,25 +10,25 @@ export interface Binding {
 }
 
 export class Bindings {
-  #first: Binding | null = null;
-  #others: Map<string, Binding> | null = null;
+  private first: Binding | null = null;
+  private others: Map<string, Binding> | null = null;
 
   get(field: string): Binding | undefined {
-    return this.#first?.field === field ? this.#first : this.#others?.get(field);
+    return this.first?.field === field ? this.first : this.others?.get(field);
   }
 
   /** Instead of what the field was bound to. */
   add(binding: Binding): void {
-    if (this.#first === null || this.#first.field === binding.field) {
-      this.#first = binding;
+    if (this.first === null || this.first.field === binding.field) {
+      this.first = binding;
       return;
     }
-    this.#others ??= new Map();
-    this.#others.set(binding.field, binding);
+    this.others ??= new Map();
+    this.others.set(binding.field, binding);
   }
 
   clear(): void {
-    this.#first = null;
-    this.#others = null;
+    this.first = null;
+    this.others = null;
   }
 }

@@ -9,21 +9,21 @@ export class Message {
   readonly payload: Uint8Array;
   /** ms since 1970 UTC. */
   readonly arrivalMs: number;
-  readonly #maxDepth: number;
-  #text: string | null = null;
-  #json: unknown;
-  #jsonState: 'new' | 'parsed' | 'failed' = 'new';
+  private readonly maxDepth: number;
+  private textRead: string | null = null;
+  private jsonRead: unknown;
+  private jsonState: 'new' | 'parsed' | 'failed' = 'new';
 
   constructor(topic: string, payload: Uint8Array, arrivalMs: number, maxDepth: number) {
     this.topic = topic;
     this.payload = payload;
     this.arrivalMs = arrivalMs;
-    this.#maxDepth = maxDepth;
+    this.maxDepth = maxDepth;
   }
 
   /** UTF-8 without a byte order mark and trailing NULs; bytes that are not UTF-8 are read as Latin-1. */
   text(): string {
-    if (this.#text === null) {
+    if (this.textRead === null) {
       const { payload } = this;
       const buffer = Buffer.isBuffer(payload)
         ? payload
@@ -34,31 +34,31 @@ export class Message {
       let to = text.length;
       // Devices that send a C string send its NUL as well.
       while (to > from && text.charCodeAt(to - 1) === 0) to -= 1;
-      this.#text = from === 0 && to === text.length ? text : text.slice(from, to);
+      this.textRead = from === 0 && to === text.length ? text : text.slice(from, to);
     }
-    return this.#text;
+    return this.textRead;
   }
 
   /** The parsed payload, or undefined after a reject; a message that two rules read is rejected once. */
   json(sink: DecodeSink): unknown {
-    if (this.#jsonState === 'new') {
-      this.#jsonState = 'failed';
+    if (this.jsonState === 'new') {
+      this.jsonState = 'failed';
       const text = this.text();
       if (text.trim() === '') sink.reject('empty', 'no JSON in the payload', true);
-      else if (jsonDepthExceeds(text, this.#maxDepth))
-        sink.reject('too-deep', `nested deeper than ${this.#maxDepth}`, true);
+      else if (jsonDepthExceeds(text, this.maxDepth))
+        sink.reject('too-deep', `nested deeper than ${this.maxDepth}`, true);
       else {
         try {
-          this.#json = JSON.parse(text);
-          this.#jsonState = 'parsed';
+          this.jsonRead = JSON.parse(text);
+          this.jsonState = 'parsed';
         } catch {
-          this.#json = parseTolerantJson(text, this.#maxDepth);
-          if (this.#json === undefined) sink.reject('bad-json', excerpt(text), true);
-          else this.#jsonState = 'parsed';
+          this.jsonRead = parseTolerantJson(text, this.maxDepth);
+          if (this.jsonRead === undefined) sink.reject('bad-json', excerpt(text), true);
+          else this.jsonState = 'parsed';
         }
       }
     }
-    return this.#json;
+    return this.jsonRead;
   }
 }
 

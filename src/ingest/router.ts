@@ -57,60 +57,60 @@ const LARGEST_PAYLOADS_PER_S = 8;
 const OLDEST_WAITING_MS = 86_400_000;
 
 export class Router {
-  readonly #limits: IngestLimits;
-  readonly #filters: readonly string[];
-  readonly #routes: Routes;
-  readonly #streams: Streams;
-  readonly #dropped = new Map<RejectReason, number>();
-  readonly #otherAgents = new OtherAgents();
+  private readonly limits: IngestLimits;
+  private readonly topicFilters: readonly string[];
+  private readonly routes: Routes;
+  private readonly streams: Streams;
+  private readonly counts = new Map<RejectReason, number>();
+  private readonly otherAgents = new OtherAgents();
   /** By stream that has sent nothing live yet, its retained reading. */
-  readonly #retained: BoundedCache<string, Sample>;
-  readonly #wastePerS: number;
+  private readonly retained: BoundedCache<string, Sample>;
+  private readonly wastePerS: number;
 
   constructor(
     rules: readonly IngestRule[],
     options: { limits?: Partial<IngestLimits>; reserved?: readonly ReservedTopics[] } = {},
   ) {
-    this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
-    this.#filters = [...new Set(rules.map(({ pattern }) => pattern.filter))];
-    this.#routes = new Routes(rules, options.reserved ?? [], this.#limits);
-    this.#streams = new Streams(this.#limits.maxStreams);
-    this.#retained = new BoundedCache(2 * this.#limits.maxStreams);
-    this.#wastePerS = Math.max(WASTE_PER_S, LARGEST_PAYLOADS_PER_S * this.#limits.maxPayloadBytes);
+    this.limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.topicFilters = [...new Set(rules.map(({ pattern }) => pattern.filter))];
+    this.routes = new Routes(rules, options.reserved ?? [], this.limits);
+    this.streams = new Streams(this.limits.maxStreams);
+    this.retained = new BoundedCache(2 * this.limits.maxStreams);
+    this.wastePerS = Math.max(WASTE_PER_S, LARGEST_PAYLOADS_PER_S * this.limits.maxPayloadBytes);
   }
 
   /** What to subscribe to. */
   filters(): readonly string[] {
-    return this.#filters;
+    return this.topicFilters;
   }
 
   /** Messages and values dropped so far, by reason; reasons that did not occur are absent. */
   dropped(): Partial<Record<RejectReason, number>> {
-    return Object.fromEntries(this.#dropped);
+    return Object.fromEntries(this.counts);
   }
 
   stats(): { streams: number; cachedTopics: number } {
-    return { streams: this.#streams.size, cachedTopics: this.#routes.size };
+    return { streams: this.streams.size, cachedTopics: this.routes.size };
   }
 
   /** Numbers of the rules that read this topic, ascending. */
   rulesOf(topic: string): number[] {
-    return isTopic(topic) ? this.#routes.of(topic).rules.map(({ number }) => number) : [];
+    return isTopic(topic) ? this.routes.of(topic).rules.map(({ number }) => number) : [];
   }
 
   /** Takes up a stream known from an earlier run; null when the config no longer reads it, or no room is left. */
   adopt(source: StreamSource): DiscoveredStream | null {
     if (!isTopic(source.topic)) return null;
-    const { rules } = this.#routes.of(source.topic);
+    const { rules } = this.routes.of(source.topic);
     const owner = rules.find(({ decoder }) => decoder.selects(plainField(source.field)));
     if (owner === undefined) return null;
-    const admission = this.#streams.admit(owner, source, null);
+    const admission = this.streams.admit(owner, source, null);
     return admission.kind === 'new' ? admission.stream : null;
   }
 
   /** Makes room for another stream. The forgotten one is met again if it still sends. */
   forget(stream: string): void {
-    if (this.#streams.delete(stream)) this.#routes.clear();
+    if (this.streams.delete(stream)) this.routes.clear();
   }
 
   /**
@@ -118,29 +118,29 @@ export class Router {
    * @param retained kept by the broker from before; it takes up no stream. Never throws.
    */
   message(topic: string, payload: Uint8Array, arrivalMs: number, retained = false): Routed {
-    if (!isTopic(topic)) return this.#refused('bad-topic', excerpt(topic));
-    const route = this.#routes.of(topic);
+    if (!isTopic(topic)) return this.refused('bad-topic', excerpt(topic));
+    const route = this.routes.of(topic);
     if (route.reserved) return NOTHING;
-    if (route.rules.length === 0) return this.#refused('unmatched-topic', excerpt(topic));
-    if (payload.length === 0) return this.#refused('empty', excerpt(topic));
-    if (payload.length > this.#limits.maxPayloadBytes)
-      return this.#refused('oversize', `${payload.length} bytes on ${excerpt(topic)}`);
+    if (route.rules.length === 0) return this.refused('unmatched-topic', excerpt(topic));
+    if (payload.length === 0) return this.refused('empty', excerpt(topic));
+    if (payload.length > this.limits.maxPayloadBytes)
+      return this.refused('oversize', `${payload.length} bytes on ${excerpt(topic)}`);
 
     const second = Math.floor(arrivalMs / 1000);
-    if (route.waste > this.#wastePerS && route.wasteSecond === second)
-      return this.#refused('over-budget', excerpt(topic));
+    if (route.waste > this.wastePerS && route.wasteSecond === second)
+      return this.refused('over-budget', excerpt(topic));
 
-    const message = new Message(topic, payload, arrivalMs, this.#limits.maxJsonDepth);
-    if (route.mayBeAgent && this.#otherAgents.sent(message))
-      return this.#refused('other-agent', excerpt(topic));
-    const collector = new Collector(message, route, this.#routes, this.#streams, this.#limits, this.#count);
-    if (retained) collector.retained = this.#retained;
+    const message = new Message(topic, payload, arrivalMs, this.limits.maxJsonDepth);
+    if (route.mayBeAgent && this.otherAgents.sent(message))
+      return this.refused('other-agent', excerpt(topic));
+    const collector = new Collector(message, route, this.routes, this.streams, this.limits, this.count);
+    if (retained) collector.retained = this.retained;
     for (const rule of route.rules) {
       collector.rule = rule;
       rule.decoder.decode(message, collector);
     }
     collector.finish();
-    if (collector.discovered.length > 0 && this.#retained.size > 0) this.#addWaiting(collector);
+    if (collector.discovered.length > 0 && this.retained.size > 0) this.addWaiting(collector);
     if (payload.length > FREE_BYTES || collector.rejects.length > 0) {
       const waste =
         Math.max(0, payload.length - FREE_BYTES - BYTES_PER_READING * collector.samples.length) +
@@ -154,11 +154,11 @@ export class Router {
   }
 
   /** The retained readings of streams that have just been taken up, before their first live ones. */
-  #addWaiting({ samples, discovered }: Collector): void {
+  private addWaiting({ samples, discovered }: Collector): void {
     for (const { spec } of discovered) {
-      const waiting = this.#retained.get(spec.name);
+      const waiting = this.retained.get(spec.name);
       if (waiting === undefined) continue;
-      this.#retained.delete(spec.name);
+      this.retained.delete(spec.name);
       const live = samples.find(({ stream }) => stream === spec.name);
       if (
         live !== undefined &&
@@ -169,13 +169,13 @@ export class Router {
     }
   }
 
-  #refused(reason: RejectReason, detail: string): Routed {
-    this.#count(reason);
+  private refused(reason: RejectReason, detail: string): Routed {
+    this.count(reason);
     return { ...NOTHING, rejects: [{ reason, detail }] };
   }
 
-  readonly #count = (reason: RejectReason): void => {
-    this.#dropped.set(reason, (this.#dropped.get(reason) ?? 0) + 1);
+  private readonly count = (reason: RejectReason): void => {
+    this.counts.set(reason, (this.counts.get(reason) ?? 0) + 1);
   };
 }
 
@@ -198,17 +198,17 @@ class Collector implements DecodeSink, Routed {
   /** Where readings of unknown streams wait, when the message is a retained one. */
   retained: BoundedCache<string, Sample> | null = null;
   /** What the name takes from the payload, for the readings that follow. */
-  #identity: readonly string[] | null = null;
-  #left: number;
+  private identity: readonly string[] | null = null;
+  private left: number;
   /** Fields that a rule selects but has no stream for: no later rule takes them. */
-  #refused: Set<string> | null = null;
+  private refused: Set<string> | null = null;
   /** Set by a rule that found nothing of its own. */
-  #absent: Reject | null = null;
-  readonly #message: Message;
-  readonly #route: Route;
-  readonly #routes: Routes;
-  readonly #streams: Streams;
-  readonly #count: (reason: RejectReason) => void;
+  private absent: Reject | null = null;
+  private readonly message: Message;
+  private readonly route: Route;
+  private readonly routes: Routes;
+  private readonly streams: Streams;
+  private readonly count: (reason: RejectReason) => void;
 
   constructor(
     message: Message,
@@ -218,48 +218,48 @@ class Collector implements DecodeSink, Routed {
     limits: IngestLimits,
     count: (reason: RejectReason) => void,
   ) {
-    this.#message = message;
-    this.#route = route;
-    this.#routes = routes;
-    this.#streams = streams;
-    this.#left = limits.maxReadings;
-    this.#count = count;
+    this.message = message;
+    this.route = route;
+    this.routes = routes;
+    this.streams = streams;
+    this.left = limits.maxReadings;
+    this.count = count;
   }
 
   get full(): boolean {
-    return this.#left < 0 || this.rejects.length >= MAX_REJECTS;
+    return this.left < 0 || this.rejects.length >= MAX_REJECTS;
   }
 
   identify(values: readonly string[] | null): void {
-    this.#identity = values;
+    this.identity = values;
   }
 
   reading(name: string, value: number, timeMs: number | null, unit: string | null): void {
-    if (this.#left <= 0) {
-      if (this.#left === 0) this.reject('too-many-readings', excerpt(this.#message.topic));
-      this.#left = -1;
+    if (this.left <= 0) {
+      if (this.left === 0) this.reject('too-many-readings', excerpt(this.message.topic));
+      this.left = -1;
       return;
     }
-    this.#left -= 1;
-    const field = this.#identity === null ? name : identifiedField(name, this.#identity);
-    if (this.retained !== null && this.#waits(this.retained, field, value, timeMs)) return;
-    const stream = this.#stream(field, unit);
+    this.left -= 1;
+    const field = this.identity === null ? name : identifiedField(name, this.identity);
+    if (this.retained !== null && this.waits(this.retained, field, value, timeMs)) return;
+    const stream = this.stream(field, unit);
     if (stream === null) return;
-    const { arrivalMs } = this.#message;
+    const { arrivalMs } = this.message;
     const sample = { stream, timeMs: timeMs ?? arrivalMs, value, arrivalMs };
     this.samples.push(unit === null ? sample : { ...sample, unit });
   }
 
   /** Whether a retained reading is of a stream that has sent nothing live yet. How old it is, only its own time can tell. */
-  #waits(
+  private waits(
     retained: BoundedCache<string, Sample>,
     field: string,
     value: number,
     timeMs: number | null,
   ): boolean {
-    if (this.#route.bindings.get(field) !== undefined) return false;
-    const { topic, arrivalMs } = this.#message;
-    const name = this.#streams.unknownName(this.rule as RouteRule, { topic, field });
+    if (this.route.bindings.get(field) !== undefined) return false;
+    const { topic, arrivalMs } = this.message;
+    const name = this.streams.unknownName(this.rule as RouteRule, { topic, field });
     if (name === null) return false;
     if (timeMs !== null) retained.set(name, { stream: name, timeMs, value, arrivalMs });
     this.reject('only-retained', name);
@@ -271,18 +271,18 @@ class Collector implements DecodeSink, Routed {
     detail: string,
     whole = reason === 'missing-field' || reason === 'no-number',
   ): void {
-    if (whole) this.#absent ??= { reason, detail };
-    else this.#add(reason, detail);
+    if (whole) this.absent ??= { reason, detail };
+    else this.add(reason, detail);
   }
 
   /** A message is useless when none of its rules found anything; one that has nothing for some of them is usual. */
   finish(): void {
-    if (this.#absent !== null && this.samples.length + this.rejects.length === 0)
-      this.#add(this.#absent.reason, this.#absent.detail);
+    if (this.absent !== null && this.samples.length + this.rejects.length === 0)
+      this.add(this.absent.reason, this.absent.detail);
   }
 
-  #add(reason: RejectReason, detail: string): void {
-    this.#count(reason);
+  private add(reason: RejectReason, detail: string): void {
+    this.count(reason);
     if (this.rejects.length < MAX_REJECTS) this.rejects.push({ reason, detail });
   }
 
@@ -291,16 +291,16 @@ class Collector implements DecodeSink, Routed {
   }
 
   /** Null after a reject, and silently where an earlier rule owns the field. */
-  #stream(field: string, unit: string | null): string | null {
+  private stream(field: string, unit: string | null): string | null {
     const rule = this.rule as RouteRule;
-    const bound = this.#route.bindings.get(field);
+    const bound = this.route.bindings.get(field);
     if (bound !== undefined) return bound.rule === rule.number ? bound.stream : null;
-    if (this.#refused?.has(field)) return null;
-    const { topic } = this.#message;
-    const admission = this.#streams.admit(rule, { topic, field }, unit);
+    if (this.refused?.has(field)) return null;
+    const { topic } = this.message;
+    const admission = this.streams.admit(rule, { topic, field }, unit);
     if (admission.kind !== 'new' && admission.kind !== 'known') {
-      this.#refused ??= new Set();
-      this.#refused.add(field);
+      this.refused ??= new Set();
+      this.refused.add(field);
     }
     switch (admission.kind) {
       case 'unnamed':
@@ -321,7 +321,7 @@ class Collector implements DecodeSink, Routed {
       case 'known':
         break;
     }
-    this.#routes.bind(this.#route, { field, rule: rule.number, stream: admission.name });
+    this.routes.bind(this.route, { field, rule: rule.number, stream: admission.name });
     return admission.name;
   }
 }

@@ -34,36 +34,36 @@ export interface Route {
 }
 
 export class Routes {
-  readonly #rules: readonly IngestRule[];
-  readonly #reserved: readonly ReservedTopics[];
-  readonly #decoders: readonly Decoder[];
-  readonly #index: TopicIndex;
-  readonly #cache: BoundedCache<string, Route>;
-  readonly #maxBindings: number;
+  private readonly rules: readonly IngestRule[];
+  private readonly reserved: readonly ReservedTopics[];
+  private readonly decoders: readonly Decoder[];
+  private readonly index: TopicIndex;
+  private readonly cache: BoundedCache<string, Route>;
+  private readonly maxBindings: number;
   /** Made since the last clearing; bounds what many fields on few topics can take. */
-  #bindings = 0;
+  private bindings = 0;
 
   constructor(rules: readonly IngestRule[], reserved: readonly ReservedTopics[], limits: IngestLimits) {
-    this.#rules = rules;
-    this.#reserved = reserved;
+    this.rules = rules;
+    this.reserved = reserved;
     const session = newSession();
-    this.#decoders = rules.map(({ payload, decoder }) => createDecoder(payload, decoder, session));
-    this.#index = new TopicIndex(rules.map(({ pattern }) => pattern));
-    this.#cache = new BoundedCache(limits.topicCache);
-    this.#maxBindings = 4 * (limits.maxStreams + limits.topicCache);
+    this.decoders = rules.map(({ payload, decoder }) => createDecoder(payload, decoder, session));
+    this.index = new TopicIndex(rules.map(({ pattern }) => pattern));
+    this.cache = new BoundedCache(limits.topicCache);
+    this.maxBindings = 4 * (limits.maxStreams + limits.topicCache);
   }
 
   get size(): number {
-    return this.#cache.size;
+    return this.cache.size;
   }
 
   of(topic: string): Route {
-    const known = this.#cache.get(topic);
+    const known = this.cache.get(topic);
     if (known !== undefined) return known;
     const levels = topic.split('/');
-    const reserved = this.#reserved.filter(({ pattern }) => matchPattern(pattern, levels) !== null);
+    const reserved = this.reserved.filter(({ pattern }) => matchPattern(pattern, levels) !== null);
     const closed = reserved.some(({ unlessNamed }) => !unlessNamed);
-    const matching = closed ? [] : this.#index.match(levels).map((number) => this.#routeRule(number, levels));
+    const matching = closed ? [] : this.index.match(levels).map((number) => this.routeRule(number, levels));
     const rules = reserved.length === 0 ? matching : matching.filter(namesFirstLevel);
     const route: Route = {
       reserved: reserved.length > 0 && rules.length === 0,
@@ -73,30 +73,30 @@ export class Routes {
       waste: 0,
       wasteSecond: 0,
     };
-    this.#cache.set(topic, route);
+    this.cache.set(topic, route);
     return route;
   }
 
   bind(route: Route, binding: Binding): void {
-    if (this.#bindings >= this.#maxBindings) {
+    if (this.bindings >= this.maxBindings) {
       this.clear();
       route.bindings.clear();
     }
-    this.#bindings += 1;
+    this.bindings += 1;
     route.bindings.add(binding);
   }
 
   clear(): void {
-    this.#cache.clear();
-    this.#bindings = 0;
+    this.cache.clear();
+    this.bindings = 0;
   }
 
-  #routeRule(number: number, levels: readonly string[]): RouteRule {
-    const rule = this.#rules[number] as IngestRule;
+  private routeRule(number: number, levels: readonly string[]): RouteRule {
+    const rule = this.rules[number] as IngestRule;
     return {
       number,
       rule,
-      decoder: this.#decoders[number] as Decoder,
+      decoder: this.decoders[number] as Decoder,
       taken: matchPattern(rule.pattern, levels) ?? [],
     };
   }

@@ -61,24 +61,24 @@ const DEATH = new Set(['NDEATH', 'DDEATH']);
 const NONE: readonly ResolvedMetric[] = [];
 
 export class SparkplugSession {
-  readonly #nodes = new BoundedCache<string, EdgeNode>(MAX_NODES);
-  #births = 0;
-  #askSecond = 0;
-  #asks = 0;
-  #lastMessage: Message | null = null;
-  #lastMetrics: readonly ResolvedMetric[] = NONE;
+  private readonly nodes = new BoundedCache<string, EdgeNode>(MAX_NODES);
+  private births = 0;
+  private askSecond = 0;
+  private asks = 0;
+  private lastMessage: Message | null = null;
+  private lastMetrics: readonly ResolvedMetric[] = NONE;
 
   /** The metrics of a message; empty after a reject, and for commands and deaths. */
   read(message: Message, sink: DecodeSink): readonly ResolvedMetric[] {
-    if (this.#lastMessage !== message) {
-      this.#lastMessage = message;
-      this.#lastMetrics = NONE;
-      this.#lastMetrics = this.#read(message, sink);
+    if (this.lastMessage !== message) {
+      this.lastMessage = message;
+      this.lastMetrics = NONE;
+      this.lastMetrics = this.readMetrics(message, sink);
     }
-    return this.#lastMetrics;
+    return this.lastMetrics;
   }
 
-  #read(message: Message, sink: DecodeSink): readonly ResolvedMetric[] {
+  private readMetrics(message: Message, sink: DecodeSink): readonly ResolvedMetric[] {
     const [, group = '', type = '', node = '', device = ''] = message.topic.split('/');
     const known = DATA.has(type) || BIRTH.has(type) || DEATH.has(type);
     if (!known || node === '') return NONE;
@@ -92,23 +92,23 @@ export class SparkplugSession {
       return NONE;
     }
     const key = `${group}/${node}`;
-    const edge = this.#nodes.get(key) ?? this.#newNode(key);
+    const edge = this.nodes.get(key) ?? this.newNode(key);
     if (type === 'NDEATH') {
-      this.#died(edge, payload);
+      this.died(edge, payload);
       return NONE;
     }
-    const ask = (): void => this.#ask(group, node, edge, message.arrivalMs, sink);
+    const ask = (): void => this.ask(group, node, edge, message.arrivalMs, sink);
     checkSequence(edge, type, payload, sink, ask);
     if (type === 'DDEATH') {
-      this.#forget(edge, [device]);
+      this.forget(edge, [device]);
       return NONE;
     }
-    if (BIRTH.has(type)) this.#learn(key, edge, type, device, payload);
+    if (BIRTH.has(type)) this.learn(key, edge, type, device, payload);
     else if (!edge.born || !edge.devices.has(device)) ask();
     return resolve(edge.devices.get(device), payload, sink, ask);
   }
 
-  #newNode(key: string): EdgeNode {
+  private newNode(key: string): EdgeNode {
     const edge: EdgeNode = {
       born: false,
       bdSeq: undefined,
@@ -116,22 +116,22 @@ export class SparkplugSession {
       askedMs: Number.NEGATIVE_INFINITY,
       devices: new Map(),
     };
-    this.#nodes.set(key, edge);
+    this.nodes.set(key, edge);
     return edge;
   }
 
-  #learn(key: string, edge: EdgeNode, type: string, device: string, payload: SparkplugPayload): void {
-    this.#births += payload.metrics.length + 1;
-    if (this.#births > MAX_BIRTHS) {
-      this.#nodes.clear();
-      this.#nodes.set(key, edge);
+  private learn(key: string, edge: EdgeNode, type: string, device: string, payload: SparkplugPayload): void {
+    this.births += payload.metrics.length + 1;
+    if (this.births > MAX_BIRTHS) {
+      this.nodes.clear();
+      this.nodes.set(key, edge);
       edge.devices.clear();
-      this.#births = payload.metrics.length + 1;
+      this.births = payload.metrics.length + 1;
     }
     if (type === 'NBIRTH') {
       edge.born = true;
       edge.askedMs = Number.NEGATIVE_INFINITY;
-      this.#forget(edge, [...edge.devices.keys()]);
+      this.forget(edge, [...edge.devices.keys()]);
       edge.bdSeq = payload.metrics.find(({ name }) => name === 'bdSeq')?.value(undefined);
     }
     const births: Births = { byName: new Map(), byAlias: new Map() };
@@ -141,37 +141,37 @@ export class SparkplugSession {
       births.byName.set(name, birth);
       if (alias !== undefined) births.byAlias.set(alias, birth);
     }
-    this.#forget(edge, [device]);
+    this.forget(edge, [device]);
     edge.devices.set(device, births);
   }
 
-  #forget(edge: EdgeNode, devices: readonly string[]): void {
+  private forget(edge: EdgeNode, devices: readonly string[]): void {
     for (const device of devices) {
       const births = edge.devices.get(device);
-      if (births !== undefined) this.#births = Math.max(0, this.#births - births.byName.size - 1);
+      if (births !== undefined) this.births = Math.max(0, this.births - births.byName.size - 1);
       edge.devices.delete(device);
     }
   }
 
   /** A death that belongs to an earlier birth says nothing about this one. */
-  #died(edge: EdgeNode, payload: SparkplugPayload): void {
+  private died(edge: EdgeNode, payload: SparkplugPayload): void {
     const bdSeq = payload.metrics.find(({ name }) => name === 'bdSeq')?.value(undefined);
     if (bdSeq !== undefined && edge.bdSeq !== undefined && bdSeq !== edge.bdSeq) return;
     edge.born = false;
     edge.seq = null;
-    this.#forget(edge, [...edge.devices.keys()]);
+    this.forget(edge, [...edge.devices.keys()]);
   }
 
-  #ask(group: string, node: string, edge: EdgeNode, nowMs: number, sink: DecodeSink): void {
+  private ask(group: string, node: string, edge: EdgeNode, nowMs: number, sink: DecodeSink): void {
     // A clock that was set back must not silence the asking for longer than a usual pause.
     if (Math.abs(nowMs - edge.askedMs) < ASK_AGAIN_MS) return;
     const second = Math.floor(nowMs / 1000);
-    if (second !== this.#askSecond) {
-      this.#askSecond = second;
-      this.#asks = 0;
+    if (second !== this.askSecond) {
+      this.askSecond = second;
+      this.asks = 0;
     }
-    if (this.#asks >= MAX_ASKS_PER_S) return;
-    this.#asks += 1;
+    if (this.asks >= MAX_ASKS_PER_S) return;
+    this.asks += 1;
     edge.askedMs = nowMs;
     sink.request(`spBv1.0/${group}/NCMD/${node}`, encodeRebirth(nowMs));
   }

@@ -13,37 +13,37 @@ export type Admission =
   | { readonly kind: 'unnamed' };
 
 export class Streams {
-  readonly #maxStreams: number;
+  private readonly maxStreams: number;
   /** By name, the number of the owning rule. */
-  readonly #owners = new Map<string, number>();
+  private readonly owners = new Map<string, number>();
 
   constructor(maxStreams: number) {
-    this.#maxStreams = maxStreams;
+    this.maxStreams = maxStreams;
   }
 
   get size(): number {
-    return this.#owners.size;
+    return this.owners.size;
   }
 
   admit(rule: RouteRule, source: StreamSource, sentUnit: string | null): Admission {
     const name = streamName(rule.rule, source.topic, rule.taken, source.field);
     if (name === null) return { kind: 'unnamed' };
-    const owner = this.#owners.get(name);
+    const owner = this.owners.get(name);
     if (owner === rule.number) return { kind: 'known', name };
     if (owner !== undefined) return { kind: 'conflict', name, owner };
-    if (this.#owners.size >= this.#maxStreams) return { kind: 'full', name };
-    this.#owners.set(name, rule.number);
+    if (this.owners.size >= this.maxStreams) return { kind: 'full', name };
+    this.owners.set(name, rule.number);
     return { kind: 'new', name, stream: discovered(rule, name, source, sentUnit) };
   }
 
   /** The name that a source would give, where there is no stream of this name yet; null otherwise. */
   unknownName(rule: RouteRule, { topic, field }: StreamSource): string | null {
     const name = streamName(rule.rule, topic, rule.taken, field);
-    return name === null || this.#owners.has(name) ? null : name;
+    return name === null || this.owners.has(name) ? null : name;
   }
 
   delete(name: string): boolean {
-    return this.#owners.delete(name);
+    return this.owners.delete(name);
   }
 }
 

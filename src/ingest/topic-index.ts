@@ -16,22 +16,22 @@ interface Node {
 const newNode = (): Node => ({ literals: new Map(), one: null, ends: [], rests: [] });
 
 export class TopicIndex {
-  readonly #root = newNode();
+  private readonly root = newNode();
 
   constructor(patterns: readonly TopicPattern[]) {
-    for (const [rule, pattern] of patterns.entries()) this.#insert(rule, pattern.levels);
+    for (const [rule, pattern] of patterns.entries()) this.insert(rule, pattern.levels);
   }
 
   /** Numbers of the matching patterns, ascending. */
   match(topicLevels: readonly string[]): number[] {
     const found: number[] = [];
     // MQTT 5, 4.7.2: a wildcard in the first level does not match topics that begin with '$'.
-    this.#walk(this.#root, topicLevels, 0, found, topicLevels[0]?.startsWith('$') === true);
+    this.walk(this.root, topicLevels, 0, found, topicLevels[0]?.startsWith('$') === true);
     return found.sort((a, b) => a - b);
   }
 
-  #insert(rule: number, levels: readonly PatternLevel[]): void {
-    let node = this.#root;
+  private insert(rule: number, levels: readonly PatternLevel[]): void {
+    let node = this.root;
     for (const level of levels) {
       if (level.kind === 'rest') {
         node.rests.push(rule);
@@ -53,14 +53,20 @@ export class TopicIndex {
   }
 
   /** Recursion is as deep as the longest pattern of the config, not as the topic. */
-  #walk(node: Node, levels: readonly string[], at: number, found: number[], literalOnly: boolean): void {
+  private walk(
+    node: Node,
+    levels: readonly string[],
+    at: number,
+    found: number[],
+    literalOnly: boolean,
+  ): void {
     if (!literalOnly) found.push(...node.rests);
     if (at === levels.length) {
       found.push(...node.ends);
       return;
     }
     const literal = node.literals.get(levels[at] as string);
-    if (literal !== undefined) this.#walk(literal, levels, at + 1, found, false);
-    if (node.one !== null && !literalOnly) this.#walk(node.one, levels, at + 1, found, false);
+    if (literal !== undefined) this.walk(literal, levels, at + 1, found, false);
+    if (node.one !== null && !literalOnly) this.walk(node.one, levels, at + 1, found, false);
   }
 }

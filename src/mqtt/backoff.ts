@@ -6,29 +6,28 @@ const FIRST_MS = 1000;
 const GOOD_MS = 10_000;
 
 export class Backoff {
-  readonly #clock: Clock;
-  readonly #random: () => number;
-  readonly #maxMs: number;
-  #attempts = 0;
-  #connectedAt: number | null = null;
+  private readonly clock: Clock;
+  private readonly random: () => number;
+  private readonly maxMs: number;
+  private attempts = 0;
+  private connectedAt: number | null = null;
 
   /** @param random 0 <= r < 1 */
   constructor(clock: Clock, random: () => number, maxMs: number) {
-    this.#clock = clock;
-    this.#random = random;
-    this.#maxMs = maxMs;
+    this.clock = clock;
+    this.random = random;
+    this.maxMs = maxMs;
   }
 
   connected(): void {
-    this.#connectedAt = this.#clock.monotonic();
+    this.connectedAt = this.clock.monotonic();
   }
 
   /** Between half and all of the step, ms. */
   next(): number {
-    if (this.#connectedAt !== null && this.#clock.monotonic() - this.#connectedAt >= GOOD_MS)
-      this.#attempts = 0;
-    this.#connectedAt = null;
-    const step = Math.min(this.#maxMs, FIRST_MS * 2 ** Math.min(this.#attempts++, 30));
-    return step * (0.5 + 0.5 * this.#random());
+    if (this.connectedAt !== null && this.clock.monotonic() - this.connectedAt >= GOOD_MS) this.attempts = 0;
+    this.connectedAt = null;
+    const step = Math.min(this.maxMs, FIRST_MS * 2 ** Math.min(this.attempts++, 30));
+    return step * (0.5 + 0.5 * this.random());
   }
 }

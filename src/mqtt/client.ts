@@ -86,58 +86,58 @@ const GOODBYE_MS = 1000;
 const RIVALRY = 4;
 
 export class Client {
-  readonly #parts: ClientParts;
-  readonly #log: Logger;
-  readonly #outbox: Outbox;
-  readonly #backoff: Backoff;
-  #filters: SessionFilters;
-  #options: BrokerOptions;
-  readonly #refusedTopics = new Set<string>();
-  readonly #dropped = new Map<Unsent, number>();
-  #connection: Connection | null = null;
-  #open = false;
-  #version: ProtocolVersion;
+  private readonly parts: ClientParts;
+  private readonly log: Logger;
+  private readonly outbox: Outbox;
+  private readonly backoff: Backoff;
+  private filters: SessionFilters;
+  private options: BrokerOptions;
+  private readonly refusedTopics = new Set<string>();
+  private readonly dropped = new Map<Unsent, number>();
+  private connection: Connection | null = null;
+  private open = false;
+  private version: ProtocolVersion;
   /** The next session begins empty: the last one holds a message that ends every connection. */
-  #cleanNext = false;
-  #connects = 0;
-  #resumed = false;
+  private cleanNext = false;
+  private connects = 0;
+  private resumed = false;
   /** Filters of this connection's first subscriptions that the broker has not answered yet. */
-  #unanswered = 0;
-  #fault: string | null = null;
-  #connectedAt = 0;
+  private unanswered = 0;
+  private fault: string | null = null;
+  private connectedAt = 0;
   /** Connections in a row that the other side closed sooner than a rival with this client id would have come back. */
-  #shortLived = 0;
+  private shortLived = 0;
   /** Of the connection that is open. */
-  #offers: BrokerOffers | null = null;
+  private offers: BrokerOffers | null = null;
   /** What a broker that refused the last will takes. */
-  #will: { retain: boolean; qos: boolean } = { retain: true, qos: true };
-  #skipped: string | null = null;
-  #sentAt = 0;
+  private will: { retain: boolean; qos: boolean } = { retain: true, qos: true };
+  private skipped: string | null = null;
+  private sentAt = 0;
   /** Messages that were under way when the broker closed the connection. They are sent one by one. */
-  readonly #suspects = new Map<OutboxKey, Outgoing>();
+  private readonly suspects = new Map<OutboxKey, Outgoing>();
   /** Size of the smallest message that turned out to be too large, bytes. */
-  #tooLarge = Number.POSITIVE_INFINITY;
-  #stopped = true;
-  #cancelTimers: (() => void)[] = [];
+  private tooLarge = Number.POSITIVE_INFINITY;
+  private stopped = true;
+  private cancelTimers: (() => void)[] = [];
   /** Set while stopping. */
-  #stopping: { readonly drained: () => void; readonly lost: () => void } | null = null;
-  #pumping = false;
+  private stopping: { readonly drained: () => void; readonly lost: () => void } | null = null;
+  private pumping = false;
   /** The broker has accepted MQTT 5 once: a mere hang-up is then no sign that it does not speak it. */
-  #speaks5 = false;
+  private speaks5 = false;
 
   constructor(parts: ClientParts) {
-    this.#parts = parts;
-    this.#options = parts.options;
-    this.#log = parts.log;
-    this.#outbox = new Outbox(parts.options.outbox);
-    this.#backoff = new Backoff(parts.clock, parts.random, parts.options.maxBackoffMs);
-    this.#version = parts.options.version === '3.1.1' ? 4 : 5;
-    this.#filters = new SessionFilters(parts.session ?? { former: null, remember: () => {} });
+    this.parts = parts;
+    this.options = parts.options;
+    this.log = parts.log;
+    this.outbox = new Outbox(parts.options.outbox);
+    this.backoff = new Backoff(parts.clock, parts.random, parts.options.maxBackoffMs);
+    this.version = parts.options.version === '3.1.1' ? 4 : 5;
+    this.filters = new SessionFilters(parts.session ?? { former: null, remember: () => {} });
   }
 
   start(): void {
-    this.#stopped = false;
-    this.#connect();
+    this.stopped = false;
+    this.connect();
   }
 
   /**
@@ -146,20 +146,20 @@ export class Client {
    */
   stop(farewell: readonly Outgoing[], timeoutMs = 3000): Promise<void> {
     for (const message of farewell) this.publish(message);
-    this.#stopped = true;
-    for (const cancel of this.#cancelTimers.splice(0)) cancel();
+    this.stopped = true;
+    for (const cancel of this.cancelTimers.splice(0)) cancel();
     return new Promise((resolve) => {
       const finish = (): void => {
         cancel();
-        this.#connection?.destroy();
-        this.#connection = null;
-        this.#open = false;
+        this.connection?.destroy();
+        this.connection = null;
+        this.open = false;
         resolve();
       };
-      const cancel = this.#parts.clock.after(timeoutMs, finish);
-      this.#stopping = { drained: () => this.#connection?.close(finish), lost: finish };
-      if (!this.#open) finish();
-      else this.#pump();
+      const cancel = this.parts.clock.after(timeoutMs, finish);
+      this.stopping = { drained: () => this.connection?.close(finish), lost: finish };
+      if (!this.open) finish();
+      else this.pump();
     });
   }
 
@@ -171,89 +171,89 @@ export class Client {
    * @param session what is remembered of the session there; left out: it is the same session, with other credentials
    */
   switchTo(options: BrokerOptions, farewell: readonly Outgoing[] = [], session?: SessionMemory): void {
-    const old = this.#connection;
-    const wasOpen = this.#open;
+    const old = this.connection;
+    const wasOpen = this.open;
     if (wasOpen) for (const message of farewell) old?.publish(message, () => {});
-    this.#options = options;
-    this.#version = options.version === '3.1.1' ? 4 : 5;
-    this.#speaks5 = false;
-    this.#will = { retain: true, qos: true };
-    this.#tooLarge = Number.POSITIVE_INFINITY;
-    this.#offers = null;
-    this.#suspects.clear();
-    this.#shortLived = 0;
+    this.options = options;
+    this.version = options.version === '3.1.1' ? 4 : 5;
+    this.speaks5 = false;
+    this.will = { retain: true, qos: true };
+    this.tooLarge = Number.POSITIVE_INFINITY;
+    this.offers = null;
+    this.suspects.clear();
+    this.shortLived = 0;
     if (session !== undefined) {
-      const { wanted } = this.#filters;
-      this.#filters = new SessionFilters(session);
-      this.#filters.want(wanted);
+      const { wanted } = this.filters;
+      this.filters = new SessionFilters(session);
+      this.filters.want(wanted);
     }
-    this.#open = false;
-    this.#connection = null;
-    this.#outbox.rewind();
-    for (const cancel of this.#cancelTimers.splice(0)) cancel();
-    if (this.#stopped) return;
-    if (wasOpen) this.#parts.changed?.(this.status());
-    if (old === null) this.#connect();
+    this.open = false;
+    this.connection = null;
+    this.outbox.rewind();
+    for (const cancel of this.cancelTimers.splice(0)) cancel();
+    if (this.stopped) return;
+    if (wasOpen) this.parts.changed?.(this.status());
+    if (old === null) this.connect();
     else {
       // A broker that does not answer must not keep the new connection waiting.
       let began = false;
       const begin = (): void => {
-        if (began || this.#stopped) return;
+        if (began || this.stopped) return;
         began = true;
-        this.#connect();
+        this.connect();
       };
       old.close(begin);
-      this.#after(GOODBYE_MS, begin);
+      this.after(GOODBYE_MS, begin);
     }
   }
 
   /** Never blocks and never fails: waits in the outbox, bounded, until the broker has it. The topic must be a safe name (see topics.ts). */
   publish(message: Outgoing): void {
-    const before = this.#outbox.dropped;
-    this.#outbox.put(message, this.#open);
-    if (this.#outbox.dropped > before) this.#drop('outbox-full');
-    if (this.#open) this.#pump();
+    const before = this.outbox.dropped;
+    this.outbox.put(message, this.open);
+    if (this.outbox.dropped > before) this.drop('outbox-full');
+    if (this.open) this.pump();
   }
 
   /** The whole list; may be called at any time, in any state. */
   setSubscriptions(wanted: readonly Subscription[]): void {
-    const added = this.#filters.want(wanted);
-    if (!this.#open) return;
-    this.#takeBack();
-    this.#subscribe(added);
+    const added = this.filters.want(wanted);
+    if (!this.open) return;
+    this.takeBack();
+    this.subscribe(added);
   }
 
   /** `answered` is called when the broker has answered a ping: all that it had sent before is here. Nothing without a connection. */
   ping(answered: () => void): void {
-    if (this.#open) this.#connection?.ping(answered);
+    if (this.open) this.connection?.ping(answered);
   }
 
   status(): ClientStatus {
     return {
-      connected: this.#open,
-      protocol: this.#open ? (this.#version === 5 ? '5' : '3.1.1') : null,
-      connects: this.#connects,
-      resumed: this.#resumed,
-      fault: this.#fault,
-      refusedFilters: this.#filters.refused,
-      outbox: this.#outbox.size,
-      skipped: this.#skipped,
-      limits: this.#limits(),
-      dropped: Object.fromEntries(this.#dropped),
+      connected: this.open,
+      protocol: this.open ? (this.version === 5 ? '5' : '3.1.1') : null,
+      connects: this.connects,
+      resumed: this.resumed,
+      fault: this.fault,
+      refusedFilters: this.filters.refused,
+      outbox: this.outbox.size,
+      skipped: this.skipped,
+      limits: this.limits(),
+      dropped: Object.fromEntries(this.dropped),
     };
   }
 
   /** Most bytes of a message, topic and payload, that the broker takes, as far as that is known. */
   get maxMessageBytes(): number {
-    const announced = (this.#offers?.maxPacketBytes ?? Number.POSITIVE_INFINITY) - PACKET_OVERHEAD;
-    return Math.min(announced, this.#tooLarge - 1);
+    const announced = (this.offers?.maxPacketBytes ?? Number.POSITIVE_INFINITY) - PACKET_OVERHEAD;
+    return Math.min(announced, this.tooLarge - 1);
   }
 
-  #limits(): string | null {
+  private limits(): string | null {
     const limits: string[] = [];
-    if (this.#offers?.retain === false || !this.#will.retain)
+    if (this.offers?.retain === false || !this.will.retain)
       limits.push('no retained messages: sent as live only');
-    if (this.#offers?.qos === 0 || !this.#will.qos) limits.push('QoS 0 only: sent without acknowledgement');
+    if (this.offers?.qos === 0 || !this.will.qos) limits.push('QoS 0 only: sent without acknowledgement');
     const most = this.maxMessageBytes;
     if (most < SMALL_MESSAGE_BYTES)
       limits.push(`messages of at most ${most} bytes: longer forecasts are shortened`);
@@ -262,223 +262,223 @@ export class Client {
 
   // ---- connecting
 
-  #connect(): void {
-    const { will } = this.#parts;
-    const options = this.#options;
+  private connect(): void {
+    const { will } = this.parts;
+    const options = this.options;
     const keeps = options.sessionExpiryMs > 0;
-    const clean = !keeps || this.#cleanNext || !this.#filters.known;
+    const clean = !keeps || this.cleanNext || !this.filters.known;
     try {
-      const settings = { version: this.#version, clean, will: this.#asTaken(will()) };
+      const settings = { version: this.version, clean, will: this.asTaken(will()) };
       const connection: Connection = new Connection(options, readSecrets(options), settings, {
         connected: (sessionPresent) => {
           // A session of 3.1.1 that begins clean ends with its connection: this one was to be rid of the old one.
-          if (clean && keeps && settings.version === 4) this.#comeAgain();
-          else this.#connected(sessionPresent);
+          if (clean && keeps && settings.version === 4) this.comeAgain();
+          else this.connected(sessionPresent);
         },
-        message: this.#parts.message,
+        message: this.parts.message,
         skipped: (topic, bytes) => {
-          this.#drop('oversize-in');
-          this.#skipped = `${topic.slice(0, 200)} (${bytes} bytes)`;
-          this.#log.warn('message too large, skipped', { topic, bytes });
-          this.#parts.changed?.(this.status());
+          this.drop('oversize-in');
+          this.skipped = `${topic.slice(0, 200)} (${bytes} bytes)`;
+          this.log.warn('message too large, skipped', { topic, bytes });
+          this.parts.changed?.(this.status());
         },
-        ended: (end) => this.#ended(end),
+        ended: (end) => this.ended(end),
       });
-      this.#connection = connection;
+      this.connection = connection;
     } catch (error) {
-      this.#ended({ kind: 'refused', reason: errorText(error) });
+      this.ended({ kind: 'refused', reason: errorText(error) });
     }
   }
 
-  #asTaken(will: Outgoing): Outgoing {
-    return { ...will, retain: will.retain && this.#will.retain, qos: this.#will.qos ? will.qos : 0 };
+  private asTaken(will: Outgoing): Outgoing {
+    return { ...will, retain: will.retain && this.will.retain, qos: this.will.qos ? will.qos : 0 };
   }
 
-  #comeAgain(): void {
-    this.#cleanNext = false;
-    this.#filters.begin(true);
-    const left = this.#connection;
+  private comeAgain(): void {
+    this.cleanNext = false;
+    this.filters.begin(true);
+    const left = this.connection;
     const again = (): void => {
-      if (!this.#stopped && this.#connection === left) this.#connect();
+      if (!this.stopped && this.connection === left) this.connect();
     };
     left?.close(again);
-    this.#after(this.#options.connectTimeoutMs, again);
+    this.after(this.options.connectTimeoutMs, again);
   }
 
-  #connected(sessionPresent: boolean): void {
-    if (this.#stopped) return;
-    this.#open = true;
-    this.#offers = this.#connection?.offers ?? null;
-    this.#resumed = sessionPresent;
-    this.#fault = null;
-    this.#connectedAt = this.#parts.clock.monotonic();
-    this.#cleanNext = false;
-    this.#connects++;
-    this.#speaks5 ||= this.#version === 5;
-    this.#backoff.connected();
-    this.#filters.begin(!sessionPresent);
-    const protocol = this.#version === 5 ? '5' : '3.1.1';
-    this.#log.info('broker connected', { url: this.#options.url, protocol, session: sessionPresent });
-    this.#takeBack();
+  private connected(sessionPresent: boolean): void {
+    if (this.stopped) return;
+    this.open = true;
+    this.offers = this.connection?.offers ?? null;
+    this.resumed = sessionPresent;
+    this.fault = null;
+    this.connectedAt = this.parts.clock.monotonic();
+    this.cleanNext = false;
+    this.connects++;
+    this.speaks5 ||= this.version === 5;
+    this.backoff.connected();
+    this.filters.begin(!sessionPresent);
+    const protocol = this.version === 5 ? '5' : '3.1.1';
+    this.log.info('broker connected', { url: this.options.url, protocol, session: sessionPresent });
+    this.takeBack();
     // Also in a kept session: the broker may have lost some, and asking again costs nothing.
-    const wanted = this.#filters.wanted;
-    this.#unanswered = wanted.length;
-    this.#subscribe(wanted);
+    const wanted = this.filters.wanted;
+    this.unanswered = wanted.length;
+    this.subscribe(wanted);
     // A broker works in order: whoever sees the birth may send at once, nothing is missed any more.
-    for (const message of this.#parts.birth())
-      this.#connection?.publish(message, (why) => this.#sent(message, why));
-    this.#parts.changed?.(this.status());
-    this.#pump();
+    for (const message of this.parts.birth())
+      this.connection?.publish(message, (why) => this.sent(message, why));
+    this.parts.changed?.(this.status());
+    this.pump();
   }
 
-  #ended(end: ConnectionEnd): void {
-    const wasOpen = this.#open;
-    this.#open = false;
-    this.#connection = null;
-    if (wasOpen && end.kind === 'network' && end.closed === true) this.#blame();
-    this.#outbox.rewind();
-    if (end.kind === 'no-retain') this.#will.retain = false;
-    if (end.kind === 'no-qos') this.#will.qos = false;
-    if (this.#stopped) {
-      this.#stopping?.lost();
+  private ended(end: ConnectionEnd): void {
+    const wasOpen = this.open;
+    this.open = false;
+    this.connection = null;
+    if (wasOpen && end.kind === 'network' && end.closed === true) this.blame();
+    this.outbox.rewind();
+    if (end.kind === 'no-retain') this.will.retain = false;
+    if (end.kind === 'no-qos') this.will.qos = false;
+    if (this.stopped) {
+      this.stopping?.lost();
       return;
     }
-    for (const cancel of this.#cancelTimers.splice(0)) cancel();
-    if (end.kind === 'version' || (end.kind === 'hang-up' && !this.#speaks5)) this.#otherVersion();
+    for (const cancel of this.cancelTimers.splice(0)) cancel();
+    if (end.kind === 'version' || (end.kind === 'hang-up' && !this.speaks5)) this.otherVersion();
     if (end.kind === 'oversize') {
-      this.#drop('oversize-in');
+      this.drop('oversize-in');
       // a kept session would deliver it again, and again
-      this.#cleanNext = true;
+      this.cleanNext = true;
     }
-    const delayMs = this.#backoff.next();
-    const reason = end.reason + this.#rivalry(wasOpen);
-    const isNew = this.#fault !== reason;
-    this.#fault = reason;
-    const fields = { url: this.#options.url, reason, retry_ms: Math.round(delayMs) };
-    if (isNew || wasOpen) this.#log.warn(wasOpen ? 'broker lost' : 'broker unreachable', fields);
-    else this.#log.debug('broker unreachable', fields);
-    this.#after(delayMs, () => this.#connect());
-    this.#parts.changed?.(this.status());
+    const delayMs = this.backoff.next();
+    const reason = end.reason + this.rivalry(wasOpen);
+    const isNew = this.fault !== reason;
+    this.fault = reason;
+    const fields = { url: this.options.url, reason, retry_ms: Math.round(delayMs) };
+    if (isNew || wasOpen) this.log.warn(wasOpen ? 'broker lost' : 'broker unreachable', fields);
+    else this.log.debug('broker unreachable', fields);
+    this.after(delayMs, () => this.connect());
+    this.parts.changed?.(this.status());
   }
 
   /**
    * The broker closed the connection: maybe for a message that it does not take, and would again for ever. What was under way
    * is sent one by one on the next connections; one that is then closed for a second time, alone, is set aside.
    */
-  #blame(): void {
-    if (this.#parts.clock.monotonic() - this.#sentAt > BLAME_MS) return;
-    const underWay = this.#outbox.allUnderWay();
+  private blame(): void {
+    if (this.parts.clock.monotonic() - this.sentAt > BLAME_MS) return;
+    const underWay = this.outbox.allUnderWay();
     const [only] = underWay;
-    if (underWay.length === 1 && only !== undefined && this.#suspects.get(only.key) === only.message) {
-      this.#suspects.delete(only.key);
-      this.#outbox.done(only.key);
-      this.#setAside(only.message, 'the broker closed the connection twice when it was sent');
-    } else for (const { key, message } of underWay) this.#suspects.set(key, message);
+    if (underWay.length === 1 && only !== undefined && this.suspects.get(only.key) === only.message) {
+      this.suspects.delete(only.key);
+      this.outbox.done(only.key);
+      this.setAside(only.message, 'the broker closed the connection twice when it was sent');
+    } else for (const { key, message } of underWay) this.suspects.set(key, message);
   }
 
-  #setAside(message: Outgoing, reason: string): void {
+  private setAside(message: Outgoing, reason: string): void {
     const bytes = sizeOf(message);
-    if (bytes >= LEAST_LIMIT_BYTES) this.#tooLarge = Math.min(this.#tooLarge, bytes);
-    this.#drop('set-aside');
-    this.#log.error('message set aside', { topic: message.topic, bytes, reason });
+    if (bytes >= LEAST_LIMIT_BYTES) this.tooLarge = Math.min(this.tooLarge, bytes);
+    this.drop('set-aside');
+    this.log.error('message set aside', { topic: message.topic, bytes, reason });
   }
 
   /** A broker that closes what it has accepted, again and again, mostly does so for a second client with the same id. */
-  #rivalry(wasOpen: boolean): string {
-    const { clock } = this.#parts;
-    const options = this.#options;
-    const short = wasOpen && clock.monotonic() - this.#connectedAt < options.maxBackoffMs;
-    this.#shortLived = short ? this.#shortLived + 1 : 0;
-    if (this.#shortLived < RIVALRY) return '';
+  private rivalry(wasOpen: boolean): string {
+    const { clock } = this.parts;
+    const options = this.options;
+    const short = wasOpen && clock.monotonic() - this.connectedAt < options.maxBackoffMs;
+    this.shortLived = short ? this.shortLived + 1 : 0;
+    if (this.shortLived < RIVALRY) return '';
     return `, again and again soon after connecting: is there another client with the id "${options.clientId}"?`;
   }
 
-  #otherVersion(): void {
-    if (this.#options.version === 'auto') this.#version = this.#version === 5 ? 4 : 5;
+  private otherVersion(): void {
+    if (this.options.version === 'auto') this.version = this.version === 5 ? 4 : 5;
   }
 
-  #after(delayMs: number, action: () => void): void {
-    this.#cancelTimers.push(this.#parts.clock.after(delayMs, action));
+  private after(delayMs: number, action: () => void): void {
+    this.cancelTimers.push(this.parts.clock.after(delayMs, action));
   }
 
   // ---- subscriptions
 
-  #subscribe(subscriptions: readonly Subscription[]): void {
+  private subscribe(subscriptions: readonly Subscription[]): void {
     for (let i = 0; i < subscriptions.length; i += FILTERS_A_PACKET) {
       const chunk = subscriptions.slice(i, i + FILTERS_A_PACKET);
-      this.#connection?.subscribe(chunk, (refused) => this.#answered(chunk, new Set(refused)));
+      this.connection?.subscribe(chunk, (refused) => this.answered(chunk, new Set(refused)));
     }
   }
 
-  #answered(chunk: readonly Subscription[], refused: ReadonlySet<string>): void {
-    const before = this.#unanswered;
-    this.#unanswered = Math.max(0, before - chunk.length);
-    if (before > 0 && this.#unanswered === 0) {
-      this.#log.info('subscribed', { filters: this.#filters.wanted.length });
-      this.#parts.answered?.();
+  private answered(chunk: readonly Subscription[], refused: ReadonlySet<string>): void {
+    const before = this.unanswered;
+    this.unanswered = Math.max(0, before - chunk.length);
+    if (before > 0 && this.unanswered === 0) {
+      this.log.info('subscribed', { filters: this.filters.wanted.length });
+      this.parts.answered?.();
     }
-    for (const filter of this.#filters.answered(chunk, refused))
-      this.#log.error('subscription refused by the broker', { filter });
+    for (const filter of this.filters.answered(chunk, refused))
+      this.log.error('subscription refused by the broker', { filter });
     if (refused.size === 0) return;
-    this.#after(REFUSED_RETRY_MS, () => {
-      const still = new Set(this.#filters.refused);
-      this.#subscribe(chunk.filter(({ filter }) => still.has(filter)));
+    this.after(REFUSED_RETRY_MS, () => {
+      const still = new Set(this.filters.refused);
+      this.subscribe(chunk.filter(({ filter }) => still.has(filter)));
     });
-    this.#parts.changed?.(this.status());
+    this.parts.changed?.(this.status());
   }
 
-  #takeBack(): void {
-    const { stale } = this.#filters;
+  private takeBack(): void {
+    const { stale } = this.filters;
     for (let i = 0; i < stale.length; i += FILTERS_A_PACKET) {
       const chunk = stale.slice(i, i + FILTERS_A_PACKET);
-      this.#connection?.unsubscribe(chunk, () => this.#filters.takenBack(chunk));
+      this.connection?.unsubscribe(chunk, () => this.filters.takenBack(chunk));
     }
   }
 
   // ---- outbox
 
-  #pump(): void {
-    const connection = this.#connection;
+  private pump(): void {
+    const connection = this.connection;
     // at QoS 0 the answer comes within the call
-    if (connection === null || !this.#open || this.#pumping) return;
-    this.#pumping = true;
-    const window = this.#suspects.size > 0 ? 1 : Math.min(WINDOW, connection.receiveMaximum);
-    while (this.#open && this.#outbox.underWay < window) {
-      const next = this.#outbox.take();
+    if (connection === null || !this.open || this.pumping) return;
+    this.pumping = true;
+    const window = this.suspects.size > 0 ? 1 : Math.min(WINDOW, connection.receiveMaximum);
+    while (this.open && this.outbox.underWay < window) {
+      const next = this.outbox.take();
       if (next === null) break;
       const bytes = sizeOf(next.message);
       if (bytes > this.maxMessageBytes) {
-        this.#outbox.done(next.key);
-        this.#suspects.delete(next.key);
-        this.#setAside(next.message, `the broker takes messages of at most ${this.maxMessageBytes} bytes`);
+        this.outbox.done(next.key);
+        this.suspects.delete(next.key);
+        this.setAside(next.message, `the broker takes messages of at most ${this.maxMessageBytes} bytes`);
         continue;
       }
-      this.#sentAt = this.#parts.clock.monotonic();
+      this.sentAt = this.parts.clock.monotonic();
       connection.publish(next.message, (why) => {
-        this.#outbox.done(next.key);
-        this.#suspects.delete(next.key);
-        this.#sent(next.message, why);
-        this.#pump();
+        this.outbox.done(next.key);
+        this.suspects.delete(next.key);
+        this.sent(next.message, why);
+        this.pump();
       });
     }
-    this.#pumping = false;
-    if (this.#outbox.size === 0) this.#stopping?.drained();
+    this.pumping = false;
+    if (this.outbox.size === 0) this.stopping?.drained();
   }
 
-  #sent(message: Outgoing, refusal: Refusal | null): void {
+  private sent(message: Outgoing, refusal: Refusal | null): void {
     if (refusal === null) return;
     if (refusal.tooLarge) {
-      this.#setAside(message, refusal.reason);
+      this.setAside(message, refusal.reason);
       return;
     }
-    this.#drop('refused-out');
-    if (this.#refusedTopics.size >= MAX_LOGGED_REFUSALS || this.#refusedTopics.has(message.topic)) return;
-    this.#refusedTopics.add(message.topic);
-    this.#log.error('publish refused by the broker', { topic: message.topic, reason: refusal.reason });
+    this.drop('refused-out');
+    if (this.refusedTopics.size >= MAX_LOGGED_REFUSALS || this.refusedTopics.has(message.topic)) return;
+    this.refusedTopics.add(message.topic);
+    this.log.error('publish refused by the broker', { topic: message.topic, reason: refusal.reason });
   }
 
-  #drop(reason: Unsent): void {
-    this.#dropped.set(reason, (this.#dropped.get(reason) ?? 0) + 1);
+  private drop(reason: Unsent): void {
+    this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + 1);
   }
 }
 

@@ -89,11 +89,11 @@ const FAREWELLS: Readonly<Record<number, string>> = {
 };
 
 export class Connection {
-  readonly #client: MqttClient;
-  readonly #events: ConnectionEvents;
-  #state: 'connecting' | 'open' | 'ended' = 'connecting';
-  #farewell: string | null = null;
-  #pings: (() => void)[] = [];
+  private readonly client: MqttClient;
+  private readonly events: ConnectionEvents;
+  private state: 'connecting' | 'open' | 'ended' = 'connecting';
+  private farewell: string | null = null;
+  private pings: (() => void)[] = [];
 
   /** Begins to connect. Throws where the options make no sense (a malformed URL or certificate). */
   constructor(
@@ -102,47 +102,47 @@ export class Connection {
     settings: ConnectionSettings,
     events: ConnectionEvents,
   ) {
-    this.#events = events;
-    this.#client = connect(options.url, clientOptions(options, secrets, settings));
+    this.events = events;
+    this.client = connect(options.url, clientOptions(options, secrets, settings));
     // Private in its types only; a custom stream can be given no other way together with TLS and WebSockets.
-    const builder = this.#client as unknown as { streamBuilder: (client: MqttClient) => Duplex };
+    const builder = this.client as unknown as { streamBuilder: (client: MqttClient) => Duplex };
     const build = builder.streamBuilder;
-    builder.streamBuilder = (client) => this.#filtered(build(client), options.maxPacketBytes);
-    this.#client.connect();
-    this.#client.handleMessage = (packet, callback) => this.#receive(packet, callback);
-    this.#client.on('connect', (packet) => {
-      this.#state = 'open';
+    builder.streamBuilder = (client) => this.filtered(build(client), options.maxPacketBytes);
+    this.client.connect();
+    this.client.handleMessage = (packet, callback) => this.receive(packet, callback);
+    this.client.on('connect', (packet) => {
+      this.state = 'open';
       // small packets, acknowledgements among them, must not wait for each other
-      (this.#client.stream as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true);
-      this.#events.connected(packet.sessionPresent);
+      (this.client.stream as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true);
+      this.events.connected(packet.sessionPresent);
     });
-    this.#client.on('packetreceive', ({ cmd }) => {
-      if (cmd !== 'pingresp' || this.#pings.length === 0) return;
-      const waiting = this.#pings;
-      this.#pings = [];
+    this.client.on('packetreceive', ({ cmd }) => {
+      if (cmd !== 'pingresp' || this.pings.length === 0) return;
+      const waiting = this.pings;
+      this.pings = [];
       for (const answered of waiting) answered();
     });
-    this.#client.on('error', (error) => this.#end(describe(error)));
-    this.#client.on('disconnect', ({ reasonCode = 0 }) => {
-      this.#farewell = `closed by the broker: ${FAREWELLS[reasonCode] ?? `reason ${reasonCode}`}`;
+    this.client.on('error', (error) => this.end(describe(error)));
+    this.client.on('disconnect', ({ reasonCode = 0 }) => {
+      this.farewell = `closed by the broker: ${FAREWELLS[reasonCode] ?? `reason ${reasonCode}`}`;
     });
-    this.#client.on('close', () =>
-      this.#end(
-        this.#state === 'connecting'
+    this.client.on('close', () =>
+      this.end(
+        this.state === 'connecting'
           ? { kind: 'hang-up', reason: 'closed before the broker answered' }
-          : { kind: 'network', reason: this.#farewell ?? 'connection closed', closed: true },
+          : { kind: 'network', reason: this.farewell ?? 'connection closed', closed: true },
       ),
     );
   }
 
   /** mqtt.js reads its stream by `pipe`: what it reads is filtered on the way. */
-  #filtered<T extends Duplex>(stream: T, maxBytes: number): T {
+  private filtered<T extends Duplex>(stream: T, maxBytes: number): T {
     const filter = new OversizeFilter(maxBytes, {
       skipped: (topic, bytes, packetId) => {
         if (packetId !== null) stream.write(Buffer.from([0x40, 2, packetId >> 8, packetId & 255]));
-        if (this.#state !== 'ended') this.#events.skipped?.(topic, bytes);
+        if (this.state !== 'ended') this.events.skipped?.(topic, bytes);
       },
-      broken: (reason) => this.#end({ kind: 'oversize', reason }),
+      broken: (reason) => this.end({ kind: 'oversize', reason }),
     });
     const pipe = stream.pipe.bind(stream);
     stream.pipe = (destination, options) => {
@@ -154,7 +154,7 @@ export class Connection {
 
   /** What the broker offers, as it said when it accepted the connection (MQTT 5); 3.1.1 says nothing. */
   get offers(): BrokerOffers {
-    const { maximumPacketSize, retainAvailable, maximumQoS } = this.#client.serverProperties ?? {};
+    const { maximumPacketSize, retainAvailable, maximumQoS } = this.client.serverProperties ?? {};
     return {
       maxPacketBytes: maximumPacketSize ?? null,
       retain: retainAvailable !== false,
@@ -164,14 +164,14 @@ export class Connection {
 
   /** How many unacknowledged messages the broker takes at once. */
   get receiveMaximum(): number {
-    return Math.max(MIN_RECEIVE_MAXIMUM, this.#client.serverProperties?.receiveMaximum ?? 65_535);
+    return Math.max(MIN_RECEIVE_MAXIMUM, this.client.serverProperties?.receiveMaximum ?? 65_535);
   }
 
   /** `answered` is called at the broker's next answer to a ping; not when the connection ends first. */
   ping(answered: () => void): void {
-    if (this.#state !== 'open') return;
-    this.#pings.push(answered);
-    this.#client.sendPing();
+    if (this.state !== 'open') return;
+    this.pings.push(answered);
+    this.client.sendPing();
   }
 
   /**
@@ -180,12 +180,12 @@ export class Connection {
    */
   publish(message: Outgoing, done: (refused: Refusal | null) => void): void {
     const { qos, retain } = this.offers;
-    this.#client.publish(
+    this.client.publish(
       message.topic,
       message.payload as string | Buffer,
       { qos: qos === 0 ? 0 : message.qos, retain: retain && message.retain },
       (error) => {
-        if (this.#state !== 'open') return;
+        if (this.state !== 'open') return;
         if (error === undefined || error === null) done(null);
         // mqtt.js tells of the end of the connection in the same way, before it says that it has ended.
         else if (typeof codeOf(error) === 'number')
@@ -203,8 +203,8 @@ export class Connection {
         filter.startsWith('$share/') ? { qos } : { qos, nl: echo !== true, rh: 1 },
       ]),
     );
-    this.#client.subscribe(wanted, (error, granted) => {
-      if (this.#state !== 'open') return;
+    this.client.subscribe(wanted, (error, granted) => {
+      if (this.state !== 'open') return;
       const refused = (granted ?? []).filter((g) => g.qos >= 128).map((g) => g.topic);
       done(error && refused.length === 0 ? subscriptions.map((s) => s.filter) : refused);
     });
@@ -212,32 +212,32 @@ export class Connection {
 
   /** `done` is called when the broker has taken them back; not when the connection ends first. */
   unsubscribe(filters: readonly string[], done: () => void): void {
-    this.#client.unsubscribe([...filters], (error) => {
-      if (!error && this.#state === 'open') done();
+    this.client.unsubscribe([...filters], (error) => {
+      if (!error && this.state === 'open') done();
     });
   }
 
   /** Says goodbye (the last will is then not sent) and closes; `closed` is always called. */
   close(closed: () => void): void {
-    this.#state = 'ended';
-    this.#client.end(false, () => {
-      this.#silence();
+    this.state = 'ended';
+    this.client.end(false, () => {
+      this.silence();
       closed();
     });
   }
 
   /** Cuts the connection: the broker sends the last will. */
   destroy(): void {
-    this.#end({ kind: 'network', reason: 'cut' });
+    this.end({ kind: 'network', reason: 'cut' });
   }
 
-  #receive(
+  private receive(
     packet: { topic: string; payload: string | Buffer; qos: number; retain: boolean },
     next: Next,
   ): void {
-    const acknowledge = packet.qos === 0 ? null : () => this.#state === 'open' && next();
+    const acknowledge = packet.qos === 0 ? null : () => this.state === 'open' && next();
     let acknowledged = false;
-    this.#events.message({
+    this.events.message({
       topic: packet.topic,
       payload: packet.payload as Buffer,
       retained: packet.retain,
@@ -253,17 +253,17 @@ export class Connection {
     next(acknowledge === null ? undefined : HELD);
   }
 
-  #end(end: ConnectionEnd): void {
-    if (this.#state === 'ended') return;
-    this.#state = 'ended';
-    this.#client.end(true, () => this.#silence());
-    this.#events.ended(end);
+  private end(end: ConnectionEnd): void {
+    if (this.state === 'ended') return;
+    this.state = 'ended';
+    this.client.end(true, () => this.silence());
+    this.events.ended(end);
   }
 
   /** Late errors of a dead socket are nobody's business, but unheard they would end the process. */
-  #silence(): void {
-    this.#client.removeAllListeners();
-    this.#client.on('error', () => {});
+  private silence(): void {
+    this.client.removeAllListeners();
+    this.client.on('error', () => {});
   }
 }
 

@@ -10,88 +10,88 @@ import type { Outgoing } from './outbox.ts';
 const WINDOW = 100;
 
 export class Feeder {
-  readonly #url: string;
-  #connection: Connection | null = null;
-  #underWay = 0;
-  #refused = 0;
-  #fault: GatecastError | null = null;
+  private readonly url: string;
+  private connection: Connection | null = null;
+  private underWay = 0;
+  private refusals = 0;
+  private fault: GatecastError | null = null;
   /** Called whenever there may be room, or none ever again. */
-  #wake: () => void = () => {};
+  private wake: () => void = () => {};
 
   private constructor(url: string) {
-    this.#url = url;
+    this.url = url;
   }
 
   /** @throws BROKER_UNREACHABLE, FILE_UNREADABLE */
   static async connect(options: BrokerOptions): Promise<Feeder> {
     const feeder = new Feeder(options.url);
-    const end = await feeder.#open(options, options.version === '3.1.1' ? 4 : 5);
+    const end = await feeder.open(options, options.version === '3.1.1' ? 4 : 5);
     if (end === null) return feeder;
     const other = (end.kind === 'version' || end.kind === 'hang-up') && options.version === 'auto';
-    const last = other ? await feeder.#open(options, 4) : end;
+    const last = other ? await feeder.open(options, 4) : end;
     if (last === null) return feeder;
-    throw feeder.#unreachable(last.reason);
+    throw feeder.unreachable(last.reason);
   }
 
   /** Messages that the broker refused. */
   get refused(): number {
-    return this.#refused;
+    return this.refusals;
   }
 
   /** Resolves when there is room for the next one. @throws BROKER_UNREACHABLE when the connection is lost */
   async send(message: Outgoing): Promise<void> {
-    await this.#until(() => this.#underWay < Math.min(WINDOW, this.#connection?.receiveMaximum ?? 1));
-    this.#underWay++;
-    this.#connection?.publish(message, (refusal) => {
-      if (refusal !== null) this.#refused++;
-      this.#underWay--;
-      this.#wake();
+    await this.until(() => this.underWay < Math.min(WINDOW, this.connection?.receiveMaximum ?? 1));
+    this.underWay++;
+    this.connection?.publish(message, (refusal) => {
+      if (refusal !== null) this.refusals++;
+      this.underWay--;
+      this.wake();
     });
   }
 
   /** Resolves when the broker has everything, and disconnects. @throws BROKER_UNREACHABLE */
   async finish(): Promise<void> {
-    await this.#until(() => this.#underWay === 0);
-    const connection = this.#connection;
+    await this.until(() => this.underWay === 0);
+    const connection = this.connection;
     if (connection !== null) await new Promise<void>((resolve) => connection.close(resolve));
   }
 
   /** Cuts the connection. */
   abort(): void {
-    this.#connection?.destroy();
+    this.connection?.destroy();
   }
 
-  #open(options: BrokerOptions, version: ProtocolVersion): Promise<ConnectionEnd | null> {
+  private open(options: BrokerOptions, version: ProtocolVersion): Promise<ConnectionEnd | null> {
     return new Promise((resolve, reject) => {
       try {
         const settings = { version, clean: true, will: null };
-        this.#connection = new Connection(options, readSecrets(options), settings, {
+        this.connection = new Connection(options, readSecrets(options), settings, {
           connected: () => resolve(null),
           message: () => {},
           ended: (end) => {
-            this.#connection = null;
-            this.#fault = this.#unreachable(end.reason);
+            this.connection = null;
+            this.fault = this.unreachable(end.reason);
             resolve(end);
-            this.#wake();
+            this.wake();
           },
         });
       } catch (cause) {
-        reject(cause instanceof GatecastError ? cause : this.#unreachable((cause as Error).message));
+        reject(cause instanceof GatecastError ? cause : this.unreachable((cause as Error).message));
       }
     });
   }
 
-  async #until(condition: () => boolean): Promise<void> {
-    while (!condition() || this.#connection === null) {
-      if (this.#connection === null) throw this.#fault ?? this.#unreachable('connection closed');
+  private async until(condition: () => boolean): Promise<void> {
+    while (!condition() || this.connection === null) {
+      if (this.connection === null) throw this.fault ?? this.unreachable('connection closed');
       await new Promise<void>((resolve) => {
-        this.#wake = resolve;
+        this.wake = resolve;
       });
     }
   }
 
-  #unreachable(reason: string): GatecastError {
-    return new GatecastError('BROKER_UNREACHABLE', `${this.#url}: ${reason}`, {
+  private unreachable(reason: string): GatecastError {
+    return new GatecastError('BROKER_UNREACHABLE', `${this.url}: ${reason}`, {
       hint: 'check the URL, the name and the password, and that the broker runs',
     });
   }

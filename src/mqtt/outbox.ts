@@ -17,89 +17,89 @@ export interface Outgoing {
 export type OutboxKey = string | number;
 
 export class Outbox {
-  readonly #limit: number;
+  private readonly limit: number;
   /** In order of sending. */
-  #waiting = new Map<OutboxKey, Outgoing>();
-  readonly #underWay = new Map<OutboxKey, Outgoing>();
+  private waiting = new Map<OutboxKey, Outgoing>();
+  private readonly sent = new Map<OutboxKey, Outgoing>();
   /** Messages in `#waiting` that no other one replaces. */
-  #numbered = 0;
-  #counter = 0;
-  #dropped = 0;
+  private numbered = 0;
+  private counter = 0;
+  private drops = 0;
 
   /** @param limit most messages that wait during an outage */
   constructor(limit: number) {
-    this.#limit = Math.max(1, limit);
+    this.limit = Math.max(1, limit);
   }
 
   get size(): number {
-    return this.#waiting.size + this.#underWay.size;
+    return this.waiting.size + this.sent.size;
   }
 
   get underWay(): number {
-    return this.#underWay.size;
+    return this.sent.size;
   }
 
   /** Messages lost to the bound; those replaced by a newer one of their topic are not lost. */
   get dropped(): number {
-    return this.#dropped;
+    return this.drops;
   }
 
   /** @param connected the broker takes messages: a replaced one keeps its place, so that every topic has its turn */
   put(message: Outgoing, connected = false): void {
     const replaces = message.retain || message.newestOnly === true;
-    const key = replaces ? message.topic : this.#counter++;
-    if (!replaces) this.#numbered++;
+    const key = replaces ? message.topic : this.counter++;
+    if (!replaces) this.numbered++;
     // During an outage the oldest go first: a replaced message is as new as its newest content.
-    else if (!connected) this.#waiting.delete(key);
-    this.#waiting.set(key, message);
+    else if (!connected) this.waiting.delete(key);
+    this.waiting.set(key, message);
     if (connected) {
-      if (this.#numbered > this.#limit) this.#dropFirst((first) => typeof first === 'number');
-    } else if (this.#waiting.size > this.#limit) this.#dropFirst(() => true);
+      if (this.numbered > this.limit) this.dropFirst((first) => typeof first === 'number');
+    } else if (this.waiting.size > this.limit) this.dropFirst(() => true);
   }
 
   /** The next message to send; call `done` for it. A topic's newer message waits until the older one is through. */
   take(): { readonly message: Outgoing; readonly key: OutboxKey } | null {
-    for (const [key, message] of this.#waiting) {
-      if (this.#underWay.has(key)) continue;
-      this.#remove(key);
-      this.#underWay.set(key, message);
+    for (const [key, message] of this.waiting) {
+      if (this.sent.has(key)) continue;
+      this.remove(key);
+      this.sent.set(key, message);
       return { message, key };
     }
     return null;
   }
 
   allUnderWay(): { readonly message: Outgoing; readonly key: OutboxKey }[] {
-    return [...this.#underWay].map(([key, message]) => ({ key, message }));
+    return [...this.sent].map(([key, message]) => ({ key, message }));
   }
 
   /** The broker has it, or will never take it. */
   done(key: OutboxKey): void {
-    this.#underWay.delete(key);
+    this.sent.delete(key);
   }
 
   /** The connection is gone: what was under way goes before what waits. */
   rewind(): void {
-    const again = new Map(this.#underWay);
-    this.#underWay.clear();
-    for (const [key, message] of this.#waiting) {
+    const again = new Map(this.sent);
+    this.sent.clear();
+    for (const [key, message] of this.waiting) {
       again.delete(key);
       again.set(key, message);
     }
-    this.#waiting = again;
-    this.#numbered = 0;
-    for (const key of again.keys()) if (typeof key === 'number') this.#numbered++;
+    this.waiting = again;
+    this.numbered = 0;
+    for (const key of again.keys()) if (typeof key === 'number') this.numbered++;
   }
 
-  #dropFirst(drops: (key: OutboxKey) => boolean): void {
-    for (const key of this.#waiting.keys()) {
+  private dropFirst(drops: (key: OutboxKey) => boolean): void {
+    for (const key of this.waiting.keys()) {
       if (!drops(key)) continue;
-      this.#remove(key);
-      this.#dropped++;
+      this.remove(key);
+      this.drops++;
       return;
     }
   }
 
-  #remove(key: OutboxKey): void {
-    if (this.#waiting.delete(key) && typeof key === 'number') this.#numbered--;
+  private remove(key: OutboxKey): void {
+    if (this.waiting.delete(key) && typeof key === 'number') this.numbered--;
   }
 }

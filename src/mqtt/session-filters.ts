@@ -13,81 +13,81 @@ export interface SessionMemory {
 }
 
 export class SessionFilters {
-  readonly #wanted = new Map<string, 0 | 1>();
-  readonly #refused = new Set<string>();
-  readonly #stale: Set<string>;
-  readonly #memory: SessionMemory;
-  #known: boolean;
+  private readonly qosByFilter = new Map<string, 0 | 1>();
+  private readonly refusals = new Set<string>();
+  private readonly leftover: Set<string>;
+  private readonly memory: SessionMemory;
+  private sessionKnown: boolean;
 
   constructor(memory: SessionMemory) {
-    this.#memory = memory;
-    this.#stale = new Set(memory.former ?? []);
-    this.#known = memory.former !== null;
+    this.memory = memory;
+    this.leftover = new Set(memory.former ?? []);
+    this.sessionKnown = memory.former !== null;
   }
 
   /** False until the session that is there, if there is one, has been left behind. */
   get known(): boolean {
-    return this.#known;
+    return this.sessionKnown;
   }
 
   get wanted(): Subscription[] {
-    return [...this.#wanted].map(([filter, qos]) => ({ filter, qos }));
+    return [...this.qosByFilter].map(([filter, qos]) => ({ filter, qos }));
   }
 
   get refused(): string[] {
-    return [...this.#refused];
+    return [...this.refusals];
   }
 
   /** Held perhaps, wanted by nobody. */
   get stale(): string[] {
-    return [...this.#stale];
+    return [...this.leftover];
   }
 
   /** The whole list. @returns those to ask for: new ones, and ones at another QoS */
   want(list: readonly Subscription[]): Subscription[] {
     const filters = new Set(list.map(({ filter }) => filter));
-    const added = list.filter(({ filter, qos }) => this.#wanted.get(filter) !== qos);
-    for (const filter of [...this.#wanted.keys()].filter((one) => !filters.has(one))) {
-      this.#wanted.delete(filter);
-      this.#refused.delete(filter);
-      this.#stale.add(filter);
+    const added = list.filter(({ filter, qos }) => this.qosByFilter.get(filter) !== qos);
+    for (const filter of [...this.qosByFilter.keys()].filter((one) => !filters.has(one))) {
+      this.qosByFilter.delete(filter);
+      this.refusals.delete(filter);
+      this.leftover.add(filter);
     }
     for (const { filter, qos } of added) {
-      this.#wanted.set(filter, qos);
-      this.#stale.delete(filter);
+      this.qosByFilter.set(filter, qos);
+      this.leftover.delete(filter);
     }
-    this.#remember();
+    this.remember();
     return added;
   }
 
   /** A connection begins, with the session of before or with an empty one. */
   begin(empty: boolean): void {
-    this.#refused.clear();
-    if (empty) this.#stale.clear();
-    this.#known = true;
-    this.#remember();
+    this.refusals.clear();
+    if (empty) this.leftover.clear();
+    this.sessionKnown = true;
+    this.remember();
   }
 
   /** The broker holds them no more. */
   takenBack(filters: readonly string[]): void {
-    for (const filter of filters) this.#stale.delete(filter);
-    this.#remember();
+    for (const filter of filters) this.leftover.delete(filter);
+    this.remember();
   }
 
   /** The broker has answered. @returns those refused now that had not been */
   answered(asked: readonly Subscription[], refused: ReadonlySet<string>): string[] {
     const fresh: string[] = [];
     for (const { filter } of asked) {
-      if (!refused.has(filter)) this.#refused.delete(filter);
-      else if (this.#wanted.has(filter)) {
-        if (!this.#refused.has(filter)) fresh.push(filter);
-        this.#refused.add(filter);
+      if (!refused.has(filter)) this.refusals.delete(filter);
+      else if (this.qosByFilter.has(filter)) {
+        if (!this.refusals.has(filter)) fresh.push(filter);
+        this.refusals.add(filter);
       }
     }
     return fresh;
   }
 
-  #remember(): void {
-    if (this.#known) this.#memory.remember([...this.#wanted.keys(), ...this.#stale].sort());
+  private remember(): void {
+    if (this.sessionKnown) this.memory.remember([...this.qosByFilter.keys(), ...this.leftover].sort());
   }
 }

@@ -45,45 +45,45 @@ export interface ConnectionOptions {
 const RETRY_MS = [1000, 15_000] as const;
 
 export class Connection {
-  readonly #options: ConnectionOptions;
-  readonly #reserve: Reserve;
-  #capBytes = Number.POSITIVE_INFINITY;
-  #db: Database | null = null;
+  private readonly options: ConnectionOptions;
+  private readonly reserve: Reserve;
+  private cap = Number.POSITIVE_INFINITY;
+  private database: Database | null = null;
   /** Moved aside while running; what can be read of it is taken over by the next one opened. */
-  #damaged: { readonly path: string; readonly reason: string } | null = null;
-  #failing = false;
+  private damaged: { readonly path: string; readonly reason: string } | null = null;
+  private broken = false;
   /** Reported and not over. */
-  #outage = false;
-  #full = false;
+  private outage = false;
+  private full = false;
   /** Since when everything has worked, ms of the monotonic clock; null while something does not. */
-  #steadySince: number | null = null;
-  #retryMs: number = RETRY_MS[0];
-  #retryAt = Number.NEGATIVE_INFINITY;
+  private steadySince: number | null = null;
+  private retryMs: number = RETRY_MS[0];
+  private retryAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: ConnectionOptions) {
-    this.#options = options;
-    this.#reserve = new Reserve(`${options.path}-reserve`);
+    this.options = options;
+    this.reserve = new Reserve(`${options.path}-reserve`);
   }
 
   /** Null while the disk is away. */
   get db(): Database | null {
-    return this.#db;
+    return this.database;
   }
 
   /** Whether the last attempt to write failed. */
   get failing(): boolean {
-    return this.#failing;
+    return this.broken;
   }
 
   /** Largest size that the disk allows: what was left after it was full, until it has room again. */
   get capBytes(): number {
-    return this.#capBytes;
+    return this.cap;
   }
 
   /** Faults other than the one below are reported, not thrown. @throws STORE_NEWER */
   open(): void {
     try {
-      this.#open();
+      this.openNow();
     } catch (error) {
       if (error instanceof GatecastError && error.code === 'STORE_NEWER') throw error;
       this.failed(error);
@@ -93,9 +93,9 @@ export class Connection {
   /** Runs `action`, on a database opened again if need be. On failure does what helps and tries once more. Returns whether it was done. */
   run(action: (db: Database) => void): boolean {
     for (let attempt = 0; attempt < 2; attempt++) {
-      if (this.#db === null && this.#options.clock.monotonic() < this.#retryAt) return false;
+      if (this.database === null && this.options.clock.monotonic() < this.retryAt) return false;
       try {
-        action(this.#db ?? this.#open());
+        action(this.database ?? this.openNow());
         return true;
       } catch (error) {
         if (!this.failed(error)) return false;
@@ -106,9 +106,9 @@ export class Connection {
 
   /** Null while the disk is away, when the query fails, and when it finds nothing. */
   read<T>(query: (db: Database) => T | undefined): T | null {
-    if (this.#db === null) return null;
+    if (this.database === null) return null;
     try {
-      return query(this.#db) ?? null;
+      return query(this.database) ?? null;
     } catch (error) {
       this.failed(error);
       return null;
@@ -117,81 +117,81 @@ export class Connection {
 
   /** Writing works. An outage is over when it has worked for a while: a disk that is nearly full works and fails in turn. */
   succeeded(): void {
-    this.#failing = false;
-    this.#retryMs = RETRY_MS[0];
-    if (!this.#outage && !this.#full) {
-      this.#reserve.take();
+    this.broken = false;
+    this.retryMs = RETRY_MS[0];
+    if (!this.outage && !this.full) {
+      this.reserve.take();
       return;
     }
-    const now = this.#options.clock.monotonic();
-    this.#steadySince ??= now;
-    if (now - this.#steadySince < this.#options.steadyMs) return;
-    if (this.#outage) this.#report('recovered', 'samples are written again');
-    this.#outage = false;
-    if (!this.#reserve.take()) return;
-    this.#capBytes = Number.POSITIVE_INFINITY;
-    if (this.#full) this.#report('disk-free', 'the disk has room again');
-    this.#full = false;
+    const now = this.options.clock.monotonic();
+    this.steadySince ??= now;
+    if (now - this.steadySince < this.options.steadyMs) return;
+    if (this.outage) this.report('recovered', 'samples are written again');
+    this.outage = false;
+    if (!this.reserve.take()) return;
+    this.cap = Number.POSITIVE_INFINITY;
+    if (this.full) this.report('disk-free', 'the disk has room again');
+    this.full = false;
   }
 
   /** The journal could be written: time passes towards the end of an outage. */
   stillWorks(): void {
-    if (!this.#failing && (this.#outage || this.#full)) this.succeeded();
+    if (!this.broken && (this.outage || this.full)) this.succeeded();
   }
 
   /** Notes a fault of the journal; what the database can still do shows at the next `run`. */
   degraded(error: unknown): void {
-    this.#steadySince = null;
-    this.#failing = true;
-    if (!this.#outage) this.#report('unavailable', errorText(error));
-    this.#outage = true;
+    this.steadySince = null;
+    this.broken = true;
+    if (!this.outage) this.report('unavailable', errorText(error));
+    this.outage = true;
   }
 
   /** Handles a fault of the database; returns whether another try makes sense at once. */
   failed(error: unknown): boolean {
-    if (isDamage(error) && this.#moveAside(errorText(error))) return true;
-    if (isDiskFull(error) && this.#makeRoom()) return true;
+    if (isDamage(error) && this.moveAside(errorText(error))) return true;
+    if (isDiskFull(error) && this.makeRoom()) return true;
     this.degraded(error);
     // After a failed sync nothing this connection believes of the file is certain
     this.close();
-    this.#retryAt = this.#options.clock.monotonic() + this.#retryMs;
-    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MS[1]);
+    this.retryAt = this.options.clock.monotonic() + this.retryMs;
+    this.retryMs = Math.min(this.retryMs * 2, RETRY_MS[1]);
     return false;
   }
 
   close(): void {
     try {
-      this.#db?.close();
+      this.database?.close();
     } catch {
       // a connection to a broken disk may fail to close; the process holds nothing else of it
     }
-    this.#db = null;
+    this.database = null;
   }
 
   /** A damaged file makes place for another; not where the disk takes nothing any more. */
-  #moveAside(reason: string): boolean {
+  private moveAside(reason: string): boolean {
     this.close();
     try {
-      this.#damaged = { path: quarantine(this.#options.path, this.#options.clock.now()), reason };
+      this.damaged = { path: quarantine(this.options.path, this.options.clock.now()), reason };
       return true;
     } catch {
       return false;
     }
   }
 
-  #open(): Database {
-    const { db, quarantined } = openDatabase(this.#options.path, this.#options.clock.now());
-    const damaged = quarantined ?? this.#damaged;
+  private openNow(): Database {
+    const { db, quarantined } = openDatabase(this.options.path, this.options.clock.now());
+    const damaged = quarantined ?? this.damaged;
     if (damaged !== null) {
-      this.#damaged = null;
+      this.damaged = null;
       const rows = salvage(damaged.path, db);
-      this.#report(
+      this.report(
         'quarantined',
         `the database was damaged (${damaged.reason}); it is now ${damaged.path}, and ${rows} samples were taken over`,
       );
     }
-    this.#db = db;
-    this.#options.onOpen(db);
+    this.database = db;
+    this.options.onOpen(db);
     return db;
   }
 
@@ -199,27 +199,27 @@ export class Connection {
    * Disk full: with the reserve's space, moves the log into the file and deletes the oldest tenth. New rows then go
    * where those were, and the file need not grow.
    */
-  #makeRoom(): boolean {
-    if (this.#db === null) return false;
-    this.#steadySince = null;
-    if (!this.#full) this.#report('disk-full', 'the oldest samples are deleted to make room for new ones');
-    this.#full = true;
-    this.#reserve.release();
+  private makeRoom(): boolean {
+    if (this.database === null) return false;
+    this.steadySince = null;
+    if (!this.full) this.report('disk-full', 'the oldest samples are deleted to make room for new ones');
+    this.full = true;
+    this.reserve.release();
     try {
-      this.#db.pragma('wal_checkpoint(TRUNCATE)');
-      const target = usedBytes(this.#db) * 0.9;
+      this.database.pragma('wal_checkpoint(TRUNCATE)');
+      const target = usedBytes(this.database) * 0.9;
       let removed = 0;
-      for (let slice = 1; slice > 0; removed += slice) slice = trimSize(this.#db, target);
-      this.#db.pragma('wal_checkpoint(TRUNCATE)');
-      this.#capBytes = target;
-      this.#options.onTrimmed(removed);
+      for (let slice = 1; slice > 0; removed += slice) slice = trimSize(this.database, target);
+      this.database.pragma('wal_checkpoint(TRUNCATE)');
+      this.cap = target;
+      this.options.onTrimmed(removed);
       return removed > 0;
     } catch {
       return false;
     }
   }
 
-  #report(kind: StoreFault['kind'], message: string): void {
-    this.#options.onFault({ kind, message });
+  private report(kind: StoreFault['kind'], message: string): void {
+    this.options.onFault({ kind, message });
   }
 }

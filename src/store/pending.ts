@@ -3,54 +3,54 @@
  * oldest row for each new one and counts it. Is not a store: it forgets when the process ends.
  */
 export class PendingRows {
-  readonly #limit: number;
-  #streams = new Int32Array(256);
-  #times = new Float64Array(256);
-  #values = new Float64Array(256);
-  #marks = new Uint16Array(256);
-  #head = 0;
-  #size = 0;
-  #dropped = 0;
+  private readonly limit: number;
+  private streams = new Int32Array(256);
+  private times = new Float64Array(256);
+  private values = new Float64Array(256);
+  private marks = new Uint16Array(256);
+  private head = 0;
+  private count = 0;
+  private overwritten = 0;
 
   /** @param limit most rows held */
   constructor(limit: number) {
-    this.#limit = Math.max(1, limit);
+    this.limit = Math.max(1, limit);
   }
 
   get size(): number {
-    return this.#size;
+    return this.count;
   }
 
   /** Rows lost to the bound since the start. */
   get dropped(): number {
-    return this.#dropped;
+    return this.overwritten;
   }
 
   /** Returns whether an older row had to go for it. */
   push(stream: number, timeMs: number, value: number, mark: number): boolean {
-    const full = this.#size >= this.#limit;
+    const full = this.count >= this.limit;
     if (full) {
-      this.#head = (this.#head + 1) % this.#times.length;
-      this.#size--;
-      this.#dropped++;
-    } else if (this.#size === this.#times.length) {
-      this.#grow();
+      this.head = (this.head + 1) % this.times.length;
+      this.count--;
+      this.overwritten++;
+    } else if (this.count === this.times.length) {
+      this.grow();
     }
-    const at = (this.#head + this.#size) % this.#times.length;
-    this.#streams[at] = stream;
-    this.#times[at] = timeMs;
-    this.#values[at] = value;
-    this.#marks[at] = mark;
-    this.#size++;
+    const at = (this.head + this.count) % this.times.length;
+    this.streams[at] = stream;
+    this.times[at] = timeMs;
+    this.values[at] = value;
+    this.marks[at] = mark;
+    this.count++;
     return full;
   }
 
   /** Sets bits of the rows of one stream from `fromMs` up to, but not including, `toMs`. */
   mark(stream: number, fromMs: number, toMs: number, bits: number): void {
-    for (let i = 0; i < this.#size; i++) {
-      const at = (this.#head + i) % this.#times.length;
-      if (this.#streams[at] === stream && this.#times[at]! >= fromMs && this.#times[at]! < toMs)
-        this.#marks[at]! |= bits;
+    for (let i = 0; i < this.count; i++) {
+      const at = (this.head + i) % this.times.length;
+      if (this.streams[at] === stream && this.times[at]! >= fromMs && this.times[at]! < toMs)
+        this.marks[at]! |= bits;
     }
   }
 
@@ -59,9 +59,9 @@ export class PendingRows {
     visit: (stream: number, timeMs: number, value: number, mark: number, index: number) => void,
     from = 0,
   ): void {
-    for (let i = from; i < this.#size; i++) {
-      const at = (this.#head + i) % this.#times.length;
-      visit(this.#streams[at]!, this.#times[at]!, this.#values[at]!, this.#marks[at]!, i);
+    for (let i = from; i < this.count; i++) {
+      const at = (this.head + i) % this.times.length;
+      visit(this.streams[at]!, this.times[at]!, this.values[at]!, this.marks[at]!, i);
     }
   }
 
@@ -70,28 +70,28 @@ export class PendingRows {
     let kept = 0;
     this.forEach((stream, timeMs, value, mark) => {
       if (!keep(stream)) return;
-      const at = (this.#head + kept) % this.#times.length;
-      this.#streams[at] = stream;
-      this.#times[at] = timeMs;
-      this.#values[at] = value;
-      this.#marks[at] = mark;
+      const at = (this.head + kept) % this.times.length;
+      this.streams[at] = stream;
+      this.times[at] = timeMs;
+      this.values[at] = value;
+      this.marks[at] = mark;
       kept++;
     });
-    this.#size = kept;
+    this.count = kept;
   }
 
   clear(): void {
-    this.#head = 0;
-    this.#size = 0;
+    this.head = 0;
+    this.count = 0;
     // a burst should not cost its memory for ever
-    if (this.#times.length > 65_536) this.#reallocate(256);
+    if (this.times.length > 65_536) this.reallocate(256);
   }
 
-  #grow(): void {
-    this.#reallocate(Math.min(this.#limit, this.#times.length * 2));
+  private grow(): void {
+    this.reallocate(Math.min(this.limit, this.times.length * 2));
   }
 
-  #reallocate(capacity: number): void {
+  private reallocate(capacity: number): void {
     const streams = new Int32Array(capacity);
     const times = new Float64Array(capacity);
     const values = new Float64Array(capacity);
@@ -102,10 +102,10 @@ export class PendingRows {
       values[i] = value;
       marks[i] = mark;
     });
-    this.#streams = streams;
-    this.#times = times;
-    this.#values = values;
-    this.#marks = marks;
-    this.#head = 0;
+    this.streams = streams;
+    this.times = times;
+    this.values = values;
+    this.marks = marks;
+    this.head = 0;
   }
 }

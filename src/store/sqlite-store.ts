@@ -59,40 +59,40 @@ const LOAD_AGAIN_MS = 15_000;
 const REJECTS_MS = 600_000;
 
 export class SqliteStore implements Store {
-  readonly #options: SqliteStoreOptions;
-  readonly #path: string;
-  readonly #waiting: Waiting;
-  readonly #connection: Connection;
-  readonly #rejects = new RejectCounts();
+  private readonly options: SqliteStoreOptions;
+  private readonly path: string;
+  private readonly waiting: Waiting;
+  private readonly connection: Connection;
+  private readonly rejects = new RejectCounts();
   /** By the number of a stream in `Waiting`: its id in the database. */
-  #ids: (number | undefined)[] = [];
-  #rows = 0;
-  #settledAt = Number.NEGATIVE_INFINITY;
-  #written = 0;
-  #deletedForSpace = 0;
-  #refusedRows = 0;
-  #damagedParts = 0;
-  #dropping = false;
-  #closed = false;
+  private ids: (number | undefined)[] = [];
+  private rows = 0;
+  private settledAt = Number.NEGATIVE_INFINITY;
+  private written = 0;
+  private deletedForSpace = 0;
+  private refusedRows = 0;
+  private damagedParts = 0;
+  private dropping = false;
+  private closed = false;
   /** Whether the journal of former processes has been read. */
-  #loaded = false;
+  private loaded = false;
   /** Callers of `flush` that wait for a sync: of the one that runs, and of the next. */
-  #syncing: ((safe: boolean) => void)[] | null = null;
-  #nextSync: ((safe: boolean) => void)[] = [];
+  private syncing: ((safe: boolean) => void)[] | null = null;
+  private nextSync: ((safe: boolean) => void)[] = [];
 
   private constructor(options: SqliteStoreOptions) {
-    this.#options = options;
-    this.#path = join(options.dir, DATABASE_FILE);
-    this.#waiting = new Waiting(options.dir, options.maxPending ?? MAX_PENDING);
-    this.#connection = new Connection({
-      path: this.#path,
+    this.options = options;
+    this.path = join(options.dir, DATABASE_FILE);
+    this.waiting = new Waiting(options.dir, options.maxPending ?? MAX_PENDING);
+    this.connection = new Connection({
+      path: this.path,
       clock: options.clock,
       steadyMs: options.steadyMs ?? STEADY_MS,
       onFault: options.onFault,
-      onOpen: (db) => this.#opened(db),
+      onOpen: (db) => this.opened(db),
       onTrimmed: (rows) => {
-        this.#rows -= rows;
-        this.#deletedForSpace += rows;
+        this.rows -= rows;
+        this.deletedForSpace += rows;
       },
     });
   }
@@ -104,7 +104,7 @@ export class SqliteStore implements Store {
    */
   static open(options: SqliteStoreOptions): SqliteStore {
     const store = new SqliteStore(options);
-    store.#connection.open();
+    store.connection.open();
     store.settle();
     return store;
   }
@@ -112,21 +112,21 @@ export class SqliteStore implements Store {
   append(sample: Sample, mark = 0): void {
     const timeMs = Math.round(sample.timeMs);
     if (!Number.isSafeInteger(timeMs) || !Number.isFinite(sample.value)) return;
-    const dropped = this.#waiting.push(sample.stream, timeMs, sample.value, mark);
-    if (!dropped || this.#dropping) return;
-    this.#dropping = true;
-    this.#options.onFault({
+    const dropped = this.waiting.push(sample.stream, timeMs, sample.value, mark);
+    if (!dropped || this.dropping) return;
+    this.dropping = true;
+    this.options.onFault({
       kind: 'dropping',
-      message: `${this.#waiting.rows} rows wait for the disk; the oldest go`,
+      message: `${this.waiting.rows} rows wait for the disk; the oldest go`,
     });
   }
 
   mark(stream: string, span: MarkSpan): void {
-    if (span.marks !== 0) this.#waiting.mark(stream, span);
+    if (span.marks !== 0) this.waiting.mark(stream, span);
   }
 
   reject(stream: string, reason: string, atMs: number, count = 1): void {
-    this.#rejects.add(stream, reason, atMs, count);
+    this.rejects.add(stream, reason, atMs, count);
   }
 
   /**
@@ -136,13 +136,13 @@ export class SqliteStore implements Store {
    * @returns whether it was written
    */
   flush(done?: (safe: boolean) => void): boolean {
-    const written = this.#write();
-    const { durability } = this.#options;
-    const { segments } = this.#waiting;
+    const written = this.write();
+    const { durability } = this.options;
+    const { segments } = this.waiting;
     if (written && durability === 'power' && !segments.isSynced) {
-      if (done === undefined) return this.#syncNow();
-      this.#nextSync.push(done);
-      if (this.#syncing === null) void this.#sync();
+      if (done === undefined) return this.syncNow();
+      this.nextSync.push(done);
+      if (this.syncing === null) void this.sync();
       return true;
     }
     if (written) segments.removeObsolete();
@@ -152,50 +152,50 @@ export class SqliteStore implements Store {
 
   /** Moves everything into the database now: for readers beside the agent, and before it stops. */
   settle(): boolean {
-    if (this.#closed) return false;
-    const nothing = this.#waiting.isEmpty && this.#rejects.isEmpty && this.#loaded;
-    if (nothing && !this.#connection.failing) return true;
-    const settled = this.#connection.run((db) => {
-      this.#load(db);
-      this.#measured(() => {
+    if (this.closed) return false;
+    const nothing = this.waiting.isEmpty && this.rejects.isEmpty && this.loaded;
+    if (nothing && !this.connection.failing) return true;
+    const settled = this.connection.run((db) => {
+      this.load(db);
+      this.measured(() => {
         const batch = randomUUID();
         const { ids, added, refused } = db.transaction(() =>
-          insertBatch(db, this.#waiting, this.#rejects, batch, this.#ids),
+          insertBatch(db, this.waiting, this.rejects, batch, this.ids),
         )();
         // Committed: nothing from here on may fail.
-        this.#ids = ids;
-        this.#rows += added;
-        this.#rejects.settled();
-        this.#waiting.settled();
-        this.#dropping = false;
-        if (refused > 0) this.#reportRefused(refused);
+        this.ids = ids;
+        this.rows += added;
+        this.rejects.settled();
+        this.waiting.settled();
+        this.dropping = false;
+        if (refused > 0) this.reportRefused(refused);
       });
-      this.#settledAt = this.#options.clock.monotonic();
+      this.settledAt = this.options.clock.monotonic();
     });
     if (!settled) return false;
-    this.#connection.succeeded();
-    this.#connection.run((db) => this.#trimmed(trimSize(db, this.#maxBytes)));
+    this.connection.succeeded();
+    this.connection.run((db) => this.trimmed(trimSize(db, this.maxBytes)));
     return true;
   }
 
   *samples(stream: string, fromMs: number, toMs = Number.MAX_SAFE_INTEGER): Generator<StoredSample> {
     // The id first: looking for it may find the database gone.
-    const id = this.#idOf(stream);
-    yield* samplesOf(this.#mergeParts, stream, id, fromMs, toMs);
+    const id = this.idOf(stream);
+    yield* samplesOf(this.mergeParts, stream, id, fromMs, toMs);
   }
 
   /** Every stream's samples from `fromMs` on, ascending by time: one walk for all, as the replay at start needs it. */
   *since(fromMs: number): Generator<NamedSample> {
-    yield* samplesSince(this.#mergeParts, fromMs);
+    yield* samplesSince(this.mergeParts, fromMs);
   }
 
   saveSnapshots(snapshots: readonly StreamSnapshot[]): boolean {
     if (snapshots.length === 0) return true;
     this.flush();
-    return this.#connection.run((db) => {
-      this.#measured(() =>
+    return this.connection.run((db) => {
+      this.measured(() =>
         db.transaction(() => {
-          const nowMs = this.#options.clock.now();
+          const nowMs = this.options.clock.now();
           for (const snapshot of snapshots)
             writeSnapshot(db, insertStream(db, snapshot.stream), snapshot, nowMs);
         })(),
@@ -204,10 +204,10 @@ export class SqliteStore implements Store {
   }
 
   loadSnapshot(stream: string): StreamSnapshot | null {
-    const id = this.#idOf(stream);
+    const id = this.idOf(stream);
     if (id === null) return null;
-    const damaged = (message: string): void => this.#options.onFault({ kind: 'snapshot-damaged', message });
-    return this.#connection.read((db) => readSnapshot(db, id, stream, damaged));
+    const damaged = (message: string): void => this.options.onFault({ kind: 'snapshot-damaged', message });
+    return this.connection.read((db) => readSnapshot(db, id, stream, damaged));
   }
 
   /**
@@ -216,23 +216,23 @@ export class SqliteStore implements Store {
    */
   forget(stream: string): boolean {
     if (!this.settle()) return false;
-    this.#rejects.forget(stream);
-    const id = this.#idOf(stream);
+    this.rejects.forget(stream);
+    const id = this.idOf(stream);
     if (id === null) return true;
-    return this.#connection.run((db) => {
+    return this.connection.run((db) => {
       db.transaction(() => {
         db.prepare('DELETE FROM snapshot WHERE stream = ?').run(id);
         db.prepare('DELETE FROM reject WHERE stream = ?').run(id);
         db.prepare('DELETE FROM stream WHERE id = ?').run(id);
         db.prepare('INSERT INTO forgotten (stream, cursor) VALUES (?, ?)').run(id, Number.MIN_SAFE_INTEGER);
       })();
-      this.#ids = [];
+      this.ids = [];
     });
   }
 
   /** @returns false while the database cannot be written */
   dropSnapshots(stream: string): boolean {
-    return this.#connection.run((db) => {
+    return this.connection.run((db) => {
       const id = db.prepare(SELECT_ID).pluck().get(stream);
       if (id !== undefined) db.prepare('DELETE FROM snapshot WHERE stream = ?').run(id);
     });
@@ -243,7 +243,7 @@ export class SqliteStore implements Store {
    * meanwhile. @returns bytes @throws GatecastError STORE_FAILED when it cannot be read or there is no room
    */
   async backup(path: string, files: readonly BackupFile[]): Promise<number> {
-    const { db } = this.#connection;
+    const { db } = this.connection;
     if (!this.settle() || db === null)
       throw new GatecastError('STORE_FAILED', 'The database is not available now.', {
         hint: 'The alert `store` says why.',
@@ -252,25 +252,25 @@ export class SqliteStore implements Store {
   }
 
   getMeta(key: string): string | null {
-    const waiting = this.#waiting.meta.get(key);
+    const waiting = this.waiting.meta.get(key);
     if (waiting !== undefined) return waiting;
-    return this.#connection.read((db) => readMeta(db, key));
+    return this.connection.read((db) => readMeta(db, key));
   }
 
   setMeta(key: string, value: string): void {
-    this.#waiting.setMeta(key, value);
+    this.waiting.setMeta(key, value);
   }
 
   /** One slice of trimming; call it every minute or so. Returns rows removed. */
   trim(nowMs: number): number {
     let removed = 0;
-    const { clock } = this.#options;
-    if (!this.#rejects.isEmpty && clock.monotonic() - this.#settledAt >= REJECTS_MS) this.settle();
-    this.#connection.run((db) => {
-      this.#measured(() => {
-        removed = trimSlice(db, { maxBytes: this.#maxBytes, retentionMs: this.#options.retentionMs }, nowMs);
-        this.#trimmed(removed);
-        if (removed > 0) db.prepare(UPSERT_META).run(ROWS_KEY, String(this.#rows));
+    const { clock } = this.options;
+    if (!this.rejects.isEmpty && clock.monotonic() - this.settledAt >= REJECTS_MS) this.settle();
+    this.connection.run((db) => {
+      this.measured(() => {
+        removed = trimSlice(db, { maxBytes: this.maxBytes, retentionMs: this.options.retentionMs }, nowMs);
+        this.trimmed(removed);
+        if (removed > 0) db.prepare(UPSERT_META).run(ROWS_KEY, String(this.rows));
       });
     });
     return removed;
@@ -279,140 +279,140 @@ export class SqliteStore implements Store {
   /** `samples` is exact up to a crash of a big store; `pending` counts what a crash would lose. */
   stats(): ReturnType<Store['stats']> {
     return {
-      dbBytes: sizeOf(this.#path) + sizeOf(`${this.#path}-wal`) + this.#waiting.segments.bytes,
-      samples: this.#rows + this.#waiting.rows,
-      pending: this.#waiting.unwritten,
-      droppedPending: this.#waiting.dropped,
-      deletedForSpace: this.#deletedForSpace,
-      refusedRows: this.#refusedRows,
-      damagedParts: this.#damagedParts,
-      writtenBytes: this.#written,
+      dbBytes: sizeOf(this.path) + sizeOf(`${this.path}-wal`) + this.waiting.segments.bytes,
+      samples: this.rows + this.waiting.rows,
+      pending: this.waiting.unwritten,
+      droppedPending: this.waiting.dropped,
+      deletedForSpace: this.deletedForSpace,
+      refusedRows: this.refusedRows,
+      damagedParts: this.damagedParts,
+      writtenBytes: this.written,
     };
   }
 
   close(): void {
-    if (this.#closed) return;
+    if (this.closed) return;
     this.flush();
     this.settle();
-    this.#connection.read((db) => db.prepare(UPSERT_META).run(ROWS_KEY, String(this.#rows)));
-    this.#closed = true;
-    this.#waiting.segments.close();
-    this.#connection.close();
+    this.connection.read((db) => db.prepare(UPSERT_META).run(ROWS_KEY, String(this.rows)));
+    this.closed = true;
+    this.waiting.segments.close();
+    this.connection.close();
   }
 
-  get #maxBytes(): number {
-    return Math.min(this.#options.maxBytes, this.#connection.capBytes);
+  private get maxBytes(): number {
+    return Math.min(this.options.maxBytes, this.connection.capBytes);
   }
 
   /** Whether everything is in the journal or the database. */
-  #write(): boolean {
-    if (this.#closed) return false;
-    const unread = !this.#loaded && this.#options.clock.monotonic() - this.#settledAt >= LOAD_AGAIN_MS;
+  private write(): boolean {
+    if (this.closed) return false;
+    const unread = !this.loaded && this.options.clock.monotonic() - this.settledAt >= LOAD_AGAIN_MS;
     // An outage ends with the database, so that is tried first.
-    if ((this.#connection.failing || unread) && this.settle()) return true;
-    if (!this.#writeJournal()) return this.settle();
-    if (this.#waiting.rows >= BATCH_ROWS) this.settle();
-    else this.#connection.stillWorks();
+    if ((this.connection.failing || unread) && this.settle()) return true;
+    if (!this.writeJournal()) return this.settle();
+    if (this.waiting.rows >= BATCH_ROWS) this.settle();
+    else this.connection.stillWorks();
     return true;
   }
 
-  #writeJournal(): boolean {
-    if (this.#waiting.isWritten) return true;
+  private writeJournal(): boolean {
+    if (this.waiting.isWritten) return true;
     try {
-      this.#measured(() => this.#waiting.write());
+      this.measured(() => this.waiting.write());
       return true;
     } catch (error) {
-      this.#connection.degraded(error);
+      this.connection.degraded(error);
       return false;
     }
   }
 
-  #syncNow(): boolean {
+  private syncNow(): boolean {
     try {
-      this.#waiting.segments.syncNow();
+      this.waiting.segments.syncNow();
     } catch (error) {
-      this.#syncFailed(error);
+      this.syncFailed(error);
       return this.settle();
     }
-    this.#waiting.segments.removeObsolete();
+    this.waiting.segments.removeObsolete();
     return true;
   }
 
   /** One sync after the other, for as long as callers wait. */
-  async #sync(): Promise<void> {
-    while (this.#nextSync.length > 0) {
-      this.#syncing = this.#nextSync;
-      this.#nextSync = [];
+  private async sync(): Promise<void> {
+    while (this.nextSync.length > 0) {
+      this.syncing = this.nextSync;
+      this.nextSync = [];
       let safe = true;
       try {
-        await this.#waiting.segments.sync();
-        this.#waiting.segments.removeObsolete();
+        await this.waiting.segments.sync();
+        this.waiting.segments.removeObsolete();
       } catch (error) {
-        this.#syncFailed(error);
+        this.syncFailed(error);
         safe = this.settle();
       }
-      for (const done of this.#syncing) done(safe);
+      for (const done of this.syncing) done(safe);
     }
-    this.#syncing = null;
+    this.syncing = null;
   }
 
   /** What the disk holds of the journal is unknown: all that waits is written again. */
-  #syncFailed(error: unknown): void {
-    this.#waiting.rejournal();
-    this.#connection.degraded(error);
+  private syncFailed(error: unknown): void {
+    this.waiting.rejournal();
+    this.connection.degraded(error);
   }
 
   /** Once the database says how much of the journal it holds. */
-  #load(db: Database): void {
-    if (this.#loaded) return;
-    const { damaged, error } = this.#waiting.load(readApplied(db));
-    this.#loaded = error === null;
-    if (error !== null) this.#connection.degraded(error);
+  private load(db: Database): void {
+    if (this.loaded) return;
+    const { damaged, error } = this.waiting.load(readApplied(db));
+    this.loaded = error === null;
+    if (error !== null) this.connection.degraded(error);
     if (damaged.length === 0) return;
-    this.#damagedParts += damaged.length;
+    this.damagedParts += damaged.length;
     const bytes = damaged.reduce((sum, part) => sum + part.bytes.length, 0);
     const message = `${damaged.length} parts of the journal (${bytes} bytes) are damaged; the rest was read`;
-    this.#options.onFault({ kind: 'journal-damaged', message });
+    this.options.onFault({ kind: 'journal-damaged', message });
   }
 
-  #reportRefused(rows: number): void {
-    this.#refusedRows += rows;
-    this.#options.onFault({ kind: 'row-refused', message: `the database refuses ${rows} rows` });
+  private reportRefused(rows: number): void {
+    this.refusedRows += rows;
+    this.options.onFault({ kind: 'row-refused', message: `the database refuses ${rows} rows` });
   }
 
-  #trimmed(rows: number): void {
-    this.#rows -= rows;
-    if (this.#connection.capBytes < this.#options.maxBytes) this.#deletedForSpace += rows;
+  private trimmed(rows: number): void {
+    this.rows -= rows;
+    if (this.connection.capBytes < this.options.maxBytes) this.deletedForSpace += rows;
   }
 
-  #opened(db: Database): void {
-    this.#ids = [];
+  private opened(db: Database): void {
+    this.ids = [];
     const counted =
-      sizeOf(this.#path) < COUNT_BELOW_BYTES
+      sizeOf(this.path) < COUNT_BELOW_BYTES
         ? db.prepare('SELECT count(*) FROM sample').pluck().get()
         : readMeta(db, ROWS_KEY);
-    this.#rows = Number(counted ?? 0);
+    this.rows = Number(counted ?? 0);
   }
 
   /** The database's id of a stream; null when it has none. */
-  #idOf(stream: string): number | null {
-    const known = this.#ids[this.#waiting.numberOf(stream) ?? -1];
+  private idOf(stream: string): number | null {
+    const known = this.ids[this.waiting.numberOf(stream) ?? -1];
     return (
-      known ?? this.#connection.read((db) => db.prepare(SELECT_ID).pluck().get(stream) as number | undefined)
+      known ?? this.connection.read((db) => db.prepare(SELECT_ID).pluck().get(stream) as number | undefined)
     );
   }
 
-  get #mergeParts(): MergeParts {
-    const failed = (error: unknown): void => void this.#connection.failed(error);
-    return { waiting: this.#waiting, db: this.#connection.db, failed };
+  private get mergeParts(): MergeParts {
+    const failed = (error: unknown): void => void this.connection.failed(error);
+    return { waiting: this.waiting, db: this.connection.db, failed };
   }
 
-  #measured(write: () => void): void {
+  private measured(write: () => void): void {
     const before = bytesWrittenByThread();
     try {
       write();
     } finally {
-      this.#written += bytesWrittenByThread() - before;
+      this.written += bytesWrittenByThread() - before;
     }
   }
 }

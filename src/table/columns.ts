@@ -5,30 +5,30 @@ const NO_VALUE = ['', 'na', 'n/a', '#n/a', 'nan', 'null', 'none', 'nil', '-', '?
 
 /** Decides what a cell is. */
 export class CellReader {
-  readonly #decimalComma: boolean;
-  readonly #words: ReadonlySet<string>;
-  readonly #numbers: ReadonlySet<number>;
+  private readonly decimalComma: boolean;
+  private readonly words: ReadonlySet<string>;
+  private readonly numbers: ReadonlySet<number>;
 
   /** @param missing further cells without a value; compared as text and, where they are numbers, as numbers */
   constructor(decimalComma: boolean, missing: readonly string[]) {
-    this.#decimalComma = decimalComma;
-    this.#words = new Set([...NO_VALUE, ...missing.map((m) => m.toLowerCase())]);
-    this.#numbers = new Set(missing.filter((m) => m.trim() !== '').map(Number));
+    this.decimalComma = decimalComma;
+    this.words = new Set([...NO_VALUE, ...missing.map((m) => m.toLowerCase())]);
+    this.numbers = new Set(missing.filter((m) => m.trim() !== '').map(Number));
   }
 
   isMissing(cell: string): boolean {
-    return this.#words.has(cell.trim().toLowerCase());
+    return this.words.has(cell.trim().toLowerCase());
   }
 
   /** NaN: no value; null: not a number at all. */
   number(cell: string): number | null {
     if (cell === '') return Number.NaN;
     let value = Number(cell);
-    if (Number.isNaN(value) && this.#decimalComma) value = Number(cell.replace(',', '.'));
+    if (Number.isNaN(value) && this.decimalComma) value = Number(cell.replace(',', '.'));
     if (Number.isNaN(value)) return this.isMissing(cell) ? Number.NaN : null;
     // Number() also reads 0x1f and 0b1, which in a table are flags
     if (/^0[xbo]/i.test(cell)) return null;
-    return Number.isFinite(value) && !this.#numbers.has(value) ? value : Number.NaN;
+    return Number.isFinite(value) && !this.numbers.has(value) ? value : Number.NaN;
   }
 }
 
@@ -36,10 +36,10 @@ export class NumberColumn {
   readonly name: string;
   /** Index of its cell in a record. */
   readonly at: number;
-  #cells = new Float64Array(1024);
-  #count = 0;
-  #holds = false;
-  #text: { readonly line: number; readonly cell: string } | null = null;
+  private cells = new Float64Array(1024);
+  private count = 0;
+  private holds = false;
+  private firstText: { readonly line: number; readonly cell: string } | null = null;
 
   constructor(name: string, at: number) {
     this.name = name;
@@ -48,56 +48,56 @@ export class NumberColumn {
 
   /** Whether any cell held a number, and none held text. */
   get isNumeric(): boolean {
-    return this.#holds && this.#text === null;
+    return this.holds && this.firstText === null;
   }
 
   /** The first cell that is no number. */
   get text(): { readonly line: number; readonly cell: string } | null {
-    return this.#text;
+    return this.firstText;
   }
 
   /** Once text, always text: further cells are not looked at. Returns whether it still may be numbers. */
   add(cell: string, line: number, reader: CellReader): boolean {
-    if (this.#text !== null) return false;
+    if (this.firstText !== null) return false;
     const value = reader.number(cell);
     if (value === null) {
-      this.#text = { line, cell };
-      this.#cells = new Float64Array(0);
+      this.firstText = { line, cell };
+      this.cells = new Float64Array(0);
       return false;
     }
-    if (this.#count === this.#cells.length) {
-      const grown = new Float64Array(this.#count * 2);
-      grown.set(this.#cells);
-      this.#cells = grown;
+    if (this.count === this.cells.length) {
+      const grown = new Float64Array(this.count * 2);
+      grown.set(this.cells);
+      this.cells = grown;
     }
-    this.#cells[this.#count++] = value;
-    if (!Number.isNaN(value)) this.#holds = true;
+    this.cells[this.count++] = value;
+    if (!Number.isNaN(value)) this.holds = true;
     return true;
   }
 
   value(row: number): number {
-    return this.#cells[row]!;
+    return this.cells[row]!;
   }
 }
 
 /** Ids of rows, numbered by appearance. */
 export class IdColumn {
   readonly names: string[] = [];
-  readonly #numbers = new Map<string, number>();
-  readonly #rows: number[] = [];
+  private readonly numbers = new Map<string, number>();
+  private readonly rows: number[] = [];
 
   add(id: string): void {
-    let number = this.#numbers.get(id);
+    let number = this.numbers.get(id);
     if (number === undefined) {
       number = this.names.push(id) - 1;
-      this.#numbers.set(id, number);
+      this.numbers.set(id, number);
     }
-    this.#rows.push(number);
+    this.rows.push(number);
   }
 
   /** Null where the file has no ids. */
   of(row: number): string | null {
-    const number = this.#rows[row];
+    const number = this.rows[row];
     return number === undefined ? null : this.names[number]!;
   }
 }

@@ -103,36 +103,36 @@ function readRecords(bytes: Buffer, options: TableOptions): Table {
 }
 
 class TableBuilder {
-  readonly #options: TableOptions;
-  readonly #names: readonly string[];
-  readonly #reader: CellReader;
-  readonly #timeAt: readonly number[];
-  readonly #idAt: readonly number[];
-  readonly #columns: readonly NumberColumn[];
-  readonly #ids = new IdColumn();
+  private readonly options: TableOptions;
+  private readonly names: readonly string[];
+  private readonly reader: CellReader;
+  private readonly timeAt: readonly number[];
+  private readonly idAt: readonly number[];
+  private readonly columns: readonly NumberColumn[];
+  private readonly ids = new IdColumn();
   /** Of each row: its line, and its time as written. */
-  readonly #lines: number[] = [];
-  readonly #times: string[] = [];
-  #rowsWithoutTime = 0;
+  private readonly lines: number[] = [];
+  private readonly times: string[] = [];
+  private rowsWithoutTime = 0;
   /** 1 when rows begin with a name that the header lacks. */
-  #shift: 0 | 1 = 0;
+  private shift: 0 | 1 = 0;
 
   constructor(names: readonly string[], delimiter: string, options: TableOptions) {
-    this.#options = options;
-    this.#names = names;
+    this.options = options;
+    this.names = names;
     const decimalComma = options.decimal === ',' || (options.decimal === undefined && delimiter !== ',');
-    this.#reader = new CellReader(decimalComma, options.missing ?? []);
-    this.#timeAt = timesOf(names, options).map((name) => this.#find(name));
-    this.#idAt = (options.id ?? []).map((name) => this.#find(name));
+    this.reader = new CellReader(decimalComma, options.missing ?? []);
+    this.timeAt = timesOf(names, options).map((name) => this.find(name));
+    this.idAt = (options.id ?? []).map((name) => this.find(name));
     const startMs = options.clockStartMs ?? options.otherwiseStartMs;
-    if (this.#timeAt.length === 0 && (startMs === undefined || options.intervalMs === undefined)) {
+    if (this.timeAt.length === 0 && (startMs === undefined || options.intervalMs === undefined)) {
       throw new GatecastError('USAGE', 'rows need a time', {
         hint: 'name the time column with --time, or give --clock-start and --interval',
       });
     }
-    this.#columns = this.#wanted().map((at) => new NumberColumn(names[at]!, at));
-    const twice = this.#columns.find(
-      (column, at) => this.#columns.findIndex((c) => c.name === column.name) < at,
+    this.columns = this.wanted().map((at) => new NumberColumn(names[at]!, at));
+    const twice = this.columns.find(
+      (column, at) => this.columns.findIndex((c) => c.name === column.name) < at,
     );
     if (twice !== undefined) {
       throw new GatecastError('CSV_INVALID', `line 1: the column "${twice.name}" is there twice`);
@@ -141,23 +141,23 @@ class TableBuilder {
 
   row(record: readonly string[], line: number): void {
     if (record.every((cell) => cell === '')) return;
-    this.#align(record, line);
-    if (this.#timeAt.length > 0) {
-      const time = this.#timeAt.map((at) => this.#cell(record, at)).join(' ');
-      if (this.#reader.isMissing(time)) {
-        this.#rowsWithoutTime++;
+    this.align(record, line);
+    if (this.timeAt.length > 0) {
+      const time = this.timeAt.map((at) => this.cell(record, at)).join(' ');
+      if (this.reader.isMissing(time)) {
+        this.rowsWithoutTime++;
         return;
       }
-      this.#times.push(time);
+      this.times.push(time);
     }
-    this.#lines.push(line);
-    if (this.#idAt.length > 0) this.#ids.add(this.#idAt.map((at) => this.#cell(record, at)).join('/'));
-    for (const column of this.#columns) {
-      const isNumber = column.add(this.#cell(record, column.at), line, this.#reader);
-      if (isNumber || this.#options.columns === 'all') continue;
+    this.lines.push(line);
+    if (this.idAt.length > 0) this.ids.add(this.idAt.map((at) => this.cell(record, at)).join('/'));
+    for (const column of this.columns) {
+      const isNumber = column.add(this.cell(record, column.at), line, this.reader);
+      if (isNumber || this.options.columns === 'all') continue;
       throw invalid(
         line,
-        `column "${column.name}" has "${this.#cell(record, column.at)}", which is no number`,
+        `column "${column.name}" has "${this.cell(record, column.at)}", which is no number`,
         {
           hint: 'name cells that stand for "no value" with --missing, or the decimal sign with --decimal',
         },
@@ -166,25 +166,25 @@ class TableBuilder {
   }
 
   table(): Table {
-    if (this.#lines.length === 0 && this.#rowsWithoutTime === 0)
+    if (this.lines.length === 0 && this.rowsWithoutTime === 0)
       throw new GatecastError('CSV_INVALID', 'there is a header, but no row below it');
-    const kept = this.#columns.filter((c) => c.isNumeric || this.#options.columns !== 'all');
+    const kept = this.columns.filter((c) => c.isNumeric || this.options.columns !== 'all');
     if (kept.length === 0) {
       throw new GatecastError('CSV_INVALID', 'no column holds numbers', {
         hint: 'check --delimiter, --decimal and --missing',
       });
     }
-    const timeMs = this.#stamps();
-    const ids = this.#ids;
+    const timeMs = this.stamps();
+    const ids = this.ids;
     return {
       columns: kept.map((c) => c.name),
       ids: ids.names,
       length: timeMs.length,
       leftOut: {
-        columns: this.#columns
+        columns: this.columns
           .filter((c) => !kept.includes(c))
           .map((c) => ({ name: c.name, ...(c.text ?? { line: 1, cell: '' }) })),
-        rowsWithoutTime: this.#rowsWithoutTime,
+        rowsWithoutTime: this.rowsWithoutTime,
       },
       *rows() {
         for (let row = 0; row < timeMs.length; row++) {
@@ -196,50 +196,50 @@ class TableBuilder {
     };
   }
 
-  #find(name: string): number {
-    const at = this.#names.indexOf(name.trim());
+  private find(name: string): number {
+    const at = this.names.indexOf(name.trim());
     if (at >= 0) return at;
     throw new GatecastError('CSV_INVALID', `line 1: there is no column "${name}"`, {
-      hint: `the file has ${this.#names.filter((n) => n !== '').join(', ')}`,
+      hint: `the file has ${this.names.filter((n) => n !== '').join(', ')}`,
     });
   }
 
-  #wanted(): number[] {
-    const { columns } = this.#options;
-    if (columns !== 'all') return columns.map((name) => this.#find(name));
-    const taken = [...this.#timeAt, ...this.#idAt];
-    return this.#names.flatMap((name, at) => (name === '' || taken.includes(at) ? [] : [at]));
+  private wanted(): number[] {
+    const { columns } = this.options;
+    if (columns !== 'all') return columns.map((name) => this.find(name));
+    const taken = [...this.timeAt, ...this.idAt];
+    return this.names.flatMap((name, at) => (name === '' || taken.includes(at) ? [] : [at]));
   }
 
-  #cell(record: readonly string[], at: number): string {
-    return record[at + this.#shift] ?? '';
+  private cell(record: readonly string[], at: number): string {
+    return record[at + this.shift] ?? '';
   }
 
   /** Short rows lack their last cells; long ones are an error, but for row names as R writes them. */
-  #align(record: readonly string[], line: number): void {
-    const width = this.#names.length;
+  private align(record: readonly string[], line: number): void {
+    const width = this.names.length;
     if (record.length <= width) return;
-    const isFirst = this.#lines.length + this.#rowsWithoutTime === 0;
-    if (record.length > width + 1 || (this.#shift === 0 && !isFirst)) {
+    const isFirst = this.lines.length + this.rowsWithoutTime === 0;
+    if (record.length > width + 1 || (this.shift === 0 && !isFirst)) {
       throw invalid(line, `has ${record.length} cells, the header has ${width}`);
     }
-    this.#shift = 1;
+    this.shift = 1;
   }
 
-  #stamps(): Float64Array {
+  private stamps(): Float64Array {
     const {
       timeFormat,
       otherwiseStartMs = 0,
       clockStartMs = otherwiseStartMs,
       intervalMs = 0,
-    } = this.#options;
-    const columns = this.#timeAt.length;
-    if (columns === 0) return Float64Array.from(this.#lines, (_, row) => clockStartMs + row * intervalMs);
-    const read = timeFormat === undefined ? detectTimeReader(this.#times, columns) : timeReaderOf(timeFormat);
-    return Float64Array.from(this.#times, (text, row) => {
+    } = this.options;
+    const columns = this.timeAt.length;
+    if (columns === 0) return Float64Array.from(this.lines, (_, row) => clockStartMs + row * intervalMs);
+    const read = timeFormat === undefined ? detectTimeReader(this.times, columns) : timeReaderOf(timeFormat);
+    return Float64Array.from(this.times, (text, row) => {
       const stamp = read(text);
       if (!Number.isNaN(stamp)) return stamp;
-      throw invalid(this.#lines[row]!, `the time "${text}" cannot be read`, {
+      throw invalid(this.lines[row]!, `the time "${text}" cannot be read`, {
         hint: 'say how it is written with --time-format, for example "%d/%m/%Y %H.%M.%S" or unix_s',
       });
     });

@@ -87,17 +87,17 @@ export interface HeardReject {
 
 /** Gathers what a config makes of the messages. */
 export class Heard {
-  readonly #streams = new Map<string, HeardStream>();
-  readonly #rejects = new Map<string, HeardReject>();
-  readonly #limits = new Map<string, { min: number; max: number }>();
+  private readonly byStream = new Map<string, HeardStream>();
+  private readonly byReject = new Map<string, HeardReject>();
+  private readonly limits = new Map<string, { min: number; max: number }>();
   messages = 0;
 
   add(topic: string, { samples, rejects, discovered }: Routed): void {
     this.messages += 1;
     for (const { spec, rule } of discovered) {
-      if (this.#streams.size >= MAX_KEPT) break;
-      this.#limits.set(spec.name, { min: spec.min ?? -Infinity, max: spec.max ?? Infinity });
-      this.#streams.set(spec.name, {
+      if (this.byStream.size >= MAX_KEPT) break;
+      this.limits.set(spec.name, { min: spec.min ?? -Infinity, max: spec.max ?? Infinity });
+      this.byStream.set(spec.name, {
         stream: spec.name,
         rule,
         topic,
@@ -110,8 +110,8 @@ export class Heard {
       });
     }
     for (const { stream, value } of samples) {
-      const heard = this.#streams.get(stream);
-      const limits = this.#limits.get(stream);
+      const heard = this.byStream.get(stream);
+      const limits = this.limits.get(stream);
       if (heard === undefined || limits === undefined) continue;
       heard.count += 1;
       heard.last = value;
@@ -121,18 +121,18 @@ export class Heard {
     }
     for (const { reason, detail } of rejects) {
       const key = `${reason} ${topic}`;
-      const known = this.#rejects.get(key);
+      const known = this.byReject.get(key);
       if (known !== undefined) known.count += 1;
-      else if (this.#rejects.size < MAX_KEPT) this.#rejects.set(key, { topic, reason, detail, count: 1 });
+      else if (this.byReject.size < MAX_KEPT) this.byReject.set(key, { topic, reason, detail, count: 1 });
     }
   }
 
   streams(): HeardStream[] {
-    return [...this.#streams.values()];
+    return [...this.byStream.values()];
   }
 
   rejects(): HeardReject[] {
-    return [...this.#rejects.values()];
+    return [...this.byReject.values()];
   }
 }
 

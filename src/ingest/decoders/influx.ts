@@ -54,121 +54,121 @@ function lineEnd(text: string, from: number): number {
 }
 
 class Line {
-  readonly #text: string;
-  readonly #fields: readonly FieldSelector[] | null;
-  readonly #sink: DecodeSink;
-  #at = 0;
+  private readonly text: string;
+  private readonly fields: readonly FieldSelector[] | null;
+  private readonly sink: DecodeSink;
+  private at = 0;
 
   constructor(text: string, fields: readonly FieldSelector[] | null, sink: DecodeSink) {
-    this.#text = text;
-    this.#fields = fields;
-    this.#sink = sink;
+    this.text = text;
+    this.fields = fields;
+    this.sink = sink;
   }
 
   /** @returns whether the line had something for this rule, rejects included */
   read(): boolean {
-    const measurement = this.#word(COMMA, SPACE);
-    if (measurement === '') return this.#bad('no measurement');
+    const measurement = this.word(COMMA, SPACE);
+    if (measurement === '') return this.bad('no measurement');
     const path = [measurement];
-    while (this.#text.charCodeAt(this.#at) === COMMA) {
-      this.#at += 1;
-      const key = this.#word(EQUALS, SPACE);
-      if (key === '' || !this.#take(EQUALS)) return this.#bad('a tag without a value');
-      const value = this.#word(COMMA, SPACE);
-      if (value === '') return this.#bad(`tag ${key} is empty`);
+    while (this.text.charCodeAt(this.at) === COMMA) {
+      this.at += 1;
+      const key = this.word(EQUALS, SPACE);
+      if (key === '' || !this.take(EQUALS)) return this.bad('a tag without a value');
+      const value = this.word(COMMA, SPACE);
+      if (value === '') return this.bad(`tag ${key} is empty`);
       path.push(value);
     }
-    if (!this.#blanks()) return this.#bad('no fields');
+    if (!this.blanks()) return this.bad('no fields');
     const values: [key: string, value: string][] = [];
     do {
-      const key = this.#word(EQUALS, SPACE);
-      if (key === '' || !this.#take(EQUALS)) return this.#bad('a field without a value');
-      const value = this.#value();
-      if (value === null) return this.#bad(`the text of field ${key} does not end`);
+      const key = this.word(EQUALS, SPACE);
+      if (key === '' || !this.take(EQUALS)) return this.bad('a field without a value');
+      const value = this.value();
+      if (value === null) return this.bad(`the text of field ${key} does not end`);
       values.push([key, value]);
-    } while (this.#take(COMMA));
-    const timeMs = this.#time();
+    } while (this.take(COMMA));
+    const timeMs = this.time();
     if (timeMs === undefined) return true;
     let found = false;
-    for (const [key, value] of values) if (this.#emit(path, key, value, timeMs)) found = true;
+    for (const [key, value] of values) if (this.emit(path, key, value, timeMs)) found = true;
     return found;
   }
 
-  #emit(path: readonly string[], key: string, text: string, timeMs: number | null): boolean {
+  private emit(path: readonly string[], key: string, text: string, timeMs: number | null): boolean {
     const [measurement] = path;
-    const selector = this.#fields?.find(
+    const selector = this.fields?.find(
       (field) => field.path === key || field.path === `${measurement}/${key}`,
     );
-    if (this.#fields !== null && selector === undefined) return false;
+    if (this.fields !== null && selector === undefined) return false;
     if (isPoisonKey(key)) {
-      this.#sink.reject('forbidden-key', key);
+      this.sink.reject('forbidden-key', key);
       return true;
     }
     const value = fieldValue(text);
     if (value === null) {
       if (selector === undefined) return false;
-      this.#sink.reject('wrong-type', `field ${excerpt(key, 40)} is a text`);
+      this.sink.reject('wrong-type', `field ${excerpt(key, 40)} is a text`);
     } else if (typeof value === 'string')
-      this.#sink.reject(value, `field ${excerpt(key, 40)} is ${excerpt(text, 40)}`);
+      this.sink.reject(value, `field ${excerpt(key, 40)} is ${excerpt(text, 40)}`);
     else {
       const name = selector === undefined || selector.name === selector.path ? key : selector.name;
-      this.#sink.reading([...path, name].join('/'), value, timeMs, selector?.unit ?? null);
+      this.sink.reading([...path, name].join('/'), value, timeMs, selector?.unit ?? null);
     }
     return true;
   }
 
   /** null: none in the line; undefined: wrong, and rejected. */
-  #time(): number | null | undefined {
-    this.#blanks();
-    const text = this.#text.slice(this.#at).trim();
+  private time(): number | null | undefined {
+    this.blanks();
+    const text = this.text.slice(this.at).trim();
     if (text === '') return null;
     const timeMs = /^-?\d{1,19}$/.test(text) ? epochToMs(Number(text)) : null;
     if (timeMs !== null) return timeMs;
-    this.#sink.reject('bad-time', excerpt(text, 40));
+    this.sink.reject('bad-time', excerpt(text, 40));
     return undefined;
   }
 
   /** Up to one of two unescaped ends; `\,` `\=` and `\ ` stand for themselves. */
-  #word(end: number, otherEnd: number): string {
+  private word(end: number, otherEnd: number): string {
     let word = '';
-    for (; this.#at < this.#text.length; this.#at += 1) {
-      const code = this.#text.charCodeAt(this.#at);
-      if (code === BACKSLASH && isEscapable(this.#text.charCodeAt(this.#at + 1))) this.#at += 1;
+    for (; this.at < this.text.length; this.at += 1) {
+      const code = this.text.charCodeAt(this.at);
+      if (code === BACKSLASH && isEscapable(this.text.charCodeAt(this.at + 1))) this.at += 1;
       else if (code === end || code === otherEnd) break;
-      word += this.#text[this.#at];
+      word += this.text[this.at];
     }
     return word;
   }
 
   /** As written, with the quote of a text kept in front; null when a text does not end. */
-  #value(): string | null {
-    if (this.#text.charCodeAt(this.#at) !== QUOTE) return this.#word(COMMA, SPACE);
-    const from = this.#at;
-    for (this.#at += 1; this.#at < this.#text.length; this.#at += 1) {
-      const code = this.#text.charCodeAt(this.#at);
-      if (code === BACKSLASH) this.#at += 1;
+  private value(): string | null {
+    if (this.text.charCodeAt(this.at) !== QUOTE) return this.word(COMMA, SPACE);
+    const from = this.at;
+    for (this.at += 1; this.at < this.text.length; this.at += 1) {
+      const code = this.text.charCodeAt(this.at);
+      if (code === BACKSLASH) this.at += 1;
       else if (code === QUOTE) {
-        this.#at += 1;
-        return this.#text.slice(from, this.#at);
+        this.at += 1;
+        return this.text.slice(from, this.at);
       }
     }
     return null;
   }
 
-  #take(code: number): boolean {
-    if (this.#text.charCodeAt(this.#at) !== code) return false;
-    this.#at += 1;
+  private take(code: number): boolean {
+    if (this.text.charCodeAt(this.at) !== code) return false;
+    this.at += 1;
     return true;
   }
 
-  #blanks(): boolean {
-    const from = this.#at;
-    while (this.#text.charCodeAt(this.#at) === SPACE) this.#at += 1;
-    return this.#at > from;
+  private blanks(): boolean {
+    const from = this.at;
+    while (this.text.charCodeAt(this.at) === SPACE) this.at += 1;
+    return this.at > from;
   }
 
-  #bad(what: string): true {
-    this.#sink.reject('bad-payload', `${excerpt(what, 60)}: ${excerpt(this.#text, 60)}`);
+  private bad(what: string): true {
+    this.sink.reject('bad-payload', `${excerpt(what, 60)}: ${excerpt(this.text, 60)}`);
     return true;
   }
 }
