@@ -19,7 +19,6 @@ export function pinball3(actual: number, low: number, median: number, high: numb
 /** Mean over the nine levels of twice the pinball loss. @param quantiles nine in order, from `offset` */
 export function quantileLoss(actual: number, quantiles: ArrayLike<number>, offset: number): number {
   let sum = 0;
-  for (const [q, level] of QUANTILES.entries())
-    sum += pinball(level, actual, quantiles[offset + q] as number);
+  for (const [q, level] of QUANTILES.entries()) sum += pinball(level, actual, quantiles[offset + q]);
   return (2 * sum) / Q;
 }

@@ -183,8 +183,8 @@ export class Health {
     const { written } = this;
     if (written.length === 0) written.push({ atMs, bytes: 0 });
     if (atMs - written.at(-1)!.atMs >= HOUR_MS) written.push({ atMs, bytes });
-    while (written.length > 1 && atMs - written[1]!.atMs >= HOURS * HOUR_MS) written.shift();
-    return bytes - written[0]!.bytes;
+    while (written.length > 1 && atMs - written[1].atMs >= HOURS * HOUR_MS) written.shift();
+    return bytes - written[0].bytes;
   }
 
   /** What goes out on MQTT, but for the model's name. */
@@ -316,8 +316,8 @@ export class Rate {
     const { marks } = this;
     const last = marks.at(-1);
     if (last === undefined || monotonicMs - last.atMs >= 500) marks.push({ atMs: monotonicMs, count });
-    while (marks.length > 2 && marks[1]!.atMs <= monotonicMs - WINDOW_MS) marks.shift();
-    const first = marks[0]!;
+    while (marks.length > 2 && marks[1].atMs <= monotonicMs - WINDOW_MS) marks.shift();
+    const first = marks[0];
     const elapsedMs = monotonicMs - first.atMs;
     return elapsedMs <= 0 ? 0 : ((count - first.count) * 1000) / elapsedMs;
   }

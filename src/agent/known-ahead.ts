@@ -159,7 +159,7 @@ export class KnownAhead implements Part {
       this.take(table, table.file, () => {
         const { time, column } = table;
         const rows = readTable(table.file, { time: [time], columns: [column] }).rows();
-        return Array.from(rows, ({ timeMs, values }) => ({ timeMs, value: values[0] as number }));
+        return Array.from(rows, ({ timeMs, values }) => ({ timeMs, value: values[0] }));
       });
     }
   }
@@ -186,8 +186,8 @@ export class KnownAhead implements Part {
 
 const pointsOf = (pairs: readonly number[]): TablePoint[] =>
   Array.from({ length: pairs.length >> 1 }, (_, i) => ({
-    timeMs: pairs[2 * i] as number,
-    value: pairs[2 * i + 1] as number,
+    timeMs: pairs[2 * i],
+    value: pairs[2 * i + 1],
   }));
 
 function stateOf(file: string): string {

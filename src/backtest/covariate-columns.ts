@@ -60,7 +60,7 @@ export function part(
   const points = new Map(tables.map((name) => [name, [] as TablePoint[]]));
   const readings: Reading[] = [];
   for (const reading of all) {
-    const name = names[reading.series] as string;
+    const name = names[reading.series];
     const series = at.get(name);
     if (series === undefined) points.get(name)?.push({ timeMs: reading.timeMs, value: reading.value });
     else readings.push({ ...reading, series });

@@ -111,7 +111,7 @@ export function readSeries(file: string, request: TableRequest): ReadFile {
     maxRatePerMs: request.maxRate ?? null,
     ...(request.aggregate === undefined ? {} : { aggregate: request.aggregate }),
   });
-  const buckets = series[0]!.actual.length;
+  const buckets = series[0].actual.length;
   if (buckets <= request.horizon + 1) {
     throw new GatecastError(
       'NOT_ENOUGH_DATA',
@@ -126,7 +126,7 @@ export function readSeries(file: string, request: TableRequest): ReadFile {
  * @param each readings of a series, on average
  */
 function refuseDecades(file: string, known: readonly Reading[], each: number, intervalMs: number): void {
-  const first = known[0]!.timeMs;
+  const first = known[0].timeMs;
   const last = known.at(-1)!.timeMs;
   const buckets = Math.floor((last - first) / intervalMs) + 1;
   if (buckets <= LONG_GRID || buckets <= MOST_EMPTY * each) return;

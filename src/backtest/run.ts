@@ -40,7 +40,7 @@ export async function runBacktest(files: readonly string[], request: BacktestReq
   const runs: ReportedRun[] = [];
   for (const file of files) {
     const part = await playFile(file, request, options, model, champion, refused);
-    for (const run of part.runs) runs.push(reported(run, file, part.grids[0]!));
+    for (const run of part.runs) runs.push(reported(run, file, part.grids[0]));
     for (const { kind } of part.played) kinds[kind] = (kinds[kind] ?? 0) + 1;
     part.grids.forEach((unnamed, s) => {
       const grid = { ...unnamed, name: seriesName(files, file, unnamed.name) };
@@ -185,7 +185,7 @@ async function playFile(
           play: options,
           beside,
           helpers,
-          firstScored: firstScored(series[0]!, request),
+          firstScored: firstScored(series[0], request),
           budget: TUNE_BUDGET,
           now: () => performance.now(),
         });

@@ -125,7 +125,7 @@ export class Tuner {
     const { helpers = [] } = this.options;
     return helpers.map((grid, i) => {
       // A helper begins when its own readings do.
-      const later = Math.round((grid.startMs - grids[0]!.startMs) / grid.intervalMs);
+      const later = Math.round((grid.startMs - grids[0].startMs) / grid.intervalMs);
       const from = Math.max(0, known - this.window - later);
       return this.recorded(grids.length + i, grid, from, Math.max(from, known - later), later);
     });

@@ -88,7 +88,7 @@ const number = (value: number): string => (Math.abs(value) < 1e-6 ? '0' : value.
 
 function line(f: Forecast): string {
   const row = (f.leads - 1) * 9;
-  const [low, middle, high] = [f.quantiles[row]!, f.quantiles[row + 4]!, f.quantiles[row + 8]!];
+  const [low, middle, high] = [f.quantiles[row], f.quantiles[row + 4], f.quantiles[row + 8]];
   const observed = f.observed === null ? 'no reading' : number(f.observed);
   const ahead = `in ${(f.leads * f.stepMs) / 1000} s ${number(middle)} (${number(low)} to ${number(high)})`;
   const time = new Date(f.originMs).toISOString().slice(11, 19);

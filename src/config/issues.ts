@@ -124,7 +124,7 @@ export function jsonSchema(): JsonSchema {
 }
 
 function nearest(word: string, known: readonly string[]): string | null {
-  const meant = Object.hasOwn(MEANT, word.toLowerCase()) ? (MEANT[word.toLowerCase()] as string) : null;
+  const meant = Object.hasOwn(MEANT, word.toLowerCase()) ? MEANT[word.toLowerCase()] : null;
   if (meant !== null && known.includes(meant)) return meant;
   const simple = (text: string): string => text.toLowerCase().replaceAll(/[-_ ]/g, '');
   let best: string | null = null;

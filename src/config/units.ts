@@ -24,11 +24,10 @@ const RATE = /^(\d{1,12}(?:\.\d{1,9})?)\/(.+)$/;
 export function parseDuration(text: string): number | null {
   const trimmed = text.trim();
   const single = DURATION.exec(trimmed);
-  if (single !== null) return Math.round(Number(single[1]) * (UNIT_MS[single[2] as string] as number));
+  if (single !== null) return Math.round(Number(single[1]) * UNIT_MS[single[2]]);
   if (!COMPOUND.test(trimmed)) return null;
   let total = 0;
-  for (const part of trimmed.matchAll(DURATION_PART))
-    total += Number(part[1]) * (UNIT_MS[part[2] as string] as number);
+  for (const part of trimmed.matchAll(DURATION_PART)) total += Number(part[1]) * UNIT_MS[part[2]];
   return Math.round(total);
 }
 
@@ -36,7 +35,7 @@ export function parseDuration(text: string): number | null {
 export function formatDuration(ms: number): string {
   if (ms === 0) return '0s';
   for (const unit of ['d', 'h', 'm', 's'] as const) {
-    const size = UNIT_MS[unit] as number;
+    const size = UNIT_MS[unit];
     if (ms % size === 0) return `${ms / size}${unit}`;
   }
   return `${ms}ms`;
@@ -45,15 +44,13 @@ export function formatDuration(ms: number): string {
 /** Bytes from `256MB`, `64KB`, `1.5GB`; one KB is 1024 bytes. Null when it is none. */
 export function parseSize(text: string): number | null {
   const found = SIZE.exec(text.trim());
-  return found === null
-    ? null
-    : Math.round(Number(found[1]) * (UNIT_BYTES[(found[2] as string).toUpperCase()] as number));
+  return found === null ? null : Math.round(Number(found[1]) * UNIT_BYTES[found[2].toUpperCase()]);
 }
 
 /** The shortest text that `parseSize` reads back as the same number of bytes. */
 export function formatSize(bytes: number): string {
   for (const unit of ['GB', 'MB', 'KB'] as const) {
-    const size = UNIT_BYTES[unit] as number;
+    const size = UNIT_BYTES[unit];
     if (bytes > 0 && bytes % size === 0) return `${bytes / size}${unit}`;
   }
   return `${bytes}B`;
@@ -62,6 +59,6 @@ export function formatSize(bytes: number): string {
 /** Change per ms from `5/1m`: at most 5 units of the stream in one minute. Null when it is none. */
 export function parseRate(text: string): number | null {
   const found = RATE.exec(text.trim());
-  const perMs = found === null ? null : parseDuration(found[2] as string);
+  const perMs = found === null ? null : parseDuration(found[2]);
   return perMs === null || perMs === 0 || found === null ? null : Number(found[1]) / perMs;
 }

@@ -44,7 +44,7 @@ export const thisMachine: Machine = {
     }
     return { busyMs, totalMs: busyMs + idleMs };
   },
-  load: () => loadavg()[0]!,
+  load: () => loadavg()[0],
   memory: () => ({ freeBytes: freemem(), totalBytes: totalmem() }),
 };
 
@@ -75,7 +75,7 @@ export function networkBytes(text: string): { inBytes: number; outBytes: number 
   let outBytes = 0;
   for (const line of text.split('\n')) {
     const [name, rest] = line.split(':');
-    if (rest === undefined || name!.trim() === 'lo') continue;
+    if (rest === undefined || name.trim() === 'lo') continue;
     const column = rest.trim().split(/\s+/);
     inBytes += Number(column[0]);
     outBytes += Number(column[8]);

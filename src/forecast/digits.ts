@@ -13,8 +13,8 @@ const MOST = 12;
 export function digitsFor(values: ArrayLike<number>, least: number): number {
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (let i = 0; i < values.length; i++) {
-    low = Math.min(low, values[i]!);
-    high = Math.max(high, values[i]!);
+    low = Math.min(low, values[i]);
+    high = Math.max(high, values[i]);
   }
   const largest = Math.max(Math.abs(low), Math.abs(high));
   if (!(largest > 0 && Number.isFinite(largest))) return least;

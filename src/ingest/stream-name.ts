@@ -43,7 +43,7 @@ export function isSafeName(name: string): boolean {
 
 /** Placeholders of a template, in order: capture names, wildcard numbers from 1, `field`, `topic`, `/member`. */
 export function placeholders(template: string): string[] {
-  return [...template.matchAll(PLACEHOLDER)].map((found) => found[1] as string);
+  return [...template.matchAll(PLACEHOLDER)].map((found) => found[1]);
 }
 
 /** The members that a template takes from the payload, as JSON Pointers, in order. */

@@ -147,7 +147,7 @@ class Reader {
     const quote = this.text[this.at];
     let out = '';
     for (this.at += 1; this.at < this.text.length; this.at += 1) {
-      const sign = this.text[this.at] as string;
+      const sign = this.text[this.at];
       if (sign === quote) {
         this.at += 1;
         return out;
@@ -168,7 +168,7 @@ class Reader {
   /** A number, null, a boolean, or something that is none of them. */
   private word(): unknown {
     const from = this.at;
-    while (this.at < this.text.length && !/[,}\]\s]/.test(this.text[this.at] as string)) this.at += 1;
+    while (this.at < this.text.length && !/[,}\]\s]/.test(this.text[this.at])) this.at += 1;
     const word = this.text.slice(from, this.at);
     if (this.at === this.text.length) throw new Unparsable();
     const known = WORDS.get(word.toLowerCase());

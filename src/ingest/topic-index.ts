@@ -65,7 +65,7 @@ export class TopicIndex {
       found.push(...node.ends);
       return;
     }
-    const literal = node.literals.get(levels[at] as string);
+    const literal = node.literals.get(levels[at]);
     if (literal !== undefined) this.walk(literal, levels, at + 1, found, false);
     if (node.one !== null && !literalOnly) this.walk(node.one, levels, at + 1, found, false);
   }

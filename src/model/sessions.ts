@@ -57,7 +57,7 @@ export async function createSession(model: Uint8Array): Promise<Session> {
       const results = await session.run(tensors, fetch);
       const arrays: Record<string, NamedArray> = {};
       for (const name of fetch) {
-        const result = results[name]!;
+        const result = results[name];
         arrays[name] = { data: result.data as Float32Array, shape: result.dims };
       }
       return arrays;
@@ -207,7 +207,7 @@ function contractSizes(session: InferenceSession): Sizes {
     if (name !== 'x' && name !== 'h') wrong.push(`input ${name} is not part of the contract`);
   }
   if (wrong.length > 0) throw refusal(wrong);
-  return { inputs: x[1]!, layers: h[0]!, hidden: h[2]!, leads: quantiles[1]! };
+  return { inputs: x[1], layers: h[0], hidden: h[2], leads: quantiles[1] };
 }
 
 /** Two rows of zeros through the model: shapes that only show when it runs, and numbers that are none. */

@@ -51,5 +51,5 @@ function rowOf(h: Float32Array, layers: number, hidden: number, row: number): Fl
 
 function near(a: Float32Array, b: Float32Array): boolean {
   const size = 1 + Math.max(...a.map(Math.abs));
-  return a.every((value, i) => Math.abs(value - b[i]!) <= TOLERANCE * size);
+  return a.every((value, i) => Math.abs(value - b[i]) <= TOLERANCE * size);
 }

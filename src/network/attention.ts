@@ -28,7 +28,7 @@ export function attendStep(
 ): Attended {
   const { hidden: H } = spec;
   const M = spec.attention!.memory;
-  const N = h.shape[0]!;
+  const N = h.shape[0];
   const keys = concat(g, [memory, reshape(g, h, [1, N, H])], 0);
   const byRow = transpose(g, keys, [1, 0, 2]);
   const scaled = mul(g, map(h, 'attention.query.weight', null), g.scalar(1 / Math.sqrt(H)));

@@ -41,7 +41,7 @@ export function convolveWindow(
 ): Convolved {
   const { inputs: I, hidden: H } = spec;
   const before = spec.convolution!.kernel - 1;
-  const [B] = [x.shape[1]!];
+  const [B] = [x.shape[1]];
   const history = transpose(g, reshape(g, unpack(g, past, before * I), [B, before, I]), [1, 0, 2]);
   const input = delayed(g, history, x);
   const delays = Array.from({ length: before + 1 }, (_, index) => input.at(before - index));

@@ -19,10 +19,10 @@ export interface Delayed {
  */
 export function delayed(g: Graph, history: Value, x: Value): Delayed {
   const [before, B, n] = history.shape as [number, Shape[0], Shape[0]];
-  const T = x.shape[0]!;
-  const joined = g.emit('Concat', [history, x], [`${T}+${before}`, B!, n!], { axis: { int: 0 } });
+  const T = x.shape[0];
+  const joined = g.emit('Concat', [history, x], [`${T}+${before}`, B, n], { axis: { int: 0 } });
   const part = (from: number, to: number, length: Shape[0]) =>
-    g.emit('Slice', [joined, g.int64([from]), g.int64([to]), g.int64([0])], [length!, B!, n!]);
+    g.emit('Slice', [joined, g.int64([from]), g.int64([to]), g.int64([0])], [length, B, n]);
   return {
     at: (delay) => {
       if (delay === 0) return x;

@@ -52,7 +52,7 @@ function directHead(
   map: StateMap,
   { h, x }: HeadInputs,
 ): Value {
-  const R = h.shape[0]!;
+  const R = h.shape[0];
   let y = map(h, 'head.weight', 'head.bias');
   if (shortcut) y = affine(g, x, parameter('head.shortcut'), y);
   // medians of all leads come first, then each lead's distances

@@ -36,7 +36,7 @@ export function toOwnNames(cell: Cell, weights: Weights): Map<string, Tensor> {
       const [, theirs, layer] = /^((?:weight|bias)_(?:ih|hh))_l(\d+)$/.exec(name) ?? [];
       const ours = PARTS.find((part) => part[1] === theirs)?.[0];
       // rows that cannot be blocks of gates are left to the check of shapes
-      if (!ours || tensor.shape[0]! % gatesOf(cell) !== 0) return [name, tensor];
+      if (!ours || tensor.shape[0] % gatesOf(cell) !== 0) return [name, tensor];
       return [`layers.${layer}.${ours}`, reordered(tensor, orderOf(cell))];
     }),
   );
@@ -69,8 +69,8 @@ export function fromPyTorch(
   const spec: NetworkSpec = {
     cell,
     layers,
-    hidden: recurrent.shape[1]!,
-    inputs: first.shape[1]!,
+    hidden: recurrent.shape[1],
+    inputs: first.shape[1],
     dropout: 0,
     convolution: null,
     attention: null,
@@ -78,7 +78,7 @@ export function fromPyTorch(
   };
   const rows = gatesOf(cell) * spec.hidden;
   if (first.shape[0] !== rows) {
-    const found = (first.shape[0]! / spec.hidden).toFixed(2).replace(/\.?0+$/, '');
+    const found = (first.shape[0] / spec.hidden).toFixed(2).replace(/\.?0+$/, '');
     const message = `has ${found} gates; a ${cell} has ${gatesOf(cell)}`;
     throw refusal([{ path: 'weight_ih_l0', message }]);
   }

@@ -19,13 +19,12 @@ export function quantizeColumns(matrix: Float32Array, rows: number, columns: num
   const scales = new Float32Array(columns);
   for (let i = 0; i < matrix.length; i++) {
     const column = i % columns;
-    scales[column] = Math.max(scales[column]!, Math.abs(matrix[i]!) / WEIGHT_LIMIT);
+    scales[column] = Math.max(scales[column], Math.abs(matrix[i]) / WEIGHT_LIMIT);
   }
   const values = new Int8Array(rows * columns);
   for (let i = 0; i < matrix.length; i++) {
-    const scale = scales[i % columns]!;
-    if (scale > 0)
-      values[i] = Math.max(-WEIGHT_LIMIT, Math.min(WEIGHT_LIMIT, Math.round(matrix[i]! / scale)));
+    const scale = scales[i % columns];
+    if (scale > 0) values[i] = Math.max(-WEIGHT_LIMIT, Math.min(WEIGHT_LIMIT, Math.round(matrix[i] / scale)));
   }
   return { values, scales };
 }
@@ -35,7 +34,7 @@ export function transposed(matrix: Float32Array, rows: number, columns: number):
   const result = new Float32Array(matrix.length);
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
-      result[column * rows + row] = matrix[row * columns + column]!;
+      result[column * rows + row] = matrix[row * columns + column];
     }
   }
   return result;

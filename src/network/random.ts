@@ -17,15 +17,15 @@ export type RandomState = readonly [number, number, number, number];
 export function createRandom(seed: number | RandomState): Random {
   const s = Uint32Array.from(typeof seed === 'number' ? spread(seed) : seed);
   const bits = (): number => {
-    const turned = Math.imul(s[1]!, 5);
+    const turned = Math.imul(s[1], 5);
     const result = Math.imul((turned << 7) | (turned >>> 25), 9) >>> 0;
-    const shifted = s[1]! << 9;
-    s[2]! ^= s[0]!;
-    s[3]! ^= s[1]!;
-    s[1]! ^= s[2]!;
-    s[0]! ^= s[3]!;
-    s[2]! ^= shifted;
-    s[3] = (s[3]! << 11) | (s[3]! >>> 21);
+    const shifted = s[1] << 9;
+    s[2] ^= s[0];
+    s[3] ^= s[1];
+    s[1] ^= s[2];
+    s[0] ^= s[3];
+    s[2] ^= shifted;
+    s[3] = (s[3] << 11) | (s[3] >>> 21);
     return result;
   };
   const next = () => bits() / 2 ** 32;
@@ -34,7 +34,7 @@ export function createRandom(seed: number | RandomState): Random {
     integer: (below) => Math.floor(next() * below),
     // Box and Muller; 1 - u keeps the logarithm finite
     normal: () => Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next()),
-    state: () => [s[0]!, s[1]!, s[2]!, s[3]!],
+    state: () => [s[0], s[1], s[2], s[3]],
   };
 }
 

@@ -40,7 +40,7 @@ export function buildSequenceGraph(
   const initial = pieces.map(({ name, from, to }) => g.input(`${name}0`, [to - from, 'B', spec.hidden]));
   const h0 =
     initial.length === 1
-      ? initial[0]!
+      ? initial[0]
       : g.emit('Concat', initial, [stateRows(spec), 'B', spec.hidden], { axis: { int: 0 } });
   const K = spec.head.kind === 'direct' ? spec.head.leads : leads;
   const wanted = leads !== null && spec.head.kind !== 'none' ? K : null;

@@ -61,9 +61,9 @@ export function buildStepGraph(
   const next: StepState[] = [];
   let top = convolved?.y ?? past;
   for (let layer = 0; layer < spec.layers; layer++) {
-    const state = { h: hidden[layer]!, c: cell[layer] ?? null };
+    const state = { h: hidden[layer], c: cell[layer] ?? null };
     next.push(ops.step(g, maps.layer(layer), top, state));
-    top = next[layer]!.h;
+    top = next[layer].h;
   }
   const attended = spec.attention
     ? attendStep(g, spec, parameter, maps.state, top, rows(layout.memory))

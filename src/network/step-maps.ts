@@ -35,7 +35,7 @@ function int8Product(g: Graph, bounded: boolean): Product {
     let unit = state;
     if (!bounded) {
       const size = g.emit('Abs', [state], state.shape);
-      rowScale = g.emit('ReduceMax', [size, g.int64([1])], [state.shape[0]!, 1]);
+      rowScale = g.emit('ReduceMax', [size, g.int64([1])], [state.shape[0], 1]);
       // a row of zeros has no scale of its own; any will do
       rowScale = g.emit('Max', [rowScale, g.scalar(1e-30)], rowScale.shape);
       unit = g.emit('Div', [state, rowScale], state.shape);
@@ -52,7 +52,7 @@ function int8Product(g: Graph, bounded: boolean): Product {
     const y = g.emit(
       'MatMulIntegerToFloat',
       [codes, g.int8(values, [rows, out]), scale, g.constant(scales, [out]), zero, null, fold],
-      [state.shape[0]!, out],
+      [state.shape[0], out],
       {},
       'float32',
       'com.microsoft',
@@ -82,12 +82,12 @@ export function createStepMaps(
   return {
     state: (h, weight, bias) => {
       const { shape, data } = tensor(weight);
-      return product(h, data, shape[1]!, bias === null ? null : tensor(bias).data);
+      return product(h, data, shape[1], bias === null ? null : tensor(bias).data);
     },
     layer: (index) => {
       const of = (name: string) => tensor(`layers.${index}.${name}`);
       const rows = (matrix: Tensor, from: number, to: number) => {
-        const columns = matrix.shape[1]!;
+        const columns = matrix.shape[1];
         const part = matrix.data.subarray(from * H * columns, to * H * columns);
         return transposed(part, (to - from) * H, columns);
       };
@@ -96,7 +96,7 @@ export function createStepMaps(
       return {
         input: (x, from, to, bias) => {
           const b = inputBias.slice(from * H, to * H);
-          if (bias === 'both') for (let i = 0; i < b.length; i++) b[i]! += hiddenBias[from * H + i]!;
+          if (bias === 'both') for (let i = 0; i < b.length; i++) b[i] += hiddenBias[from * H + i];
           // above the first layer the input is a state
           const multiply = index > 0 ? product : float;
           return multiply(x, rows(of('input.weight'), from, to), (to - from) * H, b);

@@ -112,9 +112,9 @@ export function initialWeights(spec: NetworkSpec, random: Random): Map<string, T
       for (let gate = 0; gate < gatesOf(spec.cell); gate++) data.set(orthogonal(H, random), gate * H * H);
     } else if (name.endsWith('input.weight')) {
       // each gate is a map of its own
-      glorot(data, shape[1]!, H, random);
+      glorot(data, shape[1], H, random);
     } else if (name === 'head.weight' || name === 'head.median.weight' || name === 'head.gate.weight') {
-      glorot(data, shape[0]!, shape[1]!, random, 0.1);
+      glorot(data, shape[0], shape[1], random, 0.1);
     } else if (name === 'head.shortcut' && spec.head.kind === 'direct') {
       // a linear model that starts at nothing
     } else if (name === 'head.spread.bias') {
@@ -125,7 +125,7 @@ export function initialWeights(spec: NetworkSpec, random: Random): Map<string, T
       const { keepGate } = CELL_OPS[spec.cell];
       if (keepGate !== null) data.fill(1, keepGate * H, (keepGate + 1) * H);
     } else if (shape.length === 2) {
-      glorot(data, shape[0]!, shape[1]!, random);
+      glorot(data, shape[0], shape[1], random);
     }
     weights.set(name, { shape, data });
   }
@@ -146,18 +146,18 @@ function orthogonal(n: number, random: Random): Float64Array {
       for (let other = 0; other < row; other++) {
         const done = q.subarray(other * n, (other + 1) * n);
         const overlap = dot(own, done);
-        for (let i = 0; i < n; i++) own[i]! -= overlap * done[i]!;
+        for (let i = 0; i < n; i++) own[i] -= overlap * done[i];
       }
     }
     const norm = Math.sqrt(dot(own, own));
-    for (let i = 0; i < n; i++) own[i]! /= norm;
+    for (let i = 0; i < n; i++) own[i] /= norm;
   }
   return q;
 }
 
 function dot(a: Float64Array, b: Float64Array): number {
   let total = 0;
-  for (let i = 0; i < a.length; i++) total += a[i]! * b[i]!;
+  for (let i = 0; i < a.length; i++) total += a[i] * b[i];
   return total;
 }
 

@@ -64,7 +64,7 @@ function axesOf(name: string, spec: NetworkSpec): Axes | null {
 
 /** Old values where both ends are old, 0 where something old would read something new, `fresh` values elsewhere. */
 function grow(old: Tensor, fresh: Tensor, axes: Axes, from: number, to: number): Tensor {
-  const rows = fresh.shape[0]!;
+  const rows = fresh.shape[0];
   const columns = fresh.shape[1] ?? 1;
   const oldColumns = old.shape[1] ?? 1;
   const data = fresh.data.slice();
@@ -73,7 +73,7 @@ function grow(old: Tensor, fresh: Tensor, axes: Axes, from: number, to: number):
     for (let column = 0; column < columns; column++) {
       const oldColumn = oldIndex(column, axes.blocks[1], from, to);
       const at = row * columns + column;
-      if (oldRow !== null && oldColumn !== null) data[at] = old.data[oldRow * oldColumns + oldColumn]!;
+      if (oldRow !== null && oldColumn !== null) data[at] = old.data[oldRow * oldColumns + oldColumn];
       else if (axes.reads === 1 && oldRow !== null) data[at] = 0;
       else if (axes.reads === 0 && oldColumn !== null) data[at] = 0;
     }
@@ -91,5 +91,5 @@ function oldIndex(index: number, blocks: number, from: number, to: number): numb
 /** Scores are divided by sqrt(H) and summed over all units: undo the one, leave new units out of the other. */
 function keepScores({ data }: Tensor, from: number, to: number): void {
   const correction = Math.sqrt(to / from);
-  for (let at = 0; at < data.length; at++) data[at] = at % to < from ? data[at]! * correction : 0;
+  for (let at = 0; at < data.length; at++) data[at] = at % to < from ? data[at] * correction : 0;
 }

@@ -85,10 +85,10 @@ export function timeTicks(from: number, to: number, most: number): { at: number;
 export function linePath(points: readonly (readonly [number, number])[]): string {
   let path = '';
   for (let i = 0; i < points.length; i++) {
-    const [x, y] = points[i]!;
+    const [x, y] = points[i];
     if (Number.isNaN(y)) continue;
-    const first = i === 0 || Number.isNaN(points[i - 1]![1]);
-    const last = i === points.length - 1 || Number.isNaN(points[i + 1]![1]);
+    const first = i === 0 || Number.isNaN(points[i - 1][1]);
+    const last = i === points.length - 1 || Number.isNaN(points[i + 1][1]);
     path += `${first ? 'M' : 'L'}${short(x)} ${short(y)}`;
     // round line ends make a dot of it
     if (first && last) path += 'h0.1';
@@ -98,8 +98,8 @@ export function linePath(points: readonly (readonly [number, number])[]): string
 
 /** The band between two lines over the same x. */
 export function bandPath(xs: readonly number[], low: readonly number[], high: readonly number[]): string {
-  const there = xs.map((x, i) => `${short(x)} ${short(high[i]!)}`);
-  const back = xs.map((x, i) => `${short(x)} ${short(low[i]!)}`).reverse();
+  const there = xs.map((x, i) => `${short(x)} ${short(high[i])}`);
+  const back = xs.map((x, i) => `${short(x)} ${short(low[i])}`).reverse();
   return `M${there.join('L')}L${back.join('L')}Z`;
 }
 

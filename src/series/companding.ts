@@ -27,5 +27,5 @@ export function compress(value: number): number {
 
 /** The middle of what `compress` gives the code to. */
 export function expand(code: number): number {
-  return VALUES[code + 128]!;
+  return VALUES[code + 128];
 }

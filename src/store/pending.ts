@@ -49,8 +49,8 @@ export class PendingRows {
   mark(stream: number, fromMs: number, toMs: number, bits: number): void {
     for (let i = 0; i < this.count; i++) {
       const at = (this.head + i) % this.times.length;
-      if (this.streams[at] === stream && this.times[at]! >= fromMs && this.times[at]! < toMs)
-        this.marks[at]! |= bits;
+      if (this.streams[at] === stream && this.times[at] >= fromMs && this.times[at] < toMs)
+        this.marks[at] |= bits;
     }
   }
 
@@ -61,7 +61,7 @@ export class PendingRows {
   ): void {
     for (let i = from; i < this.count; i++) {
       const at = (this.head + i) % this.times.length;
-      visit(this.streams[at]!, this.times[at]!, this.values[at]!, this.marks[at]!, i);
+      visit(this.streams[at], this.times[at], this.values[at], this.marks[at], i);
     }
   }
 

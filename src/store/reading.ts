@@ -92,8 +92,8 @@ export function* mergeByTime<T extends StoredSample>(
     } catch (error) {
       onError(error);
     }
-    while (next < waiting.length && (row === undefined || waiting[next]!.timeMs < row.timeMs)) {
-      const sample = waiting[next++]!;
+    while (next < waiting.length && (row === undefined || waiting[next].timeMs < row.timeMs)) {
+      const sample = waiting[next++];
       if (isNew(sample)) yield sample;
     }
     if (row === undefined) return;

@@ -76,7 +76,7 @@ export class NumberColumn {
   }
 
   value(row: number): number {
-    return this.cells[row]!;
+    return this.cells[row];
   }
 }
 
@@ -98,6 +98,6 @@ export class IdColumn {
   /** Null where the file has no ids. */
   of(row: number): string | null {
     const number = this.rows[row];
-    return number === undefined ? null : this.names[number]!;
+    return number === undefined ? null : this.names[number];
   }
 }

@@ -130,7 +130,7 @@ class TableBuilder {
         hint: 'name the time column with --time, or give --clock-start and --interval',
       });
     }
-    this.columns = this.wanted().map((at) => new NumberColumn(names[at]!, at));
+    this.columns = this.wanted().map((at) => new NumberColumn(names[at], at));
     const twice = this.columns.find(
       (column, at) => this.columns.findIndex((c) => c.name === column.name) < at,
     );
@@ -189,8 +189,8 @@ class TableBuilder {
       *rows() {
         for (let row = 0; row < timeMs.length; row++) {
           const values = new Float64Array(kept.length);
-          for (let i = 0; i < kept.length; i++) values[i] = kept[i]!.value(row);
-          yield { timeMs: timeMs[row]!, values, id: ids.of(row) };
+          for (let i = 0; i < kept.length; i++) values[i] = kept[i].value(row);
+          yield { timeMs: timeMs[row], values, id: ids.of(row) };
         }
       },
     };
@@ -239,7 +239,7 @@ class TableBuilder {
     return Float64Array.from(this.times, (text, row) => {
       const stamp = read(text);
       if (!Number.isNaN(stamp)) return stamp;
-      throw invalid(this.lines[row]!, `the time "${text}" cannot be read`, {
+      throw invalid(this.lines[row], `the time "${text}" cannot be read`, {
         hint: 'say how it is written with --time-format, for example "%d/%m/%Y %H.%M.%S" or unix_s',
       });
     });

@@ -30,7 +30,7 @@ export function detectTimeReader(texts: Iterable<string>, columns: number): Time
   let open = '';
   for (const text of texts) {
     const found = DATE.exec(text);
-    if (found === null || found[1]!.length === 4) continue;
+    if (found === null || found[1].length === 4) continue;
     if (Number(found[1]) > 12) dayFirst = true;
     else if (Number(found[2]) > 12) monthFirst = true;
     else if (found[1] !== found[2]) open = text;
@@ -59,8 +59,8 @@ function readAs(order: Order): TimeReader {
     const first = Number(found[1]);
     const second = Number(found[2]);
     const third = Number(found[3]);
-    if (found[1]!.length === 4) return assemble(first, second, third, found);
-    if (found[3]!.length !== 4) return Number.NaN;
+    if (found[1].length === 4) return assemble(first, second, third, found);
+    if (found[3].length !== 4) return Number.NaN;
     return order === 'dmy' ? assemble(third, second, first, found) : assemble(third, first, second, found);
   };
 }
@@ -83,7 +83,7 @@ const readParts: TimeReader = (text) => {
   const [year, month, day, hour = 0, minute = 0, second = 0, ...rest] = text.split(' ').map(Number);
   if (rest.length > 0) return Number.NaN;
   const clock = { hour, minute, second, ms: 0, half: null, offsetMinutes: 0 };
-  return stampOf({ year: year!, month: month!, day: day!, ...clock });
+  return stampOf({ year: year, month: month, day: day, ...clock });
 };
 
 interface Parts {

@@ -74,15 +74,15 @@ export async function gradientByLag(
         weight: { data: weight, shape: [P, B, M] },
       };
       if (session.inputs.includes('z')) feeds.z = { data: z, shape: [P, B, M, leadWidth(spec)] };
-      const norms = (await session.run(feeds, ['state_gradient_norms'])).state_gradient_norms!.data;
+      const norms = (await session.run(feeds, ['state_gradient_norms'])).state_gradient_norms.data;
       for (let layer = 0; layer < spec.layers; layer++) {
-        for (let t = 0; t < T; t++) squares[T - 1 - t]! += norms[layer * T + t]! ** 2;
+        for (let t = 0; t < T; t++) squares[T - 1 - t] += norms[layer * T + t] ** 2;
       }
     }
   } finally {
     await session.release();
   }
-  const first = Math.sqrt(squares[0]!);
+  const first = Math.sqrt(squares[0]);
   return Array.from(squares, (one) => (first > 0 ? Math.sqrt(one) / first : 0));
 }
 

@@ -65,7 +65,7 @@ export function judge(streams: readonly StreamLosses[], options: GateOptions): V
     naive: mean(series.naive),
     seasonal: mean(series.seasonal),
   };
-  const difference = series.champion.map((loss, t) => loss - series.candidate[t]!);
+  const difference = series.champion.map((loss, t) => loss - series.candidate[t]);
   const origins = difference.length;
   const gain = losses.champion > 0 ? 1 - losses.candidate / losses.champion : 0;
   const pValue = pairedTest(difference, options.overlap);
@@ -139,7 +139,7 @@ export function pairedTest(difference: ArrayLike<number>, overlap: number): numb
 
 function covariance(x: ArrayLike<number>, centre: number, lag: number): number {
   let sum = 0;
-  for (let t = lag; t < x.length; t++) sum += (x[t]! - centre) * (x[t - lag]! - centre);
+  for (let t = lag; t < x.length; t++) sum += (x[t] - centre) * (x[t - lag] - centre);
   return sum / x.length;
 }
 
@@ -167,7 +167,7 @@ function meansByOrigin(streams: readonly StreamLosses[]) {
     );
     if (scored.length === 0) continue;
     for (const key of ['candidate', 'champion', 'naive', 'seasonal'] as const) {
-      out[key].push(scored.reduce((sum, one) => sum + one[key][t]!, 0) / scored.length);
+      out[key].push(scored.reduce((sum, one) => sum + one[key][t], 0) / scored.length);
     }
   }
   return out;
@@ -184,7 +184,7 @@ function harmedStreams(streams: readonly StreamLosses[], harm: number): string[]
 
 function mean(x: ArrayLike<number>): number {
   let sum = 0;
-  for (let i = 0; i < x.length; i++) sum += x[i]!;
+  for (let i = 0; i < x.length; i++) sum += x[i];
   return x.length > 0 ? sum / x.length : Number.NaN;
 }
 

@@ -35,9 +35,7 @@ export function weightsOf(
   parameters: readonly Parameter[],
   data: readonly Float32Array[],
 ): Map<string, Tensor> {
-  return new Map(
-    parameters.map(({ name }, k) => [name, { shape: weights.get(name)!.shape, data: data[k]! }]),
-  );
+  return new Map(parameters.map(({ name }, k) => [name, { shape: weights.get(name)!.shape, data: data[k] }]));
 }
 
 /**
@@ -74,7 +72,7 @@ export async function createGradientSource(
   const gradients = parameters.map(({ name }) => result(...weights.get(name)!.shape));
   const learnt = {
     ...always,
-    ...Object.fromEntries(parameters.map(({ name }, k) => [`gradient.${name}`, gradients[k]!])),
+    ...Object.fromEntries(parameters.map(({ name }, k) => [`gradient.${name}`, gradients[k]])),
   };
   const masks = session.inputs.filter((name) => name.startsWith('mask.'));
   const z = session.inputs.includes('z');
@@ -96,8 +94,8 @@ export async function createGradientSource(
       }
       const outputs = await session.run(feeds, learning ? learnt : judged);
       return {
-        loss: outputs.loss!.data[0]!,
-        hT: outputs.hT!.data,
+        loss: outputs.loss.data[0],
+        hT: outputs.hT.data,
         gradients: learning ? gradients.map(({ data }) => data) : [],
         ...(outputs.losses && { losses: outputs.losses.data }),
       };

@@ -140,7 +140,7 @@ function loss({ series }: Lane, bucket: number, quantiles: Float64Array): number
     const actual = actuals[bucket + 1 + k];
     if (actual === undefined || !Number.isFinite(actual)) continue;
     // A direction as it is nearest to the median.
-    const median = quantiles[k * Q + MEDIAN] as number;
+    const median = quantiles[k * Q + MEDIAN];
     sum += quantileLoss(circular ? median + turnTo(median, actual) : actual, quantiles, k * Q);
     n++;
   }

@@ -162,7 +162,7 @@ class Loop {
 
   private keep(): void {
     this.parameters.forEach((_, k) => {
-      this.keptOf(k, this.best[k]!);
+      this.keptOf(k, this.best[k]);
     });
   }
 
@@ -171,11 +171,11 @@ class Loop {
    * weights that training began with where `reach` says so (Wortsman et al., "Robust Fine-tuning of Zero-shot Models", 2022).
    */
   private keptOf(k: number, into: Float32Array): void {
-    const { data, anchor } = this.parameters[k]!;
+    const { data, anchor } = this.parameters[k];
     const { reach = 1 } = this.options;
-    into.set(this.mean ? this.mean.average[k]! : data);
+    into.set(this.mean ? this.mean.average[k] : data);
     if (reach === 1 || anchor === null) return;
-    for (let i = 0; i < into.length; i++) into[i] = anchor[i]! + reach * (into[i]! - anchor[i]!);
+    for (let i = 0; i < into.length; i++) into[i] = anchor[i] + reach * (into[i] - anchor[i]);
   }
 
   /** Runs with the weights in place that would be kept. */
@@ -183,13 +183,13 @@ class Loop {
     if (!this.mean && (this.options.reach ?? 1) === 1) return work();
     const own = this.parameters.map((one) => one.data.slice());
     own.forEach((_, k) => {
-      this.keptOf(k, this.parameters[k]!.data);
+      this.keptOf(k, this.parameters[k].data);
     });
     try {
       return await work();
     } finally {
       this.parameters.forEach((one, k) => {
-        one.data.set(own[k]!);
+        one.data.set(own[k]);
       });
     }
   }
@@ -273,7 +273,7 @@ class Loop {
       });
     }
     from.weights.forEach((data, k) => {
-      this.parameters[k]!.data.set(data);
+      this.parameters[k].data.set(data);
     });
     this.best = from.best.map((data) => data.slice());
     this.adam.restore(from.adam);
@@ -300,7 +300,7 @@ async function meanLoss(
     const { loss, hT } = await source.run(batch, false);
     pass.carry(hT);
     let weight = 0;
-    for (let c = 0; c < batch.weight.length; c++) weight += batch.weight[c]!;
+    for (let c = 0; c < batch.weight.length; c++) weight += batch.weight[c];
     if (weight > 0) sum += loss * weight;
     weights += weight;
   }

@@ -68,21 +68,21 @@ export class AdamW {
     const correct2 = Math.sqrt(1 - beta2 ** this.count);
     this.parameters.forEach((parameter, k) => {
       const { data, anchor } = parameter;
-      const gradient = gradients[k]!;
-      const m = this.first[k]!;
-      const v = this.second[k]!;
+      const gradient = gradients[k];
+      const m = this.first[k];
+      const v = this.second[k];
       const eta = rate * parameter.rate;
       const keep = parameter.decay ? 1 - eta * weightDecay : 1;
       const pull = anchor ? eta * anchorPull : 0;
       const step = eta / correct1;
       for (let i = 0; i < data.length; i++) {
-        const g = clipped(gradient[i]!, clip);
-        const mean = beta1 * m[i]! + (1 - beta1) * g;
-        const square = beta2 * v[i]! + (1 - beta2) * g * g;
+        const g = clipped(gradient[i], clip);
+        const mean = beta1 * m[i] + (1 - beta1) * g;
+        const square = beta2 * v[i] + (1 - beta2) * g * g;
         m[i] = mean;
         v[i] = square;
-        let w = data[i]! * keep;
-        if (pull) w -= pull * (data[i]! - anchor![i]!);
+        let w = data[i] * keep;
+        if (pull) w -= pull * (data[i] - anchor![i]);
         data[i] = w - (step * mean) / (Math.sqrt(square) / correct2 + epsilon);
       }
     });
@@ -102,10 +102,10 @@ export class AdamW {
       throw new RangeError('the optimiser state is of another network');
     }
     state.first.forEach((x, k) => {
-      this.first[k]!.set(same(x, this.first[k]!));
+      this.first[k].set(same(x, this.first[k]));
     });
     state.second.forEach((x, k) => {
-      this.second[k]!.set(same(x, this.second[k]!));
+      this.second[k].set(same(x, this.second[k]));
     });
     this.count = state.count;
   }
@@ -133,7 +133,7 @@ function clipped(gradient: number, clip: Clip): number {
 export function globalNorm(gradients: readonly Float32Array[]): number {
   let sum = 0;
   for (const gradient of gradients)
-    for (let i = 0; i < gradient.length; i++) sum += gradient[i]! * gradient[i]!;
+    for (let i = 0; i < gradient.length; i++) sum += gradient[i] * gradient[i];
   return Math.sqrt(sum);
 }
 
@@ -163,8 +163,8 @@ export class AverageWeights {
     this.count++;
     const keep = Math.min(this.decay, (1 + this.count) / (10 + this.count));
     this.parameters.forEach(({ data }, k) => {
-      const mean = this.average[k]!;
-      for (let i = 0; i < mean.length; i++) mean[i] = keep * mean[i]! + (1 - keep) * data[i]!;
+      const mean = this.average[k];
+      for (let i = 0; i < mean.length; i++) mean[i] = keep * mean[i] + (1 - keep) * data[i];
     });
   }
 
@@ -175,7 +175,7 @@ export class AverageWeights {
   restore(state: { count: number; average: readonly Float32Array[] }): void {
     this.count = state.count;
     state.average.forEach((x, k) => {
-      this.average[k]!.set(same(x, this.average[k]!));
+      this.average[k].set(same(x, this.average[k]));
     });
   }
 }

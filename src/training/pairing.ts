@@ -30,9 +30,9 @@ export interface Difference {
  */
 export function pairedDifference(a: Folds, b: Folds, weightOf: (group: string) => number): Difference {
   const folds = a.map((fold, index) => {
-    const other = b[index]!;
+    const other = b[index];
     const others = logs(other.losses);
-    const differences = logs(fold.losses).map((loss, window) => loss - others[window]!);
+    const differences = logs(fold.losses).map((loss, window) => loss - others[window]);
     return {
       mean: pooled(fold.groups, differences, weightOf),
       variance: varianceOfPooled(fold.groups, differences, weightOf),
@@ -68,8 +68,8 @@ function byGroup(groups: readonly string[], values: readonly number[]): Map<stri
   const found = new Map<string, number[]>();
   groups.forEach((group, index) => {
     const own = found.get(group);
-    if (own) own.push(values[index]!);
-    else found.set(group, [values[index]!]);
+    if (own) own.push(values[index]);
+    else found.set(group, [values[index]]);
   });
   return found;
 }

@@ -83,7 +83,7 @@ export function watch(
   const late = nowMs - sinceMs >= PATIENCE * lengthMs;
   if (judged.length === 0 || (judged.length < share * streams && !late))
     return { type: 'wait', reason: `${judged.length} of ${streams} streams have matched ${least} forecasts` };
-  const now = mean(judged.map((stream) => ratios[stream]!));
+  const now = mean(judged.map((stream) => ratios[stream]));
   const found = `live loss is ${now.toFixed(2)} times the better naive's on ${judged.length} streams`;
   // Where no network beats the naives live, the new one need only be no worse than the one before.
   const fair = mean(judged.map((stream) => Math.max(1, champion?.[stream] ?? 1)));
@@ -91,8 +91,8 @@ export function watch(
   // A clock that jumped back must not keep a model on probation.
   if (nowMs - sinceMs < lengthMs && nowMs >= sinceMs) return { type: 'wait', reason: `${found} so far` };
   const both = judged.filter((stream) => champion?.[stream] !== undefined);
-  const before = mean(both.map((stream) => champion![stream]!));
-  const after = mean(both.map((stream) => ratios[stream]!));
+  const before = mean(both.map((stream) => champion![stream]));
+  const after = mean(both.map((stream) => ratios[stream]));
   if (after > slack * before)
     return { type: 'rollback', reason: `${found}, and ${before.toFixed(2)} times with the model before` };
   return { type: 'confirm', reason: found };

@@ -39,10 +39,10 @@ export class Random {
   /** An index with probability proportional to its weight; weights are non-negative, not all 0. */
   weighted(weights: ArrayLike<number>): number {
     let sum = 0;
-    for (let i = 0; i < weights.length; i++) sum += weights[i]!;
+    for (let i = 0; i < weights.length; i++) sum += weights[i];
     let left = this.uniform() * sum;
     for (let i = 0; i < weights.length; i++) {
-      left -= weights[i]!;
+      left -= weights[i];
       if (left < 0) return i;
     }
     return weights.length - 1;

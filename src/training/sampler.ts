@@ -106,7 +106,7 @@ export function keepInside(
   offset: number,
 ): void {
   for (let m = 0; m < leads.length; m++) {
-    const at = step + leads[m]!;
+    const at = step + leads[m];
     if (at < range.from || at >= range.to) batch.weight[offset + m] = 0;
   }
 }
@@ -145,7 +145,7 @@ export class WindowSampler {
   next(): Batch {
     const { batch, options } = this;
     for (let b = 0; b < options.batch; b++) {
-      let row = this.rows[b]!;
+      let row = this.rows[b];
       if (row.left === 0 || row.next + options.stride >= row.range.to) {
         row = this.place();
         this.rows[b] = row;
@@ -174,7 +174,7 @@ export class WindowSampler {
   /** A random place of a random series, with room for at least one chunk where the range has it. */
   private place(): Row {
     const k = this.rng.weighted(this.weights);
-    const range = this.ranges[k]!;
+    const range = this.ranges[k];
     const { stride, steps } = this.options;
     // Origins lie on the grid of the stride.
     const from = Math.ceil(range.from / stride);
@@ -182,7 +182,7 @@ export class WindowSampler {
     // One stay in eight begins where the stream begins: a new sensor must be forecast too.
     const next = (from + (this.rng.chance(1 / 8) ? 0 : Math.floor(this.rng.uniform() * (room + 1)))) * stride;
     const left = this.rng.int(1, Math.max(1, this.options.chunks));
-    return { series: this.series[k]!, range, next, left, age: 0 };
+    return { series: this.series[k], range, next, left, age: 0 };
   }
 
   private forget(b: number): void {
@@ -209,18 +209,18 @@ function seriesWeights(
 ): Float64Array {
   const power = options.lengthPower ?? 0.5;
   const raw = series.map((_, k) => {
-    const length = ranges[k]!.to - ranges[k]!.from;
+    const length = ranges[k].to - ranges[k].from;
     // Less than one origin beside its target: nothing to learn.
     return length > options.stride ? length ** power : 0;
   });
   const groups = new Map<string, number>();
   series.forEach((one, k) => {
-    groups.set(one.group, (groups.get(one.group) ?? 0) + raw[k]!);
+    groups.set(one.group, (groups.get(one.group) ?? 0) + raw[k]);
   });
   const weights = Float64Array.from(series, (one, k) => {
     const sum = groups.get(one.group)!;
     const share = options.groupWeights?.[one.group] ?? 1;
-    return sum > 0 && Number.isFinite(share) ? (raw[k]! / sum) * Math.max(0, share) : 0;
+    return sum > 0 && Number.isFinite(share) ? (raw[k] / sum) * Math.max(0, share) : 0;
   });
   if (!weights.some((weight) => weight > 0)) {
     throw new GatecastError('NOT_ENOUGH_DATA', 'No series is long enough to train on.', {

@@ -83,7 +83,7 @@ function removeSpikes(x: Float64Array, { neighbours, distance }: ScreenOptions):
   const near: number[] = [];
   const spikes: number[] = [];
   for (let t = 0; t < x.length; t++) {
-    const value = x[t]!;
+    const value = x[t];
     if (Number.isNaN(value)) continue;
     near.length = 0;
     // The same number on either side: a step has its values on one of them.
@@ -120,7 +120,7 @@ function removeStuck(x: Float64Array, least: number): number {
     }
   };
   for (let t = 0; t < x.length; t++) {
-    const now = x[t]!;
+    const now = x[t];
     if (Number.isNaN(now)) continue;
     if (now === value) length++;
     else {
@@ -141,7 +141,7 @@ function removeStuck(x: Float64Array, least: number): number {
   for (const run of stuck) {
     // The first reading of the run was fresh.
     for (let t = run.from + 1; t < run.to; t++) {
-      if (Number.isNaN(x[t]!)) continue;
+      if (Number.isNaN(x[t])) continue;
       x[t] = Number.NaN;
       removed++;
     }
@@ -169,5 +169,5 @@ function changes(x: Float64Array): number {
 function median(x: number[]): number {
   if (x.length === 0) return 0;
   x.sort((a, b) => a - b);
-  return x[x.length >> 1]!;
+  return x[x.length >> 1];
 }

@@ -110,7 +110,7 @@ export async function search(
     const judged = alive.map((_, index) => folds.map((fold) => fold[index] ?? null));
     const places = judgements(judged, dependencies.weightOf ?? (() => 1));
     alive.forEach((candidate, index) => {
-      rows.set(candidate, { candidate, round, steps, ...places[index]!, ...costs.get(candidate)! });
+      rows.set(candidate, { candidate, round, steps, ...places[index], ...costs.get(candidate)! });
     });
     alive = alive
       .filter((candidate) => Number.isFinite(rows.get(candidate)!.score))
@@ -129,7 +129,7 @@ function judgements(
   const scores = whole.map((folds) => (folds ? pooledLoss(folds, weightOf) : Number.POSITIVE_INFINITY));
   const best = whole[scores.indexOf(Math.min(...scores))] ?? null;
   return whole.map((folds, index) => {
-    const score = scores[index]!;
+    const score = scores[index];
     if (!folds || !best) return { score, behind: Number.POSITIVE_INFINITY, error: 0, windows: 0 };
     const { mean, error } = pairedDifference(folds, best, weightOf);
     const windows = folds.reduce((sum, fold) => sum + fold.losses.length, 0);

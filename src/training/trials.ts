@@ -77,7 +77,7 @@ export async function runTrials(
       });
       if (reason === 'stopped') break;
       best.forEach((values, k) => {
-        parameters[k]!.data.set(values);
+        parameters[k].data.set(values);
       });
       results.push(await windowLosses(source, pass));
     } catch (error) {
@@ -86,7 +86,7 @@ export async function runTrials(
     } finally {
       await source.release();
     }
-    onTrial(index, results[index]!);
+    onTrial(index, results[index] ?? null);
   }
   return results;
 }
@@ -103,8 +103,8 @@ async function windowLosses(source: GradientSource, pass: ValidationPass): Promi
       for (let at = 0; at < batch.weight.length; at += rows * series.leadsPerOrigin) {
         for (let m = 0; m < series.leadsPerOrigin; m++) {
           const cell = at + row * series.leadsPerOrigin + m;
-          sum.loss += losses![cell]!;
-          sum.weight += batch.weight[cell]!;
+          sum.loss += losses![cell];
+          sum.weight += batch.weight[cell];
         }
       }
       sums.set(series, sum);

@@ -37,7 +37,7 @@ export class ValidationPass {
     const { inputs, zWidth } = checkSeries(series, options);
     this.batch = makeBatch(options, options.stateLayers, options.hidden, inputs, zWidth);
     this.leads = new Int32Array(options.leads);
-    const used = series.flatMap((one, k) => (ranges[k] ? [{ series: one, range: ranges[k]! }] : []));
+    const used = series.flatMap((one, k) => (ranges[k] ? [{ series: one, range: ranges[k] }] : []));
     const rounds = Math.max(1, Math.ceil(used.length / options.batch));
     const chunks = Math.max(1, Math.floor((options.mostBatches ?? Number.POSITIVE_INFINITY) / rounds));
     this.lanes = used

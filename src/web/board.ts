@@ -114,9 +114,9 @@ export class Board {
     // Written anew in place: what lives for a step and is then dropped would be garbage of the costly kind.
     const before = entry.forecast;
     const fan = before?.leads === leads ? before.fan : new Float32Array(COLUMNS.length * leads);
-    const base = quantiles[COLUMNS[2]]!;
+    const base = quantiles[COLUMNS[2]];
     for (let c = 0; c < COLUMNS.length; c++)
-      for (let k = 0; k < leads; k++) fan[c * leads + k] = quantiles[k * Q + COLUMNS[c]!]! - base;
+      for (let k = 0; k < leads; k++) fan[c * leads + k] = quantiles[k * Q + COLUMNS[c]] - base;
     entry.forecast = {
       originMs: forecast.originMs,
       stepMs: forecast.stepMs,

@@ -85,7 +85,7 @@ export class PointRing {
   }
 
   private timeAt(index: number): number {
-    return this.exact[this.row(index) * EXACT]!;
+    return this.exact[this.row(index) * EXACT];
   }
 
   /** Points later than `afterMs`, ascending. */
@@ -122,15 +122,15 @@ export class PointRing {
 
   private at(index: number): ChartPoint {
     const row = this.row(index);
-    const timeMs = this.exact[row * EXACT]!;
-    const median = this.exact[row * EXACT + 2]!;
+    const timeMs = this.exact[row * EXACT];
+    const median = this.exact[row * EXACT + 2];
     const marks = this.marks?.get(timeMs);
     return {
       timeMs,
-      observed: orNull(this.exact[row * EXACT + 1]!),
-      low: orNull(restored(median, this.edges[row * EDGES]!)),
+      observed: orNull(this.exact[row * EXACT + 1]),
+      low: orNull(restored(median, this.edges[row * EDGES])),
       p50: orNull(median),
-      high: orNull(restored(median, this.edges[row * EDGES + 1]!)),
+      high: orNull(restored(median, this.edges[row * EDGES + 1])),
       ...(marks === undefined ? {} : { marks }),
     };
   }

@@ -103,7 +103,7 @@ const shortOrNull = (value: number | null): number | null => (value === null ? n
 export function summary(entry: BoardStream): StreamSummary {
   const { forecast: f } = entry;
   const points = entry.history.since(f ? f.originMs - 1 : Number.NEGATIVE_INFINITY);
-  const last = (row: number): number => short(restored(f!.base, f!.fan[row * f!.leads + f!.leads - 1]!));
+  const last = (row: number): number => short(restored(f!.base, f!.fan[row * f!.leads + f!.leads - 1]));
   return {
     stream: entry.name,
     unit: entry.unit,

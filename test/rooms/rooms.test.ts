@@ -132,6 +132,16 @@ describe('rooms', () => {
     }
   });
 
+  it('writes private members and indices in one way (docs/decisions/0018)', () => {
+    const other = /\bthis\.#|^\s*(?:static |readonly |async )*#\w|\]!/;
+    const broken = files.flatMap(({ path, source }) =>
+      withoutComments(source)
+        .split('\n')
+        .flatMap((line, index) => (other.test(line) ? [`${path}:${index + 1}: ${line.trim()}`] : [])),
+    );
+    expect(broken).toEqual([]);
+  });
+
   it('has every file say first what it is', () => {
     expect(files.filter(({ source }) => !/^(#!.*\n)?\/[/*]/.test(source)).map(({ path }) => path)).toEqual(
       [],

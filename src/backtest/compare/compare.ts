@@ -102,7 +102,7 @@ function hole(
   // blocks as long as what is forecast: shorter ones are no test of a fill, longer ones of anything
   const lost = series.map((grid) => drawGaps(grid, share ?? 0, Math.max(4, horizon), rng));
   const empty = series.map(({ actual }, s) =>
-    lost[s]!.map((hidden, i) => (hidden || Number.isNaN(actual[i]!) ? 1 : 0)),
+    lost[s].map((hidden, i) => (hidden || Number.isNaN(actual[i]) ? 1 : 0)),
   );
   return { file, series, readings: withoutLost(known, series, lost), empty };
 }
@@ -110,7 +110,7 @@ function hole(
 function missingOf(holed: readonly Holed[]): number {
   const shares = holed.flatMap(({ series, empty }) =>
     series.map((grid, s) =>
-      missingShare({ ...grid, actual: grid.actual.map((value, i) => (empty[s]![i] ? Number.NaN : value)) }),
+      missingShare({ ...grid, actual: grid.actual.map((value, i) => (empty[s][i] ? Number.NaN : value)) }),
     ),
   );
   return shares.reduce((sum, share) => sum + share, 0) / Math.max(1, shares.length);
@@ -138,7 +138,7 @@ async function scoreFill(
       const score = (some: readonly Played[]): SeriesScore =>
         scoreSeries(named, some, request.horizon, firstScored(grid, request));
       all.push(score(own));
-      inGap.push(score(own.filter(({ origin }) => empty[s]![origin] === 1)));
+      inGap.push(score(own.filter(({ origin }) => empty[s][origin] === 1)));
     });
   }
   const total = summed(all);

@@ -15,7 +15,7 @@ export function missingShare({ actual }: Grid): number {
   const from = actual.findIndex((value) => !Number.isNaN(value));
   if (from < 0) return 1;
   let missing = 0;
-  for (let i = from; i < actual.length; i++) if (Number.isNaN(actual[i]!)) missing++;
+  for (let i = from; i < actual.length; i++) if (Number.isNaN(actual[i])) missing++;
   return missing / (actual.length - from);
 }
 
@@ -28,13 +28,13 @@ export function missingShare({ actual }: Grid): number {
 export function drawGaps({ actual }: Grid, share: number, longest: number, rng: Random): Uint8Array {
   const lost = new Uint8Array(actual.length);
   const observed: number[] = [];
-  for (let i = 0; i < actual.length; i++) if (!Number.isNaN(actual[i]!)) observed.push(i);
+  for (let i = 0; i < actual.length; i++) if (!Number.isNaN(actual[i])) observed.push(i);
   // the first reading says that there is a stream
   const [, ...free] = observed;
   const wanted = Math.min(free.length, Math.round(share * observed.length));
   let done = 0;
   const lose = (bucket: number): void => {
-    if (bucket <= observed[0]! || bucket >= actual.length || Number.isNaN(actual[bucket]!) || lost[bucket])
+    if (bucket <= observed[0] || bucket >= actual.length || Number.isNaN(actual[bucket]) || lost[bucket])
       return;
     lost[bucket] = 1;
     done++;
@@ -55,7 +55,7 @@ export function withoutLost(
   lost: readonly Uint8Array[],
 ): Reading[] {
   return known.filter(({ series: s, timeMs }) => {
-    const { startMs, intervalMs } = series[s]!;
-    return lost[s]![Math.floor((timeMs - startMs) / intervalMs)] === 0;
+    const { startMs, intervalMs } = series[s];
+    return lost[s][Math.floor((timeMs - startMs) / intervalMs)] === 0;
   });
 }

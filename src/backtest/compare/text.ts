@@ -7,12 +7,12 @@ function cells(score: FillScore | null): string {
   if (score === null) return `${'-'.padStart(8)}${' '.repeat(25)}`;
   const { n, mase, sql, coverage } = score;
   return [String(n), mase.toFixed(3), sql.toFixed(3), `${(100 * coverage).toFixed(1)} %`]
-    .map((text, i) => text.padStart(COLUMNS[i]!))
+    .map((text, i) => text.padStart(COLUMNS[i]))
     .join('');
 }
 
 export function compareText(rows: readonly FillRow[]): string {
-  const head = ['n', 'MASE', 'SQL', 'coverage'].map((text, i) => text.padStart(COLUMNS[i]!)).join('');
+  const head = ['n', 'MASE', 'SQL', 'coverage'].map((text, i) => text.padStart(COLUMNS[i])).join('');
   const lines = [
     `${''.padEnd(24)}${'all forecasts'.padStart(33)}${'made in a gap'.padStart(36)}`,
     `${'gaps'.padEnd(14)}${'fill'.padEnd(10)}${head}   ${head}`,

@@ -53,9 +53,9 @@ export async function evaluateHorizon(
     (column, c) => new ProtocolMemory(column, { ...recipe.memory, horizon }, new Random(seed + 1000 * c)),
   );
   // the test's first origin is the last bucket of the validation part
-  while (memories[0]!.known < plan.validation.to - 1) {
+  while (memories[0].known < plan.validation.to - 1) {
     for (const memory of memories) memory.advance();
-    options.progress?.((0.2 * memories[0]!.known) / plan.validation.to, 'features');
+    options.progress?.((0.2 * memories[0].known) / plan.validation.to, 'features');
   }
   const networks = options.model === undefined ? await learn(memories, plan, recipe, options) : null;
   let seconds = networks?.seconds ?? 0;
@@ -99,10 +99,10 @@ export async function evaluateHorizon(
     for (const tuner of tuners) await tuner.release();
   }
   return {
-    ...score.scores[0]!,
+    ...score.scores[0],
     windows: windowsIn(plan.test, horizon),
     networks:
-      networks?.trained.map(({ steps, loss }, k) => ({ steps, validation: loss, share: shares[k]! })) ?? null,
+      networks?.trained.map(({ steps, loss }, k) => ({ steps, validation: loss, share: shares[k] })) ?? null,
     turns,
     seconds,
   };

@@ -55,7 +55,7 @@ async function protocolReport(
   request: ProtocolRequest,
   recipe: ProtocolRecipe = RECIPES[request.protocol],
 ): Promise<Omit<ProtocolReport, 'file'>> {
-  const { intervalMs, actual } = series[0]!;
+  const { intervalMs, actual } = series[0];
   const plan = planProtocol(request.protocol, intervalMs, actual.length);
   const columns = series.map((grid) => zScored(grid, plan));
   // a forecast of a longer horizon takes longer
@@ -116,7 +116,7 @@ function readGrids(file: string, request: ProtocolRequest): Grid[] {
 function usualDistance(times: readonly number[]): number {
   const counts = new Map<number, number>();
   for (let i = 1; i < times.length; i++) {
-    const distance = times[i]! - times[i - 1]!;
+    const distance = times[i] - times[i - 1];
     if (distance > 0) counts.set(distance, (counts.get(distance) ?? 0) + 1);
   }
   let usual = 3_600_000;

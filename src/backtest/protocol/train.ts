@@ -64,7 +64,7 @@ export async function trainProtocol(
 ): Promise<TrainedNetwork> {
   const { spec, weights } = start;
   const rng = new Random(seed);
-  const shape = shapeOf(memories[0]!, training);
+  const shape = shapeOf(memories[0], training);
   const sizes = { ...shape, stateLayers: stateRows(spec), hidden: spec.hidden };
   const stream = new WindowSampler(
     memories.map((memory) => memory.until(plan.train.to)),

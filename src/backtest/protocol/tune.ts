@@ -47,7 +47,7 @@ export class ProtocolTuner {
     const { spec, weights } = network;
     const rng = new Random(seed);
     const parameters = parametersOf(weights, { anchored: tuning.anchorPull > 0 });
-    const shape = shapeOf(memories[0]!, training);
+    const shape = shapeOf(memories[0], training);
     const source = await createGradientSource(spec, weights, parameters, shape, rng.child());
     const adam = new AdamW(parameters, { weightDecay: 0, anchorPull: tuning.anchorPull });
     return new ProtocolTuner(memories, network, parameters, source, adam, training, tuning, rng);
@@ -57,9 +57,9 @@ export class ProtocolTuner {
   async learn(): Promise<ProtocolNetwork> {
     const { memories, parameters, source, adam, training, tuning, network } = this;
     const { spec, weights } = network;
-    const now = memories[0]!.known;
+    const now = memories[0].known;
     const range = { from: Math.max(0, now - tuning.window), to: now };
-    const shape = shapeOf(memories[0]!, training);
+    const shape = shapeOf(memories[0], training);
     const stream = new WindowSampler(
       memories.map((memory) => memory.until(now)),
       memories.map(() => range),

@@ -50,7 +50,7 @@ export async function stateDrift(
         h = (await one.run(1, x, h)).h;
         g = (await other.run(1, x, g)).h;
         for (let i = 0; i < compared; i++) {
-          const error = Math.abs(h[i]! - g[i]!);
+          const error = Math.abs(h[i] - g[i]);
           sum += error;
           if (error > max) max = error;
         }
@@ -75,8 +75,8 @@ function* pastInputs({ actual, startMs, intervalMs }: Grid, leads: number): Gene
   const past = new Float32Array(I);
   let last = Number.NaN;
   for (let i = 0; i < actual.length; i++) {
-    const observed = !Number.isNaN(actual[i]!);
-    if (observed) last = actual[i]!;
+    const observed = !Number.isNaN(actual[i]);
+    if (observed) last = actual[i];
     if (Number.isNaN(last)) continue;
     features.update(startMs + i * intervalMs, last, observed);
     features.past(past, 0);

@@ -71,7 +71,7 @@ export async function quantisationReport(
   );
   try {
     const series = data.flatMap((part) => part.series);
-    const pair: readonly [Stepper, Stepper] = [steppers[0]!, steppers[1]!];
+    const pair: readonly [Stepper, Stepper] = [steppers[0], steppers[1]];
     const drift = await stateDrift(pair, spec.layers, series, steps, (done, total) =>
       progress?.(0.4 + (0.6 * done) / total, `states, step ${done}`),
     );

@@ -34,7 +34,7 @@ function repeating(
     const last = lastKnown(actual, origin);
     errors.forEach((error, i) => {
       const point = lag === 1 ? last : seasonalValue(actual, origin, i + 1, lag, last);
-      for (let q = 0; q < Q; q++) quantiles[i * Q + q] = point + error[q]!;
+      for (let q = 0; q < Q; q++) quantiles[i * Q + q] = point + error[q];
     });
     return { series: 0, origin, quantiles, kind: lag === 1 ? 'naive' : 'seasonal-naive' };
   });

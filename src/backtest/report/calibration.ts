@@ -21,9 +21,9 @@ export function calibration({ actual }: Grid, played: readonly Played[]): Calibr
       if (y === undefined || Number.isNaN(y)) continue;
       n++;
       for (let q = 0; q < Q; q++) {
-        const level = quantiles[(k - 1) * Q + q]!;
-        if (y < level) below[q]!++;
-        else if (y === level) equal[q]!++;
+        const level = quantiles[(k - 1) * Q + q];
+        if (y < level) below[q]++;
+        else if (y === level) equal[q]++;
       }
     }
   }
@@ -32,7 +32,7 @@ export function calibration({ actual }: Grid, played: readonly Played[]): Calibr
 
 export function joined(parts: readonly Calibration[]): Calibration {
   const sum = (of: (part: Calibration) => Float64Array): Float64Array =>
-    parts.reduce((total, part) => total.map((count, q) => count + of(part)[q]!), new Float64Array(Q));
+    parts.reduce((total, part) => total.map((count, q) => count + of(part)[q]), new Float64Array(Q));
   return {
     n: parts.reduce((total, part) => total + part.n, 0),
     below: sum((part) => part.below),
@@ -46,8 +46,8 @@ export function joined(parts: readonly Calibration[]): Calibration {
  */
 export function shares({ n, below, equal }: Calibration): number[] {
   return QUANTILES.map((level, q) => {
-    const least = below[q]! / n;
-    return Math.max(least, Math.min(least + equal[q]! / n, level));
+    const least = below[q] / n;
+    return Math.max(least, Math.min(least + equal[q] / n, level));
   });
 }
 
@@ -59,10 +59,10 @@ export function calibrationChart(counts: Calibration): string {
   const x = linear(0, 1, FRAME.left, FRAME.width - FRAME.right);
   const y = linear(0, 1, FRAME.height - FRAME.bottom, FRAME.top);
   const percent = [0, 0.2, 0.4, 0.6, 0.8, 1];
-  const points = QUANTILES.map((level, q) => [x(level), y(observed[q]!)] as const);
+  const points = QUANTILES.map((level, q) => [x(level), y(observed[q])] as const);
   const dots = points.map(
     ([cx, cy], q) =>
-      `<circle class="dot" cx="${cx.toFixed(1)}" cy="${cy.toFixed(1)}" r="3"><title>p${10 * (q + 1)}: ${(100 * observed[q]!).toFixed(1)} % of readings were below</title></circle>`,
+      `<circle class="dot" cx="${cx.toFixed(1)}" cy="${cy.toFixed(1)}" r="3"><title>p${10 * (q + 1)}: ${(100 * observed[q]).toFixed(1)} % of readings were below</title></circle>`,
   );
   const content = [
     axes(

@@ -42,7 +42,7 @@ export function pickForecasts(grid: Grid, played: readonly Played[]): Pick[] {
     .sort((a, b) => a.loss - b.loss)
     .map(({ one }) => one);
   if (scored.length === 0) return [];
-  const at = (share: number): Played => scored[Math.floor(share * (scored.length - 1))]!;
+  const at = (share: number): Played => scored[Math.floor(share * (scored.length - 1))];
   const newest = scored.reduce((a, b) => (b.origin > a.origin ? b : a));
   const picks: Pick[] = [
     { name: 'typical', played: at(0.5) },
@@ -66,12 +66,12 @@ export function fanChart(grid: Grid, { played, name }: Pick): string {
   const timeOf = (bucket: number): number => grid.startMs + bucket * grid.intervalMs;
   const seen = grid.actual.subarray(from, until + 1);
   const shown = thinned(leads);
-  const level = (k: number, q: number): number => quantiles[(k - 1) * Q + q]!;
+  const level = (k: number, q: number): number => quantiles[(k - 1) * Q + q];
   const [low, high] = range(seen, quantiles);
   const x = linear(from, origin + leads, FRAME.left, FRAME.width - FRAME.right);
   const y = linear(low, high, FRAME.height - FRAME.bottom, FRAME.top);
 
-  const known = grid.actual[origin]!;
+  const known = grid.actual[origin];
   const start = Number.isNaN(known) ? [] : [origin];
   const xs = [...start, ...shown.map((k) => origin + k)].map(x);
   const line = (q: number): number[] => [...start.map(() => y(known)), ...shown.map((k) => y(level(k, q)))];
@@ -86,7 +86,7 @@ export function fanChart(grid: Grid, { played, name }: Pick): string {
     ),
     band('outer', 0, Q - 1),
     band('inner', 2, Q - 3),
-    `<path class="median" d="${linePath(xs.map((at, i) => [at, line(MEDIAN)[i]!] as const))}"/>`,
+    `<path class="median" d="${linePath(xs.map((at, i) => [at, line(MEDIAN)[i]] as const))}"/>`,
     `<path class="now" d="M${x(origin).toFixed(1)} ${FRAME.top}V${FRAME.height - FRAME.bottom}"/>`,
     `<path class="observed" d="${linePath(envelope(grid.actual, from, until, x, y))}"/>`,
   ];
@@ -127,14 +127,14 @@ function envelope(
     let least = -1;
     let most = -1;
     for (let i = column; i < Math.min(column + width, until + 1); i++) {
-      if (Number.isNaN(actual[i]!)) continue;
-      if (least < 0 || actual[i]! < actual[least]!) least = i;
-      if (most < 0 || actual[i]! > actual[most]!) most = i;
+      if (Number.isNaN(actual[i])) continue;
+      if (least < 0 || actual[i] < actual[least]) least = i;
+      if (most < 0 || actual[i] > actual[most]) most = i;
     }
     if (least < 0) points.push([x(column), Number.NaN]);
     else
       for (const i of least === most ? [least] : [Math.min(least, most), Math.max(least, most)])
-        points.push([x(i), y(actual[i]!)]);
+        points.push([x(i), y(actual[i])]);
   }
   return points;
 }

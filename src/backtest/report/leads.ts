@@ -26,7 +26,7 @@ const INTERVAL = 0.8;
 export function byLead(scores: readonly SeriesScore[], measure: Measure): { lead: number; value: number }[] {
   const leads = scores[0]?.byLead.length ?? 0;
   return Array.from({ length: leads }, (_, i) => {
-    const scored = scores.map((score) => score.byLead[i]!).filter((one) => one.n > 0);
+    const scored = scores.map((score) => score.byLead[i]).filter((one) => one.n > 0);
     const values = scored.map((one) => ({ ...one, series: '', season: 1, byLead: [] }));
     return { lead: i + 1, value: scored.length > 0 ? overall(values)[measure] : Number.NaN };
   });

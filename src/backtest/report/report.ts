@@ -58,8 +58,8 @@ function header(title: string, { series, settings }: ReportInput): string {
     grid.startMs + first * grid.intervalMs,
     grid.startMs + grid.actual.length * grid.intervalMs,
   ]);
-  const from = Math.min(...spans.map(([start]) => start!));
-  const to = Math.max(...spans.map(([, end]) => end!));
+  const from = Math.min(...spans.map(([start]) => start));
+  const to = Math.max(...spans.map(([, end]) => end));
   const facts = settings.map(([name, value]) => `${escapeHtml(name)} <b>${escapeHtml(value)}</b>`);
   return `<header><h1>${escapeHtml(title)}</h1><p class="facts list"><span>scored <b>${stamp(from)} to ${stamp(to)} UTC</b></span> ${facts.map((fact) => `<span>${fact}</span>`).join(' ')}</p></header>`;
 }

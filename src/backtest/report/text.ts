@@ -41,7 +41,7 @@ export function scoreText({ scores, horizon, kinds, refused, runs, written }: Te
     );
   lines.push('', `${'lead'.padEnd(32)}${head}`);
   for (const lead of shownLeads(horizon)) {
-    const at = scores.map((score) => ({ ...score, ...score.byLead[lead - 1]! }));
+    const at = scores.map((score) => ({ ...score, ...score.byLead[lead - 1] }));
     lines.push(
       row(
         String(lead),

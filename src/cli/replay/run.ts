@@ -116,14 +116,14 @@ function messageMaker(
   if (options.topic.includes('{column}')) {
     return (row) =>
       table.columns.flatMap((column, at) => {
-        const value = row.values[at]!;
+        const value = row.values[at];
         return Number.isNaN(value) ? [] : [{ topic: topicOf(row.id ?? '', column), payload: String(value) }];
       });
   }
   return (row) => {
     // entries, not assignments: a column may be called __proto__
     const cells = table.columns.flatMap((column, at) => {
-      const value = row.values[at]!;
+      const value = row.values[at];
       return Number.isNaN(value) ? [] : [[column, value] as const];
     });
     const time = ['time', new Date(row.timeMs).toISOString()] as const;

@@ -124,7 +124,7 @@ export function seriesOfSet(set: DataSet, seed = 1): JobSeries[] {
         ...(set.clock_start === undefined
           ? { otherwiseStartMs: CLOCK_START }
           : { clockStartMs: set.clock_start }),
-        intervalMs: set.rows_every ?? set.intervals[0]!,
+        intervalMs: set.rows_every ?? set.intervals[0],
       }),
     });
     const all = readings(table);
@@ -132,14 +132,14 @@ export function seriesOfSet(set: DataSet, seed = 1): JobSeries[] {
       for (const grid of grids(all.names, all.readings, intervalMs)) {
         for (const piece of pieces(grid.actual, set.part)) {
           for (const { from, values } of cut(piece, set, rng)) {
-            if (rng.chance(set.flip)) for (let i = 0; i < values.length; i++) values[i] = -values[i]!;
+            if (rng.chance(set.flip)) for (let i = 0; i < values.length; i++) values[i] = -values[i];
             series.push({
               name: `${set.name}/${grid.name}@${intervalMs / 1000}s`,
               group: set.name,
               intervalMs: rng.chance(set.hasten) ? rng.pick(HASTENED_MS) : intervalMs,
               startMs: grid.startMs + from * intervalMs,
               values,
-              leads: set.horizons[series.length % set.horizons.length]!,
+              leads: set.horizons[series.length % set.horizons.length],
               settings: { ...FILE_SETTINGS, timeZone: set.timezone },
             });
           }
@@ -188,7 +188,7 @@ export function pieces(actual: Float64Array, [first, last]: readonly [number, nu
     from = -1;
   };
   for (let t = Math.floor(actual.length * first); t < end; t++) {
-    if (Number.isNaN(actual[t]!)) continue;
+    if (Number.isNaN(actual[t])) continue;
     if (from >= 0 && t - newest > LONGEST_HOLE) close();
     if (from < 0) from = t;
     newest = t;

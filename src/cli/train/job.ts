@@ -78,7 +78,7 @@ export function dataSets(flags: TrainFlags): DataSet[] {
     throw new GatecastError('USAGE', '--data needs --interval, the length of a bucket, e.g. 5m.');
   const files = flags.data;
   const one: DataSet = {
-    name: basename(files[0]!).replace(/\.csv(\.gz)?$/, ''),
+    name: basename(files[0]).replace(/\.csv(\.gz)?$/, ''),
     licence: flags.licence,
     files,
     ...(flags.time && { time: flags.time }),

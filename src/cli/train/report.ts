@@ -43,7 +43,7 @@ export function packed(
     createdMs: Date.now(),
     spec: job.spec,
     weights: result.weights,
-    leads: flags.horizon[0]!,
+    leads: flags.horizon[0],
     features: FEATURE_FORMAT,
     parent: base?.hash ?? null,
     training: {

@@ -111,7 +111,7 @@ async function trainFold(
         if (parts.stop()) work.stop();
       },
       onTrial: (index, losses) => {
-        memory.put(missing[index]!, trial, losses);
+        memory.put(missing[index], trial, losses);
         done++;
       },
     });
@@ -200,10 +200,10 @@ export function searchReport(result: SearchResult, drawing: string): string {
     row.stepUs.toFixed(2),
     row === result.chosen ? 'chosen' : result.front.includes(row) ? 'front' : '',
   ]);
-  const widths = head.map((_, i) => Math.max(...[head, ...rows].map((cells) => cells[i]!.length)));
+  const widths = head.map((_, i) => Math.max(...[head, ...rows].map((cells) => cells[i].length)));
   const table = [head, ...rows].map((cells) =>
     cells
-      .map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
+      .map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i])))
       .join('  ')
       .trimEnd(),
   );

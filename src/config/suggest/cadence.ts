@@ -28,7 +28,7 @@ export interface Cadence {
 export function cadenceOf(topics: readonly HeardTopic[]): number | null {
   const medians = topics.flatMap(({ gapsMs }) => {
     if (gapsMs.length < 2) return [];
-    return [...gapsMs].sort((a, b) => a - b)[Math.floor(gapsMs.length / 2)] as number;
+    return [...gapsMs].sort((a, b) => a - b)[Math.floor(gapsMs.length / 2)];
   });
   return medians.length === 0 ? null : Math.max(...medians);
 }

@@ -34,7 +34,7 @@ export function readingTime(topics: readonly HeardTopic[]): ReadingTime | null {
 
 function judge(field: string, local: boolean, offsets: readonly number[]): ReadingTime {
   const sorted = [...offsets].sort((a, b) => a - b);
-  const middle = sorted[Math.floor(sorted.length / 2)] as number;
+  const middle = sorted[Math.floor(sorted.length / 2)];
   const zoneMs = Math.round(middle / QUARTER_MS) * QUARTER_MS;
   const steady = sorted.every((offset) => Math.abs(offset - zoneMs) <= NEAR_MS);
   if (steady && zoneMs === 0) return { field };

@@ -188,7 +188,7 @@ function fieldValue(text: string): number | 'bad-number' | 'not-finite' | null {
   if (TRUE.has(text)) return 1;
   if (FALSE.has(text)) return 0;
   const whole = /^([+-]?\d+)[iu]$/.exec(text);
-  return parseNumber(whole === null ? text : (whole[1] as string));
+  return parseNumber(whole === null ? text : whole[1]);
 }
 
 /** measurement[,tags] field=value[,...] [time] */

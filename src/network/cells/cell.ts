@@ -89,19 +89,19 @@ export function fusedSequence(
   attributes: Parameters<Graph['emit']>[3],
 ): SequenceResult {
   const [T, B] = x.shape as [Shape[0], Shape[0]];
-  const H = weights.hidden.shape[1]!;
+  const H = weights.hidden.shape[1];
   const oneDirection = (value: Value) => reshape(g, value, [1, ...value.shape]);
   const bias = oneDirection(concat(g, [weights.inputBias, weights.hiddenBias], 0));
   const inputs = [x, oneDirection(weights.input), oneDirection(weights.hidden), bias, null, h0];
-  const outputs: { shape: Shape }[] = [{ shape: [T!, 1, B!, H] }, { shape: [1, B!, H] }];
+  const outputs: { shape: Shape }[] = [{ shape: [T, 1, B, H] }, { shape: [1, B, H] }];
   if (c0) {
     inputs.push(c0);
-    outputs.push({ shape: [1, B!, H] });
+    outputs.push({ shape: [1, B, H] });
   }
   const [y, h, c] = g.emitAll(op, inputs, outputs, { hidden_size: { int: H as number }, ...attributes });
   // squeezing the axis of directions; Squeeze also works where T and B are open
-  const states = g.emit('Squeeze', [y!, g.int64([1])], [T!, B!, H]);
-  return { states, h: h!, c: c ?? null };
+  const states = g.emit('Squeeze', [y, g.int64([1])], [T, B, H]);
+  return { states, h: h, c: c ?? null };
 }
 
 /** States each step started from: h0, then all but the last; [T * B, H]. */
@@ -112,15 +112,15 @@ export function previousStates(g: Graph, states: Value, h0: Value): Value {
 
 /** The steps of a window, each [B, n], as one value [T * B, n]. */
 export function joinSteps(g: Graph, parts: readonly Value[]): Value {
-  const [B, n] = parts[0]!.shape;
-  return g.emit('Concat', parts, [multiply(parts.length, B!), n!], { axis: { int: 0 } });
+  const [B, n] = parts[0].shape;
+  return g.emit('Concat', parts, [multiply(parts.length, B), n], { axis: { int: 0 } });
 }
 
 /** Ones, [rows of x, 1]: times a bias, so that it can be a column of the weights. */
 export function onesColumn(g: Graph, x: Value): Value {
   const rows = g.emit('Shape', [x], [1], { end: { int: 1 } }, 'int64');
   const size = g.emit('Concat', [rows, g.int64([1])], [2], { axis: { int: 0 } }, 'int64');
-  return g.emit('Expand', [g.scalar(1), size], [x.shape[0]!, 1]);
+  return g.emit('Expand', [g.scalar(1), size], [x.shape[0], 1]);
 }
 
 /**

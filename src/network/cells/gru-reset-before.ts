@@ -92,15 +92,15 @@ function backward(
 
   const dh: Value[] = [];
   const dGates: Value[] = [];
-  let now = arriving[T - 1]!;
+  let now = arriving[T - 1];
   for (let t = T - 1; t >= 0; t--) {
     dh[t] = now;
-    const dN = mul(g, factorN![t]!, now);
+    const dN = mul(g, factorN[t], now);
     const v = gemm(g, dN, candidate, null);
-    const dZR = concat(g, [mul(g, factorZ![t]!, now), mul(g, factorR![t]!, v)], 1);
+    const dZR = concat(g, [mul(g, factorZ[t], now), mul(g, factorR[t], v)], 1);
     dGates[t] = concat(g, [dZR, dN], 1);
     if (t === 0) break;
-    const direct = add(g, add(g, mul(g, kept![t]!, now), mul(g, resets![t]!, v)), arriving[t - 1]!);
+    const direct = add(g, add(g, mul(g, kept[t], now), mul(g, resets[t], v)), arriving[t - 1]);
     now = gemm(g, dZR, updateAndReset, direct);
   }
   onStateGradient?.(joinSteps(g, dh));

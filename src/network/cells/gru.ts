@@ -92,12 +92,12 @@ function backward(
   const kept = split(g, z, T);
   const arriving = split(g, flatten(g, dStates), T);
   const dh: Value[] = [];
-  let now = arriving[T - 1]!;
+  let now = arriving[T - 1];
   for (let t = T - 1; ; t--) {
     dh[t] = now;
     if (t === 0) break;
-    const direct = add(g, mul(g, kept[t]!, now), arriving[t - 1]!);
-    now = gemm(g, mul(g, factors[t]!, concat(g, [now, now, now], 1)), weights.hidden, direct);
+    const direct = add(g, mul(g, kept[t], now), arriving[t - 1]);
+    now = gemm(g, mul(g, factors[t], concat(g, [now, now, now], 1)), weights.hidden, direct);
   }
   const dAll = joinSteps(g, dh);
   onStateGradient?.(dAll);

@@ -84,7 +84,7 @@ function backward(
   const added = split(g, entering, T);
   const cells: Value[] = [];
   for (let t = 0; t < T; t++) {
-    cells.push(add(g, mul(g, forget[t]!, cells[t - 1] ?? flatten(g, c0)), added[t]!));
+    cells.push(add(g, mul(g, forget[t], cells[t - 1] ?? flatten(g, c0)), added[t]));
   }
   const c = joinSteps(g, cells);
   const shown = tanh(g, c);
@@ -107,16 +107,16 @@ function backward(
   const arriving = split(g, flatten(g, dStates), T);
   const dGates: Value[] = [];
   const dh: Value[] = [];
-  let now = arriving[T - 1]!;
+  let now = arriving[T - 1];
   let dcLater: Value | null = null;
   for (let t = T - 1; t >= 0; t--) {
     dh[t] = now;
-    const fromHere = mul(g, toCell[t]!, now);
+    const fromHere = mul(g, toCell[t], now);
     const dc: Value = dcLater ? add(g, fromHere, dcLater) : fromHere;
-    dGates[t] = mul(g, factor[t]!, concat(g, [dc, now, dc, dc], 1));
+    dGates[t] = mul(g, factor[t], concat(g, [dc, now, dc, dc], 1));
     if (t === 0) break;
-    dcLater = mul(g, dc, forget[t]!);
-    now = gemm(g, dGates[t]!, weights.hidden, arriving[t - 1]!);
+    dcLater = mul(g, dc, forget[t]);
+    now = gemm(g, dGates[t], weights.hidden, arriving[t - 1]);
   }
   onStateGradient?.(joinSteps(g, dh));
 

@@ -35,10 +35,10 @@ function vanilla(activation: Activation, bounded: boolean): CellOps {
         const arriving = split(g, flatten(g, dStates!), T);
         // dA = f' dh before the nonlinearity; dh of the step before = dA R + what arrives there
         const dA: Value[] = [];
-        const dh: Value[] = [arriving[T - 1]!];
+        const dh: Value[] = [arriving[T - 1]];
         for (let t = T - 1; t >= 0; t--) {
-          dA[t] = mul(g, slopes[t]!, dh[0]!);
-          if (t > 0) dh.unshift(gemm(g, dA[t]!, hidden, arriving[t - 1]!));
+          dA[t] = mul(g, slopes[t], dh[0]);
+          if (t > 0) dh.unshift(gemm(g, dA[t], hidden, arriving[t - 1]));
         }
         onStateGradient?.(joinSteps(g, dh));
         const all = joinSteps(g, dA);

@@ -21,7 +21,7 @@ class Adjoints {
     const parts = this.parts.get(value.name);
     if (!parts) return null;
     if (parts.length > 1) parts.splice(0, parts.length, this.graph.emit('Sum', parts, value.shape));
-    return parts[0]!;
+    return parts[0];
   }
 }
 
@@ -38,7 +38,7 @@ export function gradients(graph: Graph, loss: Value, wrt: readonly Value[]): Val
     const arrived = entry.outputs.map((output) => adjoints.get(output));
     if (arrived.every((gradient) => gradient === null)) continue;
     entry.backward(arrived).forEach((gradient, index) => {
-      if (gradient) adjoints.add(entry.inputs[index]!, gradient);
+      if (gradient) adjoints.add(entry.inputs[index], gradient);
     });
   }
   return wrt.map((value) => {

@@ -100,7 +100,7 @@ export class Graph {
     type: ElementType = 'float32',
     domain = '',
   ): Value {
-    return this.emitAll(op, inputs, [{ shape, type }], attributes, domain)[0]!;
+    return this.emitAll(op, inputs, [{ shape, type }], attributes, domain)[0];
   }
 
   /** Says how gradients flow back from `outputs` to `inputs`. */
@@ -113,7 +113,7 @@ export class Graph {
     const needed = new Set(this.outputs.map((output) => output.name));
     const kept: NodeSpec[] = [];
     for (let index = this.nodes.length - 1; index >= 0; index--) {
-      const node = this.nodes[index]!;
+      const node = this.nodes[index];
       if (!node.outputs.some((output) => needed.has(output))) continue;
       kept.push(node);
       for (const input of node.inputs) needed.add(input);

@@ -121,7 +121,7 @@ export function gemm(
   c: Value | null,
   { transA = false, transB = false } = {},
 ): Value {
-  const shape = [a.shape[transA ? 1 : 0]!, b.shape[transB ? 0 : 1]!];
+  const shape = [a.shape[transA ? 1 : 0], b.shape[transB ? 0 : 1]];
   if (a.shape[transA ? 0 : 1] !== b.shape[transB ? 1 : 0]) {
     throw new Error(`cannot multiply [${a.shape}] by [${b.shape}]`);
   }
@@ -131,7 +131,7 @@ export function gemm(
 
 /** Reverses the axes, or puts them in the order given. */
 export function transpose(g: Graph, x: Value, order = x.shape.map((_, axis) => axis).reverse()): Value {
-  const shape = order.map((axis) => x.shape[axis]!);
+  const shape = order.map((axis) => x.shape[axis]);
   const y = g.emit('Transpose', [x], shape, { perm: { ints: order } });
   const inverse = order.map((_, axis) => order.indexOf(axis));
   return result(g, [x], y, (dy) => [transpose(g, dy, inverse)]);
@@ -176,10 +176,10 @@ export function pad(g: Graph, x: Value, axis: number, before: number, after: num
 }
 
 export function concat(g: Graph, parts: readonly Value[], axis: number): Value {
-  if (parts.length === 1) return parts[0]!;
+  if (parts.length === 1) return parts[0];
   const sizes = parts.map((part) => fixed(part.shape[axis]));
   const total = sizes.reduce((a, b) => a + b, 0);
-  const shape = parts[0]!.shape.map((dim, index) => (index === axis ? total : dim));
+  const shape = parts[0].shape.map((dim, index) => (index === axis ? total : dim));
   const y = g.emit('Concat', parts, shape, { axis: { int: axis } });
   return result(g, parts, y, (dy) => {
     let from = 0;
@@ -203,7 +203,7 @@ export function sum(g: Graph, x: Value, axes = x.shape.map((_, axis) => axis)): 
 
 /** Equal parts along the first axis, whatever its size at run time; not differentiated. */
 export function split(g: Graph, x: Value, parts: number): Value[] {
-  const size = x.shape[0]!;
+  const size = x.shape[0];
   const symbolic = typeof size === 'string' ? size.replace(new RegExp(`^${parts}\\*`), '') : size / parts;
   if (multiply(symbolic, parts) !== size) throw new Error(`cannot split [${x.shape}] in ${parts}`);
   const shape = [symbolic, ...x.shape.slice(1)];

@@ -165,7 +165,7 @@ function attributes(quantiles: readonly number[]): string {
   const chosen =
     sorted.length <= ATTRIBUTE_QUANTILES
       ? sorted.map(nameOf)
-      : [nameOf(sorted[0]!), nearest(sorted, 0.5), nameOf(sorted.at(-1)!)];
+      : [nameOf(sorted[0]), nearest(sorted, 0.5), nameOf(sorted.at(-1)!)];
   const lists = chosen.map((name) => `'${name}': value_json.${name}`);
   return `{{ {'origin': value_json.origin, 'step_s': value_json.step_s, 'kind': value_json.model.kind, 'quality': value_json.input.quality, ${lists.join(', ')}} | tojson }}`;
 }
@@ -182,7 +182,7 @@ function nearest(quantiles: readonly number[], level: number): string {
 }
 
 function nameOf(level: number): string {
-  return QUANTILE_NAMES[(QUANTILES as readonly number[]).indexOf(level)]!;
+  return QUANTILE_NAMES[(QUANTILES as readonly number[]).indexOf(level)];
 }
 
 /** Letters, digits, `_` and `-`; another name never gives the same id. */

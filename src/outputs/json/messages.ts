@@ -52,8 +52,7 @@ export function forecastMessage(
     },
   };
   QUANTILES.forEach((level, at) => {
-    if (options.quantiles.includes(level))
-      message[QUANTILE_NAMES[at]!] = column(forecast, at, options.digits);
+    if (options.quantiles.includes(level)) message[QUANTILE_NAMES[at]] = column(forecast, at, options.digits);
   });
   message.coverage = {
     target: short(coverage.target),
@@ -220,7 +219,7 @@ function crossingOf(crossing: Crossing): Record<string, unknown> {
 
 function column({ leads, quantiles }: Forecast, at: number, digits: number): number[] {
   const values: number[] = [];
-  for (let lead = 0; lead < leads; lead++) values.push(inDigits(quantiles[lead * Q + at]!, digits));
+  for (let lead = 0; lead < leads; lead++) values.push(inDigits(quantiles[lead * Q + at], digits));
   return values;
 }
 

@@ -9,7 +9,7 @@ export function shiftLevels(frame: Frame, x: Float64Array): void {
     const jump = rng.normal() * 1.5;
     const slope = rng.chance(0.3) ? (rng.normal() * 2) / x.length : 0;
     const until = rng.chance(0.3) ? at + rng.int(10, x.length) : x.length;
-    for (let t = at; t < Math.min(until, x.length); t++) x[t]! += jump + slope * (t - at);
+    for (let t = at; t < Math.min(until, x.length); t++) x[t] += jump + slope * (t - at);
   }
 }
 
@@ -19,14 +19,14 @@ export function spike(frame: Frame, x: Float64Array): void {
   const rate = rng.logRange(0.0005, 0.01);
   const oneSided = rng.chance(0.5);
   for (let t = 0; t < x.length; t++) {
-    if (rng.chance(rate)) x[t]! += (oneSided ? 1 : Math.sign(rng.normal())) * rng.range(2, 8);
+    if (rng.chance(rate)) x[t] += (oneSided ? 1 : Math.sign(rng.normal())) * rng.range(2, 8);
   }
 }
 
 /** A step of resolution, as of a 0.1 degree sensor or a 4-bit gauge. */
 export function quantise(frame: Frame, x: Float64Array): void {
   const size = frame.rng.logRange(0.02, 0.8);
-  for (let t = 0; t < x.length; t++) x[t] = Math.round(x[t]! / size) * size;
+  for (let t = 0; t < x.length; t++) x[t] = Math.round(x[t] / size) * size;
 }
 
 /** The sensor's range ends inside the signal's. */
@@ -34,7 +34,7 @@ export function saturate(frame: Frame, x: Float64Array): void {
   const { rng } = frame;
   const high = rng.chance(0.6) ? rng.range(0.8, 2.5) : Number.POSITIVE_INFINITY;
   const low = rng.chance(0.6) ? -rng.range(0.8, 2.5) : Number.NEGATIVE_INFINITY;
-  for (let t = 0; t < x.length; t++) x[t] = Math.min(high, Math.max(low, x[t]!));
+  for (let t = 0; t < x.length; t++) x[t] = Math.min(high, Math.max(low, x[t]));
 }
 
 /** The last reading is repeated for a while. */
@@ -43,7 +43,7 @@ export function stick(frame: Frame, x: Float64Array): void {
   for (let k = rng.int(1, 3); k > 0; k--) {
     const at = rng.int(0, x.length - 1);
     const until = Math.min(x.length, at + Math.round(rng.logRange(3, Math.max(6, x.length / 12))));
-    x.fill(x[at]!, at, until);
+    x.fill(x[at], at, until);
   }
 }
 
@@ -57,8 +57,8 @@ export function sendOnDelta(frame: Frame, x: Float64Array): void {
   let since = 0;
   for (let t = 0; t < x.length; t++) {
     since++;
-    if (Number.isNaN(last) || Math.abs(x[t]! - last) > least || since >= heartbeat) {
-      last = x[t]!;
+    if (Number.isNaN(last) || Math.abs(x[t] - last) > least || since >= heartbeat) {
+      last = x[t];
       since = 0;
     } else x[t] = hold ? last : Number.NaN;
   }
@@ -94,6 +94,6 @@ export function losses(frame: Frame, x: Float64Array): void {
     for (let t = from; t < x.length; t++) if (t % every !== 0) x[t] = Number.NaN;
   } else {
     const edge = rng.range(-1, 0.5);
-    for (let t = 0; t < x.length; t++) if (x[t]! < edge && rng.chance(0.7)) x[t] = Number.NaN;
+    for (let t = 0; t < x.length; t++) if (x[t] < edge && rng.chance(0.7)) x[t] = Number.NaN;
   }
 }

@@ -35,7 +35,7 @@ export function thermostat(frame: Frame): Float64Array {
   let sensed = level;
   let on = rng.chance(duty);
   return make(frame, (t) => {
-    const load = Math.max(0.2, 1 + influence * outside[t]!);
+    const load = Math.max(0.2, 1 + influence * outside[t]);
     level += on ? -fall / Math.sqrt(load) : rise * load;
     if (opening && rng.chance(opening)) level += rng.exponential() * 0.8;
     if (defrost && t % Math.round(defrost) < period * 0.4) level += rise * 1.5;
@@ -61,7 +61,7 @@ export function appliances(frame: Frame): Float64Array {
       if (left <= 0 && rng.chance(Math.min(0.5, rate * wish))) {
         left = Math.max(1, stay * (0.3 + rng.exponential() * 0.7));
       }
-      if (left > 0) total[t]! += size * Math.min(1, left) * (1 + 0.05 * rng.normal());
+      if (left > 0) total[t] += size * Math.min(1, left) * (1 + 0.05 * rng.normal());
       left -= 1;
     }
   }
@@ -84,9 +84,9 @@ export function solar(frame: Frame): Float64Array {
     const hour = 2 * Math.PI * (dayPhase(frame, t) - noon);
     const height = Math.sin(latitude) * Math.sin(tilt) + Math.cos(latitude) * Math.cos(tilt) * Math.cos(hour);
     if (height <= 0) return dark;
-    const thick = 1 / (1 + Math.exp(-(cloud[t]! - 0.3) * 2.5 * clouding));
+    const thick = 1 / (1 + Math.exp(-(cloud[t] - 0.3) * 2.5 * clouding));
     const shade = 1 - Math.min(0.95, clouding * 0.65 * thick);
-    const value = height ** 1.15 * Math.max(0.03, shade * (1 + flicker * thick * gust[t]!));
+    const value = height ** 1.15 * Math.max(0.03, shade * (1 + flicker * thick * gust[t]));
     return Math.min(limit, Math.max(dark, value));
   });
 }
@@ -100,7 +100,7 @@ export function wind(frame: Frame): Float64Array {
   const mean = rng.range(0.35, 0.8);
   const curve = rng.chance(0.7);
   return make(frame, (t) => {
-    const speed = Math.max(0, mean * Math.exp(0.55 * weather[t]!) * (1 + turbulence * gusts[t]!));
+    const speed = Math.max(0, mean * Math.exp(0.55 * weather[t]) * (1 + turbulence * gusts[t]));
     return curve ? 1 / (1 + Math.exp(-9 * (speed - 0.75))) - 0.0012 : speed;
   });
 }
@@ -123,7 +123,7 @@ export function tank(frame: Frame): Float64Array {
       level += (1 - low) / refill;
       if (level >= 1 || (random && rng.chance(0.3))) filling = false;
     } else {
-      level -= ((decay ? level : 1) * Math.max(0, 1 + 0.5 * use[t]!)) / lasts;
+      level -= ((decay ? level : 1) * Math.max(0, 1 + 0.5 * use[t])) / lasts;
     }
     level = Math.max(0, Math.min(1, level));
     return level + noise * rng.normal();
@@ -164,7 +164,7 @@ export function counts(frame: Frame): Float64Array {
   const burst = meanReverting(frame, rng.logRange(2, 60));
   const bursts = rng.range(0, 0.6);
   return make(frame, (t) => {
-    const count = rng.poisson(Math.min(1e4, mean * Math.exp(strength * season[t]! + bursts * burst[t]!)));
+    const count = rng.poisson(Math.min(1e4, mean * Math.exp(strength * season[t] + bursts * burst[t])));
     return lumps ? count * (1 + Math.floor(rng.exponential() * lumps)) : count;
   });
 }
@@ -179,7 +179,7 @@ export function counter(frame: Frame): Float64Array {
   const reset = rng.chance(0.4) ? rng.range(1, 3) / frame.steps : 0;
   let total = rng.range(0, 1000);
   return make(frame, (t) => {
-    total += Math.max(0, 1 + 0.8 * rate[t]!) * (rng.chance(0.2) ? 0 : 1);
+    total += Math.max(0, 1 + 0.8 * rate[t]) * (rng.chance(0.2) ? 0 : 1);
     if (total > wrap || rng.chance(reset)) total = 0;
     return total;
   });
@@ -204,7 +204,7 @@ export function server(frame: Frame): Float64Array {
     burst *= 0.8;
     leaked = rng.chance(leak * 0.5) ? 0 : leaked + leak;
     const running = (t + offset) % every < length ? job * (1 + 0.1 * rng.normal()) : 0;
-    return 2 + weight * season[t]! + 0.25 * noise[t]! + running + burst + leaked * 3;
+    return 2 + weight * season[t] + 0.25 * noise[t] + running + burst + leaked * 3;
   });
 }
 
@@ -224,11 +224,11 @@ export function regimes(frame: Frame): Float64Array {
   );
   const noise = meanReverting(frame, rng.logRange(0.3, 10));
   const inertia = rng.chance(0.5) ? rng.logRange(1, 30) : 0;
-  let level = kinds[path[0]!]!.level;
+  let level = kinds[path[0]].level;
   return make(frame, (t) => {
-    const kind = kinds[path[t]!]!;
+    const kind = kinds[path[t]];
     level += (kind.level - level) / (1 + inertia);
-    return level + kind.noise * noise[t]! + kind.swing * Math.sin(2 * Math.PI * fraction(t / kind.period));
+    return level + kind.noise * noise[t] + kind.swing * Math.sin(2 * Math.PI * fraction(t / kind.period));
   });
 }
 
@@ -248,7 +248,7 @@ export function weather(frame: Frame): Float64Array {
     const arc = Math.cos(phase) + sharp * Math.cos(2 * phase);
     const season = 2 * Math.cos(2 * Math.PI * (yearPhase(frame, t) - 0.55));
     const value =
-      season + fronts[t]! + dayScale * arc * Math.exp(-0.5 * Math.abs(clouds[t]!)) + noise * small[t]!;
+      season + fronts[t] + dayScale * arc * Math.exp(-0.5 * Math.abs(clouds[t])) + noise * small[t];
     return bound ? Math.tanh(value * 0.6) : value;
   });
 }

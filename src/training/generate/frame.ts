@@ -67,6 +67,6 @@ export function standardise(x: Float64Array): Float64Array {
   let variance = 0;
   for (const value of x) variance += (value - mean) ** 2 / x.length;
   const scale = variance > 1e-18 ? 1 / Math.sqrt(variance) : 0;
-  for (let i = 0; i < x.length; i++) x[i] = (x[i]! - mean) * scale;
+  for (let i = 0; i < x.length; i++) x[i] = (x[i] - mean) * scale;
   return x;
 }

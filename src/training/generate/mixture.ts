@@ -27,7 +27,7 @@ function composed(frame: Frame): Float64Array {
   const { rng, steps } = frame;
   const out = new Float64Array(steps);
   const add = (part: Float64Array, size: number) => {
-    for (let t = 0; t < steps; t++) out[t]! += part[t]! * size;
+    for (let t = 0; t < steps; t++) out[t] += part[t] * size;
   };
   if (hasDays(frame)) add(daySeason(frame), rng.range(0.3, 1.5));
   if (!hasDays(frame) || rng.chance(0.25)) {
@@ -48,7 +48,7 @@ function composed(frame: Frame): Float64Array {
     // Multiplicative: seasons and noise grow with the level.
     standardise(out);
     const strength = rng.range(0.2, 0.9);
-    for (let t = 0; t < steps; t++) out[t] = Math.exp(strength * out[t]!);
+    for (let t = 0; t < steps; t++) out[t] = Math.exp(strength * out[t]);
   }
   return out;
 }
@@ -59,7 +59,7 @@ function cyclic(frame: Frame): Float64Array {
   const out = freeCycle(frame, rng.logRange(4, Math.max(10, steps / 5)));
   const noise = anyNoise(frame);
   const size = rng.logRange(0.01, 1);
-  for (let t = 0; t < steps; t++) out[t]! += size * noise[t]!;
+  for (let t = 0; t < steps; t++) out[t] += size * noise[t];
   return out;
 }
 
@@ -68,7 +68,7 @@ function water(frame: Frame): Float64Array {
   const out = tide(frame);
   const surge = smoothReverting(frame, bucketsOf(frame, frame.rng.range(6, 48) * HOUR_MS, 4));
   const size = frame.rng.range(0.05, 0.6);
-  for (let t = 0; t < out.length; t++) out[t]! += size * surge[t]!;
+  for (let t = 0; t < out.length; t++) out[t] += size * surge[t];
   return out;
 }
 
@@ -118,8 +118,8 @@ export function generateSeries(rng: Random, options: GenerateOptions): Generated
     Math.floor((Date.UTC(2012, 0, 1) + rng.uniform() * 18 * 365.25 * DAY_MS) / intervalMs) * intervalMs;
   const zoneMs = rng.chance(0.6) ? 0 : rng.int(-11, 12) * HOUR_MS + (rng.chance(0.2) ? 30 * MINUTE_MS : 0);
   const frame: Frame = { rng, steps: options.steps, intervalMs, startMs, zoneMs };
-  const names = RECIPE_NAMES.filter((name) => !RECIPES[name]!.needsDays || hasDays(frame));
-  const name = options.recipe ?? names[rng.weighted(names.map((one) => RECIPES[one]!.weight))]!;
+  const names = RECIPE_NAMES.filter((name) => !RECIPES[name].needsDays || hasDays(frame));
+  const name = options.recipe ?? names[rng.weighted(names.map((one) => RECIPES[one].weight))];
   const recipe = RECIPES[name];
   if (!recipe) throw new RangeError(`unknown recipe '${name}'`);
   const x = standardise(recipe.make(frame));
@@ -148,8 +148,8 @@ function inUnits(rng: Random, x: Float64Array): Float32Array {
   const out = new Float32Array(x.length);
   let finite = 0;
   for (let t = 0; t < x.length; t++) {
-    out[t] = (x[t]! + offset) * scale;
-    if (Number.isFinite(out[t]!)) finite++;
+    out[t] = (x[t] + offset) * scale;
+    if (Number.isFinite(out[t])) finite++;
   }
   if (finite === 0) out[0] = 0;
   return out;

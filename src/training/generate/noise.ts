@@ -20,7 +20,7 @@ export function smoothReverting(frame: Frame, buckets: number): Float64Array {
   const inner = meanReverting(frame, buckets);
   let state = inner[0] ?? 0;
   for (let t = 0; t < inner.length; t++) {
-    state = keep * state + (1 - keep) * inner[t]!;
+    state = keep * state + (1 - keep) * inner[t];
     inner[t] = state;
   }
   return standardise(inner);
@@ -94,7 +94,7 @@ export function clustered(frame: Frame): Float64Array {
   const { rng } = frame;
   const size = meanReverting(frame, rng.logRange(10, 500));
   const strength = rng.range(0.3, 1);
-  return standardise(make(frame, (t) => rng.normal() * Math.exp(strength * size[t]!)));
+  return standardise(make(frame, (t) => rng.normal() * Math.exp(strength * size[t])));
 }
 
 /** One of the above at random: what surrounds a signal. */
@@ -119,13 +119,13 @@ export function states(frame: Frame, stay: readonly number[]): Uint8Array {
   const { rng } = frame;
   const out = new Uint8Array(frame.steps);
   let state = rng.int(0, stay.length - 1);
-  let left = rng.exponential() * stay[state]!;
+  let left = rng.exponential() * stay[state];
   for (let t = 0; t < out.length; t++) {
     out[t] = state;
     left -= 1;
     if (left > 0) continue;
     state = (state + rng.int(1, Math.max(1, stay.length - 1))) % stay.length;
-    left = rng.exponential() * stay[state]!;
+    left = rng.exponential() * stay[state];
   }
   return out;
 }

@@ -45,8 +45,8 @@ export function schedule(rng: Random): Shape {
   );
   const levels = edges.map(() => rng.normal() * 1.2);
   return (phase) => {
-    let level = levels[levels.length - 1]!;
-    for (let i = 0; i < edges.length; i++) if (phase >= edges[i]!) level = levels[i]!;
+    let level = levels[levels.length - 1];
+    for (let i = 0; i < edges.length; i++) if (phase >= edges[i]) level = levels[i];
     return level;
   };
 }
@@ -62,7 +62,7 @@ function sawtooth(rng: Random): Shape {
 }
 
 function anyShape(rng: Random): Shape {
-  return [harmonics, bumps, schedule, sawtooth][rng.weighted([5, 3, 2, 1])]!(rng);
+  return [harmonics, bumps, schedule, sawtooth][rng.weighted([5, 3, 2, 1])](rng);
 }
 
 /** A day season with weekends, drift of size and phase jitter from day to day, on local time. Zero when days are not visible. */
@@ -90,7 +90,7 @@ export function daySeason(frame: Frame): Float64Array {
     const free = weekendDays.includes(day % 7);
     const shape = free ? weekend : weekday;
     const phase = fraction(dayPhase(frame, t) + shift);
-    const grown = drift ? Math.exp(0.4 * drift[t]!) : 1;
+    const grown = drift ? Math.exp(0.4 * drift[t]) : 1;
     return (shape(phase) * size * (free ? weekendSize : 1) + (free ? weekendLevel : 0)) * grown;
   });
 }
@@ -104,8 +104,8 @@ export function freeCycle(frame: Frame, period: number): Float64Array {
   const size = rng.chance(0.4) ? smooth(frame, period * rng.range(3, 20)) : null;
   let phase = rng.uniform();
   return make(frame, (t) => {
-    phase = fraction(phase + Math.max(0.1, 1 + wander * speed[t]!) / period);
-    return shape(phase) * (size ? Math.exp(0.5 * size[t]!) : 1);
+    phase = fraction(phase + Math.max(0.1, 1 + wander * speed[t]) / period);
+    return shape(phase) * (size ? Math.exp(0.5 * size[t]) : 1);
   });
 }
 
