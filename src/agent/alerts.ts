@@ -98,9 +98,11 @@ export class Alerts implements Part {
     if (changed) this.parts.store.setMeta(KEY, JSON.stringify([...this.raised.keys()]));
   }
 
-  /** Ids of those of severity error. */
-  errors(): string[] {
-    return [...this.raised].filter(([, { severity }]) => severity === 'error').map(([id]) => id);
+  /** Ids of those that a config change must not raise: errors, and refused streams, as a filter that is too wide brings. */
+  harmful(): string[] {
+    return [...this.raised]
+      .filter(([id, { severity }]) => severity === 'error' || id === 'stream-limit')
+      .map(([id]) => id);
   }
 
   /** The broker may have lost what it retained. */

@@ -47,8 +47,8 @@ export interface AgentRemoteParts {
   readonly resubscribe: () => void;
   readonly connected: () => boolean;
   readonly streams: () => readonly { readonly name: string; readonly intervalMs: number | null }[];
-  /** Ids of the alerts of severity error. */
-  readonly errors: () => readonly string[];
+  /** Ids of the raised alerts that end a probation. */
+  readonly alerts: () => readonly string[];
   readonly registry: ModelRegistry;
   readonly stepFailures: () => number;
   readonly tuning: Pick<Tuning, 'problem' | 'judge'>;
@@ -61,7 +61,7 @@ export interface RemoteSubjects {
   readonly models: AgentModels;
   readonly tuning: Tuning;
   readonly link: Link;
-  readonly alerts: Pick<Alerts, 'errors'>;
+  readonly alerts: Pick<Alerts, 'harmful'>;
 }
 
 /** @returns null where remote config is switched off */
@@ -75,7 +75,7 @@ export function createRemote(
     session,
     connected: () => link.client.status().connected,
     streams: () => engine.streams().map(({ spec: { name }, intervalMs }) => ({ name, intervalMs })),
-    errors: () => alerts.errors(),
+    alerts: () => alerts.harmful(),
     registry: models.registry,
     stepFailures: () => engine.failures,
     tuning,
@@ -90,8 +90,8 @@ export class AgentRemote implements Part {
   private readonly models: ModelIntake;
   /** By topic. */
   private readonly layers: ReadonlyMap<string, LayerName>;
-  /** By stream: when it forecast last, ms of the monotonic clock. */
-  private readonly forecastMs = new Map<string, number>();
+  /** By stream: when it forecast last, ms of the monotonic clock, and how many forecasts it has had in this run. */
+  private readonly forecasts = new Map<string, { lastMs: number; count: number }>();
 
   constructor(private readonly parts: AgentRemoteParts) {
     const { session, clock, log, topics, send, configure, restart } = parts;
@@ -173,11 +173,18 @@ export class AgentRemote implements Part {
 
   observe(forecasts: readonly Forecast[]): void {
     const nowMs = this.parts.clock.monotonic();
-    for (const { stream } of forecasts) this.forecastMs.set(stream, nowMs);
+    for (const { stream } of forecasts) {
+      const known = this.forecasts.get(stream);
+      if (known === undefined) this.forecasts.set(stream, { lastMs: nowMs, count: 1 });
+      else {
+        known.lastMs = nowMs;
+        known.count += 1;
+      }
+    }
   }
 
   forget(stream: string): void {
-    this.forecastMs.delete(stream);
+    this.forecasts.delete(stream);
   }
 
   connected(): void {
@@ -214,16 +221,17 @@ export class AgentRemote implements Part {
   }
 
   private vitals(): Vitals {
-    const { connected, streams, errors, stepFailures, tuning } = this.parts;
+    const { connected, streams, alerts, stepFailures, tuning } = this.parts;
     return {
       connected: connected(),
       streams: streams().map(({ name, intervalMs }) => ({
         name,
         intervalMs,
-        publishedMs: this.forecastMs.get(name) ?? null,
+        publishedMs: this.forecasts.get(name)?.lastMs ?? null,
+        forecasts: this.forecasts.get(name)?.count ?? 0,
       })),
       rssMb: process.memoryUsage.rss() / MB,
-      errors: errors(),
+      alerts: alerts(),
       stepFailures: stepFailures(),
       modelProblem: tuning.problem,
     };

@@ -9,10 +9,12 @@ export interface Vitals {
     readonly publishedMs: number | null;
     /** Null: not yet known. */
     readonly intervalMs: number | null;
+    /** How many it has had in this run. */
+    readonly forecasts: number;
   }[];
   readonly rssMb: number;
-  /** Alerts of severity error. */
-  readonly errors: readonly string[];
+  /** Ids of the raised alerts that a config must not raise. */
+  readonly alerts: readonly string[];
   /** How often the model's step failed in this run. */
   readonly stepFailures: number;
   /** Why the configured model does not forecast; null: it does. */
@@ -33,6 +35,8 @@ export interface Trial {
   readonly ruleGone: boolean;
   /** The change brings another model. */
   readonly otherModel: boolean;
+  /** False after a restart of an agent with many streams: `before` then names some of them only. */
+  readonly allStreams: boolean;
   /** ms of the monotonic clock. */
   readonly sinceMs: number;
   readonly lengthMs: number;
@@ -49,8 +53,10 @@ export interface Verdict {
 /** Memory may grow by this share of what it was, and by this much in any case, MB. */
 const MEMORY_SHARE = 1.5;
 const MEMORY_MB = 96;
-/** Of the streams that had forecasts, so many must have them again. */
+/** Of the streams that had forecasts, so many must still have them. */
 const STREAM_SHARE = 0.9;
+/** A stream that forecasts more rarely than this share of its intervals counts as one that has no forecasts. */
+const PACE = 0.5;
 
 /** How long a connection may be away: a quarter of probation, between 2 s and 30 s. */
 const graceMs = (lengthMs: number): number => Math.min(30_000, Math.max(2000, lengthMs / 4));
@@ -63,7 +69,7 @@ export function judge(trial: Trial, now: Vitals, monotonicMs: number, model?: Mo
   const failed = (reason: string): Verdict => ({ trial: next, passed: false, failed: reason });
   if (lostSinceMs !== null && monotonicMs - lostSinceMs >= graceMs(lengthMs))
     return failed('the connection to the broker was lost during probation');
-  const raised = now.errors.filter((id) => !before.errors.includes(id));
+  const raised = now.alerts.filter((id) => !before.alerts.includes(id));
   if (raised.length > 0) return failed(`a new alert was raised: ${raised.join(', ')}`);
   const mostMb = Math.max(before.rssMb * MEMORY_SHARE, before.rssMb + MEMORY_MB);
   if (now.rssMb > mostMb)
@@ -82,19 +88,35 @@ export function judge(trial: Trial, now: Vitals, monotonicMs: number, model?: Mo
 }
 
 /**
- * Whether too few streams have forecasts. Counted are streams that had forecasts before and must have had another one by
- * now; a rule whose streams got other names is fine.
+ * Whether too few streams have forecasts. Expected are streams that had forecasts before. One that is still there must have had
+ * at least half of the forecasts of its interval. One that is gone may have another name now: any new stream that forecasts
+ * stands for it.
  */
-function silentStreams({ before, ruleGone, sinceMs, lengthMs }: Trial, now: Vitals): string | null {
+function silentStreams(
+  { before, ruleGone, allStreams, sinceMs, lengthMs }: Trial,
+  now: Vitals,
+): string | null {
   const after = new Map(now.streams.map((stream) => [stream.name, stream]));
-  const expected = before.streams.filter(({ name, publishedMs, intervalMs: known }) => {
-    if (ruleGone && !after.has(name)) return false;
-    const intervalMs = known ?? after.get(name)?.intervalMs ?? 0;
-    return publishedMs !== null && 2 * intervalMs < lengthMs && sinceMs - publishedMs <= 3 * intervalMs;
+  const known = new Set(before.streams.map(({ name }) => name));
+  const due = before.streams.flatMap((stream) => {
+    const { name, publishedMs } = stream;
+    const still = after.get(name);
+    if (publishedMs === null || (ruleGone && still === undefined)) return [];
+    // The change may make the interval longer.
+    const intervalMs = Math.max(stream.intervalMs ?? 0, still?.intervalMs ?? 0);
+    const hadForecasts = sinceMs - publishedMs <= 3 * (stream.intervalMs ?? intervalMs);
+    return hadForecasts && 2 * intervalMs < lengthMs ? [{ ...stream, still, intervalMs }] : [];
   });
-  const published = now.streams.filter(({ publishedMs }) => publishedMs !== null && publishedMs > sinceMs);
-  if (published.length >= expected.length * STREAM_SHARE) return null;
-  const alive = new Set(published.map(({ name }) => name));
-  const silent = expected.filter(({ name }) => !alive.has(name)).map(({ name }) => name);
-  return `${silent.length} of ${expected.length} streams have no forecasts any more: ${silent.slice(0, 5).join(', ')}`;
+  const silent = due.filter(({ still, intervalMs, forecasts }) => {
+    const least = Math.max(1, Math.floor((PACE * lengthMs) / intervalMs));
+    return still === undefined || still.forecasts - forecasts < least;
+  });
+  const gone = silent.filter(({ still }) => still === undefined).length;
+  const fresh = allStreams
+    ? now.streams.filter(({ name, forecasts }) => !known.has(name) && forecasts > 0).length
+    : 0;
+  const missing = silent.length - Math.min(gone, fresh);
+  if (due.length - missing >= due.length * STREAM_SHARE) return null;
+  const names = silent.map(({ name }) => name).slice(0, 5);
+  return `${missing} of ${due.length} streams have no forecasts any more, or fewer than half of them: ${names.join(', ')}`;
 }

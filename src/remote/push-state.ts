@@ -53,7 +53,7 @@ const pushSchema = z.strictObject({
       /** Streams that had forecasts; some of them where there are many. */
       streams: z.array(z.string()),
       rssMb: z.number(),
-      errors: z.array(z.string()),
+      alerts: z.array(z.string()),
       /** A rule is taken away on purpose, and its streams with it. */
       ruleGone: z.boolean(),
     })

@@ -520,7 +520,7 @@ export class RemoteConfig {
   /** What a restart must not lose of the state before it. */
   private baseline(wanted: Effective): Push['baseline'] {
     const { life, host, clock } = this.parts;
-    const { streams, rssMb, errors } = host.vitals();
+    const { streams, rssMb, alerts } = host.vitals();
     const nowMs = clock.monotonic();
     const names = streams
       .filter(
@@ -531,7 +531,7 @@ export class RemoteConfig {
     const ids = ruleIds(wanted.config.streams);
     const ruleGone =
       !('problems' in running) && ruleIds(running.config.streams).some((id) => !ids.includes(id));
-    return { streams: names.slice(0, MAX_BASELINE), rssMb, errors: [...errors], ruleGone };
+    return { streams: names.slice(0, MAX_BASELINE), rssMb, alerts: [...alerts], ruleGone };
   }
 
   /** @param before left out after a restart: the state is then the one that was kept */
@@ -543,14 +543,28 @@ export class RemoteConfig {
     const kept: Vitals = {
       connected: true,
       rssMb: baseline?.rssMb ?? host.vitals().rssMb,
-      errors: baseline?.errors ?? host.vitals().errors,
+      alerts: baseline?.alerts ?? host.vitals().alerts,
       stepFailures: 0,
       modelProblem: null,
-      streams: (baseline?.streams ?? []).map((name) => ({ name, publishedMs: sinceMs, intervalMs: null })),
+      streams: (baseline?.streams ?? []).map((name) => ({
+        name,
+        publishedMs: sinceMs,
+        intervalMs: null,
+        forecasts: 0,
+      })),
     };
     const ruleGone = baseline?.ruleGone ?? false;
     const otherModel = life.modelOnTrial();
-    this.trial = { before: before ?? kept, ruleGone, otherModel, sinceMs, lengthMs, lostSinceMs: null };
+    const allStreams = before !== undefined || kept.streams.length < MAX_BASELINE;
+    this.trial = {
+      before: before ?? kept,
+      ruleGone,
+      otherModel,
+      allStreams,
+      sinceMs,
+      lengthMs,
+      lostSinceMs: null,
+    };
   }
 
   private look(): void {

@@ -291,7 +291,7 @@ describe('codes of remote config', () => {
 
   it.each([
     ['memory', { rssMb: 400 }, 'memory'],
-    ['an alert', { errors: ['store'] }, 'alert'],
+    ['an alert', { alerts: ['store'] }, 'alert'],
   ])('500: %s', async (_, change, text) => {
     const gateway = start();
     await gateway.push(await push({ ...GOOD, probation: '10s' }));
@@ -308,6 +308,7 @@ describe('codes of remote config', () => {
       // `settle` lets the clock run while a signature is checked: 3 intervals must be longer than that.
       intervalMs: 4000,
       publishedMs: gateway.clock.monotonic(),
+      forecasts: 5,
     }));
     gateway.vitals = { ...gateway.vitals, streams };
     await gateway.push(await push({ ...GOOD, probation: '10s' }));

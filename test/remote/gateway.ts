@@ -88,7 +88,7 @@ const NOBODY: Vitals = {
   connected: true,
   streams: [],
   rssMb: 100,
-  errors: [],
+  alerts: [],
   stepFailures: 0,
   modelProblem: null,
 };

@@ -106,7 +106,7 @@ describe('a push with a model', () => {
     ],
     ['its step throws', { vitals: { stepFailures: 1 } }, 'step fails'],
     ['the engine does not take it up', { vitals: { modelProblem: 'other inputs' } }, 'cannot be used'],
-    ['an alert is raised', { vitals: { errors: ['store'] } }, 'alert'],
+    ['an alert is raised', { vitals: { alerts: ['store'] } }, 'alert'],
   ])('goes back and is removed when %s', async (_, change, text) => {
     const set = setUp();
     const files = modelFiles('worse');
