@@ -5,6 +5,7 @@ import { registerCheck } from './check/check.ts';
 import { registerConfig } from './config/config.ts';
 import { registerDemo } from './demo.ts';
 import { registerDoctor } from './doctor/doctor.ts';
+import { registerInit } from './init/init.ts';
 import { registerInspect } from './inspect/inspect.ts';
 import { registerModel } from './model/model.ts';
 import { registerReplay } from './replay/replay.ts';
@@ -19,6 +20,7 @@ import { registerTrain } from './train/train.ts';
 /** In the order in which `--help` lists them. */
 const REGISTER = [
   registerDemo,
+  registerInit,
   registerRun,
   registerCheck,
   registerDoctor,
@@ -46,7 +48,7 @@ export function createProgram(output: Output): Command {
     .showSuggestionAfterError()
     .addHelpText(
       'after',
-      '\nTry it:\n  $ gatecast demo\n\nWith your own broker:\n  $ gatecast check --broker mqtt://192.168.1.5 --listen 60s --out gatecast.yaml\n  $ gatecast run -c gatecast.yaml\n',
+      '\nTry it:\n  $ gatecast demo\n\nWith your own broker:\n  $ gatecast init\n  $ gatecast run -c gatecast.yaml\n',
     );
   addGlobals(program);
   for (const register of REGISTER) register(program);

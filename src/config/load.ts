@@ -1,4 +1,5 @@
 /** From a file, or from data that came over the broker, to a complete and checked config. */
+import { dirname, resolve } from 'node:path';
 import { errorText, GatecastError, type Issue } from '../errors.ts';
 import { readBounded } from '../system/files.ts';
 import { type ConfigDocument, type PathPart, parseConfigText } from './document.ts';
@@ -22,7 +23,7 @@ export interface ReadConfig {
 }
 
 /**
- * Reads and checks a YAML or JSON file. `GATECAST_DATA_DIR` goes before `data_dir`.
+ * Reads and checks a YAML or JSON file. `GATECAST_DATA_DIR` goes before `data_dir`, which is relative to the file.
  * Throws GatecastError FILE_UNREADABLE, or CONFIG_INVALID with an issue for every wrong key.
  */
 export function loadConfig(path: string, environment: Environment = {}): Config {
@@ -41,11 +42,8 @@ export function readConfig(path: string, environment: Environment = {}): ReadCon
     });
   }
   const { value, config } = parsed(text, path);
-  const dataDir = environment.GATECAST_DATA_DIR;
-  return {
-    document: value as ReadConfig['document'],
-    config: dataDir === undefined || dataDir === '' ? config : { ...config, data_dir: dataDir },
-  };
+  const dataDir = environment.GATECAST_DATA_DIR || resolve(dirname(path), config.data_dir);
+  return { document: value as ReadConfig['document'], config: { ...config, data_dir: dataDir } };
 }
 
 /** Checks the text of a YAML or JSON config; `name` is what errors call it. Throws GatecastError CONFIG_INVALID. */

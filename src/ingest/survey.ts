@@ -71,6 +71,7 @@ export class Survey {
   readonly announcements = new Announcements();
   private readonly heard = new Map<string, HeardTopic>();
   private readonly silent = new Set<string>();
+  private readonly noticed = new Set<string>();
   private readonly senders = new Map<string, Map<string, Sender>>();
   private readonly decoders = new Map<string, Decoder>();
   private readonly session = newSession();
@@ -83,15 +84,25 @@ export class Survey {
       .sort((a, b) => (a.topic < b.topic ? -1 : 1));
   }
 
+  /** Topics heard so far that could be read. */
+  get topicCount(): number {
+    return this.heard.size;
+  }
+
   /** Topics without a number, and messages of topics beyond the limit. */
   rest(): { silent: number; overlooked: number } {
     const empty = [...this.heard.values()].filter(({ fields }) => fields.size === 0).length;
     return { silent: this.silent.size + empty, overlooked: this.overlooked };
   }
 
-  /** Names of topics without a number; families are recognised by them too. */
-  silentTopics(): ReadonlySet<string> {
-    return this.silent;
+  /** A topic whose messages are not surveyed; that it is there may say what others are. */
+  notice(topic: string): void {
+    if (this.noticed.size < MAX_TOPICS) this.noticed.add(topic);
+  }
+
+  /** Names of all topics, those without a number too: families are recognised by them. */
+  names(): ReadonlySet<string> {
+    return new Set([...this.heard.keys(), ...this.silent, ...this.noticed]);
   }
 
   /** @param retained the broker had kept the message; it says nothing of when it was sent */

@@ -7,6 +7,8 @@ export interface BrokerOptions {
   readonly url: string;
   readonly username?: string | undefined;
   readonly passwordFile?: string | undefined;
+  /** As typed; goes before `passwordFile`. */
+  readonly password?: string | undefined;
   readonly ca?: string | undefined;
   readonly cert?: string | undefined;
   readonly key?: string | undefined;
@@ -81,7 +83,8 @@ export interface Secrets {
 /** @throws FILE_UNREADABLE naming the key and the file */
 export function readSecrets(options: BrokerOptions): Secrets {
   const secrets: { -readonly [K in keyof Secrets]: Secrets[K] } = {};
-  if (options.passwordFile !== undefined) {
+  if (options.password !== undefined) secrets.password = Buffer.from(options.password);
+  else if (options.passwordFile !== undefined) {
     secrets.password = Buffer.from(
       readFile('password_file', options.passwordFile)
         .toString('utf8')

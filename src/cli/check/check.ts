@@ -1,24 +1,26 @@
 /** `gatecast check`: validates a config, shows what it reads, and, listening, what would come of it. Changes nothing. */
 import { accessSync, constants, existsSync, writeFileSync } from 'node:fs';
-import { hostname } from 'node:os';
 import type { Command } from 'commander';
 import type { Config, ReadConfig } from '../../config/index.ts';
 import { GatecastError } from '../../errors.ts';
 import type { HeardTopic } from '../../ingest/survey.ts';
+import type { BrokerOptions } from '../../mqtt/options.ts';
 import { unwritable } from '../../system/output-file.ts';
+import { addLogin, brokerOf, type LoginFlags, mqttOf, withPassword } from '../shared/broker.ts';
 import { globals } from '../shared/globals.ts';
+import type { Heard } from '../shared/heard.ts';
 import { type Layered, layered } from '../shared/layers.ts';
+import { many } from '../shared/many.ts';
 import { modelRegistry } from '../shared/models.ts';
+import { nodeName } from '../shared/node-name.ts';
 import { untilSignal } from '../shared/until-signal.ts';
 import { duration } from '../shared/values.ts';
-import type { Listening } from './listen.ts';
-import type { Heard, RuleSummary } from './report.ts';
+import type { RuleSummary } from './report.ts';
 
-interface Options {
+interface Options extends LoginFlags {
   readonly config?: string;
   /** ms */
   readonly listen?: number;
-  readonly broker: string;
   readonly out?: string;
   readonly json?: boolean;
 }
@@ -27,16 +29,16 @@ const EXAMPLES = `
 Examples:
   $ gatecast check -c gatecast.yaml                  is it valid, and what does it read?
   $ gatecast check -c gatecast.yaml --listen 60s     what comes in for each rule, and what does not decode?
-  $ gatecast check --listen 60s --broker mqtt://192.168.1.5 --out gatecast.yaml
-                                                     write a config from what is heard`;
+  $ gatecast check --listen 60s --broker mqtt://192.168.1.5 --username me --out gatecast.yaml
+                                                     write a config from what is heard; asks for the password`;
 
 export function registerCheck(program: Command): void {
-  program
+  const command = program
     .command('check')
     .description('validate a config; with --listen show what comes in for it, and suggest one')
     .option('-c, --config <file>', 'config file, YAML or JSON')
-    .option('--listen <duration>', 'listen on the broker for so long, read-only', duration)
-    .option('--broker <url>', 'where to listen when there is no config', 'mqtt://127.0.0.1:1883')
+    .option('--listen <duration>', 'listen on the broker for so long, read-only', duration);
+  addLogin(command)
     .option('--out <file>', 'write the suggested config to a new file')
     .option('--json', 'print JSON')
     .addHelpText('after', EXAMPLES)
@@ -56,7 +58,7 @@ interface Output {
 
 async function check(options: Options, dataDir: string | undefined, { out, err }: Output): Promise<void> {
   const { readConfig, resolveRules, configHash } = await import('../../config/index.ts');
-  const { configText, heardText, many, summarise } = await import('./report.ts');
+  const { configText, heardText, summarise } = await import('./report.ts');
   const path = options.config;
   if (path === undefined && options.listen === undefined)
     throw new GatecastError('USAGE', 'nothing to check', { hint: 'name a config with -c, or --listen' });
@@ -99,16 +101,16 @@ async function check(options: Options, dataDir: string | undefined, { out, err }
   }
   // Without a config the suggestion is the result; it alone goes where a shell redirects it.
   if (!options.json) err(`listening for ${options.listen / 1000} s; ctrl-c ends it sooner\n`);
-  const result = await overhear(config, options.broker, options.listen);
-  if (options.out !== undefined) writeNew(options.out, result.suggestion);
+  const result = await hear(config, options, options.listen);
+  if (options.out !== undefined && result.rules > 0) writeNew(options.out, result.suggestion);
   if (options.json) out(`${JSON.stringify({ ...valid, ...jsonOf(result) }, null, 2)}\n`);
   else {
     if (config !== null) out(heardText(result.heard, rules as readonly RuleSummary[]));
     else
       err(`${many(result.heard.messages, 'message')}, ${many(result.topics.length, 'topic')} with numbers\n`);
     for (const filter of result.refused) err(`the broker refused the subscription to ${filter}\n`);
-    if (options.out !== undefined) err(`wrote ${options.out}\n`);
-    else if (result.topics.length > 0)
+    if (options.out !== undefined && result.rules > 0) err(`wrote ${options.out}\n`);
+    else if (result.rules > 0)
       out(config === null ? result.suggestion : `\n# Topics that no rule reads:\n${result.suggestion}`);
     else err(`${nothingNew(config !== null, result.heard.messages)}\n`);
   }
@@ -122,7 +124,7 @@ const effective = (layers: Layered | null): object =>
 function nothingNew(withConfig: boolean, messages: number): string {
   if (messages === 0)
     return 'no message came: do the sensors publish to this broker, and may this user read them? --listen 10m hears the slow ones';
-  return withConfig ? 'every topic with numbers is read by a rule' : 'no numbers were heard';
+  return withConfig ? 'every topic with measurements is read by a rule' : 'no measurements were heard';
 }
 
 /** The daemon forecasts without a model as well, but nobody means that by a misspelt name. */
@@ -156,15 +158,17 @@ async function warnOfSecrets(config: Config, err: Output['err']): Promise<void> 
   }
 }
 
-interface Overheard {
+interface Result {
   readonly heard: Heard;
   readonly refused: readonly string[];
   /** With numbers, and without a rule. */
   readonly topics: readonly HeardTopic[];
   readonly suggestion: string;
+  /** In the suggestion. */
+  readonly rules: number;
 }
 
-const jsonOf = ({ heard, refused, topics, suggestion }: Overheard): object => ({
+const jsonOf = ({ heard, refused, topics, suggestion }: Result): object => ({
   messages: heard.messages,
   streams: heard.streams(),
   rejects: heard.rejects(),
@@ -173,64 +177,46 @@ const jsonOf = ({ heard, refused, topics, suggestion }: Overheard): object => ({
   suggestion,
 });
 
-async function overhear(config: Config | null, broker: string, listenMs: number): Promise<Overheard> {
-  const [{ createRouter, reservedTopics }, { suggestConfig }, { Survey }, { Heard }, { listen }, patterns] =
-    await Promise.all([
-      import('../../config/index.ts'),
-      import('../../config/suggest/suggest.ts'),
-      import('../../ingest/survey.ts'),
-      import('./report.ts'),
-      import('./listen.ts'),
-      import('../../ingest/pattern.ts'),
-    ]);
-  const router = config === null ? null : createRouter(config);
-  const reserved = reservedTopics(
-    config ?? { base: 'gatecast', ignore: [], publish: { discovery_prefix: 'homeassistant' } },
-  ).filter(({ unlessNamed }) => !unlessNamed);
-  const survey = new Survey();
-  const heard = new Heard();
-  const message: Listening['message'] = ({ topic, payload, retained }) => {
-    survey.announcements.hear(topic, payload);
-    const levels = topic.split('/');
-    if (reserved.some(({ pattern }) => patterns.matchPattern(pattern, levels) !== null)) return;
-    const now = Date.now();
-    if (router !== null && router.rulesOf(topic).length > 0)
-      heard.add(topic, router.message(topic, payload, now, retained));
-    else {
-      heard.messages += 1;
-      survey.hear(topic, payload, now, retained);
-    }
-  };
-  const refused = await listen({
-    options: await brokerOf(config, broker),
-    filters: [...new Set([...(router?.filters() ?? []), '#'])],
+async function hear(config: Config | null, flags: Options, listenMs: number): Promise<Result> {
+  const [{ overhear }, { suggestConfig }, { suggestRules }, { terminal }] = await Promise.all([
+    import('../shared/overhear.ts'),
+    import('../../config/suggest/suggest.ts'),
+    import('../../config/suggest/rules.ts'),
+    import('../shared/terminal.ts'),
+  ]);
+  const login = await withPassword(flags, terminal());
+  const { heard, survey, refused } = await overhear({
+    options: config === null ? await brokerOf(login, 'check') : await loginOf(config, login),
+    config,
     until: () => waitFor(listenMs),
-    message,
   });
-  const topics = survey.topics();
-  return { heard, refused, topics, suggestion: suggestConfig(headOf(config, broker), survey) };
+  const suggestion = suggestConfig(headOf(config, flags), survey);
+  return { heard, refused, topics: survey.topics(), suggestion, rules: suggestRules(survey).rules.length };
 }
 
-/** A session of its own name: the daemon's would be thrown off the broker. */
-async function brokerOf(config: Config | null, url: string): Promise<Listening['options']> {
-  const { brokerOptions, plainBrokerOptions } = await import('../../mqtt/options.ts');
+/** Of a config, in a session of its own name: the daemon's would be thrown off the broker. Options go before the config. */
+async function loginOf(
+  config: Config,
+  { username, password, passwordFile, ca, cert, key }: LoginFlags & { readonly password?: string },
+): Promise<BrokerOptions> {
+  const { brokerOptions } = await import('../../mqtt/options.ts');
   const clientId = `gatecast-check-${process.pid}`;
-  if (config !== null) return { ...brokerOptions(config.mqtt, clientId), clientId, sessionExpiryMs: 0 };
-  const { checkBrokerUrl } = await import('../../config/checks.ts');
-  const wrong = checkBrokerUrl(url);
-  if (wrong !== null) throw new GatecastError('USAGE', `--broker ${wrong}`);
-  return plainBrokerOptions(url, clientId);
+  const given = { username, password, passwordFile, ca, cert, key };
+  return {
+    ...brokerOptions(config.mqtt, clientId),
+    ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+    clientId,
+    sessionExpiryMs: 0,
+  };
 }
 
 /** What the suggestion takes over from the config, or from the command line. */
-function headOf(config: Config | null, url: string): Record<string, unknown> {
-  const machine = hostname().replaceAll(/[^A-Za-z0-9_.-]/g, '-');
-  const node = config?.node ?? (/^[A-Za-z0-9]/.test(machine) ? machine.slice(0, 63) : 'gateway');
-  if (config === null) return { node, mqtt: { url } };
+function headOf(config: Config | null, flags: LoginFlags): Record<string, unknown> {
+  if (config === null) return { node: nodeName(), mqtt: mqttOf(flags) };
   const { mqtt } = config;
   const kept = ['url', 'username', 'password_file', 'ca', 'cert', 'key'] as const;
   return {
-    node,
+    node: config.node,
     mqtt: Object.fromEntries(kept.filter((key) => mqtt[key] !== undefined).map((key) => [key, mqtt[key]])),
   };
 }

@@ -1,12 +1,11 @@
 /** What `gatecast check` says: the rules of a config, and what came in for each of them. */
 import { type Config, formatDuration, parseDuration } from '../../config/index.ts';
-import type { Routed } from '../../ingest/router.ts';
 import type { IngestRule } from '../../ingest/rule.ts';
+import { clockHint, type Heard, type HeardStream } from '../shared/heard.ts';
+import { many } from '../shared/many.ts';
 
 const MAX_STREAMS_SHOWN = 200;
 const MAX_REJECTS_SHOWN = 50;
-/** Of what is remembered; a hostile broker must not fill the memory. */
-const MAX_KEPT = 10_000;
 
 export interface RuleSummary {
   readonly match: string;
@@ -36,9 +35,6 @@ export function summarise(rules: readonly IngestRule[]): RuleSummary[] {
   }));
 }
 
-/** `1 rule`, `2 rules`. */
-export const many = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
-
 export const ruleCount = ({ length }: readonly unknown[]): string => many(length, 'rule');
 
 /** How the readings become steps, and how far the forecast reaches. */
@@ -64,85 +60,17 @@ export function configText(path: string, config: Config, rules: readonly RuleSum
   return `${path} is valid: node ${config.node} at ${config.mqtt.url}, ${count}\n${lines.join('\n')}\n`;
 }
 
-export interface HeardStream {
-  readonly stream: string;
-  readonly rule: number;
-  readonly topic: string;
-  unit: string | null;
-  count: number;
-  min: number;
-  max: number;
-  last: number;
-  /** Readings outside `limits`. */
-  outside: number;
-}
-
-export interface HeardReject {
-  readonly topic: string;
-  readonly reason: string;
-  /** Of the first one. */
-  readonly detail: string;
-  count: number;
-}
-
-/** Gathers what a config makes of the messages. */
-export class Heard {
-  private readonly byStream = new Map<string, HeardStream>();
-  private readonly byReject = new Map<string, HeardReject>();
-  private readonly limits = new Map<string, { min: number; max: number }>();
-  messages = 0;
-
-  add(topic: string, { samples, rejects, discovered }: Routed): void {
-    this.messages += 1;
-    for (const { spec, rule } of discovered) {
-      if (this.byStream.size >= MAX_KEPT) break;
-      this.limits.set(spec.name, { min: spec.min ?? -Infinity, max: spec.max ?? Infinity });
-      this.byStream.set(spec.name, {
-        stream: spec.name,
-        rule,
-        topic,
-        unit: spec.unit,
-        count: 0,
-        min: Infinity,
-        max: -Infinity,
-        last: 0,
-        outside: 0,
-      });
-    }
-    for (const { stream, value } of samples) {
-      const heard = this.byStream.get(stream);
-      const limits = this.limits.get(stream);
-      if (heard === undefined || limits === undefined) continue;
-      heard.count += 1;
-      heard.last = value;
-      heard.min = Math.min(heard.min, value);
-      heard.max = Math.max(heard.max, value);
-      if (value < limits.min || value > limits.max) heard.outside += 1;
-    }
-    for (const { reason, detail } of rejects) {
-      const key = `${reason} ${topic}`;
-      const known = this.byReject.get(key);
-      if (known !== undefined) known.count += 1;
-      else if (this.byReject.size < MAX_KEPT) this.byReject.set(key, { topic, reason, detail, count: 1 });
-    }
-  }
-
-  streams(): HeardStream[] {
-    return [...this.byStream.values()];
-  }
-
-  rejects(): HeardReject[] {
-    return [...this.byReject.values()];
-  }
-}
-
 export function heardText(heard: Heard, rules: readonly RuleSummary[]): string {
   const streams = heard.streams();
   const lines = [`${many(heard.messages, 'message')}, ${many(streams.length, 'stream')}`];
   for (const [at, { match }] of rules.entries()) {
     const own = streams.filter(({ rule }) => rule === at);
     lines.push(`  [${at}] ${match}: ${own.length === 0 ? 'nothing came' : many(own.length, 'stream')}`);
-    for (const stream of own.slice(0, MAX_STREAMS_SHOWN)) lines.push(`      ${streamText(stream)}`);
+    for (const stream of own.slice(0, MAX_STREAMS_SHOWN)) {
+      lines.push(`      ${streamText(stream)}`);
+      const hint = clockHint(stream);
+      if (hint !== null) lines.push(`        ${hint}`);
+    }
     if (own.length > MAX_STREAMS_SHOWN) lines.push(`      and ${own.length - MAX_STREAMS_SHOWN} more`);
   }
   const rejects = heard.rejects();

@@ -10,8 +10,8 @@ import { brokerOptions } from '../../mqtt/options.ts';
 import { AHEAD, FEATURE_FORMAT, I } from '../../series/features.ts';
 import { factsReader } from '../../system/facts.ts';
 import { writeFileAtomic } from '../../system/files.ts';
-import { listen } from '../check/listen.ts';
 import { ruleCount } from '../check/report.ts';
+import { listen } from '../shared/listen.ts';
 
 export interface Finding {
   readonly name: string;

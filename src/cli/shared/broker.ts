@@ -1,11 +1,13 @@
 /** Options of a login at the broker, and one connection of a command: it ends with the command and leaves nothing behind. */
 import { randomBytes } from 'node:crypto';
+import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { checkBrokerUrl } from '../../config/checks.ts';
 import { GatecastError } from '../../errors.ts';
 import type { Connection, ConnectionEnd, Incoming, ProtocolVersion } from '../../mqtt/connection.ts';
 import type { BrokerOptions } from '../../mqtt/options.ts';
 import type { Outgoing } from '../../mqtt/outbox.ts';
+import type { Terminal } from './terminal.ts';
 
 export interface LoginFlags {
   readonly broker: string;
@@ -16,9 +18,11 @@ export interface LoginFlags {
   readonly key?: string;
 }
 
-export function addLogin(command: Command): Command {
+/** @param local whether the broker of this machine is meant where none is named */
+export function addLogin(command: Command, local = true): Command {
+  const broker = new Option('--broker <url>', 'the broker');
   return command
-    .addOption(new Option('--broker <url>', 'the broker').default('mqtt://127.0.0.1:1883'))
+    .addOption(local ? broker.default('mqtt://127.0.0.1:1883') : broker)
     .option('--username <name>', 'user name at the broker')
     .option('--password-file <file>', 'file that holds the password')
     .option('--ca <file>', 'PEM file of the authorities that may have signed the broker')
@@ -27,15 +31,51 @@ export function addLogin(command: Command): Command {
 }
 
 /** @throws GatecastError USAGE */
-export async function brokerOf(flags: LoginFlags, purpose: string): Promise<BrokerOptions> {
+export async function brokerOf(
+  flags: LoginFlags & { readonly password?: string },
+  purpose: string,
+): Promise<BrokerOptions> {
   const wrong = checkBrokerUrl(flags.broker);
   if (wrong !== null) throw new GatecastError('USAGE', `--broker ${wrong}`);
   if ((flags.cert === undefined) !== (flags.key === undefined))
     throw new GatecastError('USAGE', '--cert and --key go together');
   const { plainBrokerOptions } = await import('../../mqtt/options.ts');
-  const { username, passwordFile, ca, cert, key } = flags;
+  const { username, password, passwordFile, ca, cert, key } = flags;
   const clientId = `gatecast-${purpose}-${randomBytes(4).toString('hex')}`;
-  return { ...plainBrokerOptions(flags.broker, clientId), username, passwordFile, ca, cert, key };
+  return { ...plainBrokerOptions(flags.broker, clientId), username, password, passwordFile, ca, cert, key };
+}
+
+/** The keys of `mqtt` in a config that these flags amount to. */
+export function mqttOf({
+  broker,
+  username,
+  passwordFile,
+  ca,
+  cert,
+  key,
+}: LoginFlags): Record<string, string> {
+  // The service runs in another folder.
+  const file = (path: string | undefined): string | undefined => (path === undefined ? path : resolve(path));
+  const keys = {
+    url: broker,
+    username,
+    password_file: file(passwordFile),
+    ca: file(ca),
+    cert: file(cert),
+    key: file(key),
+  };
+  return Object.fromEntries(
+    Object.entries(keys).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
+}
+
+/** The password that belongs to the flags: typed without echo where a user is named, no file, and there is a terminal. */
+export async function withPassword<T extends LoginFlags>(
+  flags: T,
+  terminal: Terminal,
+): Promise<T & { readonly password?: string }> {
+  if (flags.username === undefined || flags.passwordFile !== undefined || !terminal.interactive) return flags;
+  return { ...flags, password: await terminal.secret(`password of ${flags.username}`) };
 }
 
 export interface Link {
@@ -49,7 +89,10 @@ export interface Link {
 }
 
 /** The broker may speak 3.1.1 only. */
-class OtherVersion extends GatecastError {}
+export class OtherVersion extends GatecastError {}
+
+/** Another user name or password may do. */
+export class LoginRefused extends GatecastError {}
 
 /** @throws GatecastError BROKER_UNREACHABLE, FILE_UNREADABLE */
 export async function openLink(options: BrokerOptions, message: (message: Incoming) => void): Promise<Link> {
@@ -137,17 +180,18 @@ async function attempt(
   };
 }
 
-function unreachable(url: string, end: ConnectionEnd): GatecastError {
+/** Why a connection ended, as the error of a command. */
+export function unreachable(url: string, end: ConnectionEnd): GatecastError {
   if (end.kind === 'version' || end.kind === 'hang-up')
     return new OtherVersion('BROKER_UNREACHABLE', `${url}: ${end.reason}`);
-  const refused = end.kind === 'refused';
-  return new GatecastError(
-    'BROKER_UNREACHABLE',
-    refused ? `${url}: the login was refused: ${end.reason}` : `${url}: ${end.reason}`,
-    {
-      hint: refused
-        ? 'check --username, --password-file and the certificates'
-        : 'is the broker running, and is this its address?',
-    },
-  );
+  if (end.kind === 'refused')
+    return new LoginRefused('BROKER_UNREACHABLE', `${url}: the login was refused: ${end.reason}`, {
+      hint: 'check the user name, the password (--username and --password-file, or mqtt.username and mqtt.password_file) and the certificates',
+    });
+  const untrusted = /self.signed|unable to (?:get|verify)|certificate/i.test(end.reason);
+  return new GatecastError('BROKER_UNREACHABLE', `${url}: ${end.reason}`, {
+    hint: untrusted
+      ? 'name the file of the authority that signed the broker: --ca, or mqtt.ca in the config'
+      : 'is the broker running, and is this its address?',
+  });
 }

@@ -2,11 +2,11 @@
 import { GatecastError } from '../../errors.ts';
 
 /** @throws GatecastError USAGE without a terminal, or where it is interrupted */
-export function askSecret(question: string): Promise<string> {
+export function askSecret(question: string, hint = 'name a file with --passphrase-file'): Promise<string> {
   const { stdin, stderr } = process;
   if (!stdin.isTTY)
     throw new GatecastError('USAGE', `there is no terminal to ask: ${question}`, {
-      hint: 'name a file with --passphrase-file',
+      hint,
     });
   stderr.write(`${question}: `);
   stdin.setRawMode(true);

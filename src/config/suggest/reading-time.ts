@@ -67,7 +67,9 @@ export function shownOffset(ms: number): string {
   const days = Math.floor(minutes / 1440);
   const text =
     days > 2
-      ? `${days} d`
+      ? days > 730
+        ? `${Math.round(days / 365)} years`
+        : `${days} d`
       : minutes >= 60
         ? `${Math.floor(minutes / 60)} h${minutes % 60 === 0 ? '' : ` ${minutes % 60} min`}`
         : `${minutes} min`;

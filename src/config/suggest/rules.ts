@@ -66,7 +66,7 @@ export function suggestRules(survey: Survey): Suggestion {
   const heard = survey.topics();
   const byName = new Map(heard.map((one) => [one.topic, one]));
   const topics = heard.filter((one) => !repeatsItsParent(one, byName));
-  const names = new Set([...topics.map(({ topic }) => topic), ...survey.silentTopics()]);
+  const names = survey.names();
   const claimed = new Map<string, Group>();
   const others: HeardTopic[] = [];
   const ignored: string[] = [];

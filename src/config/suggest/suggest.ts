@@ -11,8 +11,10 @@ export function suggestConfig(head: Readonly<Record<string, unknown>>, survey: S
   const { rules, ignore } = suggestRules(survey);
   const document = new Document({ ...head, ...(ignore.length === 0 ? {} : { ignore }), streams: [] });
   document.commentBefore =
-    ' Suggested from what came in. Units and limits are from the documentation of the devices, or guesses from names: read them.\n' +
-    ' The database goes to /var/lib/gatecast. To try it as an ordinary user, add: data_dir: ./data';
+    ' Suggested from what came in. Units and limits are from the documentation of the devices, or guesses from names: read them.' +
+    ('data_dir' in head
+      ? ''
+      : '\n The database goes to /var/lib/gatecast. To try it as an ordinary user, add: data_dir: ./data');
   document.set('streams', ruleNodes(document, rules));
   const mqtt = document.get('mqtt') as YAMLMap | undefined;
   if (mqtt !== undefined) mqtt.flow = true;

@@ -1,4 +1,5 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
@@ -178,5 +179,64 @@ describe.skipIf(!hasMosquitto)('gatecast check --listen on a real broker', () =>
       refused_subscriptions: [],
       topics_without_rule: [{ topic: 'meters/house/power' }],
     });
+  });
+
+  it('says what the clock of a sender looks like when every reading is refused for its time', async () => {
+    const shifted = setInterval(() => {
+      const local = new Date(Date.now() + 2 * 3_600_000).toISOString().slice(0, 19);
+      client.publish('clock/local', JSON.stringify({ t: local, level: 1 }));
+      client.publish('clock/unset', JSON.stringify({ t: '1970-01-01T00:01:00Z', level: 1 }));
+    }, 100);
+    const path = write(
+      'clock.yaml',
+      `node: n\nmqtt: { url: ${broker.url} }\nstreams: [{ match: "clock/{d}", fields: [level], time: t, interval: 1m }]\n`,
+    );
+    const { out } = await run('-c', path, '--listen', '1s');
+    clearInterval(shifted);
+    expect(out).toContain('its time is 2 h ahead, as local time would be; set time_zone: +02:00');
+    expect(out).toMatch(/its time is 57 years behind; set the clock of the sender/);
+  });
+
+  it('takes a retained message for what it is', async () => {
+    await client.publishAsync('gone/temperature', '20', { retain: true });
+    const path = write('gone.yaml', `node: n\nmqtt: { url: ${broker.url} }\nstreams: [{ match: gone/+ }]\n`);
+    const { out } = await run('-c', path, '--listen', '1s');
+    expect(out).toContain('[0] gone/+: nothing came');
+    expect(out).toContain('gone/temperature: only-retained (1)');
+    await client.publishAsync('gone/temperature', '', { retain: true });
+  });
+});
+
+describe.skipIf(!hasMosquitto)('gatecast check --listen with a login', () => {
+  let broker: Mosquitto;
+  beforeAll(async () => {
+    const passwords = write('passwords', '');
+    chmodSync(passwords, 0o600);
+    execFileSync('mosquitto_passwd', ['-b', passwords, 'me', 'right'], { stdio: 'ignore' });
+    broker = await startMosquitto(`allow_anonymous false\npassword_file ${passwords}`);
+  });
+  afterAll(() => broker.stop());
+
+  it('logs in, and takes the login over into the suggestion', async () => {
+    const client = await mqtt.connectAsync(broker.url, { username: 'me', password: 'right' });
+    await client.publishAsync('house/temperature', '21', { retain: true });
+    const login = ['--broker', broker.url, '--username', 'me', '--password-file', write('right', 'right\n')];
+    const { out } = await run('--listen', '1s', ...login);
+    expect(parseConfig(out).mqtt).toMatchObject({ username: 'me', password_file: join(folder, 'right') });
+    await client.endAsync();
+  });
+
+  it('says that the login was refused', async () => {
+    const login = ['--broker', broker.url, '--username', 'me', '--password-file', write('wrong', 'wrong\n')];
+    await expect(run('--listen', '1s', ...login)).rejects.toMatchObject({
+      code: 'BROKER_UNREACHABLE',
+      message: expect.stringContaining('the login was refused'),
+    });
+    const path = write('login.yaml', `node: n\nmqtt: { url: ${broker.url} }\nstreams: [{ match: s }]\n`);
+    await expect(run('-c', path, '--listen', '1s')).rejects.toThrow(/the login was refused/);
+    // Options go before the config.
+    await expect(
+      run('-c', path, '--listen', '1s', ...login.slice(2, 4), '--password-file', join(folder, 'right')),
+    ).resolves.toBeDefined();
   });
 });

@@ -8,7 +8,7 @@ export type Heard = readonly [topic: string, payload: string | Buffer | object, 
 
 const HEAD = { node: 'n', mqtt: { url: 'mqtt://b' } };
 export const START_MS = 1_796_000_000_000;
-const bytes = (payload: Heard[1]): Buffer =>
+export const bytes = (payload: Heard[1]): Buffer =>
   Buffer.isBuffer(payload)
     ? payload
     : Buffer.from(typeof payload === 'string' ? payload : JSON.stringify(payload));
@@ -23,14 +23,19 @@ export interface Suggested {
 }
 
 /** @param round gives the messages of a round, 0..4, `everyMs` apart */
-export function suggested(round: (at: number) => readonly Heard[], everyMs = 10_000, rounds = 5): Suggested {
+export function suggested(
+  round: (at: number, nowMs: number) => readonly Heard[],
+  everyMs = 10_000,
+  rounds = 5,
+): Suggested {
+  const timeOf = (at: number): number => START_MS + at * everyMs;
   const survey = new Survey();
   for (let at = 0; at < rounds; at += 1)
-    for (const [topic, payload, retained] of round(at))
+    for (const [topic, payload, retained] of round(at, timeOf(at)))
       survey.hear(
         topic,
         bytes(payload),
-        START_MS + at * everyMs + (at % 2) * Math.min(100, everyMs / 100),
+        timeOf(at) + (at % 2) * Math.min(100, everyMs / 100),
         retained ?? false,
       );
   const text = suggestConfig(HEAD, survey);
@@ -39,8 +44,8 @@ export function suggested(round: (at: number) => readonly Heard[], everyMs = 10_
   const streams: Record<string, string> = {};
   const rejects: string[] = [];
   for (let at = 0; at < rounds; at += 1)
-    for (const [topic, payload] of round(at)) {
-      const routed = router.message(topic, bytes(payload), START_MS + at * everyMs);
+    for (const [topic, payload] of round(at, timeOf(at))) {
+      const routed = router.message(topic, bytes(payload), timeOf(at));
       rejects.push(
         ...routed.rejects
           .filter(({ reason }) => reason !== 'unmatched-topic')

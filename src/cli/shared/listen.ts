@@ -1,13 +1,8 @@
 /** Listens on a broker for a while: read-only, in a session of its own that leaves nothing behind. */
-import { GatecastError } from '../../errors.ts';
-import {
-  Connection,
-  type ConnectionEnd,
-  type Incoming,
-  type ProtocolVersion,
-} from '../../mqtt/connection.ts';
+import { Connection, type Incoming, type ProtocolVersion } from '../../mqtt/connection.ts';
 import { type BrokerOptions, readSecrets } from '../../mqtt/options.ts';
 import { widest } from '../../mqtt/subscriptions.ts';
+import { OtherVersion, unreachable } from './broker.ts';
 
 export interface Listening {
   readonly options: BrokerOptions;
@@ -28,9 +23,6 @@ export async function listen(listening: Listening): Promise<readonly string[]> {
     return attempt(listening, 4);
   }
 }
-
-/** The broker may speak 3.1.1 only. */
-class OtherVersion extends GatecastError {}
 
 function attempt(listening: Listening, version: ProtocolVersion): Promise<readonly string[]> {
   const { options, filters, until, message } = listening;
@@ -61,15 +53,5 @@ function attempt(listening: Listening, version: ProtocolVersion): Promise<readon
         ended: (end) => reject(unreachable(options.url, end)),
       },
     );
-  });
-}
-
-function unreachable(url: string, end: ConnectionEnd): GatecastError {
-  const Kind = end.kind === 'version' || end.kind === 'hang-up' ? OtherVersion : GatecastError;
-  return new Kind('BROKER_UNREACHABLE', `${url}: ${end.reason}`, {
-    hint:
-      end.kind === 'refused'
-        ? 'check mqtt.username, mqtt.password_file and the certificates'
-        : 'is the broker running, and is this its address?',
   });
 }

@@ -1,0 +1,57 @@
+/** Where a broker could be: on this machine, or on the network, where brokers announce themselves by mDNS. */
+import type { BrokerOptions } from '../../mqtt/options.ts';
+import { brokerOf, LoginRefused, openLink } from '../shared/broker.ts';
+
+export interface FoundBroker {
+  readonly url: string;
+  /** `this machine`, or the name under which it announces itself. */
+  readonly from: string;
+}
+
+const LOCAL = 'mqtt://127.0.0.1:1883';
+const BROWSE_MS = 2000;
+const MAX_FOUND = 20;
+
+/** The broker of this machine, where one answers, then those that announce themselves. Never rejects. */
+export async function findBrokers(): Promise<FoundBroker[]> {
+  const [local, announced] = await Promise.all([answers(LOCAL), browse()]);
+  return local ? [{ url: LOCAL, from: 'this machine' }, ...announced] : announced;
+}
+
+/** Whether a broker answers, be it with a refusal. */
+async function answers(url: string): Promise<boolean> {
+  try {
+    const options: BrokerOptions = await brokerOf({ broker: url }, 'init');
+    await (await openLink(options, () => {})).close();
+    return true;
+  } catch (error) {
+    return error instanceof LoginRefused;
+  }
+}
+
+const SERVICES = [
+  { type: 'mqtt', scheme: 'mqtt' },
+  { type: 'secure-mqtt', scheme: 'mqtts' },
+] as const;
+
+/** Services of `_mqtt._tcp` and `_secure-mqtt._tcp`. A machine without multicast has none. */
+export async function browse(
+  options: Readonly<Record<string, unknown>> = {},
+  waitMs = BROWSE_MS,
+): Promise<FoundBroker[]> {
+  const { Bonjour } = await import('bonjour-service');
+  const found = new Map<string, FoundBroker>();
+  // Errors of a socket are no reason to fail: the person is asked instead.
+  const bonjour = new Bonjour(options, () => {});
+  const browsers = SERVICES.map(({ type, scheme }) =>
+    bonjour.find({ type }, ({ name, port, host, addresses = [] }) => {
+      const address = addresses.find((one) => one.includes('.')) ?? host.replace(/\.$/, '');
+      const url = `${scheme}://${address}:${port}`;
+      if (found.size < MAX_FOUND && URL.canParse(url)) found.set(url, { url, from: name });
+    }),
+  );
+  await new Promise((resolve) => setTimeout(resolve, waitMs));
+  for (const browser of browsers) browser.stop();
+  await new Promise<void>((resolve) => bonjour.destroy(() => resolve()));
+  return [...found.values()];
+}

@@ -1,0 +1,47 @@
+/** What was found, family by family, and what a config makes of the messages that were heard. */
+
+import type { Config } from '../../config/index.ts';
+import { createRouter } from '../../config/index.ts';
+import type { SuggestedRule } from '../../config/suggest/rules.ts';
+import { Heard } from '../shared/heard.ts';
+import type { Recorded } from '../shared/overhear.ts';
+import { textTable } from '../shared/text-table.ts';
+
+export interface Finding {
+  readonly family: string;
+  readonly topics: number;
+  readonly streams: number;
+  readonly rules: number;
+}
+
+/** Plays the recorded messages to a config. */
+export function tryOut(config: Config, recording: readonly Recorded[]): Heard {
+  const router = createRouter(config);
+  const heard = new Heard();
+  for (const { topic, payload, arrivalMs } of recording)
+    if (router.rulesOf(topic).length > 0) heard.add(topic, router.message(topic, payload, arrivalMs));
+  return heard;
+}
+
+/** @param first number of the first of `rules` in the config that was tried out */
+export function findingsOf(rules: readonly SuggestedRule[], heard: Heard, first: number): Finding[] {
+  const streams = heard.streams();
+  const found = new Map<string, Finding>();
+  for (const [at, { family, topics }] of rules.entries()) {
+    const name = family ?? 'other';
+    const before = found.get(name) ?? { family: name, topics: 0, streams: 0, rules: 0 };
+    found.set(name, {
+      family: name,
+      topics: before.topics + topics.length,
+      streams: before.streams + streams.filter(({ rule }) => rule === first + at).length,
+      rules: before.rules + 1,
+    });
+  }
+  return [...found.values()].sort((a, b) => Number(a.family === 'other') - Number(b.family === 'other'));
+}
+
+export const findingsText = (findings: readonly Finding[]): string =>
+  textTable([
+    ['found', 'topics', 'streams'],
+    ...findings.map(({ family, topics, streams }) => [family, String(topics), String(streams)]),
+  ]);

@@ -1,0 +1,61 @@
+/** `gatecast init`: from nothing to a config that runs. */
+import { type Command, Option } from 'commander';
+import { addLogin, type LoginFlags } from '../shared/broker.ts';
+import { duration } from '../shared/values.ts';
+
+export interface InitFlags extends Omit<LoginFlags, 'broker'> {
+  readonly config?: string;
+  readonly broker?: string;
+  /** ms */
+  readonly listen: number;
+  readonly node?: string;
+  readonly merge?: boolean;
+  readonly yes?: boolean;
+  readonly start?: boolean;
+  readonly json?: boolean;
+}
+
+const EXAMPLES = `
+It finds the broker, logs in, listens, and writes a config with a rule for each kind of device that it heard. It asks
+where it cannot know; without a terminal the options answer. It publishes nothing.
+
+Examples:
+  $ sudo gatecast init
+  $ gatecast init -c gatecast.yaml --broker mqtt://192.168.1.5 --username me --password-file pw --listen 2m --yes
+  $ gatecast init -c gatecast.yaml --merge           adds rules for devices that came since`;
+
+export function registerInit(program: Command): void {
+  const command = program
+    .command('init')
+    .description('find the broker, listen, and write a config that needs no mending')
+    .option(
+      '-c, --config <file>',
+      'config to write; /etc/gatecast/gatecast.yaml as root, else gatecast.yaml',
+    );
+  addLogin(command, false)
+    .addOption(
+      new Option('--listen <duration>', 'how long to listen; ctrl-c ends it sooner')
+        .argParser(duration)
+        .default(60_000, '1m'),
+    )
+    .option('--node <name>', 'name of this gateway; the name of the machine by default')
+    .option('--merge', 'add to a config that is there what it does not read yet')
+    .option('--start', 'start the service afterwards; --no-start does not ask')
+    .option('--no-start')
+    .option('-y, --yes', 'ask nothing')
+    .option('--json', 'print JSON')
+    .addHelpText('after', EXAMPLES)
+    .action(async (flags: InitFlags, command: Command) => {
+      const [{ init }, { terminal }] = await Promise.all([
+        import('./run.ts'),
+        import('../shared/terminal.ts'),
+      ]);
+      const { writeOut, writeErr } = command.configureOutput();
+      const asked = terminal();
+      await init(flags, {
+        out: writeOut ?? ((text) => process.stdout.write(text)),
+        err: writeErr ?? ((text) => process.stderr.write(text)),
+        terminal: flags.yes ? { ...asked, interactive: false } : asked,
+      });
+    });
+}

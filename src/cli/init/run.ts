@@ -1,0 +1,247 @@
+/** The steps of `gatecast init`: broker, login, listening, config, check, service. */
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { type Config, loadConfig, parseConfig } from '../../config/index.ts';
+import { suggestRules } from '../../config/suggest/rules.ts';
+import { GatecastError } from '../../errors.ts';
+import { prepareOutput, writeOutput } from '../../system/output-file.ts';
+import { brokerOf, type LoginFlags, LoginRefused, mqttOf, openLink } from '../shared/broker.ts';
+import { many } from '../shared/many.ts';
+import { nodeName } from '../shared/node-name.ts';
+import { type Overheard, overhear } from '../shared/overhear.ts';
+import { ProgressBar, secondsText } from '../shared/progress.ts';
+import type { Terminal } from '../shared/terminal.ts';
+import { untilSignal } from '../shared/until-signal.ts';
+import { findBrokers } from './brokers.ts';
+import { defaultPath, keepPassword, mergedConfig, newConfig, SYSTEM_CONFIG } from './config-file.ts';
+import { findingsOf, findingsText, tryOut } from './findings.ts';
+import type { InitFlags } from './init.ts';
+import { hasService, startService } from './service.ts';
+
+export interface InitOutput {
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+  readonly terminal: Terminal;
+}
+
+type Login = LoginFlags & { readonly password?: string };
+
+const LOGIN_ATTEMPTS = 3;
+
+/** @throws GatecastError USAGE, BROKER_UNREACHABLE, FILE_UNWRITABLE, CONFIG_INVALID */
+export async function init(flags: InitFlags, { out, err, terminal }: InitOutput): Promise<void> {
+  const path = resolve(flags.config ?? defaultPath());
+  const existing = await mergeInto(path, flags, terminal);
+  prepareOutput(path);
+  const wanted: Login =
+    existing === null
+      ? { ...flags, broker: await chooseBroker(flags, err, terminal) }
+      : loginOf(existing, flags);
+  const login = await logIn(wanted, err, terminal);
+  const heard = await listenFor(flags.listen, login, existing, err);
+  const { rules } = suggestRules(heard.survey);
+  if (rules.length === 0) throw nothingHeard(heard, existing);
+
+  const first = existing?.streams.length ?? 0;
+  const text = configText(path, flags, login, heard, existing);
+  const tried = tryOut(parseConfig(text, path), heard.recording);
+  const findings = findingsOf(rules, tried, first);
+  const rejects = tried.rejects();
+  if (!flags.json) {
+    out(`${findingsText(findings)}\n`);
+    for (const { topic, reason, detail, count } of rejects.slice(0, 20))
+      out(`not taken: ${topic}: ${reason} (${count}) ${detail}\n`);
+  }
+  if (login.password !== undefined) {
+    const file = keepPassword(path, login.password);
+    err(`wrote the password to ${file}, which only its owner may read\n`);
+  }
+  writeOutput(path, text);
+  // As the service will read it.
+  const config = loadConfig(path);
+  err(`${existing === null ? 'wrote' : `added ${many(rules.length, 'rule')} to`} ${path}\n`);
+  if (flags.json)
+    out(
+      `${JSON.stringify({ config: path, broker: config.mqtt.url, findings, streams: tried.streams(), rejects }, null, 2)}\n`,
+    );
+  await offerStart(path, flags, err, terminal);
+}
+
+/** The config to add to, or null for a new one. */
+async function mergeInto(path: string, flags: InitFlags, terminal: Terminal): Promise<Config | null> {
+  if (!existsSync(path)) return null;
+  const merge =
+    flags.merge === true ||
+    (terminal.interactive &&
+      (await terminal.confirm(`${path} is there. Add what it does not read yet?`, true)));
+  if (!merge)
+    throw new GatecastError('USAGE', `${path} exists`, {
+      hint: '--merge adds to it what it does not read yet; -c names another file',
+    });
+  return loadConfig(path);
+}
+
+async function chooseBroker(flags: InitFlags, err: InitOutput['err'], terminal: Terminal): Promise<string> {
+  if (flags.broker !== undefined) return flags.broker;
+  err('looking for brokers: on this machine, and by mDNS\n');
+  const found = await findBrokers();
+  for (const [at, { url, from }] of found.entries()) err(`  ${at + 1}  ${url}  (${from})\n`);
+  if (!terminal.interactive) {
+    const [only, ...others] = found;
+    const local = found.find(({ from }) => from === 'this machine');
+    if (local !== undefined) return local.url;
+    if (only !== undefined && others.length === 0) return only.url;
+    throw new GatecastError(
+      'USAGE',
+      only === undefined ? 'no broker was found' : 'several brokers were found',
+      {
+        hint: 'name one: --broker mqtt://192.168.1.5:1883',
+      },
+    );
+  }
+  const [best] = found;
+  const answer = await terminal.ask(
+    best === undefined ? 'URL of the broker, such as mqtt://192.168.1.5' : 'which one, by number or URL?',
+    best === undefined ? '' : '1',
+  );
+  const chosen = found[Number(answer) - 1]?.url ?? answer;
+  return /^[a-z]+:\/\//.test(chosen) ? chosen : `mqtt://${chosen}`;
+}
+
+/** The login of a config, with what the options say instead. */
+function loginOf({ mqtt }: Config, flags: InitFlags): Login {
+  return {
+    broker: flags.broker ?? mqtt.url,
+    ...defined({
+      username: flags.username ?? mqtt.username,
+      passwordFile: flags.passwordFile ?? mqtt.password_file,
+      ca: flags.ca ?? mqtt.ca,
+      cert: flags.cert ?? mqtt.cert,
+      key: flags.key ?? mqtt.key,
+    }),
+  };
+}
+
+/** Tries the login; asks for what the broker wants. */
+async function logIn(wanted: Login, err: InitOutput['err'], terminal: Terminal): Promise<Login> {
+  let login = wanted;
+  if (login.username !== undefined && login.passwordFile === undefined && terminal.interactive)
+    login = { ...login, password: await terminal.secret(`password of ${login.username}`) };
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await (await openLink(await brokerOf(login, 'init'), () => {})).close();
+      return login;
+    } catch (error) {
+      if (!(error instanceof LoginRefused) || !terminal.interactive || attempt === LOGIN_ATTEMPTS)
+        throw error;
+      err(login.username === undefined ? `${login.broker} wants a login\n` : `${error.message}\n`);
+    }
+    const username = await terminal.ask('user name', login.username);
+    const password = await terminal.secret(`password of ${username}`);
+    login = {
+      broker: login.broker,
+      ...defined({ ca: login.ca, cert: login.cert, key: login.key }),
+      username,
+      password,
+    };
+  }
+}
+
+async function listenFor(
+  listenMs: number,
+  login: Login,
+  config: Config | null,
+  err: InitOutput['err'],
+): Promise<Overheard> {
+  err(`listening for ${secondsText(listenMs / 1000)}; ctrl-c ends it sooner\n`);
+  const { isTTY = false, columns } = process.stderr;
+  const bar = new ProgressBar({ isTTY, columns, write: err });
+  const began = performance.now();
+  try {
+    return await overhear({
+      options: await brokerOf(login, 'init'),
+      config,
+      until: () =>
+        Promise.race([new Promise((done) => setTimeout(done, listenMs).unref()), untilSignal(['SIGINT'])]),
+      progress: (messages, topics) => {
+        const passedMs = performance.now() - began;
+        const left = secondsText(Math.max(0, (listenMs - passedMs) / 1000));
+        bar.update(
+          passedMs / listenMs,
+          `${left} left, ${many(messages, 'message')} on ${many(topics, 'topic')}`,
+        );
+      },
+    });
+  } finally {
+    bar.end();
+  }
+}
+
+function nothingHeard({ heard, refused }: Overheard, existing: Config | null): GatecastError {
+  if (refused.length > 0)
+    return new GatecastError(
+      'BROKER_UNREACHABLE',
+      `the broker refused the subscription to ${refused.join(', ')}`,
+      {
+        hint: 'check the access list of the broker for this user',
+      },
+    );
+  if (existing !== null && heard.messages > 0)
+    return new GatecastError('USAGE', 'every topic with measurements is read by a rule already', {
+      hint: 'there is nothing to add',
+    });
+  return new GatecastError('USAGE', heard.messages === 0 ? 'no message came' : 'no measurements were heard', {
+    hint: 'do the sensors publish to this broker, and may this user read them? --listen 10m hears the slow ones',
+  });
+}
+
+function configText(
+  path: string,
+  flags: InitFlags,
+  login: Login,
+  { survey }: Overheard,
+  existing: Config | null,
+): string {
+  if (existing !== null) return mergedConfig(readFileSync(path, 'utf8'), survey).text;
+  const mqtt = mqttOf(
+    login.password === undefined
+      ? login
+      : { ...login, passwordFile: resolve(dirname(path), 'mqtt-password') },
+  );
+  const own = path === SYSTEM_CONFIG ? {} : { data_dir: './gatecast-data' };
+  return newConfig({ node: flags.node ?? nodeName(), mqtt, ...own }, survey);
+}
+
+async function offerStart(
+  path: string,
+  flags: InitFlags,
+  err: InitOutput['err'],
+  terminal: Terminal,
+): Promise<void> {
+  const possible = path === SYSTEM_CONFIG && hasService();
+  if (!possible) {
+    if (flags.start === true)
+      throw new GatecastError('USAGE', `there is no service that reads ${path}`, {
+        hint: `run it yourself: gatecast run -c ${path}`,
+      });
+    err(`next: gatecast run -c ${path}\n`);
+    return;
+  }
+  const start =
+    flags.start ?? (terminal.interactive && (await terminal.confirm('start the service now?', true)));
+  if (!start) {
+    err('next: systemctl start gatecast\n');
+    return;
+  }
+  const wrong = startService();
+  if (wrong !== null)
+    throw new GatecastError('USAGE', `the service did not start: ${wrong}`, {
+      hint: 'journalctl -u gatecast',
+    });
+  err('the service runs: journalctl -fu gatecast\n');
+}
+
+const defined = <T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
+  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };

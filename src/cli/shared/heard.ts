@@ -1,0 +1,101 @@
+/** What a config makes of the messages: its streams, and what is not taken. */
+import { offsetText, shownOffset } from '../../config/suggest/reading-time.ts';
+import type { Routed } from '../../ingest/router.ts';
+import { refusal } from '../../series/admission.ts';
+import type { StreamSpec } from '../../series/spec.ts';
+
+/** Of what is remembered; a hostile broker must not fill the memory. */
+const MAX_KEPT = 10_000;
+
+export interface HeardStream {
+  readonly stream: string;
+  readonly rule: number;
+  readonly topic: string;
+  unit: string | null;
+  count: number;
+  min: number;
+  max: number;
+  last: number;
+  /** Readings outside `limits`. */
+  outside: number;
+  /** Readings that are refused for their time, and how far the last one is from the time of its arrival, ms. */
+  wrongTime: number;
+  offsetMs: number;
+}
+
+export interface HeardReject {
+  readonly topic: string;
+  readonly reason: string;
+  /** Of the first one. */
+  readonly detail: string;
+  count: number;
+}
+
+/** Gathers what a config makes of the messages. */
+export class Heard {
+  private readonly byStream = new Map<string, HeardStream>();
+  private readonly byReject = new Map<string, HeardReject>();
+  private readonly specs = new Map<string, StreamSpec>();
+  messages = 0;
+
+  add(topic: string, { samples, rejects, discovered }: Routed): void {
+    this.messages += 1;
+    for (const { spec, rule } of discovered) {
+      if (this.byStream.size >= MAX_KEPT) break;
+      this.specs.set(spec.name, spec);
+      this.byStream.set(spec.name, {
+        stream: spec.name,
+        rule,
+        topic,
+        unit: spec.unit,
+        count: 0,
+        min: Infinity,
+        max: -Infinity,
+        last: 0,
+        outside: 0,
+        wrongTime: 0,
+        offsetMs: 0,
+      });
+    }
+    for (const sample of samples) {
+      const { stream, value, timeMs, arrivalMs } = sample;
+      const heard = this.byStream.get(stream);
+      const spec = this.specs.get(stream);
+      if (heard === undefined || spec === undefined) continue;
+      heard.count += 1;
+      heard.last = value;
+      heard.min = Math.min(heard.min, value);
+      heard.max = Math.max(heard.max, value);
+      heard.offsetMs = timeMs - arrivalMs;
+      const reason = refusal(sample, spec, spec.intervalMs);
+      if (reason === 'out-of-range') heard.outside += 1;
+      else if (reason !== null) heard.wrongTime += 1;
+    }
+    for (const { reason, detail } of rejects) {
+      const key = `${reason} ${topic}`;
+      const known = this.byReject.get(key);
+      if (known !== undefined) known.count += 1;
+      else if (this.byReject.size < MAX_KEPT) this.byReject.set(key, { topic, reason, detail, count: 1 });
+    }
+  }
+
+  streams(): HeardStream[] {
+    return [...this.byStream.values()];
+  }
+
+  rejects(): HeardReject[] {
+    return [...this.byReject.values()];
+  }
+}
+
+const QUARTER_MS = 900_000;
+const FARTHEST_ZONE_MS = 14 * 3_600_000;
+
+/** What the times of a stream's readings say about the sender's clock, where all of them are refused; null otherwise. */
+export function clockHint({ count, wrongTime, offsetMs }: HeardStream): string | null {
+  if (count === 0 || wrongTime < count) return null;
+  const zoneMs = Math.round(offsetMs / QUARTER_MS) * QUARTER_MS;
+  if (zoneMs > 0 && zoneMs <= FARTHEST_ZONE_MS && Math.abs(offsetMs - zoneMs) < QUARTER_MS / 3)
+    return `every reading is refused: its time is ${shownOffset(offsetMs)}, as local time would be; set time_zone: ${offsetText(zoneMs)}, or the name of the zone`;
+  return `every reading is refused: its time is ${shownOffset(offsetMs)}; set the clock of the sender, or leave \`time\` out, so that the time of arrival counts`;
+}

@@ -1,0 +1,237 @@
+/** `gatecast init` against a real Mosquitto with a login, on which the devices of all families send. */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import mqtt from 'mqtt';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { init } from '../../../src/cli/init/run.ts';
+import { runProgram } from '../../../src/cli/program.ts';
+import type { Terminal } from '../../../src/cli/shared/terminal.ts';
+import { formatDuration, loadConfig } from '../../../src/config/index.ts';
+import { CASES } from '../../config/suggest/families.ts';
+import { bytes } from '../../config/suggest/heard.ts';
+import { hasMosquitto, type Mosquitto, startMosquitto } from '../../support/mosquitto.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'gatecast-init-'));
+const file = (name: string): string => join(folder, name);
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** Answers questions in order; what is asked is kept. */
+function person(...answers: readonly string[]): Terminal & { readonly asked: string[] } {
+  const left = [...answers];
+  const asked: string[] = [];
+  const answer = (question: string): Promise<string> => {
+    asked.push(question);
+    const next = left.shift();
+    return next === undefined
+      ? Promise.reject(new Error(`not expected: ${question}`))
+      : Promise.resolve(next);
+  };
+  return {
+    interactive: true,
+    asked,
+    ask: async (question, preset = '') => (await answer(question)) || preset,
+    confirm: async (question) => (await answer(question)) === 'y',
+    secret: answer,
+  };
+}
+
+const nobody: Terminal = {
+  interactive: false,
+  ask: () => Promise.reject(new Error('asked')),
+  confirm: () => Promise.reject(new Error('asked')),
+  secret: () => Promise.reject(new Error('asked')),
+};
+
+function collected(): {
+  out: string;
+  err: string;
+  write: { out(text: string): void; err(text: string): void };
+} {
+  const said = {
+    out: '',
+    err: '',
+    write: {
+      out: (text: string) => {
+        said.out += text;
+      },
+      err: (text: string) => {
+        said.err += text;
+      },
+    },
+  };
+  return said;
+}
+
+async function run(flags: Partial<Parameters<typeof init>[0]>, terminal: Terminal = nobody) {
+  const said = collected();
+  await init({ listen: 2500, ...flags }, { ...said.write, terminal });
+  return said;
+}
+
+describe.skipIf(!hasMosquitto)('gatecast init on a real broker with a login', () => {
+  let broker: Mosquitto;
+  let client: mqtt.MqttClient;
+  let sensors: ReturnType<typeof setInterval>;
+  let sending = Object.values(CASES);
+  beforeAll(async () => {
+    const passwords = file('passwords');
+    writeFileSync(passwords, '', { mode: 0o600 });
+    execFileSync('mosquitto_passwd', ['-b', passwords, 'me', 'right'], { stdio: 'ignore' });
+    writeFileSync(file('right'), 'right\n');
+    writeFileSync(file('wrong'), 'wrong\n');
+    broker = await startMosquitto(`allow_anonymous false\npassword_file ${passwords}`);
+    client = await mqtt.connectAsync(broker.url, { username: 'me', password: 'right' });
+    let at = 0;
+    sensors = setInterval(() => {
+      for (const { messages } of sending)
+        for (const [topic, payload, retain = false] of messages(at, Date.now()))
+          client.publish(topic, bytes(payload), { retain });
+      at += 1;
+    }, 300);
+  });
+  afterAll(async () => {
+    clearInterval(sensors);
+    await client?.endAsync(true);
+    await broker?.stop();
+  });
+  const login = () => ({ broker: broker.url, username: 'me', passwordFile: file('right') });
+
+  it('writes the right config for every family without a question, and checks it', async () => {
+    const path = file('all.yaml');
+    const { out, err } = await run({ ...login(), config: path, node: 'cellar' });
+    const config = loadConfig(path);
+    expect(config).toMatchObject({
+      node: 'cellar',
+      mqtt: { url: broker.url, username: 'me', password_file: file('right') },
+      data_dir: join(folder, 'gatecast-data'),
+    });
+    // The same rules as the cases of the families ask for, one by one.
+    const wanted = Object.values(CASES).flatMap(({ matches }) => matches);
+    expect(config.streams.map(({ match }) => match).sort()).toEqual([...wanted].sort());
+    for (const family of [
+      'Zigbee2MQTT',
+      'Tasmota',
+      'ESPHome',
+      'DSMR / P1',
+      'Victron',
+      'rtl_433',
+      'ChirpStack',
+      'Sparkplug B',
+    ])
+      expect(out).toMatch(new RegExp(`^${family} +\\d+ +\\d+$`, 'm'));
+    expect(out).not.toContain('not taken');
+    expect(err).toContain(`wrote ${path}`);
+    expect(err).toMatch(/messages on \d+ topics/);
+    expect(err).toContain(`next: gatecast run -c ${path}`);
+    expect(readFileSync(path, 'utf8')).not.toContain('right\n');
+  });
+
+  it('gives the streams that each family should have', async () => {
+    const said = collected();
+    const code = await runProgram(
+      [
+        'init',
+        '-c',
+        file('json.yaml'),
+        '--broker',
+        broker.url,
+        '--username',
+        'me',
+        '--password-file',
+        file('right'),
+        '--listen',
+        '2s',
+        '--yes',
+        '--json',
+      ],
+      said.write,
+    );
+    expect([code, said.err]).toEqual([0, expect.stringContaining('wrote')]);
+    const result = JSON.parse(said.out) as {
+      streams: { stream: string; unit: string | null }[];
+      rejects: object[];
+    };
+    const units = Object.fromEntries(result.streams.map(({ stream, unit }) => [stream, unit ?? '-']));
+    const wanted = Object.entries(CASES).flatMap(([family, { streams }]) =>
+      Object.entries(streams).map(([stream, text]) => [
+        family === 'rtl_433' ? `rtl_433/${stream}` : stream,
+        text.split(' ')[0],
+      ]),
+    );
+    expect(units).toEqual(Object.fromEntries(wanted));
+    expect(result.rejects).toEqual([]);
+    const steps = loadConfig(file('json.yaml')).streams.map(({ interval }) => formatDuration(interval ?? 0));
+    expect(new Set(steps)).toEqual(new Set(['5m', '1h']));
+  });
+
+  it('asks for a login that the broker wants, and keeps the password in a private file', async () => {
+    const path = file('asked.yaml');
+    const someone = person('me', 'wrong', 'me', 'right');
+    const { err } = await run({ broker: broker.url, config: path }, someone);
+    expect(someone.asked).toEqual(['user name', 'password of me', 'user name', 'password of me']);
+    expect(err).toContain('wants a login');
+    expect(err).toContain('the login was refused');
+    const kept = file('mqtt-password');
+    expect(loadConfig(path).mqtt).toMatchObject({ username: 'me', password_file: kept });
+    expect(statSync(kept).mode & 0o777).toBe(0o600);
+    expect(readFileSync(kept, 'utf8')).toBe('right\n');
+    expect(`${err}${readFileSync(path, 'utf8')}`).not.toMatch(/right\b(?!\/)/);
+  });
+
+  it('says that the login was refused where nobody can be asked', async () => {
+    const attempt = run({ ...login(), passwordFile: file('wrong'), config: file('refused.yaml') });
+    await expect(attempt).rejects.toMatchObject({
+      code: 'BROKER_UNREACHABLE',
+      message: expect.stringContaining('the login was refused'),
+    });
+    await expect(run({ broker: broker.url, config: file('refused.yaml') })).rejects.toThrow(
+      /login was refused/,
+    );
+  });
+
+  it('adds to a config what it does not read yet, and leaves the rest as it is', async () => {
+    const path = file('merge.yaml');
+    const before = `# mine\nnode: pi\nmqtt: { url: "${broker.url}", username: me, password_file: ${file('right')} }\nstreams:\n  # the freezers\n  - match: "zigbee2mqtt/{device}"\n    fields: [temperature]\n    interval: 10m\n`;
+    writeFileSync(path, before);
+    await expect(run({ config: path })).rejects.toMatchObject({
+      code: 'USAGE',
+      hint: expect.stringContaining('--merge'),
+    });
+    const { err } = await run({ config: path }, person('y'));
+    const text = readFileSync(path, 'utf8');
+    expect(text.startsWith('# mine\nnode: pi\n')).toBe(true);
+    expect(text).toContain('  # the freezers\n');
+    const config = loadConfig(path);
+    expect(config.streams[0]).toMatchObject({ match: 'zigbee2mqtt/{device}', interval: 600_000 });
+    expect(err).toContain(`added ${config.streams.length - 1} rules`);
+    expect(config.streams.map(({ match }) => match)).toContain('tele/{device}/SENSOR');
+    expect(config.streams.filter(({ match }) => match === 'zigbee2mqtt/{device}')).toHaveLength(1);
+    // Nothing is left to add.
+    await expect(run({ config: path, merge: true })).rejects.toThrow(/read by a rule already/);
+  });
+
+  it('writes nothing when nothing comes', async () => {
+    sending = [];
+    for (const { messages } of Object.values(CASES))
+      for (const [topic, , retained] of messages(0, 0))
+        if (retained) await client.publishAsync(topic, '', { retain: true });
+    const attempt = run({ ...login(), config: file('silent.yaml'), listen: 700 });
+    await expect(attempt).rejects.toMatchObject({ hint: expect.stringContaining('--listen') });
+    expect(() => statSync(file('silent.yaml'))).toThrow();
+    sending = Object.values(CASES);
+  });
+});
+
+describe('gatecast init without a broker', () => {
+  it('says so, and writes nothing', async () => {
+    await expect(run({ broker: 'mqtt://127.0.0.1:1', config: file('none.yaml') })).rejects.toMatchObject({
+      code: 'BROKER_UNREACHABLE',
+    });
+    await expect(run({ broker: 'http://x', config: file('none.yaml') })).rejects.toMatchObject({
+      code: 'USAGE',
+    });
+    expect(() => statSync(file('none.yaml'))).toThrow();
+  });
+});
