@@ -1,5 +1,5 @@
-/** The composition root in this process, with a real broker and a real store. */
-import { afterEach, describe, expect, test } from 'vitest';
+/** The composition root in this process, with a real broker and a real store; tests mostly wait, so they run side by side. */
+import { afterAll, describe, expect, test } from 'vitest';
 import type { Agent, AgentOptions } from '../../src/agent/contract.ts';
 import { startAgent } from '../../src/agent.ts';
 import { validateConfig } from '../../src/config/index.ts';
@@ -12,7 +12,7 @@ import { sleep, waitFor } from '../support/wait.ts';
 const temp = tempDirs();
 const running: Agent[] = [];
 const cleanups: (() => Promise<void>)[] = [];
-afterEach(async () => {
+afterAll(async () => {
   for (const agent of running.splice(0)) await agent.stop();
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
@@ -47,7 +47,7 @@ const stop = async (agent: Agent): Promise<void> => {
   await agent.stop();
 };
 
-describe.skipIf(!hasMosquitto)('the agent', () => {
+describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
   const setUp = async (): Promise<{ broker: Mosquitto; eyes: Watcher }> => {
     const broker = await startMosquitto();
     cleanups.push(() => broker.stop());
@@ -186,7 +186,6 @@ describe.skipIf(!hasMosquitto)('the agent', () => {
   test('starts without a broker, and forecasts reach one that comes later', async () => {
     const { broker, eyes } = await setUp();
     await eyes.close();
-    cleanups.pop();
     broker.signal('SIGKILL');
     await sleep(100);
     const agent = await start(
@@ -215,7 +214,6 @@ describe.skipIf(!hasMosquitto)('the agent', () => {
     await speak(eyes, () => seqs(eyes).length >= 20);
     const before = seqs(eyes).at(-1)!;
     await eyes.close();
-    cleanups.pop();
     broker.signal('SIGKILL');
     await sleep(1500);
     await broker.restart();

@@ -1,6 +1,7 @@
 /**
  * The promise of the restart, with everything real: the built program, Mosquitto, SQLite, the model. One agent runs
- * through; another is killed in the middle of the data, misses some of it, and starts again. Their forecasts must be equal.
+ * through; two others are ended in the middle of the data, by SIGKILL and by SIGTERM, miss some of it, and start again.
+ * Their forecasts must be equal.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Daemon, ensureBuilt, startDaemon } from '../support/daemon.ts';
@@ -91,45 +92,42 @@ describe.skipIf(!hasMosquitto)('restart', () => {
   /** The newest bucket that is over: a newer reading shows it. */
   const last = new Date(START + (COUNT - 2) * MINUTE).toISOString();
 
-  test.each(['SIGKILL', 'SIGTERM'] as const)(
-    'forecasts after %s and a start equal those of an agent that never stopped',
-    async (signal) => {
-      eyes.seen.length = 0;
-      const [steady, broken] = [`steady-${signal}`, `broken-${signal}`];
-      const brokenDir = dir();
-      const steadyDaemon = await start(steady, dir());
-      const first = await start(broken, brokenDir);
-      await send(0, COUNT / 2, [broken, steady]);
-      await waitFor('forecasts of both', () => forecasts(broken).size > 50 && forecasts(steady).size > 50);
-      const ending = send(COUNT / 2, COUNT / 2 + 20, []);
-      await sleep(20);
-      const code = await first.end(signal);
-      expect(code).toBe(signal === 'SIGKILL' ? 'SIGKILL' : 0);
-      await ending;
-      const before = forecasts(broken).size;
-      const second = await start(broken, brokenDir);
-      await send(COUNT / 2 + 20, COUNT, [broken, steady]);
-      await waitFor(
-        'the last forecasts of both',
-        () => STREAMS.every((s) => [steady, broken].every((node) => forecasts(node).has(`${s} ${last}`))),
-        20_000,
-      );
-      expect(await second.end('SIGTERM')).toBe(0);
-      expect(await steadyDaemon.end('SIGTERM')).toBe(0);
+  test('forecasts after SIGKILL or SIGTERM and a start equal those of an agent that never stopped', async () => {
+    const signals = ['SIGKILL', 'SIGTERM'] as const;
+    const broken = signals.map((signal) => ({ signal, node: `broken-${signal}`, dir: dir() }));
+    const nodes = ['steady', ...broken.map(({ node }) => node)];
+    const steady = await start('steady', dir());
+    const first = await Promise.all(broken.map((one) => start(one.node, one.dir)));
+    await send(0, COUNT / 2, nodes);
+    await waitFor('forecasts of all', () => nodes.every((node) => forecasts(node).size > 50));
+    const ending = send(COUNT / 2, COUNT / 2 + 20, []);
+    await sleep(20);
+    const codes = await Promise.all(broken.map(({ signal }, i) => first[i]?.end(signal)));
+    expect(codes).toEqual(['SIGKILL', 0]);
+    await ending;
+    const before = broken.map(({ node }) => forecasts(node).size);
+    const second = await Promise.all(broken.map((one) => start(one.node, one.dir)));
+    await send(COUNT / 2 + 20, COUNT, nodes);
+    await waitFor(
+      'the last forecasts of all',
+      () => STREAMS.every((s) => nodes.every((node) => forecasts(node).has(`${s} ${last}`))),
+      20_000,
+    );
+    for (const daemon of [...second, steady]) expect(await daemon.end('SIGTERM')).toBe(0);
 
-      const wanted = forecasts(steady);
-      const got = forecasts(broken);
-      expect(got.size).toBeGreaterThan(before + 50);
+    const wanted = forecasts('steady');
+    for (const [i, { node }] of broken.entries()) {
+      const got = forecasts(node);
+      expect(got.size).toBeGreaterThan((before[i] ?? 0) + 50);
       let compared = 0;
       for (const [key, message] of got) {
         const other = wanted.get(key);
         if (other === undefined) continue;
         compared++;
-        expect(message).toEqual(other);
+        expect(message, node).toEqual(other);
       }
       expect(compared).toBeGreaterThan(100);
       expect([...got.values()].some((message) => message.model.kind === 'gru')).toBe(true);
-    },
-    60_000,
-  );
+    }
+  }, 60_000);
 });
