@@ -5,7 +5,7 @@ import { defineConfig } from 'vitest/config';
 
 /** Imports of the page's files arrive as text, as in the bundle. Their ids hide the extension from vite's handling of CSS. */
 const PREFIX = '\0text:';
-const text = {
+export const text = {
   name: 'text',
   enforce: 'pre' as const,
   resolveId(source: string, importer: string | undefined) {
@@ -22,7 +22,7 @@ const text = {
 // Workers of a test would else be the first to load onnxruntime, and may not set it themselves (src/system/telemetry.ts).
 process.env.ORT_DISABLE_TELEMETRY = '1';
 
-const root = new URL('..', import.meta.url).pathname;
+export const root = new URL('..', import.meta.url).pathname;
 const project = (name: string, include: string[], exclude: string[] = [], testTimeout = 30_000) => ({
   plugins: [text],
   root,
