@@ -1,3 +1,4 @@
+/** The name of this node where the config gives none: that of the machine. */
 import { hostname } from 'node:os';
 
 /** The name of this machine, as a node name may be. */
