@@ -87,7 +87,19 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
   const pipeline: Pipeline = createPipeline(context, { engine, streams, hold, outputs, link, forecasts });
   const health = createHealth(context, { ...opened, streams, pipeline, outputs, link, tuning, remote });
   const requests = createRequests(context, { configFile, keys, streams, tuning, outputs });
-  const page = new Page({ streams, health, fallbackPorts });
+  const page = new Page({
+    ...opened,
+    streams,
+    health,
+    hold,
+    alerts,
+    tuning,
+    requests,
+    remote,
+    session: options.remote,
+    document: options.document,
+    fallbackPorts,
+  });
   const reports = new Reports({
     ...context,
     engine,

@@ -43,6 +43,14 @@ export interface Condition {
   readonly text: string;
 }
 
+/** An alert for the page. */
+export interface ListedAlert extends Alert {
+  readonly id: AlertId;
+  /** When its cause was gone, ms; null: it holds. */
+  readonly untilMs: number | null;
+}
+
+const MOST_CLEARED = 30;
 const KEY = 'agent.alerts';
 /** A store that fails cannot keep these. */
 const NOT_KEPT: readonly AlertId[] = ['store', 'disk-full'];
@@ -67,6 +75,8 @@ export function createAlerts({ store, clock }: Pick<Context, 'store' | 'clock'>,
 export class Alerts implements Part {
   readonly name = 'alerts';
   private readonly raised = new Map<AlertId, Alert>();
+  /** Those whose cause is gone, oldest first. */
+  private readonly cleared: ListedAlert[] = [];
   /** Raised by a former run, and not looked at yet. */
   private former: readonly string[] | null;
 
@@ -83,7 +93,7 @@ export class Alerts implements Part {
     this.former = null;
     for (const id of [...this.raised.keys()]) {
       if (holding.has(id)) continue;
-      this.raised.delete(id);
+      this.clear(id);
       this.parts.publish(id, null);
       changed = true;
     }
@@ -96,6 +106,20 @@ export class Alerts implements Part {
       changed ||= before === undefined;
     }
     if (changed) this.parts.store.setMeta(KEY, JSON.stringify([...this.raised.keys()]));
+  }
+
+  private clear(id: AlertId): void {
+    const alert = this.raised.get(id);
+    this.raised.delete(id);
+    if (alert === undefined) return;
+    this.cleared.push({ id, ...alert, untilMs: this.parts.now() });
+    if (this.cleared.length > MOST_CLEARED) this.cleared.shift();
+  }
+
+  /** Those that hold, then those of this run whose cause is gone; newest first. */
+  list(): ListedAlert[] {
+    const held = [...this.raised].map(([id, alert]) => ({ id, ...alert, untilMs: null }));
+    return [...held.sort((a, b) => b.sinceMs - a.sinceMs), ...[...this.cleared].reverse()];
   }
 
   /** Ids of those that a config change must not raise: errors, and refused streams, as a filter that is too wide brings. */

@@ -190,6 +190,23 @@ export class ClockHold implements Part {
     return wallMs - awayMs;
   }
 
+  /** Why the clock closes no buckets now; null: it closes them. `untilMs`: wall time by which it closes them at the latest. */
+  waiting(): {
+    readonly reason: 'clock' | 'start' | 'away' | 'backlog';
+    readonly untilMs: number | null;
+  } | null {
+    if (this.closeUntil() !== null) return null;
+    const { clock, keptMs } = this.parts;
+    const wallMs = clock.now();
+    if (!ClockHold.sane(wallMs)) return { reason: 'clock', untilMs: null };
+    const nowMs = clock.monotonic();
+    const at = (ms: number): number => wallMs + ms - nowMs;
+    if (this.phase === 'starting') return { reason: 'start', untilMs: at(this.startedMs + MAX_WAIT_MS) };
+    if (this.phase === 'away')
+      return { reason: 'away', untilMs: at(this.provenMs + Math.min(keptMs(), MAX_AWAY_MS)) };
+    return { reason: 'backlog', untilMs: at(this.sinceMs + MAX_BACKLOG_MS) };
+  }
+
   /** A bucket is due that `closeUntil` does not allow to close: asks the broker whether anything is still on its way. */
   wantProof(): void {
     if (this.phase === 'live') this.sendProbe(this.parts.clock.monotonic());

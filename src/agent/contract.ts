@@ -3,6 +3,7 @@ import type { Config } from '../config/index.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { Logger } from '../log.ts';
 import type { KeySet } from '../remote/keys.ts';
+import type { JsonObject } from '../remote/merge-patch.ts';
 import type { Clock } from '../system/clock.ts';
 import type { ConfigFile } from './configure.ts';
 import type { Context, Part } from './part.ts';
@@ -17,6 +18,8 @@ export interface AgentOptions {
   readonly fallbackPorts?: number;
   /** The config's file, for `reload`; left out where there is none. */
   readonly configFile?: ConfigFile;
+  /** The config as its file states it, for the page; left out where there is none. */
+  readonly document?: () => JsonObject;
   /** Called with the config when a change has been applied. */
   readonly onConfig?: (config: Config) => void;
   /** Remote config; left out where it is switched off. */

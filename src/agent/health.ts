@@ -210,7 +210,7 @@ export class Health {
     return { status, reason };
   }
 
-  pageStatus(): PageStatus {
+  pageStatus(): Omit<PageStatus, 'waiting' | 'alerts'> {
     const { node, version, brokerUrl, clock, pipeline } = this.parts;
     const model = this.parts.model();
     const broker = this.parts.broker();

@@ -35,6 +35,11 @@ export class KnownStreams {
     return this.rows.has(stream);
   }
 
+  /** Null: there is no such stream. */
+  firstMs(stream: string): number | null {
+    return this.rows.get(stream)?.[3] ?? null;
+  }
+
   /** The streams that the config still reads, as `router` knows them; the others are left out from now on. */
   restore(router: Pick<Router, 'adopt'>): KnownStream[] {
     const streams: KnownStream[] = [];

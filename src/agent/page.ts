@@ -1,13 +1,43 @@
-/** The agent's page, where the config wants one. */
+/** The agent's page, where the config wants one: what it shows of the parts, who may log in, and what may be asked for. */
+import { statSync } from 'node:fs';
+import { configHash } from '../config/index.ts';
+import { errorText, GatecastError, withoutSecrets } from '../errors.ts';
+import type { Engine } from '../forecast/engine.ts';
+import { SCORE_MEMORY } from '../forecast/track.ts';
+import { scoreMessage } from '../outputs/json/messages.ts';
+import { effectiveConfig, keyOrigins, layerOrder } from '../remote/layers.ts';
+import type { JsonObject } from '../remote/merge-patch.ts';
+import { readBounded } from '../system/files.ts';
+import type { RunReport } from '../training/run-report.ts';
+import { Access } from '../web/access.ts';
 import { parseListen } from '../web/listen.ts';
 import { PageServer } from '../web/server.ts';
+import type { ConfigView, History, HistorySpan, ModelView, PageViews, RunView } from '../web/views.ts';
+import { ALERTS, type Alerts } from './alerts.ts';
+import type { ClockHold } from './clock-hold.ts';
 import type { Health } from './health.ts';
+import { readHistory } from './history.ts';
+import type { AgentModels } from './model.ts';
 import type { Context, Part } from './part.ts';
+import type { AgentRemote, RemoteSession } from './remote.ts';
+import type { Requests } from './requests.ts';
 import type { AgentStreams } from './streams.ts';
+import type { Tuning } from './tuning.ts';
 
 export interface PageSources {
-  readonly streams: Pick<AgentStreams, 'board'>;
+  readonly streams: Pick<AgentStreams, 'board' | 'firstMs'>;
   readonly health: Pick<Health, 'pageStatus' | 'metrics'>;
+  readonly hold: Pick<ClockHold, 'waiting'>;
+  readonly alerts: Pick<Alerts, 'list'>;
+  readonly engine: Pick<Engine, 'streams' | 'scores'>;
+  readonly tuning: Pick<Tuning, 'status' | 'runs'>;
+  readonly models: Pick<AgentModels, 'registry'>;
+  readonly requests: Pick<Requests, 'verbs' | 'act'>;
+  readonly remote: Pick<AgentRemote, 'version'> | null;
+  /** Of remote config; left out where it is switched off. */
+  readonly session: RemoteSession | undefined;
+  /** The config as its file states it; left out where there is none. */
+  readonly document: (() => JsonObject) | undefined;
   /** How many ports after the configured one the page may take. */
   readonly fallbackPorts: number | undefined;
 }
@@ -20,18 +50,38 @@ export class Page implements Part {
 
   constructor(private readonly sources: PageSources) {}
 
-  /** @throws GatecastError LISTEN_FAILED when no port is free */
-  async start({ config, log, clock }: Context): Promise<void> {
-    const address = parseListen(config().http.listen);
+  /** @throws GatecastError LISTEN_FAILED when no port is free, CONFIG_INVALID for a token file that cannot be used */
+  async start(context: Context): Promise<void> {
+    const { config, log, clock } = context;
+    const { listen, token_file, user_header, trusted_proxies, frame_ancestors } = config().http;
+    const address = parseListen(listen);
     if (address === null) return;
-    const { streams, health, fallbackPorts = 0 } = this.sources;
+    const { streams, health, hold, alerts, requests, fallbackPorts = 0 } = this.sources;
+    if (token_file !== undefined) readToken(token_file);
     this.server = new PageServer({
       ...address,
       fallbackPorts,
       board: streams.board,
-      status: () => health.pageStatus(),
+      status: () => ({
+        ...health.pageStatus(),
+        waiting: hold.waiting(),
+        alerts: alerts.list().filter(({ untilMs }) => untilMs === null).length,
+      }),
       metrics: () => health.metrics(),
       clock,
+      views: pageViews(context, this.sources),
+      access: new Access({
+        token: () => (token_file === undefined ? null : tokenOrNull(token_file)),
+        userHeader: user_header?.toLowerCase() ?? null,
+        trustedProxies: trusted_proxies,
+        clock,
+      }),
+      frameAncestors: frame_ancestors,
+      actions: requests.verbs,
+      act: async (verb, ask, user) => {
+        log.info('action on the page', { verb, user, stream: ask.stream ?? undefined });
+        return requests.act(verb, ask);
+      },
     });
     this.url = await this.server.start();
     log.info('page', { url: this.url });
@@ -40,4 +90,135 @@ export class Page implements Part {
   async stop(): Promise<void> {
     await this.server?.stop();
   }
+}
+
+const LEAST_TOKEN = 16;
+const MOST_TOKEN_BYTES = 4096;
+
+/** @throws GatecastError CONFIG_INVALID */
+function readToken(path: string): string {
+  const wrong = (message: string, hint: string): GatecastError =>
+    new GatecastError('CONFIG_INVALID', 'The page has no usable token', {
+      issues: [{ path: 'http.token_file', message }],
+      hint,
+    });
+  let token: string;
+  let mode: number;
+  try {
+    token = readBounded(path, MOST_TOKEN_BYTES).toString('utf8').trim();
+    ({ mode } = statSync(path));
+  } catch (error) {
+    throw wrong(`cannot be read: ${errorText(error)}`, 'The user that gatecast runs as needs to read it.');
+  }
+  // systemd shows its own credentials as readable by a group that has no members.
+  const { CREDENTIALS_DIRECTORY: credentials } = process.env;
+  const isCredential = credentials !== undefined && path.startsWith(`${credentials}/`);
+  if ((mode & 0o077) !== 0 && !isCredential)
+    throw wrong('may be read by other users', `Run \`chmod 600 ${path}\`.`);
+  if (token.length < LEAST_TOKEN)
+    throw wrong(
+      `holds fewer than ${LEAST_TOKEN} characters`,
+      `\`openssl rand -hex 24 > ${path}\` makes a token.`,
+    );
+  return token;
+}
+
+/** Null: the file cannot be used now, so nobody logs in. */
+function tokenOrNull(path: string): string | null {
+  try {
+    return readToken(path);
+  } catch {
+    return null;
+  }
+}
+
+function pageViews(context: Context, sources: PageSources): PageViews {
+  const { engine, alerts } = sources;
+  return {
+    history: (stream, span) => history(context, sources, stream, span),
+    scores: (stream) => scoreMessage(engine.scores(stream), SCORE_MEMORY),
+    alerts: () => alerts.list().map((alert) => ({ ...alert, meaning: ALERTS[alert.id] })),
+    model: () => modelView(context, sources),
+    config: () => configView(context, sources),
+  };
+}
+
+async function history(
+  { store, clock, config }: Context,
+  { engine, streams }: PageSources,
+  stream: string,
+  { fromMs, toMs, points }: HistorySpan,
+): Promise<History | null> {
+  const view = engine.streams().find(({ spec }) => spec.name === stream);
+  if (view === undefined) return null;
+  const nowMs = clock.now();
+  const firstMs = Math.max(streams.firstMs(stream) ?? 0, nowMs - config().store.retention);
+  const span = { fromMs: Math.max(fromMs, firstMs), toMs: Math.min(toMs, nowMs), points };
+  const pause = () => new Promise<void>((resolve) => setImmediate(resolve));
+  return { firstMs, ...(await readHistory(store, view, span, { monotonic: clock.monotonic, pause })) };
+}
+
+function modelView({ config }: Context, { tuning, models }: PageSources): ModelView {
+  const { champion, version, trainedAt, previous, probationSinceMs, waitsFor } = tuning.status();
+  const { enabled, schedule } = config().finetune;
+  return {
+    champion,
+    version,
+    trainedAt,
+    previous,
+    probationSinceMs,
+    waitsFor,
+    schedule: enabled ? schedule : 'off',
+    runs: [...tuning.runs].reverse().map(runView),
+    models: models.registry.list().map(({ name, manifest, source, problem }) => ({
+      name,
+      version: manifest?.version ?? null,
+      cell: manifest?.spec?.cell ?? null,
+      hidden: manifest?.spec?.hidden ?? null,
+      source,
+      problem,
+    })),
+  };
+}
+
+function runView({ status, reason, trigger, startedMs, endedMs, found }: RunReport): RunView {
+  return {
+    status,
+    reason,
+    trigger,
+    startedMs,
+    endedMs,
+    seconds: found?.seconds ?? null,
+    streams: found?.streams ?? null,
+    leftOut: found?.problems ?? [],
+    losses: found?.losses ?? null,
+  };
+}
+
+function configView({ config }: Context, { document, session, remote }: PageSources): ConfigView {
+  const running = config();
+  const hash = configHash(running);
+  const version = remote?.version ?? null;
+  if (document === undefined)
+    return { hash, version, keys: [], notice: 'This agent was started without a config file.' };
+  const layers = session?.opened.life.running() ?? {};
+  const order = layerOrder(running.remote_config.groups);
+  const file = { document: document(), dataDir: running.data_dir };
+  const keys = keyOrigins(file.document, layers, order).map((key) => ({
+    ...key,
+    value: key.path === 'data_dir' ? running.data_dir : redacted(key.path, key.value),
+  }));
+  const isRunning = effectiveConfig(file, layers, order).hash === hash;
+  const notice = isRunning ? null : 'The config has changed, and some of its keys wait for a restart.';
+  return { hash, version, keys, notice };
+}
+
+/** A secret belongs into a file of its own; should one stand in the config all the same, nobody sees it here. */
+function redacted(path: string, value: unknown): unknown {
+  if (/(password|secret|token|passphrase)$/i.test(path)) return '(secret)';
+  if (typeof value === 'string') return withoutSecrets(value);
+  if (Array.isArray(value)) return value.map((one) => redacted(path, one));
+  if (typeof value === 'object' && value !== null)
+    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, redacted(key, one)]));
+  return value;
 }

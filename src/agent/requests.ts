@@ -157,6 +157,26 @@ export class Requests implements Part {
     if (this.waiting < MAX_WAITING) this.enqueue(verb, null, () => this.run(verb, NO_NAMES));
   }
 
+  /** What may be asked for. */
+  get verbs(): readonly string[] {
+    return Object.keys(this.parts.handlers);
+  }
+
+  /** For the page, in turn with the requests of the broker. @throws GatecastError as the verb does, BUSY */
+  async act(verb: string, ask: Ask): Promise<object> {
+    if (this.waiting >= MAX_WAITING)
+      throw new GatecastError('BUSY', `${MAX_WAITING} requests are waiting already.`);
+    this.waiting++;
+    const done = this.last.then(async () => (await this.parts.handlers[verb]?.(ask)) ?? {});
+    this.last = done.then(
+      () => undefined,
+      () => undefined,
+    );
+    return done.finally(() => {
+      this.waiting--;
+    });
+  }
+
   filters(): string[] {
     return [this.parts.topics.requests];
   }

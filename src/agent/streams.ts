@@ -16,10 +16,10 @@ import type { Clock } from '../system/clock.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
 import { Board } from '../web/board.ts';
 import { type FormerReadings, formerReadings } from './arrival-times.ts';
-import { chartPast } from './chart-past.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { ClockHold } from './clock-hold.ts';
 import { type Counts, summed } from './drops.ts';
+import { chartPast } from './history.ts';
 import type { NewStream } from './inbox.ts';
 import { type KnownStream, KnownStreams } from './known-streams.ts';
 import type { Change, Part } from './part.ts';
@@ -101,6 +101,11 @@ export class AgentStreams implements Part {
 
   has(stream: string): boolean {
     return this.known.has(stream);
+  }
+
+  /** No sample of the stream in the store is older, ms; null: there is no such stream. */
+  firstMs(stream: string): number | null {
+    return this.known.firstMs(stream);
   }
 
   /** Restores the streams of former runs. */

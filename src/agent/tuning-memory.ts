@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Store } from '../store/store-contract.ts';
 import type { TunerState } from '../training/finetuner-contract.ts';
 import type { LiveRatios } from '../training/probation.ts';
+import type { RunReport } from '../training/run-report.ts';
 
 export interface TuningMemory {
   /** null: it has never run here. */
@@ -11,9 +12,11 @@ export interface TuningMemory {
   readonly champion: LiveRatios | null;
   /** How the model that ran at the last stop did live. */
   readonly live: { readonly model: string; readonly ratios: LiveRatios } | null;
+  /** Runs that ended, oldest first. */
+  readonly runs: readonly RunReport[];
 }
 
-const FRESH: TuningMemory = { tuner: null, champion: null, live: null };
+const FRESH: TuningMemory = { tuner: null, champion: null, live: null, runs: [] };
 
 const trigger = z.enum(['request', 'drift', 'schedule', 'initial']).nullable();
 const time = z.number().nullable();
@@ -22,6 +25,22 @@ const loss = z
   .number()
   .nullable()
   .transform((value) => value ?? Number.POSITIVE_INFINITY);
+const run = z.object({
+  status: z.enum(['never', 'running', 'paused', 'promoted', 'refused', 'failed', 'rolled-back', 'confirmed']),
+  reason: z.string(),
+  trigger,
+  startedMs: time,
+  endedMs: time,
+  found: z
+    .object({
+      streams: z.number(),
+      leftOut: z.number(),
+      problems: z.array(z.object({ stream: z.string(), problem: z.string() })),
+      losses: z.object({ candidate: loss, champion: loss, naive: loss, seasonal: loss }).nullable(),
+      seconds: z.number().nullable(),
+    })
+    .nullable(),
+});
 const schema = z.object({
   tuner: z
     .object({
@@ -32,31 +51,7 @@ const schema = z.object({
         notBeforeMs: z.number(),
         pending: trigger,
       }),
-      last: z.object({
-        status: z.enum([
-          'never',
-          'running',
-          'paused',
-          'promoted',
-          'refused',
-          'failed',
-          'rolled-back',
-          'confirmed',
-        ]),
-        reason: z.string(),
-        trigger,
-        startedMs: time,
-        endedMs: time,
-        found: z
-          .object({
-            streams: z.number(),
-            leftOut: z.number(),
-            problems: z.array(z.object({ stream: z.string(), problem: z.string() })),
-            losses: z.object({ candidate: loss, champion: loss, naive: loss, seasonal: loss }).nullable(),
-            seconds: z.number().nullable(),
-          })
-          .nullable(),
-      }),
+      last: run,
     })
     .nullable(),
   champion: z.record(z.string(), z.number()).nullable(),
@@ -64,6 +59,7 @@ const schema = z.object({
     .object({ model: z.string(), ratios: z.record(z.string(), z.number()) })
     .nullable()
     .default(null),
+  runs: z.array(run).default([]),
 });
 
 const keyOf = (group: string): string => `agent.tuning.${group}`;

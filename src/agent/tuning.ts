@@ -97,6 +97,8 @@ export interface TuningAnswer {
   readonly reason: string;
 }
 
+/** Runs that are remembered. */
+const MOST_RUNS = 20;
 /** How often the fine-tuner looks at the machine and the clock, ms. */
 const LOOK_MS = 5000;
 /** Buckets of all streams together that a run reads: a month of fifty streams at five minutes; bounds its memory. */
@@ -194,6 +196,11 @@ export class Tuning implements Part {
 
   get lastRun(): RunReport {
     return this.tuner.lastRun;
+  }
+
+  /** Runs that ended, oldest first. */
+  get runs(): readonly RunReport[] {
+    return this.memory.runs;
   }
 
   start(): void {
@@ -405,7 +412,15 @@ export class Tuning implements Part {
       ...(trigger !== null && { trigger }),
       ...(found !== null && { streams: found.streams, left_out: found.leftOut, seconds: found.seconds }),
     });
+    this.keepRun(report);
     this.say();
+  }
+
+  /** A run that goes on from one state to the next, such as promoted and then confirmed, stays one entry. */
+  private keepRun(report: RunReport): void {
+    if (report.status === 'never' || report.status === 'running' || report.status === 'paused') return;
+    const others = this.memory.runs.filter(({ startedMs }) => startedMs !== report.startedMs);
+    this.remember({ runs: [...others, report].slice(-MOST_RUNS) });
   }
 
   /** For a start with another model. */

@@ -45,10 +45,12 @@ async function demo(options: Options, wantedDataDir: string | undefined): Promis
   const vitals = new VitalsPublisher({ publish: broker.publish, clock: systemClock });
   try {
     await withFolder(wantedDataDir, async (dataDir) => {
-      const config = validateConfig(demoConfig({ brokerUrl: broker.url, dataDir, listen: options.http }));
+      const document = demoConfig({ brokerUrl: broker.url, dataDir, listen: options.http });
+      const config = validateConfig(document);
       vitals.start();
       await runAgent({
         config,
+        document: () => document,
         fallbackPorts: 20,
         onStarted: (pageUrl) =>
           console.log(welcome(broker.url, pageUrl, dataDir, wantedDataDir === undefined)),

@@ -1,4 +1,5 @@
 /** What single texts of the config must hold up to. Each returns what is wrong, or null. */
+import { isIP } from 'node:net';
 import { validate } from 'node-cron';
 import { GatecastError } from '../errors.ts';
 import { compilePath } from '../ingest/json-path.ts';
@@ -78,6 +79,18 @@ export const checkListen: Check = (text) => {
     ? null
     : 'must be `off` or an address such as 127.0.0.1:8787 or [::1]:8787';
 };
+
+export const checkAddress: Check = (text) =>
+  isIP(text) === 0 ? 'must be an IP address such as 127.0.0.1 or ::1' : null;
+
+export const checkHeader: Check = (text) =>
+  /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/.test(text) ? null : 'must be the name of a header, such as X-Remote-User';
+
+/** An origin as it stands in a content security policy: anything else could add to the policy. */
+export const checkOrigin: Check = (text) =>
+  /^https?:\/\/[A-Za-z0-9.-]+(?::\d{1,5})?$/.test(text)
+    ? null
+    : 'must be an origin such as http://homeassistant.local:8123, without a path';
 
 const CRON_RANGES: readonly (readonly [number, number])[] = [
   [0, 59],

@@ -7,10 +7,13 @@
 import { z } from 'zod';
 import { QUANTILES } from '../quantiles.ts';
 import {
+  checkAddress,
   checkBase,
   checkCron,
+  checkHeader,
   checkListen,
   checkNode,
+  checkOrigin,
   checkPattern,
   checkPublicKey,
   checkTimeZone,
@@ -125,8 +128,33 @@ const http = z.strictObject({
   listen: note(
     text('an address', checkListen).default('127.0.0.1:8787'),
     'restart',
-    'Address of the page and the metrics, such as `127.0.0.1:8787`; a port alone is on loopback, `:8787` on all addresses; `off` for none. The page has no log-in: think before it listens beyond this machine.',
+    'Address of the page and the metrics, such as `127.0.0.1:8787`; a port alone is on loopback, `:8787` on all addresses; `off` for none. Without a login (`token_file`, `user_header`) everyone who reaches it can read it.',
     { [TYPE_KEY]: '`off` or address' },
+  ),
+  token_file: note(
+    text('a file name').optional(),
+    'restart',
+    'File with the token that logs in to the page, at least 16 characters, readable by its owner only. Actions need a login, and so does reading from another machine.',
+    { [TYPE_KEY]: 'file' },
+  ),
+  user_header: note(
+    text('a header name', checkHeader).optional(),
+    'restart',
+    'Header in which a reverse proxy names the user it has logged in, such as `X-Remote-User`; believed from `trusted_proxies` only.',
+    { [TYPE_KEY]: 'header' },
+  ),
+  trusted_proxies: note(
+    z
+      .array(text('an IP address', checkAddress))
+      .max(16, 'has more than 16 entries')
+      .default(['127.0.0.1', '::1']),
+    'restart',
+    'Addresses of the proxies whose `user_header` is believed. The proxy must remove that header from what its clients send.',
+  ),
+  frame_ancestors: note(
+    z.array(text('an origin', checkOrigin)).max(16, 'has more than 16 entries').default([]),
+    'restart',
+    'Origins that may show the page in a frame, such as `http://homeassistant.local:8123` for a panel; none by default.',
   ),
 });
 

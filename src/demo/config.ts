@@ -23,7 +23,7 @@ const vital = (sensor: string, fields: unknown, more: object): object => ({
   ...more,
 });
 
-export const demoConfig = ({ brokerUrl, dataDir, listen }: DemoSettings): object => ({
+export const demoConfig = ({ brokerUrl, dataDir, listen }: DemoSettings): Record<string, unknown> => ({
   node: 'demo',
   // The embedded broker speaks 3.1.1 and keeps nothing.
   mqtt: { url: brokerUrl, version: '3.1.1', qos: 0 },

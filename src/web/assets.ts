@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import uplot from 'uplot/dist/uPlot.esm.js';
 import uplotStyles from 'uplot/dist/uPlot.min.css';
+import api from './api.client.js';
 import attention from './attention.client.js';
 import chart from './chart.client.js';
 import dom from './dom.client.js';
@@ -13,6 +14,7 @@ import styles from './page.css';
 import html from './page.html';
 import status from './status.client.js';
 import stream from './stream.client.js';
+import views from './views.client.js';
 
 export interface Asset {
   readonly type: string;
@@ -26,7 +28,7 @@ function asset(type: string, source: string): Asset {
   return { type: `${type}; charset=utf-8`, body, etag: `"${digest}"` };
 }
 
-const SCRIPTS = { attention, chart, dom, format, list, marks, page, status, stream };
+const SCRIPTS = { api, attention, chart, dom, format, list, marks, page, status, stream, views };
 
 /** By path. */
 export const ASSETS: ReadonlyMap<string, Asset> = new Map([

@@ -1,7 +1,8 @@
-/** What the page knows of each stream: a bounded history and the newest forecast. Written by the agent, read by the server. */
+/** What the page knows of each stream: its newest points, forecasts and anomalies, bounded. The agent writes it, the server reads it. */
 import type { Forecast, ForecastKind, InputQuality } from '../forecast/forecast.ts';
 import { Q } from '../quantiles.ts';
 import type { MarkName } from '../series/quality.ts';
+import { PastForecasts } from './past-forecasts.ts';
 import { type ChartPoint, PointRing } from './ring.ts';
 
 /** Columns of a forecast row (of the nine quantiles) that the chart draws: p10, p30, p50, p70, p90. */
@@ -43,33 +44,33 @@ export interface BoardStream {
   readonly forecast: ChartForecast | null;
   /** The newest anomalies, ascending. */
   readonly anomalies: readonly ChartAnomaly[];
+  /** Null: with many streams only those that a page shows have them. */
+  readonly past: PastForecasts | null;
   /** Grows with every change, so that a reader can tell what it has seen. */
   readonly revision: number;
 }
 
-/** Points of a chart that somebody looks at. */
-const LOOKED_AT = 360;
-/** And of one that nobody does: with many streams the page's memory shall stay small next to the engine's. */
-const unseenCapacity = (streams: number): number => (streams < 256 ? LOOKED_AT : 16);
-/** Forecasts after which a chart that nobody has looked at is given up again. */
-const GIVEN_UP = 720;
+/** Points kept of a stream that a page shows. */
+const SHOWN_POINTS = 360;
+/** From so many streams on, the other ones keep less, so that the page needs little memory next to the engine. */
+const MANY_STREAMS = 256;
+const unseenCapacity = (streams: number): number => (streams < MANY_STREAMS ? SHOWN_POINTS : 16);
+/** Forecasts after which a stream that no page showed keeps less again. */
+const UNSEEN_FORECASTS = 720;
 
 type Entry = { -readonly [K in keyof BoardStream]: BoardStream[K] } & {
   hasPast: boolean;
-  /** Forecasts since somebody looked. */
+  /** Forecasts since a page showed it. */
   unseen: number;
 };
 
-/**
- * Points of a stream from before this start, ascending, all before `beforeMs`.
- * Asked for when somebody looks at a stream that nobody has looked at for long.
- */
+/** Stored points of a stream, ascending, all before `beforeMs`: read when a page shows the stream. */
 export type Past = (stream: string, beforeMs: number, most: number) => readonly ChartPoint[];
 
 export class Board {
   private readonly entries = new Map<string, Entry>();
   private clock = 0;
-  /** Grows whenever a stream appears or goes. */
+  /** Grows whenever a stream is added or removed. */
   generation = 0;
 
   constructor(private readonly past: Past = () => []) {}
@@ -87,6 +88,7 @@ export class Board {
       history: new PointRing(unseenCapacity(this.entries.size)),
       forecast: null,
       anomalies: NO_ANOMALIES,
+      past: null,
       revision: ++this.clock,
       hasPast: false,
       unseen: 0,
@@ -111,7 +113,7 @@ export class Board {
       high: expected?.high ?? null,
       ...(marks === undefined ? {} : { marks }),
     });
-    // Written anew in place: what lives for a step and is then dropped would be garbage of the costly kind.
+    // The array is reused: one that lives for a single step is promoted and costs a major garbage collection.
     const before = entry.forecast;
     const fan = before?.leads === leads ? before.fan : new Float32Array(COLUMNS.length * leads);
     const base = quantiles[COLUMNS[2]];
@@ -132,8 +134,18 @@ export class Board {
       base,
       fan,
     };
+    this.keepForecast(entry, forecast.observed);
     entry.revision = ++this.clock;
-    if (entry.hasPast && ++entry.unseen > GIVEN_UP) this.giveUp(entry);
+    if (entry.hasPast && ++entry.unseen > UNSEEN_FORECASTS) this.giveUp(entry);
+  }
+
+  private keepForecast(entry: Entry, observed: number | null): void {
+    const { forecast: f } = entry;
+    if (f === null || f.leads === 0 || (this.entries.size >= MANY_STREAMS && !entry.hasPast)) return;
+    if (entry.past?.leads !== f.leads || entry.past.stepMs !== f.stepMs)
+      entry.past = new PastForecasts(f.leads, f.stepMs);
+    if (observed !== null && f.marks.length === 0) entry.past.settle(f.originMs, observed);
+    entry.past.record(f.originMs, f.base, f.fan);
   }
 
   /** Shows a bucket as anomalous. */
@@ -165,10 +177,10 @@ export class Board {
   private addPast(entry: Entry): void {
     entry.hasPast = true;
     const points = entry.history.since(Number.NEGATIVE_INFINITY);
-    const room = LOOKED_AT - points.length;
+    const room = SHOWN_POINTS - points.length;
     const first = points[0]?.timeMs;
     if (room === 0 || first === undefined) return;
-    entry.history = ringOf(LOOKED_AT, [...this.past(entry.name, first, room), ...points]);
+    entry.history = ringOf(SHOWN_POINTS, [...this.past(entry.name, first, room), ...points]);
   }
 
   private giveUp(entry: Entry): void {
@@ -176,6 +188,7 @@ export class Board {
     if (most >= entry.history.capacity) return;
     entry.history = ringOf(most, entry.history.since(Number.NEGATIVE_INFINITY).slice(-most));
     entry.hasPast = false;
+    entry.past = null;
   }
 
   /** In order of name. */

@@ -464,6 +464,35 @@ function columnsOf({ points, history, binMs, forecast, past, stepMs }) {
   return [sorted.map(({ time }) => time), ...COLUMNS.map(({ name }) => sorted.map((one) => one[name]))];
 }
 
+/**
+ * Shares of readings below each quantile: on the diagonal where the forecasts are calibrated.
+ * @param leads { below } of each lead; the first is drawn darkest
+ */
+export function drawCalibration(host, levels, leads) {
+  const line = (stroke, width, dash = []) => ({
+    stroke: () => color(stroke),
+    width,
+    dash,
+    points: { show: dash.length === 0, size: 5 },
+  });
+  const shades = ['observed', 'median', 'past', 'filled'];
+  const share = (_u, splits) => splits.map((value) => `${Math.round(value * 100)} %`);
+  return mount(
+    host,
+    {
+      padding: [10, 14, 0, 0],
+      scales: { x: { time: false, range: [0, 1] }, y: { range: [0, 1] } },
+      series: [{}, line('faint', 1.2, [4, 4]), ...leads.map((_, i) => line(shades[i] ?? 'soft', 1.8))],
+      axes: [
+        axis({ values: share, size: 30, space: 50 }),
+        axis({ values: share, size: axisWidth, space: 32, gap: 6 }),
+      ],
+      cursor: { show: false },
+    },
+    [[0, ...levels, 1], [0, ...levels, 1], ...leads.map(({ below }) => [null, ...below, null])],
+  );
+}
+
 /** A small chart of a row of the list: the newest readings and the fan, without axes. */
 export function drawSpark(canvas, { spark, fan }) {
   const ratio = Math.min(window.devicePixelRatio || 1, 3);

@@ -1,11 +1,8 @@
-/**
- * Numbers of a picture, kept in single precision as differences from a number beside them that is kept whole: half the bytes,
- * and seven digits of the difference.
- */
+/** Numbers of a chart, kept in single precision as differences from a number in double precision: seven digits of the difference. */
 const DIGITS = 7;
 
 /**
- * The number again, without what rounding has left behind its last digit: a limit of 0 or 5 comes back as 0 or 5.
+ * The number, rounded to the digits that the difference has: a limit of 0 or 5 is 0 or 5 again.
  * @param difference as it was kept; NaN for none
  */
 export function restored(base: number, difference: number): number {

@@ -1,6 +1,6 @@
-/** The address of the page, as the config has it. Pure. */
+/** Reads the address of the page from the config. Pure. */
 
-/** Of a bare port: the page has no log-in. */
+/** A port alone listens on loopback only. */
 const LOOPBACK = '127.0.0.1';
 
 /**

@@ -1,4 +1,4 @@
-/** What is said of buckets in which something was found wrong. Runs in the browser. */
+/** Names and explanations of quality marks. Runs in the browser. */
 
 /** name -> label, explanation */
 const MARKS = {
@@ -6,16 +6,16 @@ const MARKS = {
   stuck: ['stuck', 'the same value for much longer than usual'],
   'flat-line': ['flat line', 'hardly any change for much longer than usual'],
   'out-of-range': ['out of range', 'a reading outside the limits, left out'],
-  step: ['step', 'gone to another level'],
+  step: ['step', 'the readings moved to another level'],
   'too-fast': ['too fast', 'a reading that changed faster than the limit, left out'],
-  late: ['late', 'a reading that came after its bucket was forecast'],
+  late: ['late', 'a reading that came after its bucket was closed'],
   'assigned-time': ['time estimated', 'a reading that came late and without a time stamp'],
   'counter-jump': [
     'counter jump',
-    'the counter fell, or rose further than it can: only what goes on from there is counted',
+    'the counter fell, or rose further than it can: counting starts again from there',
   ],
 };
-/** Those whose bucket enters the forecast as if it were empty. */
+/** Marks whose bucket enters the forecast as if it were empty. */
 const MASKED = ['spike', 'stuck', 'flat-line'];
 
 /** @param point [time, observed, low, p50, high, marks?] */

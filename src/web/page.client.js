@@ -1,9 +1,11 @@
 /** The page: keeps what the server sends of the streams on show, and hands it to the views. */
+import { session } from './api.client.js';
 import { byAttention } from './attention.client.js';
-import { $ } from './dom.client.js';
+import { $, el } from './dom.client.js';
 import { StreamList } from './list.client.js';
 import { pill, showStatus } from './status.client.js';
 import { StreamView } from './stream.client.js';
+import { alertsView, configView, modelView, showView } from './views.client.js';
 
 const KEPT_POINTS = 720;
 /** How often figures of streams that are not on show are fetched, ms. */
@@ -49,6 +51,7 @@ function show(name) {
 
 async function load() {
   const response = await fetch('api/streams');
+  if (response.status === 401) session.needed();
   if (!response.ok) return;
   const { streams: summaries } = await response.json();
   const names = new Set(summaries.map(({ stream }) => stream));
@@ -64,6 +67,7 @@ async function load() {
         forecast: null,
         anomalies: [],
         crossings: [],
+        past_leads: [],
       });
   }
   list.set(streams);
@@ -101,12 +105,12 @@ function reopen() {
   watch();
 }
 
-function receiveStream({ points, forecast, anomalies, crossings, ...summary }) {
+function receiveStream({ points, forecast, anomalies, crossings, past_leads, ...summary }) {
   const stream = streams.get(summary.stream);
   if (!stream) return;
   const first = points[0]?.[0] ?? Number.POSITIVE_INFINITY;
   const kept = stream.points.filter((point) => point[0] < first);
-  Object.assign(stream, { summary, forecast, anomalies, crossings });
+  Object.assign(stream, { summary, forecast, anomalies, crossings, past_leads });
   stream.points = [...kept, ...points].slice(-KEPT_POINTS);
   if (summary.stream === selected) view.update(stream);
 }
@@ -125,10 +129,41 @@ function live(on) {
   wasLive = on;
 }
 
-addEventListener('hashchange', () => {
-  const name = streamInAddress();
-  if (name !== null && name !== selected && streams.has(name)) show(name);
-});
-setInterval(() => document.visibilityState === 'visible' && void load().catch(() => {}), REFRESH_MS);
+/** The views beside the streams, by address. */
+const VIEWS = { '#/alerts': () => alertsView(streams), '#/model': modelView, '#/config': configView };
+
+/** Shows the view that the address names. */
+async function route() {
+  const make = VIEWS[location.hash];
+  for (const link of document.querySelectorAll('.tabs a')) {
+    const isHere = link.hash === (make ? location.hash : '#/streams');
+    if (isHere) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
+  }
+  $('streams').hidden = make !== undefined;
+  $('view').hidden = make === undefined;
+  if (make === undefined) {
+    const name = streamInAddress();
+    if (name !== null && name !== selected && streams.has(name)) show(name);
+    else view.draw();
+    return;
+  }
+  try {
+    const elements = await make();
+    if (VIEWS[location.hash] === make) showView(elements);
+  } catch (error) {
+    showView([el('p', { class: 'notice bad' }, error.message)]);
+  }
+}
+
+addEventListener('hashchange', route);
+session.changed = () => void route();
+setInterval(() => {
+  if (document.visibilityState !== 'visible') return;
+  void load().catch(() => {});
+  // A reader may be typing into the search field of the config.
+  if (location.hash !== '#/config' && VIEWS[location.hash]) void route();
+}, REFRESH_MS);
 $('zone').textContent = `times in ${Intl.DateTimeFormat().resolvedOptions().timeZone}`;
+void session.load();
 void load().catch(() => live(false));

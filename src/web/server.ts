@@ -1,14 +1,16 @@
-/** The web page's server: node:http, GET only, a fixed table of routes, bounded in connections and buffers. */
+/** The web page's server: node:http with a fixed set of routes, bounded in connections, buffers and bodies. POST needs a login. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { GatecastError } from '../errors.ts';
+import { errorText, GatecastError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
+import { type Access, isSameOrigin } from './access.ts';
 import { ASSETS, type Asset } from './assets.ts';
-import type { Board } from './board.ts';
+import type { Board, BoardStream } from './board.ts';
 import { Events, MAX_WATCHED } from './events.ts';
-import { hostAllowed, SECURITY_HEADERS } from './headers.ts';
+import { hostAllowed, securityHeaders } from './headers.ts';
 import { type MetricFamily, renderMetrics } from './metrics.ts';
-import { detail, type PageStatus, summary } from './wire.ts';
+import type { PageViews } from './views.ts';
+import { detail, historyWire, type PageStatus, pastWire, scoresWire, summary } from './wire.ts';
 
 export interface PageOptions {
   readonly host: string;
@@ -19,6 +21,14 @@ export interface PageOptions {
   readonly status: () => PageStatus;
   readonly metrics: () => readonly MetricFamily[];
   readonly clock: Clock;
+  readonly views: PageViews;
+  readonly access: Access;
+  /** Origins that may show the page in a frame. */
+  readonly frameAncestors?: readonly string[];
+  /** What a reader who is logged in may ask for. */
+  readonly actions: readonly string[];
+  /** @throws GatecastError when it cannot be done */
+  readonly act: (verb: string, ask: ActionAsk, user: string) => Promise<object>;
   readonly maxClients?: number;
   readonly roundMs?: number;
 }
@@ -30,11 +40,25 @@ interface Reply {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** What an action is asked with. */
+export interface ActionAsk {
+  readonly stream: string | null;
+  readonly group: string | null;
+}
+
+const MOST_BODY_BYTES = 4096;
+/** Histories that are read at the same time. */
+const MOST_READS = 2;
+const MOST_POINTS = 2000;
+
 export class PageServer {
   private readonly events: Events;
   private server: Server | null = null;
+  private readonly headers: Readonly<Record<string, string>>;
+  private reads = 0;
 
   constructor(private readonly options: PageOptions) {
+    this.headers = securityHeaders(options.frameAncestors ?? []);
     this.events = new Events({
       board: options.board,
       status: options.status,
@@ -47,7 +71,7 @@ export class PageServer {
     });
   }
 
-  /** @returns the page's URL. Throws USAGE when no port can be had. */
+  /** @returns the page's URL. @throws GatecastError LISTEN_FAILED when no port is free */
   async start(): Promise<string> {
     const { host, port, fallbackPorts = 0 } = this.options;
     for (let offset = 0; ; offset++) {
@@ -55,7 +79,7 @@ export class PageServer {
         maxHeaderSize: 16 * 1024,
         requestTimeout: 10_000,
         headersTimeout: 3_000,
-        // Node's own 30 s would let silent connections hold the page for as long.
+        // With Node's default of 30 s, silent connections would hold their places that long.
         connectionsCheckingInterval: 500,
       });
       server.maxConnections = 128;
@@ -106,15 +130,30 @@ export class PageServer {
   }
 
   private answer(request: IncomingMessage, response: ServerResponse): void {
-    for (const [name, value] of Object.entries(SECURITY_HEADERS)) response.setHeader(name, value);
+    for (const [name, value] of Object.entries(this.headers)) response.setHeader(name, value);
     const url = parse(request.url ?? '/');
-    if (request.method === 'GET' && url?.pathname === '/api/events' && this.hostFits(request))
-      this.openEvents(url, response);
-    else send(response, this.reply(request, url));
+    const refused = this.refusal(request, url);
+    if (refused !== null || url === null) send(response, refused ?? text(400, 'The address cannot be read.'));
+    else if (request.method === 'GET' && url.pathname === '/api/events') this.openEvents(url, response);
+    else
+      this.reply(request, url).then(
+        (reply) => send(response, reply),
+        (error: unknown) => send(response, failed(error)),
+      );
   }
 
-  private hostFits(request: IncomingMessage): boolean {
-    return hostAllowed(this.options.host, request.headers.host);
+  private refusal(request: IncomingMessage, url: URL | null): Reply | null {
+    if (!hostAllowed(this.options.host, request.headers.host))
+      return text(421, 'This page answers to its loopback name only.');
+    if (url === null) return text(400, 'The address cannot be read.');
+    const isPost = request.method === 'POST' && POSTS.test(url.pathname);
+    if (request.method !== 'GET' && request.method !== 'HEAD' && !isPost)
+      return { ...text(405, 'Only GET is served here.'), headers: { Allow: 'GET, HEAD' } };
+    if (isPost && !isSameOrigin(request)) return problem(403, 'FORBIDDEN', 'Another site sent this request.');
+    const isOpen = ASSETS.has(url.pathname) || OPEN.has(url.pathname);
+    return isOpen || this.options.access.mayRead(request)
+      ? null
+      : problem(401, 'LOGIN', 'Log in to read this.');
   }
 
   private openEvents(url: URL, response: ServerResponse): void {
@@ -125,28 +164,129 @@ export class PageServer {
       send(response, { ...text(503, 'Too many pages are open.'), headers: { 'Retry-After': '10' } });
   }
 
-  private reply(request: IncomingMessage, url: URL | null): Reply {
-    if (request.method !== 'GET' && request.method !== 'HEAD')
-      return { ...text(405, 'Only GET is served here.'), headers: { Allow: 'GET, HEAD' } };
-    if (!this.hostFits(request)) return text(421, 'This page answers to its loopback name only.');
-    if (url === null) return text(400, 'The address cannot be read.');
-    const { board, status, metrics } = this.options;
+  private async reply(request: IncomingMessage, url: URL): Promise<Reply> {
+    if (request.method === 'POST') return this.post(request, url.pathname);
+    const { board, status, metrics, views, access } = this.options;
     const path = url.pathname;
     const found = ASSETS.get(path);
     if (found) return assetReply(found, request.headers['if-none-match']);
-    if (path === '/api/streams') return json(200, { streams: board.streams().map(summary) });
-    if (path.startsWith('/api/streams/')) {
-      const entry = board.get(decode(path.slice('/api/streams/'.length)));
-      return entry ? json(200, detail(entry)) : json(404, { error: 'There is no stream of that name.' });
+    switch (path) {
+      case '/api/streams':
+        return json(200, { streams: board.streams().map(summary) });
+      case '/api/status':
+        return json(200, status());
+      case '/api/alerts':
+        return json(200, { alerts: views.alerts() });
+      case '/api/model':
+        return json(200, views.model());
+      case '/api/config':
+        return json(200, views.config());
+      case '/api/session':
+        return json(200, {
+          user: access.user(request),
+          login: access.login,
+          mayRead: access.mayRead(request),
+          actions: this.options.actions,
+        });
+      case '/healthz': {
+        const { state, degraded } = status().health;
+        return json(200, access.mayRead(request) ? { state, degraded } : { state });
+      }
+      case '/metrics':
+        return {
+          code: 200,
+          type: 'text/plain; version=0.0.4; charset=utf-8',
+          body: renderMetrics(metrics()),
+        };
     }
-    if (path === '/api/status') return json(200, status());
-    if (path === '/healthz') {
-      const { state, degraded } = status().health;
-      return json(200, { state, degraded });
+    const [, kind = '', name = ''] = /^\/api\/(streams|history|past|scores)\/(.+)$/.exec(path) ?? [];
+    const entry = name === '' ? undefined : board.get(decode(name));
+    if (entry !== undefined) return this.streamReply(kind, entry, url.searchParams);
+    return name === '' ? text(404, 'There is nothing here.') : noStream();
+  }
+
+  private async streamReply(kind: string, entry: BoardStream, query: URLSearchParams): Promise<Reply> {
+    const { views } = this.options;
+    if (kind === 'streams') return json(200, detail(entry));
+    if (kind === 'past') return json(200, pastWire(entry, whole(query, 'lead', 1, 1)));
+    if (kind === 'scores') return json(200, scoresWire(entry, views.scores(entry.name)));
+    if (this.reads >= MOST_READS)
+      return { ...problem(503, 'BUSY', 'Other histories are being read.'), headers: { 'Retry-After': '1' } };
+    this.reads++;
+    try {
+      const history = await views.history(entry.name, {
+        fromMs: whole(query, 'from', 0, 0),
+        toMs: whole(query, 'to', this.options.clock.now(), 0),
+        points: Math.min(MOST_POINTS, whole(query, 'points', 600, 1)),
+      });
+      return history === null ? noStream() : json(200, historyWire(history));
+    } finally {
+      this.reads--;
     }
-    if (path === '/metrics')
-      return { code: 200, type: 'text/plain; version=0.0.4; charset=utf-8', body: renderMetrics(metrics()) };
-    return text(404, 'There is nothing here.');
+  }
+
+  private async post(request: IncomingMessage, path: string): Promise<Reply> {
+    const { access, actions, act } = this.options;
+    if (path === '/api/logout')
+      return { ...json(200, {}), headers: { 'Set-Cookie': access.logOut(request) } };
+    const body = await bodyOf(request);
+    if (body === null) return problem(400, 'REQUEST_INVALID', 'The body is no JSON object, or too large.');
+    const textOf = (key: string): string | null => {
+      const value = Object.hasOwn(body, key) ? body[key] : null;
+      return typeof value === 'string' && value !== '' && value.length <= 1024 ? value : null;
+    };
+    if (path === '/api/login') {
+      const opened = access.logIn(request, textOf('token') ?? '');
+      if (opened === 'too-many')
+        return {
+          ...problem(429, 'BUSY', 'Too many wrong tokens; wait a minute.'),
+          headers: { 'Retry-After': '60' },
+        };
+      if (opened === 'wrong') return problem(403, 'LOGIN', 'This is not the token.');
+      return { ...json(200, { user: 'token' }), headers: { 'Set-Cookie': opened.cookie } };
+    }
+    const user = access.user(request);
+    if (user === null)
+      return problem(
+        401,
+        'LOGIN',
+        access.login === null
+          ? 'Actions are off: set http.token_file or http.user_header in the config.'
+          : 'Log in first.',
+      );
+    const verb = path.slice('/api/actions/'.length);
+    if (!actions.includes(verb)) return problem(404, 'REQUEST_INVALID', `There is no action '${verb}'.`);
+    return json(200, await act(verb, { stream: textOf('stream'), group: textOf('group') }, user));
+  }
+}
+
+const POSTS = /^\/api\/(login|logout|actions\/[a-z-]{1,32})$/;
+/** Served without a login. */
+const OPEN: ReadonlySet<string> = new Set(['/api/session', '/api/login', '/api/logout', '/healthz']);
+
+/** A whole number of a query; `otherwise` where it is missing or none. */
+function whole(query: URLSearchParams, name: string, otherwise: number, least: number): number {
+  const value = Math.round(Number(query.get(name) ?? Number.NaN));
+  return Number.isSafeInteger(value) && value >= least ? value : otherwise;
+}
+
+/** Null: no JSON object, or too large. */
+async function bodyOf(request: IncomingMessage): Promise<Readonly<Record<string, unknown>> | null> {
+  if (!/^application\/json\b/.test(request.headers['content-type'] ?? '')) return null;
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > MOST_BODY_BYTES) return null;
+    chunks.push(chunk);
+  }
+  try {
+    const value: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'));
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Readonly<Record<string, unknown>>)
+      : null;
+  } catch {
+    return null;
   }
 }
 
@@ -181,6 +321,15 @@ const text = (code: number, message: string): Reply => ({
   type: 'text/plain; charset=utf-8',
   body: `${message}\n`,
 });
+const problem = (code: number, name: string, message: string, hint = ''): Reply =>
+  json(code, { error: { code: name, message, hint } });
+const noStream = (): Reply => problem(404, 'STREAM_UNKNOWN', 'There is no stream of that name.');
+const failed = (error: unknown): Reply => {
+  if (!(error instanceof GatecastError)) return problem(500, 'INTERNAL', errorText(error));
+  const { code, message, hint, issues } = error;
+  const details = issues.map((issue) => `${issue.path} ${issue.message}`.trim());
+  return problem(code === 'BUSY' ? 503 : 409, code, [message, ...details].join('; '), hint);
+};
 const json = (code: number, data: unknown): Reply => ({
   code,
   type: 'application/json; charset=utf-8',
@@ -194,7 +343,7 @@ function assetReply({ type, body, etag }: Asset, known: string | undefined): Rep
   return { code: isKnown ? 304 : 200, type, body: isKnown ? '' : body, headers };
 }
 
-/** For HEAD node:http itself leaves the body out. */
+/** node:http leaves out the body of an answer to HEAD. */
 function send(response: ServerResponse, { code, type, body, headers = {} }: Reply): void {
   response.writeHead(code, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(body), ...headers });
   response.end(body);

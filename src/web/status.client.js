@@ -1,7 +1,6 @@
-/** The head and the foot of the page: state of the connection, the broker, the model, and the agent's figures. */
-import { duration, format } from './format.client.js';
-
-const $ = (id) => document.getElementById(id);
+/** Header and footer of the page: the connection, the broker, the model, and the agent's figures. Runs in the browser. */
+import { $, el } from './dom.client.js';
+import { clockText, duration, format } from './format.client.js';
 
 export function pill(id, tone, text, title = text) {
   const element = $(id);
@@ -13,13 +12,23 @@ export function pill(id, tone, text, title = text) {
 const size = (bytes) => (bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 
 function fact([term, text]) {
-  const row = document.createElement('div');
-  const name = document.createElement('dt');
-  const value = document.createElement('dd');
-  name.textContent = term;
-  value.textContent = text;
-  row.append(name, value);
-  return row;
+  return el('div', {}, el('dt', {}, term), el('dd', {}, text));
+}
+
+const WAITING = {
+  clock: 'The clock of this machine is not set: there are no forecasts until it is.',
+  start: 'Waiting for the first connection to the broker',
+  away: "The broker is away: forecasts wait for the broker's backlog",
+  backlog: "Reading the broker's backlog: forecasts go on when it has been read",
+};
+
+/** Forecasts stand still while readings may still come from the broker: better late than without them. */
+function showWaiting(waiting) {
+  $('waiting').hidden = waiting === null;
+  if (waiting === null) return;
+  const { reason, untilMs } = waiting;
+  const until = untilMs === null ? '' : `, at the latest at ${clockText(untilMs, 1)}.`;
+  $('waiting').textContent = `${WAITING[reason]}${until}`;
 }
 
 export function showStatus(status) {
@@ -35,6 +44,9 @@ export function showStatus(status) {
   const degraded = health.degraded.map((text) => text.replace(/\.$/, '')).join('; ');
   if (health.state === 'ok') pill('pill-health', 'good', 'healthy');
   else pill('pill-health', 'warn', 'degraded', degraded);
+  showWaiting(status.waiting);
+  $('alert-count').hidden = status.alerts === 0;
+  $('alert-count').textContent = String(status.alerts);
   $('notice').hidden = degraded === '';
   $('notice').textContent = `Degraded: ${degraded}`;
   const dropped = Object.values(health.dropped).reduce((sum, n) => sum + n, 0);

@@ -1,8 +1,10 @@
 /** One stream: figures, chart, and its forecast as a table. Runs in the browser. */
+import { actionButton, get } from './api.client.js';
 import { attention } from './attention.client.js';
-import { TimeChart } from './chart.client.js';
+import { drawCalibration, TimeChart } from './chart.client.js';
 import { $, badge, el } from './dom.client.js';
 import { clockText, duration, format, interval, percent } from './format.client.js';
+import { scoresTable } from './views.client.js';
 
 const KINDS = {
   gru: ['GRU', 'accent', 'Forecast by the recurrent network'],
@@ -25,27 +27,189 @@ function valueWithUnit(target, value, unit, apart = 0) {
   if (unit && value !== null) target.append(el('small', {}, unit));
 }
 
+const NOTHING_KEPT = { range: null, history: [], past: [] };
+
+const streamButtons = (stream) =>
+  [
+    actionButton(
+      'reset-stream',
+      'Reset what was learnt',
+      { stream },
+      `Forget what was learnt of ${stream}? Its readings stay.`,
+    ),
+    actionButton(
+      'forget-stream',
+      'Remove the stream',
+      { stream },
+      `Remove ${stream} with all its readings? This cannot be undone.`,
+    ),
+  ].filter((button) => button !== null);
+
+const HOUR = 3_600_000;
+/** Times on show; null: the newest readings and the forecast. */
+const RANGES = [
+  ['live', null],
+  ['1 h', HOUR],
+  ['6 h', 6 * HOUR],
+  ['1 d', 24 * HOUR],
+  ['7 d', 168 * HOUR],
+  ['30 d', 720 * HOUR],
+  ['all', Number.POSITIVE_INFINITY],
+];
+/** How often scores and past forecasts are fetched, ms. */
+const SCORES_MS = 15_000;
+const PAST_MS = 2_000;
+
 export class StreamView {
   constructor() {
     this.stream = null;
+    /** Length of the span on show, ms; null: live, or a span that the reader chose in the chart. */
+    this.span = null;
+    /** [from, to] on show, ms; null: live. */
+    this.range = null;
     this.chart = new TimeChart($('chart'), $('tip'), (range) => this.zoom(range));
+    this.calibration = null;
+    this.buttons = RANGES.map(([text, span]) =>
+      el(
+        'button',
+        { type: 'button', 'aria-pressed': String(span === null), onclick: () => this.choose(span) },
+        text,
+      ),
+    );
+    $('ranges').append(...this.buttons);
+    $('lead').addEventListener('change', () => void this.fetchPast(true));
     $('values').addEventListener('toggle', () => this.draw());
   }
 
   /** Goes over to another stream; null: none. */
   show(stream) {
-    if (stream !== this.stream) this.chart.set({ range: null });
+    if (stream?.summary.stream !== this.stream?.summary.stream) {
+      this.stream = stream;
+      this.chart.set({ ...NOTHING_KEPT });
+      this.choose(null);
+      $('scores').replaceChildren();
+      $('calibration-part').hidden = true;
+      $('lead').value = '';
+      this.scoresAt = this.pastAt = 0;
+    }
     this.stream = stream;
     this.draw();
   }
 
   /** The same stream has new figures. */
   update() {
+    if (this.span !== null) this.move();
     this.draw();
+    void this.fetchPast(false);
+    void this.fetchScores();
   }
 
+  /** Shows the newest part of the past. @param span ms; null: live */
+  choose(span) {
+    this.span = span;
+    this.range = null;
+    this.chart.set({ range: null, history: [] });
+    this.mark();
+    if (span !== null) this.move(true);
+  }
+
+  /** The reader chose a span in the chart; null: back. */
   zoom(range) {
+    if (range === null) return this.choose(null);
+    this.span = null;
+    this.range = range;
     this.chart.set({ range });
+    this.mark();
+    void this.fetchHistory(range);
+  }
+
+  mark() {
+    const chosen = RANGES.findIndex(([, span]) => span === this.span);
+    this.buttons.forEach((button, at) => {
+      button.setAttribute(
+        'aria-pressed',
+        String(at === chosen && (this.span !== null || this.range === null)),
+      );
+    });
+  }
+
+  /** The span on show ends with the forecast. */
+  move(anew = false) {
+    const { stream, span } = this;
+    const { forecast, points, summary } = stream ?? {};
+    const last = forecast?.origin_ms ?? points?.at(-1)?.[0];
+    if (last === undefined) return;
+    const from = span === Number.POSITIVE_INFINITY ? (this.firstMs ?? 0) : last - span;
+    // Not more of the forecast than of the past.
+    const ahead = Math.min((summary.horizon_s ?? 0) * 1000, (last - from) / 2);
+    this.range = [from, last + ahead];
+    if (from > 0) this.chart.set({ range: this.range });
+    const every = Math.max(SCORES_MS, Number.isFinite(span) ? span / 200 : SCORES_MS * 4);
+    if (anew || Date.now() - this.historyAt > every) void this.fetchHistory(this.range);
+  }
+
+  /** Stored readings of a span, where it begins before the points that are here. */
+  async fetchHistory([from, to]) {
+    const { stream } = this;
+    const name = stream?.summary.stream;
+    const first = stream?.points[0]?.[0] ?? Number.POSITIVE_INFINITY;
+    if (name === undefined) return;
+    this.historyAt = Date.now();
+    if (from >= first) {
+      this.chart.set({ history: [] });
+      return;
+    }
+    const points = Math.max(100, Math.round($('chart').clientWidth / 1.5));
+    const query = `from=${Math.round(Math.max(0, from))}&to=${Math.round(Math.min(to, Date.now()))}&points=${points}`;
+    this.asked = query;
+    const found = await get(`history/${encodeURIComponent(name)}?${query}`).catch(() => null);
+    if (found === null || this.asked !== query || this.stream?.summary.stream !== name) return;
+    const history = found.bins.filter(([time]) => time + found.bin_ms <= first);
+    if (this.span === Number.POSITIVE_INFINITY) {
+      this.firstMs = history[0]?.[0] ?? first;
+      this.range = [this.firstMs, this.range[1]];
+    }
+    this.chart.set({ history, binMs: found.bin_ms, range: this.range });
+  }
+
+  /** Past forecasts at the chosen lead. */
+  async fetchPast(anew) {
+    const { stream } = this;
+    const lead = $('lead').value;
+    $('past-key').hidden = lead === '';
+    if (stream === null || lead === '') {
+      this.chart.set({ past: [] });
+      return;
+    }
+    if (!anew && Date.now() - this.pastAt < PAST_MS) return;
+    this.pastAt = Date.now();
+    const name = stream.summary.stream;
+    const found = await get(`past/${encodeURIComponent(name)}?lead=${lead}`).catch(() => null);
+    if (found === null || this.stream?.summary.stream !== name || $('lead').value !== lead) return;
+    const ahead = duration(lead * stream.summary.step_s);
+    $('past-key').lastElementChild.textContent =
+      found.points.length === 0 ? `no forecast made ${ahead} before yet` : `forecast made ${ahead} before`;
+    this.chart.set({ past: found.points });
+  }
+
+  async fetchScores() {
+    const { stream } = this;
+    if (stream === null || Date.now() - this.scoresAt < SCORES_MS) return;
+    this.scoresAt = Date.now();
+    const name = stream.summary.stream;
+    const scores = await get(`scores/${encodeURIComponent(name)}`).catch(() => null);
+    if (scores === null || this.stream?.summary.stream !== name) return;
+    $('scores').replaceChildren(scoresTable(scores, stream.summary.step_s, stream.summary.unit));
+    const leads = scores.calibration.filter(({ n }) => n >= 20);
+    $('calibration-part').hidden = leads.length === 0;
+    this.calibration?.remove();
+    this.calibration = leads.length === 0 ? null : drawCalibration($('calibration'), scores.levels, leads);
+    $('calibration-text').textContent = leads
+      .map(({ lead, n, below }) => {
+        const shares = below.map((share, q) => `${percent(share)} below p${scores.levels[q] * 100}`);
+        return `${duration(lead * stream.summary.step_s)} ahead, ${Math.round(n)} readings: ${shares.join(', ')}.`;
+      })
+      .join(' ');
   }
 
   draw() {
@@ -68,8 +232,22 @@ export class StreamView {
       stepMs: (summary.step_s ?? 1) * 1000,
       unit: unit ?? '',
     });
+    this.leads(stream);
+    $('stream-buttons').replaceChildren(...streamButtons(summary.stream));
     this.figures(stream);
     if ($('values').open && forecast) this.table(summary, forecast);
+  }
+
+  /** The leads whose past forecasts can be shown. */
+  leads({ past_leads, summary }) {
+    if (past_leads.join() === this.leadsShown && summary.step_s === this.stepShown) return;
+    this.leadsShown = past_leads.join();
+    this.stepShown = summary.step_s;
+    const chosen = $('lead').value;
+    const option = (lead) => el('option', { value: lead }, `${duration(lead * summary.step_s)} ahead`);
+    $('lead').replaceChildren(el('option', { value: '' }, 'off'), ...past_leads.map(option));
+    $('lead').value = past_leads.includes(Number(chosen)) ? chosen : '';
+    $('lead').disabled = past_leads.length === 0;
   }
 
   figures({ summary, ...stream }) {

@@ -1,9 +1,11 @@
-/** The JSON that the page reads: one home for its shapes. Times are ms since 1970 UTC, durations seconds, values in the stream's unit. */
+/** The JSON that the page reads. Times are ms since 1970 UTC, durations are seconds, values are in the stream's unit. */
 import type { ForecastKind, InputQuality } from '../forecast/forecast.ts';
 import type { MarkName } from '../series/quality.ts';
 import type { BoardStream } from './board.ts';
 import { restored } from './differences.ts';
+import { LEVELS, leadsKept } from './past-forecasts.ts';
 import type { ChartPoint } from './ring.ts';
+import type { History } from './views.ts';
 
 /** State of the whole agent, as the head of the page shows it. */
 export interface PageStatus {
@@ -28,6 +30,16 @@ export interface PageStatus {
   };
   /** Over the last seconds. */
   readonly rates: { readonly samples: number; readonly forecasts: number };
+  /**
+   * Why forecasts stand still, and until when at most; null: they go on. `clock`: it was never set; `start`: no connection yet;
+   * `away`: the broker is away, and may keep readings; `backlog`: what it kept comes now.
+   */
+  readonly waiting: {
+    readonly reason: 'clock' | 'start' | 'away' | 'backlog';
+    readonly untilMs: number | null;
+  } | null;
+  /** Alerts that hold. */
+  readonly alerts: number;
 }
 
 export interface StreamSummary {
@@ -38,7 +50,7 @@ export interface StreamSummary {
   readonly horizon_s: number | null;
   readonly kind: ForecastKind | null;
   readonly quality: InputQuality | null;
-  /** What was found wrong with the newest bucket. */
+  /** Quality marks of the newest bucket. */
   readonly marks: readonly MarkName[];
   readonly value: number | null;
   readonly observed_ms: number | null;
@@ -94,9 +106,11 @@ export interface StreamDetail extends StreamSummary {
   /** Buckets that were reported as anomalous; score: -log10 of their probability. */
   readonly anomalies: readonly { at_ms: number; value: number; score: number }[];
   readonly crossings: readonly CrossingWire[];
+  /** Leads whose past forecasts are kept, in steps. */
+  readonly past_leads: readonly number[];
 }
 
-/** Nine significant digits: exact enough for any chart, a third of the bytes. */
+/** Nine significant digits are enough for a chart, and make the message smaller. */
 const short = (value: number): number => Number(value.toPrecision(9));
 const shortOrNull = (value: number | null): number | null => (value === null ? null : short(value));
 
@@ -173,7 +187,7 @@ function pointOf({ timeMs, observed, low, p50, high, marks }: ChartPoint): Point
   return marks === undefined ? point : [...point, marks];
 }
 
-/** Points later than `afterMs` only, so that a reader that has the older ones is sent what is new. */
+/** @param afterMs only later points, for a reader that has the older ones */
 export function detail(entry: BoardStream, afterMs = Number.NEGATIVE_INFINITY): StreamDetail {
   const { forecast: f } = entry;
   const row = (index: number): number[] =>
@@ -197,5 +211,31 @@ export function detail(entry: BoardStream, afterMs = Number.NEGATIVE_INFINITY): 
       score: Number(a.score.toFixed(1)),
     })),
     crossings: (f?.crossings ?? []).map(crossingWire),
+    past_leads: entry.past === null ? [] : leadsKept(entry.past.leads),
   };
+}
+
+/** A thinned history: [time, mean, low, high] of each bin, null where nothing was read; then its marks where it has any. */
+export function historyWire({ firstMs, binMs, bins }: History): object {
+  return {
+    first_ms: firstMs,
+    bin_ms: binMs,
+    bins: bins.map(({ timeMs, mean, low, high, marks }) => [
+      timeMs,
+      shortOrNull(mean),
+      shortOrNull(low),
+      shortOrNull(high),
+      ...(marks === undefined ? [] : [marks]),
+    ]),
+  };
+}
+
+/** Past forecasts at a lead, up to the newest bucket: [time, p10, p50, p90]. */
+export function pastWire({ past, forecast }: BoardStream, lead: number): object {
+  const points = past === null || forecast === null ? [] : past.at(lead, forecast.originMs);
+  return { lead, points: points.map((one) => [one.timeMs, short(one.p10), short(one.p50), short(one.p90)]) };
+}
+
+export function scoresWire({ past }: BoardStream, scores: Readonly<Record<string, unknown>>): object {
+  return { ...scores, levels: LEVELS, calibration: past?.calibration() ?? [] };
 }

@@ -1,7 +1,9 @@
 /** A page server on a free port with a board full of made-up streams: waves with noise, one of them with holes. */
 import { systemClock } from '../../src/system/clock.ts';
+import { Access, type AccessOptions } from '../../src/web/access.ts';
 import { Board } from '../../src/web/board.ts';
 import { type PageOptions, PageServer } from '../../src/web/server.ts';
+import type { PageViews } from '../../src/web/views.ts';
 import type { PageStatus } from '../../src/web/wire.ts';
 import { fakeForecast } from './forecasts.ts';
 
@@ -23,6 +25,8 @@ export const fakeStatus = (change: Partial<PageStatus> = {}): PageStatus => ({
     dropped: { late: 2 },
   },
   rates: { samples: 12, forecasts: 12 },
+  waiting: null,
+  alerts: 0,
   ...change,
 });
 
@@ -81,6 +85,138 @@ export function fillBoard(
   }
 }
 
+/** What a small agent would show. */
+export const fakeViews = (change: Partial<PageViews> = {}): PageViews => ({
+  history: async () => null,
+  scores: () => ({ by_lead: [], window: 1000 }),
+  alerts: () => [],
+  model: () => ({
+    champion: 'base',
+    version: '1',
+    trainedAt: null,
+    previous: null,
+    probationSinceMs: null,
+    waitsFor: '',
+    schedule: '17 3 * * *',
+    runs: [],
+    models: [],
+  }),
+  config: () => ({ hash: 'abc', version: null, keys: [], notice: null }),
+  ...change,
+});
+
+const DAY_MS = 86_400_000;
+
+/** What an agent would show that has run for ten days: waves with a gap, scores, alerts, runs and a pushed config. */
+export const richViews = (nowMs = Date.now()): PageViews => ({
+  history: async (_stream, { fromMs, toMs, points }) => {
+    const firstMs = nowMs - 10 * DAY_MS;
+    const binMs = Math.max(1, Math.ceil((toMs - Math.max(fromMs, firstMs)) / points / 1000)) * 1000;
+    const bins = [];
+    for (let timeMs = Math.ceil(Math.max(fromMs, firstMs) / binMs) * binMs; timeMs < toMs; timeMs += binMs) {
+      const mean = 40 + 20 * Math.sin((2 * Math.PI * timeMs) / DAY_MS);
+      const isGap = timeMs > nowMs - 3 * DAY_MS && timeMs < nowMs - 2.7 * DAY_MS;
+      bins.push(
+        isGap
+          ? { timeMs, mean: null, low: null, high: null }
+          : { timeMs, mean, low: mean - 3, high: mean + 3 },
+      );
+    }
+    return { firstMs, binMs, bins };
+  },
+  scores: () => ({
+    by_lead: [1, 15, 30, 60].map((h) => ({
+      h,
+      n: h === 60 ? 12 : 900,
+      mae: 0.4 * Math.sqrt(h),
+      bias: 0.01 * h,
+      coverage: 0.8 - h / 1000,
+      skill_vs_naive: 0.1 + h / 200,
+      skill_vs_seasonal: 0.2 - h / 100,
+    })),
+    window: 1000,
+  }),
+  alerts: () => [
+    {
+      id: 'stale',
+      severity: 'warning',
+      text: '1 of 7 streams are silent: memory',
+      sinceMs: nowMs - 3_600_000,
+      untilMs: null,
+      meaning: 'Streams have had no reading for longer than their longest gap (`gaps.max`).',
+    },
+    {
+      id: 'store',
+      severity: 'error',
+      text: 'the database cannot be written: disk I/O error',
+      sinceMs: nowMs - 2 * DAY_MS,
+      untilMs: nowMs - 2 * DAY_MS + 600_000,
+      meaning: 'The database cannot be written: samples are in memory only.',
+    },
+  ],
+  model: () => ({
+    champion: 'tuned-7',
+    version: '7',
+    trainedAt: new Date(nowMs - DAY_MS).toISOString(),
+    previous: 'base',
+    probationSinceMs: nowMs - DAY_MS / 2,
+    waitsFor: '',
+    schedule: '17 3 * * *',
+    runs: [
+      {
+        status: 'promoted',
+        reason: 'better by 5.0 % on the holdout',
+        trigger: 'schedule',
+        startedMs: nowMs - DAY_MS,
+        endedMs: nowMs - DAY_MS + 240_000,
+        seconds: 210,
+        streams: 6,
+        leftOut: [{ stream: 'memory', problem: 'too few buckets' }],
+        losses: { candidate: 0.61, champion: 0.642, naive: 1, seasonal: 0.8 },
+      },
+      {
+        status: 'refused',
+        reason: 'not better: 0.3 % worse on the holdout',
+        trigger: 'drift',
+        startedMs: nowMs - 2 * DAY_MS,
+        endedMs: nowMs - 2 * DAY_MS + 200_000,
+        seconds: 190,
+        streams: 6,
+        leftOut: [],
+        losses: { candidate: 0.644, champion: 0.642, naive: 1, seasonal: 0.8 },
+      },
+    ],
+    models: [
+      { name: 'base', version: '1', cell: 'gru', hidden: 64, source: 'shipped', problem: null },
+      {
+        name: 'broken',
+        version: null,
+        cell: null,
+        hidden: null,
+        source: 'data',
+        problem: 'weights.safetensors is damaged',
+      },
+      { name: 'tuned-7', version: '7', cell: 'gru', hidden: 64, source: 'data', problem: null },
+    ],
+  }),
+  config: () => ({
+    hash: '5f2c9d',
+    version: 3,
+    keys: [
+      { path: 'node', value: 'cellar', origin: 'file' },
+      { path: 'mqtt.url', value: 'mqtts://broker.lan:8883', origin: 'file' },
+      { path: 'lateness', value: '2s', origin: 'default' },
+      { path: 'streams.pumps.horizon', value: '48h', origin: 'node' },
+      { path: 'streams.pumps.thresholds', value: [{ name: 'empty', below: 5 }], origin: 'fleet:north' },
+    ],
+    notice: null,
+  }),
+});
+
+/** Nobody can log in. */
+export const openAccess = (change: Partial<AccessOptions> = {}): Access =>
+  new Access({ token: () => null, userHeader: null, trustedProxies: [], clock: systemClock, ...change });
+
 export async function startPage(
   options: Partial<PageOptions> = {},
 ): Promise<{ board: Board; page: PageServer; url: string }> {
@@ -91,6 +227,10 @@ export async function startPage(
     status: () => fakeStatus(),
     metrics: () => [],
     clock: systemClock,
+    views: fakeViews(),
+    access: openAccess(),
+    actions: [],
+    act: async () => ({}),
     roundMs: 40,
     ...options,
     board,

@@ -4,10 +4,13 @@ import type { ConfigFile } from '../../agent/configure.ts';
 import type { RemoteSession } from '../../agent/remote.ts';
 import type { Config } from '../../config/index.ts';
 import type { KeySet } from '../../remote/keys.ts';
+import type { JsonObject } from '../../remote/merge-patch.ts';
 
 export interface Start {
   readonly config: Config;
   readonly configFile: ConfigFile;
+  /** What the file stated when it was read last. */
+  readonly document: () => JsonObject;
   readonly remote?: RemoteSession;
   /** Keys that may sign requests. */
   readonly keys?: KeySet;
@@ -21,10 +24,19 @@ export async function openStart(path: string, dataDir: string | undefined): Prom
   const { readConfig } = await import('../../config/index.ts');
   const environment = dataDir === undefined ? {} : { GATECAST_DATA_DIR: dataDir };
   const { document, config: local } = readConfig(path, environment);
+  let stated = document;
   const name = resolve(path);
   const fileAlone: Start = {
     config: local,
-    configFile: { path: name, read: () => readConfig(path, environment).config },
+    configFile: {
+      path: name,
+      read: () => {
+        const next = readConfig(path, environment);
+        stated = next.document;
+        return next.config;
+      },
+    },
+    document: () => stated,
   };
   if (!local.remote_config.enabled && !local.requests.signed) return fileAlone;
   const { loadKeys } = await import('../../remote/keys.ts');
@@ -54,6 +66,7 @@ export async function openStart(path: string, dataDir: string | undefined): Prom
           return config;
         },
       },
+      document: () => file.document,
       remote: { opened, keys, local, file: () => file },
       keys,
     };

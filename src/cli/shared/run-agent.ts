@@ -6,19 +6,24 @@ import type { Config } from '../../config/index.ts';
 import { errorText, GatecastError } from '../../errors.ts';
 import type { Forecast } from '../../forecast/forecast.ts';
 import type { KeySet } from '../../remote/keys.ts';
+import type { JsonObject } from '../../remote/merge-patch.ts';
 import { settleHeap } from '../../system/heap.ts';
 import { untilSignal } from './until-signal.ts';
 import { VERSION } from './version.ts';
+
+type StartOptions = Pick<RunOptions, 'config' | 'configFile' | 'document' | 'remote' | 'keys'>;
 
 export interface RunOptions {
   readonly config: Config;
   /** Read again by the request `reload`, and on SIGHUP; without it SIGHUP (the terminal is closed) stops the agent. */
   readonly configFile?: ConfigFile;
+  /** The config as its file states it, for the page. */
+  readonly document?: () => JsonObject;
   readonly remote?: RemoteSession;
   /** Keys that may sign requests. */
   readonly keys?: KeySet;
   /** The config of another start, where one is asked for; without it a restart ends the program. */
-  readonly again?: () => Promise<Pick<RunOptions, 'config' | 'configFile' | 'remote' | 'keys'>>;
+  readonly again?: () => Promise<StartOptions>;
   /** How many ports after the configured one the page may take. */
   readonly fallbackPorts?: number;
   readonly onStarted?: (pageUrl: string | null) => void;
@@ -36,7 +41,7 @@ export async function runAgent(options: RunOptions): Promise<void> {
     import('../../log.ts'),
     import('../../system/clock.ts'),
   ]);
-  const { config, configFile, remote, keys, again, fallbackPorts, onStarted, onForecast } = options;
+  const { config, configFile, document, remote, keys, again, fallbackPorts, onStarted, onForecast } = options;
   let { level } = config.log;
   const log = createLogger({
     level: () => level,
@@ -58,9 +63,10 @@ export async function runAgent(options: RunOptions): Promise<void> {
   if (configFile !== undefined) process.on('SIGHUP', () => reload());
   let started = false;
   void signal.then(() => setTimeout(() => started || process.exit(0), START_PATIENCE_MS).unref());
-  let start: Pick<RunOptions, 'config' | 'configFile' | 'remote' | 'keys'> = {
+  let start: StartOptions = {
     config,
     ...(configFile && { configFile }),
+    ...(document && { document }),
     ...(remote && { remote }),
     ...(keys && { keys }),
   };

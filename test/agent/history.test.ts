@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { chartPast } from '../../src/agent/chart-past.ts';
+import { chartPast } from '../../src/agent/history.ts';
 import { OUT_OF_RANGE, SPIKE } from '../../src/series/quality.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { testSpec } from '../support/specs.ts';

@@ -1,0 +1,120 @@
+/**
+ * Who may use the page. With neither a token nor a proxy's header configured everyone may read and no one may act. With one of them
+ * actions need a login, and so does reading from another machine.
+ */
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import type { Clock } from '../system/clock.ts';
+import { isLoopback } from './headers.ts';
+
+export interface AccessOptions {
+  /** Read at each login, so that a new token needs no restart; null: there is none. */
+  readonly token: () => string | null;
+  /** Lower case; null: no proxy logs users in. */
+  readonly userHeader: string | null;
+  /** Addresses whose `userHeader` is believed. */
+  readonly trustedProxies: readonly string[];
+  readonly clock: Pick<Clock, 'monotonic'>;
+}
+
+const COOKIE = 'gatecast_session';
+const SESSION_MS = 12 * 3_600_000;
+const MOST_SESSIONS = 32;
+const MINUTE_MS = 60_000;
+/** Wrong tokens in a minute, from all addresses together, before further ones are refused unread. */
+const MOST_WRONG = 10;
+
+const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+const plainAddress = (address = ''): string => address.replace(/^::ffff:/, '');
+
+interface Session {
+  readonly untilMs: number;
+  /** Digest of the token that opened it: a new token ends it. */
+  readonly token: Buffer;
+}
+
+export class Access {
+  private readonly sessions = new Map<string, Session>();
+  private wrongMs: number[] = [];
+
+  constructor(private readonly options: AccessOptions) {}
+
+  /** How a reader can log in; null: nobody can. */
+  get login(): 'token' | 'proxy' | null {
+    if (this.options.token() !== null) return 'token';
+    return this.options.userHeader === null ? null : 'proxy';
+  }
+
+  /** Who asks; null: not logged in. */
+  user(request: IncomingMessage): string | null {
+    const { headers } = request;
+    const named = this.options.userHeader === null ? undefined : headers[this.options.userHeader];
+    if (typeof named === 'string' && named !== '' && this.isProxy(request)) return named.slice(0, 200);
+    const token = this.options.token();
+    if (token === null) return null;
+    const wanted = digest(token);
+    const bearer = /^Bearer (\S+)$/.exec(headers.authorization ?? '')?.[1];
+    if (bearer !== undefined) return timingSafeEqual(digest(bearer), wanted) ? 'token' : null;
+    const session = this.sessions.get(cookieOf(request) ?? '');
+    if (session === undefined || session.untilMs < this.options.clock.monotonic()) return null;
+    return timingSafeEqual(session.token, wanted) ? 'token' : null;
+  }
+
+  mayRead(request: IncomingMessage): boolean {
+    if (this.login === null || this.user(request) !== null) return true;
+    const { headers, socket } = request;
+    // A reverse proxy on this machine asks for others.
+    const isForwarded = headers.forwarded !== undefined || headers['x-forwarded-for'] !== undefined;
+    return isLoopback(plainAddress(socket.remoteAddress)) && !isForwarded;
+  }
+
+  /** @returns the `Set-Cookie` of a new session; why not otherwise */
+  logIn(request: IncomingMessage, token: string): { readonly cookie: string } | 'wrong' | 'too-many' {
+    const nowMs = this.options.clock.monotonic();
+    this.wrongMs = this.wrongMs.filter((ms) => nowMs - ms < MINUTE_MS);
+    if (this.wrongMs.length >= MOST_WRONG) return 'too-many';
+    const wanted = this.options.token();
+    if (wanted === null || !timingSafeEqual(digest(token), digest(wanted))) {
+      this.wrongMs.push(nowMs);
+      return 'wrong';
+    }
+    for (const [id, { untilMs }] of this.sessions) if (untilMs < nowMs) this.sessions.delete(id);
+    const [oldest] = this.sessions.keys();
+    if (oldest !== undefined && this.sessions.size >= MOST_SESSIONS) this.sessions.delete(oldest);
+    const id = randomBytes(32).toString('base64url');
+    this.sessions.set(id, { untilMs: nowMs + SESSION_MS, token: digest(wanted) });
+    return { cookie: this.cookie(request, id, SESSION_MS / 1000) };
+  }
+
+  /** @returns the `Set-Cookie` that removes the session */
+  logOut(request: IncomingMessage): string {
+    this.sessions.delete(cookieOf(request) ?? '');
+    return this.cookie(request, '', 0);
+  }
+
+  private cookie(request: IncomingMessage, id: string, seconds: number): string {
+    const secure = request.headers['x-forwarded-proto'] === 'https' ? '; Secure' : '';
+    return `${COOKIE}=${id}; HttpOnly; SameSite=Strict; Path=/; Max-Age=${seconds}${secure}`;
+  }
+
+  private isProxy({ socket }: IncomingMessage): boolean {
+    return this.options.trustedProxies.includes(plainAddress(socket.remoteAddress));
+  }
+}
+
+const cookieOf = ({ headers }: IncomingMessage): string | undefined =>
+  new RegExp(`(?:^|;\\s*)${COOKIE}=([\\w-]+)`).exec(headers.cookie ?? '')?.[1];
+
+/**
+ * Whether a page of this server sent the request: a browser states the origin of every POST, and another site must not act with
+ * the reader's cookie. A request without `Origin` comes from no browser.
+ */
+export function isSameOrigin({ headers }: IncomingMessage): boolean {
+  const { origin, host } = headers;
+  if (origin === undefined) return headers['sec-fetch-site'] === undefined;
+  try {
+    return new URL(origin).host === (headers['x-forwarded-host'] ?? host);
+  } catch {
+    return false;
+  }
+}

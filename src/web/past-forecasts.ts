@@ -1,0 +1,130 @@
+/**
+ * Past forecasts of one stream at a few leads: what was forecast for each of the newest buckets, and how often the readings fell
+ * below each quantile. In memory: it begins anew with each start. Pure.
+ */
+
+/** Quantiles kept: those of a chart. */
+export const LEVELS = [0.1, 0.3, 0.5, 0.7, 0.9] as const;
+const N = LEVELS.length;
+const MEDIAN = 2;
+/** Buckets kept whose reading has come. */
+const KEPT = 120;
+/** The shares below the quantiles look back on about this many forecasts, as the scores do. */
+const MEMORY = 1000;
+
+/** One step, a quarter, half and all of the horizon. */
+export const leadsKept = (leads: number): number[] =>
+  [...new Set([1, Math.ceil(leads / 4), Math.ceil(leads / 2), leads])].filter((lead) => lead <= leads);
+
+export interface Calibration {
+  /** In steps. */
+  readonly lead: number;
+  readonly n: number;
+  /** Share of readings below each of `LEVELS`; one that equals a quantile counts half. */
+  readonly below: readonly number[];
+}
+
+export interface PastForecast {
+  readonly timeMs: number;
+  readonly p10: number;
+  readonly p50: number;
+  readonly p90: number;
+}
+
+export class PastForecasts {
+  private readonly rings: readonly LeadRing[];
+
+  constructor(
+    readonly leads: number,
+    readonly stepMs: number,
+  ) {
+    this.rings = leadsKept(leads).map((lead) => new LeadRing(lead, stepMs));
+  }
+
+  /** @param fan [5, leads] row-major, as differences from `base` */
+  record(originMs: number, base: number, fan: Float32Array): void {
+    for (const ring of this.rings) ring.record(originMs, base, fan, this.leads);
+  }
+
+  /** The reading of a bucket has come. */
+  settle(timeMs: number, observed: number): void {
+    for (const ring of this.rings) ring.settle(timeMs, observed);
+  }
+
+  /** Forecasts made `lead` steps before their bucket, ascending, up to the bucket `untilMs`. */
+  at(lead: number, untilMs: number): PastForecast[] {
+    return this.rings.find((ring) => ring.lead === lead)?.until(untilMs) ?? [];
+  }
+
+  calibration(): Calibration[] {
+    return this.rings.flatMap((ring) => (ring.n > 0 ? [ring.calibration()] : []));
+  }
+}
+
+class LeadRing {
+  n = 0;
+  private readonly rows: number;
+  /** [rows, 2]: time of the bucket (NaN: none), median. */
+  private readonly exact: Float64Array;
+  /** [rows, 5], as differences from the median. */
+  private readonly quantiles: Float32Array;
+  private readonly below = new Float64Array(N);
+
+  constructor(
+    readonly lead: number,
+    private readonly stepMs: number,
+  ) {
+    this.rows = lead + KEPT;
+    this.exact = new Float64Array(2 * this.rows).fill(Number.NaN);
+    this.quantiles = new Float32Array(N * this.rows);
+  }
+
+  private row(timeMs: number): number {
+    return Math.round(timeMs / this.stepMs) % this.rows;
+  }
+
+  record(originMs: number, base: number, fan: Float32Array, leads: number): void {
+    const timeMs = originMs + this.lead * this.stepMs;
+    const row = this.row(timeMs);
+    const value = (quantile: number): number => fan[quantile * leads + this.lead - 1] ?? Number.NaN;
+    this.exact[2 * row] = timeMs;
+    this.exact[2 * row + 1] = base + value(MEDIAN);
+    for (let q = 0; q < N; q++) this.quantiles[N * row + q] = value(q) - value(MEDIAN);
+  }
+
+  settle(timeMs: number, observed: number): void {
+    const row = this.row(timeMs);
+    if (this.exact[2 * row] !== timeMs) return;
+    this.n = Math.min(MEMORY, this.n + 1);
+    for (let q = 0; q < N; q++) {
+      const quantile = this.quantile(row, q);
+      // Single precision: a constant stream would fall to one side by rounding alone.
+      const equal = Math.abs(observed - quantile) <= 1e-6 * Math.abs(observed);
+      const share = equal ? 0.5 : observed < quantile ? 1 : 0;
+      this.below[q] = (this.below[q] ?? 0) + (share - (this.below[q] ?? 0)) / this.n;
+    }
+  }
+
+  private quantile(row: number, q: number): number {
+    return (this.exact[2 * row + 1] ?? Number.NaN) + (this.quantiles[N * row + q] ?? Number.NaN);
+  }
+
+  until(untilMs: number): PastForecast[] {
+    const found: PastForecast[] = [];
+    for (let row = 0; row < this.rows; row++) {
+      const timeMs = this.exact[2 * row] ?? Number.NaN;
+      if (timeMs <= untilMs && timeMs > untilMs - this.rows * this.stepMs)
+        found.push({
+          timeMs,
+          p10: this.quantile(row, 0),
+          p50: this.quantile(row, MEDIAN),
+          p90: this.quantile(row, N - 1),
+        });
+    }
+    return found.sort((a, b) => a.timeMs - b.timeMs);
+  }
+
+  calibration(): Calibration {
+    return { lead: this.lead, n: this.n, below: [...this.below] };
+  }
+}

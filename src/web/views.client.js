@@ -1,0 +1,266 @@
+/** The views of alerts, model and config. Each fetches what it shows. Runs in the browser. */
+import { actionButton, get, session } from './api.client.js';
+import { attention, byAttention } from './attention.client.js';
+import { $, badge, el, table } from './dom.client.js';
+import { dateText, duration, format, percent } from './format.client.js';
+
+const time = (ms) => (ms === null ? '–' : dateText(ms));
+const section = (title, ...content) =>
+  el('section', { class: 'card panel' }, el('h2', {}, title), ...content);
+const note = (text) => el('p', { class: 'soft' }, text);
+
+/** @param streams name -> { summary } */
+export async function alertsView(streams) {
+  const { alerts } = await get('alerts');
+  const tone = ({ severity, untilMs }) => (untilMs !== null ? '' : severity === 'error' ? 'bad' : 'warn');
+  const row = (alert) => [
+    badge([alert.untilMs === null ? alert.severity : 'over', tone(alert), alert.id]),
+    el('span', { class: 'wide' }, el('b', {}, alert.text), el('small', { class: 'soft' }, alert.meaning)),
+    time(alert.sinceMs),
+    time(alert.untilMs),
+  ];
+  const heads = ['state', 'alert', 'since', 'until'];
+  const held = alerts.filter(({ untilMs }) => untilMs === null);
+  const over = alerts.filter(({ untilMs }) => untilMs !== null);
+  const watched = [...streams.values()]
+    .map(({ summary }) => summary)
+    .filter((summary) => attention(summary).rank > 0)
+    .sort(byAttention);
+  const streamRow = (summary) => [
+    el('a', { href: `#/stream/${encodeURIComponent(summary.stream)}` }, summary.stream),
+    el('span', { class: 'badges' }, ...attention(summary).badges.map(badge)),
+    `${format(summary.value)} ${summary.unit ?? ''}`,
+    time(summary.observed_ms),
+  ];
+  return [
+    section(
+      'Alerts',
+      held.length === 0 ? note('There are no alerts now.') : table('Alerts that hold', heads, held.map(row)),
+    ),
+    section(
+      'Streams to look at',
+      watched.length === 0
+        ? note('No stream has a threshold crossing ahead, a new anomaly, a mark or stale readings.')
+        : table('Streams to look at', ['stream', 'why', 'now', 'last reading'], watched.map(streamRow)),
+    ),
+    ...(over.length === 0
+      ? []
+      : [section('Over since this start', table('Alerts that are over', heads, over.map(row)))]),
+  ];
+}
+
+const STATUS_TONES = { promoted: 'good', confirmed: 'good', failed: 'bad', 'rolled-back': 'bad' };
+
+export async function modelView() {
+  const model = await get('model');
+  const facts = [
+    ['forecasts now', `${model.champion} ${model.version}`],
+    ['trained', model.trainedAt === null ? '–' : time(Date.parse(model.trainedAt))],
+    ['model before', model.previous ?? 'none'],
+    ['probation', model.probationSinceMs === null ? 'no' : `since ${time(model.probationSinceMs)}`],
+    ['schedule', model.schedule],
+    ['next run', model.waitsFor === '' ? 'as soon as it is due' : model.waitsFor],
+  ];
+  const loss = (losses, name) => (losses === null ? '–' : format(losses[name]));
+  const run = (one) => [
+    time(one.startedMs),
+    badge([one.status, STATUS_TONES[one.status] ?? '', one.status]),
+    el('span', { class: 'wide' }, one.reason || '–', ...leftOut(one)),
+    one.trigger ?? '–',
+    one.seconds === null ? '–' : duration(one.seconds),
+    one.streams === null ? '–' : String(one.streams),
+    loss(one.losses, 'candidate'),
+    loss(one.losses, 'champion'),
+    loss(one.losses, 'seasonal'),
+    loss(one.losses, 'naive'),
+  ];
+  const buttons = [
+    actionButton('finetune', 'Fine-tune now'),
+    model.previous === null
+      ? null
+      : actionButton(
+          'rollback-model',
+          `Roll back to ${model.previous}`,
+          {},
+          `Forecast with the model ${model.previous} again?`,
+        ),
+    actionButton('backup', 'Write a backup'),
+  ];
+  return [
+    section(
+      'Model',
+      el(
+        'dl',
+        { class: 'facts' },
+        ...facts.map(([term, text]) => el('div', {}, el('dt', {}, term), el('dd', {}, text))),
+      ),
+      el('p', { class: 'buttons' }, ...buttons),
+      ...loginHint(),
+    ),
+    section(
+      'Fine-tuning runs',
+      model.runs.length === 0
+        ? note('No run has ended on this gateway yet.')
+        : table(
+            'Fine-tuning runs',
+            [
+              'started',
+              'result',
+              'reason',
+              'trigger',
+              'training',
+              'streams',
+              'candidate',
+              'in use',
+              'seasonal',
+              'naive',
+            ],
+            model.runs.map(run),
+          ),
+      note(
+        'The last four columns are losses on the holdout, in units of the naive forecast: less is better.',
+      ),
+    ),
+    section(
+      'Models on this gateway',
+      table(
+        'Models on this gateway',
+        ['name', 'version', 'cell', 'hidden', 'from', 'state'],
+        model.models.map((one) => [
+          one.name,
+          one.version ?? '–',
+          one.cell ?? '–',
+          one.hidden === null ? '–' : String(one.hidden),
+          one.source === 'shipped' ? 'shipped' : 'this gateway',
+          one.problem ?? (one.name === model.champion ? 'in use' : 'ready'),
+        ]),
+      ),
+    ),
+  ];
+}
+
+const leftOut = ({ leftOut: streams }) =>
+  streams.length === 0
+    ? []
+    : [
+        el(
+          'small',
+          { class: 'soft' },
+          `Not learnt from: ${streams.map(({ stream, problem }) => `${stream} (${problem})`).join(', ')}`,
+        ),
+      ];
+
+const loginHint = () =>
+  session.user !== null
+    ? []
+    : [
+        note(
+          session.login === null
+            ? 'Actions are off. They need a login: set http.token_file or http.user_header in the config.'
+            : 'Log in to start a fine-tuning or to roll back.',
+        ),
+      ];
+
+/** What the reader typed into the search field of the config. */
+let wanted = '';
+let withDefaults = false;
+
+export async function configView() {
+  const { keys, hash, version, notice } = await get('config');
+  const body = el('div', {});
+  const show = () => {
+    const words = wanted.toLowerCase().split(/\s+/);
+    const shown = keys.filter(
+      ({ path, origin }) =>
+        (withDefaults || origin !== 'default') && words.every((word) => path.toLowerCase().includes(word)),
+    );
+    const text = (value) => (typeof value === 'string' ? value : JSON.stringify(value));
+    body.replaceChildren(
+      shown.length === 0
+        ? note('No such key.')
+        : table(
+            'Keys of the config',
+            ['key', 'value', 'from'],
+            shown.map(({ path, value, origin }) => [
+              el('code', {}, path),
+              el('code', { class: 'wide' }, text(value)),
+              badge([origin, origin === 'default' ? '' : origin === 'file' ? 'accent' : 'warn', origin]),
+            ]),
+          ),
+    );
+  };
+  const search = el('input', {
+    type: 'search',
+    placeholder: 'Find a key',
+    'aria-label': 'Find a key',
+    value: wanted,
+    oninput: (event) => {
+      wanted = event.target.value.trim();
+      show();
+    },
+  });
+  const all = el('input', {
+    type: 'checkbox',
+    checked: withDefaults,
+    onchange: (event) => {
+      withDefaults = event.target.checked;
+      show();
+    },
+  });
+  show();
+  return [
+    section(
+      'Config',
+      note(
+        `${version === null ? 'The local file alone' : `With the push of version ${version}`}; hash ${hash}. Keys come from their default, the local file, a fleet group or this gateway's own pushes (node).`,
+      ),
+      ...(notice === null ? [] : [el('p', { class: 'notice' }, notice)]),
+      el(
+        'p',
+        { class: 'buttons' },
+        search,
+        el('label', {}, all, ' also defaults'),
+        actionButton('reload', 'Read the file again'),
+      ),
+      body,
+    ),
+  ];
+}
+
+/** Scores by lead as a table. */
+export function scoresTable(scores, stepS, unit) {
+  const few = 20;
+  const better = (skill) =>
+    skill === null || skill === undefined
+      ? '–'
+      : `${percent(Math.abs(skill))} ${skill >= 0 ? 'better' : 'worse'}`;
+  const rows = scores.by_lead.map((one) =>
+    one.n < few
+      ? [duration(one.h * stepS), String(Math.round(one.n)), 'too few yet', '', '', '', '']
+      : [
+          duration(one.h * stepS),
+          Math.round(one.n).toLocaleString(),
+          format(one.mae),
+          format(one.bias),
+          percent(one.coverage),
+          better(one.skill_vs_naive),
+          better(one.skill_vs_seasonal),
+        ],
+  );
+  const heads = [
+    'ahead',
+    'scored',
+    `mean error${unit ? `, ${unit}` : ''}`,
+    'bias',
+    'coverage',
+    'than naive',
+    'than seasonal',
+  ];
+  return rows.length === 0
+    ? note('No forecast has met its reading yet.')
+    : table('Scores by lead', heads, rows);
+}
+
+export function showView(elements) {
+  $('view').replaceChildren(...elements);
+}
