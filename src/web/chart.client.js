@@ -480,7 +480,7 @@ export function drawCalibration(host, levels, leads) {
   return mount(
     host,
     {
-      padding: [10, 14, 0, 0],
+      padding: [10, 26, 0, 0],
       scales: { x: { time: false, range: [0, 1] }, y: { range: [0, 1] } },
       series: [{}, line('faint', 1.2, [4, 4]), ...leads.map((_, i) => line(shades[i] ?? 'soft', 1.8))],
       axes: [

@@ -1,7 +1,12 @@
 /** Numbers, durations and times as text. Runs in the browser. */
 
-/** Decimal places that show a difference of `step`. */
-const placesFor = (step) => Math.max(0, Math.min(12, -Math.floor(Math.log10(step) + 1e-9)));
+/** Decimal places that show a difference of `step`; one more for 2.5 and 25 than for their power of ten. */
+function placesFor(step) {
+  const power = Math.floor(Math.log10(step) + 1e-9);
+  const digit = step / 10 ** power;
+  const more = Math.abs(digit - Math.round(digit)) < 1e-6 ? 0 : 1;
+  return Math.max(0, Math.min(12, more - power));
+}
 
 /**
  * About four significant digits, thousands as the reader's locale writes them.
@@ -13,7 +18,7 @@ export function format(value, apart = 0) {
   if (size !== 0 && (size >= 1e7 || size < 1e-3) && !(apart > 0 && size >= 1e7 && apart < size / 1e4))
     return value.toExponential(apart > 0 ? exponentDigits(size, apart) : 2);
   const usual = size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 3;
-  const places = apart > 0 ? Math.max(usual, placesFor(apart)) : usual;
+  const places = apart > 0 ? Math.max(usual, Math.min(12, -Math.floor(Math.log10(apart)))) : usual;
   return value.toLocaleString(undefined, { maximumFractionDigits: places, minimumFractionDigits: 0 });
 }
 
@@ -35,16 +40,10 @@ export function tickTexts(values, step) {
     [1e4, ' k'],
   ].find(([size]) => most >= size && step >= size / 1e3) ?? [1, ''];
   const per = sign === ' k' ? 1e3 : unit;
-  // 2.5 needs a digit more than its power of ten.
-  const places = Math.max(0, ...[step / per].map((s) => placesFor(s) + (isRound(s) ? 0 : 1)));
+  const places = placesFor(step / per);
   const text = { minimumFractionDigits: places, maximumFractionDigits: places };
   return values.map((value) => `${(value / per + 0).toLocaleString(undefined, text)}${sign}`);
 }
-
-const isRound = (step) => {
-  const digit = step / 10 ** Math.floor(Math.log10(step) + 1e-9);
-  return Math.abs(digit - Math.round(digit)) < 1e-6;
-};
 
 export function duration(seconds) {
   if (seconds < 90) return `${Math.round(seconds)} s`;

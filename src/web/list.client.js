@@ -163,7 +163,10 @@ export class StreamList {
   }
 
   makeRow({ name, inGroup, position }) {
-    const label = inGroup ? name.slice(deviceOf(name).length + 1) : name;
+    const label = name
+      .split('/')
+      .slice(inGroup ? -1 : -2)
+      .join('/');
     return el(
       'div',
       {

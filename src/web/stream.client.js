@@ -204,10 +204,14 @@ export class StreamView {
     $('calibration-part').hidden = leads.length === 0;
     this.calibration?.remove();
     this.calibration = leads.length === 0 ? null : drawCalibration($('calibration'), scores.levels, leads);
+    const ahead = (lead) => `${duration(lead * stream.summary.step_s)} ahead`;
+    $('calibration-key').replaceChildren(
+      ...leads.map(({ lead }, at) => el('li', {}, el('i', { class: `legend-key k-lead${at}` }), ahead(lead))),
+    );
     $('calibration-text').textContent = leads
       .map(({ lead, n, below }) => {
         const shares = below.map((share, q) => `${percent(share)} below p${scores.levels[q] * 100}`);
-        return `${duration(lead * stream.summary.step_s)} ahead, ${Math.round(n)} readings: ${shares.join(', ')}.`;
+        return `${ahead(lead)}, ${Math.round(n)} readings: ${shares.join(', ')}.`;
       })
       .join(' ');
   }

@@ -230,10 +230,7 @@ export async function configView() {
 /** Scores by lead as a table. */
 export function scoresTable(scores, stepS, unit) {
   const few = 20;
-  const better = (skill) =>
-    skill === null || skill === undefined
-      ? '–'
-      : `${percent(Math.abs(skill))} ${skill >= 0 ? 'better' : 'worse'}`;
+  const gain = (skill) => (skill === null ? '–' : `${skill >= 0 ? '+' : ''}${percent(skill)}`);
   const rows = scores.by_lead.map((one) =>
     one.n < few
       ? [duration(one.h * stepS), String(Math.round(one.n)), 'too few yet', '', '', '', '']
@@ -243,18 +240,18 @@ export function scoresTable(scores, stepS, unit) {
           format(one.mae),
           format(one.bias),
           percent(one.coverage),
-          better(one.skill_vs_naive),
-          better(one.skill_vs_seasonal),
+          gain(one.skill_vs_naive),
+          gain(one.skill_vs_seasonal),
         ],
   );
   const heads = [
     'ahead',
     'scored',
-    `mean error${unit ? `, ${unit}` : ''}`,
+    `error${unit ? `, ${unit}` : ''}`,
     'bias',
     'coverage',
-    'than naive',
-    'than seasonal',
+    'vs naive',
+    'vs seasonal',
   ];
   return rows.length === 0
     ? note('No forecast has met its reading yet.')
