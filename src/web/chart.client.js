@@ -171,6 +171,7 @@ export class TimeChart {
       this.leave();
       return;
     }
+    [this.host.dataset.from, this.host.dataset.to] = domain;
     this.rows = columnsOf(this.data);
     this.mounted ??= mount(this.host, this.options(), this.rows);
     const { chart } = this.mounted;

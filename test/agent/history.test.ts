@@ -1,5 +1,5 @@
-import { expect, test } from 'vitest';
-import { chartPast } from '../../src/agent/history.ts';
+import { describe, expect, test } from 'vitest';
+import { chartPast, readHistory } from '../../src/agent/history.ts';
 import { OUT_OF_RANGE, SPIKE } from '../../src/series/quality.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { testSpec } from '../support/specs.ts';
@@ -48,7 +48,86 @@ test('marked buckets are told of; what was refused is no part of their value', (
   ]);
 });
 
-test('nothing for counters, nor while the interval is unknown', () => {
-  expect(values('delta')).toEqual([]);
+test('nothing while the interval is unknown', () => {
   expect(chartPast(filled(), { spec: testSpec('a'), intervalMs: null }, START + 4000, 10)).toEqual([]);
+});
+
+test('a counter has its increase in each bucket', () => {
+  const store = new MemoryStore();
+  for (let n = 0; n < 40; n++)
+    store.append({ stream: 'a', timeMs: START + n * 500, value: 1000 + n * 3, arrivalMs: START });
+  const view = { spec: testSpec('a', { aggregate: 'delta' }), intervalMs: 1000 };
+  const points = chartPast(store, view, START + 20_000, 10);
+  expect(points).toHaveLength(10);
+  expect(points.slice(3).map(({ observed }) => observed)).toEqual(points.slice(3).map(() => 6));
+});
+
+describe('readHistory', () => {
+  const HOUR = 3_600_000;
+  const view = { spec: testSpec('a'), intervalMs: 60_000 };
+  /** Ten days at a minute: the value is the number of the minute; the third day is missing. */
+  function tenDays(): MemoryStore {
+    const store = new MemoryStore();
+    for (let n = 0; n < 14_400; n++)
+      if (n < 2880 || n >= 4320)
+        store.append({
+          stream: 'a',
+          timeMs: START - (START % 60_000) + n * 60_000,
+          value: n,
+          arrivalMs: START,
+        });
+    return store;
+  }
+  const first = START - (START % 60_000);
+  const read = (store: MemoryStore, fromMs: number, toMs: number, points: number, tookMs = 0) => {
+    let nowMs = 0;
+    let pauses = 0;
+    const spans: number[] = [];
+    const slow = {
+      samples: (stream: string, from: number, to = 0) => {
+        spans.push(to - from);
+        nowMs += tookMs;
+        return store.samples(stream, from, to);
+      },
+    };
+    const pause = async () => void pauses++;
+    return readHistory(slow, view, { fromMs, toMs, points }, { monotonic: () => nowMs, pause }).then(
+      (found) => ({ ...found, pauses, spans }),
+    );
+  };
+
+  test('thins a long span to as many bins as asked for, with mean and range; a gap has no reading', async () => {
+    const { binMs, bins } = await read(tenDays(), first, first + 240 * HOUR, 240);
+    expect(binMs).toBe(HOUR);
+    expect(bins.length).toBeGreaterThanOrEqual(239);
+    const middle = bins.find(({ timeMs }) => timeMs >= first + 10 * HOUR);
+    if (!middle) throw new Error('no bin');
+    const least = (middle.timeMs - first) / 60_000;
+    expect(middle).toEqual({ timeMs: middle.timeMs, mean: least + 29.5, low: least, high: least + 59 });
+    const gap = bins.filter(({ mean }) => mean === null).map(({ timeMs }) => (timeMs - first) / HOUR);
+    expect(gap.length).toBeGreaterThanOrEqual(23);
+    expect(Math.min(...gap)).toBeGreaterThan(47);
+    expect(Math.max(...gap)).toBeLessThan(72);
+  });
+
+  test('a short span has every bucket as it is', async () => {
+    const { binMs, bins } = await read(tenDays(), first + HOUR, first + 2 * HOUR, 600);
+    expect(binMs).toBe(60_000);
+    expect(bins.map(({ mean }) => mean)).toEqual(Array.from({ length: 60 }, (_, i) => 60 + i));
+  });
+
+  test('reads in pieces with a pause after each: longer ones where they are quick, shorter ones where they are slow', async () => {
+    const quick = await read(tenDays(), first, first + 240 * HOUR, 240);
+    expect(quick.pauses).toBe(quick.spans.length);
+    expect(quick.spans.length).toBeLessThan(20);
+    const slow = await read(tenDays(), first, first + 2 * HOUR, 240, 100);
+    expect(slow.spans.length).toBeGreaterThan(20);
+    expect(slow.spans.at(-2)).toBeLessThan(slow.spans[0] ?? 0);
+    expect(slow.bins).toEqual((await read(tenDays(), first, first + 2 * HOUR, 240)).bins);
+  });
+
+  test('an empty or reversed span, and a stream whose interval is unknown, have none', async () => {
+    expect((await read(tenDays(), first + HOUR, first, 10)).bins).toEqual([]);
+    expect((await read(new MemoryStore(), first, first + HOUR, 10)).bins).toEqual([]);
+  });
 });
