@@ -78,7 +78,13 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
     streams: () => streams.specs(),
     model: () => publishedName(models.current, version),
   });
-  const link: Link = new Link({ ...context, outputs, streams, parts: () => parts });
+  const link: Link = new Link({
+    ...context,
+    outputs,
+    streams,
+    parts: () => parts,
+    pipeline: () => pipeline,
+  });
   const hold = createClockHold(context, link, engine);
   const alerts = createAlerts(context, outputs);
   const tuning = createTuning(context, { ...opened, streams, outputs });

@@ -15,6 +15,8 @@ export interface Incoming {
   readonly payload: Uint8Array;
   /** Kept by the broker from before, not sent just now. */
   readonly retained: boolean;
+  /** Taken before: it waits only for its acknowledgement. Left out: false. */
+  readonly again?: boolean;
   /** Called when the samples are safe in the store; null where the sender expects nothing. */
   readonly acknowledge: (() => void) | null;
 }
@@ -76,7 +78,12 @@ export class Inbox {
     return this.waiting.length === 0;
   }
 
-  receive({ topic, payload, retained, acknowledge }: Incoming): void {
+  receive({ topic, payload, retained, again = false, acknowledge }: Incoming): void {
+    if (again) {
+      this.waiting.push({ samples: [], discovered: [], acknowledge });
+      this.arrived();
+      return;
+    }
     const message = { topic, payload, retained, acknowledge, nowMs: this.parts.clock.now() };
     if (this.held === null) this.route(message);
     else if (this.held.length < this.maxQueued && this.heldBytes + payload.length <= MAX_HELD_BYTES) {

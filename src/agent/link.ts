@@ -29,6 +29,8 @@ export interface LinkParts {
   readonly streams: { readonly router: Pick<Router, 'filters'> };
   /** Asked in this order to take a message; the pipeline takes all that the parts before it left. */
   readonly parts: () => readonly Part[];
+  /** Acknowledges a message that came before, as soon as what it brought then is safe. */
+  readonly pipeline: () => Required<Pick<Part, 'receive'>>;
 }
 
 /** How long the farewell may take, ms. */
@@ -142,6 +144,10 @@ export class Link implements Part {
 
   /** In a plain loop: it runs for every message. */
   private route(message: Incoming): void {
+    if (message.again) {
+      this.parts.pipeline().receive(message);
+      return;
+    }
     for (const part of this.parts.parts()) if (part.receive?.(message) === true) return;
   }
 }

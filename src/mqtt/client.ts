@@ -17,6 +17,7 @@ import {
 } from './connection.ts';
 import { type BrokerOptions, readSecrets } from './options.ts';
 import { Outbox, type OutboxKey, type Outgoing } from './outbox.ts';
+import { Redelivery } from './redelivery.ts';
 import { SessionFilters, type SessionMemory } from './session-filters.ts';
 
 export interface ClientParts {
@@ -101,6 +102,7 @@ export class Client {
   private cleanNext = false;
   private connects = 0;
   private resumed = false;
+  private redelivery = new Redelivery();
   /** Filters of this connection's first subscriptions that the broker has not answered yet. */
   private unanswered = 0;
   private fault: string | null = null;
@@ -184,6 +186,7 @@ export class Client {
     this.shortLived = 0;
     if (session !== undefined) {
       const { wanted } = this.filters;
+      this.redelivery = new Redelivery();
       this.filters = new SessionFilters(session);
       this.filters.want(wanted);
     }
@@ -268,7 +271,12 @@ export class Client {
     const keeps = options.sessionExpiryMs > 0;
     const clean = !keeps || this.cleanNext || !this.filters.known;
     try {
-      const settings = { version: this.version, clean, will: this.asTaken(will()) };
+      const settings = {
+        version: this.version,
+        clean,
+        will: this.asTaken(will()),
+        redelivery: this.redelivery,
+      };
       const connection: Connection = new Connection(options, readSecrets(options), settings, {
         connected: (sessionPresent) => {
           // A session of 3.1.1 that begins clean ends with its connection: this one was to be rid of the old one.

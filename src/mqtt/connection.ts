@@ -3,10 +3,11 @@
  * own reconnecting, queueing and resubscribing stay switched off: `client.ts` decides those.
  */
 import type { Duplex } from 'node:stream';
-import { connect, type IClientOptions, type MqttClient } from 'mqtt';
+import { connect, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import type { BrokerOptions, Secrets } from './options.ts';
 import type { Outgoing } from './outbox.ts';
 import { OversizeFilter } from './oversize-filter.ts';
+import type { Redelivery } from './redelivery.ts';
 
 export type ProtocolVersion = 4 | 5;
 
@@ -16,6 +17,8 @@ export interface Incoming {
   readonly payload: Uint8Array;
   /** Kept by the broker from before, not sent just now. */
   readonly retained: boolean;
+  /** Taken on an earlier connection already: only the acknowledgement is missing. Left out: false. */
+  readonly again?: boolean;
   /** Call when the message is safe: only then the broker is told. Null at QoS 0. May be called late, or never. */
   readonly acknowledge: (() => void) | null;
 }
@@ -63,6 +66,8 @@ export interface ConnectionSettings {
   /** Begin without what an earlier session left. */
   readonly clean: boolean;
   readonly will: Outgoing | null;
+  /** What was taken on earlier connections of the session; left out: nothing. */
+  readonly redelivery?: Redelivery;
 }
 
 /** Told to mqtt.js so that it goes on to the next packet without acknowledging this one. */
@@ -94,6 +99,7 @@ export class Connection {
   private state: 'connecting' | 'open' | 'ended' = 'connecting';
   private farewell: string | null = null;
   private pings: (() => void)[] = [];
+  private readonly redelivery: Redelivery | undefined;
 
   /** Begins to connect. Throws where the options make no sense (a malformed URL or certificate). */
   constructor(
@@ -103,6 +109,7 @@ export class Connection {
     events: ConnectionEvents,
   ) {
     this.events = events;
+    this.redelivery = settings.redelivery;
     this.client = connect(options.url, clientOptions(options, secrets, settings));
     // Private in its types only; a custom stream can be given no other way together with TLS and WebSockets.
     const builder = this.client as unknown as { streamBuilder: (client: MqttClient) => Duplex };
@@ -114,6 +121,7 @@ export class Connection {
       this.state = 'open';
       // small packets, acknowledgements among them, must not wait for each other
       (this.client.stream as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true);
+      this.redelivery?.begin(packet.sessionPresent);
       this.events.connected(packet.sessionPresent);
     });
     this.client.on('packetreceive', ({ cmd }) => {
@@ -232,15 +240,18 @@ export class Connection {
   }
 
   private receive(
-    packet: { topic: string; payload: string | Buffer; qos: number; retain: boolean },
+    packet: Pick<IPublishPacket, 'topic' | 'payload' | 'qos' | 'retain' | 'dup' | 'messageId'>,
     next: Next,
   ): void {
+    const payload = packet.payload as Buffer;
+    const { topic, qos, dup, messageId } = packet;
     const acknowledge = packet.qos === 0 ? null : () => this.state === 'open' && next();
     let acknowledged = false;
     this.events.message({
-      topic: packet.topic,
-      payload: packet.payload as Buffer,
+      topic,
+      payload,
       retained: packet.retain,
+      again: qos > 0 && (this.redelivery?.again(messageId ?? 0, dup, topic, payload) ?? false),
       acknowledge:
         acknowledge &&
         (() => {

@@ -1,0 +1,42 @@
+/**
+ * Recognises what a broker sends again. At QoS 1 a broker repeats, on the next connection of a session, every message
+ * whose acknowledgement it did not get, under the same packet identifier and marked DUP (MQTT 5.0, 4.4 and 3.3.1.1).
+ * The client may have taken such a message before: the acknowledgement was lost with the connection. Without a time
+ * stamp in the payload the reading would count twice.
+ */
+/** Messages remembered of a connection: more than a broker sends without an acknowledgement (Mosquitto: 20). */
+const MOST = 2048;
+/** Of a payload that are compared: readings differ within their first bytes. */
+const DIGEST_BYTES = 1024;
+
+export class Redelivery {
+  /** Digest of the message by packet identifier, of this connection, oldest first. */
+  private taken = new Map<number, number>();
+  /** The same of the connections before it, for as long as the session lives. */
+  private former = new Map<number, number>();
+
+  /** A connection begins. @param resumed the broker kept the session */
+  begin(resumed: boolean): void {
+    this.former = resumed ? new Map([...this.former, ...this.taken]) : new Map();
+    this.taken = new Map();
+  }
+
+  /** Whether this message was taken on an earlier connection. To be called once for each message at QoS 1. */
+  again(packetId: number, dup: boolean, topic: string, payload: Uint8Array): boolean {
+    const digest = digestOf(topic, payload);
+    const again = dup && this.former.get(packetId) === digest;
+    this.former.delete(packetId);
+    this.taken.delete(packetId);
+    this.taken.set(packetId, digest);
+    if (this.taken.size > MOST) this.taken.delete(this.taken.keys().next().value ?? 0);
+    return again;
+  }
+}
+
+/** FNV-1a over topic, length and the first bytes: together with the packet identifier and DUP that is enough. */
+function digestOf(topic: string, payload: Uint8Array): number {
+  let digest = 0x811c9dc5 ^ payload.length;
+  for (let at = 0; at < topic.length; at++) digest = Math.imul(digest ^ topic.charCodeAt(at), 0x01000193);
+  for (const byte of payload.subarray(0, DIGEST_BYTES)) digest = Math.imul(digest ^ byte, 0x01000193);
+  return digest >>> 0;
+}
