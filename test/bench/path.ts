@@ -1,162 +1,101 @@
 /**
  * The whole path through a real Mosquitto: message -> sample -> bucket -> step -> forecast -> message, with 1,000
  * streams on a grid of one second, forecast 24 steps ahead with the shipped model. The agent has the environment that the service
- * gives it, and one core to itself where `taskset` can give it one; Mosquitto and this sender share the other.
+ * gives it, and one core to itself where `taskset` can give it one; Mosquitto and this sender share the other. Two peers meet the
+ * same load in the same run, each in a process of its own: a bare subscriber, and the loop that one writes in an afternoon. What
+ * is compared is processor time, so that another machine, or a busy one, gives about the same ratios.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort, hasMosquitto, type Mosquitto, startMosquitto, watch } from '../support/mosquitto.ts';
+import { hasMosquitto, type Mosquitto, startMosquitto, watch } from '../support/mosquitto.ts';
 import { sleep, waitFor } from '../support/wait.ts';
 import { publishPacket, Sender } from './load.ts';
 import { cpuMs, residentMb } from './process.ts';
 import { type Bench, type Figure, percentile } from './report.ts';
+import { type Agent, CORES, type Subject, startAgent, startPeer } from './subjects.ts';
 
 const STREAMS = 1000;
 const FLOOD = 300_000;
-/** Samples that may be on the way while flooding: enough to keep the agent busy, too few to overrun it. */
+/** The afternoon's loop takes a tenth of what the others do a second. */
+const LOOP_FLOOD = 30_000;
+/** Samples that may be on the way while flooding: enough to keep the subject busy, too few to overrun it. */
 const WINDOW = 20_000;
+/** Time between two looks at the counts while flooding: each look costs the subject processor time, ms. */
+const LOOK_MS = 50;
 /** Nothing more is coming after this, ms. */
 const QUIET = 2000;
 const PACED_SECONDS = 20;
-const CORES = cpus().length > 1 && spawnSync('taskset', ['--version']).status === 0 ? [0, 1] : null;
-
-/**
- * The environment of the service: an owner's agent runs with it, and so does this one. What a shell has beside it costs memory
- * (with NODE_EXTRA_CA_CERTS, say, Node reads all certificates when it starts).
- */
-const SERVICE_ENV: Record<string, string | undefined> = Object.fromEntries(
-  readFileSync('deploy/systemd/gatecast.service', 'utf8')
-    .split('\n')
-    .filter((line) => line.startsWith('Environment='))
-    .flatMap((line) => line.slice('Environment='.length).split(' '))
-    .map((assignment) => assignment.split('=') as [string, string]),
-);
-
-interface Agent {
-  readonly process: ChildProcess;
-  /** What it counts as dropped, by reason, as its metrics page says. */
-  dropped(): Promise<string>;
-  /** A figure of its metrics page. */
-  metric(name: string): Promise<number>;
-  stop(): Promise<void>;
-}
-
-/** @param timed readings carry their own time */
-async function startAgent(dir: string, url: string, timed: boolean): Promise<Agent> {
-  const port = await freePort();
-  const file = join(dir, 'gatecast.json');
-  const config = {
-    node: 'bench',
-    mqtt: { url, qos: 0 },
-    data_dir: dir,
-    http: { listen: `127.0.0.1:${port}` },
-    lateness: '0s',
-    publish: { batch_window: '20ms', quantiles: [0.1, 0.5, 0.9] },
-    streams: [
-      {
-        match: 'load/{n}',
-        payload: 'json',
-        fields: ['value'],
-        ...(timed && { time: 'time' }),
-        interval: '1s',
-        horizon: '24s',
-        name: '{n}',
-      },
-    ],
-  };
-  writeFileSync(file, JSON.stringify(config));
-  const command = [process.execPath, 'dist/gatecast.js', 'run', '-c', file];
-  if (CORES) command.unshift('taskset', '-c', `${CORES[0]}`);
-  const child = spawn(command[0]!, command.slice(1), {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: { PATH: process.env.PATH, ...SERVICE_ENV },
-  });
-  let output = '';
-  child.stderr.on('data', (data) => {
-    output = (output + data).slice(-10_000);
-  });
-  const metrics = async () => (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
-  const metric = async (name: string): Promise<number> => {
-    const page = await metrics();
-    return Number(new RegExp(`^gatecast_${name} (.*)$`, 'm').exec(page)?.[1] ?? Number.NaN);
-  };
-  await waitFor('the agent', async () => {
-    if (child.exitCode !== null) throw new Error(`the agent ended: ${output}`);
-    return (await metric('broker_connected').catch(() => 0)) === 1;
-  });
-  return {
-    process: child,
-    metric,
-    dropped: async () => (await metrics()).match(/^gatecast_dropped_total.*$/gm)?.join(', ') ?? 'nothing',
-    stop: async () => {
-      child.kill('SIGTERM');
-      await waitFor('the end of the agent', () => child.exitCode !== null || child.signalCode !== null);
-    },
-  };
-}
+/** Rounds of all streams before the clock starts: the network needs some buckets before it answers. */
+const WARM_UP_ROUNDS = 12;
 
 const value = (stream: number, i: number): string =>
   (20 + 5 * Math.sin(i / 40 + stream) + (i % 7) / 50).toFixed(3);
 
 /** One reading of every stream. */
-const round = (i: number): Buffer =>
+const round = (i: number, qos: 0 | 1 = 0): Buffer =>
   Buffer.concat(
-    Array.from({ length: STREAMS }, (_, s) => publishPacket(`load/${s}`, `{"value":${value(s, i)}}`)),
+    Array.from({ length: STREAMS }, (_, s) => publishPacket(`load/${s}`, `{"value":${value(s, i)}}`, qos)),
   );
 
-/** As fast as it takes them: samples a second of wall clock, which one core bounds. */
-async function flood(agent: Agent, sender: Sender): Promise<Figure[]> {
-  const before = await agent.metric('samples_total');
-  const forecastsBefore = await agent.metric('forecasts_total');
-  const cpuBefore = cpuMs(agent.process.pid!);
+interface Flood {
+  readonly perSecond: number;
+  readonly perCpuSecond: number;
+  readonly forecastsPerSecond: number;
+}
+
+/** As fast as it takes them: samples a second of wall clock, which one core bounds, and of processor time, all threads. */
+async function flood(subject: Subject, sender: Sender, total: number, qos: 0 | 1 = 0): Promise<Flood> {
+  const before = await subject.taken();
+  const forecastsBefore = await subject.published();
+  const cpuBefore = cpuMs(subject.pid);
   const started = performance.now();
   let handled = 0;
   let seconds = 0;
   let changed = started;
   const look = async () => {
-    await sleep(10);
-    const now = (await agent.metric('samples_total')) - before;
+    await sleep(LOOK_MS);
+    const now = (await subject.taken()) - before;
     if (now === handled) return;
     handled = now;
     changed = performance.now();
     seconds = (changed - started) / 1000;
   };
-  for (let i = 0; i < FLOOD / STREAMS; i++) {
-    await sender.send(round(i));
-    while ((i + 1) * STREAMS - handled > WINDOW && performance.now() - changed < QUIET) await look();
+  for (let i = 0; i < total / STREAMS; i++) {
+    await sender.send(round(i, qos));
+    while ((i + 1) * STREAMS - handled > Math.min(WINDOW, total / 3) && performance.now() - changed < QUIET)
+      await look();
   }
-  while (handled < FLOOD && performance.now() - changed < QUIET) await look();
-  const busy = (cpuMs(agent.process.pid!) - cpuBefore) / 1000;
-  const forecasts = (await agent.metric('forecasts_total')) - forecastsBefore;
-  if (handled < 0.999 * FLOOD)
-    throw new Error(`of ${FLOOD} messages only ${handled} were taken; dropped: ${await agent.dropped()}`);
-  return [
-    {
-      what: `whole path, ${STREAMS} streams, QoS 0, as fast as it takes them (meanwhile ${Math.round(forecasts / seconds)} forecasts/s)`,
-      value: handled / seconds,
-      unit: 'samples/s',
-      limit: { side: 'least', value: 15_000 },
-    },
-    {
-      what: 'the same by processor time, all threads of the agent',
-      value: handled / busy,
-      unit: 'samples per cpu-second',
-      limit: null,
-    },
-  ];
+  while (handled < total && performance.now() - changed < QUIET) await look();
+  const busy = (cpuMs(subject.pid) - cpuBefore) / 1000;
+  const forecasts = (await subject.published()) - forecastsBefore;
+  if (handled < 0.999 * total)
+    throw new Error(`of ${total} messages only ${handled} were taken; dropped: ${await subject.dropped()}`);
+  return {
+    perSecond: handled / seconds,
+    perCpuSecond: handled / busy,
+    forecastsPerSecond: forecasts / seconds,
+  };
+}
+
+interface Paced {
+  /** Processor time of a reading and its forecast, us. */
+  readonly costUs: number;
+  readonly cores: number;
+  readonly latencies: readonly number[];
 }
 
 /**
  * One message a millisecond, each of which closes its stream's bucket: its time stamp is one to two seconds ahead, so that it
  * is the message and never the wall clock that makes the forecast due. From the write to the socket until the forecast arrives here.
+ * @param broker where forecasts of the agent are watched; null: only the processor time is measured
  */
-async function paced(agent: Agent, sender: Sender, broker: Mosquitto): Promise<Figure[]> {
-  const eyes = await watch(broker.url, 'gatecast/bench/forecast/#');
+async function paced(subject: Subject, sender: Sender, broker: Mosquitto | null): Promise<Paced> {
+  const eyes = broker === null ? null : await watch(broker.url, 'gatecast/bench/forecast/#');
   const sent = new Map<string, number>();
   const latencies: number[] = [];
-  eyes.client.on('message', (_topic, payload, packet) => {
+  eyes?.client.on('message', (_topic, payload, packet) => {
     if (packet.retain) return;
     const now = performance.now();
     const { stream, origin } = JSON.parse(payload.toString()) as { stream: string; origin: string };
@@ -165,15 +104,22 @@ async function paced(agent: Agent, sender: Sender, broker: Mosquitto): Promise<F
     if (from !== undefined) latencies.push(now - from);
     sent.delete(key);
   });
-  const warmUp = 12 * STREAMS;
+  const warmUp = WARM_UP_ROUNDS * STREAMS;
   const total = warmUp + PACED_SECONDS * STREAMS;
-  const cpuBefore = cpuMs(agent.process.pid!);
   // Starts on a full second, so that one round of all streams has one time stamp.
   await sleep(1000 - (Date.now() % 1000));
   const second = Math.floor(Date.now() / 1000);
-  const started = performance.now();
+  let started = performance.now();
+  let [cpuBefore, publishedBefore, measuredFrom] = [0, -1, 0];
+  const begun = started;
   for (let i = 0; i < total; ) {
-    const due = Math.min(total, Math.floor(performance.now() - started));
+    const due = Math.min(total, Math.floor(performance.now() - begun));
+    if (due >= warmUp && publishedBefore < 0) {
+      publishedBefore = await subject.published();
+      cpuBefore = cpuMs(subject.pid);
+      started = performance.now();
+      measuredFrom = i;
+    }
     const packets: Buffer[] = [];
     for (; i < due; i++) {
       const stream = i % STREAMS;
@@ -186,29 +132,14 @@ async function paced(agent: Agent, sender: Sender, broker: Mosquitto): Promise<F
     await sleep(1);
   }
   await sleep(1000);
+  const busyMs = cpuMs(subject.pid) - cpuBefore;
   const seconds = (performance.now() - started) / 1000;
-  const cores = (cpuMs(agent.process.pid!) - cpuBefore) / 1000 / seconds;
-  await eyes.close();
+  const published = (await subject.published()) - publishedBefore;
+  await eyes?.close();
   const expected = PACED_SECONDS * STREAMS;
-  if (latencies.length < 0.999 * expected)
-    throw new Error(`of ${expected} messages only ${latencies.length} had a forecast`);
-  const rate = `${STREAMS} samples/s, batch window 20 ms`;
-  return [
-    {
-      what: `message to published forecast, p99, ${rate}`,
-      value: percentile(latencies, 0.99),
-      unit: 'ms',
-      limit: { side: 'most', value: 50 },
-    },
-    { what: 'the same, median', value: percentile(latencies, 0.5), unit: 'ms', limit: null },
-    { what: `processor, ${rate}`, value: 100 * cores, unit: '% of a core', limit: null },
-    {
-      what: `resident memory, ${STREAMS} streams, ${rate}`,
-      value: residentMb(agent.process.pid!),
-      unit: 'MB',
-      limit: { side: 'most', value: 150 },
-    },
-  ];
+  if (published < 0.999 * (total - measuredFrom) || (eyes !== null && latencies.length < 0.999 * expected))
+    throw new Error(`of ${expected} messages only ${Math.min(published, latencies.length)} had a forecast`);
+  return { costUs: (1000 * busyMs) / (total - measuredFrom), cores: busyMs / 1000 / seconds, latencies };
 }
 
 /** From the start of the process to its first forecast, while sensors go on speaking. */
@@ -226,7 +157,7 @@ async function restart(agent: Agent, sender: Sender, broker: Mosquitto, dir: str
     void sender.send(round(i++));
   }, 1000);
   const started = performance.now();
-  const again = await startAgent(dir, broker.url, false);
+  const again = await startAgent({ dir, url: broker.url });
   try {
     await waitFor('the first forecast', () => first, 30_000);
   } finally {
@@ -244,6 +175,76 @@ async function restart(agent: Agent, sender: Sender, broker: Mosquitto, dir: str
   ];
 }
 
+/** Every stream is met, and has enough behind it for the network to answer. */
+async function warmUp(sender: Sender): Promise<void> {
+  for (let i = 0; i < WARM_UP_ROUNDS; i++) {
+    await sender.send(round(i));
+    await sleep(1000);
+  }
+}
+
+const RATE = `${STREAMS} samples/s, batch window 20 ms`;
+
+function pacedFigures(agent: Paced, loop: Paced, memoryMb: number): Figure[] {
+  return [
+    {
+      what: `a reading that closes a bucket and publishes a forecast of 24 leads, ${STREAMS} streams at 1 Hz`,
+      value: agent.costUs,
+      unit: 'us of cpu',
+      limit: { side: 'most', value: 250 },
+      peer: { name: "the afternoon's loop", value: loop.costUs },
+    },
+    {
+      what: `message to published forecast, p99, ${RATE}`,
+      value: percentile(agent.latencies, 0.99),
+      unit: 'ms',
+      limit: { side: 'most', value: 50 },
+    },
+    { what: 'the same, median', value: percentile(agent.latencies, 0.5), unit: 'ms', limit: null },
+    { what: `processor, ${RATE}`, value: 100 * agent.cores, unit: '% of a core', limit: null },
+    {
+      what: `resident memory, ${STREAMS} streams, ${RATE}`,
+      value: memoryMb,
+      unit: 'MB',
+      limit: { side: 'most', value: 150 },
+    },
+  ];
+}
+
+function floodFigures(agent: Flood, durable: Flood, bare: Flood, loop: Flood): Figure[] {
+  const what = `whole path, ${STREAMS} streams, QoS 0, as fast as it takes them`;
+  const unit = 'samples per cpu-second';
+  return [
+    {
+      what: `${what} (meanwhile ${Math.round(agent.forecastsPerSecond)} forecasts/s)`,
+      value: agent.perSecond,
+      unit: 'samples/s',
+      limit: null,
+    },
+    {
+      what: 'the same by processor time, all threads',
+      value: agent.perCpuSecond,
+      unit,
+      limit: null,
+      peer: { name: 'bare subscriber', value: bare.perCpuSecond, least: 0.35 },
+    },
+    {
+      what: 'the same by processor time, all threads',
+      value: agent.perCpuSecond,
+      unit,
+      limit: null,
+      peer: { name: "the afternoon's loop", value: loop.perCpuSecond, least: 5 },
+    },
+    {
+      what: 'the same at QoS 1, acknowledged when stored',
+      value: durable.perCpuSecond,
+      unit,
+      limit: null,
+      peer: { name: 'QoS 0', value: agent.perCpuSecond, least: 0.5 },
+    },
+  ];
+}
+
 export const path: Bench = {
   name: 'path',
   async run() {
@@ -251,32 +252,51 @@ export const path: Bench = {
     // Mosquitto inherits it.
     if (CORES) spawnSync('taskset', ['-a', '-p', '-c', `${CORES[1]}`, `${process.pid}`]);
     const broker = await startMosquitto('allow_anonymous true\nset_tcp_nodelay true\nmax_queued_messages 0');
+    const { url } = broker;
     const sender = await Sender.connect(broker.port);
     const dirs: string[] = [];
-    const agents: Agent[] = [];
-    const start = async (timed: boolean): Promise<[Agent, string]> => {
+    const subjects: Subject[] = [];
+    const folder = (): string => {
       const dir = mkdtempSync(join(tmpdir(), 'gatecast-bench-'));
       dirs.push(dir);
-      const agent = await startAgent(dir, broker.url, timed);
-      agents.push(agent);
-      return [agent, dir];
+      return dir;
+    };
+    const started = async <T extends Subject>(starting: Promise<T>): Promise<T> => {
+      const subject = await starting;
+      subjects.push(subject);
+      return subject;
     };
     try {
-      const [steady] = await start(true);
-      const figures = await paced(steady, sender, broker);
+      const bare = await started(startPeer('peer-subscriber.ts', url));
+      const bareFlood = await flood(bare, sender, FLOOD);
+      await bare.stop();
+
+      const loop = await started(startPeer('peer-loop.ts', url));
+      const loopFlood = await flood(loop, sender, LOOP_FLOOD);
+      const loopPaced = await paced(loop, sender, null);
+      await loop.stop();
+
+      const steady = await started(startAgent({ dir: folder(), url, timed: true }));
+      const agentPaced = await paced(steady, sender, broker);
+      const memoryMb = residentMb(steady.pid);
       await steady.stop();
 
-      const [flooded, dir] = await start(false);
-      // Every stream is met, and has enough behind it for the network to speak.
-      for (let i = 0; i < 12; i++) {
-        await sender.send(round(i));
-        await sleep(1000);
-      }
-      figures.unshift(...(await flood(flooded, sender)));
-      figures.push(...(await restart(flooded, sender, broker, dir)));
-      return figures;
+      const durable = await started(startAgent({ dir: folder(), url, qos: 1 }));
+      await warmUp(sender);
+      const durableFlood = await flood(durable, sender, FLOOD, 1);
+      await durable.stop();
+
+      const dir = folder();
+      const flooded = await started(startAgent({ dir, url }));
+      await warmUp(sender);
+      const agentFlood = await flood(flooded, sender, FLOOD);
+      return [
+        ...floodFigures(agentFlood, durableFlood, bareFlood, loopFlood),
+        ...pacedFigures(agentPaced, loopPaced, memoryMb),
+        ...(await restart(flooded, sender, broker, dir)),
+      ];
     } finally {
-      for (const { process: one } of agents) if (one.exitCode === null) one.kill('SIGKILL');
+      for (const subject of subjects) subject.kill();
       sender.close();
       await broker.stop();
       for (const dir of dirs) rmSync(dir, { recursive: true, force: true });
