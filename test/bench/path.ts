@@ -16,8 +16,8 @@ import { cpuMs, residentMb } from './process.ts';
 import { type Bench, type Figure, percentile } from './report.ts';
 import { type Agent, CORES, type Subject, startAgent, startPeer } from './subjects.ts';
 
-const STREAMS = 1000;
-const FLOOD = 300_000;
+export const STREAMS = 1000;
+export const FLOOD = 300_000;
 /** The afternoon's loop takes a tenth of what the others do a second. */
 const LOOP_FLOOD = 30_000;
 /** Samples that may be on the way while flooding: enough to keep the subject busy, too few to overrun it. */
@@ -46,7 +46,7 @@ interface Flood {
 }
 
 /** As fast as it takes them: samples a second of wall clock, which one core bounds, and of processor time, all threads. */
-async function flood(subject: Subject, sender: Sender, total: number, qos: 0 | 1 = 0): Promise<Flood> {
+export async function flood(subject: Subject, sender: Sender, total: number, qos: 0 | 1 = 0): Promise<Flood> {
   const before = await subject.taken();
   const forecastsBefore = await subject.published();
   const cpuBefore = cpuMs(subject.pid);
@@ -91,7 +91,7 @@ interface Paced {
  * is the message and never the wall clock that makes the forecast due. From the write to the socket until the forecast arrives here.
  * @param broker where forecasts of the agent are watched; null: only the processor time is measured
  */
-async function paced(subject: Subject, sender: Sender, broker: Mosquitto | null): Promise<Paced> {
+export async function paced(subject: Subject, sender: Sender, broker: Mosquitto | null): Promise<Paced> {
   const eyes = broker === null ? null : await watch(broker.url, 'gatecast/bench/forecast/#');
   const sent = new Map<string, number>();
   const latencies: number[] = [];
@@ -176,7 +176,7 @@ async function restart(agent: Agent, sender: Sender, broker: Mosquitto, dir: str
 }
 
 /** Every stream is met, and has enough behind it for the network to answer. */
-async function warmUp(sender: Sender): Promise<void> {
+export async function warmUp(sender: Sender): Promise<void> {
   for (let i = 0; i < WARM_UP_ROUNDS; i++) {
     await sender.send(round(i));
     await sleep(1000);

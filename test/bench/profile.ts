@@ -1,0 +1,103 @@
+/**
+ * `npx tsx test/bench/profile.ts paced|flood [--qos 1] [--top 40]`: where the processor time of the agent's main thread goes in a
+ * case of `path.ts`, by source file and function, in us for each reading. Build first. Garbage collection on helper threads
+ * and the runtime's own threads are in the total of the process, not in the profile.
+ */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { SourceMap } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { startMosquitto } from '../support/mosquitto.ts';
+import { Sender } from './load.ts';
+import { FLOOD, flood, paced, warmUp } from './path.ts';
+import { startAgent } from './subjects.ts';
+
+interface Frame {
+  readonly functionName: string;
+  readonly url: string;
+  readonly lineNumber: number;
+  readonly columnNumber: number;
+}
+
+interface Profile {
+  readonly nodes: readonly { readonly id: number; readonly callFrame: Frame }[];
+  readonly samples: readonly number[];
+  readonly timeDeltas: readonly number[];
+}
+
+const maps = new Map<string, SourceMap | null>();
+
+function mapOf(url: string): SourceMap | null {
+  const known = maps.get(url);
+  if (known !== undefined) return known;
+  let map: SourceMap | null = null;
+  try {
+    map = new SourceMap(JSON.parse(readFileSync(`${fileURLToPath(url)}.map`, 'utf8')));
+  } catch {
+    // A file of Node's own, or one without a map.
+  }
+  maps.set(url, map);
+  return map;
+}
+
+/** `src/` or package path of a frame. */
+function fileOf({ url, lineNumber, columnNumber }: Frame): string {
+  const entry = url.startsWith('file:') ? mapOf(url)?.findEntry(lineNumber, columnNumber) : undefined;
+  const source = entry !== undefined && 'originalSource' in entry ? String(entry.originalSource) : url;
+  return source.replace(/^.*\/(?=src\/|node_modules\/)/, '');
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { qos: { type: 'string', default: '0' }, top: { type: 'string', default: '40' } },
+});
+const qos = values.qos === '1' ? 1 : 0;
+const dir = mkdtempSync(join(tmpdir(), 'gatecast-profile-'));
+process.env.GATECAST_BENCH_NODE = `--cpu-prof --cpu-prof-interval=500 --cpu-prof-dir=${dir}`;
+const broker = await startMosquitto('allow_anonymous true\nset_tcp_nodelay true\nmax_queued_messages 0');
+const sender = await Sender.connect(broker.port);
+const timed = positionals[0] === 'paced';
+const agent = await startAgent({ dir, url: broker.url, timed, qos });
+let readings = FLOOD;
+let costUs: number;
+if (timed) {
+  const found = await paced(agent, sender, broker);
+  costUs = found.costUs;
+  readings = await agent.taken();
+} else {
+  await warmUp(sender);
+  costUs = 1e6 / (await flood(agent, sender, FLOOD, qos)).perCpuSecond;
+}
+await agent.stop();
+sender.close();
+await broker.stop();
+
+const bySelf = new Map<string, number>();
+const byFile = new Map<string, number>();
+const file = readdirSync(dir).find((name) => name.endsWith('.cpuprofile')) ?? '';
+const { nodes, samples, timeDeltas } = JSON.parse(readFileSync(join(dir, file), 'utf8')) as Profile;
+const frames = new Map(nodes.map(({ id, callFrame }) => [id, callFrame]));
+const add = (sums: Map<string, number>, key: string, us: number): void => {
+  sums.set(key, (sums.get(key) ?? 0) + us / readings);
+};
+for (const [at, id] of samples.entries()) {
+  const frame = frames.get(id);
+  if (frame === undefined || frame.functionName === '(idle)') continue;
+  const source = fileOf(frame);
+  add(bySelf, `${frame.functionName || '(anonymous)'}  ${source}:${frame.lineNumber}`, timeDeltas[at] ?? 0);
+  add(byFile, source || frame.functionName, timeDeltas[at] ?? 0);
+}
+rmSync(dir, { recursive: true, force: true });
+const print = (title: string, sums: Map<string, number>): void => {
+  console.log(`\n${title}`);
+  const sorted = [...sums].sort((a, b) => b[1] - a[1]).slice(0, Number(values.top));
+  for (const [key, us] of sorted) console.log(`${us.toFixed(2).padStart(8)}  ${key}`);
+};
+const total = [...byFile.values()].reduce((sum, us) => sum + us, 0);
+console.log(
+  `${costUs.toFixed(1)} us of processor a reading, all threads; the profile of the main thread has ${total.toFixed(1)} us`,
+);
+print('us a reading, by file', byFile);
+print('us a reading, by function', bySelf);
