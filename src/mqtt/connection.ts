@@ -1,12 +1,14 @@
 /**
  * One connection to the broker, from connecting to its end: no retries, no memory. The one importer of `mqtt`, whose
- * own reconnecting, queueing and resubscribing stay switched off: `client.ts` decides those.
+ * own reconnecting, queueing and resubscribing stay switched off: `client.ts` decides those. Messages and their acknowledgements
+ * go past mqtt.js (`packet-reader.ts`, `packet-writer.ts`); all other packets are its own.
  */
-import type { Duplex } from 'node:stream';
-import { connect, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt';
+import type { Duplex, Writable } from 'node:stream';
+import { connect, type IClientOptions, type IPublishPacket, type MqttClient, ReasonCodes } from 'mqtt';
 import type { BrokerOptions, Secrets } from './options.ts';
 import type { Outgoing } from './outbox.ts';
-import { OversizeFilter } from './oversize-filter.ts';
+import { PacketReader, type PublishPacket } from './packet-reader.ts';
+import { PacketWriter } from './packet-writer.ts';
 import type { Redelivery } from './redelivery.ts';
 
 export type ProtocolVersion = 4 | 5;
@@ -100,6 +102,13 @@ export class Connection {
   private farewell: string | null = null;
   private pings: (() => void)[] = [];
   private readonly redelivery: Redelivery | undefined;
+  private readonly writer: PacketWriter;
+  /** What is told when the broker acknowledges a message at QoS 1, by packet id. */
+  private readonly unacknowledged = new Map<number, Done>();
+  /** What is told when the stream has sent enough of what it holds. */
+  private undrained: Done[] = [];
+  /** Of the open connection. */
+  private offered: BrokerOffers | null = null;
 
   /** Begins to connect. Throws where the options make no sense (a malformed URL or certificate). */
   constructor(
@@ -110,17 +119,24 @@ export class Connection {
   ) {
     this.events = events;
     this.redelivery = settings.redelivery;
+    this.writer = new PacketWriter(settings.version, () =>
+      this.state === 'ended' ? null : this.client.stream,
+    );
     this.client = connect(options.url, clientOptions(options, secrets, settings));
     // Private in its types only; a custom stream can be given no other way together with TLS and WebSockets.
     const builder = this.client as unknown as { streamBuilder: (client: MqttClient) => Duplex };
     const build = builder.streamBuilder;
-    builder.streamBuilder = (client) => this.filtered(build(client), options.maxPacketBytes);
+    builder.streamBuilder = (client) => this.read(build(client), settings.version, options.maxPacketBytes);
     this.client.connect();
     this.client.handleMessage = (packet, callback) => this.receive(packet, callback);
     this.client.on('connect', (packet) => {
       this.state = 'open';
+      const { stream } = this.client;
       // small packets, acknowledgements among them, must not wait for each other
-      (this.client.stream as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true);
+      (stream as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true);
+      stream.on('drain', () => {
+        for (const done of this.undrained.splice(0)) this.told(done, null);
+      });
       this.redelivery?.begin(packet.sessionPresent);
       this.events.connected(packet.sessionPresent);
     });
@@ -143,19 +159,39 @@ export class Connection {
     );
   }
 
-  /** mqtt.js reads its stream by `pipe`: what it reads is filtered on the way. */
-  private filtered<T extends Duplex>(stream: T, maxBytes: number): T {
-    const filter = new OversizeFilter(maxBytes, {
-      skipped: (topic, bytes, packetId) => {
-        if (packetId !== null) stream.write(Buffer.from([0x40, 2, packetId >> 8, packetId & 255]));
-        if (this.state !== 'ended') this.events.skipped?.(topic, bytes);
-      },
-      broken: (reason) => this.end({ kind: 'oversize', reason }),
-    });
-    const pipe = stream.pipe.bind(stream);
-    stream.pipe = (destination, options) => {
-      pipe(filter);
-      return filter.pipe(destination, options);
+  /** mqtt.js reads its stream by `pipe`: here `PacketReader` reads the stream, and gives mqtt.js what is left. */
+  private read<T extends Duplex>(stream: T, version: ProtocolVersion, maxBytes: number): T {
+    stream.pipe = (destination) => {
+      const parser = destination as unknown as Writable;
+      // What mqtt.js has not handled yet must not be overtaken: the acceptance of the connection, above all.
+      const isIdle = (): boolean => this.state === 'open' && parser.writableLength === 0;
+      const reader = new PacketReader(version, maxBytes, {
+        publish: (message) => {
+          if (!isIdle()) return false;
+          const { packetId } = message;
+          this.deliver(message, packetId === null ? null : () => this.acknowledge(packetId));
+          return true;
+        },
+        acknowledged: (packetId, reason) => {
+          const done = this.unacknowledged.get(packetId);
+          if (done === undefined) return false;
+          this.unacknowledged.delete(packetId);
+          this.told(done, reason < FIRST_ERROR ? null : refusalOf(reason));
+          return true;
+        },
+        pass: (bytes) => {
+          if (!parser.write(bytes)) stream.pause();
+        },
+        skipped: (topic, bytes, packetId) => {
+          if (packetId !== null) this.writer.acknowledge(packetId);
+          if (this.state !== 'ended') this.events.skipped?.(topic, bytes);
+        },
+        broken: (reason) => this.end({ kind: 'oversize', reason }),
+      });
+      parser.on('drain', () => stream.resume());
+      stream.on('data', (chunk: Buffer) => reader.read(chunk));
+      stream.on('end', () => parser.end());
+      return destination;
     };
     return stream;
   }
@@ -186,20 +222,32 @@ export class Connection {
    * As well as the broker offers: at a lower QoS, or not retained.
    * `done` is told null, or why the broker refused; not called when the connection ends first: that is no refusal.
    */
-  publish(message: Outgoing, done: (refused: Refusal | null) => void): void {
-    const { qos, retain } = this.offers;
-    this.client.publish(
-      message.topic,
-      message.payload as string | Buffer,
-      { qos: qos === 0 ? 0 : message.qos, retain: retain && message.retain },
-      (error) => {
-        if (this.state !== 'open') return;
-        if (error === undefined || error === null) done(null);
-        // mqtt.js tells of the end of the connection in the same way, before it says that it has ended.
-        else if (typeof codeOf(error) === 'number')
-          done({ reason: error.message, tooLarge: codeOf(error) === OVERSIZE });
-      },
-    );
+  publish(message: Outgoing, done: Done): void {
+    if (this.state !== 'open') return;
+    this.offered ??= this.offers;
+    const { qos, retain } = this.offered;
+    const packetId = message.qos === 0 || qos === 0 ? null : this.newPacketId();
+    if (packetId !== null) this.unacknowledged.set(packetId, done);
+    this.writer.publish(message.topic, message.payload, retain && message.retain, packetId);
+    if (packetId !== null) return;
+    if (this.writer.congested) this.undrained.push(done);
+    else done(null);
+  }
+
+  /** mqtt.js gives the ids of subscriptions from the same counter. */
+  private newPacketId(): number {
+    let id: number;
+    do id = this.client.messageIdProvider.allocate() ?? 0;
+    while (id === 0 || this.unacknowledged.has(id) || Object.hasOwn(this.client.outgoing, id));
+    return id;
+  }
+
+  private told(done: Done, refusal: Refusal | null): void {
+    if (this.state === 'open') done(refusal);
+  }
+
+  private acknowledge(packetId: number): void {
+    if (this.state === 'open') this.writer.acknowledge(packetId);
   }
 
   /** `done` is told the filters that the broker refused; not called when the connection ends first. */
@@ -227,6 +275,7 @@ export class Connection {
 
   /** Says goodbye (the last will is then not sent) and closes; `closed` is always called. */
   close(closed: () => void): void {
+    this.writer.flush();
     this.state = 'ended';
     this.client.end(false, () => {
       this.silence();
@@ -239,29 +288,26 @@ export class Connection {
     this.end({ kind: 'network', reason: 'cut' });
   }
 
+  /** A message that was left to mqtt.js. */
   private receive(
     packet: Pick<IPublishPacket, 'topic' | 'payload' | 'qos' | 'retain' | 'dup' | 'messageId'>,
     next: Next,
   ): void {
+    const { topic, qos, retain, dup, messageId = 0 } = packet;
+    const acknowledge = qos === 0 ? null : () => this.state === 'open' && next();
     const payload = packet.payload as Buffer;
-    const { topic, qos, dup, messageId } = packet;
-    const acknowledge = packet.qos === 0 ? null : () => this.state === 'open' && next();
-    let acknowledged = false;
-    this.events.message({
-      topic,
-      payload,
-      retained: packet.retain,
-      again: qos > 0 && (this.redelivery?.again(messageId ?? 0, dup, topic, payload) ?? false),
-      acknowledge:
-        acknowledge &&
-        (() => {
-          if (acknowledged) return;
-          acknowledged = true;
-          acknowledge();
-        }),
-    });
+    this.deliver(
+      { topic, payload, retained: retain, dup, packetId: qos > 0 ? messageId : null },
+      acknowledge,
+    );
     // mqtt.js handles one packet after the other: let it go on, and call again when the message is safe
     next(acknowledge === null ? undefined : HELD);
+  }
+
+  private deliver(message: PublishPacket, acknowledge: (() => void) | null): void {
+    const { topic, payload, retained, dup, packetId } = message;
+    const again = packetId !== null && (this.redelivery?.again(packetId, dup, topic, payload) ?? false);
+    this.events.message({ topic, payload, retained, again, acknowledge: acknowledge && once(acknowledge) });
   }
 
   private end(end: ConnectionEnd): void {
@@ -290,6 +336,26 @@ export interface BrokerOffers {
   readonly maxPacketBytes: number | null;
   readonly retain: boolean;
   readonly qos: 0 | 1;
+}
+
+/** Told null, or why the broker refused a message. */
+type Done = (refused: Refusal | null) => void;
+
+/** Reason codes of MQTT 5 from here on are errors (MQTT 5.0, 2.4). */
+const FIRST_ERROR = 128;
+
+const refusalOf = (reason: number): Refusal => ({
+  reason: `Publish error: ${ReasonCodes[reason as keyof typeof ReasonCodes] ?? `reason ${reason}`}`,
+  tooLarge: reason === OVERSIZE,
+});
+
+function once(action: () => void): () => void {
+  let done = false;
+  return () => {
+    if (done) return;
+    done = true;
+    action();
+  };
 }
 
 const codeOf = (error: Error): unknown => (error as { code?: unknown }).code;

@@ -1,0 +1,245 @@
+/**
+ * Reads the broker's bytes before mqtt.js does. A PUBLISH at QoS 0 or 1 and a PUBACK are what a gateway receives all day: they are
+ * read here, without the objects, events and ticks that mqtt.js needs for each packet. All other packets go on to mqtt.js.
+ *
+ * Also bounds the memory of a packet: mqtt.js collects a whole packet, up to 256 MB. MQTT 5 tells the broker the limit; MQTT 3.1.1
+ * cannot. The fixed header says how long a packet is: the bytes of a PUBLISH that is too large are skipped as they arrive, and the
+ * message is acknowledged, so that the broker does not send it again and again. Any other packet that is too large is an error.
+ */
+import { PUBACK, PUBLISH } from './packet-writer.ts';
+
+/** Most bytes of the fixed header: type, and four of the length. */
+const FIXED_HEADER = 5;
+/** Bytes of a skipped PUBLISH that are looked at: the topic's length, the longest topic, the packet id. */
+const MAX_HEAD = 2 + 65_535 + 2;
+
+/** A message at QoS 0 or 1. */
+export interface PublishPacket {
+  readonly topic: string;
+  /** A part of the chunk that was read: a copy is needed to keep it. */
+  readonly payload: Buffer;
+  readonly retained: boolean;
+  /** The broker may have sent it before. */
+  readonly dup: boolean;
+  /** To acknowledge; null at QoS 0. */
+  readonly packetId: number | null;
+}
+
+export interface PacketEvents {
+  /** @returns false: the packet is for mqtt.js */
+  readonly publish: (message: PublishPacket) => boolean;
+  /** @param reason code of MQTT 5; 0 is success @returns false: the packet is for mqtt.js */
+  readonly acknowledged: (packetId: number, reason: number) => boolean;
+  /** Bytes for mqtt.js: whole packets. */
+  readonly pass: (bytes: Buffer) => void;
+  /** @param bytes of the whole packet @param packetId to acknowledge; null at QoS 0 */
+  readonly skipped: (topic: string, bytes: number, packetId: number | null) => void;
+  /** The stream cannot go on. */
+  readonly broken: (reason: string) => void;
+}
+
+/** A fixed header: what follows it, in bytes, and how long it is itself. */
+interface Header {
+  readonly length: number;
+  readonly bytes: number;
+}
+
+export class PacketReader {
+  /** Bytes of a packet that is not complete yet, and how many of them have arrived. */
+  private partial: Buffer | null = null;
+  private filled = 0;
+  /** Whether the size of `partial` is that of its packet; else it holds a part of a fixed header. */
+  private sized = false;
+  /** Bytes left of a packet that goes on to mqtt.js as it arrives. */
+  private passing = 0;
+  /** Bytes left of a packet that is skipped. */
+  private skipping = 0;
+  private head: { bytes: Buffer; readonly size: number; readonly qos: number } | null = null;
+  private broken = false;
+
+  /** @param version of the protocol: a PUBLISH of MQTT 5 has properties */
+  constructor(
+    private readonly version: 4 | 5,
+    private readonly maxBytes: number,
+    private readonly events: PacketEvents,
+  ) {}
+
+  read(chunk: Buffer): void {
+    let at = 0;
+    while (at < chunk.length && !this.broken) {
+      if (this.skipping > 0) at = this.skip(chunk, at);
+      else if (this.passing > 0) at = this.passOn(chunk, at);
+      else if (this.partial !== null) at = this.complete(chunk, at);
+      else at = this.packets(chunk, at);
+    }
+  }
+
+  /** Reads the whole packets of a chunk, and keeps the beginning of the last one. @returns where it stopped */
+  private packets(chunk: Buffer, from: number): number {
+    let at = from;
+    // Packets for mqtt.js are passed on together, but before the next message: the order stays.
+    let passFrom = at;
+    while (at < chunk.length) {
+      const header = readHeader(chunk, at);
+      const size = header === null || header === 'broken' ? 0 : header.bytes + header.length;
+      const end = at + size;
+      if (header !== null && header !== 'broken' && size <= this.maxBytes && end <= chunk.length) {
+        if (this.isRead(chunk, at, at + header.bytes, end, passFrom)) passFrom = end;
+        at = end;
+        continue;
+      }
+      this.pass(chunk, passFrom, at);
+      return this.begin(chunk, at, header, size);
+    }
+    this.pass(chunk, passFrom, at);
+    return at;
+  }
+
+  /** A packet that is too large, or goes on in the next chunk. */
+  private begin(chunk: Buffer, at: number, header: Header | null | 'broken', size: number): number {
+    if (header === 'broken') return this.fail(chunk, 'malformed packet length');
+    if (size > this.maxBytes) return this.beginSkip(chunk, at, header, size);
+    const first = chunk[at] ?? 0;
+    if (header !== null && first >> 4 !== PUBLISH >> 4 && first !== PUBACK) {
+      // mqtt.js finds out from the first bytes whether the other side speaks MQTT at all.
+      this.passing = size;
+      return this.passOn(chunk, at);
+    }
+    this.sized = header !== null;
+    this.partial = Buffer.allocUnsafe(header === null ? FIXED_HEADER : size);
+    this.filled = chunk.copy(this.partial, 0, at);
+    return chunk.length;
+  }
+
+  private beginSkip(chunk: Buffer, at: number, header: Header | null, size: number): number {
+    const first = chunk[at] ?? 0;
+    if (header === null || first >> 4 !== PUBLISH >> 4 || (first & 0x06) === 0x04)
+      return this.fail(chunk, `a packet of ${size} bytes is too large`);
+    this.skipping = header.length;
+    this.head = { bytes: Buffer.alloc(0), size, qos: (first >> 1) & 3 };
+    return at + header.bytes;
+  }
+
+  private passOn(chunk: Buffer, at: number): number {
+    const step = Math.min(this.passing, chunk.length - at);
+    this.passing -= step;
+    this.pass(chunk, at, at + step);
+    return at + step;
+  }
+
+  private skip(chunk: Buffer, at: number): number {
+    const step = Math.min(this.skipping, chunk.length - at);
+    this.look(chunk.subarray(at, at + step));
+    this.skipping -= step;
+    return at + step;
+  }
+
+  /** Fills up the packet that began in an earlier chunk. @returns where the next one begins */
+  private complete(chunk: Buffer, from: number): number {
+    const { partial } = this;
+    if (partial === null) return from;
+    if (!this.sized) {
+      // Byte by byte, until the length is known.
+      partial[this.filled++] = chunk[from] ?? 0;
+      const known = partial.subarray(0, this.filled);
+      const header = readHeader(known, 0);
+      if (header === null) return from + 1;
+      this.partial = null;
+      const size = header === 'broken' ? 0 : header.bytes + header.length;
+      if (header !== 'broken' && header.length === 0) this.whole(known, header);
+      else this.begin(known, 0, header, size);
+      return from + 1;
+    }
+    const step = Math.min(partial.length - this.filled, chunk.length - from);
+    chunk.copy(partial, this.filled, from, from + step);
+    this.filled += step;
+    if (this.filled === partial.length) {
+      this.partial = null;
+      this.whole(partial, readHeader(partial, 0));
+    }
+    return from + step;
+  }
+
+  private whole(packet: Buffer, header: Header | null | 'broken'): void {
+    if (header === null || header === 'broken') return;
+    if (!this.isRead(packet, 0, header.bytes, packet.length, 0)) this.events.pass(packet);
+  }
+
+  private pass(chunk: Buffer, from: number, to: number): void {
+    if (to > from) this.events.pass(from === 0 && to === chunk.length ? chunk : chunk.subarray(from, to));
+  }
+
+  private fail(chunk: Buffer, reason: string): number {
+    this.broken = true;
+    this.events.broken(reason);
+    return chunk.length;
+  }
+
+  /**
+   * @param at of the packet @param body behind its fixed header @param passFrom bytes from here to `at` are for mqtt.js
+   * @returns whether the packet was read here
+   */
+  private isRead(chunk: Buffer, at: number, body: number, end: number, passFrom: number): boolean {
+    const first = chunk[at] ?? 0;
+    if (first >> 4 === PUBLISH >> 4) return this.isPublishRead(chunk, at, body, end, passFrom);
+    if (first === PUBACK && end - body >= 2) {
+      this.pass(chunk, passFrom, at);
+      const reason = end - body > 2 ? (chunk[body + 2] ?? 0) : 0;
+      if (this.events.acknowledged(chunk.readUInt16BE(body), reason)) return true;
+      this.events.pass(chunk.subarray(at, end));
+      return true;
+    }
+    return false;
+  }
+
+  /** Whatever is unusual in a PUBLISH is left to mqtt.js: QoS 2, a topic alias, lengths that do not fit. */
+  private isPublishRead(chunk: Buffer, at: number, body: number, end: number, passFrom: number): boolean {
+    const flags = chunk[at] ?? 0;
+    const qos = (flags >> 1) & 3;
+    if (qos > 1 || end - body < 3) return false;
+    const topicEnd = body + 2 + chunk.readUInt16BE(body);
+    let payloadAt = topicEnd + 2 * qos;
+    if (topicEnd === body + 2 || payloadAt > end) return false;
+    if (this.version === 5) {
+      const properties = chunk[payloadAt] ?? 128;
+      // Longer ones have a length of two bytes.
+      if (payloadAt === end || properties >= 128) return false;
+      payloadAt += 1 + properties;
+      if (payloadAt > end) return false;
+    }
+    this.pass(chunk, passFrom, at);
+    const taken = this.events.publish({
+      topic: chunk.toString('utf8', body + 2, topicEnd),
+      payload: chunk.subarray(payloadAt, end),
+      retained: (flags & 1) === 1,
+      dup: (flags & 8) === 8,
+      packetId: qos === 0 ? null : chunk.readUInt16BE(topicEnd),
+    });
+    if (!taken) this.events.pass(chunk.subarray(at, end));
+    return true;
+  }
+
+  /** Finds topic and packet id of the packet that is skipped. */
+  private look(bytes: Buffer): void {
+    if (this.head === null) return;
+    this.head.bytes = Buffer.concat([this.head.bytes, bytes.subarray(0, MAX_HEAD - this.head.bytes.length)]);
+    const { bytes: head, size, qos } = this.head;
+    if (head.length < 2) return;
+    const end = 2 + head.readUInt16BE(0);
+    if (head.length < end + (qos > 0 ? 2 : 0)) return;
+    this.head = null;
+    this.events.skipped(head.toString('utf8', 2, end), size, qos > 0 ? head.readUInt16BE(end) : null);
+  }
+}
+
+/** @returns null: more bytes are needed */
+function readHeader(chunk: Buffer, at: number): Header | null | 'broken' {
+  let length = 0;
+  for (let bytes = 1; bytes < FIXED_HEADER; bytes++) {
+    const byte = chunk[at + bytes];
+    if (byte === undefined) return null;
+    length += (byte & 127) * 128 ** (bytes - 1);
+    if (byte < 128) return { length, bytes: bytes + 1 };
+  }
+  return 'broken';
+}
