@@ -30,7 +30,7 @@ export class ProgressBar {
     }
     const full = Math.round(share * WIDTH);
     const line = `${'█'.repeat(full)}${'░'.repeat(WIDTH - full)} ${percent(share)}  ${text}`;
-    this.target.write(`\r\u001b[K${line.slice(0, Math.max(20, (this.target.columns ?? 100) - 1))}`);
+    this.target.write(`\r\u001b[K${line.slice(0, Math.max(20, (this.target.columns || 100) - 1))}`);
     this.shown = true;
   }
 

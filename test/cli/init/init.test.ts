@@ -1,8 +1,9 @@
 /** `gatecast init` against a real Mosquitto with a login, on which the devices of all families send. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import mqtt from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { init } from '../../../src/cli/init/run.ts';
@@ -12,6 +13,12 @@ import { formatDuration, loadConfig } from '../../../src/config/index.ts';
 import { CASES } from '../../config/suggest/families.ts';
 import { bytes } from '../../config/suggest/heard.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto } from '../../support/mosquitto.ts';
+import { waitFor } from '../../support/wait.ts';
+
+const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
+const hasTerminal = spawnSync('script', ['--version']).status === 0;
+if (!hasTerminal)
+  console.warn('SKIPPED: the test of a typed password needs script (apt-get install bsdutils)');
 
 const folder = mkdtempSync(join(tmpdir(), 'gatecast-init-'));
 const file = (name: string): string => join(folder, name);
@@ -178,6 +185,29 @@ describe.skipIf(!hasMosquitto)('gatecast init on a real broker with a login', ()
     expect(statSync(kept).mode & 0o777).toBe(0o600);
     expect(readFileSync(kept, 'utf8')).toBe('right\n');
     expect(`${err}${readFileSync(path, 'utf8')}`).not.toMatch(/right\b(?!\/)/);
+  });
+
+  it.skipIf(!hasTerminal)('shows nothing of a password that is typed', { timeout: 30_000 }, async () => {
+    const path = file('typed.yaml');
+    const words = [MAIN, 'init', '-c', path, '--broker', broker.url, '--listen', '1s'];
+    const command = `${process.execPath} --import tsx ${words.join(' ')}`;
+    const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: 'pipe' });
+    let shown = '';
+    child.stdout.on('data', (data) => {
+      shown += data;
+    });
+    const ended = new Promise((resolve) => child.on('exit', resolve));
+    await waitFor('the question for the user', () => shown.includes('user name: '), 20_000);
+    child.stdin.write('me\n');
+    await waitFor('the question for the password', () => shown.includes('password of me: '));
+    // A slip is taken back.
+    child.stdin.write('rigth\x7f\x7fht\n');
+    await waitFor('the listening', () => shown.includes('listening for 1 s'));
+    await ended;
+    expect(shown).not.toMatch(/rig|ht\r/);
+    expect(shown).toContain(`wrote ${path}`);
+    expect(shown).toMatch(/█+░* +\d+% {2}\d s left, \d+ messages on \d+ topics/);
+    expect(readFileSync(file('mqtt-password'), 'utf8')).toBe('right\n');
   });
 
   it('says that the login was refused where nobody can be asked', async () => {
