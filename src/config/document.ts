@@ -6,6 +6,7 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
 import type { Issue } from '../errors.ts';
 import { errorText } from '../errors.ts';
+import { excerpt } from '../ingest/rejects.ts';
 import { isPoisonKey } from '../ingest/stream-name.ts';
 
 const MAX_BYTES = 1024 * 1024;
@@ -45,7 +46,7 @@ export function parseConfigText(text: string): ConfigDocument {
     offset === undefined ? null : lines.linePos(offset).line;
   const issues: Issue[] = [...document.errors, ...document.warnings].map((fault) => ({
     path: '',
-    message: `line ${line(fault.pos[0])}: ${fault.message}`,
+    message: `line ${line(fault.pos[0])}: ${fault.message}${shownLine(text, line(fault.pos[0]))}`,
   }));
   if (issues.length === 0) checkNode(document.contents, '', 0, issues, (offset) => line(offset) ?? 0);
   const lineOf = (path: readonly PathPart[]): number | null => {
@@ -61,6 +62,12 @@ export function parseConfigText(text: string): ConfigDocument {
   } catch (error) {
     return failed(errorText(error));
   }
+}
+
+/** The line as it stands, so that nobody has to look it up. */
+function shownLine(text: string, line: number | null): string {
+  const shown = line === null ? undefined : text.split('\n')[line - 1]?.trim();
+  return shown === undefined || shown === '' ? '' : `; it says: ${excerpt(shown, 80)}`;
 }
 
 function checkNode(

@@ -13,3 +13,4 @@ export { createRouter, ingestLimits, reservedTopics, resolveRules } from './reso
 export { ruleIds } from './rule-ids.ts';
 export { type Config, REQUEST_VERBS } from './schema.ts';
 export { formatDuration, formatSize, parseDuration, parseSize } from './units.ts';
+export { configWarnings } from './warnings.ts';

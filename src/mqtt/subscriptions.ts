@@ -1,4 +1,5 @@
 /** What to subscribe to: the sensors' filters, and the agent's own inbox beside them. Pure. */
+import { covers } from '../config/filters.ts';
 import type { Subscription } from './connection.ts';
 
 /**
@@ -22,19 +23,4 @@ export function widest(filters: readonly string[]): string[] {
   return [...new Set(filters)].filter(
     (filter, _at, all) => !all.some((other) => other !== filter && covers(other, filter)),
   );
-}
-
-/** Whether `filter` matches every topic that `other`, a filter or a topic, matches. */
-export function covers(filter: string, other: string): boolean {
-  const levels = filter.replace(/^\$share\/[^/]*\//, '').split('/');
-  const others = other.split('/');
-  // Wildcards of the first level do not match what begins with $, such as $SYS (MQTT 5, 4.7.2).
-  if (other.startsWith('$') && !filter.startsWith('$')) return false;
-  for (let at = 0; ; at++) {
-    if (levels[at] === '#') return true;
-    if (at === levels.length || at === others.length) return levels.length === others.length;
-    if (levels[at] === '+') {
-      if (others[at] === '#') return false;
-    } else if (levels[at] !== others[at]) return false;
-  }
 }

@@ -1,6 +1,6 @@
 /** Mistakes in a config that would otherwise be silent. */
 import { describe, expect, it } from 'vitest';
-import { parseConfig } from '../../src/config/index.ts';
+import { configWarnings, parseConfig } from '../../src/config/index.ts';
 import { GatecastError } from '../../src/errors.ts';
 
 function problems(text: string): string[] {
@@ -45,6 +45,13 @@ describe('mistakes in a config', () => {
     ]);
   });
 
+  it('shows the line that is no YAML', () => {
+    expect(problems('node: n\nmqtt: { url: mqtt://b\nstreams: [{ match: s }]\n')[0]).toMatch(
+      /line \d+: .*; it says: streams: \[\{ match: s \}\]/,
+    );
+    expect(problems('node: n\nmqtt:\n\turl: x\n')[0]).toContain('; it says: url: x');
+  });
+
   it('does not hang on 90,000 unknown keys', () => {
     const keys = Array.from({ length: 90_000 }, (_, at) => `k${at}: 1`).join('\n');
     const began = performance.now();
@@ -52,5 +59,51 @@ describe('mistakes in a config', () => {
     expect(found.length).toBe(21);
     expect(found.at(-1)).toContain('89980 more unknown keys');
     expect(performance.now() - began).toBeLessThan(8000);
+  });
+});
+
+describe('what is valid but hardly meant', () => {
+  const warnings = (rules: string, url = 'mqtt://b', more = ''): string[] =>
+    configWarnings(parseConfig(`node: n\nmqtt: { url: "${url}" }\n${more}\nstreams: [${rules}]\n`)).map(
+      ({ path, message }) => `${path}: ${message}`,
+    );
+
+  it('is a rule that another one leaves nothing', () => {
+    expect(warnings('{ match: "z/{d}" }, { match: z/plug, fields: [power] }')).toEqual([
+      expect.stringMatching(/^streams\[1\]\.match: reads nothing: streams\[0\]/),
+    ]);
+    expect(warnings('{ match: "#", fields: [a, b] }, { match: "z/+", fields: [a] }')).toHaveLength(1);
+    expect(warnings('{ match: "z/#" }, { match: "z/a/+/{d}", payload: number }')).toHaveLength(1);
+    for (const fine of [
+      '{ match: z/plug, fields: [power] }, { match: "z/{d}" }',
+      '{ match: "z/{d}", fields: [a] }, { match: z/plug, fields: [b] }',
+      '{ match: "z/{d}", payload: json }, { match: z/plug, payload: number }',
+      '{ match: "z/{d}" }, { match: "z/{d}/x" }',
+    ])
+      expect(warnings(fine)).toEqual([]);
+    expect(warnings('{ match: z/a }', 'mqtt://b', 'ignore: ["z/#"]')).toEqual([
+      'streams[0].match: reads nothing: `ignore` has z/#',
+    ]);
+  });
+
+  it('is one name for many topics, or for two rules', () => {
+    expect(warnings('{ match: "z/{d}", name: boiler }')[0]).toContain('put {d} into it');
+    expect(warnings('{ match: "z/+", fields: [t], name: "boiler/{field}" }')[0]).toContain('put {1} into it');
+    expect(
+      warnings('{ match: "z/{d}", name: "{d}" }, { match: "y/+", name: "{/id}", payload: json }'),
+    ).toEqual([]);
+    expect(warnings('{ match: a, fields: [t], name: x }, { match: b, fields: [u], name: x }')[0]).toMatch(
+      /^streams\[1\]\.name: gives the stream x as streams\[0\] does/,
+    );
+  });
+
+  it('is a threshold that stands twice, and a port of the other kind', () => {
+    expect(warnings('{ match: s, thresholds: [{ name: a, above: 1 }, { name: b, above: 1 }] }')[0]).toContain(
+      '"b" and "a" are both above 1',
+    );
+    expect(warnings('{ match: s }', 'mqtts://b:1883')[0]).toMatch(/^mqtt\.url: .*8883/);
+    expect(warnings('{ match: s }', 'mqtt://b:8883')[0]).toContain('mqtts://');
+    for (const url of ['mqtts://b', 'mqtts://b:8883', 'mqtt://b:1883', 'mqtt://b:9000'])
+      expect(warnings('{ match: s }', url)).toEqual([]);
   });
 });

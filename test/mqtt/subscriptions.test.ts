@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { covers, subscriptionsFor, widest } from '../../src/mqtt/subscriptions.ts';
+import { covers } from '../../src/config/filters.ts';
+import { subscriptionsFor, widest } from '../../src/mqtt/subscriptions.ts';
 
 it.each([
   ['#', 'gatecast/n/request/+', true],

@@ -1,5 +1,6 @@
 /** `gatecast check`: validates a config, shows what it reads, and, listening, what would come of it. Changes nothing. */
-import { accessSync, constants, existsSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { Command } from 'commander';
 import type { Config, ReadConfig } from '../../config/index.ts';
 import { GatecastError } from '../../errors.ts';
@@ -57,7 +58,7 @@ interface Output {
 }
 
 async function check(options: Options, dataDir: string | undefined, { out, err }: Output): Promise<void> {
-  const { readConfig, resolveRules, configHash } = await import('../../config/index.ts');
+  const { readConfig, resolveRules, configHash, configWarnings } = await import('../../config/index.ts');
   const { configText, heardText, summarise } = await import('./report.ts');
   const path = options.config;
   if (path === undefined && options.listen === undefined)
@@ -85,6 +86,7 @@ async function check(options: Options, dataDir: string | undefined, { out, err }
           valid: true,
           node: config.node,
           hash: configHash(config),
+          warnings: configWarnings(config),
           rules,
           ...effective(layers),
         };
@@ -92,7 +94,9 @@ async function check(options: Options, dataDir: string | undefined, { out, err }
   if (layers !== null && layers.problem !== null)
     err(`warning: the pushed layers do not fit this file, which would run alone: ${layers.problem}\n`);
   if (config !== null) {
+    for (const { path: key, message } of configWarnings(config)) err(`warning: ${key}: ${message}\n`);
     await warnOfSecrets(config, err);
+    warnOfFolder(config.data_dir, err);
     await warnOfModel(config, err);
   }
   if (options.listen === undefined) {
@@ -150,11 +154,28 @@ function canRead(folder: string): boolean {
 /** A password or certificate may be put in place later; that it cannot be read now is worth a word, not a failure. */
 async function warnOfSecrets(config: Config, err: Output['err']): Promise<void> {
   const { brokerOptions, readSecrets } = await import('../../mqtt/options.ts');
+  const { passwordFile, ca, cert, key, ...others } = brokerOptions(config.mqtt, config.node);
+  for (const file of [{ passwordFile }, { ca }, { cert }, { key }])
+    try {
+      readSecrets({ ...others, ...file });
+    } catch (error) {
+      if (!(error instanceof GatecastError) || error.code !== 'FILE_UNREADABLE') throw error;
+      err(`warning: ${error.message}\n`);
+    }
+}
+
+/** Another user's folder may be the service's own. */
+function warnOfFolder(folder: string, err: Output['err']): void {
+  const stats = statSync(folder, { throwIfNoEntry: false });
+  if (stats !== undefined && !stats.isDirectory()) err(`warning: data_dir: ${folder} is no folder\n`);
+  if (stats !== undefined && (!stats.isDirectory() || stats.uid !== process.getuid?.())) return;
+  let there = folder;
+  while (!existsSync(there)) there = dirname(there);
   try {
-    readSecrets(brokerOptions(config.mqtt, config.node));
-  } catch (error) {
-    if (!(error instanceof GatecastError) || error.code !== 'FILE_UNREADABLE') throw error;
-    err(`warning: ${error.message}\n`);
+    accessSync(there, constants.W_OK | constants.X_OK);
+    if (!statSync(there).isDirectory()) throw new Error('no folder');
+  } catch {
+    err(`warning: data_dir: this user cannot write to ${there}, so ${folder} cannot be made or used\n`);
   }
 }
 

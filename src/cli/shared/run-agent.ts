@@ -36,8 +36,9 @@ const START_PATIENCE_MS = 4000;
 const RESTART_EXIT_CODE = 75;
 
 export async function runAgent(options: RunOptions): Promise<void> {
-  const [{ startAgent }, { createLogger }, { systemClock }] = await Promise.all([
+  const [{ startAgent }, { configWarnings }, { createLogger }, { systemClock }] = await Promise.all([
     import('../../agent.ts'),
+    import('../../config/index.ts'),
     import('../../log.ts'),
     import('../../system/clock.ts'),
   ]);
@@ -49,6 +50,7 @@ export async function runAgent(options: RunOptions): Promise<void> {
     now: systemClock.now,
     journald: process.env.JOURNAL_STREAM !== undefined,
   });
+  for (const { path, message } of configWarnings(config)) log.warn('config', { key: path, message });
   // Before the start, so that a signal during it is not lost. A start that takes long (a long replay after a crash)
   // is given up: nothing has been taken from the broker yet, and the next start begins where this one did.
   const signal = untilSignal([

@@ -57,6 +57,19 @@ describe('gatecast check', () => {
     expect((await run('-c', path)).err).toMatch(/^warning: mqtt\.password_file: .*\/none\/secret/);
   });
 
+  it('warns of certificates that are not there, of a folder that cannot be used, and of the port', async () => {
+    const path = write(
+      'files.yaml',
+      `node: n\nmqtt: { url: "mqtts://b:1883", ca: /none/ca.pem, password_file: /none/pw }\ndata_dir: ok.yaml\nstreams: [{ match: s }]\n`,
+    );
+    write('ok.yaml', '');
+    const { err } = await run('-c', path);
+    expect(err).toMatch(/^warning: mqtt\.url: .*8883/m);
+    expect(err).toMatch(/^warning: mqtt\.ca: .*\/none\/ca\.pem/m);
+    expect(err).toMatch(/^warning: mqtt\.password_file: .*\/none\/pw/m);
+    expect(err).toContain(`warning: data_dir: ${join(folder, 'ok.yaml')} is no folder`);
+  });
+
   it('says what the steps are, and warns of a model that is not there', async () => {
     const path = write(
       'steps.yaml',

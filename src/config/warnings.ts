@@ -1,0 +1,114 @@
+/** What is valid but hardly meant: rules that never get a reading, names for many, thresholds that stand twice, ports. */
+import type { Issue } from '../errors.ts';
+import { pathName } from '../ingest/json-path.ts';
+import { parsePattern } from '../ingest/pattern.ts';
+import { placeholders } from '../ingest/stream-name.ts';
+import { covers } from './filters.ts';
+import type { Config } from './schema.ts';
+import type { StreamConfig } from './stream-schema.ts';
+
+/** Ports that brokers use with TLS, and without. */
+const TLS_PORTS = ['8883', '8884', '8886', '443'];
+const PLAIN_PORTS = ['1883', '1884', '80', '8080'];
+const MAX_COMPARED = 300;
+
+export function configWarnings(config: Config): Issue[] {
+  const issues: Issue[] = [];
+  const { url } = config.mqtt;
+  const { protocol, port } = new URL(url);
+  const tls = /^(?:mqtts|ssl|tls|wss):$/.test(protocol);
+  if (tls && PLAIN_PORTS.includes(port))
+    issues.push({
+      path: 'mqtt.url',
+      message: `says ${protocol}//, but brokers usually take port ${port} without TLS; with TLS it is 8883`,
+    });
+  if (!tls && TLS_PORTS.includes(port))
+    issues.push({
+      path: 'mqtt.url',
+      message: `says ${protocol}//, but brokers usually take port ${port} with TLS: mqtts://`,
+    });
+  const rules = config.streams.slice(0, MAX_COMPARED);
+  const filters = rules.map(({ match }) => parsePattern(match).filter);
+  for (const [at, rule] of rules.entries()) {
+    const path = `streams[${at}]`;
+    const ignored = config.ignore.find((pattern) => covers(parsePattern(pattern).filter, filters[at] ?? ''));
+    if (ignored !== undefined)
+      issues.push({ path: `${path}.match`, message: `reads nothing: \`ignore\` has ${ignored}` });
+    const first = rules.findIndex(
+      (other, before) =>
+        before < at && covers(filters[before] ?? '', filters[at] ?? '') && takesAll(other, rule),
+    );
+    if (first >= 0)
+      issues.push({
+        path: `${path}.match`,
+        message: `reads nothing: streams[${first}] comes first and takes all its readings; put the narrower rule before it`,
+      });
+    issues.push(...nameWarnings(rule, path), ...thresholdWarnings(rule, path));
+  }
+  return [...issues, ...sameNames(rules)];
+}
+
+/** Whether a rule leaves nothing of the readings that another one selects. */
+function takesAll(first: StreamConfig, second: StreamConfig): boolean {
+  if (first.payload !== second.payload && first.payload !== 'auto') return false;
+  if (first.records !== second.records) return false;
+  if (first.fields === 'auto') return true;
+  if (second.fields === 'auto') return false;
+  const taken = new Set(first.fields.map(fieldName));
+  return second.fields.every((field) => taken.has(fieldName(field)));
+}
+
+type Field = Exclude<StreamConfig['fields'], 'auto'>[number];
+const fieldName = (field: Field): string => pathName(typeof field === 'string' ? field : field.field);
+
+/** A name without any of the wildcards puts all devices into one stream. */
+function nameWarnings({ name, match }: StreamConfig, path: string): Issue[] {
+  const { captures, levels } = parsePattern(match);
+  if (name === undefined || levels.every(({ kind }) => kind === 'literal')) return [];
+  if (placeholders(name).some((one) => one !== 'field')) return [];
+  const [capture = '1'] = captures;
+  return [
+    {
+      path: `${path}.name`,
+      message: `gives the readings of all topics that match the same name; put {${capture}} into it`,
+    },
+  ];
+}
+
+function thresholdWarnings({ thresholds }: StreamConfig, path: string): Issue[] {
+  const seen = new Map<string, string>();
+  return thresholds.flatMap(({ name, above, below }) => {
+    const key = above === undefined ? `below ${below}` : `above ${above}`;
+    const first = seen.get(key);
+    if (first === undefined) {
+      seen.set(key, name);
+      return [];
+    }
+    return [{ path: `${path}.thresholds`, message: `"${name}" and "${first}" are both ${key}` }];
+  });
+}
+
+/** Rules whose names hold no placeholder but the field, and are the same. */
+function sameNames(rules: readonly StreamConfig[]): Issue[] {
+  const seen = new Map<string, number>();
+  const issues: Issue[] = [];
+  for (const [at, { name, match, fields }] of rules.entries()) {
+    const wild = parsePattern(match).levels.some(({ kind }) => kind !== 'literal');
+    if (name === undefined || wild || fields === 'auto') continue;
+    for (const field of fields) {
+      const stream = name.replaceAll(
+        '{field}',
+        typeof field === 'string' ? pathName(field) : (field.name ?? fieldName(field)),
+      );
+      if (/[{}]/.test(stream)) continue;
+      const first = seen.get(stream);
+      if (first === undefined) seen.set(stream, at);
+      else if (first !== at)
+        issues.push({
+          path: `streams[${at}].name`,
+          message: `gives the stream ${stream} as streams[${first}] does; the readings of this rule are refused`,
+        });
+    }
+  }
+  return issues;
+}
