@@ -54,6 +54,8 @@ export interface BoardStream {
 const SHOWN_POINTS = 360;
 /** From so many streams on, the other ones keep less, so that the page needs little memory next to the engine. */
 const MANY_STREAMS = 256;
+/** Up to so many streams, each has its past forecasts: 30 kB a stream at 288 leads. */
+const PAST_FOR_ALL = 64;
 const unseenCapacity = (streams: number): number => (streams < MANY_STREAMS ? SHOWN_POINTS : 16);
 /** Forecasts after which a stream that no page showed keeps less again. */
 const UNSEEN_FORECASTS = 720;
@@ -141,7 +143,7 @@ export class Board {
 
   private keepForecast(entry: Entry, observed: number | null): void {
     const { forecast: f } = entry;
-    if (f === null || f.leads === 0 || (this.entries.size >= MANY_STREAMS && !entry.hasPast)) return;
+    if (f === null || f.leads === 0 || (this.entries.size > PAST_FOR_ALL && !entry.hasPast)) return;
     if (entry.past?.leads !== f.leads || entry.past.stepMs !== f.stepMs)
       entry.past = new PastForecasts(f.leads, f.stepMs);
     if (observed !== null && f.marks.length === 0) entry.past.settle(f.originMs, observed);

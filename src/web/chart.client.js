@@ -191,7 +191,7 @@ export class TimeChart {
     });
     return {
       ms: 1,
-      padding: [20, 12, 0, 0],
+      padding: [20, 26, 0, 0],
       scales: {
         x: { time: true },
         y: { range: (_u, low, high) => padded(this.withThresholds(low, high)) },

@@ -34,12 +34,10 @@ export function tickTexts(values, step) {
   const most = Math.max(...values.map(Math.abs), 0);
   if (most > 0 && (most < 1e-3 || most >= 1e12))
     return values.map((value) => (value === 0 ? '0' : value.toExponential(exponentDigits(most, step))));
-  const [unit, sign] = [
+  const [per, sign] = [
     [1e9, ' G'],
     [1e6, ' M'],
-    [1e4, ' k'],
-  ].find(([size]) => most >= size && step >= size / 1e3) ?? [1, ''];
-  const per = sign === ' k' ? 1e3 : unit;
+  ].find(([unit]) => most >= 10 * unit && step >= unit / 1e3) ?? [1, ''];
   const places = placesFor(step / per);
   const text = { minimumFractionDigits: places, maximumFractionDigits: places };
   return values.map((value) => `${(value / per + 0).toLocaleString(undefined, text)}${sign}`);

@@ -212,7 +212,7 @@ export async function configView() {
     section(
       'Config',
       note(
-        `${version === null ? 'The local file alone' : `With the push of version ${version}`}; hash ${hash}. Keys come from their default, the local file, a fleet group or this gateway's own pushes (node).`,
+        `${version === null ? 'Nothing was pushed to this gateway' : `Push ${version} runs`}; hash ${hash.slice(0, 12)}. A key comes from its default, the local file, a fleet group, or a push to this gateway (node).`,
       ),
       ...(notice === null ? [] : [el('p', { class: 'notice' }, notice)]),
       el(
