@@ -2,10 +2,9 @@
  * Time stamps as devices write them: seconds, ms, us or ns since 1970, ISO 8601 with any offset, and the usual forms
  * of local time. A time without an offset is in the zone that the caller names, UTC by default.
  */
-import { UTC, type ZoneOffset } from '../series/calendar.ts';
+import { civilMs, MS_FROM, offsetMinutes, UTC, type ZoneOffset } from '../series/calendar.ts';
 
-/** Magnitudes that tell the units apart; each covers the years 1973 to 5138 of its unit. */
-const MS_FROM = 1e11;
+/** Magnitudes that tell the units apart, beside `MS_FROM`; each covers the years 1973 to 5138 of its unit. */
 const US_FROM = 1e14;
 const NS_FROM = 1e17;
 const LARGEST_MS = 8.64e15;
@@ -24,7 +23,6 @@ const DIGITS = /^(20\d{2}|19\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})?$/;
 /** Of a Dutch or Belgian meter (DSMR 5.0, TST): YYMMDDhhmmss, then S for summer time and W for winter time. */
 const DSMR = /^(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})([SW])$/;
 const EPOCH = /^[+-]?\d{1,20}(?:\.\d{1,12})?$/;
-const DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
 /** ms since 1970 UTC from a number of seconds, ms, us or ns, told apart by size; null when it is no time at all. */
 export function epochToMs(value: number): number | null {
@@ -111,22 +109,19 @@ function civilToMs(
   second?: string,
   fraction?: string,
 ): number | null {
-  const m = Number(month);
-  const d = Number(day);
-  const h = Number(hour ?? 0);
-  const min = Number(minute ?? 0);
-  const s = Number(second ?? 0);
-  if (m < 1 || m > 12 || d < 1 || d > (DAYS[m - 1] ?? 0)) return null;
-  // 24:00 ends a day and :60 is a leap second; both roll over.
-  if (h > 24 || (h === 24 && min + s > 0) || min > 59 || s > 60) return null;
-  const date = new Date(0);
-  date.setUTCFullYear(Number(year), m - 1, d);
-  if (date.getUTCDate() !== d) return null;
-  const millis = fraction === undefined ? 0 : Math.floor(Number(`0.${fraction}`) * 1000 + 1e-6);
-  const civilMs = date.getTime() + ((h * 60 + min) * 60 + s) * 1000 + millis;
-  if (offset === undefined) return zone === UTC ? civilMs : localToMs(civilMs, zone, nearMs);
+  const wholeMs = civilMs(
+    Number(year),
+    Number(month),
+    Number(day),
+    Number(hour ?? 0),
+    Number(minute ?? 0),
+    Number(second ?? 0),
+  );
+  if (wholeMs === null) return null;
+  const shownMs = wholeMs + (fraction === undefined ? 0 : Math.floor(Number(`0.${fraction}`) * 1000 + 1e-6));
+  if (offset === undefined) return zone === UTC ? shownMs : localToMs(shownMs, zone, nearMs);
   const minutes = offsetMinutes(offset);
-  return minutes === null ? null : civilMs - minutes * 60_000;
+  return minutes === null ? null : shownMs - minutes * 60_000;
 }
 
 /** The instant at which a clock of the zone shows `civilMs`. In the hour that does not exist, the clock was not put forward. */
@@ -137,13 +132,4 @@ function localToMs(civilMs: number, zone: ZoneOffset, nearMs: number | undefined
   const fitting = [earlier, later].filter((ms) => ms + zone(ms) === civilMs);
   const [first = earlier, second = first] = fitting;
   return nearMs !== undefined && Math.abs(second - nearMs) < Math.abs(first - nearMs) ? second : first;
-}
-
-function offsetMinutes(zone: string): number | null {
-  if (zone === 'Z' || zone === 'z') return 0;
-  const digits = zone.slice(1).replace(':', '');
-  const hours = Number(digits.slice(0, 2));
-  const minutes = Number(digits.slice(2) || 0);
-  if (hours > 18 || minutes > 59) return null;
-  return (zone.startsWith('-') ? -1 : 1) * (hours * 60 + minutes);
 }

@@ -61,6 +61,41 @@ function lookedUp(timeZone: string): ZoneOffset {
   };
 }
 
+/**
+ * The instant at which a clock of UTC shows a date and a time, ms; null where there is none, such as the 31st of April. 24:00 ends a
+ * day and second 60 is a leap second: both roll over.
+ */
+export function civilMs(
+  year: number,
+  month: number,
+  day: number,
+  hour = 0,
+  minute = 0,
+  second = 0,
+): number | null {
+  if (!(month >= 1 && month <= 12) || !(day >= 1 && day <= 31)) return null;
+  if (!(hour >= 0 && hour <= 24) || !(minute >= 0 && minute <= 59) || !(second >= 0 && second <= 60))
+    return null;
+  if (hour === 24 && minute + second > 0) return null;
+  const date = new Date(0);
+  date.setUTCFullYear(year, month - 1, day);
+  if (date.getUTCDate() !== day) return null;
+  return date.getTime() + ((hour * 60 + minute) * 60 + second) * 1000;
+}
+
+/** Minutes of an offset from UTC, written `Z`, `+02`, `+0200` or `+02:00`; null for one that no zone has. */
+export function offsetMinutes(text: string): number | null {
+  if (text === 'Z' || text === 'z') return 0;
+  const digits = text.slice(1).replace(':', '');
+  const hours = Number(digits.slice(0, 2));
+  const minutes = Number(digits.slice(2) || 0);
+  if (!(hours <= 18 && minutes <= 59)) return null;
+  return (text.startsWith('-') ? -1 : 1) * (hours * 60 + minutes);
+}
+
+/** A count since 1970 from this size on is one of milliseconds: 1e11 s is the year 5138, 1e11 ms is 1973. */
+export const MS_FROM = 1e11;
+
 /** Local time of day and week as fractions in [0, 1), for a bucket and the ones after it. */
 export class Phases {
   readonly day: Float64Array;

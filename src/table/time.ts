@@ -4,12 +4,11 @@
  * strptime-like format. Stamps without an offset are taken as UTC. Is not a calendar: zones have no names here.
  */
 import { GatecastError } from '../errors.ts';
+import { civilMs, MS_FROM, offsetMinutes } from '../series/calendar.ts';
 
 const DATE =
   /^(\d{1,4})[-/.](\d{1,2})[-/.](\d{1,4})(?:[T ]+(\d{1,2})(?:[:.](\d{1,2})(?:[:.](\d{1,2})(?:[.,](\d{1,9}))?)?)?\s*([ap]m)?)?\s*(z|[+-]\d{2}:?\d{2})?$/i;
 const NUMBER = /^[+-]?\d+(?:\.\d+)?$/;
-/** Unix stamps from here on are milliseconds: 1e11 s is the year 5138, 1e11 ms is 1973. */
-const MS_FROM = 1e11;
 
 /** Order of the parts of a date: year first, day first, month first. */
 type Order = 'ymd' | 'dmy' | 'mdy';
@@ -75,14 +74,14 @@ function assemble(year: number, month: number, day: number, found: RegExpExecArr
     second: Number(found[6] ?? 0),
     ms: found[7] === undefined ? 0 : Number(`0.${found[7]}`) * 1000,
     half: found[8]?.toLowerCase() ?? null,
-    offsetMinutes: found[9] === undefined ? 0 : offsetOf(found[9]),
+    offset: found[9] ?? 'Z',
   });
 }
 
 const readParts: TimeReader = (text) => {
   const [year, month, day, hour = 0, minute = 0, second = 0, ...rest] = text.split(' ').map(Number);
   if (rest.length > 0) return Number.NaN;
-  const clock = { hour, minute, second, ms: 0, half: null, offsetMinutes: 0 };
+  const clock = { hour, minute, second, ms: 0, half: null, offset: 'Z' };
   return stampOf({ year: year, month: month, day: day, ...clock });
 };
 
@@ -95,28 +94,19 @@ interface Parts {
   second: number;
   ms: number;
   half: string | null;
-  offsetMinutes: number;
+  /** From UTC, as written. */
+  offset: string;
 }
 
-/** Refuses what Date.UTC would roll over: the 31st of April, the 25th hour. */
 function stampOf(p: Parts): number {
-  let hour = p.hour;
+  let { hour } = p;
   if (p.half !== null) {
     if (hour < 1 || hour > 12) return Number.NaN;
     hour = (hour % 12) + (p.half === 'pm' ? 12 : 0);
   }
-  if (!(p.month >= 1 && p.month <= 12) || !(p.day >= 1 && p.day <= 31)) return Number.NaN;
-  // 24:00 is a common way to write the end of a day
-  if (!(hour >= 0 && hour <= 24 && p.minute < 60 && p.second <= 60)) return Number.NaN;
-  const midnight = Date.UTC(p.year, p.month - 1, p.day);
-  if (new Date(midnight).getUTCDate() !== p.day) return Number.NaN;
-  return midnight + ((hour * 60 + p.minute - p.offsetMinutes) * 60 + p.second) * 1000 + p.ms;
-}
-
-function offsetOf(text: string): number {
-  if (text.toLowerCase() === 'z') return 0;
-  const minutes = Number(text.slice(1, 3)) * 60 + Number(text.slice(-2));
-  return text[0] === '-' ? -minutes : minutes;
+  const offset = offsetMinutes(p.offset);
+  const shownMs = civilMs(p.year, p.month, p.day, hour, p.minute, p.second);
+  return offset === null || shownMs === null ? Number.NaN : shownMs + p.ms - offset * 60_000;
 }
 
 const FIELDS: Readonly<Record<string, readonly [field: string, pattern: string]>> = {
@@ -174,7 +164,7 @@ export function timeReaderOf(format: string): TimeReader {
       second: Number(part('second') ?? 0),
       ms: Number(`0.${part('fraction') ?? '0'}`) * 1000,
       half: part('half')?.toLowerCase() ?? null,
-      offsetMinutes: offsetOf(part('offset') ?? 'z'),
+      offset: part('offset') ?? 'Z',
     });
   };
 }
