@@ -143,7 +143,6 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
   for (const stream of streams.gone) context.forget(stream);
   return {
     pageUrl: page.url,
-    remote,
     parts,
     context,
     reload: () => requests.ask('reload'),

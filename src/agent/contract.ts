@@ -7,7 +7,7 @@ import type { JsonObject } from '../remote/merge-patch.ts';
 import type { Clock } from '../system/clock.ts';
 import type { ConfigFile } from './configure.ts';
 import type { Context, Part } from './part.ts';
-import type { AgentRemote, RemoteSession } from './remote.ts';
+import type { RemoteSession } from './remote.ts';
 
 export interface AgentOptions {
   readonly config: Config;
@@ -37,7 +37,6 @@ export interface AgentOptions {
 export interface Agent {
   /** null: the config wants no page. */
   readonly pageUrl: string | null;
-  readonly remote: AgentRemote | null;
   readonly parts: readonly Part[];
   readonly context: Context;
   /** Does what the request of that name does; the answer goes out as for a request. */

@@ -13,7 +13,7 @@ import type { Outgoing } from '../mqtt/outbox.ts';
 import type { Topics } from '../mqtt/topics.ts';
 import type { LayerName } from '../remote/contract.ts';
 import type { KeySet } from '../remote/keys.ts';
-import type { Effective, LocalFile } from '../remote/layers.ts';
+import type { LocalFile } from '../remote/layers.ts';
 import { ModelIntake } from '../remote/model-intake.ts';
 import { type RemoteStart, remoteFolder } from '../remote/open.ts';
 import type { Vitals } from '../remote/probation.ts';
@@ -194,11 +194,6 @@ export class AgentRemote implements Part {
   /** Whoever wanted it. */
   configured(config: Config): void {
     this.remote.runs(configHash(config));
-  }
-
-  /** The layers over a local file that was read again. @throws GatecastError CONFIG_INVALID */
-  overFile(file: LocalFile): Effective {
-    return this.remote.overFile(file);
   }
 
   /** Version of the newest push that runs; null: the local file alone. */

@@ -88,11 +88,6 @@ export class StreamStep {
     return this.features.observations >= WARM_UP;
   }
 
-  /** Numbers that `writeInputs` writes: the past, then every lead. */
-  get inputs(): number {
-    return I + this.leads * AHEAD;
-  }
-
   /**
    * Takes in a closed bucket.
    * @returns false when nothing is to be stepped: a dropped gap, or empty buckets before the first reading

@@ -247,7 +247,7 @@ class Collector implements DecodeSink, Routed {
     if (stream === null) return;
     const { arrivalMs } = this.message;
     const sample = { stream, timeMs: timeMs ?? arrivalMs, value, arrivalMs };
-    this.samples.push(unit === null ? sample : { ...sample, unit });
+    this.samples.push(sample);
   }
 
   /** Whether a retained reading is of a stream that has sent nothing live yet. How old it is, only its own time can tell. */

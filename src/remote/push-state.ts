@@ -23,7 +23,6 @@ export const PHASES = [
   'rolling_back',
   'rolled_back',
 ] as const;
-export type Phase = (typeof PHASES)[number];
 
 const hash = z.string().regex(/^[0-9a-f]{64}$/);
 const slotSchema = z.strictObject({

@@ -202,11 +202,6 @@ export class RemoteConfig {
     while (this.working !== null) await this.working;
   }
 
-  /** The local file was read again: the running layers are laid over it. @throws GatecastError CONFIG_INVALID */
-  overFile(file: LocalFile): Effective {
-    return effectiveConfig(file, this.parts.life.running(), this.order());
-  }
-
   /** A config was applied by another way, such as `reload`. */
   runs(hash: string): void {
     this.parts.life.runs(hash);

@@ -5,7 +5,6 @@
  */
 import { compactVerify } from 'jose';
 import type { z } from 'zod';
-import { sha256 } from '../system/files.ts';
 import {
   ALGORITHM,
   CLOCK_TOLERANCE_MS,
@@ -35,8 +34,6 @@ export interface Authentic<Claims> {
   readonly claims: Claims;
   /** Null: unsigned. */
   readonly kid: string | null;
-  /** SHA-256 of the payload. */
-  readonly digest: string;
 }
 
 export interface Expected<Schema extends z.ZodType> {
@@ -102,7 +99,7 @@ export async function verify<Schema extends z.ZodType>(
     );
   const claims = parseStrictJson(Buffer.from(encodedClaims, 'base64url'), MAX_PUSH_DEPTH);
   if (claims.problem !== null) return refuse(400, stated, problem('', claims.problem));
-  return readClaims(claims.value, { schema, audience, stated, payload, kid: key.kid });
+  return readClaims(claims.value, { schema, audience, stated, kid: key.kid });
 }
 
 /** The claims that a message states, signed or not; nothing is verified. Null where there are none. */
@@ -142,20 +139,19 @@ export function readUnsigned<Schema extends z.ZodType>(
   if (large !== null) return large;
   const claims = parseStrictJson(payload, MAX_PUSH_DEPTH);
   if (claims.problem !== null) return refuse(400, NOTHING, problem('', claims.problem));
-  return readClaims(claims.value, { schema, audience, stated: NOTHING, payload, kid: null });
+  return readClaims(claims.value, { schema, audience, stated: NOTHING, kid: null });
 }
 
 interface Reading<Schema extends z.ZodType> {
   readonly schema: Schema;
   readonly audience: string;
   readonly stated: Stated;
-  readonly payload: Uint8Array;
   readonly kid: string | null;
 }
 
 function readClaims<Schema extends z.ZodType>(
   value: unknown,
-  { schema, audience, stated: before, payload, kid }: Reading<Schema>,
+  { schema, audience, stated: before, kid }: Reading<Schema>,
 ): Verified<z.infer<Schema>> {
   const claims = isObject(value) ? value : {};
   const stated: Stated = {
@@ -168,7 +164,7 @@ function readClaims<Schema extends z.ZodType>(
   const parsed = schema.safeParse(value);
   if (!parsed.success)
     return refuse(400, stated, ...parsed.error.issues.flatMap((issue) => problemsOf(issue)));
-  return { message: { claims: parsed.data, kid, digest: sha256(payload) }, refusal: null };
+  return { message: { claims: parsed.data, kid }, refusal: null };
 }
 
 function problemsOf(issue: z.core.$ZodIssue): Problem[] {

@@ -65,11 +65,6 @@ export function markNames(marks: number): MarkName[] {
 /** What each mark means, in words, by its name. */
 export const MARK_TEXTS: ReadonlyMap<MarkName, string> = new Map(MARKS.map(([, name, text]) => [name, text]));
 
-/** Why a bucket is marked, in words; empty for a good one. */
-export function reasons(marks: number): string[] {
-  return markNames(marks).map((name) => `${name}: ${MARK_TEXTS.get(name)}`);
-}
-
 /** Readings whose median and deviation a spike is measured against. */
 const WINDOW = 15;
 /** Readings before anything is marked. */

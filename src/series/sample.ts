@@ -8,8 +8,6 @@ export interface Sample {
   readonly value: number;
   /** When it reached the agent, ms since 1970 UTC; equals `timeMs` in a backtest. */
   readonly arrivalMs: number;
-  /** As sent with the reading, where the format carries one. */
-  readonly unit?: string;
   /** `timeMs` was not sent with the reading, nor is it the time of arrival: see `agent/arrival-times.ts`. */
   readonly assigned?: boolean;
 }

@@ -65,21 +65,6 @@ export class PendingRows {
     }
   }
 
-  /** Keeps the rows for which `keep` says so. */
-  filter(keep: (stream: number) => boolean): void {
-    let kept = 0;
-    this.forEach((stream, timeMs, value, mark) => {
-      if (!keep(stream)) return;
-      const at = (this.head + kept) % this.times.length;
-      this.streams[at] = stream;
-      this.times[at] = timeMs;
-      this.values[at] = value;
-      this.marks[at] = mark;
-      kept++;
-    });
-    this.count = kept;
-  }
-
   clear(): void {
     this.head = 0;
     this.count = 0;

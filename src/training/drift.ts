@@ -17,13 +17,6 @@ export interface DriftOptions {
 
 const DRIFT_DEFAULTS: DriftOptions = { tolerance: 0.15, threshold: 40, least: 100, most: 6 };
 
-export interface DriftState {
-  readonly count: number;
-  readonly mean: number;
-  readonly sum: number;
-  readonly minimum: number;
-}
-
 export class DriftDetector {
   private count = 0;
   private mean = 0;
@@ -60,16 +53,5 @@ export class DriftDetector {
     this.mean = 0;
     this.sum = 0;
     this.minimum = 0;
-  }
-
-  save(): DriftState {
-    return { count: this.count, mean: this.mean, sum: this.sum, minimum: this.minimum };
-  }
-
-  restore(state: DriftState): void {
-    this.count = state.count;
-    this.mean = state.mean;
-    this.sum = state.sum;
-    this.minimum = state.minimum;
   }
 }

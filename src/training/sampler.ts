@@ -43,8 +43,6 @@ export interface SamplerOptions extends BatchShape {
   readonly burnIn: number;
   /** Weight of a group of series (data set); 1 where not named. */
   readonly groupWeights?: Readonly<Record<string, number>>;
-  /** 0: series of a group count alike; 1: by length. */
-  readonly lengthPower?: number;
 }
 
 interface Row {
@@ -207,11 +205,10 @@ function seriesWeights(
   ranges: readonly Range[],
   options: SamplerOptions,
 ): Float64Array {
-  const power = options.lengthPower ?? 0.5;
   const raw = series.map((_, k) => {
     const length = ranges[k].to - ranges[k].from;
     // Less than one origin beside its target: nothing to learn.
-    return length > options.stride ? length ** power : 0;
+    return length > options.stride ? Math.sqrt(length) : 0;
   });
   const groups = new Map<string, number>();
   series.forEach((one, k) => {

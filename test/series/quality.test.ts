@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { UTC } from '../../src/series/calendar.ts';
 import { Features } from '../../src/series/features.ts';
-import { FLAT_LINE, MASKED, Quality, reasons, SPIKE, STEP, STUCK } from '../../src/series/quality.ts';
+import { FLAT_LINE, MASKED, markNames, Quality, SPIKE, STEP, STUCK } from '../../src/series/quality.ts';
 import { StateReader, StateWriter } from '../../src/series/state-io.ts';
 import { generateSeries, RECIPE_NAMES } from '../../src/training/generate/mixture.ts';
 import { Random } from '../../src/training/random.ts';
@@ -211,9 +211,9 @@ describe('quality', () => {
     }
   });
 
-  it('says why', () => {
-    expect(reasons(0)).toEqual([]);
-    expect(reasons(SPIKE | STEP).map((text) => text.split(':')[0])).toEqual(['spike', 'step']);
+  it('names the marks', () => {
+    expect(markNames(0)).toEqual([]);
+    expect(markNames(SPIKE | STEP)).toEqual(['spike', 'step']);
   });
 
   it('does not depend on the unit', () => {

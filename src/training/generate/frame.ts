@@ -4,7 +4,6 @@ import type { Random } from '../random.ts';
 export const MINUTE_MS = 60_000;
 export const HOUR_MS = 3_600_000;
 export const DAY_MS = 86_400_000;
-export const WEEK_MS = 7 * DAY_MS;
 
 export interface GeneratedSeries {
   /** `<recipe>-<number>` */
