@@ -1,9 +1,17 @@
-// The tests of one room, as Stryker runs them: in threads, one file after the other.
-import { defineConfig } from 'vitest/config';
+// The tests of one room, as Stryker runs them: in processes, as always, because some set the zone of theirs.
+import { defineConfig, type Plugin } from 'vitest/config';
 import { root, text } from '../vitest.config.ts';
 
+/** Stryker asks for threads; this comes after it. */
+const forks: Plugin = {
+  name: 'forks',
+  configureVitest({ project }) {
+    project.config.pool = 'forks';
+  },
+};
+
 export default defineConfig({
-  plugins: [text],
+  plugins: [text, forks],
   root,
   test: {
     include: [`test/${process.env.GATECAST_MUTATION_ROOM}/**/*.test.ts`],
