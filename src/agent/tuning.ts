@@ -282,6 +282,7 @@ export class Tuning implements Part {
     }
     this.drift.clear();
     this.parts.switched();
+    this.say();
   }
 
   private leads(): number[] {

@@ -80,3 +80,96 @@ export function withExternalData(
   ];
   return { model: Model.encode(message as never).finish(), data };
 }
+
+const one = (type: string, id: number) => ({ type, id });
+const loops = protobuf.Root.fromJSON({
+  nested: {
+    Model: { fields: { ir: one('int64', 1), graph: one('Graph', 7), opset: repeated('bytes', 8) } },
+    Graph: {
+      fields: {
+        node: repeated('Node', 1),
+        name: one('string', 2),
+        initializer: repeated('bytes', 5),
+        input: repeated('bytes', 11),
+        output: repeated('bytes', 12),
+      },
+    },
+    Node: {
+      fields: {
+        input: repeated('string', 1),
+        output: repeated('string', 2),
+        name: one('string', 3),
+        opType: one('string', 4),
+        attribute: repeated('Attribute', 5),
+        domain: one('string', 7),
+      },
+    },
+    // What the graph's own attributes hold is kept as it is.
+    Attribute: {
+      fields: {
+        name: one('string', 1),
+        f: one('float', 2),
+        i: one('int64', 3),
+        s: one('bytes', 4),
+        g: one('Graph', 6),
+        ints: repeated('int64', 8),
+        strings: repeated('bytes', 9),
+        type: one('int32', 20),
+      },
+    },
+    Tensor: {
+      fields: {
+        dims: repeated('int64', 1),
+        dataType: one('int32', 2),
+        name: one('string', 8),
+        raw: one('bytes', 9),
+      },
+    },
+    Port: { fields: { name: one('string', 1), type: one('PortType', 2) } },
+    PortType: { fields: { tensor: one('TensorType', 1) } },
+    TensorType: { fields: { element: one('int32', 1), shape: one('Shape', 2) } },
+    Shape: { fields: { dim: repeated('bytes', 1) } },
+  },
+});
+const GRAPH = 5;
+const FLOAT = 1;
+const INT64 = 7;
+const BOOL = 9;
+
+/** The same model with its quantiles sent through a loop that never ends. */
+export function withEndlessLoop(model: Uint8Array): Uint8Array {
+  const type = (name: string) => loops.lookupType(name);
+  const port = (name: string, element: number, shaped: boolean) =>
+    type('Port')
+      .encode({ name, type: { tensor: { element, ...(shaped && { shape: { dim: [] } }) } } })
+      .finish();
+  const message = type('Model').decode(model) as unknown as {
+    graph: { node: { output: string[]; input: string[] }[]; initializer: Uint8Array[] };
+  };
+  const { node, initializer } = message.graph;
+  for (const each of node) each.output = each.output.map((name) => (name === 'quantiles' ? 'before' : name));
+  initializer.push(
+    type('Tensor')
+      .encode({ dims: [], dataType: BOOL, name: 'always', raw: Uint8Array.of(1) })
+      .finish(),
+  );
+  const body = {
+    name: 'body',
+    node: [
+      { opType: 'Identity', input: ['goes_on'], output: ['goes_on_out'] },
+      { opType: 'Identity', input: ['value'], output: ['value_out'] },
+    ],
+    input: [port('turn', INT64, true), port('goes_on', BOOL, true), port('value', FLOAT, false)],
+    output: [port('goes_on_out', BOOL, true), port('value_out', FLOAT, false)],
+  };
+  node.push({
+    opType: 'Loop',
+    name: 'endless',
+    input: ['', 'always', 'before'],
+    output: ['quantiles'],
+    attribute: [{ name: 'body', type: GRAPH, g: body }],
+  } as never);
+  return type('Model')
+    .encode(message as never)
+    .finish();
+}

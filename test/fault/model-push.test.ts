@@ -1,0 +1,303 @@
+/** Model pushes with the built program, the operator's command, a real Mosquitto and a real https server. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:https';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runProgram } from '../../src/cli/program.ts';
+import { packModel } from '../../src/model/pack.ts';
+import { readModel } from '../../src/model/registry.ts';
+import type { Reported } from '../../src/remote/contract.ts';
+import { type Files, writeModelFolder } from '../remote/models.ts';
+import { type Daemon, ensureBuilt, startDaemon } from '../support/daemon.ts';
+import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
+import { tempDirs } from '../support/temp.ts';
+import { waitFor } from '../support/wait.ts';
+
+const tempDir = tempDirs();
+const REPORTED = 'gatecast/cellar/config/reported';
+
+/** The model that came with gatecast under another name, its head's weights times `spoil`. */
+function variant(name: string, spoil: number): Files {
+  const { manifest, weights } = readModel('models/base');
+  if (manifest.spec === null || weights === null) throw new Error('models/base has no network');
+  const packed = packModel({
+    name,
+    version: `x ${spoil}`,
+    createdMs: Date.UTC(2026, 0, 1),
+    spec: manifest.spec,
+    weights: new Map(
+      [...weights].map(([part, { shape, data }]) => [
+        part,
+        { shape, data: part.startsWith('head.') ? data.map((weight) => weight * spoil) : data },
+      ]),
+    ),
+    leads: manifest.dimensions.leads,
+    features: manifest.features,
+    parent: null,
+    training: null,
+    scores: {},
+  });
+  const files: Files = new Map();
+  files.set('manifest.json', Buffer.from(JSON.stringify(packed.manifest)));
+  if (packed.weights !== null) files.set('weights.safetensors', packed.weights);
+  if (packed.step !== null) files.set('step.onnx', packed.step);
+  files.set('MODEL_CARD.md', Buffer.from(packed.card));
+  return files;
+}
+
+describe.skipIf(!hasMosquitto)('a model push to a running agent', () => {
+  const dir = tempDir();
+  const desk = join(dir, 'desk');
+  let broker: Mosquitto;
+  let watcher: Watcher;
+  let daemon: Daemon;
+  let server: Server;
+  let feeding: NodeJS.Timeout;
+  let config: object;
+
+  const last = (): Reported => JSON.parse(watcher.on(REPORTED).at(-1)?.text ?? '{}') as Reported;
+  const champion = (): string =>
+    (JSON.parse(watcher.on('gatecast/cellar/model/default').at(-1)?.text ?? '{}') as { champion: string })
+      .champion;
+  const forecasts = (): { seq: number }[] =>
+    watcher.on('gatecast/cellar/forecast/s/a').map(({ text }) => JSON.parse(text) as { seq: number });
+  const operator = async (...argv: string[]): Promise<{ code: number; out: string }> => {
+    let out = '';
+    const print = (text: string): void => {
+      out += text;
+    };
+    const login = ['--operator-dir', desk, '--broker', broker.url];
+    const code = await runProgram(['config', ...argv, ...login], { out: print, err: print });
+    return { code, out };
+  };
+  const folder = (name: string, spoil = 1): string => writeModelFolder(join(dir, name), variant(name, spoil));
+
+  beforeAll(async () => {
+    ensureBuilt();
+    broker = await startMosquitto();
+    watcher = await watch(broker.url, 'gatecast/#');
+    mkdirSync(join(dir, 'data'));
+    await runProgram(['config', 'keygen', '--kid', 'ops', '--operator-dir', desk], {
+      out: () => {},
+      err: () => {},
+    });
+    const certificate = spawnSync(
+      'openssl',
+      [
+        'req',
+        '-x509',
+        '-newkey',
+        'ec',
+        '-pkeyopt',
+        'ec_paramgen_curve:prime256v1',
+        '-nodes',
+        '-days',
+        '2',
+        '-subj',
+        '/CN=127.0.0.1',
+      ].concat([
+        '-addext',
+        'subjectAltName=IP:127.0.0.1',
+        '-keyout',
+        join(dir, 'key.pem'),
+        '-out',
+        join(dir, 'cert.pem'),
+      ]),
+    );
+    expect(certificate.status).toBe(0);
+    const tls = { key: readFileSync(join(dir, 'key.pem')), cert: readFileSync(join(dir, 'cert.pem')) };
+    server = createServer(tls, (request, response) => {
+      const path = join(dir, decodeURIComponent(request.url ?? ''));
+      if (request.url?.startsWith('/moved/')) {
+        response.writeHead(302, { location: request.url.slice('/moved'.length) }).end();
+      } else if (request.url?.startsWith('/plain/')) {
+        response.writeHead(302, { location: `http://127.0.0.1:1${request.url}` }).end();
+      } else if (existsSync(path)) response.end(readFileSync(path));
+      else response.writeHead(404).end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    config = {
+      node: 'cellar',
+      mqtt: { url: broker.url },
+      data_dir: join(dir, 'data'),
+      http: { listen: 'off' },
+      finetune: { enabled: false },
+      publish: { home_assistant: false },
+      streams: [
+        {
+          id: 's',
+          match: 's/{n}',
+          name: 's/{n}',
+          payload: 'json',
+          fields: ['v'],
+          time: 't',
+          interval: '1s',
+          horizon: '10s',
+        },
+      ],
+      remote_config: { enabled: true, keys: join(desk, 'keys', 'keys.jwks') },
+    };
+    process.env.NODE_EXTRA_CA_CERTS = join(dir, 'cert.pem');
+    daemon = await startDaemon(dir, config);
+    let at = 0;
+    feeding = setInterval(() => {
+      at += 1;
+      watcher.client.publish('s/a', JSON.stringify({ v: 20 + Math.sin(at / 7), t: Date.now() }), { qos: 1 });
+    }, 500);
+    await waitFor('forecasts', () => forecasts().length > 3);
+  }, 120_000);
+
+  afterAll(async () => {
+    delete process.env.NODE_EXTRA_CA_CERTS;
+    clearInterval(feeding);
+    await daemon?.end('SIGTERM');
+    server?.close();
+    await watcher?.close();
+    await broker?.stop();
+  });
+
+  const url = (path: string): string => {
+    const address = server.address();
+    return `https://127.0.0.1:${typeof address === 'object' ? address?.port : 0}/${path}`;
+  };
+  const models = (): string[] =>
+    readdirSync(join(dir, 'data', 'models')).filter((name) => !name.endsWith('.json'));
+
+  it('over MQTT: arrives in chunks, forecasts, and is committed; no forecast is missed', async () => {
+    const { code, out } = await operator(
+      'push',
+      '--to',
+      'cellar',
+      '--model',
+      folder('good'),
+      '--probation',
+      '3s',
+      '--rate',
+      '1MB/s',
+    );
+    expect(out + daemon.output()).toContain('applied by all 1');
+    expect(code).toBe(0);
+    expect(last()).toMatchObject({ status: 'applied', code: 200, needs: 'hot' });
+    expect(out).toContain('model good: ');
+    await waitFor('the group', () => champion() === 'good');
+    expect(models()).toEqual(['good']);
+    const seqs = forecasts().map(({ seq }) => seq);
+    expect(seqs).toEqual(seqs.map((_, at) => (seqs[0] ?? 0) + at));
+  }, 60_000);
+
+  it('a worse one is rolled back by its live score', async () => {
+    const { effective_hash: good } = last();
+    const { code, out } = await operator(
+      'push',
+      '--to',
+      'cellar',
+      '--model',
+      folder('worse', 400),
+      '--probation',
+      '3s',
+      '--json',
+    );
+    expect(code).toBe(1);
+    expect(JSON.parse(out)).toMatchObject({ nodes: [{ status: 'rolled_back', code: 500 }] });
+    expect(last()).toMatchObject({ status: 'rolled_back', effective_hash: good });
+    expect(last().errors[0]?.text).toContain('the model is worse');
+    await waitFor('the group', () => champion() === 'good');
+    expect(models()).toEqual(['good']);
+  }, 60_000);
+
+  it('from https, also after a redirect to https', async () => {
+    const path = folder('fetched');
+    const { code, out } = await operator(
+      'push',
+      '--to',
+      'cellar',
+      '--model',
+      path,
+      '--model-url',
+      url('moved/fetched'),
+      '--probation',
+      '2s',
+    );
+    expect(out + daemon.output()).toContain('applied by all 1');
+    expect(code).toBe(0);
+    expect(models().sort()).toEqual(['fetched', 'good']);
+  }, 60_000);
+
+  it.each([
+    ['a folder that is not there', 'nowhere', 503, '404'],
+    ['a redirect to http', 'plain/other', 503, 'redirects to http:'],
+    ['another file than was signed', 'changed', 400, 'hash differs'],
+    ['a longer file than was signed', 'longer', 503, 'bytes, not'],
+  ])(
+    'from https: %s',
+    async (_, at, code, text) => {
+      const path = folder('other');
+      for (const name of ['changed', 'longer']) {
+        const files = variant('other', 1);
+        const card = Buffer.from(files.get('MODEL_CARD.md') ?? '');
+        card[5] = 64;
+        files.set('MODEL_CARD.md', name === 'longer' ? Buffer.concat([card, card]) : card);
+        writeModelFolder(join(dir, name), files);
+      }
+      const { out } = await operator(
+        'push',
+        '--to',
+        'cellar',
+        '--model',
+        path,
+        '--model-url',
+        url(at),
+        '--json',
+      );
+      expect(JSON.parse(out)).toMatchObject({ nodes: [{ status: 'rejected', code }] });
+      expect(last().errors[0]?.text).toContain(text);
+      expect(models().sort()).toEqual(['fetched', 'good']);
+    },
+    60_000,
+  );
+
+  it('an interrupted transfer goes on with --resume, and after a kill -9 of the agent', async () => {
+    const files = variant('slow', 1);
+    files.set('MODEL_CARD.md', Buffer.alloc(400_000, 'card '));
+    const path = writeModelFolder(join(dir, 'slow'), files);
+    // 128 kB/s: the transfer is under way when both end.
+    const pushing = operator(
+      'push',
+      '--to',
+      'cellar',
+      '--model',
+      path,
+      '--probation',
+      '2s',
+      '--rate',
+      '128kB/s',
+    );
+    await waitFor('half of it', () => (last().transfer?.received ?? 0) > 200_000, 20_000);
+    expect(await daemon.end('SIGKILL')).toBe('SIGKILL');
+    daemon = await startDaemon(dir, config);
+    await waitFor('it to go on', () => last().transfer !== undefined && last().status === 'applying');
+    const { code, out } = await pushing;
+    expect(out + daemon.output()).toContain('applied by all 1');
+    expect(code).toBe(0);
+    expect(last()).toMatchObject({ status: 'applied' });
+    expect(models()).toContain('slow');
+  }, 90_000);
+
+  it('rollback goes back to the model before', async () => {
+    const { code, out } = await operator('rollback', '--to', 'cellar', '--probation', '2s');
+    expect(out + daemon.output()).toContain('applied by all 1');
+    expect(code).toBe(0);
+    await waitFor('the group', () => champion() === 'fetched');
+  }, 60_000);
+
+  it('a file that is no model is refused at the desk', async () => {
+    writeFileSync(join(dir, 'broken.onnx'), 'no model');
+    const broken = await operator('push', '--to', 'cellar', '--model', join(dir, 'broken.onnx'));
+    expect(broken.code).toBe(1);
+    expect(broken.out).toContain('MODEL_INVALID');
+    const nothing = await operator('push', '--to', 'cellar', '--model', join(dir, 'missing'));
+    expect(nothing.code).toBe(1);
+    expect(nothing.out).toContain('there is no such file or folder');
+  }, 60_000);
+});
