@@ -1,19 +1,36 @@
 /**
- * Four invariants over random sequences of pushes, crashes at any write, clock jumps and lost connections:
- * the running config is always one that was valid; versions of a key never go back; a rollback ends in a config that had
- * been committed; what is reported matches what runs.
+ * Invariants over random sequences of pushes, of models in parts, crashes at any write, clock jumps and lost connections: the
+ * running config is always one that was valid; its model is on the disk, whole; versions of a key never go back; a rollback ends
+ * in a config that had been committed; what is reported matches what runs; nothing of an abandoned model stays.
  */
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { configHash } from '../../src/config/index.ts';
+import type { ModelClaim } from '../../src/remote/contract.ts';
 import { effectiveConfig } from '../../src/remote/layers.ts';
 import { PushState } from '../../src/remote/push-state.ts';
 import { FakeClock } from '../support/fake-clock.ts';
-import { FILE, Gateway, keySetOf, MemoryFolder, newKey, signed } from './gateway.ts';
+import { FILE, Gateway, keySetOf, LOCAL, MemoryFolder, newKey, signed } from './gateway.ts';
+import { type Files, modelFiles, quickClaim } from './models.ts';
 
 const KEYS = [newKey('a'), newKey('b')];
 const keys = keySetOf(...KEYS);
 const NOW = Date.UTC(2026, 4, 1);
+
+/** The last one's golden vector is wrong. */
+const NAMES = ['one', 'two', 'wrong'] as const;
+const models = new Map<string, { readonly files: Files; readonly claim: ModelClaim }>();
+beforeAll(async () => {
+  for (const [seed, name] of NAMES.entries()) {
+    const files = modelFiles(name, { seed });
+    const claim = await quickClaim(name, files);
+    const golden = { tolerance: 0.02, output: [7] };
+    models.set(name, { files, claim: name === 'wrong' ? { ...claim, golden } : claim });
+  }
+});
 
 type Step =
   | {
@@ -23,6 +40,9 @@ type Step =
       readonly kind: 'hot' | 'restart' | 'invalid' | 'local' | 'patch' | 'rollback';
       readonly value: number;
     }
+  | { readonly type: 'model'; readonly model: number; readonly ahead: number }
+  | { readonly type: 'send'; readonly chunks: number }
+  | { readonly type: 'score'; readonly verdict: 'wait' | 'confirm' | 'rollback' }
   | { readonly type: 'crash'; readonly writes: number }
   | { readonly type: 'pass'; readonly seconds: number }
   | { readonly type: 'lost'; readonly seconds: number }
@@ -39,6 +59,25 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
       ahead: fc.integer({ min: -2, max: 3 }),
       kind: fc.constantFrom('hot', 'hot', 'restart', 'invalid', 'local', 'patch', 'rollback'),
       value: fc.integer({ min: 1, max: 50 }),
+    }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      type: fc.constant('model' as const),
+      model: fc.integer({ min: 0, max: NAMES.length - 1 }),
+      ahead: fc.integer({ min: 0, max: 2 }),
+    }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({ type: fc.constant('send' as const), chunks: fc.constantFrom(1, 2, 9, 9, 9) }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      type: fc.constant('score' as const),
+      verdict: fc.constantFrom('wait' as const, 'confirm' as const, 'rollback' as const),
     }),
   },
   {
@@ -79,13 +118,17 @@ async function play(sequence: readonly Step[]): Promise<void> {
   const clock = new FakeClock(NOW);
   const valid = new Set([configHash(effectiveConfig(FILE, {}, []).config)]);
   const committed = new Set(valid);
+  const disk = mkdtempSync(join(tmpdir(), 'gatecast-invariants-'));
+  const start = (): Gateway => new Gateway(folder, clock, keys, LOCAL, FILE, disk);
   let versions: Record<string, Record<string, number>> = {};
-  let gateway = new Gateway(folder, clock, keys);
+  let gateway = start();
 
   const restart = async (): Promise<void> => {
     await gateway.remote.stop();
     folder.failAt = Number.POSITIVE_INFINITY;
-    gateway = new Gateway(folder, clock, keys);
+    gateway = start();
+    // A push whose model had come already goes on at once.
+    await gateway.settle();
   };
   for (const step of sequence) {
     if (step.type === 'push') {
@@ -102,7 +145,22 @@ async function play(sequence: readonly Step[]): Promise<void> {
       );
       if (gateway.life.reported().status === 'rejected')
         expect(gateway.life.reported().last_good.hash).toBe(before);
-    } else if (step.type === 'crash') folder.failAt = folder.writes + step.writes;
+    } else if (step.type === 'model') {
+      const [key] = KEYS;
+      const { claim } = models.get(NAMES[step.model] ?? '') ?? {};
+      if (key === undefined) return;
+      const version = Math.max(1, gateway.life.seen('node', key.kid) + step.ahead);
+      gateway.haves.length = 0;
+      await gateway.push(
+        await signed(key, { nowMs: clock.now(), version }, { model: claim, probation: '10s' }),
+      );
+    } else if (step.type === 'send') {
+      const name = gateway.intake?.progress()?.model ?? '';
+      const found = models.get(name);
+      if (found !== undefined) await gateway.send(name, found.files, step.chunks);
+    } else if (step.type === 'score')
+      gateway.judgeModel = () => ({ type: step.verdict, reason: 'as the test says' });
+    else if (step.type === 'crash') folder.failAt = folder.writes + step.writes;
     else if (step.type === 'pass') await gateway.pass(step.seconds * 1000);
     else if (step.type === 'lost') {
       gateway.vitals = { ...gateway.vitals, connected: false };
@@ -147,8 +205,23 @@ async function play(sequence: readonly Step[]): Promise<void> {
     for (const [kid, version] of Object.entries(versions.node ?? {}))
       expect(state.versions.node?.[kid] ?? 0).toBeGreaterThanOrEqual(version);
     versions = state.versions;
+    const { name } = gateway.running.model;
+    if (name !== 'base') expect(existsSync(join(disk, 'models', name, 'manifest.json'))).toBe(true);
+    if (gateway.life.waiting() === null) expect(gateway.intake?.progress()).toBeNull();
+    else expect(reported.effective).not.toMatchObject({ status: 'applying' });
   }
+  await restart();
   await gateway.remote.stop();
+  const waits = gateway.life.waiting() !== null;
+  expect(filesOf(join(disk, 'remote', 'model')).length).toBeLessThanOrEqual(waits ? 1 : 0);
+  const named = gateway.life.modelNames();
+  for (const name of filesOf(join(disk, 'models')))
+    expect([...named, waits ? NAMES : []].flat()).toContain(name);
+  rmSync(disk, { recursive: true });
+}
+
+function filesOf(folder: string): string[] {
+  return existsSync(folder) ? readdirSync(folder) : [];
 }
 
 describe('remote config, whatever happens', () => {
