@@ -75,6 +75,7 @@ export class PushLife {
     const { phase, reading, starts } = this.state.now;
     // Both copies are whole again before anything else can happen to one of them.
     if (this.damage !== null || this.state.uneven) this.state.put({});
+    this.state.removeUnused();
     if (reading !== null) this.state.put({ reading: { ...reading, ended: reading.ended + 1 } });
     if (phase === 'applying' || phase === 'probation') {
       if (starts + 1 >= MAX_STARTS) {
@@ -417,7 +418,8 @@ export class PushLife {
       needs: about.needs,
       since: new Date(this.now()).toISOString(),
       effective:
-        status === 'rejected'
+        // Neither of these changes what runs.
+        status === 'rejected' || status === 'applying'
           ? (before?.effective ?? {
               ...outcome,
               status: 'applied',
@@ -480,11 +482,8 @@ export class PushLife {
     return this.state.now.incoming?.digest === digest ? { incoming: null } : {};
   }
 
-  /** The running config has not changed yet. */
   private waitingReport(push: NewPush): Reported {
-    const reported = this.reportOf('applying', 202, { ...push, attemptedHash: null, needs: null });
-    const { effective } = this.state.now.reported ?? this.reportOf('applied', 200, NO_PUSH);
-    return { ...reported, effective };
+    return this.reportOf('applying', 202, { ...push, attemptedHash: null, needs: null });
   }
 
   private spent(pushes: readonly NewPush[]): Pick<State, 'versions' | 'handled'> {

@@ -237,10 +237,12 @@ export class PushState {
     };
   }
 
-  private removeUnused(): void {
+  /** Removes files that no slot names, and what a killed process left of a write. */
+  removeUnused(): void {
     const { current, previous, candidate, incoming } = this.state;
     const used = new Set([current, previous, candidate].map((slot) => slot?.layers));
     for (const name of this.folder.list()) {
+      if (name.endsWith('.tmp')) this.folder.remove(name);
       const layers = SLOT_FILE.exec(name)?.[1];
       if (layers !== undefined && !used.has(layers)) this.folder.remove(name);
       const content = CONTENT_FILE.exec(name)?.[1];

@@ -1,7 +1,8 @@
 // Loaded into the real program with `--import`: kills the process (-9) when it is about to rename a file into place, or has just
 // done so. GATECAST_KILL_AT is `label:before` or `label:after`; the labels are what `labelOf` gives. Every durable file of remote
 // config and of models is written beside and renamed, so each persisted state is one rename.
-import fs, { syncBuiltinESMExports } from 'node:fs';
+import fs from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 
 const [wanted = '', moment = ''] = (process.env.GATECAST_KILL_AT ?? '').split(':');
 const rename = fs.renameSync;

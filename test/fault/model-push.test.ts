@@ -5,10 +5,8 @@ import { createServer, type Server } from 'node:https';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runProgram } from '../../src/cli/program.ts';
-import { packModel } from '../../src/model/pack.ts';
-import { readModel } from '../../src/model/registry.ts';
 import type { Reported } from '../../src/remote/contract.ts';
-import { type Files, writeModelFolder } from '../remote/models.ts';
+import { shippedVariant, writeModelFolder } from '../remote/models.ts';
 import { type Daemon, ensureBuilt, startDaemon } from '../support/daemon.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
 import { tempDirs } from '../support/temp.ts';
@@ -16,35 +14,6 @@ import { waitFor } from '../support/wait.ts';
 
 const tempDir = tempDirs();
 const REPORTED = 'gatecast/cellar/config/reported';
-
-/** The model that came with gatecast under another name, its head's weights times `spoil`. */
-function variant(name: string, spoil: number): Files {
-  const { manifest, weights } = readModel('models/base');
-  if (manifest.spec === null || weights === null) throw new Error('models/base has no network');
-  const packed = packModel({
-    name,
-    version: `x ${spoil}`,
-    createdMs: Date.UTC(2026, 0, 1),
-    spec: manifest.spec,
-    weights: new Map(
-      [...weights].map(([part, { shape, data }]) => [
-        part,
-        { shape, data: part.startsWith('head.') ? data.map((weight) => weight * spoil) : data },
-      ]),
-    ),
-    leads: manifest.dimensions.leads,
-    features: manifest.features,
-    parent: null,
-    training: null,
-    scores: {},
-  });
-  const files: Files = new Map();
-  files.set('manifest.json', Buffer.from(JSON.stringify(packed.manifest)));
-  if (packed.weights !== null) files.set('weights.safetensors', packed.weights);
-  if (packed.step !== null) files.set('step.onnx', packed.step);
-  files.set('MODEL_CARD.md', Buffer.from(packed.card));
-  return files;
-}
 
 describe.skipIf(!hasMosquitto)('a model push to a running agent', () => {
   const dir = tempDir();
@@ -71,7 +40,8 @@ describe.skipIf(!hasMosquitto)('a model push to a running agent', () => {
     const code = await runProgram(['config', ...argv, ...login], { out: print, err: print });
     return { code, out };
   };
-  const folder = (name: string, spoil = 1): string => writeModelFolder(join(dir, name), variant(name, spoil));
+  const folder = (name: string, spoil = 1): string =>
+    writeModelFolder(join(dir, name), shippedVariant(name, spoil));
 
   beforeAll(async () => {
     ensureBuilt();
@@ -234,7 +204,7 @@ describe.skipIf(!hasMosquitto)('a model push to a running agent', () => {
     async (_, at, code, text) => {
       const path = folder('other');
       for (const name of ['changed', 'longer']) {
-        const files = variant('other', 1);
+        const files = shippedVariant('other', 1);
         const card = Buffer.from(files.get('MODEL_CARD.md') ?? '');
         card[5] = 64;
         files.set('MODEL_CARD.md', name === 'longer' ? Buffer.concat([card, card]) : card);
@@ -258,7 +228,7 @@ describe.skipIf(!hasMosquitto)('a model push to a running agent', () => {
   );
 
   it('an interrupted transfer goes on with --resume, and after a kill -9 of the agent', async () => {
-    const files = variant('slow', 1);
+    const files = shippedVariant('slow', 1);
     files.set('MODEL_CARD.md', Buffer.alloc(400_000, 'card '));
     const path = writeModelFolder(join(dir, 'slow'), files);
     // 128 kB/s: the transfer is under way when both end.

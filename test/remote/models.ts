@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { dimensionsOf } from '../../src/model/manifest.ts';
 import { packModel } from '../../src/model/pack.ts';
+import { readModel } from '../../src/model/registry.ts';
 import { createRandom } from '../../src/network/random.ts';
 import { initialWeights } from '../../src/network/weights.ts';
 import type { MODEL_FILES, ModelClaim } from '../../src/remote/contract.ts';
@@ -51,6 +52,35 @@ export function modelFiles(
   if (weights !== null) files.set('weights.safetensors', weights);
   if (step !== null) files.set('step.onnx', step);
   files.set('MODEL_CARD.md', Buffer.from(`# ${name}\n`.padEnd(card, 'model card. ')));
+  return files;
+}
+
+/** The model that came with gatecast under another name, its head's weights times `spoil`. */
+export function shippedVariant(name: string, spoil: number): Files {
+  const { manifest, weights } = readModel('models/base');
+  if (manifest.spec === null || weights === null) throw new Error('models/base has no network');
+  const packed = packModel({
+    name,
+    version: `x ${spoil}`,
+    createdMs: Date.UTC(2026, 0, 1),
+    spec: manifest.spec,
+    weights: new Map(
+      [...weights].map(([part, { shape, data }]) => [
+        part,
+        { shape, data: part.startsWith('head.') ? data.map((weight) => weight * spoil) : data },
+      ]),
+    ),
+    leads: manifest.dimensions.leads,
+    features: manifest.features,
+    parent: null,
+    training: null,
+    scores: {},
+  });
+  const files: Files = new Map();
+  files.set('manifest.json', Buffer.from(JSON.stringify(packed.manifest)));
+  if (packed.weights !== null) files.set('weights.safetensors', packed.weights);
+  if (packed.step !== null) files.set('step.onnx', packed.step);
+  files.set('MODEL_CARD.md', Buffer.from(packed.card));
   return files;
 }
 
