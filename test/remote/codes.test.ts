@@ -4,7 +4,17 @@ import { describe, expect, it } from 'vitest';
 import { CODES, MAX_PUSH_BYTES, reportedSchema } from '../../src/remote/contract.ts';
 import { sign } from '../../src/remote/sign.ts';
 import { FakeClock } from '../support/fake-clock.ts';
-import { DOCUMENT, Gateway, keySetOf, LOCAL, MemoryFolder, newKey, signed, type TestKey } from './gateway.ts';
+import {
+  DOCUMENT,
+  Gateway,
+  keySetOf,
+  LOCAL,
+  MemoryFolder,
+  NOBODY,
+  newKey,
+  signed,
+  type TestKey,
+} from './gateway.ts';
 
 const ops = newKey('ops-2026');
 const next = newKey('ops-2027');
@@ -303,14 +313,19 @@ describe('codes of remote config', () => {
 
   it('500: streams without forecasts at the end of probation', async () => {
     const gateway = start();
-    const streams = ['a', 'b'].map((name) => ({
-      name,
-      // `settle` lets the clock run while a signature is checked: 3 intervals must be longer than that.
-      intervalMs: 4000,
-      publishedMs: gateway.clock.monotonic(),
-      forecasts: 5,
-    }));
-    gateway.vitals = { ...gateway.vitals, streams };
+    // They forecast until the config is applied, however long the check of the signature takes.
+    const publishedMs = gateway.clock.monotonic();
+    Object.defineProperty(gateway, 'vitals', {
+      get: () => ({
+        ...NOBODY,
+        streams: ['a', 'b'].map((name) => ({
+          name,
+          intervalMs: 4000,
+          publishedMs: gateway.life.phase === 'applying' ? gateway.clock.monotonic() : publishedMs,
+          forecasts: 5,
+        })),
+      }),
+    });
     await gateway.push(await push({ ...GOOD, probation: '10s' }));
     await gateway.pass(11_000);
     expect(gateway.reported).toMatchObject({ status: 'rolled_back', code: 500 });

@@ -84,7 +84,7 @@ const NO_MODELS: Models = {
   stop: async () => {},
 };
 
-const NOBODY: Vitals = {
+export const NOBODY: Vitals = {
   connected: true,
   streams: [],
   rssMb: 100,

@@ -248,8 +248,7 @@ describe('a push with a model', () => {
     await set.push({ model: await quickClaim('never', modelFiles('never')) });
     await set.gateway.send('never', modelFiles('never'), 1);
     for (let hour = 0; hour < 25; hour++) set.clock.advance(3_600_000);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    await set.gateway.settle();
+    await set.gateway.until(() => set.gateway.reported.status === 'rejected');
     expect(set.gateway.reported).toMatchObject({ status: 'rejected', code: 503, version: 1 });
     expect(set.gateway.reported.errors[0]?.text).toContain('has not arrived');
     expect(left(set)).toEqual([]);
