@@ -1,0 +1,291 @@
+/** A store read beside the agent that writes it, and the parts a store is made of: waiting rows and trimming. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import Sqlite from 'better-sqlite3';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { inspectStore } from '../../src/store/inspection.ts';
+import { PendingRows } from '../../src/store/pending.ts';
+import { Reserve } from '../../src/store/reserve.ts';
+import { SCHEMA_VERSION } from '../../src/store/schema.ts';
+import { DATABASE_FILE, SqliteStore, type SqliteStoreOptions } from '../../src/store/sqlite-store.ts';
+import { trimSize, trimSlice, usedBytes } from '../../src/store/trimming.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { tempDirs } from '../support/temp.ts';
+
+const temp = tempDirs();
+const T0 = Date.UTC(2025, 0, 1);
+const DAY = 86_400_000;
+
+const open = (dir: string, options: Partial<SqliteStoreOptions> = {}) =>
+  SqliteStore.open({
+    dir,
+    maxBytes: 2 ** 28,
+    retentionMs: 60 * DAY,
+    clock: new FakeClock(T0),
+    onFault: () => {},
+    ...options,
+  });
+const sample = (stream: string, second: number, value = second) => ({
+  stream,
+  timeMs: T0 + second * 1000,
+  value,
+  arrivalMs: T0,
+});
+/** Every file of a folder, by name. */
+const contents = (dir: string) =>
+  Object.fromEntries(
+    readdirSync(dir).map((name) => [name, readFileSync(join(dir, name)).toString('base64')]),
+  );
+
+describe('the inspection of a store', () => {
+  it('sees what is in the database, and the journal of a running agent on top, and changes nothing', () => {
+    const dir = temp();
+    const first = open(dir);
+    for (let i = 0; i < 3000; i++) first.append(sample('b', i));
+    first.reject('b', 'late', T0 + 5000, 3);
+    first.setMeta('known', 'database');
+    first.close();
+    const running = open(dir);
+    running.append(sample('b', 2999, -1));
+    running.append(sample('b', 4000, 40), 2);
+    running.append(sample('a', 10, 1));
+    running.setMeta('fresh', 'journal');
+    running.flush();
+    const before = contents(dir);
+
+    const seen = inspectStore(dir);
+    expect(seen.streams()).toEqual(['a', 'b']);
+    const rows = [...seen.samples('b')];
+    expect(rows).toHaveLength(3001);
+    expect(rows.map(({ timeMs }) => timeMs)).toEqual(
+      [...rows.map(({ timeMs }) => timeMs)].sort((a, b) => a - b),
+    );
+    // The first of two values at one time is kept.
+    expect(rows.slice(-2)).toEqual([
+      { timeMs: T0 + 2_999_000, value: 2999, mark: 0 },
+      { timeMs: T0 + 4_000_000, value: 40, mark: 2 },
+    ]);
+    expect([...seen.samples('a')]).toEqual([{ timeMs: T0 + 10_000, value: 1, mark: 0 }]);
+    expect([...seen.samples('nobody')]).toEqual([]);
+    expect(seen.rejects('b')).toMatchObject([{ reason: 'late', count: 3 }]);
+    expect([seen.rejects('a'), seen.rejects('nobody')]).toEqual([[], []]);
+    expect([seen.state('b'), seen.state('nobody')]).toEqual([null, null]);
+    expect([seen.getMeta('known'), seen.getMeta('fresh'), seen.getMeta('none')]).toEqual([
+      'database',
+      'journal',
+      null,
+    ]);
+    seen.close();
+    expect(contents(dir)).toEqual(before);
+    running.close();
+  });
+
+  it('reads a journal alone, of an agent whose disk never took a database', () => {
+    const dir = temp();
+    const store = open(dir);
+    store.append(sample('a', 1, 7));
+    store.setMeta('k', 'v');
+    store.flush();
+    const copy = temp();
+    for (const name of readdirSync(dir))
+      if (name.endsWith('.journal')) writeFileSync(join(copy, name), readFileSync(join(dir, name)));
+    store.close();
+    const seen = inspectStore(copy);
+    expect(seen.streams()).toEqual(['a']);
+    expect([...seen.samples('a')]).toEqual([{ timeMs: T0 + 1000, value: 7, mark: 0 }]);
+    expect(seen.getMeta('k')).toBe('v');
+    expect([seen.state('a'), seen.rejects('a'), seen.getMeta('none')]).toEqual([null, [], null]);
+    seen.close();
+    expect(existsSync(join(copy, DATABASE_FILE))).toBe(false);
+  });
+
+  it('says what is wrong: no store, an older or newer one, something else', () => {
+    const empty = temp();
+    const failing = (dir: string) => {
+      try {
+        inspectStore(dir);
+      } catch (error) {
+        return error;
+      }
+      return null;
+    };
+    expect(failing(empty)).toMatchObject({
+      code: 'FILE_UNREADABLE',
+      hint: expect.stringContaining('data_dir'),
+    });
+    const withVersion = (version: number) => {
+      const dir = temp();
+      open(dir).close();
+      const db = new Sqlite(join(dir, DATABASE_FILE));
+      db.pragma(`user_version = ${version}`);
+      db.close();
+      return failing(dir);
+    };
+    expect(withVersion(SCHEMA_VERSION + 1)).toMatchObject({
+      code: 'STORE_NEWER',
+      message: expect.stringContaining(`schema ${SCHEMA_VERSION + 1}`),
+    });
+    expect(withVersion(SCHEMA_VERSION - 1)).toMatchObject({
+      code: 'STORE_FAILED',
+      hint: expect.stringContaining('when it starts'),
+    });
+    const garbage = temp();
+    writeFileSync(join(garbage, DATABASE_FILE), 'x'.repeat(8192));
+    expect(failing(garbage)).toMatchObject({
+      code: 'STORE_FAILED',
+      message: expect.stringContaining(garbage),
+    });
+    const folder = temp();
+    mkdirSync(join(folder, DATABASE_FILE));
+    expect(failing(folder)).toMatchObject({ code: 'STORE_FAILED' });
+  });
+});
+
+describe('waiting rows', () => {
+  type Row = readonly [stream: number, time: number, value: number, mark: number];
+  const rowsOf = (pending: PendingRows, from?: number) => {
+    const rows: Row[] = [];
+    pending.forEach((stream, time, value, mark, index) => {
+      expect(index).toBe(rows.length + (from ?? 0));
+      rows.push([stream, time, value, mark]);
+    }, from);
+    return rows;
+  };
+
+  it('are the last ones up to the bound, in order, with their marks, whatever happens', () => {
+    const action = fc.oneof(
+      {
+        weight: 60,
+        arbitrary: fc.record({ kind: fc.constant('push' as const), count: fc.integer({ min: 1, max: 400 }) }),
+      },
+      { weight: 3, arbitrary: fc.record({ kind: fc.constant('clear' as const), count: fc.constant(0) }) },
+      {
+        weight: 20,
+        arbitrary: fc.record({ kind: fc.constant('mark' as const), count: fc.integer({ min: 0, max: 900 }) }),
+      },
+    );
+    fc.assert(
+      fc.property(
+        fc.array(action, { maxLength: 12 }),
+        fc.integer({ min: 1, max: 1000 }),
+        (actions, limit) => {
+          const pending = new PendingRows(limit);
+          let model: Row[] = [];
+          let dropped = 0;
+          let t = 0;
+          for (const { kind, count } of actions) {
+            if (kind === 'clear') {
+              pending.clear();
+              model = [];
+            } else if (kind === 'mark') {
+              pending.mark(1, count, count + 100, 4);
+              model = model.map(([s, time, v, m]) => [
+                s,
+                time,
+                v,
+                s === 1 && time >= count && time < count + 100 ? m | 4 : m,
+              ]);
+            } else
+              for (let i = 0; i < count; i++, t++) {
+                const row: Row = [t % 3, t, t / 7, t % 2];
+                const full = model.length === limit;
+                expect(pending.push(...row)).toBe(full);
+                if (full) dropped++;
+                model = [...model.slice(full ? 1 : 0), row];
+              }
+            expect([pending.size, pending.dropped]).toEqual([model.length, dropped]);
+            expect(rowsOf(pending)).toEqual(model);
+          }
+          expect(rowsOf(pending, 2)).toEqual(model.slice(2));
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+
+  it('hold one row where the bound is nothing', () => {
+    const pending = new PendingRows(0);
+    expect([pending.push(0, 1, 1, 0), pending.push(0, 2, 2, 0)]).toEqual([false, true]);
+    expect(rowsOf(pending)).toEqual([[0, 2, 2, 0]]);
+  });
+});
+
+describe('the reserve', () => {
+  it('is three megabytes that are really there, taken once and given back', () => {
+    const path = join(temp(), 'reserve');
+    const reserve = new Reserve(path);
+    expect(reserve.release()).toBe(false);
+    expect([reserve.take(), reserve.take()]).toEqual([true, true]);
+    expect(readFileSync(path).length).toBe(3 * 2 ** 20);
+    expect([reserve.release(), existsSync(path)]).toEqual([true, false]);
+    expect(new Reserve(join(temp(), 'none', 'reserve')).take()).toBe(false);
+  });
+});
+
+describe('trimming', () => {
+  const LIMITS = { retentionMs: 10 * DAY, maxBytes: 2 ** 30 };
+  /** A database with a row a minute of two streams, and a handle on it. */
+  function filled(minutes: number) {
+    const dir = temp();
+    const store = open(dir);
+    for (let i = 0; i < minutes; i++) {
+      store.append(sample('a', 60 * i, i));
+      store.append(sample('b', 60 * i + 1, i));
+    }
+    store.close();
+    const db = new Sqlite(join(dir, DATABASE_FILE));
+    const count = () => db.prepare('SELECT count(*) FROM sample').pluck().get() as number;
+    const oldest = () => db.prepare('SELECT min(time) FROM sample').pluck().get() as number;
+    return { db, count, oldest, newest: T0 + 60_000 * (minutes - 1) + 1000 };
+  }
+
+  it('removes what is older than the retention, by the newest row where the clock is ahead, one slice at a time', () => {
+    const { db, count, oldest, newest } = filled(15_000);
+    expect(trimSlice(db, { ...LIMITS, retentionMs: 11 * DAY }, newest)).toBe(0);
+    expect(trimSlice(db, { ...LIMITS, retentionMs: DAY }, T0 + 1000)).toBe(0);
+    // A year ahead counts as the newest row; no more than a slice goes at once.
+    expect(trimSlice(db, { ...LIMITS, retentionMs: DAY / 24 }, newest + 365 * DAY)).toBe(20_000);
+    expect(trimSlice(db, { ...LIMITS, retentionMs: DAY / 24 }, newest + 365 * DAY)).toBe(
+      30_000 - 20_000 - count(),
+    );
+    expect(oldest()).toBeGreaterThanOrEqual(newest - DAY / 24);
+    expect(oldest()).toBeLessThan(newest - DAY / 24 + 60_000);
+    expect(trimSlice(db, { ...LIMITS, retentionMs: DAY / 24 }, newest)).toBe(0);
+    db.close();
+  });
+
+  it('removes the oldest until nine tenths and a half of the size are used, and nothing below that', () => {
+    const { db, count, oldest } = filled(25_000);
+    const used = usedBytes(db);
+    expect(trimSize(db, used)).toBe(0);
+    expect(trimSize(db, 2 * used)).toBe(0);
+    const limit = 0.8 * used;
+    let removed = 0;
+    for (let i = 0; i < 20; i++) removed += trimSize(db, limit);
+    expect(usedBytes(db)).toBeLessThanOrEqual(limit);
+    expect(usedBytes(db)).toBeGreaterThan(0.8 * limit);
+    expect(removed).toBe(50_000 - count());
+    expect(oldest()).toBeGreaterThan(T0);
+    // The last slice stays, whatever the limit.
+    for (let i = 0; i < 20; i++) trimSize(db, 1000);
+    expect(count()).toBeGreaterThan(0);
+    expect(count()).toBeLessThanOrEqual(20_000);
+    db.close();
+  });
+
+  it('removes a forgotten stream and leaves the others', () => {
+    const { db, count } = filled(15_000);
+    const id = db.prepare("SELECT id FROM stream WHERE name = 'a'").pluck().get();
+    db.prepare('INSERT INTO forgotten (stream, cursor) VALUES (?, ?)').run(id, 0);
+    let removed = 0;
+    let slices = 0;
+    while (db.prepare('SELECT count(*) FROM forgotten').pluck().get() !== 0) {
+      removed += trimSlice(db, LIMITS, T0);
+      slices++;
+    }
+    expect([removed, slices, count()]).toEqual([15_000, 2, 15_000]);
+    expect(db.prepare('SELECT count(*) FROM sample WHERE stream = ?').pluck().get(id)).toBe(0);
+    db.close();
+  });
+});
