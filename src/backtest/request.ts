@@ -6,6 +6,7 @@ import { readTable, type TableOptions } from '../table/table.ts';
 import { admit } from './admit.ts';
 import { type Beside, columnsToRead, part } from './covariate-columns.ts';
 import { type Grid, grids, type PlayOptions, type Reading, rowReadings } from './play.ts';
+import { sentinelHints } from './sentinel-hints.ts';
 
 export interface BacktestRequest {
   readonly time?: string[];
@@ -49,6 +50,8 @@ export interface BacktestRequest {
   readonly known?: string[];
   readonly json?: boolean;
   readonly registry: ModelRegistry;
+  readonly progress?: (done: number, total: number, what: string) => void;
+  readonly warn?: (text: string) => void;
 }
 
 /** What says how a file is read, and how it is played. */
@@ -84,6 +87,8 @@ export interface ReadFile {
   readonly beside: Beside;
   /** Readings left out before the play, by reason; `no-time` counts rows. */
   readonly refused: Readonly<Record<string, number>>;
+  /** Warnings of what may be meant otherwise. */
+  readonly hints: readonly string[];
 }
 
 /** A grid longer than this must have a reading in more than one of so many buckets. */
@@ -93,6 +98,7 @@ const MOST_EMPTY = 100;
 /** The readings of a file and its series on their grid. Throws FILE_UNREADABLE, CSV_INVALID, NOT_ENOUGH_DATA */
 export function readSeries(file: string, request: TableRequest): ReadFile {
   const table = readTable(file, tableOptions(request));
+  const hints = sentinelHints(file, table);
   const read = rowReadings(table);
   const { names, readings: all, beside } = part(read.names, read.readings, request.columns, request);
   const refused: Record<string, number> = {};
@@ -118,7 +124,7 @@ export function readSeries(file: string, request: TableRequest): ReadFile {
       `${file} has ${buckets} buckets, too few for a horizon of ${request.horizon}.`,
     );
   }
-  return { known, series, beside, refused };
+  return { known, series, beside, refused, hints };
 }
 
 /**
@@ -156,7 +162,7 @@ export function playOptions(request: PlayRequest): PlayOptions {
   };
 }
 
-function tableOptions(request: TableRequest): TableOptions {
+export function tableOptions(request: TableRequest): TableOptions {
   return {
     columns: columnsToRead(request.columns, request),
     ...(request.time === undefined ? {} : { time: request.time }),

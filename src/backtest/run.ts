@@ -38,8 +38,9 @@ export async function runBacktest(files: readonly string[], request: BacktestReq
   const refused: Record<string, number> = {};
   const kinds: Record<string, number> = {};
   const runs: ReportedRun[] = [];
-  for (const file of files) {
-    const part = await playFile(file, request, options, model, champion, refused);
+  for (const [at, file] of files.entries()) {
+    const progress = (done: number): void => request.progress?.(at + done, files.length, basename(file));
+    const part = await playFile(file, request, options, model, champion, refused, progress);
     for (const run of part.runs) runs.push(reported(run, file, part.grids[0]));
     for (const { kind } of part.played) kinds[kind] = (kinds[kind] ?? 0) + 1;
     part.grids.forEach((unnamed, s) => {
@@ -88,7 +89,8 @@ export async function runCold(files: readonly string[], request: BacktestRequest
   const points: ColdPoint[] = [];
   let before = 0;
   for (const file of files) {
-    const { series } = readSeries(file, request);
+    const { series, hints } = readSeries(file, request);
+    for (const hint of hints) request.warn?.(hint);
     const add = (point: ColdPoint): void => void points.push({ ...point, series: before + point.series });
     await playCold(() => new Engine(model), series, playOptions(request), add);
     before += series.length;
@@ -166,8 +168,10 @@ async function playFile(
   model: Model | null,
   champion: StoredModel | null,
   refused: Record<string, number>,
+  progress: (done: number) => void,
 ): Promise<{ grids: Grid[]; played: Played[]; runs: readonly TunerRun[] }> {
-  const { known, series, beside, refused: leftOut } = readSeries(file, request);
+  const { known, series, beside, refused: leftOut, hints } = readSeries(file, request);
+  for (const hint of hints) request.warn?.(hint);
   for (const [reason, n] of Object.entries(leftOut)) refused[reason] = (refused[reason] ?? 0) + n;
   const helping = known.filter((one) => one.series >= series.length);
   const helpers = grids(
@@ -193,6 +197,7 @@ async function playFile(
     const hooks: PlayHooks = {
       bucket: (index, endMs) => tuner?.bucket(index, endMs),
       marked: (s, index, marks) => tuner?.marked(s, index, marks),
+      progress: (done, total) => progress(done / total),
       refused: (outcome) => {
         refused[outcome] = (refused[outcome] ?? 0) + 1;
       },

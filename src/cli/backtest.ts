@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { CompareRequest } from '../backtest/compare/compare.ts';
 import type { ProtocolRequest } from '../backtest/protocol/protocol.ts';
 import { PROTOCOLS, type ProtocolName } from '../backtest/protocol/split.ts';
+import type { TableRequest } from '../backtest/request.ts';
 import { parseRate } from '../config/units.ts';
 import { AGGREGATES, type Aggregate, FILLS, type Fill } from '../series/spec.ts';
 import { configOption } from './shared/globals.ts';
@@ -82,7 +83,7 @@ export function registerBacktest(program: Command): void {
     .option('--id <columns>', 'column that says whose row it is, in long files', list)
     .option(
       '--interval <duration>',
-      'length of a bucket, e.g. 5m or 1h; needed, but for --protocol',
+      'length of a bucket, e.g. 5m or 1h; found out from the rows where not given',
       duration,
     )
     .option(
@@ -171,14 +172,17 @@ export function registerBacktest(program: Command): void {
         process.stdout.write(await protocol(files, { ...flags, protocol: flags.protocol, registry }));
         return;
       }
-      const { interval, horizon, min, max } = flags;
+      const { horizon, min, max } = flags;
       if (min !== undefined && max !== undefined && min >= max)
         command.error(`error: --min ${min} is not below --max ${max}`);
-      if (interval === undefined || horizon === undefined) {
-        const missing = interval === undefined ? '--interval <duration>' : '--horizon <steps>';
-        command.error(`error: required option '${missing}' not specified`);
+      if (horizon === undefined) {
+        command.error("error: required option '--horizon <steps>' not specified");
         return;
       }
+      const warn = (text: string): void => void process.stderr.write(`${text}\n`);
+      const interval = flags.interval ?? (await intervalOf(files[0] ?? '', { ...flags, horizon }, warn));
+      const { ProgressBar } = await import('./shared/progress.ts');
+      const bar = new ProgressBar(process.stderr);
       const request = {
         ...flags,
         interval,
@@ -186,6 +190,11 @@ export function registerBacktest(program: Command): void {
         registry,
         model: flags.model ?? 'base',
         finetune: flags.finetune === 'off' ? null : flags.finetune,
+        progress: (done: number, total: number, what: string) => bar.update(done / total, what),
+        warn: (text: string) => {
+          bar.end();
+          warn(`warning: ${text}`);
+        },
       };
       const { runBacktest } = await import('../backtest/run.ts');
       if (flags.compare === 'gaps') {
@@ -202,9 +211,29 @@ export function registerBacktest(program: Command): void {
         return;
       }
       if (flags.inject.length > 0) command.error('error: --inject goes with --compare gaps');
-      const text = await runBacktest(files, request);
-      process.stdout.write(text);
+      try {
+        const text = await runBacktest(files, request);
+        bar.end();
+        process.stdout.write(text);
+      } finally {
+        bar.end();
+      }
     });
+}
+
+/** The distance of the rows, where nobody said how long a bucket is. */
+async function intervalOf(
+  file: string,
+  request: Omit<TableRequest, 'interval'>,
+  say: (text: string) => void,
+): Promise<number> {
+  const [{ foundInterval }, { formatDuration }] = await Promise.all([
+    import('../backtest/found-interval.ts'),
+    import('../config/units.ts'),
+  ]);
+  const interval = foundInterval(file, request);
+  say(`--interval ${formatDuration(interval)}: the rows of ${file} are so far apart`);
+  return interval;
 }
 
 async function compared(

@@ -2,6 +2,7 @@
  * What is heard on a broker, topic by topic: how it reads, how often it comes, between which values it moves. Bounded:
  * further topics and fields are only counted. The base of `gatecast check --listen` and `gatecast init`.
  */
+import { couldBeSentinel } from '../series/sentinels.ts';
 import { Announcements } from './announcements.ts';
 import { type Decoder, TAKE_ALL } from './decoder.ts';
 import { createDecoder, type PayloadKind } from './decoders/index.ts';
@@ -203,14 +204,6 @@ function senderOf(json: Readonly<Record<string, unknown>>): string {
   return parts.join('\u001f').slice(0, 256);
 }
 
-/** Numbers that devices send in place of a value that they do not have. */
-const MARKS: ReadonlySet<number> = new Set([
-  -127, -196.6, -200, -242, -255, -273, -273.15, -327.68, -3276.8, -32768, -99, -99.9, -999, -999.9, -9999,
-  327.67, 3276.7, 32767, 65535, 6553.5, 655.35, 9999, 99999, -2147483648, 2147483647, 4294967295,
-]);
-
-export const isMark = (value: number): boolean => MARKS.has(value);
-
 function hearField(
   heard: HeardTopic,
   name: string,
@@ -236,7 +229,7 @@ function hearField(
   }
   field.count += 1;
   field.unit ??= unit;
-  if (isMark(value)) {
+  if (couldBeSentinel(value)) {
     field.marks.set(value, (field.marks.get(value) ?? 0) + 1);
     return;
   }

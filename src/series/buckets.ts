@@ -7,7 +7,7 @@ import { GatecastError } from '../errors.ts';
 import { type Admission, FUTURE_MS, refusal } from './admission.ts';
 import { aggregate, inOrder, without } from './aggregate.ts';
 import { Counter } from './counter.ts';
-import { IntervalWatch, learnInterval, READINGS_TO_LEARN } from './interval.ts';
+import { IntervalWatch, isRepeat, learnFromFirst } from './interval.ts';
 import { OpenBuckets } from './open-buckets.ts';
 import { RateLimit } from './rate-limit.ts';
 import type { Sample } from './sample.ts';
@@ -178,7 +178,7 @@ export class Buckets {
   private learn(settledMs: number): void {
     const waiting = (this.learning ?? []).sort((a, b) => a.timeMs - b.timeMs);
     const settled = waiting.filter(({ timeMs }) => timeMs <= settledMs || waiting.length > MAX_LEARNING);
-    this.intervalMs = learnInterval(settled.slice(0, READINGS_TO_LEARN).map(({ timeMs }) => timeMs));
+    this.intervalMs = learnFromFirst(settled);
     if (this.intervalMs === null) return;
     this.learning = null;
     for (const { timeMs, value } of waiting) this.place(timeMs, value);
@@ -275,7 +275,11 @@ export class Buckets {
     this.closedNewestMs = all.times[all.times.length - 1];
     const tooFast: number[] = [];
     all.times.forEach((timeMs, i) => {
-      this.comingMs = this.watch?.add(timeMs, intervalMs) ?? this.comingMs;
+      if (
+        this.watch !== null &&
+        !(i > 0 && isRepeat(timeMs, all.values[i], all.times[i - 1], all.values[i - 1]))
+      )
+        this.comingMs = this.watch.add(timeMs, intervalMs) ?? this.comingMs;
       if (!this.limit.accepts(timeMs, all.values[i])) tooFast.push(timeMs);
     });
     const kept = tooFast.length === 0 ? all : without(all, tooFast);

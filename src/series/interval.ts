@@ -15,6 +15,35 @@ export const READINGS_TO_LEARN = 6;
 /** Gaps shorter than this share of a long one are within a burst: several messages of one report. */
 const BURST_SHARE = 0.1;
 
+/** The same value again within this time is a repeat of the radio, not another reading, ms. */
+const REPEAT_MS = 800;
+/** Repeats for longer than this are no repeats: a fast sensor stands still, ms. */
+const REPEATS_MS = 2000;
+
+/** Whether a reading repeats the one before it. */
+export const isRepeat = (timeMs: number, value: number, beforeMs: number, before: number): boolean =>
+  value === before && timeMs - beforeMs <= REPEAT_MS;
+
+/**
+ * Learns from the first readings that are no repeats.
+ * @param readings ascending by time
+ * @returns the interval, ms; null while there are too few
+ */
+export function learnFromFirst(
+  readings: readonly { readonly timeMs: number; readonly value: number }[],
+): number | null {
+  const apart: number[] = [];
+  let standsStill = false;
+  for (const [at, { timeMs, value }] of readings.entries()) {
+    const before = readings[at - 1];
+    if (before === undefined || !isRepeat(timeMs, value, before.timeMs, before.value)) apart.push(timeMs);
+    standsStill ||= timeMs - apart[apart.length - 1] > REPEATS_MS;
+    const times = standsStill ? readings.slice(0, at + 1).map((one) => one.timeMs) : apart;
+    if (times.length >= READINGS_TO_LEARN) return learnInterval(times.slice(0, READINGS_TO_LEARN));
+  }
+  return null;
+}
+
 /** The nearest nice interval, by ratio. */
 export function niceInterval(ms: number): number {
   let best = NICE_MS[0];

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { IntervalWatch, learnInterval, niceInterval } from '../../src/series/interval.ts';
+import { IntervalWatch, learnFromFirst, learnInterval, niceInterval } from '../../src/series/interval.ts';
 import { StateReader, StateWriter } from '../../src/series/state-io.ts';
 import { uniform } from '../support/random.ts';
 
@@ -29,6 +29,32 @@ describe('niceInterval', () => {
     expect(niceInterval(1400)).toBe(1000);
     expect(niceInterval(1500)).toBe(2000);
     expect(niceInterval(1e12)).toBe(604_800_000);
+  });
+});
+
+describe('learnFromFirst', () => {
+  /** Every reading `copies` times, 60 ms apart. */
+  const repeated = (copies: number, count: number, interval = MINUTE) =>
+    times(interval, count).flatMap((time, n) =>
+      Array.from({ length: copies }, (_, copy) => ({ timeMs: time + 60 * copy, value: n })),
+    );
+
+  it('is not fooled by the repeats of a radio', () => {
+    for (const copies of [1, 2, 3, 6, 12]) expect(learnFromFirst(repeated(copies, 6))).toBe(MINUTE);
+    expect(learnFromFirst(repeated(3, 5))).toBeNull();
+  });
+
+  it('decides from the same readings, however many there are by then', () => {
+    const all = repeated(4, 30, 10_000);
+    for (const length of [24, 25, 60, 120]) expect(learnFromFirst(all.slice(0, length))).toBe(10_000);
+  });
+
+  it('takes a fast sensor that stands still for what it is', () => {
+    const still = times(200, 60).map((timeMs) => ({ timeMs, value: 7 }));
+    expect(learnFromFirst(still.slice(0, 8))).toBeNull();
+    for (const length of [12, 40, 60]) expect(learnFromFirst(still.slice(0, length))).toBe(200);
+    const moving = still.map((one, n) => ({ ...one, value: n }));
+    expect(learnFromFirst(moving.slice(0, 6))).toBe(200);
   });
 });
 

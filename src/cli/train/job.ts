@@ -1,5 +1,6 @@
 /** What `gatecast train` is asked for, as a training job: flags checked, data sets named, network and settings. */
 import { basename } from 'node:path';
+import { foundInterval } from '../../backtest/found-interval.ts';
 import { GatecastError } from '../../errors.ts';
 import type { StoredModel } from '../../model/registry.ts';
 import { createRandom } from '../../network/random.ts';
@@ -74,9 +75,8 @@ export function dataSets(flags: TrainFlags): DataSet[] {
   const left = new Set(flags.without);
   const sets = flags.sets ? readSets(flags.sets).filter((set) => !left.has(set.name)) : [];
   if (!flags.data) return sets;
-  if (!flags.interval)
-    throw new GatecastError('USAGE', '--data needs --interval, the length of a bucket, e.g. 5m.');
   const files = flags.data;
+  const [horizon = 24] = flags.horizon;
   const one: DataSet = {
     name: basename(files[0]).replace(/\.csv(\.gz)?$/, ''),
     licence: flags.licence,
@@ -90,7 +90,7 @@ export function dataSets(flags: TrainFlags): DataSet[] {
     ...(flags.missing && { missing: flags.missing }),
     ...(flags.clockStart !== undefined && { clock_start: flags.clockStart }),
     timezone: flags.timezone,
-    intervals: flags.interval,
+    intervals: flags.interval ?? [foundInterval(files[0], { ...flags, horizon })],
     horizons: flags.horizon,
     part: [0, 1],
     places: 1,

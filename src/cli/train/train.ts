@@ -66,7 +66,7 @@ export function registerTrain(program: Command): void {
     .option('--id <columns>', 'column that says whose row it is, in long files', list)
     .option(
       '--interval <durations>',
-      'bucket lengths to learn from, e.g. 5m or 5m,1h; needed with --data',
+      'bucket lengths to learn from, e.g. 5m or 5m,1h; the distance of the rows where not given',
       durations,
     )
     .option(

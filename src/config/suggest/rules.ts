@@ -3,6 +3,7 @@ import { formatOf, type PayloadKind } from '../../ingest/decoders/index.ts';
 import { matchPattern, parsePattern } from '../../ingest/pattern.ts';
 import { type HeardField, type HeardTopic, isDeviceMember, type Survey } from '../../ingest/survey.ts';
 import { isUnit } from '../../ingest/unit-names.ts';
+import { standsApart } from '../../series/sentinels.ts';
 import { checkFieldPath } from '../checks.ts';
 import { formatDuration } from '../units.ts';
 import { cadenceOf, stepsFor } from './cadence.ts';
@@ -468,10 +469,7 @@ function withoutTwins(fields: readonly Field[], kind: PayloadKind): Field[] {
 /** With marks that stand alone kept out of the range; what lies among the other values is a reading. */
 function ranged(field: HeardField): HeardField {
   const { min, max } = field;
-  const span = Math.max(max - min, Math.abs(max) / 10, 1);
-  const marks = new Map(
-    [...field.marks].filter(([value]) => min <= max && (value < min - 3 * span || value > max + 3 * span)),
-  );
+  const marks = new Map([...field.marks].filter(([value]) => standsApart(value, min, max)));
   const readings = [...field.marks.keys()].filter((value) => !marks.has(value));
   return { ...field, marks, min: Math.min(min, ...readings), max: Math.max(max, ...readings) };
 }
