@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runProgram } from '../../src/cli/program.ts';
 import type { Claims } from '../../src/remote/contract.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto, watch } from '../support/mosquitto.ts';
+import { startProxy } from '../support/proxy.ts';
 import { type NodeScript, type ScriptedNode, scriptedNode } from '../support/scripted-node.ts';
 import { tempDirs } from '../support/temp.ts';
 import { waitFor } from '../support/wait.ts';
@@ -407,6 +408,59 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     expect(code).toBe(0);
     for (const { pushes } of f.nodes.values()) expect(pushes).toHaveLength(1);
     expect((await f.config('push', '--resume')).code).toBe(2);
+    await f.close();
+  });
+
+  test('a lost connection in the middle: it connects again and goes on; every gateway gets the push once', async () => {
+    const f = await fleet(4);
+    const proxy = await startProxy(broker?.port ?? 0);
+    const patch = f.file('p.json', { a: 1 });
+    const words = ['--fleet', f.group, '--patch', patch, '--rate', '2/1s', '--broker', proxy.url];
+    const pushing = run('config', 'push', ...words, '--operator-dir', f.dir, '--wait', '3s');
+    await waitFor('the first gateway', () => seen(f.nodes) === 1, 30_000);
+    proxy.cut();
+    // Longer than a gateway may take to answer: nobody is given up for the operator's own outage.
+    await new Promise((resolve) => setTimeout(resolve, 4000));
+    expect(seen(f.nodes)).toBeLessThan(4);
+    proxy.restore();
+    const { code, out } = await pushing;
+    expect(out).toContain('connecting again');
+    expect(out).toContain('connected again');
+    expect(out).toContain('version 1: applied by all 4');
+    expect(code).toBe(0);
+    for (const { pushes } of f.nodes.values()) expect(pushes).toHaveLength(1);
+    await proxy.stop();
+    await f.close();
+  });
+
+  test('a lost connection and Ctrl-C: it ends with 1 and says how to go on; --resume does', async () => {
+    const f = await fleet(4);
+    const proxy = await startProxy(broker?.port ?? 0);
+    const patch = f.file('p.json', { a: 1 });
+    const words = ['--fleet', f.group, '--patch', patch, '--rate', '1/2s', '--broker', proxy.url];
+    const pushing = run('config', 'push', ...words, '--operator-dir', f.dir);
+    await waitFor('the first gateway', () => seen(f.nodes) === 1, 30_000);
+    proxy.cut();
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    process.emit('SIGINT');
+    const { code, out } = await pushing;
+    expect(code).toBe(1);
+    expect(out).toMatch(/stopped; applied by [01] of 4\. Go on with: gatecast config push --resume/);
+    expect((await f.config('push', '--resume')).out).toContain('version 1: applied by all 4');
+    for (const { pushes } of f.nodes.values()) expect(pushes).toHaveLength(1);
+    await proxy.stop();
+    await f.close();
+  });
+
+  test('where there is no terminal, each change of a gateway is a line', async () => {
+    const f = await fleet(2);
+    const { out } = await f.config('push', '--fleet', f.group, '--patch', f.file('p.json', { a: 1 }));
+    expect(out).not.toContain('\u001b');
+    for (const name of f.names) {
+      const lines = out.split('\n').filter((line) => line.startsWith(`${name}  `));
+      expect(lines.some((line) => line.includes('probation 202'))).toBe(true);
+      expect(lines.at(-1)).toMatch(new RegExp(`^${name} +1 +applied 200$`));
+    }
     await f.close();
   });
 

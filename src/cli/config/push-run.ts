@@ -3,37 +3,23 @@
  * message. A rollout in steps delivers the same signed message of the fleet on the topics of single gateways, and leaves it
  * on the fleet's topic at the end: every gateway has one version in one layer, whenever it got it.
  */
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { z } from 'zod';
-import { errorText, GatecastError } from '../../errors.ts';
+import { GatecastError } from '../../errors.ts';
 import type { Incoming } from '../../mqtt/connection.ts';
 import { topicsOf } from '../../mqtt/topics.ts';
-import {
-  type Claims,
-  type LayerName,
-  MAX_PUSH_BYTES,
-  modelClaimSchema,
-  type Reported,
-} from '../../remote/contract.ts';
+import { type Claims, type LayerName, MAX_PUSH_BYTES, type Reported } from '../../remote/contract.ts';
 import { modelClaim } from '../../remote/model-claim.ts';
 import { type Signer, sign } from '../../remote/sign.ts';
-import { writeFileAtomic } from '../../system/files.ts';
-import type { Link } from '../shared/broker.ts';
+import type { LastingLink } from '../shared/lasting-link.ts';
+import { pause } from '../shared/pause.ts';
 import { type ClaimFlags, type Content, claimsOf } from './content.ts';
+import { dryRunOf, knownMembers } from './dry-run.ts';
 import { append, type HistoryEntry, ofTarget, type Pushed, readHistory } from './history-file.ts';
 import type { OperatorFolder, Target } from './operator.ts';
-import {
-  dryOutcomeOf,
-  isFailure,
-  isFinal,
-  type NodeState,
-  outcomeOf,
-  parseReported,
-  type Sought,
-} from './outcome.ts';
+import { isFailure, isFinal, type NodeState, outcomeOf, type Sought } from './outcome.ts';
 import { ModelSender, type PushedModel, readPushedModel } from './push-model.ts';
+import { type Reports, readReports } from './reports.ts';
 import { type AbortLimit, canaryCount, type Rate, Rollout, type RolloutPlan } from './rollout.ts';
+import { loadRollout, type RolloutFile, saveRollout } from './rollout-file.ts';
 
 export interface PushRequest {
   readonly base: string;
@@ -58,7 +44,7 @@ export interface PushRequest {
 }
 
 export interface PushIo {
-  readonly connect: (message: (message: Incoming) => void) => Promise<Link>;
+  readonly connect: (message: (message: Incoming) => void) => Promise<LastingLink>;
   readonly show: (states: readonly NodeState[], title: string) => void;
   readonly now: () => number;
   /** Set by Ctrl-C. */
@@ -76,97 +62,10 @@ export interface PushResult {
 }
 
 const LOOK_MS = 50;
-/** The answers to a dry run of a fleet are complete when no further one came for so long, ms. */
-const QUIET_MS = 2000;
 /** Added to probation: applying, and the way of the messages, ms. */
 const MARGIN_MS = 60_000;
 /** The probation of a model may take so many times its length, until enough forecasts have met their readings. */
 const MODEL_PATIENCE = 3;
-
-const stateSchema = z.object({
-  node: z.string(),
-  status: z.enum([
-    'waiting',
-    'sent',
-    'applying',
-    'probation',
-    'applied',
-    'rejected',
-    'rolled_back',
-    'no answer',
-  ]),
-  version: z.number().nullable(),
-  code: z.number().nullable(),
-  reason: z.string(),
-});
-/** How far a rollout got. */
-const rolloutFileSchema = z.object({
-  id: z.string(),
-  base: z.string(),
-  target: z.object({ kind: z.enum(['node', 'fleet']), name: z.string() }),
-  kid: z.string(),
-  version: z.number(),
-  token: z.string(),
-  jws: z.string(),
-  plan: z.object({
-    nodes: z.array(z.string()),
-    canaries: z.number(),
-    rate: z.object({ count: z.number(), periodMs: z.number() }).nullable(),
-    abortAfter: z.union([
-      z.object({ kind: z.literal('count'), failures: z.number() }),
-      z.object({ kind: z.literal('share'), share: z.number() }),
-    ]),
-    answerMs: z.number(),
-    finishMs: z.number(),
-  }),
-  states: z.array(stateSchema),
-  /** Where the files of its model are; null: it has none. */
-  model: z
-    .object({ path: z.string(), claim: modelClaimSchema, bytesPerSecond: z.number() })
-    .nullable()
-    .default(null),
-  /** Known members that did not answer before it began. */
-  absent: z.array(stateSchema),
-  ended: z.boolean(),
-});
-type RolloutFile = z.infer<typeof rolloutFileSchema>;
-
-/** Reports by node, as they come. */
-class Reports {
-  readonly latest = new Map<string, Reported>();
-  heard: (node: string, reported: Reported) => void = () => {};
-  /** Other messages. */
-  other: (message: Pick<Incoming, 'topic' | 'payload'>) => void = () => {};
-
-  constructor(private readonly base: string) {}
-
-  receive({ topic, payload }: Pick<Incoming, 'topic' | 'payload'>): void {
-    const rest = topic.startsWith(`${this.base}/`) ? topic.slice(this.base.length + 1).split('/') : [];
-    const [node = '', ...tail] = rest;
-    if (tail.join('/') !== 'config/reported') {
-      this.other({ topic, payload });
-      return;
-    }
-    const reported = parseReported(payload);
-    if (reported === null) return;
-    if (reported.dry_run !== true) this.latest.set(node, reported);
-    this.heard(node, reported);
-  }
-}
-
-/** Reads the reports that the broker has kept. */
-export async function readReports(
-  base: string,
-  node: string | null,
-  connect: PushIo['connect'],
-): Promise<{ link: Link; reports: Reports }> {
-  const reports = new Reports(base);
-  const link = await connect((message) => reports.receive(message));
-  await link.subscribe([node === null ? `${base}/+/config/reported` : topicsOf(base, node).configReported]);
-  await link.settled();
-  await pause(200);
-  return { link, reports };
-}
 
 /** @throws GatecastError BROKER_UNREACHABLE, USAGE, FILE_UNWRITABLE */
 export async function push(request: PushRequest, io: PushIo): Promise<PushResult> {
@@ -244,7 +143,7 @@ export async function push(request: PushRequest, io: PushIo): Promise<PushResult
     };
     // Before it is sent: a version is never used twice, whatever happens now.
     append(folder.history, pushed);
-    save(folder, file);
+    saveRollout(folder, file);
     return await roll(file, request.model, { folder, io, link, reports });
   } finally {
     await link.close();
@@ -253,7 +152,7 @@ export async function push(request: PushRequest, io: PushIo): Promise<PushResult
 
 /** Goes on with an interrupted rollout. @throws GatecastError USAGE where there is none, BROKER_UNREACHABLE */
 export async function resume(id: string | null, folder: OperatorFolder, io: PushIo): Promise<PushResult> {
-  const file = load(folder, id);
+  const file = loadRollout(folder, id);
   const model = file.model === null ? null : await readPushedModel(file.model.path);
   const { link, reports } = await readReports(
     file.base,
@@ -270,7 +169,7 @@ export async function resume(id: string | null, folder: OperatorFolder, io: Push
 interface Rolling {
   readonly folder: OperatorFolder;
   readonly io: PushIo;
-  readonly link: Link;
+  readonly link: LastingLink;
   readonly reports: Reports;
 }
 
@@ -289,7 +188,13 @@ async function senderOf(
       hint: 'push it again without --resume',
     });
   if (model.claim.source !== 'mqtt') return null;
-  const sender = new ModelSender(base, model.claim, files.files, model.bytesPerSecond, io.now());
+  const sender = new ModelSender(
+    base,
+    model.claim,
+    files.files,
+    model.bytesPerSecond,
+    io.now() - link.awayMs,
+  );
   await link.subscribe([sender.filter]);
   return sender;
 }
@@ -300,7 +205,9 @@ async function roll(file: RolloutFile, model: PushedModel | null, rolling: Rolli
   const plan: RolloutPlan = file.plan;
   const layer: LayerName = target.kind === 'node' ? 'node' : `fleet:${target.name}`;
   const sought: Sought = { kid, version, token, layer };
-  const rollout = new Rollout(plan, file.states, io.now());
+  /** Stands still while there is no connection: gateways are given up for their own silence only. */
+  const clockMs = (): number => io.now() - link.awayMs;
+  const rollout = new Rollout(plan, file.states, clockMs());
   const title = `version ${version} to ${target.kind === 'node' ? target.name : `fleet ${target.name}`}`;
   const desired =
     target.kind === 'node'
@@ -310,14 +217,14 @@ async function roll(file: RolloutFile, model: PushedModel | null, rolling: Rolli
     const said = outcomeOf(reported, sought);
     if (said === null) return;
     rollout.report(node, said);
-    if (reported.transfer != null) rollout.alive(node, io.now());
+    if (reported.transfer != null) rollout.alive(node, clockMs());
   };
   for (const [node, reported] of reports.latest) hear(node, reported);
   reports.heard = hear;
   const sender = await senderOf(file, model, rolling);
   reports.other = ({ topic, payload }) => {
-    const node = sender?.heard(topic, payload, io.now()) ?? null;
-    if (node !== null) rollout.alive(node, io.now());
+    const node = sender?.heard(topic, payload, clockMs()) ?? null;
+    if (node !== null) rollout.alive(node, clockMs());
   };
   let shown = '';
   const keep = (): void => {
@@ -325,32 +232,42 @@ async function roll(file: RolloutFile, model: PushedModel | null, rolling: Rolli
     const text = JSON.stringify(states);
     if (text === shown) return;
     shown = text;
-    save(folder, { ...file, states });
+    saveRollout(folder, { ...file, states });
     io.show(states, `${title}: ${rollout.stage}`);
   };
   const underWay = (): boolean =>
     rollout.states.some(({ status }) => status !== 'waiting' && !isFinal(status));
   keep();
-  for (;;) {
-    const nodes = rollout.due(io.now());
-    // One message for all, where nobody is to be left out.
-    if (nodes.length > 0 && (rollout.stage === 'others' || plan.canaries === 0) && plan.rate === null)
-      await link.publish({ topic: desired, payload: jws, qos: 1, retain: true });
-    else
-      for (const node of nodes)
-        await link.publish({
-          topic: topicsOf(base, node).configDesired,
-          payload: jws,
-          qos: 1,
-          retain: false,
-        });
-    keep();
-    const { stage } = rollout;
-    if (stage === 'done' || (stage === 'aborted' && !underWay()) || io.stopped()) break;
-    await sender?.send(link, io.now);
-    // So that a lost connection is noticed also while all are on probation.
-    await link.settled();
-    await pause(LOOK_MS);
+  /** Sends and waits until the rollout has ended, or the operator stops it. */
+  const proceed = async (): Promise<void> => {
+    for (;;) {
+      const nodes = rollout.due(clockMs());
+      // One message for all, where nobody is to be left out.
+      if (nodes.length > 0 && (rollout.stage === 'others' || plan.canaries === 0) && plan.rate === null)
+        await link.publish({ topic: desired, payload: jws, qos: 1, retain: true });
+      else
+        for (const node of nodes)
+          await link.publish({
+            topic: topicsOf(base, node).configDesired,
+            payload: jws,
+            qos: 1,
+            retain: false,
+          });
+      keep();
+      const { stage } = rollout;
+      if (stage === 'done' || (stage === 'aborted' && !underWay()) || io.stopped()) return;
+      await sender?.send(link, clockMs);
+      // So that a lost connection is noticed also while all are on probation.
+      await link.settled();
+      await pause(LOOK_MS);
+    }
+  };
+  try {
+    await proceed();
+  } catch (error) {
+    if (!io.stopped()) throw error;
+    // Stopped while there was no connection: what was not sent is not kept as sent.
+    return { id: file.id, version, kid, token, dryRun: false, result: 'stopped', nodes: rollout.states };
   }
   keep();
   const states = [...rollout.states, ...file.absent];
@@ -371,72 +288,11 @@ async function roll(file: RolloutFile, model: PushedModel | null, rolling: Rolli
     // For those that were away, and for those that join the group later.
     await link.publish({ topic: desired, payload: jws, qos: 1, retain: true });
   if (result !== 'stopped') {
-    save(folder, { ...file, states: rollout.states, ended: true });
+    saveRollout(folder, { ...file, states: rollout.states, ended: true });
     const nodes = Object.fromEntries(states.map(({ node, status }) => [node, status]));
     append(folder.history, { id: file.id, ended: new Date(io.now()).toISOString(), result, nodes });
   }
   return { id: file.id, version, kid, token, dryRun: false, result, nodes: states };
-}
-
-interface DryRun {
-  readonly request: PushRequest;
-  readonly io: PushIo;
-  readonly link: Link;
-  readonly reports: Reports;
-  /** From whom an answer is expected. */
-  readonly members: readonly string[];
-}
-
-/** Asks the gateways to validate the push without applying it; the members of a fleet are found out by this. */
-async function dryRunOf(jws: string, { token = '' }: Claims, parts: DryRun): Promise<NodeState[]> {
-  const { request, io, link, reports, members } = parts;
-  const { base, target, nodes } = request;
-  const answers = new Map<string, NodeState>();
-  let lastMs = io.now();
-  const startMs = lastMs;
-  reports.heard = (node, reported) => {
-    const said = dryOutcomeOf(reported, token);
-    if (said === null || (nodes !== null && !nodes.includes(node))) return;
-    lastMs = io.now();
-    answers.set(node, { node, ...said });
-    io.show([...answers.values()], 'dry run');
-  };
-  const topic =
-    target.kind === 'node'
-      ? topicsOf(base, target.name).configDesired
-      : topicsOf(base, 'any').fleetConfigDesired(target.name);
-  await link.publish({ topic, payload: jws, qos: 1, retain: false });
-  const expected = target.kind === 'node' ? [target.name] : members;
-  const complete = (): boolean => {
-    const all = expected.every((node) => answers.has(node));
-    if (target.kind === 'node' || nodes !== null) return all;
-    return all && answers.size > 0 && io.now() - lastMs >= QUIET_MS;
-  };
-  while (!complete() && io.now() - startMs < request.waitMs && !io.stopped()) {
-    await link.settled();
-    await pause(LOOK_MS);
-  }
-  reports.heard = () => {};
-  const missing = expected.filter((node) => !answers.has(node));
-  const reason = 'has not answered the dry run; it takes a retained push when it is there again';
-  return [
-    ...[...answers.values()].sort((a, b) => (a.node < b.node ? -1 : 1)),
-    ...missing.map((node): NodeState => ({ node, status: 'no answer', version: null, code: null, reason })),
-  ];
-}
-
-/** Members of a fleet from earlier pushes: what gateways report, and what was pushed from here. */
-function knownMembers(
-  { name }: Target,
-  latest: ReadonlyMap<string, Reported>,
-  history: readonly HistoryEntry[],
-): string[] {
-  const layer = `fleet:${name}`;
-  const reporting = [...latest].filter(
-    ([, reported]) => reported.layer === layer || reported.history.some((one) => one.layer === layer),
-  );
-  const newest = history.filter(({ outcome }) => outcome !== null).at(-1)?.outcome?.nodes ?? {};
-  return [...new Set([...reporting.map(([node]) => node), ...Object.keys(newest)])].sort();
 }
 
 /** What the history keeps of a push: of a model its name. */
@@ -467,35 +323,3 @@ async function signed(claims: Claims, signer: Signer): Promise<string> {
     throw new GatecastError('USAGE', `the push has ${jws.length} bytes; at most ${MAX_PUSH_BYTES} are taken`);
   return jws;
 }
-
-const ROLLOUT_ENDING = '.json';
-
-function save({ rollouts }: OperatorFolder, file: RolloutFile): void {
-  writeFileAtomic(join(rollouts, `${file.id}${ROLLOUT_ENDING}`), `${JSON.stringify(file, null, 1)}\n`, 0o600);
-}
-
-function load({ rollouts }: OperatorFolder, id: string | null): RolloutFile {
-  let names: string[];
-  try {
-    names = readdirSync(rollouts)
-      .filter((name) => name.endsWith(ROLLOUT_ENDING))
-      .sort();
-  } catch {
-    names = [];
-  }
-  const wanted = id === null ? names : names.filter((name) => name === `${id}${ROLLOUT_ENDING}`);
-  for (const name of wanted.reverse()) {
-    const path = join(rollouts, name);
-    try {
-      const file = rolloutFileSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
-      if (!file.ended) return file;
-    } catch (cause) {
-      throw new GatecastError('FILE_UNREADABLE', `${path}: ${errorText(cause)}`, { cause });
-    }
-  }
-  throw new GatecastError('USAGE', 'there is no unfinished push to go on with', {
-    hint: '`gatecast config history` lists the pushes from here',
-  });
-}
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

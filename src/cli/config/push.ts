@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { GatecastError } from '../../errors.ts';
 import { addLogin, brokerOf, type LoginFlags, openLink } from '../shared/broker.ts';
+import { LastingLink } from '../shared/lasting-link.ts';
 import { AlreadySaid } from '../shared/said.ts';
 import { duration, list } from '../shared/values.ts';
 import {
@@ -124,6 +125,7 @@ export async function follow(
     import('../../remote/model-claim.ts'),
   ]);
   const write = command.configureOutput().writeOut ?? (() => {});
+  const writeError = command.configureOutput().writeErr ?? (() => {});
   const table = flags.json ? null : new LiveTable(terminal(write));
   const options = await brokerOf(flags, 'config');
   let stopped = false;
@@ -132,7 +134,11 @@ export async function follow(
     stopped = true;
   };
   const io: PushIo = {
-    connect: (message) => openLink(options, message),
+    connect: (message) =>
+      LastingLink.open(() => openLink(options, message), {
+        stopped: () => stopped,
+        say: (text) => (table === null ? writeError(`${printable(text)}\n`) : table.note(printable(text))),
+      }),
     show: (states, title) => table?.update(states, title),
     now: Date.now,
     stopped: () => stopped,

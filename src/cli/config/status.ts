@@ -25,7 +25,7 @@ export function registerStatus(config: Command): void {
       '\nExample:\n  $ gatecast config status --broker mqtts://broker.lan --username ops --password-file pw\n',
     )
     .action(async (nodes: string[], flags: Flags, self: Command) => {
-      const { readReports } = await import('./push-run.ts');
+      const { readReports } = await import('./reports.ts');
       const options = await brokerOf(flags, 'config');
       const { link, reports } = await readReports(flags.base, null, (message) => openLink(options, message));
       await link.close();

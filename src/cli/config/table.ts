@@ -36,6 +36,12 @@ export class LiveTable {
       }
   }
 
+  /** A line that stays: a table is drawn again below it. */
+  note(text: string): void {
+    this.target.write(`${text}\n`);
+    this.drawn = 0;
+  }
+
   private redraw(states: readonly NodeState[], title: string): void {
     const { columns = 80, rows = 24 } = this.target;
     const room = Math.max(3, rows - 4);

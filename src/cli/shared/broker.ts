@@ -86,6 +86,8 @@ export interface Link {
   /** Resolves when all that the broker had sent before is here. */
   settled(): Promise<void>;
   close(): Promise<void>;
+  /** Whether the connection is gone; it does not come back. */
+  readonly lost: boolean;
 }
 
 /** The broker may speak 3.1.1 only. */
@@ -176,6 +178,9 @@ async function attempt(
         ),
       ),
     settled: () => ask((to, done) => to.ping(done)),
+    get lost() {
+      return lost !== null;
+    },
     close: () => new Promise((resolve) => (lost === null ? connection.close(resolve) : resolve())),
   };
 }

@@ -1,0 +1,75 @@
+/** Asks gateways to validate a push without applying it. The members of a fleet are found by who answers. */
+import { topicsOf } from '../../mqtt/topics.ts';
+import type { Claims, Reported } from '../../remote/contract.ts';
+import type { Link } from '../shared/broker.ts';
+import { pause } from '../shared/pause.ts';
+import type { HistoryEntry } from './history-file.ts';
+import type { Target } from './operator.ts';
+import { dryOutcomeOf, type NodeState } from './outcome.ts';
+import type { PushIo, PushRequest } from './push-run.ts';
+import type { Reports } from './reports.ts';
+
+const LOOK_MS = 50;
+/** The answers of a fleet are complete when no further one came for so long, ms. */
+const QUIET_MS = 2000;
+
+interface DryRun {
+  readonly request: PushRequest;
+  readonly io: PushIo;
+  readonly link: Link;
+  readonly reports: Reports;
+  /** From whom an answer is expected. */
+  readonly members: readonly string[];
+}
+
+/** @returns a state for each gateway that answered or was expected to */
+export async function dryRunOf(jws: string, { token = '' }: Claims, parts: DryRun): Promise<NodeState[]> {
+  const { request, io, link, reports, members } = parts;
+  const { base, target, nodes } = request;
+  const answers = new Map<string, NodeState>();
+  let lastMs = io.now();
+  const startMs = lastMs;
+  reports.heard = (node, reported) => {
+    const said = dryOutcomeOf(reported, token);
+    if (said === null || (nodes !== null && !nodes.includes(node))) return;
+    lastMs = io.now();
+    answers.set(node, { node, ...said });
+    io.show([...answers.values()], 'dry run');
+  };
+  const topic =
+    target.kind === 'node'
+      ? topicsOf(base, target.name).configDesired
+      : topicsOf(base, 'any').fleetConfigDesired(target.name);
+  await link.publish({ topic, payload: jws, qos: 1, retain: false });
+  const expected = target.kind === 'node' ? [target.name] : members;
+  const complete = (): boolean => {
+    const all = expected.every((node) => answers.has(node));
+    if (target.kind === 'node' || nodes !== null) return all;
+    return all && answers.size > 0 && io.now() - lastMs >= QUIET_MS;
+  };
+  while (!complete() && io.now() - startMs < request.waitMs && !io.stopped()) {
+    await link.settled();
+    await pause(LOOK_MS);
+  }
+  reports.heard = () => {};
+  const missing = expected.filter((node) => !answers.has(node));
+  const reason = 'has not answered the dry run; it takes a retained push when it is there again';
+  return [
+    ...[...answers.values()].sort((a, b) => (a.node < b.node ? -1 : 1)),
+    ...missing.map((node): NodeState => ({ node, status: 'no answer', version: null, code: null, reason })),
+  ];
+}
+
+/** Members of a fleet from earlier pushes: what gateways report, and what was pushed from here. */
+export function knownMembers(
+  { name }: Target,
+  latest: ReadonlyMap<string, Reported>,
+  history: readonly HistoryEntry[],
+): string[] {
+  const layer = `fleet:${name}`;
+  const reporting = [...latest].filter(
+    ([, reported]) => reported.layer === layer || reported.history.some((one) => one.layer === layer),
+  );
+  const newest = history.filter(({ outcome }) => outcome !== null).at(-1)?.outcome?.nodes ?? {};
+  return [...new Set([...reporting.map(([node]) => node), ...Object.keys(newest)])].sort();
+}

@@ -1,0 +1,44 @@
+/** What the gateways report, as the broker keeps it and as it comes. */
+import type { Incoming } from '../../mqtt/connection.ts';
+import { topicsOf } from '../../mqtt/topics.ts';
+import type { Reported } from '../../remote/contract.ts';
+import type { Link } from '../shared/broker.ts';
+import { pause } from '../shared/pause.ts';
+import { parseReported } from './outcome.ts';
+
+/** Reports by node, as they come. */
+export class Reports {
+  readonly latest = new Map<string, Reported>();
+  heard: (node: string, reported: Reported) => void = () => {};
+  /** Other messages. */
+  other: (message: Pick<Incoming, 'topic' | 'payload'>) => void = () => {};
+
+  constructor(private readonly base: string) {}
+
+  receive({ topic, payload }: Pick<Incoming, 'topic' | 'payload'>): void {
+    const rest = topic.startsWith(`${this.base}/`) ? topic.slice(this.base.length + 1).split('/') : [];
+    const [node = '', ...tail] = rest;
+    if (tail.join('/') !== 'config/reported') {
+      this.other({ topic, payload });
+      return;
+    }
+    const reported = parseReported(payload);
+    if (reported === null) return;
+    if (reported.dry_run !== true) this.latest.set(node, reported);
+    this.heard(node, reported);
+  }
+}
+
+/** Reads the reports that the broker has kept. */
+export async function readReports<L extends Link>(
+  base: string,
+  node: string | null,
+  connect: (message: (message: Incoming) => void) => Promise<L>,
+): Promise<{ link: L; reports: Reports }> {
+  const reports = new Reports(base);
+  const link = await connect((message) => reports.receive(message));
+  await link.subscribe([node === null ? `${base}/+/config/reported` : topicsOf(base, node).configReported]);
+  await link.settled();
+  await pause(200);
+  return { link, reports };
+}

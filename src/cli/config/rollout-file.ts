@@ -1,0 +1,87 @@
+/** How far a rollout got, in a file of the operator's folder: what `push --resume` goes on with. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { errorText, GatecastError } from '../../errors.ts';
+import { modelClaimSchema } from '../../remote/contract.ts';
+import { writeFileAtomic } from '../../system/files.ts';
+import type { OperatorFolder } from './operator.ts';
+
+const stateSchema = z.object({
+  node: z.string(),
+  status: z.enum([
+    'waiting',
+    'sent',
+    'applying',
+    'probation',
+    'applied',
+    'rejected',
+    'rolled_back',
+    'no answer',
+  ]),
+  version: z.number().nullable(),
+  code: z.number().nullable(),
+  reason: z.string(),
+});
+const rolloutFileSchema = z.object({
+  id: z.string(),
+  base: z.string(),
+  target: z.object({ kind: z.enum(['node', 'fleet']), name: z.string() }),
+  kid: z.string(),
+  version: z.number(),
+  token: z.string(),
+  jws: z.string(),
+  plan: z.object({
+    nodes: z.array(z.string()),
+    canaries: z.number(),
+    rate: z.object({ count: z.number(), periodMs: z.number() }).nullable(),
+    abortAfter: z.union([
+      z.object({ kind: z.literal('count'), failures: z.number() }),
+      z.object({ kind: z.literal('share'), share: z.number() }),
+    ]),
+    answerMs: z.number(),
+    finishMs: z.number(),
+  }),
+  states: z.array(stateSchema),
+  /** Where the files of its model are; null: it has none. */
+  model: z
+    .object({ path: z.string(), claim: modelClaimSchema, bytesPerSecond: z.number() })
+    .nullable()
+    .default(null),
+  /** Known members that did not answer before it began. */
+  absent: z.array(stateSchema),
+  ended: z.boolean(),
+});
+export type RolloutFile = z.infer<typeof rolloutFileSchema>;
+
+const ROLLOUT_ENDING = '.json';
+
+/** @throws the system's error */
+export function saveRollout({ rollouts }: OperatorFolder, file: RolloutFile): void {
+  writeFileAtomic(join(rollouts, `${file.id}${ROLLOUT_ENDING}`), `${JSON.stringify(file, null, 1)}\n`, 0o600);
+}
+
+/** The newest unfinished one, or the one with this id. @throws GatecastError USAGE where there is none, FILE_UNREADABLE */
+export function loadRollout({ rollouts }: OperatorFolder, id: string | null): RolloutFile {
+  let names: string[];
+  try {
+    names = readdirSync(rollouts)
+      .filter((name) => name.endsWith(ROLLOUT_ENDING))
+      .sort();
+  } catch {
+    names = [];
+  }
+  const wanted = id === null ? names : names.filter((name) => name === `${id}${ROLLOUT_ENDING}`);
+  for (const name of wanted.reverse()) {
+    const path = join(rollouts, name);
+    try {
+      const file = rolloutFileSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+      if (!file.ended) return file;
+    } catch (cause) {
+      throw new GatecastError('FILE_UNREADABLE', `${path}: ${errorText(cause)}`, { cause });
+    }
+  }
+  throw new GatecastError('USAGE', 'there is no unfinished push to go on with', {
+    hint: '`gatecast config history` lists the pushes from here',
+  });
+}

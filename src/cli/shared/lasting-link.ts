@@ -1,0 +1,97 @@
+/** A link that is made again when the connection is lost: a command that takes long goes on where it was. */
+
+import { errorText } from '../../errors.ts';
+import type { Outgoing } from '../../mqtt/outbox.ts';
+import { type Link, LoginRefused } from './broker.ts';
+import { pause } from './pause.ts';
+
+export interface LastingLinkOptions {
+  /** True when the command is to end: nothing is tried any more. */
+  readonly stopped: () => boolean;
+  /** Called with what happens to the connection, for the user. */
+  readonly say: (text: string) => void;
+  /** How long the broker may be away, ms. */
+  readonly patienceMs?: number;
+}
+
+const PATIENCE_MS = 600_000;
+const FIRST_WAIT_MS = 500;
+const MAX_WAIT_MS = 5000;
+const LOOK_MS = 100;
+
+export class LastingLink implements Link {
+  private readonly filters = new Set<string>();
+  private reconnecting: Promise<void> | null = null;
+  /** How long there has been no connection, all outages together, ms. */
+  awayMs = 0;
+
+  private constructor(
+    private link: Link,
+    private readonly connect: () => Promise<Link>,
+    private readonly options: LastingLinkOptions,
+  ) {}
+
+  /** The first connection is tried once. @throws GatecastError BROKER_UNREACHABLE, FILE_UNREADABLE */
+  static async open(connect: () => Promise<Link>, options: LastingLinkOptions): Promise<LastingLink> {
+    return new LastingLink(await connect(), connect, options);
+  }
+
+  get lost(): boolean {
+    return this.link.lost;
+  }
+
+  /** The broker may get the message twice, where the connection was lost before it could confirm it. */
+  publish(message: Outgoing): Promise<void> {
+    return this.lasting((link) => link.publish(message));
+  }
+
+  async subscribe(filters: readonly string[]): Promise<void> {
+    await this.lasting((link) => link.subscribe(filters));
+    for (const filter of filters) this.filters.add(filter);
+  }
+
+  settled(): Promise<void> {
+    return this.lasting((link) => link.settled());
+  }
+
+  close(): Promise<void> {
+    return this.link.close();
+  }
+
+  private async lasting(use: (link: Link) => Promise<void>): Promise<void> {
+    for (;;) {
+      try {
+        return await use(this.link);
+      } catch (error) {
+        if (!this.link.lost) throw error;
+        this.reconnecting ??= this.reconnect(error).finally(() => {
+          this.reconnecting = null;
+        });
+        await this.reconnecting;
+      }
+    }
+  }
+
+  /** @throws GatecastError `cause` when patience is over or the command is to end; LoginRefused */
+  private async reconnect(cause: unknown): Promise<void> {
+    const { stopped, say, patienceMs = PATIENCE_MS } = this.options;
+    const startMs = performance.now();
+    say(`${errorText(cause)}; connecting again`);
+    for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(MAX_WAIT_MS, 2 * waitMs)) {
+      for (let waitedMs = 0; waitedMs < waitMs && !stopped(); waitedMs += LOOK_MS) await pause(LOOK_MS);
+      if (stopped() || performance.now() - startMs > patienceMs) throw cause;
+      try {
+        const link = await this.connect();
+        await link.subscribe([...this.filters]);
+        // What the broker has kept counts before the next step is taken.
+        await link.settled();
+        this.link = link;
+        this.awayMs += performance.now() - startMs;
+        say('connected again');
+        return;
+      } catch (error) {
+        if (error instanceof LoginRefused) throw error;
+      }
+    }
+  }
+}
