@@ -27,7 +27,10 @@ const QUIET_MS = 500;
 const SETTLE_MS = 250;
 /** A broker that does not answer the subscriptions or the probe, ms after the connection. */
 const UNANSWERED_MS = 3000;
-/** A stream whose readings always come late must not hold the clock for ever, ms after the connection. */
+/**
+ * A stream whose readings always come late must not hold the clock for ever, ms after the connection. After a longer
+ * absence the backlog may take as long as the absence did.
+ */
 const MAX_BACKLOG_MS = 15_000;
 /** Without a broker since the start the forecasts go on from what is stored, ms after the start. */
 const MAX_WAIT_MS = 5000;
@@ -216,7 +219,8 @@ export class ClockHold implements Part {
     if (this.phase !== 'backlog' || (this.needsProof && this.answeredMs === null)) return;
     const settledMs = this.answeredMs === null ? this.sinceMs + UNANSWERED_MS : this.answeredMs + SETTLE_MS;
     const isOver =
-      nowMs - this.sinceMs >= MAX_BACKLOG_MS || (nowMs >= settledMs && nowMs - this.backlogMs >= QUIET_MS);
+      nowMs - this.sinceMs >= Math.max(MAX_BACKLOG_MS, this.sinceMs - this.provenMs) ||
+      (nowMs >= settledMs && nowMs - this.backlogMs >= QUIET_MS);
     if (!isOver) return;
     this.phase = 'live';
     this.probe = null;

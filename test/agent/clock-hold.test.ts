@@ -97,6 +97,29 @@ describe('ClockHold', () => {
     expect(behind()).toBe(0);
   });
 
+  test('a backlog may take as long as the absence before it did', () => {
+    const { hold, pass, behind } = setUp();
+    hold.connected({ resumed: true });
+    hold.subscribed();
+    pass(1000);
+    behind();
+    hold.arrived(20);
+    expect(behind()).toBe(0);
+    hold.disconnected();
+    pass(100_000);
+    hold.connected({ resumed: true });
+    for (let t = 0; t < 99_000; t += 500) {
+      hold.arrived(100_000 - t);
+      pass(499);
+      expect(behind()).not.toBe(0);
+      pass(1);
+    }
+    pass(3000);
+    behind();
+    hold.arrived(20);
+    expect(behind()).toBe(0);
+  });
+
   test('holds again while the connection is lost and until the new one has handed over what was kept', () => {
     const { clock, hold, pass, behind, live } = setUp();
     live();
