@@ -80,6 +80,9 @@ export class Inbox {
 
   receive({ topic, payload, retained, again = false, acknowledge }: Incoming): void {
     if (again) {
+      // The broker begins with these: what it kept comes after them.
+      this.parts.hold.heard();
+      this.parts.hold.arrived(Number.POSITIVE_INFINITY);
       this.waiting.push({ samples: [], discovered: [], acknowledge });
       this.arrived();
       return;
