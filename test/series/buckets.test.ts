@@ -146,6 +146,18 @@ describe('admission', () => {
     expect(push(make(), 3, -1e30)).toBe('accepted');
   });
 
+  it('count what was outside the limits to its bucket, unless that has closed', () => {
+    const buckets = make({ min: -40, max: 85 });
+    for (const second of [1, 70, 200]) push(buckets, second, 5);
+    for (const second of [2, 3, 71, 130]) expect(push(buckets, second, 99)).toBe('out-of-range');
+    const first = buckets.close(null);
+    expect(first.map(({ outOfRange }) => outOfRange)).toEqual([2, 1, 1]);
+    // Late by now: counted nowhere.
+    for (const second of [4, 201]) expect(push(buckets, second, 99)).toBe('out-of-range');
+    push(buckets, 300, 5);
+    expect(buckets.close(null).map(({ outOfRange }) => outOfRange)).toEqual([1, 0]);
+  });
+
   it('leaves out what changed too fast, whatever the order of arrival, and says so', () => {
     for (const order of [
       [5, 20, 35, 50],

@@ -34,6 +34,16 @@ describe('a counter that only grows', () => {
     expect(total(daily)).toBe(5012 - 5001);
   });
 
+  it('begins anew after a restart: the next reading tells nothing, and no former level is returned to', () => {
+    const counter = new Counter('delta');
+    increases(counting(5000), 'delta', counter);
+    counter.read(40 * MINUTE, 0);
+    counter.restart();
+    const after = [5003, 5004, 5006].map((value, i) => counter.read((50 + i) * MINUTE, value));
+    expect(after.map(({ increase }) => increase)).toEqual([Number.NaN, 1, 2]);
+    expect(after.map(({ jump }) => jump)).toEqual([false, false, false]);
+  });
+
   it('marks the wrong reading, not the one after it', () => {
     const counter = new Counter('delta');
     const jumps = [...counting(5000), 0, 5001, 5002].map((value, i) => counter.read(i * MINUTE, value).jump);

@@ -105,6 +105,79 @@ describe('a table', () => {
 });
 
 describe('covariates', () => {
+  /** Shown as distances from the mean so far, in mean absolute deviations, within 4. */
+  const sized = (values: readonly number[], shown: number): number => {
+    let mean = 0;
+    let spread = 0;
+    for (const [i, value] of values.entries()) {
+      mean += (value - mean) / (i + 1);
+      spread += (Math.abs(value - mean) - spread) / (i + 1);
+    }
+    const z = (shown - mean) / spread;
+    return Number.isNaN(z) ? 0 : Math.max(-4, Math.min(4, z));
+  };
+  const wave = Array.from({ length: 40 }, (_, t) => 5 * Math.sin(t) + t / 10);
+
+  it('of another stream are its last values and what it expects of itself', () => {
+    const source = new StreamSource('a');
+    const covariates = new Covariates([source], MINUTE, 12, HOLD);
+    const out = new Float32Array(covariates.inputs + 1).fill(7);
+    for (const [t, value] of wave.entries()) {
+      source.closed([bucket(t, value)]);
+      if (t === 39)
+        source.forecast({
+          originMs: t * MINUTE,
+          stepMs: MINUTE,
+          medians: Float64Array.from({ length: 10 }, (_, k) => k),
+        });
+      covariates.look(t * MINUTE, out, 1);
+    }
+    const last = wave.at(-1) ?? 0;
+    // Leads 2 and 8 as it expects them; lead 12 is beyond its forecast: that it stays.
+    const expected = [...[0, 1, 2, 3, 4, 5, 6, 8, 12].map((lag) => wave[39 - lag] ?? 0), 1, 7, last];
+    expect(covariates.inputs).toBe(12);
+    expect(out[0]).toBe(7);
+    for (const [i, value] of expected.entries())
+      expect(out[i + 1], `number ${i}`).toBeCloseTo(sized(wave, value), 4);
+    // Nothing of the past is a lead: nothing rises.
+    expect(covariates.rise(2, 8, () => 1)).toBe(0);
+  });
+
+  it('of a table are its values now and at leads to come, and how they rise between two leads', () => {
+    const table = new TableSource('t');
+    table.set(Array.from({ length: 400 }, (_, t) => ({ timeMs: t * MINUTE, value: wave[t] ?? t * t })));
+    const covariates = new Covariates([table], MINUTE, 13, HOLD);
+    const out = new Float32Array(covariates.inputs);
+    for (let t = 0; t < 30; t++) covariates.look(t * MINUTE, out, 0);
+    const seen = wave.slice(0, 30);
+    const at = (t: number) => sized(seen, wave[t] ?? t * t);
+    const leads = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13];
+    expect(covariates.inputs).toBe(2 + leads.length);
+    expect(out[0]).toBeCloseTo(at(28), 4);
+    expect(out[1]).toBeCloseTo(at(29), 4);
+    for (const [i, lead] of leads.entries()) expect(out[2 + i], `lead ${lead}`).toBeCloseTo(at(29 + lead), 4);
+    // The place of lead 3 is number 4.
+    const weight = (input: number) => (input === 4 ? 2 : 0);
+    expect(covariates.rise(3, 9, weight)).toBeCloseTo(2 * (at(38) - at(32)), 4);
+    expect(covariates.rise(3, 3, weight)).toBe(0);
+    expect(covariates.rise(2, 9, weight)).toBe(0);
+  });
+
+  it('share the numbers that a stream may have, from the first to the last of each', () => {
+    const tables = Array.from({ length: 4 }, (_, i) => new TableSource(`t${i}`));
+    const covariates = new Covariates(tables, MINUTE, 300, HOLD);
+    expect(covariates.inputs).toBe(4 * 8);
+    const [first] = tables;
+    first?.set(Array.from({ length: 400 }, (_, t) => ({ timeMs: t * MINUTE, value: (t * 7919) % 101 })));
+    const out = new Float32Array(covariates.inputs);
+    for (let t = 0; t < 50; t++) covariates.look(t * MINUTE, out, 0);
+    const value = (t: number) => (t * 7919) % 101;
+    const seen = Array.from({ length: 50 }, (_, t) => value(t));
+    expect(out[0]).toBeCloseTo(sized(seen, value(48)), 4);
+    expect(out[7]).toBeCloseTo(sized(seen, value(349)), 4);
+    expect([...out.subarray(8)].every((x) => x === 0)).toBe(true);
+  });
+
   it('are bounded, nothing where nothing is known, and about 1 in size', () => {
     const source = new StreamSource('a');
     const covariates = new Covariates([source, new TableSource('t')], MINUTE, 12, HOLD);
