@@ -26,7 +26,31 @@ export function digitsFor(values: ArrayLike<number>, least: number): number {
 /** Where the first digit of a positive number stands: 0 for units, 3 for thousands, -1 for tenths; of 0, infinitely far back. */
 const place = (value: number): number => Math.floor(Math.log10(value));
 
-/** `value` in so many significant digits; never a negative zero. */
+/** Powers of ten that are exact. */
+const TEN = Array.from({ length: 23 }, (_, power) => 10 ** power);
+/** How near to a half the digits behind the last one are left to the slow way. */
+const NEAR_HALF = 1e-4;
+
+/**
+ * `value` in so many significant digits; never a negative zero. The same as `Number(value.toPrecision(digits)) + 0`, which makes
+ * a text and reads it again: scaled to a whole number and rounded, it is off by less than a digit's 1e-4, so that only what is
+ * nearer to a half needs the text; and a quotient of two exact numbers is the number nearest to their decimal fraction.
+ */
 export function inDigits(value: number, digits: number): number {
+  const size = Math.abs(value);
+  if (size >= 1e-4 && size < 1e9 && digits <= 9) {
+    let whole = 0;
+    while (whole < 9 && size >= TEN[whole]) whole++;
+    // Digits behind the point; zeros in front of a small number do not count.
+    let places = digits - whole;
+    if (whole === 0) for (let least = 0.1; size < least; least /= 10) places++;
+    const scaled = places >= 0 ? size * TEN[places] : size / TEN[-places];
+    const rounded = Math.round(scaled);
+    const fits = rounded >= TEN[digits - 1] && rounded <= TEN[digits];
+    if (fits && Math.abs(Math.abs(scaled - rounded) - 0.5) > NEAR_HALF) {
+      const result = places >= 0 ? rounded / TEN[places] : rounded * TEN[-places];
+      return value < 0 ? -result : result;
+    }
+  }
   return Number(value.toPrecision(digits)) + 0;
 }

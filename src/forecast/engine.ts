@@ -53,6 +53,8 @@ export class Engine implements ForecastEngine {
   failures = 0;
   lastFailure: string | null = null;
   private readonly byName = new Map<string, Stream>();
+  /** The same in a list, which is walked twice in every round; null after a change. */
+  private listed: readonly Stream[] | null = null;
   private found: MarkedBucket[] = [];
   /** Newest forecasts of the streams that the last tick left behind: not to be told, but for their surprises. */
   private readonly held = new Map<string, Forecast>();
@@ -84,7 +86,17 @@ export class Engine implements ForecastEngine {
       stream.persist(reader);
       reader.finish();
     }
-    this.byName.set(spec.name, stream);
+    this.put(spec.name, stream);
+  }
+
+  private put(name: string, stream: Stream): void {
+    this.byName.set(name, stream);
+    this.listed = null;
+  }
+
+  private get all(): readonly Stream[] {
+    this.listed ??= [...this.byName.values()];
+    return this.listed;
   }
 
   private make(spec: StreamSpec): Stream {
@@ -100,12 +112,13 @@ export class Engine implements ForecastEngine {
     this.held.delete(stream);
     this.scratches.covariates.forget(stream);
     this.byName.delete(stream);
+    this.listed = null;
   }
 
   reset(stream: string): void {
     this.held.delete(stream);
     const known = this.byName.get(stream);
-    if (known !== undefined) this.byName.set(stream, this.make(known.spec));
+    if (known !== undefined) this.put(stream, this.make(known.spec));
   }
 
   streams(): readonly StreamView[] {
@@ -149,18 +162,22 @@ export class Engine implements ForecastEngine {
   }
 
   push(sample: Sample): PushOutcome {
-    return this.byName.get(sample.stream)?.buckets.push(sample) ?? 'unknown-stream';
+    const stream = this.byName.get(sample.stream);
+    if (stream === undefined) return 'unknown-stream';
+    stream.isNews = true;
+    return stream.buckets.push(sample);
   }
 
   async tick(nowMs: number | null, emitEvery = false, pace: TickPace = {}): Promise<Forecast[]> {
     this.found = [];
     if (pace.only === undefined) this.behind = false;
     const due: Due[] = [];
-    for (const stream of this.byName.values()) {
-      if (pace.only?.has(stream.spec.name) === false) continue;
+    for (const stream of this.all) {
+      // Most streams have nothing to close in most rounds.
+      if (!stream.mayClose(nowMs) || pace.only?.has(stream.spec.name) === false) continue;
       // Streams that see each other go on together, in the order of time: none may stop half way while another runs ahead.
       const most = this.scratches.covariates.joins(stream.spec) ? undefined : pace.most;
-      const closed = stream.buckets.close(nowMs, most);
+      const closed = stream.close(nowMs, most);
       if (closed.length > 0 && stream.settle()) due.push({ stream, closed, at: 0 });
       this.behind ||= stream.buckets.behind;
     }
@@ -363,8 +380,8 @@ export class Engine implements ForecastEngine {
   nextDueMs(nowMs: number): number | null {
     if (this.behind) return nowMs;
     let earliest: number | null = null;
-    for (const stream of this.byName.values()) {
-      const due = stream.buckets.dueMs();
+    for (const stream of this.all) {
+      const due = stream.dueMs;
       if (due !== null && (earliest === null || due < earliest)) earliest = due;
     }
     return earliest;

@@ -33,6 +33,10 @@ export class Stream {
   readonly spec: StreamSpec;
   private readonly scratches: Scratches;
   readonly buckets: Buckets;
+  /** A reading has come since buckets were last closed. */
+  isNews = true;
+  /** What `buckets.dueMs` said when they were. */
+  private knownDueMs: number | null = null;
   /** Known once the interval is. */
   leads = 0;
   step: StreamStep | null = null;
@@ -70,6 +74,27 @@ export class Stream {
     this.buckets = new Buckets(spec);
     this.h = new Float32Array(stateSize);
     this.settle();
+  }
+
+  /** Whether `close` may close a bucket: after a reading, or by the clock. */
+  mayClose(nowMs: number | null): boolean {
+    const { buckets, knownDueMs } = this;
+    if (this.isNews || buckets.behind || buckets.intervalMs === null) return true;
+    // A millisecond early: the sum may have been rounded.
+    return nowMs !== null && knownDueMs !== null && nowMs >= knownDueMs - 1;
+  }
+
+  /** See `Buckets.close`. */
+  close(nowMs: number | null, most?: number): readonly ClosedBucket[] {
+    const closed = this.buckets.close(nowMs, most);
+    this.isNews = false;
+    this.knownDueMs = this.buckets.dueMs();
+    return closed;
+  }
+
+  /** Wall-clock time at which the next bucket closes by the clock, ms; null where none does. */
+  get dueMs(): number | null {
+    return this.isNews ? this.buckets.dueMs() : this.knownDueMs;
   }
 
   /** Builds what depends on the interval as soon as that is known. */
@@ -169,8 +194,9 @@ export class Stream {
 
   /** What the forecast before this bucket said of it. */
   private get outlooked(): NonNullable<Forecast['expected']> | null {
-    const [low, p50, high] = this.last.subarray(LOW, PATH);
-    return Number.isNaN(p50) ? null : { low, p50, high };
+    const { last } = this;
+    const p50 = last[LOW + 1];
+    return Number.isNaN(p50) ? null : { low: last[LOW], p50, high: last[LOW + 2] };
   }
 
   /** What was found wrong with the last bucket; null for a good one. */
@@ -215,7 +241,9 @@ export class Stream {
     last[LOW] = out[0];
     last[LOW + 1] = out[MEDIAN];
     last[LOW + 2] = out[Q - 1];
-    const [originMs, value, observedMs] = [last[START], last[VALUE], last[OBSERVED]];
+    const originMs = last[START];
+    const value = last[VALUE];
+    const observedMs = last[OBSERVED];
     const endMs = originMs + stepMs;
     const { surprises } = this;
     this.surprises = null;

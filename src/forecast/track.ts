@@ -111,12 +111,7 @@ export class Track {
       for (let c = 0; c < C; c++) {
         // A candidate that had nothing to say is judged by the published forecast: it neither gains nor loses.
         const from = Number.isNaN(this.scratch.row[3 * c]) ? PUBLISHED : 3 * c;
-        this.scratch.missed[c] = pinball3(
-          y,
-          this.scratch.row[from],
-          this.scratch.row[from + 1],
-          this.scratch.row[from + 2],
-        );
+        this.scratch.missed[c] = lossAt(this.scratch.row, from, y);
       }
       this.worth.learn(j, this.scratch.missed);
       if (this.step - k >= this.trialFrom) this.try(j, y);
@@ -142,9 +137,10 @@ export class Track {
   }
 
   private try(j: number, y: number): void {
-    const miss = (c: number) =>
-      pinball3(y, this.scratch.row[3 * c], this.scratch.row[3 * c + 1], this.scratch.row[3 * c + 2]);
-    const [network, seasonal, naive] = [miss(GRU), miss(SEASONAL), miss(NAIVE)];
+    const { row } = this.scratch;
+    const network = lossAt(row, 3 * GRU, y);
+    const seasonal = lossAt(row, 3 * SEASONAL, y);
+    const naive = lossAt(row, 3 * NAIVE, y);
     const held = Number.isNaN(network) ? NO_ANSWER * Math.min(seasonal, naive) : network;
     const t = this.trial;
     const n = ++t[4 * j];
@@ -166,40 +162,36 @@ export class Track {
     const k = this.knots[j];
     const n = this.state[j * KNOT] + 1;
     const rate = Math.max(0.04 / Math.sqrt(k), 0.25 / (Math.sqrt(k) * Math.sqrt(n)));
-    const move = (side: number, missed: boolean): void => {
-      const at = j * KNOT + FACTOR + side;
-      const value = this.state[at] + rate * ((missed ? 1 : 0) - this.tail);
-      this.state[at] = Math.max(-MAX_LOG_FACTOR, Math.min(MAX_LOG_FACTOR, value));
-    };
+    const { row } = this.scratch;
+    const lower = j * KNOT + FACTOR;
     // An interval without width (a constant stream) says nothing about its width.
-    if (this.scratch.row[BLEND] < this.scratch.row[BLEND + 1]) move(0, y < this.scratch.row[PUBLISHED]);
-    if (this.scratch.row[BLEND + 2] > this.scratch.row[BLEND + 1])
-      move(1, y > this.scratch.row[PUBLISHED + 2]);
+    if (row[BLEND] < row[BLEND + 1]) this.move(lower, rate, y < row[PUBLISHED]);
+    if (row[BLEND + 2] > row[BLEND + 1]) this.move(lower + 1, rate, y > row[PUBLISHED + 2]);
+  }
+
+  private move(at: number, rate: number, missed: boolean): void {
+    const value = this.state[at] + rate * ((missed ? 1 : 0) - this.tail);
+    this.state[at] = Math.max(-MAX_LOG_FACTOR, Math.min(MAX_LOG_FACTOR, value));
   }
 
   private rate(j: number, y: number): void {
-    const low = this.scratch.row[PUBLISHED];
-    const median = this.scratch.row[PUBLISHED + 1];
-    const high = this.scratch.row[PUBLISHED + 2];
+    const { row } = this.scratch;
+    const low = row[PUBLISHED];
+    const median = row[PUBLISHED + 1];
+    const high = row[PUBLISHED + 2];
     const s = this.state;
     const base = j * KNOT;
     s[base] = Math.min(SCORE_MEMORY, s[base] + 1);
     const r = 1 / s[base];
-    const add = (field: number, value: number): void => {
-      s[base + field] += r * (value - s[base + field]);
-    };
-    add(1, Math.abs(y - median));
-    add(2, median - y);
+    average(s, base + 1, r, Math.abs(y - median));
+    average(s, base + 2, r, median - y);
     // The experts work in single precision: without this a constant stream would never be inside its own forecast.
     const rounding = 1e-6 * Math.abs(y);
-    add(3, y >= low - rounding && y <= high + rounding ? 1 : 0);
-    add(4, pinball3(y, low, median, high));
+    average(s, base + 3, r, y >= low - rounding && y <= high + rounding ? 1 : 0);
+    average(s, base + 4, r, pinball3(y, low, median, high));
     for (let c = SEASONAL; c <= NAIVE; c++) {
-      add(
-        4 + c,
-        pinball3(y, this.scratch.row[3 * c], this.scratch.row[3 * c + 1], this.scratch.row[3 * c + 2]),
-      );
-      add(6 + c, Math.abs(y - this.scratch.row[3 * c + 1]));
+      average(s, base + 4 + c, r, lossAt(row, 3 * c, y));
+      average(s, base + 6 + c, r, Math.abs(y - row[3 * c + 1]));
     }
   }
 
@@ -226,8 +218,8 @@ export class Track {
       }
     }
     this.keepBlend(candidates, out);
-    const { cold } = this.scratch;
-    const young = coldWidths(this.step + 1, cold);
+    const { cold, coldPlaces } = this.scratch;
+    const young = coldWidths(this.step + 1, coldPlaces, cold);
     for (let k = 0; k < this.leads; k++) {
       const wider = this.widening.atLead(k);
       // Outer quantiles in full, inner ones less: what comes after few readings has long tails.
@@ -235,11 +227,12 @@ export class Track {
       const low = Math.exp(this.scratch.knots.interpolate(this.state, KNOT, FACTOR, k) + wider);
       const high = Math.exp(this.scratch.knots.interpolate(this.state, KNOT, FACTOR + 1, k) + wider);
       const median = out[k * Q + MEDIAN];
-      for (let q = 0; q < MEDIAN; q++)
-        out[k * Q + q] = clamp(median + low * Math.exp(colder * (MEDIAN - q)) * (out[k * Q + q] - median));
-      for (let q = MEDIAN + 1; q < Q; q++)
-        out[k * Q + q] = clamp(median + high * Math.exp(colder * (q - MEDIAN)) * (out[k * Q + q] - median));
-      out[k * Q + MEDIAN] = clamp(median);
+      for (let q = 0; q < Q; q++) {
+        const half = q < MEDIAN ? low : high;
+        // exp(0) is 1: most streams are not young.
+        const factor = colder === 0 ? half : half * Math.exp(colder * Math.abs(q - MEDIAN));
+        out[k * Q + q] = clamp(q === MEDIAN ? median : median + factor * (out[k * Q + q] - median));
+      }
     }
     const { rows } = this.scratch;
     for (let j = 0; j < this.knots.length; j++) {
@@ -316,6 +309,15 @@ export class Track {
     this.widening.persist(io);
     this.step = io.number(this.step);
   }
+}
+
+/** Loss of the interval that stands at a place of a row. */
+const lossAt = (row: Float64Array, at: number, y: number): number =>
+  pinball3(y, row[at], row[at + 1], row[at + 2]);
+
+/** Takes a value into a running mean with the weight `rate`. */
+function average(state: Float64Array, at: number, rate: number, value: number): void {
+  state[at] += rate * (value - state[at]);
 }
 
 /** Low, median and high of the quantiles of one lead. */

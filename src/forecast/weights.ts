@@ -98,9 +98,7 @@ export class Weights {
       for (let c = 0; c < C; c++) atKnots[j * C + c] /= sum;
       if (j > 0 && knots[j] % this.season === 0) shareAsBelow(atKnots, j);
     }
-    const leads = out.length / C;
-    for (let k = 0; k < leads; k++)
-      for (let c = 0; c < C; c++) out[k * C + c] = this.knots.interpolate(atKnots, C, c, k);
+    this.knots.interpolateAll(atKnots, C, out);
   }
 
   /** Writes `losses` at a knot, with what set a candidate back there or at a shorter lead. @returns the least of them */

@@ -51,6 +51,23 @@ export class LeadKnots {
     return w === 0 ? a : a + w * (values[(j + 1) * width + column] - a);
   }
 
+  /**
+   * The same of all columns at all leads.
+   * @param values [knots, width]
+   * @param out [leads, width]
+   */
+  interpolateAll(values: Float64Array, width: number, out: Float64Array): void {
+    const { lower, upperWeight } = this;
+    for (let k = 0; k < lower.length; k++) {
+      const from = lower[k] * width;
+      const w = upperWeight[k];
+      for (let c = 0; c < width; c++) {
+        const a = values[from + c];
+        out[k * width + c] = w === 0 ? a : a + w * (values[from + width + c] - a);
+      }
+    }
+  }
+
   /** The same of what has to be worked out at a knot first. */
   between(k: number, at: (knot: number) => number): number {
     const j = this.lower[k];

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { digitsFor, inDigits } from '../../src/forecast/digits.ts';
 
@@ -20,6 +21,28 @@ describe('the digits of a forecast', () => {
   it('tell apart what lies close together', () => {
     const values = [45_678.9, 45_678.95, 45_679];
     expect(values.map((value) => inDigits(value, digitsFor(values, 6)))).toEqual(values);
+  });
+
+  it('are those of the text, whatever the number', () => {
+    const asText = (value: number, digits: number): number => Number(value.toPrecision(digits)) + 0;
+    const digits = fc.integer({ min: 3, max: 14 });
+    // Everywhere, where readings are, and at halves and powers of ten.
+    const values = fc.oneof(
+      fc.double({ noNaN: true, noDefaultInfinity: true }),
+      fc.double({ min: -1e5, max: 1e5, noNaN: true }),
+      fc
+        .tuple(fc.integer({ min: -1e7, max: 1e7 }), fc.integer({ min: 0, max: 9 }))
+        .map(([n, p]) => n / 10 ** p),
+      fc
+        .tuple(fc.integer({ min: -12, max: 12 }), fc.integer({ min: -3, max: 3 }))
+        .map(([p, ulps]) => 10 ** p * (1 + ulps * Number.EPSILON)),
+    );
+    fc.assert(
+      fc.property(values, digits, (value, n) => {
+        expect(inDigits(value, n)).toBe(asText(value, n));
+      }),
+      { numRuns: 20_000 },
+    );
   });
 
   it('leave no negative zero', () => {
