@@ -71,7 +71,7 @@ export class Page implements Part {
       clock,
       views: pageViews(context, this.sources),
       access: new Access({
-        token: () => (token_file === undefined ? null : tokenOrNull(token_file)),
+        token: token_file === undefined ? () => null : tokenReader(token_file, clock.monotonic),
         userHeader: user_header?.toLowerCase() ?? null,
         trustedProxies: trusted_proxies,
         clock,
@@ -123,13 +123,22 @@ function readToken(path: string): string {
   return token;
 }
 
-/** Null: the file cannot be used now, so nobody logs in. */
-function tokenOrNull(path: string): string | null {
-  try {
-    return readToken(path);
-  } catch {
-    return null;
-  }
+const TOKEN_MS = 2000;
+
+/** Reads the file again when that was a while ago. Null: it cannot be used now, so nobody logs in. */
+function tokenReader(path: string, monotonic: () => number): () => string | null {
+  let token: string | null = null;
+  let readMs = Number.NEGATIVE_INFINITY;
+  return () => {
+    if (monotonic() - readMs < TOKEN_MS) return token;
+    readMs = monotonic();
+    try {
+      token = readToken(path);
+    } catch {
+      token = null;
+    }
+    return token;
+  };
 }
 
 function pageViews(context: Context, sources: PageSources): PageViews {

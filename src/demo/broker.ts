@@ -1,5 +1,4 @@
-/** The demo's own MQTT broker (3.1.1), on loopback and a free port. Not for production: nothing is kept or authorised. */
-
+/** The demo's MQTT broker (3.1.1), on loopback. Not for production: it stores nothing and checks no rights. */
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { createServer, type Socket } from 'node:net';
@@ -12,11 +11,11 @@ export interface DemoBroker {
   stop(): Promise<void>;
 }
 
-/** Aedes' encoder would make and keep a buffer for each of the 65,536 numbers of two bytes: 7 MB. It has no option against it. */
+/** By default Aedes' encoder caches a buffer for each of the 65,536 two-byte numbers, which takes 7 MB. Aedes has no option for it. */
 const fromAedes = createRequire(createRequire(import.meta.url).resolve('aedes'));
 (fromAedes('mqtt-packet') as { writeToStream: { cacheNumbers: boolean } }).writeToStream.cacheNumbers = false;
 
-/** @param port 0: any free one. Throws USAGE when it is taken. */
+/** @param port 0: any free one. @throws GatecastError USAGE when the port is taken */
 export async function startBroker(port = 0): Promise<DemoBroker> {
   const broker = await Aedes.createBroker({ queueLimit: 10_000 });
   const sockets = new Set<Socket>();

@@ -1,4 +1,4 @@
-/** The demo's config, as a config file would hold it. */
+/** The config of the demo, as a config file would state it. */
 import { HOLES_TOPIC, VITALS_ROOT } from './publish.ts';
 
 export interface DemoSettings {
@@ -25,10 +25,10 @@ const vital = (sensor: string, fields: unknown, more: object): object => ({
 
 export const demoConfig = ({ brokerUrl, dataDir, listen }: DemoSettings): Record<string, unknown> => ({
   node: 'demo',
-  // The embedded broker speaks 3.1.1 and keeps nothing.
+  // The embedded broker speaks MQTT 3.1.1 and stores nothing.
   mqtt: { url: brokerUrl, version: '3.1.1', qos: 0 },
   data_dir: dataDir,
-  // The vitals come on time, so no bucket has to wait for late ones.
+  // The vitals come on time: no bucket waits for late readings.
   lateness: '0s',
   streams: [
     vital('cpu', [{ field: 'busy_pct', name: 'busy', unit: '%' }], PERCENT),

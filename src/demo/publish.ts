@@ -1,4 +1,4 @@
-/** Publishes the vitals every second, and one stream with holes, so that the filling of gaps can be seen. */
+/** Publishes this machine's vitals every second, and one stream with gaps, which shows how gaps are filled. */
 import type { Clock } from '../system/clock.ts';
 import { type Machine, type Reading, Vitals } from './vitals.ts';
 
@@ -11,12 +11,12 @@ export interface VitalsOptions {
 
 export const VITALS_ROOT = 'vitals';
 export const HOLES_TOPIC = 'holes/cpu_pct';
-/** The stream with holes is silent for the first seconds of each cycle, a little longer every second time. */
+/** The stream with gaps is silent for the first 6 s of a cycle, and for 10 s in every second cycle. The first cycle has no gap. */
 const CYCLE = 45;
 const silent = (tick: number): boolean =>
   tick % CYCLE < (Math.floor(tick / CYCLE) % 2 === 0 ? 6 : 10) && tick >= CYCLE;
 
-/** Weight of the newest reading in the mean that the stream with holes carries. */
+/** Weight of the newest reading in the exponential mean that the stream with gaps carries. */
 const SMOOTHING = 0.25;
 
 export class VitalsPublisher {
@@ -39,11 +39,11 @@ export class VitalsPublisher {
     this.cancel = null;
   }
 
-  /** A third into each interval, so that jitter of the timer never puts two readings into one bucket and none into the next. */
+  /** Reads one third into each interval: a late or early timer then never puts two readings into one bucket. */
   private schedule(): void {
     const { clock, everyMs = 1000 } = this.options;
     const wait = everyMs - ((clock.now() - everyMs / 3) % everyMs);
-    // A timer may fire a little early; what is left of its interval then must not become an interval of its own.
+    // A timer may fire a little early: the rest of that interval is added to the next one.
     this.cancel = clock.after(wait < everyMs / 2 ? wait + everyMs : wait, () => {
       this.schedule();
       this.tick(this.vitals.read(clock.monotonic()));

@@ -1,20 +1,20 @@
-/** This machine's own vitals as readings: from /proc and /sys where they exist, else what Node itself can tell. */
+/** Readings of this machine: from /proc and /sys where they exist, else from Node. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { cpus, freemem, loadavg, totalmem } from 'node:os';
 
-/** One message: its topic below the demo's root, and its numbers by field. The field's name carries the unit. */
+/** One message: its topic below the demo's root, and its numbers by field. The name of a field ends with its unit. */
 export interface Reading {
   readonly topic: string;
   readonly values: Readonly<Record<string, number>>;
 }
 
-/** Where the numbers come from; tests bring their own. */
+/** Source of the numbers; tests pass their own. */
 export interface Machine {
   /** Text of a file; null when there is none. */
   read(path: string): string | null;
   /** Names in a folder; none when there is no folder. */
   list(path: string): readonly string[];
-  /** Sum of all cores, ms: in use, and in all. */
+  /** Time of all cores together, ms: busy, and total. */
   cpu(): { busyMs: number; totalMs: number };
   load(): number;
   memory(): { freeBytes: number; totalBytes: number };
@@ -48,7 +48,7 @@ export const thisMachine: Machine = {
   memory: () => ({ freeBytes: freemem(), totalBytes: totalmem() }),
 };
 
-/** Counters that only grow; their differences are the rates. */
+/** Counters that only grow: rates are their differences. */
 interface Counters {
   readonly atMs: number;
   readonly cpu: { busyMs: number; totalMs: number };
@@ -56,7 +56,7 @@ interface Counters {
   readonly network: { inBytes: number; outBytes: number } | null;
 }
 
-/** Of whole disks: partitions and stacked devices would count the same bytes again. Columns: kernel's iostats.rst. */
+/** Bytes of whole disks: partitions and stacked devices would count the same bytes again. The kernel's iostats.rst names the columns. */
 export function diskBytes(text: string): { readBytes: number; writtenBytes: number } {
   let readBytes = 0;
   let writtenBytes = 0;
@@ -69,7 +69,7 @@ export function diskBytes(text: string): { readBytes: number; writtenBytes: numb
   return { readBytes, writtenBytes };
 }
 
-/** Of all interfaces but loopback, which carries the demo's own messages. */
+/** Bytes of all interfaces except loopback, which carries the demo's own messages. */
 export function networkBytes(text: string): { inBytes: number; outBytes: number } {
   let inBytes = 0;
   let outBytes = 0;
@@ -83,7 +83,7 @@ export function networkBytes(text: string): { inBytes: number; outBytes: number 
   return { inBytes, outBytes };
 }
 
-/** Degrees Celsius by the sensor's name; sensors that cannot be read or tell nonsense are left out. */
+/** Degrees Celsius by the sensor's name, without sensors that cannot be read or whose value is impossible. */
 export function temperatures(machine: Machine): Record<string, number> {
   const found: Record<string, number> = {};
   const note = (label: string, text: string | null): void => {
@@ -113,7 +113,7 @@ export class Vitals {
 
   constructor(private readonly machine: Machine = thisMachine) {}
 
-  /** @param monotonicMs base of the rates; the first call has none and leaves them out */
+  /** @param monotonicMs rates are those since the call before; the first call returns none */
   read(monotonicMs: number): Reading[] {
     const { machine } = this;
     const disk = machine.read('/proc/diskstats');
@@ -178,7 +178,7 @@ export class Vitals {
     return { topic: 'memory', values };
   }
 
-  /** Share of time in which some task waited for the processor (kernel's pressure stall information, 10 s mean). */
+  /** Share of time in which a task waited for the processor: the kernel's pressure stall information, mean over 10 s. */
   private pressure(): Reading[] {
     const found = /^some avg10=([\d.]+)/m.exec(this.machine.read('/proc/pressure/cpu') ?? '');
     return found ? [{ topic: 'pressure', values: { cpu_wait_pct: Number(found[1]) } }] : [];

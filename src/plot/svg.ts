@@ -1,4 +1,4 @@
-/** The one writer of SVG charts: scales, ticks, paths, and a whole picture as text. Pure: it measures and fetches nothing. */
+/** All SVG charts are written here: scales, ticks, paths, and whole pictures as text. Pure. */
 
 export type Scale = (value: number) => number;
 
@@ -15,7 +15,7 @@ export interface Frame {
 export const escapeHtml = (text: string): string =>
   text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
 
-/** One decimal is a tenth of a pixel: enough, and it keeps the file small. */
+/** A tenth of a pixel is exact enough, and keeps the file small. */
 const short = (value: number): string => String(Math.round(value * 10) / 10);
 
 /** A constant domain maps to the middle of the range. */
@@ -37,7 +37,7 @@ export function niceTicks(low: number, high: number, about: number): number[] {
   return ticks;
 }
 
-/** 1234567 -> 1.23M, 0.000012 -> 1.2e-5, -0.5 -> -0.5; at most 7 signs. */
+/** 1234567 -> 1.23M, 0.000012 -> 1.2e-5, -0.5 -> -0.5; at most 7 characters. */
 export function numberText(value: number): string {
   const size = Math.abs(value);
   if (!Number.isFinite(value)) return '–';
@@ -67,7 +67,7 @@ const STEPS = [
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 const two = (n: number): string => String(n).padStart(2, '0');
 
-/** At most `most` round UTC times within [from, to], ms: the day at midnight, the clock otherwise. */
+/** At most `most` round UTC times within [from, to], ms, labelled with the day at midnight and the time otherwise. */
 export function timeTicks(from: number, to: number, most: number): { at: number; label: string }[] {
   const step = STEPS.find((one) => (to - from) / one <= most) ?? (to - from) / most;
   const ticks: { at: number; label: string }[] = [];
@@ -81,7 +81,7 @@ export function timeTicks(from: number, to: number, most: number): { at: number;
   return ticks;
 }
 
-/** A line through [x, y] pairs; a NaN lifts the pen, and a point between two of them is drawn as a dot. */
+/** A line through [x, y] pairs. A NaN interrupts it; a single point between two NaNs is drawn as a dot. */
 export function linePath(points: readonly (readonly [number, number])[]): string {
   let path = '';
   for (let i = 0; i < points.length; i++) {
@@ -90,13 +90,13 @@ export function linePath(points: readonly (readonly [number, number])[]): string
     const first = i === 0 || Number.isNaN(points[i - 1][1]);
     const last = i === points.length - 1 || Number.isNaN(points[i + 1][1]);
     path += `${first ? 'M' : 'L'}${short(x)} ${short(y)}`;
-    // round line ends make a dot of it
+    // Round line ends draw it as a dot.
     if (first && last) path += 'h0.1';
   }
   return path;
 }
 
-/** The band between two lines over the same x. */
+/** The area between two lines over the same x. */
 export function bandPath(xs: readonly number[], low: readonly number[], high: readonly number[]): string {
   const there = xs.map((x, i) => `${short(x)} ${short(high[i])}`);
   const back = xs.map((x, i) => `${short(x)} ${short(low[i])}`).reverse();
@@ -122,13 +122,13 @@ export function axes(
   return rows.join('') + columns.join('');
 }
 
-/** @param label what a screen reader says, and a pointer that rests on the chart is shown */
+/** @param label for screen readers, and the tooltip of the chart */
 export function svg(frame: Frame, label: string, content: string): string {
   const title = escapeHtml(label);
   return `<svg viewBox="0 0 ${frame.width} ${frame.height}" role="img" aria-label="${title}"><title>${title}</title>${content}</svg>`;
 }
 
-/** Colours of the pictures that stand alone; `svg` above takes its colours from the report's style sheet. */
+/** Colours of `picture`; a chart of `svg` has those of the report's style sheet. */
 export const INK = {
   line: '#1f5f8b',
   accent: '#b3412e',
@@ -137,16 +137,16 @@ export const INK = {
   faint: '#bbb',
 } as const;
 
-/** A picture of its own on a white ground, as the text of an .svg file. Sizes are in pixels. */
+/** A picture on a white background, as the text of an .svg file. Sizes are in pixels. */
 export function picture(width: number, height: number, fontSize: number, content: string): string {
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" font-family="sans-serif" font-size="${fontSize}"><rect width="100%" height="100%" fill="#fff"/>${content}</svg>\n`;
 }
 
-/** A line of a picture. */
+/** A line of a `picture`. */
 export const stroke = (path: string, colour: string, width = 1): string =>
   `<path d="${path}" fill="none" stroke="${colour}" stroke-width="${width}"/>`;
 
-/** A label of a picture; `text` is escaped. @param turned reads from bottom to top */
+/** A label of a `picture`; `text` is escaped. @param turned from bottom to top */
 export function label(
   x: number,
   y: number,

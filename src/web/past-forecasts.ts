@@ -86,7 +86,7 @@ class LeadRing {
   record(originMs: number, base: number, fan: Float32Array, leads: number): void {
     const timeMs = originMs + this.lead * this.stepMs;
     const row = this.row(timeMs);
-    const value = (quantile: number): number => fan[quantile * leads + this.lead - 1] ?? Number.NaN;
+    const value = (quantile: number): number => fan[quantile * leads + this.lead - 1];
     this.exact[2 * row] = timeMs;
     this.exact[2 * row + 1] = base + value(MEDIAN);
     for (let q = 0; q < N; q++) this.quantiles[N * row + q] = value(q) - value(MEDIAN);
@@ -101,18 +101,18 @@ class LeadRing {
       // Single precision: a constant stream would fall to one side by rounding alone.
       const equal = Math.abs(observed - quantile) <= 1e-6 * Math.abs(observed);
       const share = equal ? 0.5 : observed < quantile ? 1 : 0;
-      this.below[q] = (this.below[q] ?? 0) + (share - (this.below[q] ?? 0)) / this.n;
+      this.below[q] += (share - this.below[q]) / this.n;
     }
   }
 
   private quantile(row: number, q: number): number {
-    return (this.exact[2 * row + 1] ?? Number.NaN) + (this.quantiles[N * row + q] ?? Number.NaN);
+    return this.exact[2 * row + 1] + this.quantiles[N * row + q];
   }
 
   until(untilMs: number): PastForecast[] {
     const found: PastForecast[] = [];
     for (let row = 0; row < this.rows; row++) {
-      const timeMs = this.exact[2 * row] ?? Number.NaN;
+      const timeMs = this.exact[2 * row];
       if (timeMs <= untilMs && timeMs > untilMs - this.rows * this.stepMs)
         found.push({
           timeMs,

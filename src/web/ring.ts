@@ -108,7 +108,7 @@ export class PointRing {
     let low = Number.POSITIVE_INFINITY;
     let high = Number.NEGATIVE_INFINITY;
     for (let i = Math.max(0, this.count - LIVELY_POINTS); i < this.count; i++) {
-      const value = this.exact[this.row(i) * EXACT + 1] ?? Number.NaN;
+      const value = this.exact[this.row(i) * EXACT + 1];
       if (Number.isNaN(value) || this.marks?.has(this.timeAt(i))) continue;
       if (readings > 0 && value !== last) changes++;
       readings++;

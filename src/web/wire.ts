@@ -167,7 +167,7 @@ export function streamRow(entry: BoardStream): StreamRow {
   const row = (of: NonNullable<typeof f>, quantile: number): number[] =>
     Array.from({ length: leads }, (_, i) => {
       const lead = Math.ceil(((i + 1) * of.leads) / leads) - 1;
-      return short(restored(of.base, of.fan[quantile * of.leads + lead] ?? Number.NaN));
+      return short(restored(of.base, of.fan[quantile * of.leads + lead]));
     });
   return {
     ...summary(entry),

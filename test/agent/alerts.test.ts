@@ -49,6 +49,27 @@ test('an alert is raised once, says since when, follows its text, and is taken b
   expect(said).toEqual([]);
 });
 
+test('lists what holds, newest first, then what is over, with its end; of that the newest thirty', () => {
+  const { alerts, pass } = setUp();
+  alerts.check([silent]);
+  pass(5000);
+  alerts.check([silent, full]);
+  pass(5000);
+  alerts.check([full]);
+  expect(alerts.list()).toEqual([
+    { id: 'store', severity: 'error', text: 'disk full', sinceMs: 6000, untilMs: null },
+    { id: 'stale', severity: 'warning', text: silent.text, sinceMs: 1000, untilMs: 11_000 },
+  ]);
+  for (let n = 0; n < 50; n++) {
+    pass(1000);
+    alerts.check([full, silent]);
+    alerts.check([full]);
+  }
+  const over = alerts.list().filter(({ untilMs }) => untilMs !== null);
+  expect(over).toHaveLength(30);
+  expect(over[0]?.sinceMs).toBe(61_000);
+});
+
 test('what a former run raised and does not hold any more is taken back, and nothing else', () => {
   const { alerts, store } = setUp();
   alerts.check([silent, { ...full, id: 'model' }]);

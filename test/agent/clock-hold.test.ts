@@ -48,6 +48,27 @@ describe('ClockHold', () => {
     expect(behind()).toBe(0);
   });
 
+  test('says why it closes nothing, and by when it does at the latest', () => {
+    const { clock, hold, pass, live } = setUp();
+    expect(hold.waiting()).toEqual({ reason: 'start', untilMs: clock.now() + 5000 });
+    pass(1000);
+    expect(hold.waiting()).toEqual({ reason: 'start', untilMs: clock.now() + 4000 });
+    hold.connected({ resumed: true });
+    expect(hold.waiting()).toEqual({ reason: 'backlog', untilMs: clock.now() + 15_000 });
+    live();
+    expect(hold.waiting()).toBeNull();
+    hold.disconnected();
+    const until = clock.now() + MAX_AWAY_MS;
+    pass(60_000);
+    const waiting = hold.waiting();
+    expect(waiting?.reason).toBe('away');
+    expect(Math.abs((waiting?.untilMs ?? 0) - until)).toBeLessThan(1000);
+    pass(MAX_AWAY_MS);
+    expect(hold.waiting()).toBeNull();
+    clock.jump(-clock.now());
+    expect(hold.waiting()).toEqual({ reason: 'clock', untilMs: null });
+  });
+
   test('lets go soon after the broker has answered the subscriptions', () => {
     const { hold, pass, behind } = setUp();
     hold.connected({ resumed: true });

@@ -278,6 +278,7 @@ test('a promoted model is switched to between two rounds, with warm states, and 
     holdout: LOSSES,
     lastRun: { status: 'promoted' },
   });
+  expect(again.tuning.runs).toMatchObject([{ status: 'promoted', found: { losses: LOSSES } }]);
   expect(again.slots.get('default', 'raw').probation?.starts).toBe(1);
 });
 
@@ -492,6 +493,8 @@ test('an owner takes a model back', async () => {
   expect(agent.models.current.name).toBe('raw');
   expect(agent.during).toEqual(['between rounds', 'between rounds']);
   expect(agent.said.at(-1)!.lastRun).toMatchObject({ status: 'rolled-back', reason: 'asked by the owner' });
+  // The run that made the model, not one more.
+  expect(agent.tuning.runs).toMatchObject([{ status: 'rolled-back', reason: 'asked by the owner' }]);
   expect(agent.registry.has(name)).toBe(false);
 });
 

@@ -12,7 +12,7 @@ const point = (timeMs: number, observed: number | null = timeMs) => ({
   high: null,
 });
 
-test('what was found wrong with a bucket is told with its point, and with the stream while it is the newest', () => {
+test('the marks of a bucket come with its point, and with the stream while it is the newest', () => {
   const board = new Board();
   board.record(fakeForecast({ stream: 'a', observed: 900, marks: ['spike'], quality: 'filled' }), 0);
   expect(summary(board.get('a')!).marks).toEqual(['spike']);
@@ -22,7 +22,7 @@ test('what was found wrong with a bucket is told with its point, and with the st
   expect(told.points.map((p) => p[5])).toEqual([['spike'], undefined]);
 });
 
-test('anomalies are shown, the newest sixteen, and told to the reader', () => {
+test('the newest sixteen anomalies are sent to the page', () => {
   const board = new Board();
   board.mark('nobody', { timeMs: 1, observed: 1, score: 5 });
   board.record(fakeForecast({ stream: 'a' }), 0);
@@ -37,7 +37,7 @@ test('anomalies are shown, the newest sixteen, and told to the reader', () => {
 describe('PointRing', () => {
   test('keeps readings and medians as they are, and the edges to seven digits of their distance', () => {
     const ring = new PointRing(40);
-    // A burst of large values is no measure of what comes after it.
+    // Large values must not cost small ones after them their digits.
     const points = Array.from({ length: 60 }, (_, i) => {
       const p50 = i < 25 ? 123_456_789 + i / 3 : 21.37 + i / 3;
       const known = i % 4 > 0;
@@ -59,7 +59,7 @@ describe('PointRing', () => {
     }
   });
 
-  test('gives an edge that stands at a limit back as the limit', () => {
+  test('an edge at a limit is exactly the limit again', () => {
     const ring = new PointRing(8);
     for (const limit of [0, 5, -40]) {
       ring.push({
@@ -89,7 +89,7 @@ describe('PointRing', () => {
     }
   });
 
-  test('keeps what was found wrong with a bucket for as long as the bucket', () => {
+  test('keeps the marks of a bucket as long as the bucket', () => {
     const ring = new PointRing(3);
     ring.push({ ...point(10), marks: ['spike'] });
     for (const time of [20, 30]) ring.push(point(time));
@@ -99,7 +99,7 @@ describe('PointRing', () => {
     expect(ring.since(0).map((p) => p.marks)).toEqual([undefined, undefined, ['stuck', 'too-fast']]);
   });
 
-  test('replaces the newest bucket, marks and all', () => {
+  test('replaces the newest bucket with its marks', () => {
     const ring = new PointRing(4);
     ring.push(point(10));
     ring.push({ ...point(20), marks: ['spike'] });
@@ -111,7 +111,7 @@ describe('PointRing', () => {
     expect(ring.since(10).map((p) => p.timeMs)).toEqual([20]);
   });
 
-  test('goes back with a clock that was ahead', () => {
+  test('drops later points when the clock is set back', () => {
     const ring = new PointRing(4);
     for (const timeMs of [10, 20, 30, 9000, 9010]) ring.push(point(timeMs));
     for (const timeMs of [40, 50]) ring.push(point(timeMs));
@@ -137,7 +137,7 @@ describe('Board', () => {
     expect(ahead?.[1]).toBe(3);
   });
 
-  test('sends only what lies beyond a cursor', () => {
+  test('sends only points later than a cursor', () => {
     const board = new Board();
     for (let i = 0; i < 5; i++) board.record(fakeForecast({ stream: 'a', originMs: 1000 * i }), 0);
     expect(detail(board.get('a')!, 2000).points.map((p) => p[0])).toEqual([3000, 4000]);
@@ -155,7 +155,7 @@ describe('Board', () => {
     expect(board.get('a')).toBeUndefined();
   });
 
-  test('the past is asked for once, when somebody looks, and stands before what is new', () => {
+  test('the stored past is read once, when a page shows the stream, and comes before the new points', () => {
     const asked: [string, number, number][] = [];
     const board = new Board((name, beforeMs, most) => {
       asked.push([name, beforeMs, most]);
@@ -175,7 +175,7 @@ describe('Board', () => {
     expect(asked).toEqual([['a', 3000, 359]]);
   });
 
-  test('of many streams only those that are looked at have a long history, until nobody looks any more', () => {
+  test('with many streams only those on show have a long history, until no page shows them', () => {
     const asked: string[] = [];
     const board = new Board((name, beforeMs, most) => {
       asked.push(name);

@@ -6,7 +6,7 @@ import { Events } from '../../src/web/events.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { fakeForecast } from '../support/forecasts.ts';
 
-/** Takes everything at once. */
+/** A client that reads everything at once. */
 class Tab extends EventEmitter {
   readonly writableLength = 0;
   text = '';
@@ -20,7 +20,7 @@ class Tab extends EventEmitter {
   }
 }
 
-test('where rounds are cut short every chart has its turn, in every tab, also when all change all the time', () => {
+test('every chart of every tab has its turn, although rounds are cut short and all charts change all the time', () => {
   const clock = new FakeClock(0);
   const board = new Board(() => []);
   const names = ['a', 'b', 'c', 'd', 'e'];
@@ -30,7 +30,7 @@ test('where rounds are cut short every chart has its turn, in every tab, also wh
     for (const stream of names) board.record(fakeForecast({ stream, originMs }), 0);
   };
   change();
-  // Of a slow machine: each stream takes longer than a round may.
+  // A slow machine: each stream takes longer than a round may.
   const get = board.get.bind(board);
   board.get = (name) => {
     clock.advance(60);

@@ -18,7 +18,7 @@ afterEach(async () => {
   for (const page of started.splice(0)) await page.stop();
 });
 
-/** Raw request: fetch would not let a test choose `Host`. */
+/** Without `fetch`, which does not let a test choose `Host`. */
 const raw = (url: string, path: string, options: { method?: string; host?: string } = {}) =>
   new Promise<{ code: number; headers: Record<string, unknown>; body: string }>((resolve, reject) => {
     const { port } = new URL(url);
@@ -43,7 +43,7 @@ const raw = (url: string, path: string, options: { method?: string; host?: strin
     call.end();
   });
 
-/** Reads server-sent events until `enough` says so. */
+/** Reads server-sent events until `enough` returns true. */
 async function events(url: string, enough: (seen: { event: string; data: unknown }[]) => boolean) {
   const abort = new AbortController();
   const response = await fetch(url, { signal: abort.signal });
@@ -113,7 +113,7 @@ describe('routes', () => {
     expect(await raw(url, '/', { method: 'HEAD' })).toMatchObject({ code: 200, body: '' });
   });
 
-  test('a name that another site points here is refused, events too', async () => {
+  test('a host name of another site is refused, for events too', async () => {
     const { url } = await start();
     for (const path of ['/', '/api/streams', '/api/events', '/metrics'])
       expect((await raw(url, path, { host: 'evil.example:8787' })).code).toBe(421);
@@ -171,7 +171,7 @@ describe('events', () => {
     expect(seen.some((e) => e.event === 'status')).toBe(true);
   });
 
-  test('where a clock that was ahead is put right, the page is sent what stands now', async () => {
+  test('when the clock is set back, the page is sent the whole history again', async () => {
     const { url, board } = await start();
     for (const originMs of [1000, 2000, 900_000, 901_000])
       board.record(fakeForecast({ stream: 'a', originMs }), 0);
@@ -184,7 +184,7 @@ describe('events', () => {
     expect(last.points.map((p) => p[0])).toEqual([1000, 2000, 3000]);
   });
 
-  test('a page full of charts reads their past a few at a time: the thread has forecasts to make', async () => {
+  test('the past of several charts is read in several rounds, so that forecasts have their turn', async () => {
     let turn = 0;
     const turns = setInterval(() => turn++, 0);
     const readIn: number[] = [];
