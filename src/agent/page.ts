@@ -71,7 +71,7 @@ export class Page implements Part {
       clock,
       views: pageViews(context, this.sources),
       access: new Access({
-        token: token_file === undefined ? () => null : tokenReader(token_file, clock.monotonic),
+        token: token_file === undefined ? null : tokenReader(token_file, clock.monotonic),
         userHeader: user_header?.toLowerCase() ?? null,
         trustedProxies: trusted_proxies,
         clock,

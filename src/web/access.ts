@@ -8,8 +8,8 @@ import type { Clock } from '../system/clock.ts';
 import { isLoopback } from './headers.ts';
 
 export interface AccessOptions {
-  /** Read at each login, so that a new token needs no restart; null: there is none. */
-  readonly token: () => string | null;
+  /** The token as it is now; null: it cannot be read, so nobody logs in with it. Null instead of a function: no token is configured. */
+  readonly token: (() => string | null) | null;
   /** Lower case; null: no proxy logs users in. */
   readonly userHeader: string | null;
   /** Addresses whose `userHeader` is believed. */
@@ -41,7 +41,7 @@ export class Access {
 
   /** How a reader can log in; null: nobody can. */
   get login(): 'token' | 'proxy' | null {
-    if (this.options.token() !== null) return 'token';
+    if (this.options.token !== null) return 'token';
     return this.options.userHeader === null ? null : 'proxy';
   }
 
@@ -50,7 +50,7 @@ export class Access {
     const { headers } = request;
     const named = this.options.userHeader === null ? undefined : headers[this.options.userHeader];
     if (typeof named === 'string' && named !== '' && this.isProxy(request)) return named.slice(0, 200);
-    const token = this.options.token();
+    const token = this.options.token?.() ?? null;
     if (token === null) return null;
     const wanted = digest(token);
     const bearer = /^Bearer (\S+)$/.exec(headers.authorization ?? '')?.[1];
@@ -73,7 +73,7 @@ export class Access {
     const nowMs = this.options.clock.monotonic();
     this.wrongMs = this.wrongMs.filter((ms) => nowMs - ms < MINUTE_MS);
     if (this.wrongMs.length >= MOST_WRONG) return 'too-many';
-    const wanted = this.options.token();
+    const wanted = this.options.token?.() ?? null;
     if (wanted === null || !timingSafeEqual(digest(token), digest(wanted))) {
       this.wrongMs.push(nowMs);
       return 'wrong';

@@ -18,6 +18,8 @@ let rows = [];
 let source = null;
 let watched = '';
 let watchTimer = 0;
+/** Reading needs a login. */
+let isRefused = false;
 
 /** The stream that the address names; null where it names none, or was cut off in the middle of a character. */
 function streamInAddress() {
@@ -51,7 +53,8 @@ function show(name) {
 
 async function load() {
   const response = await fetch('api/streams');
-  if (response.status === 401) session.needed();
+  isRefused = response.status === 401;
+  if (isRefused) session.needed();
   if (!response.ok) return;
   const { streams: summaries } = await response.json();
   const names = new Set(summaries.map(({ stream }) => stream));
@@ -157,7 +160,10 @@ async function route() {
 }
 
 addEventListener('hashchange', route);
-session.changed = () => void route();
+session.changed = () => {
+  if (isRefused) void load().then(reopen);
+  void route();
+};
 setInterval(() => {
   if (document.visibilityState !== 'visible') return;
   void load().catch(() => {});

@@ -215,7 +215,7 @@ export const richViews = (nowMs = Date.now()): PageViews => ({
 
 /** Nobody can log in. */
 export const openAccess = (change: Partial<AccessOptions> = {}): Access =>
-  new Access({ token: () => null, userHeader: null, trustedProxies: [], clock: systemClock, ...change });
+  new Access({ token: null, userHeader: null, trustedProxies: [], clock: systemClock, ...change });
 
 export async function startPage(
   options: Partial<PageOptions> = {},

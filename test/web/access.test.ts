@@ -194,6 +194,13 @@ describe('with a token', () => {
   });
 });
 
+test('a token that cannot be read any more opens nothing', async () => {
+  const { url } = await start({ token: () => null });
+  expect((await ask(url, '/api/streams', { 'x-forwarded-for': '192.0.2.7' })).code).toBe(401);
+  expect((await ask(url, '/api/actions/finetune', {}, {})).code).toBe(401);
+  expect((await logIn(url, '')).code).toBe(403);
+});
+
 describe('behind a proxy that logs users in', () => {
   const header = { 'x-remote-user': 'ada' };
 

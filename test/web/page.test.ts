@@ -522,6 +522,20 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
       await tab.close();
     });
 
+    test('from another machine nothing is shown before the login, and all of it after', async () => {
+      const context = await browser.newContext({ extraHTTPHeaders: { 'X-Forwarded-For': '192.0.2.7' } });
+      const tab = await context.newPage();
+      await tab.goto(at);
+      await tab.locator('#login[open]').waitFor();
+      expect(await tab.locator('.row').count()).toBe(0);
+      await tab.fill('#token', 'a-token-of-some-length');
+      await tab.keyboard.press('Enter');
+      await tab.locator('.row').first().waitFor();
+      await expect.poll(() => tab.textContent('#pill-live')).toContain('live');
+      await expect.poll(() => tab.textContent('#ahead')).not.toBe('–');
+      await context.close();
+    });
+
     test('the views fit a phone', async () => {
       for (const hash of ['', '#/alerts', '#/model', '#/config']) {
         const tab = await browser.newPage({ viewport: { width: 360, height: 740 }, colorScheme: 'dark' });
