@@ -10,7 +10,11 @@ export function attention(summary) {
   const { crossing, quality, marks, anomaly_ms, issued_ms, step_s } = summary;
   const reasons = [];
   const likely = crossing?.probability ?? 0;
-  if (likely >= 0.1) {
+  if (crossing?.learning) {
+    const { scored, of } = crossing.learning;
+    const why = `${crossing.name}: ${scored} of ${of} forecasts at this lead have been scored; its time is given then`;
+    reasons.push({ rank: 0, badge: [`${crossing.name}: learning`, '', why] });
+  } else if (likely >= 0.1) {
     const where = `${crossing.side} ${format(crossing.value)}`;
     const when =
       crossing.at_ms === null ? '' : ` in ${duration(Math.max(0, (crossing.at_ms - issued_ms) / 1000))}`;

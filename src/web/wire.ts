@@ -73,6 +73,8 @@ export interface CrossingWire {
   readonly value: number;
   readonly at_ms: number | null;
   readonly probability: number;
+  /** Until enough forecasts of its lead have been scored: how many, of how many. */
+  readonly learning?: { readonly scored: number; readonly of: number };
 }
 
 /** A stream as a row of the list: what its small chart needs besides the summary. */
@@ -146,6 +148,7 @@ const crossingWire = (c: Crossings[number]): CrossingWire => ({
   value: c.value,
   at_ms: c.atMs,
   probability: c.probability,
+  ...(c.learning === undefined ? {} : { learning: c.learning }),
 });
 
 function likeliest(crossings: Crossings): CrossingWire | null {

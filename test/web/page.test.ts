@@ -183,8 +183,27 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
     expect(await opened()).toBe('c/quiet');
     record('d/tank', 20, 0, 0.8);
     expect(await opened()).toBe('d/tank');
+    // Nothing is said of the time of a crossing whose forecasts have not been scored.
+    own.record(
+      {
+        ...fakeForecast({ stream: 'e/new', originMs: 1_700_000_020_000, observed: 5 }),
+        crossings: [
+          {
+            name: 'full',
+            side: 'above',
+            value: 9,
+            atMs: null,
+            probability: 0.9,
+            learning: { scored: 3, of: 20 },
+          },
+        ],
+      },
+      1_700_000_020_000,
+    );
     const { tab } = await open({}, { at });
+    expect(await tab.textContent('#stream-name')).toBe('d/tank');
     expect(await row(tab, 'd/tank').locator('.badge').textContent()).toBe('empty in 4 s');
+    expect(await row(tab, 'e/new').locator('.badge').textContent()).toBe('full: learning');
     await tab.close();
     await server.stop();
   });
