@@ -37,7 +37,7 @@ export interface HealthParts {
   /** Runs of the network that failed so far, and why the last did. */
   readonly failures: () => { readonly count: number; readonly last: string | null };
   readonly router: { readonly dropped: () => Counts };
-  readonly pipeline: Pick<Pipeline, 'samples' | 'forecasts' | 'fault' | 'dropped'>;
+  readonly pipeline: Pick<Pipeline, 'samples' | 'forecasts' | 'fault' | 'dropped' | 'clocks'>;
   readonly outputs: { readonly dropped: () => readonly Counts[] };
   readonly broker: () => ClientStatus;
   readonly facts: () => Facts;
@@ -87,6 +87,14 @@ export function createHealth(
   });
 }
 
+/** Of a stream of which every reading is refused for its time, where that is so now. */
+function clockText(reasons: readonly string[], { clocks }: HealthParts['pipeline']): string {
+  const { wrong } = clocks;
+  if (wrong === null || !reasons.some((reason) => reason === 'future' || reason === 'absurd-time')) return '';
+  const others = wrong.streams > 1 ? `, as of ${wrong.streams - 1} others` : '';
+  return `; every reading of ${wrong.stream} is refused${others}: ${wrong.advice}`;
+}
+
 /** A failed run of the network, or a refused message, is a problem for this long, ms. */
 const FAILURE_MS = 300_000;
 const HOUR_MS = 3_600_000;
@@ -133,7 +141,7 @@ export class Health {
       found.push({
         id: 'dropped',
         severity: reasons.some((reason) => DEGRADING.has(reason as DropReason)) ? 'error' : 'warning',
-        text: `readings or messages were dropped within the last 5 minutes: ${reasons.join(', ')}`,
+        text: `readings or messages were dropped within the last 5 minutes: ${reasons.join(', ')}${clockText(reasons, pipeline)}`,
       });
     const { skipped, limits } = broker;
     if (this.skipped.grew(broker.dropped['oversize-in'] ?? 0, clock.monotonic()))

@@ -20,6 +20,7 @@ import { Inbox, type InboxParts, type Incoming, type NewStream, type Waiting } f
 import type { Link } from './link.ts';
 import { markStored } from './marking.ts';
 import type { Context, Part } from './part.ts';
+import { SenderClocks } from './sender-clocks.ts';
 import type { AgentStreams } from './streams.ts';
 
 export interface PipelineParts extends InboxParts {
@@ -34,6 +35,8 @@ export interface PipelineParts extends InboxParts {
   readonly forecasts: (forecasts: readonly Forecast[], nowMs: number) => void;
   /** @param omitted failures for the same reason that were not told of, since the last that was */
   readonly failed: (error: unknown, omitted: number | undefined) => void;
+  /** Every reading of a stream is refused for its time. */
+  readonly wrongClock?: (stream: string, advice: string, omitted: number | undefined) => void;
   /**
    * Told `true` when the store fails, so that acknowledgements have to wait, `false` when they need not any more. A broker
    * stops sending to a subscriber that does not acknowledge: the samples must then come in another way (QoS 0).
@@ -79,6 +82,8 @@ export function createPipeline(
     },
     request: ({ topic, payload }) => send({ topic, payload, qos: 0, retain: false }),
     forecasts,
+    wrongClock: (stream, advice, omitted) =>
+      log.warn('every reading is refused for its time', { stream, advice, omitted }),
     failed: (error, omitted) => log.error('forecasting failed', { reason: errorText(error), omitted }),
   });
 }
@@ -100,6 +105,7 @@ export class Pipeline implements Part {
   progress = 0;
   /** Why the last round failed; null when it did not. */
   fault: string | null = null;
+  readonly clocks = new SenderClocks();
   private readonly inbox: Inbox;
   private readonly acknowledgements: Acknowledgements;
   private readonly warnings: RateLimitedLog;
@@ -292,14 +298,23 @@ export class Pipeline implements Part {
         this.samples++;
         store.append(sample, mark);
         checkpoints.accepted(sample.stream);
+        this.clocks.accepted(sample.stream);
         continue;
       }
+      if (outcome === 'future' || outcome === 'absurd-time') this.wrongTime(sample);
       this.inbox.drop(outcome);
       store.reject(sample.stream, outcome, sample.arrivalMs);
       // Kept to be seen, and a late one to be learnt from; whatever reads it back knows it by its mark.
       if (outcome === 'out-of-range') store.append(sample, mark | OUT_OF_RANGE);
       if (outcome === 'late') store.append(sample, mark | LATE);
     }
+  }
+
+  private wrongTime(sample: Sample): void {
+    const advice = this.clocks.refuse(sample);
+    if (advice === null) return;
+    const { stream } = sample;
+    this.warnings.say(`clock ${stream}`, (omitted) => this.parts.wrongClock?.(stream, advice, omitted));
   }
 
   /** Marks the stored readings of the buckets in which the last tick found something wrong. */

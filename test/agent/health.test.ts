@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { DEGRADING, DROPS, type DropReason } from '../../src/agent/drops.ts';
 import { Health, type HealthParts } from '../../src/agent/health.ts';
+import { SenderClocks } from '../../src/agent/sender-clocks.ts';
 import { REJECTS } from '../../src/ingest/rejects.ts';
 import { startTime } from '../../src/system/clock.ts';
 import type { RunReport } from '../../src/training/run-report.ts';
@@ -51,7 +52,13 @@ function setUp(change: Partial<HealthParts> = {}) {
     storeConditions: () => [],
     failures: () => state.failures,
     router: { dropped: () => ({ 'bad-json': 2 }) },
-    pipeline: { samples: 7, forecasts: 3, fault: null, dropped: () => ({ late: 1 }) },
+    pipeline: {
+      samples: 7,
+      forecasts: 3,
+      fault: null,
+      clocks: new SenderClocks(),
+      dropped: () => ({ late: 1 }),
+    },
     outputs: { dropped: () => [] },
     broker: () => state.broker,
     facts: () => ({
@@ -101,7 +108,7 @@ test('every ill is named', () => {
   const { health, state, clock } = setUp({
     model: () => ({ name: 'base', model: null, trainedAt: null, problem: 'no file' }),
     storeConditions: () => [{ id: 'store', severity: 'error', text: 'disk full' }],
-    pipeline: { samples: 0, forecasts: 0, fault: 'broken', dropped: () => ({}) },
+    pipeline: { samples: 0, forecasts: 0, fault: 'broken', clocks: new SenderClocks(), dropped: () => ({}) },
   });
   Object.assign(state.broker, { connected: false, fault: 'refused', refusedFilters: ['a/#'] });
   state.lastRun = { status: 'failed', reason: 'out of memory' };
@@ -164,7 +171,7 @@ test.each([...Object.keys(DROPS), ...Object.keys(REJECTS)])('a drop is reported 
   const drops: Record<string, number> = {};
   const { health, clock } = setUp({
     router: { dropped: () => drops },
-    pipeline: { samples: 0, forecasts: 0, fault: null, dropped: () => ({}) },
+    pipeline: { samples: 0, forecasts: 0, fault: null, clocks: new SenderClocks(), dropped: () => ({}) },
   });
   const conditions = () => health.problems().filter(({ id }) => id === 'dropped');
   expect(conditions()).toEqual([]);

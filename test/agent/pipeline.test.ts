@@ -499,4 +499,21 @@ describe('Pipeline', () => {
     await pipeline.stop();
     await expect(pipeline.between(() => 1)).rejects.toMatchObject({ code: 'BUSY' });
   });
+
+  test('says what the clock of a sender looks like when every reading is refused for its time', async () => {
+    const said: string[] = [];
+    const { pipeline, send, pass } = setUp({
+      wrongClock: (stream, advice) => void said.push(`${stream}: ${advice}`),
+    });
+    pipeline.start();
+    for (const at of [7200, 7201, 7202, 7203]) {
+      send(`1@${at}`);
+      await pass(50);
+    }
+    expect(said).toEqual([expect.stringMatching(/^s: its time is 2 h ahead, .*time_zone: \+02:00/)]);
+    expect(pipeline.clocks.wrong).toMatchObject({ stream: 's' });
+    send('5');
+    await pass(50);
+    expect(pipeline.clocks.wrong).toBeNull();
+  });
 });

@@ -1,6 +1,6 @@
 /** What a config makes of the messages: its streams, and what is not taken. */
-import { offsetText, shownOffset } from '../../config/suggest/reading-time.ts';
 import type { Routed } from '../../ingest/router.ts';
+import { clockAdvice } from '../../ingest/sender-clock.ts';
 import { refusal } from '../../series/admission.ts';
 import type { StreamSpec } from '../../series/spec.ts';
 
@@ -88,14 +88,6 @@ export class Heard {
   }
 }
 
-const QUARTER_MS = 900_000;
-const FARTHEST_ZONE_MS = 14 * 3_600_000;
-
 /** What the times of a stream's readings say about the sender's clock, where all of them are refused; null otherwise. */
-export function clockHint({ count, wrongTime, offsetMs }: HeardStream): string | null {
-  if (count === 0 || wrongTime < count) return null;
-  const zoneMs = Math.round(offsetMs / QUARTER_MS) * QUARTER_MS;
-  if (zoneMs > 0 && zoneMs <= FARTHEST_ZONE_MS && Math.abs(offsetMs - zoneMs) < QUARTER_MS / 3)
-    return `every reading is refused: its time is ${shownOffset(offsetMs)}, as local time would be; set time_zone: ${offsetText(zoneMs)}, or the name of the zone`;
-  return `every reading is refused: its time is ${shownOffset(offsetMs)}; set the clock of the sender, or leave \`time\` out, so that the time of arrival counts`;
-}
+export const clockHint = ({ count, wrongTime, offsetMs }: HeardStream): string | null =>
+  count === 0 || wrongTime < count ? null : `every reading is refused: ${clockAdvice(offsetMs)}`;

@@ -1,4 +1,5 @@
 /** Whether the time stamps of a payload can be used, and in which zone they are. */
+import { offsetText, shownOffset } from '../../ingest/sender-clock.ts';
 import type { HeardTopic } from '../../ingest/survey.ts';
 
 export interface ReadingTime {
@@ -52,26 +53,4 @@ function judge(field: string, local: boolean, offsets: readonly number[]): Readi
       ? `the clock of the sender looks ${shownOffset(middle)}, so ${field} is not used; the time of arrival counts`
       : `${field} does not agree with the time of arrival, so it is not used`,
   };
-}
-
-/** `+02:00` */
-export function offsetText(ms: number): string {
-  const minutes = Math.abs(Math.round(ms / MINUTE_MS));
-  const two = (value: number): string => String(value).padStart(2, '0');
-  return `${ms < 0 ? '-' : '+'}${two(Math.floor(minutes / 60))}:${two(minutes % 60)}`;
-}
-
-/** `2 h 15 min ahead`, `3 d behind` */
-export function shownOffset(ms: number): string {
-  const minutes = Math.abs(Math.round(ms / MINUTE_MS));
-  const days = Math.floor(minutes / 1440);
-  const text =
-    days > 2
-      ? days > 730
-        ? `${Math.round(days / 365)} years`
-        : `${days} d`
-      : minutes >= 60
-        ? `${Math.floor(minutes / 60)} h${minutes % 60 === 0 ? '' : ` ${minutes % 60} min`}`
-        : `${minutes} min`;
-  return `${text} ${ms > 0 ? 'ahead' : 'behind'}`;
 }
