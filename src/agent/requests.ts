@@ -58,7 +58,7 @@ export function createRequests(
       keys,
       audience: nodeAudience(base, node),
       folder: diskFolder(remoteFolder(data_dir)),
-      now: clock.now,
+      now: () => clock.now(),
       clockIsSet: () => ClockHold.sane(clock.now()),
     }),
     handlers: handlersOf({ ...context, ...subjects }),

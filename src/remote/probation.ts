@@ -1,4 +1,5 @@
 /** Decides whether a config that was applied may stay. Pure. */
+import type { Push } from './push-state.ts';
 
 /** The agent's state, as far as probation looks at it. */
 export interface Vitals {
@@ -57,6 +58,45 @@ const MEMORY_MB = 96;
 const STREAM_SHARE = 0.9;
 /** A stream that forecasts more rarely than this share of its intervals counts as one that has no forecasts. */
 const PACE = 0.5;
+
+/** Names of streams that are kept over a restart. */
+const MAX_KEPT = 200;
+
+type Baseline = Push['baseline'];
+type About = Pick<Trial, 'sinceMs' | 'lengthMs' | 'otherModel'>;
+
+/** What a restart must not lose of the state before it. */
+export function baselineOf({ streams, rssMb, alerts }: Vitals, ruleGone: boolean, nowMs: number): Baseline {
+  const names = streams
+    .filter(
+      ({ publishedMs, intervalMs }) => publishedMs !== null && nowMs - publishedMs < 3 * (intervalMs ?? 0),
+    )
+    .map(({ name }) => name);
+  return { streams: names.slice(0, MAX_KEPT), rssMb, alerts: [...alerts], ruleGone };
+}
+
+/** @param before right before the change was applied */
+export const trialOf = (before: Vitals, ruleGone: boolean, about: About): Trial => ({
+  before,
+  ruleGone,
+  allStreams: true,
+  lostSinceMs: null,
+  ...about,
+});
+
+/** @param now right after the restart: stands for what was not kept */
+export function trialAfterRestart(baseline: Baseline, now: Vitals, about: About): Trial {
+  const { streams = [], rssMb = now.rssMb, alerts = now.alerts, ruleGone = false } = baseline ?? {};
+  const before: Vitals = {
+    connected: true,
+    rssMb,
+    alerts,
+    stepFailures: 0,
+    modelProblem: null,
+    streams: streams.map((name) => ({ name, publishedMs: about.sinceMs, intervalMs: null, forecasts: 0 })),
+  };
+  return { ...trialOf(before, ruleGone, about), allStreams: streams.length < MAX_KEPT };
+}
 
 /** How long a connection may be away: a quarter of probation, between 2 s and 30 s. */
 const graceMs = (lengthMs: number): number => Math.min(30_000, Math.max(2000, lengthMs / 4));

@@ -1,54 +1,38 @@
 /**
- * Takes pushes: verifies them, folds those that came together into one candidate, applies it through the agent's own
- * `configure`, watches its probation, and reports. All that it touches is passed in (`Host`), so that tests run it with a
- * clock of their own and without an agent. Time and timers are those of `clock`.
+ * The way of a push: admitted (`admission.ts`), made into a candidate with those that came with it (`candidate.ts`), applied
+ * through the agent's own `configure`, watched on probation (`probation.ts`), and reported. All that it touches is passed in
+ * (`Host`), so that tests run it with a clock of their own and without an agent. Time and timers are those of `clock`.
  */
 import { type Config, ruleIds } from '../config/index.ts';
-import { parseDuration } from '../config/units.ts';
-import { errorText, GatecastError } from '../errors.ts';
+import { errorText } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Clock } from '../system/clock.ts';
-import { sha256 } from '../system/files.ts';
+import { Admission, type Taken } from './admission.ts';
+import { Candidates } from './candidate.ts';
 import {
-  type Claims,
-  CONFIG_TYP,
-  claimsSchema,
-  DEFAULT_PROBATION,
-  fleetAudience,
   type LayerName,
   type ModelClaim,
   type Needs,
-  nodeAudience,
   type Problem,
   type Reported,
-  unsignedSchema,
   waitingSchema,
 } from './contract.ts';
 import type { KeySet } from './keys.ts';
-import {
-  checkLayer,
-  type Effective,
-  effectiveConfig,
-  type Layers,
-  type LocalFile,
-  layerOrder,
-  nextLayer,
-  problemsOf,
-} from './layers.ts';
-import { isObject, type JsonObject, mergePatch } from './merge-patch.ts';
+import type { Effective, LocalFile } from './layers.ts';
 import type { ModelRefusal, Models } from './model-intake.ts';
-import { judge, type ModelVerdict, type Trial, type Vitals } from './probation.ts';
-import type { NewPush, PushLife } from './push-life.ts';
-import type { Push } from './push-state.ts';
 import {
-  checkTimes,
-  problem,
-  problemsText,
-  type Refusal,
-  readUnsigned,
-  statedClaims,
-  verify,
-} from './verify.ts';
+  baselineOf,
+  judge,
+  type ModelVerdict,
+  type Trial,
+  trialAfterRestart,
+  trialOf,
+  type Vitals,
+} from './probation.ts';
+import type { NewPush, PushLife } from './push-life.ts';
+import { type Message, PushQueue } from './push-queue.ts';
+import { ReportSender } from './report-sender.ts';
+import { problem, problemsText, type Refusal } from './verify.ts';
 
 /** What a change of the config gave, as far as it matters here. */
 export interface Applied {
@@ -86,44 +70,18 @@ export interface RemoteConfigParts {
   readonly models: Models;
 }
 
-interface Message {
-  readonly layer: LayerName;
-  readonly payload: Uint8Array;
-  readonly bytes: number;
-  readonly retained: boolean;
-}
-
-type Content = Pick<Claims, 'config' | 'patch' | 'rollback' | 'model'> & { readonly remove?: true };
-
-interface Taken {
-  readonly push: NewPush;
-  readonly content: Content;
-  readonly probationMs: number;
-}
-
-interface Candidate {
-  readonly taken: Taken;
-  readonly superseded: readonly NewPush[];
-  readonly layers: Layers;
-  readonly effective: Effective;
-}
-
-const MAX_QUEUE = 256;
-const MAX_QUEUE_BYTES = 4 * 1024 * 1024;
 /** Pushes that come together are applied together: at most one change in this time, ms. */
 const CHANGE_EVERY_MS = 1000;
 /** How often probation is looked at, and a push that waits for the clock, ms. */
 const LOOK_MS = 500;
-/** Names of streams that are kept over a restart. */
-const MAX_BASELINE = 200;
-/** Reports are sent at most so often, ms. */
-const REPORT_EVERY_MS = 100;
 /** A push that the disk refused after its model had come is taken up again after this, ms. */
 const AGAIN_MS = 60_000;
 
 export class RemoteConfig {
-  private queue: Message[] = [];
-  private queuedBytes = 0;
+  private readonly queue: PushQueue;
+  private readonly admission: Admission;
+  private readonly candidates: Candidates;
+  private readonly reports: ReportSender;
   private working: Promise<void> | null = null;
   private trial: Trial | null = null;
   /** By layer: came while the clock was not set. */
@@ -135,12 +93,29 @@ export class RemoteConfig {
   /** Tenths of the transfer that were reported. */
   private tenths = 0;
   private lastChangeMs = Number.NEGATIVE_INFINITY;
-  private lastReportMs = Number.NEGATIVE_INFINITY;
-  private reportDue = false;
   private stopped = false;
   private cancelLook: () => void = () => {};
 
-  constructor(private readonly parts: RemoteConfigParts) {}
+  constructor(private readonly parts: RemoteConfigParts) {
+    const { life, clock, host, local, file, keys, models } = parts;
+    this.queue = new PushQueue((count) => life.drop(count));
+    this.admission = new Admission({
+      life,
+      local,
+      keys,
+      now: () => clock.now(),
+      clockIsSet: () => host.clockIsSet(),
+    });
+    this.candidates = new Candidates({
+      file,
+      groups: local.remote_config.groups,
+      previous: () => life.previousLayers(),
+    });
+    this.reports = new ReportSender(clock, () => {
+      const transfer = models.progress();
+      host.report({ ...life.reported(), ...(transfer !== null && { transfer }) }, true);
+    });
+  }
 
   /** @param running hash of the config that the agent was started with */
   start(running: string): void {
@@ -157,6 +132,7 @@ export class RemoteConfig {
 
   async stop(): Promise<void> {
     this.stopped = true;
+    this.reports.stop();
     this.cancelLook();
     await this.parts.models.stop();
     await this.working;
@@ -164,36 +140,13 @@ export class RemoteConfig {
 
   /** Says again what is so, as on a new connection. */
   report(): void {
-    if (this.stopped) return;
-    const { clock, host, life } = this.parts;
-    const waitMs = this.lastReportMs + REPORT_EVERY_MS - clock.monotonic();
-    if (waitMs <= 0) {
-      this.lastReportMs = clock.monotonic();
-      this.reportDue = false;
-      const transfer = this.parts.models.progress();
-      host.report({ ...life.reported(), ...(transfer !== null && { transfer }) }, true);
-    } else if (!this.reportDue) {
-      this.reportDue = true;
-      clock.after(waitMs, () => {
-        if (!this.reportDue) return;
-        // A timer may come a little early: it is then set again.
-        this.reportDue = false;
-        this.report();
-      });
-    }
+    this.reports.request();
   }
 
-  /** Takes what came on a desired topic. Bounded: of too many the oldest are dropped and counted. */
+  /** Takes what came on a desired topic. */
   receive(layer: LayerName, payload: Uint8Array, retained: boolean): void {
     if (this.stopped) return;
-    // One that is too large is only counted by its length.
-    const kept = payload.length > 2 * MAX_QUEUE_BYTES ? new Uint8Array(0) : Uint8Array.from(payload);
-    this.queue.push({ layer, payload: kept, bytes: payload.length, retained });
-    this.queuedBytes += kept.length;
-    while (this.queue.length > MAX_QUEUE || (this.queuedBytes > MAX_QUEUE_BYTES && this.queue.length > 1)) {
-      this.queuedBytes -= this.queue.shift()?.payload.length ?? 0;
-      this.parts.life.drop(1);
-    }
+    this.queue.add(layer, payload, retained);
     this.work();
   }
 
@@ -219,18 +172,17 @@ export class RemoteConfig {
   }
 
   private workOn(): void {
-    if (this.queue.length > 0 || this.arrival !== null) this.work();
+    if (!this.queue.empty || this.arrival !== null) this.work();
   }
 
   private async loop(): Promise<void> {
-    while ((this.queue.length > 0 || this.arrival !== null) && !this.stopped) {
+    while ((!this.queue.empty || this.arrival !== null) && !this.stopped) {
       const waitMs = this.lastChangeMs + CHANGE_EVERY_MS - this.parts.clock.monotonic();
       if (waitMs > 0) await new Promise<void>((resolve) => this.parts.clock.after(waitMs, resolve));
       const { arrival } = this;
       this.arrival = null;
       if (arrival !== null) await this.takeUpWaiting(arrival.refused);
-      const batch = this.queue.splice(0);
-      this.queuedBytes = 0;
+      const batch = this.queue.takeAll();
       const taken: Taken[] = [];
       for (const message of batch) {
         const one = await this.take(message, taken);
@@ -264,9 +216,9 @@ export class RemoteConfig {
     if (refused?.code === 503) return this.cannotNow(push, refused.problem);
     try {
       life.reads(push);
-      const folded = this.fold(life.running(), taken);
+      const folded = this.candidates.fold(life.running(), taken);
       if ('code' in folded) return this.refuse(push, folded.code, folded.problems, null);
-      const evaluated = this.evaluate(folded.layers);
+      const evaluated = this.candidates.evaluate(folded.layers);
       if ('problems' in evaluated) return this.refuse(push, 400, evaluated.problems, null);
       if (refused !== null) return this.refuse(push, refused.code, [refused.problem], evaluated.hash);
       life.expect(push, content, probationMs);
@@ -310,7 +262,7 @@ export class RemoteConfig {
     const { push } = waiting;
     if (refused !== null) this.refuse(push, refused.code, [refused.problem], null);
     else if (this.parts.life.isHarmful(push.digest))
-      this.refuse(push, 500, [problem('', 'the agent ended twice while it read this push')], null);
+      this.refuse(push, 500, [problem('', ENDED_READING)], null);
     else await this.handle([waiting]);
     // Where the disk refused the push, it still waits.
     this.againMs = this.parts.clock.monotonic() + AGAIN_MS;
@@ -321,7 +273,7 @@ export class RemoteConfig {
     const { life, models, log } = this.parts;
     try {
       const keep = life.modelNames();
-      const file = this.evaluate({});
+      const file = this.candidates.evaluate({});
       if ('problems' in file) return;
       keep.add(file.config.model.name);
       const expected = this.waitingPush()?.content.model.name;
@@ -335,86 +287,32 @@ export class RemoteConfig {
 
   /** Whether a message is a push to apply. @param before those of the same batch */
   private async take(message: Message, before: readonly Taken[]): Promise<Taken | null> {
-    const { payload } = message;
-    const { life, clock, host, local, keys } = this.parts;
-    const layer = this.layerOf(message);
-    if (message.bytes === 0) return this.takeBack(layer);
-    const digest = sha256(payload);
-    // Repeated by the broker, or delivered on the topic of the node before that of its fleet.
-    if ((message.retained || layer !== 'node') && life.isHandled(layer, digest)) {
-      this.report();
-      return null;
-    }
-    const audience =
-      layer === 'node' ? nodeAudience(local.base, local.node) : fleetAudience(local.base, layer.slice(6));
-    const turnAway = (refusal: Refusal): null => {
-      life.turnAway(layer, refusal);
-      this.parts.log.warn('push refused', {
-        layer,
-        code: refusal.code,
-        reason: problemsText(refusal.problems),
-      });
-      this.report();
-      return null;
-    };
-    if (message.bytes !== payload.length)
-      return turnAway(refusalOf(413, problem('', `has ${message.bytes} bytes`)));
-    const { message: authentic, refusal } = local.remote_config.unsigned
-      ? readUnsigned(payload, { audience, schema: unsignedSchema })
-      : await verify(payload, { keys, typ: CONFIG_TYP, role: 'config', audience, schema: claimsSchema });
-    if (refusal !== null) return turnAway(refusal);
-    const { claims, kid } = authentic;
-    const push: NewPush = { layer, version: claims.version, kid, token: claims.token ?? null, digest };
-    const refuse = (code: Refusal['code'], found: Problem): null =>
-      turnAway({ code, problems: [found], ...push });
-    if (claims.model !== undefined && kid !== null && !(keys.get(kid)?.roles.includes('model') ?? false))
-      return refuse(401, problem('header.kid', 'may not sign models', 'sign with a key of the role `model`'));
-    const seen = Math.max(
-      life.seen(layer, kid),
-      ...before.map((one) =>
-        one.push.layer === layer && one.push.kid === kid ? (one.push.version ?? 0) : 0,
-      ),
-    );
-    const again = claims.version === seen && life.mayComeAgain(digest);
-    if (claims.version <= seen && !again)
-      return refuse(409, problem('version', `must be greater than ${seen}, the last one of this key`, NEWER));
-    if (claims.iat !== undefined || claims.exp !== undefined) {
-      if (!host.clockIsSet()) {
-        this.waiting.set(layer, message);
-        return refuse(503, problem('exp', 'cannot be checked before the clock of the gateway is set', CLOCK));
+    const { life, log } = this.parts;
+    const admitted = await this.admission.admit(message, before);
+    if (message.bytes === 0) this.waiting.delete(message.layer);
+    switch (admitted.type) {
+      case 'push':
+        return admitted.taken;
+      case 'dry-run':
+        await this.tryOut(admitted.taken);
+        return null;
+      case 'refused': {
+        const { layer, refusal, waits } = admitted;
+        if (waits) this.waiting.set(layer, message);
+        life.turnAway(layer, refusal);
+        log.warn('push refused', { layer, code: refusal.code, reason: problemsText(refusal.problems) });
+        break;
       }
-      const times = checkTimes(claims, clock.now());
-      if (times !== null) return refuse(408, times);
+      case 'harmful':
+        life.refuse(admitted.push, 500, [problem('', ENDED_READING)], null);
+        break;
+      case 'nothing':
+        return null;
+      case 'repeated':
+        break;
     }
-    if (life.isHarmful(digest)) {
-      life.refuse(push, 500, [problem('', 'the agent ended twice while it read this push')], null);
-      this.report();
-      return null;
-    }
-    const taken: Taken = {
-      push,
-      content: claims,
-      probationMs: parseDuration(claims.probation ?? DEFAULT_PROBATION) ?? 0,
-    };
-    if (claims.dry_run !== true) return taken;
-    await this.tryOut(taken);
+    this.report();
     return null;
-  }
-
-  /** A push to a fleet may also come on the node's own topic: its audience, which is signed, says what it is for. */
-  private layerOf({ layer, payload }: Message): LayerName {
-    const { base, remote_config } = this.parts.local;
-    if (layer !== 'node' || payload.length === 0) return layer;
-    const stated = statedClaims(payload)?.aud;
-    const group = remote_config.groups.find((name) => stated === fleetAudience(base, name));
-    return group === undefined ? layer : `fleet:${group}`;
-  }
-
-  private takeBack(layer: LayerName): Taken | null {
-    this.waiting.delete(layer);
-    if (this.parts.life.running()[layer] === undefined) return null;
-    const push: NewPush = { layer, version: null, kid: null, token: null, digest: sha256('') };
-    return { push, content: { remove: true }, probationMs: parseDuration(DEFAULT_PROBATION) ?? 0 };
   }
 
   private async tryOut(taken: Taken): Promise<void> {
@@ -425,14 +323,14 @@ export class RemoteConfig {
       hash: string | null,
       needs: Needs | null,
     ) => host.report(life.answer(taken.push, code, problems, hash, needs), false);
-    const folded = this.fold(life.running(), taken);
+    const folded = this.candidates.fold(life.running(), taken);
     if ('code' in folded) return answer(folded.code, folded.problems, null, null);
-    const evaluated = this.evaluate(folded.layers);
+    const evaluated = this.candidates.evaluate(folded.layers);
     if ('problems' in evaluated) return answer(400, evaluated.problems, null, null);
     const { model } = taken.content;
     const refused = model === undefined ? null : this.parts.models.refusal(model);
     if (refused !== null) return answer(refused.code, [refused.problem], evaluated.hash, null);
-    const running = this.evaluate(life.running());
+    const running = this.candidates.evaluate(life.running());
     const isHere = model === undefined || this.parts.models.isHere(model);
     // A model that is still to come cannot be loaded: the rest of the config is tried.
     const tried =
@@ -456,12 +354,15 @@ export class RemoteConfig {
     } catch (error) {
       return this.cannotStore(newest.push, error);
     }
-    const candidate = await this.choose(batch);
+    const { candidate, rejected } = await this.candidates.choose(batch, life.running());
+    for (const { push, code, problems } of rejected) this.refuse(push, code, problems, null);
     if (candidate === null) return;
     const { taken, effective, layers, superseded } = candidate;
     const { push } = taken;
     try {
       const { host } = this.parts;
+      // A refusal has ended the phase `received`.
+      if (rejected.length > 0) life.receive(push);
       const tried = await host.configure(effective.config, { dryRun: true, connect: false });
       if (tried.errors.length > 0) return this.refuse(push, 400, hostProblems(tried.errors), effective.hash);
       const needs = needsOf(tried);
@@ -476,7 +377,7 @@ export class RemoteConfig {
         attemptedHash: effective.hash,
         needs,
         probationMs: taken.probationMs,
-        baseline: this.baseline(effective),
+        baseline: baselineOf(host.vitals(), this.ruleGone(effective), this.parts.clock.monotonic()),
       });
       life.stage(layers);
       this.trial = null;
@@ -512,54 +413,24 @@ export class RemoteConfig {
     this.report();
   }
 
-  /** What a restart must not lose of the state before it. */
-  private baseline(wanted: Effective): Push['baseline'] {
-    const { life, host, clock } = this.parts;
-    const { streams, rssMb, alerts } = host.vitals();
-    const nowMs = clock.monotonic();
-    const names = streams
-      .filter(
-        ({ publishedMs, intervalMs }) => publishedMs !== null && nowMs - publishedMs < 3 * (intervalMs ?? 0),
-      )
-      .map(({ name }) => name);
-    const running = this.evaluate(life.running());
+  /** Whether `wanted` takes a rule away that runs now. */
+  private ruleGone(wanted: Effective): boolean {
+    const running = this.candidates.evaluate(this.parts.life.running());
     const ids = ruleIds(wanted.config.streams);
-    const ruleGone =
-      !('problems' in running) && ruleIds(running.config.streams).some((id) => !ids.includes(id));
-    return { streams: names.slice(0, MAX_BASELINE), rssMb, alerts: [...alerts], ruleGone };
+    return !('problems' in running) && ruleIds(running.config.streams).some((id) => !ids.includes(id));
   }
 
   /** @param before left out after a restart: the state is then the one that was kept */
   private beginProbation(before?: Vitals): void {
     const { life, clock, host } = this.parts;
-    const sinceMs = clock.monotonic();
-    const { probationMs: lengthMs = 0, baseline = null } = life.push ?? {};
+    const { probationMs = 0, baseline = null } = life.push ?? {};
     if (life.phase === 'applying') life.probation();
-    const kept: Vitals = {
-      connected: true,
-      rssMb: baseline?.rssMb ?? host.vitals().rssMb,
-      alerts: baseline?.alerts ?? host.vitals().alerts,
-      stepFailures: 0,
-      modelProblem: null,
-      streams: (baseline?.streams ?? []).map((name) => ({
-        name,
-        publishedMs: sinceMs,
-        intervalMs: null,
-        forecasts: 0,
-      })),
-    };
-    const ruleGone = baseline?.ruleGone ?? false;
-    const otherModel = life.modelOnTrial();
-    const allStreams = before !== undefined || kept.streams.length < MAX_BASELINE;
-    this.trial = {
-      before: before ?? kept,
-      ruleGone,
-      otherModel,
-      allStreams,
-      sinceMs,
-      lengthMs,
-      lostSinceMs: null,
-    };
+    const sinceMs = clock.monotonic();
+    const about = { sinceMs, lengthMs: probationMs, otherModel: life.modelOnTrial() };
+    this.trial =
+      before === undefined
+        ? trialAfterRestart(baseline, host.vitals(), about)
+        : trialOf(before, baseline?.ruleGone ?? false, about);
   }
 
   private look(): void {
@@ -622,7 +493,7 @@ export class RemoteConfig {
     const { needs } = life.push ?? { needs: 'restart' };
     life.rollBack(problems);
     const { layers } = life.current();
-    const target = this.evaluate(layers);
+    const target = this.candidates.evaluate(layers);
     if (needs === 'restart' || 'problems' in target) return host.restart('a remote config is rolled back');
     const { errors, restart } = await host.configure(target.config, { dryRun: false, connect: false });
     if (errors.length > 0 || restart.length > 0) return host.restart('a remote config is rolled back');
@@ -630,88 +501,6 @@ export class RemoteConfig {
     life.runs(target.hash);
     this.tidyModels();
     this.report();
-  }
-
-  /** The config that a batch comes to: all of it where that is valid, else one push after the other. */
-  private async choose(batch: readonly Taken[]): Promise<Candidate | null> {
-    const { life } = this.parts;
-    let layers = life.running();
-    const good: Taken[] = [];
-    for (const taken of batch) {
-      const folded = this.fold(layers, taken);
-      if ('code' in folded) this.refuse(taken.push, folded.code, folded.problems, null);
-      else {
-        layers = folded.layers;
-        good.push(taken);
-      }
-    }
-    const whole = good.length === 0 ? null : this.evaluate(layers);
-    const last = good.at(-1);
-    if (last === undefined || whole === null) return null;
-    if (!('problems' in whole)) {
-      const superseded = good.slice(0, -1).map(({ push }) => push);
-      return { taken: last, superseded, layers, effective: whole };
-    }
-    let found: Candidate | null = null;
-    layers = life.running();
-    for (const taken of good) {
-      const folded = this.fold(layers, taken);
-      if ('code' in folded) continue;
-      const effective = this.evaluate(folded.layers);
-      if ('problems' in effective) this.refuse(taken.push, 400, effective.problems, null);
-      else {
-        layers = folded.layers;
-        const superseded: readonly NewPush[] = found === null ? [] : [...found.superseded, found.taken.push];
-        found = { taken, superseded, layers, effective };
-      }
-      await new Promise<void>((resolve) => setImmediate(resolve));
-    }
-    // A refusal of a later push has ended the phase `received`.
-    if (found !== null) life.receive(found.taken.push);
-    return found;
-  }
-
-  /** The layers with a push in them. */
-  private fold(
-    layers: Layers,
-    { push, content }: Taken,
-  ): { readonly layers: Layers } | { readonly code: Refusal['code']; readonly problems: readonly Problem[] } {
-    if (content.rollback === true) {
-      const previous = this.parts.life.previousLayers();
-      return previous === null
-        ? { code: 400, problems: [problem('rollback', 'there is no config before the present one')] }
-        : { layers: previous };
-    }
-    if (content.remove === true) {
-      const { [push.layer]: _, ...others } = layers;
-      return { layers: others };
-    }
-    const given: JsonObject | undefined = content.config ?? content.patch;
-    const wrong = given === undefined ? null : checkLayer(given);
-    if (wrong !== null) return wrong;
-    const layer = nextLayer(layers[push.layer], content);
-    const { model } = content;
-    if (model === undefined) return { layers: { ...layers, [push.layer]: layer } };
-    const named = isObject(given?.model) ? given.model.name : undefined;
-    if (named !== undefined && named !== model.name)
-      return {
-        code: 400,
-        problems: [
-          problem('model.name', `must be ${model.name}, the model that comes with the push`, 'leave it out'),
-        ],
-      };
-    const withModel = mergePatch(layer, { model: { name: model.name } }) as JsonObject;
-    return { layers: { ...layers, [push.layer]: withModel } };
-  }
-
-  private evaluate(layers: Layers): Effective | { readonly problems: readonly Problem[] } {
-    try {
-      return effectiveConfig(this.parts.file(), layers, this.order());
-    } catch (error) {
-      if (error instanceof GatecastError && error.issues.length > 0)
-        return { problems: problemsOf(error.issues) };
-      return { problems: [problem('', errorText(error))] };
-    }
   }
 
   private refuse(
@@ -749,10 +538,6 @@ export class RemoteConfig {
     this.parts.life.turnAway(push.layer, { code: 503, problems: [reason], ...push });
     this.report();
   }
-
-  private order(): LayerName[] {
-    return layerOrder(this.parts.local.remote_config.groups);
-  }
 }
 
 function needsOf({ restart, reconnect }: Pick<Applied, 'restart' | 'reconnect'>): Needs {
@@ -763,13 +548,4 @@ function needsOf({ restart, reconnect }: Pick<Applied, 'restart' | 'reconnect'>)
 const hostProblems = (errors: Applied['errors']): Problem[] =>
   errors.map(({ path, message, hint }) => problem(path, message, hint ?? ''));
 
-const refusalOf = (code: Refusal['code'], ...problems: readonly Problem[]): Refusal => ({
-  code,
-  problems,
-  version: null,
-  kid: null,
-  token: null,
-});
-
-const NEWER = 'sign it again with a higher version';
-const CLOCK = 'it is taken as soon as the clock is set';
+const ENDED_READING = 'the agent ended twice while it read this push';

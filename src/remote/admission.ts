@@ -1,0 +1,143 @@
+/**
+ * Decides whether a message on a desired topic is a push to take: authentic, for this gateway, with a version that was not seen,
+ * and valid now. Writes nothing and reports nothing: the caller does, with what this says.
+ */
+import type { Config } from '../config/index.ts';
+import { parseDuration } from '../config/units.ts';
+import { sha256 } from '../system/files.ts';
+import {
+  type Claims,
+  CONFIG_TYP,
+  claimsSchema,
+  DEFAULT_PROBATION,
+  fleetAudience,
+  type LayerName,
+  nodeAudience,
+  type Problem,
+  unsignedSchema,
+} from './contract.ts';
+import type { KeySet } from './keys.ts';
+import type { NewPush, PushLife } from './push-life.ts';
+import type { Message } from './push-queue.ts';
+import { checkTimes, problem, type Refusal, readUnsigned, statedClaims, verify } from './verify.ts';
+
+/** What a push asks for; `remove`: an empty message takes the layer away. */
+export type Content = Pick<Claims, 'config' | 'patch' | 'rollback' | 'model'> & { readonly remove?: true };
+
+/** A push that was taken. */
+export interface Taken {
+  readonly push: NewPush;
+  readonly content: Content;
+  readonly probationMs: number;
+}
+
+export type Admitted =
+  | { readonly type: 'push' | 'dry-run'; readonly taken: Taken }
+  /** Refused without a trace on the disk. `waits`: to be looked at again when the clock is set. */
+  | {
+      readonly type: 'refused';
+      readonly layer: LayerName;
+      readonly refusal: Refusal;
+      readonly waits: boolean;
+    }
+  /** The agent ended too often while it read this push. */
+  | { readonly type: 'harmful'; readonly push: NewPush }
+  /** The broker repeats a push that was handled. */
+  | { readonly type: 'repeated' }
+  /** Takes a layer back that is not there. */
+  | { readonly type: 'nothing' };
+
+export interface AdmissionParts {
+  readonly life: Pick<PushLife, 'isHandled' | 'seen' | 'mayComeAgain' | 'isHarmful' | 'running'>;
+  readonly local: Pick<Config, 'node' | 'base' | 'remote_config'>;
+  readonly keys: KeySet;
+  /** Wall clock, ms. */
+  readonly now: () => number;
+  readonly clockIsSet: () => boolean;
+}
+
+const DEFAULT_PROBATION_MS = parseDuration(DEFAULT_PROBATION) ?? 0;
+
+export class Admission {
+  constructor(private readonly parts: AdmissionParts) {}
+
+  /** @param before pushes of the same batch, whose versions count as seen */
+  async admit(message: Message, before: readonly Taken[]): Promise<Admitted> {
+    const { payload } = message;
+    const { life, local, keys, now, clockIsSet } = this.parts;
+    const layer = this.layerOf(message);
+    if (message.bytes === 0) return this.takeBack(layer);
+    const digest = sha256(payload);
+    // Repeated by the broker, or delivered on the topic of the node before that of its fleet.
+    if ((message.retained || layer !== 'node') && life.isHandled(layer, digest)) return { type: 'repeated' };
+    const turnAway = (refusal: Refusal, waits = false): Admitted => ({
+      type: 'refused',
+      layer,
+      refusal,
+      waits,
+    });
+    if (message.bytes !== payload.length) {
+      const problems = [problem('', `has ${message.bytes} bytes`)];
+      return turnAway({ code: 413, problems, version: null, kid: null, token: null });
+    }
+    const audience =
+      layer === 'node' ? nodeAudience(local.base, local.node) : fleetAudience(local.base, layer.slice(6));
+    const { message: authentic, refusal } = local.remote_config.unsigned
+      ? readUnsigned(payload, { audience, schema: unsignedSchema })
+      : await verify(payload, { keys, typ: CONFIG_TYP, role: 'config', audience, schema: claimsSchema });
+    if (refusal !== null) return turnAway(refusal);
+    const { claims, kid } = authentic;
+    const push: NewPush = { layer, version: claims.version, kid, token: claims.token ?? null, digest };
+    const refuse = (code: Refusal['code'], found: Problem, waits = false): Admitted =>
+      turnAway({ code, problems: [found], ...push }, waits);
+    if (claims.model !== undefined && kid !== null && !(keys.get(kid)?.roles.includes('model') ?? false))
+      return refuse(401, problem('header.kid', 'may not sign models', 'sign with a key of the role `model`'));
+    const seen = this.seen(push, before);
+    const again = claims.version === seen && life.mayComeAgain(digest);
+    if (claims.version <= seen && !again)
+      return refuse(409, problem('version', `must be greater than ${seen}, the last one of this key`, NEWER));
+    if (claims.iat !== undefined || claims.exp !== undefined) {
+      if (!clockIsSet())
+        return refuse(
+          503,
+          problem('exp', 'cannot be checked before the clock of the gateway is set', CLOCK),
+          true,
+        );
+      const times = checkTimes(claims, now());
+      if (times !== null) return refuse(408, times);
+    }
+    if (life.isHarmful(digest)) return { type: 'harmful', push };
+    const probationMs =
+      claims.probation === undefined ? DEFAULT_PROBATION_MS : (parseDuration(claims.probation) ?? 0);
+    return {
+      type: claims.dry_run === true ? 'dry-run' : 'push',
+      taken: { push, content: claims, probationMs },
+    };
+  }
+
+  /** A push to a fleet may also come on the node's own topic: its audience, which is signed, says what it is for. */
+  private layerOf({ layer, payload }: Message): LayerName {
+    const { base, remote_config } = this.parts.local;
+    if (layer !== 'node' || payload.length === 0) return layer;
+    const stated = statedClaims(payload)?.aud;
+    const group = remote_config.groups.find((name) => stated === fleetAudience(base, name));
+    return group === undefined ? layer : `fleet:${group}`;
+  }
+
+  private takeBack(layer: LayerName): Admitted {
+    if (this.parts.life.running()[layer] === undefined) return { type: 'nothing' };
+    const push: NewPush = { layer, version: null, kid: null, token: null, digest: sha256('') };
+    return { type: 'push', taken: { push, content: { remove: true }, probationMs: DEFAULT_PROBATION_MS } };
+  }
+
+  /** The highest version of the key for the layer. */
+  private seen({ layer, kid }: NewPush, before: readonly Taken[]): number {
+    const versions = before
+      .filter(({ push }) => push.layer === layer && push.kid === kid)
+      .map(({ push }) => push.version ?? 0);
+    return Math.max(this.parts.life.seen(layer, kid), ...versions);
+  }
+}
+
+const NEWER = 'sign it again with a higher version';
+const CLOCK = 'it is taken as soon as the clock is set';

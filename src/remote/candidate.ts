@@ -1,0 +1,131 @@
+/** What pushes make of the layers, and the config that comes of it. Changes nothing. */
+import { errorText, GatecastError } from '../errors.ts';
+import type { Content, Taken } from './admission.ts';
+import type { LayerName, Problem } from './contract.ts';
+import {
+  checkLayer,
+  type Effective,
+  effectiveConfig,
+  type Layers,
+  type LocalFile,
+  layerOrder,
+  nextLayer,
+  problemsOf,
+} from './layers.ts';
+import { isObject, type JsonObject, mergePatch } from './merge-patch.ts';
+import type { NewPush } from './push-life.ts';
+import { problem, type Refusal } from './verify.ts';
+
+export interface Candidate {
+  /** The newest push of the candidate. */
+  readonly taken: Taken;
+  /** Older pushes that it goes beyond. */
+  readonly superseded: readonly NewPush[];
+  readonly layers: Layers;
+  readonly effective: Effective;
+}
+
+/** A push that gives no valid config. */
+export interface Rejected {
+  readonly push: NewPush;
+  readonly code: Refusal['code'];
+  readonly problems: readonly Problem[];
+}
+
+type Problems = Pick<Rejected, 'code' | 'problems'>;
+
+export interface CandidatesParts {
+  readonly file: () => LocalFile;
+  readonly groups: readonly string[];
+  /** What `rollback: true` goes back to; null: nothing. */
+  readonly previous: () => Layers | null;
+}
+
+export class Candidates {
+  constructor(private readonly parts: CandidatesParts) {}
+
+  /** The config that a batch comes to: all of it where that is valid, else one push after the other. */
+  async choose(
+    batch: readonly Taken[],
+    running: Layers,
+  ): Promise<{ readonly candidate: Candidate | null; readonly rejected: readonly Rejected[] }> {
+    const rejected: Rejected[] = [];
+    const good: Taken[] = [];
+    let layers = running;
+    for (const taken of batch) {
+      const folded = this.fold(layers, taken);
+      if ('code' in folded) rejected.push({ push: taken.push, ...folded });
+      else {
+        layers = folded.layers;
+        good.push(taken);
+      }
+    }
+    const last = good.at(-1);
+    if (last === undefined) return { candidate: null, rejected };
+    const whole = this.evaluate(layers);
+    if (!('problems' in whole)) {
+      const superseded = good.slice(0, -1).map(({ push }) => push);
+      return { candidate: { taken: last, superseded, layers, effective: whole }, rejected };
+    }
+    let candidate: Candidate | null = null;
+    layers = running;
+    for (const taken of good) {
+      const folded = this.fold(layers, taken);
+      if ('code' in folded) continue;
+      const effective = this.evaluate(folded.layers);
+      if ('problems' in effective) rejected.push({ push: taken.push, code: 400, ...effective });
+      else {
+        layers = folded.layers;
+        const superseded: readonly NewPush[] =
+          candidate === null ? [] : [...candidate.superseded, candidate.taken.push];
+        candidate = { taken, superseded, layers, effective };
+      }
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+    return { candidate, rejected };
+  }
+
+  /** The layers with a push in them. */
+  fold(layers: Layers, { push, content }: Taken): { readonly layers: Layers } | Problems {
+    if (content.rollback === true) {
+      const previous = this.parts.previous();
+      return previous === null
+        ? { code: 400, problems: [problem('rollback', 'there is no config before the present one')] }
+        : { layers: previous };
+    }
+    if (content.remove === true) {
+      const { [push.layer]: _, ...others } = layers;
+      return { layers: others };
+    }
+    const given: JsonObject | undefined = content.config ?? content.patch;
+    const wrong = (given === undefined ? null : checkLayer(given)) ?? checkModelName(given, content.model);
+    if (wrong !== null) return wrong;
+    const layer = nextLayer(layers[push.layer], content);
+    const { model } = content;
+    const next =
+      model === undefined ? layer : (mergePatch(layer, { model: { name: model.name } }) as JsonObject);
+    return { layers: { ...layers, [push.layer]: next } };
+  }
+
+  evaluate(layers: Layers): Effective | { readonly problems: readonly Problem[] } {
+    try {
+      return effectiveConfig(this.parts.file(), layers, this.order);
+    } catch (error) {
+      if (error instanceof GatecastError && error.issues.length > 0)
+        return { problems: problemsOf(error.issues) };
+      return { problems: [problem('', errorText(error))] };
+    }
+  }
+
+  private get order(): LayerName[] {
+    return layerOrder(this.parts.groups);
+  }
+}
+
+/** A push that brings a model may name no other one. */
+function checkModelName(given: JsonObject | undefined, model: Content['model']): Problems | null {
+  const named = isObject(given?.model) ? given.model.name : undefined;
+  if (model === undefined || named === undefined || named === model.name) return null;
+  const text = `must be ${model.name}, the model that comes with the push`;
+  return { code: 400, problems: [problem('model.name', text, 'leave it out')] };
+}
