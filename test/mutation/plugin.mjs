@@ -6,12 +6,18 @@ const { GATECAST_MUTATION_SAMPLE = '', GATECAST_MUTATION_LINES = '' } = process.
 /** The path from src/ on: Stryker's copy of the project lies elsewhere. */
 const pathOf = (fileName) => fileName.slice(fileName.lastIndexOf('/src/') + 1);
 
+/** Of every mutant in the sample, the text that it replaces. */
+const readSample = () => new Map(Object.entries(JSON.parse(readFileSync(GATECAST_MUTATION_SAMPLE, 'utf8'))));
+const nameOf = (fileName, { start, end }, replacement) =>
+  `${pathOf(fileName)}:${start.line}:${start.column}-${end.line}:${end.column} ${replacement}`;
+
 function sampleChecker() {
-  const wanted = new Set(JSON.parse(readFileSync(GATECAST_MUTATION_SAMPLE, 'utf8')));
-  const isWanted = ({ fileName, location: { start, end }, replacement }) =>
-    wanted.has(
-      `${pathOf(fileName)}:${start.line + 1}:${start.column}-${end.line + 1}:${end.column} ${replacement}`,
-    );
+  const wanted = readSample();
+  /** Lines count from 0 here. */
+  const isWanted = ({ fileName, location: { start, end }, replacement }) => {
+    const fromOne = ({ line, column }) => ({ line: line + 1, column });
+    return wanted.has(nameOf(fileName, { start: fromOne(start), end: fromOne(end) }, replacement));
+  };
   const verdict = (mutant) =>
     isWanted(mutant) ? { status: 'passed' } : { status: 'compileError', reason: 'not in the sample' };
   return {
@@ -26,17 +32,13 @@ const oneLine = (text) => {
   return flat.length > 100 ? `${flat.slice(0, 97)}...` : flat;
 };
 
-/** The text between two places; lines and columns count from 1. */
-function between(file, { start, end }) {
-  const lines = readFileSync(file, 'utf8')
-    .split('\n')
-    .slice(start.line - 1, end.line);
-  lines[lines.length - 1] = lines.at(-1).slice(0, end.column - 1);
-  lines[0] = lines[0].slice(start.column - 1);
-  return lines.join('\n');
-}
+const columnsFromZero = ({ start, end }) => ({
+  start: { line: start.line, column: start.column - 1 },
+  end: { line: end.line, column: end.column - 1 },
+});
 
 function linesReporter() {
+  const originals = readSample();
   return {
     onMutantTested: ({ fileName, location, replacement, status, mutatorName, static: isStatic }) => {
       if (status === 'CompileError' || status === 'Ignored') return;
@@ -45,7 +47,7 @@ function linesReporter() {
         file: pathOf(fileName),
         line: location.start.line,
         mutator: mutatorName,
-        original: oneLine(between(fileName, location)),
+        original: oneLine(originals.get(nameOf(fileName, columnsFromZero(location), replacement)) ?? ''),
         replacement: oneLine(replacement ?? ''),
         static: isStatic,
       };

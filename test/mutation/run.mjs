@@ -69,14 +69,24 @@ async function draw(room) {
     .map((name) => join('src', room, name))
     .filter((name) => name.includes(values.only))
     .map((name) => ({ name, mutate: true, content: readFileSync(join(root, name), 'utf8') }));
+  const contents = new Map(files.map(({ name, content }) => [name, content]));
   const { mutants } = await new Instrumenter(log).instrument(files, options);
   const named = mutants.map(({ fileName, location: { start, end }, replacement }) => {
     const place = `${fileName}:${start.line + 1}:${start.column}-${end.line + 1}:${end.column}`;
     const name = `${place} ${replacement}`;
-    return { place, name, rank: createHash('sha256').update(`${values.seed}\0${name}`).digest('hex') };
+    const rank = createHash('sha256').update(`${values.seed}\0${name}`).digest('hex');
+    return { place, name, rank, original: between(contents.get(fileName), start, end) };
   });
   const sample = named.sort((a, b) => (a.rank < b.rank ? -1 : 1)).slice(0, sampleSize);
   return { all: named.length, sample };
+}
+
+/** The text between two places; lines and columns count from 0. */
+function between(content, start, end) {
+  const lines = content.split('\n').slice(start.line, end.line + 1);
+  lines[lines.length - 1] = lines.at(-1).slice(0, end.column);
+  lines[0] = lines[0].slice(start.column);
+  return lines.join('\n');
 }
 
 async function test(room) {
@@ -85,7 +95,7 @@ async function test(room) {
   writeFileSync(lines, '');
   const temp = mkdtempSync(join(tmpdir(), 'gatecast-mutation-'));
   const [config, names] = [join(temp, 'stryker.json'), join(temp, 'sample.json')];
-  writeFileSync(names, JSON.stringify(sample.map(({ name }) => name)));
+  writeFileSync(names, JSON.stringify(Object.fromEntries(sample.map((one) => [one.name, one.original]))));
   const settings = {
     // Only the places of the sample are instrumented, so that the tests run at nearly their usual speed.
     mutate: [...new Set(sample.map(({ place }) => place))],

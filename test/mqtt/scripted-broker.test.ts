@@ -1,0 +1,362 @@
+/** What the client makes of brokers that behave in a certain way: versions, refusals, what the broker offers, another broker. */
+import { once } from 'node:events';
+import { createServer, type Socket } from 'node:net';
+import { afterAll, describe, expect, it } from 'vitest';
+import type { Logger } from '../../src/log.ts';
+import { Client, type ClientParts } from '../../src/mqtt/client.ts';
+import { type BrokerOptions, plainBrokerOptions } from '../../src/mqtt/options.ts';
+import { tryBroker } from '../../src/mqtt/trial.ts';
+import { systemClock } from '../../src/system/clock.ts';
+import { sleep, waitFor } from '../support/wait.ts';
+
+const cleanups: (() => unknown)[] = [];
+afterAll(async () => {
+  for (const cleanup of cleanups.reverse()) await cleanup();
+});
+
+const [CONNECT, PUBLISH, SUBSCRIBE, PINGREQ, DISCONNECT] = [1, 3, 8, 12, 14];
+interface Packet {
+  readonly type: number;
+  readonly flags: number;
+  readonly body: Buffer;
+}
+interface Peer {
+  /** MQTT level: 4 or 5. */
+  readonly level: number;
+  readonly socket: Socket;
+  /** Number of the connection, from 0. */
+  readonly index: number;
+}
+interface Script {
+  /** Bytes of the answer to CONNECT; null: hang up. */
+  connack?: (peer: Peer) => number[] | null;
+  /** Reason of the answer to a publish at QoS 1. */
+  puback?: (topic: string) => number;
+  /** Reason of the answer to each subscription. */
+  suback?: number;
+}
+const accepted = (level: number, properties: number[] = []) =>
+  level === 5 ? [0x20, 3 + properties.length, 0, 0, properties.length, ...properties] : [0x20, 2, 0, 0];
+
+/** Takes connections and says what the script says; keeps what it was sent. */
+async function scripted({
+  connack = ({ level }) => accepted(level),
+  puback = () => 0,
+  suback = 1,
+}: Script = {}) {
+  const levels: number[] = [];
+  const published: { topic: string; text: string; qos: number; retain: boolean }[] = [];
+  const farewells: number[] = [];
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => {
+    let level = 0;
+    let rest = Buffer.alloc(0);
+    sockets.push(socket);
+    socket.on('error', () => {});
+    socket.on('data', (data) => {
+      rest = Buffer.concat([rest, data]);
+      for (let packet = take(); packet !== null; packet = take()) handle(packet);
+    });
+    const take = (): Packet | null => {
+      let length = 0;
+      let at = 1;
+      for (let shift = 0; ; shift += 7) {
+        const byte = rest[at];
+        if (byte === undefined) return null;
+        at++;
+        length |= (byte & 127) << shift;
+        if (byte < 128) break;
+      }
+      if (rest.length < at + length) return null;
+      const first = rest[0] ?? 0;
+      const body = rest.subarray(at, at + length);
+      rest = rest.subarray(at + length);
+      return { type: first >> 4, flags: first & 15, body };
+    };
+    const handle = ({ type, flags, body }: Packet): void => {
+      if (type === CONNECT) {
+        level = body[6] ?? 0;
+        const index = levels.push(level) - 1;
+        const answer = connack({ level, socket, index });
+        if (answer === null) socket.destroy();
+        else socket.write(Buffer.from(answer));
+      } else if (type === SUBSCRIBE)
+        socket.write(
+          Buffer.from([
+            0x90,
+            level === 5 ? 4 : 3,
+            body[0] ?? 0,
+            body[1] ?? 0,
+            ...(level === 5 ? [0] : []),
+            suback,
+          ]),
+        );
+      else if (type === PINGREQ) socket.write(Buffer.from([0xd0, 0]));
+      else if (type === DISCONNECT) farewells.push(levels.length - 1);
+      else if (type === PUBLISH) {
+        const qos = (flags >> 1) & 3;
+        const end = 2 + body.readUInt16BE(0);
+        const topic = body.toString('utf8', 2, end);
+        const from = end + (qos > 0 ? 2 : 0) + (level === 5 ? 1 : 0);
+        published.push({ topic, text: body.toString('utf8', from), qos, retain: (flags & 1) === 1 });
+        if (qos > 0) {
+          const reason = puback(topic);
+          const id = [body[end] ?? 0, body[end + 1] ?? 0];
+          socket.write(
+            Buffer.from(level === 5 && reason > 0 ? [0x40, 4, ...id, reason, 0] : [0x40, 2, ...id]),
+          );
+        }
+      }
+    };
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  cleanups.push(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  const { port } = server.address() as { port: number };
+  const cut = (): void => {
+    for (const socket of sockets.splice(0)) socket.destroy();
+  };
+  return { url: `mqtt://127.0.0.1:${port}`, levels, published, farewells, cut };
+}
+
+function make(url: string, options: Partial<BrokerOptions> = {}, parts: Partial<ClientParts> = {}) {
+  const logged: [level: string, text: string, fields: unknown][] = [];
+  const write = (level: string) => (text: string, fields?: unknown) => {
+    logged.push([level, text, fields]);
+  };
+  const log: Logger = {
+    debug: write('debug'),
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
+  } as Logger;
+  const client = new Client({
+    options: {
+      ...plainBrokerOptions(url, 'scripted'),
+      sessionExpiryMs: 60_000,
+      maxBackoffMs: 100,
+      ...options,
+    },
+    clock: systemClock,
+    random: () => 0,
+    log,
+    will: () => ({ topic: 'g/n/status', payload: 'offline', qos: 1, retain: true }),
+    birth: () => [{ topic: 'g/n/status', payload: 'online', qos: 1, retain: true }],
+    message: () => {},
+    session: { former: [], remember: () => {} },
+    ...parts,
+  });
+  cleanups.push(() => client.stop([], 100));
+  return { client, logged };
+}
+const connected = (client: Client) => waitFor('the connection', () => client.status().connected);
+const event = (topic: string, payload = 'x') => ({ topic, payload, qos: 1, retain: true }) as const;
+
+describe.concurrent('the version of a broker', () => {
+  it('is the other one after a hang-up, as long as the broker never spoke this one', async () => {
+    const old = await scripted({ connack: ({ level }) => (level === 5 ? null : accepted(4)) });
+    const { client } = make(old.url);
+    client.start();
+    await connected(client);
+    expect(old.levels).toEqual([5, 4]);
+    expect(client.status().protocol).toBe('3.1.1');
+  });
+
+  it('stays 5 after a hang-up of a broker that has spoken it', async () => {
+    const restarting = await scripted({
+      connack: ({ level, index }) => (index === 0 || index > 3 ? accepted(level) : null),
+    });
+    const { client } = make(restarting.url);
+    client.start();
+    await connected(client);
+    restarting.cut();
+    await waitFor('it is back', () => restarting.levels.length > 4);
+    await connected(client);
+    expect(restarting.levels).toEqual([5, 5, 5, 5, 5]);
+    expect(client.status()).toMatchObject({ protocol: '5', connects: 2, fault: null });
+  });
+
+  it('is the one that the config names', async () => {
+    const any = await scripted();
+    for (const version of ['5', '3.1.1'] as const) {
+      const { client } = make(any.url, { version });
+      client.start();
+      await connected(client);
+      expect(client.status().protocol).toBe(version);
+    }
+    const refusing = await scripted({ connack: () => null });
+    const { client } = make(refusing.url, { version: '5' });
+    client.start();
+    await waitFor('several tries', () => refusing.levels.length >= 3);
+    expect(new Set(refusing.levels)).toEqual(new Set([5]));
+  });
+});
+
+describe.concurrent('what a broker offers', () => {
+  it('is nothing less than all, where it says nothing', async () => {
+    const plain = await scripted();
+    const { client } = make(plain.url);
+    expect(client.status().limits).toBeNull();
+    client.start();
+    await connected(client);
+    expect(client.status().limits).toBeNull();
+    expect(client.maxMessageBytes).toBe(Number.POSITIVE_INFINITY);
+    client.publish(event('a'));
+    await waitFor('the message', () => plain.published.length === 2);
+    expect(plain.published.at(-1)).toEqual({ topic: 'a', text: 'x', qos: 1, retain: true });
+  });
+
+  it('is kept to: no retained messages, QoS 0, small ones', async () => {
+    // Maximum QoS 0; retain available 0; maximum packet size 300.
+    for (const [properties, limits, qos, retain] of [
+      [[0x24, 0], 'QoS 0 only: sent without acknowledgement', 0, true],
+      [[0x25, 0], 'no retained messages: sent as live only', 1, false],
+      [
+        [0x24, 0, 0x25, 0],
+        'no retained messages: sent as live only; QoS 0 only: sent without acknowledgement',
+        0,
+        false,
+      ],
+    ] as const) {
+      const poor = await scripted({ connack: ({ level }) => accepted(level, [...properties]) });
+      const { client } = make(poor.url);
+      client.start();
+      await connected(client);
+      expect(client.status().limits).toBe(limits);
+      client.publish(event('a'));
+      await waitFor('the message', () => poor.published.some(({ topic }) => topic === 'a'));
+      expect(poor.published.at(-1)).toMatchObject({ topic: 'a', qos, retain });
+      await waitFor('an empty outbox', () => client.status().outbox === 0);
+    }
+    const small = await scripted({ connack: ({ level }) => accepted(level, [0x27, 0, 0, 1, 44]) });
+    const { client } = make(small.url);
+    client.start();
+    await connected(client);
+    expect(client.status().limits).toMatch(
+      /^messages of at most 2\d\d bytes: longer forecasts are shortened$/,
+    );
+    client.publish(event('large', 'x'.repeat(400)));
+    client.publish(event('small'));
+    await waitFor('the small one', () => small.published.some(({ topic }) => topic === 'small'));
+    expect(small.published.some(({ topic }) => topic === 'large')).toBe(false);
+    expect(client.status().dropped).toEqual({ 'set-aside': 1 });
+  });
+});
+
+describe.concurrent('a refused message', () => {
+  it('is counted each time and logged once for each topic', async () => {
+    const strict = await scripted({ puback: (topic) => (topic.startsWith('no') ? 0x87 : 0) });
+    const { client, logged } = make(strict.url);
+    client.start();
+    await connected(client);
+    for (const topic of ['no/a', 'yes', 'no/a', 'no/b', 'no/a']) {
+      client.publish(event(topic));
+      await waitFor('an answer', () => client.status().outbox === 0);
+    }
+    expect(client.status().dropped).toEqual({ 'refused-out': 4 });
+    const told = logged.filter(([, text]) => text === 'publish refused by the broker');
+    expect(told.map(([level, , fields]) => [level, (fields as { topic: string }).topic])).toEqual([
+      ['error', 'no/a'],
+      ['error', 'no/b'],
+    ]);
+  });
+
+  it('for its size sets the message aside, and the limit is learnt', async () => {
+    // Reason 0x95: the packet is too large.
+    const strict = await scripted({ puback: (topic) => (topic === 'large' ? 0x95 : 0) });
+    const { client } = make(strict.url);
+    client.start();
+    await connected(client);
+    client.publish(event('large', 'x'.repeat(5000)));
+    await waitFor('the refusal', () => client.status().dropped['set-aside'] === 1);
+    expect(client.status().dropped).toEqual({ 'set-aside': 1 });
+    expect(client.maxMessageBytes).toBe(5000 + 'large'.length - 1);
+  });
+
+  it('is not logged for more topics than a log can take', async () => {
+    const strict = await scripted({ puback: (topic) => (topic.startsWith('no') ? 0x87 : 0) });
+    const { client, logged } = make(strict.url, { outbox: 2000 });
+    client.start();
+    await connected(client);
+    for (let i = 0; i < 1500; i++) client.publish(event(`no/${i}`));
+    await waitFor('all answers', () => client.status().dropped['refused-out'] === 1500);
+    const told = logged.filter(([, text]) => text === 'publish refused by the broker').length;
+    expect(told).toBeGreaterThan(0);
+    expect(told).toBeLessThan(1500);
+  });
+});
+
+describe.concurrent('another broker', () => {
+  it('takes over with its own version and limits, is given what waits, and the old one is told', async () => {
+    const old = await scripted({ connack: ({ level }) => accepted(level, [0x25, 0]) });
+    const next = await scripted();
+    const changes: boolean[] = [];
+    const { client } = make(old.url, {}, { changed: (status) => changes.push(status.connected) });
+    client.start();
+    await connected(client);
+    expect(client.status().limits).toContain('retained');
+    client.switchTo(
+      { ...plainBrokerOptions(next.url, 'scripted'), version: '3.1.1', maxBackoffMs: 100 },
+      [event('g/n/status', 'moved')],
+      { former: [], remember: () => {} },
+    );
+    expect(client.status().connected).toBe(false);
+    expect(changes.at(-1)).toBe(false);
+    client.publish(event('a', 'meanwhile'));
+    await connected(client);
+    await waitFor('the message', () => next.published.some(({ topic }) => topic === 'a'));
+    expect(old.published.at(-1)).toMatchObject({ topic: 'g/n/status', text: 'moved' });
+    expect(next.levels).toEqual([4]);
+    expect(next.published.map(({ text }) => text)).toEqual(['online', 'meanwhile']);
+    expect(client.status()).toMatchObject({ protocol: '3.1.1', limits: null });
+    await waitFor('goodbye', () => old.farewells.length === 1);
+  });
+
+  it('is connected to at once where there was no connection, and not after the end', async () => {
+    const next = await scripted();
+    const options = plainBrokerOptions(next.url, 'scripted');
+    const { client } = make('mqtt://127.0.0.1:1', { maxBackoffMs: 60_000 });
+    client.start();
+    await waitFor('a fault', () => client.status().fault);
+    client.switchTo(options);
+    await connected(client);
+    expect(next.levels).toEqual([5]);
+    await client.stop([]);
+    client.switchTo(options);
+    await sleep(50);
+    expect(next.levels).toEqual([5]);
+  });
+
+  it('is tried in the versions that are allowed, and the step that failed is named', async () => {
+    const attempt = (url: string, version: 'auto' | '5' | '3.1.1', timeoutMs = 2000) =>
+      tryBroker(
+        { ...plainBrokerOptions(url, 'n'), version, connectTimeoutMs: timeoutMs },
+        'g/n/trial',
+        systemClock,
+      ).then(
+        () => null,
+        (error) => error,
+      );
+    const hanging = await scripted({ connack: () => null });
+    expect(await attempt(hanging.url, '5')).toMatchObject({
+      code: 'BROKER_UNREACHABLE',
+      hint: expect.stringContaining('goes on with the broker'),
+    });
+    expect(hanging.levels).toEqual([5]);
+    expect(await attempt(hanging.url, '3.1.1')).toMatchObject({ code: 'BROKER_UNREACHABLE' });
+    expect(hanging.levels).toEqual([5, 4]);
+    expect(await attempt(hanging.url, 'auto')).toMatchObject({ code: 'BROKER_UNREACHABLE' });
+    expect(hanging.levels).toEqual([5, 4, 5, 4]);
+
+    const denying = await scripted({ suback: 0x87 });
+    expect((await attempt(denying.url, 'auto')).message).toContain('refuses the subscription g/n/trial');
+    expect(denying.levels).toEqual([5]);
+    const strict = await scripted({ puback: () => 0x87 });
+    expect((await attempt(strict.url, '5')).message).toContain('refuses a message on g/n/trial');
+    const silent = await scripted();
+    expect((await attempt(silent.url, '5', 300)).message).toContain('does not come back');
+  });
+});
