@@ -8,6 +8,7 @@ import { type Decoder, TAKE_ALL } from './decoder.ts';
 import { createDecoder, type PayloadKind } from './decoders/index.ts';
 import { isTree } from './json-list.ts';
 import { Message } from './message.ts';
+import { OtherAgents } from './other-agents.ts';
 import { isTopic } from './pattern.ts';
 import { PayloadShape } from './payload-shape.ts';
 import { newSession } from './session.ts';
@@ -76,6 +77,7 @@ export class Survey {
   private readonly senders = new Map<string, Map<string, Sender>>();
   private readonly decoders = new Map<string, Decoder>();
   private readonly session = newSession();
+  private readonly otherAgents = new OtherAgents();
   private overlooked = 0;
 
   /** Topics with at least one number, in the order of their names. */
@@ -109,10 +111,11 @@ export class Survey {
   /** @param retained the broker had kept the message; it says nothing of when it was sent */
   hear(topic: string, payload: Uint8Array, arrivalMs: number, retained: boolean): void {
     if (!isTopic(topic) || topic.startsWith('$') || this.announcements.hear(topic, payload)) return;
+    const message = new Message(topic, payload, arrivalMs, MAX_DEPTH);
+    if (OtherAgents.mayBe(topic) && this.otherAgents.sent(message)) return;
     const heard = this.topic(topic, payload);
     if (heard === null) return;
     heard.messages += 1;
-    const message = new Message(topic, payload, arrivalMs, MAX_DEPTH);
     const json = heard.kind === 'json' || heard.kind === 'zigbee2mqtt' ? message.json(IGNORE) : undefined;
     if (json !== undefined) heard.shape.add(json, arrivalMs, !retained);
     else if (/^[a-z]+$/i.test(message.text().trim().slice(0, 16))) heard.shape.switches.add('');

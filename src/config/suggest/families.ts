@@ -41,6 +41,18 @@ const ZIGBEE2MQTT: Family = {
   ],
   ignore: [
     'zigbee2mqtt/bridge/#',
+    '+/bridge/state',
+    '+/bridge/info',
+    '+/bridge/health',
+    '+/bridge/devices',
+    '+/bridge/groups',
+    '+/bridge/definitions',
+    '+/bridge/extensions',
+    '+/bridge/converters',
+    '+/bridge/config',
+    '+/bridge/event',
+    '+/bridge/logging',
+    '+/bridge/response/#',
     'zigbee2mqtt/+/availability',
     'zigbee2mqtt/+/+/availability',
     'zigbee2mqtt/+/set/#',
@@ -476,6 +488,9 @@ const RADIO_FIELDS: readonly (readonly [string, Quantity | null])[] = [
   ['snr', OUT],
 ];
 
+const RADIO_QUANTITY =
+  /_(?:C|F|hPa|kPa|PSI|km_h|m_s|mi_h|mm|in|deg|lux|W|kWh|V|mV|A|ppm|m3|cm)$|^(?:humidity|moisture|uvi?|strike_count)/;
+
 const RTL_433: Family = {
   name: 'rtl_433',
   topics: [
@@ -492,16 +507,14 @@ const RTL_433: Family = {
       has: ['model'],
       identity: ['model', 'id', 'channel'],
     },
-    {
-      template: 'rtl_433/{host}/devices/<path...>/<quantity>',
-      where: {
-        quantity:
-          /_(?:C|F|hPa|kPa|PSI|km_h|m_s|mi_h|mm|in|deg|lux|W|kWh|V|mV|A|ppm|m3|cm)$|^(?:humidity|moisture|uvi?|strike_count)/,
-      },
-      payloads: ['number'],
-      name: '<path>/<quantity>',
+    ...['{model}', '{model}/{id}', '{model}/{channel}/{id}', '{type}/{model}/{channel}/{id}'].map((path) => ({
+      template: `rtl_433/{host}/devices/${path}/<quantity>`,
+      where: { quantity: RADIO_QUANTITY },
+      payloads: ['number'] as const,
+      name: `${path.replace('{type}/', '').replaceAll('/', '-')}/<quantity>`,
+      shared: true,
       unless: 'rtl_433/+/events',
-    },
+    })),
     {
       template: '<path...>',
       payloads: ['json'],
@@ -657,8 +670,9 @@ const SPARKPLUG: Family = {
 export const FAMILIES: readonly Family[] = [
   ZIGBEE2MQTT,
   SPARKPLUG,
-  SHELLY_1,
+  // Before the first generation: a device may have a topic below `shellies/`.
   SHELLY_2,
+  SHELLY_1,
   VICTRON,
   OPENMQTTGATEWAY,
   CHIRPSTACK,

@@ -53,7 +53,7 @@ export const ZIGBEE2MQTT = {
   create: zigbee2mqttDecoder,
   sniff: ({ topic, json }) => {
     if (typeof json !== 'object' || json === null || Array.isArray(json)) return 0;
-    const known = Object.hasOwn(json, 'linkquality') && Object.hasOwn(json, 'last_seen');
+    const known = typeof (json as { linkquality?: unknown }).linkquality === 'number';
     return known || topic.startsWith('zigbee2mqtt/') ? 3 : 0;
   },
   suggestion: { fields: (names) => names },

@@ -635,4 +635,60 @@ export const CASES: Readonly<Record<string, Case>> = {
       meter: 'kWh delta 5m/1d',
     },
   },
+  'Zigbee2MQTT under another base': {
+    messages: () => [
+      ['zb/bridge/info', { version: '2.0', coordinator: { meta: { revision: 3 } }, permit_join_end: 0 }],
+      ['zb/bridge/health', { os: { load_average: [0.1], memory_used_mb: 100 } }],
+      ['zb/garden', { temperature: 12.5, linkquality: 90 }],
+    ],
+    matches: ['zb/{device}'],
+    streams: { 'garden/temperature': '°C mean -60..150 5m/1d' },
+  },
+  'Shelly, second generation, below shellies/': {
+    messages: () => [
+      ['shellies/plus-x/status/switch:1', { id: 1, apower: 3.5, output: true }],
+      ['shellies/plus-x/online', 'true'],
+    ],
+    matches: ['shellies/{device}/status/switch:1'],
+    streams: { 'plus-x/switch:1/apower': 'W mean 0.. 5m/1d' },
+  },
+  'OpenMQTTGateway without the device in the topic': {
+    messages: () => [
+      ['radio/OMG_ATTIC/BTtoMQTT', { id: 'A4:C1:38:00:00:09', rssi: -70, tempc: 19.5, hum: 50 }],
+      ['radio/OMG_ATTIC/BTtoMQTT', { id: 'A4:C1:38:00:00:0A', rssi: -71, tempc: 3.5, hum: 90 }],
+    ],
+    matches: ['radio/{gateway}/BTtoMQTT'],
+    streams: {
+      'A4:C1:38:00:00:09/tempc': '°C mean -60..150 5m/1d',
+      'A4:C1:38:00:00:09/hum': '% mean 0..100 5m/1d',
+      'A4:C1:38:00:00:0A/tempc': '°C mean -60..150 5m/1d',
+      'A4:C1:38:00:00:0A/hum': '% mean 0..100 5m/1d',
+    },
+  },
+  'HomeWizard P1': {
+    messages: (at) => [
+      [
+        'homewizard/p1/data',
+        {
+          wifi_strength: 80,
+          smr_version: 50,
+          active_tariff: 2,
+          total_power_import_kwh: 13_779.338 + at / 100,
+          total_power_export_kwh: 0,
+          active_power_w: -543,
+          active_voltage_l1_v: 231.1,
+          any_power_fail_count: 4,
+          total_gas_m3: 2569.646,
+        },
+      ],
+    ],
+    matches: ['homewizard/p1/data', 'homewizard/p1/data'],
+    streams: {
+      'homewizard/p1/data/total_power_import_kwh': 'kWh delta 5m/1d',
+      'homewizard/p1/data/total_power_export_kwh': 'kWh delta 5m/1d',
+      'homewizard/p1/data/active_power_w': 'W mean 5m/1d',
+      'homewizard/p1/data/active_voltage_l1_v': 'V mean 0..1500 5m/1d',
+      'homewizard/p1/data/total_gas_m3': 'm³ delta 1h/1d',
+    },
+  },
 };

@@ -153,6 +153,37 @@ describe('a suggestion for unknown devices', () => {
     expect(step(1000, 'a/temperature')).toBe('5m/1d');
   });
 
+  it('reads radio devices topic by topic where there are no events', () => {
+    const { config, streams } = suggested(() => [
+      ['rtl_433/pi/devices/Acurite-Tower/A/1234/temperature_C', '21.5'],
+      ['rtl_433/pi/devices/Acurite-Tower/A/1234/battery_ok', '1'],
+      ['rtl_433/pi/devices/Acurite-Tower/B/77/temperature_C', '3.5'],
+      ['rtl_433/pi/devices/Prologue-TH/9/humidity', '63'],
+    ]);
+    expect(config.streams.map(({ match }) => match).sort()).toEqual([
+      'rtl_433/{host}/devices/{model}/{channel}/{id}/temperature_C',
+      'rtl_433/{host}/devices/{model}/{id}/humidity',
+    ]);
+    expect(Object.keys(streams).sort()).toEqual([
+      'Acurite-Tower-A-1234/temperature_C',
+      'Acurite-Tower-B-77/temperature_C',
+      'Prologue-TH-9/humidity',
+    ]);
+  });
+
+  it('takes no forecast of another agent for a sensor', () => {
+    const { config } = suggested((at) => [
+      [
+        'site/n/forecast/x/temperature',
+        { stream: 'x', issued: 'a', origin: 'b', step_s: 300, seq: at, p50: [1] },
+      ],
+      ['site/n/health', { state: 'ok', degraded: [], streams: 3, dropped: {}, rss_mb: 90 }],
+      ['site/n/forecast/x/temperature/at/1h', '20'],
+      ['site/sensor/temperature', '20'],
+    ]);
+    expect(config.streams.map(({ match }) => match)).toEqual(['site/sensor/temperature']);
+  });
+
   it('never reads the whole broker', () => {
     const { config } = suggested(() =>
       ['a/b/c', 'd/e/f', 'g/h/i', 'j/k/l', 'm/n/o'].map((topic) => [topic, '5'] as const),

@@ -1,6 +1,6 @@
 /** Plays messages to a survey, and its suggestion back to a router, as `check --listen` does over a broker. */
 import { expect } from 'vitest';
-import { createRouter, formatDuration, parseConfig } from '../../../src/config/index.ts';
+import { configWarnings, createRouter, formatDuration, parseConfig } from '../../../src/config/index.ts';
 import { suggestConfig } from '../../../src/config/suggest/suggest.ts';
 import { Survey } from '../../../src/ingest/survey.ts';
 
@@ -57,6 +57,7 @@ export function suggested(
           `${spec.unit ?? '-'} ${spec.aggregate}${limits} ${formatDuration(spec.intervalMs ?? 0)}/${formatDuration(spec.horizonMs)}`;
       }
     }
+  expect(configWarnings(config)).toEqual([]);
   // No rule reads the whole broker.
   for (const { match } of config.streams)
     expect(match.split('/').some((level) => !/^(?:[+#]|\{.*\})$/.test(level))).toBe(true);
