@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { constants, setPriority } from 'node:os';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ErrorCode, GatecastError } from '../errors.ts';
 
@@ -30,7 +31,11 @@ const LOOK_MS = 100;
 
 /** @throws GatecastError MODEL_INVALID, also when it takes too long or too much memory, or crashes the runtime */
 export async function tryInChild(model: Uint8Array, limits = LIMITS): Promise<TrialShape> {
-  const child = spawn(process.execPath, childArguments(), { stdio: ['pipe', 'pipe', 'ignore'] });
+  const child = spawn(process.execPath, childArguments(), {
+    // Where the loader of the sources is found, wherever the caller stands.
+    cwd: dirname(fileURLToPath(import.meta.url)),
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
   yieldTo(child.pid);
   let output = '';
   let exceeded: string | null = null;

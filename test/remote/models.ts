@@ -57,7 +57,7 @@ export function modelFiles(
 
 /** The model that came with gatecast under another name, its head's weights times `spoil`. */
 export function shippedVariant(name: string, spoil: number): Files {
-  const { manifest, weights } = readModel('models/base');
+  const { manifest, weights } = readModel(new URL('../../models/base', import.meta.url).pathname);
   if (manifest.spec === null || weights === null) throw new Error('models/base has no network');
   const packed = packModel({
     name,

@@ -5,9 +5,11 @@ import {
   type Claims,
   type Code,
   claimsSchema,
+  type ModelClaim,
   type Reported,
   type Status,
 } from '../../src/remote/contract.ts';
+import { sha256 } from '../../src/system/files.ts';
 
 export interface Verdict {
   readonly status: Status;
@@ -21,6 +23,8 @@ export interface ScriptedNode {
   /** Pushes that were applied or refused, dry runs left out. */
   readonly pushes: Claims[];
   readonly dryRuns: Claims[];
+  /** Bytes of the models that came with pushes. */
+  readonly models: ReadonlyMap<string, Buffer>;
   close(): Promise<void>;
 }
 
@@ -47,6 +51,7 @@ export async function scriptedNode(script: NodeScript): Promise<ScriptedNode> {
   const handled = new Set<string>();
   const pushes: Claims[] = [];
   const dryRuns: Claims[] = [];
+  const models = new Map<string, Buffer>();
 
   const report = (kid: string, claims: Claims, verdict: Verdict, layer: string, dryRun: boolean): void => {
     const { status, code, text } = verdict;
@@ -78,6 +83,7 @@ export async function scriptedNode(script: NodeScript): Promise<ScriptedNode> {
   };
 
   client.on('message', async (topic, payload) => {
+    if (topic.includes('/chunk/')) return;
     const jws = payload.toString();
     const verb = /\/request\/([^/]+)$/.exec(topic)?.[1];
     if (verb !== undefined) {
@@ -98,11 +104,33 @@ export async function scriptedNode(script: NodeScript): Promise<ScriptedNode> {
       return report(kid, claims, judgeDryRun(claims), layer, true);
     }
     pushes.push(claims);
+    if (claims.model !== undefined) models.set(claims.model.name, await takeModel(claims.model));
     const verdict = judge(claims);
     if (verdict.status === 'rejected') return report(kid, claims, verdict, layer, false);
     report(kid, claims, { status: 'probation', code: 202 }, layer, false);
     setTimeout(() => client.connected && report(kid, claims, verdict, layer, false), verdict.afterMs ?? 50);
   });
+  /** Asks for all chunks of a model. @returns its bytes, each chunk as it was signed */
+  async function takeModel({ name: model, manifest_sha256, chunks = [] }: ModelClaim): Promise<Buffer> {
+    const got = new Map<number, Buffer>();
+    let done: () => void = () => {};
+    const complete = new Promise<void>((resolve) => {
+      done = resolve;
+    });
+    client.on('message', (topic, chunk) => {
+      const number = Number(/\/chunk\/(\d+)$/.exec(topic)?.[1] ?? Number.NaN);
+      if (chunks[number] !== sha256(chunk)) return;
+      got.set(number, chunk);
+      if (got.size === chunks.length) done();
+    });
+    await client.subscribeAsync(`gatecast/${name}/model/${model}/chunk/+`, { qos: 1 });
+    const missing = [[0, chunks.length - 1]];
+    const have = { manifest_sha256, chunks: chunks.length, missing, status: 'receiving', reason: null };
+    client.publish(`gatecast/${name}/model/${model}/have`, JSON.stringify(have));
+    await complete;
+    return Buffer.concat(chunks.map((_, number) => got.get(number) ?? Buffer.alloc(0)));
+  }
+
   await client.subscribeAsync([own, fleet, `gatecast/${name}/request/+`], { qos: 1 });
-  return { pushes, dryRuns, close: () => client.endAsync(true) };
+  return { pushes, dryRuns, models, close: () => client.endAsync(true) };
 }

@@ -4,6 +4,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runProgram } from '../../../src/cli/program.ts';
+import { bytesOf } from '../../../src/remote/model-claim.ts';
+import { shippedVariant, writeModelFolder } from '../../remote/models.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto } from '../../support/mosquitto.ts';
 import { type ScriptedNode, scriptedNode } from '../../support/scripted-node.ts';
 import { tempDirs } from '../../support/temp.ts';
@@ -38,6 +40,7 @@ describe.skipIf(!hasMosquitto)('docs/remote-config.md', () => {
     };
     for (const [name, text] of Object.entries(files)) writeFileSync(join(dir, name), `${text}\n`);
     for (const { name, text } of blocks) if (name !== '') writeFileSync(join(dir, name), text);
+    writeModelFolder(join(dir, 'models', 'pumps-v2'), shippedVariant('pumps-v2', 1));
     const passwords = join(dir, 'passwords');
     writeFileSync(passwords, '');
     for (const user of ['ops', 'cellar', 'attic'])
@@ -87,7 +90,14 @@ describe.skipIf(!hasMosquitto)('docs/remote-config.md', () => {
           );
     }
     const [cellar, attic] = nodes;
-    expect(cellar?.pushes.map(({ aud }) => aud.split(':')[0])).toEqual(['node', 'fleet', 'fleet', 'node']);
+    expect(cellar?.pushes.map(({ aud }) => aud.split(':')[0])).toEqual([
+      'node',
+      'fleet',
+      'fleet',
+      'node',
+      'node',
+    ]);
+    expect(cellar?.models.get('pumps-v2')).toEqual(bytesOf(shippedVariant('pumps-v2', 1)));
     expect(attic?.pushes.map(({ version }) => version)).toEqual([2, 3]);
     expect(cellar?.pushes[2]?.rollback).toBe(true);
   }, 60_000);
