@@ -13,8 +13,8 @@ import {
   problemsOf,
 } from './layers.ts';
 import { isObject, type JsonObject, mergePatch } from './merge-patch.ts';
-import type { NewPush } from './push-life.ts';
-import { problem, type Refusal } from './verify.ts';
+import type { NewPush, Rejected } from './push-life.ts';
+import { problem } from './verify.ts';
 
 export interface Candidate {
   /** The newest push of the candidate. */
@@ -23,13 +23,6 @@ export interface Candidate {
   readonly superseded: readonly NewPush[];
   readonly layers: Layers;
   readonly effective: Effective;
-}
-
-/** A push that gives no valid config. */
-export interface Rejected {
-  readonly push: NewPush;
-  readonly code: Refusal['code'];
-  readonly problems: readonly Problem[];
 }
 
 type Problems = Pick<Rejected, 'code' | 'problems'>;

@@ -28,6 +28,13 @@ const UNSIGNED = 'unsigned';
 /** A push that was taken, before its content is looked at. */
 export type NewPush = Pick<Push, 'layer' | 'version' | 'kid' | 'token' | 'digest'>;
 
+/** A push that is authentic but gives no valid config. */
+export interface Rejected {
+  readonly push: NewPush;
+  readonly code: Refusal['code'];
+  readonly problems: readonly Problem[];
+}
+
 export interface StartWith {
   readonly slot: 'current' | 'candidate';
   readonly layers: Layers;
@@ -168,16 +175,21 @@ export class PushLife {
 
   /** A push that is authentic but cannot be applied: its version is used up. */
   refuse(push: NewPush, code: Refusal['code'], problems: readonly Problem[], attempted: string | null): void {
-    const reported = this.reportOf(
-      'rejected',
-      code,
-      { ...push, attemptedHash: attempted, needs: null },
-      problems,
-    );
+    this.refuseAll([{ push, code, problems }], attempted);
+  }
+
+  /** As `refuse`, with one write for all of them; the last one is reported. */
+  refuseAll(rejected: readonly Rejected[], attempted: string | null = null): void {
+    const last = rejected.at(-1);
+    if (last === undefined) return;
+    const { push, code, problems } = last;
+    const about = { ...push, attemptedHash: attempted, needs: null };
+    const reported = this.reportOf('rejected', code, about, problems);
+    const pushes = rejected.map((one) => one.push);
     this.unsaved = null;
     this.state.put({
-      ...this.spent([push]),
-      ...this.arrived(push),
+      ...this.spent(pushes),
+      ...this.arrived(pushes),
       reading: null,
       reported,
       ...(this.onTrial ? {} : { phase: 'idle', push: null, candidate: null }),
@@ -308,7 +320,7 @@ export class PushLife {
   applying(): void {
     const push = this.must(this.state.now.push);
     this.state.put({
-      ...this.arrived(push),
+      ...this.arrived([push]),
       phase: 'applying',
       starts: 0,
       reported: this.reportOf('applying', 202, push),
@@ -478,8 +490,9 @@ export class PushLife {
   }
 
   /** The push does not wait for its model any more. */
-  private arrived({ digest }: Pick<NewPush, 'digest'>): Partial<Pick<State, 'incoming'>> {
-    return this.state.now.incoming?.digest === digest ? { incoming: null } : {};
+  private arrived(pushes: readonly Pick<NewPush, 'digest'>[]): Partial<Pick<State, 'incoming'>> {
+    const { incoming } = this.state.now;
+    return pushes.some(({ digest }) => digest === incoming?.digest) ? { incoming: null } : {};
   }
 
   private waitingReport(push: NewPush): Reported {

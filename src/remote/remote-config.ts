@@ -7,6 +7,7 @@ import { type Config, ruleIds } from '../config/index.ts';
 import { errorText } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Clock } from '../system/clock.ts';
+import { RateLimitedLog } from '../system/rate-limited-log.ts';
 import { Admission, type Taken } from './admission.ts';
 import { Candidates } from './candidate.ts';
 import {
@@ -29,7 +30,7 @@ import {
   trialOf,
   type Vitals,
 } from './probation.ts';
-import type { NewPush, PushLife } from './push-life.ts';
+import type { NewPush, PushLife, Rejected } from './push-life.ts';
 import { type Message, PushQueue } from './push-queue.ts';
 import { ReportSender } from './report-sender.ts';
 import { problem, problemsText, type Refusal } from './verify.ts';
@@ -70,7 +71,7 @@ export interface RemoteConfigParts {
   readonly models: Models;
 }
 
-/** Pushes that come together are applied together: at most one change in this time, ms. */
+/** Pushes that come together are handled together: at most one change, or refusal that is stored, in this time, ms. */
 const CHANGE_EVERY_MS = 1000;
 /** How often probation is looked at, and a push that waits for the clock, ms. */
 const LOOK_MS = 500;
@@ -92,12 +93,15 @@ export class RemoteConfig {
   private againMs = Number.POSITIVE_INFINITY;
   /** Tenths of the transfer that were reported. */
   private tenths = 0;
+  /** Of messages that anybody may have sent. */
+  private readonly warnings: RateLimitedLog;
   private lastChangeMs = Number.NEGATIVE_INFINITY;
   private stopped = false;
   private cancelLook: () => void = () => {};
 
   constructor(private readonly parts: RemoteConfigParts) {
     const { life, clock, host, local, file, keys, models } = parts;
+    this.warnings = new RateLimitedLog(clock);
     this.queue = new PushQueue((count) => life.drop(count));
     this.admission = new Admission({
       life,
@@ -300,7 +304,10 @@ export class RemoteConfig {
         const { layer, refusal, waits } = admitted;
         if (waits) this.waiting.set(layer, message);
         life.turnAway(layer, refusal);
-        log.warn('push refused', { layer, code: refusal.code, reason: problemsText(refusal.problems) });
+        const { code, problems } = refusal;
+        this.warnings.say(`${layer} ${code}`, (omitted) =>
+          log.warn('push refused', { layer, code, reason: problemsText(problems), omitted }),
+        );
         break;
       }
       case 'harmful':
@@ -349,13 +356,15 @@ export class RemoteConfig {
     const { life, log } = this.parts;
     const newest = batch.at(-1);
     if (newest === undefined) return;
+    // Counted from here, so that pushes that are refused cannot wear the flash either.
+    this.lastChangeMs = this.parts.clock.monotonic();
     try {
       life.receive(newest.push);
     } catch (error) {
       return this.cannotStore(newest.push, error);
     }
     const { candidate, rejected } = await this.candidates.choose(batch, life.running());
-    for (const { push, code, problems } of rejected) this.refuse(push, code, problems, null);
+    this.refuseAll(rejected);
     if (candidate === null) return;
     const { taken, effective, layers, superseded } = candidate;
     const { push } = taken;
@@ -509,16 +518,24 @@ export class RemoteConfig {
     problems: readonly Problem[],
     attempted: string | null,
   ): void {
+    this.refuseAll([{ push, code, problems }], attempted);
+  }
+
+  private refuseAll(rejected: readonly Rejected[], attempted: string | null = null): void {
+    const last = rejected.at(-1);
+    if (last === undefined) return;
+    const { layer, version } = last.push;
     this.parts.log.warn('push refused', {
-      layer: push.layer,
-      version: push.version,
-      code,
-      reason: problemsText(problems),
+      layer,
+      version,
+      code: last.code,
+      reason: problemsText(last.problems),
+      ...(rejected.length > 1 && { others: rejected.length - 1 }),
     });
     try {
-      this.parts.life.refuse(push, code, problems, attempted);
+      this.parts.life.refuseAll(rejected, attempted);
     } catch (error) {
-      this.cannotStore(push, error);
+      this.cannotStore(last.push, error);
     }
     this.tidyModels();
     this.report();

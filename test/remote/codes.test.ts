@@ -451,6 +451,23 @@ describe('codes of remote config', () => {
     expect(errors.length).toBeLessThanOrEqual(32);
   });
 
+  it('200 authentic pushes that are invalid cost a few writes, and use up their versions', async () => {
+    const folder = new MemoryFolder();
+    const gateway = start(folder);
+    const before = folder.writes;
+    const config = { publish: { every: '1ms' } };
+    for (let version = 1; version <= 200; version += 1) {
+      const payload = await signed(ops, { nowMs: NOW, version }, { config });
+      gateway.remote.receive('node', Buffer.from(payload), false);
+      if (version % 50 === 0) await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+    await gateway.settle();
+    expect(gateway.reported).toMatchObject({ status: 'rejected', code: 400, version: 200 });
+    expect(folder.writes - before).toBeLessThan(20);
+    expect(await gateway.push(await push({ ...GOOD, version: 199 }))).toMatchObject({ code: 409 });
+    expect(await gateway.push(await push({ ...GOOD, version: 201 }))).toMatchObject({ code: 202 });
+  });
+
   it('of 6,000 pushes in a burst the newest valid one is applied, in bounded memory', async () => {
     const gateway = start();
     for (let version = 1; version <= 6000; version += 1) {
