@@ -1,5 +1,6 @@
 /** One message of each kind, made by the code that makes them in the agent, from a made-up cellar. For docs/mqtt.md. */
 import { answerText } from '../src/agent/requests.ts';
+import { validateConfig } from '../src/config/index.ts';
 import { GatecastError } from '../src/errors.ts';
 import { crossings } from '../src/forecast/crossings.ts';
 import type { Forecast } from '../src/forecast/forecast.ts';
@@ -15,7 +16,12 @@ const NOW = Date.UTC(2025, 0, 31, 6, 5, 2, 41);
 const ORIGIN = Date.UTC(2025, 0, 31, 6, 0);
 const STREAM = 'cellar/temperature';
 const MODEL = { id: 'base', version: '1' };
-const SETTINGS = { quantiles: [0.1 as const, 0.5 as const, 0.9 as const], at: [10 * MINUTE] };
+const SETTINGS = validateConfig({
+  node: 'edge',
+  mqtt: { url: 'mqtt://broker' },
+  streams: [{ match: 'cellar/+' }],
+  publish: { at: ['10m'] },
+}).publish;
 
 const quantiles = Float64Array.from({ length: 3 * Q }, (_, i) => {
   const lead = Math.floor(i / Q) + 1;

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { validateConfig } from '../../../src/config/index.ts';
 import type { Forecast } from '../../../src/forecast/forecast.ts';
 import type { Outgoing } from '../../../src/mqtt/outbox.ts';
 import { topicsOf } from '../../../src/mqtt/topics.ts';
@@ -33,6 +34,12 @@ function forecast(
     ...more,
   };
 }
+const DEFAULTS = validateConfig({
+  node: 'n',
+  mqtt: { url: 'mqtt://b' },
+  streams: [{ match: 'a' }],
+}).publish;
+
 function make(
   settings: Partial<ReturnType<JsonTopicsParts['config']>['publish']> = {},
   streams: string[] = [],
@@ -41,7 +48,9 @@ function make(
   const output = new JsonTopics({
     topics: topicsOf('gatecast', 'n'),
     send: (message) => sent.push(message),
-    config: () => ({ publish: { quantiles: [0.1, 0.5, 0.9], every: null, at: [], ...settings } }),
+    config: () => ({
+      publish: { ...DEFAULTS, quantiles: [0.1, 0.5, 0.9], every: null, at: [], ...settings },
+    }),
     store: new MemoryStore(),
     streams: () => streams.map((name) => ({ name })),
     model: () => ({ id: 'base', version: '3' }),
