@@ -97,6 +97,8 @@ function tellAll(output: Output, clock: FakeClock): void {
   clock.advance(10_000);
 }
 
+/** Outputs that leave retained messages of each stream with the broker. */
+const RETAINING = ['JSON topics', 'Home Assistant'];
 const count = setUp().outputs.length;
 
 describe.each(Array.from({ length: count }, (_, i) => [setUp().outputs[i]?.name ?? '', i] as const))(
@@ -120,15 +122,14 @@ describe.each(Array.from({ length: count }, (_, i) => [setUp().outputs[i]?.name 
     test('clears all that the broker retains of a stream that is forgotten, in this run and in the next', async () => {
       const { output, clock, retained, state } = await start({ at: ['1m'] });
       tellAll(output, clock);
-      const before = retained().size;
       const [gone, ...rest] = NAMES;
+      const ofGone = (topics: Iterable<string>) =>
+        [...topics].filter((topic) => topic.includes(`/${gone}`) || topic.endsWith(`_${gone}/config`));
+      const before = ofGone(retained().keys());
+      if (RETAINING.includes(output.name)) expect(before).not.toEqual([]);
       state.specs = rest.map((name) => testSpec(name));
       output.forget?.(gone ?? '');
-      const after = retained();
-      expect(after.size).toBeLessThan(before);
-      expect(
-        [...after.keys()].filter((topic) => topic.includes(`/${gone}`) || topic.endsWith(`_${gone}/config`)),
-      ).toEqual([]);
+      expect(ofGone(retained().keys())).toEqual([]);
       // The next run, on the same store, forgets a stream that the former one published.
       const first = await start({ at: ['1m'] });
       tellAll(first.output, first.clock);
@@ -138,9 +139,7 @@ describe.each(Array.from({ length: count }, (_, i) => [setUp().outputs[i]?.name 
       const cleared = new Set(
         next.sent.filter(({ payload }) => payload.length === 0).map(({ topic }) => topic),
       );
-      const left = [...first.retained().keys()].filter(
-        (topic) => topic.includes(`/${gone}`) || topic.endsWith(`_${gone}/config`),
-      );
+      const left = ofGone(first.retained().keys());
       expect(left.filter((topic) => !cleared.has(topic))).toEqual([]);
     });
 
@@ -157,8 +156,8 @@ describe.each(Array.from({ length: count }, (_, i) => [setUp().outputs[i]?.name 
       again?.apply?.();
       await again?.settle?.();
       clock.advance(10_000);
-      expect(sent.length).toBeGreaterThan(before);
-      expect(await output.prepare?.(next, next, {})).toBeNull();
+      if (again != null) expect(sent.length).toBeGreaterThan(before);
+      expect((await output.prepare?.(next, next, {})) ?? null).toBeNull();
     });
 
     test('keeps no array of a forecast: the engine writes over it', async () => {
