@@ -81,6 +81,13 @@ export interface PayloadFormat {
   /** Value of `payload` in the config. */
   readonly kind: string;
   create(settings: DecoderSettings, session: DecoderSession): Decoder;
+  /** A message of one reading without a time stamp or a unit, for the contract test and the fuzz test of all formats. */
+  readonly example: {
+    readonly topic: string;
+    readonly payload: string | Uint8Array;
+    readonly field: string;
+    readonly value: number;
+  };
   /** How well a message fits: 0 not at all, 1 could be, 2 a usual case, 3 nothing else. Absent: never suggested. */
   sniff?(glimpse: Glimpse): 0 | 1 | 2 | 3;
   /** The payload is one value: `fields` and `time` have no meaning. */

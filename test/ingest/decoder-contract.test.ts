@@ -1,33 +1,10 @@
 /** What every decoder promises, whatever its format. */
 import { describe, expect, it } from 'vitest';
-import { createDecoder, PAYLOAD_KINDS, type PayloadKind } from '../../src/ingest/decoders/index.ts';
+import { createDecoder, formatOf, PAYLOAD_KINDS } from '../../src/ingest/decoders/index.ts';
 import { REJECTS } from '../../src/ingest/rejects.ts';
 import { decode } from './decode.ts';
 import { settings } from './rules.ts';
-import { sparkplug } from './sparkplug-messages.ts';
 
-interface Sample {
-  readonly topic: string;
-  readonly good: string | Buffer;
-  readonly field: string;
-  readonly value: number;
-}
-
-const SAMPLES: Readonly<Record<PayloadKind, Sample>> = {
-  auto: { topic: 's/a', good: '{"t":20}', field: 't', value: 20 },
-  json: { topic: 's/a', good: '{"t":20}', field: 't', value: 20 },
-  number: { topic: 's/a', good: '20', field: '', value: 20 },
-  zigbee2mqtt: { topic: 'zigbee2mqtt/a', good: '{"t":20}', field: 't', value: 20 },
-  homeassistant: { topic: 'ha/sensor/a/state', good: '20', field: '', value: 20 },
-  senml: { topic: 's/a', good: '[{"n":"t","v":20}]', field: 't', value: 20 },
-  influx: { topic: 's/a', good: 'm t=20', field: 'm/t', value: 20 },
-  sparkplug: {
-    topic: 'spBv1.0/g/NBIRTH/n',
-    good: sparkplug([{ name: 't', type: 10, double: 20 }], 0),
-    field: 't',
-    value: 20,
-  },
-};
 const HOSTILE = [
   '',
   ' ',
@@ -49,7 +26,8 @@ const HOSTILE = [
 ];
 
 describe.each(PAYLOAD_KINDS)('the %s decoder', (kind) => {
-  const { topic, good, field, value } = SAMPLES[kind];
+  const { topic, payload, field, value } = formatOf(kind).example;
+  const good = Buffer.from(payload);
   const decoder = createDecoder(kind, settings(null));
 
   it('reads its format', () => {

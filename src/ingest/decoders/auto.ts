@@ -26,4 +26,8 @@ function firstByte(payload: Uint8Array): number {
   return -1;
 }
 
-export const AUTO = { kind: 'auto', create: autoDecoder } as const satisfies PayloadFormat;
+export const AUTO = {
+  kind: 'auto',
+  create: autoDecoder,
+  example: { topic: 's/a', payload: '{"t":20}', field: 't', value: 20 },
+} as const satisfies PayloadFormat;

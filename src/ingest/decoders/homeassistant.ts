@@ -40,6 +40,7 @@ const STATE_TOPIC = /^homeassistant\/[^/]+\/[^/]+\/state$/;
 export const HOME_ASSISTANT = {
   kind: 'homeassistant',
   create: homeAssistantDecoder,
+  example: { topic: 'homeassistant/sensor/a/state', payload: '20', field: '', value: 20 },
   sniff: ({ topic, json }) => (json === undefined && STATE_TOPIC.test(topic) ? 3 : 0),
   single: true,
 } as const satisfies PayloadFormat;

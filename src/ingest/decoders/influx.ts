@@ -197,6 +197,7 @@ const LINE = /^[^\s,="{[]+(?:,[^\s=]+=[^\s]+)*\s+[^\s=]+=[^\s]+/;
 export const INFLUX = {
   kind: 'influx',
   create: influxDecoder,
+  example: { topic: 's/a', payload: 'm t=20', field: 'm/t', value: 20 },
   sniff: ({ text, json }) => (json === undefined && LINE.test(text) ? 2 : 0),
   suggestion: {
     // Tags are no part of what a rule selects: `cpu/host/usage` -> `cpu/usage`.

@@ -244,6 +244,7 @@ function missing(fields: readonly CompiledField[], message: Message): string {
 export const JSON_FORMAT = {
   kind: 'json',
   create: (settings) => jsonDecoder(settings),
+  example: { topic: 's/a', payload: '{"t":20}', field: 't', value: 20 },
   sniff: ({ json }) => (json === undefined ? 0 : 1),
   suggestion: { fields: (names) => names },
 } as const satisfies PayloadFormat;

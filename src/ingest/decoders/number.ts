@@ -56,6 +56,7 @@ function otherNumber(
 export const NUMBER = {
   kind: 'number',
   create: numberDecoder,
+  example: { topic: 's/a', payload: '20', field: '', value: 20 },
   sniff: ({ text, json }) => {
     if (json !== undefined) return 0;
     // `0.523` is a number, though with a decimal comma it could be a thousand.

@@ -155,6 +155,7 @@ function isSenmlRecord(record: unknown): boolean {
 export const SENML = {
   kind: 'senml',
   create: senmlDecoder,
+  example: { topic: 's/a', payload: '[{"n":"t","v":20}]', field: 't', value: 20 },
   sniff: ({ json }) => (Array.isArray(json) && json.some(isSenmlRecord) ? 3 : 0),
   suggestion: { fields: (names) => names },
 } as const satisfies PayloadFormat;

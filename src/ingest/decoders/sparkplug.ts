@@ -53,6 +53,15 @@ function emit(metric: ResolvedMetric, selector: FieldSelector | undefined, sink:
 export const SPARKPLUG = {
   kind: 'sparkplug',
   create: (settings, { sparkplug }) => sparkplugDecoder(settings, sparkplug),
+  example: {
+    topic: 'spBv1.0/g/NBIRTH/n',
+    // A payload of one metric: name `t`, datatype 10 (double), value 20; seq 0.
+    payload: Uint8Array.from('120e0a0174200a6900000000000034401800'.match(/../g) ?? [], (byte) =>
+      Number.parseInt(byte, 16),
+    ),
+    field: 't',
+    value: 20,
+  },
   sniff: ({ topic }) => (topic.startsWith('spBv1.0/') ? 3 : 0),
   // Births and data of one device come on different topics, and must meet in one stream: group, node, device.
   nameParts: (topic) => {

@@ -51,6 +51,7 @@ class WithoutMissing implements DecodeSink {
 export const ZIGBEE2MQTT = {
   kind: 'zigbee2mqtt',
   create: zigbee2mqttDecoder,
+  example: { topic: 'zigbee2mqtt/a', payload: '{"t":20}', field: 't', value: 20 },
   sniff: ({ topic, json }) => {
     if (typeof json !== 'object' || json === null || Array.isArray(json)) return 0;
     const known = typeof (json as { linkquality?: unknown }).linkquality === 'number';
