@@ -5,11 +5,12 @@
 import type { Engine } from '../forecast/engine.ts';
 import { MEDIAN, Q, quantileLoss } from '../quantiles.ts';
 import { turnTo } from '../series/circle.ts';
-import { type Grid, type PlayOptions, play, type Reading } from './play.ts';
+import { type Grid, type PlayOptions, specOf } from './play.ts';
 import { seasonOf, seriesScale } from './score.ts';
 
 /** Buckets seen before a forecast is scored. */
 export const COLD_COUNTS: readonly number[] = [1, 2, 4, 8, 16, 32, 64, 128];
+const STREAM = 's';
 /** Slices of one series at most. */
 const MOST_SLICES = 24;
 
@@ -18,10 +19,11 @@ export interface ColdPoint {
   readonly series: number;
   readonly count: number;
   readonly lead: number;
+  /** [count] what had been seen. */
+  readonly past: Float64Array;
   readonly actual: number;
-  readonly low: number;
-  readonly median: number;
-  readonly high: number;
+  /** [9] */
+  readonly quantiles: Float64Array;
   /** Loss of all nine quantiles, over the scale of the series. */
   readonly loss: number;
 }
@@ -34,9 +36,9 @@ export interface ColdScore {
 }
 
 /** First buckets of the slices of a series: as many as fit, spread over it, each with a reading. */
-function sliceStarts(actual: Float64Array, length: number): number[] {
+function sliceStarts(actual: Float64Array, length: number, most: number): number[] {
   const room = actual.length - length;
-  const count = Math.min(MOST_SLICES, Math.floor(room / 16));
+  const count = Math.min(most, Math.floor(room / 16));
   const starts: number[] = [];
   for (let i = 0; i < count; i++) {
     let at = Math.floor(((i + 0.5) * room) / count);
@@ -46,58 +48,52 @@ function sliceStarts(actual: Float64Array, length: number): number[] {
   return starts;
 }
 
-/** @param fresh makes an engine that has seen nothing */
+/**
+ * Each slice on its own clock, one after the other.
+ * @param engine slices are added to it as one stream that begins anew
+ */
 export async function playCold(
-  fresh: () => Engine,
+  engine: Engine,
   grids: readonly Grid[],
   options: PlayOptions,
   point: (point: ColdPoint) => void,
+  mostSlices = MOST_SLICES,
 ): Promise<void> {
   const { horizon } = options;
   const most = Math.max(...COLD_COUNTS);
   const length = most + horizon + 1;
   for (const [series, grid] of grids.entries()) {
-    const season = seasonOf(grid.intervalMs, grid.actual.length);
-    const scale = seriesScale(grid, season);
-    const starts = sliceStarts(grid.actual, length);
-    const slices: Grid[] = starts.map((from, s) => ({
-      ...grid,
-      name: `${grid.name}/${s}`,
-      actual: grid.actual.slice(from, from + length),
-    }));
-    const all: Reading[] = slices.flatMap(({ actual }, s) =>
-      Array.from(actual, (value, i) => ({
-        series: s,
-        // The phase of the day is that of the slice's own place, as far as slices of one engine may share a clock.
-        timeMs: grid.startMs + i * grid.intervalMs,
-        value,
-      })).filter(({ value }) => !Number.isNaN(value)),
-    );
-    all.sort((a, b) => a.timeMs - b.timeMs);
-    const engine = fresh();
-    const shared = slices.map((slice) => ({ ...slice, startMs: grid.startMs }));
-    const counted = { ...options, aggregate: grid.circular === true ? 'circular-mean' : 'mean' } as const;
-    const played = await play(engine, shared, all, { ...counted, start: 0, stride: 1 });
-    await engine.release();
-    for (const { series: s, origin, quantiles } of played) {
-      const count = origin + 1;
-      if (!COLD_COUNTS.includes(count)) continue;
-      for (let k = 0; k < horizon; k++) {
-        const seen = shared[s].actual[origin + 1 + k];
-        if (seen === undefined || Number.isNaN(seen)) continue;
-        const at = k * Q;
-        const median = quantiles[at + MEDIAN];
-        const actual = grid.circular === true ? median + turnTo(median, seen) : seen;
-        point({
-          series,
-          count,
-          lead: k + 1,
-          actual,
-          low: quantiles[at],
-          median,
-          high: quantiles[at + Q - 1],
-          loss: quantileLoss(actual, quantiles, at) / scale,
-        });
+    const { intervalMs, actual: all } = grid;
+    const circular = grid.circular === true;
+    const scale = seriesScale(grid, seasonOf(intervalMs, all.length));
+    for (const from of sliceStarts(all, length, mostSlices)) {
+      const actual = all.subarray(from, from + length);
+      const aggregate = circular ? 'circular-mean' : 'mean';
+      engine.add(specOf(STREAM, { ...options, aggregate }));
+      for (let i = 0; i < most; i++) {
+        const startMs = grid.startMs + (from + i) * intervalMs;
+        const value = actual[i] as number;
+        if (!Number.isNaN(value)) engine.push({ stream: STREAM, timeMs: startMs, value, arrivalMs: startMs });
+        const [forecast] = await engine.tick(startMs + intervalMs);
+        const count = i + 1;
+        if (forecast === undefined || !COLD_COUNTS.includes(count)) continue;
+        for (let k = 0; k < horizon; k++) {
+          const seen = actual[count + k] as number;
+          if (Number.isNaN(seen)) continue;
+          const quantiles = forecast.quantiles.subarray(k * Q, (k + 1) * Q);
+          const median = quantiles[MEDIAN] as number;
+          const outcome = circular ? median + turnTo(median, seen) : seen;
+          const loss = quantileLoss(outcome, quantiles, 0) / scale;
+          point({
+            series,
+            count,
+            lead: k + 1,
+            past: actual.subarray(0, count),
+            actual: outcome,
+            quantiles,
+            loss,
+          });
+        }
       }
     }
   }
@@ -113,7 +109,9 @@ export function coldScores(points: readonly ColdPoint[]): ColdScore[] {
       bySeries.set(point.series, sums);
       sums.n++;
       sums.loss += point.loss;
-      if (point.actual >= point.low && point.actual <= point.high) sums.held++;
+      const rounding = 1e-6 * Math.abs(point.actual);
+      const [low, high] = [point.quantiles[0] as number, point.quantiles[Q - 1] as number];
+      if (point.actual >= low - rounding && point.actual <= high + rounding) sums.held++;
     }
     const all = [...bySeries.values()];
     const mean = (of: (sums: { n: number; held: number; loss: number }) => number): number =>

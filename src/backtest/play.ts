@@ -24,6 +24,8 @@ export interface PlayOptions {
   readonly aggregate: Aggregate;
   readonly maxGapMs: number;
   readonly timeZone: string;
+  /** Of the values; null or left out where unknown. */
+  readonly unit?: string | null;
   readonly min: number | null;
   readonly max: number | null;
   /** Largest believable change per ms; none where left out. */
@@ -157,7 +159,7 @@ export function origins(
 export function specOf(name: string, options: PlayOptions): StreamSpec {
   return {
     name,
-    unit: null,
+    unit: options.unit ?? null,
     intervalMs: options.intervalMs,
     aggregate: options.aggregate,
     fill: options.fill,

@@ -38,6 +38,8 @@ export interface BacktestRequest {
   readonly delimiter?: string;
   readonly decimal?: '.' | ',';
   readonly timezone: string;
+  /** Of the values. */
+  readonly unit?: string;
   readonly min?: number;
   readonly max?: number;
   /** Largest believable change, per ms. */
@@ -76,7 +78,17 @@ export type TableRequest = Pick<
   Partial<Pick<BacktestRequest, 'aggregate' | 'maxRate' | 'covariates' | 'known'>>;
 export type PlayRequest = Pick<
   BacktestRequest,
-  'interval' | 'horizon' | 'start' | 'stride' | 'fill' | 'aggregate' | 'timezone' | 'min' | 'max' | 'maxRate'
+  | 'interval'
+  | 'horizon'
+  | 'start'
+  | 'stride'
+  | 'fill'
+  | 'aggregate'
+  | 'timezone'
+  | 'min'
+  | 'max'
+  | 'maxRate'
+  | 'unit'
 >;
 
 /** A file as it is played. */
@@ -156,6 +168,7 @@ export function playOptions(request: PlayRequest): PlayOptions {
     aggregate: request.aggregate,
     maxGapMs: Math.max(20 * request.interval, 7_200_000),
     timeZone: request.timezone,
+    unit: request.unit ?? null,
     min: request.min ?? null,
     max: request.max ?? null,
     maxRatePerMs: request.maxRate ?? null,

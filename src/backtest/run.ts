@@ -86,15 +86,17 @@ export async function runBacktest(files: readonly string[], request: BacktestReq
 /** Forecasts from nothing, of many slices of every series. @returns what is printed. Throws as `runBacktest` */
 export async function runCold(files: readonly string[], request: BacktestRequest): Promise<string> {
   const { model } = openModel(request);
+  const engine = new Engine(model);
   const points: ColdPoint[] = [];
   let before = 0;
   for (const file of files) {
     const { series, hints } = readSeries(file, request);
     for (const hint of hints) request.warn?.(hint);
     const add = (point: ColdPoint): void => void points.push({ ...point, series: before + point.series });
-    await playCold(() => new Engine(model), series, playOptions(request), add);
+    await playCold(engine, series, playOptions(request), add);
     before += series.length;
   }
+  await engine.release();
   const scores = coldScores(points);
   return request.json === true ? `${JSON.stringify({ cold: scores }, null, 2)}\n` : coldText(scores);
 }

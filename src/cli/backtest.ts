@@ -34,6 +34,7 @@ interface BacktestFlags {
   decimal?: '.' | ',';
   timeFormat?: string;
   timezone: string;
+  unit?: string;
   min?: number;
   max?: number;
   maxRate?: number;
@@ -127,6 +128,7 @@ export function registerBacktest(program: Command): void {
     .option('--delimiter <char>', 'between cells; found out where not given', delimiter)
     .addOption(new Option('--decimal <char>', 'decimal mark').choices(['.', ',']))
     .option('--timezone <zone>', 'zone of the calendar features', timeZone, 'UTC')
+    .option('--unit <unit>', 'unit of the values: what is usual for it serves while a stream is young')
     .option('--min <number>', 'physical limit', decimalNumber)
     .option('--max <number>', 'physical limit', decimalNumber)
     .option('--max-rate <rate>', 'a reading that changes faster is left out, e.g. 5/1m', rate)
@@ -264,6 +266,7 @@ const NOT_WITH_PROTOCOL: readonly string[] = [
   'fill',
   'aggregate',
   'timezone',
+  'unit',
   'min',
   'max',
   'finetune',

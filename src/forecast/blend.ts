@@ -4,14 +4,17 @@
  */
 import type { Covariates } from '../series/covariates.ts';
 import type { Features } from '../series/features.ts';
-import type { Memory } from '../series/memory.ts';
+import { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { Adapter } from './adapter.ts';
-import { ADAPTER, GRU, networkQuantiles, ofNetwork, simpleQuantiles } from './candidates.ts';
+import { ADAPTER, GRU, networkQuantiles, ofNetwork, RECURRENCE, simpleQuantiles } from './candidates.ts';
 import type { Scratch } from './scratch.ts';
 import { Track } from './track.ts';
+import { Young } from './young.ts';
 
 export interface BlendParts {
+  readonly intervalMs: number;
+  readonly unit: string | null;
   /** Of the horizon; streams share it. */
   readonly scratch: Scratch;
   /** For what every stream of the horizon has. */
@@ -29,14 +32,19 @@ export class Blend {
   private readonly features: Features;
   private readonly parts: BlendParts;
   private adapter: Adapter | null;
+  private readonly young: Young;
+  private readonly finish = (out: Float64Array): void => {
+    this.young.mix(this.features, out, this.parts.scratch.young);
+  };
 
   constructor(features: Features, parts: BlendParts) {
-    const { scratch, memory, network, coverage } = parts;
+    const { scratch, memory = new Memory(), network, coverage, intervalMs, unit } = parts;
     const { season } = features;
     this.features = features;
     this.parts = parts;
     this.track = new Track(features.leads, { scratch: scratch.track, memory, season, coverage });
     this.adapter = network ? this.makeAdapter(memory) : null;
+    this.young = new Young(intervalMs, unit, features.line.isCircle, memory);
   }
 
   private makeAdapter(memory?: Memory): Adapter {
@@ -72,10 +80,12 @@ export class Blend {
     const { features } = this;
     const { quantiles } = this.parts.scratch;
     const network = raw !== null && networkQuantiles(features, raw, offset, quantiles[GRU]);
-    simpleQuantiles(features, quantiles);
+    const recurs = simpleQuantiles(features, this.parts.scratch.sorted, quantiles);
     this.adapter?.answer(network ? quantiles[GRU] : null, features, observed, quantiles[ADAPTER]);
-    const candidates = quantiles.map((one, c) => (network || !ofNetwork(c) ? one : null));
-    this.track.combine(candidates, clamp, out);
+    const candidates = quantiles.map((one, c) =>
+      (ofNetwork(c) ? network : c !== RECURRENCE || recurs) ? one : null,
+    );
+    this.track.combine(candidates, clamp, out, this.finish);
     return network;
   }
 
@@ -90,5 +100,6 @@ export class Blend {
   persist(io: StateIo): void {
     this.track.persist(io);
     this.adapter?.persist(io);
+    this.young.persist(io);
   }
 }

@@ -2,9 +2,10 @@
 import { MEDIAN, Q } from '../quantiles.ts';
 import { EXPERTS } from '../series/experts.ts';
 import type { Features, KeptExpert } from '../series/features.ts';
+import { seasonQuantiles } from '../series/recurrence.ts';
 import type { ForecastKind } from './forecast.ts';
 
-const CANDIDATES = ['gru', 'seasonal-naive', 'naive', 'climate', 'adapter'] as const;
+const CANDIDATES = ['gru', 'seasonal-naive', 'naive', 'climate', 'adapter', 'recurrence'] as const;
 export const C = CANDIDATES.length;
 export const GRU = 0;
 export const SEASONAL = 1;
@@ -12,6 +13,9 @@ export const NAIVE = 2;
 const CLIMATE = 3;
 /** The network's forecast, corrected (`adapter.ts`): there when the network is. */
 export const ADAPTER = 4;
+
+/** What the stream has shown at the same phase of its season: there when a season is. */
+export const RECURRENCE = 5;
 
 /** Whether a candidate is only there when the network is. */
 export function ofNetwork(candidate: number): boolean {
@@ -65,11 +69,17 @@ function climateQuantiles(features: Features, out: Float64Array): void {
   for (let k = 0; k < features.leads; k++) out.set(features.experts.climate.quantiles, k * Q);
 }
 
-/** The candidates that need no network. @param out [C] arrays [leads, 9] */
-export function simpleQuantiles(features: Features, out: readonly Float64Array[]): void {
+/** The candidates that need no network. @param out [C] arrays [leads, 9] @returns whether there is a recurrence */
+export function simpleQuantiles(
+  features: Features,
+  sorted: Float64Array,
+  out: readonly Float64Array[],
+): boolean {
   naiveQuantiles(features, EXPERTS.seasonalNaive, out[SEASONAL]);
   naiveQuantiles(features, EXPERTS.last, out[NAIVE]);
   climateQuantiles(features, out[CLIMATE]);
+  const { history, recurring } = features.experts;
+  return seasonQuantiles(history, recurring, features.leads, sorted, out[RECURRENCE]);
 }
 
 /**

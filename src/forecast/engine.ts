@@ -29,7 +29,7 @@ import type { LeadScore, NetworkScore } from './track.ts';
 import { warmUp } from './warm-up.ts';
 
 /** Version of everything `Stream.persist` writes; part of the hash that guards a snapshot. */
-const STATE_FORMAT = 15;
+const STATE_FORMAT = 16;
 
 export interface EngineOptions {
   /** Past inputs kept for each stream, so that another model can be warmed up on them; 0: models are not changed. */

@@ -2,17 +2,22 @@
 import { Q } from '../quantiles.ts';
 import { FeatureScratch } from '../series/feature-scratch.ts';
 import { LeadKnots } from '../series/lead-knots.ts';
+import { MOST_SEASONS } from '../series/recurrence.ts';
 import { ADAPTER_KNOTS } from './adapter.ts';
 import { C } from './candidates.ts';
 import { CovariateBook } from './covariate-book.ts';
 import { TrackScratch } from './track-scratch.ts';
+import { YoungScratch } from './young.ts';
 
 export class Scratch {
   readonly features: FeatureScratch;
   readonly track: TrackScratch;
   readonly adapter: LeadKnots;
+  readonly young = new YoungScratch();
   /** C arrays [leads, 9]: the candidates' quantiles. */
   readonly quantiles: readonly Float64Array[];
+  /** [MOST_SEASONS] values at one phase of the season. */
+  readonly sorted = new Float64Array(MOST_SEASONS);
 
   constructor(leads: number) {
     this.features = new FeatureScratch(leads);

@@ -26,7 +26,7 @@ export type StepSettings = Pick<
   StreamSpec,
   'fill' | 'min' | 'max' | 'quality' | 'timeZone' | 'coverageTarget'
 > &
-  Partial<Pick<StreamSpec, 'aggregate'>>;
+  Partial<Pick<StreamSpec, 'aggregate' | 'unit'>>;
 
 export type StepBucket = Pick<ClosedBucket, 'startMs' | 'value'> &
   Partial<Pick<ClosedBucket, 'tooFast' | 'outOfRange' | 'jump' | 'marks'>>;
@@ -62,6 +62,8 @@ export class StreamStep {
   marks = 0;
   private readonly settings: StepSettings;
   private readonly path: Float64Array;
+  /** What was expected of the newest bucket, in the stream's unit. */
+  private readonly expected = { point: 0, error: 0, low: 0, high: 0 };
   /** Of a value relative to the origin. */
   private readonly clamp = (value: number): number =>
     this.toStep(limited(this.toUnit(this.features.experts.bounds.hold(value)), this.settings, this.features));
@@ -79,7 +81,14 @@ export class StreamStep {
     });
     this.path = parts.path ?? new Float64Array(leads).fill(Number.NaN);
     this.blend = forecasts
-      ? new Blend(this.features, { ...forecasts, scratch, memory, coverage: settings.coverageTarget })
+      ? new Blend(this.features, {
+          ...forecasts,
+          scratch,
+          memory,
+          intervalMs,
+          unit: settings.unit ?? null,
+          coverage: settings.coverageTarget,
+        })
       : null;
   }
 
@@ -139,10 +148,12 @@ export class StreamStep {
     const marks =
       ((tooFast?.length ?? 0) > 0 ? TOO_FAST : 0) | (outOfRange > 0 ? OUT_OF_RANGE : 0) | (jump ? JUMP : 0);
     if (Number.isNaN(value) || settings.quality === false) return marks;
-    const expected = {
-      point: this.toUnit(features.anchor[0]),
-      error: features.line.sizeInUnit(features.scale[0]),
-    };
+    const { expected } = this;
+    features.experts.phaseRange(expected);
+    expected.low = this.toUnit(expected.low);
+    expected.high = this.toUnit(expected.high);
+    expected.point = this.toUnit(features.anchor[0]);
+    expected.error = features.line.sizeInUnit(features.scale[0]);
     return marks | this.quality.judge(features.line.near(value, expected.point), expected, features.gapAge);
   }
 

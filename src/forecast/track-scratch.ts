@@ -1,7 +1,6 @@
 /** What the blend of a stream is worked out in. */
 import { LeadKnots } from '../series/lead-knots.ts';
 import { C } from './candidates.ts';
-import { coldPlaces } from './cold.ts';
 
 const KNOTS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 
@@ -17,10 +16,6 @@ export class TrackScratch {
   readonly weights: Float64Array;
   /** [knots, C] */
   readonly atKnots: Float64Array;
-  /** [leads] logarithm of how much wider the interval of a young stream is. */
-  readonly cold: Float64Array;
-  /** [leads] */
-  readonly coldPlaces: Float64Array;
   /** [knots, ROW] */
   readonly rows: Float64Array;
 
@@ -36,8 +31,6 @@ export class TrackScratch {
     this.knots = new LeadKnots(KNOTS, leads);
     this.weights = new Float64Array(leads * C);
     this.atKnots = new Float64Array(this.knots.knots.length * C);
-    this.cold = new Float64Array(leads);
-    this.coldPlaces = coldPlaces(leads);
     this.rows = new Float64Array(this.knots.knots.length * ROW);
   }
 }

@@ -12,11 +12,11 @@ import { MEDIAN, pinball3, Q } from '../quantiles.ts';
 import { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { C, GRU, NAIVE, SEASONAL } from './candidates.ts';
-import { coldWidths } from './cold.ts';
 import { IntervalRing } from './interval-ring.ts';
 import { BLEND, PUBLISHED, ROW, TrackScratch } from './track-scratch.ts';
 import { Weights } from './weights.ts';
 import { Widening } from './widening.ts';
+import { GROWN } from './young.ts';
 
 export const SCORE_MEMORY = 1000;
 /** Share of actuals wanted below the interval, and above it. Rounded: 0.8 shall give 0.1 and nothing beside it. */
@@ -24,7 +24,11 @@ const tailOf = (coverage: number): number => Math.round(5e8 * (1 - coverage)) / 
 const MAX_LOG_FACTOR = 1.6;
 /** Place of the factors among the numbers of a knot. */
 const FACTOR = 9;
-const KNOT = FACTOR + 2;
+/** The same for intervals that are narrow beside the usual error, which are calibrated by themselves. */
+const NARROW_FACTOR = FACTOR + 2;
+const KNOT = NARROW_FACTOR + 2;
+/** Half an interval is narrow below this share of the usual error: a meter's buckets between two impulses, a panel at night. */
+const NARROW = 0.35;
 
 export interface LeadScore {
   /** Lead in steps. */
@@ -109,8 +113,8 @@ export class Track {
       this.pending.read(j, this.step, this.scratch.row);
       if (Number.isNaN(this.scratch.row[PUBLISHED])) continue;
       for (let c = 0; c < C; c++) {
-        // A candidate that had nothing to say is judged by the published forecast: it neither gains nor loses.
-        const from = Number.isNaN(this.scratch.row[3 * c]) ? PUBLISHED : 3 * c;
+        // A candidate that had nothing to say is judged by the blend of the others: it neither gains nor loses.
+        const from = Number.isNaN(this.scratch.row[3 * c]) ? BLEND : 3 * c;
         this.scratch.missed[c] = lossAt(this.scratch.row, from, y);
       }
       this.worth.learn(j, this.scratch.missed);
@@ -153,7 +157,7 @@ export class Track {
     const median = this.scratch.row[BLEND + 1];
     const side = y < median ? 0 : 1;
     const learnt = Math.abs(this.scratch.row[BLEND + 2 * side] - median);
-    const half = learnt * Math.exp(this.state[j * KNOT + FACTOR + side] + this.widening.at(j));
+    const half = learnt * Math.exp(this.state[this.factorAt(j, side)] + this.widening.at(j));
     if (half > 0) this.widening.learn(j, Math.abs(y - median), half, this.state[j * KNOT + 1]);
   }
 
@@ -163,13 +167,29 @@ export class Track {
     const n = this.state[j * KNOT] + 1;
     const rate = Math.max(0.04 / Math.sqrt(k), 0.25 / (Math.sqrt(k) * Math.sqrt(n)));
     const { row } = this.scratch;
-    const lower = j * KNOT + FACTOR;
     // An interval without width (a constant stream) says nothing about its width.
-    if (row[BLEND] < row[BLEND + 1]) this.move(lower, rate, y < row[PUBLISHED]);
-    if (row[BLEND + 2] > row[BLEND + 1]) this.move(lower + 1, rate, y > row[PUBLISHED + 2]);
+    if (row[BLEND] < row[BLEND + 1]) this.move(j, 0, rate, y < this.edge(j, 0));
+    if (row[BLEND + 2] > row[BLEND + 1]) this.move(j, 1, rate, y > this.edge(j, 1));
   }
 
-  private move(at: number, rate: number, missed: boolean): void {
+  /** Of the interval that is calibrated: as published, but of a young stream, whose intervals are not from these factors alone. */
+  private edge(j: number, side: number): number {
+    const { row } = this.scratch;
+    if (this.step >= GROWN + this.knots[j]) return row[PUBLISHED + 2 * side];
+    const median = row[BLEND + 1];
+    const learnt = row[BLEND + 2 * side] - median;
+    return median + learnt * Math.exp(this.state[this.factorAt(j, side)] + this.widening.at(j));
+  }
+
+  /** Place of the factor of half the interval, as blended, at a knot. */
+  private factorAt(j: number, side: number): number {
+    const { row } = this.scratch;
+    const half = Math.abs(row[BLEND + 2 * side] - row[BLEND + 1]);
+    return j * KNOT + (half < NARROW * this.state[j * KNOT + 1] ? NARROW_FACTOR : FACTOR) + side;
+  }
+
+  private move(j: number, side: number, rate: number, missed: boolean): void {
+    const at = this.factorAt(j, side);
     const value = this.state[at] + rate * ((missed ? 1 : 0) - this.tail);
     this.state[at] = Math.max(-MAX_LOG_FACTOR, Math.min(MAX_LOG_FACTOR, value));
   }
@@ -199,14 +219,16 @@ export class Track {
    * Blends the candidates and calibrates the result.
    * @param candidates C arrays [leads, 9]; those of the network are null while it has nothing to say
    * @param out [leads, 9]
+   * @param finish changes the result before it is limited
    */
   combine(
     candidates: readonly (Float64Array | null)[],
     clamp: (value: number) => number,
     out: Float64Array,
+    finish?: (out: Float64Array) => void,
   ): void {
     const { atKnots, weights } = this.scratch;
-    this.worth.weigh(candidates[GRU] !== null, atKnots, weights);
+    this.worth.weigh(candidates, atKnots, weights);
     for (let k = 0; k < this.leads; k++) {
       for (let q = 0; q < Q; q++) {
         let value = 0;
@@ -218,22 +240,19 @@ export class Track {
       }
     }
     this.keepBlend(candidates, out);
-    const { cold, coldPlaces } = this.scratch;
-    const young = coldWidths(this.step + 1, coldPlaces, cold);
     for (let k = 0; k < this.leads; k++) {
       const wider = this.widening.atLead(k);
-      // Outer quantiles in full, inner ones less: what comes after few readings has long tails.
-      const colder = young ? Math.max(0, cold[k]) / MEDIAN : 0;
-      const low = Math.exp(this.scratch.knots.interpolate(this.state, KNOT, FACTOR, k) + wider);
-      const high = Math.exp(this.scratch.knots.interpolate(this.state, KNOT, FACTOR + 1, k) + wider);
       const median = out[k * Q + MEDIAN];
-      for (let q = 0; q < Q; q++) {
-        const half = q < MEDIAN ? low : high;
-        // exp(0) is 1: most streams are not young.
-        const factor = colder === 0 ? half : half * Math.exp(colder * Math.abs(q - MEDIAN));
-        out[k * Q + q] = clamp(q === MEDIAN ? median : median + factor * (out[k * Q + q] - median));
-      }
+      const usual = NARROW * this.scratch.knots.interpolate(this.state, KNOT, 1, k);
+      const lower = median - out[k * Q] < usual ? NARROW_FACTOR : FACTOR;
+      const upper = (out[k * Q + Q - 1] - median < usual ? NARROW_FACTOR : FACTOR) + 1;
+      const low = Math.exp(this.scratch.knots.interpolate(this.state, KNOT, lower, k) + wider);
+      const high = Math.exp(this.scratch.knots.interpolate(this.state, KNOT, upper, k) + wider);
+      for (let q = 0; q < MEDIAN; q++) out[k * Q + q] = median + low * (out[k * Q + q] - median);
+      for (let q = MEDIAN + 1; q < Q; q++) out[k * Q + q] = median + high * (out[k * Q + q] - median);
     }
+    finish?.(out);
+    for (let i = 0; i < out.length; i++) out[i] = clamp(out[i]);
     const { rows } = this.scratch;
     for (let j = 0; j < this.knots.length; j++) {
       keep3(rows, j * ROW + PUBLISHED, out, (this.knots[j] - 1) * Q);

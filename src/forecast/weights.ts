@@ -9,7 +9,7 @@
 import type { LeadKnots } from '../series/lead-knots.ts';
 import type { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
-import { ADAPTER, C, GRU, ofNetwork, shareAsBelow } from './candidates.ts';
+import { ADAPTER, C, GRU, shareAsBelow } from './candidates.ts';
 
 const MEMORY = 1000;
 /** How sharply the better candidate is preferred, once it has seen enough. */
@@ -76,19 +76,20 @@ export class Weights {
   }
 
   /**
-   * @param hasNetwork whether it has an answer now; without it its candidates have no weight
+   * @param candidates [C] null for one that has nothing to say now: it has no weight
    * @param atKnots [knots, C], which the weights are worked out in
    * @param out [leads, C]; those of a lead sum to 1
    */
-  weigh(hasNetwork: boolean, atKnots: Float64Array, out: Float64Array): void {
+  weigh(candidates: readonly (object | null)[], atKnots: Float64Array, out: Float64Array): void {
     const { knots } = this.knots;
+    const hasNetwork = candidates[GRU] !== null;
     this.scratch.setback.fill(1);
     for (let j = 0; j < knots.length; j++) {
-      const best = this.rate(j, hasNetwork);
+      const best = this.rate(j, candidates);
       const trust = Math.min(1, this.state[j * ROW + COUNT] / ENOUGH);
       let sum = 0;
       for (let c = 0; c < C; c++) {
-        let w = this.prior(c, trust, hasNetwork);
+        let w = candidates[c] === null ? 0 : this.prior(c, trust, hasNetwork);
         if (w > 0 && this.scratch.losses[c] > 0 && best > 0)
           w *= (best / this.scratch.losses[c]) ** (SHARPNESS * trust);
         else if (w > 0 && this.scratch.losses[c] > 0) w *= trust < 1 ? 1 : 0;
@@ -102,12 +103,12 @@ export class Weights {
   }
 
   /** Writes `losses` at a knot, with what set a candidate back there or at a shorter lead. @returns the least of them */
-  private rate(knot: number, hasNetwork: boolean): number {
+  private rate(knot: number, candidates: readonly (object | null)[]): number {
     const { state } = this;
     const base = knot * ROW;
     let leastRecent = Infinity;
     for (let c = 0; c < C; c++)
-      if (hasNetwork || !ofNetwork(c)) leastRecent = Math.min(leastRecent, state[base + RECENT + c]);
+      if (candidates[c] !== null) leastRecent = Math.min(leastRecent, state[base + RECENT + c]);
     let best = Infinity;
     for (let c = 0; c < C; c++) {
       const usual = state[base + c];
@@ -120,14 +121,14 @@ export class Weights {
       if (c === ADAPTER)
         this.scratch.setback[c] = Math.max(this.scratch.setback[c], this.scratch.setback[GRU]);
       this.scratch.losses[c] = usual * this.scratch.setback[c];
-      if (hasNetwork || !ofNetwork(c)) best = Math.min(best, this.scratch.losses[c]);
+      if (candidates[c] !== null) best = Math.min(best, this.scratch.losses[c]);
     }
     return best;
   }
 
   /** Weight before the candidates' losses are compared, relative to the others'. */
   private prior(c: number, trust: number, hasNetwork: boolean): number {
-    if (!hasNetwork) return ofNetwork(c) ? 0 : 1;
+    if (!hasNetwork) return 1;
     if (c === GRU) return NETWORK_PRIOR;
     if (c !== ADAPTER) return 0.02 + 0.1 * trust;
     const own = this.scratch.losses[ADAPTER];

@@ -40,6 +40,8 @@ const MATCH_LAG = 1536;
 const FAST_SPAN = 6;
 const SLOW_SPAN = 48;
 const LEVEL_SPAN = 24;
+/** Seasons that must have been compared before there is one. */
+const SEASON_REPEATS = 4;
 const TREND_DAMPING = 0.92;
 
 export class Experts {
@@ -62,6 +64,8 @@ export class Experts {
   private readonly analogue: LagMatch;
   /** Period, in steps; 0 while none is known. */
   private cycleLag = 0;
+  /** Steps of the shortest season in which the stream repeats itself; 0 where it does not. */
+  private season = 0;
   private readonly analogueLags: Int32Array;
   private analogueCount = 0;
   private last = 0;
@@ -94,6 +98,9 @@ export class Experts {
     };
   }
 
+  get recurring(): number {
+    return this.season;
+  }
   get fastMean(): number {
     return this.fast.value;
   }
@@ -105,6 +112,19 @@ export class Experts {
   }
   get residualLevel(): number {
     return this.level.value;
+  }
+
+  /** Writes the lowest and the highest value at the phase of the next bucket in the last seasons; NaN where there is no season. */
+  phaseRange(out: { low: number; high: number }): void {
+    const { season, history } = this;
+    out.low = season === 0 ? Number.NaN : Infinity;
+    out.high = season === 0 ? Number.NaN : -Infinity;
+    if (season === 0) return;
+    for (let m = 1; m <= SEASON_REPEATS && m * season - 1 <= history.reach; m++) {
+      const value = history.at(m * season - 1);
+      out.low = Math.min(out.low, value);
+      out.high = Math.max(out.high, value);
+    }
   }
 
   /** Mean absolute deviation from the long mean. */
@@ -151,6 +171,7 @@ export class Experts {
     if (steps >= 32 && (steps < 512 ? steps % 16 === 0 : steps % 64 === 0)) {
       const period = new Int32Array(1);
       this.cycleLag = this.cycle.best(period, 1, Math.min(256, steps / 3)) > 0 ? period[0] : 0;
+      this.season = this.cycle.season(SEASON_REPEATS);
     }
     // A lag stays aligned with the stretch of history it found: looking anew every few steps is enough.
     if (steps >= 32 && steps % 4 === 0) this.analogueCount = this.analogue.best(this.analogueLags, 4, 12);
@@ -217,6 +238,7 @@ export class Experts {
     this.analogue.persist(io);
     io.array(this.analogueLags);
     this.cycleLag = io.number(this.cycleLag);
+    this.season = io.number(this.season);
     this.analogueCount = io.number(this.analogueCount);
     this.last = io.number(this.last);
     this.lastResidual = io.number(this.lastResidual);

@@ -52,6 +52,11 @@ function weightsOf(memory: number): Weights {
   return made;
 }
 
+/** A lag is a season where its distance is below this share of the mean distance. */
+const CLEARLY_BETTER = 0.7;
+/** Lags this share of the way from the best distance to the mean one count as the best. */
+const ALMOST = 0.15;
+
 export class LagMatch {
   readonly maxLag: number;
   readonly minLag: number;
@@ -118,6 +123,30 @@ export class LagMatch {
       out[found] = bestLag;
     }
     return found;
+  }
+
+  /**
+   * The shortest season: of the lags that resemble the past almost as well as the best one does. 0 where the best is not much
+   * better than lags are on average.
+   * @param repeats times that a lag must have been compared with itself
+   */
+  season(repeats: number): number {
+    const last = Math.min(this.maxLag, Math.floor((this.steps - 1) / (repeats + 1)));
+    const weights = this.weights.upTo(this.steps);
+    const most = weights.length - 1;
+    const at = (lag: number): number => this.distance[lag] / weights[Math.min(this.steps - lag, most)];
+    let sum = 0;
+    let best = Infinity;
+    for (let lag = this.minLag; lag <= last; lag++) {
+      const distance = at(lag);
+      sum += distance;
+      best = Math.min(best, distance);
+    }
+    const mean = sum / (last + 1 - this.minLag);
+    if (!(best < CLEARLY_BETTER * mean)) return 0;
+    const almost = best + ALMOST * (mean - best);
+    for (let lag = this.minLag; lag <= last; lag++) if (at(lag) <= almost) return lag;
+    return 0;
   }
 
   persist(io: StateIo): void {

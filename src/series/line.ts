@@ -37,6 +37,11 @@ export class Line {
     this.circular = circular;
   }
 
+  /** Whether values are directions. */
+  get isCircle(): boolean {
+    return this.circular;
+  }
+
   /** Takes in an observed value. @returns the value on the line */
   enter(value: number): number {
     if (this.circular) return this.turn(value);

@@ -78,6 +78,8 @@ const SIGMA_PER_MEAN = 1.2533;
 const MARGIN = 0.2;
 /** Steps in which what the stream has shown is mostly forgotten. */
 const ENVELOPE_MEMORY = 4096;
+/** Spikes whose distances differ by no more than this share, or by one reading, come regularly: they are none. */
+const REGULAR = 0.02;
 /** Suspicious readings in a row after which they are believed, agreeing or not. */
 const MAX_RUN = 3;
 /** After so many missing buckets the world may have moved on: nothing is a spike. */
@@ -100,6 +102,9 @@ export interface Expectation {
   readonly point: number;
   /** Mean absolute error of such forecasts, > 0. */
   readonly error: number;
+  /** Lowest and highest value at this phase of the last seasons; left out, or NaN, where the stream has no season. */
+  readonly low?: number;
+  readonly high?: number;
 }
 
 export class Quality {
@@ -121,6 +126,10 @@ export class Quality {
   private quiet = 0;
   private identical = 0;
   private longestQuiet = 0;
+  /** Readings so far; number of the last spike, and its distance from the one before. */
+  private seen = 0;
+  private lastSpike = 0;
+  private spikeDistance = 0;
 
   constructor(memory = new Memory()) {
     this.recent = memory.float64(WINDOW);
@@ -133,6 +142,7 @@ export class Quality {
    * @returns marks, a set of bits; 0 for a good one
    */
   judge(value: number, expected: Expectation, age: number): number {
+    this.seen++;
     const quiet = this.quietMark(value);
     if (quiet !== 0) return quiet;
     if (this.count < WARM_UP || age > MAX_AGE) {
@@ -145,6 +155,7 @@ export class Quality {
     const reach = Math.sqrt(1 + Math.max(0, age - this.run)) * FAR;
     const margin = MARGIN * (this.high - this.low);
     const suspicious =
+      !usualHere(value, expected) &&
       (value > this.high + margin || value < this.low - margin) &&
       Math.abs(value - median) > reach * sigma &&
       Math.abs(value - expected.point) > reach * expected.error;
@@ -152,6 +163,7 @@ export class Quality {
     if (suspicious) {
       const agrees = this.run > 0 && Math.abs(value - this.suspect) < 0.5 * Math.abs(this.suspect - median);
       marks = agrees ? STEP : this.run + 1 >= MAX_RUN || this.spikeShare > SPIKY_SHARE ? 0 : SPIKE;
+      if (marks === SPIKE && this.run === 0 && this.comesRegularly()) marks = 0;
     }
     this.spikeShare += ((suspicious ? 1 : 0) - this.spikeShare) / SPIKY_MEMORY;
     if (marks === SPIKE) {
@@ -164,6 +176,15 @@ export class Quality {
     if (suspicious) this.recent.fill(value);
     this.absorb(value);
     return marks;
+  }
+
+  /** Whether a spike now is as far from the last one as that was from the one before. */
+  private comesRegularly(): boolean {
+    const distance = this.seen - this.lastSpike;
+    const difference = Math.abs(distance - this.spikeDistance);
+    this.spikeDistance = distance;
+    this.lastSpike = this.seen;
+    return distance > 2 * MAX_RUN && difference <= Math.max(1, REGULAR * distance);
   }
 
   private around(): { median: number; sigma: number } {
@@ -239,5 +260,14 @@ export class Quality {
     this.quiet = io.number(this.quiet);
     this.identical = io.number(this.identical);
     this.longestQuiet = io.number(this.longestQuiet);
+    this.seen = io.number(this.seen);
+    this.lastSpike = io.number(this.lastSpike);
+    this.spikeDistance = io.number(this.spikeDistance);
   }
+}
+
+/** Whether a stream with a season has shown the like at this phase: within twice the range of the last seasons. */
+function usualHere(value: number, { low = Number.NaN, high = Number.NaN }: Expectation): boolean {
+  const range = high - low;
+  return value >= low - range && value <= high + range;
 }

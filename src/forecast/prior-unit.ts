@@ -1,0 +1,47 @@
+/** Which units change alike, and how they are told in one of them. */
+
+/** In the order of `UNIT_PRIOR`. */
+export const PRIOR_GROUPS = ['°C', '%', 'W', 'hPa', 'µg/m³', 'lx', 'm/s', 'V'] as const;
+export type PriorGroup = (typeof PRIOR_GROUPS)[number];
+
+export interface PriorUnit {
+  readonly group: PriorGroup;
+  /** Of the group's unit in one of this, and what stands at its zero. */
+  readonly scale: number;
+  readonly zero: number;
+}
+
+const unit = (group: PriorGroup, scale = 1, zero = 0): PriorUnit => ({ group, scale, zero });
+
+const UNITS: ReadonlyMap<string, PriorUnit> = new Map([
+  ['°C', unit('°C')],
+  ['C', unit('°C')],
+  ['°F', unit('°C', 1 / 1.8, 32)],
+  ['K', unit('°C', 1, 273.15)],
+  ['%', unit('%')],
+  ['%RH', unit('%')],
+  ['W', unit('W')],
+  ['kW', unit('W', 1000)],
+  ['hPa', unit('hPa')],
+  ['mbar', unit('hPa')],
+  ['Pa', unit('hPa', 0.01)],
+  ['kPa', unit('hPa', 10)],
+  ['mmHg', unit('hPa', 1.33322)],
+  ['µg/m³', unit('µg/m³')],
+  ['ug/m3', unit('µg/m³')],
+  ['ppm', unit('µg/m³')],
+  ['ppb', unit('µg/m³')],
+  ['lx', unit('lx')],
+  ['W/m²', unit('lx')],
+  ['W/m2', unit('lx')],
+  ['m/s', unit('m/s')],
+  ['km/h', unit('m/s', 1 / 3.6)],
+  ['V', unit('V')],
+  ['mV', unit('V', 0.001)],
+]);
+
+/** Null where nothing is known of a unit, or none is known. */
+export const priorUnit = (name: string | null): PriorUnit | null =>
+  name === null ? null : (UNITS.get(name) ?? null);
+
+export const priorGroup = ({ group }: PriorUnit): number => PRIOR_GROUPS.indexOf(group);

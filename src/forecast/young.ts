@@ -1,0 +1,197 @@
+/**
+ * What a stream that has just begun may do next. Its own readings say little, so the interval starts from what sensors in general
+ * change by: a prior for the size of a change by unit, level, step and lead (`young-table.ts`, learnt from other streams). The
+ * changes that the stream shows update the prior, shorter lags first, each by how often it has been seen (a Kalman filter over
+ * lags, Kalman 1960). The forecast is then a mixture of the last value with this interval and of what the experts and the network
+ * say, by shares that were learnt for each number of buckets seen; from 128 buckets on these shares fade out.
+ */
+
+import { MEDIAN, Q } from '../quantiles.ts';
+import type { Features } from '../series/features.ts';
+import type { History } from '../series/history.ts';
+import type { Line } from '../series/line.ts';
+import { Memory } from '../series/memory.ts';
+import type { StateIo } from '../series/state-io.ts';
+import { priorGroup, priorUnit } from './prior-unit.ts';
+import { YOUNG_TABLE } from './young-table.ts';
+
+/** What was learnt from other streams. */
+export interface YoungTable {
+  /**
+   * Of the logarithm of a change: a constant; by the logarithm of the level; at a level of 0; by the logarithm of the lag; by that of
+   * the interval in seconds; by the square of that of the lag; by the product of both.
+   */
+  readonly prior: readonly number[];
+  /** [PRIOR_GROUPS, 2] what a unit adds: a constant, and by the logarithm of the level. */
+  readonly units: readonly number[];
+  /** [YOUNG_COUNTS, MIXTURE] */
+  readonly mixtures: readonly number[];
+}
+
+/** Buckets seen that the mixtures are for: 1, 2, 4, ... 128. */
+export const YOUNG_COUNTS: readonly number[] = [1, 2, 4, 8, 16, 32, 64, 128];
+const LAST_COUNT = 128;
+/** From here on the stream speaks for itself. */
+export const GROWN = 4 * LAST_COUNT;
+/** Lags, in steps, at which changes are looked at. */
+export const LAGS = [1, 2, 4, 8, 16, 32, 64, 128] as const;
+/** Variance of the logarithm of a change before anything has been seen: of streams in general, and of those of one unit. */
+const VARIANCE = 2 ** 2;
+const UNIT_VARIANCE = 1.2 ** 2;
+/** By what the variance grows with every doubling of the lag, and what one change leaves of it. */
+const DRIFT = 0.15;
+const NOISE = 0.3;
+const LEAST_NOISE = 0.02;
+/** Changes of nothing so far count as this share of the prior's, divided by their number. */
+const STILL = 0.25;
+/** The network's interval counts as at least this share of the prior's: its logarithm is taken. */
+const NARROWEST = 1e-3;
+/** Level that directions are taken to be at, in degrees. */
+const CIRCLE = 100;
+
+/** Leads 1, 2, 4, ... 128 that the widths are for. */
+export const WIDTH_KNOTS = 8;
+/** Places in a mixture: share of the network's median, of its width, logarithms of widths [WIDTH_KNOTS], inner quantiles [3]. */
+export const [MEDIAN_SHARE, WIDTH_SHARE, WIDTHS] = [0, 1, 2] as const;
+export const INNER = WIDTHS + WIDTH_KNOTS;
+export const MIXTURE = INNER + MEDIAN - 1;
+
+/** What is worked out anew with every forecast; streams may share it. */
+export class YoungScratch {
+  /** [LAGS] logarithm of the usual change. */
+  readonly change = new Float64Array(LAGS.length);
+  /** [MIXTURE] of the number of buckets seen. */
+  readonly mixture = new Float64Array(MIXTURE);
+}
+
+/** Between the values of a list that stand at 1, 2, 4, ...; the ends go on. */
+function between(list: ArrayLike<number>, from: number, length: number, doublings: number): number {
+  const at = Math.max(0, Math.min(length - 1, doublings));
+  const low = Math.min(length - 2, Math.floor(at));
+  const a = list[from + low] as number;
+  return a + (at - low) * ((list[from + low + 1] as number) - a);
+}
+
+export class Young {
+  private readonly logStep: number;
+  private readonly unit: string | null;
+  private readonly circular: boolean;
+  /** The prior without what depends on the lag; NaN before the first value. Its variance. */
+  private readonly state: Float64Array;
+  private readonly table: YoungTable;
+
+  /** @param circular whether the values are directions */
+  constructor(
+    intervalMs: number,
+    unit: string | null,
+    circular: boolean,
+    memory = new Memory(),
+    table: YoungTable = YOUNG_TABLE,
+  ) {
+    this.table = table;
+    this.logStep = Math.log(intervalMs / 1000);
+    this.unit = unit;
+    this.circular = circular;
+    this.state = memory.float64(2).fill(Number.NaN);
+  }
+
+  /** From the first value of the stream, in its unit. */
+  private begin(first: number): void {
+    const unit = priorUnit(this.unit);
+    const group = unit === null ? -1 : priorGroup(unit);
+    const size = Math.abs(this.circular ? CIRCLE : unit === null ? first : unit.scale * (first - unit.zero));
+    const [start, perLog, atZero, , perStep] = this.table.prior as number[];
+    let level = start + perStep * this.logStep + (size < 1e-9 ? atZero : perLog * Math.log(size));
+    if (unit !== null && group >= 0) {
+      const [own, ownPerLog] = this.table.units.slice(2 * group, 2 * group + 2) as number[];
+      level += own + ownPerLog * Math.log(Math.max(size, 0.01)) - Math.log(unit.scale);
+    }
+    this.state[0] = level;
+    this.state[1] = group >= 0 ? UNIT_VARIANCE : VARIANCE;
+  }
+
+  /** Logarithm of the change over so many steps that is expected before any was seen, in the stream's unit. */
+  private prior(logLag: number): number {
+    const { prior } = this.table;
+    const [perLag, square, both] = [prior[3] as number, prior[5] as number, prior[6] as number];
+    return this.state[0] + logLag * (perLag + square * logLag + both * this.logStep);
+  }
+
+  /**
+   * Writes the logarithm of the usual change at each of LAGS, in the unit of the history.
+   * @param line how values are told there
+   */
+  usualChanges(history: Pick<History, 'steps' | 'reach' | 'at'>, line: Line, out: Float64Array): void {
+    if (Number.isNaN(this.state[0])) this.begin(line.toUnit(history.at(history.reach)));
+    const steps = Math.min(history.steps, LAST_COUNT);
+    const toLine = -Math.log(line.sizeInUnit(1));
+    let mean = 0;
+    let variance = this.state[1];
+    for (let j = 0; j < LAGS.length; j++) {
+      const lag = LAGS[j] as number;
+      if (j > 0) variance += DRIFT;
+      const prior = this.prior(Math.log(lag)) + toLine;
+      const count = steps - lag;
+      if (count > 0) {
+        let sum = 0;
+        for (let i = 0; i < count; i++) sum += Math.abs(history.at(i) - history.at(i + lag));
+        const seen = sum > 0 ? Math.log(sum / count) - prior : Math.log(STILL / steps);
+        const noise = (NOISE * Math.sqrt(lag)) / count + LEAST_NOISE;
+        // A prior that is far off (a level that says nothing: small changes of a large number) is given up at once.
+        const wide = Math.max(variance, (seen - mean) ** 2 / 2);
+        const gain = wide / (wide + noise);
+        mean += gain * (seen - mean);
+        variance *= 1 - gain;
+      }
+      out[j] = prior + mean;
+    }
+  }
+
+  /**
+   * Mixes what is published of a young stream. After `features` have taken in the newest bucket.
+   * @param quantiles [leads, 9], in the unit of the features
+   * @returns false when the stream is not young any more
+   */
+  mix(features: Features, quantiles: Float64Array, { change, mixture }: YoungScratch): boolean {
+    const { history } = features.experts;
+    const { steps } = history;
+    if (steps >= GROWN) return false;
+    this.usualChanges(history, features.line, change);
+    const { mixtures } = this.table;
+    const age = Math.log2(steps);
+    for (let i = 0; i < MIXTURE; i++) {
+      const at = Math.min(age, YOUNG_COUNTS.length - 1);
+      const row = Math.min(YOUNG_COUNTS.length - 2, Math.floor(at));
+      const a = mixtures[row * MIXTURE + i] as number;
+      mixture[i] = a + (at - row) * ((mixtures[(row + 1) * MIXTURE + i] as number) - a);
+    }
+    const fading =
+      steps <= LAST_COUNT ? 1 : 1 - Math.log2(steps / LAST_COUNT) / Math.log2(GROWN / LAST_COUNT);
+    const last = history.at(0);
+    for (let k = 0; k < quantiles.length / Q; k++) {
+      const at = k * Q;
+      const median = quantiles[at + MEDIAN];
+      const doublings = Math.log2(k + 1);
+      const usual = between(change, 0, LAGS.length, doublings);
+      const width = between(mixture, WIDTHS, WIDTH_KNOTS, doublings);
+      const middle = last + mixture[MEDIAN_SHARE] * (median - last);
+      const half = (own: number): number => {
+        const logOwn = Math.log(Math.max(own, NARROWEST * Math.exp(usual)));
+        return Math.exp(usual + mixture[WIDTH_SHARE] * (logOwn - usual) + width);
+      };
+      const low = half(median - quantiles[at]);
+      const high = half(quantiles[at + Q - 1] - median);
+      for (let q = 0; q < Q; q++) {
+        const away = Math.abs(q - MEDIAN);
+        const share = away === 0 ? 0 : away === MEDIAN ? 1 : mixture[INNER + away - 1];
+        const mixed = middle + (q < MEDIAN ? -low : high) * share;
+        quantiles[at + q] += fading * (mixed - quantiles[at + q]);
+      }
+    }
+    return true;
+  }
+
+  persist(io: StateIo): void {
+    io.array(this.state);
+  }
+}

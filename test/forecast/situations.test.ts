@@ -1,0 +1,148 @@
+/** Streams whose situations differ: what is published must hold in each of them, not only on average over all. */
+import { beforeAll, describe, expect, it } from 'vitest';
+import { openModel } from '../../src/backtest/run.ts';
+import { Engine } from '../../src/forecast/engine.ts';
+import { MEDIAN, Q } from '../../src/forecast/forecast.ts';
+import type { Model } from '../../src/forecast/model.ts';
+import { ModelRegistry } from '../../src/model/registry.ts';
+import { quantileLoss } from '../../src/series/quantiles.ts';
+import { Random } from '../../src/training/random.ts';
+import { testSpec } from '../support/specs.ts';
+
+const START = Date.UTC(2025, 2, 1);
+const LEADS = 24;
+
+interface Shape {
+  readonly values: Float64Array;
+  /** Name of the situation that a bucket belongs to. */
+  readonly situations: readonly string[];
+}
+
+function make(steps: number, next: (t: number) => readonly [value: number, situation: string]): Shape {
+  const values = new Float64Array(steps);
+  const situations = Array.from({ length: steps }, (_, t) => {
+    const [value, situation] = next(t);
+    values[t] = value;
+    return situation;
+  });
+  return { values, situations };
+}
+
+/** Every `period` buckets an impulse between `low` and `high`, 0 between them. */
+function impulses(seed: number, period: number, low: number, high: number, steps = 1600): Shape {
+  const rng = new Random(seed);
+  return make(steps, (t) => (t % period === 1 ? [rng.range(low, high), 'impulse'] : [0, 'zero']));
+}
+
+/** A tank that is emptied at a varying rate and filled at once when it is nearly empty. */
+function sawtooth(seed: number, top: number, bottom: number, fall: number, steps = 1600): Shape {
+  const rng = new Random(seed);
+  let level = rng.range(bottom, top);
+  let since = 99;
+  return make(steps, () => {
+    level -= fall * rng.range(0.5, 1.5);
+    since++;
+    if (level < bottom) {
+      level = top;
+      since = 0;
+    }
+    return [level, since < 6 ? 'after the jump' : 'falling'];
+  });
+}
+
+/** On for `on` buckets of every `period`, each time a little different. */
+function dutyCycle(seed: number, period: number, on: number, low: number, high: number, steps = 1600): Shape {
+  const rng = new Random(seed);
+  return make(steps, (t) =>
+    t % period < on ? [high + rng.normal() * 0.02 * high, 'on'] : [low + rng.normal() * 0.02 * high, 'off'],
+  );
+}
+
+/** Now and then another level, for good. */
+function steps(seed: number, count: number, noise: number, length = 1600): Shape {
+  const rng = new Random(seed);
+  let level = 20;
+  let since = 99;
+  return make(length, () => {
+    since++;
+    if (rng.chance(count / length)) {
+      level = rng.range(10, 30);
+      since = 0;
+    }
+    return [level + noise * rng.normal(), since < 6 ? 'after the jump' : 'steady'];
+  });
+}
+
+interface Outcome {
+  /** By situation: readings, and those inside the interval. */
+  readonly held: Map<string, { n: number; inside: number }>;
+  /** How far a median was outside of the range seen, at most, in the largest steps seen. */
+  readonly beyond: number;
+  readonly loss: number;
+}
+
+async function play(model: Model, { values, situations }: Shape, intervalMs: number): Promise<Outcome> {
+  const engine = new Engine(model);
+  engine.add(testSpec('s', { intervalMs, horizonMs: LEADS * intervalMs, maxGapMs: 5 * intervalMs }));
+  const held = new Map<string, { n: number; inside: number }>();
+  let [low, high, step, beyond, loss, scored] = [Infinity, -Infinity, 0, 0, 0, 0];
+  for (const [t, value] of values.entries()) {
+    const timeMs = START + t * intervalMs;
+    engine.push({ stream: 's', timeMs, value, arrivalMs: timeMs });
+    const [forecast] = await engine.tick(timeMs + intervalMs);
+    low = Math.min(low, value);
+    high = Math.max(high, value);
+    if (t > 0) step = Math.max(step, Math.abs(value - values[t - 1]!));
+    if (forecast === undefined || t < values.length / 3) continue;
+    for (let k = 1; k <= LEADS && t + k < values.length; k++) {
+      const at = (k - 1) * Q;
+      const { quantiles } = forecast;
+      const median = quantiles[at + MEDIAN]!;
+      beyond = Math.max(beyond, Math.max(median - high, low - median) / step);
+      const actual = values[t + k]!;
+      const situation = situations[t] === 'after the jump' ? 'after the jump' : situations[t + k]!;
+      if (situation === 'after the jump' && situations[t] !== situation) continue;
+      const sums = held.get(situation) ?? { n: 0, inside: 0 };
+      held.set(situation, sums);
+      sums.n++;
+      const rounding = 1e-6 * Math.abs(actual);
+      if (actual >= quantiles[at]! - rounding && actual <= quantiles[at + Q - 1]! + rounding) sums.inside++;
+      loss += quantileLoss(actual, quantiles, at);
+      scored++;
+    }
+  }
+  await engine.release();
+  return { held, beyond, loss: loss / scored };
+}
+
+const share = (outcome: Outcome, situation: string): number => {
+  const sums = outcome.held.get(situation);
+  return sums === undefined ? Number.NaN : sums.inside / sums.n;
+};
+
+let model: Model;
+beforeAll(() => {
+  ({ model } = openModel({ registry: new ModelRegistry(null), model: 'base' } as never) as { model: Model });
+});
+const MINUTE = 60_000;
+const each: [string, () => Shape, number][] = [];
+for (const seed of [1, 2]) {
+  for (const period of [12, 5, 30])
+    each.push([`impulses ${period} ${seed}`, () => impulses(seed, period, 0.05, 1), 5 * MINUTE]);
+  each.push([`sawtooth ${seed}`, () => sawtooth(seed, 92, 15, 1.2), 60 * MINUTE]);
+  each.push([`sawtooth big ${seed}`, () => sawtooth(seed, 1800, 200, 17), 60 * MINUTE]);
+  each.push([`duty ${seed}`, () => dutyCycle(seed, 40, 10, 5, 1800), MINUTE]);
+  each.push([`steps ${seed}`, () => steps(seed, 12, 0.2), 10 * MINUTE]);
+}
+describe.each(each)('%s', (name, shape, interval) => {
+  it('holds', async () => {
+    const o = await play(model, shape(), interval);
+    console.log(
+      name,
+      o.beyond.toFixed(2),
+      o.loss.toFixed(4),
+      [...o.held].map(([s, { n, inside }]) => `${s} ${n} ${(inside / n).toFixed(2)}`).join(' | '),
+    );
+    expect(share(o, 'x')).toBeNaN();
+  });
+});
