@@ -9,7 +9,7 @@
 import type { LeadKnots } from '../series/lead-knots.ts';
 import type { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
-import { ADAPTER, C, GRU, shareAsBelow } from './candidates.ts';
+import { ADAPTER, C, GRU, RECURRENCE, shareAsBelow } from './candidates.ts';
 
 const MEMORY = 1000;
 /** How sharply the better candidate is preferred, once it has seen enough. */
@@ -21,6 +21,8 @@ const ENOUGH = 96;
 const ADAPTER_PRIOR = 0.7;
 const ADAPTER_SHARPNESS = 32;
 const ADAPTER_MOST = 4;
+/** What has come at the same phase counts where it is clearly better: a season may have been found by chance. */
+const HANDICAP = 1.3;
 /** Share of the newest loss in the recent one: about the last five steps count. */
 const RECENT_RATE = 0.2;
 /** A candidate is set back as far as its recent loss is above this many of its usual ones ... */
@@ -120,7 +122,7 @@ export class Weights {
       // It is the network's forecast, corrected by what was wrong at this lead so far.
       if (c === ADAPTER)
         this.scratch.setback[c] = Math.max(this.scratch.setback[c], this.scratch.setback[GRU]);
-      this.scratch.losses[c] = usual * this.scratch.setback[c];
+      this.scratch.losses[c] = usual * this.scratch.setback[c] * (c === RECURRENCE ? HANDICAP : 1);
       if (candidates[c] !== null) best = Math.min(best, this.scratch.losses[c]);
     }
     return best;

@@ -125,24 +125,38 @@ beforeAll(() => {
   ({ model } = openModel({ registry: new ModelRegistry(null), model: 'base' } as never) as { model: Model });
 });
 const MINUTE = 60_000;
-const each: [string, () => Shape, number][] = [];
-for (const seed of [1, 2]) {
-  for (const period of [12, 5, 30])
-    each.push([`impulses ${period} ${seed}`, () => impulses(seed, period, 0.05, 1), 5 * MINUTE]);
-  each.push([`sawtooth ${seed}`, () => sawtooth(seed, 92, 15, 1.2), 60 * MINUTE]);
-  each.push([`sawtooth big ${seed}`, () => sawtooth(seed, 1800, 200, 17), 60 * MINUTE]);
-  each.push([`duty ${seed}`, () => dutyCycle(seed, 40, 10, 5, 1800), MINUTE]);
-  each.push([`steps ${seed}`, () => steps(seed, 12, 0.2), 10 * MINUTE]);
-}
-describe.each(each)('%s', (name, shape, interval) => {
-  it('holds', async () => {
-    const o = await play(model, shape(), interval);
-    console.log(
-      name,
-      o.beyond.toFixed(2),
-      o.loss.toFixed(4),
-      [...o.held].map(([s, { n, inside }]) => `${s} ${n} ${(inside / n).toFixed(2)}`).join(' | '),
-    );
-    expect(share(o, 'x')).toBeNaN();
+
+describe('each situation of a stream', () => {
+  it.each([12, 5])('is held where an impulse comes every %i buckets', async (period) => {
+    const outcome = await play(model, impulses(1, period, 0.05, 1), 5 * MINUTE);
+    expect(share(outcome, 'impulse')).toBeGreaterThan(0.65);
+    expect(share(outcome, 'impulse')).toBeLessThan(0.95);
+    expect(share(outcome, 'zero')).toBeGreaterThan(0.75);
+    expect(outcome.beyond).toBeLessThan(1);
+  });
+
+  it.each([
+    [92, 15, 1.2],
+    [1800, 200, 17],
+  ])('is held in a tank that is filled to %i', async (top, bottom, fall) => {
+    const outcome = await play(model, sawtooth(1, top, bottom, fall), 60 * MINUTE);
+    for (const situation of ['falling', 'after the jump']) {
+      expect(share(outcome, situation), situation).toBeGreaterThan(0.7);
+      expect(share(outcome, situation), situation).toBeLessThan(0.97);
+    }
+    expect(outcome.beyond).toBeLessThan(0.2);
+  });
+
+  it('is held in a machine that is on for a quarter of its cycle', async () => {
+    const outcome = await play(model, dutyCycle(1, 40, 10, 5, 1800), MINUTE);
+    expect(share(outcome, 'off')).toBeGreaterThan(0.6);
+    expect(share(outcome, 'on')).toBeGreaterThan(0.6);
+    expect(outcome.beyond).toBeLessThan(1);
+  });
+
+  it('leaves no median far outside of the range of a stream with steps to other levels', async () => {
+    const outcome = await play(model, steps(1, 12, 0.2), 10 * MINUTE);
+    expect(share(outcome, 'steady')).toBeGreaterThan(0.7);
+    expect(outcome.beyond).toBeLessThan(1);
   });
 });

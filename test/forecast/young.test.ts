@@ -1,0 +1,115 @@
+/** Streams that have just begun: what is said of them rests on what sensors in general do, and then on what they show. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Engine } from '../../src/forecast/engine.ts';
+import { MEDIAN, Q } from '../../src/forecast/forecast.ts';
+import { GROWN, LAGS, Young } from '../../src/forecast/young.ts';
+import { Line } from '../../src/series/line.ts';
+import { uniform } from '../support/random.ts';
+import { testSpec } from '../support/specs.ts';
+
+const START = Date.UTC(2025, 0, 1);
+const STEP = 600_000;
+
+/** The forecast after the last of these readings. */
+async function after(
+  values: readonly number[],
+  unit: string | null = null,
+  leads = 24,
+): Promise<Float64Array> {
+  const engine = new Engine(null);
+  engine.add(testSpec('s', { unit, intervalMs: STEP, horizonMs: leads * STEP, maxGapMs: 5 * STEP }));
+  let quantiles = new Float64Array();
+  for (const [i, value] of values.entries()) {
+    const timeMs = START + i * STEP;
+    engine.push({ stream: 's', timeMs, value, arrivalMs: timeMs });
+    for (const forecast of await engine.tick(START + (i + 1) * STEP)) quantiles = forecast.quantiles.slice();
+  }
+  return quantiles;
+}
+
+const width = (quantiles: Float64Array, lead: number): number =>
+  quantiles[lead * Q - 1]! - quantiles[(lead - 1) * Q]!;
+
+/** Logarithm of the usual change after these readings, at each lag. */
+function changes(values: readonly number[], unit: string | null = null): Float64Array {
+  const out = new Float64Array(LAGS.length);
+  const steps = values.length;
+  const history = { steps, reach: steps - 1, at: (lag: number) => values[steps - 1 - lag]! };
+  new Young(STEP, unit, false).usualChanges(history, new Line(), out);
+  return out;
+}
+
+describe('after a single reading', () => {
+  it('the interval is as wide as sensors of the unit change, and widens with the lead', async () => {
+    const room = await after([21.4], '°C');
+    expect(room[MEDIAN]).toBeCloseTo(21.4, 6);
+    expect(width(room, 1)).toBeGreaterThan(0.05);
+    expect(width(room, 1)).toBeLessThan(4);
+    expect(width(room, 24)).toBeGreaterThan(1.5 * width(room, 1));
+    expect(width(room, 24)).toBeLessThan(30);
+  });
+
+  it('a unit of the same quantity gives the same interval', async () => {
+    const celsius = await after([21.4], '°C');
+    const fahrenheit = await after([21.4 * 1.8 + 32], '°F');
+    expect(width(fahrenheit, 1) / 1.8).toBeCloseTo(width(celsius, 1), 6);
+    expect(width(await after([1.25], 'kW'), 4) * 1000).toBeCloseTo(width(await after([1250], 'W'), 4), 3);
+  });
+
+  it('the interval is in proportion where no unit is known', async () => {
+    expect(width(await after([700]), 3) / width(await after([7]), 3)).toBeCloseTo(100, 3);
+  });
+});
+
+describe('the changes that a stream shows', () => {
+  it('outweigh the prior after some buckets', () => {
+    const next = uniform(3);
+    const quiet = Array.from({ length: 33 }, () => 21 + 0.001 * next());
+    const lively = Array.from({ length: 33 }, () => 21 + 10 * next());
+    const ratio = changes(lively, '°C')[0]! - changes(quiet, '°C')[0]!;
+    expect(ratio).toBeGreaterThan(0.9 * Math.log(10_000));
+    expect(ratio).toBeLessThan(1.02 * Math.log(10_000));
+  });
+
+  it('tell of a level that says nothing of them: small changes of a large number', () => {
+    const next = uniform(4);
+    const small = Array.from({ length: 9 }, () => next());
+    const lifted = small.map((value) => value + 1e7);
+    expect(changes(lifted)[0]).toBeCloseTo(changes(small.map((value) => value + 10))[0]!, 1);
+  });
+
+  it('that is still make the interval narrower with every bucket, and never nothing', () => {
+    let before = Infinity;
+    for (const count of [2, 8, 32, 128]) {
+      const [change] = changes(new Array<number>(count).fill(5));
+      expect(change).toBeLessThan(before);
+      expect(change).toBeGreaterThan(-20);
+      before = change!;
+    }
+  });
+});
+
+it('quantiles are in order, finite and smooth over the leads, whatever a young stream sends', async () => {
+  const value = fc.oneof(fc.double({ min: -1e6, max: 1e6, noNaN: true }), fc.constantFrom(0, 1, 1e-10, 21.5));
+  await fc.assert(
+    fc.asyncProperty(fc.array(value, { minLength: 1, maxLength: 20 }), async (values) => {
+      const quantiles = await after(values, null, 12);
+      for (let k = 0; k < 12; k++) {
+        for (let q = 0; q < Q; q++) expect(Number.isFinite(quantiles[k * Q + q])).toBe(true);
+        for (let q = 1; q < Q; q++)
+          expect(quantiles[k * Q + q]!).toBeGreaterThanOrEqual(quantiles[k * Q + q - 1]!);
+      }
+      // No cliff: from one lead to the next the interval grows by no more than from the first to the second.
+      for (let k = 2; k < 12; k++)
+        expect(width(quantiles, k + 1)).toBeLessThan(4 * width(quantiles, k) + 1e-9);
+    }),
+    { numRuns: 40 },
+  );
+});
+
+it('a stream that is old enough speaks for itself', () => {
+  const young = new Young(STEP, null, false);
+  const features = { experts: { history: { steps: GROWN } } };
+  expect(young.mix(features as never, new Float64Array(Q), {} as never)).toBe(false);
+});
