@@ -22,7 +22,7 @@ const ADAPTER_PRIOR = 0.7;
 const ADAPTER_SHARPNESS = 32;
 const ADAPTER_MOST = 4;
 /** What has come at the same phase counts where it is clearly better: a season may have been found by chance. */
-const HANDICAP = 1.3;
+const HANDICAP = 1.05;
 /** Share of the newest loss in the recent one: about the last five steps count. */
 const RECENT_RATE = 0.2;
 /** A candidate is set back as far as its recent loss is above this many of its usual ones ... */

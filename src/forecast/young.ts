@@ -101,7 +101,7 @@ export class Young {
     const group = unit === null ? -1 : priorGroup(unit);
     const size = Math.abs(this.circular ? CIRCLE : unit === null ? first : unit.scale * (first - unit.zero));
     const [start, perLog, atZero, , perStep] = this.table.prior as number[];
-    let level = start + perStep * this.logStep + (size < 1e-9 ? atZero : perLog * Math.log(size));
+    let level = start + perStep * this.logStep + (size === 0 ? atZero : perLog * Math.log(size));
     if (unit !== null && group >= 0) {
       const [own, ownPerLog] = this.table.units.slice(2 * group, 2 * group + 2) as number[];
       level += own + ownPerLog * Math.log(Math.max(size, 0.01)) - Math.log(unit.scale);

@@ -3,8 +3,9 @@
  * buckets (a meter that reports once an hour, a pump with a timer), zeros and impulses each get the interval that they need.
  * Experts and their errors are pooled over all phases and know neither.
  */
-import type { History } from './history.ts';
+
 import { QUANTILES } from '../quantiles.ts';
+import type { History } from './history.ts';
 
 /** Seasons that are looked at, at most, and at least. */
 export const MOST_SEASONS = 12;

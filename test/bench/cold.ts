@@ -14,7 +14,6 @@ import { openModel } from '../../src/backtest/run.ts';
 import { seasonOf, seriesScale } from '../../src/backtest/score.ts';
 import { readSets, seriesOfSet } from '../../src/cli/train/data.ts';
 import { Engine } from '../../src/forecast/engine.ts';
-import { MEDIAN, Q } from '../../src/forecast/forecast.ts';
 import { PRIOR_GROUPS, type PriorGroup, priorGroup, priorUnit } from '../../src/forecast/prior-unit.ts';
 import {
   INNER,
@@ -29,6 +28,7 @@ import {
   type YoungTable,
 } from '../../src/forecast/young.ts';
 import { ModelRegistry } from '../../src/model/registry.ts';
+import { MEDIAN, Q } from '../../src/quantiles.ts';
 import { Line } from '../../src/series/line.ts';
 
 /** Leads that are looked at. */
@@ -208,12 +208,12 @@ function tableFrom(series: readonly Series[], points: readonly Point[]): YoungTa
       const size = unit === null ? Math.abs(value) : Math.abs(unit.scale * (value - unit.zero));
       const [lag, step] = [Math.log(lead), Math.log(intervalMs / 1000)];
       // In proportion to the level where no unit says otherwise, so that a stream is forecast alike in any unit.
-      const level = size < 1e-9 ? 0 : Math.log(size);
+      const level = size === 0 ? 0 : Math.log(size);
       const group = unit === null ? -1 : priorGroup(unit);
       const own = PRIOR_GROUPS.flatMap((_, g) =>
         g === group ? [1, Math.log(Math.max(0.01, size))] : [0, 0],
       );
-      rows.push([1, size < 1e-9 ? 1 : 0, lag, step, lag * lag, lag * step, ...own]);
+      rows.push([1, size === 0 ? 1 : 0, lag, step, lag * lag, lag * step, ...own]);
       targets.push(Math.log(change * (unit?.scale ?? 1)) - level);
       counted.push(unit === null ? (priorUnit(name) === null ? 1.5 : 0.5) * w[i]! : w[i]!);
     }

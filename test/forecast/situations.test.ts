@@ -2,10 +2,9 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openModel } from '../../src/backtest/run.ts';
 import { Engine } from '../../src/forecast/engine.ts';
-import { MEDIAN, Q } from '../../src/forecast/forecast.ts';
 import type { Model } from '../../src/forecast/model.ts';
 import { ModelRegistry } from '../../src/model/registry.ts';
-import { quantileLoss } from '../../src/series/quantiles.ts';
+import { MEDIAN, Q, quantileLoss } from '../../src/quantiles.ts';
 import { Random } from '../../src/training/random.ts';
 import { testSpec } from '../support/specs.ts';
 

@@ -2,8 +2,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Engine } from '../../src/forecast/engine.ts';
-import { MEDIAN, Q } from '../../src/forecast/forecast.ts';
 import { GROWN, LAGS, Young } from '../../src/forecast/young.ts';
+import { MEDIAN, Q } from '../../src/quantiles.ts';
 import { Line } from '../../src/series/line.ts';
 import { uniform } from '../support/random.ts';
 import { testSpec } from '../support/specs.ts';
@@ -12,7 +12,7 @@ const START = Date.UTC(2025, 0, 1);
 const STEP = 600_000;
 
 /** The forecast after the last of these readings. */
-async function after(
+async function forecastAfter(
   values: readonly number[],
   unit: string | null = null,
   leads = 24,
@@ -42,7 +42,7 @@ function changes(values: readonly number[], unit: string | null = null): Float64
 
 describe('after a single reading', () => {
   it('the interval is as wide as sensors of the unit change, and widens with the lead', async () => {
-    const room = await after([21.4], '°C');
+    const room = await forecastAfter([21.4], '°C');
     expect(room[MEDIAN]).toBeCloseTo(21.4, 6);
     expect(width(room, 1)).toBeGreaterThan(0.05);
     expect(width(room, 1)).toBeLessThan(4);
@@ -51,14 +51,17 @@ describe('after a single reading', () => {
   });
 
   it('a unit of the same quantity gives the same interval', async () => {
-    const celsius = await after([21.4], '°C');
-    const fahrenheit = await after([21.4 * 1.8 + 32], '°F');
+    const celsius = await forecastAfter([21.4], '°C');
+    const fahrenheit = await forecastAfter([21.4 * 1.8 + 32], '°F');
     expect(width(fahrenheit, 1) / 1.8).toBeCloseTo(width(celsius, 1), 6);
-    expect(width(await after([1.25], 'kW'), 4) * 1000).toBeCloseTo(width(await after([1250], 'W'), 4), 3);
+    expect(width(await forecastAfter([1.25], 'kW'), 4) * 1000).toBeCloseTo(
+      width(await forecastAfter([1250], 'W'), 4),
+      3,
+    );
   });
 
   it('the interval is in proportion where no unit is known', async () => {
-    expect(width(await after([700]), 3) / width(await after([7]), 3)).toBeCloseTo(100, 3);
+    expect(width(await forecastAfter([700]), 3) / width(await forecastAfter([7]), 3)).toBeCloseTo(100, 3);
   });
 });
 
@@ -94,7 +97,7 @@ it('quantiles are in order, finite and smooth over the leads, whatever a young s
   const value = fc.oneof(fc.double({ min: -1e6, max: 1e6, noNaN: true }), fc.constantFrom(0, 1, 1e-10, 21.5));
   await fc.assert(
     fc.asyncProperty(fc.array(value, { minLength: 1, maxLength: 20 }), async (values) => {
-      const quantiles = await after(values, null, 12);
+      const quantiles = await forecastAfter(values, null, 12);
       for (let k = 0; k < 12; k++) {
         for (let q = 0; q < Q; q++) expect(Number.isFinite(quantiles[k * Q + q])).toBe(true);
         for (let q = 1; q < Q; q++)

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { QUANTILES } from '../../src/quantiles.ts';
 import { History } from '../../src/series/history.ts';
 import { LagMatch } from '../../src/series/lag-match.ts';
-import { QUANTILES } from '../../src/series/quantiles.ts';
 import { MOST_SEASONS, seasonQuantiles } from '../../src/series/recurrence.ts';
 import { uniform } from '../support/random.ts';
 
