@@ -137,11 +137,13 @@ export class Connection {
       stream.on('drain', () => {
         for (const done of this.undrained.splice(0)) this.told(done, null);
       });
-      this.redelivery?.begin(packet.sessionPresent);
       this.events.connected(packet.sessionPresent);
     });
-    this.client.on('packetreceive', ({ cmd }) => {
-      if (cmd !== 'pingresp' || this.pings.length === 0) return;
+    this.client.on('packetreceive', (packet) => {
+      // Messages that come with the acceptance are handed over before 'connect' is emitted.
+      if (packet.cmd === 'connack' && (packet.reasonCode ?? packet.returnCode ?? 0) === 0)
+        this.redelivery?.begin(packet.sessionPresent);
+      if (packet.cmd !== 'pingresp' || this.pings.length === 0) return;
       const waiting = this.pings;
       this.pings = [];
       for (const answered of waiting) answered();

@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { quarantine } from '../../src/store/database.ts';
 import { inspectStore } from '../../src/store/inspection.ts';
 import { PendingRows } from '../../src/store/pending.ts';
+import { openReader } from '../../src/store/reading.ts';
 import { Reserve } from '../../src/store/reserve.ts';
 import { SCHEMA_VERSION } from '../../src/store/schema.ts';
 import { DATABASE_FILE, SqliteStore, type SqliteStoreOptions } from '../../src/store/sqlite-store.ts';
@@ -287,5 +289,92 @@ describe('trimming', () => {
     expect([removed, slices, count()]).toEqual([15_000, 2, 15_000]);
     expect(db.prepare('SELECT count(*) FROM sample WHERE stream = ?').pluck().get(id)).toBe(0);
     db.close();
+  });
+});
+
+describe('a damaged database', () => {
+  it('is moved aside with its log, each time under a name of its own, and nothing is lost', () => {
+    const dir = temp();
+    const path = join(dir, DATABASE_FILE);
+    const moved = ['one', 'two', 'three'].map((text) => {
+      writeFileSync(path, text);
+      writeFileSync(`${path}-wal`, `${text} log`);
+      writeFileSync(`${path}-shm`, 'x');
+      return quarantine(path, T0);
+    });
+    expect(new Set(moved).size).toBe(3);
+    expect(readdirSync(dir)).toHaveLength(6);
+    for (const [i, text] of ['one', 'two', 'three'].entries()) {
+      expect(moved[i]).toMatch(/gatecast\.db\.damaged-2025-01-01T00-00-00-000Z(-[23])?$/);
+      expect(readFileSync(moved[i] ?? '', 'utf8')).toBe(text);
+      expect(readFileSync(`${moved[i]}-wal`, 'utf8')).toBe(`${text} log`);
+    }
+    expect(quarantine(join(dir, 'none.db'), T0)).toContain('none.db.damaged');
+    expect(readdirSync(dir)).toHaveLength(6);
+  });
+});
+
+describe('a reader of the database', () => {
+  it('has the samples of every stream since a time, and of one within a span', () => {
+    const dir = temp();
+    const store = open(dir);
+    for (let i = 0; i < 10; i++) for (const stream of ['b', 'a']) store.append(sample(stream, i));
+    store.close();
+    const reader = openReader(join(dir, DATABASE_FILE));
+    expect(reader.streams()).toEqual(['a', 'b']);
+    const since = [...reader.since(T0 + 8000)].map(({ stream, value }) => `${stream}${value}`);
+    expect(since.slice(0, 2).sort()).toEqual(['a8', 'b8']);
+    expect(since.slice(2).sort()).toEqual(['a9', 'b9']);
+    expect([...reader.samples('a', T0 + 3000, T0 + 5000)].map(({ value }) => value)).toEqual([3, 4]);
+    expect([...reader.samples('c', 0)]).toEqual([]);
+    reader.close();
+  });
+});
+
+describe('a flush', () => {
+  it('is safe at once against a crash, and against a power cut when the disk has said so', async () => {
+    for (const [durability, atOnce] of [
+      ['crash', true],
+      ['power', false],
+    ] as const) {
+      const store = open(temp(), { durability });
+      store.append(sample('a', 1));
+      let safe: boolean | null = null;
+      const told = new Promise<void>((resolve) => {
+        store.flush((value) => {
+          safe = value;
+          resolve();
+        });
+      });
+      expect(safe).toBe(atOnce ? true : null);
+      await told;
+      expect(safe).toBe(true);
+      // Nothing waits: nothing has to be synced.
+      let again: boolean | null = null;
+      store.flush((value) => {
+        again = value;
+      });
+      expect(again).toBe(true);
+      store.close();
+    }
+  });
+
+  it('leaves after a crash the newest rows up to the bound, each once', () => {
+    const dir = temp();
+    const store = open(dir, { maxPending: 10 });
+    for (let i = 0; i < 25; i++) {
+      store.append(sample('a', i));
+      if (i % 4 === 0) store.flush();
+    }
+    store.flush();
+    const copy = temp();
+    for (const name of readdirSync(dir))
+      if (name.endsWith('.journal')) writeFileSync(join(copy, name), readFileSync(join(dir, name)));
+    const again = open(copy, { maxPending: 10 });
+    const values = [...again.samples('a', 0)].map(({ value }) => value);
+    expect(values.slice(-10)).toEqual(Array.from({ length: 10 }, (_, i) => 15 + i));
+    expect(new Set(values).size).toBe(values.length);
+    again.close();
+    store.close();
   });
 });

@@ -12,7 +12,11 @@ it('refuses a second holder and says who has it', () => {
   const dir = join(temp(), 'made');
   const lock = lockDataDir(dir);
   expect(() => lockDataDir(dir)).toThrowError(
-    expect.objectContaining({ code: 'LOCKED', message: expect.stringContaining(`process ${process.pid}`) }),
+    expect.objectContaining({
+      code: 'LOCKED',
+      message: expect.stringContaining(`process ${process.pid}`),
+      hint: expect.stringContaining('--data-dir'),
+    }),
   );
   lock.release();
   lockDataDir(dir).release();
