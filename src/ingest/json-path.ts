@@ -61,6 +61,12 @@ export const isMany = (path: JsonPath): boolean =>
 
 /** The value, or undefined when it is not there. Never touches the prototype chain. */
 export function lookUp(json: unknown, path: JsonPath): unknown {
+  // Most paths are one key of the payload.
+  const [only] = path;
+  if (path.length === 1 && only?.length === 1) {
+    const [key] = only;
+    if (typeof key === 'string' && isTree(json)) return Object.hasOwn(json, key) ? json[key] : undefined;
+  }
   for (const tokens of path) {
     let value = json;
     for (let at = 0; at < tokens.length && value !== undefined; at += 1)

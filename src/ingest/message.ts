@@ -44,7 +44,7 @@ export class Message {
     if (this.jsonState === 'new') {
       this.jsonState = 'failed';
       const text = this.text();
-      if (text.trim() === '') sink.reject('empty', 'no JSON in the payload', true);
+      if (isBlank(text)) sink.reject('empty', 'no JSON in the payload', true);
       else if (jsonDepthExceeds(text, this.maxDepth))
         sink.reject('too-deep', `nested deeper than ${this.maxDepth}`, true);
       else {
@@ -61,6 +61,9 @@ export class Message {
     return this.jsonRead;
   }
 }
+
+/** A text that begins with a visible character is not copied. */
+const isBlank = (text: string): boolean => !(text.charCodeAt(0) > 0x20) && text.trim() === '';
 
 const UTF8_SEQUENCE = /[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}/g;
 

@@ -43,6 +43,8 @@ export function parseTime(value: unknown, zone: ZoneOffset = UTC, nearMs?: numbe
     // 20261129014445 would be the year 2612 in ms.
     return value >= 19e12 && value < 21e12 ? digitsToMs(String(value), zone, nearMs) : epochToMs(value);
   if (typeof value !== 'string' || value.length > 40) return null;
+  const usual = usualIsoToMs(value);
+  if (usual !== null) return usual;
   const text = value.trim();
   return (
     isoToMs(text, zone, nearMs) ??
@@ -66,6 +68,41 @@ export function isLocalTime(value: unknown): boolean {
       /^\d{4}-/.test(text) ||
       /\dT\d/.test(text))
   );
+}
+
+/** `2026-11-29T01:44:45.123Z`, with or without the fraction, which most software sends: without a regular expression. */
+function usualIsoToMs(text: string): number | null {
+  const { length } = text;
+  if ((length !== 24 && length !== 20) || text.charCodeAt(length - 1) !== 0x5a) return null;
+  const marked =
+    text.charCodeAt(4) === 0x2d &&
+    text.charCodeAt(7) === 0x2d &&
+    text.charCodeAt(10) === 0x54 &&
+    text.charCodeAt(13) === 0x3a &&
+    text.charCodeAt(16) === 0x3a &&
+    (length === 20 || text.charCodeAt(19) === 0x2e);
+  if (!marked) return null;
+  const year = digitsAt(text, 0, 4);
+  const month = digitsAt(text, 5, 2);
+  const day = digitsAt(text, 8, 2);
+  const hour = digitsAt(text, 11, 2);
+  const minute = digitsAt(text, 14, 2);
+  const second = digitsAt(text, 17, 2);
+  const fractionMs = length === 20 ? 0 : digitsAt(text, 20, 3);
+  if (Number.isNaN(year + month + day + hour + minute + second + fractionMs)) return null;
+  const wholeMs = civilMs(year, month, day, hour, minute, second);
+  return wholeMs === null ? null : wholeMs + fractionMs;
+}
+
+/** A number of so many digits; NaN where there are others. */
+function digitsAt(text: string, from: number, count: number): number {
+  let value = 0;
+  for (let at = from; at < from + count; at++) {
+    const digit = text.charCodeAt(at) - 0x30;
+    if (digit < 0 || digit > 9) return Number.NaN;
+    value = 10 * value + digit;
+  }
+  return value;
 }
 
 function isoToMs(text: string, zone: ZoneOffset, nearMs: number | undefined): number | null {

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseNumber, parseNumberWithUnit, parseSwitch } from '../../src/ingest/number-text.ts';
 import { parseTime } from '../../src/ingest/time-stamp.ts';
@@ -68,4 +69,27 @@ describe('a time stamp', () => {
     [true, null],
     [{ toString: () => '2024-01-01' }, null],
   ])('%j is %j', (sent, expected) => expect(parseTime(sent)).toBe(expected));
+
+  it('the usual form gives what any other form of the same time gives', () => {
+    const part = (most: number, width: number) =>
+      fc.integer({ min: 0, max: most }).map((n) => String(n).padStart(width, '0'));
+    const text = fc
+      .tuple(
+        part(9999, 4),
+        part(13, 2),
+        part(32, 2),
+        part(25, 2),
+        part(61, 2),
+        part(61, 2),
+        fc.option(part(999, 3)),
+      )
+      .map(([y, mo, d, h, mi, s, ms]) => `${y}-${mo}-${d}T${h}:${mi}:${s}${ms === null ? '' : `.${ms}`}`);
+    fc.assert(
+      fc.property(text, (time) => {
+        expect(parseTime(`${time}Z`)).toBe(parseTime(`${time}+00:00`));
+      }),
+      { numRuns: 2000 },
+    );
+    expect(parseTime('2026-11-29T01:44:4xZ')).toBeNull();
+  });
 });

@@ -77,8 +77,8 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
     }
     if (identity.length > 0 && !identify(record, whole, message, sink)) return true;
     if (fields !== undefined) {
-      const columns = record === whole ? () => readColumns(whole, message, sink) : NEVER;
-      return namedFields(record, fields, { numericStrings, numbers, unit: null, timeMs }, sink, columns);
+      const options = { numericStrings, numbers, unit: null, timeMs };
+      return namedFields(record, fields, options, message, sink, record === whole ? readColumns : null);
     }
     const options: WalkOptions = {
       numericStrings,
@@ -144,8 +144,6 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
   };
 }
 
-const NEVER = (): boolean => false;
-
 /** What was sent as the time of a record: under the path of the rule, under the key of the batch, or for the whole payload. */
 function timeOf(record: unknown, whole: unknown, timePath: JsonPath | null, timeKey: string | null): unknown {
   const named = timePath === null ? undefined : lookUp(record, timePath);
@@ -201,13 +199,17 @@ function innerBatch(
   return null;
 }
 
-/** A field that is absent or null is not sent this time; devices often send only what changed. */
+/**
+ * A field that is absent or null is not sent this time; devices often send only what changed.
+ * @param columns reads the payload as columns, if it holds some; null for a part of a payload
+ */
 function namedFields(
   json: unknown,
   fields: readonly CompiledField[],
   options: ValueOptions,
+  message: Message,
   sink: DecodeSink,
-  columns: () => boolean,
+  columns: ((whole: unknown, message: Message, sink: DecodeSink) => boolean) | null,
 ): boolean {
   let found = false;
   for (const { name, unit, path, many } of fields) {
@@ -223,7 +225,7 @@ function namedFields(
     }
     const value = lookUp(json, path);
     if (value === undefined || value === null) continue;
-    if (Array.isArray(value) && columns()) return true;
+    if (columns !== null && Array.isArray(value) && columns(json, message, sink)) return true;
     found = true;
     namedValue(name, value, own, sink);
   }
