@@ -102,7 +102,7 @@ const QUANTILES = ['p10', 'p30', 'p50', 'p70', 'p90'];
 const EMPTY = {
   /** [time, observed, low, p50, high, marks?] of each bucket. */
   points: [],
-  /** Older than the points, thinned: [time, mean, low, high, marks?]; `mean` is null where nothing was read. */
+  /** Stored readings of a span, maybe thinned: [time, mean, low, high, marks?]; `mean` is null where nothing was read. */
   history: [],
   /** Duration of an entry of `history`, ms. */
   binMs: 0,
@@ -127,6 +127,7 @@ export class TimeChart {
     this.host = host;
     this.tip = tip;
     this.zoomed = zoomed;
+    this.given = EMPTY;
     this.data = EMPTY;
     this.mounted = null;
     this.rows = [[]];
@@ -138,7 +139,8 @@ export class TimeChart {
   }
 
   set(change) {
-    this.data = { ...this.data, ...change };
+    this.given = { ...this.given, ...change };
+    this.data = withoutDoubles(this.given);
     if (this.pending) return;
     this.pending = true;
     requestAnimationFrame(() => {
@@ -428,6 +430,28 @@ function padded([low, high]) {
   return [low >= 0 && low - pad < 0 ? 0 : low - pad, high + pad];
 }
 
+/**
+ * Where stored readings are as fine as the points, a bucket comes from the points, and from the store where those have none: of
+ * a backlog only the newest bucket was forecast. Where they are thinned, they replace the points.
+ */
+function withoutDoubles(data) {
+  const { points, history, binMs, stepMs } = data;
+  const last = points.at(-1);
+  if (history.length === 0 || last === undefined) return data;
+  if (binMs > stepMs) {
+    const end = history.at(-1)[0] + binMs;
+    return { ...data, points: points.filter((point) => point[0] >= end || point === last) };
+  }
+  const known = new Set(points.map(([time]) => time));
+  return { ...data, history: history.filter(([time]) => time < last[0] && !known.has(time)) };
+}
+
+/** A line goes over no bucket that is missing altogether. */
+function breakAtGaps(row, times, width) {
+  for (let i = 1; i < times.length; i++)
+    if (times[i] - times[i - 1] > 1.5 * width) row(times[i - 1] + width).observed = null;
+}
+
 /** Rows by time for uPlot: null breaks a line, undefined does not. */
 function columnsOf({ points, history, binMs, forecast, past, stepMs }) {
   const rows = new Map();
@@ -436,18 +460,10 @@ function columnsOf({ points, history, binMs, forecast, past, stepMs }) {
     rows.set(time, found);
     return found;
   };
-  let before = null;
-  const breakAfter = (time, width) => {
-    if (before !== null && time - before > width * 1.5) row(before + width).observed = null;
-    before = time;
-  };
-  for (const [time, mean, low, high] of history) {
-    breakAfter(time, binMs);
+  for (const [time, mean, low, high] of history)
     Object.assign(row(time), { observed: mean, rangeLow: low, rangeHigh: high });
-  }
   for (const point of points) {
     const [time, observed, low, p50, high] = point;
-    breakAfter(time, Math.max(stepMs, before === null || before >= (points[0]?.[0] ?? 0) ? 0 : binMs));
     const value = isMasked(point) ? null : observed;
     Object.assign(row(time), { observed: value, expectedLow: low, expectedHigh: high });
     // The fan begins at the newest reading, or at what was filled in for it.
@@ -456,6 +472,11 @@ function columnsOf({ points, history, binMs, forecast, past, stepMs }) {
       if (start !== null) for (const name of QUANTILES) row(time)[name] = start;
     }
   }
+  breakAtGaps(
+    row,
+    [...rows.keys()].sort((a, b) => a - b),
+    history.length > 0 ? Math.max(binMs, stepMs) : stepMs,
+  );
   if (forecast)
     for (let k = 0; k < forecast.p50.length; k++)
       for (const name of QUANTILES) row(forecast.origin_ms + (k + 1) * stepMs)[name] = forecast[name][k];

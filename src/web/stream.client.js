@@ -90,7 +90,7 @@ export class StreamView {
       $('scores').replaceChildren();
       $('calibration-part').hidden = true;
       $('lead').value = '';
-      this.scoresAt = this.pastAt = 0;
+      this.scoresAt = this.pastAt = this.historyAt = 0;
     }
     this.stream = stream;
     this.draw();
@@ -100,6 +100,9 @@ export class StreamView {
   update() {
     if (this.span !== null) this.move();
     this.draw();
+    const domain = this.range ?? this.chart.domain();
+    if (this.span === null && domain !== null && Date.now() - this.historyAt > SCORES_MS)
+      void this.fetchHistory(domain);
     void this.fetchPast(false);
     void this.fetchScores();
   }
@@ -148,23 +151,34 @@ export class StreamView {
     if (anew || Date.now() - this.historyAt > every) void this.fetchHistory(this.range);
   }
 
-  /** Stored readings of a span, where it begins before the points that are here. */
+  /** Whether buckets are missing from a time on: of a backlog only the newest bucket was forecast, and sent to the page. */
+  isIncomplete(from) {
+    const { points, summary } = this.stream;
+    const times = points.map(([time]) => time).filter((time) => time >= from);
+    const most = 1500 * (summary.step_s ?? Number.POSITIVE_INFINITY);
+    return (
+      from < (points[0]?.[0] ?? Number.POSITIVE_INFINITY) ||
+      times.some((time, at) => time - times[at - 1] > most)
+    );
+  }
+
+  /** Stored readings of a span, where buckets of it are not here. */
   async fetchHistory([from, to]) {
     const { stream } = this;
     const name = stream?.summary.stream;
     const first = stream?.points[0]?.[0] ?? Number.POSITIVE_INFINITY;
     if (name === undefined) return;
     this.historyAt = Date.now();
-    if (from >= first) {
+    if (!this.isIncomplete(from)) {
       this.chart.set({ history: [] });
       return;
     }
-    const points = Math.max(100, Math.round($('chart').clientWidth / 1.5));
+    const points = Math.max(400, Math.round($('chart').clientWidth / 1.5));
     const query = `from=${Math.round(Math.max(0, from))}&to=${Math.round(Math.min(to, Date.now()))}&points=${points}`;
     this.asked = query;
     const found = await get(`history/${encodeURIComponent(name)}?${query}`).catch(() => null);
     if (found === null || this.asked !== query || this.stream?.summary.stream !== name) return;
-    const history = found.bins.filter(([time]) => time + found.bin_ms <= first);
+    const history = found.bins;
     if (this.span === Number.POSITIVE_INFINITY) {
       this.firstMs = history[0]?.[0] ?? first;
       this.range = [this.firstMs, this.range[1]];
