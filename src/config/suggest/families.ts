@@ -2,7 +2,7 @@
  * Device families, as their documentation describes their topics and payloads. To add one, add an entry: `check --listen`, `init`
  * and the documentation take it from here. A topic belongs to the first entry that fits.
  */
-import type { Family } from './family.ts';
+import { asked, type Family } from './family.ts';
 import {
   CELSIUS,
   counter,
@@ -274,11 +274,16 @@ const isStatestream = (parts: ReadonlyMap<string, string>, topics: ReadonlySet<s
   const base = parts.get('base') ?? '';
   if (/^(?:homeassistant|hass|ha|home-assistant)$|statestream|state_stream/i.test(base)) return true;
   if (topics.has(`${base}/status`) || topics.has(`${base}/debug`)) return false;
-  const domains = new RegExp(
-    `^${base.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')}/(?:sun|weather|person|zone|automation|input_\\w+|device_tracker|media_player|sensor/[^/]+/(?:last_changed|last_updated|friendly_name|unit_of_measurement|device_class|state_class))(?:/|$)`,
-  );
-  return [...topics].some((topic) => domains.test(topic));
+  return asked(topics, `statestream ${base}`, () => {
+    for (const topic of topics)
+      if (topic.startsWith(`${base}/`) && HOME_ASSISTANT_TOPIC.test(topic.slice(base.length))) return true;
+    return false;
+  });
 };
+
+/** Domains and attributes that Home Assistant publishes, and ESPHome does not. */
+const HOME_ASSISTANT_TOPIC =
+  /^\/(?:sun|weather|person|zone|automation|input_\w+|device_tracker|media_player|sensor\/[^/]+\/(?:last_changed|last_updated|friendly_name|unit_of_measurement|device_class|state_class))(?:\/|$)/;
 
 const STATESTREAM: Family = {
   name: 'Home Assistant statestream',

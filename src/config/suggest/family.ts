@@ -70,45 +70,71 @@ const FIXED = /^<([a-z]+)>$/;
 const PATH = /^<([a-z]+)\.\.\.>$/;
 const CAPTURE = /^\{([a-z]+)\}$/;
 
-/** The parts of a topic that fits a template, `match` being the pattern that it gives; null when it does not fit. */
+type Level =
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'any' }
+  | { readonly kind: 'rest' }
+  | { readonly kind: 'capture' | 'part' | 'path'; readonly name: string; readonly text: string };
+
+interface Template {
+  readonly levels: readonly Level[];
+  /** Where a path or `#` stands; -1 without one. */
+  readonly open: number;
+}
+
+const compiled = new Map<string, Template>();
+/** Of templates with a part filled in there are as many as topics. */
+const MAX_COMPILED = 2000;
+
+function compile(template: string): Template {
+  const known = compiled.get(template);
+  if (known !== undefined) return known;
+  const levels = template.split('/').map((text): Level => {
+    const name = CAPTURE.exec(text)?.[1];
+    if (name !== undefined) return { kind: 'capture', name, text };
+    const part = FIXED.exec(text)?.[1];
+    if (part !== undefined) return { kind: 'part', name: part, text };
+    const path = PATH.exec(text)?.[1];
+    if (path !== undefined) return { kind: 'path', name: path, text };
+    return text === '+' ? { kind: 'any' } : text === '#' ? { kind: 'rest' } : { kind: 'text', text };
+  });
+  const made = { levels, open: levels.findIndex(({ kind }) => kind === 'path' || kind === 'rest') };
+  if (compiled.size < MAX_COMPILED) compiled.set(template, made);
+  return made;
+}
+
+/** The parts of a topic that fits a template, with the pattern that it gives under ''; null when it does not fit. */
 export function fitTemplate(
   template: string,
   topic: string,
   where: Readonly<Record<string, RegExp>> = {},
 ): ReadonlyMap<string, string> | null {
-  const wanted = template.split('/');
-  const levels = topic.split('/');
-  const path = wanted.findIndex((level) => PATH.test(level) || level === '#');
-  if (
-    path < 0
-      ? levels.length !== wanted.length
-      : levels.length < wanted.length - (template.endsWith('#') ? 1 : 0)
-  )
-    return null;
+  const { levels, open } = compile(template);
+  const texts = topic.split('/');
+  const behind = open < 0 ? 0 : levels.length - open - 1;
+  const least = levels[open]?.kind === 'rest' ? levels.length - 1 : levels.length;
+  if (open < 0 ? texts.length !== levels.length : texts.length < least) return null;
+  const textAt = (at: number): string =>
+    open < 0 || at < open
+      ? (texts[at] ?? '')
+      : at === open
+        ? texts.slice(open, texts.length - behind).join('/')
+        : (texts[texts.length - levels.length + at] ?? '');
+  // Most templates do not fit: found out before anything is made.
+  for (const [at, level] of levels.entries())
+    if (level.kind === 'text' && !globMatches(level.text, textAt(at))) return null;
   const parts = new Map<string, string>();
   const match: string[] = [];
-  const take = (level: string, text: string): boolean => {
-    const capture = CAPTURE.exec(level)?.[1];
-    const part = capture ?? FIXED.exec(level)?.[1] ?? PATH.exec(level)?.[1];
-    if (level === '+' || level === '#') return true;
-    if (part === undefined) {
-      match.push(text);
-      return globMatches(level, text);
+  for (const [at, level] of levels.entries()) {
+    const text = textAt(at);
+    if (level.kind === 'text') match.push(text);
+    else if (level.kind === 'rest') match.push('#');
+    else if (level.kind !== 'any') {
+      if (text === '' || where[level.name]?.test(text) === false) return null;
+      // A brace in a topic would read as a capture.
+      match.push(level.kind === 'capture' ? level.text : text.replaceAll(/[^/]*[{}][^/]*/g, '+'));
+      parts.set(level.name, text);
     }
-    if (where[part]?.test(text) === false || text === '') return false;
-    // A brace in a topic would read as a capture.
-    match.push(capture === undefined ? text.replaceAll(/[^/]*[{}][^/]*/g, '+') : level);
-    parts.set(part, text);
-    return true;
-  };
-  const behind = path < 0 ? 0 : wanted.length - path - 1;
-  const head = path < 0 ? wanted.length : path;
-  for (let at = 0; at < head; at += 1) if (!take(wanted[at] ?? '', levels[at] ?? '')) return null;
-  if (path >= 0) {
-    if (!take(wanted[path] ?? '', levels.slice(path, levels.length - behind).join('/'))) return null;
-    if (wanted[path] === '#') match.push('#');
-    for (let at = 0; at < behind; at += 1)
-      if (!take(wanted[path + 1 + at] ?? '', levels[levels.length - behind + at] ?? '')) return null;
   }
   return parts.set('', match.join('/'));
 }
@@ -125,14 +151,33 @@ export function claimTopic(
       if (parts === null || !topic.payloads.includes(heard.kind) || !hasMembers(topic, heard)) continue;
       if (topic.when?.(parts, topics) === false) continue;
       const other = topic.unless === undefined ? undefined : fill(topic.unless, parts);
-      if (other !== undefined && [...topics].some((name) => fitTemplate(other, name) !== null))
-        return 'ignored';
+      if (other !== undefined && hasTopic(topics, other)) return 'ignored';
       return { family, topic, match: parts.get('') ?? heard.topic, parts };
     }
     if (family.ignore?.some((template) => fitTemplate(template, heard.topic) !== null)) return 'ignored';
   }
   return null;
 }
+
+/** What was found out about a set of topics, by what was asked. */
+const answers = new WeakMap<TopicNames, Map<string, boolean>>();
+
+/** Asks once and remembers: thousands of topics ask the same. */
+export function asked(topics: TopicNames, question: string, find: () => boolean): boolean {
+  const known = answers.get(topics) ?? new Map<string, boolean>();
+  answers.set(topics, known);
+  const before = known.get(question);
+  if (before !== undefined) return before;
+  const answer = find();
+  known.set(question, answer);
+  return answer;
+}
+
+const hasTopic = (topics: TopicNames, template: string): boolean =>
+  asked(topics, template, () => {
+    for (const name of topics) if (fitTemplate(template, name) !== null) return true;
+    return false;
+  });
 
 function hasMembers({ has, hasAtLeast = 1 }: FamilyTopic, { fields, shape }: HeardTopic): boolean {
   if (has === undefined) return true;

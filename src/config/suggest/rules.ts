@@ -1,7 +1,8 @@
 /** From the topics that were heard to rules: topics of one form are grouped, and each group becomes one rule. */
 import { formatOf, type PayloadKind } from '../../ingest/decoders/index.ts';
-import { matchPattern, parsePattern } from '../../ingest/pattern.ts';
+import { parsePattern } from '../../ingest/pattern.ts';
 import { type HeardField, type HeardTopic, isDeviceMember, type Survey } from '../../ingest/survey.ts';
+import { TopicIndex } from '../../ingest/topic-index.ts';
 import { isUnit } from '../../ingest/unit-names.ts';
 import { standsApart } from '../../series/sentinels.ts';
 import { checkFieldPath } from '../checks.ts';
@@ -79,9 +80,8 @@ export function suggestRules(survey: Survey): Suggestion {
   }
   const found = [...claimed.values(), ...groupTopics(others)].map((group) => rulesOf(group, survey));
   const rules = withOwnNames(found.flatMap((one) => one.rules)).slice(0, MAX_RULES);
-  const patterns = rules.map(({ keys }) => parsePattern(String(keys.match)));
-  const read = (topic: string): boolean =>
-    patterns.some((pattern) => matchPattern(pattern, topic.split('/')) !== null);
+  const index = new TopicIndex(rules.map(({ keys }) => parsePattern(String(keys.match))));
+  const read = (topic: string): boolean => index.match(topic.split('/')).length > 0;
   const idle = found.flatMap((one) => one.idle);
   return { rules, ignore: [...idle, ...ignored.filter(read)].slice(0, MAX_RULES) };
 }

@@ -73,7 +73,7 @@ function collected(): {
 
 async function run(flags: Partial<Parameters<typeof init>[0]>, terminal: Terminal = nobody) {
   const said = collected();
-  await init({ listen: 2500, ...flags }, { ...said.write, terminal });
+  await init({ listen: 1500, ...flags }, { ...said.write, terminal });
   return said;
 }
 
@@ -96,7 +96,7 @@ describe.skipIf(!hasMosquitto)('gatecast init on a real broker with a login', ()
         for (const [topic, payload, retain = false] of messages(at, Date.now()))
           client.publish(topic, bytes(payload), { retain });
       at += 1;
-    }, 300);
+    }, 200);
   });
   afterAll(async () => {
     clearInterval(sensors);
