@@ -107,6 +107,8 @@ const MOST_BUCKETS = 432_000;
 const HEAP_MB = 96;
 /** Forecasts that count where a stream cannot have more within the probation of a pushed model. */
 const FEW_FORECASTS = 3;
+/** Loss over the better naive's of a model whose score is not known. */
+const ASSUMED_RATIO = 1.9;
 
 export class Tuning implements Part {
   readonly name = 'fine-tuning';
@@ -266,7 +268,7 @@ export class Tuning implements Part {
   /** The configured model is another one. Call between two rounds. */
   private async takeUp({ chosen, release }: NextModel): Promise<void> {
     const { engine, log, models } = this.parts;
-    const before = liveRatios(this.liveScores());
+    const before = liveRatios(this.liveScores(), FEW_FORECASTS);
     this.adoptProblem = null;
     try {
       models.slots.use(GROUP, models.configured, models.keep());
@@ -296,14 +298,19 @@ export class Tuning implements Part {
 
   /**
    * Live score of a pushed model against the naives and the model before it. Undecided until enough forecasts have met their
-   * readings, at most three times the length; then few forecasts count too, and only a model that is much worse fails.
+   * readings, at most three times the length; then few forecasts count too, and only a model that is much worse than the one
+   * before fails. A network that has just begun is worse than the naives for a while: where the score of the model before is not
+   * known, only a loss of twice theirs counts.
    */
   judge(elapsedMs: number, lengthMs: number): ProbationVerdict {
     const scores = this.liveScores();
-    const options = { ...PROBATION_DEFAULTS, lengthMs, champion: this.memory.champion };
+    const known = this.memory.champion ?? {};
+    const assumed = Object.fromEntries(scores.map(({ stream }) => [stream, ASSUMED_RATIO]));
+    const options = { ...PROBATION_DEFAULTS, lengthMs, champion: { ...assumed, ...known } };
     const verdict = watch(scores, 0, elapsedMs, options);
     if (verdict.type !== 'wait' || elapsedMs < PATIENCE * lengthMs) return verdict;
-    const few = watch(scores, 0, elapsedMs, { ...options, least: FEW_FORECASTS, tolerance: 2, slack: 2 });
+    const comparable = scores.filter(({ stream }) => known[stream] !== undefined);
+    const few = watch(comparable, 0, elapsedMs, { ...options, least: FEW_FORECASTS, tolerance: 2, slack: 2 });
     return few.type === 'rollback' ? few : { type: 'confirm', reason: verdict.reason };
   }
 
