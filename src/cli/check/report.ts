@@ -12,6 +12,8 @@ export interface RuleSummary {
   readonly filter: string;
   readonly payload: string;
   readonly fields: 'auto' | readonly string[];
+  /** What single fields have of their own: unit, aggregate. */
+  readonly own: readonly string[];
   readonly name: string | null;
   readonly unit: string | null;
   readonly interval: string;
@@ -26,6 +28,9 @@ export function summarise(rules: readonly IngestRule[]): RuleSummary[] {
     filter: pattern.filter,
     payload,
     fields: decoder.fields?.map(({ path }) => path) ?? 'auto',
+    own: (decoder.fields ?? []).map(({ unit: own, stream: settings }) =>
+      [own, settings?.aggregate].filter((text) => typeof text === 'string').join(', '),
+    ),
     name,
     unit,
     interval: stream.intervalMs === null ? 'auto' : formatDuration(stream.intervalMs),
@@ -49,7 +54,10 @@ function stepText({ interval, aggregate, fill, horizon }: RuleSummary): string {
 
 export function configText(path: string, config: Config, rules: readonly RuleSummary[]): string {
   const lines = rules.flatMap((rule, at) => {
-    const fields = rule.fields === 'auto' ? 'every number' : rule.fields.join(', ');
+    const fields =
+      rule.fields === 'auto'
+        ? 'every number'
+        : rule.fields.map((path, n) => (rule.own[n] ? `${path} (${rule.own[n]})` : path)).join(', ');
     return [
       `  [${at}] ${rule.match}`,
       `      subscribes to ${rule.filter}, reads ${rule.payload}: ${fields}${rule.unit === null ? '' : `, in ${rule.unit}`}`,

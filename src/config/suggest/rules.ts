@@ -51,6 +51,7 @@ const MANY_ROOTS = 4;
 const MAX_RULES = 1000;
 const MAX_FIELDS = 256;
 const FIVE_MINUTES = 300_000;
+const DAY_MS = 86_400_000;
 const CAPTURES: readonly (readonly string[])[] = [
   [],
   ['device'],
@@ -221,7 +222,7 @@ function ruleOf(group: Group, fields: readonly Field[], leftOut: readonly string
   Object.assign(keys, common);
   const { stepMs, horizonMs } = stepsFor(cadence(group), minStep(group, fields));
   keys.interval = formatDuration(stepMs);
-  keys.horizon = formatDuration(horizonMs);
+  keys.horizon = horizonMs === DAY_MS ? '24h' : formatDuration(horizonMs);
   return {
     keys,
     family: claim?.family.name ?? null,

@@ -45,6 +45,11 @@ describe('gatecast check', () => {
     const { out } = await run('-c', path);
     expect(out).toContain('is valid: node n at mqtt://b, 1 rule');
     expect(out).toContain('[0] s/{d}\n      subscribes to s/+, reads auto: every number, in W');
+    const own = write(
+      'own.yaml',
+      'node: n\nmqtt: { url: mqtt://b }\nstreams: [{ match: "s/{d}", fields: [t, { field: e, unit: kWh, aggregate: delta }], interval: 5m }]\n',
+    );
+    expect((await run('-c', own)).out).toContain('reads auto: t, e (kWh, delta)\n');
     const json = JSON.parse((await run('-c', path, '--json')).out) as object;
     expect(json).toMatchObject({ node: 'n', rules: [{ filter: 's/+', interval: '5m', horizon: '1d' }] });
   });
