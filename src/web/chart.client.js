@@ -193,7 +193,7 @@ export class TimeChart {
     });
     return {
       ms: 1,
-      padding: [20, 26, 0, 0],
+      padding: [28, 26, 0, 0],
       scales: {
         x: { time: true },
         y: { range: (_u, low, high) => padded(this.withThresholds(low, high)) },
@@ -293,7 +293,7 @@ export class TimeChart {
     }
     if (origin !== null && forecast && shown(origin)) {
       line([x(origin), bbox.top], [x(origin), bbox.top + bbox.height], color('faint'), 1, [3, 4]);
-      text('now', x(origin), bbox.top - 9 * ratio, 'center', color('soft'));
+      text('now', x(origin), bbox.top - 10 * ratio, 'center', color('soft'));
     }
     for (const point of points) {
       const [time, observed, , p50] = point;
@@ -317,7 +317,7 @@ export class TimeChart {
       ctx.arc(x(last[0]), y(last[1]), 3.2 * ratio, 0, 7);
       ctx.fill();
     }
-    if (this.data.unit) text(this.data.unit, 2 * ratio, bbox.top - 9 * ratio, 'left', color('soft'));
+    if (this.data.unit) text(this.data.unit, 2 * ratio, bbox.top - 19 * ratio, 'left', color('soft'));
     ctx.restore();
   }
 
