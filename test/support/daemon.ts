@@ -47,13 +47,17 @@ export function spawnProgram(args: readonly string[], env: Record<string, string
 const ended = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null;
 
 /** Starts `gatecast run` and waits until it hears what is published. */
-export async function startDaemon(dir: string, config: object): Promise<Daemon> {
+export async function startDaemon(dir: string, config: object, patienceMs = 10_000): Promise<Daemon> {
   const file = join(dir, 'gatecast.json');
   writeFileSync(file, JSON.stringify(config));
   const daemon = spawnProgram(['run', '-c', file]);
-  await waitFor(`the daemon`, () => {
-    if (ended(daemon.process)) throw new Error(`the daemon ended: ${daemon.output()}`);
-    return daemon.output().includes(' subscribed ');
-  });
+  await waitFor(
+    `the daemon`,
+    () => {
+      if (ended(daemon.process)) throw new Error(`the daemon ended: ${daemon.output()}`);
+      return daemon.output().includes(' subscribed ');
+    },
+    patienceMs,
+  );
   return daemon;
 }

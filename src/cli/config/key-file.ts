@@ -4,7 +4,7 @@
  */
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { CompactEncrypt, compactDecrypt } from 'jose';
 import { z } from 'zod';
 import { errorText, GatecastError } from '../../errors.ts';
@@ -105,12 +105,12 @@ export interface SignerFlags {
   readonly passphraseFile?: string;
 }
 
-/** The key to sign with: the file named, or the only one of the operator's folder. @throws GatecastError */
+/** The key to sign with: the one named, or the only one of the operator's folder. @throws GatecastError */
 export async function openSigner(
   flags: SignerFlags,
   folder: OperatorFolder,
 ): Promise<{ readonly kid: string; readonly key: KeyObject }> {
-  const path = flags.signingKey ?? onlyKey(folder);
+  const path = flags.signingKey === undefined ? onlyKey(folder) : keyPath(flags.signingKey, folder);
   let file: z.infer<typeof fileSchema>;
   try {
     file = fileSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
@@ -152,6 +152,12 @@ export async function passphraseOf({ passphraseFile }: SignerFlags, question: st
   return text;
 }
 
+/** A key of the operator's folder by its name, else a file. */
+function keyPath(key: string, { keys }: OperatorFolder): string {
+  const named = join(keys, `${key}${KEY_ENDING}`);
+  return basename(key) === key && statSync(named, { throwIfNoEntry: false }) !== undefined ? named : key;
+}
+
 function onlyKey({ keys }: OperatorFolder): string {
   const present = statSync(keys, { throwIfNoEntry: false })?.isDirectory() ?? false;
   const names = present ? readdirSync(keys).filter((name) => name.endsWith(KEY_ENDING)) : [];
@@ -164,7 +170,10 @@ function onlyKey({ keys }: OperatorFolder): string {
         hint:
           only === undefined
             ? 'make one with `gatecast config keygen`, or name one with --signing-key'
-            : `name one with --signing-key: ${names.sort().join(', ')}`,
+            : `name one with --signing-key: ${names
+                .map((name) => name.slice(0, -KEY_ENDING.length))
+                .sort()
+                .join(', ')}`,
       },
     );
   return join(keys, only);

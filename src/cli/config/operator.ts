@@ -38,7 +38,10 @@ export function operatorFolder({ operatorDir }: OperatorFlags): OperatorFolder {
 
 export const addSigner = (command: Command): Command =>
   command
-    .option('--signing-key <file>', 'private key; the only one of the operator folder where not given')
+    .option(
+      '--signing-key <key>',
+      'private key: its name in the operator folder, or a file; the only one of the folder where not given',
+    )
     .option(
       '--passphrase-file <file>',
       'file that holds the passphrase of an encrypted key; else it is asked for',
