@@ -191,7 +191,10 @@ interface Result {
 
 const jsonOf = ({ heard, refused, topics, suggestion }: Result): object => ({
   messages: heard.messages,
-  streams: heard.streams(),
+  streams: heard.streams().map(({ marks: _, low: __, high: ___, ...stream }) => stream),
+  hints: heard
+    .streams()
+    .flatMap((stream) => heard.hints(stream).map((hint) => ({ stream: stream.stream, hint }))),
   rejects: heard.rejects(),
   refused_subscriptions: refused,
   topics_without_rule: topics.map(({ topic, kind }) => ({ topic, kind })),

@@ -1,7 +1,7 @@
 /** What `gatecast check` says: the rules of a config, and what came in for each of them. */
 import { type Config, formatDuration, parseDuration } from '../../config/index.ts';
 import type { IngestRule } from '../../ingest/rule.ts';
-import { clockHint, type Heard, type HeardStream } from '../shared/heard.ts';
+import type { Heard, HeardStream } from '../shared/heard.ts';
 import { many } from '../shared/many.ts';
 
 const MAX_STREAMS_SHOWN = 200;
@@ -76,8 +76,7 @@ export function heardText(heard: Heard, rules: readonly RuleSummary[]): string {
     lines.push(`  [${at}] ${match}: ${own.length === 0 ? 'nothing came' : many(own.length, 'stream')}`);
     for (const stream of own.slice(0, MAX_STREAMS_SHOWN)) {
       lines.push(`      ${streamText(stream)}`);
-      const hint = clockHint(stream);
-      if (hint !== null) lines.push(`        ${hint}`);
+      for (const hint of heard.hints(stream)) lines.push(`        ${hint}`);
     }
     if (own.length > MAX_STREAMS_SHOWN) lines.push(`      and ${own.length - MAX_STREAMS_SHOWN} more`);
   }

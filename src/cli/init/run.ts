@@ -62,7 +62,7 @@ export async function init(flags: InitFlags, { out, err, terminal }: InitOutput)
   err(`${existing === null ? 'wrote' : `added ${many(rules.length, 'rule')} to`} ${path}\n`);
   if (flags.json)
     out(
-      `${JSON.stringify({ config: path, broker: config.mqtt.url, findings, streams: tried.streams(), rejects }, null, 2)}\n`,
+      `${JSON.stringify({ config: path, broker: config.mqtt.url, findings, streams: tried.streams().map(({ stream, unit, count }) => ({ stream, unit, count })), rejects }, null, 2)}\n`,
     );
   await offerStart(path, flags, err, terminal);
 }

@@ -2,6 +2,7 @@
 import type { Routed } from '../../ingest/router.ts';
 import { clockAdvice } from '../../ingest/sender-clock.ts';
 import { refusal } from '../../series/admission.ts';
+import { couldBeSentinel, standsApart } from '../../series/sentinels.ts';
 import type { StreamSpec } from '../../series/spec.ts';
 
 /** Of what is remembered; a hostile broker must not fill the memory. */
@@ -18,6 +19,10 @@ export interface HeardStream {
   last: number;
   /** Readings outside `limits`. */
   outside: number;
+  /** Numbers such as -127 that may stand for a missing value, with how often each came, and the range of the others. */
+  readonly marks: Map<number, number>;
+  low: number;
+  high: number;
   /** Readings that are refused for their time, and how far the last one is from the time of its arrival, ms. */
   wrongTime: number;
   offsetMs: number;
@@ -53,6 +58,9 @@ export class Heard {
         max: -Infinity,
         last: 0,
         outside: 0,
+        marks: new Map(),
+        low: Infinity,
+        high: -Infinity,
         wrongTime: 0,
         offsetMs: 0,
       });
@@ -66,6 +74,11 @@ export class Heard {
       heard.last = value;
       heard.min = Math.min(heard.min, value);
       heard.max = Math.max(heard.max, value);
+      if (couldBeSentinel(value)) heard.marks.set(value, (heard.marks.get(value) ?? 0) + 1);
+      else {
+        heard.low = Math.min(heard.low, value);
+        heard.high = Math.max(heard.high, value);
+      }
       heard.offsetMs = timeMs - arrivalMs;
       const reason = refusal(sample, spec, spec.intervalMs);
       if (reason === 'out-of-range') heard.outside += 1;
@@ -83,11 +96,35 @@ export class Heard {
     return [...this.byStream.values()];
   }
 
+  /** What stands out in a stream, one line each. */
+  hints(stream: HeardStream): string[] {
+    const spec = this.specs.get(stream.stream);
+    return [clockHint(stream), spec === undefined ? null : markHint(stream, spec)].filter(
+      (hint) => hint !== null,
+    );
+  }
+
   rejects(): HeardReject[] {
     return [...this.byReject.values()];
   }
 }
 
 /** What the times of a stream's readings say about the sender's clock, where all of them are refused; null otherwise. */
-export const clockHint = ({ count, wrongTime, offsetMs }: HeardStream): string | null =>
+const clockHint = ({ count, wrongTime, offsetMs }: HeardStream): string | null =>
   count === 0 || wrongTime < count ? null : `every reading is refused: ${clockAdvice(offsetMs)}`;
+
+/** Readings within the limits that look like marks of a missing value; null where there are none. */
+function markHint(
+  { marks, low, high, count }: HeardStream,
+  spec: Pick<StreamSpec, 'min' | 'max'>,
+): string | null {
+  const found = [...marks].filter(
+    ([value]) =>
+      standsApart(value, low, high) && value >= (spec.min ?? -Infinity) && value <= (spec.max ?? Infinity),
+  );
+  if (found.length === 0) return null;
+  const shown = found.map(([value, times]) => `${value} came ${times} of ${count} times`).join(', ');
+  const side =
+    (found[0]?.[0] ?? 0) < low ? `min: ${(found[0]?.[0] ?? 0) + 1}` : `max: ${(found[0]?.[0] ?? 0) - 1}`;
+  return `${shown}, which looks like a mark for a missing value; limits: { ${side} } keep it out`;
+}

@@ -215,6 +215,25 @@ describe.skipIf(!hasMosquitto)('gatecast check --listen on a real broker', () =>
     expect(out).toMatch(/its time is 57 years behind; set the clock of the sender/);
   });
 
+  it('names marks of a missing value that the limits let through', async () => {
+    let n = 0;
+    const probes = setInterval(() => {
+      n += 1;
+      client.publish('marks/a', n % 4 === 0 ? '-127' : String(20 + (n % 3)));
+      client.publish('marks/b', n % 4 === 0 ? '-127' : String(20 + (n % 3)));
+    }, 50);
+    const path = write(
+      'marks.yaml',
+      `node: n\nmqtt: { url: ${broker.url} }\nstreams: [{ match: marks/a }, { match: marks/b, limits: { min: -40 } }]\n`,
+    );
+    const { out } = await run('-c', path, '--listen', '1s');
+    clearInterval(probes);
+    expect(
+      out.match(/-127 came \d+ of \d+ times, which looks like a mark .*limits: \{ min: -126 \}/g),
+    ).toHaveLength(1);
+    expect(out).toMatch(/marks\/b = .* outside its limits/);
+  });
+
   it('takes a retained message for what it is', async () => {
     await client.publishAsync('gone/temperature', '20', { retain: true });
     const path = write('gone.yaml', `node: n\nmqtt: { url: ${broker.url} }\nstreams: [{ match: gone/+ }]\n`);
