@@ -1,5 +1,6 @@
 // Which tests belong to which suite; `npm test`, `check`, `test:fault`, `test:soak` and `test:arm64` each run one project.
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
@@ -30,18 +31,20 @@ const project = (name: string, include: string[], exclude: string[] = [], testTi
 });
 const heavy = ['test/fault/**', 'test/soak/**', 'test/rooms/**', 'test/arm64/**', 'test/package/**'];
 
+/** More workers than cores: a third of the time, these tests wait for brokers and processes. */
+const main = project('main', ['test/**/*.test.ts'], heavy);
+
 /** CI counts tests from these files: a suite may run vitest more than once, so each run writes its own. */
 const reports = process.env.GATECAST_TEST_REPORTS;
 
 export default defineConfig({
   test: {
-    // All cores: the tests of a project wait for brokers and processes more than they compute.
     maxWorkers: '100%',
     reporters: reports
       ? ['default', ['json', { outputFile: join(reports, `${process.pid}.json`) }]]
       : ['default'],
     projects: [
-      project('main', ['test/**/*.test.ts'], heavy),
+      { ...main, test: { ...main.test, maxWorkers: Math.ceil(1.5 * availableParallelism()) } },
       project('rooms', ['test/rooms/**/*.test.ts']),
       project('fault', ['test/fault/**/*.test.ts'], [], 600_000),
       project('soak', ['test/soak/**/*.test.ts'], [], 1_800_000),

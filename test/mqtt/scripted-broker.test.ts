@@ -315,6 +315,29 @@ describe.concurrent('another broker', () => {
     await waitFor('goodbye', () => old.farewells.length === 1);
   });
 
+  it('has a version and a session of its own: nothing that was learnt of the old one counts there', async () => {
+    const old = await scripted();
+    const next = await scripted({ connack: ({ level }) => (level === 5 ? null : accepted(4)) });
+    const remembered: (readonly string[])[] = [];
+    const { client } = make(old.url);
+    client.setSubscriptions([{ filter: 's/#', qos: 1 }]);
+    client.start();
+    await connected(client);
+    client.switchTo(
+      { ...plainBrokerOptions(next.url, 'scripted'), maxBackoffMs: 100, sessionExpiryMs: 60_000 },
+      [],
+      {
+        former: ['former/#'],
+        remember: (filters) => remembered.push(filters),
+      },
+    );
+    await connected(client);
+    expect(next.levels.slice(0, 2)).toEqual([5, 4]);
+    expect(client.status().protocol).toBe('3.1.1');
+    expect(remembered[0]).toEqual(['former/#', 's/#']);
+    expect(remembered.at(-1)).toEqual(['s/#']);
+  });
+
   it('is connected to at once where there was no connection, and not after the end', async () => {
     const next = await scripted();
     const options = plainBrokerOptions(next.url, 'scripted');

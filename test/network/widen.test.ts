@@ -19,6 +19,7 @@ const full: NetworkSpec = {
 const cases: [string, NetworkSpec][] = [
   ...CELLS.map((cell): [string, NetworkSpec] => [cell, { ...full, cell }]),
   ['direct head', { ...full, head: DIRECT }],
+  ['more inputs than hidden units', { ...full, inputs: 13, convolution: null }],
 ];
 
 async function forecast(spec: NetworkSpec, weights: Weights) {
