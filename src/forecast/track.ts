@@ -190,8 +190,17 @@ export class Track {
 
   private move(j: number, side: number, rate: number, missed: boolean): void {
     const at = this.factorAt(j, side);
-    const value = this.state[at] + rate * ((missed ? 1 : 0) - this.tail);
-    this.state[at] = Math.max(-MAX_LOG_FACTOR, Math.min(MAX_LOG_FACTOR, value));
+    this.shift(at, rate * ((missed ? 1 : 0) - this.tail));
+    if (at < j * KNOT + NARROW_FACTOR) return;
+    // The narrower it is, the less it says of the others.
+    const { row } = this.scratch;
+    const half = Math.abs(row[BLEND + 2 * side] - row[BLEND + 1]);
+    const share = half / (NARROW * this.state[j * KNOT + 1]);
+    this.shift(j * KNOT + FACTOR + side, rate * share * ((missed ? 1 : 0) - this.tail));
+  }
+
+  private shift(at: number, by: number): void {
+    this.state[at] = Math.max(-MAX_LOG_FACTOR, Math.min(MAX_LOG_FACTOR, this.state[at] + by));
   }
 
   private rate(j: number, y: number): void {

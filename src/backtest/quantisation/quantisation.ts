@@ -114,7 +114,7 @@ async function score(
       const first = Math.floor(options.start * grid.actual.length + 1e-9);
       const one = scoreSeries(grid, own, options.horizon, first);
       // what never changes has no error to compare
-      if (one.n > 0 && one.sql > 0) scores.push(one);
+      if (one.n > 0 && one.mase > 0 && one.sql > 0) scores.push(one);
     }
   }
   if (scores.length === 0) {
