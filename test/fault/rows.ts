@@ -68,7 +68,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     tests: [
       ['fault/store-crash.test.ts', 'rows 5 and 35:'],
       ['fault/store-crash.test.ts', 'row 5:'],
-      ['e2e/outage.test.ts', 'forecasts go on'],
+      ['fault/store-outage.test.ts', 'forecasts go on'],
     ],
   },
   {
