@@ -54,6 +54,18 @@ export interface Waiting {
   readonly acknowledge: (() => void) | null;
 }
 
+const NONE: readonly NewStream[] = [];
+
+const withFirstTimes = (
+  streams: readonly DiscoveredStream[],
+  samples: readonly Sample[],
+  nowMs: number,
+): NewStream[] =>
+  streams.map((stream) => ({
+    ...stream,
+    firstMs: Math.min(nowMs, ...samples.filter((s) => s.stream === stream.spec.name).map((s) => s.timeMs)),
+  }));
+
 export class Inbox {
   private readonly drops = new Map<DropReason, number>();
   private waiting: Waiting[] = [];
@@ -145,10 +157,8 @@ export class Inbox {
       sample.timeMs === sample.arrivalMs ? this.times.timed(sample, backlogFromMs) : sample,
     );
     for (const sample of samples) hold.arrived(nowMs - sample.timeMs);
-    const discovered = routed.discovered.map((stream) => ({
-      ...stream,
-      firstMs: Math.min(nowMs, ...samples.filter((s) => s.stream === stream.spec.name).map((s) => s.timeMs)),
-    }));
+    const discovered =
+      routed.discovered.length === 0 ? NONE : withFirstTimes(routed.discovered, samples, nowMs);
     this.waiting.push({ samples, discovered, acknowledge });
     this.waitingSamples += samples.length;
     this.arrived();

@@ -60,7 +60,9 @@ const unseenCapacity = (streams: number): number => (streams < MANY_STREAMS ? SH
 /** Forecasts after which a stream that no page showed keeps less again. */
 const UNSEEN_FORECASTS = 720;
 
-type Entry = { -readonly [K in keyof BoardStream]: BoardStream[K] } & {
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+type Entry = Writable<BoardStream> & {
   hasPast: boolean;
   /** Forecasts since a page showed it. */
   unseen: number;
@@ -115,27 +117,25 @@ export class Board {
       high: expected?.high ?? null,
       ...(marks === undefined ? {} : { marks }),
     });
-    // The array is reused: one that lives for a single step is promoted and costs a major garbage collection.
-    const before = entry.forecast;
-    const fan = before?.leads === leads ? before.fan : new Float32Array(COLUMNS.length * leads);
+    // Written in place: what lives for a single step is promoted, and costs a major garbage collection.
+    const chart =
+      entry.forecast?.leads === leads ? (entry.forecast as Writable<ChartForecast>) : emptyChart(leads);
+    const { fan } = chart;
     const base = quantiles[COLUMNS[2]];
     for (let c = 0; c < COLUMNS.length; c++)
       for (let k = 0; k < leads; k++) fan[c * leads + k] = quantiles[k * Q + COLUMNS[c]] - base;
-    entry.forecast = {
-      originMs: forecast.originMs,
-      stepMs: forecast.stepMs,
-      issuedMs,
-      seq: forecast.seq,
-      leads,
-      kind: forecast.kind,
-      quality: forecast.input.quality,
-      marks: marks ?? NO_MARKS,
-      observedMs: forecast.input.observedMs,
-      coverage: forecast.coverage,
-      crossings: forecast.crossings,
-      base,
-      fan,
-    };
+    chart.originMs = forecast.originMs;
+    chart.stepMs = forecast.stepMs;
+    chart.issuedMs = issuedMs;
+    chart.seq = forecast.seq;
+    chart.kind = forecast.kind;
+    chart.quality = forecast.input.quality;
+    chart.marks = marks ?? NO_MARKS;
+    chart.observedMs = forecast.input.observedMs;
+    chart.coverage = forecast.coverage;
+    chart.crossings = forecast.crossings;
+    chart.base = base;
+    entry.forecast = chart;
     this.keepForecast(entry, forecast.observed);
     entry.revision = ++this.clock;
     if (entry.hasPast && ++entry.unseen > UNSEEN_FORECASTS) this.giveUp(entry);
@@ -198,6 +198,22 @@ export class Board {
     return [...this.entries.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   }
 }
+
+const emptyChart = (leads: number): Writable<ChartForecast> => ({
+  originMs: 0,
+  stepMs: 0,
+  issuedMs: 0,
+  seq: 0,
+  leads,
+  kind: 'naive',
+  quality: 'good',
+  marks: NO_MARKS,
+  observedMs: null,
+  coverage: { target: 0, observed: null, n: 0 },
+  crossings: [],
+  base: 0,
+  fan: new Float32Array(COLUMNS.length * leads),
+});
 
 function ringOf(capacity: number, points: readonly ChartPoint[]): PointRing {
   const ring = new PointRing(capacity);
