@@ -47,8 +47,12 @@ export interface AgentOptions {
   /** Readings carry their own time. */
   readonly timed?: boolean;
   readonly qos?: 0 | 1;
-  readonly interval?: string;
-  readonly horizon?: string;
+  /** Folder of another build. */
+  readonly root?: string;
+  /** Name of the node. */
+  readonly node?: string;
+  /** On all cores: several agents run at once. */
+  readonly unpinned?: boolean;
 }
 
 /** What the path bench asks of the agent beside what it asks of every subject. */
@@ -58,11 +62,11 @@ export interface Agent extends Subject {
 }
 
 export async function startAgent(options: AgentOptions): Promise<Agent> {
-  const { dir, url, timed = false, qos = 0, interval = '1s', horizon = '24s' } = options;
+  const { dir, url, timed = false, qos = 0, root = '.', node = 'bench', unpinned = false } = options;
   const port = await freePort();
   const file = join(dir, 'gatecast.json');
   const config = {
-    node: 'bench',
+    node,
     mqtt: { url, qos },
     data_dir: dir,
     http: { listen: `127.0.0.1:${port}` },
@@ -75,16 +79,18 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
         payload: 'json',
         fields: ['value'],
         ...(timed && { time: 'time' }),
-        interval,
-        horizon,
+        interval: '1s',
+        horizon: '24s',
         name: '{n}',
       },
     ],
   };
   writeFileSync(file, JSON.stringify(config));
   const flags = process.env.GATECAST_BENCH_NODE?.split(' ') ?? [];
-  const [program, args] = onOwnCore([process.execPath, ...flags, 'dist/gatecast.js', 'run', '-c', file]);
+  const command = [process.execPath, ...flags, 'dist/gatecast.js', 'run', '-c', file];
+  const [program, args] = unpinned ? [process.execPath, command.slice(1)] : onOwnCore(command);
   const child = spawn(program, args, {
+    cwd: root,
     stdio: ['ignore', 'ignore', 'pipe'],
     env: { PATH: process.env.PATH, ...SERVICE_ENV },
   });
