@@ -5,11 +5,11 @@
  * them as well, and each counts by what it has been worth at the lead.
  */
 import { MEDIAN, Q } from '../quantiles.ts';
+import { ArrayBlock } from '../series/array-block.ts';
 import { COVARIATE_LEADS, type Covariates } from '../series/covariates.ts';
 import { EXPERTS } from '../series/experts.ts';
 import { type Features, squash } from '../series/features.ts';
 import { LeadKnots } from '../series/lead-knots.ts';
-import { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { Correction } from './correction.ts';
 
@@ -38,7 +38,7 @@ class Spread {
   readonly correction: Correction;
   private readonly knots: LeadKnots;
 
-  constructor(knots: LeadKnots, inputs: number, memory = new Memory()) {
+  constructor(knots: LeadKnots, inputs: number, memory = new ArrayBlock()) {
     this.knots = knots;
     this.correction = new Correction(knots, inputs, memory);
   }
@@ -69,7 +69,7 @@ export class Adapter {
    * @param knots `ADAPTER_KNOTS` of the horizon
    * @param memory for what every stream of the horizon has
    */
-  constructor(knots: LeadKnots, memory = new Memory(), covariates: Covariates | null = null) {
+  constructor(knots: LeadKnots, memory = new ArrayBlock(), covariates: Covariates | null = null) {
     const more = covariates === null ? 0 : covariates.inputs;
     this.own = new Spread(knots, INPUTS, memory);
     this.lastErrors = memory.float64(LAST_ERRORS);

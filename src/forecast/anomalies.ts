@@ -6,7 +6,7 @@
  * least as far out before is counted too: what has happened twice in a thousand buckets has no probability of 10^-9,
  * whatever the fit says. Learns from every bucket; bounded; part of a stream's state.
  */
-import { Memory } from '../series/memory.ts';
+import { ArrayBlock } from '../series/array-block.ts';
 import type { StateIo } from '../series/state-io.ts';
 
 /** One bucket that hardly agrees with its forecast. */
@@ -93,7 +93,7 @@ class Tail {
    */
   private readonly state: Float64Array;
 
-  constructor(memory: Memory) {
+  constructor(memory: ArrayBlock) {
     this.state = memory.float64(FIRST_PEAK + 3 * PEAKS);
     this.state.set([TAIL, 0, EXCESS, 2 * EXCESS * EXCESS]);
   }
@@ -148,7 +148,7 @@ export class Anomalies {
   private still = 0;
   private elsewhere = 0;
 
-  constructor(memory = new Memory()) {
+  constructor(memory = new ArrayBlock()) {
     this.below = new Tail(memory);
     this.above = new Tail(memory);
   }

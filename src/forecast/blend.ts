@@ -2,9 +2,10 @@
  * What is published of a stream: the network's answer, corrected by the stream's adapter, blended with the simple
  * forecasts by what each has been worth, and calibrated. Live, in a backtest, and where a new network is put to the test.
  */
+
+import { ArrayBlock } from '../series/array-block.ts';
 import type { Covariates } from '../series/covariates.ts';
 import type { Features } from '../series/features.ts';
-import { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { Adapter } from './adapter.ts';
 import { ADAPTER, GRU, networkQuantiles, ofNetwork, RECURRENCE, simpleQuantiles } from './candidates.ts';
@@ -18,7 +19,7 @@ export interface BlendParts {
   /** Of the horizon; streams share it. */
   readonly scratch: Scratch;
   /** For what every stream of the horizon has. */
-  readonly memory?: Memory;
+  readonly memory?: ArrayBlock;
   /** Whether there is a network to be corrected. */
   readonly network: boolean;
   /** Share of readings wanted inside the interval. */
@@ -38,7 +39,7 @@ export class Blend {
   };
 
   constructor(features: Features, parts: BlendParts) {
-    const { scratch, memory = new Memory(), network, coverage, intervalMs, unit } = parts;
+    const { scratch, memory = new ArrayBlock(), network, coverage, intervalMs, unit } = parts;
     const { season } = features;
     this.features = features;
     this.parts = parts;
@@ -47,7 +48,7 @@ export class Blend {
     this.young = new Young(intervalMs, unit, features.line.isCircle, memory);
   }
 
-  private makeAdapter(memory?: Memory): Adapter {
+  private makeAdapter(memory?: ArrayBlock): Adapter {
     return new Adapter(this.parts.scratch.adapter, memory, this.parts.covariates());
   }
 

@@ -4,8 +4,8 @@
  * running error beside the network's.
  */
 import { MEDIAN, Q } from '../quantiles.ts';
+import { ArrayBlock } from '../series/array-block.ts';
 import type { LeadKnots } from '../series/lead-knots.ts';
-import { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { Regression } from './regression.ts';
 
@@ -52,7 +52,7 @@ export class Correction {
   private step = 0;
 
   /** @param inputs numbers a step */
-  constructor(knots: LeadKnots, inputs: number, memory = new Memory()) {
+  constructor(knots: LeadKnots, inputs: number, memory = new ArrayBlock()) {
     const n = knots.knots.length;
     this.knots = knots;
     this.leads = knots.lower.length;

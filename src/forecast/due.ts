@@ -1,7 +1,7 @@
 /** Which closed buckets of a tick are stepped together, and in which order. */
 import type { ClosedBucket } from '../series/buckets.ts';
-import { MAX_BATCH } from './batches.ts';
 import type { CovariateBook } from './covariate-book.ts';
+import { MAX_BATCH } from './step-batches.ts';
 import type { Stream } from './stream.ts';
 
 /** A stream with buckets to step, oldest first. */

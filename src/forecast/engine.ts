@@ -10,7 +10,6 @@ import { FEATURE_FORMAT } from '../series/features.ts';
 import type { Sample } from '../series/sample.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import { StateReader, StateWriter } from '../series/state-io.ts';
-import { type Batch, Batches, MAX_BATCH } from './batches.ts';
 import { type Due, type DueGroup, earliest, groupsOf } from './due.ts';
 import type {
   ForecastEngine,
@@ -23,6 +22,7 @@ import type {
 import { type Forecast, withSurprises } from './forecast.ts';
 import type { Model } from './model.ts';
 import { Scratches } from './scratch.ts';
+import { MAX_BATCH, type StepBatch, StepBatches } from './step-batches.ts';
 import { Stream } from './stream.ts';
 import type { StreamStep } from './stream-step.ts';
 import type { LeadScore, NetworkScore } from './track.ts';
@@ -60,13 +60,13 @@ export class Engine implements ForecastEngine {
   private readonly held = new Map<string, Forecast>();
   private behind = false;
   private readonly scratches = new Scratches();
-  private batches: Batches;
+  private batches: StepBatches;
 
   /** @param model null: only the naive forecasters serve */
   constructor(model: Model | null, { warmUpSteps = 0, watch = {} }: EngineOptions = {}) {
     this.model = model;
     this.watch = watch;
-    this.batches = new Batches(model);
+    this.batches = new StepBatches(model);
     this.warmUpSteps = warmUpSteps;
   }
 
@@ -308,7 +308,7 @@ export class Engine implements ForecastEngine {
   }
 
   /** Null without a model, or with one that cannot forecast so many leads: the naive forecasters then serve. */
-  private async batchOrNull(leads: number, n: number): Promise<Batch | null> {
+  private async batchOrNull(leads: number, n: number): Promise<StepBatch | null> {
     if (this.model === null) return null;
     try {
       return await this.batches.of(leads, n);
@@ -341,7 +341,7 @@ export class Engine implements ForecastEngine {
   async adopt(model: Model): Promise<void> {
     const before = { model: this.model, batches: this.batches };
     this.model = model;
-    this.batches = new Batches(model);
+    this.batches = new StepBatches(model);
     const fresh = new Map<Stream, Float32Array>();
     try {
       const byLeads = new Map<number, Stream[]>();

@@ -3,9 +3,10 @@
  * whether a reading is inside is asked of it, and readings often stand exactly on its edge (a solar panel's 0 at night). Of the
  * others only losses are made: 16 bits each do, as differences from the published median.
  */
+
+import type { ArrayBlock } from '../series/array-block.ts';
 import { fromBfloat16, toBfloat16 } from '../series/bfloat16.ts';
 import type { LeadKnots } from '../series/lead-knots.ts';
-import type { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
 
 /** Low, median and high. */
@@ -23,7 +24,7 @@ export class IntervalRing {
    * Rows are NaN until they are written.
    * @param width numbers a row; the last three are the published interval
    */
-  constructor(knots: LeadKnots, width: number, memory: Memory) {
+  constructor(knots: LeadKnots, width: number, memory: ArrayBlock) {
     this.knots = knots;
     this.others = width - WHOLE;
     this.whole = memory.float32(knots.rows * WHOLE).fill(Number.NaN);

@@ -1,7 +1,8 @@
 /** What a stream last showed the network: another model is warmed up on it. 8 bits a number, [steps, I], a ring. */
+
+import { ArrayBlock } from '../series/array-block.ts';
 import { compress, expand } from '../series/companding.ts';
 import { I } from '../series/features.ts';
-import { Memory } from '../series/memory.ts';
 
 export class RecentInputs {
   private readonly capacity: number;
@@ -9,7 +10,7 @@ export class RecentInputs {
   private count = 0;
 
   /** @param capacity steps kept */
-  constructor(capacity: number, memory = new Memory()) {
+  constructor(capacity: number, memory = new ArrayBlock()) {
     this.capacity = capacity;
     this.ring = memory.int8(capacity * I);
   }

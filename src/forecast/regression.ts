@@ -6,7 +6,7 @@
  * turn, as if that weight had been observed to be 0, so that a direction the inputs no longer show neither winds the
  * covariance up nor keeps its weight. And a step never moves an output by more than a bounded error.
  */
-import { Memory } from '../series/memory.ts';
+import { ArrayBlock } from '../series/array-block.ts';
 import type { StateIo } from '../series/state-io.ts';
 
 /** Steps after which what was learnt counts for 1/e. */
@@ -33,7 +33,7 @@ export class Regression {
   /** Coordinate that gets its share of the ridge next. */
   private turn = 0;
 
-  constructor(inputs: number, outputs: number, memory = new Memory()) {
+  constructor(inputs: number, outputs: number, memory = new ArrayBlock()) {
     this.inputs = inputs;
     this.outputs = outputs;
     this.first = (inputs * (inputs + 1)) / 2;

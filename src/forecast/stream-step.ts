@@ -5,12 +5,12 @@
  * origin, fill, quality, scaler, limits, covariates and coverage target. Pure.
  */
 import { MEDIAN, Q } from '../quantiles.ts';
+import type { ArrayBlock } from '../series/array-block.ts';
 import type { ClosedBucket } from '../series/buckets.ts';
 import { zoneOffset } from '../series/calendar.ts';
 import type { Covariates } from '../series/covariates.ts';
 import { AHEAD, Features, I, type KeptExpert } from '../series/features.ts';
 import { fillValue } from '../series/fill.ts';
-import type { Memory } from '../series/memory.ts';
 import { JUMP, MASKED, OUT_OF_RANGE, Quality, TOO_FAST } from '../series/quality.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import { Blend } from './blend.ts';
@@ -40,7 +40,7 @@ export interface StepParts {
   /** Shared by the streams of one horizon: the inputs of a step are read before another stream steps. */
   readonly scratch: Scratch;
   /** Block that the stream's arrays are placed in. */
-  readonly memory?: Memory;
+  readonly memory?: ArrayBlock;
   /** [leads] medians of the forecast from the last observed bucket, relative to the origin: the `model` fill. */
   readonly path?: Float64Array;
   /** How forecasts are made; left out where only inputs are wanted. */

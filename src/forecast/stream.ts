@@ -4,9 +4,9 @@
  */
 import { GatecastError } from '../errors.ts';
 import { MEDIAN, Q } from '../quantiles.ts';
+import { ArrayBlock } from '../series/array-block.ts';
 import { Buckets, type ClosedBucket } from '../series/buckets.ts';
 import type { Features } from '../series/features.ts';
-import { Memory } from '../series/memory.ts';
 import { FLAT_LINE, markNames, REFUSED, STUCK } from '../series/quality.ts';
 import { type Past, regridded } from '../series/regrid.ts';
 import { longestGapMs, MAX_LEADS, type StreamSpec, stateSettings } from '../series/spec.ts';
@@ -109,7 +109,7 @@ export class Stream {
     this.gridMs = intervalMs;
     this.leads = Math.max(1, Math.min(MAX_LEADS, Math.ceil(this.spec.horizonMs / intervalMs)));
     const { leads, spec } = this;
-    const memory = new Memory(this.scratches.blockBytes(intervalMs, leads));
+    const memory = new ArrayBlock(this.scratches.blockBytes(intervalMs, leads));
     this.anomalies = new Anomalies(memory);
     const last = memory.float64(PATH + leads).fill(Number.NaN);
     for (const at of [START, VALUE, OBSERVED]) last[at] = this.last[at];

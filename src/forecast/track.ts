@@ -9,7 +9,7 @@
  * Where the noise has grown for good that is slow: `widening.ts`.
  */
 import { MEDIAN, pinball3, Q } from '../quantiles.ts';
-import { Memory } from '../series/memory.ts';
+import { ArrayBlock } from '../series/array-block.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { C, GRU, NAIVE, SEASONAL } from './candidates.ts';
 import { IntervalRing } from './interval-ring.ts';
@@ -59,7 +59,7 @@ const NO_ANSWER = 10;
 
 export interface TrackPlaces {
   readonly scratch?: TrackScratch;
-  readonly memory?: Memory;
+  readonly memory?: ArrayBlock;
   /** Steps of the seasonal naive's season; 0 where there is none. */
   readonly season?: number;
   /** Share of actuals that the published interval shall hold. */
@@ -86,7 +86,12 @@ export class Track {
   private trialFrom = 0;
 
   constructor(leads: number, places: TrackPlaces = {}) {
-    const { scratch = new TrackScratch(leads), memory = new Memory(), season = 0, coverage = 0.8 } = places;
+    const {
+      scratch = new TrackScratch(leads),
+      memory = new ArrayBlock(),
+      season = 0,
+      coverage = 0.8,
+    } = places;
     this.leads = leads;
     this.tail = tailOf(coverage);
     this.scratch = scratch;

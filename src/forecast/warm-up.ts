@@ -1,5 +1,5 @@
 /** The state that another model would have, had it seen what a stream last showed. */
-import type { Batch } from './batches.ts';
+import type { StepBatch } from './step-batches.ts';
 import type { Stream } from './stream.ts';
 
 /**
@@ -8,7 +8,7 @@ import type { Stream } from './stream.ts';
  */
 export async function warmUp(
   streams: readonly Stream[],
-  { stepper, x }: Batch,
+  { stepper, x }: StepBatch,
   states: Map<Stream, Float32Array>,
 ): Promise<void> {
   const n = streams.length;

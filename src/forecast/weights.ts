@@ -6,8 +6,9 @@
  * One that loses far more than it used to, and clearly more than another does now, is set back, and at once at all longer
  * leads as well: their own losses are known only when those leads have passed.
  */
+
+import type { ArrayBlock } from '../series/array-block.ts';
 import type { LeadKnots } from '../series/lead-knots.ts';
-import type { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { ADAPTER, C, GRU, RECURRENCE, shareAsBelow } from './candidates.ts';
 
@@ -53,7 +54,7 @@ export class Weights {
   constructor(
     knots: LeadKnots,
     season: number,
-    memory: Memory,
+    memory: ArrayBlock,
     scratch: WeightsScratch = { setback: new Float64Array(C), losses: new Float64Array(C) },
   ) {
     this.scratch = scratch;

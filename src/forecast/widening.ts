@@ -8,8 +8,9 @@
  * (CUSUM, Page 1954): in a stream that stays as it is it stands at nothing. What is above a doubt widens the interval,
  * in log space, at this lead and at all longer ones, until it is no longer missed that often; then the sum falls again.
  */
+
+import type { ArrayBlock } from '../series/array-block.ts';
 import type { LeadKnots } from '../series/lead-knots.ts';
-import type { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
 
 /** Mean miss, in halves of the 80 % interval, that is not held against a width: that of normal errors is 0.6. */
@@ -40,7 +41,7 @@ export class Widening {
   private readonly state: Float32Array;
 
   /** @param coverage share of readings that the published interval shall hold */
-  constructor(lead: LeadKnots, coverage: number, memory: Memory) {
+  constructor(lead: LeadKnots, coverage: number, memory: ArrayBlock) {
     this.lead = lead;
     this.nominal = Math.atanh(NOMINAL) / Math.atanh(coverage);
     this.knots = lead.knots;

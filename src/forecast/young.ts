@@ -7,10 +7,10 @@
  */
 
 import { MEDIAN, Q } from '../quantiles.ts';
+import { ArrayBlock } from '../series/array-block.ts';
 import type { Features } from '../series/features.ts';
 import type { History } from '../series/history.ts';
 import type { Line } from '../series/line.ts';
-import { Memory } from '../series/memory.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { priorGroup, priorUnit } from './prior-unit.ts';
 import { YOUNG_TABLE } from './young-table.ts';
@@ -85,7 +85,7 @@ export class Young {
     intervalMs: number,
     unit: string | null,
     circular: boolean,
-    memory = new Memory(),
+    memory = new ArrayBlock(),
     table: YoungTable = YOUNG_TABLE,
   ) {
     this.table = table;

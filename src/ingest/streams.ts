@@ -5,7 +5,7 @@ import { plainField, streamName } from './naming.ts';
 import type { RouteRule } from './routes.ts';
 import type { DiscoveredStream, IngestRule, StreamSettings, StreamSource } from './rule.ts';
 
-export type Admission =
+export type StreamAdmission =
   | { readonly kind: 'known'; readonly name: string }
   | { readonly kind: 'new'; readonly name: string; readonly stream: DiscoveredStream }
   | { readonly kind: 'full'; readonly name: string }
@@ -25,7 +25,7 @@ export class Streams {
     return this.owners.size;
   }
 
-  admit(rule: RouteRule, source: StreamSource, sentUnit: string | null): Admission {
+  admit(rule: RouteRule, source: StreamSource, sentUnit: string | null): StreamAdmission {
     const name = streamName(rule.rule, source.topic, rule.taken, source.field);
     if (name === null) return { kind: 'unnamed' };
     const owner = this.owners.get(name);

@@ -9,7 +9,7 @@ export const FUTURE_MS = 300_000;
 /** Larger readings are no measurement, and sums of them would leave the range of single precision. */
 const LARGEST = 1e30;
 
-export type Admission = 'accepted' | 'late' | 'duplicate' | 'out-of-range' | 'future' | 'absurd-time';
+export type SampleOutcome = 'accepted' | 'late' | 'duplicate' | 'out-of-range' | 'future' | 'absurd-time';
 
 /**
  * @param intervalMs of the stream's buckets; null while it is being learnt
@@ -19,7 +19,7 @@ export function refusal(
   sample: Sample,
   spec: Pick<StreamSpec, 'min' | 'max'>,
   intervalMs: number | null,
-): Admission | null {
+): SampleOutcome | null {
   const { timeMs, value, arrivalMs } = sample;
   if (!(timeMs >= EARLIEST_MS && timeMs < LATEST_MS)) return 'absurd-time';
   if (timeMs > arrivalMs + FUTURE_MS + (intervalMs ?? 0)) return 'future';

@@ -4,7 +4,7 @@
  * the readings and their own times alone: not on their order of arrival, nor on when anybody looks.
  */
 import { GatecastError } from '../errors.ts';
-import { type Admission, FUTURE_MS, refusal } from './admission.ts';
+import { FUTURE_MS, refusal, type SampleOutcome } from './admission.ts';
 import { aggregate, inOrder, without } from './aggregate.ts';
 import { Counter } from './counter.ts';
 import { IntervalWatch, isRepeat, learnFromFirst } from './interval.ts';
@@ -27,7 +27,7 @@ const MAX_LEARNING = 4096;
 /** Open buckets of which it is counted how many readings were out of range; more come only where nothing closes. */
 const MAX_REFUSING = 64;
 
-export type { Admission } from './admission.ts';
+export type { SampleOutcome } from './admission.ts';
 
 export interface ClosedBucket {
   /** Label, ms. */
@@ -107,7 +107,7 @@ export class Buckets {
   }
 
   /** `sample.arrivalMs` NaN marks a sample that is replayed from the store. */
-  push(sample: Sample): Admission {
+  push(sample: Sample): SampleOutcome {
     const { timeMs, value, arrivalMs } = sample;
     const refused = refusal(sample, this.spec, this.intervalMs);
     if (refused === 'out-of-range') this.refuse(timeMs);

@@ -4,7 +4,7 @@
  * floor, so that it follows slow change.
  */
 import { Q, QUANTILES } from '../quantiles.ts';
-import { Memory } from './memory.ts';
+import { ArrayBlock } from './array-block.ts';
 import type { StateIo } from './state-io.ts';
 
 const LEVELS: readonly number[] = QUANTILES;
@@ -19,7 +19,7 @@ export class Climate {
   private first: Float64Array | null = new Float64Array(START);
   private count = 0;
 
-  constructor(memory = new Memory()) {
+  constructor(memory = new ArrayBlock()) {
     this.quantiles = memory.float64(Q);
   }
 

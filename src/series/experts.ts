@@ -4,12 +4,12 @@
  * All are causal, cost O(leads) a step and need no fitting.
  */
 import { MEDIAN } from '../quantiles.ts';
+import { ArrayBlock } from './array-block.ts';
 import { Bounds } from './bounds.ts';
 import type { Phases } from './calendar.ts';
 import { Climate } from './climate.ts';
 import { History } from './history.ts';
 import { LagMatch } from './lag-match.ts';
-import { Memory } from './memory.ts';
 import { MAX_BINS, Profile } from './profile.ts';
 import { RobustScale, RunningMean } from './running.ts';
 import type { StateIo } from './state-io.ts';
@@ -71,7 +71,7 @@ export class Experts {
   private last = 0;
   private lastResidual = 0;
 
-  constructor(intervalMs: number, leads: number, memory = new Memory()) {
+  constructor(intervalMs: number, leads: number, memory = new ArrayBlock()) {
     this.climate = new Climate(memory);
     this.stepsPerDay = DAY_MS / intervalMs;
     const hasDay = this.stepsPerDay >= 4;

@@ -4,12 +4,13 @@
  * of the lead's scale. A network output q at lead k means anchor[k] + scale[k] * q in the stream's unit.
  * Everything is relative to the stream's own level and errors, so that one network serves sensors of any kind.
  */
+
+import { ArrayBlock } from './array-block.ts';
 import type { ZoneOffset } from './calendar.ts';
 import { E, EXPERTS, Experts } from './experts.ts';
 import { FeatureScratch } from './feature-scratch.ts';
 import { LeadErrors } from './lead-errors.ts';
 import { Line } from './line.ts';
-import { Memory } from './memory.ts';
 import { RobustScale, RunningMean } from './running.ts';
 import type { StateIo } from './state-io.ts';
 
@@ -57,7 +58,7 @@ function logRatio(a: number, b: number): number {
 
 export interface FeaturePlaces {
   readonly scratch?: FeatureScratch;
-  readonly memory?: Memory;
+  readonly memory?: ArrayBlock;
   /** Whether the values are directions, in degrees. */
   readonly circular?: boolean;
 }
@@ -95,7 +96,7 @@ export class Features {
   readonly scale: Float32Array;
 
   constructor(intervalMs: number, leads: number, zone: ZoneOffset, places: FeaturePlaces = {}) {
-    const { scratch = new FeatureScratch(leads), memory = new Memory(), circular } = places;
+    const { scratch = new FeatureScratch(leads), memory = new ArrayBlock(), circular } = places;
     this.line = new Line(circular);
     this.intervalMs = intervalMs;
     this.leads = leads;

@@ -1,5 +1,5 @@
 /** The most recent values of a stream on its grid, one per bucket, gaps filled. A ring in single precision. */
-import { Memory } from './memory.ts';
+import { ArrayBlock } from './array-block.ts';
 import type { StateIo } from './state-io.ts';
 
 export class History {
@@ -10,7 +10,7 @@ export class History {
   steps = 0;
 
   /** @param capacity number of steps kept; at least the longest lag that will be asked for, plus one */
-  constructor(capacity: number, memory = new Memory()) {
+  constructor(capacity: number, memory = new ArrayBlock()) {
     this.capacity = capacity;
     this.values = memory.float32(capacity);
   }

@@ -4,8 +4,9 @@
  * its minimum is the period of a cycle (the average magnitude difference function, Ross et al. 1974), with a short
  * one it finds the stretch of history that looks most like now (an analogue forecast, Lorenz 1969).
  */
+
+import { ArrayBlock } from './array-block.ts';
 import type { History } from './history.ts';
-import { Memory } from './memory.ts';
 import type { StateIo } from './state-io.ts';
 
 /**
@@ -71,7 +72,7 @@ export class LagMatch {
    * @param memory steps that a distance remembers
    * @param minLag shortest lag that may be chosen
    */
-  constructor(maxLag: number, minLag: number, memory: number, place = new Memory()) {
+  constructor(maxLag: number, minLag: number, memory: number, place = new ArrayBlock()) {
     this.maxLag = maxLag;
     this.minLag = minLag;
     this.decay = 1 - 1 / memory;

@@ -3,9 +3,10 @@
  * until their bucket arrives; errors of the leads between are interpolated over the logarithm of the lead.
  * From these errors come the anchor (the experts' mean, weighted by 1/error^4) and the scale of every lead.
  */
+
+import { ArrayBlock } from './array-block.ts';
 import { fromBfloat16, toBfloat16 } from './bfloat16.ts';
 import { LeadKnots } from './lead-knots.ts';
-import { Memory } from './memory.ts';
 import type { StateIo } from './state-io.ts';
 
 const KNOTS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 72, 96, 144, 192, 288, 336];
@@ -37,7 +38,7 @@ export class LeadErrors {
   private readonly offsets: Int16Array;
   private step = 0;
 
-  constructor(lead: LeadKnots, experts: number, memory = new Memory(), scratch = new ErrorScratch()) {
+  constructor(lead: LeadKnots, experts: number, memory = new ArrayBlock(), scratch = new ErrorScratch()) {
     this.scratch = scratch;
     this.lead = lead;
     this.knots = lead.knots;

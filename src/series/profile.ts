@@ -2,7 +2,7 @@
  * A streaming seasonal profile: an exponential mean, and a mean absolute deviation, for each phase of a season.
  * Seasons longer than `MAX_BINS` steps share a bin among neighbouring steps; reading interpolates between bins.
  */
-import { Memory } from './memory.ts';
+import { ArrayBlock } from './array-block.ts';
 import type { StateIo } from './state-io.ts';
 
 export const MAX_BINS = 288;
@@ -21,7 +21,7 @@ export class Profile {
    * @param stepsPerSeason may be fractional
    * @param memory seasons that a bin remembers
    */
-  constructor(stepsPerSeason: number, memory: number, maxBins = MAX_BINS, place = new Memory()) {
+  constructor(stepsPerSeason: number, memory: number, maxBins = MAX_BINS, place = new ArrayBlock()) {
     this.bins = Math.max(1, Math.min(maxBins, Math.round(stepsPerSeason)));
     const stepsPerBin = Math.max(1, stepsPerSeason / this.bins);
     this.memory = Math.min(MOST_VISITS, memory * stepsPerBin);

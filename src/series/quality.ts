@@ -6,7 +6,7 @@
  * happens every morning is none), and outside of all that the stream has lately shown (so that a machine that is
  * switched on now and then has none). A reading is stuck when the stream has been quiet for much longer than it ever was.
  */
-import { Memory } from './memory.ts';
+import { ArrayBlock } from './array-block.ts';
 import { RobustScale, RunningMean } from './running.ts';
 import type { StateIo } from './state-io.ts';
 
@@ -131,7 +131,7 @@ export class Quality {
   private lastSpike = 0;
   private spikeDistance = 0;
 
-  constructor(memory = new Memory()) {
+  constructor(memory = new ArrayBlock()) {
     this.recent = memory.float64(WINDOW);
     this.sorted = memory.float64(WINDOW);
   }

@@ -14,7 +14,7 @@ export type Past = Pick<History, 'at' | 'reach'>;
 /** More buckets would add little to what the stream knows. */
 const MOST = 2048;
 
-export interface Grid {
+export interface BucketGrid {
   readonly intervalMs: number;
   /** Label of the newest bucket, ms. */
   readonly newestMs: number;
@@ -28,8 +28,8 @@ export interface Grid {
 export function regridded(
   history: Past,
   aggregate: Aggregate,
-  from: Grid,
-  to: Grid,
+  from: BucketGrid,
+  to: BucketGrid,
 ): { startMs: number; values: Float64Array } {
   const n = Math.min(MOST, Math.floor(((history.reach + 1) * from.intervalMs) / to.intervalMs));
   const startMs = to.newestMs - (n - 1) * to.intervalMs;
@@ -40,11 +40,17 @@ export function regridded(
 }
 
 /** Steps back in the history of the bucket whose middle stands at a time; fractional. */
-const lagAt = (history: Past, from: Grid, timeMs: number): number =>
+const lagAt = (history: Past, from: BucketGrid, timeMs: number): number =>
   Math.min(history.reach, Math.max(0, (from.newestMs + from.intervalMs / 2 - timeMs) / from.intervalMs));
 
 /** The old buckets whose middles lie in the new one. */
-function merged(history: Past, aggregate: Aggregate, from: Grid, to: Grid, startMs: number): number {
+function merged(
+  history: Past,
+  aggregate: Aggregate,
+  from: BucketGrid,
+  to: BucketGrid,
+  startMs: number,
+): number {
   const newest = Math.ceil(lagAt(history, from, startMs + to.intervalMs));
   const oldest = Math.max(newest, Math.floor(lagAt(history, from, startMs)));
   let value = history.at(newest);
@@ -62,7 +68,13 @@ function merged(history: Past, aggregate: Aggregate, from: Grid, to: Grid, start
 }
 
 /** A straight line between the middles of the old buckets. */
-function drawnOut(history: Past, aggregate: Aggregate, from: Grid, to: Grid, startMs: number): number {
+function drawnOut(
+  history: Past,
+  aggregate: Aggregate,
+  from: BucketGrid,
+  to: BucketGrid,
+  startMs: number,
+): number {
   const lag = lagAt(history, from, startMs + to.intervalMs / 2);
   const newer = Math.floor(lag);
   const older = Math.min(history.reach, newer + 1);

@@ -16,7 +16,7 @@ const BATCH_KEY = 'store.batch';
 /** How much of each journal file the database holds. */
 const APPLIED_KEY = 'store.journal';
 
-export interface Batch {
+export interface WrittenBatch {
   /** By the number of a stream in `Waiting`: its id in the database. */
   readonly ids: (number | undefined)[];
   readonly added: number;
@@ -35,7 +35,7 @@ export function insertBatch(
   rejects: RejectCounts,
   batch: string,
   known: readonly (number | undefined)[],
-): Batch {
+): WrittenBatch {
   const insert = db.prepare('INSERT OR IGNORE INTO sample (time, stream, value, mark) VALUES (?, ?, ?, ?)');
   const replace = db.prepare(
     'UPDATE sample SET value = ?, mark = ? WHERE time = ? AND stream = ? AND mark & ? <> 0',

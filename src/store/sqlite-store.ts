@@ -13,8 +13,8 @@ import type { Clock } from '../system/clock.ts';
 import { bytesWrittenByThread } from '../system/facts.ts';
 import { type BackupFile, backupDatabase } from './backup.ts';
 import { insertBatch, insertStream, readApplied, readMeta, SELECT_ID, UPSERT_META } from './batch.ts';
-import { Connection, type StoreFault } from './connection.ts';
 import type { Database } from './database.ts';
+import { DatabaseConnection, type StoreFault } from './database-connection.ts';
 import type { MarkSpan } from './marks.ts';
 import { type MergeParts, samplesOf, samplesSince } from './merged.ts';
 import type { NamedSample } from './reading.ts';
@@ -24,7 +24,7 @@ import type { Store, StoredSample } from './store-contract.ts';
 import { trimSize, trimSlice } from './trimming.ts';
 import { Waiting } from './waiting.ts';
 
-export type { StoreFault } from './connection.ts';
+export type { StoreFault } from './database-connection.ts';
 
 export type Durability = 'crash' | 'power';
 
@@ -62,7 +62,7 @@ export class SqliteStore implements Store {
   private readonly options: SqliteStoreOptions;
   private readonly path: string;
   private readonly waiting: Waiting;
-  private readonly connection: Connection;
+  private readonly connection: DatabaseConnection;
   private readonly rejects = new RejectCounts();
   /** By the number of a stream in `Waiting`: its id in the database. */
   private ids: (number | undefined)[] = [];
@@ -84,7 +84,7 @@ export class SqliteStore implements Store {
     this.options = options;
     this.path = join(options.dir, DATABASE_FILE);
     this.waiting = new Waiting(options.dir, options.maxPending ?? MAX_PENDING);
-    this.connection = new Connection({
+    this.connection = new DatabaseConnection({
       path: this.path,
       clock: options.clock,
       steadyMs: options.steadyMs ?? STEADY_MS,

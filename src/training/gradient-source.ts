@@ -9,7 +9,7 @@ import type { Tensor, Weights } from '../network/weights.ts';
 import type { GradientSource } from './loop-contract.ts';
 import { isBias, type Parameter } from './optimiser.ts';
 import type { Random } from './random.ts';
-import type { Batch, BatchShape } from './sampler.ts';
+import type { BatchShape, TrainingBatch } from './sampler.ts';
 
 export interface RuntimeGradients extends GradientSource {
   release(): Promise<void>;
@@ -77,7 +77,7 @@ export async function createGradientSource(
   const masks = session.inputs.filter((name) => name.startsWith('mask.'));
   const z = session.inputs.includes('z');
   return {
-    async run(batch: Batch, learning: boolean) {
+    async run(batch: TrainingBatch, learning: boolean) {
       const feeds: Record<string, NamedArray> = {
         ...fixed,
         x: { data: batch.x, shape: [T, B, spec.inputs] },

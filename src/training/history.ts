@@ -58,7 +58,7 @@ export async function collectHistory(
   nowMs: number,
   brake: () => Promise<void> = async () => {},
 ): Promise<JobSeries[]> {
-  const grids = new Map(streams.map((one) => [one.spec.name, new Grid(one, group)]));
+  const grids = new Map(streams.map((one) => [one.spec.name, new RecordedStream(one, group)]));
   let walked = 0;
   const latestMs = nowMs + FUTURE_MS + Math.max(0, ...streams.map(({ intervalMs }) => intervalMs));
   for (const sample of samples) {
@@ -87,7 +87,7 @@ export function recordedSettings(spec: StreamSpec): SeriesSettings {
 
 const BRAKE_EVERY = 65_536;
 
-class Grid {
+class RecordedStream {
   private readonly buckets: Buckets;
   private readonly values: number[] = [];
   private startMs = Number.NaN;

@@ -1,6 +1,6 @@
 /** What the training loop is given and gives back: where numbers come from, its settings, its progress, its result. */
 import type { AdamOptions, AdamState } from './optimiser.ts';
-import type { Batch } from './sampler.ts';
+import type { TrainingBatch } from './sampler.ts';
 import type { Schedule } from './schedule.ts';
 
 export interface GradientSource {
@@ -10,7 +10,7 @@ export interface GradientSource {
    * @param learning false: only the loss and the states are wanted, without dropout
    */
   run(
-    batch: Batch,
+    batch: TrainingBatch,
     learning: boolean,
   ): Promise<{
     loss: number;
@@ -25,13 +25,13 @@ export interface GradientSource {
 
 /** Batches to learn from; `carry` is told the states each ended in. */
 export interface BatchStream {
-  next(): Batch;
+  next(): TrainingBatch;
   carry(hT: Float32Array): void;
 }
 
 /** One pass over fixed batches; repeatable. */
 export interface BatchPass {
-  batches(): Iterable<Batch>;
+  batches(): Iterable<TrainingBatch>;
   carry(hT: Float32Array): void;
 }
 

@@ -9,7 +9,7 @@ import { checkSeries, type OriginBuffers, type Range, type TrainingSeries } from
 import type { Random } from './random.ts';
 
 /** One batch, in the shapes of the training graph; P = T / stride origins, at steps stride-1, 2 stride-1, ... */
-export interface Batch extends OriginBuffers {
+export interface TrainingBatch extends OriginBuffers {
   /** [T, B, I] */
   readonly x: Float32Array;
   /** [S, B, H] S: state layers */
@@ -62,7 +62,7 @@ export function makeBatch(
   hidden: number,
   inputs: number,
   zWidth: number,
-): Batch {
+): TrainingBatch {
   const origins = shape.steps / shape.stride;
   const cells = origins * shape.batch * shape.leads;
   if (!Number.isInteger(origins) || origins < 1 || shape.leads < 1 || shape.batch < 1) {
@@ -83,7 +83,7 @@ export function makeBatch(
 
 /** Copies T steps of a series from bucket `from` into column `row` of x; buckets past the end repeat the last. */
 export function copyInputs(
-  batch: Batch,
+  batch: TrainingBatch,
   shape: BatchShape,
   row: number,
   series: TrainingSeries,
@@ -97,7 +97,7 @@ export function copyInputs(
 
 /** Sets the weight of every target outside `range` to 0. Rows `offset ..` are the leads of the origin at `step`. */
 export function keepInside(
-  batch: Batch,
+  batch: TrainingBatch,
   range: Range,
   step: number,
   leads: Int32Array,
@@ -110,7 +110,7 @@ export function keepInside(
 }
 
 export class WindowSampler {
-  readonly batch: Batch;
+  readonly batch: TrainingBatch;
   private readonly rows: Row[];
   private readonly weights: Float64Array;
   private readonly leads: Int32Array;
@@ -140,7 +140,7 @@ export class WindowSampler {
   }
 
   /** Fills `batch` with the next chunk of every row. Rows that jump start from a zero state. */
-  next(): Batch {
+  next(): TrainingBatch {
     const { batch, options } = this;
     for (let b = 0; b < options.batch; b++) {
       let row = this.rows[b];

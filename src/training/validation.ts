@@ -3,7 +3,7 @@
  * models are compared on exactly the same targets. The state is warmed up on the steps before the range. Pure.
  */
 import { checkSeries, type Range, type TrainingSeries } from './dataset.ts';
-import { type Batch, type BatchShape, copyInputs, keepInside, makeBatch } from './sampler.ts';
+import { type BatchShape, copyInputs, keepInside, makeBatch, type TrainingBatch } from './sampler.ts';
 
 export interface ValidationOptions extends BatchShape {
   readonly stateLayers: number;
@@ -23,7 +23,7 @@ interface Lane {
 
 /** One pass: `for (const batch of pass.batches()) { run; pass.carry(hT) }`. May be repeated. */
 export class ValidationPass {
-  private readonly batch: Batch;
+  private readonly batch: TrainingBatch;
   private readonly lanes: Lane[];
   private readonly leads: Int32Array;
   /** Whose rows the present batch has, in their order. */
@@ -67,7 +67,7 @@ export class ValidationPass {
     this.batch.h0.set(hT);
   }
 
-  *batches(): Generator<Batch> {
+  *batches(): Generator<TrainingBatch> {
     const { options } = this;
     for (let first = 0; first < this.lanes.length; first += options.batch) {
       const lanes = this.lanes.slice(first, first + options.batch);

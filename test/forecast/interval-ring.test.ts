@@ -1,15 +1,15 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { IntervalRing } from '../../src/forecast/interval-ring.ts';
+import { ArrayBlock } from '../../src/series/array-block.ts';
 import { LeadKnots } from '../../src/series/lead-knots.ts';
-import { Memory } from '../../src/series/memory.ts';
 
 const knots = new LeadKnots([1, 4], 8);
 const WIDTH = 6;
 
 /** What comes back of a row that was written `lead` steps before. */
 function kept(values: readonly number[]): number[] {
-  const ring = new IntervalRing(knots, WIDTH, new Memory());
+  const ring = new IntervalRing(knots, WIDTH, new ArrayBlock());
   const out = new Float64Array(WIDTH);
   for (let step = 10; step < 14; step++) {
     ring.write(
@@ -49,7 +49,7 @@ it('keeps the edges that readings stand on, and what equals the median', () => {
 
 it('has nothing where nothing was written, or nothing was to be said', () => {
   const out = new Float64Array(WIDTH);
-  new IntervalRing(knots, WIDTH, new Memory()).read(2, 3, out);
+  new IntervalRing(knots, WIDTH, new ArrayBlock()).read(2, 3, out);
   expect([...out].every(Number.isNaN)).toBe(true);
   expect(kept([Number.NaN, 1, 2, 0, 1, 2]).map(Number.isNaN)).toEqual([true, ...Array(5).fill(false)]);
 });

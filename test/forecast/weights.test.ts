@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ADAPTER, C, GRU, NAIVE } from '../../src/forecast/candidates.ts';
 import { TrackScratch } from '../../src/forecast/track-scratch.ts';
 import { Weights } from '../../src/forecast/weights.ts';
-import { Memory } from '../../src/series/memory.ts';
+import { ArrayBlock } from '../../src/series/array-block.ts';
 import { StateReader, StateWriter } from '../../src/series/state-io.ts';
 
 const LEADS = 48;
@@ -12,7 +12,7 @@ const USUAL = [1, 1.4, 1.4, 1.05, 1, 2];
 /** Plays losses into weights: what a forecast of a lead lost is known when the lead has passed. */
 class Rig {
   readonly scratch = new TrackScratch(LEADS);
-  readonly weights = new Weights(this.scratch.knots, 24, new Memory());
+  readonly weights = new Weights(this.scratch.knots, 24, new ArrayBlock());
   private step = 0;
   private readonly past: ((lead: number) => readonly number[])[] = [];
 

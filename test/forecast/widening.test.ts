@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { TrackScratch } from '../../src/forecast/track-scratch.ts';
 import { Widening } from '../../src/forecast/widening.ts';
-import { Memory } from '../../src/series/memory.ts';
+import { ArrayBlock } from '../../src/series/array-block.ts';
 import { StateReader, StateWriter } from '../../src/series/state-io.ts';
 import { normal } from '../support/random.ts';
 
@@ -20,7 +20,7 @@ class Rig {
   constructor(seed: number) {
     const { knots } = new TrackScratch(LEADS);
     this.knots = knots.knots;
-    this.widening = new Widening(knots, 0.8, new Memory());
+    this.widening = new Widening(knots, 0.8, new ArrayBlock());
     this.random = normal(seed);
   }
 
@@ -111,7 +111,7 @@ describe('the widening', () => {
 
   it('goes on after what is no number', () => {
     const { knots } = new TrackScratch(LEADS);
-    const widening = new Widening(knots, 0.8, new Memory());
+    const widening = new Widening(knots, 0.8, new ArrayBlock());
     widening.learn(0, Number.NaN, HALF, USUAL);
     widening.learn(0, Infinity, Infinity, Infinity);
     widening.follow();

@@ -3,7 +3,7 @@ import { trainLoop } from '../../src/training/loop.ts';
 import type { Checkpoint, GradientSource, LoopOptions } from '../../src/training/loop-contract.ts';
 import type { Parameter } from '../../src/training/optimiser.ts';
 import { Random } from '../../src/training/random.ts';
-import { type Batch, WindowSampler } from '../../src/training/sampler.ts';
+import { type TrainingBatch, WindowSampler } from '../../src/training/sampler.ts';
 import { ValidationPass } from '../../src/training/validation.ts';
 import { plainSeries } from './synthetic.ts';
 
@@ -14,7 +14,7 @@ class Linear implements GradientSource {
     readonly weights: Float32Array,
     private readonly spoil: (run: number) => boolean = () => false,
   ) {}
-  async run({ z, target, weight, h0 }: Batch) {
+  async run({ z, target, weight, h0 }: TrainingBatch) {
     const gradient = new Float32Array(2);
     let loss = 0;
     let total = 0;

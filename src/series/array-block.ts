@@ -10,7 +10,7 @@ interface ArrayType<T> {
   new (block: ArrayBuffer, at: number, length: number): T;
 }
 
-export class Memory {
+export class ArrayBlock {
   private readonly block: ArrayBuffer;
   /** Bytes asked for so far, whether they fitted or not: the size of a block for all of it. */
   used = 0;

@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
-import { Memory } from '../../src/series/memory.ts';
+import { ArrayBlock } from '../../src/series/array-block.ts';
 
 it('places arrays side by side in one block, and those that do not fit in their own', () => {
-  const memory = new Memory(40);
+  const memory = new ArrayBlock(40);
   const [a, b, c] = [memory.float32(3), memory.float64(3), memory.float64(1)];
   expect(a.buffer).toBe(b.buffer);
   expect(c.buffer).not.toBe(a.buffer);

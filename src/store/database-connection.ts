@@ -44,7 +44,7 @@ export interface ConnectionOptions {
 /** Waits between attempts to open a database that failed, ms: doubling. */
 const RETRY_MS = [1000, 15_000] as const;
 
-export class Connection {
+export class DatabaseConnection {
   private readonly options: ConnectionOptions;
   private readonly reserve: Reserve;
   private cap = Number.POSITIVE_INFINITY;

@@ -7,7 +7,7 @@ import type { Model } from './model.ts';
 /** Streams stepped in one run; more are split, so that buffers stay bounded. */
 export const MAX_BATCH = 64;
 
-export interface Batch {
+export interface StepBatch {
   readonly stepper: Stepper;
   /** [MAX_BATCH or fewer, inputs] */
   readonly x: Float32Array;
@@ -15,9 +15,9 @@ export interface Batch {
   readonly h: Float32Array;
 }
 
-export class Batches {
+export class StepBatches {
   private readonly model: Model | null;
-  private readonly byLeads = new Map<number, Promise<Batch>>();
+  private readonly byLeads = new Map<number, Promise<StepBatch>>();
 
   constructor(model: Model | null) {
     this.model = model;
@@ -27,7 +27,7 @@ export class Batches {
    * For `n` rows, at most MAX_BATCH. Throws MODEL_INVALID when the model cannot make the graph, or makes another one; it is
    * asked again the next time.
    */
-  async of(leads: number, n: number): Promise<Batch> {
+  async of(leads: number, n: number): Promise<StepBatch> {
     const known = await this.byLeads.get(leads);
     if (known !== undefined && known.x.length >= n * known.stepper.inputs) return known;
     const made = this.make(leads, n, known?.stepper);
@@ -36,7 +36,7 @@ export class Batches {
     return made;
   }
 
-  private async make(leads: number, n: number, loaded: Stepper | undefined): Promise<Batch> {
+  private async make(leads: number, n: number, loaded: Stepper | undefined): Promise<StepBatch> {
     const { model } = this;
     if (model === null) throw new GatecastError('INTERNAL', 'A step was asked for without a model.');
     const stepper = loaded ?? (await model.stepper(leads));
