@@ -42,6 +42,13 @@ describe('a counter that only grows', () => {
     const after = [5003, 5004, 5006].map((value, i) => counter.read((50 + i) * MINUTE, value));
     expect(after.map(({ increase }) => increase)).toEqual([Number.NaN, 1, 2]);
     expect(after.map(({ jump }) => jump)).toEqual([false, false, false]);
+    // 0 after the restart is where it stands: 5002 is no return to the 5000 of before.
+    const other = new Counter('delta');
+    increases(counting(5000), 'delta', other);
+    other.read(40 * MINUTE, 0);
+    other.restart();
+    other.read(50 * MINUTE, 0);
+    expect(other.read(51 * MINUTE, 5002)).toMatchObject({ increase: Number.NaN, jump: true });
   });
 
   it('marks the wrong reading, not the one after it', () => {
