@@ -12,6 +12,7 @@ import type { Terminal } from '../../../src/cli/shared/terminal.ts';
 import { formatDuration, loadConfig } from '../../../src/config/index.ts';
 import { CASES } from '../../config/suggest/families.ts';
 import { bytes } from '../../config/suggest/heard.ts';
+import { canRun } from '../../support/child.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto } from '../../support/mosquitto.ts';
 import { waitFor } from '../../support/wait.ts';
 
@@ -263,5 +264,33 @@ describe('gatecast init without a broker', () => {
       code: 'USAGE',
     });
     expect(() => statSync(file('none.yaml'))).toThrow();
+  });
+});
+
+describe.skipIf(!hasMosquitto || !canRun('openssl', ['version'], 'TLS'))('gatecast init over TLS', () => {
+  let broker: Mosquitto;
+  beforeAll(async () => {
+    const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
+    const names = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
+    const files = ['-keyout', file('tls.key'), '-out', file('tls.pem')];
+    execFileSync('openssl', ['req', '-x509', ...curve, ...names, ...files], { stdio: 'pipe' });
+    broker = await startMosquitto(
+      `allow_anonymous true\ncertfile ${file('tls.pem')}\nkeyfile ${file('tls.key')}`,
+    );
+  });
+  afterAll(() => broker.stop());
+
+  it('says what is missing without the authority, and writes it into the config with it', async () => {
+    const url = `mqtts://localhost:${broker.port}`;
+    await expect(run({ broker: url, config: file('tls.yaml') })).rejects.toMatchObject({
+      code: 'BROKER_UNREACHABLE',
+      hint: expect.stringContaining('--ca'),
+    });
+    const ca = readFileSync(file('tls.pem'));
+    const client = await mqtt.connectAsync(url, { ca });
+    await client.publishAsync('house/temperature', '21', { retain: true });
+    await run({ broker: url, ca: file('tls.pem'), config: file('tls.yaml'), listen: 500 });
+    expect(loadConfig(file('tls.yaml')).mqtt).toMatchObject({ url, ca: file('tls.pem') });
+    await client.endAsync();
   });
 });
