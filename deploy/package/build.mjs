@@ -156,17 +156,34 @@ const write = (path, content, mode = 0o644) => {
   chmodSync(path, mode);
 };
 
+/** Copyright and licences of gatecast and of the packages that the bundle in dist/ contains (machine-readable, DEP-5). */
+function copyright() {
+  const stanza = (files, holder, licence, text) =>
+    `Files: ${files}\nCopyright: ${holder}\nLicense: ${licence}\n${text
+      .trim()
+      .split('\n')
+      .map((line) => ` ${line.trim() || '.'}`)
+      .join('\n')}\n`;
+  const bundled = ['uplot', ...BUNDLED].map((name) => {
+    const folder = join('node_modules', name);
+    const file = readdirSync(folder).find((entry) => /^licen[cs]e(\.|$)/i.test(entry));
+    if (file === undefined) throw new Error(`${name} has no licence file`);
+    const text = readFileSync(join(folder, file), 'utf8');
+    const holder = /^\W*Copyright (?:\(c\) )?(.+)$/im.exec(text)?.[1] ?? `the authors of ${name}`;
+    const { license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+    return stanza(`${folder}/*`, holder.trim(), license, text);
+  });
+  return [
+    'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\nUpstream-Name: gatecast\n',
+    stanza('*', 'gatecast contributors', 'Expat', readFileSync('LICENSE', 'utf8')),
+    ...bundled,
+  ].join('\n');
+}
+
 /** Files that apt and the user see, beside the program. */
 function documents(stage, manual) {
   const doc = join(stage, 'usr/share/doc/gatecast');
-  const licence = readFileSync('LICENSE', 'utf8');
-  write(
-    join(doc, 'copyright'),
-    `Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\nUpstream-Name: gatecast\n\nFiles: *\nCopyright: gatecast contributors\nLicense: Expat\n${licence
-      .split('\n')
-      .map((line) => ` ${line || '.'}`)
-      .join('\n')}\n`,
-  );
+  write(join(doc, 'copyright'), copyright());
   write(join(doc, 'changelog.gz'), gzipSync(readFileSync('CHANGELOG.md'), { level: 9 }));
   write(join(doc, 'README.md'), readFileSync('README.md'));
   cpSync('docs', join(doc, 'docs'), { recursive: true });
