@@ -15,6 +15,8 @@ export interface TrialShape {
   readonly wrong: string | null;
   /** Its answer to the fixed input of `golden.ts`; null stands for a number that is not finite. */
   readonly golden: readonly (number | null)[];
+  /** What a step of one stream takes on this processor, ms; the shortest of some. */
+  readonly stepMs: number;
 }
 
 export type TrialResult =

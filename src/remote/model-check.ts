@@ -13,7 +13,10 @@ import type { ModelClaim, Problem } from './contract.ts';
 import { problem } from './verify.ts';
 
 /** The golden vector has to be there by then, and within this memory. */
-const LIMITS: TrialLimits = { timeMs: 30_000, memoryMb: 512 };
+const LIMITS: TrialLimits = { timeMs: 60_000, memoryMb: 512 };
+
+/** A step holds up everything else of the agent. */
+const MOST_STEP_MS = 200;
 
 export type Trial = (step: Uint8Array, limits: TrialLimits) => Promise<TrialShape>;
 
@@ -56,6 +59,11 @@ export async function checkModel(
       return wrong('model', 'has a loop, whose end depends on the readings', 'unroll the loop of step.onnx');
     const shape = await trial(step, LIMITS);
     if (shape.wrong !== null) return wrong('model', shape.wrong);
+    if (shape.stepMs > MOST_STEP_MS)
+      return wrong(
+        'model',
+        `takes ${Math.round(shape.stepMs)} ms a step here; at most ${MOST_STEP_MS} are allowed`,
+      );
     const { inputs, hidden, leads, stateRows } = manifest.dimensions;
     if (
       shape.inputs !== inputs ||

@@ -275,6 +275,7 @@ export class RemoteConfig {
   /** Removes models of pushes that neither the config nor a rollback names. */
   private tidyModels(): void {
     const { life, models, log } = this.parts;
+    if (life.models.length === 0) return;
     try {
       const keep = life.modelNames();
       const file = this.candidates.evaluate({});

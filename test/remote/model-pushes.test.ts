@@ -429,6 +429,18 @@ describe('a bad model', () => {
     });
   });
 
+  it('whose step takes too long on this processor: 400', async () => {
+    const set = setUp({
+      trial: async (step, limits) => ({ ...(await quickTrial(step, limits)), stepMs: 900 }),
+    });
+    const files = modelFiles('slow');
+    await set.push({ model: await quickClaim('slow', files) });
+    expect(await set.gateway.send('slow', files)).toMatchObject({
+      code: 400,
+      errors: [{ path: 'model', text: 'takes 900 ms a step here; at most 200 are allowed' }],
+    });
+  });
+
   it('of the name of another model: 400, and the other one stays', async () => {
     const set = setUp();
     const files = modelFiles('taken');

@@ -97,7 +97,7 @@ const { inputs, hidden, stateRows: layers } = dimensionsOf(network, LEADS, 0);
 const SHAPE = { inputs, hidden, layers, leads: LEADS };
 
 /** Its shape is that of `modelFiles`. */
-export const quickTrial: Trial = async () => ({ ...SHAPE, wrong: null, golden: GOLDEN });
+export const quickTrial: Trial = async () => ({ ...SHAPE, wrong: null, golden: GOLDEN, stepMs: 1 });
 
 /** A claim whose golden vector nobody computes. */
 export const quickClaim = (name: string, files: Files, source = 'mqtt'): Promise<ModelClaim> =>
