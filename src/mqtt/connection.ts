@@ -30,6 +30,8 @@ export interface Subscription {
   readonly qos: 0 | 1;
   /** Messages of this connection come back to it, too (MQTT 5; with 3.1.1 they always do). */
   readonly echo?: boolean;
+  /** Retained messages come again with each reconnect, also where the broker has kept the session. */
+  readonly again?: boolean;
 }
 
 export interface ConnectionEvents {
@@ -255,10 +257,10 @@ export class Connection {
   /** `done` is told the filters that the broker refused; not called when the connection ends first. */
   subscribe(subscriptions: readonly Subscription[], done: (refused: string[]) => void): void {
     const wanted = Object.fromEntries(
-      subscriptions.map(({ filter, qos, echo }) => [
+      subscriptions.map(({ filter, qos, echo, again }) => [
         filter,
-        // our own messages must not come back, and retained ones not again with each reconnect
-        filter.startsWith('$share/') ? { qos } : { qos, nl: echo !== true, rh: 1 },
+        // Our own messages must not come back, and retained ones not again with each reconnect.
+        filter.startsWith('$share/') ? { qos } : { qos, nl: echo !== true, rh: again === true ? 0 : 1 },
       ]),
     );
     this.client.subscribe(wanted, (error, granted) => {

@@ -14,7 +14,12 @@ export function subscriptionsFor(
   const inbox = own.filter((topic) => !sensors.some((filter) => covers(filter, topic)));
   return [
     ...widest(sensors).map((filter) => ({ filter, qos: sensorQos })),
-    ...inbox.map((filter) => ({ filter, qos: 1 as const })),
+    // A push that the end of the agent interrupted is acknowledged, and is taken again.
+    ...inbox.map((filter) => ({
+      filter,
+      qos: 1 as const,
+      ...(filter.endsWith('/config/desired') && { again: true }),
+    })),
   ];
 }
 

@@ -96,6 +96,8 @@ export class RemoteConfig {
   /** Of messages that anybody may have sent. */
   private readonly warnings: RateLimitedLog;
   private lastChangeMs = Number.NEGATIVE_INFINITY;
+  /** The agent is going over to the config of a push, or back. */
+  private changing = false;
   private stopped = false;
   private cancelLook: () => void = () => {};
 
@@ -161,6 +163,8 @@ export class RemoteConfig {
 
   /** A config was applied by another way, such as `reload`. */
   runs(hash: string): void {
+    // A push is said to run together with its state, not before.
+    if (this.changing) return;
     this.parts.life.runs(hash);
     this.report();
   }
@@ -402,6 +406,15 @@ export class RemoteConfig {
     await this.apply(effective, life.push?.needs ?? 'hot');
   }
 
+  private async change(config: Config): Promise<Applied> {
+    this.changing = true;
+    try {
+      return await this.parts.host.configure(config, { dryRun: false, connect: false });
+    } finally {
+      this.changing = false;
+    }
+  }
+
   /** A push is applied that is newer than the one that waits in its layer. */
   private endWaiting(applied: readonly NewPush[]): void {
     const { life, models } = this.parts;
@@ -416,7 +429,7 @@ export class RemoteConfig {
     const { life, host } = this.parts;
     if (needs === 'restart') return host.restart('a remote config needs it');
     const before = host.vitals();
-    const { errors } = await host.configure(effective.config, { dryRun: false, connect: false });
+    const { errors } = await this.change(effective.config);
     if (errors.length > 0) return this.goBack(hostProblems(errors));
     life.runs(effective.hash);
     this.beginProbation(before);
@@ -505,7 +518,7 @@ export class RemoteConfig {
     const { layers } = life.current();
     const target = this.candidates.evaluate(layers);
     if (needs === 'restart' || 'problems' in target) return host.restart('a remote config is rolled back');
-    const { errors, restart } = await host.configure(target.config, { dryRun: false, connect: false });
+    const { errors, restart } = await this.change(target.config);
     if (errors.length > 0 || restart.length > 0) return host.restart('a remote config is rolled back');
     life.rolledBack();
     life.runs(target.hash);
