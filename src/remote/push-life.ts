@@ -220,6 +220,7 @@ export class PushLife {
       again: null,
       reported: this.waitingReport(incoming),
     });
+    this.state.settle();
   }
 
   /** The push that waits for its model; `content` null: it cannot be read any more. */
@@ -251,6 +252,7 @@ export class PushLife {
       incoming: { ...incoming, checks: incoming.checks + 1 },
       models: models.includes(model) ? models : [...models, model],
     });
+    this.state.settle();
     return true;
   }
 

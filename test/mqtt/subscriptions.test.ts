@@ -22,6 +22,13 @@ it.each([
   expect(covers(filter, other)).toBe(expected);
 });
 
+it('a retained push comes again with each reconnect, a retained reading does not', () => {
+  expect(subscriptionsFor(['sensors/#'], 1, ['gatecast/n/config/desired'])).toEqual([
+    { filter: 'sensors/#', qos: 1 },
+    { filter: 'gatecast/n/config/desired', qos: 1, again: true },
+  ]);
+});
+
 it('the inbox is always at QoS 1, and never asked for twice', () => {
   expect(subscriptionsFor(['sensors/#'], 0, ['gatecast/n/request/+', 'homeassistant/status'])).toEqual([
     { filter: 'sensors/#', qos: 0 },

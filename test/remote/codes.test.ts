@@ -220,6 +220,7 @@ describe('codes of remote config', () => {
 
   it('202, then 200 after probation: hot keys', async () => {
     const gateway = start();
+    const before = gateway.runningHash;
     const trial = await gateway.push(await push({ ...GOOD, token: 'change 7', probation: '10s' }));
     expect(trial).toMatchObject({
       status: 'probation',
@@ -231,6 +232,11 @@ describe('codes of remote config', () => {
     });
     expect(trial.effective_hash).toBe(gateway.runningHash);
     expect(trial.attempted_hash).toBe(gateway.runningHash);
+    // At no time does a report name a config that goes with another state.
+    const applying = gateway.reports.filter(({ reported }) => reported.status === 'applying');
+    expect(applying.length).toBeGreaterThan(0);
+    for (const { reported } of applying)
+      expect(reported).toMatchObject({ effective_hash: before, effective: { version: null } });
     await gateway.pass(11_000);
     expect(gateway.reported).toMatchObject({ status: 'applied', code: 200, last_good: { version: 5 } });
     expect(gateway.reported.last_good.hash).toBe(gateway.runningHash);

@@ -173,7 +173,13 @@ export class Gateway {
             if (this.brokerFault !== null)
               return { errors: [{ path: 'mqtt.url', message: this.brokerFault }], reconnect, restart };
           }
-          if (!dryRun) this.running = restart.length === 0 ? wanted : takeHot(this.running, wanted);
+          if (!dryRun) {
+            this.running = restart.length === 0 ? wanted : takeHot(this.running, wanted);
+            // As the agent does when any config has been applied. A report may go out at that moment.
+            this.clock.advance(200);
+            this.remote.runs(configHash(this.running));
+            await Promise.resolve();
+          }
           return { errors: [], reconnect, restart };
         },
         restart: () => {
