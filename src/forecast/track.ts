@@ -201,7 +201,7 @@ export class Track {
     const { row } = this.scratch;
     const half = Math.abs(row[BLEND + 2 * side] - row[BLEND + 1]);
     const share = half / (NARROW * this.state[j * KNOT + 1]);
-    this.shift(j * KNOT + FACTOR + side, rate * share * ((missed ? 1 : 0) - this.tail));
+    this.shift(j * KNOT + FACTOR + side, rate * share ** 3 * ((missed ? 1 : 0) - this.tail));
   }
 
   private shift(at: number, by: number): void {

@@ -54,7 +54,7 @@ function weightsOf(memory: number): Weights {
 }
 
 /** A lag is a season where its distance is below this share of the mean distance. */
-const CLEARLY_BETTER = 0.45;
+const CLEARLY_BETTER = 0.6;
 /** Lags this share of the way from the best distance to the mean one count as the best. */
 const ALMOST = 0.15;
 
