@@ -13,7 +13,7 @@ export interface SessionMemory {
 }
 
 export class SessionFilters {
-  private readonly qosByFilter = new Map<string, 0 | 1>();
+  private readonly byFilter = new Map<string, Subscription>();
   private readonly refusals = new Set<string>();
   private readonly leftover: Set<string>;
   private readonly memory: SessionMemory;
@@ -31,7 +31,7 @@ export class SessionFilters {
   }
 
   get wanted(): Subscription[] {
-    return [...this.qosByFilter].map(([filter, qos]) => ({ filter, qos }));
+    return [...this.byFilter.values()];
   }
 
   get refused(): string[] {
@@ -46,15 +46,15 @@ export class SessionFilters {
   /** The whole list. @returns those to ask for: new ones, and ones at another QoS */
   want(list: readonly Subscription[]): Subscription[] {
     const filters = new Set(list.map(({ filter }) => filter));
-    const added = list.filter(({ filter, qos }) => this.qosByFilter.get(filter) !== qos);
-    for (const filter of [...this.qosByFilter.keys()].filter((one) => !filters.has(one))) {
-      this.qosByFilter.delete(filter);
+    const added = list.filter(({ filter, qos }) => this.byFilter.get(filter)?.qos !== qos);
+    for (const filter of [...this.byFilter.keys()].filter((one) => !filters.has(one))) {
+      this.byFilter.delete(filter);
       this.refusals.delete(filter);
       this.leftover.add(filter);
     }
-    for (const { filter, qos } of added) {
-      this.qosByFilter.set(filter, qos);
-      this.leftover.delete(filter);
+    for (const subscription of added) {
+      this.byFilter.set(subscription.filter, subscription);
+      this.leftover.delete(subscription.filter);
     }
     this.remember();
     return added;
@@ -79,7 +79,7 @@ export class SessionFilters {
     const fresh: string[] = [];
     for (const { filter } of asked) {
       if (!refused.has(filter)) this.refusals.delete(filter);
-      else if (this.qosByFilter.has(filter)) {
+      else if (this.byFilter.has(filter)) {
         if (!this.refusals.has(filter)) fresh.push(filter);
         this.refusals.add(filter);
       }
@@ -88,6 +88,6 @@ export class SessionFilters {
   }
 
   private remember(): void {
-    if (this.sessionKnown) this.memory.remember([...this.qosByFilter.keys(), ...this.leftover].sort());
+    if (this.sessionKnown) this.memory.remember([...this.byFilter.keys(), ...this.leftover].sort());
   }
 }

@@ -163,7 +163,7 @@ export class ModelIntake implements Models {
   remove(name: string): void {
     const { registry } = this.parts;
     registry.remove(name);
-    this.removeHalfWritten(name);
+    removeHalfWritten(registry.dataFolder, name);
   }
 
   tidy(keep: ModelClaim | null): void {
@@ -184,15 +184,6 @@ export class ModelIntake implements Models {
     } catch {
       return false;
     }
-  }
-
-  /** What a crash in the middle of writing a model leaves. */
-  private removeHalfWritten(name: string): void {
-    const folder = this.parts.registry.dataFolder;
-    if (folder === null) return;
-    for (const entry of entriesOf(folder))
-      if (entry.startsWith(`${name}.`) && /^\.(?:\d+|old)\.tmp$/.test(entry.slice(name.length)))
-        rmSync(join(folder, entry), { recursive: true, force: true });
   }
 
   private end(remove: boolean): void {
@@ -394,6 +385,7 @@ class Transfer {
     if (checked.problem !== null) return this.refuse({ code: 400, problem: checked.problem });
     // One that is there already is damaged, or this would not have begun.
     parts.registry.remove(claim.name);
+    removeHalfWritten(parts.registry.dataFolder, claim.name);
     parts.registry.save(checked.files);
     await part.remove();
     this.part = null;
@@ -435,6 +427,13 @@ function rangesOf(have: readonly boolean[]): [number, number][] {
     else ranges.push([number, number]);
   }
   return ranges;
+}
+
+/** What a crash in the middle of writing a model leaves. */
+function removeHalfWritten(folder: string | null, name: string): void {
+  for (const entry of folder === null ? [] : entriesOf(folder))
+    if (entry.startsWith(`${name}.`) && /^\.(?:\d+|old)\.tmp$/.test(entry.slice(name.length)))
+      rmSync(join(folder ?? '', entry), { recursive: true, force: true });
 }
 
 function entriesOf(folder: string): string[] {
