@@ -239,7 +239,7 @@ function floodFigures(agent: Flood, durable: Flood, bare: Flood, loop: Flood): F
       value: agent.perCpuSecond,
       unit,
       limit: null,
-      peer: { name: 'bare subscriber', value: bare.perCpuSecond, least: 0.35 },
+      peer: { name: 'bare subscriber', value: bare.perCpuSecond, least: 0.15 },
     },
     {
       what: 'the same by processor time, all threads',
