@@ -1,6 +1,6 @@
 /**
- * When a message is acknowledged: when its samples are as safe as `store.durability` wants. Flushes no more often than that
- * needs, and keeps the acknowledgements while the disk fails.
+ * Decides when a message is acknowledged: as soon as its samples are stored as safely as `store.durability` demands.
+ * Flushes the store only as often as this requires, and holds acknowledgements back while the disk fails.
  */
 import type { Durability } from '../store/sqlite-store.ts';
 import type { Store } from '../store/store-contract.ts';

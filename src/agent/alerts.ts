@@ -1,6 +1,7 @@
 /**
- * What an owner should look at, as retained messages that come and go with their cause. Every id is in one table, so that
- * a start can take back what a former run raised and what no longer holds. Knows no broker: `publish` sends.
+ * Alerts: retained messages for the owner, published while their cause holds and withdrawn afterwards. All ids are
+ * in one table, so that after a restart the agent can withdraw alerts of the former run whose cause is gone.
+ * Independent of MQTT: `publish` is passed in.
  */
 import type { StreamView } from '../forecast/engine-contract.ts';
 import type { Router } from '../ingest/router.ts';

@@ -1,6 +1,6 @@
 /**
- * Times of readings without a time stamp. A live one gets its time of arrival. Those of a backlog all arrive at once: each
- * gets the time at which it was due after the one before it, by the usual spacing of its stream, and is marked.
+ * Assigns times to readings without a time stamp. A live reading gets its time of arrival. Readings of a backlog all
+ * arrive at once: each gets the time of its predecessor plus the usual spacing of the stream, and is marked.
  */
 import type { StreamView } from '../forecast/engine-contract.ts';
 import type { Sample } from '../series/sample.ts';

@@ -1,4 +1,7 @@
-/** When the state of a stream is saved: often enough that a restart replays little, seldom enough to spare the flash. */
+/**
+ * Decides when the state of a stream is saved: often enough for a short replay after a restart, rarely enough to
+ * spare the flash.
+ */
 import type { ForecastEngine, StreamSnapshot } from '../forecast/engine-contract.ts';
 import type { Store } from '../store/store-contract.ts';
 

@@ -1,6 +1,6 @@
 /**
- * Goes from one config to another: all parts prepare, then all changes apply, or none. Reload, remote config and rollback are
- * this same call with another config.
+ * Changes the config of the running agent: all parts prepare the new config, then all changes apply, or none.
+ * Reload, remote config and rollback all use this one call.
  */
 import { type Config, diffConfig, takeHot } from '../config/index.ts';
 import { errorText, GatecastError } from '../errors.ts';

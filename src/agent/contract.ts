@@ -1,4 +1,4 @@
-/** What the agent takes and gives: for the commands that run it, and for tests. */
+/** Input and output types of the agent, for the commands that run it and for tests. */
 import type { Config } from '../config/index.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { Logger } from '../log.ts';

@@ -1,6 +1,6 @@
 /**
- * Says when a cron expression has come due, on a clock that is passed in: asked every few seconds, it looks at the
- * minutes since it was asked last. Without timers of its own, so that a clock that is set does not make it wait.
+ * Evaluates a cron expression on an injected clock. Each call, every few seconds, checks the minutes since the
+ * previous call. Uses no timers, so that setting the clock does not delay a run.
  */
 import { createTask, parse } from 'node-cron';
 import { zoneOffset } from '../series/calendar.ts';

@@ -1,6 +1,7 @@
 /**
- * Why a reading that could be understood was not taken, or a message not sent: the reasons in `dropped` beside those of
- * `ingest/rejects.ts`. The texts are the reference (`docs/errors.md` is generated from them).
+ * Reasons why a decoded reading was not used or a message was not sent, counted in `dropped` of the health message
+ * together with the reasons in `ingest/rejects.ts`. The texts are the reference: `docs/errors.md` is generated from
+ * them.
  */
 import type { PushOutcome } from '../forecast/engine-contract.ts';
 import type { Unsent } from '../mqtt/client.ts';

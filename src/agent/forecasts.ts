@@ -1,4 +1,4 @@
-/** Where the forecasts of a round go: the outputs, the page, and the drift detectors of fine-tuning. */
+/** Hands the forecasts of a round to the outputs, the page, and the drift detectors of fine-tuning. */
 import { alarms } from '../forecast/anomalies.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { Outputs } from '../outputs/outputs.ts';

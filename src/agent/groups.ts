@@ -1,6 +1,7 @@
 /**
- * Which model a group of streams runs: the one its slots name, else what there is. All streams of an agent are one
- * group as yet; messages, slots and models name it, so that several may come.
+ * Chooses the model of a group of streams: the one named in the group's slots, else the best available. At present
+ * all streams of an agent form one group; messages, slots and models already carry the group's name, so that more
+ * groups can be added.
  */
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** How the agent is: gathered from its parts on demand, for the health message, the page and the metrics. */
+/** Collects the health of the agent from its parts on demand, for the health message, the page and the metrics. */
 import { withoutSecrets } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
 import type { ClientStatus } from '../mqtt/client.ts';

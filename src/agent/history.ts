@@ -1,4 +1,7 @@
-/** The past of a stream for its chart, from stored samples: the newest buckets at once, or any span, thinned, in small pieces. */
+/**
+ * Reads the history of a stream for its chart from stored samples: the newest buckets at once, or any time span,
+ * thinned, in small pieces.
+ */
 import type { StreamView } from '../forecast/engine-contract.ts';
 import { Counter } from '../series/counter.ts';
 import { markNames, REFUSED } from '../series/quality.ts';

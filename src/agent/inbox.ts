@@ -1,6 +1,7 @@
 /**
- * What has arrived and waits for the next round: decoded on arrival, bounded, and counted where it is not taken. While
- * streams are being changed messages wait as they are: which streams there are is only known when that is over.
+ * Decodes messages on arrival and queues their readings for the next round. The queue is bounded, and what does not
+ * fit is counted. While a config change replaces the streams, messages wait undecoded, because the new set of
+ * streams is not known yet.
  */
 import type { OutgoingRequest, Router } from '../ingest/router.ts';
 import type { DiscoveredStream } from '../ingest/rule.ts';

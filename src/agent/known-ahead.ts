@@ -1,6 +1,6 @@
 /**
- * What is known ahead, for streams that name it as a covariate: tables from topics and files, handed to the engine. A
- * message or file that cannot be used is said once and leaves what was known.
+ * Covariates known ahead: tables from topics and files, passed to the engine. A message or file that cannot be used
+ * is logged once, and the previous table stays in use.
  */
 import { statSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';

@@ -1,4 +1,7 @@
-/** The streams met so far, kept in the store, so that the next start has them before their first message. */
+/**
+ * Keeps the list of discovered streams in the store, so that the next start restores them before their first
+ * message.
+ */
 import type { Router } from '../ingest/router.ts';
 import type { DiscoveredStream } from '../ingest/rule.ts';
 import type { StreamSpec } from '../series/spec.ts';

@@ -1,6 +1,6 @@
 /**
- * The agent's link to its broker, as far as the agent must decide: what it subscribes to and at which QoS, which part a message
- * goes to, and what a new connection makes the agent say. `mqtt/client.ts` does the connecting.
+ * The agent's side of the broker connection: which filters it subscribes to and at which QoS, which part receives a
+ * message, and what the agent publishes after a new connection. `mqtt/client.ts` makes the connection.
  */
 import { type Config, diffConfig } from '../config/index.ts';
 import { errorText, GatecastError } from '../errors.ts';

@@ -1,4 +1,4 @@
-/** Takes what the engine found wrong with a bucket to the stored readings of that bucket. */
+/** Sets the quality marks that the engine found for a bucket on the stored readings of that bucket. */
 import type { MarkedBucket } from '../forecast/engine-contract.ts';
 import { TOO_FAST } from '../series/quality.ts';
 import type { Store } from '../store/store-contract.ts';

@@ -1,4 +1,6 @@
-/** The model the engine runs. Without a usable one the agent still serves: the naive forecasters need none. */
+/**
+ * Loads the model that the engine runs. Without a usable model the agent publishes naive forecasts, which need none.
+ */
 import { GatecastError } from '../errors.ts';
 import type { Model } from '../forecast/model.ts';
 import { loadModel } from '../model/pack.ts';

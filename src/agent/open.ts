@@ -1,6 +1,6 @@
 /**
- * Opens what all parts work on, in this order: the lock of the data directory (one agent for each), the store, the models, and
- * the engine on its model. Without a model the naive forecasters serve.
+ * Opens the resources that all parts use, in this order: the lock of the data directory (one agent per directory),
+ * the store, the models, and the engine with its model. Without a model the engine makes naive forecasts.
  */
 import { join } from 'node:path';
 import type { Config } from '../config/index.ts';

@@ -1,4 +1,4 @@
-/** The agent's page, where the config wants one: what it shows of the parts, who may log in, and what may be asked for. */
+/** The agent's web page, if the config enables it: the data it shows, who may log in, and which actions are allowed. */
 import { statSync } from 'node:fs';
 import { configHash } from '../config/index.ts';
 import { errorText, GatecastError, withoutSecrets } from '../errors.ts';

@@ -1,6 +1,7 @@
 /**
- * The path of a message: decoded on arrival, then, once a batch window, every waiting sample is pushed, stored and
- * acknowledged, all due streams are stepped together, and their forecasts handed out. One round at a time.
+ * The path of a message. Messages are decoded on arrival. Then, once per batch window, one round pushes, stores and
+ * acknowledges all waiting samples, steps all due streams together, and hands out their forecasts. Rounds never
+ * overlap.
  */
 import { setImmediate } from 'node:timers/promises';
 import { errorText, GatecastError } from '../errors.ts';

@@ -1,6 +1,6 @@
 /**
- * Remote config in the agent: which topics it reads, what of the agent it looks at, and how a config is applied. What a push is
- * and what becomes of it is the `remote` room's.
+ * Connects remote config to the agent: the topics it subscribes to, the agent data that probation checks, and the
+ * way a config is applied. The `remote` room defines pushes and decides about them.
  */
 import { join } from 'node:path';
 import { type Config, configHash } from '../config/index.ts';

@@ -1,4 +1,4 @@
-/** What the agent publishes of itself at intervals: health, scores, alerts and the status of fine-tuning. Trims the store as well. */
+/** Publishes health, scores, alerts and the status of fine-tuning at intervals. Also trims the store. */
 import type { Config } from '../config/index.ts';
 import type { Engine } from '../forecast/engine.ts';
 import type { StreamView } from '../forecast/engine-contract.ts';

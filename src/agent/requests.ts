@@ -1,7 +1,8 @@
 /**
- * Requests over MQTT: `request/<verb>` in, `response/<verb>` out. This file is the protocol: how a payload is read, in
- * which order requests are worked off, and how they are answered. `verbs.ts` is the list of verbs and what they do;
- * `remote/signed-requests.ts` checks signatures. Every request gets exactly one answer, bounded in size, and nothing throws.
+ * Requests over MQTT: `request/<verb>` in, `response/<verb>` out. This file implements the protocol: parsing of
+ * payloads, order of processing, and answers. `verbs.ts` lists the verbs and their functions;
+ * `remote/signed-requests.ts` checks signatures. Every request gets exactly one answer of bounded size, and no
+ * request throws.
  */
 import { errorText, GatecastError } from '../errors.ts';
 import type { Logger } from '../log.ts';

@@ -1,7 +1,7 @@
 /**
- * Brings streams back to where they were: the saved state, then the stored samples that it does not hold, through the
- * same push and tick as live ones. Nothing is published meanwhile. A state of another model, or a damaged one, is
- * rebuilt from stored samples.
+ * Restores streams after a restart: loads the saved state, then replays the newer stored samples through the same
+ * push and tick as live samples. Publishes nothing meanwhile. If the state belongs to another model or is damaged,
+ * it is rebuilt from stored samples.
  */
 import { GatecastError } from '../errors.ts';
 import type { ForecastEngine } from '../forecast/engine-contract.ts';

@@ -1,4 +1,4 @@
-/** Notices senders whose clock is wrong: streams of which every reading is refused for its time. */
+/** Detects senders with a wrong clock: streams whose readings are all refused because of their time stamp. */
 import { clockAdvice } from '../ingest/sender-clock.ts';
 import type { Sample } from '../series/sample.ts';
 

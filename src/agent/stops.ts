@@ -1,4 +1,7 @@
-/** What has been started, to be stopped in reverse order. One that fails or hangs does not keep the others running. */
+/**
+ * Collects the stop functions of everything that was started and calls them in reverse order. A stop that fails or
+ * hangs does not prevent the others.
+ */
 import { errorText } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Clock } from '../system/clock.ts';

@@ -1,7 +1,7 @@
 /**
- * The agent's streams: restores them at the start, adds new ones, removes those that are not wanted, and goes over to another
- * config. Engine, router, store, checkpoints and page each hold something of a stream; this class keeps them in step.
- * Call everything but `start` and `prepare` between two rounds of the pipeline.
+ * The agent's streams: restores them at the start, adds new streams, removes unwanted ones, and applies a new config
+ * to them. Engine, router, store, checkpoints and page each hold data of a stream; this class keeps them consistent.
+ * Call every method except `start` and `prepare` between two rounds of the pipeline.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { type Config, createRouter } from '../config/index.ts';

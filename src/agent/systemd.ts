@@ -1,4 +1,4 @@
-/** Tells systemd that the agent is ready, alive and stopping. Starts last and stops first. */
+/** Notifies systemd that the agent is ready, alive or stopping. Starts last and stops first. */
 import { type Notifier, startWatchdog, systemdNotifier } from '../system/notify.ts';
 import type { Context, Part } from './part.ts';
 import type { Pipeline } from './pipeline.ts';

@@ -1,4 +1,4 @@
-/** What fine-tuning remembers over a restart of the agent: one value in the store's `meta`. */
+/** The state of fine-tuning that survives a restart of the agent: one value in the store's `meta`. */
 import { z } from 'zod';
 import type { Store } from '../store/store-contract.ts';
 import type { TunerState } from '../training/finetuner-contract.ts';

@@ -1,6 +1,6 @@
 /**
- * Fine-tuning in the running agent: what starts it (schedule, drift, owner), what it may touch (the engine between two
- * rounds, the slots, the store's file), and what is published of it. `training/finetuner.ts` does the work.
+ * Fine-tuning in the running agent: its triggers (schedule, drift, request), its access to the engine (between two
+ * rounds), the slots and the store's file, and its published status. `training/finetuner.ts` does the training.
  */
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';

@@ -1,4 +1,7 @@
-/** The list of request verbs: what each does to the running agent, and its text in the reference. A new verb is one entry. */
+/**
+ * The table of request verbs: what each verb does in the running agent, and its text in the reference. To add a
+ * verb, add one entry.
+ */
 import { join } from 'node:path';
 import type { REQUEST_VERBS } from '../config/schema.ts';
 import { GatecastError } from '../errors.ts';

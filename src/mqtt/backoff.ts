@@ -1,4 +1,7 @@
-/** How long to wait before the next attempt to connect: doubling, with jitter, so that a fleet does not come back as one. */
+/**
+ * Computes the delay before the next attempt to connect: doubling, with jitter, so that a fleet does not reconnect
+ * all at once.
+ */
 import type { Clock } from '../system/clock.ts';
 
 const FIRST_MS = 1000;

@@ -1,6 +1,6 @@
 /**
- * The agent's link to its broker: connects and reconnects for ever, subscribes, says that it is there, and gets rid of
- * its outbox. Starts without a broker. Nothing here throws for what a network does.
+ * The agent's MQTT client: connects and reconnects for ever, subscribes, publishes its status, and sends its outbox.
+ * Starts without a broker. No method throws because of a network fault.
  */
 import { errorText } from '../errors.ts';
 import type { Logger } from '../log.ts';

@@ -1,7 +1,8 @@
 /**
- * One connection to the broker, from connecting to its end: no retries, no memory. The one importer of `mqtt`, whose
- * own reconnecting, queueing and resubscribing stay switched off: `client.ts` decides those. Messages and their acknowledgements
- * go past mqtt.js (`packet-reader.ts`, `packet-writer.ts`); all other packets are its own.
+ * One connection to the broker, from connecting to its end, without retries or state that outlives it. The only
+ * importer of `mqtt`; reconnecting, queueing and resubscribing of mqtt.js stay switched off, because `client.ts`
+ * does them. PUBLISH and PUBACK packets bypass mqtt.js (`packet-reader.ts`, `packet-writer.ts`); mqtt.js handles all
+ * other packets.
  */
 import type { Duplex, Writable } from 'node:stream';
 import { connect, type IClientOptions, type IPublishPacket, type MqttClient, ReasonCodes } from 'mqtt';

@@ -1,6 +1,6 @@
 /**
- * Publishes as fast as the broker takes it, one connection, no retries: for commands that feed a broker from a file.
- * The agent's link, which lives through outages, is `client.ts`.
+ * Publishes as fast as the broker accepts, on one connection, without retries: for commands that publish a file. The
+ * agent itself uses `client.ts`, which survives outages.
  */
 import { GatecastError } from '../errors.ts';
 import { Connection, type ConnectionEnd, type ProtocolVersion } from './connection.ts';

@@ -1,4 +1,7 @@
-/** How to reach the broker: from the config to what one connection needs. Secrets are read at each connect, so that they can be changed under a running agent. */
+/**
+ * Turns the config into the options of one connection. Secrets are read at each connect, so that they can be changed
+ * while the agent runs.
+ */
 import type { Config } from '../config/index.ts';
 import { GatecastError } from '../errors.ts';
 import { readBounded } from '../system/files.ts';

@@ -1,8 +1,8 @@
 /**
- * Messages on their way out, in order. Of retained messages only the newest of each topic is kept: it makes the ones
- * before worthless. A message leaves when the broker has it; what was under way when the connection broke comes first
- * again. The bound is for outages: while the broker is connected, retained messages wait for it however many topics there
- * are, and only messages without a topic of their own are bounded.
+ * Outgoing messages, in order. Of retained messages only the newest of each topic is kept, because it replaces older
+ * ones at the broker. A message leaves the outbox when the broker has received it; messages in flight when the
+ * connection broke are sent first after the reconnect. The bound applies to outages: while the broker is connected,
+ * one retained message per topic waits, however many topics there are, and only other messages are bounded.
  */
 export interface Outgoing {
   readonly topic: string;

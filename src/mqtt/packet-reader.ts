@@ -1,10 +1,12 @@
 /**
- * Reads the broker's bytes before mqtt.js does. A PUBLISH at QoS 0 or 1 and a PUBACK are what a gateway receives all day: they are
- * read here, without the objects, events and ticks that mqtt.js needs for each packet. All other packets go on to mqtt.js.
+ * Reads the broker's bytes before mqtt.js does. PUBLISH packets at QoS 0 or 1 and PUBACKs make up nearly all traffic
+ * of a gateway: they are parsed here, without the objects, events and ticks that mqtt.js needs for each packet. All
+ * other packets go on to mqtt.js.
  *
- * Also bounds the memory of a packet: mqtt.js collects a whole packet, up to 256 MB. MQTT 5 tells the broker the limit; MQTT 3.1.1
- * cannot. The fixed header says how long a packet is: the bytes of a PUBLISH that is too large are skipped as they arrive, and the
- * message is acknowledged, so that the broker does not send it again and again. Any other packet that is too large is an error.
+ * Also bounds the memory of a packet: mqtt.js collects a whole packet, up to 256 MB. MQTT 5 announces the limit to
+ * the broker; MQTT 3.1.1 cannot. The fixed header gives the length of a packet: the bytes of a PUBLISH that is too
+ * large are skipped as they arrive, and the message is acknowledged, so that the broker does not send it repeatedly.
+ * Any other packet that is too large is an error.
  */
 import { PUBACK, PUBLISH } from './packet-writer.ts';
 

@@ -1,6 +1,6 @@
 /**
- * Encodes PUBLISH and PUBACK packets and writes those of one turn of the event loop with one call of the socket. mqtt.js would
- * keep a copy of each message, and write each of its fields as a buffer of its own.
+ * Encodes PUBLISH and PUBACK packets and writes all packets of one turn of the event loop with a single socket
+ * write. mqtt.js would copy each message and write each of its fields as a separate buffer.
  */
 import type { Writable } from 'node:stream';
 

@@ -1,8 +1,8 @@
 /**
- * Recognises what a broker sends again. At QoS 1 a broker repeats, on the next connection of a session, every message
- * whose acknowledgement it did not get, under the same packet identifier and marked DUP (MQTT 5.0, 4.4 and 3.3.1.1).
- * The client may have taken such a message before: the acknowledgement was lost with the connection. Without a time
- * stamp in the payload the reading would count twice.
+ * Recognises messages that the broker redelivers. At QoS 1 a broker repeats, on the next connection of a session,
+ * every message whose acknowledgement it did not receive, with the same packet identifier and the DUP flag (MQTT
+ * 5.0, 4.4 and 3.3.1.1). The client may already have processed such a message, if only the acknowledgement was lost
+ * with the connection. Without this check, a reading without a time stamp would count twice.
  */
 /** Messages remembered of a connection: more than a broker sends without an acknowledgement (Mosquitto: 20). */
 const MOST = 2048;

@@ -1,7 +1,8 @@
 /**
- * The filters of the agent's session with its broker: what is wanted, what the broker refused, and what a kept session may
- * still hold that nobody wants. No protocol has a way to ask for a session's filters, so they are remembered: those of before
- * are taken back until the broker confirms it, and a session of which nothing is known is begun anew.
+ * The filters of the agent's session at the broker: the wanted filters, the refused ones, and filters from before
+ * that a kept session may still hold. MQTT has no way to query the filters of a session, so they are stored: the
+ * agent unsubscribes from old filters until the broker confirms, and starts a clean session when it has no record of
+ * the former one.
  */
 import type { Subscription } from './connection.ts';
 

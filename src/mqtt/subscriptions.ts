@@ -1,4 +1,4 @@
-/** What to subscribe to: the sensors' filters, and the agent's own inbox beside them. Pure. */
+/** Computes the filters to subscribe to: those of the sensors and the agent's own inbox. Pure. */
 import { covers } from '../config/filters.ts';
 import type { Subscription } from './connection.ts';
 

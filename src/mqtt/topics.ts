@@ -1,4 +1,4 @@
-/** The one home of all topic names that gatecast publishes or listens on. */
+/** All names of topics that gatecast publishes or subscribes to. */
 import { GatecastError } from '../errors.ts';
 
 export interface Topics {

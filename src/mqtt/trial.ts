@@ -1,4 +1,4 @@
-/** Proves a broker, or a credential, on a connection of its own, while the agent goes on with the one it has. */
+/** Tests a broker or a credential on a second connection, while the agent keeps using the present one. */
 import { randomUUID } from 'node:crypto';
 import { errorText, GatecastError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';

@@ -1,7 +1,8 @@
 /**
- * A backup in one file: the database as it is at one instant, with files (models, config) beside it in a table `sqlar`.
- * So the file is a `gatecast.db` that an agent can go on from, and an archive that `sqlite3 -A` unpacks
- * (https://sqlite.org/sqlar.html). Written beside, synced, renamed: a name that is there is a whole backup.
+ * A backup in one file: the database at one instant, with further files (models, config) in a table `sqlar`. The
+ * file is both a `gatecast.db` that an agent can use and an archive that `sqlite3 -A` unpacks
+ * (https://sqlite.org/sqlar.html). It is written under a temporary name, synced and renamed, so that an existing
+ * backup is always complete.
  */
 import {
   closeSync,

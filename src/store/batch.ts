@@ -1,4 +1,7 @@
-/** Writes what waits to the database: rows, then the marks on them and on older ones, meta values, counts of refused readings. */
+/**
+ * Writes waiting data to the database: rows, then marks on new and older rows, meta values, and counts of refused
+ * readings.
+ */
 import { OUT_OF_RANGE } from '../series/quality.ts';
 import { type Database, isRowRefused, type Statement } from './database.ts';
 import { isRefused, writeMark } from './marks.ts';

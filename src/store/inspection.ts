@@ -1,6 +1,6 @@
 /**
- * What a store holds, read beside the agent that writes it and without changing anything: the database as of its last
- * batch, and the journal that holds what came since.
+ * Reads a store while an agent writes to it, without changing anything: the database as of its last batch, and the
+ * journal with everything newer.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,7 +1,7 @@
 /**
- * One agent a data directory. The lock is the kernel's (through SQLite, which alone in this process can ask for one):
- * it goes with the process, so there are no stale locks to guess about, not after `kill -9`, not across containers
- * that share the folder. The pid file is only for the message.
+ * Allows one agent per data directory. The kernel holds the lock (taken through SQLite, the only code in this
+ * process that can request one) and releases it when the process ends, so that no stale lock remains, neither after
+ * `kill -9` nor across containers that share the folder. The pid file serves only the error message.
  */
 import { closeSync, constants, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';

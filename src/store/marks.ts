@@ -1,7 +1,7 @@
 /**
- * Quality marks that come after their samples: a bucket is judged when it closes, its readings were stored as they
- * came. A mark is a span of time of one stream; it is set on rows in memory at once and on stored ones with the next
- * batch. Bits only ever come to a row, so that setting a span twice does no harm.
+ * Quality marks that are set after their samples were stored: readings are stored on arrival, and a bucket is judged
+ * when it closes. A mark covers a time span of one stream; it is set at once on rows in memory, and with the next
+ * batch on stored rows. Bits are only ever added to a row, so that setting a mark twice does no harm.
  */
 import { OUT_OF_RANGE } from '../series/quality.ts';
 import type { Database } from './database.ts';

@@ -1,4 +1,6 @@
-/** Stored samples: those of the database and those that still wait for it, with the waiting marks set on both. */
+/**
+ * Reads stored samples from the database and from the rows still waiting for it, with the waiting marks set on both.
+ */
 import type { Database } from './database.ts';
 import { type MarkSpan, marked } from './marks.ts';
 import { eachSample, eachSampleOf, mergeByTime, type NamedSample } from './reading.ts';

@@ -1,6 +1,6 @@
 /**
- * Samples that wait to be written: a ring of plain columns (21 bytes a row) that grows up to a bound, then drops its
- * oldest row for each new one and counts it. Is not a store: it forgets when the process ends.
+ * Samples waiting to be written: a ring of plain columns (21 bytes per row) that grows up to a bound, then drops and
+ * counts its oldest row for each new one. Not durable: its content is lost when the process ends.
  */
 export class PendingRows {
   private readonly limit: number;

@@ -1,6 +1,6 @@
 /**
- * Walking stored samples in time order, a page at a time: SQLite allows no other statement on a connection while one
- * iterates, and the caller may append in between. `openReader` is for another thread or process.
+ * Reads stored samples in time order, one page at a time: SQLite allows no other statement on a connection during an
+ * iteration, and the caller may append in between. `openReader` is for other threads and processes.
  */
 import type { Database } from './database.ts';
 import { openReadOnly } from './database.ts';

@@ -1,6 +1,6 @@
 /**
- * How many readings of each stream were refused, by day and reason, so that the owner sees it long after. Counted in
- * memory and written with the next batch: a crash loses the counts since, never a sample.
+ * Counts the refused readings of each stream by day and reason, so that the owner can look them up later. Counts are
+ * kept in memory and written with the next batch: a crash loses the counts since the last batch, never a sample.
  */
 import type { Database } from './database.ts';
 

@@ -1,6 +1,6 @@
 /**
- * Space kept aside for the day the disk is full: SQLite needs room to move its log into the file, and to delete rows.
- * Without it a full disk cannot even be relieved.
+ * Reserves disk space for the case of a full disk: SQLite needs space to write its log back into the file and to
+ * delete rows. Without the reserve, a full disk would prevent deletion as well.
  */
 import { closeSync, constants, existsSync, fsyncSync, rmSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';

@@ -1,6 +1,7 @@
 /**
- * Takes over from a damaged database what can still be read: one bad page should not cost two months of samples. Newest
- * rows first, as they matter most; each table until it fails. Saved states carry their own checksums.
+ * Copies the readable data of a damaged database into a new one: one bad page should not cost two months of samples.
+ * Copies the newest rows first, because they matter most, and each table up to its first error. Saved states carry
+ * their own checksums.
  */
 import { type Database, openReadOnly } from './database.ts';
 

@@ -1,10 +1,10 @@
 /**
- * The database's tables, one step a version; `PRAGMA user_version` says how far a file has come. A step that was
- * released is never changed.
+ * The database's tables, one migration per version; `PRAGMA user_version` holds the version of a file. A released
+ * migration is never changed.
  *
- * Rows are keyed by time first: new ones then go to the end of the tree, so that a batch touches few pages and trimming
- * the oldest frees whole ones. Reading one stream walks the others' rows of that span too; that happens at start and
- * in training, not per message.
+ * Rows are keyed by time first: new rows are then appended at the end of the tree, so that a batch touches few pages
+ * and trimming the oldest rows frees whole pages. Reading one stream therefore also reads the rows of all others in
+ * that time span; this happens at the start and in training, not per message.
  */
 export const MIGRATIONS: readonly string[] = [
   `

@@ -1,7 +1,8 @@
 /**
- * The files of the journal. Each is appended to by one process, and removed once the database holds what is in it. The
- * database notes, in the transaction that takes the rows, how much of each file it holds: a crash between the two, or a file
- * that cannot be removed, does not bring anything back. Knows the format (`journal.ts`), not what the records mean.
+ * The files of the journal. One process appends to each file, and the file is removed once the database contains its
+ * data. The transaction that stores the rows also records how much of each file the database contains: a crash
+ * between storing and removing, or a file that cannot be removed, does not bring old rows back. Knows the format
+ * (`journal.ts`), not the meaning of the records.
  */
 import { randomBytes } from 'node:crypto';
 import {

@@ -1,7 +1,7 @@
 /**
- * The store on SQLite. Layers, newest first: rows in memory -> journal (every flush) -> database (big batches). A fault
- * in one layer leaves the ones above working, so that forecasting goes on without a disk.
- * Used from one thread; others read through `openReader`.
+ * The store on SQLite. Layers, newest first: rows in memory -> journal (every flush) -> database (big batches).
+ * After a fault in one layer the layers above keep working, so that forecasting continues without a disk. One thread
+ * uses this class; others read through `openReader`.
  */
 import { randomUUID } from 'node:crypto';
 import { statSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** What the agent needs of durable storage. Implemented on SQLite in `sqlite-store.ts`. */
+/** The interface of durable storage that the agent uses. Implemented on SQLite in `sqlite-store.ts`. */
 import type { StreamSnapshot } from '../forecast/engine-contract.ts';
 import type { Sample } from '../series/sample.ts';
 import type { MarkSpan } from './marks.ts';

@@ -1,4 +1,4 @@
-/** Keeps the database within its age and size, in slices short enough for the daemon's thread. */
+/** Keeps the database within its maximum age and size, in slices short enough for the main thread. */
 import type { Database } from './database.ts';
 import { trimRejects } from './reject-counts.ts';
 

@@ -1,6 +1,6 @@
 /**
- * What the database has not taken yet: rows, marks and meta values in memory, and the journal that makes them survive a
- * crash. Knows nothing of SQLite. Works without a journal while the disk is away.
+ * Data not yet in the database: rows, marks and meta values in memory, and the journal that preserves them over a
+ * crash. Independent of SQLite. Works without a journal while the disk is unavailable.
  */
 import { FrameWriter, type JournalReader, readJournal } from './journal.ts';
 import type { MarkSpan } from './marks.ts';

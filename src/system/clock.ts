@@ -1,4 +1,4 @@
-/** Time as the daemon sees it, injected so that tests and backtests bring their own. */
+/** The daemon's clock, injected so that tests and backtests can replace it. */
 export interface Clock {
   /** Wall clock, ms since 1970 UTC. May jump. */
   now(): number;

@@ -1,4 +1,4 @@
-/** What the kernel says about this machine and process. Linux; elsewhere what Node knows, and null where it does not. */
+/** Facts about this machine and process from the kernel (Linux); on other systems what Node provides, else null. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { cpus, freemem, loadavg, totalmem } from 'node:os';
 

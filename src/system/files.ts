@@ -1,6 +1,6 @@
 /**
- * Files that survive a power cut: written beside, synced, renamed into place, and the folder synced, so that a reader
- * sees the old content or the new one, never half of either.
+ * Writes files that survive a power cut: to a temporary file, synced, renamed into place, and the folder synced. A
+ * reader sees the old content or the new content, never a mixture.
  */
 import { createHash } from 'node:crypto';
 import {

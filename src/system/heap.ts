@@ -1,6 +1,6 @@
 /**
- * How much memory V8 takes. Its defaults favour speed over size, by some 60 MB in the daemon. V8 reads its flags each time it
- * would grow a heap, so they may be set in a running process.
+ * Limits the memory of V8. Its defaults favour speed over size, by some 60 MB in the daemon. V8 reads its flags each
+ * time it grows a heap, so they may be set in a running process.
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';

@@ -1,7 +1,7 @@
 /**
- * Tells systemd how the service is (sd_notify): ready, alive, stopping. Node cannot send Unix datagrams, so the
- * `systemd-notify` program does; the unit needs `NotifyAccess=all`, since that program is another process.
- * Without NOTIFY_SOCKET nothing happens.
+ * Reports the state of the service to systemd (sd_notify): ready, alive, stopping. Node cannot send Unix datagrams,
+ * so the `systemd-notify` program does; the unit needs `NotifyAccess=all`, because that program is another process.
+ * Does nothing without NOTIFY_SOCKET.
  */
 import { execFile } from 'node:child_process';
 import type { Clock } from './clock.ts';

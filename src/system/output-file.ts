@@ -1,6 +1,6 @@
 /**
- * Files that a command was asked to write: the old content stays until the new one is whole, and what the system says of them
- * becomes an error that names the file.
+ * Output files of commands: the old content stays until the new content is complete, and errors of the operating
+ * system become errors that name the file.
  */
 import {
   accessSync,

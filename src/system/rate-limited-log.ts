@@ -1,4 +1,4 @@
-/** Keeps a warning that repeats from filling the log: one of each kind in ten minutes, with the count of those left out. */
+/** Limits repeated warnings: one of each kind in ten minutes, with the number of omitted ones. */
 import type { Clock } from './clock.ts';
 
 const EVERY_MS = 600_000;

@@ -1,6 +1,7 @@
 /**
- * Nothing leaves the gateway but to its broker. onnxruntime, from 1.29 on, counts what it is used for, keeps that with an
- * identifier of the machine below the user's cache folder, and sends it to its maker, unless the environment forbids it.
+ * Disables onnxruntime's telemetry, so that the gateway sends data to its broker only. From 1.29 on, onnxruntime
+ * records its use, stores the records with a machine identifier below the user's cache folder, and sends them to its
+ * vendor, unless the environment forbids it.
  */
 
 /**
