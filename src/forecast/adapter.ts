@@ -1,8 +1,8 @@
 /**
- * The network's forecast, adapted to one stream: its median is moved by what a linear regression foretells of its
- * error there, and its quantiles are drawn together as far as that makes the error smaller. It starts as the network's
- * own forecast; the blend decides lead by lead what it is worth. Where a stream has covariates, a second regression sees
- * them as well, and each counts by what it has been worth at the lead.
+ * Adapts the network's forecast to one stream: a linear regression predicts the network's error on this stream and
+ * shifts the median by it, and the quantiles are narrowed as far as that reduces the loss. At the start the adapted
+ * forecast equals the network's; the blend weights it lead by lead. Where a stream has covariates, a second
+ * regression uses them as well, and both are weighted by their running loss at the lead.
  */
 import { MEDIAN, Q } from '../quantiles.ts';
 import { ArrayBlock } from '../series/array-block.ts';

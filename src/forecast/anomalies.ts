@@ -1,10 +1,11 @@
 /**
- * How improbable a bucket was under the forecast made one step before it: a two-sided tail probability. Inside the interval
- * p10..p90 the quantiles say it. Beyond, the stream's own history does: the share of buckets beyond an edge and the
- * distribution of how far beyond they were, in half widths of the interval, taken as generalised Pareto (Pickands 1975;
- * peaks over threshold in streams: Siffer et al., KDD 2017) and fitted by moments (Hosking & Wallis 1987). What came at
- * least as far out before is counted too: what has happened twice in a thousand buckets has no probability of 10^-9,
- * whatever the fit says. Learns from every bucket; bounded; part of a stream's state.
+ * The probability of a bucket under the forecast made one step before it: a two-sided tail probability. Inside the
+ * interval p10..p90 it comes from the quantiles. Beyond, it comes from the stream's own history: the share of
+ * buckets beyond an edge and the distribution of their distance from it, in half widths of the interval, modelled as
+ * generalised Pareto (Pickands 1975; peaks over threshold in streams: Siffer et al., KDD 2017) and fitted by moments
+ * (Hosking & Wallis 1987). Earlier buckets at least as far out are counted too: an event that occurred twice in a
+ * thousand buckets cannot have a probability of 10^-9, whatever the fit gives. Learns from every bucket; bounded;
+ * part of a stream's state.
  */
 import { ArrayBlock } from '../series/array-block.ts';
 import type { StateIo } from '../series/state-io.ts';

@@ -1,6 +1,7 @@
 /**
- * What is published of a stream: the network's answer, corrected by the stream's adapter, blended with the simple
- * forecasts by what each has been worth, and calibrated. Live, in a backtest, and where a new network is put to the test.
+ * Computes the published forecast of a stream: the network's output, corrected by the stream's adapter, blended with
+ * the simple forecasts by their running losses, and calibrated. Used live, in a backtest, and in the gate for a new
+ * network.
  */
 
 import { ArrayBlock } from '../series/array-block.ts';

@@ -1,4 +1,4 @@
-/** The forecasters whose quantiles compete for publication on every stream, and how the simple ones get theirs. */
+/** The candidate forecasters of the blend, and how quantiles are derived for the simple ones. */
 import { MEDIAN, Q } from '../quantiles.ts';
 import { EXPERTS } from '../series/experts.ts';
 import type { Features, KeptExpert } from '../series/features.ts';

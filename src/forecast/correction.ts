@@ -1,7 +1,7 @@
 /**
- * How far off the network's median is on one stream, foretold from a few numbers about the stream: a regression at each
- * of a few leads (knots), in units of the lead's scale, learnt as the buckets arrive. What is right of it shows in its
- * running error beside the network's.
+ * Predicts the error of the network's median on one stream from a few numbers about the stream: a regression at each
+ * of a few leads (knots), in units of the lead's scale, learnt as the buckets arrive. Its usefulness shows in its
+ * running error compared with the network's.
  */
 import { MEDIAN, Q } from '../quantiles.ts';
 import { ArrayBlock } from '../series/array-block.ts';

@@ -1,4 +1,7 @@
-/** Who is whose covariate: every stream and table that some stream names, by name, whether it is there yet or not. */
+/**
+ * Records which streams use which covariates: every stream and table that some stream names, by name, whether it
+ * exists yet or not.
+ */
 import { MEDIAN, Q } from '../quantiles.ts';
 import type { ClosedBucket } from '../series/buckets.ts';
 import { StreamSource, type TablePoint, TableSource } from '../series/covariate-sources.ts';

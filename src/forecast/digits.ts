@@ -1,4 +1,7 @@
-/** How many digits tell the numbers of a forecast apart: six say nothing of a meter's total of 45678.9 that grows by 0.05. */
+/**
+ * The number of digits that distinguishes the values of a forecast: six are too few for a meter's total of 45678.9
+ * that grows by 0.05.
+ */
 
 import { LARGE } from '../series/line.ts';
 

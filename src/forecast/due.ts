@@ -1,4 +1,4 @@
-/** Which closed buckets of a tick are stepped together, and in which order. */
+/** Selects the closed buckets of a tick that are stepped together, and their order. */
 import type { ClosedBucket } from '../series/buckets.ts';
 import type { CovariateBook } from './covariate-book.ts';
 import { MAX_BATCH } from './step-batches.ts';

@@ -1,7 +1,7 @@
 /**
- * What the agent, the demo and the backtest may ask of the forecasting engine.
- * One pipeline, two clocks: live pushes samples as they arrive and ticks on a timer; a backtest pushes a file's rows
- * and ticks on the file's clock.
+ * The interface of the forecasting engine, as used by the agent, the demo and the backtest. One pipeline, two
+ * clocks: live pushes samples as they arrive and ticks on a timer; a backtest pushes a file's rows and ticks on the
+ * file's clock.
  */
 import type { TablePoint } from '../series/covariate-sources.ts';
 import type { Sample } from '../series/sample.ts';

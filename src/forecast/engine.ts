@@ -1,6 +1,6 @@
 /**
- * The forecasting engine: many streams, one network, one batched run for all that are due. Pure: the caller brings
- * samples and time. A backtest and the daemon run this same code.
+ * The forecasting engine: many streams, one network, one batched run for all due streams. Pure: the caller passes in
+ * samples and time. Backtest and daemon run this same code.
  */
 import { errorText, GatecastError } from '../errors.ts';
 import { Q } from '../quantiles.ts';

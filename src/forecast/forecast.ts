@@ -1,4 +1,4 @@
-/** The forecast as everyone outside the engine knows it. */
+/** The forecast type that the engine passes to all other rooms. */
 import type { MarkName } from '../series/quality.ts';
 import type { Surprise } from './anomalies.ts';
 

@@ -1,7 +1,8 @@
 /**
- * The intervals that wait for their buckets: for each knot k a ring of k rows, one row a step. The published one is kept whole, because
- * whether a reading is inside is asked of it, and readings often stand exactly on its edge (a solar panel's 0 at night). Of the
- * others only losses are made: 16 bits each do, as differences from the published median.
+ * Forecast intervals that wait for their buckets: for each knot k a ring of k rows, one row per step. The published
+ * interval keeps full precision, because readings are tested against it and often lie exactly on its edge (a solar
+ * panel's 0 at night). The other intervals serve only for losses: 16 bits each are enough, stored as differences
+ * from the published median.
  */
 
 import type { ArrayBlock } from '../series/array-block.ts';

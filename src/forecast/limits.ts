@@ -1,4 +1,4 @@
-/** What a stream can be: nothing else is ever forecast. */
+/** Clips forecasts to the possible range of a stream. */
 import type { Features } from '../series/features.ts';
 import type { StreamSpec } from '../series/spec.ts';
 

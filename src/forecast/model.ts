@@ -1,4 +1,4 @@
-/** A trained network as the engine sees it. */
+/** The engine's interface to a trained network. */
 import type { Stepper } from '../model/stepper.ts';
 
 export interface Model {

@@ -1,4 +1,4 @@
-/** Which units change alike, and how they are told in one of them. */
+/** Groups units whose values change alike, and converts each to the unit of its group. */
 
 /** In the order of `UNIT_PRIOR`. */
 export const PRIOR_GROUPS = ['°C', '%', 'W', 'hPa', 'µg/m³', 'lx', 'm/s', 'V'] as const;

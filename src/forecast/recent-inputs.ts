@@ -1,4 +1,4 @@
-/** What a stream last showed the network: another model is warmed up on it. 8 bits a number, [steps, I], a ring. */
+/** The most recent network inputs of a stream, used to warm up another model. 8 bits per number, [steps, I], a ring. */
 
 import { ArrayBlock } from '../series/array-block.ts';
 import { compress, expand } from '../series/companding.ts';

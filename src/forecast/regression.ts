@@ -2,9 +2,10 @@
  * Linear regressions of several outputs on the same inputs, learnt one step at a time: recursive least squares with
  * exponential forgetting (Haykin, Adaptive Filter Theory, ch. 10). All outputs share one inverse covariance.
  *
- * Two things keep it safe for years. The ridge is not forgotten: every step adds a little of it along one coordinate in
- * turn, as if that weight had been observed to be 0, so that a direction the inputs no longer show neither winds the
- * covariance up nor keeps its weight. And a step never moves an output by more than a bounded error.
+ * Two measures keep it stable for years. The ridge is not forgotten: every step adds a little of it along one
+ * coordinate in turn, as if that weight had been observed to be 0, so that a direction no longer present in the
+ * inputs neither winds the covariance up nor keeps its weight. And a step never moves an output by more than a
+ * bounded error.
  */
 import { ArrayBlock } from '../series/array-block.ts';
 import type { StateIo } from '../series/state-io.ts';

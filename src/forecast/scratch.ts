@@ -1,4 +1,4 @@
-/** What a step works in: nothing of it outlives the step, so that all streams of one horizon share it. */
+/** Scratch buffers of a step: nothing in them outlives the step, so that all streams of one horizon share them. */
 import { Q } from '../quantiles.ts';
 import { FeatureScratch } from '../series/feature-scratch.ts';
 import { LeadKnots } from '../series/lead-knots.ts';

@@ -1,4 +1,4 @@
-/** The loaded step graphs of one model, a graph for each horizon, with the arrays that their runs read. */
+/** The loaded step graphs of one model, one graph per horizon, with the input arrays of their runs. */
 import { GatecastError } from '../errors.ts';
 import type { Stepper } from '../model/stepper.ts';
 import { AHEAD, I } from '../series/features.ts';

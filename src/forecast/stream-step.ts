@@ -1,8 +1,9 @@
 /**
- * One step of one stream: a closed bucket in, the network's inputs out, and the network's answer back in the stream's unit.
- * The live engine, the backtest, the training data, the gate and the public protocols all step through this class, so that
- * a network is trained and judged on exactly the inputs that it gets live. It owns everything that decides those inputs:
- * origin, fill, quality, scaler, limits, covariates and coverage target. Pure.
+ * One step of one stream: a closed bucket in, the network's inputs out, and the network's output converted back to
+ * the stream's unit. The live engine, the backtest, the training data, the gate and the public protocols all step
+ * through this class, so that a network is trained and evaluated on exactly its live inputs. This class owns
+ * everything that determines those inputs: origin, fill, quality, scaler, limits, covariates and coverage target.
+ * Pure.
  */
 import { MEDIAN, Q } from '../quantiles.ts';
 import type { ArrayBlock } from '../series/array-block.ts';

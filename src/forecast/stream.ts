@@ -1,6 +1,7 @@
 /**
- * One stream from sample to forecast: its buckets, its step (`stream-step.ts`), its recurrent state, and what a forecast says
- * beside its quantiles: marks, surprises, crossings, scores. Holds everything the stream has learnt; the engine only batches.
+ * One stream from sample to forecast: its buckets, its step (`stream-step.ts`), its recurrent state, and the parts
+ * of a forecast beside its quantiles: marks, anomalies, crossings, scores. Holds everything the stream has learnt;
+ * the engine only batches.
  */
 import { GatecastError } from '../errors.ts';
 import { MEDIAN, Q } from '../quantiles.ts';

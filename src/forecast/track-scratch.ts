@@ -1,4 +1,4 @@
-/** What the blend of a stream is worked out in. */
+/** Scratch buffers for the blend of a stream. */
 import { LeadKnots } from '../series/lead-knots.ts';
 import { C } from './candidates.ts';
 

@@ -1,12 +1,11 @@
 /**
- * Matches forecasts with what came. For a few leads (knots) the interval of every candidate and of the published
- * forecast waits until its bucket arrives; then three things learn from it: the weights that blend the candidates,
- * the factors that keep the published interval honest, and the scores that the owner reads.
+ * Compares forecasts with the readings that follow. For a few leads (knots) the interval of every candidate and of
+ * the published forecast waits until its bucket arrives; the bucket then updates the weights that blend the
+ * candidates, the factors that calibrate the published interval, and the published scores.
  *
- * Blending: `weights.ts`.
- * Calibration: online quantile tracking of a multiplicative correction of each half of the interval, in log space
- * (adaptive conformal inference, Gibbs & Candes 2021; quantile tracker of conformal PID, Angelopoulos et al. 2023).
- * Where the noise has grown for good that is slow: `widening.ts`.
+ * Blending: `weights.ts`. Calibration: online quantile tracking of a multiplicative correction of each half of the
+ * interval, in log space (adaptive conformal inference, Gibbs & Candes 2021; quantile tracker of conformal PID,
+ * Angelopoulos et al. 2023). This adapts slowly where the noise has grown permanently: see `widening.ts`.
  */
 import { MEDIAN, pinball3, Q } from '../quantiles.ts';
 import { ArrayBlock } from '../series/array-block.ts';

@@ -1,4 +1,4 @@
-/** The state that another model would have, had it seen what a stream last showed. */
+/** Computes the state that another model would have after the most recent inputs of a stream. */
 import type { StepBatch } from './step-batches.ts';
 import type { Stream } from './stream.ts';
 

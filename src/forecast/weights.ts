@@ -1,10 +1,11 @@
 /**
- * What each candidate is worth at each lead: weights fall with its running pinball loss, a power of its ratio to the best.
+ * The weight of each candidate at each lead: it falls with the candidate's running pinball loss, as a power of its
+ * ratio to the best loss.
  *
- * A running loss over hundreds of steps is slow where the stream changes for good (a new set-point, another machine): the
- * forecasts of its old level are published for days after. So what the candidates lost in the last few steps is watched too.
- * One that loses far more than it used to, and clearly more than another does now, is set back, and at once at all longer
- * leads as well: their own losses are known only when those leads have passed.
+ * A running loss over hundreds of steps reacts slowly when the stream changes permanently (a new set-point, another
+ * machine): forecasts of its old level would be published for days. So the losses of the last few steps are tracked
+ * too. A candidate that loses far more than it used to, and clearly more than another candidate does now, loses
+ * weight at once, also at all longer leads: their own losses are known only when those leads have passed.
  */
 
 import type { ArrayBlock } from '../series/array-block.ts';

@@ -1,12 +1,13 @@
 /**
- * How much wider than it has learnt to be the published interval is for now, because the stream misses it more than an
- * interval of the right width is missed.
+ * Widens the published interval for a while beyond its learnt width when the stream misses it more often than it
+ * would miss an interval of the right width.
  *
- * The widths that the network gives, and the factors that calibrate them, follow what hundreds of steps were like. Where
- * a stream becomes noisier for good both are too narrow for days, most of all at the long leads, whose errors are known
- * last. So a sum of recent misses, each in widths of the interval that is published now, is kept for every lead
- * (CUSUM, Page 1954): in a stream that stays as it is it stands at nothing. What is above a doubt widens the interval,
- * in log space, at this lead and at all longer ones, until it is no longer missed that often; then the sum falls again.
+ * The widths from the network, and the factors that calibrate them, average over hundreds of steps. When a stream
+ * becomes permanently noisier, both are too narrow for days, most of all at the long leads, whose errors are known
+ * last. So for every lead a sum of recent misses is kept, each in widths of the interval as published now (CUSUM,
+ * Page 1954): in an unchanged stream the sum stays at zero. The part of the sum above a threshold widens the
+ * interval, in log space, at this lead and at all longer ones, until it is no longer missed that often; then the sum
+ * falls again.
  */
 
 import type { ArrayBlock } from '../series/array-block.ts';

@@ -1,9 +1,10 @@
 /**
- * What a stream that has just begun may do next. Its own readings say little, so the interval starts from what sensors in general
- * change by: a prior for the size of a change by unit, level, step and lead (`young-table.ts`, learnt from other streams). The
- * changes that the stream shows update the prior, shorter lags first, each by how often it has been seen (a Kalman filter over
- * lags, Kalman 1960). The forecast is then a mixture of the last value with this interval and of what the experts and the network
- * say, by shares that were learnt for each number of buckets seen; from 128 buckets on these shares fade out.
+ * Forecasts a stream with little history. Its own readings say little, so the interval starts from a prior learnt on
+ * other sensors: the size of a change by unit, level, step and lead (`young-table.ts`). The changes of the stream
+ * itself update the prior, shorter lags first, each weighted by the number of its observations (a Kalman filter over
+ * lags, Kalman 1960). The forecast is then a mixture of the last value with this interval and of the forecasts of
+ * experts and network, with shares that were learnt for each number of buckets seen; from 128 buckets on the share
+ * of the prior fades out.
  */
 
 import { MEDIAN, Q } from '../quantiles.ts';

@@ -1,4 +1,4 @@
-/** A model for others: ONNX graphs, or weights under PyTorch's names. */
+/** Exports a model: as an ONNX graph, or as weights under PyTorch's names. */
 import { GatecastError } from '../errors.ts';
 import { toPyTorch } from '../network/pytorch.ts';
 import { writeSafetensors } from '../network/safetensors.ts';

@@ -1,7 +1,8 @@
 /**
- * What an ONNX file must not hold. Numbers in other files: the registry stores one file a model, and the runtime would look
- * for the others wherever the process happens to stand. Loops, in a model that comes over the broker: whether they end depends
- * on the readings. Reads the few fields of onnx.proto that lead to a tensor or a node, through subgraphs and functions.
+ * Checks an ONNX file for forbidden content. External data: the registry stores one file per model, and the runtime
+ * would look for external files relative to the working directory. Loops in pushed models: whether they end depends
+ * on the readings. Parses only the fields of onnx.proto that lead to a tensor or a node, through subgraphs and
+ * functions.
  */
 import protobuf from 'protobufjs/light.js';
 

@@ -1,6 +1,6 @@
 /**
- * The golden vector: a step model's answer to a fixed input, computed where a model is signed and again on the gateway. A
- * processor or runtime that computes something else is found before the model forecasts.
+ * The golden vector: a step model's output for a fixed input, computed when the model is signed and again on the
+ * gateway. A processor or runtime that computes something else is detected before the model forecasts.
  */
 import { createRandom } from '../network/random.ts';
 import type { Stepper } from './stepper.ts';

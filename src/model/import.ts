@@ -1,6 +1,6 @@
 /**
- * Models that their users bring: weights as safetensors (this program's names, or PyTorch's for a bare cell stack), or a
- * step graph as ONNX. What is wrong with a file is said before anything is written.
+ * Imports models of users: weights as safetensors (this program's names, or PyTorch's for a bare cell stack), or a
+ * step graph as ONNX. Faults of a file are reported before anything is written.
  */
 import { GatecastError } from '../errors.ts';
 import { fromPyTorch, toOwnNames } from '../network/pytorch.ts';

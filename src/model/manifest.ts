@@ -1,6 +1,6 @@
 /**
- * What a model's folder says of itself: `manifest.json`, beside `weights.safetensors`, `step.onnx` and `MODEL_CARD.md`.
- * The schema is the reference: type, bounds and checks come from it.
+ * The manifest of a model's folder: `manifest.json`, beside `weights.safetensors`, `step.onnx` and `MODEL_CARD.md`.
+ * The schema is the reference: type, bounds and checks are derived from it.
  */
 import { z } from 'zod';
 import { errorText, GatecastError } from '../errors.ts';

@@ -1,4 +1,4 @@
-/** Puts weights into the files of a model folder, and a stored model into what the engine runs. */
+/** Writes weights into the files of a model folder, and converts a stored model into the form that the engine runs. */
 import { GatecastError } from '../errors.ts';
 import { writeSafetensors } from '../network/safetensors.ts';
 import type { NetworkSpec } from '../network/spec.ts';

@@ -1,6 +1,7 @@
 /**
- * Models on disk: those shipped with the program and those of the data directory, one folder each, never changed once
- * written. A model is verified (manifest, sha256, dimensions, finite weights) before anything is handed to the runtime.
+ * Models on disk: those shipped with the program and those of the data directory, one folder each, never changed
+ * once written. A model is verified (manifest, sha256, dimensions, finite weights) before the runtime loads
+ * anything.
  */
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -1,6 +1,7 @@
 /**
- * Graphs on the runtime; the one importer of onnxruntime-node. A `Session` runs any of the network room's graphs with
- * named arrays; `createStepper` loads a step model, whoever made it, and holds it to the contract in `stepper.ts`.
+ * Runs graphs on onnxruntime; the only importer of onnxruntime-node. A `Session` runs any graph of the network room
+ * with named arrays; `createStepper` loads a step model of any origin and checks it against the contract in
+ * `stepper.ts`.
  */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { errorText, GatecastError } from '../errors.ts';

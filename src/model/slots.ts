@@ -1,10 +1,10 @@
 /**
- * Which model each group of streams runs: current, previous, candidate, and whether the current one is on probation.
- * One small file, replaced atomically, so that a crash at any instant leaves the old choice or the new one. Models
- * themselves are folders of the registry that never change; a switch only changes names here.
+ * The model slots of each group of streams: current, previous, candidate, and whether the current one is on
+ * probation. One small file, replaced atomically, so that a crash at any instant leaves the old choice or the new
+ * one. Models themselves are folders of the registry that never change; a switch only changes names here.
  *
- * Each configured model (`model.name`) has slots of its own: while a pushed model is on probation, what was fine-tuned from the
- * model before it is kept, and is found again after a rollback.
+ * Each configured model (`model.name`) has separate slots: while a pushed model is on probation, models fine-tuned
+ * from its predecessor are kept, and are used again after a rollback.
  */
 import { existsSync, readFileSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';

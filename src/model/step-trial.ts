@@ -1,6 +1,6 @@
 /**
- * What a step model that its user brings must do beside having the right shapes: answer lively inputs with finite numbers
- * for a while, and forecast a stream the same whichever others are stepped in the same run.
+ * Behaviour required of a user's step model beside the right shapes: it returns finite numbers for varied inputs
+ * over many steps, and the forecast of a stream does not depend on the other streams of the same run.
  */
 import { createRandom } from '../network/random.ts';
 import type { Stepper } from './stepper.ts';

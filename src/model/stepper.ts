@@ -1,7 +1,7 @@
 /**
  * A loaded step model: x [N,I], h [L,N,H] -> quantiles [N,K,Q], h' [L,N,H]. Implemented on onnxruntime in
- * `sessions.ts`; a plain fake serves tests of the pipeline that are not about numbers.
- * The result for one row never depends on the other rows of the batch.
+ * `sessions.ts`; tests of the pipeline that do not check numbers use a plain fake. The result for one row never
+ * depends on the other rows of the batch.
  */
 export interface Stepper {
   readonly inputs: number;

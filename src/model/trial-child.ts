@@ -1,6 +1,6 @@
 /**
- * A process of its own that tries a step model whose user brings it: reads the model from standard input, prints the result as
- * JSON. A graph that never ends, or takes all memory, ends with this process; see `trial.ts`.
+ * A separate process that tries a user's step model: reads the model from standard input, prints the result as JSON.
+ * A graph that never ends or uses all memory ends only this process; see `trial.ts`.
  */
 import { readFileSync } from 'node:fs';
 import { GatecastError } from '../errors.ts';

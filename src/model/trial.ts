@@ -1,4 +1,4 @@
-/** Tries a step model in a process of its own, which is killed when it takes too long or too much memory. */
+/** Tries a step model in a separate process, which is killed when it takes too long or too much memory. */
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { constants, setPriority } from 'node:os';

@@ -1,7 +1,7 @@
 /**
  * Causal convolution in front of the cell: y_t = relu(C [x_{t-k+1}, ..., x_t] + b). Lea et al. 2017 (temporal
- * convolutions), Lai et al. 2018 (in front of a recurrent layer, arXiv:1703.07015).
- * Its history is kept in the network's state, flattened, oldest first, in as few rows of H numbers as hold it.
+ * convolutions), Lai et al. 2018 (in front of a recurrent layer, arXiv:1703.07015). Its history is stored in the
+ * network's state, flattened, oldest first, in as few rows of H numbers as possible.
  */
 import { delayed } from './delay.ts';
 import type { Graph, Value } from './graph/graph.ts';

@@ -1,4 +1,4 @@
-/** A window seen through delays: what convolution and attention read, with the steps before the window as history. */
+/** Delayed copies of a window, for convolution and attention, with the steps before the window as history. */
 import type { Shape } from './graph/dims.ts';
 import type { Graph, Value } from './graph/graph.ts';
 import { pad, slice } from './graph/ops.ts';

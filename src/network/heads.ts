@@ -1,8 +1,8 @@
 /**
- * From the cell's state to nine quantiles of every lead. Quantiles never cross: a median, and positive distances
- * between neighbouring levels summed up on both sides of it (cf. Gasthaus et al. 2019, quantile functions as sums of
- * non-negative increments). The same code serves one step and a window: R rows are the streams of a step, or all
- * origins of all windows.
+ * Computes nine quantiles for every lead from the cell's state. Quantiles never cross: the head outputs a median and
+ * positive distances between neighbouring levels, summed up on both sides of the median (cf. Gasthaus et al. 2019,
+ * quantile functions as sums of non-negative increments). The same code serves one step and a window: R rows are the
+ * streams of a step, or all origins of all windows.
  */
 import { Q } from '../quantiles.ts';
 import { multiply } from './graph/dims.ts';

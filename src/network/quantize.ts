@@ -1,6 +1,6 @@
 /**
- * int8 weights for matrix products that are exact on every CPU: one scale a column, values within +-63.
- * Why 63: AVX2 without VNNI sums pairs of u8 x s8 products in 16 bits that saturate; 2 * 255 * 63 still fits.
+ * int8 weights for matrix products that are exact on every CPU: one scale per column, values within +-63. Why 63:
+ * AVX2 without VNNI sums pairs of u8 x s8 products in 16 bits with saturation; 2 * 255 * 63 still fits.
  */
 export const WEIGHT_LIMIT = 63;
 /** States lie in [-1, 1]; u8 with this step and the zero point 128 spans them. */

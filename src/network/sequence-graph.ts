@@ -1,6 +1,6 @@
 /**
- * The graph that runs a whole window forward in float32: for evaluation, for replaying history into a state, and to
- * export. T and B are open.
+ * The graph that runs a whole window forward in float32: for evaluation, for replaying history into a state, and for
+ * export. T and B are dynamic.
  */
 import { Q } from '../quantiles.ts';
 import { multiply } from './graph/dims.ts';

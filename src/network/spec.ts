@@ -1,6 +1,6 @@
 /**
- * What a network is: its cell, its size, what stands before and after the cell, and how its state is laid out.
- * Every graph and every weight follows from a spec; nothing else describes a network.
+ * The definition of a network: its cell, its size, the parts before and after the cell, and the layout of its state.
+ * Graphs and weights are derived from the spec alone.
  */
 import { GatecastError, type Issue } from '../errors.ts';
 import { Q } from '../quantiles.ts';

@@ -1,5 +1,5 @@
 /**
- * A whole window through the network: convolution, layers of cells, attention, with state in and state out.
+ * Runs a whole window through the network: convolution, layers of cells, attention, with state in and state out.
  * Shared by the sequence graph and the training graph.
  */
 import { attendWindow } from './attention.ts';

@@ -1,7 +1,7 @@
 /**
- * The graph the agent runs once per sample: x [N, Itot], h [S, N, H] -> quantiles [N, K, 9], h_next [S, N, H].
- * x holds the step's inputs, then, for a lead head, z of every lead row-major. A bare cell stack gives its top state
- * `state` [N, H] instead of quantiles.
+ * The graph that the agent runs once per bucket: x [N, Itot], h [S, N, H] -> quantiles [N, K, 9], h_next [S, N, H].
+ * x holds the step's inputs, then, for a lead head, z of every lead row-major. A bare cell stack outputs its top
+ * state `state` [N, H] instead of quantiles.
  */
 import { attendStep } from './attention.ts';
 import type { StepState } from './cells/cell.ts';

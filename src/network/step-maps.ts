@@ -1,9 +1,8 @@
 /**
- * The matrix products of the step graph, in float32 or int8.
- * Quantised are products with states, which a cell keeps in [-1, 1] (one fixed scale) or which get a scale a row
- * (vanilla RNN with relu). Products with raw inputs and the features of leads stay float32: they are few, and one
- * outlier among the inputs would take the resolution from all others.
- * No row's result depends on the others: scales are constants or the row's own.
+ * The matrix products of the step graph, in float32 or int8. Products with states are quantised. A gated cell keeps
+ * its states in [-1, 1], so they have one fixed scale; a vanilla RNN with relu has one scale per row. Products with
+ * raw inputs and lead features stay float32: they are few, and one outlier among the inputs would reduce the
+ * resolution of all others. No row's result depends on other rows: scales are constants or belong to the row.
  */
 import type { LayerMaps } from './cells/cell.ts';
 import type { Graph, Value } from './graph/graph.ts';

@@ -1,6 +1,6 @@
 /**
- * The graph one training step runs: forward, masked pinball loss, and the gradient of every weight.
- * Weights are inputs under their own names; updating them is the optimiser's job.
+ * The graph of one training step: forward, masked pinball loss, and the gradient of every weight. Weights are inputs
+ * under their own names; the optimiser updates them outside the graph.
  */
 import { GatecastError } from '../errors.ts';
 import { Q, QUANTILES } from '../quantiles.ts';

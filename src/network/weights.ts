@@ -1,7 +1,6 @@
 /**
- * The parameters of a network: which there are, their shapes, their first values.
- * Matrices of the cell are [G * H, in] as in ONNX and PyTorch, gates in ONNX' order (GRU: z r n, LSTM: i o f c);
- * all others are [in, out].
+ * The parameters of a network: names, shapes, initial values. Matrices of the cell are [G * H, in] as in ONNX and
+ * PyTorch, gates in ONNX' order (GRU: z r n, LSTM: i o f c); all others are [in, out].
  */
 import { GatecastError, type Issue } from '../errors.ts';
 import { Q } from '../quantiles.ts';

@@ -1,8 +1,8 @@
 /**
- * Grows a trained network to more hidden units without changing what it computes, so that training can go on larger.
- * New units start with random inputs of their own and are not listened to yet: the weights by which anything old reads
- * them are 0, and training raises them. (The idea of Chen et al. 2016, Net2Net, arXiv:1511.05641; instead of copies of old
- * units, which recurrence would keep in step, fresh ones.)
+ * Adds hidden units to a trained network without changing its output, so that training can continue at a larger
+ * size. New units start with random input weights. All weights from new units to old parts start at 0 and grow in
+ * training. (The idea of Chen et al. 2016, Net2Net, arXiv:1511.05641; instead of copies of old units, which the
+ * recurrence would keep identical, new ones.)
  */
 import { GatecastError } from '../errors.ts';
 import { gatesOf } from './cells/cells.ts';

@@ -1,4 +1,4 @@
-/** What of a reading can be judged on its arrival, before its bucket: its time and its size. */
+/** Checks of a reading on its arrival, before its bucket is known: its time and its size. */
 import type { Sample } from './sample.ts';
 import type { StreamSpec } from './spec.ts';
 

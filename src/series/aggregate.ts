@@ -1,4 +1,4 @@
-/** From the readings of one bucket, put in order of time so that the order of arrival never matters, to its value. */
+/** Computes the value of a bucket from its readings, sorted by time so that the order of arrival never matters. */
 import { meanDirection } from './circle.ts';
 import type { Counter } from './counter.ts';
 import type { Aggregate } from './spec.ts';

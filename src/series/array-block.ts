@@ -1,6 +1,6 @@
 /**
- * One block for all arrays of a stream. An array of its own costs some 400 bytes beside its numbers, which for a
- * thousand streams of a hundred small arrays would be more than the numbers.
+ * Allocates all arrays of a stream in one block. A separate array costs some 400 bytes beside its numbers; for a
+ * thousand streams of a hundred small arrays this would exceed the numbers themselves.
  */
 const ALIGN = 8;
 

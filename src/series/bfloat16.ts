@@ -1,7 +1,7 @@
 /**
- * Numbers in 16 bits: the upper half of a single-precision float, rounded to the nearest (ties to even), so with its range and 8 bits of
- * significand: at most 0.4 % off. For what waits in rings by the thousand and is only compared, kept as a difference from a number
- * that is kept whole. Pure.
+ * Numbers in 16 bits: the upper half of a single-precision float, rounded to the nearest (ties to even). They have
+ * the range of a float and 8 bits of significand: an error of at most 0.4 %. For the thousands of waiting values
+ * that are only compared, stored as a difference from a reference in full precision. Pure.
  */
 const single = new Float32Array(1);
 const bits = new Int32Array(single.buffer);

@@ -1,8 +1,9 @@
 /**
- * How far beyond the values that a stream has shown a forecast may go. What a stream has never crossed although it has often stood
- * close to it (a clipped inverter, a full tank, a machine that is off) is most likely a bound; what it has just crossed is none.
- * So the room above the highest value is what earlier records have exceeded the ones before them by, less with every visit
- * near it that was no record; the same below the lowest. Soft: values beyond are drawn together, not cut off.
+ * Limits how far a forecast may go beyond the values that a stream has shown. A level that the stream has often
+ * approached and never crossed (a clipped inverter, a full tank, a machine that is off) is most likely a bound; a
+ * level that it has just crossed is not. So the room above the highest value is the amount by which earlier records
+ * exceeded the records before them, reduced with every visit near the maximum that set no record; likewise below the
+ * lowest value. The bound is soft: values beyond are compressed, not cut off.
  */
 import type { StateIo } from './state-io.ts';
 

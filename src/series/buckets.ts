@@ -1,7 +1,8 @@
 /**
- * Samples of one stream onto its grid. A bucket is labelled by its start, stays open for late samples, and closes when
- * a newer sample shows that its time is over or, for a stream that is live, when the clock does. What closes depends on
- * the readings and their own times alone: not on their order of arrival, nor on when anybody looks.
+ * Sorts the samples of one stream into buckets on its grid. A bucket is labelled by its start, stays open for late
+ * samples, and closes when a newer sample shows that its time is over or, for a live stream, when the clock does.
+ * The result depends only on the readings and their times, not on their order of arrival or on when the buckets are
+ * read.
  */
 import { GatecastError } from '../errors.ts';
 import { FUTURE_MS, refusal, type SampleOutcome } from './admission.ts';

@@ -1,4 +1,4 @@
-/** Where a bucket stands in the local day and week. Grid times are UTC; the zone only turns the phases. */
+/** The phase of a bucket in the local day and week. Grid times are UTC; the time zone only shifts the phases. */
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 const WEEK_MS = 7 * DAY_MS;

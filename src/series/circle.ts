@@ -1,4 +1,4 @@
-/** Directions, in degrees: 359 and 1 are two apart. */
+/** Arithmetic on directions in degrees: 359 and 1 are two degrees apart. */
 
 const TURN = 360;
 const RADIANS = Math.PI / 180;

@@ -1,7 +1,7 @@
 /**
- * Running quantiles of everything a stream has shown: what a forecast far ahead falls back to. Each level is moved up or
- * down by a step that shrinks as readings come in (stochastic approximation, Robbins & Monro 1951) and never below a
- * floor, so that it follows slow change.
+ * Running quantiles of all values of a stream: the fallback for forecasts far ahead. Each quantile is moved up or
+ * down by a step that shrinks as readings come in (stochastic approximation, Robbins & Monro 1951) but never below a
+ * floor, so that the quantiles follow slow change.
  */
 import { Q, QUANTILES } from '../quantiles.ts';
 import { ArrayBlock } from './array-block.ts';

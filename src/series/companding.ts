@@ -1,6 +1,7 @@
 /**
- * Features in 8 bits each: steps that grow with the number, fine around zero and some 5 % far out, as telephony does with
- * sound (mu-law, ITU-T G.711). A network learns the same from them, in half the memory of 16 bits. Pure.
+ * Features in 8 bits each: the step size grows with the number, fine around zero and some 5 % far out, as in
+ * telephony (mu-law, ITU-T G.711). A network trained on them learns equally well, in half the memory of 16 bits.
+ * Pure.
  */
 
 /** Numbers are held within +-8. */

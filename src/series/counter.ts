@@ -1,7 +1,8 @@
 /**
- * How much a counter has grown, reading by reading. A fall or an impossible rise can be a reset, another meter, the end of
- * the counter's range, or a wrong reading; which of them it was is often known only when the next readings have come. So the
- * level before the jump is remembered: a counter that returns to it has had wrong readings in between, and goes on from there.
+ * The increase of a counter, reading by reading. A fall or an impossible rise can be a reset, another meter, the end
+ * of the counter's range, or a wrong reading; often only the next readings show which. So the level before the jump
+ * is remembered: if the counter returns to that level, the readings in between were wrong and counting continues
+ * from there.
  */
 import type { StateIo } from './state-io.ts';
 

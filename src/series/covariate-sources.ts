@@ -1,4 +1,4 @@
-/** Where covariates come from: the closed buckets of another stream, and tables of what is known ahead. */
+/** Sources of covariates: the closed buckets of another stream, and tables of values known ahead. */
 import type { ClosedBucket } from './buckets.ts';
 import type { CovariateSource } from './covariates.ts';
 import type { StateIo } from './state-io.ts';

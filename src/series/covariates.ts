@@ -1,8 +1,8 @@
 /**
- * Other series that help to forecast a stream: what is known of them at the end of each of its buckets, on its own grid,
- * as a few bounded numbers. A series that lies in the past (another stream) shows its last values and its own forecast;
- * one known ahead (a tariff, a weather forecast) shows its values at leads to come. Nothing later than the bucket's end
- * is ever read of a series that lies in the past.
+ * Covariates: other series that help to forecast a stream, given as a few bounded numbers per bucket of that stream,
+ * with the knowledge at the end of the bucket. A series known only up to the present (another stream) contributes
+ * its last values and its own forecast; a series known ahead (a tariff, a weather forecast) contributes its values
+ * at future leads. Of a series that is not known ahead, nothing later than the bucket's end is ever read.
  */
 import { RobustScale, RunningMean } from './running.ts';
 import type { StateIo } from './state-io.ts';

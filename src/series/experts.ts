@@ -1,7 +1,7 @@
 /**
- * The simple forecasters that run beside the network on every stream. Each writes a value for every lead; the
- * network mixes them and bends the mixture, so it starts from the best of them on a sensor it has never seen.
- * All are causal, cost O(leads) a step and need no fitting.
+ * The simple forecasters that run beside the network on every stream. Each writes a value for every lead. The
+ * network mixes these values and corrects the mixture, so that on an unseen sensor it starts from the best of them.
+ * All are causal, cost O(leads) per step and need no fitting.
  */
 import { MEDIAN } from '../quantiles.ts';
 import { ArrayBlock } from './array-block.ts';

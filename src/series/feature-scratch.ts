@@ -1,4 +1,4 @@
-/** What the features of a stream are worked out in. */
+/** Scratch buffers for the features of a stream. */
 import { Phases } from './calendar.ts';
 import { E } from './experts.ts';
 import { ErrorScratch, errorKnots } from './lead-errors.ts';

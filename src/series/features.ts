@@ -1,8 +1,8 @@
 /**
- * What the network sees of one stream. After each bucket: `past`, [I] numbers about the stream so far, and `ahead`,
- * [leads, AHEAD] numbers about each lead, the first E being the experts' forecasts as offsets from the anchor in units
- * of the lead's scale. A network output q at lead k means anchor[k] + scale[k] * q in the stream's unit.
- * Everything is relative to the stream's own level and errors, so that one network serves sensors of any kind.
+ * The network's inputs for one stream. After each bucket: `past`, [I] numbers about the stream so far, and `ahead`,
+ * [leads, AHEAD] numbers about each lead, the first E being the experts' forecasts as offsets from the anchor in
+ * units of the lead's scale. A network output q at lead k means anchor[k] + scale[k] * q in the stream's unit. All
+ * inputs are relative to the stream's own level and errors, so that one network serves all kinds of sensors.
  */
 
 import { ArrayBlock } from './array-block.ts';

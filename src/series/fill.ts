@@ -1,7 +1,7 @@
 /**
- * What stands in for a bucket without a reading. Only what was known before the gap is used: live, nothing later
- * exists. (`linear` therefore holds the last value while the gap lasts; a later reading ends the gap and the line
- * between is never drawn into the state.)
+ * The value that stands in for a bucket without a reading. Only data from before the gap is used, because live
+ * nothing later exists. (`linear` therefore holds the last value while the gap lasts; when a later reading ends the
+ * gap, the interpolated line is not fed to the network afterwards.)
  */
 import { EXPERTS } from './experts.ts';
 import type { Features } from './features.ts';

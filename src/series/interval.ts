@@ -1,6 +1,6 @@
 /**
- * Learns a sensor's interval from the times of its readings, snaps it to one a person would have chosen, and notices
- * when the device has changed its rate.
+ * Learns a sensor's interval from the times of its readings, rounds it to a common interval, and detects when the
+ * device has changed its rate.
  */
 import type { StateIo } from './state-io.ts';
 

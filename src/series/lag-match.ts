@@ -1,8 +1,9 @@
 /**
- * How well the recent past resembles the past `lag` steps earlier, for every lag at once. The distance of a lag is an
- * exponentially weighted mean of |y(t) - y(t - lag)|, so one multiply-add a lag and step keeps it: with a long memory
- * its minimum is the period of a cycle (the average magnitude difference function, Ross et al. 1974), with a short
- * one it finds the stretch of history that looks most like now (an analogue forecast, Lorenz 1969).
+ * Measures how well the recent past resembles the past `lag` steps earlier, for every lag at once. The distance of a
+ * lag is an exponentially weighted mean of |y(t) - y(t - lag)|, updated with one multiply-add per lag and step. With
+ * a long memory its minimum is the period of a cycle (the average magnitude difference function, Ross et al. 1974);
+ * with a short memory its minimum is the stretch of history most similar to the present (an analogue forecast,
+ * Lorenz 1969).
  */
 
 import { ArrayBlock } from './array-block.ts';

@@ -1,7 +1,7 @@
 /**
- * How wrong each expert has lately been, by lead. Forecasts made for a few leads (the knots, spaced by ratio) are kept
- * until their bucket arrives; errors of the leads between are interpolated over the logarithm of the lead.
- * From these errors come the anchor (the experts' mean, weighted by 1/error^4) and the scale of every lead.
+ * The recent error of each expert, by lead. Forecasts for a few leads (the knots, spaced by ratio) are kept until
+ * their bucket arrives; errors of the leads between are interpolated over the logarithm of the lead. These errors
+ * give the anchor (the experts' mean, weighted by 1/error^4) and the scale of every lead.
  */
 
 import { ArrayBlock } from './array-block.ts';

@@ -1,6 +1,6 @@
 /**
- * A few leads, spaced by ratio, at which something is kept or learnt, and how every lead between them follows: linear in
- * the logarithm of the lead. Depends on the horizon alone, so that streams share it.
+ * A few leads (knots), spaced by ratio, at which values are stored or learnt. Leads between knots are interpolated
+ * linearly in the logarithm of the lead. The knots depend on the horizon alone, so that streams share them.
  */
 export class LeadKnots {
   /** Ascending; the horizon itself is always the last. */

@@ -1,7 +1,7 @@
 /**
- * How a stream's values are told to everything that learns from them: in a unit of their own size and relative to a whole
- * number near the first one, because features and track keep them in single precision; directions on a line without the
- * jump at north.
+ * Transforms a stream's values for everything that learns from them: into a unit of the values' own size and
+ * relative to a whole number near the first value, because features and track store single precision; directions are
+ * unwrapped, so that they do not jump at north.
  */
 import { inTurn, turnTo } from './circle.ts';
 import type { StateIo } from './state-io.ts';

@@ -1,6 +1,6 @@
 /**
- * The open buckets of a stream, oldest first. Most streams have one at a time, for which a map would take more than all of
- * its readings; a reading mostly belongs to the newest.
+ * The open buckets of a stream, oldest first. Most streams have one open bucket at a time, for which a map would
+ * take more memory than its readings; most readings belong to the newest bucket.
  */
 import type { Readings } from './aggregate.ts';
 

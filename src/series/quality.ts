@@ -1,10 +1,11 @@
 /**
- * Marks readings that say more about the sensor than about the world: spikes, stuck values, flat lines; and steps to
- * another level, which look like a spike until the next reading confirms them. Streaming, bounded, part of a stream's state.
+ * Marks readings that are probably sensor faults: spikes, stuck values, flat lines; and steps to another level,
+ * which look like a spike until the next reading confirms them. Streaming, bounded, part of a stream's state.
  *
- * A spike is far from the median of the last readings (Hampel 1974), far from what was expected of this bucket (so that what
- * happens every morning is none), and outside of all that the stream has lately shown (so that a machine that is
- * switched on now and then has none). A reading is stuck when the stream has been quiet for much longer than it ever was.
+ * A spike is far from the median of the last readings (Hampel 1974), far from the forecast of its bucket (so that a
+ * daily event is not a spike), and outside the recent range of the stream (so that a machine that is switched on now
+ * and then is not a spike). A reading is stuck when its value has been constant for much longer than ever before in
+ * this stream.
  */
 import { ArrayBlock } from './array-block.ts';
 import { RobustScale, RunningMean } from './running.ts';

@@ -1,6 +1,6 @@
 /**
- * Refuses readings that changed faster than is believable. Judged when a bucket closes, in order of time, so that the
- * order of arrival never matters.
+ * Refuses readings that changed faster than `max_rate`. Readings are judged when their bucket closes, in order of
+ * time, so that the order of arrival never matters.
  */
 import type { StateIo } from './state-io.ts';
 

@@ -1,7 +1,7 @@
 /**
- * What a stream with a season has shown at the same phase of the last seasons, as quantiles: where impulses come every so many
- * buckets (a meter that reports once an hour, a pump with a timer), zeros and impulses each get the interval that they need.
- * Experts and their errors are pooled over all phases and know neither.
+ * Quantiles of the values at the same phase of the last seasons, for streams with a season. Where impulses come
+ * every few buckets (a meter that reports once an hour, a pump with a timer), zeros and impulses thereby get
+ * separate intervals. Experts and their errors are pooled over all phases and cannot distinguish the two.
  */
 
 import { QUANTILES } from '../quantiles.ts';

@@ -1,6 +1,6 @@
 /**
- * A stream's history on another grid, for when the device has changed its rate: several buckets become one, or one is
- * drawn out over several. So what was learnt of level, seasons and errors is not lost.
+ * Converts a stream's history to another grid when the device has changed its rate: merges several buckets into one,
+ * or spreads one over several. This preserves the learnt level, seasons and errors.
  */
 import type { History } from './history.ts';
 import { type Aggregate, isCounter } from './spec.ts';

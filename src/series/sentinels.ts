@@ -1,4 +1,4 @@
-/** Numbers that devices and files hold in place of a value that is missing: -127, -200, -999, 65535. */
+/** Sentinel values that devices and files use for a missing value: -127, -200, -999, 65535. */
 
 const SENTINELS: ReadonlySet<number> = new Set([
   -99, -99.9, -127, -196.6, -200, -242, -255, -273, -273.15, -327.68, -999, -999.9, -3276.8, -9999, -32768,

@@ -1,4 +1,7 @@
-/** What the pure core must know of one stream. Resolved from the config by `src/config`, or from flags by the backtest. */
+/**
+ * The settings of one stream that the pure core needs. Resolved from the config by `src/config`, or from flags by
+ * the backtest.
+ */
 
 import type { CounterKind } from './counter.ts';
 

@@ -1,7 +1,7 @@
 /**
  * One description of a component's state serves saving and restoring: a component visits its fields with a
- * `StateIo`; the writer records them, the reader hands back what was recorded. Numbers keep their 64 bits and arrays
- * their own precision, so that a restored stream goes on bit for bit.
+ * `StateIo`; the writer records them, the reader returns the recorded values. Numbers keep 64 bits and arrays their
+ * own precision, so that a restored stream continues bit for bit.
  */
 import { GatecastError } from '../errors.ts';
 

@@ -1,6 +1,6 @@
 /**
- * The connection to the database and what happens when it fails: reports once, makes room on a full disk, moves a
- * damaged file aside, else closes and opens again later. Knows nothing of what is stored.
+ * The connection to the database and its fault handling: reports a fault once, frees space on a full disk, moves a
+ * damaged file aside, or closes the database and opens it again later. Independent of the stored data.
  */
 import { errorText, GatecastError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';

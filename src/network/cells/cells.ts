@@ -1,4 +1,4 @@
-/** The table of cells. A new cell is a file beside this one and a row here. */
+/** The table of cells. To add a cell, add a file beside this one and a row here. */
 import type { CellOps } from './cell.ts';
 import { gru } from './gru.ts';
 import { gruResetBefore } from './gru-reset-before.ts';

@@ -1,6 +1,6 @@
 /**
- * Sizes of the axes of a value: a number, or a symbol that is known at run time only ('B'), possibly times others ('96*B').
- * Pure arithmetic on shapes; knows nothing of ONNX.
+ * Sizes of the axes of a value: a number, or a symbol whose value is set at run time ('B'), possibly times a number
+ * ('96*B'). Pure arithmetic on shapes; independent of ONNX.
  */
 export type Dim = number | string;
 export type Shape = readonly Dim[];

@@ -1,6 +1,6 @@
 /**
- * A graph under construction: values with static element types and shapes, the nodes that make them, and a tape of
- * how gradients flow back through them. Is not an interpreter; `toModel` gives the bytes a runtime loads.
+ * A graph under construction: values with static element types and shapes, the nodes that compute them, and a tape
+ * of backward rules. Is not an interpreter; `toModel` returns the bytes that a runtime loads.
  */
 import { count, type Shape } from './dims.ts';
 import { type AttributeValue, type ElementType, encodeModel, type NodeSpec, type PortSpec } from './onnx.ts';

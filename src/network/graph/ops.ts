@@ -1,7 +1,7 @@
 /**
- * The operations networks are written in. Each appends its ONNX node and records how gradients flow back.
- * `g` is the graph, shapes follow numpy, `matmul` takes matrices on the right. Shape slips throw plain errors: they
- * are bugs of the builder, not of its user.
+ * The operations that networks are built from. Each appends its ONNX node and records its backward rule. `g` is the
+ * graph, shapes follow numpy, `matmul` takes matrices on the right. Wrong shapes throw plain errors: they are bugs
+ * of the code that builds the graph, not of the user.
  */
 import { broadcast, count, type Dim, fixed, multiply, type Shape, sameShape } from './dims.ts';
 import type { Graph, Value } from './graph.ts';
