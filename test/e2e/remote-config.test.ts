@@ -38,7 +38,7 @@ describe.skipIf(!hasMosquitto)('remote config of a running agent', () => {
 
   it('a push that needs a new connection: the stream misses no forecast and keeps its state', async () => {
     const from = twins.now;
-    await twins.push({ patch: { mqtt: { url: twins.otherUrl } }, probation: '3s' });
+    await twins.push({ patch: { mqtt: { url: twins.otherUrl } }, probation: '4s' });
     await twins.reported('the push applied', {
       status: 'applied',
       version: twins.version,
