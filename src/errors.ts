@@ -26,8 +26,8 @@ export const ERROR_CODES = {
     'The config does not allow this request over MQTT (`requests.allow`), or its signature does not (`requests.signed`).',
   REQUEST_INVALID: 'A request over MQTT is malformed, too large, or asks for what does not exist.',
   STREAM_UNKNOWN: 'No stream has that name.',
-  BUSY: 'Too much was asked at once, the agent is starting or stopping, or a fine-tuning is under way.',
-  INTERNAL: 'A promise inside gatecast was broken; please report it.',
+  BUSY: 'Too many requests are waiting, the agent is starting or stopping, or fine-tuning is running.',
+  INTERNAL: 'A bug in gatecast; please report it.',
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

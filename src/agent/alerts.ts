@@ -14,30 +14,30 @@ import type { Context, NewConnection, Part } from './part.ts';
 
 /** Ids of `<base>/<node>/alert/<id>`, and when each is raised; the texts are the reference in `docs/mqtt.md`. */
 export const ALERTS = {
-  clock: 'The clock of the machine was never set: forecasts are held back until it is.',
+  clock: 'The clock of the machine was never set: no forecasts are made until it is set.',
   store: 'The database cannot be written: samples are in memory only.',
   'disk-full': 'The disk is full: the oldest stored samples are deleted to make room for new ones.',
   dropped:
-    'Readings were not taken, or messages not sent, within the last minutes; `dropped` in the health message counts them by reason.',
+    'Readings were dropped, or messages not sent, within the last minutes; `dropped` in the health message counts them by reason.',
   forecasting: 'Forecasting failed.',
-  network: 'A run of the network failed within the last minutes; naive forecasts served instead.',
+  network: 'A run of the network failed within the last minutes; naive forecasts were published instead.',
   model: 'The model cannot be used: only naive forecasts are made.',
-  'model-rollback': 'A model did not prove itself and was rolled back.',
+  'model-rollback': 'A model failed its probation and was rolled back.',
   finetune: 'The last fine-tuning failed.',
   subscription: 'The broker refuses a subscription.',
   publish: 'The broker refused messages of the agent within the last minutes.',
-  oversize: 'A message was too large to take within the last minutes; the text names its topic.',
+  oversize: 'A message that was too large was skipped within the last minutes; the text names its topic.',
   'broker-limits':
-    'The broker offers less than the agent uses; the text says what, and what is done about it.',
-  'stream-limit': 'There are `max_streams` streams, and further ones were refused.',
+    'The broker lacks features or limits sizes that the agent uses; the text names them and the workaround.',
+  'stream-limit': 'The number of streams has reached `max_streams`, and further streams were refused.',
   'remote-config':
-    'Configs are taken without a signature, or what was kept of remote config was damaged or does not fit the local file.',
-  stale: 'Streams have had no reading for longer than their longest gap (`gaps.max`).',
+    'Unsigned configs are accepted, or the stored remote config is damaged or does not fit the local file.',
+  stale: 'Streams have had no reading for longer than `gaps.max`.',
 } as const;
 
 export type AlertId = keyof typeof ALERTS;
 
-/** Something that is so now. */
+/** A condition that holds now. */
 export interface Condition {
   readonly id: AlertId;
   readonly severity: Alert['severity'];
@@ -47,20 +47,20 @@ export interface Condition {
 /** An alert for the page. */
 export interface ListedAlert extends Alert {
   readonly id: AlertId;
-  /** When its cause was gone, ms; null: it holds. */
+  /** Time at which its cause ended, ms; null while it holds. */
   readonly untilMs: number | null;
 }
 
 const MOST_CLEARED = 30;
 const KEY = 'agent.alerts';
-/** A store that fails cannot keep these. */
+/** Not saved, because these alerts mean that the store cannot save them. */
 const NOT_KEPT: readonly AlertId[] = ['store', 'disk-full'];
 
 export interface AlertsParts {
   readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
   /** Wall clock, ms. */
   readonly now: () => number;
-  /** Null takes it back. */
+  /** Null withdraws the alert. */
   readonly publish: (id: string, alert: Alert | null) => void;
 }
 
@@ -76,16 +76,16 @@ export function createAlerts({ store, clock }: Pick<Context, 'store' | 'clock'>,
 export class Alerts implements Part {
   readonly name = 'alerts';
   private readonly raised = new Map<AlertId, Alert>();
-  /** Those whose cause is gone, oldest first. */
+  /** Alerts whose cause has ended, oldest first. */
   private readonly cleared: ListedAlert[] = [];
-  /** Raised by a former run, and not looked at yet. */
+  /** Ids raised by the former run and not yet checked. */
   private former: readonly string[] | null;
 
   constructor(private readonly parts: AlertsParts) {
     this.former = [...new Set([...read(parts.store), ...NOT_KEPT])];
   }
 
-  /** @param conditions all that hold now; the first of an id counts */
+  /** @param conditions all conditions that hold now; the first one of each id counts */
   check(conditions: readonly Condition[]): void {
     const holding = new Map<AlertId, Condition>();
     for (const one of conditions) if (!holding.has(one.id)) holding.set(one.id, one);
@@ -117,27 +117,27 @@ export class Alerts implements Part {
     if (this.cleared.length > MOST_CLEARED) this.cleared.shift();
   }
 
-  /** Those that hold, then those of this run whose cause is gone; newest first. */
+  /** Alerts that hold, then alerts of this run whose cause has ended; newest first. */
   list(): ListedAlert[] {
     const held = [...this.raised].map(([id, alert]) => ({ id, ...alert, untilMs: null }));
     return [...held.sort((a, b) => b.sinceMs - a.sinceMs), ...[...this.cleared].reverse()];
   }
 
-  /** Ids of those that a config change must not raise: errors, and refused streams, as a filter that is too wide brings. */
+  /** Ids of alerts that fail a config's probation: errors, and refused streams (caused by a filter that is too wide). */
   harmful(): string[] {
     return [...this.raised]
       .filter(([id, { severity }]) => severity === 'error' || id === 'stream-limit')
       .map(([id]) => id);
   }
 
-  /** The broker may have lost what it retained. */
+  /** Publishes all alerts again: the broker may have lost its retained messages. */
   connected({ again }: Pick<NewConnection, 'again'>): void {
     if (!again) return;
     for (const [id, alert] of this.raised) this.parts.publish(id, alert);
   }
 }
 
-/** What a former run left raised; all there are where that is not known. */
+/** Ids raised by the former run; all ids if the store has no valid record. */
 function read(store: AlertsParts['store']): string[] {
   const all = Object.keys(ALERTS);
   try {
@@ -148,12 +148,12 @@ function read(store: AlertsParts['store']): string[] {
   }
 }
 
-/** Why an owner's own rollback happened, in the slots. */
+/** Reason in the slots for a rollback that the owner requested. */
 export const REQUESTED = 'requested';
 
 const NAMES = 5;
 
-/** Streams silent for longer than their longest gap, as the forecasts themselves say. */
+/** Streams without a reading for longer than `gaps.max`; the same rule makes their forecasts `stale`. */
 export function staleStreams(views: readonly StreamView[], nowMs: number): Condition[] {
   const stale = views.filter(
     ({ spec, lastObservedMs, intervalMs }) =>
@@ -167,13 +167,13 @@ export function staleStreams(views: readonly StreamView[], nowMs: number): Condi
   return [{ id: 'stale', severity: 'warning', text }];
 }
 
-/** A model that had to give way, until another is promoted or configured. */
+/** A model was rolled back; holds until another model is promoted or configured. */
 export function rolledBack({ current, previous, probation, reason }: GroupSlots): Condition[] {
   if (previous !== null || probation !== null || reason === 'configured' || reason === REQUESTED) return [];
   return [{ id: 'model-rollback', severity: 'warning', text: `back on '${current}': ${reason}` }];
 }
 
-/** Streams were refused because there are as many as may be. */
+/** Streams were refused because `max_streams` is reached. */
 export function streamLimit(router: Pick<Router, 'stats' | 'dropped'>, most: number): Condition[] {
   const refused = router.dropped()['stream-limit'] ?? 0;
   if (router.stats().streams < most || refused === 0) return [];

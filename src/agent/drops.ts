@@ -13,29 +13,32 @@ type Lost = 'store-full' | 'disk-full' | 'row-refused' | 'journal-damaged';
 export type DropReason = Refused | Kept | Lost | Unsent;
 
 export const DROPS: Readonly<Record<DropReason, string>> = {
-  late: 'The bucket of the reading had been forecast already; `lateness` keeps buckets open longer. It is stored with a mark, so that training and history have it.',
-  duplicate: 'The stream has a reading of the same time already.',
+  late: 'The bucket of the reading was already closed and used for a forecast; a larger `lateness` keeps buckets open longer. The reading is stored with a mark, for training and history.',
+  duplicate: 'The stream already has a reading with the same time.',
   'out-of-range':
-    'The reading is outside `limits.min` and `limits.max`, or no measurement at all; it is stored with a mark.',
+    'The reading is below `limits.min` or above `limits.max`, or is not a plausible measurement; it is stored with a mark.',
   'too-fast': 'The reading changed faster than `limits.max_rate`; it is stored with a mark.',
-  future: 'The time stamp lies further ahead of the clock than five minutes and an interval.',
-  'absurd-time': 'The time stamp is before 2000 or after 2037: of a clock that was never set, or overflowed.',
-  'unknown-stream': 'The stream was removed while the reading waited.',
-  retained: 'The broker had kept the message from before, and it has no time stamp of its own.',
-  overload: 'More readings came than could be worked on.',
-  'store-full': 'Readings that waited in memory for a disk that took nothing; the oldest went.',
-  'disk-full': 'Stored samples, the oldest, that were deleted because the disk was full.',
-  'row-refused': 'Samples that the database refused for what they held.',
-  'journal-damaged': 'Parts of the journal that could not be read at the start; they are kept beside it.',
-  'forecast-not-finite': 'A forecast held a value that is no number; nothing was published in its place.',
-  'outbox-full': 'Messages that waited for the broker; the oldest went (`mqtt.outbox`).',
+  future: 'The time stamp is more than five minutes and one interval ahead of the clock.',
+  'absurd-time':
+    'The time stamp is before 2000 or after 2037: the clock of the sender was never set, or overflowed.',
+  'unknown-stream': 'The stream was removed while the reading was waiting.',
+  retained: 'A retained message without a time stamp, so the time of the reading is unknown.',
+  overload: 'More readings arrived than the agent could process.',
+  'store-full': 'The oldest readings in memory, dropped because the disk could not be written for too long.',
+  'disk-full': 'The oldest stored samples, deleted because the disk was full.',
+  'row-refused': 'Samples that the database refused because of their content.',
+  'journal-damaged':
+    'Damaged parts of the journal that could not be read at the start; they are kept in a separate file.',
+  'forecast-not-finite': 'A forecast contained a value that is not finite; it was not published.',
+  'outbox-full':
+    'The oldest messages waiting for the broker, dropped because the outbox was full (`mqtt.outbox`).',
   'set-aside':
-    'The broker closed the connection twice when the message was sent, or the message is too large for it.',
+    'The broker closed the connection twice when the message was sent, or the message exceeds its packet limit.',
   'refused-out': 'The broker refused a message of the agent.',
-  'oversize-in': 'The broker had a packet for the agent that is too large to take.',
+  'oversize-in': 'The broker sent a packet that is too large for the agent.',
 };
 
-/** Drops that break a promise of the agent, or that only its owner can end: the state is `degraded` for some minutes. */
+/** Drops that violate a guarantee of the agent, or that only the owner can stop: they make the state `degraded` for some minutes. */
 export const DEGRADING: ReadonlySet<DropReason> = new Set<DropReason>([
   'overload',
   'absurd-time',
@@ -53,7 +56,7 @@ export const DEGRADING: ReadonlySet<DropReason> = new Set<DropReason>([
 
 export type Counts = Readonly<Record<string, number>>;
 
-/** Reason by reason. */
+/** Sum of several counts, by reason. */
 export function summed(...all: readonly Counts[]): Record<string, number> {
   const total: Record<string, number> = {};
   for (const counts of all)

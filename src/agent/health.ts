@@ -113,7 +113,7 @@ export class Health {
 
   constructor(private readonly parts: HealthParts) {}
 
-  /** What does not work as it should; empty when all is well. */
+  /** Conditions that are not normal; empty when the agent is healthy. */
   problems(): Condition[] {
     const { pipeline, clock } = this.parts;
     const model = this.parts.model();
@@ -123,19 +123,19 @@ export class Health {
     const add = (id: Condition['id'], text: string): void => void found.push({ id, severity: 'error', text });
     const warn = (id: Condition['id'], text: string): void =>
       void found.push({ id, severity: 'warning', text });
-    if (!ClockHold.sane(clock.now())) add('clock', 'the clock is not set: forecasts are held back');
+    if (!ClockHold.sane(clock.now())) add('clock', 'the clock is not set: no forecasts are made');
     if (model.problem !== null) add('model', `naive forecasts only: ${model.problem}`);
     found.push(...this.parts.storeConditions());
     if (pipeline.fault !== null) add('forecasting', `forecasting failed: ${pipeline.fault}`);
     const { count, last } = this.parts.failures();
     if (this.failed.grew(count, clock.monotonic()))
-      add('network', `the network failed, naive forecasts served instead: ${last}`);
+      add('network', `the network failed, naive forecasts were published instead: ${last}`);
     if (lastRun.status === 'failed') add('finetune', `the last fine-tuning failed: ${lastRun.reason}`);
     const { refusedFilters } = broker;
     if (refusedFilters.length > 0)
       add('subscription', `the broker refuses the subscription ${refusedFilters.join(', ')}`);
     if (this.refused.grew(broker.dropped['refused-out'] ?? 0, clock.monotonic()))
-      add('publish', 'the broker refuses messages of this agent: see its access list');
+      add('publish', 'the broker refuses messages of this agent: check its access list');
     const reasons = this.recentDrops();
     if (reasons.length > 0)
       found.push({
@@ -147,9 +147,9 @@ export class Health {
     if (this.skipped.grew(broker.dropped['oversize-in'] ?? 0, clock.monotonic()))
       warn(
         'oversize',
-        `a message is too large to take: ${skipped ?? 'the broker closed the connection for it'}`,
+        `a message is too large and was skipped: ${skipped ?? 'the broker closed the connection because of it'}`,
       );
-    if (limits !== null) warn('broker-limits', `the broker offers less than is used: ${limits}`);
+    if (limits !== null) warn('broker-limits', `the broker lacks features that the agent uses: ${limits}`);
     return found;
   }
 
@@ -165,14 +165,14 @@ export class Health {
       .sort();
   }
 
-  /** The same in words, with what can be said to the page but not to a broker that is not there. */
+  /** Texts of the errors, and of a lost broker, which the page can show but MQTT cannot carry. */
   degraded(): string[] {
     const { connected, fault } = this.parts.broker();
     const reasons = this.problems().flatMap(({ severity, text }) => (severity === 'error' ? [text] : []));
     return !connected && fault !== null ? [...reasons, `no broker: ${withoutSecrets(fault)}`] : reasons;
   }
 
-  /** Counts of what was not taken or not sent, by reason. */
+  /** Counts of dropped readings and messages, by reason. */
   dropped(): Record<string, number> {
     const { router, pipeline, outputs, broker, store } = this.parts;
     return summed(

@@ -102,7 +102,7 @@ function openStore(
     storeConditions: () => [
       ...(unavailable === null
         ? []
-        : [error('store', `samples are in memory only, or were until a moment ago: ${unavailable}`)]),
+        : [error('store', `samples are, or were until recently, in memory only: ${unavailable}`)]),
       ...(full ? [error('disk-full', 'the disk is full: the oldest samples are deleted')] : []),
     ],
   };

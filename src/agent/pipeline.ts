@@ -84,7 +84,7 @@ export function createPipeline(
     request: ({ topic, payload }) => send({ topic, payload, qos: 0, retain: false }),
     forecasts,
     wrongClock: (stream, advice, omitted) =>
-      log.warn('every reading is refused for its time', { stream, advice, omitted }),
+      log.warn('all readings are refused because of their time stamps', { stream, advice, omitted }),
     failed: (error, omitted) => log.error('forecasting failed', { reason: errorText(error), omitted }),
   });
 }

@@ -210,7 +210,7 @@ export class AgentRemote implements Part {
       found.push({
         id: 'remote-config',
         severity: 'warning',
-        text: 'remote_config.unsigned: whoever may publish to this gateway may configure it',
+        text: 'remote_config.unsigned: anyone who may publish to this gateway can configure it',
       });
     return found;
   }

@@ -140,15 +140,15 @@ export interface SilenceParts {
 }
 
 /**
- * Logs once what a first config most often gets wrong: the broker answers, and no message comes that a rule can read.
- * @returns ends it
+ * Logs once when the broker is connected but no message matches a rule: the most common fault of a new config.
+ * @returns cancels the timer
  */
 export function warnOfSilence({ clock, log, streams, connected }: SilenceParts): () => void {
   return clock.after(PATIENCE_MS, () => {
     if (streams() > 0 || !connected()) return;
     log.warn('no reading so far', {
       seconds: PATIENCE_MS / 1000,
-      hint: '`gatecast check -c FILE --listen 60s` shows what comes in, and what the rules make of it',
+      hint: '`gatecast check -c FILE --listen 60s` shows the incoming messages and how the rules read them',
     });
   });
 }

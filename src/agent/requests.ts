@@ -109,7 +109,7 @@ export class Requests implements Part {
     if (!Object.hasOwn(handlers, verb))
       refuse('REQUEST_INVALID', `There is no request '${verb}'. Known: ${Object.keys(handlers).join(', ')}.`);
     else if (!this.parts.settings().allow.includes(verb))
-      refuse('REQUEST_FORBIDDEN', `'${verb}' is not among the requests that requests.allow lists.`);
+      refuse('REQUEST_FORBIDDEN', `'${verb}' is not listed in requests.allow.`);
     else if (this.parts.settings().signed && !signed)
       refuse(
         'REQUEST_FORBIDDEN',

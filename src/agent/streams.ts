@@ -254,5 +254,5 @@ export class AgentStreams implements Part {
 
 const storeFailed = (): GatecastError =>
   new GatecastError('STORE_FAILED', 'The database cannot be written now.', {
-    hint: 'The alert `store` says why. Ask again when it is gone.',
+    hint: 'The alert `store` gives the cause. Repeat the request when it is gone.',
   });

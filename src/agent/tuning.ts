@@ -324,11 +324,13 @@ export class Tuning implements Part {
     const barred = this.barred();
     if (barred !== null) throw new GatecastError('USAGE', `Fine-tuning cannot begin: ${barred}.`);
     if (this.tuner.isBusy)
-      throw new GatecastError('BUSY', 'A fine-tuning is under way.', { hint: 'Ask again when it is done.' });
+      throw new GatecastError('BUSY', 'Fine-tuning is running.', {
+        hint: 'Repeat the request when it has finished.',
+      });
     const shortage = this.tuner.shortage();
     if (shortage !== null)
       throw new GatecastError('NOT_ENOUGH_DATA', `Fine-tuning cannot begin: ${shortage}.`, {
-        hint: 'A stream needs some hundred buckets, and nine times its horizon.',
+        hint: 'A stream needs some hundred buckets, and at least nine times its horizon.',
       });
     this.tuner.request('request');
     this.look();
@@ -396,7 +398,7 @@ export class Tuning implements Part {
     try {
       const ms = await between(async () => {
         if (generation !== this.generation)
-          throw new GatecastError('BUSY', 'The config changed meanwhile.', { hint: 'Ask again.' });
+          throw new GatecastError('BUSY', 'The config changed meanwhile.', { hint: 'Repeat the request.' });
         const startedMs = clock.monotonic();
         await engine.adopt(ready.model);
         models.current = chosen;

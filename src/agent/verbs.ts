@@ -39,11 +39,11 @@ const KEPT_BACKUPS = 5;
 
 export const VERBS: Readonly<Record<(typeof REQUEST_VERBS)[number], Verb>> = {
   finetune: {
-    text: 'Begin a fine-tuning of the model group `group` (the only one where it is left out).',
+    text: 'Start fine-tuning of the model group `group` (default: the only group).',
     run: ({ group }, { tuning }) => tuning.request(group ?? GROUP),
   },
   'reset-stream': {
-    text: 'Forget what was learnt of `stream`; its samples stay.',
+    text: 'Reset the learnt state of `stream`; its samples stay.',
     run: async (ask, { streams, tuning, outputs, between }) => {
       const stream = streamOf(ask);
       await between(() => streams.reset(stream));
@@ -53,7 +53,7 @@ export const VERBS: Readonly<Record<(typeof REQUEST_VERBS)[number], Verb>> = {
     },
   },
   'rollback-model': {
-    text: 'Go back to the model before the present one, for the model group `group` (the only one where it is left out).',
+    text: 'Return to the previous model of the model group `group` (default: the only group).',
     run: async ({ group }, { tuning }) => ({ model: await tuning.rollback(REQUESTED, group ?? GROUP) }),
   },
   backup: {
@@ -65,7 +65,7 @@ export const VERBS: Readonly<Record<(typeof REQUEST_VERBS)[number], Verb>> = {
     run: (_ask, parts) => reload(parts),
   },
   'forget-stream': {
-    text: 'Remove `stream` with its samples, what was learnt of it, and everything that the broker retains of it.',
+    text: 'Remove `stream` with its samples, its learnt state, and all its retained messages at the broker.',
     run: async (ask, { streams, between, forget }) => {
       const stream = streamOf(ask);
       await between(() => {
@@ -84,7 +84,7 @@ export function handlersOf(parts: VerbParts): Handlers {
 function streamOf({ stream }: Ask): string {
   if (stream !== null) return stream;
   throw new GatecastError('REQUEST_INVALID', '`stream` is missing.', {
-    hint: 'Name it as on the topic of its forecasts.',
+    hint: 'Use the name of the stream in its forecast topic.',
   });
 }
 

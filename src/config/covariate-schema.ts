@@ -1,4 +1,4 @@
-/** The schema of one entry of `covariates`: another stream, or what is known ahead from a topic or a file. */
+/** The schema of one entry of `covariates`: another stream, or values known ahead from a topic or a file. */
 import { z } from 'zod';
 import { type Check, checkFieldPath, checkStreamName, checkTopic } from './checks.ts';
 import { ALWAYS, note, text } from './values.ts';
@@ -15,28 +15,28 @@ const covariate = z
     stream: key('a stream name', 'Name of another stream.', checkStreamName),
     topic: key(
       'a topic without wildcards',
-      'Topic of JSON messages that say what will be, such as a weather forecast; each takes the place of the one before.',
+      'Topic of JSON messages with values known ahead, such as a weather forecast; each message replaces the previous one.',
       checkTopic,
     ),
     file: key(
       'a file name',
-      'CSV file that says what will be, such as a tariff; read again when it changes.',
+      'CSV file with values known ahead, such as a tariff; read again when it changes.',
     ),
     list: key(
       'a field name or JSON Pointer',
-      'Of a topic: where the list of points stands in the message; the message itself by default.',
+      'For a topic: location of the list of points in the message; by default the message itself.',
       checkFieldPath,
     ),
     time: key(
       'a field name, JSON Pointer or column',
-      'Where a point has its time, `time` by default: seconds, ms, us or ns since 1970, or ISO 8601 (UTC where it has no offset).',
+      'Time of a point, `time` by default: seconds, ms, us or ns since 1970, or ISO 8601 (UTC without an offset).',
     ),
     value: key(
       'a field name or JSON Pointer',
-      'Of a topic: where a point has its value, `value` by default. Times and values may also be two lists of equal length.',
+      'For a topic: value of a point, `value` by default. Times and values may also be two lists of equal length.',
       checkFieldPath,
     ),
-    column: key('a column name', 'Of a file: the column of the values.'),
+    column: key('a column name', 'For a file: column of the values.'),
   })
   .superRefine((entry, context) => {
     if (typeof entry !== 'object' || entry === null) return;

@@ -6,7 +6,7 @@ import { ALWAYS, bounded, duration, note, TYPE_KEY, text } from './values.ts';
 const file = (description: string) =>
   note(text('a file name').optional(), 'reconnect', description, { [TYPE_KEY]: 'file' });
 
-/** Schemes of a connection without TLS. */
+/** URL schemes without TLS. */
 const PLAIN = /^(?:mqtt|tcp|ws):/;
 
 export const mqttSchema = z
@@ -19,7 +19,9 @@ export const mqttSchema = z
     ),
     username: note(text('a user name').optional(), 'reconnect', 'User name at the broker.'),
     password_file: file('File that holds the password; read at each connect, never logged.'),
-    ca: file('PEM file of the authorities that may have signed the broker; those of the system by default.'),
+    ca: file(
+      'PEM file of the certificate authorities trusted for the broker; by default those of the system.',
+    ),
     cert: file('PEM file of the client certificate; needs `key`.'),
     key: file('PEM file of the key of `cert`.'),
     client_id: note(
@@ -34,18 +36,18 @@ export const mqttSchema = z
         .transform((version) => (version === 5 ? '5' : version))
         .prefault('auto'),
       'reconnect',
-      'Protocol version. `auto`: 5, then 3.1.1 where the broker refuses.',
+      'Protocol version. `auto`: 5, then 3.1.1 if the broker refuses 5.',
     ),
     qos: note(
       bounded(0, 1, true).default(1),
       'hot',
-      'QoS of the subscriptions. With 1 the broker keeps what arrives while the agent is away.',
+      'QoS of the subscriptions. With 1 the broker queues messages while the agent is disconnected.',
     ),
     keepalive: duration(
       { min: '5s', max: '1h' },
       '30s',
       'reconnect',
-      'Longest silence before the connection is probed.',
+      'Longest idle time before the connection is checked with a ping.',
     ),
     connect_timeout: duration(
       { min: '1s', max: '5m' },
@@ -63,12 +65,12 @@ export const mqttSchema = z
       { min: '0s', max: '7d' },
       '1h',
       'reconnect',
-      'How long the broker keeps the session of an absent agent.',
+      'How long the broker keeps the session while the agent is disconnected.',
     ),
     outbox: note(
       bounded(16, 100_000, true).default(2000),
       'restart',
-      'Messages kept for a broker that is away; the oldest go first. Of retained ones only the newest a topic is kept.',
+      'Most messages queued while the broker is unreachable; the oldest are dropped first. Of retained messages only the newest per topic is kept.',
     ),
   })
   .superRefine((value, context) => {

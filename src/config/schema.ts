@@ -1,6 +1,6 @@
 /**
- * The config: one schema that is the only source of every key's type, default, bounds, text, and whether a change is
- * taken up while running. Types, validation, `docs/config.md` and the JSON Schema all come from here.
+ * The config: one schema that is the only source of every key's type, default, bounds and text, and of whether a change takes effect
+ * without a restart. Types, validation, `docs/config.md` and the JSON Schema all come from here.
  * After parsing, durations are ms, sizes are bytes, rates are units per ms, and `auto` and `off` are null where the
  * type says so.
  */
@@ -38,25 +38,30 @@ const finetune = z.strictObject({
   schedule: note(
     text('a cron expression', checkCron).default('17 3 * * *'),
     'hot',
-    'When to fine-tune: minute, hour, day of month, month, day of week, in `timezone`; `off` for never by the clock.',
+    'Schedule of fine-tuning: minute, hour, day of month, month, day of week, in `timezone`; `off`: no schedule.',
     { [TYPE_KEY]: '`off` or cron' },
   ),
   on_drift: note(
     flag().default(true),
     'hot',
-    'Fine-tune also when the forecasts of a stream got worse for good.',
+    'Also fine-tune when the forecasts of a stream have become permanently worse.',
   ),
-  window: duration({ min: '1h', max: '365d' }, '28d', 'hot', 'How much of the newest history is trained on.'),
+  window: duration(
+    { min: '1h', max: '365d' },
+    '28d',
+    'hot',
+    'Span of the newest history that is used for training.',
+  ),
   max_time: duration({ min: '5s', max: '24h' }, '10m', 'hot', 'A run is stopped after this long.'),
   max_load: note(
     bounded(0.05, 32, false).default(0.7),
     'hot',
-    'A run waits while the 1-minute load of the machine, divided by its cores, is above this; what the run itself adds does not count.',
+    'A run waits while the 1-minute load of the machine, divided by its cores, is above this; the load of the run itself is not counted.',
   ),
   max_temperature: note(
     bounded(30, 110, false).default(75),
     'hot',
-    'A run waits while the processor is hotter, in °C.',
+    'A run waits while the processor temperature, in °C, is above this.',
   ),
 });
 
@@ -65,7 +70,7 @@ const publish = z.strictObject({
     'step',
     { min: '1s', max: '24h' },
     'hot',
-    'How often a stream publishes: at each `step` of it, or at most once in this time.',
+    'How often a stream publishes: at each of its steps (`step`), or at most once in this time.',
   ),
   quantiles: note(
     z
@@ -86,14 +91,14 @@ const publish = z.strictObject({
     'off',
     { min: '1h', max: '3650d' },
     'hot',
-    'How seldom a stream that behaves as always may be reported as anomalous: about once in this time; `off`: anomalies are not reported. It is the false alarm rate of `<base>/<node>/anomaly/<stream>`, kept between one in 100 and one in 100,000 buckets.',
+    'Mean time between two false alarms of a stream on `<base>/<node>/anomaly/<stream>`, limited to between 100 and 100,000 buckets; `off`: anomalies are not reported.',
     '7d',
   ),
   batch_window: duration(
     { min: '0ms', max: '10s' },
     '20ms',
     'hot',
-    'Streams that fall due within this time are stepped together.',
+    'Streams that become due within this time are stepped in one batch.',
   ),
   home_assistant: note(flag().default(true), 'hot', 'Announce the forecasts to Home Assistant.'),
   discovery_prefix: note(
@@ -108,19 +113,19 @@ const store = z.strictObject({
     { min: '1MB', max: '1024GB' },
     '256MB',
     'hot',
-    'Largest size of the database; the oldest samples go first.',
+    'Largest size of the database; the oldest samples are deleted first.',
   ),
   retention: duration({ min: '1h', max: '3650d' }, '60d', 'hot', 'How long samples are kept.'),
   flush: duration(
     { min: '100ms', max: '10m' },
     '5s',
     'hot',
-    'How long samples are gathered before they are written. Longer spares flash, shorter loses less when the process is killed.',
+    'How long samples are buffered before they are written. A longer time spares flash; with a shorter one less is lost when the process is killed.',
   ),
   durability: note(
     z.enum(['crash', 'power']).default('crash'),
     'hot',
-    'What an acknowledged message survives. `crash`: the end of the process, however it ends; a power cut loses about the last 30 seconds. `power`: a power cut too; the disk is synced before messages are acknowledged, which wears flash.',
+    'The failures that acknowledged messages survive. `crash`: the end of the process, however it ends; a power cut loses about the last 30 seconds. `power`: a power cut too; the disk is synced before messages are acknowledged, which wears flash.',
   ),
 });
 
@@ -128,19 +133,19 @@ const http = z.strictObject({
   listen: note(
     text('an address', checkListen).default('127.0.0.1:8787'),
     'restart',
-    'Address of the page and the metrics, such as `127.0.0.1:8787`; a port alone is on loopback, `:8787` on all addresses; `off` for none. Without a login (`token_file`, `user_header`) everyone who reaches it can read it.',
+    'Address of the page and the metrics, such as `127.0.0.1:8787`; a port alone listens on loopback, `:8787` on all addresses; `off`: no page. Without a login (`token_file`, `user_header`) everyone who can connect can read the page.',
     { [TYPE_KEY]: '`off` or address' },
   ),
   token_file: note(
     text('a file name').optional(),
     'restart',
-    'File with the token that logs in to the page, at least 16 characters, readable by its owner only. Actions need a login, and so does reading from another machine.',
+    'File with the login token of the page, at least 16 characters, readable by its owner only. Actions then need a login, and so does reading from another machine.',
     { [TYPE_KEY]: 'file' },
   ),
   user_header: note(
     text('a header name', checkHeader).optional(),
     'restart',
-    'Header in which a reverse proxy names the user it has logged in, such as `X-Remote-User`; believed from `trusted_proxies` only.',
+    'Header in which a reverse proxy names the user it has logged in, such as `X-Remote-User`; accepted from `trusted_proxies` only.',
     { [TYPE_KEY]: 'header' },
   ),
   trusted_proxies: note(
@@ -149,7 +154,7 @@ const http = z.strictObject({
       .max(16, 'has more than 16 entries')
       .default(['127.0.0.1', '::1']),
     'restart',
-    'Addresses of the proxies whose `user_header` is believed. The proxy must remove that header from what its clients send.',
+    'Addresses of the proxies whose `user_header` is accepted. The proxy must remove this header from the requests of its clients.',
   ),
   frame_ancestors: note(
     z.array(text('an origin', checkOrigin)).max(16, 'has more than 16 entries').default([]),
@@ -159,7 +164,7 @@ const http = z.strictObject({
 });
 
 const inlineKey = z.strictObject({
-  kid: note(text('a key id', checkNode), 'restart', 'Id of the key, as in the header of what it signs.'),
+  kid: note(text('a key id', checkNode), 'restart', 'Id of the key, as in the header of its signatures.'),
   key: note(
     text('a public key', checkPublicKey),
     'restart',
@@ -172,7 +177,7 @@ const inlineKey = z.strictObject({
       .min(1, 'must name a role')
       .optional(),
     'restart',
-    'What the key may sign; everything by default.',
+    'Kinds of messages that the key may sign; all by default.',
   ),
 });
 
@@ -181,7 +186,7 @@ const remoteConfig = z
     enabled: note(
       flag().default(false),
       'restart',
-      'Take configs from `<base>/<node>/config/desired` and, for each group, from `<base>/fleet/<group>/config/desired`; see docs/remote-config.md.',
+      'Accept configs from `<base>/<node>/config/desired` and, for each group, from `<base>/fleet/<group>/config/desired`; see docs/remote-config.md.',
     ),
     keys: note(
       z
@@ -191,18 +196,18 @@ const remoteConfig = z
         ])
         .optional(),
       'restart',
-      'Public keys that may sign configs: a JWKS file, or a list of `{ kid, key, roles }`. Several allow rotation. Without keys nothing is accepted.',
+      'Public keys that may sign configs: a JWKS file, or a list of `{ kid, key, roles }`. Several keys allow rotation. Without keys nothing is accepted.',
       { [TYPE_KEY]: 'file or list of keys' },
     ),
     unsigned: note(
       flag().default(false),
       'restart',
-      'For closed test benches only: take plain JSON without a signature. The alert `remote-config` says so as long as it is on.',
+      'For closed test benches only: accept plain JSON without a signature. The alert `remote-config` is raised while this is on.',
     ),
     groups: note(
       z.array(text('a group name', checkNode)).max(16, 'has more than 16 entries').default([]),
       'restart',
-      'Fleet groups whose configs are taken too; a later group goes before an earlier one, the node before all.',
+      'Fleet groups whose configs are also accepted; a later group overrides an earlier one, and the config of the node overrides all.',
     ),
   })
   .superRefine((value, context) => {
@@ -218,7 +223,7 @@ const remoteConfig = z
     if (new Set(groups).size < groups.length) issue('groups', 'names a group twice');
   }, ALWAYS);
 
-/** What may be asked for on `<base>/<node>/request/<verb>`. */
+/** The verbs of `<base>/<node>/request/<verb>`. */
 export const REQUEST_VERBS = [
   'finetune',
   'reset-stream',
@@ -232,17 +237,17 @@ const requests = z.strictObject({
   allow: note(
     z.array(z.enum(REQUEST_VERBS)).default([...REQUEST_VERBS]),
     'hot',
-    'Requests over MQTT that are answered; all by default, `[]` for none.',
+    'Requests over MQTT that are accepted; all by default, `[]` for none.',
   ),
   max_per_minute: note(
     bounded(1, 6000, true).default(60),
     'hot',
-    'Requests that are answered in a minute; further ones are refused with BUSY.',
+    'Most requests accepted per minute; further ones are refused with BUSY.',
   ),
   signed: note(
     flag().default(false),
     'restart',
-    'Answer only requests that a key of `remote_config.keys` with the role `request` has signed; see docs/remote-config.md. A request that is signed is verified in any case.',
+    'Accept only requests signed by a key of `remote_config.keys` with the role `request`; see docs/remote-config.md. A signed request is always verified.',
   ),
 });
 
@@ -257,7 +262,7 @@ const ingest = z.strictObject({
   topic_cache: note(
     bounded(100, 1_000_000, true).default(20_000),
     'restart',
-    'Topics whose rules are remembered; more topics cost time, not memory.',
+    'Number of topics whose rules are cached; further topics cost time, not memory.',
   ),
 });
 
@@ -265,24 +270,24 @@ export const configSchema = z.strictObject({
   node: note(
     text('a name', checkNode),
     'restart',
-    'Name of this gateway, a level of every topic it publishes. Must be unique at the broker.',
+    'Name of this gateway, used as a level of every topic that it publishes. Must be unique at the broker.',
   ),
   base: note(
     text('topic levels', checkBase).default('gatecast'),
     'restart',
-    'First levels of every topic it publishes.',
+    'First levels of every topic that the agent publishes.',
   ),
   mqtt: note(mqttSchema, 'restart', 'The broker that sensors and forecasts share.'),
   data_dir: note(
     text('a folder').default('/var/lib/gatecast'),
     'restart',
-    'Folder of the database and the models, relative to the config file; `GATECAST_DATA_DIR` and `--data-dir` go before it.',
+    'Folder of the database and the models, relative to the config file; `GATECAST_DATA_DIR` and `--data-dir` override it.',
     { [TYPE_KEY]: 'folder' },
   ),
   timezone: note(
     text('a time zone', checkTimeZone).default('local'),
     'restart',
-    'Zone of day and week in the calendar features and of the schedule; `local`: that of the machine.',
+    'Time zone of the calendar features and of the fine-tuning schedule; `local`: the zone of the machine.',
     { [TYPE_KEY]: '`local` or IANA zone' },
   ),
   lateness: duration(
@@ -294,12 +299,12 @@ export const configSchema = z.strictObject({
   max_streams: note(
     bounded(1, 100_000, true).default(2000),
     'restart',
-    'Most streams; further ones are refused and counted.',
+    'Most streams of the agent; further ones are refused and counted.',
   ),
   ignore: note(
     z.array(text('a topic pattern', checkPattern)).max(1000, 'has more than 1000 entries').default([]),
     'hot',
-    'Topics that no rule reads, as patterns: devices that are no sensors, or that another rule would read by mistake. They are not counted as refused.',
+    'Patterns of topics that no rule reads: devices that are not sensors, or that a rule would match by mistake. Their messages are not counted as rejects.',
     { [TYPE_KEY]: 'list of topic patterns' },
   ),
   streams: note(
@@ -308,7 +313,7 @@ export const configSchema = z.strictObject({
       .min(1, 'must have at least one rule')
       .max(1000, 'has more than 1000 rules'),
     'hot',
-    'Which topics are forecast, and how.',
+    'Rules for the topics to forecast.',
   ),
   model: note(
     z
@@ -316,7 +321,7 @@ export const configSchema = z.strictObject({
         name: note(
           text('a model name', checkNode).default('base'),
           'hot',
-          'Model of the registry to start from.',
+          'Model of the registry that the agent starts with.',
         ),
       })
       .prefault({}),
@@ -324,19 +329,19 @@ export const configSchema = z.strictObject({
     'The model.',
   ),
   finetune: note(finetune.prefault({}), 'hot', 'Training on this machine.'),
-  publish: note(publish.prefault({}), 'hot', 'What goes out.'),
+  publish: note(publish.prefault({}), 'hot', 'The published messages.'),
   store: note(store.prefault({}), 'hot', 'The database.'),
   http: note(http.prefault({}), 'restart', 'The page.'),
-  remote_config: note(remoteConfig.prefault({}), 'restart', 'Configs that come over the broker.'),
+  remote_config: note(remoteConfig.prefault({}), 'restart', 'Configs received over the broker.'),
   requests: note(requests.prefault({}), 'hot', 'Requests over MQTT.'),
-  ingest: note(ingest.prefault({}), 'restart', 'Limits on what arrives.'),
+  ingest: note(ingest.prefault({}), 'restart', 'Limits on incoming messages.'),
   log: note(
     z
       .strictObject({
         level: note(
           z.enum(['error', 'warn', 'info', 'debug']).default('info'),
           'hot',
-          'Least important lines that are written.',
+          'Lowest level that is logged.',
         ),
       })
       .prefault({}),

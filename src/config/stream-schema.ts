@@ -1,4 +1,4 @@
-/** The schema of one entry of `streams`: topics, payload, and what each stream that they give is like. */
+/** The schema of one entry of `streams`: topics, payload, and the settings of the resulting streams. */
 import { z } from 'zod';
 import { PAYLOAD_KINDS } from '../ingest/decoders/index.ts';
 import { AGGREGATES, FILLS, MAX_LEADS } from '../series/spec.ts';
@@ -11,8 +11,8 @@ const unit = () => text('a unit such as °C').max(32, 'is longer than 32 charact
 
 const limits = z
   .strictObject({
-    min: note(finite().optional(), 'hot', 'Readings below are rejected, forecasts never go below.'),
-    max: note(finite().optional(), 'hot', 'Readings above are rejected, forecasts never go above.'),
+    min: note(finite().optional(), 'hot', 'Readings below this are rejected; forecasts are never below it.'),
+    max: note(finite().optional(), 'hot', 'Readings above this are rejected; forecasts are never above it.'),
     max_rate: rate('hot', 'A reading that changes faster is rejected.'),
   })
   .superRefine((value, context) => {
@@ -31,15 +31,15 @@ const field = z.union([
     name: note(
       text('a stream name', checkStreamName).optional(),
       'hot',
-      'What the field is called in stream names; the field itself by default.',
+      'Name of the field in stream names; by default the field itself.',
     ),
-    unit: note(unit().optional(), 'hot', 'Unit of this field; goes before the unit of the rule.'),
+    unit: note(unit().optional(), 'hot', 'Unit of this field; overrides the unit of the rule.'),
     aggregate: note(
       z.enum(AGGREGATES).optional(),
       'hot',
-      'Aggregate of this field; goes before the `aggregate` of the rule.',
+      'Aggregate of this field; overrides the `aggregate` of the rule.',
     ),
-    limits: note(limits.optional(), 'hot', 'Limits of this field; each goes before that of the rule.'),
+    limits: note(limits.optional(), 'hot', 'Limits of this field; each overrides that of the rule.'),
   }),
 ]);
 
@@ -48,7 +48,7 @@ const threshold = z
     name: note(
       text('a name').max(64, 'is longer than 64 characters'),
       'hot',
-      'What the threshold is called in the forecast message.',
+      'Name of the threshold in the forecast message.',
     ),
     below: note(finite().optional(), 'hot', 'Crossed when the value falls below this.'),
     above: note(finite().optional(), 'hot', 'Crossed when the value rises above this.'),
@@ -62,13 +62,13 @@ const gaps = z.strictObject({
   fill: note(
     z.enum(FILLS).default('model'),
     'hot',
-    'What stands in for a missing bucket: the forecast itself (`model`), nothing but the fact that it is missing (`mask`), the last value (`hold`), a straight line (`linear`, on history only), the seasonal value, mean, median or mode of the stream, or a skipped step (`drop`).',
+    'Value used for a missing bucket: the forecast itself (`model`), none, only a flag that the bucket is missing (`mask`), the last value (`hold`), a straight line (`linear`, on history only), the seasonal value, mean, median or mode of the stream, or a skipped step (`drop`).',
   ),
   max: durationOr(
     'auto',
     { min: '1s', max: '90d' },
     'hot',
-    'A longer gap makes the stream stale. `auto`: 2h, or eight intervals where that is longer.',
+    'A longer gap makes the stream stale. `auto`: 2h or eight intervals, whichever is longer.',
   ),
 });
 
@@ -77,18 +77,18 @@ export const streamSchema = z
     id: note(
       text('a rule id', checkNode).optional(),
       'hot',
-      'Name of the rule, by which remote config refers to it. Default: derived from `match`; `gatecast config show` lists it.',
+      'Name of the rule, used by remote config to refer to it. Default: derived from `match`; `gatecast config show` lists it.',
     ),
     match: note(
       text('a topic pattern', checkPattern),
       'hot',
-      'Topics of the rule. `{name}` takes one level and captures it; `+` and `#` are as in MQTT. A reading goes to the first rule that matches its topic and selects its field.',
+      'Topics of the rule. `{name}` matches and captures one level; `+` and `#` are as in MQTT. A reading goes to the first rule that matches its topic and selects its field.',
       { [TYPE_KEY]: 'topic pattern' },
     ),
     payload: note(
       z.enum(PAYLOAD_KINDS).default('auto'),
       'hot',
-      'How payloads are read. `auto`: JSON where it looks like JSON, else one number.',
+      'Format of the payloads. `auto`: JSON if the payload looks like JSON, else one number.',
     ),
     fields: note(
       z
@@ -98,89 +98,89 @@ export const streamSchema = z
         ])
         .default('auto'),
       'hot',
-      'Which values are streams: names, JSON Pointers (`/ENERGY/Power`), members of a list of devices by what identifies them (`meters[meter=A].E`, `meters[meter].E` for each), or `{ field, name, unit, aggregate, limits }`. `auto`: every number, with booleans and on/off as 1 and 0.',
+      'Values that become streams: names, JSON Pointers (`/ENERGY/Power`), members of a list of devices selected by an identifying member (`meters[meter=A].E`, `meters[meter].E` for each), or `{ field, name, unit, aggregate, limits }`. `auto`: every number, with booleans and on/off as 1 and 0.',
       { [TYPE_KEY]: '`auto` or list of fields' },
     ),
     time: note(
       text('a field name or JSON Pointer', checkFieldPath).optional(),
       'hot',
-      'Field of the time stamp: seconds, ms, us or ns since 1970, ISO 8601, `20261129014445`, `29.11.2026 01:44`, `2026/11/29 01:44` or the form of DSMR meters. Arrival time where it is absent. A list of readings that each have a time is read at their own times without it.',
+      'Field of the time stamp: seconds, ms, us or ns since 1970, ISO 8601, `20261129014445`, `29.11.2026 01:44`, `2026/11/29 01:44` or the form of DSMR meters. Without it the arrival time is used. In a list of readings that each have a time, these times are used without this key.',
     ),
     time_zone: note(
       text('a time zone', checkPayloadZone).default('UTC'),
       'hot',
-      'Zone of time stamps that carry no offset: `UTC`, `local`, an IANA zone such as `Europe/Berlin`, or an offset such as `+02:00`.',
+      'Zone of time stamps without an offset: `UTC`, `local`, an IANA zone such as `Europe/Berlin`, or an offset such as `+02:00`.',
       { [TYPE_KEY]: '`UTC`, `local`, IANA zone or offset' },
     ),
     records: note(
       text('a field name or JSON Pointer', checkFieldPath).optional(),
       'hot',
-      'Where a JSON payload holds a list of readings, such as `/data/readings`, or columns of equal length. `fields` and `time` are then those of one reading. Found without it where the readings have a time each.',
+      'Location of a list of readings in a JSON payload, such as `/data/readings`, or of columns of equal length. `fields` and `time` then refer to one reading. Detected automatically if each reading has a time.',
     ),
     numeric_strings: note(
       flag().default(false),
       'hot',
-      'Take texts such as "21.5" and "21.5 °C" as numbers: a number alone, or with a unit that is known or the `unit` of the rule.',
+      'Read texts such as "21.5" and "21.5 °C" as numbers: a number alone, or with a known unit or the `unit` of the rule.',
     ),
     decimal_comma: note(
       flag().default(false),
       'hot',
-      'Numbers in texts have a decimal comma: "21,5" is 21.5, "1.234,5" is 1234.5. In JSON together with `numeric_strings`.',
+      'Numbers in texts have a decimal comma: "21,5" is 21.5, "1.234,5" is 1234.5. In JSON this needs `numeric_strings`.',
     ),
     name: note(
       text('a name template').max(200, 'is longer than 200 characters').optional(),
       'hot',
-      'Template of stream names, with `{capture}`, `{1}` for the first wildcard, `{field}`, `{topic}`, and `{/model}` for a member of the JSON payload, where one topic carries many devices. Default: what the wildcards took, then the field, such as `cellar/temperature`; the topic where there is no wildcard.',
+      'Template of stream names, with `{capture}`, `{1}` for the first wildcard, `{field}`, `{topic}`, and `{/model}` for a member of the JSON payload, where one topic carries many devices. Default: the levels matched by wildcards, then the field, such as `cellar/temperature`; without wildcards, the topic.',
     ),
     unit: note(
       unit().optional(),
       'hot',
-      'Unit of the values, as shown and published; the one sent with the value where the format carries one.',
+      'Unit of the values, as shown and published. Default: the unit in the message, if the format has one.',
     ),
     interval: durationOr(
       'auto',
       { min: '100ms', max: '7d' },
       'hot',
-      'Length of a bucket, which is the step of the forecast. `auto`: learnt from the arrivals.',
+      'Length of a bucket, which is the step of the forecast. `auto`: learnt from the times of the readings.',
     ),
     aggregate: note(
       z.enum(AGGREGATES).default('mean'),
       'hot',
-      "How the readings of one bucket become one value. `delta` is for counters: the increase, with resets, dropouts and the end of a counter's range handled; `change` for those that also run backwards: the signed increase. `circular-mean` is for directions in degrees: mean and forecast on the circle.",
+      "How the readings of one bucket are combined into one value. `delta` is for counters: the increase, with resets, dropouts and the end of a counter's range handled; `change` for those that also run backwards: the signed increase. `circular-mean` is for directions in degrees: mean and forecast on the circle.",
     ),
     gaps: note(gaps.prefault({}), 'hot', 'What to do when readings are missing.'),
-    limits: note(limits.prefault({}), 'hot', 'What is physically possible.'),
+    limits: note(limits.prefault({}), 'hot', 'Physically possible values.'),
     lateness: durationOr(
       'auto',
       { min: '0s', max: '1h' },
       'hot',
-      'How long a bucket stays open for late readings. `auto`: the `lateness` of the whole config.',
+      'How long a bucket stays open for late readings. `auto`: the top-level `lateness`.',
     ),
     horizon: durationOr(
       'auto',
       { min: '1s', max: '90d' },
       'hot',
-      `How far ahead to forecast, at most ${MAX_LEADS} intervals. \`auto\`: 24h, or ${MAX_LEADS} intervals where that is shorter.`,
+      `How far ahead to forecast, at most ${MAX_LEADS} intervals. \`auto\`: 24h or ${MAX_LEADS} intervals, whichever is shorter.`,
     ),
     thresholds: note(
       z.array(threshold).max(16, 'has more than 16 entries').default([]),
       'hot',
-      'Values whose crossing is forecast, with time and probability.',
+      'Thresholds whose crossing is forecast, with time and probability.',
     ),
     coverage: note(
       bounded(0.5, 0.95, false).default(0.8),
       'hot',
-      'Share of the outcomes that the interval from p10 to p90 shall hold. Another than 0.8 draws the quantiles apart or together around the median as it is learnt.',
+      'Share of readings that the interval from p10 to p90 should contain. With a value other than 0.8 the quantiles are spread or narrowed around the median, by a factor that is learnt.',
     ),
     covariates: note(
       z.array(covariateSchema).max(8, 'has more than 8 entries').default([]),
       'hot',
-      'What helps to forecast these: names of other streams, `{ topic, list, time, value }` or `{ file, time, column }` of what is known ahead, such as a weather forecast or a tariff.',
+      'Series that help to forecast these streams: names of other streams, or values known ahead (a weather forecast, a tariff) as `{ topic, list, time, value }` or `{ file, time, column }`.',
       { [TYPE_KEY]: 'list of stream names, topics or files' },
     ),
   })
   .superRefine(checkRule, ALWAYS);
 
 export type StreamConfig = z.output<typeof streamSchema>;
-/** An entry of `fields` with settings of its own. */
+/** An entry of `fields` with its own settings. */
 export type FieldConfig = Exclude<Exclude<StreamConfig['fields'], 'auto'>[number], string>;

@@ -1,6 +1,6 @@
 /**
- * Why a message, or one value of it, was not taken: a closed list, so that drops are counted by reason and nothing
- * that arrives can widen the counters. The texts are the reference (`docs/errors.md` is generated from them).
+ * Reasons for which a message, or one value of it, is rejected: a closed list, so that rejects are counted by reason and no
+ * input can add counters. The texts are the reference (`docs/errors.md` is generated from them).
  */
 export const REJECTS = {
   oversize: 'The payload is larger than `ingest.max_payload`.',
@@ -13,26 +13,26 @@ export const REJECTS = {
   'bad-number': 'A text that should be a number is not one.',
   'not-finite': 'A number is NaN, infinite, or too large for a double (`1e400`).',
   'wrong-type': 'A field holds something that is not a number, a boolean or an on/off text.',
-  'missing-field': 'None of the fields that the rule names is in the payload.',
+  'missing-field': 'The payload contains none of the fields that the rule names.',
   'no-number': 'The rule takes every number, and the payload has none.',
   'too-many-readings':
-    'One message holds more readings than `ingest.max_readings`; the rest of it was left out.',
+    'One message holds more readings than `ingest.max_readings`; further readings were dropped.',
   'forbidden-key': 'A key such as `__proto__` that no sensor needs.',
   'over-budget':
-    'Messages of one topic that cost more work within a second than they may: large, and mostly without readings.',
-  'other-agent': 'The message is what another gatecast agent publishes, under another `base`.',
+    'The messages of one topic exceeded the work allowed per second: large, and mostly without readings.',
+  'other-agent': 'Another gatecast agent, with another `base`, published the message.',
   'only-retained':
-    'A retained message of a stream that has sent nothing live yet; the stream is taken up with its first live reading.',
-  'no-identity': 'None of the members that the `name` of the rule takes from the payload is in it.',
+    'A retained message of a stream without a live reading so far; the stream is created with its first live reading.',
+  'no-identity': 'The payload contains none of the members that the `name` of the rule uses.',
   'bad-time': 'The time stamp of a reading cannot be understood.',
   'bad-quality': 'The sender marked the value as bad or stale.',
-  unavailable: 'The sender says that the value is not available.',
+  unavailable: 'The sender marked the value as not available.',
   'unknown-alias':
-    'A Sparkplug metric came by alias before the birth that explains it; a rebirth was asked for.',
-  'sequence-gap': 'A Sparkplug sequence number was skipped, so messages were lost; a rebirth was asked for.',
+    'A Sparkplug metric used an alias before the birth message that defines it; the agent requested a rebirth.',
+  'sequence-gap':
+    'A Sparkplug sequence number was skipped, so messages were lost; the agent requested a rebirth.',
   'bad-stream-name': 'The captures and the field give no usable stream name.',
-  'name-conflict':
-    'Another rule already owns a stream of this name; give one of the two a `name` of its own.',
+  'name-conflict': 'Another rule already has a stream of this name; set `name` in one of the two rules.',
   'stream-limit': '`max_streams` streams exist already.',
 } as const;
 

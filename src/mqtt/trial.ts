@@ -24,7 +24,7 @@ export async function tryBroker(
     const other = version === 5 && versions.length > 1 && (end.kind === 'version' || end.kind === 'hang-up');
     if (!other)
       throw new GatecastError('BROKER_UNREACHABLE', `${options.url}: ${end.reason}`, {
-        hint: 'the agent goes on with the broker that it has',
+        hint: 'the agent keeps the present broker',
       });
   }
 }

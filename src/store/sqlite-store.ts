@@ -246,7 +246,7 @@ export class SqliteStore implements Store {
     const { db } = this.connection;
     if (!this.settle() || db === null)
       throw new GatecastError('STORE_FAILED', 'The database is not available now.', {
-        hint: 'The alert `store` says why.',
+        hint: 'The alert `store` gives the cause.',
       });
     return backupDatabase(db, path, files);
   }

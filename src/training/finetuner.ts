@@ -106,7 +106,9 @@ export class FineTuner {
   async rollback(reason: string): Promise<string> {
     const { slots, group, configured } = this.parts;
     if (this.busy)
-      throw new GatecastError('BUSY', 'A fine-tuning is under way.', { hint: 'Ask again when it is done.' });
+      throw new GatecastError('BUSY', 'Fine-tuning is running.', {
+        hint: 'Repeat the request when it has finished.',
+      });
     const { current } = slots.get(group, configured);
     slots.rollback(group, configured, reason);
     this.busy = this.leave(current, reason);

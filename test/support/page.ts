@@ -143,7 +143,7 @@ export const richViews = (nowMs = Date.now()): PageViews => ({
       text: '1 of 7 streams are silent: memory',
       sinceMs: nowMs - 3_600_000,
       untilMs: null,
-      meaning: 'Streams have had no reading for longer than their longest gap (`gaps.max`).',
+      meaning: 'Streams have had no reading for longer than `gaps.max`.',
     },
     {
       id: 'store',

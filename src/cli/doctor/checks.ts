@@ -86,7 +86,7 @@ function clock(): Finding {
   const now = new Date();
   const text = `${now.toISOString()}, zone ${Intl.DateTimeFormat().resolvedOptions().timeZone}`;
   if (now.getUTCFullYear() < 2024)
-    return note('clock', text, 'The clock is not set: forecasts are held back until it is.');
+    return note('clock', text, 'The clock is not set: no forecasts are made until it is set.');
   if (existsSync('/run/systemd/timesync') && !existsSync('/run/systemd/timesync/synchronized'))
     return note('clock', text, 'systemd has not synchronised it yet.');
   return ok('clock', text);
