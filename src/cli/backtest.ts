@@ -64,32 +64,26 @@ function rate(text: string): number {
 export function registerBacktest(program: Command): void {
   program
     .command('backtest')
-    .description(
-      "play a CSV file through the same pipeline as live, on the file's clock, and score the forecasts",
-    )
+    .description("run a CSV file through the live pipeline, on the file's clock, and score the forecasts")
     .argument('<csv...>', 'files, .csv or .csv.gz; several files are scored together')
     .option(
       '--time <columns>',
-      'time column; several, joined by commas, for date and clock time; found by its name',
+      'time column; date and time columns joined by commas; default: detected by name',
       list,
     )
-    .option('--time-format <format>', 'strptime-like, where it cannot be found out')
+    .option('--time-format <format>', 'strptime-like; default: detected')
     .option('--columns <names>', 'columns to forecast, joined by commas, or all', columns, 'all')
-    .option(
-      '--covariates <names>',
-      'columns that help to forecast the others, as far as they are known by then',
-      list,
-    )
-    .option('--known <names>', 'columns that help and whose future is known: a tariff, a timetable', list)
-    .option('--id <columns>', 'column that says whose row it is, in long files', list)
+    .option('--covariates <names>', 'covariate columns, known up to the present', list)
+    .option('--known <names>', 'covariate columns whose future is known: a tariff, a timetable', list)
+    .option('--id <columns>', 'columns that identify the series of a row, in long files', list)
     .option(
       '--interval <duration>',
-      'length of a bucket, e.g. 5m or 1h; found out from the rows where not given',
+      'length of a bucket, e.g. 5m or 1h; default: detected from the rows',
       duration,
     )
     .option(
       '--horizon <steps>',
-      'buckets ahead; needed, but for --protocol: there one of its horizons alone',
+      'buckets ahead; required, except with --protocol: there it selects one horizon',
       whole,
     )
     .option('--start <fraction>', 'share of the file before the first forecast that is scored', fraction, 0.5)
@@ -101,20 +95,18 @@ export function registerBacktest(program: Command): void {
     )
     .option(
       '--model <name>',
-      'model of the registry; none: only the naive forecasters; base where not given, and with --protocol its recipe',
+      'model of the registry; none: only the naive forecasters; default: base, with --protocol its recipe',
     )
     .addOption(configOption())
     .option('--float32', 'float32 step graph in place of int8')
+    .addOption(new Option('--fill <kind>', 'value used for a missing bucket').choices(FILLS).default('model'))
     .addOption(
-      new Option('--fill <kind>', 'what stands in for a missing bucket').choices(FILLS).default('model'),
-    )
-    .addOption(
-      new Option('--aggregate <kind>', 'value of a bucket from its readings')
+      new Option('--aggregate <kind>', 'how the readings of a bucket are combined')
         .choices(AGGREGATES)
         .default('mean'),
     )
     .option('--clock-start <time>', 'time of the first row, for files without a time column', instant)
-    .option('--row-interval <duration>', 'distance of their rows; --interval where not given', duration)
+    .option('--row-interval <duration>', 'distance of the rows of such files; default: --interval', duration)
     .addOption(
       new Option(
         '--order <kind>',
@@ -125,24 +117,24 @@ export function registerBacktest(program: Command): void {
     )
     .option('--lateness <duration>', 'with --order file: how long a bucket waits for late rows', duration)
     .option('--missing <values>', 'cells that mean missing, joined by commas, e.g. -200', list)
-    .option('--delimiter <char>', 'between cells; found out where not given', delimiter)
+    .option('--delimiter <char>', 'cell separator; default: detected', delimiter)
     .addOption(new Option('--decimal <char>', 'decimal mark').choices(['.', ',']))
     .option('--timezone <zone>', 'zone of the calendar features', timeZone, 'UTC')
-    .option('--unit <unit>', 'unit of the values: what is usual for it serves while a stream is young')
+    .option('--unit <unit>', 'unit of the values; sets the prior for streams with little history')
     .option('--min <number>', 'physical limit', decimalNumber)
     .option('--max <number>', 'physical limit', decimalNumber)
-    .option('--max-rate <rate>', 'a reading that changes faster is left out, e.g. 5/1m', rate)
+    .option('--max-rate <rate>', 'readings that change faster are refused, e.g. 5/1m', rate)
     .addOption(
       new Option(
         '--finetune <every>',
-        'fine-tune on the way, only on what had arrived: off, or the least time between scheduled runs, e.g. 1d',
+        'fine-tune during the run, on past data only: off, or the least time between scheduled runs, e.g. 1d',
       )
         .argParser((text) => (text === 'off' ? text : duration(text)))
         .default('off'),
     )
     .option(
       '--cold',
-      'forecast many slices of each series from nothing: scores after 1, 2, 4, ... 128 buckets',
+      'forecast many slices of each series without history: scores after 1, 2, 4, ... 128 buckets',
     )
     .addOption(
       new Option('--compare <what>', 'gaps: every --fill on the same gaps, in one table').choices(['gaps']),

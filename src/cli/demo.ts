@@ -16,7 +16,7 @@ export function registerDemo(program: Command): void {
     .option('-v, --verbose', 'print a line for each forecast')
     .option(
       '--http <host:port>',
-      'address of the page; the next free port where it is taken',
+      'address of the page; if the port is in use, the next free one',
       '127.0.0.1:8787',
     )
     .option('--broker-port <port>', 'port of the embedded broker; 0: any free one', port, 0)

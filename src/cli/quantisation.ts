@@ -31,19 +31,19 @@ const GENERATED_STEPS = 800;
 export function registerQuantisation(model: Command): void {
   model
     .command('quantisation')
-    .description('int8 against float32: size, scores, and the error of the state over many steps')
+    .description('compare int8 with float32: size, scores, and error of the state over many steps')
     .argument('<name>', 'model of the registry, with weights')
-    .option('--data <csv...>', 'files to score on; without, generated series')
+    .option('--data <csv...>', 'files to score on; default: generated series')
     .option(
       '--time <columns>',
-      'time column; several, joined by commas, for date and clock time; found by its name',
+      'time column; date and time columns joined by commas; default: detected by name',
       list,
     )
-    .option('--time-format <format>', 'strptime-like, where it cannot be found out')
+    .option('--time-format <format>', 'strptime-like; default: detected')
     .option('--columns <names>', 'columns, joined by commas, or all', columns, 'all')
-    .option('--id <columns>', 'column that says whose row it is, in long files', list)
+    .option('--id <columns>', 'columns that identify the series of a row, in long files', list)
     .option('--missing <values>', 'cells that mean missing, joined by commas', list)
-    .option('--delimiter <char>', 'between cells; found out where not given', delimiter)
+    .option('--delimiter <char>', 'cell separator; default: detected', delimiter)
     .addOption(new Option('--decimal <char>', 'decimal mark').choices(['.', ',']))
     .option('--clock-start <time>', 'time of the first row, for files without a time column', instant)
     .option('--interval <duration>', 'length of a bucket, with --data', duration)
@@ -51,8 +51,8 @@ export function registerQuantisation(model: Command): void {
     .option('--start <fraction>', 'share of the file before the first forecast that is scored', fraction, 0.5)
     .option('--stride <steps>', 'buckets from one forecast to the next', whole, 8)
     .option('--series <count>', 'generated series, without --data', whole, 40)
-    .option('--seed <n>', 'of the generated series', count, 1)
-    .option('--steps <n>', 'over which the states are compared', whole, 100_000)
+    .option('--seed <n>', 'seed of the generated series', count, 1)
+    .option('--steps <n>', 'number of steps over which the states are compared', whole, 100_000)
     .addOption(configOption())
     .option('--json', 'print as JSON')
     .addHelpText(

@@ -28,17 +28,17 @@ interface Options extends LoginFlags {
 
 const EXAMPLES = `
 Examples:
-  $ gatecast check -c gatecast.yaml                  is it valid, and what does it read?
-  $ gatecast check -c gatecast.yaml --listen 60s     what comes in for each rule, and what does not decode?
+  $ gatecast check -c gatecast.yaml                  validate the config and list its rules
+  $ gatecast check -c gatecast.yaml --listen 60s     show messages per rule and decoding errors
   $ gatecast check --listen 60s --broker mqtt://192.168.1.5 --username me --out gatecast.yaml
-                                                     write a config from what is heard; asks for the password`;
+                                                     write a config from the messages; prompts for the password`;
 
 export function registerCheck(program: Command): void {
   const command = program
     .command('check')
-    .description('validate a config; with --listen show what comes in for it, and suggest one')
+    .description('validate a config; with --listen show incoming messages for it, and suggest a config')
     .option('-c, --config <file>', 'config file, YAML or JSON')
-    .option('--listen <duration>', 'listen on the broker for so long, read-only', duration);
+    .option('--listen <duration>', 'how long to listen on the broker, read-only', duration);
   addLogin(command)
     .option('--out <file>', 'write the suggested config to a new file')
     .option('--json', 'print JSON')

@@ -52,21 +52,18 @@ export const addContent = (command: Command): Command =>
 
 export const addClaims = (command: Command): Command =>
   command
-    .option('--version <n>', 'version of the push; the next one where not given', whole)
+    .option('--version <n>', 'version of the push; default: the next one', whole)
     .addOption(
       new Option('--expires <duration>', 'gateways refuse the push after this')
         .argParser(duration)
         .default(2_592_000_000, '30d'),
     )
     .addOption(
-      new Option(
-        '--probation <duration>',
-        'a gateway goes back by itself when something fails in this time, 1s to 24h',
-      )
+      new Option('--probation <duration>', 'time during which a failure makes a gateway roll back, 1s to 24h')
         .argParser(probation)
         .default(600_000, DEFAULT_PROBATION),
     )
-    .option('--token <text>', 'text that gateways repeat in their reports; random where not given', token);
+    .option('--token <text>', 'text that gateways repeat in their reports; default: random', token);
 
 function probation(text: string): number {
   const ms = duration(text);

@@ -11,7 +11,7 @@ interface Flags extends OperatorFlags {
 export function registerHistory(config: Command): void {
   const command = config
     .command('history')
-    .description('what was pushed from this machine, newest last')
+    .description('list the pushes from this machine, newest last')
     .option('--json', 'print as JSON, with the contents');
   addOperatorFolder(command)
     .addHelpText('after', '\nExample:\n  $ gatecast config history\n')

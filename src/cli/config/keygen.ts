@@ -19,17 +19,13 @@ export function registerKeygen(config: Command): void {
   const command = config
     .command('keygen')
     .description('make a key pair for signing pushes')
-    .option(
-      '--kid <name>',
-      'name of the key, by which gateways know it; user, machine and year where not given',
-      kid,
-    )
+    .option('--kid <name>', 'id of the key in `remote_config.keys`; default: user, machine and year', kid)
     .option(
       '--roles <roles>',
-      `what it may sign, joined by commas: ${KEY_ROLES.join(', ')}; all where not given`,
+      `kinds of messages that the key may sign, joined by commas: ${KEY_ROLES.join(', ')}; default: all`,
       roles,
     )
-    .option('--encrypt', 'encrypt the private key with a passphrase, asked for on the terminal')
+    .option('--encrypt', 'encrypt the private key with a passphrase, entered on the terminal')
     .option('--passphrase-file <file>', 'encrypt the private key with the passphrase in this file')
     .option('--json', 'print as JSON');
   addOperatorFolder(command)

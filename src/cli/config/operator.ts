@@ -21,7 +21,7 @@ export const addOperatorFolder = (command: Command): Command =>
   command.addOption(
     new Option(
       '--operator-dir <folder>',
-      'folder of your keys and of what you pushed; ~/.config/gatecast where not given',
+      'folder of your keys and of the push history; default: ~/.config/gatecast',
     ).env('GATECAST_OPERATOR_DIR'),
   );
 
@@ -40,12 +40,9 @@ export const addSigner = (command: Command): Command =>
   command
     .option(
       '--signing-key <key>',
-      'private key: its name in the operator folder, or a file; the only one of the folder where not given',
+      'private key: its name in the operator folder, or a file; default: the only key of the folder',
     )
-    .option(
-      '--passphrase-file <file>',
-      'file that holds the passphrase of an encrypted key; else it is asked for',
-    );
+    .option('--passphrase-file <file>', 'file with the passphrase of an encrypted key; default: prompt');
 
 export interface Target {
   readonly kind: 'node' | 'fleet';

@@ -54,38 +54,45 @@ type Flags = SendFlags &
 
 export const addRollout = (command: Command): Command =>
   command
-    .option('--canary <share>', 'with --fleet: first so many gateways, such as 5%, at least one', share)
+    .option(
+      '--canary <share>',
+      'with --fleet: share of gateways to push to first, such as 5%, at least one',
+      share,
+    )
     .option(
       '--rate <rate>',
-      'with --fleet: then so many gateways at a time, such as 10/1m; with --model: so many bytes, such as 256kB/s',
+      'with --fleet: gateways per time, such as 10/1m; with --model: bytes per second, such as 256kB/s',
       rate,
     )
     .addOption(
-      new Option('--abort-after <limit>', 'send to no more gateways after "2 failures", or "10%" of all')
+      new Option(
+        '--abort-after <limit>',
+        'stop the rollout after "2 failures", or after "10%" of all gateways failed',
+      )
         .argParser(abortLimit)
         .default({ kind: 'count', failures: 1 }, '1 failure'),
     )
     .option(
       '--nodes <names>',
-      'with --fleet: its gateways, joined by commas; those that answer where not given',
+      'with --fleet: its gateways, joined by commas; default: all that answer',
       nodes,
     )
     .addOption(
-      new Option('--wait <duration>', 'how long a gateway may take to answer')
+      new Option('--wait <duration>', 'longest wait for the answer of a gateway')
         .argParser(duration)
         .default(30_000, '30s'),
     )
-    .option('--dry-run', 'the gateways validate and report, and apply nothing')
+    .option('--dry-run', 'gateways only validate the push and report')
     .option('--json', 'print the result as JSON');
 
 export function registerPush(config: Command): void {
   const command = config
     .command('push')
-    .description('push a config to one gateway or to a fleet, and follow what they report');
+    .description('push a config to one gateway or to a fleet, and show their reports');
   addContent(addTarget(command))
     .option('--model <path>', 'a model: its folder, or a step model as NAME.onnx; sent over the broker')
-    .option('--model-url <url>', 'https URL of that folder, from where the gateways fetch it instead')
-    .option('--resume [id]', 'go on with an interrupted push; the newest where no id is given');
+    .option('--model-url <url>', 'https URL of that folder; gateways download the model from there')
+    .option('--resume [id]', 'resume an interrupted push; default: the newest');
   addLogin(addOperatorFolder(addSigner(addRollout(addClaims(command)))))
     .addHelpText(
       'after',
@@ -96,8 +103,8 @@ Examples:
   $ gatecast config push --to cellar --model models/pumps-v2 --probation 2h
   $ gatecast config push --resume
 
-Ends with 0 only when every gateway has applied it. A fleet is asked to validate the push first; where one gateway refuses
-it, it is applied nowhere.`,
+Exit code 0 only if every gateway has applied the push. All gateways of a fleet validate the push first; if one refuses it,
+none applies it.`,
     )
     .action(async (flags: Flags, self: Command) => {
       if (flags.resume !== undefined) return follow(flags, self, null);

@@ -13,8 +13,8 @@ type Flags = SendFlags & { readonly toVersion?: number };
 export function registerRollback(config: Command): void {
   const command = config
     .command('rollback')
-    .description('push the former config again, with a new version')
-    .option('--to-version <n>', 'back to this version; the one before the present where not given', whole);
+    .description('push the previous config again, with a new version')
+    .option('--to-version <n>', 'version to return to; default: the previous one', whole);
   addLogin(addOperatorFolder(addSigner(addRollout(addClaims(addTarget(command))))))
     .addHelpText(
       'after',

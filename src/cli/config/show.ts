@@ -13,9 +13,9 @@ interface Flags {
 export function registerShow(config: Command): void {
   config
     .command('show')
-    .description('the effective config of this gateway, and where each key comes from')
+    .description('show the effective config of this gateway, and the source of each key')
     .requiredOption('-c, --config <file>', 'config file of the gateway')
-    .option('--all', 'also keys that have their default')
+    .option('--all', 'include keys with default values')
     .option('--json', 'print as JSON, with the defaults')
     .addHelpText(
       'after',

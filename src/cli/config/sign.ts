@@ -24,8 +24,8 @@ export function registerSign(config: Command): void {
   const command = config.command('sign').description('sign a push and print it; nothing is sent');
   addClaims(addContent(addTarget(command)));
   addOperatorFolder(addSigner(command))
-    .option('--dry-run', 'ask gateways to validate and report only')
-    .addOption(new Option('--out <file>', 'write it to a file instead of printing it'))
+    .option('--dry-run', 'gateways only validate the push and report')
+    .addOption(new Option('--out <file>', 'write the signed push to a file instead of printing it'))
     .addHelpText(
       'after',
       `

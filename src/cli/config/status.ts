@@ -15,8 +15,8 @@ interface Flags extends LoginFlags {
 export function registerStatus(config: Command): void {
   const command = config
     .command('status')
-    .description('what the gateways report: the push handled last, and the config that runs')
-    .argument('[nodes...]', 'gateways; all where left out')
+    .description('show the reports of gateways: the last push and the running config')
+    .argument('[nodes...]', 'gateways; default: all')
     .addOption(baseOption())
     .option('--json', 'print the reports as JSON');
   addLogin(command)

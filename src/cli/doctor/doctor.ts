@@ -17,7 +17,7 @@ export function registerDoctor(program: Command): void {
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
-      '\nExample:\n  $ gatecast doctor -c /etc/gatecast/gatecast.yaml\n\nEnds with 1 when something would keep gatecast from running.',
+      '\nExample:\n  $ gatecast doctor -c /etc/gatecast/gatecast.yaml\n\nExit code 1 if a problem would prevent gatecast from running.',
     )
     .action(async (options: Options, command: Command) => {
       const { examine } = await import('./checks.ts');

@@ -16,31 +16,31 @@ export interface InitFlags extends Omit<LoginFlags, 'broker'> {
 }
 
 const EXAMPLES = `
-It finds the broker, logs in, listens, and writes a config with a rule for each kind of device that it heard. It asks
-where it cannot know; without a terminal the options answer. It publishes nothing.
+Finds the broker, logs in, listens, and writes a config with a rule for each kind of device on it. Prompts for missing
+answers; without a terminal, options must give them. Publishes nothing.
 
 Examples:
   $ sudo gatecast init
   $ gatecast init -c gatecast.yaml --broker mqtt://192.168.1.5 --username me --password-file pw --listen 2m --yes
-  $ gatecast init -c gatecast.yaml --merge           adds rules for devices that came since`;
+  $ gatecast init -c gatecast.yaml --merge           adds rules for new devices`;
 
 export function registerInit(program: Command): void {
   const command = program
     .command('init')
-    .description('find the broker, listen, and write a config that needs no mending')
+    .description('find the broker, listen, and write a working config')
     .option(
       '-c, --config <file>',
-      'config to write; /etc/gatecast/gatecast.yaml as root, else gatecast.yaml',
+      'config to write; default: /etc/gatecast/gatecast.yaml as root, else gatecast.yaml',
     );
   addLogin(command, false)
     .addOption(
-      new Option('--listen <duration>', 'how long to listen; ctrl-c ends it sooner')
+      new Option('--listen <duration>', 'how long to listen; Ctrl-C ends it early')
         .argParser(duration)
         .default(60_000, '1m'),
     )
     .option('--node <name>', 'name of this gateway; the name of the machine by default')
-    .option('--merge', 'add to a config that is there what it does not read yet')
-    .option('--start', 'start the service afterwards; --no-start does not ask')
+    .option('--merge', 'add rules for new topics to an existing config')
+    .option('--start', 'start the service afterwards; with --no-start, do not ask')
     .option('--no-start')
     .option('-y, --yes', 'ask nothing')
     .option('--json', 'print JSON')

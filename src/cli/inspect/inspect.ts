@@ -13,8 +13,8 @@ interface Flags {
 export function registerInspect(program: Command): void {
   program
     .command('inspect')
-    .description('what the agent knows of a stream: readings and their marks, gaps, refusals, state, scores')
-    .argument('[stream]', 'its name; left out: the names of all')
+    .description('show the stored data of a stream: readings with marks, gaps, refusals, state, scores')
+    .argument('[stream]', 'name of the stream; default: list all names')
     .addOption(configOption())
     .option('--last <n>', 'newest readings to show', whole, 12)
     .option('--days <n>', 'newest days to show', whole, 14)
@@ -27,8 +27,8 @@ Examples:
   $ gatecast inspect cellar/temperature -c /etc/gatecast/gatecast.yaml
   $ gatecast inspect cellar/temperature --data-dir /var/lib/gatecast --json
 
-Reads beside a running agent and changes nothing. Readings and marks are as of the last flush; refusals as of the last
-batch, at most ten minutes ago; state and scores as of the last saved state.`,
+Works while the agent runs, and changes nothing. Shows readings and marks as of the last flush, refusals as of the last
+batch (at most ten minutes ago), state and scores as of the last saved state.`,
     )
     .action(async (stream: string | undefined, flags: Flags, command: Command) => {
       const { inspect } = await import('./run.ts');

@@ -16,7 +16,7 @@ export function registerModel(program: Command): void {
 
   model
     .command('list')
-    .description('models that came with gatecast and those of the data directory')
+    .description('list the models shipped with gatecast and those of the data directory')
     .option('--json', 'print as JSON')
     .addOption(configOption())
     .addHelpText('after', '\nExample:\n  $ gatecast model list -c /etc/gatecast/gatecast.yaml\n')
@@ -27,7 +27,7 @@ export function registerModel(program: Command): void {
 
   model
     .command('show')
-    .description('manifest, training sets and scores of a model')
+    .description('show manifest, training sets and scores of a model')
     .argument('<name>')
     .option('--json', 'print the manifest')
     .addOption(configOption())
@@ -39,11 +39,11 @@ export function registerModel(program: Command): void {
 
   model
     .command('import')
-    .description('weights (safetensors, PyTorch names) or a step model (onnx) into the data directory')
+    .description('import weights (safetensors, PyTorch names) or a step model (onnx) into the data directory')
     .argument('<file>')
     .requiredOption('--name <name>', 'name in the registry')
-    .addOption(new Option('--cell <cell>', 'of a torch.nn stack').choices(['rnn', ...CELLS]))
-    .option('--like <model>', 'weights of the same network as this model, its head included')
+    .addOption(new Option('--cell <cell>', 'cell of the torch.nn stack').choices(['rnn', ...CELLS]))
+    .option('--like <model>', 'the weights are of the same network as this model, including its head')
     .addOption(configOption())
     .addHelpText(
       'after',
@@ -56,25 +56,20 @@ export function registerModel(program: Command): void {
 
   model
     .command('export')
-    .description('a model as ONNX or safetensors')
+    .description('export a model as ONNX or safetensors')
     .argument('<name>')
     .addOption(new Option('--format <format>').choices(['onnx', 'safetensors']).default('onnx'))
     .addOption(
       new Option(
         '--graph <graph>',
-        'step: one sample, as run; sequence: x [T,B,I] -> states [T,B,H], float32',
+        'step: one step, as the agent runs; sequence: x [T,B,I] -> states [T,B,H], float32',
       )
         .choices(['sequence', 'step'])
         .default('step'),
     )
-    .option('--leads <steps>', 'buckets ahead; a sequence graph forecasts only where it is given', whole)
-    .addOption(
-      new Option(
-        '--float32',
-        'step graph without int8, which is how a bare cell stack is exported',
-      ).conflicts('int8'),
-    )
-    .option('--int8', 'step graph in int8, which is how a model that forecasts is exported')
+    .option('--leads <steps>', 'buckets ahead; without it a sequence graph has no forecast output', whole)
+    .addOption(new Option('--float32', 'float32 step graph; default for a bare cell stack').conflicts('int8'))
+    .option('--int8', 'int8 step graph; default for a model with a head')
     .requiredOption('--out <file>')
     .addOption(configOption())
     .addHelpText(
@@ -88,7 +83,9 @@ export function registerModel(program: Command): void {
 
   model
     .command('rollback')
-    .description('back to the model that a group of streams ran before; the agent takes it up when it starts')
+    .description(
+      'return to the previous model of a group of streams; takes effect at the next start of the agent',
+    )
     .argument('[group]', 'group of streams', 'default')
     .addOption(configOption())
     .addHelpText('after', '\nExample:\n  $ gatecast model rollback -c /etc/gatecast/gatecast.yaml\n')

@@ -45,11 +45,11 @@ export function registerReplay(program: Command): void {
     .requiredOption('--broker <url>', 'such as mqtt://127.0.0.1:1883')
     .option('--username <name>', 'user name at the broker')
     .option('--password-file <file>', 'file that holds the password')
-    .option('--ca <file>', 'PEM file of the authorities that may have signed the broker')
-    .option('--speed <factor>', 'seconds of the file a second, or max', speed, 60)
+    .option('--ca <file>', 'PEM file of the certificate authorities trusted for the broker')
+    .option('--speed <factor>', 'seconds of the file per second, or max', speed, 60)
     .option(
       '--max-wait <duration>',
-      'longest pause between two rows: silences of the file are cut to it',
+      'longest pause between two rows; longer gaps of the file are shortened to it',
       duration,
     )
     .option(
@@ -66,13 +66,13 @@ export function registerReplay(program: Command): void {
     )
     .option(
       '--time <columns>',
-      'time column; or date and clock time; or year, month, day, hour; found by its name',
+      'time column; or date and time; or year, month, day, hour; default: detected by name',
       list,
     )
-    .option('--time-format <format>', 'strptime-like, unix_s or unix_ms; found out by itself')
+    .option('--time-format <format>', 'strptime-like, unix_s or unix_ms; default: detected')
     .option('--columns <names>', 'columns to send, joined by commas, or all', columns, 'all')
-    .option('--id <columns>', 'columns that say whose row it is, in long files', list)
-    .option('--delimiter <sign>', 'between cells; found out by itself', delimiter)
+    .option('--id <columns>', 'columns that identify the series of a row, in long files', list)
+    .option('--delimiter <sign>', 'cell separator; default: detected', delimiter)
     .addOption(new Option('--decimal <sign>', 'decimal sign').choices(['.', ',']))
     .option('--missing <cells>', 'cells that mean "no value", joined by commas, e.g. -200', list)
     .option('--clock-start <time>', 'time of the first row, for files without a time column', instant)

@@ -31,16 +31,14 @@ export function registerRequest(program: Command): void {
   const command = program
     .command('request')
     .description('send a request to a gateway over the broker, and print its answer')
-    .addArgument(
-      new Argument('<verb>', 'what is asked for; docs/mqtt.md says what each does').choices(REQUEST_VERBS),
-    )
+    .addArgument(new Argument('<verb>', 'the request; docs/mqtt.md describes each').choices(REQUEST_VERBS))
     .requiredOption('--to <node>', 'the gateway', level)
     .addOption(baseOption())
-    .option('--stream <name>', 'stream, as on the topic of its forecasts')
-    .option('--group <name>', 'model group; the only one where not given')
-    .option('--sign', 'sign it, as `requests.signed` of the gateway wants; so does --signing-key')
+    .option('--stream <name>', 'name of the stream, as in its forecast topic')
+    .option('--group <name>', 'model group; default: the only group')
+    .option('--sign', 'sign the request, for a gateway with `requests.signed`; implied by --signing-key')
     .addOption(
-      new Option('--wait <duration>', 'how long the gateway may take to answer')
+      new Option('--wait <duration>', 'longest wait for the answer of the gateway')
         .argParser(duration)
         .default(30_000, '30s'),
     )
@@ -53,7 +51,7 @@ Examples:
   $ gatecast request backup --to cellar --broker mqtts://broker.lan
   $ gatecast request forget-stream --to cellar --stream attic/humidity --sign
 
-Ends with 0 when the gateway has done it, with 1 when it refused or did not answer. A signed request is valid for 5 minutes,
+Exit code 0 if the gateway completed the request, 1 if it refused or did not answer. A signed request is valid for 5 minutes,
 and its version is the time in milliseconds: the clocks of this machine and of the gateway must be right.`,
     )
     .action(async (verb: string, flags: Flags, self: Command) => {

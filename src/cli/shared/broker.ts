@@ -25,7 +25,7 @@ export function addLogin(command: Command, local = true): Command {
     .addOption(local ? broker.default('mqtt://127.0.0.1:1883') : broker)
     .option('--username <name>', 'user name at the broker')
     .option('--password-file <file>', 'file that holds the password')
-    .option('--ca <file>', 'PEM file of the authorities that may have signed the broker')
+    .option('--ca <file>', 'PEM file of the certificate authorities trusted for the broker')
     .option('--cert <file>', 'PEM file of the client certificate')
     .option('--key <file>', 'PEM file of the key of --cert');
 }

@@ -26,7 +26,7 @@ export function globals(command: Command): Globals {
 
 /** `-c`, spelled the same for every command that needs a config only to find the data directory. */
 export const configOption = (): Option =>
-  new Option('-c, --config <file>', 'config file, which names the data directory; --data-dir goes before it');
+  new Option('-c, --config <file>', 'config file, which names the data directory; --data-dir overrides it');
 
 /**
  * The data directory: `--data-dir` or `GATECAST_DATA_DIR`, else that of the config named with `-c`; undefined without either.

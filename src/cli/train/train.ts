@@ -34,16 +34,12 @@ export function registerTrain(program: Command): void {
       '--sets <file>',
       'YAML or JSON file that describes data sets with their licences (docs/training.md)',
     )
-    .option(
-      '--without <sets>',
-      'leave sets of the file out, joined by commas: what would it be without them?',
-      list,
-    )
-    .option('--generated <count>', 'generated series beside the data', count, 0)
-    .option('--generated-weight <weight>', 'of the generated series, against those of the sets', amount, 1)
+    .option('--without <sets>', 'sets of the file to leave out, joined by commas', list)
+    .option('--generated <count>', 'number of generated series to add to the data', count, 0)
+    .option('--generated-weight <weight>', 'weight of the generated series, relative to the sets', amount, 1)
     .option('--generated-steps <steps>', 'buckets of each generated series', whole, 1600)
     .option('--out <folder>', 'folder of the model, e.g. models/NAME')
-    .option('--from <model>', 'go on from a model of the registry')
+    .option('--from <model>', 'start from a model of the registry')
     .addOption(configOption())
     .option(
       '--widen <hidden>',
@@ -53,83 +49,79 @@ export function registerTrain(program: Command): void {
     .option('--preview <file>', 'only draw the generated series as an SVG')
     .option(
       '--diagnose <file>',
-      'only draw how far back gradients reach, for the chosen cell and others, as an SVG',
+      'only draw the gradient norm by time lag, for the chosen cell and others, as an SVG',
     )
     .optionsGroup('Data files:')
     .option(
       '--time <columns>',
-      'time column; several, joined by commas, for date and clock time; found by its name',
+      'time column; date and time columns joined by commas; default: detected by name',
       list,
     )
-    .option('--time-format <format>', 'strptime-like, where it cannot be found out')
+    .option('--time-format <format>', 'strptime-like; default: detected')
     .option('--columns <names>', 'columns, joined by commas, or all', columns, 'all')
-    .option('--id <columns>', 'column that says whose row it is, in long files', list)
+    .option('--id <columns>', 'columns that identify the series of a row, in long files', list)
     .option(
       '--interval <durations>',
-      'bucket lengths to learn from, e.g. 5m or 5m,1h; the distance of the rows where not given',
+      'bucket lengths to train on, e.g. 5m or 5m,1h; default: the distance of the rows',
       durations,
     )
     .option(
       '--horizon <steps>',
-      'buckets ahead; several, joined by commas, teach one model several',
+      'buckets ahead; several, joined by commas, are trained into one model',
       wholes,
       [24],
     )
     .option('--missing <values>', 'cells that mean missing, joined by commas', list)
-    .option('--delimiter <char>', 'between cells; found out where not given', delimiter)
+    .option('--delimiter <char>', 'cell separator; default: detected', delimiter)
     .addOption(new Option('--decimal <char>', 'decimal mark').choices(['.', ',']))
     .option('--clock-start <time>', 'time of the first row, for files without a time column', instant)
     .option('--timezone <zone>', 'zone of the calendar features', timeZone, 'UTC')
     .option('--licence <text>', 'licence of the data, for the model card', 'not stated')
     .optionsGroup('Network:')
     .addOption(new Option('--cell <cell>', 'recurrent cell').choices(['rnn', ...CELLS]).default('gru'))
-    .option('--layers <n>', '1 to 4', whole, 1)
-    .option('--hidden <n>', 'numbers in a state; multiples of 16 are fastest', whole, 48)
+    .option('--layers <n>', 'number of layers, 1 to 4', whole, 1)
+    .option('--hidden <n>', 'hidden units; multiples of 16 are fastest', whole, 48)
     .option('--width <n>', 'width of the head', whole, 32)
-    .option('--dropout <share>', 'between layers', fraction, 0)
-    .option('--attention <states>', 'attend to so many last states', whole)
+    .option('--dropout <share>', 'dropout between layers', fraction, 0)
+    .option('--attention <states>', 'number of past states that attention reads', whole)
     .option('--convolution <kernel>x<channels>', 'causal convolution in front, e.g. 5x16', convolution)
     .optionsGroup('Choosing a network:')
     .option(
       '--search',
-      'choose cell, layers, hidden size and learning rate by rolling-origin cross-validation, then train it',
+      'choose cell, layers, hidden size and learning rate by rolling-origin cross-validation, then train',
     )
-    .option('--search-only', 'print what the search would choose, and train nothing further')
+    .option('--search-only', 'print the choice of the search, without training it further')
     .option('--search-cells <cells>', 'to choose from', list, ['gru', 'lstm'])
     .option('--search-layers <n>', 'to choose from', wholes, [1])
     .option('--search-hidden <n>', 'to choose from', wholes, [16, 32, 48, 64])
     .option('--search-rates <rates>', 'to choose from', (text) => list(text).map(amount), [2e-3])
     .option('--search-steps <n>', 'optimiser steps of the first round', whole, 150)
-    .option('--search-rounds <n>', 'each has three times the steps for a third of the candidates', whole, 3)
     .option(
-      '--search-series <n>',
-      'look at so many series of each set, drawn by the seed; all where left out',
+      '--search-rounds <n>',
+      'number of rounds; each has three times the steps for a third of the candidates',
       whole,
+      3,
     )
+    .option('--search-series <n>', 'series per set, drawn by the seed; default: all', whole)
     .optionsGroup('Training:')
-    .option('--steps <n>', 'steps that gradients flow back through', whole, 96)
-    .option('--chunks <n>', 'chunks of that length a state is carried through', whole, 8)
+    .option('--steps <n>', 'window length in steps (truncated back-propagation)', whole, 96)
+    .option('--chunks <n>', 'number of consecutive windows with carried state', whole, 8)
     .option('--stride <n>', 'steps from one origin to the next', whole, 4)
-    .option('--leads <n>', 'leads learnt from at each origin', whole, 6)
-    .option('--batch <n>', 'windows a step', whole, 32)
+    .option('--leads <n>', 'leads scored at each origin', whole, 6)
+    .option('--batch <n>', 'windows per optimiser step', whole, 32)
     .option('--lr <rate>', 'highest learning rate', amount, 2e-3)
-    .option('--weight-decay <x>', 'AdamW', amount, 0.01)
-    .option('--averaging <decay>', 'of the averaged weights that are kept; 0: none', fraction, 0.99)
-    .option('--anchor <strength>', 'pull towards the weights of --from', amount, 0)
-    .option('--clip-norm <norm>', 'of the gradient', amount, 1)
-    .option('--clip-value <value>', 'of each number of the gradient', amount)
-    .option('--max-steps <n>', 'optimiser steps', whole)
+    .option('--weight-decay <x>', 'weight decay of AdamW', amount, 0.01)
+    .option('--averaging <decay>', 'decay of the weight average; 0: no averaging', fraction, 0.99)
+    .option('--anchor <strength>', 'strength of the pull towards the weights of --from', amount, 0)
+    .option('--clip-norm <norm>', 'largest global norm of the gradient', amount, 1)
+    .option('--clip-value <value>', 'largest absolute value of a gradient element', amount)
+    .option('--max-steps <n>', 'largest number of optimiser steps', whole)
     .option('--epochs <n>', 'passes over the data, in place of --max-steps', amount)
-    .option('--max-time <duration>', 'e.g. 10m', duration)
-    .option(
-      '--validation <share>',
-      'newest share of each series that chooses the best weights',
-      fraction,
-      0.15,
-    )
-    .option('--patience <n>', 'validations without a better one before it stops', whole)
-    .option('--seed <n>', 'of everything random', count, 1)
-    .option('--resume', 'go on from the checkpoint beside --out')
+    .option('--max-time <duration>', 'longest training time, e.g. 10m', duration)
+    .option('--validation <share>', 'newest share of each series, used for validation', fraction, 0.15)
+    .option('--patience <n>', 'validations without improvement before training stops', whole)
+    .option('--seed <n>', 'random seed', count, 1)
+    .option('--resume', 'resume from the checkpoint beside --out')
     .option('--json', 'print the result as JSON')
     .addHelpText(
       'after',
