@@ -47,13 +47,13 @@ describe('backtest --protocol', () => {
     expect(err).toContain('96, 192, 336, 720');
   });
 
-  test('without it --interval and --horizon are still needed', async () => {
+  test('without it --horizon is still needed, and an interval that can be found out', async () => {
     const path = file(20);
-    const none = await run('backtest', path, '--time', 'date', '--horizon', '24');
+    const none = await run('backtest', path, '--time', 'date', '--interval', '1h');
     expect(none.code).toBe(2);
-    expect(none.err).toContain("'--interval <duration>' not specified");
-    const other = await run('backtest', path, '--time', 'date', '--interval', '1h');
-    expect(other.code).toBe(2);
-    expect(other.err).toContain("'--horizon <steps>' not specified");
+    expect(none.err).toContain("'--horizon <steps>' not specified");
+    const short = await run('backtest', path, '--time', 'date', '--horizon', '24');
+    expect(short.code).toBe(1);
+    expect(short.err).toMatch(/rows|buckets|NOT_ENOUGH_DATA/);
   });
 });

@@ -17,6 +17,7 @@ import { type Daemon, ensureBuilt, startDaemon } from '../support/daemon.ts';
 import { recordHistory } from '../support/history.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
 import { normal } from '../support/random.ts';
+import { machine } from '../support/series.ts';
 import { tempDirs } from '../support/temp.ts';
 import { sleep, waitFor } from '../support/wait.ts';
 
@@ -80,6 +81,7 @@ describe.skipIf(!hasMosquitto)('fine-tuning', () => {
       }),
     );
     const noise = normal(1);
+    const machines = SLOW.map(() => machine(noise));
     recordHistory({
       dir,
       config: config(),
@@ -87,8 +89,7 @@ describe.skipIf(!hasMosquitto)('fine-tuning', () => {
       stepMs: MINUTE,
       buckets: BUCKETS,
       replayed: 400,
-      // A machine that works 4 minutes of 11: no naive forecast knows when, a network does after a few rounds.
-      value: (s, t) => 10 * (s + 1) + ((t + s) % 11 < 4 ? 3 : 0) + 0.2 * noise(),
+      value: (s) => 10 * (s + 1) + (machines[s]?.() ?? 0),
     });
   }, 180_000);
   afterAll(async () => {

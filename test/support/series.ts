@@ -15,6 +15,25 @@ export const ordinary = (seed = 1, period = 48): Shape => {
   return from((t) => 20 + 5 * Math.sin((2 * Math.PI * t) / period) + 0.5 * noise());
 };
 
+/**
+ * A machine whose pause depends on how hard it worked: 4 steps at 3 are followed by 11 of rest, 4 at 1.5 by 4. Which of both
+ * comes next is random, so there is no season to find; a network learns when a pause ends.
+ * @param noise standard normal
+ */
+export function machine(noise: () => number): () => number {
+  let left = 0;
+  let height = 3;
+  return () => {
+    if (left === 0) {
+      height = noise() > 0 ? 3 : 1.5;
+      left = height === 3 ? 15 : 8;
+    }
+    left--;
+    const works = left >= (height === 3 ? 11 : 4);
+    return (works ? height : 0) + 0.1 * noise();
+  };
+}
+
 export const SHAPES: Readonly<Record<string, Shape>> = {
   ordinary: ordinary(),
   constant: from(() => 21.5),

@@ -29,6 +29,7 @@ import { Random } from '../../src/training/random.ts';
 import { bucketAt, bucketStart } from '../../src/training/replay.ts';
 import type { RunReport } from '../../src/training/run-report.ts';
 import { SCHEDULER_DEFAULTS } from '../../src/training/scheduler.ts';
+import { machine } from '../support/series.ts';
 
 const HOUR = 3_600_000;
 const START = Date.UTC(2024, 0, 1);
@@ -422,9 +423,10 @@ describe('FineTuner', () => {
       clock: systemClock,
       onFault: () => {},
     });
+    const next = machine(() => rng.normal());
     for (let t = 0; t < 900; t++) {
       const timeMs = START + t * HOUR + 60_000;
-      const value = 10 + (t % 11 < 4 ? 3 : 0) + 0.2 * rng.normal();
+      const value = 10 + next();
       store.append({ stream: 'pump', timeMs, value, arrivalMs: timeMs });
       store.append({ stream: 'other', timeMs, value: 0, arrivalMs: timeMs });
     }
