@@ -12,12 +12,13 @@ export interface FileResult extends BothWays {
 
 /** Why single readings are refused, in the order of the table. */
 const REFUSALS: Readonly<Record<string, string>> = {
-  late: 'its bucket was over, by more than `lateness`',
+  late: 'its bucket had ended, by more than `lateness`',
   duplicate: 'a reading of the stream at that time was there already; the first counts',
   'out-of-range':
     'beyond `limits.min` or `limits.max`, or no number a sensor can mean; kept in the store with its mark',
-  'too-fast': 'further from the reading before than `limits.max_rate` allows; three that agree are believed',
-  'absurd-time': 'stamped before 2000 or from 2038 on: a clock that was never set, or overflowed',
+  'too-fast':
+    'further from the previous reading than `limits.max_rate` allows; three consistent readings are accepted',
+  'absurd-time': 'stamped before 2000 or from 2038 on: the clock was never set, or overflowed',
   future: 'stamped more than five minutes and an interval ahead of the clock of the gateway',
 };
 
@@ -40,64 +41,64 @@ export function dirtyDocument(
 
 # Dirty data
 
-What gatecast does with readings that are wrong, and what came of it on public files that are full of them.
+How gatecast handles wrong readings, with results on public files that contain many of them.
 
 ## What is refused
 
-A reading is refused by itself, and counted by reason in \`dropped\` of \`<base>/<node>/health\`, in \`gatecast inspect STREAM\`
+Readings are refused one by one, and counted by reason in \`dropped\` of \`<base>/<node>/health\`, in \`gatecast inspect STREAM\`
 by day, and in what \`gatecast backtest\` prints. The reasons for which whole messages are refused are in
 [errors.md](errors.md).
 
 ${refusalTable()}
 
-## What is read as it is meant
+## Payloads that are repaired or interpreted
 
-| payload | what is done |
+| payload | handling |
 | --- | --- |
 | many devices on one topic (rtl_433, Bluetooth gateways) | \`name: "{/model}-{/id}-{/channel}/{field}"\`; a message with none of the members is refused as \`no-identity\` |
-| a list of readings with a time each, under a key too; columns | each reading at its own time; one that has lost its time is refused, the others count |
-| a list of devices | named by the member that identifies them (\`meters.A.E\`), where every element has one of its own; by place otherwise |
-| \`nan\`, \`inf\`, single quotes, a trailing comma or NUL, one broken member | the other members are read; a text that ends too soon is refused as a whole |
-| numbers in quotes | with \`numeric_strings\`, where nothing but a known unit follows; \`decimal_comma\` for "21,5" |
-| time stamps without a zone | in the \`time_zone\` of the rule; of the hour that a clock shows twice, the instant nearer to the arrival |
-| a retained message | takes up no stream; with a time of its own it waits for the first live reading, up to a day |
-| the output of another agent | recognised by its form, refused as \`other-agent\` |
-| a costly message | stops after \`ingest.max_readings\` readings or 1,024 rejects; a topic that sends more than 2 MB a second without readings is put off for that second |
+| a list of readings with a time each, under a key too; columns | each reading is used at its own time; a reading without a time is refused, the others are used |
+| a list of devices | named by the member that identifies them (\`meters.A.E\`), if every element has a unique one; otherwise by index |
+| \`nan\`, \`inf\`, single quotes, a trailing comma or NUL, one broken member | the other members are read; truncated JSON is refused as a whole |
+| numbers in quotes | with \`numeric_strings\`, if nothing but a known unit follows; \`decimal_comma\` for "21,5" |
+| time stamps without a zone | in the \`time_zone\` of the rule; in the repeated hour at the end of daylight saving time, the instant nearer to the arrival is used |
+| a retained message | creates no stream; with a time stamp it waits for the first live reading, up to a day |
+| a message of another agent | recognised by its form, refused as \`other-agent\` |
+| a costly message | decoding stops after \`ingest.max_readings\` readings or 1,024 rejects; further messages of a topic that sends more than 2 MB per second without readings are refused in that second |
 
 ## What is marked
 
 A bucket is judged when it closes. Its readings keep their marks in the store; the forecast made from it carries them in
-\`input.marks\`; the page crosses it out and says why; \`gatecast inspect\` lists it. A bucket with a spike, a stuck value or a
-flat line enters the network as if it had been empty, and nothing is learnt from it.
+\`input.marks\`; the page crosses it out and shows the reason; \`gatecast inspect\` lists it. A bucket with a spike, a stuck value or a
+flat line is treated by the network as an empty bucket, and is not used for learning.
 
 ${markTable()}
 
-A counter (\`aggregate: delta\`, or \`change\` where it also runs backwards) that falls, or rises more than thirty times further than it
-ever did, has jumped. Where it returns to the level before, the readings in between were wrong and nothing of them is counted: a total
-that reads 0 once, one wild reading, a message from before a reset that comes again. Where it goes on from the new level it was reset
-(what it has counted since counts, as far as that can be), exchanged (nothing counts), or its range ended at 10^n, 2^16 or 2^32, also in
-tenths to thousandths, where that explains the fall by an ordinary increase. A jump is marked \`counter-jump\`; a bucket with nothing
-else in it is empty.
+A counter (\`aggregate: delta\`, or \`change\` where it also runs backwards) that falls, or rises more than thirty times further than
+ever before, has jumped. If it returns to the previous level, the readings in between were wrong and are not counted: a total
+that reads 0 once, one wild reading, an old message from before a reset. If it continues from the new level, the counter was reset
+(the increase since then is counted, as far as plausible), exchanged (nothing is counted), or it overflowed at 10^n, 2^16 or 2^32, also in
+tenths to thousandths, if an overflow explains the fall by an ordinary increase. A jump is marked \`counter-jump\`; a bucket with no
+other readings is empty.
 
-Directions (\`aggregate: circular-mean\`) are averaged and forecast on the circle: 355, 5 and 15 degrees are 5. The median lies from 0
-to 360; the other quantiles within half a turn of it, below 0 or above 360 where the interval lies across north.
+Directions (\`aggregate: circular-mean\`) are averaged and forecast on the circle: 355, 5 and 15 degrees are 5. The median is between 0
+and 360; the other quantiles are within half a turn of the median, below 0 or above 360 if the interval crosses north.
 
-## Both ways
+## Live and backtest compared
 
 Each file went through a real Mosquitto into the built daemon (\`gatecast replay\`, \`gatecast run\` with
-\`lateness: 0s\`), and through \`gatecast backtest --order file\`: every column that holds numbers, ${
+\`lateness: 0s\`), and through \`gatecast backtest --order file\`: every column of numbers, ${
     Number.isFinite(most) ? `at most ${most} rows of a file` : 'every row'
   },
-${horizon} buckets ahead from every bucket. Neither ended early. "Readings" are cells with a number. "Compared" counts the
-forecasts that were made both ways from the same origin, nine quantiles at every step; they are equal where all of
-their numbers agree to the six digits that a message carries. Live sends fewer than it makes: of forecasts that wait for
-the broker, the newest of a stream alone goes out.
+${horizon} buckets ahead from every bucket. Neither stopped early. "Readings" are cells with a number. "Compared" counts the
+forecasts made in both runs from the same origin, nine quantiles at every step; they are equal if all of
+their numbers agree to the six digits of a message. The daemon publishes fewer forecasts than it makes: of the forecasts waiting for
+the broker, only the newest of each stream is sent.
 
 ${fileTable(files)}
 
 ${totals(files, horizon)}
 
-\`npx tsx test/bench/dirty.ts --data DIR\` makes this page, and fails where a number differs.
+\`npx tsx test/bench/dirty.ts --data DIR\` generates this page, and fails if a number differs.
 ${gaps.length === 0 ? '' : gapSection(gaps)}`;
 }
 
