@@ -75,7 +75,7 @@ export class ArrivalTimes {
 /** Readings from which the usual spacing is found after a start. */
 const FORMER_READINGS = 32;
 
-/** What the store knows of streams as they were at the start. */
+/** Data of streams in the store, as of the start. */
 export function formerReadings(
   streams: Iterable<Pick<StreamView, 'spec' | 'lastObservedMs' | 'intervalMs'>>,
   store: Pick<Store, 'samples'>,

@@ -39,13 +39,13 @@ export class KnownAhead implements Part {
   private maxPayloadBytes = 0;
   /** Of each file as it was read: its size and times of change, of rights too; a word where it was not to be seen. */
   private readonly seen = new Map<string, string>();
-  /** What was wrong with each table when it was last heard of. */
+  /** The last error of each table. */
   private readonly wrong = new Map<string, string>();
   private cancel: () => void = () => {};
   private reading: Promise<void> = Promise.resolve();
   /** Of topics: a file can be read again. Null before those of the last run have been looked for. */
   private heard: Map<string, Float64Array> | null = null;
-  /** Something has been heard that is not saved. */
+  /** A received table is not saved yet. */
   private fresh = false;
 
   private readonly warnings: RateLimitedLog;

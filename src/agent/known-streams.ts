@@ -43,7 +43,7 @@ export class KnownStreams {
     return this.rows.get(stream)?.[3] ?? null;
   }
 
-  /** The streams that the config still reads, as `router` knows them; the others are left out from now on. */
+  /** Keeps only streams that the config still reads, according to `router`; the others are removed from the list. */
   restore(router: Pick<Router, 'adopt'>): KnownStream[] {
     const streams: KnownStream[] = [];
     const rows = this.rows.size > 0 ? [...this.rows.values()] : this.read();

@@ -25,7 +25,7 @@ export interface LinkParts {
   readonly log: Logger;
   readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
   readonly outputs: Pick<Outputs, 'birth' | 'will' | 'farewell'>;
-  /** Its router knows the filters of the sensors. */
+  /** Its router holds the filters of the sensors. */
   readonly streams: { readonly router: Pick<Router, 'filters'> };
   /** Asked in this order to take a message; the pipeline takes all that the parts before it left. */
   readonly parts: () => readonly Part[];

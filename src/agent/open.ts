@@ -33,7 +33,7 @@ const WARM_UP_STEPS = 32;
 /** The machine is looked at no more often than this, ms. */
 const FACTS_MS = 1000;
 
-/** @param config asked for each time: limits may change while running. @throws GatecastError LOCKED, STORE_NEWER */
+/** @param config called each time: limits may change while running. @throws GatecastError LOCKED, STORE_NEWER */
 export function openData(options: AgentOptions, config: () => Config, stops: Stops): Opened {
   const { clock, log } = options;
   const { data_dir: dataDir, model } = options.config;

@@ -125,7 +125,7 @@ function readToken(path: string): string {
 
 const TOKEN_MS = 2000;
 
-/** Reads the file again when that was a while ago. Null: it cannot be used now, so nobody logs in. */
+/** Reads the token file again after a while. Null: the file cannot be used now, and all logins fail. */
 function tokenReader(path: string, monotonic: () => number): () => string | null {
   let token: string | null = null;
   let readMs = Number.NEGATIVE_INFINITY;
@@ -222,7 +222,7 @@ function configView({ config }: Context, { document, session, remote }: PageSour
   return { hash, version, keys, notice };
 }
 
-/** A secret belongs into a file of its own; should one stand in the config all the same, nobody sees it here. */
+/** Hides secrets: they belong in separate files, but a config may contain one by mistake. */
 function redacted(path: string, value: unknown): unknown {
   if (/(password|secret|token|passphrase)$/i.test(path)) return '(secret)';
   if (typeof value === 'string') return withoutSecrets(value);

@@ -49,7 +49,7 @@ export interface Part {
   forget?(stream: string): void;
 }
 
-/** What is known of a new connection to the broker. */
+/** Properties of a new connection to the broker. */
 export interface NewConnection {
   /** It is not the first one of this run. */
   readonly again: boolean;

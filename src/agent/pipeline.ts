@@ -34,7 +34,7 @@ export interface PipelineParts extends InboxParts {
   /** Takes up streams met for the first time. */
   readonly discovered: (streams: readonly NewStream[]) => Promise<void>;
   readonly forecasts: (forecasts: readonly Forecast[], nowMs: number) => void;
-  /** @param omitted failures for the same reason that were not told of, since the last that was */
+  /** @param omitted failures for the same reason that were not reported since the last report */
   readonly failed: (error: unknown, omitted: number | undefined) => void;
   /** Every reading of a stream is refused for its time. */
   readonly wrongClock?: (stream: string, advice: string, omitted: number | undefined) => void;
@@ -102,7 +102,7 @@ export class Pipeline implements Part {
   /** Samples taken, and forecasts handed out. */
   samples = 0;
   forecasts = 0;
-  /** Grows for as long as the pipeline gets on: also while no sensor speaks, and within a round that takes long. */
+  /** Grows while the pipeline makes progress: also without sensor messages, and within a long round. */
   progress = 0;
   /** Why the last round failed; null when it did not. */
   fault: string | null = null;
@@ -305,7 +305,7 @@ export class Pipeline implements Part {
       if (outcome === 'future' || outcome === 'absurd-time') this.wrongTime(sample);
       this.inbox.drop(outcome);
       store.reject(sample.stream, outcome, sample.arrivalMs);
-      // Kept to be seen, and a late one to be learnt from; whatever reads it back knows it by its mark.
+      // Stored for display, and late ones also for training; the mark identifies them when they are read back.
       if (outcome === 'out-of-range') store.append(sample, mark | OUT_OF_RANGE);
       if (outcome === 'late') store.append(sample, mark | LATE);
     }

@@ -453,7 +453,7 @@ export class Tuning implements Part {
 
 interface NextModel {
   readonly chosen: ChosenModel & { readonly model: Model };
-  /** Releases sessions that nobody took. */
+  /** Releases sessions that were prepared and not used. */
   readonly release: () => Promise<void>;
 }
 
@@ -462,7 +462,7 @@ function checkGroup(group: string): void {
     throw new GatecastError('USAGE', `There is no model group '${group}'.`, { hint: `Known: ${GROUP}.` });
 }
 
-/** What is published of a group of streams: its model, the one before, and what fine-tuning did. */
+/** The published status of a group of streams: its model, the previous one, and the last fine-tuning run. */
 function groupStatus(
   { name, model, trainedAt }: ChosenModel,
   { previous, probation }: GroupSlots,
@@ -481,7 +481,7 @@ function groupStatus(
   };
 }
 
-/** Which streams have changed for good: one detector for each, on the forecast errors in half widths of the interval. */
+/** Detects lasting changes of streams: one detector per stream, on the forecast errors in half widths of the interval. */
 class DriftWatch {
   private readonly detectors = new Map<string, DriftDetector>();
 

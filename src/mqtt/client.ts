@@ -35,7 +35,7 @@ export interface ClientParts {
   readonly changed?: (status: ClientStatus) => void;
   /** After each connect, once the broker has answered all that was subscribed for. */
   readonly answered?: () => void;
-  /** What is remembered of the session from run to run; without it a session found there is begun anew. */
+  /** The record of the session from former runs; without one, an existing session is replaced by a clean one. */
   readonly session?: SessionMemory;
 }
 
@@ -54,7 +54,7 @@ export interface ClientStatus {
   /** Filters that the broker refused. */
   readonly refusedFilters: readonly string[];
   readonly outbox: number;
-  /** Topic and size of the last message that was too large to take. */
+  /** Topic and size of the last message that was too large. */
   readonly skipped: string | null;
   /** What the broker does not offer, and what is done about it; null where it offers all that is used. */
   readonly limits: string | null;
@@ -70,9 +70,9 @@ const LEAST_LIMIT_BYTES = 512;
 const SMALL_MESSAGE_BYTES = 65_536;
 /** Unacknowledged messages under way at once. */
 const WINDOW = 64;
-/** Filters in one packet, asked for or taken back. */
+/** Filters in one SUBSCRIBE or UNSUBSCRIBE packet. */
 const FILTERS_A_PACKET = 200;
-/** A refused filter is asked for again: rights change. */
+/** Interval after which a refused filter is subscribed to again, because rights change. */
 const REFUSED_RETRY_MS = 300_000;
 /** Topics whose refusal is logged; further ones are only counted. */
 const MAX_LOGGED_REFUSALS = 20;
@@ -332,7 +332,7 @@ export class Client {
     const wanted = this.filters.wanted;
     this.unanswered = wanted.length;
     this.subscribe(wanted);
-    // A broker works in order: whoever sees the birth may send at once, nothing is missed any more.
+    // A broker processes packets in order: a client that receives the birth may publish at once, and no message is missed.
     for (const message of this.parts.birth())
       this.connection?.publish(message, (why) => this.sent(message, why));
     this.parts.changed?.(this.status());

@@ -22,7 +22,7 @@ export interface Incoming {
   readonly retained: boolean;
   /** Taken on an earlier connection already: only the acknowledgement is missing. Left out: false. */
   readonly again?: boolean;
-  /** Call when the message is safe: only then the broker is told. Null at QoS 0. May be called late, or never. */
+  /** Acknowledges the message; call when it is stored. Null at QoS 0. May be called late, or never. */
   readonly acknowledge: (() => void) | null;
 }
 
@@ -106,9 +106,9 @@ export class Connection {
   private pings: (() => void)[] = [];
   private readonly redelivery: Redelivery | undefined;
   private readonly writer: PacketWriter;
-  /** What is told when the broker acknowledges a message at QoS 1, by packet id. */
+  /** Callbacks for the broker's acknowledgements at QoS 1, by packet id. */
   private readonly unacknowledged = new Map<number, Done>();
-  /** What is told when the stream has sent enough of what it holds. */
+  /** Callbacks for the moment when the stream's buffer has drained. */
   private undrained: Done[] = [];
   /** Of the open connection. */
   private offered: BrokerOffers | null = null;
@@ -225,7 +225,7 @@ export class Connection {
 
   /**
    * As well as the broker offers: at a lower QoS, or not retained.
-   * `done` is told null, or why the broker refused; not called when the connection ends first: that is no refusal.
+   * `done` receives null, or the broker's reason for a refusal; it is not called if the connection ends first, which is no refusal.
    */
   publish(message: Outgoing, done: Done): void {
     if (this.state !== 'open') return;
@@ -255,7 +255,7 @@ export class Connection {
     if (this.state === 'open') this.writer.acknowledge(packetId);
   }
 
-  /** `done` is told the filters that the broker refused; not called when the connection ends first. */
+  /** `done` receives the filters that the broker refused; not called if the connection ends first. */
   subscribe(subscriptions: readonly Subscription[], done: (refused: string[]) => void): void {
     const wanted = Object.fromEntries(
       subscriptions.map(({ filter, qos, echo, again }) => [
@@ -322,7 +322,7 @@ export class Connection {
     this.events.ended(end);
   }
 
-  /** Late errors of a dead socket are nobody's business, but unheard they would end the process. */
+  /** Swallows late errors of a closed socket: an unhandled 'error' event crashes the process. */
   private silence(): void {
     this.client.removeAllListeners();
     this.client.on('error', () => {});

@@ -103,7 +103,7 @@ export class PacketReader {
     if (size > this.maxBytes) return this.beginSkip(chunk, at, header, size);
     const first = chunk[at] ?? 0;
     if (header !== null && first >> 4 !== PUBLISH >> 4 && first !== PUBACK) {
-      // mqtt.js finds out from the first bytes whether the other side speaks MQTT at all.
+      // mqtt.js detects from the first bytes whether the other side is an MQTT broker.
       this.passing = size;
       return this.passOn(chunk, at);
     }

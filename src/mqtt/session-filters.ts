@@ -9,7 +9,7 @@ import type { Subscription } from './connection.ts';
 export interface SessionMemory {
   /** What the session may hold; null: nothing is known of it. */
   readonly former: readonly string[] | null;
-  /** Called whenever that changes, before the broker is told. */
+  /** Called after every change, before the packet is sent to the broker. */
   readonly remember: (filters: readonly string[]) => void;
 }
 
@@ -39,7 +39,7 @@ export class SessionFilters {
     return [...this.refusals];
   }
 
-  /** Held perhaps, wanted by nobody. */
+  /** Filters that the session may hold and that are not wanted. */
   get stale(): string[] {
     return [...this.leftover];
   }

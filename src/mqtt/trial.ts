@@ -8,7 +8,7 @@ import { type BrokerOptions, readSecrets } from './options.ts';
 /**
  * Connects with another client id, subscribes to `topic`, and publishes a message there that must come back. For remote
  * config: call it before `Client.switchTo`.
- * @param topic that the agent may publish to and subscribe to, and nobody else uses, such as `<base>/<node>/trial`
+ * @param topic that the agent may publish and subscribe to and no other client uses, such as `<base>/<node>/trial`
  * @throws GatecastError BROKER_UNREACHABLE with the step that failed; FILE_UNREADABLE for a password or certificate file
  */
 export async function tryBroker(
@@ -42,7 +42,7 @@ function attempt(
     let connection: Connection | null = null;
     const finish = (end: ConnectionEnd | null): void => {
       cancel();
-      // Before the connection is cut, which would be told of as an end of its own.
+      // Before the connection is closed, because closing would be reported as another end.
       resolve(end);
       connection?.destroy();
     };

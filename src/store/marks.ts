@@ -17,7 +17,7 @@ export interface MarkSpan {
   readonly timesMs?: readonly number[];
 }
 
-/** A refused reading gives way to a good one of the same time. */
+/** A good reading replaces a refused one of the same time. */
 export const isRefused = (mark: number): boolean => (mark & OUT_OF_RANGE) !== 0;
 
 /** Call inside the transaction that inserts the rows. @param id the stream's row in the database */

@@ -30,7 +30,7 @@ export function writeSnapshot(db: Database, streamId: number, snapshot: StreamSn
 
 const SLOTS = 2;
 
-/** The newest whose checksum holds; `damaged` is told of each that does not. */
+/** The newest snapshot with a valid checksum; `damaged` is called for each invalid one. */
 export function readSnapshot(
   db: Database,
   streamId: number,
@@ -87,7 +87,7 @@ export interface SnapshotAbout {
   readonly about: StreamAbout | null;
 }
 
-/** What is known of the newest saved state without reading it. */
+/** Data about the newest saved state, without reading the state itself. */
 export function readSnapshotAbout(db: Database, streamId: number): SnapshotAbout | null {
   const row = db
     .prepare(

@@ -11,7 +11,7 @@ export interface StoredSample {
 }
 
 export interface Store {
-  /** Buffers; durable after the next flush. Same (stream, time) twice keeps the first, but for one marked out of range, which gives way. Never blocks on disk. */
+  /** Buffers; durable after the next flush. Of two samples with the same (stream, time) the first is kept, unless it is marked out of range. Never blocks on disk. */
   append(sample: Sample, mark?: number): void;
   /** Sets bits on the samples of a span, stored or not; durable after the next flush. */
   mark(stream: string, span: MarkSpan): void;
