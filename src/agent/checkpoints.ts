@@ -36,9 +36,9 @@ interface Mark {
 
 /** What streams know that is not to be had from their samples. */
 export interface Links {
-  /** Whether a stream sees, or is seen by, another. */
+  /** Whether a stream has another as a covariate, or is one. */
   joined(stream: string): boolean;
-  /** The same, or sees a table. */
+  /** The same, or has a table as a covariate. */
   linked(stream: string): boolean;
 }
 

@@ -72,7 +72,7 @@ export class Configurer {
     }
   }
 
-  /** Every part is asked, so that the owner sees all errors at once. */
+  /** Every part prepares, so that all errors are reported at once. */
   private async prepare(
     next: Config,
     running: Config,

@@ -34,7 +34,7 @@ export interface GroupParts {
 
 /**
  * Call once a start, before anything of the model is used: it counts the start. A model that does not prove itself in
- * three starts, or cannot be loaded at all, gives way to the one before it, else to the configured one.
+ * three starts, or cannot be loaded at all, is replaced by the previous one, else by the configured one.
  */
 export function chooseGroupModel(parts: GroupParts): ChosenModel {
   try {

@@ -77,7 +77,7 @@ export class Inbox {
   private readonly maxQueued: number;
   private readonly times: ArrivalTimes;
 
-  /** @param arrived told when something waits */
+  /** @param arrived called when something waits */
   constructor(
     private readonly parts: InboxParts,
     private readonly arrived: () => void,

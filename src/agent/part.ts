@@ -3,7 +3,7 @@
  * list of parts and calls their methods in the order of the list (`stop` in reverse order). Every method is optional: a part
  * implements only what it needs.
  *
- * A config change is three calls, whoever asks for it (reload, remote config, rollback): `prepare` of every part, then `apply`
+ * Every config change (reload, remote config, rollback) is three calls: `prepare` of every part, then `apply`
  * of every change, or `discard` of every change. See `agent/configure.ts`.
  */
 import type { Config, ConfigDiff } from '../config/index.ts';

@@ -262,7 +262,7 @@ export class Pipeline implements Part {
     }
   }
 
-  /** One forecast that cannot be told must not cost the others. */
+  /** A forecast that cannot be published must not prevent the others. */
   private handOut(forecasts: readonly Forecast[], nowMs: number): void {
     this.forecasts += forecasts.length;
     try {

@@ -55,9 +55,9 @@ export interface Interval {
   readonly high: number;
 }
 
-/** Buckets before anything is said. */
+/** Buckets before anomalies are reported. */
 const WARM_UP = 48;
-/** Share of buckets beyond p10 and beyond p90, by definition; believed like so many buckets seen. */
+/** Share of buckets beyond p10 and beyond p90, by definition; weighted like this many observed buckets. */
 const TAIL = 0.1;
 const TAIL_WEIGHT = 50;
 const TAIL_MEMORY = 2000;

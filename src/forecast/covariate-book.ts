@@ -59,14 +59,14 @@ export class CovariateBook {
     return this.joins(spec) || (spec?.covariates ?? []).length > 0;
   }
 
-  /** Whether a stream is stepped in the order of time with others: it sees them, or they see it. A table waits for nobody. */
+  /** Whether a stream is stepped in time order with others: it uses them as covariates, or they use it. Tables need no order. */
   joins(spec: StreamSpec | undefined): boolean {
     if (spec === undefined) return false;
     // Asked of every stream in every round.
     return this.named.has(spec.name) || spec.covariates?.some(({ kind }) => kind === 'stream') === true;
   }
 
-  /** What others see of a stream, as a part of its state. Who sees it may be added after it is. */
+  /** The data of a stream that others use, as a part of its state. Streams that use it may be added later. */
   persist(stream: string, io: StateIo): void {
     const seen = io.number(this.named.has(stream) ? 1 : 0) === 1;
     if (seen) this.stream(stream).persist(io);
@@ -77,7 +77,7 @@ export class CovariateBook {
     this.streams.get(stream)?.clear();
   }
 
-  /** The next closed bucket of a stream; nothing where nobody names it. */
+  /** Records the next closed bucket of a stream; does nothing if no stream names it. */
   closed(stream: string, bucket: ClosedBucket): void {
     this.streams.get(stream)?.closed([bucket]);
   }

@@ -41,7 +41,7 @@ export interface StreamSnapshot {
   /** Samples at or after this time are not in the state and must be replayed into it, ms. */
   readonly replayFromMs: number;
   readonly bytes: Uint8Array;
-  /** Left out where nobody will ask. */
+  /** Omitted if the caller does not need it. */
   readonly about?: StreamAbout;
 }
 

@@ -238,7 +238,7 @@ export class Engine implements ForecastEngine {
     const { covariates } = this.scratches;
     for (const { stream, closed, at } of round) covariates.closed(stream.spec.name, closed[at]);
     const made = await this.step(round);
-    // After the whole round, so that nobody's turn in it matters.
+    // After the whole round, so that the order of streams does not matter.
     covariates.forecasts(made);
     return made;
   }

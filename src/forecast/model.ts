@@ -10,6 +10,6 @@ export interface Model {
   /** Rows and width of the recurrent state of one stream. */
   readonly stateRows: number;
   readonly hidden: number;
-  /** A step graph for a number of leads; asked for once per horizon. Throws GatecastError MODEL_INVALID. */
+  /** A step graph for a number of leads; called once per horizon. Throws GatecastError MODEL_INVALID. */
   stepper(leads: number): Promise<Stepper>;
 }

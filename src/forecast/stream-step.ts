@@ -22,7 +22,7 @@ import type { Scratch } from './scratch.ts';
 /** Observed buckets before the network is asked; until then the naive forecasts serve. */
 const WARM_UP = 4;
 
-/** The settings of a stream that decide what the network sees and what is published. */
+/** The settings of a stream that determine the network's inputs and the published forecast. */
 export type StepSettings = Pick<
   StreamSpec,
   'fill' | 'min' | 'max' | 'quality' | 'timeZone' | 'coverageTarget'

@@ -174,7 +174,7 @@ export class Stream {
     return stepped;
   }
 
-  /** The published forecast's own view of the bucket; a sensor that is stuck is told of when it is found out, once. */
+  /** The probability of the bucket under the published forecast; a stuck sensor is reported once, when it is detected. */
   private assess(
     { startMs, value: bucketValue }: ClosedBucket,
     { marks, quality, features }: StreamStep,

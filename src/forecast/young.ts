@@ -32,7 +32,7 @@ export interface YoungTable {
 /** Buckets seen that the mixtures are for: 1, 2, 4, ... 128. */
 export const YOUNG_COUNTS: readonly number[] = [1, 2, 4, 8, 16, 32, 64, 128];
 const LAST_COUNT = 128;
-/** From here on the stream speaks for itself. */
+/** From here on the prior has no share. */
 export const GROWN = 4 * LAST_COUNT;
 /** Lags, in steps, at which changes are looked at. */
 export const LAGS = [1, 2, 4, 8, 16, 32, 64, 128] as const;

@@ -16,7 +16,7 @@ export interface ExportOptions {
   readonly quantized: boolean | null;
 }
 
-/** @throws GatecastError USAGE when the model has not what is asked for */
+/** @throws GatecastError USAGE if the model cannot be exported in this form */
 export function exportModel(stored: StoredModel, options: ExportOptions): Uint8Array {
   const { manifest, weights, step } = stored;
   const { spec, name, dimensions } = manifest;

@@ -17,7 +17,7 @@ export interface PackOptions {
   readonly createdMs: number;
   readonly spec: NetworkSpec;
   readonly weights: Weights;
-  /** K of `step.onnx`; other horizons are built from the weights when they are asked for. */
+  /** K of `step.onnx`; other horizons are built from the weights on demand. */
   readonly leads: number;
   readonly features: number | null;
   readonly parent: string | null;

@@ -9,7 +9,7 @@ import { Q } from '../quantiles.ts';
 import { refuseTelemetry } from '../system/telemetry.ts';
 import type { Stepper } from './stepper.ts';
 
-// Here as well as at the start of the program: whoever uses this room without it is not to be counted either.
+// Here as well as at the start of the program: telemetry must also stay off for callers that do not start the program.
 refuseTelemetry();
 
 /** One thread: the agent shares a gateway's cores with others, and batches are small. */

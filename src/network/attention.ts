@@ -17,7 +17,7 @@ export interface Attended {
   readonly memory: Value;
 }
 
-/** One step, O(M). h [N, H], memory [M - 1, N, H]. Rows are multiplied one by one, so none sees another. */
+/** One step, O(M). h [N, H], memory [M - 1, N, H]. Rows are multiplied one by one, so that they are independent. */
 export function attendStep(
   g: Graph,
   spec: NetworkSpec,

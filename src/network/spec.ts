@@ -28,7 +28,7 @@ export interface NetworkSpec {
   readonly layers: number;
   /** H, numbers in one state. Multiples of 16 keep the rows of a batch independent to the last bit. */
   readonly hidden: number;
-  /** I, numbers a step sees of the past. */
+  /** I, inputs of a step about the past. */
   readonly inputs: number;
   /** Share of a layer's outputs hidden from the next layer while training, 0 to below 1. */
   readonly dropout: number;
@@ -105,7 +105,7 @@ export function stepInputs(spec: NetworkSpec, leads: number): number {
   return spec.inputs + leads * leadWidth(spec);
 }
 
-/** Numbers the first layer sees a step. */
+/** Inputs of the first layer per step. */
 export function cellInputs(spec: NetworkSpec): number {
   return spec.convolution ? spec.convolution.channels : spec.inputs;
 }

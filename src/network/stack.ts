@@ -14,7 +14,7 @@ import { type NetworkSpec, type Rows, stateLayout } from './spec.ts';
 export interface Window {
   /** States of the top layer, [T, B, H]. */
   readonly states: Value;
-  /** What the head sees, [T, B, H]. */
+  /** Input of the head, [T, B, H]. */
   readonly features: Value;
   /** State after the window, [S, B, H]. */
   readonly last: Value;
@@ -25,7 +25,7 @@ export interface Window {
  * @param h0 [S, B, H]
  * @param masks between the layers, [1, B, H] each: 0 or 1 / (1 - dropout); the same at every step (Gal and
  *   Ghahramani 2016, arXiv:1512.05287). None: no dropout.
- * @param onStateGradient is told dLoss/dh [T * B, H] of each layer, once gradients have been built
+ * @param onStateGradient receives dLoss/dh [T * B, H] of each layer, once gradients have been built
  */
 export function buildWindow(
   g: Graph,

@@ -38,7 +38,7 @@ export function createOutputs(context: OutputContext): Outputs {
 }
 
 export class Outputs {
-  /** @param failed told what an output threw */
+  /** @param failed called with the error that an output threw */
   constructor(
     readonly list: readonly Output[],
     private readonly failed: (output: string, reason: string) => void,

@@ -12,7 +12,7 @@ interface ArrayType<T> {
 
 export class ArrayBlock {
   private readonly block: ArrayBuffer;
-  /** Bytes asked for so far, whether they fitted or not: the size of a block for all of it. */
+  /** Bytes requested so far, whether they fitted or not: the size of a block for all of it. */
   used = 0;
 
   /** @param bytes of the block; arrays that do not fit get their own */

@@ -18,7 +18,7 @@ import type { StateIo } from './state-io.ts';
 /** A stream whose readings are older than this on arrival is history being replayed: the clock does not close its buckets. */
 const LIVE_SKEW_MS = 600_000;
 /**
- * After this many empty buckets in a row a stream is suspended: nothing closes until it speaks again, and then the rest of
+ * After this many empty buckets in a row a stream is suspended: nothing closes until its next reading, and then the rest of
  * the gap is shortened by whole weeks (or days, hours), so that phases still fit.
  */
 const MAX_EMPTY_RUN = 2048;

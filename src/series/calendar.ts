@@ -15,7 +15,7 @@ export const UTC: ZoneOffset = () => 0;
 /** The machine's own zone. */
 const LOCAL: ZoneOffset = (timeMs) => -MINUTE_MS * new Date(timeMs).getTimezoneOffset();
 
-/** Zones that are known without Intl, which takes 8 MB as soon as it is asked for one. */
+/** Zones computed without Intl, which takes 8 MB at its first use. */
 const zones = new Map<string, ZoneOffset>([
   ['UTC', UTC],
   ['local', LOCAL],
@@ -112,7 +112,7 @@ export class Phases {
     const n = this.day.length;
     const offset = zone(firstMs);
     const spanMs = (n - 1) * intervalMs;
-    // The zone is asked for every bucket only where the clock may be put forward or back within the run.
+    // The offset is looked up for every bucket only if daylight saving time may change within the run.
     const constant = spanMs <= CONSTANT_SPAN_MS && zone(firstMs + spanMs) === offset;
     for (let i = 0; i < n; i++) {
       const time = firstMs + i * intervalMs;

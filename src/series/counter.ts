@@ -82,7 +82,7 @@ export class Counter {
   private otherSettled = false;
   /** Told since the jump. */
   private told = 0;
-  /** A rise that is told once the next reading goes on from it. */
+  /** A rise that is counted once the next reading confirms it. */
   private pending = 0;
   /** Readings since the jump that grew, and those that did not. */
   private grown = 0;

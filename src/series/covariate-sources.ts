@@ -3,7 +3,7 @@ import type { ClosedBucket } from './buckets.ts';
 import type { CovariateSource } from './covariates.ts';
 import type { StateIo } from './state-io.ts';
 
-/** Buckets of another stream that are remembered; a stream that catches up from further back sees none. */
+/** Buckets of another stream that are kept; a stream that catches up from further back gets none. */
 const REMEMBERED = 1024;
 /** Points of a table. */
 const MAX_POINTS = 20_000;
@@ -25,7 +25,7 @@ export interface TablePoint {
   readonly value: number;
 }
 
-/** What has become of another stream, by the times of its buckets: what had not ended by then is not told. */
+/** The closed buckets of another stream, by time: buckets that had not ended at the given time are not returned. */
 export class StreamSource implements CovariateSource {
   readonly name: string;
   readonly known = false;

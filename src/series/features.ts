@@ -88,7 +88,7 @@ export class Features {
   private readonly scratch: FeatureScratch;
   /** [KEPT, 2, leads]: points, then their mean absolute errors. */
   private readonly kept: Float32Array;
-  /** How the stream's values are told here. */
+  /** The transform between the stream's unit and the features' unit. */
   readonly line: Line;
   /** [leads] */
   readonly anchor: Float32Array;

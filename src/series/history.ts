@@ -9,7 +9,7 @@ export class History {
   /** Steps seen so far; the newest is `steps - 1`. */
   steps = 0;
 
-  /** @param capacity number of steps kept; at least the longest lag that will be asked for, plus one */
+  /** @param capacity number of steps kept; at least the longest lag that will be read, plus one */
   constructor(capacity: number, memory = new ArrayBlock()) {
     this.capacity = capacity;
     this.values = memory.float32(capacity);
@@ -20,7 +20,7 @@ export class History {
     this.steps++;
   }
 
-  /** Longest lag that can be asked for now. */
+  /** Longest lag that can be read now. */
   get reach(): number {
     return Math.min(this.steps, this.capacity) - 1;
   }

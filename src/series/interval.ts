@@ -10,7 +10,7 @@ const NICE_MS = [
   43_200_000, 86_400_000, 604_800_000,
 ];
 
-/** Readings wanted before an interval is believed. */
+/** Readings needed before an interval is accepted. */
 export const READINGS_TO_LEARN = 6;
 /** Gaps shorter than this share of a long one are within a burst: several messages of one report. */
 const BURST_SHARE = 0.1;

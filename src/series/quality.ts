@@ -81,7 +81,7 @@ const MARGIN = 0.2;
 const ENVELOPE_MEMORY = 4096;
 /** Spikes whose distances differ by no more than this share, or by one reading, come regularly: they are none. */
 const REGULAR = 0.02;
-/** Suspicious readings in a row after which they are believed, agreeing or not. */
+/** Suspicious readings in a row after which they are accepted, consistent or not. */
 const MAX_RUN = 3;
 /** After so many missing buckets the world may have moved on: nothing is a spike. */
 const MAX_AGE = 6;
@@ -93,9 +93,9 @@ const QUIET_SHARE = 0.01;
 /** Quiet for this many times the longest quiet that the stream has had, and for at least so many buckets. */
 const TIMES_LONGEST = 4;
 const LEAST_QUIET = 24;
-/** After as many times the limit a stream that is still quiet is believed: so it is now. */
+/** After this many times the limit a stream that is still quiet is no longer marked: it has become constant. */
 const BELIEVED = 4;
-/** A stream that is quiet more often than this cannot be told from a stuck one. */
+/** A stream that is quiet more often than this cannot be distinguished from a stuck one. */
 const MOSTLY = 0.5;
 
 export interface Expectation {

@@ -77,7 +77,7 @@ export interface StreamSpec {
   readonly coverageTarget: number;
 }
 
-/** Intervals that a gap may last at least where the interval is learnt: nobody could have known it when the gap was chosen. */
+/** Intervals that a gap may last at least where the interval is learnt, because it was unknown when the gap was configured. */
 const LEARNT_GAP = 8;
 
 /** How long a stream may be silent before it is stale, ms. @param stepMs of its grid */

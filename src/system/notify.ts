@@ -12,7 +12,7 @@ export interface Notifier {
   stopping(): void;
   /** Says that the service is alive. */
   watchdog(): void;
-  /** How often systemd wants to hear that, ms; null: it does not watch. */
+  /** Watchdog interval of systemd, ms; null: no watchdog. */
   readonly watchdogMs: number | null;
 }
 
@@ -62,7 +62,7 @@ export function startWatchdog(notifier: Notifier, clock: Clock, progress: () => 
 
 function start(file: string, args: readonly string[]): void {
   const child = execFile(file, [...args], { timeout: 5000 });
-  // a missing program must not end the daemon; systemd will say that it heard nothing
+  // a missing program must not end the daemon; systemd will log the missing notification
   child.on('error', () => {});
 }
 

@@ -9,7 +9,7 @@ export const PROMISES = {
   P2: 'The store never blocks forecasting.',
   P3: 'Memory, disk and queues are bounded.',
   P4: 'No input stops the daemon.',
-  P5: 'A bad model or config is taken back within three starts.',
+  P5: 'A bad model or config is rolled back within three starts.',
   P6: 'Every drop is counted by reason and published.',
 } as const;
 
@@ -56,7 +56,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
   {
     row: 4,
     fault: 'an error of `fsync`',
-    holds: 'nothing is acknowledged that is not safe; one alert; the store recovers',
+    holds: 'unsaved samples are not acknowledged; one alert; the store recovers',
     promises: ['P1', 'P2'],
     tests: [['fault/store-crash.test.ts', 'row 4:']],
   },
@@ -74,7 +74,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
   {
     row: 6,
     fault: 'flipped bits in database, journal, state, model or pushed config',
-    holds: 'a checksum finds them; the damaged part is set aside and counted; never silent',
+    holds: 'a checksum detects them; the damaged part is set aside, counted and reported',
     promises: ['P1', 'P5', 'P6'],
     tests: [
       ['store/journal.test.ts', 'loses the frame of a flipped bit and no other'],
@@ -105,7 +105,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
   {
     row: 9,
     fault: 'the event loop or a step is stuck',
-    holds: 'the watchdog is fed by progress alone; quiet sensors do not stop it',
+    holds: 'only progress feeds the watchdog; quiet sensors do not trigger it',
     promises: ['P4'],
     tests: [
       ['system/notify.test.ts', 'is fed by rounds of the pipeline, not by timers'],
@@ -139,7 +139,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
   {
     row: 12,
     fault: 'samples twice, out of order, late or from the future',
-    holds: 'the forecasts of samples in order, within the lateness; the others are counted',
+    holds: 'within `lateness` the forecasts equal those of ordered samples; other samples are counted',
     promises: ['P6'],
     tests: [
       [
@@ -220,7 +220,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
   {
     row: 19,
     fault: 'a valid config or model that does harm',
-    holds: 'the former one is back within three starts; the counter is on disk',
+    holds: 'the previous one runs again within three starts; the counter is on disk',
     promises: ['P5'],
     tests: [
       ['remote/codes.test.ts', '500: a failed probation goes back and says what failed'],
@@ -281,7 +281,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
   {
     row: 25,
     fault: 'an access list forbids to publish or to subscribe',
-    holds: 'one alert; no busy loop; what is allowed goes on',
+    holds: 'one alert; no busy loop; permitted topics continue',
     promises: ['P4', 'P6'],
     tests: [
       ['mqtt/client.test.ts', 'counts and shows what an ACL forbids, and goes on'],
@@ -312,14 +312,14 @@ export const FAULT_ROWS: readonly FaultRow[] = [
   {
     row: 29,
     fault: 'upgrade and downgrade of the database',
-    holds: 'an older one is taken over; a newer one is refused and not touched',
+    holds: 'an older one is migrated; a newer one is refused and not changed',
     promises: ['P1'],
     tests: [['store/migrations.test.ts', '']],
   },
   {
     row: 30,
     fault: 'the agent is stopped, or the network is away, for 40 s and longer',
-    holds: 'what the broker kept is used; none of it is `late` or `duplicate`',
+    holds: 'queued messages are used; none is `late` or `duplicate`',
     promises: ['P1', 'P6'],
     tests: [['fault/backlog.test.ts', '']],
   },
@@ -346,7 +346,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
   {
     row: 33,
     fault: 'amplification: empty Sparkplug metrics, SenML records, ten a second',
-    holds: 'forecasts go on; the topic is put off and counted',
+    holds: 'forecasts go on; excess messages of the topic are refused and counted',
     promises: ['P3', 'P4', 'P6'],
     tests: [
       ['ingest/admission.test.ts', 'refuses a Sparkplug payload of very many metrics'],
@@ -358,7 +358,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
   {
     row: 34,
     fault: 'a broker that offers less: packet size, no retain, QoS 0 only, silent refusals',
-    holds: 'works within what is offered and says so once',
+    holds: 'works within the limits of the broker and reports them once',
     promises: ['P4', 'P6'],
     tests: [
       ['mqtt/client.test.ts', 'sets a message aside for which a broker closes the connection twice'],
@@ -369,7 +369,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
   {
     row: 35,
     fault: 'the disk is full for long, then free',
-    holds: 'what is deleted is said and counted; states have hysteresis',
+    holds: 'deleted samples are counted and reported; states have hysteresis',
     promises: ['P3', 'P6'],
     tests: [['fault/store-crash.test.ts', 'rows 5 and 35:']],
   },

@@ -61,7 +61,7 @@ export interface CellOps {
   /**
    * x [T, B, I], h0 and c0 [1, B, H]. Gradients flow from `states` to x and the weights, not into h0, nor from the
    * last state: back-propagation is truncated at the ends of the window.
-   * @param onStateGradient is told dLoss/dh [T * B, H], once the gradient has been built
+   * @param onStateGradient receives dLoss/dh [T * B, H], once the gradient has been built
    */
   sequence(
     g: Graph,

@@ -22,7 +22,7 @@ export const digitsOf = (forecast: Forecast): number => digitsFor(forecast.quant
 /**
  * @param quantiles which of `QUANTILES` to carry
  * @param digits of its values, see `digitsOf`
- * @returns null when a value is not finite: nothing is said rather than nonsense
+ * @returns null when a value is not finite: then nothing is published
  */
 export function forecastMessage(
   forecast: Forecast,
