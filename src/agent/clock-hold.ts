@@ -207,7 +207,7 @@ export class ClockHold implements Part {
     if (this.phase === 'starting') return { reason: 'start', untilMs: at(this.startedMs + MAX_WAIT_MS) };
     if (this.phase === 'away')
       return { reason: 'away', untilMs: at(this.provenMs + Math.min(keptMs(), MAX_AWAY_MS)) };
-    return { reason: 'backlog', untilMs: at(this.sinceMs + MAX_BACKLOG_MS) };
+    return { reason: 'backlog', untilMs: at(this.sinceMs + this.longestBacklogMs()) };
   }
 
   /** A bucket is due that `closeUntil` does not allow to close: asks the broker whether anything is still on its way. */
@@ -219,12 +219,16 @@ export class ClockHold implements Part {
     if (this.phase !== 'backlog' || (this.needsProof && this.answeredMs === null)) return;
     const settledMs = this.answeredMs === null ? this.sinceMs + UNANSWERED_MS : this.answeredMs + SETTLE_MS;
     const isOver =
-      nowMs - this.sinceMs >= Math.max(MAX_BACKLOG_MS, this.sinceMs - this.provenMs) ||
+      nowMs - this.sinceMs >= this.longestBacklogMs() ||
       (nowMs >= settledMs && nowMs - this.backlogMs >= QUIET_MS);
     if (!isOver) return;
     this.phase = 'live';
     this.probe = null;
     this.prove(nowMs);
+  }
+
+  private longestBacklogMs(): number {
+    return Math.max(MAX_BACKLOG_MS, this.sinceMs - this.provenMs);
   }
 
   private prove(nowMs: number): void {

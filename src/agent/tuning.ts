@@ -310,7 +310,17 @@ export class Tuning implements Part {
     const verdict = watch(scores, 0, elapsedMs, options);
     if (verdict.type !== 'wait' || elapsedMs < PATIENCE * lengthMs) return verdict;
     const comparable = scores.filter(({ stream }) => known[stream] !== undefined);
-    const few = watch(comparable, 0, elapsedMs, { ...options, least: FEW_FORECASTS, tolerance: 2, slack: 2 });
+    // Twice as bad as before may be chance where both beat the naives: so it must also be worse than these.
+    const champion = Object.fromEntries(
+      Object.entries(options.champion).map(([s, r]) => [s, Math.max(0.5, r)]),
+    );
+    const few = watch(comparable, 0, elapsedMs, {
+      ...options,
+      champion,
+      least: FEW_FORECASTS,
+      tolerance: 2,
+      slack: 2,
+    });
     return few.type === 'rollback' ? few : { type: 'confirm', reason: verdict.reason };
   }
 

@@ -110,6 +110,8 @@ export class Connection {
   private readonly unacknowledged = new Map<number, Done>();
   /** Callbacks for the moment when the stream's buffer has drained. */
   private undrained: Done[] = [];
+  /** Messages that wait until the connection is announced. */
+  private early: (() => void)[] = [];
   /** Of the open connection. */
   private offered: BrokerOffers | null = null;
 
@@ -141,9 +143,10 @@ export class Connection {
         for (const done of this.undrained.splice(0)) this.told(done, null);
       });
       this.events.connected(packet.sessionPresent);
+      for (const deliver of this.early.splice(0)) deliver();
     });
     this.client.on('packetreceive', (packet) => {
-      // Messages that come with the acceptance are handed over before 'connect' is emitted.
+      // Before 'connect' is emitted: messages may come in one piece with the acceptance.
       if (packet.cmd === 'connack' && (packet.reasonCode ?? packet.returnCode ?? 0) === 0)
         this.redelivery?.begin(packet.sessionPresent);
       if (packet.cmd !== 'pingresp' || this.pings.length === 0) return;
@@ -310,7 +313,15 @@ export class Connection {
   }
 
   private deliver(message: PublishPacket, acknowledge: (() => void) | null): void {
+    // After the end nothing can be acknowledged: the broker sends these again on the next connection.
+    if (this.state === 'ended') return;
     const { topic, payload, retained, dup, packetId } = message;
+    if (this.state === 'connecting') {
+      // It came in one piece with the acceptance, which is announced first.
+      const kept = { ...message, payload: Buffer.from(payload) };
+      this.early.push(() => this.deliver(kept, acknowledge));
+      return;
+    }
     const again = packetId !== null && (this.redelivery?.again(packetId, dup, topic, payload) ?? false);
     this.events.message({ topic, payload, retained, again, acknowledge: acknowledge && once(acknowledge) });
   }
