@@ -174,7 +174,8 @@ export class ClockHold implements Part {
 
   /** Wall time from which on the readings that arrive now may have been kept, ms; null: they are live. */
   backlogFrom(): number | null {
-    return this.phase === 'backlog' ? this.provenWallMs : null;
+    // While the connection is lost, only readings arrive that the socket had received before.
+    return this.phase === 'backlog' || this.phase === 'away' ? this.provenWallMs : null;
   }
 
   /** Wall time up to which buckets may be closed, ms; null: none. Sends a probe where that is needed to know it. */

@@ -93,7 +93,7 @@ export class Inbox {
 
   receive({ topic, payload, retained, again = false, acknowledge }: Incoming): void {
     if (again) {
-      // The broker begins with these: what it kept comes after them.
+      // Repeated messages come first on a new connection; the stored backlog follows them.
       this.parts.hold.heard();
       this.parts.hold.arrived(Number.POSITIVE_INFINITY);
       this.waiting.push({ samples: [], discovered: [], acknowledge });

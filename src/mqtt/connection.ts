@@ -41,7 +41,7 @@ export interface ConnectionEvents {
   readonly message: (message: Incoming) => void;
   /** A message was too large to take; it is skipped, and acknowledged. */
   readonly skipped?: (topic: string, bytes: number) => void;
-  /** Called once, whatever came before; nothing is called after it. */
+  /** Called once. Only messages that the socket had received before the end may still follow. */
   readonly ended: (end: ConnectionEnd) => void;
 }
 
@@ -313,11 +313,9 @@ export class Connection {
   }
 
   private deliver(message: PublishPacket, acknowledge: (() => void) | null): void {
-    // After the end nothing can be acknowledged: the broker sends these again on the next connection.
-    if (this.state === 'ended') return;
     const { topic, payload, retained, dup, packetId } = message;
     if (this.state === 'connecting') {
-      // It came in one piece with the acceptance, which is announced first.
+      // The message arrived in one chunk with CONNACK; the owner expects `connected` first.
       const kept = { ...message, payload: Buffer.from(payload) };
       this.early.push(() => this.deliver(kept, acknowledge));
       return;

@@ -118,6 +118,19 @@ describe('ClockHold', () => {
     expect(behind()).toBe(0);
   });
 
+  test('readings that the socket still holds after the connection is lost are a backlog', () => {
+    const { hold, pass, behind } = setUp();
+    hold.connected({ resumed: true });
+    hold.subscribed();
+    pass(1000);
+    behind();
+    hold.arrived(20);
+    expect(hold.backlogFrom()).toBeNull();
+    hold.disconnected();
+    pass(12_000);
+    expect(hold.backlogFrom()).not.toBeNull();
+  });
+
   test('a backlog may take as long as the absence before it did', () => {
     const { hold, pass, behind } = setUp();
     hold.connected({ resumed: true });
