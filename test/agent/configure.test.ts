@@ -1,5 +1,5 @@
 /** A config change of the running agent: applied by all parts, or by none. With real brokers and a real store. */
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Agent, AgentOptions } from '../../src/agent/contract.ts';
 import type { Change, Part } from '../../src/agent/part.ts';
 import { startAgent } from '../../src/agent.ts';
@@ -7,15 +7,13 @@ import { type Config, validateConfig } from '../../src/config/index.ts';
 import { GatecastError } from '../../src/errors.ts';
 import { silentLogger } from '../../src/log.ts';
 import { systemClock } from '../../src/system/clock.ts';
+import { cleanupsOfTest } from '../support/cleanups.ts';
 import { hasMosquitto, startMosquitto, watch } from '../support/mosquitto.ts';
 import { tempDirs } from '../support/temp.ts';
 import { sleep, waitFor } from '../support/wait.ts';
 
 const temp = tempDirs();
-const cleanups: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
+const cleanups = cleanupsOfTest();
 
 const configOf = (url: string, dataDir: string, change: Record<string, unknown> = {}) =>
   validateConfig({

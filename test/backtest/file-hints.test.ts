@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { foundInterval } from '../../src/backtest/found-interval.ts';
 import { sentinelHints } from '../../src/backtest/sentinel-hints.ts';
-import { runProgram } from '../../src/cli/program.ts';
 import { readTable } from '../../src/table/table.ts';
+import { run } from '../support/run.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'gatecast-hints-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -81,11 +81,9 @@ describe('gatecast backtest', () => {
       vi.spyOn(process.stderr, 'write').mockImplementation((text) => said.push(String(text)) > 0),
       vi.spyOn(process.stdout, 'write').mockImplementation(() => true),
     ];
-    const code = await runProgram(['backtest', path, '--horizon', '4', '--model', 'none'], {
-      out: () => {},
-      err: (text) => void said.push(text),
-    });
+    const { code, err } = await run('backtest', path, '--horizon', '4', '--model', 'none');
     for (const spy of spies) spy.mockRestore();
+    said.push(err);
     expect([code, said.join('')]).toEqual([
       0,
       expect.stringContaining(`--interval 15m: the rows of ${path}`),

@@ -1,21 +1,10 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { runProgram } from '../../src/cli/program.ts';
+import { run } from '../support/run.ts';
 import { tempDirs } from '../support/temp.ts';
 
 const temp = tempDirs();
-
-async function run(...argv: string[]): Promise<{ code: number; err: string }> {
-  let err = '';
-  const code = await runProgram(argv, {
-    out: () => undefined,
-    err: (text) => {
-      err += text;
-    },
-  });
-  return { code, err };
-}
 
 function file(rows: number): string {
   const path = join(temp(), 'short.csv');

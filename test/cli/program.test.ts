@@ -2,30 +2,17 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { version } from '../../package.json';
-import { createProgram, runProgram } from '../../src/cli/program.ts';
+import { createProgram } from '../../src/cli/program.ts';
 import { describeFailure } from '../../src/cli/shared/failure.ts';
 import { GatecastError } from '../../src/errors.ts';
+import { run } from '../support/run.ts';
 import { tempDirs } from '../support/temp.ts';
 
 const temp = tempDirs();
 
-async function run(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  let out = '';
-  let err = '';
-  const code = await runProgram(argv, {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-  });
-  return { code, out, err };
-}
-
 describe('the command line', () => {
   test('--version and --help end with 0', async () => {
-    expect(await run('--version')).toEqual({ code: 0, out: `${version}\n`, err: '' });
+    expect(await run('--version')).toMatchObject({ code: 0, out: `${version}\n`, err: '' });
     const help = await run('--help');
     expect(help).toMatchObject({ code: 0, err: '' });
     expect(help.out).toContain('demo');

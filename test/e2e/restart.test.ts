@@ -3,9 +3,10 @@
  * through; two others are ended in the middle of the data, by SIGKILL and by SIGTERM, miss some of it, and start again.
  * Their forecasts must be equal.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Daemon, ensureBuilt, startDaemon } from '../support/daemon.ts';
-import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
+import { describe, expect, test } from 'vitest';
+import type { Daemon } from '../support/daemon.ts';
+import { daemonSuite } from '../support/daemon-suite.ts';
+import { hasMosquitto } from '../support/mosquitto.ts';
 import { seeded } from '../support/page.ts';
 import { sensorsConfig } from '../support/sensors.ts';
 import { tempDirs } from '../support/temp.ts';
@@ -21,31 +22,18 @@ const config = (node: string, url: string, dataDir: string) =>
 
 describe.skipIf(!hasMosquitto)('restart', () => {
   const dir = tempDirs();
-  let broker: Mosquitto;
-  let eyes: Watcher;
-  const daemons: Daemon[] = [];
+  const suite = daemonSuite(
+    'allow_anonymous true\nset_tcp_nodelay true\nmax_queued_messages 10000',
+    'gatecast/+/forecast/#',
+  );
 
-  beforeAll(async () => {
-    ensureBuilt();
-    broker = await startMosquitto('allow_anonymous true\nset_tcp_nodelay true\nmax_queued_messages 10000');
-    eyes = await watch(broker.url, 'gatecast/+/forecast/#');
-  }, 180_000);
-  afterAll(async () => {
-    for (const daemon of daemons) if (daemon.process.exitCode === null) daemon.process.kill('SIGKILL');
-    await eyes?.close();
-    await broker?.stop();
-  });
-
-  const start = async (node: string, dataDir: string): Promise<Daemon> => {
-    const daemon = await startDaemon(dataDir, config(node, broker.url, dataDir));
-    daemons.push(daemon);
-    return daemon;
-  };
+  const start = (node: string, dataDir: string): Promise<Daemon> =>
+    suite.start(dataDir, config(node, suite.broker.url, dataDir));
 
   /** Whether a node has said what it makes of bucket `i` of a stream without holes. */
   const hasForecast = (node: string, i: number): boolean => {
     const topic = `gatecast/${node}/forecast/tank`;
-    const newest = eyes.seen.findLast((message) => message.topic === topic);
+    const newest = suite.eyes.seen.findLast((message) => message.topic === topic);
     if (newest === undefined) return false;
     return Date.parse((JSON.parse(newest.text) as { origin: string }).origin) >= START + i * MINUTE;
   };
@@ -62,7 +50,9 @@ describe.skipIf(!hasMosquitto)('restart', () => {
         const random = seeded(i * 31 + s)();
         const value = 20 + 5 * Math.sin((2 * Math.PI * i) / 60 + s) + random;
         const time = new Date(START + i * MINUTE + s * 7000).toISOString();
-        sent.push(eyes.client.publishAsync(`sensors/${place}`, JSON.stringify({ value, time }), { qos: 1 }));
+        sent.push(
+          suite.eyes.client.publishAsync(`sensors/${place}`, JSON.stringify({ value, time }), { qos: 1 }),
+        );
       }
       await Promise.all(sent);
       if (i % 2 === 0 && i > 0)
@@ -81,7 +71,7 @@ describe.skipIf(!hasMosquitto)('restart', () => {
   /** By stream and origin, of one node; what may differ (the time of issue) left out. */
   const forecasts = (node: string): Map<string, Message> =>
     new Map(
-      eyes.seen
+      suite.eyes.seen
         .filter(({ topic }) => topic.startsWith(`gatecast/${node}/forecast/`))
         .map(({ text }) => {
           const { issued: _, ...message } = JSON.parse(text) as Message & { issued: string };

@@ -4,9 +4,9 @@
  */
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Daemon, ensureBuilt, startDaemon } from '../support/daemon.ts';
-import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
+import { afterAll, describe, expect, test } from 'vitest';
+import { daemonSuite } from '../support/daemon-suite.ts';
+import { hasMosquitto } from '../support/mosquitto.ts';
 import { startProxy, type TcpProxy } from '../support/proxy.ts';
 import { sensorsConfig } from '../support/sensors.ts';
 import { tempDirs } from '../support/temp.ts';
@@ -18,21 +18,10 @@ const AFTER_S = 4;
 
 describe.skipIf(!hasMosquitto)('a backlog of a running agent', () => {
   const temp = tempDirs();
-  let broker: Mosquitto;
-  let eyes: Watcher;
-  const daemons: Daemon[] = [];
+  const suite = daemonSuite('allow_anonymous true\nmax_queued_messages 100000');
   const proxies: TcpProxy[] = [];
-
-  beforeAll(async () => {
-    ensureBuilt();
-    broker = await startMosquitto('allow_anonymous true\nmax_queued_messages 100000');
-    eyes = await watch(broker.url, 'gatecast/#');
-  }, 180_000);
   afterAll(async () => {
-    for (const daemon of daemons) daemon.process.kill('SIGKILL');
     for (const proxy of proxies) await proxy.stop();
-    await eyes?.close();
-    await broker?.stop();
   });
 
   test.concurrent.each([
@@ -52,7 +41,7 @@ describe.skipIf(!hasMosquitto)('a backlog of a running agent', () => {
   ] as const)('%s', async (_name, fault, seconds, stamped) => {
     const node = `${fault}${seconds}${stamped ? 's' : 'u'}`;
     const dir = temp();
-    const proxy = await startProxy(broker.port);
+    const proxy = await startProxy(suite.broker.port);
     proxies.push(proxy);
     const config = sensorsConfig(
       { node, url: proxy.url, dataDir: dir },
@@ -64,17 +53,16 @@ describe.skipIf(!hasMosquitto)('a backlog of a running agent', () => {
       },
       { lateness: '500ms' },
     );
-    const daemon = await startDaemon(dir, {
+    const daemon = await suite.start(dir, {
       ...config,
       mqtt: { ...config.mqtt, keepalive: '5s', max_backoff: '1s' },
     });
-    daemons.push(daemon);
 
     let sent = 0;
     const feed = setInterval(() => {
       for (const place of PLACES) {
         const reading = stamped ? { value: sent, time: new Date().toISOString() } : { value: sent };
-        eyes.client.publish(`${node}/${place}`, JSON.stringify(reading), { qos: 1 });
+        suite.eyes.client.publish(`${node}/${place}`, JSON.stringify(reading), { qos: 1 });
       }
       sent++;
     }, 1000);
@@ -89,7 +77,9 @@ describe.skipIf(!hasMosquitto)('a backlog of a running agent', () => {
     clearInterval(feed);
     await sleep(1500);
     const newest = (): number =>
-      Date.parse(JSON.parse(eyes.on(`gatecast/${node}/forecast/a`).at(-1)?.text ?? '{"origin":0}').origin);
+      Date.parse(
+        JSON.parse(suite.eyes.on(`gatecast/${node}/forecast/a`).at(-1)?.text ?? '{"origin":0}').origin,
+      );
     await waitFor('forecasts to go on', () => Date.now() - newest() < 20_000, 20_000);
     expect(await daemon.end('SIGTERM')).toBe(0);
 

@@ -4,29 +4,15 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { join } from 'node:path';
 import type { JWK } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { runProgram } from '../../src/cli/program.ts';
 import type { Claims } from '../../src/remote/contract.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto, watch } from '../support/mosquitto.ts';
 import { startProxy } from '../support/proxy.ts';
+import { run } from '../support/run.ts';
 import { type NodeScript, type ScriptedNode, scriptedNode } from '../support/scripted-node.ts';
 import { tempDirs } from '../support/temp.ts';
 import { waitFor } from '../support/wait.ts';
 
 const temp = tempDirs();
-
-async function run(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  let out = '';
-  let err = '';
-  const code = await runProgram(argv, {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-  });
-  return { code, out, err };
-}
 
 interface Desk {
   readonly dir: string;

@@ -6,10 +6,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runProgram } from '../../src/cli/program.ts';
 import type { Reported } from '../../src/remote/contract.ts';
 import { type Daemon, ensureBuilt, startDaemon } from '../support/daemon.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
+import { run } from '../support/run.ts';
+import { plainConfig, SECONDS } from '../support/sensors.ts';
 import { tempDirs } from '../support/temp.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -59,35 +60,17 @@ describe.skipIf(!hasMosquitto)('a fleet of 50 agents', () => {
   function agent(node: string): Promise<Daemon> {
     const dir = tempDir();
     mkdirSync(join(dir, 'data'));
-    const rule = { payload: 'json', fields: ['v'], time: 't', interval: '2s', horizon: '20s' };
-    return startDaemon(
-      dir,
-      {
-        node,
-        mqtt: { url: broker.url },
-        data_dir: join(dir, 'data'),
-        http: { listen: 'off' },
-        finetune: { enabled: false },
-        publish: { home_assistant: false },
-        streams: [{ id: 'pumps', match: 'pumps/{name}', name: 'pumps/{name}', ...rule }],
-        remote_config: { enabled: true, keys: join(operator, 'keys', 'keys.jwks'), groups: ['pumps'] },
-      },
-      120_000,
+    const rule = { ...SECONDS, interval: '2s', horizon: '20s' };
+    const config = plainConfig(
+      { node, url: broker.url, dataDir: join(dir, 'data') },
+      [{ id: 'pumps', match: 'pumps/{name}', name: 'pumps/{name}', ...rule }],
+      { remote_config: { enabled: true, keys: join(operator, 'keys', 'keys.jwks'), groups: ['pumps'] } },
     );
+    return startDaemon(dir, config, 120_000);
   }
 
-  async function operate(...argv: string[]): Promise<{ code: number; out: string }> {
-    let out = '';
-    const print = (text: string): void => {
-      out += text;
-    };
-    const code = await runProgram(['config', ...argv, '--operator-dir', operator], {
-      out: print,
-      err: print,
-    });
-    return { code, out };
-  }
-  function push(content: object, ...argv: string[]): Promise<{ code: number; out: string }> {
+  const operate = (...argv: string[]) => run('config', ...argv, '--operator-dir', operator);
+  function push(content: object, ...argv: string[]) {
     const patch = join(operator, 'patch.json');
     writeFileSync(patch, JSON.stringify(content));
     const to = ['--fleet', 'pumps', '--patch', patch, '--probation', PROBATION, '--broker', broker.url];

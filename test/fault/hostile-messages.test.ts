@@ -1,8 +1,9 @@
 /** Rows 32 and 33: messages that cost much. The daemon goes on forecasting, its memory stays flat, and the cost is reported. */
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Daemon, ensureBuilt, startDaemon } from '../support/daemon.ts';
-import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
+import { describe, expect, test } from 'vitest';
+import type { Daemon } from '../support/daemon.ts';
+import { daemonSuite } from '../support/daemon-suite.ts';
+import { hasMosquitto, watch } from '../support/mosquitto.ts';
 import { tempDirs } from '../support/temp.ts';
 import { sleep, waitFor } from '../support/wait.ts';
 
@@ -10,26 +11,13 @@ const MB = 2 ** 20;
 
 describe.skipIf(!hasMosquitto)('rows 32 and 33: costly messages', () => {
   const temp = tempDirs();
-  let broker: Mosquitto;
-  let eyes: Watcher;
-  const daemons: Daemon[] = [];
+  const suite = daemonSuite('allow_anonymous true\nmessage_size_limit 268435455');
 
-  beforeAll(async () => {
-    ensureBuilt();
-    broker = await startMosquitto('allow_anonymous true\nmessage_size_limit 268435455');
-    eyes = await watch(broker.url, 'gatecast/#');
-  }, 180_000);
-  afterAll(async () => {
-    for (const daemon of daemons) daemon.process.kill('SIGKILL');
-    await eyes?.close();
-    await broker?.stop();
-  });
-
-  const start = async (node: string, change: object = {}): Promise<Daemon> => {
+  const start = (node: string, change: object = {}): Promise<Daemon> => {
     const dir = temp();
-    const daemon = await startDaemon(dir, {
+    return suite.start(dir, {
       node,
-      mqtt: { url: broker.url, qos: 1, ...change },
+      mqtt: { url: suite.broker.url, qos: 1, ...change },
       data_dir: dir,
       lateness: '0s',
       http: { listen: 'off' },
@@ -39,22 +27,25 @@ describe.skipIf(!hasMosquitto)('rows 32 and 33: costly messages', () => {
         { match: `${node}/+`, payload: 'number', interval: '200ms', horizon: '2s', name: 'live' },
       ],
     });
-    daemons.push(daemon);
-    return daemon;
   };
   const resident = ({ process: { pid } }: Daemon): number =>
     Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024;
-  const forecasts = (node: string): number => eyes.on(`gatecast/${node}/forecast/live`).length;
+  const forecasts = (node: string): number => suite.eyes.on(`gatecast/${node}/forecast/live`).length;
   /** A reading each 100 ms until the function that it returns is called. */
   const feed = (node: string): (() => void) => {
     let sent = 0;
-    const timer = setInterval(() => eyes.client.publish(`${node}/live`, String(sent++ % 7), { qos: 1 }), 100);
+    const timer = setInterval(
+      () => suite.eyes.client.publish(`${node}/live`, String(sent++ % 7), { qos: 1 }),
+      100,
+    );
     return () => clearInterval(timer);
   };
   const alerts = (node: string): string[] =>
-    eyes.seen.filter(({ topic }) => topic.startsWith(`gatecast/${node}/alert/`)).map(({ text }) => text);
+    suite.eyes.seen
+      .filter(({ topic }) => topic.startsWith(`gatecast/${node}/alert/`))
+      .map(({ text }) => text);
   const dropped = (node: string): Record<string, number> =>
-    JSON.parse(eyes.on(`gatecast/${node}/health`).at(-1)?.text ?? '{}').dropped ?? {};
+    JSON.parse(suite.eyes.on(`gatecast/${node}/health`).at(-1)?.text ?? '{}').dropped ?? {};
 
   test.each(['3.1.1', '5'])(
     'row 32: one message of 250 MB over MQTT %s',
@@ -68,7 +59,7 @@ describe.skipIf(!hasMosquitto)('rows 32 and 33: costly messages', () => {
       const meter = setInterval(() => {
         most = Math.max(most, resident(daemon));
       }, 10);
-      const sender = await watch(broker.url, 'none');
+      const sender = await watch(suite.broker.url, 'none');
       // Retained: it comes again with each connection and each start.
       await sender.client.publishAsync(`${node}/huge`, Buffer.alloc(250 * 1000 * 1000), {
         qos: 1,
@@ -91,7 +82,7 @@ describe.skipIf(!hasMosquitto)('rows 32 and 33: costly messages', () => {
       stop();
       expect(await daemon.end('SIGTERM')).toBe(0);
       // The same message at the next start: no restart loop.
-      await eyes.client.publishAsync(`${node}/huge`, '', { qos: 1, retain: true });
+      await suite.eyes.client.publishAsync(`${node}/huge`, '', { qos: 1, retain: true });
     },
     150_000,
   );
@@ -113,8 +104,8 @@ describe.skipIf(!hasMosquitto)('rows 32 and 33: costly messages', () => {
     };
     const before = await rate(5, () => {});
     const during = await rate(8, () => {
-      eyes.client.publish('much/spBv1.0/g/NBIRTH/n', metrics, { qos: 0 });
-      eyes.client.publish('much/senml/n', records, { qos: 0 });
+      suite.eyes.client.publish('much/spBv1.0/g/NBIRTH/n', metrics, { qos: 0 });
+      suite.eyes.client.publish('much/senml/n', records, { qos: 0 });
     });
     expect(during).toBeGreaterThan((2 / 3) * before);
     await waitFor('counts of what was refused', () => (dropped('much')['over-budget'] ?? 0) > 0, 90_000);

@@ -1,7 +1,7 @@
 /** Row 31: a healthy broker and many streams. The newest forecast of every stream arrives, and nothing is dropped. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Daemon, ensureBuilt, startDaemon } from '../support/daemon.ts';
-import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
+import { describe, expect, test } from 'vitest';
+import { daemonSuite } from '../support/daemon-suite.ts';
+import { hasMosquitto } from '../support/mosquitto.ts';
 import { tempDirs } from '../support/temp.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -10,26 +10,13 @@ const LEADS = ['5s', '10s', '30s'];
 
 describe.skipIf(!hasMosquitto)('row 31: many streams', () => {
   const temp = tempDirs();
-  let broker: Mosquitto;
-  let eyes: Watcher;
-  let daemon: Daemon | null = null;
-
-  beforeAll(async () => {
-    ensureBuilt();
-    broker = await startMosquitto('allow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 0');
-    eyes = await watch(broker.url, '#');
-  }, 180_000);
-  afterAll(async () => {
-    daemon?.process.kill('SIGKILL');
-    await eyes?.close();
-    await broker?.stop();
-  });
+  const suite = daemonSuite('allow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 0', '#');
 
   test(`row 31: ${STREAMS} streams, ${LEADS.length} leads each and Home Assistant: all arrive`, async () => {
     const dir = temp();
-    daemon = await startDaemon(dir, {
+    const daemon = await suite.start(dir, {
       node: 'n',
-      mqtt: { url: broker.url, qos: 1 },
+      mqtt: { url: suite.broker.url, qos: 1 },
       data_dir: dir,
       lateness: '0s',
       http: { listen: 'off' },
@@ -38,7 +25,7 @@ describe.skipIf(!hasMosquitto)('row 31: many streams', () => {
     });
     let round = 0;
     const feed = setInterval(() => {
-      for (let i = 0; i < STREAMS; i++) eyes.client.publish(`s/p${i}`, String(20 + ((round + i) % 11)));
+      for (let i = 0; i < STREAMS; i++) suite.eyes.client.publish(`s/p${i}`, String(20 + ((round + i) % 11)));
       round++;
     }, 2500);
     const leads = (stream: string) => LEADS.map((lead) => `gatecast/n/forecast/${stream}/at/${lead}`);
@@ -47,7 +34,7 @@ describe.skipIf(!hasMosquitto)('row 31: many streams', () => {
     await waitFor(
       'every forecast, three times, and every lead',
       () => {
-        for (const { topic, text } of eyes.seen.splice(0)) {
+        for (const { topic, text } of suite.eyes.seen.splice(0)) {
           if (topic.startsWith('gatecast/n/forecast/')) counts.set(topic, (counts.get(topic) ?? 0) + 1);
           newest.set(topic, text);
         }
@@ -60,7 +47,7 @@ describe.skipIf(!hasMosquitto)('row 31: many streams', () => {
       90_000,
     );
     await waitFor('every announcement', () => {
-      for (const { topic, text } of eyes.seen.splice(0)) newest.set(topic, text);
+      for (const { topic, text } of suite.eyes.seen.splice(0)) newest.set(topic, text);
       const announced = [...newest.keys()].filter((topic) => topic.startsWith('homeassistant/'));
       return places.every((place) => announced.some((topic) => topic.includes(place)));
     });

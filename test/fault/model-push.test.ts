@@ -4,11 +4,12 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { createServer, type Server } from 'node:https';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runProgram } from '../../src/cli/program.ts';
 import type { Reported } from '../../src/remote/contract.ts';
 import { shippedVariant, writeModelFolder } from '../remote/models.ts';
 import { type Daemon, ensureBuilt, startDaemon } from '../support/daemon.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
+import { run } from '../support/run.ts';
+import { plainConfig, SECONDS } from '../support/sensors.ts';
 import { tempDirs } from '../support/temp.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -32,13 +33,8 @@ describe.skipIf(!hasMosquitto)('a model push to a running agent', () => {
   const forecasts = (): { seq: number }[] =>
     watcher.on('gatecast/cellar/forecast/s/a').map(({ text }) => JSON.parse(text) as { seq: number });
   const operator = async (...argv: string[]): Promise<{ code: number; out: string }> => {
-    let out = '';
-    const print = (text: string): void => {
-      out += text;
-    };
-    const login = ['--operator-dir', desk, '--broker', broker.url];
-    const code = await runProgram(['config', ...argv, ...login], { out: print, err: print });
-    return { code, out };
+    const { code, both } = await run('config', ...argv, '--operator-dir', desk, '--broker', broker.url);
+    return { code, out: both };
   };
   const folder = (name: string, spoil = 1): string =>
     writeModelFolder(join(dir, name), shippedVariant(name, spoil));
@@ -48,10 +44,7 @@ describe.skipIf(!hasMosquitto)('a model push to a running agent', () => {
     broker = await startMosquitto();
     watcher = await watch(broker.url, 'gatecast/#');
     mkdirSync(join(dir, 'data'));
-    await runProgram(['config', 'keygen', '--kid', 'ops', '--operator-dir', desk], {
-      out: () => {},
-      err: () => {},
-    });
+    await run('config', 'keygen', '--kid', 'ops', '--operator-dir', desk);
     const certificate = spawnSync(
       'openssl',
       [
@@ -87,27 +80,11 @@ describe.skipIf(!hasMosquitto)('a model push to a running agent', () => {
       else response.writeHead(404).end();
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    config = {
-      node: 'cellar',
-      mqtt: { url: broker.url },
-      data_dir: join(dir, 'data'),
-      http: { listen: 'off' },
-      finetune: { enabled: false },
-      publish: { home_assistant: false },
-      streams: [
-        {
-          id: 's',
-          match: 's/{n}',
-          name: 's/{n}',
-          payload: 'json',
-          fields: ['v'],
-          time: 't',
-          interval: '1s',
-          horizon: '10s',
-        },
-      ],
-      remote_config: { enabled: true, keys: join(desk, 'keys', 'keys.jwks') },
-    };
+    config = plainConfig(
+      { node: 'cellar', url: broker.url, dataDir: join(dir, 'data') },
+      [{ id: 's', match: 's/{n}', name: 's/{n}', ...SECONDS }],
+      { remote_config: { enabled: true, keys: join(desk, 'keys', 'keys.jwks') } },
+    );
     process.env.NODE_EXTRA_CA_CERTS = join(dir, 'cert.pem');
     daemon = await startDaemon(dir, config);
     let at = 0;

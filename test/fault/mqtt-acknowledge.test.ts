@@ -1,13 +1,12 @@
 /** Promise 1: a sample acknowledged to the broker survives kill -9; the broker keeps the others and sends them again. */
 import { describe, expect, it } from 'vitest';
 import { SqliteStore } from '../../src/store/sqlite-store.ts';
-import { systemClock } from '../../src/system/clock.ts';
 import { startChild } from '../support/child.ts';
 import { hasMosquitto, startMosquitto, watch } from '../support/mosquitto.ts';
 import { uniform } from '../support/random.ts';
 import { tempDirs } from '../support/temp.ts';
 import { sleep, waitFor } from '../support/wait.ts';
-import { NUMBERED_T0 } from './store-numbered.ts';
+import { keepAll, NUMBERED_T0 } from './store-numbered.ts';
 
 const LOOPS = Math.ceil(Number(process.env.GATECAST_FAULT_LOOPS ?? 200) / 5);
 const temp = tempDirs();
@@ -63,15 +62,11 @@ describe.skipIf(!hasMosquitto)('acknowledgement', () => {
       await feeder.close();
       await broker.stop();
     }
-    const store = SqliteStore.open({
-      dir,
-      maxBytes: 2 ** 30,
-      retentionMs: 1e13,
-      clock: systemClock,
-      onFault: (fault) => {
-        throw new Error(fault.message);
-      },
-    });
+    const store = SqliteStore.open(
+      keepAll(dir, ({ message }) => {
+        throw new Error(message);
+      }),
+    );
     const first = [...store.since(NUMBERED_T0)][0]!.value - 0.5;
     let expected = first;
     for (const row of store.since(NUMBERED_T0)) expect(row.value).toBe(expected++ + 0.5);

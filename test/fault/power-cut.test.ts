@@ -4,12 +4,11 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { SqliteStore } from '../../src/store/sqlite-store.ts';
-import { systemClock } from '../../src/system/clock.ts';
 import { canRun, startChild } from '../support/child.ts';
 import { uniform } from '../support/random.ts';
 import { tempDirs } from '../support/temp.ts';
 import { sleep, waitFor } from '../support/wait.ts';
-import { countNumbered, NUMBERED_T0 } from './store-numbered.ts';
+import { countNumbered, keepAll, NUMBERED_T0 } from './store-numbered.ts';
 
 const LOOPS = 12;
 const GCC = canRun('gcc', ['--version'], 'a simulated power cut');
@@ -28,13 +27,7 @@ async function cut(shim: string, durability: 'crash' | 'power', afterMs: number)
   await child.ended;
   const safe = Math.max(...child.lines.flatMap((line) => /^safe (\d+)$/.exec(line)?.[1] ?? []).map(Number));
   const faults: string[] = [];
-  const store = SqliteStore.open({
-    dir: into,
-    maxBytes: 2 ** 30,
-    retentionMs: 1e13,
-    clock: systemClock,
-    onFault: ({ kind }) => faults.push(kind),
-  });
+  const store = SqliteStore.open(keepAll(into, ({ kind }) => faults.push(kind)));
   const rows = countNumbered(store.since(NUMBERED_T0));
   store.close();
   expect(faults).toEqual([]);

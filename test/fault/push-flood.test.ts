@@ -9,6 +9,7 @@ import type { Reported } from '../../src/remote/contract.ts';
 import { newKey, signed } from '../remote/gateway.ts';
 import { type Daemon, ensureBuilt, startDaemon } from '../support/daemon.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
+import { plainConfig, SECONDS } from '../support/sensors.ts';
 import { tempDirs } from '../support/temp.ts';
 import { sleep, waitFor } from '../support/wait.ts';
 
@@ -47,29 +48,15 @@ describe.skipIf(!hasMosquitto)('a flood of pushes', () => {
     mkdirSync(join(dir, 'data'));
     const keys = join(dir, 'keys.jwks');
     writeFileSync(keys, JSON.stringify({ keys: [ops.jwk] }));
-    agent = await startDaemon(dir, {
-      node: 'cellar',
-      mqtt: { url: broker.url },
-      data_dir: join(dir, 'data'),
-      http: { listen: 'off' },
-      lateness: '0s',
-      finetune: { enabled: false },
-      publish: { home_assistant: false },
-      streams: [
-        {
-          id: 'pump',
-          match: 'pump',
-          name: 'pump',
-          payload: 'json',
-          fields: ['v'],
-          time: 't',
-          interval: '1m',
-          horizon: '10m',
-        },
+    const config = plainConfig(
+      { node: 'cellar', url: broker.url, dataDir: join(dir, 'data') },
+      [
+        { id: 'pump', match: 'pump', name: 'pump', ...SECONDS, interval: '1m', horizon: '10m' },
         { id: 'idle', match: 'idle/+', interval: '1m', horizon: '10m' },
       ],
-      remote_config: { enabled: true, keys },
-    });
+      { lateness: '0s', remote_config: { enabled: true, keys } },
+    );
+    agent = await startDaemon(dir, config);
   }, 120_000);
   afterAll(async () => {
     await agent?.end('SIGKILL');

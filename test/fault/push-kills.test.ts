@@ -17,6 +17,7 @@ import { newKey } from '../remote/gateway.ts';
 import { type Files, shippedVariant } from '../remote/models.ts';
 import { type Daemon, ensureBuilt, spawnProgram } from '../support/daemon.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
+import { plainConfig, SECONDS } from '../support/sensors.ts';
 import { tempDirs } from '../support/temp.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -137,27 +138,11 @@ describe.skipIf(!hasMosquitto)('kill -9 in every persisted state of a push', () 
     mkdirSync(data);
     const jwks = join(dir, 'keys.jwks');
     writeFileSync(jwks, JSON.stringify({ keys: [ops.jwk] }));
-    const document = {
-      node,
-      mqtt: { url: broker.url },
-      data_dir: data,
-      http: { listen: 'off' },
-      finetune: { enabled: false },
-      publish: { home_assistant: false },
-      streams: [
-        {
-          id: 's',
-          match: 's/{n}',
-          name: 's/{n}',
-          payload: 'json',
-          fields: ['v'],
-          time: 't',
-          interval: '1s',
-          horizon: '10s',
-        },
-      ],
-      remote_config: { enabled: true, keys: jwks },
-    };
+    const document = plainConfig(
+      { node, url: broker.url, dataDir: data },
+      [{ id: 's', match: 's/{n}', name: 's/{n}', ...SECONDS }],
+      { remote_config: { enabled: true, keys: jwks } },
+    );
     const path = join(dir, 'gatecast.json');
     writeFileSync(path, JSON.stringify(document));
     const hashOf = (layer: Record<string, unknown>): string =>

@@ -4,12 +4,11 @@ import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { describe, expect, it } from 'vitest';
 import { SqliteStore } from '../../src/store/sqlite-store.ts';
-import { systemClock } from '../../src/system/clock.ts';
 import { type Child, canRun, startChild } from '../support/child.ts';
 import { uniform } from '../support/random.ts';
 import { tempDirs } from '../support/temp.ts';
 import { sleep, waitFor } from '../support/wait.ts';
-import { countNumbered, NUMBERED_T0 } from './store-numbered.ts';
+import { countNumbered, keepAll, NUMBERED_T0 } from './store-numbered.ts';
 
 const LOOPS = Number(process.env.GATECAST_FAULT_LOOPS ?? 200);
 const CHILD = 'test/fault/store-child.ts';
@@ -30,13 +29,7 @@ function rejected(dir: string): number {
 function inspect(dir: string): number {
   const faults: string[] = [];
   const started = performance.now();
-  const store = SqliteStore.open({
-    dir,
-    maxBytes: 2 ** 30,
-    retentionMs: 1e13,
-    clock: systemClock,
-    onFault: (fault) => faults.push(fault.kind),
-  });
+  const store = SqliteStore.open(keepAll(dir, ({ kind }) => faults.push(kind)));
   expect(performance.now() - started).toBeLessThan(5000);
   const rows = countNumbered(store.since(NUMBERED_T0));
   const snapshot = store.loadSnapshot('s0');

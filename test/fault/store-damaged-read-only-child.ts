@@ -3,20 +3,12 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { SqliteStore } from '../../src/store/sqlite-store.ts';
-import { systemClock } from '../../src/system/clock.ts';
 import { sleep } from '../support/wait.ts';
-import { NUMBERED_T0, numbered } from './store-numbered.ts';
+import { keepAll, NUMBERED_T0, numbered } from './store-numbered.ts';
 
 const dir = process.argv[2]!;
 const faults: string[] = [];
-const options = {
-  dir,
-  maxBytes: 2 ** 30,
-  retentionMs: 1e13,
-  clock: systemClock,
-  steadyMs: 0,
-  onFault: (fault: { kind: string }) => faults.push(fault.kind),
-};
+const options = { ...keepAll(dir, ({ kind }) => faults.push(kind)), steadyMs: 0 };
 const first = SqliteStore.open(options);
 for (let i = 0; i < 250_000; i++) {
   first.append(numbered(i));

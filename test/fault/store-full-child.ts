@@ -1,17 +1,12 @@
 /** Stores more than its disk holds, flushing often; prints what became of it. */
 import { SqliteStore } from '../../src/store/sqlite-store.ts';
-import { systemClock } from '../../src/system/clock.ts';
 import { sleep } from '../support/wait.ts';
-import { NUMBERED_T0, numbered } from './store-numbered.ts';
+import { keepAll, NUMBERED_T0, numbered } from './store-numbered.ts';
 
 const faults: string[] = [];
-const store = SqliteStore.open({
-  dir: process.argv[2]!,
-  maxBytes: 2 ** 30,
-  retentionMs: 1e13,
-  clock: systemClock,
-  onFault: (fault) => faults.push(`${fault.kind}: ${fault.message}`),
-});
+const store = SqliteStore.open(
+  keepAll(process.argv[2]!, ({ kind, message }) => faults.push(`${kind}: ${message}`)),
+);
 let flushed = 0;
 for (let n = 0; n < 700_000; n++) {
   store.append(numbered(n));

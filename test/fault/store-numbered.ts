@@ -1,6 +1,8 @@
 /** Samples that say their own number, so that a test can tell which are missing, doubled or wrong. */
 import type { Sample } from '../../src/series/sample.ts';
+import type { SqliteStoreOptions } from '../../src/store/sqlite-store.ts';
 import type { StoredSample } from '../../src/store/store-contract.ts';
+import { systemClock } from '../../src/system/clock.ts';
 
 export const NUMBERED_T0 = Date.UTC(2025, 0, 1);
 const STREAMS = 7;
@@ -21,3 +23,12 @@ export function countNumbered(rows: Iterable<StoredSample & { readonly stream: s
   }
   return n;
 }
+
+/** Options of a store in `dir` that deletes nothing. */
+export const keepAll = (dir: string, onFault: SqliteStoreOptions['onFault']): SqliteStoreOptions => ({
+  dir,
+  maxBytes: 2 ** 30,
+  retentionMs: 1e13,
+  clock: systemClock,
+  onFault,
+});

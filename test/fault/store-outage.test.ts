@@ -6,10 +6,11 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { canRun } from '../support/child.ts';
-import { type Daemon, ensureBuilt, startDaemon } from '../support/daemon.ts';
-import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
+import type { Daemon } from '../support/daemon.ts';
+import { daemonSuite } from '../support/daemon-suite.ts';
+import { hasMosquitto } from '../support/mosquitto.ts';
 import { sensorsConfig } from '../support/sensors.ts';
 import { tempDirs } from '../support/temp.ts';
 import { sleep, waitFor } from '../support/wait.ts';
@@ -21,32 +22,15 @@ const IN_FLIGHT = 20;
 describe.skipIf(!hasMosquitto || !PRLIMIT)('while nothing can be stored', () => {
   const temp = tempDirs();
   const startMs = Math.floor(Date.now() / 60_000) * 60_000 - 900 * 60_000;
-  let broker: Mosquitto;
-  let eyes: Watcher;
-  const daemons: Daemon[] = [];
+  const suite = daemonSuite(`allow_anonymous true\nmax_inflight_messages ${IN_FLIGHT}`);
   let sent = 0;
 
-  beforeAll(async () => {
-    ensureBuilt();
-    broker = await startMosquitto(`allow_anonymous true\nmax_inflight_messages ${IN_FLIGHT}`);
-    eyes = await watch(broker.url, 'gatecast/#');
-  }, 180_000);
-  afterAll(async () => {
-    for (const daemon of daemons) if (daemon.process.exitCode === null) daemon.process.kill('SIGKILL');
-    await eyes?.close();
-    await broker?.stop();
-  });
-
-  const start = async (dir: string): Promise<Daemon> => {
-    const settings = sensorsConfig({ node: 'n', url: broker.url, dataDir: dir }, { horizon: '10m' });
-    const daemon = await startDaemon(dir, settings);
-    daemons.push(daemon);
-    return daemon;
-  };
+  const start = (dir: string): Promise<Daemon> =>
+    suite.start(dir, sensorsConfig({ node: 'n', url: suite.broker.url, dataDir: dir }, { horizon: '10m' }));
   const send = async (count: number): Promise<void> => {
     for (let i = 0; i < count; i++) {
       const time = new Date(startMs + sent * 60_000 + 1000).toISOString();
-      await eyes.client.publishAsync('sensors/a', JSON.stringify({ value: sent++, time }), { qos: 1 });
+      await suite.eyes.client.publishAsync('sensors/a', JSON.stringify({ value: sent++, time }), { qos: 1 });
       await sleep(5);
     }
   };
@@ -55,10 +39,10 @@ describe.skipIf(!hasMosquitto || !PRLIMIT)('while nothing can be stored', () => 
     expect(spawnSync('prlimit', ['--pid', String(pid), `--fsize=${bytes}:`]).status).toBe(0);
   };
   const newest = (): number => {
-    const text = eyes.on('gatecast/n/forecast/a').at(-1)?.text;
+    const text = suite.eyes.on('gatecast/n/forecast/a').at(-1)?.text;
     return text === undefined ? -1 : (Date.parse(JSON.parse(text).origin) - startMs) / 60_000;
   };
-  const alert = (): string | undefined => eyes.on('gatecast/n/alert/store').at(-1)?.text;
+  const alert = (): string | undefined => suite.eyes.on('gatecast/n/alert/store').at(-1)?.text;
   const stored = (dir: string): number[] => {
     const db = new Sqlite(join(dir, 'gatecast.db'), { readonly: true });
     const values = db.prepare('SELECT value FROM sample ORDER BY time').pluck().all() as number[];

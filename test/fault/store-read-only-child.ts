@@ -1,20 +1,12 @@
 /** Stores before, while and after its disk is read-only; prints what can be read at each time. Runs where it may remount. */
 import { execFileSync } from 'node:child_process';
 import { SqliteStore } from '../../src/store/sqlite-store.ts';
-import { systemClock } from '../../src/system/clock.ts';
 import { sleep } from '../support/wait.ts';
-import { countNumbered, NUMBERED_T0, numbered } from './store-numbered.ts';
+import { countNumbered, keepAll, NUMBERED_T0, numbered } from './store-numbered.ts';
 
 const dir = process.argv[2]!;
 const faults: string[] = [];
-const options = {
-  dir,
-  maxBytes: 2 ** 30,
-  retentionMs: 1e13,
-  clock: systemClock,
-  steadyMs: 0,
-  onFault: (fault: { kind: string }) => faults.push(fault.kind),
-};
+const options = { ...keepAll(dir, ({ kind }) => faults.push(kind)), steadyMs: 0 };
 let next = 0;
 const add = (store: SqliteStore, until: number): void => {
   while (next < until) store.append(numbered(next++));

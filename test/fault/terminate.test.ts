@@ -2,9 +2,10 @@
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Daemon, ensureBuilt, spawnProgram, startDaemon } from '../support/daemon.ts';
-import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
+import { describe, expect, test } from 'vitest';
+import { type Daemon, spawnProgram } from '../support/daemon.ts';
+import { daemonSuite } from '../support/daemon-suite.ts';
+import { hasMosquitto, startMosquitto } from '../support/mosquitto.ts';
 import { sensorsConfig } from '../support/sensors.ts';
 import { tempDirs } from '../support/temp.ts';
 import { sleep, waitFor } from '../support/wait.ts';
@@ -13,28 +14,15 @@ const LIMIT_MS = 5000;
 
 describe.skipIf(!hasMosquitto)('row 27: SIGTERM', () => {
   const temp = tempDirs();
-  let broker: Mosquitto;
-  let eyes: Watcher;
-  const daemons: Daemon[] = [];
+  const suite = daemonSuite();
 
-  beforeAll(async () => {
-    ensureBuilt();
-    broker = await startMosquitto();
-    eyes = await watch(broker.url, 'gatecast/#');
-  }, 180_000);
-  afterAll(async () => {
-    for (const daemon of daemons) daemon.process.kill('SIGKILL');
-    await eyes?.close();
-    await broker?.stop();
-  });
-
-  const config = (node: string, url = broker.url) =>
+  const config = (node: string, url = suite.broker.url) =>
     sensorsConfig(
       { node, url, dataDir: temp() },
       { match: `${node}/{place}`, interval: '1s', horizon: '10s' },
       { finetune: { enabled: true } },
     );
-  const status = (node: string): string | undefined => eyes.on(`gatecast/${node}/status`).at(-1)?.text;
+  const status = (node: string): string | undefined => suite.eyes.on(`gatecast/${node}/status`).at(-1)?.text;
 
   async function endsInTime(daemon: Daemon): Promise<void> {
     const began = performance.now();
@@ -50,8 +38,7 @@ describe.skipIf(!hasMosquitto)('row 27: SIGTERM', () => {
     const dir = temp();
     const file = join(dir, 'gatecast.json');
     writeFileSync(file, JSON.stringify(config(node)));
-    const daemon = spawnProgram(['run', '-c', file]);
-    daemons.push(daemon);
+    const daemon = suite.add(spawnProgram(['run', '-c', file]));
     await sleep(delay);
     await endsInTime(daemon);
     await sleep(100);
@@ -62,12 +49,11 @@ describe.skipIf(!hasMosquitto)('row 27: SIGTERM', () => {
   });
 
   test('row 27: in a flood of readings, after which what was acknowledged is there', async () => {
-    const daemon = await startDaemon(temp(), config('flood'));
-    daemons.push(daemon);
+    const daemon = await suite.start(temp(), config('flood'));
     let sent = 0;
     const feed = setInterval(() => {
       for (let i = 0; i < 200; i++)
-        eyes.client.publish(
+        suite.eyes.client.publish(
           `flood/p${i}`,
           JSON.stringify({ value: sent++, time: new Date().toISOString() }),
           {
@@ -75,7 +61,7 @@ describe.skipIf(!hasMosquitto)('row 27: SIGTERM', () => {
           },
         );
     }, 50);
-    await waitFor('forecasts', () => eyes.on('gatecast/flood/forecast/p1').length > 1, 30_000);
+    await waitFor('forecasts', () => suite.eyes.on('gatecast/flood/forecast/p1').length > 1, 30_000);
     await endsInTime(daemon);
     clearInterval(feed);
     await waitFor('offline', () => status('flood')?.includes('offline'));
@@ -83,8 +69,7 @@ describe.skipIf(!hasMosquitto)('row 27: SIGTERM', () => {
 
   test('row 27: while the broker is frozen', async () => {
     const other = await startMosquitto();
-    const daemon = await startDaemon(temp(), config('frozen', other.url));
-    daemons.push(daemon);
+    const daemon = await suite.start(temp(), config('frozen', other.url));
     other.signal('SIGSTOP');
     await sleep(500);
     await endsInTime(daemon);
@@ -93,8 +78,7 @@ describe.skipIf(!hasMosquitto)('row 27: SIGTERM', () => {
 
   test('row 27: without a broker', async () => {
     const other = await startMosquitto();
-    const daemon = await startDaemon(temp(), config('alone', other.url));
-    daemons.push(daemon);
+    const daemon = await suite.start(temp(), config('alone', other.url));
     await other.stop();
     await sleep(500);
     await endsInTime(daemon);

@@ -3,12 +3,13 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { Aedes } from 'aedes';
 import mqtt from 'mqtt';
-import { afterEach, describe, expect, it } from 'vitest';
-import { silentLogger } from '../../src/log.ts';
-import { Client, type ClientParts } from '../../src/mqtt/client.ts';
+import { describe, expect, it } from 'vitest';
+import type { Client, ClientParts } from '../../src/mqtt/client.ts';
 import type { Incoming } from '../../src/mqtt/connection.ts';
-import { type BrokerOptions, plainBrokerOptions } from '../../src/mqtt/options.ts';
+import type { BrokerOptions } from '../../src/mqtt/options.ts';
 import { systemClock } from '../../src/system/clock.ts';
+import { cleanupsOfTest } from '../support/cleanups.ts';
+import { status, testClient } from '../support/client.ts';
 import {
   freePort,
   hasMosquitto,
@@ -22,10 +23,7 @@ import { tempDirs } from '../support/temp.ts';
 import { sleep, waitFor } from '../support/wait.ts';
 
 const temp = tempDirs();
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
+const cleanups = cleanupsOfTest();
 
 async function broker(config?: string): Promise<Mosquitto> {
   const started = await startMosquitto(config);
@@ -37,7 +35,6 @@ async function watching(url: string, filter: string): Promise<Watcher> {
   cleanups.push(() => watcher.close());
   return watcher;
 }
-const status = (state: string) => ({ topic: 'g/n/status', payload: state, qos: 1, retain: true }) as const;
 const event = (payload: string, qos: 0 | 1 = 1) =>
   ({ topic: 'g/n/event', payload, qos, retain: false }) as const;
 const retained = (topic: string, payload: string) => ({ topic, payload, qos: 1, retain: true }) as const;
@@ -49,22 +46,8 @@ interface Made {
 }
 function make(url: string, options: Partial<BrokerOptions> = {}, parts: Partial<ClientParts> = {}): Made {
   const received: Incoming[] = [];
-  const client = new Client({
-    options: {
-      ...plainBrokerOptions(url, 'gatecast-test'),
-      sessionExpiryMs: 60_000,
-      maxBackoffMs: 200,
-      ...options,
-    },
-    clock: systemClock,
-    random: () => 0,
-    log: silentLogger,
-    will: () => status('offline'),
-    birth: () => [status('online')],
-    message: (message) => received.push({ ...message, payload: Buffer.from(message.payload) }),
-    session: { former: [], remember: () => {} },
-    ...parts,
-  });
+  const message = (one: Incoming) => received.push({ ...one, payload: Buffer.from(one.payload) });
+  const client = testClient(url, options, { message, ...parts });
   cleanups.push(() => client.stop([], 200));
   return { client, received, texts: () => received.map((m) => Buffer.from(m.payload).toString()) };
 }

@@ -3,19 +3,17 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { validateConfig } from '../../src/config/index.ts';
 import { Feeder } from '../../src/mqtt/feeder.ts';
 import { brokerOptions, plainBrokerOptions, readSecrets } from '../../src/mqtt/options.ts';
+import { cleanupsOfFile } from '../support/cleanups.ts';
 import { freePort, hasMosquitto, startMosquitto, watch } from '../support/mosquitto.ts';
 import { tempDirs } from '../support/temp.ts';
 import { waitFor } from '../support/wait.ts';
 
 const temp = tempDirs();
-const cleanups: (() => unknown)[] = [];
-afterAll(async () => {
-  for (const cleanup of cleanups.reverse()) await cleanup();
-});
+const cleanups = cleanupsOfFile();
 async function broker(config?: string) {
   const started = await startMosquitto(config);
   cleanups.push(() => started.stop());

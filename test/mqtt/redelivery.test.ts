@@ -1,19 +1,14 @@
 /** What a broker sends again because its acknowledgement was lost is known again, and nothing else is. */
-import { afterEach, describe, expect, it } from 'vitest';
-import { silentLogger } from '../../src/log.ts';
-import { Client } from '../../src/mqtt/client.ts';
+import { describe, expect, it } from 'vitest';
 import type { Incoming } from '../../src/mqtt/connection.ts';
-import { plainBrokerOptions } from '../../src/mqtt/options.ts';
 import { Redelivery } from '../../src/mqtt/redelivery.ts';
-import { systemClock } from '../../src/system/clock.ts';
+import { cleanupsOfTest } from '../support/cleanups.ts';
+import { testClient } from '../support/client.ts';
 import { hasMosquitto, startMosquitto, watch } from '../support/mosquitto.ts';
 import { startProxy } from '../support/proxy.ts';
 import { waitFor } from '../support/wait.ts';
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
+const cleanups = cleanupsOfTest();
 const bytes = (text: string) => Buffer.from(text);
 
 describe('Redelivery', () => {
@@ -51,16 +46,8 @@ it.skipIf(!hasMosquitto)('the broker repeats what was not acknowledged, and the 
   const proxy = await startProxy(broker.port);
   cleanups.push(() => proxy.stop());
   const received: Incoming[] = [];
-  const client = new Client({
-    options: { ...plainBrokerOptions(proxy.url, 'again'), sessionExpiryMs: 60_000, maxBackoffMs: 50 },
-    session: { former: [], remember: () => {} },
-    clock: systemClock,
-    random: () => 0,
-    log: silentLogger,
-    will: () => ({ topic: 's', payload: 'offline', qos: 1, retain: true }),
-    birth: () => [],
-    message: (message) => received.push({ ...message, payload: Buffer.from(message.payload) }),
-  });
+  const message = (one: Incoming) => received.push({ ...one, payload: Buffer.from(one.payload) });
+  const client = testClient(proxy.url, { maxBackoffMs: 50 }, { message });
   cleanups.push(() => client.stop([], 100));
   client.setSubscriptions([{ filter: 'n/#', qos: 1 }]);
   client.start();

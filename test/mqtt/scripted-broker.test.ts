@@ -1,18 +1,17 @@
 /** What the client makes of brokers that behave in a certain way: versions, refusals, what the broker offers, another broker. */
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Logger } from '../../src/log.ts';
-import { Client, type ClientParts } from '../../src/mqtt/client.ts';
+import type { Client, ClientParts } from '../../src/mqtt/client.ts';
 import { type BrokerOptions, plainBrokerOptions } from '../../src/mqtt/options.ts';
 import { tryBroker } from '../../src/mqtt/trial.ts';
 import { systemClock } from '../../src/system/clock.ts';
+import { cleanupsOfFile } from '../support/cleanups.ts';
+import { testClient } from '../support/client.ts';
 import { sleep, waitFor } from '../support/wait.ts';
 
-const cleanups: (() => unknown)[] = [];
-afterAll(async () => {
-  for (const cleanup of cleanups.reverse()) await cleanup();
-});
+const cleanups = cleanupsOfFile();
 
 const [CONNECT, PUBLISH, SUBSCRIBE, PINGREQ, DISCONNECT] = [1, 3, 8, 12, 14];
 interface Packet {
@@ -133,22 +132,7 @@ function make(url: string, options: Partial<BrokerOptions> = {}, parts: Partial<
     warn: write('warn'),
     error: write('error'),
   } as Logger;
-  const client = new Client({
-    options: {
-      ...plainBrokerOptions(url, 'scripted'),
-      sessionExpiryMs: 60_000,
-      maxBackoffMs: 100,
-      ...options,
-    },
-    clock: systemClock,
-    random: () => 0,
-    log,
-    will: () => ({ topic: 'g/n/status', payload: 'offline', qos: 1, retain: true }),
-    birth: () => [{ topic: 'g/n/status', payload: 'online', qos: 1, retain: true }],
-    message: () => {},
-    session: { former: [], remember: () => {} },
-    ...parts,
-  });
+  const client = testClient(url, { maxBackoffMs: 100, ...options }, { log, ...parts });
   cleanups.push(() => client.stop([], 100));
   return { client, logged };
 }

@@ -1,21 +1,18 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { silentLogger } from '../../src/log.ts';
-import { Client } from '../../src/mqtt/client.ts';
-import { type BrokerOptions, brokerOptions, plainBrokerOptions } from '../../src/mqtt/options.ts';
-import { systemClock } from '../../src/system/clock.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { Client } from '../../src/mqtt/client.ts';
+import { type BrokerOptions, brokerOptions } from '../../src/mqtt/options.ts';
 import { canRun } from '../support/child.ts';
+import { cleanupsOfTest } from '../support/cleanups.ts';
+import { testClient } from '../support/client.ts';
 import { hasMosquitto, startMosquitto } from '../support/mosquitto.ts';
 import { tempDirs } from '../support/temp.ts';
 import { waitFor } from '../support/wait.ts';
 
 const temp = tempDirs();
 const able = hasMosquitto && canRun('openssl', ['version'], 'TLS');
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
+const cleanups = cleanupsOfTest();
 
 describe.skipIf(!able)('TLS', () => {
   let dir: string;
@@ -93,20 +90,7 @@ describe.skipIf(!able)('TLS', () => {
       `allow_anonymous true\ncertfile ${file(`${server}.pem`)}\nkeyfile ${file(`${server}.key`)}\n${config}`,
     );
     cleanups.push(() => broker.stop());
-    const client = new Client({
-      options: {
-        ...plainBrokerOptions(`mqtts://127.0.0.1:${broker.port}`, 'tls-test'),
-        ca: file('ca.pem'),
-        maxBackoffMs: 100,
-        ...options,
-      },
-      clock: systemClock,
-      random: () => 0,
-      log: silentLogger,
-      will: () => ({ topic: 's', payload: 'offline', qos: 1, retain: true }),
-      birth: () => [],
-      message: () => {},
-    });
+    const client = testClient(`mqtts://127.0.0.1:${broker.port}`, { ca: file('ca.pem'), ...options });
     cleanups.push(() => client.stop([], 100));
     client.start();
     await waitFor('an answer', () => client.status().connected || client.status().fault);
@@ -138,19 +122,7 @@ describe.skipIf(!able)('TLS', () => {
   it('never goes on in plain text', async () => {
     const broker = await startMosquitto();
     cleanups.push(() => broker.stop());
-    const client = new Client({
-      options: {
-        ...plainBrokerOptions(`mqtts://127.0.0.1:${broker.port}`, 'x'),
-        ca: file('ca.pem'),
-        maxBackoffMs: 50,
-      },
-      clock: systemClock,
-      random: () => 0,
-      log: silentLogger,
-      will: () => ({ topic: 's', payload: 'offline', qos: 1, retain: true }),
-      birth: () => [],
-      message: () => {},
-    });
+    const client = testClient(`mqtts://127.0.0.1:${broker.port}`, { ca: file('ca.pem') });
     cleanups.push(() => client.stop([], 100));
     client.start();
     await waitFor('a fault', () => client.status().fault);

@@ -1,27 +1,23 @@
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
-import { silentLogger } from '../../src/log.ts';
-import { Client } from '../../src/mqtt/client.ts';
+import { describe, expect, it } from 'vitest';
 import { plainBrokerOptions } from '../../src/mqtt/options.ts';
 import { tryBroker } from '../../src/mqtt/trial.ts';
 import { systemClock } from '../../src/system/clock.ts';
+import { cleanupsOfTest } from '../support/cleanups.ts';
+import { status, testClient } from '../support/client.ts';
 import { freePort, hasMosquitto, type Mosquitto, startMosquitto, watch } from '../support/mosquitto.ts';
 import { tempDirs } from '../support/temp.ts';
 import { waitFor } from '../support/wait.ts';
 
 const temp = tempDirs();
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
+const cleanups = cleanupsOfTest();
 async function broker(config?: string): Promise<Mosquitto> {
   const started = await startMosquitto(config);
   cleanups.push(() => started.stop());
   return started;
 }
-const status = (payload: string) => ({ topic: 'g/n/status', payload, qos: 1, retain: true }) as const;
 
 describe.skipIf(!hasMosquitto)('another broker or credential', () => {
   it('is proven by a round trip, whatever the version', async () => {
@@ -67,19 +63,16 @@ describe.skipIf(!hasMosquitto)('another broker or credential', () => {
       () => nextEyes.close(),
     );
     const received: string[] = [];
-    const client = new Client({
-      options: { ...plainBrokerOptions(old.url, 'me'), sessionExpiryMs: 60_000 },
-      clock: systemClock,
-      random: () => 0,
-      log: silentLogger,
-      will: () => status('offline'),
-      birth: () => [status('online')],
-      message: ({ payload, acknowledge }) => {
-        received.push(Buffer.from(payload).toString());
-        acknowledge?.();
+    const client = testClient(
+      old.url,
+      { clientId: 'me' },
+      {
+        message: ({ payload, acknowledge }) => {
+          received.push(Buffer.from(payload).toString());
+          acknowledge?.();
+        },
       },
-      session: { former: [], remember: () => {} },
-    });
+    );
     cleanups.push(() => client.stop([], 200));
     client.setSubscriptions([{ filter: 'in', qos: 1 }]);
     client.start();

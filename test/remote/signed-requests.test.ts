@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import mqtt from 'mqtt';
 import { describe, expect, it } from 'vitest';
 import { Requests, type RequestsParts } from '../../src/agent/requests.ts';
-import { runProgram } from '../../src/cli/program.ts';
 import { parseConfig } from '../../src/config/index.ts';
 import { silentLogger } from '../../src/log.ts';
 import type { Outgoing } from '../../src/mqtt/outbox.ts';
@@ -15,6 +14,7 @@ import type { Folder } from '../../src/remote/push-state.ts';
 import { sign } from '../../src/remote/sign.ts';
 import { SignedRequests } from '../../src/remote/signed-requests.ts';
 import { hasMosquitto, startMosquitto } from '../support/mosquitto.ts';
+import { run } from '../support/run.ts';
 import { tempDirs } from '../support/temp.ts';
 import { keySetOf, MemoryFolder, newKey, type TestKey } from './gateway.ts';
 
@@ -198,15 +198,13 @@ describe.skipIf(!hasMosquitto)('gatecast request', () => {
     const client = await mqtt.connectAsync(broker.url);
     const operator = temp();
     let out = '';
-    const run = (...argv: string[]): Promise<number> => {
-      out = '';
-      const print = (text: string): void => {
-        out += text;
-      };
-      return runProgram([...argv, '--operator-dir', operator], { out: print, err: print });
+    const operate = async (...argv: string[]): Promise<number> => {
+      const { code, both } = await run(...argv, '--operator-dir', operator);
+      out = both;
+      return code;
     };
     try {
-      expect(await run('config', 'keygen', '--kid', 'desk', '--roles', 'request')).toBe(0);
+      expect(await operate('config', 'keygen', '--kid', 'desk', '--roles', 'request')).toBe(0);
       mkdirSync(join(operator, 'gateway'));
       const { loadKeys } = await import('../../src/remote/keys.ts');
       const { receive } = gateway({
@@ -217,19 +215,19 @@ describe.skipIf(!hasMosquitto)('gatecast request', () => {
       client.on('message', (topic, payload) => receive(topics.requestVerb(topic) ?? '', payload));
       await client.subscribeAsync(topics.requests);
       const backup = ['request', 'backup', '--to', 'cellar', '--broker', broker.url];
-      expect(await run(...backup)).toBe(1);
+      expect(await operate(...backup)).toBe(1);
       expect(out).toContain('REQUEST_FORBIDDEN: It is not signed');
-      expect(await run(...backup, '--sign')).toBe(0);
+      expect(await operate(...backup, '--sign')).toBe(0);
       expect(out).toBe('ok {"done":"backup"}\n');
-      expect(await run(...backup, '--sign', '--json')).toBe(0);
+      expect(await operate(...backup, '--sign', '--json')).toBe(0);
       expect(JSON.parse(out)).toEqual({ status: 'ok', data: { done: 'backup' }, error: null });
-      expect(await run('request', 'backup', '--to', 'attic', '--wait', '300ms', '--broker', broker.url)).toBe(
-        1,
-      );
+      expect(
+        await operate('request', 'backup', '--to', 'attic', '--wait', '300ms', '--broker', broker.url),
+      ).toBe(1);
       expect(out).toContain('attic has not answered within 0.3 s');
-      expect(await run('request', 'explode', '--to', 'cellar', '--broker', broker.url)).toBe(2);
+      expect(await operate('request', 'explode', '--to', 'cellar', '--broker', broker.url)).toBe(2);
       writeFileSync(join(operator, 'keys', 'desk.key'), '{}');
-      expect(await run(...backup, '--sign')).toBe(1);
+      expect(await operate(...backup, '--sign')).toBe(1);
       expect(out).toContain('FILE_UNREADABLE');
     } finally {
       await client.endAsync(true);

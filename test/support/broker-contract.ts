@@ -1,34 +1,22 @@
 /** What the client must do with every broker. */
 import { expect } from 'vitest';
-import { silentLogger } from '../../src/log.ts';
-import { Client } from '../../src/mqtt/client.ts';
+import type { Client } from '../../src/mqtt/client.ts';
+import type { Incoming } from '../../src/mqtt/connection.ts';
 import { plainBrokerOptions } from '../../src/mqtt/options.ts';
 import { tryBroker } from '../../src/mqtt/trial.ts';
 import { systemClock } from '../../src/system/clock.ts';
+import { testClient } from './client.ts';
 import { watch } from './mosquitto.ts';
 import { waitFor } from './wait.ts';
 
 export async function keepsBrokerContract(url: string, topics: readonly string[]): Promise<Client> {
   const eyes = await watch(url, 'g/#', { protocolVersion: 4 });
   const received: string[] = [];
-  const make = () =>
-    new Client({
-      options: {
-        ...plainBrokerOptions(url, 'gatecast-contract'),
-        sessionExpiryMs: 60_000,
-        maxBackoffMs: 500,
-      },
-      clock: systemClock,
-      random: () => 0,
-      log: silentLogger,
-      will: () => ({ topic: 'g/n/status', payload: 'offline', qos: 1, retain: true }),
-      birth: () => [{ topic: 'g/n/status', payload: 'online', qos: 1, retain: true }],
-      message: ({ payload, acknowledge }) => {
-        received.push(Buffer.from(payload).toString());
-        acknowledge?.();
-      },
-      session: { former: [], remember: () => {} },
-    });
+  const message = ({ payload, acknowledge }: Incoming) => {
+    received.push(Buffer.from(payload).toString());
+    acknowledge?.();
+  };
+  const make = () => testClient(url, { maxBackoffMs: 500 }, { message });
   const first = make();
   first.setSubscriptions([{ filter: 's/+', qos: 1 }]);
   first.start();

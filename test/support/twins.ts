@@ -8,11 +8,11 @@ import type { Reported } from '../../src/remote/contract.ts';
 import { newKey, signed, type TestKey } from '../remote/gateway.ts';
 import { type Daemon, ensureBuilt, startDaemon } from './daemon.ts';
 import { freePort, type Mosquitto, startMosquitto, type Watcher, watch } from './mosquitto.ts';
+import { plainConfig, SECONDS } from './sensors.ts';
 import { waitFor } from './wait.ts';
 
 const DESIRED = 'gatecast/cellar/config/desired';
 const REPORTED = 'gatecast/cellar/config/reported';
-const PAYLOAD = { payload: 'json', fields: ['v'], time: 't', interval: '1s', horizon: '10s' };
 
 export interface TwinOptions {
   /** Folders of their own, for `cellar` and `twin`. */
@@ -52,20 +52,14 @@ export class Twins {
     for (const dir of dirs) mkdirSync(join(dir, 'data'));
     const keys = join(dirs[0], 'keys.jwks');
     writeFileSync(keys, JSON.stringify({ keys: [twins.key.jwk] }));
-    const config = (node: string, dir: string, own: object): object => ({
-      node,
-      mqtt: { url: broker.url },
-      data_dir: join(dir, 'data'),
-      http: { listen: 'off' },
-      finetune: { enabled: false },
-      publish: { home_assistant: false },
-      streams: [
-        { id: 'kept', match: 'kept/{n}', name: 'kept/{n}', ...PAYLOAD },
-        { id: 'changed', match: 'changed/{n}', name: 'changed/{n}', ...PAYLOAD },
-      ],
-      ...more,
-      ...own,
-    });
+    const streams = ['kept', 'changed'].map((id) => ({
+      id,
+      match: `${id}/{n}`,
+      name: `${id}/{n}`,
+      ...SECONDS,
+    }));
+    const config = (node: string, dir: string, own: object): object =>
+      plainConfig({ node, url: broker.url, dataDir: join(dir, 'data') }, streams, { ...more, ...own });
     const remote = { remote_config: { enabled: true, keys } };
     try {
       twins.cellar = await startCellar(dirs[0], config('cellar', dirs[0], remote));

@@ -6,11 +6,11 @@ import { drawGaps, missingShare, withoutLost } from '../../../src/backtest/compa
 import { compareText } from '../../../src/backtest/compare/text.ts';
 import type { Grid, Reading } from '../../../src/backtest/play.ts';
 import { origins } from '../../../src/backtest/play.ts';
-import { runProgram } from '../../../src/cli/program.ts';
 import { ModelRegistry } from '../../../src/model/registry.ts';
 import { FILLS } from '../../../src/series/spec.ts';
 import { Random } from '../../../src/training/random.ts';
 import { normal } from '../../support/random.ts';
+import { run } from '../../support/run.ts';
 import { tempDirs } from '../../support/temp.ts';
 
 const HOUR = 3_600_000;
@@ -182,12 +182,8 @@ describe('the command line', () => {
     [['--compare', 'models'], 'gaps'],
     [['--compare', 'gaps', '--inject', '1'], '--inject'],
   ])('%j is wrong usage', async (flags, word) => {
-    let err = '';
     const argv = ['backtest', 'plant.csv', '--interval', '1h', '--horizon', '8', ...flags];
-    const said = (text: string): void => {
-      err += text;
-    };
-    const code = await runProgram(argv, { out: () => undefined, err: said });
+    const { code, err } = await run(...argv);
     expect(code).toBe(2);
     expect(err).toContain(word);
   });

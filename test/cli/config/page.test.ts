@@ -3,10 +3,10 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { runProgram } from '../../../src/cli/program.ts';
 import { bytesOf } from '../../../src/remote/model-claim.ts';
 import { shippedVariant, writeModelFolder } from '../../remote/models.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto } from '../../support/mosquitto.ts';
+import { run } from '../../support/run.ts';
 import { type ScriptedNode, scriptedNode } from '../../support/scripted-node.ts';
 import { tempDirs } from '../../support/temp.ts';
 
@@ -65,18 +65,14 @@ describe.skipIf(!hasMosquitto)('docs/remote-config.md', () => {
 
   test('every command ends with 0', async () => {
     for (const line of commands) {
-      let output = '';
-      const print = (text: string): void => {
-        output += text;
-      };
       const argv = words(line.replaceAll('mqtts://broker.lan', broker.url)).slice(1);
       // The first key is where the gateway looks for it.
       if (argv[1] === 'show') {
         const keys = readFileSync(join(dir, 'keys', 'keys.jwks'), 'utf8');
         writeFileSync(join(dir, 'keys.jwks'), keys);
       }
-      const code = await runProgram(argv, { out: print, err: print });
-      expect(code, `${line}\n${output}`).toBe(0);
+      const { code, both } = await run(...argv);
+      expect(code, `${line}\n${both}`).toBe(0);
       if (argv[1] === 'keygen' && nodes.length === 0)
         for (const name of ['cellar', 'attic'])
           nodes.push(

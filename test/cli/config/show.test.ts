@@ -2,30 +2,16 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { runProgram } from '../../../src/cli/program.ts';
 import { diskFolder, remoteFolder } from '../../../src/remote/open.ts';
 import { sign } from '../../../src/remote/sign.ts';
 import { DOCUMENT, Gateway, keySetOf, newKey } from '../../remote/gateway.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
+import { run } from '../../support/run.ts';
 import { tempDirs } from '../../support/temp.ts';
 
 const temp = tempDirs();
 const ops = newKey('ops');
 const NOW = Date.UTC(2026, 4, 1);
-
-async function run(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  let out = '';
-  let err = '';
-  const code = await runProgram(argv, {
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-  });
-  return { code, out, err };
-}
 
 /** A config file, and a data directory in which two layers were committed. */
 async function pushedTo(dir: string, node: object): Promise<string> {

@@ -2,8 +2,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { examine, type Finding } from '../../../src/cli/doctor/checks.ts';
-import { runProgram } from '../../../src/cli/program.ts';
 import { freePort, hasMosquitto, startMosquitto } from '../../support/mosquitto.ts';
+import { run } from '../../support/run.ts';
 import { tempDirs } from '../../support/temp.ts';
 
 const temp = tempDirs();
@@ -66,20 +66,14 @@ test.skipIf(!hasMosquitto)('a broker that answers, and one that refuses a subscr
 });
 
 test('a broker that is not there, an invalid config: exit code 1, with what is wrong', async () => {
-  let out = '';
-  const print = {
-    out: (text: string) => {
-      out += text;
-    },
-    err: () => undefined,
-  };
   const nowhere = configFile(`mqtt://127.0.0.1:${await freePort()}`);
-  expect(await runProgram(['doctor', '-c', nowhere], print)).toBe(1);
-  expect(out).toMatch(/FAIL +broker +mqtt:.*ECONNREFUSED/);
-  out = '';
+  const { code, out: text } = await run('doctor', '-c', nowhere);
+  expect(code).toBe(1);
+  expect(text).toMatch(/FAIL +broker +mqtt:.*ECONNREFUSED/);
   writeFileSync(nowhere, 'node: 7\n');
-  expect(await runProgram(['doctor', '-c', nowhere, '--json'], print)).toBe(1);
-  const { findings } = JSON.parse(out) as { findings: Finding[] };
+  const invalid = await run('doctor', '-c', nowhere, '--json');
+  expect(invalid.code).toBe(1);
+  const { findings } = JSON.parse(invalid.out) as { findings: Finding[] };
   expect(states(findings)).toMatchObject({ config: 'fail', system: 'ok' });
   expect(findings.find(({ name }) => name === 'config')?.text).toMatch(/; node: must be a name, not 7/);
 });

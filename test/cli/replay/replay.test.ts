@@ -1,20 +1,18 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { registerReplay } from '../../../src/cli/replay/replay.ts';
 import { fileStem, type ReplayOptions, replay } from '../../../src/cli/replay/run.ts';
 import { plainBrokerOptions } from '../../../src/mqtt/options.ts';
 import { systemClock } from '../../../src/system/clock.ts';
+import { cleanupsOfTest } from '../../support/cleanups.ts';
 import { freePort, hasMosquitto, startMosquitto, watch } from '../../support/mosquitto.ts';
 import { tempDirs } from '../../support/temp.ts';
 import { waitFor } from '../../support/wait.ts';
 
 const temp = tempDirs();
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
+const cleanups = cleanupsOfTest();
 
 function csv(text: string, name = 'pump house.csv'): string {
   const path = join(temp(), name);
