@@ -8,12 +8,10 @@ import { parseRate } from '../config/units.ts';
 import { AGGREGATES, type Aggregate, FILLS, type Fill } from '../series/spec.ts';
 import { configOption } from './shared/globals.ts';
 import { registryOf } from './shared/models.ts';
-import { columns, delimiter, duration, fraction, instant, list, timeZone, whole } from './shared/values.ts';
+import { addTableOptions, type TableFlags } from './shared/table-options.ts';
+import { duration, fraction, list, timeZone, whole } from './shared/values.ts';
 
-interface BacktestFlags {
-  time?: string[];
-  columns: 'all' | string[];
-  id?: string[];
+interface BacktestFlags extends TableFlags {
   interval?: number;
   horizon?: number;
   protocol?: ProtocolName;
@@ -25,14 +23,9 @@ interface BacktestFlags {
   float32?: boolean;
   fill: Fill;
   aggregate: Aggregate;
-  clockStart?: number;
   rowInterval?: number;
   order: 'time' | 'file';
   lateness?: number;
-  missing?: string[];
-  delimiter?: string;
-  decimal?: '.' | ',';
-  timeFormat?: string;
   timezone: string;
   unit?: string;
   min?: number;
@@ -62,20 +55,13 @@ function rate(text: string): number {
 }
 
 export function registerBacktest(program: Command): void {
-  program
+  const command = program
     .command('backtest')
     .description("run a CSV file through the live pipeline, on the file's clock, and score the forecasts")
-    .argument('<csv...>', 'files, .csv or .csv.gz; several files are scored together')
-    .option(
-      '--time <columns>',
-      'time column; date and time columns joined by commas; default: detected by name',
-      list,
-    )
-    .option('--time-format <format>', 'strptime-like; default: detected')
-    .option('--columns <names>', 'columns to forecast, joined by commas, or all', columns, 'all')
+    .argument('<csv...>', 'files, .csv or .csv.gz; several files are scored together');
+  addTableOptions(command, 'columns to forecast')
     .option('--covariates <names>', 'covariate columns, known up to the present', list)
     .option('--known <names>', 'covariate columns whose future is known: a tariff, a timetable', list)
-    .option('--id <columns>', 'columns that identify the series of a row, in long files', list)
     .option(
       '--interval <duration>',
       'length of a bucket, e.g. 5m or 1h; default: detected from the rows',
@@ -105,7 +91,6 @@ export function registerBacktest(program: Command): void {
         .choices(AGGREGATES)
         .default('mean'),
     )
-    .option('--clock-start <time>', 'time of the first row, for files without a time column', instant)
     .option('--row-interval <duration>', 'distance of the rows of such files; default: --interval', duration)
     .addOption(
       new Option(
@@ -116,9 +101,6 @@ export function registerBacktest(program: Command): void {
         .default('time'),
     )
     .option('--lateness <duration>', 'with --order file: how long a bucket waits for late rows', duration)
-    .option('--missing <values>', 'cells that mean missing, joined by commas, e.g. -200', list)
-    .option('--delimiter <char>', 'cell separator; default: detected', delimiter)
-    .addOption(new Option('--decimal <char>', 'decimal mark').choices(['.', ',']))
     .option('--timezone <zone>', 'zone of the calendar features', timeZone, 'UTC')
     .option('--unit <unit>', 'unit of the values; sets the prior for streams with little history')
     .option('--min <number>', 'physical limit', decimalNumber)

@@ -1,20 +1,13 @@
 /** `gatecast model quantisation`: what int8 saves and costs, on a file or on generated series. */
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import type { QuantisationData } from '../backtest/quantisation/quantisation.ts';
 import { configOption } from './shared/globals.ts';
 import { registryOf } from './shared/models.ts';
-import { columns, count, delimiter, duration, fraction, instant, list, whole } from './shared/values.ts';
+import { addTableOptions, type TableFlags } from './shared/table-options.ts';
+import { count, duration, fraction, whole } from './shared/values.ts';
 
-interface QuantisationFlags {
+interface QuantisationFlags extends TableFlags {
   data?: string[];
-  time?: string[];
-  timeFormat?: string;
-  columns: 'all' | string[];
-  id?: string[];
-  missing?: string[];
-  delimiter?: string;
-  decimal?: '.' | ',';
-  clockStart?: number;
   interval?: number;
   horizon: number;
   start: number;
@@ -29,23 +22,12 @@ interface QuantisationFlags {
 const GENERATED_STEPS = 800;
 
 export function registerQuantisation(model: Command): void {
-  model
+  const command = model
     .command('quantisation')
     .description('compare int8 with float32: size, scores, and error of the state over many steps')
     .argument('<name>', 'model of the registry, with weights')
-    .option('--data <csv...>', 'files to score on; default: generated series')
-    .option(
-      '--time <columns>',
-      'time column; date and time columns joined by commas; default: detected by name',
-      list,
-    )
-    .option('--time-format <format>', 'strptime-like; default: detected')
-    .option('--columns <names>', 'columns, joined by commas, or all', columns, 'all')
-    .option('--id <columns>', 'columns that identify the series of a row, in long files', list)
-    .option('--missing <values>', 'cells that mean missing, joined by commas', list)
-    .option('--delimiter <char>', 'cell separator; default: detected', delimiter)
-    .addOption(new Option('--decimal <char>', 'decimal mark').choices(['.', ',']))
-    .option('--clock-start <time>', 'time of the first row, for files without a time column', instant)
+    .option('--data <csv...>', 'files to score on; default: generated series');
+  addTableOptions(command)
     .option('--interval <duration>', 'length of a bucket, with --data', duration)
     .option('--horizon <steps>', 'buckets ahead', whole, 24)
     .option('--start <fraction>', 'share of the file before the first forecast that is scored', fraction, 0.5)

@@ -2,9 +2,10 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { GatecastError } from '../../errors.ts';
 import { ProgressBar, secondsText } from '../shared/progress.ts';
-import { amount, columns, count, delimiter, duration, instant, list, whole } from '../shared/values.ts';
+import { addTableOptions, type TableFlags } from '../shared/table-options.ts';
+import { amount, count, duration, whole } from '../shared/values.ts';
 
-interface Options {
+interface Options extends TableFlags {
   readonly broker: string;
   readonly username?: string;
   readonly passwordFile?: string;
@@ -16,14 +17,6 @@ interface Options {
   readonly retain?: boolean;
   readonly from: number;
   readonly limit: number;
-  readonly time?: string[];
-  readonly timeFormat?: string;
-  readonly columns: 'all' | string[];
-  readonly id?: string[];
-  readonly delimiter?: string;
-  readonly decimal?: '.' | ',';
-  readonly missing?: string[];
-  readonly clockStart?: number;
   readonly interval?: number;
   readonly json?: boolean;
 }
@@ -38,7 +31,7 @@ A message is a row: {"<column>": number, ..., "time": "2016-07-01T00:00:00.000Z"
 With {column} in the topic, each value is a message of its own, a plain number.`;
 
 export function registerReplay(program: Command): void {
-  program
+  const command = program
     .command('replay')
     .description("publish a file's rows as MQTT messages")
     .argument('<csv>', '.csv or .csv.gz')
@@ -63,19 +56,8 @@ export function registerReplay(program: Command): void {
       new Option('--limit <rows>', 'most rows to publish')
         .argParser((text) => (text === 'all' ? Number.POSITIVE_INFINITY : whole(text)))
         .default(Number.POSITIVE_INFINITY, 'all'),
-    )
-    .option(
-      '--time <columns>',
-      'time column; or date and time; or year, month, day, hour; default: detected by name',
-      list,
-    )
-    .option('--time-format <format>', 'strptime-like, unix_s or unix_ms; default: detected')
-    .option('--columns <names>', 'columns to send, joined by commas, or all', columns, 'all')
-    .option('--id <columns>', 'columns that identify the series of a row, in long files', list)
-    .option('--delimiter <sign>', 'cell separator; default: detected', delimiter)
-    .addOption(new Option('--decimal <sign>', 'decimal sign').choices(['.', ',']))
-    .option('--missing <cells>', 'cells that mean "no value", joined by commas, e.g. -200', list)
-    .option('--clock-start <time>', 'time of the first row, for files without a time column', instant)
+    );
+  addTableOptions(command, 'columns to send')
     .option('--interval <duration>', 'distance of rows, for files without a time column', duration)
     .option('--json', 'print the summary as JSON')
     .addHelpText('after', EXAMPLES)

@@ -1,8 +1,9 @@
 /** Options of `gatecast train`, as commander gives them. */
 import type { Cell } from '../../network/spec.ts';
+import type { TableFlags } from '../shared/table-options.ts';
 import type { SearchFlags } from './search.ts';
 
-export interface TrainFlags extends SearchFlags {
+export interface TrainFlags extends SearchFlags, TableFlags {
   search?: boolean;
   searchOnly?: boolean;
   data?: string[];
@@ -16,17 +17,8 @@ export interface TrainFlags extends SearchFlags {
   widen?: number;
   preview?: string;
   diagnose?: string;
-  time?: string[];
-  timeFormat?: string;
-  columns: 'all' | string[];
-  id?: string[];
   interval?: number[];
   horizon: number[];
-  missing?: string[];
-  delimiter?: string;
-  decimal?: '.' | ',';
-  /** ms since 1970 */
-  clockStart?: number;
   timezone: string;
   licence: string;
   cell: Cell;

@@ -3,15 +3,13 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { CELLS, type Cell } from '../../network/spec.ts';
 import { configOption } from '../shared/globals.ts';
 import { registryOf } from '../shared/models.ts';
+import { addTableOptions } from '../shared/table-options.ts';
 import {
   amount,
-  columns,
   count,
-  delimiter,
   duration,
   durations,
   fraction,
-  instant,
   list,
   timeZone,
   whole,
@@ -26,7 +24,7 @@ function convolution(text: string): { kernel: number; channels: number } {
 }
 
 export function registerTrain(program: Command): void {
-  program
+  const command = program
     .command('train')
     .description('train a model from CSV files, from generated series, or both; seeded and resumable')
     .option('--data <files...>', 'CSV files, .csv or .csv.gz')
@@ -51,15 +49,8 @@ export function registerTrain(program: Command): void {
       '--diagnose <file>',
       'only draw the gradient norm by time lag, for the chosen cell and others, as an SVG',
     )
-    .optionsGroup('Data files:')
-    .option(
-      '--time <columns>',
-      'time column; date and time columns joined by commas; default: detected by name',
-      list,
-    )
-    .option('--time-format <format>', 'strptime-like; default: detected')
-    .option('--columns <names>', 'columns, joined by commas, or all', columns, 'all')
-    .option('--id <columns>', 'columns that identify the series of a row, in long files', list)
+    .optionsGroup('Data files:');
+  addTableOptions(command)
     .option(
       '--interval <durations>',
       'bucket lengths to train on, e.g. 5m or 5m,1h; default: the distance of the rows',
@@ -71,10 +62,6 @@ export function registerTrain(program: Command): void {
       wholes,
       [24],
     )
-    .option('--missing <values>', 'cells that mean missing, joined by commas', list)
-    .option('--delimiter <char>', 'cell separator; default: detected', delimiter)
-    .addOption(new Option('--decimal <char>', 'decimal mark').choices(['.', ',']))
-    .option('--clock-start <time>', 'time of the first row, for files without a time column', instant)
     .option('--timezone <zone>', 'zone of the calendar features', timeZone, 'UTC')
     .option('--licence <text>', 'licence of the data, for the model card', 'not stated')
     .optionsGroup('Network:')
