@@ -7,6 +7,7 @@ import type { Forecast } from '../src/forecast/forecast.ts';
 import type { Outgoing } from '../src/mqtt/outbox.ts';
 import { topicsOf } from '../src/mqtt/topics.ts';
 import { Discovery } from '../src/outputs/home-assistant/discovery.ts';
+import { summaryMessage } from '../src/outputs/home-assistant/summary.ts';
 import { JsonTopics } from '../src/outputs/json/json-topics.ts';
 import { responseMessage } from '../src/outputs/json/messages.ts';
 import { Q } from '../src/quantiles.ts';
@@ -71,8 +72,24 @@ export function examples(): Readonly<Record<string, Outgoing>> {
     node: 'edge',
     version: '0.1.0',
     topics,
-    settings: () => SETTINGS,
+    group: 'default',
+    settings: () => ({
+      quantiles: SETTINGS.quantiles,
+      leads: [10 * MINUTE],
+      attributes: 'slim',
+      anomalies: true,
+      verbs: [],
+      pageUrl: 'http://edge.lan:8787',
+      supportUrl: 'http://edge.lan:8787',
+    }),
   });
+  const spec = {
+    name: STREAM,
+    unit: '°C',
+    device: 'cellar',
+    thresholds: [{ name: 'freezing', side: 'below', value: 0 }],
+    horizonMs: 15 * MINUTE,
+  } as const;
   const response = (verb: string, message: Record<string, unknown>): Outgoing => ({
     topic: topics.response(verb),
     payload: JSON.stringify(message),
@@ -171,6 +188,26 @@ export function examples(): Readonly<Record<string, Outgoing>> {
       ),
     ),
     error: response('forget-stream', responseMessage(null, answerText(unknown), 'a-17')),
-    device: home.stream({ name: STREAM, unit: '°C', thresholds: ['freezing'] }).message,
+    summary: {
+      topic: topics.summary(STREAM),
+      payload: JSON.stringify(
+        summaryMessage(forecast, {
+          leads: [10 * MINUTE],
+          quantiles: SETTINGS.quantiles,
+          decimals: 1,
+          additive: false,
+          anomaly: false,
+        }),
+      ),
+      qos: 1,
+      retain: true,
+    },
+    alerts: {
+      topic: topics.alerts,
+      payload: JSON.stringify({ count: 0, alerts: [] }),
+      qos: 1,
+      retain: true,
+    },
+    device: home.device(home.deviceId(spec, 1), [spec]).message,
   };
 }

@@ -8,6 +8,7 @@ import { createClockHold } from './agent/clock-hold.ts';
 import { Configurer } from './agent/configure.ts';
 import type { Agent, AgentOptions } from './agent/contract.ts';
 import { forecastHandler } from './agent/forecasts.ts';
+import { GROUP } from './agent/groups.ts';
 import { createHealth } from './agent/health.ts';
 import { KnownAhead } from './agent/known-ahead.ts';
 import { Link } from './agent/link.ts';
@@ -77,6 +78,7 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
     ...context,
     streams: () => streams.specs(),
     model: () => publishedName(models.current, version),
+    group: GROUP,
   });
   const link: Link = new Link({
     ...context,

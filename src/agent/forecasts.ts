@@ -22,12 +22,12 @@ export function forecastHandler({ config, outputs, streams, tuning, remote, onFo
     tuning.observe(forecasts);
     remote?.observe(forecasts);
     for (const forecast of forecasts) {
+      // An output may put the anomaly into what it makes of the forecast.
+      const anomalies = alarms(forecast, config().publish.anomalies);
+      for (const anomaly of anomalies) outputs.anomaly(forecast.stream, anomaly);
       outputs.forecast(forecast, nowMs);
       board.record(forecast, nowMs);
-      for (const anomaly of alarms(forecast, config().publish.anomalies)) {
-        outputs.anomaly(forecast.stream, anomaly);
-        board.mark(forecast.stream, anomaly);
-      }
+      for (const anomaly of anomalies) board.mark(forecast.stream, anomaly);
       onForecast?.(forecast);
     }
   };

@@ -92,6 +92,11 @@ export const checkOrigin: Check = (text) =>
     ? null
     : 'must be an origin such as http://homeassistant.local:8123, without a path';
 
+export const checkPageUrl: Check = (text) =>
+  /^https?:\/\/[^\s/]+(?:\/\S*)?$/.test(text) && URL.canParse(text)
+    ? null
+    : 'must be a URL that begins with http:// or https://';
+
 const CRON_RANGES: readonly (readonly [number, number])[] = [
   [0, 59],
   [0, 23],

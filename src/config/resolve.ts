@@ -22,6 +22,7 @@ export function resolveRules(config: Config): IngestRule[] {
     payload: rule.payload,
     decoder: decoderSettings(rule),
     name: rule.name ?? null,
+    device: rule.device ?? null,
     unit: rule.unit ?? null,
     stream: streamSettings(rule, config),
   }));

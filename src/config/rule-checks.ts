@@ -16,6 +16,7 @@ interface RuleDraft {
     | readonly (string | { readonly field: string; readonly name?: string | undefined })[];
   readonly time?: string | undefined;
   readonly name?: string | undefined;
+  readonly device?: string | undefined;
   readonly interval: number | null;
   readonly horizon: number | null;
   readonly thresholds?: readonly ({ readonly name?: string | undefined } | undefined)[] | undefined;
@@ -34,7 +35,7 @@ export function checkRule(value: RuleDraft, context: z.core.$RefinementCtx): voi
   checkThresholds(value, report);
   const pattern = patternOf(value.match);
   if (pattern === null) return;
-  checkTemplate(value, pattern, report);
+  checkTemplates(value, pattern, report);
   if (!PAYLOAD_KINDS.includes(value.payload)) return;
   const wrong = formatOf(value.payload).checkMatch?.(pattern.filter.split('/')) ?? null;
   if (wrong !== null) report('match', wrong);
@@ -78,8 +79,27 @@ function checkFields({ payload, fields, time }: RuleDraft, report: Report): void
   }
 }
 
-function checkTemplate({ name, fields, payload }: RuleDraft, pattern: TopicPattern, report: Report): void {
-  if (typeof name !== 'string') return;
+function checkTemplates(rule: RuleDraft, pattern: TopicPattern, report: Report): void {
+  const { name, device, fields } = rule;
+  if (typeof name === 'string') {
+    checkTemplate('name', name, rule, pattern, report);
+    if (Array.isArray(fields) && fields.length > 1 && !placeholders(name).includes('field'))
+      report('name', 'gives several fields the same name; put {field} into it');
+  }
+  if (typeof device !== 'string') return;
+  checkTemplate('device', device, rule, pattern, report);
+  const named = typeof name === 'string' ? placeholders(name) : [];
+  for (const member of placeholders(device).filter((one) => one.startsWith('/') && !named.includes(one)))
+    report('device', `uses {${member}}, which must be in \`name\` too`);
+}
+
+function checkTemplate(
+  key: 'name' | 'device',
+  template: string,
+  { payload }: RuleDraft,
+  pattern: TopicPattern,
+  report: Report,
+): void {
   const wildcards = pattern.levels.filter(({ kind }) => kind !== 'literal').length;
   const allowed = [
     'field',
@@ -87,24 +107,21 @@ function checkTemplate({ name, fields, payload }: RuleDraft, pattern: TopicPatte
     ...pattern.captures,
     ...Array.from({ length: wildcards }, (_, at) => `${at + 1}`),
   ];
-  const used = placeholders(name);
-  for (const placeholder of used)
+  for (const placeholder of placeholders(template))
     if (placeholder.startsWith('/')) {
       const wrong = checkFieldPath(placeholder);
-      if (wrong !== null) report('name', `{${placeholder}} ${wrong}`);
+      if (wrong !== null) report(key, `{${placeholder}} ${wrong}`);
       else if (!READS_JSON.includes(payload))
-        report('name', `{${placeholder}} has no meaning with payload: ${payload}, which has no JSON members`);
+        report(key, `{${placeholder}} has no meaning with payload: ${payload}, which has no JSON members`);
     } else if (!allowed.includes(placeholder))
       report(
-        'name',
-        `uses {${placeholder}}, which the pattern does not give; allowed: ${allowed.map((key) => `{${key}}`).join(', ')}`,
+        key,
+        `uses {${placeholder}}, which the pattern does not give; allowed: ${allowed.map((one) => `{${one}}`).join(', ')}`,
       );
-  if (/[{}]/.test(name.replaceAll(PLACEHOLDER, '')))
-    report('name', 'has a brace that is not part of a placeholder such as {field}');
-  if (safeName(name.replaceAll(PLACEHOLDER, 'x')) !== name.replaceAll(PLACEHOLDER, 'x'))
-    report('name', 'must be topic levels without "+", "#" and empty levels');
-  if (Array.isArray(fields) && fields.length > 1 && !used.includes('field'))
-    report('name', 'gives several fields the same name; put {field} into it');
+  if (/[{}]/.test(template.replaceAll(PLACEHOLDER, '')))
+    report(key, 'has a brace that is not part of a placeholder such as {field}');
+  if (safeName(template.replaceAll(PLACEHOLDER, 'x')) !== template.replaceAll(PLACEHOLDER, 'x'))
+    report(key, 'must be topic levels without "+", "#" and empty levels');
 }
 
 function patternOf(match: unknown): TopicPattern | null {

@@ -14,6 +14,7 @@ import {
   checkListen,
   checkNode,
   checkOrigin,
+  checkPageUrl,
   checkPattern,
   checkPublicKey,
   checkTimeZone,
@@ -105,6 +106,32 @@ const publish = z.strictObject({
     text('topic levels', checkBase).default('homeassistant'),
     'restart',
     "Home Assistant's discovery prefix.",
+  ),
+});
+
+const homeAssistant = z.strictObject({
+  leads: durationList(
+    { min: '1s', max: '90d' },
+    'hot',
+    'Leads whose median is an entity of each stream, besides the next step and the leads of `publish.at`; those outside the horizon of a stream are left out.',
+    ['1h'],
+  ),
+  attributes: note(
+    z.enum(['none', 'slim', 'full']).default('slim'),
+    'hot',
+    'What entities carry as attributes, which the recorder stores at each step. `slim`: lowest and highest published quantile of the lead; the entity `fan`, with the whole forecast, is disabled until it is enabled in Home Assistant. `full`: `fan` is enabled. `none`: no attributes and no `fan`.',
+  ),
+  url: note(
+    text('a URL', checkPageUrl).optional(),
+    'hot',
+    'Address of the page, to which the devices in Home Assistant link. Default: `http.listen`, unless it is loopback.',
+    { [TYPE_KEY]: 'URL' },
+  ),
+  support_url: note(
+    text('a URL', checkPageUrl).optional(),
+    'hot',
+    'Address that Home Assistant names for support; the page by default.',
+    { [TYPE_KEY]: 'URL' },
   ),
 });
 
@@ -330,6 +357,11 @@ export const configSchema = z.strictObject({
   ),
   finetune: note(finetune.prefault({}), 'hot', 'Training on this machine.'),
   publish: note(publish.prefault({}), 'hot', 'The published messages.'),
+  home_assistant: note(
+    homeAssistant.prefault({}),
+    'hot',
+    'Entities in Home Assistant, where `publish.home_assistant` is on; see docs/home-assistant.md.',
+  ),
   store: note(store.prefault({}), 'hot', 'The database.'),
   http: note(http.prefault({}), 'restart', 'The page.'),
   remote_config: note(remoteConfig.prefault({}), 'restart', 'Configs received over the broker.'),

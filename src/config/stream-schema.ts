@@ -132,6 +132,11 @@ export const streamSchema = z
       'hot',
       'Template of stream names, with `{capture}`, `{1}` for the first wildcard, `{field}`, `{topic}`, and `{/model}` for a member of the JSON payload, where one topic carries many devices. Default: the levels matched by wildcards, then the field, such as `cellar/temperature`; without wildcards, the topic.',
     ),
+    device: note(
+      text('a name template').max(200, 'is longer than 200 characters').optional(),
+      'hot',
+      'Template of the device that the streams belong to, with the placeholders of `name`: Home Assistant and Sparkplug group the streams of one device. Default: the name of the stream up to `{device}`, else without its field, such as `cellar`.',
+    ),
     unit: note(
       unit().optional(),
       'hot',

@@ -67,12 +67,12 @@ export function durationOr(word: string, range: Range, reload: Reload, descripti
 }
 
 /** ms each. */
-export function durationList(range: Range, reload: Reload, description: string) {
+export function durationList(range: Range, reload: Reload, description: string, preset: string[] = []) {
   const item = quantity('duration', parseDuration, range, []).transform((ms) => ms as number);
   const schema = z
     .array(item, { error: () => 'must be a list of durations' })
     .max(16, 'has more than 16 entries');
-  return note(schema.prefault([]), reload, description, extra('list of durations', range));
+  return note(schema.prefault(preset), reload, description, extra('list of durations', range));
 }
 
 /** Bytes. */

@@ -1,7 +1,7 @@
 /** From a rule, a topic and a field to the name of a stream. */
 import { formatOf } from './decoders/index.ts';
 import type { PatternLevel, TopicPattern } from './pattern.ts';
-import type { IngestRule } from './rule.ts';
+import type { IngestRule, StreamSource } from './rule.ts';
 import { fillTemplate, identityPointers, safeLevel, safeName } from './stream-name.ts';
 
 /** Between a field and what the name takes from the payload; no key that a sensor sends holds it. */
@@ -28,6 +28,47 @@ export function streamName(
     return safeName(fillTemplate(rule.name, templateValues(rule.name, rule.pattern, topic, taken, field)));
   const parts = formatOf(rule.payload).nameParts?.(topic) ?? (taken.length > 0 ? taken : [topic]);
   return safeName([...parts.map(safeParts), field === '' ? '' : safeParts(field)].join('/'));
+}
+
+/**
+ * The physical device of a stream. In this order: the rule's `device` template; the name up to the level with the capture
+ * `{device}`; the name without the field; the name without its last level.
+ * @param name of the stream
+ */
+export function deviceName(
+  rule: IngestRule,
+  { topic, field }: StreamSource,
+  taken: readonly string[],
+  name: string,
+): string {
+  const filled = (template: string): string | null =>
+    safeName(fillTemplate(template, templateValues(rule.name ?? '', rule.pattern, topic, taken, field)));
+  const levels = rule.name?.split('/') ?? [];
+  const at = levels.findIndex((level) => level.includes('{device}'));
+  const template = rule.device ?? (at < 0 ? null : levels.slice(0, at + 1).join('/'));
+  const device = template === null ? capturedDevice(rule, topic, taken) : filled(template);
+  return device ?? withoutField(name, plainField(field));
+}
+
+/** Of streams with the default name, the levels up to the capture `{device}`. */
+function capturedDevice(rule: IngestRule, topic: string, taken: readonly string[]): string | null {
+  if (rule.name !== null || formatOf(rule.payload).nameParts?.(topic) != null) return null;
+  const wildcards = rule.pattern.levels.filter((level) => level.kind !== 'literal');
+  const at = wildcards.findIndex((level) => captureOf(level) === 'device');
+  return at < 0
+    ? null
+    : safeName(
+        taken
+          .slice(0, at + 1)
+          .map(safeParts)
+          .join('/'),
+      );
+}
+
+function withoutField(name: string, field: string): string {
+  const end = `/${safeParts(field)}`;
+  const cut = field !== '' && name.endsWith(end) ? name.length - end.length : name.lastIndexOf('/');
+  return cut > 0 ? name.slice(0, cut) : name;
 }
 
 function templateValues(

@@ -5,7 +5,7 @@ import type { PayloadKind } from './decoders/index.ts';
 import type { TopicPattern } from './pattern.ts';
 
 /** Everything of a stream but what the reading decides. */
-export type StreamSettings = Omit<StreamSpec, 'name' | 'unit'>;
+export type StreamSettings = Omit<StreamSpec, 'name' | 'unit' | 'device'>;
 
 export interface IngestRule {
   readonly pattern: TopicPattern;
@@ -13,6 +13,8 @@ export interface IngestRule {
   readonly decoder: DecoderSettings;
   /** Template of stream names, such as `{device}/{field}`; null: what the wildcards took, then the field. */
   readonly name: string | null;
+  /** Template of device names; null or absent: the part of the stream's name that its siblings share, see `deviceName`. */
+  readonly device?: string | null;
   readonly unit: string | null;
   readonly stream: StreamSettings;
 }

@@ -1,7 +1,7 @@
 /** The streams that exist, at most `maxStreams`, each owned by the rule that met it first. */
 import type { FieldSelector } from './decoder.ts';
 import { createDecoder } from './decoders/index.ts';
-import { plainField, streamName } from './naming.ts';
+import { deviceName, plainField, streamName } from './naming.ts';
 import type { RouteRule } from './routes.ts';
 import type { DiscoveredStream, IngestRule, StreamSettings, StreamSource } from './rule.ts';
 
@@ -58,7 +58,7 @@ function selectorOf({ payload, decoder }: IngestRule, field: string): FieldSelec
 
 /** The owner's word on the unit goes before the sender's. */
 function discovered(
-  { rule, number }: RouteRule,
+  { rule, number, taken }: RouteRule,
   name: string,
   source: StreamSource,
   sentUnit: string | null,
@@ -71,6 +71,7 @@ function discovered(
       ...field?.stream,
       name,
       unit: field?.unit ?? rule.unit ?? sentUnit,
+      device: deviceName(rule, source, taken, name),
     },
     source,
     rule: number,

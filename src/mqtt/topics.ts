@@ -9,9 +9,13 @@ export interface Topics {
   forecast(stream: string): string;
   /** A plain number: the median `lead` ahead, such as `1h`. */
   forecastAt(stream: string, lead: string): string;
+  /** Home Assistant's entities of the stream read this. */
+  summary(stream: string): string;
   score(stream: string): string;
   anomaly(stream: string): string;
   alert(id: string): string;
+  /** All alerts that hold, in one message. */
+  readonly alerts: string;
   model(group: string): string;
   readonly configDesired: string;
   readonly configReported: string;
@@ -48,9 +52,11 @@ export function topicsOf(base: string, node: string): Topics {
     trial: joinLevels(root, 'trial'),
     forecast: (stream) => joinLevels(root, 'forecast', stream),
     forecastAt: (stream, lead) => joinLevels(root, 'forecast', stream, 'at', lead),
+    summary: (stream) => joinLevels(root, 'summary', stream),
     score: (stream) => joinLevels(root, 'score', stream),
     anomaly: (stream) => joinLevels(root, 'anomaly', stream),
     alert: (id) => joinLevels(root, 'alert', id),
+    alerts: joinLevels(root, 'alerts'),
     model: (group) => joinLevels(modelRoot, group),
     configDesired: joinLevels(root, 'config', 'desired'),
     configReported: joinLevels(root, 'config', 'reported'),

@@ -24,6 +24,7 @@ export interface Output extends Part {
   streams?(specs: readonly StreamSpec[]): void;
   /** @param nowMs wall clock when it was made */
   forecast?(forecast: Forecast, nowMs: number): void;
+  /** Before the forecast of the same bucket. */
   anomaly?(stream: string, anomaly: Surprise): void;
   /** @param window how many forecasts the figures look back on */
   score?(stream: string, scores: readonly LeadScore[], window: number): void;

@@ -20,6 +20,8 @@ export interface OutputContext
   readonly streams: () => readonly StreamSpec[];
   /** The model that forecasts. */
   readonly model: () => ModelName;
+  /** Group of the streams that share it. */
+  readonly group: string;
 }
 
 /** A new output is one line here. Their messages go out in this order. */

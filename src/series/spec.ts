@@ -51,6 +51,8 @@ export interface StreamSpec {
   /** Unique; safe as MQTT topic levels. */
   readonly name: string;
   readonly unit: string | null;
+  /** The physical device that the stream belongs to, safe as topic levels; absent: the stream is its own. */
+  readonly device?: string;
   /** Bucket length, ms; null: learnt from the first arrivals. */
   readonly intervalMs: number | null;
   readonly aggregate: Aggregate;

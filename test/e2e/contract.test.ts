@@ -156,7 +156,9 @@ describe.skipIf(!hasMosquitto)('the contract', () => {
       expect(availability[0]?.topic).toBe(`${ROOT}/status`);
       for (const component of Object.values(cmps)) {
         expect(component.unique_id).toBeTruthy();
-        expect(String(component.state_topic)).toMatch(new RegExp(`^${ROOT}/(health|forecast/)`));
+        expect(String(component.state_topic ?? component.command_topic)).toMatch(
+          new RegExp(`^${ROOT}/(health|alerts|model/|request/|summary/|forecast/)`),
+        );
       }
     }
     const before = devices().length;
@@ -246,7 +248,7 @@ describe.skipIf(!hasMosquitto)('the contract', () => {
     expect(await daemon.end('SIGTERM')).toBe(0);
     await waitFor('offline', () => on('status').some((seen) => json(seen).state === 'offline'));
     const known =
-      /^gatecast\/edge\/(status|health|forecast\/.+|score\/.+|anomaly\/.+|alert\/[^/]+|model\/[^/]+|request\/[^/]+|response\/[^/]+)$/;
+      /^gatecast\/edge\/(status|health|alerts|forecast\/.+|summary\/.+|score\/.+|anomaly\/.+|alert\/[^/]+|model\/[^/]+|request\/[^/]+|response\/[^/]+)$/;
     const others = eyes.seen.filter(
       ({ topic }) => !known.test(topic) && !/^(sensors|homeassistant)\//.test(topic) && topic !== 'probe',
     );

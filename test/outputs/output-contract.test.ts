@@ -53,6 +53,7 @@ function setUp(
     streams: () => state.specs,
     maxMessageBytes: () => Number.POSITIVE_INFINITY,
     model: () => ({ id: 'base', version: '1' }),
+    group: 'default',
     since: () => T0,
     session: 's',
   });

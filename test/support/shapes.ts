@@ -98,9 +98,9 @@ export const SHAPES = {
   }),
   device: z.strictObject({
     dev: z.looseObject({ ids: z.array(z.string()), name: z.string() }),
-    o: z.strictObject({ name: z.literal('gatecast'), sw: z.string() }),
+    o: z.strictObject({ name: z.literal('gatecast'), sw: z.string(), url: z.string().optional() }),
     availability: z.array(z.looseObject({ topic: z.string() })),
     qos: z.literal(1),
-    cmps: z.record(z.string(), z.looseObject({ p: z.enum(['sensor', 'binary_sensor']) })),
+    cmps: z.record(z.string(), z.looseObject({ p: z.enum(['sensor', 'binary_sensor', 'button']) })),
   }),
 } as const;

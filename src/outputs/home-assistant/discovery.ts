@@ -1,19 +1,26 @@
 /**
- * The messages of Home Assistant's MQTT device discovery: one device for each stream (state: the next median; attributes: the whole
- * forecast; one more sensor for each plain-number lead and each threshold), and one for the agent. `home-assistant.ts` decides
- * when they are sent. An empty payload removes a device.
+ * The messages of Home Assistant's MQTT device discovery (Home Assistant 2024.11 and later): one for each physical device, with the
+ * entities of all its streams, and one for the agent. `home-assistant.ts` decides when they are sent. An empty payload removes a
+ * device.
  */
-import { formatDuration } from '../../config/units.ts';
+import { hostname } from 'node:os';
 import type { Outgoing } from '../../mqtt/outbox.ts';
 import { homeAssistantTopics, type Topics } from '../../mqtt/topics.ts';
-import { QUANTILES } from '../../quantiles.ts';
 import { sha256 } from '../../system/files.ts';
-import { QUANTILE_NAMES } from '../json/messages.ts';
+import {
+  type AnnouncedSpec,
+  agentComponents,
+  type Component,
+  type EntitySettings,
+  placeOf,
+  STATE,
+  streamComponents,
+} from './entities.ts';
 
-export interface AnnouncedStream {
-  readonly name: string;
-  readonly unit: string | null;
-  readonly thresholds: readonly string[];
+export interface DiscoverySettings extends EntitySettings {
+  /** Of the page; null: Home Assistant's users cannot reach it. */
+  readonly pageUrl: string | null;
+  readonly supportUrl: string | null;
 }
 
 export interface DiscoveryParts {
@@ -23,16 +30,19 @@ export interface DiscoveryParts {
   readonly node: string;
   readonly version: string;
   readonly topics: Topics;
-  readonly settings: () => { readonly quantiles: readonly number[]; readonly at: readonly number[] };
+  /** Group of the streams that share a model. */
+  readonly group: string;
+  readonly settings: () => DiscoverySettings;
 }
 
-type Component = Readonly<Record<string, unknown>>;
+/** A component as it is remembered, `<platform>:<key>`: what is needed to take it back. */
+export type ComponentId = string;
 
-/**
- * Quantiles in the attributes. The recorder drops attributes of 16,384 bytes and more: three lists of 336 leads at
- * most 14 bytes a number and a comma are 15,120.
- */
-const ATTRIBUTE_QUANTILES = 3;
+export interface Announcement {
+  readonly message: Outgoing;
+  /** Components of each stream. */
+  readonly ids: ReadonlyMap<string, readonly ComponentId[]>;
+}
 
 export class Discovery {
   private readonly id: string;
@@ -48,145 +58,114 @@ export class Discovery {
     return this.topics.status;
   }
 
-  /** The agent's own device: whether it is well. */
-  agent(): Outgoing {
-    const { topics, node } = this.parts;
-    return this.message(this.id, {
-      dev: { ids: [this.id], name: `gatecast ${node}`, mdl: 'forecast agent' },
-      cmps: {
-        health: {
-          p: 'binary_sensor',
-          unique_id: `${this.id}_health`,
-          name: 'Health',
-          device_class: 'problem',
-          entity_category: 'diagnostic',
-          state_topic: topics.health,
-          value_template: "{{ 'OFF' if value_json.state == 'ok' else 'ON' }}",
-          json_attributes_topic: topics.health,
-        },
-      },
-    });
+  /** Object id of the agent's own device. */
+  get agentId(): string {
+    return this.id;
   }
 
-  /**
-   * A stream's device.
-   * @param former ids of components announced before: Home Assistant keeps one until it is named without settings
-   * @returns the message, and the ids of its components
-   */
-  stream(stream: AnnouncedStream, former: readonly string[] = []): { message: Outgoing; ids: string[] } {
-    const wanted = new Map(this.components(stream));
-    const gone = former.filter((id) => !wanted.has(id));
-    const message = this.message(this.idOf(stream.name), {
-      dev: {
-        ids: [this.idOf(stream.name)],
-        name: `${stream.name} forecast`,
-        mdl: 'forecast',
-        via_device: this.id,
-      },
-      cmps: Object.fromEntries([...wanted, ...gone.map((id) => [id, { p: 'sensor' }])]),
-    });
-    return { message, ids: [...wanted.keys()] };
+  /** Object id of a stream's device. A device with many streams has several messages. @param part from 1 */
+  deviceId(spec: AnnouncedSpec, part: number): string {
+    const id = objectId(`${this.id}_device_${placeOf(spec).device}`);
+    return part === 1 ? id : `${id}_${part}`;
   }
 
-  /** Removes a stream's device; null: the agent's. */
-  gone(stream: string | null): Outgoing {
-    const id = stream === null ? this.id : this.idOf(stream);
-    return { topic: this.topics.device(id), payload: '', qos: 1, retain: true };
-  }
-
-  private idOf(stream: string): string {
+  /** Object id under which versions with a device for each stream announced it. */
+  formerId(stream: string): string {
     return objectId(`${this.id}_${stream}`);
   }
 
-  private message(
-    id: string,
-    { dev, cmps }: { dev: Component; cmps: Readonly<Record<string, Component>> },
-  ): Outgoing {
-    const { version, topics } = this.parts;
-    const payload = JSON.stringify({
-      dev: { ...dev, mf: 'gatecast', sw: version },
-      o: { name: 'gatecast', sw: version },
-      availability: [
-        {
-          topic: topics.status,
-          value_template: '{{ value_json.state }}',
-          payload_available: 'online',
-          payload_not_available: 'offline',
-        },
-      ],
-      qos: 1,
-      cmps,
-    });
-    return { topic: this.topics.device(id), payload, qos: 1, retain: true };
+  agent(former: readonly ComponentId[] = []): Announcement {
+    const { topics, node, group } = this.parts;
+    const dev = { ids: [this.id], name: `gatecast ${node}`, mdl: 'forecast agent' };
+    const components = agentComponents(this.parts.settings(), topics, group).map(
+      ([id, component]) => [id, { unique_id: `${this.id}_${id}`, ...component }] as const,
+    );
+    return this.announcement(this.id, dev, new Map([['', components]]), former);
   }
 
-  private *components(stream: AnnouncedStream): Generator<[string, Component]> {
+  /**
+   * @param id of one of the messages of their device
+   * @param specs streams of one device
+   * @param former components announced before: Home Assistant keeps one until it is named without settings
+   */
+  device(id: string, specs: readonly AnnouncedSpec[], former: readonly ComponentId[] = []): Announcement {
     const { topics } = this.parts;
     const settings = this.parts.settings();
-    const topic = topics.forecast(stream.name);
-    const entry = (id: string, component: Component): [string, Component] => [
-      id,
-      { p: 'sensor', unique_id: `${this.idOf(stream.name)}_${id}`, ...component },
-    ];
-    const number = {
-      state_class: 'measurement',
-      ...(stream.unit === null ? {} : { unit_of_measurement: stream.unit }),
+    const [first] = specs;
+    const device = first === undefined ? '' : placeOf(first).device;
+    const dev = {
+      ids: [objectId(`${this.id}_device_${device}`)],
+      name: `${device.replaceAll('/', ' ')} forecast`,
+      mdl: 'forecast',
+      via_device: this.id,
     };
-    yield entry('next', {
-      name: 'next',
-      ...number,
-      state_topic: topic,
-      value_template: `{{ value_json.${nearest(settings.quantiles, 0.5)}[0] }}`,
-      json_attributes_topic: topic,
-      json_attributes_template: attributes(settings.quantiles),
+    const components = new Map(
+      specs.map((spec) => {
+        const stream = this.formerId(spec.name);
+        const made = streamComponents(spec, settings, topics).map(
+          ([key, component]) =>
+            [`${objectId(spec.name)}_${key}`, { unique_id: `${stream}_${key}`, ...component }] as const,
+        );
+        return [spec.name, made];
+      }),
+    );
+    return this.announcement(id, dev, components, former);
+  }
+
+  /** Removes what a message announced. */
+  gone(id: string): Outgoing {
+    return { topic: this.topics.device(id), payload: '', qos: 1, retain: true };
+  }
+
+  private announcement(
+    id: string,
+    dev: Readonly<Record<string, unknown>>,
+    components: ReadonlyMap<string, readonly (readonly [string, Component])[]>,
+    former: readonly ComponentId[],
+  ): Announcement {
+    const { version, topics } = this.parts;
+    const { pageUrl, supportUrl } = this.parts.settings();
+    const ids = new Map(
+      [...components].map(([stream, list]) => [stream, list.map(([key, { p }]) => `${p}:${key}`)]),
+    );
+    const kept = new Set([...ids.values()].flat());
+    const removed = former
+      .filter((one) => !kept.has(one))
+      .map((one) => {
+        const colon = one.indexOf(':');
+        return [one.slice(colon + 1), { p: one.slice(0, colon) }];
+      });
+    const payload = JSON.stringify({
+      dev: {
+        ...dev,
+        mf: 'gatecast',
+        sw: version,
+        ...(pageUrl === null ? {} : { cu: pageUrl }),
+      },
+      o: { name: 'gatecast', sw: version, ...(supportUrl === null ? {} : { url: supportUrl }) },
+      availability: [{ topic: topics.status, value_template: STATE }],
+      qos: 1,
+      cmps: Object.fromEntries([...removed, ...[...components.values()].flat()]),
     });
-    for (const ahead of settings.at) {
-      const lead = formatDuration(ahead);
-      yield entry(`in_${lead}`, {
-        name: `in ${lead}`,
-        ...number,
-        state_topic: topics.forecastAt(stream.name, lead),
-      });
-    }
-    for (const threshold of stream.thresholds) {
-      yield entry(`when_${objectId(threshold)}`, {
-        name: threshold,
-        device_class: 'timestamp',
-        state_topic: topic,
-        value_template: crossingTemplate(threshold),
-      });
-    }
+    return { message: { topic: this.topics.device(id), payload, qos: 1, retain: true }, ids };
   }
 }
 
-/** Lowest, middle and highest of the published quantiles, with what the chart cards need beside them. */
-function attributes(quantiles: readonly number[]): string {
-  const sorted = [...quantiles].sort((a, b) => a - b);
-  const chosen =
-    sorted.length <= ATTRIBUTE_QUANTILES
-      ? sorted.map(nameOf)
-      : [nameOf(sorted[0]), nearest(sorted, 0.5), nameOf(sorted.at(-1)!)];
-  const lists = chosen.map((name) => `'${name}': value_json.${name}`);
-  return `{{ {'origin': value_json.origin, 'step_s': value_json.step_s, 'kind': value_json.model.kind, 'quality': value_json.input.quality, ${lists.join(', ')}} | tojson }}`;
-}
-
-/** The name is text of the config: it stands in the template as a quoted string that cannot be left. */
-function crossingTemplate(threshold: string): string {
-  const quoted = [...threshold].map((c) => `\\u${c.codePointAt(0)!.toString(16).padStart(4, '0')}`).join('');
-  const safe = /^[\w .-]+$/.test(threshold) ? threshold : quoted;
-  return `{% set hit = value_json.crossing | default([]) | selectattr('name', 'eq', '${safe}') | list %}{{ hit[0].at if hit and hit[0].at else None }}`;
-}
-
-function nearest(quantiles: readonly number[], level: number): string {
-  return nameOf(quantiles.reduce((best, q) => (Math.abs(q - level) < Math.abs(best - level) ? q : best)));
-}
-
-function nameOf(level: number): string {
-  return QUANTILE_NAMES[(QUANTILES as readonly number[]).indexOf(level)];
+/**
+ * Where other machines reach the page; null on loopback alone.
+ * @param listen as `http.listen`
+ */
+export function pageUrlOf(listen: string): string | null {
+  const colon = listen.lastIndexOf(':');
+  const host = listen.slice(0, Math.max(0, colon));
+  const port = listen.slice(colon + 1);
+  if (colon < 0 || port === '0' || /^(?:127\.|localhost$|\[::1\]$)/.test(host)) return null;
+  const name = /^(?:|0\.0\.0\.0|\[::\])$/.test(host) ? hostname() : host;
+  return `http://${name}:${port}`;
 }
 
 /** Letters, digits, `_` and `-`; another name never gives the same id. */
-function objectId(name: string): string {
+export function objectId(name: string): string {
   const clean = name.replace(/[^A-Za-z0-9_-]/g, '_');
   return clean === name && clean.length <= 80 ? clean : `${clean.slice(0, 80)}_${sha256(name).slice(0, 8)}`;
 }

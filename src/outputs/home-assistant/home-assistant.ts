@@ -1,46 +1,61 @@
 /**
- * The output for Home Assistant: announces every stream at the start, when it is new and when its settings changed, and all of
- * them again when Home Assistant or the broker comes back. It sends a few at a time, so that two thousand devices neither push
- * forecasts out of the outbox nor delay them. What was announced is stored, so that it can be removed after a restart.
- * The forecasts themselves go out on the JSON topics.
+ * The output for Home Assistant. It announces the devices at the start, when streams are new and when settings changed, and all of
+ * them again when Home Assistant or the broker comes back: a few messages at a time, so that a thousand devices neither push
+ * forecasts out of the outbox nor delay them. With each forecast it publishes the summary that the entities read.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Change, Context } from '../../agent/part.ts';
 import type { Config } from '../../config/index.ts';
+import type { Forecast } from '../../forecast/forecast.ts';
 import type { Incoming } from '../../mqtt/connection.ts';
-import type { StreamSpec } from '../../series/spec.ts';
 import type { Store } from '../../store/store-contract.ts';
-import type { Output } from '../output.ts';
-import { type AnnouncedStream, Discovery } from './discovery.ts';
-
-export type AnnouncedSpec = Pick<StreamSpec, 'name' | 'unit' | 'thresholds'>;
+import { alertMessage } from '../json/messages.ts';
+import type { Alert, Output } from '../output.ts';
+import { Pace } from '../pace.ts';
+import { Announced } from './announced.ts';
+import { type Announcement, Discovery, type DiscoverySettings, pageUrlOf } from './discovery.ts';
+import { type AnnouncedSpec, isAdditive, leadsOf, quantityOfStream } from './entities.ts';
+import { type SummaryOptions, summaryMessage } from './summary.ts';
 
 export interface HomeAssistantParts extends Pick<Context, 'clock' | 'send' | 'topics' | 'version'> {
-  readonly config: () => Pick<Config, 'base' | 'node'> & {
-    readonly publish: Pick<Config['publish'], 'home_assistant' | 'discovery_prefix' | 'quantiles' | 'at'>;
-  };
+  readonly config: () => Pick<Config, 'base' | 'node' | 'publish' | 'home_assistant' | 'http' | 'requests'>;
   /** Streams that the agent forecasts. */
   readonly streams: () => readonly AnnouncedSpec[];
   readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
+  /** Group of the streams that share a model. */
+  readonly group: string;
 }
 
-const KEY = 'agent.home-assistant';
-/** Devices in one go, and the pause before the next, ms. */
+/** Streams of one discovery message: brokers limit messages, some at 128 KB. */
+const MOST_STREAMS = 24;
+/** Messages in one turn, their bytes, and the pause before the next turn, ms. */
 const PER_TURN = 25;
+const BYTES_PER_TURN = 128 * 1024;
 const PAUSE_MS = 100;
 
 export class HomeAssistant implements Output {
   readonly name = 'Home Assistant';
   private readonly discovery: Discovery;
-  /** By stream, the ids of its components. */
-  private readonly announced: Map<string, readonly string[]>;
-  private readonly due = new Map<string, AnnouncedSpec>();
+  private readonly announced: Announced;
+  /** Streams to announce, by discovery message. */
+  private readonly wanted = new Map<string, Map<string, AnnouncedSpec>>();
+  private readonly messageOf = new Map<string, string>();
+  /** Messages to send, in order. */
+  private readonly due = new Set<string>();
+  /** Messages that lose streams. They go first, in a turn of their own: Home Assistant refuses an entity that another one still holds. */
+  private readonly losing = new Set<string>();
   private cancel: (() => void) | null = null;
-  private changed = false;
+  private connectedNow = false;
+  /** Rounding and leads of each stream's summary; made when first needed. */
+  private readonly options = new Map<string, Omit<SummaryOptions, 'anomaly'>>();
+  private readonly pace = new Pace();
+  private readonly anomalous = new Set<string>();
+  /** Newest summaries that were made without a connection. */
+  private readonly unsent = new Map<string, string>();
+  private readonly alerts = new Map<string, Alert>();
 
   constructor(private readonly parts: HomeAssistantParts) {
-    this.announced = read(parts.store);
-    const { topics, version } = parts;
+    const { topics, version, group } = parts;
     const { base, node, publish } = parts.config();
     this.discovery = new Discovery({
       prefix: publish.discovery_prefix,
@@ -48,13 +63,21 @@ export class HomeAssistant implements Output {
       node,
       version,
       topics,
-      settings: () => parts.config().publish,
+      group,
+      settings: () => settingsOf(parts.config()),
     });
+    this.announced = new Announced(parts.store, (stream) => this.discovery.formerId(stream));
   }
 
   prepare(next: Config, running: Config): Change | null {
-    const same = isDeepStrictEqual([next.publish, next.streams], [running.publish, running.streams]);
-    return same ? null : { settle: () => this.announce() };
+    const of = (config: Config) => [config.publish, config.home_assistant, config.streams, config.requests];
+    if (isDeepStrictEqual(of(next), of(running))) return null;
+    return {
+      settle: () => {
+        this.options.clear();
+        this.announce();
+      },
+    };
   }
 
   filters(): string[] {
@@ -70,108 +93,230 @@ export class HomeAssistant implements Output {
   }
 
   connected(): void {
+    this.connectedNow = true;
     this.announce();
+    if (this.enabled) this.sendAlerts();
   }
 
   disconnected(): void {
+    this.connectedNow = false;
     this.cancelTurn();
   }
 
   stop(): void {
     this.cancelTurn();
-    this.save();
+    this.announced.save();
   }
 
   streams(specs: readonly AnnouncedSpec[]): void {
+    for (const { name } of specs) this.options.delete(name);
     if (!this.enabled) return;
-    for (const stream of specs) this.due.set(stream.name, stream);
+    for (const spec of specs) this.want(spec);
     // New streams come in bursts: gather them.
     if (this.due.size > 0) this.cancel ??= this.parts.clock.after(PAUSE_MS, () => this.turn());
   }
 
+  forecast(forecast: Forecast): void {
+    if (!this.enabled) return;
+    const { stream } = forecast;
+    if (!this.pace.allows(forecast, this.parts.config().publish.every)) return;
+    const message = summaryMessage(forecast, {
+      ...this.optionsOf(forecast),
+      anomaly: this.anomalous.delete(stream),
+    });
+    if (message === null) return;
+    this.pace.note(forecast);
+    const text = JSON.stringify(message);
+    if (this.connectedNow) this.sendSummary(stream, text);
+    else this.unsent.set(stream, text);
+  }
+
+  anomaly(stream: string): void {
+    if (this.enabled) this.anomalous.add(stream);
+  }
+
+  alert(id: string, alert: Alert | null): void {
+    const before = this.alerts.get(id);
+    if (alert === null) this.alerts.delete(id);
+    else this.alerts.set(id, alert);
+    if (this.enabled && this.connectedNow && (before ?? null) !== alert) this.sendAlerts();
+  }
+
   forget(stream: string): void {
-    this.drop(stream);
-    this.save();
+    this.pace.forget(stream);
+    this.options.delete(stream);
+    this.anomalous.delete(stream);
+    this.unsent.delete(stream);
+    const id = this.messageOf.get(stream) ?? this.announced.messageOf(stream);
+    this.messageOf.delete(stream);
+    if (id !== null) {
+      this.wanted.get(id)?.delete(stream);
+      // Before the first announcement of this run the other streams of the message are unknown; the announcement takes the stream out.
+      if (this.wanted.has(id) || this.announced.streams(id).every((one) => one === stream)) this.tell(id);
+    }
+    this.clear(this.parts.topics.summary(stream));
+    this.announced.save();
   }
 
   private get enabled(): boolean {
     return this.parts.config().publish.home_assistant;
   }
 
+  private optionsOf({ stream }: Forecast): Omit<SummaryOptions, 'anomaly'> {
+    const { publish, home_assistant } = this.parts.config();
+    let found = this.options.get(stream);
+    if (found === undefined) {
+      const spec = this.specOf(stream);
+      found = {
+        leads: spec === undefined ? [] : leadsOf(spec, [...home_assistant.leads, ...publish.at]),
+        quantiles: publish.quantiles,
+        decimals: spec === undefined ? null : quantityOfStream(spec).decimals,
+        additive: spec !== undefined && isAdditive(spec),
+      };
+      this.options.set(stream, found);
+    }
+    return found;
+  }
+
+  private specOf(stream: string): AnnouncedSpec | undefined {
+    const id = this.messageOf.get(stream);
+    const wanted = id === undefined ? undefined : this.wanted.get(id)?.get(stream);
+    return wanted ?? this.parts.streams().find(({ name }) => name === stream);
+  }
+
+  private sendSummary(stream: string, payload: string): void {
+    this.unsent.delete(stream);
+    this.parts.send({ topic: this.parts.topics.summary(stream), payload, qos: 1, retain: true });
+  }
+
+  private sendAlerts(): void {
+    const alerts = [...this.alerts].map(([id, alert]) => ({ id, ...alertMessage(alert) }));
+    const payload = JSON.stringify({ count: alerts.length, alerts });
+    this.parts.send({ topic: this.parts.topics.alerts, payload, qos: 1, retain: true });
+  }
+
   /** Announces everything, and removes what is no more. */
   private announce(): void {
+    this.wanted.clear();
+    this.messageOf.clear();
+    this.due.clear();
+    this.losing.clear();
     if (!this.enabled) {
       this.retract();
       return;
     }
-    this.parts.send(this.discovery.agent());
-    const wanted = this.parts.streams();
-    const names = new Set(wanted.map(({ name }) => name));
-    for (const name of [...this.announced.keys()]) if (!names.has(name)) this.drop(name);
-    for (const stream of wanted) this.due.set(stream.name, stream);
+    this.due.add(this.discovery.agentId);
+    for (const spec of this.parts.streams()) this.want(spec);
+    for (const id of this.announced.messages())
+      if (this.announced.streams(id).some((stream) => stream !== '' && this.messageOf.get(stream) !== id))
+        this.losing.add(id);
     this.turn();
   }
 
-  private retract(): void {
-    this.due.clear();
-    if (this.announced.size === 0) return;
-    for (const stream of [...this.announced.keys()]) this.drop(stream);
-    this.parts.send(this.discovery.gone(null));
-    this.save();
+  private want(spec: AnnouncedSpec): void {
+    const id = this.messageFor(spec);
+    const former = this.messageOf.get(spec.name);
+    if (former !== undefined && former !== id) {
+      this.wanted.get(former)?.delete(spec.name);
+      this.losing.add(former);
+    }
+    const streams = this.wanted.get(id) ?? new Map<string, AnnouncedSpec>();
+    streams.set(spec.name, spec);
+    this.wanted.set(id, streams);
+    this.messageOf.set(spec.name, id);
+    this.due.add(id);
   }
 
-  private drop(stream: string): void {
-    this.due.delete(stream);
-    if (!this.announced.delete(stream)) return;
-    this.parts.send(this.discovery.gone(stream));
-    this.changed = true;
+  /** The message of the stream's device that announced it before, else the first one with room left. */
+  private messageFor(spec: AnnouncedSpec): string {
+    const before = this.messageOf.get(spec.name) ?? this.announced.messageOf(spec.name);
+    let free: string | null = null;
+    for (let part = 1; ; part++) {
+      const id = this.discovery.deviceId(spec, part);
+      if (id === before) return id;
+      if ((this.wanted.get(id)?.size ?? 0) < MOST_STREAMS) free ??= id;
+      if (free !== null && !this.wanted.has(id) && !this.announced.has(id)) return free;
+    }
+  }
+
+  private retract(): void {
+    const announced = this.announced.messages();
+    if (announced.length === 0) return;
+    for (const id of announced) {
+      for (const stream of this.announced.streams(id))
+        if (stream !== '') this.clear(this.parts.topics.summary(stream));
+      this.parts.send(this.discovery.gone(id));
+      this.announced.delete(id);
+    }
+    this.unsent.clear();
+    this.clear(this.parts.topics.alerts);
+    this.announced.save();
   }
 
   private turn(): void {
     this.cancelTurn();
-    const { send, clock } = this.parts;
-    for (const stream of [...this.due.values()].slice(0, PER_TURN)) {
-      this.due.delete(stream.name);
-      const former = this.announced.get(stream.name);
-      const { message, ids } = this.discovery.stream(announced(stream), former);
-      send(message);
-      if (former !== undefined && former.join() === ids.join()) continue;
-      this.announced.set(stream.name, ids);
-      this.changed = true;
+    let [messages, bytes] = [0, 0];
+    for (const id of this.losing.size > 0 ? this.losing : this.due) {
+      if (messages >= PER_TURN || bytes >= BYTES_PER_TURN) break;
+      bytes += this.tell(id);
+      messages++;
     }
-    if (this.due.size > 0) this.cancel = clock.after(PAUSE_MS, () => this.turn());
-    else this.save();
+    for (const [stream, text] of this.unsent) {
+      if (messages >= PER_TURN) break;
+      this.sendSummary(stream, text);
+      messages++;
+    }
+    if (this.losing.size > 0 || this.due.size > 0 || this.unsent.size > 0)
+      this.cancel = this.parts.clock.after(PAUSE_MS, () => this.turn());
+    else this.announced.save();
+  }
+
+  /** Sends a discovery message as it is wanted now. @returns its bytes */
+  private tell(id: string): number {
+    this.due.delete(id);
+    this.losing.delete(id);
+    const streams = this.wanted.get(id);
+    const former = this.announced.components(id);
+    let announcement: Announcement;
+    if (id === this.discovery.agentId) announcement = this.discovery.agent(former);
+    else if (streams !== undefined && streams.size > 0)
+      announcement = this.discovery.device(id, [...streams.values()], former);
+    else {
+      this.wanted.delete(id);
+      this.announced.delete(id);
+      this.parts.send(this.discovery.gone(id));
+      return 0;
+    }
+    this.parts.send(announcement.message);
+    this.announced.set(id, announcement.ids);
+    return announcement.message.payload.length;
+  }
+
+  private clear(topic: string): void {
+    this.parts.send({ topic, payload: '', qos: 1, retain: true });
   }
 
   private cancelTurn(): void {
     this.cancel?.();
     this.cancel = null;
   }
-
-  private save(): void {
-    if (!this.changed) return;
-    this.changed = false;
-    this.parts.store.setMeta(KEY, JSON.stringify([...this.announced]));
-  }
 }
 
-const announced = ({ name, unit, thresholds }: AnnouncedSpec): AnnouncedStream => ({
-  name,
-  unit,
-  thresholds: thresholds.map((threshold) => threshold.name),
-});
-
-function read(store: HomeAssistantParts['store']): Map<string, readonly string[]> {
-  try {
-    const rows: unknown = JSON.parse(store.getMeta(KEY) ?? '[]');
-    return new Map(Array.isArray(rows) ? rows.filter(isRow) : []);
-  } catch {
-    return new Map();
-  }
+function settingsOf({
+  publish,
+  home_assistant,
+  http,
+  requests,
+}: ReturnType<HomeAssistantParts['config']>): DiscoverySettings {
+  const pageUrl = home_assistant.url ?? pageUrlOf(http.listen);
+  return {
+    quantiles: publish.quantiles,
+    leads: [...home_assistant.leads, ...publish.at],
+    attributes: home_assistant.attributes,
+    anomalies: publish.anomalies !== null,
+    // A button cannot sign its request.
+    verbs: requests.signed ? [] : requests.allow,
+    pageUrl,
+    supportUrl: home_assistant.support_url ?? pageUrl,
+  };
 }
-
-const isRow = (row: unknown): row is readonly [string, readonly string[]] =>
-  Array.isArray(row) &&
-  typeof row[0] === 'string' &&
-  Array.isArray(row[1]) &&
-  row[1].every((id) => typeof id === 'string');

@@ -11,6 +11,7 @@ import type { Outgoing } from '../../mqtt/outbox.ts';
 import type { Topics } from '../../mqtt/topics.ts';
 import type { Store } from '../../store/store-contract.ts';
 import type { Alert, GroupInput, HealthInput, ModelName, Output, StatusState } from '../output.ts';
+import { Pace } from '../pace.ts';
 import {
   alertMessage,
   anomalyMessage,
@@ -41,8 +42,7 @@ const LEADS_KEY = 'agent.leads';
 export class JsonTopics implements Output {
   readonly name = 'JSON topics';
   private readonly topics: Topics;
-  /** Origin of the newest forecast published, by stream. */
-  private readonly published = new Map<string, number>();
+  private readonly pace = new Pace();
   /** Whether the broker retains a plain number, by topic; absent: this run has published nothing on it. */
   private readonly retainedAt = new Map<string, boolean>();
   /** Streams of an earlier run: the broker may retain numbers of them. */
@@ -81,13 +81,9 @@ export class JsonTopics implements Output {
     return this.notFinite === 0 ? {} : { 'forecast-not-finite': this.notFinite };
   }
 
-  /** `publish.every` counts in the stream's own time, so that a burst of late buckets is one message too. */
   forecast(forecast: Forecast, nowMs: number): void {
     const { quantiles, every, at } = this.parts.config().publish;
-    const last = this.published.get(forecast.stream);
-    const tooSoon =
-      every !== null && last !== undefined && forecast.originMs > last && forecast.originMs - last < every;
-    if (tooSoon) return;
+    if (!this.pace.allows(forecast, every)) return;
     const digits = digitsOf(forecast);
     const topic = this.topics.forecast(forecast.stream);
     const message = forecastText(
@@ -99,7 +95,7 @@ export class JsonTopics implements Output {
       this.notFinite++;
       return;
     }
-    this.published.set(forecast.stream, forecast.originMs);
+    this.pace.note(forecast);
     this.text(topic, message, true);
     for (const aheadMs of at) this.median(forecast, aheadMs, digits);
   }
@@ -133,7 +129,7 @@ export class JsonTopics implements Output {
   /** Clears what the broker retains of a stream. */
   forget(stream: string): void {
     const { topics } = this;
-    this.published.delete(stream);
+    this.pace.forget(stream);
     this.resumed.delete(stream);
     this.clear(topics.forecast(stream));
     this.clear(topics.score(stream));

@@ -1,109 +1,260 @@
 import { expect, test, vi } from 'vitest';
+import { validateConfig } from '../../../src/config/index.ts';
+import type { Forecast } from '../../../src/forecast/forecast.ts';
 import type { Outgoing } from '../../../src/mqtt/outbox.ts';
 import { topicsOf } from '../../../src/mqtt/topics.ts';
-import { Discovery } from '../../../src/outputs/home-assistant/discovery.ts';
-import { type AnnouncedSpec, HomeAssistant } from '../../../src/outputs/home-assistant/home-assistant.ts';
+import type { AnnouncedSpec } from '../../../src/outputs/home-assistant/entities.ts';
+import { HomeAssistant } from '../../../src/outputs/home-assistant/home-assistant.ts';
+import { Q } from '../../../src/quantiles.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
 
-const stream = (name: string, thresholds: string[] = []): AnnouncedSpec => ({
+const stream = (name: string, device = name, thresholds: string[] = []): AnnouncedSpec => ({
   name,
+  device,
   unit: null,
   thresholds: thresholds.map((threshold) => ({ name: threshold, side: 'above', value: 1 })),
 });
 
-const publish = { discovery_prefix: 'homeassistant', quantiles: [0.5 as const], at: [] as number[] };
+const forecastOf = (name: string, change: Partial<Forecast> = {}): Forecast => ({
+  stream: name,
+  unit: null,
+  originMs: 0,
+  stepMs: 60_000,
+  seq: 1,
+  leads: 2,
+  quantiles: Float64Array.from({ length: 2 * Q }, (_, i) => i + 0.123_456),
+  kind: 'gru',
+  input: { quality: 'good', observedMs: 0, ageMs: 0 },
+  coverage: { target: 0.8, observed: null, n: 0 },
+  crossings: [],
+  observed: 1,
+  expected: null,
+  ...change,
+});
 
 function setUp(streams: AnnouncedSpec[], store = new MemoryStore()) {
-  const state = { streams, enabled: true };
+  const configOf = (more: Record<string, unknown> = {}) =>
+    validateConfig({ node: 'n', mqtt: { url: 'mqtt://b' }, streams: [{ match: 'a' }], ...more });
+  const state = { streams, config: configOf() };
   const sent: Outgoing[] = [];
   const clock = new FakeClock();
   const output = new HomeAssistant({
-    config: () => ({ base: 'gatecast', node: 'n', publish: { ...publish, home_assistant: state.enabled } }),
+    config: () => state.config,
     version: '1',
     topics: topicsOf('gatecast', 'n'),
     streams: () => state.streams,
     send: (message) => sent.push(message),
     store,
     clock,
+    group: 'default',
   });
-  const home = new Discovery({
-    prefix: 'homeassistant',
-    base: 'gatecast',
-    node: 'n',
-    version: '1',
-    topics: topicsOf('gatecast', 'n'),
-    settings: () => publish,
-  });
-  const topicOf = (name: string) => home.gone(name).topic;
-  const gone = () => sent.filter(({ payload }) => payload === '').map(({ topic }) => topic);
-  return { output, sent, clock, state, store, topicOf, gone };
+  const configs = () => sent.filter(({ topic }) => topic.endsWith('/config'));
+  const gone = () => configs().flatMap(({ topic, payload }) => (payload === '' ? [topic] : []));
+  const summaries = () => sent.filter(({ topic }) => topic.includes('/summary/'));
+  const topicOf = (id: string) => `homeassistant/device/gatecast_gatecast_n_${id}/config`;
+  const last = (id: string) =>
+    JSON.parse(String(configs().findLast(({ topic }) => topic === topicOf(id))?.payload ?? '{}')) as {
+      cmps: Record<string, Record<string, unknown>>;
+    };
+  return { output, sent, clock, state, store, configs, gone, summaries, topicOf, last, configOf };
 }
 
-test('all streams are announced, a few at a time, and again when asked', () => {
-  const { output, sent, clock } = setUp(Array.from({ length: 60 }, (_, i) => stream(`s${i}`)));
+const AGENT = 'homeassistant/device/gatecast_gatecast_n/config';
+
+test('all devices are announced, a few at a time, and again when asked', () => {
+  const { output, clock, configs } = setUp(Array.from({ length: 60 }, (_, i) => stream(`s${i}`)));
   output.connected();
-  expect(sent.length).toBe(26);
+  expect(configs().length).toBe(25);
   clock.advance(1000);
-  expect(new Set(sent.map(({ topic }) => topic)).size).toBe(61);
+  expect(new Set(configs().map(({ topic }) => topic)).size).toBe(61);
   output.connected();
   clock.advance(1000);
-  expect(sent.length).toBe(122);
+  expect(configs().length).toBe(122);
+});
+
+test('the streams of a device are one message; of many streams, several of the same device', () => {
+  const names = Array.from({ length: 60 }, (_, i) => `plc/v${i}`);
+  const { output, clock, configs } = setUp([
+    ...names.map((name) => stream(name, 'plc')),
+    stream('pump/a', 'pump'),
+    stream('pump/b', 'pump'),
+  ]);
+  output.connected();
+  clock.advance(1000);
+  const topics = configs().map(({ topic }) => topic);
+  expect(topics.length).toBe(new Set(topics).size);
+  expect(topics.filter((topic) => topic.includes('_device_plc')).length).toBe(3);
+  expect(topics.filter((topic) => topic.includes('_device_pump')).length).toBe(1);
+  const plc = configs().filter(({ topic }) => topic.includes('_device_plc'));
+  const parsed = plc.map(({ payload }) => JSON.parse(String(payload)));
+  expect(new Set(parsed.map(({ dev }) => JSON.stringify(dev))).size).toBe(1);
+  const ids = parsed.flatMap(({ cmps }) => Object.keys(cmps)).filter((id) => id.endsWith('_next'));
+  expect(new Set(ids).size).toBe(60);
 });
 
 test('new streams are gathered; a forgotten one is taken back at once', () => {
-  const { output, sent, clock, topicOf, gone } = setUp([stream('a')]);
+  const { output, clock, configs, topicOf, gone, sent, last } = setUp([stream('a')]);
   output.connected();
   output.streams([stream('b')]);
-  output.streams([stream('c')]);
-  expect(sent.length).toBe(2);
+  output.streams([stream('c/x', 'c'), stream('c/y', 'c')]);
+  expect(configs().length).toBe(2);
   clock.advance(100);
-  expect(sent.length).toBe(4);
+  expect(configs().length).toBe(4);
   output.forget('b');
   output.forget('never heard of');
-  expect(gone()).toEqual([topicOf('b')]);
+  expect(gone()).toEqual([topicOf('device_b')]);
+  expect(sent.findLast(({ topic }) => topic === 'gatecast/n/summary/b')?.payload).toBe('');
+  // Its device has another stream.
+  output.forget('c/x');
+  expect(gone()).toEqual([topicOf('device_b')]);
+  const { cmps } = last('device_c');
+  const bare = Object.entries(cmps).filter(([, component]) => Object.keys(component).length === 1);
+  expect(bare.length).toBe(Object.keys(cmps).length / 2);
+  expect(bare.every(([id]) => id.startsWith('c_x_'))).toBe(true);
 });
 
 test('what a former run announced and is no more is taken back', () => {
-  const first = setUp([stream('a', ['hot']), stream('b')]);
+  const first = setUp([stream('a', 'a', ['hot']), stream('b'), stream('c/x', 'c'), stream('c/y', 'c')]);
   first.output.connected();
   first.output.stop();
-  const second = setUp([stream('a')], first.store);
+  const second = setUp([stream('a'), stream('c/y', 'c')], first.store);
+  second.output.forget('b');
   second.output.connected();
-  expect(second.gone()).toEqual([second.topicOf('b')]);
-  const { cmps } = JSON.parse(
-    String(second.sent.find(({ topic }) => topic === second.topicOf('a'))!.payload),
-  );
-  expect(cmps.when_hot).toEqual({ p: 'sensor' });
+  second.clock.advance(1000);
+  expect(second.gone()).toEqual([second.topicOf('device_b')]);
+  const bare = (id: string) =>
+    Object.entries(second.last(id).cmps).flatMap(([key, one]) =>
+      Object.keys(one).length === 1 ? [key] : [],
+    );
+  expect(bare('device_a')).toEqual(['a_when_hot', 'a_probability_hot']);
+  expect(bare('device_c').every((key) => key.startsWith('c_x_'))).toBe(true);
+});
+
+test('what versions with a device for each stream announced is taken back before the same entities come again', () => {
+  const store = new MemoryStore();
+  store.setMeta('agent.home-assistant', '[["c/x",["next"]],["b",["next","when_hot"]]]');
+  const { output, clock, gone, configs, topicOf } = setUp([stream('c/x', 'c')], store);
+  output.connected();
+  expect(gone().length).toBe(2);
+  expect(gone()).toContain(topicOf('b'));
+  expect(configs().length).toBe(2);
+  clock.advance(100);
+  expect(configs().map(({ topic }) => topic)).toContain(topicOf('device_c'));
+});
+
+test('a stream that goes over to another device leaves the first before it comes to the second', () => {
+  const first = setUp([stream('x/a', 'x'), stream('x/b', 'x')]);
+  first.output.connected();
+  first.output.stop();
+  const { output, configs, topicOf, clock } = setUp([stream('x/a', 'y'), stream('x/b', 'x')], first.store);
+  output.connected();
+  expect(configs().map(({ topic }) => topic)).toEqual([topicOf('device_x')]);
+  clock.advance(100);
+  expect(configs().map(({ topic }) => topic)).toEqual([topicOf('device_x'), AGENT, topicOf('device_y')]);
 });
 
 test('switched off, everything is taken back once, and nothing announced', () => {
-  const { output, sent, state, clock } = setUp([stream('a')]);
+  const { output, sent, state, clock, configOf } = setUp([stream('a')]);
   output.connected();
-  state.enabled = false;
+  state.config = configOf({ publish: { home_assistant: false } });
   sent.length = 0;
   output.connected();
-  expect(sent.map(({ payload }) => payload)).toEqual(['', '']);
+  expect(sent.every(({ payload, retain }) => payload === '' && retain)).toBe(true);
+  expect(sent.map(({ topic }) => topic).sort()).toEqual([
+    'gatecast/n/alerts',
+    'gatecast/n/summary/a',
+    AGENT,
+    'homeassistant/device/gatecast_gatecast_n_device_a/config',
+  ]);
   output.connected();
   output.streams([stream('x')]);
+  output.forecast(forecastOf('a'));
+  output.alert('store', { severity: 'error', text: 'x', sinceMs: 0 });
   clock.advance(1000);
-  expect(sent.length).toBe(2);
+  expect(sent.length).toBe(4);
+});
+
+test('settings that entities depend on are announced again; others are not', async () => {
+  const { output, state, configs, clock, configOf, last } = setUp([stream('a')]);
+  output.connected();
+  clock.advance(1000);
+  const change = async (more: Record<string, unknown>) => {
+    const next = configOf(more);
+    const found = output.prepare(next, state.config);
+    state.config = next;
+    const before = configs().length;
+    await found?.settle?.();
+    clock.advance(1000);
+    return configs().length - before;
+  };
+  expect(await change({ store: { retention: '3d' } })).toBe(0);
+  expect(await change({ home_assistant: { leads: ['2h'], attributes: 'none' } })).toBe(2);
+  expect(last('device_a').cmps.a_in_2h).toBeDefined();
+  expect(last('device_a').cmps.a_in_1h).toEqual({ p: 'sensor' });
+  expect(await change({ requests: { allow: [] } })).toBe(2);
+});
+
+test('summaries: rounded, paced, with the anomaly of their bucket, and the newest after an outage', () => {
+  const { output, clock, summaries, state, configOf } = setUp([{ ...stream('a'), unit: '°C' }]);
+  const texts = () => summaries().map(({ payload }) => JSON.parse(String(payload)));
+  output.forecast(forecastOf('a', { originMs: 1 }));
+  output.forecast(forecastOf('a', { originMs: 2 }));
+  expect(summaries()).toEqual([]);
+  output.connected();
+  clock.advance(1000);
+  expect(texts().map(({ origin }) => origin)).toEqual(['1970-01-01T00:00:00.002Z']);
+  expect(summaries()[0]).toMatchObject({ topic: 'gatecast/n/summary/a', retain: true, qos: 1 });
+  output.anomaly('a');
+  output.forecast(forecastOf('a', { originMs: 3 }));
+  output.forecast(forecastOf('a', { originMs: 4, quantiles: new Float64Array(2 * Q).fill(Number.NaN) }));
+  output.forecast(forecastOf('a', { originMs: 5 }));
+  expect(texts().map(({ anomaly }) => anomaly)).toEqual(['OFF', 'ON', 'OFF']);
+  expect(texts()[0]).toMatchObject({
+    state: 'online',
+    median: { next: 4.1, '1h': null },
+    range: { next: { p10: 0.1, p90: 8.1 }, '1h': {} },
+  });
+  state.config = configOf({ publish: { every: '1m' } });
+  output.forecast(forecastOf('a', { originMs: 6 }));
+  expect(texts()).toHaveLength(3);
+});
+
+test('alerts that hold are one message, also when there are none', () => {
+  const { output, sent } = setUp([]);
+  const alerts = () =>
+    sent
+      .filter(({ topic }) => topic === 'gatecast/n/alerts')
+      .map(({ payload }) => JSON.parse(String(payload)));
+  output.connected();
+  output.alert('store', { severity: 'error', text: 'disk', sinceMs: 0 });
+  output.alert('store', null);
+  output.alert('never raised', null);
+  expect(alerts()).toEqual([
+    { count: 0, alerts: [] },
+    {
+      count: 1,
+      alerts: [{ id: 'store', severity: 'error', text: 'disk', since: '1970-01-01T00:00:00.000Z' }],
+    },
+    { count: 0, alerts: [] },
+  ]);
 });
 
 test('damaged memory is no memory', () => {
   const store = new MemoryStore();
-  store.setMeta('agent.home-assistant', '[["a",1],5,["b",["next"]]]');
+  store.setMeta('agent.home-assistant', '[["a",1],5,["b",["next"]],["c",[["d",[1]]]]]');
   const { output, gone, topicOf } = setUp([], store);
   output.connected();
-  expect(gone()).toEqual([topicOf('b')]);
+  expect(gone()).toContain(topicOf('b'));
 });
 
 test('taking back many writes the memory once', () => {
-  const { output, clock, state, store, gone } = setUp(Array.from({ length: 200 }, (_, i) => stream(`s${i}`)));
+  const streams = Array.from({ length: 200 }, (_, i) => stream(`s${i}`));
+  const { output, clock, state, store, gone, configOf } = setUp(streams);
   output.connected();
   clock.advance(5000);
   const wrote = vi.spyOn(store, 'setMeta');
-  state.enabled = false;
+  state.config = configOf({ publish: { home_assistant: false } });
   output.connected();
   expect(gone().length).toBe(201);
   expect(wrote.mock.calls).toEqual([['agent.home-assistant', '[]']]);

@@ -1,0 +1,226 @@
+/**
+ * Units in Home Assistant's spelling, and the device class of a stream: which quantity Home Assistant takes it for. A class is
+ * given only with a unit that every Home Assistant since 2024.11 takes for it: another unit would make the entity invalid. A
+ * stream without a class keeps its unit.
+ */
+
+export interface Quantity {
+  /** As Home Assistant writes it; null: none. */
+  readonly unit: string | null;
+  /** Null: none fits. */
+  readonly deviceClass: string | null;
+  /** Decimals that are worth showing; null: it depends on the values. */
+  readonly decimals: number | null;
+}
+
+/**
+ * Other ways to write Home Assistant's units; those of more than two letters in any case, because short ones differ by it (`mL`, `ML`).
+ * The micro sign is U+00B5, which old and new versions take.
+ */
+const SPELLINGS: Readonly<Record<string, string>> = {
+  '℃': '°C',
+  ºC: '°C',
+  C: '°C',
+  Cel: '°C',
+  degC: '°C',
+  celsius: '°C',
+  '℉': '°F',
+  ºF: '°F',
+  F: '°F',
+  degF: '°F',
+  fahrenheit: '°F',
+  kelvin: 'K',
+  '%rh': '%',
+  rh: '%',
+  RH: '%',
+  percent: '%',
+  w: 'W',
+  kw: 'kW',
+  wh: 'Wh',
+  kwh: 'kWh',
+  KW: 'kW',
+  va: 'VA',
+  kva: 'kVA',
+  var: 'var',
+  kvar: 'kvar',
+  vac: 'V',
+  vdc: 'V',
+  l: 'L',
+  ml: 'mL',
+  m3: 'm³',
+  ft3: 'ft³',
+  'm3/h': 'm³/h',
+  'm³/h': 'm³/h',
+  'l/min': 'L/min',
+  lpm: 'L/min',
+  'l/h': 'L/h',
+  lph: 'L/h',
+  'l/s': 'L/s',
+  'ml/s': 'mL/s',
+  gpm: 'gal/min',
+  cfm: 'ft³/min',
+  'ug/m3': 'µg/m³',
+  'ug/m³': 'µg/m³',
+  'µg/m3': 'µg/m³',
+  'µg/m³': 'µg/m³',
+  'us/cm': 'µS/cm',
+  lux: 'lx',
+  'w/m2': 'W/m²',
+  'w/m²': 'W/m²',
+  m2: 'm²',
+  kmh: 'km/h',
+  kph: 'km/h',
+  kt: 'kn',
+  knots: 'kn',
+  'db(a)': 'dBA',
+  dba: 'dBA',
+  'r/min': 'rpm',
+  '1/min': 'rpm',
+  rpm: 'rpm',
+  inch: 'in',
+  inches: 'in',
+  sec: 's',
+  secs: 's',
+  second: 's',
+  seconds: 's',
+  mins: 'min',
+  minute: 'min',
+  minutes: 'min',
+  hr: 'h',
+  hrs: 'h',
+  hour: 'h',
+  hours: 'h',
+  day: 'd',
+  days: 'd',
+  lbs: 'lb',
+};
+
+interface Kind {
+  readonly deviceClass: string;
+  readonly units: readonly string[];
+  readonly name?: RegExp;
+}
+
+/** Parts of a name: `soil_moisture`, `airPressure` and `TEMP-1` are lists of words. */
+const word = (text: string): RegExp => new RegExp(`(?:^|[^a-z])(?:${text})(?:[^a-z]|$)`);
+
+/** The first kind whose unit and name fit. A kind without a name is known by its unit alone. */
+const KINDS: readonly Kind[] = [
+  { deviceClass: 'temperature', units: ['°C', '°F', 'K'] },
+  { deviceClass: 'battery', units: ['%'], name: word('batter(?:y|ies)|bat|soc|state of charge') },
+  { deviceClass: 'moisture', units: ['%'], name: word('moisture|soil|moist') },
+  { deviceClass: 'humidity', units: ['%'], name: word('humid(?:ity)?|hum|rh') },
+  { deviceClass: 'power_factor', units: ['%'], name: word('power factor|pf|cos ?phi') },
+  { deviceClass: 'power', units: ['W', 'kW'] },
+  { deviceClass: 'apparent_power', units: ['VA'] },
+  { deviceClass: 'reactive_power', units: ['var'] },
+  { deviceClass: 'energy', units: ['Wh', 'kWh', 'MWh', 'MJ', 'GJ'] },
+  { deviceClass: 'voltage', units: ['V', 'mV'] },
+  { deviceClass: 'current', units: ['A', 'mA'] },
+  { deviceClass: 'frequency', units: ['Hz', 'kHz', 'MHz', 'GHz'] },
+  { deviceClass: 'illuminance', units: ['lx'] },
+  { deviceClass: 'irradiance', units: ['W/m²'] },
+  {
+    deviceClass: 'atmospheric_pressure',
+    units: ['hPa', 'mbar', 'inHg', 'mmHg'],
+    name: word('baro(?:meter|metric)?|atmospher(?:e|ic)|sea ?level|air pressure|press|pressure'),
+  },
+  { deviceClass: 'pressure', units: ['Pa', 'hPa', 'kPa', 'bar', 'cbar', 'mbar', 'mmHg', 'inHg', 'psi'] },
+  { deviceClass: 'carbon_dioxide', units: ['ppm'], name: word('co2|eco2|carbon dioxide') },
+  { deviceClass: 'carbon_monoxide', units: ['ppm'], name: word('co|carbon monoxide') },
+  {
+    deviceClass: 'volatile_organic_compounds_parts',
+    units: ['ppm', 'ppb'],
+    name: word('t?vocs?|volatile organic compounds'),
+  },
+  {
+    deviceClass: 'volatile_organic_compounds',
+    units: ['µg/m³'],
+    name: word('t?vocs?|volatile organic compounds'),
+  },
+  { deviceClass: 'pm25', units: ['µg/m³'], name: word('pm ?2[ _.]?5') },
+  { deviceClass: 'pm10', units: ['µg/m³'], name: word('pm ?10') },
+  { deviceClass: 'pm1', units: ['µg/m³'], name: word('pm ?1') },
+  { deviceClass: 'ozone', units: ['µg/m³'], name: word('o3|ozone') },
+  { deviceClass: 'nitrogen_dioxide', units: ['µg/m³'], name: word('no2|nitrogen dioxide') },
+  { deviceClass: 'sulphur_dioxide', units: ['µg/m³'], name: word('so2|sulphur dioxide') },
+  { deviceClass: 'signal_strength', units: ['dBm', 'dB'], name: word('rssi|snr|signal|link|wifi') },
+  { deviceClass: 'sound_pressure', units: ['dBA', 'dB'], name: word('sound|noise|loudness') },
+  { deviceClass: 'gas', units: ['m³', 'ft³', 'CCF'], name: word('gas') },
+  {
+    deviceClass: 'volume_storage',
+    units: ['m³', 'L', 'mL', 'gal', 'ft³', 'CCF'],
+    name: word('tank|level|cistern|stock|remaining|storage'),
+  },
+  { deviceClass: 'water', units: ['m³', 'L', 'gal', 'ft³', 'CCF'], name: word('water|cold|hot') },
+  { deviceClass: 'volume_flow_rate', units: ['m³/h', 'L/min', 'ft³/min', 'gal/min'] },
+  {
+    deviceClass: 'precipitation',
+    units: ['mm', 'cm', 'in'],
+    name: word('rain(?:fall)?|precip(?:itation)?|snow'),
+  },
+  { deviceClass: 'precipitation_intensity', units: ['mm/h', 'mm/d', 'in/h', 'in/d'] },
+  { deviceClass: 'distance', units: ['km', 'm', 'cm', 'mm', 'mi', 'yd', 'ft', 'in'] },
+  { deviceClass: 'wind_speed', units: ['m/s', 'km/h', 'mph', 'kn', 'ft/s'], name: word('wind|gust') },
+  { deviceClass: 'speed', units: ['m/s', 'km/h', 'mph', 'kn', 'ft/s'] },
+  { deviceClass: 'weight', units: ['kg', 'g', 'mg', 'lb', 'oz'] },
+  { deviceClass: 'duration', units: ['d', 'h', 'min', 's', 'ms'] },
+  { deviceClass: 'data_rate', units: ['bit/s', 'kbit/s', 'Mbit/s', 'B/s', 'kB/s', 'MB/s'] },
+  { deviceClass: 'data_size', units: ['B', 'kB', 'MB', 'GB', 'TB', 'KiB', 'MiB', 'GiB'] },
+];
+
+const DECIMALS: Readonly<Record<string, number>> = {
+  '°C': 1,
+  '°F': 1,
+  K: 1,
+  '%': 1,
+  W: 1,
+  kW: 3,
+  VA: 1,
+  var: 1,
+  V: 1,
+  mV: 0,
+  A: 2,
+  mA: 0,
+  Hz: 2,
+  lx: 0,
+  'W/m²': 0,
+  hPa: 1,
+  mbar: 1,
+  Pa: 0,
+  kPa: 2,
+  bar: 2,
+  ppm: 0,
+  ppb: 0,
+  'µg/m³': 1,
+  dBm: 0,
+  dB: 1,
+  dBA: 1,
+  'm/s': 1,
+  'km/h': 1,
+  'L/min': 1,
+};
+
+/**
+ * @param unit as the config or the sensor writes it
+ * @param name of the stream within its device, such as `soil_moisture`
+ * @param additive values are increases of a bucket, which may be far smaller than readings of the same unit
+ */
+export function quantityOf(unit: string | null, name: string, additive = false): Quantity {
+  const written = unit === null ? '' : unit.trim().replaceAll('μ', 'µ');
+  if (written === '') return { unit: null, deviceClass: null, decimals: null };
+  const own =
+    SPELLINGS[written] ?? (written.length > 2 ? SPELLINGS[written.toLowerCase()] : undefined) ?? written;
+  const words = name
+    .replace(/([a-z])([A-Z])/g, '$1 $2')
+    .toLowerCase()
+    .replace(/[^a-z0-9.]+/g, ' ');
+  const kind = KINDS.find(
+    ({ units, name: pattern }) => units.includes(own) && (pattern === undefined || pattern.test(words)),
+  );
+  return {
+    unit: own,
+    deviceClass: kind?.deviceClass ?? null,
+    decimals: additive ? null : (DECIMALS[own] ?? null),
+  };
+}
