@@ -430,6 +430,7 @@ const VICTRON: Family = {
       payloads: ['json'],
       value: 'value',
       name: '{portal}/<service>/{instance}/<quantity>',
+      device: '{portal}/<service>/{instance}',
     },
   ],
   ignore: ['N/#', 'R/#', 'W/#'],

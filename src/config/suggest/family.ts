@@ -43,6 +43,8 @@ export interface FamilyTopic {
   readonly within?: string;
   /** `name` of the rule; `<part>` is filled in. Without it: the captures, then the field. */
   readonly name?: string;
+  /** `device` of the rule, where it is not the part of the name before the field or the last level. */
+  readonly device?: string;
   /** Members of the payload that tell the devices apart; those that were heard make the name. */
   readonly identity?: readonly string[];
   /** Several gateways may hear one device: its streams are one. */

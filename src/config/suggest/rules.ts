@@ -206,6 +206,8 @@ function ruleOf(group: Group, fields: readonly Field[], leftOut: readonly string
   const keys: Record<string, unknown> = { match: group.match, payload: claim?.topic.payload ?? kind };
   const name = nameOf(group, named);
   if (name !== null) keys.name = name;
+  const device = deviceOf(group);
+  if (device !== null) keys.device = device;
   if (first.records !== '') keys.records = first.records;
   if (named.length > 0 && formatOf(kind).suggestion?.fields !== undefined)
     keys.fields = named.map(({ path, alias }, at) => {
@@ -268,6 +270,13 @@ function nameOf(group: Group, fields: readonly Field[]): string | null {
   if (claim?.topic.name === undefined) return null;
   const filled = fill(claim.topic.name, claim.parts, true);
   return claim.topic.shared === true || isDistinct(filled, claim, topics) ? filled : null;
+}
+
+function deviceOf(group: Group): string | null {
+  const { claim } = group;
+  if (claim?.topic.device === undefined) return null;
+  const filled = fill(claim.topic.device, claim.parts, true);
+  return group.nameAs === undefined ? filled : nameAlone(filled, group);
 }
 
 /** The name of a rule for one topic: what the captures of the pattern would have taken is written out. */

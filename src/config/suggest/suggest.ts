@@ -30,7 +30,8 @@ export function ruleNodes(document: Document, rules: readonly SuggestedRule[]): 
       .map((line) => ` ${line.replaceAll(/[\r\n]/g, ' ')}`)
       .join('\n');
     for (const { key, value } of map.items as Pair<Scalar, YAMLMap | YAMLSeq | Scalar>[]) {
-      if (key.value === 'match' || key.value === 'name') (value as Scalar).type = Scalar.QUOTE_DOUBLE;
+      if (['match', 'name', 'device'].includes(String(key.value)))
+        (value as Scalar).type = Scalar.QUOTE_DOUBLE;
       if (value instanceof YAMLSeq && value.items.some(isMap)) {
         for (const item of value.items) if (item instanceof YAMLMap) item.flow = true;
       } else if (isCollection(value)) value.flow = true;

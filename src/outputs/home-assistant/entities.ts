@@ -61,7 +61,7 @@ export function streamComponents(spec: AnnouncedSpec, settings: EntitySettings, 
   const { label } = placeOf(spec);
   const quantity = quantityOfStream(spec);
   const topic = topics.summary(spec.name);
-  const named = (text: string): string => sentence(`${label.replace(/[/_]+/g, ' ')} ${text}`.trim());
+  const named = (text: string): string => sentence(`${label.replace(/[/_.:]+/g, ' ')} ${text}`.trim());
   const base = {
     state_topic: topic,
     availability: [
