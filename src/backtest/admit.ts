@@ -1,6 +1,6 @@
 /**
- * Which readings of a file are played at all: judged as live judges them on arrival, before the grid is laid, so that
- * one stamp of a clock that was never set does not stretch it over decades.
+ * Drops the readings of a file that the agent would refuse on arrival. Runs before the grid is built, so that one time
+ * stamp of an unset clock does not stretch the grid over decades.
  */
 import { refusal } from '../series/admission.ts';
 import type { StreamSpec } from '../series/spec.ts';
@@ -9,16 +9,16 @@ import type { Reading } from './play.ts';
 export interface AdmitOptions extends Pick<StreamSpec, 'min' | 'max' | 'latenessMs'> {
   readonly intervalMs: number;
   /**
-   * `time`: sorted first, as for a file that was merged or exported in another order; nothing is late. `file`: as the rows
-   * stand, which is how `gatecast replay` sends them; what falls behind `latenessMs` is late, as it would be live.
+   * `time`: rows are sorted by time first, so none is late. `file`: rows keep the file's order, as `gatecast replay` sends
+   * them, and a row more than `latenessMs` behind the newest is late, as it would be live.
    */
   readonly order: 'time' | 'file';
 }
 
 /**
  * @param all in the file's order
- * @param refused told why of each reading that is left out
- * @returns in order of time
+ * @param refused called with the reason for each reading that is dropped
+ * @returns the others, in order of time
  */
 export function admit(
   all: readonly Reading[],

@@ -1,6 +1,6 @@
 /**
- * How honest forecasts are from the first reading: many short slices of each series are played from nothing, and what is
- * forecast after 1, 2, 4, ... 128 buckets is scored on what came.
+ * Scores the forecasts of new streams: many short slices of each series are played as a new stream, and its forecasts
+ * after 1, 2, 4, ... 128 buckets are scored against the readings that followed.
  */
 import type { Engine } from '../forecast/engine.ts';
 import { MEDIAN, Q, quantileLoss } from '../quantiles.ts';
@@ -11,20 +11,20 @@ import { seasonOf, seriesScale } from './score.ts';
 /** Buckets seen before a forecast is scored. */
 export const COLD_COUNTS: readonly number[] = [1, 2, 4, 8, 16, 32, 64, 128];
 const STREAM = 's';
-/** Slices of one series at most. */
+/** Maximum number of slices of one series. */
 const MOST_SLICES = 24;
 
-/** One reading and the forecast that was made of it after `count` buckets. */
+/** One reading and its forecast, made when the stream had seen `count` buckets. */
 export interface ColdPoint {
   readonly series: number;
   readonly count: number;
   readonly lead: number;
-  /** [count] what had been seen. */
+  /** [count] values seen before the forecast. */
   readonly past: Float64Array;
   readonly actual: number;
   /** [9] */
   readonly quantiles: Float64Array;
-  /** Loss of all nine quantiles, over the scale of the series. */
+  /** Loss of all nine quantiles, divided by the scale of the series. */
   readonly loss: number;
 }
 
@@ -35,7 +35,7 @@ export interface ColdScore {
   readonly sql: number;
 }
 
-/** First buckets of the slices of a series: as many as fit, spread over it, each with a reading. */
+/** First buckets of the slices: at most `most`, spread evenly over the series, each with a reading. */
 function sliceStarts(actual: Float64Array, length: number, most: number): number[] {
   const room = actual.length - length;
   const count = Math.min(most, Math.floor(room / 16));
@@ -49,8 +49,8 @@ function sliceStarts(actual: Float64Array, length: number, most: number): number
 }
 
 /**
- * Each slice on its own clock, one after the other.
- * @param engine slices are added to it as one stream that begins anew
+ * Plays the slices one after the other, each on its own clock.
+ * @param engine adding the stream again for each slice resets it
  */
 export async function playCold(
   engine: Engine,
@@ -99,7 +99,7 @@ export async function playCold(
   }
 }
 
-/** Means over series, each counting the same. */
+/** Unweighted means over the series. */
 export function coldScores(points: readonly ColdPoint[]): ColdScore[] {
   return COLD_COUNTS.map((count) => {
     const bySeries = new Map<number, { n: number; held: number; loss: number }>();
@@ -134,8 +134,8 @@ export function coldText(scores: readonly ColdScore[]): string {
     'buckets seen            n  coverage      SQL',
     ...rows,
     '',
-    'Many slices of each series, each forecast from nothing. coverage: share of the readings between p10 and p90, 80 % wanted.',
-    'SQL: loss of all nine quantiles over the error of the seasonal naive on the whole series, lower is better.',
+    'Each slice of a series starts as a new stream. coverage: share of the readings between p10 and p90; the target is 80 %.',
+    'SQL: loss of all nine quantiles divided by the error of the seasonal naive on the whole series, lower is better.',
     '',
   ].join('\n');
 }

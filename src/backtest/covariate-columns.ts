@@ -1,49 +1,48 @@
-/** Columns of a file that help to forecast others: as streams of their own, or as tables of what is known ahead. */
+/** Covariate columns of a file: streams of their own, or tables of values known ahead. */
 import { GatecastError } from '../errors.ts';
 import type { TablePoint } from '../series/covariate-sources.ts';
 import type { CovariateName } from '../series/spec.ts';
 import type { Reading } from './play.ts';
 
 export interface CovariateColumns {
-  /** Columns that are known up to the present bucket. */
+  /** Columns whose values are known up to the current bucket. */
   readonly covariates?: readonly string[];
-  /** Columns whose future is known. */
+  /** Columns whose future values are known. */
   readonly known?: readonly string[];
 }
 
-export interface Beside {
-  /** Series after those that are scored, which are only played. */
+export interface CovariateInputs {
+  /** Series that are played but not scored; their numbers follow those of the scored series. */
   readonly helpers: readonly string[];
-  /** For each series that is scored; streams are named by their number, as `play` does. */
+  /** For each scored series. Streams are named by their number, as in `play`. */
   readonly covariates: readonly (readonly CovariateName[])[];
   readonly tables: readonly { readonly name: string; readonly points: readonly TablePoint[] }[];
 }
 
-interface Parted {
-  /** Series that are scored. */
+interface SplitColumns {
+  /** The scored series. */
   readonly names: string[];
-  /** Of those, then of the helpers. */
+  /** Of the scored series and of the helpers. */
   readonly readings: Reading[];
-  readonly beside: Beside;
+  readonly covariateInputs: CovariateInputs;
 }
 
-/** The columns to read of a file. */
 export function columnsToRead(columns: 'all' | string[], { covariates = [], known = [] }: CovariateColumns) {
   return columns === 'all' ? columns : [...new Set([...columns, ...covariates, ...known])];
 }
 
 /**
- * Parts what was read: which series are scored, which only help, which are tables.
+ * Splits the series of a file into scored series, helpers and tables of values known ahead.
  * @param names of the series, `<id>/<column>` in long files; a series has the covariates of its own id
- * @param columns that are scored; `all`: all that are not known ahead
- * @throws GatecastError CSV_INVALID for a column that is not there
+ * @param columns to score; `all`: all that are not known ahead
+ * @throws GatecastError CSV_INVALID for a missing column
  */
-export function part(
+export function splitColumns(
   names: readonly string[],
   all: readonly Reading[],
   columns: 'all' | readonly string[],
   { covariates = [], known = [] }: CovariateColumns,
-): Parted {
+): SplitColumns {
   for (const column of [...covariates, ...known]) {
     if (names.some((name) => columnOf(name, column))) continue;
     throw new GatecastError('CSV_INVALID', `There is no column '${column}'.`, {
@@ -68,7 +67,7 @@ export function part(
   return {
     names: scored,
     readings,
-    beside: {
+    covariateInputs: {
       helpers: played.slice(scored.length),
       covariates: scored.map((name) => [
         ...played

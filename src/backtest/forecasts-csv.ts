@@ -1,10 +1,10 @@
-/** `forecasts.csv`: one row a step, `series,origin,step,time,p10..p90`. */
+/** `forecasts.csv`: one row per step, `series,origin,step,time,p10..p90`. */
 import { digitsFor } from '../forecast/digits.ts';
 import { Q } from '../quantiles.ts';
 import { writeOutput } from '../system/output-file.ts';
 import type { Grid, Played } from './play.ts';
 
-/** Least significant digits of a number. */
+/** Minimum number of significant digits. */
 const DIGITS = 9;
 
 const stamp = (ms: number): string => new Date(ms).toISOString().replace('.000Z', 'Z');

@@ -1,6 +1,6 @@
 /**
- * A file through the same engine as live, on the file's clock: before bucket i + 1 begins, everything up to bucket i has
- * been pushed and closed, and nothing later has.
+ * Plays a file through the live engine on the file's clock: before bucket i + 1 begins, all readings up to bucket i have
+ * been pushed and their buckets closed, and no later reading has.
  */
 import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import type { Forecast } from '../forecast/forecast.ts';
@@ -10,13 +10,13 @@ import { Counter } from '../series/counter.ts';
 import { RateLimit } from '../series/rate-limit.ts';
 import { type Aggregate, type Fill, isCounter, type StreamSpec } from '../series/spec.ts';
 import type { Table } from '../table/table.ts';
-import type { Beside } from './covariate-columns.ts';
+import type { CovariateInputs } from './covariate-columns.ts';
 
 export interface PlayOptions {
   readonly intervalMs: number;
   /** Leads of every forecast. */
   readonly horizon: number;
-  /** Fraction of the buckets before the first that is evaluated. */
+  /** Fraction of the buckets before the first evaluated one. */
   readonly start: number;
   /** Buckets from one origin to the next. */
   readonly stride: number;
@@ -24,11 +24,11 @@ export interface PlayOptions {
   readonly aggregate: Aggregate;
   readonly maxGapMs: number;
   readonly timeZone: string;
-  /** Of the values; null or left out where unknown. */
+  /** Of the values; null or omitted: unknown. */
   readonly unit?: string | null;
   readonly min: number | null;
   readonly max: number | null;
-  /** Largest believable change per ms; none where left out. */
+  /** Largest plausible change per ms; null or omitted: no limit. */
   readonly maxRatePerMs?: number | null;
 }
 
@@ -37,13 +37,13 @@ export interface Grid {
   readonly name: string;
   readonly startMs: number;
   readonly intervalMs: number;
-  /** [buckets] value of each bucket's readings, as live makes it, NaN where there were none: what forecasts are scored against. */
+  /** [buckets] each bucket's value, aggregated as live, NaN without readings. Forecasts are scored against it. */
   readonly actual: Float64Array;
   /** Whether the values are directions, in degrees. */
   readonly circular?: boolean;
 }
 
-/** One forecast that is to be scored: made at bucket `origin` of series `series`. */
+/** A forecast to score, made at bucket `origin` of series `series`. */
 export interface Played {
   readonly series: number;
   readonly origin: number;
@@ -59,18 +59,18 @@ export interface Reading {
 }
 
 export interface PlayHooks {
-  /** After every closed bucket of the whole file, with the file's time; a place for fine-tuning. */
+  /** Called after each bucket of the file has closed, with the file's time; fine-tuning runs here. */
   bucket?(index: number, endMs: number): Promise<void> | void;
-  /** Readings the engine refused, by outcome; those that were too fast when their bucket closes. */
+  /** Called for each refused reading with the outcome; for a reading that changed too fast, when its bucket closes. */
   refused?(outcome: string): void;
-  /** What was found wrong with bucket `index` of a series or helper, bits of `series/quality.ts`; called before `bucket`. */
+  /** Quality marks (`series/quality.ts`) of bucket `index` of a series or helper; called before `bucket`. */
   marked?(series: number, index: number, marks: number): void;
   progress?(done: number, total: number): void;
 }
 
-const ALONE: Beside = { helpers: [], covariates: [], tables: [] };
+const NO_COVARIATES: CovariateInputs = { helpers: [], covariates: [], tables: [] };
 
-/** All readings of a table in its own order, and the names of its series (`<id>/<column>` in long files). */
+/** All readings of a table in the file's order, and the names of its series (`<id>/<column>` in long files). */
 export function rowReadings(table: Table): { names: string[]; readings: Reading[] } {
   const ids = table.ids.length > 0 ? table.ids : [null];
   const names = ids.flatMap((id) =>
@@ -88,7 +88,7 @@ export function rowReadings(table: Table): { names: string[]; readings: Reading[
   return { names, readings: all };
 }
 
-/** The same in order of time. */
+/** As `rowReadings`, sorted by time. */
 export function readings(table: Table): { names: string[]; readings: Reading[] } {
   const all = rowReadings(table);
   all.readings.sort((a, b) => a.timeMs - b.timeMs);
@@ -145,7 +145,7 @@ export function grids(
   }));
 }
 
-/** Origins that are scored, as bucket numbers: the one before the first evaluated bucket, then every stride. */
+/** Scored origins, as bucket numbers: the bucket before the first evaluated one, then every `stride` buckets. */
 export function origins(
   buckets: number,
   options: Pick<PlayOptions, 'start' | 'stride' | 'horizon'>,
@@ -177,7 +177,7 @@ export function specOf(name: string, options: PlayOptions): StreamSpec {
 
 /**
  * Plays readings (in time order) and returns the forecast of every series at every origin.
- * @param engine fresh; the series are added to it as streams named `s0`, `s1`, ..., then the helpers
+ * @param engine a new one; the series, then the helpers, are added to it as streams `s0`, `s1`, ...
  * @param all readings of the series and of the helpers
  */
 export async function play(
@@ -186,7 +186,7 @@ export async function play(
   all: readonly Reading[],
   options: PlayOptions,
   hooks: PlayHooks = {},
-  { helpers, covariates, tables }: Beside = ALONE,
+  { helpers, covariates, tables }: CovariateInputs = NO_COVARIATES,
 ): Promise<Played[]> {
   if (series.length === 0) return [];
   const { intervalMs, horizon } = options;
@@ -232,7 +232,7 @@ export async function play(
   return played;
 }
 
-/** A stream that stopped stepping (a dropped or very long gap) is still forecast: from its last forecast, further ahead. */
+/** Forecast of a stream that has not stepped for `behind` buckets (a gap): the later leads of its last forecast. */
 function shifted(forecast: Forecast, behind: number, horizon: number): Float64Array {
   if (behind <= 0) return forecast.quantiles;
   const out = new Float64Array(horizon * Q);

@@ -1,10 +1,10 @@
-/** What a backtest is asked for, and what of it says how a file is read and how it is played. */
+/** Options of a backtest, and how they apply to reading and playing a file. */
 import { GatecastError } from '../errors.ts';
 import type { ModelRegistry } from '../model/registry.ts';
 import type { Aggregate, Fill } from '../series/spec.ts';
 import { readTable, type TableOptions } from '../table/table.ts';
 import { admit } from './admit.ts';
-import { type Beside, columnsToRead, part } from './covariate-columns.ts';
+import { type CovariateInputs, columnsToRead, splitColumns } from './covariate-columns.ts';
 import { type Grid, grids, type PlayOptions, type Reading, rowReadings } from './play.ts';
 import { sentinelHints } from './sentinel-hints.ts';
 
@@ -26,13 +26,13 @@ export interface BacktestRequest {
   readonly float32?: boolean;
   readonly fill: Fill;
   readonly aggregate: Aggregate;
-  /** `time` where left out; see `admit.ts`. */
+  /** Default `time`; see `admit.ts`. */
   readonly order?: 'time' | 'file';
-  /** How long a bucket waits for late rows, ms; only in the file's order. */
+  /** How long a bucket waits for late rows, ms; only with order `file`. */
   readonly lateness?: number;
   /** ms */
   readonly clockStart?: number;
-  /** Distance of rows without a time column, ms; left out: one a bucket. */
+  /** Interval between rows without a time column, ms; omitted: one row per bucket. */
   readonly rowInterval?: number;
   readonly missing?: string[];
   readonly delimiter?: string;
@@ -42,13 +42,13 @@ export interface BacktestRequest {
   readonly unit?: string;
   readonly min?: number;
   readonly max?: number;
-  /** Largest believable change, per ms. */
+  /** Largest plausible change, per ms. */
   readonly maxRate?: number;
-  /** Least time between fine-tunes, ms of the file; null: none. */
+  /** Minimum time between fine-tuning runs, ms of the file's clock; null: no fine-tuning. */
   readonly finetune: number | null;
-  /** Columns that help to forecast the others, as far as they are known by then. */
+  /** Covariate columns whose values are known up to the current bucket. */
   readonly covariates?: string[];
-  /** Columns that help and whose future is known. */
+  /** Covariate columns whose future values are known. */
   readonly known?: string[];
   readonly json?: boolean;
   readonly registry: ModelRegistry;
@@ -56,7 +56,6 @@ export interface BacktestRequest {
   readonly warn?: (text: string) => void;
 }
 
-/** What says how a file is read, and how it is played. */
 export type TableRequest = Pick<
   BacktestRequest,
   | 'time'
@@ -91,28 +90,29 @@ export type PlayRequest = Pick<
   | 'unit'
 >;
 
-/** A file as it is played. */
+/** The contents of a file, ready to play. */
 export interface ReadFile {
   /** In order of time. */
   readonly known: Reading[];
   readonly series: Grid[];
-  readonly beside: Beside;
-  /** Readings left out before the play, by reason; `no-time` counts rows. */
+  readonly covariateInputs: CovariateInputs;
+  /** Number of readings dropped before the play, by reason; `no-time` counts rows. */
   readonly refused: Readonly<Record<string, number>>;
-  /** Warnings of what may be meant otherwise. */
+  /** Warnings about values that look like marks of a missing value. */
   readonly hints: readonly string[];
 }
 
-/** A grid longer than this must have a reading in more than one of so many buckets. */
+/** A grid of more than LONG_GRID buckets must have readings in more than one of MOST_EMPTY buckets. */
 const LONG_GRID = 1_000_000;
 const MOST_EMPTY = 100;
 
-/** The readings of a file and its series on their grid. Throws FILE_UNREADABLE, CSV_INVALID, NOT_ENOUGH_DATA */
+/** Reads a file and puts its series on their grid. Throws FILE_UNREADABLE, CSV_INVALID, NOT_ENOUGH_DATA */
 export function readSeries(file: string, request: TableRequest): ReadFile {
   const table = readTable(file, tableOptions(request));
   const hints = sentinelHints(file, table);
   const read = rowReadings(table);
-  const { names, readings: all, beside } = part(read.names, read.readings, request.columns, request);
+  const split = splitColumns(read.names, read.readings, request.columns, request);
+  const { names, readings: all, covariateInputs } = split;
   const refused: Record<string, number> = {};
   const { rowsWithoutTime } = table.leftOut;
   if (rowsWithoutTime > 0) refused['no-time'] = rowsWithoutTime;
@@ -124,7 +124,7 @@ export function readSeries(file: string, request: TableRequest): ReadFile {
   const scored = known.filter(({ series }) => series < names.length);
   if (scored.length === 0)
     throw new GatecastError('NOT_ENOUGH_DATA', `${file} has no numbers in the columns asked for.`);
-  refuseDecades(file, scored, scored.length / names.length, intervalMs);
+  refuseSparse(file, scored, scored.length / names.length, intervalMs);
   const series = grids(names, scored, intervalMs, {
     maxRatePerMs: request.maxRate ?? null,
     ...(request.aggregate === undefined ? {} : { aggregate: request.aggregate }),
@@ -136,14 +136,14 @@ export function readSeries(file: string, request: TableRequest): ReadFile {
       `${file} has ${buckets} buckets, too few for a horizon of ${request.horizon}.`,
     );
   }
-  return { known, series, beside, refused, hints };
+  return { known, series, covariateInputs, refused, hints };
 }
 
 /**
- * Throws CSV_INVALID for times that lie so far apart that nearly every bucket would be empty.
- * @param each readings of a series, on average
+ * Throws CSV_INVALID if the times are so far apart that nearly every bucket would be empty.
+ * @param each mean number of readings per series
  */
-function refuseDecades(file: string, known: readonly Reading[], each: number, intervalMs: number): void {
+function refuseSparse(file: string, known: readonly Reading[], each: number, intervalMs: number): void {
   const first = known[0].timeMs;
   const last = known.at(-1)!.timeMs;
   const buckets = Math.floor((last - first) / intervalMs) + 1;
@@ -151,9 +151,9 @@ function refuseDecades(file: string, known: readonly Reading[], each: number, in
   const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
   throw new GatecastError(
     'CSV_INVALID',
-    `${file}: its times go from ${day(first)} to ${day(last)}, and nearly all of the ${buckets} buckets between are empty.`,
+    `${file}: its times run from ${day(first)} to ${day(last)}, and nearly all of the ${buckets} buckets are empty.`,
     {
-      hint: 'A clock may have been wrong: take the rows before or after its jump alone, or --order file, which leaves out rows that jump back; a longer --interval needs fewer buckets.',
+      hint: 'A clock may have been wrong: use only the rows before or after its jump, or --order file, which drops rows that jump back; a longer --interval needs fewer buckets.',
     },
   );
 }
@@ -178,14 +178,13 @@ export function playOptions(request: PlayRequest): PlayOptions {
 export function tableOptions(request: TableRequest): TableOptions {
   return {
     columns: columnsToRead(request.columns, request),
-    ...(request.time === undefined ? {} : { time: request.time }),
-    ...(request.timeFormat === undefined ? {} : { timeFormat: request.timeFormat }),
-    ...(request.id === undefined ? {} : { id: request.id }),
-    ...(request.missing === undefined ? {} : { missing: request.missing }),
-    ...(request.delimiter === undefined ? {} : { delimiter: request.delimiter }),
-    ...(request.decimal === undefined ? {} : { decimal: request.decimal }),
-    ...(request.clockStart === undefined
-      ? {}
-      : { clockStartMs: request.clockStart, intervalMs: request.rowInterval ?? request.interval }),
+    time: request.time,
+    timeFormat: request.timeFormat,
+    id: request.id,
+    missing: request.missing,
+    delimiter: request.delimiter,
+    decimal: request.decimal,
+    clockStartMs: request.clockStart,
+    intervalMs: request.rowInterval ?? request.interval,
   };
 }

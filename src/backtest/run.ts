@@ -1,4 +1,4 @@
-/** What `gatecast backtest` does: reads the files, plays them, writes forecasts and a report, and prints the score table. */
+/** `gatecast backtest`: reads the files, plays them, writes forecasts and a report, and returns the score table. */
 import { existsSync, realpathSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { GatecastError } from '../errors.ts';
@@ -21,17 +21,17 @@ import { type BacktestRequest, playOptions, readSeries } from './request.ts';
 import { overall, scoreSeries } from './score.ts';
 import { Tuner, type TunerRun } from './tuner.ts';
 
-/** Past inputs kept for the switch to a fine-tuned model. */
+/** Past inputs kept to warm up a fine-tuned model. */
 const WARM_UP_STEPS = 96;
-/** Buckets that one fine-tune reads at most, of all series together. */
+/** Maximum number of buckets, over all series, that a fine-tuning run reads. */
 const TUNE_BUDGET = 200_000;
 
-/** @returns what is printed. Throws USAGE, FILE_UNREADABLE, FILE_UNWRITABLE, CSV_INVALID, MODEL_UNKNOWN, MODEL_INVALID, NOT_ENOUGH_DATA */
+/** @returns the text to print. Throws USAGE, FILE_UNREADABLE, FILE_UNWRITABLE, CSV_INVALID, MODEL_UNKNOWN, MODEL_INVALID, NOT_ENOUGH_DATA */
 export async function runBacktest(files: readonly string[], request: BacktestRequest): Promise<string> {
-  keepInputs(files, request);
+  refuseOverwrite(files, request);
   const { stored, model } = openModel(request);
   const champion = request.finetune === null ? null : championOf(stored);
-  // A long run must not end with a file that cannot be written.
+  // Checked first: a long run must not fail at its end because a file cannot be written.
   for (const path of [request.out, request.report]) if (path !== undefined) prepareOutput(path);
   const options = playOptions(request);
   const series: ReportSeries[] = [];
@@ -53,7 +53,7 @@ export async function runBacktest(files: readonly string[], request: BacktestReq
   const scores = series.map(({ score }) => score);
   if (scores.every(({ n }) => n === 0)) {
     throw new GatecastError('NOT_ENOUGH_DATA', 'No forecast could be scored.', {
-      hint: `Behind --start ${request.start} there must be room for a horizon of ${request.horizon} buckets with readings in them.`,
+      hint: `After --start ${request.start} the file needs at least ${request.horizon} buckets (the horizon) with readings.`,
     });
   }
   if (request.out !== undefined) {
@@ -83,7 +83,7 @@ export async function runBacktest(files: readonly string[], request: BacktestReq
   return scoreText({ scores, horizon, kinds, refused, runs, written });
 }
 
-/** Forecasts from nothing, of many slices of every series. @returns what is printed. Throws as `runBacktest` */
+/** Scores the forecasts of new streams (see `cold.ts`). @returns the text to print. Throws as `runBacktest` */
 export async function runCold(files: readonly string[], request: BacktestRequest): Promise<string> {
   const { model } = openModel(request);
   const engine = new Engine(model);
@@ -101,8 +101,8 @@ export async function runCold(files: readonly string[], request: BacktestRequest
   return request.json === true ? `${JSON.stringify({ cold: scores }, null, 2)}\n` : coldText(scores);
 }
 
-/** What is written must not be what is read. Throws USAGE. */
-function keepInputs(files: readonly string[], { out, report }: BacktestRequest): void {
+/** Throws USAGE if an output path is an input file or the other output. */
+function refuseOverwrite(files: readonly string[], { out, report }: BacktestRequest): void {
   const real = (path: string): string => (existsSync(path) ? realpathSync(path) : resolve(path));
   const taken = new Set(files.map(real));
   for (const [flag, path] of [
@@ -121,9 +121,9 @@ export function openModel(request: BacktestRequest): { stored: StoredModel | nul
   if (request.horizon > MAX_LEADS) {
     throw new GatecastError(
       'USAGE',
-      `--horizon is ${request.horizon}; at most ${MAX_LEADS} buckets ahead are forecast.`,
+      `--horizon is ${request.horizon}; the maximum is ${MAX_LEADS} buckets.`,
       {
-        hint: 'A longer --interval reaches further.',
+        hint: 'Use a longer --interval to forecast further ahead.',
       },
     );
   }
@@ -131,7 +131,7 @@ export function openModel(request: BacktestRequest): { stored: StoredModel | nul
   return { stored, model: stored === null ? null : loadModel(stored, FEATURES, request.float32 !== true) };
 }
 
-/** Series of several files are named after theirs. */
+/** Name of a series; with several files, prefixed with the name of its file. */
 export function seriesName(files: readonly string[], file: string, name: string): string {
   if (files.length < 2) return name;
   const bare = (path: string): string => path.replace(/\.csv(\.gz)?$/, '');
@@ -140,7 +140,7 @@ export function seriesName(files: readonly string[], file: string, name: string)
   return `${alone ? short : bare(file)}:${name}`;
 }
 
-/** Number of the first bucket that is scored. */
+/** Index of the first scored bucket. */
 export function firstScored(grid: Grid, { start }: Pick<BacktestRequest, 'start'>): number {
   return Math.floor(start * grid.actual.length + 1e-9);
 }
@@ -172,12 +172,12 @@ async function playFile(
   refused: Record<string, number>,
   progress: (done: number) => void,
 ): Promise<{ grids: Grid[]; played: Played[]; runs: readonly TunerRun[] }> {
-  const { known, series, beside, refused: leftOut, hints } = readSeries(file, request);
+  const { known, series, covariateInputs, refused: leftOut, hints } = readSeries(file, request);
   for (const hint of hints) request.warn?.(hint);
   for (const [reason, n] of Object.entries(leftOut)) refused[reason] = (refused[reason] ?? 0) + n;
   const helping = known.filter((one) => one.series >= series.length);
   const helpers = grids(
-    beside.helpers,
+    covariateInputs.helpers,
     helping.map((one) => ({ ...one, series: one.series - series.length })),
     options.intervalMs,
     options,
@@ -189,7 +189,7 @@ async function playFile(
       : new Tuner(engine, series, champion, {
           everyMs: request.finetune,
           play: options,
-          beside,
+          covariateInputs,
           helpers,
           firstScored: firstScored(series[0], request),
           budget: TUNE_BUDGET,
@@ -204,7 +204,7 @@ async function playFile(
         refused[outcome] = (refused[outcome] ?? 0) + 1;
       },
     };
-    const played = await play(engine, series, known, options, hooks, beside);
+    const played = await play(engine, series, known, options, hooks, covariateInputs);
     return { grids: series, played, runs: tuner?.runs ?? [] };
   } finally {
     await engine.release();

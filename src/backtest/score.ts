@@ -1,23 +1,23 @@
 /**
- * How good a backtest's forecasts were: MASE and SQL (scaled by the seasonal naive's error on the history before the
- * first origin, Hyndman & Koehler 2006), coverage of p10..p90, and skill against the naive and the seasonal naive on the
- * very same targets; over all leads and by lead.
+ * Scores of a backtest's forecasts: MASE and SQL (scaled by the seasonal naive's error on the history before the first
+ * origin, Hyndman & Koehler 2006), coverage of p10..p90, and skill relative to the naive and the seasonal naive on the
+ * same targets; over all leads and by lead.
  */
 import { MEDIAN, Q, QUANTILES, quantileLoss } from '../quantiles.ts';
 import { turnTo } from '../series/circle.ts';
 import type { Grid, Played } from './play.ts';
 
-/** Where `n` is 0 nothing was scored: the rest is NaN, null in JSON. */
+/** If `n` is 0, the other fields are NaN (null in JSON). */
 export interface Score {
   readonly n: number;
   readonly mae: number;
-  /** Mean |error of the median| over the scale. */
+  /** Mean |error of the median|, divided by the scale. */
   readonly mase: number;
-  /** Mean over the nine levels of 2 x pinball, over the scale. */
+  /** Mean over the nine levels of 2 x pinball, divided by the scale. */
   readonly sql: number;
   readonly coverage: number;
   readonly bias: number;
-  /** 1 - loss / loss of the naive, of SQL; the naives' quantiles come from their own errors on the history. */
+  /** 1 - SQL / SQL of the naive, whose quantiles come from its own errors on the history. */
   readonly skillNaive: number;
   readonly skillSeasonal: number;
 }
@@ -29,11 +29,11 @@ export interface SeriesScore extends Score {
 }
 
 const DAY_MS = 86_400_000;
-/** Share of the p05..p95 range below which a scale is not believed. */
+/** Minimum scale, as a share of the p05..p95 range. */
 const SCALE_FLOOR = 0.01;
-/** Share of a series' largest value that is rounding. */
+/** Share of a series' largest value that is rounding error. */
 const ROUNDING = 1e-12;
-/** A loss of this many scales counts as none; and no loss as more than so many times another. */
+/** A loss below NEGLIGIBLE scales counts as 0, and a ratio of losses as at most MOST. */
 const NEGLIGIBLE = 1e-6;
 const MOST = 100;
 
@@ -49,7 +49,7 @@ interface Sums {
 
 const empty = (): Sums => ({ n: 0, absolute: 0, error: 0, pinball: 0, covered: 0, naive: 0, seasonal: 0 });
 
-/** A day where the interval divides it into 4 to 1440 buckets and two of them are known; otherwise 1. */
+/** Buckets per day if that is an integer from 4 to 1440 and two days are known; otherwise 1. */
 export function seasonOf(intervalMs: number, known: number): number {
   const perDay = DAY_MS / intervalMs;
   return Number.isInteger(perDay) && perDay >= 4 && perDay <= 1440 && known >= 2 * perDay ? perDay : 1;
@@ -69,11 +69,11 @@ export function historyErrors(grid: Grid, horizon: number, firstEvaluated: numbe
   return { season, naive, seasonal };
 }
 
-/** How far a value is from another one: of directions the shorter way round. */
+/** `to - from`; for directions, the shorter way round. */
 const difference = ({ circular }: Pick<Grid, 'circular'>, from: number, to: number): number =>
   circular === true ? turnTo(from, to) : to - from;
 
-/** @param errors of this grid and horizon, where they are at hand: they are what costs */
+/** @param errors of this grid and horizon, if already computed: they are expensive */
 export function scoreSeries(
   grid: Grid,
   played: readonly Played[],
@@ -94,7 +94,7 @@ export function scoreSeries(
       const sums = leads[k - 1];
       const at = (k - 1) * Q;
       const error = difference(grid, seen, quantiles[at + MEDIAN]);
-      // As it is nearest to what was forecast.
+      // a direction is shifted by full turns to be nearest to the forecast
       const near = (forecast: number): number =>
         grid.circular === true ? forecast + turnTo(forecast, seen) : seen;
       const actual = near(quantiles[at + MEDIAN]);
@@ -124,7 +124,7 @@ export function scoreSeries(
   };
 }
 
-/** What rounding leaves of a series' largest value: the scale of a series that never changes. */
+/** Scale of a constant series: the rounding error of its largest value. */
 function leastScale(y: ArrayLike<number>): number {
   let size = 0;
   for (let i = 0; i < y.length; i++) if (Math.abs(y[i]) > size) size = Math.abs(y[i]);
@@ -133,7 +133,7 @@ function leastScale(y: ArrayLike<number>): number {
 
 function finish(sums: Sums, scale: number): Score {
   const { n } = sums;
-  // Beside a naive forecast that is never wrong any loss would be infinitely larger.
+  // avoids an infinite ratio when the naive forecast is never wrong
   const negligible = NEGLIGIBLE * scale * n;
   const ratio = (other: number): number =>
     sums.pinball === 0 && other > 0 ? 0 : (sums.pinball + negligible) / (other + negligible);
@@ -150,7 +150,7 @@ function finish(sums: Sums, scale: number): Score {
   };
 }
 
-/** Without a history (`--start 0`), or with a constant one, the whole series stands in for it: by next to nothing, any error is huge. */
+/** Scale from the history before `until`; from the whole series if the history is empty (`--start 0`) or constant. */
 function historyScale(grid: Grid, season: number, until: number): number {
   const y = grid.actual;
   let sum = 0;
@@ -173,7 +173,7 @@ function historyScale(grid: Grid, season: number, until: number): number {
   return Math.max(scale, leastScale(y));
 }
 
-/** What losses are scaled by where the whole series is the history. */
+/** Scale from the whole series. */
 export const seriesScale = (grid: Grid, season: number): number =>
   historyScale(grid, season, grid.actual.length);
 
@@ -195,7 +195,7 @@ export function seasonalValue(
   return last;
 }
 
-/** For each lead the nine quantiles of the (seasonal) naive's errors on the history; at most 2,000 origins are looked at. */
+/** For each lead, the nine quantiles of the (seasonal) naive's errors on the history, from at most 2,000 origins. */
 function empiricalErrors(grid: Grid, season: number, horizon: number, until: number): Float64Array[] {
   const y = grid.actual;
   const stride = Math.max(1, Math.floor(until / 2000));
@@ -219,8 +219,8 @@ function empiricalErrors(grid: Grid, season: number, horizon: number, until: num
 }
 
 /**
- * Over the series of which anything was scored, NaN where there are none: skills as geometric means, as the field compares sets
- * of unlike series.
+ * Means over the series that have scored readings, NaN if there are none. Skills are averaged geometrically, as is usual
+ * for ratios of unlike series.
  */
 export function overall(all: readonly SeriesScore[]): {
   mase: number;

@@ -1,12 +1,12 @@
-/** Finds numbers in a file that stand for missing values. */
+/** Finds numbers in a file that stand for missing values (sentinels such as -999). */
 import { couldBeSentinel, standsApart } from '../series/sentinels.ts';
 import type { Table } from '../table/table.ts';
 
-/** A number must stand this often to be a mark rather than a value. */
+/** A sentinel must occur at least this often. */
 const MIN_COUNT = 3;
 const MAX_HINTS = 5;
 
-/** Numbers that look like marks of a missing value, as warnings that say what to do. */
+/** Warnings about numbers that look like marks of a missing value. */
 export function sentinelHints(file: string, table: Table): string[] {
   const columns = table.columns.map(() => ({
     min: Infinity,
@@ -35,6 +35,6 @@ export function sentinelHints(file: string, table: Table): string[] {
     .slice(0, MAX_HINTS)
     .map(([value, { count, columns: n }]) => {
       const where = n === 1 ? 'one column' : `${n} columns`;
-      return `${file}: ${value} stands ${count} times in ${where} and looks like a mark for a missing value; --missing ${value} leaves it out`;
+      return `${file}: ${value} occurs ${count} times in ${where} and looks like a mark for a missing value; --missing ${value} drops it`;
     });
 }

@@ -1,9 +1,10 @@
 /**
- * Fine-tuning on the way through a backtest: the same features, training, gate and switch as live, on the file's clock.
- * At any bucket only what had arrived by then is read.
+ * Fine-tuning during a backtest: the same features, training, gate and switch as live, on the file's clock. A run reads
+ * only the buckets known at that time.
  *
- * When: first as soon as there is enough (and half of what is not scored has passed); then whenever the history has grown by half, because a model of a young sensor
- * ages fast; and, once a whole window is full, on the schedule, where at least a tenth of the window is new.
+ * Schedule: the first run as soon as there is enough history and half of the unscored part has passed; then whenever the
+ * history has grown by half, because the model of a young sensor ages fast; once a window is full, every `everyMs` if at
+ * least a fifth of the window is new.
  */
 import type { Engine } from '../forecast/engine.ts';
 import { loadModel } from '../model/pack.ts';
@@ -13,20 +14,19 @@ import { MASKED } from '../series/quality.ts';
 import { fineTune } from '../training/cycle.ts';
 import { recordedSettings } from '../training/history.ts';
 import { type JobSeries, runJob } from '../training/job.ts';
-import type { Beside } from './covariate-columns.ts';
+import type { CovariateInputs } from './covariate-columns.ts';
 import { type Grid, type PlayOptions, specOf } from './play.ts';
 
 export interface TunerOptions {
-  /** Least time between scheduled runs, ms of the file. */
+  /** Minimum time between scheduled runs, ms of the file's clock. */
   readonly everyMs: number;
-  /** What the series are played with. */
   readonly play: PlayOptions;
-  /** What helps to forecast them, and the helpers on their grid. */
-  readonly beside?: Beside;
+  readonly covariateInputs?: CovariateInputs;
+  /** The helpers on their grid. */
   readonly helpers?: readonly Grid[];
-  /** First bucket that is scored: models that would be replaced long before it are not trained. */
+  /** First scored bucket: models that would be replaced long before it are not trained. */
   readonly firstScored: number;
-  /** Buckets of all series together that a run reads at most. */
+  /** Maximum number of buckets, over all series, that a run reads. */
   readonly budget: number;
   /** Monotonic ms. */
   readonly now: () => number;
@@ -46,7 +46,7 @@ const NEW_SHARE = 0.2;
 export class Tuner {
   readonly runs: TunerRun[] = [];
   private champion: StoredModel;
-  /** By series, then helper: numbers of the masked buckets, on the grid of the series. */
+  /** By series, then helper: indices of the masked buckets, on the grid of the series. */
   private readonly masked: (Set<number> | undefined)[] = [];
   private lastBucket = 0;
   private lastMs = Number.NEGATIVE_INFINITY;
@@ -60,14 +60,14 @@ export class Tuner {
     this.champion = champion;
   }
 
-  /** What was found wrong with a bucket; a masked one is not learnt from, as live. */
+  /** Records a bucket's quality marks; masked buckets are not used for training, as live. */
   marked(series: number, index: number, marks: number): void {
     if ((marks & MASKED) === 0) return;
     this.masked[series] ??= new Set();
     this.masked[series].add(index);
   }
 
-  /** After bucket `index` has closed. */
+  /** To call after bucket `index` has closed. */
   async bucket(index: number, endMs: number): Promise<void> {
     if (!this.due(index + 1, endMs)) return;
     this.lastBucket = index + 1;
@@ -77,7 +77,7 @@ export class Tuner {
     this.runs.push({ bucket: index, promoted, reason, seconds: (this.options.now() - started) / 1000 });
   }
 
-  /** Buckets of each series that a run reads at most. */
+  /** Maximum number of buckets of each series that a run reads. */
   private get window(): number {
     return Math.max(LEAST, Math.floor(this.options.budget / this.grids.length));
   }
@@ -97,7 +97,7 @@ export class Tuner {
         champion: this.champion,
         series: this.history(known),
         helpers: this.helpers(known),
-        tables: this.options.beside?.tables ?? [],
+        tables: this.options.covariateInputs?.tables ?? [],
         nowMs,
       },
       { train: (job) => runJob(job, { now: this.options.now }) },
@@ -138,8 +138,8 @@ export class Tuner {
     to: number,
     later = 0,
   ): JobSeries {
-    const { play, beside } = this.options;
-    const covariates = (beside?.covariates[s] ?? []).map((one) =>
+    const { play, covariateInputs } = this.options;
+    const covariates = (covariateInputs?.covariates[s] ?? []).map((one) =>
       // `play` names streams by their number.
       one.kind === 'stream' ? { ...one, name: this.nameOf(Number(one.name.slice(1))) } : one,
     );

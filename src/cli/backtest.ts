@@ -203,11 +203,11 @@ async function intervalOf(
   request: Omit<TableRequest, 'interval'>,
   say: (text: string) => void,
 ): Promise<number> {
-  const [{ foundInterval }, { formatDuration }] = await Promise.all([
-    import('../backtest/found-interval.ts'),
+  const [{ findInterval }, { formatDuration }] = await Promise.all([
+    import('../backtest/find-interval.ts'),
     import('../config/units.ts'),
   ]);
-  const interval = foundInterval(file, request);
+  const interval = findInterval(file, request);
   say(`--interval ${formatDuration(interval)}: the rows of ${file} are so far apart`);
   return interval;
 }

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it, vi } from 'vitest';
-import { foundInterval } from '../../src/backtest/found-interval.ts';
+import { findInterval } from '../../src/backtest/find-interval.ts';
 import { sentinelHints } from '../../src/backtest/sentinel-hints.ts';
 import { readTable } from '../../src/table/table.ts';
 import { run } from '../support/run.ts';
@@ -22,7 +22,7 @@ describe('the interval of a file', () => {
   it('is the distance of its rows, also with gaps', () => {
     const rows = Array.from({ length: 60 }, (_, n) => n).filter((n) => n % 7 !== 3);
     const path = write('plain.csv', ['time,v', ...rows.map((n) => `${at(15 * n)},${n}`)]);
-    expect(foundInterval(path, ASKED)).toBe(900_000);
+    expect(findInterval(path, ASKED)).toBe(900_000);
   });
 
   it('is that of one series in a long file', () => {
@@ -30,13 +30,13 @@ describe('the interval of a file', () => {
       ['a', 'b', 'c'].map((id) => `${at(60 * n)},${id},${n}`),
     ).flat();
     const path = write('long.csv', ['time,id,v', ...rows]);
-    expect(foundInterval(path, { ...ASKED, id: ['id'] })).toBe(3_600_000);
+    expect(findInterval(path, { ...ASKED, id: ['id'] })).toBe(3_600_000);
   });
 
   it('must be said where too few rows tell it', () => {
     const path = write('short.csv', ['time,v', `${at(0)},1`, `${at(5)},2`]);
-    expect(() => foundInterval(path, ASKED)).toThrow(/cannot be told/);
-    expect(() => foundInterval(join(folder, 'none.csv'), ASKED)).toThrow(/ENOENT/);
+    expect(() => findInterval(path, ASKED)).toThrow(/cannot determine the interval/);
+    expect(() => findInterval(join(folder, 'none.csv'), ASKED)).toThrow(/ENOENT/);
   });
 });
 
@@ -56,7 +56,7 @@ describe('marks of missing values', () => {
     expect(
       hints([with_(wave(100, 20, 5), -200, 10), with_(wave(100, 700, 600), -200, 5), wave(100, 0, 1)]),
     ).toEqual([
-      'f.csv: -200 stands 30 times in 2 columns and looks like a mark for a missing value; --missing -200 leaves it out',
+      'f.csv: -200 occurs 30 times in 2 columns and looks like a mark for a missing value; --missing -200 drops it',
     ]);
     expect(hints([with_(wave(60, 21, 2), -127, 12), with_(wave(60, 50, 5), 65_535, 12)])).toHaveLength(2);
   });
@@ -88,7 +88,7 @@ describe('gatecast backtest', () => {
       0,
       expect.stringContaining(`--interval 15m: the rows of ${path}`),
     ]);
-    expect(said.join('')).toMatch(/^warning: .*-200 stands 45 times in one column/m);
+    expect(said.join('')).toMatch(/^warning: .*-200 occurs 45 times in one column/m);
     expect(said.join('')).toMatch(/\d+% +backtest\.csv/);
   });
 });

@@ -1,6 +1,6 @@
 /**
- * `backtest --compare gaps`: every way to stand in for a missing bucket, on the same holes, scored on the same readings.
- * What was injected is hidden from the pipeline, not from the score: targets are all that was really observed.
+ * `backtest --compare gaps`: runs every fill method on the same gaps and scores all of them on the same readings. Readings
+ * in injected gaps are hidden from the pipeline but still scored.
  */
 import { GatecastError } from '../../errors.ts';
 import { Engine } from '../../forecast/engine.ts';
@@ -13,10 +13,10 @@ import { overall, type SeriesScore, scoreSeries } from '../score.ts';
 import { drawGaps, missingShare, withoutLost } from './gaps.ts';
 
 export interface CompareRequest extends BacktestRequest {
-  /** Shares of the observed buckets to hide; empty: only the gaps the file has. */
+  /** Shares of the observed buckets to hide; empty: only the gaps of the file. */
   readonly inject: readonly number[];
   readonly seed: number;
-  /** Told before each run. */
+  /** Called before each run. */
   readonly progress?: (done: number, total: number, what: string) => void;
 }
 
@@ -29,52 +29,52 @@ export interface FillScore {
 }
 
 export interface FillRow {
-  /** Share of observed buckets that was hidden; null: the file as it is. */
+  /** Share of the observed buckets that were hidden; null: none. */
   readonly injected: number | null;
-  /** Share of buckets without a reading that the pipeline met, mean over the series. */
+  /** Share of buckets in which the pipeline had no reading, mean over the series. */
   readonly missing: number;
   readonly fill: Fill;
   /** Over all forecasts, mean over the series. */
   readonly all: FillScore;
-  /** Over the forecasts made in a bucket without a reading; null where there were none. */
+  /** Over the forecasts made in a bucket without a reading; null if there were none. */
   readonly inGap: FillScore | null;
-  /** Lowest SQL of its share. */
+  /** Whether it has the lowest SQL for this share of gaps. */
   readonly best: boolean;
 }
 
 /** One file with some of its readings hidden. */
-interface Holed {
+interface GappedFile {
   readonly file: string;
   readonly series: readonly Grid[];
   readonly readings: readonly Reading[];
-  /** [series][buckets] whether the pipeline had no reading. */
+  /** [series][buckets] 1 where the pipeline has no reading. */
   readonly empty: readonly Uint8Array[];
 }
 
-/** Throws USAGE, NOT_ENOUGH_DATA where the file has no gaps and none are injected, and as `runBacktest`. */
+/** Throws USAGE, NOT_ENOUGH_DATA if the file has no gaps and none are injected, and the errors of `runBacktest`. */
 export async function compareGaps(files: readonly string[], request: CompareRequest): Promise<FillRow[]> {
-  refuseOthers(request);
+  refuseOtherOutputs(request);
   openModel(request);
   const read = files.map((file) => ({ file, ...readSeries(file, request) }));
   const shares: (number | null)[] = request.inject.length > 0 ? [...request.inject] : [null];
   const rows: FillRow[] = [];
   for (const [s, share] of shares.entries()) {
-    // every share has numbers of its own: adding one to the list changes none of the others
+    // the seed depends on the share alone, so the gaps of one share do not depend on the rest of the list
     const rng = new Random(request.seed + Math.round(1e6 * (share ?? 0)));
-    const holed = read.map(({ file, known, series }) =>
-      hole(file, known, series, share, request.horizon, rng),
+    const gapped = read.map(({ file, known, series }) =>
+      injectGaps(file, known, series, share, request.horizon, rng),
     );
-    const missing = missingOf(holed);
+    const missing = missingOf(gapped);
     if (missing === 0) {
       throw new GatecastError('NOT_ENOUGH_DATA', 'There are no gaps to compare fills on.', {
-        hint: 'Make some with --inject 0.05,0.2 (shares of the buckets).',
+        hint: 'Inject gaps with --inject 0.05,0.2 (shares of the buckets).',
       });
     }
     const scored: Omit<FillRow, 'best'>[] = [];
     for (const [f, fill] of FILLS.entries()) {
       const what = `${share === null ? 'as recorded' : `${100 * share} % hidden`}, ${fill}`;
       request.progress?.(s * FILLS.length + f, shares.length * FILLS.length, what);
-      scored.push({ injected: share, missing, fill, ...(await scoreFill(holed, files, fill, request)) });
+      scored.push({ injected: share, missing, fill, ...(await scoreFill(gapped, files, fill, request)) });
     }
     const least = Math.min(...scored.map(({ all }) => all.sql));
     rows.push(...scored.map((row) => ({ ...row, best: row.all.sql === least })));
@@ -82,24 +82,24 @@ export async function compareGaps(files: readonly string[], request: CompareRequ
   return rows;
 }
 
-function refuseOthers({ finetune, out, report }: CompareRequest): void {
+function refuseOtherOutputs({ finetune, out, report }: CompareRequest): void {
   const other =
     finetune !== null ? '--finetune' : out !== undefined ? '--out' : report !== undefined ? '--report' : null;
   if (other === null) return;
-  throw new GatecastError('USAGE', `--compare gaps makes many backtests: ${other} cannot go with it.`, {
-    hint: 'Run the fill that you choose by itself: --fill NAME.',
+  throw new GatecastError('USAGE', `--compare gaps runs many backtests: it does not accept ${other}.`, {
+    hint: 'Run one backtest with the fill that you choose: --fill NAME.',
   });
 }
 
-function hole(
+function injectGaps(
   file: string,
   known: readonly Reading[],
   series: readonly Grid[],
   share: number | null,
   horizon: number,
   rng: Random,
-): Holed {
-  // blocks as long as what is forecast: shorter ones are no test of a fill, longer ones of anything
+): GappedFile {
+  // blocks as long as the horizon: in shorter ones the fill hardly matters, in longer ones no fill helps
   const lost = series.map((grid) => drawGaps(grid, share ?? 0, Math.max(4, horizon), rng));
   const empty = series.map(({ actual }, s) =>
     lost[s].map((hidden, i) => (hidden || Number.isNaN(actual[i]) ? 1 : 0)),
@@ -107,8 +107,8 @@ function hole(
   return { file, series, readings: withoutLost(known, series, lost), empty };
 }
 
-function missingOf(holed: readonly Holed[]): number {
-  const shares = holed.flatMap(({ series, empty }) =>
+function missingOf(gapped: readonly GappedFile[]): number {
+  const shares = gapped.flatMap(({ series, empty }) =>
     series.map((grid, s) =>
       missingShare({ ...grid, actual: grid.actual.map((value, i) => (empty[s][i] ? Number.NaN : value)) }),
     ),
@@ -117,14 +117,14 @@ function missingOf(holed: readonly Holed[]): number {
 }
 
 async function scoreFill(
-  holed: readonly Holed[],
+  gapped: readonly GappedFile[],
   files: readonly string[],
   fill: Fill,
   request: CompareRequest,
 ): Promise<{ all: FillScore; inGap: FillScore | null }> {
   const all: SeriesScore[] = [];
   const inGap: SeriesScore[] = [];
-  for (const { file, series, readings, empty } of holed) {
+  for (const { file, series, readings, empty } of gapped) {
     const engine = new Engine(openModel(request).model);
     let played: Played[];
     try {
@@ -141,17 +141,17 @@ async function scoreFill(
       inGap.push(score(own.filter(({ origin }) => empty[s][origin] === 1)));
     });
   }
-  const total = summed(all);
+  const total = meanScore(all);
   if (total === null) {
     throw new GatecastError('NOT_ENOUGH_DATA', 'No forecast could be scored.', {
-      hint: `Behind --start ${request.start} there must be room for a horizon of ${request.horizon} buckets with readings in them.`,
+      hint: `After --start ${request.start} the file needs at least ${request.horizon} buckets (the horizon) with readings.`,
     });
   }
-  return { all: total, inGap: summed(inGap) };
+  return { all: total, inGap: meanScore(inGap) };
 }
 
-/** Mean over the series of which anything could be scored. */
-function summed(scores: readonly SeriesScore[]): FillScore | null {
+/** Mean over the series that have scored readings; null if there are none. */
+function meanScore(scores: readonly SeriesScore[]): FillScore | null {
   const counted = scores.filter(({ n }) => n > 0);
   if (counted.length === 0) return null;
   const { mase, sql, coverage } = overall(counted);

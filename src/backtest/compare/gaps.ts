@@ -1,16 +1,16 @@
 /**
- * Makes holes in what a file holds, as radio links and loggers make them: half of the lost buckets in single ones, half in
- * blocks. Seeded. Pure.
+ * Hides readings of a file the way radio links and loggers lose them: half of the lost buckets singly, half in blocks.
+ * Seeded. Pure.
  */
 import type { Random } from '../../training/random.ts';
 import type { Grid, Reading } from '../play.ts';
 
 /** Share of the lost buckets that lie in blocks. */
 const IN_BLOCKS = 0.5;
-/** Attempts for each bucket wanted, before what was reached is taken. */
+/** Random draws per wanted bucket; after these, fewer lost buckets are accepted. */
 const ATTEMPTS = 50;
 
-/** Share of buckets without a reading, from the first observed one on. */
+/** Share of buckets without a reading, counted from the first bucket with one. */
 export function missingShare({ actual }: Grid): number {
   const from = actual.findIndex((value) => !Number.isNaN(value));
   if (from < 0) return 1;
@@ -20,16 +20,16 @@ export function missingShare({ actual }: Grid): number {
 }
 
 /**
- * Which buckets of one series lose their readings.
+ * Chooses the buckets of one series that lose their readings.
  * @param share of the observed buckets, 0 to below 1
- * @param longest block, buckets, at least 2
+ * @param longest longest block, buckets, at least 2
  * @returns [buckets] 1 where the readings are lost; never an empty bucket, never the first observed one
  */
 export function drawGaps({ actual }: Grid, share: number, longest: number, rng: Random): Uint8Array {
   const lost = new Uint8Array(actual.length);
   const observed: number[] = [];
   for (let i = 0; i < actual.length; i++) if (!Number.isNaN(actual[i])) observed.push(i);
-  // the first reading says that there is a stream
+  // a stream starts with its first reading, so that one is never lost
   const [, ...free] = observed;
   const wanted = Math.min(free.length, Math.round(share * observed.length));
   let done = 0;
@@ -48,7 +48,7 @@ export function drawGaps({ actual }: Grid, share: number, longest: number, rng: 
   return lost;
 }
 
-/** The readings that are left. @param lost one array a series, as `drawGaps` */
+/** The readings that are left. @param lost one array per series, from `drawGaps` */
 export function withoutLost(
   known: readonly Reading[],
   series: readonly Grid[],

@@ -29,9 +29,9 @@ export function compareText(rows: readonly FillRow[]): string {
   lines.push(
     '',
     '* lowest SQL over all forecasts of that share. gaps: share of buckets without a reading, mean over the series.',
-    'Scored is only what was really observed, also where it was hidden from the pipeline.',
-    'linear: nothing after the gap is known while it lasts, so it holds the last value, as hold does.',
-    'drop: no step in a gap; the last forecast stands, shifted by the time that has passed.',
+    'Only real readings are scored, including those hidden from the pipeline.',
+    'linear: the end of a gap is unknown while it lasts, so linear repeats the last value, as hold does.',
+    'drop: no step in a gap; the last forecast is used, shifted by the time that has passed.',
   );
   return `${lines.join('\n')}\n`;
 }

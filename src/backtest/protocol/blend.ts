@@ -1,17 +1,17 @@
 /**
- * Weights of several forecasts in their mean, from their errors on the validation part: half way between the best weights
- * there (non-negative, summing to 1) and equal ones, because weights that are estimated rarely beat equal ones later
+ * Weights for averaging several forecasts, from their errors on the validation part: halfway between the best weights
+ * there (non-negative, summing to 1) and equal weights, because estimated weights rarely beat equal ones on new data
  * (Stock and Watson 2004, combination with shrinkage). Pure.
  */
 
-/** Turns of the search; far more than the few networks of a recipe need. */
+/** Iterations of the search; far more than the few networks of a recipe need. */
 const TURNS = 2000;
 
 export class BlendErrors {
   /** [n, n] sums of products of errors. */
   private readonly products: Float64Array;
 
-  /** @param n forecasts that are blended */
+  /** @param n number of forecasts */
   constructor(private readonly n: number) {
     this.products = new Float64Array(n * n);
   }
@@ -24,7 +24,7 @@ export class BlendErrors {
     }
   }
 
-  /** [n] non-negative, summing to 1; equal ones where nothing has been added. */
+  /** [n] non-negative, summing to 1; equal if no errors were added. */
   get weights(): Float64Array {
     const best = this.best();
     return best.map((weight) => (weight + 1 / this.n) / 2);

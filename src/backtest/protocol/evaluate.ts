@@ -1,6 +1,6 @@
 /**
- * One horizon of a protocol: features, networks, states and scores. The file is walked once, in order; what is known
- * of it grows bucket by bucket, and nothing reads further.
+ * Evaluates one horizon of a protocol: features, networks, states and scores. Walks the file once, in order, bucket by
+ * bucket; no step reads a later bucket.
  */
 import type { Model } from '../../forecast/model.ts';
 import { loadModel } from '../../model/pack.ts';
@@ -17,25 +17,25 @@ import { ProtocolTuner } from './tune.ts';
 
 export interface EvaluateOptions {
   readonly registry: ModelRegistry;
-  /** Model taken as it is; undefined: the recipe is trained. */
+  /** Model used without training; undefined: the recipe is trained. */
   readonly model?: string;
   readonly float32?: boolean;
   readonly seed: number;
   readonly progress?: (done: number, what: string) => void;
-  /** Told every forecast that is scored. */
+  /** Called with each scored forecast. */
   readonly onForecast?: (column: number, origin: number, point: Float64Array) => void;
 }
 
 export interface HorizonResult extends HorizonScore {
   /** Windows of each column. */
   readonly windows: number;
-  /** Optimiser steps, validation loss and share in the forecast of each network; null where a model was taken as it is. */
+  /** Of each network: optimiser steps, validation loss and weight in the forecast; null without training. */
   readonly networks:
     | readonly { readonly steps: number; readonly validation: number | null; readonly share: number }[]
     | null;
-  /** Turns of learning from matured windows during the test. */
+  /** Fine-tuning runs on matured windows during the test. */
   readonly turns: number;
-  /** Of training and learning on the way. */
+  /** Time of training and fine-tuning. */
   readonly seconds: number;
 }
 
@@ -52,7 +52,7 @@ export async function evaluateHorizon(
   const memories = columns.map(
     (column, c) => new ProtocolMemory(column, { ...recipe.memory, horizon }, new Random(seed + 1000 * c)),
   );
-  // the test's first origin is the last bucket of the validation part
+  // the first origin of the test is the last bucket of the validation part
   while (memories[0].known < plan.validation.to - 1) {
     for (const memory of memories) memory.advance();
     options.progress?.((0.2 * memories[0].known) / plan.validation.to, 'features');

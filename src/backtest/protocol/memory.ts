@@ -1,7 +1,6 @@
 /**
- * One column as the protocols learn from it: features are made once, bucket by bucket, and what the network would have
- * seen is kept. A window may be learnt from only when its last target has been observed; a view says up to which bucket
- * that is judged.
+ * Training data of one column for the protocols. Features are computed once, bucket by bucket, and the network's inputs
+ * are kept. Only windows whose last target has been observed are used for training; `until(limit)` says by which bucket.
  */
 import { Scratch } from '../../forecast/scratch.ts';
 import { StreamStep } from '../../forecast/stream-step.ts';
@@ -11,9 +10,9 @@ import type { Random } from '../../training/random.ts';
 import { FILE_SETTINGS } from '../../training/replay.ts';
 import type { ScaledSeries } from './split.ts';
 
-/** A target this many scales from the anchor is an outlier; it still pulls, but not further. */
+/** Targets further than this many scales from the anchor are clipped. */
 const MAX_TARGET = 50;
-/** Buckets after the start from which nothing is learnt: the scales are not yet known. */
+/** Buckets after the start that are not used for training, because the scales are not yet known. */
 const SETTLING = 168;
 
 export interface MemoryOptions {
@@ -27,7 +26,7 @@ export interface MemoryOptions {
 
 export class ProtocolMemory {
   readonly step: StreamStep;
-  /** Buckets taken in. */
+  /** Buckets read so far. */
   known = 0;
   /** [buckets, I] */
   private readonly x: Float32Array;
@@ -54,7 +53,7 @@ export class ProtocolMemory {
     this.scale = new Float32Array(rows);
   }
 
-  /** Takes in the next bucket; uses nothing later. */
+  /** Reads the next bucket. */
   advance(): void {
     const { series, rng } = this;
     const { features } = this.step;
@@ -65,7 +64,7 @@ export class ProtocolMemory {
     if (step % stride !== stride - 1) return;
     const first = ((step + 1) / stride - 1) * leadsPerOrigin;
     for (let m = 0; m < leadsPerOrigin; m++) {
-      // one lead from each of equal parts of the window
+      // one random lead from each of equal parts of the horizon
       const lead = Math.min(horizon, 1 + Math.floor(((m + rng.uniform()) * horizon) / leadsPerOrigin));
       this.lead[first + m] = lead;
       features.ahead(lead - 1, this.z, (first + m) * AHEAD);
@@ -74,12 +73,12 @@ export class ProtocolMemory {
     }
   }
 
-  /** What the network saw of the past after bucket `step`, written as [I] from `offset`. */
+  /** Writes the network's past inputs after bucket `step` to `out`, [I] from `offset`. */
   past(step: number, out: Float32Array, offset: number): void {
     out.set(this.x.subarray(step * I, (step + 1) * I), offset);
   }
 
-  /** The column for the trainer, as known when `limit` buckets had been observed. */
+  /** The column for the trainer, as known after `limit` buckets. */
   until(limit: number): TrainingSeries {
     const { horizon, stride, leadsPerOrigin } = this.options;
     return {
@@ -109,7 +108,7 @@ export class ProtocolMemory {
       const usable = !Number.isNaN(actual);
       const target = usable ? (actual - this.anchor[row]) / this.scale[row] : 0;
       out.target[offset + m] = Math.max(-MAX_TARGET, Math.min(MAX_TARGET, target));
-      // In units of the scale, as the target is: weighted so, the errors of all columns count in z-scores.
+      // The target is in units of the scale; this weight turns its error back into z-scores, the same for all columns.
       out.weight[offset + m] = usable ? this.scale[row] : 0;
     }
   }

@@ -1,7 +1,7 @@
 /**
- * `gatecast backtest --protocol`: the evaluation that papers print for ETT and its leakage-free online relative, with the
- * network the agent runs: one int8 step a bucket, states that persist over the whole file, forecasts at every test origin.
- * As in the published tables, every horizon has networks of its own.
+ * `gatecast backtest --protocol`: the standard ETT evaluation of papers and its leakage-free online variant, with the
+ * agent's network: one int8 step per bucket, states that persist over the whole file, a forecast at every test origin.
+ * As in the published tables, each horizon has its own networks.
  */
 import { basename } from 'node:path';
 import { GatecastError } from '../../errors.ts';
@@ -28,17 +28,17 @@ export interface ProtocolRequest
     | 'registry'
   > {
   readonly protocol: ProtocolName;
-  /** Length of a bucket, ms; undefined: the usual distance of the file's rows. */
+  /** Length of a bucket, ms; undefined: the most frequent interval between rows. */
   readonly interval?: number;
-  /** One of the protocol's, to have it alone; undefined: all. */
+  /** One horizon of the protocol; undefined: all. */
   readonly horizon?: number;
-  /** Model taken as it is; undefined: the recipe is trained. */
+  /** Model used without training; undefined: the recipe is trained. */
   readonly model?: string;
   readonly seed: number;
   readonly progress?: (done: number, what: string) => void;
 }
 
-/** @returns what is printed. Throws USAGE, FILE_UNREADABLE, CSV_INVALID, NOT_ENOUGH_DATA, MODEL_UNKNOWN, MODEL_INVALID */
+/** @returns the text to print. Throws USAGE, FILE_UNREADABLE, CSV_INVALID, NOT_ENOUGH_DATA, MODEL_UNKNOWN, MODEL_INVALID */
 export async function runProtocol(files: readonly string[], request: ProtocolRequest): Promise<string> {
   const reports: ProtocolReport[] = [];
   for (const [at, file] of files.entries()) {
@@ -49,7 +49,7 @@ export async function runProtocol(files: readonly string[], request: ProtocolReq
   return request.json === true ? `${JSON.stringify({ reports }, null, 2)}\n` : protocolText(reports);
 }
 
-/** The protocol on columns of one grid. Throws USAGE, NOT_ENOUGH_DATA, MODEL_UNKNOWN, MODEL_INVALID */
+/** Runs the protocol on columns of one grid. Throws USAGE, NOT_ENOUGH_DATA, MODEL_UNKNOWN, MODEL_INVALID */
 async function protocolReport(
   series: readonly Grid[],
   request: ProtocolRequest,
@@ -58,12 +58,12 @@ async function protocolReport(
   const { intervalMs, actual } = series[0];
   const plan = planProtocol(request.protocol, intervalMs, actual.length);
   const columns = series.map((grid) => zScored(grid, plan));
-  // a forecast of a longer horizon takes longer
+  // relative run time of a horizon, for the progress bar
   const cost = (horizon: number): number => 100 + horizon;
   const asked = plan.horizons.filter((one) => request.horizon === undefined || one === request.horizon);
   if (asked.length === 0) {
     throw new GatecastError('USAGE', `The protocol '${plan.name}' has no horizon of ${request.horizon}.`, {
-      hint: `It has ${plan.horizons.join(', ')}; without --horizon all of them are run.`,
+      hint: `Its horizons are ${plan.horizons.join(', ')}; without --horizon all of them run.`,
     });
   }
   const total = asked.reduce((sum, horizon) => sum + cost(horizon), 0);
@@ -93,18 +93,18 @@ async function protocolReport(
   };
 }
 
-/** The columns on the file's own grid. */
 function readGrids(file: string, request: ProtocolRequest): Grid[] {
   const { time, clockStart, interval } = request;
   const table = readTable(file, {
     columns: request.columns,
-    // the published files call it so
-    ...(clockStart === undefined ? { time: time ?? ['date'] } : {}),
-    ...(request.timeFormat === undefined ? {} : { timeFormat: request.timeFormat }),
-    ...(request.missing === undefined ? {} : { missing: request.missing }),
-    ...(request.delimiter === undefined ? {} : { delimiter: request.delimiter }),
-    ...(request.decimal === undefined ? {} : { decimal: request.decimal }),
-    ...(clockStart === undefined ? {} : { clockStartMs: clockStart, intervalMs: interval ?? 3_600_000 }),
+    // the time column of the published files
+    time: clockStart === undefined ? (time ?? ['date']) : undefined,
+    timeFormat: request.timeFormat,
+    missing: request.missing,
+    delimiter: request.delimiter,
+    decimal: request.decimal,
+    clockStartMs: clockStart,
+    intervalMs: interval ?? 3_600_000,
   });
   const { names, readings: known } = readings(table);
   if (known.length < 2)
@@ -112,7 +112,7 @@ function readGrids(file: string, request: ProtocolRequest): Grid[] {
   return grids(names, known, interval ?? usualDistance(known.map(({ timeMs }) => timeMs)));
 }
 
-/** The most frequent distance of neighbouring times, ms. @param times ascending */
+/** The most frequent difference between successive times, ms. @param times ascending */
 function usualDistance(times: readonly number[]): number {
   const counts = new Map<number, number>();
   for (let i = 1; i < times.length; i++) {

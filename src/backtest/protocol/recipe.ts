@@ -1,5 +1,5 @@
 /**
- * The shipped recipes of the public protocols. Every number was chosen on the validation part of ETTh1 (docs/accuracy.md).
+ * The recipes for the public protocols. Every number was chosen on the validation part of ETTh1 (docs/accuracy.md).
  */
 import { GatecastError } from '../../errors.ts';
 import type { ModelRegistry } from '../../model/registry.ts';
@@ -12,7 +12,7 @@ import type { ProtocolName } from './split.ts';
 import type { ProtocolNetwork, ProtocolTraining } from './train.ts';
 import type { ProtocolTuning } from './tune.ts';
 
-/** What a network starts from, and how its training differs from the others'. */
+/** Initial weights of a network, and its own training settings. */
 export interface RecipeNetwork {
   /** The base model, or fresh weights of a size. */
   readonly start: 'base' | { readonly hidden: number; readonly width: number };
@@ -24,7 +24,7 @@ export interface ProtocolRecipe {
   /** Their forecasts are averaged, with weights from the validation part. */
   readonly networks: readonly RecipeNetwork[];
   readonly training: ProtocolTraining;
-  /** null: what was trained stays as it is. */
+  /** null: no fine-tuning during the test. */
   readonly tuning: ProtocolTuning | null;
 }
 
@@ -40,11 +40,11 @@ const TRAINING: ProtocolTraining = {
   patience: Number.POSITIVE_INFINITY,
 };
 
-/** Of its own, from fresh weights. */
+/** A small network trained from random weights. */
 const SMALL: RecipeNetwork = { start: { hidden: 16, width: 16 } };
-/** Trained a little further. */
+/** The base model, fine-tuned. */
 const BASE: RecipeNetwork = { start: 'base', training: { rate: 5e-4, maxSteps: 200 } };
-/** The base model as it ships, which has seen more kinds of series than any training part holds. */
+/** The base model without fine-tuning: it was trained on more kinds of series than any training part holds. */
 const SHIPPED: RecipeNetwork = { start: 'base', training: { maxSteps: 0 } };
 const MEMORY = { stride: 5, leadsPerOrigin: 6 };
 
@@ -58,7 +58,7 @@ export const RECIPES: Readonly<Record<ProtocolName, ProtocolRecipe>> = {
   },
 };
 
-/** @throws GatecastError MODEL_UNKNOWN, MODEL_INVALID when the base model to start from is not one of these features */
+/** @throws GatecastError MODEL_UNKNOWN, MODEL_INVALID if the base model has no weights or another feature format */
 export function startOf({ start }: RecipeNetwork, registry: ModelRegistry, seed: number): ProtocolNetwork {
   if (start === 'base') {
     const { manifest, weights } = registry.open('base');
@@ -67,7 +67,7 @@ export function startOf({ start }: RecipeNetwork, registry: ModelRegistry, seed:
         'MODEL_INVALID',
         "The recipe starts from the model 'base', which cannot be trained further.",
         {
-          hint: "Remove the model 'base' from the data directory, so that the one shipped is used.",
+          hint: "Remove the model 'base' from the data directory, so that the shipped one is used.",
         },
       );
     }

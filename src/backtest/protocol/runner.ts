@@ -1,6 +1,6 @@
 /**
- * The step graph over all columns at once, with states that persist from the first bucket to the last: one step a
- * bucket. A forecast is the mean of the nine quantiles, and over the networks of the recipe their weighted mean.
+ * Runs the step graph on all columns at once, one step per bucket, with states that persist from the first bucket to the
+ * last. A network's forecast is the mean of its nine quantiles; the result is the weighted mean over the networks.
  */
 import type { Model } from '../../forecast/model.ts';
 import type { Stepper } from '../../model/stepper.ts';
@@ -10,7 +10,7 @@ import type { Range } from '../../training/dataset.ts';
 import { BlendErrors } from './blend.ts';
 import type { ProtocolMemory } from './memory.ts';
 
-/** Of the levels 0.1 .. 0.9 in the mean: each stands for the probability nearest to it, the outer two for the tails too. */
+/** Weights of the levels 0.1 .. 0.9 in the mean: the probability nearest to each, for the outer two with the tail. */
 const MASS = [0.15, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.15];
 
 interface Net {
@@ -40,8 +40,8 @@ export class ProtocolRunner {
   }
 
   /**
-   * Starts with zero states and steps over the first `to` buckets. On the way the networks are weighed by their errors
-   * on the windows that lie in `validation`.
+   * Starts with zero states and steps over the first `to` buckets. The networks' weights come from their errors on the
+   * windows in `validation`.
    */
   async start(models: readonly Model[], to: number, validation: Range): Promise<void> {
     const { memories } = this;
@@ -81,7 +81,7 @@ export class ProtocolRunner {
         }
         if (!weighed) continue;
         for (let row = 0; row < rows; row++) {
-          // a weight is the scale of the row, or 0 where there is nothing to compare with
+          // a weight is the scale of the row, or 0 without a target
           if (kept.weight[row] > 0)
             errors.add(means.map((mean) => (mean[row] - kept.target[row]) * kept.weight[row]));
         }
@@ -96,7 +96,7 @@ export class ProtocolRunner {
     }
   }
 
-  /** Puts other weights into the same networks; states go on. */
+  /** Replaces the networks' weights; the states are kept. */
   async load(models: readonly Model[], states = this.nets.map((net) => net.h)): Promise<void> {
     const former = this.nets;
     this.nets = [];
@@ -122,7 +122,7 @@ export class ProtocolRunner {
     for (const [k, net] of this.nets.entries()) {
       const { quantiles, h } = await net.stepper.run(memories.length, x, net.h);
       addMeans(quantiles, blend[k], points);
-      // a stepper's buffers are overwritten, and it may be released before the next step
+      // copied: the stepper overwrites its buffers, and it may be released before the next step
       net.h = h.slice();
     }
     for (const [c, { step }] of memories.entries()) {

@@ -1,15 +1,15 @@
-/** Mean squared and mean absolute error of point forecasts by horizon, over all windows and columns. Pure. */
+/** MSE and MAE of point forecasts by horizon, over all windows and columns. Pure. */
 import type { Range } from '../../training/dataset.ts';
 
 export interface HorizonScore {
   readonly horizon: number;
-  /** Targets that were scored, of all windows and columns. */
+  /** Scored targets of all windows and columns. */
   readonly n: number;
   readonly mse: number;
   readonly mae: number;
 }
 
-/** A window counts for a horizon when all its targets lie in `range`; missing targets are left out of the means. */
+/** A window counts for a horizon if all its targets lie in `range`; missing targets are skipped. */
 export class ProtocolScore {
   private readonly sums: { n: number; squares: number; sizes: number }[];
 
@@ -23,8 +23,8 @@ export class ProtocolScore {
 
   /**
    * @param values the column, z-scored, NaN where missing
-   * @param origin last bucket known
-   * @param point [leads] at least as many as the longest horizon
+   * @param origin last known bucket
+   * @param point [leads] forecasts, at least as many as the longest horizon
    */
   add(values: ArrayLike<number>, origin: number, point: ArrayLike<number>): void {
     if (origin + 1 < this.range.from) return;

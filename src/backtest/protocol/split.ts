@@ -1,8 +1,7 @@
 /**
- * How the public protocols cut a file in time, which windows they score, and how a file is brought to their scale.
- * `ltsf`: Zhou et al. 2021 (Informer, arXiv:2012.07436), as the ETT tables of papers use it: months of 30 days, 12 to
- * train, 4 to validate, 4 to test. `online`: 4, 1 and 15 months of the same file, learning goes on through the test.
- * Pure.
+ * How the public protocols split a file in time, which windows they score, and how they scale the values.
+ * `ltsf`: Zhou et al. 2021 (Informer, arXiv:2012.07436), as in the ETT tables of papers: months of 30 days, 12 to
+ * train, 4 to validate, 4 to test. `online`: 4, 1 and 15 months of the same file, with training during the test. Pure.
  */
 import { GatecastError } from '../../errors.ts';
 import type { Range } from '../../training/dataset.ts';
@@ -22,7 +21,7 @@ export interface ProtocolPlan {
   readonly name: ProtocolName;
   readonly train: Range;
   readonly validation: Range;
-  /** Every target of a scored window lies in it; the first origin is the bucket before it. */
+  /** All targets of a scored window lie in it; the first origin is the bucket before it. */
   readonly test: Range;
   /** In buckets, ascending. */
   readonly horizons: readonly number[];
@@ -38,7 +37,7 @@ export function planProtocol(name: ProtocolName, intervalMs: number, buckets: nu
     throw new GatecastError(
       'NOT_ENOUGH_DATA',
       `The protocol '${name}' needs ${total} buckets (${months.join(', ')} months of 30 days), the file has ${buckets}.`,
-      { hint: 'It is made for the ETT files (ETTh1, ETTh2: 1h; ETTm1, ETTm2: 15m).' },
+      { hint: 'Use the ETT files (ETTh1, ETTh2: 1h; ETTm1, ETTm2: 15m).' },
     );
   }
   return {
@@ -50,7 +49,7 @@ export function planProtocol(name: ProtocolName, intervalMs: number, buckets: nu
   };
 }
 
-/** Windows of one series whose `horizon` targets all lie in `range`: an origin at every bucket. */
+/** Number of windows of one series whose `horizon` targets all lie in `range`, with an origin at every bucket. */
 export function windowsIn(range: Range, horizon: number): number {
   return Math.max(0, range.to - range.from - horizon + 1);
 }
@@ -60,16 +59,16 @@ export interface ScaledSeries {
   readonly name: string;
   readonly startMs: number;
   readonly intervalMs: number;
-  /** [buckets] NaN where nothing was observed. */
+  /** [buckets] NaN without a reading. */
   readonly values: Float64Array;
-  /** Of the training part, in the column's unit; the deviation is the population's, as in the published code. */
+  /** Of the training part, in the column's unit; the population standard deviation, as in the published code. */
   readonly mean: number;
   readonly deviation: number;
 }
 
 /**
- * z-scores a column with the mean and standard deviation of its training part. Nothing after the test part is kept.
- * @throws GatecastError NOT_ENOUGH_DATA when the training part holds nothing, or never changes
+ * z-scores a column with the mean and standard deviation of its training part, and drops buckets after the test part.
+ * @throws GatecastError NOT_ENOUGH_DATA if the training part has no readings or is constant
  */
 export function zScored(grid: Grid, plan: ProtocolPlan): ScaledSeries {
   const { from, to } = plan.train;
@@ -79,7 +78,7 @@ export function zScored(grid: Grid, plan: ProtocolPlan): ScaledSeries {
   if (!(deviation > 0)) {
     throw new GatecastError(
       'NOT_ENOUGH_DATA',
-      `Column '${grid.name}' cannot be scaled: its training part ${known.length > 0 ? 'never changes' : 'is empty'}.`,
+      `Column '${grid.name}' cannot be scaled: its training part is ${known.length > 0 ? 'constant' : 'empty'}.`,
       { hint: 'Leave it out with --columns.' },
     );
   }

@@ -1,4 +1,4 @@
-/** What a protocol run prints. */
+/** The text output of a protocol run. */
 import type { HorizonResult } from './evaluate.ts';
 import type { ProtocolName } from './split.ts';
 
@@ -6,9 +6,9 @@ export interface ProtocolReport {
   readonly protocol: ProtocolName;
   readonly file: string;
   readonly columns: readonly string[];
-  /** Buckets of each part. */
+  /** Buckets in each part. */
   readonly parts: { readonly train: number; readonly validation: number; readonly test: number };
-  /** Name of the model taken as it is, or `recipe`. */
+  /** Name of the model, or `recipe` for networks trained here. */
   readonly model: string;
   readonly precision: 'int8' | 'float32';
   readonly horizons: readonly HorizonResult[];
@@ -24,9 +24,9 @@ function one({ file, protocol, columns, parts, precision, model, horizons }: Pro
   const turns = Math.max(...horizons.map((horizon) => horizon.turns));
   const learnt =
     networks === 0
-      ? `model '${model}' as it is`
-      : `${networks} network${networks > 1 ? 's' : ''} a horizon, trained on the training part in ${seconds.toFixed(0)} s` +
-        (turns > 0 ? `, ${turns} turns of learning on matured windows included` : '');
+      ? `model '${model}' without training`
+      : `${networks} network${networks > 1 ? 's' : ''} per horizon, trained on the training part in ${seconds.toFixed(0)} s` +
+        (turns > 0 ? `, including ${turns} fine-tuning runs on matured windows` : '');
   const lines = [
     `${file}, protocol ${protocol}: ${columns.length} columns, z-scored on the training part`,
     `${parts.train} buckets to train, ${parts.validation} to validate, ${parts.test} to test; ${precision} step`,

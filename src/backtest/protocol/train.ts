@@ -1,4 +1,4 @@
-/** What the protocols learn before the test: networks on the training part, the best weights chosen on the validation part. */
+/** Trains the networks of a protocol on the training part; the validation part selects the best weights. */
 import type { Model } from '../../forecast/model.ts';
 import { type NetworkSpec, stateRows } from '../../network/spec.ts';
 import type { Weights } from '../../network/weights.ts';
@@ -18,7 +18,7 @@ export interface ProtocolNetwork {
 }
 
 export interface TrainedNetwork extends ProtocolNetwork {
-  /** On the validation part; null when nothing in it could be scored. */
+  /** On the validation part; null if it has no scorable target. */
   readonly loss: number | null;
   /** Optimiser steps made. */
   readonly steps: number;
@@ -28,7 +28,7 @@ export interface ProtocolTraining {
   /** T, steps of a chunk; a multiple of the origins' stride. */
   readonly steps: number;
   readonly batch: number;
-  /** Chunks a state is carried through. */
+  /** Successive chunks through which a state is carried. */
   readonly chunks: number;
   readonly rate: number;
   readonly weightDecay: number;
@@ -38,7 +38,7 @@ export interface ProtocolTraining {
   readonly patience: number;
 }
 
-/** Steps after a zero state that are not learnt from. */
+/** Steps after a zero state that do not contribute to the loss. */
 export const BURN_IN = 24;
 /** Gradients are scaled to at most this norm. */
 export const CLIP_NORM = 1;
@@ -53,7 +53,7 @@ export function shapeOf(memory: ProtocolMemory, { steps, batch }: ProtocolTraini
   return { steps, stride: memory.options.stride, leads: memory.options.leadsPerOrigin, batch };
 }
 
-/** Trains on `plan.train` alone; of all weights met on the way, those with the least validation loss are kept. */
+/** Trains on `plan.train` only and returns the weights with the lowest validation loss. */
 export async function trainProtocol(
   memories: readonly ProtocolMemory[],
   plan: ProtocolPlan,

@@ -1,4 +1,4 @@
-/** What the protocols learn during the test: a few optimiser steps now and then, on windows that have matured since. */
+/** Fine-tuning during the test of a protocol: a few optimiser steps at intervals, on windows that have matured since. */
 import { stateRows } from '../../network/spec.ts';
 import {
   createGradientSource,
@@ -13,18 +13,18 @@ import type { ProtocolMemory } from './memory.ts';
 import { BURN_IN, CLIP_NORM, type ProtocolNetwork, type ProtocolTraining, shapeOf } from './train.ts';
 
 export interface ProtocolTuning {
-  /** Buckets between two turns. */
+  /** Buckets between two runs. */
   readonly every: number;
-  /** Optimiser steps a turn. */
+  /** Optimiser steps per run. */
   readonly steps: number;
   readonly rate: number;
-  /** Pull towards the weights it starts from. */
+  /** Strength of the pull towards the initial weights. */
   readonly anchorPull: number;
-  /** Newest buckets windows are drawn from. */
+  /** Windows are drawn from this many of the newest buckets. */
   readonly window: number;
 }
 
-/** Goes on learning on the way, only from windows all of whose targets have been observed. */
+/** Fine-tunes a network during the test, only on windows whose targets have all been observed. */
 export class ProtocolTuner {
   private constructor(
     private readonly memories: readonly ProtocolMemory[],
@@ -53,7 +53,7 @@ export class ProtocolTuner {
     return new ProtocolTuner(memories, network, parameters, source, adam, training, tuning, rng);
   }
 
-  /** One turn, with what is known now. @returns the network as it has become */
+  /** One fine-tuning run on the buckets known now. @returns the updated network */
   async learn(): Promise<ProtocolNetwork> {
     const { memories, parameters, source, adam, training, tuning, network } = this;
     const { spec, weights } = network;

@@ -1,7 +1,6 @@
 /**
- * How far two steppers of the same network drift apart on the same inputs. A rounding error of one step enters the next:
- * if the network damps it, the error stays where it is however long the stream runs; if not, it grows with every decade of
- * steps.
+ * Measures how far the states of two steppers of one network drift apart on the same inputs. The rounding error of a step
+ * enters the next one: if the network damps it, the error stays bounded; if not, it grows with the number of steps.
  */
 import type { Stepper } from '../../model/stepper.ts';
 import { UTC } from '../../series/calendar.ts';
@@ -9,20 +8,20 @@ import { Features, I } from '../../series/features.ts';
 import type { Grid } from '../play.ts';
 
 export interface DriftPoint {
-  /** Steps since the zero state, the last of this stretch. */
+  /** Steps since the zero state. */
   readonly steps: number;
-  /** Of |h - h'| over the units of all layers, over the steps since the point before. */
+  /** Of |h - h'| over the units of all layers and the steps since the previous point. */
   readonly max: number;
   readonly mean: number;
 }
 
-/** Steps between two looks at the clock. */
-const BREATH = 2000;
+/** Steps between two progress reports. */
+const PROGRESS_EVERY = 2000;
 
 /**
- * @param steppers of one network and one number of leads; neither is released
- * @param layers hidden states, the first rows of the state; memories of attention and convolution are not compared
- * @param series walked one after the other and again from the first until `steps` are done, the states carried through
+ * @param steppers of one network and one number of leads; not released here
+ * @param layers number of hidden states, the first rows of the state; memories of attention and convolution are not compared
+ * @param series played one after the other, repeatedly, until `steps` are done; states carry over
  */
 export async function stateDrift(
   [one, other]: readonly [Stepper, Stepper],
@@ -56,7 +55,7 @@ export async function stateDrift(
         }
         done++;
         since++;
-        if (done % BREATH === 0) progress?.(done, steps);
+        if (done % PROGRESS_EVERY === 0) progress?.(done, steps);
         if (done < next) continue;
         points.push({ steps: done, max, mean: sum / (since * compared) });
         [sum, max, since] = [0, 0, 0];
@@ -69,7 +68,7 @@ export async function stateDrift(
   return points;
 }
 
-/** What the network sees of the past at each bucket, [I]; the same array every time. Empty buckets are held. */
+/** The network's past inputs at each bucket, [I], in one reused array. Empty buckets repeat the last value. */
 function* pastInputs({ actual, startMs, intervalMs }: Grid, leads: number): Generator<Float32Array> {
   const features = new Features(intervalMs, leads, UTC);
   const past = new Float32Array(I);

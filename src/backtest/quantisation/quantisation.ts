@@ -1,6 +1,6 @@
 /**
- * What int8 saves and costs: sizes of the step graphs, scores of both on the same series, and how far the int8 state strays
- * from the float32 one when both are fed the same inputs for a very long time.
+ * Compares int8 with float32: sizes of the step graphs, scores on the same series, and how far the int8 state drifts from
+ * the float32 state over very many steps on the same inputs.
  */
 import { GatecastError } from '../../errors.ts';
 import { Engine } from '../../forecast/engine.ts';
@@ -13,7 +13,7 @@ import { type Grid, type Played, type PlayOptions, play, type Reading } from '..
 import { overall, type SeriesScore, scoreSeries } from '../score.ts';
 import { type DriftPoint, stateDrift } from './drift.ts';
 
-/** Series on grids of one length, and the readings they are made of: one file, or one generated series. */
+/** Series on grids of one length, and their readings: one file, or one generated series. */
 export interface QuantisationData {
   readonly series: readonly Grid[];
   readonly readings: readonly Reading[];
@@ -35,14 +35,14 @@ export interface QuantisationReport {
     /** (int8 - float32) / float32 */
     readonly difference: { readonly mase: number; readonly sql: number };
   };
-  /** Over steps, each since the one before; the states of all cells but rnn-relu lie within +-1. */
+  /** Each point covers the steps since the previous one. States of all cells except rnn-relu lie within +-1. */
   readonly drift: readonly DriftPoint[];
 }
 
 /**
- * @param data each is played by itself, by both graphs
- * @param steps of the comparison of states
- * @throws GatecastError USAGE when there are no weights to make a float32 graph of; NOT_ENOUGH_DATA; MODEL_INVALID as `loadModel`
+ * @param data each is played separately, by both graphs
+ * @param steps number of steps over which the states are compared
+ * @throws GatecastError USAGE for a model without weights; NOT_ENOUGH_DATA; MODEL_INVALID as `loadModel`
  */
 export async function quantisationReport(
   stored: StoredModel,
@@ -54,7 +54,7 @@ export async function quantisationReport(
   const { spec, name, dimensions } = manifest;
   if (spec === null || weights === null) {
     throw new GatecastError('USAGE', `Model '${name}' is a step graph without weights.`, {
-      hint: 'Only of a model with weights can a float32 graph be made to compare with.',
+      hint: 'The comparison needs a float32 graph, which can only be built from weights.',
     });
   }
   const direct = spec.head.kind === 'direct';
@@ -65,7 +65,7 @@ export async function quantisationReport(
   const float32 = await score(stored, data, false);
   progress?.(0.2, 'int8 forecasts');
   const int8 = await score(stored, data, true);
-  // the state does not depend on how many leads are read off it
+  // the state does not depend on the number of leads
   const steppers = await Promise.all(
     [false, true].map((quantized) => loadModel(stored, FEATURES, quantized).stepper(direct ? leads : 1)),
   );
@@ -94,7 +94,7 @@ export async function quantisationReport(
   }
 }
 
-/** MASE and SQL, mean over the series of which anything could be scored. */
+/** Mean MASE and SQL over the series that have scored readings. */
 async function score(
   stored: StoredModel,
   data: readonly QuantisationData[],
@@ -113,13 +113,13 @@ async function score(
       const own = played.filter((one) => one.series === s);
       const first = Math.floor(options.start * grid.actual.length + 1e-9);
       const one = scoreSeries(grid, own, options.horizon, first);
-      // what never changes has no error to compare
+      // a constant series is forecast without error: no ratio to compare
       if (one.n > 0 && one.mase > 0 && one.sql > 0) scores.push(one);
     }
   }
   if (scores.length === 0) {
     throw new GatecastError('NOT_ENOUGH_DATA', 'No reading could be scored.', {
-      hint: 'A longer file or a shorter --horizon is needed.',
+      hint: 'Use a longer file or a shorter --horizon.',
     });
   }
   const { mase, sql } = overall(scores);

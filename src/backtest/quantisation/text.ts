@@ -1,4 +1,4 @@
-/** What `gatecast model quantisation` prints. */
+/** The text output of `gatecast model quantisation`. */
 import type { QuantisationReport } from './quantisation.ts';
 
 const kilobytes = (bytes: number): string => `${(bytes / 1000).toFixed(1)} kB`;
@@ -28,7 +28,7 @@ export function quantisationText(report: QuantisationReport): string {
     ),
     `(${scores.series} series, ${scores.n} readings scored)`,
     '',
-    'state error |h int8 - h float32| on the same inputs, from one zero state on',
+    'state error |h int8 - h float32| on the same inputs, both started from a zero state',
     `${'steps'.padStart(18)}${'mean'.padStart(12)}${'max'.padStart(12)}`,
     ...drift.map(
       (point, i) =>

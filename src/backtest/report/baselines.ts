@@ -1,4 +1,4 @@
-/** The two simple forecasters a report compares with, as forecasts of their own, scored by the same code on the same targets. */
+/** The two naive forecasters in a report, scored by the same code on the same targets as the model. */
 import { Q } from '../../quantiles.ts';
 import type { Grid, Played } from '../play.ts';
 import { historyErrors, lastKnown, type SeriesScore, scoreSeries, seasonalValue } from '../score.ts';
@@ -8,7 +8,7 @@ export interface Baselines {
   readonly seasonal: SeriesScore;
 }
 
-/** @param origins buckets at which the scored forecasts were made */
+/** @param origins buckets of the scored forecasts */
 export function scoreBaselines(
   grid: Grid,
   origins: readonly number[],
@@ -22,7 +22,7 @@ export function scoreBaselines(
   return { naive, seasonal: errors.season === 1 ? naive : score(errors.season, errors.seasonal) };
 }
 
-/** Forecasts that repeat the value of `lag` buckets ago. @param errors quantiles of its errors, for each lead [9] */
+/** Forecasts that repeat the value of `lag` buckets ago. @param errors for each lead, quantiles of its errors, [9] */
 function repeating(
   { actual }: Grid,
   origins: readonly number[],

@@ -1,11 +1,11 @@
-/** Does "90 %" mean 90 %? Nominal against observed share of readings below each of the nine levels. */
+/** Calibration: nominal and observed share of readings below each of the nine levels. */
 import { axes, type Frame, linear, linePath, svg } from '../../plot/svg.ts';
 import { Q, QUANTILES } from '../../quantiles.ts';
 import type { Grid, Played } from '../play.ts';
 
 export interface Calibration {
   readonly n: number;
-  /** [9] readings below the level, and readings equal to it. */
+  /** [9] readings below the quantile, and readings equal to it. */
   readonly below: Float64Array;
   readonly equal: Float64Array;
 }
@@ -30,7 +30,7 @@ export function calibration({ actual }: Grid, played: readonly Played[]): Calibr
   return { n, below, equal };
 }
 
-export function joined(parts: readonly Calibration[]): Calibration {
+export function mergeCalibrations(parts: readonly Calibration[]): Calibration {
   const sum = (of: (part: Calibration) => Float64Array): Float64Array =>
     parts.reduce((total, part) => total.map((count, q) => count + of(part)[q]), new Float64Array(Q));
   return {
@@ -41,8 +41,8 @@ export function joined(parts: readonly Calibration[]): Calibration {
 }
 
 /**
- * Observed share at each level, [9]. A reading equal to its quantile may count as below or above (a valve that is shut
- * reads 0 again and again): the share nearest to the nominal one is taken, so that only what is truly off shows.
+ * Observed share at each level, [9]. A reading equal to its quantile may count as below or above (a closed valve reads 0
+ * for hours), so the result is the possible share nearest to the nominal one.
  */
 export function shares({ n, below, equal }: Calibration): number[] {
   return QUANTILES.map((level, q) => {

@@ -1,4 +1,4 @@
-/** Fan charts: what was known, what was forecast, what came. */
+/** Fan charts: past readings, the forecast, and the readings that followed. */
 import {
   axes,
   bandPath,
@@ -13,12 +13,12 @@ import {
 import { MEDIAN, Q, quantileLoss } from '../../quantiles.ts';
 import type { Grid, Played } from '../play.ts';
 
-export interface Pick {
+export interface ChosenForecast {
   readonly name: 'typical' | 'poor' | 'newest';
   readonly played: Played;
 }
 
-/** Mean quantile loss of one forecast; NaN where nothing came. */
+/** Mean quantile loss of one forecast; NaN without readings to compare. */
 export function lossOf({ actual }: Grid, { origin, quantiles }: Played): number {
   let sum = 0;
   let n = 0;
@@ -32,10 +32,10 @@ export function lossOf({ actual }: Grid, { origin, quantiles }: Played): number 
 }
 
 /**
- * Which forecasts to show: not the prettiest, but the one in the middle by error, one that only a tenth are worse than,
- * and the newest. Fewer where these coincide.
+ * Chooses the forecasts to show: the one of median loss, the one at the 90th percentile of loss, and the newest. Fewer if
+ * these coincide.
  */
-export function pickForecasts(grid: Grid, played: readonly Played[]): Pick[] {
+export function chooseForecasts(grid: Grid, played: readonly Played[]): ChosenForecast[] {
   const scored = played
     .map((one) => ({ one, loss: lossOf(grid, one) }))
     .filter(({ loss }) => !Number.isNaN(loss))
@@ -44,7 +44,7 @@ export function pickForecasts(grid: Grid, played: readonly Played[]): Pick[] {
   if (scored.length === 0) return [];
   const at = (share: number): Played => scored[Math.floor(share * (scored.length - 1))];
   const newest = scored.reduce((a, b) => (b.origin > a.origin ? b : a));
-  const picks: Pick[] = [
+  const picks: ChosenForecast[] = [
     { name: 'typical', played: at(0.5) },
     { name: 'poor', played: at(0.9) },
     { name: 'newest', played: newest },
@@ -53,12 +53,11 @@ export function pickForecasts(grid: Grid, played: readonly Played[]): Pick[] {
 }
 
 const FRAME: Frame = { width: 380, height: 210, left: 50, right: 8, top: 8, bottom: 24 };
-/** Columns the readings are drawn in; of each the lowest and the highest are kept, so that no spike is lost. */
+/** Columns of the chart; in each, the lowest and highest reading are drawn, so that no spike is lost. */
 const COLUMNS = 110;
 const MOST_LEADS = 72;
 
-/** @param pick of this grid */
-export function fanChart(grid: Grid, { played, name }: Pick): string {
+export function fanChart(grid: Grid, { played, name }: ChosenForecast): string {
   const { origin, quantiles } = played;
   const leads = quantiles.length / Q;
   const from = Math.max(0, origin + 1 - Math.max(24, Math.min(2 * leads, 288)));
@@ -94,7 +93,7 @@ export function fanChart(grid: Grid, { played, name }: Pick): string {
   return svg(FRAME, `${grid.name}, ${name} forecast, made ${made}`, content.join(''));
 }
 
-/** Leads that are drawn: all, or evenly many with the first and the last. */
+/** Leads to draw: all, or evenly spaced ones including the first and the last. */
 function thinned(leads: number): number[] {
   const n = Math.min(leads, MOST_LEADS);
   return Array.from({ length: n }, (_, i) => (n === 1 ? 1 : 1 + Math.round((i * (leads - 1)) / (n - 1))));
@@ -113,7 +112,7 @@ function range(seen: Float64Array, quantiles: Float64Array): [low: number, high:
   return [low - room, high + room];
 }
 
-/** The readings as points, an empty bucket as NaN; many in a column become its lowest and highest, in their order. */
+/** Points of the readings: of each column the lowest and highest in order of time, NaN for an empty column. */
 function envelope(
   actual: Float64Array,
   from: number,

@@ -1,4 +1,4 @@
-/** What a report is made from, and what its parts share. */
+/** Input of a report, and the types its sections share. */
 import type { Grid, Played } from '../play.ts';
 import type { SeriesScore } from '../score.ts';
 import type { Calibration } from './calibration.ts';
@@ -8,7 +8,7 @@ export interface ReportSeries {
   readonly grid: Grid;
   readonly score: SeriesScore;
   readonly played: readonly Played[];
-  /** Number of the first bucket that is scored. */
+  /** Index of the first scored bucket. */
   readonly first: number;
 }
 
@@ -16,9 +16,9 @@ export interface ReportInput {
   readonly files: readonly string[];
   readonly series: readonly ReportSeries[];
   readonly horizon: number;
-  /** What was set, as name and value. */
+  /** Settings of the run, as name and value. */
   readonly settings: readonly (readonly [string, string])[];
-  /** What was published, counted. */
+  /** Number of forecasts by kind. */
   readonly kinds: Readonly<Record<string, number>>;
   readonly refused: Readonly<Record<string, number>>;
   readonly runs: readonly ReportedRun[];
@@ -26,8 +26,8 @@ export interface ReportInput {
   readonly tuned: boolean;
 }
 
-/** A series with what it is compared to. */
-export interface Judged extends ReportSeries {
+/** A series with its calibration and the scores of the naive forecasts. */
+export interface ComparedSeries extends ReportSeries {
   readonly naive: SeriesScore;
   readonly seasonal: SeriesScore;
   readonly counts: Calibration;

@@ -1,4 +1,4 @@
-/** Error by lead: one measure of the forecast, the naive and the seasonal naive over how far ahead they look. */
+/** Charts of one measure (MASE, SQL or coverage) by lead, for the forecast, the naive and the seasonal naive. */
 
 import { axes, type Frame, linear, linePath, niceTicks, numberText, svg } from '../../plot/svg.ts';
 import { overall, type SeriesScore } from '../score.ts';
@@ -13,7 +13,7 @@ export interface Compared {
 }
 
 const FRAME: Frame = { width: 300, height: 210, left: 46, right: 10, top: 10, bottom: 36 };
-/** More are not told apart at this size. */
+/** More points are indistinguishable at this size. */
 const MOST_POINTS = 48;
 const TITLES: Readonly<Record<Measure, string>> = {
   mase: 'MASE by lead',
@@ -22,7 +22,7 @@ const TITLES: Readonly<Record<Measure, string>> = {
 };
 const INTERVAL = 0.8;
 
-/** Mean over the series that have a score at that lead, by lead. */
+/** For each lead, the mean over the series that have a score at it. */
 export function byLead(scores: readonly SeriesScore[], measure: Measure): { lead: number; value: number }[] {
   const leads = scores[0]?.byLead.length ?? 0;
   return Array.from({ length: leads }, (_, i) => {
@@ -32,7 +32,7 @@ export function byLead(scores: readonly SeriesScore[], measure: Measure): { lead
   });
 }
 
-/** @param intervalMs for the labels of the lead axis, which are times */
+/** @param intervalMs of the series, for the time labels of the lead axis */
 export function leadChart(compared: Compared, measure: Measure, intervalMs: number): string {
   const lines = (['naive', 'seasonal', 'forecast'] as const).map((who) => ({
     who,
@@ -70,7 +70,7 @@ export function leadChart(compared: Compared, measure: Measure, intervalMs: numb
   return svg(FRAME, `${TITLES[measure]}: ${ends.join(', ')}`, content.join(''));
 }
 
-/** About five leads, the first and the last among them. */
+/** About five leads, including the first and the last. */
 function leadTicks(leads: number): number[] {
   if (leads <= 5) return Array.from({ length: leads }, (_, i) => i + 1);
   const step = Math.max(1, Math.round(leads / 4));

@@ -1,26 +1,26 @@
-/** The numbers of a report: the tiles at its head, the table, and the verdict on one series. */
+/** Scores in a report: the tiles at the top, the table, and the verdict on one series. */
 
 import { escapeHtml } from '../../plot/svg.ts';
 import { overall, type Score, type SeriesScore } from '../score.ts';
-import type { Judged, ReportSeries } from './input.ts';
+import type { ComparedSeries, ReportSeries } from './input.ts';
 
 const MOST_ROWS = 1000;
-/** A skill nearer to 0 than this is called equal. */
+/** A skill closer to 0 than this counts as equal. */
 const EQUAL = 0.01;
-/** Observed coverage of the 80 % interval that is called honest. */
-const HONEST = [0.76, 0.84] as const;
+/** Acceptable observed coverage of the 80 % interval. */
+const COVERAGE_RANGE = [0.76, 0.84] as const;
 
 export function tiles(series: readonly ReportSeries[]): string {
   const total = overall(series.map(({ score }) => score));
   const forecasts = series.reduce((sum, { played }) => sum + played.length, 0);
-  const inside = total.coverage >= HONEST[0] && total.coverage <= HONEST[1];
+  const inside = total.coverage >= COVERAGE_RANGE[0] && total.coverage <= COVERAGE_RANGE[1];
   const tile = (value: string, text: string, tone = ''): string =>
     `<div class="tile"><b${tone && ` class="${tone}"`}>${value}</b><span>${text}</span></div>`;
   return `<div class="tiles">${[
     tile(against(total.skillNaive), 'than repeating the last value', tone(total.skillNaive)),
     tile(
       against(total.skillSeasonal),
-      'than repeating the same time of the day before',
+      'than repeating the value of the day before',
       tone(total.skillSeasonal),
     ),
     tile(percent(total.coverage), 'of readings inside the 80 % interval', inside ? 'good' : 'warn'),
@@ -30,7 +30,7 @@ export function tiles(series: readonly ReportSeries[]): string {
   ].join('')}</div>`;
 }
 
-/** Nothing scored has no score: not the 0 of a perfect forecast. */
+/** Without scored readings there is no score; 0 would mean a perfect forecast. */
 const fixed = (value: number): string => (Number.isNaN(value) ? '–' : value.toFixed(3));
 const percent = (share: number): string => (Number.isNaN(share) ? '–' : `${(100 * share).toFixed(1)} %`);
 
@@ -46,12 +46,12 @@ const skillCell = (skill: number): string =>
   `<td class="n ${tone(skill)}">${skill > 0 ? '+' : ''}${fixed(skill)}</td>`;
 
 function scoreCells(score: Omit<Score, 'n' | 'mae' | 'bias'>): string {
-  // a constant series is forecast exactly, and its interval has no width to be wrong
-  const wrong = score.sql !== 0 && (score.coverage < HONEST[0] || score.coverage > HONEST[1]);
+  // a constant series is forecast exactly, with an interval of width 0: its coverage means nothing
+  const wrong = score.sql !== 0 && (score.coverage < COVERAGE_RANGE[0] || score.coverage > COVERAGE_RANGE[1]);
   return `<td class="n">${fixed(score.mase)}</td><td class="n">${fixed(score.sql)}</td><td class="n ${wrong ? 'warn' : ''}">${percent(score.coverage)}</td>${skillCell(score.skillNaive)}${skillCell(score.skillSeasonal)}`;
 }
 
-export function scoreTable(judged: readonly Judged[], charted: readonly Judged[]): string {
+export function scoreTable(judged: readonly ComparedSeries[], charted: readonly ComparedSeries[]): string {
   const rows = judged.slice(0, MOST_ROWS).map((one, i) => {
     const name = escapeHtml(one.score.series);
     const link = charted.includes(one) ? `<a href="#s${i}">${name}</a>` : name;
@@ -59,7 +59,7 @@ export function scoreTable(judged: readonly Judged[], charted: readonly Judged[]
   });
   const more = judged.length - rows.length;
   if (more > 0) rows.push(`<tr><td colspan="9" class="soft">and ${more} more series</td></tr>`);
-  const mase = (of: (one: Judged) => SeriesScore): string => fixed(overall(judged.map(of)).mase);
+  const mase = (of: (one: ComparedSeries) => SeriesScore): string => fixed(overall(judged.map(of)).mase);
   const all = judged.map(({ score }) => score);
   const n = all.reduce((sum, score) => sum + score.n, 0);
   const sum =
@@ -71,7 +71,7 @@ export function scoreTable(judged: readonly Judged[], charted: readonly Judged[]
 
 export function verdict({ n, skillNaive, skillSeasonal }: SeriesScore): string {
   const least = Math.min(skillNaive, skillSeasonal);
-  if (n === 0) return '<span class="chip plain">nothing to score</span>';
+  if (n === 0) return '<span class="chip plain">no readings to score</span>';
   if (least > EQUAL) return '<span class="chip good">better than both naives</span>';
   if (least >= -EQUAL) return '<span class="chip plain">as good as the better naive</span>';
   const which = skillNaive < skillSeasonal ? 'naive' : 'seasonal naive';

@@ -1,24 +1,24 @@
-/** The charts of a report: over all series, and one card a series. */
+/** Charts of a report: an overview, and one card per series. */
 
 import { escapeHtml, numberText } from '../../plot/svg.ts';
-import { type Calibration, calibrationChart, joined } from './calibration.ts';
-import { fanChart, pickForecasts } from './fan.ts';
-import type { Judged } from './input.ts';
+import { type Calibration, calibrationChart, mergeCalibrations } from './calibration.ts';
+import { chooseForecasts, fanChart } from './fan.ts';
+import type { ComparedSeries } from './input.ts';
 import { type Compared, leadChart } from './leads.ts';
 import { verdict } from './scores.ts';
 import { stamp } from './tuning.ts';
 
-const LEAD_LEGEND = `<div class="legend"><span>${key('<path class="line-f" d="M1 6H25"/>')}forecast</span><span>${key('<path class="line-n" d="M1 6H25"/>')}naive (last value)</span><span>${key('<path class="line-s" d="M1 6H25"/>')}seasonal naive (day before, where a day is known)</span><span>${key('<path class="ideal" d="M1 6H25"/>')}ideal</span></div>`;
+const LEAD_LEGEND = `<div class="legend"><span>${key('<path class="line-f" d="M1 6H25"/>')}forecast</span><span>${key('<path class="line-n" d="M1 6H25"/>')}naive (last value)</span><span>${key('<path class="line-s" d="M1 6H25"/>')}seasonal naive (value of the day before, if known)</span><span>${key('<path class="ideal" d="M1 6H25"/>')}ideal</span></div>`;
 
 function key(content: string): string {
   return `<svg viewBox="0 0 26 12" aria-hidden="true">${content}</svg>`;
 }
 
 export function fanLegend(): string {
-  return `<div class="legend"><span>${key('<path class="observed" d="M1 6H25"/>')}observed, before and after</span><span>${key('<path class="median" d="M1 6H25"/>')}median</span><span>${key('<path class="outer" d="M1 1H25V11H1Z"/><path class="inner" d="M1 3H25V9H1Z"/>')}p10 to p90, p30 to p70</span><span>${key('<path class="now" d="M13 0V12"/>')}when the forecast was made</span></div><p class="soft">Of each series: a typical forecast (half were better, half worse), a poor one (only one in ten was worse), and the newest.</p>`;
+  return `<div class="legend"><span>${key('<path class="observed" d="M1 6H25"/>')}observed, before and after</span><span>${key('<path class="median" d="M1 6H25"/>')}median</span><span>${key('<path class="outer" d="M1 1H25V11H1Z"/><path class="inner" d="M1 3H25V9H1Z"/>')}p10 to p90, p30 to p70</span><span>${key('<path class="now" d="M13 0V12"/>')}when the forecast was made</span></div><p class="soft">For each series: a typical forecast (half were better, half worse), a poor one (one in ten was worse), and the newest.</p>`;
 }
 
-function comparedOf(judged: readonly Judged[]): Compared {
+function comparedOf(judged: readonly ComparedSeries[]): Compared {
   return {
     forecast: judged.map(({ score }) => score),
     naive: judged.map(({ naive }) => naive),
@@ -38,15 +38,15 @@ function leadFigures(compared: Compared, counts: Calibration, intervalMs: number
   ].join('');
 }
 
-export function overview(judged: readonly Judged[]): string {
+export function overview(judged: readonly ComparedSeries[]): string {
   const intervalMs = judged[0]?.grid.intervalMs ?? 1;
-  const counts = joined(judged.map((one) => one.counts));
+  const counts = mergeCalibrations(judged.map((one) => one.counts));
   return `<div class="card">${LEAD_LEGEND}<div class="charts small">${leadFigures(comparedOf(judged), counts, intervalMs)}</div></div>`;
 }
 
-export function seriesCard(one: Judged, index: number): string {
+export function seriesCard(one: ComparedSeries, index: number): string {
   const { grid, score, played, naive, seasonal, counts } = one;
-  const picks = pickForecasts(grid, played);
+  const picks = chooseForecasts(grid, played);
   const fans = picks.map((pick) => {
     const at = stamp(grid.startMs + pick.played.origin * grid.intervalMs);
     return figure(`<b>${pick.name}</b>, made ${at} UTC`, fanChart(grid, pick));
@@ -56,5 +56,5 @@ export function seriesCard(one: Judged, index: number): string {
     score.n === 0
       ? ''
       : `MASE ${score.mase.toFixed(3)}, SQL ${score.sql.toFixed(3)}, coverage ${(100 * score.coverage).toFixed(1)} %, mean error ${numberText(score.bias)}`;
-  return `<section class="card" id="s${index}"><div class="head"><h3>${escapeHtml(score.series)}</h3>${verdict(score)}<span class="facts">${facts}</span></div><div class="charts">${fans.join('') || '<p class="soft">No reading came in the scored part.</p>'}</div><div class="charts small">${leadFigures(compared, counts, grid.intervalMs)}</div></section>`;
+  return `<section class="card" id="s${index}"><div class="head"><h3>${escapeHtml(score.series)}</h3>${verdict(score)}<span class="facts">${facts}</span></div><div class="charts">${fans.join('') || '<p class="soft">There is no reading in the scored part.</p>'}</div><div class="charts small">${leadFigures(compared, counts, grid.intervalMs)}</div></section>`;
 }

@@ -1,4 +1,4 @@
-/** The report's look: one sheet, light and dark, the same colours as the agent's page, good on paper too. */
+/** Style sheet of the report: light, dark and print, in the colours of the agent's page. */
 export const STYLE = `
 :root{--page:#f4f6f8;--card:#fff;--ink:#16202c;--soft:#566372;--line:#e1e6ec;--grid:#e9edf2;--median:#2456d6;--inner:rgba(36,86,214,.3);--outer:rgba(36,86,214,.14);--observed:#16202c;--naive:#c2570c;--seasonal:#0b7a4b;--good:#0b7a4b;--warn:#a85b00;--bad:#b3261e;--good-soft:#e2f4ea;--warn-soft:#fdf0dc;--bad-soft:#fce8e6;--plain-soft:#edf0f4;font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","DejaVu Sans",sans-serif;color:var(--ink);background:var(--page);color-scheme:light dark}
 @media(prefers-color-scheme:dark){:root{--page:#0c1117;--card:#141b24;--ink:#e7edf4;--soft:#9dabba;--line:#243040;--grid:#222d3a;--median:#7aa2ff;--inner:rgba(96,146,255,.36);--outer:rgba(96,146,255,.17);--observed:#e7edf4;--naive:#ffa657;--seasonal:#4ccb8f;--good:#4ccb8f;--warn:#f0b35a;--bad:#ff8b80;--good-soft:#12301f;--warn-soft:#35270f;--bad-soft:#3a1a18;--plain-soft:#1c2632}}

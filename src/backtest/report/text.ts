@@ -1,4 +1,4 @@
-/** The score table that `gatecast backtest` prints. */
+/** The score table printed by `gatecast backtest`. */
 import { overall, type Score, type SeriesScore } from '../score.ts';
 import type { TunerRun } from '../tuner.ts';
 
@@ -8,20 +8,20 @@ export interface TextInput {
   readonly kinds: Readonly<Record<string, number>>;
   readonly refused: Readonly<Record<string, number>>;
   readonly runs: readonly TunerRun[];
-  /** Files that were written, by what they hold. */
+  /** Paths of the written files, by content. */
   readonly written: Readonly<Record<string, string>>;
 }
 
 const LEGEND = [
-  'n: forecast values that met a reading. lead: steps ahead.',
-  "MASE: absolute error of the median, SQL: loss of all nine quantiles; both over the seasonal naive's error before --start, lower is better.",
-  'coverage: share of the readings between p10 and p90, 80 % wanted.',
-  'vs: share of the SQL that is saved against the naive forecasts; 0 is no better than they are, 1 would be perfect.',
+  'n: forecast values with a reading to compare. lead: steps ahead.',
+  "MASE: absolute error of the median, SQL: loss of all nine quantiles; both divided by the seasonal naive's error before --start, lower is better.",
+  'coverage: share of the readings between p10 and p90; the target is 80 %.',
+  'vs: reduction of the SQL compared with the naive forecast; 0 is equal, 1 is perfect, below 0 is worse.',
 ];
 
 const WIDTHS = [9, 9, 10, 11, 14];
 const cell = (text: string, width: number): string => text.padStart(width);
-/** Nothing scored has no score: not the 0 of a perfect forecast. */
+/** Without scored readings there is no score; 0 would mean a perfect forecast. */
 const row = (name: string, score: Omit<Score, 'n' | 'mae' | 'bias'>, n: number): string =>
   n === 0
     ? `${name.slice(0, 32).padEnd(32)}${cell('0', 8)}${WIDTHS.map((width) => cell('-', width)).join('')}`
@@ -54,7 +54,7 @@ export function scoreText({ scores, horizon, kinds, refused, runs, written }: Te
     Object.entries(counts)
       .map(([name, n]) => `${name} ${n}`)
       .join(', ');
-  lines.push('', `forecasts by: ${counted(kinds) || 'nobody'}`);
+  lines.push('', `forecasts by kind: ${counted(kinds) || 'none'}`);
   if (Object.keys(refused).length > 0) lines.push(`readings refused: ${counted(refused)}`);
   for (const run of runs) {
     const what = run.promoted ? 'promoted' : 'refused';

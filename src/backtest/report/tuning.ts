@@ -1,4 +1,4 @@
-/** What fine-tuning did on the way through a file: when, whether the candidate was promoted, and why. */
+/** Fine-tuning runs in a report: when each ran, whether the candidate was promoted, and why. */
 
 import { escapeHtml, type Frame, linear, svg, timeTicks } from '../../plot/svg.ts';
 import type { TunerRun } from '../tuner.ts';
@@ -6,13 +6,13 @@ import type { ReportInput } from './input.ts';
 
 export interface ReportedRun extends TunerRun {
   readonly file: string;
-  /** End of the bucket after which it ran, ms since 1970 UTC. */
+  /** End of the bucket after which the run took place, ms since 1970 UTC. */
   readonly timeMs: number;
 }
 
 const FRAME: Frame = { width: 760, height: 54, left: 14, right: 14, top: 8, bottom: 24 };
 
-/** All runs of one file as marks on a line of time, full for promoted. */
+/** All runs of one file as marks on a time line, filled if promoted. */
 function tuningChart(runs: readonly ReportedRun[]): string {
   const times = runs.map((run) => run.timeMs);
   const from = Math.min(...times);
@@ -52,19 +52,19 @@ export function tuningSection({ runs, tuned, kinds, refused }: ReportInput): str
     Object.entries(counts)
       .map(([name, n]) => `${escapeHtml(name)} ${n.toLocaleString('en-US')}`)
       .join(', ');
-  const published = `<p class="soft">Forecasts by: ${counted(kinds) || 'nobody'}.${Object.keys(refused).length > 0 ? ` Readings refused: ${counted(refused)}.` : ''}</p>`;
+  const published = `<p class="soft">Forecasts by kind: ${counted(kinds) || 'none'}.${Object.keys(refused).length > 0 ? ` Readings refused: ${counted(refused)}.` : ''}</p>`;
   if (!tuned) {
     return `<div class="card"><p>Fine-tuning was off: one model served the whole file. <code>--finetune 1d</code> turns it on.</p>${published}</div>`;
   }
   if (runs.length === 0) {
-    return `<div class="card"><p>Fine-tuning was on, but there never was enough new history for a run.</p>${published}</div>`;
+    return `<div class="card"><p>Fine-tuning was on, but the file never had enough new readings for a run.</p>${published}</div>`;
   }
   const files = [...new Set(runs.map((run) => run.file))];
   const charts = files.map((file) => {
     const own = runs.filter((run) => run.file === file);
     return own.length > 1
-      ? `<figure><figcaption>${escapeHtml(file)}: full marks were promoted</figcaption>${tuningChart(own)}</figure>`
+      ? `<figure><figcaption>${escapeHtml(file)}: filled marks were promoted</figcaption>${tuningChart(own)}</figure>`
       : '';
   });
-  return `<div class="card"><p>A candidate is trained on what had arrived by then and takes over only where it is better on the newest stretch, which it was not trained on.</p>${charts.join('')}${tuningTable(runs)}${published}</div>`;
+  return `<div class="card"><p>A candidate is trained on the readings up to that time. It is promoted only if it is better on the newest readings, which are held out from its training.</p>${charts.join('')}${tuningTable(runs)}${published}</div>`;
 }

@@ -1,6 +1,6 @@
 /** What `gatecast train` is asked for, as a training job: flags checked, data sets named, network and settings. */
 import { basename } from 'node:path';
-import { foundInterval } from '../../backtest/found-interval.ts';
+import { findInterval } from '../../backtest/find-interval.ts';
 import { GatecastError } from '../../errors.ts';
 import type { StoredModel } from '../../model/registry.ts';
 import { createRandom } from '../../network/random.ts';
@@ -90,7 +90,7 @@ export function dataSets(flags: TrainFlags): DataSet[] {
     ...(flags.missing && { missing: flags.missing }),
     ...(flags.clockStart !== undefined && { clock_start: flags.clockStart }),
     timezone: flags.timezone,
-    intervals: flags.interval ?? [foundInterval(files[0], { ...flags, horizon })],
+    intervals: flags.interval ?? [findInterval(files[0], { ...flags, horizon })],
     horizons: flags.horizon,
     part: [0, 1],
     places: 1,

@@ -172,7 +172,7 @@ describe('compareText', () => {
     expect(lines[3]).toMatch(/^21\.3 % {8}model.*0\.400.*0\.400 {3}80\.0 % {2}\*$/);
     expect(lines[4]).toBe('');
     expect(lines[5]).toMatch(/^21\.3 % real/);
-    expect(text).toMatch(/linear: .*holds the last value/);
+    expect(text).toMatch(/linear: .*repeats the last value/);
   });
 });
 

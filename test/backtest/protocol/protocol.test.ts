@@ -90,7 +90,7 @@ describe('the scale of the training part', () => {
   });
 
   it('refuses a column that never changes in the training part', () => {
-    expect(() => zScored(grid(new Float64Array(700).fill(3)), PLAN)).toThrow(/never changes/);
+    expect(() => zScored(grid(new Float64Array(700).fill(3)), PLAN)).toThrow(/is constant/);
     expect(() => zScored(grid(new Float64Array(700).fill(Number.NaN)), PLAN)).toThrow(/is empty/);
   });
 });
@@ -268,7 +268,7 @@ describe('what is printed', () => {
         ],
       },
     ]);
-    expect(text).toContain('1 network a horizon, trained on the training part in 12 s');
+    expect(text).toContain('1 network per horizon, trained on the training part in 12 s');
     expect(text).toMatch(/^ +96 +2785 +0\.3500 +0\.3800$/m);
   });
 });

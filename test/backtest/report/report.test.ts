@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { Grid, Played } from '../../../src/backtest/play.ts';
 import { scoreBaselines } from '../../../src/backtest/report/baselines.ts';
 import { calibration, shares } from '../../../src/backtest/report/calibration.ts';
-import { fanChart, lossOf, pickForecasts } from '../../../src/backtest/report/fan.ts';
+import { chooseForecasts, fanChart, lossOf } from '../../../src/backtest/report/fan.ts';
 import type { ReportInput, ReportSeries } from '../../../src/backtest/report/input.ts';
 import { buildReport } from '../../../src/backtest/report/report.ts';
 import { runBacktest } from '../../../src/backtest/run.ts';
@@ -100,7 +100,7 @@ describe('buildReport', () => {
   it('tells what fine-tuning did and why, or that it was off', () => {
     const series = [example('a', 12)];
     expect(buildReport(input(series, 12))).toContain('Fine-tuning was off');
-    expect(buildReport(input(series, 12, { tuned: true }))).toContain('enough new history');
+    expect(buildReport(input(series, 12, { tuned: true }))).toContain('enough new readings');
     const run = { file: 'plant.csv', bucket: 600, seconds: 3.21 };
     const html = buildReport(
       input(series, 12, {
@@ -135,7 +135,7 @@ describe('buildReport', () => {
     const played = [fan(49, 12, () => 1, 1)];
     const score = scoreSeries(empty, played, 12, 50);
     const html = buildReport(input([{ grid: empty, played, first: 50, score }], 12));
-    expect(html).toContain('nothing to score');
+    expect(html).toContain('no readings to score');
     expect(html).not.toContain('0.000');
     // Beside one that was scored, it does not make that one's mean better.
     const beside = example('a', 12);
@@ -191,13 +191,13 @@ describe('fan charts', () => {
     const flat = grid('a', 60, () => 0);
     // the error grows with the origin, but the newest is the best
     const played = Array.from({ length: 21 }, (_, i) => fan(10 + i, 4, () => (i === 20 ? 0 : 1 + i), 0.1));
-    const picks = pickForecasts(flat, played);
+    const picks = chooseForecasts(flat, played);
     expect(picks.map(({ name }) => name)).toEqual(['typical', 'poor', 'newest']);
     const losses = played.map((one) => lossOf(flat, one)).sort((a, b) => a - b);
     expect(lossOf(flat, picks[0]!.played)).toBe(losses[10]);
     expect(lossOf(flat, picks[1]!.played)).toBe(losses[18]);
     expect(picks[2]!.played.origin).toBe(30);
-    expect(pickForecasts(flat, played.slice(0, 1))).toHaveLength(1);
+    expect(chooseForecasts(flat, played.slice(0, 1))).toHaveLength(1);
   });
 
   it('leaves a gap where nothing was observed, and keeps the highest spike however long the history', () => {

@@ -1,14 +1,14 @@
-/** Finds out how far the rows of a file are apart. */
+/** Determines the interval between the rows of a file. */
 import { GatecastError } from '../errors.ts';
 import { learnInterval } from '../series/interval.ts';
 import { readTable } from '../table/table.ts';
 import { type TableRequest, tableOptions } from './request.ts';
 
-/** Rows that are enough to tell. */
+/** Maximum number of rows read. */
 const MAX_ROWS = 20_000;
 
-/** The distance of the rows of one series, ms. @throws GatecastError as `readTable`; USAGE where it cannot be told */
-export function foundInterval(file: string, request: Omit<TableRequest, 'interval'>): number {
+/** Interval between the rows of the first series, ms. @throws GatecastError as `readTable`; USAGE if there is none */
+export function findInterval(file: string, request: Omit<TableRequest, 'interval'>): number {
   const table = readTable(file, tableOptions({ ...request, interval: request.rowInterval ?? 1 }));
   const times: number[] = [];
   let first: string | null | undefined;
@@ -19,8 +19,8 @@ export function foundInterval(file: string, request: Omit<TableRequest, 'interva
   }
   const interval = request.clockStart === undefined ? learnInterval(times) : (request.rowInterval ?? null);
   if (interval === null)
-    throw new GatecastError('USAGE', `${file}: how far its rows are apart cannot be told`, {
-      hint: 'say it: --interval 5m',
+    throw new GatecastError('USAGE', `${file}: cannot determine the interval between rows`, {
+      hint: 'pass it, for example --interval 5m',
     });
   return interval;
 }
