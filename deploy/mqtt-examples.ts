@@ -170,7 +170,7 @@ export function examples(): Readonly<Record<string, Outgoing>> {
           endedMs: Date.UTC(2025, 0, 30, 3, 21, 44),
           found: { streams: 2, leftOut: 0, problems: [] },
         },
-        waitsFor: 'nothing asks for it',
+        waitsFor: 'no trigger',
       }),
     ),
     request: {

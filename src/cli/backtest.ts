@@ -1,4 +1,4 @@
-/** `gatecast backtest`: a file through the same pipeline as live, on the file's clock; forecasts and a score table. */
+/** `gatecast backtest`: runs a file through the live pipeline on the file's clock; prints a score table. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { CompareRequest } from '../backtest/compare/compare.ts';
 import type { ProtocolRequest } from '../backtest/protocol/protocol.ts';
@@ -60,8 +60,12 @@ export function registerBacktest(program: Command): void {
     .description("run a CSV file through the live pipeline, on the file's clock, and score the forecasts")
     .argument('<csv...>', 'files, .csv or .csv.gz; several files are scored together');
   addTableOptions(command, 'columns to forecast')
-    .option('--covariates <names>', 'covariate columns, known up to the present', list)
-    .option('--known <names>', 'covariate columns whose future is known: a tariff, a timetable', list)
+    .option('--covariates <names>', 'covariate columns, known up to the current bucket', list)
+    .option(
+      '--known <names>',
+      'covariate columns whose future values are known, such as a tariff or a timetable',
+      list,
+    )
     .option(
       '--interval <duration>',
       'length of a bucket, e.g. 5m or 1h; default: detected from the rows',
@@ -81,7 +85,7 @@ export function registerBacktest(program: Command): void {
     )
     .option(
       '--model <name>',
-      'model of the registry; none: only the naive forecasters; default: base, with --protocol its recipe',
+      'model of the registry; none: only the naive forecasts; default: base, with --protocol its recipe',
     )
     .addOption(configOption())
     .option('--float32', 'float32 step graph in place of int8')
@@ -91,11 +95,15 @@ export function registerBacktest(program: Command): void {
         .choices(AGGREGATES)
         .default('mean'),
     )
-    .option('--row-interval <duration>', 'distance of the rows of such files; default: --interval', duration)
+    .option(
+      '--row-interval <duration>',
+      'interval between the rows of such files; default: --interval',
+      duration,
+    )
     .addOption(
       new Option(
         '--order <kind>',
-        'time: rows are sorted first; file: as they stand, and what goes back in time is late, as it is live',
+        'time: rows are sorted by time; file: rows keep their order, and a row that goes back in time is late, as it is live',
       )
         .choices(['time', 'file'])
         .default('time'),
@@ -109,22 +117,19 @@ export function registerBacktest(program: Command): void {
     .addOption(
       new Option(
         '--finetune <every>',
-        'fine-tune during the run, on past data only: off, or the least time between scheduled runs, e.g. 1d',
+        'fine-tune during the run, on past data only: off, or the minimum time between scheduled runs, e.g. 1d',
       )
         .argParser((text) => (text === 'off' ? text : duration(text)))
         .default('off'),
     )
-    .option(
-      '--cold',
-      'forecast many slices of each series without history: scores after 1, 2, 4, ... 128 buckets',
-    )
+    .option('--cold', 'score new streams: many slices of each series, after 1, 2, 4, ... 128 buckets')
     .addOption(
       new Option('--compare <what>', 'gaps: every --fill on the same gaps, in one table').choices(['gaps']),
     )
     .addOption(
       new Option(
         '--inject <shares>',
-        'with --compare gaps: hide these shares of the buckets, joined by commas, in blocks and one by one',
+        'with --compare gaps: hide these shares of the buckets, joined by commas, half in blocks, half singly',
       )
         .argParser((text) => (text === 'none' ? [] : list(text).map(fraction)))
         .default([], 'none'),
@@ -132,10 +137,10 @@ export function registerBacktest(program: Command): void {
     .addOption(
       new Option(
         '--protocol <name>',
-        'a public protocol in place of the score table, MSE and MAE by horizon: trains its recipe on the training part, or takes --model as it is',
+        'run a public protocol instead: MSE and MAE by horizon, of its recipe trained on the training part, or of --model without training',
       ).choices(PROTOCOLS),
     )
-    .option('--seed <n>', 'of what --inject hides, and of what --protocol trains', whole, 1)
+    .option('--seed <n>', 'random seed of --inject and --protocol', whole, 1)
     .option('--json', 'print the scores as JSON')
     .addHelpText(
       'after',
@@ -144,7 +149,7 @@ export function registerBacktest(program: Command): void {
     .action(async (files: string[], flags: BacktestFlags, command: Command) => {
       const registry = await registryOf(command);
       if (flags.protocol !== undefined) {
-        refuseBeside(command, flags.protocol);
+        refuseWithProtocol(command, flags.protocol);
         process.stdout.write(await protocol(files, { ...flags, protocol: flags.protocol, registry }));
         return;
       }
@@ -176,7 +181,7 @@ export function registerBacktest(program: Command): void {
       if (flags.compare === 'gaps') {
         for (const option of ['covariates', 'known'] as const) {
           if (flags[option] !== undefined)
-            command.error(`error: --${option} does not go with --compare gaps`);
+            command.error(`error: --${option} cannot be used with --compare gaps`);
         }
         process.stdout.write(await compared(files, request));
         return;
@@ -186,7 +191,7 @@ export function registerBacktest(program: Command): void {
         process.stdout.write(await runCold(files, request));
         return;
       }
-      if (flags.inject.length > 0) command.error('error: --inject goes with --compare gaps');
+      if (flags.inject.length > 0) command.error('error: --inject needs --compare gaps');
       try {
         const text = await runBacktest(files, request);
         bar.end();
@@ -197,7 +202,7 @@ export function registerBacktest(program: Command): void {
     });
 }
 
-/** The distance of the rows, where nobody said how long a bucket is. */
+/** The interval between the rows, for a run without --interval. */
 async function intervalOf(
   file: string,
   request: Omit<TableRequest, 'interval'>,
@@ -208,7 +213,7 @@ async function intervalOf(
     import('../config/units.ts'),
   ]);
   const interval = findInterval(file, request);
-  say(`--interval ${formatDuration(interval)}: the rows of ${file} are so far apart`);
+  say(`--interval ${formatDuration(interval)}: detected from the rows of ${file}`);
   return interval;
 }
 
@@ -230,7 +235,7 @@ async function compared(
   return request.json === true ? `${JSON.stringify({ rows }, null, 2)}\n` : compareText(rows);
 }
 
-/** What a protocol fixes by itself, or does not have. */
+/** Options that a protocol sets itself, or does not have. */
 const NOT_WITH_PROTOCOL: readonly string[] = [
   'id',
   'start',
@@ -250,13 +255,13 @@ const NOT_WITH_PROTOCOL: readonly string[] = [
   'known',
 ];
 
-function refuseBeside(command: Command, name: ProtocolName): void {
+function refuseWithProtocol(command: Command, name: ProtocolName): void {
   for (const option of command.options) {
     const key = option.attributeName();
-    // A default that is written out is the same as one that is left out.
+    // A default given explicitly counts as omitted.
     const given = JSON.stringify(command.getOptionValue(key)) !== JSON.stringify(option.defaultValue);
     if (NOT_WITH_PROTOCOL.includes(key) && given)
-      command.error(`error: ${option.long} does not go with --protocol: '${name}' sets it itself`);
+      command.error(`error: ${option.long} cannot be used with --protocol: '${name}' sets it itself`);
   }
 }
 

@@ -1,4 +1,4 @@
-/** `gatecast demo`: an embedded broker, this machine's own vitals on it, the agent, and the page. */
+/** `gatecast demo`: an embedded broker with this machine's vitals, the agent, and the page. */
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Forecast } from '../forecast/forecast.ts';
 import { globals } from './shared/globals.ts';
@@ -54,7 +54,7 @@ async function demo(options: Options, wantedDataDir: string | undefined): Promis
         fallbackPorts: 20,
         onStarted: (pageUrl) =>
           console.log(welcome(broker.url, pageUrl, dataDir, wantedDataDir === undefined)),
-        ...(options.verbose ? { onForecast: (forecast: Forecast) => console.log(line(forecast)) } : {}),
+        onForecast: options.verbose ? (forecast: Forecast) => console.log(line(forecast)) : undefined,
       });
     });
   } finally {
@@ -76,16 +76,16 @@ const welcome = (broker: string, page: string | null, dataDir: string, temporary
   page       ${page ?? 'off'}
   broker     ${broker}  (MQTT 3.1.1, this machine only)
   sensors    vitals/#                   this machine's vitals, once a second
-             holes/#                    the processor's, smoothed, with gaps: see how they are filled
-  forecasts  gatecast/demo/forecast/#   the next 60 s of each, made anew every second
-  data       ${dataDir}${temporary ? '  (removed at the end)' : ''}
+             holes/#                    processor load, smoothed, with gaps that gatecast fills
+  forecasts  gatecast/demo/forecast/#   the next 60 s of each, updated every second
+  data       ${dataDir}${temporary ? '  (removed on exit)' : ''}
 
   watch      mosquitto_sub -h ${hostname} -p ${port} -v -t 'gatecast/#'
   stop       Ctrl-C
 `;
 };
 
-/** What is left of rounding is 0 here. */
+/** Prints floating-point noise around 0 as 0. */
 const number = (value: number): string => (Math.abs(value) < 1e-6 ? '0' : value.toPrecision(4));
 
 function line(f: Forecast): string {

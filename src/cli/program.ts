@@ -1,4 +1,4 @@
-/** The command line as one program: every command registers itself; its heavy rooms load only when it runs. */
+/** The command line: every command registers itself; its code is loaded only when it runs. */
 import { Command, CommanderError } from 'commander';
 import { registerBacktest } from './backtest.ts';
 import { registerCheck } from './check/check.ts';
@@ -54,7 +54,7 @@ export function createProgram(output: Output): Command {
   for (const register of REGISTER) register(program);
   for (const command of [program, ...program.commands.flatMap((c) => [c, ...c.commands])]) {
     command.exitOverride().configureOutput({ writeOut: output.out, writeErr: output.err });
-    // Help shows the default of a list as it can be typed: `gru,lstm`, not `["gru","lstm"]`.
+    // Help shows the default of a list as the user types it: `gru,lstm`, not `["gru","lstm"]`.
     for (const option of command.options)
       if (Array.isArray(option.defaultValue))
         option.defaultValueDescription ??= option.defaultValue.join(',');
@@ -64,7 +64,7 @@ export function createProgram(output: Output): Command {
 
 /**
  * Runs one command.
- * @param argv what follows the program's name
+ * @param argv arguments after the program's name
  * @returns the exit code: 0 done, 1 failed, 2 wrong usage or invalid config
  */
 export async function runProgram(argv: readonly string[], output: Output): Promise<0 | 1 | 2> {

@@ -1,4 +1,4 @@
-/** `gatecast model quantisation`: what int8 saves and costs, on a file or on generated series. */
+/** `gatecast model quantisation`: compares int8 with float32, on files or on generated series. */
 import type { Command } from 'commander';
 import type { QuantisationData } from '../backtest/quantisation/quantisation.ts';
 import { configOption } from './shared/globals.ts';
@@ -78,7 +78,7 @@ async function fromFiles(files: readonly string[], flags: QuantisationFlags): Pr
   });
 }
 
-/** Every kind of sensor the generator knows, one at a time: they have intervals of their own. */
+/** Generated series of every kind of sensor, each with its own interval. */
 async function generated(flags: QuantisationFlags): Promise<QuantisationData[]> {
   const [{ generateMixture }, { playOptions }, { grids }] = await Promise.all([
     import('../training/generate/mixture.ts'),

@@ -14,7 +14,7 @@ export function registerRun(program: Command): void {
     .requiredOption('-c, --config <file>', 'config file, YAML or JSON')
     .addHelpText(
       'after',
-      '\nExample:\n  $ gatecast run -c /etc/gatecast/gatecast.yaml\n\nSIGTERM and SIGINT stop the daemon within 5 s; its learnt state is saved. SIGHUP reads the config file again.',
+      '\nExample:\n  $ gatecast run -c /etc/gatecast/gatecast.yaml\n\nSIGTERM and SIGINT stop the daemon within 5 s; it saves its state. SIGHUP reloads the config file.',
     )
     .action(async (options: Options, command: Command) => {
       const { openStart } = await import('./shared/remote-session.ts');

@@ -1,4 +1,4 @@
-/** A checkpoint of a training as one safetensors file: weights, best weights, moments of the optimiser, counters. */
+/** Checkpoints of a training, as one safetensors file: weights, best weights, optimiser moments, counters. */
 import { readFileSync } from 'node:fs';
 import { errorText, GatecastError } from '../errors.ts';
 import { readSafetensors, writeSafetensors } from '../network/safetensors.ts';
@@ -9,7 +9,7 @@ import type { Checkpoint } from './loop-contract.ts';
 
 const COUNTERS = ['step', 'elapsedMs', 'loss', 'bestLoss', 'baseLoss', 'stale', 'skipped'] as const;
 
-/** Of everything that decides what a training does, but for when it ends. */
+/** Hash of everything that determines a training, except when it ends. */
 export function jobFingerprint(job: TrainingJob): string {
   const { maxSteps, maxTimeMs, ...settings } = job.settings;
   const data = job.series.map((one) => [
@@ -45,16 +45,16 @@ export function writeCheckpoint(path: string, checkpoint: Checkpoint, fingerprin
   writeFileAtomic(path, writeSafetensors(tensors, { fingerprint, state }));
 }
 
-/** @throws GatecastError TRAINING_FAILED when it is damaged or of another training */
+/** @throws GatecastError TRAINING_FAILED if it is damaged or belongs to another training */
 export function readCheckpoint(path: string, fingerprint: string): Checkpoint {
   try {
     const { weights: tensors, metadata } = readSafetensors(readFileSync(path));
     if (metadata.fingerprint !== fingerprint) {
       throw new GatecastError(
         'TRAINING_FAILED',
-        `${path} is the checkpoint of a training with other settings or data.`,
+        `${path} belongs to a training with other settings or data.`,
         {
-          hint: 'Repeat the command as it was, or remove the checkpoint to begin anew.',
+          hint: 'Repeat the original command, or remove the checkpoint to start again.',
         },
       );
     }
@@ -83,7 +83,7 @@ export function readCheckpoint(path: string, fingerprint: string): Checkpoint {
     if (cause instanceof GatecastError && cause.code === 'TRAINING_FAILED') throw cause;
     const reason = errorText(cause);
     throw new GatecastError('TRAINING_FAILED', `The checkpoint ${path} cannot be read: ${reason}`, {
-      hint: 'Remove it to begin anew.',
+      hint: 'Remove it to start again.',
       cause,
     });
   }

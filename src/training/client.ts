@@ -1,4 +1,4 @@
-/** Starts a training worker and waits for it: progress, pause, stop, and every way a worker can end. */
+/** Runs work in a training worker: progress, pause, stop, and all ways in which a worker can end. */
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -20,12 +20,12 @@ import {
 } from './protocol.ts';
 import type { TrialNetwork, WindowLosses } from './trials.ts';
 
-/** A worker that is killed has so long to end between two steps, ms; then it is ended wherever it is. */
+/** Time for a killed worker to exit between two steps before it is terminated, ms. */
 const GRACE_MS = 2000;
 
 export interface WorkerOptions {
   readonly onProgress?: (progress: JobProgress) => void;
-  /** Most heap of the worker, MB. Arrays outside the heap are bounded by the task. */
+  /** Maximum heap of the worker, MB. The task limits arrays outside the heap. */
   readonly heapMb?: number;
 }
 
@@ -38,11 +38,11 @@ export interface TrainingOptions extends WorkerOptions {
 export interface RunningWork<T> {
   /** Rejects with GatecastError TRAINING_FAILED (or the task's own code); the process is unharmed. */
   readonly result: Promise<T>;
-  /** Training ends after the present step with what is best so far. */
+  /** Ends the training after the current step, with the best weights so far. */
   stop(): void;
   pause(): void;
   resume(): void;
-  /** Ends it without a result: before its next step, or after GRACE_MS wherever it is. */
+  /** Ends the work without a result: before its next step, or by force after GRACE_MS. */
   kill(): Promise<void>;
 }
 
@@ -51,7 +51,7 @@ export function startTraining(job: TrainingJob, options: TrainingOptions = {}): 
   return startWorker({ kind: 'train', job, checkpoint, resume }, options);
 }
 
-/** A whole fine-tuning, from stored samples to the comparison on the holdout, off the agent's thread. */
+/** Runs a complete fine-tuning off the agent's thread, from stored samples to the comparison on the holdout. */
 export function startCycle(
   input: TuningInput,
   cycle: CycleOptions,
@@ -60,7 +60,7 @@ export function startCycle(
   return startWorker({ kind: 'cycle', input, options: cycle }, options);
 }
 
-/** Networks trained one after the other on the same data; `onTrial` is told each as it ends. */
+/** Trains networks one after the other on the same data; calls `onTrial` after each. */
 export function startTrials(
   job: TrainingJob,
   networks: readonly TrialNetwork[],
@@ -79,7 +79,7 @@ function startWorker<T extends WorkResult>(
   const worker = new Worker(path, {
     workerData: input,
     eval: isScript,
-    // A small young generation: reading history makes much that is dropped at once, and what V8 takes for it, it keeps.
+    // A small young generation: reading history allocates many short-lived objects, and V8 never shrinks that space.
     resourceLimits: { maxOldGenerationSizeMb: options.heapMb ?? 512, maxYoungGenerationSizeMb: 4 },
   });
   const set = (flag: number, value: number) => {
@@ -125,19 +125,19 @@ function outcome<T>(worker: Worker, { onProgress, onTrial }: Parameters<typeof s
         ),
       );
     });
-    // After a result this changes nothing: a promise is settled once.
+    // No effect after a result, because a promise settles only once.
     worker.on('exit', (code) => {
       reject(
         new GatecastError(
           'TRAINING_FAILED',
-          `The training worker ended with code ${code} before it was done.`,
+          `The training worker exited with code ${code} before it finished.`,
         ),
       );
     });
   });
 }
 
-/** The bundle's worker; from the sources, a script that teaches the thread TypeScript first. */
+/** The bundle's worker script; when run from the sources, a script that registers tsx first. */
 function workerFile(): { path: string; isScript: boolean } {
   for (const beside of ['./training-worker.js', '../training-worker.js']) {
     const path = fileURLToPath(new URL(beside, import.meta.url));

@@ -1,7 +1,7 @@
 /**
- * One fine-tuning: screen what was recorded, hold the newest stretch out, train on the rest from the champion's weights,
- * convert to int8, compare on the held-out stretch, and say what to do and why. Live and backtest run this same code; what
- * they do with the answer is theirs. Nothing here touches the champion.
+ * One fine-tuning: screens the recorded data, holds out the newest part, trains on the rest from the champion's weights,
+ * converts to int8, compares both on the holdout, and returns a decision with its reason. Used by the agent and by
+ * backtest, which act on the decision. Does not change the champion.
  */
 import { GatecastError } from '../errors.ts';
 import { loadModel, packModel } from '../model/pack.ts';
@@ -20,9 +20,9 @@ import { cutAt, type KnownTable, type RecordedSeries, type Surroundings } from '
 import { type ScreenOptions, screen } from './screen.ts';
 
 export interface CycleOptions {
-  /** Share of every stream that is held out. */
+  /** Held-out share of every stream. */
   readonly holdout: number;
-  /** Fewest streams that must pass the screen. */
+  /** Minimum number of streams that must pass the screen. */
   readonly leastStreams: number;
   readonly training: TrainingSettings;
   readonly gate: Omit<GateOptions, 'overlap'>;
@@ -30,7 +30,7 @@ export interface CycleOptions {
   readonly screen: Partial<ScreenOptions>;
 }
 
-/** What a gateway and a backtest train with. */
+/** Settings of gateways and backtests. */
 export const CYCLE_DEFAULTS: CycleOptions = {
   holdout: 0.15,
   leastStreams: 1,
@@ -43,13 +43,13 @@ export const CYCLE_DEFAULTS: CycleOptions = {
     cellRate: 1,
     stride: 4,
     averaging: 0.98,
-    // Half of the way: what is learnt on weeks of one sensor is noise in part (docs/accuracy.md).
+    // Halfway: part of what the network learns from weeks of one sensor is noise (docs/accuracy.md).
     reach: 0.5,
     maxSteps: 640,
     maxTimeMs: 10 * 60_000,
     validateEvery: 80,
     validationBatches: 16,
-    // The rate falls to the end, and the best weights come with it.
+    // No early stop: the learning rate falls until the end, and the last weights are usually the best.
     patience: Number.POSITIVE_INFINITY,
   },
   gate: GATE_DEFAULTS,
@@ -60,14 +60,14 @@ export const CYCLE_DEFAULTS: CycleOptions = {
 export interface CycleInput {
   /** Name of the model group: streams that share a model. */
   readonly group: string;
-  /** As recorded, on the streams' grids; marked readings NaN. The last bucket is the newest that has closed. */
+  /** Recorded series on the streams' grids; marked readings are NaN. The last bucket is the newest closed one. */
   readonly series: readonly JobSeries[];
-  /** Streams that are not learnt from, but that others see as covariates; none where left out. */
+  /** Streams used only as covariates of others. */
   readonly helpers?: readonly RecordedSeries[];
-  /** What is known ahead, for the streams that name it as a covariate. */
+  /** Values known ahead, for streams that use them as covariates. */
   readonly tables: readonly KnownTable[];
   readonly champion: StoredModel;
-  /** Becomes the candidate's name. */
+  /** Name of the candidate. */
   readonly name: string;
   /** ms since 1970 UTC */
   readonly nowMs: number;
@@ -80,20 +80,20 @@ export interface CycleDependencies {
 
 export interface CycleReport {
   readonly status: 'promote' | 'refused' | 'too-little';
-  /** For the owner, in words. */
+  /** Shown to the owner. */
   readonly reason: string;
   readonly verdict: Verdict | null;
-  /** The candidate, int8 step graph included; null when none was trained. */
+  /** The candidate with its int8 step graph; null if not promoted. */
   readonly candidate: ModelFiles | null;
   readonly streams: number;
   readonly leftOut: readonly { readonly stream: string; readonly problem: string }[];
   readonly training: Pick<JobResult, 'steps' | 'seconds' | 'baseLoss' | 'bestLoss' | 'reason'> | null;
 }
 
-/** Buckets at the start of a window that only warm features up. */
+/** Buckets at the start of a window that only warm up features. */
 const SETTLING = 100;
 
-/** @throws GatecastError what `train` throws; MODEL_INVALID when the champion cannot be trained further */
+/** @throws GatecastError MODEL_INVALID if the champion has no weights; errors of `train` */
 export async function fineTune(
   input: CycleInput,
   dependencies: CycleDependencies,
@@ -107,14 +107,14 @@ export async function fineTune(
     return {
       ...base,
       status: 'too-little',
-      reason: `${kept.length} of ${input.series.length} streams can be learnt from${first}`,
+      reason: `${kept.length} of ${input.series.length} streams are usable for training${first}`,
     };
   }
   const around: Surroundings = { helpers: [...input.series, ...(input.helpers ?? [])], tables: input.tables };
   const job: TrainingJob = {
     spec,
     weights,
-    // What is held out is cut off here, before anything else sees it.
+    // The holdout is cut off here, before any other code can read it.
     series: kept.map((one) => ({
       ...cutAt(one, one.holdoutFrom),
       targets: one.targets.slice(0, one.holdoutFrom),
@@ -137,7 +137,7 @@ export async function fineTune(
       ...base,
       training,
       status: 'refused',
-      reason: 'training found nothing better than the champion',
+      reason: 'training did not improve on the champion',
     };
   }
   const candidate = pack(input, result);
@@ -158,13 +158,13 @@ function trainable({
 }: StoredModel): Pick<TrainingJob, 'spec'> & { weights: NonNullable<StoredModel['weights']> } {
   if (!manifest.spec || !weights) {
     throw new GatecastError('MODEL_INVALID', `Model '${manifest.name}' has no weights to train further.`, {
-      hint: 'A model imported as a step graph alone cannot be fine-tuned.',
+      hint: 'A model imported as a step graph without weights cannot be fine-tuned.',
     });
   }
   return { spec: manifest.spec, weights };
 }
 
-/** Streams that can be learnt from, and where the held-out stretch of each begins. */
+/** Usable streams, each with the start of its holdout. */
 function select(
   series: readonly JobSeries[],
   options: CycleOptions,
@@ -176,13 +176,13 @@ function select(
     const holdoutFrom = holdoutStart(one.values.length, one.leads, options.holdout);
     if (screened.problem) leftOut.push({ stream: one.name, problem: screened.problem });
     else if (holdoutFrom === null)
-      leftOut.push({ stream: one.name, problem: `${one.values.length} buckets are too few to hold any out` });
+      leftOut.push({ stream: one.name, problem: `${one.values.length} buckets are too few for a holdout` });
     else kept.push({ ...one, targets: screened.values, holdoutFrom });
   }
   return { kept, leftOut };
 }
 
-/** At least three horizons are held out, and at least twice that is left to learn from; null when that cannot be. */
+/** Start of the holdout: at least three horizons, with at least twice that left for training; null if impossible. */
 export function holdoutStart(buckets: number, leads: number, share: number): number | null {
   const size = Math.max(Math.ceil(buckets * share), 3 * leads);
   return buckets - size >= 2 * size ? buckets - size : null;

@@ -1,23 +1,23 @@
 /**
- * The interface between features and training: what a training series is, and how its time is split.
- * Pure. The features live in `src/series`; the trainer sees arrays only.
+ * The interface between features and training: a training series, and how its time is split. Pure. `src/series` computes
+ * the features; the trainer sees only arrays.
  */
 import { GatecastError } from '../errors.ts';
 
-/** Where `TrainingSeries.origin` writes; shared by all rows of a batch. */
+/** Buffers that `TrainingSeries.origin` writes to; shared by all rows of a batch. */
 export interface OriginBuffers {
   /** [rows, zWidth] features of one lead at one origin. */
   readonly z: Float32Array;
-  /** [rows] what was observed at that lead, in the same (scaled, anchored) unit as the network's output. */
+  /** [rows] value observed at that lead, in the (scaled, anchored) unit of the network's output. */
   readonly target: Float32Array;
-  /** [rows] 0: not observed, or not to be learnt from; otherwise the weight in the loss. */
+  /** [rows] weight in the loss; 0: not observed, or excluded from training. */
   readonly weight: Float32Array;
 }
 
-/** One stream on its grid, turned into features. Step t is the state of knowledge after bucket t has closed. */
+/** Features of one stream on its grid. Step t is what is known after bucket t has closed. */
 export interface TrainingSeries {
   readonly name: string;
-  /** Data set or model group: unit of the sampler's weights. */
+  /** Data set or model group; the sampler's weights are per group. */
   readonly group: string;
   /** Number of buckets. */
   readonly steps: number;
@@ -25,23 +25,23 @@ export interface TrainingSeries {
   readonly inputs: number;
   /** Width of z (experts + features of the 'lead' head). */
   readonly zWidth: number;
-  /** Leads this series is forecast for are 1..leads. */
+  /** The series is forecast for leads 1..leads. */
   readonly leads: number;
   /** Origins are the steps t with (t + 1) % stride = 0. */
   readonly stride: number;
-  /** M, leads an origin is learnt from. */
+  /** M, leads used per origin. */
   readonly leadsPerOrigin: number;
-  /** Writes x of bucket `step`, [inputs] from `offset`. It uses nothing later than that bucket. Allocates nothing. */
+  /** Writes x of bucket `step`, [inputs] from `offset`. Uses no later bucket. Allocates nothing. */
   input(step: number, out: Float32Array, offset: number): void;
   /**
-   * Writes the M rows of one origin from row `offset` on, and their leads (1-based, ascending) to `leads`. `z` uses
-   * nothing later than bucket `step`. A lead past the end or never observed: weight 0 and target 0, never NaN. The same
-   * origin always has the same leads. Allocates nothing.
+   * Writes the M rows of one origin from row `offset` on, and their leads (1-based, ascending) to `leads`. `z` uses no
+   * bucket later than `step`. A lead past the end or not observed gets weight 0 and target 0, never NaN. An origin always
+   * has the same leads. Allocates nothing.
    */
   origin(step: number, out: OriginBuffers, offset: number, leads: Int32Array): void;
 }
 
-/** Buckets `from` (inclusive) to `to` (exclusive) of one series. Targets outside are not learnt from. */
+/** Buckets `from` (inclusive) to `to` (exclusive) of one series. Targets outside are not used for training. */
 export interface Range {
   readonly from: number;
   readonly to: number;
@@ -49,14 +49,14 @@ export interface Range {
 
 export interface TimeSplit {
   readonly train: Range;
-  /** null: the series is too short to validate on. */
+  /** null: the series is too short for validation. */
   readonly validation: Range | null;
 }
 
 /**
- * Splits one series in time: the last `fraction` of it validates, with a gap of `leads` buckets between, so that no
- * training target lies within the horizon of a validation origin and neighbouring windows share no bucket.
- * @param minimum buckets either part needs to be used at all
+ * Splits a series in time: the last `fraction` is for validation, after a gap of `leads` buckets, so that no training
+ * target lies within the horizon of a validation origin and no bucket is in both parts.
+ * @param minimum minimum length of either part, buckets
  */
 export function splitInTime(steps: number, leads: number, fraction: number, minimum = leads): TimeSplit {
   if (!(fraction >= 0 && fraction < 1)) {
@@ -73,7 +73,7 @@ export function splitInTime(steps: number, leads: number, fraction: number, mini
   return { train: { from: 0, to: cut }, validation: { from: cut + leads, to: steps } };
 }
 
-/** Throws NOT_ENOUGH_DATA for none, TRAINING_FAILED when the series cannot be batched together in this shape. */
+/** Throws NOT_ENOUGH_DATA without series, TRAINING_FAILED if the series do not fit into one batch of this shape. */
 export function checkSeries(
   series: readonly TrainingSeries[],
   shape: { readonly stride: number; readonly leads: number },
@@ -94,7 +94,7 @@ export function checkSeries(
     if (one.stride !== shape.stride || one.leadsPerOrigin !== shape.leads) {
       throw new GatecastError(
         'TRAINING_FAILED',
-        `Series '${one.name}' has ${one.leadsPerOrigin} leads every ${one.stride} steps; windows want ${shape.leads} every ${shape.stride}.`,
+        `Series '${one.name}' has ${one.leadsPerOrigin} leads every ${one.stride} steps; the batch needs ${shape.leads} every ${shape.stride}.`,
       );
     }
   }

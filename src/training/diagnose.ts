@@ -1,7 +1,7 @@
 /**
- * How far back a network can learn from: the norm of the gradient of one forecast's loss with respect to the hidden state,
- * by time lag (Hochreiter 1991; Bengio, Simard and Frasconi 1994). What falls to nothing within a few steps cannot learn
- * what lies further back; what grows with the lag explodes.
+ * Measures how far back a network can learn: the norm of the gradient of one forecast's loss with respect to the hidden
+ * state, by time lag (Hochreiter 1991; Bengio, Simard and Frasconi 1994). A gradient that vanishes within a few steps
+ * cannot learn longer dependencies; one that grows with the lag explodes.
  */
 import { createSession, type NamedArray } from '../model/sessions.ts';
 import { leadWidth, type NetworkSpec, stateRows } from '../network/spec.ts';
@@ -19,12 +19,12 @@ export interface LagCurve {
 }
 
 export interface DiagnoseOptions {
-  /** T, lags that are looked at. */
+  /** T, number of lags. */
   readonly steps: number;
   readonly stride: number;
   readonly leads: number;
   readonly batch: number;
-  /** Batches that are averaged. */
+  /** Number of batches to average over. */
   readonly batches: number;
 }
 
@@ -86,7 +86,7 @@ export async function gradientByLag(
   return Array.from(squares, (one) => (first > 0 ? Math.sqrt(one) / first : 0));
 }
 
-/** Lag at which the gradient has fallen to a hundredth; null when it never does. */
+/** Lag at which the gradient has fallen to 1 %; null if it does not. */
 export function reachOf(norms: readonly number[]): number | null {
   const at = norms.findIndex(
     (norm, lag) => lag > 0 && norm < 0.01 && norms.slice(lag).every((later) => later < 0.02),

@@ -1,17 +1,17 @@
 /**
- * Has a stream changed? Page-Hinkley test on the scaled error of its forecasts (Page 1954; Hinkley 1971; as in Gama et al.,
- * "A survey on concept drift adaptation", 2014): the sum of what errors exceed their running mean by, minus its minimum.
- * Pure.
+ * Drift detection: Page-Hinkley test on the scaled error of a stream's forecasts (Page 1954; Hinkley 1971; as in Gama et
+ * al., "A survey on concept drift adaptation", 2014). The statistic is the sum of the errors' excess over their running
+ * mean, minus its minimum. Pure.
  */
 
 export interface DriftOptions {
-  /** Excess of an error over the running mean that is still normal, in running means. */
+  /** Tolerated excess of an error over the running mean, in running means. */
   readonly tolerance: number;
-  /** Sum of excesses that means drift, in running means. */
+  /** Sum of excesses that counts as drift, in running means. */
   readonly threshold: number;
-  /** Errors before anything is decided. */
+  /** Number of errors before the first decision. */
   readonly least: number;
-  /** Single errors count at most this many running means: a spike is not a drift. */
+  /** An error counts for at most this many running means, because a spike is not a drift. */
   readonly most: number;
 }
 
@@ -25,13 +25,13 @@ export class DriftDetector {
   private readonly options: DriftOptions;
 
   constructor(options: Partial<DriftOptions> | null = null) {
-    // One for all streams, mostly.
+    // shared by all streams that use the defaults
     this.options = options === null ? DRIFT_DEFAULTS : { ...DRIFT_DEFAULTS, ...options };
   }
 
   /**
-   * @param error absolute error of a forecast over its scale, at least 0; values that are not finite are left out
-   * @returns true when drift has been found; the detector then begins anew
+   * @param error absolute error of a forecast over its scale, at least 0; other values are ignored
+   * @returns true if drift is detected; the detector is then reset
    */
   add(error: number): boolean {
     if (!Number.isFinite(error) || error < 0) return false;

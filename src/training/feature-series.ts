@@ -1,8 +1,8 @@
 /**
- * A stream's history as training data: what the network was given at every step, kept in 8 bits a number (`companding.ts`), so
- * that a month of fifty sensors fits beside a running agent. Leads are drawn when the series is built, a few for every kept
- * origin. The inputs are the live ones, number by number, until they are compressed: numbers beyond +-8 are cut, the
- * others are rounded, by at most 0.0004 around zero and 2.5 % further out. Pure.
+ * A stream's history as training data: the network's inputs at every step, compressed to 8 bits per number
+ * (`companding.ts`), so that a month of fifty sensors fits into memory next to a running agent. A few random leads are
+ * drawn per origin when the series is built. Before compression the inputs equal the live ones exactly; compression clips
+ * numbers beyond +-8 and rounds the others by at most 0.0004 around zero and 2.5 % further out. Pure.
  */
 import type { StreamStep } from '../forecast/stream-step.ts';
 import { compress, expand } from '../series/companding.ts';
@@ -11,38 +11,38 @@ import { AHEAD, I, unsquash } from '../series/features.ts';
 import type { OriginBuffers, TrainingSeries } from './dataset.ts';
 import type { Random } from './random.ts';
 
-/** A target this many scales from the anchor is an outlier; it still pulls, but not further. */
+/** Targets further than this many scales from the anchor are clipped. */
 const MAX_TARGET = 50;
 const MAX_WEIGHT = 20;
-/** Steps after the start from which nothing is learnt: the scales are not yet known. */
+/** Steps after the start that are not used for training, because the scales are not yet known. */
 const SETTLING = 20;
-/** Numbers kept of z: compressed offsets [E], prior log-weights [E], the rest; the offsets are restored from the compressed. */
+/** Numbers kept of z: squashed offsets [E], prior log-weights [E], the rest. Offsets are restored from the squashed ones. */
 const KEPT = AHEAD - E;
 
 export interface FeatureSeriesOptions {
   readonly name: string;
   readonly group: string;
-  /** [buckets] what may be learnt from; NaN elsewhere. */
+  /** [buckets] values usable as targets; NaN elsewhere. */
   readonly targets: ArrayLike<number>;
   readonly leads: number;
   /** Origins are kept at steps stride - 1, 2 stride - 1, ... */
   readonly stride: number;
-  /** Leads kept for an origin. */
+  /** Leads kept per origin. */
   readonly leadsPerOrigin: number;
 }
 
-/** One lead from each of M equal parts of 1..most, so that near and far leads are seen at every origin; ascending. */
+/** Draws one lead from each of M equal parts of 1..most, ascending, so that each origin has near and far leads. */
 function drawLeads(out: Int32Array, most: number, rng: Random): void {
   for (let m = 0; m < out.length; m++) {
     out[m] = Math.min(most, 1 + Math.floor(((m + rng.uniform()) * most) / out.length));
   }
 }
 
-/** Filled step by step with `add`, then closed with `finish`. */
+/** Call `add` for each step, then `finish`. */
 export class FeatureSeries implements TrainingSeries {
   readonly name: string;
   readonly group: string;
-  /** Steps of the network so far: buckets of a gap that live drops are none. */
+  /** Network steps so far. Buckets that the agent skips in a gap do not count. */
   steps = 0;
   readonly inputs = I;
   readonly zWidth = AHEAD;
@@ -84,7 +84,7 @@ export class FeatureSeries implements TrainingSeries {
     this.drawn = new Int32Array(leadsPerOrigin);
   }
 
-  /** The network's next step. @param bucket number of the bucket that `step` has just taken in */
+  /** Adds the network's next step. @param bucket index of the bucket that `step` has just processed */
   add(step: StreamStep, bucket: number): void {
     const { features } = step;
     const { past, ahead, drawn, stride, leadsPerOrigin, x, z, targets } = this;
@@ -113,7 +113,7 @@ export class FeatureSeries implements TrainingSeries {
     }
   }
 
-  /** Every series counts alike, whatever its unit and however predictable it is: errors are taken relative to the anchor's. */
+  /** Normalises weights by the anchor's mean error, so that every series counts equally, whatever its unit or difficulty. */
   finish(): void {
     const norm = this.scored > 0 ? this.misses / this.scored : 0;
     for (const [row, weight] of this.weight.entries()) {

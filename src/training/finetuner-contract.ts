@@ -1,4 +1,4 @@
-/** What fine-tuning beside an agent needs of it. */
+/** What fine-tuning needs from the agent. */
 import type { ModelRegistry } from '../model/registry.ts';
 import type { ModelSlots } from '../model/slots.ts';
 import type { StreamSpec } from '../series/spec.ts';
@@ -12,11 +12,11 @@ import type { Facts, SchedulerSettings, SchedulerState } from './scheduler.ts';
 
 export interface TunedStream {
   readonly spec: StreamSpec;
-  /** null while it is being learnt. */
+  /** null until it is learnt. */
   readonly intervalMs: number | null;
   /** Leads of its forecasts. */
   readonly leads: number | null;
-  /** Buckets that have closed so far. */
+  /** Buckets closed so far. */
   readonly buckets: number;
 }
 
@@ -29,7 +29,7 @@ export interface TunerState {
 export interface FineTunerParts {
   /** Model group; streams that share a model. */
   readonly group: string;
-  /** Model of the group until another is promoted. */
+  /** Model of the group from the config. */
   readonly configured: string;
   readonly scheduler: SchedulerSettings;
   readonly cycle: CycleOptions;
@@ -39,28 +39,28 @@ export interface FineTunerParts {
   readonly slots: ModelSlots;
   readonly cores: number;
   readonly streams: () => readonly TunedStream[];
-  /** What is known ahead now, for the streams that name it as a covariate. */
+  /** Values known ahead, for streams that use them as covariates. */
   readonly tables: () => readonly KnownTable[];
-  /** Most buckets of all streams together that a run reads: bounds its memory. */
+  /** Maximum number of buckets, over all streams, that a run reads: limits its memory. */
   readonly mostBuckets: number;
-  /** The store's file, with all samples so far settled in it. */
+  /** Path of the database, after all samples so far are written to it. */
   readonly database: () => string;
   readonly facts: () => Omit<Facts, 'shortage'>;
-  /** Why no run may begin whatever asks for it; null: it may. */
+  /** Why tuning is blocked for every trigger; null when it is allowed. */
   readonly barred: () => string | null;
-  /** A candidate that passed has been written to the registry when the result says `promote`. */
+  /** Starts a run. If its result is `promote`, the candidate is in the registry. */
   readonly start: (input: TuningInput, options: CycleOptions) => RunningWork<CycleReport>;
-  /** The agent takes the group's current model up: loads it, rebuilds states, then forecasts with it. */
+  /** Switches the agent to a model: loads it, rebuilds the states, then forecasts with it. */
   readonly switchTo: (model: string) => Promise<void>;
-  /** Name of the model that forecasts. */
+  /** Name of the model in use. */
   readonly running: () => string;
   /** Live scores of the network since the switch. */
   readonly scores: () => readonly LiveScore[];
   readonly report: (report: RunReport) => void;
-  /** What the champion's live scores were, before the switch; null: not known. */
+  /** The champion's live scores before the switch; null: unknown. */
   readonly before: () => LiveRatios | null;
-  /** What the last run of the agent saved. */
+  /** State saved by the previous run of the agent. */
   readonly load: () => TunerState | null;
-  /** Durable before the store is settled next. */
+  /** Saves the state durably before the next write of the store. */
   readonly save: (state: TunerState) => void;
 }

@@ -1,6 +1,6 @@
 /**
- * Fine-tuning beside a running agent: asks the scheduler every few seconds, has a worker do the work, and switches the
- * model when the gate says so. Whatever fails, the champion goes on; the reason is reported.
+ * Fine-tuning in a running agent: asks the scheduler every few seconds, runs the work in a worker, and switches the model
+ * if the gate promotes it. After any failure the champion stays in use, and the reason is reported.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { errorText, GatecastError } from '../errors.ts';
@@ -13,10 +13,10 @@ import type { TuningInput } from './protocol.ts';
 import { ended, findings, NEVER, type RunReport } from './run-report.ts';
 import { type Facts, Scheduler, type SchedulerState, type Trigger } from './scheduler.ts';
 
-/** Buckets a stream must have before it is worth a look; the screen decides later. */
+/** Minimum number of buckets of a stream before a run; the screen is stricter. */
 const LEAST_BUCKETS = 300;
 
-/** A switch that failed is tried again after this, ms. */
+/** Delay before a failed switch is retried, ms. */
 const SWITCH_AGAIN_MS = 60_000;
 
 export class FineTuner {
@@ -24,12 +24,12 @@ export class FineTuner {
   private work: RunningWork<CycleReport> | null = null;
   private paused = false;
   private stopped = false;
-  /** Why the run under way was given up. */
+  /** Why the current run was aborted. */
   private givenUp: string | null = null;
   private waiting = '';
   private busy: Promise<void> | null = null;
   private last: RunReport;
-  /** Monotonic time before which a switch that failed is not tried again, ms. */
+  /** Monotonic time before which a failed switch is not retried, ms. */
   private switchFrom = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly parts: FineTunerParts) {
@@ -42,28 +42,28 @@ export class FineTuner {
     return this.last;
   }
 
-  /** Why no run begins, or that one is under way; in words. */
+  /** Why no run starts, or that one is running; for people. */
   get waitsFor(): string {
     return this.waiting;
   }
 
-  /** A run or a switch is under way. */
+  /** Whether a run or a switch is in progress. */
   get isBusy(): boolean {
     return this.busy !== null;
   }
 
-  /** An owner, the schedule or a drift detector asks. */
+  /** Requests a run, on behalf of an owner, the schedule or a drift detector. */
   request(trigger: Exclude<Trigger, 'initial'>): void {
     const before = this.scheduler.save();
     this.scheduler.request(trigger);
     this.saveChanged(before);
   }
 
-  /** Call every few seconds; returns soon. The work itself goes on in the background. */
+  /** Call every few seconds; returns quickly. The work runs in the background. */
   tick(): void {
     if (this.stopped) return;
     if (this.busy !== null && !this.scheduler.busy) {
-      this.waiting = 'another model is being taken up';
+      this.waiting = 'the agent is switching to another model';
       return;
     }
     const before = this.scheduler.save();
@@ -81,13 +81,13 @@ export class FineTuner {
       try {
         this.atRest(facts);
       } catch (error) {
-        // A full disk takes no verdict: it is found again at the next look.
+        // The verdict cannot be stored on a full disk; the next tick computes it again.
         this.waiting = errorText(error);
       }
     }
   }
 
-  /** Why there is nothing to begin with; null: there is. */
+  /** Why a run cannot start; null if it can. */
   shortage(): string | null {
     const { parts } = this;
     const barred = parts.barred();
@@ -95,13 +95,13 @@ export class FineTuner {
     const ready = parts
       .streams()
       .some(({ buckets, leads }) => leads !== null && buckets >= Math.max(LEAST_BUCKETS, 9 * leads));
-    return ready ? null : 'no stream has been heard long enough';
+    return ready ? null : 'no stream has enough history';
   }
 
   /**
-   * An owner wants the model before. Resolves when it forecasts.
-   * @throws GatecastError BUSY while a run or a switch is under way, MODEL_UNKNOWN without a previous model,
-   *   TRAINING_FAILED when it cannot be taken up
+   * Switches back to the previous model. Resolves when the agent forecasts with it.
+   * @throws GatecastError BUSY while a run or a switch is in progress, MODEL_UNKNOWN without a previous model,
+   *   TRAINING_FAILED if the switch fails
    */
   async rollback(reason: string): Promise<string> {
     const { slots, group, configured } = this.parts;
@@ -117,14 +117,14 @@ export class FineTuner {
     return slots.get(group, configured).current;
   }
 
-  /** Ends what runs, without a result. */
+  /** Ends the current run without a result. */
   async stop(): Promise<void> {
     this.stopped = true;
     await this.work?.kill();
     await this.busy;
   }
 
-  /** Waits for the run under way; for tests and a clean end. */
+  /** Waits for the current run; for tests and a clean stop. */
   async settled(): Promise<void> {
     await this.busy;
   }
@@ -132,7 +132,7 @@ export class FineTuner {
   private facts(): Facts {
     const { parts } = this;
     const facts = parts.facts();
-    // What training itself adds to the load must not stop it.
+    // The load of the training itself must not stop it.
     const own = this.work && !this.paused ? 1 / parts.cores : 0;
     const load = facts.load === null ? null : Math.max(0, facts.load - own);
     return { ...facts, load, shortage: this.shortage() };
@@ -157,9 +157,9 @@ export class FineTuner {
     let outcome: 'promoted' | 'refused' | 'failed' = 'failed';
     const began = { trigger, startedMs, endedMs: null, found: null };
     try {
-      // The caller of `tick` has its turn back before anything is read.
+      // `tick` returns to its caller before any data are read.
       await nextTurn();
-      if (this.stopped) throw new Error('stopped before it began');
+      if (this.stopped) throw new Error('stopped before the start');
       const input = this.prepare(startedMs);
       this.work = this.parts.start(input, this.parts.cycle);
       this.tell({ ...began, status: 'running', reason: '' });
@@ -180,7 +180,7 @@ export class FineTuner {
       this.paused = false;
       this.givenUp = null;
       this.busy = null;
-      // A run that the end of the agent cut short is no failure: it is made up for after the next start.
+      // A run interrupted by the agent's stop is not a failure: it is repeated after the next start.
       if (this.stopped) this.scheduler.cutShort();
       else this.scheduler.finished(outcome, this.parts.facts().nowMs);
       this.save();
@@ -197,7 +197,7 @@ export class FineTuner {
     const { current } = parts.slots.get(parts.group, parts.configured);
     const stamp = new Date(nowMs).toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
     const { dataFolder } = parts.registry;
-    if (dataFolder === null) throw new GatecastError('INTERNAL', 'There is no folder to keep a model in.');
+    if (dataFolder === null) throw new GatecastError('INTERNAL', 'There is no folder for the model.');
     return {
       group: parts.group,
       streams: shareHistory(streams, nowMs, parts.windowMs, parts.mostBuckets),
@@ -210,7 +210,7 @@ export class FineTuner {
     };
   }
 
-  /** A candidate that passed is switched to, and put on probation. */
+  /** Switches to a promoted candidate and puts it on probation. */
   private async conclude(name: string, { status, reason }: CycleReport): Promise<'promoted' | 'refused'> {
     const { registry, slots, group, configured } = this.parts;
     if (status !== 'promote') return 'refused';
@@ -220,27 +220,25 @@ export class FineTuner {
       slots.promote(group, configured, this.parts.facts().nowMs, reason);
       await this.parts.switchTo(name);
     } catch (cause) {
-      // On a full disk this fails too: then the slots name the new model still, and it is tried again.
+      // On a full disk the rollback fails too: the slots then still name the new model, and the switch is retried.
       if (slots.get(group, configured).current === name)
-        slots.rollback(group, configured, 'the new model could not be taken up');
+        slots.rollback(group, configured, 'the switch to the new model failed');
       registry.remove(name);
-      throw new GatecastError(
-        'TRAINING_FAILED',
-        `The new model could not be taken up: ${(cause as Error).message}`,
-        { cause },
-      );
+      throw new GatecastError('TRAINING_FAILED', `The switch to the new model failed: ${errorText(cause)}`, {
+        cause,
+      });
     }
     this.tidy(before);
     return 'promoted';
   }
 
-  /** A model that nothing runs any more leaves the disk. */
+  /** Deletes a model that is no longer in use. */
   private tidy(name: string | null): void {
     const { registry, slots, configured } = this.parts;
     if (name && name !== configured && !slots.inUse().has(name)) registry.remove(name);
   }
 
-  /** Nothing runs: the model that should forecast does, and one on probation is looked at. */
+  /** While no run is in progress: completes a pending switch and checks a model on probation. */
   private atRest({ nowMs, monotonicMs }: Facts): void {
     const { slots, group, configured, scores, before, running } = this.parts;
     const { probation, current, reason } = slots.get(group, configured);
@@ -261,7 +259,7 @@ export class FineTuner {
     }
   }
 
-  /** Goes on with what the slots name now, and drops `from`. */
+  /** Switches to the model that the slots name, and deletes `from` if unused. */
   private async leave(from: string, reason: string): Promise<void> {
     const { slots, group, configured, switchTo } = this.parts;
     try {
@@ -269,7 +267,7 @@ export class FineTuner {
       this.tidy(from);
       this.tell({ ...this.last, status: 'rolled-back', reason });
     } catch (error) {
-      this.tell({ ...this.last, status: 'failed', reason: (error as Error).message });
+      this.tell({ ...this.last, status: 'failed', reason: errorText(error) });
     } finally {
       this.busy = null;
     }

@@ -1,10 +1,10 @@
 /**
- * The gate: is a candidate better than the champion on a stretch that neither was trained on? Paired by origin, with a
- * variance that knows that neighbouring origins are not independent (Diebold and Mariano 1995; Newey and West 1987;
+ * The gate: tests whether a candidate is better than the champion on data that neither was trained on. Paired by origin,
+ * with a variance that accounts for the correlation of neighbouring origins (Diebold and Mariano 1995; Newey and West 1987;
  * small-sample factor of Harvey, Leybourne and Newbold 1997). Pure: losses in, verdict out.
  */
 
-/** Losses of one stream on the holdout, in a unit that makes streams comparable; NaN where nothing could be scored. */
+/** Losses of one stream on the holdout, in a unit comparable between streams; NaN at origins without a score. */
 export interface StreamLosses {
   readonly stream: string;
   /** [origins] each; the same origins for all four, in time order. */
@@ -15,17 +15,17 @@ export interface StreamLosses {
 }
 
 export interface GateOptions {
-  /** Origins whose targets overlap: horizon over stride, at least 1. */
+  /** Number of origins whose targets overlap: horizon / stride, at least 1. */
   readonly overlap: number;
-  /** Fewest scored origins. */
+  /** Minimum number of scored origins. */
   readonly leastOrigins: number;
-  /** Chance accepted of promoting a candidate that is no better. */
+  /** Accepted probability of promoting a candidate that is not better. */
   readonly significance: number;
-  /** Least gain, as a share of the champion's loss: less is not worth a switch. */
+  /** Minimum gain that is worth a switch, as a share of the champion's loss. */
   readonly leastGain: number;
-  /** A stream is harmed when its loss grows by more than this share ... */
+  /** A stream is harmed if its loss grows by more than this share ... */
   readonly harm: number;
-  /** ... and more harmed streams than this share refuse the candidate. */
+  /** ... and the candidate is refused if more than this share of the streams is harmed. */
   readonly mostHarmed: number;
 }
 
@@ -39,7 +39,7 @@ export const GATE_DEFAULTS: Omit<GateOptions, 'overlap'> = {
 
 export interface Verdict {
   readonly promote: boolean;
-  /** For the owner, in words. */
+  /** Shown to the owner. */
   readonly reason: string;
   /** Mean losses over streams and origins. */
   readonly losses: {
@@ -48,11 +48,11 @@ export interface Verdict {
     readonly naive: number;
     readonly seasonal: number;
   };
-  /** Share of the champion's loss that the candidate saves. */
+  /** Reduction of the loss, as a share of the champion's. */
   readonly gain: number;
-  /** One-sided: chance of a gain this clear when there is none. */
+  /** One-sided: probability of such a gain if there is none. */
   readonly pValue: number;
-  /** Origins that were scored. */
+  /** Number of scored origins. */
   readonly origins: number;
   readonly harmed: readonly string[];
 }
@@ -87,7 +87,7 @@ export function judge(streams: readonly StreamLosses[], options: GateOptions): V
     );
   }
   if (!Number.isFinite(losses.candidate))
-    return verdict(false, 'the candidate gave values that are not finite');
+    return verdict(false, 'the candidate produced values that are not finite');
   const simple = Math.min(losses.naive, losses.seasonal);
   if (losses.candidate > simple) {
     const name = losses.naive <= losses.seasonal ? 'naive' : 'seasonal naive';
@@ -109,7 +109,7 @@ export function judge(streams: readonly StreamLosses[], options: GateOptions): V
   if (harmed.length > options.mostHarmed * streams.length) {
     return verdict(
       false,
-      `better by ${percent(gain)} on the whole, but worse for ${harmed.length} of ${streams.length} streams: ${some(harmed)}`,
+      `better by ${percent(gain)} overall, but worse for ${harmed.length} of ${streams.length} streams: ${some(harmed)}`,
     );
   }
   return verdict(
@@ -152,7 +152,7 @@ export function normalCdf(x: number): number {
   return x >= 0 ? 1 - tail : tail;
 }
 
-/** Mean over the streams that could be scored at an origin; origins at which none could are left out. */
+/** Mean over the streams scored at an origin; origins without a score are skipped. */
 function meansByOrigin(streams: readonly StreamLosses[]) {
   const out = {
     candidate: [] as number[],
@@ -188,7 +188,7 @@ function mean(x: ArrayLike<number>): number {
   return x.length > 0 ? sum / x.length : Number.NaN;
 }
 
-/** Infinite losses (a diverged network) stay in, unscored origins do not. */
+/** Includes infinite losses (a diverged network), skips unscored origins. */
 function finiteMean(x: Float64Array): number {
   return mean(x.filter((value) => !Number.isNaN(value)));
 }

@@ -1,6 +1,6 @@
 /**
- * Loss and gradients from the training graph on the runtime. The parameters' arrays are fed as they are, so that an
- * optimiser that changes them in place needs no copy.
+ * Loss and gradients from the training graph on the runtime. The parameters' arrays are fed without a copy, so the
+ * optimiser can change them in place.
  */
 import { createSession, type NamedArray } from '../model/sessions.ts';
 import { leadWidth, type NetworkSpec, stateRows } from '../network/spec.ts';
@@ -29,7 +29,7 @@ export function parametersOf(
   }));
 }
 
-/** The other way round: arrays in the order of `parameters`, with the shapes of `weights`. */
+/** The inverse of `parametersOf`: weights from arrays in the order of `parameters`. */
 export function weightsOf(
   weights: Weights,
   parameters: readonly Parameter[],
@@ -39,9 +39,9 @@ export function weightsOf(
 }
 
 /**
- * @param parameters in any order; gradients come in the same
+ * @param parameters in any order; gradients are returned in the same order
  * @param dropoutRng source of the dropout masks
- * @param told whether the loss of every target is told when not learning
+ * @param perTarget whether runs without learning return the loss of each target
  */
 export async function createGradientSource(
   spec: NetworkSpec,
@@ -49,26 +49,26 @@ export async function createGradientSource(
   parameters: readonly Parameter[],
   shape: BatchShape,
   dropoutRng: Random,
-  told = false,
+  perTarget = false,
 ): Promise<RuntimeGradients> {
   const graph = buildTrainingGraph(spec, {
     steps: shape.steps,
     originStride: shape.stride,
     leads: shape.leads,
-    losses: told,
+    losses: perTarget,
   });
   const session = await createSession(graph);
   const { steps: T, batch: B, leads: M } = shape;
   const P = T / shape.stride;
   const fixed: Record<string, NamedArray> = {};
   for (const { name, data } of parameters) fixed[name] = { data, shape: weights.get(name)!.shape };
-  // results are written into the same arrays every time: no garbage, and memory that does not depend on how long it runs
+  // results are written into the same arrays every time: no allocation per step
   const result = (...sizes: number[]): NamedArray => ({
     data: new Float32Array(sizes.reduce((a, b) => a * b, 1)),
     shape: sizes,
   });
   const always = { loss: result(), hT: result(stateRows(spec), B, spec.hidden) };
-  const judged = told ? { ...always, losses: result(P, B, M) } : always;
+  const evaluated = perTarget ? { ...always, losses: result(P, B, M) } : always;
   const gradients = parameters.map(({ name }) => result(...weights.get(name)!.shape));
   const learnt = {
     ...always,
@@ -92,7 +92,7 @@ export async function createGradientSource(
           shape: [1, B, spec.hidden],
         };
       }
-      const outputs = await session.run(feeds, learning ? learnt : judged);
+      const outputs = await session.run(feeds, learning ? learnt : evaluated);
       return {
         loss: outputs.loss.data[0],
         hT: outputs.hT.data,
@@ -107,7 +107,7 @@ export async function createGradientSource(
   };
 }
 
-/** Inverted dropout: what is kept is scaled up, so that nothing changes at run time. */
+/** Inverted dropout: kept units are scaled up, so that inference needs no correction. */
 function mask(size: number, dropout: number, rng: Random): Float32Array {
   const out = new Float32Array(size).fill(1 / (1 - dropout));
   if (dropout > 0) for (let i = 0; i < size; i++) if (rng.chance(dropout)) out[i] = 0;

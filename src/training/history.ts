@@ -1,4 +1,4 @@
-/** Stored samples back on their streams' grids, through the same buckets as live. Pure. */
+/** Puts stored samples back on their streams' grids, through the same buckets as live. Pure. */
 import { FUTURE_MS } from '../series/admission.ts';
 import { Buckets } from '../series/buckets.ts';
 import { MASKED, OUT_OF_RANGE, TOO_FAST } from '../series/quality.ts';
@@ -9,27 +9,27 @@ import type { SeriesSettings } from './replay.ts';
 export interface HistorySample {
   readonly timeMs: number;
   readonly value: number;
-  /** Bits of `series/quality.ts`; what was masked live, or refused, is not learnt from. */
+  /** Bits of `series/quality.ts`; samples masked or refused live are not used for training. */
   readonly mark: number;
 }
 
-/** One stream whose history is wanted. */
+/** A stream whose history is read. */
 export interface HistoryStream {
   readonly spec: StreamSpec;
-  /** As learnt live, where the spec leaves it open, ms. */
+  /** From the spec, or learnt live, ms. */
   readonly intervalMs: number;
   readonly leads: number;
   /** Samples before this are not read, ms. */
   readonly fromMs: number;
 }
 
-/** Fewest buckets that a stream is worth taking along for. */
+/** Minimum share of the budget per stream, buckets. */
 const LEAST_BUCKETS = 1024;
 
 /**
- * Shares `budget` buckets among streams, newest first; where that leaves each too little to learn from, some of the
- * streams are left out, evenly over the list.
- * @param windowMs how far back history goes
+ * Shares `budget` buckets among the streams, for the newest history of each. If the share would be too small, uses only
+ * some of the streams, evenly spaced over the list.
+ * @param windowMs maximum age of the history
  */
 export function shareHistory(
   streams: readonly Omit<HistoryStream, 'fromMs'>[],
@@ -45,11 +45,11 @@ export function shareHistory(
 }
 
 /**
- * One walk over the samples of all streams; others than those asked for are passed over.
+ * Reads the samples of all streams once; skips streams that are not in the list.
  * @param samples ascending by time
- * @param nowMs what lies further ahead of it than a reading may was stored while the clock was ahead, and is left out: it
- *   would make a hole of a year of the time between
- * @param brake awaited now and then
+ * @param nowMs samples too far after it were stored while the clock was ahead; they are skipped, because they would leave
+ *   a gap of possibly a year
+ * @param brake awaited every BRAKE_EVERY samples
  */
 export async function collectHistory(
   streams: readonly HistoryStream[],
@@ -69,7 +69,7 @@ export async function collectHistory(
   return [...grids.values()].map((grid) => grid.series()).filter((series) => series !== null);
 }
 
-/** Settings that a stream's history is stepped with: its marks are known and need no second judgement. */
+/** Settings for replaying a stream's history. Quality checks are off, because the marks are already stored. */
 export function recordedSettings(spec: StreamSpec): SeriesSettings {
   const { fill, min, max, timeZone, coverageTarget, maxGapMs, covariates, aggregate } = spec;
   return {
@@ -92,10 +92,11 @@ class RecordedStream {
   private readonly values: number[] = [];
   private startMs = Number.NaN;
   private readonly jumps: { at: number; startMs: number }[] = [];
-  /** Where the next bucket starts if time is not skipped, ms. */
+  /** Start of the next bucket if there is no jump, ms. */
   private nextMs = Number.NaN;
-  /** Numbers of open buckets with a masked reading. */
+  /** Values of closed buckets with a masked reading, by index. */
   private readonly maskedValues = new Map<number, number>();
+  /** Grid numbers of open buckets with a masked reading. */
   private readonly masked = new Set<number>();
 
   constructor(
@@ -109,15 +110,15 @@ class RecordedStream {
   push({ timeMs, value, mark }: HistorySample): void {
     const { spec, intervalMs, fromMs } = this.stream;
     if (timeMs < fromMs || (mark & OUT_OF_RANGE) !== 0) return;
-    // Those that were too fast are refused again, in their order; without a limit there is nobody to do it.
+    // The rate limit refuses samples marked too fast again, in order; without a limit they are dropped here.
     if ((mark & TOO_FAST) !== 0 && spec.maxRatePerMs === null) return;
-    // A masked bucket closes like any other, so that a counter goes on from it as it did live.
+    // A masked bucket closes like any other, so that a counter continues from it as it did live.
     if (spec.quality !== false && (mark & MASKED) !== 0) this.masked.add(Math.floor(timeMs / intervalMs));
     this.buckets.push({ stream: spec.name, timeMs, value, arrivalMs: Number.NaN });
     const { values } = this;
     for (const bucket of this.buckets.close(null)) {
       if (Number.isNaN(this.startMs)) this.startMs = bucket.startMs;
-      // A long gap is shortened, as it was live.
+      // A jump: a long gap that was shortened live.
       else if (bucket.startMs !== this.nextMs)
         this.jumps.push({ at: values.length, startMs: bucket.startMs });
       this.nextMs = bucket.startMs + intervalMs;

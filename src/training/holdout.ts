@@ -1,10 +1,10 @@
 /**
- * Champion and candidate on the newest stretch of every stream: two live engines (`replay.ts`) played over one history, each
- * with the step graph that would be loaded (int8), and what each would have published: corrected, blended, calibrated and
- * clamped by what the stream would have learnt until then. A gain that the stream's own correction makes anyway is none.
- * The naive forecasts come from the champion's engine.
+ * Compares champion and candidate on the holdout of every stream: plays two live engines (`replay.ts`) over one history,
+ * each with its int8 step graph, and scores the forecasts that each would have published: corrected, blended, calibrated
+ * and clamped as live. So a gain that the stream's own correction achieves anyway does not count. The naive forecasts come
+ * from the champion's engine.
  */
-import { GatecastError } from '../errors.ts';
+import { errorText, GatecastError } from '../errors.ts';
 import type { Model } from '../forecast/model.ts';
 import type { StreamStep } from '../forecast/stream-step.ts';
 import { MEDIAN, Q, quantileLoss } from '../quantiles.ts';
@@ -15,16 +15,16 @@ import type { JobSeries } from './job.ts';
 import { ALONE, bucketAt, replay, type Surroundings } from './replay.ts';
 
 export interface HoldoutSeries extends JobSeries {
-  /** First bucket that training never saw, neither as input nor as target. */
+  /** First bucket that training did not use, neither as input nor as target. */
   readonly holdoutFrom: number;
 }
 
 export interface HoldoutOptions {
-  /** Buckets before the holdout over which features and states settle. */
+  /** Buckets before the holdout that warm up features and states. */
   readonly warmUp: number;
-  /** Origins of one horizon: an origin every leads / this. */
+  /** Origins per horizon: one every `leads / originsPerHorizon` buckets. */
   readonly originsPerHorizon: number;
-  /** Awaited between steps: where load, heat and a pause hold the work back. */
+  /** Awaited between steps: delays the work under load, heat or a pause. */
   readonly brake?: () => Promise<void>;
 }
 
@@ -33,7 +33,7 @@ export const HOLDOUT_DEFAULTS: HoldoutOptions = { warmUp: 1500, originsPerHorizo
 const METHODS = ['candidate', 'champion', 'naive', 'seasonal'] as const;
 type Network = 'champion' | 'candidate';
 
-/** One stream while it is evaluated. */
+/** A stream under evaluation. */
 interface Lane {
   readonly series: HoldoutSeries;
   readonly stride: number;
@@ -41,14 +41,14 @@ interface Lane {
   readonly losses: Record<(typeof METHODS)[number], Float64Array>;
 }
 
-/** Steps from one origin to the next of a series with so many leads. */
+/** Steps from one origin to the next. */
 export function originStride(leads: number, originsPerHorizon: number): number {
   return Math.max(1, Math.round(leads / originsPerHorizon));
 }
 
 /**
- * Losses by origin, in units of each stream's mean naive loss. A network that diverges has infinite loss there.
- * @throws GatecastError MODEL_INVALID when a network cannot be run
+ * Losses by origin, in units of each stream's mean naive loss. Infinite where a network diverges.
+ * @throws GatecastError MODEL_INVALID if a network fails to run
  */
 export async function holdoutLosses(
   series: readonly HoldoutSeries[],
@@ -107,13 +107,13 @@ async function play(
   try {
     await replay(all, around, model, watch, brake);
   } catch (cause) {
-    throw new GatecastError('MODEL_INVALID', `The ${network} cannot be run: ${(cause as Error).message}`, {
+    throw new GatecastError('MODEL_INVALID', `The ${network} cannot be run: ${errorText(cause)}`, {
       cause,
     });
   }
 }
 
-/** Number of the origin that a bucket is, -1 when it is none. */
+/** Index of the origin at a bucket; -1 if there is none. */
 function originOf({ series, stride, losses }: Lane, bucket: number): number {
   const since = bucket - (series.holdoutFrom - 1);
   const at = Math.floor(since / stride);
@@ -130,7 +130,7 @@ function scoreNaives(one: Lane, step: StreamStep, bucket: number): void {
   one.losses.seasonal[at] = loss(one, bucket, quantiles);
 }
 
-/** Mean quantile loss over the leads that were observed; NaN when none was. @param quantiles [leads, 9] */
+/** Mean quantile loss over the observed leads; NaN without any. @param quantiles [leads, 9] */
 function loss({ series }: Lane, bucket: number, quantiles: Float64Array): number {
   const actuals = series.targets ?? series.values;
   const circular = series.settings.aggregate === 'circular-mean';
@@ -139,7 +139,7 @@ function loss({ series }: Lane, bucket: number, quantiles: Float64Array): number
   for (let k = 0; k < series.leads; k++) {
     const actual = actuals[bucket + 1 + k];
     if (actual === undefined || !Number.isFinite(actual)) continue;
-    // A direction as it is nearest to the median.
+    // a direction is shifted by full turns to be nearest to the median
     const median = quantiles[k * Q + MEDIAN];
     sum += quantileLoss(circular ? median + turnTo(median, actual) : actual, quantiles, k * Q);
     n++;

@@ -1,6 +1,6 @@
 /**
- * One training from data to weights, in whichever thread calls it: features, split in time, windows, loop. Everything in
- * a job can be posted to a worker.
+ * One training from data to weights: features, split in time, windows, loop. Runs in the calling thread; a job can be
+ * posted to a worker.
  */
 import { GatecastError } from '../errors.ts';
 import { createRandom } from '../network/random.ts';
@@ -24,9 +24,9 @@ import { ValidationPass } from './validation.ts';
 export interface JobSeries extends RecordedSeries {
   /** Data set or model group. */
   readonly group: string;
-  /** [buckets] what may be learnt from and scored, NaN elsewhere; `values` where left out. */
+  /** [buckets] values usable as targets, NaN elsewhere; default: `values`. */
   readonly targets?: Float64Array;
-  /** The first so many steps only warm features and states up; 0 where left out. */
+  /** Number of first steps that only warm up features and states; default 0. */
   readonly learnFrom?: number;
 }
 
@@ -34,15 +34,15 @@ export interface TrainingSettings {
   /** T, steps of a chunk. */
   readonly steps: number;
   readonly stride: number;
-  /** M, leads learnt from at an origin. */
+  /** M, leads used per origin. */
   readonly leadsPerOrigin: number;
   readonly batch: number;
-  /** Most chunks a row follows one series. */
+  /** Maximum number of successive chunks from one series in a row of the batch. */
   readonly chunks: number;
   readonly burnIn: number;
-  /** Last share of every series that chooses the best weights; 0: none, the last weights win. */
+  /** Last share of every series, which selects the best weights; 0: the last weights are used. */
   readonly validation: number;
-  /** Most batches of one validation. */
+  /** Maximum number of batches per validation. */
   readonly validationBatches: number;
   readonly seed: number;
   readonly groupWeights: Readonly<Record<string, number>>;
@@ -53,18 +53,18 @@ export interface TrainingSettings {
   readonly warmUp: number;
   readonly floor: number;
   readonly weightDecay: number;
-  /** Pull towards the given weights (L2-SP); 0: none. */
+  /** Strength of the pull towards the initial weights (L2-SP); 0: none. */
   readonly anchorPull: number;
   /** Factor on the learning rate of the cell's parameters; the head learns at the full rate. */
   readonly cellRate: number;
   readonly clipNorm: number;
-  /** Gradients are held within +-this after the norm; Infinity: not. */
+  /** Gradients are clipped to +-this after the norm is clipped; Infinity: no limit. */
   readonly clipValue: number;
   readonly validateEvery: number;
   readonly patience: number;
   /** Decay of averaged weights; 0: none. */
   readonly averaging: number;
-  /** Share of the way from the given weights to the trained ones that is kept, over 0 to 1. */
+  /** Interpolation from the initial weights (0) to the trained ones (1) that is kept; above 0, at most 1. */
   readonly reach: number;
 }
 
@@ -97,15 +97,15 @@ export const TRAINING_DEFAULTS: TrainingSettings = {
 
 export interface TrainingJob {
   readonly spec: NetworkSpec;
-  /** Weights to begin with; null: fresh ones from the seed. */
+  /** Initial weights; null: random ones from the seed. */
   readonly weights: Weights | null;
   readonly series: readonly JobSeries[];
   /**
-   * The series were recorded live with the given weights: where live fills gaps with its own forecasts, so does the
-   * training. null: the experts' forecasts fill them.
+   * Context of series recorded live: gaps that the agent fills with forecasts are filled with forecasts of the initial
+   * weights. null: the experts' forecasts fill them.
    */
   readonly live: Surroundings | null;
-  /** Generated beside the given series, in the worker. */
+  /** Series to generate in the worker, in addition to the given ones. */
   readonly generated: { readonly count: number; readonly steps: number; readonly seed: number } | null;
   readonly settings: TrainingSettings;
 }
@@ -133,11 +133,11 @@ export interface JobResult {
   readonly seconds: number;
   readonly reason: StopReason;
   readonly skipped: number;
-  /** What was trained on; `steps` counts buckets. */
+  /** Training data by group; `steps` counts buckets. */
   readonly groups: readonly { readonly name: string; readonly series: number; readonly steps: number }[];
 }
 
-/** A network for gatecast's features. */
+/** Network spec for gatecast's features. */
 export function forecastSpec(
   options: Pick<NetworkSpec, 'cell' | 'layers' | 'hidden'> & Partial<NetworkSpec> & { width?: number },
 ): NetworkSpec {
@@ -156,7 +156,7 @@ export function forecastSpec(
 export async function runJob(job: TrainingJob, hooks: JobHooks): Promise<JobResult> {
   const rng = new Random(job.settings.seed);
   const started = hooks.now();
-  // What is wrong with the network is said before features are made.
+  // Checks the network before the features are computed.
   const weights = startingWeights(job);
   const data = await prepare(job, rng.child(), hooks);
   const training = await openTraining(job, weights, data, rng);
@@ -179,18 +179,18 @@ export async function runJob(job: TrainingJob, hooks: JobHooks): Promise<JobResu
   }
 }
 
-/** Everything a training loop runs on. */
+/** The parts of a training loop. */
 export interface OpenTraining {
   readonly parameters: readonly Parameter[];
   readonly source: RuntimeGradients;
   readonly stream: WindowSampler;
-  /** null: no series is long enough to validate on. */
+  /** null: no series is long enough for validation. */
   readonly pass: ValidationPass | null;
 }
 
 /** @throws GatecastError NETWORK_INVALID, WEIGHTS_INVALID */
 export function startingWeights({ spec, weights, settings }: TrainingJob): Weights {
-  // first weights of an absurd size would take hours
+  // checked first: initial weights of an absurd size would take hours
   validateSpec(spec);
   const first = weights ?? initialWeights(spec, createRandom(settings.seed));
   checkWeights(spec, first);
@@ -198,22 +198,22 @@ export function startingWeights({ spec, weights, settings }: TrainingJob): Weigh
 }
 
 /**
- * @param told whether the source tells the loss of every target
- * @throws GatecastError TRAINING_FAILED when the features are not the network's
+ * @param perTarget whether the source returns the loss of every target
+ * @throws GatecastError TRAINING_FAILED if the features do not match the network
  */
 export async function openTraining(
   { spec, settings }: TrainingJob,
   weights: Weights,
   { series, splits }: PreparedData,
   rng: Random,
-  told = false,
+  perTarget = false,
 ): Promise<OpenTraining> {
   const [first] = series;
   if (first && (first.inputs !== spec.inputs || first.zWidth !== leadWidth(spec))) {
     throw new GatecastError(
       'TRAINING_FAILED',
-      `The network takes ${spec.inputs} inputs and ${leadWidth(spec)} numbers a lead, the features give ${first.inputs} and ${first.zWidth}.`,
-      { hint: 'It was made for the features of another version: train from scratch.' },
+      `The network takes ${spec.inputs} inputs and ${leadWidth(spec)} numbers per lead, the features have ${first.inputs} and ${first.zWidth}.`,
+      { hint: 'The network is for the features of another version: train a new one.' },
     );
   }
   const shape = {
@@ -241,7 +241,7 @@ export async function openTraining(
     anchored: settings.anchorPull > 0 || settings.reach < 1,
     rate: (name) => (name.startsWith('head.') ? 1 : settings.cellRate),
   });
-  const source = await createGradientSource(spec, weights, parameters, shape, rng.child(), told);
+  const source = await createGradientSource(spec, weights, parameters, shape, rng.child(), perTarget);
   return { parameters, source, stream, pass };
 }
 
@@ -258,11 +258,11 @@ export function loopOptions(settings: TrainingSettings, hooks: JobHooks): LoopOp
     averaging: settings.averaging,
     reach: settings.reach,
     now: hooks.now,
-    ...(hooks.stop && { stop: hooks.stop }),
-    ...(hooks.brake && { brake: hooks.brake }),
+    stop: hooks.stop,
+    brake: hooks.brake,
     onProgress: (progress) => hooks.onProgress?.({ phase: 'training', ...progress }),
-    ...(hooks.onCheckpoint && { onCheckpoint: hooks.onCheckpoint }),
-    ...(hooks.resume && { resume: hooks.resume }),
+    onCheckpoint: hooks.onCheckpoint,
+    resume: hooks.resume ?? undefined,
   };
 }
 

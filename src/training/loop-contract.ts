@@ -1,13 +1,13 @@
-/** What the training loop is given and gives back: where numbers come from, its settings, its progress, its result. */
+/** Types of the training loop: sources of batches and gradients, options, progress, result. */
 import type { AdamOptions, AdamState } from './optimiser.ts';
 import type { TrainingBatch } from './sampler.ts';
 import type { Schedule } from './schedule.ts';
 
 export interface GradientSource {
   /**
-   * Loss (weighted mean) and gradients at the parameters' present values, and the states the chunk ended in. The arrays
-   * may be overwritten by the next run. `gradients` in the order of the parameters.
-   * @param learning false: only the loss and the states are wanted, without dropout
+   * Returns the loss (weighted mean), the gradients at the parameters' current values in the order of the parameters, and
+   * the final states of the chunk. The next run may overwrite the arrays.
+   * @param learning false: returns only the loss and the states, without dropout
    */
   run(
     batch: TrainingBatch,
@@ -16,14 +16,14 @@ export interface GradientSource {
     loss: number;
     gradients: readonly Float32Array[];
     hT: Float32Array;
-    /** [P, B, M], weighted; only from a source that was made to tell them, and not while learning. */
+    /** [P, B, M], weighted; only from a source created with `perTarget`, and not while learning. */
     losses?: Float32Array;
   }>;
-  /** Draws what is random in a run, without the run. */
+  /** Advances the random generator as a run would, without the run. */
   skip?(): void;
 }
 
-/** Batches to learn from; `carry` is told the states each ended in. */
+/** Training batches; `carry` receives the final states of each. */
 export interface BatchStream {
   next(): TrainingBatch;
   carry(hT: Float32Array): void;
@@ -36,29 +36,29 @@ export interface BatchPass {
 }
 
 export interface LoopOptions {
-  /** Most optimiser steps. */
+  /** Maximum number of optimiser steps. */
   readonly maxSteps: number;
-  /** Most time, ms of `now`; null: none. */
+  /** Time limit, ms of `now`; null: none. */
   readonly maxTimeMs: number | null;
   readonly schedule: Schedule;
   readonly adam: Partial<AdamOptions>;
   /** Gradients are scaled to at most this norm. */
   readonly clipNorm: number;
-  /** Then each is held within +-this. */
+  /** Then each value is clipped to +-this. */
   readonly clipValue: number;
   /** Steps between validations. */
   readonly validateEvery: number;
-  /** Validations without a better one before the loop stops; Infinity: never. */
+  /** Number of validations without improvement after which the loop stops; Infinity: never. */
   readonly patience: number;
   /** Decay of the averaged weights that are validated and kept; 0: the weights themselves. */
   readonly averaging: number;
-  /** Share of the way from a parameter's anchor to what was trained that is validated and kept, over 0 to 1; 1 where left out. */
+  /** Interpolation from a parameter's anchor (0) to its trained value (1) that is validated and kept; default 1. */
   readonly reach?: number;
   /** Monotonic ms. */
   readonly now: () => number;
-  /** Asked before each step: true stops the loop with what is best so far. */
+  /** Called before each step; true stops the loop with the best weights so far. */
   readonly stop?: () => boolean;
-  /** Awaited before each step: the place where load, heat and a pause hold the loop back. */
+  /** Awaited before each step: delays the loop under load, heat or a pause. */
   readonly brake?: () => Promise<void>;
   readonly onProgress?: (progress: Progress) => void;
   readonly onCheckpoint?: (checkpoint: Checkpoint) => void;
@@ -70,7 +70,7 @@ export interface LoopOptions {
 export interface Progress {
   readonly step: number;
   readonly maxSteps: number;
-  /** Share of the run that is done, by steps or by time, 0..1. */
+  /** Progress by steps or by time, 0..1. */
   readonly done: number;
   readonly elapsedMs: number;
   /** Training loss, smoothed. */
@@ -81,7 +81,7 @@ export interface Progress {
   /** Newest and best validation loss; null before the first or without a validation set. */
   readonly validation: number | null;
   readonly best: number | null;
-  /** Steps that were left out because a number was not finite. */
+  /** Steps skipped because of a number that is not finite. */
   readonly skipped: number;
 }
 
@@ -97,7 +97,7 @@ export interface Checkpoint {
   readonly best: readonly Float32Array[];
   readonly average: { readonly count: number; readonly average: readonly Float32Array[] } | null;
   readonly adam: AdamState;
-  /** [S, B, H] states that the last batch ended in. */
+  /** [S, B, H] final states of the last batch. */
   readonly states: Float32Array;
 }
 

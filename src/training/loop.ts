@@ -1,7 +1,7 @@
 /**
- * The training loop: batch, gradients, clipped AdamW step; now and then validation; the best weights win. It ends with
- * its steps, its time, its patience or on request. Where the numbers come from (`GradientSource`), the clock and the
- * brakes are passed in, so that the loop itself can be tested without a runtime.
+ * The training loop: batch, gradients, clipped AdamW step, periodic validation; keeps the best weights. It ends after its
+ * steps, its time, its patience or on request. The gradient source, the clock and the brake are passed in, so that the
+ * loop can be tested without a runtime.
  */
 import { GatecastError } from '../errors.ts';
 import type {
@@ -17,11 +17,11 @@ import type {
 import { AdamW, AverageWeights, clipFactor, globalNorm, type Parameter } from './optimiser.ts';
 import { learningRate } from './schedule.ts';
 
-/** So many skipped steps in a row mean that the weights, not a batch, are at fault. */
+/** After this many skipped steps in a row, the weights have diverged: one bad batch is not the cause. */
 const MOST_SKIPPED = 20;
 
 /**
- * Trains `parameters` in place. @throws GatecastError TRAINING_FAILED when nothing finite came of it
+ * Trains `parameters` in place. @throws GatecastError TRAINING_FAILED if the training diverges
  * @param validation null: none, the last weights are kept
  */
 export async function trainLoop(
@@ -51,7 +51,7 @@ class Loop {
   private skippedInARow = 0;
   private readonly started: number;
 
-  /** [S, B, H] states that the last batch ended in. */
+  /** [S, B, H] final states of the last batch. */
   private states: Float32Array = new Float32Array(0);
 
   constructor(
@@ -98,7 +98,7 @@ class Loop {
     return this.finish(reason);
   }
 
-  /** Draws the batches that were learnt from before, so that the next one and its states are those of a run without a break. */
+  /** Skips the batches of the steps before the checkpoint, so that the rest equals an uninterrupted run. */
   private catchUp(stream: BatchStream, { step, states }: Checkpoint): void {
     for (let i = 0; i < step; i++) {
       stream.next();
@@ -109,7 +109,7 @@ class Loop {
 
   private carry(stream: BatchStream, hT: Float32Array): void {
     stream.carry(hT);
-    // A copy: the next run of the network overwrites its answer.
+    // Copied, because the next run of the network overwrites its output.
     if (this.states.length !== hT.length) this.states = new Float32Array(hT.length);
     this.states.set(hT);
   }
@@ -131,7 +131,7 @@ class Loop {
     if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
       this.skipped++;
       this.skippedInARow++;
-      // A state that is not finite would spoil every chunk after it.
+      // A state that is not finite would spoil all later chunks.
       this.carry(stream, new Float32Array(hT.length));
       return;
     }
@@ -149,7 +149,7 @@ class Loop {
       : this.loss + (loss - this.loss) * Math.max(0.02, 1 / this.step);
   }
 
-  /** Validates what would be kept, and keeps it if it is the best. */
+  /** Validates the weights that `keep` would store, and stores them if they are the best. */
   private async judge(pass: BatchPass): Promise<void> {
     const loss = await this.withKept(() => this.validate(pass));
     this.lastValidation = loss;
@@ -167,8 +167,8 @@ class Loop {
   }
 
   /**
-   * What would be kept of parameter `k`: its average where weights are averaged, and only a part of the way there from the
-   * weights that training began with where `reach` says so (Wortsman et al., "Robust Fine-tuning of Zero-shot Models", 2022).
+   * Writes the value of parameter `k` that would be kept: its average if weights are averaged, interpolated from its anchor
+   * by `reach` (Wortsman et al., "Robust Fine-tuning of Zero-shot Models", 2022).
    */
   private keptOf(k: number, into: Float32Array): void {
     const { data, anchor } = this.parameters[k];
@@ -178,7 +178,7 @@ class Loop {
     for (let i = 0; i < into.length; i++) into[i] = anchor[i] + reach * (into[i] - anchor[i]);
   }
 
-  /** Runs with the weights in place that would be kept. */
+  /** Runs `work` with the weights that would be kept. */
   private async withKept<T>(work: () => Promise<T>): Promise<T> {
     if (!this.mean && (this.options.reach ?? 1) === 1) return work();
     const own = this.parameters.map((one) => one.data.slice());
@@ -200,7 +200,7 @@ class Loop {
 
   private async finish(reason: StopReason): Promise<LoopResult> {
     const { step, skipped } = this;
-    // Steps since the last validation may have been the best.
+    // the weights since the last validation may be the best
     const unseen = this.step % this.options.validateEvery !== 0;
     if (this.validation && unseen && reason !== 'diverged') await this.judge(this.validation);
     if (!this.validation && reason !== 'diverged') this.keep();
@@ -268,7 +268,7 @@ class Loop {
   private restore(from: Checkpoint): void {
     const fits = from.weights.every((data, k) => data.length === this.parameters[k]?.data.length);
     if (from.weights.length !== this.parameters.length || !fits) {
-      throw new GatecastError('TRAINING_FAILED', 'The checkpoint is of another network.', {
+      throw new GatecastError('TRAINING_FAILED', 'The checkpoint belongs to another network.', {
         hint: 'Use the same cell, layers and hidden size, or remove the checkpoint.',
       });
     }
@@ -287,7 +287,7 @@ class Loop {
   }
 }
 
-/** Weighted mean loss over a pass with carried state; NaN when nothing is observed or a loss is not finite. */
+/** Weighted mean loss over a pass with carried state; NaN without targets or if a loss is not finite. */
 async function meanLoss(
   source: GradientSource,
   pass: BatchPass,

@@ -34,7 +34,7 @@ const ADAM_DEFAULTS: AdamOptions = {
   anchorPull: 0,
 };
 
-/** What must be kept to go on as if never stopped. */
+/** State for resuming exactly. */
 export interface AdamState {
   readonly count: number;
   readonly first: readonly Float32Array[];
@@ -57,7 +57,7 @@ export class AdamW {
   }
 
   /**
-   * @param gradients one array a parameter, in their order; not changed
+   * @param gradients one array per parameter, in their order; not changed
    * @param rate learning rate of this step
    * @param clip how the gradients are clipped
    */
@@ -96,7 +96,7 @@ export class AdamW {
     };
   }
 
-  /** @throws RangeError when the state is of other parameters */
+  /** @throws RangeError if the state belongs to other parameters */
   restore(state: AdamState): void {
     if (state.first.length !== this.first.length || state.second.length !== this.second.length) {
       throw new RangeError('the optimiser state is of another network');
@@ -142,7 +142,7 @@ export function clipFactor(norm: number, most: number): number {
   return norm > most ? most / norm : 1;
 }
 
-/** Biases are named after PyTorch's convention, or have one dimension. */
+/** Biases are named as in PyTorch, or have one dimension. */
 export function isBias(name: string, shape: readonly number[]): boolean {
   return shape.length <= 1 || /(^|[._])bias/.test(name);
 }

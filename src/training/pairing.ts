@@ -1,13 +1,14 @@
 /**
- * Comparing networks that were judged on the same windows, by the ratio of their losses in each: how hard a window is falls out,
- * no single wild window decides, and the seed is one both had in common. Means are of logarithms, as is usual for ratios. Pure.
+ * Compares networks scored on the same windows by the ratio of their losses in each window: this cancels the difficulty
+ * of a window, and no single outlier decides. Both networks have the same seed. Means are of logarithms, as is usual for
+ * ratios. Pure.
  */
 import type { WindowLosses } from './trials.ts';
 
-/** What one network scored, one entry a fold. */
+/** Losses of one network, by fold. */
 export type Folds = readonly WindowLosses[];
 
-/** Below this a loss counts as this: a stretch on which nothing happened has no logarithm. */
+/** Minimum loss: the loss of a constant window is 0, which has no logarithm. */
 const LEAST = 1e-6;
 const logs = (losses: readonly number[]): number[] => losses.map((loss) => Math.log(Math.max(LEAST, loss)));
 
@@ -17,16 +18,16 @@ export function pooledLoss(folds: Folds, weightOf: (group: string) => number): n
 }
 
 export interface Difference {
-  /** Logarithm of the loss of `a` over that of `b`: 0.01 is one percent worse. */
+  /** Mean of log(loss of `a` / loss of `b`): 0.01 is one percent worse. */
   readonly mean: number;
-  /** Standard error of it. */
+  /** Its standard error. */
   readonly error: number;
 }
 
 /**
- * The difference with its standard error: the larger of the one between windows (within data sets, as if windows were
- * independent) and the one between folds, each of which was trained with a seed of its own. Windows of one building are not
- * independent, and few folds tell a spread badly: either alone would be too sure of itself.
+ * The difference with its standard error: the larger of the error between windows (within data sets, as if windows were
+ * independent) and the error between folds, each trained with its own seed. Each alone would be too small, because windows
+ * of one building are not independent, and a few folds estimate a spread badly.
  */
 export function pairedDifference(a: Folds, b: Folds, weightOf: (group: string) => number): Difference {
   const folds = a.map((fold, index) => {

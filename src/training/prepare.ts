@@ -1,4 +1,4 @@
-/** The data of a training: its series stepped as live steps them, generated ones beside them, each split in time. */
+/** Prepares the data of a training: steps the given and the generated series as live, and splits each in time. */
 import { GatecastError } from '../errors.ts';
 import { Scratches } from '../forecast/scratch.ts';
 import { StreamStep } from '../forecast/stream-step.ts';
@@ -11,10 +11,10 @@ import { bucketAt, closedBucket, FILE_SETTINGS, networkModel, replay } from './r
 
 /** Group of the generated series. */
 export const GENERATED = 'generated';
-/** Horizons, in buckets, that generated series are forecast for. */
+/** Horizons of generated series, buckets. */
 const HORIZONS = [12, 24, 24, 36, 48, 48, 60, 72, 96, 96, 144, 192];
 
-/** The series of a job as the trainer reads them. @throws GatecastError NOT_ENOUGH_DATA */
+/** The series of a job as training data. @throws GatecastError NOT_ENOUGH_DATA */
 export async function jobFeatures(job: TrainingJob): Promise<readonly TrainingSeries[]> {
   const { series } = await prepare(job, new Random(job.settings.seed), { now: () => 0 });
   return series;
@@ -22,15 +22,15 @@ export async function jobFeatures(job: TrainingJob): Promise<readonly TrainingSe
 
 export interface PreparedData {
   readonly series: readonly TrainingSeries[];
-  /** Buckets of each; the network makes no step in some of them. */
+  /** Number of buckets of each series; the network does not step in all of them. */
   readonly buckets: readonly number[];
-  /** Where of each may be learnt from, and what validates. */
+  /** Training and validation part of each series. */
   readonly splits: readonly TimeSplit[];
 }
 
 type DataJob = Pick<TrainingJob, 'series' | 'generated' | 'settings' | 'spec' | 'weights' | 'live'>;
 
-/** Told every step of the network: bucket number `bucket` of a series has just been taken in. */
+/** Called for every step of the network, after it has processed bucket `bucket` of a series. */
 type Visit<T extends JobSeries> = (series: T, step: StreamStep, bucket: number) => void;
 
 /** Features of all series, and how their time is split. @throws GatecastError NOT_ENOUGH_DATA */
@@ -78,9 +78,9 @@ export async function prepare(job: DataJob, rng: Random, hooks: JobHooks): Promi
 }
 
 /**
- * Steps all series as live does, and visits every step that the network makes. Where live fills gaps with its own
- * forecasts, and so with the network's, the network of the job's weights makes them.
- * @param finished told of each series that is through
+ * Steps all series as live and visits every step of the network. Gaps that live fills with its own forecasts are filled
+ * with forecasts of the job's weights.
+ * @param finished called after each series
  */
 export async function eachStep<T extends JobSeries>(
   all: readonly T[],

@@ -1,6 +1,6 @@
 /**
- * After a switch: does the new model keep what the holdout promised? Its live scores are held against the naives' and
- * against what the champion had on the same streams. Streams count alike: one a second must not speak for one an hour. Pure.
+ * Probation of a new model: compares its live scores with the naive forecasts' and with the champion's scores on the same
+ * streams. Every stream counts equally, so that fast streams do not outweigh slow ones. Pure.
  */
 
 /** Live figures of the network at one lead of one stream, since the switch; as `NetworkScore` of the forecast room. */
@@ -14,21 +14,21 @@ export interface LiveScore {
   readonly lossNaive: number;
 }
 
-/** Loss over the better naive's, by stream. */
+/** Loss divided by the better naive's loss, by stream. */
 export type LiveRatios = Readonly<Record<string, number>>;
 
 export interface ProbationOptions {
-  /** Forecasts that a stream must have matched at some lead to be counted. */
+  /** Minimum number of matched forecasts, at some lead, for a stream to count. */
   readonly least: number;
-  /** Share of the streams that must count before anything is decided. */
+  /** Share of the streams that must count before a decision. */
   readonly share: number;
-  /** Loss over the better naive's that is still fine at any time. */
+  /** Acceptable ratio to the better naive's loss at any time. */
   readonly tolerance: number;
-  /** Time after which a model that was not refuted has proved itself, ms. */
+  /** Time after which the model is confirmed, ms. */
   readonly lengthMs: number;
-  /** After all of the time the loss may be this many times the champion's: no two days are alike. */
+  /** At the end, acceptable ratio to the champion's loss; above 1, because days differ. */
   readonly slack: number;
-  /** What `liveRatios` were before the switch; null: not known. */
+  /** `liveRatios` before the switch; null: unknown. */
   readonly champion: LiveRatios | null;
 }
 
@@ -43,12 +43,12 @@ export const PROBATION_DEFAULTS: ProbationOptions = {
 
 export type ProbationVerdict = { readonly type: 'wait' | 'confirm' | 'rollback'; readonly reason: string };
 
-/** No stream counts more than so many times the better naive's loss. */
+/** Maximum ratio that a stream contributes. */
 const MOST_RATIO = 4;
-/** Streams that fall silent must not keep a model on probation for ever: so many times its length. */
+/** Maximum length of a probation, in multiples of `lengthMs`: silent streams must not extend it for ever. */
 export const PATIENCE = 3;
 
-/** Streams with too few forecasts are left out. */
+/** Ratios of the streams with enough forecasts. */
 export function liveRatios(scores: readonly LiveScore[], least = PROBATION_DEFAULTS.least): LiveRatios {
   const leads = new Map<string, LiveScore[]>();
   for (const one of scores) leads.set(one.stream, [...(leads.get(one.stream) ?? []), one]);
@@ -85,7 +85,7 @@ export function watch(
     return { type: 'wait', reason: `${judged.length} of ${streams} streams have matched ${least} forecasts` };
   const now = mean(judged.map((stream) => ratios[stream]));
   const found = `live loss is ${now.toFixed(2)} times the better naive's on ${judged.length} streams`;
-  // Where no network beats the naives live, the new one need only be no worse than the one before.
+  // Where the champion did not beat the naives either, the new model need only be no worse than the champion.
   const fair = mean(judged.map((stream) => Math.max(1, champion?.[stream] ?? 1)));
   if (now > tolerance * fair) return { type: 'rollback', reason: found };
   // A clock that jumped back must not keep a model on probation.
@@ -94,11 +94,14 @@ export function watch(
   const before = mean(both.map((stream) => champion![stream]));
   const after = mean(both.map((stream) => ratios[stream]));
   if (after > slack * before)
-    return { type: 'rollback', reason: `${found}, and ${before.toFixed(2)} times with the model before` };
+    return {
+      type: 'rollback',
+      reason: `${found}, and was ${before.toFixed(2)} times with the previous model`,
+    };
   return { type: 'confirm', reason: found };
 }
 
-/** NaN of none: no comparison with it holds. */
+/** NaN for an empty list, so that every comparison with it is false. */
 function mean(values: readonly number[]): number {
   return values.reduce((sum, one) => sum + one, 0) / values.length;
 }

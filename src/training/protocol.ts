@@ -1,16 +1,16 @@
-/** What a training worker and the thread that started it say to each other. */
+/** Messages between a training worker and the thread that started it. */
 import type { ErrorCode } from '../errors.ts';
 import type { CycleInput, CycleOptions, CycleReport } from './cycle.ts';
 import type { HistoryStream } from './history.ts';
 import type { JobProgress, JobResult, TrainingJob } from './job.ts';
 import type { TrialNetwork, WindowLosses } from './trials.ts';
 
-/** A fine-tuning whose history the worker reads by itself: the agent's thread has forecasts to make. */
+/** Input of a fine-tuning. The worker reads the history itself, to keep the agent's thread free. */
 export interface TuningInput extends Omit<CycleInput, 'series'> {
   readonly streams: readonly HistoryStream[];
-  /** The store's file; everything wanted must be settled in it. */
+  /** Path of the database; all samples must have been written to it. */
   readonly database: string;
-  /** The registry's folder: a candidate that passed is written there, under `name`. */
+  /** Folder of the registry: a promoted candidate is written there, under `name`. */
   readonly models: string;
 }
 
@@ -20,28 +20,28 @@ export type WorkerTask =
       readonly job: TrainingJob;
       /** File to write checkpoints to; null: none. */
       readonly checkpoint: string | null;
-      /** Go on from the checkpoint if it is there. */
+      /** Resume from the checkpoint if it exists. */
       readonly resume: boolean;
     }
   | { readonly kind: 'cycle'; readonly input: TuningInput; readonly options: CycleOptions }
   | { readonly kind: 'trials'; readonly job: TrainingJob; readonly networks: readonly TrialNetwork[] };
 
-/** What a task answers. */
+/** Result of a task. */
 export type WorkResult = JobResult | CycleReport | readonly (WindowLosses | null)[];
 
-/** Given to the worker when it starts. */
+/** `workerData` of the worker. */
 export interface WorkerInput {
   readonly task: WorkerTask;
-  /** Two shared 32-bit flags, see FLAG_STOP and FLAG_PAUSE: a busy worker reads no messages. */
+  /** Two shared 32-bit flags, FLAG_STOP and FLAG_PAUSE, because a busy worker does not read messages. */
   readonly flags: SharedArrayBuffer;
 }
 
-/** Not 0: end with what is best so far. */
+/** Index of the stop flag. Not 0: end. */
 export const FLAG_STOP = 0;
-/** What FLAG_STOP is set to: end with what there is; end at once, without a result. */
+/** Values of FLAG_STOP: end with the best weights so far; end at once without a result. */
 export const STOPPED = 1;
 export const KILLED = 2;
-/** Not 0: hold before the next step. */
+/** Index of the pause flag. Not 0: wait before the next step. */
 export const FLAG_PAUSE = 1;
 export const FLAGS_BYTES = 8;
 

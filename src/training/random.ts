@@ -1,4 +1,4 @@
-/** Distributions on top of the project's seeded generator: what sampling windows and generating series need. Pure. */
+/** Distributions on top of the seeded generator, for sampling windows and generating series. Pure. */
 import { createRandom, type RandomState, type Random as Source } from '../network/random.ts';
 
 export class Random {
@@ -85,7 +85,7 @@ export class Random {
     return new Random([word(), word(), word(), word() | 1]);
   }
 
-  /** To go on later from here. */
+  /** State for `restore`. */
   save(): RandomState {
     return this.source.state();
   }

@@ -1,6 +1,6 @@
 /**
- * Recorded series through the live engine, bucket by bucket in order of time: how the gate makes its forecasts, and how
- * training gets the inputs of gaps that live fills with the model's own forecasts. Pure.
+ * Plays recorded series through the live engine, bucket by bucket in order of time. The gate gets its forecasts this way,
+ * and training gets the inputs in gaps that live fills with the model's own forecasts. Pure.
  */
 import { Engine, type EngineWatch } from '../forecast/engine.ts';
 import type { Model } from '../forecast/model.ts';
@@ -14,31 +14,31 @@ import type { TablePoint } from '../series/covariate-sources.ts';
 import { SPIKE } from '../series/quality.ts';
 import type { StreamSpec } from '../series/spec.ts';
 
-/** Settings of the stream that a series was recorded from. */
+/** Settings of the recorded stream. */
 export type SeriesSettings = StepSettings & Pick<StreamSpec, 'maxGapMs' | 'covariates'>;
 
-/** One stream on its grid, as its buckets closed live. */
+/** One stream's buckets on their grid, as they closed live. */
 export interface RecordedSeries {
   readonly name: string;
   readonly intervalMs: number;
   /** Start of the first bucket, ms. */
   readonly startMs: number;
-  /** [buckets] NaN: not observed, or marked as wrong, so that live stepped over it as over a gap. */
+  /** [buckets] NaN: not observed, or marked as wrong, which live treats as a gap. */
   readonly values: Float64Array;
-  /** Values of the marked buckets, by number: streams that see this one as a covariate see them. */
+  /** Values of the marked buckets, by index: visible to streams that use this one as a covariate. */
   readonly masked?: ReadonlyMap<number, number>;
   /**
-   * Live shortens a long gap by whole weeks, days or hours: bucket `at` starts at `startMs`. Ascending; without jumps where
-   * left out.
+   * Bucket `at` starts at `startMs`, because live shortens long gaps by whole weeks, days or hours. Ascending; default:
+   * none.
    */
   readonly jumps?: readonly { readonly at: number; readonly startMs: number }[];
   /** K, the horizon in buckets. */
   readonly leads: number;
-  /** `quality` is false where marked readings have been taken out already. */
+  /** `quality` is false if marked readings are already masked. */
   readonly settings: SeriesSettings;
 }
 
-/** What streams may name as covariates beside each other. */
+/** Covariate sources besides the series themselves. */
 export interface Surroundings {
   readonly helpers: readonly RecordedSeries[];
   readonly tables: readonly KnownTable[];
@@ -51,7 +51,7 @@ export interface KnownTable {
 
 export const ALONE: Surroundings = { helpers: [], tables: [] };
 
-/** Settings of series from files and generators: what is missing is filled by the experts, nothing is judged or clamped. */
+/** Settings of series from files and generators: the experts fill gaps; no quality checks, no limits. */
 export const FILE_SETTINGS: SeriesSettings = {
   fill: 'model',
   min: null,
@@ -62,7 +62,7 @@ export const FILE_SETTINGS: SeriesSettings = {
   maxGapMs: Number.POSITIVE_INFINITY,
 };
 
-/** Most buckets of a series that are made into objects at a time. */
+/** Maximum number of buckets of a series that are converted to objects at a time. */
 const CHUNK = 256;
 
 export function bucketStart({ startMs, intervalMs, jumps = [] }: RecordedSeries, bucket: number): number {
@@ -70,13 +70,13 @@ export function bucketStart({ startMs, intervalMs, jumps = [] }: RecordedSeries,
   return jump.startMs + (bucket - jump.at) * intervalMs;
 }
 
-/** Number of the bucket that starts at a time. */
+/** Index of the bucket that starts at a time. */
 export function bucketAt({ startMs, intervalMs, jumps = [] }: RecordedSeries, timeMs: number): number {
   const jump = jumps.findLast((one) => one.startMs <= timeMs) ?? { at: 0, startMs };
   return jump.at + Math.round((timeMs - jump.startMs) / intervalMs);
 }
 
-/** The same series up to, and not including, bucket `end`. */
+/** The series up to, but not including, bucket `end`. */
 export function cutAt<T extends RecordedSeries>(series: T, end: number): T {
   const { values, jumps } = series;
   return {
@@ -111,7 +111,7 @@ function specOf({ name, intervalMs, leads, settings }: RecordedSeries): StreamSp
     name,
     intervalMs,
     unit: null,
-    // Buckets are closed already; it says whether values are directions.
+    // The buckets are already aggregated; only 'circular-mean' has an effect.
     aggregate: settings.aggregate ?? 'last',
     latenessMs: 0,
     maxRatePerMs: null,
@@ -120,7 +120,7 @@ function specOf({ name, intervalMs, leads, settings }: RecordedSeries): StreamSp
   };
 }
 
-/** The series that `first` see as covariates, and those that these see, and so on. */
+/** Series used as covariates by `first`, transitively. */
 function seenBy(first: readonly RecordedSeries[], others: readonly RecordedSeries[]): RecordedSeries[] {
   const byName = new Map(others.map((one) => [one.name, one]));
   for (const one of first) byName.delete(one.name);
@@ -139,10 +139,10 @@ function seenBy(first: readonly RecordedSeries[], others: readonly RecordedSerie
 }
 
 /**
- * Plays `series` through an engine of their own.
- * @param from of each series, the first bucket that is played
+ * Plays `series` through a new engine.
+ * @param series `from` is the first bucket to play
  * @param brake awaited between steps
- * @throws Error when the network fails: what the other forecasters say in its place is no answer of it
+ * @throws Error if the network fails, because the fallback forecasts would not be the network's
  */
 export async function replay(
   series: readonly (RecordedSeries & { readonly from?: number })[],
@@ -189,7 +189,7 @@ function firstFrom(series: RecordedSeries, timeMs: number): number {
   return Math.max(0, Math.min(series.values.length, bucketAt(series, timeMs)));
 }
 
-/** A network as the engine runs it. */
+/** A network as a model for the engine. */
 export function networkModel(spec: NetworkSpec, weights: Weights, quantized = true): Model {
   return {
     id: 'network',

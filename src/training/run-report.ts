@@ -1,22 +1,22 @@
-/** What became of a fine-tuning: for `model/<group>`, and to be kept over a restart. */
+/** Report of a fine-tuning run: published on `model/<group>`, and saved over restarts. */
 import type { CycleReport } from './cycle.ts';
 import type { Verdict } from './gate.ts';
 import type { Trigger } from './scheduler.ts';
 
-/** What a run found, short enough to be kept and published. */
+/** Findings of a run, limited in size. */
 export interface RunFindings {
-  /** Streams that were learnt from, and that were not. */
+  /** Number of streams used and left out. */
   readonly streams: number;
   readonly leftOut: number;
-  /** Why, for the first of them. */
+  /** Reasons for the first streams left out. */
   readonly problems: readonly { readonly stream: string; readonly problem: string }[];
-  /** Mean losses on the holdout; null where no candidate came of it. */
+  /** Mean losses on the holdout; null without a candidate. */
   readonly losses: Verdict['losses'] | null;
-  /** Training alone. */
+  /** Time of the training alone. */
   readonly seconds: number | null;
 }
 
-/** What became of the last run; for `model/<group>`. */
+/** Status of the last run. */
 export interface RunReport {
   readonly status:
     | 'never'
@@ -43,7 +43,7 @@ export const NEVER: RunReport = {
   found: null,
 };
 
-/** Streams named in a report: a thousand would fill the message. */
+/** Maximum number of streams named in a report, to limit the message. */
 const MOST_NAMED = 10;
 
 export function findings({ streams, leftOut, verdict, training }: CycleReport): RunFindings {
@@ -56,8 +56,8 @@ export function findings({ streams, leftOut, verdict, training }: CycleReport): 
   };
 }
 
-/** What was under way when the agent ended is not any more. */
+/** Marks a run as failed that was running when the agent ended. */
 export function ended(last: RunReport): RunReport {
   if (last.status !== 'running' && last.status !== 'paused') return last;
-  return { ...last, status: 'failed', reason: 'the agent ended meanwhile' };
+  return { ...last, status: 'failed', reason: 'the agent ended during the run' };
 }

@@ -1,8 +1,8 @@
 /**
  * Batches of windows for the training graph: truncated back-propagation through time with carried state.
- * Each row of the batch walks through one series in chunks of T steps; h0 of a chunk is the state the chunk before
- * ended in, so that the network learns from states as old as those it lives in. After a random number of chunks the
- * row jumps to another place. Rows jump at different times. Allocates nothing after construction. Pure.
+ * Each row of the batch walks through one series in chunks of T steps; h0 of a chunk is the final state of the previous
+ * chunk, so that the network is trained on states as old as those in use. After a random number of chunks the row jumps to
+ * another place. Rows jump at different times. Allocates nothing after construction. Pure.
  */
 import { GatecastError } from '../errors.ts';
 import { checkSeries, type OriginBuffers, type Range, type TrainingSeries } from './dataset.ts';
@@ -27,21 +27,21 @@ export interface BatchShape {
   readonly steps: number;
   /** Steps from one origin to the next. */
   readonly stride: number;
-  /** M, leads learnt from at each origin. */
+  /** M, leads used per origin. */
   readonly leads: number;
   /** B */
   readonly batch: number;
 }
 
 export interface SamplerOptions extends BatchShape {
-  /** S, state layers (an LSTM has two a layer). */
+  /** S, state layers (an LSTM has two per layer). */
   readonly stateLayers: number;
   readonly hidden: number;
-  /** Most chunks a row stays in one place; 1: every window starts from a zero state. */
+  /** Maximum number of successive chunks before a row jumps; 1: every window starts from a zero state. */
   readonly chunks: number;
-  /** Steps after a zero state that are not learnt from. */
+  /** Steps after a zero state that do not contribute to the loss. */
   readonly burnIn: number;
-  /** Weight of a group of series (data set); 1 where not named. */
+  /** Weight of each group of series (data set); default 1. */
   readonly groupWeights?: Readonly<Record<string, number>>;
 }
 
@@ -117,7 +117,7 @@ export class WindowSampler {
 
   /**
    * @param series all with the same inputs and zWidth
-   * @param ranges where of each series may be trained on: inputs and targets both
+   * @param ranges usable part of each series, for inputs and targets
    */
   constructor(
     private readonly series: readonly TrainingSeries[],
@@ -130,11 +130,11 @@ export class WindowSampler {
     this.leads = new Int32Array(options.leads);
     this.weights = seriesWeights(series, ranges, options);
     this.rows = Array.from({ length: options.batch }, () => this.place());
-    // Rows start in the middle of their stay, so that they do not all jump in the same batch.
+    // Random remaining chunks, so that the rows do not all jump in the same batch.
     for (const row of this.rows) row.left = rng.int(1, row.left);
   }
 
-  /** Takes over the states the last batch ended in. hT [S, B, H] */
+  /** Uses the final states of the last batch as initial states of the next. hT [S, B, H] */
   carry(hT: Float32Array): void {
     this.batch.h0.set(hT);
   }
@@ -169,7 +169,7 @@ export class WindowSampler {
     return batch;
   }
 
-  /** A random place of a random series, with room for at least one chunk where the range has it. */
+  /** A random place in a random series, with room for at least one chunk if the range allows it. */
   private place(): Row {
     const k = this.rng.weighted(this.weights);
     const range = this.ranges[k];
@@ -177,7 +177,7 @@ export class WindowSampler {
     // Origins lie on the grid of the stride.
     const from = Math.ceil(range.from / stride);
     const room = Math.max(0, Math.floor((range.to - steps - 1) / stride) - from);
-    // One stay in eight begins where the stream begins: a new sensor must be forecast too.
+    // One in eight starts at the beginning of the stream, because new sensors must be forecast too.
     const next = (from + (this.rng.chance(1 / 8) ? 0 : Math.floor(this.rng.uniform() * (room + 1)))) * stride;
     const left = this.rng.int(1, Math.max(1, this.options.chunks));
     return { series: this.series[k], range, next, left, age: 0 };
@@ -207,7 +207,7 @@ function seriesWeights(
 ): Float64Array {
   const raw = series.map((_, k) => {
     const length = ranges[k].to - ranges[k].from;
-    // Less than one origin beside its target: nothing to learn.
+    // too short for an origin and its target
     return length > options.stride ? Math.sqrt(length) : 0;
   });
   const groups = new Map<string, number>();

@@ -10,7 +10,7 @@ export interface Schedule {
 }
 
 /**
- * @param progress share of the run that is done, 0..1: of steps, or of the time budget where that is what ends the run
+ * @param progress 0..1, by steps or by time, whichever ends the run
  */
 export function learningRate(schedule: Schedule, progress: number): number {
   const { peak, warmUp, floor } = schedule;

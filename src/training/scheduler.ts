@@ -1,24 +1,23 @@
 /**
- * When to fine-tune: when the schedule, drift or an owner asks, and once there is enough to learn from; never while the
- * machine is busy or hot, never again too soon after a failure. A state machine without a clock of its own: facts in, one
- * action out. Pure.
+ * Decides when to fine-tune: on schedule, drift or request, and once when there is enough history; not while the machine
+ * is busy or hot, and not too soon after a failure. A state machine without its own clock: facts in, one action out. Pure.
  */
 
 export type Trigger = 'request' | 'drift' | 'schedule' | 'initial';
 
 export interface SchedulerSettings {
   readonly onDrift: boolean;
-  /** Highest load of the machine (1 minute mean over cores) to begin or go on at, 0..1 and above. */
+  /** Maximum load of the machine (1-minute mean / cores) for starting or continuing a run; may exceed 1. */
   readonly maxLoad: number;
   /** degrees Celsius; null: not watched. */
   readonly maxTemperature: number | null;
-  /** Least time between runs that drift begins, ms. */
+  /** Minimum time between runs triggered by drift, ms. */
   readonly betweenDriftMs: number;
-  /** A run that takes longer than this, pauses not counted, is given up: it hangs. ms */
+  /** Maximum duration of a run without pauses, ms; a longer one is aborted, because it hangs. */
   readonly mostRunMs: number;
-  /** A run that was held back longer than this in all is given up, ms. */
+  /** Maximum total duration of pauses, ms; a run paused longer is aborted. */
   readonly mostPauseMs: number;
-  /** Wait after a first failure; doubles with each further one. */
+  /** Delay after the first failure; doubles with each further one. */
   readonly backoffMs: number;
   readonly mostBackoffMs: number;
 }
@@ -34,19 +33,19 @@ export const SCHEDULER_DEFAULTS: SchedulerSettings = {
   mostBackoffMs: 24 * 3_600_000,
 };
 
-/** What is so now. */
+/** Current facts. */
 export interface Facts {
   /** Wall clock, ms; may jump. */
   readonly nowMs: number;
   /** Monotonic, ms. */
   readonly monotonicMs: number;
-  /** false while the wall clock cannot be believed. */
+  /** false while the wall clock is not plausible. */
   readonly clockSane: boolean;
-  /** Load over cores, without what training itself adds; null: unknown. */
+  /** Load / cores, without the training's own; null: unknown. */
   readonly load: number | null;
   /** degrees Celsius; null: unknown. */
   readonly temperature: number | null;
-  /** Why there is not enough to learn from; null: there is. */
+  /** Why a run cannot start; null: it can. */
   readonly shortage: string | null;
 }
 
@@ -59,7 +58,7 @@ export type Action =
 
 /** Survives restarts. Times are of the wall clock, ms. */
 export interface SchedulerState {
-  /** A run is under way: when this is read at a start, the run took the agent with it. */
+  /** A run is in progress. If true at a start of the agent, the run crashed the agent. */
   readonly running: boolean;
   readonly lastEndMs: number | null;
   readonly failures: number;
@@ -75,10 +74,10 @@ const FRESH_SCHEDULER: SchedulerState = {
   pending: null,
 };
 
-/** Begins again only this far below the limits, so that it does not flutter. */
+/** Hysteresis: a paused run resumes only this far below the limits. */
 const LOAD_SLACK = 0.8;
 const TEMPERATURE_SLACK = 5;
-/** Two weaker triggers never replace a stronger one. */
+/** A weaker trigger never replaces a stronger one. */
 const STRENGTH: Record<Trigger, number> = { initial: 0, schedule: 1, drift: 2, request: 3 };
 
 export class Scheduler {
@@ -103,18 +102,18 @@ export class Scheduler {
     return this.running;
   }
 
-  /** Something asks for a run; it begins when `next` finds that it may. */
+  /** Requests a run, which starts when `next` allows it. */
   request(trigger: Exclude<Trigger, 'initial'>): void {
     if (trigger === 'drift' && !this.settings.onDrift) return;
     this.want(trigger);
   }
 
-  /** Call every few seconds. After 'start' tell `finished`, whatever becomes of the run. */
+  /** Call every few seconds. After 'start', call `finished` when the run ends, however it ends. */
   next(facts: Facts): Action {
     return this.running ? this.whileRunning(facts) : this.whileIdle(facts);
   }
 
-  /** @param outcome 'failed' is tried again later, the other two are answers */
+  /** @param outcome 'failed' is retried later; the other two are final */
   finished(outcome: 'promoted' | 'refused' | 'failed', nowMs: number): void {
     const { backoffMs, mostBackoffMs } = this.settings;
     this.running = false;
@@ -125,7 +124,7 @@ export class Scheduler {
     this.state = { running: false, lastEndMs: nowMs, failures, notBeforeMs: nowMs + wait, pending };
   }
 
-  /** The run was ended for no fault of its own; it is made up for. */
+  /** The run was interrupted; it is repeated. */
   cutShort(): void {
     this.running = false;
     this.pausedSince = null;
@@ -136,12 +135,12 @@ export class Scheduler {
   private whileIdle(facts: Facts): Action {
     if (!facts.clockSane) return none('the clock is not set');
     this.heedClock(facts.nowMs);
-    // Else a run that ends the agent (memory) would do so at every start.
+    // Otherwise a run that crashes the agent (out of memory) would crash it at every start.
     if (this.state.running) this.finished('failed', facts.nowMs);
     if (this.state.lastEndMs === null && facts.shortage === null) this.want('initial');
     const { pending, notBeforeMs, lastEndMs } = this.state;
-    if (!pending) return none('nothing asks for it');
-    // An owner who asks again knows of the failure.
+    if (!pending) return none('no trigger');
+    // An owner's request ignores the delay.
     if (facts.nowMs < notBeforeMs && pending !== 'request') return none('waiting after a failure');
     if (pending === 'drift' && lastEndMs !== null && facts.nowMs - lastEndMs < this.settings.betweenDriftMs) {
       return none('drift, but the last run is too recent');
@@ -161,20 +160,20 @@ export class Scheduler {
     const obstacle = this.obstacle(facts, this.pausedSince !== null);
     if (this.pausedSince === null) {
       if (facts.monotonicMs - this.startedMs - this.pausedMs > mostRunMs)
-        return { type: 'stop', reason: `not done after ${Math.round(mostRunMs / 1000)} s` };
+        return { type: 'stop', reason: `not finished after ${Math.round(mostRunMs / 1000)} s` };
       if (!obstacle) return none('running');
       this.pausedSince = facts.monotonicMs;
       return { type: 'pause', reason: obstacle };
     }
     const held = this.pausedMs + facts.monotonicMs - this.pausedSince;
-    if (held > mostPauseMs) return { type: 'stop', reason: `held back too long: ${obstacle ?? 'busy'}` };
+    if (held > mostPauseMs) return { type: 'stop', reason: `paused too long: ${obstacle ?? 'busy'}` };
     if (obstacle) return none(obstacle);
     this.pausedMs = held;
     this.pausedSince = null;
     return { type: 'resume' };
   }
 
-  /** Why the machine should not train; null: it may. */
+  /** Why the machine should not train; null if it may. */
   private obstacle({ load, temperature }: Facts, toBegin: boolean): string | null {
     const { maxLoad, maxTemperature } = this.settings;
     const loadLimit = toBegin ? maxLoad * LOAD_SLACK : maxLoad;
@@ -184,7 +183,7 @@ export class Scheduler {
     return temperature > limit ? `the machine is hot (${Math.round(temperature)} degrees)` : null;
   }
 
-  /** A clock that jumped back would wait for times long past. */
+  /** Corrects stored times after the clock jumped back: they would lie in the future. */
   private heedClock(nowMs: number): void {
     const back = (time: number | null) => (time !== null && time > nowMs ? nowMs : time);
     const { lastEndMs, notBeforeMs } = this.state;

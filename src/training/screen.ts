@@ -1,17 +1,17 @@
 /**
- * What of a stream's history may be learnt from: spikes, stuck stretches and values from another world are taken out
- * (NaN), and a window that is mostly of that kind is refused as a whole, with the reason. Pure.
+ * Screens a stream's history before training: replaces spikes, stuck readings and absurd values with NaN, and refuses a
+ * window that consists mostly of them, with the reason. Pure.
  */
 
 export interface ScreenOptions {
-  /** Fewest observed buckets. */
+  /** Minimum number of observed buckets. */
   readonly leastObserved: number;
   /** Smallest observed share of the window. */
   readonly leastShare: number;
-  /** Hampel: readings on each side, and distance in scaled median deviations. */
+  /** Hampel filter: readings on each side, and distance in scaled median absolute deviations. */
   readonly neighbours: number;
   readonly distance: number;
-  /** A value repeated this many times is stuck, where the stream usually changes. */
+  /** A value repeated this many times is stuck, if the stream usually changes. */
   readonly stuck: number;
 }
 
@@ -24,7 +24,7 @@ const SCREEN_DEFAULTS: ScreenOptions = {
 };
 
 export interface Screened {
-  /** NaN where nothing was observed or what was observed is not learnt from. */
+  /** NaN where not observed or removed. */
   readonly values: Float64Array;
   readonly observed: number;
   readonly spikes: number;
@@ -67,9 +67,9 @@ export function screen(values: ArrayLike<number>, options: Partial<ScreenOptions
 }
 
 /**
- * Hampel filter: a value far from the median of its neighbours, measured by their median absolute deviation, the whole
- * window's deviation of changes being the least unit, so that a quiet stretch does not make a small step a spike. Runs of
- * more than a few are no spike but the stream's doing.
+ * Hampel filter: removes values far from the median of their neighbours, in units of their median absolute deviation. The
+ * unit is at least the median change of the whole window, so that a small step after a quiet time is not a spike. Runs of
+ * more than a few such values are kept, because they are not spikes.
  */
 function removeSpikes(x: Float64Array, { neighbours, distance }: ScreenOptions): number {
   const steps: number[] = [];
@@ -86,7 +86,7 @@ function removeSpikes(x: Float64Array, { neighbours, distance }: ScreenOptions):
     const value = x[t];
     if (Number.isNaN(value)) continue;
     near.length = 0;
-    // The same number on either side: a step has its values on one of them.
+    // The same number on each side, because the values after a step lie on one side only.
     for (const side of [-1, 1]) {
       for (let lag = 1, taken = 0; lag <= 2 * neighbours && taken < neighbours; lag++) {
         const other = x[t + side * lag];
@@ -100,13 +100,13 @@ function removeSpikes(x: Float64Array, { neighbours, distance }: ScreenOptions):
     const spread = 1.4826 * median(near.map((one) => Math.abs(one - centre)));
     if (Math.abs(value - centre) > distance * Math.max(spread, usual)) spikes.push(t);
   }
-  // A stream with many is one that bursts: that is what there is to forecast.
+  // many such values are bursts, which belong to the stream
   if (spikes.length > 0.01 * x.length) return 0;
   for (const t of spikes) x[t] = Number.NaN;
   return spikes.length;
 }
 
-/** Long runs of one value are taken out where they are not the stream's way (as zeros are of rain). */
+/** Removes long runs of one value, unless they are normal for the stream (as zeros are for rain). */
 function removeStuck(x: Float64Array, least: number): number {
   const runs: { from: number; to: number; value: number }[] = [];
   let inRuns = 0;
@@ -132,14 +132,14 @@ function removeStuck(x: Float64Array, least: number): number {
   }
   close(x.length);
   if (runs.length === 0) return 0;
-  // A level that it rests on again and again is its floor or its "off", not a stuck sensor.
+  // a value with several runs is a floor or an "off" state, not a stuck sensor
   const rests = new Map<number, number>();
   for (const run of runs) rests.set(run.value, (rests.get(run.value) ?? 0) + 1);
   const stuck = runs.filter((run) => (rests.get(run.value) ?? 0) < 3);
   if (inRuns > 0.5 * x.length && stuck.length < runs.length) return 0;
   let removed = 0;
   for (const run of stuck) {
-    // The first reading of the run was fresh.
+    // the first reading of the run is valid
     for (let t = run.from + 1; t < run.to; t++) {
       if (Number.isNaN(x[t])) continue;
       x[t] = Number.NaN;

@@ -1,7 +1,7 @@
 /**
- * Choosing a network: every candidate is trained on rolling origins (each fold validates on the stretch after what it was
- * trained on), the worse ones stop early (successive halving, Jamieson and Talwalkar 2016). Those of the last round are compared
- * pair by pair on the same windows, and the cheapest whose loss is within one standard error of the best's is taken (the
+ * Chooses a network: trains every candidate on rolling origins (each fold validates on the part after its training data)
+ * and drops the worse ones early (successive halving, Jamieson and Talwalkar 2016). The candidates of the last round are
+ * compared in pairs on the same windows; the cheapest whose loss is within one standard error of the best is chosen (the
  * one-standard-error rule, Breiman et al. 1984, on the error of the difference). Pure: training is passed in.
  */
 
@@ -21,13 +21,13 @@ export interface Candidate {
 
 export interface SearchSettings {
   readonly folds: number;
-  /** Share of every series that one fold validates on. */
+  /** Share of every series used for validation in one fold. */
   readonly foldShare: number;
-  /** Optimiser steps of the first round; each further one has `eta` times as many. */
+  /** Optimiser steps of the first round; each later round has `eta` times as many. */
   readonly firstSteps: number;
-  /** Of each round, one in `eta` candidates goes on. */
+  /** One in `eta` candidates reaches the next round. */
   readonly eta: number;
-  /** Rounds at most. */
+  /** Maximum number of rounds. */
   readonly rounds: number;
 }
 
@@ -39,7 +39,7 @@ export const SEARCH_DEFAULTS: SearchSettings = {
   rounds: 3,
 };
 
-/** One fold of one round: all candidates still in it are trained on the same data and judged on the same windows. */
+/** One fold of one round: all remaining candidates are trained on the same data and scored on the same windows. */
 export interface FoldTrial {
   readonly candidates: readonly Candidate[];
   readonly round: number;
@@ -49,19 +49,19 @@ export interface FoldTrial {
 
 export interface Row {
   readonly candidate: Candidate;
-  /** Last round it took part in, from 0. */
+  /** Last round of the candidate, from 0. */
   readonly round: number;
   readonly steps: number;
-  /** Validation loss, geometric mean over windows, data sets and folds; Infinity when a training failed. */
+  /** Validation loss, geometric mean over windows, data sets and folds; Infinity if a training failed. */
   readonly score: number;
-  /** Logarithm of it over that of the best of its round, and the standard error of this difference; 0.01 is one percent. */
+  /** Logarithm of the ratio of the loss to that of the round's best, and its standard error; 0.01 is one percent. */
   readonly behind: number;
   readonly error: number;
-  /** Windows it was compared on. */
+  /** Number of compared windows. */
   readonly windows: number;
-  /** Weights. */
+  /** Number of weights. */
   readonly parameters: number;
-  /** Microseconds a step of one stream takes, in a batch. */
+  /** Time of a step per stream, in a batch, microseconds. */
   readonly stepUs: number;
 }
 
@@ -71,24 +71,24 @@ export interface SearchResult {
   readonly chosen: Row;
   /** Rows of the last round that no other beats in both score and cost. */
   readonly front: readonly Row[];
-  /** Why the chosen one, in words. */
+  /** Explanation of the choice, for people. */
   readonly reason: string;
 }
 
 export interface SearchDependencies {
-  /** Losses by candidate, in their order; null where a training failed; fewer when it was stopped. */
+  /** Losses by candidate, in order; null for a failed training; fewer if stopped. */
   readonly train: (trial: FoldTrial) => Promise<readonly (WindowLosses | null)[]>;
   /** Size and cost of a candidate. */
   readonly cost: (candidate: Candidate) => Promise<{ parameters: number; stepUs: number }>;
-  /** Weight of a data set; 1 each where left out. */
+  /** Weight of a data set; default 1. */
   readonly weightOf?: (group: string) => number;
   readonly stop?: () => boolean;
 }
 
-/** So many go on at least: the last round is there to weigh score against cost. */
+/** Minimum number of candidates per round, so that the last round can weigh score against cost. */
 const FEWEST = 3;
 
-/** @throws RangeError without candidates, or when stopped before the first round was through */
+/** @throws RangeError without candidates, or if stopped before the end of the first round */
 export async function search(
   candidates: readonly Candidate[],
   settings: SearchSettings,
@@ -105,7 +105,7 @@ export async function search(
     for (let fold = 0; fold < settings.folds && !dependencies.stop?.(); fold++) {
       folds.push(await dependencies.train({ candidates: alive, round, fold, steps }));
     }
-    // A round that was cut short compares nothing.
+    // an interrupted round gives no comparison
     if (dependencies.stop?.()) break;
     const judged = alive.map((_, index) => folds.map((fold) => fold[index] ?? null));
     const places = judgements(judged, dependencies.weightOf ?? (() => 1));
@@ -120,7 +120,7 @@ export async function search(
   return conclude([...rows.values()]);
 }
 
-/** How the candidates of one round did, each beside the best of them. */
+/** Scores of the candidates of one round, each compared with the best of them. */
 function judgements(
   losses: readonly (readonly (WindowLosses | null)[])[],
   weightOf: (group: string) => number,
@@ -140,14 +140,14 @@ function judgements(
 function conclude(rows: Row[]): SearchResult {
   rows.sort((a, b) => b.round - a.round || a.score - b.score);
   const best = rows[0];
-  if (!best) throw new RangeError('the search was stopped before its first round was through');
+  if (!best) throw new RangeError('the search was stopped before the end of its first round');
   const last = rows.filter((row) => row.round === best.round);
   const near = last.filter(level);
   const chosen = near.reduce((a, b) => (b.stepUs < a.stepUs ? b : a), best);
   return { rows, chosen, front: pareto(last), reason: explain(chosen, best, last, near) };
 }
 
-/** Whether its loss is within one standard error of the best's. */
+/** Whether the loss is within one standard error of the best. */
 const level = (row: Row): boolean => row.behind <= row.error;
 
 /** Rows that no other row beats in score without costing more, cheapest first. */
@@ -165,19 +165,19 @@ export function pareto(rows: readonly Row[]): Row[] {
 
 function explain(chosen: Row, best: Row, last: readonly Row[], near: readonly Row[]): string {
   const among = `Of ${last.length} candidate${last.length === 1 ? '' : 's'} in the last round, compared on ${best.windows} windows after ${best.steps} steps each`;
-  const lowest = `${nameOf(best.candidate)} had the lowest loss (${best.score.toFixed(4)} at ${best.stepUs.toFixed(2)} us a step)`;
+  const lowest = `${nameOf(best.candidate)} had the lowest loss (${best.score.toFixed(4)} at ${best.stepUs.toFixed(2)} us per step)`;
   const others = near.filter((row) => row !== best).map((row) => nameOf(row.candidate));
   if (chosen === best) {
-    const beside =
+    const comparison =
       others.length === 0
-        ? 'none of the others is within a standard error of it'
-        : `within a standard error of it, and no cheaper: ${others.join(', ')}`;
-    return `${among}, ${lowest}; ${beside}.`;
+        ? 'no other is within one standard error of it'
+        : `others within one standard error of it are not cheaper: ${others.join(', ')}`;
+    return `${among}, ${lowest}; ${comparison}.`;
   }
-  return `${among}, ${lowest}; ${nameOf(chosen.candidate)} is the cheapest within one standard error of it: ${percent(chosen.behind)} +- ${percent(chosen.error)} behind at ${chosen.stepUs.toFixed(2)} us.`;
+  return `${among}, ${lowest}; ${nameOf(chosen.candidate)} is the cheapest within one standard error of it: ${percent(chosen.behind)} +- ${percent(chosen.error)} worse at ${chosen.stepUs.toFixed(2)} us.`;
 }
 
-/** Of a small logarithm of a ratio. */
+/** Formats a small logarithm of a ratio as a percentage. */
 export const percent = (logarithm: number): string => `${(100 * logarithm).toFixed(2)} %`;
 
 export function nameOf({ cell, layers, hidden, rate }: Candidate): string {
@@ -199,8 +199,8 @@ export function grid(
 }
 
 /**
- * The data of one fold: every series up to the end of the stretch it validates on, and which share of that the stretch is.
- * The last fold ends with the data, each earlier one a stretch before.
+ * The data of one fold: every series up to the end of the fold's validation part, and the share of that part. The last
+ * fold ends with the data; each earlier fold ends `foldShare` earlier.
  */
 export function foldOf(
   series: readonly JobSeries[],

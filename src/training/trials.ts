@@ -1,7 +1,7 @@
 /**
- * Several networks trained one after the other on the same data, each judged by its loss in every validated window: the
- * features are made once, and all networks see the same windows, leads and targets, so that their losses can be
- * compared pair by pair. What `gatecast train --search` runs for one fold.
+ * Trains several networks one after the other on the same data and returns the loss of each in every validation window.
+ * Features are computed once, and all networks see the same windows, leads and targets, so that their losses can be
+ * compared in pairs. `gatecast train --search` uses it for each fold.
  */
 import { GatecastError } from '../errors.ts';
 import type { NetworkSpec } from '../network/spec.ts';
@@ -13,7 +13,7 @@ import { prepare } from './prepare.ts';
 import { Random } from './random.ts';
 import type { ValidationPass } from './validation.ts';
 
-/** What is different from network to network. */
+/** Settings that differ between the networks. */
 export interface TrialNetwork {
   readonly spec: NetworkSpec;
   /** Highest learning rate. */
@@ -21,7 +21,7 @@ export interface TrialNetwork {
   readonly maxSteps: number;
 }
 
-/** One number a window, in the same order for all networks of a fold. */
+/** Losses by window, in the same order for all networks of a fold. */
 export interface WindowLosses {
   /** Data set of each window. */
   readonly groups: readonly string[];
@@ -30,9 +30,9 @@ export interface WindowLosses {
 }
 
 /**
- * @param onTrial is told each network's losses as it ends; null where its training failed
- * @returns losses by network; fewer when it was stopped
- * @throws GatecastError NOT_ENOUGH_DATA when no series is long enough to validate on
+ * @param onTrial called with each network's losses when it ends; null if its training failed
+ * @returns losses by network; fewer if stopped
+ * @throws GatecastError NOT_ENOUGH_DATA if no series is long enough for validation
  */
 export async function runTrials(
   job: TrainingJob,
@@ -42,7 +42,7 @@ export async function runTrials(
 ): Promise<(WindowLosses | null)[]> {
   const rng = new Random(job.settings.seed);
   const data = await prepare(job, rng.child(), hooks);
-  // every network begins with the same draws
+  // every network starts with the same random state
   const start = rng.save();
   const results: (WindowLosses | null)[] = [];
   for (const [index, { spec, rate, maxSteps }] of networks.entries()) {
@@ -63,7 +63,7 @@ export async function runTrials(
     try {
       if (!pass) {
         throw new GatecastError('NOT_ENOUGH_DATA', 'No series is long enough to compare networks on.', {
-          hint: 'A fold validates on an eighth of a series, a horizon after what is trained on: longer series are needed.',
+          hint: 'Use longer series: a fold validates on an eighth of a series, one horizon after its training data.',
         });
       }
       const { best, reason } = await trainLoop(parameters, source, stream, null, {
@@ -91,7 +91,7 @@ export async function runTrials(
   return results;
 }
 
-/** Loss of every validated series; null when one is not finite. Series of which nothing was observed are left out. */
+/** Loss of every validated series; null if one is not finite. Series without targets are left out. */
 async function windowLosses(source: GradientSource, pass: ValidationPass): Promise<WindowLosses | null> {
   const sums = new Map<TrainingSeries, { loss: number; weight: number }>();
   for (const batch of pass.batches()) {

@@ -1,6 +1,6 @@
 /**
- * Batches that walk through the validation ranges once, in order, with carried state, so that two
- * models are compared on exactly the same targets. The state is warmed up on the steps before the range. Pure.
+ * Batches that cover the validation ranges once, in order, with carried state, so that models are compared on exactly the
+ * same targets. The state is warmed up on the steps before the range. Pure.
  */
 import { checkSeries, type Range, type TrainingSeries } from './dataset.ts';
 import { type BatchShape, copyInputs, keepInside, makeBatch, type TrainingBatch } from './sampler.ts';
@@ -8,9 +8,9 @@ import { type BatchShape, copyInputs, keepInside, makeBatch, type TrainingBatch 
 export interface ValidationOptions extends BatchShape {
   readonly stateLayers: number;
   readonly hidden: number;
-  /** Steps before the range that warm the state up and are not scored. */
+  /** Steps before the range that warm up the state and are not scored. */
   readonly warmUp: number;
-  /** Most batches of one pass; longer ranges are cut at the front, keeping the newest. */
+  /** Maximum number of batches per pass; of longer ranges only the newest part is used. */
   readonly mostBatches?: number;
 }
 
@@ -26,7 +26,7 @@ export class ValidationPass {
   private readonly batch: TrainingBatch;
   private readonly lanes: Lane[];
   private readonly leads: Int32Array;
-  /** Whose rows the present batch has, in their order. */
+  /** Series of the current batch, in the order of its rows. */
   rows: readonly TrainingSeries[] = [];
 
   constructor(
@@ -49,16 +49,16 @@ export class ValidationPass {
           start: Math.floor(Math.max(0, from - options.warmUp) / options.stride) * options.stride,
         };
       })
-      // Lanes of like length share a batch, so that few rows run empty.
+      // lanes of similar length share a batch, so that few rows are empty
       .sort((a, b) => b.range.to - b.start - (a.range.to - a.start));
   }
 
-  /** B, rows of a batch, those of no series included. */
+  /** B, rows of a batch, including unused ones. */
   get batchRows(): number {
     return this.options.batch;
   }
 
-  /** Number of series that are validated on. */
+  /** Number of validated series. */
   get series(): number {
     return this.lanes.length;
   }

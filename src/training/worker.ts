@@ -1,6 +1,6 @@
 /**
- * The training worker: one training, or one whole fine-tuning, in a thread of its own at low priority, so that the agent's thread goes on forecasting.
- * Whatever goes wrong here ends this thread only.
+ * The training worker: runs a training, a fine-tuning or a search trial in its own thread at low priority, so that the
+ * agent's thread can forecast. An error ends this thread only.
  */
 import { existsSync, readlinkSync, rmSync } from 'node:fs';
 import { constants, setPriority } from 'node:os';
@@ -23,18 +23,18 @@ import {
 } from './protocol.ts';
 import { runTrials } from './trials.ts';
 
-/** Messages more often than this would only keep the other thread busy, ms. */
+/** Minimum time between progress messages, ms. */
 const PROGRESS_EVERY_MS = 200;
-/** How long a paused worker sleeps before it looks for a stop, ms. */
+/** Time between two checks of the stop flag while paused, ms. */
 const PAUSE_LOOK_MS = 500;
 
-/** Linux counts priority by thread, and `/proc/thread-self` is the one that asks. Elsewhere the priority stays. */
+/** Linux has a priority per thread; `/proc/thread-self` names the calling one. No effect on other systems. */
 function lowerPriority(): void {
   try {
     const thread = Number(readlinkSync('/proc/thread-self').split('/').pop());
     if (Number.isInteger(thread) && thread > 0) setPriority(thread, constants.priority.PRIORITY_BELOW_NORMAL);
   } catch {
-    // Not Linux, or not allowed: training only competes a little more.
+    // Not Linux, or not allowed: the training competes with the agent's thread.
   }
 }
 
@@ -45,7 +45,7 @@ async function main(
   const flags = new Int32Array(shared);
   let last = Number.NEGATIVE_INFINITY;
   const leaveIfKilled = () => {
-    // Ends this thread alone, between two runs of the network: ended from outside in the middle of one, the runtime may abort.
+    // Exits between two runs of the network: the runtime may abort the process if the thread is terminated during one.
     if (Atomics.load(flags, FLAG_STOP) === KILLED) process.exit();
   };
   const brake = async () => {
@@ -92,7 +92,7 @@ async function train(task: WorkerTask & { kind: 'train' }, hooks: JobHooks): Pro
     ...(checkpoint && { onCheckpoint: (state) => writeCheckpoint(checkpoint, state, fingerprint) }),
     resume: from,
   });
-  // A training that was stopped may be taken up again.
+  // kept if stopped, for --resume
   if (checkpoint && result.reason !== 'stopped') rmSync(checkpoint, { force: true });
   return result;
 }
@@ -117,7 +117,7 @@ async function cycle(
     { train: (job) => runJob(job, hooks) },
     { ...options, evaluation },
   );
-  // Written here: a card takes its time over a sync, and the agent's thread must not wait for it.
+  // Written here, because a sync to an SD card is slow and must not block the agent's thread.
   if (report.candidate) new ModelRegistry(models, null).save(report.candidate);
   return { ...report, candidate: null };
 }

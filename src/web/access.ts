@@ -1,6 +1,6 @@
 /**
- * Who may use the page. With neither a token nor a proxy's header configured everyone may read and no one may act. With one of them
- * actions need a login, and so does reading from another machine.
+ * Access control of the page. Without a token or proxy header in the config, everyone may read and nobody may act. With
+ * either, actions need a login, and so does reading from another machine.
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
@@ -8,11 +8,11 @@ import type { Clock } from '../system/clock.ts';
 import { isLoopback } from './headers.ts';
 
 export interface AccessOptions {
-  /** The token as it is now; null: it cannot be read, so nobody logs in with it. Null instead of a function: no token is configured. */
+  /** Reads the current token; returns null if unreadable, which blocks logins. null instead of a function: not configured. */
   readonly token: (() => string | null) | null;
-  /** Lower case; null: no proxy logs users in. */
+  /** Header with the user name, lower case; null: no proxy login. */
   readonly userHeader: string | null;
-  /** Addresses whose `userHeader` is believed. */
+  /** Addresses whose `userHeader` is trusted. */
   readonly trustedProxies: readonly string[];
   readonly clock: Pick<Clock, 'monotonic'>;
 }
@@ -21,7 +21,7 @@ const COOKIE = 'gatecast_session';
 const SESSION_MS = 12 * 3_600_000;
 const MOST_SESSIONS = 32;
 const MINUTE_MS = 60_000;
-/** Wrong tokens in a minute, from all addresses together, before further ones are refused unread. */
+/** Wrong tokens per minute, from all addresses, after which further logins are refused without a check. */
 const MOST_WRONG = 10;
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
@@ -29,7 +29,7 @@ const plainAddress = (address = ''): string => address.replace(/^::ffff:/, '');
 
 interface Session {
   readonly untilMs: number;
-  /** Digest of the token that opened it: a new token ends it. */
+  /** Digest of the login token: a changed token ends the session. */
   readonly token: Buffer;
 }
 
@@ -39,13 +39,13 @@ export class Access {
 
   constructor(private readonly options: AccessOptions) {}
 
-  /** How a reader can log in; null: nobody can. */
+  /** Login method; null: none. */
   get login(): 'token' | 'proxy' | null {
     if (this.options.token !== null) return 'token';
     return this.options.userHeader === null ? null : 'proxy';
   }
 
-  /** Who asks; null: not logged in. */
+  /** User of the request; null: not logged in. */
   user(request: IncomingMessage): string | null {
     const { headers } = request;
     const named = this.options.userHeader === null ? undefined : headers[this.options.userHeader];
@@ -63,12 +63,12 @@ export class Access {
   mayRead(request: IncomingMessage): boolean {
     if (this.login === null || this.user(request) !== null) return true;
     const { headers, socket } = request;
-    // A reverse proxy on this machine asks for others.
+    // a reverse proxy on this machine forwards requests of others
     const isForwarded = headers.forwarded !== undefined || headers['x-forwarded-for'] !== undefined;
     return isLoopback(plainAddress(socket.remoteAddress)) && !isForwarded;
   }
 
-  /** @returns the `Set-Cookie` of a new session; why not otherwise */
+  /** @returns the `Set-Cookie` of a new session, or the reason for the refusal */
   logIn(request: IncomingMessage, token: string): { readonly cookie: string } | 'wrong' | 'too-many' {
     const nowMs = this.options.clock.monotonic();
     this.wrongMs = this.wrongMs.filter((ms) => nowMs - ms < MINUTE_MS);
@@ -106,8 +106,8 @@ const cookieOf = ({ headers }: IncomingMessage): string | undefined =>
   new RegExp(`(?:^|;\\s*)${COOKIE}=([\\w-]+)`).exec(headers.cookie ?? '')?.[1];
 
 /**
- * Whether a page of this server sent the request: a browser states the origin of every POST, and another site must not act with
- * the reader's cookie. A request without `Origin` comes from no browser.
+ * Whether a page of this server sent the request (CSRF protection): browsers send `Origin` with every POST, and another
+ * site must not act with the user's cookie. A request without `Origin` is not from a browser.
  */
 export function isSameOrigin({ headers }: IncomingMessage): boolean {
   const { origin, host } = headers;

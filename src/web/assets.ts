@@ -1,4 +1,4 @@
-/** The files of the page, which the bundle holds as text. */
+/** The files of the page, embedded in the bundle as text. */
 import { createHash } from 'node:crypto';
 import uplot from 'uplot/dist/uPlot.esm.js';
 import uplotStyles from 'uplot/dist/uPlot.min.css';

@@ -1,4 +1,4 @@
-/** What the page knows of each stream: its newest points, forecasts and anomalies, bounded. The agent writes it, the server reads it. */
+/** Newest points, forecasts and anomalies of each stream for the page, bounded. Written by the agent, read by the server. */
 import type { Forecast, ForecastKind, InputQuality } from '../forecast/forecast.ts';
 import { Q } from '../quantiles.ts';
 import type { MarkName } from '../series/quality.ts';
@@ -44,37 +44,37 @@ export interface BoardStream {
   readonly forecast: ChartForecast | null;
   /** The newest anomalies, ascending. */
   readonly anomalies: readonly ChartAnomaly[];
-  /** Null: with many streams only those that a page shows have them. */
+  /** null: with many streams, only those shown by a page have them. */
   readonly past: PastForecasts | null;
-  /** Grows with every change, so that a reader can tell what it has seen. */
+  /** Increases with every change, so that readers can detect changes. */
   readonly revision: number;
 }
 
-/** Points kept of a stream that a page shows. */
+/** Points kept of a stream shown by a page. */
 const SHOWN_POINTS = 360;
-/** From so many streams on, the other ones keep less, so that the page needs little memory next to the engine. */
+/** With this many streams or more, streams not shown keep fewer points, to save memory. */
 const MANY_STREAMS = 256;
-/** Up to so many streams, each has its past forecasts: 30 kB a stream at 288 leads. */
+/** Up to this many streams, all keep their past forecasts: 30 kB per stream at 288 leads. */
 const PAST_FOR_ALL = 64;
 const unseenCapacity = (streams: number): number => (streams < MANY_STREAMS ? SHOWN_POINTS : 16);
-/** Forecasts after which a stream that no page showed keeps less again. */
+/** Number of forecasts after which a stream not shown by a page keeps fewer points again. */
 const UNSEEN_FORECASTS = 720;
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 type Entry = Writable<BoardStream> & {
   hasPast: boolean;
-  /** Forecasts since a page showed it. */
+  /** Forecasts since a page last showed it. */
   unseen: number;
 };
 
-/** Stored points of a stream, ascending, all before `beforeMs`: read when a page shows the stream. */
+/** Reads stored points of a stream, ascending, before `beforeMs`; called when a page shows the stream. */
 export type Past = (stream: string, beforeMs: number, most: number) => readonly ChartPoint[];
 
 export class Board {
   private readonly entries = new Map<string, Entry>();
   private clock = 0;
-  /** Grows whenever a stream is added or removed. */
+  /** Increases when a stream is added or removed. */
   generation = 0;
 
   constructor(private readonly past: Past = () => []) {}
@@ -117,7 +117,7 @@ export class Board {
       high: expected?.high ?? null,
       ...(marks === undefined ? {} : { marks }),
     });
-    // Written in place: what lives for a single step is promoted, and costs a major garbage collection.
+    // Reuses the object: objects that live for one step get promoted and cost a major GC.
     const chart =
       entry.forecast?.leads === leads ? (entry.forecast as Writable<ChartForecast>) : emptyChart(leads);
     const { fan } = chart;
@@ -138,7 +138,7 @@ export class Board {
     entry.forecast = chart;
     this.keepForecast(entry, forecast.observed);
     entry.revision = ++this.clock;
-    if (entry.hasPast && ++entry.unseen > UNSEEN_FORECASTS) this.giveUp(entry);
+    if (entry.hasPast && ++entry.unseen > UNSEEN_FORECASTS) this.shrink(entry);
   }
 
   private keepForecast(entry: Entry, observed: number | null): void {
@@ -162,12 +162,12 @@ export class Board {
     return this.entries.size;
   }
 
-  /** The stream as it is, for a row of the list: reads no past. */
+  /** The stream for a row of the list, without its stored past. */
   peek(name: string): BoardStream | undefined {
     return this.entries.get(name);
   }
 
-  /** The stream with its past: a page shows it. */
+  /** The stream with its stored past, for a page that shows it. */
   get(name: string): BoardStream | undefined {
     const entry = this.entries.get(name);
     if (entry === undefined) return undefined;
@@ -185,7 +185,7 @@ export class Board {
     entry.history = ringOf(SHOWN_POINTS, [...this.past(entry.name, first, room), ...points]);
   }
 
-  private giveUp(entry: Entry): void {
+  private shrink(entry: Entry): void {
     const most = unseenCapacity(this.entries.size);
     if (most >= entry.history.capacity) return;
     entry.history = ringOf(most, entry.history.since(Number.NEGATIVE_INFINITY).slice(-most));

@@ -1,9 +1,9 @@
-/** Numbers of a chart, kept in single precision as differences from a number in double precision: seven digits of the difference. */
+/** Numbers of a chart are stored as single-precision differences from a double-precision base: seven digits each. */
 const DIGITS = 7;
 
 /**
- * The number, rounded to the digits that the difference has: a limit of 0 or 5 is 0 or 5 again.
- * @param difference as it was kept; NaN for none
+ * `base + difference`, rounded to the digits of the difference, so that a limit of 0 or 5 is restored exactly.
+ * @param difference as stored; NaN for none
  */
 export function restored(base: number, difference: number): number {
   if (difference === 0 || !Number.isFinite(difference)) return base + difference;

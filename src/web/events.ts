@@ -1,6 +1,7 @@
 /**
- * Server-sent events for the page. Nothing is queued for a client: it has a cursor into the board, and each round sends what is
- * newer. A slow client skips rounds and then gets the newest state; one that reads nothing for `stuckMs` is closed.
+ * Server-sent events for the page. There is no queue per client: each has a cursor into the board, and each round sends
+ * what is newer. A slow client skips rounds and then gets the newest state; a client that reads nothing for `stuckMs` is
+ * disconnected.
  */
 import type { ServerResponse } from 'node:http';
 import type { Clock } from '../system/clock.ts';
@@ -16,11 +17,11 @@ export interface EventsOptions {
   readonly maxBufferBytes: number;
   readonly roundMs: number;
   readonly statusMs: number;
-  /** A client that reads nothing for this long is closed. */
+  /** A client that reads nothing for this long is disconnected. */
   readonly stuckMs: number;
 }
 
-/** A stream that a client shows. */
+/** A stream shown by a client. */
 export interface Watched {
   readonly name: string;
   /** `stream`: with its history and forecast; `row`: as a row of the list. */
@@ -34,7 +35,7 @@ interface Client {
   readonly watched: readonly Watched[];
   /** Newest revision and bucket sent, by `keyOf`. */
   readonly cursors: Map<string, { revision: number; timeMs: number }>;
-  /** Index in `watched` of the stream whose turn it is. */
+  /** Index in `watched` of the stream to send next. */
   turn: number;
   generation: number;
   statusAtMs: number;
@@ -42,7 +43,7 @@ interface Client {
 }
 
 export const MAX_WATCHED = 64;
-/** A round ends after the stream in which it has taken this long, ms: the same thread makes the forecasts. */
+/** Time limit of a round, ms, checked after each stream: the same thread makes the forecasts. */
 const MOST_BUSY_MS = 50;
 
 export class Events {
@@ -61,7 +62,7 @@ export class Events {
     return bytes;
   }
 
-  /** @returns false when there is no room for another client; the response is then untouched. */
+  /** @returns false if the maximum number of clients is reached; the response is then unchanged. */
   add(response: ServerResponse, watched: readonly Watched[]): boolean {
     if (this.clients.size >= this.options.maxClients) return false;
     const now = this.options.clock.monotonic();
@@ -128,13 +129,12 @@ export class Events {
       const cursor = client.cursors.get(keyOf(one));
       if (cursor?.revision === entry.revision) continue;
       const lastMs = entry.history.lastMs ?? Number.NEGATIVE_INFINITY;
-      // Where the clock was set back, the whole history is sent, so that the page drops its later buckets.
+      // After the clock was set back, sends the whole history, so that the page drops later buckets.
       const afterMs = cursor !== undefined && lastMs > cursor.timeMs ? cursor.timeMs : undefined;
       event(one.as, one.as === 'row' ? streamRow(entry) : detail(entry, afterMs));
-      // The newest bucket is sent again in the next round: it may have been replaced.
+      // minus 1: the newest bucket is sent again in the next round, because it may change
       client.cursors.set(keyOf(one), { revision: entry.revision, timeMs: lastMs - 1 });
-      // The other streams have their turn in the next rounds, before those that change again: `board.get` may have read
-      // from the store.
+      // Stops at the limits (`board.get` may have read from the store); the remaining streams come first in the next round.
       client.turn = at + 1;
       const busyMs = this.options.clock.monotonic() - now;
       if (text.length > this.options.maxBufferBytes || busyMs > MOST_BUSY_MS) break;

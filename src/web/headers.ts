@@ -1,7 +1,7 @@
-/** Headers of every response, and which hosts may ask. Pure. */
+/** Security headers of every response, and the check of the `Host` header. Pure. */
 
 /**
- * The page loads nothing but its own files, and no other site may read from it.
+ * The page loads only its own files, and no other site may read from it.
  * @param frameAncestors origins that may show it in a frame
  */
 export function securityHeaders(frameAncestors: readonly string[]): Readonly<Record<string, string>> {
@@ -9,7 +9,7 @@ export function securityHeaders(frameAncestors: readonly string[]): Readonly<Rec
   return {
     'Content-Security-Policy': `default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors ${ancestors}`,
     'X-Content-Type-Options': 'nosniff',
-    // It knows no list of origins: where some are allowed, only the policy above holds.
+    // X-Frame-Options has no list of origins, so it is sent only if none is allowed.
     ...(frameAncestors.length === 0 ? { 'X-Frame-Options': 'DENY' } : {}),
     'Referrer-Policy': 'no-referrer',
     'Cross-Origin-Resource-Policy': 'same-origin',
@@ -24,8 +24,8 @@ export const isLoopback = (address: string): boolean =>
   address === 'localhost' || address === '::1' || address === '::ffff:127.0.0.1' || /^127\./.test(address);
 
 /**
- * Against DNS rebinding: a page of another site whose name resolves to 127.0.0.1 carries that name in `Host`.
- * A server on loopback answers only to loopback names; on other addresses the owner's own names are unknown, so all pass.
+ * Protects against DNS rebinding, where a site's name resolves to 127.0.0.1: a server on loopback answers only requests
+ * with a loopback name in `Host`. On other addresses any name is accepted, because the owner's names are unknown.
  */
 export function hostAllowed(listenHost: string, hostHeader: string | undefined): boolean {
   if (!isLoopback(listenHost)) return true;

@@ -1,10 +1,10 @@
-/** Reads the address of the page from the config. Pure. */
+/** Parses `http.listen`. Pure. */
 
 /** A port alone listens on loopback only. */
 const LOOPBACK = '127.0.0.1';
 
 /**
- * @param text `host:port`, `[v6]:port`, `:port` for all addresses of the machine, `port` for loopback alone, or `off`; checked
+ * @param text `host:port`, `[v6]:port`, `:port` for all addresses, `port` for loopback only, or `off`; already validated
  *   by the config's schema
  * @returns null for `off`
  */

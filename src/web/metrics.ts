@@ -1,4 +1,4 @@
-/** Prometheus text format 0.0.4: families of numbers into text. Pure. */
+/** Renders metrics in the Prometheus text format 0.0.4. Pure. */
 export interface MetricFamily {
   /** Without the `gatecast_` prefix; counters end in `_total`. */
   readonly name: string;

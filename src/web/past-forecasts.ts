@@ -1,15 +1,15 @@
 /**
- * Past forecasts of one stream at a few leads: what was forecast for each of the newest buckets, and how often the readings fell
- * below each quantile. In memory: it begins anew with each start. Pure.
+ * Past forecasts of one stream at a few leads: the forecasts for the newest buckets, and the share of readings below each
+ * quantile. In memory only; empty after a restart. Pure.
  */
 
-/** Quantiles kept: those of a chart. */
+/** Quantiles kept: those shown in a chart. */
 export const LEVELS = [0.1, 0.3, 0.5, 0.7, 0.9] as const;
 const N = LEVELS.length;
 const MEDIAN = 2;
-/** Buckets kept whose reading has come. */
+/** Number of past buckets kept. */
 const KEPT = 120;
-/** The shares below the quantiles look back on about this many forecasts, as the scores do. */
+/** The shares below the quantiles cover about this many forecasts, as the scores do. */
 const MEMORY = 1000;
 
 /** One step, a quarter, half and all of the horizon. */
@@ -46,7 +46,7 @@ export class PastForecasts {
     for (const ring of this.rings) ring.record(originMs, base, fan, this.leads);
   }
 
-  /** The reading of a bucket has come. */
+  /** Records the reading of a bucket. */
   settle(timeMs: number, observed: number): void {
     for (const ring of this.rings) ring.settle(timeMs, observed);
   }
@@ -98,7 +98,7 @@ class LeadRing {
     this.n = Math.min(MEMORY, this.n + 1);
     for (let q = 0; q < N; q++) {
       const quantile = this.quantile(row, q);
-      // Single precision: a constant stream would fall to one side by rounding alone.
+      // tolerance for single precision: rounding would move a constant stream to one side
       const equal = Math.abs(observed - quantile) <= 1e-6 * Math.abs(observed);
       const share = equal ? 0.5 : observed < quantile ? 1 : 0;
       this.below[q] += (share - this.below[q]) / this.n;

@@ -2,13 +2,13 @@
 import type { MarkName } from '../series/quality.ts';
 import { restored } from './differences.ts';
 
-/** One bucket as the chart shows it. */
+/** One bucket of a chart. */
 export interface ChartPoint {
   /** Label (start) of the bucket, ms. */
   readonly timeMs: number;
-  /** Null: the bucket was empty, and the engine filled it. */
+  /** null: the bucket was empty, and the engine filled it. */
   readonly observed: number | null;
-  /** The previous forecast for this bucket: p10, p50, p90 at lead 1; null where there was none. */
+  /** The previous forecast for this bucket: p10, p50, p90 at lead 1; null without one. */
   readonly low: number | null;
   readonly p50: number | null;
   readonly high: number | null;
@@ -20,17 +20,17 @@ export interface ChartPoint {
 const EXACT = 3;
 /** Low and high, as differences from the median. */
 const EDGES = 2;
-/** Readings that `liveliness` looks at. */
+/** Number of readings used by `liveliness`. */
 const LIVELY_POINTS = 16;
 const orNull = (value: number): number | null => (Number.isNaN(value) ? null : value);
 
 export class PointRing {
   readonly capacity: number;
-  /** [rows, 3]; NaN stands for null. Rows grow to `capacity` as points come. */
+  /** [rows, 3]; NaN means null. Grows up to `capacity` rows. */
   private exact: Float64Array;
   /** [rows, 2] */
   private edges: Float32Array;
-  /** By time of the bucket. Null until the first mark: most streams never have one. */
+  /** By time of the bucket; null until the first mark, because most streams have none. */
   private marks: Map<number, readonly MarkName[]> | null = null;
   private start = 0;
   private count = 0;
@@ -49,8 +49,8 @@ export class PointRing {
   }
 
   /**
-   * Points come in order of time; the newest one may come again. An older one means that the clock was ahead and has been set
-   * back: it replaces all points after it.
+   * Adds a point. Points arrive in order of time; the newest may arrive again. An older point means that the clock was set
+   * back, and replaces all points after it.
    */
   push({ timeMs, observed, low, p50, high, marks }: ChartPoint): void {
     for (let last = this.lastMs; last !== null && last >= timeMs; last = this.lastMs) {
@@ -98,8 +98,8 @@ export class PointRing {
   }
 
   /**
-   * How much the newest readings vary, 0 to 1: the share of readings that differ from the one before, times their range relative
-   * to their size. A constant stream has 0.
+   * How much the newest readings vary, 0 to 1: the share of readings that differ from the previous one, times their range
+   * relative to their size. 0 for a constant stream.
    */
   liveliness(): number {
     let last = Number.NaN;
@@ -145,7 +145,7 @@ export class PointRing {
   }
 }
 
-/** Two views of one buffer: a buffer has an overhead that exceeds a short column. */
+/** Two views of one buffer, because the overhead of a buffer exceeds a short column. */
 function columns(rows: number): { exact: Float64Array; edges: Float32Array } {
   const block = new ArrayBuffer((8 * EXACT + 4 * EDGES) * rows);
   return {

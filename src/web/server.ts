@@ -1,4 +1,4 @@
-/** The web page's server: node:http with a fixed set of routes, bounded in connections, buffers and bodies. POST needs a login. */
+/** HTTP server of the page: fixed routes; limited connections, buffers and bodies. POST needs a login. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { errorText, GatecastError } from '../errors.ts';
@@ -15,7 +15,7 @@ import { detail, historyWire, type PageStatus, pastWire, scoresWire, summary } f
 export interface PageOptions {
   readonly host: string;
   readonly port: number;
-  /** How many of the following ports to try when `port` is taken. */
+  /** Number of following ports to try if `port` is in use. */
   readonly fallbackPorts?: number;
   readonly board: Board;
   readonly status: () => PageStatus;
@@ -25,9 +25,9 @@ export interface PageOptions {
   readonly access: Access;
   /** Origins that may show the page in a frame. */
   readonly frameAncestors?: readonly string[];
-  /** What a reader who is logged in may ask for. */
+  /** Verbs that a logged-in user may request. */
   readonly actions: readonly string[];
-  /** @throws GatecastError when it cannot be done */
+  /** @throws GatecastError if it fails */
   readonly act: (verb: string, ask: ActionAsk, user: string) => Promise<object>;
   readonly maxClients?: number;
   readonly roundMs?: number;
@@ -40,14 +40,14 @@ interface Reply {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** What an action is asked with. */
+/** Arguments of an action. */
 export interface ActionAsk {
   readonly stream: string | null;
   readonly group: string | null;
 }
 
 const MOST_BODY_BYTES = 4096;
-/** Histories that are read at the same time. */
+/** Maximum number of concurrent reads of histories. */
 const MOST_READS = 2;
 const MOST_POINTS = 2000;
 
@@ -71,7 +71,7 @@ export class PageServer {
     });
   }
 
-  /** @returns the page's URL. @throws GatecastError LISTEN_FAILED when no port is free */
+  /** @returns the page's URL. @throws GatecastError LISTEN_FAILED if no port is free */
   async start(): Promise<string> {
     const { host, port, fallbackPorts = 0 } = this.options;
     for (let offset = 0; ; offset++) {
@@ -79,7 +79,7 @@ export class PageServer {
         maxHeaderSize: 16 * 1024,
         requestTimeout: 10_000,
         headersTimeout: 3_000,
-        // With Node's default of 30 s, silent connections would hold their places that long.
+        // Node's default is 30 s, for which silent connections would stay open.
         connectionsCheckingInterval: 500,
       });
       server.maxConnections = 128;
@@ -96,7 +96,7 @@ export class PageServer {
           {
             hint:
               code === 'EADDRINUSE'
-                ? 'Another program, or another gatecast, has the port. Stop it, or set another in the config: http.listen (`off` for no page).'
+                ? 'Another program, or another gatecast, uses the port. Stop it, or set another port in the config: http.listen (`off` for no page).'
                 : 'Set another address in the config: http.listen (`off` for no page).',
             cause: error,
           },
@@ -124,7 +124,7 @@ export class PageServer {
     return this.events.size;
   }
 
-  /** Waiting in the sockets of all event clients. */
+  /** Bytes waiting in the sockets of all event clients. */
   get bufferedBytes(): number {
     return this.events.bufferedBytes;
   }
@@ -133,7 +133,7 @@ export class PageServer {
     for (const [name, value] of Object.entries(this.headers)) response.setHeader(name, value);
     const url = parse(request.url ?? '/');
     const refused = this.refusal(request, url);
-    if (refused !== null || url === null) send(response, refused ?? text(400, 'The address cannot be read.'));
+    if (refused !== null || url === null) send(response, refused ?? text(400, 'The URL is invalid.'));
     else if (request.method === 'GET' && url.pathname === '/api/events') this.openEvents(url, response);
     else
       this.reply(request, url).then(
@@ -144,12 +144,13 @@ export class PageServer {
 
   private refusal(request: IncomingMessage, url: URL | null): Reply | null {
     if (!hostAllowed(this.options.host, request.headers.host))
-      return text(421, 'This page answers to its loopback name only.');
-    if (url === null) return text(400, 'The address cannot be read.');
+      return text(421, 'This server accepts only a loopback host name.');
+    if (url === null) return text(400, 'The URL is invalid.');
     const isPost = request.method === 'POST' && POSTS.test(url.pathname);
     if (request.method !== 'GET' && request.method !== 'HEAD' && !isPost)
-      return { ...text(405, 'Only GET is served here.'), headers: { Allow: 'GET, HEAD' } };
-    if (isPost && !isSameOrigin(request)) return problem(403, 'FORBIDDEN', 'Another site sent this request.');
+      return { ...text(405, 'Only GET and HEAD are allowed.'), headers: { Allow: 'GET, HEAD' } };
+    if (isPost && !isSameOrigin(request))
+      return problem(403, 'FORBIDDEN', 'The request was sent from another site.');
     const isOpen = ASSETS.has(url.pathname) || OPEN.has(url.pathname);
     return isOpen || this.options.access.mayRead(request)
       ? null
@@ -202,7 +203,7 @@ export class PageServer {
     const [, kind = '', name = ''] = /^\/api\/(streams|history|past|scores)\/(.+)$/.exec(path) ?? [];
     const entry = name === '' ? undefined : board.get(decode(name));
     if (entry !== undefined) return this.streamReply(kind, entry, url.searchParams);
-    return name === '' ? text(404, 'There is nothing here.') : noStream();
+    return name === '' ? text(404, 'Not found.') : noStream();
   }
 
   private async streamReply(kind: string, entry: BoardStream, query: URLSearchParams): Promise<Reply> {
@@ -211,7 +212,10 @@ export class PageServer {
     if (kind === 'past') return json(200, pastWire(entry, whole(query, 'lead', 1, 1)));
     if (kind === 'scores') return json(200, scoresWire(entry, views.scores(entry.name)));
     if (this.reads >= MOST_READS)
-      return { ...problem(503, 'BUSY', 'Other histories are being read.'), headers: { 'Retry-After': '1' } };
+      return {
+        ...problem(503, 'BUSY', 'The server is reading other histories.'),
+        headers: { 'Retry-After': '1' },
+      };
     this.reads++;
     try {
       const history = await views.history(entry.name, {
@@ -230,7 +234,8 @@ export class PageServer {
     if (path === '/api/logout')
       return { ...json(200, {}), headers: { 'Set-Cookie': access.logOut(request) } };
     const body = await bodyOf(request);
-    if (body === null) return problem(400, 'REQUEST_INVALID', 'The body is no JSON object, or too large.');
+    if (body === null)
+      return problem(400, 'REQUEST_INVALID', 'The body is not a JSON object, or is too large.');
     const textOf = (key: string): string | null => {
       const value = Object.hasOwn(body, key) ? body[key] : null;
       return typeof value === 'string' && value !== '' && value.length <= 1024 ? value : null;
@@ -242,7 +247,7 @@ export class PageServer {
           ...problem(429, 'BUSY', 'Too many wrong tokens; wait a minute.'),
           headers: { 'Retry-After': '60' },
         };
-      if (opened === 'wrong') return problem(403, 'LOGIN', 'This is not the token.');
+      if (opened === 'wrong') return problem(403, 'LOGIN', 'The token is wrong.');
       return { ...json(200, { user: 'token' }), headers: { 'Set-Cookie': opened.cookie } };
     }
     const user = access.user(request);
@@ -323,7 +328,7 @@ const text = (code: number, message: string): Reply => ({
 });
 const problem = (code: number, name: string, message: string, hint = ''): Reply =>
   json(code, { error: { code: name, message, hint } });
-const noStream = (): Reply => problem(404, 'STREAM_UNKNOWN', 'There is no stream of that name.');
+const noStream = (): Reply => problem(404, 'STREAM_UNKNOWN', 'There is no stream with this name.');
 const failed = (error: unknown): Reply => {
   if (!(error instanceof GatecastError)) return problem(500, 'INTERNAL', errorText(error));
   const { code, message, hint, issues } = error;
@@ -343,7 +348,7 @@ function assetReply({ type, body, etag }: Asset, known: string | undefined): Rep
   return { code: isKnown ? 304 : 200, type, body: isKnown ? '' : body, headers };
 }
 
-/** node:http leaves out the body of an answer to HEAD. */
+/** Sends a reply; node:http omits the body for HEAD. */
 function send(response: ServerResponse, { code, type, body, headers = {} }: Reply): void {
   response.writeHead(code, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(body), ...headers });
   response.end(body);

@@ -1,4 +1,4 @@
-/** Files of the page are imported as text: rollup and vitest turn them into strings. */
+/** Files of the page are imported as strings, by plugins of rollup and vitest. */
 declare module '*.html' {
   const text: string;
   export default text;

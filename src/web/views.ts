@@ -1,10 +1,10 @@
-/** What the page shows besides the board: the agent implements it (`agent/page.ts`), tests fake it. */
+/** Data of the page besides the board; implemented by the agent (`agent/page.ts`). */
 import type { MarkName } from '../series/quality.ts';
 
 export interface HistorySpan {
   readonly fromMs: number;
   readonly toMs: number;
-  /** Most bins. */
+  /** Maximum number of bins. */
   readonly points: number;
 }
 
@@ -18,9 +18,9 @@ export interface HistoryBin {
 }
 
 export interface History {
-  /** No sample of the stream is older, ms. */
+  /** Time of the oldest sample, ms. */
   readonly firstMs: number;
-  /** Duration of a bin, ms; 0 while the interval is not known. */
+  /** Duration of a bin, ms; 0 while the interval is unknown. */
   readonly binMs: number;
   readonly bins: readonly HistoryBin[];
 }
@@ -30,7 +30,7 @@ export interface AlertView {
   readonly severity: 'warning' | 'error';
   readonly text: string;
   readonly sinceMs: number;
-  /** When its cause was gone; null: it holds. */
+  /** When the alert was cleared; null: it is active. */
   readonly untilMs: number | null;
   /** What raises an alert of this id. */
   readonly meaning: string;
@@ -42,7 +42,7 @@ export interface ModelEntryView {
   readonly cell: string | null;
   readonly hidden: number | null;
   readonly source: 'shipped' | 'data';
-  /** Why it cannot be used; null: it can. */
+  /** Why the model cannot be used; null if it can. */
   readonly problem: string | null;
 }
 
@@ -55,7 +55,7 @@ export interface RunView {
   readonly seconds: number | null;
   readonly streams: number | null;
   readonly leftOut: readonly { readonly stream: string; readonly problem: string }[];
-  /** Mean losses on the holdout in units of the naive forecast's; null where no candidate came of it. */
+  /** Mean losses on the holdout in units of the naive forecast's; null without a candidate. */
   readonly losses: {
     readonly candidate: number;
     readonly champion: number;
@@ -68,10 +68,10 @@ export interface ModelView {
   readonly champion: string;
   readonly version: string;
   readonly trainedAt: string | null;
-  /** What a rollback goes back to. */
+  /** Model that a rollback restores. */
   readonly previous: string | null;
   readonly probationSinceMs: number | null;
-  /** Why no fine-tuning begins now; empty: it may begin. */
+  /** Why fine-tuning does not start; empty if it may. */
   readonly waitsFor: string;
   readonly schedule: string;
   /** Newest first. */
@@ -81,15 +81,15 @@ export interface ModelView {
 
 export interface ConfigView {
   readonly hash: string;
-  /** Version of the newest push that runs; null: the local file alone. */
+  /** Version of the newest active push; null: only the local file. */
   readonly version: number | null;
   readonly keys: readonly { readonly path: string; readonly value: unknown; readonly origin: string }[];
-  /** What the reader should know of these keys; null: nothing. */
+  /** Note about these keys; null: none. */
   readonly notice: string | null;
 }
 
 export interface PageViews {
-  /** Null: there is no such stream. */
+  /** null: no such stream. */
   history(stream: string, span: HistorySpan): Promise<History | null>;
   /** Accuracy by lead as on the score topic. */
   scores(stream: string): Readonly<Record<string, unknown>>;

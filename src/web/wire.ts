@@ -1,4 +1,4 @@
-/** The JSON that the page reads. Times are ms since 1970 UTC, durations are seconds, values are in the stream's unit. */
+/** The JSON API of the page. Times are ms since 1970 UTC, durations are seconds, values are in the stream's unit. */
 import type { ForecastKind, InputQuality } from '../forecast/forecast.ts';
 import type { MarkName } from '../series/quality.ts';
 import type { BoardStream } from './board.ts';
@@ -7,7 +7,7 @@ import { LEVELS, leadsKept } from './past-forecasts.ts';
 import type { ChartPoint } from './ring.ts';
 import type { History } from './views.ts';
 
-/** State of the whole agent, as the head of the page shows it. */
+/** State of the agent, for the head of the page. */
 export interface PageStatus {
   readonly node: string;
   readonly version: string;
@@ -31,14 +31,14 @@ export interface PageStatus {
   /** Over the last seconds. */
   readonly rates: { readonly samples: number; readonly forecasts: number };
   /**
-   * Why forecasts stand still, and until when at most; null: they go on. `clock`: it was never set; `start`: no connection yet;
-   * `away`: the broker is away, and may keep readings; `backlog`: what it kept comes now.
+   * Why forecasts are paused, and until when at most; null: not paused. `clock`: the clock was never set; `start`: no
+   * connection yet; `away`: the connection is lost, and the broker may queue readings; `backlog`: the queued readings arrive.
    */
   readonly waiting: {
     readonly reason: 'clock' | 'start' | 'away' | 'backlog';
     readonly untilMs: number | null;
   } | null;
-  /** Alerts that hold. */
+  /** Number of active alerts. */
   readonly alerts: number;
 }
 
@@ -59,9 +59,9 @@ export interface StreamSummary {
   readonly coverage: { target: number; observed: number | null; n: number } | null;
   /** p10, p50, p90 at the last lead. */
   readonly ahead: readonly [number, number, number] | null;
-  /** The threshold that is most likely to be crossed within the horizon; null without one. */
+  /** The threshold most likely to be crossed within the horizon; null without thresholds. */
   readonly crossing: CrossingWire | null;
-  /** The newest bucket that was reported as anomalous. */
+  /** Time of the newest anomaly. */
   readonly anomaly_ms: number | null;
   /** 0 (constant) to 1: how much the newest readings vary. */
   readonly liveliness: number;
@@ -73,15 +73,15 @@ export interface CrossingWire {
   readonly value: number;
   readonly at_ms: number | null;
   readonly probability: number;
-  /** Until enough forecasts of its lead have been scored: how many, of how many. */
+  /** Number of scored forecasts of this lead, until there are enough. */
   readonly learning?: { readonly scored: number; readonly of: number };
 }
 
-/** A stream as a row of the list: what its small chart needs besides the summary. */
+/** A row of the list: the summary and data for a small chart. */
 export interface StreamRow extends StreamSummary {
-  /** The newest readings, ascending; null where a bucket was empty. */
+  /** The newest readings, ascending; null for an empty bucket. */
   readonly spark: readonly (number | null)[];
-  /** Some leads of the forecast, the last one among them. */
+  /** Some leads of the forecast, including the last one. */
   readonly fan: { readonly p10: number[]; readonly p50: number[]; readonly p90: number[] } | null;
 }
 
@@ -95,7 +95,7 @@ type Point = readonly [
 ];
 
 export interface StreamDetail extends StreamSummary {
-  /** [time, observed, low, p50, high] of each bucket, null where empty; then its marks where it has any. */
+  /** [time, observed, low, p50, high] of each bucket, null for missing values; then its marks, if any. */
   readonly points: readonly Point[];
   readonly forecast: {
     readonly origin_ms: number;
@@ -105,14 +105,14 @@ export interface StreamDetail extends StreamSummary {
     readonly p70: number[];
     readonly p90: number[];
   } | null;
-  /** Buckets that were reported as anomalous; score: -log10 of their probability. */
+  /** Anomalous buckets; score: -log10 of their probability. */
   readonly anomalies: readonly { at_ms: number; value: number; score: number }[];
   readonly crossings: readonly CrossingWire[];
   /** Leads whose past forecasts are kept, in steps. */
   readonly past_leads: readonly number[];
 }
 
-/** Nine significant digits are enough for a chart, and make the message smaller. */
+/** Nine significant digits suffice for a chart and shorten the message. */
 const short = (value: number): number => Number(value.toPrecision(9));
 const shortOrNull = (value: number | null): number | null => (value === null ? null : short(value));
 
@@ -190,7 +190,7 @@ function pointOf({ timeMs, observed, low, p50, high, marks }: ChartPoint): Point
   return marks === undefined ? point : [...point, marks];
 }
 
-/** @param afterMs only later points, for a reader that has the older ones */
+/** @param afterMs returns only later points, for a client that has the older ones */
 export function detail(entry: BoardStream, afterMs = Number.NEGATIVE_INFINITY): StreamDetail {
   const { forecast: f } = entry;
   const row = (index: number): number[] =>

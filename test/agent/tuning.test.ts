@@ -341,7 +341,7 @@ test('before there is enough, nothing begins', async () => {
   engine.reset('s0');
   engine.reset('s1');
   expect(() => tuning.request('default')).toThrow(
-    expect.objectContaining({ code: 'NOT_ENOUGH_DATA', message: expect.stringMatching(/heard long enough/) }),
+    expect.objectContaining({ code: 'NOT_ENOUGH_DATA', message: expect.stringMatching(/has enough history/) }),
   );
 });
 
@@ -450,7 +450,7 @@ test('poisoned history is left out with the reason, in the real worker', async (
   await waitFor('the answer', () => agent.status() === 'refused', 60_000);
   expect(agent.said.at(-1)!.lastRun).toMatchObject({
     status: 'refused',
-    reason: expect.stringMatching(/0 of 2 streams can be learnt from/),
+    reason: expect.stringMatching(/0 of 2 streams are usable for training/),
     found: {
       streams: 0,
       leftOut: 2,
@@ -507,7 +507,7 @@ test('the end of the agent ends the run at once, and the next start makes up for
   await agent.close();
   const started: TuningInput[] = [];
   const again = await setUp({ dir, start: worker(async () => report({}), started) });
-  expect(again.tuning.lastRun).toMatchObject({ status: 'failed', reason: 'the agent ended meanwhile' });
+  expect(again.tuning.lastRun).toMatchObject({ status: 'failed', reason: 'the agent ended during the run' });
   again.tuning.start();
   await again.until('the run', () => started.length === 1, HOUR);
 });

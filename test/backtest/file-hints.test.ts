@@ -86,7 +86,7 @@ describe('gatecast backtest', () => {
     said.push(err);
     expect([code, said.join('')]).toEqual([
       0,
-      expect.stringContaining(`--interval 15m: the rows of ${path}`),
+      expect.stringContaining(`--interval 15m: detected from the rows of ${path}`),
     ]);
     expect(said.join('')).toMatch(/^warning: .*-200 occurs 45 times in one column/m);
     expect(said.join('')).toMatch(/\d+% +backtest\.csv/);

@@ -26,7 +26,7 @@ describe('backtest --protocol', () => {
     expect(await run('backtest', path, '--protocol', 'm4')).toMatchObject({ code: 2 });
     const beside = await run('backtest', path, '--protocol', 'ltsf', '--stride', '12');
     expect(beside.code).toBe(2);
-    expect(beside.err).toContain('--stride does not go with --protocol');
+    expect(beside.err).toContain('--stride cannot be used with --protocol');
   });
 
   test('takes one of its horizons alone, and no other', async () => {

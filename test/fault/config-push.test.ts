@@ -410,8 +410,8 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     expect(seen(f.nodes)).toBeLessThan(4);
     proxy.restore();
     const { code, out } = await pushing;
-    expect(out).toContain('connecting again');
-    expect(out).toContain('connected again');
+    expect(out).toContain('reconnecting');
+    expect(out).toContain('reconnected');
     expect(out).toContain('version 1: applied by all 4');
     expect(code).toBe(0);
     for (const { pushes } of f.nodes.values()) expect(pushes).toHaveLength(1);

@@ -40,7 +40,7 @@ describe('a step model of its user', () => {
 
   it('keeps its name to itself', async () => {
     await bring(stepModel(WIDTH, K));
-    await expect(bring(stepModel(WIDTH, K))).rejects.toThrow(/There is a model 'mine' already/);
+    await expect(bring(stepModel(WIDTH, K))).rejects.toThrow(/A model 'mine' already exists/);
   });
 
   const good = stepModel(WIDTH, K);

@@ -144,7 +144,7 @@ describe('gatecast model', () => {
       ['lstm.safetensors', { name: 'x', like: 'base' }, /do not fit/],
       ['lstm.safetensors', { name: '../x', cell: 'lstm' }, /cannot be the name/],
       // it would hide the one that came with gatecast
-      ['lstm.safetensors', { name: 'base', cell: 'lstm' }, /There is a model 'base' already/],
+      ['lstm.safetensors', { name: 'base', cell: 'lstm' }, /A model 'base' already exists/],
     ];
     for (const [file, flags, message] of cases) {
       await expect(importInto(registry, at(file), flags)).rejects.toThrow(message);

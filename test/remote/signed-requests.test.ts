@@ -224,7 +224,7 @@ describe.skipIf(!hasMosquitto)('gatecast request', () => {
       expect(
         await operate('request', 'backup', '--to', 'attic', '--wait', '300ms', '--broker', broker.url),
       ).toBe(1);
-      expect(out).toContain('attic has not answered within 0.3 s');
+      expect(out).toContain('attic did not answer within 0.3 s');
       expect(await operate('request', 'explode', '--to', 'cellar', '--broker', broker.url)).toBe(2);
       writeFileSync(join(operator, 'keys', 'desk.key'), '{}');
       expect(await operate(...backup, '--sign')).toBe(1);

@@ -114,7 +114,7 @@ describe('fineTune', () => {
       baseLoss: 0.7,
     });
     const report = await fineTune({ ...at, champion, series: [rhythm('a')] }, { train: idle }, options);
-    expect(report).toMatchObject({ status: 'refused', reason: expect.stringMatching(/nothing better/) });
+    expect(report).toMatchObject({ status: 'refused', reason: expect.stringMatching(/did not improve/) });
   });
 
   it('leaves poisoned streams out and says why; with none left it does not train', async () => {

@@ -48,7 +48,7 @@ describe('checkSeries', () => {
     const good = plainSeries('a', ramp(10));
     expect(() => checkSeries([], shape)).toThrow(/no series/);
     expect(() => checkSeries([good], { stride: 2, leads: 2 })).toThrow(
-      /every 4 steps; windows want 2 every 2/,
+      /every 4 steps; the batch needs 2 every 2/,
     );
     expect(checkSeries([good], shape)).toEqual({ inputs: 3, zWidth: 2 });
     expect(() => checkSeries([good, { ...good, name: 'b', zWidth: 3 }], shape)).toThrow(

@@ -51,7 +51,7 @@ describe('watch', () => {
     expect(watch([score(0.9)], 0, DAY / 2, good).type).toBe('wait');
     expect(watch([score(0.9)], 0, DAY, good)).toMatchObject({
       type: 'rollback',
-      reason: expect.stringMatching(/0\.90 times .* 0\.50 times with the model before/),
+      reason: expect.stringMatching(/0\.90 times .* 0\.50 times with the previous model/),
     });
     expect(watch([score(0.55)], 0, DAY, good).type).toBe('confirm');
   });

@@ -27,7 +27,7 @@ describe('Scheduler', () => {
     const scheduler = new Scheduler(settings);
     expect(scheduler.next(facts(0, { shortage: 'too few samples' }))).toEqual({
       type: 'none',
-      reason: 'nothing asks for it',
+      reason: 'no trigger',
     });
     expect(scheduler.next(facts(1))).toEqual({ type: 'start', trigger: 'initial' });
     scheduler.finished('promoted', START + HOUR);
@@ -55,7 +55,7 @@ describe('Scheduler', () => {
     const scheduler = new Scheduler({ ...settings, mostRunMs: 60_000 });
     scheduler.next(facts(1));
     expect(scheduler.next(facts(1.01)).type).toBe('none');
-    expect(scheduler.next(facts(1.02))).toEqual({ type: 'stop', reason: 'not done after 60 s' });
+    expect(scheduler.next(facts(1.02))).toEqual({ type: 'stop', reason: 'not finished after 60 s' });
   });
 
   it('begins on drift, but not again and again', () => {
@@ -65,7 +65,7 @@ describe('Scheduler', () => {
     expect(scheduler.next(facts(6.1)).type).toBe('start');
     const deaf = new Scheduler({ ...settings, onDrift: false }, rested().save());
     deaf.request('drift');
-    expect(deaf.next(facts(2))).toMatchObject({ reason: 'nothing asks for it' });
+    expect(deaf.next(facts(2))).toMatchObject({ reason: 'no trigger' });
   });
 
   it('obeys a request at once, over anything that waits', () => {

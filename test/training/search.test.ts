@@ -118,7 +118,7 @@ describe('search', () => {
     };
     const result = await stopAfter(5);
     expect(result.rows.map((row) => row.round)).toEqual([0, 0, 0, 0, 0, 0]);
-    await expect(stopAfter(2)).rejects.toThrow(/stopped before its first round/);
+    await expect(stopAfter(2)).rejects.toThrow(/stopped before the end of its first round/);
     await expect(search([], SEARCH_DEFAULTS, { cost, train: trained })).rejects.toThrow(/candidates/);
   });
 

@@ -166,10 +166,10 @@ describe('gatecast train', () => {
     [['--layers', '5'], /layers must be a whole number from 1 to 4, is 5/],
     [['--dropout', '0.5'], /dropout works between layers, and there is only one/],
     [['--convolution', '1x4'], /convolution.kernel must be a whole number from 2 to 64/],
-    [['--steps', '97'], /--steps must be a multiple of --stride, 97 is none of 4/],
+    [['--steps', '97'], /--steps must be a multiple of --stride: 97 is not a multiple of 4/],
     [['--lr', '0'], /--lr must be above 0/],
     [['--clip-norm', '0'], /--clip-norm must be above 0/],
-    [['--generated', '0'], /There is nothing to train on/],
+    [['--generated', '0'], /There are no training data/],
     [
       ['--search-only', '--search-hidden', '16,2000'],
       /hidden must be a whole number from 1 to 1024, is 2000/,

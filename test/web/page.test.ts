@@ -535,7 +535,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
       await tab.locator('#login-button').click();
       await tab.fill('#token', 'not the token at all');
       await tab.keyboard.press('Enter');
-      await tab.getByText('This is not the token.').waitFor();
+      await tab.getByText('The token is wrong.').waitFor();
       await tab.fill('#token', 'a-token-of-some-length');
       await tab.keyboard.press('Enter');
       await tab.locator('#login').waitFor({ state: 'hidden' });

@@ -1,4 +1,4 @@
-/** `gatecast check`: validates a config, shows what it reads, and, listening, what would come of it. Changes nothing. */
+/** `gatecast check`: validates a config, lists its rules, and with `--listen` applies them to live messages. Read-only. */
 import { accessSync, constants, existsSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Command } from 'commander';
@@ -92,7 +92,7 @@ async function check(options: Options, dataDir: string | undefined, { out, err }
         };
   if (config !== null && path !== undefined && !options.json) out(configText(path, config, rules));
   if (layers !== null && layers.problem !== null)
-    err(`warning: the pushed layers do not fit this file, which would run alone: ${layers.problem}\n`);
+    err(`warning: the pushed layers are invalid on this file, which would apply alone: ${layers.problem}\n`);
   if (config !== null) {
     for (const { path: key, message } of configWarnings(config)) err(`warning: ${key}: ${message}\n`);
     await warnOfSecrets(config, err);
@@ -103,8 +103,8 @@ async function check(options: Options, dataDir: string | undefined, { out, err }
     if (options.json) out(`${JSON.stringify(valid, null, 2)}\n`);
     return;
   }
-  // Without a config the suggestion is the result; it alone goes where a shell redirects it.
-  if (!options.json) err(`listening for ${options.listen / 1000} s; ctrl-c ends it sooner\n`);
+  // Without a config the suggestion is the result, so only the suggestion goes to stdout.
+  if (!options.json) err(`listening for ${options.listen / 1000} s; Ctrl-C ends it early\n`);
   const result = await hear(config, options, options.listen);
   if (options.out !== undefined && result.rules > 0) writeNew(options.out, result.suggestion);
   if (options.json) out(`${JSON.stringify({ ...valid, ...jsonOf(result) }, null, 2)}\n`);
@@ -120,28 +120,30 @@ async function check(options: Options, dataDir: string | undefined, { out, err }
   }
 }
 
-/** The file with the layers that were pushed to this gateway. */
+/** The effective config: the file with the layers pushed to this gateway. */
 const effective = (layers: Layered | null): object =>
   layers === null ? {} : { effective: { hash: layers.hash, problem: layers.problem, keys: layers.keys } };
 
-/** There is nothing to suggest. */
+/** Why there is no suggestion. */
 function nothingNew(withConfig: boolean, messages: number): string {
   if (messages === 0)
-    return 'no message came: do the sensors publish to this broker, and may this user read them? --listen 10m hears the slow ones';
-  return withConfig ? 'every topic with measurements is read by a rule' : 'no measurements were heard';
+    return 'no message arrived: check that the sensors publish to this broker and that this user may read them; --listen 10m waits for slow sensors';
+  return withConfig
+    ? 'every topic with measurements is read by a rule'
+    : 'no message contained a measurement';
 }
 
-/** The daemon forecasts without a model as well, but nobody means that by a misspelt name. */
+/** The daemon makes naive forecasts without a model; warns, because the name may be misspelt. */
 async function warnOfModel(config: Config, err: Output['err']): Promise<void> {
   const registry = await modelRegistry(config.data_dir);
   if (registry.has(config.model.name) || !canRead(config.data_dir)) return;
   const names = registry.list().map(({ name }) => name);
   err(
-    `warning: model.name: there is no model ${config.model.name}, so only naive forecasts would be made; there is ${names.join(', ')}\n`,
+    `warning: model.name: there is no model ${config.model.name}, so only naive forecasts would be made; available: ${names.join(', ')}\n`,
   );
 }
 
-/** A service's folder is closed to others: what models there are in it, they cannot know. */
+/** Other users cannot read a service's folder, so they cannot know its models. */
 function canRead(folder: string): boolean {
   try {
     accessSync(folder, constants.R_OK | constants.X_OK);
@@ -151,7 +153,7 @@ function canRead(folder: string): boolean {
   }
 }
 
-/** A password or certificate may be put in place later; that it cannot be read now is worth a word, not a failure. */
+/** Warns of unreadable secrets. Not an error, because a password or certificate may be installed later. */
 async function warnOfSecrets(config: Config, err: Output['err']): Promise<void> {
   const { brokerOptions, readSecrets } = await import('../../mqtt/options.ts');
   const { passwordFile, ca, cert, key, ...others } = brokerOptions(config.mqtt, config.node);
@@ -164,28 +166,28 @@ async function warnOfSecrets(config: Config, err: Output['err']): Promise<void> 
     }
 }
 
-/** Another user's folder may be the service's own. */
+/** Warns if this user cannot use the data directory. A folder of another user is skipped: it may be the service's. */
 function warnOfFolder(folder: string, err: Output['err']): void {
   const stats = statSync(folder, { throwIfNoEntry: false });
-  if (stats !== undefined && !stats.isDirectory()) err(`warning: data_dir: ${folder} is no folder\n`);
+  if (stats !== undefined && !stats.isDirectory()) err(`warning: data_dir: ${folder} is not a folder\n`);
   if (stats !== undefined && (!stats.isDirectory() || stats.uid !== process.getuid?.())) return;
   let there = folder;
   while (!existsSync(there)) there = dirname(there);
   try {
     accessSync(there, constants.W_OK | constants.X_OK);
-    if (!statSync(there).isDirectory()) throw new Error('no folder');
+    if (!statSync(there).isDirectory()) throw new Error('not a folder');
   } catch {
-    err(`warning: data_dir: this user cannot write to ${there}, so ${folder} cannot be made or used\n`);
+    err(`warning: data_dir: this user cannot write to ${there}, so ${folder} cannot be created or used\n`);
   }
 }
 
 interface Result {
   readonly heard: Heard;
   readonly refused: readonly string[];
-  /** With numbers, and without a rule. */
+  /** Topics with numbers but without a rule. */
   readonly topics: readonly HeardTopic[];
   readonly suggestion: string;
-  /** In the suggestion. */
+  /** Number of rules in the suggestion. */
   readonly rules: number;
 }
 
@@ -218,7 +220,7 @@ async function hear(config: Config | null, flags: Options, listenMs: number): Pr
   return { heard, refused, topics: survey.topics(), suggestion, rules: suggestRules(survey).rules.length };
 }
 
-/** Of a config, in a session of its own name: the daemon's would be thrown off the broker. Options go before the config. */
+/** Login from a config, overridden by options, with another client id: the same id would disconnect the daemon. */
 async function loginOf(
   config: Config,
   { username, password, passwordFile, ca, cert, key }: LoginFlags & { readonly password?: string },
@@ -234,7 +236,7 @@ async function loginOf(
   };
 }
 
-/** What the suggestion takes over from the config, or from the command line. */
+/** Keys of the suggestion that come from the config or from the command line. */
 function headOf(config: Config | null, flags: LoginFlags): Record<string, unknown> {
   if (config === null) return { node: nodeName(), mqtt: mqttOf(flags) };
   const { mqtt } = config;

@@ -1,4 +1,4 @@
-/** What `gatecast check` says: the rules of a config, and what came in for each of them. */
+/** Text output of `gatecast check`: the rules of a config, and the streams of each. */
 import { type Config, formatDuration, parseDuration } from '../../config/index.ts';
 import type { IngestRule } from '../../ingest/rule.ts';
 import type { Heard, HeardStream } from '../shared/heard.ts';
@@ -12,7 +12,7 @@ export interface RuleSummary {
   readonly filter: string;
   readonly payload: string;
   readonly fields: 'auto' | readonly string[];
-  /** What single fields have of their own: unit, aggregate. */
+  /** Unit and aggregate of each field that sets its own. */
   readonly own: readonly string[];
   readonly name: string | null;
   readonly unit: string | null;
@@ -42,10 +42,10 @@ export function summarise(rules: readonly IngestRule[]): RuleSummary[] {
 
 export const ruleCount = ({ length }: readonly unknown[]): string => many(length, 'rule');
 
-/** How the readings become steps, and how far the forecast reaches. */
+/** Interval, aggregate, fill and horizon of a rule. */
 function stepText({ interval, aggregate, fill, horizon }: RuleSummary): string {
   const learnt = interval === 'auto';
-  const every = learnt ? 'interval learnt from the arrivals' : `every ${interval}`;
+  const every = learnt ? 'interval learnt from the messages' : `every ${interval}`;
   const ms = parseDuration(horizon);
   const stepMs = learnt ? null : parseDuration(interval);
   const steps = ms === null || stepMs === null ? '' : ` (${many(Math.floor(ms / stepMs), 'step')})`;
@@ -73,7 +73,7 @@ export function heardText(heard: Heard, rules: readonly RuleSummary[]): string {
   const lines = [`${many(heard.messages, 'message')}, ${many(streams.length, 'stream')}`];
   for (const [at, { match }] of rules.entries()) {
     const own = streams.filter(({ rule }) => rule === at);
-    lines.push(`  [${at}] ${match}: ${own.length === 0 ? 'nothing came' : many(own.length, 'stream')}`);
+    lines.push(`  [${at}] ${match}: ${own.length === 0 ? 'no messages' : many(own.length, 'stream')}`);
     for (const stream of own.slice(0, MAX_STREAMS_SHOWN)) {
       lines.push(`      ${streamText(stream)}`);
       for (const hint of heard.hints(stream)) lines.push(`        ${hint}`);
@@ -81,7 +81,7 @@ export function heardText(heard: Heard, rules: readonly RuleSummary[]): string {
     if (own.length > MAX_STREAMS_SHOWN) lines.push(`      and ${own.length - MAX_STREAMS_SHOWN} more`);
   }
   const rejects = heard.rejects();
-  if (rejects.length > 0) lines.push('not taken:');
+  if (rejects.length > 0) lines.push('rejected:');
   for (const { topic, reason, detail, count } of rejects.slice(0, MAX_REJECTS_SHOWN))
     lines.push(`  ${topic}: ${reason} (${count}) ${detail}`);
   if (rejects.length > MAX_REJECTS_SHOWN) lines.push(`  and ${rejects.length - MAX_REJECTS_SHOWN} more`);

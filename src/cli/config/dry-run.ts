@@ -1,8 +1,9 @@
 /** Asks gateways to validate a push without applying it. The members of a fleet are found by who answers. */
+
+import { setTimeout as pause } from 'node:timers/promises';
 import { topicsOf } from '../../mqtt/topics.ts';
 import type { Claims, Reported } from '../../remote/contract.ts';
 import type { Link } from '../shared/broker.ts';
-import { pause } from '../shared/pause.ts';
 import type { HistoryEntry } from './history-file.ts';
 import type { Target } from './operator.ts';
 import { dryOutcomeOf, type NodeState } from './outcome.ts';

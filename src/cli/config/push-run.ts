@@ -3,6 +3,8 @@
  * message. A rollout in steps delivers the same signed message of the fleet on the topics of single gateways, and leaves it
  * on the fleet's topic at the end: every gateway has one version in one layer, whenever it got it.
  */
+
+import { setTimeout as pause } from 'node:timers/promises';
 import { GatecastError } from '../../errors.ts';
 import type { Incoming } from '../../mqtt/connection.ts';
 import { topicsOf } from '../../mqtt/topics.ts';
@@ -10,7 +12,6 @@ import { type Claims, type LayerName, MAX_PUSH_BYTES, type Reported } from '../.
 import { modelClaim } from '../../remote/model-claim.ts';
 import { type Signer, sign } from '../../remote/sign.ts';
 import type { LastingLink } from '../shared/lasting-link.ts';
-import { pause } from '../shared/pause.ts';
 import { type ClaimFlags, type Content, claimsOf } from './content.ts';
 import { dryRunOf, knownMembers } from './dry-run.ts';
 import { append, type HistoryEntry, ofTarget, type Pushed, readHistory } from './history-file.ts';

@@ -1,9 +1,10 @@
 /** What the gateways report, as the broker keeps it and as it comes. */
+
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Incoming } from '../../mqtt/connection.ts';
 import { topicsOf } from '../../mqtt/topics.ts';
 import type { Reported } from '../../remote/contract.ts';
 import type { Link } from '../shared/broker.ts';
-import { pause } from '../shared/pause.ts';
 import { parseReported } from './outcome.ts';
 
 /** Reports by node, as they come. */

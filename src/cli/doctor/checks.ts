@@ -1,4 +1,4 @@
-/** What `gatecast doctor` looks at. Each check says what it found; none changes anything but a file of its own. */
+/** The checks of `gatecast doctor`. They change nothing, apart from a temporary file that measures the disk. */
 import { accessSync, constants, existsSync, readFileSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type Config, loadConfig } from '../../config/index.ts';
@@ -42,14 +42,13 @@ export async function examine({ config: path, dataDir }: Examination): Promise<F
 }
 
 const ok = (name: string, text: string): Finding => ({ name, state: 'ok', text });
-const note = (name: string, text: string, hint?: string): Finding =>
-  hint === undefined ? { name, state: 'note', text } : { name, state: 'note', text, hint };
+const note = (name: string, text: string, hint?: string): Finding => ({ name, state: 'note', text, hint });
 function fail(name: string, error: unknown): Finding {
   const issues = error instanceof GatecastError ? error.issues : [];
   const said = errorText(error);
   const text = [said, ...issues.map(({ path, message }) => `${path || '(root)'}: ${message}`)].join('; ');
-  const hint = error instanceof GatecastError ? error.hint : '';
-  return hint === '' ? { name, state: 'fail', text } : { name, state: 'fail', text, hint };
+  const hint = error instanceof GatecastError && error.hint !== '' ? error.hint : undefined;
+  return { name, state: 'fail', text, hint };
 }
 
 function node(): Finding {
@@ -61,7 +60,7 @@ function node(): Finding {
   return note('system', `${text}: tested on Linux x64 and arm64`);
 }
 
-/** Instructions that int8 products profit from, by the kernel's names. */
+/** Instruction sets that speed up int8 products, by the kernel's names. */
 const INT8_FEATURES = ['avx2', 'avx_vnni', 'avx512_vnni', 'asimddp', 'i8mm'];
 
 function processor(): Finding {
@@ -72,7 +71,7 @@ function processor(): Finding {
   const heat = temperatureC === null ? '' : `, ${temperatureC.toFixed(0)} °C`;
   const text = `${cores} cores${heat}, int8 with ${fast.length > 0 ? fast.join(', ') : 'plain instructions'}`;
   return temperatureC !== null && temperatureC > 80
-    ? note('processor', text, 'It is hot.')
+    ? note('processor', text, 'The processor is hot.')
     : ok('processor', text);
 }
 
@@ -86,9 +85,9 @@ function clock(): Finding {
   const now = new Date();
   const text = `${now.toISOString()}, zone ${Intl.DateTimeFormat().resolvedOptions().timeZone}`;
   if (now.getUTCFullYear() < 2024)
-    return note('clock', text, 'The clock is not set: no forecasts are made until it is set.');
+    return note('clock', text, 'The clock is not set. Forecasts start when it is.');
   if (existsSync('/run/systemd/timesync') && !existsSync('/run/systemd/timesync/synchronized'))
-    return note('clock', text, 'systemd has not synchronised it yet.');
+    return note('clock', text, 'systemd has not synchronised the clock yet.');
   return ok('clock', text);
 }
 
@@ -119,7 +118,7 @@ async function model(dataDir: string | undefined, name: string): Promise<Finding
       const us = ((performance.now() - started) * 1000) / runs / rows;
       return ok(
         'model',
-        `${loaded.id} ${loaded.version}, a step takes ${us.toFixed(1)} us a stream (${stepper.leads} leads, ${rows} streams at once)`,
+        `${loaded.id} ${loaded.version}, a step takes ${us.toFixed(1)} us per stream (${stepper.leads} leads, ${rows} streams at once)`,
       );
     } finally {
       await stepper.release();
@@ -130,7 +129,7 @@ async function model(dataDir: string | undefined, name: string): Promise<Finding
   }
 }
 
-/** @param wanted bytes that the store may take */
+/** @param wanted maximum size of the store, bytes */
 function disk(folder: string, wanted: number): Finding {
   const place = nearest(folder);
   try {
@@ -152,16 +151,16 @@ function disk(folder: string, wanted: number): Finding {
       speed = `, a synced write takes ${(performance.now() - started).toFixed(1)} ms`;
       rmSync(probe, { force: true });
     }
-    const text = `${folder}${place === folder ? '' : ' (to be made)'}: ${freeMb.toFixed(0)} MB free${speed}`;
+    const text = `${folder}${place === folder ? '' : ' (does not exist yet)'}: ${freeMb.toFixed(0)} MB free${speed}`;
     return freeMb * 2 ** 20 < wanted
-      ? note('disk', text, 'Less than store.max_size is free.')
+      ? note('disk', text, 'The free space is smaller than store.max_size.')
       : ok('disk', text);
   } catch (error) {
-    return { ...fail('disk', error), hint: 'The user that gatecast runs as needs to write there.' };
+    return { ...fail('disk', error), hint: 'The user that runs gatecast must be able to write there.' };
   }
 }
 
-/** The folder itself, or the nearest one above it that exists. */
+/** The folder, or its nearest existing ancestor. */
 function nearest(folder: string): string {
   let place = folder;
   while (!existsSync(place) && dirname(place) !== place) place = dirname(place);
@@ -186,7 +185,7 @@ async function broker(config: Config): Promise<Finding> {
       name: 'broker',
       state: 'fail',
       text: `${text}, but refuses ${refused.join(', ')}`,
-      hint: 'Check its ACL.',
+      hint: 'Check the ACL of the broker.',
     };
   } catch (error) {
     return fail('broker', error);

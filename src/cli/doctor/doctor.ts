@@ -1,4 +1,4 @@
-/** `gatecast doctor`: can this machine run gatecast, and how well? */
+/** `gatecast doctor`: checks whether this machine can run gatecast. */
 import type { Command } from 'commander';
 import { globals } from '../shared/globals.ts';
 import { AlreadySaid } from '../shared/said.ts';

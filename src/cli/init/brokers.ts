@@ -1,10 +1,10 @@
-/** Where a broker could be: on this machine, or on the network, where brokers announce themselves by mDNS. */
+/** Finds brokers on this machine, and on the network by mDNS. */
 import type { BrokerOptions } from '../../mqtt/options.ts';
 import { brokerOf, LoginRefused, openLink } from '../shared/broker.ts';
 
 export interface FoundBroker {
   readonly url: string;
-  /** `this machine`, or the name under which it announces itself. */
+  /** `this machine`, or the announced name. */
   readonly from: string;
 }
 
@@ -12,13 +12,13 @@ const LOCAL = 'mqtt://127.0.0.1:1883';
 const BROWSE_MS = 2000;
 const MAX_FOUND = 20;
 
-/** The broker of this machine, where one answers, then those that announce themselves. Never rejects. */
+/** The broker of this machine if it answers, then those announced by mDNS. Never rejects. */
 export async function findBrokers(): Promise<FoundBroker[]> {
   const [local, announced] = await Promise.all([answers(LOCAL), browse()]);
   return local ? [{ url: LOCAL, from: 'this machine' }, ...announced] : announced;
 }
 
-/** Whether a broker answers, be it with a refusal. */
+/** Whether a broker answers; a refused login counts. */
 async function answers(url: string): Promise<boolean> {
   try {
     const options: BrokerOptions = await brokerOf({ broker: url }, 'init');
@@ -34,14 +34,14 @@ const SERVICES = [
   { type: 'secure-mqtt', scheme: 'mqtts' },
 ] as const;
 
-/** Services of `_mqtt._tcp` and `_secure-mqtt._tcp`. A machine without multicast has none. */
+/** Services of `_mqtt._tcp` and `_secure-mqtt._tcp`; none on a machine without multicast. */
 export async function browse(
   options: Readonly<Record<string, unknown>> = {},
   waitMs = BROWSE_MS,
 ): Promise<FoundBroker[]> {
   const { Bonjour } = await import('bonjour-service');
   const found = new Map<string, FoundBroker>();
-  // Errors of a socket are no reason to fail: the person is asked instead.
+  // Socket errors are ignored: the user is asked for the broker instead.
   const bonjour = new Bonjour(options, () => {});
   const browsers = SERVICES.map(({ type, scheme }) =>
     bonjour.find({ type }, ({ name, port, host, addresses = [] }) => {

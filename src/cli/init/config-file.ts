@@ -1,4 +1,4 @@
-/** Writes what `gatecast init` found: a new config, or further rules in one that is there, and the password beside it. */
+/** The config that `gatecast init` writes, new or with added rules, and its password file. */
 import { chownSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type Document, isSeq, parseDocument, YAMLSeq } from 'yaml';
@@ -8,13 +8,13 @@ import type { Survey } from '../../ingest/survey.ts';
 import { writeFileAtomic } from '../../system/files.ts';
 import { unwritable } from '../../system/output-file.ts';
 
-/** Where the packages look for it. */
+/** Config path of the packaged service. */
 export const SYSTEM_CONFIG = '/etc/gatecast/gatecast.yaml';
 const PASSWORD_FILE = 'mqtt-password';
 
 export const newConfig = suggestConfig;
 
-/** The text of a config with rules for what it did not read before; all else stays as it is, comments too. */
+/** Adds rules for unread topics to the text of a config; keeps everything else, including comments. */
 export function mergedConfig(text: string, survey: Survey): { text: string; rules: number } {
   const { rules, ignore } = suggestRules(survey);
   if (rules.length === 0) return { text, rules: 0 };
@@ -35,7 +35,7 @@ export function mergedConfig(text: string, survey: Survey): { text: string; rule
 }
 
 /**
- * Keeps a password in a file beside the config that only its owner may read.
+ * Writes a password to a file next to the config that only its owner may read.
  * @returns its path
  */
 export function keepPassword(configPath: string, password: string): string {
@@ -50,14 +50,14 @@ export function keepPassword(configPath: string, password: string): string {
   return path;
 }
 
-/** The user that the service runs as, where the package has made it; root alone may give files to it. */
+/** The service's user, if the package has created it and this process is root, which may change a file's owner. */
 function serviceUser(): { uid: number; gid: number } | null {
   if (process.getuid?.() !== 0) return null;
   const entry = /^gatecast:[^:]*:(\d+):(\d+):/m.exec(readFileSync('/etc/passwd', 'utf8'));
   return entry === null ? null : { uid: Number(entry[1]), gid: Number(entry[2]) };
 }
 
-/** Where the config goes when nobody says: with the service's, where root may write there. */
+/** Default path of the config: the service's for root if its folder exists. */
 export function defaultPath(): string {
   const folder = statSync(dirname(SYSTEM_CONFIG), { throwIfNoEntry: false });
   return process.getuid?.() === 0 && folder?.isDirectory() === true ? SYSTEM_CONFIG : 'gatecast.yaml';

@@ -1,4 +1,4 @@
-/** What was found, family by family, and what a config makes of the messages that were heard. */
+/** Device families found by `gatecast init`, and a test of the suggested config on the recorded messages. */
 
 import type { Config } from '../../config/index.ts';
 import { createRouter } from '../../config/index.ts';
@@ -14,7 +14,7 @@ export interface Finding {
   readonly rules: number;
 }
 
-/** Plays the recorded messages to a config. */
+/** Applies a config to the recorded messages. */
 export function tryOut(config: Config, recording: readonly Recorded[]): Heard {
   const router = createRouter(config);
   const heard = new Heard();
@@ -23,7 +23,7 @@ export function tryOut(config: Config, recording: readonly Recorded[]): Heard {
   return heard;
 }
 
-/** @param first number of the first of `rules` in the config that was tried out */
+/** @param first index of the first of `rules` in the tested config */
 export function findingsOf(rules: readonly SuggestedRule[], heard: Heard, first: number): Finding[] {
   const streams = heard.streams();
   const found = new Map<string, Finding>();

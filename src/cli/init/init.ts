@@ -1,4 +1,4 @@
-/** `gatecast init`: from nothing to a config that runs. */
+/** `gatecast init`: finds the broker and its sensors, and writes a working config. */
 import { type Command, Option } from 'commander';
 import { addLogin, type LoginFlags } from '../shared/broker.ts';
 import { duration } from '../shared/values.ts';
@@ -38,11 +38,11 @@ export function registerInit(program: Command): void {
         .argParser(duration)
         .default(60_000, '1m'),
     )
-    .option('--node <name>', 'name of this gateway; the name of the machine by default')
+    .option('--node <name>', 'name of this gateway; default: the name of the machine')
     .option('--merge', 'add rules for new topics to an existing config')
     .option('--start', 'start the service afterwards; with --no-start, do not ask')
     .option('--no-start')
-    .option('-y, --yes', 'ask nothing')
+    .option('-y, --yes', 'do not ask; use options and defaults')
     .option('--json', 'print JSON')
     .addHelpText('after', EXAMPLES)
     .action(async (flags: InitFlags, command: Command) => {

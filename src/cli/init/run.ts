@@ -50,14 +50,14 @@ export async function init(flags: InitFlags, { out, err, terminal }: InitOutput)
   if (!flags.json) {
     out(`${findingsText(findings)}\n`);
     for (const { topic, reason, detail, count } of rejects.slice(0, 20))
-      out(`not taken: ${topic}: ${reason} (${count}) ${detail}\n`);
+      out(`rejected: ${topic}: ${reason} (${count}) ${detail}\n`);
   }
   if (login.password !== undefined) {
     const file = keepPassword(path, login.password);
     err(`wrote the password to ${file}, which only its owner may read\n`);
   }
   writeOutput(path, text);
-  // As the service will read it.
+  // read back, as the service will
   const config = loadConfig(path);
   err(`${existing === null ? 'wrote' : `added ${many(rules.length, 'rule')} to`} ${path}\n`);
   if (flags.json)
@@ -73,10 +73,10 @@ async function mergeInto(path: string, flags: InitFlags, terminal: Terminal): Pr
   const merge =
     flags.merge === true ||
     (terminal.interactive &&
-      (await terminal.confirm(`${path} is there. Add what it does not read yet?`, true)));
+      (await terminal.confirm(`${path} exists. Add rules for topics that it does not read?`, true)));
   if (!merge)
     throw new GatecastError('USAGE', `${path} exists`, {
-      hint: '--merge adds to it what it does not read yet; -c names another file',
+      hint: '--merge adds rules for topics that it does not read; -c names another file',
     });
   return loadConfig(path);
 }
@@ -101,28 +101,26 @@ async function chooseBroker(flags: InitFlags, err: InitOutput['err'], terminal: 
   }
   const [best] = found;
   const answer = await terminal.ask(
-    best === undefined ? 'URL of the broker, such as mqtt://192.168.1.5' : 'which one, by number or URL?',
+    best === undefined ? 'URL of the broker, such as mqtt://192.168.1.5' : 'number or URL of the broker',
     best === undefined ? '' : '1',
   );
   const chosen = found[Number(answer) - 1]?.url ?? answer;
   return /^[a-z]+:\/\//.test(chosen) ? chosen : `mqtt://${chosen}`;
 }
 
-/** The login of a config, with what the options say instead. */
+/** The login of a config, overridden by options. */
 function loginOf({ mqtt }: Config, flags: InitFlags): Login {
   return {
     broker: flags.broker ?? mqtt.url,
-    ...defined({
-      username: flags.username ?? mqtt.username,
-      passwordFile: flags.passwordFile ?? mqtt.password_file,
-      ca: flags.ca ?? mqtt.ca,
-      cert: flags.cert ?? mqtt.cert,
-      key: flags.key ?? mqtt.key,
-    }),
+    username: flags.username ?? mqtt.username,
+    passwordFile: flags.passwordFile ?? mqtt.password_file,
+    ca: flags.ca ?? mqtt.ca,
+    cert: flags.cert ?? mqtt.cert,
+    key: flags.key ?? mqtt.key,
   };
 }
 
-/** Tries the login; asks for what the broker wants. */
+/** Tries the login; if the broker refuses, asks for user name and password. */
 async function logIn(wanted: Login, err: InitOutput['err'], terminal: Terminal): Promise<Login> {
   let login = wanted;
   if (login.username !== undefined && login.passwordFile === undefined && terminal.interactive)
@@ -134,16 +132,12 @@ async function logIn(wanted: Login, err: InitOutput['err'], terminal: Terminal):
     } catch (error) {
       if (!(error instanceof LoginRefused) || !terminal.interactive || attempt === LOGIN_ATTEMPTS)
         throw error;
-      err(login.username === undefined ? `${login.broker} wants a login\n` : `${error.message}\n`);
+      err(login.username === undefined ? `${login.broker} requires a login\n` : `${error.message}\n`);
     }
     const username = await terminal.ask('user name', login.username);
     const password = await terminal.secret(`password of ${username}`);
-    login = {
-      broker: login.broker,
-      ...defined({ ca: login.ca, cert: login.cert, key: login.key }),
-      username,
-      password,
-    };
+    const { broker, ca, cert, key } = login;
+    login = { broker, ca, cert, key, username, password };
   }
 }
 
@@ -153,7 +147,7 @@ async function listenFor(
   config: Config | null,
   err: InitOutput['err'],
 ): Promise<Overheard> {
-  err(`listening for ${secondsText(listenMs / 1000)}; ctrl-c ends it sooner\n`);
+  err(`listening for ${secondsText(listenMs / 1000)}; Ctrl-C ends it early\n`);
   const { isTTY = false, columns } = process.stderr;
   const bar = new ProgressBar({ isTTY, columns, write: err });
   const began = performance.now();
@@ -187,12 +181,16 @@ function nothingHeard({ heard, refused }: Overheard, existing: Config | null): G
       },
     );
   if (existing !== null && heard.messages > 0)
-    return new GatecastError('USAGE', 'every topic with measurements is read by a rule already', {
-      hint: 'there is nothing to add',
+    return new GatecastError('USAGE', 'every topic with measurements is already read by a rule', {
+      hint: 'no rule was added',
     });
-  return new GatecastError('USAGE', heard.messages === 0 ? 'no message came' : 'no measurements were heard', {
-    hint: 'do the sensors publish to this broker, and may this user read them? --listen 10m hears the slow ones',
-  });
+  return new GatecastError(
+    'USAGE',
+    heard.messages === 0 ? 'no message arrived' : 'no message contained a measurement',
+    {
+      hint: 'check that the sensors publish to this broker and that this user may read them; --listen 10m waits for slow sensors',
+    },
+  );
 }
 
 function configText(
@@ -221,8 +219,8 @@ async function offerStart(
   const possible = path === SYSTEM_CONFIG && hasService();
   if (!possible) {
     if (flags.start === true)
-      throw new GatecastError('USAGE', `there is no service that reads ${path}`, {
-        hint: `run it yourself: gatecast run -c ${path}`,
+      throw new GatecastError('USAGE', `no service reads ${path}`, {
+        hint: `run it without a service: gatecast run -c ${path}`,
       });
     err(`next: gatecast run -c ${path}\n`);
     return;
@@ -240,8 +238,3 @@ async function offerStart(
     });
   err('the service runs: journalctl -fu gatecast\n');
 }
-
-const defined = <T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
-  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: Exclude<T[K], undefined>;
-  };

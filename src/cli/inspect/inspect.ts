@@ -34,12 +34,6 @@ batch (at most ten minutes ago), state and scores as of the last saved state.`,
       const { inspect } = await import('./run.ts');
       const { systemClock } = await import('../../system/clock.ts');
       const { dataDir } = globals(command);
-      const request = {
-        ...flags,
-        ...(stream === undefined ? {} : { stream }),
-        ...(dataDir === undefined ? {} : { dataDir }),
-        nowMs: systemClock.now(),
-      };
-      process.stdout.write(inspect(request));
+      process.stdout.write(inspect({ ...flags, stream, dataDir, nowMs: systemClock.now() }));
     });
 }

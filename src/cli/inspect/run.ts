@@ -1,4 +1,4 @@
-/** What `gatecast inspect` does; returns the text to print. */
+/** `gatecast inspect`; returns the text to print. */
 import { KnownStreams } from '../../agent/known-streams.ts';
 import { type Config, createRouter, loadConfig } from '../../config/index.ts';
 import { GatecastError } from '../../errors.ts';
@@ -13,7 +13,7 @@ export interface InspectRequest {
   readonly stream?: string;
   /** Path of the config file. */
   readonly config?: string;
-  /** Goes before what the config says. */
+  /** Overrides the config. */
   readonly dataDir?: string;
   readonly last: number;
   readonly days: number;
@@ -21,22 +21,22 @@ export interface InspectRequest {
   readonly nowMs: number;
 }
 
-/** What is printed with `--json`. Times are ISO 8601 UTC. */
+/** The output with `--json`. Times are ISO 8601 UTC. */
 export interface StreamReport {
   readonly stream: string;
   readonly unit: string | null;
   readonly interval_s: number | null;
-  /** Where that is from: the saved state, the config, or the distance of the readings. */
+  /** Source of the interval: the saved state, the config, or the times of the readings. */
   readonly interval_from: 'state' | 'config' | 'readings' | null;
   readonly horizon_steps: number | null;
   readonly samples: number;
   readonly first: string | null;
   readonly last: string | null;
   readonly state: {
-    /** null: by an older version. */
+    /** null: saved by an older version. */
     readonly saved: string | null;
     readonly age_s: number | null;
-    /** Readings from here on are replayed into it at the next start. */
+    /** The next start replays readings from this time on. */
     readonly replay_from: string;
     readonly bytes: number;
     readonly model: string;
@@ -66,7 +66,7 @@ export function inspect(request: InspectRequest): string {
   const config = request.config === undefined ? null : loadConfig(request.config);
   const dir = request.dataDir ?? config?.data_dir;
   if (dir === undefined) {
-    throw new GatecastError('USAGE', 'inspect needs to know where the store is', {
+    throw new GatecastError('USAGE', 'inspect needs the folder of the store', {
       hint: 'name the config with -c, or the folder with --data-dir',
     });
   }
@@ -76,7 +76,7 @@ export function inspect(request: InspectRequest): string {
     if (request.stream === undefined) {
       if (request.json === true) return `${JSON.stringify(names, null, 2)}\n`;
       return names.length === 0
-        ? `${dir} holds no stream yet\n`
+        ? `${dir} has no streams yet\n`
         : `${names.map((name) => printable(name)).join('\n')}\n`;
     }
     if (!names.includes(request.stream)) throw unknown(request.stream, names, dir);
@@ -89,18 +89,19 @@ export function inspect(request: InspectRequest): string {
   }
 }
 
+/** Stream names in the hint. */
 const SHOWN = 8;
 
 function unknown(stream: string, names: readonly string[], dir: string): GatecastError {
   const like = names.filter((name) => name.includes(stream.split('/').at(-1) ?? stream));
   const some = (like.length > 0 ? like : names).slice(0, SHOWN).join(', ');
-  const hint = names.length === 0 ? 'it holds none yet' : `it has ${some}; gatecast inspect lists all`;
+  const hint = names.length === 0 ? 'it has no streams yet' : `it has ${some}; gatecast inspect lists all`;
   return new GatecastError('STREAM_UNKNOWN', `${dir} has no stream ${printable(stream)}`, {
     hint: printable(hint),
   });
 }
 
-/** What the config says of the stream; null without one, or where it does not read the stream any more. */
+/** Settings of the stream from the config; null without a config, or if it no longer reads the stream. */
 function specOf(store: Inspection, config: Config | null, stream: string): StreamSpec | null {
   if (config === null) return null;
   const known = new KnownStreams({ getMeta: store.getMeta, setMeta: () => undefined });

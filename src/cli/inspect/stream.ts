@@ -1,4 +1,4 @@
-/** Sums up what a store holds of one stream: by day, and the newest of it. Keeps a day's sums, never the samples. */
+/** Summarises the stored samples of one stream: sums by day, and the newest samples. Memory does not grow with the samples. */
 import { learnInterval, READINGS_TO_LEARN } from '../../series/interval.ts';
 import { type MarkName, markNames, REFUSED } from '../../series/quality.ts';
 import type { RejectCount } from '../../store/reject-counts.ts';
@@ -9,15 +9,15 @@ export type Counts = Record<string, number>;
 export interface DaySummary {
   /** UTC, such as 2025-03-01. */
   readonly day: string;
-  /** Readings that were taken. */
+  /** Accepted readings. */
   samples: number;
-  /** Buckets with such a reading; null while the interval is unknown. */
+  /** Buckets with an accepted reading; null while the interval is unknown. */
   buckets: number | null;
-  /** Buckets without one, between the first and the last reading of the stream. */
+  /** Buckets without an accepted reading, between the first and the last reading of the stream. */
   gaps: number | null;
-  /** Readings, by what is wrong with them. */
+  /** Number of readings by quality mark. */
   readonly marks: Partial<Record<MarkName, number>>;
-  /** Readings that were refused, by reason. */
+  /** Number of refused readings by reason. */
   readonly rejects: Counts;
 }
 
@@ -27,16 +27,16 @@ export interface StreamSummary {
   readonly lastMs: number | null;
   /** Ascending. */
   readonly days: readonly DaySummary[];
-  /** The newest, ascending. */
+  /** The newest samples, ascending by time. */
   readonly last: readonly StoredSample[];
 }
 
 const DAY_MS = 86_400_000;
 
 /**
- * @param walk its samples, ascending by time
- * @param intervalMs of the stream's buckets; null: found out from the first readings
- * @param most newest samples to keep
+ * @param walk iterates over the samples, ascending by time
+ * @param intervalMs of the stream's buckets; null: learnt from the first readings
+ * @param most number of newest samples to keep
  */
 export function summarise(
   walk: () => Iterable<StoredSample>,
@@ -84,7 +84,7 @@ export function summarise(
     day.rejects[reason] = (day.rejects[reason] ?? 0) + count;
   }
   if (interval !== null && firstMs !== null && lastMs !== null) {
-    // Also the days on which nothing came.
+    // also the days without a reading
     for (let ms = firstMs; ms < lastMs; ms += DAY_MS) dayOf(ms);
     for (const [startMs, day] of days) day.gaps = labels(startMs, firstMs, lastMs, interval) - day.buckets!;
   }
@@ -106,7 +106,7 @@ function firstTimes(samples: Iterable<StoredSample>): number[] {
   return times;
 }
 
-/** Buckets whose label lies on the day, from the one of the first reading to that of the last. */
+/** Number of buckets that start on the day, between the first and the last reading. */
 function labels(dayMs: number, firstMs: number, lastMs: number, intervalMs: number): number {
   const from = Math.max(Math.ceil(dayMs / intervalMs), Math.floor(firstMs / intervalMs));
   const to = Math.min(Math.ceil((dayMs + DAY_MS) / intervalMs) - 1, Math.floor(lastMs / intervalMs));

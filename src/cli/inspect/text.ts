@@ -1,11 +1,12 @@
-/** What `gatecast inspect` prints for people. */
+/** The text output of `gatecast inspect`. */
 import { formatDuration, formatSize } from '../../config/units.ts';
 import { digitsFor, inDigits } from '../../forecast/digits.ts';
 import { MARK_TEXTS, type MarkName } from '../../series/quality.ts';
+import { textTable } from '../shared/text-table.ts';
 import type { StreamReport } from './run.ts';
 import type { Counts } from './stream.ts';
 
-/** Least significant digits of a number. */
+/** Minimum number of significant digits. */
 const DIGITS = 4;
 
 const counted = (counts: Counts): string =>
@@ -13,13 +14,9 @@ const counted = (counts: Counts): string =>
     .map(([name, n]) => `${name} ${n}`)
     .join(', ');
 
-/** Columns padded to their widest cell; the first is left-aligned. */
-function table(rows: readonly (readonly string[])[]): string[] {
-  const widths = (rows[0] ?? []).map((_, at) => Math.max(...rows.map((row) => row[at].length)));
-  return rows.map((row) =>
-    `  ${row.map((cell, at) => (at === 0 ? cell.padEnd(widths[at]) : cell.padStart(widths[at]))).join('  ')}`.trimEnd(),
-  );
-}
+/** An indented table. */
+const table = (rows: readonly (readonly string[])[]): string =>
+  textTable(rows, true).trimEnd().replace(/^/gm, '  ');
 
 const UNITS: readonly (readonly [name: string, seconds: number])[] = [
   ['d', 86_400],
@@ -28,7 +25,7 @@ const UNITS: readonly (readonly [name: string, seconds: number])[] = [
   ['s', 1],
 ];
 
-/** In the two largest units. */
+/** Elapsed time in its two largest units: `2d 3h ago`. */
 function ago(seconds: number): string {
   const at = Math.max(
     0,
@@ -45,8 +42,8 @@ function ago(seconds: number): string {
 }
 
 /**
- * Names and units come from topics and payloads: a control character in one must not reach the terminal.
- * @param kept control characters that stay
+ * Escapes control characters, because names and units come from topics and payloads.
+ * @param kept control characters to leave as they are
  */
 export function printable(text: string, kept = ''): string {
   return text.replace(/\p{Cc}/gu, (char) =>
@@ -73,7 +70,7 @@ export function reportText(report: StreamReport, nowMs: number): string {
     const values = readings.flatMap(({ value }) => value ?? []);
     const digits = digitsFor(values, DIGITS);
     const named = readings.map(({ time, value, marks: own }) => [time, shown(value, digits), own.join(', ')]);
-    lines.push(...table(named));
+    lines.push(table(named));
   }
   const seen = new Set(readings.flatMap(({ marks: own }) => own));
   for (const name of seen) lines.push(`  ${name}: ${MARK_TEXTS.get(name as MarkName) ?? ''}`);
@@ -88,13 +85,13 @@ export function reportText(report: StreamReport, nowMs: number): string {
       counted(day.marks) || '-',
       counted(day.rejects) || '-',
     ]);
-    lines.push(...table([head, ...cells]));
+    lines.push(table([head, ...cells]));
   }
   if (scores.length > 0) {
-    lines.push('', 'scores of what was published, as of that state');
+    lines.push('', 'scores of the published forecasts, as of the saved state');
     const head = ['lead', 'n', 'mae', 'mase', 'bias', 'coverage', 'vs naive', 'vs seasonal'];
     const keys = ['h', 'n', 'mae', 'mase', 'bias', 'coverage', 'skill_vs_naive', 'skill_vs_seasonal'];
-    lines.push(...table([head, ...scores.map((score) => keys.map((key) => shown(score[key] ?? null)))]));
+    lines.push(table([head, ...scores.map((score) => keys.map((key) => shown(score[key] ?? null)))]));
   }
   return `${lines.join('\n')}\n`;
 }
@@ -103,14 +100,14 @@ const shown = (value: number | null, digits = DIGITS): string =>
   value === null ? '-' : String(inDigits(value, digits));
 
 function intervalText({ interval_s, interval_from, horizon_steps }: StreamReport): string {
-  if (interval_s === null) return 'not known yet';
-  const from = { state: '', config: ', from the config', readings: ', from the distance of the readings' };
+  if (interval_s === null) return 'unknown';
+  const from = { state: '', config: ', from the config', readings: ', from the times of the readings' };
   const ahead = horizon_steps === null ? '' : `, forecast ${horizon_steps} ahead`;
   return `${formatDuration(interval_s * 1000)}${ahead}${from[interval_from ?? 'state']}`;
 }
 
 function stateText(state: StreamReport['state']): string {
-  if (state === null) return 'none saved yet';
+  if (state === null) return 'none saved';
   const saved = state.age_s === null ? 'saved by an older version' : `saved ${ago(state.age_s)}`;
   const buckets = state.buckets === null ? '' : `, ${state.buckets} buckets`;
   return `${saved}${buckets}, ${formatSize(state.bytes)}, of model ${state.model.slice(0, 12)}; replay from ${state.replay_from}`;

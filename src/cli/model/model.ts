@@ -43,7 +43,7 @@ export function registerModel(program: Command): void {
     .argument('<file>')
     .requiredOption('--name <name>', 'name in the registry')
     .addOption(new Option('--cell <cell>', 'cell of the torch.nn stack').choices(['rnn', ...CELLS]))
-    .option('--like <model>', 'the weights are of the same network as this model, including its head')
+    .option('--like <model>', 'the weights belong to the same network as this model, including its head')
     .addOption(configOption())
     .addHelpText(
       'after',

@@ -1,4 +1,4 @@
-/** What the `gatecast model` commands do; each returns the text to print. */
+/** The `gatecast model` commands; each returns the text to print. */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { GatecastError } from '../../errors.ts';
@@ -80,12 +80,12 @@ export async function importInto(
 ): Promise<string> {
   if (!MODEL_NAME.test(flags.name)) {
     throw new GatecastError('USAGE', `'${flags.name}' cannot be the name of a model.`, {
-      hint: 'Letters, digits, dots, dashes and underscores, beginning with a letter or digit, at most 64.',
+      hint: 'Use at most 64 letters, digits, dots, dashes and underscores; begin with a letter or digit.',
     });
   }
-  // Hiding a model, above all the one that came with gatecast, would change what streams run.
+  // A model of the same name would hide the existing one, even a shipped one, and so change the forecasts.
   if (registry.has(flags.name)) {
-    throw new GatecastError('MODEL_INVALID', `There is a model '${flags.name}' already.`, {
+    throw new GatecastError('MODEL_INVALID', `A model '${flags.name}' already exists.`, {
       hint: 'Choose another name with --name.',
     });
   }
@@ -103,7 +103,7 @@ export async function importInto(
     : 'a step model';
   const use = files.step
     ? `forecasts ${dimensions.leads} steps`
-    : 'a bare cell stack: it can be exported and compared, but forecasts nothing by itself';
+    : 'a bare cell stack: it can be exported and compared, but it makes no forecasts';
   return `${flags.name}: ${network}; ${use} (model ${hash})\n`;
 }
 
@@ -120,12 +120,12 @@ export function exportTo(registry: ModelRegistry, name: string, flags: ExportFla
 }
 
 /**
- * @throws GatecastError USAGE without a data directory, MODEL_UNKNOWN without a previous model, LOCKED beside a running agent,
- * which would write over what is changed here
+ * @throws GatecastError USAGE without a data directory, MODEL_UNKNOWN without a previous model, LOCKED while an agent runs,
+ * which would overwrite the change
  */
 export function rollBack(registry: ModelRegistry, slotsFile: string | null, group: string): string {
   if (!slotsFile) {
-    throw new GatecastError('USAGE', 'A data directory is needed to roll back.', {
+    throw new GatecastError('USAGE', 'model rollback needs a data directory.', {
       hint: 'Name the config with -c, or the folder with --data-dir or GATECAST_DATA_DIR.',
     });
   }
@@ -135,10 +135,10 @@ export function rollBack(registry: ModelRegistry, slotsFile: string | null, grou
     const slots = new ModelSlots(slotsFile);
     const configured = slots.configuredOf(group) ?? 'base';
     const { previous } = slots.get(group, configured);
-    // A model that cannot be opened is no place to go back to.
+    // throws if the previous model cannot be opened
     if (previous) registry.open(previous);
     const { current } = slots.rollback(group, configured, 'rolled back from the command line');
-    return `Group '${group}' runs '${current}' from the agent's next start on.\n`;
+    return `Group '${group}' runs '${current}' from the next start of the agent.\n`;
   } finally {
     lock?.release();
   }

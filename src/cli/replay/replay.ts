@@ -27,8 +27,8 @@ Examples:
   $ gatecast replay air.csv --time Date,Time --missing -200 --broker mqtt://127.0.0.1 --speed max
   $ gatecast replay motes.csv.gz --time ts_ms --id node --topic 'motes/{id}' --broker mqtt://127.0.0.1
 
-A message is a row: {"<column>": number, ..., "time": "2016-07-01T00:00:00.000Z"}; cells without a value are left out.
-With {column} in the topic, each value is a message of its own, a plain number.`;
+Each row becomes one message: {"<column>": number, ..., "time": "2016-07-01T00:00:00.000Z"}; empty cells are left out.
+With {column} in the topic, each value becomes one message, a plain number.`;
 
 export function registerReplay(program: Command): void {
   const command = program
@@ -53,12 +53,12 @@ export function registerReplay(program: Command): void {
     .option('--retain', 'let the broker keep the last message of each topic')
     .option('--from <rows>', 'rows to skip', count, 0)
     .addOption(
-      new Option('--limit <rows>', 'most rows to publish')
+      new Option('--limit <rows>', 'maximum number of rows to publish')
         .argParser((text) => (text === 'all' ? Number.POSITIVE_INFINITY : whole(text)))
         .default(Number.POSITIVE_INFINITY, 'all'),
     );
   addTableOptions(command, 'columns to send')
-    .option('--interval <duration>', 'distance of rows, for files without a time column', duration)
+    .option('--interval <duration>', 'interval between rows, for files without a time column', duration)
     .option('--json', 'print the summary as JSON')
     .addHelpText('after', EXAMPLES)
     .action(run);
@@ -82,17 +82,24 @@ async function run(file: string, options: Options): Promise<void> {
     file,
     table: {
       columns: options.columns,
-      ...pick(options, ['time', 'timeFormat', 'id', 'delimiter', 'decimal', 'missing']),
-      ...(options.clockStart === undefined ? {} : { clockStartMs: options.clockStart }),
-      ...(options.interval === undefined ? {} : { intervalMs: options.interval }),
+      time: options.time,
+      timeFormat: options.timeFormat,
+      id: options.id,
+      delimiter: options.delimiter,
+      decimal: options.decimal,
+      missing: options.missing,
+      clockStartMs: options.clockStart,
+      intervalMs: options.interval,
     },
     broker: {
       ...plainBrokerOptions(options.broker, `gatecast-replay-${process.pid}`),
-      ...pick(options, ['username', 'passwordFile', 'ca']),
+      username: options.username,
+      passwordFile: options.passwordFile,
+      ca: options.ca,
     },
     topic: options.topic ?? (options.id === undefined ? 'replay/{file}' : 'replay/{file}/{id}'),
     speed: options.speed,
-    ...(options.maxWait === undefined ? {} : { maxWaitMs: options.maxWait }),
+    maxWaitMs: options.maxWait,
     qos: options.qos === '0' ? 0 : 1,
     retain: options.retain ?? false,
     from: options.from,
@@ -121,15 +128,6 @@ async function run(file: string, options: Options): Promise<void> {
   }
   if (leftOut.rowsWithoutTime > 0)
     process.stderr.write(`left out: ${leftOut.rowsWithoutTime} rows without a time\n`);
-}
-
-function pick<T extends object, K extends keyof T>(
-  from: T,
-  keys: readonly K[],
-): { [P in K]?: NonNullable<T[P]> } {
-  return Object.fromEntries(keys.filter((key) => from[key] !== undefined).map((key) => [key, from[key]])) as {
-    [P in K]?: NonNullable<T[P]>;
-  };
 }
 
 function speed(text: string): number {

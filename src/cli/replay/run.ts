@@ -1,4 +1,4 @@
-/** Publishes the rows of a file as MQTT messages, at the pace of their times. */
+/** Publishes the rows of a file as MQTT messages, paced by their times. */
 
 import { GatecastError } from '../../errors.ts';
 import { fillTemplate, placeholders, safeName } from '../../ingest/stream-name.ts';
@@ -12,21 +12,21 @@ export interface ReplayOptions {
   readonly file: string;
   readonly table: TableOptions;
   readonly broker: BrokerOptions;
-  /** Placeholders: `{file}`, `{id}`, `{column}`; with `{column}` each value is a message of its own, a plain number. */
+  /** Placeholders: `{file}`, `{id}`, `{column}`; with `{column}` each value becomes one message, a plain number. */
   readonly topic: string;
-  /** Seconds of the file a second; infinity: as fast as the broker takes it. */
+  /** Seconds of the file per second; infinity: as fast as the broker accepts messages. */
   readonly speed: number;
-  /** Longest pause between two rows; left out: as long as the file's. */
+  /** Longest pause between two rows; omitted: unlimited. */
   readonly maxWaitMs?: number;
   readonly qos: 0 | 1;
   readonly retain: boolean;
-  /** Rows to skip and most rows to publish. */
+  /** Rows to skip, and maximum number of rows to publish. */
   readonly from: number;
   readonly limit: number;
   readonly clock: Clock;
-  /** Told after each row. */
+  /** Called after each row. */
   readonly progress?: (done: number, total: number, row: TableRow) => void;
-  /** Asked before each row. */
+  /** Checked before each row. */
   readonly stopped?: () => boolean;
 }
 
@@ -39,15 +39,15 @@ export interface Replayed {
 }
 
 const PLACEHOLDERS = ['file', 'id', 'column'];
-/** Sleeps shorter than this are not worth a timer; rows due within it go out together, ms. */
+/** Shortest sleep, ms; rows due within it are sent together. */
 const SLEEP_MIN_MS = 2;
 
-/** @throws USAGE for an impossible topic; CSV_INVALID, FILE_UNREADABLE, BROKER_UNREACHABLE */
+/** @throws USAGE for an invalid topic; CSV_INVALID, FILE_UNREADABLE, BROKER_UNREACHABLE */
 export async function replay(options: ReplayOptions): Promise<Replayed> {
   const unknown = placeholders(options.topic).filter((name) => !PLACEHOLDERS.includes(name));
   if (unknown.length > 0) {
-    throw new GatecastError('USAGE', `the topic has {${unknown[0]}}`, {
-      hint: 'known are {file}, {id} and {column}',
+    throw new GatecastError('USAGE', `the topic has an unknown placeholder {${unknown[0]}}`, {
+      hint: 'use {file}, {id} and {column}',
     });
   }
   const table = readTable(options.file, options.table);
@@ -59,7 +59,7 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
   let rows = 0;
   let messages = 0;
   let firstMs: number | null = null;
-  /** What was cut of silences, less the jumps back. */
+  /** Total time by which pauses were shortened, minus jumps back in time. */
   let cutMs = 0;
   let index = 0;
   try {
@@ -67,9 +67,9 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
       if (index++ < options.from) continue;
       if (rows >= options.limit || options.stopped?.()) break;
       firstMs ??= row.timeMs;
-      // a row whose time lies before the first one's is due at once, as a late message is
+      // a row earlier than the first one is due at once, like a late message
       const restMs = startMs + (row.timeMs - firstMs) / speed - cutMs - clock.monotonic();
-      // Also where the file's clock jumps back: the rows after it keep their pace, they are not to be caught up with.
+      // Also limits a jump back in time: the rows after it keep their pace instead of being sent at once.
       const waitMs = Math.max(-maxWaitMs, Math.min(restMs, maxWaitMs));
       if (Number.isFinite(restMs)) cutMs += restMs - waitMs;
       if (waitMs > SLEEP_MIN_MS && !(await pause(clock, waitMs, options.stopped))) break;
@@ -106,8 +106,8 @@ function messageMaker(
     ]);
     const topic = fillTemplate(options.topic, values);
     if (!isTopicName(topic)) {
-      throw new GatecastError('USAGE', `"${topic}" is no topic to publish to`, {
-        hint: 'a topic has no +, # and no empty levels',
+      throw new GatecastError('USAGE', `"${topic}" is not a valid topic name`, {
+        hint: 'a topic name has no +, no # and no empty levels',
       });
     }
     topics.set(key, topic);
@@ -133,12 +133,12 @@ function messageMaker(
   };
 }
 
-/** The file's name without folder and endings. */
+/** The file's name without folder and extensions. */
 export function fileStem(path: string): string {
   return (path.split('/').at(-1) ?? '').replace(/(\.csv)?(\.gz)?$/i, '');
 }
 
-/** Returns false when it was told to stop meanwhile. */
+/** Returns false if `stopped` became true meanwhile. */
 async function pause(clock: Clock, ms: number, stopped: () => boolean = () => false): Promise<boolean> {
   const end = clock.monotonic() + ms;
   while (!stopped()) {

@@ -66,8 +66,8 @@ and its version is the time in milliseconds: the clocks of this machine and of t
       const options = await brokerOf(flags, 'request');
       const answer = await send({ base, node, verb, stream, group, signer, waitMs }, options);
       if (answer === null)
-        throw new GatecastError('BROKER_UNREACHABLE', `${node} has not answered within ${waitMs / 1000} s`, {
-          hint: 'is that its name, does it run, and may this login publish on request/+ and read response/+?',
+        throw new GatecastError('BROKER_UNREACHABLE', `${node} did not answer within ${waitMs / 1000} s`, {
+          hint: 'check the name, that gatecast runs there, and that this login may publish on request/+ and read response/+',
         });
       const { status, data, error } = answer;
       if (flags.json) print(`${JSON.stringify({ status, data, error }, null, 2)}\n`);

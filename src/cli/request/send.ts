@@ -1,4 +1,4 @@
-/** One request over the broker: published once the answers can be heard, and its answer, found by its transaction. */
+/** Sends one request over the broker: subscribes to the answers, publishes, and finds the answer by its transaction. */
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import type { BrokerOptions } from '../../mqtt/options.ts';
@@ -13,12 +13,12 @@ export interface RequestToSend {
   readonly verb: string;
   readonly stream?: string | undefined;
   readonly group?: string | undefined;
-  /** Null: it is not signed. */
+  /** null: unsigned. */
   readonly signer: Signer | null;
   readonly waitMs: number;
 }
 
-/** A signed request is valid for so long, s. */
+/** Validity of a signed request, s. */
 const VALID_S = 300;
 const LOOK_MS = 50;
 
@@ -30,7 +30,7 @@ const answerSchema = z.object({
 });
 export type Answer = z.infer<typeof answerSchema>;
 
-/** @returns null where no answer came in time. @throws GatecastError BROKER_UNREACHABLE */
+/** @returns null if no answer arrived in time. @throws GatecastError BROKER_UNREACHABLE */
 export async function send(request: RequestToSend, options: BrokerOptions): Promise<Answer | null> {
   const { base, node, verb, signer, waitMs } = request;
   const topics = topicsOf(base, node);
@@ -58,7 +58,7 @@ export async function send(request: RequestToSend, options: BrokerOptions): Prom
   }
 }
 
-/** The version is the time, so that several machines may use one key without knowing of each other. */
+/** The version is the time, so that several machines can use one key without coordination. */
 function claimsOf(
   { base, node, verb }: RequestToSend,
   asked: Pick<RequestClaims, 'transaction' | 'stream' | 'group'>,

@@ -1,4 +1,4 @@
-/** Options of a login at the broker, and one connection of a command: it ends with the command and leaves nothing behind. */
+/** Login options for the broker, and the connection of a command: a clean session that ends with the command. */
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
@@ -18,7 +18,7 @@ export interface LoginFlags {
   readonly key?: string;
 }
 
-/** @param local whether the broker of this machine is meant where none is named */
+/** @param local whether the default is the broker of this machine */
 export function addLogin(command: Command, local = true): Command {
   const broker = new Option('--broker <url>', 'the broker');
   return command
@@ -45,7 +45,7 @@ export async function brokerOf(
   return { ...plainBrokerOptions(flags.broker, clientId), username, password, passwordFile, ca, cert, key };
 }
 
-/** The keys of `mqtt` in a config that these flags amount to. */
+/** The `mqtt` section of a config with these flags. */
 export function mqttOf({
   broker,
   username,
@@ -54,7 +54,7 @@ export function mqttOf({
   cert,
   key,
 }: LoginFlags): Record<string, string> {
-  // The service runs in another folder.
+  // absolute, because the service runs in another folder
   const file = (path: string | undefined): string | undefined => (path === undefined ? path : resolve(path));
   const keys = {
     url: broker,
@@ -69,7 +69,7 @@ export function mqttOf({
   );
 }
 
-/** The password that belongs to the flags: typed without echo where a user is named, no file, and there is a terminal. */
+/** Adds the password: asked for without echo if there is a user name, no password file, and a terminal. */
 export async function withPassword<T extends LoginFlags>(
   flags: T,
   terminal: Terminal,
@@ -79,21 +79,21 @@ export async function withPassword<T extends LoginFlags>(
 }
 
 export interface Link {
-  /** Resolves when the broker has it. @throws GatecastError BROKER_UNREACHABLE, also where the broker refuses the message */
+  /** Resolves when the broker has acknowledged. @throws GatecastError BROKER_UNREACHABLE, also if the broker refuses the message */
   publish(message: Outgoing): Promise<void>;
-  /** @throws GatecastError BROKER_UNREACHABLE where the broker refuses a filter */
+  /** @throws GatecastError BROKER_UNREACHABLE if the broker refuses a filter */
   subscribe(filters: readonly string[]): Promise<void>;
-  /** Resolves when all that the broker had sent before is here. */
+  /** Resolves when all messages that the broker has sent before have arrived (a ping round trip). */
   settled(): Promise<void>;
   close(): Promise<void>;
-  /** Whether the connection is gone; it does not come back. */
+  /** Whether the connection has ended; it is not restored. */
   readonly lost: boolean;
 }
 
-/** The broker may speak 3.1.1 only. */
+/** The broker may support MQTT 3.1.1 only. */
 export class OtherVersion extends GatecastError {}
 
-/** Another user name or password may do. */
+/** The broker refused the user name, password or certificate. */
 export class LoginRefused extends GatecastError {}
 
 /** @throws GatecastError BROKER_UNREACHABLE, FILE_UNREADABLE */
@@ -115,7 +115,7 @@ async function attempt(
     import('../../mqtt/connection.ts'),
     import('../../mqtt/options.ts'),
   ]);
-  /** Rejections of what waits for the broker. */
+  /** Reject functions of the requests that wait for the broker. */
   const waiting = new Set<(error: GatecastError) => void>();
   let lost: GatecastError | null = null;
   const ask = (begin: (connection: Connection, done: () => void, fail: (text: string) => void) => void) =>
@@ -185,7 +185,7 @@ async function attempt(
   };
 }
 
-/** Why a connection ended, as the error of a command. */
+/** The error for a connection that ended. */
 export function unreachable(url: string, end: ConnectionEnd): GatecastError {
   if (end.kind === 'version' || end.kind === 'hang-up')
     return new OtherVersion('BROKER_UNREACHABLE', `${url}: ${end.reason}`);

@@ -1,4 +1,4 @@
-/** What a failed command prints, and the exit code it ends with: 1 failed, 2 wrong usage or an invalid config. */
+/** Error output and exit code of a failed command: 1 failed, 2 wrong usage or an invalid config. */
 import { type ErrorCode, errorText, GatecastError } from '../../errors.ts';
 
 const USAGE_CODES: ReadonlySet<ErrorCode> = new Set(['USAGE', 'CONFIG_INVALID']);
@@ -13,7 +13,7 @@ export function describeFailure(error: unknown, debug: boolean): { text: string;
   } else {
     const text = errorText(error);
     lines.push(`gatecast: unexpected error: ${text.split('\n', 1)[0]}`);
-    if (!debug) lines.push('  --debug prints where it happened.');
+    if (!debug) lines.push('  --debug prints the stack trace.');
   }
   if (debug && error instanceof Error) {
     lines.push(error.stack ?? '');

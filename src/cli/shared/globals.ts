@@ -1,10 +1,10 @@
-/** Options that several commands share, and what they mean. */
+/** Options shared by several commands. */
 import { type Command, Option } from 'commander';
 
 export interface Globals {
-  /** Where the registry and the store are; undefined: what the config or the command itself says. */
+  /** Folder of the model registry and the store; undefined: from the config, or the command's default. */
   readonly dataDir?: string;
-  /** Print stacks. */
+  /** Print stack traces. */
   readonly debug?: boolean;
 }
 
@@ -18,7 +18,7 @@ export function addGlobals(program: Command): void {
     .option('--debug', 'print the stack of an unexpected error');
 }
 
-/** Of the command whose action runs. An empty folder, as from an empty environment variable, counts as absent. */
+/** The global options of a command. An empty folder (an empty environment variable) counts as absent. */
 export function globals(command: Command): Globals {
   const { dataDir, debug } = command.optsWithGlobals<Globals>();
   return { ...(dataDir ? { dataDir } : {}), ...(debug ? { debug } : {}) };

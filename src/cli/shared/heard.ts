@@ -1,11 +1,11 @@
-/** What a config makes of the messages: its streams, and what is not taken. */
+/** Applies a config to messages and collects the streams and the rejects. */
 import type { Routed } from '../../ingest/router.ts';
 import { clockAdvice } from '../../ingest/sender-clock.ts';
 import { refusal } from '../../series/admission.ts';
 import { couldBeSentinel, standsApart } from '../../series/sentinels.ts';
 import type { StreamSpec } from '../../series/spec.ts';
 
-/** Of what is remembered; a hostile broker must not fill the memory. */
+/** Maximum number of streams and of rejects: a hostile broker must not fill the memory. */
 const MAX_KEPT = 10_000;
 
 export interface HeardStream {
@@ -19,11 +19,11 @@ export interface HeardStream {
   last: number;
   /** Readings outside `limits`. */
   outside: number;
-  /** Numbers such as -127 that may stand for a missing value, with how often each came, and the range of the others. */
+  /** Counts of numbers such as -127 that may stand for a missing value; `low` and `high` are the range of the others. */
   readonly marks: Map<number, number>;
   low: number;
   high: number;
-  /** Readings that are refused for their time, and how far the last one is from the time of its arrival, ms. */
+  /** Readings refused because of their time, and the last reading's time minus its arrival time, ms. */
   wrongTime: number;
   offsetMs: number;
 }
@@ -31,12 +31,11 @@ export interface HeardStream {
 export interface HeardReject {
   readonly topic: string;
   readonly reason: string;
-  /** Of the first one. */
+  /** Detail of the first one. */
   readonly detail: string;
   count: number;
 }
 
-/** Gathers what a config makes of the messages. */
 export class Heard {
   private readonly byStream = new Map<string, HeardStream>();
   private readonly byReject = new Map<string, HeardReject>();
@@ -96,7 +95,7 @@ export class Heard {
     return [...this.byStream.values()];
   }
 
-  /** What stands out in a stream, one line each. */
+  /** Hints about likely mistakes in a stream's config, one line each. */
   hints(stream: HeardStream): string[] {
     const spec = this.specs.get(stream.stream);
     return [clockHint(stream), spec === undefined ? null : markHint(stream, spec)].filter(
@@ -109,11 +108,11 @@ export class Heard {
   }
 }
 
-/** What the times of a stream's readings say about the sender's clock, where all of them are refused; null otherwise. */
+/** Hint about the sender's clock if all readings are refused because of their time; otherwise null. */
 const clockHint = ({ count, wrongTime, offsetMs }: HeardStream): string | null =>
   count === 0 || wrongTime < count ? null : `every reading is refused: ${clockAdvice(offsetMs)}`;
 
-/** Readings within the limits that look like marks of a missing value; null where there are none. */
+/** Hint about readings within the limits that look like marks of a missing value; null if there are none. */
 function markHint(
   { marks, low, high, count }: HeardStream,
   spec: Pick<StreamSpec, 'min' | 'max'>,
@@ -123,8 +122,8 @@ function markHint(
       standsApart(value, low, high) && value >= (spec.min ?? -Infinity) && value <= (spec.max ?? Infinity),
   );
   if (found.length === 0) return null;
-  const shown = found.map(([value, times]) => `${value} came ${times} of ${count} times`).join(', ');
+  const shown = found.map(([value, times]) => `${value} is ${times} of ${count} readings`).join(', ');
   const side =
     (found[0]?.[0] ?? 0) < low ? `min: ${(found[0]?.[0] ?? 0) + 1}` : `max: ${(found[0]?.[0] ?? 0) - 1}`;
-  return `${shown}, which looks like a mark for a missing value; limits: { ${side} } keep it out`;
+  return `${shown}, which looks like a mark for a missing value; limits: { ${side} } excludes it`;
 }

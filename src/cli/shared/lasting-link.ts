@@ -1,16 +1,16 @@
-/** A link that is made again when the connection is lost: a command that takes long goes on where it was. */
+/** A link that reconnects after a lost connection, so that a long command can continue. */
 
+import { setTimeout as pause } from 'node:timers/promises';
 import { errorText } from '../../errors.ts';
 import type { Outgoing } from '../../mqtt/outbox.ts';
 import { type Link, LoginRefused } from './broker.ts';
-import { pause } from './pause.ts';
 
 export interface LastingLinkOptions {
-  /** True when the command is to end: nothing is tried any more. */
+  /** True when the command is to end: no further attempts. */
   readonly stopped: () => boolean;
-  /** Called with what happens to the connection, for the user. */
+  /** Reports connection events to the user. */
   readonly say: (text: string) => void;
-  /** How long the broker may be away, ms. */
+  /** Maximum outage, ms. */
   readonly patienceMs?: number;
 }
 
@@ -22,7 +22,7 @@ const LOOK_MS = 100;
 export class LastingLink implements Link {
   private readonly filters = new Set<string>();
   private reconnecting: Promise<void> | null = null;
-  /** How long there has been no connection, all outages together, ms. */
+  /** Total duration of all outages, ms. */
   awayMs = 0;
 
   private constructor(
@@ -31,7 +31,7 @@ export class LastingLink implements Link {
     private readonly options: LastingLinkOptions,
   ) {}
 
-  /** The first connection is tried once. @throws GatecastError BROKER_UNREACHABLE, FILE_UNREADABLE */
+  /** Tries the first connection only once. @throws GatecastError BROKER_UNREACHABLE, FILE_UNREADABLE */
   static async open(connect: () => Promise<Link>, options: LastingLinkOptions): Promise<LastingLink> {
     return new LastingLink(await connect(), connect, options);
   }
@@ -40,7 +40,7 @@ export class LastingLink implements Link {
     return this.link.lost;
   }
 
-  /** The broker may get the message twice, where the connection was lost before it could confirm it. */
+  /** The broker may receive the message twice if the connection is lost before the acknowledgement. */
   publish(message: Outgoing): Promise<void> {
     return this.lasting((link) => link.publish(message));
   }
@@ -72,22 +72,22 @@ export class LastingLink implements Link {
     }
   }
 
-  /** @throws GatecastError `cause` when patience is over or the command is to end; LoginRefused */
+  /** @throws GatecastError `cause` after `patienceMs` or when the command is to end; LoginRefused */
   private async reconnect(cause: unknown): Promise<void> {
     const { stopped, say, patienceMs = PATIENCE_MS } = this.options;
     const startMs = performance.now();
-    say(`${errorText(cause)}; connecting again`);
+    say(`${errorText(cause)}; reconnecting`);
     for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(MAX_WAIT_MS, 2 * waitMs)) {
       for (let waitedMs = 0; waitedMs < waitMs && !stopped(); waitedMs += LOOK_MS) await pause(LOOK_MS);
       if (stopped() || performance.now() - startMs > patienceMs) throw cause;
       try {
         const link = await this.connect();
         await link.subscribe([...this.filters]);
-        // What the broker has kept counts before the next step is taken.
+        // waits for the messages that the broker has kept, before the command takes its next step
         await link.settled();
         this.link = link;
         this.awayMs += performance.now() - startMs;
-        say('connected again');
+        say('reconnected');
         return;
       } catch (error) {
         if (error instanceof LoginRefused) throw error;

@@ -1,4 +1,4 @@
-/** The config file with the layers that were pushed to this gateway, for commands that only look. */
+/** The config file with the layers pushed to this gateway, for read-only commands. */
 import type { ReadConfig } from '../../config/index.ts';
 import { errorText, GatecastError } from '../../errors.ts';
 import type { KeyOrigin } from '../../remote/layers.ts';
@@ -8,13 +8,13 @@ export interface Layered {
   readonly keys: readonly KeyOrigin[];
   /** Hash of the effective config. */
   readonly hash: string;
-  /** Why the pushed layers do not fit the file, which then runs alone; null: they fit, or there are none. */
+  /** Why the pushed layers are invalid on this file, which then applies alone; null: valid, or none. */
   readonly problem: string | null;
 }
 
 /**
- * The pushed layers are read from the data directory where remote config is enabled and this user may read them.
- * @param dataDir of the environment, which goes before the file
+ * Reads the pushed layers from the data directory if remote config is enabled and this user may read them.
+ * @param dataDir from the environment; overrides the file
  */
 export async function layered(
   { document, config }: ReadConfig,

@@ -1,4 +1,4 @@
-/** Listens on a broker for a while: read-only, in a session of its own that leaves nothing behind. */
+/** Subscribes on a broker for a while: read-only, in a clean session. */
 import { Connection, type Incoming, type ProtocolVersion } from '../../mqtt/connection.ts';
 import { type BrokerOptions, readSecrets } from '../../mqtt/options.ts';
 import { widest } from '../../mqtt/subscriptions.ts';
@@ -7,7 +7,7 @@ import { OtherVersion, unreachable } from './broker.ts';
 export interface Listening {
   readonly options: BrokerOptions;
   readonly filters: readonly string[];
-  /** Resolves when it has been long enough. Called once the subscriptions stand. */
+  /** Called when the subscriptions are made; resolves when listening ends. */
   readonly until: () => Promise<unknown>;
   readonly message: (message: Incoming) => void;
 }
@@ -43,7 +43,7 @@ function attempt(listening: Listening, version: ProtocolVersion): Promise<readon
             );
           const first = widest(filters);
           subscribe(first, (refused) => {
-            // A broker that forbids '#' may still allow what lies within it.
+            // A broker that refuses '#' may accept the narrower filters.
             const rest = filters.filter((filter) => !first.includes(filter));
             if (refused.length === 0 || rest.length === 0) end(refused);
             else subscribe(rest, (more) => end([...refused, ...more]));

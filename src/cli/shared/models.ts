@@ -1,10 +1,10 @@
-/** Where a command finds its models. */
+/** The model registry of a command. */
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { ModelRegistry } from '../../model/registry.ts';
 import { dataDirOf } from './globals.ts';
 
-/** The models that came with gatecast and those of the command's data directory. */
+/** The shipped models and those of the command's data directory. */
 export async function registryOf(command: Command): Promise<ModelRegistry> {
   return modelRegistry(await dataDirOf(command));
 }

@@ -1,7 +1,7 @@
-/** The name of this node where the config gives none: that of the machine. */
+/** Default node name. */
 import { hostname } from 'node:os';
 
-/** The name of this machine, as a node name may be. */
+/** The name of this machine, with characters replaced that a node name cannot have. */
 export function nodeName(): string {
   const machine = hostname().replaceAll(/[^A-Za-z0-9_.-]/g, '-');
   return /^[A-Za-z0-9]/.test(machine) ? machine.slice(0, 63) : 'gateway';

@@ -1,4 +1,4 @@
-/** Listens on a broker, read-only: what the rules of a config make of the messages, and a survey of all others. */
+/** Listens on a broker, read-only: applies a config's rules to the messages, and surveys topics without a rule. */
 import type { Config } from '../../config/index.ts';
 import type { Router } from '../../ingest/router.ts';
 import type { Survey } from '../../ingest/survey.ts';
@@ -6,12 +6,12 @@ import type { BrokerOptions } from '../../mqtt/options.ts';
 import type { Heard } from './heard.ts';
 
 export interface Overheard {
-  /** What a config makes of its messages. */
+  /** Streams and rejects of the messages that a rule reads. */
   readonly heard: Heard;
-  /** Of topics that no rule reads. */
+  /** Survey of topics that no rule reads. */
   readonly survey: Survey;
   readonly refused: readonly string[];
-  /** Messages without a rule, to try a suggestion on. */
+  /** Messages that no rule reads, to test suggested rules on. */
   readonly recording: readonly Recorded[];
 }
 
@@ -25,12 +25,12 @@ export interface Listening {
   readonly options: BrokerOptions;
   readonly config: Config | null;
   readonly until: () => Promise<unknown>;
-  /** Called now and then. */
+  /** Called every PROGRESS_MS. */
   readonly progress?: (messages: number, topics: number) => void;
 }
 
 const PROGRESS_MS = 250;
-/** Of the recording. */
+/** Maximum number of recorded messages. */
 const MAX_RECORDED = 50_000;
 const MAX_RECORDED_BYTES = 16 * 2 ** 20;
 

@@ -1,7 +1,7 @@
-/** A progress bar on a terminal, a line now and then elsewhere (a journal, a file). */
+/** A progress bar on a terminal; elsewhere (a journal, a file) an occasional line. */
 
 const WIDTH = 24;
-/** Lines of a stream that is no terminal come no more often than this, ms. */
+/** Minimum time between lines if the stream is not a terminal, ms. */
 const PLAIN_EVERY_MS = 10_000;
 
 export interface ProgressTarget {
@@ -34,7 +34,7 @@ export class ProgressBar {
     this.shown = true;
   }
 
-  /** Leaves the line, so that what follows stands on its own. */
+  /** Ends the line, so that the next output starts on a new one. */
   end(): void {
     if (this.shown) this.target.write('\n');
     this.shown = false;

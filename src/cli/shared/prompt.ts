@@ -1,7 +1,7 @@
-/** Asks on the terminal for a secret, without showing what is typed. */
+/** Asks for a secret on the terminal, without echo. */
 import { GatecastError } from '../../errors.ts';
 
-/** @throws GatecastError USAGE without a terminal, or where it is interrupted */
+/** @throws GatecastError USAGE without a terminal, or if interrupted */
 export function askSecret(question: string, hint = 'name a file with --passphrase-file'): Promise<string> {
   const { stdin, stderr } = process;
   if (!stdin.isTTY)

@@ -1,4 +1,4 @@
-/** The config that an agent starts with: the local file, and over it what remote config left in the data directory. */
+/** The config of an agent's start: the local file, overlaid with the stored layers of remote config. */
 import { resolve } from 'node:path';
 import type { ConfigFile } from '../../agent/configure.ts';
 import type { RemoteSession } from '../../agent/remote.ts';
@@ -9,15 +9,15 @@ import type { JsonObject } from '../../remote/merge-patch.ts';
 export interface Start {
   readonly config: Config;
   readonly configFile: ConfigFile;
-  /** What the file stated when it was read last. */
+  /** Content of the file when it was last read. */
   readonly document: () => JsonObject;
   readonly remote?: RemoteSession;
-  /** Keys that may sign requests. */
+  /** Public keys that verify signed requests. */
   readonly keys?: KeySet;
 }
 
 /**
- * Counts a start of a config that is on probation. Call once a start.
+ * Counts a start of a config on probation. Call it once per start.
  * @throws GatecastError FILE_UNREADABLE, CONFIG_INVALID, LOCKED
  */
 export async function openStart(path: string, dataDir: string | undefined): Promise<Start> {

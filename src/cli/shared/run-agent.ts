@@ -1,4 +1,4 @@
-/** Starts the agent, waits for the signal to stop, stops it. What `run` and `demo` share. */
+/** Runs the agent until a signal stops it. Used by `run` and `demo`. */
 import type { ConfigFile } from '../../agent/configure.ts';
 import type { Agent } from '../../agent/contract.ts';
 import type { RemoteSession } from '../../agent/remote.ts';
@@ -15,24 +15,24 @@ type StartOptions = Pick<RunOptions, 'config' | 'configFile' | 'document' | 'rem
 
 export interface RunOptions {
   readonly config: Config;
-  /** Read again by the request `reload`, and on SIGHUP; without it SIGHUP (the terminal is closed) stops the agent. */
+  /** Read again on a `reload` request and on SIGHUP. Without a file, SIGHUP (a closed terminal) stops the agent. */
   readonly configFile?: ConfigFile;
-  /** The config as its file states it, for the page. */
+  /** The config as written in its file, for the page. */
   readonly document?: () => JsonObject;
   readonly remote?: RemoteSession;
-  /** Keys that may sign requests. */
+  /** Public keys that verify signed requests. */
   readonly keys?: KeySet;
-  /** The config of another start, where one is asked for; without it a restart ends the program. */
+  /** Reads the config for a restart; without it, a restart ends the program. */
   readonly again?: () => Promise<StartOptions>;
-  /** How many ports after the configured one the page may take. */
+  /** Number of ports after the configured one that the page tries. */
   readonly fallbackPorts?: number;
   readonly onStarted?: (pageUrl: string | null) => void;
   readonly onForecast?: (forecast: Forecast) => void;
 }
 
-/** How long a start may go on after the signal to stop, ms. */
+/** Maximum time for which a start continues after a stop signal, ms. */
 const START_PATIENCE_MS = 4000;
-/** systemd starts the service again after it (`Restart=on-failure`); EX_TEMPFAIL of sysexits.h. */
+/** Makes systemd restart the service (`Restart=on-failure`); EX_TEMPFAIL of sysexits.h. */
 const RESTART_EXIT_CODE = 75;
 
 export async function runAgent(options: RunOptions): Promise<void> {
@@ -42,7 +42,8 @@ export async function runAgent(options: RunOptions): Promise<void> {
     import('../../log.ts'),
     import('../../system/clock.ts'),
   ]);
-  const { config, configFile, document, remote, keys, again, fallbackPorts, onStarted, onForecast } = options;
+  const { again, fallbackPorts, onStarted, onForecast, ...first } = options;
+  const { config, configFile } = first;
   let { level } = config.log;
   const log = createLogger({
     level: () => level,
@@ -51,8 +52,8 @@ export async function runAgent(options: RunOptions): Promise<void> {
     journald: process.env.JOURNAL_STREAM !== undefined,
   });
   for (const { path, message } of configWarnings(config)) log.warn('config', { key: path, message });
-  // Before the start, so that a signal during it is not lost. A start that takes long (a long replay after a crash)
-  // is given up: nothing has been taken from the broker yet, and the next start begins where this one did.
+  // Installed before the start, so that a signal during it is not lost. A long start (a replay after a crash) is aborted:
+  // it has acknowledged no message yet, and the next start replays the same data.
   const signal = untilSignal([
     'SIGTERM',
     'SIGINT',
@@ -65,13 +66,7 @@ export async function runAgent(options: RunOptions): Promise<void> {
   if (configFile !== undefined) process.on('SIGHUP', () => reload());
   let started = false;
   void signal.then(() => setTimeout(() => started || process.exit(0), START_PATIENCE_MS).unref());
-  let start: StartOptions = {
-    config,
-    ...(configFile && { configFile }),
-    ...(document && { document }),
-    ...(remote && { remote }),
-    ...(keys && { keys }),
-  };
+  let start: StartOptions = first;
   for (;;) {
     let restart: (reason: string) => void = () => {};
     const restarted = new Promise<string>((resolve) => {
@@ -88,11 +83,11 @@ export async function runAgent(options: RunOptions): Promise<void> {
           level = changed.log.level;
         },
         onRestart: (reason) => restart(reason),
-        ...(fallbackPorts === undefined ? {} : { fallbackPorts }),
-        ...(onForecast === undefined ? {} : { onForecast }),
+        fallbackPorts,
+        onForecast,
       });
     } catch (error) {
-      if (again === undefined || !goesBack(start.remote, error)) throw error;
+      if (again === undefined || !rollsBack(start.remote, error)) throw error;
       log.error('the pushed config does not start', { reason: errorText(error) });
       start = await again();
       continue;
@@ -121,8 +116,8 @@ export async function runAgent(options: RunOptions): Promise<void> {
   }
 }
 
-/** A pushed config that is on probation and does not start gives way to the committed one. */
-function goesBack(remote: RemoteSession | undefined, error: unknown): boolean {
+/** Rolls back a pushed config on probation that does not start. @returns whether it did */
+function rollsBack(remote: RemoteSession | undefined, error: unknown): boolean {
   if (remote === undefined || !remote.opened.life.onTrial) return false;
   if (error instanceof GatecastError && error.code === 'LOCKED') return false;
   remote.opened.life.rollBack([

@@ -1,2 +1,2 @@
-/** Thrown by a command that has already printed why it failed: the exit code is 1 and nothing more is said. */
+/** Thrown by a command that has already printed why it failed: exit code 1, no further output. */
 export class AlreadySaid extends Error {}

@@ -1,4 +1,4 @@
-/** The options that say how a command reads CSV files. */
+/** Options that say how a command reads CSV files. */
 import { type Command, Option } from 'commander';
 import { columns, delimiter, instant, list } from './values.ts';
 
@@ -14,7 +14,7 @@ export interface TableFlags {
   readonly clockStart?: number;
 }
 
-/** @param chosen what `--columns` names */
+/** @param chosen description of `--columns` */
 export function addTableOptions(command: Command, chosen = 'columns'): Command {
   return command
     .option(

@@ -1,9 +1,9 @@
-/** A folder for one run. */
+/** A folder for the demo's data. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** Runs `action` in `wanted`, or in a fresh folder that is removed after. */
+/** Runs `action` in `wanted`, or in a temporary folder that is removed afterwards. */
 export async function withFolder(
   wanted: string | undefined,
   action: (folder: string) => Promise<void>,

@@ -1,27 +1,27 @@
-/** Questions to a person at a terminal. Without one nothing is asked, and what would have been answered is an option. */
+/** Questions on the terminal. Without a terminal, options must give the answers. */
 import { createInterface } from 'node:readline/promises';
 import { GatecastError } from '../../errors.ts';
 import { askSecret } from './prompt.ts';
 
 export interface Terminal {
   readonly interactive: boolean;
-  /** The answer, or `preset` where it is empty. */
+  /** The answer, or `preset` if it is empty. */
   ask(question: string, preset?: string): Promise<string>;
   confirm(question: string, preset: boolean): Promise<boolean>;
-  /** What is typed is not shown. */
+  /** Asks without echo. */
   secret(question: string): Promise<string>;
 }
 
-const NO_TERMINAL = 'there is no terminal to ask on';
+const NO_TERMINAL = 'cannot ask: there is no terminal';
 
 export function terminal(): Terminal {
   const interactive = process.stdin.isTTY === true && process.stderr.isTTY === true;
   const ask = async (question: string, preset = ''): Promise<string> => {
     if (!interactive)
-      throw new GatecastError('USAGE', NO_TERMINAL, { hint: 'answer by options; see --help' });
+      throw new GatecastError('USAGE', NO_TERMINAL, { hint: 'give the answers as options; see --help' });
     const lines = createInterface({ input: process.stdin, output: process.stderr });
     const ended = new AbortController();
-    // Ctrl-C and the end of the input leave the question unanswered.
+    // Ctrl-C and the end of the input close the interface without an answer.
     lines.on('close', () => ended.abort());
     try {
       const shown = preset === '' ? `${question}: ` : `${question} [${preset}]: `;

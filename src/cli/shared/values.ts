@@ -1,4 +1,4 @@
-/** Values of options from their text: each names what is allowed when it refuses (exit code 2). */
+/** Parsers of option values. Each error says what is allowed (exit code 2). */
 import { InvalidArgumentError } from 'commander';
 import { parseDuration } from '../../config/units.ts';
 import { parseTime } from '../../ingest/time-stamp.ts';
@@ -24,7 +24,7 @@ export function duration(text: string): number {
 
 export const durations = (text: string): number[] => list(text).map(duration);
 
-/** ms since 1970 from a time, as messages may write it. */
+/** ms since 1970 UTC, from any time format that messages may use. */
 export function instant(text: string): number {
   const ms = parseTime(text);
   if (ms === null) throw new InvalidArgumentError('A time like 2017-01-01T00:00:00Z is expected.');
@@ -34,17 +34,17 @@ export function instant(text: string): number {
 export function whole(text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 1)
-    throw new InvalidArgumentError('A whole number above 0 is expected.');
+    throw new InvalidArgumentError('An integer of at least 1 is expected.');
   return value;
 }
 
 export const wholes = (text: string): number[] => list(text).map(whole);
 
-/** A whole number, 0 included. */
+/** An integer of at least 0. */
 export function count(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isInteger(value) || value < 0) {
-    throw new InvalidArgumentError('A whole number is expected.');
+    throw new InvalidArgumentError('An integer of at least 0 is expected.');
   }
   return value;
 }
@@ -61,12 +61,12 @@ export function amount(text: string): number {
 export function fraction(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !(value >= 0 && value < 1)) {
-    throw new InvalidArgumentError('A number from 0 up to, but not including, 1 is expected.');
+    throw new InvalidArgumentError('A number from 0 to below 1 is expected.');
   }
   return value;
 }
 
-/** Name of a zone of the IANA database; `local` is that of the machine. */
+/** IANA name of a time zone; `local` is the machine's zone. */
 export function timeZone(text: string): string {
   try {
     const { timeZone } = new Intl.DateTimeFormat(

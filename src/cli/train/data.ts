@@ -1,11 +1,11 @@
-/** The data of `gatecast train`: files named on the command line or described in a file of sets, on their grids. */
+/** Reads the data of `gatecast train`: files named on the command line or described in a file of data sets. */
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { grids, readings } from '../../backtest/play.ts';
 import { parseDuration } from '../../config/units.ts';
-import { GatecastError } from '../../errors.ts';
+import { errorText, GatecastError } from '../../errors.ts';
 import { parseTime } from '../../ingest/time-stamp.ts';
 import { MAX_LEADS } from '../../series/spec.ts';
 import { readTable } from '../../table/table.ts';
@@ -29,10 +29,10 @@ const names = z
   .union([z.string(), z.array(z.string())])
   .transform((one) => (Array.isArray(one) ? one : [one]));
 
-/** A Monday: time of the first row of files that tell none, ms. */
+/** Time of the first row of files without a time column, ms; a Monday. */
 const CLOCK_START = Date.UTC(2020, 0, 6);
 
-/** One data set: files of one form, read and cut alike. */
+/** One data set: files of the same format. */
 const setSchema = z.strictObject({
   name: z.string().min(1),
   licence: z.string().default('not stated'),
@@ -44,42 +44,42 @@ const setSchema = z.strictObject({
   delimiter: z.string().optional(),
   decimal: z.enum(['.', ',']).optional(),
   missing: z.array(z.union([z.string(), z.number().transform(String)])).optional(),
-  /** Time of the first row where there is no time column. */
+  /** Time of the first row of files without a time column. */
   clock_start: instant.default(CLOCK_START),
   timezone: z.string().default('UTC'),
-  /** Step of the rows where there is no time column. */
+  /** Interval between rows of files without a time column. */
   rows_every: duration.optional(),
-  /** Each series is learnt from at each of these steps ... */
+  /** Each series is used at each of these intervals ... */
   intervals: z.union([duration.transform((one) => [one]), z.array(duration)]),
-  /** ... and for one of these horizons, in buckets, taken in turn. */
+  /** ... with one of these horizons, in buckets, in rotation. */
   horizons: z.array(z.number().int().min(1).max(MAX_LEADS)).default([24]),
-  /** Part in time that is used, as fractions. */
+  /** Start and end of the used part of each file, as fractions of its length. */
   part: z.tuple([z.number().min(0).max(1), z.number().min(0).max(1)]).default([0, 1]),
   /** Longer series are cut to this many buckets ... */
   longest: z.number().int().min(64).optional(),
-  /** ... at this many places, drawn by chance. */
+  /** ... at this many random places. */
   places: z.number().int().min(1).default(1),
-  /** Share of the series that are shown upside down. */
+  /** Share of the series whose sign is flipped. */
   flip: z.number().min(0).max(1).default(0),
-  /** Share of the series that are shown as if measured every 1 to 30 s: sensors without a day in their history. */
+  /** Share of the series that get an interval of 1 to 30 s, as sensors whose history is shorter than a day. */
   hasten: z.number().min(0).max(1).default(0),
-  /** Weight against the other sets. */
+  /** Weight relative to the other sets. */
   weight: z.number().nonnegative().default(1),
 });
 type DescribedSet = z.infer<typeof setSchema>;
 
-/** `clock_start` left out: the times stand in columns that are found by their names; where there are none it is `CLOCK_START`. */
+/** Without `clock_start`, time columns are found by their names; without any, the first row is at `CLOCK_START`. */
 export type DataSet = Omit<DescribedSet, 'clock_start'> & Partial<Pick<DescribedSet, 'clock_start'>>;
 
 const fileSchema = z.strictObject({ sets: z.array(setSchema).min(1) });
 
-/** Intervals that hastened series are given. */
+/** Intervals of hastened series. */
 const HASTENED_MS = [1000, 1000, 2000, 5000, 10_000, 15_000, 30_000];
-/** A hole longer than this many buckets ends a series; another begins behind it. */
+/** A gap longer than this many buckets splits a series. */
 const LONGEST_HOLE = 500;
-/** Shorter pieces teach nothing. */
+/** Shorter pieces are not used. */
 const LEAST_BUCKETS = 64;
-/** Series that hardly ever change are left out: their scaled errors are noise. */
+/** Series with a lower share of changed values are not used: their scaled errors are noise. */
 const LEAST_CHANGES = 0.02;
 
 /** Reads a file of sets, YAML or JSON; `files` in it are relative to it. @throws GatecastError FILE_UNREADABLE, CONFIG_INVALID */
@@ -88,18 +88,18 @@ export function readSets(path: string): DataSet[] {
   try {
     text = readFileSync(path, 'utf8');
   } catch (cause) {
-    throw new GatecastError('FILE_UNREADABLE', `${path}: ${(cause as Error).message}`, { cause });
+    throw new GatecastError('FILE_UNREADABLE', `${path}: ${errorText(cause)}`, { cause });
   }
   let data: unknown;
   try {
     data = parse(text);
   } catch (cause) {
-    throw new GatecastError('CONFIG_INVALID', `${path}: ${(cause as Error).message}`, { cause });
+    throw new GatecastError('CONFIG_INVALID', `${path}: ${errorText(cause)}`, { cause });
   }
   const parsed = fileSchema.safeParse(data);
   if (!parsed.success) {
     const issues = parsed.error.issues.map((one) => ({ path: one.path.join('.'), message: one.message }));
-    throw new GatecastError('CONFIG_INVALID', `${path} is no file of training sets.`, { issues });
+    throw new GatecastError('CONFIG_INVALID', `${path} is not a valid file of data sets.`, { issues });
   }
   return parsed.data.sets.map((set) => ({
     ...set,
@@ -107,25 +107,22 @@ export function readSets(path: string): DataSet[] {
   }));
 }
 
-/** All series of a set. @throws GatecastError as `readTable`; NOT_ENOUGH_DATA when nothing usable is in it */
+/** All series of a set. @throws GatecastError as `readTable`; NOT_ENOUGH_DATA if no series is usable */
 export function seriesOfSet(set: DataSet, seed = 1): JobSeries[] {
   const rng = new Random(seed);
   const series: JobSeries[] = [];
   for (const file of set.files) {
     const table = readTable(file, {
       columns: set.columns,
-      ...(set.time && { time: set.time }),
-      ...(set.time_format && { timeFormat: set.time_format }),
-      ...(set.id && { id: set.id }),
-      ...(set.delimiter && { delimiter: set.delimiter }),
-      ...(set.decimal && { decimal: set.decimal }),
-      ...(set.missing && { missing: set.missing }),
-      ...(!set.time && {
-        ...(set.clock_start === undefined
-          ? { otherwiseStartMs: CLOCK_START }
-          : { clockStartMs: set.clock_start }),
-        intervalMs: set.rows_every ?? set.intervals[0],
-      }),
+      time: set.time,
+      timeFormat: set.time_format || undefined,
+      id: set.id,
+      delimiter: set.delimiter || undefined,
+      decimal: set.decimal,
+      missing: set.missing,
+      clockStartMs: set.time ? undefined : set.clock_start,
+      otherwiseStartMs: CLOCK_START,
+      intervalMs: set.rows_every ?? set.intervals[0],
     });
     const all = readings(table);
     for (const intervalMs of set.intervals) {
@@ -152,7 +149,7 @@ export function seriesOfSet(set: DataSet, seed = 1): JobSeries[] {
       'NOT_ENOUGH_DATA',
       `Set '${set.name}' has no series of at least ${LEAST_BUCKETS} buckets.`,
       {
-        hint: 'Is the interval shorter than the rows are apart, or the wrong column read?',
+        hint: 'Check that the interval is not shorter than the one between rows, and that the columns are right.',
       },
     );
   }
@@ -164,7 +161,7 @@ interface Piece {
   readonly values: Float64Array;
 }
 
-/** A piece as it is, or, where it is longer than the set wants, stretches of it at places drawn by chance. */
+/** The piece itself, or, if it is longer than `longest`, parts of it at random places. */
 function cut(piece: Piece, { longest, places }: DataSet, rng: Random): Piece[] {
   const { length } = piece.values;
   if (longest === undefined || length <= longest) return [piece];
@@ -174,7 +171,7 @@ function cut(piece: Piece, { longest, places }: DataSet, rng: Random): Piece[] {
   });
 }
 
-/** The part of a grid that is used, without empty ends, cut at long holes, without what never changes. */
+/** The used part of a grid: split at long gaps, without empty ends and without (nearly) constant pieces. */
 export function pieces(actual: Float64Array, [first, last]: readonly [number, number]): Piece[] {
   const end = Math.floor(actual.length * last);
   const found: Piece[] = [];

@@ -1,4 +1,4 @@
-/** `gatecast train --diagnose`: trains each cell a little on the same data, then draws how far its gradient reaches back. */
+/** `gatecast train --diagnose`: trains each cell briefly on the same data, then plots its gradient norm by time lag. */
 import { createRandom } from '../../network/random.ts';
 import type { Cell } from '../../network/spec.ts';
 import { initialWeights } from '../../network/weights.ts';
@@ -10,13 +10,13 @@ import { jobFeatures } from '../../training/prepare.ts';
 import { Random } from '../../training/random.ts';
 import type { ProgressBar } from '../shared/progress.ts';
 
-/** Always drawn beside the chosen one: what vanishes, and what does not. */
+/** Cells shown for comparison: one whose gradient vanishes, and two whose gradient does not. */
 const COMPARED: readonly Cell[] = ['rnn-tanh', 'gru', 'lstm'];
-/** Series that gradients are taken on. */
+/** Maximum number of series used for the gradients. */
 const MOST_SERIES = 12;
 const BATCHES = 4;
 
-/** @returns the text to print; writes the drawing to `file` */
+/** @returns the text to print; writes the chart to `file` */
 export async function runDiagnose(
   job: TrainingJob,
   width: number,

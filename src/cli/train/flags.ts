@@ -1,4 +1,4 @@
-/** Options of `gatecast train`, as commander gives them. */
+/** Options of `gatecast train`, as parsed by commander. */
 import type { Cell } from '../../network/spec.ts';
 import type { TableFlags } from '../shared/table-options.ts';
 import type { SearchFlags } from './search.ts';

@@ -1,4 +1,4 @@
-/** What `gatecast train` is asked for, as a training job: flags checked, data sets named, network and settings. */
+/** Checks the flags of `gatecast train` and builds the training job from them. */
 import { basename } from 'node:path';
 import { findInterval } from '../../backtest/find-interval.ts';
 import { GatecastError } from '../../errors.ts';
@@ -18,13 +18,13 @@ import { grid } from '../../training/search.ts';
 import { type DataSet, readSets } from './data.ts';
 import type { TrainFlags } from './flags.ts';
 
-/** Steps of a run that neither --max-steps, --epochs nor --max-time bounds. */
+/** Steps of a run without --max-steps, --epochs and --max-time. */
 const DEFAULT_STEPS = 3000;
 
-/** @throws GatecastError USAGE for a network that cannot be, windows that do not divide, and what could teach nothing */
+/** @throws GatecastError USAGE for missing data, a rate or clip limit of 0, mismatched windows, or an invalid network */
 export function checkSettings(flags: TrainFlags): void {
   if (!flags.data && !flags.sets && flags.generated === 0) {
-    throw new GatecastError('USAGE', 'There is nothing to train on.', {
+    throw new GatecastError('USAGE', 'There are no training data.', {
       hint: 'Name data files with --data or --sets, or generate series with --generated.',
     });
   }
@@ -33,12 +33,12 @@ export function checkSettings(flags: TrainFlags): void {
     ['--clip-norm', flags.clipNorm],
     ['--clip-value', flags.clipValue],
   ] as const) {
-    if (value === 0) throw new GatecastError('USAGE', `${flag} must be above 0, or nothing is learnt.`);
+    if (value === 0) throw new GatecastError('USAGE', `${flag} must be above 0.`);
   }
   if (flags.steps % flags.stride !== 0) {
     throw new GatecastError(
       'USAGE',
-      `--steps must be a multiple of --stride, ${flags.steps} is none of ${flags.stride}.`,
+      `--steps must be a multiple of --stride: ${flags.steps} is not a multiple of ${flags.stride}.`,
     );
   }
   const searched =
@@ -81,14 +81,14 @@ export function dataSets(flags: TrainFlags): DataSet[] {
     name: basename(files[0]).replace(/\.csv(\.gz)?$/, ''),
     licence: flags.licence,
     files,
-    ...(flags.time && { time: flags.time }),
-    ...(flags.timeFormat && { time_format: flags.timeFormat }),
+    time: flags.time,
+    time_format: flags.timeFormat,
     columns: flags.columns,
-    ...(flags.id && { id: flags.id }),
-    ...(flags.delimiter && { delimiter: flags.delimiter }),
-    ...(flags.decimal && { decimal: flags.decimal }),
-    ...(flags.missing && { missing: flags.missing }),
-    ...(flags.clockStart !== undefined && { clock_start: flags.clockStart }),
+    id: flags.id,
+    delimiter: flags.delimiter,
+    decimal: flags.decimal,
+    missing: flags.missing,
+    clock_start: flags.clockStart,
     timezone: flags.timezone,
     intervals: flags.interval ?? [findInterval(files[0], { ...flags, horizon })],
     horizons: flags.horizon,
@@ -119,18 +119,18 @@ export function trainingJob(
   };
 }
 
-/** The network and the weights to begin with: fresh, another model's, or another model's made wider. */
+/** The network and its initial weights: random, another model's, or another model's made wider. */
 function startingPoint(flags: TrainFlags, base: StoredModel | null): Pick<TrainingJob, 'spec' | 'weights'> {
   if (base) {
     const { spec } = base.manifest;
     if (!spec || !base.weights) {
-      throw new GatecastError('USAGE', `Model '${flags.from}' has no weights to go on from.`);
+      throw new GatecastError('USAGE', `Model '${flags.from}' has no weights to start from.`);
     }
     return flags.widen
       ? widen(spec, base.weights, flags.widen, createRandom(flags.seed))
       : { spec, weights: base.weights };
   }
-  if (flags.widen) throw new GatecastError('USAGE', '--widen needs --from, the model that is made wider.');
+  if (flags.widen) throw new GatecastError('USAGE', '--widen needs --from, the model to make wider.');
   return { spec: networkOf(flags), weights: null };
 }
 

@@ -1,4 +1,4 @@
-/** What a training shows while it runs and when it is done, and what it writes into the model's folder. */
+/** Progress and result texts of a training, and the packed model. */
 import { basename, dirname } from 'node:path';
 import { packModel } from '../../model/pack.ts';
 import type { StoredModel } from '../../model/registry.ts';
@@ -61,7 +61,7 @@ export function packed(
   });
 }
 
-/** The registry looks into the folder `models` of a data directory. */
+/** Next steps for the user. The registry reads the folder `models` of a data directory. */
 function whatNext(folder: string): string[] {
   const models = dirname(folder);
   const dataDir = basename(models) === 'models' ? dirname(models) : null;
@@ -100,7 +100,7 @@ export function report(folder: string, stored: StoredModel, result: JobResult): 
     folder,
     `  ${spec?.cell}, ${dimensions.parameters} parameters, model ${stored.hash}`,
     `  ${series} series, ${buckets} buckets; ${result.steps} steps in ${secondsText(result.seconds)} (ended by ${result.reason})`,
-    `  ${loss}${result.skipped > 0 ? `; ${result.skipped} steps left out as not finite` : ''}`,
+    `  ${loss}${result.skipped > 0 ? `; ${result.skipped} steps skipped because the loss was not finite` : ''}`,
     ...whatNext(folder),
     '',
   ].join('\n');

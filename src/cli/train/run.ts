@@ -1,4 +1,4 @@
-/** What `gatecast train` does: reads the data, trains in the worker, shows how it goes, writes the model. */
+/** `gatecast train`: reads the data, trains in a worker, shows progress, writes the model. */
 import { rmSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { GatecastError } from '../../errors.ts';
@@ -24,7 +24,7 @@ export interface Streams {
 
 /**
  * @param command as typed, for the model card
- * @throws GatecastError USAGE, FILE_UNWRITABLE, and whatever reading and training throw
+ * @throws GatecastError USAGE, FILE_UNWRITABLE, and the errors of reading and training
  */
 export async function runTrain(
   flags: TrainFlags,
@@ -40,7 +40,7 @@ export async function runTrain(
     streams.out.write(`${flags.preview}\n`);
     return;
   }
-  // What is wrong with the command line is said before the data are read.
+  // Checks the command line before it reads the data.
   const folder = flags.diagnose ? '' : outFolder(flags);
   checkSettings(flags);
   if (flags.diagnose) prepareOutput(flags.diagnose);
@@ -90,7 +90,7 @@ async function chosenJob(
 ): Promise<{ job: TrainingJob; reason: string }> {
   if (!flags.search && !flags.searchOnly) return { job, reason: '' };
   if (job.weights)
-    throw new GatecastError('USAGE', '--search chooses a new network; it cannot go on --from a model.');
+    throw new GatecastError('USAGE', '--search chooses a new network; it cannot be used with --from.');
   const memory = `${folder}.search.json`;
   if (!flags.resume) rmSync(memory, { force: true });
   const bar = new ProgressBar(streams.err);
@@ -100,7 +100,10 @@ async function chosenJob(
   };
   const unhook = stopOnSignal(stop, () => process.exit(1));
   const cutShort = (cause?: unknown) =>
-    new GatecastError('TRAINING_FAILED', 'The search was stopped.', { hint: 'Go on with --resume.', cause });
+    new GatecastError('TRAINING_FAILED', 'The search was stopped.', {
+      hint: 'Continue with --resume.',
+      cause,
+    });
   try {
     const result = await runSearch(flags, { job, width: flags.width, memory, bar, stop: () => stopped });
     bar.end();
@@ -113,7 +116,7 @@ async function chosenJob(
       reason: result.reason,
     };
   } catch (error) {
-    // stopped before there was anything to compare
+    // stopped before there was a result to compare
     throw stopped && error instanceof RangeError ? cutShort(error) : error;
   } finally {
     unhook();
@@ -128,14 +131,14 @@ function outFolder(flags: TrainFlags): string {
       'USAGE',
       `--out must name a folder like models/NAME${flags.out ? `, not ${flags.out}` : ''}.`,
       {
-        hint: 'A name has letters, digits, dots, dashes and underscores, and begins with a letter or digit.',
+        hint: 'Use letters, digits, dots, dashes and underscores; begin with a letter or digit.',
       },
     );
   }
   return folder;
 }
 
-/** First signal: stop with what is best; second: end now. */
+/** First signal: stop with the best weights so far; second: exit at once. */
 function stopOnSignal(stop: () => void, kill: () => void): () => void {
   let asked = false;
   const handler = () => {

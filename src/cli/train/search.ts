@@ -1,4 +1,4 @@
-/** `gatecast train --search`: the search's trainings in workers, its memory on disk, its table, its drawing. */
+/** `gatecast train --search`: trains the candidates in workers, stores the results on disk, and prints a table. */
 import { existsSync, readFileSync } from 'node:fs';
 import { createStepper } from '../../model/sessions.ts';
 import { createRandom } from '../../network/random.ts';
@@ -24,6 +24,7 @@ import {
 } from '../../training/search.ts';
 import type { WindowLosses } from '../../training/trials.ts';
 import type { ProgressBar } from '../shared/progress.ts';
+import { textTable } from '../shared/text-table.ts';
 import { progressText } from './report.ts';
 
 export interface SearchFlags {
@@ -36,16 +37,16 @@ export interface SearchFlags {
   readonly searchSeries?: number;
 }
 
-/** Streams in one run when a step is timed, and runs. */
+/** A step is timed in TIMED_RUNS runs of TIMED_ROWS streams each. */
 const TIMED_ROWS = 64;
 const TIMED_RUNS = 300;
 const TIMED_LEADS = 24;
 
 export interface SearchParts {
-  /** What is trained; its network, learning rate and steps are what the search varies. */
+  /** The training job; the search varies its network, learning rate and steps. */
   readonly job: TrainingJob;
   readonly width: number;
-  /** Results so far, so that a search that was cut short goes on; JSON. */
+  /** JSON file of the results so far, so that an interrupted search can continue. */
   readonly memory: string;
   readonly bar: ProgressBar;
   readonly stop: () => boolean;
@@ -56,7 +57,7 @@ export async function runSearch(flags: SearchFlags, parts: SearchParts): Promise
   const settings = { ...SEARCH_DEFAULTS, firstSteps: flags.searchSteps, rounds: flags.searchRounds };
   const series = thinned(parts.job.series, flags.searchSeries, parts.job.settings.seed);
   const job = { ...parts.job, series };
-  const memory = new Memory(parts.memory, job);
+  const memory = new TrialStore(parts.memory, job);
   const { groupWeights } = job.settings;
   return search(candidates, settings, {
     stop: parts.stop,
@@ -66,7 +67,7 @@ export async function runSearch(flags: SearchFlags, parts: SearchParts): Promise
   });
 }
 
-/** At most so many series of each set, drawn by the seed: a search compares, it need not see everything. */
+/** At most `most` random series of each set, which are enough for a comparison. */
 function thinned(series: readonly JobSeries[], most: number | undefined, seed: number): readonly JobSeries[] {
   if (most === undefined) return series;
   const rng = new Random(seed);
@@ -81,11 +82,11 @@ function thinned(series: readonly JobSeries[], most: number | undefined, seed: n
   return series.filter((one) => kept.has(one));
 }
 
-/** One fold: what is not remembered is trained in one worker, which makes the features once. */
+/** Trains the candidates of a fold that have no stored result, in one worker, which computes the features once. */
 async function trainFold(
   trial: FoldTrial,
   parts: SearchParts,
-  memory: Memory,
+  memory: TrialStore,
 ): Promise<(WindowLosses | null)[]> {
   const { fold, steps, round } = trial;
   const missing = trial.candidates.filter((one) => memory.get(one, trial) === undefined);
@@ -124,7 +125,7 @@ function specOf({ cell, layers, hidden }: Candidate, width: number) {
   return forecastSpec({ cell, layers, hidden, width });
 }
 
-/** Weights, and the time of an int8 step of one stream in a batch (the least of several runs). */
+/** Number of weights, and the time of an int8 step per stream in a batch (minimum of several runs). */
 async function costOf(candidate: Candidate, width: number): Promise<{ parameters: number; stepUs: number }> {
   const spec = specOf(candidate, width);
   const graph = buildStepGraph(spec, initialWeights(spec, createRandom(1)), {
@@ -144,8 +145,8 @@ async function costOf(candidate: Candidate, width: number): Promise<{ parameters
   return { parameters: countWeights(spec), stepUs: (1000 * least) / TIMED_ROWS };
 }
 
-/** Losses of finished trainings by what they were. */
-class Memory {
+/** Stored losses of finished trainings. */
+class TrialStore {
   private readonly known: Record<string, WindowLosses | null>;
   private readonly fingerprint: string;
 
@@ -170,7 +171,7 @@ class Memory {
   }
 }
 
-/** Losses remembered of the same data and settings; those of others are no use. */
+/** The stored losses, if they are of the same data and settings. */
 function readMemory(path: string, fingerprint: string): Record<string, WindowLosses | null> {
   try {
     const data = JSON.parse(readFileSync(path, 'utf8')) as {
@@ -186,10 +187,10 @@ function readMemory(path: string, fingerprint: string): Record<string, WindowLos
 const keyOf = (candidate: Candidate, { fold, steps }: FoldTrial) =>
   `${nameOf(candidate)}, fold ${fold}, ${steps} steps`;
 
-/** The table that is printed, and the drawing beside the model. */
+/** Returns the table to print and writes the chart next to the model. */
 export function searchReport(result: SearchResult, drawing: string): string {
   writeOutput(drawing, searchSvg(result));
-  const head = ['network', 'steps', 'loss', 'behind', '+-', 'parameters', 'us a step', ''];
+  const head = ['network', 'steps', 'loss', 'behind', '+-', 'parameters', 'us per step', ''];
   const rows = result.rows.map((row) => [
     nameOf(row.candidate),
     String(row.steps),
@@ -200,14 +201,7 @@ export function searchReport(result: SearchResult, drawing: string): string {
     row.stepUs.toFixed(2),
     row === result.chosen ? 'chosen' : result.front.includes(row) ? 'front' : '',
   ]);
-  const widths = head.map((_, i) => Math.max(...[head, ...rows].map((cells) => cells[i].length)));
-  const table = [head, ...rows].map((cells) =>
-    cells
-      .map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i])))
-      .join('  ')
-      .trimEnd(),
-  );
   const note =
-    'behind: than the best of its round, on the same windows; +-: one standard error of that difference';
-  return `${table.join('\n')}\n${note}\n${result.reason}\n${drawing}\n`;
+    'behind: how much worse than the best of its round, on the same windows; +-: one standard error of that difference';
+  return `${textTable([head, ...rows], true)}${note}\n${result.reason}\n${drawing}\n`;
 }

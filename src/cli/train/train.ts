@@ -1,4 +1,4 @@
-/** `gatecast train`: a model from scratch, or from another model, out of files and generated series. */
+/** `gatecast train`: trains a new model, or another model further, on files and generated series. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { CELLS, type Cell } from '../../network/spec.ts';
 import { configOption } from '../shared/globals.ts';
@@ -53,7 +53,7 @@ export function registerTrain(program: Command): void {
   addTableOptions(command)
     .option(
       '--interval <durations>',
-      'bucket lengths to train on, e.g. 5m or 5m,1h; default: the distance of the rows',
+      'bucket lengths to train on, e.g. 5m or 5m,1h; default: the interval between the rows',
       durations,
     )
     .option(
@@ -120,7 +120,7 @@ Examples:
   $ gatecast train --generated 30 --preview series.svg
   $ gatecast train --generated 40 --max-steps 200 --diagnose gradients.svg
 
-Ctrl-C keeps what is best so far; a second one ends at once. --resume goes on from the last checkpoint.
+Ctrl-C stops the training and keeps the best weights; a second Ctrl-C exits at once. --resume continues from the last checkpoint.
 `,
     )
     .action(async (given: TrainFlags, command: Command) => {
@@ -133,7 +133,7 @@ Ctrl-C keeps what is best so far; a second one ends at once. --resume goes on fr
     });
 }
 
-/** As a shell would take it. */
+/** The command line with shell quoting. */
 function commandLine(words: readonly string[]): string {
   const quoted = words.map((word) =>
     /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`,

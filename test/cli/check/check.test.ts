@@ -72,7 +72,7 @@ describe('gatecast check', () => {
     expect(err).toMatch(/^warning: mqtt\.url: .*8883/m);
     expect(err).toMatch(/^warning: mqtt\.ca: .*\/none\/ca\.pem/m);
     expect(err).toMatch(/^warning: mqtt\.password_file: .*\/none\/pw/m);
-    expect(err).toContain(`warning: data_dir: ${join(folder, 'ok.yaml')} is no folder`);
+    expect(err).toContain(`warning: data_dir: ${join(folder, 'ok.yaml')} is not a folder`);
   });
 
   it('says what the steps are, and warns of a model that is not there', async () => {
@@ -82,8 +82,8 @@ describe('gatecast check', () => {
     );
     const { out, err } = await run('-c', path);
     expect(out).toContain('every 15m, mean; gaps: model; forecasts 1d ahead (96 steps)');
-    expect(out).toContain('interval learnt from the arrivals, mean; gaps: model; forecasts up to 1d ahead\n');
-    expect(err).toMatch(/^warning: model\.name: there is no model bose, .*; there is base\n$/);
+    expect(out).toContain('interval learnt from the messages, mean; gaps: model; forecasts up to 1d ahead\n');
+    expect(err).toMatch(/^warning: model\.name: there is no model bose, .*; available: base\n$/);
   });
 
   it('refuses an invalid config, and a command without anything to check', async () => {
@@ -167,7 +167,7 @@ describe.skipIf(!hasMosquitto)('gatecast check --listen on a real broker', () =>
   it('says that nothing came, not that all is well', async () => {
     const quiet = await startMosquitto();
     const path = write('quiet.yaml', `node: n\nmqtt: { url: ${quiet.url} }\nstreams: [{ match: s }]\n`);
-    expect((await run('-c', path, '--listen', '1s')).err).toMatch(/no message came/);
+    expect((await run('-c', path, '--listen', '1s')).err).toMatch(/no message arrived/);
     await quiet.stop();
   });
 
@@ -229,7 +229,7 @@ describe.skipIf(!hasMosquitto)('gatecast check --listen on a real broker', () =>
     const { out } = await run('-c', path, '--listen', '1s');
     clearInterval(probes);
     expect(
-      out.match(/-127 came \d+ of \d+ times, which looks like a mark .*limits: \{ min: -126 \}/g),
+      out.match(/-127 is \d+ of \d+ readings, which looks like a mark .*limits: \{ min: -126 \}/g),
     ).toHaveLength(1);
     expect(out).toMatch(/marks\/b = .* outside its limits/);
   });
@@ -238,7 +238,7 @@ describe.skipIf(!hasMosquitto)('gatecast check --listen on a real broker', () =>
     await client.publishAsync('gone/temperature', '20', { retain: true });
     const path = write('gone.yaml', `node: n\nmqtt: { url: ${broker.url} }\nstreams: [{ match: gone/+ }]\n`);
     const { out } = await run('-c', path, '--listen', '1s');
-    expect(out).toContain('[0] gone/+: nothing came');
+    expect(out).toContain('[0] gone/+: no messages');
     expect(out).toContain('gone/temperature: only-retained (1)');
     await client.publishAsync('gone/temperature', '', { retain: true });
   });

@@ -74,7 +74,7 @@ test('an edited file that the pushed layers do not fit: check warns, before the 
   );
   const { code, out, err } = await run('check', '-c', file, '--json');
   expect(code).toBe(0);
-  expect(err).toMatch(/warning: the pushed layers do not fit .* streams\.pumps\.match is missing/);
+  expect(err).toMatch(/warning: the pushed layers are invalid on .* streams\.pumps\.match is missing/);
   const { hash, effective } = JSON.parse(out);
   expect(effective.hash).toBe(hash);
   expect((await run('config', 'show', '-c', file)).out).toContain('the pushed layers do not fit this file');

@@ -28,7 +28,7 @@ test('this machine is fit: runtime, model, disk', async () => {
     model: 'ok',
     disk: 'ok',
   });
-  expect(findings.find(({ name }) => name === 'model')?.text).toMatch(/a step takes \d+\.\d us a stream/);
+  expect(findings.find(({ name }) => name === 'model')?.text).toMatch(/a step takes \d+\.\d us per stream/);
 });
 
 test('a data directory that is a file is said to be one', async () => {

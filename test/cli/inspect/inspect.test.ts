@@ -168,7 +168,7 @@ describe('gatecast inspect', () => {
       state: null,
       scores: [],
     });
-    expect(inspect(request(dir, { stream: 'a' }))).toContain('none saved yet');
+    expect(inspect(request(dir, { stream: 'a' }))).toContain('none saved');
     expect(inspect(request(dir, { stream: 'meter' }))).toMatch(/ 45678.9\n.* 45679.15\n.* 45679.4\n/);
     store.close();
     expect(() => inspect(request(temp()))).toThrow(expect.objectContaining({ code: 'FILE_UNREADABLE' }));

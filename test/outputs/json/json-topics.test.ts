@@ -262,7 +262,7 @@ describe('other messages', () => {
         endedMs: Date.UTC(2025, 0, 1, 3, 19),
         found: { streams: 3, leftOut: 1, problems: [{ stream: 'x', problem: 'it never changes' }] },
       },
-      waitsFor: 'nothing asks for it',
+      waitsFor: 'no trigger',
     };
     output.group('default', group);
     expect(sent[0]).toMatchObject({ topic: 'gatecast/n/model/default', retain: true, qos: 1 });
@@ -283,7 +283,7 @@ describe('other messages', () => {
         left_out: 1,
         problems: [{ stream: 'x', problem: 'it never changes' }],
       },
-      waits_for: 'nothing asks for it',
+      waits_for: 'no trigger',
     });
   });
 
