@@ -146,7 +146,7 @@ const AGENT = new Map<string, unknown>([
       previous: null,
       holdout: null,
       last_run: { status: 'never', reason: '', trigger: null, started: null, ended: null },
-      waits_for: 'nothing asks for it',
+      waits_for: 'no trigger',
     },
   ],
 ]);
