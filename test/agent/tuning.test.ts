@@ -341,7 +341,10 @@ test('before there is enough, nothing begins', async () => {
   engine.reset('s0');
   engine.reset('s1');
   expect(() => tuning.request('default')).toThrow(
-    expect.objectContaining({ code: 'NOT_ENOUGH_DATA', message: expect.stringMatching(/has enough history/) }),
+    expect.objectContaining({
+      code: 'NOT_ENOUGH_DATA',
+      message: expect.stringMatching(/has enough history/),
+    }),
   );
 });
 
