@@ -1,8 +1,9 @@
 #!/bin/sh
 # Installs gatecast on a gateway with systemd: sudo deploy/install.sh, from a clone of the repository or an unpacked
-# release. The first time it writes /etc/gatecast/gatecast.yaml, an example to be edited, and starts nothing. Again for an
-# upgrade: the config is left alone, the service restarted, the version before kept as /opt/gatecast.previous.
-# Needs Node 20 (from 20.19) or 22 and, for the one native module, g++, make and python3.
+# release. Then `sudo gatecast init` writes the config and starts the service. Again for an upgrade: the config is left alone,
+# the service restarted, the version before kept as /opt/gatecast.previous.
+# Needs Node 20 (from 20.19) or 22 and, for the one native module, g++, make and python3. On Debian 12 and newer the package
+# (`npm run package`) needs neither.
 #
 #   --no-start     do not restart the service after an upgrade
 #   --root DIR     install below DIR and leave users and services alone (packaging, tests)
@@ -17,7 +18,7 @@ while [ $# -gt 0 ]; do
     shift
     ;;
   *)
-    sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
   esac
@@ -30,8 +31,11 @@ fail() {
 }
 
 [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "run it as root: sudo $0"
-node=$(command -v node) || fail "Node 20 or 22 is not on the PATH"
+get='install Node 22 for the whole machine: https://nodejs.org/en/download (the package for this system, or unpack the archive in /usr/local)'
+node=$(command -v node) || fail "Node 20 (from 20.19) or 22 is not on the PATH; $get"
 node=$(readlink -f "$node")
+"$node" -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' ||
+  fail "$node is $("$node" --version), too old: 20.19 or newer is needed; $get"
 case $node in /home/* | /root/*)
   [ -n "$root" ] || fail "$node is in a home folder, which the service cannot see; install Node for the whole machine"
   ;;
@@ -68,22 +72,16 @@ if [ -z "$root" ] && ! id gatecast >/dev/null 2>&1; then
   say 'making the user gatecast'
   useradd --system --user-group --home-dir /var/lib/gatecast --no-create-home --shell /usr/sbin/nologin gatecast
 fi
-config=$root/etc/gatecast/gatecast.yaml first=no
-if [ ! -e "$config" ]; then
-  say "writing $config"
-  cp deploy/examples/gatecast.yaml "$config"
-  first=yes
-fi
+config=$root/etc/gatecast/gatecast.yaml
 chmod 750 "$root/etc/gatecast"
-chmod 640 "$config"
-[ -n "$root" ] || chown -R root:gatecast /etc/gatecast
+[ ! -e "$config" ] || chmod 640 "$config"
+[ -n "$root" ] || chown root:gatecast /etc/gatecast
+[ -n "$root" ] || [ ! -e "$config" ] || chown root:gatecast "$config"
 
 [ -n "$root" ] || systemctl daemon-reload
-if [ "$first" = yes ]; then
-  say "installed. What next:
-  1. edit $config: node, broker, topics
-  2. sudo gatecast check -c $config --listen 60s
-  3. sudo systemctl enable --now gatecast; journalctl -u gatecast -f"
+if [ ! -e "$config" ]; then
+  say 'installed. This finds the broker, writes the config and starts the service:
+  sudo gatecast init'
 elif [ "$start" = yes ]; then
   systemctl enable --quiet gatecast
   systemctl restart gatecast

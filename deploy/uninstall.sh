@@ -31,6 +31,8 @@ rm -f "$root/etc/systemd/system/gatecast.service" "$root/usr/local/bin/gatecast"
 [ -n "$root" ] || systemctl daemon-reload
 if [ "$purge" = yes ]; then
   rm -rf "$root/etc/gatecast" "$root/var/lib/gatecast"
+  rm -f "$root/etc/systemd/system/gatecast.service.d/mqtt-password.conf"
+  rmdir "$root/etc/systemd/system/gatecast.service.d" 2>/dev/null || true
   [ -n "$root" ] || userdel gatecast 2>/dev/null || true
 fi
 echo 'gatecast uninstall: done'

@@ -122,19 +122,21 @@ describe.skipIf(!ready)('a fresh Debian 12, amd64', () => {
       '--no-install-recommends',
       '/root/gatecast.deb',
     );
-    expect(installed).toContain('gatecast is installed');
+    expect(installed).toContain('sudo gatecast init');
     expect(mustCall('gatecast', '--version')).toMatch(/^\d+\.\d+\.\d+/);
     expect(mustCall('stat', '-c', '%U:%G %a', '/etc/gatecast', '/var/lib/gatecast')).toBe(
       'root:gatecast 750\ngatecast:gatecast 750\n',
     );
     // 2: a config from what the broker carries.
     const config = '/etc/gatecast/gatecast.yaml';
-    mustCall('gatecast', 'check', '--broker', broker.url, '--listen', '6s', '--out', config);
+    const found = mustCall('gatecast', 'init', '--broker', broker.url, '--listen', '6s', '--yes');
+    expect(found).toMatch(/^Zigbee2MQTT +1 +1$/m);
+    expect(mustCall('stat', '-c', '%U:%G %a', config)).toBe('root:gatecast 640\n');
     // The port of the page may be taken on this machine, and a test cannot wait for minutes.
     const path = join(ROOT, config);
     const text = readFileSync(path, 'utf8').replace(/interval: \S+/g, 'interval: 2s');
     writeFileSync(path, `${text.replace(/horizon: \S+/g, 'horizon: 20s')}\nhttp: { listen: "off" }\n`);
-    // 3: the service, as systemd would start it.
+    // 3: the service, as systemd would start it; with systemd, `init` starts it itself.
     const unit = readFileSync(join(ROOT, 'lib/systemd/system/gatecast.service'), 'utf8');
     expect(unit).toMatch(/^ConditionPathExists=\/etc\/gatecast\/gatecast.yaml$/m);
     const start = /^ExecStart=(.*)$/m.exec(unit)?.[1] ?? '';

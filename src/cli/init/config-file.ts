@@ -1,5 +1,5 @@
 /** The config that `gatecast init` writes, new or with added rules, and its password file. */
-import { chownSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type Document, isSeq, parseDocument, YAMLSeq } from 'yaml';
 import { suggestRules } from '../../config/suggest/rules.ts';
@@ -10,7 +10,7 @@ import { unwritable } from '../../system/output-file.ts';
 
 /** Config path of the packaged service. */
 export const SYSTEM_CONFIG = '/etc/gatecast/gatecast.yaml';
-const PASSWORD_FILE = 'mqtt-password';
+export const PASSWORD_FILE = 'mqtt-password';
 
 export const newConfig = suggestConfig;
 
@@ -48,6 +48,14 @@ export function keepPassword(configPath: string, password: string): string {
     throw unwritable(path, cause);
   }
   return path;
+}
+
+/** The service may read a config that root wrote, whatever root's umask is; others may not. */
+export function giveToService(configPath: string): void {
+  const user = serviceUser();
+  if (user === null) return;
+  chownSync(configPath, 0, user.gid);
+  chmodSync(configPath, 0o640);
 }
 
 /** The service's user, if the package has created it and this process is root, which may change a file's owner. */

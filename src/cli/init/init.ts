@@ -12,6 +12,7 @@ export interface InitFlags extends Omit<LoginFlags, 'broker'> {
   readonly merge?: boolean;
   readonly yes?: boolean;
   readonly start?: boolean;
+  readonly credential?: boolean;
   readonly json?: boolean;
 }
 
@@ -42,6 +43,10 @@ export function registerInit(program: Command): void {
     .option('--merge', 'add rules for new topics to an existing config')
     .option('--start', 'start the service afterwards; with --no-start, do not ask')
     .option('--no-start')
+    .option(
+      '--credential',
+      'keep the password as an encrypted credential of the systemd service, instead of a file',
+    )
     .option('-y, --yes', 'do not ask; use options and defaults')
     .option('--json', 'print JSON')
     .addHelpText('after', EXAMPLES)

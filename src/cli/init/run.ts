@@ -13,7 +13,16 @@ import { ProgressBar, secondsText } from '../shared/progress.ts';
 import type { Terminal } from '../shared/terminal.ts';
 import { untilSignal } from '../shared/until-signal.ts';
 import { findBrokers } from './brokers.ts';
-import { defaultPath, keepPassword, mergedConfig, newConfig, SYSTEM_CONFIG } from './config-file.ts';
+import {
+  defaultPath,
+  giveToService,
+  keepPassword,
+  mergedConfig,
+  newConfig,
+  PASSWORD_FILE,
+  SYSTEM_CONFIG,
+} from './config-file.ts';
+import { CREDENTIAL_PATH, keepCredential } from './credential.ts';
 import { findingsOf, findingsText, tryOut } from './findings.ts';
 import type { InitFlags } from './init.ts';
 import { hasService, startService } from './service.ts';
@@ -31,13 +40,24 @@ const LOGIN_ATTEMPTS = 3;
 /** @throws GatecastError USAGE, BROKER_UNREACHABLE, FILE_UNWRITABLE, CONFIG_INVALID */
 export async function init(flags: InitFlags, { out, err, terminal }: InitOutput): Promise<void> {
   const path = resolve(flags.config ?? defaultPath());
+  const credential = flags.credential === true;
+  if (credential && !(path === SYSTEM_CONFIG && hasService()))
+    throw new GatecastError(
+      'USAGE',
+      `there is no service that reads ${path}, and --credential is for the service`,
+      {
+        hint: 'leave --credential out',
+      },
+    );
   const existing = await mergeInto(path, flags, terminal);
   prepareOutput(path);
   const wanted: Login =
     existing === null
       ? { ...flags, broker: await chooseBroker(flags, err, terminal) }
       : loginOf(existing, flags);
-  const login = await logIn(wanted, err, terminal);
+  const used = await logIn(wanted, err, terminal);
+  // The user of the service may not read the file.
+  const login = existing === null && path === SYSTEM_CONFIG ? withTypedPassword(used) : used;
   const heard = await listenFor(flags.listen, login, existing, err);
   const { rules } = suggestRules(heard.survey);
   if (rules.length === 0) throw nothingHeard(heard, existing);
@@ -52,11 +72,12 @@ export async function init(flags: InitFlags, { out, err, terminal }: InitOutput)
     for (const { topic, reason, detail, count } of rejects.slice(0, 20))
       out(`rejected: ${topic}: ${reason} (${count}) ${detail}\n`);
   }
-  if (login.password !== undefined) {
-    const file = keepPassword(path, login.password);
-    err(`wrote the password to ${file}, which only its owner may read\n`);
-  }
+  if (login.password !== undefined && credential)
+    err(`wrote the encrypted password to ${keepCredential(login.password).file}\n`);
+  else if (login.password !== undefined)
+    err(`wrote the password to ${keepPassword(path, login.password)}, which only its owner may read\n`);
   writeOutput(path, text);
+  if (path === SYSTEM_CONFIG) giveToService(path);
   // read back, as the service will
   const config = loadConfig(path);
   err(`${existing === null ? 'wrote' : `added ${many(rules.length, 'rule')} to`} ${path}\n`);
@@ -141,6 +162,13 @@ async function logIn(wanted: Login, err: InitOutput['err'], terminal: Terminal):
   }
 }
 
+function withTypedPassword(login: Login): Login {
+  if (login.password !== undefined || login.passwordFile === undefined) return login;
+  const { passwordFile, ...others } = login;
+  const password = readFileSync(passwordFile, 'utf8').replace(/\r?\n$/, '');
+  return { ...others, password };
+}
+
 async function listenFor(
   listenMs: number,
   login: Login,
@@ -204,7 +232,10 @@ function configText(
   const mqtt = mqttOf(
     login.password === undefined
       ? login
-      : { ...login, passwordFile: resolve(dirname(path), 'mqtt-password') },
+      : {
+          ...login,
+          passwordFile: flags.credential === true ? CREDENTIAL_PATH : resolve(dirname(path), PASSWORD_FILE),
+        },
   );
   const own = path === SYSTEM_CONFIG ? {} : { data_dir: './gatecast-data' };
   return newConfig({ node: flags.node ?? nodeName(), mqtt, ...own }, survey);

@@ -13,6 +13,8 @@ export const hasService = (): boolean => process.getuid?.() === 0 && systemctl('
 
 /** Enables and (re)starts it. @returns what went wrong, or null */
 export function startService(): string | null {
+  // A drop-in may be new.
+  systemctl('daemon-reload');
   const enabled = systemctl('enable', UNIT);
   const started = enabled.status === 0 ? systemctl('restart', UNIT) : enabled;
   return started.status === 0 ? null : started.text || 'systemctl failed';
