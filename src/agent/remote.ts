@@ -16,7 +16,7 @@ import type { KeySet } from '../remote/keys.ts';
 import type { LocalFile } from '../remote/layers.ts';
 import { ModelIntake } from '../remote/model-intake.ts';
 import { type RemoteStart, remoteFolder } from '../remote/open.ts';
-import type { Vitals } from '../remote/probation.ts';
+import { ACTIVE_INTERVALS, type Vitals } from '../remote/probation.ts';
 import { type Host, RemoteConfig } from '../remote/remote-config.ts';
 import { FEATURES } from '../series/features.ts';
 import type { Clock } from '../system/clock.ts';
@@ -46,12 +46,19 @@ export interface AgentRemoteParts {
   readonly restart: (reason: string) => void;
   readonly resubscribe: () => void;
   readonly connected: () => boolean;
-  readonly streams: () => readonly { readonly name: string; readonly intervalMs: number | null }[];
+  readonly streams: () => readonly ActiveStream[];
   /** Ids of the raised alerts that end a probation. */
   readonly alerts: () => readonly string[];
   readonly registry: ModelRegistry;
   readonly stepFailures: () => number;
   readonly tuning: Pick<Tuning, 'problem' | 'judge'>;
+}
+
+interface ActiveStream {
+  readonly name: string;
+  readonly intervalMs: number | null;
+  /** Time of the last reading, ms of the wall clock. */
+  readonly lastObservedMs: number | null;
 }
 
 /** What remote config looks at. */
@@ -74,7 +81,10 @@ export function createRemote(
     ...context,
     session,
     connected: () => link.client.status().connected,
-    streams: () => engine.streams().map(({ spec: { name }, intervalMs }) => ({ name, intervalMs })),
+    streams: () =>
+      engine
+        .streams()
+        .map(({ spec: { name }, intervalMs, lastObservedMs }) => ({ name, intervalMs, lastObservedMs })),
     alerts: () => alerts.harmful(),
     registry: models.registry,
     stepFailures: () => engine.failures,
@@ -92,6 +102,9 @@ export class AgentRemote implements Part {
   private readonly layers: ReadonlyMap<string, LayerName>;
   /** By stream: when it forecast last, ms of the monotonic clock, and how many forecasts it has had in this run. */
   private readonly forecasts = new Map<string, { lastMs: number; count: number }>();
+  /** Streams of the former run that were in use at its end. They count as active until they have had time for a forecast. */
+  private restored: ReadonlySet<string> = new Set();
+  private startedMs = 0;
 
   constructor(private readonly parts: AgentRemoteParts) {
     const { session, clock, log, topics, send, configure, restart } = parts;
@@ -145,6 +158,8 @@ export class AgentRemote implements Part {
   }
 
   start(): void {
+    this.startedMs = this.parts.clock.monotonic();
+    this.restored = new Set(inUse(this.parts.streams()));
     this.remote.start(this.parts.session.opened.hash);
   }
 
@@ -215,15 +230,24 @@ export class AgentRemote implements Part {
     return found;
   }
 
+  private activeMs({ name, lastObservedMs }: ActiveStream): number | null {
+    const forecast = this.forecasts.get(name);
+    if (forecast !== undefined) return forecast.lastMs;
+    const { clock } = this.parts;
+    const heardMs =
+      lastObservedMs === null ? null : clock.monotonic() - Math.max(0, clock.now() - lastObservedMs);
+    return this.restored.has(name) ? Math.max(this.startedMs, heardMs ?? 0) : heardMs;
+  }
+
   private vitals(): Vitals {
     const { connected, streams, alerts, stepFailures, tuning } = this.parts;
     return {
       connected: connected(),
-      streams: streams().map(({ name, intervalMs }) => ({
-        name,
-        intervalMs,
-        publishedMs: this.forecasts.get(name)?.lastMs ?? null,
-        forecasts: this.forecasts.get(name)?.count ?? 0,
+      streams: streams().map((stream) => ({
+        name: stream.name,
+        intervalMs: stream.intervalMs,
+        activeMs: this.activeMs(stream),
+        forecasts: this.forecasts.get(stream.name)?.count ?? 0,
       })),
       rssMb: process.memoryUsage.rss() / MB,
       alerts: alerts(),
@@ -231,4 +255,15 @@ export class AgentRemote implements Part {
       modelProblem: tuning.problem,
     };
   }
+}
+
+/** Names of restored streams that had readings until the former run ended; how long ago that was does not matter. */
+function inUse(streams: readonly ActiveStream[]): string[] {
+  const newestMs = streams.reduce((newest, { lastObservedMs }) => Math.max(newest, lastObservedMs ?? 0), 0);
+  return streams
+    .filter(
+      ({ intervalMs, lastObservedMs }) =>
+        lastObservedMs !== null && newestMs - lastObservedMs <= ACTIVE_INTERVALS * (intervalMs ?? 0),
+    )
+    .map(({ name }) => name);
 }

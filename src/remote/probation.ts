@@ -4,10 +4,13 @@ import type { Push } from './push-state.ts';
 /** The agent's state, as far as probation looks at it. */
 export interface Vitals {
   readonly connected: boolean;
-  /** Streams, and when each last published a forecast: ms of the monotonic clock, null for never in this run. */
   readonly streams: readonly {
     readonly name: string;
-    readonly publishedMs: number | null;
+    /**
+     * When its last forecast was published, ms of the monotonic clock. Before the first forecast of this run: when its last
+     * reading came, or the start of the run for a stream that was in use when the former run ended. Null: none of these.
+     */
+    readonly activeMs: number | null;
     /** Null: not yet known. */
     readonly intervalMs: number | null;
     /** How many it has had in this run. */
@@ -54,10 +57,15 @@ export interface Verdict {
 /** Memory may grow by this share of what it was, and by this much in any case, MB. */
 const MEMORY_SHARE = 1.5;
 const MEMORY_MB = 96;
-/** Of the streams that had forecasts, so many must still have them. */
+/** Of the streams that were in use, so many must have forecasts. */
 const STREAM_SHARE = 0.9;
 /** A stream that forecasts more rarely than this share of its intervals counts as one that has no forecasts. */
 const PACE = 0.5;
+/** A probation lasts at most so many times its length, for streams whose interval is long, or for the score of a model. */
+export const PATIENCE = 3;
+
+/** A stream is in use while its last forecast, or reading, is not older than this many intervals. */
+export const ACTIVE_INTERVALS = 3;
 
 /** Names of streams that are kept over a restart. */
 const MAX_KEPT = 200;
@@ -69,7 +77,8 @@ type About = Pick<Trial, 'sinceMs' | 'lengthMs' | 'otherModel'>;
 export function baselineOf({ streams, rssMb, alerts }: Vitals, ruleGone: boolean, nowMs: number): Baseline {
   const names = streams
     .filter(
-      ({ publishedMs, intervalMs }) => publishedMs !== null && nowMs - publishedMs < 3 * (intervalMs ?? 0),
+      ({ activeMs, intervalMs }) =>
+        activeMs !== null && nowMs - activeMs < ACTIVE_INTERVALS * (intervalMs ?? 0),
     )
     .map(({ name }) => name);
   return { streams: names.slice(0, MAX_KEPT), rssMb, alerts: [...alerts], ruleGone };
@@ -93,7 +102,7 @@ export function trialAfterRestart(baseline: Baseline, now: Vitals, about: About)
     alerts,
     stepFailures: 0,
     modelProblem: null,
-    streams: streams.map((name) => ({ name, publishedMs: about.sinceMs, intervalMs: null, forecasts: 0 })),
+    streams: streams.map((name) => ({ name, activeMs: about.sinceMs, intervalMs: null, forecasts: 0 })),
   };
   return { ...trialOf(before, ruleGone, about), allStreams: streams.length < MAX_KEPT };
 }
@@ -119,44 +128,55 @@ export function judge(trial: Trial, now: Vitals, monotonicMs: number, model?: Mo
     if (now.stepFailures > before.stepFailures) return failed("the model's step fails");
     if (model.type === 'rollback') return failed(`the model is worse: ${model.reason}`);
   }
-  if (monotonicMs - sinceMs < lengthMs || model?.type === 'wait')
-    return { trial: next, passed: false, failed: null };
+  const elapsedMs = monotonicMs - sinceMs;
+  if (elapsedMs < lengthMs || model?.type === 'wait') return { trial: next, passed: false, failed: null };
   if (!now.connected) return failed('there is no connection to the broker at the end of probation');
-  const silent = silentStreams(trial, now);
+  const { silent, waits } = silentStreams(trial, now, elapsedMs);
   if (silent !== null) return failed(silent);
-  return { trial: next, passed: true, failed: null };
+  return { trial: next, passed: !waits, failed: null };
 }
 
 /**
- * Whether too few streams have forecasts. Expected are streams that had forecasts before. One that is still there must have had
+ * Whether too few streams have forecasts. Expected are streams that were in use before. One that is still there must have had
  * at least half of the forecasts of its interval. One that is gone may have another name now: any new stream that forecasts
- * stands for it.
+ * stands for it. `waits`: a stream of a long interval has had no forecast yet, and may still have one in time.
  */
 function silentStreams(
   { before, ruleGone, allStreams, sinceMs, lengthMs }: Trial,
   now: Vitals,
-): string | null {
+  elapsedMs: number,
+): { readonly silent: string | null; readonly waits: boolean } {
   const after = new Map(now.streams.map((stream) => [stream.name, stream]));
   const known = new Set(before.streams.map(({ name }) => name));
-  const due = before.streams.flatMap((stream) => {
-    const { name, publishedMs } = stream;
+  const expected = before.streams.flatMap((stream) => {
+    const { name, activeMs } = stream;
     const still = after.get(name);
-    if (publishedMs === null || (ruleGone && still === undefined)) return [];
+    if (activeMs === null || (ruleGone && still === undefined)) return [];
     // The change may make the interval longer.
     const intervalMs = Math.max(stream.intervalMs ?? 0, still?.intervalMs ?? 0);
-    const hadForecasts = sinceMs - publishedMs <= 3 * (stream.intervalMs ?? intervalMs);
-    return hadForecasts && 2 * intervalMs < lengthMs ? [{ ...stream, still, intervalMs }] : [];
+    const wasActive = sinceMs - activeMs <= ACTIVE_INTERVALS * (stream.intervalMs ?? intervalMs);
+    const forecasts = (still?.forecasts ?? 0) - stream.forecasts;
+    return wasActive ? [{ name, still, intervalMs, forecasts }] : [];
   });
-  const silent = due.filter(({ still, intervalMs, forecasts }) => {
-    const least = Math.max(1, Math.floor((PACE * lengthMs) / intervalMs));
-    return still === undefined || still.forecasts - forecasts < least;
-  });
+  const due = expected.filter(({ intervalMs }) => 2 * intervalMs < elapsedMs);
+  const silent = due.filter(
+    ({ still, intervalMs, forecasts }) =>
+      still === undefined ||
+      forecasts < Math.max(1, Math.floor((PACE * elapsedMs) / (intervalMs || elapsedMs))),
+  );
   const gone = silent.filter(({ still }) => still === undefined).length;
   const fresh = allStreams
     ? now.streams.filter(({ name, forecasts }) => !known.has(name) && forecasts > 0).length
     : 0;
   const missing = silent.length - Math.min(gone, fresh);
-  if (due.length - missing >= due.length * STREAM_SHARE) return null;
-  const names = silent.map(({ name }) => name).slice(0, 5);
-  return `${missing} of ${due.length} streams have no forecasts any more, or fewer than half of them: ${names.join(', ')}`;
+  if (due.length - missing < due.length * STREAM_SHARE) {
+    const names = silent.map(({ name }) => name).slice(0, 5);
+    const text = `${missing} of ${due.length} streams have no forecasts any more, or fewer than half of them: ${names.join(', ')}`;
+    return { silent: text, waits: false };
+  }
+  const waits = expected.some(
+    ({ intervalMs, forecasts }) =>
+      2 * intervalMs >= elapsedMs && 2 * intervalMs < PATIENCE * lengthMs && forecasts <= 0,
+  );
+  return { silent: null, waits };
 }

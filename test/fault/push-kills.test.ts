@@ -62,8 +62,8 @@ const CASES: Readonly<Record<Kind, Case>> = {
   harmful: {
     content: { patch: { streams: { s: { match: 'nowhere/{n}' } } } },
     outcome: 'rolled_back',
-    // Not `applying:before`: a push that is taken right after a start has no forecasts to compare with.
-    kills: ['applying:after', ...both('rolling_back', 'rolled_back', 'settle')],
+    // Before `applying` it is taken again right after the start, before the first forecast of that run.
+    kills: both('staged', 'applying', 'rolling_back', 'rolled_back', 'settle'),
   },
   refused: {
     content: { patch: { streams: { s: { horizon: '0s' } } } },
@@ -83,7 +83,7 @@ const CASES: Readonly<Record<Kind, Case>> = {
     content: { patch: { streams: { s: { match: 'nowhere/{n}' } } } },
     model: 'good',
     outcome: 'rolled_back',
-    kills: [...both('rolling_back', 'rolled_back', 'forgotten'), 'probation:soon'],
+    kills: [...both('applying', 'rolling_back', 'rolled_back', 'forgotten'), 'probation:soon'],
   },
   'wrong model': {
     content: {},

@@ -320,14 +320,14 @@ describe('codes of remote config', () => {
   it('500: streams without forecasts at the end of probation', async () => {
     const gateway = start();
     // They forecast until the config is applied, however long the check of the signature takes.
-    const publishedMs = gateway.clock.monotonic();
+    const activeMs = gateway.clock.monotonic();
     Object.defineProperty(gateway, 'vitals', {
       get: () => ({
         ...NOBODY,
         streams: ['a', 'b'].map((name) => ({
           name,
           intervalMs: 4000,
-          publishedMs: gateway.life.phase === 'applying' ? gateway.clock.monotonic() : publishedMs,
+          activeMs: gateway.life.phase === 'applying' ? gateway.clock.monotonic() : activeMs,
           forecasts: 5,
         })),
       }),

@@ -7,11 +7,11 @@ const LENGTH = 60_000;
 const END = SINCE + LENGTH;
 
 type Stream = Vitals['streams'][number];
-/** A stream of 5 s that had a forecast at `publishedMs`, the `forecasts`-th of the run. */
-const stream = (name: string, forecasts: number, publishedMs = END - 1000, intervalMs = 5000): Stream => ({
+/** A stream of 5 s that had a forecast at `activeMs`, the `forecasts`-th of the run. */
+const stream = (name: string, forecasts: number, activeMs = END - 1000, intervalMs = 5000): Stream => ({
   name,
   forecasts,
-  publishedMs,
+  activeMs,
   intervalMs,
 });
 const before: Vitals = {
@@ -80,6 +80,12 @@ const AT_THE_END: readonly Row[] = [
     { streams: [stream('a', 52), stream('b', 40)] },
     { before: { ...before, streams: [stream('a', 40, SINCE - 2000), stream('b', 40, SINCE - 60_000)] } },
   ],
+  [
+    'a stream without forecasts in this run whose reading came before the change',
+    /1 of 2 streams .*: b/,
+    { streams: [stream('a', 52), stream('b', 0)] },
+    { before: { ...before, streams: [stream('a', 40, SINCE - 2000), stream('b', 0, SINCE - 2000)] } },
+  ],
   ['no stream at all, before and after', null, { streams: [] }, { before: { ...before, streams: [] } }],
 ];
 
@@ -96,6 +102,22 @@ describe('probation', () => {
     expect(judge(trial, good, END - 1)).toMatchObject({ passed: false, failed: null });
     expect(judge(trial, { ...good, rssMb: 260 }, SINCE + 1).failed).toMatch(/memory/);
     expect(judge(trial, { ...good, alerts: ['store'] }, SINCE + 1).failed).toMatch(/store/);
+  });
+
+  it('waits for a stream of a long interval, for three times its length at most', () => {
+    const slow = (fast: number, forecasts: number, intervalMs = 50_000): Vitals => ({
+      ...good,
+      streams: [stream('a', fast, SINCE - 2000), stream('b', forecasts, SINCE - 2000, intervalMs)],
+    });
+    const began: Trial = { ...trial, before: slow(40, 40) };
+    expect(judge(began, slow(52, 40), END)).toMatchObject({ passed: false, failed: null });
+    expect(judge(began, slow(52, 41), END)).toMatchObject({ passed: true });
+    expect(judge(began, slow(62, 40), SINCE + 100_001).failed).toMatch(/1 of 2 streams .*: b/);
+    // A fast stream does not wait for the slow one.
+    expect(judge(began, slow(40, 40), END).failed).toMatch(/1 of 1 streams .*: a/);
+    // An interval that is too long for three probations is not compared.
+    const long = { ...trial, before: slow(40, 40, 90_000) };
+    expect(judge(long, slow(52, 40, 90_000), END)).toMatchObject({ passed: true });
   });
 
   it('a connection may be away for a quarter of the probation', () => {

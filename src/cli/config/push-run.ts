@@ -10,6 +10,7 @@ import type { Incoming } from '../../mqtt/connection.ts';
 import { topicsOf } from '../../mqtt/topics.ts';
 import { type Claims, type LayerName, MAX_PUSH_BYTES, type Reported } from '../../remote/contract.ts';
 import { modelClaim } from '../../remote/model-claim.ts';
+import { PATIENCE } from '../../remote/probation.ts';
 import { type Signer, sign } from '../../remote/sign.ts';
 import type { LastingLink } from '../shared/lasting-link.ts';
 import { type ClaimFlags, type Content, claimsOf } from './content.ts';
@@ -65,8 +66,6 @@ export interface PushResult {
 const LOOK_MS = 50;
 /** Added to probation: applying, and the way of the messages, ms. */
 const MARGIN_MS = 60_000;
-/** The probation of a model may take so many times its length, until enough forecasts have met their readings. */
-const MODEL_PATIENCE = 3;
 
 /** @throws GatecastError BROKER_UNREACHABLE, USAGE, FILE_UNWRITABLE */
 export async function push(request: PushRequest, io: PushIo): Promise<PushResult> {
@@ -122,7 +121,7 @@ export async function push(request: PushRequest, io: PushIo): Promise<PushResult
         rate: request.rate,
         abortAfter: request.abortAfter,
         answerMs: request.waitMs,
-        finishMs: (content.model === undefined ? 1 : MODEL_PATIENCE) * flags.probation + MARGIN_MS,
+        finishMs: PATIENCE * flags.probation + MARGIN_MS,
       },
       states: [],
       model:
