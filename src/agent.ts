@@ -90,7 +90,7 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
   const hold = createClockHold(context, link, engine);
   const alerts = createAlerts(context, outputs);
   const tuning = createTuning(context, { ...opened, streams, outputs });
-  const remote = createRemote(context, { session: options.remote, ...opened, tuning, link, alerts });
+  const remote = createRemote(context, { session: options.remote, ...opened, streams, tuning, link, alerts });
   const forecasts = forecastHandler({ ...context, outputs, streams, tuning, remote, onForecast });
   const pipeline: Pipeline = createPipeline(context, { engine, streams, hold, outputs, link, forecasts });
   const health = createHealth(context, { ...opened, streams, pipeline, outputs, link, tuning, remote });

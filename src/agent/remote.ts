@@ -10,6 +10,7 @@ import type { Logger } from '../log.ts';
 import type { ModelRegistry } from '../model/registry.ts';
 import type { Incoming } from '../mqtt/connection.ts';
 import type { Outgoing } from '../mqtt/outbox.ts';
+import { isCovered } from '../mqtt/subscriptions.ts';
 import type { Topics } from '../mqtt/topics.ts';
 import type { LayerName } from '../remote/contract.ts';
 import type { KeySet } from '../remote/keys.ts';
@@ -25,6 +26,7 @@ import { ClockHold } from './clock-hold.ts';
 import type { Link } from './link.ts';
 import type { AgentModels } from './model.ts';
 import type { Context, Part } from './part.ts';
+import type { AgentStreams } from './streams.ts';
 import type { Tuning } from './tuning.ts';
 
 /** Made before the agent starts, because it decides what config the agent starts with. */
@@ -52,6 +54,7 @@ export interface AgentRemoteParts {
   readonly registry: ModelRegistry;
   readonly stepFailures: () => number;
   readonly tuning: Pick<Tuning, 'problem' | 'judge'>;
+  readonly sensorFilters: () => readonly string[];
 }
 
 interface ActiveStream {
@@ -68,13 +71,14 @@ export interface RemoteSubjects {
   readonly models: AgentModels;
   readonly tuning: Tuning;
   readonly link: Link;
+  readonly streams: Pick<AgentStreams, 'router'>;
   readonly alerts: Pick<Alerts, 'harmful'>;
 }
 
 /** @returns null where remote config is switched off */
 export function createRemote(
   context: Context,
-  { session, engine, models, tuning, link, alerts }: RemoteSubjects,
+  { session, engine, models, tuning, link, streams, alerts }: RemoteSubjects,
 ): AgentRemote | null {
   if (session === undefined) return null;
   return new AgentRemote({
@@ -89,6 +93,7 @@ export function createRemote(
     registry: models.registry,
     stepFailures: () => engine.failures,
     tuning,
+    sensorFilters: () => streams.router.filters(),
   });
 }
 
@@ -120,6 +125,7 @@ export class AgentRemote implements Part {
       folder: join(remoteFolder(local.data_dir), 'model'),
       registry: parts.registry,
       features: FEATURES,
+      ca: local.remote_config.ca,
       clock,
       log,
       have: (name, have) =>
@@ -173,7 +179,7 @@ export class AgentRemote implements Part {
     if (layer === undefined) return this.receiveChunk(topic, payload, acknowledge);
     // Acknowledged before it is looked at: one that brought the agent down must not come again by itself.
     acknowledge?.();
-    this.remote.receive(layer, payload, retained);
+    this.remote.receive(layer, payload, retained, isCovered(topic, this.parts.sensorFilters()));
     return true;
   }
 

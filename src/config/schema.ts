@@ -226,6 +226,12 @@ const remoteConfig = z
       'Public keys that may sign configs: a JWKS file, or a list of `{ kid, key, roles }`. Several keys allow rotation. Without keys nothing is accepted.',
       { [TYPE_KEY]: 'file or list of keys' },
     ),
+    ca: note(
+      text('a file name').optional(),
+      'restart',
+      'PEM file of the certificate authorities trusted for the https sources of models; by default the well-known ones. Read at each download.',
+      { [TYPE_KEY]: 'file' },
+    ),
     unsigned: note(
       flag().default(false),
       'restart',

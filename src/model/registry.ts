@@ -10,7 +10,14 @@ import { errorText, GatecastError } from '../errors.ts';
 import { readSafetensors } from '../network/safetensors.ts';
 import type { Weights } from '../network/weights.ts';
 import { checkWeights } from '../network/weights.ts';
-import { makeFolder, readBounded, sha256, syncFolder, writeFileAtomic } from '../system/files.ts';
+import {
+  makeFolder,
+  readBounded,
+  sha256,
+  syncFolder,
+  writeFileAtomic,
+  writeFileAtomicAsync,
+} from '../system/files.ts';
 import {
   CARD_FILE,
   MANIFEST_FILE,
@@ -101,18 +108,27 @@ export class ModelRegistry {
    * the system's error when the disk refuses
    */
   save(files: ModelFiles): StoredModel {
+    return writeModel(this.newFolder(files), files);
+  }
+
+  /** As `save`, for files that `verifyModel` has checked; other work goes on meanwhile. Rejects as `save` throws. */
+  async add(files: ModelFiles): Promise<void> {
+    await writeModelBeside(this.newFolder(files), files);
+  }
+
+  private newFolder({ manifest: { name } }: ModelFiles): string {
     if (!this.dataFolder) {
       throw new GatecastError('USAGE', 'A data directory is needed to keep a model.', {
         hint: 'Name one with --data-dir or GATECAST_DATA_DIR.',
       });
     }
-    const { name } = files.manifest;
-    if (existsSync(join(this.dataFolder, name))) {
+    const folder = join(this.dataFolder, name);
+    if (existsSync(folder)) {
       throw new GatecastError('MODEL_INVALID', `There is a model '${name}' already.`, {
         hint: 'Choose another name, or remove the old one first.',
       });
     }
-    return writeModel(join(this.dataFolder, name), files);
+    return folder;
   }
 
   /** Removes a model of the data directory; nothing happens where there is none. */
@@ -142,6 +158,32 @@ export function writeModel(folder: string, files: ModelFiles): StoredModel {
   const stored = verifyModel(files, folder);
   // What is written must be readable: the same check as on reading.
   parseManifest(JSON.stringify(files.manifest), folder);
+  const temporary = temporaryFolder(folder);
+  try {
+    for (const [name, content] of contentsOf(files)) writeFileAtomic(join(temporary, name), content, MODE);
+    moveIntoPlace(temporary, folder);
+  } catch (error) {
+    rmSync(temporary, { recursive: true, force: true });
+    throw error;
+  }
+  return stored;
+}
+
+/** As `writeModel`, for files that `verifyModel` has checked. The thread pool writes to the disk: other work goes on meanwhile. */
+async function writeModelBeside(folder: string, files: ModelFiles): Promise<void> {
+  const temporary = temporaryFolder(folder);
+  try {
+    for (const [name, content] of contentsOf(files))
+      await writeFileAtomicAsync(join(temporary, name), content, MODE);
+    moveIntoPlace(temporary, folder);
+  } catch (error) {
+    rmSync(temporary, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** Makes the empty folder that becomes `folder`. */
+function temporaryFolder(folder: string): string {
   try {
     makeFolder(dirname(folder));
   } catch (cause) {
@@ -151,29 +193,37 @@ export function writeModel(folder: string, files: ModelFiles): StoredModel {
     });
   }
   const temporary = `${folder}.${process.pid}.tmp`;
-  const aside = `${folder}.old.tmp`;
   rmSync(temporary, { recursive: true, force: true });
-  try {
-    mkdirSync(temporary);
-    if (files.weights) writeFileAtomic(join(temporary, WEIGHTS_FILE), files.weights, MODE);
-    if (files.step) writeFileAtomic(join(temporary, STEP_FILE), files.step, MODE);
-    writeFileAtomic(join(temporary, CARD_FILE), files.card, MODE);
-    const text = files.manifestText ?? `${JSON.stringify(files.manifest, null, 2)}\n`;
-    writeFileAtomic(join(temporary, MANIFEST_FILE), text, MODE);
-    // A folder cannot be renamed onto another that is not empty: the old one steps aside first.
-    if (existsSync(folder)) {
-      // What a crash at this place left of an older one.
-      rmSync(aside, { recursive: true, force: true });
-      renameSync(folder, aside);
-    }
-    renameSync(temporary, folder);
+  mkdirSync(temporary);
+  return temporary;
+}
+
+function contentsOf({
+  manifest,
+  manifestText,
+  weights,
+  step,
+  card,
+}: ModelFiles): [string, string | Uint8Array][] {
+  return [
+    ...(weights ? [[WEIGHTS_FILE, weights] as [string, Uint8Array]] : []),
+    ...(step ? [[STEP_FILE, step] as [string, Uint8Array]] : []),
+    [CARD_FILE, card],
+    [MANIFEST_FILE, manifestText ?? `${JSON.stringify(manifest, null, 2)}\n`],
+  ];
+}
+
+function moveIntoPlace(temporary: string, folder: string): void {
+  const aside = `${folder}.old.tmp`;
+  // A folder cannot be renamed onto another that is not empty: the old one steps aside first.
+  if (existsSync(folder)) {
+    // What a crash at this place left of an older one.
     rmSync(aside, { recursive: true, force: true });
-  } catch (error) {
-    rmSync(temporary, { recursive: true, force: true });
-    throw error;
+    renameSync(folder, aside);
   }
+  renameSync(temporary, folder);
+  rmSync(aside, { recursive: true, force: true });
   syncFolder(dirname(folder));
-  return stored;
 }
 
 /** Reads and verifies the model in a folder. @throws GatecastError MODEL_INVALID */
@@ -184,11 +234,18 @@ export function readModel(folder: string): StoredModel {
   return verifyModel({ manifest, weights, step, card: '' }, folder);
 }
 
-/** Checks files against their manifest, and weights against the network. @throws GatecastError MODEL_INVALID */
-export function verifyModel({ manifest, weights, step }: ModelFiles, where: string): StoredModel {
+/**
+ * Checks files against their manifest, and weights against the network. @throws GatecastError MODEL_INVALID
+ * @param hashOf a caller that knows the hashes of the files spares the time to compute them
+ */
+export function verifyModel(
+  { manifest, weights, step }: ModelFiles,
+  where: string,
+  hashOf: (bytes: Uint8Array) => string = sha256,
+): StoredModel {
   const check = (file: string, bytes: Uint8Array | null, entry: { sha256: string; bytes: number } | null) => {
     if (!bytes || !entry) return;
-    if (bytes.length !== entry.bytes || sha256(bytes) !== entry.sha256) {
+    if (bytes.length !== entry.bytes || hashOf(bytes) !== entry.sha256) {
       throw new GatecastError('MODEL_INVALID', `${file} of ${where} is not the file its manifest names.`, {
         hint: 'The file was damaged or changed; copy the model again, or roll back.',
       });

@@ -50,7 +50,9 @@ export async function checkModel(
         return wrong('model.files', `${bytes === null ? 'lacks' : 'holds'} ${name}, unlike its manifest`);
     const card = Buffer.from(files.get(CARD_FILE) ?? '').toString('utf8');
     const model: ModelFiles = { manifest, manifestText: text, weights, step, card };
-    loadModel(verifyModel(model, `model '${claim.name}'`), features);
+    const hashOf = (bytes: Uint8Array): string =>
+      claim.files.find(({ name }) => files.get(name) === bytes)?.sha256 ?? '';
+    loadModel(verifyModel(model, `model '${claim.name}'`, hashOf), features);
     if (step === null || claim.golden === null)
       return wrong('model.golden', 'is missing: nothing shows that this processor computes the model right');
     if (externalTensors(step).length > 0)

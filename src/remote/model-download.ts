@@ -1,4 +1,6 @@
 /** One file of a pushed model from an https server: bounded in size and time, and never from anything but https. */
+import type { IncomingMessage } from 'node:http';
+import { get } from 'node:https';
 import { errorText } from '../errors.ts';
 
 export interface Download {
@@ -7,6 +9,8 @@ export interface Download {
   readonly bytes: number;
   readonly signal: AbortSignal;
   readonly write: (at: number, bytes: Uint8Array) => Promise<void>;
+  /** PEM: the certificate authorities to trust; left out: the well-known ones. */
+  readonly ca?: string | undefined;
 }
 
 export interface DownloadFailure {
@@ -34,31 +38,26 @@ export function fileUrl(folder: string, name: string): string {
 
 /** @returns why it failed, or null. Rejects only with errors of `write`. */
 export async function download(
-  { url, bytes, signal, write }: Download,
+  { url, bytes, signal, write, ca }: Download,
   limits: DownloadLimits = DOWNLOAD_LIMITS,
 ): Promise<DownloadFailure | null> {
   const idle = new AbortController();
-  const alive = (): (() => void) => {
-    const timer = setTimeout(
-      () => idle.abort(new Error(`no byte came for ${limits.idleMs / 1000} s`)),
-      limits.idleMs,
-    );
-    return () => clearTimeout(timer);
-  };
+  const startIdle = (): NodeJS.Timeout =>
+    setTimeout(() => idle.abort(new Error(`no byte came for ${limits.idleMs / 1000} s`)), limits.idleMs);
+  let idleTimer = startIdle();
   const total = AbortSignal.timeout(limits.totalMs);
   const stop = AbortSignal.any([signal, idle.signal, total]);
-  let calm = alive();
   let writing: unknown = null;
   try {
-    const response = await follow(url, stop);
+    const response = await follow(url, stop, ca);
     if ('reason' in response) return response;
-    const stated = response.headers.get('content-length');
-    if (stated !== null && response.headers.get('content-encoding') === null && Number(stated) !== bytes)
+    const stated = response.headers['content-length'];
+    if (stated !== undefined && Number(stated) !== bytes)
       return { reason: `has ${stated} bytes, not ${bytes}`, again: false };
     let at = 0;
-    for await (const chunk of response.body ?? []) {
-      calm();
-      calm = alive();
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      clearTimeout(idleTimer);
+      idleTimer = startIdle();
       if (at + chunk.length > bytes) return { reason: `has more than ${bytes} bytes`, again: false };
       await write(at, chunk).catch((error: unknown) => {
         writing = error;
@@ -69,23 +68,27 @@ export async function download(
     return at === bytes ? null : { reason: `ended after ${at} of ${bytes} bytes`, again: true };
   } catch (error) {
     if (writing !== null) throw writing;
-    const cause = stop.aborted ? stop.reason : ((error as { cause?: unknown }).cause ?? error);
-    return { reason: `cannot be fetched: ${errorText(cause)}`, again: true };
+    return { reason: `cannot be fetched: ${errorText(stop.aborted ? stop.reason : error)}`, again: true };
   } finally {
-    calm();
+    clearTimeout(idleTimer);
     // Ends a body that was not read to its end.
     idle.abort();
   }
 }
 
-async function follow(first: string, signal: AbortSignal): Promise<Response | DownloadFailure> {
+async function follow(
+  first: string,
+  signal: AbortSignal,
+  ca: string | undefined,
+): Promise<IncomingMessage | DownloadFailure> {
   let url = first;
   for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects++) {
-    const response = await fetch(url, { redirect: 'manual', signal });
-    const { status, headers } = response;
+    const response = await answer(url, signal, ca);
+    const { statusCode: status = 0, headers } = response;
     if (status === 200) return response;
-    const location = headers.get('location');
-    if (status < 300 || status > 399 || location === null)
+    response.resume();
+    const { location } = headers;
+    if (status < 300 || status > 399 || location === undefined)
       return { reason: `the server answers ${status}`, again: status >= 500 || status === 429 };
     const next = URL.parse(location, url);
     if (next?.protocol !== 'https:')
@@ -96,4 +99,17 @@ async function follow(first: string, signal: AbortSignal): Promise<Response | Do
     url = next.href;
   }
   return { reason: `the server redirects more than ${MOST_REDIRECTS} times`, again: false };
+}
+
+function answer(url: string, signal: AbortSignal, ca: string | undefined): Promise<IncomingMessage> {
+  const trusted = ca === undefined ? {} : { ca };
+  return new Promise((resolve, reject) => {
+    // One connection for each file: none is left open on a gateway that waits for the next push for months.
+    const request = get(url, { signal, agent: false, ...trusted }, (response) => {
+      // A body that is not read may end with an error, too.
+      response.on('error', () => {});
+      resolve(response);
+    });
+    request.on('error', reject);
+  });
 }

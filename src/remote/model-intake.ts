@@ -10,7 +10,7 @@ import { MANIFEST_FILE } from '../model/manifest.ts';
 import type { FeatureSizes } from '../model/pack.ts';
 import type { ModelRegistry } from '../model/registry.ts';
 import type { Clock } from '../system/clock.ts';
-import { makeFolder, PRIVATE_FOLDER, sha256 } from '../system/files.ts';
+import { makeFolder, PRIVATE_FOLDER, readBounded, sha256 } from '../system/files.ts';
 import { CHUNK_BYTES, type Code, chunksOf, type Have, type ModelClaim, type Problem } from './contract.ts';
 import { checkModel, type Trial } from './model-check.ts';
 import { download, fileUrl } from './model-download.ts';
@@ -53,13 +53,15 @@ export type BeforeCheck = () => ModelRefusal | null;
 export interface ModelIntakeParts {
   /** Holds what has arrived of a model; nothing else is in it. */
   readonly folder: string;
-  readonly registry: Pick<ModelRegistry, 'dataFolder' | 'has' | 'folderOf' | 'open' | 'save' | 'remove'>;
+  readonly registry: Pick<ModelRegistry, 'dataFolder' | 'has' | 'folderOf' | 'open' | 'add' | 'remove'>;
   readonly features: FeatureSizes;
   readonly clock: Clock;
   readonly log: Logger;
   readonly have: (name: string, have: Have) => void;
   /** `wantsChunks` has changed. */
   readonly changed: () => void;
+  /** PEM file of the authorities trusted for https sources; left out: the well-known ones. */
+  readonly ca?: string | undefined;
   /** Computes the golden vector; a test brings its own. */
   readonly trial?: Trial;
   /** Free bytes of the disk that holds a folder. */
@@ -78,6 +80,7 @@ const MOST_WAITING = 32;
 const MOST_RANGES = 64;
 /** A transfer of which nothing came for so long is given up, ms. */
 const GIVE_UP_MS = 24 * 3_600_000;
+const MAX_CA_BYTES = 1024 * 1024;
 const DOWNLOAD_ATTEMPTS = 6;
 const FIRST_PAUSE_MS = 2000;
 
@@ -320,6 +323,14 @@ class Transfer {
   }
 
   private async fetchAll(part: ModelPart, source: string): Promise<void> {
+    const { ca } = this.parts;
+    let trusted: string | undefined;
+    try {
+      trusted = ca === undefined ? undefined : readBounded(ca, MAX_CA_BYTES).toString('utf8');
+    } catch (error) {
+      const text = `cannot read remote_config.ca, ${ca}: ${errorText(error)}`;
+      return this.refuse({ code: 503, problem: problem('model.source', text, 'correct it on the gateway') });
+    }
     for (const file of placesOf(this.claim)) {
       let pauseMs = FIRST_PAUSE_MS;
       for (let attempt = 1; !(await part.holds(file, file.sha256)); attempt++) {
@@ -328,6 +339,7 @@ class Transfer {
           url: fileUrl(source, file.name),
           bytes: file.bytes,
           signal: this.abort.signal,
+          ca: trusted,
           write: (at, bytes) => part.write(file.at + at, bytes),
         });
         if (this.ended) return;
@@ -372,8 +384,8 @@ class Transfer {
     if (early !== null) return this.refuse(early);
     const files = new Map<string, Uint8Array>();
     for (const file of placesOf(claim)) {
-      const bytes = await part.read(file);
-      if (sha256(bytes) !== file.sha256)
+      const { bytes, hash } = await part.hashed(file);
+      if (hash !== file.sha256)
         return this.refuse({
           code: 400,
           problem: problem('model.files', `${file.name} is not the file that was signed: its hash differs`),
@@ -386,7 +398,9 @@ class Transfer {
     // One that is there already is damaged, or this would not have begun.
     parts.registry.remove(claim.name);
     removeHalfWritten(parts.registry.dataFolder, claim.name);
-    parts.registry.save(checked.files);
+    await parts.registry.add(checked.files);
+    // Ended meanwhile: nobody else would remove it.
+    if (this.ended) return parts.registry.remove(claim.name);
     await part.remove();
     this.part = null;
     this.ended = true;

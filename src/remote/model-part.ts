@@ -2,9 +2,10 @@
  * The file that a pushed model's bytes gather in: all files of the model one after the other. Its name is a hash that was
  * signed. What is in it after a crash or a power cut is found out by hashing, never believed.
  */
+import { createHash } from 'node:crypto';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { makeFolder, PRIVATE_FOLDER, sha256 } from '../system/files.ts';
+import { makeFolder, PRIVATE_FOLDER } from '../system/files.ts';
 import type { ModelClaim } from './contract.ts';
 
 type Span = { readonly at: number; readonly bytes: number };
@@ -19,6 +20,9 @@ export function placesOf({ files }: Pick<ModelClaim, 'files'>): ModelFile[] {
     return placed;
   });
 }
+
+/** Hashed without a pause. */
+const PIECE_BYTES = 256 * 1024;
 
 export class ModelPart {
   private constructor(
@@ -53,8 +57,23 @@ export class ModelPart {
     return buffer.subarray(0, done);
   }
 
+  /** A span and its hash, computed a piece at a time, so that other work has its turn. */
+  async hashed({ at, bytes }: Span): Promise<{ readonly bytes: Uint8Array; readonly hash: string }> {
+    const all = new Uint8Array(bytes);
+    const hash = createHash('sha256');
+    let done = 0;
+    while (done < bytes) {
+      const piece = await this.read({ at: at + done, bytes: Math.min(PIECE_BYTES, bytes - done) });
+      if (piece.length === 0) break;
+      hash.update(piece);
+      all.set(piece, done);
+      done += piece.length;
+    }
+    return { bytes: all.subarray(0, done), hash: hash.digest('hex') };
+  }
+
   async holds(span: Span, hash: string): Promise<boolean> {
-    return sha256(await this.read(span)) === hash;
+    return (await this.hashed(span)).hash === hash;
   }
 
   async write(at: number, bytes: Uint8Array): Promise<void> {

@@ -1,10 +1,11 @@
 /** Messages that came on the desired topics and wait to be read. Bounded: of too many, the oldest are dropped and counted. */
-import type { LayerName } from './contract.ts';
+import { sha256 } from '../system/files.ts';
+import { type LayerName, MAX_PUSH_BYTES } from './contract.ts';
 
 export interface Message {
   /** Of the topic that it came on. */
   readonly layer: LayerName;
-  /** Empty where the message was far too large. */
+  /** Empty where the message was too large. */
   readonly payload: Uint8Array;
   /** Length of the message. */
   readonly bytes: number;
@@ -13,10 +14,14 @@ export interface Message {
 
 const MAX_MESSAGES = 256;
 const MAX_BYTES = 4 * 1024 * 1024;
+/** Copies of one message, one for each subscription that matches, come so close together, ms. */
+const SECOND_COPY_MS = 500;
 
 export class PushQueue {
   private messages: Message[] = [];
   private bytes = 0;
+  /** By layer, where the broker may deliver a message twice: the last one. */
+  private readonly last = new Map<LayerName, { readonly digest: string; readonly ms: number }>();
 
   /** @param dropped called with the number of messages that had to go */
   constructor(private readonly dropped: (count: number) => void) {}
@@ -25,14 +30,24 @@ export class PushQueue {
     return this.messages.length === 0;
   }
 
-  add(layer: LayerName, payload: Uint8Array, retained: boolean): void {
-    const kept = payload.length > 2 * MAX_BYTES ? new Uint8Array(0) : Uint8Array.from(payload);
+  /** @param nowMs monotonic; left out where the broker delivers each message once */
+  add(layer: LayerName, payload: Uint8Array, retained: boolean, nowMs?: number): void {
+    if (nowMs !== undefined && this.isSecondCopy(layer, payload, nowMs)) return;
+    // Of one that is too large, its length is enough.
+    const kept = Uint8Array.from(payload.length > MAX_PUSH_BYTES ? [] : payload);
     this.messages.push({ layer, payload: kept, bytes: payload.length, retained });
     this.bytes += kept.length;
-    while (this.messages.length > MAX_MESSAGES || (this.bytes > MAX_BYTES && this.messages.length > 1)) {
+    while (this.messages.length > MAX_MESSAGES || this.bytes > MAX_BYTES) {
       this.bytes -= this.messages.shift()?.payload.length ?? 0;
       this.dropped(1);
     }
+  }
+
+  private isSecondCopy(layer: LayerName, payload: Uint8Array, nowMs: number): boolean {
+    const digest = sha256(payload);
+    const last = this.last.get(layer);
+    this.last.set(layer, { digest, ms: nowMs });
+    return last?.digest === digest && nowMs - last.ms < SECOND_COPY_MS;
   }
 
   takeAll(): Message[] {

@@ -1,7 +1,8 @@
 /**
  * The way of a push: admitted (`admission.ts`), made into a candidate with those that came with it (`candidate.ts`), applied
- * through the agent's own `configure`, watched on probation (`probation.ts`), and reported. All that it touches is passed in
- * (`Host`), so that tests run it with a clock of their own and without an agent. Time and timers are those of `clock`.
+ * through the agent's own `configure`, watched on probation (`probation.ts`), and reported. One that brings a model first waits for
+ * it (`model-wait.ts`). All that it touches is passed in (`Host`), so that tests run it with a clock of their own and without an
+ * agent. Time and timers are those of `clock`.
  */
 import { type Config, ruleIds } from '../config/index.ts';
 import { errorText } from '../errors.ts';
@@ -10,17 +11,11 @@ import type { Clock } from '../system/clock.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
 import { Admission, type Taken } from './admission.ts';
 import { Candidates } from './candidate.ts';
-import {
-  type LayerName,
-  type ModelClaim,
-  type Needs,
-  type Problem,
-  type Reported,
-  waitingSchema,
-} from './contract.ts';
+import type { LayerName, Needs, Problem, Reported } from './contract.ts';
 import type { KeySet } from './keys.ts';
 import type { Effective, LocalFile } from './layers.ts';
-import type { ModelRefusal, Models } from './model-intake.ts';
+import type { Models } from './model-intake.ts';
+import { ENDED_READING, ModelWait } from './model-wait.ts';
 import {
   baselineOf,
   judge,
@@ -75,24 +70,16 @@ export interface RemoteConfigParts {
 const CHANGE_EVERY_MS = 1000;
 /** How often probation is looked at, and a push that waits for the clock, ms. */
 const LOOK_MS = 500;
-/** A push that the disk refused after its model had come is taken up again after this, ms. */
-const AGAIN_MS = 60_000;
-
 export class RemoteConfig {
   private readonly queue: PushQueue;
   private readonly admission: Admission;
   private readonly candidates: Candidates;
   private readonly reports: ReportSender;
+  private readonly wait: ModelWait;
   private working: Promise<void> | null = null;
   private trial: Trial | null = null;
   /** By layer: came while the clock was not set. */
   private readonly waiting = new Map<LayerName, Message>();
-  /** The transfer of the model that a push waits for has ended; `refused` null: the model is here. */
-  private arrival: { readonly refused: ModelRefusal | null } | null = null;
-  /** When a push whose model is here is taken up again, after the disk refused it. */
-  private againMs = Number.POSITIVE_INFINITY;
-  /** Tenths of the transfer that were reported. */
-  private tenths = 0;
   /** Of messages that anybody may have sent. */
   private readonly warnings: RateLimitedLog;
   private lastChangeMs = Number.NEGATIVE_INFINITY;
@@ -102,7 +89,7 @@ export class RemoteConfig {
   private cancelLook: () => void = () => {};
 
   constructor(private readonly parts: RemoteConfigParts) {
-    const { life, clock, host, local, file, keys, models } = parts;
+    const { life, clock, log, host, local, file, keys, models } = parts;
     this.warnings = new RateLimitedLog(clock);
     this.queue = new PushQueue((count) => life.drop(count));
     this.admission = new Admission({
@@ -117,6 +104,18 @@ export class RemoteConfig {
       groups: local.remote_config.groups,
       previous: () => life.previousLayers(),
     });
+    this.wait = new ModelWait({
+      life,
+      models,
+      candidates: this.candidates,
+      clock,
+      log,
+      refuse: (...refused) => this.refuse(...refused),
+      cannotNow: (push, reason) => this.cannotNow(push, reason),
+      cannotStore: (push, error) => this.cannotStore(push, error),
+      report: () => this.report(),
+      wake: () => this.work(),
+    });
     this.reports = new ReportSender(clock, () => {
       const transfer = models.progress();
       host.report({ ...life.reported(), ...(transfer !== null && { transfer }) }, true);
@@ -128,10 +127,7 @@ export class RemoteConfig {
     const { life } = this.parts;
     life.runs(running);
     if (life.onTrial) this.beginProbation();
-    const waiting = this.waitingPush();
-    this.parts.models.tidy(waiting?.content.model ?? null);
-    if (waiting !== null) this.receiveModel(waiting.content.model);
-    this.tidyModels();
+    this.wait.start();
     this.report();
     this.look();
   }
@@ -149,10 +145,10 @@ export class RemoteConfig {
     this.reports.request();
   }
 
-  /** Takes what came on a desired topic. */
-  receive(layer: LayerName, payload: Uint8Array, retained: boolean): void {
+  /** Takes what came on a desired topic. @param twice the broker may deliver each message twice */
+  receive(layer: LayerName, payload: Uint8Array, retained: boolean, twice = false): void {
     if (this.stopped) return;
-    this.queue.add(layer, payload, retained);
+    this.queue.add(layer, payload, retained, twice ? this.parts.clock.monotonic() : undefined);
     this.work();
   }
 
@@ -180,16 +176,15 @@ export class RemoteConfig {
   }
 
   private workOn(): void {
-    if (!this.queue.empty || this.arrival !== null) this.work();
+    if (!this.queue.empty || this.wait.arrived) this.work();
   }
 
   private async loop(): Promise<void> {
-    while ((!this.queue.empty || this.arrival !== null) && !this.stopped) {
+    while ((!this.queue.empty || this.wait.arrived) && !this.stopped) {
       const waitMs = this.lastChangeMs + CHANGE_EVERY_MS - this.parts.clock.monotonic();
       if (waitMs > 0) await new Promise<void>((resolve) => this.parts.clock.after(waitMs, resolve));
-      const { arrival } = this;
-      this.arrival = null;
-      if (arrival !== null) await this.takeUpWaiting(arrival.refused);
+      const waited = this.wait.arrived ? this.wait.takeUp() : null;
+      if (waited !== null) await this.handle([waited]);
       const batch = this.queue.takeAll();
       const taken: Taken[] = [];
       for (const message of batch) {
@@ -209,89 +204,10 @@ export class RemoteConfig {
       else {
         if (ready.length > 0) await this.handle(ready);
         ready = [];
-        await this.expect(taken, model);
+        await this.wait.expect(taken, model);
       }
     }
     if (ready.length > 0) await this.handle(ready);
-  }
-
-  /** The push waits for its model. It is applied when the model is here and right. */
-  private async expect(taken: Taken, model: ModelClaim): Promise<void> {
-    const { life, models, log } = this.parts;
-    const { push, content, probationMs } = taken;
-    const refused = models.refusal(model);
-    // Its version is not used up: it may come again when there is room.
-    if (refused?.code === 503) return this.cannotNow(push, refused.problem);
-    try {
-      life.reads(push);
-      const folded = this.candidates.fold(life.running(), taken);
-      if ('code' in folded) return this.refuse(push, folded.code, folded.problems, null);
-      const evaluated = this.candidates.evaluate(folded.layers);
-      if ('problems' in evaluated) return this.refuse(push, 400, evaluated.problems, null);
-      if (refused !== null) return this.refuse(push, refused.code, [refused.problem], evaluated.hash);
-      life.expect(push, content, probationMs);
-    } catch (error) {
-      return this.cannotStore(push, error);
-    }
-    log.info('model expected', { model: model.name, bytes: model.bytes, version: push.version });
-    this.receiveModel(model);
-    this.report();
-  }
-
-  private receiveModel(model: ModelClaim): void {
-    const { life, models } = this.parts;
-    this.tenths = 0;
-    const arrived = (refused: ModelRefusal | null): void => {
-      this.arrival = { refused };
-      this.work();
-    };
-    const beforeCheck = (): ModelRefusal | null =>
-      life.checking(model.name)
-        ? null
-        : { code: 500, problem: problem('model', 'the agent ended twice while it checked this model') };
-    if (models.isHere(model)) arrived(null);
-    else models.receive(model, beforeCheck, arrived);
-  }
-
-  /** The push that waits for its model, as it was stored; null where none does. */
-  private waitingPush(): (Taken & { readonly content: { readonly model: ModelClaim } }) | null {
-    const waiting = this.parts.life.waiting();
-    if (waiting === null) return null;
-    const { push, probationMs, content } = waiting;
-    const parsed = waitingSchema.safeParse(content);
-    if (parsed.success) return { push, probationMs, content: parsed.data };
-    this.refuse(push, 503, [problem('', 'the stored push is damaged', 'push it again')], null);
-    return null;
-  }
-
-  private async takeUpWaiting(refused: ModelRefusal | null): Promise<void> {
-    const waiting = this.waitingPush();
-    if (waiting === null) return;
-    const { push } = waiting;
-    if (refused !== null) this.refuse(push, refused.code, [refused.problem], null);
-    else if (this.parts.life.isHarmful(push.digest))
-      this.refuse(push, 500, [problem('', ENDED_READING)], null);
-    else await this.handle([waiting]);
-    // Where the disk refused the push, it still waits.
-    this.againMs = this.parts.clock.monotonic() + AGAIN_MS;
-  }
-
-  /** Removes models of pushes that neither the config nor a rollback names. */
-  private tidyModels(): void {
-    const { life, models, log } = this.parts;
-    if (life.models.length === 0) return;
-    try {
-      const keep = life.modelNames();
-      const file = this.candidates.evaluate({});
-      if ('problems' in file) return;
-      keep.add(file.config.model.name);
-      const expected = this.waitingPush()?.content.model.name;
-      const gone = life.models.filter((name) => !keep.has(name) && name !== expected);
-      for (const name of gone) models.remove(name);
-      life.forgetModels(gone);
-    } catch (error) {
-      log.warn('models of former pushes not removed', { reason: errorText(error) });
-    }
   }
 
   /** Whether a message is a push to apply. @param before those of the same batch */
@@ -386,7 +302,7 @@ export class RemoteConfig {
         if (proven.errors.length > 0)
           return this.refuse(push, 500, hostProblems(proven.errors), effective.hash);
       }
-      this.endWaiting([...superseded, push]);
+      this.wait.giveWay([...superseded, push]);
       life.verified(push, superseded, {
         attemptedHash: effective.hash,
         needs,
@@ -402,7 +318,7 @@ export class RemoteConfig {
       return this.cannotStore(push, error);
     }
     this.lastChangeMs = this.parts.clock.monotonic();
-    this.tidyModels();
+    this.wait.tidy();
     await this.apply(effective, life.push?.needs ?? 'hot');
   }
 
@@ -413,16 +329,6 @@ export class RemoteConfig {
     } finally {
       this.changing = false;
     }
-  }
-
-  /** A push is applied that is newer than the one that waits in its layer. */
-  private endWaiting(applied: readonly NewPush[]): void {
-    const { life, models } = this.parts;
-    const waiting = life.waiting();
-    if (waiting === null || applied.some(({ digest }) => digest === waiting.push.digest)) return;
-    if (!applied.some(({ layer }) => layer === waiting.push.layer)) return;
-    models.cancel();
-    life.giveWay();
   }
 
   private async apply(effective: Effective, needs: Needs): Promise<void> {
@@ -472,7 +378,7 @@ export class RemoteConfig {
       this.waiting.clear();
       for (const { layer, payload, retained } of due) this.receive(layer, payload, retained);
     }
-    this.watchTransfer();
+    this.wait.watch(this.working === null);
     if (this.trial === null || this.working !== null) return;
     const nowMs = clock.monotonic();
     const { otherModel, sinceMs, lengthMs } = this.trial;
@@ -489,23 +395,9 @@ export class RemoteConfig {
       life.commit();
       this.trial = null;
       log.info('push committed', { version: life.push?.version ?? null });
-      this.tidyModels();
+      this.wait.tidy();
       this.report();
     }
-  }
-
-  private watchTransfer(): void {
-    const { models, clock } = this.parts;
-    const progress = models.progress();
-    const tenths = progress === null ? 0 : Math.floor((10 * progress.received) / progress.bytes);
-    if (tenths > this.tenths) {
-      this.tenths = tenths;
-      this.report();
-    }
-    if (progress !== null || this.arrival !== null || clock.monotonic() < this.againMs) return;
-    this.againMs = Number.POSITIVE_INFINITY;
-    const waiting = this.working === null ? this.waitingPush() : null;
-    if (waiting !== null) this.receiveModel(waiting.content.model);
   }
 
   /** To the config that was committed last. */
@@ -522,7 +414,7 @@ export class RemoteConfig {
     if (errors.length > 0 || restart.length > 0) return host.restart('a remote config is rolled back');
     life.rolledBack();
     life.runs(target.hash);
-    this.tidyModels();
+    this.wait.tidy();
     this.report();
   }
 
@@ -551,7 +443,7 @@ export class RemoteConfig {
     } catch (error) {
       this.cannotStore(last.push, error);
     }
-    this.tidyModels();
+    this.wait.tidy();
     this.report();
   }
 
@@ -578,5 +470,3 @@ function needsOf({ restart, reconnect }: Pick<Applied, 'restart' | 'reconnect'>)
 
 const hostProblems = (errors: Applied['errors']): Problem[] =>
   errors.map(({ path, message, hint }) => problem(path, message, hint ?? ''));
-
-const ENDED_READING = 'the agent ended twice while it read this push';

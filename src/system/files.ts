@@ -19,6 +19,7 @@ import {
   statSync,
   writeSync,
 } from 'node:fs';
+import { open, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /** What the data directory holds is for its owner alone, whatever the process's umask is. */
@@ -49,6 +50,36 @@ export function writeFileAtomic(path: string, content: string | Uint8Array, mode
     throw error;
   }
   syncFolder(dirname(path));
+}
+
+/** As `writeFileAtomic`, but the thread pool waits for the disk. Rejects with the system's error. */
+export async function writeFileAtomicAsync(
+  path: string,
+  content: string | Uint8Array,
+  mode = PRIVATE_FILE,
+): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`;
+  const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
+  try {
+    await rm(temporary, { force: true });
+    const file = await open(temporary, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, mode);
+    try {
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  const folder = await open(dirname(path), 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
 }
 
 /**

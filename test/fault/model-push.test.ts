@@ -83,9 +83,8 @@ describe.skipIf(!hasMosquitto)('a model push to a running agent', () => {
     config = plainConfig(
       { node: 'cellar', url: broker.url, dataDir: join(dir, 'data') },
       [{ id: 's', match: 's/{n}', name: 's/{n}', ...SECONDS }],
-      { remote_config: { enabled: true, keys: join(desk, 'keys', 'keys.jwks') } },
+      { remote_config: { enabled: true, keys: join(desk, 'keys', 'keys.jwks'), ca: join(dir, 'cert.pem') } },
     );
-    process.env.NODE_EXTRA_CA_CERTS = join(dir, 'cert.pem');
     daemon = await startDaemon(dir, config);
     let at = 0;
     feeding = setInterval(() => {
@@ -96,7 +95,6 @@ describe.skipIf(!hasMosquitto)('a model push to a running agent', () => {
   }, 120_000);
 
   afterAll(async () => {
-    delete process.env.NODE_EXTRA_CA_CERTS;
     clearInterval(feeding);
     await daemon?.end('SIGTERM');
     server?.close();

@@ -26,12 +26,22 @@ const ops = newKey('ops');
 const KILLER = pathToFileURL('test/fault/kill-at.mjs').href;
 const LEADS = 10;
 
-type Kind = 'good' | 'restart' | 'harmful' | 'refused' | 'model' | 'harmful model' | 'wrong model';
+type Kind =
+  | 'good'
+  | 'covered'
+  | 'restart'
+  | 'harmful'
+  | 'refused'
+  | 'model'
+  | 'harmful model'
+  | 'wrong model';
 type Outcome = 'applied' | 'rolled_back' | 'rejected';
 
 interface Case {
   readonly content: Record<string, unknown>;
   readonly model?: 'good' | 'wrong';
+  /** The file has a rule that reads the topic of pushes, too. */
+  readonly covered?: true;
   readonly outcome: Outcome;
   /** The states that are written, in order, and the moments of each. */
   readonly kills: readonly string[];
@@ -53,6 +63,12 @@ const CASES: Readonly<Record<Kind, Case>> = {
       ...both('received', 'verified', 'layers', 'staged', 'applying', 'probation', 'committed', 'settle'),
       'probation:soon',
     ],
+  },
+  covered: {
+    content: { patch: { streams: { s: { horizon: '20s' } } } },
+    covered: true,
+    outcome: 'applied',
+    kills: both('received', 'staged', 'probation'),
   },
   restart: {
     content: { patch: { max_streams: 77, streams: { s: { horizon: '20s' } } } },
@@ -131,7 +147,7 @@ describe.skipIf(!hasMosquitto)('kill -9 in every persisted state of a push', () 
   });
 
   it.concurrent.each(ROWS)('%s, %s', async (kind, at) => {
-    const { content, model, outcome } = CASES[kind];
+    const { content, model, covered, outcome } = CASES[kind];
     const node = `n${++nodes}`;
     const dir = tempDir();
     const data = join(dir, 'data');
@@ -140,7 +156,10 @@ describe.skipIf(!hasMosquitto)('kill -9 in every persisted state of a push', () 
     writeFileSync(jwks, JSON.stringify({ keys: [ops.jwk] }));
     const document = plainConfig(
       { node, url: broker.url, dataDir: data },
-      [{ id: 's', match: 's/{n}', name: 's/{n}', ...SECONDS }],
+      [
+        { id: 's', match: 's/{n}', name: 's/{n}', ...SECONDS },
+        ...(covered ? [{ id: 'all', match: `gatecast/${node}/#`, interval: '1h', horizon: '1h' }] : []),
+      ],
       { remote_config: { enabled: true, keys: jwks } },
     );
     const path = join(dir, 'gatecast.json');
