@@ -68,7 +68,7 @@ export class Configurer {
     } catch (error) {
       // The agent is stopping: nothing was applied.
       await this.discard(changes);
-      return { ...result, errors: errorsOf('agent', error, changed) };
+      return { ...result, errors: errorsOf('agent', error, changed), stopping: isStopping(error) };
     }
   }
 
@@ -142,6 +142,8 @@ export class Configurer {
     }
   }
 }
+
+const isStopping = (error: unknown): boolean => error instanceof GatecastError && error.code === 'BUSY';
 
 /** An error without issues is put to all keys that changed. */
 function errorsOf(part: string, error: unknown, changed: readonly string[]): ConfigError[] {

@@ -113,6 +113,8 @@ export interface ConfigureOptions {
 export interface ConfigResult extends ConfigDiff {
   /** Empty: it is applied. Otherwise nothing has changed. */
   readonly errors: readonly ConfigError[];
+  /** The errors say only that the agent is stopping. */
+  readonly stopping?: boolean;
   /** The config before. To roll back, pass it to `configure`. */
   readonly former: Config;
   /** The config that runs now: `former` with the changed keys of `hot` and `reconnect`. */

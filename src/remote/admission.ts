@@ -19,7 +19,15 @@ import {
 import type { KeySet } from './keys.ts';
 import type { NewPush, PushLife } from './push-life.ts';
 import type { Message } from './push-queue.ts';
-import { checkTimes, problem, type Refusal, readUnsigned, statedClaims, verify } from './verify.ts';
+import {
+  checkTimes,
+  problem,
+  type Refusal,
+  readUnsigned,
+  statedClaims,
+  type Times,
+  verify,
+} from './verify.ts';
 
 /** What a push asks for; `remove`: an empty message takes the layer away. */
 export type Content = Pick<Claims, 'config' | 'patch' | 'rollback' | 'model'> & { readonly remove?: true };
@@ -33,12 +41,12 @@ export interface Taken {
 
 export type Admitted =
   | { readonly type: 'push' | 'dry-run'; readonly taken: Taken }
-  /** Refused without a trace on the disk. `waits`: to be looked at again when the clock is set. */
+  /** Refused without a trace on the disk. `waits`: to be looked at again when the clock of the gateway allows these times. */
   | {
       readonly type: 'refused';
       readonly layer: LayerName;
       readonly refusal: Refusal;
-      readonly waits: boolean;
+      readonly waits: Times | null;
     }
   /** The agent ended too often while it read this push. */
   | { readonly type: 'harmful'; readonly push: NewPush }
@@ -70,7 +78,7 @@ export class Admission {
     const digest = sha256(payload);
     // Repeated by the broker, or delivered on the topic of the node before that of its fleet.
     if ((message.retained || layer !== 'node') && life.isHandled(layer, digest)) return { type: 'repeated' };
-    const turnAway = (refusal: Refusal, waits = false): Admitted => ({
+    const turnAway = (refusal: Refusal, waits: Times | null = null): Admitted => ({
       type: 'refused',
       layer,
       refusal,
@@ -88,7 +96,7 @@ export class Admission {
     if (refusal !== null) return turnAway(refusal);
     const { claims, kid } = authentic;
     const push: NewPush = { layer, version: claims.version, kid, token: claims.token ?? null, digest };
-    const refuse = (code: Refusal['code'], found: Problem, waits = false): Admitted =>
+    const refuse = (code: Refusal['code'], found: Problem, waits: Times | null = null): Admitted =>
       turnAway({ code, problems: [found], ...push }, waits);
     if (claims.model !== undefined && kid !== null && !(keys.get(kid)?.roles.includes('model') ?? false))
       return refuse(401, problem('header.kid', 'may not sign models', 'sign with a key of the role `model`'));
@@ -101,10 +109,10 @@ export class Admission {
         return refuse(
           503,
           problem('exp', 'cannot be checked before the clock of the gateway is set', CLOCK),
-          true,
+          claims,
         );
       const times = checkTimes(claims, now());
-      if (times !== null) return refuse(408, times);
+      if (times !== null) return refuse(408, times, claims);
     }
     if (life.isHarmful(digest)) return { type: 'harmful', push };
     const probationMs =

@@ -8,7 +8,7 @@ import type { Logger } from '../log.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Taken } from './admission.ts';
 import type { Candidates } from './candidate.ts';
-import { type ModelClaim, type Problem, waitingSchema } from './contract.ts';
+import { type LayerName, type ModelClaim, type Problem, waitingSchema } from './contract.ts';
 import type { ModelRefusal, Models } from './model-intake.ts';
 import type { NewPush, PushLife } from './push-life.ts';
 import { problem, type Refusal } from './verify.ts';
@@ -109,6 +109,20 @@ export class ModelWait {
     if (!applied.some(({ layer }) => layer === waiting.push.layer)) return;
     models.cancel();
     life.giveWay();
+  }
+
+  /** An empty message takes a layer back, and what waits to be put into it. */
+  withdraw(layer: LayerName): void {
+    const { life, models, report, cannotStore } = this.parts;
+    const push = life.waiting()?.push;
+    if (push?.layer !== layer) return;
+    try {
+      life.giveWay('was withdrawn before its model had arrived');
+      models.cancel();
+      report();
+    } catch (error) {
+      cannotStore(push, error);
+    }
   }
 
   /** Removes models of pushes that neither the config nor a rollback names. */

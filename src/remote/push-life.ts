@@ -81,18 +81,20 @@ export class PushLife {
   recover(): StartWith {
     const { phase, reading, starts } = this.state.now;
     // Both copies are whole again before anything else can happen to one of them.
-    if (this.damage !== null || this.state.uneven) this.state.put({});
+    if (this.damage !== null || this.state.uneven) this.state.putAnyway({});
     this.state.removeUnused();
-    if (reading !== null) this.state.put({ reading: { ...reading, ended: reading.ended + 1 } });
+    if (reading !== null) this.state.putAnyway({ reading: { ...reading, ended: reading.ended + 1 } });
     if (phase === 'applying' || phase === 'probation') {
       if (starts + 1 >= MAX_STARTS) {
         this.rollBack([problem('', `was not committed within ${MAX_STARTS} starts of the agent`)]);
         this.rolledBack();
       } else {
-        this.state.put({ starts: starts + 1 });
+        this.state.putAnyway({ starts: starts + 1 });
         const layers = this.candidateLayers();
-        if (layers !== null) return { slot: 'candidate', layers, damage: this.damage };
-        this.rollBack([problem('', 'the stored config is damaged')]);
+        const { unwritten } = this.state;
+        // A start that cannot be counted could be one of a series without an end.
+        if (layers !== null && unwritten === null) return { slot: 'candidate', layers, damage: this.damage };
+        this.rollBack([problem('', unwritten ?? 'the stored config is damaged')]);
         this.rolledBack();
       }
     } else if (phase === 'rolling_back') this.rolledBack();
@@ -106,7 +108,7 @@ export class PushLife {
     const layers = this.state.layersOf(current);
     const damage =
       layers === null ? 'the committed config is damaged; the local file runs alone' : this.damage;
-    return { slot: 'current', layers: layers ?? {}, damage };
+    return { slot: 'current', layers: layers ?? {}, damage: damage ?? this.state.unwritten };
   }
 
   candidateLayers(): Layers | null {
@@ -121,6 +123,7 @@ export class PushLife {
 
   /** What `rollback: true` goes back to; null where there is nothing before, or where it is damaged. */
   previousLayers(): Layers | null {
+    if (this.onTrial) return this.state.layersOf(this.state.now.current);
     const { previous } = this.state.now;
     return previous === null ? null : this.state.layersOf(previous);
   }
@@ -173,12 +176,7 @@ export class PushLife {
     this.state.put({ reading: { digest, ended: reading?.digest === digest ? reading.ended : 0 } });
   }
 
-  /** A push that is authentic but cannot be applied: its version is used up. */
-  refuse(push: NewPush, code: Refusal['code'], problems: readonly Problem[], attempted: string | null): void {
-    this.refuseAll([{ push, code, problems }], attempted);
-  }
-
-  /** As `refuse`, with one write for all of them; the last one is reported. */
+  /** Pushes that are authentic but cannot be applied: their versions are used up. One write for all; the last one is reported. */
   refuseAll(rejected: readonly Rejected[], attempted: string | null = null): void {
     const last = rejected.at(-1);
     if (last === undefined) return;
@@ -231,14 +229,12 @@ export class PushLife {
     return { push, probationMs, content: this.state.contentOf(incoming) };
   }
 
-  /** A newer push has come for the layer of the one that waits. */
-  giveWay(): void {
+  /** Ends the wait of a push. */
+  giveWay(reason = 'a newer push came before its model had arrived'): void {
     const { incoming } = this.state.now;
     if (incoming === null) return;
     const about = { ...incoming, attemptedHash: null, needs: null };
-    const reported = this.reportOf('rejected', 409, about, [
-      problem('', 'a newer push came before its model had arrived', ''),
-    ]);
+    const reported = this.reportOf('rejected', 409, about, [problem('', reason, '')]);
     this.unsaved = null;
     this.state.put({ incoming: null, reported: this.withHistory(reported, incoming) });
     this.state.settle();
@@ -290,17 +286,30 @@ export class PushLife {
     this.dropped += count;
   }
 
-  /** The effective config is valid. @param superseded older pushes that this one goes beyond */
+  /**
+   * The effective config is valid.
+   * @param superseded older pushes that came with this one
+   * @param keeps whether what an older push of a layer brought is part of the candidate
+   */
   verified(
     push: NewPush,
     superseded: readonly NewPush[],
+    keeps: (layer: string) => boolean,
     about: Pick<Push, 'attemptedHash' | 'needs' | 'probationMs' | 'baseline'>,
   ): void {
     this.unsaved = null;
+    const { push: tried, reported } = this.state.now;
+    const older = [...(this.onTrial && tried !== null ? [...tried.includes, tried] : []), ...superseded];
+    const includes = older
+      .filter(({ layer }) => keeps(layer))
+      .map(({ layer, version, kid, token }) => ({ layer, version, kid, token }))
+      .slice(-MAX_HISTORY);
+    const replaced = older.filter(({ layer }) => !keeps(layer));
     this.state.put({
       ...this.spent([...superseded, push]),
+      reported: reported && { ...reported, history: this.historyWith(reported, 'rejected', 409, replaced) },
       phase: 'verified',
-      push: { ...pushOf(push), ...about },
+      push: { ...pushOf(push), ...about, includes },
       candidate: null,
       starts: 0,
     });
@@ -332,7 +341,7 @@ export class PushLife {
   /** The candidate runs. */
   probation(): void {
     const push = this.must(this.state.now.push);
-    this.state.put({
+    this.state.putAnyway({
       phase: 'probation',
       reading: null,
       reported: this.reportOf('probation', 202, push),
@@ -365,7 +374,7 @@ export class PushLife {
 
   rollBack(problems: readonly Problem[]): void {
     const push = this.must(this.state.now.push);
-    this.state.put({
+    this.state.putAnyway({
       phase: 'rolling_back',
       push: { ...push, problems: [...problems].slice(0, MAX_PROBLEMS) },
     });
@@ -377,7 +386,7 @@ export class PushLife {
     const failed = this.must(push);
     this.effectiveHash = this.goodHash;
     this.unsaved = null;
-    this.state.put({
+    this.state.putAnyway({
       phase: 'rolled_back',
       candidate: null,
       starts: 0,
@@ -420,7 +429,6 @@ export class PushLife {
   ): Reported {
     const outcome = { status, code, version: about.version, kid: about.kid, token: about.token };
     const before = this.state.now.reported;
-    const { current } = this.state.now;
     return {
       ...outcome,
       layer: about.layer,
@@ -443,23 +451,42 @@ export class PushLife {
               token: null,
             })
           : status === 'rolled_back'
-            ? {
-                status: 'applied',
-                code: 200,
-                version: current.version,
-                kid: current.kid,
-                token: current.token,
-              }
+            ? this.committed()
             : outcome,
       history: before?.history ?? [],
       dropped: this.dropped,
     };
   }
 
-  private withHistory(reported: Reported, { layer }: Pick<Push, 'layer'>): Reported {
-    const { status, code, version, kid, token, since } = reported;
-    const history = [...reported.history, { status, code, version, kid, token, layer, at: since }];
-    return { ...reported, history: history.slice(-MAX_HISTORY) };
+  private committed(): Reported['effective'] {
+    const { version, kid, token } = this.state.now.current;
+    return { status: 'applied', code: 200, version, kid, token };
+  }
+
+  /** The verdict of a push, and of those that it includes. */
+  private withHistory(reported: Reported, push: NewPush & Partial<Pick<Push, 'includes'>>): Reported {
+    const { status, code } = reported;
+    const history = this.historyWith(reported, status, code, [...(push.includes ?? []), push]);
+    return { ...reported, history };
+  }
+
+  private historyWith(
+    { history }: Reported,
+    status: Status,
+    code: number,
+    pushes: readonly Omit<Reported['history'][number], 'status' | 'code' | 'at'>[],
+  ): Reported['history'] {
+    const at = new Date(this.now()).toISOString();
+    const added = pushes.map(({ layer, version, kid, token }) => ({
+      status,
+      code,
+      version,
+      kid,
+      token,
+      layer,
+      at,
+    }));
+    return [...history, ...added].slice(-MAX_HISTORY);
   }
 
   private lastGood(): Reported['last_good'] {
@@ -470,24 +497,29 @@ export class PushLife {
   /** Ended before the candidate was applied: the push may come again, although its version was seen. */
   private abandon(): void {
     const { push, handled } = this.state.now;
-    const { layer, digest } = this.must(push);
+    const { layer, digest, includes } = this.must(push);
     const { [layer]: _, ...rest } = handled;
     const { incoming } = this.state.now;
     if (incoming?.digest === digest) {
       // Its model is here: it is taken up again without coming again.
       const reported = this.waitingReport(incoming);
-      this.state.put({ phase: 'idle', push: null, candidate: null, reported });
+      this.state.putAnyway({ phase: 'idle', push: null, candidate: null, reported });
       return;
     }
-    this.state.put({
+    this.state.putAnyway({
       phase: 'idle',
       push: null,
       candidate: null,
       handled: rest,
       again: digest,
-      reported: this.reportOf('rejected', 503, { ...this.must(push) }, [
-        problem('', 'the agent ended before it was applied', 'a retained push is taken again by itself'),
-      ]),
+      reported: {
+        ...this.reportOf('rejected', 503, { ...this.must(push) }, [
+          problem('', 'the agent ended before it was applied', 'a retained push is taken again by itself'),
+        ]),
+        // Also where another push was on probation: the agent has begun with what is committed.
+        effective: this.committed(),
+        history: this.historyWith(this.reported(), 'rejected', 503, includes),
+      },
     });
   }
 
@@ -530,6 +562,7 @@ const pushOf = (push: NewPush): Push => ({
   needs: null,
   baseline: null,
   problems: [],
+  includes: [],
 });
 
 const NO_PUSH = { layer: null, version: null, kid: null, token: null, attemptedHash: null, needs: null };

@@ -5,6 +5,7 @@
  * switch between them is one write of the state.
  */
 import { z } from 'zod';
+import { errorText } from '../errors.ts';
 import { sha256 } from '../system/files.ts';
 import { problemSchema, reportedSchema } from './contract.ts';
 import type { Layers } from './layers.ts';
@@ -59,6 +60,17 @@ const pushSchema = z.strictObject({
     .nullable(),
   /** Why it is rolled back. */
   problems: z.array(problemSchema),
+  /** Older pushes without a verdict whose content is part of the candidate: they share its verdict. */
+  includes: z
+    .array(
+      z.strictObject({
+        layer: z.string(),
+        version: z.number().nullable(),
+        kid: z.string().nullable(),
+        token: z.string().nullable(),
+      }),
+    )
+    .default([]),
 });
 export type Push = z.infer<typeof pushSchema>;
 
@@ -102,6 +114,7 @@ const stateSchema = z.strictObject({
   models: z.array(z.string()).default([]),
 });
 export type State = z.infer<typeof stateSchema>;
+type Change = Partial<Omit<State, 'format' | 'sequence'>>;
 
 /** A folder of files that are replaced whole and durably. Each method may throw the system's error. */
 export interface Folder {
@@ -156,17 +169,34 @@ export class PushState {
     return this.state;
   }
 
+  /** Why a state that holds all the same was not written; null: it is written. */
+  unwritten: string | null = null;
+
   /** Written before it holds. @throws the system's error; the state is then as it was */
-  put(change: Partial<Omit<State, 'format' | 'sequence'>>): State {
-    const state: State = { ...this.state, ...change, sequence: this.state.sequence + 1 };
+  put(change: Change): void {
+    const state = this.with(change);
     this.write(state);
     this.state = state;
-    return state;
+    this.unwritten = null;
+  }
+
+  /** Holds also where the disk takes nothing: neither a start of the agent nor a rollback may fail for that. */
+  putAnyway(change: Change): void {
+    try {
+      this.put(change);
+    } catch (error) {
+      this.state = this.with(change);
+      this.unwritten = `the state of remote config cannot be stored: ${errorText(error)}`;
+    }
+  }
+
+  private with(change: Change): State {
+    return { ...this.state, ...change, sequence: this.state.sequence + 1 };
   }
 
   /** Both copies hold the present state, so that the loss of one loses nothing. */
   settle(): void {
-    this.put({});
+    this.putAnyway({});
     this.removeUnused();
   }
 
@@ -194,7 +224,7 @@ export class PushState {
 
   /** Null where the file is damaged or gone. */
   contentOf({ content }: Incoming): unknown {
-    const bytes = this.folder.read(contentFile(content));
+    const bytes = readable(this.folder, contentFile(content));
     return bytes === null || sha256(bytes) !== content
       ? null
       : JSON.parse(Buffer.from(bytes).toString('utf8'));
@@ -237,8 +267,16 @@ export class PushState {
     };
   }
 
-  /** Removes files that no slot names, and what a killed process left of a write. */
+  /** Removes files that no slot names, and what a killed process left of a write. What cannot be removed stays for the next time. */
   removeUnused(): void {
+    try {
+      this.removeAllUnused();
+    } catch {
+      // A read-only disk. Nothing reads these files.
+    }
+  }
+
+  private removeAllUnused(): void {
     const { current, previous, candidate, incoming } = this.state;
     const used = new Set([current, previous, candidate].map((slot) => slot?.layers));
     for (const name of this.folder.list()) {
@@ -255,7 +293,12 @@ const sameContent = (a: State, b: State): boolean =>
   JSON.stringify({ ...a, sequence: 0 }) === JSON.stringify({ ...b, sequence: 0 });
 
 function readCopy(folder: Folder, name: string): { state: State | null; damaged: boolean } {
-  const bytes = folder.read(name);
+  let bytes: Uint8Array | null;
+  try {
+    bytes = folder.read(name);
+  } catch {
+    return { state: null, damaged: true };
+  }
   if (bytes === null) return { state: null, damaged: false };
   const text = Buffer.from(bytes).toString('utf8');
   const end = text.indexOf('\n');
@@ -265,8 +308,17 @@ function readCopy(folder: Folder, name: string): { state: State | null; damaged:
   return parsed.success ? { state: parsed.data, damaged: false } : { state: null, damaged: true };
 }
 
+/** Null also where the disk does not give it. */
+function readable(folder: Folder, name: string): Uint8Array | null {
+  try {
+    return folder.read(name);
+  } catch {
+    return null;
+  }
+}
+
 function readLayers(folder: Folder, name: string): z.infer<typeof layersSchema> | null {
-  const bytes = name === '' ? null : folder.read(slotFile(name));
+  const bytes = name === '' ? null : readable(folder, slotFile(name));
   if (bytes === null || sha256(bytes) !== name) return null;
   const parsed = layersSchema.safeParse(JSON.parse(Buffer.from(bytes).toString('utf8')));
   return parsed.success ? parsed.data : null;

@@ -28,13 +28,15 @@ import {
 import type { NewPush, PushLife, Rejected } from './push-life.ts';
 import { type Message, PushQueue } from './push-queue.ts';
 import { ReportSender } from './report-sender.ts';
-import { problem, problemsText, type Refusal } from './verify.ts';
+import { checkTimes, problem, problemsText, type Refusal, type Times } from './verify.ts';
 
 /** What a change of the config gave, as far as it matters here. */
 export interface Applied {
   readonly errors: readonly { readonly path: string; readonly message: string; readonly hint?: string }[];
   readonly reconnect: readonly string[];
   readonly restart: readonly string[];
+  /** The agent is stopping: nothing was applied, and the errors say nothing of the config. */
+  readonly stopping?: boolean;
 }
 
 /** The agent, as remote config sees it. */
@@ -70,6 +72,8 @@ export interface RemoteConfigParts {
 const CHANGE_EVERY_MS = 1000;
 /** How often probation is looked at, and a push that waits for the clock, ms. */
 const LOOK_MS = 500;
+const MOST_TRIED = 64;
+
 export class RemoteConfig {
   private readonly queue: PushQueue;
   private readonly admission: Admission;
@@ -78,8 +82,10 @@ export class RemoteConfig {
   private readonly wait: ModelWait;
   private working: Promise<void> | null = null;
   private trial: Trial | null = null;
-  /** By layer: came while the clock was not set. */
-  private readonly waiting = new Map<LayerName, Message>();
+  /** By layer: authentic, but its times do not fit the clock of the gateway, which may be wrong. */
+  private readonly untimely = new Map<LayerName, { readonly message: Message; readonly times: Times }>();
+  /** Digests of the dry runs that were answered last. */
+  private tried: readonly string[] = [];
   /** Of messages that anybody may have sent. */
   private readonly warnings: RateLimitedLog;
   private lastChangeMs = Number.NEGATIVE_INFINITY;
@@ -214,7 +220,10 @@ export class RemoteConfig {
   private async take(message: Message, before: readonly Taken[]): Promise<Taken | null> {
     const { life, log } = this.parts;
     const admitted = await this.admission.admit(message, before);
-    if (message.bytes === 0) this.waiting.delete(message.layer);
+    if (message.bytes === 0) {
+      this.untimely.delete(message.layer);
+      this.wait.withdraw(message.layer);
+    }
     switch (admitted.type) {
       case 'push':
         return admitted.taken;
@@ -223,7 +232,7 @@ export class RemoteConfig {
         return null;
       case 'refused': {
         const { layer, refusal, waits } = admitted;
-        if (waits) this.waiting.set(layer, message);
+        if (waits !== null) this.untimely.set(layer, { message, times: waits });
         life.turnAway(layer, refusal);
         const { code, problems } = refusal;
         this.warnings.say(`${layer} ${code}`, (omitted) =>
@@ -232,8 +241,8 @@ export class RemoteConfig {
         break;
       }
       case 'harmful':
-        life.refuse(admitted.push, 500, [problem('', ENDED_READING)], null);
-        break;
+        this.refuse(admitted.push, 500, [problem('', ENDED_READING)], null);
+        return null;
       case 'nothing':
         return null;
       case 'repeated':
@@ -251,6 +260,16 @@ export class RemoteConfig {
       hash: string | null,
       needs: Needs | null,
     ) => host.report(life.answer(taken.push, code, problems, hash, needs), false);
+    // Its version is not used up: somebody without a key could send it again and again.
+    const { digest } = taken.push;
+    if (this.tried.includes(digest))
+      return answer(
+        409,
+        [problem('', 'is a dry run that was answered before', 'sign another one')],
+        null,
+        null,
+      );
+    this.tried = [...this.tried, digest].slice(-MOST_TRIED);
     const folded = this.candidates.fold(life.running(), taken);
     if ('code' in folded) return answer(folded.code, folded.problems, null, null);
     const evaluated = this.candidates.evaluate(folded.layers);
@@ -303,7 +322,7 @@ export class RemoteConfig {
           return this.refuse(push, 500, hostProblems(proven.errors), effective.hash);
       }
       this.wait.giveWay([...superseded, push]);
-      life.verified(push, superseded, {
+      life.verified(push, superseded, keptBy(taken), {
         attemptedHash: effective.hash,
         needs,
         probationMs: taken.probationMs,
@@ -335,7 +354,9 @@ export class RemoteConfig {
     const { life, host } = this.parts;
     if (needs === 'restart') return host.restart('a remote config needs it');
     const before = host.vitals();
-    const { errors } = await this.change(effective.config);
+    const { errors, stopping } = await this.change(effective.config);
+    // The next start begins with it.
+    if (stopping) return;
     if (errors.length > 0) return this.goBack(hostProblems(errors));
     life.runs(effective.hash);
     this.beginProbation(before);
@@ -366,18 +387,23 @@ export class RemoteConfig {
     if (this.stopped) return;
     this.cancelLook = this.parts.clock.after(LOOK_MS, () => {
       this.watch()
-        .catch((error: unknown) => this.parts.log.error('remote config failed', { reason: errorText(error) }))
+        .catch((error: unknown) =>
+          this.warnings.say('watch', (omitted) =>
+            this.parts.log.error('remote config failed', { reason: errorText(error), omitted }),
+          ),
+        )
         .finally(() => this.look());
     });
   }
 
   private async watch(): Promise<void> {
     const { life, clock, host, log } = this.parts;
-    if (this.waiting.size > 0 && host.clockIsSet()) {
-      const due = [...this.waiting.values()];
-      this.waiting.clear();
-      for (const { layer, payload, retained } of due) this.receive(layer, payload, retained);
-    }
+    if (host.clockIsSet())
+      for (const [layer, { message, times }] of this.untimely) {
+        if (checkTimes(times, clock.now()) !== null) continue;
+        this.untimely.delete(layer);
+        this.receive(layer, message.payload, message.retained);
+      }
     this.wait.watch(this.working === null);
     if (this.trial === null || this.working !== null) return;
     const nowMs = clock.monotonic();
@@ -410,7 +436,9 @@ export class RemoteConfig {
     const { layers } = life.current();
     const target = this.candidates.evaluate(layers);
     if (needs === 'restart' || 'problems' in target) return host.restart('a remote config is rolled back');
-    const { errors, restart } = await this.change(target.config);
+    const { errors, restart, stopping } = await this.change(target.config);
+    // The next start goes back.
+    if (stopping) return;
     if (errors.length > 0 || restart.length > 0) return host.restart('a remote config is rolled back');
     life.rolledBack();
     life.runs(target.hash);
@@ -462,6 +490,13 @@ export class RemoteConfig {
     this.report();
   }
 }
+
+/** Whether the content of older pushes of a layer is still there beside a push. */
+const keptBy =
+  ({ push, content }: Taken) =>
+  (layer: string): boolean =>
+    content.rollback !== true &&
+    (layer !== push.layer || (content.config === undefined && content.remove !== true));
 
 function needsOf({ restart, reconnect }: Pick<Applied, 'restart' | 'reconnect'>): Needs {
   if (restart.length > 0) return 'restart';

@@ -58,6 +58,8 @@ const NOTHING: Stated = { version: null, kid: null, token: null };
 export const problem = (path: string, text: string, hint = ''): Problem => ({ path, text, hint });
 
 const COMPACT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*$/;
+/** A file that was sent with an editor's newline at its end holds the same message. */
+const compactOf = (payload: Uint8Array): string => Buffer.from(payload).toString('latin1').trim();
 const HEADER_MEMBERS = ['alg', 'kid', 'typ'];
 
 /** A signed message. */
@@ -67,7 +69,7 @@ export async function verify<Schema extends z.ZodType>(
 ): Promise<Verified<z.infer<Schema>>> {
   const large = tooLarge(payload);
   if (large !== null) return large;
-  const compact = Buffer.from(payload).toString('latin1');
+  const compact = compactOf(payload);
   if (!COMPACT.test(compact))
     return refuse(401, NOTHING, problem('', 'is not a signed message (JWS in compact form)', SIGN_HINT));
   const [encodedHeader = '', encodedClaims = ''] = compact.split('.');
@@ -105,17 +107,20 @@ export async function verify<Schema extends z.ZodType>(
 /** The claims that a message states, signed or not; nothing is verified. Null where there are none. */
 export function statedClaims(payload: Uint8Array): JsonObject | null {
   if (payload.length > MAX_PUSH_BYTES) return null;
-  const compact = Buffer.from(payload).toString('latin1');
+  const compact = compactOf(payload);
   const claims = COMPACT.test(compact) ? Buffer.from(compact.split('.')[1] ?? '', 'base64url') : payload;
   const { value } = parseStrictJson(claims, MAX_PUSH_DEPTH);
   return isObject(value) ? value : null;
 }
 
+/** When a message was issued and when it expires, seconds since 1970. */
+export interface Times {
+  readonly iat?: number | undefined;
+  readonly exp?: number | undefined;
+}
+
 /** Whether a message with these times may be taken now; null: it may. */
-export function checkTimes(
-  { iat, exp }: { readonly iat?: number | undefined; readonly exp?: number | undefined },
-  nowMs: number,
-): Problem | null {
+export function checkTimes({ iat, exp }: Times, nowMs: number): Problem | null {
   if (exp !== undefined && exp * 1000 <= nowMs)
     return problem('exp', `was ${isoOf(exp)}; it has expired`, 'sign it again');
   if (iat !== undefined && iat * 1000 > nowMs + CLOCK_TOLERANCE_MS)

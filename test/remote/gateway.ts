@@ -111,6 +111,8 @@ export class Gateway {
   refuse: (config: Config) => string | null = () => null;
   /** Why a new broker cannot be used; null: it can. */
   brokerFault: string | null = null;
+  /** The agent is stopping, and applies nothing any more. */
+  stopping = false;
   /** Second connections made. */
   proofs = 0;
 
@@ -173,6 +175,8 @@ export class Gateway {
             if (this.brokerFault !== null)
               return { errors: [{ path: 'mqtt.url', message: this.brokerFault }], reconnect, restart };
           }
+          if (this.stopping && !dryRun)
+            return { errors: [{ path: '', message: 'is stopping' }], reconnect, restart, stopping: true };
           if (!dryRun) {
             this.running = restart.length === 0 ? wanted : takeHot(this.running, wanted);
             // As the agent does when any config has been applied. A report may go out at that moment.
