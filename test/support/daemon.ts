@@ -23,10 +23,15 @@ export interface Daemon {
   end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>;
 }
 
-export function spawnProgram(args: readonly string[], env: Record<string, string> = {}): Daemon {
+export function spawnProgram(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  cwd: string = process.cwd(),
+): Daemon {
   const child = spawn(process.execPath, [PROGRAM, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
+    cwd,
   });
   let output = '';
   for (const stream of [child.stdout, child.stderr])
