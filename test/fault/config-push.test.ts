@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import type { JWK } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Claims } from '../../src/remote/contract.ts';
+import { bytesOf } from '../../src/remote/model-claim.ts';
+import { shippedVariant, writeModelFolder } from '../remote/models.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto, watch } from '../support/mosquitto.ts';
 import { startProxy } from '../support/proxy.ts';
 import { run } from '../support/run.ts';
@@ -478,6 +480,50 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     expect(f.nodes.get(name)?.pushes[3]?.config).not.toHaveProperty('store');
     await f.close();
   });
+
+  test('a push that was signed elsewhere is delivered without a key: a config, a dry run, a fleet, a model', async () => {
+    const f = await fleet(2);
+    const [name = ''] = f.names;
+    const away = temp();
+    const desk = (verb: string, ...argv: string[]) =>
+      run('config', verb, ...argv, '--operator-dir', away, '--broker', url());
+    const signedFile = async (file: string, ...argv: string[]): Promise<string> => {
+      const path = join(f.dir, file);
+      const made = await run('config', 'sign', ...argv, '--out', path, '--operator-dir', f.dir);
+      expect(made.err).toBe('');
+      return path;
+    };
+    const patch = f.file('p.json', { a: 1 });
+    const first = await signedFile('1.jws', '--to', name, '--patch', patch, '--probation', '1s');
+    expect((await desk('push', '--signed', first)).out).toContain('version 1: applied by all 1');
+    expect(f.nodes.get(name)?.pushes).toMatchObject([{ version: 1, patch: { a: 1 } }]);
+    const dry = await signedFile('2.jws', '--fleet', f.group, '--patch', patch, '--dry-run');
+    expect((await desk('push', '--signed', dry, '--nodes', f.names.join(','))).out).toContain('2 of 2 would');
+    const both = await signedFile('3.jws', '--fleet', f.group, '--patch', patch);
+    const unknown = await desk('push', '--signed', both);
+    expect(unknown.code).toBe(2);
+    expect(unknown.err).toContain('--nodes');
+    const all = await desk('push', '--signed', both, '--nodes', f.names.join(','), '--canary', '50%');
+    expect(all.out).toContain('applied by all 2');
+    // A model: its bytes come from the delivering machine.
+    const files = shippedVariant('m', 1);
+    const folder = writeModelFolder(join(f.dir, 'm'), files);
+    const model = await signedFile('4.jws', '--to', name, '--model', folder);
+    const without = await desk('push', '--signed', model);
+    expect(without.code).toBe(2);
+    expect(without.err).toContain('--model');
+    const other = writeModelFolder(join(f.dir, 'other'), shippedVariant('m', 2));
+    expect((await desk('push', '--signed', model, '--model', other)).err).toContain('has changed');
+    expect((await desk('push', '--signed', model, '--model', folder)).out).toContain('applied by all 1');
+    expect(f.nodes.get(name)?.models.get('m')).toEqual(Buffer.from(bytesOf(files)));
+    for (const argv of [
+      ['--signed', first, '--to', name],
+      ['--signed', f.file('junk', 'x')],
+      ['--signed', first, '--base', 'elsewhere'],
+    ])
+      expect((await desk('push', ...argv)).code).toBe(2);
+    await f.close();
+  }, 60_000);
 
   test('a wrong password: the message says that the login was refused', async () => {
     const closed = await startMosquitto('allow_anonymous false');

@@ -108,8 +108,8 @@ describe.skipIf(!hasMosquitto)('docs/remote-config.md', () => {
   async function command(line: string): Promise<{ code: number | null; output: string }> {
     let argv = words(line.replaceAll('mqtts://broker.lan', broker.url)).slice(1);
     const [, verb = ''] = argv;
-    if (['push', 'rollback'].includes(verb) && !argv.includes('--probation'))
-      argv = [...argv, '--probation', '10s'];
+    const signs = ['push', 'sign', 'rollback'].includes(verb) && !argv.includes('--signed');
+    if (signs && !argv.includes('--probation')) argv = [...argv, '--probation', '10s'];
     const onGateway = verb === 'show';
     const cwd = onGateway ? dirs.cellar : desk;
     const program = spawnProgram(argv, { GATECAST_OPERATOR_DIR: desk }, cwd);
@@ -196,6 +196,13 @@ describe.skipIf(!hasMosquitto)('docs/remote-config.md', () => {
         expect(reported('cellar')).toMatchObject({ status: 'applied', version: 1, kid: 'ops-2027' }),
     ],
     [
+      /--signed push.jws/,
+      async () => {
+        expect(reported('cellar')).toMatchObject({ status: 'applied', version: 3, kid: 'ops-2027' });
+        await untilLeads('cellar', 120);
+      },
+    ],
+    [
       /--model models/,
       async () => {
         expect(reported('cellar')).toMatchObject({ status: 'applied', kid: 'ops-2027' });
@@ -207,7 +214,7 @@ describe.skipIf(!hasMosquitto)('docs/remote-config.md', () => {
 
   it('has the commands of an operator', () => {
     const verbs = commands.map((line) => words(line)[2]);
-    for (const verb of ['keygen', 'show', 'push', 'status', 'history', 'rollback'])
+    for (const verb of ['keygen', 'show', 'sign', 'push', 'status', 'history', 'rollback'])
       expect(verbs).toContain(verb);
     expect(commands.every((line) => line.startsWith('gatecast '))).toBe(true);
   });

@@ -27,6 +27,11 @@ export interface ContentFlags {
   readonly patch?: string;
 }
 
+export interface ModelFlags {
+  readonly model?: string;
+  readonly modelUrl?: string;
+}
+
 export interface ClaimFlags {
   readonly version?: number;
   readonly expires: number;
@@ -49,6 +54,11 @@ export const addContent = (command: Command): Command =>
   command
     .option('--config <file>', 'YAML or JSON: the whole remote layer, `streams` keyed by the id of the rule')
     .option('--patch <file>', 'YAML or JSON: a merge patch (RFC 7396) on the remote layer');
+
+export const addModel = (command: Command): Command =>
+  command
+    .option('--model <path>', 'a model: its folder, or a step model as NAME.onnx; sent over the broker')
+    .option('--model-url <url>', 'https URL of that folder; gateways download the model from there');
 
 export const addClaims = (command: Command): Command =>
   command

@@ -15,7 +15,7 @@ const LOOK_MS = 50;
 const QUIET_MS = 2000;
 
 interface DryRun {
-  readonly request: PushRequest;
+  readonly request: Pick<PushRequest, 'base' | 'target' | 'nodes' | 'waitMs'>;
   readonly io: PushIo;
   readonly link: Link;
   readonly reports: Reports;

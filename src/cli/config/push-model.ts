@@ -15,10 +15,11 @@ import {
   MODEL_FILES,
   type ModelClaim,
 } from '../../remote/contract.ts';
-import { bytesOf, chunkAt, type ModelBytes } from '../../remote/model-claim.ts';
+import { bytesOf, chunkAt, type ModelBytes, modelClaim } from '../../remote/model-claim.ts';
 import { FEATURES } from '../../series/features.ts';
 import { readBounded } from '../../system/files.ts';
 import type { Link } from '../shared/broker.ts';
+import type { Content, ModelFlags } from './content.ts';
 
 export interface PushedModel {
   readonly name: string;
@@ -72,6 +73,17 @@ async function importedFrom(path: string): Promise<Omit<PushedModel, 'path'>> {
   ]);
   if (step !== null) files.set('step.onnx', step);
   return { name, files };
+}
+
+/** A content and its model. @throws GatecastError MODEL_INVALID */
+export async function withModel(
+  content: Content,
+  model: PushedModel | null,
+  { modelUrl = 'mqtt' }: Pick<ModelFlags, 'modelUrl'>,
+): Promise<Content> {
+  return model === null
+    ? content
+    : { ...content, model: await modelClaim(model.name, model.files, modelUrl) };
 }
 
 /** Bytes in a second, to all gateways together. */

@@ -5,10 +5,17 @@
  */
 
 import { setTimeout as pause } from 'node:timers/promises';
+import { parseDuration } from '../../config/units.ts';
 import { GatecastError } from '../../errors.ts';
 import type { Incoming } from '../../mqtt/connection.ts';
 import { topicsOf } from '../../mqtt/topics.ts';
-import { type Claims, type LayerName, MAX_PUSH_BYTES, type Reported } from '../../remote/contract.ts';
+import {
+  type Claims,
+  DEFAULT_PROBATION,
+  type LayerName,
+  MAX_PUSH_BYTES,
+  type Reported,
+} from '../../remote/contract.ts';
 import { modelClaim } from '../../remote/model-claim.ts';
 import { PATIENCE } from '../../remote/probation.ts';
 import { type Signer, sign } from '../../remote/sign.ts';
@@ -67,6 +74,21 @@ const LOOK_MS = 50;
 /** Added to probation: applying, and the way of the messages, ms. */
 const MARGIN_MS = 60_000;
 
+/** How gateways get a push. */
+export type Delivery = Pick<
+  PushRequest,
+  'model' | 'bytesPerSecond' | 'folder' | 'canary' | 'rate' | 'abortAfter' | 'nodes' | 'waitMs'
+>;
+
+/** A push that was signed before, here or on another machine. */
+export interface SignedPush {
+  readonly base: string;
+  readonly target: Target;
+  readonly kid: string;
+  readonly claims: Claims;
+  readonly jws: string;
+}
+
 /** @throws GatecastError BROKER_UNREACHABLE, USAGE, FILE_UNWRITABLE */
 export async function push(request: PushRequest, io: PushIo): Promise<PushResult> {
   const { base, target, content, claims: flags, signer, folder, dryRun } = request;
@@ -76,78 +98,119 @@ export async function push(request: PushRequest, io: PushIo): Promise<PushResult
     const version = flags.version ?? nextVersion(signer.kid, history, reports.latest.values());
     const stamp = { base, target, version, nowMs: io.now() };
     const claims = claimsOf(content, flags, { ...stamp, dryRun: false });
+    const pushed = { base, target, kid: signer.kid, claims, jws: await signed(claims, signer) };
     // The same token in both, so that a report of either is known.
     const dry = claimsOf(
       content,
       { ...flags, token: `${claims.token?.slice(0, 240)}-dry-run` },
       { ...stamp, dryRun: true },
     );
-    const jws = await signed(claims, signer);
     let tried: readonly NodeState[] = [];
     if (dryRun || target.kind === 'fleet') {
-      const members = request.nodes ?? knownMembers(target, reports.latest, ofTarget(history, base, target));
-      tried = await dryRunOf(await signed(dry, signer), dry, { request, io, link, reports, members });
-      const refused = tried.filter(({ status }) => status === 'rejected');
-      const result = {
-        id: '',
-        version,
-        kid: signer.kid,
-        token: claims.token ?? '',
-        dryRun: true,
-        nodes: tried,
-      };
-      if (dryRun || refused.length > 0 || tried.every(({ status }) => status === 'no answer'))
-        return {
-          ...result,
-          result: dryRun && tried.every(({ status }) => status === 'applied') ? 'applied' : 'failed',
-        };
+      const jws = await signed(dry, signer);
+      tried = await tryOut({ ...pushed, claims: dry, jws }, request, { folder, io, link, reports });
+      const refused = tried.some(({ status }) => status === 'rejected');
+      if (dryRun || refused || tried.every(({ status }) => status === 'no answer'))
+        return dryResult(pushed, tried, dryRun);
     }
-    const present =
-      target.kind === 'node'
-        ? [target.name]
-        : tried.filter(({ status }) => status !== 'no answer').map(({ node }) => node);
-    const id = `${new Date(io.now()).toISOString().replaceAll(/[-:]/g, '').slice(0, 15)}-${version}`;
-    const file: RolloutFile = {
-      id,
-      base,
-      target: { ...target },
-      kid: signer.kid,
-      version,
-      token: claims.token ?? '',
-      jws,
-      plan: {
-        nodes: present,
-        canaries: canaryCount(request.canary, present.length),
-        rate: request.rate,
-        abortAfter: request.abortAfter,
-        answerMs: request.waitMs,
-        finishMs: PATIENCE * flags.probation + MARGIN_MS,
-      },
-      states: [],
-      model:
-        content.model === undefined || request.model === null
-          ? null
-          : { path: request.model.path, claim: content.model, bytesPerSecond: request.bytesPerSecond },
-      absent: tried.filter(({ status }) => status === 'no answer'),
-      ended: false,
-    };
-    const pushed: Pushed = {
-      id,
-      at: new Date(io.now()).toISOString(),
-      base,
-      target: { ...target },
-      kid: signer.kid,
-      version,
-      token: file.token,
-      content: historyContent(content),
-    };
-    // Before it is sent: a version is never used twice, whatever happens now.
-    append(folder.history, pushed);
-    saveRollout(folder, file);
-    return await roll(file, request.model, { folder, io, link, reports });
+    return await deliver(pushed, request, tried, { folder, io, link, reports });
   } finally {
     await link.close();
   }
+}
+
+/** Sends a push that was signed before; without the key, nobody is asked first. @throws GatecastError as `push` */
+export async function sendSigned(pushed: SignedPush, delivery: Delivery, io: PushIo): Promise<PushResult> {
+  const { base, target, claims } = pushed;
+  const { folder } = delivery;
+  const { link, reports } = await readReports(base, target.kind === 'node' ? target.name : null, io.connect);
+  const rolling: Rolling = { folder, io, link, reports };
+  try {
+    if (claims.dry_run === true) return dryResult(pushed, await tryOut(pushed, delivery, rolling), true);
+    const members = target.kind === 'node' ? [] : membersOf(pushed, delivery, rolling);
+    if (target.kind === 'fleet' && members.length === 0)
+      throw new GatecastError('USAGE', `no gateway of the fleet ${target.name} is known here`, {
+        hint: 'name them with --nodes',
+      });
+    return await deliver(pushed, { ...delivery, nodes: members }, [], rolling);
+  } finally {
+    await link.close();
+  }
+}
+
+function membersOf(
+  { base, target }: SignedPush,
+  { nodes }: Delivery,
+  { folder, reports }: Rolling,
+): readonly string[] {
+  return nodes ?? knownMembers(target, reports.latest, ofTarget(readHistory(folder.history), base, target));
+}
+
+/** Sends a dry run. */
+function tryOut(dry: SignedPush, delivery: Delivery, rolling: Rolling): Promise<NodeState[]> {
+  const { base, target, jws, claims } = dry;
+  const { nodes, waitMs } = delivery;
+  const members = membersOf(dry, delivery, rolling);
+  return dryRunOf(jws, claims, { request: { base, target, nodes, waitMs }, ...rolling, members });
+}
+
+function dryResult({ kid, claims }: SignedPush, nodes: readonly NodeState[], wanted: boolean): PushResult {
+  const { version, token = '' } = claims;
+  const applied = wanted && nodes.every(({ status }) => status === 'applied');
+  return { id: '', version, kid, token, dryRun: true, nodes, result: applied ? 'applied' : 'failed' };
+}
+
+/** @param tried answers to a dry run: a fleet is who has answered */
+async function deliver(
+  { base, target, kid, claims, jws }: SignedPush,
+  { model, bytesPerSecond, folder, canary, rate, abortAfter, nodes, waitMs }: Delivery,
+  tried: readonly NodeState[],
+  rolling: Rolling,
+): Promise<PushResult> {
+  const { io } = rolling;
+  const { version, token = '', config, patch, rollback } = claims;
+  const probationMs = parseDuration(claims.probation ?? DEFAULT_PROBATION) ?? 0;
+  const answered = tried.filter(({ status }) => status !== 'no answer').map(({ node }) => node);
+  const present = target.kind === 'node' ? [target.name] : tried.length > 0 ? answered : (nodes ?? []);
+  const id = `${new Date(io.now()).toISOString().replaceAll(/[-:]/g, '').slice(0, 15)}-${version}`;
+  const file: RolloutFile = {
+    id,
+    base,
+    target: { ...target },
+    kid,
+    version,
+    token,
+    jws,
+    plan: {
+      nodes: [...present],
+      canaries: canaryCount(canary, present.length),
+      rate,
+      abortAfter,
+      answerMs: waitMs,
+      finishMs: PATIENCE * probationMs + MARGIN_MS,
+    },
+    states: [],
+    model:
+      claims.model === undefined || model === null
+        ? null
+        : { path: model.path, claim: claims.model, bytesPerSecond },
+    absent: tried.filter(({ status }) => status === 'no answer'),
+    ended: false,
+  };
+  const pushed: Pushed = {
+    id,
+    at: new Date(io.now()).toISOString(),
+    base,
+    target: { ...target },
+    kid,
+    version,
+    token,
+    content: historyContent({ config, patch, rollback, model: claims.model }),
+  };
+  // Before it is sent: a version is never used twice, whatever happens now.
+  append(folder.history, pushed);
+  saveRollout(folder, file);
+  return roll(file, model, rolling);
 }
 
 /** Goes on with an interrupted rollout. @throws GatecastError USAGE where there is none, BROKER_UNREACHABLE */
@@ -296,7 +359,7 @@ async function roll(file: RolloutFile, model: PushedModel | null, rolling: Rolli
 }
 
 /** What the history keeps of a push: of a model its name. */
-function historyContent({ model, ...content }: Content): Pushed['content'] {
+export function historyContent({ model, ...content }: Content): Pushed['content'] {
   return { ...content, ...(model !== undefined && { model: { name: model.name } }) };
 }
 
@@ -317,7 +380,7 @@ export function nextVersion(
 }
 
 /** @throws GatecastError USAGE where it is too large */
-async function signed(claims: Claims, signer: Signer): Promise<string> {
+export async function signed(claims: Claims, signer: Signer): Promise<string> {
   const jws = await sign(claims, signer);
   if (jws.length > MAX_PUSH_BYTES)
     throw new GatecastError('USAGE', `the push has ${jws.length} bytes; at most ${MAX_PUSH_BYTES} are taken`);

@@ -8,11 +8,13 @@ import { duration, list } from '../shared/values.ts';
 import {
   addClaims,
   addContent,
+  addModel,
   addTarget,
   type ClaimFlags,
   type Content,
   type ContentFlags,
   contentOf,
+  type ModelFlags,
   type TargetFlags,
   targetOf,
 } from './content.ts';
@@ -25,7 +27,7 @@ import {
   operatorFolder,
   printable,
 } from './operator.ts';
-import type { PushIo, PushResult } from './push-run.ts';
+import type { Delivery, PushIo, PushResult } from './push-run.ts';
 import type { AbortLimit, Rate } from './rollout.ts';
 import { LiveTable, tableLines, terminal } from './table.ts';
 
@@ -50,7 +52,8 @@ interface Rates {
 
 export type SendFlags = RolloutFlags & TargetFlags & ClaimFlags & SignerFlags & OperatorFlags & LoginFlags;
 type Flags = SendFlags &
-  ContentFlags & { readonly resume?: string | true; readonly model?: string; readonly modelUrl?: string };
+  ContentFlags &
+  ModelFlags & { readonly resume?: string | true; readonly signed?: string };
 
 export const addRollout = (command: Command): Command =>
   command
@@ -89,9 +92,8 @@ export function registerPush(config: Command): void {
   const command = config
     .command('push')
     .description('push a config to one gateway or to a fleet, and show their reports');
-  addContent(addTarget(command))
-    .option('--model <path>', 'a model: its folder, or a step model as NAME.onnx; sent over the broker')
-    .option('--model-url <url>', 'https URL of that folder; gateways download the model from there')
+  addModel(addContent(addTarget(command)))
+    .option('--signed <file>', 'send a push that `config sign` wrote; with --model where it brings one')
     .option('--resume [id]', 'resume an interrupted push; default: the newest');
   addLogin(addOperatorFolder(addSigner(addRollout(addClaims(command)))))
     .addHelpText(
@@ -108,28 +110,23 @@ none applies it.`,
     )
     .action(async (flags: Flags, self: Command) => {
       if (flags.resume !== undefined) return follow(flags, self, null);
-      await follow(flags, self, contentOf(flags), flags.model);
+      await follow(flags, self, contentOf(flags));
     });
 }
 
 /** Signs and sends, or goes on where `content` is null. Ends with `AlreadySaid` unless all have applied it. */
-export async function follow(
-  flags: Flags,
-  command: Command,
-  content: Content | null,
-  modelPath?: string,
-): Promise<void> {
+export async function follow(flags: Flags, command: Command, content: Content | null): Promise<void> {
   const folder = operatorFolder(flags);
   const [
-    { push, resume },
+    { push, resume, sendSigned },
     { makeOperatorFolder, openSigner },
-    { readPushedModel, DEFAULT_BYTES_PER_SECOND },
-    { modelClaim },
+    { readPushedModel, DEFAULT_BYTES_PER_SECOND, withModel },
+    { readSigned },
   ] = await Promise.all([
     import('./push-run.ts'),
     import('./key-file.ts'),
     import('./push-model.ts'),
-    import('../../remote/model-claim.ts'),
+    import('./signed-push.ts'),
   ]);
   const write = command.configureOutput().writeOut ?? (() => {});
   const writeError = command.configureOutput().writeErr ?? (() => {});
@@ -153,43 +150,50 @@ export async function follow(
   const run = async (): Promise<PushResult> => {
     makeOperatorFolder(folder);
     if (content === null) return resume(typeof flags.resume === 'string' ? flags.resume : null, folder, io);
-    const target = targetOf(flags);
+    const signed = flags.signed === undefined ? null : readSigned(flags.signed, flags.base);
+    if (
+      signed !== null &&
+      [flags.to, flags.fleet, flags.config, flags.patch].some((one) => one !== undefined)
+    )
+      throw new GatecastError('USAGE', '--signed says itself what goes where: leave the other options out');
+    const target = signed?.target ?? targetOf(flags);
     if (
       target.kind === 'node' &&
       (flags.canary !== undefined || flags.rate?.gateways !== undefined || flags.nodes !== undefined)
     )
       throw new GatecastError('USAGE', '--canary, --nodes and a --rate of gateways go with --fleet');
-    if (modelPath === undefined && (flags.modelUrl !== undefined || flags.rate?.bytesPerSecond !== undefined))
+    if (
+      flags.model === undefined &&
+      (flags.modelUrl !== undefined || flags.rate?.bytesPerSecond !== undefined)
+    )
       throw new GatecastError('USAGE', '--model-url and a --rate of bytes go with --model');
-    if (Object.keys(content).length === 0 && modelPath === undefined)
+    if (signed === null && Object.keys(content).length === 0 && flags.model === undefined)
       throw new GatecastError('USAGE', 'nothing to push', {
-        hint: 'name --config FILE, --patch FILE or --model PATH',
+        hint: 'name --config FILE, --patch FILE, --model PATH or --signed FILE',
       });
-    const model = modelPath === undefined ? null : await readPushedModel(modelPath);
-    const signer = await openSigner(flags, folder);
+    const model = flags.model === undefined ? null : await readPushedModel(flags.model);
     const { base, wait: waitMs, abortAfter } = flags;
-    return push(
-      {
-        base,
-        target,
-        content:
-          model === null
-            ? content
-            : { ...content, model: await modelClaim(model.name, model.files, flags.modelUrl ?? 'mqtt') },
-        model,
-        bytesPerSecond: flags.rate?.bytesPerSecond ?? DEFAULT_BYTES_PER_SECOND,
-        claims: flags,
-        signer,
-        folder,
-        dryRun: flags.dryRun === true,
-        canary: flags.canary ?? null,
-        rate: flags.rate?.gateways ?? null,
-        abortAfter,
-        nodes: flags.nodes ?? null,
-        waitMs,
-      },
-      io,
-    );
+    const delivery: Delivery = {
+      model,
+      bytesPerSecond: flags.rate?.bytesPerSecond ?? DEFAULT_BYTES_PER_SECOND,
+      folder,
+      canary: flags.canary ?? null,
+      rate: flags.rate?.gateways ?? null,
+      abortAfter,
+      nodes: flags.nodes ?? null,
+      waitMs,
+    };
+    if (signed !== null) {
+      if (signed.claims.model?.source === 'mqtt' && model === null)
+        throw new GatecastError('USAGE', `${flags.signed} brings the model ${signed.claims.model.name}`, {
+          hint: 'name its files with --model',
+        });
+      return sendSigned(signed, delivery, io);
+    }
+    const signer = await openSigner(flags, folder);
+    const dryRun = flags.dryRun === true;
+    const whole = await withModel(content, model, flags);
+    return push({ ...delivery, base, target, content: whole, claims: flags, signer, dryRun }, io);
   };
   process.on('SIGINT', stop).on('SIGTERM', stop);
   const result = await run().finally(() => process.off('SIGINT', stop).off('SIGTERM', stop));

@@ -4,33 +4,36 @@ import { GatecastError } from '../../errors.ts';
 import {
   addClaims,
   addContent,
+  addModel,
   addTarget,
   type ClaimFlags,
   type ContentFlags,
   claimsOf,
   contentOf,
+  type ModelFlags,
   type TargetFlags,
   targetOf,
 } from './content.ts';
 import type { SignerFlags } from './key-file.ts';
 import { addOperatorFolder, addSigner, type OperatorFlags, operatorFolder } from './operator.ts';
 
-interface Flags extends TargetFlags, ContentFlags, ClaimFlags, SignerFlags, OperatorFlags {
+interface Flags extends TargetFlags, ContentFlags, ModelFlags, ClaimFlags, SignerFlags, OperatorFlags {
   readonly dryRun?: boolean;
   readonly out?: string;
 }
 
 export function registerSign(config: Command): void {
   const command = config.command('sign').description('sign a push and print it; nothing is sent');
-  addClaims(addContent(addTarget(command)));
+  addClaims(addModel(addContent(addTarget(command))));
   addOperatorFolder(addSigner(command))
     .option('--dry-run', 'gateways only validate the push and report')
     .addOption(new Option('--out <file>', 'write the signed push to a file instead of printing it'))
     .addHelpText(
       'after',
       `
-Example:
+Examples:
   $ gatecast config sign --to cellar --patch pumps.yaml --out push.jws
+  $ gatecast config push --signed push.jws
   $ mosquitto_pub -t gatecast/cellar/config/desired -r -q 1 -f push.jws
 
 The version counts as used: it stands in the history of this machine.`,
@@ -39,20 +42,25 @@ The version counts as used: it stands in the history of this machine.`,
       const [
         { makeOperatorFolder, openSigner },
         { append, readHistory },
-        { nextVersion },
-        { sign },
+        { historyContent, nextVersion, signed },
+        { readPushedModel, withModel },
         { writeOutput },
       ] = await Promise.all([
         import('./key-file.ts'),
         import('./history-file.ts'),
         import('./push-run.ts'),
-        import('../../remote/sign.ts'),
+        import('./push-model.ts'),
         import('../../system/output-file.ts'),
       ]);
       const target = targetOf(flags);
-      const content = contentOf(flags);
+      const model = flags.model === undefined ? null : await readPushedModel(flags.model);
+      if (model === null && flags.modelUrl !== undefined)
+        throw new GatecastError('USAGE', '--model-url goes with --model');
+      const content = await withModel(contentOf(flags), model, flags);
       if (Object.keys(content).length === 0)
-        throw new GatecastError('USAGE', 'nothing to sign', { hint: 'name --config FILE or --patch FILE' });
+        throw new GatecastError('USAGE', 'nothing to sign', {
+          hint: 'name --config FILE, --patch FILE or --model PATH',
+        });
       const folder = operatorFolder(flags);
       makeOperatorFolder(folder);
       const signer = await openSigner(flags, folder);
@@ -66,7 +74,7 @@ The version counts as used: it stands in the history of this machine.`,
         nowMs,
         dryRun: flags.dryRun === true,
       });
-      const jws = await sign(claims, signer);
+      const jws = await signed(claims, signer);
       const token = claims.token ?? '';
       const at = new Date(nowMs).toISOString();
       if (flags.dryRun !== true)
@@ -78,7 +86,7 @@ The version counts as used: it stands in the history of this machine.`,
           kid: signer.kid,
           version,
           token,
-          content,
+          content: historyContent(content),
         });
       if (flags.out === undefined) (self.configureOutput().writeOut ?? (() => {}))(`${jws}\n`);
       else writeOutput(flags.out, Buffer.from(jws));
