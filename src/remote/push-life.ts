@@ -414,6 +414,7 @@ export class PushLife {
     const status = code === 200 ? 'applied' : 'rejected';
     return {
       ...this.reportOf(status, code, { ...push, attemptedHash: hash, needs }, problems),
+      effective: this.reported().effective,
       dry_run: true,
     };
   }

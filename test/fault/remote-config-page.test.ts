@@ -120,12 +120,17 @@ describe.skipIf(!hasMosquitto)('docs/remote-config.md', () => {
     JSON.parse(watcher.on(`gatecast/${name}/config/reported`).at(-1)?.text ?? '{}') as Reported;
   const leads = (name: string): number =>
     (
-      JSON.parse(watcher.on(`gatecast/${name}/forecast/pumps/a`).at(-1)?.text ?? '{"p50":[]}') as {
+      JSON.parse(watcher.on(`gatecast/${name}/forecast/a`).at(-1)?.text ?? '{"p50":[]}') as {
         p50: number[];
       }
     ).p50.length;
   const untilLeads = (name: string, count: number): Promise<unknown> =>
-    waitFor(`forecasts of ${count} steps of ${name}`, () => leads(name) === count, 20_000);
+    waitFor(`forecasts of ${count} steps of ${name}`, () => leads(name) === count, 20_000).catch((cause) => {
+      const topics = [...new Set(watcher.seen.map(({ topic }) => topic))].join(' ');
+      throw new Error(`${leads(name)} steps; ${topics}\n${agents.get(name)?.output().slice(-3000)}`, {
+        cause,
+      });
+    });
 
   /** What the page tells the reader to do by hand before a command, and what is so after the command. */
   const BEFORE: readonly (readonly [RegExp, () => Promise<void>])[] = [

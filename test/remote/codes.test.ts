@@ -385,7 +385,7 @@ describe('codes of remote config', () => {
     await gateway.push(await push({ ...GOOD, dry_run: true }));
     expect(gateway.reports.at(-1)).toMatchObject({
       retain: false,
-      reported: { dry_run: true, code: 200, needs: 'hot', version: 5 },
+      reported: { dry_run: true, code: 200, needs: 'hot', version: 5, effective: { version: null } },
     });
     await gateway.push(await push({ patch: { node: 'x' }, dry_run: true }));
     expect(gateway.reports.at(-1)).toMatchObject({ retain: false, reported: { dry_run: true, code: 403 } });
