@@ -196,7 +196,7 @@ describe.skipIf(!hasMosquitto)('docs/remote-config.md', () => {
       },
     ],
     [
-      /--patch longer.yaml --signing-key ops-2027/,
+      /push --to cellar --patch longer.yaml --signing-key/,
       async () =>
         expect(reported('cellar')).toMatchObject({ status: 'applied', version: 1, kid: 'ops-2027' }),
     ],
