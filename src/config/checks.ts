@@ -1,4 +1,4 @@
-/** What single texts of the config must hold up to. Each returns what is wrong, or null. */
+/** Checks of single texts in the config. Each returns the problem, or null. */
 import { isIP } from 'node:net';
 import { validate } from 'node-cron';
 import { GatecastError } from '../errors.ts';
@@ -36,7 +36,7 @@ export const checkBrokerUrl: Check = (text) => {
   if (!URL.canParse(text)) return allowed;
   const url = new URL(text);
   if (url.username !== '' || url.password !== '')
-    return 'must not hold a user name or a password; use "username" and "password_file"';
+    return 'must not contain a user name or a password; use "username" and "password_file"';
   return SCHEMES.includes(url.protocol.slice(0, -1)) && url.hostname !== '' ? null : allowed;
 };
 
@@ -55,7 +55,7 @@ export const checkStreamName: Check = (text) =>
 export const checkTopic: Check = (text) => (isTopic(text) ? null : 'must be a topic without "+" and "#"');
 
 export const checkTimeZone: Check = (text) => {
-  // Without asking Intl, which takes 8 MB as soon as it is asked.
+  // checked without Intl, whose first use takes 8 MB
   if (text === 'local' || text === 'UTC') return null;
   try {
     new Intl.DateTimeFormat('en', { timeZone: text });
@@ -71,7 +71,7 @@ export const checkPayloadZone: Check = (text) =>
     ? null
     : 'must be `UTC`, `local`, a zone of the IANA database such as Europe/Berlin, or an offset such as +02:00';
 
-/** host:port, :port or port, as `web/listen.ts` reads them; the port may be 0 for any free one. */
+/** host:port, :port or port, as parsed by `web/listen.ts`; port 0 is any free port. */
 export const checkListen: Check = (text) => {
   if (text === 'off') return null;
   const found = /^(?:(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]*):)?(\d{1,5})$/.exec(text);
@@ -86,7 +86,7 @@ export const checkAddress: Check = (text) =>
 export const checkHeader: Check = (text) =>
   /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/.test(text) ? null : 'must be the name of a header, such as X-Remote-User';
 
-/** An origin as it stands in a content security policy: anything else could add to the policy. */
+/** An origin in a content security policy; other text could inject further directives. */
 export const checkOrigin: Check = (text) =>
   /^https?:\/\/[A-Za-z0-9.-]+(?::\d{1,5})?$/.test(text)
     ? null
@@ -114,7 +114,7 @@ export const checkCron: Check = (text) => {
   if (fields.length !== CRON_RANGES.length) return wrong;
   if (!fields.every((field, at) => cronField(field, ...(CRON_RANGES[at] as readonly [number, number]))))
     return wrong;
-  return validate(text) ? null : 'names a day that never comes';
+  return validate(text) ? null : 'names a date that does not exist';
 };
 
 function cronField(field: string, min: number, max: number): boolean {

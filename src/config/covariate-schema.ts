@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { type Check, checkFieldPath, checkStreamName, checkTopic } from './checks.ts';
 import { ALWAYS, note, text } from './values.ts';
 
-/** Keys that belong to each kind. */
+/** Allowed keys of each kind. */
 const KINDS = { stream: [], topic: ['list', 'time', 'value'], file: ['time', 'column'] } as const;
 const KEYS = ['list', 'time', 'value', 'column'] as const;
 
@@ -50,7 +50,7 @@ const covariate = z
     }
     for (const key of KEYS) {
       if (entry[key] !== undefined && !(KINDS[kind] as readonly string[]).includes(key))
-        report(`has no meaning beside \`${kind}\``, [key]);
+        report(`cannot be used with \`${kind}\``, [key]);
     }
     if (kind === 'file' && entry.column === undefined)
       report('must name the column of the values', ['column']);

@@ -1,9 +1,9 @@
-/** What the config says of covariates, as the series core and the agent work with it. */
+/** Converts the covariates of the config for the series core and the agent. */
 import type { CovariateName } from '../series/spec.ts';
 import type { CovariateConfig } from './covariate-schema.ts';
 import type { Config } from './schema.ts';
 
-/** A table of what is known ahead, named by all that says where it comes from. */
+/** Source of a table of values known ahead. The name consists of all settings of the source. */
 export type TableSettings =
   | {
       readonly name: string;
@@ -35,7 +35,7 @@ export function resolveTables(config: Pick<Config, 'streams'>): TableSettings[] 
   return [...new Map(tables.map((table) => [table.name, table])).values()];
 }
 
-/** One, or none where the entry is a stream. */
+/** One table, or none if the entry is a stream. */
 function tablesOf(one: CovariateConfig): TableSettings[] {
   if (typeof one === 'string') return [];
   const { topic, file, list = null, time = 'time', value = 'value', column } = one;

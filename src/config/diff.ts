@@ -1,11 +1,11 @@
-/** Tells two configs apart: one hash for all of it, and which changes a running agent can take up. */
+/** Compares configs: a hash of the complete config, and which changes a running agent can apply. */
 import { createHash } from 'node:crypto';
 import { type PathPart, pathText } from './document.ts';
 import { jsonSchema } from './issues.ts';
 import type { Config } from './schema.ts';
 import { RELOAD_KEY, type Reload } from './values.ts';
 
-/** SHA-256, in hex, of the complete config with its keys in order; the same however the file was written. */
+/** SHA-256, in hex, of the complete config with sorted keys; independent of the file's formatting. */
 export function configHash(config: Config): string {
   return createHash('sha256').update(canonicalJson(config)).digest('hex');
 }
@@ -22,9 +22,9 @@ function canonicalJson(value: unknown): string {
 }
 
 export interface ConfigDiff {
-  /** Paths of changed keys that a running agent takes up. */
+  /** Paths of changed keys that a running agent can apply. */
   readonly hot: readonly string[];
-  /** Paths of changed keys that a running agent takes up on another connection to the broker. */
+  /** Paths of changed keys that need a new connection to the broker. */
   readonly reconnect: readonly string[];
   /** Paths of changed keys that need a restart. */
   readonly restart: readonly string[];
@@ -36,7 +36,7 @@ export function diffConfig(before: Config, after: Config): ConfigDiff {
   return keys;
 }
 
-/** The running config with the keys of `wanted` that need no restart; the rest stays as it is. */
+/** The running config, updated with the keys of `wanted` that need no restart. */
 export function takeHot(running: Config, wanted: Config): Config {
   return merged(running, wanted, []) as Config;
 }
@@ -69,7 +69,7 @@ function compare(
     compare(before[key], after[key], [...path, list ? Number(key) : key], changed);
 }
 
-/** The note nearest to a path, from its end; `restart` where nothing says otherwise. */
+/** The innermost reload note on the way to a path; default `restart`. */
 function reloadOf(path: readonly PathPart[]): Reload {
   let reload: Reload = 'restart';
   let schemas: Tree[] = [jsonSchema() as Tree];

@@ -1,6 +1,6 @@
 /**
- * Text of a config file -> plain data, safely: YAML 1.2 core or JSON (which is YAML), no custom tags, no duplicate
- * keys, no keys that reach a prototype, bounded size, depth and aliases.
+ * Parses a config file safely: YAML 1.2 core or JSON (a subset), without custom tags, duplicate keys or prototype keys;
+ * size, depth and aliases are limited.
  */
 
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
@@ -11,7 +11,7 @@ import { isPoisonKey } from '../ingest/stream-name.ts';
 
 const MAX_BYTES = 1024 * 1024;
 const MAX_DEPTH = 32;
-/** How often aliases may repeat what an anchor names; a "billion laughs" needs far more. */
+/** Maximum number of alias expansions; a "billion laughs" attack needs far more. */
 const MAX_ALIAS_COUNT = 100;
 
 export type PathPart = string | number;
@@ -34,7 +34,7 @@ export function parseConfigText(text: string): ConfigDocument {
   const lines = new LineCounter();
   const document = parseDocument(text, {
     schema: 'core',
-    // Checked below: the parser compares every key with every other one.
+    // checked below, because the parser's check is quadratic
     uniqueKeys: false,
     merge: false,
     strict: true,
@@ -64,10 +64,10 @@ export function parseConfigText(text: string): ConfigDocument {
   }
 }
 
-/** The line as it stands, so that nobody has to look it up. */
+/** Text of the line, for the message. */
 function shownLine(text: string, line: number | null): string {
   const shown = line === null ? undefined : text.split('\n')[line - 1]?.trim();
-  return shown === undefined || shown === '' ? '' : `; it says: ${excerpt(shown, 80)}`;
+  return shown === undefined || shown === '' ? '' : `: ${excerpt(shown, 80)}`;
 }
 
 function checkNode(
@@ -92,7 +92,7 @@ function checkNode(
       else if (seen.has(String(key.value)))
         issues.push({
           path: join(path, String(key.value)),
-          message: `line ${at}: this key stands here twice`,
+          message: `line ${at}: duplicate key`,
         });
       else {
         seen.add(String(key.value));
@@ -108,8 +108,8 @@ function checkNode(
 const join = (path: string, key: string): string => (path === '' ? key : `${path}.${key}`);
 
 /**
- * Deep nesting is refused before the parser recurses into it: flow brackets and the dashes of block lists are counted
- * as they stand, quotes and comments not being told apart, which only errs on the safe side.
+ * Refuses deep nesting before the parser recurses into it, by counting flow brackets and the dashes of block lists. Also
+ * counts those in quotes and comments, which can only refuse too much.
  */
 function nestedDeeperThan(text: string, limit: number): boolean {
   let open = 0;

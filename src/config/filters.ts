@@ -4,7 +4,7 @@
 export function covers(filter: string, other: string): boolean {
   const levels = filter.replace(/^\$share\/[^/]*\//, '').split('/');
   const others = other.split('/');
-  // Wildcards of the first level do not match what begins with $, such as $SYS (MQTT 5, 4.7.2).
+  // wildcards in the first level do not match topics that start with $, such as $SYS (MQTT 5, 4.7.2)
   if (other.startsWith('$') && !filter.startsWith('$')) return false;
   for (let at = 0; ; at++) {
     if (levels[at] === '#') return true;

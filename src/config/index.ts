@@ -1,4 +1,4 @@
-/** The config room's front door. */
+/** Exports of the config room. */
 export { resolveTables, type TableSettings } from './covariates.ts';
 export { type ConfigDiff, configHash, diffConfig, takeHot } from './diff.ts';
 export {

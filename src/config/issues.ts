@@ -1,4 +1,4 @@
-/** What zod found wrong -> one line a wrong key: where, what is wrong, what is allowed, what was probably meant. */
+/** Converts zod issues to one line per wrong key: path, problem, allowed values, probable intention. */
 import { z } from 'zod';
 import type { Issue } from '../errors.ts';
 import { excerpt } from '../ingest/rejects.ts';
@@ -8,10 +8,10 @@ import { configSchema } from './schema.ts';
 type ZodIssue = z.core.$ZodIssue;
 type JsonSchema = z.core.JSONSchema.BaseSchema;
 
-/** Of one group; each is looked up in the file and compared with the known keys. */
+/** Maximum number of reported unknown keys per group. */
 const MAX_UNKNOWN_KEYS = 20;
 
-/** Keys that people try, with the key that does it. */
+/** Common wrong keys, with the right key. */
 const MEANT: Readonly<Record<string, string>> = {
   password: 'password_file',
   host: 'url',
@@ -24,7 +24,7 @@ const MEANT: Readonly<Record<string, string>> = {
   ha: 'home_assistant',
 };
 
-/** @param raw the data that was checked, @param lineOf where it stands in the file */
+/** @param raw the checked data @param lineOf line in the file, by path */
 export function readableIssues(
   issues: readonly ZodIssue[],
   raw: unknown,
@@ -53,7 +53,7 @@ function located(
   return { path: pathText(path), message: line === null ? message : `${message} (line ${line})` };
 }
 
-/** A union reports every branch; the one that got furthest is the one that was meant. */
+/** A union reports all branches; keeps the branch that matched deepest. */
 function flatten(issue: ZodIssue, prefix: readonly PropertyKey[]): ZodIssue[] {
   const path = [...prefix, ...issue.path];
   if (issue.code !== 'invalid_union') return [{ ...issue, path }];
@@ -62,7 +62,7 @@ function flatten(issue: ZodIssue, prefix: readonly PropertyKey[]): ZodIssue[] {
   return [{ ...issue, path }];
 }
 
-/** The branch took the value's type and complains about something inside it. */
+/** Whether the branch accepted the value's type and reports a problem inside it. */
 const isDeep = (issue: ZodIssue): boolean =>
   issue.code === 'unrecognized_keys' ||
   issue.code === 'custom' ||
@@ -100,7 +100,7 @@ function unknownKey(path: readonly PathPart[], key: string): string {
   return `is not a known key${hint} Allowed here: ${known.join(', ')}`.replace('key Allowed', 'key. Allowed');
 }
 
-/** Keys that the schema has at a path, in its order. */
+/** Keys of the schema at a path, in order. */
 function keysAt(path: readonly PathPart[]): string[] {
   let schema: JsonSchema | undefined = jsonSchema();
   for (const part of path) {
@@ -117,7 +117,7 @@ function keysAt(path: readonly PathPart[]): string[] {
 }
 
 let cached: JsonSchema | null = null;
-/** Of the file as written, defaults and notes included. */
+/** JSON Schema of the file, with defaults and notes. */
 export function jsonSchema(): JsonSchema {
   cached ??= z.toJSONSchema(configSchema, { io: 'input' }) as JsonSchema;
   return cached;

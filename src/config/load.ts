@@ -1,4 +1,4 @@
-/** From a file, or from data that came over the broker, to a complete and checked config. */
+/** Reads and validates a config, from a file or from data received over the broker. */
 import { dirname, resolve } from 'node:path';
 import { errorText, GatecastError, type Issue } from '../errors.ts';
 import { readBounded } from '../system/files.ts';
@@ -7,37 +7,37 @@ import { readableIssues } from './issues.ts';
 import { type Config, configSchema } from './schema.ts';
 import { checkWhole } from './whole-checks.ts';
 
-/** A config of 10,000 streams has less than this. */
+/** Maximum size of a config file; a config of 10,000 streams is smaller. */
 const MOST_CONFIG_BYTES = 2 ** 24;
 
-const HINT = 'docs/config.md lists every key, with what is allowed';
+const HINT = 'docs/config.md lists every key and its allowed values';
 
 export interface Environment {
   readonly GATECAST_DATA_DIR?: string | undefined;
 }
 
-/** A config file as it is written, and the config that it gives. */
+/** The content of a config file, and the validated config. */
 export interface ReadConfig {
   readonly document: Readonly<Record<string, unknown>>;
   readonly config: Config;
 }
 
 /**
- * Reads and checks a YAML or JSON file. `GATECAST_DATA_DIR` goes before `data_dir`, which is relative to the file.
+ * Reads and validates a YAML or JSON file. `GATECAST_DATA_DIR` overrides `data_dir`, which is relative to the file.
  * Throws GatecastError FILE_UNREADABLE, or CONFIG_INVALID with an issue for every wrong key.
  */
 export function loadConfig(path: string, environment: Environment = {}): Config {
   return readConfig(path, environment).config;
 }
 
-/** As `loadConfig`, with the file's plain data. */
+/** As `loadConfig`, but also returns the content of the file. */
 export function readConfig(path: string, environment: Environment = {}): ReadConfig {
   let text: string;
   try {
     text = readBounded(path, MOST_CONFIG_BYTES).toString('utf8');
   } catch (cause) {
     throw new GatecastError('FILE_UNREADABLE', `cannot read the config ${path}: ${errorText(cause)}`, {
-      hint: 'does it exist, and may this user read it? deploy/examples/gatecast.yaml is one to begin with',
+      hint: 'check that it exists and that this user may read it; deploy/examples/gatecast.yaml is an example',
       cause,
     });
   }
@@ -46,7 +46,7 @@ export function readConfig(path: string, environment: Environment = {}): ReadCon
   return { document: value as ReadConfig['document'], config: { ...config, data_dir: dataDir } };
 }
 
-/** Checks the text of a YAML or JSON config; `name` is what errors call it. Throws GatecastError CONFIG_INVALID. */
+/** Validates the text of a YAML or JSON config; `name` is used in errors. Throws GatecastError CONFIG_INVALID. */
 export function parseConfig(text: string, name = 'the config'): Config {
   return parsed(text, name).config;
 }
@@ -57,7 +57,7 @@ function parsed(text: string, name: string): { value: unknown; config: Config } 
   return { value: document.value, config: validate(document.value, name, document.lineOf) };
 }
 
-/** Checks data that is a config, such as the `config` of a remote push. Throws GatecastError CONFIG_INVALID. */
+/** Validates data as a config, such as the `config` of a remote push. Throws GatecastError CONFIG_INVALID. */
 export function validateConfig(value: unknown, name = 'the config'): Config {
   return validate(value, name, () => null);
 }
@@ -73,6 +73,6 @@ function validate(value: unknown, name: string, lineOf: ConfigDocument['lineOf']
 }
 
 function invalid(name: string, issues: readonly Issue[]): GatecastError {
-  const count = issues.length === 1 ? 'one thing is' : `${issues.length} things are`;
-  return new GatecastError('CONFIG_INVALID', `${name}: ${count} wrong`, { hint: HINT, issues });
+  const count = issues.length === 1 ? '1 problem' : `${issues.length} problems`;
+  return new GatecastError('CONFIG_INVALID', `${name}: ${count}`, { hint: HINT, issues });
 }

@@ -78,7 +78,7 @@ export const mqttSchema = z
       context.addIssue({
         code: 'custom',
         path: [value?.cert === undefined ? 'cert' : 'key'],
-        message: '`cert` and `key` go together',
+        message: '`cert` and `key` must be set together',
       });
     if (typeof value?.url !== 'string' || !PLAIN.test(value.url)) return;
     for (const name of ['ca', 'cert', 'key'] as const)

@@ -1,4 +1,4 @@
-/** From the config to what the ingest room and the series core work with. */
+/** Converts the config to the settings of the ingest room and the series core. */
 import type { DecoderSettings, FieldSelector, FieldSettings } from '../ingest/decoder.ts';
 import { pathName } from '../ingest/json-path.ts';
 import { parsePattern } from '../ingest/pattern.ts';
@@ -12,7 +12,7 @@ import type { FieldConfig, StreamConfig } from './stream-schema.ts';
 
 const DAY_MS = 86_400_000;
 const GAP_MS = 7_200_000;
-/** A gap is long when it is at least this many buckets. */
+/** Minimum length of a long gap, buckets. */
 const GAP_BUCKETS = 8;
 
 /** The rules of a config, in its order. */
@@ -28,7 +28,7 @@ export function resolveRules(config: Config): IngestRule[] {
   }));
 }
 
-/** A router for a config: its rules, its limits, and its own topics kept out. */
+/** A router with the rules, limits and reserved topics of a config. */
 export function createRouter(config: Config): Router {
   return new Router(resolveRules(config), { limits: ingestLimits(config), reserved: reservedTopics(config) });
 }
@@ -44,9 +44,9 @@ export function ingestLimits({ ingest, max_streams }: Config): IngestLimits {
 }
 
 /**
- * What the agent publishes never comes back as a sensor. Home Assistant repeats its sensors, forecasts among them,
- * below its discovery prefix, so that prefix is read only where a rule spells it out; discovery itself never. Nor is what the
- * owner ignores.
+ * Topics that are never read: the agent's own outputs, Home Assistant's discovery messages, and the topics of `ignore`.
+ * Home Assistant republishes its sensors, including forecasts, below its discovery prefix, so other topics below the prefix
+ * are read only by rules that name it.
  */
 export function reservedTopics({
   base,
@@ -96,7 +96,7 @@ function decoderSettings(rule: StreamConfig): DecoderSettings {
   };
 }
 
-/** What an entry of `fields` says itself; all else comes from the rule. */
+/** Settings of an entry of `fields` that override the rule's. */
 function fieldSettings({ aggregate, limits }: FieldConfig): FieldSettings {
   return {
     ...(aggregate === undefined ? {} : { aggregate }),

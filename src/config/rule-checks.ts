@@ -1,4 +1,4 @@
-/** What the keys of one entry of `streams` must hold up to together. */
+/** Checks that involve several keys of one entry of `streams`. */
 import type { z } from 'zod';
 import { GatecastError } from '../errors.ts';
 import { formatOf, PAYLOAD_KINDS, type PayloadKind } from '../ingest/decoders/index.ts';
@@ -7,7 +7,7 @@ import { PLACEHOLDER, placeholders, safeName } from '../ingest/stream-name.ts';
 import { MAX_LEADS } from '../series/spec.ts';
 import { checkFieldPath } from './checks.ts';
 
-/** As parsed so far; keys may be missing or, where they are wrong, hold anything. */
+/** A partly validated rule: wrong keys may be missing or have any value. */
 interface RuleDraft {
   readonly match: string;
   readonly payload: PayloadKind;
@@ -22,7 +22,7 @@ interface RuleDraft {
   readonly thresholds?: readonly ({ readonly name?: string | undefined } | undefined)[] | undefined;
 }
 
-/** Payloads whose members a name may take. */
+/** Payload formats whose members can be used in a name. */
 const READS_JSON: readonly PayloadKind[] = ['auto', 'json', 'zigbee2mqtt'];
 
 type Report = (path: string, message: string) => void;
@@ -65,9 +65,9 @@ function checkThresholds({ thresholds }: RuleDraft, report: Report): void {
 function checkFields({ payload, fields, time }: RuleDraft, report: Report): void {
   if (PAYLOAD_KINDS.includes(payload) && formatOf(payload).single === true) {
     if (Array.isArray(fields))
-      report('fields', `has no meaning with payload: ${payload}, which is a single value`);
+      report('fields', `cannot be used with payload: ${payload}, which is a single value`);
     if (typeof time === 'string')
-      report('time', `has no meaning with payload: ${payload}, which has no fields`);
+      report('time', `cannot be used with payload: ${payload}, which has no fields`);
   }
   if (!Array.isArray(fields)) return;
   const seen = new Set<string>();
@@ -112,11 +112,11 @@ function checkTemplate(
       const wrong = checkFieldPath(placeholder);
       if (wrong !== null) report(key, `{${placeholder}} ${wrong}`);
       else if (!READS_JSON.includes(payload))
-        report(key, `{${placeholder}} has no meaning with payload: ${payload}, which has no JSON members`);
+        report(key, `{${placeholder}} cannot be used with payload: ${payload}, which has no JSON members`);
     } else if (!allowed.includes(placeholder))
       report(
         key,
-        `uses {${placeholder}}, which the pattern does not give; allowed: ${allowed.map((one) => `{${one}}`).join(', ')}`,
+        `uses {${placeholder}}, which the pattern does not define; allowed: ${allowed.map((one) => `{${one}}`).join(', ')}`,
       );
   if (/[{}]/.test(template.replaceAll(PLACEHOLDER, '')))
     report(key, 'has a brace that is not part of a placeholder such as {field}');
@@ -129,7 +129,7 @@ function patternOf(match: unknown): TopicPattern | null {
   try {
     return parsePattern(match);
   } catch (error) {
-    // Reported at `match` itself.
+    // already reported at `match`
     if (error instanceof GatecastError) return null;
     throw error;
   }

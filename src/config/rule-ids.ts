@@ -1,10 +1,10 @@
-/** Ids of the rules of `streams`, by which a push names one rule. */
+/** Ids of the rules in `streams`, used by pushes to address one rule. */
 
 const MAX_ID = 63;
 
 /**
- * The `id` of each rule, or one derived from `match`: `zigbee2mqtt/{device}` -> `zigbee2mqtt-device`; a second rule of
- * the same pattern gets `-2`. Ids that rules state themselves are left as they are, repeated ones included.
+ * The `id` of each rule, or an id derived from `match`: `zigbee2mqtt/{device}` -> `zigbee2mqtt-device`; a second rule with
+ * the same pattern gets `-2`. Configured ids are not changed, even duplicates.
  */
 export function ruleIds(
   rules: readonly { readonly id?: string | undefined; readonly match: string }[],

@@ -1,8 +1,7 @@
 /**
- * The config: one schema that is the only source of every key's type, default, bounds and text, and of whether a change takes effect
- * without a restart. Types, validation, `docs/config.md` and the JSON Schema all come from here.
- * After parsing, durations are ms, sizes are bytes, rates are units per ms, and `auto` and `off` are null where the
- * type says so.
+ * The config schema: the only source of each key's type, default, bounds and description, and of whether a change needs a
+ * restart. Types, validation, `docs/config.md` and the JSON Schema are derived from it. After parsing, durations are ms,
+ * sizes are bytes, rates are units per ms, and `auto` and `off` are null where the type allows null.
  */
 import { z } from 'zod';
 import { QUANTILES } from '../quantiles.ts';
@@ -247,9 +246,9 @@ const remoteConfig = z
     const issue = (path: string, message: string): void =>
       context.addIssue({ code: 'custom', path: [path], message });
     if (value?.enabled === true && value.keys === undefined && value.unsigned !== true)
-      issue('keys', 'is missing; without it nothing can be trusted');
+      issue('keys', 'is missing; without keys no config can be verified');
     if (value?.unsigned === true && value.keys !== undefined)
-      issue('unsigned', 'must be false where `keys` are given');
+      issue('unsigned', 'must be false if `keys` is set');
     const kids = Array.isArray(value?.keys) ? value.keys.map((key) => key?.kid) : [];
     if (new Set(kids).size < kids.length) issue('keys', 'names a `kid` twice');
     const groups = Array.isArray(value?.groups) ? value.groups : [];

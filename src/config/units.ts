@@ -1,4 +1,4 @@
-/** Durations, sizes and rates as people write them in a config, and back. */
+/** Parses and formats durations, sizes and rates of a config. */
 
 const UNIT_MS: Readonly<Record<string, number>> = {
   ms: 1,
@@ -20,7 +20,7 @@ const UNIT_BYTES: Readonly<Record<string, number>> = {
 const SIZE = /^(\d{1,12}(?:\.\d{1,3})?)\s?(B|KB|MB|GB)$/i;
 const RATE = /^(\d{1,12}(?:\.\d{1,9})?)\/(.+)$/;
 
-/** ms from `30s`, `5m`, `1h`, `14d`, `1h30m`, `250ms`; null when it is none. */
+/** ms from `30s`, `5m`, `1h`, `14d`, `1h30m`, `250ms`; null if invalid. */
 export function parseDuration(text: string): number | null {
   const trimmed = text.trim();
   const single = DURATION.exec(trimmed);
@@ -31,7 +31,7 @@ export function parseDuration(text: string): number | null {
   return Math.round(total);
 }
 
-/** The shortest text that `parseDuration` reads back as the same number of ms. */
+/** The shortest text that `parseDuration` converts to the same number of ms. */
 export function formatDuration(ms: number): string {
   if (ms === 0) return '0s';
   for (const unit of ['d', 'h', 'm', 's'] as const) {
@@ -41,13 +41,13 @@ export function formatDuration(ms: number): string {
   return `${ms}ms`;
 }
 
-/** Bytes from `256MB`, `64KB`, `1.5GB`; one KB is 1024 bytes. Null when it is none. */
+/** Bytes from `256MB`, `64KB`, `1.5GB`; one KB is 1024 bytes. null if invalid. */
 export function parseSize(text: string): number | null {
   const found = SIZE.exec(text.trim());
   return found === null ? null : Math.round(Number(found[1]) * UNIT_BYTES[found[2].toUpperCase()]);
 }
 
-/** The shortest text that `parseSize` reads back as the same number of bytes. */
+/** The shortest text that `parseSize` converts to the same number of bytes. */
 export function formatSize(bytes: number): string {
   for (const unit of ['GB', 'MB', 'KB'] as const) {
     const size = UNIT_BYTES[unit];
@@ -56,7 +56,7 @@ export function formatSize(bytes: number): string {
   return `${bytes}B`;
 }
 
-/** Change per ms from `5/1m`: at most 5 units of the stream in one minute. Null when it is none. */
+/** Change per ms from `5/1m`: at most 5 units of the stream in one minute. null if invalid. */
 export function parseRate(text: string): number | null {
   const found = RATE.exec(text.trim());
   const perMs = found === null ? null : parseDuration(found[2]);

@@ -1,19 +1,19 @@
 /**
- * Building blocks of the schema. Each makes one key: its type, bounds and default, what is said when it is wrong, and
- * the notes (text, hot or restart) from which the reference and the JSON Schema are made.
+ * Building blocks of the schema. Each defines one key: type, bounds, default, error message, and the notes (description,
+ * hot or restart) used in the reference and the JSON Schema.
  */
 import { z } from 'zod';
 import { parseDuration, parseRate, parseSize } from './units.ts';
 
-/** What a change of the key takes: `hot` nothing, `reconnect` another connection to the broker, `restart` another start of the agent. */
+/** How a change of the key is applied: at once, with a new connection to the broker, or after a restart of the agent. */
 export type Reload = 'hot' | 'reconnect' | 'restart';
 
-/** Names of the notes in the JSON Schema, where they are extension keywords. */
+/** Extension keywords for the notes in the JSON Schema. */
 export const RELOAD_KEY = 'x-reload';
 export const TYPE_KEY = 'x-type';
 export const BOUNDS_KEY = 'x-bounds';
 
-/** Attaches what the reference says. Must come last: a further method makes another schema, without the notes. */
+/** Attaches the notes for the reference. Must be the last call: further methods create a new schema without the notes. */
 export function note<T extends z.ZodType>(
   schema: T,
   reload: Reload,
@@ -30,7 +30,7 @@ export interface Range {
 
 type Parse = (text: string) => number | null;
 
-/** A text that `parse` turns into a number within the range; the words of `special` stand for null. */
+/** A text converted by `parse` to a number within the range; the words of `special` become null. */
 function quantity(kind: string, parse: Parse, range: Range, special: readonly string[]) {
   const least = parse(range.min) ?? 0;
   const most = parse(range.max) ?? Number.MAX_SAFE_INTEGER;
@@ -60,7 +60,7 @@ export function duration(range: Range, preset: string, reload: Reload, descripti
   return note(schema.prefault(preset), reload, description, extra('duration', range));
 }
 
-/** ms, or null for `word`, which is also the default unless `preset` is another. */
+/** ms, or null for `word`, which is the default unless `preset` is given. */
 export function durationOr(word: string, range: Range, reload: Reload, description: string, preset = word) {
   const schema = quantity('duration', parseDuration, range, [word]);
   return note(schema.prefault(preset), reload, description, extra(`\`${word}\` or duration`, range));
@@ -93,7 +93,7 @@ export function rate(reload: Reload, description: string) {
   return note(schema.optional(), reload, description, { [TYPE_KEY]: 'rate' });
 }
 
-/** A number within bounds, both included. */
+/** A number from `min` to `max`. */
 export function bounded(min: number, max: number, whole: boolean) {
   const message = `must be a ${whole ? 'whole number' : 'number'} from ${min} to ${max}`;
   const base = z
@@ -111,7 +111,7 @@ export function flag() {
   return z.boolean({ error: () => 'must be true or false' });
 }
 
-/** A text that holds up to `check`, which says what is wrong or returns null. */
+/** A text for which `check` returns null; otherwise `check` returns the problem. */
 export function text(expected: string, check: (text: string) => string | null = () => null) {
   return z.string({ error: () => `must be ${expected}` }).superRefine((value, context) => {
     const wrong = value === '' ? 'must not be empty' : check(value);
@@ -119,5 +119,5 @@ export function text(expected: string, check: (text: string) => string | null = 
   });
 }
 
-/** Runs a check over several keys even where some of them are wrong, so that one run lists everything. */
+/** Runs a check of several keys even if some are invalid, so that all problems are listed at once. */
 export const ALWAYS = { when: () => true };

@@ -1,4 +1,4 @@
-/** What is valid but hardly meant: rules that never get a reading, names for many, thresholds that stand twice, ports. */
+/** Warnings about valid but suspicious configs: rules without readings, shared names, duplicate thresholds, ports. */
 import type { Issue } from '../errors.ts';
 import { pathName } from '../ingest/json-path.ts';
 import { parsePattern } from '../ingest/pattern.ts';
@@ -20,12 +20,12 @@ export function configWarnings(config: Config): Issue[] {
   if (tls && PLAIN_PORTS.includes(port))
     issues.push({
       path: 'mqtt.url',
-      message: `says ${protocol}//, but brokers usually take port ${port} without TLS; with TLS it is 8883`,
+      message: `uses ${protocol}//, but port ${port} is usually without TLS; the port with TLS is 8883`,
     });
   if (!tls && TLS_PORTS.includes(port))
     issues.push({
       path: 'mqtt.url',
-      message: `says ${protocol}//, but brokers usually take port ${port} with TLS: mqtts://`,
+      message: `uses ${protocol}//, but port ${port} is usually with TLS: mqtts://`,
     });
   const rules = config.streams.slice(0, MAX_COMPARED);
   const filters = rules.map(({ match }) => parsePattern(match).filter);
@@ -33,7 +33,7 @@ export function configWarnings(config: Config): Issue[] {
     const path = `streams[${at}]`;
     const ignored = config.ignore.find((pattern) => covers(parsePattern(pattern).filter, filters[at] ?? ''));
     if (ignored !== undefined)
-      issues.push({ path: `${path}.match`, message: `reads nothing: \`ignore\` has ${ignored}` });
+      issues.push({ path: `${path}.match`, message: `matches nothing: \`ignore\` contains ${ignored}` });
     const first = rules.findIndex(
       (other, before) =>
         before < at && covers(filters[before] ?? '', filters[at] ?? '') && takesAll(other, rule),
@@ -41,14 +41,14 @@ export function configWarnings(config: Config): Issue[] {
     if (first >= 0)
       issues.push({
         path: `${path}.match`,
-        message: `reads nothing: streams[${first}] comes first and takes all its readings; put the narrower rule before it`,
+        message: `matches nothing: streams[${first}] comes first and reads everything that it matches; put the narrower rule first`,
       });
     issues.push(...nameWarnings(rule, path), ...thresholdWarnings(rule, path));
   }
   return [...issues, ...sameNames(rules)];
 }
 
-/** Whether a rule leaves nothing of the readings that another one selects. */
+/** Whether the first rule reads everything that the second one selects. */
 function takesAll(first: StreamConfig, second: StreamConfig): boolean {
   if (first.payload !== second.payload && first.payload !== 'auto') return false;
   if (first.records !== second.records) return false;
@@ -61,7 +61,7 @@ function takesAll(first: StreamConfig, second: StreamConfig): boolean {
 type Field = Exclude<StreamConfig['fields'], 'auto'>[number];
 const fieldName = (field: Field): string => pathName(typeof field === 'string' ? field : field.field);
 
-/** A name without any of the wildcards puts all devices into one stream. */
+/** Warns about a name without wildcards, which would merge all devices into one stream. */
 function nameWarnings({ name, match }: StreamConfig, path: string): Issue[] {
   const { captures, levels } = parsePattern(match);
   if (name === undefined || levels.every(({ kind }) => kind === 'literal')) return [];
@@ -88,7 +88,7 @@ function thresholdWarnings({ thresholds }: StreamConfig, path: string): Issue[] 
   });
 }
 
-/** Rules whose names hold no placeholder but the field, and are the same. */
+/** Warns about rules without wildcards that have the same stream name. */
 function sameNames(rules: readonly StreamConfig[]): Issue[] {
   const seen = new Map<string, number>();
   const issues: Issue[] = [];
@@ -106,7 +106,7 @@ function sameNames(rules: readonly StreamConfig[]): Issue[] {
       else if (first !== at)
         issues.push({
           path: `streams[${at}].name`,
-          message: `gives the stream ${stream} as streams[${first}] does; the readings of this rule are refused`,
+          message: `gives the same stream ${stream} as streams[${first}]; the readings of this rule are refused`,
         });
     }
   }

@@ -17,19 +17,19 @@ export function checkWhole(config: Config, lineOf: (path: readonly PathPart[]) =
     if (first !== undefined)
       report(
         ['streams', at, 'match'],
-        `reads the same as streams[${first}], which comes first and takes every reading`,
+        `is the same as streams[${first}], which comes first and gets all readings`,
       );
     else rules.set(key, at);
     if (match === config.base || match.startsWith(`${config.base}/`))
       report(
         ['streams', at, 'match'],
-        `reads what gatecast itself publishes under "${config.base}/"; change the pattern or \`base\``,
+        `matches topics that gatecast publishes under "${config.base}/"; change the pattern or \`base\``,
       );
   }
   const ids = ruleIds(config.streams);
   for (const [at, id] of ids.entries())
     if (ids.indexOf(id) < at) report(['streams', at, 'id'], `is the id of another rule: "${id}"`);
   if (config.requests.signed && config.remote_config.keys === undefined)
-    report(['requests', 'signed'], 'needs `remote_config.keys`: without keys no request could be verified');
+    report(['requests', 'signed'], 'needs `remote_config.keys`: without keys no request can be verified');
   return issues;
 }

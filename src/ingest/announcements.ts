@@ -1,7 +1,7 @@
 /**
- * What a broker says about its topics for Home Assistant: discovery messages (`homeassistant/sensor/…/config` and
- * `homeassistant/device/…/config`) and the attributes that MQTT Statestream publishes. Units and kinds from there are
- * better than guesses from names. For `gatecast check` and `init`.
+ * Reads Home Assistant's descriptions of topics: discovery messages (`homeassistant/sensor/…/config` and
+ * `homeassistant/device/…/config`) and the attributes published by MQTT Statestream. Their units and device classes are
+ * more reliable than guesses from names. For `gatecast check` and `init`.
  */
 import { isTree } from './json-list.ts';
 
@@ -22,7 +22,7 @@ const SEPARATOR = '\u001f';
 export class Announcements {
   private readonly known = new Map<string, Announcement>();
 
-  /** @returns whether the message announces something, and so is no reading */
+  /** @returns whether the message is an announcement, which contains no reading */
   hear(topic: string, payload: Uint8Array): boolean {
     const discovery = DISCOVERY.exec(topic);
     if (discovery !== null) {
@@ -46,7 +46,7 @@ export class Announcements {
     return true;
   }
 
-  /** @param field '' where the whole payload is the value */
+  /** @param field '' if the whole payload is the value */
   of(topic: string, field: string): Announcement | null {
     return this.known.get(`${topic}${SEPARATOR}${field}`) ?? null;
   }

@@ -1,10 +1,10 @@
 /**
- * Where the readings of one topic go, by field. Most topics have one field, for which a map would take more than all the rest
- * of a route.
+ * Maps the fields of one topic to streams. Most topics have one field, for which a Map would need more memory than the
+ * rest of a route.
  */
 export interface Binding {
   readonly field: string;
-  /** Number of the rule that owns the field. */
+  /** Index of the rule that owns the field. */
   readonly rule: number;
   readonly stream: string;
 }
@@ -17,7 +17,7 @@ export class Bindings {
     return this.first?.field === field ? this.first : this.others?.get(field);
   }
 
-  /** Instead of what the field was bound to. */
+  /** Replaces an earlier binding of the field. */
   add(binding: Binding): void {
     if (this.first === null || this.first.field === binding.field) {
       this.first = binding;

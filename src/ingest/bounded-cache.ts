@@ -1,7 +1,6 @@
 /**
- * A map of at most `capacity` entries that forgets what was not used lately. Two generations: when the young one is
- * full it becomes the old one and the old one is dropped; a hit in the old one is moved up. Unlike a strict LRU, a hit
- * on the hot path is one plain lookup.
+ * An approximate LRU cache of at most `capacity` entries, in two generations: when the young one is full, it replaces the
+ * old one; a hit in the old one is moved to the young one. Unlike in a strict LRU cache, a hit is usually one lookup.
  */
 export class BoundedCache<K, V> {
   private readonly half: number;

@@ -1,4 +1,4 @@
-/** Looks at the nesting of a JSON text before it is parsed, so that depth 10^6 costs one pass and no stack. */
+/** Checks the nesting of a JSON text before it is parsed, so that a depth of 10^6 cannot overflow the stack. */
 
 const QUOTE = 34;
 const BACKSLASH = 92;
@@ -7,10 +7,10 @@ const CLOSE_BRACKET = 93;
 const OPEN_BRACE = 123;
 const CLOSE_BRACE = 125;
 
-/** True when arrays and objects are nested deeper than `limit`. Brackets inside strings do not count. */
+/** Whether arrays and objects are nested deeper than `limit`. Ignores brackets in strings. */
 export function jsonDepthExceeds(text: string, limit: number): boolean {
   const length = text.length;
-  // Every level costs at least two characters, its opening and its closing one.
+  // every level has at least two characters, its opening and its closing bracket
   if (length <= limit * 2) return false;
   let depth = 0;
   for (let at = 0; at < length; at += 1) {

@@ -1,13 +1,13 @@
 /**
- * Lists in a JSON payload, by what tells their elements apart: their time (a batch of readings), a member that
- * identifies them (a list of devices), or their index. Decided from the one message, so that the same form of payload
- * always gives the same streams.
+ * Lists in a JSON payload. Their elements are distinguished by time (a batch of readings), by a member that identifies
+ * them (a list of devices), or by index. The decision depends only on the message, so that payloads of the same form
+ * always give the same streams.
  */
 import { epochToMs, parseTime } from './time-stamp.ts';
 
 type Tree = Readonly<Record<string, unknown>>;
 
-/** Keys under which devices send when they measured, not what. */
+/** Usual keys of time stamps. */
 const TIME_KEY =
   /^(?:_?time|timestamp|time_?stamp|ts|t|date|datetime|date_time|epoch|last_?seen|updated|updated_?at|measured_?at|sampled_?at|recorded_?at|received_?at|created_?at|phenomenontime|resulttime|utc)$/i;
 /** Epochs of the years 2000 to 2100. */
@@ -16,7 +16,7 @@ const EPOCH_FROM_S = EPOCH_FROM_MS / 1000;
 const EPOCH_TO_MS = 4_102_444_800_000;
 const MAX_IDENTITY_LENGTH = 64;
 
-/** Members that identify an element of a list, the surest first. */
+/** Members that identify an element of a list, most reliable first. */
 const IDENTITY_KEYS =
   `id _id uid uuid uniqueid deviceid devid sensorid meterid nodeid serial serialnumber serialno sn mac
 macaddress addr address eui deveui name devicename sensorname key tag label device dev sensor meter probe node zone room
@@ -25,10 +25,10 @@ line phase circuit channel ch port slot idx index location position pos`.split(/
 export const isTree = (value: unknown): value is Tree =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** Whether a member says when something was measured: a usual key, and a value that is a time of this century. */
+/** Whether a member is a time stamp: it has a usual key, and its value is a time of this century. */
 export function isTimeMember(key: string, value: unknown): boolean {
   if (typeof value === 'string') {
-    // A plain number in quotes is judged like a number.
+    // a number in quotes is treated like a number
     if (!TIME_KEY.test(key) || !/\d{4}/.test(value)) return false;
     return plausible(
       /^\d{1,14}(?:\.\d+)?$/.test(value) ? (parseTime(value) ?? epochToMs(Number(value))) : parseTime(value),
@@ -41,13 +41,13 @@ export function isTimeMember(key: string, value: unknown): boolean {
 
 const plausible = (ms: number | null): boolean => ms !== null && ms >= EPOCH_FROM_MS && ms <= EPOCH_TO_MS;
 
-/** The key of an object's time stamp; null when it has none. */
+/** The key of an object's time stamp; null without one. */
 export function timeKeyOf(tree: Tree): string | null {
   for (const key of Object.keys(tree)) if (isTimeMember(key, tree[key])) return key;
   return null;
 }
 
-/** The key of the time stamp that elements of a list carry; null when it is no batch of readings. */
+/** The key of the time stamp in the elements of a list; null if the list is not a batch of readings. */
 export function batchTimeKey(list: readonly unknown[]): string | null {
   for (const element of list) {
     const key = isTree(element) ? timeKeyOf(element) : null;
@@ -57,8 +57,8 @@ export function batchTimeKey(list: readonly unknown[]): string | null {
 }
 
 /**
- * The member that tells the elements of a list apart: a text or whole number under a usual key, or under the singular
- * of the list's own name (`meters` -> `meter`), in every element, each time another. Null when there is none.
+ * The member that identifies the elements of a list: a text or integer under a usual key, or under the singular of the
+ * list's name (`meters` -> `meter`), present in every element and unique. null without one.
  */
 export function identityKey(list: readonly unknown[], listKey: string): string | null {
   const first = list[0];
@@ -92,7 +92,7 @@ function identifies(list: readonly unknown[], key: string): boolean {
   return true;
 }
 
-/** The text of a value that can name something: a short text, a whole number or a boolean; null for anything else. */
+/** The text of a value that can be an identifier: a short text, an integer or a boolean; otherwise null. */
 export function identityOf(value: unknown): string | null {
   if (typeof value === 'string') {
     const text = value.trim();
@@ -108,7 +108,7 @@ export interface TimeColumn {
   readonly times: readonly unknown[];
 }
 
-/** The member that holds the times of columns: `{"t":[…],"v":[…]}`; null when there is none. */
+/** The member with the times of a payload of columns, `{"t":[…],"v":[…]}`; null without one. */
 export function timeColumn(tree: Tree): TimeColumn | null {
   for (const key of Object.keys(tree)) {
     const times = tree[key];
@@ -129,7 +129,7 @@ const hasColumn = (tree: Tree, timeKey: string, length: number): boolean =>
     return key !== timeKey && Array.isArray(column) && column.length === length;
   });
 
-/** The rows of columns, as objects; a member that is no column of the right length stays out. */
+/** The rows of columns, as objects; members that are not columns of the same length are left out. */
 export function rowsOf(tree: Tree, { key, times }: TimeColumn): Tree[] {
   const columns = Object.keys(tree).filter((name) => {
     const column = tree[name];

@@ -1,24 +1,24 @@
 /**
- * Looks up fields in parsed JSON by key, dotted key or JSON Pointer (RFC 6901), through own properties alone. Elements of a
- * list are named by index, or by a member that identifies them: `meters[meter=A].E` is the `E` of the element whose `meter` is A,
- * `meters[meter].E` that of every element, and `meters.A.E` the same by the name that the reading has.
+ * Looks up fields in parsed JSON by key, dotted key or JSON Pointer (RFC 6901), using own properties only. Elements of a
+ * list are selected by index or by an identifying member: `meters[meter=A].E` is the `E` of the element whose `meter` is
+ * A, `meters[meter].E` the `E` of every element. `meters.A.E`, the name of such a reading, is accepted as a path too.
  */
 import { identityKey, identityOf, isTree } from './json-list.ts';
 
-/** One step down: a key or index, or the elements of a list by a member. */
+/** One step: a key or index, or the elements of a list selected by a member. */
 export type PathToken =
   | string
   | { readonly member: string /** null: every element */; readonly is: string | null };
 
-/** A compiled path: the ways to look, tried in order. */
+/** A compiled path: alternatives, tried in order. */
 export type JsonPath = readonly (readonly PathToken[])[];
 
 const MAX_DEPTH = 32;
-/** A level of a dotted path, with what selects elements of a list behind it. */
+/** A level of a dotted path, with its selectors. */
 const LEVEL = /^([^[\]]*)((?:\[[^[\]]+\])*)$/;
 const SELECTOR = /\[([^[\]=]+)(?:=([^[\]]+))?\]/g;
 
-/** Compiles `temperature`, `ENERGY.Power`, `/ENERGY/Power` or `meters[meter=A].E`. Null when it is none or too deep. */
+/** Compiles `temperature`, `ENERGY.Power`, `/ENERGY/Power` or `meters[meter=A].E`. null if invalid or too deep. */
 export function compilePath(path: string): JsonPath | null {
   if (path.startsWith('/')) {
     if (/~(?![01])/.test(path)) return null;
@@ -29,7 +29,7 @@ export function compilePath(path: string): JsonPath | null {
     return tokens.length <= MAX_DEPTH ? [tokens] : null;
   }
   if (path === '') return null;
-  // A key that holds a dot or a bracket itself goes before the nested reading of it.
+  // a key that itself contains a dot or a bracket takes precedence
   if (path.includes('[')) {
     const selected = withSelectors(path);
     return selected === null ? [[path]] : selected.length > MAX_DEPTH ? null : [[path], selected];
@@ -39,7 +39,7 @@ export function compilePath(path: string): JsonPath | null {
   return dotted.length === 1 || dotted.includes('') ? [[path]] : [[path], dotted];
 }
 
-/** `meters[meter=A].E` as tokens; null when the brackets do not fit. A value may hold dots. */
+/** Tokens of `meters[meter=A].E`; null if the brackets are unbalanced. A value may contain dots. */
 function withSelectors(path: string): PathToken[] | null {
   const tokens: PathToken[] = [];
   for (const level of path.split(/\.(?![^[]*\])/)) {
@@ -55,13 +55,13 @@ function withSelectors(path: string): PathToken[] | null {
   return tokens;
 }
 
-/** Whether a path stands for several values, `meters[meter].E`. */
+/** Whether a path selects several values: `meters[meter].E`. */
 export const isMany = (path: JsonPath): boolean =>
   path.some((tokens) => tokens.some((token) => typeof token !== 'string' && token.is === null));
 
-/** The value, or undefined when it is not there. Never touches the prototype chain. */
+/** The value, or undefined if absent. Never uses the prototype chain. */
 export function lookUp(json: unknown, path: JsonPath): unknown {
-  // Most paths are one key of the payload.
+  // fast path: one key of the payload
   const [only] = path;
   if (path.length === 1 && only?.length === 1) {
     const [key] = only;
@@ -84,7 +84,7 @@ function step(value: unknown, token: PathToken, before: PathToken | undefined): 
     const key = identityKey(value, typeof before === 'string' ? before : '');
     const named = key === null ? undefined : value.find((element) => identityOf(element[key]) === token);
     if (named !== undefined) return named;
-    // Where whole numbers identify the elements, an index would be another device as soon as one is missing.
+    // if integers identify the elements, an index would select another device as soon as one is missing
     if (key !== null && value.every((element) => /^\d+$/.test(identityOf(element[key]) ?? '')))
       return undefined;
   }
@@ -97,7 +97,7 @@ function isSelected(element: unknown, { member, is }: Exclude<PathToken, string>
   return identity !== null && (is === null || identity === is);
 }
 
-/** Every value that a path stands for, with the identities of the elements on the way to it. */
+/** Calls `found` with every value selected by a path, and the identities of the list elements on the way. */
 export function lookUpEvery(
   json: unknown,
   path: JsonPath,
@@ -124,7 +124,7 @@ function walk(
         walk(element, tokens, at + 1, [...identities, identityOf(element[token.member]) ?? ''], found);
 }
 
-/** The name of a field as it goes into a stream's name: levels joined by dots, `meters[meter=A].E` as `meters.A.E`. */
+/** The field's part of a stream name: levels joined by dots, `meters[meter=A].E` as `meters.A.E`. */
 export function pathName(path: string): string {
   if (path.startsWith('/'))
     return path.slice(1).replaceAll('/', '.').replaceAll('~1', '_').replaceAll('~0', '~');

@@ -1,4 +1,4 @@
-/** From a JSON value to a reading, and from a JSON tree to all its readings. Shared by the decoders that read JSON. */
+/** Converts JSON values to readings. Shared by the decoders of JSON payloads. */
 import type { ZoneOffset } from '../series/calendar.ts';
 import type { DecodeSink } from './decoder.ts';
 import {
@@ -23,7 +23,7 @@ export interface ValueOptions {
   readonly timeMs: number | null;
 }
 
-/** A field that the owner named: whatever is wrong with it is a reject. */
+/** Reads a field named by a rule; any problem with it is a reject. */
 export function namedValue(field: string, value: unknown, options: ValueOptions, sink: DecodeSink): void {
   if (typeof value === 'number') {
     if (Number.isFinite(value)) sink.reading(field, value, options.timeMs, options.unit);
@@ -50,20 +50,19 @@ function namedText(field: string, text: string, options: ValueOptions, sink: Dec
 }
 
 export interface WalkOptions extends ValueOptions {
-  /** Key path (joined by '.') that is the time stamp, not a reading. */
+  /** Path of the time stamp, joined by '.'. */
   readonly timeName: string | null;
   /** Top-level keys left out. */
   readonly skip: ReadonlySet<string>;
-  /** Of times that carry no offset. */
+  /** Zone of times without an offset. */
   readonly zone: ZoneOffset;
   readonly arrivalMs: number;
 }
 
 /**
- * Every number of a tree, with booleans and on/off as 1 and 0. Texts that are no numbers are not what was asked for
- * and pass silently. A batch of readings within the tree is read at its own times. Depth is bounded by the check
- * before the parse, breadth by the sink.
- * @returns whether anything was found, rejects included
+ * Reads every number of a tree, and booleans and on/off as 1 and 0. Other texts are ignored. A nested batch of readings is
+ * read with its own times. The depth is limited by the check before parsing, the breadth by the sink.
+ * @returns whether there was a reading or reject
  */
 export function walkNumbers(json: unknown, options: WalkOptions, sink: DecodeSink): boolean {
   return walk('', '', json, options, sink);
@@ -108,7 +107,7 @@ function walkText(name: string, key: string, text: string, options: WalkOptions,
 function walkTree(name: string, tree: object, options: WalkOptions, sink: DecodeSink): boolean {
   let found = false;
   let columns: ReturnType<typeof timeColumn> | undefined;
-  // Object.keys gives own keys alone, also `__proto__` where JSON.parse made one.
+  // Object.keys returns only own keys, including a `__proto__` created by JSON.parse
   for (const key of Object.keys(tree)) {
     if (sink.full === true) return true;
     if (isPoisonKey(key)) {
@@ -151,14 +150,14 @@ function walkList(
     const identity =
       member === null ? String(at) : (identityOf((element as Record<string, unknown>)[member]) ?? '');
     const path = name === '' ? identity : `${name}.${identity}`;
-    // What tells the elements apart is no reading itself.
+    // the identifying member is not a reading
     const own = member === null ? options : { ...options, timeName: `${path}.${member}` };
     if (walk(path, member === null ? key : '', element, own, sink)) found = true;
   }
   return found;
 }
 
-/** A batch: each element at its own time, under the name of the list. */
+/** Reads a batch: each element with its own time, under the name of the list. */
 function walkRows(
   name: string,
   rows: readonly unknown[],
@@ -189,7 +188,7 @@ function walkRows(
   return found;
 }
 
-/** For a reject. An object may hold a `toString` that is no function. */
+/** Text of a value for a reject. Objects are not converted, because they may contain a `toString` member. */
 export const shownValue = (value: unknown): string =>
   typeof value === 'object' ? 'an object' : value === undefined ? 'missing' : excerpt(String(value), 60);
 

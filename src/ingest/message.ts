@@ -1,27 +1,23 @@
-/** One MQTT message. Its text and JSON are made on first use, once for all rules that read it. */
+/** One MQTT message. Its text and JSON are parsed on first use, once for all rules. */
 import type { DecodeSink } from './decoder.ts';
 import { jsonDepthExceeds } from './json-depth.ts';
 import { excerpt } from './rejects.ts';
 import { parseTolerantJson } from './tolerant-json.ts';
 
 export class Message {
-  readonly topic: string;
-  readonly payload: Uint8Array;
-  /** ms since 1970 UTC. */
-  readonly arrivalMs: number;
-  private readonly maxDepth: number;
   private textRead: string | null = null;
   private jsonRead: unknown;
   private jsonState: 'new' | 'parsed' | 'failed' = 'new';
 
-  constructor(topic: string, payload: Uint8Array, arrivalMs: number, maxDepth: number) {
-    this.topic = topic;
-    this.payload = payload;
-    this.arrivalMs = arrivalMs;
-    this.maxDepth = maxDepth;
-  }
+  constructor(
+    readonly topic: string,
+    readonly payload: Uint8Array,
+    /** ms since 1970 UTC. */
+    readonly arrivalMs: number,
+    private readonly maxDepth: number,
+  ) {}
 
-  /** UTF-8 without a byte order mark and trailing NULs; bytes that are not UTF-8 are read as Latin-1. */
+  /** The text without byte order mark and trailing NULs; bytes that are not UTF-8 are read as Latin-1. */
   text(): string {
     if (this.textRead === null) {
       const { payload } = this;
@@ -32,14 +28,14 @@ export class Message {
       if (text.includes('\ufffd')) text = repaired(buffer);
       const from = text.charCodeAt(0) === 0xfeff ? 1 : 0;
       let to = text.length;
-      // Devices that send a C string send its NUL as well.
+      // some devices send the terminating NUL of a C string
       while (to > from && text.charCodeAt(to - 1) === 0) to -= 1;
       this.textRead = from === 0 && to === text.length ? text : text.slice(from, to);
     }
     return this.textRead;
   }
 
-  /** The parsed payload, or undefined after a reject; a message that two rules read is rejected once. */
+  /** The parsed payload, or undefined after a reject. Rejects only once if several rules read the message. */
   json(sink: DecodeSink): unknown {
     if (this.jsonState === 'new') {
       this.jsonState = 'failed';
@@ -62,12 +58,12 @@ export class Message {
   }
 }
 
-/** A text that begins with a visible character is not copied. */
+/** The first check avoids copying texts that start with a visible character. */
 const isBlank = (text: string): boolean => !(text.charCodeAt(0) > 0x20) && text.trim() === '';
 
 const UTF8_SEQUENCE = /[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}/g;
 
-/** Keeps what is UTF-8 and reads the bytes between as Latin-1, such as the degree sign 0xB0 of a unit. */
+/** Decodes valid UTF-8 sequences, and other bytes as Latin-1, such as the degree sign 0xB0 of a unit. */
 function repaired(buffer: Buffer): string {
   return buffer
     .toString('latin1')

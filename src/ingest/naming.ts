@@ -1,22 +1,22 @@
-/** From a rule, a topic and a field to the name of a stream. */
+/** Stream and device names from a rule, a topic and a field. */
 import { formatOf } from './decoders/index.ts';
 import type { PatternLevel, TopicPattern } from './pattern.ts';
 import type { IngestRule, StreamSource } from './rule.ts';
 import { fillTemplate, identityPointers, safeLevel, safeName } from './stream-name.ts';
 
-/** Between a field and what the name takes from the payload; no key that a sensor sends holds it. */
+/** Separates a field from payload values used in the name; sensors do not send it in keys. */
 const SEPARATOR = '\u001f';
 
-/** A field together with what the name takes from the payload: one text that tells streams of a topic apart. */
+/** A field and the payload values used in the name, as one key that distinguishes the streams of a topic. */
 export const identifiedField = (field: string, identity: readonly string[]): string =>
   [field, ...identity].join(SEPARATOR);
 
 export const plainField = (identified: string): string => identified.split(SEPARATOR, 1)[0] ?? '';
 
 /**
- * @param taken what the wildcards of the rule's pattern took, in order
- * @param field as `identifiedField` gives it, where the name takes members of the payload
- * @returns a safe name, or null when nothing usable is left
+ * @param taken text matched by the wildcards of the rule's pattern, in order
+ * @param field from `identifiedField`, if the name uses members of the payload
+ * @returns a safe name, or null if nothing usable remains
  */
 export function streamName(
   rule: IngestRule,
@@ -50,7 +50,7 @@ export function deviceName(
   return device ?? withoutField(name, plainField(field));
 }
 
-/** Of streams with the default name, the levels up to the capture `{device}`. */
+/** For a default stream name, the levels up to the capture `{device}`. */
 function capturedDevice(rule: IngestRule, topic: string, taken: readonly string[]): string | null {
   if (rule.name !== null || formatOf(rule.payload).nameParts?.(topic) != null) return null;
   const wildcards = rule.pattern.levels.filter((level) => level.kind !== 'literal');
@@ -99,7 +99,7 @@ function templateValues(
 
 const captureOf = (level: PatternLevel): string | null => (level.kind === 'one' ? level.capture : null);
 
-/** Empty levels of a topic (`a//b`) become '_', so that different topics keep different names. */
+/** Empty levels of a topic (`a//b`) become '_', so that different topics get different names. */
 function safeParts(text: string): string {
   return text.split('/').map(safeLevel).join('/');
 }

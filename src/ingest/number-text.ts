@@ -1,17 +1,17 @@
-/** Numbers and on/off words as devices write them. */
+/** Parses numbers and on/off words in the notations of devices. */
 import { isUnit } from './unit-names.ts';
 
-/** Strict decimal notation: no hexadecimal, no thousands separators, no comma; those would be guesses. */
+/** Strict decimal notation: no hexadecimal, thousands separators or comma, which would be ambiguous. */
 const DECIMAL = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
 const WITH_UNIT = /^([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(\s*)\*?(\S.{0,31})$/;
 const NOT_FINITE = /^[+-]?(?:nan|inf|infinity|1\.#(?:inf|ind|qnan|snan)\d*)$/i;
-/** With a decimal comma: `21,5`, and `1.234,5` or `1 234,5` with thousands set apart in threes. */
+/** With a decimal comma: `21,5`, and `1.234,5` or `1 234,5` with thousands separators. */
 const COMMA_NUMBER = /^([+-]?(?:\d{1,3}(?:[. \u00a0\u202f']\d{3})+|\d*)),(\d+)(?![\d.,])/;
-/** `1.234`: a thousand or a little more than one? */
+/** `1.234` may mean 1234 or 1.234. */
 const AMBIGUOUS = /^[+-]?\d{1,3}(?:\.\d{3})+(?!\d)/;
-/** No real reading is longer, and it bounds the time a pattern can take. */
+/** Longer than any real reading; limits the time of the regular expressions. */
 const MAX_LENGTH = 64;
-/** A double holds every whole number of this many digits. */
+/** Doubles represent all integers of this many digits exactly. */
 const EXACT_DIGITS = 15;
 
 export interface NumberWithUnit {
@@ -22,11 +22,11 @@ export interface NumberWithUnit {
 export interface NumberFormat {
   /** `21,5` is 21.5. */
   readonly decimalComma?: boolean;
-  /** Of the rule; known whatever it is. */
+  /** Unit of the rule, accepted in addition to the known units. */
   readonly ownUnit?: string | null;
 }
 
-/** The number, or why there is none. `1e400` and `NaN` are 'not-finite'. Surrounding blanks are allowed. */
+/** The number, or the reason why it is none. `1e400` and `NaN` are 'not-finite'. Surrounding blanks are allowed. */
 export function parseNumber(text: string): number | 'bad-number' | 'not-finite' {
   const trimmed = text.trim();
   if (trimmed.length > MAX_LENGTH) return 'bad-number';
@@ -36,8 +36,8 @@ export function parseNumber(text: string): number | 'bad-number' | 'not-finite' 
 }
 
 /**
- * A number and nothing else, or a number with a known unit: `21.5 °C`, `1013hPa`, `21.5`. An identifier that begins
- * with digits (`00158d0001a2b3c4`, `2nd stage`) is 'bad-number'.
+ * A number, or a number with a known unit: `21.5 °C`, `1013hPa`, `21.5`. Identifiers that start with digits
+ * (`00158d0001a2b3c4`, `2nd stage`) are 'bad-number'.
  */
 export function parseNumberWithUnit(
   text: string,
@@ -56,7 +56,7 @@ export function parseNumberWithUnit(
   if (found === null) return 'bad-number';
   const [, number = '', space, unit = ''] = found;
   if (unit !== format.ownUnit && !isUnit(unit)) return 'bad-number';
-  // `00158d` and `1234F` are rather hexadecimal than days and farads.
+  // `00158d` and `1234F` are more likely hexadecimal than days and farads
   if (space === '' && /^[A-Fa-f]$/.test(unit) && /^(?:0\d|\d{4})\d*$/.test(number)) return 'bad-number';
   return looksLikeIdentifier(number) ? 'bad-number' : plain(number, unit);
 }
@@ -66,7 +66,7 @@ function plain(number: string, unit: string | null): NumberWithUnit | 'not-finit
   return Number.isFinite(value) ? { value, unit } : 'not-finite';
 }
 
-/** More digits than a double holds, or an exponent behind a leading zero or a long mantissa: `00158e12`, `7e123456`. */
+/** More digits than a double holds, or an exponent after a leading zero or a long mantissa: `00158e12`, `7e123456`. */
 function looksLikeIdentifier(number: string): boolean {
   const [mantissa = '', exponent] = number.toLowerCase().split('e');
   const digits = mantissa.replace(/^[+-]?/, '');
@@ -75,7 +75,7 @@ function looksLikeIdentifier(number: string): boolean {
   return !digits.includes('.') && digits.replace(/^0+/, '').length > EXACT_DIGITS;
 }
 
-/** Written with a decimal point; null where a point could mean thousands or a fraction. */
+/** Converts a decimal comma to a point; null if a point is ambiguous (thousands or fraction). */
 function withPoint(text: string): string | null {
   const found = COMMA_NUMBER.exec(text);
   if (found === null) return AMBIGUOUS.test(text) ? null : text;

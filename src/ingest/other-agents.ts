@@ -1,15 +1,15 @@
 /**
- * Recognises what other gatecast agents publish, under whatever `base`: by the form of a topic and its message at first,
- * then by the prefix `<base>/<node>` that such a message has given away.
+ * Recognises outputs of other gatecast agents under any `base`: first by the form of the topic and the message, then by
+ * the prefix `<base>/<node>` of a recognised message.
  */
 import type { DecodeSink } from './decoder.ts';
 import type { Message } from './message.ts';
 
 /** `<base>/<node>/` and the kind of an output. */
 const OUTPUT = /^(.+?)\/(forecast|score|anomaly|alert|model|status|health|config|response|request)(?:\/|$)/;
-/** A median as a plain number: the topic is all there is to recognise. */
+/** A median as a plain number, recognised by its topic alone. */
 const PLAIN = /\/forecast\/.+\/at\/\d+(?:\.\d+)?(?:ms|s|m|h|d|w)$/;
-/** Members that all messages of a kind have. Other kinds are recognised by their prefix alone. */
+/** Members in all messages of a kind. Other kinds are recognised only by their prefix. */
 const FORMS: Readonly<Record<string, readonly string[]>> = {
   forecast: ['stream', 'issued', 'origin', 'step_s'],
   score: ['stream', 'by_lead'],
@@ -21,10 +21,10 @@ const MAX_AGENTS = 1000;
 const IGNORE: DecodeSink = { reading: () => {}, reject: () => {}, request: () => {} };
 
 export class OtherAgents {
-  /** `<base>/<node>` of those recognised. */
+  /** `<base>/<node>` of recognised agents. */
   private readonly prefixes = new Set<string>();
 
-  /** Whether messages of a topic have to be looked at; decided once a topic. */
+  /** Whether messages of a topic must be checked; decided once per topic. */
   static mayBe(topic: string): boolean {
     return OUTPUT.test(topic);
   }

@@ -7,7 +7,7 @@ import { GatecastError } from '../errors.ts';
 /** The limit of MQTT itself, in bytes of UTF-8. */
 const MAX_TOPIC_BYTES = 65_535;
 const CAPTURE = /^\{([A-Za-z][A-Za-z0-9_]{0,31})\}$/;
-/** Words that a name template gives a meaning of its own. */
+/** Words with a special meaning in name templates. */
 const RESERVED_CAPTURES = ['field', 'topic'];
 
 export type PatternLevel =
@@ -18,29 +18,29 @@ export type PatternLevel =
 export interface TopicPattern {
   /** As written. */
   readonly source: string;
-  /** What to subscribe to: captures replaced by `+`. */
+  /** The MQTT filter: captures replaced by `+`. */
   readonly filter: string;
   readonly levels: readonly PatternLevel[];
   /** Names of the captures, in order. */
   readonly captures: readonly string[];
 }
 
-/** Throws GatecastError CONFIG_INVALID with what is wrong and what is allowed. */
+/** Throws GatecastError CONFIG_INVALID. */
 export function parsePattern(source: string): TopicPattern {
   const fail = (message: string, hint: string): never => {
     throw new GatecastError('CONFIG_INVALID', `"${source}" is not a topic pattern: ${message}`, { hint });
   };
   if (source === '') fail('it is empty', 'write a topic such as "zigbee2mqtt/{device}"');
   if (Buffer.byteLength(source) > MAX_TOPIC_BYTES) fail('it is too long', 'MQTT allows 65535 bytes');
-  if (source.includes('\0')) fail('it holds a NUL character', 'remove it');
+  if (source.includes('\0')) fail('it contains a NUL character', 'remove it');
   if (source.startsWith('$share/'))
-    fail('shared subscriptions lose messages for a forecaster', 'remove "$share/<group>/"');
+    fail('a shared subscription delivers only some of the messages', 'remove "$share/<group>/"');
   const texts = source.split('/');
   const captures: string[] = [];
   const levels = texts.map((text, at): PatternLevel => {
     if (text === '+') return { kind: 'one', capture: null };
     if (text === '#') {
-      if (at !== texts.length - 1) fail('"#" is not its last level', '"#" may only stand at the end');
+      if (at !== texts.length - 1) fail('"#" is not its last level', '"#" is allowed only at the end');
       return { kind: 'rest' };
     }
     const capture = CAPTURE.exec(text)?.[1];
@@ -61,7 +61,7 @@ export function parsePattern(source: string): TopicPattern {
   return { source, filter, levels, captures };
 }
 
-/** What `+`, captures and `#` stood for, in order; null when the topic does not match. `#` gives its levels joined by '/'. */
+/** Text matched by `+`, captures and `#` (its levels joined by '/'), in order; null if the topic does not match. */
 export function matchPattern(pattern: TopicPattern, topicLevels: readonly string[]): string[] | null {
   const { levels } = pattern;
   const taken: string[] = [];
@@ -81,7 +81,7 @@ export function matchPattern(pattern: TopicPattern, topicLevels: readonly string
   return topicLevels.length === levels.length ? taken : null;
 }
 
-/** Whether a string may be a topic of a message: no wildcards, no NUL, not empty, not too long. */
+/** Whether a string is a valid topic name: no wildcards, no NUL, not empty, not too long. */
 export function isTopic(topic: string): boolean {
   if (topic === '' || topic.length > MAX_TOPIC_BYTES) return false;
   for (let at = 0; at < topic.length; at += 1) {

@@ -1,6 +1,6 @@
 /**
- * What a JSON payload says beside its numbers: switches, texts, time stamps, lists of devices and batches of readings. For
- * `gatecast check` and `init`, not for the hot path. Paths are those under which `json-values.ts` names readings.
+ * Structure of a JSON payload besides its numbers: switches, texts, time stamps, lists of devices and batches of readings.
+ * For `gatecast check` and `init`, not for the hot path. Paths are the reading names of `json-values.ts`.
  */
 import { batchTimeKey, identityKey, identityOf, isTimeMember, isTree, timeColumn } from './json-list.ts';
 import { parseNumber, parseNumberWithUnit, parseSwitch } from './number-text.ts';
@@ -12,9 +12,9 @@ const MAX_STAMPS = 16;
 const MAX_DEPTH = 16;
 
 export interface TimeMember {
-  /** Stamp, read as UTC where it carries no offset, minus arrival; ms. Of live messages. */
+  /** Time stamp (UTC if without an offset) minus arrival time, of live messages, ms. */
   readonly offsetsMs: number[];
-  /** Without an offset to UTC. */
+  /** Whether the time stamps have no UTC offset. */
   local: boolean;
 }
 
@@ -23,19 +23,19 @@ export class PayloadShape {
   readonly switches = new Set<string>();
   /** Numbers in quotes. */
   readonly quoted = new Set<string>();
-  /** Short texts and whole numbers by path, with the values seen: what could identify a device. */
+  /** Short texts and integers that could identify a device: values seen, by path. */
   readonly labels = new Map<string, Set<string>>();
-  /** Members of the top level that are time stamps. */
+  /** Time stamps at the top level. */
   readonly times = new Map<string, TimeMember>();
-  /** Lists of devices, with the member that tells the elements apart. */
+  /** Lists of devices, with the identifying member. */
   readonly lists = new Map<string, string>();
-  /** Lists, or objects of columns, whose readings have times of their own; '' is the whole payload. */
+  /** Lists, or objects of columns, whose readings have their own times; '' is the whole payload. */
   readonly batches = new Set<string>();
 
-  /** JSON Pointers of members that a dotted path would not find, for a key holds a dot or a bracket. */
+  /** JSON Pointers of members whose keys contain a dot or a bracket. */
   readonly pointers = new Map<string, string>();
 
-  /** @param live false for a message that the broker had kept */
+  /** @param live false for a retained message */
   add(json: unknown, arrivalMs: number, live: boolean): void {
     this.walk('', '', json, 0, live ? arrivalMs : null);
   }

@@ -1,6 +1,6 @@
 /**
- * Reasons for which a message, or one value of it, is rejected: a closed list, so that rejects are counted by reason and no
- * input can add counters. The texts are the reference (`docs/errors.md` is generated from them).
+ * Reasons why a message or one of its values is rejected. A closed list, so that input cannot add counters. The texts are
+ * the reference: `docs/errors.md` is generated from them.
  */
 export const REJECTS = {
   oversize: 'The payload is larger than `ingest.max_payload`.',
@@ -40,16 +40,16 @@ export type RejectReason = keyof typeof REJECTS;
 
 export interface Reject {
   readonly reason: RejectReason;
-  /** For the log and `gatecast check`: what was found, shortened; never a whole payload. */
+  /** The rejected content, shortened, for the log and `gatecast check`. */
   readonly detail: string;
 }
 
 const DETAIL_LIMIT = 120;
 
-/** Control, format and other characters that a log line would not show, blanks that are no ordinary blank among them. */
+/** Characters invisible in a log line: control and format characters, and special spaces. */
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\u00a0\u2000-\u200a\u202f\u3000]/gu;
 
-/** Shortens what came from outside; characters that are invisible, or would act on a terminal, are shown as escapes. */
+/** Shortens external text and escapes characters that are invisible or could control a terminal. */
 export function excerpt(text: string, limit = DETAIL_LIMIT): string {
   const shown = text.slice(0, limit).replace(INVISIBLE, escaped);
   return shown.length > limit || text.length > limit ? `${shown.slice(0, limit)}...` : shown;

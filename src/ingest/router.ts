@@ -1,7 +1,7 @@
 /**
- * From a message to samples: finds the rules of its topic, decodes once a rule, names the streams, and meets new ones.
- * A reading belongs to the first rule that matches its topic and selects its field. No I/O and no clock; what it
- * remembers is bounded by its limits, however many topics and fields are thrown at it.
+ * Turns messages into samples: finds the rules of the topic, decodes once per rule, and names and discovers streams. A
+ * reading belongs to the first rule that matches its topic and selects its field. No I/O and no clock; memory is bounded
+ * for any number of topics and fields.
  */
 import type { Sample } from '../series/sample.ts';
 import { BoundedCache } from './bounded-cache.ts';
@@ -30,30 +30,30 @@ export interface OutgoingRequest {
 export interface Routed {
   readonly samples: readonly Sample[];
   readonly rejects: readonly Reject[];
-  /** Streams met for the first time; to be added before the samples are pushed. */
+  /** New streams, to be added before the samples are pushed. */
   readonly discovered: readonly DiscoveredStream[];
-  /** To be published, QoS 0, not retained. */
+  /** Messages to publish with QoS 0, not retained. */
   readonly requests: readonly OutgoingRequest[];
 }
 
 const NOTHING: Routed = { samples: [], rejects: [], discovered: [], requests: [] };
-/** Every value of a large message may be wrong; neither log nor memory nor time may grow with it. */
+/** Maximum number of recorded rejects per message. */
 const MAX_REJECTS = 1024;
 /**
- * Work that messages of one topic may cause within a second without giving readings for it, in bytes looked at; a
- * reject counts as REJECT_BYTES, and a message that is as large as its readings explain counts nothing. Parsing takes
- * some 10 ns a byte, so this is about 2 % of a core.
+ * Limit of wasted work per topic and second, in bytes parsed without giving readings. A reject counts as REJECT_BYTES; a
+ * message whose size is explained by its readings counts nothing. Parsing takes about 10 ns per byte, so this is about
+ * 2 % of a core.
  */
 const WASTE_PER_S = 2 * 1024 * 1024;
 const REJECT_BYTES = 256;
 const FREE_BYTES = 4096;
 const BYTES_PER_READING = 64;
-/** What an object or a list costs beyond its bytes, most of it in the garbage collector; this many a reading are usual. */
+/** Cost of an object or list beyond its bytes (mostly garbage collection), and usual number of them per reading. */
 const CONTAINER_BYTES = 64;
 const CONTAINERS_PER_READING = 4;
-/** A config that allows larger payloads means them: this many a second are no waste. */
+/** With a larger `max_payload`, this many of the largest payloads per second are allowed as waste. */
 const LARGEST_PAYLOADS_PER_S = 8;
-/** A retained reading that is older than this when its stream begins says nothing about it. */
+/** Maximum age of a retained reading when its stream starts. */
 const OLDEST_WAITING_MS = 86_400_000;
 
 export class Router {
@@ -63,7 +63,7 @@ export class Router {
   private readonly streams: Streams;
   private readonly counts = new Map<RejectReason, number>();
   private readonly otherAgents = new OtherAgents();
-  /** By stream that has sent nothing live yet, its retained reading. */
+  /** Retained readings of streams without a live reading so far, by stream. */
   private readonly retained: BoundedCache<string, Sample>;
   private readonly wastePerS: number;
 
@@ -79,12 +79,11 @@ export class Router {
     this.wastePerS = Math.max(WASTE_PER_S, LARGEST_PAYLOADS_PER_S * this.limits.maxPayloadBytes);
   }
 
-  /** What to subscribe to. */
   filters(): readonly string[] {
     return this.topicFilters;
   }
 
-  /** Messages and values dropped so far, by reason; reasons that did not occur are absent. */
+  /** Number of messages and values dropped so far, by reason. */
   dropped(): Partial<Record<RejectReason, number>> {
     return Object.fromEntries(this.counts);
   }
@@ -93,12 +92,12 @@ export class Router {
     return { streams: this.streams.size, cachedTopics: this.routes.size };
   }
 
-  /** Numbers of the rules that read this topic, ascending. */
+  /** Indices of the rules that read this topic, ascending. */
   rulesOf(topic: string): number[] {
     return isTopic(topic) ? this.routes.of(topic).rules.map(({ number }) => number) : [];
   }
 
-  /** Takes up a stream known from an earlier run; null when the config no longer reads it, or no room is left. */
+  /** Restores a stream of an earlier run; null if the config no longer reads it, or the limit of streams is reached. */
   adopt(source: StreamSource): DiscoveredStream | null {
     if (!isTopic(source.topic)) return null;
     const { rules } = this.routes.of(source.topic);
@@ -108,14 +107,14 @@ export class Router {
     return admission.kind === 'new' ? admission.stream : null;
   }
 
-  /** Makes room for another stream. The forgotten one is met again if it still sends. */
+  /** Removes a stream. It is discovered again if it still sends. */
   forget(stream: string): void {
     if (this.streams.delete(stream)) this.routes.clear();
   }
 
   /**
    * @param arrivalMs ms since 1970 UTC
-   * @param retained kept by the broker from before; it takes up no stream. Never throws.
+   * @param retained a retained message, which does not create streams. Never throws.
    */
   message(topic: string, payload: Uint8Array, arrivalMs: number, retained = false): Routed {
     if (!isTopic(topic)) return this.refused('bad-topic', excerpt(topic));
@@ -153,7 +152,7 @@ export class Router {
     return collector;
   }
 
-  /** The retained readings of streams that have just been taken up, before their first live ones. */
+  /** Adds the retained readings of new streams before their first live readings. */
   private addWaiting({ samples, discovered }: Collector): void {
     for (const { spec } of discovered) {
       const waiting = this.retained.get(spec.name);
@@ -179,7 +178,7 @@ export class Router {
   };
 }
 
-/** Objects and lists of a large JSON text; brackets inside strings count as well, which does no harm. 0 for a small one. */
+/** Number of objects and lists in a large JSON text (also counts brackets in strings); 0 for a small text. */
 function containersOf(payload: Uint8Array): number {
   if (payload.length <= FREE_BYTES) return 0;
   let containers = 0;
@@ -187,43 +186,33 @@ function containersOf(payload: Uint8Array): number {
   return containers;
 }
 
-/** Gathers what the decoders find in one message. */
+/** Collects the readings and rejects of one message. */
 class Collector implements DecodeSink, Routed {
   readonly samples: Sample[] = [];
   readonly rejects: Reject[] = [];
   readonly discovered: DiscoveredStream[] = [];
   readonly requests: OutgoingRequest[] = [];
-  /** Whose decoder is at work. */
+  /** Rule whose decoder is running. */
   rule: RouteRule | null = null;
-  /** Where readings of unknown streams wait, when the message is a retained one. */
+  /** For a retained message: stores readings of unknown streams. */
   retained: BoundedCache<string, Sample> | null = null;
-  /** What the name takes from the payload, for the readings that follow. */
+  /** Payload values used in the name of the following readings. */
   private identity: readonly string[] | null = null;
   private left: number;
-  /** Fields that a rule selects but has no stream for: no later rule takes them. */
+  /** Fields that a rule selects but that get no stream; later rules do not read them. */
   private refused: Set<string> | null = null;
-  /** Set by a rule that found nothing of its own. */
+  /** Reject of the whole message, from a rule that found nothing in it. */
   private absent: Reject | null = null;
-  private readonly message: Message;
-  private readonly route: Route;
-  private readonly routes: Routes;
-  private readonly streams: Streams;
-  private readonly count: (reason: RejectReason) => void;
 
   constructor(
-    message: Message,
-    route: Route,
-    routes: Routes,
-    streams: Streams,
+    private readonly message: Message,
+    private readonly route: Route,
+    private readonly routes: Routes,
+    private readonly streams: Streams,
     limits: IngestLimits,
-    count: (reason: RejectReason) => void,
+    private readonly count: (reason: RejectReason) => void,
   ) {
-    this.message = message;
-    this.route = route;
-    this.routes = routes;
-    this.streams = streams;
     this.left = limits.maxReadings;
-    this.count = count;
   }
 
   get full(): boolean {
@@ -250,7 +239,7 @@ class Collector implements DecodeSink, Routed {
     this.samples.push(sample);
   }
 
-  /** Whether a retained reading is of a stream that has sent nothing live yet. How old it is, only its own time can tell. */
+  /** Whether a retained reading belongs to a stream without a live reading. Stored only if it has its own time. */
   private waits(
     retained: BoundedCache<string, Sample>,
     field: string,
@@ -275,7 +264,7 @@ class Collector implements DecodeSink, Routed {
     else this.add(reason, detail);
   }
 
-  /** A message is useless when none of its rules found anything; one that has nothing for some of them is usual. */
+  /** Rejects the message if no rule found anything in it. */
   finish(): void {
     if (this.absent !== null && this.samples.length + this.rejects.length === 0)
       this.add(this.absent.reason, this.absent.detail);
@@ -290,7 +279,7 @@ class Collector implements DecodeSink, Routed {
     this.requests.push({ topic, payload });
   }
 
-  /** Null after a reject, and silently where an earlier rule owns the field. */
+  /** null after a reject, or (without one) if an earlier rule owns the field. */
   private stream(field: string, unit: string | null): string | null {
     const rule = this.rule as RouteRule;
     const bound = this.route.bindings.get(field);
@@ -312,7 +301,7 @@ class Collector implements DecodeSink, Routed {
       case 'conflict':
         this.reject(
           'name-conflict',
-          `${admission.name} belongs to streams[${admission.owner}]; \`name\` gives others`,
+          `${admission.name} belongs to streams[${admission.owner}]; set \`name\` to get other names`,
         );
         return null;
       case 'new':

@@ -1,6 +1,6 @@
 /**
- * Topic -> the rules that read it, compiled once and remembered within bounds. A route is only a memory: it can be
- * dropped at any time and is the same when it is made again.
+ * Maps topics to the rules that read them, in a bounded cache. A route can be dropped at any time, because it can be
+ * computed again.
  */
 import { type Binding, Bindings } from './bindings.ts';
 import { BoundedCache } from './bounded-cache.ts';
@@ -13,39 +13,39 @@ import { newSession } from './session.ts';
 import { TopicIndex } from './topic-index.ts';
 
 export interface RouteRule {
-  /** Of the rule in the config, from 0. */
+  /** Index of the rule in the config. */
   readonly number: number;
   readonly rule: IngestRule;
   readonly decoder: Decoder;
-  /** What the wildcards of the rule's pattern took from the topic. */
+  /** Text matched by the wildcards of the rule's pattern. */
   readonly taken: readonly string[];
 }
 
 export interface Route {
-  /** Not for ingestion, and not a reject either. */
+  /** Messages are ignored, without a reject. */
   readonly reserved: boolean;
   readonly rules: readonly RouteRule[];
   readonly bindings: Bindings;
-  /** The topic has the form of an output of an agent; its messages are to be looked at. */
+  /** The topic has the form of an agent's output, so its messages must be checked. */
   readonly mayBeAgent: boolean;
-  /** Work without readings in the second `wasteSecond`, in bytes. */
+  /** Wasted work in the second `wasteSecond`, bytes. */
   waste: number;
   wasteSecond: number;
 }
 
 export class Routes {
-  private readonly rules: readonly IngestRule[];
-  private readonly reserved: readonly ReservedTopics[];
   private readonly decoders: readonly Decoder[];
   private readonly index: TopicIndex;
   private readonly cache: BoundedCache<string, Route>;
   private readonly maxBindings: number;
-  /** Made since the last clearing; bounds what many fields on few topics can take. */
+  /** Number of bindings since the last clear; limits the memory for many fields on few topics. */
   private bindings = 0;
 
-  constructor(rules: readonly IngestRule[], reserved: readonly ReservedTopics[], limits: IngestLimits) {
-    this.rules = rules;
-    this.reserved = reserved;
+  constructor(
+    private readonly rules: readonly IngestRule[],
+    private readonly reserved: readonly ReservedTopics[],
+    limits: IngestLimits,
+  ) {
     const session = newSession();
     this.decoders = rules.map(({ payload, decoder }) => createDecoder(payload, decoder, session));
     this.index = new TopicIndex(rules.map(({ pattern }) => pattern));
@@ -104,6 +104,6 @@ export class Routes {
 
 const namesFirstLevel = ({ rule }: RouteRule): boolean => rule.pattern.levels[0]?.kind === 'literal';
 
-/** Whether a rule spells out that it reads forecasts of an agent: its owner means it. */
+/** Whether a rule explicitly reads an agent's forecasts. */
 const namesOutput = ({ levels }: TopicPattern): boolean =>
   levels.some((level) => level.kind === 'literal' && level.text === 'forecast');

@@ -1,17 +1,17 @@
-/** One entry of `streams` in the config, resolved: which topics, how to read them, and what each stream is like. */
+/** A resolved entry of `streams` in the config: topics, decoding, and stream settings. */
 import type { StreamSpec } from '../series/spec.ts';
 import type { DecoderSettings } from './decoder.ts';
 import type { PayloadKind } from './decoders/index.ts';
 import type { TopicPattern } from './pattern.ts';
 
-/** Everything of a stream but what the reading decides. */
+/** Settings of a stream that do not depend on the reading. */
 export type StreamSettings = Omit<StreamSpec, 'name' | 'unit' | 'device'>;
 
 export interface IngestRule {
   readonly pattern: TopicPattern;
   readonly payload: PayloadKind;
   readonly decoder: DecoderSettings;
-  /** Template of stream names, such as `{device}/{field}`; null: what the wildcards took, then the field. */
+  /** Template of stream names, such as `{device}/{field}`; null: the text matched by the wildcards, then the field. */
   readonly name: string | null;
   /** Template of device names; null or absent: the part of the stream's name that its siblings share, see `deviceName`. */
   readonly device?: string | null;
@@ -22,7 +22,7 @@ export interface IngestRule {
 /** Topics kept out of ingestion, so that the agent never forecasts its own output. */
 export interface ReservedTopics {
   readonly pattern: TopicPattern;
-  /** Let through to rules that spell out the first level instead of reaching it by a wildcard. */
+  /** Not reserved for rules whose first level is a literal rather than a wildcard. */
   readonly unlessNamed: boolean;
 }
 
@@ -30,9 +30,9 @@ export interface IngestLimits {
   readonly maxStreams: number;
   readonly maxPayloadBytes: number;
   readonly maxJsonDepth: number;
-  /** Readings of one message; the rest of it is left out and counted. */
+  /** Maximum number of readings per message; further readings are dropped and counted. */
   readonly maxReadings: number;
-  /** Topics whose route is remembered; others are looked up again. */
+  /** Number of cached routes. */
   readonly topicCache: number;
 }
 
@@ -44,7 +44,7 @@ export const DEFAULT_LIMITS: IngestLimits = {
   topicCache: 20_000,
 };
 
-/** Where a stream's readings come from; enough to take the stream up again after a restart. */
+/** Source of a stream's readings; saved to restore the stream after a restart. */
 export interface StreamSource {
   readonly topic: string;
   readonly field: string;
@@ -53,6 +53,6 @@ export interface StreamSource {
 export interface DiscoveredStream {
   readonly spec: StreamSpec;
   readonly source: StreamSource;
-  /** Number of the rule in the config, from 0. */
+  /** Index of the rule in the config. */
   readonly rule: number;
 }

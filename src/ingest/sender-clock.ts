@@ -1,11 +1,11 @@
-/** What a time stamp far from the time of its arrival says about the clock of the sender, in words. */
+/** Describes the likely problem of a sender's clock whose time stamps are far from the arrival time. */
 
 const MINUTE_MS = 60_000;
 const QUARTER_MS = 15 * MINUTE_MS;
-/** UTC+14, the zone that is farthest ahead. */
+/** UTC+14, the largest offset of a zone. */
 const FARTHEST_ZONE_MS = 14 * 60 * MINUTE_MS;
 
-/** The zone whose clock is as far from UTC as a stamp from its arrival; null where none is. */
+/** The offset of a zone that explains the offset of a time stamp; null if none does. */
 export function zoneLike(offsetMs: number): number | null {
   const zoneMs = Math.round(offsetMs / QUARTER_MS) * QUARTER_MS;
   const near = Math.abs(offsetMs - zoneMs) < QUARTER_MS / 3;
@@ -35,10 +35,10 @@ export function shownOffset(ms: number): string {
   return `${text} ${ms > 0 ? 'ahead' : 'behind'}`;
 }
 
-/** What to do about readings that are all refused for their time. @param offsetMs stamp minus arrival */
+/** Advice if all readings are refused because of their time. @param offsetMs time stamp minus arrival */
 export function clockAdvice(offsetMs: number): string {
   const zoneMs = zoneLike(offsetMs);
   return zoneMs === null || zoneMs < 0
-    ? `its time is ${shownOffset(offsetMs)}; set the clock of the sender, or leave \`time\` out, so that the time of arrival counts`
-    : `its time is ${shownOffset(offsetMs)}, as local time would be; set time_zone: ${offsetText(zoneMs)}, or the name of the zone`;
+    ? `its time is ${shownOffset(offsetMs)}; set the clock of the sender, or omit \`time\` to use the arrival time`
+    : `its time is ${shownOffset(offsetMs)}, which fits a local time; set time_zone: ${offsetText(zoneMs)}, or the name of the zone`;
 }

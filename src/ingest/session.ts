@@ -1,4 +1,4 @@
-/** What the decoders of one router share. */
+/** State shared by the decoders of one router. */
 import { SparkplugSession } from './sparkplug-session.ts';
 
 export interface DecoderSession {

@@ -1,4 +1,4 @@
-/** Guesses how a payload is to be read from what it looks like; for `gatecast check`, not for the hot path. */
+/** Guesses the format of a payload; for `gatecast check`, not for the hot path. */
 import { bestFormat, type PayloadKind } from './decoders/index.ts';
 import { isTimeMember } from './json-list.ts';
 import { parseNumber, parseNumberWithUnit, parseSwitch } from './number-text.ts';
@@ -6,17 +6,17 @@ import { parseTolerantJson } from './tolerant-json.ts';
 
 const LOOK_AT_BYTES = 64 * 1024;
 const MAX_DEPTH = 16;
-/** `21,5` and `1.234,5`, with or without a unit behind it. */
+/** `21,5` and `1.234,5`, with or without a unit. */
 const COMMA = /^[+-]?\d{1,9}(?:\.\d{3})*,\d{1,6}(?!\d|,)/;
 
 export interface Sniffed {
   readonly kind: PayloadKind;
-  /** Numbers stand in quotes, or carry their unit. */
+  /** Numbers are in quotes or have a unit. */
   readonly numericStrings: boolean;
   readonly decimalComma: boolean;
 }
 
-/** How a message can be read; null for what is no reading. */
+/** The format of a message; null if it contains no reading. */
 export function sniff(topic: string, payload: Uint8Array): Sniffed | null {
   const tooLarge = payload.length === 0 || payload.length > LOOK_AT_BYTES;
   const text = tooLarge
@@ -38,7 +38,7 @@ export function sniff(topic: string, payload: Uint8Array): Sniffed | null {
   return { kind, numericStrings: quoted.number, decimalComma: quoted.comma };
 }
 
-/** Looks for numbers in quotes that are readings: no identifiers, times or on/off words. */
+/** Looks for readings in quotes; ignores identifiers, times and on/off words. */
 function findQuoted(
   key: string,
   json: unknown,
@@ -50,7 +50,7 @@ function findQuoted(
     const comma = COMMA.test(json) && typeof parseNumberWithUnit(json, { decimalComma: true }) === 'object';
     const plain = parseNumber(json);
     if (comma) found.comma = true;
-    // A whole number with leading zeros is an identifier rather than a reading.
+    // an integer with leading zeros is likely an identifier
     if (
       comma ||
       (typeof plain === 'number'
@@ -62,7 +62,7 @@ function findQuoted(
     for (const [name, value] of Object.entries(json)) findQuoted(name, value, depth + 1, found);
 }
 
-/** Keys of texts that may look like numbers, but identify something. */
+/** Keys of texts that look like numbers but are identifiers. */
 const NO_READING =
   /(?:^|[_-])(?:id|uid|uuid|eui|mac|addr|address|serial|sn|version|ver|model|name|firmware|fw|sw|hw|code|key|label|ip|date|time|timestamp)$|(?:Id|Eui|EUI|Addr|Version|Time)$/i;
 

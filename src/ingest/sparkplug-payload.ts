@@ -1,10 +1,10 @@
 /**
- * The Sparkplug B payload as protobuf, reduced to what carries numbers: field numbers and types follow the Eclipse
+ * The Sparkplug B protobuf payload, reduced to the fields with numbers. Field numbers and types follow the Eclipse
  * Sparkplug 3.0 specification, chapter 6.4. Unknown fields are skipped.
  */
 import protobuf from 'protobufjs/light.js';
 
-/** How protobufjs hands over 64-bit integers. */
+/** 64-bit integers of protobufjs. */
 type Long = number | { readonly low: number; readonly high: number };
 
 interface RawProperties {
@@ -31,7 +31,7 @@ interface RawMetric {
   readonly booleanValue?: boolean;
 }
 
-/** A metric as sent; what was not sent is undefined. */
+/** A metric as sent; absent fields are undefined. */
 export interface SparkplugMetric {
   readonly name: string | undefined;
   readonly alias: number | undefined;
@@ -42,7 +42,7 @@ export interface SparkplugMetric {
   /** OPC quality code: 192 is good. */
   readonly quality: number | undefined;
   readonly unit: string | undefined;
-  /** Reads the value under a data type, the metric's own or the one its birth declared; undefined: not a number. */
+  /** The value; `datatype` is from the birth, used if the metric has none. undefined: not a number. */
   value(datatype: number | undefined): number | undefined;
 }
 
@@ -54,7 +54,7 @@ export interface SparkplugPayload {
 
 const field = (type: string, id: number, rule?: 'repeated') => ({ type, id, ...(rule ? { rule } : {}) });
 
-/** proto2, as Sparkplug is: a zero that was sent must not look like nothing sent. */
+/** Sparkplug uses proto2, which distinguishes a sent zero from an absent field. */
 const edition = 'proto2';
 
 const root = protobuf.Root.fromJSON({
@@ -105,10 +105,10 @@ const INT16 = 2;
 const INT32 = 3;
 const INT64 = 4;
 const BOOLEAN = 11;
-/** String, DateTime, Text, UUID, DataSet, Bytes, File, Template, and the arrays: not one number. */
+/** From here on: String, DateTime, Text, UUID, DataSet, Bytes, File, Template, and arrays. */
 const FIRST_NOT_NUMERIC = 12;
 
-/** Null when the bytes are no Sparkplug payload. */
+/** null if the bytes are not a Sparkplug payload. */
 export function decodeSparkplug(bytes: Uint8Array): SparkplugPayload | null {
   let raw: { timestamp?: Long; seq?: Long; metrics?: readonly RawMetric[] };
   try {
@@ -123,7 +123,7 @@ export function decodeSparkplug(bytes: Uint8Array): SparkplugPayload | null {
   };
 }
 
-/** The command that makes an edge node send its births again (chapter 6.4.2, Node Control/Rebirth). */
+/** The command that makes an edge node repeat its births (chapter 6.4.2, Node Control/Rebirth). */
 export function encodeRebirth(timeMs: number): Uint8Array {
   const metrics = [
     { name: 'Node Control/Rebirth', timestamp: timeMs, datatype: BOOLEAN, booleanValue: true },
@@ -151,7 +151,7 @@ function numericValue(raw: RawMetric, datatype: number | undefined): number | un
   const flag = own(raw, 'booleanValue');
   if (flag !== undefined) return flag ? 1 : 0;
   const int = own(raw, 'intValue');
-  // Negative integers come as two's complement in an unsigned field.
+  // negative integers are sent as two's complement in an unsigned field
   if (int !== undefined)
     return datatype === INT8
       ? (int << 24) >> 24
@@ -181,7 +181,7 @@ function propertiesOf(raw: RawProperties | undefined): {
   };
 }
 
-/** protobufjs keeps defaults on the prototype; only what was sent is an own property. */
+/** Reads only own properties, because protobufjs keeps defaults on the prototype. */
 function own<T extends object, K extends keyof T>(value: T, key: K): T[K] | undefined {
   return Object.hasOwn(value, key) ? value[key] : undefined;
 }
@@ -197,8 +197,8 @@ function signed(value: Long | undefined): number | undefined {
 const METRICS_TAG = (2 << 3) | 2;
 
 /**
- * Whether a payload holds more than `most` metrics, found by walking over its top level, before an object is made of each.
- * What is not protobuf is left to the decoder.
+ * Whether a payload contains more than `most` metrics. Scans only the top level, without creating objects. Returns false
+ * for invalid protobuf, which the decoder rejects.
  */
 export function hasMoreMetrics(payload: Uint8Array, most: number): boolean {
   let at = 0;
@@ -219,7 +219,7 @@ export function hasMoreMetrics(payload: Uint8Array, most: number): boolean {
     if (wire === 0) varint();
     else if (wire === 1) at += 8;
     else if (wire === 2) {
-      // The length moves `at` before it is added.
+      // read first, because reading the length changes `at`
       const length = varint();
       at += length;
     } else if (wire === 5) at += 4;

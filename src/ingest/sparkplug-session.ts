@@ -1,6 +1,6 @@
 /**
- * What must be remembered to read Sparkplug B: of each edge node the births (which name its aliases) and the sequence
- * number. Shared by all rules of a router, and reads each message once however many rules look at it.
+ * State for reading Sparkplug B: the births (which define aliases) and the sequence number of each edge node. Shared by
+ * all rules of a router; reads each message only once.
  * Sparkplug 3.0: topics chapter 4, sequence numbers 6.4.5, births and deaths 5.4 to 5.10.
  */
 import { BoundedCache } from './bounded-cache.ts';
@@ -15,7 +15,7 @@ import {
   type SparkplugPayload,
 } from './sparkplug-payload.ts';
 
-/** A metric with what its birth said of it. */
+/** A metric, completed from its birth. */
 export interface ResolvedMetric {
   readonly name: string;
   readonly datatype: number | undefined;
@@ -45,14 +45,14 @@ interface Births {
   readonly byAlias: Map<number, Birth>;
 }
 
-/** Of one message; a birth of a large device has some thousands. */
+/** Maximum per message; the birth of a large device has some thousands. */
 const MAX_METRICS = 8192;
 const MAX_NODES = 2000;
-/** Metrics and devices remembered over all nodes; an honest plant has fewer, and a dishonest one gains nothing. */
+/** Maximum number of stored metrics and devices over all nodes; more than real plants have. */
 const MAX_BIRTHS = 200_000;
-/** A node that was asked is not asked again for this long. */
+/** Minimum time between two rebirth requests to a node. */
 const ASK_AGAIN_MS = 30_000;
-/** Rebirths asked for in one second, over all nodes. */
+/** Maximum number of rebirth requests per second, over all nodes. */
 const MAX_ASKS_PER_S = 20;
 const DATA = new Set(['NDATA', 'DDATA']);
 const BIRTH = new Set(['NBIRTH', 'DBIRTH']);
@@ -153,7 +153,7 @@ export class SparkplugSession {
     }
   }
 
-  /** A death that belongs to an earlier birth says nothing about this one. */
+  /** Handles the death of a node; ignores a death that belongs to an earlier birth. */
   private died(edge: EdgeNode, payload: SparkplugPayload): void {
     const bdSeq = payload.metrics.find(({ name }) => name === 'bdSeq')?.value(undefined);
     if (bdSeq !== undefined && edge.bdSeq !== undefined && bdSeq !== edge.bdSeq) return;
@@ -163,7 +163,7 @@ export class SparkplugSession {
   }
 
   private ask(group: string, node: string, edge: EdgeNode, nowMs: number, sink: DecodeSink): void {
-    // A clock that was set back must not silence the asking for longer than a usual pause.
+    // Math.abs: a clock that was set back must not block requests for long
     if (Math.abs(nowMs - edge.askedMs) < ASK_AGAIN_MS) return;
     const second = Math.floor(nowMs / 1000);
     if (second !== this.askSecond) {
@@ -177,7 +177,7 @@ export class SparkplugSession {
   }
 }
 
-/** Every message of a node but its death carries a number that counts from 0 to 255 and round again. */
+/** Every message of a node except its death has a sequence number that counts from 0 to 255 and wraps. */
 function checkSequence(
   edge: EdgeNode,
   type: string,
@@ -187,7 +187,7 @@ function checkSequence(
 ): void {
   if (seq === undefined) return;
   if (type !== 'NBIRTH' && edge.seq !== null && seq !== (edge.seq + 1) % 256) {
-    sink.reject('sequence-gap', `number ${seq} came after ${edge.seq}`);
+    sink.reject('sequence-gap', `number ${seq} follows ${edge.seq}`);
     ask();
   }
   edge.seq = seq;

@@ -1,6 +1,6 @@
 /**
- * Stream names, safe as MQTT topic levels whatever a topic, a payload or a config holds: no `+`, `#`, NUL or other
- * control characters, no empty levels, no leading `$`.
+ * Makes stream names that are safe as MQTT topic levels, from any text: no `+`, `#`, NUL or other control characters, no
+ * empty levels, no leading `$`.
  */
 
 const MAX_NAME_LENGTH = 200;
@@ -9,16 +9,16 @@ const MAX_LEVELS = 16;
 const UNSAFE = /[+#"\\\p{Cc}\p{Cf}\p{Cs}\u2028\u2029\ufffd]/gu;
 /** `{capture}`, or `{/model}` for a member of the payload. */
 export const PLACEHOLDER = /\{([A-Za-z0-9_]+|\/[^{}]+)\}/g;
-/** With the separator in front, which goes with a member that is not there. */
+/** Includes the preceding separator, which is dropped with an absent member. */
 const WITH_SEPARATOR = /([-_.: ]?)\{([A-Za-z0-9_]+|\/[^{}]+)\}/g;
-/** Keys that objects treat specially; as names they would only ever be an attack. */
+/** Keys with a special meaning in objects; no sensor needs them. */
 const POISON = new Set(['__proto__', 'constructor', 'prototype']);
 
 export function isPoisonKey(key: string): boolean {
   return POISON.has(key);
 }
 
-/** One level made safe; '_' when nothing is left of it. */
+/** Makes one level safe; '_' if nothing remains. */
 export function safeLevel(text: string): string {
   const clean = text.replace(UNSAFE, '_').replaceAll('/', '_').trim();
   if (clean === '' || clean === '.' || clean === '..' || POISON.has(clean)) return '_';
@@ -27,7 +27,7 @@ export function safeLevel(text: string): string {
   return clean.startsWith('$') ? `_${clean.slice(1)}` : clean;
 }
 
-/** A name of safe levels from text that may hold '/'; null when it is empty, too long or too deep. */
+/** A name of safe levels from text that may contain '/'; null if empty, too long or too deep. */
 export function safeName(text: string): string | null {
   if (text.length > MAX_NAME_LENGTH * 4) return null;
   const levels = text.split('/').filter((level) => level !== '');
@@ -36,7 +36,7 @@ export function safeName(text: string): string | null {
   return name.length <= MAX_NAME_LENGTH ? name : null;
 }
 
-/** Whether a name is what `safeName` gives. */
+/** Whether `safeName` returns the name unchanged. */
 export function isSafeName(name: string): boolean {
   return safeName(name) === name;
 }
@@ -46,13 +46,13 @@ export function placeholders(template: string): string[] {
   return [...template.matchAll(PLACEHOLDER)].map((found) => found[1]);
 }
 
-/** The members that a template takes from the payload, as JSON Pointers, in order. */
+/** JSON Pointers of the payload members in a template, in order. */
 export const identityPointers = (template: string): string[] =>
   placeholders(template).filter((placeholder) => placeholder.startsWith('/'));
 
 /**
- * Puts values in; an unknown placeholder becomes empty, and a member that the payload lacks takes the separator before it
- * along. Values are made safe by the caller, through `safeName`.
+ * Fills a template. Unknown placeholders become empty; a member absent from the payload is removed with the separator
+ * before it. The caller makes the result safe with `safeName`.
  */
 export function fillTemplate(template: string, values: ReadonlyMap<string, string>): string {
   return template.replace(WITH_SEPARATOR, (_, separator: string, key: string) => {

@@ -1,4 +1,4 @@
-/** The streams that exist, at most `maxStreams`, each owned by the rule that met it first. */
+/** The existing streams, at most `maxStreams`, each owned by the rule that discovered it. */
 import type { FieldSelector } from './decoder.ts';
 import { createDecoder } from './decoders/index.ts';
 import { deviceName, plainField, streamName } from './naming.ts';
@@ -13,13 +13,10 @@ export type StreamAdmission =
   | { readonly kind: 'unnamed' };
 
 export class Streams {
-  private readonly maxStreams: number;
-  /** By name, the number of the owning rule. */
+  /** Index of the owning rule, by stream name. */
   private readonly owners = new Map<string, number>();
 
-  constructor(maxStreams: number) {
-    this.maxStreams = maxStreams;
-  }
+  constructor(private readonly maxStreams: number) {}
 
   get size(): number {
     return this.owners.size;
@@ -36,7 +33,7 @@ export class Streams {
     return { kind: 'new', name, stream: discovered(rule, name, source, sentUnit) };
   }
 
-  /** The name that a source would give, where there is no stream of this name yet; null otherwise. */
+  /** The stream name of a source, if no such stream exists; otherwise null. */
   unknownName(rule: RouteRule, { topic, field }: StreamSource): string | null {
     const name = streamName(rule.rule, topic, rule.taken, field);
     return name === null || this.owners.has(name) ? null : name;
@@ -47,7 +44,7 @@ export class Streams {
   }
 }
 
-/** The entry of `fields` that a reading comes from. One entry may give several names: `meters[meter].E`. */
+/** The entry of `fields` that produces a reading. One entry may produce several names: `meters[meter].E`. */
 function selectorOf({ payload, decoder }: IngestRule, field: string): FieldSelector | undefined {
   const { fields } = decoder;
   return (
@@ -56,7 +53,7 @@ function selectorOf({ payload, decoder }: IngestRule, field: string): FieldSelec
   );
 }
 
-/** The owner's word on the unit goes before the sender's. */
+/** The configured unit overrides the sent one. */
 function discovered(
   { rule, number, taken }: RouteRule,
   name: string,
@@ -78,7 +75,7 @@ function discovered(
   };
 }
 
-/** A stream is no covariate of itself, though its rule may name it for all others. */
+/** Excludes the stream itself from the covariates of its rule. */
 function others({ covariates }: StreamSettings, name: string): Pick<StreamSettings, 'covariates'> {
   return covariates === undefined
     ? {}

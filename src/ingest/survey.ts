@@ -1,6 +1,6 @@
 /**
- * What is heard on a broker, topic by topic: how it reads, how often it comes, between which values it moves. Bounded:
- * further topics and fields are only counted. The base of `gatecast check --listen` and `gatecast init`.
+ * Survey of a broker's topics: format, rate and range of values. Bounded: further topics and fields are only counted. Used
+ * by `gatecast check --listen` and `gatecast init`.
  */
 import { couldBeSentinel } from '../series/sentinels.ts';
 import { Announcements } from './announcements.ts';
@@ -18,14 +18,14 @@ const MAX_TOPICS = 5000;
 const MAX_FIELDS = 64;
 const MAX_GAPS = 64;
 const MAX_DEPTH = 32;
-/** Devices told apart on one topic. */
+/** Maximum number of devices per topic. */
 const MAX_SENDERS = 64;
-/** The same payload again within this time is a repeat of the radio, not another reading. */
+/** The same payload again within this time is a radio repeat, not another reading. */
 const REPEAT_MS = 2000;
-/** Members that tell apart the devices of one topic. */
+/** Members that identify the devices of one topic. */
 const DEVICE_MEMBER =
   /^(?:model|brand|id|_id|uid|mac|addr|address|serial|name|device|dev|sensor|node|channel|eui|probe|meter|\w*(?:_id|Id|_name|Name|EUI|Eui|_mac|_address))$/;
-/** Another one in each message. */
+/** Members that differ in each message. */
 const MESSAGE_MEMBER =
   /^(?:dedup\w*|correlation|message|msg|event|session|request|packet|transaction|frame|trace)_?(?:id|uid|uuid)$/i;
 
@@ -34,17 +34,17 @@ export const isDeviceMember = (key: string): boolean => DEVICE_MEMBER.test(key) 
 export interface HeardField {
   readonly name: string;
   count: number;
-  /** Marks of a missing value are not part of the range. */
+  /** Range without marks of a missing value. */
   min: number;
   max: number;
   unit: string | null;
-  /** Never went down. */
+  /** Whether the value never fell. */
   rising: boolean;
-  /** Went down, but neither to zero nor by half: no reset of a counter. */
+  /** Whether the value fell by less than half, which a counter reset does not do. */
   backwards: boolean;
-  /** By device of the topic. */
+  /** Last value by device. */
   readonly lasts: Map<string, number>;
-  /** Values such as -127 and -999, with how often each came. */
+  /** Counts of values such as -127 and -999. */
   readonly marks: Map<number, number>;
 }
 
@@ -55,9 +55,9 @@ export interface HeardTopic {
   decimalComma: boolean;
   /** Messages, retained ones included. */
   messages: number;
-  /** Messages that came while listening. */
+  /** Messages received live. */
   live: number;
-  /** ms between messages of one device that came while listening, at most 64. */
+  /** ms between live messages of one device, at most 64. */
   readonly gapsMs: number[];
   readonly fields: Map<string, HeardField>;
   readonly shape: PayloadShape;
@@ -69,7 +69,7 @@ interface Sender {
 }
 
 export class Survey {
-  /** Units and kinds that the broker announces. */
+  /** Announced units and device classes. */
   readonly announcements = new Announcements();
   private readonly heard = new Map<string, HeardTopic>();
   private readonly silent = new Set<string>();
@@ -80,35 +80,35 @@ export class Survey {
   private readonly otherAgents = new OtherAgents();
   private overlooked = 0;
 
-  /** Topics with at least one number, in the order of their names. */
+  /** Topics with at least one number, sorted by name. */
   topics(): HeardTopic[] {
     return [...this.heard.values()]
       .filter(({ fields }) => fields.size > 0)
       .sort((a, b) => (a.topic < b.topic ? -1 : 1));
   }
 
-  /** Topics heard so far that could be read. */
+  /** Number of readable topics so far. */
   get topicCount(): number {
     return this.heard.size;
   }
 
-  /** Topics without a number, and messages of topics beyond the limit. */
+  /** Number of topics without a number, and of messages on topics beyond the limit. */
   rest(): { silent: number; overlooked: number } {
     const empty = [...this.heard.values()].filter(({ fields }) => fields.size === 0).length;
     return { silent: this.silent.size + empty, overlooked: this.overlooked };
   }
 
-  /** A topic whose messages are not surveyed; that it is there may say what others are. */
+  /** Records a topic without surveying it: its existence may help to recognise device families. */
   notice(topic: string): void {
     if (this.noticed.size < MAX_TOPICS) this.noticed.add(topic);
   }
 
-  /** Names of all topics, those without a number too: families are recognised by them. */
+  /** Names of all topics, including those without a number, for recognising device families. */
   names(): ReadonlySet<string> {
     return new Set([...this.heard.keys(), ...this.silent, ...this.noticed]);
   }
 
-  /** @param retained the broker had kept the message; it says nothing of when it was sent */
+  /** @param retained a retained message, whose arrival time means nothing */
   hear(topic: string, payload: Uint8Array, arrivalMs: number, retained: boolean): void {
     if (!isTopic(topic) || topic.startsWith('$') || this.announcements.hear(topic, payload)) return;
     const message = new Message(topic, payload, arrivalMs, MAX_DEPTH);
@@ -155,7 +155,7 @@ export class Survey {
   private topic(topic: string, payload: Uint8Array): HeardTopic | null {
     const known = this.heard.get(topic);
     if (known !== undefined) {
-      // Numbers in quotes may come later, or beside real ones.
+      // numbers in quotes may appear later, or together with plain ones
       const more = known.numericStrings && known.decimalComma ? null : sniff(topic, payload);
       if (more?.kind === known.kind) {
         known.numericStrings ||= more.numericStrings;

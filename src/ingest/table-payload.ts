@@ -1,4 +1,4 @@
-/** Reads a message that says what will be: a list of points, or a list of times beside a list of values. */
+/** Reads a message with values known ahead: a list of points, or a list of times and a list of values. */
 import { GatecastError } from '../errors.ts';
 import type { TablePoint } from '../series/covariate-sources.ts';
 import { jsonDepthExceeds } from './json-depth.ts';
@@ -6,7 +6,7 @@ import { compilePath, type JsonPath, lookUp } from './json-path.ts';
 import { parseTime } from './time-stamp.ts';
 
 export interface TableFields {
-  /** Where the list stands; null: the whole message. */
+  /** Path of the list; null: the whole message. */
   readonly list: string | null;
   readonly time: string;
   readonly value: string;
@@ -15,13 +15,13 @@ export interface TableFields {
 const MAX_DEPTH = 32;
 
 /**
- * Points whose value is no number are left out; at least one must be left.
+ * Points without a number are skipped; at least one must remain.
  * @throws GatecastError COVARIATE_INVALID
  */
 export function readTablePayload(payload: Uint8Array, { list, time, value }: TableFields): TablePoint[] {
   const root = parse(payload);
   const at = list === null ? root : lookUp(root, path(list));
-  if (at === undefined) throw invalid(`it has no ${list}`);
+  if (at === undefined) throw invalid(`it does not contain ${list}`);
   const points = Array.isArray(at) ? ofPoints(at, path(time), path(value)) : ofLists(at, time, value);
   const known = points.flatMap(([t, v]) => {
     const timeMs = parseTime(t);
@@ -40,7 +40,7 @@ function parse(payload: Uint8Array): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw invalid('it is no JSON');
+    throw invalid('it is not valid JSON');
   }
 }
 
@@ -52,13 +52,13 @@ function ofLists(at: unknown, time: string, value: string): [unknown, unknown][]
   const times = lookUp(at, path(time));
   const values = lookUp(at, path(value));
   if (!Array.isArray(times) || !Array.isArray(values))
-    throw invalid(`neither it nor its ${time} and ${value} are lists`);
+    throw invalid(`it must be a list, or ${time} and ${value} in it must be lists`);
   if (times.length !== values.length)
     throw invalid(`${time} has ${times.length} entries, ${value} ${values.length}`);
   return times.map((t, i) => [t, values[i]]);
 }
 
-/** The config has checked it. */
+/** The config schema has validated the path. */
 const path = (text: string): JsonPath => compilePath(text) ?? [[text]];
 
 const invalid = (reason: string): GatecastError =>

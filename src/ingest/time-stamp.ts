@@ -1,10 +1,10 @@
 /**
- * Time stamps as devices write them: seconds, ms, us or ns since 1970, ISO 8601 with any offset, and the usual forms
- * of local time. A time without an offset is in the zone that the caller names, UTC by default.
+ * Parses time stamps of devices: seconds, ms, us or ns since 1970, ISO 8601 with any offset, and the usual forms of local
+ * time. A time without an offset is in the given zone, UTC by default.
  */
 import { civilMs, MS_FROM, offsetMinutes, UTC, type ZoneOffset } from '../series/calendar.ts';
 
-/** Magnitudes that tell the units apart, beside `MS_FROM`; each covers the years 1973 to 5138 of its unit. */
+/** With `MS_FROM`, the magnitudes that separate the units; each covers the years 1973 to 5138 of its unit. */
 const US_FROM = 1e14;
 const NS_FROM = 1e17;
 const LARGEST_MS = 8.64e15;
@@ -15,16 +15,16 @@ const ISO =
 /** `2026/11/29 01:44:45`, `2026.11.29T01:44`, also with single digits. */
 const YEAR_FIRST =
   /^(\d{4})[/.](\d{1,2})[/.](\d{1,2})(?:[Tt, ]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,12}))?)?)?\s*([Zz]|[+-]\d{2}(?::?\d{2})?)?$/;
-/** `29.11.2026 01:44:45`. With slashes nobody can tell day from month. */
+/** `29.11.2026 01:44:45`. With slashes, day and month would be ambiguous. */
 const DAY_FIRST =
   /^(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[Tt, ]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,12}))?)?)?\s*([Zz]|[+-]\d{2}(?::?\d{2})?)?$/;
 /** `20261129014445`, `202611290144`. */
 const DIGITS = /^(20\d{2}|19\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})?$/;
-/** Of a Dutch or Belgian meter (DSMR 5.0, TST): YYMMDDhhmmss, then S for summer time and W for winter time. */
+/** Dutch and Belgian meters (DSMR 5.0, TST): YYMMDDhhmmss, then S for summer time and W for winter time. */
 const DSMR = /^(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})([SW])$/;
 const EPOCH = /^[+-]?\d{1,20}(?:\.\d{1,12})?$/;
 
-/** ms since 1970 UTC from a number of seconds, ms, us or ns, told apart by size; null when it is no time at all. */
+/** ms since 1970 UTC from a number of seconds, ms, us or ns, distinguished by magnitude; null if it is not a time. */
 export function epochToMs(value: number): number | null {
   if (!Number.isFinite(value)) return null;
   const size = Math.abs(value);
@@ -34,9 +34,9 @@ export function epochToMs(value: number): number | null {
 }
 
 /**
- * ms since 1970 UTC from a number or a text; null when it cannot be understood.
- * @param zone of times that carry no offset
- * @param nearMs in the hour that a clock shows twice, the one nearer to this counts
+ * ms since 1970 UTC from a number or a text; null if invalid.
+ * @param zone of times without an offset
+ * @param nearMs in the hour that occurs twice at the end of summer time, the nearer time is used
  */
 export function parseTime(value: unknown, zone: ZoneOffset = UTC, nearMs?: number): number | null {
   if (typeof value === 'number')
@@ -55,7 +55,7 @@ export function parseTime(value: unknown, zone: ZoneOffset = UTC, nearMs?: numbe
   );
 }
 
-/** Whether a text has the form of a time, but says nothing of its zone. */
+/** Whether a value is a time without a zone or offset. */
 export function isLocalTime(value: unknown): boolean {
   const text = typeof value === 'number' || typeof value === 'string' ? String(value).trim() : '';
   const zoned = (ISO.exec(text) ?? YEAR_FIRST.exec(text) ?? DAY_FIRST.exec(text))?.[8];
@@ -70,7 +70,7 @@ export function isLocalTime(value: unknown): boolean {
   );
 }
 
-/** `2026-11-29T01:44:45.123Z`, with or without the fraction, which most software sends: without a regular expression. */
+/** `2026-11-29T01:44:45.123Z`, with or without the fraction. A fast path without a regular expression, because most software sends this form. */
 function usualIsoToMs(text: string): number | null {
   const { length } = text;
   if ((length !== 24 && length !== 20) || text.charCodeAt(length - 1) !== 0x5a) return null;
@@ -94,7 +94,7 @@ function usualIsoToMs(text: string): number | null {
   return wholeMs === null ? null : wholeMs + fractionMs;
 }
 
-/** A number of so many digits; NaN where there are others. */
+/** The number of `count` digits at `from`; NaN if one is not a digit. */
 function digitsAt(text: string, from: number, count: number): number {
   let value = 0;
   for (let at = from; at < from + count; at++) {
@@ -109,7 +109,7 @@ function isoToMs(text: string, zone: ZoneOffset, nearMs: number | undefined): nu
   const found = ISO.exec(text);
   if (found === null) return null;
   const [, year, month, day, hour, minute, second, fraction, offset] = found;
-  // Eight or fewer bare digits are as likely a count of seconds; a date alone must have its dashes.
+  // a date alone must have dashes, because eight digits may be a number of seconds
   if (hour === undefined && text.indexOf('-') !== 4) return null;
   return civilToMs(zone, nearMs, offset, year, month, day, hour, minute, second, fraction);
 }
@@ -133,7 +133,7 @@ function otherToMs(text: string, zone: ZoneOffset, nearMs: number | undefined): 
   return civilToMs(zone, nearMs, rest[5] === 'S' ? '+02' : '+01', `20${year}`, ...rest.slice(0, 5));
 }
 
-/** @param offset as sent; undefined: that of the zone */
+/** @param offset as sent; undefined: the zone's */
 function civilToMs(
   zone: ZoneOffset,
   nearMs: number | undefined,
@@ -161,7 +161,7 @@ function civilToMs(
   return minutes === null ? null : shownMs - minutes * 60_000;
 }
 
-/** The instant at which a clock of the zone shows `civilMs`. In the hour that does not exist, the clock was not put forward. */
+/** The instant at which a clock of the zone shows `civilMs`. In the hour skipped by summer time, winter time is assumed. */
 function localToMs(civilMs: number, zone: ZoneOffset, nearMs: number | undefined): number {
   const earlier = civilMs - zone(civilMs - 24 * HOUR_MS);
   const later = civilMs - zone(civilMs + 24 * HOUR_MS);

@@ -1,6 +1,6 @@
 /**
- * Decides whether a message on a desired topic is a push to take: authentic, for this gateway, with a version that was not seen,
- * and valid now. Writes nothing and reports nothing: the caller does, with what this says.
+ * Decides whether to accept a message on a desired topic as a push: it must be authentic, for this gateway, with a new
+ * version, and valid now. Writes and reports nothing; the caller acts on the result.
  */
 import type { Config } from '../config/index.ts';
 import { parseDuration } from '../config/units.ts';
@@ -29,10 +29,10 @@ import {
   verify,
 } from './verify.ts';
 
-/** What a push asks for; `remove`: an empty message takes the layer away. */
+/** Content of a push; `remove`: an empty message removes the layer. */
 export type Content = Pick<Claims, 'config' | 'patch' | 'rollback' | 'model'> & { readonly remove?: true };
 
-/** A push that was taken. */
+/** An accepted push. */
 export interface Taken {
   readonly push: NewPush;
   readonly content: Content;
@@ -41,18 +41,18 @@ export interface Taken {
 
 export type Admitted =
   | { readonly type: 'push' | 'dry-run'; readonly taken: Taken }
-  /** Refused without a trace on the disk. `waits`: to be looked at again when the clock of the gateway allows these times. */
+  /** Refused without a write to the disk. `waits`: to be checked again when the gateway's clock allows these times. */
   | {
       readonly type: 'refused';
       readonly layer: LayerName;
       readonly refusal: Refusal;
       readonly waits: Times | null;
     }
-  /** The agent ended too often while it read this push. */
+  /** The agent crashed too often while reading this push. */
   | { readonly type: 'harmful'; readonly push: NewPush }
-  /** The broker repeats a push that was handled. */
+  /** The broker repeated a push that was already handled. */
   | { readonly type: 'repeated' }
-  /** Takes a layer back that is not there. */
+  /** Removes a layer that does not exist. */
   | { readonly type: 'nothing' };
 
 export interface AdmissionParts {
@@ -74,9 +74,9 @@ export class Admission {
     const { payload } = message;
     const { life, local, keys, now, clockIsSet } = this.parts;
     const layer = this.layerOf(message);
-    if (message.bytes === 0) return this.takeBack(layer);
+    if (message.bytes === 0) return this.removal(layer);
     const digest = sha256(payload);
-    // Repeated by the broker, or delivered on the topic of the node before that of its fleet.
+    // repeated by the broker, or already delivered on the topic of the node
     if ((message.retained || layer !== 'node') && life.isHandled(layer, digest)) return { type: 'repeated' };
     const turnAway = (refusal: Refusal, waits: Times | null = null): Admitted => ({
       type: 'refused',
@@ -123,7 +123,7 @@ export class Admission {
     };
   }
 
-  /** A push to a fleet may also come on the node's own topic: its audience, which is signed, says what it is for. */
+  /** The layer of a push. A fleet push may also arrive on the node's topic; its signed audience decides. */
   private layerOf({ layer, payload }: Message): LayerName {
     const { base, remote_config } = this.parts.local;
     if (layer !== 'node' || payload.length === 0) return layer;
@@ -132,7 +132,7 @@ export class Admission {
     return group === undefined ? layer : `fleet:${group}`;
   }
 
-  private takeBack(layer: LayerName): Admitted {
+  private removal(layer: LayerName): Admitted {
     if (this.parts.life.running()[layer] === undefined) return { type: 'nothing' };
     const push: NewPush = { layer, version: null, kid: null, token: null, digest: sha256('') };
     return { type: 'push', taken: { push, content: { remove: true }, probationMs: DEFAULT_PROBATION_MS } };
@@ -148,4 +148,4 @@ export class Admission {
 }
 
 const NEWER = 'sign it again with a higher version';
-const CLOCK = 'it is taken as soon as the clock is set';
+const CLOCK = 'it is accepted when the clock is set';

@@ -1,4 +1,4 @@
-/** What pushes make of the layers, and the config that comes of it. Changes nothing. */
+/** Applies pushes to the layers and computes the resulting config. Changes nothing. */
 import { errorText, GatecastError } from '../errors.ts';
 import type { Content, Taken } from './admission.ts';
 import type { LayerName, Problem } from './contract.ts';
@@ -19,7 +19,7 @@ import { problem } from './verify.ts';
 export interface Candidate {
   /** The newest push of the candidate. */
   readonly taken: Taken;
-  /** Older pushes that it goes beyond. */
+  /** Older pushes of the batch, replaced by the newest. */
   readonly superseded: readonly NewPush[];
   readonly layers: Layers;
   readonly effective: Effective;
@@ -30,14 +30,14 @@ type Problems = Pick<Rejected, 'code' | 'problems'>;
 export interface CandidatesParts {
   readonly file: () => LocalFile;
   readonly groups: readonly string[];
-  /** What `rollback: true` goes back to; null: nothing. */
+  /** Layers that `rollback: true` restores; null: none. */
   readonly previous: () => Layers | null;
 }
 
 export class Candidates {
   constructor(private readonly parts: CandidatesParts) {}
 
-  /** The config that a batch comes to: all of it where that is valid, else one push after the other. */
+  /** The config after a batch: of all pushes if valid, otherwise of those that are valid one after the other. */
   async choose(
     batch: readonly Taken[],
     running: Layers,
@@ -78,12 +78,12 @@ export class Candidates {
     return { candidate, rejected };
   }
 
-  /** The layers with a push in them. */
+  /** The layers after a push. */
   fold(layers: Layers, { push, content }: Taken): { readonly layers: Layers } | Problems {
     if (content.rollback === true) {
       const previous = this.parts.previous();
       return previous === null
-        ? { code: 400, problems: [problem('rollback', 'there is no config before the present one')] }
+        ? { code: 400, problems: [problem('rollback', 'there is no previous config')] }
         : { layers: previous };
     }
     if (content.remove === true) {
@@ -115,7 +115,7 @@ export class Candidates {
   }
 }
 
-/** A push that brings a model may name no other one. */
+/** A push with a model must not name another model. */
 function checkModelName(given: JsonObject | undefined, model: Content['model']): Problems | null {
   const named = isObject(given?.model) ? given.model.name : undefined;
   if (model === undefined || named === undefined || named === model.name) return null;

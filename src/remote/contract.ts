@@ -1,18 +1,17 @@
 /**
- * The messages of remote config, shared by the gateway and the operator's commands: claims of a push, what a gateway
- * reports, codes, and the messages of a model's bytes. No I/O. Topics are in `mqtt/topics.ts`; the text is in
- * `docs/remote-config.md`.
+ * The messages of remote config, shared by the gateway and the operator's commands: claims of a push, reports, codes, and
+ * the messages of a model transfer. No I/O. Topics are in `mqtt/topics.ts`; see `docs/remote-config.md`.
  */
 import { z } from 'zod';
 import { parseDuration } from '../config/units.ts';
 import { MODEL_NAME } from '../model/manifest.ts';
 
-/** `typ` of the JWS header: a signature for one purpose is no signature for the other. */
+/** `typ` of the JWS header: a signature for one purpose is not valid for the other. */
 export const CONFIG_TYP = 'gatecast-config+jwt';
 export const REQUEST_TYP = 'gatecast-request+jwt';
 export const ALGORITHM = 'EdDSA';
 
-/** What a key may sign; the member `roles` of its JWK. Without it a key may sign all of them. */
+/** Kinds of messages that a key may sign: `roles` of its JWK. Without `roles`, all. */
 export const KEY_ROLES = ['config', 'model', 'request'] as const;
 export type KeyRole = (typeof KEY_ROLES)[number];
 
@@ -21,13 +20,13 @@ export const MAX_PUSH_BYTES = 512 * 1024;
 /** JSON nested deeper is refused. */
 export const MAX_PUSH_DEPTH = 32;
 export const DEFAULT_PROBATION = '10m';
-/** How far ahead of this gateway's clock `iat` may be, ms. */
+/** Maximum time by which `iat` may be ahead of this gateway's clock, ms. */
 export const CLOCK_TOLERANCE_MS = 300_000;
 
-/** A signed request may be valid for so long at most, ms. */
+/** Maximum validity of a signed request, ms. */
 export const MAX_REQUEST_LIFE_MS = 86_400_000;
 
-/** A model's bytes travel in chunks of this size; the last one is shorter. */
+/** Chunk size of a model transfer; the last chunk may be shorter. */
 export const CHUNK_BYTES = 64 * 1024;
 export const MAX_MODEL_BYTES = 64 * 1024 * 1024;
 /** Files of a model folder that a push may hold. */
@@ -50,7 +49,7 @@ export type Code = keyof typeof CODES;
 export const STATUSES = ['applying', 'probation', 'applied', 'rejected', 'rolled_back'] as const;
 export type Status = (typeof STATUSES)[number];
 
-/** What applying a change takes. */
+/** How a change is applied. */
 export const NEEDS = ['hot', 'reconnect', 'restart'] as const;
 export type Needs = (typeof NEEDS)[number];
 
@@ -65,7 +64,7 @@ const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hex digits');
 const version = z.int('must be a whole number').min(1, 'must be at least 1');
 /** Seconds since 1970, as in RFC 7519. */
 const seconds = z.number('must be seconds since 1970').min(0).max(253_402_300_799);
-/** What else stands in the folder of the models. */
+/** Names of other files in the folder of the models. */
 const RESERVED_NAME = /^slots\.json|\.tmp$/;
 const name = z
   .string()
@@ -78,9 +77,9 @@ export const modelClaimSchema = z
     name,
     /** Hash of the model's `manifest.json`, which holds the hashes of the other files. */
     manifest_sha256: sha256,
-    /** Of all files together. */
+    /** Total size of all files. */
     bytes: z.int().min(1).max(MAX_MODEL_BYTES, `must be at most ${MAX_MODEL_BYTES}`),
-    /** `mqtt`: the bytes come in chunks, `files` one after the other in their order; else the folder's https URL. */
+    /** `mqtt`: the files are sent in chunks, one after the other in the order of `files`; otherwise the folder's https URL. */
     source: z.union([
       z.literal('mqtt'),
       z
@@ -88,7 +87,7 @@ export const modelClaimSchema = z
         .max(2048)
         .regex(/^https:\/\/[^\s@]+$/, 'must be mqtt or an https URL'),
     ]),
-    /** Hash of each chunk, in order, so that a wrong one is found as it comes. Only with `source: mqtt`. */
+    /** Hash of each chunk, in order, to detect a wrong chunk on arrival. Only with `source: mqtt`. */
     chunks: z
       .array(sha256)
       .min(1)
@@ -99,8 +98,8 @@ export const modelClaimSchema = z
       .min(1)
       .max(MODEL_FILES.length),
     /**
-     * The network's answer to a fixed input (`model/golden.ts`), computed where the model was signed. Null where the
-     * model has no step graph.
+     * The network's output for a fixed input (`model/golden.ts`), computed when the model was signed. null if the model has no
+     * step graph.
      */
     golden: z
       .strictObject({
@@ -130,34 +129,34 @@ const probation = z
 
 const content = {
   version,
-  /** Echoed in what is reported. */
+  /** Echoed in reports. */
   token: z.string().max(256).optional(),
-  /** The whole remote layer. */
+  /** The complete remote layer. */
   config: jsonObject.optional(),
   /** A JSON merge patch (RFC 7396) on the remote layer. */
   patch: jsonObject.optional(),
-  /** Back to the config that was committed before the present one. */
+  /** Restores the previously committed config. */
   rollback: z.literal(true).optional(),
   model: modelClaimSchema.optional(),
   probation: probation.optional(),
-  /** Validate and report; nothing is applied and no version is used up. */
+  /** Only validates and reports; applies nothing and uses up no version. */
   dry_run: z.boolean().optional(),
 };
 
-const ONE_OF = 'must hold exactly one of `config`, `patch` and `rollback`, or a `model`';
+const ONE_OF = 'must contain exactly one of `config`, `patch` and `rollback`, or a `model`';
 function oneContent(
   claims: { config?: unknown; patch?: unknown; rollback?: unknown; model?: unknown },
   context: z.core.$RefinementCtx,
 ): void {
   const { config, patch, rollback, model } = claims ?? {};
   if (rollback !== undefined && model !== undefined)
-    context.addIssue({ code: 'custom', path: ['model'], message: 'does not go with `rollback`' });
+    context.addIssue({ code: 'custom', path: ['model'], message: 'cannot be used with `rollback`' });
   const given = [config, patch, rollback].filter((part) => part !== undefined).length;
   if (given > 1 || (given === 0 && model === undefined))
     context.addIssue({ code: 'custom', path: [], message: ONE_OF });
 }
 
-/** What is kept of a push that waits for its model. */
+/** Stored content of a push that waits for its model. */
 export const waitingSchema = z.object({
   config: jsonObject.optional(),
   patch: jsonObject.optional(),
@@ -185,7 +184,7 @@ export const requestClaimsSchema = z.strictObject({
   aud: z.string().max(512),
   iat: seconds,
   exp: seconds,
-  /** Greater than that of the last request of this key to this gateway. */
+  /** Greater than the version of the key's last request to this gateway. */
   version,
   verb: z.string().max(32),
   transaction: z
@@ -198,7 +197,7 @@ export const requestClaimsSchema = z.strictObject({
 export type RequestClaims = z.infer<typeof requestClaimsSchema>;
 
 export const problemSchema = z.object({ path: z.string(), text: z.string(), hint: z.string() });
-/** One wrong place: a dotted path of the push, what is wrong, what to do. */
+/** One problem: dotted path in the push, problem, hint. */
 export type Problem = z.infer<typeof problemSchema>;
 
 const outcome = {
@@ -212,40 +211,40 @@ const past = z.object({ version: z.number().nullable(), kid: z.string().nullable
 
 /** `<base>/<node>/config/reported`. Readers ignore members they do not know. */
 export const reportedSchema = z.object({
-  /** Of the push that was handled last. `status`, `version`, `kid` and `token` are its own. */
+  /** `status`, `version`, `kid` and `token` of the last handled push. */
   ...outcome,
   /** `node` or `fleet:<group>`; null before any push. */
   layer: z.string().nullable(),
   /** Present in the answer to a dry run, which is not retained. */
   dry_run: z.literal(true).optional(),
-  /** Hash of the config that the push asked for; null where it could not be computed. */
+  /** Hash of the requested config; null if it could not be computed. */
   attempted_hash: z.string().nullable(),
-  /** Hash of the config that runs now. */
+  /** Hash of the running config. */
   effective_hash: z.string(),
-  /** What a rollback goes back to: the config that was committed last. `version` null: the local file alone. */
+  /** The last committed config, which a rollback restores. `version` null: only the local file. */
   last_good: past,
-  /** The version that was rolled back, where `status` is `rolled_back`. */
+  /** The version that was rolled back, if `status` is `rolled_back`. */
   rolled_back_from: z.number().nullable(),
   errors: z.array(problemSchema),
   needs: z.enum(NEEDS).nullable(),
   /** When the status began, ISO 8601. */
   since: z.string(),
-  /** State of the config that runs, which a rejected push does not change. */
+  /** Status of the running config, which a rejected push does not change. */
   effective: z.object(outcome),
   /** Newest last, at most 8. */
   history: z.array(z.object({ ...outcome, layer: z.string(), at: z.string() })),
-  /** A model on its way here; `status` is `applying` meanwhile. */
+  /** The current model transfer, during which `status` is `applying`. */
   transfer: z.object({ model: z.string(), received: z.number(), bytes: z.number() }).nullable().optional(),
-  /** Pushes that were dropped unread because too many came at once, since the start. */
+  /** Number of pushes dropped unread since the start, because too many arrived at once. */
   dropped: z.number(),
 });
 export type Reported = z.infer<typeof reportedSchema>;
 
-/** `<base>/<node>/model/<name>/have`: how much of a pushed model has arrived; asks for the rest. */
+/** `<base>/<node>/model/<name>/have`: received and missing chunks of a pushed model. */
 export const haveSchema = z.object({
   manifest_sha256: sha256,
   chunks: z.number(),
-  /** First and last chunk of each missing range, both included; at most 64 ranges, the lowest first. */
+  /** First and last chunk of each missing range, inclusive; at most 64 ranges, ascending. */
   missing: z.array(z.tuple([z.number(), z.number()])),
   status: z.enum(['receiving', 'complete', 'refused']),
   reason: z.string().nullable(),

@@ -1,4 +1,4 @@
-/** Public keys that may sign pushes: a JWKS file or inline keys of the config -> keys by id. */
+/** Loads the public keys that may sign pushes, from a JWKS file or from the config. */
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { z } from 'zod';
@@ -24,7 +24,7 @@ const jwksSchema = z.object({
         crv: z.literal('Ed25519', 'must be Ed25519'),
         x: z.string().regex(/^[A-Za-z0-9_-]{43}$/, 'must be 32 bytes in base64url'),
         kid: z.string().min(1).max(128),
-        d: z.never('must not be there: a private key does not belong on a gateway').optional(),
+        d: z.never('must be absent: do not store a private key on a gateway').optional(),
         use: z.literal('sig', 'must be sig').optional(),
         alg: z.enum(['EdDSA', 'Ed25519']).optional(),
         roles: z.array(z.enum(KEY_ROLES)).min(1).optional(),
@@ -63,7 +63,7 @@ export function parseJwks(text: string, where: string): KeySet {
   if (!parsed.success) {
     const issues = parsed.error.issues.map(({ path, message }) => ({ path: path.join('.'), message }));
     const all = issues.map(({ path, message }) => `${path} ${message}`).join('; ');
-    throw invalid(`${where} is no set of Ed25519 public keys: ${all}`, issues);
+    throw invalid(`${where} is not a valid set of Ed25519 public keys: ${all}`, issues);
   }
   const found = parsed.data.keys.map(({ kid, x, roles }, at) => ({
     kid,
@@ -75,14 +75,14 @@ export function parseJwks(text: string, where: string): KeySet {
 
 function keySet(found: readonly PublicKey[], where: string): KeySet {
   const set = new Map(found.map((key) => [key.kid, key]));
-  if (set.size < found.length) throw invalid(`${where} holds a \`kid\` twice`, []);
+  if (set.size < found.length) throw invalid(`${where} contains a \`kid\` twice`, []);
   return set;
 }
 
 function readKeyFile(path: string): string {
   try {
     if (!statSync(path).isFile() || statSync(path).size > MAX_FILE_BYTES)
-      throw new Error(`is no file of at most ${MAX_FILE_BYTES} bytes`);
+      throw new Error(`is not a file of at most ${MAX_FILE_BYTES} bytes`);
     return readFileSync(path, 'utf8');
   } catch (cause) {
     throw new GatecastError('FILE_UNREADABLE', `remote_config.keys: ${path}: ${errorText(cause)}`, {
@@ -104,7 +104,7 @@ function publicKey(text: string, path: string): KeyObject {
     if (key.asymmetricKeyType !== 'ed25519') throw new Error(`is an ${key.asymmetricKeyType} key`);
     return key;
   } catch (cause) {
-    throw invalid(`${path} is no Ed25519 public key`, [{ path, message: errorText(cause) }], cause);
+    throw invalid(`${path} is not an Ed25519 public key`, [{ path, message: errorText(cause) }], cause);
   }
 }
 
@@ -114,8 +114,8 @@ function invalid(
   cause?: unknown,
 ): GatecastError {
   return new GatecastError('CONFIG_INVALID', message, {
-    hint: 'a JWKS of public keys is what `gatecast config keygen` writes beside the private key',
+    hint: '`gatecast config keygen` writes a JWKS of public keys next to the private key',
     issues,
-    ...(cause === undefined ? {} : { cause }),
+    cause,
   });
 }

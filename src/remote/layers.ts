@@ -1,6 +1,6 @@
 /**
- * Layers of the effective config: defaults < file < fleet groups in their order < node < local-only keys of the file. In a
- * remote layer `streams` is an object keyed by rule id; null removes what is below. The file is never changed. No I/O.
+ * Layers of the effective config: defaults < file < fleet groups in order < node < local-only keys of the file. In a remote
+ * layer `streams` is an object keyed by rule id; null removes a value of a lower layer. The file is never changed. No I/O.
  */
 import { type Config, configHash, ruleIds, validateConfig } from '../config/index.ts';
 import { jsonSchema } from '../config/issues.ts';
@@ -9,10 +9,10 @@ import type { Code, LayerName, Problem } from './contract.ts';
 import { isObject, type JsonObject, mergePatch } from './merge-patch.ts';
 import { problem } from './verify.ts';
 
-/** By layer name; a layer that is not there changes nothing. */
+/** By layer name; absent layers change nothing. */
 export type Layers = Readonly<Record<string, JsonObject>>;
 
-/** Only the local file may set these, and what is below them. */
+/** Keys that only the local file may set, including nested keys. */
 export const LOCAL_ONLY = [
   'node',
   'base',
@@ -30,14 +30,14 @@ export const LOCAL_ONLY = [
   'requests.signed',
 ] as const;
 
-/** Names of the layers that count for a gateway, lowest first. */
+/** Names of a gateway's layers, lowest first. */
 export const layerOrder = (groups: readonly string[]): LayerName[] => [
   ...groups.map((group): LayerName => `fleet:${group}`),
   'node',
 ];
 
 export interface Effective {
-  /** As a config file would state it. */
+  /** In the form of a config file. */
   readonly document: JsonObject;
   readonly config: Config;
   readonly hash: string;
@@ -46,7 +46,7 @@ export interface Effective {
 export interface LocalFile {
   /** The file's plain data. */
   readonly document: JsonObject;
-  /** `GATECAST_DATA_DIR`, which goes before the file. */
+  /** `GATECAST_DATA_DIR`, which overrides the file. */
   readonly dataDir?: string | undefined;
 }
 
@@ -82,7 +82,7 @@ export function effectiveDocument(file: JsonObject, layers: Layers, order: reado
   return { ...withLocal, streams: isObject(rules) ? listOf(rules, file.streams) : rules };
 }
 
-/** What a push makes of its layer. */
+/** A layer after a push. */
 export function nextLayer(
   layer: JsonObject | undefined,
   { config, patch }: { readonly config?: JsonObject | undefined; readonly patch?: JsonObject | undefined },
@@ -91,18 +91,18 @@ export function nextLayer(
   if (patch === undefined) return layer ?? {};
   const merged = mergePatch(layer ?? {}, patch) as JsonObject;
   if (!isObject(patch.streams)) return merged;
-  // A rule that is taken away stays away, although the file has it.
+  // null is kept in the layer, because it must also remove the file's rule
   const removed = Object.entries(patch.streams).filter(([, rule]) => rule === null);
   const streams = { ...(isObject(merged.streams) ? merged.streams : {}), ...Object.fromEntries(removed) };
   return Object.keys(streams).length === 0 ? merged : { ...merged, streams };
 }
 
-/** Wrong places of a layer that no validation of the merged config would show; code 403 where a key is local-only. */
+/** Problems of a layer that validation of the merged config cannot find; code 403 for local-only keys. */
 export function checkLayer(
   given: JsonObject,
 ): { readonly code: Code; readonly problems: readonly Problem[] } | null {
   const local = LOCAL_ONLY.filter((path) => valueAt(given, path.split('.')) !== undefined).map((path) =>
-    problem(path, 'may be set in the local file only', 'leave it out of the push; change it on the gateway'),
+    problem(path, 'may be set in the local file only', 'remove it from the push; change it on the gateway'),
   );
   const wrong = checkStreams(given.streams);
   if (local.length > 0) return { code: 403, problems: [...local, ...wrong] };
@@ -126,16 +126,16 @@ function checkStreams(streams: unknown): Problem[] {
       return rule === null ? [] : [problem(`streams.${id}`, 'must be an object, or null to remove the rule')];
     return rule.id === undefined || rule.id === id
       ? []
-      : [problem(`streams.${id}.id`, `must be "${id}", as the rule is called`)];
+      : [problem(`streams.${id}.id`, `must be "${id}", the key of the rule`)];
   });
 }
 
-/** The issues of an invalid config as a push reports them. */
+/** Converts the issues of an invalid config to problems of a push. */
 export function problemsOf(issues: readonly Issue[]): Problem[] {
   return issues.map(({ path, message }) => {
     const [text = message, ...rest] = message.split(/; did you mean|\. Allowed here/);
     const hint = message.slice(text.length).replace(/^[;.] /, '');
-    return problem(path, text, rest.length > 0 ? hint : 'docs/config.md says what is allowed');
+    return problem(path, text, rest.length > 0 ? hint : 'see docs/config.md for allowed values');
   });
 }
 
@@ -148,8 +148,8 @@ export interface KeyOrigin {
 }
 
 /**
- * Every key of the effective config with its value, as a file would state it, and where the value comes from.
- * @param dataDir of the environment; left out where the file decides
+ * Every key of the effective config with its value, in the form of a config file, and the origin of the value.
+ * @param dataDir from the environment; omitted: from the file
  */
 export function keyOrigins(
   file: JsonObject,
@@ -202,7 +202,7 @@ function withoutStreams(tree: JsonObject): JsonObject {
   return rest;
 }
 
-/** Ids of the rules of a list that nobody has checked. */
+/** Ids of the rules of an unvalidated list. */
 function rawIds(streams: unknown): string[] {
   if (!Array.isArray(streams)) return [];
   return ruleIds(
@@ -220,7 +220,7 @@ function rulesById(streams: unknown): JsonObject {
   );
 }
 
-/** The rules of the file in its order, then the new ones; each states its id, so that it is the same in every layer. */
+/** The file's rules in order, then the new ones, all with explicit ids, so that ids are the same in every layer. */
 function listOf(rules: JsonObject, fileStreams: unknown): unknown[] {
   const first = rawIds(fileStreams).filter((id) => Object.hasOwn(rules, id));
   const names = [...first, ...Object.keys(rules).filter((id) => !first.includes(id))];
@@ -245,7 +245,7 @@ function valueAt(tree: unknown, path: readonly string[]): unknown {
   return value;
 }
 
-/** `tree` with the value at a path; undefined takes the key away. Where the way there is blocked, `tree` as it is. */
+/** Sets the value at a path; undefined removes the key. Returns `tree` unchanged if a parent is not an object. */
 function withValue(tree: JsonObject, path: readonly string[], value: unknown): JsonObject {
   const [key = '', ...rest] = path;
   const inner = tree[key];

@@ -1,7 +1,7 @@
 /**
- * JSON merge patch (RFC 7396). Own code: the packages of the registry with this algorithm had no release for years, and
- * the one in wide use changes its input. Neither `target` nor `patch` is changed; the result may share parts with both.
- * Prototype keys never get here (`strict-json.ts`), and are skipped all the same.
+ * JSON merge patch (RFC 7396). Implemented here because the available packages had no release for years, and the popular
+ * one modifies its input. Does not change `target` or `patch`; the result may share parts with both. Prototype keys are
+ * already refused by `strict-json.ts`, and skipped here too.
  */
 import { isPoisonKey } from '../ingest/stream-name.ts';
 

@@ -1,6 +1,6 @@
 /**
- * Whether a model that came with a push may run here: its manifest, its network, the inputs that it takes, and its golden
- * vector, computed on this processor in a process of its own.
+ * Checks whether a pushed model can run on this gateway: its manifest, network and inputs, and its golden vector, computed
+ * in a child process.
  */
 import { errorText, GatecastError } from '../errors.ts';
 import { externalTensors, hasLoop } from '../model/external-data.ts';
@@ -12,10 +12,10 @@ import { type TrialLimits, type TrialShape, tryInChild } from '../model/trial.ts
 import type { ModelClaim, Problem } from './contract.ts';
 import { problem } from './verify.ts';
 
-/** The golden vector has to be there by then, and within this memory. */
+/** Limits for computing the golden vector. */
 const LIMITS: TrialLimits = { timeMs: 60_000, memoryMb: 512 };
 
-/** A step holds up everything else of the agent. */
+/** Maximum duration of a step, which blocks the agent. */
 const MOST_STEP_MS = 200;
 
 export type Trial = (step: Uint8Array, limits: TrialLimits) => Promise<TrialShape>;
@@ -39,7 +39,7 @@ export async function checkModel(
     const text = Buffer.from(files.get(MANIFEST_FILE) ?? '').toString('utf8');
     const manifest = parseManifest(text, `model '${claim.name}'`);
     if (manifest.name !== claim.name)
-      return wrong('model.name', `is ${claim.name}, but its manifest says ${manifest.name}`);
+      return wrong('model.name', `is ${claim.name}, but the manifest has ${manifest.name}`);
     const weights = files.get(WEIGHTS_FILE) ?? null;
     const step = files.get(STEP_FILE) ?? null;
     for (const [name, bytes, entry] of [
@@ -54,17 +54,21 @@ export async function checkModel(
       claim.files.find(({ name }) => files.get(name) === bytes)?.sha256 ?? '';
     loadModel(verifyModel(model, `model '${claim.name}'`, hashOf), features);
     if (step === null || claim.golden === null)
-      return wrong('model.golden', 'is missing: nothing shows that this processor computes the model right');
+      return wrong('model.golden', 'is missing: it is needed to check the results of this processor');
     if (externalTensors(step).length > 0)
-      return wrong('model', 'keeps numbers in other files', 'save step.onnx as one file');
+      return wrong('model', 'stores tensors in other files', 'save step.onnx as one file');
     if (hasLoop(step))
-      return wrong('model', 'has a loop, whose end depends on the readings', 'unroll the loop of step.onnx');
+      return wrong(
+        'model',
+        'has a loop, whose length may depend on the readings',
+        'unroll the loop of step.onnx',
+      );
     const shape = await trial(step, LIMITS);
     if (shape.wrong !== null) return wrong('model', shape.wrong);
     if (shape.stepMs > MOST_STEP_MS)
       return wrong(
         'model',
-        `takes ${Math.round(shape.stepMs)} ms a step here; at most ${MOST_STEP_MS} are allowed`,
+        `takes ${Math.round(shape.stepMs)} ms per step here; at most ${MOST_STEP_MS} are allowed`,
       );
     const { inputs, hidden, leads, stateRows } = manifest.dimensions;
     if (
@@ -73,13 +77,13 @@ export async function checkModel(
       shape.leads !== leads ||
       shape.layers !== stateRows
     )
-      return wrong('model', 'has a step.onnx of other dimensions than its manifest says');
+      return wrong('model', 'has a step.onnx whose dimensions differ from the manifest');
     const difference = goldenDifference(claim.golden.output, shape.golden, claim.golden.tolerance);
     if (difference !== null)
       return wrong(
         'model.golden',
-        `its answer on this processor ${difference}`,
-        'the runtime or the processor computes another result; do not use the model here',
+        `the output on this processor ${difference}`,
+        'the runtime or the processor computes a different result; do not use the model here',
       );
     return { files: model, problem: null };
   } catch (error) {

@@ -1,4 +1,4 @@
-/** What a push says of the model that comes with it: names, sizes and hashes of its files, and its golden vector. */
+/** The claim of a pushed model: names, sizes and hashes of its files, and its golden vector. */
 import { STEP_FILE } from '../model/manifest.ts';
 import { tryInChild } from '../model/trial.ts';
 import { sha256 } from '../system/files.ts';
@@ -7,16 +7,16 @@ import { CHUNK_BYTES, MODEL_FILES, type ModelClaim } from './contract.ts';
 /** Files of a model by name. */
 export type ModelBytes = ReadonlyMap<(typeof MODEL_FILES)[number], Uint8Array>;
 
-/** How far a gateway's answer may be from the golden vector, relative to its largest number. Integer products are exact. */
+/** Tolerance of the golden vector, relative to its largest number. Integer products are exact. */
 const TOLERANCE = 0.02;
 
-/** All bytes of a model in the order in which they travel. */
+/** All bytes of a model, in the order of the transfer. */
 export const bytesOf = (files: ModelBytes): Uint8Array =>
   Buffer.concat(MODEL_FILES.flatMap((name) => files.get(name) ?? []));
 
 /**
  * @param source `mqtt`, or the https URL of the folder that holds the files
- * @throws GatecastError MODEL_INVALID where the step graph cannot be run
+ * @throws GatecastError MODEL_INVALID if the step graph cannot be run
  */
 export async function modelClaim(
   name: string,

@@ -1,11 +1,11 @@
-/** One file of a pushed model from an https server: bounded in size and time, and never from anything but https. */
+/** Downloads a file of a pushed model from an https server, with limits of size and time. */
 import type { IncomingMessage } from 'node:http';
 import { get } from 'node:https';
 import { errorText } from '../errors.ts';
 
 export interface Download {
   readonly url: string;
-  /** The file has so many; a server that sends more or fewer is refused. */
+  /** Expected size; a file of another size is refused. */
   readonly bytes: number;
   readonly signal: AbortSignal;
   readonly write: (at: number, bytes: Uint8Array) => Promise<void>;
@@ -29,21 +29,21 @@ export interface DownloadLimits {
 export const DOWNLOAD_LIMITS: DownloadLimits = { idleMs: 30_000, totalMs: 30 * 60_000 };
 const MOST_REDIRECTS = 5;
 
-/** URL of a model's file below the folder that was signed. */
+/** URL of a model's file in the signed folder. */
 export function fileUrl(folder: string, name: string): string {
   const url = new URL(folder);
   url.pathname = `${url.pathname.replace(/\/+$/, '')}/${name}`;
   return url.href;
 }
 
-/** @returns why it failed, or null. Rejects only with errors of `write`. */
+/** @returns the failure, or null. Rejects only with errors of `write`. */
 export async function download(
   { url, bytes, signal, write, ca }: Download,
   limits: DownloadLimits = DOWNLOAD_LIMITS,
 ): Promise<DownloadFailure | null> {
   const idle = new AbortController();
   const startIdle = (): NodeJS.Timeout =>
-    setTimeout(() => idle.abort(new Error(`no byte came for ${limits.idleMs / 1000} s`)), limits.idleMs);
+    setTimeout(() => idle.abort(new Error(`no data for ${limits.idleMs / 1000} s`)), limits.idleMs);
   let idleTimer = startIdle();
   const total = AbortSignal.timeout(limits.totalMs);
   const stop = AbortSignal.any([signal, idle.signal, total]);
@@ -71,7 +71,7 @@ export async function download(
     return { reason: `cannot be fetched: ${errorText(stop.aborted ? stop.reason : error)}`, again: true };
   } finally {
     clearTimeout(idleTimer);
-    // Ends a body that was not read to its end.
+    // aborts a body that was not read to its end
     idle.abort();
   }
 }
@@ -89,11 +89,11 @@ async function follow(
     response.resume();
     const { location } = headers;
     if (status < 300 || status > 399 || location === undefined)
-      return { reason: `the server answers ${status}`, again: status >= 500 || status === 429 };
+      return { reason: `the server answered with status ${status}`, again: status >= 500 || status === 429 };
     const next = URL.parse(location, url);
     if (next?.protocol !== 'https:')
       return {
-        reason: `the server redirects to ${next?.protocol ?? 'something that is no URL'}, not to https:`,
+        reason: `the server redirects to ${next?.protocol ?? 'an invalid URL'}, not to https:`,
         again: false,
       };
     url = next.href;

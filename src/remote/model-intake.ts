@@ -1,6 +1,6 @@
 /**
- * Takes the files of a pushed model, in chunks over MQTT or from an https server, checks them, and puts the model into the
- * registry. One model at a time. A transfer goes on after a restart where it was: what is on disk is hashed again.
+ * Receives the files of a pushed model, in chunks over MQTT or from an https server, checks them, and saves the model in the
+ * registry. One model at a time. A transfer resumes after a restart: the stored chunks are verified by their hashes.
  */
 import { readdirSync, readFileSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,7 +17,7 @@ import { download, fileUrl } from './model-download.ts';
 import { ModelPart, placesOf } from './model-part.ts';
 import { problem } from './verify.ts';
 
-/** Why a model is not taken. */
+/** Why a model is refused. */
 export interface ModelRefusal {
   readonly code: Code;
   readonly problem: Problem;
@@ -29,29 +29,29 @@ export interface ModelProgress {
   readonly bytes: number;
 }
 
-/** Models that come with pushes, as remote config sees them. */
+/** Interface of remote config to pushed models. */
 export interface Models {
-  /** Whether this very model is in the registry, undamaged. */
+  /** Whether exactly this model is in the registry, undamaged. */
   isHere(claim: ModelClaim): boolean;
-  /** Whether its transfer may begin. */
+  /** Why the transfer cannot start; null if it can. */
   refusal(claim: ModelClaim): ModelRefusal | null;
-  /** Begins the transfer, or goes on with it. An earlier transfer ends without a word. */
+  /** Starts or resumes the transfer. Ends an earlier transfer without calling its `done`. */
   receive(claim: ModelClaim, before: BeforeCheck, done: (refused: ModelRefusal | null) => void): void;
-  /** Ends a transfer. What has arrived is removed. */
+  /** Ends the transfer and removes the received data. */
   cancel(): void;
   progress(): ModelProgress | null;
   remove(name: string): void;
-  /** Removes what an interrupted run left, but for the transfer that goes on. */
+  /** Removes the remains of interrupted transfers, except the given one. */
   tidy(keep: ModelClaim | null): void;
-  /** Ends a transfer; what has arrived stays. */
+  /** Ends the transfer and keeps the received data. */
   stop(): Promise<void>;
 }
 
-/** Called when all bytes are there. @returns why the model is not even looked at, or null */
+/** Called when all bytes have arrived. @returns why the model is not checked, or null */
 export type BeforeCheck = () => ModelRefusal | null;
 
 export interface ModelIntakeParts {
-  /** Holds what has arrived of a model; nothing else is in it. */
+  /** Folder for partly received models. */
   readonly folder: string;
   readonly registry: Pick<ModelRegistry, 'dataFolder' | 'has' | 'folderOf' | 'open' | 'add' | 'remove'>;
   readonly features: FeatureSizes;
@@ -60,25 +60,25 @@ export interface ModelIntakeParts {
   readonly have: (name: string, have: Have) => void;
   /** `wantsChunks` has changed. */
   readonly changed: () => void;
-  /** PEM file of the authorities trusted for https sources; left out: the well-known ones. */
+  /** PEM file of the authorities trusted for https sources; omitted: Node's built-in ones. */
   readonly ca?: string | undefined;
-  /** Computes the golden vector; a test brings its own. */
+  /** Computes the golden vector; replaced in tests. */
   readonly trial?: Trial;
   /** Free bytes of the disk that holds a folder. */
   readonly freeBytes?: (folder: string) => number;
 }
 
-/** Left free on the disk, bytes. */
+/** Disk space to leave free, bytes. */
 const SPARE_BYTES = 16 * 1024 * 1024;
-/** What is missing is asked for so often while chunks come, and so often while none come, ms. */
+/** Intervals of requests for missing chunks, while chunks arrive and while none arrive, ms. */
 const ASK_MS = 500;
 const ASK_AGAIN_MS = 5000;
-/** Chunks that are looked at in a second; those beyond it are asked for again. */
+/** Maximum number of chunks processed per second; further ones are dropped and requested again. */
 const MOST_A_SECOND = 64;
-/** Chunks that wait to be written. */
+/** Maximum number of chunks waiting to be written. */
 const MOST_WAITING = 32;
 const MOST_RANGES = 64;
-/** A transfer of which nothing came for so long is given up, ms. */
+/** A transfer without data for this long is aborted, ms. */
 const GIVE_UP_MS = 24 * 3_600_000;
 const MAX_CA_BYTES = 1024 * 1024;
 const DOWNLOAD_ATTEMPTS = 6;
@@ -86,7 +86,7 @@ const FIRST_PAUSE_MS = 2000;
 
 export class ModelIntake implements Models {
   private transfer: Transfer | null = null;
-  /** Resolves when transfers that were ended have let go of their files. */
+  /** Resolves when ended transfers have closed their files. */
   private ending: Promise<void> = Promise.resolve();
 
   constructor(private readonly parts: ModelIntakeParts) {}
@@ -116,11 +116,7 @@ export class ModelIntake implements Models {
     if (registry.has(name) && this.isSound(name))
       return {
         code: 400,
-        problem: problem(
-          'model.name',
-          `there is another model '${name}' on this gateway`,
-          'give it another name',
-        ),
+        problem: problem('model.name', `another model '${name}' is on this gateway`, 'use another name'),
       };
     try {
       makeFolder(folder, PRIVATE_FOLDER);
@@ -128,8 +124,8 @@ export class ModelIntake implements Models {
       const needed = 2 * bytes - held + SPARE_BYTES;
       const free = freeBytes(folder);
       if (free >= needed) return null;
-      const text = `needs ${mb(needed)} MB of free disk, ${mb(free)} MB are there`;
-      return { code: 503, problem: problem('model.bytes', text, 'free some disk of the gateway') };
+      const text = `needs ${mb(needed)} MB of free disk space, ${mb(free)} MB are available`;
+      return { code: 503, problem: problem('model.bytes', text, 'free disk space on the gateway') };
     } catch (error) {
       return cannotStore(error);
     }
@@ -148,7 +144,7 @@ export class ModelIntake implements Models {
     this.parts.changed();
   }
 
-  /** A chunk came. */
+  /** Handles a received chunk. */
   chunk(name: string, number: number, payload: Uint8Array): void {
     this.transfer?.chunk(name, number, payload);
   }
@@ -199,13 +195,13 @@ export class ModelIntake implements Models {
 }
 
 class Transfer {
-  /** Bytes that are here and right. */
+  /** Number of received and verified bytes. */
   received = 0;
   private part: ModelPart | null = null;
-  /** By chunk: whether it is here. Empty until what is on disk has been hashed. */
+  /** Whether each chunk has been received. Empty until the stored data are verified. */
   private have: boolean[] = [];
   private waiting = 0;
-  /** Writes are done one after the other. */
+  /** Chain of writes, one after the other. */
   private work: Promise<void> = Promise.resolve();
   private ended = false;
   private readonly abort = new AbortController();
@@ -230,7 +226,7 @@ class Transfer {
     this.work = this.start().catch((error: unknown) => this.refuse(cannotStore(error)));
   }
 
-  /** @param remove what has arrived */
+  /** @param remove whether to remove the received data */
   async end(remove: boolean): Promise<void> {
     this.ended = true;
     this.cancelAsk();
@@ -255,7 +251,7 @@ class Transfer {
     have[number] = true;
     this.cameMs = nowMs;
     this.waiting += 1;
-    // The payload is the connection's own buffer, which goes on to other messages.
+    // copied, because the connection reuses the payload's buffer
     const bytes = Uint8Array.from(payload);
     this.work = this.work
       .then(async () => {
@@ -291,7 +287,7 @@ class Transfer {
     return Math.min(CHUNK_BYTES, this.claim.bytes - chunk * CHUNK_BYTES);
   }
 
-  /** Says what is missing: soon after something came, else now and then, for a sender that has just connected. */
+  /** Requests missing chunks: soon after a chunk arrived, otherwise periodically, for senders that connect later. */
   private ask(): void {
     if (this.ended) return;
     const nowMs = this.parts.clock.monotonic();
@@ -300,7 +296,7 @@ class Transfer {
         code: 503,
         problem: problem(
           'model',
-          `has not arrived: ${this.received} of ${this.claim.bytes} bytes came`,
+          `has not arrived: received ${this.received} of ${this.claim.bytes} bytes`,
           SEND_HINT,
         ),
       });
@@ -348,7 +344,7 @@ class Transfer {
           if (await part.holds(file, file.sha256)) break;
           return this.refuse({
             code: 400,
-            problem: problem(where, `${file.name} is not the file that was signed: its hash differs`),
+            problem: problem(where, `${file.name} does not match its signed hash`),
           });
         }
         this.parts.log.warn('model not fetched', { file: file.name, reason: failure.reason, attempt });
@@ -375,7 +371,7 @@ class Transfer {
     });
   }
 
-  /** All bytes are here. */
+  /** All bytes have arrived: checks and saves the model. */
   private async complete(): Promise<void> {
     const { part, claim, parts } = this;
     if (this.ended || part === null) return;
@@ -388,18 +384,18 @@ class Transfer {
       if (hash !== file.sha256)
         return this.refuse({
           code: 400,
-          problem: problem('model.files', `${file.name} is not the file that was signed: its hash differs`),
+          problem: problem('model.files', `${file.name} does not match its signed hash`),
         });
       files.set(file.name, bytes);
     }
     const checked = await checkModel(claim, files, parts.features, parts.trial);
     if (this.ended) return;
     if (checked.problem !== null) return this.refuse({ code: 400, problem: checked.problem });
-    // One that is there already is damaged, or this would not have begun.
+    // an existing model of this name is damaged; otherwise the transfer would have been refused
     parts.registry.remove(claim.name);
     removeHalfWritten(parts.registry.dataFolder, claim.name);
     await parts.registry.add(checked.files);
-    // Ended meanwhile: nobody else would remove it.
+    // ended meanwhile: remove the model, because no other code will
     if (this.ended) return parts.registry.remove(claim.name);
     await part.remove();
     this.part = null;
@@ -418,7 +414,7 @@ class Transfer {
     this.say('refused', `${path} ${text}`);
     const { part } = this;
     this.part = null;
-    // A disk that takes nothing does not remove it either: the next start does.
+    // if the disk is full or broken, the next start removes the file
     void part
       ?.remove()
       .catch(() => {})
@@ -443,7 +439,7 @@ function rangesOf(have: readonly boolean[]): [number, number][] {
   return ranges;
 }
 
-/** What a crash in the middle of writing a model leaves. */
+/** Removes the remains of a crash while a model was written. */
 function removeHalfWritten(folder: string | null, name: string): void {
   for (const entry of folder === null ? [] : entriesOf(folder))
     if (entry.startsWith(`${name}.`) && /^\.(?:\d+|old)\.tmp$/.test(entry.slice(name.length)))
@@ -473,5 +469,5 @@ const cannotStore = (error: unknown): ModelRefusal => ({
 });
 
 const mb = (bytes: number): number => Math.ceil(bytes / 1024 / 1024);
-const SEND_HINT = 'go on with `gatecast config push --resume`';
+const SEND_HINT = 'continue with `gatecast config push --resume`';
 const URL_HINT = 'put the files of the model folder there, and push again';

@@ -1,6 +1,6 @@
 /**
- * The file that a pushed model's bytes gather in: all files of the model one after the other. Its name is a hash that was
- * signed. What is in it after a crash or a power cut is found out by hashing, never believed.
+ * The file that collects the bytes of a pushed model, all its files one after the other. Its name is a signed hash. After a
+ * crash or power cut, its content is verified by hashes.
  */
 import { createHash } from 'node:crypto';
 import { type FileHandle, open, rm } from 'node:fs/promises';
@@ -45,7 +45,7 @@ export class ModelPart {
     return new ModelPart(path, file);
   }
 
-  /** What is there of a span; shorter than asked for where the file ends before. */
+  /** Reads a span; the result is shorter if the file ends before. */
   async read({ at, bytes }: Span): Promise<Uint8Array> {
     const buffer = new Uint8Array(bytes);
     let done = 0;

@@ -1,6 +1,6 @@
 /**
- * Where remote config begins: before the agent starts, the state of pushes is read, the start is counted, and the
- * effective config is made. Whatever is found there, the local file alone is always runnable.
+ * Opens remote config before the agent starts: reads the state of pushes, counts the start, and computes the effective
+ * config. Falls back to the local file, which is always valid.
  */
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,16 +17,16 @@ export interface RemoteStart {
   /** Hash of `config`. */
   readonly hash: string;
   readonly life: PushLife;
-  /** Whether a candidate runs. */
+  /** Whether the config is a candidate. */
   readonly onTrial: boolean;
-  /** Null: all is well. */
+  /** null: none. */
   readonly problem: string | null;
 }
 
 /** `<data_dir>/remote` */
 export const remoteFolder = (dataDir: string): string => join(dataDir, 'remote');
 
-/** Layers and states hold nothing secret, but nobody else has business there. */
+/** Permissions of the files: not secret, but only the agent needs them. */
 const MODE = 0o600;
 
 /** A folder on disk; made when first written to. */
@@ -64,11 +64,11 @@ export function openRemote(folder: Folder, file: LocalFile, local: Config, now: 
   const found = attempt(file, layers, order);
   if (!('reason' in found)) return { ...found, life, onTrial: false, problem: damage };
   const alone = effectiveConfig(file, {}, order);
-  const reason = `the remote layers do not fit the local file, which runs alone: ${found.reason}`;
+  const reason = `the remote layers are invalid on the local file, which applies alone: ${found.reason}`;
   return { config: alone.config, hash: alone.hash, life, onTrial: false, problem: reason };
 }
 
-/** The layers that a start would run with, without counting one: for commands that only look. */
+/** The layers of the next start, without counting a start; for read-only commands. */
 export function readLayers(folder: Folder): Layers {
   const state = new PushState(folder);
   const { phase, candidate, current } = state.now;

@@ -1,50 +1,50 @@
-/** Decides whether a config that was applied may stay. Pure. */
+/** Decides whether an applied config is committed or rolled back. Pure. */
 import type { Push } from './push-state.ts';
 
-/** The agent's state, as far as probation looks at it. */
+/** The agent's state that probation checks. */
 export interface Vitals {
   readonly connected: boolean;
   readonly streams: readonly {
     readonly name: string;
     /**
-     * When its last forecast was published, ms of the monotonic clock. Before the first forecast of this run: when its last
-     * reading came, or the start of the run for a stream that was in use when the former run ended. Null: none of these.
+     * Monotonic time of its last published forecast, ms. Before the first forecast of this run: the time of its last reading,
+     * or the start of the run if it was active when the previous run ended. null: none of these.
      */
     readonly activeMs: number | null;
-    /** Null: not yet known. */
+    /** null: not yet known. */
     readonly intervalMs: number | null;
-    /** How many it has had in this run. */
+    /** Number of forecasts in this run. */
     readonly forecasts: number;
   }[];
   readonly rssMb: number;
   /** Ids of the raised alerts that a config must not raise. */
   readonly alerts: readonly string[];
-  /** How often the model's step failed in this run. */
+  /** Number of failed model steps in this run. */
   readonly stepFailures: number;
-  /** Why the configured model does not forecast; null: it does. */
+  /** Why the configured model is not used; null if it is. */
   readonly modelProblem: string | null;
 }
 
-/** What the live score says of a pushed model. */
+/** Verdict on a pushed model from its live score. */
 export interface ModelVerdict {
-  /** `wait`: too few forecasts have met their readings. */
+  /** `wait`: too few forecasts have been scored. */
   readonly type: 'wait' | 'confirm' | 'rollback';
   readonly reason: string;
 }
 
 export interface Trial {
-  /** Right before the config was applied; after a restart: right after it. */
+  /** State just before the config was applied; after a restart: just after it. */
   readonly before: Vitals;
-  /** The change takes a rule away on purpose, and its streams with it. */
+  /** The change removes a rule, so its streams end. */
   readonly ruleGone: boolean;
-  /** The change brings another model. */
+  /** The change sets another model. */
   readonly otherModel: boolean;
-  /** False after a restart of an agent with many streams: `before` then names some of them only. */
+  /** false after a restart with many streams: `before` then contains only some of them. */
   readonly allStreams: boolean;
   /** ms of the monotonic clock. */
   readonly sinceMs: number;
   readonly lengthMs: number;
-  /** Since when there is no connection; null: there is one. */
+  /** When the connection was lost; null: connected. */
   readonly lostSinceMs: number | null;
 }
 
@@ -54,26 +54,26 @@ export interface Verdict {
   readonly failed: string | null;
 }
 
-/** Memory may grow by this share of what it was, and by this much in any case, MB. */
+/** Allowed growth of memory: to this multiple, or by this many MB, whichever is larger. */
 const MEMORY_SHARE = 1.5;
 const MEMORY_MB = 96;
-/** Of the streams that were in use, so many must have forecasts. */
+/** Share of the active streams that must still have forecasts. */
 const STREAM_SHARE = 0.9;
-/** A stream that forecasts more rarely than this share of its intervals counts as one that has no forecasts. */
+/** Minimum number of forecasts per interval for a stream that counts as forecasting. */
 const PACE = 0.5;
-/** A probation lasts at most so many times its length, for streams whose interval is long, or for the score of a model. */
+/** Maximum duration of a probation, in multiples of its length, for streams with a long interval or the score of a model. */
 export const PATIENCE = 3;
 
-/** A stream is in use while its last forecast, or reading, is not older than this many intervals. */
+/** A stream is active if its last forecast or reading is not older than this many intervals. */
 export const ACTIVE_INTERVALS = 3;
 
-/** Names of streams that are kept over a restart. */
+/** Maximum number of stream names saved over a restart. */
 const MAX_KEPT = 200;
 
 type Baseline = Push['baseline'];
 type About = Pick<Trial, 'sinceMs' | 'lengthMs' | 'otherModel'>;
 
-/** What a restart must not lose of the state before it. */
+/** The part of the state that is saved over a restart. */
 export function baselineOf({ streams, rssMb, alerts }: Vitals, ruleGone: boolean, nowMs: number): Baseline {
   const names = streams
     .filter(
@@ -84,7 +84,7 @@ export function baselineOf({ streams, rssMb, alerts }: Vitals, ruleGone: boolean
   return { streams: names.slice(0, MAX_KEPT), rssMb, alerts: [...alerts], ruleGone };
 }
 
-/** @param before right before the change was applied */
+/** @param before state just before the change was applied */
 export const trialOf = (before: Vitals, ruleGone: boolean, about: About): Trial => ({
   before,
   ruleGone,
@@ -93,7 +93,7 @@ export const trialOf = (before: Vitals, ruleGone: boolean, about: About): Trial 
   ...about,
 });
 
-/** @param now right after the restart: stands for what was not kept */
+/** @param now state just after the restart, used for values that were not saved */
 export function trialAfterRestart(baseline: Baseline, now: Vitals, about: About): Trial {
   const { streams = [], rssMb = now.rssMb, alerts = now.alerts, ruleGone = false } = baseline ?? {};
   const before: Vitals = {
@@ -107,10 +107,10 @@ export function trialAfterRestart(baseline: Baseline, now: Vitals, about: About)
   return { ...trialOf(before, ruleGone, about), allStreams: streams.length < MAX_KEPT };
 }
 
-/** How long a connection may be away: a quarter of probation, between 2 s and 30 s. */
+/** Maximum duration of a lost connection: a quarter of probation, between 2 s and 30 s. */
 const graceMs = (lengthMs: number): number => Math.min(30_000, Math.max(2000, lengthMs / 4));
 
-/** @param model of a trial that brings another model; left out: what is said of the model does not count */
+/** @param model verdict on a changed model; omitted: the model is not checked */
 export function judge(trial: Trial, now: Vitals, monotonicMs: number, model?: ModelVerdict): Verdict {
   const { before, sinceMs, lengthMs } = trial;
   const lostSinceMs = now.connected ? null : (trial.lostSinceMs ?? monotonicMs);
@@ -137,9 +137,9 @@ export function judge(trial: Trial, now: Vitals, monotonicMs: number, model?: Mo
 }
 
 /**
- * Whether too few streams have forecasts. Expected are streams that were in use before. One that is still there must have had
- * at least half of the forecasts of its interval. One that is gone may have another name now: any new stream that forecasts
- * stands for it. `waits`: a stream of a long interval has had no forecast yet, and may still have one in time.
+ * Describes the missing forecasts if too few of the earlier active streams still have forecasts. An existing stream needs at
+ * least half of the forecasts for its interval. A stream that no longer exists may have been renamed, so any new stream with
+ * forecasts counts for it. `waits`: a stream with a long interval has no forecast yet, but may still get one in time.
  */
 function silentStreams(
   { before, ruleGone, allStreams, sinceMs, lengthMs }: Trial,
@@ -152,7 +152,7 @@ function silentStreams(
     const { name, activeMs } = stream;
     const still = after.get(name);
     if (activeMs === null || (ruleGone && still === undefined)) return [];
-    // The change may make the interval longer.
+    // the change may have increased the interval
     const intervalMs = Math.max(stream.intervalMs ?? 0, still?.intervalMs ?? 0);
     const wasActive = sinceMs - activeMs <= ACTIVE_INTERVALS * (stream.intervalMs ?? intervalMs);
     const forecasts = (still?.forecasts ?? 0) - stream.forecasts;
@@ -171,7 +171,7 @@ function silentStreams(
   const missing = silent.length - Math.min(gone, fresh);
   if (due.length - missing < due.length * STREAM_SHARE) {
     const names = silent.map(({ name }) => name).slice(0, 5);
-    const text = `${missing} of ${due.length} streams have no forecasts any more, or fewer than half of them: ${names.join(', ')}`;
+    const text = `${missing} of ${due.length} streams have no forecasts, or fewer than half of the expected number: ${names.join(', ')}`;
     return { silent: text, waits: false };
   }
   const waits = expected.some(

@@ -17,7 +17,7 @@ describe('the clock of a sender', () => {
     expect(clocks.refuse(reading('a', 2 * HOUR))).toBeNull();
     expect(clocks.wrong).toBeNull();
     expect(clocks.refuse(reading('a', 2 * HOUR + 1500))).toBe(
-      'its time is 2 h ahead, as local time would be; set time_zone: +02:00, or the name of the zone',
+      'its time is 2 h ahead, which fits a local time; set time_zone: +02:00, or the name of the zone',
     );
     expect(clocks.wrong).toMatchObject({ stream: 'a', streams: 1 });
     clocks.accepted('a');

@@ -45,7 +45,7 @@ describe('the command line', () => {
       valid: false,
       issues: [{ path: 'mqtt.prot' }, { path: 'streams' }],
     });
-    expect(err).toContain('2 things are wrong');
+    expect(err).toContain('2 problems');
   });
 
   test.each([

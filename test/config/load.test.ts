@@ -64,7 +64,7 @@ describe('a config', () => {
       /^nod is not a known key; did you mean `node`\?/,
       /^mqtt\.url must be a URL such as .*mqtt, mqtts/,
       /^mqtt\.password is not a known key; did you mean `password_file`\?/,
-      /^mqtt\.key `cert` and `key` go together/,
+      /^mqtt\.key `cert` and `key` must be set together/,
       /^streams\[0\]\.match .*is not a capture; a capture is a whole level/,
       /^streams\[0\]\.payload must be one of auto, json, number.*, not "jsn"/,
       /^streams\[0\]\.fields\[1\]\.field is missing/,
@@ -81,7 +81,7 @@ describe('a config', () => {
       /^streams\[1\]\.fields must name a field/,
       /^streams\[2\]\.horizon is 1440 intervals; at most 336/,
       /^streams\[2\]\.bogus is not a known key/,
-      /^streams\[2\]\.name uses \{x\}, which the pattern does not give; allowed: \{field\}, \{topic\}/,
+      /^streams\[2\]\.name uses \{x\}, which the pattern does not define; allowed: \{field\}, \{topic\}/,
       /^finetune\.schedule must be `off` or five cron fields/,
       /^finetune\.max_load must be a number from 0\.05 to 32, not 300/,
       /^publish\.every must be `step` or a duration/,
@@ -95,7 +95,7 @@ describe('a config', () => {
 
   it.each([
     ['', 'is empty'],
-    ['node: n\nnode: m\n', 'this key stands here twice'],
+    ['node: n\nnode: m\n', 'duplicate key'],
     ['a: [', 'line 1'],
     ['- 1\n', 'must be a group of keys'],
     ['node: !!js/function x\n', 'Unresolved tag'],
@@ -141,10 +141,10 @@ describe('a config', () => {
 
   it('refuses what would feed the forecasts back, and secrets in the URL', () => {
     expect(wrong(minimal.replace('s/{d}', 'gatecast/{d}/x'))[0]).toMatch(
-      /^streams\[0\]\.match reads what gatecast/,
+      /^streams\[0\]\.match matches topics that gatecast/,
     );
     const secret = wrong(minimal.replace('mqtt://b', 'mqtt://me:hunter2@b'));
-    expect(secret[0]).toMatch(/^mqtt\.url must not hold a user name or a password/);
+    expect(secret[0]).toMatch(/^mqtt\.url must not contain a user name or a password/);
     expect(secret.join()).not.toContain('hunter2');
   });
 

@@ -103,7 +103,7 @@ describe.skipIf(!hasMosquitto)('remote config of a running agent', () => {
       rolled_back_from: twins.version,
     });
     expect(twins.last).toMatchObject({ code: 500, effective_hash: good });
-    expect(twins.last.errors[0]?.text).toContain('no forecasts any more');
+    expect(twins.last.errors[0]?.text).toContain('have no forecasts');
     const count = twins.forecasts('cellar').size;
     await waitFor('forecasts again', () => twins.forecasts('cellar').size > count);
   }, 30_000);

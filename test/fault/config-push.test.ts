@@ -156,7 +156,7 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     [...nodes.values()].filter(({ pushes }) => pushes.length > 0).length;
   const harmful = ({ patch }: Claims) =>
     patch?.harmful === true
-      ? ({ status: 'rolled_back', code: 500, text: 'no forecasts any more' } as const)
+      ? ({ status: 'rolled_back', code: 500, text: 'have no forecasts' } as const)
       : ({ status: 'applied', code: 200 } as const);
 
   test('to one gateway: retained, for it alone, versions count up, and it is in the history', async () => {

@@ -172,7 +172,7 @@ describe.skipIf(!hasMosquitto)('a model push to a running agent', () => {
   it.each([
     ['a folder that is not there', 'nowhere', 503, '404'],
     ['a redirect to http', 'plain/other', 503, 'redirects to http:'],
-    ['another file than was signed', 'changed', 400, 'hash differs'],
+    ['another file than was signed', 'changed', 400, 'does not match its signed hash'],
     ['a longer file than was signed', 'longer', 503, 'bytes, not'],
   ])(
     'from https: %s',

@@ -72,7 +72,7 @@ describe('the router', () => {
     const second = send(router, 'b/x', '{"p":1}');
     expect(second.samples).toEqual([]);
     expect(second.rejects).toEqual([
-      { reason: 'name-conflict', detail: 'x/p belongs to streams[0]; `name` gives others' },
+      { reason: 'name-conflict', detail: 'x/p belongs to streams[0]; set `name` to get other names' },
     ]);
   });
 

@@ -81,7 +81,7 @@ describe('the check of a pushed model', () => {
   it('refuses numbers in other files', async () => {
     const files = imported(withExternalData(step, 'levels', '../../secret').model);
     const { problem } = await checkModel(await quickClaim('mine', files), files, FEATURES);
-    expect(problem).toMatchObject({ path: 'model', text: 'keeps numbers in other files' });
+    expect(problem).toMatchObject({ path: 'model', text: 'stores tensors in other files' });
   });
 
   it('refuses a graph of other dimensions than its manifest', async () => {

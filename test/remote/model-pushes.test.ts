@@ -437,7 +437,7 @@ describe('a bad model', () => {
     await set.push({ model: await quickClaim('slow', files) });
     expect(await set.gateway.send('slow', files)).toMatchObject({
       code: 400,
-      errors: [{ path: 'model', text: 'takes 900 ms a step here; at most 200 are allowed' }],
+      errors: [{ path: 'model', text: 'takes 900 ms per step here; at most 200 are allowed' }],
     });
   });
 

@@ -187,7 +187,7 @@ describe('signed requests', () => {
   it('requests.signed needs keys', () => {
     const text = (more: string) =>
       `node: n\nmqtt: { url: mqtt://b }\nstreams: [{ match: a }]\nrequests: { signed: true }\n${more}`;
-    expect(() => parseConfig(text(''))).toThrow('one thing is wrong');
+    expect(() => parseConfig(text(''))).toThrow('1 problem');
     expect(parseConfig(text('remote_config: { keys: keys.jwks }')).requests.signed).toBe(true);
   });
 });

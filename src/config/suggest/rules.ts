@@ -1,4 +1,4 @@
-/** From the topics that were heard to rules: topics of one form are grouped, and each group becomes one rule. */
+/** Suggests rules for surveyed topics: groups topics of the same form and makes one rule per group. */
 import { formatOf, type PayloadKind } from '../../ingest/decoders/index.ts';
 import { parsePattern } from '../../ingest/pattern.ts';
 import { type HeardField, type HeardTopic, isDeviceMember, type Survey } from '../../ingest/survey.ts';
@@ -18,35 +18,35 @@ export interface SuggestedRule {
   readonly keys: Readonly<Record<string, unknown>>;
   readonly family: string | null;
   readonly topics: readonly string[];
-  /** What a reader should know; one line each. */
+  /** Comments on the rule, one line each. */
   readonly remarks: readonly string[];
 }
 
-/** Topics that one rule reads. */
+/** Topics for one rule. */
 interface Group {
   readonly match: string;
   readonly kind: PayloadKind;
   readonly claim: Claim | null;
   readonly topics: HeardTopic[];
-  /** Pattern by which the streams are named, where that is another than `match`. */
+  /** Pattern used for stream names, if it differs from `match`. */
   readonly nameAs?: string | undefined;
 }
 
-/** A field of a group, over all its topics. */
+/** A field of a group, merged over its topics. */
 interface Field {
-  /** As decoders name it; the first of `names`. */
+  /** Name given by the decoder; the first of `names`. */
   readonly name: string;
   readonly names: readonly string[];
   readonly path: string;
-  /** List of readings that the path is within; '' for none. */
+  /** Path of the list of readings that contains the field; '' for none. */
   readonly records: string;
-  /** What it is called in the stream's name; null: by its path. */
+  /** Name in the stream name; null: the path. */
   readonly alias: string | null;
   readonly heard: HeardField;
   readonly quantity: Quantity | null;
 }
 
-/** From this many first levels on they are taken for devices. */
+/** With this many different first levels, the first level is taken for a device. */
 const MANY_ROOTS = 4;
 const MAX_RULES = 1000;
 const MAX_FIELDS = 256;
@@ -61,7 +61,7 @@ const CAPTURES: readonly (readonly string[])[] = [
 
 export interface Suggestion {
   readonly rules: readonly SuggestedRule[];
-  /** Topics that a rule would read, but that carry no measurement. */
+  /** Topics that match a rule but contain no measurement. */
   readonly ignore: readonly string[];
 }
 
@@ -87,7 +87,7 @@ export function suggestRules(survey: Survey): Suggestion {
   return { rules, ignore: [...idle, ...ignored.filter(read)].slice(0, MAX_RULES) };
 }
 
-/** Two receivers may hear one radio sensor: the streams of the second rule get its first level in front. */
+/** If two receivers hear the same radio sensor, prefixes the second rule's stream names with its first level. */
 function withOwnNames(rules: readonly SuggestedRule[]): SuggestedRule[] {
   const taken = new Set<string>();
   return rules.map((rule) => {
@@ -103,7 +103,7 @@ function withOwnNames(rules: readonly SuggestedRule[]): SuggestedRule[] {
   });
 }
 
-/** Zigbee2MQTT and others can publish each member of a payload on a topic of its own as well. */
+/** Whether the topic repeats a member of its parent's payload, as Zigbee2MQTT can publish in addition. */
 function repeatsItsParent({ topic }: HeardTopic, all: ReadonlyMap<string, HeardTopic>): boolean {
   const cut = topic.lastIndexOf('/');
   return cut >= 0 && all.get(topic.slice(0, cut))?.fields.has(topic.slice(cut + 1)) === true;
@@ -118,10 +118,10 @@ function addClaimed(groups: Map<string, Group>, heard: HeardTopic, claim: Claim)
   else group.topics.push(heard);
 }
 
-/** Topics of one form become one pattern; the levels in which they differ become captures. */
+/** Groups topics of the same form; levels that differ become captures. */
 function groupTopics(topics: readonly HeardTopic[]): Group[] {
   const forms = gather(topics, (topic) => formOf(topic, true));
-  // Devices that each have a first level of their own belong together as soon as they are several.
+  // devices that differ in the first level are grouped if there are several
   const wide = gather(topics, (topic) => formOf(topic, false));
   const merged = new Set<HeardTopic>();
   const groups: HeardTopic[][] = [];
@@ -139,7 +139,7 @@ function groupTopics(topics: readonly HeardTopic[]): Group[] {
   });
 }
 
-/** A pattern of captures alone would read the whole broker. */
+/** Whether a level is the same in all topics: a pattern of captures only would match the whole broker. */
 function hasFixedLevel(members: readonly HeardTopic[]): boolean {
   const levels = members.map(({ topic }) => topic.split('/'));
   return (levels[0] ?? []).some((level, at) => levels.every((other) => other[at] === level));
@@ -156,7 +156,7 @@ function gather<T>(items: readonly T[], keyOf: (item: T) => string): Map<string,
   return gathered;
 }
 
-/** Kind, depth, first level, and the levels that name a quantity. */
+/** Form of a topic: format, depth, first level, and the levels that name a quantity. */
 function formOf({ topic, kind, decimalComma }: HeardTopic, withRoot: boolean): string {
   const levels = topic.split('/');
   if (formatOf(kind).suggestion?.match !== undefined) return kind;
@@ -172,13 +172,13 @@ function patternOf(kind: PayloadKind, topics: readonly (readonly string[])[]): s
   const count = open.filter(Boolean).length;
   const names = CAPTURES[count] ?? Array.from({ length: count }, (_, at) => `level${at + 1}`);
   let next = 0;
-  // A brace in a topic would read as a capture.
+  // a brace in a topic would be parsed as a capture
   return first
     .map((level, at) => (open[at] ? `{${names[next++]}}` : /[{}]/.test(level) ? '+' : level))
     .join('/');
 }
 
-/** One rule; another for what is read much less often, and for each list of readings within the payload. */
+/** One rule, and further ones for fields with a much longer interval and for each list of readings in the payload. */
 function rulesOf(group: Group, survey: Survey): { rules: SuggestedRule[]; idle: readonly string[] } {
   const { fields, leftOut, idle, apart } = fieldsOf(group, survey);
   const parts = gather(fields, ({ records, quantity }) =>
@@ -191,7 +191,7 @@ function rulesOf(group: Group, survey: Survey): { rules: SuggestedRule[]; idle: 
   };
 }
 
-/** A rule for one topic of a group, with the name that the group's rule would give. */
+/** A group of one topic that keeps the names of the original group. */
 function alone(group: Group, heard: HeardTopic): Group {
   return { ...group, match: heard.topic, topics: [heard], nameAs: group.match };
 }
@@ -233,7 +233,7 @@ function ruleOf(group: Group, fields: readonly Field[], leftOut: readonly string
       ...marksOf(fields),
       ...(time?.remark === undefined ? [] : [time.remark]),
       ...(topics.every(({ live }) => live === 0)
-        ? ['only retained messages came: the devices may be gone']
+        ? ['only retained messages: the devices may no longer exist']
         : []),
       ...(leftOut.length > 0
         ? [`left out: ${leftOut.slice(0, 20).join(', ')}${leftOut.length > 20 ? ', …' : ''}`]
@@ -242,7 +242,7 @@ function ruleOf(group: Group, fields: readonly Field[], leftOut: readonly string
   };
 }
 
-/** Numbers in quotes are taken only where a field that is read has them. */
+/** Whether a field of the rule has numbers in quotes. */
 const needsNumericStrings = (topics: readonly HeardTopic[], fields: readonly Field[]): boolean =>
   topics.some(({ numericStrings, shape, kind }) =>
     kind === 'json' || kind === 'zigbee2mqtt'
@@ -254,7 +254,7 @@ function cadence({ topics, claim }: Group): number | null {
   return cadenceOf(topics) ?? claim?.family.usualMs ?? null;
 }
 
-/** Devices of a home are forecast in steps of five minutes at least; what only machines send, by their cadence. */
+/** Minimum step: five minutes for home devices; industrial data have none. */
 function minStep({ claim, kind }: Group, fields: readonly Field[]): number {
   const own = Math.max(...fields.map(({ quantity }) => quantity?.minStepMs ?? 0));
   return claim !== null && kind !== 'sparkplug' ? Math.max(own, FIVE_MINUTES) : own;
@@ -279,7 +279,7 @@ function deviceOf(group: Group): string | null {
   return group.nameAs === undefined ? filled : nameAlone(filled, group);
 }
 
-/** The name of a rule for one topic: what the captures of the pattern would have taken is written out. */
+/** The name for a rule with one topic: captures replaced by their text. */
 function nameAlone(name: string | null, { match, nameAs = match }: Group): string {
   const levels = nameAs.split('/');
   const texts = match.split('/');
@@ -291,7 +291,7 @@ function nameAlone(name: string | null, { match, nameAs = match }: Group): strin
   );
 }
 
-/** Whether devices with different topics get different names: two applications may each have a device of one name. */
+/** Whether all topics get different names: two applications may have devices with the same name. */
 function isDistinct(name: string, claim: Claim, topics: readonly HeardTopic[]): boolean {
   const levels = claim.match.split('/');
   const named = topics.map(({ topic }) => {
@@ -306,13 +306,13 @@ function isDistinct(name: string, claim: Claim, topics: readonly HeardTopic[]): 
 
 const MEMBER_ORDER = ['brand', 'model', 'type', 'name', 'id'];
 
-/** Members of the top level that tell several devices of one topic apart. */
+/** Top-level members that distinguish several devices on one topic. */
 function varyingMembers(topics: readonly HeardTopic[]): string[] {
   const found = new Set<string>();
   for (const { shape, messages } of topics) {
     if (shape.batches.has('')) continue;
     const varying = [...shape.labels].filter(
-      // Another value in every message numbers the messages.
+      // a different value in every message is a message number
       ([member, { size }]) => isDeviceMember(member) && size > 1 && (size < messages || messages < 8),
     );
     if (varying.length === 0) continue;
@@ -325,7 +325,7 @@ function varyingMembers(topics: readonly HeardTopic[]): string[] {
 
 type Settings = Readonly<Record<string, unknown>>;
 
-/** What a field needs beside its name: unit, aggregate, limits. */
+/** Unit, aggregate and limits of a field. */
 function settingsOf({ heard, quantity }: Field): Settings {
   const settings: Record<string, unknown> = {};
   const unit = quantity?.unit ?? heard.unit;
@@ -347,7 +347,7 @@ function limitsOf(
   const least = quantity?.floor === true ? 0 : (quantity?.min ?? null);
   if (least !== null && min >= least) limits.min = least;
   if (typeof quantity?.max === 'number' && max <= quantity.max) limits.max = quantity.max;
-  // A mark such as -999 must not be taken for a reading.
+  // excludes marks of missing values, such as -999
   for (const mark of marks.keys()) {
     if (mark < min && (limits.min ?? Number.NEGATIVE_INFINITY) <= mark) limits.min = mark + 1;
     if (mark > max && (limits.max ?? Number.POSITIVE_INFINITY) >= mark) limits.max = mark - 1;
@@ -355,7 +355,7 @@ function limitsOf(
   return limits;
 }
 
-/** Settings that all fields share stand once, at the rule. */
+/** Settings common to all fields, which are set once for the rule. */
 function commonOf(settings: readonly Settings[]): Settings {
   const [first = {}] = settings;
   return Object.fromEntries(
@@ -370,7 +370,7 @@ function marksOf(fields: readonly Field[]): string[] {
     if (marks.size === 0 || quantity?.kind === 'counter') return [];
     const shown = [...marks].map(([value, times]) => `${value} (${times} of ${count})`).join(', ');
     return [
-      `${name === '' ? 'the value' : name} was ${shown}: that looks like a mark for a missing value, and is kept out by \`limits\``,
+      `${name === '' ? 'the value' : name} was ${shown}, which looks like a mark for a missing value; \`limits\` excludes it`,
     ];
   });
 }
@@ -385,11 +385,11 @@ function timeOf({ claim, topics }: Group, records: string): ReadingTime | null {
 
 interface GroupFields {
   readonly fields: readonly Field[];
-  /** Names of what is no measurement. */
+  /** Names of fields that are not measurements. */
   readonly leftOut: readonly string[];
   /** Topics without a measurement. */
   readonly idle: readonly string[];
-  /** Fields that measure in another unit on single topics: batteries in mV, mains in V. */
+  /** Fields with another unit on single topics: batteries in mV, mains in V. */
   readonly apart: readonly { readonly heard: HeardTopic; readonly fields: readonly Field[] }[];
 }
 
@@ -435,13 +435,13 @@ function addField(fields: Map<string, Field>, field: Field): void {
       : {
           ...known,
           names: [...known.names, ...field.names],
-          heard: joined(known.heard, field.heard),
+          heard: mergeHeard(known.heard, field.heard),
           quantity: known.quantity ?? field.quantity,
         },
   );
 }
 
-/** The fields of all topics; those of topics that differ from most in their unit apart. */
+/** Merges the fields of all topics; fields with an unusual unit are returned separately. */
 function merged(byTopic: ReadonlyMap<HeardTopic, readonly Field[]>): Pick<GroupFields, 'fields' | 'apart'> {
   const units = new Map<string, Map<string, number>>();
   for (const field of [...byTopic.values()].flat()) {
@@ -464,7 +464,7 @@ function merged(byTopic: ReadonlyMap<HeardTopic, readonly Field[]>): Pick<GroupF
   return { fields: [...fields.values()], apart };
 }
 
-/** Fahrenheit beside Celsius is the same reading. */
+/** Drops Fahrenheit fields that repeat a Celsius field. */
 function withoutTwins(fields: readonly Field[], kind: PayloadKind): Field[] {
   if (formatOf(kind).single === true) return [...fields];
   const names = new Set(fields.map(({ path }) => path));
@@ -476,7 +476,7 @@ function withoutTwins(fields: readonly Field[], kind: PayloadKind): Field[] {
   });
 }
 
-/** With marks that stand alone kept out of the range; what lies among the other values is a reading. */
+/** Excludes marks outside the range of the other values; values within it are readings. */
 function ranged(field: HeardField): HeardField {
   const { min, max } = field;
   const marks = new Map([...field.marks].filter(([value]) => standsApart(value, min, max)));
@@ -484,7 +484,7 @@ function ranged(field: HeardField): HeardField {
   return { ...field, marks, min: Math.min(min, ...readings), max: Math.max(max, ...readings) };
 }
 
-function joined(a: HeardField, b: HeardField): HeardField {
+function mergeHeard(a: HeardField, b: HeardField): HeardField {
   const marks = new Map(a.marks);
   for (const [value, times] of b.marks) marks.set(value, (marks.get(value) ?? 0) + times);
   return {
@@ -499,7 +499,7 @@ function joined(a: HeardField, b: HeardField): HeardField {
   };
 }
 
-/** Where a rule finds a field, and what the field is called; null for one that is not where the family has its readings. */
+/** Path and name of a field; null if the family has no readings there. */
 function placeOf(
   { shape, kind }: HeardTopic,
   name: string,
@@ -548,7 +548,7 @@ const NO_MEASUREMENT: ReadonlySet<string> = new Set([
   'data_rate',
 ]);
 
-/** What a field measures; null where that is unknown, 'out' where it is no measurement. */
+/** Quantity of a field; null if unknown, 'out' if not a measurement. */
 function measured(
   { claim, match }: Group,
   heard: HeardTopic,
@@ -560,7 +560,7 @@ function measured(
   const subject = subjectOf(heard, name, shown, claim, match);
   const announced = announcements.of(heard.topic, name);
   if (announced?.deviceClass !== null && NO_MEASUREMENT.has(announced?.deviceClass ?? '')) return 'out';
-  const unit = unitBeside(heard, name) ?? announced?.unit ?? range.unit;
+  const unit = siblingUnit(heard, name) ?? announced?.unit ?? range.unit;
   const fact = claim === null ? undefined : factOf(claim, subject);
   if (fact === null) return 'out';
   const total = announced?.stateClass === 'total' || announced?.stateClass === 'total_increasing';
@@ -573,7 +573,7 @@ function measured(
   return quantity;
 }
 
-/** The text that says what is measured: the field, or the level of the topic that names the quantity. */
+/** Text that names the quantity: the field or a level of the topic. */
 function subjectOf(
   { topic }: HeardTopic,
   name: string,
@@ -588,8 +588,8 @@ function subjectOf(
   return claim === null ? (match.includes('{') ? match : topic) : topic;
 }
 
-/** `{"value":21.5,"unit":"°C"}`, and Tasmota's `TempUnit`. */
-function unitBeside({ shape }: HeardTopic, name: string): string | null {
+/** Unit from a sibling member: `{"value":21.5,"unit":"°C"}`, and Tasmota's `TempUnit`. */
+function siblingUnit({ shape }: HeardTopic, name: string): string | null {
   const cut = name.lastIndexOf('.');
   const parent = cut < 0 ? '' : name.slice(0, cut + 1);
   for (const key of ['unit', 'units', 'uom', 'unit_of_measurement']) {

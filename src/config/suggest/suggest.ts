@@ -1,20 +1,20 @@
-/** A config from what was heard, as YAML: complete, commented, and valid. */
+/** Writes a complete, commented and valid config for the surveyed topics, as YAML. */
 import { Document, isCollection, isMap, type Pair, Scalar, YAMLMap, YAMLSeq } from 'yaml';
 import type { Survey } from '../../ingest/survey.ts';
 import { type SuggestedRule, suggestRules } from './rules.ts';
 
 /**
- * @param head first keys of the config, `node` and `mqtt` among them
- * @returns YAML; its `streams` is empty when nothing was heard
+ * @param head first keys of the config, including `node` and `mqtt`
+ * @returns YAML; `streams` is empty without measurements
  */
 export function suggestConfig(head: Readonly<Record<string, unknown>>, survey: Survey): string {
   const { rules, ignore } = suggestRules(survey);
   const document = new Document({ ...head, ...(ignore.length === 0 ? {} : { ignore }), streams: [] });
   document.commentBefore =
-    ' Suggested from what came in. Units and limits are from the documentation of the devices, or guesses from names: read them.' +
+    ' Suggested from the received messages. Units and limits are from device documentation, or guessed from names: check them.' +
     ('data_dir' in head
       ? ''
-      : '\n The database goes to /var/lib/gatecast. To try it as an ordinary user, add: data_dir: ./data');
+      : '\n The database is in /var/lib/gatecast. To run it as an ordinary user, add: data_dir: ./data');
   document.set('streams', ruleNodes(document, rules));
   const mqtt = document.get('mqtt') as YAMLMap | undefined;
   if (mqtt !== undefined) mqtt.flow = true;

@@ -1,4 +1,4 @@
-/** What most topics carry: JSON where the payload opens like JSON, else one number. */
+/** Reads JSON if the payload starts like JSON, otherwise one number. */
 import type { Decoder, DecoderSettings, PayloadFormat } from '../decoder.ts';
 import { jsonDecoder } from './json.ts';
 import { decodeNumber } from './number.ts';
@@ -20,7 +20,7 @@ export function autoDecoder(settings: DecoderSettings): Decoder {
   };
 }
 
-/** The first byte that is not a blank; -1 when there is none. */
+/** The first non-blank byte; -1 without one. */
 function firstByte(payload: Uint8Array): number {
   for (const byte of payload) if (byte !== 32 && (byte < 9 || byte > 13)) return byte;
   return -1;

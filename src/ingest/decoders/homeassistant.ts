@@ -1,6 +1,6 @@
 /**
- * Home Assistant state topics as its MQTT Statestream writes them: `<base>/<domain>/<entity>/state` holds the bare
- * state, its siblings hold attributes as JSON. Only states are readings.
+ * Home Assistant state topics of MQTT Statestream: `<base>/<domain>/<entity>/state` contains the plain state; sibling
+ * topics contain attributes as JSON. Only states are readings.
  */
 import type { Decoder, DecoderSettings, PayloadFormat } from '../decoder.ts';
 import { decodeNumber } from './number.ts';

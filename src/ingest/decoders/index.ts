@@ -18,7 +18,7 @@ export const PAYLOAD_KINDS = FORMATS.map(({ kind }) => kind) as [PayloadKind, ..
 
 const BY_KIND = new Map<string, PayloadFormat>(FORMATS.map((format) => [format.kind, format]));
 
-/** Throws for a kind that no format has; the schema of the config refuses those. */
+/** Throws for an unknown kind, which the config schema does not allow. */
 export function formatOf(kind: PayloadKind): PayloadFormat {
   const format = BY_KIND.get(kind);
   if (format === undefined) throw new Error(`no payload format ${kind}`);
@@ -31,7 +31,7 @@ export const createDecoder = (
   session: DecoderSession = newSession(),
 ): Decoder => formatOf(kind).create(settings, session);
 
-/** The format that fits best, the first of equals; null when none does. */
+/** The best-fitting format, the first of equals; null if none fits. */
 export function bestFormat(glimpse: Glimpse): PayloadKind | null {
   let best: PayloadKind | null = null;
   let most = 0;

@@ -1,6 +1,6 @@
 /**
- * InfluxDB line protocol: `measurement,tag=value field=1.5,other=2i 1465839830100400200`, one point a line. A reading
- * is named `measurement/tag values/field`, so that the series of different tags stay apart.
+ * InfluxDB line protocol: `measurement,tag=value field=1.5,other=2i 1465839830100400200`, one point per line. A reading
+ * is named `measurement/tag values/field`, so that series with different tags are separate streams.
  * https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
  */
 import type { Decoder, DecoderSettings, DecodeSink, FieldSelector, PayloadFormat } from '../decoder.ts';
@@ -39,7 +39,7 @@ export function influxDecoder({ fields }: DecoderSettings): Decoder {
   };
 }
 
-/** The end of a line; a quoted text may hold line breaks. */
+/** The end of a line; a quoted text may contain line breaks. */
 function lineEnd(text: string, from: number): number {
   let quoted = false;
   for (let at = from; at < text.length; at += 1) {
@@ -48,24 +48,21 @@ function lineEnd(text: string, from: number): number {
     else if (code === QUOTE) quoted = !quoted;
     else if (code === 10 && !quoted) return at;
   }
-  // An unclosed quote would swallow every later line; only its own line is lost.
+  // With an unclosed quote, ends at the first line break, so that only this line is lost.
   const first = quoted ? text.indexOf('\n', from) : -1;
   return first === -1 ? text.length : first;
 }
 
 class Line {
-  private readonly text: string;
-  private readonly fields: readonly FieldSelector[] | null;
-  private readonly sink: DecodeSink;
   private at = 0;
 
-  constructor(text: string, fields: readonly FieldSelector[] | null, sink: DecodeSink) {
-    this.text = text;
-    this.fields = fields;
-    this.sink = sink;
-  }
+  constructor(
+    private readonly text: string,
+    private readonly fields: readonly FieldSelector[] | null,
+    private readonly sink: DecodeSink,
+  ) {}
 
-  /** @returns whether the line had something for this rule, rejects included */
+  /** @returns whether the line contained a reading or reject for this rule */
   read(): boolean {
     const measurement = this.word(COMMA, SPACE);
     if (measurement === '') return this.bad('no measurement');
@@ -84,7 +81,7 @@ class Line {
       const key = this.word(EQUALS, SPACE);
       if (key === '' || !this.take(EQUALS)) return this.bad('a field without a value');
       const value = this.value();
-      if (value === null) return this.bad(`the text of field ${key} does not end`);
+      if (value === null) return this.bad(`the text of field ${key} has no closing quote`);
       values.push([key, value]);
     } while (this.take(COMMA));
     const timeMs = this.time();
@@ -117,7 +114,7 @@ class Line {
     return true;
   }
 
-  /** null: none in the line; undefined: wrong, and rejected. */
+  /** null: no time in the line; undefined: invalid, and rejected. */
   private time(): number | null | undefined {
     this.blanks();
     const text = this.text.slice(this.at).trim();
@@ -128,7 +125,7 @@ class Line {
     return undefined;
   }
 
-  /** Up to one of two unescaped ends; `\,` `\=` and `\ ` stand for themselves. */
+  /** Reads up to one of two unescaped delimiters; `\,`, `\=` and `\ ` are escapes. */
   private word(end: number, otherEnd: number): string {
     let word = '';
     for (; this.at < this.text.length; this.at += 1) {
@@ -140,7 +137,7 @@ class Line {
     return word;
   }
 
-  /** As written, with the quote of a text kept in front; null when a text does not end. */
+  /** The value as written, with the opening quote of a text; null without a closing quote. */
   private value(): string | null {
     if (this.text.charCodeAt(this.at) !== QUOTE) return this.word(COMMA, SPACE);
     const from = this.at;
@@ -173,7 +170,7 @@ class Line {
   }
 }
 
-/** Whether a reading of this name, `measurement/tag values/field`, can be what the selector takes. */
+/** Whether the selector can produce a reading of this name, `measurement/tag values/field`. */
 function couldBe({ path, name }: FieldSelector, reading: string): boolean {
   const key = name === path ? (path.split('/').at(-1) as string) : name;
   return reading.endsWith(`/${key}`) && (!path.includes('/') || reading.startsWith(`${path.split('/')[0]}/`));
@@ -182,7 +179,7 @@ function couldBe({ path, name }: FieldSelector, reading: string): boolean {
 const isEscapable = (code: number): boolean =>
   code === COMMA || code === EQUALS || code === SPACE || code === BACKSLASH;
 
-/** A number, why there is none, or null for a text. Integers end with i, unsigned ones with u. */
+/** A number, the reason if it is none, or null for a text. Integers end with i, unsigned integers with u. */
 function fieldValue(text: string): number | 'bad-number' | 'not-finite' | null {
   if (text.startsWith('"')) return null;
   if (TRUE.has(text)) return 1;
@@ -200,7 +197,7 @@ export const INFLUX = {
   example: { topic: 's/a', payload: 'm t=20', field: 'm/t', value: 20 },
   sniff: ({ text, json }) => (json === undefined && LINE.test(text) ? 2 : 0),
   suggestion: {
-    // Tags are no part of what a rule selects: `cpu/host/usage` -> `cpu/usage`.
+    // Tags are not part of a field selector: `cpu/host/usage` -> `cpu/usage`.
     fields: (names) => [
       ...new Set(
         names.map((name) => {

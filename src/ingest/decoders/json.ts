@@ -1,7 +1,7 @@
 /**
- * JSON payloads: the fields that a rule names, or every number. A bare JSON number is one reading without a field. A batch
- * (a list of readings with their own times, or columns) is read record by record, and what `name` takes from the
- * payload is looked up in the record, then in the whole.
+ * JSON payloads: reads the fields named by a rule, or every number. A bare JSON number is one reading without a field. A
+ * batch (a list of readings with their own times, or columns) is read record by record; members used in the stream name
+ * are looked up in the record, then in the whole payload.
  */
 import type { Decoder, DecoderSettings, DecodeSink, PayloadFormat } from '../decoder.ts';
 import { batchTimeKey, identityOf, isTree, rowsOf, timeColumn, timeKeyOf } from '../json-list.ts';
@@ -25,7 +25,7 @@ const NOTHING: ReadonlySet<string> = new Set();
 export interface JsonOptions {
   /** Top-level keys that are never readings when every number is taken. */
   readonly skip?: ReadonlySet<string>;
-  /** Where to look for a time stamp when the rule names none. */
+  /** Path of the time stamp if the rule names none. */
   readonly defaultTime?: string;
 }
 
@@ -33,7 +33,7 @@ interface CompiledField {
   readonly name: string;
   readonly unit: string | null;
   readonly path: JsonPath;
-  /** Stands for several values: `meters[meter].E`. */
+  /** Selects several values: `meters[meter].E`. */
   readonly many: boolean;
 }
 
@@ -53,9 +53,9 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
   const numbers = { decimalComma: settings.decimalComma ?? false, ownUnit: settings.unit ?? null };
 
   /**
-   * @param whole the payload that the record is a part of
-   * @param timeKey of a batch: the key of its time
-   * @returns whether there was something for this rule, rejects included
+   * @param whole the payload that contains the record
+   * @param timeKey key of the time in a batch
+   * @returns whether the record contained a reading or reject for this rule
    */
   const readRecord = (
     record: unknown,
@@ -69,7 +69,7 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
       const sent = timeOf(record, whole, timePath, timeKey);
       if (record === whole && Array.isArray(sent) && readColumns(whole, message, sink)) return true;
       if (sent !== undefined && sent !== null) timeMs = parseTime(sent, zone, message.arrivalMs);
-      // A reading of a batch that has lost its time must not be taken for one of now.
+      // A batch record without a valid time must not get the arrival time.
       if (timeMs === null && (timeKey !== null || (sent !== undefined && sent !== null))) {
         sink.reject('bad-time', shownValue(sent));
         return true;
@@ -93,7 +93,7 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
     return walkNumbers(record, options, sink);
   };
 
-  /** Tells the sink what the name takes from the payload. @returns false after a reject */
+  /** Passes the payload members used in the stream name to the sink. @returns false after a reject */
   const identify = (record: unknown, whole: unknown, message: Message, sink: DecodeSink): boolean => {
     const values = identity.map((path) => identityOf(lookUp(record, path) ?? lookUp(whole, path)));
     if (values.every((value) => value === null)) {
@@ -113,7 +113,7 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
     return found;
   };
 
-  /** @returns false when the payload holds no columns */
+  /** @returns false if the payload contains no columns */
   const readColumns = (whole: unknown, message: Message, sink: DecodeSink): boolean => {
     const batch = isTree(whole) ? batchOf(whole, timePath, false) : null;
     return batch !== null && readBatch(batch, { ...(whole as object) }, message, sink);
@@ -131,7 +131,7 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
       } else if (Array.isArray(json)) batch = batchOf(json, timePath, identity.length > 0);
       let found =
         batch === null ? readRecord(json, json, message, sink, null) : readBatch(batch, json, message, sink);
-      // The fields may be those of a batch further down.
+      // the fields may be in a nested batch
       if (!found && fields !== undefined && isTree(json)) {
         const inner = innerBatch(json, timePath);
         if (inner !== null) found = readBatch(inner, json, message, sink);
@@ -144,7 +144,7 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
   };
 }
 
-/** What was sent as the time of a record: under the path of the rule, under the key of the batch, or for the whole payload. */
+/** The sent time of a record: at the rule's path in the record, at the batch's key, or at the rule's path in the payload. */
 function timeOf(record: unknown, whole: unknown, timePath: JsonPath | null, timeKey: string | null): unknown {
   const named = timePath === null ? undefined : lookUp(record, timePath);
   if (named !== undefined && named !== null) return named;
@@ -154,11 +154,11 @@ function timeOf(record: unknown, whole: unknown, timePath: JsonPath | null, time
 
 interface Batch {
   readonly records: readonly unknown[];
-  /** Key of their time stamps; null: each is read like a message of its own. */
+  /** Key of the records' times; null: each record is read like a separate message. */
   readonly timeKey: string | null;
 }
 
-/** @param any also a list whose elements have no time of their own */
+/** @param any accept lists whose elements have no time */
 function batchOf(json: unknown, timePath: JsonPath | null, any: boolean): Batch | null {
   if (Array.isArray(json)) {
     const timeKey = batchTimeKey(json) ?? (timePath === null ? null : firstKey(json, timePath));
@@ -174,7 +174,7 @@ function batchOf(json: unknown, timePath: JsonPath | null, any: boolean): Batch 
   return column === null ? null : { records: rowsOf(json, column), timeKey: column.key };
 }
 
-/** The key of the time that the rule names, where an element of the list has it. */
+/** The key of the rule's time path, if an element of the list has it. */
 function firstKey(list: readonly unknown[], timePath: JsonPath): string | null {
   const key = timePath[0]?.at(-1);
   return typeof key === 'string' && list.some((element) => lookUp(element, timePath) !== undefined)
@@ -182,7 +182,7 @@ function firstKey(list: readonly unknown[], timePath: JsonPath): string | null {
     : null;
 }
 
-/** A batch under a key of the payload, or under a key of that. */
+/** A batch one or two levels below the payload. */
 function innerBatch(
   tree: Readonly<Record<string, unknown>>,
   timePath: JsonPath | null,
@@ -200,8 +200,8 @@ function innerBatch(
 }
 
 /**
- * A field that is absent or null is not sent this time; devices often send only what changed.
- * @param columns reads the payload as columns, if it holds some; null for a part of a payload
+ * Absent and null fields are skipped, because devices often send only changes.
+ * @param columns reads the payload as columns, if it has any; null for a part of a payload
  */
 function namedFields(
   json: unknown,
@@ -232,7 +232,7 @@ function namedFields(
   return found;
 }
 
-/** Whether a reading of this name can come from `meters[meter].E`. */
+/** Whether `meters[meter].E` can produce a reading of this name. */
 function couldBe({ name }: CompiledField, field: string): boolean {
   const [head = '', tail = ''] = name.includes('*') ? name.split('*', 2) : ['', `.${name}`];
   return field.startsWith(head) && field.endsWith(tail) && field.length > head.length + tail.length;

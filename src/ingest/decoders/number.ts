@@ -1,10 +1,10 @@
-/** A payload that is one number: `21.5`, `on`, `true`; `21.5 °C` where units are asked for. */
+/** A payload of one number: `21.5`, `on`, `true`; `21.5 °C` with `numeric_strings`. */
 import type { Decoder, DecoderSettings, DecodeSink, PayloadFormat } from '../decoder.ts';
 import type { Message } from '../message.ts';
 import { type NumberWithUnit, parseNumber, parseNumberWithUnit, parseSwitch } from '../number-text.ts';
 import { excerpt } from '../rejects.ts';
 
-/** Longer payloads are no numbers, and need not be turned into text to know it. */
+/** Longer payloads are rejected without decoding the text. */
 const MAX_BYTES = 256;
 
 export function numberDecoder(settings: DecoderSettings): Decoder {
@@ -19,7 +19,7 @@ export function numberDecoder(settings: DecoderSettings): Decoder {
 export function decodeNumber(message: Message, settings: DecoderSettings, sink: DecodeSink): void {
   const { length } = message.payload;
   if (length > MAX_BYTES) {
-    sink.reject('bad-number', `${length} bytes, which is no number`, true);
+    sink.reject('bad-number', `${length} bytes, too long for a number`, true);
     return;
   }
   const text = message.text();
@@ -42,7 +42,7 @@ export function decodeNumber(message: Message, settings: DecoderSettings, sink: 
   else sink.reject(found, excerpt(text), true);
 }
 
-/** A number in quotes, with a decimal comma, with its unit, or with a comma or semicolon behind it. */
+/** A number in quotes, with a decimal comma, with a unit, or followed by a comma or semicolon. */
 function otherNumber(
   text: string,
   { numericStrings, decimalComma = false, unit = null }: DecoderSettings,
@@ -59,7 +59,7 @@ export const NUMBER = {
   example: { topic: 's/a', payload: '20', field: '', value: 20 },
   sniff: ({ text, json }) => {
     if (json !== undefined) return 0;
-    // `0.523` is a number, though with a decimal comma it could be a thousand.
+    // both ways, because with decimalComma `0.523` is ambiguous (thousands)
     const isNumber = [false, true].some(
       (decimalComma) => typeof parseNumberWithUnit(text, { decimalComma }) === 'object',
     );

@@ -1,6 +1,6 @@
 /**
- * SenML in JSON (RFC 8428): a list of records whose base fields carry on to the records that follow. Numbers, booleans
- * and sums are readings, named by their resolved name; texts and binary values are not.
+ * SenML in JSON (RFC 8428): a list of records whose base fields apply to the following records. Numbers, booleans and
+ * sums are readings, named by their resolved name; texts and binary values are not.
  */
 import type { Decoder, DecoderSettings, DecodeSink, FieldSelector, PayloadFormat } from '../decoder.ts';
 import type { Message } from '../message.ts';
@@ -8,7 +8,7 @@ import { excerpt } from '../rejects.ts';
 
 /** RFC 8428, 4.5.3: smaller times are seconds relative to now. */
 const RELATIVE_BELOW = 2 ** 28;
-/** The version of RFC 8428; a pack of a later one may mean something else. */
+/** The version of RFC 8428; packs of a later version are refused. */
 const VERSION = 10;
 /** RFC 8428, 4.5.1. */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9\-:./_]*$/;
@@ -42,7 +42,7 @@ export function senmlDecoder({ fields }: DecoderSettings): Decoder {
         if (sink.full === true) return;
         const problem = rebase(record, base);
         if (problem !== null) {
-          // What follows rests on this record's base fields.
+          // the following records depend on this record's base fields
           sink.reject('bad-payload', problem);
           return;
         }
@@ -53,14 +53,14 @@ export function senmlDecoder({ fields }: DecoderSettings): Decoder {
   };
 }
 
-/** Takes over the base fields of a record. Returns what is wrong, or null. */
+/** Applies the base fields of a record to `base`. Returns the problem, or null. */
 function rebase(record: unknown, base: Base): string | null {
   if (typeof record !== 'object' || record === null || Array.isArray(record))
     return 'a record is not an object';
   const own = record as Record_;
-  // RFC 8428, 4.4: what a receiver must understand ends with an underscore.
+  // RFC 8428, 4.4: a field that ends with an underscore must be understood
   for (const key of Object.keys(own))
-    if (key.endsWith('_')) return `field "${excerpt(key, 40)}" must be understood, and is not`;
+    if (key.endsWith('_')) return `field "${excerpt(key, 40)}" must be understood, but is unknown`;
   for (const key of BASES) {
     const value = Object.hasOwn(own, key) ? own[key] : undefined;
     if (value === undefined) continue;
@@ -79,7 +79,7 @@ function rebase(record: unknown, base: Base): string | null {
   return null;
 }
 
-/** @returns whether the record had something for this rule, rejects included */
+/** @returns whether the record contained a reading or reject for this rule */
 function readRecord(
   record: Record_,
   base: Base,
@@ -95,7 +95,7 @@ function readRecord(
   const name = base.name + local;
   const selector = fields === null ? undefined : selectorOf(fields, name, local);
   if (fields !== null && selector === undefined) return false;
-  if (!NAME.test(name)) sink.reject('bad-payload', `"${excerpt(name, 60)}" is no SenML name`);
+  if (!NAME.test(name)) sink.reject('bad-payload', `"${excerpt(name, 60)}" is not a valid SenML name`);
   else if (value === null) sink.reject('wrong-type', `the value of ${excerpt(name, 60)} is not a number`);
   else if (!Number.isFinite(value))
     sink.reject('not-finite', `${excerpt(name, 60)} is too large for a double`);
@@ -114,7 +114,7 @@ function readRecord(
   return true;
 }
 
-/** undefined: nothing numeric in the record; null: a number was due and is none. */
+/** undefined: no numeric value in the record; null: the value is not a number. */
 function numericValue(own: (key: string) => unknown, base: Base): number | null | undefined {
   const v = own('v');
   if (v !== undefined) return typeof v === 'number' ? base.value + v : null;
@@ -126,7 +126,7 @@ function numericValue(own: (key: string) => unknown, base: Base): number | null 
   return undefined;
 }
 
-/** null: no time in the record; undefined: wrong. */
+/** null: no time in the record; undefined: invalid. */
 function timeOf(sent: unknown, base: Base, arrivalMs: number): number | null | undefined {
   if (sent !== undefined && (typeof sent !== 'number' || !Number.isFinite(sent))) return undefined;
   const seconds = base.timeS + (sent ?? 0);
@@ -135,7 +135,7 @@ function timeOf(sent: unknown, base: Base, arrivalMs: number): number | null | u
   return Math.round(seconds < RELATIVE_BELOW ? arrivalMs + seconds * 1000 : seconds * 1000);
 }
 
-/** A rule may name a record by its resolved name or by the local part of it. */
+/** A rule may select a record by its resolved name or by its local name. */
 function selectorOf(
   fields: readonly FieldSelector[],
   name: string,

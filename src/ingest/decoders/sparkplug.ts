@@ -7,7 +7,7 @@ import { excerpt } from '../rejects.ts';
 import type { ResolvedMetric, SparkplugSession } from '../sparkplug-session.ts';
 import { isPoisonKey } from '../stream-name.ts';
 
-/** OPC quality codes that Sparkplug uses: 192 good, 0 bad, 500 stale. */
+/** OPC quality codes in Sparkplug: 192 good, 0 bad, 500 stale. */
 const GOOD = 192;
 const LARGEST_MS = 8.64e15;
 
@@ -37,16 +37,16 @@ function emit(metric: ResolvedMetric, selector: FieldSelector | undefined, sink:
   }
   const value = sent.value(metric.datatype);
   if (value === undefined) {
-    // Texts and tables are no readings; a reject only where the owner asked for one.
+    // texts and tables are not readings; rejected only if a rule names the metric
     if (selector !== undefined) sink.reject('wrong-type', `${shown} is not a number`);
   } else if (sent.quality !== undefined && sent.quality !== GOOD)
     sink.reject('bad-quality', `${shown} has quality ${sent.quality}`);
   else if (!Number.isFinite(value)) sink.reject('not-finite', `${shown} is ${value}`);
   else if (isPoisonKey(metric.name)) sink.reject('forbidden-key', shown);
-  // What was stored and sent later has no meaning at the time of its arrival.
+  // a historical value without a time must not get the arrival time
   else if (timeMs === null && sent.historical)
-    sink.reject('bad-time', `${shown} is historical, without a time`);
-  else if (timeMs !== null && timeMs > LARGEST_MS) sink.reject('bad-time', `${shown} is of ${timeMs}`);
+    sink.reject('bad-time', `${shown} is historical and has no time`);
+  else if (timeMs !== null && timeMs > LARGEST_MS) sink.reject('bad-time', `${shown} has the time ${timeMs}`);
   else sink.reading(selector?.name ?? metric.name, value, timeMs, selector?.unit ?? metric.unit);
 }
 
@@ -63,15 +63,15 @@ export const SPARKPLUG = {
     value: 20,
   },
   sniff: ({ topic }) => (topic.startsWith('spBv1.0/') ? 3 : 0),
-  // Births and data of one device come on different topics, and must meet in one stream: group, node, device.
+  // births and data of a device have different topics but belong to one stream: group, node, device
   nameParts: (topic) => {
     const [, group = '', , node = '', device = ''] = topic.split('/');
     return device === '' ? [group, node] : [group, node, device];
   },
-  // Without the births the aliases of the data mean nothing.
+  // births define the aliases used in the data
   checkMatch: ([prefix = '+', , type = '+']) =>
     prefix !== '+' && type !== '+' && type !== '#' && prefix !== '#'
-      ? 'must leave the message type open, such as spBv1.0/{group}/+/{node}/#; births explain the data'
+      ? 'must leave the message type open, such as spBv1.0/{group}/+/{node}/#; births define the names of the data'
       : null,
   suggestion: { match: 'spBv1.0/{group}/+/{node}/#', fields: (names) => names },
 } as const satisfies PayloadFormat;

@@ -1,12 +1,12 @@
 /**
- * Zigbee2MQTT device topics: JSON with `last_seen` where it is switched on. What the bridge says about itself,
- * availability, and commands to devices are not readings and pass silently.
+ * Zigbee2MQTT device topics: JSON, with `last_seen` if enabled. Bridge messages, availability and commands to devices are
+ * ignored.
  */
 import type { Decoder, DecoderSettings, DecodeSink, PayloadFormat } from '../decoder.ts';
 import type { RejectReason } from '../rejects.ts';
 import { jsonDecoder } from './json.ts';
 
-/** Parts of a device's state that describe firmware and settings, not a measurement. */
+/** Members of a device's state that are not measurements. */
 const NOT_READINGS = new Set(['update', 'update_available', 'device', 'last_seen', 'elapsed']);
 const COMMAND = /\/(?:set|get|availability)(?:\/|$)/;
 
@@ -23,7 +23,7 @@ export function zigbee2mqttDecoder(settings: DecoderSettings): Decoder {
   };
 }
 
-/** Bulbs and sensors share the topics, and devices send what changed: a message without any of the fields is usual. */
+/** Suppresses 'missing-field': bulbs and sensors share topics, and devices send only changes. */
 class WithoutMissing implements DecodeSink {
   constructor(private readonly sink: DecodeSink) {}
 

@@ -211,7 +211,7 @@ describe.skipIf(!hasMosquitto)('gatecast check --listen on a real broker', () =>
     );
     const { out } = await run('-c', path, '--listen', '1s');
     clearInterval(shifted);
-    expect(out).toContain('its time is 2 h ahead, as local time would be; set time_zone: +02:00');
+    expect(out).toContain('its time is 2 h ahead, which fits a local time; set time_zone: +02:00');
     expect(out).toMatch(/its time is 57 years behind; set the clock of the sender/);
   });
 
