@@ -7,7 +7,7 @@ import type { PushOutcome } from '../forecast/engine-contract.ts';
 import type { Unsent } from '../mqtt/client.ts';
 
 type Refused = Exclude<PushOutcome, 'accepted'>;
-type Kept = 'too-fast' | 'retained' | 'overload' | 'forecast-not-finite';
+type Kept = 'too-fast' | 'retained' | 'overload' | 'forecast-not-finite' | 'sparkplug-backlog';
 type Lost = 'store-full' | 'disk-full' | 'row-refused' | 'journal-damaged';
 
 export type DropReason = Refused | Kept | Lost | Unsent;
@@ -30,6 +30,8 @@ export const DROPS: Readonly<Record<DropReason, string>> = {
   'journal-damaged':
     'Damaged parts of the journal that could not be read at the start; they are kept in a separate file.',
   'forecast-not-finite': 'A forecast contained a value that is not finite; it was not published.',
+  'sparkplug-backlog':
+    'The oldest forecasts that waited for the Sparkplug connection, dropped because more than 1,000 waited.',
   'outbox-full':
     'The oldest messages waiting for the broker, dropped because the outbox was full (`mqtt.outbox`).',
   'set-aside':

@@ -52,8 +52,11 @@ export function reservedTopics({
   base,
   ignore,
   publish,
-}: Pick<Config, 'base' | 'ignore'> & {
+  node,
+  sparkplug,
+}: Pick<Config, 'base' | 'ignore' | 'node'> & {
   publish: Pick<Config['publish'], 'discovery_prefix'>;
+  sparkplug: Pick<Config['sparkplug'], 'enabled' | 'group' | 'node'>;
 }): ReservedTopics[] {
   const prefix = publish.discovery_prefix;
   const never = [
@@ -62,6 +65,7 @@ export function reservedTopics({
     `${prefix}/+/+/config`,
     `${prefix}/+/+/+/config`,
     ...ignore,
+    ...(sparkplug.enabled ? [`spBv1.0/${sparkplug.group}/+/${sparkplug.node ?? node}/#`] : []),
   ];
   return [
     ...never.map((filter) => ({ pattern: parsePattern(filter), unlessNamed: false })),

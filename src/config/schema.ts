@@ -134,6 +134,26 @@ const homeAssistant = z.strictObject({
   ),
 });
 
+const sparkplug = z.strictObject({
+  enabled: note(
+    flag().default(false),
+    'restart',
+    'Publish the forecasts as a Sparkplug B edge node too, on a second connection to the broker; see docs/sparkplug.md.',
+  ),
+  group: note(text('a group id', checkNode).default('gatecast'), 'restart', 'Sparkplug group id.'),
+  node: note(
+    text('a node id', checkNode).optional(),
+    'restart',
+    'Sparkplug edge node id; `node` by default.',
+  ),
+  leads: durationList(
+    { min: '1s', max: '90d' },
+    'hot',
+    'Leads whose quantiles are metrics, besides the next step and the leads of `publish.at`.',
+    ['1h'],
+  ),
+});
+
 const store = z.strictObject({
   max_size: size(
     { min: '1MB', max: '1024GB' },
@@ -367,6 +387,7 @@ export const configSchema = z.strictObject({
     'hot',
     'Entities in Home Assistant, where `publish.home_assistant` is on; see docs/home-assistant.md.',
   ),
+  sparkplug: note(sparkplug.prefault({}), 'restart', 'Sparkplug B.'),
   store: note(store.prefault({}), 'hot', 'The database.'),
   http: note(http.prefault({}), 'restart', 'The page.'),
   remote_config: note(remoteConfig.prefault({}), 'restart', 'Configs received over the broker.'),

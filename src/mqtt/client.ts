@@ -37,6 +37,8 @@ export interface ClientParts {
   readonly answered?: () => void;
   /** The record of the session from former runs; without one, an existing session is replaced by a clean one. */
   readonly session?: SessionMemory;
+  /** Messages mean nothing to the next connection: what the broker does not have when one ends is dropped. */
+  readonly ephemeral?: boolean;
 }
 
 /** Why a message never reached the broker, or the agent. */
@@ -192,7 +194,7 @@ export class Client {
     }
     this.open = false;
     this.connection = null;
-    this.outbox.rewind();
+    this.rewind();
     for (const cancel of this.cancelTimers.splice(0)) cancel();
     if (this.stopped) return;
     if (wasOpen) this.parts.changed?.(this.status());
@@ -344,7 +346,7 @@ export class Client {
     this.open = false;
     this.connection = null;
     if (wasOpen && end.kind === 'network' && end.closed === true) this.blame();
-    this.outbox.rewind();
+    this.rewind();
     if (end.kind === 'no-retain') this.will.retain = false;
     if (end.kind === 'no-qos') this.will.qos = false;
     if (this.stopped) {
@@ -483,6 +485,11 @@ export class Client {
     if (this.refusedTopics.size >= MAX_LOGGED_REFUSALS || this.refusedTopics.has(message.topic)) return;
     this.refusedTopics.add(message.topic);
     this.log.error('publish refused by the broker', { topic: message.topic, reason: refusal.reason });
+  }
+
+  private rewind(): void {
+    if (this.parts.ephemeral === true) this.outbox.clear();
+    else this.outbox.rewind();
   }
 
   private drop(reason: Unsent): void {

@@ -90,6 +90,13 @@ export class Outbox {
     for (const key of again.keys()) if (typeof key === 'number') this.numbered++;
   }
 
+  /** Forgets all messages. */
+  clear(): void {
+    this.sent.clear();
+    this.waiting.clear();
+    this.numbered = 0;
+  }
+
   private dropFirst(drops: (key: OutboxKey) => boolean): void {
     for (const key of this.waiting.keys()) {
       if (!drops(key)) continue;

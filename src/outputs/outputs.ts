@@ -11,6 +11,7 @@ import { RateLimitedLog } from '../system/rate-limited-log.ts';
 import { HomeAssistant } from './home-assistant/home-assistant.ts';
 import { JsonTopics } from './json/json-topics.ts';
 import type { Alert, GroupInput, HealthInput, ModelName, Output } from './output.ts';
+import { Sparkplug, type SparkplugParts } from './sparkplug/sparkplug.ts';
 
 /** What an output may use, beside what every part may. */
 export interface OutputContext
@@ -22,12 +23,15 @@ export interface OutputContext
   readonly model: () => ModelName;
   /** Group of the streams that share it. */
   readonly group: string;
+  /** For tests: makes the connection of an edge node. */
+  readonly edgeClient?: SparkplugParts['edgeClient'];
 }
 
 /** A new output is one line here. Their messages go out in this order. */
 export const outputsOf = (context: OutputContext): Output[] => [
   new JsonTopics(context),
   new HomeAssistant(context),
+  new Sparkplug(context),
 ];
 
 /** All outputs. What one throws is logged, now and then once for each reason. */

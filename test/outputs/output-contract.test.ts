@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { validateConfig } from '../../src/config/index.ts';
 import type { Forecast } from '../../src/forecast/forecast.ts';
 import { silentLogger } from '../../src/log.ts';
+import type { ClientStatus } from '../../src/mqtt/client.ts';
 import type { Outgoing } from '../../src/mqtt/outbox.ts';
 import { isTopicName, topicsOf } from '../../src/mqtt/topics.ts';
 import type { HealthInput, Output } from '../../src/outputs/output.ts';
@@ -40,7 +41,13 @@ function setUp(
   const sent: Outgoing[] = [];
   const clock = new FakeClock(T0);
   const configOf = (more: Record<string, unknown>) =>
-    validateConfig({ node: 'n', mqtt: { url: 'mqtt://b' }, streams: [{ match: 'a' }], publish: more });
+    validateConfig({
+      node: 'n',
+      mqtt: { url: 'mqtt://b' },
+      streams: [{ match: 'a' }],
+      sparkplug: { enabled: true },
+      publish: more,
+    });
   const state = { config: configOf(publish), specs: names.map((name) => testSpec(name)) };
   const outputs = outputsOf({
     version: '1',
@@ -56,6 +63,18 @@ function setUp(
     group: 'default',
     since: () => T0,
     session: 's',
+    // The connection of an output of its own.
+    edgeClient: ({ birth, changed }) => ({
+      start: () => {
+        for (const message of birth()) sent.push(message);
+        changed?.({ connected: true } as ClientStatus);
+      },
+      stop: async (farewell) => void sent.push(...farewell),
+      publish: (message) => void sent.push(message),
+      setSubscriptions: () => {},
+      switchTo: () => {},
+      status: () => ({ dropped: {} }) as ClientStatus,
+    }),
   });
   /** What a broker retains after all that was sent. */
   const retained = () => {

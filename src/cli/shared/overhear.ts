@@ -46,7 +46,13 @@ export async function overhear({ options, config, until, progress }: Listening):
     ]);
   const router: Router | null = config === null ? null : createRouter(config);
   const reserved = reservedTopics(
-    config ?? { base: 'gatecast', ignore: [], publish: { discovery_prefix: 'homeassistant' } },
+    config ?? {
+      base: 'gatecast',
+      ignore: [],
+      publish: { discovery_prefix: 'homeassistant' },
+      node: '+',
+      sparkplug: { enabled: true, group: 'gatecast' },
+    },
   ).filter(({ unlessNamed }) => !unlessNamed);
   const survey = new Survey();
   const heard = new Heard();
