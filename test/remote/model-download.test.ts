@@ -103,13 +103,13 @@ describe('the download of a model', () => {
   });
 
   it.each([
-    ['nowhere', 'the server answers 404', false],
-    ['busy', 'the server answers 503', true],
+    ['nowhere', 'the server answered with status 404', false],
+    ['busy', 'the server answered with status 503', true],
     ['plain', 'redirects to http:', false],
     ['round', 'redirects more than 5 times', false],
     ['long', 'has more than 300000 bytes', false],
     ['cut', 'cannot be fetched: aborted', true],
-    ['slow', 'no byte came for 1 s', true],
+    ['slow', 'no data for 1 s', true],
   ])('refuses %s: %s', async (path, reason, again) => {
     const failure = await fetched(path);
     expect(failure?.reason).toContain(reason);
