@@ -33,7 +33,7 @@ export async function checkModel(
 ): Promise<CheckedModel> {
   const wrong = (path: string, text: string, hint = ''): CheckedModel => ({
     files: null,
-    problem: problem(path, text.slice(0, 500), hint),
+    problem: problem(path, text, hint),
   });
   try {
     const text = Buffer.from(files.get(MANIFEST_FILE) ?? '').toString('utf8');

@@ -55,7 +55,12 @@ interface Stated {
 }
 const NOTHING: Stated = { version: null, kid: null, token: null };
 
-export const problem = (path: string, text: string, hint = ''): Problem => ({ path, text, hint });
+/** Bounded: keys and values of a push are in it. */
+export const problem = (path: string, text: string, hint = ''): Problem => ({
+  path: path.slice(0, 200),
+  text: text.slice(0, 500),
+  hint: hint.slice(0, 500),
+});
 
 const COMPACT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*$/;
 /** A file that was sent with an editor's newline at its end holds the same message. */
@@ -175,9 +180,7 @@ function readClaims<Schema extends z.ZodType>(
 function problemsOf(issue: z.core.$ZodIssue): Problem[] {
   const path = issue.path.join('.');
   if (issue.code === 'unrecognized_keys')
-    return issue.keys.map((key) =>
-      problem([...issue.path, key].join('.').slice(0, 200), 'is not a known claim'),
-    );
+    return issue.keys.map((key) => problem([...issue.path, key].join('.'), 'is not a known claim'));
   const missing = issue.code === 'invalid_type' && issue.input === undefined;
   return [problem(path, missing ? `is missing: ${issue.message}` : issue.message)];
 }

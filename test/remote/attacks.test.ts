@@ -8,6 +8,7 @@ import { CompactSign, FlattenedSign, GeneralSign } from 'jose';
 import { describe, expect, it } from 'vitest';
 import type { Config } from '../../src/config/index.ts';
 import type { Reported } from '../../src/remote/contract.ts';
+import { LOCAL_ONLY } from '../../src/remote/layers.ts';
 import { diskFolder } from '../../src/remote/open.ts';
 import { sign } from '../../src/remote/sign.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -142,6 +143,27 @@ const BAD: readonly Bad[] = [
     'remote_config',
     () => push({ config: { remote_config: { keys: [], unsigned: true } } }),
   ],
+  ['a key of 300 kB', 400, 'k'.repeat(200), () => push({ config: { ['k'.repeat(300_000)]: 1 } })],
+  ['a claim of 300 kB', 400, 'k'.repeat(200), () => push({ ['k'.repeat(300_000)]: 1 })],
+  [
+    'a rule whose id has 300 kB',
+    400,
+    `streams.${'k'.repeat(192)}`,
+    () => push({ config: { streams: { ['k'.repeat(300_000)]: { match: 'a/{n}' } } } }),
+  ],
+  ['a value of 300 kB', 400, 'log.level', () => push({ config: { log: { level: 'k'.repeat(300_000) } } })],
+  [
+    'a topic of 300 kB',
+    400,
+    'streams.pumps.match',
+    () => push({ config: { streams: { pumps: { match: 'k'.repeat(300_000) } } } }),
+  ],
+  [
+    '5,000 wrong values',
+    400,
+    'ignore[0]',
+    () => push({ config: { ignore: Array.from({ length: 5000 }, (_, n) => ({ n, text: 'x'.repeat(20) })) } }),
+  ],
   ['a local key with a dot', 400, 'http.listen', () => push({ config: { 'http.listen': 'off' } })],
 ];
 async function compact(protectedHeader: unknown): Promise<string> {
@@ -159,9 +181,17 @@ describe('a hostile push', () => {
     const reported = await gateway.push(await payload());
     expect(reported).toMatchObject({ status: 'rejected', code, effective_hash: before });
     expect(reported.errors.map((error) => error.path)).toContain(path);
-    for (const { text } of reported.errors) expect(text.length).toBeLessThan(600);
+    expect(JSON.stringify(reported).length).toBeLessThan(48_000);
     expect(gateway.runningHash).toBe(before);
     expect(await gateway.push(await at(100))).toMatchObject({ status: 'probation', code: 202 });
+  });
+
+  it.each(LOCAL_ONLY)('the local key %s: 403', async (path) => {
+    const nested = path.split('.').reduceRight<unknown>((value, key) => ({ [key]: value }), 'x');
+    for (const content of [{ config: nested }, { config: undefined, patch: nested }]) {
+      const { code, errors } = await start().push(await push(content));
+      expect({ code, path: errors[0]?.path }).toEqual({ code: 403, path });
+    }
   });
 
   it('whitespace around a message, as an editor or `echo` leaves it, changes nothing', async () => {

@@ -116,7 +116,7 @@ export class ModelSender {
     return `${this.base}/+/model/${this.claim.name}/have`;
   }
 
-  /** @returns the node whose transfer goes on, or null where the message is about something else */
+  /** @returns the node whose transfer has come further; null for others, and for messages about something else */
   heard(topic: string, payload: Uint8Array, nowMs: number): string | null {
     const node = topic.startsWith(`${this.base}/`)
       ? (topic.slice(this.base.length + 1).split('/')[0] ?? '')
@@ -137,7 +137,7 @@ export class ModelSender {
         wanted.set(number, nowMs - sentMs > AGAIN_MS ? Number.NEGATIVE_INFINITY : sentMs);
       }
     this.missing.set(node, wanted);
-    return node;
+    return before === undefined || wanted.size < before.size ? node : null;
   }
 
   /** Sends what the rate allows, one chunk for each gateway in turn. */

@@ -276,11 +276,16 @@ async function roll(file: RolloutFile, model: PushedModel | null, rolling: Rolli
     target.kind === 'node'
       ? topicsOf(base, target.name).configDesired
       : topicsOf(base, 'any').fleetConfigDesired(target.name);
+  /** Bytes of the model that a node has: one that stands still is given up. */
+  const received = new Map<string, number>();
   const hear = (node: string, reported: Reported): void => {
     const said = outcomeOf(reported, sought);
     if (said === null) return;
     rollout.report(node, said);
-    if (reported.transfer != null) rollout.alive(node, clockMs());
+    const { transfer } = reported;
+    if (transfer == null || transfer.received <= (received.get(node) ?? -1)) return;
+    received.set(node, transfer.received);
+    rollout.alive(node, clockMs());
   };
   for (const [node, reported] of reports.latest) hear(node, reported);
   reports.heard = hear;
