@@ -161,7 +161,7 @@ const BAD: readonly Bad[] = [
   [
     '5,000 wrong values',
     400,
-    'ignore[0]',
+    'ignore',
     () => push({ config: { ignore: Array.from({ length: 5000 }, (_, n) => ({ n, text: 'x'.repeat(20) })) } }),
   ],
   ['a local key with a dot', 400, 'http.listen', () => push({ config: { 'http.listen': 'off' } })],
