@@ -31,6 +31,8 @@ export interface BlendParts {
 
 export class Blend {
   readonly track: Track;
+  /** The own network takes no part: the gate plays buckets that it was trained on. */
+  muted = false;
   private readonly features: Features;
   private readonly parts: BlendParts;
   private adapter: Adapter | null;
@@ -67,13 +69,15 @@ export class Blend {
   /**
    * Once a bucket, after `look`.
    * @param raw the network's answer [leads, 9] from `offset`; null when it was not asked
+   * @param rawOwn the own network's; null where there is none
    * @param observed whether the bucket was
    * @param clamp what may be published of a value
    * @param out [leads, 9]
-   * @returns whether the network had an answer that can be used
+   * @returns whether the networks had answers that can be used
    */
   forecast(
     raw: Float32Array | null,
+    rawOwn: Float32Array | null,
     offset: number,
     observed: boolean,
     clamp: (value: number) => number,
@@ -82,18 +86,25 @@ export class Blend {
     const { features } = this;
     const { quantiles } = this.parts.scratch;
     const network = raw !== null && networkQuantiles(features, raw, offset, quantiles[GRU]);
+    const heard = rawOwn !== null && !this.muted;
+    const own = heard && networkQuantiles(features, rawOwn, offset, this.parts.scratch.own);
     const recurs = simpleQuantiles(features, this.parts.scratch.sorted, quantiles);
     this.adapter?.answer(network ? quantiles[GRU] : null, features, observed, quantiles[ADAPTER]);
     const candidates = quantiles.map((one, c) =>
       (ofNetwork(c) ? network : c !== RECURRENCE || recurs) ? one : null,
     );
-    this.track.combine(candidates, clamp, out, this.finish);
-    return network;
+    this.track.combine(candidates, clamp, out, this.finish, own ? this.parts.scratch.own : null);
+    return network && (!heard || own);
   }
 
-  /** From here on another network answers. */
-  switchNetwork(): void {
+  /**
+   * From here on another network answers.
+   * @param sameBase only the gateway's own network is another
+   */
+  switchNetwork(sameBase: boolean): void {
     this.track.beginTrial();
+    this.track.beginOwn();
+    if (sameBase) return;
     // A stream that had no network until now has no correction yet.
     if (this.adapter !== null) this.adapter.reset();
     else this.adapter = this.makeAdapter();

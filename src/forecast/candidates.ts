@@ -38,9 +38,10 @@ export function shareAsBelow(weights: Float64Array, knot: number): void {
   weights[at + NAIVE] = (both * weights[below + NAIVE]) / pair;
 }
 
-/** What a forecast is called whose candidates had these mean weights. */
+/** What a forecast is called whose candidates had these mean weights; what they lack of 1 is the own network's. */
 export function kindOf(weights: readonly number[], network: boolean, warm: boolean): ForecastKind {
-  if (network && weights[GRU] + weights[ADAPTER] >= 0.8) return 'gru';
+  const simple = weights.reduce((sum, weight, c) => sum + (ofNetwork(c) ? 0 : weight), 0);
+  if (network && simple <= 0.2) return 'gru';
   if (weights[SEASONAL] >= 0.8) return 'seasonal-naive';
   if (weights[NAIVE] >= 0.8 || !warm) return 'naive';
   return 'blend';

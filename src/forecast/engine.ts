@@ -3,6 +3,7 @@
  * samples and time. Backtest and daemon run this same code.
  */
 import { errorText, GatecastError } from '../errors.ts';
+import type { StepAnswer } from '../model/stepper.ts';
 import { Q } from '../quantiles.ts';
 import type { ClosedBucket } from '../series/buckets.ts';
 import type { TablePoint } from '../series/covariate-sources.ts';
@@ -29,7 +30,7 @@ import type { LeadScore, NetworkScore } from './track.ts';
 import { warmUp } from './warm-up.ts';
 
 /** Version of everything `Stream.persist` writes; part of the hash that guards a snapshot. */
-const STATE_FORMAT = 16;
+const STATE_FORMAT = 17;
 
 export interface EngineOptions {
   /** Past inputs kept for each stream, so that another model can be warmed up on them; 0: models are not changed. */
@@ -276,7 +277,7 @@ export class Engine implements ForecastEngine {
       const x = batch !== null && stream.warm ? batch.x : null;
       if (x !== null) stream.writeInputs(x, at);
       if (stream.step !== null) this.watch.stepped?.(stream.spec.name, stream.step, bucket.startMs, x, at);
-      if (x === null) forecasts.push(this.finish(stream, null, 0));
+      if (x === null) forecasts.push(this.finish(stream, null, null, 0));
       else asked.push(stream);
     }
     if (batch === null || asked.length === 0) return;
@@ -288,21 +289,27 @@ export class Engine implements ForecastEngine {
         h.set(asked[i].h.subarray(layer * hidden, (layer + 1) * hidden), (layer * n + i) * hidden);
       }
     }
-    let result: { quantiles: Float32Array; h: Float32Array };
+    let result: StepAnswer;
     try {
       result = await stepper.run(n, x.subarray(0, n * inputs), h.subarray(0, layers * n * hidden));
     } catch (error) {
       // The buckets are closed: they must be forecast by somebody.
       this.failed(error);
-      for (const stream of asked) forecasts.push(this.finish(stream, null, 0));
+      for (const stream of asked) forecasts.push(this.finish(stream, null, null, 0));
       return;
     }
     this.takeStates(asked, result.h, layers, hidden);
-    for (let i = 0; i < n; i++) forecasts.push(this.finish(asked[i], result.quantiles, i * leads * Q));
+    const { quantiles, own = null } = result;
+    for (let i = 0; i < n; i++) forecasts.push(this.finish(asked[i], quantiles, own, i * leads * Q));
   }
 
-  private finish(stream: Stream, raw: Float32Array | null, offset: number): Forecast {
-    const forecast = stream.finish(raw, offset);
+  private finish(
+    stream: Stream,
+    raw: Float32Array | null,
+    rawOwn: Float32Array | null,
+    offset: number,
+  ): Forecast {
+    const forecast = stream.finish(raw, rawOwn, offset);
     this.watch.forecast?.(forecast, stream.diverged);
     return forecast;
   }
@@ -360,9 +367,13 @@ export class Engine implements ForecastEngine {
       this.batches = before.batches;
       throw error;
     }
+    const former = before.model?.base;
+    const sameBase = former !== undefined && former.hash === model.base?.hash;
+    const sameRows = before.model?.stateRows === model.stateRows;
+    const kept = sameBase && sameRows ? { rows: model.stateRows, numbers: former.hidden } : undefined;
     for (const stream of this.byName.values()) {
-      stream.takeState(fresh.get(stream) ?? new Float32Array(model.stateRows * model.hidden));
-      stream.beginTrial();
+      stream.takeState(fresh.get(stream) ?? new Float32Array(model.stateRows * model.hidden), kept);
+      stream.beginTrial(sameBase);
     }
     await before.batches.release();
   }

@@ -50,6 +50,12 @@ export class IntervalRing {
     for (let i = 0; i < others; i++) offsets[row * others + i] = toBfloat16(values[from + i] - median);
   }
 
+  /** Forgets the interval that begins at a place of every row. */
+  clear(place: number): void {
+    const none = toBfloat16(Number.NaN);
+    for (let at = place; at < this.offsets.length; at += this.others) this.offsets.fill(none, at, at + WHOLE);
+  }
+
   persist(io: StateIo): void {
     io.array(this.whole);
     io.array(this.offsets);

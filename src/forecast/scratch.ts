@@ -16,6 +16,8 @@ export class Scratch {
   readonly young = new YoungScratch();
   /** C arrays [leads, 9]: the candidates' quantiles. */
   readonly quantiles: readonly Float64Array[];
+  /** [leads, 9] the own network's. */
+  readonly own: Float64Array;
   /** [MOST_SEASONS] values at one phase of the season. */
   readonly sorted = new Float64Array(MOST_SEASONS);
 
@@ -23,6 +25,7 @@ export class Scratch {
     this.features = new FeatureScratch(leads);
     this.track = new TrackScratch(leads);
     this.adapter = new LeadKnots(ADAPTER_KNOTS, leads);
+    this.own = new Float64Array(leads * Q);
     this.quantiles = Array.from({ length: C }, () => new Float64Array(leads * Q));
   }
 }

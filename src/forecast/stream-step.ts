@@ -168,13 +168,19 @@ export class StreamStep {
   /**
    * What is published; once a bucket, after `take`.
    * @param raw the network's answer [leads, 9] from `offset`; null when it was not asked
+   * @param rawOwn the same of the own network; null if there is none
    * @param out [leads, 9] in the stream's unit, within its limits
    * @returns whether the network had an answer that can be used
    */
-  forecast(raw: Float32Array | null, offset: number, out: Float64Array): boolean {
+  forecast(
+    raw: Float32Array | null,
+    rawOwn: Float32Array | null,
+    offset: number,
+    out: Float64Array,
+  ): boolean {
     const { blend, path, observed } = this;
     if (blend === null) throw new Error('a step without forecasts was asked for one');
-    const network = blend.forecast(raw, offset, observed, this.clamp, out);
+    const network = blend.forecast(raw, rawOwn, offset, observed, this.clamp, out);
     if (observed || Number.isNaN(path[0])) {
       for (let k = 0; k < path.length; k++) path[k] = out[k * Q + MEDIAN];
     }

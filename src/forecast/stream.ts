@@ -230,12 +230,13 @@ export class Stream {
 
   /**
    * @param raw the network's answer [leads, 9] from `offset`; null when it was not asked
+   * @param rawOwn the same of the own network; null if there is none
    */
-  finish(raw: Float32Array | null, offset: number): Forecast {
+  finish(raw: Float32Array | null, rawOwn: Float32Array | null, offset: number): Forecast {
     const { step, last, gridMs: stepMs } = this;
     if (step === null || step.blend === null) throw new Error('a forecast before the interval is known');
     const out = new Float64Array(this.leads * Q);
-    const network = step.forecast(raw, offset, out);
+    const network = step.forecast(raw, rawOwn, offset, out);
     this.diverged = raw !== null && !network;
     if (this.diverged) this.h.fill(0);
     const expected = this.outlooked;
@@ -306,15 +307,23 @@ export class Stream {
     return this.step?.blend?.track.networkScores() ?? [];
   }
 
-  /** Goes on from a state of another network. @param h [rows, hidden] */
-  takeState(h: Float32Array): void {
+  /**
+   * Goes on from a state of another model.
+   * @param h [rows, hidden]
+   * @param kept what stays of the present state: so many numbers at the start of every row, of `rows` rows; none where left out
+   */
+  takeState(h: Float32Array, kept?: { readonly rows: number; readonly numbers: number }): void {
+    const { rows, numbers } = kept ?? { rows: 1, numbers: 0 };
+    const [before, after] = [this.h.length / rows, h.length / rows];
+    for (let row = 0; row < rows; row++)
+      h.set(this.h.subarray(row * before, row * before + numbers), row * after);
     if (h.length === this.h.length) this.h.set(h);
     else this.h = h;
   }
 
-  /** From here on another network answers. */
-  beginTrial(): void {
-    this.step?.blend?.switchNetwork();
+  /** From here on another network answers; see `Blend.switchNetwork`. */
+  beginTrial(sameBase: boolean): void {
+    this.step?.blend?.switchNetwork(sameBase);
   }
 
   get lastObservedMs(): number | null {

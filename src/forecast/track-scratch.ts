@@ -4,10 +4,14 @@ import { C } from './candidates.ts';
 
 const KNOTS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 
-/** [low, median, high] of each candidate, then of the blend before calibration, then as published. */
-export const ROW = 3 * (C + 2);
-export const BLEND = 3 * C;
-export const PUBLISHED = 3 * (C + 1);
+/**
+ * [low, median, high] of each candidate, then of the gateway's own network, then of the blend of the candidates, then as
+ * published: pooled and calibrated.
+ */
+export const OWN = 3 * C;
+export const BLEND = OWN + 3;
+export const PUBLISHED = BLEND + 3;
+export const ROW = PUBLISHED + 3;
 
 /** What is worked out anew with every forecast; streams of one horizon may share it. */
 export class TrackScratch {

@@ -12,7 +12,8 @@ import { ArrayBlock } from '../series/array-block.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { C, GRU, NAIVE, SEASONAL } from './candidates.ts';
 import { IntervalRing } from './interval-ring.ts';
-import { BLEND, PUBLISHED, ROW, TrackScratch } from './track-scratch.ts';
+import { OwnShare } from './own-share.ts';
+import { BLEND, OWN, PUBLISHED, ROW, TrackScratch } from './track-scratch.ts';
 import { Weights } from './weights.ts';
 import { Widening } from './widening.ts';
 import { GROWN } from './young.ts';
@@ -73,11 +74,14 @@ export class Track {
   private readonly pending: IntervalRing;
   private step = 0;
   private readonly worth: Weights;
+  readonly ownShare: OwnShare;
   /**
    * [knots, KNOT]: n, mae, bias, covered, loss, loss seasonal, loss naive, mae seasonal, mae naive; then the logarithms of the
    * factors of the lower and the upper half.
    */
   private readonly state: Float64Array;
+  /** Whether the own network has a share of the forecast just combined. */
+  private pooled = false;
   private readonly widening: Widening;
   /** [knots, 4] since `beginTrial`: n, then mean losses of network, seasonal naive, naive. Not part of the state. */
   private readonly trial: Float64Array;
@@ -98,6 +102,7 @@ export class Track {
     const n = this.knots.length;
     this.pending = new IntervalRing(scratch.knots, ROW, memory);
     this.worth = new Weights(scratch.knots, season, memory, scratch);
+    this.ownShare = new OwnShare(scratch.knots, memory);
     this.widening = new Widening(scratch.knots, coverage, memory);
     this.state = memory.float64(n * KNOT);
     this.trial = memory.float64(n * 4);
@@ -122,11 +127,13 @@ export class Track {
         this.scratch.missed[c] = lossAt(this.scratch.row, from, y);
       }
       this.worth.learn(j, this.scratch.missed);
+      this.pool(j, y);
       if (this.step - k >= this.trialFrom) this.try(j, y);
       this.widen(j, y);
       this.calibrate(j, y);
       this.rate(j, y);
     }
+    this.ownShare.follow();
     this.widening.follow();
   }
 
@@ -134,6 +141,12 @@ export class Track {
   beginTrial(): void {
     this.trial.fill(0);
     this.trialFrom = this.step;
+  }
+
+  /** From here on another network of the gateway's own answers, or none. */
+  beginOwn(): void {
+    this.ownShare.reset();
+    this.pending.clear(OWN);
   }
 
   /** By knot. */
@@ -146,7 +159,8 @@ export class Track {
 
   private try(j: number, y: number): void {
     const { row } = this.scratch;
-    const network = lossAt(row, 3 * GRU, y);
+    // If there are two networks, the own network is the newer one, and the one on trial.
+    const network = lossAt(row, Number.isNaN(row[OWN]) ? 3 * GRU : OWN, y);
     const seasonal = lossAt(row, 3 * SEASONAL, y);
     const naive = lossAt(row, 3 * NAIVE, y);
     const held = Number.isNaN(network) ? NO_ANSWER * Math.min(seasonal, naive) : network;
@@ -155,6 +169,14 @@ export class Track {
     t[4 * j + 1] += (held - t[4 * j + 1]) / n;
     t[4 * j + 2] += (seasonal - t[4 * j + 2]) / n;
     t[4 * j + 3] += (naive - t[4 * j + 3]) / n;
+  }
+
+  /** The own network's share learns; then the row holds the pooled interval in place of the blend's. */
+  private pool(j: number, y: number): void {
+    const { row } = this.scratch;
+    if (Number.isNaN(row[OWN])) return;
+    this.ownShare.learn(j, row, BLEND, OWN, y);
+    for (let i = 0; i < 3; i++) row[BLEND + i] += this.ownShare.at(j) * (row[OWN + i] - row[BLEND + i]);
   }
 
   private widen(j: number, y: number): void {
@@ -229,16 +251,18 @@ export class Track {
   }
 
   /**
-   * Blends the candidates and calibrates the result.
+   * Blends the candidates, pools the blend with the own network's forecast, and calibrates the result.
    * @param candidates C arrays [leads, 9]; those of the network are null while it has nothing to say
    * @param out [leads, 9]
    * @param finish changes the result before it is limited
+   * @param own the forecast of the gateway's own network, [leads, 9]; null where there is none
    */
   combine(
     candidates: readonly (Float64Array | null)[],
     clamp: (value: number) => number,
     out: Float64Array,
     finish?: (out: Float64Array) => void,
+    own: Float64Array | null = null,
   ): void {
     const { atKnots, weights } = this.scratch;
     this.worth.weigh(candidates, atKnots, weights);
@@ -252,8 +276,13 @@ export class Track {
         out[k * Q + q] = value;
       }
     }
-    this.keepBlend(candidates, out);
+    this.keepBlend(candidates, own, out);
+    this.pooled = own !== null;
     for (let k = 0; k < this.leads; k++) {
+      if (own !== null) {
+        const share = this.ownShare.atLead(k);
+        for (let i = k * Q; i < (k + 1) * Q; i++) out[i] += share * (own[i] - out[i]);
+      }
       const wider = this.widening.atLead(k);
       const median = out[k * Q + MEDIAN];
       const usual = NARROW * this.scratch.knots.interpolate(this.state, KNOT, 1, k);
@@ -274,14 +303,18 @@ export class Track {
     this.step++;
   }
 
-  /** The candidates' intervals and the blend's at the knots, before it is calibrated. */
-  private keepBlend(candidates: readonly (Float64Array | null)[], blend: Float64Array): void {
+  /** The intervals of all forecasts and of the candidates' blend at the knots. */
+  private keepBlend(
+    candidates: readonly (Float64Array | null)[],
+    own: Float64Array | null,
+    blend: Float64Array,
+  ): void {
     const { rows } = this.scratch;
     for (let j = 0; j < this.knots.length; j++) {
       const at = j * ROW;
       const from = (this.knots[j] - 1) * Q;
-      for (let c = 0; c < C; c++) {
-        const quantiles = candidates[c];
+      for (let c = 0; c <= C; c++) {
+        const quantiles = c === C ? own : candidates[c];
         if (quantiles === null) rows.fill(Number.NaN, at + 3 * c, at + 3 * c + 3);
         else keep3(rows, at + 3 * c, quantiles, from);
       }
@@ -289,11 +322,13 @@ export class Track {
     }
   }
 
-  /** Mean weight of each candidate over the leads in the forecast just combined, [C]. */
+  /** Mean weight of each candidate over the leads in the forecast just combined, [C]; the rest is the own network's. */
   meanWeights(): number[] {
     const mean = new Array<number>(C).fill(0);
-    for (let k = 0; k < this.leads; k++)
-      for (let c = 0; c < C; c++) mean[c] += this.weights[k * C + c] / this.leads;
+    for (let k = 0; k < this.leads; k++) {
+      const left = (this.pooled ? 1 - this.ownShare.atLead(k) : 1) / this.leads;
+      for (let c = 0; c < C; c++) mean[c] += left * this.weights[k * C + c];
+    }
     return mean;
   }
 
@@ -338,6 +373,7 @@ export class Track {
     this.pending.persist(io);
     io.array(this.state);
     this.worth.persist(io);
+    this.ownShare.persist(io);
     this.widening.persist(io);
     this.step = io.number(this.step);
   }

@@ -18,7 +18,7 @@ export interface ExportOptions {
 
 /** @throws GatecastError USAGE if the model cannot be exported in this form */
 export function exportModel(stored: StoredModel, options: ExportOptions): Uint8Array {
-  const { manifest, weights, step } = stored;
+  const { manifest, weights, own, step } = stored;
   const { spec, name, dimensions } = manifest;
   const leads = options.leads ?? dimensions.leads;
   if (!spec || !weights) {
@@ -37,7 +37,7 @@ export function exportModel(stored: StoredModel, options: ExportOptions): Uint8A
   }
   if (options.graph === 'step') {
     const quantized = options.quantized ?? spec.head.kind !== 'none';
-    return buildStepGraph(spec, weights, { leads, quantized });
+    return buildStepGraph(spec, weights, { leads, quantized, own });
   }
   const wanted = spec.head.kind === 'none' ? null : options.leads;
   return buildSequenceGraph(spec, weights, { leads: wanted, splitState: true });

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { errorText, GatecastError } from '../errors.ts';
-import { CELLS, leadWidth, type NetworkSpec, stateRows, validateSpec } from '../network/spec.ts';
+import { CELLS, checkPair, leadWidth, type NetworkSpec, stateSizes, validateSpec } from '../network/spec.ts';
 import { sha256 } from '../system/files.ts';
 
 export const MANIFEST_FILE = 'manifest.json';
@@ -42,6 +42,8 @@ const manifestSchema = z.strictObject({
   created: z.iso.datetime(),
   /** null: only the step graph is known (a model brought by its user). */
   spec: spec.nullable(),
+  /** The own network, trained on the gateway, which runs beside the base network; absent if there is none. */
+  own: spec.optional(),
   /** What the step graph takes and gives; `leads` and `inputs` are those of `step.onnx`. */
   dimensions: z.strictObject({
     inputs: whole,
@@ -95,17 +97,26 @@ export function parseManifest(json: string, where: string): Manifest {
   }
   const manifest = parsed.data;
   if (manifest.spec) checkDimensions(manifest.spec, manifest, where);
+  else if (manifest.own)
+    throw new GatecastError(
+      'MODEL_INVALID',
+      `The manifest of ${where} is wrong: own needs a spec beside it.`,
+    );
   return manifest;
 }
 
-function checkDimensions(network: NetworkSpec, { dimensions }: Manifest, where: string): void {
+function checkDimensions(network: NetworkSpec, { dimensions, own }: Manifest, where: string): void {
   try {
     validateSpec(network);
+    if (own) {
+      validateSpec(own);
+      checkPair(network, own);
+    }
   } catch (cause) {
     const reason = errorText(cause);
     throw new GatecastError('MODEL_INVALID', `The manifest of ${where} is wrong: ${reason}`, { cause });
   }
-  const want = dimensionsOf(network, dimensions.leads, dimensions.parameters);
+  const want = dimensionsOf(network, dimensions.leads, dimensions.parameters, own);
   for (const key of ['inputs', 'stateRows', 'hidden'] as const) {
     if (dimensions[key] !== want[key]) {
       throw new GatecastError(
@@ -120,16 +131,18 @@ export function dimensionsOf(
   network: NetworkSpec,
   leads: number,
   parameters: number,
+  own?: NetworkSpec | null,
 ): Manifest['dimensions'] {
   const inputs = network.inputs + leads * leadWidth(network);
-  return { inputs, stateRows: stateRows(network), hidden: network.hidden, leads, parameters };
+  return { inputs, ...stateSizes(network, own), leads, parameters };
 }
 
 /** Of the numbers and their meaning: states and forecasts of two models with one hash are interchangeable. 16 hex digits. */
 export function modelHash(manifest: Manifest): string {
-  const { spec: network, features, files } = manifest;
+  const { spec: network, own, features, files } = manifest;
   const numbers = files.weights?.sha256 ?? files.step?.sha256 ?? '';
-  return sha256(JSON.stringify([sorted(network), features, numbers])).slice(0, 16);
+  const pair = own === undefined ? [] : [sorted(own)];
+  return sha256(JSON.stringify([sorted(network), features, numbers, ...pair])).slice(0, 16);
 }
 
 /** The order of keys, which differs between a spec that was built and one that was read, must not count. */

@@ -3,7 +3,7 @@ import { GatecastError } from '../errors.ts';
 import { writeSafetensors } from '../network/safetensors.ts';
 import type { NetworkSpec } from '../network/spec.ts';
 import { buildStepGraph } from '../network/step-graph.ts';
-import { countWeights, type Weights } from '../network/weights.ts';
+import { countWeights, type Network, together, type Weights } from '../network/weights.ts';
 import { sha256 } from '../system/files.ts';
 import { dimensionsOf, type Manifest } from './manifest.ts';
 import type { ModelFiles, StoredModel } from './registry.ts';
@@ -17,6 +17,8 @@ export interface PackOptions {
   readonly createdMs: number;
   readonly spec: NetworkSpec;
   readonly weights: Weights;
+  /** An own network that runs beside it. */
+  readonly own?: Network | null;
   /** K of `step.onnx`; other horizons are built from the weights on demand. */
   readonly leads: number;
   readonly features: number | null;
@@ -27,17 +29,19 @@ export interface PackOptions {
 
 /** @throws GatecastError NETWORK_INVALID, WEIGHTS_INVALID */
 export function packModel(options: PackOptions, card = modelCard): ModelFiles {
-  const { spec, weights, leads } = options;
-  const weightBytes = writeSafetensors(weights);
+  const { spec, weights, leads, own = null } = options;
+  const weightBytes = writeSafetensors(own === null ? weights : together(weights, own.weights));
   const forecasts = spec.head.kind !== 'none';
-  const step = forecasts ? buildStepGraph(spec, weights, { leads, quantized: true }) : null;
+  const step = forecasts ? buildStepGraph(spec, weights, { leads, quantized: true, own }) : null;
+  const parameters = countWeights(spec) + (own === null ? 0 : countWeights(own.spec));
   const manifest: Manifest = {
     format: 1,
     name: options.name,
     version: options.version,
     created: new Date(options.createdMs).toISOString(),
     spec,
-    dimensions: dimensionsOf(spec, leads, countWeights(spec)),
+    ...(own !== null && { own: own.spec }),
+    dimensions: dimensionsOf(spec, leads, parameters, own?.spec),
     features: options.features,
     files: {
       weights: { sha256: sha256(weightBytes), bytes: weightBytes.length },
@@ -55,6 +59,8 @@ export interface LoadedModel {
   readonly id: string;
   readonly version: string;
   readonly hash: string;
+  /** The base network, which an own network may run beside. */
+  readonly base: { readonly hash: string; readonly hidden: number };
   readonly stateRows: number;
   readonly hidden: number;
   stepper(leads: number): Promise<Stepper>;
@@ -74,7 +80,7 @@ export interface FeatureSizes {
  * @throws GatecastError MODEL_INVALID when it cannot forecast from these features
  */
 export function loadModel(stored: StoredModel, features: FeatureSizes, quantized = true): LoadedModel {
-  const { manifest, weights, step, hash } = stored;
+  const { manifest, weights, own, step, hash } = stored;
   const { dimensions, spec, name } = manifest;
   const refuse = (reason: string, hint: string) =>
     new GatecastError('MODEL_INVALID', `Model '${name}' ${reason}`, { hint });
@@ -101,6 +107,7 @@ export function loadModel(stored: StoredModel, features: FeatureSizes, quantized
     id: name,
     version: manifest.version,
     hash: quantized ? hash : `${hash}-float32`,
+    base: { hash: baseHash(stored, quantized), hidden: spec?.hidden ?? dimensions.hidden },
     stateRows: dimensions.stateRows,
     hidden: dimensions.hidden,
     async stepper(leads) {
@@ -111,14 +118,19 @@ export function loadModel(stored: StoredModel, features: FeatureSizes, quantized
           `Set the horizon to ${dimensions.leads} intervals, or use a model with a lead head.`,
         );
       }
-      return createStepper(buildStepGraph(spec, weights, { leads, quantized }));
+      return createStepper(buildStepGraph(spec, weights, { leads, quantized, own }));
     },
   };
 }
 
+function baseHash({ weights, hash }: StoredModel, quantized: boolean): string {
+  const numbers = weights === null ? hash : sha256(writeSafetensors(weights));
+  return `${numbers}${quantized ? '' : '-float32'}`;
+}
+
 /** Text of MODEL_CARD.md. */
 export function modelCard(manifest: Manifest): string {
-  const { spec, training, scores, dimensions, features } = manifest;
+  const { spec, own, training, scores, dimensions, features } = manifest;
   const rows = (training?.sets ?? []).map(
     (set) => `| ${set.name} | ${set.series} | ${set.steps} | ${set.licence} |`,
   );
@@ -129,7 +141,7 @@ export function modelCard(manifest: Manifest): string {
     `# ${manifest.name} ${manifest.version}`,
     '',
     spec
-      ? `A ${spec.cell} network, ${spec.layers} layer(s) of ${spec.hidden}, ${dimensions.parameters} parameters; head: ${spec.head.kind}.`
+      ? `A ${spec.cell} network, ${spec.layers} layer(s) of ${spec.hidden}${own === undefined ? '' : `, and one of ${own.hidden} trained on the gateway`}, ${dimensions.parameters} parameters; head: ${spec.head.kind}.`
       : 'A step model brought by its user.',
     features === null
       ? 'It does not forecast by itself.'

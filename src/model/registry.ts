@@ -8,8 +8,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errorText, GatecastError } from '../errors.ts';
 import { readSafetensors } from '../network/safetensors.ts';
-import type { Weights } from '../network/weights.ts';
-import { checkWeights } from '../network/weights.ts';
+import { checkWeights, type Network, OWN_PREFIX, separated, type Weights } from '../network/weights.ts';
 import {
   makeFolder,
   readBounded,
@@ -38,8 +37,10 @@ export interface StoredModel {
   readonly manifest: Manifest;
   /** Of weights, network and feature format; see `modelHash`. */
   readonly hash: string;
-  /** null: only the step graph is known. */
+  /** Of the base network; null: only the step graph is known. */
   readonly weights: Weights | null;
+  /** The own network, trained on the gateway; null: there is none. */
+  readonly own: Network | null;
   /** Bytes of the step graph for `manifest.dimensions.leads`; null for a bare cell stack. */
   readonly step: Uint8Array | null;
 }
@@ -258,17 +259,27 @@ export function verifyModel(
   return {
     manifest,
     hash: modelHash(manifest),
-    weights: weights ? checkedWeights(manifest, weights, where) : null,
+    ...(weights ? checkedWeights(manifest, weights, where) : { weights: null, own: null }),
     step,
   };
 }
 
-function checkedWeights(manifest: Manifest, bytes: Uint8Array, where: string): Weights {
-  if (!manifest.spec) throw new GatecastError('MODEL_INVALID', `${where} has weights but no network.`);
+function checkedWeights(
+  { spec, own: ownSpec }: Manifest,
+  bytes: Uint8Array,
+  where: string,
+): { readonly weights: Weights; readonly own: Network | null } {
+  if (!spec) throw new GatecastError('MODEL_INVALID', `${where} has weights but no network.`);
   try {
-    const { weights } = readSafetensors(bytes);
-    checkWeights(manifest.spec, weights);
-    return weights;
+    const { weights: all } = readSafetensors(bytes);
+    if (ownSpec === undefined) {
+      checkWeights(spec, all);
+      return { weights: all, own: null };
+    }
+    const { weights, own } = separated(all);
+    checkWeights(spec, weights);
+    checkWeights(ownSpec, own, (name) => `${OWN_PREFIX}${name}`);
+    return { weights, own: { spec: ownSpec, weights: own } };
   } catch (cause) {
     if (!(cause instanceof GatecastError)) throw cause;
     throw new GatecastError('MODEL_INVALID', `${where}: ${cause.message}`, { issues: cause.issues, cause });

@@ -5,6 +5,7 @@
  */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { errorText, GatecastError } from '../errors.ts';
+import { OWN_OUTPUT } from '../network/step-graph.ts';
 import { Q } from '../quantiles.ts';
 import { refuseTelemetry } from '../system/telemetry.ts';
 import type { Stepper } from './stepper.ts';
@@ -93,11 +94,12 @@ interface Sizes {
   readonly layers: number;
   readonly hidden: number;
   readonly leads: number;
+  readonly hasOwn: boolean;
 }
 
 /**
  * @param model bytes of an ONNX file with inputs x [N, I], h [L, N, H] and outputs quantiles [N, K, 9], h_next [L, N, H],
- *   all float32, N open
+ *   all float32, N open; with an own network also own_quantiles [N, K, 9]
  * @throws GatecastError MODEL_INVALID that names everything wrong with it
  */
 export async function createStepper(model: Uint8Array): Promise<Stepper> {
@@ -114,9 +116,13 @@ export async function createStepper(model: Uint8Array): Promise<Stepper> {
 }
 
 /** Runs on the caller's arrays and into arrays that are kept: nothing is allocated unless a batch is the largest yet. */
-function batchedRun(session: InferenceSession, { inputs, layers, hidden, leads }: Sizes): Stepper['run'] {
+function batchedRun(
+  session: InferenceSession,
+  { inputs, layers, hidden, leads, hasOwn }: Sizes,
+): Stepper['run'] {
   const width = leads * Q;
   let quantiles = new Float32Array(0);
+  let own = new Float32Array(0);
   // two in turn, so that the state one call returns may be what the next call reads
   let next = new Float32Array(0);
   let other = new Float32Array(0);
@@ -128,6 +134,7 @@ function batchedRun(session: InferenceSession, { inputs, layers, hidden, leads }
   return async (n, x, h) => {
     if (quantiles.length < n * width) {
       quantiles = new Float32Array(n * width);
+      if (hasOwn) own = new Float32Array(n * width);
       next = new Float32Array(layers * n * hidden);
       other = new Float32Array(layers * n * hidden);
     }
@@ -150,12 +157,21 @@ function batchedRun(session: InferenceSession, { inputs, layers, hidden, leads }
         {
           quantiles: new Tensor('float32', result, [rows, leads, Q]),
           h_next: new Tensor('float32', after, [layers, rows, hidden]),
+          ...(hasOwn && { [OWN_OUTPUT]: ownPart(from, rows) }),
         },
       );
       if (!whole) copyRows(partAfter, rows, 0, next, n, from, rows);
     }
-    return { quantiles: quantiles.subarray(0, n * width), h: next.subarray(0, layers * n * hidden) };
+    return {
+      quantiles: quantiles.subarray(0, n * width),
+      ...(hasOwn && { own: own.subarray(0, n * width) }),
+      h: next.subarray(0, layers * n * hidden),
+    };
   };
+
+  function ownPart(from: number, rows: number): Tensor {
+    return new Tensor('float32', own.subarray(from * width, (from + rows) * width), [rows, leads, Q]);
+  }
 
   /** `rows` rows of every layer between arrays of different heights. */
   function copyRows(
@@ -203,12 +219,17 @@ function contractSizes(session: InferenceSession): Sizes {
   const h = shapeOf(session.inputMetadata, 'h', 'L N H');
   const quantiles = shapeOf(session.outputMetadata, 'quantiles', 'N K 9');
   const next = shapeOf(session.outputMetadata, 'h_next', 'L N H');
+  const hasOwn = session.outputNames.includes(OWN_OUTPUT);
+  if (hasOwn) {
+    const own = shapeOf(session.outputMetadata, OWN_OUTPUT, 'N K 9');
+    if (own[1] !== quantiles[1]) wrong.push(`${OWN_OUTPUT} must have the leads of quantiles`);
+  }
   if (h[0] !== next[0] || h[2] !== next[2]) wrong.push('h and h_next must have the same shape');
   for (const name of session.inputNames) {
     if (name !== 'x' && name !== 'h') wrong.push(`input ${name} is not part of the contract`);
   }
   if (wrong.length > 0) throw refusal(wrong);
-  return { inputs: x[1], layers: h[0], hidden: h[2], leads: quantiles[1] };
+  return { inputs: x[1], layers: h[0], hidden: h[2], leads: quantiles[1], hasOwn };
 }
 
 /** Two rows of zeros through the model: shapes that only show when it runs, and numbers that are none. */

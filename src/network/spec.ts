@@ -134,3 +134,22 @@ export function stateLayout(spec: NetworkSpec): { hidden: Rows; cell: Rows; memo
 export function stateRows(spec: NetworkSpec): number {
   return stateLayout(spec).past.to;
 }
+
+/** Sizes of the step graph's state: of one network, or of a base network and an own network side by side. */
+export function stateSizes(
+  spec: NetworkSpec,
+  own: NetworkSpec | null = null,
+): { readonly stateRows: number; readonly hidden: number } {
+  if (own === null) return { stateRows: stateRows(spec), hidden: spec.hidden };
+  return { stateRows: Math.max(stateRows(spec), stateRows(own)), hidden: spec.hidden + own.hidden };
+}
+
+/** A base network and an own network run in one step graph only if both read the same inputs. @throws GatecastError NETWORK_INVALID */
+export function checkPair(spec: NetworkSpec, own: NetworkSpec): void {
+  const same = own.inputs === spec.inputs && leadWidth(own) === leadWidth(spec);
+  if (own.head.kind === 'lead' && spec.head.kind === 'lead' && same) return;
+  throw new GatecastError(
+    'NETWORK_INVALID',
+    'The networks of one model must read the same inputs and leads.',
+  );
+}

@@ -15,6 +15,30 @@ export interface Tensor {
 }
 export type Weights = ReadonlyMap<string, Tensor>;
 
+export interface Network {
+  readonly spec: NetworkSpec;
+  readonly weights: Weights;
+}
+
+/** Prefix of the own network's tensors in a file with two networks. */
+export const OWN_PREFIX = 'own.';
+
+/** Tensors of a base network and an own network for one file. */
+export function together(weights: Weights, own: Weights): Weights {
+  return new Map([...weights, ...[...own].map(([name, one]) => [`${OWN_PREFIX}${name}`, one] as const)]);
+}
+
+/** The reverse of `together`. */
+export function separated(all: Weights): { readonly weights: Weights; readonly own: Weights } {
+  const weights = new Map<string, Tensor>();
+  const own = new Map<string, Tensor>();
+  for (const [name, tensor] of all) {
+    if (name.startsWith(OWN_PREFIX)) own.set(name.slice(OWN_PREFIX.length), tensor);
+    else weights.set(name, tensor);
+  }
+  return { weights, own };
+}
+
 /** Names and shapes of all parameters, in the order in which they are stored. */
 export function weightShapes(spec: NetworkSpec): Map<string, readonly number[]> {
   const { hidden: H, inputs: I, head } = spec;

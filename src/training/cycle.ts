@@ -1,22 +1,31 @@
 /**
- * One fine-tuning: screens the recorded data, holds out the newest part, trains on the rest from the champion's weights,
- * converts to int8, compares both on the holdout, and returns a decision with its reason. Used by the agent and by
- * backtest, which act on the decision. Does not change the champion.
+ * One fine-tuning: screens the recorded data, holds out the newest part, trains a small network on the rest from random
+ * weights, and compares on the holdout: the champion against the champion's base network together with the new one, pooled as
+ * they would be live. Returns a decision with its reason. Used by the agent and by backtest, which act on the decision. Does not
+ * change the champion.
  */
 import { GatecastError } from '../errors.ts';
 import { loadModel, packModel } from '../model/pack.ts';
 import { type ModelFiles, type StoredModel, verifyModel } from '../model/registry.ts';
+import type { Network } from '../network/weights.ts';
 import { FEATURES } from '../series/features.ts';
 import { GATE_DEFAULTS, type GateOptions, judge, type Verdict } from './gate.ts';
 import { HOLDOUT_DEFAULTS, type HoldoutOptions, type HoldoutSeries, holdoutLosses } from './holdout.ts';
 import {
+  forecastSpec,
   type JobResult,
   type JobSeries,
   TRAINING_DEFAULTS,
   type TrainingJob,
   type TrainingSettings,
 } from './job.ts';
-import { cutAt, type KnownTable, type RecordedSeries, type Surroundings } from './replay.ts';
+import {
+  cutAt,
+  type KnownTable,
+  type NetworkPair,
+  type RecordedSeries,
+  type Surroundings,
+} from './replay.ts';
 import { type ScreenOptions, screen } from './screen.ts';
 
 export interface CycleOptions {
@@ -24,6 +33,8 @@ export interface CycleOptions {
   readonly holdout: number;
   /** Minimum number of streams that must pass the screen. */
   readonly leastStreams: number;
+  /** Size of the new network: units, and width of the head. */
+  readonly network: { readonly hidden: number; readonly width: number };
   readonly training: TrainingSettings;
   readonly gate: Omit<GateOptions, 'overlap'>;
   readonly evaluation: HoldoutOptions;
@@ -34,23 +45,14 @@ export interface CycleOptions {
 export const CYCLE_DEFAULTS: CycleOptions = {
   holdout: 0.15,
   leastStreams: 1,
+  network: { hidden: 32, width: 32 },
   training: {
     ...TRAINING_DEFAULTS,
-    rate: 1e-3,
-    warmUp: 0.1,
-    anchorPull: 0.002,
-    weightDecay: 0,
-    cellRate: 1,
-    stride: 4,
-    averaging: 0.98,
-    // Halfway: part of what the network learns from weeks of one sensor is noise (docs/accuracy.md).
-    reach: 0.5,
-    maxSteps: 640,
+    maxSteps: 1500,
     maxTimeMs: 10 * 60_000,
-    validateEvery: 80,
+    validateEvery: 100,
     validationBatches: 16,
-    // No early stop: the learning rate falls until the end, and the last weights are usually the best.
-    patience: Number.POSITIVE_INFINITY,
+    patience: 5,
   },
   gate: GATE_DEFAULTS,
   evaluation: HOLDOUT_DEFAULTS,
@@ -99,7 +101,8 @@ export async function fineTune(
   dependencies: CycleDependencies,
   options: CycleOptions = CYCLE_DEFAULTS,
 ): Promise<CycleReport> {
-  const { spec, weights } = trainable(input.champion);
+  const network = trainable(input.champion);
+  const spec = forecastSpec({ cell: 'gru', layers: 1, ...options.network });
   const { kept, leftOut } = select(input.series, options);
   const base = { streams: kept.length, leftOut, verdict: null, candidate: null, training: null };
   if (kept.length < options.leastStreams || kept.length === 0) {
@@ -113,14 +116,14 @@ export async function fineTune(
   const around: Surroundings = { helpers: [...input.series, ...(input.helpers ?? [])], tables: input.tables };
   const job: TrainingJob = {
     spec,
-    weights,
+    weights: null,
     // The holdout is cut off here, before any other code can read it.
     series: kept.map((one) => ({
       ...cutAt(one, one.holdoutFrom),
       targets: one.targets.slice(0, one.holdoutFrom),
       learnFrom: Math.min(SETTLING, Math.floor(one.holdoutFrom / 10)),
     })),
-    live: around,
+    live: { ...around, network },
     generated: null,
     settings: options.training,
   };
@@ -132,15 +135,7 @@ export async function fineTune(
     bestLoss: result.bestLoss,
     reason: result.reason,
   };
-  if (result.bestLoss !== null && result.baseLoss !== null && !(result.bestLoss < result.baseLoss)) {
-    return {
-      ...base,
-      training,
-      status: 'refused',
-      reason: 'training did not improve on the champion',
-    };
-  }
-  const candidate = pack(input, result);
+  const candidate = pack(input, network, { spec, weights: result.weights }, result);
   const verdict = await compare(input.champion, candidate, kept, around, options);
   return {
     ...base,
@@ -152,16 +147,14 @@ export async function fineTune(
   };
 }
 
-function trainable({
-  manifest,
-  weights,
-}: StoredModel): Pick<TrainingJob, 'spec'> & { weights: NonNullable<StoredModel['weights']> } {
-  if (!manifest.spec || !weights) {
-    throw new GatecastError('MODEL_INVALID', `Model '${manifest.name}' has no weights to train further.`, {
-      hint: 'A model imported as a step graph without weights cannot be fine-tuned.',
+function trainable({ manifest, weights, own }: StoredModel): NetworkPair {
+  const { spec, name } = manifest;
+  if (!spec || !weights || spec.head.kind !== 'lead') {
+    throw new GatecastError('MODEL_INVALID', `Model '${name}' cannot be fine-tuned.`, {
+      hint: 'A model needs weights and a head of kind lead; one imported as a step graph has no weights.',
     });
   }
-  return { spec: manifest.spec, weights };
+  return { spec, weights, own };
 }
 
 /** Usable streams, each with the start of its holdout. */
@@ -188,14 +181,20 @@ export function holdoutStart(buckets: number, leads: number, share: number): num
   return buckets - size >= 2 * size ? buckets - size : null;
 }
 
-function pack(input: CycleInput, result: JobResult): ModelFiles {
+function pack(
+  input: CycleInput,
+  { spec, weights }: NetworkPair,
+  own: Network,
+  result: JobResult,
+): ModelFiles {
   const { manifest, hash } = input.champion;
   return packModel({
     name: input.name,
     version: new Date(input.nowMs).toISOString().slice(0, 16),
     createdMs: input.nowMs,
-    spec: manifest.spec!,
-    weights: result.weights,
+    spec,
+    weights,
+    own,
     leads: manifest.dimensions.leads,
     features: manifest.features,
     parent: hash,
@@ -204,7 +203,7 @@ function pack(input: CycleInput, result: JobResult): ModelFiles {
       seed: TRAINING_DEFAULTS.seed,
       steps: result.steps,
       seconds: Math.round(result.seconds * 10) / 10,
-      reason: `Fine-tuned from ${manifest.name} for group ${input.group}.`,
+      reason: `The own network of group ${input.group}, beside the base network of ${manifest.name}.`,
     },
     scores: result.bestLoss === null ? {} : { validation_loss: result.bestLoss },
   });

@@ -16,7 +16,7 @@ import type { Checkpoint, LoopOptions, Progress, StopReason } from './loop-contr
 import type { Parameter } from './optimiser.ts';
 import { type PreparedData, prepare } from './prepare.ts';
 import { Random } from './random.ts';
-import type { RecordedSeries, Surroundings } from './replay.ts';
+import type { NetworkPair, RecordedSeries, Surroundings } from './replay.ts';
 import { WindowSampler } from './sampler.ts';
 import { ValidationPass } from './validation.ts';
 
@@ -95,16 +95,19 @@ export const TRAINING_DEFAULTS: TrainingSettings = {
   reach: 1,
 };
 
+/** Context of series recorded live: gaps that the agent filled with forecasts are filled likewise. */
+export interface LiveSurroundings extends Surroundings {
+  /** The network that forecast live. */
+  readonly network: NetworkPair;
+}
+
 export interface TrainingJob {
   readonly spec: NetworkSpec;
   /** Initial weights; null: random ones from the seed. */
   readonly weights: Weights | null;
   readonly series: readonly JobSeries[];
-  /**
-   * Context of series recorded live: gaps that the agent fills with forecasts are filled with forecasts of the initial
-   * weights. null: the experts' forecasts fill them.
-   */
-  readonly live: Surroundings | null;
+  /** null: the experts' forecasts fill gaps. */
+  readonly live: LiveSurroundings | null;
   /** Series to generate in the worker, in addition to the given ones. */
   readonly generated: { readonly count: number; readonly steps: number; readonly seed: number } | null;
   readonly settings: TrainingSettings;

@@ -28,7 +28,7 @@ export interface PreparedData {
   readonly splits: readonly TimeSplit[];
 }
 
-type DataJob = Pick<TrainingJob, 'series' | 'generated' | 'settings' | 'spec' | 'weights' | 'live'>;
+type DataJob = Pick<TrainingJob, 'series' | 'generated' | 'settings' | 'spec' | 'live'>;
 
 /** Called for every step of the network, after it has processed bucket `bucket` of a series. */
 type Visit<T extends JobSeries> = (series: T, step: StreamStep, bucket: number) => void;
@@ -78,24 +78,23 @@ export async function prepare(job: DataJob, rng: Random, hooks: JobHooks): Promi
 }
 
 /**
- * Steps all series as live and visits every step of the network. Gaps that live fills with its own forecasts are filled
- * with forecasts of the job's weights.
+ * Steps all series as live and visits every step of the network. Gaps that live filled with its forecasts are filled
+ * with forecasts of the network that ran live.
  * @param finished called after each series
  */
 export async function eachStep<T extends JobSeries>(
   all: readonly T[],
-  job: Pick<TrainingJob, 'spec' | 'weights' | 'live'>,
+  { live }: Pick<TrainingJob, 'live'>,
   { stop, brake }: Pick<JobHooks, 'stop' | 'brake'>,
   visit: Visit<T>,
   finished: (series: T) => void = () => {},
 ): Promise<void> {
-  const { spec, weights, live } = job;
   const scratches = new Scratches();
   const played: T[] = [];
   for (const one of all) {
     if (stop?.()) return;
     await brake?.();
-    if (live !== null && weights !== null && one.settings.fill === 'model' && hasGap(one)) {
+    if (live !== null && one.settings.fill === 'model' && hasGap(one)) {
       played.push(one);
       continue;
     }
@@ -105,7 +104,7 @@ export async function eachStep<T extends JobSeries>(
     }
     finished(one);
   }
-  if (played.length === 0 || live === null || weights === null) return;
+  if (played.length === 0 || live === null) return;
   const byName = new Map(played.map((one) => [one.name, one]));
   const around = { ...live, helpers: [...all, ...live.helpers] };
   const watch = {
@@ -114,7 +113,7 @@ export async function eachStep<T extends JobSeries>(
       if (one !== undefined && x !== null) visit(one, step, bucketAt(one, startMs));
     },
   };
-  await replay(played, around, networkModel(spec, weights), watch, brake);
+  await replay(played, around, networkModel(live.network), watch, brake);
   for (const one of played) finished(one);
 }
 

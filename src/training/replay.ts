@@ -6,9 +6,9 @@ import { Engine, type EngineWatch } from '../forecast/engine.ts';
 import type { Model } from '../forecast/model.ts';
 import type { StepSettings } from '../forecast/stream-step.ts';
 import { createStepper } from '../model/sessions.ts';
-import { type NetworkSpec, stateRows } from '../network/spec.ts';
+import { stateSizes } from '../network/spec.ts';
 import { buildStepGraph } from '../network/step-graph.ts';
-import type { Weights } from '../network/weights.ts';
+import type { Network } from '../network/weights.ts';
 import type { ClosedBucket } from '../series/buckets.ts';
 import type { TablePoint } from '../series/covariate-sources.ts';
 import { SPIKE } from '../series/quality.ts';
@@ -189,14 +189,18 @@ function firstFrom(series: RecordedSeries, timeMs: number): number {
   return Math.max(0, Math.min(series.values.length, bucketAt(series, timeMs)));
 }
 
-/** A network as a model for the engine. */
-export function networkModel(spec: NetworkSpec, weights: Weights, quantized = true): Model {
+/** A base network, and the own network of a gateway that may run beside it. */
+export interface NetworkPair extends Network {
+  readonly own?: Network | null;
+}
+
+/** As a model for the engine. */
+export function networkModel({ spec, weights, own = null }: NetworkPair, quantized = true): Model {
   return {
     id: 'network',
     version: '1',
     hash: '',
-    stateRows: stateRows(spec),
-    hidden: spec.hidden,
-    stepper: (leads) => createStepper(buildStepGraph(spec, weights, { leads, quantized })),
+    ...stateSizes(spec, own?.spec),
+    stepper: (leads) => createStepper(buildStepGraph(spec, weights, { leads, quantized, own })),
   };
 }

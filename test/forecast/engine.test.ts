@@ -260,9 +260,13 @@ describe('snapshots', () => {
 });
 
 /** A real one, untrained: its state comes from the past alone, which the fake one's does not. */
-function network(seed: number): Model {
+function network(seed: number, ownSeed: number | null = null): Model {
   const spec = forecastSpec({ cell: 'gru', layers: 2, hidden: 8, width: 8 });
+  const ownSpec = forecastSpec({ cell: 'gru', layers: 1, hidden: 16, width: 8 });
+  const own =
+    ownSeed === null ? null : { spec: ownSpec, weights: initialWeights(ownSpec, createRandom(ownSeed)) };
   const files = packModel({
+    own,
     name: `seed-${seed}`,
     version: '1',
     createdMs: 0,
@@ -276,6 +280,73 @@ function network(seed: number): Model {
   });
   return loadModel(verifyModel(files, 'the model'), FEATURES);
 }
+
+describe('a network of the gateway beside the first', () => {
+  const curve = ordinary(12)(300);
+  const all = readings('s', curve);
+  const quantilesOf = (forecasts: readonly Forecast[]) => forecasts.map(({ quantiles }) => [...quantiles]);
+
+  /** Forecasts of the second half; `change` is called in the middle. @param muted whether the own network has no say */
+  async function second(
+    first: Model,
+    change: (engine: Engine) => Promise<void>,
+    muted = false,
+  ): Promise<{ engine: Engine; forecasts: Forecast[] }> {
+    const engine = new Engine(first, {
+      warmUpSteps: 8,
+      watch: {
+        stepped: (_, step) => {
+          if (step.blend !== null) step.blend.muted = muted;
+        },
+      },
+    });
+    engine.add(spec('s'));
+    await inOrder(engine, all.slice(0, 150));
+    await change(engine);
+    return { engine, forecasts: await inOrder(engine, all.slice(150)) };
+  }
+
+  it('leaves the state and the correction of the first as they are, wherever it comes from and goes', async () => {
+    const unchanged = await second(network(1), async () => {});
+    const joined = await second(network(1), (engine) => engine.adopt(network(1, 2)), true);
+    expect(quantilesOf(joined.forecasts)).toEqual(quantilesOf(unchanged.forecasts));
+    const replaced = await second(network(1, 2), (engine) => engine.adopt(network(1, 3)), true);
+    expect(quantilesOf(replaced.forecasts)).toEqual(quantilesOf(unchanged.forecasts));
+    const left = await second(network(1, 2), (engine) => engine.adopt(network(1)), true);
+    expect(quantilesOf(left.forecasts)).toEqual(quantilesOf(unchanged.forecasts));
+  });
+
+  it('has a share of what is published, and is the one that is judged', async () => {
+    const unchanged = await second(network(1), async () => {});
+    const joined = await second(network(1), (engine) => engine.adopt(network(1, 2)));
+    expect(quantilesOf(joined.forecasts)).not.toEqual(quantilesOf(unchanged.forecasts));
+    const judged = ({ engine }: { engine: Engine }) => engine.networkScores('s').map(({ loss }) => loss);
+    expect(judged(joined)).not.toEqual(judged(unchanged));
+  });
+
+  it('goes on after a restart as if there had been none', async () => {
+    const { engine, forecasts } = await second(network(1), async (one) => one.adopt(network(1, 2)));
+    const before = new Engine(network(1, 2));
+    const half = new Engine(network(1), { warmUpSteps: 8 });
+    half.add(spec('s'));
+    await inOrder(half, all.slice(0, 150));
+    await half.adopt(network(1, 2));
+    await inOrder(half, all.slice(150, 200));
+    const snapshot = half.snapshot('s');
+    if (snapshot === null) throw new Error('no snapshot');
+    before.add(spec('s'), snapshot);
+    const after = await inOrder(
+      before,
+      all.filter(({ timeMs }) => timeMs >= snapshot.replayFromMs),
+    );
+    expect(after.length).toBeGreaterThan(90);
+    expect(quantilesOf(after)).toEqual(quantilesOf(forecasts.slice(-after.length)));
+    // The state of a model with another network of its own is refused.
+    const other = new Engine(network(1, 3));
+    expect(() => other.add(spec('s'), snapshot)).toThrow(/another model/);
+    await engine.release();
+  });
+});
 
 describe('another model', () => {
   const curve = ordinary(11)(160);

@@ -71,6 +71,29 @@ function editManifest(change: (manifest: Record<string, never>) => void): void {
 }
 
 describe('ModelRegistry', () => {
+  it('keeps two networks in one model, each with its own numbers', async () => {
+    const ownSpec = { ...spec, hidden: 32 };
+    const own = { spec: ownSpec, weights: initialWeights(ownSpec, createRandom(2)) };
+    const saved = registry.save(packModel(options({ own })));
+    const opened = registry.open('small');
+    expect(opened.hash).toBe(saved.hash);
+    expect([...opened.weights!]).toEqual([...options().weights]);
+    expect(opened.own!.spec).toEqual(ownSpec);
+    expect([...opened.own!.weights]).toEqual([...own.weights]);
+    expect(opened.manifest.dimensions).toMatchObject({ stateRows: 1, hidden: 48 });
+    const loaded = loadModel(opened, features);
+    const alone = loadModel(registry.save(packModel(options({ name: 'alone' }))), features);
+    expect(loaded.base).toEqual(alone.base);
+    expect(loaded.hash).not.toBe(alone.hash);
+    for (const leads of [6, 4]) {
+      const stepper = await loaded.stepper(leads);
+      expect(stepper).toMatchObject({ hidden: 48, leads, hasOwn: true });
+      await stepper.release();
+    }
+    editManifest((manifest) => Object.assign(manifest, { own: { ...ownSpec, inputs: 6 } }));
+    expect(() => registry.open('small')).toThrow(/same inputs/);
+  });
+
   it('gives back what was saved, bit by bit', () => {
     const given = options();
     const saved = registry.save(packModel(given));

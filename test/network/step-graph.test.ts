@@ -74,3 +74,51 @@ describe.each(heads)('step with a %s head', (_name, spec) => {
     await stepper.release();
   });
 });
+
+describe('two networks in one graph', () => {
+  const own: NetworkSpec = { ...lead, hidden: 16, head: { ...lead.head, width: 8 } as NetworkSpec['head'] };
+  const deep: NetworkSpec = { ...lead, layers: 2 };
+  const LEADS = 6;
+
+  it.each([
+    ['as wide', lead, true],
+    ['with more rows of state', deep, false],
+  ] as const)('forecast what each forecasts alone, to the last bit: %s', async (_, first, quantized) => {
+    const [a, b] = [livelyWeights(first, 3), livelyWeights(own, 4)];
+    const graphs = [
+      buildStepGraph(first, a, { leads: LEADS, quantized }),
+      buildStepGraph(own, b, { leads: LEADS, quantized }),
+      buildStepGraph(first, a, { leads: LEADS, quantized, own: { spec: own, weights: b } }),
+    ];
+    const [alone, second, pair] = await Promise.all(graphs.map(createStepper));
+    expect(pair).toMatchObject({ layers: first.layers, hidden: 48, hasOwn: true });
+    expect(alone!.hasOwn).toBe(false);
+    const n = 5;
+    const { x } = inputsFor(first, LEADS, n);
+    let [h1, h2, h] = [alone!, second!, pair!].map((one) => new Float32Array(one.layers * n * one.hidden));
+    for (let step = 0; step < 4; step++) {
+      const one = await alone!.run(n, x, h1!);
+      const two = await second!.run(n, x, h2!);
+      const both = await pair!.run(n, x, h!);
+      expect(both.quantiles).toEqual(one.quantiles);
+      expect(both.own).toEqual(two.quantiles);
+      expect(one.own).toBeUndefined();
+      [h1, h2, h] = [one.h.slice(), two.h.slice(), both.h.slice()];
+    }
+    for (const one of [alone!, second!, pair!]) await one.release();
+  });
+
+  it('must read the same inputs and leads', () => {
+    const other: NetworkSpec = { ...own, inputs: 12 };
+    const pair = (first: NetworkSpec, two: NetworkSpec) => () =>
+      buildStepGraph(first, livelyWeights(first, 3), {
+        leads: LEADS,
+        quantized: true,
+        own: { spec: two, weights: livelyWeights(two, 4) },
+      });
+    const wrong = expect.objectContaining({ code: 'NETWORK_INVALID' });
+    expect(pair(lead, other)).toThrow(wrong);
+    expect(pair(direct, own)).toThrow(wrong);
+    expect(pair(lead, own)).not.toThrow();
+  });
+});

@@ -83,7 +83,7 @@ async function both(offset: number, fill: StreamSpec['fill'], minutes = 330, gap
   const mark = (stream: string, timeMs: number, bits: number) =>
     marks.set(`${stream} ${timeMs}`, (marks.get(`${stream} ${timeMs}`) ?? 0) | bits);
   const live: Step[] = [];
-  const engine = new Engine(networkModel(network, weights), {
+  const engine = new Engine(networkModel({ spec: network, weights }), {
     watch: {
       stepped: (stream, _step, startMs, x, at) => {
         if (stream === 'a' && x !== null) live.push({ startMs, x: x.slice(at, at + inputs) });
@@ -119,7 +119,13 @@ async function both(offset: number, fill: StreamSpec['fill'], minutes = 330, gap
   const [a] = series;
   await eachStep(
     [a!],
-    { spec: network, weights, live: { helpers: series, tables: [{ name: 'tariff', points: tariff }] } },
+    {
+      live: {
+        network: { spec: network, weights },
+        helpers: series,
+        tables: [{ name: 'tariff', points: tariff }],
+      },
+    },
     {},
     (one, step: StreamStep, bucket) => {
       const x = new Float32Array(inputs);

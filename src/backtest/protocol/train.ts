@@ -45,7 +45,7 @@ export const CLIP_NORM = 1;
 
 /** The int8 step graph (or float32) of a network, for any number of leads. */
 export function protocolModel({ spec, weights }: ProtocolNetwork, quantized: boolean): Model {
-  return networkModel(spec, weights, quantized);
+  return networkModel({ spec, weights }, quantized);
 }
 
 /** Shape of the batches. */
