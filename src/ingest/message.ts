@@ -1,7 +1,9 @@
 /** One MQTT message. Its text and JSON are parsed on first use, once for all rules. */
 import type { DecodeSink } from './decoder.ts';
 import { jsonDepthExceeds } from './json-depth.ts';
+import { isTree } from './json-list.ts';
 import { excerpt } from './rejects.ts';
+import { isPoisonKey } from './stream-name.ts';
 import { parseTolerantJson } from './tolerant-json.ts';
 
 export class Message {
@@ -52,9 +54,35 @@ export class Message {
           if (this.jsonRead === undefined) sink.reject('bad-json', excerpt(text), true);
           else this.jsonState = 'parsed';
         }
+        if (text.includes('"{') || text.includes("'{")) this.jsonRead = this.unpacked(this.jsonRead);
       }
     }
     return this.jsonRead;
+  }
+
+  /** JSON within JSON, as ChirpStack 3 sends it in `objectJSON`: a payload, or a member of its top level, that is an object as text. */
+  private unpacked(json: unknown): unknown {
+    if (typeof json === 'string') return this.objectIn(json, this.maxDepth) ?? json;
+    if (!isTree(json)) return json;
+    const entries = Object.entries(json).map(([key, value]): [string, unknown] => [
+      key,
+      typeof value === 'string' && !isPoisonKey(key)
+        ? (this.objectIn(value, this.maxDepth - 1) ?? value)
+        : value,
+    ]);
+    // makes own properties, whatever their names are
+    return Object.fromEntries(entries);
+  }
+
+  private objectIn(text: string, depth: number): object | null {
+    if (!text.startsWith('{') || jsonDepthExceeds(text, depth)) return null;
+    let found: unknown;
+    try {
+      found = JSON.parse(text);
+    } catch {
+      found = parseTolerantJson(text, depth);
+    }
+    return isTree(found) ? found : null;
   }
 }
 

@@ -4,8 +4,9 @@ import { homeAssistantDecoder } from '../../src/ingest/decoders/homeassistant.ts
 import { jsonDecoder } from '../../src/ingest/decoders/json.ts';
 import { numberDecoder } from '../../src/ingest/decoders/number.ts';
 import { zigbee2mqttDecoder } from '../../src/ingest/decoders/zigbee2mqtt.ts';
+import { Router } from '../../src/ingest/router.ts';
 import { ARRIVAL, decode, reasons, values } from './decode.ts';
-import { settings } from './rules.ts';
+import { rule, settings } from './rules.ts';
 
 const everything = settings(null);
 
@@ -170,5 +171,47 @@ describe('the Home Assistant decoder', () => {
     expect(reasons(decode(decoder, 'unavailable', topic))).toEqual(['unavailable']);
     expect(reasons(decode(decoder, 'sunny', topic))).toEqual(['bad-number']);
     expect(decode(decoder, '"°C"', 'homeassistant/sensor/cellar/unit_of_measurement').rejects).toEqual([]);
+  });
+});
+
+describe('JSON within JSON', () => {
+  const inner = JSON.stringify({ temperature: 4.5, probe: { level: 12 } });
+  const read = (payload: string, fields: string[] | null, maxDepth = 32) => {
+    const router = new Router([rule('a', 'json', { decoder: settings(fields) })], {
+      limits: { maxJsonDepth: maxDepth },
+    });
+    const { samples, rejects } = router.message('a', Buffer.from(payload), Date.UTC(2025, 0, 1));
+    return [samples.map(({ stream, value }) => [stream, value]), rejects.map(({ reason }) => reason)];
+  };
+
+  it('a member that is an object as text is read as that object', () => {
+    const payload = JSON.stringify({ devEUI: 'x', objectJSON: inner });
+    expect(read(payload, ['objectJSON.temperature', '/objectJSON/probe/level'])).toEqual([
+      [
+        ['a/objectJSON.temperature', 4.5],
+        ['a/objectJSON.probe.level', 12],
+      ],
+      [],
+    ]);
+    expect(read(payload, null)[0]).toHaveLength(2);
+  });
+
+  it('so is a payload that was encoded twice', () => {
+    expect(read(JSON.stringify(inner), ['temperature'])).toEqual([[['a/temperature', 4.5]], []]);
+  });
+
+  it('a text that only looks like it stays a text', () => {
+    for (const text of ['{', '{}x', '{"a":', '[1]', '{a}'])
+      expect(read(JSON.stringify({ t: text, n: 1 }), ['n'])).toEqual([[['a/n', 1]], []]);
+  });
+
+  it('limits and forbidden keys hold inside', () => {
+    const deep = '{"a":'.repeat(6) + '1' + '}'.repeat(6);
+    expect(read(JSON.stringify({ t: deep, n: 1 }), null, 5)).toEqual([[['a/n', 1]], []]);
+    const poison = `{"o":"{\\"__proto__\\":{\\"x\\":1},\\"n\\":2}","__proto__":"{\\"y\\":3}"}`;
+    const [samples, rejects] = read(poison, null);
+    expect(samples).toEqual([['a/o.n', 2]]);
+    expect(rejects).toContain('forbidden-key');
+    expect(({} as Record<string, unknown>).x ?? ({} as Record<string, unknown>).y).toBeUndefined();
   });
 });

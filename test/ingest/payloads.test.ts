@@ -397,6 +397,6 @@ describe('times without a zone', () => {
   );
 
   it('refuses a zone that does not exist', () => {
-    expect(() => routed('{ match: s, time_zone: Mars/Base }', [])).toThrow(/wrong/);
+    expect(() => routed('{ match: s, time_zone: Mars/Base }', [])).toThrow(/1 problem/);
   });
 });

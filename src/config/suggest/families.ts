@@ -617,6 +617,13 @@ const CHIRPSTACK: Family = {
     {
       template: 'application/{application}/device/{eui}/event/up',
       payloads: ['json'],
+      has: ['objectJSON.*'],
+      within: 'objectJSON',
+      name: '{eui}/{field}',
+    },
+    {
+      template: 'application/{application}/device/{eui}/event/up',
+      payloads: ['json'],
       within: 'object',
       name: '{eui}/{field}',
       time: 'time',

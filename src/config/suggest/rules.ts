@@ -112,7 +112,8 @@ function repeatsItsParent({ topic }: HeardTopic, all: ReadonlyMap<string, HeardT
 function addClaimed(groups: Map<string, Group>, heard: HeardTopic, claim: Claim): void {
   const match = formatOf(heard.kind).suggestion?.match ?? claim.match;
   const name = fill(claim.topic.name ?? '', claim.parts, true);
-  const key = JSON.stringify([claim.family.name, match, heard.kind, heard.decimalComma, name]);
+  const { within = null } = claim.topic;
+  const key = JSON.stringify([claim.family.name, match, heard.kind, heard.decimalComma, name, within]);
   const group = groups.get(key);
   if (group === undefined) groups.set(key, { match, kind: heard.kind, claim, topics: [heard] });
   else group.topics.push(heard);

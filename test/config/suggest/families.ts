@@ -560,6 +560,32 @@ export const CASES: Readonly<Record<string, Case>> = {
       '70b3d50000000001/batteryLevel': '% mean 0..100 10m/1d',
     },
   },
+  'ChirpStack 3, with the object as text': {
+    everyMs: TEN_MINUTES,
+    messages: (at) => [
+      [
+        'application/7/device/0102030405060708/event/up',
+        {
+          applicationID: '7',
+          applicationName: 'yard',
+          deviceName: 'tank',
+          devEUI: 'AQIDBAUGBwg=',
+          rxInfo: [{ gatewayID: 'AAAA', rssi: -57, loRaSNR: 10 }],
+          txInfo: { frequency: 868_100_000, dr: 5 },
+          adr: true,
+          fCnt: at,
+          fPort: 2,
+          data: 'AA==',
+          objectJSON: JSON.stringify({ temperature: 4.5 + at / 10, level_cm: 120 }),
+        },
+      ],
+    ],
+    matches: ['application/{application}/device/{eui}/event/up'],
+    streams: {
+      '0102030405060708/temperature': '°C mean -60..150 10m/1d',
+      '0102030405060708/level_cm': 'cm mean 10m/1d',
+    },
+  },
   'The Things Stack': {
     everyMs: TEN_MINUTES,
     messages: (at, nowMs) => [
