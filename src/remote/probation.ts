@@ -41,6 +41,8 @@ export interface Trial {
   readonly otherModel: boolean;
   /** false after a restart with many streams: `before` then contains only some of them. */
   readonly allStreams: boolean;
+  /** Delay of forecasts that does not count, ms. */
+  readonly delayMs: number;
   /** ms of the monotonic clock. */
   readonly sinceMs: number;
   readonly lengthMs: number;
@@ -61,6 +63,9 @@ const MEMORY_MB = 96;
 const STREAM_SHARE = 0.9;
 /** Minimum number of forecasts per interval for a stream that counts as forecasting. */
 const PACE = 0.5;
+/** Delay of the first forecasts that does not count: on a busy machine, and after a restart, which takes the backlog first. */
+const DELAY_MS = 2000;
+const START_DELAY_MS = 6000;
 /** Maximum duration of a probation, in multiples of its length, for streams with a long interval or the score of a model. */
 export const PATIENCE = 3;
 
@@ -89,6 +94,7 @@ export const trialOf = (before: Vitals, ruleGone: boolean, about: About): Trial 
   before,
   ruleGone,
   allStreams: true,
+  delayMs: DELAY_MS,
   lostSinceMs: null,
   ...about,
 });
@@ -104,7 +110,11 @@ export function trialAfterRestart(baseline: Baseline, now: Vitals, about: About)
     modelProblem: null,
     streams: streams.map((name) => ({ name, activeMs: about.sinceMs, intervalMs: null, forecasts: 0 })),
   };
-  return { ...trialOf(before, ruleGone, about), allStreams: streams.length < MAX_KEPT };
+  return {
+    ...trialOf(before, ruleGone, about),
+    allStreams: streams.length < MAX_KEPT,
+    delayMs: START_DELAY_MS,
+  };
 }
 
 /** Maximum duration of a lost connection: a quarter of probation, between 2 s and 30 s. */
@@ -142,7 +152,7 @@ export function judge(trial: Trial, now: Vitals, monotonicMs: number, model?: Mo
  * forecasts counts for it. `waits`: a stream with a long interval has no forecast yet, but may still get one in time.
  */
 function silentStreams(
-  { before, ruleGone, allStreams, sinceMs, lengthMs }: Trial,
+  { before, ruleGone, allStreams, delayMs, sinceMs, lengthMs }: Trial,
   now: Vitals,
   elapsedMs: number,
 ): { readonly silent: string | null; readonly waits: boolean } {
@@ -158,11 +168,11 @@ function silentStreams(
     const forecasts = (still?.forecasts ?? 0) - stream.forecasts;
     return wasActive ? [{ name, still, intervalMs, forecasts }] : [];
   });
-  const due = expected.filter(({ intervalMs }) => 2 * intervalMs < elapsedMs);
+  const timeMs = elapsedMs - delayMs;
+  const due = expected.filter(({ intervalMs }) => 2 * intervalMs < timeMs);
   const silent = due.filter(
     ({ still, intervalMs, forecasts }) =>
-      still === undefined ||
-      forecasts < Math.max(1, Math.floor((PACE * elapsedMs) / (intervalMs || elapsedMs))),
+      still === undefined || forecasts < Math.max(1, Math.floor((PACE * timeMs) / (intervalMs || timeMs))),
   );
   const gone = silent.filter(({ still }) => still === undefined).length;
   const fresh = allStreams
@@ -176,7 +186,7 @@ function silentStreams(
   }
   const waits = expected.some(
     ({ intervalMs, forecasts }) =>
-      2 * intervalMs >= elapsedMs && 2 * intervalMs < PATIENCE * lengthMs && forecasts <= 0,
+      2 * intervalMs >= timeMs && 2 * intervalMs + delayMs < PATIENCE * lengthMs && forecasts <= 0,
   );
   return { silent: null, waits };
 }

@@ -126,7 +126,7 @@ describe.skipIf(!hasMosquitto)('remote config in a running agent', () => {
     await sleep(1000);
     expect(one.watcher.on('gatecast/cellar/forecast/slow/b')).toEqual([]);
     // The probation is shorter than two intervals: it lasts until the stream had time for a forecast.
-    await one.push(1, { patch: { streams: { slow: { match: 'nowhere/{n}' } } }, probation: '4s' });
+    await one.push(1, { patch: { streams: { slow: { match: 'nowhere/{n}' } } }, probation: '5s' });
     await one.untilReported('rolled_back', 1, 20_000);
     expect(one.reported().errors[0]?.text).toContain('slow/b');
   }, 60_000);

@@ -158,7 +158,7 @@ describe.skipIf(!hasMosquitto)('kill -9 in every persisted state of a push', () 
       { node, url: broker.url, dataDir: data },
       [
         { id: 's', match: 's/{n}', name: 's/{n}', ...SECONDS },
-        ...(covered ? [{ id: 'all', match: `gatecast/${node}/#`, interval: '1h', horizon: '1h' }] : []),
+        ...(covered ? [{ id: 'all', match: `+/${node}/config/+`, interval: '1h', horizon: '1h' }] : []),
       ],
       { remote_config: { enabled: true, keys: jwks } },
     );

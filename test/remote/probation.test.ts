@@ -27,6 +27,7 @@ const trial: Trial = {
   ruleGone: false,
   otherModel: false,
   allStreams: true,
+  delayMs: 0,
   sinceMs: SINCE,
   lengthMs: LENGTH,
   lostSinceMs: null,
@@ -118,6 +119,18 @@ describe('probation', () => {
     // An interval that is too long for three probations is not compared.
     const long = { ...trial, before: slow(40, 40, 90_000) };
     expect(judge(long, slow(52, 40, 90_000), END)).toMatchObject({ passed: true });
+  });
+
+  it('does not count the delay of a busy machine, or of a restart', () => {
+    const second = (forecasts: number): Vitals => ({
+      ...good,
+      streams: [stream('a', forecasts, SINCE - 500, 1000)],
+    });
+    const began: Trial = { ...trial, before: second(40), lengthMs: 2000, delayMs: 6000 };
+    expect(judge(began, second(40), SINCE + 2500)).toMatchObject({ passed: true });
+    const longer = { ...began, lengthMs: 4000 };
+    expect(judge(longer, second(40), SINCE + 8000)).toMatchObject({ passed: false, failed: null });
+    expect(judge(longer, second(40), SINCE + 8001).failed).toMatch(/1 of 1 streams/);
   });
 
   it('a connection may be away for a quarter of the probation', () => {
