@@ -200,6 +200,8 @@ async function play(sequence: readonly Step[]): Promise<void> {
     for (const hash of committed) valid.add(hash);
     expect(valid).toContain(gateway.runningHash);
     expect(reported.effective_hash).toBe(gateway.runningHash);
+    const runs = gateway.life.onTrial ? gateway.life.push : state.current;
+    expect(reported.effective).toMatchObject({ version: runs?.version ?? null, kid: runs?.kid ?? null });
     if (reported.status === 'rolled_back') expect(committed).toContain(reported.effective_hash);
     if (!gateway.life.onTrial) expect(committed).toContain(gateway.runningHash);
     for (const [kid, version] of Object.entries(versions.node ?? {}))
