@@ -20,13 +20,27 @@ import { createPipeline, type Pipeline } from './agent/pipeline.ts';
 import { createRemote } from './agent/remote.ts';
 import { Reports } from './agent/reports.ts';
 import { createRequests } from './agent/requests.ts';
+import type { SitePart, SiteParts } from './agent/site.ts';
 import { Stops } from './agent/stops.ts';
 import { AgentStreams } from './agent/streams.ts';
 import { Systemd } from './agent/systemd.ts';
 import { createTuning } from './agent/tuning.ts';
+import type { Config } from './config/index.ts';
 import { topicsOf } from './mqtt/topics.ts';
 import { createOutputs } from './outputs/outputs.ts';
 import { startTime } from './system/clock.ts';
+
+/** A worker of a site takes its readings from there. */
+const takesSensors = ({ site }: Config): boolean => site === undefined || site.role.includes('bridge');
+const NO_SENSORS = { router: { filters: () => [] } };
+
+/** Loads the part, and with it the NATS clients, only where it is wanted. */
+async function createSite(context: Context, parts: Omit<SiteParts, 'settings'>): Promise<SitePart | null> {
+  const { site: settings } = context.config();
+  if (settings === undefined) return null;
+  const { SitePart } = await import('./agent/site.ts');
+  return new SitePart(context, { ...parts, settings });
+}
 
 /** @throws GatecastError LOCKED, STORE_NEWER, CONFIG_INVALID, LISTEN_FAILED; what had been started is stopped again */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
@@ -83,17 +97,23 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
   const link: Link = new Link({
     ...context,
     outputs,
-    streams,
+    streams: takesSensors(config) ? streams : NO_SENSORS,
     parts: () => parts,
-    pipeline: () => pipeline,
+    pipeline: () => (site?.isBridge === true ? site : pipeline),
   });
   const hold = createClockHold(context, link, engine);
+  const site = await createSite(context, {
+    streams,
+    hold,
+    model: models.current.model,
+    modelName: () => publishedName(models.current, version),
+  });
   const alerts = createAlerts(context, outputs);
   const tuning = createTuning(context, { ...opened, streams, outputs });
   const remote = createRemote(context, { session: options.remote, ...opened, streams, tuning, link, alerts });
   const forecasts = forecastHandler({ ...context, outputs, streams, tuning, remote, onForecast });
   const pipeline: Pipeline = createPipeline(context, { engine, streams, hold, outputs, link, forecasts });
-  const health = createHealth(context, { ...opened, streams, pipeline, outputs, link, tuning, remote });
+  const health = createHealth(context, { ...opened, streams, pipeline, outputs, link, tuning, remote, site });
   const requests = createRequests(context, { configFile, keys, streams, tuning, outputs });
   const page = new Page({
     ...opened,
@@ -131,6 +151,7 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
     requests,
     ...(remote === null ? [] : [remote]),
     alerts,
+    ...(site === null ? [] : [site]),
     ...(options.moreParts ?? []),
     link,
     pipeline,

@@ -20,6 +20,8 @@ export const ERROR_CODES = {
   LOCKED: 'Another agent uses this data directory.',
   LISTEN_FAILED: 'The page cannot be served at its address.',
   BROKER_UNREACHABLE: 'The MQTT broker does not answer or refuses.',
+  SITE_UNREACHABLE: 'NATS does not answer or refuses, or the site was not created there.',
+  SITE_FAILED: 'What a site keeps in NATS cannot be used, or does not fit the request.',
   TRAINING_FAILED: 'Training stopped without a usable result.',
   NOT_ENOUGH_DATA: 'There is too little data for the requested operation.',
   REQUEST_FORBIDDEN:

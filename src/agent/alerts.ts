@@ -32,6 +32,9 @@ export const ALERTS = {
   'stream-limit': 'The number of streams has reached `max_streams`, and further streams were refused.',
   'remote-config':
     'Unsigned configs are accepted, or the stored remote config is damaged or does not fit the local file.',
+  site: 'NATS cannot be reached, or refuses: readings wait at the MQTT broker, and no forecasts of the site are made here.',
+  'site-partitions':
+    'Partitions of the site have no owner, are behind their readings, or fail; the text names them.',
   stale: 'Streams have had no reading for longer than `gaps.max`.',
 } as const;
 

@@ -8,9 +8,10 @@ import type { Unsent } from '../mqtt/client.ts';
 
 type Refused = Exclude<PushOutcome, 'accepted'>;
 type Kept = 'too-fast' | 'retained' | 'overload' | 'forecast-not-finite' | 'sparkplug-backlog';
+type SiteLost = 'log-lost' | 'log-unreadable';
 type Lost = 'store-full' | 'disk-full' | 'row-refused' | 'journal-damaged';
 
-export type DropReason = Refused | Kept | Lost | Unsent;
+export type DropReason = Refused | Kept | Lost | SiteLost | Unsent;
 
 export const DROPS: Readonly<Record<DropReason, string>> = {
   late: 'The bucket of the reading was already closed and used for a forecast; a larger `lateness` keeps buckets open longer. The reading is stored with a mark, for training and history.',
@@ -37,6 +38,9 @@ export const DROPS: Readonly<Record<DropReason, string>> = {
   'set-aside':
     'The broker closed the connection twice when the message was sent, or the message exceeds its packet limit.',
   'refused-out': 'The broker refused a message of the agent.',
+  'log-lost':
+    'Messages that the log of a partition no longer held when a worker of the site came to read them.',
+  'log-unreadable': 'Messages in the log of a partition that are no batches of readings.',
   'oversize-in': 'The broker sent a packet that is too large for the agent.',
 };
 
@@ -54,6 +58,8 @@ export const DEGRADING: ReadonlySet<DropReason> = new Set<DropReason>([
   'set-aside',
   'refused-out',
   'oversize-in',
+  'log-lost',
+  'log-unreadable',
 ]);
 
 export type Counts = Readonly<Record<string, number>>;

@@ -18,6 +18,7 @@ import type { AgentModels, ChosenModel } from './model.ts';
 import type { Context } from './part.ts';
 import type { Pipeline } from './pipeline.ts';
 import type { AgentRemote } from './remote.ts';
+import type { SitePart } from './site.ts';
 import type { AgentStreams } from './streams.ts';
 import type { Tuning } from './tuning.ts';
 
@@ -42,6 +43,8 @@ export interface HealthParts {
   readonly broker: () => ClientStatus;
   readonly facts: () => Facts;
   readonly streams: () => number;
+  /** Null or left out: this agent is no member of a site. */
+  readonly site?: Pick<SitePart, 'conditions' | 'dropped' | 'metrics'> | null;
   /** Of the newest push that runs; null: none. */
   readonly configVersion: () => number | null;
 }
@@ -58,11 +61,24 @@ export interface HealthSources {
   readonly link: Link;
   readonly tuning: Pick<Tuning, 'lastRun'>;
   readonly remote: Pick<AgentRemote, 'version'> | null;
+  readonly site: NonNullable<HealthParts['site']> | null;
 }
 
 export function createHealth(
   { config, version, since, clock, store }: Context,
-  { storeConditions, models, facts, engine, streams, pipeline, outputs, link, tuning, remote }: HealthSources,
+  {
+    storeConditions,
+    models,
+    facts,
+    engine,
+    streams,
+    pipeline,
+    outputs,
+    link,
+    tuning,
+    remote,
+    site,
+  }: HealthSources,
 ): Health {
   return new Health({
     node: config().node,
@@ -83,6 +99,7 @@ export function createHealth(
     broker: () => link.client.status(),
     facts,
     streams: () => streams.size,
+    site,
     configVersion: () => remote?.version ?? null,
   });
 }
@@ -125,7 +142,7 @@ export class Health {
       void found.push({ id, severity: 'warning', text });
     if (!ClockHold.sane(clock.now())) add('clock', 'the clock is not set: no forecasts are made');
     if (model.problem !== null) add('model', `naive forecasts only: ${model.problem}`);
-    found.push(...this.parts.storeConditions());
+    found.push(...this.parts.storeConditions(), ...(this.parts.site?.conditions() ?? []));
     if (pipeline.fault !== null) add('forecasting', `forecasting failed: ${pipeline.fault}`);
     const { count, last } = this.parts.failures();
     if (this.failed.grew(count, clock.monotonic()))
@@ -174,13 +191,14 @@ export class Health {
 
   /** Counts of dropped readings and messages, by reason. */
   dropped(): Record<string, number> {
-    const { router, pipeline, outputs, broker, store } = this.parts;
+    const { router, pipeline, outputs, broker, store, site } = this.parts;
     return summed(
       router.dropped(),
       pipeline.dropped(),
       ...outputs.dropped(),
       broker().dropped,
       storeDrops(store.stats()),
+      site?.dropped() ?? {},
     );
   }
 
@@ -295,6 +313,7 @@ export class Health {
       family('gauge', 'store_bytes', 'Size of the database.', dbBytes),
       family('gauge', 'store_samples', 'Samples stored.', samples),
       family('counter', 'store_written_bytes_total', 'Bytes written by the store.', writtenBytes),
+      ...(this.parts.site?.metrics() ?? []),
       ...(temperatureC === null
         ? []
         : [family('gauge', 'temperature_celsius', 'Hottest sensor of the machine.', temperatureC)]),

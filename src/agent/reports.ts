@@ -60,7 +60,7 @@ export class Reports implements Part {
       warnOfSilence({
         clock,
         log,
-        streams: () => engine.streams().length,
+        streams: () => (this.parts.config().site === undefined ? engine.streams().length : 1),
         connected: () => health.pageStatus().broker.connected,
       }),
     ];

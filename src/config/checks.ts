@@ -40,6 +40,19 @@ export const checkBrokerUrl: Check = (text) => {
   return SCHEMES.includes(url.protocol.slice(0, -1)) && url.hostname !== '' ? null : allowed;
 };
 
+export const checkNatsUrl: Check = (text) => {
+  const allowed = 'must be a URL such as nats://192.168.1.5:4222; schemes: nats, tls';
+  if (!URL.canParse(text)) return allowed;
+  const { protocol, hostname, username, password } = new URL(text);
+  if (username !== '' || password !== '')
+    return 'must not hold a user name or a password; use "user" and "password_file"';
+  return ['nats:', 'tls:'].includes(protocol) && hostname !== '' ? null : allowed;
+};
+
+/** Also a part of keys and subjects at NATS. */
+export const checkSiteName: Check = (text) =>
+  /^[A-Za-z0-9_-]{1,64}$/.test(text) ? null : 'must be 1 to 64 letters, digits, "_" or "-"';
+
 export const checkFieldPath: Check = (text) => {
   const path = compilePath(text);
   if (path === null)

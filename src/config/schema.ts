@@ -19,6 +19,7 @@ import {
   checkTimeZone,
 } from './checks.ts';
 import { mqttSchema } from './mqtt-schema.ts';
+import { siteSchema } from './site-schema.ts';
 import { streamSchema } from './stream-schema.ts';
 import {
   ALWAYS,
@@ -393,6 +394,11 @@ export const configSchema = z.strictObject({
   remote_config: note(remoteConfig.prefault({}), 'restart', 'Configs received over the broker.'),
   requests: note(requests.prefault({}), 'hot', 'Requests over MQTT.'),
   ingest: note(ingest.prefault({}), 'restart', 'Limits on incoming messages.'),
+  site: note(
+    siteSchema.optional(),
+    'restart',
+    'This agent as a member of a group of workers and bridges on NATS JetStream; left out: an agent of its own.',
+  ),
   log: note(
     z
       .strictObject({

@@ -1,5 +1,6 @@
 /** Checks that involve more than one key of a config. */
 import type { Issue } from '../errors.ts';
+import { checkSiteName } from './checks.ts';
 import { type PathPart, pathText } from './document.ts';
 import { ruleIds } from './rule-ids.ts';
 import type { Config } from './schema.ts';
@@ -31,5 +32,39 @@ export function checkWhole(config: Config, lineOf: (path: readonly PathPart[]) =
     if (ids.indexOf(id) < at) report(['streams', at, 'id'], `is the id of another rule: "${id}"`);
   if (config.requests.signed && config.remote_config.keys === undefined)
     report(['requests', 'signed'], 'needs `remote_config.keys`: without keys no request can be verified');
+  checkSite(config, report);
   return issues;
+}
+
+/** What a site does not do, or would do differently on each of its machines. */
+function checkSite(config: Config, report: (path: readonly PathPart[], message: string) => void): void {
+  const { site, node, finetune, timezone, streams } = config;
+  if (site === undefined) return;
+  const wrongName = checkSiteName(node);
+  if (wrongName !== null) report(['node'], `${wrongName} in a site`);
+  if (site.publish === 'mqtt' && site.name === node)
+    report(['site', 'name'], 'must differ from `node`: both are levels of MQTT topics');
+  if (finetune.enabled)
+    report(
+      ['finetune', 'enabled'],
+      'must be false in a site: members of a site do not fine-tune their model',
+    );
+  if (timezone === 'local')
+    report(['timezone'], 'must name a zone in a site: its machines may be set to different ones');
+  for (const [at, { covariates }] of streams.entries())
+    if (covariates.length > 0)
+      report(
+        ['streams', at, 'covariates'],
+        'cannot be used in a site: a covariate may be in another partition',
+      );
+  if (site.credentials_file !== undefined && site.user !== undefined)
+    report(['site', 'user'], 'has no effect beside `credentials_file`');
+  if (site.password_file !== undefined && site.user === undefined)
+    report(['site', 'password_file'], 'needs `user`');
+  const { cert_file, key_file } = site.tls ?? {};
+  if ((cert_file === undefined) !== (key_file === undefined))
+    report(
+      ['site', 'tls', cert_file === undefined ? 'cert_file' : 'key_file'],
+      '`cert_file` and `key_file` go together',
+    );
 }

@@ -7,7 +7,9 @@ import { join } from 'node:path';
 import { freePort } from './mosquitto.ts';
 import { waitFor } from './wait.ts';
 
-const NATS = ['/usr/sbin/nats-server', '/usr/bin/nats-server', '/usr/local/bin/nats-server'].find(existsSync);
+export const NATS = ['/usr/sbin/nats-server', '/usr/bin/nats-server', '/usr/local/bin/nats-server'].find(
+  existsSync,
+);
 const RABBIT = ['/usr/lib/rabbitmq/bin/rabbitmq-server'].find(existsSync);
 export const hasNats = NATS !== undefined;
 export const hasRabbit = RABBIT !== undefined;

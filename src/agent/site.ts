@@ -1,0 +1,347 @@
+/**
+ * The agent as a member of a site (`docs/site.md`). As a bridge it takes every sensor message before the pipeline and sends its
+ * readings to the site; as a worker it forecasts partitions of the site. The pipeline and the store of this agent then have no
+ * streams of their own.
+ */
+
+import type { Config } from '../config/index.ts';
+import { errorText, GatecastError } from '../errors.ts';
+import type { Forecast } from '../forecast/forecast.ts';
+import type { Model } from '../forecast/model.ts';
+import { topicsOf } from '../mqtt/topics.ts';
+import { JsonTopics } from '../outputs/json/json-topics.ts';
+import { digitsOf, forecastText } from '../outputs/json/messages.ts';
+import type { ModelName } from '../outputs/output.ts';
+import { SiteBridge } from '../site/bridge.ts';
+import { memberKey } from '../site/names.ts';
+import { openSite, type Site, type SiteConfig } from '../site/nats.ts';
+import { sharedModel, stateHash } from '../site/shared-model.ts';
+import { SiteWorker } from '../site/worker.ts';
+import { RateLimitedLog } from '../system/rate-limited-log.ts';
+import type { MetricFamily } from '../web/metrics.ts';
+import type { Condition } from './alerts.ts';
+import type { ClockHold } from './clock-hold.ts';
+import type { Counts } from './drops.ts';
+import { every } from './every.ts';
+import { Inbox, type Incoming } from './inbox.ts';
+import type { Change, Context, Part } from './part.ts';
+import type { AgentStreams } from './streams.ts';
+
+export interface SiteParts {
+  readonly settings: SiteConfig;
+  readonly streams: Pick<AgentStreams, 'message'>;
+  readonly hold: ClockHold;
+  /** Null: only the naive forecasters serve. */
+  readonly model: Model | null;
+  readonly modelName: () => ModelName;
+}
+
+/** Messages that wait for their acknowledgement: the broker may send no more before it has one. */
+const GATHER_MOST = 16;
+/** Pauses between attempts to reach NATS, ms. */
+const RETRY_MS = [500, 1000, 2000, 5000, 10_000];
+const BEAT_MS = 1000;
+/** A server that does not answer for this long is an alert, ms. */
+const SILENT_MS = 10_000;
+
+export class SitePart implements Part {
+  readonly name = 'site';
+  readonly isBridge: boolean;
+  private readonly isWorker: boolean;
+  private readonly inbox: Inbox;
+  private readonly warnings: RateLimitedLog;
+  private readonly mqtt: JsonTopics | null;
+  private readonly model: Model | null;
+  private worker: SiteWorker | null = null;
+  private bridge: SiteBridge | null = null;
+  private site: Site | null = null;
+  private stopped = false;
+  private cancelFlush: (() => void) | null = null;
+  private waitingMessages = 0;
+  private ends: (() => void)[] = [];
+  private wakeUp: () => void = () => {};
+  /** Why the site cannot be used, and since when, monotonic ms. */
+  private fault: { readonly text: string; readonly sinceMs: number } | null = null;
+  private running: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly context: Context,
+    private readonly parts: SiteParts,
+  ) {
+    const { clock, config, send } = context;
+    const { settings, streams, hold, modelName } = parts;
+    this.isBridge = settings.role.includes('bridge');
+    this.isWorker = settings.role.includes('worker');
+    this.warnings = new RateLimitedLog(clock);
+    this.model = parts.model === null ? null : sharedModel(parts.model);
+    this.inbox = new Inbox(
+      {
+        clock,
+        router: streams,
+        hold,
+        request: ({ topic, payload }) => send({ topic, payload, qos: 0, retain: false }),
+      },
+      () => this.arrived(),
+    );
+    this.mqtt =
+      settings.publish === 'mqtt'
+        ? new JsonTopics({
+            ...context,
+            topics: topicsOf(config().base, settings.name),
+            streams: () => [],
+            model: modelName,
+          })
+        : null;
+  }
+
+  start(): void {
+    const { clock, log } = this.context;
+    if (this.isBridge) this.ends.push(every(clock, BEAT_MS, () => this.beat(), log));
+    this.running = this.run();
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    this.cancelFlush?.();
+    for (const end of this.ends) end();
+    this.bridge?.stop();
+    await this.worker?.stop();
+    this.wakeUp();
+    if (this.site !== null) {
+      const { members, nc } = this.site;
+      if (this.isBridge) await members.delete(memberKey('bridge', this.member)).catch(() => {});
+      await nc.close().catch(() => {});
+    }
+    await this.running;
+  }
+
+  /** The partitions go on with the model that they were started with. */
+  prepare(next: Config, running: Config): Change | null {
+    if (!this.isWorker || next.model.name === running.model.name) return null;
+    throw new GatecastError('CONFIG_INVALID', 'A worker of a site does not change its model while it runs.', {
+      issues: [{ path: 'model.name', message: 'needs a restart of the workers, one after the other' }],
+      hint: 'Change the file and restart the worker; its partitions are made anew from their logs.',
+    });
+  }
+
+  receive(message: Incoming): boolean {
+    if (!this.isBridge) return false;
+    if (message.acknowledge !== null) this.waitingMessages++;
+    this.inbox.receive(message);
+    return true;
+  }
+
+  conditions(): Condition[] {
+    const { clock } = this.context;
+    const found: Condition[] = [];
+    if (this.fault !== null && clock.monotonic() - this.fault.sinceMs >= SILENT_MS)
+      found.push({ id: 'site', severity: 'error', text: this.fault.text });
+    const problems = [...(this.bridge?.problems() ?? []), ...(this.worker?.problems() ?? [])];
+    if (problems.length > 0)
+      found.push({ id: 'site-partitions', severity: 'error', text: problems.join('; ') });
+    return found;
+  }
+
+  dropped(): Counts {
+    const counts = this.worker?.counts();
+    return {
+      ...this.inbox.dropped(),
+      ...counts?.refused,
+      ...(counts !== undefined && counts.lostMessages > 0 && { 'log-lost': counts.lostMessages }),
+      ...(counts !== undefined && counts.unreadable > 0 && { 'log-unreadable': counts.unreadable }),
+    };
+  }
+
+  metrics(): MetricFamily[] {
+    const family = (type: MetricFamily['type'], name: string, help: string, value: number): MetricFamily => ({
+      name: `site_${name}`,
+      help,
+      type,
+      values: [{ value }],
+    });
+    const families = [
+      family(
+        'gauge',
+        'connected',
+        '1 while NATS answers.',
+        this.fault === null && this.site !== null ? 1 : 0,
+      ),
+    ];
+    if (this.bridge !== null)
+      families.push(
+        family('counter', 'bridge_readings_total', 'Readings sent to the site.', this.bridge.readings),
+        family(
+          'counter',
+          'bridge_messages_total',
+          'Messages that JetStream acknowledged.',
+          this.bridge.messages,
+        ),
+        family(
+          'counter',
+          'bridge_failures_total',
+          'Messages that JetStream did not take at once.',
+          this.bridge.failures,
+        ),
+      );
+    if (this.worker === null) return families;
+    const states = this.worker.states();
+    const counts = this.worker.counts();
+    families.push(
+      family('gauge', 'partitions', 'Partitions that this worker owns.', states.length),
+      family(
+        'gauge',
+        'streams',
+        'Streams that this worker forecasts.',
+        states.reduce((n, one) => n + one.streams, 0),
+      ),
+      family(
+        'gauge',
+        'lag_messages',
+        'Messages in the logs that are not taken yet.',
+        states.reduce((n, one) => n + one.lag, 0),
+      ),
+      family('counter', 'samples_total', 'Readings taken from the logs.', counts.samples),
+      family('counter', 'forecasts_total', 'Forecasts published.', counts.forecasts),
+      family('counter', 'checkpoints_total', 'Checkpoints saved.', counts.checkpoints),
+      family('counter', 'checkpoint_bytes_total', 'Bytes of saved checkpoints.', counts.checkpointBytes),
+    );
+    return families;
+  }
+
+  private get member(): string {
+    return this.context.config().node;
+  }
+
+  /** A batch goes when its time is over, or when the broker may be waiting for acknowledgements. */
+  private arrived(): void {
+    if (this.bridge === null) return;
+    const { clock } = this.context;
+    const delayMs = this.waitingMessages >= GATHER_MOST ? 0 : this.parts.settings.batch;
+    if (this.cancelFlush !== null && delayMs > 0) return;
+    this.cancelFlush?.();
+    this.cancelFlush = clock.after(delayMs, () => this.flush());
+  }
+
+  private flush(): void {
+    this.cancelFlush?.();
+    this.cancelFlush = null;
+    if (this.bridge === null) return;
+    this.waitingMessages = 0;
+    const { hold } = this.parts;
+    const messages = this.inbox.take();
+    const inOrder = hold.inBacklog
+      ? messages.map((one) => ({ ...one, samples: [...one.samples].sort((a, b) => a.timeMs - b.timeMs) }))
+      : messages;
+    this.bridge.take(inOrder, hold.closeUntil());
+  }
+
+  private beat(): void {
+    if (this.bridge === null) return;
+    this.parts.hold.wantProof();
+    this.flush();
+    this.bridge.beat();
+  }
+
+  /** Opens the site, serves until the connection is closed for good, and begins again. */
+  private async run(): Promise<void> {
+    for (let attempt = 0; !this.stopped; attempt++) {
+      try {
+        this.site = await openSite(this.parts.settings, this.member);
+        attempt = 0;
+        await this.serve(this.site);
+      } catch (error) {
+        this.failed(error);
+      }
+      await this.close();
+      if (!this.stopped) await this.pause(RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]);
+    }
+  }
+
+  private async serve(site: Site): Promise<void> {
+    const { clock, log, version, session } = this.context;
+    if (this.stopped) return;
+    log.info('site opened', {
+      site: site.name,
+      partitions: site.partitions,
+      role: this.parts.settings.role.join('+'),
+    });
+    if (this.isBridge) {
+      this.bridge = new SiteBridge({ site, member: this.member, clock, log });
+      this.flush();
+    }
+    if (this.isWorker) this.worker = this.makeWorker(site);
+    let closed = false;
+    void site.nc.closed().then(() => {
+      closed = true;
+      this.wakeUp();
+    });
+    while (!this.stopped && !closed) {
+      const startedMs = clock.monotonic();
+      try {
+        if (this.isBridge)
+          await site.members.put(memberKey('bridge', this.member), JSON.stringify({ session, version }));
+        await this.worker?.round();
+        this.fault = null;
+      } catch (error) {
+        if (this.stopped) return;
+        this.failed(error);
+      }
+      await this.pause(Math.max(50, site.ttlMs / 4 - (clock.monotonic() - startedMs)));
+    }
+  }
+
+  private makeWorker(site: Site): SiteWorker {
+    const { clock, log, version, session, config } = this.context;
+    const { modelName } = this.parts;
+    return new SiteWorker({
+      site,
+      member: this.member,
+      session,
+      version,
+      model: this.model,
+      modelHash: stateHash(this.model),
+      clock,
+      log,
+      checkpointMs: () => config().site?.checkpoint ?? 60_000,
+      text: (forecast, issuedMs) =>
+        forecastText(
+          forecast,
+          { quantiles: config().publish.quantiles, digits: digitsOf(forecast), issuedMs, model: modelName() },
+          Number.POSITIVE_INFINITY,
+        ),
+      published: (forecasts, issuedMs) => this.toMqtt(forecasts, issuedMs),
+    });
+  }
+
+  private toMqtt(forecasts: readonly Forecast[], issuedMs: number): void {
+    if (this.mqtt === null) return;
+    for (const forecast of forecasts) this.mqtt.forecast(forecast, issuedMs);
+  }
+
+  private async close(): Promise<void> {
+    this.bridge?.stop();
+    this.worker?.abandon();
+    this.bridge = null;
+    this.worker = null;
+    await this.site?.nc.close().catch(() => {});
+    this.site = null;
+  }
+
+  private failed(error: unknown): void {
+    const { clock, log } = this.context;
+    const text = errorText(error);
+    this.fault = { text, sinceMs: this.fault?.sinceMs ?? clock.monotonic() };
+    const hint = error instanceof GatecastError ? error.hint : undefined;
+    this.warnings.say(text, (omitted) => log.error('site not available', { reason: text, hint, omitted }));
+  }
+
+  private pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.context.clock.after(ms, resolve);
+      this.wakeUp = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+}

@@ -1,0 +1,64 @@
+/** The schema of `site`: this agent as a member of a group of workers and bridges on NATS JetStream. */
+import { z } from 'zod';
+import { checkNatsUrl, checkSiteName } from './checks.ts';
+import { duration, note, TYPE_KEY, text } from './values.ts';
+
+const file = (description: string) =>
+  note(text('a file name').optional(), 'restart', description, { [TYPE_KEY]: 'file' });
+
+export const siteSchema = z.strictObject({
+  name: note(
+    text('a name', checkSiteName),
+    'restart',
+    'Name of the site, as given to `gatecast site create`: letters, digits, `-` and `_`.',
+  ),
+  servers: note(
+    z
+      .array(text('a URL', checkNatsUrl), { error: () => 'must be a list of URLs' })
+      .min(1, 'must name a server')
+      .max(32, 'has more than 32 servers'),
+    'restart',
+    'The NATS servers: nats:// or tls:// with host and port. One that is away is tried again.',
+    { [TYPE_KEY]: 'list of URLs' },
+  ),
+  role: note(
+    z
+      .array(z.enum(['bridge', 'worker']), { error: () => 'must be a list of `bridge` and `worker`' })
+      .min(1, 'must name a role')
+      .default(['bridge', 'worker']),
+    'restart',
+    '`bridge`: brings the readings of the MQTT broker into the site. `worker`: forecasts.',
+    { [TYPE_KEY]: 'list of roles' },
+  ),
+  user: note(text('a user name').optional(), 'restart', 'User name at NATS.'),
+  password_file: file('File that holds the password of `user`; never logged.'),
+  credentials_file: file('Credentials file (JWT and seed) instead of `user` and `password_file`.'),
+  tls: note(
+    z
+      .strictObject({
+        ca_file: file('PEM file of the certificate authorities trusted for NATS.'),
+        cert_file: file('PEM file of the client certificate.'),
+        key_file: file('PEM file of the key of `cert_file`.'),
+      })
+      .optional(),
+    'restart',
+    'TLS towards NATS; needed where the servers want client certificates or have a private CA.',
+  ),
+  batch: duration(
+    { min: '0ms', max: '1s' },
+    '20ms',
+    'restart',
+    'How long a bridge gathers readings before it sends them.',
+  ),
+  checkpoint: duration(
+    { min: '1s', max: '1h' },
+    '1m',
+    'restart',
+    'How often a worker saves the states of a partition. What came later is repeated from the log when another worker takes over.',
+  ),
+  publish: note(
+    z.enum(['nats', 'mqtt']).default('nats'),
+    'restart',
+    'Where forecasts go. `nats`: subjects of the site. `mqtt`: also to the MQTT broker, retained, on `<base>/<site>/forecast/<stream>`.',
+  ),
+});

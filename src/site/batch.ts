@@ -1,0 +1,107 @@
+/**
+ * The message that bridges write into the log of a partition: readings, settings of streams that the log has not seen lately,
+ * and up to which time the bridge has everything. JSON, so that it can be looked at with NATS's own tools.
+ */
+import { GatecastError } from '../errors.ts';
+import type { Sample } from '../series/sample.ts';
+import type { StreamSpec } from '../series/spec.ts';
+
+const VERSION = 1;
+
+export interface Batch {
+  /** Id of the bridge. */
+  readonly bridge: string;
+  /** The bridge has sent every reading that reached it before this, ms; null while it takes a backlog, or its clock is not set. */
+  readonly untilMs: number | null;
+  readonly specs: readonly StreamSpec[];
+  readonly samples: readonly Sample[];
+}
+
+/** Stream, time, value, arrival after the time, and 1 where the time was assigned. */
+type Row = readonly [stream: string, timeMs: number, value: number, ageMs: number, assigned?: 1];
+
+interface Wire {
+  readonly v: typeof VERSION;
+  readonly bridge: string;
+  readonly until: number | null;
+  readonly specs?: readonly StreamSpec[];
+  readonly readings?: readonly Row[];
+}
+
+export function encodeBatch({ bridge, untilMs, specs, samples }: Batch): string {
+  const rows = samples.map(({ stream, timeMs, value, arrivalMs, assigned }): Row => {
+    const ageMs = arrivalMs - timeMs;
+    return assigned === true ? [stream, timeMs, value, ageMs, 1] : [stream, timeMs, value, ageMs];
+  });
+  const wire: Wire = {
+    v: VERSION,
+    bridge,
+    until: untilMs,
+    ...(specs.length > 0 && { specs }),
+    ...(rows.length > 0 && { readings: rows }),
+  };
+  return JSON.stringify(wire);
+}
+
+/** @throws GatecastError SITE_FAILED for what is no batch */
+export function decodeBatch(bytes: Uint8Array): Batch {
+  let wire: unknown;
+  try {
+    wire = JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    throw invalid('is not JSON');
+  }
+  if (!isWire(wire)) throw invalid(`is not a batch of version ${VERSION}`);
+  return {
+    bridge: wire.bridge,
+    untilMs: wire.until,
+    specs: wire.specs ?? [],
+    samples: (wire.readings ?? []).map(
+      ([stream, timeMs, value, ageMs, assigned]): Sample => ({
+        stream,
+        timeMs,
+        value,
+        arrivalMs: timeMs + ageMs,
+        ...(assigned === 1 && { assigned: true }),
+      }),
+    ),
+  };
+}
+
+const invalid = (what: string): GatecastError =>
+  new GatecastError('SITE_FAILED', `A message in the log of a partition ${what}.`, {
+    hint: 'Let only bridges publish there, and upgrade the workers before the bridges.',
+  });
+
+function isWire(wire: unknown): wire is Wire {
+  if (typeof wire !== 'object' || wire === null) return false;
+  const { v, bridge, until, specs, readings } = wire as Record<string, unknown>;
+  return (
+    v === VERSION &&
+    typeof bridge === 'string' &&
+    (until === null || Number.isFinite(until)) &&
+    (specs === undefined || (Array.isArray(specs) && specs.every(isSpec))) &&
+    (readings === undefined || (Array.isArray(readings) && readings.every(isRow)))
+  );
+}
+
+const isRow = (row: unknown): row is Row =>
+  Array.isArray(row) && typeof row[0] === 'string' && row.slice(1).every(Number.isFinite) && row.length >= 4;
+
+/** As far as the engine relies on it: only bridges may write here. */
+function isSpec(spec: unknown): spec is StreamSpec {
+  if (typeof spec !== 'object' || spec === null) return false;
+  const { name, intervalMs, horizonMs, latenessMs, maxGapMs, thresholds, timeZone } = spec as Record<
+    string,
+    unknown
+  >;
+  return (
+    typeof name === 'string' &&
+    (intervalMs === null || (Number.isFinite(intervalMs) && (intervalMs as number) > 0)) &&
+    Number.isFinite(horizonMs) &&
+    Number.isFinite(latenessMs) &&
+    Number.isFinite(maxGapMs) &&
+    Array.isArray(thresholds) &&
+    typeof timeZone === 'string'
+  );
+}

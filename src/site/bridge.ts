@@ -1,0 +1,201 @@
+/**
+ * Brings the readings of the MQTT broker into the logs of the partitions. A message is acknowledged to the broker only when JetStream
+ * has acknowledged all of its readings. One message at a time is under way to each partition, so that its readings keep their order
+ * whatever fails; what arrives meanwhile goes into the next one.
+ */
+import { errorText } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { Sample } from '../series/sample.ts';
+import type { StreamSpec } from '../series/spec.ts';
+import type { Clock } from '../system/clock.ts';
+import { RateLimitedLog } from '../system/rate-limited-log.ts';
+import { encodeBatch } from './batch.ts';
+import { inputSubject, partitionOf } from './names.ts';
+import type { Site } from './nats.ts';
+
+export interface BridgeMessage {
+  readonly samples: readonly Sample[];
+  readonly discovered: readonly { readonly spec: StreamSpec }[];
+  readonly acknowledge: (() => void) | null;
+}
+
+export interface BridgeParts {
+  readonly site: Pick<Site, 'js' | 'nc' | 'name' | 'partitions'>;
+  readonly member: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** Readings of one message to a partition: some 30 kB. */
+const MOST_READINGS = 500;
+/** The settings of a stream are repeated after this, ms: the log forgets. */
+const SPEC_MS = 3_600_000;
+const RETRY_MS = [100, 300, 1000, 3000];
+/** A partition that refuses for this long is an alert, ms. */
+const FAILING_MS = 5000;
+
+/** Acknowledges a message when all of its parts are safe. */
+interface Pending {
+  parts: number;
+  readonly acknowledge: (() => void) | null;
+}
+
+interface Queued {
+  readonly samples: readonly Sample[];
+  readonly pending: Pending;
+}
+
+class Route {
+  queue: Queued[] = [];
+  sending = false;
+  /** In seconds of the wall clock: when something was last sent. */
+  sentS = 0;
+  failingSinceMs: number | null = null;
+  fault: string | null = null;
+}
+
+export class SiteBridge {
+  readings = 0;
+  messages = 0;
+  failures = 0;
+  private readonly routes: readonly Route[];
+  /** By stream, its settings, and when they were last sent. */
+  private readonly streams = new Map<string, { readonly spec: StreamSpec; sentMs: number }>();
+  /** Every reading before it has been taken, ms; null: not known, or the clock is not set. */
+  private untilMs: number | null = null;
+  private readonly warnings: RateLimitedLog;
+  private stopped = false;
+
+  constructor(private readonly parts: BridgeParts) {
+    this.routes = Array.from({ length: parts.site.partitions }, () => new Route());
+    this.warnings = new RateLimitedLog(parts.clock);
+  }
+
+  /**
+   * @param messages all that have arrived
+   * @param untilMs no reading that arrives later is older, ms; null: not known
+   */
+  take(messages: readonly BridgeMessage[], untilMs: number | null): void {
+    this.untilMs = untilMs;
+    for (const { samples, discovered, acknowledge } of messages) {
+      for (const { spec } of discovered)
+        this.streams.set(spec.name, { spec, sentMs: Number.NEGATIVE_INFINITY });
+      const byPartition = new Map<number, Sample[]>();
+      for (const sample of samples) {
+        const partition = partitionOf(sample.stream, this.routes.length);
+        const list = byPartition.get(partition);
+        if (list === undefined) byPartition.set(partition, [sample]);
+        else list.push(sample);
+      }
+      // A message that came before has no readings now: all that is under way may be its own.
+      const targets: (readonly [number, readonly Sample[]])[] =
+        byPartition.size > 0
+          ? [...byPartition]
+          : this.routes.flatMap((route, partition) =>
+              route.sending || route.queue.length > 0 ? [[partition, []]] : [],
+            );
+      const pending = { parts: targets.length, acknowledge };
+      if (targets.length === 0) acknowledge?.();
+      for (const [partition, part] of targets) this.routes[partition].queue.push({ samples: part, pending });
+    }
+    for (const [partition, route] of this.routes.entries())
+      if (!route.sending && route.queue.length > 0) void this.send(partition, route);
+  }
+
+  /** Call after `take`, once a second: tells the owners of partitions without readings how late it is. */
+  beat(): void {
+    const { site, member, clock } = this.parts;
+    const nowS = Math.floor(clock.now() / 1000);
+    for (const [partition, route] of this.routes.entries()) {
+      if (route.sending || route.queue.length > 0 || route.sentS >= nowS) continue;
+      route.sentS = nowS;
+      const text = encodeBatch({ bridge: member, untilMs: this.untilMs, specs: [], samples: [] });
+      site.nc.publish(inputSubject(site.name, partition), text);
+    }
+  }
+
+  problems(): string[] {
+    const nowMs = this.parts.clock.monotonic();
+    const failing = this.routes.flatMap(({ failingSinceMs, fault }, partition) =>
+      failingSinceMs !== null && nowMs - failingSinceMs >= FAILING_MS ? [{ partition, fault }] : [],
+    );
+    const [first] = failing;
+    if (first === undefined) return [];
+    return [
+      `readings of ${failing.length} partitions wait at the MQTT broker, such as ${first.partition}: ${first.fault}`,
+    ];
+  }
+
+  stop(): void {
+    this.stopped = true;
+  }
+
+  private async send(partition: number, route: Route): Promise<void> {
+    route.sending = true;
+    try {
+      while (route.queue.length > 0 && !this.stopped) {
+        const taken = this.next(route);
+        const text = this.batchOf(taken, route.queue.length === 0);
+        if (text !== null) await this.deliver(partition, route, text);
+        if (this.stopped) return;
+        for (const { pending } of taken) if (--pending.parts === 0) pending.acknowledge?.();
+      }
+    } finally {
+      route.sending = false;
+    }
+  }
+
+  /** The oldest messages of the queue, as many as fit; at least one. */
+  private next(route: Route): Queued[] {
+    let readings = 0;
+    let count = 0;
+    for (const { samples } of route.queue) {
+      readings += samples.length;
+      if (count > 0 && readings > MOST_READINGS) break;
+      count++;
+    }
+    return route.queue.splice(0, count);
+  }
+
+  /** @param all nothing waits behind it: the partition then has all readings up to the time that is vouched for */
+  private batchOf(taken: readonly Queued[], all: boolean): string | null {
+    const { member, clock } = this.parts;
+    const samples = taken.flatMap((one) => one.samples);
+    if (samples.length === 0) return null;
+    const nowMs = clock.monotonic();
+    const specs: StreamSpec[] = [];
+    for (const name of new Set(samples.map(({ stream }) => stream))) {
+      const stream = this.streams.get(name);
+      if (stream === undefined || nowMs - stream.sentMs < SPEC_MS) continue;
+      specs.push(stream.spec);
+      stream.sentMs = nowMs;
+    }
+    this.readings += samples.length;
+    return encodeBatch({ bridge: member, untilMs: all ? this.untilMs : null, specs, samples });
+  }
+
+  /** Until JetStream has it. */
+  private async deliver(partition: number, route: Route, text: string): Promise<void> {
+    const { site, clock, log } = this.parts;
+    for (let attempt = 0; !this.stopped; attempt++) {
+      try {
+        await site.js.publish(inputSubject(site.name, partition), text, { retries: 0 });
+        route.failingSinceMs = null;
+        route.sentS = Math.floor(clock.now() / 1000);
+        this.messages++;
+        return;
+      } catch (error) {
+        this.failures++;
+        route.failingSinceMs ??= clock.monotonic();
+        route.fault = errorText(error);
+        this.warnings.say(route.fault, (omitted) =>
+          log.error('readings not stored in the log', { partition, reason: route.fault, omitted }),
+        );
+        const ms = RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)];
+        await new Promise<void>((resolve) => {
+          clock.after(ms, resolve);
+        });
+      }
+    }
+  }
+}

@@ -1,0 +1,99 @@
+/** The bytes of a checkpoint: a header as JSON, then the states of the streams one after the other. */
+import { errorText, GatecastError } from '../errors.ts';
+import type { StreamSnapshot } from '../forecast/engine-contract.ts';
+import type { StreamSpec } from '../series/spec.ts';
+import type { BridgeTime } from './partition.ts';
+
+const VERSION = 1;
+
+export interface CheckpointStream {
+  readonly spec: StreamSpec;
+  /** Readings of open buckets: time, value and arrival in turn. */
+  readonly open: number[];
+  /** The newest forecast as it was published. */
+  readonly last: string | null;
+  readonly newestMs: number;
+  /** Null while the interval is being learnt. */
+  readonly snapshot: StreamSnapshot | null;
+}
+
+export interface Checkpoint {
+  readonly seq: number;
+  readonly tickMs: number;
+  readonly untilMs: number | null;
+  readonly bridges: readonly (readonly [string, BridgeTime])[];
+  readonly streams: readonly CheckpointStream[];
+}
+
+interface Header extends Omit<Checkpoint, 'streams'> {
+  readonly v: number;
+  readonly streams: readonly {
+    readonly spec: StreamSpec;
+    readonly open: number[];
+    readonly last: string | null;
+    readonly newestMs: number | null;
+    readonly state: { readonly hash: string; readonly replayFromMs: number; readonly bytes: number } | null;
+  }[];
+}
+
+export function encodeCheckpoint({ streams, ...rest }: Checkpoint): Uint8Array {
+  const header: Header = {
+    v: VERSION,
+    ...rest,
+    streams: streams.map(({ spec, open, last, newestMs, snapshot }) => ({
+      spec,
+      open,
+      last,
+      newestMs: Number.isFinite(newestMs) ? newestMs : null,
+      state:
+        snapshot === null
+          ? null
+          : {
+              hash: snapshot.modelHash,
+              replayFromMs: snapshot.replayFromMs,
+              bytes: snapshot.bytes.length,
+            },
+    })),
+  };
+  const text = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(text.length);
+  return Buffer.concat([length, text, ...streams.flatMap(({ snapshot }) => snapshot?.bytes ?? [])]);
+}
+
+/** @throws GatecastError SITE_FAILED when the bytes are damaged or of a newer version */
+export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
+  try {
+    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const end = 4 + buffer.readUInt32LE(0);
+    const { v, streams, ...rest } = JSON.parse(buffer.toString('utf8', 4, end)) as Header;
+    if (v !== VERSION) throw new Error(`version ${v}`);
+    let at = end;
+    const states = streams.map(({ spec, open, last, newestMs, state }): CheckpointStream => {
+      const from = at;
+      at += state?.bytes ?? 0;
+      return {
+        spec,
+        open,
+        last,
+        newestMs: newestMs ?? Number.NEGATIVE_INFINITY,
+        snapshot:
+          state === null
+            ? null
+            : {
+                stream: spec.name,
+                modelHash: state.hash,
+                replayFromMs: state.replayFromMs,
+                bytes: buffer.subarray(from, at),
+              },
+      };
+    });
+    if (at !== buffer.length) throw new Error(`${buffer.length} bytes instead of ${at}`);
+    return { ...rest, streams: states };
+  } catch (cause) {
+    throw new GatecastError('SITE_FAILED', `A checkpoint cannot be read: ${errorText(cause)}`, {
+      hint: 'The partition is made anew from its log.',
+      cause,
+    });
+  }
+}

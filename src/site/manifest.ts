@@ -1,0 +1,97 @@
+/**
+ * The record of a partition that decides who may publish and save: written only against the revision at which it was read. Whoever
+ * takes a partition over writes it first, with the next epoch; from then on every write of a former owner fails, however late it
+ * comes.
+ */
+import type { KV } from '@nats-io/kv';
+import { GatecastError } from '../errors.ts';
+import { partitionKey } from './names.ts';
+import { isConflict } from './nats.ts';
+
+export interface Manifest {
+  /** Counts the owners of the partition. */
+  readonly epoch: number;
+  readonly owner: string;
+  /** The checkpoint holds every message up to this one; 0: there is none. */
+  readonly seq: number;
+  /** Name of the checkpoint in the object store; null: none. */
+  readonly object: string | null;
+  /** When the checkpoint was made, ms of the log; 0: none. */
+  readonly savedMs: number;
+  /** Forecasts made at this time of the log or before have been published, ms. */
+  readonly publishedMs: number;
+  /** Model and format of the states in the checkpoint. */
+  readonly model: string;
+}
+
+const NEW: Manifest = { epoch: 0, owner: '', seq: 0, object: null, savedMs: 0, publishedMs: 0, model: '' };
+
+/** Another member has taken the partition over. */
+export class PartitionLost extends GatecastError {
+  constructor(partition: number, what: string) {
+    super('SITE_FAILED', `Partition ${partition} has another owner: ${what}.`);
+  }
+}
+
+export class ManifestFile {
+  /** Writes go one after the other: each needs the revision of the one before. */
+  private writing: Promise<void> = Promise.resolve();
+
+  private constructor(
+    private readonly bucket: KV,
+    private readonly partition: number,
+    private current: Manifest,
+    private revision: number,
+  ) {}
+
+  get manifest(): Manifest {
+    return this.current;
+  }
+
+  /** Takes the partition over: former owners can publish and save no more. @throws PartitionLost when another one is faster */
+  static async take(bucket: KV, partition: number, owner: string): Promise<ManifestFile> {
+    const entry = await bucket.get(partitionKey(partition));
+    const found = entry === null || entry.operation !== 'PUT' ? NEW : entry.json<Manifest>();
+    const file = new ManifestFile(bucket, partition, found, entry?.revision ?? 0);
+    await file.write({ epoch: found.epoch + 1, owner });
+    return file;
+  }
+
+  /** @throws PartitionLost; after any other error it may or may not have been written, and the next call finds out */
+  write(change: Partial<Manifest>): Promise<void> {
+    const written = this.writing.then(() => this.update(change));
+    this.writing = written.catch(() => {});
+    return written;
+  }
+
+  private async update(change: Partial<Manifest>): Promise<void> {
+    const next = { ...this.current, ...change };
+    try {
+      this.revision = await this.bucket.update(
+        partitionKey(this.partition),
+        JSON.stringify(next),
+        this.revision,
+      );
+      this.current = next;
+    } catch (error) {
+      if (!isConflict(error)) throw error;
+      await this.refresh(next);
+    }
+  }
+
+  /** An earlier write of ours whose answer was lost looks like one of another owner: the record tells. */
+  private async refresh(next: Manifest): Promise<void> {
+    const key = partitionKey(this.partition);
+    const entry = await this.bucket.get(key);
+    const found = entry !== null && entry.operation === 'PUT' ? entry.json<Manifest>() : null;
+    if (entry === null || found?.epoch !== next.epoch || found.owner !== next.owner)
+      throw new PartitionLost(this.partition, found === null ? 'its record is gone' : found.owner);
+    try {
+      this.revision = await this.bucket.update(key, JSON.stringify(next), entry.revision);
+    } catch (error) {
+      if (isConflict(error)) throw new PartitionLost(this.partition, 'its record was written');
+      throw error;
+    }
+    this.current = next;
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * The connection to NATS, and what a site keeps there. The only file that loads the NATS clients, and only when it is called:
+ * a gateway without a site never does.
+ */
+import { readFileSync } from 'node:fs';
+import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream';
+import type { KV } from '@nats-io/kv';
+import type { ObjectStore } from '@nats-io/obj';
+import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node';
+import type { Config } from '../config/index.ts';
+import { errorText, GatecastError } from '../errors.ts';
+import { bucketNames, inputStream, inputSubject, MOST_PARTITIONS, SETTINGS_KEY } from './names.ts';
+
+export type SiteConfig = NonNullable<Config['site']>;
+
+export interface NatsLink {
+  readonly nc: NatsConnection;
+  readonly js: JetStreamClient;
+  readonly jsm: JetStreamManager;
+}
+
+/** What a site was created with; never changed. */
+export interface SiteSettings {
+  readonly partitions: number;
+  /** A member or an owner that is silent for this long is gone, ms. */
+  readonly ttlMs: number;
+}
+
+export interface Site extends NatsLink, SiteSettings {
+  readonly name: string;
+  readonly members: KV;
+  readonly leases: KV;
+  readonly state: KV;
+  readonly checkpoints: ObjectStore;
+}
+
+export interface CreateOptions {
+  readonly partitions: number;
+  readonly ttlMs: number;
+  readonly replicas: number;
+  /** How long readings stay in the log, ms. */
+  readonly retentionMs: number;
+  /** Most bytes of each partition's log; 0: no limit. */
+  readonly maxBytes: number;
+}
+
+const NANOS = 1e6;
+/** Answers of the server, ms. */
+const TIMEOUT_MS = 5000;
+
+/** @throws GatecastError SITE_UNREACHABLE, FILE_UNREADABLE */
+export async function connectNats(config: SiteConfig, name: string): Promise<NatsLink> {
+  const [{ connect }, { jetstream, jetstreamManager }] = await Promise.all([
+    import('@nats-io/transport-node'),
+    import('@nats-io/jetstream'),
+  ]);
+  const options = await connectionOptions(config, name);
+  try {
+    const nc = await connect(options);
+    try {
+      const jsm = await jetstreamManager(nc, { timeout: TIMEOUT_MS });
+      return { nc, js: jetstream(nc, { timeout: TIMEOUT_MS }), jsm };
+    } catch (error) {
+      await nc.close();
+      throw error;
+    }
+  } catch (cause) {
+    throw new GatecastError('SITE_UNREACHABLE', `NATS cannot be used: ${errorText(cause)}`, {
+      hint: 'Check `site.servers`, the login, the certificates, and that the servers run with JetStream.',
+      cause,
+    });
+  }
+}
+
+/** @throws GatecastError SITE_UNREACHABLE when the site was not created, or cannot be read */
+export async function openSite(config: SiteConfig, member: string): Promise<Site> {
+  const link = await connectNats(config, member);
+  try {
+    const [{ Kvm }, { Objm }] = await Promise.all([import('@nats-io/kv'), import('@nats-io/obj')]);
+    const kvm = new Kvm(link.js);
+    const names = bucketNames(config.name);
+    const state = await kvm.open(names.state);
+    const entry = await state.get(SETTINGS_KEY);
+    if (entry === null || entry.operation !== 'PUT') throw new Error('its settings are missing');
+    const settings = settingsOf(entry.json());
+    return {
+      ...link,
+      ...settings,
+      name: config.name,
+      state,
+      members: await kvm.open(names.members),
+      leases: await kvm.open(names.leases),
+      checkpoints: await new Objm(link.js).open(names.checkpoints),
+    };
+  } catch (cause) {
+    await link.nc.close();
+    throw new GatecastError(
+      'SITE_UNREACHABLE',
+      `The site ${config.name} cannot be opened: ${errorText(cause)}`,
+      { hint: 'Create it once with `gatecast site create`; check the permissions of the login.', cause },
+    );
+  }
+}
+
+function settingsOf(value: unknown): SiteSettings {
+  const { partitions, ttlMs } = (value ?? {}) as Record<string, unknown>;
+  const whole =
+    Number.isInteger(partitions) && Number(partitions) >= 1 && Number(partitions) <= MOST_PARTITIONS;
+  if (!whole || !(Number(ttlMs) >= 500)) throw new Error('its settings are damaged');
+  return { partitions: Number(partitions), ttlMs: Number(ttlMs) };
+}
+
+/**
+ * Makes the streams and buckets that are missing. What is there keeps its settings, so that a second call completes a first one
+ * that failed.
+ * @throws GatecastError SITE_FAILED when the site exists with another number of partitions or another TTL
+ */
+export async function createSite(config: SiteConfig, options: CreateOptions): Promise<void> {
+  const link = await connectNats(config, 'gatecast site create');
+  try {
+    await makeSite(link, config.name, options);
+  } catch (cause) {
+    if (cause instanceof GatecastError) throw cause;
+    throw new GatecastError('SITE_FAILED', `The site was not created: ${errorText(cause)}`, {
+      hint: 'Nothing is lost; run the command again when the cause is gone.',
+      cause,
+    });
+  } finally {
+    await link.nc.close();
+  }
+}
+
+async function makeSite({ js, jsm }: NatsLink, site: string, options: CreateOptions): Promise<void> {
+  const [{ Kvm }, { Objm, StorageType }, { RetentionPolicy, DiscardPolicy }] = await Promise.all([
+    import('@nats-io/kv'),
+    import('@nats-io/obj'),
+    import('@nats-io/jetstream'),
+  ]);
+  const { partitions, ttlMs, replicas, retentionMs, maxBytes } = options;
+  const names = bucketNames(site);
+  const kvm = new Kvm(js);
+  const file = StorageType.File;
+  const state = await kvm.create(names.state, { replicas, history: 1, storage: file });
+  const wanted: SiteSettings = { partitions, ttlMs };
+  const entry = await state.get(SETTINGS_KEY);
+  if (entry !== null) {
+    const found = settingsOf(entry.json());
+    if (found.partitions !== partitions || found.ttlMs !== ttlMs)
+      throw new GatecastError(
+        'SITE_FAILED',
+        `The site exists with ${found.partitions} partitions and a TTL of ${found.ttlMs} ms.`,
+        { hint: 'Both are fixed when a site is created: choose another name for another site.' },
+      );
+  }
+  await kvm.create(names.members, { replicas, history: 1, ttl: ttlMs, storage: file });
+  await kvm.create(names.leases, { replicas, history: 1, ttl: ttlMs, storage: file });
+  await new Objm(js).create(names.checkpoints, { replicas, storage: file });
+  const known = new Set<string>();
+  for await (const name of jsm.streams.names()) known.add(name);
+  for (let partition = 0; partition < partitions; partition++) {
+    const name = inputStream(site, partition);
+    if (known.has(name)) continue;
+    await jsm.streams.add({
+      name,
+      subjects: [inputSubject(site, partition)],
+      retention: RetentionPolicy.Limits,
+      discard: DiscardPolicy.Old,
+      storage: file,
+      num_replicas: replicas,
+      max_age: retentionMs * NANOS,
+      max_bytes: maxBytes === 0 ? -1 : maxBytes,
+    });
+  }
+  // Last: a member opens no site that is half made.
+  if (entry === null) await state.create(SETTINGS_KEY, JSON.stringify(wanted));
+}
+
+async function connectionOptions(config: SiteConfig, name: string): Promise<ConnectionOptions> {
+  const { servers, credentials_file, user, password_file, tls } = config;
+  const options: ConnectionOptions = {
+    servers: [...servers],
+    name,
+    // A server that is away, or refuses for a while, is tried again for ever.
+    maxReconnectAttempts: -1,
+    ignoreAuthErrorAbort: true,
+    reconnectTimeWait: 1000,
+    timeout: TIMEOUT_MS,
+    // A connection through a network that is gone is noticed within 15 s.
+    pingInterval: 5000,
+    maxPingOut: 2,
+  };
+  if (credentials_file !== undefined) {
+    const { credsAuthenticator } = await import('@nats-io/transport-node');
+    options.authenticator = credsAuthenticator(fileBytes(credentials_file));
+  } else if (user !== undefined) {
+    options.user = user;
+    if (password_file !== undefined) options.pass = new TextDecoder().decode(fileBytes(password_file)).trim();
+  }
+  if (tls !== undefined)
+    options.tls = {
+      ...(tls.ca_file !== undefined && { caFile: tls.ca_file }),
+      ...(tls.cert_file !== undefined && { certFile: tls.cert_file }),
+      ...(tls.key_file !== undefined && { keyFile: tls.key_file }),
+    };
+  return options;
+}
+
+function fileBytes(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    throw new GatecastError('FILE_UNREADABLE', `${path} cannot be read: ${errorText(cause)}`, {
+      hint: 'The login of `site` is read from it.',
+      cause,
+    });
+  }
+}
+
+/** Another writer was faster, or the entry has expired: an update was refused because of its revision. */
+export function isConflict(error: unknown): boolean {
+  const code = (error as { code?: unknown } | null)?.code;
+  return code === WRONG_LAST_SEQUENCE;
+}
+
+const WRONG_LAST_SEQUENCE = 10071;

@@ -1,0 +1,342 @@
+/**
+ * A partition that this member owns: takes it over, reads its log, publishes its forecasts and saves checkpoints, until it is
+ * released or lost.
+ *
+ * Before forecasts are published, the manifest is marked with their time. So a former owner that goes on after a pause publishes
+ * nothing, because its mark is refused, and a new owner does not publish again what the former one had marked.
+ */
+import type { JsMsg } from '@nats-io/jetstream';
+import { errorText, GatecastError } from '../errors.ts';
+import type { Forecast } from '../forecast/forecast.ts';
+import type { Model } from '../forecast/model.ts';
+import type { Logger } from '../log.ts';
+import type { Clock } from '../system/clock.ts';
+import { decodeBatch } from './batch.ts';
+import { ManifestFile, PartitionLost } from './manifest.ts';
+import { forecastSubject, inputStream, lastSubject } from './names.ts';
+import type { Site } from './nats.ts';
+import { Partition } from './partition.ts';
+
+export interface OwnedPartitionParts {
+  readonly site: Site;
+  readonly partition: number;
+  /** Unique for each run of a member. */
+  readonly owner: string;
+  readonly model: Model | null;
+  readonly modelHash: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** How often a checkpoint is saved, ms. */
+  readonly checkpointMs: () => number;
+  /** The message of a forecast. @param issuedMs time of the log */
+  readonly text: (forecast: Forecast, issuedMs: number) => string | null;
+  /** Forecasts that have been published, for further outputs. */
+  readonly published: (forecasts: readonly Forecast[], issuedMs: number) => void;
+  /** Lets everything else have its turn. */
+  readonly breathe: () => Promise<void>;
+  /** Runs an action while no other member's part does: few checkpoints at a time are in memory. */
+  readonly inTurn: <T>(action: () => Promise<T>) => Promise<T>;
+}
+
+/** Counts of one partition, for metrics and status. */
+export interface PartitionState {
+  readonly partition: number;
+  readonly epoch: number;
+  readonly seq: number;
+  /** Messages in the log that are not taken yet. */
+  readonly lag: number;
+  /** When the last checkpoint was made, ms of the log; 0: there is none. */
+  readonly savedMs: number;
+  readonly streams: number;
+  readonly ready: boolean;
+}
+
+export interface PartitionCounts {
+  samples: number;
+  forecasts: number;
+  checkpoints: number;
+  checkpointBytes: number;
+  /** Messages that the log no longer had when they were to be read. */
+  lostMessages: number;
+  unreadable: number;
+  /** Readings that were not used, by reason. */
+  refused: Record<string, number>;
+}
+
+export const noCounts = (): PartitionCounts => ({
+  samples: 0,
+  forecasts: 0,
+  checkpoints: 0,
+  checkpointBytes: 0,
+  lostMessages: 0,
+  unreadable: 0,
+  refused: {},
+});
+
+export function add(total: PartitionCounts, one: PartitionCounts): void {
+  total.samples += one.samples;
+  total.forecasts += one.forecasts;
+  total.checkpoints += one.checkpoints;
+  total.checkpointBytes += one.checkpointBytes;
+  total.lostMessages += one.lostMessages;
+  total.unreadable += one.unreadable;
+  for (const [reason, count] of Object.entries(one.refused))
+    total.refused[reason] = (total.refused[reason] ?? 0) + count;
+}
+
+/** Messages of the log that are fetched ahead. */
+const AHEAD = 256;
+/** A checkpoint that fails is tried again after this, ms. */
+const RETRY_MS = 10_000;
+
+export class OwnedPartition {
+  readonly counts = noCounts();
+  /** Settles when the partition is released, lost or has failed; never rejects. */
+  readonly done: Promise<void>;
+  /** Why it ended, where it was not released. */
+  fault: string | null = null;
+  private manifestFile: ManifestFile | null = null;
+  private partition: Partition | null = null;
+  private stopping = false;
+  private saveAtEnd = true;
+  private lag = 0;
+  private lastSeq = 0;
+  private savedAtMs: number;
+  private saving: Promise<void> | null = null;
+  private ends: (() => void)[] = [];
+
+  constructor(private readonly parts: OwnedPartitionParts) {
+    this.savedAtMs = parts.clock.monotonic();
+    this.done = this.run();
+  }
+
+  get state(): PartitionState {
+    const manifest = this.manifestFile?.manifest;
+    return {
+      partition: this.parts.partition,
+      epoch: manifest?.epoch ?? 0,
+      seq: this.partition?.seq ?? 0,
+      lag: this.lag,
+      savedMs: manifest?.savedMs ?? 0,
+      streams: this.partition?.size ?? 0,
+      ready: this.partition !== null,
+    };
+  }
+
+  /** Takes no further message. @param save saves a checkpoint first, so that the next owner has nothing to repeat */
+  release(save: boolean): Promise<void> {
+    this.saveAtEnd = save;
+    this.stopping = true;
+    for (const end of this.ends.splice(0)) end();
+    return this.done;
+  }
+
+  private async run(): Promise<void> {
+    const { partition, log } = this.parts;
+    try {
+      await this.serve();
+      if (this.saveAtEnd && this.fault === null) await this.save();
+    } catch (error) {
+      this.fault = errorText(error);
+      const level = error instanceof PartitionLost ? 'warn' : 'error';
+      log[level]('partition given up', { partition, reason: this.fault });
+    } finally {
+      this.stopping = true;
+      for (const end of this.ends.splice(0)) end();
+      await this.saving?.catch(() => {});
+    }
+  }
+
+  private async serve(): Promise<void> {
+    const { site, partition, owner, log, clock } = this.parts;
+    const startedMs = clock.monotonic();
+    const file = await ManifestFile.take(site.state, partition, owner);
+    this.manifestFile = file;
+    const loaded = await this.parts.inTurn(() => this.load(file));
+    if (this.stopping) return;
+    this.partition = loaded;
+    this.lastSeq = loaded.seq;
+    this.answerRequests(loaded, file);
+    log.info('partition taken over', {
+      partition,
+      epoch: file.manifest.epoch,
+      streams: loaded.size,
+      seq: loaded.seq,
+      ms: Math.round(clock.monotonic() - startedMs),
+    });
+    await this.checkLog(loaded);
+    const consumer = await site.js.consumers.get(inputStream(site.name, partition), {
+      opt_start_seq: loaded.seq + 1,
+    });
+    if (this.stopping) return;
+    const messages = await consumer.consume({ max_messages: AHEAD, abort_on_missing_resource: true });
+    this.ends.push(() => messages.stop());
+    if (this.stopping) messages.stop();
+    for await (const message of messages) {
+      if (this.stopping) break;
+      await this.take(loaded, file, message);
+    }
+    const ended = await messages.closed();
+    if (!this.stopping) throw ended ?? new GatecastError('SITE_FAILED', 'The log of the partition ended.');
+  }
+
+  /** A log that was deleted and created again counts from 1: the states go on with it. */
+  private async checkLog(loaded: Partition): Promise<void> {
+    const { site, partition, log } = this.parts;
+    const { state } = await site.jsm.streams.info(inputStream(site.name, partition));
+    if (state.last_seq >= loaded.seq) return;
+    log.error('the log of the partition begins anew', { partition, seq: loaded.seq, last: state.last_seq });
+    loaded.seq = this.lastSeq = 0;
+  }
+
+  private async load(file: ManifestFile): Promise<Partition> {
+    const { site, partition, model, log } = this.parts;
+    const { object } = file.manifest;
+    if (object === null) return new Partition(model);
+    const bytes = await site.checkpoints.getBlob(object);
+    try {
+      if (bytes === null) throw new GatecastError('SITE_FAILED', `The checkpoint ${object} is missing.`);
+      const restored = Partition.restore(bytes, model);
+      if (restored.seq === 0) log.warn('states rebuilt from the log', { partition, reason: 'another model' });
+      return restored;
+    } catch (error) {
+      log.error('states rebuilt from the log', { partition, reason: errorText(error) });
+      return new Partition(model);
+    }
+  }
+
+  private async take(loaded: Partition, file: ManifestFile, message: JsMsg): Promise<void> {
+    const { seq, info } = message;
+    const loggedMs = Math.floor(info.timestampNanos / 1e6);
+    this.lag = info.pending;
+    if (seq <= loaded.seq) return;
+    if (this.lastSeq > 0 && seq > this.lastSeq + 1) this.missing(seq);
+    this.lastSeq = seq;
+    let forecasts: Forecast[] = [];
+    try {
+      forecasts = await loaded.take(seq, loggedMs, decodeBatch(message.data), this.parts.breathe);
+    } catch (error) {
+      this.counts.unreadable++;
+      loaded.seq = seq;
+      const { partition, log } = this.parts;
+      if (this.counts.unreadable === 1)
+        log.error('message of the log not taken', { partition, seq, reason: errorText(error) });
+    }
+    this.counts.samples = loaded.samples;
+    this.counts.refused = loaded.refused;
+    if (forecasts.length > 0) await this.publish(loaded, file, forecasts);
+    if (this.isSaveDue()) await this.save();
+  }
+
+  private missing(seq: number): void {
+    const { partition, log } = this.parts;
+    const lost = seq - this.lastSeq - 1;
+    this.counts.lostMessages += lost;
+    log.error('messages of the log are lost', { partition, messages: lost, from: this.lastSeq + 1 });
+  }
+
+  private async publish(
+    loaded: Partition,
+    file: ManifestFile,
+    forecasts: readonly Forecast[],
+  ): Promise<void> {
+    const { site, text, published } = this.parts;
+    const { epoch, publishedMs } = file.manifest;
+    const issuedMs = loaded.tickMs;
+    const isNews = issuedMs > publishedMs;
+    const texts: [stream: string, text: string][] = [];
+    for (const forecast of forecasts) {
+      const made = text(forecast, issuedMs);
+      if (made === null) continue;
+      loaded.setLast(forecast.stream, made);
+      texts.push([forecast.stream, made]);
+    }
+    if (!isNews) return;
+    await this.mark(file, issuedMs);
+    for (const [stream, made] of texts)
+      site.nc.publish(forecastSubject(site.name, stream), withEpoch(made, epoch));
+    this.counts.forecasts += texts.length;
+    published(forecasts, issuedMs);
+  }
+
+  /** Until it is known whether the mark was written: while the server is away, nothing can be published anyway. */
+  private async mark(file: ManifestFile, publishedMs: number): Promise<void> {
+    for (;;) {
+      try {
+        await file.write({ publishedMs });
+        return;
+      } catch (error) {
+        if (error instanceof PartitionLost || this.stopping) throw error;
+        await this.pause(500);
+      }
+    }
+  }
+
+  private pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.parts.clock.after(ms, resolve);
+    });
+  }
+
+  private isSaveDue(): boolean {
+    const { clock, checkpointMs } = this.parts;
+    return this.saving === null && clock.monotonic() - this.savedAtMs >= checkpointMs();
+  }
+
+  /** The states are collected before this returns; they are sent while further messages are taken, but at the end. */
+  private async save(): Promise<void> {
+    const { partition: loaded, manifestFile: file } = this;
+    const { clock, breathe, log, partition } = this.parts;
+    await this.saving;
+    if (loaded === null || file === null || loaded.seq === file.manifest.seq) return;
+    this.savedAtMs = clock.monotonic();
+    const { seq, tickMs } = loaded;
+    const bytes = await loaded.checkpoint(breathe);
+    this.saving = this.send(file, bytes, seq, tickMs)
+      .catch((error) => {
+        this.savedAtMs = clock.monotonic() - this.parts.checkpointMs() + RETRY_MS;
+        log.error('checkpoint not saved', { partition, reason: errorText(error) });
+        if (error instanceof PartitionLost) void this.release(false);
+      })
+      .finally(() => {
+        this.saving = null;
+      });
+    if (this.stopping) await this.saving;
+  }
+
+  private async send(file: ManifestFile, bytes: Uint8Array, seq: number, savedMs: number): Promise<void> {
+    const { site, partition, modelHash } = this.parts;
+    const { epoch, object: former } = file.manifest;
+    const object = `${partition}.${epoch}.${seq}`;
+    await site.checkpoints.putBlob({ name: object }, bytes);
+    try {
+      await file.write({ seq, object, savedMs, model: modelHash });
+    } catch (error) {
+      if (error instanceof PartitionLost) await site.checkpoints.delete(object);
+      throw error;
+    }
+    this.counts.checkpoints++;
+    this.counts.checkpointBytes += bytes.length;
+    if (former !== null && former !== object) await site.checkpoints.delete(former);
+  }
+
+  private answerRequests(loaded: Partition, file: ManifestFile): void {
+    const { site, partition } = this.parts;
+    const subscription = site.nc.subscribe(lastSubject(site.name, partition), {
+      callback: (error, message) => {
+        if (error !== null) return;
+        const stream = message.string();
+        const last = loaded.last(stream);
+        message.respond(
+          typeof last === 'string'
+            ? withEpoch(last, file.manifest.epoch)
+            : JSON.stringify({ v: 1, stream, error: last === null ? 'no forecast yet' : 'unknown stream' }),
+        );
+      },
+    });
+    this.ends.push(() => subscription.unsubscribe());
+  }
+}
+
+/** The text is an object: one more key goes in at its end. */
+const withEpoch = (text: string, epoch: number): string => `${text.slice(0, -1)},"epoch":${epoch}}`;

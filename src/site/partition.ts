@@ -1,0 +1,214 @@
+/**
+ * The streams of one partition: readings of its log in, forecasts out. Everything depends on the log alone. Time is what the log
+ * says: buckets are closed up to the time that the bridges vouch for, at the first message of every new second of the server's
+ * clock. So whoever reads the log from the beginning, or from a checkpoint on, makes the same forecasts, at any speed and
+ * whatever the clock of the machine says.
+ */
+import { GatecastError } from '../errors.ts';
+import { Engine } from '../forecast/engine.ts';
+import type { Forecast } from '../forecast/forecast.ts';
+import type { Model } from '../forecast/model.ts';
+import type { Sample } from '../series/sample.ts';
+import { type StreamSpec, stateSettings } from '../series/spec.ts';
+import type { Batch } from './batch.ts';
+import { type Checkpoint, type CheckpointStream, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
+
+/** Buckets are closed at most once in this time of the log, ms. */
+const TICK_MS = 1000;
+/** A bridge from which nothing came for this long holds the time back no longer, ms. */
+const BRIDGE_MS = 60_000;
+/** A stream without a reading for this long is forgotten, ms. */
+const FORGET_MS = 90 * 86_400_000;
+/** Streams put into a checkpoint before others have their turn. */
+const AT_A_TIME = 32;
+
+/** What a bridge vouched for, and when it was last heard of by the server's clock; ms. */
+export interface BridgeTime {
+  readonly untilMs: number | null;
+  readonly heardMs: number;
+}
+
+interface Member {
+  spec: StreamSpec;
+  /** Readings of open buckets, which a snapshot leaves out: time, value and arrival in turn. */
+  open: number[];
+  /** The newest forecast as it was published. */
+  last: string | null;
+  newestMs: number;
+}
+
+export class Partition {
+  /** Of the last message taken. */
+  seq = 0;
+  /** Of the last message that closed buckets, in whole seconds of the server's clock, ms. */
+  tickMs = 0;
+  /** Readings that were not used, by reason. */
+  readonly refused: Record<string, number> = {};
+  samples = 0;
+  private readonly engine: Engine;
+  private readonly bridges = new Map<string, BridgeTime>();
+  private readonly members = new Map<string, Member>();
+  /** Up to which buckets may be closed, ms; null: not known yet. */
+  private untilMs: number | null = null;
+
+  constructor(model: Model | null) {
+    this.engine = new Engine(model);
+  }
+
+  get size(): number {
+    return this.members.size;
+  }
+
+  /** The newest forecast of a stream as it was published; null: none yet. Undefined: there is no such stream. */
+  last(stream: string): string | null | undefined {
+    return this.members.get(stream)?.last;
+  }
+
+  setLast(stream: string, text: string): void {
+    const member = this.members.get(stream);
+    if (member !== undefined) member.last = text;
+  }
+
+  specs(): StreamSpec[] {
+    return [...this.members.values()].map(({ spec }) => spec);
+  }
+
+  /**
+   * Takes the next message of the log.
+   * @param loggedMs when the server stored it
+   * @param breathe lets everything else have its turn in a long run
+   * @returns the forecasts of the buckets that are over with it
+   */
+  async take(
+    seq: number,
+    loggedMs: number,
+    batch: Batch,
+    breathe: () => Promise<void> | undefined = () => undefined,
+  ): Promise<Forecast[]> {
+    for (const spec of batch.specs) this.meet(spec);
+    for (const sample of batch.samples) this.push(sample);
+    this.seq = seq;
+    const before = this.bridges.get(batch.bridge)?.untilMs ?? null;
+    this.bridges.set(batch.bridge, { untilMs: batch.untilMs ?? before, heardMs: loggedMs });
+    const tickMs = Math.floor(loggedMs / TICK_MS) * TICK_MS;
+    if (tickMs <= this.tickMs) return [];
+    this.tickMs = tickMs;
+    this.moveTime(loggedMs);
+    return this.engine.tick(this.untilMs, false, { breathe });
+  }
+
+  /** State as of the last message. Take none while this runs. */
+  async checkpoint(breathe: () => Promise<void>): Promise<Uint8Array> {
+    this.forgetSilent();
+    const streams: CheckpointStream[] = [];
+    for (const [name, member] of this.members) {
+      const snapshot = this.engine.snapshot(name);
+      if (snapshot !== null) member.open = since(member.open, snapshot.replayFromMs);
+      const { spec, open, last } = member;
+      streams.push({ spec, open, last, newestMs: member.newestMs, snapshot });
+      if (streams.length % AT_A_TIME === 0) await breathe();
+    }
+    const { seq, tickMs, untilMs } = this;
+    const bridges = [...this.bridges];
+    return encodeCheckpoint({ seq, tickMs, untilMs, bridges, streams });
+  }
+
+  /**
+   * A partition as it was at a checkpoint.
+   * @returns its streams without their states, before any message, where another model or format made the states: the log is then
+   *   to be read from its beginning
+   * @throws GatecastError SITE_FAILED when the bytes are damaged
+   */
+  static restore(bytes: Uint8Array, model: Model | null): Partition {
+    const checkpoint = decodeCheckpoint(bytes);
+    try {
+      return Partition.resumed(checkpoint, model);
+    } catch (error) {
+      if (!(error instanceof GatecastError) || error.code !== 'STATE_MISMATCH') throw error;
+      const partition = new Partition(model);
+      for (const { spec, last } of checkpoint.streams) {
+        partition.meet(spec);
+        if (last !== null) partition.setLast(spec.name, last);
+      }
+      return partition;
+    }
+  }
+
+  private static resumed(
+    { seq, tickMs, untilMs, bridges, streams }: Checkpoint,
+    model: Model | null,
+  ): Partition {
+    const partition = new Partition(model);
+    for (const { spec, open, last, newestMs, snapshot } of streams) {
+      partition.engine.add(spec, snapshot ?? undefined);
+      partition.members.set(spec.name, { spec, open, last, newestMs });
+      partition.replay(spec.name, open, snapshot === null);
+    }
+    partition.seq = seq;
+    partition.tickMs = tickMs;
+    partition.untilMs = untilMs;
+    for (const [bridge, time] of bridges) partition.bridges.set(bridge, time);
+    return partition;
+  }
+
+  private meet(spec: StreamSpec): void {
+    const { name } = spec;
+    const known = this.members.get(name);
+    if (known === undefined) {
+      this.engine.add(spec);
+      this.members.set(name, { spec, open: [], last: null, newestMs: Number.NEGATIVE_INFINITY });
+      return;
+    }
+    if (JSON.stringify(known.spec) === JSON.stringify(spec)) return;
+    const snapshot = stateSettings(known.spec) === stateSettings(spec) ? this.engine.snapshot(name) : null;
+    if (snapshot !== null) known.open = since(known.open, snapshot.replayFromMs);
+    known.spec = spec;
+    this.engine.add(spec, snapshot ?? undefined);
+    this.replay(name, known.open, snapshot === null);
+  }
+
+  private push(sample: Sample): void {
+    const outcome = this.engine.push(sample);
+    const member = this.members.get(sample.stream);
+    // Out of range: the engine counts such readings of an open bucket.
+    if (member !== undefined && (outcome === 'accepted' || outcome === 'out-of-range')) {
+      member.open.push(sample.timeMs, sample.value, sample.arrivalMs);
+      member.newestMs = Math.max(member.newestMs, sample.timeMs);
+    }
+    if (outcome === 'accepted') this.samples++;
+    else this.refused[outcome] = (this.refused[outcome] ?? 0) + 1;
+  }
+
+  /** Readings of open buckets go in again. @param asNew the state does not include what their arrival says of the delay */
+  private replay(stream: string, open: readonly number[], asNew: boolean): void {
+    for (let i = 0; i + 2 < open.length; i += 3) {
+      const [timeMs, value, arrivalMs] = open.slice(i, i + 3);
+      this.engine.push({ stream, timeMs, value, arrivalMs: asNew ? arrivalMs : Number.NaN });
+    }
+  }
+
+  /** Buckets are over as far as all bridges vouch for; a bridge that knows nothing yet holds the time where it is. */
+  private moveTime(loggedMs: number): void {
+    let leastMs = Number.POSITIVE_INFINITY;
+    for (const [bridge, { untilMs, heardMs }] of this.bridges) {
+      if (loggedMs - heardMs > BRIDGE_MS) this.bridges.delete(bridge);
+      else leastMs = Math.min(leastMs, untilMs ?? Number.NEGATIVE_INFINITY);
+    }
+    if (Number.isFinite(leastMs)) this.untilMs = Math.max(this.untilMs ?? leastMs, leastMs);
+  }
+
+  private forgetSilent(): void {
+    for (const [name, { newestMs }] of this.members) {
+      if (!(newestMs < (this.untilMs ?? 0) - FORGET_MS)) continue;
+      this.engine.remove(name);
+      this.members.delete(name);
+    }
+  }
+}
+
+function since(open: readonly number[], fromMs: number): number[] {
+  const kept: number[] = [];
+  for (let i = 0; i + 2 < open.length; i += 3)
+    if (open[i] >= fromMs) kept.push(open[i], open[i + 1], open[i + 2]);
+  return kept;
+}

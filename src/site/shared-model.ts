@@ -1,0 +1,49 @@
+/** One model for the engines of all partitions: each horizon is loaded once. */
+import { Engine } from '../forecast/engine.ts';
+import type { Model } from '../forecast/model.ts';
+import type { Stepper } from '../model/stepper.ts';
+
+/** The sessions live as long as the process: partitions come and go. */
+export function sharedModel(model: Model): Model {
+  const byLeads = new Map<number, Promise<Stepper>>();
+  return {
+    id: model.id,
+    version: model.version,
+    hash: model.hash,
+    stateRows: model.stateRows,
+    hidden: model.hidden,
+    stepper: (leads) => {
+      let loaded = byLeads.get(leads);
+      if (loaded === undefined) {
+        loaded = model.stepper(leads).then((stepper) => oneAtATime(stepper));
+        byLeads.set(leads, loaded);
+        loaded.catch(() => byLeads.delete(leads));
+      }
+      return loaded;
+    },
+  };
+}
+
+/** A stepper writes its results into arrays that the next run overwrites: runs do not overlap, and each result is copied. */
+function oneAtATime(stepper: Stepper): Stepper {
+  let before: Promise<unknown> = Promise.resolve();
+  const { inputs, leads, layers, hidden } = stepper;
+  return {
+    inputs,
+    leads,
+    layers,
+    hidden,
+    run: (n, x, h) => {
+      const result = before.then(async () => {
+        const made = await stepper.run(n, x, h);
+        return { quantiles: made.quantiles.slice(), h: made.h.slice() };
+      });
+      before = result.catch(() => {});
+      return result;
+    },
+    release: () => Promise.resolve(),
+  };
+}
+
+/** Of states made with the model by this version; another one cannot go on from them. */
+export const stateHash = (model: Model | null): string => new Engine(model).modelHash;

@@ -1,0 +1,316 @@
+/**
+ * A member of the site that forecasts. It announces itself, computes from the list of members which partitions should be its own,
+ * takes a lease for each that nobody owns, and gives back those that should be another member's. A lease that is not renewed
+ * expires on the server; the clocks of the members do not matter.
+ */
+import { errorText } from '../errors.ts';
+import type { Forecast } from '../forecast/forecast.ts';
+import type { Model } from '../forecast/model.ts';
+import type { Logger } from '../log.ts';
+import type { Clock } from '../system/clock.ts';
+import { assignPartitions } from './assignment.ts';
+import { drainKey, memberKey, memberOf, partitionKey } from './names.ts';
+import { isConflict, type Site } from './nats.ts';
+import {
+  add,
+  noCounts,
+  OwnedPartition,
+  type PartitionCounts,
+  type PartitionState,
+} from './owned-partition.ts';
+
+export interface WorkerParts {
+  readonly site: Site;
+  readonly member: string;
+  /** Unique for each run. */
+  readonly session: string;
+  readonly version: string;
+  readonly model: Model | null;
+  readonly modelHash: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly checkpointMs: () => number;
+  readonly text: (forecast: Forecast, issuedMs: number) => string | null;
+  readonly published: (forecasts: readonly Forecast[], issuedMs: number) => void;
+}
+
+/** What a worker says of itself, renewed all the time. */
+export interface MemberEntry {
+  readonly session: string;
+  readonly version: string;
+  readonly model: string;
+  readonly draining: boolean;
+  readonly partitions: readonly PartitionState[];
+}
+
+interface Lease {
+  readonly owned: OwnedPartition;
+  revision: number;
+  /** When the lease was last renewed, monotonic ms. */
+  renewedMs: number;
+  releasing: boolean;
+}
+
+/** Renewals in the life of an entry. */
+const RENEWALS = 4;
+/** Partitions taken in one round, and loaded at a time; others wait for the next. */
+const TAKEN_AT_ONCE = 16;
+const LOADED_AT_ONCE = 2;
+/** A partition that failed is left alone for this long, ms. */
+const PAUSE_MS = 5000;
+/** A partition without an owner for this many lives of an entry is an alert. */
+const UNOWNED_TTLS = 2;
+/** Messages in a log that a worker is behind, and for how long, before it is an alert. */
+const LAG_MESSAGES = 100;
+const LAG_MS = 30_000;
+/** How long the end may take to save checkpoints, ms. */
+const END_MS = 1500;
+
+export class SiteWorker {
+  private readonly leases = new Map<number, Lease>();
+  private readonly pausedUntil = new Map<number, number>();
+  private readonly unownedSince = new Map<number, number>();
+  private readonly laggingSince = new Map<number, number>();
+  /** Counts of partitions that this member no longer owns. */
+  private readonly past = noCounts();
+  private former: readonly string[] = [];
+  /** Partitions that this member should own. */
+  private mine: ReadonlySet<number> = new Set();
+  private members: readonly string[] = [];
+  private draining = false;
+  private stopped = false;
+  private readonly faults = new Map<number, string>();
+  private waitingLoads: (() => void)[] = [];
+  private loads = 0;
+
+  constructor(private readonly parts: WorkerParts) {}
+
+  states(): PartitionState[] {
+    return [...this.leases.values()].map(({ owned }) => owned.state);
+  }
+
+  counts(): PartitionCounts {
+    const total = noCounts();
+    for (const one of [this.past, ...[...this.leases.values()].map(({ owned }) => owned.counts)])
+      add(total, one);
+    return total;
+  }
+
+  /** What an owner should know; empty when all is well. */
+  problems(): string[] {
+    const nowMs = this.parts.clock.monotonic();
+    const { ttlMs } = this.parts.site;
+    const unowned = [...this.unownedSince]
+      .filter(([, since]) => nowMs - since >= UNOWNED_TTLS * ttlMs)
+      .map(([partition]) => partition);
+    const behind = [...this.laggingSince]
+      .filter(([, since]) => nowMs - since >= LAG_MS)
+      .map(([partition]) => partition);
+    return [
+      ...(unowned.length > 0 ? [`no member owns ${listed(unowned)}`] : []),
+      ...(behind.length > 0 ? [`the forecasts of ${listed(behind)} are behind the readings`] : []),
+      ...[...this.faults].slice(0, 3).map(([partition, fault]) => `partition ${partition} failed: ${fault}`),
+    ];
+  }
+
+  /** One round; call it every `site.ttlMs / RENEWALS`. Rejects when the server does not answer. */
+  async round(): Promise<void> {
+    const { site, member, clock } = this.parts;
+    await this.announce();
+    await Promise.all([...this.leases].map(([partition, lease]) => this.renew(partition, lease)));
+    const present = (await allKeys(site.members, memberKey('worker', '*'))).map(memberOf);
+    const drained = new Set(await allKeys(site.state, drainKey('*')));
+    this.draining = drained.has(drainKey(member));
+    this.members = present.filter((one) => !drained.has(drainKey(one)));
+    const wanted = assignPartitions(this.members, site.partitions);
+    // A member that was missed once may be there again in the next round.
+    const settled = this.members.join() === this.former.join() || this.former.length === 0;
+    this.former = this.members;
+    this.mine = new Set(wanted.flatMap((owner, partition) => (owner === member ? [partition] : [])));
+    if (settled) this.giveBack();
+    await this.takeFree();
+    await this.lookAround(clock.monotonic());
+  }
+
+  get roundMs(): number {
+    return this.parts.site.ttlMs / RENEWALS;
+  }
+
+  /** Gives everything back; checkpoints are saved for as long as there is time. */
+  async stop(): Promise<void> {
+    const { site, member, clock } = this.parts;
+    this.stopped = true;
+    const saved = [...this.leases].map(([partition, lease]) => this.release(partition, lease, true));
+    const late = new Promise<void>((resolve) => clock.after(END_MS, resolve));
+    await Promise.race([Promise.all(saved), late]);
+    await site.members.delete(memberKey('worker', member)).catch(() => {});
+  }
+
+  /** The connection is gone for good: nothing can be saved. */
+  abandon(): void {
+    this.stopped = true;
+    for (const { owned } of this.leases.values()) void owned.release(false);
+  }
+
+  private async announce(): Promise<void> {
+    const { site, member, session, version, modelHash } = this.parts;
+    const entry: MemberEntry = {
+      session,
+      version,
+      model: modelHash,
+      draining: this.draining,
+      partitions: this.states(),
+    };
+    await site.members.put(memberKey('worker', member), JSON.stringify(entry));
+  }
+
+  private async renew(partition: number, lease: Lease): Promise<void> {
+    const { site, session, member, clock } = this.parts;
+    const key = partitionKey(partition);
+    const value = JSON.stringify({ owner: member, session });
+    try {
+      lease.revision = await site.leases.update(key, value, lease.revision);
+      lease.renewedMs = clock.monotonic();
+    } catch (error) {
+      if (!isConflict(error)) throw error;
+      await this.regain(partition, lease, key, value);
+    }
+  }
+
+  /** The lease expired, or an answer was lost. Nobody else may have it: the manifest protects the rest. */
+  private async regain(partition: number, lease: Lease, key: string, value: string): Promise<void> {
+    const { site, session, log, clock } = this.parts;
+    const entry = await site.leases.get(key);
+    const holder = entry === null || entry.operation !== 'PUT' ? null : entry.json<{ session?: unknown }>();
+    try {
+      if (entry !== null && holder?.session === session)
+        lease.revision = await site.leases.update(key, value, entry.revision);
+      else if (holder === null) lease.revision = await site.leases.create(key, value);
+      else throw new Lost();
+      lease.renewedMs = clock.monotonic();
+    } catch (error) {
+      if (!isConflict(error) && !(error instanceof Lost)) throw error;
+      log.warn('lease lost', { partition });
+      lease.releasing = true;
+      void lease.owned.release(false);
+    }
+  }
+
+  /** One at a time: the others go on being served meanwhile. */
+  private giveBack(): void {
+    const going = [...this.leases.values()].filter(({ releasing }) => releasing).length;
+    if (going > 0) return;
+    for (const [partition, lease] of this.leases) {
+      if (this.mine.has(partition)) continue;
+      void this.release(partition, lease, true).then(() => {
+        if (!this.stopped) this.giveBack();
+      });
+      return;
+    }
+  }
+
+  private async release(partition: number, lease: Lease, save: boolean): Promise<void> {
+    const { site, log } = this.parts;
+    lease.releasing = true;
+    await lease.owned.release(save);
+    await site.leases
+      .delete(partitionKey(partition), { previousSeq: lease.revision })
+      .catch((error) => log.warn('lease not given back', { partition, reason: errorText(error) }));
+    log.info('partition released', { partition });
+  }
+
+  private async takeFree(): Promise<void> {
+    if (this.stopped) return;
+    const nowMs = this.parts.clock.monotonic();
+    const free = [...this.mine]
+      .filter((partition) => !this.leases.has(partition) && !(nowMs < (this.pausedUntil.get(partition) ?? 0)))
+      .slice(0, TAKEN_AT_ONCE);
+    await Promise.all(free.map((partition) => this.take(partition)));
+  }
+
+  private async take(partition: number): Promise<void> {
+    const { site, member, session, clock } = this.parts;
+    let revision: number;
+    try {
+      revision = await site.leases.create(
+        partitionKey(partition),
+        JSON.stringify({ owner: member, session }),
+      );
+    } catch (error) {
+      if (isConflict(error)) return;
+      throw error;
+    }
+    const { model, modelHash, log, checkpointMs, text, published } = this.parts;
+    const owned = new OwnedPartition({
+      site,
+      partition,
+      owner: `${member}/${session}`,
+      model,
+      modelHash,
+      clock,
+      log,
+      checkpointMs,
+      text,
+      published,
+      breathe: () => new Promise((resolve) => setImmediate(resolve)),
+      inTurn: (action) => this.inTurn(action),
+    });
+    const lease: Lease = { owned, revision, renewedMs: clock.monotonic(), releasing: false };
+    this.leases.set(partition, lease);
+    void owned.done.then(() => this.ended(partition, lease));
+  }
+
+  private ended(partition: number, lease: Lease): void {
+    const { clock, site } = this.parts;
+    this.leases.delete(partition);
+    this.laggingSince.delete(partition);
+    add(this.past, lease.owned.counts);
+    const { fault } = lease.owned;
+    if (fault === null) this.faults.delete(partition);
+    else {
+      this.faults.set(partition, fault);
+      this.pausedUntil.set(partition, clock.monotonic() + PAUSE_MS);
+      void site.leases.delete(partitionKey(partition), { previousSeq: lease.revision }).catch(() => {});
+    }
+  }
+
+  private async lookAround(nowMs: number): Promise<void> {
+    const { site } = this.parts;
+    const owned = new Set(await allKeys(site.leases));
+    for (let partition = 0; partition < site.partitions; partition++) {
+      if (owned.has(partitionKey(partition))) this.unownedSince.delete(partition);
+      else if (!this.unownedSince.has(partition)) this.unownedSince.set(partition, nowMs);
+    }
+    for (const [partition, { owned: one }] of this.leases) {
+      if (one.state.ready) this.faults.delete(partition);
+      if (one.state.lag < LAG_MESSAGES) this.laggingSince.delete(partition);
+      else if (!this.laggingSince.has(partition)) this.laggingSince.set(partition, nowMs);
+    }
+  }
+
+  private async inTurn<T>(action: () => Promise<T>): Promise<T> {
+    if (this.loads >= LOADED_AT_ONCE)
+      await new Promise<void>((resolve) => {
+        this.waitingLoads.push(resolve);
+      });
+    this.loads++;
+    try {
+      return await action();
+    } finally {
+      this.loads--;
+      this.waitingLoads.shift()?.();
+    }
+  }
+}
+
+class Lost extends Error {}
+
+const listed = (partitions: readonly number[]): string =>
+  `${partitions.length === 1 ? 'partition' : 'partitions'} ${partitions.slice(0, 8).join(', ')}${partitions.length > 8 ? ', …' : ''}`;
+
+/** @param filter keys to list, such as `drain.>`; all without */
+export async function allKeys(bucket: Site['members'], filter?: string): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const key of await bucket.keys(filter)) keys.push(key);
+  return keys.sort();
+}

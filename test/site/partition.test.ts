@@ -1,0 +1,185 @@
+// A partition depends on its log alone: read at once, in parts, or from a checkpoint on, it makes the same forecasts.
+import { describe, expect, it } from 'vitest';
+import type { Forecast } from '../../src/forecast/forecast.ts';
+import type { Sample } from '../../src/series/sample.ts';
+import { type Batch, decodeBatch, encodeBatch } from '../../src/site/batch.ts';
+import { Partition } from '../../src/site/partition.ts';
+import { essence } from '../support/drive.ts';
+import { fakeModel } from '../support/fake-model.ts';
+import { uniform } from '../support/random.ts';
+import { testSpec } from '../support/specs.ts';
+
+const START = Date.UTC(2026, 0, 5);
+const NAMES = ['a', 'b/c', 'silent', 'learns'];
+const breathe = (): Promise<void> => Promise.resolve();
+
+interface Entry {
+  readonly seq: number;
+  readonly loggedMs: number;
+  readonly batch: Batch;
+}
+
+/** A log of some minutes: readings that come late, out of order, twice, out of range or not at all. */
+function logOf(seed: number, seconds = 240): Entry[] {
+  const next = uniform(seed);
+  const specs = [
+    testSpec('a', { intervalMs: 5000, latenessMs: 2000, horizonMs: 50_000 }),
+    testSpec('b/c', { intervalMs: 10_000, latenessMs: 1000, horizonMs: 100_000, max: 30 }),
+    testSpec('silent', { intervalMs: 5000, latenessMs: 0, horizonMs: 50_000 }),
+    testSpec('learns', { intervalMs: null, latenessMs: 1000, horizonMs: 50_000 }),
+  ];
+  const entries: Entry[] = [];
+  let seq = 0;
+  for (let second = 0; second < seconds; second++) {
+    const nowMs = START + second * 1000;
+    for (const bridge of ['one', 'two']) {
+      const samples: Sample[] = [];
+      for (const [at, stream] of NAMES.entries()) {
+        if (next() < 0.4 || (stream === 'silent' && second > 60 && second < 200)) continue;
+        if (stream === 'learns' && second % 3 > 0) continue;
+        const timeMs = nowMs - Math.floor(next() * 3000);
+        const value = next() < 0.02 ? 99 : 20 + 5 * Math.sin(second / 20 + at) + next();
+        samples.push({ stream, timeMs, value, arrivalMs: nowMs });
+        if (next() < 0.05) samples.push({ stream, timeMs, value, arrivalMs: nowMs });
+      }
+      const holds = bridge === 'two' && second > 100 && second < 120;
+      entries.push({
+        seq: ++seq,
+        loggedMs: nowMs + Math.floor(next() * 900),
+        batch: {
+          bridge,
+          untilMs: holds ? null : nowMs - 50,
+          specs: second === 0 && bridge === 'one' ? specs : [],
+          samples,
+        },
+      });
+    }
+  }
+  return entries;
+}
+
+type Made = ReturnType<typeof essence>[];
+
+async function play(partition: Partition, entries: readonly Entry[], into: Map<number, Made>): Promise<void> {
+  for (const { seq, loggedMs, batch } of entries) {
+    const made: readonly Forecast[] = await partition.take(
+      seq,
+      loggedMs,
+      decodeBatch(Buffer.from(encodeBatch(batch))),
+    );
+    if (made.length > 0) into.set(seq, made.map(essence));
+  }
+}
+
+describe('a partition', () => {
+  it('forecasts every stream, by the clock of the log where it falls silent', async () => {
+    const made = new Map<number, Made>();
+    const partition = new Partition(fakeModel());
+    await play(partition, logOf(1), made);
+    const all = [...made.values()].flat();
+    expect(new Set(all.map(({ stream }) => stream))).toEqual(new Set(NAMES));
+    const silent = all.filter(({ stream, originMs }) => stream === 'silent' && originMs > START + 100_000);
+    expect(silent.length).toBeGreaterThan(10);
+    expect(partition.refused).toMatchObject({
+      duplicate: expect.any(Number),
+      'out-of-range': expect.any(Number),
+    });
+  });
+
+  it.each([1, 2, 3, 4, 5, 6])(
+    'continued from checkpoints equals one that never stopped (seed %i)',
+    async (seed) => {
+      const entries = logOf(seed);
+      const undisturbed = new Map<number, Made>();
+      await play(new Partition(fakeModel()), entries, undisturbed);
+      const disturbed = new Map<number, Made>();
+      const next = uniform(seed + 100);
+      let partition = new Partition(fakeModel());
+      for (let from = 0; from < entries.length; ) {
+        const to = Math.min(entries.length, from + 1 + Math.floor(next() * 60));
+        await play(partition, entries.slice(from, to), disturbed);
+        const bytes = await partition.checkpoint(breathe);
+        // What is taken after the checkpoint is taken again by the next owner.
+        await play(partition, entries.slice(to, to + 20), new Map());
+        partition = Partition.restore(bytes, fakeModel());
+        expect(partition.seq).toBe(to);
+        from = to;
+      }
+      expect(disturbed).toEqual(undisturbed);
+      expect(undisturbed.size).toBeGreaterThan(50);
+    },
+  );
+
+  it('depends on every reading: one that is left out changes a forecast', async () => {
+    const entries = logOf(1);
+    const whole = new Map<number, Made>();
+    await play(new Partition(fakeModel()), entries, whole);
+    const at = entries.findIndex(({ batch }) => batch.samples.length > 2);
+    const lacking = entries.map((entry, i) =>
+      i === at ? { ...entry, batch: { ...entry.batch, samples: [] } } : entry,
+    );
+    const made = new Map<number, Made>();
+    await play(new Partition(fakeModel()), lacking, made);
+    expect(made).not.toEqual(whole);
+  });
+
+  it('is read from the beginning of its log by another model, with the settings of its streams', async () => {
+    const partition = new Partition(fakeModel());
+    await play(partition, logOf(1, 60), new Map());
+    partition.setLast('a', '{"v":1}');
+    const other = Partition.restore(await partition.checkpoint(breathe), fakeModel({ hash: 'other' }));
+    expect(other.seq).toBe(0);
+    expect(other.specs().map(({ name }) => name)).toEqual(NAMES);
+    expect(other.last('a')).toBe('{"v":1}');
+  });
+
+  it('keeps the state of a stream whose settings change, where the state still fits', async () => {
+    const entries = logOf(1, 120);
+    const changed = testSpec('a', { intervalMs: 5000, latenessMs: 2000, horizonMs: 50_000, max: 100 });
+    const made = new Map<number, Made>();
+    const partition = new Partition(fakeModel());
+    await play(partition, entries, made);
+    const before = [...made.values()]
+      .flat()
+      .filter(({ stream }) => stream === 'a')
+      .at(-1);
+    const after = new Map<number, Made>();
+    const last = entries[entries.length - 1];
+    await partition.take(last.seq + 1, last.loggedMs + 1000, {
+      bridge: 'one',
+      untilMs: null,
+      specs: [changed],
+      samples: [],
+    });
+    await play(
+      partition,
+      logOf(1, 140)
+        .slice(entries.length)
+        .map((entry) => ({ ...entry, seq: entry.seq + 1 })),
+      after,
+    );
+    const first = [...after.values()].flat().find(({ stream }) => stream === 'a');
+    expect(first?.seq).toBeGreaterThan(before?.seq ?? Number.POSITIVE_INFINITY);
+  });
+
+  it('refuses a damaged checkpoint', async () => {
+    const partition = new Partition(fakeModel());
+    await play(partition, logOf(1, 60), new Map());
+    const bytes = await partition.checkpoint(breathe);
+    expect(() => Partition.restore(bytes.subarray(0, bytes.length - 9), fakeModel())).toThrow(
+      /cannot be read/,
+    );
+    expect(() => Partition.restore(new Uint8Array(2), fakeModel())).toThrow(/cannot be read/);
+  });
+});
+
+describe('a batch', () => {
+  it.each([
+    ['no JSON', 'x'],
+    ['another version', '{"v":2,"bridge":"a","until":null}'],
+    ['a reading without a time', '{"v":1,"bridge":"a","until":null,"readings":[["s",null,1,0]]}'],
+    ['a stream without an interval', '{"v":1,"bridge":"a","until":null,"specs":[{"name":"s"}]}'],
+  ])('is refused: %s', (_, text) => {
+    expect(() => decodeBatch(Buffer.from(text))).toThrow(/log of a partition/);
+  });
+});
