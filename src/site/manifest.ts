@@ -67,11 +67,12 @@ export class ManifestFile {
   private async update(change: Partial<Manifest>): Promise<void> {
     const next = { ...this.current, ...change };
     try {
-      this.revision = await this.bucket.update(
-        partitionKey(this.partition),
-        JSON.stringify(next),
-        this.revision,
-      );
+      const key = partitionKey(this.partition);
+      const text = JSON.stringify(next);
+      this.revision =
+        this.revision === 0
+          ? await this.bucket.create(key, text)
+          : await this.bucket.update(key, text, this.revision);
       this.current = next;
     } catch (error) {
       if (!isConflict(error)) throw error;

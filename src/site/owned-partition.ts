@@ -86,6 +86,8 @@ export function add(total: PartitionCounts, one: PartitionCounts): void {
 
 /** Messages of the log that are fetched ahead. */
 const AHEAD = 256;
+/** The log is opened again after this, ms. */
+const RECONNECT_MS = 500;
 /** A checkpoint that fails is tried again after this, ms. */
 const RETRY_MS = 10_000;
 
@@ -93,7 +95,9 @@ export class OwnedPartition {
   readonly counts = noCounts();
   /** Settles when the partition is released, lost or has failed; never rejects. */
   readonly done: Promise<void>;
-  /** Why it ended, where it was not released. */
+  /** Another member has taken it over. */
+  lost = false;
+  /** What keeps it from being served now, or made it end. */
   fault: string | null = null;
   private manifestFile: ManifestFile | null = null;
   private partition: Partition | null = null;
@@ -135,11 +139,11 @@ export class OwnedPartition {
     const { partition, log } = this.parts;
     try {
       await this.serve();
-      if (this.saveAtEnd && this.fault === null) await this.save();
+      if (this.saveAtEnd) await this.save();
     } catch (error) {
-      this.fault = errorText(error);
-      const level = error instanceof PartitionLost ? 'warn' : 'error';
-      log[level]('partition given up', { partition, reason: this.fault });
+      this.lost = error instanceof PartitionLost;
+      if (!this.lost) this.fault = errorText(error);
+      log[this.lost ? 'warn' : 'error']('partition given up', { partition, reason: errorText(error) });
     } finally {
       this.stopping = true;
       for (const end of this.ends.splice(0)) end();
@@ -164,18 +168,35 @@ export class OwnedPartition {
       seq: loaded.seq,
       ms: Math.round(clock.monotonic() - startedMs),
     });
-    await this.checkLog(loaded);
+    while (!this.stopping) {
+      try {
+        await this.checkLog(loaded);
+        await this.read(loaded, file);
+      } catch (error) {
+        if (this.stopping || error instanceof PartitionLost || isStreamGone(error)) throw error;
+        if (this.fault === null) log.warn('the log is read again', { partition, reason: errorText(error) });
+        this.fault = errorText(error);
+        await this.pause(RECONNECT_MS);
+      }
+    }
+  }
+
+  /** Until it is released, or the server ends the consumer: it forgets consumers when it is restarted. */
+  private async read(loaded: Partition, file: ManifestFile): Promise<void> {
+    const { site, partition } = this.parts;
     const consumer = await site.js.consumers.get(inputStream(site.name, partition), {
       opt_start_seq: loaded.seq + 1,
     });
-    if (this.stopping) return;
     const messages = await consumer.consume({ max_messages: AHEAD, abort_on_missing_resource: true });
-    this.ends.push(() => messages.stop());
-    if (this.stopping) messages.stop();
+    const end = (): void => messages.stop();
+    this.ends.push(end);
+    if (this.stopping) end();
     for await (const message of messages) {
       if (this.stopping) break;
+      this.fault = null;
       await this.take(loaded, file, message);
     }
+    this.ends = this.ends.filter((one) => one !== end);
     const ended = await messages.closed();
     if (!this.stopping) throw ended ?? new GatecastError('SITE_FAILED', 'The log of the partition ended.');
   }
@@ -296,7 +317,9 @@ export class OwnedPartition {
       .catch((error) => {
         this.savedAtMs = clock.monotonic() - this.parts.checkpointMs() + RETRY_MS;
         log.error('checkpoint not saved', { partition, reason: errorText(error) });
-        if (error instanceof PartitionLost) void this.release(false);
+        if (!(error instanceof PartitionLost)) return;
+        this.lost = true;
+        void this.release(false);
       })
       .finally(() => {
         this.saving = null;
@@ -340,3 +363,7 @@ export class OwnedPartition {
 
 /** The text is an object: one more key goes in at its end. */
 const withEpoch = (text: string, epoch: number): string => `${text.slice(0, -1)},"epoch":${epoch}}`;
+
+const isStreamGone = (error: unknown): boolean =>
+  (error as { code?: unknown } | null)?.code === STREAM_NOT_FOUND;
+const STREAM_NOT_FOUND = 10059;

@@ -109,8 +109,17 @@ export class SiteWorker {
     return [
       ...(unowned.length > 0 ? [`no member owns ${listed(unowned)}`] : []),
       ...(behind.length > 0 ? [`the forecasts of ${listed(behind)} are behind the readings`] : []),
-      ...[...this.faults].slice(0, 3).map(([partition, fault]) => `partition ${partition} failed: ${fault}`),
+      ...this.failing()
+        .slice(0, 3)
+        .map(([partition, fault]) => `partition ${partition} failed: ${fault}`),
     ];
+  }
+
+  private failing(): [number, string][] {
+    const now = [...this.leases].flatMap(([partition, { owned }]): [number, string][] =>
+      owned.fault === null ? [] : [[partition, owned.fault]],
+    );
+    return [...this.faults, ...now];
   }
 
   /** One round; call it every `site.ttlMs / RENEWALS`. Rejects when the server does not answer. */
@@ -265,10 +274,10 @@ export class SiteWorker {
     this.leases.delete(partition);
     this.laggingSince.delete(partition);
     add(this.past, lease.owned.counts);
-    const { fault } = lease.owned;
+    const { fault, lost } = lease.owned;
     if (fault === null) this.faults.delete(partition);
-    else {
-      this.faults.set(partition, fault);
+    else this.faults.set(partition, fault);
+    if (fault !== null || lost) {
       this.pausedUntil.set(partition, clock.monotonic() + PAUSE_MS);
       void site.leases.delete(partitionKey(partition), { previousSeq: lease.revision }).catch(() => {});
     }

@@ -1,0 +1,230 @@
+// Workers of a site against a real nats-server: who owns what, and that the forecasts are those of one process that never stopped.
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { createLogger } from '../../src/log.ts';
+import { lastSubject, partitionKey, partitionOf } from '../../src/site/names.ts';
+import { openSite, type Site, type SiteConfig } from '../../src/site/nats.ts';
+import { SiteWorker } from '../../src/site/worker.ts';
+import { systemClock } from '../../src/system/clock.ts';
+import { fakeModel } from '../support/fake-model.ts';
+import { hasNats, type NatsServer, startNatsServer } from '../support/nats.ts';
+import { Feed, listen, makeSite, streamSpecs, textOf, verdict } from '../support/site.ts';
+import { waitFor } from '../support/wait.ts';
+
+const log = createLogger({
+  level: () => 'info',
+  write: (line) => void (process.env.SITE_DEBUG && process.stderr.write(line)),
+  now: () => Date.now(),
+  journald: false,
+});
+const PARTITIONS = 4;
+const TTL_MS = 1000;
+
+interface Running {
+  readonly worker: SiteWorker;
+  readonly site: Site;
+  owned(): number[];
+  /** As a process that ends without a word. */
+  kill(): Promise<void>;
+  leave(): Promise<void>;
+}
+
+describe.skipIf(!hasNats)('workers of a site', () => {
+  let server: NatsServer;
+  let config: SiteConfig;
+  let observer: Site;
+  let running: Running[] = [];
+
+  beforeAll(async () => {
+    server = await startNatsServer();
+  });
+  afterAll(() => server?.stop());
+  afterEach(async () => {
+    await Promise.all(running.map((one) => one.kill()));
+    running = [];
+    await observer?.nc.close();
+  });
+
+  let count = 0;
+  async function site(): Promise<void> {
+    config = {
+      ...(await makeSite([server.url], { partitions: PARTITIONS, ttlMs: TTL_MS }, `plant${++count}`)),
+    };
+    observer = await openSite(config, 'observer');
+  }
+
+  async function start(member: string): Promise<Running> {
+    const own = await openSite(config, member);
+    const worker = new SiteWorker({
+      site: own,
+      member,
+      session: `${member}-${Math.random()}`,
+      version: '1',
+      model: fakeModel(),
+      modelHash: 'fake',
+      clock: systemClock,
+      log,
+      checkpointMs: () => 700,
+      text: textOf(),
+      published: () => {},
+    });
+    let ended = false;
+    const loop = (async () => {
+      while (!ended) {
+        await worker.round().catch(() => {});
+        await new Promise((resolve) => setTimeout(resolve, worker.roundMs));
+      }
+    })();
+    const one: Running = {
+      worker,
+      site: own,
+      owned: () =>
+        worker
+          .states()
+          .filter(({ ready }) => ready)
+          .map(({ partition }) => partition),
+      kill: async () => {
+        ended = true;
+        worker.abandon();
+        await own.nc.close();
+        await loop;
+      },
+      leave: async () => {
+        ended = true;
+        await loop;
+        await worker.stop();
+        await own.nc.close();
+      },
+    };
+    running.push(one);
+    return one;
+  }
+
+  const all = (...members: Running[]) => members.flatMap((one) => one.owned()).sort((a, b) => a - b);
+  const every = Array.from({ length: PARTITIONS }, (_, at) => at);
+
+  it('share the partitions, take over those of one that is killed, and make the forecasts of one process', async () => {
+    await site();
+    const seen = listen(observer.nc, config.name);
+    const feed = new Feed(observer, streamSpecs(12));
+    feed.start();
+    const [a, b] = [await start('a'), await start('b')];
+    await waitFor('both to own partitions', () => a.owned().length === 2 && b.owned().length === 2);
+    await waitFor('forecasts', () => seen.length > 30);
+    await a.kill();
+    const killedMs = performance.now();
+    await waitFor('the other to own all', () => b.owned().length === PARTITIONS);
+    expect(performance.now() - killedMs).toBeLessThan(5 * TTL_MS);
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await feed.finish();
+    const { violations, forecasts, samples, refused } = await verdict(observer, seen, fakeModel());
+    expect(violations).toEqual([]);
+    expect(samples).toBe(feed.sent);
+    expect(refused).toEqual({});
+    expect(forecasts).toBeGreaterThan(60);
+    expect(new Set(seen.map(({ epoch }) => epoch)).size).toBeGreaterThan(1);
+  });
+
+  it('pass partitions on as members come and go: each is owned once, and nothing is repeated', async () => {
+    await site();
+    const seen = listen(observer.nc, config.name);
+    const feed = new Feed(observer, streamSpecs(12));
+    feed.start();
+    const a = await start('a');
+    await waitFor('one to own all', () => a.owned().length === PARTITIONS);
+    await waitFor('forecasts', () => seen.length > 12);
+    const b = await start('b');
+    const c = await start('c');
+    await waitFor(
+      'all to be shared',
+      () =>
+        Math.max(a.owned().length, b.owned().length, c.owned().length) === 2 &&
+        all(a, b, c).length === PARTITIONS,
+    );
+    expect(all(a, b, c)).toEqual(every);
+    const epochs = (): number[] =>
+      [a, b, c]
+        .flatMap(({ worker }) => worker.states())
+        .sort((x, y) => x.partition - y.partition)
+        .map(({ epoch }) => epoch);
+    const before = epochs();
+    expect(Math.max(...before)).toBeLessThanOrEqual(3);
+    await a.leave();
+    await b.leave();
+    await waitFor('the last to own all', () => c.owned().length === PARTITIONS);
+    await feed.finish();
+    const { violations } = await verdict(observer, seen, fakeModel());
+    expect(violations).toEqual([]);
+  });
+
+  it('publish nothing once another member has taken over, whatever they believe', async () => {
+    await site();
+    const seen = listen(observer.nc, config.name);
+    const feed = new Feed(observer, streamSpecs(12));
+    const a = await start('a');
+    await waitFor('one to own all', () => a.owned().length === PARTITIONS);
+    feed.start();
+    await waitFor('forecasts', () => seen.length > 12);
+    // Another owner takes the partition over while this one still renews its lease.
+    const key = partitionKey(0);
+    const entry = await observer.state.get(key);
+    const manifest = entry?.json<{ epoch: number }>();
+    const epoch = (manifest?.epoch ?? 0) + 1;
+    await observer.state.put(
+      key,
+      JSON.stringify({ ...manifest, epoch, owner: 'other', publishedMs: Date.now() + 3600_000 }),
+    );
+    await waitFor('the partition to be given up', () => !a.owned().includes(0), 10_000);
+    const after = seen.length;
+    await waitFor('forecasts of the others', () => seen.length > after + 12);
+    const own = seen.slice(after).filter(({ stream }) => partitionOf(stream, PARTITIONS) === 0);
+    // One tick at most had been marked before.
+    expect(own.filter((one) => one.epoch < epoch).length).toBeLessThanOrEqual(12);
+    await feed.finish();
+  });
+
+  it('answer requests for the newest forecast of a stream, also right after a takeover', async () => {
+    await site();
+    const specs = streamSpecs(6);
+    const feed = new Feed(observer, specs);
+    const seen = listen(observer.nc, config.name);
+    feed.start();
+    const a = await start('a');
+    await waitFor('forecasts of all', () => new Set(seen.map(({ stream }) => stream)).size === 6);
+    await feed.finish();
+    const ask = async (stream: string) =>
+      (
+        await observer.nc.request(lastSubject(config.name, partitionOf(stream, PARTITIONS)), stream, {
+          timeout: 2000,
+        })
+      ).json<{ stream: string; epoch?: number; error?: string }>();
+    const first = await ask(specs[0].name);
+    expect(first).toMatchObject({ stream: specs[0].name, epoch: 1 });
+    expect(await ask('nothing')).toMatchObject({ error: 'unknown stream' });
+    await a.leave();
+    const b = await start('b');
+    await waitFor('another to own all', () => b.owned().length === PARTITIONS);
+    expect(await ask(specs[0].name)).toEqual({ ...first, epoch: 2 });
+  });
+
+  it('go on by themselves when the server is killed and started again', async () => {
+    await site();
+    const seen = listen(observer.nc, config.name);
+    const feed = new Feed(observer, streamSpecs(12));
+    feed.start();
+    const [a, b] = [await start('a'), await start('b')];
+    await waitFor('both to own partitions', () => all(a, b).length === PARTITIONS);
+    await waitFor('forecasts', () => seen.length > 12);
+    server.signal('SIGKILL');
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await server.restart();
+    const before = seen.length;
+    await waitFor('forecasts again', () => seen.length > before + 30, 20_000);
+    await feed.finish();
+    const { texts } = await import('../support/site.ts').then((m) => m.undisturbed(observer, fakeModel()));
+    await waitFor('all partitions to be owned', () => all(a, b).length === PARTITIONS);
+    // The listener itself is away for a moment: what it saw is right, and nothing came twice.
+    const wanted = new Set(texts);
+    expect(seen.filter(({ text }) => !wanted.has(text))).toEqual([]);
+    expect(new Set(seen.map(({ text }) => text)).size).toBe(seen.length);
+  }, 60_000);
+});

@@ -1,0 +1,212 @@
+/** A site on a real nats-server for tests: what bridges write, what is published, and what an undisturbed process would publish. */
+import type { NatsConnection } from '@nats-io/transport-node';
+import type { Forecast } from '../../src/forecast/forecast.ts';
+import type { Model } from '../../src/forecast/model.ts';
+import { digitsOf, forecastText } from '../../src/outputs/json/messages.ts';
+import type { Sample } from '../../src/series/sample.ts';
+import type { StreamSpec } from '../../src/series/spec.ts';
+import { decodeBatch, encodeBatch } from '../../src/site/batch.ts';
+import { inputStream, inputSubject, partitionOf } from '../../src/site/names.ts';
+import { createSite, type Site, type SiteConfig } from '../../src/site/nats.ts';
+import { Partition } from '../../src/site/partition.ts';
+import { uniform } from './random.ts';
+import { testSpec } from './specs.ts';
+import { waitFor } from './wait.ts';
+
+export const siteConfig = (servers: readonly string[], change: Partial<SiteConfig> = {}): SiteConfig => ({
+  name: 'plant',
+  servers: [...servers],
+  role: ['bridge', 'worker'],
+  batch: 20,
+  checkpoint: 1000,
+  publish: 'nats',
+  ...change,
+});
+
+export interface TestSiteOptions {
+  readonly partitions?: number;
+  readonly ttlMs?: number;
+  readonly replicas?: number;
+}
+
+export async function makeSite(
+  servers: readonly string[],
+  { partitions = 4, ttlMs = 2000, replicas = 1 }: TestSiteOptions = {},
+  name = 'plant',
+): Promise<SiteConfig> {
+  const config = siteConfig(servers, { name });
+  await createSite(config, { partitions, ttlMs, replicas, retentionMs: 3_600_000, maxBytes: 0 });
+  return config;
+}
+
+export const MODEL_NAME = { id: 'fake', version: '1' };
+
+/** The text of a forecast as workers make it. */
+export const textOf =
+  (model = MODEL_NAME) =>
+  (forecast: Forecast, issuedMs: number): string | null =>
+    forecastText(
+      forecast,
+      { quantiles: [0.1, 0.5, 0.9], digits: digitsOf(forecast), issuedMs, model },
+      Number.POSITIVE_INFINITY,
+    );
+
+/** Plays a bridge: readings of all streams, every 200 ms of real time, and a beat for partitions without any. */
+export class Feed {
+  sent = 0;
+  private timer: NodeJS.Timeout | null = null;
+  private readonly next = uniform(7);
+  private readonly announced = new Set<string>();
+  private busy: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly site: Pick<Site, 'js' | 'name' | 'partitions'>,
+    private readonly specs: readonly StreamSpec[],
+  ) {}
+
+  start(): void {
+    this.timer = setInterval(() => {
+      this.busy = this.busy.then(() => this.write(true));
+    }, 200);
+  }
+
+  /** No more readings; time goes on until everything is closed. */
+  async finish(): Promise<void> {
+    if (this.timer !== null) clearInterval(this.timer);
+    await this.busy;
+    for (let i = 0; i < 4; i++) {
+      await this.write(false);
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+  }
+
+  private async write(readings: boolean): Promise<void> {
+    const { site } = this;
+    const nowMs = Date.now();
+    const parts = Array.from({ length: site.partitions }, () => ({
+      samples: [] as Sample[],
+      specs: [] as StreamSpec[],
+    }));
+    for (const spec of readings ? this.specs : []) {
+      if (this.next() < 0.3) continue;
+      const part = parts[partitionOf(spec.name, site.partitions)];
+      if (!this.announced.has(spec.name)) part.specs.push(spec);
+      this.announced.add(spec.name);
+      const timeMs = nowMs - Math.floor(this.next() * 100);
+      part.samples.push({ stream: spec.name, timeMs, value: 20 + this.next(), arrivalMs: nowMs });
+    }
+    for (const [partition, { samples, specs }] of parts.entries()) {
+      const text = encodeBatch({ bridge: 'feed', untilMs: nowMs - 150, specs, samples });
+      await this.until(() => site.js.publish(inputSubject(site.name, partition), text));
+      this.sent += samples.length;
+    }
+  }
+
+  /** As a bridge does: again until JetStream has it. */
+  private async until(publish: () => Promise<unknown>): Promise<void> {
+    for (;;) {
+      try {
+        await publish();
+        return;
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, 200));
+      }
+    }
+  }
+}
+
+export const streamSpecs = (count: number): StreamSpec[] =>
+  Array.from({ length: count }, (_, at) =>
+    testSpec(`line${at % 3}/sensor ${at}`, { intervalMs: 1000, latenessMs: 200, horizonMs: 5000 }),
+  );
+
+export interface Published {
+  readonly stream: string;
+  readonly epoch: number;
+  /** The message without its epoch. */
+  readonly text: string;
+  readonly subject: string;
+}
+
+/** All forecasts that are published from now on. */
+export function listen(nc: NatsConnection, site = 'plant'): Published[] {
+  const seen: Published[] = [];
+  nc.subscribe(`gatecast.${site}.forecast.>`, {
+    callback: (error, message) => {
+      if (error !== null) return;
+      const text = message.string();
+      const { stream, epoch } = JSON.parse(text) as { stream: string; epoch: number };
+      seen.push({
+        stream,
+        epoch,
+        text: text.replace(`,"epoch":${epoch}}`, '}'),
+        subject: message.subject,
+      });
+    },
+  });
+  return seen;
+}
+
+/** What one process that reads all logs from their beginning publishes. */
+export async function undisturbed(
+  site: Pick<Site, 'js' | 'jsm' | 'name' | 'partitions'>,
+  model: Model | null,
+  text = textOf(),
+): Promise<{ texts: string[]; samples: number; refused: Record<string, number> }> {
+  const texts: string[] = [];
+  const refused: Record<string, number> = {};
+  let samples = 0;
+  for (let at = 0; at < site.partitions; at++) {
+    const partition = new Partition(model);
+    const name = inputStream(site.name, at);
+    const { state } = await site.jsm.streams.info(name);
+    const consumer = await site.js.consumers.get(name);
+    const messages =
+      state.messages === 0 ? [] : await consumer.fetch({ max_messages: state.messages, expires: 10_000 });
+    for await (const message of messages) {
+      const batch = decodeBatch(message.data);
+      samples += batch.samples.length;
+      const loggedMs = Math.floor(message.info.timestampNanos / 1e6);
+      for (const forecast of await partition.take(message.seq, loggedMs, batch)) {
+        const made = text(forecast, partition.tickMs);
+        if (made !== null) texts.push(made);
+      }
+      if (message.seq === state.last_seq) break;
+    }
+    for (const [reason, count] of Object.entries(partition.refused))
+      refused[reason] = (refused[reason] ?? 0) + count;
+  }
+  return { texts, samples, refused };
+}
+
+/** What violates the promises of a site; empty: nothing does. */
+export function violations(seen: readonly Published[], expected: readonly string[]): string[] {
+  const found: string[] = [];
+  const wanted = new Set(expected);
+  const epochs = new Map<string, number>();
+  const newest = new Map<string, number>();
+  for (const { stream, epoch, text } of seen) {
+    if (!wanted.has(text)) found.push(`differs from the undisturbed run: ${text.slice(0, 200)}`);
+    const before = epochs.get(text);
+    if (before !== undefined)
+      found.push(`published twice, in epochs ${before} and ${epoch}: ${text.slice(0, 100)}`);
+    epochs.set(text, epoch);
+    if (epoch < (newest.get(stream) ?? 0))
+      found.push(`epoch ${epoch} after a higher one: ${text.slice(0, 100)}`);
+    newest.set(stream, Math.max(newest.get(stream) ?? 0, epoch));
+  }
+  for (const text of expected) if (!epochs.has(text)) found.push(`never published: ${text.slice(0, 200)}`);
+  return found;
+}
+
+/** Waits until as much is published as an undisturbed process would have published, then compares. */
+export async function verdict(
+  site: Site,
+  seen: readonly Published[],
+  model: Model | null,
+  text = textOf(),
+): Promise<{ violations: string[]; forecasts: number; samples: number; refused: Record<string, number> }> {
+  const { texts, samples, refused } = await undisturbed(site, model, text);
+  await waitFor('all forecasts', () => seen.length >= texts.length, 15_000).catch(() => {});
+  return { violations: violations(seen, texts), forecasts: texts.length, samples, refused };
+}
