@@ -15,6 +15,7 @@ import { describeFailure } from './shared/failure.ts';
 import { addGlobals } from './shared/globals.ts';
 import { AlreadySaid } from './shared/said.ts';
 import { VERSION } from './shared/version.ts';
+import { registerSite } from './site/site.ts';
 import { registerTrain } from './train/train.ts';
 
 /** In the order in which `--help` lists them. */
@@ -31,6 +32,7 @@ const REGISTER = [
   registerModel,
   registerConfig,
   registerRequest,
+  registerSite,
 ] as const;
 
 export interface Output {

@@ -161,6 +161,7 @@ export class SiteWorker {
     for (const { owned } of this.leases.values()) void owned.release(false);
   }
 
+  /** Its version, model and partitions, for the others and for `gatecast site`. */
   private async announce(): Promise<void> {
     const { site, member, session, version, modelHash } = this.parts;
     const entry: MemberEntry = {

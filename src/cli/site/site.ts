@@ -1,0 +1,209 @@
+/** `gatecast site`: creates a group of agents on NATS JetStream, shows it, and drains its workers. */
+import { type Command, InvalidArgumentError } from 'commander';
+import { parseSize } from '../../config/units.ts';
+import { GatecastError } from '../../errors.ts';
+import type { Site, SiteConfig } from '../../site/nats.ts';
+import type { MemberStatus, PartitionStatus } from '../../site/status.ts';
+import { textTable } from '../shared/text-table.ts';
+import { duration, whole } from '../shared/values.ts';
+
+interface Flags {
+  readonly config: string;
+  readonly json?: boolean;
+}
+
+interface CreateFlags extends Flags {
+  readonly partitions: number;
+  readonly replicas: number;
+  readonly retention: number;
+  readonly maxSize: number;
+  readonly ttl: number;
+}
+
+export function registerSite(program: Command): void {
+  const site = program
+    .command('site')
+    .description('run many agents as one group on NATS JetStream: create it, look at it, drain a worker')
+    .addHelpText('after', '\nExample:\n  $ gatecast site create -c gatecast.yaml --replicas 3\n');
+  registerCreate(site);
+  registerStatus(site);
+  registerMembers(site);
+  registerDrain(site);
+}
+
+function registerCreate(site: Command): void {
+  withConfig(site.command('create'))
+    .description('make the streams and buckets of the site at NATS; what is there already stays as it is')
+    .option('--partitions <number>', 'logs that the streams are spread over; fixed for ever', partitions, 64)
+    .option('--replicas <number>', 'copies of everything: 1, 3 or 5', whole, 1)
+    .option('--retention <time>', 'how long readings stay in the logs', duration, 7 * 86_400_000)
+    .option('--max-size <size>', 'most bytes of one log; 0: no limit', sizeOrNone, 0)
+    .option('--ttl <time>', 'a member that is silent for this long is replaced; fixed for ever', ttl, 10_000)
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ gatecast site create -c gatecast.yaml --partitions 64 --replicas 3\n',
+    )
+    .action(async (flags: CreateFlags, self: Command) => {
+      const { createSite } = await import('../../site/nats.ts');
+      const config = await siteOf(flags);
+      await createSite(config, {
+        partitions: flags.partitions,
+        replicas: flags.replicas,
+        retentionMs: flags.retention,
+        maxBytes: flags.maxSize,
+        ttlMs: flags.ttl,
+      });
+      write(
+        self,
+        `The site ${config.name} is ready: ${flags.partitions} partitions, ${flags.replicas} copies.\n`,
+      );
+    });
+}
+
+function registerStatus(site: Command): void {
+  withConfig(site.command('status'))
+    .description('show the partitions: owner, lag, checkpoint')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  $ gatecast site status -c gatecast.yaml\n')
+    .action((flags: Flags, self: Command) =>
+      withSite(flags, async (open) => {
+        const { readMembers, readPartitions } = await import('../../site/status.ts');
+        const [members, statuses] = [await readMembers(open), await readPartitions(open)];
+        if (flags.json)
+          write(self, `${JSON.stringify({ site: open.name, members, partitions: statuses }, null, 2)}\n`);
+        else write(self, `${partitionTable(statuses)}\n${summaryOf(members, statuses)}\n`);
+      }),
+    );
+}
+
+function registerMembers(site: Command): void {
+  withConfig(site.command('members'))
+    .description('show the bridges and workers that are there')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  $ gatecast site members -c gatecast.yaml\n')
+    .action((flags: Flags, self: Command) =>
+      withSite(flags, async (open) => {
+        const { readMembers } = await import('../../site/status.ts');
+        const members = await readMembers(open);
+        if (flags.json) write(self, `${JSON.stringify(members, null, 2)}\n`);
+        else if (members.length === 0) write(self, 'No member is there.\n');
+        else write(self, memberTable(members));
+      }),
+    );
+}
+
+function registerDrain(site: Command): void {
+  withConfig(site.command('drain'))
+    .description('have a worker give its partitions to the others, for example before an upgrade')
+    .argument('<member>', 'the `node` of the worker')
+    .option('--undo', 'let it have partitions again')
+    .addHelpText('after', '\nExample:\n  $ gatecast site drain -c gatecast.yaml plant-2\n')
+    .action((member: string, flags: Flags & { undo?: boolean }, self: Command) =>
+      withSite(flags, async (open) => {
+        const { readMembers, setDrained } = await import('../../site/status.ts');
+        const known = (await readMembers(open)).some((one) => one.role === 'worker' && one.member === member);
+        if (!known && flags.undo !== true)
+          throw new GatecastError('USAGE', `No worker ${JSON.stringify(member.slice(0, 64))} is there.`, {
+            hint: '`gatecast site members` lists them.',
+          });
+        await setDrained(open, member, flags.undo !== true);
+        write(
+          self,
+          flags.undo === true
+            ? `${member} may have partitions again.\n`
+            : `${member} gives its partitions back; \`gatecast site status\` shows how far it is.\n`,
+        );
+      }),
+    );
+}
+
+const withConfig = (command: Command): Command =>
+  command.requiredOption('-c, --config <file>', 'config file of a member, with `site`');
+
+const write = (command: Command, text: string): void => command.configureOutput().writeOut?.(text);
+
+/** @throws GatecastError CONFIG_INVALID when the config has no site */
+async function siteOf({ config: file }: Flags): Promise<SiteConfig> {
+  const { loadConfig } = await import('../../config/index.ts');
+  const { site } = loadConfig(file);
+  if (site === undefined)
+    throw new GatecastError('CONFIG_INVALID', `${file} has no \`site\`.`, {
+      hint: 'docs/site.md shows how to begin.',
+      issues: [{ path: 'site', message: 'is missing' }],
+    });
+  return site;
+}
+
+async function withSite(flags: Flags, action: (site: Site) => Promise<void>): Promise<void> {
+  const { openSite } = await import('../../site/nats.ts');
+  const site = await openSite(await siteOf(flags), 'gatecast site');
+  try {
+    await action(site);
+  } finally {
+    await site.nc.close();
+  }
+}
+
+const numberText = (value: number | null): string => (value === null ? '-' : String(value));
+
+function partitionTable(statuses: readonly PartitionStatus[]): string {
+  const head = ['partition', 'owner', 'epoch', 'streams', 'lag', 'log', 'checkpoint', 'since'];
+  return textTable([
+    head,
+    ...statuses.map(
+      ({ partition, owner, epoch, streams, lag, messages, checkpoint, sinceCheckpoint, fault }) => [
+        String(partition),
+        owner ?? 'NONE',
+        String(epoch),
+        numberText(streams),
+        numberText(lag),
+        fault ?? String(messages),
+        checkpoint?.slice(0, 19) ?? '-',
+        String(sinceCheckpoint),
+      ],
+    ),
+  ]);
+}
+
+function memberTable(members: readonly MemberStatus[]): string {
+  const head = ['member', 'role', 'version', 'partitions', 'streams', 'lag', 'state', 'model'];
+  return textTable([
+    head,
+    ...members.map(({ member, role, version, partitions, streams, lag, draining, model }) => [
+      member,
+      role,
+      version,
+      String(partitions),
+      String(streams),
+      String(lag),
+      draining ? 'draining' : 'up',
+      model.slice(0, 12) || '-',
+    ]),
+  ]);
+}
+
+function summaryOf(members: readonly MemberStatus[], statuses: readonly PartitionStatus[]): string {
+  const workers = members.filter(({ role }) => role === 'worker').length;
+  const unowned = statuses.filter(({ owner }) => owner === null).length;
+  const streams = statuses.reduce((sum, one) => sum + (one.streams ?? 0), 0);
+  const owners = unowned === 0 ? 'every partition has an owner' : `${unowned} partitions have no owner`;
+  return `${workers} workers, ${members.length - workers} bridges, ${streams} streams; ${owners}.`;
+}
+
+function partitions(text: string): number {
+  const value = whole(text);
+  if (value > 1024) throw new InvalidArgumentError('At most 1024 are possible.');
+  return value;
+}
+
+function ttl(text: string): number {
+  const ms = duration(text);
+  if (ms < 1000 || ms > 300_000) throw new InvalidArgumentError('A duration from 1s to 5m is expected.');
+  return ms;
+}
+
+function sizeOrNone(text: string): number {
+  const bytes = text === '0' ? 0 : parseSize(text);
+  if (bytes === null) throw new InvalidArgumentError('A size such as 10GB is expected, or 0.');
+  return bytes;
+}

@@ -1,0 +1,120 @@
+/** What an operator sees of a site: its partitions, who owns them, and its members. Reads only. */
+import { errorText } from '../errors.ts';
+import { drainKey, inputStream, memberKey, memberOf, partitionKey, type Role } from './names.ts';
+import type { Site } from './nats.ts';
+import { allKeys, type MemberEntry } from './worker.ts';
+
+export interface PartitionStatus {
+  readonly partition: number;
+  /** Null: nobody owns it. */
+  readonly owner: string | null;
+  readonly epoch: number;
+  readonly streams: number | null;
+  /** Messages that the owner has not taken yet, as it last said; null: not known. */
+  readonly lag: number | null;
+  /** Messages and bytes in the log. */
+  readonly messages: number;
+  readonly bytes: number;
+  readonly lastSeq: number;
+  /** ISO 8601; null: there is no checkpoint. */
+  readonly checkpoint: string | null;
+  /** Messages of the log that came after it. */
+  readonly sinceCheckpoint: number;
+  /** Why the log cannot be read; null: it can. */
+  readonly fault: string | null;
+}
+
+export interface MemberStatus {
+  readonly member: string;
+  readonly role: Role;
+  readonly version: string;
+  readonly partitions: number;
+  readonly streams: number;
+  readonly lag: number;
+  readonly draining: boolean;
+  /** Model and format of its states; empty for a bridge. */
+  readonly model: string;
+}
+
+export async function readMembers(site: Site): Promise<MemberStatus[]> {
+  const drained = new Set(await allKeys(site.state, drainKey('*')));
+  const found = await Promise.all((await allKeys(site.members)).map((key) => readMember(site, key, drained)));
+  return found.flatMap((one) => (one === null ? [] : [one]));
+}
+
+/** Null: it left just now. */
+async function readMember(
+  site: Site,
+  key: string,
+  drained: ReadonlySet<string>,
+): Promise<MemberStatus | null> {
+  const entry = await site.members.get(key);
+  if (entry === null || entry.operation !== 'PUT') return null;
+  const { version, model = '', partitions = [] } = entry.json<Partial<MemberEntry>>();
+  const member = memberOf(key);
+  const role: Role = key === memberKey('bridge', member) ? 'bridge' : 'worker';
+  return {
+    member,
+    role,
+    version: version ?? '',
+    partitions: partitions.length,
+    streams: partitions.reduce((sum, { streams }) => sum + streams, 0),
+    lag: partitions.reduce((sum, { lag }) => sum + lag, 0),
+    draining: role === 'worker' && drained.has(drainKey(member)),
+    model,
+  };
+}
+
+export async function readPartitions(site: Site): Promise<PartitionStatus[]> {
+  const said = new Map<number, MemberEntry['partitions'][number]>();
+  for (const key of await allKeys(site.members, memberKey('worker', '*'))) {
+    const entry = await site.members.get(key);
+    if (entry === null || entry.operation !== 'PUT') continue;
+    for (const one of entry.json<MemberEntry>().partitions) {
+      if (one.epoch >= (said.get(one.partition)?.epoch ?? 0)) said.set(one.partition, one);
+    }
+  }
+  const statuses: PartitionStatus[] = [];
+  for (let partition = 0; partition < site.partitions; partition++) {
+    const key = partitionKey(partition);
+    const [lease, record, log] = await Promise.all([
+      site.leases.get(key),
+      site.state.get(key),
+      readLog(site, partition),
+    ]);
+    const owner = lease?.operation === 'PUT' ? lease.json<{ owner: string }>().owner : null;
+    const manifest =
+      record?.operation === 'PUT' ? record.json<{ epoch: number; seq: number; savedMs: number }>() : null;
+    const state = owner === null ? undefined : said.get(partition);
+    const { seq = 0, savedMs = 0, epoch = 0 } = manifest ?? {};
+    statuses.push({
+      partition,
+      owner,
+      epoch,
+      streams: state?.streams ?? null,
+      lag: state?.lag ?? null,
+      ...log,
+      checkpoint: savedMs === 0 ? null : new Date(savedMs).toISOString(),
+      sinceCheckpoint: Math.max(0, log.lastSeq - seq),
+    });
+  }
+  return statuses;
+}
+
+async function readLog(
+  site: Site,
+  partition: number,
+): Promise<Pick<PartitionStatus, 'messages' | 'bytes' | 'lastSeq' | 'fault'>> {
+  try {
+    const { state } = await site.jsm.streams.info(inputStream(site.name, partition));
+    return { messages: state.messages, bytes: state.bytes, lastSeq: state.last_seq, fault: null };
+  } catch (error) {
+    return { messages: 0, bytes: 0, lastSeq: 0, fault: errorText(error) };
+  }
+}
+
+/** A drained worker gives its partitions to the others, and gets none until `drained` is false. */
+export async function setDrained(site: Site, member: string, drained: boolean): Promise<void> {
+  if (drained) await site.state.put(drainKey(member), new Date().toISOString());
+  else await site.state.purge(drainKey(member));
+}

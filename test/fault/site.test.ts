@@ -1,0 +1,189 @@
+// A site of processes against a real nats-server and a real Mosquitto: what the table in docs/site.md promises for each fault.
+// The checker reads all readings that went in and all forecasts that came out.
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { openSite, type Site } from '../../src/site/nats.ts';
+import { type Daemon, ensureBuilt } from '../support/daemon.ts';
+import { hasMosquitto, type Mosquitto, startMosquitto } from '../support/mosquitto.ts';
+import { hasNats, type NatsServer, startNatsServer } from '../support/nats.ts';
+import {
+  listen,
+  type Published,
+  siteConfig,
+  textOf,
+  undisturbed,
+  verdict,
+  violations,
+} from '../support/site.ts';
+import {
+  command,
+  type MemberOptions,
+  memberFile,
+  Sensors,
+  shippedModel,
+  startMember,
+} from '../support/site-process.ts';
+import { tempDirs } from '../support/temp.ts';
+import { sleep, waitFor } from '../support/wait.ts';
+
+const tempDir = tempDirs();
+const STREAMS = 24;
+const PARTITIONS = 8;
+
+describe.skipIf(!hasNats || !hasMosquitto)('a site of processes', () => {
+  beforeAll(() => ensureBuilt());
+
+  let nats: NatsServer;
+  let broker: Mosquitto;
+  let observer: Site;
+  let seen: Published[];
+  let sensors: Sensors;
+  const members = new Map<string, Daemon>();
+  let dir: string;
+
+  const member = (node: string, role: MemberOptions['role']): MemberOptions => ({
+    node,
+    role,
+    mqttUrl: broker.url,
+    natsUrls: [nats.url],
+    dir,
+  });
+  const start = async (node: string, role: MemberOptions['role']): Promise<Daemon> => {
+    const daemon = await startMember(member(node, role));
+    members.set(node, daemon);
+    return daemon;
+  };
+
+  /** A site with a bridge and two workers, and sensors that publish. */
+  async function begin(workers = ['one', 'two']): Promise<void> {
+    dir = tempDir();
+    nats = await startNatsServer();
+    broker = await startMosquitto();
+    const file = memberFile(member('bridge', ['bridge']));
+    await command(['site', 'create', '-c', file, '--partitions', String(PARTITIONS), '--ttl', '2s']);
+    observer = await openSite(siteConfig([nats.url]), 'observer');
+    seen = listen(observer.nc);
+    await Promise.all(workers.map((node) => start(node, ['worker'])));
+    await start('bridge', ['bridge']);
+    sensors = await Sensors.connect(broker.url, STREAMS);
+    await allOwned();
+    sensors.start();
+    await waitFor(
+      'forecasts of all streams',
+      () => new Set(seen.map(({ stream }) => stream)).size === STREAMS,
+      20_000,
+    );
+  }
+
+  const owners = async (): Promise<(string | null)[]> => {
+    const { readPartitions } = await import('../../src/site/status.ts');
+    return (await readPartitions(observer)).map(({ owner }) => owner);
+  };
+  const allOwned = (by?: readonly string[]) =>
+    waitFor(
+      'all partitions to have an owner',
+      async () =>
+        (await owners()).every((owner) => owner !== null && (by === undefined || by.includes(owner))),
+      20_000,
+    );
+
+  /** All that the broker acknowledged is in the logs, once. */
+  async function check(): Promise<{ forecasts: number; refused: Record<string, number> }> {
+    await sensors.stop();
+    // The last buckets close, and all workers catch up.
+    await sleep(4500);
+    const model = shippedModel();
+    const name = JSON.parse(seen[0].text) as { model: { id: string; version: string } };
+    const found = await verdict(observer, seen, model, textOf(name.model));
+    expect(found.violations).toEqual([]);
+    expect(found.samples - (found.refused.duplicate ?? 0)).toBe(sensors.sent);
+    expect(found.refused.late ?? 0).toBe(0);
+    expect(found.forecasts).toBeGreaterThan(5 * STREAMS);
+    return found;
+  }
+
+  afterEach(async () => {
+    for (const daemon of members.values()) {
+      daemon.process.kill('SIGCONT');
+      daemon.process.kill('SIGKILL');
+    }
+    members.clear();
+    await observer?.nc.close();
+    await nats?.stop();
+    await broker?.stop();
+  });
+
+  it('goes on when a worker is killed: within 15 s others serve its partitions, and nothing is lost', async () => {
+    await begin();
+    members.get('one')?.process.kill('SIGKILL');
+    const killedMs = performance.now();
+    await allOwned(['two']);
+    const tookMs = performance.now() - killedMs;
+    expect(tookMs).toBeLessThan(15_000);
+    await sleep(3000);
+    await check();
+  });
+
+  it('gets nothing from a worker that is stopped for a while and continued', async () => {
+    await begin();
+    const stopped = members.get('one');
+    stopped?.process.kill('SIGSTOP');
+    await allOwned(['two']);
+    await sleep(3000);
+    stopped?.process.kill('SIGCONT');
+    await waitFor('it to own partitions again', async () => (await owners()).includes('one'), 20_000);
+    await sleep(3000);
+    await check();
+  });
+
+  it('goes on when nats-server is killed and started again', async () => {
+    await begin();
+    nats.signal('SIGKILL');
+    await sleep(3000);
+    await nats.restart();
+    await sleep(1000);
+    const before = seen.length;
+    await waitFor('forecasts again', () => seen.length > before + 3 * STREAMS, 30_000);
+    await sensors.stop();
+    await sleep(5000);
+    const name = JSON.parse(seen[0].text) as { model: { id: string; version: string } };
+    const { texts, samples, refused } = await undisturbed(observer, shippedModel(), textOf(name.model));
+    // The listener has no connection for a moment either: what it missed is no fault of the site.
+    const found = violations(seen, texts).filter((text) => !text.startsWith('never published'));
+    expect(found).toEqual([]);
+    expect(samples - (refused.duplicate ?? 0)).toBe(sensors.sent);
+    expect(refused.late ?? 0).toBe(0);
+  });
+
+  it('takes no reading twice when a bridge is killed again and again', async () => {
+    await begin();
+    for (let round = 0; round < 4; round++) {
+      members.get('bridge')?.process.kill('SIGKILL');
+      await start('bridge', ['bridge']);
+      await sleep(1500);
+    }
+    await check();
+  });
+
+  it('moves partitions as workers come and go: 2, 3, then 1', async () => {
+    await begin();
+    await start('three', ['worker']);
+    await waitFor(
+      'the third to have its share',
+      async () => (await owners()).filter((one) => one === 'three').length >= 2,
+      20_000,
+    );
+    await allOwned();
+    const status = JSON.parse(
+      await command(['site', 'status', '--json', '-c', memberFile(member('bridge', ['bridge']))]),
+    ) as {
+      partitions: { epoch: number; owner: string }[];
+    };
+    expect(Math.max(...status.partitions.map(({ epoch }) => epoch))).toBeLessThanOrEqual(3);
+    await command(['site', 'drain', '-c', memberFile(member('bridge', ['bridge'])), 'one']);
+    await allOwned(['two', 'three']);
+    expect(await members.get('two')?.end('SIGTERM')).toBe(0);
+    await allOwned(['three']);
+    await sleep(2000);
+    await check();
+  });
+});
