@@ -14,7 +14,7 @@ import { digitsOf, forecastText } from '../outputs/json/messages.ts';
 import type { ModelName } from '../outputs/output.ts';
 import { SiteBridge } from '../site/bridge.ts';
 import { memberKey } from '../site/names.ts';
-import { openSite, type Site, type SiteConfig } from '../site/nats.ts';
+import { openSite, removeKey, type Site, type SiteConfig } from '../site/nats.ts';
 import { sharedModel, stateHash } from '../site/shared-model.ts';
 import { SiteWorker } from '../site/worker.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
@@ -108,9 +108,9 @@ export class SitePart implements Part {
     await this.worker?.stop();
     this.wakeUp();
     if (this.site !== null) {
-      const { members, nc } = this.site;
-      if (this.isBridge) await members.delete(memberKey('bridge', this.member)).catch(() => {});
-      await nc.close().catch(() => {});
+      if (this.isBridge)
+        await removeKey(this.site, 'members', memberKey('bridge', this.member)).catch(() => {});
+      await this.site.nc.close().catch(() => {});
     }
     await this.running;
   }

@@ -26,6 +26,8 @@ export interface SiteSettings {
   readonly ttlMs: number;
 }
 
+export type BucketName = 'members' | 'leases' | 'state';
+
 export interface Site extends NatsLink, SiteSettings {
   readonly name: string;
   readonly members: KV;
@@ -214,6 +216,40 @@ function fileBytes(path: string): Uint8Array {
       cause,
     });
   }
+}
+
+/**
+ * Keys of a bucket that have a value. Asked of the stream behind it: the client's own way reads one message after the other, and
+ * waits for entries that expire meanwhile.
+ * @param filter such as `drain.*`
+ */
+export async function keysOf(
+  { jsm, name }: Pick<Site, 'jsm' | 'name'>,
+  which: BucketName,
+  filter = '>',
+): Promise<string[]> {
+  const bucket = bucketNames(name)[which];
+  const prefix = `$KV.${bucket}.`;
+  const { state } = await jsm.streams.info(`KV_${bucket}`, { subjects_filter: `${prefix}${filter}` });
+  return Object.keys(state.subjects ?? {})
+    .map((subject) => subject.slice(prefix.length))
+    .sort();
+}
+
+/**
+ * Removes an entry without a trace, so that `keysOf` does not list it. The client's own `delete` leaves a mark.
+ * @param revision only this one; without it, whatever the key holds
+ */
+export async function removeKey(
+  { jsm, name }: Pick<Site, 'jsm' | 'name'>,
+  which: BucketName,
+  key: string,
+  revision?: number,
+): Promise<void> {
+  const bucket = bucketNames(name)[which];
+  const stream = `KV_${bucket}`;
+  if (revision === undefined) await jsm.streams.purge(stream, { filter: `$KV.${bucket}.${key}` });
+  else await jsm.streams.deleteMessage(stream, revision, false);
 }
 
 /** Another writer was faster, or the entry has expired: an update was refused because of its revision. */

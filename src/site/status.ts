@@ -1,8 +1,8 @@
 /** What an operator sees of a site: its partitions, who owns them, and its members. Reads only. */
 import { errorText } from '../errors.ts';
 import { drainKey, inputStream, memberKey, memberOf, partitionKey, type Role } from './names.ts';
-import type { Site } from './nats.ts';
-import { allKeys, type MemberEntry } from './worker.ts';
+import { keysOf, removeKey, type Site } from './nats.ts';
+import type { MemberEntry } from './worker.ts';
 
 export interface PartitionStatus {
   readonly partition: number;
@@ -37,8 +37,10 @@ export interface MemberStatus {
 }
 
 export async function readMembers(site: Site): Promise<MemberStatus[]> {
-  const drained = new Set(await allKeys(site.state, drainKey('*')));
-  const found = await Promise.all((await allKeys(site.members)).map((key) => readMember(site, key, drained)));
+  const drained = new Set(await keysOf(site, 'state', drainKey('*')));
+  const found = await Promise.all(
+    (await keysOf(site, 'members')).map((key) => readMember(site, key, drained)),
+  );
   return found.flatMap((one) => (one === null ? [] : [one]));
 }
 
@@ -67,7 +69,7 @@ async function readMember(
 
 export async function readPartitions(site: Site): Promise<PartitionStatus[]> {
   const said = new Map<number, MemberEntry['partitions'][number]>();
-  for (const key of await allKeys(site.members, memberKey('worker', '*'))) {
+  for (const key of await keysOf(site, 'members', memberKey('worker', '*'))) {
     const entry = await site.members.get(key);
     if (entry === null || entry.operation !== 'PUT') continue;
     for (const one of entry.json<MemberEntry>().partitions) {
@@ -116,5 +118,5 @@ async function readLog(
 /** A drained worker gives its partitions to the others, and gets none until `drained` is false. */
 export async function setDrained(site: Site, member: string, drained: boolean): Promise<void> {
   if (drained) await site.state.put(drainKey(member), new Date().toISOString());
-  else await site.state.purge(drainKey(member));
+  else await removeKey(site, 'state', drainKey(member));
 }

@@ -10,7 +10,7 @@ import type { Logger } from '../log.ts';
 import type { Clock } from '../system/clock.ts';
 import { assignPartitions } from './assignment.ts';
 import { drainKey, memberKey, memberOf, partitionKey } from './names.ts';
-import { isConflict, type Site } from './nats.ts';
+import { isConflict, keysOf, removeKey, type Site } from './nats.ts';
 import {
   add,
   noCounts,
@@ -127,8 +127,8 @@ export class SiteWorker {
     const { site, member, clock } = this.parts;
     await this.announce();
     await Promise.all([...this.leases].map(([partition, lease]) => this.renew(partition, lease)));
-    const present = (await allKeys(site.members, memberKey('worker', '*'))).map(memberOf);
-    const drained = new Set(await allKeys(site.state, drainKey('*')));
+    const present = (await keysOf(site, 'members', memberKey('worker', '*'))).map(memberOf);
+    const drained = new Set(await keysOf(site, 'state', drainKey('*')));
     this.draining = drained.has(drainKey(member));
     this.members = present.filter((one) => !drained.has(drainKey(one)));
     const wanted = assignPartitions(this.members, site.partitions);
@@ -152,7 +152,7 @@ export class SiteWorker {
     const saved = [...this.leases].map(([partition, lease]) => this.release(partition, lease, true));
     const late = new Promise<void>((resolve) => clock.after(END_MS, resolve));
     await Promise.race([Promise.all(saved), late]);
-    await site.members.delete(memberKey('worker', member)).catch(() => {});
+    await removeKey(site, 'members', memberKey('worker', member)).catch(() => {});
   }
 
   /** The connection is gone for good: nothing can be saved. */
@@ -223,9 +223,9 @@ export class SiteWorker {
     const { site, log } = this.parts;
     lease.releasing = true;
     await lease.owned.release(save);
-    await site.leases
-      .delete(partitionKey(partition), { previousSeq: lease.revision })
-      .catch((error) => log.warn('lease not given back', { partition, reason: errorText(error) }));
+    await removeKey(site, 'leases', partitionKey(partition), lease.revision).catch((error) =>
+      log.warn('lease not given back', { partition, reason: errorText(error) }),
+    );
     log.info('partition released', { partition });
   }
 
@@ -280,13 +280,13 @@ export class SiteWorker {
     else this.faults.set(partition, fault);
     if (fault !== null || lost) {
       this.pausedUntil.set(partition, clock.monotonic() + PAUSE_MS);
-      void site.leases.delete(partitionKey(partition), { previousSeq: lease.revision }).catch(() => {});
+      void removeKey(site, 'leases', partitionKey(partition), lease.revision).catch(() => {});
     }
   }
 
   private async lookAround(nowMs: number): Promise<void> {
     const { site } = this.parts;
-    const owned = new Set(await allKeys(site.leases));
+    const owned = new Set(await keysOf(site, 'leases'));
     for (let partition = 0; partition < site.partitions; partition++) {
       if (owned.has(partitionKey(partition))) this.unownedSince.delete(partition);
       else if (!this.unownedSince.has(partition)) this.unownedSince.set(partition, nowMs);
@@ -317,10 +317,3 @@ class Lost extends Error {}
 
 const listed = (partitions: readonly number[]): string =>
   `${partitions.length === 1 ? 'partition' : 'partitions'} ${partitions.slice(0, 8).join(', ')}${partitions.length > 8 ? ', …' : ''}`;
-
-/** @param filter keys to list, such as `drain.>`; all without */
-export async function allKeys(bucket: Site['members'], filter?: string): Promise<string[]> {
-  const keys: string[] = [];
-  for await (const key of await bucket.keys(filter)) keys.push(key);
-  return keys.sort();
-}

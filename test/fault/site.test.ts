@@ -89,8 +89,10 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site of processes', () => {
   /** All that the broker acknowledged is in the logs, once. */
   async function check(): Promise<{ forecasts: number; refused: Record<string, number> }> {
     await sensors.stop();
-    // The last buckets close, and all workers catch up.
+    // The last buckets close, and all workers catch up; then time stands still.
     await sleep(4500);
+    await members.get('bridge')?.end('SIGTERM');
+    await sleep(1000);
     const model = shippedModel();
     const name = JSON.parse(seen[0].text) as { model: { id: string; version: string } };
     const found = await verdict(observer, seen, model, textOf(name.model));
