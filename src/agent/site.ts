@@ -124,6 +124,15 @@ export class SitePart implements Part {
     });
   }
 
+  /** The record of the MQTT session must outlive a crash: without it the next run would discard what the broker queued. */
+  connected(): void {
+    if (this.isBridge) this.context.store.flush();
+  }
+
+  subscribed(): void {
+    this.connected();
+  }
+
   receive(message: Incoming): boolean {
     if (!this.isBridge) return false;
     if (message.acknowledge !== null) this.waitingMessages++;

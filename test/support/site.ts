@@ -74,9 +74,9 @@ export class Feed {
   async finish(): Promise<void> {
     if (this.timer !== null) clearInterval(this.timer);
     await this.busy;
-    for (let i = 0; i < 4; i++) {
+    for (let i = 0; i < 6; i++) {
       await this.write(false);
-      await new Promise((resolve) => setTimeout(resolve, 1000));
+      await new Promise((resolve) => setTimeout(resolve, 500));
     }
   }
 

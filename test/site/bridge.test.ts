@@ -1,0 +1,148 @@
+// What a bridge sends, and when it acknowledges; JetStream is a stand-in here that fails on demand (test/fault has the real one).
+import { describe, expect, it } from 'vitest';
+import { createLogger } from '../../src/log.ts';
+import { decodeBatch } from '../../src/site/batch.ts';
+import { type BridgeMessage, SiteBridge } from '../../src/site/bridge.ts';
+import { partitionOf } from '../../src/site/names.ts';
+import type { Site } from '../../src/site/nats.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { testSpec } from '../support/specs.ts';
+
+const log = createLogger({ level: () => 'error', write: () => {}, now: () => 0, journald: false });
+const PARTITIONS = 4;
+const settle = () => new Promise((resolve) => setImmediate(resolve));
+
+function setUp() {
+  const clock = new FakeClock();
+  const sent: { subject: string; text: string; answer: (error?: Error) => void }[] = [];
+  const beats: string[] = [];
+  const site = {
+    name: 'p',
+    partitions: PARTITIONS,
+    js: {
+      publish: (subject: string, text: string) =>
+        new Promise((resolve, reject) => {
+          sent.push({ subject, text, answer: (error) => (error ? reject(error) : resolve({})) });
+        }),
+    },
+    nc: { publish: (subject: string) => void beats.push(subject) },
+  } as unknown as Site;
+  const bridge = new SiteBridge({ site, member: 'b', clock, log });
+  const acknowledged: string[] = [];
+  const message = (name: string, ...streams: string[]): BridgeMessage => ({
+    samples: streams.map((stream) => ({ stream, timeMs: 1000, value: 1, arrivalMs: 1000 })),
+    discovered: [],
+    acknowledge: () => void acknowledged.push(name),
+  });
+  const batches = () => sent.map(({ text }) => decodeBatch(Buffer.from(text)));
+  return { clock, sent, beats, bridge, acknowledged, message, batches };
+}
+
+/** A name in each partition. */
+const inPartition = (partition: number, nth = 0): string => {
+  const names = Array.from({ length: 500 }, (_, at) => `s${at}`).filter(
+    (n) => partitionOf(n, PARTITIONS) === partition,
+  );
+  return names[nth];
+};
+
+describe('a bridge', () => {
+  it('acknowledges a message when every partition has its readings', async () => {
+    const { bridge, sent, acknowledged, message } = setUp();
+    bridge.take([message('m', inPartition(0), inPartition(1))], 5000);
+    await settle();
+    expect(sent).toHaveLength(2);
+    sent[0].answer();
+    await settle();
+    expect(acknowledged).toEqual([]);
+    sent[1].answer();
+    await settle();
+    expect(acknowledged).toEqual(['m']);
+  });
+
+  it('keeps the order of a partition: one message is under way, and a failed one is repeated before the next', async () => {
+    const { bridge, sent, acknowledged, message, clock, batches } = setUp();
+    const stream = inPartition(2);
+    bridge.take([message('1', stream)], 5000);
+    await settle();
+    bridge.take([message('2', stream), message('3', stream)], 6000);
+    await settle();
+    expect(sent).toHaveLength(1);
+    sent[0].answer(new Error('timeout'));
+    await settle();
+    clock.advance(100);
+    await settle();
+    expect(sent).toHaveLength(2);
+    expect(sent[1].text).toBe(sent[0].text);
+    sent[1].answer();
+    await settle();
+    expect(acknowledged).toEqual(['1']);
+    expect(batches()[2].samples).toHaveLength(2);
+    sent[2].answer();
+    await settle();
+    expect(acknowledged).toEqual(['1', '2', '3']);
+    expect(bridge.failures).toBe(1);
+  });
+
+  it('reports a partition that refuses for long, with the reason', async () => {
+    const { bridge, sent, message, clock } = setUp();
+    bridge.take([message('1', inPartition(0))], 5000);
+    for (let attempt = 0; attempt < 5; attempt++) {
+      await settle();
+      sent[attempt].answer(new Error('maximum bytes exceeded'));
+      await settle();
+      clock.advance(3000);
+    }
+    expect(bridge.problems().join()).toContain('maximum bytes exceeded');
+  });
+
+  it('vouches for the time only where nothing is left to send', async () => {
+    const { bridge, sent, message, batches } = setUp();
+    const stream = inPartition(0);
+    const many = Array.from({ length: 600 }, () => stream);
+    bridge.take([message('1', ...many.slice(0, 400)), message('2', ...many.slice(0, 400))], 7000);
+    await settle();
+    sent[0].answer();
+    await settle();
+    expect(batches().map(({ untilMs }) => untilMs)).toEqual([null, 7000]);
+  });
+
+  it('sends the settings of a stream with its first reading, and again after an hour', async () => {
+    const { bridge, sent, message, clock, batches } = setUp();
+    const stream = inPartition(1);
+    const discovered = [{ spec: testSpec(stream) }];
+    bridge.take([{ ...message('1', stream), discovered }], null);
+    for (const [at, ms] of [1000, 3_600_000].entries()) {
+      await settle();
+      sent[at].answer();
+      await settle();
+      clock.advance(ms);
+      bridge.take([message('more', stream)], null);
+    }
+    await settle();
+    expect(batches().map(({ specs }) => specs.length)).toEqual([1, 0, 1]);
+  });
+
+  it('tells partitions without readings how late it is, once a second, but none that has readings under way', async () => {
+    const { bridge, beats, message, clock } = setUp();
+    bridge.take([message('1', inPartition(3))], 5000);
+    bridge.beat();
+    bridge.beat();
+    expect(beats).toHaveLength(PARTITIONS - 1);
+    expect(beats).not.toContain('gatecast.p.in.3');
+    clock.advance(1000);
+    bridge.beat();
+    expect(beats).toHaveLength(2 * (PARTITIONS - 1));
+  });
+
+  it('acknowledges a message that came again when all that is under way is safe', async () => {
+    const { bridge, sent, acknowledged, message } = setUp();
+    bridge.take([message('1', inPartition(0))], 5000);
+    bridge.take([message('again')], 5000);
+    await settle();
+    expect(acknowledged).toEqual([]);
+    sent[0].answer();
+    await settle();
+    expect(acknowledged).toEqual(['1', 'again']);
+  });
+});
