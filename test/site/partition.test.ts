@@ -86,29 +86,26 @@ describe('a partition', () => {
     });
   });
 
-  it.each([1, 2, 3])(
-    'continued from checkpoints equals one that never stopped (seed %i)',
-    async (seed) => {
-      const entries = logOf(seed);
-      const undisturbed = new Map<number, Made>();
-      await play(new Partition(fakeModel()), entries, undisturbed);
-      const disturbed = new Map<number, Made>();
-      const next = uniform(seed + 100);
-      let partition = new Partition(fakeModel());
-      for (let from = 0; from < entries.length; ) {
-        const to = Math.min(entries.length, from + 1 + Math.floor(next() * 60));
-        await play(partition, entries.slice(from, to), disturbed);
-        const bytes = await partition.checkpoint(breathe);
-        // What is taken after the checkpoint is taken again by the next owner.
-        await play(partition, entries.slice(to, to + 20), new Map());
-        partition = Partition.restore(bytes, fakeModel());
-        expect(partition.seq).toBe(to);
-        from = to;
-      }
-      expect(disturbed).toEqual(undisturbed);
-      expect(undisturbed.size).toBeGreaterThan(50);
-    },
-  );
+  it.each([1, 2, 3])('continued from checkpoints equals one that never stopped (seed %i)', async (seed) => {
+    const entries = logOf(seed);
+    const undisturbed = new Map<number, Made>();
+    await play(new Partition(fakeModel()), entries, undisturbed);
+    const disturbed = new Map<number, Made>();
+    const next = uniform(seed + 100);
+    let partition = new Partition(fakeModel());
+    for (let from = 0; from < entries.length; ) {
+      const to = Math.min(entries.length, from + 1 + Math.floor(next() * 60));
+      await play(partition, entries.slice(from, to), disturbed);
+      const bytes = await partition.checkpoint(breathe);
+      // What is taken after the checkpoint is taken again by the next owner.
+      await play(partition, entries.slice(to, to + 20), new Map());
+      partition = Partition.restore(bytes, fakeModel());
+      expect(partition.seq).toBe(to);
+      from = to;
+    }
+    expect(disturbed).toEqual(undisturbed);
+    expect(undisturbed.size).toBeGreaterThan(50);
+  });
 
   it('depends on every reading: one that is left out changes a forecast', async () => {
     const entries = logOf(1);
