@@ -96,6 +96,10 @@ const HELD_SLEEP_MS = 25;
 const MOST_BUCKETS = 16;
 /** Longest that a round keeps the event loop to itself, bar one run of the network, ms. */
 const BREATH_MS = 20;
+/** A round forecasts for so long; streams that are left have their turn in the next one, after what arrived meanwhile, ms. */
+const ROUND_MS = 100;
+/** The end forecasts what is due for so long. Buckets that are left open come from the stored readings at the next start, ms. */
+const END_MS = 500;
 
 export class Pipeline implements Part {
   readonly name = 'pipeline';
@@ -115,6 +119,8 @@ export class Pipeline implements Part {
   private running: Promise<void> | null = null;
   private breathedMs = 0;
   private stopped = true;
+  /** Forecasts end at this time of the monotonic clock, ms. */
+  private endMs = Number.POSITIVE_INFINITY;
 
   constructor(private readonly parts: PipelineParts) {
     this.inbox = new Inbox(parts, () => {
@@ -126,13 +132,15 @@ export class Pipeline implements Part {
 
   start(): void {
     this.stopped = false;
+    this.endMs = Number.POSITIVE_INFINITY;
     this.acknowledgements.start();
     this.wake(0);
   }
 
-  /** Handles what has arrived; nothing is taken after this. */
+  /** Stores what has arrived, and forecasts what is due as far as there is time; nothing is taken after this. */
   async stop(): Promise<void> {
     this.stopped = true;
+    this.endMs = this.parts.clock.monotonic() + END_MS;
     this.timer?.cancel();
     this.timer = null;
     await this.running;
@@ -228,11 +236,14 @@ export class Pipeline implements Part {
     const { clock, engine, hold } = this.parts;
     const nowMs = clock.now();
     const sane = ClockHold.sane(nowMs);
+    const untilMs = clock.monotonic() + ROUND_MS;
     await engine.tick(hold.closeUntil(), false, {
       most: MOST_BUCKETS,
       handOut: (forecasts) => {
         if (sane) this.handOut(forecasts, nowMs);
       },
+      enough: () => clock.monotonic() >= Math.min(untilMs, this.endMs),
+      stopped: () => clock.monotonic() >= this.endMs,
       breathe: () => this.breathe(),
     });
     this.mark(nowMs);

@@ -77,6 +77,16 @@ export interface TickPace {
   readonly only?: ReadonlySet<string>;
   /** Takes forecasts as they are made, a group of streams at a time; the tick then returns none. Must not throw. */
   readonly handOut?: (forecasts: Forecast[]) => void;
+  /**
+   * Asked after every group of streams: true ends the tick. The streams that are left keep their buckets open and are due at
+   * once; the next tick begins with them.
+   */
+  readonly enough?: () => boolean;
+  /**
+   * Asked after every run of the network: true ends the tick, also where closed buckets are left, and no later tick does anything.
+   * `snapshot` is then null for their streams, whose stored samples bring the buckets back.
+   */
+  readonly stopped?: () => boolean;
   /** Awaited between runs of the network: others may have their turn. The engine is not to be changed meanwhile. */
   readonly breathe?: () => Promise<void> | undefined;
 }
@@ -101,5 +111,6 @@ export interface ForecastEngine {
   marked(): readonly MarkedBucket[];
   /** Earliest wall-clock time at which a tick has something to do, ms; null when nothing waits on the clock. */
   nextDueMs(nowMs: number): number | null;
+  /** Null for a stream that is unknown, learns its interval, or has closed buckets that a tick did not step. */
   snapshot(stream: string): StreamSnapshot | null;
 }

@@ -32,6 +32,24 @@ import { warmUp } from './warm-up.ts';
 /** Version of everything `Stream.persist` writes; part of the hash that guards a snapshot. */
 const STATE_FORMAT = 17;
 
+interface StreamLists {
+  /** By horizon. */
+  readonly alone: readonly Stream[];
+  /** Streams of which one names the other as a covariate. */
+  readonly linked: readonly Stream[];
+}
+
+function listsOf(streams: readonly Stream[]): StreamLists {
+  const namedBy = ({ spec: { covariates = [] } }: Stream): string[] =>
+    covariates.flatMap(({ kind, name }) => (kind === 'stream' ? [name] : []));
+  const named = new Set(streams.flatMap(namedBy));
+  const isLinked = (stream: Stream): boolean => named.has(stream.spec.name) || namedBy(stream).length > 0;
+  return {
+    alone: streams.filter((stream) => !isLinked(stream)).sort((a, b) => a.leads - b.leads),
+    linked: streams.filter(isLinked),
+  };
+}
+
 export interface EngineOptions {
   /** Past inputs kept for each stream, so that another model can be warmed up on them; 0: models are not changed. */
   readonly warmUpSteps?: number;
@@ -54,12 +72,18 @@ export class Engine implements ForecastEngine {
   failures = 0;
   lastFailure: string | null = null;
   private readonly byName = new Map<string, Stream>();
-  /** The same in a list, which is walked twice in every round; null after a change. */
-  private listed: readonly Stream[] | null = null;
+  /** The same in lists, which are walked twice in every round; null after a change. */
+  private lists: StreamLists | null = null;
+  /** Place in these lists where the next tick begins: where the last one ended early. */
+  private cursor = 0;
+  /** Streams with closed buckets that were not stepped, because the agent stops; null: it does not. */
+  private left: ReadonlySet<Stream> | null = null;
   private found: MarkedBucket[] = [];
   /** Newest forecasts of the streams that the last tick left behind: not to be told, but for their surprises. */
   private readonly held = new Map<string, Forecast>();
   private behind = false;
+  /** Wall clock of the last tick, ms. */
+  private tickedMs: number | null = null;
   private readonly scratches = new Scratches();
   private batches: StepBatches;
 
@@ -92,12 +116,12 @@ export class Engine implements ForecastEngine {
 
   private put(name: string, stream: Stream): void {
     this.byName.set(name, stream);
-    this.listed = null;
+    this.lists = null;
   }
 
-  private get all(): readonly Stream[] {
-    this.listed ??= [...this.byName.values()];
-    return this.listed;
+  private get all(): StreamLists {
+    this.lists ??= listsOf([...this.byName.values()]);
+    return this.lists;
   }
 
   private make(spec: StreamSpec): Stream {
@@ -113,7 +137,7 @@ export class Engine implements ForecastEngine {
     this.held.delete(stream);
     this.scratches.covariates.forget(stream);
     this.byName.delete(stream);
-    this.listed = null;
+    this.lists = null;
   }
 
   reset(stream: string): void {
@@ -171,18 +195,60 @@ export class Engine implements ForecastEngine {
 
   async tick(nowMs: number | null, emitEvery = false, pace: TickPace = {}): Promise<Forecast[]> {
     this.found = [];
-    if (pace.only === undefined) this.behind = false;
-    const due: Due[] = [];
-    for (const stream of this.all) {
-      // Most streams have nothing to close in most rounds.
-      if (!stream.mayClose(nowMs) || pace.only?.has(stream.spec.name) === false) continue;
+    if (this.left !== null) return [];
+    this.tickedMs = nowMs;
+    return this.advance(this.closing(nowMs, pace), emitEvery, pace);
+  }
+
+  /**
+   * Closes what is due, a group of streams at a time and not before the group before it is stepped: a tick that ends early leaves
+   * only open buckets behind. The groups have one horizon where there are enough streams of it.
+   */
+  private *closing(nowMs: number | null, { most, only }: TickPace): Generator<DueGroup> {
+    const { alone, linked } = this.all;
+    const ofAll = only === undefined;
+    const isDue = (stream: Stream): boolean =>
+      stream.mayClose(nowMs) && only?.has(stream.spec.name) !== false;
+    let behind = false;
+    if (ofAll) this.behind = true;
+    const places = alone.length + 1;
+    const first = ofAll ? this.cursor % places : 0;
+    const stepped = (place: number): void => {
+      if (ofAll) this.cursor = place;
+    };
+    let due: Due[] = [];
+    for (let i = 0; i < places; i++) {
+      const at = (first + i) % places;
+      const stream = alone[at];
+      if (stream !== undefined && isDue(stream)) {
+        const closed = this.close(stream, nowMs, most);
+        if (closed !== null) due.push(closed);
+        behind ||= stream.buckets.behind;
+      }
+      if (due.length === MAX_BATCH || (due.length > 0 && stream === undefined)) {
+        stepped(stream === undefined ? at : at + 1);
+        yield { due, inTime: false };
+        due = [];
+      }
+      if (stream !== undefined) continue;
       // Streams that see each other go on together, in the order of time: none may stop half way while another runs ahead.
-      const most = this.scratches.covariates.joins(stream.spec) ? undefined : pace.most;
-      const closed = stream.close(nowMs, most);
-      if (closed.length > 0 && stream.settle()) due.push({ stream, closed, at: 0 });
-      this.behind ||= stream.buckets.behind;
+      const closed = linked.filter(isDue).flatMap((one) => this.close(one, nowMs) ?? []);
+      stepped(0);
+      if (closed.length > 0) yield { due: closed, inTime: true };
     }
-    return this.advance(due, emitEvery, pace);
+    stepped(0);
+    if (due.length > 0) yield { due, inTime: false };
+    if (ofAll) this.behind = behind;
+    else this.behind ||= behind;
+  }
+
+  /** Null where there is nothing to step. */
+  private close(stream: Stream, nowMs: number | null, most?: number): Due | null {
+    const { leads } = stream;
+    const closed = stream.close(nowMs, most);
+    const due = closed.length > 0 && stream.settle() ? { stream, closed, at: 0 } : null;
+    if (stream.leads !== leads) this.lists = null;
+    return due;
   }
 
   /** Steps buckets that were closed elsewhere: a history that has been put on its grid before. Oldest first for each stream. */
@@ -193,39 +259,44 @@ export class Engine implements ForecastEngine {
       const stream = this.byName.get(name);
       if (stream?.settle() && buckets.length > 0) due.push({ stream, closed: buckets, at: 0 });
     }
-    await this.advance(due, false, pace);
+    await this.advance(groupsOf(due, this.scratches.covariates), false, pace);
   }
 
-  private async advance(due: readonly Due[], emitEvery: boolean, pace: TickPace): Promise<Forecast[]> {
+  private async advance(groups: Iterable<DueGroup>, emitEvery: boolean, pace: TickPace): Promise<Forecast[]> {
     const all: Forecast[] = [];
-    for (const group of groupsOf(due, this.scratches.covariates)) {
+    for (const group of groups) {
       const forecasts = await this.catchUp(group, emitEvery, pace);
       if (pace.handOut === undefined) all.push(...forecasts);
       else if (forecasts.length > 0) pace.handOut(forecasts);
+      if (this.left !== null || pace.enough?.() === true) break;
     }
     return all;
   }
 
-  /** All closed buckets of a group of streams. */
+  /** All closed buckets of a group of streams; where the agent stops, `left` has the streams that are not through. */
   private async catchUp({ due, inTime }: DueGroup, emitEvery: boolean, pace: TickPace): Promise<Forecast[]> {
     const newest = new Map<string, Forecast>();
     const all: Forecast[] = [];
     let round = due;
     while (round.length > 0) {
-      const made = inTime ? await this.stepLinked(earliest(round)) : await this.step(round);
+      const made = inTime ? await this.stepLinked(earliest(round), pace) : await this.step(round, pace);
       for (const forecast of made) {
         const { stream } = forecast;
         if (emitEvery) all.push(forecast);
         else newest.set(stream, withSurprises(newest.get(stream) ?? this.held.get(stream), forecast));
       }
       round = round.filter((one) => one.at < one.closed.length);
-      await pace.breathe?.();
+      if (round.length > 0 && pace.stopped?.() === true) {
+        // Streams that see each other are saved of one moment, or not at all.
+        this.left = new Set(inTime ? this.all.linked : round.map(({ stream }) => stream));
+        break;
+      }
     }
-    for (const { stream } of due) {
+    for (const { stream, closed, at } of due) {
       const { name } = stream.spec;
       const forecast = newest.get(name);
       if (forecast === undefined) continue;
-      if (stream.buckets.behind) this.held.set(name, forecast);
+      if (stream.buckets.behind || at < closed.length) this.held.set(name, forecast);
       else {
         this.held.delete(name);
         all.push(forecast);
@@ -235,17 +306,17 @@ export class Engine implements ForecastEngine {
   }
 
   /** One bucket, which ends at the same time, of streams that may see each other. */
-  private async stepLinked(round: Due[]): Promise<Forecast[]> {
+  private async stepLinked(round: Due[], pace: TickPace): Promise<Forecast[]> {
     const { covariates } = this.scratches;
     for (const { stream, closed, at } of round) covariates.closed(stream.spec.name, closed[at]);
-    const made = await this.step(round);
+    const made = await this.step(round, pace);
     // After the whole round, so that the order of streams does not matter.
     covariates.forecasts(made);
     return made;
   }
 
-  /** One bucket of every stream in `round`. */
-  private async step(round: Due[]): Promise<Forecast[]> {
+  /** One bucket of every stream in `round`, or of some of them where the agent stops. */
+  private async step(round: Due[], { breathe, stopped }: TickPace): Promise<Forecast[]> {
     const forecasts: Forecast[] = [];
     const byLeads = new Map<number, Due[]>();
     for (const one of round) {
@@ -257,6 +328,8 @@ export class Engine implements ForecastEngine {
     for (const [leads, group] of byLeads) {
       for (let from = 0; from < group.length; from += MAX_BATCH) {
         await this.run(leads, group.slice(from, from + MAX_BATCH), forecasts);
+        if (stopped?.() === true) return forecasts;
+        await breathe?.();
       }
     }
     return forecasts;
@@ -389,18 +462,20 @@ export class Engine implements ForecastEngine {
   }
 
   nextDueMs(nowMs: number): number | null {
-    if (this.behind) return nowMs;
+    if (this.behind) return Math.min(nowMs, this.tickedMs ?? nowMs);
     let earliest: number | null = null;
-    for (const stream of this.all) {
-      const due = stream.dueMs;
-      if (due !== null && (earliest === null || due < earliest)) earliest = due;
-    }
+    const { alone, linked } = this.all;
+    for (const list of [alone, linked])
+      for (const stream of list) {
+        const due = stream.dueMs;
+        if (due !== null && (earliest === null || due < earliest)) earliest = due;
+      }
     return earliest;
   }
 
   snapshot(stream: string): StreamSnapshot | null {
     const known = this.byName.get(stream);
-    if (known === undefined || known.buckets.intervalMs === null) return null;
+    if (known === undefined || known.buckets.intervalMs === null || this.left?.has(known)) return null;
     const writer = new StateWriter();
     known.persist(writer);
     return {

@@ -8,24 +8,28 @@ import { finetune } from './finetune.ts';
 import { memory } from './memory.ts';
 import { path } from './path.ts';
 import { type Bench, type Figure, keeps, machine, table } from './report.ts';
+import { fewStreams, manyStreams, slowStreams } from './scale.ts';
 import { step } from './step.ts';
 import { train } from './train.ts';
 
-const benches: readonly Bench[] = [step, train, memory, path, finetune];
+const benches: readonly Bench[] = [step, train, memory, path, manyStreams, fewStreams, finetune];
+/** Only where they are asked for. */
+const further: readonly Bench[] = [slowStreams];
 
 const { values } = parseArgs({ options: { only: { type: 'string' } } });
 const wanted = values.only?.split(',') ?? benches.map(({ name }) => name);
-const unknown = wanted.filter((name) => !benches.some((bench) => bench.name === name));
+const known = [...benches, ...further];
+const unknown = wanted.filter((name) => !known.some((bench) => bench.name === name));
 if (unknown.length > 0) {
   console.error(
-    `no such bench: ${unknown.join(', ')}; there are ${benches.map(({ name }) => name).join(', ')}`,
+    `no such bench: ${unknown.join(', ')}; there are ${known.map(({ name }) => name).join(', ')}`,
   );
   process.exit(2);
 }
 
 const figures: Figure[] = [];
 let failed = false;
-for (const bench of benches.filter(({ name }) => wanted.includes(name))) {
+for (const bench of known.filter(({ name }) => wanted.includes(name))) {
   console.error(`bench: ${bench.name} ...`);
   try {
     figures.push(...(await bench.run()));

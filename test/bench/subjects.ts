@@ -46,6 +46,8 @@ export interface AgentOptions {
   readonly url: string;
   /** Readings carry their own time. */
   readonly timed?: boolean;
+  /** Of every stream, seconds; left out: 1. The horizon is 24 of them. */
+  readonly intervalS?: number;
   readonly qos?: 0 | 1;
   /** Folder of another build. */
   readonly root?: string;
@@ -62,7 +64,16 @@ export interface Agent extends Subject {
 }
 
 export async function startAgent(options: AgentOptions): Promise<Agent> {
-  const { dir, url, timed = false, qos = 0, root = '.', node = 'bench', unpinned = false } = options;
+  const {
+    dir,
+    url,
+    timed = false,
+    qos = 0,
+    root = process.env.GATECAST_BENCH_ROOT ?? '.',
+    node = 'bench',
+    unpinned = false,
+    intervalS = 1,
+  } = options;
   const port = await freePort();
   const file = join(dir, 'gatecast.json');
   const config = {
@@ -79,8 +90,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
         payload: 'json',
         fields: ['value'],
         ...(timed && { time: 'time' }),
-        interval: '1s',
-        horizon: '24s',
+        interval: `${intervalS}s`,
+        horizon: `${24 * intervalS}s`,
         name: '{n}',
       },
     ],
@@ -103,10 +114,14 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     const page = await metrics();
     return Number(new RegExp(`^gatecast_${name} (.*)$`, 'm').exec(page)?.[1] ?? Number.NaN);
   };
-  await waitFor('the agent', async () => {
-    if (ended(child)) throw new Error(`the agent ended: ${output}`);
-    return (await metric('broker_connected').catch(() => 0)) === 1;
-  });
+  await waitFor(
+    'the agent',
+    async () => {
+      if (ended(child)) throw new Error(`the agent ended: ${output}`);
+      return (await metric('broker_connected').catch(() => 0)) === 1;
+    },
+    120_000,
+  );
   return {
     pid: child.pid ?? 0,
     metric,
