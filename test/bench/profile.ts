@@ -1,6 +1,7 @@
 /**
- * `npx tsx test/bench/profile.ts paced|flood [--qos 1] [--top 40]`: where the processor time of the agent's main thread goes in a
- * case of `path.ts`, by source file and function, in us for each reading. Build first. Garbage collection on helper threads
+ * `npx tsx test/bench/profile.ts paced|flood [--qos 1] [--top 40] [--allocations]`: where the processor time of the agent's main thread goes in a
+ * case of `path.ts`, by source file and function, in us for each reading; with `--allocations` what is allocated, in bytes for
+ * each reading. Build first. Garbage collection on helper threads
  * and the runtime's own threads are in the total of the process, not in the profile.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -51,11 +52,19 @@ function fileOf({ url, lineNumber, columnNumber }: Frame): string {
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { qos: { type: 'string', default: '0' }, top: { type: 'string', default: '40' } },
+  options: {
+    qos: { type: 'string', default: '0' },
+    top: { type: 'string', default: '40' },
+    allocations: { type: 'boolean', default: false },
+  },
 });
 const qos = values.qos === '1' ? 1 : 0;
 const dir = mkdtempSync(join(tmpdir(), 'gatecast-profile-'));
-process.env.GATECAST_BENCH_NODE = `--cpu-prof --cpu-prof-interval=500 --cpu-prof-dir=${dir}`;
+const allocations = join(dir, 'allocations.json');
+process.env.GATECAST_BENCH_ALLOCATIONS = allocations;
+process.env.GATECAST_BENCH_NODE = values.allocations
+  ? `--import=${join(import.meta.dirname, 'allocations.mjs')}`
+  : `--cpu-prof --cpu-prof-interval=500 --cpu-prof-dir=${dir}`;
 const broker = await startMosquitto('allow_anonymous true\nset_tcp_nodelay true\nmax_queued_messages 0');
 const sender = await Sender.connect(broker.port);
 const timed = positionals[0] === 'paced';
@@ -76,28 +85,50 @@ await broker.stop();
 
 const bySelf = new Map<string, number>();
 const byFile = new Map<string, number>();
-const file = readdirSync(dir).find((name) => name.endsWith('.cpuprofile')) ?? '';
-const { nodes, samples, timeDeltas } = JSON.parse(readFileSync(join(dir, file), 'utf8')) as Profile;
-const frames = new Map(nodes.map(({ id, callFrame }) => [id, callFrame]));
-const add = (sums: Map<string, number>, key: string, us: number): void => {
-  sums.set(key, (sums.get(key) ?? 0) + us / readings);
+const add = (sums: Map<string, number>, key: string, amount: number): void => {
+  sums.set(key, (sums.get(key) ?? 0) + amount / readings);
 };
-for (const [at, id] of samples.entries()) {
-  const frame = frames.get(id);
-  if (frame === undefined || frame.functionName === '(idle)') continue;
+const count = (frame: Frame, amount: number): void => {
   const source = fileOf(frame);
-  add(bySelf, `${frame.functionName || '(anonymous)'}  ${source}:${frame.lineNumber}`, timeDeltas[at] ?? 0);
-  add(byFile, source || frame.functionName, timeDeltas[at] ?? 0);
+  add(bySelf, `${frame.functionName || '(anonymous)'}  ${source}:${frame.lineNumber}`, amount);
+  add(byFile, source || frame.functionName, amount);
+};
+
+interface Allocation {
+  readonly callFrame: Frame;
+  readonly selfSize: number;
+  readonly children: readonly Allocation[];
+}
+
+function countAllocations({ callFrame, selfSize, children }: Allocation): void {
+  count(callFrame, selfSize);
+  for (const child of children) countAllocations(child);
+}
+
+function countTimes({ nodes, samples, timeDeltas }: Profile): void {
+  const frames = new Map(nodes.map(({ id, callFrame }) => [id, callFrame]));
+  for (const [at, id] of samples.entries()) {
+    const frame = frames.get(id);
+    if (frame !== undefined && frame.functionName !== '(idle)') count(frame, timeDeltas[at] ?? 0);
+  }
+}
+
+if (values.allocations)
+  countAllocations((JSON.parse(readFileSync(allocations, 'utf8')) as { head: Allocation }).head);
+else {
+  const file = readdirSync(dir).find((name) => name.endsWith('.cpuprofile')) ?? '';
+  countTimes(JSON.parse(readFileSync(join(dir, file), 'utf8')) as Profile);
 }
 rmSync(dir, { recursive: true, force: true });
 const print = (title: string, sums: Map<string, number>): void => {
   console.log(`\n${title}`);
   const sorted = [...sums].sort((a, b) => b[1] - a[1]).slice(0, Number(values.top));
-  for (const [key, us] of sorted) console.log(`${us.toFixed(2).padStart(8)}  ${key}`);
+  for (const [key, amount] of sorted) console.log(`${amount.toFixed(2).padStart(9)}  ${key}`);
 };
-const total = [...byFile.values()].reduce((sum, us) => sum + us, 0);
+const total = [...byFile.values()].reduce((sum, amount) => sum + amount, 0);
+const unit = values.allocations ? 'bytes' : 'us';
 console.log(
-  `${costUs.toFixed(1)} us of processor a reading, all threads; the profile of the main thread has ${total.toFixed(1)} us`,
+  `${costUs.toFixed(1)} us of processor a reading, all threads; the profile of the main thread has ${total.toFixed(1)} ${unit}`,
 );
-print('us a reading, by file', byFile);
-print('us a reading, by function', bySelf);
+print(`${unit} a reading, by file`, byFile);
+print(`${unit} a reading, by function`, bySelf);

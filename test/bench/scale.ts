@@ -155,6 +155,7 @@ async function many(fleet: Fleet, { dir, url, sender }: Place): Promise<Figure[]
   const agent = await startAgent({ dir, url, intervalS: fleet.intervalS });
   let load = new Load(sender, fleet);
   let again: Agent | null = null;
+  let eyes: Awaited<ReturnType<typeof watch>> | null = null;
   try {
     await sleep(1000 * fleet.warmUpS);
     const found = await measure(agent, load, { fleet, url });
@@ -166,7 +167,7 @@ async function many(fleet: Fleet, { dir, url, sender }: Place): Promise<Figure[]
     const stopping = performance.now();
     await agent.stop();
     const stopS = (performance.now() - stopping) / 1000;
-    const eyes = await watch(url, 'gatecast/bench/forecast/#');
+    eyes = await watch(url, 'gatecast/bench/forecast/#');
     const names = new Set<string>();
     await sleep(2000);
     let firstMs = 0;
@@ -182,7 +183,6 @@ async function many(fleet: Fleet, { dir, url, sender }: Place): Promise<Figure[]
     load = new Load(sender, fleet, sent);
     await waitFor('forecasts of all streams', () => names.size === fleet.streams, 120_000);
     const allS = (performance.now() - starting) / 1000;
-    await eyes.close();
     return [
       {
         what: `${what}: published (dropped: ${dropped})`,
@@ -228,6 +228,7 @@ async function many(fleet: Fleet, { dir, url, sender }: Place): Promise<Figure[]
     ];
   } finally {
     await load.stop();
+    await eyes?.close();
     agent.kill();
     again?.kill();
   }

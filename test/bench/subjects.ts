@@ -33,6 +33,9 @@ const SERVICE_ENV: Record<string, string | undefined> = Object.fromEntries(
     .map((assignment) => assignment.split('=') as [string, string]),
 );
 
+/** What `allocations.mjs` reads. */
+const forProfiles = () => ({ GATECAST_BENCH_ALLOCATIONS: process.env.GATECAST_BENCH_ALLOCATIONS });
+
 /** Behind `taskset`, on the subject's core. */
 const onOwnCore = (command: readonly string[]): [string, string[]] => {
   const [program = '', ...args] = CORES ? ['taskset', '-c', `${CORES[0]}`, ...command] : command;
@@ -103,7 +106,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const child = spawn(program, args, {
     cwd: root,
     stdio: ['ignore', 'ignore', 'pipe'],
-    env: { PATH: process.env.PATH, ...SERVICE_ENV },
+    env: { PATH: process.env.PATH, ...SERVICE_ENV, ...forProfiles() },
   });
   let output = '';
   child.stderr.on('data', (data) => {

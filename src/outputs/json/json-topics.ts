@@ -12,11 +12,11 @@ import type { Topics } from '../../mqtt/topics.ts';
 import type { Store } from '../../store/store-contract.ts';
 import type { Alert, GroupInput, HealthInput, ModelName, Output, StatusState } from '../output.ts';
 import { Pace } from '../pace.ts';
+import { ForecastText } from './forecast-text.ts';
 import {
   alertMessage,
   anomalyMessage,
   digitsOf,
-  forecastText,
   groupMessage,
   healthMessage,
   medianAt,
@@ -43,6 +43,9 @@ export class JsonTopics implements Output {
   readonly name = 'JSON topics';
   private readonly topics: Topics;
   private readonly pace = new Pace();
+  private readonly forecastText = new ForecastText();
+  /** By stream: made once, because each part of a topic is checked. */
+  private readonly forecastTopics = new Map<string, { readonly topic: string; readonly bytes: number }>();
   /** Whether the broker retains a plain number, by topic; absent: this run has published nothing on it. */
   private readonly retainedAt = new Map<string, boolean>();
   /** Streams of an earlier run: the broker may retain numbers of them. */
@@ -85,11 +88,11 @@ export class JsonTopics implements Output {
     const { quantiles, every, at } = this.parts.config().publish;
     if (!this.pace.allows(forecast, every)) return;
     const digits = digitsOf(forecast);
-    const topic = this.topics.forecast(forecast.stream);
-    const message = forecastText(
+    const { topic, bytes } = this.forecastTopic(forecast.stream);
+    const message = this.forecastText.of(
       forecast,
       { quantiles, digits, issuedMs: nowMs, model: this.parts.model() },
-      this.parts.maxMessageBytes() - Buffer.byteLength(topic),
+      this.parts.maxMessageBytes() - bytes,
     );
     if (message === null) {
       this.notFinite++;
@@ -130,12 +133,22 @@ export class JsonTopics implements Output {
   forget(stream: string): void {
     const { topics } = this;
     this.pace.forget(stream);
+    this.forecastTopics.delete(stream);
     this.resumed.delete(stream);
     this.clear(topics.forecast(stream));
     this.clear(topics.score(stream));
     // Anomalies are not retained, unless another client had the broker retain one.
     this.clear(topics.anomaly(stream));
     this.clearLeads(stream, this.leads);
+  }
+
+  private forecastTopic(stream: string): { readonly topic: string; readonly bytes: number } {
+    const known = this.forecastTopics.get(stream);
+    if (known !== undefined) return known;
+    const topic = this.topics.forecast(stream);
+    const made = { topic, bytes: Buffer.byteLength(topic) };
+    this.forecastTopics.set(stream, made);
+    return made;
   }
 
   private status(state: StatusState): Outgoing {

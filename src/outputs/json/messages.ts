@@ -1,105 +1,23 @@
 /**
- * What gatecast says, as plain objects ready for JSON: the field names of the MQTT reference. Times on the wire are ISO
- * 8601 UTC. Numbers carry six significant digits, more only where a forecast lies far from zero and close together: it
+ * What gatecast says beside forecasts (`forecast-text.ts`), as plain objects ready for JSON: the field names of the MQTT reference.
+ * Times on the wire are ISO 8601 UTC. Numbers carry six significant digits, more only where a forecast lies far from zero and close together: it
  * knows no more, and every gateway pays for each byte.
  */
 import type { Surprise } from '../../forecast/anomalies.ts';
 import { digitsFor, inDigits } from '../../forecast/digits.ts';
-import type { Crossing, Forecast } from '../../forecast/forecast.ts';
+import type { Forecast } from '../../forecast/forecast.ts';
 import type { LeadScore } from '../../forecast/track.ts';
 import { MEDIAN, Q, QUANTILES } from '../../quantiles.ts';
-import type { Alert, GroupInput, HealthInput, ModelName, StatusInput } from '../output.ts';
+import type { Alert, GroupInput, HealthInput, StatusInput } from '../output.ts';
 
 /** Least significant digits of a number. */
-const DIGITS = 6;
+export const DIGITS = 6;
 
 /** Names of the nine quantiles on the wire, in the order of `QUANTILES`. */
 export const QUANTILE_NAMES = QUANTILES.map((q) => `p${Math.round(q * 100)}`);
 
 /** Significant digits of the values of a forecast; for all that is said of it. */
 export const digitsOf = (forecast: Forecast): number => digitsFor(forecast.quantiles, DIGITS);
-
-/**
- * @param quantiles which of `QUANTILES` to carry
- * @param digits of its values, see `digitsOf`
- * @returns null when a value is not finite: then nothing is published
- */
-export function forecastMessage(
-  forecast: Forecast,
-  options: {
-    readonly quantiles: readonly number[];
-    readonly digits: number;
-    readonly issuedMs: number;
-    readonly model: ModelName;
-  },
-): Record<string, unknown> | null {
-  const { input, coverage } = forecast;
-  if (!allFinite(forecast.quantiles)) return null;
-  const message: Record<string, unknown> = {
-    v: 1,
-    stream: forecast.stream,
-    unit: forecast.unit,
-    issued: iso(options.issuedMs),
-    origin: iso(forecast.originMs),
-    step_s: forecast.stepMs / 1000,
-    seq: forecast.seq,
-    model: { id: options.model.id, version: options.model.version, kind: forecast.kind },
-    input: {
-      quality: input.quality,
-      ...(input.marks === undefined ? {} : { marks: input.marks }),
-      observed: isoOrNull(input.observedMs),
-      age_s: input.ageMs === null ? null : Math.round(input.ageMs / 1000),
-    },
-  };
-  QUANTILES.forEach((level, at) => {
-    if (options.quantiles.includes(level)) message[QUANTILE_NAMES[at]] = column(forecast, at, options.digits);
-  });
-  message.coverage = {
-    target: short(coverage.target),
-    observed: coverage.observed === null ? null : short(coverage.observed),
-    n: coverage.n,
-  };
-  if (forecast.crossings.length > 0) message.crossing = forecast.crossings.map(crossingOf);
-  return message;
-}
-
-/** Least significant digits of a forecast that has to be short. */
-const FEWEST_DIGITS = 3;
-
-/**
- * The message as text of at most `maxBytes` bytes, for a broker that takes no more: with fewer quantiles, then fewer digits,
- * then fewer leads. The shortest one where none is short enough; null as `forecastMessage`.
- */
-export function forecastText(
-  forecast: Forecast,
-  options: Parameters<typeof forecastMessage>[1],
-  maxBytes: number,
-): string | null {
-  const message = forecastMessage(forecast, options);
-  if (message === null) return null;
-  let text = JSON.stringify(message);
-  if (!Number.isFinite(maxBytes) || Buffer.byteLength(text) <= maxBytes) return text;
-  for (const { leads, ...shorter } of shorterOptions(options, forecast.leads)) {
-    text = JSON.stringify(forecastMessage({ ...forecast, leads }, { ...options, ...shorter }));
-    if (Buffer.byteLength(text) <= maxBytes) break;
-  }
-  return text;
-}
-
-function* shorterOptions(
-  { quantiles, digits }: { readonly quantiles: readonly number[]; readonly digits: number },
-  leads: number,
-): Generator<{ quantiles: readonly number[]; digits: number; leads: number }> {
-  const sorted = [...quantiles].sort((a, b) => a - b);
-  const distance = (level: number): number => Math.abs(level - 0.5);
-  const middle = sorted.reduce((best, level) => (distance(level) < distance(best) ? level : best));
-  const three = sorted.filter((level, at) => level === middle || at === 0 || at === sorted.length - 1);
-  if (three.length < sorted.length) yield { quantiles: three, digits, leads };
-  for (let fewer = digits; fewer >= FEWEST_DIGITS; fewer--)
-    yield { quantiles: [middle], digits: fewer, leads };
-  for (let fewer = leads >> 1; fewer >= 1; fewer >>= 1)
-    yield { quantiles: [middle], digits: Math.min(digits, FEWEST_DIGITS), leads: fewer };
-}
 
 /** The median at the lead nearest to `aheadMs`; null beyond the horizon or when it is not finite. */
 export function medianAt(forecast: Forecast, aheadMs: number, digits: number): number | null {
@@ -207,33 +125,11 @@ export function responseMessage(
   return { status: error === null ? 'ok' : 'error', data, error, transaction };
 }
 
-function crossingOf(crossing: Crossing): Record<string, unknown> {
-  return {
-    name: crossing.name,
-    [crossing.side]: crossing.value,
-    at: isoOrNull(crossing.atMs),
-    probability: round(crossing.probability, 3),
-    ...(crossing.learning === undefined ? {} : { learning: crossing.learning }),
-  };
-}
-
-function column({ leads, quantiles }: Forecast, at: number, digits: number): number[] {
-  const values: number[] = [];
-  for (let lead = 0; lead < leads; lead++) values.push(inDigits(quantiles[lead * Q + at], digits));
-  return values;
-}
-
-/** In a loop of its own: `every` makes an object of each number. */
-function allFinite(values: Float64Array): boolean {
-  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false;
-  return true;
-}
-
-function short(value: number): number {
+export function short(value: number): number {
   return inDigits(value, DIGITS);
 }
 
-function round(value: number, digits: number): number {
+export function round(value: number, digits: number): number {
   return Number(value.toFixed(digits)) + 0;
 }
 
@@ -249,6 +145,6 @@ function iso(ms: number): string {
   return new Date(ms).toISOString();
 }
 
-function isoOrNull(ms: number | null): string | null {
+export function isoOrNull(ms: number | null): string | null {
   return ms === null ? null : iso(ms);
 }

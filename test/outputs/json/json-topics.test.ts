@@ -3,8 +3,8 @@ import { validateConfig } from '../../../src/config/index.ts';
 import type { Forecast } from '../../../src/forecast/forecast.ts';
 import type { Outgoing } from '../../../src/mqtt/outbox.ts';
 import { topicsOf } from '../../../src/mqtt/topics.ts';
+import { ForecastText } from '../../../src/outputs/json/forecast-text.ts';
 import { JsonTopics, type JsonTopicsParts } from '../../../src/outputs/json/json-topics.ts';
-import { forecastText } from '../../../src/outputs/json/messages.ts';
 import { Q } from '../../../src/quantiles.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
 
@@ -372,7 +372,7 @@ describe('a broker that takes short messages only', () => {
   });
   const shortest = (maxBytes: number) => {
     const options = { quantiles: nine, digits: 6, issuedMs: T0, model: { id: 'base', version: '3' } };
-    const text = forecastText(long, options, maxBytes) ?? '';
+    const text = new ForecastText().of(long, options, maxBytes) ?? '';
     expect(Buffer.byteLength(text)).toBeLessThanOrEqual(maxBytes);
     const message = JSON.parse(text);
     const names = Object.keys(message).filter((key) => /^p\d+$/.test(key));
