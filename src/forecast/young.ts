@@ -179,12 +179,12 @@ export class Young {
       const usual = between(change, 0, LAGS.length, doublings);
       const width = between(mixture, WIDTHS, WIDTH_KNOTS, doublings);
       const middle = last + mixture[MEDIAN_SHARE] * (median - last);
-      const half = (own: number): number => {
-        const logOwn = Math.log(Math.max(own, NARROWEST * Math.exp(usual)));
-        return Math.exp(usual + mixture[WIDTH_SHARE] * (logOwn - usual) + width);
-      };
-      const low = half(median - quantiles[at]);
-      const high = half(quantiles[at + Q - 1] - median);
+      // No function that captures these numbers: each of them would be an object on the heap.
+      const narrowest = NARROWEST * Math.exp(usual);
+      const logLow = Math.log(Math.max(median - quantiles[at], narrowest));
+      const logHigh = Math.log(Math.max(quantiles[at + Q - 1] - median, narrowest));
+      const low = Math.exp(usual + mixture[WIDTH_SHARE] * (logLow - usual) + width);
+      const high = Math.exp(usual + mixture[WIDTH_SHARE] * (logHigh - usual) + width);
       for (let q = 0; q < Q; q++) {
         const away = Math.abs(q - MEDIAN);
         const share = away === 0 ? 0 : away === MEDIAN ? 1 : mixture[INNER + away - 1];

@@ -16,12 +16,20 @@ export interface Outgoing {
 /** A topic, or the number of a message that no other one replaces. */
 export type OutboxKey = string | number;
 
+interface Entry {
+  readonly message: Outgoing;
+  readonly key: OutboxKey;
+}
+
 export class Outbox {
   private readonly limit: number;
   /** In order of sending. */
   private waiting = new Map<OutboxKey, Outgoing>();
-  private readonly sent = new Map<OutboxKey, Outgoing>();
-  /** Messages in `#waiting` that no other one replaces. */
+  /** The message that waits while no other one does: most messages are taken at once, and a map would make garbage for each. */
+  private only: Entry | null = null;
+  /** Under way, in order of sending; a few tens at most. */
+  private readonly sent: Entry[] = [];
+  /** Messages that wait and that no other one replaces. */
   private numbered = 0;
   private counter = 0;
   private drops = 0;
@@ -32,11 +40,11 @@ export class Outbox {
   }
 
   get size(): number {
-    return this.waiting.size + this.sent.size;
+    return this.waiting.size + (this.only === null ? 0 : 1) + this.sent.length;
   }
 
   get underWay(): number {
-    return this.sent.size;
+    return this.sent.length;
   }
 
   /** Messages lost to the bound; those replaced by a newer one of their topic are not lost. */
@@ -49,8 +57,13 @@ export class Outbox {
     const replaces = message.retain || message.newestOnly === true;
     const key = replaces ? message.topic : this.counter++;
     if (!replaces) this.numbered++;
+    if (connected && this.waiting.size === 0 && this.only === null) {
+      this.only = { message, key };
+      return;
+    }
+    this.spread();
     // During an outage the oldest go first: a replaced message is as new as its newest content.
-    else if (!connected) this.waiting.delete(key);
+    if (replaces && !connected) this.waiting.delete(key);
     this.waiting.set(key, message);
     if (connected) {
       if (this.numbered > this.limit) this.dropFirst((first) => typeof first === 'number');
@@ -58,29 +71,40 @@ export class Outbox {
   }
 
   /** The next message to send; call `done` for it. A topic's newer message waits until the older one is through. */
-  take(): { readonly message: Outgoing; readonly key: OutboxKey } | null {
+  take(): Entry | null {
+    const { only } = this;
+    if (only !== null) {
+      if (this.isUnderWay(only.key)) return null;
+      this.only = null;
+      if (typeof only.key === 'number') this.numbered--;
+      this.sent.push(only);
+      return only;
+    }
     for (const [key, message] of this.waiting) {
-      if (this.sent.has(key)) continue;
+      if (this.isUnderWay(key)) continue;
       this.remove(key);
-      this.sent.set(key, message);
-      return { message, key };
+      const entry = { message, key };
+      this.sent.push(entry);
+      return entry;
     }
     return null;
   }
 
-  allUnderWay(): { readonly message: Outgoing; readonly key: OutboxKey }[] {
-    return [...this.sent].map(([key, message]) => ({ key, message }));
+  allUnderWay(): readonly Entry[] {
+    return [...this.sent];
   }
 
   /** The broker has it, or will never take it. */
   done(key: OutboxKey): void {
-    this.sent.delete(key);
+    const at = this.sent.findIndex((entry) => entry.key === key);
+    if (at >= 0) this.sent.splice(at, 1);
   }
 
   /** The connection is gone: what was under way goes before what waits. */
   rewind(): void {
-    const again = new Map(this.sent);
-    this.sent.clear();
+    this.spread();
+    const again = new Map(this.sent.map(({ key, message }) => [key, message]));
+    this.sent.length = 0;
     for (const [key, message] of this.waiting) {
       again.delete(key);
       again.set(key, message);
@@ -92,9 +116,20 @@ export class Outbox {
 
   /** Forgets all messages. */
   clear(): void {
-    this.sent.clear();
+    this.sent.length = 0;
     this.waiting.clear();
+    this.only = null;
     this.numbered = 0;
+  }
+
+  private isUnderWay(key: OutboxKey): boolean {
+    for (const entry of this.sent) if (entry.key === key) return true;
+    return false;
+  }
+
+  private spread(): void {
+    if (this.only !== null) this.waiting.set(this.only.key, this.only.message);
+    this.only = null;
   }
 
   private dropFirst(drops: (key: OutboxKey) => boolean): void {

@@ -155,14 +155,8 @@ export class Buckets {
   /** @returns false for a time that is there already */
   private place(timeMs: number, value: number): boolean {
     const index = Math.floor(timeMs / (this.intervalMs ?? 1));
-    const readings = this.open.get(index);
-    if (readings === undefined) {
-      this.open.open(index, timeMs, value);
-    } else {
-      if (timeMs <= this.newestMs && readings.times.includes(timeMs)) return false;
-      readings.times.push(timeMs);
-      readings.values.push(value);
-    }
+    if (timeMs <= this.newestMs && this.open.includes(index, timeMs)) return false;
+    this.open.add(index, timeMs, value);
     if (!(this.next <= index)) this.next = index;
     return true;
   }

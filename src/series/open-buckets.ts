@@ -9,38 +9,67 @@ interface OpenBucket extends Readings {
   readonly index: number;
 }
 
-const NONE: readonly OpenBucket[] = [];
+const NONE: OpenBucket[] = [];
 /** Places that taken buckets may hold at the front. */
 const SLACK = 32;
 
 export class OpenBuckets {
   /** By index, ascending; those before `head` are taken. */
-  private buckets = NONE as OpenBucket[];
+  private buckets = NONE;
   private head = 0;
+  /**
+   * The only open bucket while it has one reading, as numbers: an object would live until the bucket closes, and most streams have
+   * one reading in each. NaN: there is none, or `buckets` has all of them.
+   */
+  private onlyIndex = Number.NaN;
+  private onlyMs = Number.NaN;
+  private onlyValue = Number.NaN;
+
+  private get hasOnly(): boolean {
+    return !Number.isNaN(this.onlyIndex);
+  }
 
   get size(): number {
-    return this.buckets.length - this.head;
+    return this.hasOnly ? 1 : this.buckets.length - this.head;
   }
 
   /** Index of the oldest; Infinity where there is none. */
   get first(): number {
+    if (this.hasOnly) return this.onlyIndex;
     return this.size === 0 ? Number.POSITIVE_INFINITY : this.buckets[this.head].index;
   }
 
-  get(index: number): Readings | undefined {
-    const found = this.buckets[this.place(index)];
-    return found?.index === index ? found : undefined;
+  /** @returns whether a bucket that is open has a reading of this time */
+  includes(index: number, timeMs: number): boolean {
+    if (this.hasOnly) return this.onlyIndex === index && this.onlyMs === timeMs;
+    return this.find(index)?.times.includes(timeMs) === true;
   }
 
-  /** Opens a bucket that is not open yet. */
-  open(index: number, timeMs: number, value: number): void {
-    const bucket = { index, times: [timeMs], values: [value] };
-    if (this.buckets.length === 0) this.buckets = [bucket];
-    else this.buckets.splice(this.place(index), 0, bucket);
+  /** Opens a bucket that is not open yet, or adds to one that is. */
+  add(index: number, timeMs: number, value: number): void {
+    if (this.size === 0) {
+      this.onlyIndex = index;
+      this.onlyMs = timeMs;
+      this.onlyValue = value;
+      return;
+    }
+    this.spread();
+    const found = this.find(index);
+    if (found === undefined) {
+      this.buckets.splice(this.place(index), 0, { index, times: [timeMs], values: [value] });
+      return;
+    }
+    found.times.push(timeMs);
+    found.values.push(value);
   }
 
   /** Takes one out. */
   take(index: number): Readings | undefined {
+    if (this.hasOnly) {
+      if (this.onlyIndex !== index) return undefined;
+      this.onlyIndex = Number.NaN;
+      return { times: [this.onlyMs], values: [this.onlyValue] };
+    }
     const at = this.place(index);
     const found = this.buckets[at];
     if (found?.index !== index) return undefined;
@@ -48,6 +77,14 @@ export class OpenBuckets {
     else if (at === this.head) this.drop();
     else this.buckets.splice(at, 1);
     return found;
+  }
+
+  /** From numbers to a list. */
+  private spread(): void {
+    if (!this.hasOnly) return;
+    this.buckets = [{ index: this.onlyIndex, times: [this.onlyMs], values: [this.onlyValue] }];
+    this.head = 0;
+    this.onlyIndex = Number.NaN;
   }
 
   /** The oldest; after an outage there may be many to be taken one by one. */
@@ -60,12 +97,19 @@ export class OpenBuckets {
 
   /** Oldest first. */
   all(): readonly Readings[] {
+    this.spread();
     return this.buckets.slice(this.head);
   }
 
   clear(): void {
-    this.buckets = NONE as OpenBucket[];
+    this.buckets = NONE;
     this.head = 0;
+    this.onlyIndex = Number.NaN;
+  }
+
+  private find(index: number): OpenBucket | undefined {
+    const found = this.buckets[this.place(index)];
+    return found?.index === index ? found : undefined;
   }
 
   /** Where a bucket of this index stands, or would. */

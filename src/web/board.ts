@@ -62,6 +62,10 @@ const UNSEEN_FORECASTS = 720;
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
+type WritableChart = Writable<Omit<ChartForecast, 'coverage'>> & {
+  readonly coverage: Writable<Forecast['coverage']>;
+};
+
 type Entry = Writable<BoardStream> & {
   hasPast: boolean;
   /** Forecasts since a page last showed it. */
@@ -118,8 +122,7 @@ export class Board {
       ...(marks === undefined ? {} : { marks }),
     });
     // Reuses the object: objects that live for one step get promoted and cost a major GC.
-    const chart =
-      entry.forecast?.leads === leads ? (entry.forecast as Writable<ChartForecast>) : emptyChart(leads);
+    const chart = entry.forecast?.leads === leads ? (entry.forecast as WritableChart) : emptyChart(leads);
     const { fan } = chart;
     const base = quantiles[COLUMNS[2]];
     for (let c = 0; c < COLUMNS.length; c++)
@@ -132,7 +135,9 @@ export class Board {
     chart.quality = forecast.input.quality;
     chart.marks = marks ?? NO_MARKS;
     chart.observedMs = forecast.input.observedMs;
-    chart.coverage = forecast.coverage;
+    chart.coverage.target = forecast.coverage.target;
+    chart.coverage.observed = forecast.coverage.observed;
+    chart.coverage.n = forecast.coverage.n;
     chart.crossings = forecast.crossings;
     chart.base = base;
     entry.forecast = chart;
@@ -199,7 +204,7 @@ export class Board {
   }
 }
 
-const emptyChart = (leads: number): Writable<ChartForecast> => ({
+const emptyChart = (leads: number): WritableChart => ({
   originMs: 0,
   stepMs: 0,
   issuedMs: 0,
