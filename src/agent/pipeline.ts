@@ -195,7 +195,7 @@ export class Pipeline implements Part {
 
   private sleepMs(): number {
     const { clock, engine, hold, batchMs } = this.parts;
-    if (this.actions.length > 0) return 0;
+    if (this.actions.length > 0 || engine.behind) return 0;
     if (!this.inbox.isEmpty) return batchMs;
     const closeMs = hold.closeUntil();
     if (closeMs === null && ClockHold.sane(clock.now())) return HELD_SLEEP_MS;

@@ -109,6 +109,8 @@ export interface ForecastEngine {
   tick(nowMs: number | null, emitEvery?: boolean, pace?: TickPace): Promise<Forecast[]>;
   /** What the last tick found wrong, in order of time for each stream. */
   marked(): readonly MarkedBucket[];
+  /** The last tick ended with buckets that are over: another one has something to do at once. */
+  readonly behind: boolean;
   /** Earliest wall-clock time at which a tick has something to do, ms; null when nothing waits on the clock. */
   nextDueMs(nowMs: number): number | null;
   /** Null for a stream that is unknown, learns its interval, or has closed buckets that a tick did not step. */

@@ -81,7 +81,8 @@ export class Engine implements ForecastEngine {
   private found: MarkedBucket[] = [];
   /** Newest forecasts of the streams that the last tick left behind: not to be told, but for their surprises. */
   private readonly held = new Map<string, Forecast>();
-  private behind = false;
+  /** See `ForecastEngine`. */
+  behind = false;
   /** Wall clock of the last tick, ms. */
   private tickedMs: number | null = null;
   private readonly scratches = new Scratches();
