@@ -1,6 +1,6 @@
 /**
- * The open buckets of a stream, oldest first. Most streams have one open bucket at a time, for which a map would
- * take more memory than its readings; most readings belong to the newest bucket.
+ * The open buckets of a stream, oldest first. Most streams have one or two open buckets at a time, with one reading each: these are
+ * kept as numbers, because an object would live until the bucket closes. More readings are kept as lists.
  */
 import type { Readings } from './aggregate.ts';
 
@@ -12,48 +12,49 @@ interface OpenBucket extends Readings {
 const NONE: OpenBucket[] = [];
 /** Places that taken buckets may hold at the front. */
 const SLACK = 32;
+/** Readings kept as numbers, and the numbers of each: index of the bucket, time, value. */
+const ROWS = 4;
+const ROW = 3;
 
 export class OpenBuckets {
-  /** By index, ascending; those before `head` are taken. */
+  /** By index, ascending; those before `head` are taken. Empty while `rows` has the readings. */
   private buckets = NONE;
   private head = 0;
-  /**
-   * The only open bucket while it has one reading, as numbers: an object would live until the bucket closes, and most streams have
-   * one reading in each. NaN: there is none, or `buckets` has all of them.
-   */
-  private onlyIndex = Number.NaN;
-  private onlyMs = Number.NaN;
-  private onlyValue = Number.NaN;
-
-  private get hasOnly(): boolean {
-    return !Number.isNaN(this.onlyIndex);
-  }
+  /** [ROWS, ROW] readings by index, those of one bucket in order of arrival. */
+  private readonly rows = new Float64Array(ROWS * ROW);
+  private rowCount = 0;
 
   get size(): number {
-    return this.hasOnly ? 1 : this.buckets.length - this.head;
+    let size = this.buckets.length - this.head;
+    for (let row = 0; row < this.rowCount; row++)
+      if (row === 0 || this.indexOf(row) !== this.indexOf(row - 1)) size++;
+    return size;
   }
 
   /** Index of the oldest; Infinity where there is none. */
   get first(): number {
-    if (this.hasOnly) return this.onlyIndex;
-    return this.size === 0 ? Number.POSITIVE_INFINITY : this.buckets[this.head].index;
+    if (this.rowCount > 0) return this.indexOf(0);
+    return this.isList ? this.buckets[this.head].index : Number.POSITIVE_INFINITY;
   }
 
   /** @returns whether a bucket that is open has a reading of this time */
   includes(index: number, timeMs: number): boolean {
-    if (this.hasOnly) return this.onlyIndex === index && this.onlyMs === timeMs;
+    for (let row = 0; row < this.rowCount; row++)
+      if (this.indexOf(row) === index && this.rows[row * ROW + 1] === timeMs) return true;
     return this.find(index)?.times.includes(timeMs) === true;
   }
 
   /** Opens a bucket that is not open yet, or adds to one that is. */
   add(index: number, timeMs: number, value: number): void {
-    if (this.size === 0) {
-      this.onlyIndex = index;
-      this.onlyMs = timeMs;
-      this.onlyValue = value;
+    if (!this.isList && this.rowCount < ROWS) {
+      this.addRow(index, timeMs, value);
       return;
     }
-    this.spread();
+    if (this.rowCount > 0) {
+      this.buckets = this.bucketsOfRows();
+      this.head = 0;
+      this.rowCount = 0;
+    }
     const found = this.find(index);
     if (found === undefined) {
       this.buckets.splice(this.place(index), 0, { index, times: [timeMs], values: [value] });
@@ -65,26 +66,61 @@ export class OpenBuckets {
 
   /** Takes one out. */
   take(index: number): Readings | undefined {
-    if (this.hasOnly) {
-      if (this.onlyIndex !== index) return undefined;
-      this.onlyIndex = Number.NaN;
-      return { times: [this.onlyMs], values: [this.onlyValue] };
-    }
+    if (!this.isList) return this.takeRows(index);
     const at = this.place(index);
     const found = this.buckets[at];
     if (found?.index !== index) return undefined;
-    if (this.size === 1) this.clear();
+    if (this.buckets.length - this.head === 1) this.clear();
     else if (at === this.head) this.drop();
     else this.buckets.splice(at, 1);
     return found;
   }
 
-  /** From numbers to a list. */
-  private spread(): void {
-    if (!this.hasOnly) return;
-    this.buckets = [{ index: this.onlyIndex, times: [this.onlyMs], values: [this.onlyValue] }];
-    this.head = 0;
-    this.onlyIndex = Number.NaN;
+  private get isList(): boolean {
+    return this.buckets.length > this.head;
+  }
+
+  private indexOf(row: number): number {
+    return this.rows[row * ROW];
+  }
+
+  private addRow(index: number, timeMs: number, value: number): void {
+    const { rows } = this;
+    let row = this.rowCount;
+    while (row > 0 && this.indexOf(row - 1) > index) row--;
+    rows.copyWithin((row + 1) * ROW, row * ROW, this.rowCount * ROW);
+    rows[row * ROW] = index;
+    rows[row * ROW + 1] = timeMs;
+    rows[row * ROW + 2] = value;
+    this.rowCount++;
+  }
+
+  private takeRows(index: number): Readings | undefined {
+    const { rows } = this;
+    let from = 0;
+    while (from < this.rowCount && this.indexOf(from) !== index) from++;
+    if (from === this.rowCount) return undefined;
+    const times: number[] = [];
+    const values: number[] = [];
+    let to = from;
+    for (; to < this.rowCount && this.indexOf(to) === index; to++) {
+      times.push(rows[to * ROW + 1]);
+      values.push(rows[to * ROW + 2]);
+    }
+    rows.copyWithin(from * ROW, to * ROW, this.rowCount * ROW);
+    this.rowCount -= to - from;
+    return { times, values };
+  }
+
+  private bucketsOfRows(): OpenBucket[] {
+    const found: OpenBucket[] = [];
+    for (let row = 0; row < this.rowCount; row++) {
+      const index = this.indexOf(row);
+      if (found.at(-1)?.index !== index) found.push({ index, times: [], values: [] });
+      found.at(-1)?.times.push(this.rows[row * ROW + 1]);
+      found.at(-1)?.values.push(this.rows[row * ROW + 2]);
+    }
+    return found;
   }
 
   /** The oldest; after an outage there may be many to be taken one by one. */
@@ -97,14 +133,13 @@ export class OpenBuckets {
 
   /** Oldest first. */
   all(): readonly Readings[] {
-    this.spread();
-    return this.buckets.slice(this.head);
+    return this.isList ? this.buckets.slice(this.head) : this.bucketsOfRows();
   }
 
   clear(): void {
     this.buckets = NONE;
     this.head = 0;
-    this.onlyIndex = Number.NaN;
+    this.rowCount = 0;
   }
 
   private find(index: number): OpenBucket | undefined {
