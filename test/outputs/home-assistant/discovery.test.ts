@@ -11,7 +11,7 @@ import {
 import type { AnnouncedSpec } from '../../../src/outputs/home-assistant/entities.ts';
 import { leadsOf, quantityOfStream } from '../../../src/outputs/home-assistant/entities.ts';
 import { summaryMessage } from '../../../src/outputs/home-assistant/summary.ts';
-import { forecastMessage } from '../../../src/outputs/json/messages.ts';
+import { ForecastText } from '../../../src/outputs/json/forecast-text.ts';
 import { Q } from '../../../src/quantiles.ts';
 import { hasJinja, render } from '../../support/jinja.ts';
 import { problemsOf } from './rules.ts';
@@ -123,12 +123,13 @@ function messagesOf(one: AnnouncedSpec, forecast: Forecast, settings: DiscoveryS
     ],
     [
       topics.forecast(one.name),
-      forecastMessage(forecast, {
-        quantiles: settings.quantiles,
-        digits: 6,
-        issuedMs: T0,
-        model: { id: 'base', version: '1' },
-      }),
+      JSON.parse(
+        new ForecastText().of(
+          forecast,
+          { quantiles: settings.quantiles, digits: 6, issuedMs: T0, model: { id: 'base', version: '1' } },
+          Number.POSITIVE_INFINITY,
+        ) ?? 'null',
+      ),
     ],
   ]);
 }
