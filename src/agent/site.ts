@@ -9,8 +9,9 @@ import { errorText, GatecastError } from '../errors.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { Model } from '../forecast/model.ts';
 import { topicsOf } from '../mqtt/topics.ts';
+import { ForecastText } from '../outputs/json/forecast-text.ts';
 import { JsonTopics } from '../outputs/json/json-topics.ts';
-import { digitsOf, forecastText } from '../outputs/json/messages.ts';
+import { digitsOf } from '../outputs/json/messages.ts';
 import type { ModelName } from '../outputs/output.ts';
 import { SiteBridge } from '../site/bridge.ts';
 import { memberKey } from '../site/names.ts';
@@ -302,6 +303,7 @@ export class SitePart implements Part {
   private makeWorker(site: Site): SiteWorker {
     const { clock, log, version, session, config } = this.context;
     const { modelName } = this.parts;
+    const texts = new ForecastText();
     return new SiteWorker({
       site,
       member: this.member,
@@ -313,7 +315,7 @@ export class SitePart implements Part {
       log,
       checkpointMs: () => config().site?.checkpoint ?? 60_000,
       text: (forecast, issuedMs) =>
-        forecastText(
+        texts.of(
           forecast,
           { quantiles: config().publish.quantiles, digits: digitsOf(forecast), issuedMs, model: modelName() },
           Number.POSITIVE_INFINITY,

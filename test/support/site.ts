@@ -2,7 +2,8 @@
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Forecast } from '../../src/forecast/forecast.ts';
 import type { Model } from '../../src/forecast/model.ts';
-import { digitsOf, forecastText } from '../../src/outputs/json/messages.ts';
+import { ForecastText } from '../../src/outputs/json/forecast-text.ts';
+import { digitsOf } from '../../src/outputs/json/messages.ts';
 import type { Sample } from '../../src/series/sample.ts';
 import type { StreamSpec } from '../../src/series/spec.ts';
 import { decodeBatch, encodeBatch } from '../../src/site/batch.ts';
@@ -45,7 +46,7 @@ export const MODEL_NAME = { id: 'fake', version: '1' };
 export const textOf =
   (model = MODEL_NAME) =>
   (forecast: Forecast, issuedMs: number): string | null =>
-    forecastText(
+    new ForecastText().of(
       forecast,
       { quantiles: [0.1, 0.5, 0.9], digits: digitsOf(forecast), issuedMs, model },
       Number.POSITIVE_INFINITY,
