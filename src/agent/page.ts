@@ -1,5 +1,6 @@
 /** The agent's web page, if the config enables it: the data it shows, who may log in, and which actions are allowed. */
 import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import { configHash } from '../config/index.ts';
 import { errorText, GatecastError, withoutSecrets } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
@@ -11,10 +12,12 @@ import { readBounded } from '../system/files.ts';
 import type { RunReport } from '../training/run-report.ts';
 import { Access } from '../web/access.ts';
 import { parseListen } from '../web/listen.ts';
+import { loadPast, savePast } from '../web/past-file.ts';
 import { PageServer } from '../web/server.ts';
 import type { ConfigView, History, HistorySpan, ModelView, PageViews, RunView } from '../web/views.ts';
 import { ALERTS, type Alerts } from './alerts.ts';
 import type { ClockHold } from './clock-hold.ts';
+import { every } from './every.ts';
 import type { Health } from './health.ts';
 import { readHistory } from './history.ts';
 import type { AgentModels } from './model.ts';
@@ -42,11 +45,15 @@ export interface PageSources {
   readonly fallbackPorts: number | undefined;
 }
 
+/** A crash loses the past forecasts since the last save; each writes at most 15 kB for a stream of 288 leads. */
+const SAVE_PAST_MS = 6 * 3_600_000;
+
 export class Page implements Part {
   readonly name = 'page';
   /** Where it is; null without one. */
   url: string | null = null;
   private server: PageServer | null = null;
+  private savePast: { readonly now: () => void; readonly end: () => void } | null = null;
 
   constructor(private readonly sources: PageSources) {}
 
@@ -57,6 +64,10 @@ export class Page implements Part {
     const address = parseListen(listen);
     if (address === null) return;
     const { streams, health, hold, alerts, requests, fallbackPorts = 0 } = this.sources;
+    const file = join(config().data_dir, 'past-forecasts.gz');
+    loadPast(file, streams.board, log);
+    const save = (): void => savePast(file, streams.board, log);
+    this.savePast = { now: save, end: every(clock, SAVE_PAST_MS, save, log) };
     if (token_file !== undefined) readToken(token_file);
     this.server = new PageServer({
       ...address,
@@ -88,6 +99,8 @@ export class Page implements Part {
   }
 
   async stop(): Promise<void> {
+    this.savePast?.end();
+    this.savePast?.now();
     await this.server?.stop();
   }
 }

@@ -167,6 +167,17 @@ export class Board {
     return this.entries.size;
   }
 
+  /** Past forecasts to carry over a restart, by stream. */
+  pasts(): (readonly [stream: string, past: PastForecasts])[] {
+    return [...this.entries.values()].flatMap(({ name, past }) => (past === null ? [] : [[name, past]]));
+  }
+
+  /** Of a former run. */
+  restorePast(stream: string, past: PastForecasts): void {
+    const entry = this.entries.get(stream);
+    if (entry !== undefined && entry.past === null) entry.past = past;
+  }
+
   /** The stream for a row of the list, without its stored past. */
   peek(name: string): BoardStream | undefined {
     return this.entries.get(name);

@@ -1,6 +1,6 @@
 /**
  * Past forecasts of one stream at a few leads: the forecasts for the newest buckets, and the share of readings below each
- * quantile. In memory only; empty after a restart. Pure.
+ * quantile. Kept in memory; `past-file.ts` carries it over a restart. Pure.
  */
 
 /** Quantiles kept: those shown in a chart. */
@@ -11,6 +11,10 @@ const MEDIAN = 2;
 const KEPT = 120;
 /** The shares below the quantiles cover about this many forecasts, as the scores do. */
 const MEMORY = 1000;
+/** Numbers of a saved row: time, median, quantiles. */
+const COLUMNS = 2 + N;
+/** More are not of this program. */
+const MAX_LEADS = 10_000;
 
 /** One step, a quarter, half and all of the horizon. */
 export const leadsKept = (leads: number): number[] =>
@@ -56,6 +60,21 @@ export class PastForecasts {
     return this.rings.find((ring) => ring.lead === lead)?.until(untilMs) ?? [];
   }
 
+  /** [leads, stepMs], then the numbers of each ring. */
+  numbers(): Float64Array {
+    return Float64Array.from([this.leads, this.stepMs, ...this.rings.flatMap((ring) => ring.numbers())]);
+  }
+
+  /** Null: these are not the numbers of `numbers()`. */
+  static fromNumbers(numbers: Float64Array): PastForecasts | null {
+    const [leads = 0, stepMs = 0] = numbers;
+    if (!Number.isInteger(leads) || leads < 1 || leads > MAX_LEADS || !(stepMs > 0)) return null;
+    const past = new PastForecasts(leads, stepMs);
+    let at = 2;
+    for (const ring of past.rings) at = ring.take(numbers, at);
+    return at === numbers.length ? past : null;
+  }
+
   calibration(): Calibration[] {
     return this.rings.flatMap((ring) => (ring.n > 0 ? [ring.calibration()] : []));
   }
@@ -77,6 +96,36 @@ class LeadRing {
     this.rows = lead + KEPT;
     this.exact = new Float64Array(2 * this.rows).fill(Number.NaN);
     this.quantiles = new Float32Array(N * this.rows);
+  }
+
+  /** Filled rows only: [count of rows, n, below [5], rows [count, 2 + 5]]. */
+  numbers(): number[] {
+    const rows: number[] = [];
+    for (let row = 0; row < this.rows; row++)
+      if (!Number.isNaN(this.exact[2 * row]))
+        rows.push(
+          this.exact[2 * row],
+          this.exact[2 * row + 1],
+          ...this.quantiles.subarray(N * row, N * row + N),
+        );
+    return [rows.length / COLUMNS, this.n, ...this.below, ...rows];
+  }
+
+  /** @returns index behind the numbers of this ring; -1: they are not of one */
+  take(numbers: Float64Array, from: number): number {
+    if (from < 0) return -1;
+    const count = numbers[from];
+    const rows = from + 2 + N;
+    const end = rows + COLUMNS * count;
+    if (!(count >= 0 && count <= this.rows) || end > numbers.length) return -1;
+    this.n = numbers[from + 1];
+    this.below.set(numbers.subarray(from + 2, rows));
+    for (let at = rows; at < end; at += COLUMNS) {
+      const row = this.row(numbers[at]);
+      this.exact.set(numbers.subarray(at, at + 2), 2 * row);
+      this.quantiles.set(numbers.subarray(at + 2, at + COLUMNS), N * row);
+    }
+    return end;
   }
 
   private row(timeMs: number): number {
