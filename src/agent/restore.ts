@@ -12,7 +12,7 @@ import type { KnownStream } from './known-streams.ts';
 import { markStored } from './marking.ts';
 
 /** The store, and one walk over all streams in order of time. */
-export interface ReplayStore extends Store {
+export interface ReplayStore extends Pick<Store, 'loadSnapshot' | 'samples' | 'mark'> {
   since(fromMs: number): Iterable<StoredSample & { readonly stream: string }>;
 }
 
@@ -97,7 +97,7 @@ function addStream(engine: ForecastEngine, store: ReplayStore, { spec, firstMs }
   }
 }
 
-function rebuildFrom(store: Store, spec: StreamSpec, newestMs: number): number {
+function rebuildFrom(store: Pick<Store, 'samples'>, spec: StreamSpec, newestMs: number): number {
   if (spec.intervalMs !== null) return newestMs - REBUILD_BUCKETS * spec.intervalMs;
   for (const span of REBUILD_SPANS_MS) {
     let count = 0;

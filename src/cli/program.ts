@@ -5,6 +5,7 @@ import { registerCheck } from './check/check.ts';
 import { registerConfig } from './config/config.ts';
 import { registerDemo } from './demo.ts';
 import { registerDoctor } from './doctor/doctor.ts';
+import { registerExplain } from './explain/explain.ts';
 import { registerInit } from './init/init.ts';
 import { registerInspect } from './inspect/inspect.ts';
 import { registerModel } from './model/model.ts';
@@ -26,6 +27,7 @@ const REGISTER = [
   registerCheck,
   registerDoctor,
   registerInspect,
+  registerExplain,
   registerReplay,
   registerBacktest,
   registerTrain,

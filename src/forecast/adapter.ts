@@ -124,9 +124,8 @@ export class Adapter {
       let share = own.correction.share(k);
       let move = own.move(k);
       if (wide !== null) {
-        const other = wide.correction.share(k);
-        const weight = 1 / (1 + (other / share) ** SHARPNESS);
-        share += weight * (other - share);
+        const weight = this.wideWeight(k, wide, share);
+        share += weight * (wide.correction.share(k) - share);
         move += weight * (wide.move(k, this.covariates) - move);
       }
       const width = Math.max(NARROWEST, Math.min(WIDEST, share));
@@ -135,6 +134,18 @@ export class Adapter {
         out[k * Q + q] = median + scale[k] * move + width * (network[k * Q + q] - median);
       }
     }
+  }
+
+  /** By how much the covariates move the corrected median at lead k + 1, in scales; null without covariates. */
+  covariateMove(k: number): number | null {
+    const { own, wide } = this;
+    if (wide === null) return null;
+    return this.wideWeight(k, wide, own.correction.share(k)) * (wide.move(k, this.covariates) - own.move(k));
+  }
+
+  /** Weight of the correction with covariates against the one without, 0 to 1. */
+  private wideWeight(k: number, wide: Spread, share: number): number {
+    return 1 / (1 + (wide.correction.share(k) / share) ** SHARPNESS);
   }
 
   /** Another network answers from here on: what was learnt of the errors of the one before would be wrong for it. */

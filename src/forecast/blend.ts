@@ -10,6 +10,7 @@ import type { Features } from '../series/features.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { Adapter } from './adapter.ts';
 import { ADAPTER, GRU, networkQuantiles, ofNetwork, RECURRENCE, simpleQuantiles } from './candidates.ts';
+import type { LeadView } from './explanation.ts';
 import type { Scratch } from './scratch.ts';
 import { Track } from './track.ts';
 import { Young } from './young.ts';
@@ -108,6 +109,15 @@ export class Blend {
     // A stream that had no network until now has no correction yet.
     if (this.adapter !== null) this.adapter.reset();
     else this.adapter = this.makeAdapter();
+  }
+
+  /** What the newest forecast is made of, in the unit of the features; before another stream makes one. */
+  explain(): LeadView[] {
+    return this.track.explain().map((view) => {
+      const k = view.lead - 1;
+      const moved = this.adapter?.covariateMove(k) ?? null;
+      return { ...view, covariates: moved === null ? null : moved * this.features.scale[k] };
+    });
   }
 
   persist(io: StateIo): void {

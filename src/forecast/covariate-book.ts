@@ -10,7 +10,41 @@ import type { CovariateName, StreamSpec } from '../series/spec.ts';
 import type { StateIo } from '../series/state-io.ts';
 import type { Forecast } from './forecast.ts';
 
+interface Supposition {
+  readonly value: number;
+  readonly fromMs: number;
+}
+
+/** A source with supposed values from a time on. */
+class Supposed implements CovariateSource {
+  readonly name: string;
+  readonly known: boolean;
+
+  constructor(
+    private readonly source: CovariateSource,
+    private readonly supposed: ReadonlyMap<string, Supposition>,
+  ) {
+    this.name = source.name;
+    this.known = source.known;
+  }
+
+  past(startMs: number, endMs: number, holdMs: number): number {
+    return this.at(endMs) ?? this.source.past(startMs, endMs, holdMs);
+  }
+
+  ahead(startMs: number, endMs: number, nowMs: number): number {
+    return this.at(nowMs) ?? this.source.ahead(startMs, endMs, nowMs);
+  }
+
+  private at(nowMs: number): number | undefined {
+    const one = this.supposed.get(this.name);
+    return one !== undefined && nowMs > one.fromMs ? one.value : undefined;
+  }
+}
+
 export class CovariateBook {
+  /** By name of the covariate. */
+  private readonly supposed = new Map<string, Supposition>();
   private readonly streams = new Map<string, StreamSource>();
   /** Streams that a spec of this run names: of others there may be a saved past. */
   private readonly named = new Set<string>();
@@ -19,7 +53,7 @@ export class CovariateBook {
   /** Those that `spec` names, on the stream's grid; null where it names none. */
   of({ covariates = [], maxGapMs }: StreamSpec, stepMs: number, leads: number): Covariates | null {
     if (covariates.length === 0) return null;
-    const sources = covariates.map((one) => this.source(one));
+    const sources = covariates.map((one) => new Supposed(this.source(one), this.supposed));
     return new Covariates(sources, stepMs, leads, maxGapMs);
   }
 
@@ -43,6 +77,10 @@ export class CovariateBook {
     const made = new TableSource(name);
     this.tables.set(name, made);
     return made;
+  }
+
+  suppose(name: string, value: number, fromMs: number): void {
+    this.supposed.set(name, { value, fromMs });
   }
 
   /** What is known ahead from now on, instead of all that was. */

@@ -20,6 +20,7 @@ import type {
   StreamView,
   TickPace,
 } from './engine-contract.ts';
+import type { ForecastExplanation } from './explanation.ts';
 import { type Forecast, withSurprises } from './forecast.ts';
 import type { Model } from './model.ts';
 import { Scratches } from './scratch.ts';
@@ -155,6 +156,21 @@ export class Engine implements ForecastEngine {
       bucketsSeen: stream.features?.steps ?? 0,
       lastObservedMs: stream.lastObservedMs,
     }));
+  }
+
+  /** Wall-clock time at which the next bucket of a stream closes by the clock, ms; null: none does. */
+  dueMs(stream: string): number | null {
+    return this.byName.get(stream)?.dueMs ?? null;
+  }
+
+  /** What the newest forecast of a stream is made of. Call in `EngineWatch.forecast`, while it is the newest of all. */
+  explain(stream: string): ForecastExplanation | null {
+    return this.byName.get(stream)?.step?.explain() ?? null;
+  }
+
+  /** From a time on a covariate has this value, whatever is known of it, for all streams that name it. NaN: it is unknown. */
+  suppose(covariate: string, value: number, fromMs: number): void {
+    this.scratches.covariates.suppose(covariate, value, fromMs);
   }
 
   /** Accuracy of what was published for a stream, by lead; empty before the first matched forecast. */

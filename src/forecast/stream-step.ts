@@ -16,6 +16,7 @@ import { JUMP, MASKED, OUT_OF_RANGE, Quality, TOO_FAST } from '../series/quality
 import type { StreamSpec } from '../series/spec.ts';
 import { Blend } from './blend.ts';
 import { naiveQuantiles } from './candidates.ts';
+import type { ForecastExplanation, IntervalView } from './explanation.ts';
 import { limited } from './limits.ts';
 import type { Scratch } from './scratch.ts';
 
@@ -188,6 +189,28 @@ export class StreamStep {
     for (let i = 0; i < out.length; i++) out[i] = limited(this.toUnit(out[i]), this.settings, this.features);
     this.features.line.settle(out, Q, MEDIAN);
     return network;
+  }
+
+  /** What the newest forecast is made of, in the stream's unit; before another stream of the engine makes one. */
+  explain(): ForecastExplanation {
+    const { features } = this;
+    const unit = <T extends IntervalView>(one: T): T => ({
+      ...one,
+      p10: this.toUnit(one.p10),
+      p50: this.toUnit(one.p50),
+      p90: this.toUnit(one.p90),
+    });
+    const { range } = features.experts.bounds;
+    return {
+      leads: (this.blend?.explain() ?? []).map((view) => ({
+        ...view,
+        published: unit(view.published),
+        parts: view.parts.map(unit),
+        covariates: view.covariates === null ? null : features.line.sizeInUnit(1) * view.covariates,
+      })),
+      range: range && { low: this.toUnit(range.low), high: this.toUnit(range.high) },
+      buckets: features.steps,
+    };
   }
 
   /** Quantiles of a simple forecast by its own running error, in the stream's unit. @param out [leads, 9] */

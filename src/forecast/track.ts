@@ -11,6 +11,7 @@ import { MEDIAN, pinball3, Q } from '../quantiles.ts';
 import { ArrayBlock } from '../series/array-block.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { C, GRU, NAIVE, SEASONAL } from './candidates.ts';
+import type { IntervalView, LeadView, PartName } from './explanation.ts';
 import { IntervalRing } from './interval-ring.ts';
 import { OwnShare } from './own-share.ts';
 import { BLEND, OWN, PUBLISHED, ROW, TrackScratch } from './track-scratch.ts';
@@ -332,6 +333,35 @@ export class Track {
     return mean;
   }
 
+  /** What the forecast just combined is made of, at the knots, in its unit; before the next one is combined. */
+  explain(): Omit<LeadView, 'covariates'>[] {
+    const { rows } = this.scratch;
+    return this.knots.map((lead, j) => {
+      const base = j * ROW;
+      const own = this.pooled ? this.ownShare.at(j) : 0;
+      const places: readonly (readonly [PartName, number])[] = [
+        ...CANDIDATE_PARTS.map((part, c) => [part, base + 3 * c] as const),
+        ['own network', base + OWN],
+      ];
+      const parts = places.flatMap(([part, at], c) => {
+        const share = c < C ? (1 - own) * this.weights[(lead - 1) * C + c] : own;
+        return Number.isNaN(rows[at]) ? [] : [{ part, share, ...intervalAt(rows, at) }];
+      });
+      const published = intervalAt(rows, base + PUBLISHED);
+      const blend = intervalAt(rows, base + BLEND);
+      const mixture =
+        (1 - own) * (blend.p90 - blend.p10) +
+        own * (this.pooled ? rows[base + OWN + 2] - rows[base + OWN] : 0);
+      return {
+        lead,
+        published,
+        parts,
+        width: mixture > 0 ? (published.p90 - published.p10) / mixture : null,
+        widened: Math.exp(this.widening.at(j)),
+      };
+    });
+  }
+
   /** Share of actuals inside the published interval over all knots, and how many were judged. */
   coverage(): { observed: number | null; n: number } {
     let n = 0;
@@ -378,6 +408,22 @@ export class Track {
     this.step = io.number(this.step);
   }
 }
+
+/** Names of the candidates for `explain`, in their order. */
+const CANDIDATE_PARTS: readonly PartName[] = [
+  'network',
+  'seasonal naive',
+  'naive',
+  'climate',
+  'corrected',
+  'recurrence',
+];
+
+const intervalAt = (row: Float64Array, at: number): IntervalView => ({
+  p10: row[at],
+  p50: row[at + 1],
+  p90: row[at + 2],
+});
 
 /** Loss of the interval that stands at a place of a row. */
 const lossAt = (row: Float64Array, at: number, y: number): number =>

@@ -108,6 +108,11 @@ export class Bounds {
     return value > this.high ? this.above.hold(value, range) : this.below.hold(value, range);
   }
 
+  /** Lowest and highest value so far; null while there is no bound. */
+  get range(): { readonly low: number; readonly high: number } | null {
+    return this.seen > WARM_UP ? { low: this.low, high: this.high } : null;
+  }
+
   persist(io: StateIo): void {
     this.above.persist(io);
     this.below.persist(io);

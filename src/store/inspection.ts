@@ -5,13 +5,14 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { GatecastError } from '../errors.ts';
+import type { StreamSnapshot } from '../forecast/engine-contract.ts';
 import { readApplied, readMeta, SELECT_ID } from './batch.ts';
 import { type Database, openReadOnly } from './database.ts';
 import { samplesOf } from './merged.ts';
 import { type RejectCount, readRejects } from './reject-counts.ts';
 import { SCHEMA_VERSION } from './schema.ts';
 import { readSegments } from './segments.ts';
-import { readSnapshotAbout, type SnapshotAbout } from './snapshots.ts';
+import { readSnapshot, readSnapshotAbout, type SnapshotAbout } from './snapshots.ts';
 import { DATABASE_FILE } from './sqlite-store.ts';
 import type { StoredSample } from './store-contract.ts';
 import { Waiting } from './waiting.ts';
@@ -23,7 +24,9 @@ export interface Inspection {
   /** In order of name. */
   streams(): string[];
   /** Ascending by time, marks and all. */
-  samples(stream: string): Iterable<StoredSample>;
+  samples(stream: string, fromMs?: number): Iterable<StoredSample>;
+  /** The newest saved state that is not damaged; null where there is none. */
+  snapshot(stream: string): StreamSnapshot | null;
   /** The newest saved state; null where there is none. */
   state(stream: string): SnapshotAbout | null;
   rejects(stream: string): RejectCount[];
@@ -83,7 +86,12 @@ function inspection(db: Database | null, waiting: Waiting): Inspection {
       });
       return [...names].sort();
     },
-    samples: (stream) => samplesOf({ waiting, db, failed }, stream, idOf(stream), 0, Number.MAX_SAFE_INTEGER),
+    samples: (stream, fromMs = 0) =>
+      samplesOf({ waiting, db, failed }, stream, idOf(stream), fromMs, Number.MAX_SAFE_INTEGER),
+    snapshot(stream) {
+      const id = idOf(stream);
+      return db === null || id === null ? null : readSnapshot(db, id, stream, () => {});
+    },
     state(stream) {
       const id = idOf(stream);
       return db === null || id === null ? null : readSnapshotAbout(db, id);

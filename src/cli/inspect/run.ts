@@ -79,7 +79,7 @@ export function inspect(request: InspectRequest): string {
         ? `${dir} has no streams yet\n`
         : `${names.map((name) => printable(name)).join('\n')}\n`;
     }
-    if (!names.includes(request.stream)) throw unknown(request.stream, names, dir);
+    if (!names.includes(request.stream)) throw noSuchStream(request.stream, names, dir);
     const report = reportOf(store, request.stream, request, specOf(store, config, request.stream));
     return request.json === true
       ? `${JSON.stringify(report, null, 2)}\n`
@@ -92,7 +92,7 @@ export function inspect(request: InspectRequest): string {
 /** Stream names in the hint. */
 const SHOWN = 8;
 
-function unknown(stream: string, names: readonly string[], dir: string): GatecastError {
+export function noSuchStream(stream: string, names: readonly string[], dir: string): GatecastError {
   const like = names.filter((name) => name.includes(stream.split('/').at(-1) ?? stream));
   const some = (like.length > 0 ? like : names).slice(0, SHOWN).join(', ');
   const hint = names.length === 0 ? 'it has no streams yet' : `it has ${some}; gatecast inspect lists all`;

@@ -1,0 +1,111 @@
+/** The text output of `gatecast explain`. */
+import { formatDuration } from '../../config/units.ts';
+import { digitsFor, inDigits } from '../../forecast/digits.ts';
+import { type IntervalView, PARTS, type PartName } from '../../forecast/explanation.ts';
+import { textTable } from '../shared/text-table.ts';
+import type { Explained } from './run.ts';
+
+/** Minimum number of significant digits. */
+const DIGITS = 4;
+
+const table = (rows: readonly (readonly string[])[]): string =>
+  textTable(rows, true).trimEnd().replace(/^/gm, '  ');
+const percent = (share: number): string => `${Math.round(100 * share)} %`;
+const factor = (value: number): string => `x ${value.toFixed(2)}`;
+
+export function explanationText(explained: Explained): string {
+  const { stream, unit, origin, step_s, model, input, buckets, leads, range, limits } = explained;
+  const digits = digitsFor(
+    leads.flatMap(({ published }) => [published.p10, published.p50, published.p90]),
+    DIGITS,
+  );
+  const shown = (value: number): string => String(inDigits(value, digits));
+  const change = (value: number): string => `${value > 0 ? '+' : ''}${inDigits(value, 3)}`;
+  const interval = ({ p10, p50, p90 }: IntervalView): string[] => [shown(p10), shown(p50), shown(p90)];
+  const fact = (name: string, text: string): string => `${name.padEnd(10)} ${text}`;
+  const ahead = (lead: number): string => formatDuration(lead * step_s * 1000);
+  const first = leads.map(({ lead }) => ahead(lead));
+  const lines = [
+    `${stream}${unit === null ? '' : ` in ${unit}`}, forecast of the bucket ${origin}`,
+    fact('model', `${model.id} ${model.version}`.trim()),
+    fact('history', `${buckets} buckets of ${formatDuration(step_s * 1000)}`),
+    fact('input', input === 'good' ? 'good' : `${input}: the newest bucket has no usable reading`),
+    fact('limits', limitsText(limits, range, shown)),
+    '',
+    'forecast',
+    table([
+      ['ahead', 'p10', 'p50', 'p90', 'width', 'widened'],
+      ...leads.map(({ published, width, widened }, i) => [
+        first[i] ?? '',
+        ...interval(published),
+        width === null ? '-' : factor(width),
+        factor(widened),
+      ]),
+    ]),
+    '',
+    'median of each part, and how much it counts',
+    table([
+      ['ahead', ...PARTS.filter((part) => speaks(explained, part))],
+      ...partRows(explained, shown, first),
+    ]),
+  ];
+  if (explained.inputs_used.length > 0) {
+    lines.push('', 'covariates: change of the median because each is known');
+    const names = explained.inputs_used.map(({ name }) => name);
+    lines.push(
+      table([
+        ['ahead', ...names],
+        ...first.map((text, i) => [
+          text,
+          ...explained.inputs_used.map(({ effect }) => change(effect[i] ?? 0)),
+        ]),
+      ]),
+    );
+  }
+  const { what_if: whatIf } = explained;
+  if (whatIf !== null) {
+    const set = Object.entries(whatIf.set).map(([name, value]) => `${name} = ${value}`);
+    lines.push('', `what if ${set.join(', ')}`);
+    lines.push(
+      table([
+        ['ahead', 'p50', 'p50 then', 'change'],
+        ...leads.map(({ published }, i) => {
+          const then = whatIf.p50[i] ?? published.p50;
+          return [first[i] ?? '', shown(published.p50), shown(then), change(then - published.p50)];
+        }),
+      ]),
+    );
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+/** Whether a part has a share at any lead. */
+function speaks({ leads }: Explained, part: PartName): boolean {
+  return leads.some(({ parts }) => parts.some((one) => one.part === part && one.share >= 0.005));
+}
+
+function partRows(
+  explained: Explained,
+  shown: (value: number) => string,
+  first: readonly string[],
+): string[][] {
+  return explained.leads.map(({ parts }, i) => [
+    first[i] ?? '',
+    ...PARTS.filter((part) => speaks(explained, part)).map((part) => {
+      const one = parts.find((view) => view.part === part);
+      return one === undefined ? '-' : `${shown(one.p50)} ${percent(one.share).padStart(5)}`;
+    }),
+  ]);
+}
+
+function limitsText(
+  { min, max }: Explained['limits'],
+  range: Explained['range'],
+  shown: (value: number) => string,
+): string {
+  const given = [min === null ? '' : `min ${min}`, max === null ? '' : `max ${max}`].filter(
+    (text) => text !== '',
+  );
+  const config = given.length === 0 ? 'none in the config' : given.join(', ');
+  return range === null ? config : `${config}; readings so far ${shown(range.low)} to ${shown(range.high)}`;
+}
