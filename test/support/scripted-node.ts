@@ -34,7 +34,6 @@ export interface NodeScript {
   readonly group: string;
   /** Public keys that it knows. */
   readonly keys: () => readonly JWK[];
-  readonly password?: string;
   readonly judge?: (claims: Claims) => Verdict;
   readonly judgeDryRun?: (claims: Claims) => Verdict;
 }
@@ -42,9 +41,8 @@ export interface NodeScript {
 const APPLIED: Verdict = { status: 'applied', code: 200 };
 
 export async function scriptedNode(script: NodeScript): Promise<ScriptedNode> {
-  const { url, name, group, password, judge = () => APPLIED, judgeDryRun = () => APPLIED } = script;
-  const login = password === undefined ? {} : { username: name, password };
-  const client: MqttClient = await mqtt.connectAsync(url, { protocolVersion: 5, ...login });
+  const { url, name, group, judge = () => APPLIED, judgeDryRun = () => APPLIED } = script;
+  const client: MqttClient = await mqtt.connectAsync(url, { protocolVersion: 5 });
   const own = `gatecast/${name}/config/desired`;
   const fleet = `gatecast/fleet/${group}/config/desired`;
   const history: Reported['history'][number][] = [];
@@ -85,12 +83,6 @@ export async function scriptedNode(script: NodeScript): Promise<ScriptedNode> {
   client.on('message', async (topic, payload) => {
     if (topic.includes('/chunk/')) return;
     const jws = payload.toString();
-    const verb = /\/request\/([^/]+)$/.exec(topic)?.[1];
-    if (verb !== undefined) {
-      const { transaction } = JSON.parse(Buffer.from(jws.split('.')[1] ?? '', 'base64url').toString());
-      const answer = { status: 'ok', data: {}, error: null, transaction };
-      return void client.publish(`gatecast/${name}/response/${verb}`, JSON.stringify(answer));
-    }
     if (jws === '' || handled.has(jws)) return;
     handled.add(jws);
     const { kid = '' } = decodeProtectedHeader(jws);
@@ -131,6 +123,6 @@ export async function scriptedNode(script: NodeScript): Promise<ScriptedNode> {
     return Buffer.concat(chunks.map((_, number) => got.get(number) ?? Buffer.alloc(0)));
   }
 
-  await client.subscribeAsync([own, fleet, `gatecast/${name}/request/+`], { qos: 1 });
+  await client.subscribeAsync([own, fleet], { qos: 1 });
   return { pushes, dryRuns, models, close: () => client.endAsync(true) };
 }
