@@ -110,6 +110,9 @@ export class AgentRemote implements Part {
   /** Streams of the former run that were in use at its end. They count as active until they have had time for a forecast. */
   private restored: ReadonlySet<string> = new Set();
   private startedMs = 0;
+  /** Topics of pushes that a rule reads, too, and the filters that this was found with. */
+  private covered: ReadonlySet<string> = new Set();
+  private coveredBy: readonly string[] = [];
 
   constructor(private readonly parts: AgentRemoteParts) {
     const { session, clock, log, topics, send, configure, restart } = parts;
@@ -179,7 +182,7 @@ export class AgentRemote implements Part {
     if (layer === undefined) return this.receiveChunk(topic, payload, acknowledge);
     // Acknowledged before it is looked at: one that brought the agent down must not come again by itself.
     acknowledge?.();
-    this.remote.receive(layer, payload, retained, isCovered(topic, this.parts.sensorFilters()));
+    this.remote.receive(layer, payload, retained, this.mayComeTwice(topic));
     return true;
   }
 
@@ -234,6 +237,16 @@ export class AgentRemote implements Part {
         text: 'remote_config.unsigned: anyone who may publish to this gateway can configure it',
       });
     return found;
+  }
+
+  /** Whether a rule reads the topic, too. Computed once for each config: a flood of pushes must not pay for it. */
+  private mayComeTwice(topic: string): boolean {
+    const filters = this.parts.sensorFilters();
+    if (filters !== this.coveredBy) {
+      this.coveredBy = filters;
+      this.covered = new Set([...this.layers.keys()].filter((one) => isCovered(one, filters)));
+    }
+    return this.covered.has(topic);
   }
 
   private activeMs({ name, lastObservedMs }: ActiveStream): number | null {

@@ -214,6 +214,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     tests: [
       ['remote/codes.test.ts', '%s: %i at %s'],
       ['remote/codes.test.ts', '409: a version that is equal or older'],
+      ['remote/attacks.test.ts', '%s: %i at %s'],
       ['e2e/remote-config.test.ts', 'refuses bad input, keeps running, and says why'],
     ],
   },
@@ -225,6 +226,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     tests: [
       ['remote/codes.test.ts', '500: a failed probation goes back and says what failed'],
       ['e2e/remote-config.test.ts', 'a push whose streams fall silent is rolled back'],
+      ['fault/harmful-push.test.ts', ''],
       ['agent/tuning.test.ts', 'a model that never proves itself is gone after three starts'],
       ['agent/tuning.test.ts', 'a model that does worse live than the naive is taken back'],
     ],
@@ -235,6 +237,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     holds: 'one runnable, consistent config afterwards, reported truthfully',
     promises: ['P5'],
     tests: [
+      ['fault/push-kills.test.ts', '%s, %s'],
       ['remote/invariants.test.ts', 'keeps its invariants'],
       ['e2e/finetune.test.ts', 'a model is trained beside the forecasts, taken up, kept over a kill'],
     ],
