@@ -15,7 +15,7 @@ export interface DemoBroker {
 const fromAedes = createRequire(createRequire(import.meta.url).resolve('aedes'));
 (fromAedes('mqtt-packet') as { writeToStream: { cacheNumbers: boolean } }).writeToStream.cacheNumbers = false;
 
-/** @param port 0: any free one. @throws GatecastError USAGE when the port is taken */
+/** @param port 0: any free port. @throws GatecastError USAGE if the port is in use */
 export async function startBroker(port = 0): Promise<DemoBroker> {
   const broker = await Aedes.createBroker({ queueLimit: 10_000 });
   const sockets = new Set<Socket>();
@@ -30,7 +30,7 @@ export async function startBroker(port = 0): Promise<DemoBroker> {
     server.once('error', (error) =>
       reject(
         new GatecastError('USAGE', `The demo's broker cannot listen on port ${port}.`, {
-          hint: 'Leave --broker-port out for any free one.',
+          hint: 'Omit --broker-port to use any free port.',
           cause: error,
         }),
       ),

@@ -1,4 +1,4 @@
-/** The config of the demo, as a config file would state it. */
+/** The config of the demo, in the form of a config file. */
 import { HOLES_TOPIC, VITALS_ROOT } from './publish.ts';
 
 export interface DemoSettings {

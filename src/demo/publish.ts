@@ -43,7 +43,7 @@ export class VitalsPublisher {
   private schedule(): void {
     const { clock, everyMs = 1000 } = this.options;
     const wait = everyMs - ((clock.now() - everyMs / 3) % everyMs);
-    // A timer may fire a little early: the rest of that interval is added to the next one.
+    // a timer may fire a little early; the rest of the interval is then added to the next one
     this.cancel = clock.after(wait < everyMs / 2 ? wait + everyMs : wait, () => {
       this.schedule();
       this.tick(this.vitals.read(clock.monotonic()));

@@ -10,11 +10,11 @@ export interface Reading {
 
 /** Source of the numbers; tests pass their own. */
 export interface Machine {
-  /** Text of a file; null when there is none. */
+  /** Text of a file; null if it does not exist. */
   read(path: string): string | null;
-  /** Names in a folder; none when there is no folder. */
+  /** Names in a folder; empty if it does not exist. */
   list(path: string): readonly string[];
-  /** Time of all cores together, ms: busy, and total. */
+  /** Busy and total time of all cores, ms. */
   cpu(): { busyMs: number; totalMs: number };
   load(): number;
   memory(): { freeBytes: number; totalBytes: number };
@@ -113,7 +113,7 @@ export class Vitals {
 
   constructor(private readonly machine: Machine = thisMachine) {}
 
-  /** @param monotonicMs rates are those since the call before; the first call returns none */
+  /** @param monotonicMs current time; rates are relative to the previous call, and the first call returns none */
   read(monotonicMs: number): Reading[] {
     const { machine } = this;
     const disk = machine.read('/proc/diskstats');

@@ -10,9 +10,9 @@ import type { StoredModel } from './registry.ts';
 export interface ExportOptions {
   readonly format: 'onnx' | 'safetensors';
   readonly graph: 'step' | 'sequence';
-  /** K; null: the model's own. A sequence graph has forecasts only where leads are asked for. */
+  /** K; null: the model's. A sequence graph has forecasts only if leads are given. */
   readonly leads: number | null;
-  /** The step graph in int8 or float32; null: as the agent runs it, and a bare cell stack, which it does not run, in float32. */
+  /** Whether the step graph is int8 or float32; null: int8 as in the agent, but float32 for a bare cell stack. */
   readonly quantized: boolean | null;
 }
 
@@ -24,13 +24,9 @@ export function exportModel(stored: StoredModel, options: ExportOptions): Uint8A
   if (!spec || !weights) {
     if (options.format === 'onnx' && options.graph === 'step' && step && leads === dimensions.leads)
       return step;
-    throw new GatecastError(
-      'USAGE',
-      `Model '${name}' is a step graph of ${dimensions.leads} leads and nothing else.`,
-      {
-        hint: 'Only --format onnx --graph step can be exported of it.',
-      },
-    );
+    throw new GatecastError('USAGE', `Model '${name}' has only a step graph of ${dimensions.leads} leads.`, {
+      hint: 'Use --format onnx --graph step.',
+    });
   }
   if (options.format === 'safetensors') {
     return writeSafetensors(inTheirOrder(toPyTorch(spec.cell, weights)));
@@ -43,7 +39,7 @@ export function exportModel(stored: StoredModel, options: ExportOptions): Uint8A
   return buildSequenceGraph(spec, weights, { leads: wanted, splitState: true });
 }
 
-/** By name, as the format's own library orders tensors of one type: a cell's state there and back is the same file. */
+/** Sorted by name, as the safetensors library does, so that an import and export gives the same file. */
 function inTheirOrder(weights: Weights): Weights {
   return new Map([...weights].sort(([a], [b]) => (a < b ? -1 : 1)));
 }

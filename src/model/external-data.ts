@@ -34,7 +34,7 @@ const Model = root.lookupType('Model');
 /** TensorProto.DataLocation */
 const EXTERNAL = 1;
 
-/** Whether a loop is in it; true for bytes that cannot be read. */
+/** Whether the model contains a loop; true for unreadable bytes. */
 export function hasLoop(model: Uint8Array): boolean {
   try {
     return messages(Model.decode(model)).some((message) => (message as { op?: string }).op === 'Loop');
@@ -43,7 +43,7 @@ export function hasLoop(model: Uint8Array): boolean {
   }
 }
 
-/** Names of the tensors that lie in other files; none for bytes that are no ONNX file, which the runtime refuses itself. */
+/** Names of tensors stored in other files; none for invalid ONNX files, which the runtime refuses. */
 export function externalTensors(model: Uint8Array): string[] {
   try {
     return messages(Model.decode(model)).flatMap((message) => {
@@ -55,7 +55,7 @@ export function externalTensors(model: Uint8Array): string[] {
   }
 }
 
-/** A message and all inside it. */
+/** A message and all nested messages. */
 function messages(root: object): object[] {
   const found: object[] = [];
   const open: object[] = [root];

@@ -7,11 +7,11 @@ import type { Stepper } from './stepper.ts';
 
 const STEPS = 8;
 const SEED = 20_260_101;
-/** Numbers that are compared, taken evenly from all that the last step gives. */
+/** Maximum number of compared numbers, taken evenly from the outputs of the last step. */
 const MOST = 512;
 const DIGITS = 7;
 
-/** The last of some steps on a fixed input: quantiles, then the hidden state; at most 512 numbers of them. */
+/** Outputs of the last of several steps on a fixed input: at most 512 of the quantiles and hidden states. */
 export async function goldenOutput(stepper: Stepper): Promise<number[]> {
   const { inputs, layers, hidden } = stepper;
   const random = createRandom(SEED);
@@ -30,21 +30,20 @@ export async function goldenOutput(stepper: Stepper): Promise<number[]> {
 }
 
 /**
- * @param tolerance relative to the largest magnitude expected
- * @returns how the two differ, in words; null where they are the same
+ * @param tolerance relative to the largest expected magnitude
+ * @returns a description of the difference; null if within the tolerance
  */
 export function goldenDifference(
   expected: readonly number[],
   found: readonly (number | null)[],
   tolerance: number,
 ): string | null {
-  if (found.length !== expected.length)
-    return `gives ${found.length} numbers, ${expected.length} were expected`;
+  if (found.length !== expected.length) return `has ${found.length} numbers, expected ${expected.length}`;
   const size = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-6);
   let worst = 0;
   for (const [at, value] of expected.entries()) {
     const other = found[at] ?? Number.NaN;
-    if (!Number.isFinite(other)) return 'gives numbers that are not finite';
+    if (!Number.isFinite(other)) return 'has numbers that are not finite';
     worst = Math.max(worst, Math.abs(other - value) / size);
   }
   if (worst <= tolerance) return null;

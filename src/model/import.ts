@@ -1,8 +1,8 @@
 /**
- * Imports models of users: weights as safetensors (this program's names, or PyTorch's for a bare cell stack), or a
- * step graph as ONNX. Faults of a file are reported before anything is written.
+ * Imports user models: weights as safetensors (with gatecast's names, or PyTorch's for a bare cell stack), or a step graph
+ * as ONNX. Checks the file before anything is written.
  */
-import { GatecastError } from '../errors.ts';
+import { errorText, GatecastError } from '../errors.ts';
 import { fromPyTorch, toOwnNames } from '../network/pytorch.ts';
 import { readSafetensors } from '../network/safetensors.ts';
 import type { Cell, NetworkSpec } from '../network/spec.ts';
@@ -18,9 +18,9 @@ export interface ImportOptions {
   readonly name: string;
   /** ms since 1970 UTC */
   readonly createdMs: number;
-  /** Needed for PyTorch's names; a network with a head comes with the model it fits. */
+  /** Cell of weights with PyTorch's names. */
   readonly cell: Cell | null;
-  /** A model of the same network, for weights in this program's names with a head. */
+  /** Model with the same network, for weights with gatecast's names, including the head. */
   readonly like: Manifest | null;
   readonly features: FeatureSizes;
 }
@@ -31,7 +31,7 @@ export async function importModel(path: string, options: ImportOptions): Promise
   try {
     bytes = readBounded(path, MOST_BYTES);
   } catch (cause) {
-    throw new GatecastError('FILE_UNREADABLE', `${path}: ${(cause as Error).message}`, { cause });
+    throw new GatecastError('FILE_UNREADABLE', `${path}: ${errorText(cause)}`, { cause });
   }
   return path.endsWith('.onnx') ? importStep(bytes, options) : importWeights(bytes, options);
 }
@@ -66,7 +66,7 @@ function network(
     return { spec: like.spec, weights: ordered, features: like.features };
   }
   if (!cell) {
-    throw new GatecastError('USAGE', 'What network the weights belong to must be said.', {
+    throw new GatecastError('USAGE', 'The network of the weights is not specified.', {
       hint: 'Use --cell gru, lstm or rnn for a torch.nn stack, or --like MODEL for weights of such a model.',
     });
   }
@@ -79,18 +79,18 @@ async function importStep(
 ): Promise<ModelFiles> {
   const outside = externalTensors(bytes);
   if (outside.length > 0) {
-    throw new GatecastError('MODEL_INVALID', `This step model keeps ${outside[0]} in another file.`, {
+    throw new GatecastError('MODEL_INVALID', `This step model stores ${outside[0]} in another file.`, {
       hint: 'Save it as one file, with the weights inside (onnx.save without external data).',
     });
   }
   const { inputs, layers, hidden, leads, wrong } = await tryInChild(bytes);
-  if (wrong) throw new GatecastError('MODEL_INVALID', `This is no step model: ${wrong}.`);
+  if (wrong) throw new GatecastError('MODEL_INVALID', `This is not a valid step model: ${wrong}.`);
   const expected = features.inputs + leads * features.leadWidth;
   if (inputs !== expected) {
     throw new GatecastError(
       'MODEL_INVALID',
       `This step model takes ${inputs} inputs; for ${leads} leads the features give ${features.inputs} + ${leads} x ${features.leadWidth} = ${expected}.`,
-      { hint: 'docs/training.md says what the inputs are.' },
+      { hint: 'docs/training.md describes the inputs.' },
     );
   }
   const manifest: Manifest = {

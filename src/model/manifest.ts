@@ -1,6 +1,6 @@
 /**
- * The manifest of a model's folder: `manifest.json`, beside `weights.safetensors`, `step.onnx` and `MODEL_CARD.md`.
- * The schema is the reference: type, bounds and checks are derived from it.
+ * `manifest.json` of a model's folder, next to `weights.safetensors`, `step.onnx` and `MODEL_CARD.md`. Type, bounds and
+ * checks are derived from the schema.
  */
 import { z } from 'zod';
 import { errorText, GatecastError } from '../errors.ts';
@@ -12,7 +12,7 @@ export const WEIGHTS_FILE = 'weights.safetensors';
 export const STEP_FILE = 'step.onnx';
 export const CARD_FILE = 'MODEL_CARD.md';
 
-/** Names are folders: nothing that climbs, hides or needs quoting. */
+/** Names are folder names: no path separators, no leading dot, no characters that need quoting. */
 export const MODEL_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
 const whole = z.number().int().nonnegative();
@@ -40,11 +40,11 @@ const manifestSchema = z.strictObject({
   version: text,
   /** ISO 8601, UTC. */
   created: z.iso.datetime(),
-  /** null: only the step graph is known (a model brought by its user). */
+  /** null: only the step graph is known (an imported model). */
   spec: spec.nullable(),
-  /** The own network, trained on the gateway, which runs beside the base network; absent if there is none. */
+  /** The network trained on the gateway, which runs beside the base network; absent if there is none. */
   own: spec.optional(),
-  /** What the step graph takes and gives; `leads` and `inputs` are those of `step.onnx`. */
+  /** Sizes of the step graph; `leads` and `inputs` are those of `step.onnx`. */
   dimensions: z.strictObject({
     inputs: whole,
     stateRows: whole,
@@ -66,9 +66,9 @@ const manifestSchema = z.strictObject({
       seed: z.number(),
       steps: whole,
       seconds: z.number(),
-      /** Why this size and cell: the search's words, or empty. */
+      /** Explanation of the size and cell by the search, or empty. */
       reason: text,
-      /** The command that trained it, as it was typed; absent where no command did. */
+      /** The command line of the training, if any. */
       command: text.optional(),
     })
     .nullable(),
@@ -137,7 +137,7 @@ export function dimensionsOf(
   return { inputs, ...stateSizes(network, own), leads, parameters };
 }
 
-/** Of the numbers and their meaning: states and forecasts of two models with one hash are interchangeable. 16 hex digits. */
+/** Hash of the weights and their meaning: models with the same hash have interchangeable states and forecasts. 16 hex digits. */
 export function modelHash(manifest: Manifest): string {
   const { spec: network, own, features, files } = manifest;
   const numbers = files.weights?.sha256 ?? files.step?.sha256 ?? '';
@@ -145,7 +145,7 @@ export function modelHash(manifest: Manifest): string {
   return sha256(JSON.stringify([sorted(network), features, numbers, ...pair])).slice(0, 16);
 }
 
-/** The order of keys, which differs between a spec that was built and one that was read, must not count. */
+/** Sorts keys, because their order differs between a built and a parsed spec. */
 function sorted(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   return Object.entries(value)

@@ -54,7 +54,7 @@ export function packModel(options: PackOptions, card = modelCard): ModelFiles {
   return { manifest, weights: weightBytes, step, card: card(manifest) };
 }
 
-/** What the engine's `Model` asks for. */
+/** Implements the engine's `Model`. */
 export interface LoadedModel {
   readonly id: string;
   readonly version: string;
@@ -66,7 +66,7 @@ export interface LoadedModel {
   stepper(leads: number): Promise<Stepper>;
 }
 
-/** What the features give the network; a model made for others is refused. */
+/** Sizes of the features; models for other sizes are refused. */
 export interface FeatureSizes {
   readonly format: number;
   /** I */
@@ -77,7 +77,7 @@ export interface FeatureSizes {
 
 /**
  * @param quantized false: float32 graphs, for comparison
- * @throws GatecastError MODEL_INVALID when it cannot forecast from these features
+ * @throws GatecastError MODEL_INVALID if it cannot forecast from these features
  */
 export function loadModel(stored: StoredModel, features: FeatureSizes, quantized = true): LoadedModel {
   const { manifest, weights, own, step, hash } = stored;
@@ -92,14 +92,14 @@ export function loadModel(stored: StoredModel, features: FeatureSizes, quantized
   if (manifest.features !== features.format) {
     throw refuse(
       `was trained on features of format ${manifest.features}, this version makes format ${features.format}.`,
-      'Train it again with this version, or use the base model that came with it.',
+      'Train it again with this version, or use the shipped base model.',
     );
   }
   const expected =
     features.inputs + dimensions.leads * (spec?.head.kind === 'direct' ? 0 : features.leadWidth);
   if (dimensions.inputs !== expected) {
     throw refuse(
-      `takes ${dimensions.inputs} inputs, the features give ${expected}.`,
+      `takes ${dimensions.inputs} inputs, but the features have ${expected}.`,
       'Train it with this version.',
     );
   }
@@ -114,7 +114,7 @@ export function loadModel(stored: StoredModel, features: FeatureSizes, quantized
       if (quantized && leads === dimensions.leads) return createStepper(step);
       if (!spec || !weights || spec.head.kind === 'direct') {
         throw refuse(
-          `forecasts ${dimensions.leads} steps, ${leads} were asked for.`,
+          `forecasts ${dimensions.leads} steps, but ${leads} were requested.`,
           `Set the horizon to ${dimensions.leads} intervals, or use a model with a lead head.`,
         );
       }
@@ -142,12 +142,12 @@ export function modelCard(manifest: Manifest): string {
     '',
     spec
       ? `A ${spec.cell} network, ${spec.layers} layer(s) of ${spec.hidden}${own === undefined ? '' : `, and one of ${own.hidden} trained on the gateway`}, ${dimensions.parameters} parameters; head: ${spec.head.kind}.`
-      : 'A step model brought by its user.',
+      : 'An imported step model.',
     features === null
       ? 'It does not forecast by itself.'
       : `Features: format ${features}. Created ${manifest.created}.`,
     '',
-    '## What it is for',
+    '## Intended use',
     '',
     'Forecasts of numeric sensor streams at steps from a second to an hour, stepped once per bucket on a gateway, nine',
     'quantiles per lead. Not for decisions about people, nor as the only guard of anything that can do harm.',

@@ -1,7 +1,6 @@
 /**
- * Models on disk: those shipped with the program and those of the data directory, one folder each, never changed
- * once written. A model is verified (manifest, sha256, dimensions, finite weights) before the runtime loads
- * anything.
+ * Models on disk, shipped ones and those of the data directory: one immutable folder each. A model is verified (manifest,
+ * sha256, dimensions, finite weights) before the runtime loads it.
  */
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -28,14 +27,14 @@ import {
   WEIGHTS_FILE,
 } from './manifest.ts';
 
-/** Nothing larger is read: a gateway's memory is small, and a model of this kind is smaller by far. */
+/** Maximum size of a file, to protect a gateway's memory; real models are far smaller. */
 export const MOST_BYTES = 256 * 1024 * 1024;
-/** Models hold no secrets; a shipped one is read by any user. */
+/** Models are not secret, and shipped ones must be readable for all users. */
 const MODE = 0o644;
 
 export interface StoredModel {
   readonly manifest: Manifest;
-  /** Of weights, network and feature format; see `modelHash`. */
+  /** Hash of weights, network and feature format; see `modelHash`. */
   readonly hash: string;
   /** Of the base network; null: only the step graph is known. */
   readonly weights: Weights | null;
@@ -49,14 +48,14 @@ export interface ModelEntry {
   readonly name: string;
   readonly source: 'shipped' | 'data';
   readonly folder: string;
-  /** null when it cannot be used; `problem` says why. */
+  /** null if the model cannot be used; see `problem`. */
   readonly manifest: Manifest | null;
   readonly problem: string | null;
 }
 
 export interface ModelFiles {
   readonly manifest: Manifest;
-  /** `manifest.json` to its last byte, where a signature covers it; else made from `manifest`. */
+  /** Exact text of `manifest.json`, if a signature covers it; default: written from `manifest`. */
   readonly manifestText?: string;
   readonly weights: Uint8Array | null;
   readonly step: Uint8Array | null;
@@ -65,15 +64,15 @@ export interface ModelFiles {
 
 export class ModelRegistry {
   /**
-   * @param dataFolder `<data_dir>/models`, made when first written to; null: shipped models only
-   * @param shippedFolder models that came with the program; null: none
+   * @param dataFolder `<data_dir>/models`, created at the first write; null: shipped models only
+   * @param shippedFolder folder of the shipped models; null: none
    */
   constructor(
     readonly dataFolder: string | null,
     private readonly shippedFolder: string | null = shippedModels(),
   ) {}
 
-  /** All models, damaged ones included, in order of name. A model of the data directory hides a shipped one of its name. */
+  /** All models, including damaged ones, sorted by name. A model of the data directory hides a shipped one of the same name. */
   list(): ModelEntry[] {
     const found = new Map<string, ModelEntry>();
     for (const [folder, source] of this.folders()) {
@@ -119,20 +118,20 @@ export class ModelRegistry {
 
   private newFolder({ manifest: { name } }: ModelFiles): string {
     if (!this.dataFolder) {
-      throw new GatecastError('USAGE', 'A data directory is needed to keep a model.', {
+      throw new GatecastError('USAGE', 'Saving a model needs a data directory.', {
         hint: 'Name one with --data-dir or GATECAST_DATA_DIR.',
       });
     }
     const folder = join(this.dataFolder, name);
     if (existsSync(folder)) {
-      throw new GatecastError('MODEL_INVALID', `There is a model '${name}' already.`, {
-        hint: 'Choose another name, or remove the old one first.',
+      throw new GatecastError('MODEL_INVALID', `A model '${name}' already exists.`, {
+        hint: 'Choose another name, or remove the existing model first.',
       });
     }
     return folder;
   }
 
-  /** Removes a model of the data directory; nothing happens where there is none. */
+  /** Removes a model of the data directory, if it exists. */
   remove(name: string): void {
     if (!this.dataFolder || !MODEL_NAME.test(name)) return;
     rmSync(join(this.dataFolder, name), { recursive: true, force: true });
@@ -154,10 +153,10 @@ export class ModelRegistry {
   }
 }
 
-/** Writes beside and renames into place, so that a folder of that name is whole. @throws GatecastError MODEL_INVALID */
+/** Writes a temporary folder and renames it, so that the folder is always complete. @throws GatecastError MODEL_INVALID */
 export function writeModel(folder: string, files: ModelFiles): StoredModel {
   const stored = verifyModel(files, folder);
-  // What is written must be readable: the same check as on reading.
+  // the same check as on reading
   parseManifest(JSON.stringify(files.manifest), folder);
   const temporary = temporaryFolder(folder);
   try {
@@ -216,9 +215,9 @@ function contentsOf({
 
 function moveIntoPlace(temporary: string, folder: string): void {
   const aside = `${folder}.old.tmp`;
-  // A folder cannot be renamed onto another that is not empty: the old one steps aside first.
+  // a folder cannot replace one that is not empty, so the old one is renamed first
   if (existsSync(folder)) {
-    // What a crash at this place left of an older one.
+    // left by a crash at this point
     rmSync(aside, { recursive: true, force: true });
     renameSync(folder, aside);
   }
@@ -247,7 +246,7 @@ export function verifyModel(
   const check = (file: string, bytes: Uint8Array | null, entry: { sha256: string; bytes: number } | null) => {
     if (!bytes || !entry) return;
     if (bytes.length !== entry.bytes || hashOf(bytes) !== entry.sha256) {
-      throw new GatecastError('MODEL_INVALID', `${file} of ${where} is not the file its manifest names.`, {
+      throw new GatecastError('MODEL_INVALID', `${file} of ${where} does not match its manifest.`, {
         hint: 'The file was damaged or changed; copy the model again, or roll back.',
       });
     }
@@ -314,7 +313,7 @@ function modelNames(folder: string): string[] {
   );
 }
 
-/** The folder `models` beside the bundle (`dist/..`) or the sources; null where there is none. */
+/** The folder `models` next to the bundle's folder (`dist/..`) or the sources; null if it does not exist. */
 export function shippedModels(from: string = import.meta.url): string | null {
   let folder = dirname(fileURLToPath(from));
   for (let climb = 0; climb < 4; climb++) {

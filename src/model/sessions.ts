@@ -10,10 +10,10 @@ import { Q } from '../quantiles.ts';
 import { refuseTelemetry } from '../system/telemetry.ts';
 import type { Stepper } from './stepper.ts';
 
-// Here as well as at the start of the program: telemetry must also stay off for callers that do not start the program.
+// also called here, for callers other than the program's start
 refuseTelemetry();
 
-/** One thread: the agent shares a gateway's cores with others, and batches are small. */
+/** One thread, because the gateway's cores are shared and batches are small. */
 const OPTIONS: InferenceSession.SessionOptions = {
   intraOpNumThreads: 1,
   interOpNumThreads: 1,
@@ -31,9 +31,9 @@ export interface Session {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   /**
-   * Runs the graph; blocks this thread while it does.
+   * Runs the graph, blocking this thread.
    * @param feeds every input by name
-   * @param fetch outputs wanted, all without; or arrays of the right shape to write them into, which makes no garbage
+   * @param fetch names of the outputs, default all; or arrays to write them into, which avoids allocations
    */
   run(
     feeds: Readonly<Record<string, NamedArray>>,
@@ -42,9 +42,9 @@ export interface Session {
   release(): Promise<void>;
 }
 
-/** @throws GatecastError MODEL_INVALID when the runtime cannot load the bytes */
+/** @throws GatecastError MODEL_INVALID if the runtime cannot load the bytes */
 export async function createSession(model: Uint8Array): Promise<Session> {
-  // Training graphs are large and their shapes never change: a plan of all memory at once costs more than it saves.
+  // memory pattern planning does not pay off for large graphs with fixed shapes
   const session = await load(model, { ...OPTIONS, enableMemPattern: false });
   return {
     inputs: session.inputNames,
@@ -68,7 +68,7 @@ export async function createSession(model: Uint8Array): Promise<Session> {
   };
 }
 
-/** On the arrays themselves, not on copies. */
+/** Tensors that share the arrays' memory. */
 function asTensors(arrays: Readonly<Record<string, NamedArray>>): Record<string, Tensor> {
   const tensors: Record<string, Tensor> = {};
   for (const [name, { data, shape }] of Object.entries(arrays)) {
@@ -86,7 +86,7 @@ async function load(model: Uint8Array, options = OPTIONS): Promise<InferenceSess
   }
 }
 
-/** Rows a run: larger batches gain little speed, and the runtime keeps what its largest run needed (10 MB more at 256). */
+/** Maximum rows per run: larger ones are hardly faster, and the runtime keeps the memory of its largest run (10 MB more at 256). */
 const MAX_ROWS = 128;
 
 interface Sizes {
@@ -100,7 +100,7 @@ interface Sizes {
 /**
  * @param model bytes of an ONNX file with inputs x [N, I], h [L, N, H] and outputs quantiles [N, K, 9], h_next [L, N, H],
  *   all float32, N open; with an own network also own_quantiles [N, K, 9]
- * @throws GatecastError MODEL_INVALID that names everything wrong with it
+ * @throws GatecastError MODEL_INVALID with all problems
  */
 export async function createStepper(model: Uint8Array): Promise<Stepper> {
   const session = await load(model);
@@ -115,7 +115,7 @@ export async function createStepper(model: Uint8Array): Promise<Stepper> {
   }
 }
 
-/** Runs on the caller's arrays and into arrays that are kept: nothing is allocated unless a batch is the largest yet. */
+/** Runs on the caller's arrays and writes into reused arrays: allocates only for a new largest batch. */
 function batchedRun(
   session: InferenceSession,
   { inputs, layers, hidden, leads, hasOwn }: Sizes,
@@ -123,10 +123,10 @@ function batchedRun(
   const width = leads * Q;
   let quantiles = new Float32Array(0);
   let own = new Float32Array(0);
-  // two in turn, so that the state one call returns may be what the next call reads
+  // two buffers in turn, so that the state returned by one call can be the input of the next
   let next = new Float32Array(0);
   let other = new Float32Array(0);
-  // one part of a larger batch: with several layers its states do not lie side by side in the caller's [layers, n, hidden]
+  // states of a part of a larger batch, which are not contiguous in the caller's [layers, n, hidden] with several layers
   const partStates = layers === 1 ? 0 : layers * MAX_ROWS * hidden;
   const partBefore = new Float32Array(partStates);
   const partAfter = new Float32Array(partStates);
@@ -190,7 +190,7 @@ function batchedRun(
   }
 }
 
-/** Reads I, L, H, K off the model's own description. */
+/** Reads I, L, H, K from the model's description. */
 function contractSizes(session: InferenceSession): Sizes {
   const wrong: string[] = [];
   const shapeOf = (metadata: readonly InferenceSession.ValueMetadata[], name: string, form: string) => {
@@ -232,7 +232,7 @@ function contractSizes(session: InferenceSession): Sizes {
   return { inputs: x[1], layers: h[0], hidden: h[2], leads: quantiles[1], hasOwn };
 }
 
-/** Two rows of zeros through the model: shapes that only show when it runs, and numbers that are none. */
+/** Runs two rows of zeros, to check output shapes and finite numbers. */
 async function probe(run: Stepper['run'], sizes: Sizes): Promise<void> {
   const n = 2;
   let quantiles: Float32Array;
@@ -247,12 +247,12 @@ async function probe(run: Stepper['run'], sizes: Sizes): Promise<void> {
     throw refusal([`it fails on an empty state: ${errorText(cause)}`]);
   }
   if (!quantiles.every(Number.isFinite) || !h.every(Number.isFinite)) {
-    throw refusal(['it answers an empty state with numbers that are not finite']);
+    throw refusal(['its output for an empty state is not finite']);
   }
 }
 
 function refusal(wrong: readonly string[]): GatecastError {
-  return new GatecastError('MODEL_INVALID', `This is no step model: ${wrong.join('; ')}.`, {
+  return new GatecastError('MODEL_INVALID', `This is not a valid step model: ${wrong.join('; ')}.`, {
     hint: 'A step model has inputs x [N,I], h [L,N,H] and outputs quantiles [N,K,9], h_next [L,N,H], all float32.',
     issues: wrong.map((message) => ({ path: 'model', message })),
   });

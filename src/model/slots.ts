@@ -13,7 +13,7 @@ import { errorText, GatecastError } from '../errors.ts';
 import { makeFolder, writeFileAtomic } from '../system/files.ts';
 import { MODEL_NAME } from './manifest.ts';
 
-/** A promoted model that has not proved itself after so many starts is rolled back. */
+/** A promoted model that is not confirmed after this many starts is rolled back. */
 export const PROBATION_STARTS = 3;
 
 /** Stands for the configured model in a file of format 1, which does not name it. */
@@ -26,7 +26,7 @@ const groupSchema = z.strictObject({
   previous: name.nullable(),
   candidate: name.nullable(),
   probation: z.strictObject({ sinceMs: z.number(), starts: z.number().int().nonnegative() }).nullable(),
-  /** Why the group runs what it runs. */
+  /** Reason for the current model. */
   reason: z.string().max(2000),
 });
 const groupName = z.string().max(256);
@@ -57,10 +57,10 @@ interface SlotsFile {
 
 export class ModelSlots {
   private file: SlotsFile;
-  /** Set when the file was damaged: every group runs its configured model again. */
+  /** Set if the file was damaged: every group then uses its configured model. */
   readonly problem: string | null;
 
-  /** @param path `<data_dir>/models/slots.json`; made when first written to */
+  /** @param path `<data_dir>/models/slots.json`; created at the first write */
   constructor(private readonly path: string) {
     const { file, problem } = load(path);
     this.file = file;
@@ -73,14 +73,14 @@ export class ModelSlots {
     return known?.[configured] ?? known?.[UNKNOWN] ?? fresh(configured);
   }
 
-  /** The configured model of a group that ever switched; null where none is known. */
+  /** The configured model of a group that has slots; null if unknown. */
   configuredOf(group: string): string | null {
     return this.file.configured[group] ?? null;
   }
 
   /**
-   * The config names this model now. The slots of configured models that are not in `keep` are forgotten.
-   * @param before configured by the former start, for a file that does not say it
+   * Sets the configured model. Removes slots of configured models that are not in `keep`.
+   * @param before the configured model of the previous start, for files without it
    */
   use(group: string, configured: string, keep: ReadonlySet<string>, before: string | null = null): void {
     const { [UNKNOWN]: unnamed, ...known } = this.file.groups[group] ?? {};
@@ -96,7 +96,7 @@ export class ModelSlots {
     if (changed) this.write(group, configured, Object.fromEntries(kept));
   }
 
-  /** Remembers a trained model that waits for its gate. */
+  /** Stores a trained model as candidate. */
   stage(group: string, configured: string, candidate: string): GroupSlots {
     return this.put(group, configured, { ...this.get(group, configured), candidate });
   }
@@ -120,7 +120,7 @@ export class ModelSlots {
     return this.put(group, configured, { ...this.get(group, configured), candidate: null, reason });
   }
 
-  /** The current model has proved itself. */
+  /** Ends the probation of the current model. */
   confirm(group: string, configured: string): GroupSlots {
     return this.put(group, configured, { ...this.get(group, configured), probation: null });
   }
@@ -142,21 +142,21 @@ export class ModelSlots {
     });
   }
 
-  /** Back to the configured model, whatever was before: its models cannot be used, or the owner chose another. */
+  /** Switches to the configured model, if the current one cannot be used or the owner chose another. */
   revert(group: string, configured: string, reason: string): GroupSlots {
     return this.put(group, configured, { ...fresh(configured), reason });
   }
 
   /**
-   * Counts a start of the agent before the model is used, so that one that kills the agent is rolled back although it
-   * never reports: call first thing. @returns the slots to run, and whether this start rolled back
+   * Counts a start before the model is used, so that a model that crashes the agent is rolled back. Call it first.
+   * @returns the slots to run, and whether this start rolled back
    */
   noteStart(group: string, configured: string): { slots: GroupSlots; rolledBack: boolean } {
     const slots = this.get(group, configured);
     if (!slots.probation) return { slots, rolledBack: false };
     const starts = slots.probation.starts + 1;
     if (starts > PROBATION_STARTS && slots.previous) {
-      const reason = `'${slots.current}' did not prove itself within ${PROBATION_STARTS} starts`;
+      const reason = `'${slots.current}' was not confirmed within ${PROBATION_STARTS} starts`;
       return { slots: this.rollback(group, configured, reason), rolledBack: true };
     }
     return {
@@ -165,7 +165,7 @@ export class ModelSlots {
     };
   }
 
-  /** Names that a group runs, ran or may run: models that must not be removed. */
+  /** Names of current, previous and candidate models, which must not be removed. */
   inUse(): Set<string> {
     const names = allSlots(this.file).flatMap(({ slots }) => [
       slots.current,
@@ -200,7 +200,7 @@ const fresh = (configured: string): GroupSlots => ({
   reason: 'configured',
 });
 
-/** The slots that are in use, one entry for each group that ever switched. */
+/** The slots in use, one entry per group. */
 export function slotsInUse(file: SlotsFile): { readonly group: string; readonly slots: GroupSlots }[] {
   return allSlots(file).flatMap(({ group, configured, slots }) =>
     configured === (file.configured[group] ?? configured) ? [{ group, slots }] : [],
@@ -212,7 +212,7 @@ const allSlots = (file: SlotsFile) =>
     Object.entries(byConfigured).map(([configured, slots]) => ({ group, configured, slots })),
   );
 
-/** What the file says; nothing is changed. */
+/** Reads the file without changing it. */
 export function readSlots(path: string): { file: SlotsFile; problem: string | null } {
   if (!existsSync(path)) return { file: EMPTY, problem: null };
   let reason: string;
@@ -232,8 +232,8 @@ function load(path: string): ReturnType<typeof readSlots> {
   try {
     renameSync(path, `${path}.damaged`);
   } catch {
-    // On a disk that takes nothing it stays; what is written next takes its place.
+    // on a full or read-only disk the file stays; the next write replaces it
     return { file, problem };
   }
-  return { file, problem: `${problem} and has been put aside` };
+  return { file, problem: `${problem} and has been renamed` };
 }

@@ -1,5 +1,5 @@
 /**
- * Behaviour required of a user's step model beside the right shapes: it returns finite numbers for varied inputs
+ * Checks the behaviour of a user's step model: it must return finite numbers for varied inputs
  * over many steps, and the forecast of a stream does not depend on the other streams of the same run.
  */
 import { createRandom } from '../network/random.ts';
@@ -7,10 +7,10 @@ import type { Stepper } from './stepper.ts';
 
 const ROWS = 3;
 const STEPS = 64;
-/** Of the size of the numbers: a model that scales by what is in the batch may differ in its last bits, none by this much. */
+/** Relative tolerance: results may depend on the batch in their last bits, but not by this much. */
 const TOLERANCE = 0.05;
 
-/** @returns what is wrong, in words; null when nothing is */
+/** @returns the problem; null if there is none */
 export async function tryStepModel(stepper: Stepper): Promise<string | null> {
   const { inputs, layers, hidden } = stepper;
   const random = createRandom(1);
@@ -20,7 +20,7 @@ export async function tryStepModel(stepper: Stepper): Promise<string | null> {
     x = Float32Array.from({ length: ROWS * inputs }, () => random.normal());
     const next = await stepper.run(ROWS, x, h);
     if (!next.quantiles.every(Number.isFinite) || !next.h.every(Number.isFinite)) {
-      return `it answers ordinary inputs with numbers that are not finite, at step ${step + 1}`;
+      return `its output for ordinary inputs is not finite, at step ${step + 1}`;
     }
     if (step < STEPS - 1) h = next.h.slice();
   }
@@ -31,7 +31,7 @@ export async function tryStepModel(stepper: Stepper): Promise<string | null> {
   const same =
     near(together.quantiles.subarray(row * width, (row + 1) * width), alone.quantiles) &&
     near(rowOf(together.h, layers, hidden, row), alone.h);
-  return same ? null : 'it answers otherwise when other streams are stepped in the same run';
+  return same ? null : 'its output depends on the other streams in the same run';
 }
 
 const copyOf = ({ quantiles, h }: { quantiles: Float32Array; h: Float32Array }) => ({

@@ -19,9 +19,9 @@ export interface Stepper {
   readonly hasOwn?: boolean;
   /**
    * @param x [n, inputs] row-major
-   * @param h [layers, n, hidden] row-major (all that recurs: see `stateLayout` in network/spec.ts)
-   * @returns quantiles [n, leads, 9] and the next h, in buffers that later calls overwrite: the quantiles the next
-   *   one, h the one after it, so that h may be passed to the next call as it is
+   * @param h [layers, n, hidden] row-major (the recurrent state: see `stateLayout` in network/spec.ts)
+   * @returns quantiles [n, leads, 9] and the next h, in buffers that are reused: the quantiles by the next call, h by the one
+   *   after it, so that h can be passed to the next call
    */
   run(n: number, x: Float32Array, h: Float32Array): Promise<StepAnswer>;
   release(): Promise<void>;

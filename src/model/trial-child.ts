@@ -26,7 +26,7 @@ async function run(): Promise<TrialResult> {
   }
 }
 
-/** The shortest of some runs: the others may have waited for the processor. */
+/** Minimum of several runs, because others may have waited for the processor. */
 async function shortestStepMs(stepper: Stepper): Promise<number> {
   const { inputs, layers, hidden } = stepper;
   const h = new Float32Array(layers * hidden);

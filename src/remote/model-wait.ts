@@ -102,13 +102,13 @@ export class ModelWait {
   }
 
   /** Pushes are applied: one that is newer than the waiting one, in its layer, takes its place. */
-  giveWay(applied: readonly NewPush[]): void {
+  refuseWaiting(applied: readonly NewPush[]): void {
     const { life, models } = this.parts;
     const waiting = life.waiting();
     if (waiting === null || applied.some(({ digest }) => digest === waiting.push.digest)) return;
     if (!applied.some(({ layer }) => layer === waiting.push.layer)) return;
     models.cancel();
-    life.giveWay();
+    life.refuseWaiting();
   }
 
   /** An empty message takes a layer back, and what waits to be put into it. */
@@ -117,7 +117,7 @@ export class ModelWait {
     const push = life.waiting()?.push;
     if (push?.layer !== layer) return;
     try {
-      life.giveWay('was withdrawn before its model had arrived');
+      life.refuseWaiting('was withdrawn before its model had arrived');
       models.cancel();
       report();
     } catch (error) {

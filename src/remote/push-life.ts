@@ -16,19 +16,19 @@ import {
 } from './push-state.ts';
 import { problem, type Refusal } from './verify.ts';
 
-/** The start of this number without a commit goes back before anything of the candidate is read. */
+/** The start with this number rolls an uncommitted candidate back before reading it. */
 export const MAX_STARTS = 3;
-/** A push during whose reading, or during the check of whose model, the agent ended so often is refused. */
+/** A push is refused if the agent crashed this often while reading it or checking its model. */
 const MAX_READINGS = 2;
 const MAX_HISTORY = 8;
 const MAX_PROBLEMS = 32;
 /** Key id of unsigned pushes in the versions. */
 const UNSIGNED = 'unsigned';
 
-/** A push that was taken, before its content is looked at. */
+/** An accepted push, before its content is read. */
 export type NewPush = Pick<Push, 'layer' | 'version' | 'kid' | 'token' | 'digest'>;
 
-/** A push that is authentic but gives no valid config. */
+/** A push that is authentic but does not give a valid config. */
 export interface Rejected {
   readonly push: NewPush;
   readonly code: Refusal['code'];
@@ -38,16 +38,16 @@ export interface Rejected {
 export interface StartWith {
   readonly slot: 'current' | 'candidate';
   readonly layers: Layers;
-  /** What was wrong with the files, for an alert; null: nothing. */
+  /** Damage of the files, for an alert; null: none. */
   readonly damage: string | null;
 }
 
 export class PushLife {
   private readonly state: PushState;
-  /** Refusals that are not worth a write to the disk. */
+  /** Report of a refusal that is not written to the disk. */
   private unsaved: Reported | null = null;
   private effectiveHash = '';
-  /** Of the config that was committed last, over the local file as it is now. */
+  /** Hash of the last committed config, on the current local file. */
   private goodHash = '';
   private dropped = 0;
   private readonly damage: string | null;
@@ -69,18 +69,18 @@ export class PushLife {
     return this.state.now.push;
   }
 
-  /** Whether a candidate runs that may still be rolled back. */
+  /** Whether a candidate is running that may be rolled back. */
   get onTrial(): boolean {
     return this.phase === 'applying' || this.phase === 'probation';
   }
 
   /**
-   * Called once a start, before any config is read: counts the start, ends what was interrupted, and says which layers to
-   * run.
+   * Called once per start, before any config is read: counts the start, completes interrupted phases, and returns the layers
+   * to run.
    */
   recover(): StartWith {
     const { phase, reading, starts } = this.state.now;
-    // Both copies are whole again before anything else can happen to one of them.
+    // repairs both copies of the state first
     if (this.damage !== null || this.state.uneven) this.state.putAnyway({});
     this.state.removeUnused();
     if (reading !== null) this.state.putAnyway({ reading: { ...reading, ended: reading.ended + 1 } });
@@ -102,12 +102,12 @@ export class PushLife {
     return this.current();
   }
 
-  /** What was committed last; the local file alone where that is damaged. */
+  /** The last committed layers; only the local file if they are damaged. */
   current(): StartWith {
     const { current } = this.state.now;
     const layers = this.state.layersOf(current);
     const damage =
-      layers === null ? 'the committed config is damaged; the local file runs alone' : this.damage;
+      layers === null ? 'the committed config is damaged; the local file applies alone' : this.damage;
     return { slot: 'current', layers: layers ?? {}, damage: damage ?? this.state.unwritten };
   }
 
@@ -116,51 +116,51 @@ export class PushLife {
     return candidate === null ? null : this.state.layersOf(candidate);
   }
 
-  /** Layers that run now. */
+  /** The running layers. */
   running(): Layers {
     return (this.onTrial ? this.candidateLayers() : null) ?? this.current().layers;
   }
 
-  /** What `rollback: true` goes back to; null where there is nothing before, or where it is damaged. */
+  /** Layers that `rollback: true` restores; null if there are none, or they are damaged. */
   previousLayers(): Layers | null {
     if (this.onTrial) return this.state.layersOf(this.state.now.current);
     const { previous } = this.state.now;
     return previous === null ? null : this.state.layersOf(previous);
   }
 
-  /** The config of the running layers. */
+  /** Sets the hash of the running config. */
   runs(effectiveHash: string): void {
     this.effectiveHash = effectiveHash;
     if (!this.onTrial) this.goodHash = effectiveHash;
   }
 
-  /** What a rollback would go back to. */
+  /** Sets the hash of the config that a rollback restores. */
   goesBackTo(goodHash: string): void {
     this.goodHash = goodHash;
   }
 
-  /** Highest version of this key that was seen for the layer. */
+  /** Highest version seen from this key for the layer. */
   seen(layer: string, kid: string | null): number {
     return this.state.now.versions[layer]?.[kid ?? UNSIGNED] ?? 0;
   }
 
-  /** Whether the broker only repeats the push that was handled last. */
+  /** Whether this is the push handled last, repeated by the broker. */
   isHandled(layer: string, digest: string): boolean {
     return this.state.now.handled[layer] === digest;
   }
 
-  /** Whether this push was interrupted before it was applied, and may come again with the same version. */
+  /** Whether this push was interrupted before it was applied, so the same version is accepted again. */
   mayComeAgain(digest: string): boolean {
     return this.state.now.again === digest;
   }
 
-  /** Whether the agent has ended so often while it read this push that it is not read again. */
+  /** Whether the agent crashed too often while reading this push. */
   isHarmful(digest: string): boolean {
     const { reading } = this.state.now;
     return reading?.digest === digest && reading.ended >= MAX_READINGS;
   }
 
-  /** Before the content of pushes is looked at; `newest` stands for all of them. */
+  /** Call before the content of pushes is read; `newest` represents the batch. */
   receive(newest: NewPush): void {
     const { reading, phase } = this.state.now;
     const ended = reading?.digest === newest.digest ? reading.ended : 0;
@@ -170,7 +170,7 @@ export class PushLife {
     });
   }
 
-  /** Before the content of a push that will wait for its model is looked at. */
+  /** Call before the content of a push that will wait for its model is read. */
   reads({ digest }: NewPush): void {
     const { reading } = this.state.now;
     this.state.put({ reading: { digest, ended: reading?.digest === digest ? reading.ended : 0 } });
@@ -195,7 +195,7 @@ export class PushLife {
     this.state.settle();
   }
 
-  /** A message that is not authentic, or came at the wrong time: nothing is written, so that a flood wears no flash. */
+  /** Refuses a message that is not authentic or not valid now. Writes nothing, so that a flood cannot wear out flash. */
   turnAway(layer: string, { code, problems, version, kid, token }: Refusal): void {
     this.unsaved = this.reportOf(
       'rejected',
@@ -205,9 +205,9 @@ export class PushLife {
     );
   }
 
-  /** Waits for its model. A push that waited before gives way. */
+  /** Stores a push that waits for its model. Refuses a push that waited before. */
   expect(push: NewPush, content: unknown, probationMs: number): void {
-    this.giveWay();
+    this.refuseWaiting();
     const name = this.state.keepContent(content);
     const incoming: Incoming = { ...push, probationMs, content: name, checks: 0 };
     this.unsaved = null;
@@ -221,7 +221,7 @@ export class PushLife {
     this.state.settle();
   }
 
-  /** The push that waits for its model; `content` null: it cannot be read any more. */
+  /** The push that waits for its model; `content` null: unreadable. */
   waiting(): { readonly push: NewPush; readonly content: unknown; readonly probationMs: number } | null {
     const { incoming } = this.state.now;
     if (incoming === null) return null;
@@ -230,7 +230,7 @@ export class PushLife {
   }
 
   /** Ends the wait of a push. */
-  giveWay(reason = 'a newer push came before its model had arrived'): void {
+  refuseWaiting(reason = 'a newer push arrived before the model of this one'): void {
     const { incoming } = this.state.now;
     if (incoming === null) return;
     const about = { ...incoming, attemptedHash: null, needs: null };
@@ -240,7 +240,7 @@ export class PushLife {
     this.state.settle();
   }
 
-  /** Before the model of the push that waits is checked and kept. @returns whether it may be */
+  /** Call before the model of the waiting push is checked. @returns false if it crashed the agent too often */
   checking(model: string): boolean {
     const { incoming, models } = this.state.now;
     if (incoming === null || incoming.checks >= MAX_READINGS) return false;
@@ -252,7 +252,7 @@ export class PushLife {
     return true;
   }
 
-  /** Models that pushes have put into the registry. */
+  /** Names of models that pushes have added to the registry. */
   get models(): readonly string[] {
     return this.state.now.models;
   }
@@ -262,13 +262,13 @@ export class PushLife {
     this.state.put({ models: this.state.now.models.filter((name) => !names.includes(name)) });
   }
 
-  /** Models that the layers of any slot name. */
+  /** Names of models in the layers of any slot. */
   modelNames(): Set<string> {
     const { current, previous, candidate } = this.state.now;
     return new Set([current, previous, candidate].flatMap((slot) => this.namesIn(slot)));
   }
 
-  /** Whether a candidate is on trial that brings another model. */
+  /** Whether the candidate on trial has another model. */
   modelOnTrial(): boolean {
     const { current, candidate } = this.state.now;
     return this.onTrial && this.namesIn(candidate).join() !== this.namesIn(current).join();
@@ -281,7 +281,7 @@ export class PushLife {
     );
   }
 
-  /** Messages that were not looked at. */
+  /** Counts messages dropped unread. */
   drop(count: number): void {
     this.dropped += count;
   }
@@ -396,7 +396,7 @@ export class PushLife {
     this.state.settle();
   }
 
-  /** `config/reported` as it is now. */
+  /** The current `config/reported`. */
   reported(): Reported {
     const last = this.unsaved ?? this.state.now.reported;
     const base = last ?? this.reportOf('applied', 200, NO_PUSH);
@@ -441,7 +441,7 @@ export class PushLife {
       needs: about.needs,
       since: new Date(this.now()).toISOString(),
       effective:
-        // Neither of these changes what runs.
+        // these do not change the running config
         status === 'rejected' || status === 'applying'
           ? (before?.effective ?? {
               ...outcome,
@@ -495,14 +495,14 @@ export class PushLife {
     return { version, kid, hash: this.goodHash };
   }
 
-  /** Ended before the candidate was applied: the push may come again, although its version was seen. */
+  /** The agent ended before the candidate was applied: accepts the push again, although its version was seen. */
   private abandon(): void {
     const { push, handled } = this.state.now;
     const { layer, digest, includes } = this.must(push);
     const { [layer]: _, ...rest } = handled;
     const { incoming } = this.state.now;
     if (incoming?.digest === digest) {
-      // Its model is here: it is taken up again without coming again.
+      // its model has arrived, so the stored push is applied without being sent again
       const reported = this.waitingReport(incoming);
       this.state.putAnyway({ phase: 'idle', push: null, candidate: null, reported });
       return;
@@ -515,7 +515,7 @@ export class PushLife {
       again: digest,
       reported: {
         ...this.reportOf('rejected', 503, { ...this.must(push) }, [
-          problem('', 'the agent ended before it was applied', 'a retained push is taken again by itself'),
+          problem('', 'the agent ended before it was applied', 'a retained push is applied automatically'),
         ]),
         // Also where another push was on probation: the agent has begun with what is committed.
         effective: this.committed(),
@@ -524,7 +524,7 @@ export class PushLife {
     });
   }
 
-  /** The push does not wait for its model any more. */
+  /** Clears the waiting push if it is one of these. */
   private arrived(pushes: readonly Pick<NewPush, 'digest'>[]): Partial<Pick<State, 'incoming'>> {
     const { incoming } = this.state.now;
     return pushes.some(({ digest }) => digest === incoming?.digest) ? { incoming: null } : {};

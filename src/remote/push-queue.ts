@@ -1,9 +1,9 @@
-/** Messages that came on the desired topics and wait to be read. Bounded: of too many, the oldest are dropped and counted. */
+/** Queue of messages from the desired topics. Bounded: the oldest are dropped and counted. */
 import { sha256 } from '../system/files.ts';
 import { type LayerName, MAX_PUSH_BYTES } from './contract.ts';
 
 export interface Message {
-  /** Of the topic that it came on. */
+  /** Layer of its topic. */
   readonly layer: LayerName;
   /** Empty where the message was too large. */
   readonly payload: Uint8Array;
@@ -23,7 +23,7 @@ export class PushQueue {
   /** By layer, where the broker may deliver a message twice: the last one. */
   private readonly last = new Map<LayerName, { readonly digest: string; readonly ms: number }>();
 
-  /** @param dropped called with the number of messages that had to go */
+  /** @param dropped called with the number of dropped messages */
   constructor(private readonly dropped: (count: number) => void) {}
 
   get empty(): boolean {

@@ -1,8 +1,8 @@
 /**
- * What is kept of pushes on disk: the phase of the present one, the config that was committed, the one before it and the
- * candidate, versions by layer and key, and what was reported. Two copies, written in turn with a sequence number and a
- * checksum, so that one damaged file never loses the state. Layers are in files named by their hash that never change; a
- * switch between them is one write of the state.
+ * The stored state of pushes: phase of the current push; committed, previous and candidate config; versions by layer and
+ * key; the last report. Two copies are written in turn, with a sequence number and a checksum, so that one damaged file
+ * does not lose the state. Layers are in immutable files named by their hash; a switch between them is one write of the
+ * state.
  */
 import { z } from 'zod';
 import { errorText } from '../errors.ts';
@@ -12,9 +12,9 @@ import type { Layers } from './layers.ts';
 
 export const PHASES = [
   'idle',
-  /** Authentic: signature, audience and version are right. */
+  /** Authentic: signature, audience and version are valid. */
   'received',
-  /** The effective config that it gives is valid. */
+  /** The resulting effective config is valid. */
   'verified',
   /** The candidate's layers are on disk. */
   'staged',
@@ -27,12 +27,12 @@ export const PHASES = [
 
 const hash = z.string().regex(/^[0-9a-f]{64}$/);
 const slotSchema = z.strictObject({
-  /** Hash of the file that holds the layers. */
+  /** Hash of the file with the layers. */
   layers: hash,
   version: z.number().nullable(),
   kid: z.string().nullable(),
   token: z.string().nullable(),
-  /** Of the effective config when it was staged. */
+  /** Hash of the effective config when it was staged. */
   hash: z.string(),
 });
 export type Slot = z.infer<typeof slotSchema>;
@@ -42,23 +42,23 @@ const pushSchema = z.strictObject({
   version: z.number().nullable(),
   kid: z.string().nullable(),
   token: z.string().nullable(),
-  /** Of the payload. */
+  /** Hash of the payload. */
   digest: z.string(),
   attemptedHash: z.string().nullable(),
   probationMs: z.number(),
   needs: z.enum(['hot', 'reconnect', 'restart']).nullable(),
-  /** The agent before it was applied, for a probation that begins after a restart. */
+  /** State of the agent before the change, for a probation after a restart. */
   baseline: z
     .strictObject({
-      /** Streams that had forecasts; some of them where there are many. */
+      /** Streams that had forecasts, up to a maximum. */
       streams: z.array(z.string()),
       rssMb: z.number(),
       alerts: z.array(z.string()),
-      /** A rule is taken away on purpose, and its streams with it. */
+      /** The change removes a rule, so its streams end. */
       ruleGone: z.boolean(),
     })
     .nullable(),
-  /** Why it is rolled back. */
+  /** Reasons of a rollback. */
   problems: z.array(problemSchema),
   /** Older pushes without a verdict whose content is part of the candidate: they share its verdict. */
   includes: z
@@ -78,13 +78,13 @@ export type Push = z.infer<typeof pushSchema>;
 const versionsSchema = z.record(z.string(), z.record(z.string(), z.number()));
 export type Versions = z.infer<typeof versionsSchema>;
 
-/** A push that waits for the model that it names. */
+/** A push that waits for its model. */
 const incomingSchema = z.strictObject({
   ...pushSchema.pick({ layer: true, version: true, kid: true, token: true, digest: true, probationMs: true })
     .shape,
-  /** Hash of the file that holds its content. */
+  /** Hash of the file with its content. */
   content: hash,
-  /** How often the check of the model has begun: one that ends the agent is not checked for ever. */
+  /** Number of started checks of the model, to stop after repeated crashes. */
   checks: z.number(),
 });
 export type Incoming = z.infer<typeof incomingSchema>;
@@ -94,31 +94,31 @@ const stateSchema = z.strictObject({
   sequence: z.number(),
   phase: z.enum(PHASES),
   push: pushSchema.nullable(),
-  /** Starts of the agent with the candidate that ended without a commit. */
+  /** Number of starts with the candidate without a commit. */
   starts: z.number(),
-  /** Committed last. */
+  /** Last committed config. */
   current: slotSchema,
-  /** Committed before. */
+  /** Previously committed config. */
   previous: slotSchema.nullable(),
   candidate: slotSchema.nullable(),
   versions: versionsSchema,
-  /** Layer -> digest of the push that was handled last. */
+  /** Layer -> digest of the last handled push. */
   handled: z.record(z.string(), z.string()),
   reported: reportedSchema.nullable(),
-  /** Pushes that are being read: digest of the newest, and how often the agent ended meanwhile. */
+  /** Pushes being read: digest of the newest, and number of crashes meanwhile. */
   reading: z.strictObject({ digest: z.string(), ended: z.number() }).nullable(),
-  /** The push that was interrupted before it was applied: taken again with the same version. */
+  /** Digest of a push interrupted before it was applied, which is accepted again with the same version. */
   again: z.string().nullable(),
   incoming: incomingSchema.nullable().default(null),
-  /** Names of the models that pushes have put into the registry, for removing them when nothing needs them any more. */
+  /** Names of models that pushes have added to the registry, to remove them when unused. */
   models: z.array(z.string()).default([]),
 });
 export type State = z.infer<typeof stateSchema>;
 type Change = Partial<Omit<State, 'format' | 'sequence'>>;
 
-/** A folder of files that are replaced whole and durably. Each method may throw the system's error. */
+/** A folder of files that are replaced atomically and durably. Methods may throw the system's error. */
 export interface Folder {
-  /** Null where there is none. */
+  /** null if there is no such file. */
   read(name: string): Uint8Array | null;
   write(name: string, bytes: Uint8Array): void;
   remove(name: string): void;
@@ -138,7 +138,7 @@ const layersSchema = z.strictObject({
   versions: versionsSchema,
 });
 
-/** Nothing but the local file. */
+/** Only the local file, without remote layers. */
 const EMPTY_BODY = layersBody({}, {});
 export const FILE_ALONE: Slot = {
   layers: sha256(EMPTY_BODY),
@@ -150,9 +150,9 @@ export const FILE_ALONE: Slot = {
 
 export class PushState {
   private state: State;
-  /** What was found damaged when it was opened; null: nothing. */
+  /** Damage found when opened; null: none. */
   readonly damage: string | null;
-  /** Whether one copy alone held the present state when it was opened: the process ended between two writes. */
+  /** Whether only one copy had the current state when opened, because the process ended between two writes. */
   readonly uneven: boolean;
 
   constructor(private readonly folder: Folder) {
@@ -172,7 +172,7 @@ export class PushState {
   /** Why a state that holds all the same was not written; null: it is written. */
   unwritten: string | null = null;
 
-  /** Written before it holds. @throws the system's error; the state is then as it was */
+  /** Writes a changed state. @throws the system's error; the state is then unchanged */
   put(change: Change): void {
     const state = this.with(change);
     this.write(state);
@@ -194,13 +194,13 @@ export class PushState {
     return { ...this.state, ...change, sequence: this.state.sequence + 1 };
   }
 
-  /** Both copies hold the present state, so that the loss of one loses nothing. */
+  /** Writes the current state to both copies. */
   settle(): void {
     this.putAnyway({});
     this.removeUnused();
   }
 
-  /** Keeps layers; they are not in use before `put` names them. @returns what to name them by */
+  /** Stores layers; they are used only when `put` refers to them. @returns their name */
   keep(layers: Layers, versions: Versions): string {
     const body = layersBody(layers, versions);
     const name = sha256(body);
@@ -208,13 +208,13 @@ export class PushState {
     return name;
   }
 
-  /** Null where the file is damaged or gone. */
+  /** null if the file is damaged or missing. */
   layersOf(slot: Slot): Layers | null {
     if (slot.layers === FILE_ALONE.layers) return {};
     return readLayers(this.folder, slot.layers)?.layers ?? null;
   }
 
-  /** Keeps the content of a push that waits for its model. @returns what to name it by */
+  /** Stores the content of a push that waits for its model. @returns its name */
   keepContent(content: unknown): string {
     const body = Buffer.from(JSON.stringify(content));
     const name = sha256(body);
@@ -222,7 +222,7 @@ export class PushState {
     return name;
   }
 
-  /** Null where the file is damaged or gone. */
+  /** null if the file is damaged or missing. */
   contentOf({ content }: Incoming): unknown {
     const bytes = readable(this.folder, contentFile(content));
     return bytes === null || sha256(bytes) !== content
@@ -236,7 +236,7 @@ export class PushState {
     this.folder.write(copy, Buffer.from(`${sha256(body)}\n${body}\n`));
   }
 
-  /** Both copies are gone or damaged. Versions come from the files of the layers, so that nothing old is taken again. */
+  /** A new state if both copies are missing or damaged. Versions are read from the layer files, to refuse old pushes. */
   private anew(damaged: boolean): State {
     const versions: Versions = {};
     for (const name of damaged ? this.folder.list() : []) {

@@ -30,7 +30,7 @@ import { type Message, PushQueue } from './push-queue.ts';
 import { ReportSender } from './report-sender.ts';
 import { checkTimes, problem, problemsText, type Refusal, type Times } from './verify.ts';
 
-/** What a change of the config gave, as far as it matters here. */
+/** Result of a config change. */
 export interface Applied {
   readonly errors: readonly { readonly path: string; readonly message: string; readonly hint?: string }[];
   readonly reconnect: readonly string[];
@@ -39,20 +39,20 @@ export interface Applied {
   readonly stopping?: boolean;
 }
 
-/** The agent, as remote config sees it. */
+/** Interface of remote config to the agent. */
 export interface Host {
-  /** Goes over to `wanted` as far as a running agent can, or refuses it and changes nothing. Never rejects. */
+  /** Applies `wanted` as far as possible without a restart, or refuses it and changes nothing. Never rejects. */
   configure(
     wanted: Config,
-    /** `connect`: prove a changed broker or credential on a second connection. */
+    /** `connect`: test a changed broker or credential on a second connection. */
     options: { readonly dryRun: boolean; readonly connect: boolean },
   ): Promise<Applied>;
-  /** Ends this run and begins another, which asks `PushLife.recover` what to run. */
+  /** Restarts the agent, which then calls `PushLife.recover`. */
   restart(reason: string): void;
   vitals(): Vitals;
   clockIsSet(): boolean;
   report(reported: Reported, retain: boolean): void;
-  /** The live score of the pushed model that forecasts for `elapsedMs`; decided after three times the length at the latest. */
+  /** Verdict on the pushed model after `elapsedMs`; final after three times the length. */
   judgeModel(elapsedMs: number, lengthMs: number): ModelVerdict;
 }
 
@@ -62,15 +62,15 @@ export interface RemoteConfigParts {
   readonly log: Logger;
   readonly host: Host;
   readonly file: () => LocalFile;
-  /** Of the local file, which alone decides them. */
+  /** Keys that only the local file sets. */
   readonly local: Pick<Config, 'node' | 'base' | 'remote_config'>;
   readonly keys: KeySet;
   readonly models: Models;
 }
 
-/** Pushes that come together are handled together: at most one change, or refusal that is stored, in this time, ms. */
+/** Minimum time between changes and stored refusals, ms; pushes that arrive meanwhile are handled together. */
 const CHANGE_EVERY_MS = 1000;
-/** How often probation is looked at, and a push that waits for the clock, ms. */
+/** Interval of the checks of probation and of waiting pushes, ms. */
 const LOOK_MS = 500;
 const MOST_TRIED = 64;
 
@@ -86,10 +86,10 @@ export class RemoteConfig {
   private readonly untimely = new Map<LayerName, { readonly message: Message; readonly times: Times }>();
   /** Digests of the dry runs that were answered last. */
   private tried: readonly string[] = [];
-  /** Of messages that anybody may have sent. */
+  /** Rate-limits warnings about messages that anybody may send. */
   private readonly warnings: RateLimitedLog;
   private lastChangeMs = Number.NEGATIVE_INFINITY;
-  /** The agent is going over to the config of a push, or back. */
+  /** The agent is applying or rolling back a push. */
   private changing = false;
   private stopped = false;
   private cancelLook: () => void = () => {};
@@ -146,7 +146,7 @@ export class RemoteConfig {
     await this.working;
   }
 
-  /** Says again what is so, as on a new connection. */
+  /** Publishes the report again, for example on a new connection. */
   report(): void {
     this.reports.request();
   }
@@ -158,14 +158,14 @@ export class RemoteConfig {
     this.work();
   }
 
-  /** Resolves when nothing is left to do but to wait. */
+  /** Resolves when all received messages are handled. */
   async settled(): Promise<void> {
     while (this.working !== null) await this.working;
   }
 
-  /** A config was applied by another way, such as `reload`. */
+  /** A config was applied by other means, such as `reload`. */
   runs(hash: string): void {
-    // A push is said to run together with its state, not before.
+    // the hash of a push is set together with its state
     if (this.changing) return;
     this.parts.life.runs(hash);
     this.report();
@@ -201,7 +201,7 @@ export class RemoteConfig {
     }
   }
 
-  /** Pushes that come together are applied together, but for one whose model is still to come. */
+  /** Applies pushes of a batch together, except those whose model has not arrived. */
   private async handleAll(batch: readonly Taken[]): Promise<void> {
     let ready: Taken[] = [];
     for (const taken of batch) {
@@ -216,7 +216,7 @@ export class RemoteConfig {
     if (ready.length > 0) await this.handle(ready);
   }
 
-  /** Whether a message is a push to apply. @param before those of the same batch */
+  /** Returns the push to apply, or null. @param before earlier pushes of the same batch */
   private async take(message: Message, before: readonly Taken[]): Promise<Taken | null> {
     const { life, log } = this.parts;
     const admitted = await this.admission.admit(message, before);
@@ -279,7 +279,7 @@ export class RemoteConfig {
     if (refused !== null) return answer(refused.code, [refused.problem], evaluated.hash, null);
     const running = this.candidates.evaluate(life.running());
     const isHere = model === undefined || this.parts.models.isHere(model);
-    // A model that is still to come cannot be loaded: the rest of the config is tried.
+    // a model that has not arrived cannot be loaded; validates the rest of the config
     const tried =
       isHere || 'problems' in running
         ? evaluated.config
@@ -291,12 +291,12 @@ export class RemoteConfig {
     answer(errors.length > 0 ? 400 : 200, hostProblems(errors), evaluated.hash, needsOf(diff));
   }
 
-  /** Applies what a batch of pushes comes to. */
+  /** Applies a batch of pushes. */
   private async handle(batch: readonly Taken[]): Promise<void> {
     const { life, log } = this.parts;
     const newest = batch.at(-1);
     if (newest === undefined) return;
-    // Counted from here, so that pushes that are refused cannot wear the flash either.
+    // also set for refused pushes, so that they cannot wear out flash
     this.lastChangeMs = this.parts.clock.monotonic();
     try {
       life.receive(newest.push);
@@ -310,18 +310,18 @@ export class RemoteConfig {
     const { push } = taken;
     try {
       const { host } = this.parts;
-      // A refusal has ended the phase `received`.
+      // a refusal ended the phase `received`
       if (rejected.length > 0) life.receive(push);
       const tried = await host.configure(effective.config, { dryRun: true, connect: false });
       if (tried.errors.length > 0) return this.refuse(push, 400, hostProblems(tried.errors), effective.hash);
       const needs = needsOf(tried);
       if (tried.reconnect.length > 0) {
-        // The new broker is proven here, once: neither applying nor going back waits for it.
+        // tests the new broker once, so that neither applying nor rolling back waits for it
         const proven = await host.configure(effective.config, { dryRun: true, connect: true });
         if (proven.errors.length > 0)
           return this.refuse(push, 500, hostProblems(proven.errors), effective.hash);
       }
-      this.wait.giveWay([...superseded, push]);
+      this.wait.refuseWaiting([...superseded, push]);
       life.verified(push, superseded, keptBy(taken), {
         attemptedHash: effective.hash,
         needs,
@@ -363,14 +363,14 @@ export class RemoteConfig {
     this.report();
   }
 
-  /** Whether `wanted` takes a rule away that runs now. */
+  /** Whether `wanted` removes a running rule. */
   private ruleGone(wanted: Effective): boolean {
     const running = this.candidates.evaluate(this.parts.life.running());
     const ids = ruleIds(wanted.config.streams);
     return !('problems' in running) && ruleIds(running.config.streams).some((id) => !ids.includes(id));
   }
 
-  /** @param before left out after a restart: the state is then the one that was kept */
+  /** @param before omitted after a restart, which uses the saved state */
   private beginProbation(before?: Vitals): void {
     const { life, clock, host } = this.parts;
     const { probationMs = 0, baseline = null } = life.push ?? {};
@@ -426,7 +426,7 @@ export class RemoteConfig {
     }
   }
 
-  /** To the config that was committed last. */
+  /** Rolls back to the last committed config. */
   private async goBack(problems: readonly Problem[]): Promise<void> {
     const { life, host, log } = this.parts;
     this.trial = null;
@@ -475,7 +475,7 @@ export class RemoteConfig {
     this.report();
   }
 
-  /** The disk takes nothing: nothing was applied. */
+  /** The push could not be stored, so it was not applied. */
   private cannotStore(push: NewPush, error: unknown): void {
     this.cannotNow(
       push,
@@ -483,9 +483,9 @@ export class RemoteConfig {
     );
   }
 
-  /** Nothing is written: the same push may come again. */
+  /** Writes nothing, so that the same push may be sent again. */
   private cannotNow(push: NewPush, reason: Problem): void {
-    this.parts.log.error('push cannot be taken now', { reason: problemsText([reason]) });
+    this.parts.log.error('push cannot be applied now', { reason: problemsText([reason]) });
     this.parts.life.turnAway(push.layer, { code: 503, problems: [reason], ...push });
     this.report();
   }

@@ -1,4 +1,4 @@
-/** Sends reports at a bounded rate: what changes in between is in the next one, which is never left out. */
+/** Sends reports at a limited rate: changes in between are sent with the next report, which is always sent. */
 import type { Clock } from '../system/clock.ts';
 
 const EVERY_MS = 100;
@@ -24,7 +24,7 @@ export class ReportSender {
       this.due = true;
       this.clock.after(waitMs, () => {
         if (!this.due) return;
-        // A timer may come a little early: it is then set again.
+        // a timer may fire a little early; `request` then sets it again
         this.due = false;
         this.request();
       });

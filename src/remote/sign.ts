@@ -9,7 +9,7 @@ export interface Signer {
   readonly key: KeyObject;
 }
 
-/** The JWS in compact form of `claims`, which are not checked here. */
+/** Signs `claims` as a compact JWS, without checking them. */
 export function sign(
   claims: object,
   { kid, key }: Signer,

@@ -1,6 +1,6 @@
 /**
- * Checks signed requests: signature, role of the key, audience, times, verb, and that no request of a key is taken twice. The
- * last version of each key is on disk before a request runs, so that a request cannot be sent again after a restart.
+ * Checks signed requests: signature, role of the key, audience, times, verb, and that no request is accepted twice. The
+ * last version of each key is stored before a request runs, so that it cannot be replayed after a restart.
  */
 import { z } from 'zod';
 import { errorText } from '../errors.ts';
@@ -16,7 +16,7 @@ export interface SignedRequestsParts {
   readonly folder: Folder;
   /** Wall clock, ms. */
   readonly now: () => number;
-  /** False as long as the machine's clock was never set. */
+  /** false until the machine's clock is set. */
   readonly clockIsSet: () => boolean;
 }
 
@@ -33,14 +33,14 @@ export interface RequestRefusal {
 const FILE = 'requests.json';
 const COMPACT_START = /^\s*eyJ/;
 
-/** Whether a payload is meant as a signed request: the header of a JWS is base64url of `{"`. */
+/** Whether a payload looks like a JWS: its header starts with base64url of `{"`. */
 export const looksSigned = (payload: Uint8Array): boolean =>
   COMPACT_START.test(Buffer.from(payload.subarray(0, 16)).toString('latin1'));
 
 export class SignedRequests {
   /** Key id -> version of its last request. */
   private readonly versions: Map<string, number>;
-  /** Requests issued before this are refused, ms: what was seen until then is lost with a damaged file. */
+  /** Requests issued before this are refused, ms, because the file of seen versions was damaged. */
   private readonly notBeforeMs: number;
 
   constructor(private readonly parts: SignedRequestsParts) {
@@ -79,7 +79,7 @@ export class SignedRequests {
     if (claims.verb !== verb)
       return problem(
         'verb',
-        `is ${claims.verb}, and the topic says ${verb}`,
+        `is ${claims.verb}, but the topic is for ${verb}`,
         'sign it for the verb of the topic',
       );
     if (!clockIsSet()) return problem('exp', 'cannot be checked before the clock of the gateway is set');
@@ -90,7 +90,7 @@ export class SignedRequests {
     if (claims.iat * 1000 < this.notBeforeMs)
       return problem(
         'iat',
-        'is before the start of the agent, which lost the versions that it had seen',
+        'is before the start of the agent, which has lost the versions seen before',
         'sign it again',
       );
     const seen = this.versions.get(kid) ?? 0;
@@ -103,7 +103,7 @@ export class SignedRequests {
         );
   }
 
-  /** @throws the system's error; the version then counts as not seen */
+  /** @throws the system's error; the version then counts as unseen */
   private keep(kid: string, version: number): void {
     const next = new Map(this.versions).set(kid, version);
     this.parts.folder.write(FILE, Buffer.from(`${JSON.stringify(Object.fromEntries(next))}\n`));
@@ -119,7 +119,7 @@ function refused({ code, problems }: Pick<Refusal, 'code' | 'problems'>): Checke
   return { claims: null, refusal: { code: kind, text, hint } };
 }
 
-/** Null where the file is damaged. */
+/** null if the file is damaged. */
 function readVersions(folder: Folder): Map<string, number> | null {
   try {
     const bytes = folder.read(FILE);

@@ -1,6 +1,6 @@
 /**
- * JSON as signed messages must be: valid UTF-8, no key twice in one object (two readers could take different values), no
- * key that reaches a prototype, bounded depth. The text is scanned before `JSON.parse` recurses into it.
+ * Strict JSON for signed messages: valid UTF-8, no duplicate keys (parsers could use different values), no prototype keys,
+ * limited depth. Scans the text before `JSON.parse` recurses into it.
  */
 import { isPoisonKey } from '../ingest/stream-name.ts';
 
@@ -26,11 +26,11 @@ export function parseStrictJson(bytes: Uint8Array, maxDepth: number): JsonResult
   }
 }
 
-/** What forbids parsing; null where nothing does. Malformed text is left to the parser. */
+/** Why the text must not be parsed; null if it may. Syntax errors are left to the parser. */
 function scan(text: string, maxDepth: number): string | null {
   /** Keys so far of each open object; null for an array. */
   const open: (Set<string> | null)[] = [];
-  /** At the place of a key in the innermost object. */
+  /** Whether a key is expected in the innermost object. */
   let atKey = false;
   for (let at = 0; at < text.length; at += 1) {
     const character = text[at];
@@ -48,8 +48,8 @@ function scan(text: string, maxDepth: number): string | null {
       const keys = open.at(-1);
       if (atKey && keys) {
         const key = keyOf(text.slice(at, end + 1));
-        if (keys.has(key)) return `holds the key ${JSON.stringify(key.slice(0, 60))} twice in one object`;
-        if (isPoisonKey(key)) return `holds the key ${JSON.stringify(key)}, which is never allowed`;
+        if (keys.has(key)) return `contains the key ${JSON.stringify(key.slice(0, 60))} twice in one object`;
+        if (isPoisonKey(key)) return `contains the key ${JSON.stringify(key)}, which is not allowed`;
         keys.add(key);
       }
       at = end;
@@ -67,7 +67,7 @@ function endOfString(text: string, start: number): number {
   return text.length - 1;
 }
 
-/** With its escapes resolved: `"\u0061"` and `"a"` are one key. */
+/** The key with escapes resolved: `"\u0061"` and `"a"` are the same key. */
 function keyOf(quoted: string): string {
   try {
     return String(JSON.parse(quoted));

@@ -1,7 +1,6 @@
 /**
- * Decides whether a message is authentic: size, form, header, signature, role of the key, audience, and the form of the
- * claims. The caller checks the version, because only it knows the versions seen, and the times, with `checkTimes`. No I/O, no
- * clock.
+ * Verifies a message: size, form, header, signature, role of the key, audience, and schema of the claims. The caller checks
+ * the version, because it knows the versions seen, and the times, with `checkTimes`. No I/O, no clock.
  */
 import { compactVerify } from 'jose';
 import type { z } from 'zod';
@@ -20,11 +19,11 @@ import type { KeySet } from './keys.ts';
 import { isObject, type JsonObject } from './merge-patch.ts';
 import { parseStrictJson } from './strict-json.ts';
 
-/** Why a message is not taken. */
+/** Why a message is refused. */
 export interface Refusal {
   readonly code: Code;
   readonly problems: readonly Problem[];
-  /** As the message states them; trusted only as far as they are echoed. */
+  /** Unverified values from the message, only echoed in reports. */
   readonly version: number | null;
   readonly kid: string | null;
   readonly token: string | null;
@@ -92,7 +91,11 @@ export async function verify<Schema extends z.ZodType>(
     return refuse(401, stated, problem('header', `holds ${unknown.map(excerpt).slice(0, 5).join(', ')}`));
   const key = typeof kid === 'string' ? keys.get(kid) : undefined;
   if (key === undefined)
-    return refuse(401, stated, problem('header.kid', `is no key of this gateway: ${excerpt(kid)}`, KEY_HINT));
+    return refuse(
+      401,
+      stated,
+      problem('header.kid', `is not a key of this gateway: ${excerpt(kid)}`, KEY_HINT),
+    );
   try {
     await compactVerify(compact, key.key, { algorithms: [ALGORITHM] });
   } catch {
@@ -109,7 +112,7 @@ export async function verify<Schema extends z.ZodType>(
   return readClaims(claims.value, { schema, audience, stated, kid: key.kid });
 }
 
-/** The claims that a message states, signed or not; nothing is verified. Null where there are none. */
+/** The unverified claims of a message, signed or not; null if there are none. */
 export function statedClaims(payload: Uint8Array): JsonObject | null {
   if (payload.length > MAX_PUSH_BYTES) return null;
   const compact = compactOf(payload);

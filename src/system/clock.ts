@@ -2,9 +2,9 @@
 export interface Clock {
   /** Wall clock, ms since 1970 UTC. May jump. */
   now(): number;
-  /** Monotonic, ms from an arbitrary start. Never jumps; the only base for timers and durations. */
+  /** Monotonic, ms from an arbitrary start. Never jumps; used for timers and durations. */
   monotonic(): number;
-  /** Calls back once after `delayMs` of monotonic time; returns the cancel. */
+  /** Calls back once after `delayMs` of monotonic time. @returns a function that cancels the call */
   after(delayMs: number, callback: () => void): () => void;
 }
 
@@ -17,12 +17,12 @@ export const systemClock: Clock = {
   },
 };
 
-/** A wall clock that is off by less is the same one, ms. */
+/** Smaller differences of the wall clock are ignored, ms. */
 const SAME_CLOCK_MS = 1000;
 
 /**
- * When the process started, by the wall clock as it is whenever that is asked: a gateway without a battery learns what time
- * it is some while after.
+ * The start time of the process on the current wall clock. Computed at each call, because the clock of a gateway without a
+ * battery is set some time after the start.
  */
 export function startTime(clock: Clock): () => number {
   const startedMs = clock.monotonic();

@@ -5,11 +5,11 @@ import { cpus, freemem, loadavg, totalmem } from 'node:os';
 export interface Facts {
   /** Resident memory of this process, MB. */
   readonly rssMb: number;
-  /** Processor time of this process since the last look, percent of one core. */
+  /** Processor time of this process since the previous call, percent of one core. */
   readonly cpuPercent: number;
   /** Load average of the last minute divided by the number of cores. */
   readonly loadPerCore: number;
-  /** Hottest sensor, degrees Celsius; null where there is none. */
+  /** Hottest sensor, degrees Celsius; null without sensors. */
   readonly temperatureC: number | null;
   readonly memoryAvailableMb: number;
   readonly memoryTotalMb: number;
@@ -19,8 +19,8 @@ export interface Facts {
 const MB = 2 ** 20;
 
 /**
- * Each look measures processor time since the look before.
- * @param options `leastMs`: a call within this time of the last look gets what that one saw; `root`: where /proc and /sys are
+ * Each call measures processor time since the previous one.
+ * @param options `leastMs`: calls within this time return the previous result; `root`: folder of /proc and /sys
  */
 export function factsReader(
   monotonicMs: () => number,
@@ -56,13 +56,13 @@ function residentMb(root: string): number {
   return kilobytes(readText(`${root}proc/self/status`), 'VmRSS') ?? process.memoryUsage.rss() / MB;
 }
 
-/** Bytes this thread has handed to `write` so far; 0 where the kernel does not count. */
+/** Bytes written by this thread so far; 0 if the kernel does not count them. */
 export function bytesWrittenByThread(): number {
   const found = /^wchar: (\d+)$/m.exec(readText('/proc/thread-self/io'));
   return found === null ? 0 : Number(found[1]);
 }
 
-/** Highest reading of the thermal zones; sensors that answer nonsense are passed over. */
+/** Highest temperature of the thermal zones; ignores impossible values. */
 function hottest(root: string): number | null {
   let highest: number | null = null;
   const folder = `${root}sys/class/thermal`;

@@ -1,6 +1,6 @@
 /**
- * Writes files that survive a power cut: to a temporary file, synced, renamed into place, and the folder synced. A
- * reader sees the old content or the new content, never a mixture.
+ * Writes files that survive a power cut: writes a temporary file, syncs it, renames it, and syncs the folder. A reader sees
+ * the old or the new content, never a mixture.
  */
 import { createHash } from 'node:crypto';
 import {
@@ -22,20 +22,20 @@ import {
 import { open, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** What the data directory holds is for its owner alone, whatever the process's umask is. */
+/** Files in the data directory are readable only by their owner, whatever the umask. */
 const PRIVATE_FILE = 0o600;
 export const PRIVATE_FOLDER = 0o700;
 
 /**
- * Replaces `path` atomically and durably. The temporary file stands in the same folder (a rename across file systems
- * is a copy). Throws the system's error; the old content is then untouched.
+ * Replaces `path` atomically and durably. The temporary file is in the same folder, because a rename across file systems is
+ * a copy. Throws the system's error; the old content is then unchanged.
  */
 export function writeFileAtomic(path: string, content: string | Uint8Array, mode = PRIVATE_FILE): void {
   const temporary = `${path}.${process.pid}.tmp`;
   const bytes = typeof content === 'string' ? Buffer.from(content) : content;
   const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
   try {
-    // What a crash of a process of the same number left.
+    // left by a crash of a process with the same pid
     rmSync(temporary, { force: true });
     const fd = openSync(temporary, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, mode);
     try {
@@ -83,15 +83,15 @@ export async function writeFileAtomicAsync(
 }
 
 /**
- * Opens a file that only its owner may read or write, and takes away what others may do with one that is there. Throws the
- * system's error, also where a symbolic link or anything else that is no regular file stands in its place.
+ * Opens a file with permissions for its owner only, and removes other permissions of an existing file. Throws the system's
+ * error, also for symbolic links and other files that are not regular.
  * @param flags of `open`
  */
 export function openPrivate(path: string, flags: number): number {
   const fd = openSync(path, flags | constants.O_NOFOLLOW | constants.O_NONBLOCK, PRIVATE_FILE);
   try {
     const { mode } = fstatSync(fd);
-    if ((mode & constants.S_IFMT) !== constants.S_IFREG) throw new Error(`${path} is no regular file`);
+    if ((mode & constants.S_IFMT) !== constants.S_IFREG) throw new Error(`${path} is not a regular file`);
     if ((mode & 0o777) !== PRIVATE_FILE) tryChmod(() => fchmodSync(fd, PRIVATE_FILE));
     return fd;
   } catch (error) {
@@ -100,7 +100,7 @@ export function openPrivate(path: string, flags: number): number {
   }
 }
 
-/** Another user's file, or a disk that is read-only: the content can be used all the same. */
+/** Ignores errors for another user's file or a read-only disk, which are still usable. */
 function tryChmod(change: () => void): void {
   try {
     change();
@@ -110,22 +110,22 @@ function tryChmod(change: () => void): void {
   }
 }
 
-/** The same for a file that something else opens by its path; nothing where there is none. */
+/** Removes others' permissions of an existing file that is opened elsewhere. */
 export function keepPrivate(path: string): void {
   const stats = lstatSync(path, { throwIfNoEntry: false });
   if (stats === undefined) return;
-  if (stats.isSymbolicLink()) throw new Error(`${path} is a symbolic link, and links are not followed here`);
-  if (!stats.isFile()) throw new Error(`${path} is no regular file`);
+  if (stats.isSymbolicLink()) throw new Error(`${path} is a symbolic link, which is not allowed here`);
+  if (!stats.isFile()) throw new Error(`${path} is not a regular file`);
   if ((stats.mode & 0o777) !== PRIVATE_FILE) tryChmod(() => chmodSync(path, PRIVATE_FILE));
 }
 
-/** Longest wait for a pipe or a device to deliver a whole file, ms. */
+/** Maximum time to read a pipe or a device, ms. */
 const PIPE_MS = 5000;
 const PIPE_PAUSE_MS = 20;
 
 /**
- * Reads a whole file of at most `mostBytes`. Ends within seconds also for what never ends, such as `/dev/zero` or a pipe that
- * nobody writes to. Throws the system's error, or an Error that says what is wrong.
+ * Reads a file of at most `mostBytes`. Also ends within seconds for endless files, such as `/dev/zero` or a pipe without a
+ * writer. Throws the system's error, or an Error with the reason.
  */
 export function readBounded(path: string, mostBytes: number): Buffer {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -155,7 +155,7 @@ export function readBounded(path: string, mostBytes: number): Buffer {
   }
 }
 
-/** Bytes read; 0 at the end, null when there are none yet. */
+/** Number of bytes read; 0 at the end, null if none are available yet. */
 function readReady(fd: number, into: Buffer): number | null {
   try {
     return readSync(fd, into);
@@ -168,7 +168,7 @@ function readReady(fd: number, into: Buffer): number | null {
 const tooLarge = (mostBytes: number): Error =>
   new Error(`it is larger than ${mostBytes >= 2 ** 20 ? `${mostBytes / 2 ** 20} MB` : `${mostBytes} bytes`}`);
 
-/** A rename or a new file is durable only when its folder is. */
+/** Syncs a folder, which makes renames and new files in it durable. */
 export function syncFolder(path: string): void {
   const fd = openSync(path, 'r');
   try {
@@ -179,8 +179,8 @@ export function syncFolder(path: string): void {
 }
 
 /**
- * `write` may take less than it was given; this does not.
- * @param position in the file; left out: where the last write ended
+ * Writes all bytes; a single `write` may write fewer.
+ * @param position in the file; null: the current position
  */
 export function writeAll(fd: number, bytes: Uint8Array, position: number | null = null): void {
   let done = 0;
@@ -189,8 +189,8 @@ export function writeAll(fd: number, bytes: Uint8Array, position: number | null 
 }
 
 /**
- * Makes a folder and those above it; nothing where it is there. Level by level: Node's own recursive form never returns
- * where the system refuses a folder whose parent is there, as it does below /proc. Throws the system's error.
+ * Creates a folder and its parents. Level by level, because Node's recursive mkdir never returns if the system refuses a
+ * folder whose parent exists, for example below /proc. Throws the system's error.
  */
 export function makeFolder(path: string, mode = 0o777): void {
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
@@ -200,7 +200,7 @@ export function makeFolder(path: string, mode = 0o777): void {
     mkdirSync(path, { mode });
     if (mode === PRIVATE_FOLDER) chmodSync(path, mode);
   } catch (error) {
-    // Another process may have been quicker.
+    // another process may have created it meanwhile
     if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error;
   }
 }

@@ -16,7 +16,7 @@ export interface Notifier {
   readonly watchdogMs: number | null;
 }
 
-/** @param run starts a program and forgets it; a test brings its own */
+/** @param run starts a program without waiting for it; replaced in tests */
 export function systemdNotifier(
   environment: Readonly<Record<string, string | undefined>>,
   run: (file: string, args: readonly string[]) => void = start,
@@ -27,7 +27,7 @@ export function systemdNotifier(
   const { WATCHDOG_USEC, WATCHDOG_PID } = environment;
   const watched = WATCHDOG_PID === undefined || Number(WATCHDOG_PID) === process.pid;
   const usec = watched ? Number(WATCHDOG_USEC ?? 0) : 0;
-  // systemd-notify would else speak for itself
+  // without --pid, systemd-notify would report its own process
   const send = (...assignments: string[]): void =>
     run('systemd-notify', [`--pid=${process.pid}`, ...assignments]);
   return {
@@ -40,9 +40,9 @@ export function systemdNotifier(
 }
 
 /**
- * Feeds systemd's watchdog for as long as the pipeline gets on. `progress` is a number that changes for as long as it
- * does, also with nothing to do: quiet sensors are no fault, a wedged stage is, although timers still run beside it.
- * Returns what stops it.
+ * Feeds systemd's watchdog while the pipeline makes progress. `progress` returns a number that changes while the pipeline
+ * runs, even without input: quiet sensors are not a fault, but a hanging stage is, although timers still fire. Returns a
+ * function that stops it.
  */
 export function startWatchdog(notifier: Notifier, clock: Clock, progress: () => number): () => void {
   const { watchdogMs } = notifier;
@@ -62,7 +62,7 @@ export function startWatchdog(notifier: Notifier, clock: Clock, progress: () => 
 
 function start(file: string, args: readonly string[]): void {
   const child = execFile(file, [...args], { timeout: 5000 });
-  // a missing program must not end the daemon; systemd will log the missing notification
+  // a missing program must not end the daemon; systemd logs the missing notification
   child.on('error', () => {});
 }
 

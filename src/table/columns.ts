@@ -1,9 +1,9 @@
-/** Columns of a table while it is read: numbers held compactly, text noticed and dropped. */
+/** Columns of a table while it is read: stores numbers compactly, drops text columns. */
 
 /** Cells that mean "no value" in any file, lower case. */
 const NO_VALUE = ['', 'na', 'n/a', '#n/a', 'nan', 'null', 'none', 'nil', '-', '?', 'inf', '-inf', '+inf'];
 
-/** Decides what a cell is. */
+/** Parses cells. */
 export class CellReader {
   private readonly decimalComma: boolean;
   private readonly words: ReadonlySet<string>;
@@ -26,7 +26,7 @@ export class CellReader {
     let value = Number(cell);
     if (Number.isNaN(value) && this.decimalComma) value = Number(cell.replace(',', '.'));
     if (Number.isNaN(value)) return this.isMissing(cell) ? Number.NaN : null;
-    // Number() also reads 0x1f and 0b1, which in a table are flags
+    // Number() also parses 0x1f and 0b1, which are flags in a table
     if (/^0[xbo]/i.test(cell)) return null;
     return Number.isFinite(value) && !this.numbers.has(value) ? value : Number.NaN;
   }
@@ -46,17 +46,17 @@ export class NumberColumn {
     this.at = at;
   }
 
-  /** Whether any cell held a number, and none held text. */
+  /** Whether at least one cell is a number, and none is text. */
   get isNumeric(): boolean {
     return this.holds && this.firstText === null;
   }
 
-  /** The first cell that is no number. */
+  /** The first cell that is not a number. */
   get text(): { readonly line: number; readonly cell: string } | null {
     return this.firstText;
   }
 
-  /** Once text, always text: further cells are not looked at. Returns whether it still may be numbers. */
+  /** Adds a cell; ignores further cells after a text. @returns whether the column may still be numeric */
   add(cell: string, line: number, reader: CellReader): boolean {
     if (this.firstText !== null) return false;
     const value = reader.number(cell);
@@ -80,7 +80,7 @@ export class NumberColumn {
   }
 }
 
-/** Ids of rows, numbered by appearance. */
+/** Ids of rows, numbered in order of appearance. */
 export class IdColumn {
   readonly names: string[] = [];
   private readonly numbers = new Map<string, number>();
@@ -95,7 +95,7 @@ export class IdColumn {
     this.rows.push(number);
   }
 
-  /** Null where the file has no ids. */
+  /** null if the file has no ids. */
   of(row: number): string | null {
     const number = this.rows[row];
     return number === undefined ? null : this.names[number];

@@ -1,7 +1,7 @@
 /**
- * Reads a CSV file (.csv or .csv.gz) into time-stamped numbers: the one table reader of backtest, replay and train.
- * Holds numbers compactly (8 bytes a cell); text columns are dropped as soon as they show themselves.
- * Rows come out in the file's order: sorting and bucketing are the pipeline's business, as with live messages.
+ * Reads a CSV file (.csv or .csv.gz) into time-stamped numbers, for backtest, replay and train. Needs 8 bytes per cell;
+ * text columns are dropped at their first text. Rows keep the file's order; the pipeline sorts and buckets them, as it does
+ * live messages.
  */
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
@@ -12,30 +12,30 @@ import { detectTimeReader, timeReaderOf } from './time.ts';
 import { timeColumns } from './time-columns.ts';
 
 export interface TableOptions {
-  /** Names of the time columns: one stamp; a date and a clock time; or year, month, day, hour. Left out: see `clockStartMs`, or found by their names. */
+  /** Time columns: one stamp; a date and a clock time; or year, month, day, hour. Default: `clockStartMs`, or by name. */
   readonly time?: readonly string[];
-  /** strptime-like, for several time columns over their cells joined by a space; found out by itself when left out. */
+  /** strptime-like; several time columns are joined by a space. Default: detected. */
   readonly timeFormat?: string;
-  /** `all`: every column that holds numbers, but the time and the id. */
+  /** `all`: every numeric column except time and id. */
   readonly columns: 'all' | readonly string[];
-  /** Columns that say whose row it is, in long files; joined by `/`. */
+  /** Columns that identify the series of a row, in long files; joined by `/`. */
   readonly id?: readonly string[];
-  /** Found out from the header when left out. */
+  /** Default: detected from the header. */
   readonly delimiter?: string;
-  /** Left out: a point, or, where the delimiter is no comma, also a comma. */
+  /** Default: a point; also a comma, if the delimiter is not a comma. */
   readonly decimal?: '.' | ',';
-  /** Cells that mean "no value", beside the usual ones; compared as text and, where they are numbers, as numbers. */
+  /** Further cells that mean "no value"; compared as text and, if numeric, as numbers. */
   readonly missing?: readonly string[];
-  /** For files without a time column: time of the first row, ms since 1970 UTC, and the distance of rows, ms. */
+  /** For files without a time column: time of the first row, ms since 1970 UTC, and interval between rows, ms. */
   readonly clockStartMs?: number;
   readonly intervalMs?: number;
-  /** As `clockStartMs`, where no time column is found by its name. */
+  /** As `clockStartMs`, if no time column is found by name. */
   readonly otherwiseStartMs?: number;
 }
 
 export interface TableRow {
   readonly timeMs: number;
-  /** One a column, in the order of `Table.columns`; NaN is missing. */
+  /** One per column, in the order of `Table.columns`; NaN is missing. */
   readonly values: Float64Array;
   readonly id: string | null;
 }
@@ -45,9 +45,9 @@ export interface Table {
   /** In order of appearance; empty without id columns. */
   readonly ids: readonly string[];
   readonly length: number;
-  /** In the file's order. Can be walked any number of times. */
+  /** In the file's order. Can be iterated repeatedly. */
   rows(): Generator<TableRow>;
-  /** What was left out and why, so that a caller can say it; `cell` is empty where a column had no value at all. */
+  /** Dropped columns and rows, for messages; `cell` is empty if a column has no values. */
   readonly leftOut: {
     readonly columns: readonly { readonly name: string; readonly line: number; readonly cell: string }[];
     readonly rowsWithoutTime: number;
@@ -55,8 +55,8 @@ export interface Table {
 }
 
 /**
- * @throws FILE_UNREADABLE when the file cannot be read or unpacked
- * @throws CSV_INVALID with the line, when it is no table, a column is not there, or a cell cannot be understood
+ * @throws FILE_UNREADABLE if the file cannot be read or decompressed
+ * @throws CSV_INVALID with the line, if it is not a table, or a column or a cell is invalid
  */
 export function readTable(path: string, options: TableOptions): Table {
   const bytes = readBytes(path);
@@ -114,7 +114,7 @@ class TableBuilder {
   private readonly lines: number[] = [];
   private readonly times: string[] = [];
   private rowsWithoutTime = 0;
-  /** 1 when rows begin with a name that the header lacks. */
+  /** 1 if rows start with a name that the header does not have. */
   private shift: 0 | 1 = 0;
 
   constructor(names: readonly string[], delimiter: string, options: TableOptions) {
@@ -135,7 +135,7 @@ class TableBuilder {
       (column, at) => this.columns.findIndex((c) => c.name === column.name) < at,
     );
     if (twice !== undefined) {
-      throw new GatecastError('CSV_INVALID', `line 1: the column "${twice.name}" is there twice`);
+      throw new GatecastError('CSV_INVALID', `line 1: duplicate column "${twice.name}"`);
     }
   }
 
@@ -157,7 +157,7 @@ class TableBuilder {
       if (isNumber || this.options.columns === 'all') continue;
       throw invalid(
         line,
-        `column "${column.name}" has "${this.cell(record, column.at)}", which is no number`,
+        `column "${column.name}" has "${this.cell(record, column.at)}", which is not a number`,
         {
           hint: 'name cells that stand for "no value" with --missing, or the decimal sign with --decimal',
         },
@@ -215,7 +215,7 @@ class TableBuilder {
     return record[at + this.shift] ?? '';
   }
 
-  /** Short rows lack their last cells; long ones are an error, but for row names as R writes them. */
+  /** Pads short rows; rejects long rows, except those with row names as written by R. */
   private align(record: readonly string[], line: number): void {
     const width = this.names.length;
     if (record.length <= width) return;
@@ -240,7 +240,7 @@ class TableBuilder {
       const stamp = read(text);
       if (!Number.isNaN(stamp)) return stamp;
       throw invalid(this.lines[row], `the time "${text}" cannot be read`, {
-        hint: 'say how it is written with --time-format, for example "%d/%m/%Y %H.%M.%S" or unix_s',
+        hint: 'pass its format with --time-format, for example "%d/%m/%Y %H.%M.%S" or unix_s',
       });
     });
   }
@@ -250,7 +250,7 @@ function timesOf(names: readonly string[], { time = [], clockStartMs }: TableOpt
   return time.length > 0 || clockStartMs !== undefined ? time : timeColumns(names);
 }
 
-/** The sign that splits the header line most often. */
+/** The character that splits the header line most often. */
 function sniffDelimiter(bytes: Buffer): string {
   const end = bytes.indexOf(10);
   const header = bytes.toString('utf8', 0, end < 0 ? Math.min(bytes.length, 65_536) : end);

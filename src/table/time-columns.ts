@@ -1,6 +1,6 @@
-/** Which columns of a table hold its times, by their names: what most files call them, in any case. */
+/** Finds the time columns of a table by their usual names, ignoring case. */
 
-/** In this order: the first that is there. */
+/** In order of preference. */
 const STAMPS = [
   'timestamp',
   'datetime',
@@ -14,10 +14,10 @@ const STAMPS = [
   'ts_s',
 ];
 const PARTS = ['year', 'month', 'day', 'hour', 'minute', 'second'];
-/** Fewer parts are no date. */
+/** Minimum number of parts of a date. */
 const LEAST_PARTS = 3;
 
-/** @returns names as they stand in the header: one stamp; a date and a clock time; year, month, day and so on; or none */
+/** @returns names from the header: one stamp; a date and a clock time; year, month, day and so on; or none */
 export function timeColumns(header: readonly string[]): string[] {
   const names = new Map(header.map((name) => [name.toLowerCase(), name]));
   const [date, time] = [names.get('date'), names.get('time')];

@@ -1,7 +1,7 @@
 /**
- * Reads the time cells of a table: ISO and its spaced, slashed and dotted relatives, day-first and month-first dates,
- * clock times with dots or AM/PM, unix seconds and milliseconds, year/month/day/hour in columns of their own, or any
- * strptime-like format. Stamps without an offset are taken as UTC. Is not a calendar: zones have no names here.
+ * Parses the time cells of a table: ISO dates, also with spaces, slashes or dots; day-first and month-first dates; clock
+ * times with dots or AM/PM; unix seconds and milliseconds; year/month/day/hour in separate columns; or any strptime-like
+ * format. Times without an offset are UTC. Zone names are not supported.
  */
 import { GatecastError } from '../errors.ts';
 import { civilMs, MS_FROM, offsetMinutes } from '../series/calendar.ts';
@@ -17,10 +17,9 @@ type Order = 'ymd' | 'dmy' | 'mdy';
 export type TimeReader = (text: string) => number;
 
 /**
- * Decides how all of `texts` are to be read. Looks at every one: 03/04/2004 alone cannot say which is the month,
- * 13/04/2004 somewhere in the file can.
- * @param columns how many columns the time is spread over; three or more are year, month, day, hour, minute, second
- * @throws CSV_INVALID when the order of day and month stays open
+ * Detects the format of `texts`. Checks all of them, because 03/04/2004 is ambiguous, but 13/04/2004 in another row is not.
+ * @param columns number of time columns; three or more are year, month, day, hour, minute, second
+ * @throws CSV_INVALID if the order of day and month is ambiguous
  */
 export function detectTimeReader(texts: Iterable<string>, columns: number): TimeReader {
   if (columns >= 3) return readParts;
@@ -41,7 +40,7 @@ export function detectTimeReader(texts: Iterable<string>, columns: number): Time
       dayFirst
         ? 'some dates have the day first and some the month'
         : `"${open}" may be day/month or month/day, and no other row decides it`,
-      { hint: 'say it with --time-format, for example "%d/%m/%Y %H:%M"' },
+      { hint: 'pass the format with --time-format, for example "%d/%m/%Y %H:%M"' },
     );
   }
   return readAs('ymd');
@@ -94,7 +93,7 @@ interface Parts {
   second: number;
   ms: number;
   half: string | null;
-  /** From UTC, as written. */
+  /** UTC offset, as written. */
   offset: string;
 }
 
@@ -124,8 +123,8 @@ const FIELDS: Readonly<Record<string, readonly [field: string, pattern: string]>
 };
 
 /**
- * A reader for a format as in strptime: %Y %y %m %d %H %I %M %S %f %p %z %%, or `unix_s`, `unix_ms`.
- * @throws USAGE for a directive that is not one of these
+ * A parser for a strptime format: %Y %y %m %d %H %I %M %S %f %p %z %%, or `unix_s`, `unix_ms`.
+ * @throws USAGE for another directive
  */
 export function timeReaderOf(format: string): TimeReader {
   if (format === 'unix_s') return (text) => (NUMBER.test(text) ? Number(text) * 1000 : Number.NaN);
@@ -137,7 +136,7 @@ export function timeReaderOf(format: string): TimeReader {
     const field = FIELDS[letter];
     if (field === undefined) {
       throw new GatecastError('USAGE', `time format: %${letter} is not known`, {
-        hint: 'known are %Y %y %m %d %H %I %M %S %f %p %z %% and the words unix_s and unix_ms',
+        hint: 'use %Y %y %m %d %H %I %M %S %f %p %z %%, or unix_s or unix_ms',
       });
     }
     names.push(field[0]);

@@ -56,19 +56,19 @@ describe('a step model of its user', () => {
       stepModel(WIDTH, K, {
         bend: (g, q) => g.emit('Log', [g.emit('Sub', [q, g.scalar(5)], q.shape)], q.shape),
       }),
-      /answers an empty state with numbers that are not finite/,
+      /output for an empty state is not finite/,
     ],
     [
       'NaN from ordinary inputs',
       stepModel(WIDTH, K, { bend: (g, q) => g.emit('Sqrt', [q], q.shape) }),
-      /answers ordinary inputs with numbers that are not finite, at step 1/,
+      /output for ordinary inputs is not finite, at step 1/,
     ],
     [
       'a mean over the batch',
       stepModel(WIDTH, K, {
         bend: (g, q) => g.emit('Sub', [q, g.emit('ReduceMean', [q, g.int64([0])], [1, K, 9])], q.shape),
       }),
-      /answers otherwise when other streams are stepped in the same run/,
+      /output depends on the other streams in the same run/,
     ],
     [
       'eight levels',
@@ -80,7 +80,7 @@ describe('a step model of its user', () => {
     [
       'weights in another file',
       withExternalData(good, 'levels', 'w.bin').model,
-      /keeps levels in another file/,
+      /stores levels in another file/,
     ],
     ['a truncated file', good.subarray(0, 200), /cannot load the model/],
     ['an empty file', new Uint8Array(0), /cannot load the model/],

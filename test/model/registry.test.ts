@@ -178,7 +178,7 @@ describe('verification before anything is loaded', () => {
 
   it.each(['weights.safetensors', 'step.onnx'])('refuses %s with one flipped bit', (file) => {
     flip(file);
-    expect(() => registry.open('small')).toThrow(new RegExp(`${file}.*not the file its manifest names`));
+    expect(() => registry.open('small')).toThrow(new RegExp(`${file}.*does not match its manifest`));
     expect(code(() => registry.open('small'))).toBe('MODEL_INVALID');
   });
 
@@ -241,7 +241,7 @@ describe('loadModel', () => {
       /features of format 1, this version makes format 2/,
     );
     expect(() => loadModel(stored, { ...features, inputs: 9 })).toThrow(
-      /takes 47 inputs, the features give 51/,
+      /takes 47 inputs, but the features have 51/,
     );
     const bare: NetworkSpec = { ...spec, head: { kind: 'none' } };
     const cell = registry.save(

@@ -91,7 +91,7 @@ const BAD: readonly Bad[] = [
     /^REQUEST_FORBIDDEN: .*may sign config, model, not request/,
     () => request({}, configOnly),
   ],
-  ['an unknown key', /^REQUEST_FORBIDDEN: .*is no key of this gateway/, () => request({}, newKey('x'))],
+  ['an unknown key', /^REQUEST_FORBIDDEN: .*is not a key of this gateway/, () => request({}, newKey('x'))],
   ['another key under a known kid', /^REQUEST_FORBIDDEN: .*signature/, () => request({}, newKey('desk'))],
   ['another gateway', /^REQUEST_FORBIDDEN: .*aud/, () => request({ aud: 'node:gatecast/attic' })],
   [
@@ -110,7 +110,7 @@ const BAD: readonly Bad[] = [
   ['no version', /^REQUEST_INVALID: .*version/, () => request({ version: undefined })],
   ['an unknown claim', /^REQUEST_INVALID: .*sudo/, () => request({ sudo: true })],
   ['an empty stream', /^REQUEST_INVALID: .*stream/, () => request({ stream: '' })],
-  ['no keys', /^REQUEST_FORBIDDEN: .*is no key of this gateway/, () => request({}), { keys: new Map() }],
+  ['no keys', /^REQUEST_FORBIDDEN: .*is not a key of this gateway/, () => request({}), { keys: new Map() }],
   ['9,000 bytes', /^REQUEST_INVALID: .*larger than 8192/, () => `eyJ${'a'.repeat(9000)}`],
 ];
 

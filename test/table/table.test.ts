@@ -124,7 +124,7 @@ describe('readTable', () => {
     ['t,a\n2024-02-30,1\n', {}, 'CSV_INVALID', /2024-02-30/],
     ['t,a\n2024-01-01,1\n2024-01-02,1,2,3\n', {}, 'CSV_INVALID', /line 3: has 4 cells, the header has 2/],
     ['t,a\n2024-01-01,x\n', {}, 'CSV_INVALID', /no column holds numbers/],
-    ['t,a,a\n2024-01-01,1,1\n', {}, 'CSV_INVALID', /twice/],
+    ['t,a,a\n2024-01-01,1,1\n', {}, 'CSV_INVALID', /duplicate column/],
     ['t,a\n', {}, 'CSV_INVALID', /no row below/],
     ['', {}, 'CSV_INVALID', /empty/],
     ['t,a\n1,"2\n', {}, 'CSV_INVALID', /Quote/],
