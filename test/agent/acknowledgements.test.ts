@@ -39,7 +39,7 @@ test('under `power`, messages of a quarter of a second share one sync, and wait 
   expect(acknowledged).toEqual([0, 1, 2]);
 });
 
-test('16 messages do not wait: a broker may send no more before they are acknowledged', () => {
+test('16 messages are synced at once, because a broker may send no more before they are acknowledged', () => {
   const { disk, acknowledged, acknowledgements, add } = setUp();
   add(0, 16);
   acknowledgements.flushIfDue();
@@ -54,7 +54,7 @@ test('16 messages do not wait: a broker may send no more before they are acknowl
   expect(acknowledged).toHaveLength(36);
 });
 
-test('a failed sync acknowledges nothing; a lost connection drops what waits', () => {
+test('a failed sync acknowledges nothing; a lost connection discards the waiting acknowledgements', () => {
   const { clock, disk, acknowledged, acknowledgements, add } = setUp();
   add(0, 16);
   acknowledgements.flushIfDue();

@@ -67,7 +67,7 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
     }
   };
 
-  test('status, health, forecasts on the broker and on the page; offline at the end', async () => {
+  test('publishes status, health and forecasts on the broker and on the page, and offline at the end', async () => {
     const { broker, eyes } = await setUp();
     const agent = await start(configOf(broker.url, temp()));
     await waitFor('online', () => eyes.on('gatecast/test/status').length > 0);
@@ -95,7 +95,7 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
     await waitFor('offline', () => json(eyes, 'gatecast/test/status').at(-1)?.state === 'offline');
   });
 
-  test('what is known ahead comes from a topic, which is then no sensor', async () => {
+  test('a table of known future values comes from a topic, which is then not read as a sensor', async () => {
     const { broker, eyes } = await setUp();
     const said: string[] = [];
     const log = {
@@ -114,7 +114,7 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
     expect(eyes.on('gatecast/test/forecast/tariff')).toEqual([]);
   });
 
-  test('a known stream is back at the next start before it speaks, and its numbers go on', async () => {
+  test('a known stream is restored at the next start before it sends, and its sequence numbers continue', async () => {
     const { broker, eyes } = await setUp();
     const dir = temp();
     const first = await start(configOf(broker.url, dir));
@@ -167,7 +167,7 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
     expect(json(eyes, 'gatecast/test/alert/model')[0]).toMatchObject({ severity: 'error' });
   });
 
-  test('what cannot be read is counted by reason, and nothing stops', async () => {
+  test('unreadable messages are counted by reason, and nothing stops', async () => {
     const { broker, eyes } = await setUp();
     const agent = await start(configOf(broker.url, temp()));
     await waitFor('online', () => eyes.on('gatecast/test/status').length > 0);
@@ -206,7 +206,7 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
     expect((await status()).health.degraded).toEqual([]);
   });
 
-  test('a broker that goes away: forecasts go on inside, and it is told again when it returns', async () => {
+  test('while the broker is away forecasts continue, and they are published when it returns', async () => {
     const { broker, eyes } = await setUp();
     await start(configOf(broker.url, temp(), { mqtt: { url: broker.url, qos: 1, max_backoff: '1s' } }));
     const seqs = (watcher: Watcher) =>
@@ -224,7 +224,7 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
     expect(seqs(again)[0]).toBeGreaterThan(before + 8);
   });
 
-  test('a reload that drops a stream and its leads leaves neither with the broker', async () => {
+  test('a reload that drops a stream clears its retained forecasts and leads at the broker', async () => {
     const { broker, eyes } = await setUp();
     const dir = temp();
     const rule = { match: 'sensors/{place}', payload: 'number', interval: '100ms', horizon: '2s' };
@@ -243,7 +243,7 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
     expect(eyes.on(at).at(-1)?.text).toBe('');
   });
 
-  test('a data directory that does not know the session with the broker is not served by it', async () => {
+  test('a data directory that does not know the session at the broker does not resume that session', async () => {
     const { broker, eyes } = await setUp();
     const rule = { payload: 'number', interval: '100ms', horizon: '2s' };
     const everything = [{ ...rule, match: '#', name: 'all/{topic}' }];
@@ -275,7 +275,7 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
     await speak(eyes, () => json(eyes, 'gatecast/test/forecast/tank').length >= 3);
   });
 
-  test('a start that fails half-way gives back what it took', async () => {
+  test('a start that fails half-way releases its resources', async () => {
     const { broker } = await setUp();
     const dir = temp();
     const taken = await start(configOf(broker.url, temp(), { node: 'other' }));

@@ -32,7 +32,7 @@ function setUp(store = new MemoryStore()) {
   return { alerts, retained, said, store, pass: (ms: number) => (now += ms) };
 }
 
-test('an alert is raised once, says since when, follows its text, and is taken back', () => {
+test('an alert is raised once, has the time of its start, is updated with its text, and is cleared', () => {
   const { alerts, retained, said, pass } = setUp();
   alerts.check([full]);
   pass(60_000);
@@ -49,7 +49,7 @@ test('an alert is raised once, says since when, follows its text, and is taken b
   expect(said).toEqual([]);
 });
 
-test('lists what holds, newest first, then what is over, with its end; of that the newest thirty', () => {
+test('lists current alerts, newest first, then the newest thirty past ones with their end', () => {
   const { alerts, pass } = setUp();
   alerts.check([silent]);
   pass(5000);
@@ -70,7 +70,7 @@ test('lists what holds, newest first, then what is over, with its end; of that t
   expect(over[0]?.sinceMs).toBe(61_000);
 });
 
-test('what a former run raised and does not hold any more is taken back, and nothing else', () => {
+test('alerts of an earlier run that no longer hold are cleared, and no others', () => {
   const { alerts, store } = setUp();
   alerts.check([silent, { ...full, id: 'model' }]);
   const next = setUp(store);
@@ -84,7 +84,7 @@ test('what a former run raised and does not hold any more is taken back, and not
   expect([...next.retained.keys()]).toEqual(['stale']);
 });
 
-test('after a run that could not write, or with another data folder, everything is taken back once', () => {
+test('after a run that could not write, or with another data folder, all alerts are cleared once', () => {
   const store = new MemoryStore();
   store.setMeta('agent.alerts', 'nonsense');
   const { alerts, said } = setUp(store);
@@ -93,7 +93,7 @@ test('after a run that could not write, or with another data folder, everything 
   expect(said.filter(([, alert]) => alert === null).length).toBe(Object.keys(ALERTS).length - 1);
 });
 
-test('a broker that lost what it kept is told again', () => {
+test('alerts are published again at a broker that lost its retained messages', () => {
   const { alerts, said } = setUp();
   alerts.check([full, silent]);
   said.length = 0;
@@ -106,7 +106,7 @@ test('a broker that lost what it kept is told again', () => {
   ]);
 });
 
-test('silent streams are named, a few of them', () => {
+test('the alert names a few of the silent streams', () => {
   const view = (name: string, lastObservedMs: number | null) => ({
     spec: testSpec(name, { maxGapMs: 60_000 }),
     intervalMs: 1000,
@@ -135,14 +135,14 @@ test('a stream whose interval is learnt is silent when its forecasts say so, and
   expect(staleStreams([view(481_000)], 1e9)).toHaveLength(1);
 });
 
-test('a rollback is told of until a model is promoted or configured, unless an owner wanted it', () => {
+test('a rollback that no one requested is an alert until a model is promoted or configured', () => {
   const slots = { current: 'base', previous: null, candidate: null, probation: null, reason: 'worse live' };
   expect(rolledBack(slots)[0]?.text).toBe("back on 'base': worse live");
   expect(rolledBack({ ...slots, previous: 'older' })).toEqual([]);
   for (const reason of ['configured', REQUESTED]) expect(rolledBack({ ...slots, reason })).toEqual([]);
 });
 
-test('the limit of streams is told of when a stream was refused for it', () => {
+test('the limit of streams is an alert once a stream was refused because of it', () => {
   const router = (streams: number, refused: number) => ({
     stats: () => ({ streams, cachedTopics: 0 }),
     dropped: () => ({ 'stream-limit': refused }),

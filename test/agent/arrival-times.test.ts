@@ -37,7 +37,7 @@ test('readings of a backlog are spread by the usual spacing, and marked; the las
   });
 });
 
-test('none is put before the time from which on readings were kept', () => {
+test('no reading gets a time before the connection was lost', () => {
   const take = setUp();
   for (let i = 0; i <= 10; i++) take(START + i * 1000, i);
   const nowMs = START + 7_200_000;
@@ -45,7 +45,7 @@ test('none is put before the time from which on readings were kept', () => {
   expect(take(nowMs, 2, nowMs - 30_000).timeMs).toBe(nowMs - 29_000);
 });
 
-test('more readings than fit are still readings of their own, and none lies ahead', () => {
+test('more readings than milliseconds keep distinct times, and none lies in the future', () => {
   const take = setUp();
   for (let i = 0; i <= 10; i++) take(START + i * 1000, i);
   const nowMs = START + 20_000;
@@ -62,7 +62,7 @@ test('two live readings of one millisecond that differ are two; copies are one',
   expect(take(START, 2).timeMs).toBe(START + 1);
 });
 
-test('after a start the store tells how a stream went', () => {
+test('after a start the usual spacing comes from the store', () => {
   const rows = [0, 1000, 2000, 5000].map((at) => ({ timeMs: START + at, value: 1, mark: 0 }));
   const view = { spec: testSpec('s'), intervalMs: 1000, lastObservedMs: START + 5000 };
   const take = setUp(formerReadings([view], { samples: () => rows }));

@@ -34,7 +34,7 @@ describe('Checkpoints', () => {
     expect(store.saved).toEqual([['a']]);
   });
 
-  test('a state that is of no use any more is replaced at once', () => {
+  test('a state that can no longer be restored is saved again at once', () => {
     const store = recorder();
     const checkpoints = new Checkpoints(engine, store);
     checkpoints.add('a', 'rebuilt', 0);
@@ -42,7 +42,7 @@ describe('Checkpoints', () => {
     expect(store.saved).toEqual([['a']]);
   });
 
-  test('a slow stream is saved before the walk to its samples gets too long', () => {
+  test('a slow stream is saved before the search for its samples takes too long', () => {
     const store = recorder();
     const checkpoints = new Checkpoints(engine, store, { replay: 1000, first: 1000, walk: 50 });
     checkpoints.add('slow', 'saved', 0);
@@ -105,7 +105,7 @@ describe('Checkpoints', () => {
     }
   });
 
-  test('at the end streams that see each other, or a table, are saved first, however little there is to replay', () => {
+  test('at the end streams with covariates are saved first, however little they have to replay', () => {
     const store = recorder();
     const checkpoints = new Checkpoints(engine, store, undefined, {
       joined: (stream) => stream === 'a',

@@ -40,7 +40,7 @@ describe('ClockHold', () => {
     expect(ClockHold.sane(Date.UTC(2024, 0, 1))).toBe(true);
   });
 
-  test('without a broker it lets go after a while', () => {
+  test('without a broker it releases the clock after a while', () => {
     const { pass, behind } = setUp();
     pass(4900);
     expect(behind()).toBeNull();
@@ -48,7 +48,7 @@ describe('ClockHold', () => {
     expect(behind()).toBe(0);
   });
 
-  test('says why it closes nothing, and by when it does at the latest', () => {
+  test('reports why no bucket is closed, and the latest time at which closing starts', () => {
     const { clock, hold, pass, live } = setUp();
     expect(hold.waiting()).toEqual({ reason: 'start', untilMs: clock.now() + 5000 });
     pass(1000);
@@ -69,7 +69,7 @@ describe('ClockHold', () => {
     expect(hold.waiting()).toEqual({ reason: 'clock', untilMs: null });
   });
 
-  test('lets go soon after the broker has answered the subscriptions', () => {
+  test('releases the clock soon after the broker has answered the subscriptions', () => {
     const { hold, pass, behind } = setUp();
     hold.connected({ resumed: true });
     pass(900);
@@ -107,7 +107,7 @@ describe('ClockHold', () => {
     expect(behind()).toBe(0);
   });
 
-  test('streams that are always late do not hold it for ever', () => {
+  test('streams that are always late do not hold the clock forever', () => {
     const { hold, pass, behind } = setUp();
     hold.connected({ resumed: true });
     for (let t = 0; t < 15_000; t += 100) {
@@ -154,7 +154,7 @@ describe('ClockHold', () => {
     expect(behind()).toBe(0);
   });
 
-  test('holds again while the connection is lost and until the new one has handed over what was kept', () => {
+  test('holds the clock while the connection is lost and until the new one has delivered the backlog', () => {
     const { clock, hold, pass, behind, live } = setUp();
     live();
     const lostAt = clock.now();
@@ -191,7 +191,7 @@ describe('ClockHold', () => {
     expect(behind()).toBe(0);
   });
 
-  test('closes only what a probe has proven, or a live reading', () => {
+  test('closes only buckets older than an answered probe or a live reading', () => {
     const { hold, probes, pass, behind, live } = setUp();
     live();
     pass(1000);
@@ -208,7 +208,7 @@ describe('ClockHold', () => {
     expect(behind()).toBe(0);
   });
 
-  test('a network that was silent is followed by a backlog, whether a reading or the answer comes first', () => {
+  test('after a silent network a backlog is expected, whether a reading or the answer comes first', () => {
     for (const first of ['reading', 'answer']) {
       const { clock, hold, probes, pass, behind, live } = setUp();
       live();
@@ -229,7 +229,7 @@ describe('ClockHold', () => {
     }
   });
 
-  test('a process that stood still asks the broker before it closes anything', () => {
+  test('a process that was stopped for a while probes the broker before it closes a bucket', () => {
     const { clock, hold, probes, pass, behind, live } = setUp();
     live();
     clock.advance(120_000);

@@ -92,7 +92,7 @@ class Probe implements Part {
 }
 
 describe.skipIf(!hasMosquitto)('a config change', () => {
-  test('that any one part refuses changes nothing, and names the part, the key and what to do', async () => {
+  test('that any part refuses changes nothing; the error names the part, the key and a remedy', async () => {
     const probe = new Probe();
     const { agent, broker, dir, goesOn } = await setUp({ moreParts: [probe] });
     const { context, parts } = agent;
@@ -124,7 +124,7 @@ describe.skipIf(!hasMosquitto)('a config change', () => {
     await goesOn('pump');
   }, 60_000);
 
-  test('is applied by all parts; a stream that is not touched misses no forecast; a rollback is one more change', async () => {
+  test('is applied by all parts; an unchanged stream misses no forecast; a rollback is applied the same way', async () => {
     const probe = new Probe();
     const { agent, broker, dir, goesOn, eyes } = await setUp({ moreParts: [probe] });
     const { context } = agent;
@@ -154,7 +154,7 @@ describe.skipIf(!hasMosquitto)('a config change', () => {
     );
   }, 60_000);
 
-  test('to a broker that does not answer is refused; one to a broker that does is made, with the forecasts', async () => {
+  test('to a broker that does not answer is refused; to one that answers it is made, and forecasts continue there', async () => {
     const { agent, broker, dir, goesOn } = await setUp();
     const { context } = agent;
     const dead = await context.configure(configOf('mqtt://127.0.0.1:1', dir));

@@ -5,7 +5,7 @@ import { Cron } from '../../src/agent/cron.ts';
 const MINUTE = 60_000;
 const at = (text: string): number => Date.parse(text);
 
-it('is due once in its minute, in its zone, whenever it is asked within it', () => {
+it('is due once in its minute, in its time zone, whenever it is checked within that minute', () => {
   const cron = new Cron('17 3 * * *', 'Europe/Berlin');
   const due: string[] = [];
   for (let time = at('2025-01-30T00:00:20Z'); time < at('2025-01-31T00:00Z'); time += 0.25 * MINUTE) {
@@ -14,7 +14,7 @@ it('is due once in its minute, in its zone, whenever it is asked within it', () 
   expect(due).toEqual(['2025-01-30T02:17:05.000Z']);
 });
 
-it('catches up on minutes between two looks, but not on a clock that was set', () => {
+it('catches up on minutes between two checks, but not after the clock was set', () => {
   const cron = new Cron('17 3 * * *', 'UTC');
   expect(cron.due(at('2025-01-30T03:10Z'))).toBe(false);
   expect(cron.due(at('2025-01-30T03:40Z'))).toBe(true);

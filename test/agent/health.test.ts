@@ -77,7 +77,7 @@ function setUp(change: Partial<HealthParts> = {}) {
   return { health, clock, state };
 }
 
-test('a clock that is set after the start does not make it years old', () => {
+test('setting the clock after the start does not add years to the uptime', () => {
   const { health, clock } = setUp();
   const before = health.pageStatus().sinceMs;
   clock.advance(HOUR);
@@ -88,7 +88,7 @@ test('a clock that is set after the start does not make it years old', () => {
   expect(health.metrics().find(({ name }) => name === 'up_seconds')?.values).toEqual([{ value: 3600 }]);
 });
 
-test('all is well', () => {
+test('without a problem the state is ok', () => {
   const { health } = setUp();
   expect(health.message()).toEqual({
     state: 'ok',
@@ -104,7 +104,7 @@ test('all is well', () => {
   });
 });
 
-test('every ill is named', () => {
+test('every problem is named', () => {
   const { health, state, clock } = setUp({
     model: () => ({ name: 'base', model: null, trainedAt: null, problem: 'no file' }),
     storeConditions: () => [{ id: 'store', severity: 'error', text: 'disk full' }],
@@ -119,7 +119,7 @@ test('every ill is named', () => {
     expect(degraded.some((reason) => reason.includes(text))).toBe(true);
 });
 
-test('a failure of the network is an ill for a while', () => {
+test('a failure of the network is reported as a problem for a while', () => {
   const { health, state, clock } = setUp();
   state.failures = { count: 1, last: 'not finite' };
   expect(health.degraded().join()).toContain('not finite');
@@ -143,7 +143,7 @@ test('drops of all parts are summed by reason', () => {
   });
 });
 
-test('bytes of the last 24 hours, not of all time', () => {
+test('written_bytes_day counts the last 24 hours only', () => {
   const { health, state, clock } = setUp();
   health.writtenBytesDay();
   for (let hour = 1; hour <= 72; hour++) {
@@ -191,7 +191,7 @@ test.each([...Object.keys(DROPS), ...Object.keys(REJECTS)])('a drop is reported 
   expect(health.message().state).toBe('ok');
 });
 
-test('what the store loses is counted by reason', () => {
+test('samples that the store loses are counted by reason', () => {
   const { health } = setUp({
     store: {
       stats: () => ({

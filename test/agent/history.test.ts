@@ -34,7 +34,7 @@ test('buckets before the given one, with the empty ones between', () => {
   expect(values('mean', 2)).toEqual([[3000, 7]]);
 });
 
-test('marked buckets are told of; what was refused is no part of their value', () => {
+test('marked buckets are listed, and refused readings are not part of their value', () => {
   const store = filled();
   store.append({ stream: 'a', timeMs: START + 500, value: 1e6, arrivalMs: START }, OUT_OF_RANGE);
   store.append({ stream: 'a', timeMs: START + 2500, value: 1e6, arrivalMs: START }, OUT_OF_RANGE);
@@ -48,7 +48,7 @@ test('marked buckets are told of; what was refused is no part of their value', (
   ]);
 });
 
-test('nothing while the interval is unknown', () => {
+test('is empty while the interval is unknown', () => {
   expect(chartPast(filled(), { spec: testSpec('a'), intervalMs: null }, START + 4000, 10)).toEqual([]);
 });
 

@@ -5,7 +5,7 @@ import { FakeClock } from '../support/fake-clock.ts';
 
 const MB = 1024 * 1024;
 
-test('messages that wait while streams change take a bounded room, whatever their size', () => {
+test('messages that wait while streams change use bounded memory, whatever their size', () => {
   const clock = new FakeClock(Date.UTC(2025, 0, 1));
   const seen: number[] = [];
   const router = {

@@ -80,7 +80,7 @@ describe('what is known ahead', () => {
     ]);
   });
 
-  it('stays as it was where a message cannot be used, which is said once', async () => {
+  it('is unchanged by a message that cannot be used, which is logged once', async () => {
     const { ahead, known, warned } = rig();
     await ahead.use(configOf([topic]));
     ahead.receive('weather', say(1));
@@ -93,7 +93,7 @@ describe('what is known ahead', () => {
     expect(warned).toHaveLength(1);
   });
 
-  it('that is good and bad by turns is complained of now and then, with how often', async () => {
+  it('with good and bad messages in turns is logged at a limited rate, with the count', async () => {
     const { ahead, warned, clock, fields } = rig();
     await ahead.use(configOf([topic]));
     for (let i = 0; i < 100; i++) {
@@ -105,7 +105,7 @@ describe('what is known ahead', () => {
     expect(fields.map(({ omitted }) => omitted)).toEqual([undefined, 49]);
   });
 
-  it('that came on a topic is there again after a restart, for as long as the config names it', async () => {
+  it('received on a topic is restored after a restart while the config names it', async () => {
     const first = rig();
     await first.ahead.use(configOf([topic]));
     first.ahead.receive('weather', say(7));
@@ -130,7 +130,7 @@ describe('what is known ahead', () => {
     }
   });
 
-  it('is there again after a crash too, and is written only when something came', async () => {
+  it('is restored after a crash too, and is written only after a new message', async () => {
     const first = rig();
     await first.ahead.use(configOf([topic]));
     const end = await first.ahead.start();

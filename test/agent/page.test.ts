@@ -87,7 +87,7 @@ test('shows the model, the alerts and why forecasts wait', async () => {
   expect(waiting.untilMs - Date.now()).toBeLessThan(15 * 60_000);
 });
 
-test('an action reaches the part that does it, in turn with the requests of the broker', async () => {
+test('an action of the page is queued with the requests of the broker and reaches the part that does it', async () => {
   const url = await start({ token_file: tokenFile() });
   const act = async (verb: string, body: object = {}, token = TOKEN) => {
     const response = await fetch(`${url}/api/actions/${verb}`, {

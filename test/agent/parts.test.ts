@@ -25,7 +25,7 @@ const router = (gone: readonly string[] = []) => ({
 });
 
 describe('KnownStreams', () => {
-  test('come back with the unit that was sent, and a time that none of their samples is older than', () => {
+  test('are restored with the unit that was sent and a time before their oldest sample', () => {
     const store = new MemoryStore();
     const known = new KnownStreams(store);
     known.add(stream('a', '°C'), 10_000_000);
@@ -38,7 +38,7 @@ describe('KnownStreams', () => {
     expect(only?.firstMs).toBeLessThanOrEqual(10_000_000);
   });
 
-  test('one that the config does not read any more is left out for good', () => {
+  test('a stream that the config no longer reads is left out permanently', () => {
     const store = new MemoryStore();
     const known = new KnownStreams(store);
     for (const name of ['a', 'b']) known.add(stream(name), 0);
@@ -49,7 +49,7 @@ describe('KnownStreams', () => {
     expect(new KnownStreams(store).restore(router()).map(({ spec }) => spec.name)).toEqual(['b']);
   });
 
-  test('those left out, and those that have another name now, are named', () => {
+  test('streams left out and streams with another name are listed', () => {
     const store = new MemoryStore();
     const known = new KnownStreams(store);
     for (const name of ['a', 'b', 'c']) known.add(stream(name), 0);
@@ -89,7 +89,7 @@ test('the session is known to the data directory that has met this broker under 
   }
 });
 
-test('a complaint that comes again and again is made now and then, each kind for itself', () => {
+test('a repeated log line is written at a limited rate, each kind by itself', () => {
   const clock = new FakeClock();
   const seldom = new RateLimitedLog(clock);
   const said: unknown[] = [];
@@ -111,7 +111,7 @@ test('a complaint that comes again and again is made now and then, each kind for
 });
 
 describe('Stops', () => {
-  test('in reverse order, once, whatever fails', async () => {
+  test('are run in reverse order, once, whatever fails', async () => {
     const done: string[] = [];
     const stops = new Stops(systemClock, silentLogger);
     stops.add('first', () => void done.push('first'));
@@ -125,7 +125,7 @@ describe('Stops', () => {
     expect(done).toEqual(['last', 'first']);
   });
 
-  test('one that hangs is left behind', async () => {
+  test('one that hangs is abandoned after a time limit', async () => {
     const clock = new FakeClock();
     const done: string[] = [];
     const stops = new Stops(clock, silentLogger);
@@ -139,7 +139,7 @@ describe('Stops', () => {
   });
 });
 
-test('every: again and again, until cancelled', () => {
+test('every: runs again and again until cancelled', () => {
   const clock = new FakeClock();
   let count = 0;
   const cancel = every(clock, 100, () => count++, silentLogger);
@@ -152,7 +152,7 @@ test('every: again and again, until cancelled', () => {
   expect(count).toBe(10);
 });
 
-test('every: what throws is reported, and comes again', () => {
+test('every: an error is reported, and the next run still comes', () => {
   const clock = new FakeClock();
   const said: unknown[] = [];
   let count = 0;

@@ -97,7 +97,7 @@ describe('Pipeline', () => {
     expect(stored).toHaveLength(3);
   });
 
-  test('what is refused is counted by reason for its stream; what is out of range is stored with its mark', async () => {
+  test('refused readings are counted by reason for their stream; readings out of range are stored with their mark', async () => {
     const { engine, pipeline, send, pass, stored, rejected, forecasts } = setUp();
     engine.add(testSpec('s', { max: 50 }));
     pipeline.start();
@@ -142,7 +142,7 @@ describe('Pipeline', () => {
     expect(acknowledged).toEqual([1, 2]);
   });
 
-  test('a store that fails is told of once, asked again once a second, and told of again when it works', async () => {
+  test('a failing store is reported once, retried once a second, and reported again when it works', async () => {
     const said: boolean[] = [];
     const { pipeline, send, pass, disk, forecasts } = setUp({ storeFails: (failing) => said.push(failing) });
     pipeline.start();
@@ -189,7 +189,7 @@ describe('Pipeline', () => {
     expect(disk.flushes).toBe(1);
   });
 
-  test('a silent stream is forecast on, by the clock, once the backlog is over', async () => {
+  test('a silent stream is forecast by the clock once the backlog is over', async () => {
     const { pipeline, send, pass, forecasts, hold, clock } = setUp();
     hold.connected({ resumed: true });
     pipeline.start();
@@ -218,7 +218,7 @@ describe('Pipeline', () => {
     expect(forecasts.every((f) => f.observed !== null)).toBe(true);
   });
 
-  test('a clock that was never set holds the forecasts, not the samples', async () => {
+  test('a clock that was never set delays the forecasts, not the samples', async () => {
     const { pipeline, send, pass, forecasts, stored, clock } = setUp({}, 60_000);
     pipeline.start();
     for (let second = 0; second < 5; second++) send(`1@${second}`);
@@ -311,7 +311,7 @@ describe('Pipeline', () => {
     expect(forecasts).toHaveLength(1);
   });
 
-  test('stop handles what has arrived, flushes, and takes nothing more', async () => {
+  test('stop handles the queued messages, flushes, and accepts no more', async () => {
     const { pipeline, send, stored, disk, clock } = setUp();
     pipeline.start();
     let acknowledged = 0;
@@ -346,7 +346,7 @@ describe('Pipeline', () => {
     await pipeline.stop();
   });
 
-  test('what waits when streams change is taken by those it was for, what comes meanwhile by those there are then', async () => {
+  test('messages queued before a change of streams go to the old streams, messages during it to the new ones', async () => {
     let name = 's';
     const { engine, pipeline, send, pass, stored } = setUp({
       router: {
@@ -387,7 +387,7 @@ describe('Pipeline', () => {
     await pipeline.stop();
   });
 
-  test('what has arrived before streams change is forecast before they do', async () => {
+  test('messages that arrived before a change of streams are forecast before the change', async () => {
     const all: number[] = [];
     const { pipeline, send, pass } = setUp({
       forecasts: (list) => {
@@ -411,7 +411,7 @@ describe('Pipeline', () => {
     await pipeline.stop();
   });
 
-  test('of what comes while streams change, no more than the limit is kept', async () => {
+  test('no more messages than the limit are kept while streams change', async () => {
     const { pipeline, send, pass } = setUp({ maxQueued: 3 });
     pipeline.start();
     let go: () => void = () => undefined;
@@ -432,7 +432,7 @@ describe('Pipeline', () => {
     await pipeline.stop();
   });
 
-  test('a round that takes long shows that it gets on, one that hangs does not', async () => {
+  test('a long round reports progress, a hanging one does not', async () => {
     let hangs = false;
     const real = new Engine(null);
     real.add(testSpec('s'));
@@ -463,7 +463,7 @@ describe('Pipeline', () => {
     expect(await progress()).toBe(0);
   });
 
-  test('what changes streams runs between two rounds, never within one', async () => {
+  test('changes of streams run between two rounds, never within one', async () => {
     const log: string[] = [];
     let release: () => void = () => undefined;
     const { pipeline, send, pass } = setUp({

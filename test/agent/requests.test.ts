@@ -104,7 +104,7 @@ test('a request is done and answered, with its transaction', async () => {
   ]);
 });
 
-test('one after the other; what is too much is refused', async () => {
+test('requests are done one after the other; those beyond the limit are refused', async () => {
   let release: () => void = () => undefined;
   const gate = new Promise<void>((resolve) => {
     release = resolve;
@@ -129,7 +129,7 @@ test('one after the other; what is too much is refused', async () => {
   expect((await answers()).at(-1)?.status).toBe('ok');
 });
 
-describe('what goes wrong is answered, never thrown', () => {
+describe('a failure is answered, never thrown', () => {
   test('an error of the table, with its hint and its issues; and any other', async () => {
     const { ask, answers } = setUp({
       reload: () => {
@@ -183,7 +183,7 @@ describe('what goes wrong is answered, never thrown', () => {
     expect((await answers())[0]).toMatchObject({ status: 'ok', transaction: echoed });
   });
 
-  test('prototypes are no names', async () => {
+  test('names of object prototypes are not accepted as names', async () => {
     const { ask, answers, asked } = setUp();
     ask('backup', '{"__proto__":{"stream":"a"},"constructor":{"prototype":{"stream":"b"}}}');
     await answers();
@@ -196,7 +196,7 @@ describe('what goes wrong is answered, never thrown', () => {
     expect(errors.length).toBe(2);
   });
 
-  test('unknown verbs: answered where they look like one, else left alone', async () => {
+  test('an unknown verb is answered if it looks like a verb, and ignored otherwise', async () => {
     const { ask, answers } = setUp();
     for (const verb of ['explode', 'A', 'a'.repeat(33), 'x y', 'ünder', '$SYS']) ask(verb);
     expect((await answers()).map(({ topic }) => topic)).toEqual(['gatecast/n/response/explode']);
@@ -209,7 +209,7 @@ describe('what goes wrong is answered, never thrown', () => {
     expect(asked).toEqual([]);
   });
 
-  test('any bytes', async () => {
+  test('any bytes are answered without a throw', async () => {
     const { ask, answers } = setUp();
     const next = uniform(4);
     const seed = Buffer.from('{"stream":"a/b","transaction":"t-1","group":null}');

@@ -76,40 +76,43 @@ class Agent {
   }
 }
 
-test.each([1, 2, 3, 4, 5, 6])('whatever happens between (%i)', async (seed) => {
-  const next = uniform(seed);
-  const place = (): string => PLACES[Math.floor(next() * PLACES.length)] as string;
-  const steady = new Agent();
-  const restless = new Agent();
-  const both = async (act: (agent: Agent) => void | Promise<void>): Promise<void> => {
-    await act(steady);
-    await act(restless);
-  };
-  await both((agent) => agent.start());
-  let restarts = 0;
-  for (let turn = 0; turn < TURNS; turn++) {
-    const dice = next();
-    if (dice < 0.15) {
-      const name = place();
-      if (steady.streams.has(name))
-        await both(({ streams }) => streams[dice < 0.08 ? 'remove' : 'reset'](name));
-    } else if (dice < 0.5) {
-      restarts++;
-      restless.stop();
-      await restless.start();
-    } else {
-      const speakers = PLACES.filter(() => next() < 0.8);
-      for (let seconds = Math.floor(5 + next() * 50); seconds > 0; seconds--) {
-        for (const name of speakers) {
-          const value = 20 + next() + (next() < 0.02 ? 60 : 0);
-          if (next() < 0.9) await both((agent) => agent.hear(`${PLACES.indexOf(name) % 2}/${name}`, value));
+test.each([1, 2, 3, 4, 5, 6])(
+  'a restarted agent forecasts like one that never stopped, whatever readings come (%i)',
+  async (seed) => {
+    const next = uniform(seed);
+    const place = (): string => PLACES[Math.floor(next() * PLACES.length)] as string;
+    const steady = new Agent();
+    const restless = new Agent();
+    const both = async (act: (agent: Agent) => void | Promise<void>): Promise<void> => {
+      await act(steady);
+      await act(restless);
+    };
+    await both((agent) => agent.start());
+    let restarts = 0;
+    for (let turn = 0; turn < TURNS; turn++) {
+      const dice = next();
+      if (dice < 0.15) {
+        const name = place();
+        if (steady.streams.has(name))
+          await both(({ streams }) => streams[dice < 0.08 ? 'remove' : 'reset'](name));
+      } else if (dice < 0.5) {
+        restarts++;
+        restless.stop();
+        await restless.start();
+      } else {
+        const speakers = PLACES.filter(() => next() < 0.8);
+        for (let seconds = Math.floor(5 + next() * 50); seconds > 0; seconds--) {
+          for (const name of speakers) {
+            const value = 20 + next() + (next() < 0.02 ? 60 : 0);
+            if (next() < 0.9) await both((agent) => agent.hear(`${PLACES.indexOf(name) % 2}/${name}`, value));
+          }
+          await both((agent) => agent.second());
         }
-        await both((agent) => agent.second());
       }
     }
-  }
-  expect(restarts).toBeGreaterThan(3);
-  expect(steady.told.size).toBeGreaterThan(200);
-  expect(restless.told).toEqual(steady.told);
-  await both((agent) => agent.stop());
-});
+    expect(restarts).toBeGreaterThan(3);
+    expect(steady.told.size).toBeGreaterThan(200);
+    expect(restless.told).toEqual(steady.told);
+    await both((agent) => agent.stop());
+  },
+);

@@ -131,7 +131,7 @@ describe('restoreStreams', () => {
     store.close();
   });
 
-  test('samples ahead of the clock are left out, as if they had never come', async () => {
+  test('samples ahead of the clock are ignored', async () => {
     const store = openStore(tempFolder());
     const list = samples(300).filter(({ stream }) => stream === 'a');
     for (const sample of list) store.append(sample);
@@ -147,7 +147,7 @@ describe('restoreStreams', () => {
     store.close();
   });
 
-  test('a stream that runs already keeps its due bucket for the next tick while another is taken up', async () => {
+  test('a running stream keeps its due bucket for the next tick while another is restored', async () => {
     const store = openStore(tempFolder());
     const [running, late] = [testSpec('running'), testSpec('late')];
     const engine = new Engine(null);

@@ -11,7 +11,7 @@ const views = (count: number, bucketsSeen: number) => () =>
     lastObservedMs: null,
   }));
 
-test('few streams: every ten seconds, those that got on', () => {
+test('few streams: scores of those with new buckets are published every ten seconds', () => {
   const turns = new ScoreTurns();
   expect(turns.next(views(3, 1), 0, 1000)).toEqual(['s0', 's1', 's2']);
   expect(turns.next(views(3, 2), 9000, 1000)).toEqual([]);
@@ -19,7 +19,7 @@ test('few streams: every ten seconds, those that got on', () => {
   expect(turns.next(views(3, 2), 20_000, 1000)).toEqual(['s0', 's1', 's2']);
 });
 
-test('many streams: in turns, all of them within five minutes', () => {
+test('many streams: scores are published in turns, all within five minutes', () => {
   const turns = new ScoreTurns();
   const seen = new Set<string>();
   let most = 0;

@@ -35,7 +35,7 @@ describe('the clock of a sender', () => {
     expect(advice(37 * 60_000)).toMatch(/37 min ahead; set the clock/);
   });
 
-  it('takes no memory without end', () => {
+  it('uses bounded memory', () => {
     const clocks = new SenderClocks();
     for (let n = 0; n < 5000; n += 1) for (let i = 0; i < 3; i += 1) clocks.refuse(reading(`s${n}`, HOUR));
     expect(clocks.wrong?.streams).toBe(1000);

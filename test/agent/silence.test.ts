@@ -16,12 +16,12 @@ function linesAfter(minutes: number, streams: number, connected: boolean, end = 
   return lines;
 }
 
-test('a broker that answers and no stream: said once, after a while', () => {
+test('a broker without any stream is reported once, after a while', () => {
   expect(linesAfter(1, 0, true)).toEqual([]);
   expect(linesAfter(60, 0, true)).toEqual(['no reading so far']);
 });
 
-test('nothing is said of streams that there are, of a lost broker, or after the end', () => {
+test('nothing is reported while there are streams, while the broker is lost, or after the end', () => {
   expect(linesAfter(60, 1, true)).toEqual([]);
   expect(linesAfter(60, 0, false)).toEqual([]);
   expect(linesAfter(60, 0, true, true)).toEqual([]);

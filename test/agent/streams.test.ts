@@ -78,7 +78,7 @@ async function open(dir: string, config = configOf(), nowMs = START, log: Logger
   return { store, engine, clock, streams, gone, speak, reconfigure, close, seen, count };
 }
 
-test('what the database cannot forget now is not said to be forgotten', async () => {
+test('a stream that the database cannot delete is not reported as forgotten', async () => {
   const dir = tempFolder();
   const { streams, speak, seen, close } = await open(dir);
   await speak(['a'], 30);
@@ -96,7 +96,7 @@ test('what the database cannot forget now is not said to be forgotten', async ()
   expect(again.store.loadSnapshot('a')).not.toBeNull();
 });
 
-test('a forgotten stream leaves nothing, and is a new one when it speaks again', async () => {
+test('a forgotten stream leaves no data, and is new when it sends again', async () => {
   const { streams, speak, seen, count, store } = await open(tempFolder());
   await speak(['a', 'b'], 30);
   streams.checkpoints.saveAll(() => 0);
@@ -109,7 +109,7 @@ test('a forgotten stream leaves nothing, and is a new one when it speaks again',
   expect(first?.seq).toBeLessThan(10);
 });
 
-test('a reset stream begins anew, keeps its samples, and does not learn from them again after a restart', async () => {
+test('a reset stream starts afresh, keeps its samples, and does not learn from them again after a restart', async () => {
   const dir = tempFolder();
   const one = await open(dir);
   await one.speak(['a'], 200);
@@ -125,7 +125,7 @@ test('a reset stream begins anew, keeps its samples, and does not learn from the
   expect(two.count('a')).toBe(200);
 });
 
-test('what a reset stream had learnt does not come back with a stop, or a reload, before its next bucket is closed', async () => {
+test('the old state of a reset stream does not return with a stop or a reload before its next bucket', async () => {
   const dir = tempFolder();
   const one = await open(dir);
   await one.speak(['a'], 200);
@@ -139,7 +139,7 @@ test('what a reset stream had learnt does not come back with a stop, or a reload
   expect(forecast?.seq).toBeLessThan(3);
 });
 
-test('settings that do not touch the state are taken up with it; others make it anew from samples', async () => {
+test('settings that do not affect the state keep it; others rebuild it from samples', async () => {
   const { reconfigure, engine, speak, seen } = await open(tempFolder());
   await speak(['a', 'b'], 100);
   const before = seen('a');
@@ -158,7 +158,7 @@ test('settings that do not touch the state are taken up with it; others make it 
   expect(Math.abs(seen('a')! - before! / 2)).toBeLessThan(4);
 });
 
-test('an open bucket keeps its readings where settings change that do not touch the state', async () => {
+test('an open bucket keeps its readings when settings change that do not affect the state', async () => {
   const { streams, reconfigure, engine, store, clock } = await open(tempFolder());
   const push = (value: number) => {
     const sample = { stream: 'a', value, timeMs: clock.now(), arrivalMs: clock.now() };
@@ -180,7 +180,7 @@ test('an open bucket keeps its readings where settings change that do not touch 
   expect(forecast).toMatchObject({ originMs: START + 3000, observed: 34.5 });
 });
 
-test('what was not taken is counted since the start, whatever the config has become meanwhile', async () => {
+test('refused readings are counted since the start, across changes of the config', async () => {
   const { streams, reconfigure, close } = await open(tempFolder());
   const nonsense = () => streams.router.message('sensors/a', Buffer.from('nonsense'), START);
   nonsense();
@@ -192,7 +192,7 @@ test('what was not taken is counted since the start, whatever the config has bec
   close();
 });
 
-test('streams that see each other go on after an orderly restart as if there had been none', async () => {
+test('streams with covariates continue after an orderly restart as if there had been none', async () => {
   const config = configOf({ covariates: ['a', 'b'] });
   const [dir, steadyDir] = [tempFolder(), tempFolder()];
   const steady = await open(steadyDir, config);
@@ -211,7 +211,7 @@ test('streams that see each other go on after an orderly restart as if there had
   }
 });
 
-test('a stream that could not be taken up is new again at its next message', async () => {
+test('a stream that could not be added is tried again at its next message', async () => {
   const { streams, store, engine, speak, seen } = await open(tempFolder());
   const { loadSnapshot } = store;
   store.loadSnapshot = () => {
@@ -224,7 +224,7 @@ test('a stream that could not be taken up is new again at its next message', asy
   expect([streams.has('a'), seen('a')]).toEqual([true, 5]);
 });
 
-test('streams that another config does not read, or names otherwise, are let go; now and at the next start', async () => {
+test('streams that a new config does not read, or renames, are removed, now and at the next start', async () => {
   const dir = tempFolder();
   const { reconfigure, engine, speak, count, close } = await open(dir);
   await speak(['a', 'b'], 20);
@@ -251,7 +251,7 @@ test('a stream with other covariates is made anew from its stored samples', asyn
   expect(after?.kind).not.toBe('naive');
 });
 
-test('what is refused is told, once in a while for each reason', async () => {
+test('refused readings are logged at a limited rate for each reason', async () => {
   const told: unknown[] = [];
   const log: Logger = { ...silentLogger, warn: (text, fields) => void told.push([text, fields?.reason]) };
   const { streams, close } = await open(tempFolder(), configOf(), START, log);

@@ -240,7 +240,7 @@ const promoting =
     return report({ status: 'promote', reason: 'better by 12.5 % than the champion', verdict });
   };
 
-test('a promoted model is switched to between two rounds, with warm states, and everything says so', async () => {
+test('a promoted model takes over between two rounds with warm states, and is reported everywhere', async () => {
   const dir = tempFolder();
   const models = () => new ModelRegistry(join(dir, 'models'), null);
   const agent = await setUp({ dir, start: worker(promoting(models)) });
@@ -292,7 +292,7 @@ async function promoted() {
   return { agent, dir, name: agent.models.current.name };
 }
 
-test('a model that never proves itself is gone after three starts', async () => {
+test('a model that never ends its probation is removed after three starts', async () => {
   const { agent, dir, name } = await promoted();
   await agent.close();
   for (let start = 1; start <= 3; start++) {
@@ -305,7 +305,7 @@ test('a model that never proves itself is gone after three starts', async () => 
   expect(last.registry.has(name)).toBe(false);
 });
 
-test('an owner asks: it begins, or the reason why not is a typed error', async () => {
+test('a requested run begins, or is refused with a typed error that gives the reason', async () => {
   const started: TuningInput[] = [];
   const run = hanging(started);
   const { tuning, until, status, facts } = await setUp({ start: run.start });
@@ -336,7 +336,7 @@ test('an owner asks: it begins, or the reason why not is a typed error', async (
   expect(off.status()).toBe('never');
 });
 
-test('before there is enough, nothing begins', async () => {
+test('no run begins before there is enough history', async () => {
   const { engine, tuning } = await setUp();
   engine.reset('s0');
   engine.reset('s1');
@@ -348,7 +348,7 @@ test('before there is enough, nothing begins', async () => {
   );
 });
 
-test('the schedule begins runs at its minute of the day, in the zone of the config', async () => {
+test('the schedule begins runs at its minute of the day, in the time zone of the config', async () => {
   const started: TuningInput[] = [];
   const agent = await setUp({
     finetune: { schedule: '17 3 * * *' },
@@ -364,7 +364,7 @@ test('the schedule begins runs at its minute of the day, in the zone of the conf
   expect(agent.tuning.lastRun.trigger).toBe('schedule');
 });
 
-test('a stream whose errors grow for good asks for a run, noise does not', async () => {
+test('a stream with permanently larger errors triggers a run, noise does not', async () => {
   const started: TuningInput[] = [];
   const agent = await setUp({ start: worker(async () => report({}), started) });
   const { tuning, clock } = agent;
@@ -443,7 +443,7 @@ test.each([
   expect(agent.tuning.request('default').status).toBe('started');
 });
 
-test('poisoned history is left out with the reason, in the real worker', async () => {
+test('history with wrong values is left out with the reason, in the real worker', async () => {
   const stuck = (t: number) => (t < 20 ? t : 7);
   const agent = await setUp({
     value: (s, t) => (s === 0 ? stuck(t) : 5),
@@ -490,7 +490,7 @@ test('a model that does worse live than the naive is taken back, and leaves the 
   expect(agent.registry.has(name)).toBe(false);
 });
 
-test('an owner takes a model back', async () => {
+test('a model is rolled back on request', async () => {
   const { agent, name } = await promoted();
   await expect(agent.tuning.rollback('asked by the owner')).resolves.toBe('raw');
   expect(agent.models.current.name).toBe('raw');
@@ -501,7 +501,7 @@ test('an owner takes a model back', async () => {
   expect(agent.registry.has(name)).toBe(false);
 });
 
-test('the end of the agent ends the run at once, and the next start makes up for it', async () => {
+test('stopping the agent ends the run at once, and the next start repeats it', async () => {
   const dir = tempFolder();
   const agent = await setUp({ dir, start: hanging().start });
   agent.tuning.start();
@@ -546,7 +546,7 @@ const apply = async (change: Change | null): Promise<void> => {
   await change?.settle?.();
 };
 
-test('another configured model is taken up while running, and the slots of the one before are found again', async () => {
+test('another configured model is used without a restart, and the slots of the one before are found again', async () => {
   const agent = await setUp();
   agent.registry.save(modelFiles('other', 2));
   agent.registry.save(modelFiles('tuned', 3));

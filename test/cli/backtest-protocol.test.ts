@@ -36,7 +36,7 @@ describe('backtest --protocol', () => {
     expect(err).toContain('96, 192, 336, 720');
   });
 
-  test('without it --horizon is still needed, and an interval that can be found out', async () => {
+  test('without --protocol, --horizon is required, and an interval that can be detected', async () => {
     const path = file(20);
     const none = await run('backtest', path, '--time', 'date', '--interval', '1h');
     expect(none.code).toBe(2);

@@ -37,7 +37,7 @@ const rows = commandsOf(create()).flatMap(({ path, command }) =>
 describe('options', () => {
   const withDefault = rows.filter(({ option }) => option.defaultValue !== undefined);
 
-  test('of all commands are looked at', () => {
+  test('the options of all commands are checked', () => {
     expect(rows.length).toBeGreaterThan(100);
     const names = withDefault.map(({ name }) => name);
     for (const name of ['backtest --finetune', 'backtest --inject', 'replay --limit', 'train --search-rates'])

@@ -16,7 +16,7 @@ const PLACES = ['a', 'b', 'c', 'd', 'e'];
 const BEFORE_S = 8;
 const AFTER_S = 4;
 
-describe.skipIf(!hasMosquitto)('a backlog of a running agent', () => {
+describe.skipIf(!hasMosquitto)('a backlog of a running agent is used completely after', () => {
   const temp = tempDirs();
   const suite = daemonSuite('allow_anonymous true\nmax_queued_messages 100000');
   const proxies: TcpProxy[] = [];

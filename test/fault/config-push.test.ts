@@ -222,7 +222,7 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     await f.close();
   });
 
-  test('a fleet: one retained message, applied by all', async () => {
+  test('a push to a fleet is one retained message, applied by all', async () => {
     const f = await fleet(5);
     const config = f.file('c.json', { log: { level: 'debug' } });
     const { code, out } = await f.config('push', '--fleet', f.group, '--config', config);

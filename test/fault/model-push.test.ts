@@ -131,7 +131,7 @@ describe.skipIf(!hasMosquitto)('a model push to a running agent', () => {
     expect(seqs).toEqual(seqs.map((_, at) => (seqs[0] ?? 0) + at));
   }, 60_000);
 
-  it('a worse one is rolled back by its live score', async () => {
+  it('a worse model is rolled back by its live score', async () => {
     const { effective_hash: good } = last();
     const { code, out } = await operator(
       'push',

@@ -109,7 +109,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     promises: ['P4'],
     tests: [
       ['system/notify.test.ts', 'is fed by rounds of the pipeline, not by timers'],
-      ['agent/pipeline.test.ts', 'a round that takes long shows that it gets on, one that hangs does not'],
+      ['agent/pipeline.test.ts', 'a long round reports progress, a hanging one does not'],
       ['fault/watchdog.test.ts', 'row 9:'],
     ],
   },
@@ -133,7 +133,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     tests: [
       ['mqtt/client.test.ts', 'lets the broker tell when it is killed'],
       ['agent/agent.test.ts', 'a broker that goes away'],
-      ['agent/alerts.test.ts', 'a broker that lost what it kept is told again'],
+      ['agent/alerts.test.ts', 'alerts are published again at a broker that lost its retained messages'],
     ],
   },
   {
@@ -156,10 +156,10 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     holds: 'timers are monotonic; nothing is forecast until the clock is sane; samples are kept',
     promises: ['P4', 'P6'],
     tests: [
-      ['agent/pipeline.test.ts', 'a clock that was never set holds the forecasts, not the samples'],
+      ['agent/pipeline.test.ts', 'a clock that was never set delays the forecasts, not the samples'],
       ['agent/clock-hold.test.ts', 'a clock that was never set is not sane'],
-      ['agent/health.test.ts', 'a clock that is set after the start does not make it years old'],
-      ['agent/cron.test.ts', 'catches up on minutes between two looks, but not on a clock that was set'],
+      ['agent/health.test.ts', 'setting the clock after the start does not add years to the uptime'],
+      ['agent/cron.test.ts', 'catches up on minutes between two checks, but not after the clock was set'],
       ['store/sqlite-store.test.ts', 'is not emptied by a clock that jumps ahead'],
     ],
   },
@@ -182,7 +182,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     tests: [
       ['mqtt/client.test.ts', 'skips a message that is too large'],
       ['ingest/decoder-contract.test.ts', 'answers %j with typed rejects'],
-      ['agent/agent.test.ts', 'what cannot be read is counted by reason, and nothing stops'],
+      ['agent/agent.test.ts', 'unreadable messages are counted by reason, and nothing stops'],
     ],
   },
   {
@@ -203,7 +203,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     tests: [
       ['ingest/json.test.ts', 'never follows or makes prototypes'],
       ['config/load.test.ts', 'as data is held to the same rules, prototypes included'],
-      ['agent/requests.test.ts', 'prototypes are no names'],
+      ['agent/requests.test.ts', 'names of object prototypes are not accepted as names'],
     ],
   },
   {
@@ -227,7 +227,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
       ['remote/codes.test.ts', '500: a failed probation goes back and says what failed'],
       ['e2e/remote-config.test.ts', 'a push whose streams fall silent is rolled back'],
       ['fault/harmful-push.test.ts', ''],
-      ['agent/tuning.test.ts', 'a model that never proves itself is gone after three starts'],
+      ['agent/tuning.test.ts', 'a model that never ends its probation is removed after three starts'],
       ['agent/tuning.test.ts', 'a model that does worse live than the naive is taken back'],
     ],
   },
@@ -266,7 +266,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     holds: 'it is left out with the reason, or the gate refuses; the model in use is untouched',
     promises: ['P5'],
     tests: [
-      ['agent/tuning.test.ts', 'poisoned history is left out with the reason, in the real worker'],
+      ['agent/tuning.test.ts', 'history with wrong values is left out with the reason, in the real worker'],
       ['training/gate.test.ts', 'refuses a candidate that diverged once'],
       ['training/gate.test.ts', 'refuses what a naive forecast beats'],
     ],

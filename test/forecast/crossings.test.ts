@@ -50,7 +50,7 @@ describe('crossings', () => {
   const at = (name: string, side: 'above' | 'below', value: number) =>
     crossings([{ name, side, value }], falling, leads, 1_000_000, 60_000)[0];
 
-  it('tells the first bucket whose median is across', () => {
+  it('gives the first bucket with its median beyond the threshold', () => {
     expect(at('low', 'below', 35)).toMatchObject({
       name: 'low',
       side: 'below',
@@ -60,22 +60,22 @@ describe('crossings', () => {
     expect(at('low', 'below', 35).probability).toBeGreaterThan(0.95);
   });
 
-  it('tells the likeliest bucket where the median stays short of it', () => {
+  it('gives the likeliest bucket if no median is beyond the threshold', () => {
     const crossing = at('empty', 'below', -21);
     expect(crossing.atMs).toBe(1_000_000 + 12 * 60_000);
     expect(crossing.probability).toBeCloseTo(0.45, 9);
   });
 
-  it('tells no time where it is negligible', () => {
+  it('gives no time if the probability is negligible', () => {
     expect(at('full', 'above', 1000)).toMatchObject({ atMs: null });
     expect(at('full', 'above', 1000).probability).toBeLessThan(0.01);
   });
 
-  it('sees what is across already in the first bucket', () => {
+  it('reports a threshold that is crossed in the first bucket', () => {
     expect(at('high', 'above', 50).atMs).toBe(1_000_000 + 60_000);
   });
 
-  it('tells no time before forecasts of that lead have been scored, but how many have', () => {
+  it('gives no time before forecasts of that lead have been scored, but their number', () => {
     const scored = (k: number): number => (k < 6 ? 16 : 3);
     const at = (value: number) =>
       crossings([{ name: 'low', side: 'below', value }], falling, leads, 0, 60_000, 0.8, scored)[0]!;
@@ -85,7 +85,7 @@ describe('crossings', () => {
     expect(at(35).probability).toBeGreaterThan(0.95);
   });
 
-  it('knows what the quantiles are levels of where the interval is calibrated to another coverage', () => {
+  it('uses the levels of the calibrated coverage', () => {
     const spread = Float64Array.from({ length: 9 }, (_, q) => q);
     const at = (value: number, coverage?: number) =>
       crossings([{ name: 'low', side: 'below', value }], spread, 1, 0, 60_000, coverage)[0]!.probability;

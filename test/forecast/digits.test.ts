@@ -23,7 +23,7 @@ describe('the digits of a forecast', () => {
     expect(values.map((value) => inDigits(value, digitsFor(values, 6)))).toEqual(values);
   });
 
-  it('are those of the text, whatever the number', () => {
+  it('equal those of toPrecision for any number', () => {
     const asText = (value: number, digits: number): number => Number(value.toPrecision(digits)) + 0;
     const digits = fc.integer({ min: 3, max: 14 });
     // Everywhere, where readings are, and at halves and powers of ten.

@@ -96,7 +96,7 @@ describe('engine', () => {
     expect(runs).toEqual(['3x12', '1x24', '3x12', '1x24']);
   });
 
-  it('tells what it does not know, and forgets what is removed', async () => {
+  it('reports an unknown stream, and forgets a removed one', async () => {
     const engine = new Engine(null);
     const sample = { stream: 's', timeMs: START, value: 1, arrivalMs: START };
     expect(engine.push(sample)).toBe('unknown-stream');

@@ -23,7 +23,7 @@ function kept(values: readonly number[]): number[] {
   return [...out];
 }
 
-it('gives a row back when its lead has passed, the published interval as it was', () => {
+it('returns a row when its lead has passed, with the published interval unchanged', () => {
   const number = fc.float({ min: Math.fround(-1e6), max: Math.fround(1e6), noNaN: true });
   fc.assert(
     fc.property(fc.tuple(number, number, number, number, number, number), (row) => {
@@ -39,7 +39,7 @@ it('gives a row back when its lead has passed, the published interval as it was'
   );
 });
 
-it('keeps the edges that readings stand on, and what equals the median', () => {
+it('keeps edges that equal a reading, and quantiles that equal the median, exactly', () => {
   for (const median of [0.1, 0.2, 0.3, 0.7, 1 / 3].map(Math.fround)) {
     const back = kept([median, 0, 5, 0, median, 1]);
     expect(back[3]).toBe(0);
@@ -47,7 +47,7 @@ it('keeps the edges that readings stand on, and what equals the median', () => {
   }
 });
 
-it('has nothing where nothing was written, or nothing was to be said', () => {
+it('is NaN where no row was written or the candidate had no forecast', () => {
   const out = new Float64Array(WIDTH);
   new IntervalRing(knots, WIDTH, new ArrayBlock()).read(2, 3, out);
   expect([...out].every(Number.isNaN)).toBe(true);

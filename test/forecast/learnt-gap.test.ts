@@ -16,7 +16,7 @@ async function qualities(intervalMs: number | null, silent: number): Promise<str
   return forecasts.slice(-silent).map(({ input }) => input.quality);
 }
 
-it('a gap is long after the time that was chosen, or after eight intervals where those are learnt', async () => {
+it('a gap is long after the configured time, or after eight intervals if the interval is learnt', async () => {
   expect(await qualities(HOUR, 10)).toEqual(['filled', ...new Array(9).fill('stale')]);
   expect(await qualities(null, 10)).toEqual([...new Array(7).fill('filled'), ...new Array(3).fill('stale')]);
 });

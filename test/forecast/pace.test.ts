@@ -77,7 +77,7 @@ describe('a tick with a pace', () => {
     }
   });
 
-  it('hands forecasts out before all streams are through, and lets others have their turn', async () => {
+  it('hands forecasts out before all streams are done, and yields between groups', async () => {
     const engine = waiting();
     const groups: Forecast[][] = [];
     let breaths = 0;

@@ -82,7 +82,7 @@ describe('a regression', () => {
     });
   });
 
-  it('is not spoilt by wild values', () => {
+  it('is not affected by outliers', () => {
     const regression = new Regression(D, 1);
     const next = uniform(7);
     const noise = normal(8);

@@ -162,7 +162,7 @@ describe('blending', () => {
     }
   });
 
-  it('leaves a network that has gone bad, and comes back to it', () => {
+  it('turns away from a network that fails, and returns to it', () => {
     const track = new Track(LEADS);
     const naive = spread(1, 1.5);
     play(track, 500, 28, all(naive, spread(0, 1)));

@@ -112,7 +112,7 @@ it('quantiles are in order, finite and smooth over the leads, whatever a young s
   );
 });
 
-it('a stream that is old enough speaks for itself', () => {
+it('a stream that is old enough is left unchanged', () => {
   const young = new Young(STEP, null, false);
   const features = { experts: { history: { steps: GROWN } } };
   expect(young.mix(features as never, new Float64Array(Q), {} as never)).toBe(false);

@@ -24,7 +24,7 @@ const unreachable = (text: string) =>
   expect.objectContaining({ code: 'BROKER_UNREACHABLE', message: expect.stringContaining(text) });
 
 describe.skipIf(!hasMosquitto).concurrent('a feeder', () => {
-  it('brings everything in order, also to a broker with a small window, and disconnects', async () => {
+  it('sends everything in order, also to a broker with a small window, and disconnects', async () => {
     for (const config of [
       'allow_anonymous true\nmax_queued_messages 5000',
       'allow_anonymous true\nmax_inflight_messages 3',
@@ -77,7 +77,7 @@ describe.skipIf(!hasMosquitto).concurrent('a feeder', () => {
     expect(levels).toEqual([5, 4, 5, 4]);
   });
 
-  it('says that nobody answers, and that the broker went away while it waited', async () => {
+  it('fails when no broker answers, and when the broker goes away while it waits', async () => {
     const nobody = `mqtt://127.0.0.1:${await freePort()}`;
     await expect(Feeder.connect(plainBrokerOptions(nobody, 'feeder'))).rejects.toThrow(
       unreachable('ECONNREFUSED'),

@@ -13,7 +13,7 @@ function drain(outbox: Outbox): string[] {
 }
 
 describe('Outbox', () => {
-  it('keeps order, and of a retained topic the newest', () => {
+  it('keeps the order, and only the newest message of a retained topic', () => {
     const outbox = new Outbox(10);
     for (const message of [kept('a', 'a1'), event('1'), kept('b', 'b1'), event('2'), kept('a', 'a2')])
       outbox.put(message);
@@ -30,7 +30,7 @@ describe('Outbox', () => {
     expect(drain(outbox)).toEqual(['7', '8', '9']);
   });
 
-  it('never has two messages of one retained topic under way', () => {
+  it('never has two unacknowledged messages of one retained topic', () => {
     const outbox = new Outbox(10);
     outbox.put(kept('a', 'a1'));
     const first = outbox.take()!;
@@ -42,7 +42,7 @@ describe('Outbox', () => {
     expect(outbox.take()?.message.payload).toBe('a2');
   });
 
-  it('sends again what was under way, before the rest, unless newer', () => {
+  it('sends unacknowledged messages again before the rest, unless a newer one replaced them', () => {
     const outbox = new Outbox(10);
     for (const message of [event('1'), kept('a', 'a1'), kept('b', 'b1'), event('2')]) outbox.put(message);
     outbox.done(outbox.take()!.key);
@@ -65,7 +65,7 @@ describe('Outbox of a broker that is connected', () => {
     expect(drain(outbox)).toEqual(['newest', ...Array.from({ length: 9 }, (_, i) => `new${i + 1}`)]);
   });
 
-  it('bounds what has no topic of its own, without loss of what has', () => {
+  it('bounds messages that are not retained, without loss of retained ones', () => {
     const outbox = new Outbox(3);
     outbox.put(kept('a', 'a'), true);
     for (let i = 0; i < 10; i++) outbox.put(event(String(i)), true);

@@ -30,7 +30,7 @@ describe('Redelivery', () => {
     expect(redelivery.again(1, true, 's/a', bytes('20'))).toBe(false);
   });
 
-  it('remembers a bounded number', () => {
+  it('remembers a bounded number of messages', () => {
     const redelivery = new Redelivery();
     redelivery.begin(false);
     for (let id = 1; id <= 3000; id++) redelivery.again(id, false, 's', bytes(String(id)));

@@ -140,7 +140,7 @@ const connected = (client: Client) => waitFor('the connection', () => client.sta
 const event = (topic: string, payload = 'x') => ({ topic, payload, qos: 1, retain: true }) as const;
 
 describe.concurrent('the version of a broker', () => {
-  it('is the other one after a hang-up, as long as the broker never spoke this one', async () => {
+  it('is the other version after a hang-up, as long as the broker never answered in this one', async () => {
     const old = await scripted({ connack: ({ level }) => (level === 5 ? null : accepted(4)) });
     const { client } = make(old.url);
     client.start();
@@ -149,7 +149,7 @@ describe.concurrent('the version of a broker', () => {
     expect(client.status().protocol).toBe('3.1.1');
   });
 
-  it('stays 5 after a hang-up of a broker that has spoken it', async () => {
+  it('stays 5 after a hang-up of a broker that has answered in version 5', async () => {
     const restarting = await scripted({
       connack: ({ level, index }) => (index === 0 || index > 3 ? accepted(level) : null),
     });
@@ -180,7 +180,7 @@ describe.concurrent('the version of a broker', () => {
 });
 
 describe.concurrent('what a broker offers', () => {
-  it('is nothing less than all, where it says nothing', async () => {
+  it('is everything if its answer names no limit', async () => {
     const plain = await scripted();
     const { client } = make(plain.url);
     expect(client.status().limits).toBeNull();
@@ -193,7 +193,7 @@ describe.concurrent('what a broker offers', () => {
     expect(plain.published.at(-1)).toEqual({ topic: 'a', text: 'x', qos: 1, retain: true });
   });
 
-  it('is kept to: no retained messages, QoS 0, small ones', async () => {
+  it('is respected: no retained messages, QoS 0, small messages', async () => {
     // Maximum QoS 0; retain available 0; maximum packet size 300.
     for (const [properties, limits, qos, retain] of [
       [[0x24, 0], 'QoS 0 only: sent without acknowledgement', 0, true],
@@ -248,7 +248,7 @@ describe.concurrent('a refused message', () => {
     ]);
   });
 
-  it('for its size sets the message aside, and the limit is learnt', async () => {
+  it('for its size drops the message, and the limit is remembered', async () => {
     // Reason 0x95: the packet is too large.
     const strict = await scripted({ puback: (topic) => (topic === 'large' ? 0x95 : 0) });
     const { client } = make(strict.url);
@@ -260,7 +260,7 @@ describe.concurrent('a refused message', () => {
     expect(client.maxMessageBytes).toBe(5000 + 'large'.length - 1);
   });
 
-  it('is not logged for more topics than a log can take', async () => {
+  it('is logged for a bounded number of topics', async () => {
     const strict = await scripted({ puback: (topic) => (topic.startsWith('no') ? 0x87 : 0) });
     const { client, logged } = make(strict.url, { outbox: 2000 });
     client.start();
@@ -274,7 +274,7 @@ describe.concurrent('a refused message', () => {
 });
 
 describe.concurrent('another broker', () => {
-  it('takes over with its own version and limits, is given what waits, and the old one is told', async () => {
+  it('is used with its own version and limits and gets the waiting messages; the old broker gets a farewell', async () => {
     const old = await scripted({ connack: ({ level }) => accepted(level, [0x25, 0]) });
     const next = await scripted();
     const changes: boolean[] = [];
@@ -299,7 +299,7 @@ describe.concurrent('another broker', () => {
     await waitFor('goodbye', () => old.farewells.length === 1);
   });
 
-  it('has a version and a session of its own: nothing that was learnt of the old one counts there', async () => {
+  it('has its own version and session: what is known of the old broker does not apply', async () => {
     const old = await scripted();
     const next = await scripted({ connack: ({ level }) => (level === 5 ? null : accepted(4)) });
     const remembered: (readonly string[])[] = [];

@@ -20,7 +20,7 @@ async function broker(config?: string): Promise<Mosquitto> {
 }
 
 describe.skipIf(!hasMosquitto)('another broker or credential', () => {
-  it('is proven by a round trip, whatever the version', async () => {
+  it('passes the trial with a round trip, in each version', async () => {
     const { url } = await broker();
     for (const version of ['auto', '5', '3.1.1'] as const)
       await tryBroker({ ...plainBrokerOptions(url, 'me'), version }, 'g/n/trial', systemClock);

@@ -1,5 +1,6 @@
 // The tests of one room, as Stryker runs them: in processes, as always, because some set the zone of theirs.
 import { defineConfig, type Plugin } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import { root, text } from '../vitest.config.ts';
 
 /** Stryker asks for threads; this comes after it. */
@@ -10,6 +11,13 @@ const forks: Plugin = {
   },
 };
 
+/** Quick files first: one failing test is enough to kill a mutant. */
+class QuickFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    return (await super.sort(files)).reverse();
+  }
+}
+
 export default defineConfig({
   plugins: [text, forks],
   root,
@@ -17,5 +25,6 @@ export default defineConfig({
     include: [`test/${process.env.GATECAST_MUTATION_ROOM}/**/*.test.ts`],
     testTimeout: 300_000,
     hookTimeout: 300_000,
+    sequence: { sequencer: QuickFirst },
   },
 });

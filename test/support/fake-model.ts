@@ -38,6 +38,7 @@ function fakeStepper(
   spoil?: FakeModelOptions['spoil'],
 ): Stepper {
   const inputs = I + leads * AHEAD;
+  const weights = Float64Array.from({ length: inputs }, (_, c) => Math.sin(1 + c));
   return {
     inputs,
     leads,
@@ -50,7 +51,7 @@ function fakeStepper(
       for (let row = 0; row < n; row++) {
         for (let i = 0; i < HIDDEN; i++) {
           let sum = 0.5 * h[row * HIDDEN + i];
-          for (let c = i; c < inputs; c += HIDDEN) sum += Math.sin(1 + c) * x[row * inputs + c];
+          for (let c = i; c < inputs; c += HIDDEN) sum += weights[c] * x[row * inputs + c];
           next[row * HIDDEN + i] = Math.tanh(0.05 * sum);
         }
         for (let k = 0; k < leads; k++) {

@@ -164,7 +164,7 @@ describe.skipIf(!hasMosquitto)('gatecast check --listen on a real broker', () =>
     expect(stream!.count).toBe(stream!.max - stream!.min + 1);
   });
 
-  it('says that nothing came, not that all is well', async () => {
+  it('reports that no message came, instead of success', async () => {
     const quiet = await startMosquitto();
     const path = write('quiet.yaml', `node: n\nmqtt: { url: ${quiet.url} }\nstreams: [{ match: s }]\n`);
     expect((await run('-c', path, '--listen', '1s')).err).toMatch(/no message arrived/);
@@ -234,7 +234,7 @@ describe.skipIf(!hasMosquitto)('gatecast check --listen on a real broker', () =>
     expect(out).toMatch(/marks\/b = .* outside its limits/);
   });
 
-  it('takes a retained message for what it is', async () => {
+  it('reports a retained message as retained', async () => {
     await client.publishAsync('gone/temperature', '20', { retain: true });
     const path = write('gone.yaml', `node: n\nmqtt: { url: ${broker.url} }\nstreams: [{ match: gone/+ }]\n`);
     const { out } = await run('-c', path, '--listen', '1s');

@@ -25,7 +25,7 @@ describe('brokers that announce themselves by mDNS', () => {
     ]);
   });
 
-  it('are none where nobody announces', async () => {
+  it('are none where no broker announces itself', async () => {
     const options = { port: await freePort(), interface: '127.0.0.1' };
     expect(await browse(options, 200)).toEqual([]);
   });

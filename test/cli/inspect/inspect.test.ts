@@ -45,7 +45,7 @@ describe('summarise', () => {
     ]);
   });
 
-  it('finds the interval out, keeps the newest alone, and knows nothing of nothing', () => {
+  it('detects the interval, keeps only the newest rows, and is empty without readings', () => {
     const samples = Array.from({ length: 40 }, (_, i) => at(5 * i, i === 2 ? TOO_FAST : 0));
     const summary = summarise(() => samples, [], null, 3);
     expect(summary.intervalMs).toBe(5 * MINUTE);
@@ -102,7 +102,7 @@ const request = (dir: string, change: Partial<InspectRequest> = {}): InspectRequ
 });
 
 describe('gatecast inspect', () => {
-  it('tells what database and journal hold of a stream, while the agent has them open', async () => {
+  it('shows the samples of database and journal while the agent has them open', async () => {
     const { dir, store } = await agentFolder();
     const report = JSON.parse(inspect(request(dir, { json: true }))) as StreamReport;
     expect(report).toMatchObject({

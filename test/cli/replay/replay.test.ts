@@ -59,7 +59,7 @@ describe.skipIf(!hasMosquitto)('replay', () => {
     ]);
   });
 
-  it('makes topics of ids and columns', async () => {
+  it('builds topics from ids and columns', async () => {
     const { eyes, run } = await setUp({
       table: { time: ['t'], columns: 'all', id: ['id'] },
       topic: 's/{id}/{column}',
@@ -79,7 +79,7 @@ describe.skipIf(!hasMosquitto)('replay', () => {
     expect(seconds).toBeLessThan(1.5);
   });
 
-  it('cuts silences, and jumps of the clock, to the longest pause wanted', async () => {
+  it('shortens gaps, and jumps of the clock, to --max-wait', async () => {
     const { eyes, run } = await setUp();
     const times = [
       '2001-01-01 00:00:00',
