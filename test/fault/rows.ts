@@ -132,7 +132,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     promises: ['P4'],
     tests: [
       ['mqtt/client.test.ts', 'lets the broker tell when it is killed'],
-      ['agent/agent.test.ts', 'a broker that goes away'],
+      ['agent/agent.test.ts', 'while the broker is away forecasts continue'],
       ['agent/alerts.test.ts', 'alerts are published again at a broker that lost its retained messages'],
     ],
   },
@@ -147,7 +147,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
         'forecasts the same live, shuffled within the lateness and doubled',
       ],
       ['agent/pipeline.test.ts', 'drops are counted: late, retained without a time of its own, overload'],
-      ['e2e/both-ways.test.ts', 'refuse the same readings of a dirty file'],
+      ['fault/both-ways.test.ts', 'refuse the same readings of a dirty file'],
     ],
   },
   {
@@ -239,7 +239,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     tests: [
       ['fault/push-kills.test.ts', '%s, %s'],
       ['remote/invariants.test.ts', 'keeps its invariants'],
-      ['e2e/finetune.test.ts', 'a model is trained beside the forecasts, taken up, kept over a kill'],
+      ['fault/finetune.test.ts', 'a model is trained beside the forecasts, taken up, kept over a kill'],
     ],
   },
   {
@@ -342,7 +342,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     holds: 'the connection is cut at the header; memory is flat; one alert; no restart loop',
     promises: ['P3', 'P4'],
     tests: [
-      ['mqtt/client.test.ts', 'is not killed by 200 MB over MQTT 3.1.1'],
+      ['fault/huge-message.test.ts', 'is not killed by 200 MB over MQTT 3.1.1'],
       ['fault/hostile-messages.test.ts', 'row 32:'],
     ],
   },

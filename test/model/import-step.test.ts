@@ -2,7 +2,7 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { importInto } from '../../src/cli/model/run.ts';
 import { loadModel } from '../../src/model/pack.ts';
 import { ModelRegistry } from '../../src/model/registry.ts';
@@ -12,22 +12,19 @@ import { stepModel, withExternalData } from './step-models.ts';
 const K = 3;
 const WIDTH = I + K * AHEAD;
 
-let folder: string;
-let registry: ModelRegistry;
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'gatecast-import-'));
-  registry = new ModelRegistry(join(folder, 'models'), null);
-});
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
+// One registry for all tests: a model that is taken stays, one that is refused leaves no trace.
+const folder = mkdtempSync(join(tmpdir(), 'gatecast-import-'));
+const registry = new ModelRegistry(join(folder, 'models'), null);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const bring = (model: Uint8Array, name = 'mine') => {
+const bring = (model: Uint8Array, name: string) => {
   writeFileSync(join(folder, 'step.onnx'), model);
   return importInto(registry, join(folder, 'step.onnx'), { name });
 };
 
 describe('a step model of its user', () => {
   it('is imported and forecasts', async () => {
-    expect(await bring(stepModel(WIDTH, K))).toMatch(/mine: a step model; forecasts 3 steps/);
+    expect(await bring(stepModel(WIDTH, K), 'mine')).toMatch(/mine: a step model; forecasts 3 steps/);
     const stepper = await loadModel(registry.open('mine'), FEATURES).stepper(K);
     const x = new Float32Array(2 * WIDTH);
     x[WIDTH] = 10;
@@ -39,8 +36,7 @@ describe('a step model of its user', () => {
   });
 
   it('keeps its name to itself', async () => {
-    await bring(stepModel(WIDTH, K));
-    await expect(bring(stepModel(WIDTH, K))).rejects.toThrow(/A model 'mine' already exists/);
+    await expect(bring(stepModel(WIDTH, K), 'mine')).rejects.toThrow(/A model 'mine' already exists/);
   });
 
   const good = stepModel(WIDTH, K);
@@ -86,11 +82,10 @@ describe('a step model of its user', () => {
     ['an empty file', new Uint8Array(0), /cannot load the model/],
     ['no model at all', new TextEncoder().encode('step'), /cannot load the model/],
   ])('is refused for %s, and the registry stays as it was', async (_what, model, message) => {
-    await bring(good, 'before');
-    await expect(bring(model)).rejects.toThrow(
+    await expect(bring(model, 'wrong')).rejects.toThrow(
       expect.objectContaining({ code: 'MODEL_INVALID', message: expect.stringMatching(message) }),
     );
-    expect(registry.list().map(({ name, problem }) => [name, problem])).toEqual([['before', null]]);
-    expect(readdirSync(join(folder, 'models'))).toEqual(['before']);
+    expect(registry.list().map(({ name, problem }) => [name, problem])).toEqual([['mine', null]]);
+    expect(readdirSync(join(folder, 'models'))).toEqual(['mine']);
   });
 });

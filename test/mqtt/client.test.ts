@@ -521,31 +521,6 @@ describe('Client and other brokers', () => {
     await waitFor('acknowledgements', () => Buffer.from(answers).includes(Buffer.from([0x40, 2, 0, 7])));
   });
 
-  it('is not killed by 200 MB over MQTT 3.1.1, which cannot name a limit', async () => {
-    const up = await broker();
-    const { client, texts } = make(up.url, { version: '3.1.1' });
-    client.setSubscriptions([{ filter: 'big/#', qos: 1 }]);
-    client.start();
-    await connected(client);
-    const feeder = await watching(up.url, 'none');
-    const before = process.memoryUsage().rss;
-    let most = 0;
-    const meter = setInterval(() => {
-      most = Math.max(most, process.memoryUsage().rss);
-    }, 5);
-    cleanups.push(() => clearInterval(meter));
-    // A retained one comes again with each subscription.
-    const payload = Buffer.alloc(200 * 2 ** 20);
-    const own = process.memoryUsage().rss - before;
-    await feeder.client.publishAsync('big/one', payload, { qos: 1, retain: true });
-    await feeder.client.publishAsync('big/two', 'small', { qos: 1 });
-    await waitFor('the small one', () => texts().includes('small'), 20_000);
-    expect(client.status()).toMatchObject({ connects: 1, connected: true, dropped: { 'oversize-in': 1 } });
-    expect(client.status().skipped).toMatch(/^big\/one \(2097152\d\d bytes\)$/);
-    // The sender lives in this process too, and holds the payload once.
-    expect(most - before - own).toBeLessThan(350 * 2 ** 20);
-  }, 40_000);
-
   it('says that the login was refused', async () => {
     const up = await broker('allow_anonymous false');
     const { client } = make(up.url);

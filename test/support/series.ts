@@ -9,11 +9,13 @@ const from =
   (steps) =>
     Float64Array.from({ length: steps }, (_, t) => value(t));
 
-/** A day of `period` buckets with noise: an ordinary sensor. */
-export const ordinary = (seed = 1, period = 48): Shape => {
-  const noise = normal(seed);
-  return from((t) => 20 + 5 * Math.sin((2 * Math.PI * t) / period) + 0.5 * noise());
-};
+/** A day of `period` buckets with noise: an ordinary sensor. The same series on every call. */
+export const ordinary =
+  (seed = 1, period = 48): Shape =>
+  (steps) => {
+    const noise = normal(seed);
+    return from((t) => 20 + 5 * Math.sin((2 * Math.PI * t) / period) + 0.5 * noise())(steps);
+  };
 
 /**
  * A machine whose pause depends on how hard it worked: 4 steps at 3 are followed by 11 of rest, 4 at 1.5 by 4. Which of both
