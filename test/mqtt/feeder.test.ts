@@ -155,6 +155,7 @@ describe('the options of a connection', () => {
       ['geheim\n', 'geheim'],
       ['ge heim\r\n', 'ge heim'],
       ['geheim\n\n', 'geheim\n'],
+      ['two\nlines', 'two\nlines'],
       ['', ''],
     ]) {
       writeFileSync(file, text ?? '');
@@ -170,6 +171,7 @@ describe('the options of a connection', () => {
       expect.objectContaining({
         code: 'FILE_UNREADABLE',
         message: expect.stringMatching(/^mqtt\.key: .*none/),
+        hint: 'the user that gatecast runs as needs to read it',
       }),
     );
   });
