@@ -216,6 +216,14 @@ export class ClockHold implements Part {
     if (this.phase === 'live') this.sendProbe(this.parts.clock.monotonic());
   }
 
+  /**
+   * Messages could not be acknowledged for a while: the broker may hold back others until they are. Call again while that lasts,
+   * and once when it is over.
+   */
+  heldBack(): void {
+    if (this.phase === 'live' || this.phase === 'backlog') this.suspect(this.parts.clock.monotonic());
+  }
+
   private update(nowMs: number): void {
     if (this.phase !== 'backlog' || (this.needsProof && this.answeredMs === null)) return;
     const settledMs = this.answeredMs === null ? this.sinceMs + UNANSWERED_MS : this.answeredMs + SETTLE_MS;

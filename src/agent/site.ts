@@ -42,6 +42,8 @@ const GATHER_MOST = 16;
 /** Pauses between attempts to reach NATS, ms. */
 const RETRY_MS = [500, 1000, 2000, 5000, 10_000];
 const BEAT_MS = 1000;
+/** Messages that have waited this long for JetStream may keep the MQTT broker from sending others, ms. */
+const STALL_MS = 500;
 /** A server that does not answer for this long is an alert, ms. */
 const SILENT_MS = 10_000;
 
@@ -59,6 +61,7 @@ export class SitePart implements Part {
   private stopped = false;
   private cancelFlush: (() => void) | null = null;
   private waitingMessages = 0;
+  private heldBack = false;
   private ends: (() => void)[] = [];
   private wakeUp: () => void = () => {};
   /** Why the site cannot be used, and since when, monotonic ms. */
@@ -242,7 +245,15 @@ export class SitePart implements Part {
     const inOrder = hold.inBacklog
       ? messages.map((one) => ({ ...one, samples: [...one.samples].sort((a, b) => a.timeMs - b.timeMs) }))
       : messages;
+    if (this.isHeldBack(this.bridge)) hold.heldBack();
     this.bridge.take(inOrder, hold.closeUntil());
+  }
+
+  /** While JetStream does not answer, nothing is acknowledged, and the broker keeps what follows: that will come late. */
+  private isHeldBack(bridge: SiteBridge): boolean {
+    const before = this.heldBack;
+    this.heldBack = bridge.waitingMs() >= STALL_MS;
+    return this.heldBack || before;
   }
 
   private beat(): void {

@@ -43,11 +43,15 @@ interface Pending {
 interface Queued {
   readonly samples: readonly Sample[];
   readonly pending: Pending;
+  /** When it was taken, monotonic ms. */
+  readonly takenMs: number;
 }
 
 class Route {
   queue: Queued[] = [];
   sending = false;
+  /** When the oldest message that is under way was taken, monotonic ms. */
+  oldestMs = Number.POSITIVE_INFINITY;
   /** In seconds of the wall clock: when something was last sent. */
   sentS = 0;
   failingSinceMs: number | null = null;
@@ -77,6 +81,7 @@ export class SiteBridge {
    */
   take(messages: readonly BridgeMessage[], untilMs: number | null): void {
     this.untilMs = untilMs;
+    const takenMs = this.parts.clock.monotonic();
     for (const { samples, discovered, acknowledge } of messages) {
       for (const { spec } of discovered)
         this.streams.set(spec.name, { spec, sentMs: Number.NEGATIVE_INFINITY });
@@ -96,7 +101,8 @@ export class SiteBridge {
             );
       const pending = { parts: targets.length, acknowledge };
       if (targets.length === 0) acknowledge?.();
-      for (const [partition, part] of targets) this.routes[partition].queue.push({ samples: part, pending });
+      for (const [partition, part] of targets)
+        this.routes[partition].queue.push({ samples: part, pending, takenMs });
     }
     for (const [partition, route] of this.routes.entries())
       if (!route.sending && route.queue.length > 0) void this.send(partition, route);
@@ -112,6 +118,15 @@ export class SiteBridge {
       const text = encodeBatch({ bridge: member, untilMs: this.untilMs, specs: [], samples: [] });
       site.nc.publish(inputSubject(site.name, partition), text);
     }
+  }
+
+  /** For how long the oldest message has been waiting to be acknowledged, ms. */
+  waitingMs(): number {
+    const oldestMs = this.routes.reduce(
+      (least, route) => Math.min(least, route.oldestMs),
+      Number.POSITIVE_INFINITY,
+    );
+    return Math.max(0, this.parts.clock.monotonic() - oldestMs);
   }
 
   problems(): string[] {
@@ -135,6 +150,7 @@ export class SiteBridge {
     try {
       while (route.queue.length > 0 && !this.stopped) {
         const taken = this.next(route);
+        route.oldestMs = taken[0]?.takenMs ?? Number.POSITIVE_INFINITY;
         const text = this.batchOf(taken, route.queue.length === 0);
         if (text !== null) await this.deliver(partition, route, text);
         if (this.stopped) return;
@@ -142,6 +158,7 @@ export class SiteBridge {
       }
     } finally {
       route.sending = false;
+      route.oldestMs = Number.POSITIVE_INFINITY;
     }
   }
 

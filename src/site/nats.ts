@@ -182,9 +182,9 @@ async function connectionOptions(config: SiteConfig, name: string): Promise<Conn
   const options: ConnectionOptions = {
     servers: [...servers],
     name,
-    // A server that is away, or refuses for a while, is tried again for ever.
+    // A server that is away is tried again for ever. One that refuses the login ends the connection: the caller says so, and
+    // connects again.
     maxReconnectAttempts: -1,
-    ignoreAuthErrorAbort: true,
     reconnectTimeWait: 1000,
     timeout: TIMEOUT_MS,
     // A connection through a network that is gone is noticed within 15 s.

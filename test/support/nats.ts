@@ -1,4 +1,4 @@
-/** Real nats-servers with JetStream on free ports: one, or a cluster of three. */
+/** Real nats-servers with JetStream on free ports. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -20,36 +20,19 @@ export interface NatsServer {
 
 /** @param config further lines of its configuration */
 export async function startNatsServer(config = ''): Promise<NatsServer> {
-  return startServer(await freePort(), 'gatecast_test', config);
+  const port = await freePort();
+  const own = `listen: 127.0.0.1:${port}\nserver_name: gatecast_test\njetstream { store_dir: "DIR/js" }\n`;
+  return startNatsFile(port, `${own}${config}`);
 }
 
-/** Three servers that replicate; each JetStream stream may have three copies. */
-export async function startNatsCluster(): Promise<NatsServer[]> {
-  const ports: number[] = [];
-  while (ports.length < 6) {
-    const port = await freePort();
-    if (!ports.includes(port)) ports.push(port);
-  }
-  const routes = ports.slice(3).map((port) => `nats://127.0.0.1:${port}`);
-  return Promise.all(
-    ports
-      .slice(0, 3)
-      .map((port, at) =>
-        startServer(
-          port,
-          `server_${at}`,
-          `cluster { name: test, listen: 127.0.0.1:${ports[at + 3]}, routes: [${routes.map((url) => `"${url}"`).join(', ')}] }`,
-        ),
-      ),
-  );
-}
-
-async function startServer(port: number, name: string, config: string): Promise<NatsServer> {
+/** @param config the whole file; `DIR` stands for the server's folder. It must listen on `port` */
+export async function startNatsFile(port: number, config: string): Promise<NatsServer> {
   const dir = mkdtempSync(join(tmpdir(), 'gatecast-nats-'));
   const file = join(dir, 'nats.conf');
   writeFileSync(
     file,
-    `listen: 127.0.0.1:${port}\nserver_name: ${name}\njetstream { store_dir: "${dir}/js" }\n${config.replaceAll('DIR', dir)}\n`,
+    `${config.replaceAll('DIR', dir)}
+`,
   );
   let child: ChildProcess;
   let output = '';

@@ -148,15 +148,24 @@ export function listen(nc: NatsConnection, site = 'plant'): Published[] {
   return seen;
 }
 
+export interface Undisturbed {
+  /** What it publishes. */
+  readonly texts: string[];
+  /** Readings in the logs, each once however often it was sent. */
+  readonly readings: number;
+  /** Readings that came too late when they came for the first time. */
+  readonly late: string[];
+}
+
 /** What one process that reads all logs from their beginning publishes. */
 export async function undisturbed(
   site: Pick<Site, 'js' | 'jsm' | 'name' | 'partitions'>,
   model: Model | null,
   text = textOf(),
-): Promise<{ texts: string[]; samples: number; refused: Record<string, number> }> {
+): Promise<Undisturbed> {
   const texts: string[] = [];
-  const refused: Record<string, number> = {};
-  let samples = 0;
+  const late: string[] = [];
+  const known = new Set<string>();
   for (let at = 0; at < site.partitions; at++) {
     const partition = new Partition(model);
     const name = inputStream(site.name, at);
@@ -166,18 +175,22 @@ export async function undisturbed(
       state.messages === 0 ? [] : await consumer.fetch({ max_messages: state.messages, expires: 10_000 });
     for await (const message of messages) {
       const batch = decodeBatch(message.data);
-      samples += batch.samples.length;
+      const fresh = batch.samples.filter(({ stream, timeMs }) => !known.has(`${stream} ${timeMs}`));
+      for (const { stream, timeMs } of fresh) known.add(`${stream} ${timeMs}`);
+      const before = partition.refused.late ?? 0;
       const loggedMs = Math.floor(message.info.timestampNanos / 1e6);
       for (const forecast of await partition.take(message.seq, loggedMs, batch)) {
         const made = text(forecast, partition.tickMs);
         if (made !== null) texts.push(made);
       }
+      if (fresh.length === batch.samples.length && (partition.refused.late ?? 0) > before)
+        late.push(
+          `${new Date(loggedMs).toISOString()} in ${at}, seq ${message.seq}: ${JSON.stringify(batch.samples.map((one) => [one.stream, new Date(one.timeMs), one.arrivalMs - one.timeMs]))}`,
+        );
       if (message.seq === state.last_seq) break;
     }
-    for (const [reason, count] of Object.entries(partition.refused))
-      refused[reason] = (refused[reason] ?? 0) + count;
   }
-  return { texts, samples, refused };
+  return { texts, readings: known.size, late };
 }
 
 /** What violates the promises of a site; empty: nothing does. */
@@ -206,8 +219,9 @@ export async function verdict(
   seen: readonly Published[],
   model: Model | null,
   text = textOf(),
-): Promise<{ violations: string[]; forecasts: number; samples: number; refused: Record<string, number> }> {
-  const { texts, samples, refused } = await undisturbed(site, model, text);
+): Promise<Undisturbed & { readonly violations: string[] }> {
+  const made = await undisturbed(site, model, text);
+  const { texts } = made;
   await waitFor('all forecasts', () => seen.length >= texts.length, 15_000).catch(() => {});
-  return { violations: violations(seen, texts), forecasts: texts.length, samples, refused };
+  return { ...made, violations: violations(seen, texts) };
 }

@@ -1,0 +1,202 @@
+// Three nats-servers with the shipped configuration: TLS, an account with least rights, three copies of everything.
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openSite, type Site, type SiteConfig } from '../../src/site/nats.ts';
+import { readPartitions } from '../../src/site/status.ts';
+import { canRun } from '../support/child.ts';
+import { type Daemon, ensureBuilt } from '../support/daemon.ts';
+import { freePort, hasMosquitto, type Mosquitto, startMosquitto } from '../support/mosquitto.ts';
+import { hasNats, type NatsServer, startNatsFile } from '../support/nats.ts';
+import { listen, type Published, siteConfig, textOf, undisturbed, violations } from '../support/site.ts';
+import {
+  command,
+  type MemberOptions,
+  memberFile,
+  Sensors,
+  shippedModel,
+  startMember,
+} from '../support/site-process.ts';
+import { tempDirs } from '../support/temp.ts';
+import { sleep, waitFor } from '../support/wait.ts';
+
+const tempDir = tempDirs();
+const hasOpenssl = canRun('openssl', ['version'], 'a site with TLS');
+const STREAMS = 16;
+
+/** A CA, and a certificate for 127.0.0.1 that servers use towards clients and each other. */
+function makeCertificates(dir: string): void {
+  const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: dir, stdio: 'ignore' });
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+  openssl(
+    'req',
+    '-x509',
+    ...key,
+    '-keyout',
+    'ca.key',
+    '-out',
+    'ca.pem',
+    '-subj',
+    '/CN=Test CA',
+    '-days',
+    '2',
+  );
+  openssl('req', ...key, '-keyout', 'server.key', '-out', 'server.csr', '-subj', '/CN=localhost');
+  writeFileSync(join(dir, 'san'), 'subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n');
+  openssl(
+    ...['x509', '-req', '-in', 'server.csr', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial'],
+    ...['-out', 'server.pem', '-days', '2', '-extfile', 'san'],
+  );
+}
+
+describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('a site on three nats-servers', () => {
+  let servers: NatsServer[] = [];
+  let broker: Mosquitto;
+  let dir: string;
+  let observer: Site;
+  let seen: Published[];
+  const members: Daemon[] = [];
+
+  const login = (user: string, password: string): Partial<SiteConfig> => {
+    const file = join(dir, `${user}.password`);
+    writeFileSync(file, `${password}\n`);
+    return { user, password_file: file, tls: { ca_file: join(dir, 'ca.pem') } };
+  };
+  const urls = () => servers.map(({ url }) => url.replace('nats:', 'tls:'));
+  const member = (node: string, role: MemberOptions['role'], user: Partial<SiteConfig>): MemberOptions => ({
+    node,
+    role,
+    mqttUrl: broker.url,
+    natsUrls: urls(),
+    dir,
+    site: user,
+  });
+
+  beforeAll(async () => {
+    ensureBuilt();
+    dir = tempDir();
+    makeCertificates(dir);
+    broker = await startMosquitto();
+    const ports: number[] = [];
+    while (ports.length < 6) {
+      const port = await freePort();
+      if (!ports.includes(port)) ports.push(port);
+    }
+    const shipped = readFileSync('deploy/site/nats-server.conf', 'utf8');
+    servers = await Promise.all(
+      [0, 1, 2].map((at) => {
+        const config = shipped
+          .replace('server_name: plant-1', `server_name: plant-${at + 1}`)
+          .replace('listen: 0.0.0.0:4222', `listen: 127.0.0.1:${ports[at]}`)
+          .replace(/http: .*\n/, '')
+          .replace('listen: 0.0.0.0:6222', `listen: 127.0.0.1:${ports[at + 3]}`)
+          .replace(
+            /routes: \[.*\]/,
+            `routes: [${ports.slice(3).map((port) => `"nats://127.0.0.1:${port}"`)}]`,
+          )
+          .replace('/var/lib/nats-server', 'DIR/js')
+          .replaceAll('/etc/nats/', `${dir}/`);
+        return startNatsFile(ports[at], config);
+      }),
+    );
+  });
+
+  afterAll(async () => {
+    for (const { process } of members) process.kill('SIGKILL');
+    await observer?.nc.close();
+    await Promise.all(servers.map((server) => server.stop()));
+    await broker?.stop();
+  });
+
+  const owned = () =>
+    waitFor(
+      'all partitions to have an owner',
+      async () => (await readPartitions(observer).catch(() => [])).every(({ owner }) => owner !== null),
+      40_000,
+    );
+
+  it('is created, and served with the rights of the shipped accounts; the loss of a server costs nothing', async () => {
+    const operator = login('operator', 'change-me-1');
+    const file = memberFile(member('operator', ['worker'], operator));
+    await waitFor(
+      'a leader',
+      () =>
+        command(['site', 'create', '-c', file, '--partitions', '4', '--replicas', '3', '--ttl', '3s']).catch(
+          () => null,
+        ),
+      60_000,
+    );
+    observer = await openSite(siteConfig(urls(), operator), 'observer');
+    seen = listen(observer.nc);
+    const worker = login('worker', 'change-me-3');
+    members.push(
+      await startMember(member('bridge', ['bridge'], login('bridge', 'change-me-2'))),
+      await startMember(member('one', ['worker'], worker)),
+      await startMember(member('two', ['worker'], worker)),
+    );
+    const sensors = await Sensors.connect(broker.url, STREAMS);
+    sensors.start();
+    await owned();
+    await waitFor(
+      'forecasts of all streams',
+      () => new Set(seen.map(({ stream }) => stream)).size === STREAMS,
+      30_000,
+    );
+    // Whoever leads the logs: one server after the other is killed and comes back.
+    for (const server of servers) {
+      server.signal('SIGKILL');
+      await sleep(4000);
+      await server.restart();
+      await sleep(4000);
+      const before = seen.length;
+      await waitFor('forecasts again', () => seen.length > before + STREAMS, 40_000);
+    }
+    await sensors.stop();
+    await sleep(6000);
+    expect(await members[0].end('SIGTERM')).toBe(0);
+    await sleep(1000);
+    const { model } = JSON.parse(seen[0].text) as { model: { id: string; version: string } };
+    const { texts, readings, late } = await undisturbed(observer, shippedModel(), textOf(model));
+    // The listener was without a server for a moment, too.
+    expect(violations(seen, texts).filter((text) => !text.startsWith('never published'))).toEqual([]);
+    expect(readings).toBe(sensors.sent);
+    expect(late).toEqual([]);
+    for (const { output } of members) expect(output()).not.toMatch(/permissions violation/i);
+  }, 240_000);
+
+  it('gives each user no more rights than it needs', async () => {
+    const worker = await openSite(siteConfig(urls(), login('worker', 'change-me-3')), 'test');
+    await expect(
+      worker.js.publish('gatecast.plant.in.0', 'x', { timeout: 1000, retries: 0 }),
+    ).rejects.toThrow();
+    await expect(worker.jsm.streams.delete('gatecast-plant-in-0')).rejects.toThrow();
+    await worker.nc.close();
+    const bridge = await openSite(siteConfig(urls(), login('bridge', 'change-me-2')), 'test');
+    await expect(bridge.state.put('p.0', 'x')).rejects.toThrow();
+    await expect(bridge.jsm.streams.delete('gatecast-plant-in-0')).rejects.toThrow();
+    await bridge.nc.close();
+  }, 60_000);
+
+  it('says what is wrong with a login, a CA or an address, and goes on trying', async () => {
+    const wrong = join(dir, 'wrong.password');
+    writeFileSync(wrong, 'no');
+    const cases: [string, Partial<SiteConfig>, RegExp][] = [
+      [
+        'login',
+        { user: 'worker', password_file: wrong, tls: { ca_file: join(dir, 'ca.pem') } },
+        /Authorization|authenti/i,
+      ],
+      ['no-ca', { user: 'worker', password_file: wrong }, /certificate/i],
+      [
+        'no-file',
+        { user: 'worker', password_file: join(dir, 'none'), tls: { ca_file: join(dir, 'ca.pem') } },
+        /none cannot be read/,
+      ],
+    ];
+    for (const [name, site, text] of cases) {
+      const file = memberFile(member(name, ['worker'], site));
+      expect(await command(['site', 'status', '-c', file], 1)).toMatch(text);
+    }
+  }, 60_000);
+});
