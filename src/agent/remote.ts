@@ -98,6 +98,8 @@ export function createRemote(
 }
 
 const MB = 1024 * 1024;
+/** A slow start, with the backlog of the broker, may take this long until the first forecast of a restored stream, ms. */
+const RESTORED_MS = 30_000;
 
 export class AgentRemote implements Part {
   readonly name = 'remote config';
@@ -255,7 +257,8 @@ export class AgentRemote implements Part {
     const { clock } = this.parts;
     const heardMs =
       lastObservedMs === null ? null : clock.monotonic() - Math.max(0, clock.now() - lastObservedMs);
-    return this.restored.has(name) ? Math.max(this.startedMs, heardMs ?? 0) : heardMs;
+    if (!this.restored.has(name)) return heardMs;
+    return Math.max(Math.min(clock.monotonic(), this.startedMs + RESTORED_MS), heardMs ?? 0);
   }
 
   private vitals(): Vitals {
