@@ -7,6 +7,7 @@ import { loadModel } from '../model/pack.ts';
 import type { ModelRegistry } from '../model/registry.ts';
 import type { ModelSlots } from '../model/slots.ts';
 import type { Stepper } from '../model/stepper.ts';
+import type { ModelName } from '../outputs/output.ts';
 import { FEATURES } from '../series/features.ts';
 
 export interface ChosenModel {
@@ -14,6 +15,8 @@ export interface ChosenModel {
   readonly model: Model | null;
   /** When it was made, ISO 8601; null: not known. */
   readonly trainedAt: string | null;
+  /** Time range of the readings that it was fine-tuned on, ISO 8601; null: not fine-tuned here. */
+  readonly trainedOn?: { readonly from: string; readonly to: string } | null;
   /** Why there is no model; null when there is one. */
   readonly problem: string | null;
 }
@@ -33,8 +36,13 @@ export interface AgentModels {
 }
 
 /** What forecasts say that they are made with. @param version of the agent, where there is no model */
-export function publishedName({ model }: ChosenModel, version: string): { id: string; version: string } {
-  return { id: model?.id ?? 'naive', version: model?.version ?? version };
+export function publishedName({ model, trainedOn }: ChosenModel, version: string): ModelName {
+  return {
+    id: model?.id ?? 'naive',
+    version: model?.version ?? version,
+    hash: model?.hash ?? null,
+    trainedOn,
+  };
 }
 
 export function chooseModel(registry: Pick<ModelRegistry, 'open'>, name: string): ChosenModel {
@@ -42,7 +50,13 @@ export function chooseModel(registry: Pick<ModelRegistry, 'open'>, name: string)
     return openModel(registry, name);
   } catch (error) {
     if (!(error instanceof GatecastError)) throw error;
-    return { name, model: null, trainedAt: null, problem: `${error.message} ${error.hint}`.trim() };
+    return {
+      name,
+      model: null,
+      trainedAt: null,
+      trainedOn: null,
+      problem: `${error.message} ${error.hint}`.trim(),
+    };
   }
 }
 
@@ -52,7 +66,9 @@ export function openModel(
   name: string,
 ): ChosenModel & { readonly model: Model } {
   const stored = registry.open(name);
-  return { name, model: loadModel(stored, FEATURES), trainedAt: stored.manifest.created, problem: null };
+  const { created, training } = stored.manifest;
+  const trainedOn = training?.span ?? null;
+  return { name, model: loadModel(stored, FEATURES), trainedAt: created, trainedOn, problem: null };
 }
 
 /** The same model with its sessions made: loading a graph takes long, and a switch should not. */

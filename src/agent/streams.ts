@@ -112,6 +112,7 @@ export class AgentStreams implements Part {
   async start(): Promise<void> {
     const { clock } = this.parts;
     const startedMs = clock.monotonic();
+    this.engine.showProvenance(this.parts.config().publish.provenance);
     await this.takeUp(this.known.restore(this.router));
     await this.engine.prepare();
     this.formerReadings = formerReadings(this.engine.streams(), this.store);
@@ -176,6 +177,7 @@ export class AgentStreams implements Part {
         kept = this.known.restore(router);
         this.droppedBefore = this.dropped();
         this.router = router;
+        this.engine.showProvenance(next.publish.provenance);
         const names = new Set(kept.map(({ spec }) => spec.name));
         for (const name of before.keys()) if (!names.has(name)) this.leave(name);
       },

@@ -95,6 +95,11 @@ const publish = z.strictObject({
     'Mean time between two false alarms of a stream on `<base>/<node>/anomaly/<stream>`, limited to between 100 and 100,000 buckets; `off`: anomalies are not reported.',
     '7d',
   ),
+  provenance: note(
+    flag().default(false),
+    'hot',
+    'Forecast messages also carry the forecasts of the networks before they are blended, the hash of the model, the time range that it was fine-tuned on, and the covariates used.',
+  ),
   batch_window: duration(
     { min: '0ms', max: '10s' },
     '20ms',

@@ -29,6 +29,8 @@ const EARLY = 8;
 /** Places of the network's own moves, known last. */
 const MOVES = LAGS.length + LAST_ERRORS + ERROR_KNOTS.length + 2 * SHOWN.length;
 const INPUTS = MOVES + 2;
+/** Weight from which on the correction with covariates counts. */
+const COUNTS = 0.01;
 /** The quantiles are never drawn together or apart by more. */
 const NARROWEST = 0.25;
 const WIDEST = 1.25;
@@ -141,6 +143,13 @@ export class Adapter {
     const { own, wide } = this;
     if (wide === null) return null;
     return this.wideWeight(k, wide, own.correction.share(k)) * (wide.move(k, this.covariates) - own.move(k));
+  }
+
+  /** Covariates of which something is known; empty where the correction without them is the better one at lead k + 1. */
+  covariatesAt(k: number): string[] {
+    const { own, wide, covariates } = this;
+    if (wide === null || covariates === null) return [];
+    return this.wideWeight(k, wide, own.correction.share(k)) >= COUNTS ? covariates.known() : [];
   }
 
   /** Weight of the correction with covariates against the one without, 0 to 1. */

@@ -9,11 +9,14 @@ import type { Covariates } from '../series/covariates.ts';
 import type { Features } from '../series/features.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { Adapter } from './adapter.ts';
-import { ADAPTER, GRU, networkQuantiles, ofNetwork, RECURRENCE, simpleQuantiles } from './candidates.ts';
-import type { LeadView } from './explanation.ts';
+import { ADAPTER, C, GRU, networkQuantiles, ofNetwork, RECURRENCE, simpleQuantiles } from './candidates.ts';
+import type { LeadView, Provenance } from './explanation.ts';
 import type { Scratch } from './scratch.ts';
 import { Track } from './track.ts';
 import { Young } from './young.ts';
+
+/** A part with less weight than this at a lead does not count there. */
+const LEAST_WEIGHT = 0.01;
 
 export interface BlendParts {
   readonly intervalMs: number;
@@ -34,6 +37,9 @@ export class Blend {
   readonly track: Track;
   /** The own network takes no part: the gate plays buckets that it was trained on. */
   muted = false;
+  /** Which networks made the newest forecast. */
+  private hasNetwork = false;
+  private hasOwn = false;
   private readonly features: Features;
   private readonly parts: BlendParts;
   private adapter: Adapter | null;
@@ -89,6 +95,8 @@ export class Blend {
     const network = raw !== null && networkQuantiles(features, raw, offset, quantiles[GRU]);
     const heard = rawOwn !== null && !this.muted;
     const own = heard && networkQuantiles(features, rawOwn, offset, this.parts.scratch.own);
+    this.hasNetwork = network;
+    this.hasOwn = own;
     const recurs = simpleQuantiles(features, this.parts.scratch.sorted, quantiles);
     this.adapter?.answer(network ? quantiles[GRU] : null, features, observed, quantiles[ADAPTER]);
     const candidates = quantiles.map((one, c) =>
@@ -109,6 +117,26 @@ export class Blend {
     // A stream that had no network until now has no correction yet.
     if (this.adapter !== null) this.adapter.reset();
     else this.adapter = this.makeAdapter();
+  }
+
+  /**
+   * The forecasts of the networks in the unit of the features, and the covariates that count at some lead; before another
+   * stream makes a forecast.
+   */
+  provenance(): Provenance {
+    const { quantiles, own } = this.parts.scratch;
+    const { adapter, track } = this;
+    const used = new Set<string>();
+    for (let k = 0; k < this.features.leads && this.hasNetwork; k++) {
+      if (track.weights[k * C + ADAPTER] < LEAST_WEIGHT) continue;
+      for (const name of adapter?.covariatesAt(k) ?? []) used.add(name);
+    }
+    return {
+      raw: this.hasNetwork ? quantiles[GRU] : null,
+      corrected: this.hasNetwork && adapter !== null ? quantiles[ADAPTER] : null,
+      own: this.hasOwn ? own : null,
+      inputsUsed: [...used],
+    };
   }
 
   /** What the newest forecast is made of, in the unit of the features; before another stream makes one. */

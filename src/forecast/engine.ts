@@ -158,6 +158,11 @@ export class Engine implements ForecastEngine {
     }));
   }
 
+  /** Whether forecasts carry their provenance from now on. */
+  showProvenance(on: boolean): void {
+    this.scratches.showProvenance = on;
+  }
+
   /** Wall-clock time at which the next bucket of a stream closes by the clock, ms; null: none does. */
   dueMs(stream: string): number | null {
     return this.byName.get(stream)?.dueMs ?? null;

@@ -38,6 +38,18 @@ export interface LeadView {
   readonly covariates: number | null;
 }
 
+/** Where a forecast comes from, for the opt-in fields of its message. */
+export interface Provenance {
+  /** [leads, 9] the base network's forecast; null if it made none. */
+  readonly raw: Float64Array | null;
+  /** [leads, 9] the same, corrected by the stream's adapter. */
+  readonly corrected: Float64Array | null;
+  /** [leads, 9] the own network's. */
+  readonly own: Float64Array | null;
+  /** Names of the covariates that count at some lead. */
+  readonly inputsUsed: readonly string[];
+}
+
 export interface ForecastExplanation {
   readonly leads: readonly LeadView[];
   /** Lowest and highest reading so far: forecasts beyond are compressed. null: too few readings. */

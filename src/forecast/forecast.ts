@@ -1,6 +1,7 @@
 /** The forecast type that the engine passes to all other rooms. */
 import type { MarkName } from '../series/quality.ts';
 import type { Surprise } from './anomalies.ts';
+import type { Provenance } from './explanation.ts';
 
 export type ForecastKind = 'gru' | 'seasonal-naive' | 'naive' | 'blend';
 export type InputQuality = 'good' | 'filled' | 'stale';
@@ -44,6 +45,8 @@ export interface Forecast {
   readonly observed: number | null;
   /** Lead-1 interval that the previous forecast gave for this bucket (for charts and anomalies). */
   readonly expected: { readonly low: number; readonly p50: number; readonly high: number } | null;
+  /** Only on request: `Engine.showProvenance`. */
+  readonly provenance?: Provenance;
   /** Improbable buckets since the last forecast that was handed out, the oldest first; none: absent. */
   readonly surprises?: readonly Surprise[];
 }

@@ -32,6 +32,8 @@ export class Scratch {
 
 /** One for each horizon; and the size of a stream's block, which all streams of one grid and horizon have in common. */
 export class Scratches {
+  /** Whether forecasts carry their provenance. */
+  showProvenance = false;
   /** Shared likewise: whose covariate is whose. */
   readonly covariates = new CovariateBook();
   private readonly byLeads = new Map<number, Scratch>();

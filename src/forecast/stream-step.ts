@@ -16,7 +16,7 @@ import { JUMP, MASKED, OUT_OF_RANGE, Quality, TOO_FAST } from '../series/quality
 import type { StreamSpec } from '../series/spec.ts';
 import { Blend } from './blend.ts';
 import { naiveQuantiles } from './candidates.ts';
-import type { ForecastExplanation, IntervalView } from './explanation.ts';
+import type { ForecastExplanation, IntervalView, Provenance } from './explanation.ts';
 import { limited } from './limits.ts';
 import type { Scratch } from './scratch.ts';
 
@@ -189,6 +189,14 @@ export class StreamStep {
     for (let i = 0; i < out.length; i++) out[i] = limited(this.toUnit(out[i]), this.settings, this.features);
     this.features.line.settle(out, Q, MEDIAN);
     return network;
+  }
+
+  /** Where the newest forecast comes from, in the stream's unit; before another stream of the engine makes one. */
+  provenance(): Provenance | null {
+    if (this.blend === null) return null;
+    const { raw, corrected, own, inputsUsed } = this.blend.provenance();
+    const unit = (list: Float64Array | null) => list?.map((value) => this.toUnit(value)) ?? null;
+    return { raw: unit(raw), corrected: unit(corrected), own: unit(own), inputsUsed };
   }
 
   /** What the newest forecast is made of, in the stream's unit; before another stream of the engine makes one. */

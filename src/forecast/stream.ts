@@ -251,6 +251,7 @@ export class Stream {
     this.surprises = null;
     const { track } = step.blend;
     const coverage = track.coverage();
+    const provenance = this.scratches.showProvenance ? step.provenance() : null;
     return {
       stream: this.spec.name,
       unit: this.spec.unit,
@@ -279,6 +280,7 @@ export class Stream {
       observed: Number.isNaN(value) ? null : value,
       expected,
       ...(surprises === null ? {} : { surprises }),
+      ...(provenance === null ? {} : { provenance }),
     };
   }
 

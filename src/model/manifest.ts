@@ -68,6 +68,8 @@ const manifestSchema = z.strictObject({
       seconds: z.number(),
       /** Explanation of the size and cell by the search, or empty. */
       reason: text,
+      /** Time range of the training data, for one made on the data of a gateway. */
+      span: z.strictObject({ from: z.iso.datetime(), to: z.iso.datetime() }).optional(),
       /** The command line of the training, if any. */
       command: text.optional(),
     })

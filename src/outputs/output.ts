@@ -42,6 +42,10 @@ export interface Output extends Part {
 export interface ModelName {
   readonly id: string;
   readonly version: string;
+  /** null: there is no model. */
+  readonly hash?: string | null;
+  /** Time range of the readings that it was fine-tuned on, ISO 8601. */
+  readonly trainedOn?: { readonly from: string; readonly to: string } | null;
 }
 
 export type StatusState = 'online' | 'offline';

@@ -104,6 +104,15 @@ class Aligned {
     return this.course[lead - 1] - this.course[from - 1];
   }
 
+  get name(): string {
+    return this.source.name;
+  }
+
+  /** Whether anything is known of it now, or is known ahead. */
+  get isKnown(): boolean {
+    return !Number.isNaN(this.values[0]) || this.course.some((value) => value !== 0);
+  }
+
   persist(io: StateIo): void {
     this.mean.persist(io);
     this.spread.persist(io);
@@ -158,6 +167,11 @@ export class Covariates {
       if (place >= 0) sum += weight(offset + place) * one.rise(from, lead);
     }
     return sum;
+  }
+
+  /** Names of those of which something is known. */
+  known(): string[] {
+    return this.aligned.filter(({ one }) => one.isKnown).map(({ one }) => one.name);
   }
 
   persist(io: StateIo): void {

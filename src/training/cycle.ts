@@ -20,6 +20,7 @@ import {
   type TrainingSettings,
 } from './job.ts';
 import {
+  bucketStart,
   cutAt,
   type KnownTable,
   type NetworkPair,
@@ -135,7 +136,7 @@ export async function fineTune(
     bestLoss: result.bestLoss,
     reason: result.reason,
   };
-  const candidate = pack(input, network, { spec, weights: result.weights }, result);
+  const candidate = pack(input, network, { spec, weights: result.weights }, result, spanOf(job.series));
   const verdict = await compare(input.champion, candidate, kept, around, options);
   return {
     ...base,
@@ -186,6 +187,7 @@ function pack(
   { spec, weights }: NetworkPair,
   own: Network,
   result: JobResult,
+  span: { readonly from: string; readonly to: string },
 ): ModelFiles {
   const { manifest, hash } = input.champion;
   return packModel({
@@ -200,6 +202,7 @@ function pack(
     parent: hash,
     training: {
       sets: result.groups.map((group) => ({ ...group, licence: "the owner's own data" })),
+      span,
       seed: TRAINING_DEFAULTS.seed,
       steps: result.steps,
       seconds: Math.round(result.seconds * 10) / 10,
@@ -207,6 +210,13 @@ function pack(
     },
     scores: result.bestLoss === null ? {} : { validation_loss: result.bestLoss },
   });
+}
+
+/** From the first bucket that is learnt from to the end of the last. */
+function spanOf(series: readonly JobSeries[]): { from: string; to: string } {
+  const iso = (ms: number): string => new Date(ms).toISOString();
+  const ends = series.map((one) => bucketStart(one, one.values.length));
+  return { from: iso(Math.min(...series.map(({ startMs }) => startMs))), to: iso(Math.max(...ends)) };
 }
 
 async function compare(

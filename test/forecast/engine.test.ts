@@ -316,6 +316,18 @@ describe('a network of the gateway beside the first', () => {
     expect(quantilesOf(left.forecasts)).toEqual(quantilesOf(unchanged.forecasts));
   });
 
+  it('shows what each network forecast, where that is asked for', async () => {
+    const shown = await second(network(1, 2), async (engine) => engine.showProvenance(true));
+    const plain = await second(network(1, 2), async () => {});
+    expect(quantilesOf(shown.forecasts)).toEqual(quantilesOf(plain.forecasts));
+    expect(plain.forecasts.every(({ provenance }) => provenance === undefined)).toBe(true);
+    const { provenance, leads } = shown.forecasts.at(-1)!;
+    const { raw, corrected, own, inputsUsed } = provenance!;
+    for (const one of [raw, corrected, own]) expect(one).toHaveLength(9 * leads);
+    expect([...raw!]).not.toEqual([...own!]);
+    expect(inputsUsed).toEqual([]);
+  });
+
   it('has a share of what is published, and is the one that is judged', async () => {
     const unchanged = await second(network(1), async () => {});
     const joined = await second(network(1), (engine) => engine.adopt(network(1, 2)));

@@ -94,6 +94,10 @@ describe('fineTune', () => {
     const candidate = verifyModel(report.candidate!, 'candidate');
     expect(candidate.weights).toEqual(champion.weights);
     expect(candidate.own!.spec).toMatchObject({ cell: 'gru', hidden: 32 });
+    expect(candidate.manifest.training!.span).toEqual({
+      from: '2024-01-01T00:00:00.000Z',
+      to: new Date(Date.UTC(2024, 0, 1) + 765 * HOUR).toISOString(),
+    });
 
     // The next one takes the place of the second network, beside the same first one.
     const next = await fineTune({ ...at, champion: candidate, series }, { train }, options);

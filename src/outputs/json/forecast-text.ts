@@ -2,7 +2,8 @@
  * The JSON text of a forecast, the message that is sent most: written number by number to a buffer, so that neither an object nor a
  * list of numbers is made for it. The field names and their order are those of the MQTT reference.
  */
-import { LONGEST_NUMBER, writeDecimal, writeInDigits } from '../../forecast/digits.ts';
+import { inDigits, LONGEST_NUMBER, writeDecimal, writeInDigits } from '../../forecast/digits.ts';
+import type { Provenance } from '../../forecast/explanation.ts';
 import type { Crossing, Forecast } from '../../forecast/forecast.ts';
 import { Q, QUANTILES } from '../../quantiles.ts';
 import type { ModelName } from '../output.ts';
@@ -15,6 +16,8 @@ export interface TextOptions {
   readonly digits: number;
   readonly issuedMs: number;
   readonly model: ModelName;
+  /** False: left out although the forecast carries it. */
+  readonly provenance?: boolean;
 }
 
 /** Least significant digits of a forecast that has to be short. */
@@ -43,8 +46,8 @@ export class ForecastText {
   private readonly secondTexts: string[] = [];
 
   /**
-   * The message as text of at most `maxBytes` bytes, for a broker that takes no more: with fewer quantiles, then fewer digits,
-   * then fewer leads. The shortest one where none is short enough.
+   * The message as text of at most `maxBytes` bytes, for a broker that takes no more: without provenance, then with fewer
+   * quantiles, then fewer digits, then fewer leads. The shortest one where none is short enough.
    * @returns null when a value is not finite: then nothing is published
    */
   of(forecast: Forecast, options: TextOptions, maxBytes: number): string | null {
@@ -52,17 +55,14 @@ export class ForecastText {
     this.write(forecast, options, forecast.leads);
     if (this.at > maxBytes)
       for (const { leads, ...shorter } of shorterOptions(options, forecast.leads)) {
-        this.write(forecast, { ...options, ...shorter }, leads);
+        this.write(forecast, { ...options, ...shorter, provenance: false }, leads);
         if (this.at <= maxBytes) break;
       }
     return this.isAscii ? this.bytes.toString('latin1', 0, this.at) : this.bytes.toString('utf8', 0, this.at);
   }
 
-  private write(
-    forecast: Forecast,
-    { quantiles, digits, issuedMs, model }: TextOptions,
-    leads: number,
-  ): void {
+  private write(forecast: Forecast, options: TextOptions, leads: number): void {
+    const { quantiles, digits, issuedMs, model } = options;
     const { stream, unit, input, coverage, crossings } = forecast;
     this.at = 0;
     this.isAscii = true;
@@ -110,6 +110,10 @@ export class ForecastText {
     if (crossings.length > 0) {
       this.plain(',"crossing":');
       this.json(crossings.map(crossingOf));
+    }
+    if (forecast.provenance !== undefined && options.provenance !== false) {
+      this.plain(',"provenance":');
+      this.json(provenanceOf(forecast.provenance, options));
     }
     this.plain('}');
   }
@@ -201,12 +205,35 @@ function* shorterOptions(
   const sorted = [...quantiles].sort((a, b) => a - b);
   const distance = (level: number): number => Math.abs(level - 0.5);
   const middle = sorted.reduce((best, level) => (distance(level) < distance(best) ? level : best));
+  yield { quantiles, digits, leads };
   const three = sorted.filter((level, at) => level === middle || at === 0 || at === sorted.length - 1);
   if (three.length < sorted.length) yield { quantiles: three, digits, leads };
   for (let fewer = digits; fewer >= FEWEST_DIGITS; fewer--)
     yield { quantiles: [middle], digits: fewer, leads };
   for (let fewer = leads >> 1; fewer >= 1; fewer >>= 1)
     yield { quantiles: [middle], digits: Math.min(digits, FEWEST_DIGITS), leads: fewer };
+}
+
+/** The quantiles of each network are those that the message carries. */
+function provenanceOf(
+  { raw, corrected, own, inputsUsed }: Provenance,
+  { quantiles, digits, model }: TextOptions,
+): Record<string, unknown> {
+  const columns = (values: Float64Array | null): Record<string, number[]> | null => {
+    if (values === null || !allFinite(values)) return null;
+    const shown = QUANTILES.flatMap((level, q) => (quantiles.includes(level) ? [q] : []));
+    const column = (q: number): number[] =>
+      Array.from({ length: values.length / Q }, (_, lead) => inDigits(values[lead * Q + q], digits));
+    return Object.fromEntries(shown.map((q) => [QUANTILE_NAMES[q], column(q)]));
+  };
+  return {
+    model_hash: model.hash ?? null,
+    trained_on: model.trainedOn ?? null,
+    raw: columns(raw),
+    corrected: columns(corrected),
+    ...(own !== null && { own: columns(own) }),
+    inputs_used: inputsUsed,
+  };
 }
 
 function crossingOf(crossing: Crossing): Record<string, unknown> {

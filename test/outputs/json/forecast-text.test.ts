@@ -132,3 +132,38 @@ it('writes numbers as JSON does', () => {
   for (const whole of [0, 7, 10, 999, 1000, 999_999_999])
     expect(bytes.toString('latin1', 0, writeDecimal(whole, 0, bytes, 0))).toBe(String(whole));
 });
+
+it('carries the provenance of a forecast on request, and leaves it out first where the message has to be short', () => {
+  const values = (shift: number) => Float64Array.from({ length: 2 * Q }, (_, i) => shift + i / 3);
+  const forecast: Forecast = {
+    stream: 's',
+    unit: null,
+    originMs: T0,
+    stepMs: 60_000,
+    seq: 1,
+    leads: 2,
+    quantiles: values(0),
+    kind: 'gru',
+    input: { quality: 'good', observedMs: T0, ageMs: 0 },
+    coverage: { target: 0.8, observed: null, n: 0 },
+    crossings: [],
+    observed: 1,
+    expected: null,
+    provenance: { raw: values(10), corrected: values(20), own: null, inputsUsed: ['outdoor/temperature'] },
+  };
+  const trainedOn = { from: iso(T0), to: iso(T0 + 60_000) };
+  const model = { id: 'cellar-1', version: '1', hash: 'abc', trainedOn };
+  const options = { quantiles: [0.1, 0.5], digits: 6, issuedMs: T0, model };
+  const text = new ForecastText().of(forecast, options, Number.POSITIVE_INFINITY) ?? '';
+  expect(JSON.parse(text).provenance).toEqual({
+    model_hash: 'abc',
+    trained_on: trainedOn,
+    raw: { p10: [10, 13], p50: [11.3333, 14.3333] },
+    corrected: { p10: [20, 23], p50: [21.3333, 24.3333] },
+    inputs_used: ['outdoor/temperature'],
+  });
+  const { provenance: _, ...plain } = forecast;
+  const short = new ForecastText().of(forecast, options, text.length - 1);
+  expect(short).toBe(expected(plain, options));
+  expect(short).toBe(new ForecastText().of(plain, options, Number.POSITIVE_INFINITY));
+});
