@@ -82,7 +82,7 @@ export const streamSchema = z
     match: note(
       text('a topic pattern', checkPattern),
       'hot',
-      'Topics of the rule. `{name}` matches and captures one level; `+` and `#` are as in MQTT. A reading goes to the first rule that matches its topic and selects its field.',
+      'Topics of the rule. `{name}` matches and captures one level, `{name:a|b}` only the levels `a` and `b`; `+` and `#` are as in MQTT. A reading goes to the first rule that matches its topic and selects its field.',
       { [TYPE_KEY]: 'topic pattern' },
     ),
     payload: note(

@@ -28,15 +28,17 @@ export function configWarnings(config: Config): Issue[] {
       message: `uses ${protocol}//, but port ${port} is usually with TLS: mqtts://`,
     });
   const rules = config.streams.slice(0, MAX_COMPARED);
-  const filters = rules.map(({ match }) => parsePattern(match).filter);
+  const filters = rules.map(({ match }) => parsePattern(match).filters);
   for (const [at, rule] of rules.entries()) {
     const path = `streams[${at}]`;
-    const ignored = config.ignore.find((pattern) => covers(parsePattern(pattern).filter, filters[at] ?? ''));
+    const ignored = config.ignore.find((pattern) =>
+      coverAll(parsePattern(pattern).filters, filters[at] ?? []),
+    );
     if (ignored !== undefined)
       issues.push({ path: `${path}.match`, message: `matches nothing: \`ignore\` contains ${ignored}` });
     const first = rules.findIndex(
       (other, before) =>
-        before < at && covers(filters[before] ?? '', filters[at] ?? '') && takesAll(other, rule),
+        before < at && coverAll(filters[before] ?? [], filters[at] ?? []) && takesAll(other, rule),
     );
     if (first >= 0)
       issues.push({
@@ -47,6 +49,10 @@ export function configWarnings(config: Config): Issue[] {
   }
   return [...issues, ...sameNames(rules)];
 }
+
+/** Whether each of `others` is within one of `filters`. */
+const coverAll = (filters: readonly string[], others: readonly string[]): boolean =>
+  others.length > 0 && others.every((other) => filters.some((filter) => covers(filter, other)));
 
 /** Whether the first rule reads everything that the second one selects. */
 function takesAll(first: StreamConfig, second: StreamConfig): boolean {

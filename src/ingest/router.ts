@@ -72,7 +72,7 @@ export class Router {
     options: { limits?: Partial<IngestLimits>; reserved?: readonly ReservedTopics[] } = {},
   ) {
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };
-    this.topicFilters = [...new Set(rules.map(({ pattern }) => pattern.filter))];
+    this.topicFilters = [...new Set(rules.flatMap(({ pattern }) => pattern.filters))];
     this.routes = new Routes(rules, options.reserved ?? [], this.limits);
     this.streams = new Streams(this.limits.maxStreams);
     this.retained = new BoundedCache(2 * this.limits.maxStreams);

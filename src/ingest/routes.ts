@@ -63,7 +63,9 @@ export class Routes {
     const levels = topic.split('/');
     const reserved = this.reserved.filter(({ pattern }) => matchPattern(pattern, levels) !== null);
     const closed = reserved.some(({ unlessNamed }) => !unlessNamed);
-    const matching = closed ? [] : this.index.match(levels).map((number) => this.routeRule(number, levels));
+    const matching = closed
+      ? []
+      : this.index.match(levels).flatMap((number) => this.routeRule(number, levels));
     const rules = reserved.length === 0 ? matching : matching.filter(namesFirstLevel);
     const route: Route = {
       reserved: reserved.length > 0 && rules.length === 0,
@@ -91,14 +93,10 @@ export class Routes {
     this.bindings = 0;
   }
 
-  private routeRule(number: number, levels: readonly string[]): RouteRule {
+  private routeRule(number: number, levels: readonly string[]): RouteRule[] {
     const rule = this.rules[number] as IngestRule;
-    return {
-      number,
-      rule,
-      decoder: this.decoders[number] as Decoder,
-      taken: matchPattern(rule.pattern, levels) ?? [],
-    };
+    const taken = matchPattern(rule.pattern, levels);
+    return taken === null ? [] : [{ number, rule, decoder: this.decoders[number] as Decoder, taken }];
   }
 }
 

@@ -13,6 +13,9 @@ interface Node {
   readonly rests: number[];
 }
 
+/** Most places in the tree for one pattern with named levels; further named levels match any, and `matchPattern` decides. */
+const MAX_NODES = 256;
+
 const newNode = (): Node => ({ literals: new Map(), one: null, ends: [], rests: [] });
 
 export class TopicIndex {
@@ -22,7 +25,7 @@ export class TopicIndex {
     for (const [rule, pattern] of patterns.entries()) this.insert(rule, pattern.levels);
   }
 
-  /** Numbers of the matching patterns, ascending. */
+  /** Numbers of the patterns that may match, ascending: ask `matchPattern` about those with many named levels. */
   match(topicLevels: readonly string[]): number[] {
     const found: number[] = [];
     // MQTT 5, 4.7.2: a wildcard in the first level does not match topics that begin with '$'.
@@ -31,25 +34,23 @@ export class TopicIndex {
   }
 
   private insert(rule: number, levels: readonly PatternLevel[]): void {
-    let node = this.root;
+    let nodes = [this.root];
     for (const level of levels) {
       if (level.kind === 'rest') {
-        node.rests.push(rule);
+        for (const node of nodes) node.rests.push(rule);
         return;
       }
-      if (level.kind === 'one') {
-        node.one ??= newNode();
-        node = node.one;
-      } else {
-        let next = node.literals.get(level.text);
-        if (next === undefined) {
-          next = newNode();
-          node.literals.set(level.text, next);
-        }
-        node = next;
+      if (level.kind === 'one' && (level.only === null || nodes.length * level.only.length > MAX_NODES)) {
+        nodes = nodes.map((node) => {
+          node.one ??= newNode();
+          return node.one;
+        });
+        continue;
       }
+      const texts = level.kind === 'one' ? (level.only ?? []) : [level.text];
+      nodes = nodes.flatMap((node) => texts.map((text) => literalOf(node, text)));
     }
-    node.ends.push(rule);
+    for (const node of nodes) node.ends.push(rule);
   }
 
   /** Recursion is as deep as the longest pattern of the config, not as the topic. */
@@ -69,4 +70,13 @@ export class TopicIndex {
     if (literal !== undefined) this.walk(literal, levels, at + 1, found, false);
     if (node.one !== null && !literalOnly) this.walk(node.one, levels, at + 1, found, false);
   }
+}
+
+function literalOf(node: Node, text: string): Node {
+  let next = node.literals.get(text);
+  if (next === undefined) {
+    next = newNode();
+    node.literals.set(text, next);
+  }
+  return next;
 }

@@ -14,6 +14,23 @@ describe('a topic pattern', () => {
     expect(matchPattern(pattern, 'plant/a/b/c/d/e'.split('/'))).toEqual(['a', 'b', 'c', 'd/e']);
   });
 
+  it('captures named levels alone, and subscribes to no others', () => {
+    const pattern = parsePattern('ha/{kind:sensor|number}/+/{what:state}');
+    expect(pattern.filters).toEqual(['ha/sensor/+/state', 'ha/number/+/state']);
+    expect(pattern.filter).toBe('ha/+/+/+');
+    expect(pattern.captures).toEqual(['kind', 'what']);
+    expect(matchPattern(pattern, 'ha/sensor/x/state'.split('/'))).toEqual(['sensor', 'x', 'state']);
+    expect(matchPattern(pattern, 'ha/light/x/state'.split('/'))).toBeNull();
+    expect(matchPattern(pattern, 'ha/sensor/x/unit'.split('/'))).toBeNull();
+    expect(match('{root:$SYS|a}/load', '$SYS/load')).toEqual(['$SYS']);
+    // Too many to write out.
+    const many = (letter: string) => Array.from({ length: 9 }, (_, i) => letter + i).join('|');
+    const wide = parsePattern(`{a:${many('a')}}/{b:${many('b')}}`);
+    expect(wide.filters).toEqual(['+/+']);
+    expect(matchPattern(wide, ['a3', 'b8'])).toEqual(['a3', 'b8']);
+    expect(matchPattern(wide, ['a3', 'a8'])).toBeNull();
+  });
+
   it.each([
     ['a/b', 'a/b', []],
     ['a/b', 'a/b/c', null],
@@ -40,6 +57,9 @@ describe('a topic pattern', () => {
     'a/{x}/{x}',
     'a/{1}',
     'a/{field}',
+    'a/{x:}',
+    'a/{x:b|}',
+    'a/{x:b|+}',
     'a\0',
     '$share/g/a',
   ])('refuses %j with a hint', (pattern) => {
@@ -58,11 +78,11 @@ describe('a topic pattern', () => {
 
 describe('the index of patterns', () => {
   it('finds what matching every pattern finds, in order', () => {
-    const level = fc.constantFrom('a', 'b', '+', '{x}', '');
+    const level = fc.constantFrom('a', 'b', '+', '{x}', '{x:a|b}', '');
     const pattern = fc
       .tuple(fc.array(level, { minLength: 1, maxLength: 4 }), fc.boolean())
       .map(([levels, rest]) => [...levels, ...(rest ? ['#'] : [])].join('/'))
-      .filter((text) => text !== '' && text.indexOf('{x}') === text.lastIndexOf('{x}'));
+      .filter((text) => text !== '' && text.indexOf('{x') === text.lastIndexOf('{x'));
     const topic = fc.array(fc.constantFrom('a', 'b', 'c', '', '$a'), { minLength: 1, maxLength: 5 });
     fc.assert(
       fc.property(fc.array(pattern, { maxLength: 12 }), topic, (sources, levels) => {

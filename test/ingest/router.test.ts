@@ -215,3 +215,23 @@ describe('a stream name', () => {
     expect(safeName(Array(20).fill('a').join('/'))).toBeNull();
   });
 });
+
+describe('named levels', () => {
+  const named = Array.from({ length: 20 }, (_, i) => `d${i}`).join('|');
+  const router = new Router([
+    rule('z/{room:cellar|attic}/{what}'),
+    rule(`many/{a:${named}}/{b:${named}}/{c:${named}}`),
+  ]);
+
+  it('other levels are no topics of the rule', () => {
+    expect(router.filters()).toEqual(['z/cellar/+', 'z/attic/+', 'many/+/+/+']);
+    const read = (topic: string) => {
+      const { samples, rejects } = router.message(topic, Buffer.from('1'), Date.UTC(2025, 0, 1));
+      return [...samples.map(({ stream }) => stream), ...rejects.map(({ reason }) => reason)];
+    };
+    expect(read('z/attic/t')).toEqual(['attic/t']);
+    expect(read('z/kitchen/t')).toEqual(['unmatched-topic']);
+    expect(read('many/d1/d19/d0')).toEqual(['d1/d19/d0']);
+    expect(read('many/d1/d19/x')).toEqual(['unmatched-topic']);
+  });
+});

@@ -10,6 +10,8 @@ const MAX_REJECTS_SHOWN = 50;
 export interface RuleSummary {
   readonly match: string;
   readonly filter: string;
+  /** What is subscribed to. */
+  readonly filters: readonly string[];
   readonly payload: string;
   readonly fields: 'auto' | readonly string[];
   /** Unit and aggregate of each field that sets its own. */
@@ -26,6 +28,7 @@ export function summarise(rules: readonly IngestRule[]): RuleSummary[] {
   return rules.map(({ pattern, payload, decoder, name, unit, stream }) => ({
     match: pattern.source,
     filter: pattern.filter,
+    filters: pattern.filters,
     payload,
     fields: decoder.fields?.map(({ path }) => path) ?? 'auto',
     own: (decoder.fields ?? []).map(({ unit: own, stream: settings }) =>
@@ -60,7 +63,7 @@ export function configText(path: string, config: Config, rules: readonly RuleSum
         : rule.fields.map((path, n) => (rule.own[n] ? `${path} (${rule.own[n]})` : path)).join(', ');
     return [
       `  [${at}] ${rule.match}`,
-      `      subscribes to ${rule.filter}, reads ${rule.payload}: ${fields}${rule.unit === null ? '' : `, in ${rule.unit}`}`,
+      `      subscribes to ${rule.filters.join(', ')}, reads ${rule.payload}: ${fields}${rule.unit === null ? '' : `, in ${rule.unit}`}`,
       `      ${stepText(rule)}`,
     ];
   });

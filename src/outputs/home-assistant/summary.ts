@@ -6,6 +6,7 @@ import { formatDuration } from '../../config/units.ts';
 import { inDigits } from '../../forecast/digits.ts';
 import type { Forecast } from '../../forecast/forecast.ts';
 import { MEDIAN, Q, QUANTILES } from '../../quantiles.ts';
+import { allFinite } from '../json/forecast-text.ts';
 import { QUANTILE_NAMES } from '../json/messages.ts';
 
 export interface SummaryOptions {
@@ -27,7 +28,7 @@ const DIGITS = 4;
 /** Null when a value is not finite. */
 export function summaryMessage(forecast: Forecast, options: SummaryOptions): Record<string, unknown> | null {
   const { quantiles, leads, stepMs, originMs, input, crossings } = forecast;
-  if (!quantiles.every((value) => Number.isFinite(value))) return null;
+  if (!allFinite(quantiles)) return null;
   const { decimals } = options;
   const rounded = (value: number): number =>
     decimals === null ? inDigits(value, DIGITS) : Number(value.toFixed(decimals)) + 0;

@@ -247,7 +247,7 @@ function crossingOf(crossing: Crossing): Record<string, unknown> {
 }
 
 /** In a loop of its own: `every` makes an object of each number. */
-function allFinite(values: Float64Array): boolean {
+export function allFinite(values: Float64Array): boolean {
   for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false;
   return true;
 }

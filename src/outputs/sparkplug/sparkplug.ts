@@ -14,6 +14,7 @@ import { brokerOptions } from '../../mqtt/options.ts';
 import { MEDIAN, Q, QUANTILES } from '../../quantiles.ts';
 import type { StreamSpec } from '../../series/spec.ts';
 import type { Store } from '../../store/store-contract.ts';
+import { allFinite } from '../json/forecast-text.ts';
 import { digitsOf, QUANTILE_NAMES } from '../json/messages.ts';
 import type { HealthInput, Output } from '../output.ts';
 import { Pace } from '../pace.ts';
@@ -322,7 +323,7 @@ export class Sparkplug implements Output {
   /** Null when a value is not finite. */
   private updatesOf(forecast: Forecast): MetricUpdate[] | null {
     const { stream, quantiles, leads, stepMs, crossings } = forecast;
-    if (!quantiles.every((value) => Number.isFinite(value))) return null;
+    if (!allFinite(quantiles)) return null;
     const root = `Forecast/${stream}`;
     const digits = digitsOf(forecast);
     const updates: MetricUpdate[] = [];
