@@ -73,6 +73,8 @@ describe('StepBatches', () => {
   it('can be released while a session fails to load', async () => {
     const batches = new StepBatches({ ...fakeModel(), stepper: () => Promise.reject(new Error('no room')) });
     const loading = batches.of(3, 1);
+    // The loading has begun, and has not failed yet.
+    await Promise.resolve();
     const failed = expect(loading).rejects.toThrow('no room');
     await expect(batches.release()).resolves.toBeUndefined();
     await failed;

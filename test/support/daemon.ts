@@ -56,13 +56,18 @@ export async function startDaemon(dir: string, config: object, patienceMs = 10_0
   const file = join(dir, 'gatecast.json');
   writeFileSync(file, JSON.stringify(config));
   const daemon = spawnProgram(['run', '-c', file]);
-  await waitFor(
-    `the daemon`,
-    () => {
-      if (ended(daemon.process)) throw new Error(`the daemon ended: ${daemon.output()}`);
-      return daemon.output().includes(' subscribed ');
-    },
-    patienceMs,
-  );
+  try {
+    await waitFor(
+      `the daemon`,
+      () => {
+        if (ended(daemon.process)) throw new Error(`the daemon ended: ${daemon.output()}`);
+        return daemon.output().includes(' subscribed ');
+      },
+      patienceMs,
+    );
+  } catch (error) {
+    daemon.process.kill('SIGKILL');
+    throw error;
+  }
   return daemon;
 }
