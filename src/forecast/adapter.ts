@@ -15,27 +15,27 @@ import { Correction } from './correction.ts';
 
 /** Leads at which corrections are learnt; those between are interpolated. */
 export const ADAPTER_KNOTS = [1, 2, 4, 8, 16, 32, 64, 128];
-/** How sharply the better of the two corrections is preferred. */
+/** Exponent of the loss ratio by which the two corrections are weighted. */
 const SHARPNESS = 16;
-/** The value beside those this many steps ago. */
+/** Lags of the value differences among the inputs, in steps. */
 const LAGS = [1, 2, 4, 8, 16, 32];
 /** The network's errors at lead 1 in the last steps. */
 const LAST_ERRORS = 3;
-/** Knots whose newest errors are shown, beside that of lead 1. */
+/** Knots whose newest errors are inputs, in addition to lead 1. */
 const ERROR_KNOTS = [2, 4];
-/** Experts that are shown beside the anchor, at an early lead and at the last. */
+/** Experts whose distance from the anchor is an input, at an early lead and at the last. */
 const SHOWN = [EXPERTS.last, EXPERTS.cycle, EXPERTS.analogue];
 const EARLY = 8;
-/** Places of the network's own moves, known last. */
+/** Index of the first input for the moves that the network predicts; they are the last inputs. */
 const MOVES = LAGS.length + LAST_ERRORS + ERROR_KNOTS.length + 2 * SHOWN.length;
 const INPUTS = MOVES + 2;
-/** Weight from which on the correction with covariates counts. */
+/** Smallest weight at which the correction with covariates counts as used. */
 const COUNTS = 0.01;
-/** The quantiles are never drawn together or apart by more. */
+/** Range of the factor on the width of the quantiles. */
 const NARROWEST = 0.25;
 const WIDEST = 1.25;
 
-/** A correction, and its present value at every lead. */
+/** A correction with its current value at every lead. */
 class Spread {
   readonly correction: Correction;
   private readonly knots: LeadKnots;
@@ -45,7 +45,7 @@ class Spread {
     this.correction = new Correction(knots, inputs, memory);
   }
 
-  /** At lead k + 1, in scales. */
+  /** Correction at lead k + 1, in scales. */
   move(k: number, covariates: Covariates | null = null): number {
     const { correction } = this;
     if (covariates === null) return correction.move(k);
@@ -59,17 +59,17 @@ class Spread {
 
 export class Adapter {
   private readonly own: Spread;
-  /** Of the own inputs and the covariates. */
+  /** Correction from the stream's own inputs and its covariates. */
   private readonly wide: Spread | null;
   private readonly covariates: Covariates | null;
   /** The network's errors at lead 1, newest first. */
   private readonly lastErrors: Float64Array;
-  /** Own inputs, then covariates. */
+  /** The stream's own inputs, then the covariates. */
   private readonly x: Float32Array;
 
   /**
    * @param knots `ADAPTER_KNOTS` of the horizon
-   * @param memory for what every stream of the horizon has
+   * @param memory block for the arrays that every stream of the horizon has
    */
   constructor(knots: LeadKnots, memory = new ArrayBlock(), covariates: Covariates | null = null) {
     const more = covariates === null ? 0 : covariates.inputs;
@@ -82,7 +82,7 @@ export class Adapter {
     this.x = more === 0 ? x : new Float32Array(INPUTS + more);
   }
 
-  /** Learns from the bucket that has just closed; before the features take it in. */
+  /** Learns from the bucket that has just closed. Call before the features are updated with it. */
   observe(y: number, observed: boolean): void {
     this.own.correction.observe(y, observed);
     this.wide?.correction.observe(y, observed);
@@ -90,7 +90,7 @@ export class Adapter {
     this.lastErrors[0] = this.own.correction.residual(0);
   }
 
-  /** Reads what the features, and the covariates, say after the same bucket, which began at `startMs`. */
+  /** Reads the features and covariates after the same bucket, which began at `startMs`. */
   look(features: Features, startMs: number): void {
     const { x } = this;
     const { leads, forecasts, anchor, scale } = features;
@@ -109,9 +109,9 @@ export class Adapter {
   }
 
   /**
-   * @param network the network's quantiles [leads, 9]; null when it said nothing
+   * @param network the network's quantiles [leads, 9]; null if it gave none
    * @param learns whether the bucket was observed
-   * @param out [leads, 9]; left as it is when the network said nothing
+   * @param out [leads, 9]; unchanged if the network gave none
    */
   answer(network: Float64Array | null, features: Features, learns: boolean, out: Float64Array): void {
     const { anchor, scale, leads } = features;
@@ -157,7 +157,7 @@ export class Adapter {
     return 1 / (1 + (wide.correction.share(k) / share) ** SHARPNESS);
   }
 
-  /** Another network answers from here on: what was learnt of the errors of the one before would be wrong for it. */
+  /** Forgets the learnt errors, because they do not apply to the new network. */
   reset(): void {
     this.own.correction.reset();
     this.wide?.correction.reset();

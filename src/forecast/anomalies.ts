@@ -1,7 +1,7 @@
 /**
  * The probability of a bucket under the forecast made one step before it: a two-sided tail probability. Inside the
  * interval p10..p90 it comes from the quantiles. Beyond, it comes from the stream's own history: the share of
- * buckets beyond an edge and the distribution of their distance from it, in half widths of the interval, modelled as
+ * buckets beyond an edge and the distribution of their distance from that edge, in half widths of the interval, modelled as
  * generalised Pareto (Pickands 1975; peaks over threshold in streams: Siffer et al., KDD 2017) and fitted by moments
  * (Hosking & Wallis 1987). Earlier buckets at least as far out are counted too: an event that occurred twice in a
  * thousand buckets cannot have a probability of 10^-9, whatever the fit gives. Learns from every bucket; bounded;
@@ -10,7 +10,7 @@
 import { ArrayBlock } from '../series/array-block.ts';
 import type { StateIo } from '../series/state-io.ts';
 
-/** One bucket that hardly agrees with its forecast. */
+/** One bucket with a low probability under its forecast. */
 export interface Surprise {
   /** Label (start) of the bucket, ms. */
   readonly timeMs: number;
@@ -23,23 +23,23 @@ export interface Surprise {
   readonly score: number;
 }
 
-/** Beyond this no sample tells: a score is at most so high. */
+/** Upper limit of a score: no sample is large enough to support a higher one. */
 export const MOST_SCORE = 12;
-/** Below this a bucket is not worth mention: more than one in a hundred. */
+/** Lowest score of a reported bucket: once in a hundred buckets. */
 export const LEAST_SCORE = 2;
-/** Thresholds that make sense, as probabilities. */
+/** Range of the reporting threshold, as probabilities. */
 const MOST_ALPHA = 1e-2;
 const LEAST_ALPHA = 1e-5;
 
 /**
- * The score from which a bucket is reported, so that a stream that behaves as always is reported once in `everyMs` on
- * average; never more than once in 100 buckets, and never counting on less than once in 10^5.
+ * The score from which a bucket is reported, so that a stream without a change is reported once in `everyMs` on
+ * average; the rate is limited to the range from once in 10^5 to once in 100 buckets.
  */
 export function alarmScore(stepMs: number, everyMs: number): number {
   return -Math.log10(Math.max(LEAST_ALPHA, Math.min(MOST_ALPHA, stepMs / everyMs)));
 }
 
-/** Of the improbable buckets that a forecast brings, those to report; `everyMs` as in `alarmScore`, null: none. */
+/** The improbable buckets of a forecast that are to be reported; `everyMs` as in `alarmScore`, null: none. */
 export function alarms(
   { surprises = [], stepMs }: { readonly surprises?: readonly Surprise[]; readonly stepMs: number },
   everyMs: number | null,
@@ -57,40 +57,40 @@ export interface Interval {
 
 /** Buckets before anomalies are reported. */
 const WARM_UP = 48;
-/** Share of buckets beyond p10 and beyond p90, by definition; weighted like this many observed buckets. */
+/** Prior share of buckets beyond p10 and beyond p90, by definition, and its weight in observed buckets. */
 const TAIL = 0.1;
 const TAIL_WEIGHT = 50;
 const TAIL_MEMORY = 2000;
-/** Mean excess to begin with, in half widths (0.37 is a normal's, 0.62 a Laplace's), exponential; believed like so many. */
+/** Prior mean excess, in half widths (normal: 0.37, Laplace: 0.62), with an exponential tail; and its weight in excesses. */
 const EXCESS = 0.5;
 const EXCESS_WEIGHT = 16;
 const EXCESS_MEMORY = 1000;
-/** Shapes of the tail: a slightly negative one still tells 10^-5 of a normal within a factor of 2. */
+/** Range of the tail's shape: a slightly negative one gives the 10^-5 tail of a normal within a factor of 2. */
 const SHAPE = [-0.1, 0.35] as const;
-/** One excess counts for the fit no more than what comes once in so many excesses. */
+/** Each excess is clipped at the quantile of this tail probability before the fit. */
 const WINSOR = 2e-4;
-/** Largest excesses remembered a side, and for how many buckets. */
+/** Number of largest excesses kept for each side, and for how many buckets. */
 const PEAKS = 8;
 const PEAK_MEMORY = 8000;
 /**
- * Alike is an excess at least about as large; or a much smaller one of a deviation at least about as large in the stream's
+ * An earlier excess is comparable if it is about as large or larger; or if it is much smaller, but its deviation is about as large or larger in the stream's
  * own unit, because the interval of a machine that is off has next to no width.
  */
 const ALIKE = 0.95;
 const ALIKE_DEVIATION = 0.95;
 const ALIKE_EXCESS = 1 / 30;
-/** An interval narrower than this share of the value has no width: single precision. */
+/** An interval narrower than this share of the value counts as having no width, because of single precision. */
 const ROUNDING = 1e-6;
 const STILL_MEMORY = 10_000;
 
-/** Place of the first peak, after the fit. */
+/** Index of the first peak, after the fit's numbers. */
 const FIRST_PEAK = 4;
 
-/** Of one side: beyond p10 or beyond p90. */
+/** The tail of one side: beyond p10 or beyond p90. */
 class Tail {
   /**
-   * Share of buckets beyond, number of excesses, their mean and mean square; then [PEAKS, 3]: excess, deviation from the median
-   * in the stream's unit, the bucket's number.
+   * Share of buckets beyond the edge, number of excesses, their mean and mean square; then [PEAKS, 3]: excess, deviation from the median
+   * in the stream's unit, number of the bucket.
    */
   private readonly state: Float64Array;
 
@@ -99,7 +99,7 @@ class Tail {
     this.state.set([TAIL, 0, EXCESS, 2 * EXCESS * EXCESS]);
   }
 
-  /** ln of the probability of an excess of `e` half widths, `deviation` in the stream's unit, or more on this side. */
+  /** ln of the probability of an excess of at least `e` half widths (`deviation` in the stream's unit) on this side. */
   logProbability(e: number, deviation: number, seen: number): number {
     const { state } = this;
     const [share, , mean, square] = state;
@@ -112,7 +112,7 @@ class Tail {
     return alike === 0 ? fitted : Math.max(fitted, Math.log(alike / Math.min(seen, PEAK_MEMORY)));
   }
 
-  /** @param e negative where the bucket was not beyond this side @param seen number of the bucket, from 1 */
+  /** @param e negative if the bucket was not beyond this edge @param seen number of the bucket, from 1 */
   learn(e: number, deviation: number, seen: number): void {
     const { state } = this;
     const rate = 1 / (TAIL_WEIGHT + Math.min(seen, TAIL_MEMORY));
@@ -123,7 +123,7 @@ class Tail {
       if (state[at] < state[least]) least = at;
     }
     if (e <= 0) return;
-    // The first forecasts of a stream are of no account.
+    // The first forecasts of a stream are too poor to count.
     if (e > state[least] && seen > WARM_UP) {
       state[least] = e;
       state[least + 1] = deviation;
@@ -145,7 +145,7 @@ export class Anomalies {
   private readonly below: Tail;
   private readonly above: Tail;
   private seen = 0;
-  /** Buckets whose interval had no width, and those of them that were elsewhere. */
+  /** Number of buckets whose interval had no width, and how many of them were outside it. */
   private still = 0;
   private elsewhere = 0;
 
@@ -155,8 +155,8 @@ export class Anomalies {
   }
 
   /**
-   * -log10 of the two-sided probability of `value` or further out; 0 before there is enough to go by.
-   * @param age missing buckets just before it: the interval is widened as a random walk's would be
+   * -log10 of the two-sided probability of `value` or further out; 0 during the warm-up.
+   * @param age missing buckets just before this one: the interval is widened as for a random walk
    */
   score(value: number, expected: Interval, age = 0): number {
     if (this.seen < WARM_UP) return 0;
@@ -171,7 +171,7 @@ export class Anomalies {
     return Math.max(0, Math.min(MOST_SCORE, -log / Math.LN10));
   }
 
-  /** Takes in a bucket with a reading, right after another one with a reading. */
+  /** Learns from a bucket with a reading whose previous bucket also had one. */
   learn(value: number, expected: Interval): void {
     this.seen++;
     const e = excess(value, expected, 1);
@@ -198,7 +198,7 @@ export class Anomalies {
   }
 }
 
-/** How far beyond the interval, in half widths of its side; negative inside; NaN where that side has no width. */
+/** Distance beyond the interval, in half widths of that side; negative inside; NaN if that side has no width. */
 function excess(value: number, { low, p50, high }: Interval, widening: number): number {
   const width = widening * (value < p50 ? p50 - low : high - p50);
   if (width <= ROUNDING * Math.max(Math.abs(p50), Math.abs(value))) return Number.NaN;
@@ -223,7 +223,7 @@ function logSurvival(e: number, mean: number, square: number): number {
   return inner <= 0 ? -Infinity : -Math.log(inner) / shape;
 }
 
-/** The excess that this share of them reaches. */
+/** The excess that this share of the excesses reaches. */
 function quantile(share: number, mean: number, square: number): number {
   const { shape, scale } = pareto(mean, square);
   return Math.abs(shape) < 1e-6 ? -scale * Math.log(share) : (scale / shape) * (share ** -shape - 1);

@@ -21,21 +21,21 @@ const LEAST_WEIGHT = 0.01;
 export interface BlendParts {
   readonly intervalMs: number;
   readonly unit: string | null;
-  /** Of the horizon; streams share it. */
+  /** Buffers shared by all streams of the horizon. */
   readonly scratch: Scratch;
-  /** For what every stream of the horizon has. */
+  /** Block for the arrays that every stream of the horizon has. */
   readonly memory?: ArrayBlock;
-  /** Whether there is a network to be corrected. */
+  /** Whether there is a network. */
   readonly network: boolean;
-  /** Share of readings wanted inside the interval. */
+  /** Share of readings that the interval should contain. */
   readonly coverage?: number;
-  /** Those that the correction sees as well. */
+  /** The stream's covariates, which are further inputs of the correction. */
   readonly covariates: () => Covariates | null;
 }
 
 export class Blend {
   readonly track: Track;
-  /** The own network takes no part: the gate plays buckets that it was trained on. */
+  /** Excludes the own network, because the gate replays buckets that it was trained on. */
   muted = false;
   /** Which networks made the newest forecast. */
   private hasNetwork = false;
@@ -62,25 +62,25 @@ export class Blend {
     return new Adapter(this.parts.scratch.adapter, memory, this.parts.covariates());
   }
 
-  /** Learns from a bucket; before the features take it in. @param value as the features keep it */
+  /** Learns from a bucket. Call before the features are updated with it. @param value in the unit of the features */
   observe(value: number, observed: boolean): void {
     this.track.observe(value, observed);
     this.adapter?.observe(value, observed);
   }
 
-  /** After the features have taken in the same bucket, which began at `startMs`. */
+  /** Call after the features have been updated with the same bucket, which began at `startMs`. */
   look(startMs: number): void {
     this.adapter?.look(this.features, startMs);
   }
 
   /**
-   * Once a bucket, after `look`.
-   * @param raw the network's answer [leads, 9] from `offset`; null when it was not asked
-   * @param rawOwn the own network's; null where there is none
-   * @param observed whether the bucket was
-   * @param clamp what may be published of a value
+   * Call once per bucket, after `look`.
+   * @param raw the network's output [leads, 9] from `offset`; null if it was not run
+   * @param rawOwn the own network's output; null if there is none
+   * @param observed whether the bucket had a reading
+   * @param clamp limits a value to the range that may be published
    * @param out [leads, 9]
-   * @returns whether the networks had answers that can be used
+   * @returns whether the outputs of the networks were usable
    */
   forecast(
     raw: Float32Array | null,
@@ -107,8 +107,8 @@ export class Blend {
   }
 
   /**
-   * From here on another network answers.
-   * @param sameBase only the gateway's own network is another
+   * Prepares for another network.
+   * @param sameBase whether only the gateway's own network changes
    */
   switchNetwork(sameBase: boolean): void {
     this.track.beginTrial();
@@ -120,8 +120,8 @@ export class Blend {
   }
 
   /**
-   * The forecasts of the networks in the unit of the features, and the covariates that count at some lead; before another
-   * stream makes a forecast.
+   * The forecasts of the networks in the unit of the features, and the covariates used at some lead. Call before
+   * another stream makes a forecast.
    */
   provenance(): Provenance {
     const { quantiles, own } = this.parts.scratch;
@@ -139,7 +139,7 @@ export class Blend {
     };
   }
 
-  /** What the newest forecast is made of, in the unit of the features; before another stream makes one. */
+  /** The parts of the newest forecast, in the unit of the features. Call before another stream makes a forecast. */
   explain(): LeadView[] {
     return this.track.explain().map((view) => {
       const k = view.lead - 1;

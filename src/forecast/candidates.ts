@@ -11,20 +11,20 @@ export const GRU = 0;
 export const SEASONAL = 1;
 export const NAIVE = 2;
 const CLIMATE = 3;
-/** The network's forecast, corrected (`adapter.ts`): there when the network is. */
+/** The corrected network forecast (`adapter.ts`): exists if there is a network. */
 export const ADAPTER = 4;
 
-/** What the stream has shown at the same phase of its season: there when a season is. */
+/** Past values at the same phase of the season: exists if the stream has a season. */
 export const RECURRENCE = 5;
 
-/** Whether a candidate is only there when the network is. */
+/** Whether a candidate needs the network. */
 export function ofNetwork(candidate: number): boolean {
   return candidate === GRU || candidate === ADAPTER;
 }
 
 /**
- * At a lead of whole seasons the two naives say the same, and their losses do not tell which of them is better at the
- * leads around it: they share what they weigh together there as they do at the knot before.
+ * At a lead of whole seasons both naive forecasts are equal, so their losses do not show which of them is better at the
+ * neighbouring leads. Their total weight is therefore split there as at the previous knot.
  * @param weights [knots, C]
  * @param knot above 0
  */
@@ -38,7 +38,7 @@ export function shareAsBelow(weights: Float64Array, knot: number): void {
   weights[at + NAIVE] = (both * weights[below + NAIVE]) / pair;
 }
 
-/** What a forecast is called whose candidates had these mean weights; what they lack of 1 is the own network's. */
+/** The published kind of a forecast with these mean weights of candidates; the rest up to 1 is the own network's share. */
 export function kindOf(weights: readonly number[], network: boolean, warm: boolean): ForecastKind {
   const simple = weights.reduce((sum, weight, c) => sum + (ofNetwork(c) ? 0 : weight), 0);
   if (network && simple <= 0.2) return 'gru';
@@ -55,7 +55,7 @@ const NORMAL = [
 const SIGMA_PER_MAD = 1.2533141;
 
 /**
- * Quantiles of a point forecast from its own running error at each lead, taken as normal.
+ * Quantiles of a point forecast from its own running error at each lead, assuming normal errors.
  * @param out [leads, 9]
  */
 export function naiveQuantiles(features: Features, expert: KeptExpert, out: Float64Array): void {
@@ -65,12 +65,12 @@ export function naiveQuantiles(features: Features, expert: KeptExpert, out: Floa
   }
 }
 
-/** The same quantiles at every lead: those of everything the stream has shown. @param out [leads, 9] */
+/** The quantiles of all past values of the stream, equal at every lead. @param out [leads, 9] */
 function climateQuantiles(features: Features, out: Float64Array): void {
   for (let k = 0; k < features.leads; k++) out.set(features.experts.climate.quantiles, k * Q);
 }
 
-/** The candidates that need no network. @param out [C] arrays [leads, 9] @returns whether there is a recurrence */
+/** The candidates that need no network. @param out [C] arrays [leads, 9] @returns whether RECURRENCE exists */
 export function simpleQuantiles(
   features: Features,
   sorted: Float64Array,
@@ -84,9 +84,9 @@ export function simpleQuantiles(
 }
 
 /**
- * The network's answer in the stream's unit: anchor + scale * raw.
+ * The network's output in the stream's unit: anchor + scale * raw.
  * @param raw [leads, 9]
- * @returns false when any value is not finite, or is absurdly far: then the network has diverged and must not be used
+ * @returns false if any value is not finite or absurdly far away: the network has diverged and must not be used
  */
 export function networkQuantiles(
   features: Features,

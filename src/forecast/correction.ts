@@ -1,6 +1,6 @@
 /**
  * Predicts the error of the network's median on one stream from a few numbers about the stream: a regression at each
- * of a few leads (knots), in units of the lead's scale, learnt as the buckets arrive. Its usefulness shows in its
+ * of a few leads (knots), in units of the lead's scale, learnt as the buckets arrive. Its usefulness is measured by its
  * running error compared with the network's.
  */
 import { MEDIAN, Q } from '../quantiles.ts';
@@ -10,23 +10,23 @@ import type { StateIo } from '../series/state-io.ts';
 import { Regression } from './regression.ts';
 
 const MEMORY = 500;
-/** Inputs, corrections and the residuals shown are held within this many scales. */
+/** Inputs, corrections and residuals are clipped to this many scales. */
 const MOST = 4;
-/** Inputs are kept to this, which is far finer than any of them is known. */
+/** Resolution of stored inputs, far finer than their accuracy. */
 const UNIT = 2 ** -12;
-/** What an error counts at most where errors are compared, in scales. */
+/** Errors are clipped to this when they are compared, in scales. */
 const MOST_COUNTED = 8;
-/** Errors compared before the correction may widen or narrow anything. */
+/** Number of compared errors before the correction may change the width. */
 const ENOUGH = 16;
-/** Median, scale and correction of one forecast at one knot. */
+/** Row size: median, scale and correction of one forecast at one knot. */
 const ROW = 3;
-/** Places of the present correction, of the newest error and of the share that is left among the numbers of a knot. */
+/** Indices of the current correction, the newest error and the remaining share among the numbers of a knot. */
 const VALUE = 3;
 const RESIDUAL = 4;
 const SHARE = 5;
 const KNOT = 6;
 
-/** Rows that inputs are spread out in, by their number: corrections share them. */
+/** Scratch rows for inputs, by number of inputs: shared by all corrections. */
 const rows = new Map<number, Float32Array>();
 
 export function within(x: number, most = MOST): number {
@@ -39,19 +39,19 @@ export class Correction {
   private readonly regression: Regression;
   /** [leads, inputs] inputs of the last steps, in units of UNIT. */
   private readonly past: Int16Array;
-  /** [inputs] of the step that is looked at. */
+  /** [inputs] of the current step. */
   private readonly x: Float32Array;
   /** For each knot k a ring of k rows [ROW]. */
   private readonly pending: Float32Array;
   /**
-   * [knots, KNOT]: how many errors, mean absolute errors of the network's and of the corrected median; the present correction;
-   * the network's error for the bucket that has just arrived, 0 where there is none, all in scales; and the error that the
+   * [knots, KNOT]: number of errors; mean absolute errors of the network's and of the corrected median; the current correction;
+   * the network's error for the bucket that has just arrived, 0 if there is none, all in scales; and the error that the
    * correction leaves, as a share of the network's.
    */
   private readonly state: Float64Array;
   private step = 0;
 
-  /** @param inputs numbers a step */
+  /** @param inputs number of inputs per step */
   constructor(knots: LeadKnots, inputs: number, memory = new ArrayBlock()) {
     const n = knots.knots.length;
     this.knots = knots;
@@ -62,10 +62,10 @@ export class Correction {
     rows.set(inputs, this.x);
     this.pending = memory.float32(knots.rows * ROW).fill(Number.NaN);
     this.state = memory.float64(n * KNOT);
-    this.forget();
+    this.resetScores();
   }
 
-  /** Learns from the bucket that has just closed; once a step, before `keep`. */
+  /** Learns from the bucket that has just closed. Call once per step, before `keep`. */
   observe(y: number, observed: boolean): void {
     const { state, pending, regression, x } = this;
     const { knots } = this.knots;
@@ -91,18 +91,18 @@ export class Correction {
   }
 
   /**
-   * Makes this step's corrections and keeps what they will be judged by.
-   * @param inputs what the corrections are made from, [inputs]; those beyond +-4 count as 4
-   * @param network the network's quantiles [leads, 9]; null when it said nothing
+   * Computes this step's corrections and stores the data needed to score them later.
+   * @param inputs of the regression, [inputs]; clipped to +-4
+   * @param network the network's quantiles [leads, 9]; null if it gave none
    * @param scale [leads]
-   * @param learns whether the step's inputs stand for observed values
+   * @param learns whether the step's inputs come from observed values
    */
   keep(inputs: Float32Array, network: Float64Array | null, scale: Float32Array, learns: boolean): void {
     const { regression, pending, state, x } = this;
     const { knots } = this.knots;
     const at = (this.step % this.leads) * x.length;
     for (let i = 0; i < x.length; i++) {
-      // What is kept is what is used: a weight then means the same when it is learnt. Not a number counts as 0.
+      // The rounded value is also used now, so that prediction and learning see the same input. NaN counts as 0.
       this.past[at + i] = Math.round(within(inputs[i]) / UNIT);
       x[i] = UNIT * this.past[at + i];
     }
@@ -112,7 +112,7 @@ export class Correction {
       const row = ROW * this.knots.row(j, this.step);
       const value = within(regression.predict(j, x));
       state[j * KNOT + VALUE] = value;
-      state[j * KNOT + SHARE] = this.left(j);
+      state[j * KNOT + SHARE] = this.shareAt(j);
       pending[row] = network === null ? Number.NaN : network[(k - 1) * Q + MEDIAN];
       pending[row + 1] = scale[k - 1];
       pending[row + 2] = value;
@@ -120,46 +120,46 @@ export class Correction {
     this.step++;
   }
 
-  /** The present one at knot `j`, in scales. */
+  /** Current correction at knot `j`, in scales. */
   value(j: number): number {
     return this.state[j * KNOT + VALUE];
   }
 
-  /** The same at lead k + 1. */
+  /** Current correction at lead k + 1, in scales. */
   move(k: number): number {
     return this.knots.interpolate(this.state, KNOT, VALUE, k);
   }
 
-  /** Error that it leaves at lead k + 1, as a share of the network's. */
+  /** Error after the correction at lead k + 1, as a share of the network's error. */
   share(k: number): number {
     return this.knots.interpolate(this.state, KNOT, SHARE, k);
   }
 
-  /** The network's error for the bucket that has just arrived, in scales; 0 where there is none, or no knot `j`. */
+  /** The network's error for the bucket that has just arrived, in scales; 0 if there is none, or no knot `j`. */
   residual(j: number): number {
     return this.state[j * KNOT + RESIDUAL] ?? 0;
   }
 
-  /** What an input counts for at knot `j`. */
+  /** Regression weight of an input at knot `j`. */
   weight(j: number, input: number): number {
     return this.regression.weight(j, input);
   }
 
-  /** What `share` is at knot `j`; 1 while little is known. */
-  private left(j: number): number {
+  /** `share` at knot `j`; 1 before enough errors have been compared. */
+  private shareAt(j: number): number {
     const [n, before, after] = [this.state[j * KNOT], this.state[j * KNOT + 1], this.state[j * KNOT + 2]];
     return n < ENOUGH || before <= 0 ? 1 : after / before;
   }
 
-  /** Forgets what it has learnt, and the forecasts it would have learnt from. */
+  /** Resets the regression, the pending forecasts and the scores. */
   reset(): void {
     this.regression.reset();
     this.pending.fill(Number.NaN);
-    this.forget();
+    this.resetScores();
   }
 
-  /** How it has done so far. */
-  private forget(): void {
+  /** Resets the scores. */
+  private resetScores(): void {
     this.state.fill(0);
     for (let at = SHARE; at < this.state.length; at += KNOT) this.state[at] = 1;
   }

@@ -46,11 +46,11 @@ export class CovariateBook {
   /** By name of the covariate. */
   private readonly supposed = new Map<string, Supposition>();
   private readonly streams = new Map<string, StreamSource>();
-  /** Streams that a spec of this run names: of others there may be a saved past. */
+  /** Streams that a spec of this run names; `streams` may also contain restored ones that no spec names. */
   private readonly named = new Set<string>();
   private readonly tables = new Map<string, TableSource>();
 
-  /** Those that `spec` names, on the stream's grid; null where it names none. */
+  /** The covariates that `spec` names, on the stream's grid; null if it names none. */
   of({ covariates = [], maxGapMs }: StreamSpec, stepMs: number, leads: number): Covariates | null {
     if (covariates.length === 0) return null;
     const sources = covariates.map((one) => new Supposed(this.source(one), this.supposed));
@@ -83,7 +83,7 @@ export class CovariateBook {
     this.supposed.set(name, { value, fromMs });
   }
 
-  /** What is known ahead from now on, instead of all that was. */
+  /** Replaces all points of a table. */
   know(table: string, points: readonly TablePoint[]): void {
     this.table(table).set(points);
   }
@@ -92,7 +92,7 @@ export class CovariateBook {
     return [...this.tables].map(([name, table]) => ({ name, points: table.points() }));
   }
 
-  /** Whether it matters when a stream is stepped: it names others, or others name it. */
+  /** Whether the stream uses covariates (streams or tables) or is one. */
   links(spec: StreamSpec | undefined): boolean {
     return this.joins(spec) || (spec?.covariates ?? []).length > 0;
   }
@@ -100,17 +100,17 @@ export class CovariateBook {
   /** Whether a stream is stepped in time order with others: it uses them as covariates, or they use it. Tables need no order. */
   joins(spec: StreamSpec | undefined): boolean {
     if (spec === undefined) return false;
-    // Asked of every stream in every round.
+    // Called for every stream in every round: must be fast.
     return this.named.has(spec.name) || spec.covariates?.some(({ kind }) => kind === 'stream') === true;
   }
 
-  /** The data of a stream that others use, as a part of its state. Streams that use it may be added later. */
+  /** Saves or restores the data of a stream that others use. Streams that use it may be added later. */
   persist(stream: string, io: StateIo): void {
     const seen = io.number(this.named.has(stream) ? 1 : 0) === 1;
     if (seen) this.stream(stream).persist(io);
   }
 
-  /** What others saw of a stream is gone; they may see it again, should it come back. */
+  /** Clears the data of a stream that others use. If the stream returns, they use it again. */
   forget(stream: string): void {
     this.streams.get(stream)?.clear();
   }

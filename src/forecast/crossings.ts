@@ -1,15 +1,15 @@
-/** Time to threshold from the quantiles of each lead. */
+/** Computes the time at which a forecast crosses a threshold, from the quantiles of each lead. */
 import { MEDIAN, Q, QUANTILES } from '../quantiles.ts';
 import type { Threshold } from '../series/spec.ts';
 import type { Crossing } from './forecast.ts';
 
 const NEGLIGIBLE = 0.01;
-/** Forecasts of a lead that have met their readings before a crossing at that lead is given a time. */
+/** Number of scored forecasts of a lead before a crossing at that lead gets a time. */
 const SCORED = 16;
-/** Of the interval between the outer levels, by their names. */
+/** Nominal coverage of the interval between the outer levels. */
 const NOMINAL = 0.8;
 
-/** What the nine quantiles are levels of, where the interval is calibrated to another coverage than its name says. */
+/** The actual levels of the nine quantiles if the interval is calibrated to a coverage other than 0.8. */
 function levelsFor(coverage: number): readonly number[] {
   return coverage === NOMINAL ? QUANTILES : QUANTILES.map((q) => 0.5 + ((q - 0.5) * coverage) / NOMINAL);
 }
@@ -44,10 +44,10 @@ export function probabilityBelow(
 const NONE: readonly Crossing[] = [];
 
 /**
- * For each threshold when it is first crossed, and how probable that is. The probability is that of the likeliest lead: a
+ * For each threshold, the time of the first crossing and its probability. The probability is that of the likeliest lead: a
  * lower bound of crossing at any time within the horizon, because the joint distribution over leads is not known.
- * @param coverage share of readings that the interval from the lowest to the highest quantile is calibrated to
- * @param scored how many forecasts for lead k + 1 have met their readings
+ * @param coverage share of readings to which the interval from the lowest to the highest quantile is calibrated
+ * @param scored number of scored forecasts for lead k + 1
  */
 export function crossings(
   thresholds: readonly Threshold[],

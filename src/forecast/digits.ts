@@ -1,18 +1,18 @@
 /**
- * The number of digits that distinguishes the values of a forecast: six are too few for a meter's total of 45678.9
+ * Chooses the number of significant digits needed to distinguish the values of a forecast: six are too few for a meter's total of 45678.9
  * that grows by 0.05.
  */
 
 import { LARGE } from '../series/line.ts';
 
-/** Below `LARGE`, this share of the value is what single precision leaves. */
+/** Relative error of single precision for values below `LARGE`. */
 const ROUNDING = 1e-5;
-/** Of the spread of the numbers this share is told apart: four digits. */
+/** Digits that resolve the spread of the values. */
 const SPREAD_DIGITS = 4;
-/** Beyond these stands what the arithmetic left; the zeros in front of a small number count, so that a number is 14 characters long at most. */
+/** Most digits: further ones are floating-point noise. Leading zeros of a small number count, so a number has at most 14 characters. */
 const MOST = 12;
 
-/** @returns significant digits for `values`: at least `least`, more where they lie close together far from zero */
+/** @returns significant digits for `values`: at least `least`, more if they are close together far from zero */
 export function digitsFor(values: ArrayLike<number>, least: number): number {
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (let i = 0; i < values.length; i++) {
@@ -26,16 +26,16 @@ export function digitsFor(values: ArrayLike<number>, least: number): number {
   return Math.max(least, Math.min(MOST + Math.min(0, place(largest)), digits));
 }
 
-/** Where the first digit of a positive number stands: 0 for units, 3 for thousands, -1 for tenths; of 0, infinitely far back. */
+/** Decimal exponent of a positive number: 0 for units, 3 for thousands, -1 for tenths; -Infinity for 0. */
 const place = (value: number): number => Math.floor(Math.log10(value));
 
 /** Powers of ten that are exact. */
 const TEN = Array.from({ length: 23 }, (_, power) => 10 ** power);
-/** How near to a half the digits behind the last one are left to the slow way. */
+/** If the rest after the last digit is this close to a half, the slow conversion decides the rounding. */
 const NEAR_HALF = 1e-4;
 
 /**
- * Digits behind the point of a number in so many significant digits; below 0: zeros in front of it. Zeros in front of a small number
+ * Decimal places of a number with so many significant digits; negative: trailing zeros before the point. Leading zeros of a small number
  * do not count.
  */
 function placesOf(size: number, digits: number): number {
@@ -47,8 +47,8 @@ function placesOf(size: number, digits: number): number {
 }
 
 /**
- * The significant digits of a number as a whole number, or -1 where only the slow way is exact: scaled and rounded, a number is off
- * by less than a digit's 1e-4, so that only what is nearer to a half needs the text.
+ * The significant digits of a number as an integer, or -1 if only the slow conversion is exact: scaling and rounding has an error
+ * of less than 1e-4 of a digit, so only numbers closer than that to a half need the text.
  */
 function wholeOf(size: number, places: number, digits: number): number {
   const scaled = places >= 0 ? size * TEN[places] : size / TEN[-places];
@@ -57,12 +57,12 @@ function wholeOf(size: number, places: number, digits: number): number {
   return fits && Math.abs(Math.abs(scaled - rounded) - 0.5) > NEAR_HALF ? rounded : -1;
 }
 
-/** Whether whole numbers are exact enough for `wholeOf`. */
+/** Whether `wholeOf` is exact enough for this number. */
 const isOrdinary = (size: number, digits: number): boolean => size >= 1e-4 && size < 1e9 && digits <= 9;
 
 /**
- * `value` in so many significant digits; never a negative zero. The same as `Number(value.toPrecision(digits)) + 0`, which makes
- * a text and reads it again: a quotient of two exact numbers is the number nearest to their decimal fraction.
+ * `value` rounded to so many significant digits; never a negative zero. Equals `Number(value.toPrecision(digits)) + 0`, which formats
+ * and parses a text; the quotient of two exact numbers is also the double nearest to the decimal fraction.
  */
 export function inDigits(value: number, digits: number): number {
   const size = Math.abs(value);
@@ -77,11 +77,11 @@ export function inDigits(value: number, digits: number): number {
   return Number(value.toPrecision(digits)) + 0;
 }
 
-/** Longest text that `writeInDigits` writes, bytes. */
+/** Longest output of `writeInDigits`, bytes. */
 export const LONGEST_NUMBER = 32;
 const [MINUS, POINT, ZERO] = [0x2d, 0x2e, 0x30];
 
-/** Writes the JSON of `inDigits(value, digits)` to `out` from `at` on, without the number or the text. @returns where it ends */
+/** Writes the JSON of `inDigits(value, digits)` to `out` from `at` on, without allocating a number or a string. @returns the end */
 export function writeInDigits(value: number, digits: number, out: Uint8Array, at: number): number {
   const size = Math.abs(value);
   if (isOrdinary(size, digits)) {
@@ -100,11 +100,11 @@ export function writeInDigits(value: number, digits: number, out: Uint8Array, at
   return at + text.length;
 }
 
-/** A whole number, the last `places` digits of it behind the point. */
+/** Writes an integer with its last `places` digits after the decimal point. */
 export function writeDecimal(whole: number, places: number, out: Uint8Array, at: number): number {
   let length = 1;
   while (whole >= TEN[length]) length++;
-  // A zero in front of the point.
+  // At least one zero before the point.
   length = Math.max(length, places + 1);
   const end = at + length + (places > 0 ? 1 : 0);
   let rest = whole;

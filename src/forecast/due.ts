@@ -8,33 +8,33 @@ import type { Stream } from './stream.ts';
 export interface Due {
   readonly stream: Stream;
   readonly closed: readonly ClosedBucket[];
-  /** Number of the next one. */
+  /** Index of the next bucket. */
   at: number;
 }
 
 export interface DueGroup {
   readonly due: Due[];
-  /** Of all the streams in the order in which the buckets ended; otherwise each stream's next one, whenever that was. */
+  /** Whether each round steps only the buckets that ended first; otherwise it steps the next bucket of every stream. */
   readonly inTime: boolean;
 }
 
 /**
- * Group by group, not bucket by bucket: so the first forecasts need not wait for the last stream. Streams that see each other
- * go together.
+ * Groups are processed one after the other, so that the first forecasts do not wait for the last stream. Streams linked by covariates
+ * form one group.
  */
 export function groupsOf(due: readonly Due[], covariates: CovariateBook): DueGroup[] {
   const linked: Due[] = [];
-  const alone: Due[] = [];
-  for (const one of due) (covariates.joins(one.stream.spec) ? linked : alone).push(one);
-  alone.sort((a, b) => a.stream.leads - b.stream.leads);
+  const independent: Due[] = [];
+  for (const one of due) (covariates.joins(one.stream.spec) ? linked : independent).push(one);
+  independent.sort((a, b) => a.stream.leads - b.stream.leads);
   const groups: DueGroup[] = [];
-  for (let from = 0; from < alone.length; from += MAX_BATCH)
-    groups.push({ due: alone.slice(from, from + MAX_BATCH), inTime: false });
+  for (let from = 0; from < independent.length; from += MAX_BATCH)
+    groups.push({ due: independent.slice(from, from + MAX_BATCH), inTime: false });
   if (linked.length > 0) groups.push({ due: linked, inTime: true });
   return groups;
 }
 
-/** Those whose next bucket ended first. */
+/** The streams whose next bucket ended first. */
 export function earliest(round: readonly Due[]): Due[] {
   const ends = round.map(({ closed, at }) => closed[at].startMs + closed[at].intervalMs);
   const first = ends.reduce((a, b) => Math.min(a, b));

@@ -11,32 +11,32 @@ import type { LeadScore } from './track.ts';
 
 export type PushOutcome =
   | 'accepted'
-  /** Its bucket had been closed and stepped. */
+  /** The bucket of the sample was already closed and stepped. */
   | 'late'
-  /** Same stream and time as a sample already in the open window. */
+  /** The open buckets already contain a sample with the same stream and time. */
   | 'duplicate'
   | 'out-of-range'
-  /** Further in the future than the clock allows. */
+  /** Too far ahead of the clock. */
   | 'future'
   /** Before 2000 or from 2038 on: a clock that was never set, or overflowed. */
   | 'absurd-time'
   | 'unknown-stream';
 
-/** What a saved state says of its stream, for those who do not have its model: `gatecast inspect`. */
+/** Facts about the stream in a saved state, readable without the model: for `gatecast inspect`. */
 export interface StreamAbout {
   readonly intervalMs: number;
   readonly horizonSteps: number;
-  /** Closed buckets so far, filled ones with them. */
+  /** Closed buckets so far, including filled ones. */
   readonly buckets: number;
   readonly observedMs: number | null;
   readonly unit: string | null;
-  /** Of what was published, by lead; empty before the first matched forecast. */
+  /** Scores of the published forecasts, by lead; empty before the first scored forecast. */
   readonly scores: readonly LeadScore[];
 }
 
 export interface StreamSnapshot {
   readonly stream: string;
-  /** Hash of the model and feature format that made the state; a different one means: rebuild from stored samples. */
+  /** Hash of the model and feature format of the state; if it differs, the state is rebuilt from stored samples. */
   readonly modelHash: string;
   /** Samples at or after this time are not in the state and must be replayed into it, ms. */
   readonly replayFromMs: number;
@@ -45,14 +45,14 @@ export interface StreamSnapshot {
   readonly about?: StreamAbout;
 }
 
-/** A closed bucket in which something was found wrong. Bits of `series/quality.ts`. */
+/** A closed bucket with quality marks (bits of `series/quality.ts`). */
 export interface MarkedBucket {
   readonly stream: string;
   readonly startMs: number;
   readonly intervalMs: number;
   /** Times of its readings, ms. */
   readonly timesMs: readonly number[];
-  /** Of all its readings; 0 where only single ones were left out. */
+  /** Marks for all its readings; 0 if only single readings were left out. */
   readonly marks: number;
   /** Times of its readings that were left out because they changed too fast, ms. */
   readonly tooFastMs: readonly number[];
@@ -66,52 +66,52 @@ export interface StreamView {
   readonly lastObservedMs: number | null;
 }
 
-/** How a tick shares the time with everything else; a replay needs none of it. */
+/** Limits how long a tick blocks other work; a replay sets none of these. */
 export interface TickPace {
   /**
-   * Buckets that are closed of one stream; what is left is due at once, and a stream that is so far behind has no forecast
-   * until it has caught up. Streams that see each other as covariates close all they have.
+   * Most buckets to close per stream; the rest is due at once, and a stream that is so far behind has no forecast
+   * until it has caught up. Streams linked by covariates close all their buckets.
    */
   readonly most?: number;
-  /** The streams whose buckets are closed; all where it is left out. */
+  /** The streams whose buckets are closed; default: all. */
   readonly only?: ReadonlySet<string>;
-  /** Takes forecasts as they are made, a group of streams at a time; the tick then returns none. Must not throw. */
+  /** Receives forecasts as they are made, one group of streams at a time; the tick then returns none. Must not throw. */
   readonly handOut?: (forecasts: Forecast[]) => void;
   /**
-   * Asked after every group of streams: true ends the tick. The streams that are left keep their buckets open and are due at
+   * Called after every group of streams: true ends the tick. The remaining streams keep their buckets open and are due at
    * once; the next tick begins with them.
    */
   readonly enough?: () => boolean;
   /**
-   * Asked after every run of the network: true ends the tick, also where closed buckets are left, and no later tick does anything.
+   * Called after every run of the network: true ends the tick, even if closed buckets remain, and later ticks do nothing.
    * `snapshot` is then null for their streams, whose stored samples bring the buckets back.
    */
   readonly stopped?: () => boolean;
-  /** Awaited between runs of the network: others may have their turn. The engine is not to be changed meanwhile. */
+  /** Awaited between runs of the network, so that other tasks can run. The engine must not be changed meanwhile. */
   readonly breathe?: () => Promise<void> | undefined;
 }
 
 export interface ForecastEngine {
   readonly modelHash: string;
-  /** Throws GatecastError STATE_MISMATCH when `snapshot` is of another model or damaged; the stream is then not added. */
+  /** Throws GatecastError STATE_MISMATCH if `snapshot` is from another model or damaged; the stream is then not added. */
   add(spec: StreamSpec, snapshot?: StreamSnapshot): void;
   remove(stream: string): void;
-  /** Forgets what was learnt of a stream but keeps it. */
+  /** Resets everything learnt about a stream, but keeps the stream. */
   reset(stream: string): void;
   streams(): readonly StreamView[];
   push(sample: Sample): PushOutcome;
-  /** What is known ahead of a table that streams name as a covariate; instead of all that was known before. */
+  /** Replaces all points of a table that streams use as a covariate. */
   know(table: string, points: readonly TablePoint[]): void;
   /**
    * Closes every bucket that is due, steps the due streams together, and returns their newest forecasts. `nowMs` is the wall clock; null closes buckets on the samples' own times only (replay of history).
    * `emitEvery`: false returns only the newest forecast a stream (live); true returns one for each closed bucket.
    */
   tick(nowMs: number | null, emitEvery?: boolean, pace?: TickPace): Promise<Forecast[]>;
-  /** What the last tick found wrong, in order of time for each stream. */
+  /** The buckets that the last tick marked, in order of time for each stream. */
   marked(): readonly MarkedBucket[];
   /** The last tick ended with buckets that are over: another one has something to do at once. */
   readonly behind: boolean;
-  /** Earliest wall-clock time at which a tick has something to do, ms; null when nothing waits on the clock. */
+  /** Earliest wall-clock time at which a tick has something to do, ms; null if nothing is due by the clock. */
   nextDueMs(nowMs: number): number | null;
   /** Null for a stream that is unknown, learns its interval, or has closed buckets that a tick did not step. */
   snapshot(stream: string): StreamSnapshot | null;

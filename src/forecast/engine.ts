@@ -57,11 +57,11 @@ export interface EngineOptions {
   readonly watch?: EngineWatch;
 }
 
-/** Sees every step, for training and for the gate; called while the step's scratch is still its own. */
+/** Observes every step, for training and for the gate; called while the scratch buffers still belong to this step. */
 export interface EngineWatch {
-  /** A bucket has been taken in. @param x [inputs] from `offset`, what the network is given; null where it is not asked */
+  /** A bucket has been processed. @param x [inputs] from `offset`, the network's inputs; null if it is not run */
   stepped?(stream: string, step: StreamStep, startMs: number, x: Float32Array | null, offset: number): void;
-  /** @param diverged the network answered with what cannot be used; the other forecasters served */
+  /** @param diverged the network's output was unusable, so the other forecasters were used */
   forecast?(forecast: Forecast, diverged: boolean): void;
 }
 
@@ -69,7 +69,7 @@ export class Engine implements ForecastEngine {
   private model: Model | null;
   private readonly warmUpSteps: number;
   private readonly watch: EngineWatch;
-  /** Runs of the network that failed, and why the last did; the naive forecasters served instead. */
+  /** Number of failed runs of the network, and the last cause; the naive forecasters were used instead. */
   failures = 0;
   lastFailure: string | null = null;
   private readonly byName = new Map<string, Stream>();
@@ -80,7 +80,7 @@ export class Engine implements ForecastEngine {
   /** Streams with closed buckets that were not stepped, because the agent stops; null: it does not. */
   private left: ReadonlySet<Stream> | null = null;
   private found: MarkedBucket[] = [];
-  /** Newest forecasts of the streams that the last tick left behind: not to be told, but for their surprises. */
+  /** Newest forecasts of the streams that did not catch up in the last tick: not published, but their surprises are passed on. */
   private readonly held = new Map<string, Forecast>();
   /** See `ForecastEngine`. */
   behind = false;
@@ -89,7 +89,7 @@ export class Engine implements ForecastEngine {
   private readonly scratches = new Scratches();
   private batches: StepBatches;
 
-  /** @param model null: only the naive forecasters serve */
+  /** @param model null: only the naive forecasters are used */
   constructor(model: Model | null, { warmUpSteps = 0, watch = {} }: EngineOptions = {}) {
     this.model = model;
     this.watch = watch;
@@ -178,22 +178,22 @@ export class Engine implements ForecastEngine {
     this.scratches.covariates.suppose(covariate, value, fromMs);
   }
 
-  /** Accuracy of what was published for a stream, by lead; empty before the first matched forecast. */
+  /** Accuracy of the published forecasts of a stream, by lead; empty before the first scored forecast. */
   scores(stream: string): LeadScore[] {
     return this.byName.get(stream)?.scores ?? [];
   }
 
-  /** How the network itself did for a stream since the last `adopt`, or since the start; by lead. */
+  /** Accuracy of the network alone for a stream since the last `adopt`, or since the start; by lead. */
   networkScores(stream: string): NetworkScore[] {
     return this.byName.get(stream)?.networkScores ?? [];
   }
 
-  /** What is known ahead of a table that streams name as a covariate; instead of all that was known before. */
+  /** Replaces all points of a table that streams use as a covariate. */
   know(table: string, points: readonly TablePoint[]): void {
     this.scratches.covariates.know(table, points);
   }
 
-  /** All that is known ahead. */
+  /** All tables with their points. */
   tables(): { readonly name: string; readonly points: readonly TablePoint[] }[] {
     return this.scratches.covariates.known();
   }
@@ -203,7 +203,7 @@ export class Engine implements ForecastEngine {
     return this.scratches.covariates.joins(this.byName.get(stream)?.spec);
   }
 
-  /** The same, or it names a table. */
+  /** Same as `joined`, and also true if the stream names a table. */
   linked(stream: string): boolean {
     return this.scratches.covariates.links(this.byName.get(stream)?.spec);
   }
@@ -253,7 +253,7 @@ export class Engine implements ForecastEngine {
         due = [];
       }
       if (stream !== undefined) continue;
-      // Streams that see each other go on together, in the order of time: none may stop half way while another runs ahead.
+      // Streams linked by covariates advance together in order of time: none may stop while another runs ahead.
       const closed = linked.filter(isDue).flatMap((one) => this.close(one, nowMs) ?? []);
       stepped(0);
       if (closed.length > 0) yield { due: closed, inTime: true };
@@ -273,7 +273,7 @@ export class Engine implements ForecastEngine {
     return due;
   }
 
-  /** Steps buckets that were closed elsewhere: a history that has been put on its grid before. Oldest first for each stream. */
+  /** Steps buckets that the caller has already closed (history on its grid). Oldest first for each stream. */
   async replay(closed: ReadonlyMap<string, readonly ClosedBucket[]>, pace: TickPace = {}): Promise<void> {
     this.found = [];
     const due: Due[] = [];
@@ -295,7 +295,7 @@ export class Engine implements ForecastEngine {
     return all;
   }
 
-  /** All closed buckets of a group of streams; where the agent stops, `left` has the streams that are not through. */
+  /** Steps all closed buckets of a group of streams. If the agent stops, `left` holds the unfinished streams. */
   private async catchUp({ due, inTime }: DueGroup, emitEvery: boolean, pace: TickPace): Promise<Forecast[]> {
     const newest = new Map<string, Forecast>();
     const all: Forecast[] = [];
@@ -327,17 +327,17 @@ export class Engine implements ForecastEngine {
     return all;
   }
 
-  /** One bucket, which ends at the same time, of streams that may see each other. */
+  /** Steps one bucket of each linked stream; all of them end at the same time. */
   private async stepLinked(round: Due[], pace: TickPace): Promise<Forecast[]> {
     const { covariates } = this.scratches;
     for (const { stream, closed, at } of round) covariates.closed(stream.spec.name, closed[at]);
     const made = await this.step(round, pace);
-    // After the whole round, so that the order of streams does not matter.
+    // After the whole round, so that the result does not depend on the order of streams.
     covariates.forecasts(made);
     return made;
   }
 
-  /** One bucket of every stream in `round`, or of some of them where the agent stops. */
+  /** Steps one bucket of every stream in `round`, or of some of them if the agent stops. */
   private async step(round: Due[], { breathe, stopped }: TickPace): Promise<Forecast[]> {
     const forecasts: Forecast[] = [];
     const byLeads = new Map<number, Due[]>();
@@ -357,7 +357,7 @@ export class Engine implements ForecastEngine {
     return forecasts;
   }
 
-  /** One bucket of streams that have a horizon in common, at most MAX_BATCH of them. */
+  /** Steps one bucket of at most MAX_BATCH streams with the same horizon. */
   private async run(leads: number, due: Due[], forecasts: Forecast[]): Promise<void> {
     const batch = await this.batchOrNull(leads, due.length);
     const asked: Stream[] = [];
@@ -367,7 +367,7 @@ export class Engine implements ForecastEngine {
       const stepped = stream.advance(bucket);
       if (stream.marked !== null) this.found.push(stream.marked);
       if (!stepped) continue;
-      // At once: the next stream works in the same scratch.
+      // Written now, because the next stream uses the same scratch buffers.
       const at = asked.length * (batch?.stepper.inputs ?? 0);
       const x = batch !== null && stream.warm ? batch.x : null;
       if (x !== null) stream.writeInputs(x, at);
@@ -388,7 +388,7 @@ export class Engine implements ForecastEngine {
     try {
       result = await stepper.run(n, x.subarray(0, n * inputs), h.subarray(0, layers * n * hidden));
     } catch (error) {
-      // The buckets are closed: they must be forecast by somebody.
+      // The buckets are already closed, so the naive forecasters must replace the failed run.
       this.failed(error);
       for (const stream of asked) forecasts.push(this.finish(stream, null, null, 0));
       return;
@@ -409,7 +409,7 @@ export class Engine implements ForecastEngine {
     return forecast;
   }
 
-  /** Null without a model, or with one that cannot forecast so many leads: the naive forecasters then serve. */
+  /** Null without a model, or if the model cannot forecast so many leads: the naive forecasters are then used. */
   private async batchOrNull(leads: number, n: number): Promise<StepBatch | null> {
     if (this.model === null) return null;
     try {
@@ -436,9 +436,9 @@ export class Engine implements ForecastEngine {
   }
 
   /**
-   * Goes on with another model. Every stream's state is made anew from its last inputs before this returns, so that the
-   * first forecast of the new model is not one from a blank state. Not to be called while a tick runs.
-   * Throws MODEL_INVALID when the model does not fit; the old one then stays.
+   * Switches to another model. Every stream's state is computed again from its last inputs before this returns, so that the
+   * first forecast of the new model does not start from an empty state. Must not be called during a tick.
+   * Throws MODEL_INVALID if the model does not fit; the old one then stays in use.
    */
   async adopt(model: Model): Promise<void> {
     const before = { model: this.model, batches: this.batches };

@@ -1,4 +1,4 @@
-/** Shows what a forecast is made of: what each part forecasts at a few leads, and how much it counts. */
+/** Explains a forecast: the forecast and the share of each part at a few leads. */
 
 /** The parts of a published forecast. */
 export const PARTS = [

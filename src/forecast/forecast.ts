@@ -10,11 +10,11 @@ export interface Crossing {
   readonly name: string;
   readonly side: 'above' | 'below';
   readonly value: number;
-  /** Label (start) of the bucket in which the median first crosses, or, where it never does, in which the crossing is most likely; null when the probability is negligible. */
+  /** Label (start) of the bucket in which the median first crosses, or, where it never does, in which the crossing is most likely; null if the probability is negligible. */
   readonly atMs: number | null;
   /** Probability that it is crossed within the horizon, 0..1. */
   readonly probability: number;
-  /** Until enough forecasts have met their readings at the lead of the crossing, `atMs` is null: how many have, of how many. */
+  /** Present while too few forecasts are scored at the lead of the crossing, with `atMs` null: how many are scored, and how many are needed. */
   readonly learning?: { readonly scored: number; readonly of: number };
 }
 
@@ -36,7 +36,7 @@ export interface Forecast {
     /** Time of the newest accepted reading, ms; null before the first. */
     readonly observedMs: number | null;
     readonly ageMs: number | null;
-    /** What is wrong with bucket `originMs`; a spike, a stuck or a flat one entered the step as missing. Nothing: absent. */
+    /** Quality marks of bucket `originMs`, absent if it has none; a spike, stuck or flat-line bucket was treated as missing. */
     readonly marks?: readonly MarkName[];
   };
   readonly coverage: { readonly target: number; readonly observed: number | null; readonly n: number };
@@ -47,14 +47,14 @@ export interface Forecast {
   readonly expected: { readonly low: number; readonly p50: number; readonly high: number } | null;
   /** Only on request: `Engine.showProvenance`. */
   readonly provenance?: Provenance;
-  /** Improbable buckets since the last forecast that was handed out, the oldest first; none: absent. */
+  /** Improbable buckets since the last published forecast, oldest first; absent if there are none. */
   readonly surprises?: readonly Surprise[];
 }
 
-/** Improbable buckets that one forecast carries: a backlog may hold many. */
+/** Most improbable buckets in one forecast: a backlog may contain many. */
 const MAX_SURPRISES = 16;
 
-/** The newer of two forecasts of a stream takes over what was improbable before the older one. */
+/** Adds the surprises of an older, unpublished forecast to the newer one of the same stream. */
 export function withSurprises(older: Forecast | undefined, newer: Forecast): Forecast {
   if (older?.surprises === undefined) return newer;
   return { ...newer, surprises: [...older.surprises, ...(newer.surprises ?? [])].slice(-MAX_SURPRISES) };

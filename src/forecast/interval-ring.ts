@@ -1,6 +1,6 @@
 /**
  * Forecast intervals that wait for their buckets: for each knot k a ring of k rows, one row per step. The published
- * interval keeps full precision, because readings are tested against it and often lie exactly on its edge (a solar
+ * interval keeps full precision, because readings are tested against it and are often exactly on its edge (a solar
  * panel's 0 at night). The other intervals serve only for losses: 16 bits each are enough, stored as differences
  * from the published median.
  */
@@ -23,7 +23,7 @@ export class IntervalRing {
 
   /**
    * Rows are NaN until they are written.
-   * @param width numbers a row; the last three are the published interval
+   * @param width numbers per row; the last three are the published interval
    */
   constructor(knots: LeadKnots, width: number, memory: ArrayBlock) {
     this.knots = knots;
@@ -32,7 +32,7 @@ export class IntervalRing {
     this.offsets = memory.int16(knots.rows * this.others);
   }
 
-  /** Writes the row of a step to `out` from 0 on. */
+  /** Copies the row of a step to the start of `out`. */
   read(knot: number, step: number, out: Float64Array): void {
     const { others, whole, offsets } = this;
     const row = this.knots.row(knot, step);
@@ -41,7 +41,7 @@ export class IntervalRing {
     for (let i = 0; i < WHOLE; i++) out[others + i] = whole[row * WHOLE + i];
   }
 
-  /** @param from where the row begins in `values`; not a number where there is nothing to keep */
+  /** @param from start of the row in `values`; NaN values stay NaN */
   write(knot: number, step: number, values: Float64Array, from: number): void {
     const { others, whole, offsets } = this;
     const row = this.knots.row(knot, step);
@@ -50,7 +50,7 @@ export class IntervalRing {
     for (let i = 0; i < others; i++) offsets[row * others + i] = toBfloat16(values[from + i] - median);
   }
 
-  /** Forgets the interval that begins at a place of every row. */
+  /** Deletes the interval at index `place` of every row. */
   clear(place: number): void {
     const none = toBfloat16(Number.NaN);
     for (let at = place; at < this.offsets.length; at += this.others) this.offsets.fill(none, at, at + WHOLE);

@@ -2,17 +2,17 @@
 import type { Features } from '../series/features.ts';
 import type { StreamSpec } from '../series/spec.ts';
 
-/** A stream that has stood at its lowest value this often has a floor there (rain, counts, light). */
+/** Share of readings at the lowest value from which that value counts as a floor (rain, counts, light). */
 const FLOOR_SHARE = 0.02;
 const ENOUGH = 32;
 
-/** The nearest value within the physical limits, and not below the floor of a stream that has one at zero. */
+/** The nearest value within the physical limits, and at least 0 for a stream with a floor at 0. */
 export function limited(
   value: number,
   { min, max, aggregate }: Pick<StreamSpec, 'min' | 'max'> & Partial<Pick<StreamSpec, 'aggregate'>>,
   features: Pick<Features, 'floorShare' | 'observations' | 'observedRange' | 'line'>,
 ): number {
-  // Directions have no ends.
+  // Directions are circular: they have no limits.
   if (aggregate === 'circular-mean') return value;
   let result = value;
   if (result < 0 && features.floorShare > FLOOR_SHARE && features.observations > ENOUGH) {

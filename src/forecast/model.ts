@@ -12,7 +12,7 @@ export interface Model {
   /** Name and version as published, e.g. `base` and `3`. */
   readonly id: string;
   readonly version: string;
-  /** Of weights and feature format: a stored state is only good for the model that made it. */
+  /** Hash of weights and feature format: a stored state is valid only for the model that made it. */
   readonly hash: string;
   /** The base network; omitted where unknown. */
   readonly base?: BaseNetwork;

@@ -1,12 +1,12 @@
 /**
  * The share of the gateway's own network in the published forecast. The blend B of all other candidates is moved towards the
  * own network's forecast O by a share w of the distance, quantile by quantile: B + w (O - B). The share of each lead is learnt
- * by gradient descent on the pinball loss of the result, so that it grows where both together are better than the blend alone,
- * and falls to nothing where they are not (online gradient descent, Zinkevich 2003; averages of quantiles, Lichtendahl, Grushka-
+ * by gradient descent on the pinball loss of the result, so that it grows if both together are better than the blend alone,
+ * and falls to zero if they are not (online gradient descent, Zinkevich 2003; averages of quantiles, Lichtendahl, Grushka-
  * Cockayne and Winkler 2013).
  *
  * Gradient descent takes some steps to leave a network that has suddenly gone wrong. So, as in `weights.ts`, the losses of the
- * last few steps are tracked too: far above the usual ones and clearly above the blend's, they set the share back at once, at
+ * last few steps are tracked too: if they are far above the usual ones and clearly above the blend's, the share falls at once, at
  * this lead and at all longer ones.
  */
 import { MEDIAN, pinball3, Q } from '../quantiles.ts';
@@ -14,22 +14,22 @@ import type { ArrayBlock } from '../series/array-block.ts';
 import type { LeadKnots } from '../series/lead-knots.ts';
 import type { StateIo } from '../series/state-io.ts';
 
-/** Share of a network that has not been compared with readings yet. */
+/** Initial share of a new network. */
 const FIRST = 0.2;
 const RATE = 0.01;
-/** A single reading moves the share no further than this many rates. */
+/** A single reading changes the share by at most this many rates. */
 const STEEPEST = 4;
 const MEMORY = 1000;
-/** Share of the newest loss in the recent one: about the last five steps count. */
+/** Weight of the newest loss in the recent mean: about the last five steps count. */
 const RECENT_RATE = 0.2;
 const FAR_ABOVE_USUAL = 8;
 const CLEARLY_ABOVE_BLEND = 2;
-/** How sharply a network that is set back loses its share. */
+/** Exponent with which the penalty reduces the share. */
 const SETBACK = 4;
-/** Levels of an interval that waits for its reading: low, median, high. */
+/** Levels of a stored interval: low, median, high. */
 const LEVELS = [1 / (Q + 1), (MEDIAN + 1) / (Q + 1), Q / (Q + 1)] as const;
 /**
- * Places of the numbers of a knot: share as it is learnt, and as it is used; forecasts compared; usual and recent losses of the
+ * Indices of the numbers of a knot: learnt share and used share; number of compared forecasts; usual and recent losses of the
  * blend and of the own network.
  */
 const [LEARNT, USED, COUNT, USUAL_BLEND, USUAL_OWN, RECENT_BLEND, RECENT_OWN] = [
@@ -48,16 +48,16 @@ export class OwnShare {
     this.reset();
   }
 
-  /** Another network begins. */
+  /** Resets the share for another network. */
   reset(): void {
     this.state.fill(0);
     for (let base = 0; base < this.state.length; base += KNOT) this.state.fill(FIRST, base, base + COUNT);
   }
 
   /**
-   * @param row intervals (low, median, high) that have just met their reading
-   * @param blend where the blend's begins
-   * @param own where the own network's begins; nothing is learnt where it made none
+   * @param row intervals (low, median, high) for the newest reading
+   * @param blend index of the blend's interval
+   * @param own index of the own network's interval; learns nothing if it is NaN
    */
   learn(knot: number, row: Float64Array, blend: number, own: number, y: number): void {
     if (Number.isNaN(row[own])) return;
@@ -88,7 +88,7 @@ export class OwnShare {
     state[base + LEARNT] = Math.max(0, Math.min(1, moved));
   }
 
-  /** Once a step, when all knots have learnt. */
+  /** Call once per step, after `learn` for all knots. */
   follow(): void {
     const { state } = this;
     let setback = 1;
@@ -99,18 +99,18 @@ export class OwnShare {
         now / (FAR_ABOVE_USUAL * usual),
         now / (CLEARLY_ABOVE_BLEND * state[base + RECENT_BLEND]),
       );
-      // No number where neither has lost anything yet.
+      // NaN if both losses are 0: the comparison is then false.
       if (above > setback) setback = above;
       state[base + USED] = state[base + LEARNT] / setback ** SETBACK;
     }
   }
 
-  /** At a knot. */
+  /** The used share at a knot. */
   at(knot: number): number {
     return this.state[knot * KNOT + USED];
   }
 
-  /** At lead k + 1. */
+  /** The used share at lead k + 1. */
   atLead(k: number): number {
     return this.knots.interpolate(this.state, KNOT, USED, k);
   }

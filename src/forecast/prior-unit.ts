@@ -1,4 +1,4 @@
-/** Groups units whose values change alike, and converts each to the unit of its group. */
+/** Groups units with similar changes over time, and converts each unit to the unit of its group. */
 
 /** In the order of `UNIT_PRIOR`. */
 export const PRIOR_GROUPS = ['°C', '%', 'W', 'hPa', 'µg/m³', 'lx', 'm/s', 'V'] as const;
@@ -6,7 +6,7 @@ export type PriorGroup = (typeof PRIOR_GROUPS)[number];
 
 export interface PriorUnit {
   readonly group: PriorGroup;
-  /** Of the group's unit in one of this, and what stands at its zero. */
+  /** Conversion to the group's unit: factor, and the value at this unit's zero. */
   readonly scale: number;
   readonly zero: number;
 }
@@ -40,7 +40,7 @@ const UNITS: ReadonlyMap<string, PriorUnit> = new Map([
   ['mV', unit('V', 0.001)],
 ]);
 
-/** Null where nothing is known of a unit, or none is known. */
+/** Null if the unit is unknown or in no group. */
 export const priorUnit = (name: string | null): PriorUnit | null =>
   name === null ? null : (UNITS.get(name) ?? null);
 

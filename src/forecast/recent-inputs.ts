@@ -1,4 +1,4 @@
-/** The most recent network inputs of a stream, used to warm up another model. 8 bits per number, [steps, I], a ring. */
+/** Ring buffer of a stream's most recent network inputs, used to warm up another model. [steps, I], 8 bits per number. */
 
 import { ArrayBlock } from '../series/array-block.ts';
 import { compress, expand } from '../series/companding.ts';
@@ -9,13 +9,13 @@ export class RecentInputs {
   private readonly ring: Int8Array;
   private count = 0;
 
-  /** @param capacity steps kept */
+  /** @param capacity number of steps */
   constructor(capacity: number, memory = new ArrayBlock()) {
     this.capacity = capacity;
     this.ring = memory.int8(capacity * I);
   }
 
-  /** Steps that are kept now. */
+  /** Number of steps stored now. */
   get steps(): number {
     return Math.min(this.count, this.capacity);
   }
@@ -27,7 +27,7 @@ export class RecentInputs {
     for (let i = 0; i < I; i++) this.ring[from + i] = compress(x[offset + i]);
   }
 
-  /** Writes the inputs of `age` steps ago, [I], from `offset`; nothing where they are not kept. */
+  /** Copies the inputs of `age` steps ago, [I], to `x` from `offset`; does nothing if they are not stored. */
   read(age: number, x: Float32Array, offset: number): void {
     if (age >= this.steps) return;
     const from = ((this.count - 1 - age) % this.capacity) * I;

@@ -2,7 +2,7 @@
  * Linear regressions of several outputs on the same inputs, learnt one step at a time: recursive least squares with
  * exponential forgetting (Haykin, Adaptive Filter Theory, ch. 10). All outputs share one inverse covariance.
  *
- * Two measures keep it stable for years. The ridge is not forgotten: every step adds a little of it along one
+ * Two measures keep the regression stable for years. The ridge is not forgotten: every step adds a little of it along one
  * coordinate in turn, as if that weight had been observed to be 0, so that a direction no longer present in the
  * inputs neither winds the covariance up nor keeps its weight. And a step never moves an output by more than a
  * bounded error.
@@ -10,14 +10,14 @@
 import { ArrayBlock } from '../series/array-block.ts';
 import type { StateIo } from '../series/state-io.ts';
 
-/** Steps after which what was learnt counts for 1/e. */
+/** Time constant of the forgetting, in steps: weight 1/e. */
 const SPAN = 4000;
-/** In squares of the inputs: how many typical steps a weight of 0 is worth. */
+/** Strength of the ridge, in squares of the inputs: equals this many typical steps with a weight of 0. */
 const RIDGE = 5;
-/** Errors count for at most this, so that the fit leans to the median and a wild value cannot spoil it. */
+/** Errors are clipped to this, so that the fit approaches the median and is robust against outliers. */
 const MOST_ERROR = 1;
 
-/** What gains are worked out in, by number of inputs: regressions share it. */
+/** Scratch arrays for gains, by number of inputs: shared by all regressions. */
 const gains = new Map<number, Float64Array>();
 
 export class Regression {
@@ -28,10 +28,10 @@ export class Regression {
    * weights, [outputs, inputs].
    */
   private readonly state: Float64Array;
-  /** Place of the first weight. */
+  /** Index of the first weight. */
   private readonly first: number;
   private readonly gain: Float64Array;
-  /** Coordinate that gets its share of the ridge next. */
+  /** Coordinate that receives the ridge next. */
   private turn = 0;
 
   constructor(inputs: number, outputs: number, memory = new ArrayBlock()) {
@@ -50,12 +50,12 @@ export class Regression {
     for (let i = 0; i < this.inputs; i++) this.state[(i * (i + 3)) / 2] = 1 / RIDGE;
   }
 
-  /** Takes in a step's inputs, whose outputs will be learnt when they are known. @param x [inputs], bounded */
+  /** Updates the covariance with a step's inputs; `learn` follows when the outputs are known. @param x [inputs], bounded */
   see(x: Float32Array): void {
     const { inputs, state, gain } = this;
     const keep = 1 - 1 / SPAN;
     this.subtract(1 / (keep + this.multiply(x)), keep);
-    // (1 - keep) * RIDGE a step for every coordinate, all of it for one of them in turn.
+    // Equals (1 - keep) * RIDGE per step for every coordinate, added to one coordinate at a time.
     const i = this.turn;
     this.turn = (i + 1) % inputs;
     const share = inputs * (1 - keep) * RIDGE;
@@ -99,7 +99,7 @@ export class Regression {
     }
   }
 
-  /** Learns what one output was for inputs seen before. @param x [inputs] */
+  /** Learns one output for inputs passed to `see` before. @param x [inputs] */
   learn(output: number, x: Float32Array, value: number): void {
     const { inputs, state, gain } = this;
     const from = this.first + output * inputs;

@@ -1,4 +1,4 @@
-/** Scratch buffers of a step: nothing in them outlives the step, so that all streams of one horizon share them. */
+/** Scratch buffers of a step: their content is valid only during the step, so all streams of one horizon share them. */
 import { Q } from '../quantiles.ts';
 import { FeatureScratch } from '../series/feature-scratch.ts';
 import { LeadKnots } from '../series/lead-knots.ts';
@@ -18,7 +18,7 @@ export class Scratch {
   readonly quantiles: readonly Float64Array[];
   /** [leads, 9] the own network's. */
   readonly own: Float64Array;
-  /** [MOST_SEASONS] values at one phase of the season. */
+  /** [MOST_SEASONS] values at one phase of the season, sorted. */
   readonly sorted = new Float64Array(MOST_SEASONS);
 
   constructor(leads: number) {
@@ -30,11 +30,11 @@ export class Scratch {
   }
 }
 
-/** One for each horizon; and the size of a stream's block, which all streams of one grid and horizon have in common. */
+/** One scratch per horizon, and the size of a stream's block for each grid and horizon. */
 export class Scratches {
   /** Whether forecasts carry their provenance. */
   showProvenance = false;
-  /** Shared likewise: whose covariate is whose. */
+  /** Also shared by all streams: which stream uses which covariates. */
   readonly covariates = new CovariateBook();
   private readonly byLeads = new Map<number, Scratch>();
   private readonly bytes = new Map<string, number>();
@@ -48,12 +48,12 @@ export class Scratches {
     return scratch;
   }
 
-  /** 0 before the first such stream has been made. */
+  /** Size of a stream's block; 0 before the first stream of this grid and horizon exists. */
   blockBytes(intervalMs: number, leads: number): number {
     return this.bytes.get(`${intervalMs} ${leads}`) ?? 0;
   }
 
-  /** Many learnt intervals are no reason to remember many sizes. */
+  /** Records the size of a stream's block; bounded, because learnt intervals can be many. */
   noteBlock(intervalMs: number, leads: number, bytes: number): void {
     if (this.bytes.size < 1024) this.bytes.set(`${intervalMs} ${leads}`, bytes);
   }

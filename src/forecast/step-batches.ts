@@ -4,7 +4,7 @@ import type { Stepper } from '../model/stepper.ts';
 import { AHEAD, I } from '../series/features.ts';
 import type { Model } from './model.ts';
 
-/** Streams stepped in one run; more are split, so that buffers stay bounded. */
+/** Most streams stepped in one run; more are split into several runs, so that buffers stay bounded. */
 export const MAX_BATCH = 64;
 
 export interface StepBatch {
@@ -24,8 +24,8 @@ export class StepBatches {
   }
 
   /**
-   * For `n` rows, at most MAX_BATCH. Throws MODEL_INVALID when the model cannot make the graph, or makes another one; it is
-   * asked again the next time.
+   * The batch for `n` rows, at most MAX_BATCH. Throws MODEL_INVALID if the model cannot build a matching graph; the next call
+   * tries again.
    */
   async of(leads: number, n: number): Promise<StepBatch> {
     const known = await this.byLeads.get(leads);
@@ -38,7 +38,7 @@ export class StepBatches {
 
   private async make(leads: number, n: number, loaded: Stepper | undefined): Promise<StepBatch> {
     const { model } = this;
-    if (model === null) throw new GatecastError('INTERNAL', 'A step was asked for without a model.');
+    if (model === null) throw new GatecastError('INTERNAL', 'A step was requested without a model.');
     const stepper = loaded ?? (await model.stepper(leads));
     const inputs = I + leads * AHEAD;
     if (stepper.inputs !== inputs || stepper.leads !== leads) {
@@ -61,7 +61,7 @@ export class StepBatches {
     const batches = [...this.byLeads.values()];
     this.byLeads.clear();
     for (const batch of batches) {
-      // A session that never came to be needs no release.
+      // A session that failed to load needs no release.
       const made = await batch.catch(() => null);
       await made?.stepper.release();
     }

@@ -20,7 +20,7 @@ import type { ForecastExplanation, IntervalView, Provenance } from './explanatio
 import { limited } from './limits.ts';
 import type { Scratch } from './scratch.ts';
 
-/** Observed buckets before the network is asked; until then the naive forecasts serve. */
+/** Observed buckets before the network is used; until then the naive forecasts are published. */
 const WARM_UP = 4;
 
 /** The settings of a stream that determine the network's inputs and the published forecast. */
@@ -39,13 +39,13 @@ export interface StepGrid {
 }
 
 export interface StepParts {
-  /** Shared by the streams of one horizon: the inputs of a step are read before another stream steps. */
+  /** Shared by the streams of one horizon: the inputs of a step must be read before another stream steps. */
   readonly scratch: Scratch;
-  /** Block that the stream's arrays are placed in. */
+  /** Block for the stream's arrays. */
   readonly memory?: ArrayBlock;
   /** [leads] medians of the forecast from the last observed bucket, relative to the origin: the `model` fill. */
   readonly path?: Float64Array;
-  /** How forecasts are made; left out where only inputs are wanted. */
+  /** How forecasts are made; omitted if only inputs are needed. */
   readonly forecasts?: {
     /** Whether there is a network. */
     readonly network: boolean;
@@ -58,15 +58,15 @@ export class StreamStep {
   readonly features: Features;
   readonly blend: Blend | null;
   readonly quality: Quality;
-  /** Whether the newest bucket had a value that may be learnt from. */
+  /** Whether the newest bucket had a value that is used for learning. */
   observed = false;
-  /** What was found wrong with the newest bucket. */
+  /** Quality marks of the newest bucket. */
   marks = 0;
   private readonly settings: StepSettings;
   private readonly path: Float64Array;
-  /** What was expected of the newest bucket, in the stream's unit. */
+  /** The forecast for the newest bucket, in the stream's unit. */
   private readonly expected = { point: 0, error: 0, low: 0, high: 0 };
-  /** Of a value relative to the origin. */
+  /** Limits a value relative to the origin. */
   private readonly clamp = (value: number): number =>
     this.toStep(limited(this.toUnit(this.features.experts.bounds.hold(value)), this.settings, this.features));
 
@@ -94,14 +94,14 @@ export class StreamStep {
       : null;
   }
 
-  /** Whether the network is asked in this step. */
+  /** Whether the network runs in this step. */
   get warm(): boolean {
     return this.features.observations >= WARM_UP;
   }
 
   /**
-   * Takes in a closed bucket.
-   * @returns false when nothing is to be stepped: a dropped gap, or empty buckets before the first reading
+   * Processes a closed bucket.
+   * @returns false if there is no step: a dropped gap, or empty buckets before the first reading
    */
   take(bucket: StepBucket): boolean {
     const { features, blend } = this;
@@ -116,7 +116,7 @@ export class StreamStep {
     return true;
   }
 
-  /** Takes in a value of the past that nothing is learnt from but level, seasons and errors: after a change of the grid. */
+  /** Processes a past value after a change of the grid: it updates only level, seasons and errors. */
   seed(startMs: number, value: number): void {
     this.features.update(startMs, this.features.line.enter(value), true);
   }
@@ -137,13 +137,13 @@ export class StreamStep {
     return this.features.line.toUnit(value);
   }
 
-  /** How far a value in the stream's unit is from the anchor of lead k + 1, in the unit of `features`. */
+  /** Distance of a value in the stream's unit from the anchor of lead k + 1, in the unit of `features`. */
   missAt(k: number, actual: number): number {
     const anchor = this.features.anchor[k];
     return this.toStep(this.features.line.near(actual, this.toUnit(anchor))) - anchor;
   }
 
-  /** What is wrong with a bucket's value, measured against what the experts expected of it. */
+  /** Quality marks of a bucket's value, compared with the experts' forecast for it. */
   private judge({ value, tooFast, outOfRange = 0, jump = false, marks: known }: StepBucket): number {
     if (known !== undefined) return known;
     const { features, settings } = this;
@@ -159,7 +159,7 @@ export class StreamStep {
     return marks | this.quality.judge(features.line.near(value, expected.point), expected, features.gapAge);
   }
 
-  /** Writes the network's inputs, [inputs], from `offset`; right after `take`. */
+  /** Writes the network's inputs, [inputs], from `offset`. Call right after `take`. */
   writeInputs(x: Float32Array, offset: number): void {
     const { features, leads } = this;
     features.past(x, offset);
@@ -167,11 +167,11 @@ export class StreamStep {
   }
 
   /**
-   * What is published; once a bucket, after `take`.
-   * @param raw the network's answer [leads, 9] from `offset`; null when it was not asked
-   * @param rawOwn the same of the own network; null if there is none
+   * Computes the published forecast. Call once per bucket, after `take`.
+   * @param raw the network's output [leads, 9] from `offset`; null if it was not run
+   * @param rawOwn the own network's output; null if there is none
    * @param out [leads, 9] in the stream's unit, within its limits
-   * @returns whether the network had an answer that can be used
+   * @returns whether the network's output was usable
    */
   forecast(
     raw: Float32Array | null,
@@ -180,12 +180,12 @@ export class StreamStep {
     out: Float64Array,
   ): boolean {
     const { blend, path, observed } = this;
-    if (blend === null) throw new Error('a step without forecasts was asked for one');
+    if (blend === null) throw new Error('forecast() called on a step without forecasts');
     const network = blend.forecast(raw, rawOwn, offset, observed, this.clamp, out);
     if (observed || Number.isNaN(path[0])) {
       for (let k = 0; k < path.length; k++) path[k] = out[k * Q + MEDIAN];
     }
-    // Again: taking the origin away and adding it may have rounded a value over its limit.
+    // Limited again: subtracting and adding the origin can round a value beyond its limit.
     for (let i = 0; i < out.length; i++) out[i] = limited(this.toUnit(out[i]), this.settings, this.features);
     this.features.line.settle(out, Q, MEDIAN);
     return network;
@@ -221,7 +221,7 @@ export class StreamStep {
     };
   }
 
-  /** Quantiles of a simple forecast by its own running error, in the stream's unit. @param out [leads, 9] */
+  /** Quantiles of a simple forecast from its own running error, in the stream's unit. @param out [leads, 9] */
   naive(expert: KeptExpert, out: Float64Array): void {
     naiveQuantiles(this.features, expert, out);
     for (let i = 0; i < out.length; i++) out[i] = this.toUnit(out[i]);

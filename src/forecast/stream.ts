@@ -1,6 +1,6 @@
 /**
  * One stream from sample to forecast: its buckets, its step (`stream-step.ts`), its recurrent state, and the parts
- * of a forecast beside its quantiles: marks, anomalies, crossings, scores. Holds everything the stream has learnt;
+ * of a forecast other than its quantiles: marks, anomalies, crossings, scores. Holds everything the stream has learnt;
  * the engine only batches.
  */
 import { GatecastError } from '../errors.ts';
@@ -24,7 +24,7 @@ import type { Track } from './track.ts';
 
 const QUIET = STUCK | FLAT_LINE;
 
-/** Places in what a stream keeps of the last bucket. */
+/** Indices in `last`. */
 const [START, VALUE, OBSERVED, LOW] = [0, 1, 2, 3] as const;
 const PATH = LOW + 3;
 
@@ -34,39 +34,39 @@ export class Stream {
   readonly spec: StreamSpec;
   private readonly scratches: Scratches;
   readonly buckets: Buckets;
-  /** A reading has come since buckets were last closed. */
+  /** Whether a reading has arrived since buckets were last closed. */
   isNews = true;
-  /** What `buckets.dueMs` said when they were. */
+  /** `buckets.dueMs` at that time. */
   private knownDueMs: number | null = null;
-  /** Known once the interval is. */
+  /** Number of leads; 0 until the interval is known. */
   leads = 0;
   step: StreamStep | null = null;
-  /** Interval that the step is made for, ms. */
+  /** Interval of `step`, ms. */
   private gridMs = 0;
   /** [rows, hidden] recurrent state. */
   h: Float32Array;
   private seq = 0;
-  /** The network's last answer could not be used. */
+  /** Whether the network's last output was unusable. */
   diverged = false;
-  /** The newest bucket, where something was found wrong with it. */
+  /** The newest bucket if it has quality marks. */
   private found: MarkedBucket | null = null;
   private anomalies = new Anomalies();
-  /** Improbable buckets since the last forecast: a dropped one has no forecast of its own. */
+  /** Improbable buckets since the last forecast: a dropped bucket has no forecast of its own. */
   private surprises: readonly Surprise[] | null = null;
   /**
-   * Start and value of the newest bucket, and the time of the newest reading that counts, ms. What the newest forecast says of
-   * the next bucket: p10, p50, p90; NaN before there is one. From PATH on the medians, relative to the origin, of the forecast
+   * Start and value of the newest bucket, and the time of the newest accepted reading, ms. Then the newest forecast for
+   * the next bucket: p10, p50, p90; NaN if there is none. From PATH on, the medians (relative to the origin) of the forecast
    * made at the last observed bucket, for the `model` fill.
    */
   private last: Float64Array = new Float64Array([0, Number.NaN, Number.NaN]);
   private readonly warmUpSteps: number;
-  /** Not part of the state: it fills again. */
+  /** Not part of the saved state: it is refilled by new steps. */
   recent = NONE;
 
   /**
    * @param stateSize rows x hidden of the model
    * @param warmUpSteps past inputs to keep for another model
-   * @param scratches shared by the streams of an engine
+   * @param scratches shared by all streams of an engine
    */
   constructor(spec: StreamSpec, stateSize: number, warmUpSteps = 0, scratches = new Scratches()) {
     this.warmUpSteps = warmUpSteps;
@@ -77,11 +77,11 @@ export class Stream {
     this.settle();
   }
 
-  /** Whether `close` may close a bucket: after a reading, or by the clock. */
+  /** Whether `close` can close a bucket: after a new reading, or by the clock. */
   mayClose(nowMs: number | null): boolean {
     const { buckets, knownDueMs } = this;
     if (this.isNews || buckets.behind || buckets.intervalMs === null) return true;
-    // A millisecond early: the sum may have been rounded.
+    // One millisecond of tolerance, because the sum may be rounded.
     return nowMs !== null && knownDueMs !== null && nowMs >= knownDueMs - 1;
   }
 
@@ -93,12 +93,12 @@ export class Stream {
     return closed;
   }
 
-  /** Wall-clock time at which the next bucket closes by the clock, ms; null where none does. */
+  /** Wall-clock time at which the next bucket closes by the clock, ms; null if none does. */
   get dueMs(): number | null {
     return this.isNews ? this.buckets.dueMs() : this.knownDueMs;
   }
 
-  /** Builds what depends on the interval as soon as that is known. */
+  /** Creates everything that depends on the interval, once the interval is known. */
   settle(): boolean {
     const { intervalMs } = this.buckets;
     if (this.step !== null || intervalMs === null) return this.step !== null;
@@ -130,7 +130,7 @@ export class Stream {
     this.scratches.noteBlock(intervalMs, this.leads, memory.used);
   }
 
-  /** Goes on with buckets of another length: the features are made anew from the history, the network starts afresh. */
+  /** Changes the bucket length: rebuilds the features from the history and resets the network's state. */
   private regrid({ startMs, intervalMs, value }: ClosedBucket): void {
     const old = { intervalMs: this.gridMs, newestMs: this.last[START] };
     const before = this.step;
@@ -148,15 +148,15 @@ export class Stream {
     return this.step?.features ?? null;
   }
 
-  /** Goes over to the grid of the bucket that comes next; to be called before it is taken in. */
+  /** Changes to the grid of the next bucket. Call before `advance`. */
   align(bucket: ClosedBucket): void {
     const outgrown = this.features?.line.outgrown(bucket.value) === true;
     if (bucket.intervalMs !== this.gridMs || outgrown) this.regrid(bucket);
   }
 
   /**
-   * Takes in a closed bucket.
-   * @returns false when nothing is to be stepped (a dropped gap, or empty buckets before the first reading)
+   * Processes a closed bucket.
+   * @returns false if there is no step (a dropped gap, or empty buckets before the first reading)
    */
   advance(bucket: ClosedBucket): boolean {
     const { step, last } = this;
@@ -174,14 +174,14 @@ export class Stream {
     return stepped;
   }
 
-  /** The probability of the bucket under the published forecast; a stuck sensor is reported once, when it is detected. */
+  /** Scores the bucket under the published forecast; a stuck sensor is reported once, when it is detected. */
   private assess(
     { startMs, value: bucketValue }: ClosedBucket,
     { marks, quality, features }: StreamStep,
     age: number,
     marksBefore: number,
   ): Surprise | null {
-    const expected = this.outlooked;
+    const expected = this.expectation;
     if (Number.isNaN(bucketValue) || expected === null) return null;
     const value = features.line.near(bucketValue, expected.p50);
     const quiet = (marks & QUIET) !== 0;
@@ -193,14 +193,14 @@ export class Stream {
     return score < LEAST_SCORE ? null : { timeMs: startMs, observed: value, ...expected, score };
   }
 
-  /** What the forecast before this bucket said of it. */
-  private get outlooked(): NonNullable<Forecast['expected']> | null {
+  /** The previous forecast for this bucket. */
+  private get expectation(): NonNullable<Forecast['expected']> | null {
     const { last } = this;
     const p50 = last[LOW + 1];
     return Number.isNaN(p50) ? null : { low: last[LOW], p50, high: last[LOW + 2] };
   }
 
-  /** What was found wrong with the last bucket; null for a good one. */
+  /** The last bucket with its marks; null if it has none. */
   get marked(): MarkedBucket | null {
     return this.found;
   }
@@ -216,7 +216,7 @@ export class Stream {
     };
   }
 
-  /** Whether the network is asked in this step. */
+  /** Whether the network runs in this step. */
   get warm(): boolean {
     return this.step?.warm === true;
   }
@@ -229,8 +229,8 @@ export class Stream {
   }
 
   /**
-   * @param raw the network's answer [leads, 9] from `offset`; null when it was not asked
-   * @param rawOwn the same of the own network; null if there is none
+   * @param raw the network's output [leads, 9] from `offset`; null if it was not run
+   * @param rawOwn the own network's output; null if there is none
    */
   finish(raw: Float32Array | null, rawOwn: Float32Array | null, offset: number): Forecast {
     const { step, last, gridMs: stepMs } = this;
@@ -239,7 +239,7 @@ export class Stream {
     const network = step.forecast(raw, rawOwn, offset, out);
     this.diverged = raw !== null && !network;
     if (this.diverged) this.h.fill(0);
-    const expected = this.outlooked;
+    const expected = this.expectation;
     last[LOW] = out[0];
     last[LOW + 1] = out[MEDIAN];
     last[LOW + 2] = out[Q - 1];
@@ -310,9 +310,9 @@ export class Stream {
   }
 
   /**
-   * Goes on from a state of another model.
+   * Replaces the recurrent state with one from another model.
    * @param h [rows, hidden]
-   * @param kept what stays of the present state: so many numbers at the start of every row, of `rows` rows; none where left out
+   * @param kept the part of the current state to keep: the first `numbers` of each of its `rows` rows; default: none
    */
   takeState(h: Float32Array, kept?: { readonly rows: number; readonly numbers: number }): void {
     const { rows, numbers } = kept ?? { rows: 1, numbers: 0 };
@@ -323,7 +323,7 @@ export class Stream {
     else this.h = h;
   }
 
-  /** From here on another network answers; see `Blend.switchNetwork`. */
+  /** Starts the scores of a new network; see `Blend.switchNetwork`. */
   beginTrial(sameBase: boolean): void {
     this.step?.blend?.switchNetwork(sameBase);
   }
@@ -332,7 +332,7 @@ export class Stream {
     return Number.isNaN(this.buckets.lastObservedMs) ? null : this.buckets.lastObservedMs;
   }
 
-  /** @throws GatecastError STATE_MISMATCH when the state was made with other settings, or is damaged */
+  /** @throws GatecastError STATE_MISMATCH if the state was made with other settings or is damaged */
   persist(io: StateIo): void {
     const settings = stateSettings(this.spec);
     if (io.number(settings) !== settings) {

@@ -13,7 +13,7 @@ export const BLEND = OWN + 3;
 export const PUBLISHED = BLEND + 3;
 export const ROW = PUBLISHED + 3;
 
-/** What is worked out anew with every forecast; streams of one horizon may share it. */
+/** Buffers recomputed with every forecast; streams of one horizon may share them. */
 export class TrackScratch {
   readonly knots: LeadKnots;
   /** [leads, C] weights of the forecast just combined. */
@@ -23,11 +23,11 @@ export class TrackScratch {
   /** [knots, ROW] */
   readonly rows: Float64Array;
 
-  /** [ROW] what is looked at of one knot. */
+  /** [ROW] of the current knot. */
   readonly row = new Float64Array(ROW);
   /** [C] losses of the candidates of one knot. */
   readonly missed = new Float64Array(C);
-  /** [C] each, for the weights of one knot. */
+  /** [C], for the weights of one knot. */
   readonly setback = new Float64Array(C);
   readonly losses = new Float64Array(C);
 

@@ -20,15 +20,15 @@ import { Widening } from './widening.ts';
 import { GROWN } from './young.ts';
 
 export const SCORE_MEMORY = 1000;
-/** Share of actuals wanted below the interval, and above it. Rounded: 0.8 shall give 0.1 and nothing beside it. */
+/** Target share of actuals below the interval, and above it. Rounded so that 0.8 gives exactly 0.1. */
 const tailOf = (coverage: number): number => Math.round(5e8 * (1 - coverage)) / 1e9;
 const MAX_LOG_FACTOR = 1.6;
-/** Place of the factors among the numbers of a knot. */
+/** Index of the factors among the numbers of a knot. */
 const FACTOR = 9;
-/** The same for intervals that are narrow beside the usual error, which are calibrated by themselves. */
+/** Index of the factors for intervals that are narrow compared with the usual error: these are calibrated separately. */
 const NARROW_FACTOR = FACTOR + 2;
 const KNOT = NARROW_FACTOR + 2;
-/** Half an interval is narrow below this share of the usual error: a meter's buckets between two impulses, a panel at night. */
+/** A half interval below this share of the usual error is narrow: a meter's buckets between two impulses, a panel at night. */
 const NARROW = 0.35;
 
 export interface LeadScore {
@@ -46,24 +46,24 @@ export interface LeadScore {
   readonly maeNaive: number;
 }
 
-/** How the network itself did since a moment, whatever was published; the two naives beside it. */
+/** Accuracy of the network alone since `beginTrial`, regardless of the published blend, compared with the two naive forecasts. */
 export interface NetworkScore {
-  /** Forecasts matched. */
+  /** Number of scored forecasts. */
   readonly n: number;
   readonly loss: number;
   readonly lossSeasonal: number;
   readonly lossNaive: number;
 }
 
-/** A network that has no answer where one was due counts as this many times the better naive. */
+/** A missing network forecast counts as this many times the loss of the better naive. */
 const NO_ANSWER = 10;
 
 export interface TrackPlaces {
   readonly scratch?: TrackScratch;
   readonly memory?: ArrayBlock;
-  /** Steps of the seasonal naive's season; 0 where there is none. */
+  /** Steps of the seasonal naive's season; 0 if there is none. */
   readonly season?: number;
-  /** Share of actuals that the published interval shall hold. */
+  /** Target share of actuals inside the published interval. */
   readonly coverage?: number;
 }
 
@@ -123,7 +123,7 @@ export class Track {
       this.pending.read(j, this.step, this.scratch.row);
       if (Number.isNaN(this.scratch.row[PUBLISHED])) continue;
       for (let c = 0; c < C; c++) {
-        // A candidate that had nothing to say is judged by the blend of the others: it neither gains nor loses.
+        // A candidate without a forecast gets the loss of the blend: its weight neither rises nor falls.
         const from = Number.isNaN(this.scratch.row[3 * c]) ? BLEND : 3 * c;
         this.scratch.missed[c] = lossAt(this.scratch.row, from, y);
       }
@@ -138,19 +138,19 @@ export class Track {
     this.widening.follow();
   }
 
-  /** From here on another network answers. */
+  /** Starts the scores of a new network. */
   beginTrial(): void {
     this.trial.fill(0);
     this.trialFrom = this.step;
   }
 
-  /** From here on another network of the gateway's own answers, or none. */
+  /** Resets the share of the own network, because it is replaced or removed. */
   beginOwn(): void {
     this.ownShare.reset();
     this.pending.clear(OWN);
   }
 
-  /** By knot. */
+  /** One score per knot. */
   networkScores(): NetworkScore[] {
     return this.knots.map((_, j) => {
       const [n, loss, lossSeasonal, lossNaive] = this.trial.subarray(4 * j, 4 * j + 4);
@@ -160,7 +160,7 @@ export class Track {
 
   private try(j: number, y: number): void {
     const { row } = this.scratch;
-    // If there are two networks, the own network is the newer one, and the one on trial.
+    // With two networks, the own network is the newer one and the one on trial.
     const network = lossAt(row, Number.isNaN(row[OWN]) ? 3 * GRU : OWN, y);
     const seasonal = lossAt(row, 3 * SEASONAL, y);
     const naive = lossAt(row, 3 * NAIVE, y);
@@ -172,7 +172,7 @@ export class Track {
     t[4 * j + 3] += (naive - t[4 * j + 3]) / n;
   }
 
-  /** The own network's share learns; then the row holds the pooled interval in place of the blend's. */
+  /** Updates the own network's share, then replaces the blend's interval in the row by the pooled one. */
   private pool(j: number, y: number): void {
     const { row } = this.scratch;
     if (Number.isNaN(row[OWN])) return;
@@ -189,7 +189,7 @@ export class Track {
   }
 
   private calibrate(j: number, y: number): void {
-    // Errors at lead k overlap for k steps: a longer lead learns more slowly, or it would swing.
+    // Errors at lead k overlap for k steps: a longer lead must learn more slowly, or its factor would oscillate.
     const k = this.knots[j];
     const n = this.state[j * KNOT] + 1;
     const rate = Math.max(0.04 / Math.sqrt(k), 0.25 / (Math.sqrt(k) * Math.sqrt(n)));
@@ -199,7 +199,7 @@ export class Track {
     if (row[BLEND + 2] > row[BLEND + 1]) this.move(j, 1, rate, y > this.edge(j, 1));
   }
 
-  /** Of the interval that is calibrated: as published, but of a young stream, whose intervals are not from these factors alone. */
+  /** Edge of the calibrated interval: the published one, except for a young stream, whose interval has further factors. */
   private edge(j: number, side: number): number {
     const { row } = this.scratch;
     if (this.step >= GROWN + this.knots[j]) return row[PUBLISHED + 2 * side];
@@ -208,7 +208,7 @@ export class Track {
     return median + learnt * Math.exp(this.state[this.factorAt(j, side)] + this.widening.at(j));
   }
 
-  /** Place of the factor of half the interval, as blended, at a knot. */
+  /** Index of the factor for a half of the blended interval at a knot. */
   private factorAt(j: number, side: number): number {
     const { row } = this.scratch;
     const half = Math.abs(row[BLEND + 2 * side] - row[BLEND + 1]);
@@ -219,7 +219,7 @@ export class Track {
     const at = this.factorAt(j, side);
     this.shift(at, rate * ((missed ? 1 : 0) - this.tail));
     if (at < j * KNOT + NARROW_FACTOR) return;
-    // The narrower it is, the less it says of the others.
+    // The narrower the interval, the less it tells about the others.
     const { row } = this.scratch;
     const half = Math.abs(row[BLEND + 2 * side] - row[BLEND + 1]);
     const share = half / (NARROW * this.state[j * KNOT + 1]);
@@ -241,7 +241,7 @@ export class Track {
     const r = 1 / s[base];
     average(s, base + 1, r, Math.abs(y - median));
     average(s, base + 2, r, median - y);
-    // The experts work in single precision: without this a constant stream would never be inside its own forecast.
+    // The experts use single precision: without this tolerance a constant stream would never be inside its own forecast.
     const rounding = 1e-6 * Math.abs(y);
     average(s, base + 3, r, y >= low - rounding && y <= high + rounding ? 1 : 0);
     average(s, base + 4, r, pinball3(y, low, median, high));
@@ -253,10 +253,10 @@ export class Track {
 
   /**
    * Blends the candidates, pools the blend with the own network's forecast, and calibrates the result.
-   * @param candidates C arrays [leads, 9]; those of the network are null while it has nothing to say
+   * @param candidates C arrays [leads, 9]; null for those of the network while it has no forecast
    * @param out [leads, 9]
-   * @param finish changes the result before it is limited
-   * @param own the forecast of the gateway's own network, [leads, 9]; null where there is none
+   * @param finish modifies the result before it is limited
+   * @param own forecast of the gateway's own network, [leads, 9]; null if there is none
    */
   combine(
     candidates: readonly (Float64Array | null)[],
@@ -304,7 +304,7 @@ export class Track {
     this.step++;
   }
 
-  /** The intervals of all forecasts and of the candidates' blend at the knots. */
+  /** Stores the intervals of all forecasts and of the candidates' blend at the knots. */
   private keepBlend(
     candidates: readonly (Float64Array | null)[],
     own: Float64Array | null,
@@ -333,7 +333,7 @@ export class Track {
     return mean;
   }
 
-  /** What the forecast just combined is made of, at the knots, in its unit; before the next one is combined. */
+  /** The parts of the forecast just combined, at the knots, in its unit. Call before the next `combine`. */
   explain(): Omit<LeadView, 'covariates'>[] {
     const { rows } = this.scratch;
     return this.knots.map((lead, j) => {
@@ -362,7 +362,7 @@ export class Track {
     });
   }
 
-  /** Share of actuals inside the published interval over all knots, and how many were judged. */
+  /** Share of actuals inside the published interval over all knots, and the number of scored forecasts. */
   coverage(): { observed: number | null; n: number } {
     let n = 0;
     let covered = 0;
@@ -373,13 +373,13 @@ export class Track {
     return { observed: n > 0 ? covered / n : null, n };
   }
 
-  /** Forecasts that have met their readings at the nearest knot that is not before lead k + 1. */
+  /** Number of scored forecasts at the first knot from lead k + 1 on. */
   scored(k: number): number {
     const j = this.knots.findIndex((knot) => knot > k);
     return this.state[j * KNOT];
   }
 
-  /** Leads at which no forecast has met its reading yet are left out. */
+  /** Scores by lead, without leads that have no scored forecast yet. */
   scores(): LeadScore[] {
     const scored = this.knots.map((lead, j) => {
       const s = this.state.subarray(j * KNOT, j * KNOT + FACTOR);
@@ -425,16 +425,16 @@ const intervalAt = (row: Float64Array, at: number): IntervalView => ({
   p90: row[at + 2],
 });
 
-/** Loss of the interval that stands at a place of a row. */
+/** Loss of the interval at an index of a row. */
 const lossAt = (row: Float64Array, at: number, y: number): number =>
   pinball3(y, row[at], row[at + 1], row[at + 2]);
 
-/** Takes a value into a running mean with the weight `rate`. */
+/** Updates a running mean with a value of weight `rate`. */
 function average(state: Float64Array, at: number, rate: number, value: number): void {
   state[at] += rate * (value - state[at]);
 }
 
-/** Low, median and high of the quantiles of one lead. */
+/** Stores low, median and high of the quantiles of one lead. */
 function keep3(rows: Float64Array, at: number, quantiles: Float64Array, from: number): void {
   rows[at] = quantiles[from];
   rows[at + 1] = quantiles[from + MEDIAN];

@@ -3,8 +3,8 @@ import type { StepBatch } from './step-batches.ts';
 import type { Stream } from './stream.ts';
 
 /**
- * Runs the kept inputs of `streams` (all of one horizon, no more than the batch holds) through the model from a zero state.
- * @param states gets the state of each, [rows, hidden]
+ * Runs the stored inputs of `streams` (all of one horizon, no more than the batch holds) through the model from a zero state.
+ * @param states receives the state of each stream, [rows, hidden]
  */
 export async function warmUp(
   streams: readonly Stream[],
@@ -20,7 +20,7 @@ export async function warmUp(
     for (let i = 0; i < n; i++) streams[i].recent.read(age, x, i * inputs);
     const result = await stepper.run(n, x.subarray(0, n * inputs), h);
     for (let i = 0; i < n; i++) {
-      // A stream that is younger than the others starts when its own inputs do.
+      // A stream with fewer stored inputs than the others starts later.
       if (age >= streams[i].recent.steps) continue;
       for (let layer = 0; layer < layers; layer++) {
         const from = (layer * n + i) * hidden;

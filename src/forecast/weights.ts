@@ -14,32 +14,32 @@ import type { StateIo } from '../series/state-io.ts';
 import { ADAPTER, C, GRU, RECURRENCE, shareAsBelow } from './candidates.ts';
 
 const MEMORY = 1000;
-/** How sharply the better candidate is preferred, once it has seen enough. */
+/** Exponent of the loss ratio, once a candidate has enough losses. */
 const SHARPNESS = 16;
-/** The network needs this much less loss than it has, to be treated as equal: it is the one that adapts. */
+/** Prior weight of the network: high, because it adapts to the stream. */
 const NETWORK_PRIOR = 1.5;
 const ENOUGH = 96;
-/** The adapter's errors are almost the network's: smaller differences tell which of them is better, and sooner. */
+/** Prior weight of the adapter. Adapter and network have almost the same errors, so smaller differences decide sooner. */
 const ADAPTER_PRIOR = 0.7;
 const ADAPTER_SHARPNESS = 32;
 const ADAPTER_MOST = 4;
-/** What has come at the same phase counts where it is clearly better: a season may have been found by chance. */
+/** The losses of the recurrence are multiplied by this: it must be clearly better, because a season may be found by chance. */
 const HANDICAP = 1.05;
-/** Share of the newest loss in the recent one: about the last five steps count. */
+/** Weight of the newest loss in the recent mean: about the last five steps count. */
 const RECENT_RATE = 0.2;
-/** A candidate is set back as far as its recent loss is above this many of its usual ones ... */
+/** A candidate is penalised by how far its recent loss exceeds this multiple of its usual loss ... */
 const FAR_ABOVE_USUAL = 8;
-/** ... and above this many of the least recent loss of any candidate. */
+/** ... and this multiple of the lowest recent loss of all candidates. */
 const CLEARLY_ABOVE_OTHERS = 2;
 
-/** Places of the recent losses and of the number in a row, which the losses begin. */
+/** Indices of the recent losses and of the count in a row; the running losses come first. */
 const RECENT = C;
 const COUNT = 2 * C;
 const ROW = 2 * C + 1;
 
-/** What the weights of one step are worked out in; streams may share it. */
+/** Scratch buffers for the weights of one step; streams may share them. */
 export interface WeightsScratch {
-  /** [C] each */
+  /** [C] */
   readonly setback: Float64Array;
   readonly losses: Float64Array;
 }
@@ -51,7 +51,7 @@ export class Weights {
   /** [knots, ROW]: running loss of each candidate, the same over the last few steps, and how many went into it. */
   private readonly state: Float32Array;
 
-  /** @param season steps of the seasonal naive's season; 0 where there is none */
+  /** @param season steps of the seasonal naive's season; 0 if there is none */
   constructor(
     knots: LeadKnots,
     season: number,
@@ -65,7 +65,7 @@ export class Weights {
     this.state = memory.float32(n * ROW);
   }
 
-  /** @param missed [C] losses of the candidates' forecasts that have just met their reading at a knot */
+  /** @param missed [C] losses of the candidates' forecasts for the newest reading, at a knot */
   learn(knot: number, missed: Float64Array): void {
     const { state } = this;
     const base = knot * ROW;
@@ -80,8 +80,8 @@ export class Weights {
   }
 
   /**
-   * @param candidates [C] null for one that has nothing to say now: it has no weight
-   * @param atKnots [knots, C], which the weights are worked out in
+   * @param candidates [C] null for one without a forecast: its weight is 0
+   * @param atKnots [knots, C] scratch
    * @param out [leads, C]; those of a lead sum to 1
    */
   weigh(candidates: readonly (object | null)[], atKnots: Float64Array, out: Float64Array): void {
@@ -106,7 +106,7 @@ export class Weights {
     this.knots.interpolateAll(atKnots, C, out);
   }
 
-  /** Writes `losses` at a knot, with what set a candidate back there or at a shorter lead. @returns the least of them */
+  /** Writes `losses` at a knot, including penalties from this or a shorter lead. @returns the lowest loss */
   private rate(knot: number, candidates: readonly (object | null)[]): number {
     const { state } = this;
     const base = knot * ROW;
@@ -121,7 +121,7 @@ export class Weights {
         const above = Math.min(now / (FAR_ABOVE_USUAL * usual), now / (CLEARLY_ABOVE_OTHERS * leastRecent));
         this.scratch.setback[c] = Math.max(this.scratch.setback[c], above);
       }
-      // It is the network's forecast, corrected by what was wrong at this lead so far.
+      // The adapter is the network's forecast, corrected by its past errors at this lead.
       if (c === ADAPTER)
         this.scratch.setback[c] = Math.max(this.scratch.setback[c], this.scratch.setback[GRU]);
       this.scratch.losses[c] = usual * this.scratch.setback[c] * (c === RECURRENCE ? HANDICAP : 1);
@@ -130,7 +130,7 @@ export class Weights {
     return best;
   }
 
-  /** Weight before the candidates' losses are compared, relative to the others'. */
+  /** Prior weight of a candidate relative to the others, before losses are compared. */
   private prior(c: number, trust: number, hasNetwork: boolean): number {
     if (!hasNetwork) return 1;
     if (c === GRU) return NETWORK_PRIOR;

@@ -14,34 +14,34 @@ import type { ArrayBlock } from '../series/array-block.ts';
 import type { LeadKnots } from '../series/lead-knots.ts';
 import type { StateIo } from '../series/state-io.ts';
 
-/** Mean miss, in halves of the 80 % interval, that is not held against a width: that of normal errors is 0.6. */
+/** Mean miss that does not widen the interval, in half widths of the 80 % interval: for normal errors it is 0.6. */
 const HARMLESS = 1;
 const NOMINAL = 0.8;
-/** Half of that interval beside the mean distance from the median, of normal errors. */
+/** Ratio of that half width to the mean distance from the median, for normal errors. */
 const ORDINARY = 1.6;
-/** A miss counts no more than this: none tells by itself that the noise has changed. */
+/** A miss is clipped to this: a single miss does not show that the noise has changed. */
 const FARTHEST = 2;
-/** What a miss adds to the sum, per half of the interval, at lead 1; at lead k, whose errors overlap, k^0.75 times less. */
+/** Amount that a miss adds to the sum at lead 1, per half width; at lead k, whose errors overlap, k^0.75 times less. */
 const RATE = 0.4;
 const OVERLAP = 0.75;
-/** Logarithm of the widening that is asked for by chance, and not given ... */
+/** Threshold of the sum: smaller values occur by chance (logarithm of the widening) ... */
 const DOUBT = 0.5;
-/** ... and of the widest one. */
+/** ... and the logarithm of the maximum widening. */
 const WIDEST = 3;
-/** What may be over soon does not widen a long lead: it is followed over this share of the lead, in steps. */
+/** Long leads follow a widening slowly, over this share of the lead (in steps), because it may be temporary. */
 const PATIENCE = 0.5;
-/** Places of the two numbers of a knot. */
+/** Indices of the two numbers of a knot. */
 const [SUM, WIDER] = [0, 1] as const;
 
 export class Widening {
   private readonly knots: readonly number[];
   private readonly lead: LeadKnots;
-  /** Width of the interval of 80 % beside that of the published one, if errors are logistic. */
+  /** Ratio of the 80 % interval's width to the published one's, for logistic errors. */
   private readonly nominal: number;
-  /** [knots, 2]: sum of the misses; logarithm of how much wider, as published. */
+  /** [knots, 2]: sum of the misses; logarithm of the published widening. */
   private readonly state: Float32Array;
 
-  /** @param coverage share of readings that the published interval shall hold */
+  /** @param coverage target share of readings inside the published interval */
   constructor(lead: LeadKnots, coverage: number, memory: ArrayBlock) {
     this.lead = lead;
     this.nominal = Math.atanh(NOMINAL) / Math.atanh(coverage);
@@ -49,32 +49,32 @@ export class Widening {
     this.state = memory.float32(2 * this.knots.length);
   }
 
-  /** Logarithm of how much wider the interval is at a knot. */
+  /** Logarithm of the widening at a knot. */
   at(knot: number): number {
     return this.state[2 * knot + WIDER];
   }
 
-  /** The same at lead k + 1. */
+  /** Logarithm of the widening at lead k + 1. */
   atLead(k: number): number {
     return this.lead.interpolate(this.state, 2, WIDER, k);
   }
 
   /**
-   * @param missed distance of a reading from the median of its forecast
-   * @param half width of that half of the interval which the reading is on, as it would be published now; > 0
-   * @param usual mean of such distances: a miss of an interval that is narrow beside it (a solar panel's at night) says
-   *   little of the others
+   * @param missed distance of the reading from the median of its forecast
+   * @param half width of the half interval on the reading's side, as it would be published now; > 0
+   * @param usual mean of such distances: a miss of a much narrower interval (a solar panel's at night) tells
+   *   little about the others
    */
   learn(knot: number, missed: number, half: number, usual: number): void {
     const nominal = half * this.nominal;
     const more = Math.min(FARTHEST, missed / nominal) - HARMLESS;
-    // What is usual is no measure of how narrow an interval is once it has been missed too often: that it holds counts in full.
+    // After repeated misses the usual distance is unreliable, so a hit counts fully.
     const breadth = more > 0 ? Math.min(1, nominal / (ORDINARY * usual)) : 1;
     const sum = this.state[2 * knot + SUM] + (RATE * breadth ** 2 * more) / this.knots[knot] ** OVERLAP;
     if (Number.isFinite(sum)) this.state[2 * knot + SUM] = Math.max(0, Math.min(WIDEST + DOUBT, sum));
   }
 
-  /** Once a step, when all knots have learnt. */
+  /** Call once per step, after `learn` for all knots. */
   follow(): void {
     let asked = 0;
     for (let j = 0; j < this.knots.length; j++) {

@@ -1,5 +1,5 @@
 /**
- * Forecasts a stream with little history. Its own readings say little, so the interval starts from a prior learnt on
+ * Forecasts a stream with little history. Its own readings are too few, so the interval starts from a prior learnt on
  * other sensors: the size of a change by unit, level, step and lead (`young-table.ts`). The changes of the stream
  * itself update the prior, shorter lags first, each weighted by the number of its observations (a Kalman filter over
  * lags, Kalman 1960). The forecast is then a mixture of the last value with this interval and of the forecasts of
@@ -16,48 +16,48 @@ import type { StateIo } from '../series/state-io.ts';
 import { priorGroup, priorUnit } from './prior-unit.ts';
 import { YOUNG_TABLE } from './young-table.ts';
 
-/** What was learnt from other streams. */
+/** Parameters learnt from other streams. */
 export interface YoungTable {
   /**
-   * Of the logarithm of a change: a constant; by the logarithm of the level; at a level of 0; by the logarithm of the lag; by that of
-   * the interval in seconds; by the square of that of the lag; by the product of both.
+   * Coefficients for the logarithm of a change: constant; logarithm of the level; level 0; logarithm of the lag; logarithm of
+   * the interval in seconds; squared logarithm of the lag; product of both logarithms.
    */
   readonly prior: readonly number[];
-  /** [PRIOR_GROUPS, 2] what a unit adds: a constant, and by the logarithm of the level. */
+  /** [PRIOR_GROUPS, 2] added for a unit: constant, and logarithm of the level. */
   readonly units: readonly number[];
   /** [YOUNG_COUNTS, MIXTURE] */
   readonly mixtures: readonly number[];
 }
 
-/** Buckets seen that the mixtures are for: 1, 2, 4, ... 128. */
+/** Numbers of buckets seen for which there is a mixture. */
 export const YOUNG_COUNTS: readonly number[] = [1, 2, 4, 8, 16, 32, 64, 128];
 const LAST_COUNT = 128;
-/** From here on the prior has no share. */
+/** From this number of buckets on, the prior has no share. */
 export const GROWN = 4 * LAST_COUNT;
-/** Lags, in steps, at which changes are looked at. */
+/** Lags at which changes are measured, in steps. */
 export const LAGS = [1, 2, 4, 8, 16, 32, 64, 128] as const;
-/** Variance of the logarithm of a change before anything has been seen: of streams in general, and of those of one unit. */
+/** Prior variance of the logarithm of a change: across all streams, and across streams of one unit. */
 const VARIANCE = 2 ** 2;
 const UNIT_VARIANCE = 1.2 ** 2;
-/** By what the variance grows with every doubling of the lag, and what one change leaves of it. */
+/** Growth of the variance with every doubling of the lag, and its rest after one observed change. */
 const DRIFT = 0.15;
 const NOISE = 0.3;
 const LEAST_NOISE = 0.02;
-/** Changes of nothing so far count as this share of the prior's, divided by their number. */
+/** If all changes so far are 0, the change counts as this share of the prior, divided by their number. */
 const STILL = 0.25;
-/** The network's interval counts as at least this share of the prior's: its logarithm is taken. */
+/** Lower limit of the network's interval as a share of the prior's, because its logarithm is taken. */
 const NARROWEST = 1e-3;
-/** Level that directions are taken to be at, in degrees. */
+/** Assumed level of directions, in degrees. */
 const CIRCLE = 100;
 
-/** Leads 1, 2, 4, ... 128 that the widths are for. */
+/** Number of leads with a width: 1, 2, 4, ... 128. */
 export const WIDTH_KNOTS = 8;
-/** Places in a mixture: share of the network's median, of its width, logarithms of widths [WIDTH_KNOTS], inner quantiles [3]. */
+/** Indices in a mixture: share of the network's median, share of its width, logarithms of widths [WIDTH_KNOTS], inner quantiles [3]. */
 export const [MEDIAN_SHARE, WIDTH_SHARE, WIDTHS] = [0, 1, 2] as const;
 export const INNER = WIDTHS + WIDTH_KNOTS;
 export const MIXTURE = INNER + MEDIAN - 1;
 
-/** What is worked out anew with every forecast; streams may share it. */
+/** Buffers recomputed with every forecast; streams may share them. */
 export class YoungScratch {
   /** [LAGS] logarithm of the usual change. */
   readonly change = new Float64Array(LAGS.length);
@@ -65,7 +65,7 @@ export class YoungScratch {
   readonly mixture = new Float64Array(MIXTURE);
 }
 
-/** Between the values of a list that stand at 1, 2, 4, ...; the ends go on. */
+/** Interpolates a list of values at 1, 2, 4, ...; constant beyond both ends. */
 function between(list: ArrayLike<number>, from: number, length: number, doublings: number): number {
   const at = Math.max(0, Math.min(length - 1, doublings));
   const low = Math.min(length - 2, Math.floor(at));
@@ -77,7 +77,7 @@ export class Young {
   private readonly logStep: number;
   private readonly unit: string | null;
   private readonly circular: boolean;
-  /** The prior without what depends on the lag; NaN before the first value. Its variance. */
+  /** The lag-independent part of the prior, NaN before the first value; and its variance. */
   private readonly state: Float64Array;
   private readonly table: YoungTable;
 
@@ -96,7 +96,7 @@ export class Young {
     this.state = memory.float64(2).fill(Number.NaN);
   }
 
-  /** From the first value of the stream, in its unit. */
+  /** Computes the prior from the first value, in the stream's unit. */
   private begin(first: number): void {
     const unit = priorUnit(this.unit);
     const group = unit === null ? -1 : priorGroup(unit);
@@ -111,7 +111,7 @@ export class Young {
     this.state[1] = group >= 0 ? UNIT_VARIANCE : VARIANCE;
   }
 
-  /** Logarithm of the change over so many steps that is expected before any was seen, in the stream's unit. */
+  /** Logarithm of the prior change for a lag, in the stream's unit. */
   private prior(logLag: number): number {
     const { prior } = this.table;
     const [perLag, square, both] = [prior[3] as number, prior[5] as number, prior[6] as number];
@@ -120,7 +120,7 @@ export class Young {
 
   /**
    * Writes the logarithm of the usual change at each of LAGS, in the unit of the history.
-   * @param line how values are told there
+   * @param line transform between the stream's unit and the history's
    */
   usualChanges(history: Pick<History, 'steps' | 'reach' | 'at'>, line: Line, out: Float64Array): void {
     if (Number.isNaN(this.state[0])) this.begin(line.toUnit(history.at(history.reach)));
@@ -137,11 +137,11 @@ export class Young {
       let sum = 0;
       for (let i = 0; i < count; i++) sum += Math.abs(history.at(i) - history.at(i + lag));
       moved ||= sum > 0;
-      // No change over a longer lag says nothing of a stream that has moved: it came back.
+      // A zero change over a longer lag tells nothing about a stream that has moved: it returned to its old value.
       if (count > 0 && (sum > 0 || !moved)) {
         const seen = sum > 0 ? Math.log(sum / count) - prior : Math.log(STILL / steps);
         const noise = (NOISE * Math.sqrt(lag)) / count + LEAST_NOISE;
-        // A prior that is far off (a level that says nothing: small changes of a large number) is given up at once.
+        // A prior that is far off (small changes of a large number) gets a large variance, so that the first change replaces it.
         const wide = Math.max(variance, (seen - mean) ** 2 / 2);
         const gain = wide / (wide + noise);
         mean += gain * (seen - mean);
@@ -152,9 +152,9 @@ export class Young {
   }
 
   /**
-   * Mixes what is published of a young stream. After `features` have taken in the newest bucket.
+   * Mixes the published forecast of a young stream. Call after `features` are updated with the newest bucket.
    * @param quantiles [leads, 9], in the unit of the features
-   * @returns false when the stream is not young any more
+   * @returns false if the stream is no longer young
    */
   mix(features: Features, quantiles: Float64Array, { change, mixture }: YoungScratch): boolean {
     const { history } = features.experts;

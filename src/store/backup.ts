@@ -23,18 +23,18 @@ import { GatecastError } from '../errors.ts';
 import { makeFolder, openPrivate, PRIVATE_FOLDER, syncFolder } from '../system/files.ts';
 import { type Database, openCopy } from './database.ts';
 
-/** A file to be kept with the database. */
+/** A file to store with the database. */
 export interface BackupFile {
   /** Path within the archive, such as `models/base/manifest.json`. */
   readonly name: string;
   readonly path: string;
 }
 
-/** Pages copied before anything else has its turn: some milliseconds on a small board. */
+/** Pages copied before other tasks can run: some milliseconds on a small board. */
 const PAGES_PER_TURN = 256;
 const NAME = /^gatecast-\d{8}T\d{6}Z(?:-\d+)?\.db$/;
 
-/** @returns bytes of the file. @throws GatecastError STORE_FAILED; nothing is left at `path` then */
+/** @returns bytes of the file. @throws GatecastError STORE_FAILED; `path` then does not exist */
 export async function backupDatabase(
   db: Database,
   path: string,
@@ -73,7 +73,7 @@ function drop(path: string): void {
   }
 }
 
-/** A backup must not be what fills the disk. */
+/** Refuses a backup that would fill the disk. */
 function checkRoom(db: Database, folder: string, files: readonly BackupFile[]): void {
   const pages = db.pragma('page_count', { simple: true }) as number;
   const bytes = pages * (db.pragma('page_size', { simple: true }) as number);
@@ -82,7 +82,7 @@ function checkRoom(db: Database, folder: string, files: readonly BackupFile[]): 
   if (bavail * bsize < 2 * wanted)
     throw new GatecastError(
       'STORE_FAILED',
-      `There is too little room for a backup of ${Math.round(wanted)} bytes.`,
+      `There is not enough disk space for a backup of ${Math.round(wanted)} bytes.`,
     );
 }
 
@@ -104,7 +104,7 @@ function archive(path: string, files: readonly BackupFile[]): void {
   }
 }
 
-/** Every file below `folder`, with its path from there; links are left out. Empty when there is no such folder. */
+/** Every file below `folder`, with its relative path; links are skipped. Empty if the folder does not exist. */
 export function filesBelow(folder: string, prefix: string): BackupFile[] {
   if (!existsSync(folder)) return [];
   return readdirSync(folder).flatMap((entry) => {
@@ -116,7 +116,7 @@ export function filesBelow(folder: string, prefix: string): BackupFile[] {
   });
 }
 
-/** A name that says when, and is not taken. */
+/** An unused file name with the date and time. */
 export function backupName(folder: string, nowMs: number): string {
   const stamp = new Date(nowMs).toISOString().slice(0, 19).replace(/[-:]/g, '');
   let name = `gatecast-${stamp}Z.db`;
@@ -124,7 +124,7 @@ export function backupName(folder: string, nowMs: number): string {
   return name;
 }
 
-/** Removes all backups but the `keep` written last, and what a crash left half-way. @returns names removed */
+/** Removes all backups except the newest `keep`, and partial files left by a crash. @returns names removed */
 export function pruneBackups(folder: string, keep: number): string[] {
   if (!existsSync(folder)) return [];
   const names = readdirSync(folder);

@@ -14,21 +14,21 @@ export const SELECT_META = 'SELECT value FROM meta WHERE key = ?';
 export const UPSERT_META =
   'INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value';
 
-/** Names the last batch that was committed. */
+/** Meta key for the name of the last committed batch. */
 const BATCH_KEY = 'store.batch';
-/** How much of each journal file the database holds. */
+/** Meta key for how much of each journal file the database contains. */
 const APPLIED_KEY = 'store.journal';
 
 export interface WrittenBatch {
-  /** By the number of a stream in `Waiting`: its id in the database. */
+  /** Database ids, by the number of a stream in `Waiting`. */
   readonly ids: (number | undefined)[];
   readonly added: number;
-  /** Rows that the database refuses for what they hold; without them the batch could never be written. */
+  /** Rows that the database refuses because of their values; they are skipped, because they would block the batch for ever. */
   readonly refused: number;
 }
 
 /**
- * Call inside a transaction. Changes nothing else that would be wrong if the transaction failed.
+ * Call inside a transaction. Changes nothing outside the database, so that the transaction may fail.
  * @param batch a new name for this batch
  * @param known ids known so far
  */
@@ -78,7 +78,7 @@ export function readMeta(db: Database, key: string): string | null {
   return (db.prepare(SELECT_META).pluck().get(key) as string | undefined) ?? null;
 }
 
-/** What the database says that it holds of the journal; nothing where that cannot be read. */
+/** How much of each journal file the database contains; empty if that cannot be read. */
 export function readApplied(db: Database): Applied {
   try {
     return JSON.parse(readMeta(db, APPLIED_KEY) ?? '{}') as Applied;
@@ -87,7 +87,7 @@ export function readApplied(db: Database): Applied {
   }
 }
 
-/** Finds or makes the stream's row. Ids are never used twice: rows of a forgotten stream may still be there. */
+/** Finds or inserts the stream's row. Ids are never reused, because rows of a forgotten stream may still exist. */
 export function insertStream(db: Database, name: string): number {
   const known = db.prepare(SELECT_ID).pluck().get(name) as number | undefined;
   if (known !== undefined) return known;

@@ -13,18 +13,18 @@ export interface StoreFault {
   readonly kind: /** Samples are kept in memory alone until `recovered`. */
     | 'unavailable'
     | 'recovered'
-    /** A damaged database was moved aside, and another begun with what could still be read. */
+    /** A damaged database was moved aside and replaced by a new one with all readable data. */
     | 'quarantined'
-    /** Parts of the journal could not be read, and were put into files of their own. */
+    /** Parts of the journal could not be read and were copied to separate files. */
     | 'journal-damaged'
-    /** A saved state failed its checksum; the one before is used, or none. */
+    /** A saved state failed its checksum; the previous one is used, or none. */
     | 'snapshot-damaged'
-    /** The waiting rows reached their bound; the oldest are lost. Reported once per outage. */
+    /** The limit of waiting rows was reached; the oldest are lost. Reported once per outage. */
     | 'dropping'
     /** The oldest samples are deleted to make room for new ones. Reported once, until `disk-free`. */
     | 'disk-full'
     | 'disk-free'
-    /** The database refuses rows for what they hold; they are counted and left out. */
+    /** The database refuses rows because of their values; they are counted and skipped. */
     | 'row-refused';
   readonly message: string;
 }
@@ -33,15 +33,15 @@ export interface ConnectionOptions {
   readonly path: string;
   readonly clock: Clock;
   readonly onFault: (fault: StoreFault) => void;
-  /** Called with every database opened: at start, after a fault, and in the place of a damaged one. */
+  /** Called after every opening of a database: at start, after a fault, and as a replacement of a damaged one. */
   readonly onOpen: (db: Database) => void;
   /** Rows were deleted because the disk is full. */
   readonly onTrimmed: (rows: number) => void;
-  /** How long everything must work before an outage, or a full disk, counts as over, ms. */
+  /** How long all writes must succeed before an outage or a full disk counts as over, ms. */
   readonly steadyMs: number;
 }
 
-/** Waits between attempts to open a database that failed, ms: doubling. */
+/** Shortest and longest delay between attempts to open a failed database, ms: it doubles. */
 const RETRY_MS = [1000, 15_000] as const;
 
 export class DatabaseConnection {
@@ -49,13 +49,13 @@ export class DatabaseConnection {
   private readonly reserve: Reserve;
   private cap = Number.POSITIVE_INFINITY;
   private database: Database | null = null;
-  /** Moved aside while running; what can be read of it is taken over by the next one opened. */
+  /** A database moved aside while running; its readable data is copied to the next one opened. */
   private damaged: { readonly path: string; readonly reason: string } | null = null;
   private broken = false;
-  /** Reported and not over. */
+  /** Whether an outage has been reported and is not over. */
   private outage = false;
   private full = false;
-  /** Since when everything has worked, ms of the monotonic clock; null while something does not. */
+  /** Time since which all writes have succeeded, ms of the monotonic clock; null during a fault. */
   private steadySince: number | null = null;
   private retryMs: number = RETRY_MS[0];
   private retryAt = Number.NEGATIVE_INFINITY;
@@ -65,7 +65,7 @@ export class DatabaseConnection {
     this.reserve = new Reserve(`${options.path}-reserve`);
   }
 
-  /** Null while the disk is away. */
+  /** Null while the database is unavailable. */
   get db(): Database | null {
     return this.database;
   }
@@ -75,12 +75,12 @@ export class DatabaseConnection {
     return this.broken;
   }
 
-  /** Largest size that the disk allows: what was left after it was full, until it has room again. */
+  /** Upper limit of the database size: its size after the disk was full, until the disk has free space again. */
   get capBytes(): number {
     return this.cap;
   }
 
-  /** Faults other than the one below are reported, not thrown. @throws STORE_NEWER */
+  /** Reports all other faults instead of throwing. @throws STORE_NEWER */
   open(): void {
     try {
       this.openNow();
@@ -90,7 +90,7 @@ export class DatabaseConnection {
     }
   }
 
-  /** Runs `action`, on a database opened again if need be. On failure does what helps and tries once more. Returns whether it was done. */
+  /** Runs `action`, reopening the database if necessary. On failure handles the fault and retries once. Returns whether it succeeded. */
   run(action: (db: Database) => void): boolean {
     for (let attempt = 0; attempt < 2; attempt++) {
       if (this.database === null && this.options.clock.monotonic() < this.retryAt) return false;
@@ -104,7 +104,7 @@ export class DatabaseConnection {
     return false;
   }
 
-  /** Null while the disk is away, when the query fails, and when it finds nothing. */
+  /** Null if the database is unavailable, the query fails, or the query finds nothing. */
   read<T>(query: (db: Database) => T | undefined): T | null {
     if (this.database === null) return null;
     try {
@@ -115,7 +115,7 @@ export class DatabaseConnection {
     }
   }
 
-  /** Writing works. An outage is over when it has worked for a while: a disk that is nearly full works and fails in turn. */
+  /** Call after a successful write. An outage is over after a period of success, because writes to an almost full disk alternate between success and failure. */
   succeeded(): void {
     this.broken = false;
     this.retryMs = RETRY_MS[0];
@@ -134,12 +134,12 @@ export class DatabaseConnection {
     this.full = false;
   }
 
-  /** The journal could be written: time passes towards the end of an outage. */
+  /** Call after a successful journal write: it counts towards the end of an outage. */
   stillWorks(): void {
     if (!this.broken && (this.outage || this.full)) this.succeeded();
   }
 
-  /** Notes a fault of the journal; what the database can still do shows at the next `run`. */
+  /** Records a fault of the journal; the next `run` shows whether the database still works. */
   degraded(error: unknown): void {
     this.steadySince = null;
     this.broken = true;
@@ -147,12 +147,12 @@ export class DatabaseConnection {
     this.outage = true;
   }
 
-  /** Handles a fault of the database; returns whether another try makes sense at once. */
+  /** Handles a fault of the database; returns whether an immediate retry makes sense. */
   failed(error: unknown): boolean {
     if (isDamage(error) && this.moveAside(errorText(error))) return true;
     if (isDiskFull(error) && this.makeRoom()) return true;
     this.degraded(error);
-    // After a failed sync nothing this connection believes of the file is certain
+    // After a failed sync the cached pages of this connection may differ from the file.
     this.close();
     this.retryAt = this.options.clock.monotonic() + this.retryMs;
     this.retryMs = Math.min(this.retryMs * 2, RETRY_MS[1]);
@@ -163,12 +163,12 @@ export class DatabaseConnection {
     try {
       this.database?.close();
     } catch {
-      // a connection to a broken disk may fail to close; the process holds nothing else of it
+      // Closing may fail on a broken disk; nothing else needs to be released.
     }
     this.database = null;
   }
 
-  /** A damaged file makes place for another; not where the disk takes nothing any more. */
+  /** Moves a damaged file aside, if the disk still accepts writes. */
   private moveAside(reason: string): boolean {
     this.close();
     try {
@@ -187,7 +187,7 @@ export class DatabaseConnection {
       const rows = salvage(damaged.path, db);
       this.report(
         'quarantined',
-        `the database was damaged (${damaged.reason}); it is now ${damaged.path}, and ${rows} samples were taken over`,
+        `the database was damaged (${damaged.reason}); it was moved to ${damaged.path}, and ${rows} samples were recovered`,
       );
     }
     this.database = db;
@@ -196,8 +196,8 @@ export class DatabaseConnection {
   }
 
   /**
-   * Disk full: with the reserve's space, moves the log into the file and deletes the oldest tenth. New rows then go
-   * where those were, and the file need not grow.
+   * On a full disk: frees the reserve, checkpoints the WAL and deletes the oldest tenth of the rows. New rows then use
+   * the freed pages, and the file need not grow.
    */
   private makeRoom(): boolean {
     if (this.database === null) return false;

@@ -12,19 +12,19 @@ import { MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
 export type Database = Sqlite.Database;
 export type Statement = Sqlite.Statement;
 
-/** Checking reads the whole file; beyond this size that would make the start slow, and damage shows when it is read. */
+/** The integrity check reads the whole file; above this size it would delay the start, and damage is detected on reading instead. */
 const CHECK_BELOW_BYTES = 128 * 2 ** 20;
 
 export interface Opened {
   readonly db: Database;
-  /** Set when a damaged file was moved aside and an empty one begun. */
+  /** Set if a damaged file was moved aside and replaced by an empty one. */
   readonly quarantined: { readonly path: string; readonly reason: string } | null;
 }
 
 /**
  * Opens or creates the database at `path`, ready to use.
- * @throws STORE_NEWER when a newer version wrote it; it is left as it was
- * @throws SqliteError (see `isDamage`) when it cannot be opened for other reasons: full, read-only, no permission
+ * @throws STORE_NEWER if a newer version wrote it; the file is not changed
+ * @throws SqliteError (see `isDamage`) if it cannot be opened for other reasons: disk full, read-only, no permission
  */
 export function openDatabase(path: string, nowMs: number): Opened {
   makeFolder(dirname(path), PRIVATE_FOLDER);
@@ -37,27 +37,27 @@ export function openDatabase(path: string, nowMs: number): Opened {
   }
 }
 
-/** For readers beside the agent: the training worker, the command line. Sees what the agent has settled. */
+/** For readers in other threads and processes: the training worker, the command line. Sees everything settled by the agent. */
 export function openReadOnly(path: string): Database {
   const db = new Sqlite(path, { readonly: true, fileMustExist: true });
   db.pragma('busy_timeout = 2000');
   return db;
 }
 
-/** Opens a file that no agent uses, for adding to it: a copy. Throws SqliteError. */
+/** Opens a copy that no agent uses, for writing. Throws SqliteError. */
 export function openCopy(path: string): Database {
   const db = new Sqlite(path, { fileMustExist: true });
-  // One file, and no companions.
+  // A single file, without WAL files.
   db.pragma('journal_mode = DELETE');
   return db;
 }
 
-/** Locks in force: one whose caller has forgotten it would else be closed, and freed, by the garbage collector. */
+/** Keeps held locks reachable: otherwise the garbage collector could close, and thus release, them. */
 const holding = new Set<Database>();
 
 /**
- * Takes the kernel's lock on the file at `path` until the returned function is called or the process ends, however it
- * ends. Returns null when another process, or another holder in this one, has it. Throws SqliteError otherwise.
+ * Takes the kernel's lock on the file at `path` until the returned function is called or the process ends, for any
+ * reason. Returns null if another process, or other code in this process, holds it. Throws SqliteError otherwise.
  */
 export function holdFile(path: string): (() => void) | null {
   makePrivate(path);
@@ -78,8 +78,8 @@ export function holdFile(path: string): (() => void) | null {
 }
 
 /**
- * SQLite creates its files with the mode that the umask leaves, and follows links: so the file is created first, for its owner
- * alone. Its log gets the same mode. A file that exists is not opened here: closing it would release the locks that this
+ * SQLite creates its files with the default umask and follows links: so the file is created here first, readable by its owner
+ * only. Its WAL gets the same mode. An existing file is not opened here: closing it would release the locks that this
  * process holds on it.
  */
 function makePrivate(path: string): void {
@@ -88,7 +88,7 @@ function makePrivate(path: string): void {
   if (!existsSync(path)) closeSync(openPrivate(path, O_CREAT | O_EXCL | O_RDWR));
 }
 
-/** Moves the file and its companions aside; returns where the file went. Nothing is deleted. */
+/** Renames the file and its WAL files; returns the new path. Deletes nothing. */
 export function quarantine(path: string, nowMs: number): string {
   const stamp = new Date(nowMs).toISOString().replace(/[:.]/g, '-');
   let aside = `${path}.damaged-${stamp}`;
@@ -105,7 +105,7 @@ export function isDamage(error: unknown): boolean {
   return code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB';
 }
 
-/** The database is fine, but refuses what a row holds. */
+/** Whether the database is intact, but refuses the values of a row. */
 export function isRowRefused(error: unknown): boolean {
   return /^SQLITE_(CONSTRAINT|MISMATCH|TOOBIG|RANGE)/.test(sqliteCode(error)) || error instanceof RangeError;
 }
@@ -118,7 +118,7 @@ function sqliteCode(error: unknown): string {
   return error instanceof Sqlite.SqliteError ? error.code : '';
 }
 
-/** The file opens but its structure is broken. */
+/** The file can be opened but its structure is damaged. */
 class Damaged extends Error {}
 
 function openChecked(path: string): Database {
@@ -128,12 +128,12 @@ function openChecked(path: string): Database {
   try {
     db.pragma('busy_timeout = 2000');
     if (isNew) {
-      // Small pages: a batch rewrites the last page of the tree, and the header, whatever it adds.
+      // Small pages, because every batch rewrites the header and the last page of the tree.
       db.pragma('page_size = 1024');
       db.pragma('auto_vacuum = INCREMENTAL');
     }
     db.pragma('journal_mode = WAL');
-    // A batch is synced before the journal that also holds it is emptied. Batches are big, so syncs are rare.
+    // A batch must be synced before its journal is removed. Batches are big, so syncs are rare.
     db.pragma('synchronous = FULL');
     db.pragma('wal_autocheckpoint = 1000');
     db.pragma('journal_size_limit = 2097152');
@@ -142,9 +142,9 @@ function openChecked(path: string): Database {
     if (version > SCHEMA_VERSION) {
       throw new GatecastError(
         'STORE_NEWER',
-        `${path} has schema ${version}, this version knows up to ${SCHEMA_VERSION}`,
+        `${path} has schema ${version}, but this version supports schemas up to ${SCHEMA_VERSION}`,
         {
-          hint: 'install the newer gatecast again, or move the file away to start empty',
+          hint: 'install the newer gatecast version again, or move the file away to start with an empty store',
         },
       );
     }
@@ -153,7 +153,7 @@ function openChecked(path: string): Database {
       if (verdict !== 'ok') throw new Damaged(String(verdict));
     }
     migrate(db, version);
-    // A new file survives a power cut when its folder is synced.
+    // A new file survives a power cut only if its folder is synced.
     if (isNew) syncFolder(dirname(path));
     return db;
   } catch (error) {
@@ -162,7 +162,7 @@ function openChecked(path: string): Database {
   }
 }
 
-/** Runs what version `from` lacks: all steps or none. Throws SqliteError. */
+/** Runs all migrations after version `from` in one transaction. Throws SqliteError. */
 export function migrate(db: Database, from: number, migrations: readonly string[] = MIGRATIONS): void {
   if (from === migrations.length) return;
   db.transaction(() => {

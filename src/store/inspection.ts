@@ -17,17 +17,17 @@ import { DATABASE_FILE } from './sqlite-store.ts';
 import type { StoredSample } from './store-contract.ts';
 import { Waiting } from './waiting.ts';
 
-/** Rows of a journal that are looked at: more than an agent leaves in one. */
+/** Most journal rows read: more than an agent leaves in one. */
 const MOST_WAITING = 1_000_000;
 
 export interface Inspection {
-  /** In order of name. */
+  /** Stream names, sorted. */
   streams(): string[];
-  /** Ascending by time, marks and all. */
+  /** Ascending by time, including marked samples. */
   samples(stream: string, fromMs?: number): Iterable<StoredSample>;
   /** The newest saved state that is not damaged; null where there is none. */
   snapshot(stream: string): StreamSnapshot | null;
-  /** The newest saved state; null where there is none. */
+  /** The newest saved state; null if there is none. */
   state(stream: string): SnapshotAbout | null;
   rejects(stream: string): RejectCount[];
   getMeta(key: string): string | null;
@@ -36,16 +36,16 @@ export interface Inspection {
 
 /**
  * @param dir the data directory
- * @throws FILE_UNREADABLE where no agent has stored anything, STORE_NEWER, STORE_FAILED
+ * @throws FILE_UNREADABLE if no agent has stored anything there, STORE_NEWER, STORE_FAILED
  */
 export function inspectStore(dir: string): Inspection {
   const path = join(dir, DATABASE_FILE);
   try {
-    // The journal first: what moves into the database meanwhile is then in both, and comes once.
+    // The journal is read first: rows that move to the database meanwhile are then in both, and are returned once.
     const journal = readSegments(dir);
     if (!existsSync(path) && journal.length === 0)
-      throw new GatecastError('FILE_UNREADABLE', `${dir} holds no store`, {
-        hint: 'name the data_dir of an agent that has run',
+      throw new GatecastError('FILE_UNREADABLE', `${dir} contains no store`, {
+        hint: 'give the data_dir of an agent that has run before',
       });
     const db = existsSync(path) ? openChecked(path) : null;
     const waiting = new Waiting(dir, MOST_WAITING);
@@ -65,10 +65,10 @@ function openChecked(path: string): Database {
   if (version > SCHEMA_VERSION)
     throw new GatecastError(
       'STORE_NEWER',
-      `${path} has schema ${version}, this version knows ${SCHEMA_VERSION}`,
+      `${path} has schema ${version}, but this version supports schema ${SCHEMA_VERSION}`,
     );
-  throw new GatecastError('STORE_FAILED', `${path} has schema ${version}, ${SCHEMA_VERSION} is wanted`, {
-    hint: 'the agent of this version brings it up to date when it starts',
+  throw new GatecastError('STORE_FAILED', `${path} has schema ${version}, but schema ${SCHEMA_VERSION} is needed`, {
+    hint: 'start the agent of this version once: it updates the database',
   });
 }
 

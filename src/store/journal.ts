@@ -1,19 +1,19 @@
 /**
- * The format of the journal: what the database has not taken yet. Committing to SQLite writes whole pages (4 KB even for one
- * row); a journal record takes some 13 bytes. So every flush, and every acknowledged batch, is appended to a journal file, and
- * the database takes over in big batches. `segments.ts` keeps the files.
+ * The format of the journal, which contains all rows not yet in the database. Committing to SQLite writes whole pages (4 KB even for one
+ * row); a journal record takes about 13 bytes. So every flush, and every acknowledged batch, is appended to a journal file, and
+ * rows move to the database in big batches. `segments.ts` manages the files.
  *
  * File: magic (8 bytes), then frames: marker (2 bytes), payload length u32, CRC-32 u32 of length and payload, payload.
  * Payload: records, each a kind byte and
  *   1 name    id u32, length u16, UTF-8           the name of stream `id` in this file; written in two frames of a file
  *   3 meta    key length u16, key, value length u32, value
- *   4 mark    id u32, from f64, to f64, bits u8   of samples before it, in this file or in the database
- *   5 sample  id varint, time varint, value f64   time: ms since the sample before it in the frame (the first: since 1970)
+ *   4 mark    id u32, from f64, to f64, bits u8   for earlier samples, in this file or in the database
+ *   5 sample  id varint, time varint, value f64   time: ms since the previous sample of the frame (the first: since 1970)
  *   6 sample  as 5, then mark u8
  * little-endian; varints are LEB128, times zigzag-encoded. A frame is read if its checksum and every record of it are valid.
- * After a bad frame the reader goes on at the next marker with a valid checksum.
+ * After a bad frame the reader continues at the next marker with a valid checksum.
  *
- * Version 1 (gatecast 0.1) is still read: no marker, the checksum covers the payload alone, and
+ * Version 1 (gatecast 0.1) can still be read: no marker, the checksum covers only the payload, and
  *   2 sample  id u32, time f64, value f64, mark u8
  */
 import { crc32 } from 'node:zlib';
@@ -93,7 +93,7 @@ export class FrameWriter {
     v.copy(this.buffer, at + 7 + k.length);
   }
 
-  /** The frame, valid until the next record. */
+  /** Returns the finished frame, valid until the next record is added. */
   seal(): Buffer {
     MARKER.copy(this.buffer);
     this.buffer.writeUInt32LE(this.length - HEADER, 2);
@@ -121,20 +121,20 @@ export class FrameWriter {
   }
 }
 
-/** Of the length at `at` and the payload behind the checksum. */
+/** CRC-32 of the length at `at` and of the payload after the checksum. */
 function checksum(frame: Buffer, at: number, end: number): number {
   return crc32(frame.subarray(at + 8, end), crc32(frame.subarray(at, at + 4)));
 }
 
-/** A part of a file that could not be read. */
+/** An unreadable part of a file. */
 export interface Damage {
   readonly at: number;
   readonly bytes: Buffer;
 }
 
 /**
- * Hands the records of `content` to `reader`, oldest first, and returns the parts that are damaged.
- * @param from where to begin: what comes before is in the database
+ * Passes the records of `content` to `reader`, oldest first, and returns the damaged parts.
+ * @param from start offset: everything before is in the database
  */
 export function readJournal(content: Buffer, from: number, reader: JournalReader): Damage[] {
   const version = content.subarray(0, MAGIC.length).equals(MAGIC_1) ? 1 : 2;
@@ -165,7 +165,7 @@ export function readJournal(content: Buffer, from: number, reader: JournalReader
   for (const { start, end, records } of frames) {
     if (end <= from) continue;
     const nameless = records.some((record) => 'id' in record && !names.has(record.id));
-    // The frame that named the stream is lost, both times it was written.
+    // Both frames with the stream's name are lost.
     if (nameless) damaged.push({ at: start, bytes: content.subarray(start, end) });
     for (const record of records) hand(record, names, reader);
   }
@@ -191,7 +191,7 @@ interface Frame {
   readonly records: JournalRecord[];
 }
 
-/** Null where no valid frame begins at `at`. */
+/** Null if no valid frame begins at `at`. */
 function frameAt(content: Buffer, at: number): Frame | null {
   if (at + HEADER >= content.length) return null;
   if (content[at] !== MARKER[0] || content[at + 1] !== MARKER[1]) return null;
@@ -201,7 +201,7 @@ function frameAt(content: Buffer, at: number): Frame | null {
   return records === null ? null : { end, records };
 }
 
-/** Without a marker every place is tried; the kind of the first record tells most of them apart from a frame. */
+/** Without markers every offset must be tried; the kind of the first record excludes most of them. */
 function frameOfVersion1(content: Buffer, at: number): Frame | null {
   if (at + HEADER_1 >= content.length) return null;
   const kind = content[at + HEADER_1] ?? 0;
@@ -213,7 +213,7 @@ function frameOfVersion1(content: Buffer, at: number): Frame | null {
   return records === null ? null : { end, records };
 }
 
-/** Null when one of them is of an unknown kind, is cut off, or holds what this program never writes. */
+/** Null if a record is truncated, of an unknown kind, or has values that this program never writes. */
 function recordsOf(payload: Buffer): JournalRecord[] | null {
   const records: JournalRecord[] = [];
   const cursor = new Cursor(payload);
@@ -224,7 +224,7 @@ function recordsOf(payload: Buffer): JournalRecord[] | null {
       records.push(record);
     }
   } catch {
-    // A record that reaches beyond the payload.
+    // A record is longer than the payload.
     return null;
   }
   return records;
@@ -271,9 +271,9 @@ class Cursor {
     }
   }
 
-  /** @throws RangeError, TypeError when it is cut off or no UTF-8 */
+  /** @throws RangeError, TypeError if the text is truncated or not UTF-8 */
   text(length: number): string {
-    if (this.at + length > this.bytes.length) throw new RangeError('cut off');
+    if (this.at + length > this.bytes.length) throw new RangeError('truncated');
     this.at += length;
     return utf8.decode(this.bytes.subarray(this.at - length, this.at));
   }

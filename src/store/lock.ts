@@ -14,9 +14,9 @@ export interface DataDirLock {
 }
 
 /**
- * Takes `dir` for this process; makes the folder when it is not there.
- * @throws LOCKED when another agent has it
- * @throws STORE_FAILED when the folder cannot be made or written
+ * Locks `dir` for this process; creates the folder if it does not exist.
+ * @throws LOCKED if another agent holds the lock
+ * @throws STORE_FAILED if the folder cannot be created or written
  */
 export function lockDataDir(dir: string): DataDirLock {
   const pidFile = join(dir, 'agent.pid');
@@ -26,7 +26,7 @@ export function lockDataDir(dir: string): DataDirLock {
     release = holdFile(join(dir, 'agent.lock'));
   } catch (cause) {
     throw new GatecastError('STORE_FAILED', `${dir} cannot be used: ${(cause as Error).message}`, {
-      hint: 'the user that gatecast runs as needs to write there; or name another folder: data_dir in the config, or --data-dir',
+      hint: 'give the user that gatecast runs as write permission, or use another folder: data_dir in the config, or --data-dir',
       cause,
     });
   }
@@ -43,7 +43,7 @@ export function lockDataDir(dir: string): DataDirLock {
     writeAll(fd, Buffer.from(`${process.pid}\n`));
     closeSync(fd);
   } catch {
-    // on a full disk the lock holds all the same
+    // The pid file is optional: the lock is held even if a full disk prevents writing it.
   }
   return {
     release: () => {

@@ -1,7 +1,7 @@
 /**
- * Quality marks that are set after their samples were stored: readings are stored on arrival, and a bucket is judged
+ * Quality marks that are set after their samples were stored: readings are stored on arrival, and a bucket is checked
  * when it closes. A mark covers a time span of one stream; it is set at once on rows in memory, and with the next
- * batch on stored rows. Bits are only ever added to a row, so that setting a mark twice does no harm.
+ * batch on stored rows. Bits are only added to a row, so that setting a mark twice does no harm.
  */
 import { OUT_OF_RANGE } from '../series/quality.ts';
 import type { Database } from './database.ts';
@@ -13,11 +13,11 @@ export interface MarkSpan {
   readonly toMs: number;
   /** Bits of `series/quality.ts`. */
   readonly marks: number;
-  /** Times of its samples, ms, where they are known: their rows are then found without walking over other streams'. */
+  /** Times of its samples, ms, if known: their rows are then found without reading the rows of other streams. */
   readonly timesMs?: readonly number[];
 }
 
-/** A good reading replaces a refused one of the same time. */
+/** Whether a good reading with the same time replaces the sample. */
 export const isRefused = (mark: number): boolean => (mark & OUT_OF_RANGE) !== 0;
 
 /** Call inside the transaction that inserts the rows. @param id the stream's row in the database */
@@ -34,7 +34,7 @@ export function writeMark(db: Database, id: number, { fromMs, toMs, marks, times
   ).run(marks, Math.ceil(fromMs), Math.ceil(toMs), id, marks, marks);
 }
 
-/** Samples of one stream as they will be when `spans` are written. */
+/** Samples of one stream with the marks of `spans` already applied. */
 export function* marked<T extends StoredSample>(
   samples: Iterable<T>,
   spansOf: (sample: T) => readonly MarkSpan[],

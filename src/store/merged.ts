@@ -9,15 +9,15 @@ import type { Waiting } from './waiting.ts';
 
 export interface MergeParts {
   readonly waiting: Waiting;
-  /** Null while the disk is away. */
+  /** Null while the database is unavailable. */
   readonly db: Database | null;
-  /** Called when the database cannot be read; what waits is still handed out. */
+  /** Called if the database cannot be read; waiting rows are still returned. */
   readonly failed: (error: unknown) => void;
 }
 
 /**
- * One stream; `fromMs` inclusive, `toMs` exclusive.
- * @param id the database's; null where it has none
+ * Samples of one stream; `fromMs` inclusive, `toMs` exclusive.
+ * @param id of the stream in the database; null if it has none
  */
 export function samplesOf(
   { waiting, db, failed }: MergeParts,
@@ -39,7 +39,7 @@ export function samplesOf(
   );
 }
 
-/** Every stream's, ascending by time. */
+/** Samples of all streams, ascending by time. */
 export function samplesSince({ waiting, db, failed }: MergeParts, fromMs: number): Generator<NamedSample> {
   const rows: NamedSample[] = [];
   waiting.forEach((row, timeMs, value, mark) => {

@@ -21,12 +21,12 @@ export class PendingRows {
     return this.count;
   }
 
-  /** Rows lost to the bound since the start. */
+  /** Number of rows dropped because of the limit since the start. */
   get dropped(): number {
     return this.overwritten;
   }
 
-  /** Returns whether an older row had to go for it. */
+  /** Returns whether the oldest row was dropped for it. */
   push(stream: number, timeMs: number, value: number, mark: number): boolean {
     const full = this.count >= this.limit;
     if (full) {
@@ -68,7 +68,7 @@ export class PendingRows {
   clear(): void {
     this.head = 0;
     this.count = 0;
-    // a burst should not cost its memory for ever
+    // Free the memory of a burst.
     if (this.times.length > 65_536) this.reallocate(256);
   }
 

@@ -13,7 +13,7 @@ export interface NamedSample extends StoredSample {
 
 const PAGE_ROWS = 4096;
 
-/** One stream; `fromMs` inclusive, `toMs` exclusive. */
+/** Samples of one stream; `fromMs` inclusive, `toMs` exclusive. */
 export function* eachSampleOf(
   db: Database,
   id: number,
@@ -32,7 +32,7 @@ export function* eachSampleOf(
   }
 }
 
-/** All streams, by time and then in a fixed order of streams. */
+/** Samples of all streams, sorted by time and then in a fixed order of streams. */
 export function* eachSample(db: Database, fromMs: number): Generator<NamedSample> {
   const page = db.prepare(
     `SELECT s.time AS timeMs, s.stream AS id, s.value, s.mark FROM sample s
@@ -50,7 +50,7 @@ export function* eachSample(db: Database, fromMs: number): Generator<NamedSample
     const rows = page.all(time, last, PAGE_ROWS) as (StoredSample & { id: number })[];
     for (const { id, timeMs, value, mark } of rows) {
       const stream = names.get(id);
-      // rows of forgotten streams wait for their trim
+      // Skip rows of forgotten streams that are not yet trimmed.
       if (stream !== undefined) yield { stream, timeMs, value, mark };
     }
     if (rows.length < PAGE_ROWS) return;
@@ -60,8 +60,8 @@ export function* eachSample(db: Database, fromMs: number): Generator<NamedSample
 }
 
 /**
- * Rows of the database with rows that still wait. The same key at the same time comes once: the stored one, else the
- * first that waits; one that was refused gives way to one that was not. When reading fails, `onError` is told and what waits still comes.
+ * Merges rows of the database with waiting rows. Of several rows with the same key and time, the stored one is returned, else the
+ * first waiting one; a refused one is replaced by a good one. If reading fails, `onError` is called and the waiting rows are still returned.
  */
 export function* mergeByTime<T extends StoredSample>(
   stored: Iterable<T>,
@@ -110,7 +110,7 @@ export function* mergeByTime<T extends StoredSample>(
 export interface SampleReader {
   streams(): string[];
   samples(stream: string, fromMs: number, toMs?: number): Iterable<StoredSample>;
-  /** All streams, ascending by time. */
+  /** Samples of all streams, ascending by time. */
   since(fromMs: number): Iterable<NamedSample>;
   close(): void;
 }
@@ -118,7 +118,7 @@ export interface SampleReader {
 /**
  * Reads a store from another thread or process, as of its last `settle`.
  * @param path the database file
- * Throws SqliteError when there is no database or it cannot be read.
+ * Throws SqliteError if the database does not exist or cannot be read.
  */
 export function openReader(path: string): SampleReader {
   const db = openReadOnly(path);

@@ -5,7 +5,7 @@
 import type { Database } from './database.ts';
 
 export interface RejectCount {
-  /** Start of the day on which they came, ms UTC. */
+  /** Start of the day on which the readings arrived, ms UTC. */
   readonly dayMs: number;
   readonly reason: string;
   readonly count: number;
@@ -18,7 +18,7 @@ type Counts = Map<string, Map<string, number>>;
 
 export class RejectCounts {
   private waiting: Counts = new Map();
-  /** Part of a transaction whose commit failed: the database may hold them all the same. */
+  /** Counts of a transaction whose commit failed: the database may contain them nevertheless. */
   private attempted: { readonly batch: string; readonly counts: Counts } | null = null;
 
   get isEmpty(): boolean {
@@ -34,8 +34,8 @@ export class RejectCounts {
   }
 
   /**
-   * Call inside a transaction that also stores `batch`, and `settled` once it has been committed.
-   * @param last the batch that the database took last: counts of a commit that was reported as failed are not added twice
+   * Call inside the transaction that also stores `batch`; call `settled` after its commit.
+   * @param last the last batch in the database: prevents adding counts twice after a commit that was reported as failed
    */
   write(db: Database, batch: string, last: string | null, idOf: (stream: string) => number): void {
     const counts = this.waiting;
@@ -66,14 +66,14 @@ function addTo(counts: Counts, stream: string, key: string, count: number): void
   counts.set(stream, own.set(key, (own.get(key) ?? 0) + count));
 }
 
-/** Of one stream, ascending by day. */
+/** Counts of one stream, ascending by day. */
 export function readRejects(db: Database, id: number): RejectCount[] {
   return db
     .prepare('SELECT day AS dayMs, reason, count FROM reject WHERE stream = ? ORDER BY day, reason')
     .all(id) as RejectCount[];
 }
 
-/** Days that ended before `cutoffMs` go. */
+/** Deletes days that ended before `cutoffMs`. */
 export function trimRejects(db: Database, cutoffMs: number): void {
   db.prepare('DELETE FROM reject WHERE day < ?').run(Math.floor(cutoffMs) - DAY_MS);
 }

@@ -6,15 +6,15 @@ import { closeSync, constants, existsSync, fsyncSync, rmSync, statfsSync } from 
 import { dirname } from 'node:path';
 import { openPrivate, writeAll } from '../system/files.ts';
 
-/** More than the log may hold, with the batch that overflows it. */
+/** Larger than the maximum WAL size plus one batch. */
 const RESERVE_BYTES = 3 * 2 ** 20;
-/** Written piece by piece: once a large block has been freed, glibc keeps twice as much of freed memory for every thread. */
+/** Written in small pieces: after freeing a large block, glibc raises its threshold and keeps more freed memory for every thread. */
 const PIECE_BYTES = 2 ** 16;
 
 export class Reserve {
   constructor(private readonly path: string) {}
 
-  /** Takes the space if it is not taken and the disk has plenty. Returns whether it is taken now. */
+  /** Allocates the reserve if the disk has enough free space. Returns whether the reserve exists now. */
   take(): boolean {
     try {
       if (existsSync(this.path)) return true;
@@ -35,7 +35,7 @@ export class Reserve {
     }
   }
 
-  /** Gives it back; returns whether there was any. */
+  /** Frees the reserve; returns whether it existed. */
   release(): boolean {
     try {
       const taken = existsSync(this.path);

@@ -5,11 +5,11 @@
  */
 import { type Database, openReadOnly } from './database.ts';
 
-/** Rows taken over: about two seconds' work on a small board. */
+/** Most rows copied: takes about two seconds on a small board. */
 const MAX_ROWS = 500_000;
 const PAGE_ROWS = 1000;
 
-/** @returns samples taken over. Never throws. */
+/** @returns the number of copied samples. Never throws. */
 export function salvage(damagedPath: string, into: Database): number {
   let from: Database;
   try {
@@ -18,7 +18,7 @@ export function salvage(damagedPath: string, into: Database): number {
     return 0;
   }
   try {
-    // without the names of its streams a row says nothing
+    // Rows are useless without the names of their streams.
     if (!copyTable(from, into, 'stream', ['id', 'name'])) return 0;
     copyTable(from, into, 'meta', ['key', 'value']);
     copyTable(from, into, 'forgotten', ['stream', 'cursor']);
@@ -31,7 +31,7 @@ export function salvage(damagedPath: string, into: Database): number {
   }
 }
 
-/** Returns whether any row came over. */
+/** Returns whether any row was copied. */
 function copyTable(from: Database, into: Database, table: string, columns: readonly string[]): boolean {
   const names = columns.join(', ');
   const insert = into.prepare(
@@ -44,7 +44,7 @@ function copyTable(from: Database, into: Database, table: string, columns: reado
         copied += insert.run(...(row as unknown[])).changes;
       }
     } catch {
-      // what came before the damage stays
+      // Rows before the damage are kept.
     }
   })();
   return copied > 0;

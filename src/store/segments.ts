@@ -1,7 +1,7 @@
 /**
  * The files of the journal. One process appends to each file, and the file is removed once the database contains its
  * data. The transaction that stores the rows also records how much of each file the database contains: a crash
- * between storing and removing, or a file that cannot be removed, does not bring old rows back. Knows the format
+ * between storing and removing, or a file that cannot be removed, does not restore old rows. Knows the format
  * (`journal.ts`), not the meaning of the records.
  */
 import { randomBytes } from 'node:crypto';
@@ -23,33 +23,33 @@ import { promisify } from 'node:util';
 import { openPrivate, syncFolder, writeAll, writeFileAtomic } from '../system/files.ts';
 import { type Damage, type JournalReader, MAGIC, readJournal } from './journal.ts';
 
-/** The one journal file of gatecast 0.1, read and then removed. */
+/** The journal file of gatecast 0.1, which is read and then removed. */
 const FORMER_FILE = 'samples.journal';
 const FILE = /^samples-(\d{1,15})-([0-9a-f]{12})\.journal$/;
 const DAMAGED_FILE = /\.journal\.damaged-\d+$/;
-/** Damaged parts that are kept for inspection. */
+/** Most files with damaged parts to keep for inspection. */
 const MOST_DAMAGED_FILES = 16;
-/** A longer file is followed by a new one, so that old ones can be removed while the database is away. */
+/** Size at which a new file is started, so that old files can be removed while the database is unavailable. */
 const SEGMENT_BYTES = 2 ** 22;
 
-/** By file: how many of its bytes the database holds. */
+/** By file: how many of its bytes are in the database. */
 export type Applied = Readonly<Record<string, number>>;
 
 interface Segment {
   readonly path: string;
   readonly number: number;
   bytes: number;
-  /** Samples in it that still wait. */
+  /** Number of its samples that are not in the database yet. */
   rows: number;
 }
 
-/** The file that is appended to. */
+/** The file opened for appending. */
 interface OpenSegment {
   readonly file: Segment;
   readonly fd: number;
   syncedBytes: number;
   folderSynced: boolean;
-  /** Syncs that run; the file is closed after the last. */
+  /** Number of running syncs; the file is closed after the last one. */
   syncs: number;
   closing: boolean;
 }
@@ -58,9 +58,9 @@ const fdatasyncAsync = promisify(fdatasync);
 const fsyncAsync = promisify(fsync);
 
 export class Segments {
-  /** On disk and in memory, oldest first. */
+  /** Files whose rows are also in memory, oldest first. */
   private files: Segment[] = [];
-  /** Written again elsewhere, or in the database: removed at the next chance. */
+  /** Files whose content is also elsewhere: removed at the next opportunity. */
   private obsolete: Segment[] = [];
   private open: OpenSegment | null = null;
   private readonly read = new Set<string>();
@@ -68,25 +68,25 @@ export class Segments {
   /** @param dir the data directory */
   constructor(private readonly dir: string) {}
 
-  /** Of all files that hold what waits. */
+  /** Total size of the files with waiting rows. */
   get bytes(): number {
     return this.files.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
-  /** Whether the next frame is the first of a file. */
+  /** Whether the next frame starts a new file. */
   get startsFile(): boolean {
     const { open } = this;
     return open === null || (open.file.bytes >= SEGMENT_BYTES && this.isSynced);
   }
 
-  /** Whether all that was appended would survive a power cut. */
+  /** Whether all appended frames would survive a power cut. */
   get isSynced(): boolean {
     return this.open === null || this.open.syncedBytes === this.open.file.bytes;
   }
 
   /**
-   * Reads the files of former processes that were not read yet. Damaged parts are copied to files of their own.
-   * @returns the damaged parts, and the system's error where a file could not be read; call again then
+   * Reads the files of earlier processes that have not been read yet. Damaged parts are copied to separate files.
+   * @returns the damaged parts, and the system's error if a file could not be read; then call again
    */
   load(applied: Applied, reader: JournalReader): { damaged: Damage[]; error: unknown } {
     const damaged: Damage[] = [];
@@ -123,13 +123,13 @@ export class Segments {
     return { damaged, error: failure };
   }
 
-  /** What the database holds of the files once it has taken all that waits. */
+  /** How much of the files the database will contain after it has stored all waiting rows. */
   applied(): Applied {
     const known = [...this.files, ...this.obsolete].filter(({ path }) => basename(path) !== FORMER_FILE);
     return Object.fromEntries(known.map(({ path, bytes }) => [basename(path), bytes]));
   }
 
-  /** @param rows samples in the frame. Throws the system's error; the frame is then not in a file. */
+  /** @param rows number of samples in the frame. Throws the system's error; the frame is then not in a file. */
   append(frame: Uint8Array, rows: number): void {
     if (this.startsFile) this.close();
     this.open ??= this.create();
@@ -138,7 +138,7 @@ export class Segments {
       writeAll(fd, frame, file.bytes);
     } catch (error) {
       try {
-        // Half a frame would be reported as damage.
+        // A partial frame would be reported as damage.
         ftruncateSync(fd, file.bytes);
       } catch {
         this.abandon();
@@ -149,7 +149,7 @@ export class Segments {
     file.rows += rows;
   }
 
-  /** Waits for the disk. Throws the system's error; nothing that was appended is then certain, see `abandon`. */
+  /** Syncs and waits. Throws the system's error; appended frames may then be lost, see `abandon`. */
   syncNow(): void {
     const { open } = this;
     if (open === null || this.isSynced) return;
@@ -159,7 +159,7 @@ export class Segments {
     open.syncedBytes = open.file.bytes;
   }
 
-  /** The same without blocking; rejects with the system's error. */
+  /** Syncs without blocking; rejects with the system's error. */
   async sync(): Promise<void> {
     const { open } = this;
     if (open === null || this.isSynced) return;
@@ -176,19 +176,19 @@ export class Segments {
     }
   }
 
-  /** After a failed write or sync: what was appended has to be appended again, to a new file. */
+  /** Call after a failed write or sync: all frames must then be appended again, to a new file. */
   abandon(): void {
     this.close();
     this.obsolete.push(...this.files);
     this.files = [];
   }
 
-  /** Removes files whose content has been written again. */
+  /** Removes files whose content has been rewritten. */
   removeObsolete(): void {
     this.obsolete = this.obsolete.filter(({ path }) => !removed(path));
   }
 
-  /** The oldest row was dropped from memory; a file whose rows have all been dropped is removed. */
+  /** Call when the oldest row is dropped from memory; removes a file after all its rows are dropped. */
   dropRow(): void {
     const oldest = this.files.find(({ rows }) => rows > 0);
     if (oldest === undefined || --oldest.rows > 0 || oldest === this.open?.file) return;
@@ -197,7 +197,7 @@ export class Segments {
     this.removeObsolete();
   }
 
-  /** The database holds all that was here. Never throws: a file that cannot be removed is tried again later. */
+  /** Call when the database contains all rows. Never throws: a failed removal is retried later. */
   settled(): void {
     this.abandon();
     this.removeObsolete();
@@ -229,7 +229,7 @@ export class Segments {
     return { file, fd, syncedBytes: 0, folderSynced: false, syncs: 0, closing: false };
   }
 
-  /** A disk that takes nothing must not keep the rest from being read. */
+  /** Copies damaged parts to separate files. Ignores errors, so that the rest can be read on a full disk. */
   private setAside(path: string, damaged: readonly Damage[]): void {
     try {
       for (const { at, bytes } of damaged) writeFileAtomic(`${path}.damaged-${at}`, bytes);
@@ -238,7 +238,7 @@ export class Segments {
       kept.sort((a, b) => number(b) - number(a));
       for (const name of kept.slice(MOST_DAMAGED_FILES)) removed(join(this.dir, name));
     } catch {
-      // The damage is counted and logged all the same.
+      // The caller still counts and logs the damage.
     }
   }
 }
@@ -259,7 +259,7 @@ function journalFiles(dir: string): JournalFile[] {
   return found.sort((a, b) => a.number - b.number);
 }
 
-/** For readers beside the agent, which changes the files meanwhile: those that are gone are in the database. */
+/** For readers in other processes. The agent may remove files meanwhile; their rows are then in the database. */
 export function readSegments(dir: string): { readonly name: string; readonly content: Buffer }[] {
   if (!existsSync(dir)) return [];
   return journalFiles(dir).flatMap(({ path }) => {

@@ -30,14 +30,14 @@ export function writeSnapshot(db: Database, streamId: number, snapshot: StreamSn
 
 const SLOTS = 2;
 
-/** The newest snapshot with a valid checksum; `damaged` is called for each invalid one. */
+/** Returns the newest snapshot with a valid checksum; calls `damaged` for each invalid one. */
 export function readSnapshot(
   db: Database,
   streamId: number,
   stream: string,
   damaged: (message: string) => void,
 ): StreamSnapshot | null {
-  // One by one: the second is only read when the first is damaged.
+  // Read separately, because the second is needed only if the first is damaged.
   const slot = db.prepare(
     'SELECT model, replay_from, sha256, bytes FROM snapshot WHERE stream = ? ORDER BY saved DESC LIMIT 1 OFFSET ?',
   );
@@ -54,18 +54,18 @@ export function readSnapshot(
   return null;
 }
 
-/** Marks compressed bytes; states of gatecast 0.1 are not compressed. */
+/** Prefix of compressed states; states of gatecast 0.1 are not compressed. */
 const PACKED = Buffer.from('GCZ1');
-/** The fastest level: further ones save some percent. */
+/** The fastest level: higher ones save only a few percent. */
 const LEVEL = 1;
 const MOST_BYTES = 2 ** 26;
 
-/** Half of a state's bytes, or fewer, are left; most of what the store writes is states. */
+/** Compresses a state to half its size or less; states are most of the bytes that the store writes. */
 function packed(bytes: Uint8Array): Buffer {
   return Buffer.concat([PACKED, deflateRawSync(bytes, { level: LEVEL })]);
 }
 
-/** Null when they are damaged. */
+/** Null if the bytes are damaged. */
 function unpacked(stored: Buffer): Uint8Array | null {
   if (!stored.subarray(0, PACKED.length).equals(PACKED))
     return new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
@@ -79,10 +79,10 @@ function unpacked(stored: Buffer): Uint8Array | null {
 
 export interface SnapshotAbout {
   readonly modelHash: string;
-  /** The state holds what came before this, ms. */
+  /** The state includes all samples before this time, ms. */
   readonly replayFromMs: number;
   readonly bytes: number;
-  /** null: saved by an older version, which did not say. */
+  /** null: saved by an older version that did not record the time. */
   readonly savedMs: number | null;
   readonly about: StreamAbout | null;
 }

@@ -29,13 +29,13 @@ export type { StoreFault } from './database-connection.ts';
 export type Durability = 'crash' | 'power';
 
 export interface SqliteStoreOptions {
-  /** Folder of `gatecast.db` and the journal; made when it is not there. */
+  /** Folder of `gatecast.db` and the journal; created if it does not exist. */
   readonly dir: string;
   readonly maxBytes: number;
   readonly retentionMs: number;
-  /** Most rows held in memory while the disk is away. */
+  /** Most rows held in memory while the disk is unavailable. */
   readonly maxPending?: number;
-  /** What flushed samples survive: `crash` is the end of the process, however it ends, `power` also a power cut. */
+  /** What flushed samples survive: `crash`: any end of the process; `power`: also a power cut. */
   readonly durability?: Durability;
   /** How long the disk must work before an outage counts as over, ms. */
   readonly steadyMs?: number;
@@ -43,19 +43,19 @@ export interface SqliteStoreOptions {
   readonly onFault: (fault: StoreFault) => void;
 }
 
-/** The database's file within `dir`, for `openReader`. */
+/** File name of the database in `dir`, for `openReader`. */
 export const DATABASE_FILE = 'gatecast.db';
 
-/** Rows that the database takes at once; below, the journal alone is written. */
+/** Smallest batch for the database; fewer rows are written only to the journal. */
 const BATCH_ROWS = 2048;
 const MAX_PENDING = 200_000;
-/** Counting rows reads the whole table, so a bigger file goes by the count kept in `meta`. */
+/** Counting rows reads the whole table, so for a bigger file the count in `meta` is used. */
 const COUNT_BELOW_BYTES = 32 * 2 ** 20;
 const ROWS_KEY = 'store.rows';
 const STEADY_MS = 30_000;
-/** A journal that could not be read is tried again after this, ms. */
+/** Delay before reading an unreadable journal again, ms. */
 const LOAD_AGAIN_MS = 15_000;
-/** Refused readings of a gateway that stores little are written at least this often, ms. */
+/** Longest time between writes of refused-reading counts, ms, for a gateway that stores little. */
 const REJECTS_MS = 600_000;
 
 export class SqliteStore implements Store {
@@ -64,7 +64,7 @@ export class SqliteStore implements Store {
   private readonly waiting: Waiting;
   private readonly connection: DatabaseConnection;
   private readonly rejects = new RejectCounts();
-  /** By the number of a stream in `Waiting`: its id in the database. */
+  /** Database ids, by the number of a stream in `Waiting`. */
   private ids: (number | undefined)[] = [];
   private rows = 0;
   private settledAt = Number.NEGATIVE_INFINITY;
@@ -74,9 +74,9 @@ export class SqliteStore implements Store {
   private damagedParts = 0;
   private dropping = false;
   private closed = false;
-  /** Whether the journal of former processes has been read. */
+  /** Whether the journal of earlier processes has been read. */
   private loaded = false;
-  /** Callers of `flush` that wait for a sync: of the one that runs, and of the next. */
+  /** Callers of `flush` that wait for a sync: for the running one, and for the next one. */
   private syncing: ((safe: boolean) => void)[] | null = null;
   private nextSync: ((safe: boolean) => void)[] = [];
 
@@ -98,9 +98,9 @@ export class SqliteStore implements Store {
   }
 
   /**
-   * Opens what is in `dir`. A disk that is full, read-only or broken does not stop it: it then holds rows in memory,
-   * reports that through `onFault`, and tries again at later flushes.
-   * @throws STORE_NEWER when a newer version wrote the database
+   * Opens the store in `dir`. Also succeeds on a full, read-only or broken disk: the store then keeps rows in memory,
+   * reports the fault through `onFault`, and retries at later flushes.
+   * @throws STORE_NEWER if a newer version wrote the database
    */
   static open(options: SqliteStoreOptions): SqliteStore {
     const store = new SqliteStore(options);
@@ -117,7 +117,7 @@ export class SqliteStore implements Store {
     this.dropping = true;
     this.options.onFault({
       kind: 'dropping',
-      message: `${this.waiting.rows} rows wait for the disk; the oldest go`,
+      message: `${this.waiting.rows} rows wait for the disk; the oldest are dropped`,
     });
   }
 
@@ -130,10 +130,10 @@ export class SqliteStore implements Store {
   }
 
   /**
-   * Writes what waits to the journal. Without `done` it blocks until that is as safe as `durability` wants. With it, it returns
-   * when the journal is written, and calls `done` when it is safe, or not: at once, or after a sync of the disk that serves
-   * all callers that came before it began.
-   * @returns whether it was written
+   * Writes waiting rows to the journal. Without `done`, blocks until they are as safe as `durability` requires. With `done`, returns
+   * after writing the journal, and calls `done` with whether the rows are safe: at once, or after a disk sync that serves
+   * all callers from before its start.
+   * @returns whether the journal was written
    */
   flush(done?: (safe: boolean) => void): boolean {
     const written = this.write();
@@ -150,7 +150,7 @@ export class SqliteStore implements Store {
     return written;
   }
 
-  /** Moves everything into the database now: for readers beside the agent, and before it stops. */
+  /** Moves everything into the database now: for readers in other threads, and before the agent stops. */
   settle(): boolean {
     if (this.closed) return false;
     const nothing = this.waiting.isEmpty && this.rejects.isEmpty && this.loaded;
@@ -162,7 +162,7 @@ export class SqliteStore implements Store {
         const { ids, added, refused } = db.transaction(() =>
           insertBatch(db, this.waiting, this.rejects, batch, this.ids),
         )();
-        // Committed: nothing from here on may fail.
+        // Committed: the code from here on must not fail.
         this.ids = ids;
         this.rows += added;
         this.rejects.settled();
@@ -179,12 +179,12 @@ export class SqliteStore implements Store {
   }
 
   *samples(stream: string, fromMs: number, toMs = Number.MAX_SAFE_INTEGER): Generator<StoredSample> {
-    // The id first: looking for it may find the database gone.
+    // Get the id first: the query may detect that the database is unavailable.
     const id = this.idOf(stream);
     yield* samplesOf(this.mergeParts, stream, id, fromMs, toMs);
   }
 
-  /** Every stream's samples from `fromMs` on, ascending by time: one walk for all, as the replay at start needs it. */
+  /** Samples of all streams from `fromMs` on, ascending by time: for the replay at start. */
   *since(fromMs: number): Generator<NamedSample> {
     yield* samplesSince(this.mergeParts, fromMs);
   }
@@ -211,8 +211,8 @@ export class SqliteStore implements Store {
   }
 
   /**
-   * Its samples and states cannot be reached any more; the rows go with the next trims.
-   * @returns false, and nothing has changed, while the database cannot be written
+   * Makes the stream's samples and states inaccessible; the next trims delete the rows.
+   * @returns false, without any change, while the database cannot be written
    */
   forget(stream: string): boolean {
     if (!this.settle()) return false;
@@ -239,14 +239,14 @@ export class SqliteStore implements Store {
   }
 
   /**
-   * Copies the database, with all samples so far and `files` beside them, to `path` (see `backup.ts`). Forecasting goes on
-   * meanwhile. @returns bytes @throws GatecastError STORE_FAILED when it cannot be read or there is no room
+   * Copies the database, with all samples so far and `files`, to `path` (see `backup.ts`). Forecasting continues
+   * meanwhile. @returns bytes @throws GatecastError STORE_FAILED if it cannot be read or the disk is full
    */
   async backup(path: string, files: readonly BackupFile[]): Promise<number> {
     const { db } = this.connection;
     if (!this.settle() || db === null)
-      throw new GatecastError('STORE_FAILED', 'The database is not available now.', {
-        hint: 'The alert `store` gives the cause.',
+      throw new GatecastError('STORE_FAILED', 'The database is currently not available.', {
+        hint: 'See the alert `store` for the cause.',
       });
     return backupDatabase(db, path, files);
   }
@@ -261,7 +261,7 @@ export class SqliteStore implements Store {
     this.waiting.setMeta(key, value);
   }
 
-  /** One slice of trimming; call it every minute or so. Returns rows removed. */
+  /** Runs one slice of trimming; call it about every minute. Returns rows removed. */
   trim(nowMs: number): number {
     let removed = 0;
     const { clock } = this.options;
@@ -276,7 +276,7 @@ export class SqliteStore implements Store {
     return removed;
   }
 
-  /** `samples` is exact up to a crash of a big store; `pending` counts what a crash would lose. */
+  /** `samples` may be inexact after a crash of a big store; `pending` counts rows that a crash would lose. */
   stats(): ReturnType<Store['stats']> {
     return {
       dbBytes: sizeOf(this.path) + sizeOf(`${this.path}-wal`) + this.waiting.segments.bytes,
@@ -304,11 +304,11 @@ export class SqliteStore implements Store {
     return Math.min(this.options.maxBytes, this.connection.capBytes);
   }
 
-  /** Whether everything is in the journal or the database. */
+  /** Writes waiting rows. Returns whether everything is in the journal or the database. */
   private write(): boolean {
     if (this.closed) return false;
     const unread = !this.loaded && this.options.clock.monotonic() - this.settledAt >= LOAD_AGAIN_MS;
-    // An outage ends with the database, so that is tried first.
+    // Try the database first, because only its success ends an outage.
     if ((this.connection.failing || unread) && this.settle()) return true;
     if (!this.writeJournal()) return this.settle();
     if (this.waiting.rows >= BATCH_ROWS) this.settle();
@@ -338,7 +338,7 @@ export class SqliteStore implements Store {
     return true;
   }
 
-  /** One sync after the other, for as long as callers wait. */
+  /** Runs one sync after the other while callers wait. */
   private async sync(): Promise<void> {
     while (this.nextSync.length > 0) {
       this.syncing = this.nextSync;
@@ -356,13 +356,13 @@ export class SqliteStore implements Store {
     this.syncing = null;
   }
 
-  /** What the disk holds of the journal is unknown: all that waits is written again. */
+  /** Writes all waiting rows again, because the journal's content on disk is unknown. */
   private syncFailed(error: unknown): void {
     this.waiting.rejournal();
     this.connection.degraded(error);
   }
 
-  /** Once the database says how much of the journal it holds. */
+  /** Loads the journal, once it is known how much of it the database contains. */
   private load(db: Database): void {
     if (this.loaded) return;
     const { damaged, error } = this.waiting.load(readApplied(db));
@@ -394,7 +394,7 @@ export class SqliteStore implements Store {
     this.rows = Number(counted ?? 0);
   }
 
-  /** The database's id of a stream; null when it has none. */
+  /** Database id of a stream; null if it has none. */
   private idOf(stream: string): number | null {
     const known = this.ids[this.waiting.numberOf(stream) ?? -1];
     return (

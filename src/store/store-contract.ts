@@ -11,25 +11,25 @@ export interface StoredSample {
 }
 
 export interface Store {
-  /** Buffers; durable after the next flush. Of two samples with the same (stream, time) the first is kept, unless it is marked out of range. Never blocks on disk. */
+  /** Buffers a sample; durable after the next flush. Of two samples with the same stream and time the first is kept, unless it is marked out of range. Never blocks on disk. */
   append(sample: Sample, mark?: number): void;
   /** Sets bits on the samples of a span, stored or not; durable after the next flush. */
   mark(stream: string, span: MarkSpan): void;
   /** Counts readings of a stream that were refused, for `gatecast inspect`; durable after the next batch. */
   reject(stream: string, reason: string, atMs: number, count?: number): void;
   /**
-   * Writes what is buffered. On failure keeps the buffer (bounded, oldest dropped and counted) and reports through `onFault`.
-   * @param done called when what was buffered is as safe as `store.durability` wants, or cannot be made so; without it the
-   * call itself waits for that
+   * Writes the buffer. On failure keeps the buffer (bounded, oldest rows dropped and counted) and reports through `onFault`.
+   * @param done called when the rows are as safe as `store.durability` requires, or cannot be made so; without it the
+   * call waits for that
    */
   flush(done?: (safe: boolean) => void): boolean;
   /** Ascending by time; `fromMs` inclusive, `toMs` exclusive. */
   samples(stream: string, fromMs: number, toMs?: number): Iterable<StoredSample>;
   saveSnapshots(snapshots: readonly StreamSnapshot[]): boolean;
   loadSnapshot(stream: string): StreamSnapshot | null;
-  /** Nothing of it can be reached any more. False, and nothing has changed, while the disk takes nothing. */
+  /** Makes all data of a stream inaccessible. Returns false, without any change, while the disk cannot be written. */
   forget(stream: string): boolean;
-  /** Its states are gone, its samples stay. False as above. */
+  /** Deletes a stream's states, but keeps its samples. Returns false as `forget`. */
   dropSnapshots(stream: string): boolean;
   getMeta(key: string): string | null;
   setMeta(key: string, value: string): void;
@@ -39,11 +39,11 @@ export interface Store {
     dbBytes: number;
     samples: number;
     pending: number;
-    /** Lost to the bound of the buffer. */
+    /** Rows dropped because the buffer was full. */
     droppedPending: number;
     /** Stored samples deleted because the disk is full. */
     deletedForSpace: number;
-    /** Rows that the database refused for what they hold. */
+    /** Rows that the database refused because of their values. */
     refusedRows: number;
     /** Damaged parts found in the journal. */
     damagedParts: number;

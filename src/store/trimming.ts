@@ -3,19 +3,19 @@ import type { Database } from './database.ts';
 import { trimRejects } from './reject-counts.ts';
 
 export interface Limits {
-  /** Rows older than this go, ms. */
+  /** Age at which rows are deleted, ms. */
   readonly retentionMs: number;
-  /** Most bytes of pages in use. */
+  /** Upper limit of pages in use, bytes. */
   readonly maxBytes: number;
 }
 
-/** Most rows deleted, or looked through, in one slice: about 50 ms on a small board. */
+/** Most rows deleted or scanned in one slice: about 50 ms on a small board. */
 const SLICE_ROWS = 20_000;
-/** Measured: a row with its share of the tree. */
+/** Measured size of a row, including its share of the tree. */
 const ROW_BYTES = 27;
 
 /**
- * One slice of each kind of trimming. Call inside no transaction. Returns rows removed.
+ * Runs one slice of each kind of trimming. Call outside of transactions. Returns rows removed.
  * Age counts from the newest row or `nowMs`, whichever is earlier: a clock that jumps a year ahead must not empty the store.
  */
 export function trimSlice(db: Database, limits: Limits, nowMs: number): number {
@@ -33,8 +33,8 @@ function trimAge(db: Database, limits: Limits, nowMs: number): number {
 }
 
 /**
- * Deletes the oldest rows until pages in use fall to 95 % of `maxBytes`, at most one slice. Never the last slice: what
- * is then in the way are the saved states, and those are bounded by the number of streams.
+ * Deletes the oldest rows until pages in use fall to 95 % of `maxBytes`, at most one slice. Never deletes the last slice: the
+ * remaining pages are then saved states, whose size is bounded by the number of streams.
  */
 export function trimSize(db: Database, maxBytes: number): number {
   const surplus = usedBytes(db) - 0.95 * maxBytes;
@@ -44,7 +44,7 @@ export function trimSize(db: Database, maxBytes: number): number {
   return end === Number.POSITIVE_INFINITY ? 0 : deleteBefore(db, end);
 }
 
-/** Rows of forgotten streams, a span of time at once; the cursor makes it resumable. */
+/** Deletes rows of forgotten streams, one time span per call; a cursor records the progress. */
 function trimForgotten(db: Database): number {
   const job = db.prepare('SELECT stream, cursor FROM forgotten LIMIT 1').get() as
     | { stream: number; cursor: number }
@@ -62,7 +62,7 @@ function trimForgotten(db: Database): number {
   })();
 }
 
-/** Pages freed in the steady state are used again; only a surplus goes back to the file system. */
+/** Returns a surplus of free pages to the file system; normally freed pages are reused. */
 function giveBackPages(db: Database): void {
   const free = db.pragma('freelist_count', { simple: true }) as number;
   const all = db.pragma('page_count', { simple: true }) as number;
@@ -75,7 +75,7 @@ export function usedBytes(db: Database): number {
   return (pages - free) * (db.pragma('page_size', { simple: true }) as number);
 }
 
-/** Time of the row that ends a slice beginning at `fromMs`; infinity when fewer rows are left. */
+/** Time of the last row of a slice that starts at `fromMs`; infinity if fewer rows remain. */
 function sliceEnd(db: Database, fromMs: number, rows = SLICE_ROWS): number {
   const time = db
     .prepare('SELECT time FROM sample WHERE time >= ? ORDER BY time LIMIT 1 OFFSET ?')

@@ -7,30 +7,30 @@ import type { MarkSpan } from './marks.ts';
 import { PendingRows } from './pending.ts';
 import { type Applied, type readSegments, Segments } from './segments.ts';
 
-/** Further marks wait without the times of their samples, so that an outage of the disk costs little memory. */
+/** Most waiting marks stored with the times of their samples; further ones are stored without, to save memory in a disk outage. */
 const MARKS_WITH_TIMES = 1024;
-/** A name is written in so many frames of a file: a damaged frame does not make the later ones unreadable. */
+/** Number of frames per file that contain a stream's name, so that one damaged frame does not make later ones unreadable. */
 const NAME_COPIES = 2;
 
 export class Waiting {
   readonly segments: Segments;
   private readonly rowsHeld: PendingRows;
-  /** Streams get a number at first sight; it holds until the process ends. */
+  /** Numbers of streams, assigned at their first row and valid until the process ends. */
   private readonly numbers = new Map<string, number>();
   private readonly names: string[] = [];
   private readonly metaHeld = new Map<string, string>();
-  /** Also set on the rows above; here for those that the database or the journal has already. */
+  /** Marks to set on rows that are already in the database or the journal; they are also set on the rows above. */
   private marksHeld: { readonly number: number; readonly span: MarkSpan }[] = [];
-  /** The first so many rows and marks are in the journal. */
+  /** Number of rows and marks that are already in the journal, from the oldest on. */
   private journalled = 0;
   private marksJournalled = 0;
   private metaJournalled = true;
-  /** By stream: frames of the open file that name it. */
+  /** By stream: number of frames of the open file with its name. */
   private readonly named = new Map<number, number>();
 
   /**
    * @param dir the data directory
-   * @param maxRows most rows held; the oldest go first
+   * @param maxRows most rows held; the oldest are dropped first
    */
   constructor(
     dir: string,
@@ -57,12 +57,12 @@ export class Waiting {
     return this.marksHeld;
   }
 
-  /** Rows that a crash would lose. */
+  /** Number of rows that a crash would lose. */
   get unwritten(): number {
     return this.rows - this.journalled;
   }
 
-  /** Whether the journal holds all that waits. */
+  /** Whether the journal contains all waiting data. */
   get isWritten(): boolean {
     return this.unwritten === 0 && this.metaJournalled && this.marksJournalled === this.marksHeld.length;
   }
@@ -75,12 +75,12 @@ export class Waiting {
     return this.numbers.get(stream);
   }
 
-  /** @param number of a stream that is known */
+  /** @param number of a known stream */
   nameOf(number: number): string {
     return this.names[number] ?? '';
   }
 
-  /** Returns whether an older row had to go for it. */
+  /** Returns whether the oldest row was dropped for it. */
   push(stream: string, timeMs: number, value: number, mark: number): boolean {
     const dropped = this.rowsHeld.push(this.number(stream), timeMs, value, mark);
     if (dropped && this.journalled > 0) {
@@ -111,13 +111,13 @@ export class Waiting {
     this.rowsHeld.forEach(visit);
   }
 
-  /** Takes over what former processes left in the journal, as `Segments.load`. */
+  /** Loads what earlier processes left in the journal; returns as `Segments.load`. */
   load(applied: Applied): ReturnType<Segments['load']> {
     const late = !this.isEmpty;
     const { reader, finish } = this.taking();
     const result = this.segments.load(applied, reader);
     finish();
-    // What came before the journal was read stands in front of its rows, which are then written once more.
+    // Rows that arrived before the journal was loaded come before its rows, so everything is written again in order.
     if (late) this.rejournal();
     else {
       this.journalled = this.rows;
@@ -127,14 +127,14 @@ export class Waiting {
     return result;
   }
 
-  /** The same for a reader beside the agent: changes no file. @param found of `readSegments` */
+  /** Loads the journal for a reader in another process: changes no file. @param found result of `readSegments` */
   peek(found: ReturnType<typeof readSegments>, applied: Applied): void {
     const { reader, finish } = this.taking();
     for (const { name, content } of found) readJournal(content, applied[name] ?? 0, reader);
     finish();
   }
 
-  /** Appends what is not in the journal yet. Throws the system's error; nothing is lost then, and the next call tries again. */
+  /** Appends everything not yet in the journal. Throws the system's error; nothing is lost then, and the next call retries. */
   write(): void {
     if (this.isWritten) return;
     if (this.segments.startsFile) this.named.clear();
@@ -166,7 +166,7 @@ export class Waiting {
     this.metaJournalled = true;
   }
 
-  /** After a failed write or sync: everything is written again, to a new file. */
+  /** Writes everything again to a new file, after a failed write or sync. */
   rejournal(): void {
     this.segments.abandon();
     this.journalled = 0;
@@ -174,7 +174,7 @@ export class Waiting {
     this.metaJournalled = this.metaHeld.size === 0;
   }
 
-  /** The database holds, synced, all that was here. Never throws. */
+  /** Call when the database contains everything and is synced. Never throws. */
   settled(): void {
     this.rowsHeld.clear();
     this.metaHeld.clear();
@@ -191,7 +191,7 @@ export class Waiting {
     return number;
   }
 
-  /** The last of several values in the journal is the newest; one that was set since is newer still. */
+  /** Reads records into memory. The last journal value of a key wins, unless the key has been set since. */
   private taking(): { reader: JournalReader; finish: () => void } {
     const former = new Map<string, string>();
     return {

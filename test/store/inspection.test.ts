@@ -130,7 +130,7 @@ describe('the inspection of a store', () => {
     });
     expect(withVersion(SCHEMA_VERSION - 1)).toMatchObject({
       code: 'STORE_FAILED',
-      hint: expect.stringContaining('when it starts'),
+      hint: expect.stringContaining('updates the database'),
     });
     const garbage = temp();
     writeFileSync(join(garbage, DATABASE_FILE), 'x'.repeat(8192));
