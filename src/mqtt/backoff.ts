@@ -5,7 +5,7 @@
 import type { Clock } from '../system/clock.ts';
 
 const FIRST_MS = 1000;
-/** A connection that lasted this long was a good one; a shorter one is a broker that flaps. */
+/** A connection of at least this duration resets the delay; shorter ones count as failures. */
 const GOOD_MS = 10_000;
 
 export class Backoff {
@@ -26,7 +26,7 @@ export class Backoff {
     this.connectedAt = this.clock.monotonic();
   }
 
-  /** Between half and all of the step, ms. */
+  /** Next delay: between half and all of the current step, ms. */
   next(): number {
     if (this.connectedAt !== null && this.clock.monotonic() - this.connectedAt >= GOOD_MS) this.attempts = 0;
     this.connectedAt = null;

@@ -23,69 +23,69 @@ import { SessionFilters, type SessionMemory } from './session-filters.ts';
 export interface ClientParts {
   readonly options: BrokerOptions;
   readonly clock: Clock;
-  /** 0 <= r < 1; spreads the reconnects of a fleet. */
+  /** Random number, 0 <= r < 1: spreads the reconnects of a fleet. */
   readonly random: () => number;
   readonly log: Logger;
-  /** Left with the broker, which publishes it when the agent goes without a word. */
+  /** Last will: the broker publishes it if the connection ends without a DISCONNECT. */
   readonly will: () => Outgoing;
-  /** First words of every connection. */
+  /** Messages published first on every connection. */
   readonly birth: () => readonly Outgoing[];
   readonly message: (message: Incoming) => void;
-  /** After each connect, with everything subscribed for, and after each loss. */
+  /** Called after each connect, when all subscriptions have been sent, and after each loss. */
   readonly changed?: (status: ClientStatus) => void;
-  /** After each connect, once the broker has answered all that was subscribed for. */
+  /** Called after each connect, when the broker has answered all subscriptions. */
   readonly answered?: () => void;
-  /** The record of the session from former runs; without one, an existing session is replaced by a clean one. */
+  /** The record of the session from earlier runs; without it, an existing session is replaced by a clean one. */
   readonly session?: SessionMemory;
-  /** Messages mean nothing to the next connection: what the broker does not have when one ends is dropped. */
+  /** Messages are valid only for one connection: those not acknowledged when it ends are dropped. */
   readonly ephemeral?: boolean;
 }
 
-/** Why a message never reached the broker, or the agent. */
+/** Reason why a message was not delivered to the broker, or to the agent. */
 export type Unsent = 'outbox-full' | 'set-aside' | 'refused-out' | 'oversize-in';
 
 export interface ClientStatus {
   readonly connected: boolean;
   readonly protocol: '5' | '3.1.1' | null;
-  /** Connections so far. */
+  /** Number of connections so far. */
   readonly connects: number;
-  /** The broker had kept the session, and what arrived for it meanwhile. */
+  /** Whether the broker had kept the session with its queued messages. */
   readonly resumed: boolean;
-  /** Why there is none now; null while there is one and before the first attempt. */
+  /** Why there is no connection now; null while connected and before the first attempt. */
   readonly fault: string | null;
   /** Filters that the broker refused. */
   readonly refusedFilters: readonly string[];
   readonly outbox: number;
   /** Topic and size of the last message that was too large. */
   readonly skipped: string | null;
-  /** What the broker does not offer, and what is done about it; null where it offers all that is used. */
+  /** Features that the broker lacks, and how the agent adapts; null if it offers all features used. */
   readonly limits: string | null;
-  /** Messages that never reached the broker, by reason. */
+  /** Number of undelivered messages, by reason. */
   readonly dropped: Readonly<Record<string, number>>;
 }
 
-/** Bytes of a PUBLISH beside topic and payload: fixed header, topic length, packet id, properties, topic alias. */
+/** Bytes of a PUBLISH in addition to topic and payload: fixed header, topic length, packet id, properties, topic alias. */
 const PACKET_OVERHEAD = 16;
-/** A smaller message was not refused for its size, bytes. */
+/** Smaller messages are never assumed to be refused because of their size, bytes. */
 const LEAST_LIMIT_BYTES = 512;
-/** A broker that takes messages of this size limits no forecast, bytes. */
+/** A size limit from here on affects no forecast, bytes. */
 const SMALL_MESSAGE_BYTES = 65_536;
-/** Unacknowledged messages under way at once. */
+/** Most unacknowledged messages in flight. */
 const WINDOW = 64;
-/** Filters in one SUBSCRIBE or UNSUBSCRIBE packet. */
+/** Most filters in one SUBSCRIBE or UNSUBSCRIBE packet. */
 const FILTERS_A_PACKET = 200;
-/** Interval after which a refused filter is subscribed to again, because rights change. */
+/** Interval after which a refused filter is subscribed to again, because permissions may change. */
 const REFUSED_RETRY_MS = 300_000;
-/** Topics whose refusal is logged; further ones are only counted. */
+/** Most topics whose refusal is logged; further ones are only counted. */
 const MAX_LOGGED_REFUSALS = 20;
 
-/** A connection that is closed so soon after a message was sent may have been closed for it, ms. */
+/** If the connection is closed within this time after a message was sent, that message may be the cause, ms. */
 const BLAME_MS = 2000;
 
-/** Longest wait for the end of a connection that is left for another, ms. */
+/** Longest wait for the end of the old connection when switching to another, ms. */
 const GOODBYE_MS = 1000;
 
-/** Short connections in a row after which another client with the same id is likely. */
+/** Number of short connections in a row after which another client with the same id is likely. */
 const RIVALRY = 4;
 
 export class Client {
@@ -100,33 +100,33 @@ export class Client {
   private connection: Connection | null = null;
   private open = false;
   private version: ProtocolVersion;
-  /** The next session begins empty: the last one holds a message that ends every connection. */
+  /** Start the next session clean, because the last one contains a message that ends every connection. */
   private cleanNext = false;
   private connects = 0;
   private resumed = false;
   private redelivery = new Redelivery();
-  /** Filters of this connection's first subscriptions that the broker has not answered yet. */
+  /** Number of this connection's first subscriptions without an answer from the broker. */
   private unanswered = 0;
   private fault: string | null = null;
   private connectedAt = 0;
-  /** Connections in a row that the other side closed sooner than a rival with this client id would have come back. */
+  /** Number of connections in a row that the broker closed soon, which indicates a rival with the same client id. */
   private shortLived = 0;
-  /** Of the connection that is open. */
+  /** Features that the broker of the open connection offers. */
   private offers: BrokerOffers | null = null;
-  /** What a broker that refused the last will takes. */
+  /** Last will settings that the broker accepts, after a refusal. */
   private will: { retain: boolean; qos: boolean } = { retain: true, qos: true };
   private skipped: string | null = null;
   private sentAt = 0;
-  /** Messages that were under way when the broker closed the connection. They are sent one by one. */
+  /** Messages that were in flight when the broker closed the connection. They are sent one by one. */
   private readonly suspects = new Map<OutboxKey, Outgoing>();
-  /** Size of the smallest message that turned out to be too large, bytes. */
+  /** Size of the smallest message that the broker refused as too large, bytes. */
   private tooLarge = Number.POSITIVE_INFINITY;
   private stopped = true;
   private cancelTimers: (() => void)[] = [];
   /** Set while stopping. */
   private stopping: { readonly drained: () => void; readonly lost: () => void } | null = null;
   private pumping = false;
-  /** The broker has accepted MQTT 5 once: a mere hang-up is then no sign that it does not speak it. */
+  /** Whether the broker has accepted MQTT 5 before: a closed connection then does not mean that it lacks MQTT 5. */
   private speaks5 = false;
 
   constructor(parts: ClientParts) {
@@ -145,7 +145,7 @@ export class Client {
   }
 
   /**
-   * Sends `farewell` and what waits, if the broker takes it in time, and disconnects; the last will is then not sent.
+   * Sends the waiting messages and `farewell`, if time allows, and disconnects; the last will is then not sent.
    * Resolves within `timeoutMs`.
    */
   stop(farewell: readonly Outgoing[], timeoutMs = 3000): Promise<void> {
@@ -168,11 +168,11 @@ export class Client {
   }
 
   /**
-   * Goes on with another broker, or with other credentials: for config keys of the class `reconnect`. Prove them with
-   * `tryBroker` (trial.ts) before. What waits in the outbox goes to the new connection. Returns at once; `changed` tells of
-   * the loss and of the new connection.
-   * @param farewell last messages to the broker that is left, where that is another one: its last will is not sent
-   * @param session what is remembered of the session there; left out: it is the same session, with other credentials
+   * Switches to another broker, or to other credentials: for config keys of the class `reconnect`. Test them with
+   * `tryBroker` (trial.ts) first. Waiting messages go to the new connection. Returns at once; `changed` reports
+   * the loss and the new connection.
+   * @param farewell last messages to the old broker, if the broker changes: its last will is then not sent
+   * @param session the record of the session at the new broker; omitted: same session, other credentials
    */
   switchTo(options: BrokerOptions, farewell: readonly Outgoing[] = [], session?: SessionMemory): void {
     const old = this.connection;
@@ -200,7 +200,7 @@ export class Client {
     if (wasOpen) this.parts.changed?.(this.status());
     if (old === null) this.connect();
     else {
-      // A broker that does not answer must not keep the new connection waiting.
+      // An old broker that does not answer must not delay the new connection.
       let began = false;
       const begin = (): void => {
         if (began || this.stopped) return;
@@ -212,7 +212,7 @@ export class Client {
     }
   }
 
-  /** Never blocks and never fails: waits in the outbox, bounded, until the broker has it. The topic must be a safe name (see topics.ts). */
+  /** Never blocks and never fails: the message waits in the bounded outbox until the broker has it. The topic must be a safe name (see topics.ts). */
   publish(message: Outgoing): void {
     const before = this.outbox.dropped;
     this.outbox.put(message, this.open);
@@ -220,7 +220,7 @@ export class Client {
     if (this.open) this.pump();
   }
 
-  /** The whole list; may be called at any time, in any state. */
+  /** Replaces the list of subscriptions; may be called at any time, in any state. */
   setSubscriptions(wanted: readonly Subscription[]): void {
     const added = this.filters.want(wanted);
     if (!this.open) return;
@@ -228,7 +228,7 @@ export class Client {
     this.subscribe(added);
   }
 
-  /** `answered` is called when the broker has answered a ping: all that it had sent before is here. Nothing without a connection. */
+  /** Calls `answered` when the broker has answered a ping: everything it sent before has then arrived. Does nothing without a connection. */
   ping(answered: () => void): void {
     if (this.open) this.connection?.ping(answered);
   }
@@ -248,7 +248,7 @@ export class Client {
     };
   }
 
-  /** Most bytes of a message, topic and payload, that the broker takes, as far as that is known. */
+  /** Largest message (topic and payload) that the broker accepts, as far as known, bytes. */
   get maxMessageBytes(): number {
     const announced = (this.offers?.maxPacketBytes ?? Number.POSITIVE_INFINITY) - PACKET_OVERHEAD;
     return Math.min(announced, this.tooLarge - 1);
@@ -257,8 +257,9 @@ export class Client {
   private limits(): string | null {
     const limits: string[] = [];
     if (this.offers?.retain === false || !this.will.retain)
-      limits.push('no retained messages: sent as live only');
-    if (this.offers?.qos === 0 || !this.will.qos) limits.push('QoS 0 only: sent without acknowledgement');
+      limits.push('no retained messages: messages are sent without retain');
+    if (this.offers?.qos === 0 || !this.will.qos)
+      limits.push('QoS 0 only: messages are sent without acknowledgement');
     const most = this.maxMessageBytes;
     if (most < SMALL_MESSAGE_BYTES)
       limits.push(`messages of at most ${most} bytes: longer forecasts are shortened`);
@@ -281,7 +282,7 @@ export class Client {
       };
       const connection: Connection = new Connection(options, readSecrets(options), settings, {
         connected: (sessionPresent) => {
-          // A session of 3.1.1 that begins clean ends with its connection: this one was to be rid of the old one.
+          // In 3.1.1 a clean session ends with its connection: this connection only deleted the old session.
           if (clean && keeps && settings.version === 4) this.comeAgain();
           else this.connected(sessionPresent);
         },
@@ -330,11 +331,11 @@ export class Client {
     const protocol = this.version === 5 ? '5' : '3.1.1';
     this.log.info('broker connected', { url: this.options.url, protocol, session: sessionPresent });
     this.takeBack();
-    // Also in a kept session: the broker may have lost some, and asking again costs nothing.
+    // Subscribe again even in a kept session, because the broker may have lost some subscriptions.
     const wanted = this.filters.wanted;
     this.unanswered = wanted.length;
     this.subscribe(wanted);
-    // A broker processes packets in order: a client that receives the birth may publish at once, and no message is missed.
+    // The subscriptions come first: clients may publish as soon as they receive the birth.
     for (const message of this.parts.birth())
       this.connection?.publish(message, (why) => this.sent(message, why));
     this.parts.changed?.(this.status());
@@ -357,7 +358,7 @@ export class Client {
     if (end.kind === 'version' || (end.kind === 'hang-up' && !this.speaks5)) this.otherVersion();
     if (end.kind === 'oversize') {
       this.drop('oversize-in');
-      // a kept session would deliver it again, and again
+      // A kept session would deliver the message again on every connection.
       this.cleanNext = true;
     }
     const delayMs = this.backoff.next();
@@ -372,8 +373,8 @@ export class Client {
   }
 
   /**
-   * The broker closed the connection: maybe for a message that it does not take, and would again for ever. What was under way
-   * is sent one by one on the next connections; one that is then closed for a second time, alone, is set aside.
+   * The broker closed the connection, maybe because of a message, and would do so for ever. Messages in flight
+   * are sent one by one on the next connections; a message that alone causes a second close is set aside.
    */
   private blame(): void {
     if (this.parts.clock.monotonic() - this.sentAt > BLAME_MS) return;
@@ -393,7 +394,7 @@ export class Client {
     this.log.error('message set aside', { topic: message.topic, bytes, reason });
   }
 
-  /** A broker that closes what it has accepted, again and again, mostly does so for a second client with the same id. */
+  /** A hint for the log if the broker repeatedly closes accepted connections: usually a second client has the same id. */
   private rivalry(wasOpen: boolean): string {
     const { clock } = this.parts;
     const options = this.options;
@@ -449,7 +450,7 @@ export class Client {
 
   private pump(): void {
     const connection = this.connection;
-    // at QoS 0 the answer comes within the call
+    // At QoS 0 the callback runs within the call, so prevent recursion.
     if (connection === null || !this.open || this.pumping) return;
     this.pumping = true;
     const window = this.suspects.size > 0 ? 1 : Math.min(WINDOW, connection.receiveMaximum);

@@ -16,106 +16,106 @@ export type ProtocolVersion = 4 | 5;
 
 export interface Incoming {
   readonly topic: string;
-  /** Valid until the handler returns; a copy is needed to keep it. */
+  /** Valid until the handler returns; copy it to keep it. */
   readonly payload: Uint8Array;
-  /** Kept by the broker from before, not sent just now. */
+  /** Whether the broker stored the message before the subscription. */
   readonly retained: boolean;
-  /** Taken on an earlier connection already: only the acknowledgement is missing. Left out: false. */
+  /** Whether the message was processed on an earlier connection, and only the acknowledgement is missing. Default: false. */
   readonly again?: boolean;
-  /** Acknowledges the message; call when it is stored. Null at QoS 0. May be called late, or never. */
+  /** Acknowledges the message; call it when the message is stored. Null at QoS 0. May be called late or never. */
   readonly acknowledge: (() => void) | null;
 }
 
 export interface Subscription {
   readonly filter: string;
   readonly qos: 0 | 1;
-  /** Messages of this connection come back to it, too (MQTT 5; with 3.1.1 they always do). */
+  /** The broker also returns this connection's own messages (MQTT 5; 3.1.1 always does). */
   readonly echo?: boolean;
-  /** Retained messages come again with each reconnect, also where the broker has kept the session. */
+  /** The broker sends retained messages on each reconnect, even in a kept session. */
   readonly again?: boolean;
 }
 
 export interface ConnectionEvents {
-  /** The broker accepted. `sessionPresent`: it had kept our session. */
+  /** The broker accepted the connection. `sessionPresent`: it had kept our session. */
   readonly connected: (sessionPresent: boolean) => void;
   readonly message: (message: Incoming) => void;
-  /** A message was too large to take; it is skipped, and acknowledged. */
+  /** A message was too large; it was skipped and acknowledged. */
   readonly skipped?: (topic: string, bytes: number) => void;
-  /** Called once. Only messages that the socket had received before the end may still follow. */
+  /** Called once. Only messages received before the end may still follow. */
   readonly ended: (end: ConnectionEnd) => void;
 }
 
 export interface ConnectionEnd {
   readonly reason: string;
-  /** The broker closed it, rather than the network or the keepalive. */
+  /** Whether the broker closed the connection, rather than the network or the keepalive. */
   readonly closed?: boolean;
-  /** Why it ended, as far as the next attempt should care. */
+  /** Reason of the end, as far as it affects the next attempt. */
   readonly kind:
     | 'network'
-    /** The broker does not speak this version. */
+    /** The broker does not support this version. */
     | 'version'
-    /** The broker closed the connection before it said anything: some do that to a version they do not know. */
+    /** The broker closed the connection without an answer: some brokers do so if they do not know the version. */
     | 'hang-up'
     /** Wrong name, password or certificate. */
     | 'refused'
-    /** The broker does not keep messages: the last will must not be retained. */
+    /** The broker does not support retained messages: the last will must not be retained. */
     | 'no-retain'
-    /** The broker offers QoS 0 only: the last will must have it. */
+    /** The broker supports QoS 0 only: the last will must use it. */
     | 'no-qos'
-    /** A packet larger than we told the broker to send. */
+    /** A packet exceeded the limit announced to the broker. */
     | 'oversize';
 }
 
 export interface ConnectionSettings {
   readonly version: ProtocolVersion;
-  /** Begin without what an earlier session left. */
+  /** Discard an earlier session. */
   readonly clean: boolean;
   readonly will: Outgoing | null;
-  /** What was taken on earlier connections of the session; left out: nothing. */
+  /** Messages processed on earlier connections of the session; default: none. */
   readonly redelivery?: Redelivery;
 }
 
-/** Told to mqtt.js so that it goes on to the next packet without acknowledging this one. */
+/** Passed to mqtt.js so that it continues with the next packet without acknowledging this one. */
 const HELD = new Error('acknowledged later');
 const UNSUPPORTED_VERSION = [1, 132];
 const REFUSED = [4, 5, 134, 135, 138];
-/** Not authorised, or a wrong name or password: of 3.1.1 and of 5. */
+/** Codes of 3.1.1 and 5 for: not authorised; wrong user name or password. */
 const LOGIN_REFUSED = [4, 5, 134, 135];
 const OVERSIZE = 149;
 const NO_RETAIN = 154;
 const NO_QOS = 155;
 const MIN_RECEIVE_MAXIMUM = 1;
 
-/** What a broker says with MQTT 5 before it closes (MQTT 5.0, 3.14.2.1), as far as it tells an owner what to do. */
-const FAREWELLS: Readonly<Record<number, string>> = {
+/** Texts for the reason codes of DISCONNECT (MQTT 5.0, 3.14.2.1) that are useful to the owner. */
+const DISCONNECT_REASONS: Readonly<Record<number, string>> = {
   135: 'not authorized',
-  137: 'it is busy',
-  139: 'it shuts down',
-  141: 'it heard nothing from this client for too long',
-  142: 'another client came with this client id, which two agents must not share (node, mqtt.client_id)',
-  149: 'a packet was too large for it',
-  151: 'a quota is used up',
-  152: 'its operator wanted it so',
+  137: 'the broker is busy',
+  139: 'the broker is shutting down',
+  141: 'keepalive timeout',
+  142: 'another client connected with the same client id; every agent needs its own (node, mqtt.client_id)',
+  149: 'a packet was too large for the broker',
+  151: 'quota exceeded',
+  152: 'closed by the operator of the broker',
 };
 
 export class Connection {
   private readonly client: MqttClient;
   private readonly events: ConnectionEvents;
   private state: 'connecting' | 'open' | 'ended' = 'connecting';
-  private farewell: string | null = null;
+  private closeReason: string | null = null;
   private pings: (() => void)[] = [];
   private readonly redelivery: Redelivery | undefined;
   private readonly writer: PacketWriter;
   /** Callbacks for the broker's acknowledgements at QoS 1, by packet id. */
   private readonly unacknowledged = new Map<number, Done>();
-  /** Callbacks for the moment when the stream's buffer has drained. */
+  /** Callbacks to run when the stream's buffer has drained. */
   private undrained: Done[] = [];
-  /** Messages that wait until the connection is announced. */
+  /** Messages received before `connected` was called. */
   private early: (() => void)[] = [];
-  /** Of the open connection. */
+  /** Features of the open connection's broker. */
   private offered: BrokerOffers | null = null;
 
-  /** Begins to connect. Throws where the options make no sense (a malformed URL or certificate). */
+  /** Starts to connect. Throws for invalid options (a malformed URL or certificate). */
   constructor(
     options: BrokerOptions,
     secrets: Secrets,
@@ -128,7 +128,7 @@ export class Connection {
       this.state === 'ended' ? null : this.client.stream,
     );
     this.client = connect(options.url, clientOptions(options, secrets, settings));
-    // Private in its types only; a custom stream can be given no other way together with TLS and WebSockets.
+    // Private only in the types: no public option allows a custom stream together with TLS and WebSockets.
     const builder = this.client as unknown as { streamBuilder: (client: MqttClient) => Duplex };
     const build = builder.streamBuilder;
     builder.streamBuilder = (client) => this.read(build(client), settings.version, options.maxPacketBytes);
@@ -137,7 +137,7 @@ export class Connection {
     this.client.on('connect', (packet) => {
       this.state = 'open';
       const { stream } = this.client;
-      // small packets, acknowledgements among them, must not wait for each other
+      // No Nagle delay for small packets such as acknowledgements.
       (stream as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true);
       stream.on('drain', () => {
         for (const done of this.undrained.splice(0)) this.told(done, null);
@@ -146,7 +146,7 @@ export class Connection {
       for (const deliver of this.early.splice(0)) deliver();
     });
     this.client.on('packetreceive', (packet) => {
-      // Before 'connect' is emitted: messages may come in one piece with the acceptance.
+      // Handled before 'connect' is emitted, because messages may arrive in one chunk with the CONNACK.
       if (packet.cmd === 'connack' && (packet.reasonCode ?? packet.returnCode ?? 0) === 0)
         this.redelivery?.begin(packet.sessionPresent);
       if (packet.cmd !== 'pingresp' || this.pings.length === 0) return;
@@ -156,22 +156,22 @@ export class Connection {
     });
     this.client.on('error', (error) => this.end(describe(error)));
     this.client.on('disconnect', ({ reasonCode = 0 }) => {
-      this.farewell = `closed by the broker: ${FAREWELLS[reasonCode] ?? `reason ${reasonCode}`}`;
+      this.closeReason = `closed by the broker: ${DISCONNECT_REASONS[reasonCode] ?? `reason ${reasonCode}`}`;
     });
     this.client.on('close', () =>
       this.end(
         this.state === 'connecting'
           ? { kind: 'hang-up', reason: 'closed before the broker answered' }
-          : { kind: 'network', reason: this.farewell ?? 'connection closed', closed: true },
+          : { kind: 'network', reason: this.closeReason ?? 'connection closed', closed: true },
       ),
     );
   }
 
-  /** mqtt.js reads its stream by `pipe`: here `PacketReader` reads the stream, and gives mqtt.js what is left. */
+  /** Replaces `pipe` of the stream for mqtt.js: `PacketReader` reads the stream and passes the remaining packets to mqtt.js. */
   private read<T extends Duplex>(stream: T, version: ProtocolVersion, maxBytes: number): T {
     stream.pipe = (destination) => {
       const parser = destination as unknown as Writable;
-      // What mqtt.js has not handled yet must not be overtaken: the acceptance of the connection, above all.
+      // Packets must not overtake those that mqtt.js has not handled yet, above all the CONNACK.
       const isIdle = (): boolean => this.state === 'open' && parser.writableLength === 0;
       const reader = new PacketReader(version, maxBytes, {
         publish: (message) => {
@@ -204,7 +204,7 @@ export class Connection {
     return stream;
   }
 
-  /** What the broker offers, as it said when it accepted the connection (MQTT 5); 3.1.1 says nothing. */
+  /** Features that the broker announced in its CONNACK (MQTT 5); 3.1.1 announces none. */
   get offers(): BrokerOffers {
     const { maximumPacketSize, retainAvailable, maximumQoS } = this.client.serverProperties ?? {};
     return {
@@ -214,12 +214,12 @@ export class Connection {
     };
   }
 
-  /** How many unacknowledged messages the broker takes at once. */
+  /** Most unacknowledged messages that the broker accepts. */
   get receiveMaximum(): number {
     return Math.max(MIN_RECEIVE_MAXIMUM, this.client.serverProperties?.receiveMaximum ?? 65_535);
   }
 
-  /** `answered` is called at the broker's next answer to a ping; not when the connection ends first. */
+  /** Calls `answered` at the broker's next answer to a ping; not if the connection ends first. */
   ping(answered: () => void): void {
     if (this.state !== 'open') return;
     this.pings.push(answered);
@@ -227,7 +227,7 @@ export class Connection {
   }
 
   /**
-   * As well as the broker offers: at a lower QoS, or not retained.
+   * Publishes a message as the broker allows: at a lower QoS or not retained if necessary.
    * `done` receives null, or the broker's reason for a refusal; it is not called if the connection ends first, which is no refusal.
    */
   publish(message: Outgoing, done: Done): void {
@@ -242,7 +242,7 @@ export class Connection {
     else done(null);
   }
 
-  /** mqtt.js gives the ids of subscriptions from the same counter. */
+  /** Packet id from the counter that mqtt.js uses for subscriptions, too. */
   private newPacketId(): number {
     let id: number;
     do id = this.client.messageIdProvider.allocate() ?? 0;
@@ -263,7 +263,7 @@ export class Connection {
     const wanted = Object.fromEntries(
       subscriptions.map(({ filter, qos, echo, again }) => [
         filter,
-        // Our own messages must not come back, and retained ones not again with each reconnect.
+        // By default no own messages (nl), and retained ones only for a new subscription (rh).
         filter.startsWith('$share/') ? { qos } : { qos, nl: echo !== true, rh: again === true ? 0 : 1 },
       ]),
     );
@@ -274,14 +274,14 @@ export class Connection {
     });
   }
 
-  /** `done` is called when the broker has taken them back; not when the connection ends first. */
+  /** Calls `done` when the broker has confirmed; not if the connection ends first. */
   unsubscribe(filters: readonly string[], done: () => void): void {
     this.client.unsubscribe([...filters], (error) => {
       if (!error && this.state === 'open') done();
     });
   }
 
-  /** Says goodbye (the last will is then not sent) and closes; `closed` is always called. */
+  /** Sends DISCONNECT (so the last will is not sent) and closes; always calls `closed`. */
   close(closed: () => void): void {
     this.writer.flush();
     this.state = 'ended';
@@ -291,12 +291,12 @@ export class Connection {
     });
   }
 
-  /** Cuts the connection: the broker sends the last will. */
+  /** Closes the connection without DISCONNECT: the broker sends the last will. */
   destroy(): void {
     this.end({ kind: 'network', reason: 'cut' });
   }
 
-  /** A message that was left to mqtt.js. */
+  /** Handles a message that was parsed by mqtt.js. */
   private receive(
     packet: Pick<IPublishPacket, 'topic' | 'payload' | 'qos' | 'retain' | 'dup' | 'messageId'>,
     next: Next,
@@ -308,14 +308,14 @@ export class Connection {
       { topic, payload, retained: retain, dup, packetId: qos > 0 ? messageId : null },
       acknowledge,
     );
-    // mqtt.js handles one packet after the other: let it go on, and call again when the message is safe
+    // mqtt.js handles packets one after the other: let it continue now, and acknowledge when the message is stored.
     next(acknowledge === null ? undefined : HELD);
   }
 
   private deliver(message: PublishPacket, acknowledge: (() => void) | null): void {
     const { topic, payload, retained, dup, packetId } = message;
     if (this.state === 'connecting') {
-      // The message arrived in one chunk with CONNACK; the owner expects `connected` first.
+      // The message arrived in one chunk with CONNACK, but `connected` must be called first.
       const kept = { ...message, payload: Buffer.from(payload) };
       this.early.push(() => this.deliver(kept, acknowledge));
       return;
@@ -338,21 +338,21 @@ export class Connection {
   }
 }
 
-/** Why the broker does not take a message. */
+/** Reason of the broker for refusing a message. */
 export interface Refusal {
   readonly reason: string;
   readonly tooLarge: boolean;
 }
 
-/** What a broker may not offer. */
+/** Optional features of a broker. */
 export interface BrokerOffers {
-  /** Of packets sent to it; null: it names no limit. */
+  /** Largest packet that the broker accepts; null: no announced limit. */
   readonly maxPacketBytes: number | null;
   readonly retain: boolean;
   readonly qos: 0 | 1;
 }
 
-/** Told null, or why the broker refused a message. */
+/** Receives null, or the broker's reason for refusing a message. */
 type Done = (refused: Refusal | null) => void;
 
 /** Reason codes of MQTT 5 from here on are errors (MQTT 5.0, 2.4). */
@@ -409,7 +409,7 @@ function clientOptions(
     wsOptions: { maxPayload: options.maxPacketBytes },
     resubscribe: false,
     queueQoSZero: false,
-    // Else it makes and keeps a buffer for each of the 65,536 numbers of two bytes: 7 MB, and 30 ms of the first connection.
+    // The cache would allocate a buffer for each of the 65,536 two-byte numbers: 7 MB, and 30 ms at the first connection.
     writeCache: false,
     ...(will === null
       ? {}

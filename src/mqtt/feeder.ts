@@ -15,7 +15,7 @@ export class Feeder {
   private underWay = 0;
   private refusals = 0;
   private fault: GatecastError | null = null;
-  /** Called whenever there may be room, or none ever again. */
+  /** Called when there may be room in the window, or when the connection has ended. */
   private wake: () => void = () => {};
 
   private constructor(url: string) {
@@ -33,12 +33,12 @@ export class Feeder {
     throw feeder.unreachable(last.reason);
   }
 
-  /** Messages that the broker refused. */
+  /** Number of messages that the broker refused. */
   get refused(): number {
     return this.refusals;
   }
 
-  /** Resolves when there is room for the next one. @throws BROKER_UNREACHABLE when the connection is lost */
+  /** Resolves when there is room for the next message. @throws BROKER_UNREACHABLE if the connection is lost */
   async send(message: Outgoing): Promise<void> {
     await this.until(() => this.underWay < Math.min(WINDOW, this.connection?.receiveMaximum ?? 1));
     this.underWay++;
@@ -49,14 +49,14 @@ export class Feeder {
     });
   }
 
-  /** Resolves when the broker has everything, and disconnects. @throws BROKER_UNREACHABLE */
+  /** Waits until the broker has everything, then disconnects. @throws BROKER_UNREACHABLE */
   async finish(): Promise<void> {
     await this.until(() => this.underWay === 0);
     const connection = this.connection;
     if (connection !== null) await new Promise<void>((resolve) => connection.close(resolve));
   }
 
-  /** Cuts the connection. */
+  /** Closes the connection at once. */
   abort(): void {
     this.connection?.destroy();
   }
@@ -92,7 +92,7 @@ export class Feeder {
 
   private unreachable(reason: string): GatecastError {
     return new GatecastError('BROKER_UNREACHABLE', `${this.url}: ${reason}`, {
-      hint: 'check the URL, the name and the password, and that the broker runs',
+      hint: 'check the URL, the user name and the password, and that the broker is running',
     });
   }
 }

@@ -10,36 +10,36 @@ export interface BrokerOptions {
   readonly url: string;
   readonly username?: string | undefined;
   readonly passwordFile?: string | undefined;
-  /** As typed; goes before `passwordFile`. */
+  /** Password given directly; has priority over `passwordFile`. */
   readonly password?: string | undefined;
   readonly ca?: string | undefined;
   readonly cert?: string | undefined;
   readonly key?: string | undefined;
   readonly clientId: string;
-  /** `auto`: 5, and 3.1.1 where the broker refuses 5. */
+  /** `auto`: 5, or 3.1.1 if the broker refuses 5. */
   readonly version: 'auto' | '5' | '3.1.1';
   readonly keepaliveMs: number;
   readonly connectTimeoutMs: number;
   readonly maxBackoffMs: number;
-  /** 0: no session outlives the connection. */
+  /** 0: the session ends with the connection. */
   readonly sessionExpiryMs: number;
-  /** Most messages that wait for the broker. */
+  /** Most messages waiting for the broker. */
   readonly outbox: number;
-  /** MQTT 5: the broker keeps larger ones from us. */
+  /** Largest packet from the broker, announced with MQTT 5. */
   readonly maxPacketBytes: number;
 }
 
 const TLS_SCHEMES = ['mqtts:', 'ssl:', 'tls:', 'wss:'];
-/** Above `ingest.max_payload` by far, so that a large payload is met, rejected and counted; below what hurts. */
+/** Far above `ingest.max_payload`, so that a large payload still arrives and is rejected and counted; low enough for the memory. */
 const MAX_PACKET_BYTES = 17 * 2 ** 20;
 
-/** @throws CONFIG_INVALID when certificates are named for a connection that would not use them */
+/** @throws CONFIG_INVALID if certificates are configured for an unencrypted connection */
 export function brokerOptions(mqtt: Config['mqtt'], defaultClientId: string): BrokerOptions {
   const tls = TLS_SCHEMES.includes(new URL(mqtt.url).protocol);
   const named = (['ca', 'cert', 'key'] as const).filter((key) => mqtt[key] !== undefined);
   if (!tls && named.length > 0) {
     throw new GatecastError('CONFIG_INVALID', 'the broker connection is not encrypted', {
-      hint: 'use mqtts:// (or wss://) in mqtt.url, or leave the certificates out',
+      hint: 'use mqtts:// (or wss://) in mqtt.url, or remove the certificates',
       issues: named.map((key) => ({ path: `mqtt.${key}`, message: 'has no effect with this mqtt.url' })),
     });
   }
@@ -61,7 +61,7 @@ export function brokerOptions(mqtt: Config['mqtt'], defaultClientId: string): Br
   };
 }
 
-/** For commands that take a broker's URL alone. */
+/** Options for commands that take only a broker's URL. */
 export function plainBrokerOptions(url: string, clientId: string): BrokerOptions {
   return {
     url,
@@ -83,7 +83,7 @@ export interface Secrets {
   readonly key?: Buffer;
 }
 
-/** @throws FILE_UNREADABLE naming the key and the file */
+/** @throws FILE_UNREADABLE with the key and the file */
 export function readSecrets(options: BrokerOptions): Secrets {
   const secrets: { -readonly [K in keyof Secrets]: Secrets[K] } = {};
   if (options.password !== undefined) secrets.password = Buffer.from(options.password);
@@ -101,7 +101,7 @@ export function readSecrets(options: BrokerOptions): Secrets {
   return secrets;
 }
 
-/** A password, or a chain of certificates. */
+/** Largest password or certificate file. */
 const MOST_SECRET_BYTES = 2 ** 20;
 
 function readFile(key: string, path: string): Buffer {
@@ -109,7 +109,7 @@ function readFile(key: string, path: string): Buffer {
     return readBounded(path, MOST_SECRET_BYTES);
   } catch (cause) {
     throw new GatecastError('FILE_UNREADABLE', `mqtt.${key}: ${(cause as Error).message}`, {
-      hint: 'the user that gatecast runs as needs to read it',
+      hint: 'give the user that gatecast runs as read permission',
       cause,
     });
   }

@@ -9,11 +9,11 @@ export interface Outgoing {
   readonly payload: string | Uint8Array;
   readonly qos: 0 | 1;
   readonly retain: boolean;
-  /** The newest message of the topic replaces one that waits, although the broker does not keep it. */
+  /** The newest message of the topic replaces a waiting one, although the message is not retained. */
   readonly newestOnly?: boolean;
 }
 
-/** A topic, or the number of a message that no other one replaces. */
+/** A topic, or a number for a message that is never replaced. */
 export type OutboxKey = string | number;
 
 interface Entry {
@@ -25,16 +25,16 @@ export class Outbox {
   private readonly limit: number;
   /** In order of sending. */
   private waiting = new Map<OutboxKey, Outgoing>();
-  /** The message that waits while no other one does: most messages are taken at once, and a map would make garbage for each. */
+  /** The only waiting message. Most messages are taken at once; using the map for them would create garbage. */
   private only: Entry | null = null;
-  /** Under way, in order of sending; a few tens at most. */
+  /** Messages in flight, in order of sending; a few tens at most. */
   private readonly sent: Entry[] = [];
-  /** Messages that wait and that no other one replaces. */
+  /** Number of waiting messages that are never replaced. */
   private numbered = 0;
   private counter = 0;
   private drops = 0;
 
-  /** @param limit most messages that wait during an outage */
+  /** @param limit most messages waiting during an outage */
   constructor(limit: number) {
     this.limit = Math.max(1, limit);
   }
@@ -47,12 +47,12 @@ export class Outbox {
     return this.sent.length;
   }
 
-  /** Messages lost to the bound; those replaced by a newer one of their topic are not lost. */
+  /** Number of messages dropped because of the limit; a message replaced by a newer one of its topic is not counted. */
   get dropped(): number {
     return this.drops;
   }
 
-  /** @param connected the broker takes messages: a replaced one keeps its place, so that every topic has its turn */
+  /** @param connected a replaced message keeps its place in the queue, so that every topic has its turn */
   put(message: Outgoing, connected = false): void {
     const replaces = message.retain || message.newestOnly === true;
     const key = replaces ? message.topic : this.counter++;
@@ -62,7 +62,7 @@ export class Outbox {
       return;
     }
     this.spread();
-    // During an outage the oldest go first: a replaced message is as new as its newest content.
+    // In an outage the oldest are dropped first, so a replaced message moves to the end with its new content.
     if (replaces && !connected) this.waiting.delete(key);
     this.waiting.set(key, message);
     if (connected) {
@@ -70,7 +70,7 @@ export class Outbox {
     } else if (this.waiting.size > this.limit) this.dropFirst(() => true);
   }
 
-  /** The next message to send; call `done` for it. A topic's newer message waits until the older one is through. */
+  /** The next message to send; call `done` for it. A topic's newer message waits until the older one is acknowledged. */
   take(): Entry | null {
     const { only } = this;
     if (only !== null) {
@@ -94,13 +94,13 @@ export class Outbox {
     return [...this.sent];
   }
 
-  /** The broker has it, or will never take it. */
+  /** Call when the broker has the message or has refused it. */
   done(key: OutboxKey): void {
     const at = this.sent.findIndex((entry) => entry.key === key);
     if (at >= 0) this.sent.splice(at, 1);
   }
 
-  /** The connection is gone: what was under way goes before what waits. */
+  /** Call when the connection is lost: messages in flight go to the front of the queue. */
   rewind(): void {
     this.spread();
     const again = new Map(this.sent.map(({ key, message }) => [key, message]));

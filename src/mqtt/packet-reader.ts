@@ -10,20 +10,20 @@
  */
 import { PUBACK, PUBLISH } from './packet-writer.ts';
 
-/** Most bytes of the fixed header: type, and four of the length. */
+/** Largest fixed header, bytes: one for the type, four for the length. */
 const FIXED_HEADER = 5;
-/** Bytes of a skipped PUBLISH that are looked at: the topic's length, the longest topic, the packet id. */
+/** Bytes of a skipped PUBLISH that are parsed: the topic's length, the longest topic, the packet id. */
 const MAX_HEAD = 2 + 65_535 + 2;
 
 /** A message at QoS 0 or 1. */
 export interface PublishPacket {
   readonly topic: string;
-  /** A part of the chunk that was read: a copy is needed to keep it. */
+  /** A view of the chunk: copy it to keep it. */
   readonly payload: Buffer;
   readonly retained: boolean;
-  /** The broker may have sent it before. */
+  /** Whether the broker may have sent the message before. */
   readonly dup: boolean;
-  /** To acknowledge; null at QoS 0. */
+  /** Packet id to acknowledge; null at QoS 0. */
   readonly packetId: number | null;
 }
 
@@ -32,34 +32,34 @@ export interface PacketEvents {
   readonly publish: (message: PublishPacket) => boolean;
   /** @param reason code of MQTT 5; 0 is success @returns false: the packet is for mqtt.js */
   readonly acknowledged: (packetId: number, reason: number) => boolean;
-  /** Bytes for mqtt.js: whole packets. */
+  /** Receives whole packets for mqtt.js. */
   readonly pass: (bytes: Buffer) => void;
   /** @param bytes of the whole packet @param packetId to acknowledge; null at QoS 0 */
   readonly skipped: (topic: string, bytes: number, packetId: number | null) => void;
-  /** The stream cannot go on. */
+  /** The stream is malformed and cannot be read further. */
   readonly broken: (reason: string) => void;
 }
 
-/** A fixed header: what follows it, in bytes, and how long it is itself. */
+/** A fixed header: remaining length, and its own length, in bytes. */
 interface Header {
   readonly length: number;
   readonly bytes: number;
 }
 
 export class PacketReader {
-  /** Bytes of a packet that is not complete yet, and how many of them have arrived. */
+  /** Buffer of an incomplete packet, and how many of its bytes have arrived. */
   private partial: Buffer | null = null;
   private filled = 0;
-  /** Whether the size of `partial` is that of its packet; else it holds a part of a fixed header. */
+  /** Whether `partial` has the size of its packet; otherwise it contains a part of a fixed header. */
   private sized = false;
-  /** Bytes left of a packet that goes on to mqtt.js as it arrives. */
+  /** Remaining bytes of a packet that is streamed to mqtt.js. */
   private passing = 0;
-  /** Bytes left of a packet that is skipped. */
+  /** Remaining bytes of a skipped packet. */
   private skipping = 0;
   private head: { bytes: Buffer; readonly size: number; readonly qos: number } | null = null;
   private broken = false;
 
-  /** @param version of the protocol: a PUBLISH of MQTT 5 has properties */
+  /** @param version protocol version: a PUBLISH of MQTT 5 has properties */
   constructor(
     private readonly version: 4 | 5,
     private readonly maxBytes: number,
@@ -76,10 +76,10 @@ export class PacketReader {
     }
   }
 
-  /** Reads the whole packets of a chunk, and keeps the beginning of the last one. @returns where it stopped */
+  /** Reads the complete packets of a chunk, and stores the start of the last one. @returns where it stopped */
   private packets(chunk: Buffer, from: number): number {
     let at = from;
-    // Packets for mqtt.js are passed on together, but before the next message: the order stays.
+    // Packets for mqtt.js are passed on together, but before the next message, to keep the order.
     let passFrom = at;
     while (at < chunk.length) {
       const header = readHeader(chunk, at);
@@ -97,7 +97,7 @@ export class PacketReader {
     return at;
   }
 
-  /** A packet that is too large, or goes on in the next chunk. */
+  /** Starts a packet that is too large or continues in the next chunk. */
   private begin(chunk: Buffer, at: number, header: Header | null | 'broken', size: number): number {
     if (header === 'broken') return this.fail(chunk, 'malformed packet length');
     if (size > this.maxBytes) return this.beginSkip(chunk, at, header, size);
@@ -136,12 +136,12 @@ export class PacketReader {
     return at + step;
   }
 
-  /** Fills up the packet that began in an earlier chunk. @returns where the next one begins */
+  /** Completes the packet from an earlier chunk. @returns start of the next packet */
   private complete(chunk: Buffer, from: number): number {
     const { partial } = this;
     if (partial === null) return from;
     if (!this.sized) {
-      // Byte by byte, until the length is known.
+      // Copy byte by byte until the length is known.
       partial[this.filled++] = chunk[from] ?? 0;
       const known = partial.subarray(0, this.filled);
       const header = readHeader(known, 0);
@@ -178,8 +178,8 @@ export class PacketReader {
   }
 
   /**
-   * @param at of the packet @param body behind its fixed header @param passFrom bytes from here to `at` are for mqtt.js
-   * @returns whether the packet was read here
+   * @param at start of the packet @param body offset after its fixed header @param passFrom bytes from here to `at` are for mqtt.js
+   * @returns whether the packet was handled here
    */
   private isRead(chunk: Buffer, at: number, body: number, end: number, passFrom: number): boolean {
     const first = chunk[at] ?? 0;
@@ -194,7 +194,7 @@ export class PacketReader {
     return false;
   }
 
-  /** Whatever is unusual in a PUBLISH is left to mqtt.js: QoS 2, a topic alias, lengths that do not fit. */
+  /** Handles a usual PUBLISH; leaves QoS 2, topic aliases and invalid lengths to mqtt.js. */
   private isPublishRead(chunk: Buffer, at: number, body: number, end: number, passFrom: number): boolean {
     const flags = chunk[at] ?? 0;
     const qos = (flags >> 1) & 3;
@@ -221,7 +221,7 @@ export class PacketReader {
     return true;
   }
 
-  /** Finds topic and packet id of the packet that is skipped. */
+  /** Finds topic and packet id of the skipped packet. */
   private look(bytes: Buffer): void {
     if (this.head === null) return;
     this.head.bytes = Buffer.concat([this.head.bytes, bytes.subarray(0, MAX_HEAD - this.head.bytes.length)]);
@@ -234,7 +234,7 @@ export class PacketReader {
   }
 }
 
-/** @returns null: more bytes are needed */
+/** @returns null if more bytes are needed */
 function readHeader(chunk: Buffer, at: number): Header | null | 'broken' {
   let length = 0;
   for (let bytes = 1; bytes < FIXED_HEADER; bytes++) {

@@ -8,22 +8,22 @@ import type { Writable } from 'node:stream';
 export const PUBLISH = 0x30;
 export const PUBACK = 0x40;
 
-/** Size of a block of packets; a larger packet has a block of its own, bytes. */
+/** Size of a block of packets, bytes; a larger packet gets its own block. */
 const BLOCK = 32 * 1024;
-/** Fixed header, topic length, packet id, and the length of the properties. */
+/** Largest overhead of a PUBLISH: fixed header, topic length, packet id, and the length of the properties. */
 const MOST_OVERHEAD = 5 + 2 + 2 + 1;
 
 export class PacketWriter {
   private block: Buffer | null = null;
   private used = 0;
 
-  /** @param stream that is open now; null: there is none, and what was encoded is dropped */
+  /** @param stream returns the open stream; null: none is open, so encoded packets are dropped */
   constructor(
     private readonly version: 4 | 5,
     private readonly stream: () => Writable | null,
   ) {}
 
-  /** Whether the stream holds more than it should: the next message should wait for its `drain`. */
+  /** Whether the stream's buffer is full: the next message should wait for `drain`. */
   get congested(): boolean {
     return this.stream()?.writableNeedDrain === true;
   }
@@ -63,7 +63,7 @@ export class PacketWriter {
     this.used += 4;
   }
 
-  /** A block with so many free bytes. The first packet of a turn has the block written at the end of the turn. */
+  /** Returns a block with so many free bytes. The first packet of a turn schedules the write at the end of the turn. */
   private room(bytes: number): Buffer {
     const { block, used } = this;
     if (block !== null && block.length - used >= bytes) return block;
@@ -73,7 +73,7 @@ export class PacketWriter {
     return this.block;
   }
 
-  /** Writes what has been encoded: before mqtt.js writes a packet that must come after it. */
+  /** Writes all encoded packets: needed before mqtt.js writes a packet that must follow them. */
   flush(): void {
     const { block, used } = this;
     this.block = null;

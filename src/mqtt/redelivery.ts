@@ -4,24 +4,24 @@
  * 5.0, 4.4 and 3.3.1.1). The client may already have processed such a message, if only the acknowledgement was lost
  * with the connection. Without this check, a reading without a time stamp would count twice.
  */
-/** Messages remembered of a connection: more than a broker sends without an acknowledgement (Mosquitto: 20). */
+/** Most messages recorded per connection: more than a broker sends without an acknowledgement (Mosquitto: 20). */
 const MOST = 2048;
-/** Of a payload that are compared: readings differ within their first bytes. */
+/** Compared bytes of a payload: readings differ within their first bytes. */
 const DIGEST_BYTES = 1024;
 
 export class Redelivery {
-  /** Digest of the message by packet identifier, of this connection, oldest first. */
+  /** Message digests of this connection by packet identifier, oldest first. */
   private taken = new Map<number, number>();
-  /** The same of the connections before it, for as long as the session lives. */
+  /** Message digests of earlier connections of the session. */
   private former = new Map<number, number>();
 
-  /** A connection begins. @param resumed the broker kept the session */
+  /** Call at the start of a connection. @param resumed whether the broker kept the session */
   begin(resumed: boolean): void {
     this.former = resumed ? new Map([...this.former, ...this.taken]) : new Map();
     this.taken = new Map();
   }
 
-  /** Whether this message was taken on an earlier connection. To be called once for each message at QoS 1. */
+  /** Whether this message was processed on an earlier connection. Call once for each message at QoS 1. */
   again(packetId: number, dup: boolean, topic: string, payload: Uint8Array): boolean {
     const digest = digestOf(topic, payload);
     const again = dup && this.former.get(packetId) === digest;
@@ -33,7 +33,7 @@ export class Redelivery {
   }
 }
 
-/** FNV-1a over topic, length and the first bytes: together with the packet identifier and DUP that is enough. */
+/** FNV-1a over topic, length and the first bytes: sufficient together with the packet identifier and DUP. */
 function digestOf(topic: string, payload: Uint8Array): number {
   let digest = 0x811c9dc5 ^ payload.length;
   for (let at = 0; at < topic.length; at++) digest = Math.imul(digest ^ topic.charCodeAt(at), 0x01000193);

@@ -1,13 +1,13 @@
 /**
  * The filters of the agent's session at the broker: the wanted filters, the refused ones, and filters from before
  * that a kept session may still hold. MQTT has no way to query the filters of a session, so they are stored: the
- * agent unsubscribes from old filters until the broker confirms, and starts a clean session when it has no record of
- * the former one.
+ * agent unsubscribes from old filters until the broker confirms, and starts a clean session if it has no record of
+ * the old one.
  */
 import type { Subscription } from './connection.ts';
 
 export interface SessionMemory {
-  /** What the session may hold; null: nothing is known of it. */
+  /** Filters that the session may contain; null: unknown. */
   readonly former: readonly string[] | null;
   /** Called after every change, before the packet is sent to the broker. */
   readonly remember: (filters: readonly string[]) => void;
@@ -26,7 +26,7 @@ export class SessionFilters {
     this.sessionKnown = memory.former !== null;
   }
 
-  /** False until the session that is there, if there is one, has been left behind. */
+  /** False while the broker may have an unknown session. */
   get known(): boolean {
     return this.sessionKnown;
   }
@@ -39,12 +39,12 @@ export class SessionFilters {
     return [...this.refusals];
   }
 
-  /** Filters that the session may hold and that are not wanted. */
+  /** Unwanted filters that the session may contain. */
   get stale(): string[] {
     return [...this.leftover];
   }
 
-  /** The whole list. @returns those to ask for: new ones, and ones at another QoS */
+  /** Replaces the list of wanted filters. @returns those to subscribe to: new ones, and those with a changed QoS */
   want(list: readonly Subscription[]): Subscription[] {
     const filters = new Set(list.map(({ filter }) => filter));
     const added = list.filter(({ filter, qos }) => this.byFilter.get(filter)?.qos !== qos);
@@ -61,7 +61,7 @@ export class SessionFilters {
     return added;
   }
 
-  /** A connection begins, with the session of before or with an empty one. */
+  /** Call at the start of a connection, with the old session or an empty one. */
   begin(empty: boolean): void {
     this.refusals.clear();
     if (empty) this.leftover.clear();
@@ -69,13 +69,13 @@ export class SessionFilters {
     this.remember();
   }
 
-  /** The broker holds them no more. */
+  /** Call when the broker has confirmed an UNSUBSCRIBE. */
   takenBack(filters: readonly string[]): void {
     for (const filter of filters) this.leftover.delete(filter);
     this.remember();
   }
 
-  /** The broker has answered. @returns those refused now that had not been */
+  /** Call when the broker has answered a SUBSCRIBE. @returns the newly refused filters */
   answered(asked: readonly Subscription[], refused: ReadonlySet<string>): string[] {
     const fresh: string[] = [];
     for (const { filter } of asked) {

@@ -1,36 +1,36 @@
-/** All names of topics that gatecast publishes or subscribes to. */
+/** All topics that gatecast publishes or subscribes to. */
 import { GatecastError } from '../errors.ts';
 
 export interface Topics {
   readonly status: string;
   readonly health: string;
-  /** Where a new connection is tried: the agent publishes there and must receive it. */
+  /** Topic to test a new connection: the agent publishes there and must receive the message. */
   readonly trial: string;
   forecast(stream: string): string;
-  /** A plain number: the median `lead` ahead, such as `1h`. */
+  /** The median at one lead such as `1h`, as a plain number. */
   forecastAt(stream: string, lead: string): string;
-  /** Home Assistant's entities of the stream read this. */
+  /** Read by Home Assistant's entities of the stream. */
   summary(stream: string): string;
   score(stream: string): string;
   anomaly(stream: string): string;
   alert(id: string): string;
-  /** All alerts that hold, in one message. */
+  /** All active alerts, in one message. */
   readonly alerts: string;
   model(group: string): string;
   readonly configDesired: string;
   readonly configReported: string;
   fleetConfigDesired(group: string): string;
-  /** A filter: every chunk of the models that are pushed. */
+  /** Filter for all chunks of pushed models. */
   readonly modelChunks: string;
   /** Chunk `number` of the pushed model `name`. */
   modelChunk(name: string, number: number): string;
-  /** Name and number of a chunk's topic; null when it is none. */
+  /** Name and number in a chunk's topic; null for other topics. */
   chunkOf(topic: string): { readonly name: string; readonly number: number } | null;
   modelHave(name: string): string;
-  /** A filter: every verb. */
+  /** Filter for requests with any verb. */
   readonly requests: string;
   request(verb: string): string;
-  /** The verb of a request's topic; null when it is none. */
+  /** The verb in a request's topic; null for other topics. */
   requestVerb(topic: string): string | null;
   response(verb: string): string;
 }
@@ -38,9 +38,9 @@ export interface Topics {
 const MAX_BYTES = 65_535;
 
 /**
- * @param base first levels of every topic, `gatecast` unless configured
+ * @param base first levels of every topic, default `gatecast`
  * @param node the gateway's name, one level
- * Each function throws INTERNAL when a name would not be safe as topic levels: names are made safe where they enter.
+ * Each function throws INTERNAL if a name is not safe as topic levels: names are sanitised on input.
  */
 export function topicsOf(base: string, node: string): Topics {
   const root = joinLevels(base, node);
@@ -80,7 +80,7 @@ export function topicsOf(base: string, node: string): Topics {
   };
 }
 
-/** Home Assistant's topics; `prefix` is `homeassistant` unless configured. Throws as `topicsOf`. */
+/** Home Assistant's topics; `prefix` is default `homeassistant`. Throws as `topicsOf`. */
 export function homeAssistantTopics(prefix: string): { status: string; device(objectId: string): string } {
   return {
     status: joinLevels(prefix, 'status'),
@@ -94,8 +94,11 @@ export function isTopicName(topic: string): boolean {
 }
 
 function joinLevels(...levels: readonly string[]): string {
-  // checked one by one: an empty part must not hide between two slashes
+  // Each part is checked, because an empty part between two slashes would otherwise pass.
   const topic = levels.join('/');
   if (levels.every(isTopicName) && isTopicName(topic)) return topic;
-  throw new GatecastError('INTERNAL', `${JSON.stringify(topic.slice(0, 200))} is no topic to publish to`);
+  throw new GatecastError(
+    'INTERNAL',
+    `${JSON.stringify(topic.slice(0, 200))} is not a valid topic for publishing`,
+  );
 }

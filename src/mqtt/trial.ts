@@ -1,4 +1,4 @@
-/** Tests a broker or a credential on a second connection, while the agent keeps using the present one. */
+/** Tests a broker or credentials on a second connection, while the agent keeps using the current one. */
 import { randomUUID } from 'node:crypto';
 import { errorText, GatecastError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
@@ -6,10 +6,10 @@ import { Connection, type ConnectionEnd, type ProtocolVersion } from './connecti
 import { type BrokerOptions, readSecrets } from './options.ts';
 
 /**
- * Connects with another client id, subscribes to `topic`, and publishes a message there that must come back. For remote
+ * Connects with another client id, subscribes to `topic`, and publishes a message there that must be received. For remote
  * config: call it before `Client.switchTo`.
  * @param topic that the agent may publish and subscribe to and no other client uses, such as `<base>/<node>/trial`
- * @throws GatecastError BROKER_UNREACHABLE with the step that failed; FILE_UNREADABLE for a password or certificate file
+ * @throws GatecastError BROKER_UNREACHABLE with the failed step; FILE_UNREADABLE for a password or certificate file
  */
 export async function tryBroker(
   options: BrokerOptions,
@@ -24,7 +24,7 @@ export async function tryBroker(
     const other = version === 5 && versions.length > 1 && (end.kind === 'version' || end.kind === 'hang-up');
     if (!other)
       throw new GatecastError('BROKER_UNREACHABLE', `${options.url}: ${end.reason}`, {
-        hint: 'the agent keeps the present broker',
+        hint: 'the agent keeps using the current broker',
       });
   }
 }
@@ -38,11 +38,11 @@ function attempt(
   const secrets = readSecrets(options);
   const token = randomUUID();
   return new Promise((resolve, reject) => {
-    let step = 'the broker does not answer';
+    let step = 'no answer from the broker';
     let connection: Connection | null = null;
     const finish = (end: ConnectionEnd | null): void => {
       cancel();
-      // Before the connection is closed, because closing would be reported as another end.
+      // Resolve before closing, because closing is reported as another end.
       resolve(end);
       connection?.destroy();
     };
@@ -52,13 +52,13 @@ function attempt(
       const settings = { version, clean: true, will: null };
       connection = new Connection({ ...options, sessionExpiryMs: 0 }, secrets, settings, {
         connected: () => {
-          step = 'the broker does not answer the subscription';
+          step = 'no answer from the broker to the subscription';
           connection?.subscribe([{ filter: topic, qos: 1, echo: true }], (refused) => {
             if (refused.length > 0) {
               fail(`the broker refuses the subscription ${topic}`);
               return;
             }
-            step = `a message published on ${topic} does not come back`;
+            step = `the broker did not deliver a message published on ${topic}`;
             connection?.publish({ topic, payload: token, qos: 1, retain: false }, (refusal) => {
               if (refusal !== null) fail(`the broker refuses a message on ${topic}: ${refusal.reason}`);
             });

@@ -67,9 +67,13 @@ function openChecked(path: string): Database {
       'STORE_NEWER',
       `${path} has schema ${version}, but this version supports schema ${SCHEMA_VERSION}`,
     );
-  throw new GatecastError('STORE_FAILED', `${path} has schema ${version}, but schema ${SCHEMA_VERSION} is needed`, {
-    hint: 'start the agent of this version once: it updates the database',
-  });
+  throw new GatecastError(
+    'STORE_FAILED',
+    `${path} has schema ${version}, but schema ${SCHEMA_VERSION} is needed`,
+    {
+      hint: 'start the agent of this version once: it updates the database',
+    },
+  );
 }
 
 function inspection(db: Database | null, waiting: Waiting): Inspection {

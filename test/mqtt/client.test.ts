@@ -428,7 +428,9 @@ describe('Client and other brokers', () => {
     const { client } = make(url, {}, { changed: ({ fault }) => faults.push(fault) });
     client.start();
     await waitFor('the loss', () => faults.some((fault) => fault !== null));
-    expect(faults.find((fault) => fault !== null)).toMatch(/another client came with this client id/);
+    expect(faults.find((fault) => fault !== null)).toMatch(
+      /another client connected with the same client id/,
+    );
   });
 
   it('falls back to 3.1.1 where 5 is refused', async () => {

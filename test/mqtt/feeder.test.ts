@@ -171,7 +171,7 @@ describe('the options of a connection', () => {
       expect.objectContaining({
         code: 'FILE_UNREADABLE',
         message: expect.stringMatching(/^mqtt\.key: .*none/),
-        hint: 'the user that gatecast runs as needs to read it',
+        hint: 'give the user that gatecast runs as read permission',
       }),
     );
   });

@@ -196,11 +196,11 @@ describe.concurrent('what a broker offers', () => {
   it('is respected: no retained messages, QoS 0, small messages', async () => {
     // Maximum QoS 0; retain available 0; maximum packet size 300.
     for (const [properties, limits, qos, retain] of [
-      [[0x24, 0], 'QoS 0 only: sent without acknowledgement', 0, true],
-      [[0x25, 0], 'no retained messages: sent as live only', 1, false],
+      [[0x24, 0], 'QoS 0 only: messages are sent without acknowledgement', 0, true],
+      [[0x25, 0], 'no retained messages: messages are sent without retain', 1, false],
       [
         [0x24, 0, 0x25, 0],
-        'no retained messages: sent as live only; QoS 0 only: sent without acknowledgement',
+        'no retained messages: messages are sent without retain; QoS 0 only: messages are sent without acknowledgement',
         0,
         false,
       ],
@@ -350,7 +350,7 @@ describe.concurrent('another broker', () => {
     const hanging = await scripted({ connack: () => null });
     expect(await attempt(hanging.url, '5')).toMatchObject({
       code: 'BROKER_UNREACHABLE',
-      hint: expect.stringContaining('keeps the present broker'),
+      hint: expect.stringContaining('keeps using the current broker'),
     });
     expect(hanging.levels).toEqual([5]);
     expect(await attempt(hanging.url, '3.1.1')).toMatchObject({ code: 'BROKER_UNREACHABLE' });
@@ -364,6 +364,6 @@ describe.concurrent('another broker', () => {
     const strict = await scripted({ puback: () => 0x87 });
     expect((await attempt(strict.url, '5')).message).toContain('refuses a message on g/n/trial');
     const silent = await scripted();
-    expect((await attempt(silent.url, '5', 300)).message).toContain('does not come back');
+    expect((await attempt(silent.url, '5', 300)).message).toContain('did not deliver');
   });
 });

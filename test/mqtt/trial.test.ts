@@ -49,7 +49,7 @@ describe.skipIf(!hasMosquitto)('another broker or credential', () => {
       passwordFile: join(dir, 'wrong'),
     };
     expect(await fails(wrong)).toMatch(/BROKER_UNREACHABLE .*refused the login/);
-    expect(await fails(plainBrokerOptions(closed.url, 'me'))).toMatch(/refuses|does not come back/);
+    expect(await fails(plainBrokerOptions(closed.url, 'me'))).toMatch(/refuses|did not deliver/);
     expect(await fails({ ...wrong, passwordFile: join(dir, 'none') })).toMatch(/FILE_UNREADABLE/);
   });
 
