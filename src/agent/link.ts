@@ -96,7 +96,7 @@ export class Link implements Part {
       const message = `cannot be used: ${errorText(cause)}`;
       throw new GatecastError('BROKER_UNREACHABLE', 'The new connection to the broker failed.', {
         issues: keys.map((path) => ({ path, message })),
-        hint: 'Correct the key, or let the broker accept it; the agent keeps the present broker.',
+        hint: 'Correct the key, or let the broker accept it; the agent keeps using the current broker.',
         cause,
       });
     }
