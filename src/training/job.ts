@@ -55,8 +55,6 @@ export interface TrainingSettings {
   readonly weightDecay: number;
   /** Strength of the pull towards the initial weights (L2-SP); 0: none. */
   readonly anchorPull: number;
-  /** Factor on the learning rate of the cell's parameters; the head learns at the full rate. */
-  readonly cellRate: number;
   readonly clipNorm: number;
   /** Gradients are clipped to +-this after the norm is clipped; Infinity: no limit. */
   readonly clipValue: number;
@@ -64,8 +62,6 @@ export interface TrainingSettings {
   readonly patience: number;
   /** Decay of averaged weights; 0: none. */
   readonly averaging: number;
-  /** Interpolation from the initial weights (0) to the trained ones (1) that is kept; above 0, at most 1. */
-  readonly reach: number;
 }
 
 export const TRAINING_DEFAULTS: TrainingSettings = {
@@ -86,13 +82,11 @@ export const TRAINING_DEFAULTS: TrainingSettings = {
   floor: 0.02,
   weightDecay: 0.01,
   anchorPull: 0,
-  cellRate: 1,
   clipNorm: 1,
   clipValue: Number.POSITIVE_INFINITY,
   validateEvery: 200,
   patience: Number.POSITIVE_INFINITY,
   averaging: 0.99,
-  reach: 1,
 };
 
 /** Context of series recorded live: gaps that the agent filled with forecasts are filled likewise. */
@@ -240,10 +234,7 @@ export async function openTraining(
         mostBatches: settings.validationBatches,
       })
     : null;
-  const parameters = parametersOf(weights, {
-    anchored: settings.anchorPull > 0 || settings.reach < 1,
-    rate: (name) => (name.startsWith('head.') ? 1 : settings.cellRate),
-  });
+  const parameters = parametersOf(weights, { anchored: settings.anchorPull > 0 });
   const source = await createGradientSource(spec, weights, parameters, shape, rng.child(), perTarget);
   return { parameters, source, stream, pass };
 }
@@ -259,7 +250,6 @@ export function loopOptions(settings: TrainingSettings, hooks: JobHooks): LoopOp
     validateEvery: settings.validateEvery,
     patience: settings.patience,
     averaging: settings.averaging,
-    reach: settings.reach,
     now: hooks.now,
     stop: hooks.stop,
     brake: hooks.brake,

@@ -52,8 +52,6 @@ export interface LoopOptions {
   readonly patience: number;
   /** Decay of the averaged weights that are validated and kept; 0: the weights themselves. */
   readonly averaging: number;
-  /** Interpolation from a parameter's anchor (0) to its trained value (1) that is validated and kept; default 1. */
-  readonly reach?: number;
   /** Monotonic ms. */
   readonly now: () => number;
   /** Called before each step; true stops the loop with the best weights so far. */

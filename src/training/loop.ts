@@ -161,29 +161,22 @@ class Loop {
   }
 
   private keep(): void {
-    this.parameters.forEach((_, k) => {
-      this.keptOf(k, this.best[k]);
+    this.parameters.forEach((parameter, k) => {
+      this.best[k].set(this.keptOf(parameter, k));
     });
   }
 
-  /**
-   * Writes the value of parameter `k` that would be kept: its average if weights are averaged, interpolated from its anchor
-   * by `reach` (Wortsman et al., "Robust Fine-tuning of Zero-shot Models", 2022).
-   */
-  private keptOf(k: number, into: Float32Array): void {
-    const { data, anchor } = this.parameters[k];
-    const { reach = 1 } = this.options;
-    into.set(this.mean ? this.mean.average[k] : data);
-    if (reach === 1 || anchor === null) return;
-    for (let i = 0; i < into.length; i++) into[i] = anchor[i] + reach * (into[i] - anchor[i]);
+  /** The value of a parameter that would be kept: its average if weights are averaged. */
+  private keptOf({ data }: Parameter, k: number): Float32Array {
+    return this.mean?.average[k] ?? data;
   }
 
   /** Runs `work` with the weights that would be kept. */
   private async withKept<T>(work: () => Promise<T>): Promise<T> {
-    if (!this.mean && (this.options.reach ?? 1) === 1) return work();
+    if (!this.mean) return work();
     const own = this.parameters.map((one) => one.data.slice());
-    own.forEach((_, k) => {
-      this.keptOf(k, this.parameters[k].data);
+    this.parameters.forEach((one, k) => {
+      one.data.set(this.keptOf(one, k));
     });
     try {
       return await work();

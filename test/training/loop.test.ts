@@ -60,7 +60,6 @@ function options(more: Partial<LoopOptions> = {}): LoopOptions {
     validateEvery: 20,
     patience: Number.POSITIVE_INFINITY,
     averaging: 0,
-    reach: 1,
     now: () => time++,
     ...more,
   };
@@ -228,24 +227,5 @@ describe('trainLoop', () => {
     const result = await trainLoop([parameter], source, stream, pass, options({ averaging: 0.95 }));
     expect(result.bestLoss!).toBeLessThan(0.15 * result.baseLoss!);
     expect(result.best[0]).not.toEqual(parameter.data);
-  });
-
-  it('validates and keeps what lies a share of the way from the anchor to the trained weights', async () => {
-    const run = async (reach: number) => {
-      const { parameter, stream, pass, source } = set();
-      const anchored = { ...parameter, anchor: Float32Array.of(0.2, 0.1) };
-      anchored.data.set(anchored.anchor);
-      const few = options({ maxSteps: 20, reach });
-      const result = await trainLoop([anchored], source, stream, pass, few);
-      return { result, trained: anchored.data };
-    };
-    const half = await run(0.5);
-    const whole = await run(1);
-    for (let i = 0; i < 2; i++) {
-      expect(half.trained[i]).toBeCloseTo(whole.trained[i]!, 6);
-      expect(half.result.best[0]![i]).toBeCloseTo(([0.2, 0.1][i]! + whole.trained[i]!) / 2, 6);
-    }
-    expect(half.result.bestLoss!).toBeGreaterThan(whole.result.bestLoss!);
-    expect(half.result.bestLoss!).toBeLessThan(half.result.baseLoss!);
   });
 });
