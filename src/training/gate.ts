@@ -29,10 +29,14 @@ export interface GateOptions {
   readonly mostHarmed: number;
 }
 
+/**
+ * A candidate that is let in by chance costs little: its share falls to 0 where it does not help (`forecast/own-share.ts`). So the
+ * bounds are low.
+ */
 export const GATE_DEFAULTS: Omit<GateOptions, 'overlap'> = {
   leastOrigins: 24,
-  significance: 0.1,
-  leastGain: 0.005,
+  significance: 0.25,
+  leastGain: 0.002,
   harm: 0.1,
   mostHarmed: 0.25,
 };

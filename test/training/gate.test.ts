@@ -58,7 +58,7 @@ describe('judge', () => {
       promote: false,
       reason: expect.stringMatching(/only 0\.0 %/),
     });
-    expect(judge([{ ...same, candidate: same.champion.map((x) => x * 0.997) }], options).promote).toBe(false);
+    expect(judge([{ ...same, candidate: same.champion.map((x) => x * 0.999) }], options).promote).toBe(false);
   });
 
   it('refuses a gain that may be chance', () => {
