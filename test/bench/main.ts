@@ -1,6 +1,6 @@
 /**
 /**
- * `npm run bench [-- --only step,train,memory,path,finetune]`: measures what the README promises and prints it as a table. Exits
+ * `npm run bench [-- --only step,train,memory,path,finetune,site]`: measures what the README promises and prints it as a table. Exits
  * with 1 when a limit is missed. Takes a few minutes; a machine that does other work meanwhile gives worse figures.
  */
 import { parseArgs } from 'node:util';
@@ -9,12 +9,13 @@ import { memory } from './memory.ts';
 import { path } from './path.ts';
 import { type Bench, type Figure, keeps, machine, table } from './report.ts';
 import { fewStreams, manyStreams, slowStreams } from './scale.ts';
+import { site } from './site.ts';
 import { step } from './step.ts';
 import { train } from './train.ts';
 
 const benches: readonly Bench[] = [step, train, memory, path, manyStreams, fewStreams, finetune];
 /** Only where they are asked for. */
-const further: readonly Bench[] = [slowStreams];
+const further: readonly Bench[] = [slowStreams, site];
 
 const { values } = parseArgs({ options: { only: { type: 'string' } } });
 const wanted = values.only?.split(',') ?? benches.map(({ name }) => name);

@@ -10,6 +10,7 @@ client.on('message', (_topic, payload) => {
   const { value } = JSON.parse(payload.toString()) as { value: number };
   if (Number.isFinite(value)) taken++;
 });
-client.subscribe('load/+', () => process.send?.('ready'));
+const qos = process.argv[4] === '1' ? 1 : 0;
+client.subscribe(process.argv[3] ?? 'load/+', { qos }, () => process.send?.('ready'));
 process.on('message', () => process.send?.({ taken, published: 0 }));
 process.on('disconnect', () => process.exit());

@@ -1,0 +1,177 @@
+// A random run: workers, the bridge and nats-server are killed, stopped and started by a seeded schedule. SITE_MINUTES=20 makes it
+// long, SITE_SEED chooses another one.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openSite, type Site } from '../../src/site/nats.ts';
+import { readPartitions } from '../../src/site/status.ts';
+import { type Daemon, ensureBuilt } from '../support/daemon.ts';
+import { hasMosquitto, type Mosquitto, startMosquitto } from '../support/mosquitto.ts';
+import { hasNats, type NatsServer, startNatsServer } from '../support/nats.ts';
+import { uniform } from '../support/random.ts';
+import { listen, type Published, siteConfig, textOf, undisturbed, violations } from '../support/site.ts';
+import {
+  command,
+  type MemberOptions,
+  memberFile,
+  Sensors,
+  shippedModel,
+  startMember,
+} from '../support/site-process.ts';
+import { tempDirs } from '../support/temp.ts';
+import { sleep, waitFor } from '../support/wait.ts';
+
+const MINUTES = Number(process.env.SITE_MINUTES ?? 2);
+const SEED = Number(process.env.SITE_SEED ?? 1);
+const STREAMS = 24;
+const WORKERS = ['one', 'two', 'three'];
+const tempDir = tempDirs();
+
+describe.skipIf(!hasNats || !hasMosquitto)('a random run of a site', () => {
+  let nats: NatsServer;
+  let broker: Mosquitto;
+  let observer: Site;
+  let seen: Published[];
+  let dir: string;
+  const members = new Map<string, Daemon>();
+  const next = uniform(SEED);
+  const between = (least: number, most: number): number => least + next() * (most - least);
+  const pick = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)];
+
+  const options = (node: string): MemberOptions => ({
+    node,
+    role: [node === 'bridge' ? 'bridge' : 'worker'],
+    mqttUrl: broker.url,
+    natsUrls: [nats.url],
+    dir,
+  });
+  const start = async (node: string): Promise<void> => {
+    members.set(node, await startMember(options(node)));
+  };
+  const kill = async (node: string): Promise<void> => {
+    await members.get(node)?.end('SIGKILL');
+    lost.push([Date.now() - 3000, Date.now() + 1000]);
+  };
+  /** Times in which the listener, or a forecast on its way, may have been lost, ms. */
+  const lost: [fromMs: number, toMs: number][] = [];
+
+  const FAULTS: Readonly<Record<string, () => Promise<void>>> = {
+    'a worker is killed': async () => {
+      const node = pick(WORKERS);
+      await kill(node);
+      await sleep(between(0, 6000));
+      await start(node);
+    },
+    'a worker is suspended': async () => {
+      const daemon = members.get(pick(WORKERS));
+      daemon?.process.kill('SIGSTOP');
+      await sleep(between(500, 8000));
+      daemon?.process.kill('SIGCONT');
+    },
+    'a worker is stopped': async () => {
+      const node = pick(WORKERS);
+      await members.get(node)?.end('SIGTERM');
+      await sleep(between(0, 4000));
+      await start(node);
+    },
+    'the bridge is killed': async () => {
+      await members.get('bridge')?.end('SIGKILL');
+      await sleep(between(0, 2000));
+      await start('bridge');
+    },
+    'two workers are killed': async () => {
+      await Promise.all([kill('one'), kill('two')]);
+      await sleep(between(0, 3000));
+      await Promise.all([start('one'), start('two')]);
+    },
+    'nats-server is killed': async () => {
+      const fromMs = Date.now() - 3000;
+      nats.signal('SIGKILL');
+      await sleep(between(200, 3000));
+      await nats.restart();
+      await waitFor(
+        'the listener',
+        async () =>
+          observer.jsm.getAccountInfo().then(
+            () => true,
+            () => false,
+          ),
+        20_000,
+      );
+      await sleep(1000);
+      lost.push([fromMs, Date.now()]);
+    },
+  };
+
+  beforeAll(async () => {
+    ensureBuilt();
+    dir = tempDir();
+    nats = await startNatsServer();
+    broker = await startMosquitto('allow_anonymous true\nmax_queued_messages 100000');
+    await command([
+      'site',
+      'create',
+      '-c',
+      memberFile(options('bridge')),
+      '--partitions',
+      '8',
+      '--ttl',
+      '2s',
+    ]);
+    observer = await openSite(siteConfig([nats.url]), 'observer');
+    seen = listen(observer.nc);
+    for (const node of [...WORKERS, 'bridge']) await start(node);
+  });
+
+  afterAll(async () => {
+    for (const { process } of members.values()) {
+      process.kill('SIGCONT');
+      process.kill('SIGKILL');
+    }
+    await observer?.nc.close();
+    await nats?.stop();
+    await broker?.stop();
+  });
+
+  it(
+    `keeps its promises (seed ${SEED}, ${MINUTES} minutes)`,
+    async () => {
+      const sensors = await Sensors.connect(broker.url, STREAMS);
+      sensors.start();
+      await waitFor('forecasts', () => new Set(seen.map(({ stream }) => stream)).size === STREAMS, 40_000);
+      const endMs = performance.now() + MINUTES * 60_000;
+      const done: string[] = [];
+      while (performance.now() < endMs) {
+        const fault = pick(Object.keys(FAULTS));
+        done.push(fault);
+        await FAULTS[fault]();
+        await sleep(between(500, 5000));
+      }
+      await sensors.stop();
+      await waitFor(
+        'all partitions to be owned and read',
+        async () => {
+          const partitions = await readPartitions(observer);
+          return partitions.every(({ owner, lag }) => owner !== null && lag === 0);
+        },
+        60_000,
+      );
+      await sleep(6000);
+      expect(await members.get('bridge')?.end('SIGTERM')).toBe(0);
+      await sleep(2000);
+      const { model } = JSON.parse(seen[0].text) as { model: { id: string; version: string } };
+      const { texts, readings, late } = await undisturbed(observer, shippedModel(), textOf(model));
+      const excused = (text: string): boolean => {
+        if (!text.startsWith('never published')) return false;
+        const issuedMs = Date.parse(/"issued":"([^"]*)"/.exec(text)?.[1] ?? '');
+        return lost.some(([fromMs, toMs]) => issuedMs >= fromMs && issuedMs <= toMs);
+      };
+      const found = violations(seen, texts);
+      console.info(
+        `${done.length} faults, ${readings} readings, ${texts.length} forecasts, ${found.length} of them lost on their way`,
+      );
+      expect(found.filter((text) => !excused(text))).toEqual([]);
+      expect(readings).toBe(sensors.sent);
+      expect(late).toEqual([]);
+    },
+    (MINUTES + 5) * 60_000,
+  );
+});
