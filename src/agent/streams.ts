@@ -217,7 +217,7 @@ export class AgentStreams implements Part {
       // Its open bucket comes from the samples, as after a restart.
       if (this.store.saveSnapshots([snapshot])) return this.takeUp([{ spec, firstMs }]);
       this.engine.add(spec, snapshot);
-      this.board.announce(spec.name, spec.unit);
+      this.board.announce(spec.name, spec.unit, spec.device);
       return;
     }
     this.store.dropSnapshots(spec.name);
@@ -227,7 +227,7 @@ export class AgentStreams implements Part {
   }
 
   private async takeUp(streams: readonly KnownStream[]): Promise<void> {
-    for (const { spec } of streams) this.board.announce(spec.name, spec.unit);
+    for (const { spec } of streams) this.board.announce(spec.name, spec.unit, spec.device);
     const clockMs = this.parts.clock.now();
     const nowMs = ClockHold.sane(clockMs) ? clockMs : undefined;
     for (const { name, state, replayed } of await restoreStreams(this.engine, this.store, streams, nowMs)) {

@@ -40,6 +40,8 @@ const NO_ANOMALIES: readonly ChartAnomaly[] = [];
 export interface BoardStream {
   readonly name: string;
   readonly unit: string | null;
+  /** The physical device that the stream belongs to; null: not known. */
+  readonly device: string | null;
   readonly history: PointRing;
   readonly forecast: ChartForecast | null;
   /** The newest anomalies, ascending. */
@@ -84,15 +86,17 @@ export class Board {
   constructor(private readonly past: Past = () => []) {}
 
   /** Makes a stream visible before its first forecast. */
-  announce(name: string, unit: string | null): void {
+  announce(name: string, unit: string | null, device?: string): void {
     const known = this.entries.get(name);
     if (known) {
       known.unit = unit;
+      known.device = device ?? known.device;
       return;
     }
     this.entries.set(name, {
       name,
       unit,
+      device: device ?? null,
       history: new PointRing(unseenCapacity(this.entries.size)),
       forecast: null,
       anomalies: NO_ANOMALIES,

@@ -13,7 +13,9 @@ const HEAD = 32;
 const SPARE = 4;
 const MOST_WATCHED = 48;
 
-const deviceOf = (name) => name.slice(0, Math.max(0, name.lastIndexOf('/')));
+/** '': the stream is on its own. */
+const deviceOf = ({ stream, device }) =>
+  device === stream ? '' : (device ?? stream.slice(0, Math.max(0, stream.lastIndexOf('/'))));
 const count = (n, one, many = `${one}s`) => `${n.toLocaleString()} ${n === 1 ? one : many}`;
 
 const SORTS = {
@@ -79,7 +81,7 @@ export class StreamList {
       .sort(sort);
     const groups = new Map();
     for (const summary of matching) {
-      const device = deviceOf(summary.stream);
+      const device = deviceOf(summary);
       const group = groups.get(device);
       if (group) group.push(summary);
       else groups.set(device, [summary]);
@@ -94,7 +96,13 @@ export class StreamList {
         top += HEAD;
       }
       for (const { stream } of members) {
-        this.items.push({ top, height: ROW, name: stream, inGroup: headed, position: ++position });
+        this.items.push({
+          top,
+          height: ROW,
+          name: stream,
+          group: headed ? device : '',
+          position: ++position,
+        });
         top += ROW;
       }
     }
@@ -162,11 +170,11 @@ export class StreamList {
     this.watching(names);
   }
 
-  makeRow({ name, inGroup, position }) {
-    const label = name
-      .split('/')
-      .slice(inGroup ? -1 : -2)
-      .join('/');
+  makeRow({ name, group, position }) {
+    const label =
+      group !== '' && name.startsWith(`${group}/`)
+        ? name.slice(group.length + 1)
+        : name.split('/').slice(-2).join('/');
     return el(
       'div',
       {

@@ -45,6 +45,8 @@ export interface PageStatus {
 export interface StreamSummary {
   readonly stream: string;
   readonly unit: string | null;
+  /** Physical device, to group by; null: not known. */
+  readonly device: string | null;
   /** Null until the first forecast. */
   readonly step_s: number | null;
   readonly horizon_s: number | null;
@@ -123,6 +125,7 @@ export function summary(entry: BoardStream): StreamSummary {
   return {
     stream: entry.name,
     unit: entry.unit,
+    device: entry.device,
     step_s: f && f.stepMs / 1000,
     horizon_s: f && (f.leads * f.stepMs) / 1000,
     kind: f?.kind ?? null,

@@ -207,3 +207,11 @@ describe('Board', () => {
     expect(total * 40).toBeLessThan(20e6);
   });
 });
+
+test('a stream keeps its device when a forecast comes without one', () => {
+  const board = new Board();
+  board.announce('n/battery/0/Dc/0/Power', 'W', 'n/battery/0');
+  board.announce('n/battery/0/Dc/0/Power', 'W');
+  board.announce('tank', null);
+  expect(board.streams().map((entry) => summary(entry).device)).toEqual(['n/battery/0', null]);
+});
