@@ -24,7 +24,7 @@ const PER_BATCH = 32;
 /** Fewer samples than this are replayed in less time than a state takes to be written and read. */
 const WORTH_SAVING = 16;
 /** How long the end may take over it; what is not saved by then is replayed at the next start, ms. */
-const END_MS = 1500;
+const END_MS = 1000;
 
 interface Mark {
   /** Samples of this stream since its last save. */

@@ -99,7 +99,7 @@ const BREATH_MS = 20;
 /** A round forecasts for so long; streams that are left have their turn in the next one, after what arrived meanwhile, ms. */
 const ROUND_MS = 100;
 /** The end forecasts what is due for so long. Buckets that are left open come from the stored readings at the next start, ms. */
-const END_MS = 500;
+const END_MS = 300;
 
 export class Pipeline implements Part {
   readonly name = 'pipeline';

@@ -51,6 +51,12 @@ export interface Forecast {
   readonly surprises?: readonly Surprise[];
 }
 
+/** In a loop of its own: `every` makes an object of each number. */
+export function allFinite(values: Float64Array): boolean {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false;
+  return true;
+}
+
 /** Most improbable buckets in one forecast: a backlog may contain many. */
 const MAX_SURPRISES = 16;
 

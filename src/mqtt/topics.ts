@@ -35,6 +35,28 @@ export interface Topics {
   response(verb: string): string;
 }
 
+/** A topic of each stream: made once, because every part of a topic is checked. */
+export class StreamTopics {
+  private readonly known = new Map<string, { readonly topic: string; readonly bytes: number }>();
+
+  constructor(private readonly make: (stream: string) => string) {}
+
+  /** The topic, and its size in UTF-8. */
+  of(stream: string): { readonly topic: string; readonly bytes: number } {
+    let found = this.known.get(stream);
+    if (found === undefined) {
+      const topic = this.make(stream);
+      found = { topic, bytes: Buffer.byteLength(topic) };
+      this.known.set(stream, found);
+    }
+    return found;
+  }
+
+  forget(stream: string): void {
+    this.known.delete(stream);
+  }
+}
+
 const MAX_BYTES = 65_535;
 
 /**

@@ -7,25 +7,32 @@ import type { StreamAbout, StreamSnapshot } from '../forecast/engine-contract.ts
 import { sha256 } from '../system/files.ts';
 import type { Database } from './database.ts';
 
-/** Call inside a transaction. `streamId` is the stream's row in the database. */
-export function writeSnapshot(db: Database, streamId: number, snapshot: StreamSnapshot, nowMs: number): void {
-  const newest = db
-    .prepare('SELECT slot, saved FROM snapshot WHERE stream = ? ORDER BY saved DESC LIMIT 1')
-    .get(streamId) as { slot: number; saved: number } | undefined;
-  db.prepare(
+/** Writes many snapshots with the same statements. Call it, and what it returns, inside a transaction. */
+export function snapshotWriter(
+  db: Database,
+): (streamId: number, snapshot: StreamSnapshot, nowMs: number) => void {
+  const newestSlot = db.prepare(
+    'SELECT slot, saved FROM snapshot WHERE stream = ? ORDER BY saved DESC LIMIT 1',
+  );
+  const insert = db.prepare(
     `INSERT OR REPLACE INTO snapshot (stream, slot, saved, model, replay_from, sha256, bytes, saved_at, about)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  ).run(
-    streamId,
-    newest === undefined ? 0 : 1 - newest.slot,
-    (newest?.saved ?? 0) + 1,
-    snapshot.modelHash,
-    Math.floor(snapshot.replayFromMs),
-    checksum(snapshot.modelHash, Math.floor(snapshot.replayFromMs), snapshot.bytes),
-    packed(snapshot.bytes),
-    Math.floor(nowMs),
-    snapshot.about === undefined ? null : JSON.stringify(snapshot.about),
   );
+  return (streamId, { modelHash, replayFromMs, bytes, about }, nowMs) => {
+    const newest = newestSlot.get(streamId) as { slot: number; saved: number } | undefined;
+    const fromMs = Math.floor(replayFromMs);
+    insert.run(
+      streamId,
+      newest === undefined ? 0 : 1 - newest.slot,
+      (newest?.saved ?? 0) + 1,
+      modelHash,
+      fromMs,
+      checksum(modelHash, fromMs, bytes),
+      packed(bytes),
+      Math.floor(nowMs),
+      about === undefined ? null : JSON.stringify(about),
+    );
+  };
 }
 
 const SLOTS = 2;

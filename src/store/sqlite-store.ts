@@ -19,7 +19,7 @@ import type { MarkSpan } from './marks.ts';
 import { type MergeParts, samplesOf, samplesSince } from './merged.ts';
 import type { NamedSample } from './reading.ts';
 import { RejectCounts } from './reject-counts.ts';
-import { readSnapshot, writeSnapshot } from './snapshots.ts';
+import { readSnapshot, snapshotWriter } from './snapshots.ts';
 import type { Store, StoredSample } from './store-contract.ts';
 import { trimSize, trimSlice } from './trimming.ts';
 import { Waiting } from './waiting.ts';
@@ -196,8 +196,9 @@ export class SqliteStore implements Store {
       this.measured(() =>
         db.transaction(() => {
           const nowMs = this.options.clock.now();
+          const write = snapshotWriter(db);
           for (const snapshot of snapshots)
-            writeSnapshot(db, insertStream(db, snapshot.stream), snapshot, nowMs);
+            write(this.idOf(snapshot.stream) ?? insertStream(db, snapshot.stream), snapshot, nowMs);
         })(),
       );
     });

@@ -8,6 +8,7 @@ import type { Change, Context } from '../../agent/part.ts';
 import type { Config } from '../../config/index.ts';
 import type { Forecast } from '../../forecast/forecast.ts';
 import type { Incoming } from '../../mqtt/connection.ts';
+import { StreamTopics } from '../../mqtt/topics.ts';
 import type { Store } from '../../store/store-contract.ts';
 import { alertMessage } from '../json/messages.ts';
 import type { Alert, Output } from '../output.ts';
@@ -49,6 +50,7 @@ export class HomeAssistant implements Output {
   /** Rounding and leads of each stream's summary; made when first needed. */
   private readonly options = new Map<string, Omit<SummaryOptions, 'anomaly'>>();
   private readonly pace = new Pace();
+  private readonly summaryTopics: StreamTopics;
   private readonly anomalous = new Set<string>();
   /** Newest summaries that were made without a connection. */
   private readonly unsent = new Map<string, string>();
@@ -56,6 +58,7 @@ export class HomeAssistant implements Output {
 
   constructor(private readonly parts: HomeAssistantParts) {
     const { topics, version, group } = parts;
+    this.summaryTopics = new StreamTopics(topics.summary);
     const { base, node, publish } = parts.config();
     this.discovery = new Discovery({
       prefix: publish.discovery_prefix,
@@ -144,6 +147,7 @@ export class HomeAssistant implements Output {
 
   forget(stream: string): void {
     this.pace.forget(stream);
+    this.summaryTopics.forget(stream);
     this.options.delete(stream);
     this.anomalous.delete(stream);
     this.unsent.delete(stream);
@@ -186,7 +190,8 @@ export class HomeAssistant implements Output {
 
   private sendSummary(stream: string, payload: string): void {
     this.unsent.delete(stream);
-    this.parts.send({ topic: this.parts.topics.summary(stream), payload, qos: 1, retain: true });
+    const { topic } = this.summaryTopics.of(stream);
+    this.parts.send({ topic, payload, qos: 1, retain: true });
   }
 
   private sendAlerts(): void {

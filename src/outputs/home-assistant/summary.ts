@@ -4,9 +4,8 @@
  */
 import { formatDuration } from '../../config/units.ts';
 import { inDigits } from '../../forecast/digits.ts';
-import type { Forecast } from '../../forecast/forecast.ts';
+import { allFinite, allFinite, type Forecast } from '../../forecast/forecast.ts';
 import { MEDIAN, Q, QUANTILES } from '../../quantiles.ts';
-import { allFinite } from '../json/forecast-text.ts';
 import { QUANTILE_NAMES } from '../json/messages.ts';
 
 export interface SummaryOptions {

@@ -4,7 +4,7 @@
  */
 import { inDigits, LONGEST_NUMBER, writeDecimal, writeInDigits } from '../../forecast/digits.ts';
 import type { Provenance } from '../../forecast/explanation.ts';
-import type { Crossing, Forecast } from '../../forecast/forecast.ts';
+import { allFinite, type Crossing, type Forecast } from '../../forecast/forecast.ts';
 import { Q, QUANTILES } from '../../quantiles.ts';
 import type { ModelName } from '../output.ts';
 import { isoOrNull, QUANTILE_NAMES, round, short } from './messages.ts';
@@ -244,10 +244,4 @@ function crossingOf(crossing: Crossing): Record<string, unknown> {
     probability: round(crossing.probability, 3),
     ...(crossing.learning === undefined ? {} : { learning: crossing.learning }),
   };
-}
-
-/** In a loop of its own: `every` makes an object of each number. */
-export function allFinite(values: Float64Array): boolean {
-  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false;
-  return true;
 }

@@ -8,7 +8,7 @@ import type { Surprise } from '../../forecast/anomalies.ts';
 import type { Forecast } from '../../forecast/forecast.ts';
 import type { LeadScore } from '../../forecast/track.ts';
 import type { Outgoing } from '../../mqtt/outbox.ts';
-import type { Topics } from '../../mqtt/topics.ts';
+import { StreamTopics, type Topics } from '../../mqtt/topics.ts';
 import type { Store } from '../../store/store-contract.ts';
 import type { Alert, GroupInput, HealthInput, ModelName, Output, StatusState } from '../output.ts';
 import { Pace } from '../pace.ts';
@@ -44,8 +44,7 @@ export class JsonTopics implements Output {
   private readonly topics: Topics;
   private readonly pace = new Pace();
   private readonly forecastText = new ForecastText();
-  /** By stream: made once, because each part of a topic is checked. */
-  private readonly forecastTopics = new Map<string, { readonly topic: string; readonly bytes: number }>();
+  private readonly forecastTopics: StreamTopics;
   /** Whether the broker retains a plain number, by topic; absent: this run has published nothing on it. */
   private readonly retainedAt = new Map<string, boolean>();
   /** Streams of an earlier run: the broker may retain numbers of them. */
@@ -56,6 +55,7 @@ export class JsonTopics implements Output {
 
   constructor(private readonly parts: JsonTopicsParts) {
     this.topics = parts.topics;
+    this.forecastTopics = new StreamTopics(parts.topics.forecast);
   }
 
   start(): void {
@@ -88,7 +88,7 @@ export class JsonTopics implements Output {
     const { quantiles, every, at } = this.parts.config().publish;
     if (!this.pace.allows(forecast, every)) return;
     const digits = digitsOf(forecast);
-    const { topic, bytes } = this.forecastTopic(forecast.stream);
+    const { topic, bytes } = this.forecastTopics.of(forecast.stream);
     const message = this.forecastText.of(
       forecast,
       { quantiles, digits, issuedMs: nowMs, model: this.parts.model() },
@@ -133,22 +133,13 @@ export class JsonTopics implements Output {
   forget(stream: string): void {
     const { topics } = this;
     this.pace.forget(stream);
-    this.forecastTopics.delete(stream);
+    this.forecastTopics.forget(stream);
     this.resumed.delete(stream);
     this.clear(topics.forecast(stream));
     this.clear(topics.score(stream));
     // Anomalies are not retained, unless another client had the broker retain one.
     this.clear(topics.anomaly(stream));
     this.clearLeads(stream, this.leads);
-  }
-
-  private forecastTopic(stream: string): { readonly topic: string; readonly bytes: number } {
-    const known = this.forecastTopics.get(stream);
-    if (known !== undefined) return known;
-    const topic = this.topics.forecast(stream);
-    const made = { topic, bytes: Buffer.byteLength(topic) };
-    this.forecastTopics.set(stream, made);
-    return made;
   }
 
   private status(state: StatusState): Outgoing {
