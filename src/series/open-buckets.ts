@@ -100,9 +100,10 @@ export class OpenBuckets {
     let from = 0;
     while (from < this.rowCount && this.indexOf(from) !== index) from++;
     if (from === this.rowCount) return undefined;
-    const times: number[] = [];
-    const values: number[] = [];
-    let to = from;
+    // Lists of the right size: an empty one that grows has room for 17.
+    const times = [rows[from * ROW + 1]];
+    const values = [rows[from * ROW + 2]];
+    let to = from + 1;
     for (; to < this.rowCount && this.indexOf(to) === index; to++) {
       times.push(rows[to * ROW + 1]);
       values.push(rows[to * ROW + 2]);

@@ -6,6 +6,8 @@ export interface Figure {
   readonly what: string;
   readonly value: number;
   readonly unit: string;
+  /** Of figures without a limit: less is better. Left out: more is. */
+  readonly lowerIsBetter?: boolean;
   /** The limit it must keep; null: told only. */
   readonly limit: { readonly side: 'most' | 'least'; readonly value: number } | null;
   /** A peer measured in the same run: its name and figure, in the same unit, and how many times as good this must be. */
@@ -28,8 +30,8 @@ const keepsLimit = ({ value, limit }: Figure): boolean =>
   limit === null || (limit.side === 'most' ? value <= limit.value : value >= limit.value);
 
 /** Above 1 is better than `other`, whichever way the figure counts. */
-const better = ({ value, limit }: Figure, other: number): number =>
-  limit?.side === 'most' ? other / value : value / other;
+const better = ({ value, limit, lowerIsBetter = limit?.side === 'most' }: Figure, other: number): number =>
+  lowerIsBetter ? other / value : value / other;
 
 const keepsPeer = (figure: Figure): boolean =>
   figure.peer?.least === undefined || better(figure, figure.peer.value) >= figure.peer.least;
