@@ -4,7 +4,7 @@
  */
 import { formatDuration } from '../../config/units.ts';
 import { inDigits } from '../../forecast/digits.ts';
-import { allFinite, allFinite, type Forecast } from '../../forecast/forecast.ts';
+import { allFinite, type Forecast } from '../../forecast/forecast.ts';
 import { MEDIAN, Q, QUANTILES } from '../../quantiles.ts';
 import { QUANTILE_NAMES } from '../json/messages.ts';
 

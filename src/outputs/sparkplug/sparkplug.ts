@@ -8,7 +8,7 @@ import type { Change, Context } from '../../agent/part.ts';
 import { type Config, diffConfig, formatDuration } from '../../config/index.ts';
 import type { Surprise } from '../../forecast/anomalies.ts';
 import { inDigits } from '../../forecast/digits.ts';
-import { allFinite, allFinite, type Forecast } from '../../forecast/forecast.ts';
+import { allFinite, type Forecast } from '../../forecast/forecast.ts';
 import { Client, type ClientParts } from '../../mqtt/client.ts';
 import { brokerOptions } from '../../mqtt/options.ts';
 import { MEDIAN, Q, QUANTILES } from '../../quantiles.ts';
