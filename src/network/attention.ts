@@ -2,7 +2,7 @@
  * Attention of the newest state over the last M states of the top layer:
  *   s_j = (Q h_t) . h_{t-j} / sqrt(H) + l_j    a = softmax(s)    c = sum_j a_j h_{t-j}    y = tanh(O [c, h_t] + b)
  * Luong et al. 2015, arXiv:1508.04025 ("general" score, attentional vector), with a bias for each lag. y goes to the head;
- * the recurrence itself is untouched. The states before the newest are kept in the network's state, oldest first.
+ * the recurrence itself is unchanged. The states before the newest are stored in the network's state, oldest first.
  */
 import { delayed } from './delay.ts';
 import type { Graph, Value } from './graph/graph.ts';
@@ -17,7 +17,7 @@ export interface Attended {
   readonly memory: Value;
 }
 
-/** One step, O(M). h [N, H], memory [M - 1, N, H]. Rows are multiplied one by one, so that they are independent. */
+/** One step, O(M). h [N, H], memory [M - 1, N, H]. Rows are multiplied separately, so that their results are independent. */
 export function attendStep(
   g: Graph,
   spec: NetworkSpec,

@@ -56,7 +56,7 @@ function unpack(g: Graph, rows: Value, count: number): Value {
   return slice(g, reshape(g, transpose(g, rows, [1, 0, 2]), [N, R * H]), 1, 0, count);
 }
 
-/** [N, count] -> [R, N, H], filled up with zeros */
+/** [N, count] -> [R, N, H], padded with zeros */
 function pack(g: Graph, flat: Value, H: number): Value {
   const [N, count] = flat.shape as [string, number];
   const R = Math.ceil(count / H);

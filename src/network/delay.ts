@@ -9,7 +9,7 @@ const END = 2 ** 53 - 1;
 export interface Delayed {
   /** x as it was `delay` steps ago, [T, B, n]. */
   at(delay: number): Value;
-  /** The last `history` steps, to begin the next window with, [M - 1, B, n]. */
+  /** The last steps, which are the history of the next window, [M - 1, B, n]. */
   readonly next: Value;
 }
 

@@ -10,7 +10,7 @@ import type { Graph, Value } from './graph/graph.ts';
 import { add, affine, matmul, mul, positive, reshape, slice, softmax, tanh } from './graph/ops.ts';
 import { leadWidth, type NetworkSpec, SPREADS } from './spec.ts';
 
-/** Gives the parameter of that name. */
+/** Returns the parameter with that name. */
 export type Parameters = (name: string) => Value;
 /** h [R, H] times the parameter `weight` [H, n], plus the parameter `bias` [n] if any -> [R, n]; quantised or not. */
 export type StateMap = (h: Value, weight: string, bias: string | null) => Value;
@@ -21,7 +21,7 @@ export function floatMap(g: Graph, parameter: Parameters): StateMap {
     bias === null ? matmul(g, h, parameter(weight)) : affine(g, h, parameter(weight), parameter(bias));
 }
 
-/** What a head reads. */
+/** The inputs of a head. */
 export interface HeadInputs {
   /** [R, H] */
   readonly h: Value;
@@ -31,7 +31,7 @@ export interface HeadInputs {
   readonly z: Value | null;
 }
 
-/** The head of `spec`, whichever it is; -> [R, K, 9] */
+/** Applies the head of `spec`; -> [R, K, 9] */
 export function applyHead(
   g: Graph,
   spec: NetworkSpec,
@@ -62,8 +62,8 @@ function directHead(
 }
 
 /**
- * One small network for every lead. It sees the state, the inputs, and z = [e, p, f] of that lead: forecasts of E
- * experts, the logarithms p of the weights they would have without it, and F features. It bends the mixture of the
+ * The same small network for every lead. Its inputs are the state, the step's inputs, and z = [e, p, f] of that lead: forecasts of E
+ * experts, the logarithms p of their weights without this network, and F features. It changes the mixture of the
  * experts and corrects the result.
  *   u = tanh(W_c h + W_s x + Z [p, f] + b)    median = softmax(p + V u + b_v) . e + m u + b_m
  */
@@ -90,7 +90,7 @@ function leadHead(
 
   const from = (name: string, bias: Value) => affine(g, u, parameter(`head.${name}.weight`), bias);
   const share = softmax(g, from('gate', add(g, prior, parameter('head.gate.bias'))));
-  // summed by a matrix product: unlike ReduceSum its order does not depend on where a row lies in memory
+  // summed by a matrix product: unlike ReduceSum, its order does not depend on the memory position of a row
   const ones = g.constant(new Float32Array(experts).fill(1), [experts, 1]);
   const correction = from('median', parameter('head.median.bias'));
   const median = affine(g, mul(g, share, forecasts), ones, correction);

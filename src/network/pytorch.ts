@@ -18,7 +18,7 @@ const PARTS: readonly (readonly [ours: string, theirs: string])[] = [
 ];
 const THEIR_NAME = /^(.*?)(weight|bias)_(ih|hh|hr)_l(\d+)(_reverse)?$/;
 
-/** Weights, or their gradients, under PyTorch's names; what is not part of a cell keeps its own. */
+/** Weights, or their gradients, with PyTorch's names; tensors outside of cells keep their names. */
 export function toPyTorch(cell: Cell, weights: Weights): Map<string, Tensor> {
   const theirGates = orderOf(cell).map((_, gate) => orderOf(cell).indexOf(gate));
   return new Map(
@@ -29,13 +29,13 @@ export function toPyTorch(cell: Cell, weights: Weights): Map<string, Tensor> {
   );
 }
 
-/** The other way round, for a network with a head: what is not named as PyTorch names a cell's weights stays as it is. */
+/** The reverse of `toPyTorch`, for a network with a head: tensors without a PyTorch cell name stay unchanged. */
 export function toOwnNames(cell: Cell, weights: Weights): Map<string, Tensor> {
   return new Map(
     [...weights].map(([name, tensor]) => {
       const [, theirs, layer] = /^((?:weight|bias)_(?:ih|hh))_l(\d+)$/.exec(name) ?? [];
       const ours = PARTS.find((part) => part[1] === theirs)?.[0];
-      // rows that cannot be blocks of gates are left to the check of shapes
+      // an invalid number of rows is reported by the later check of shapes
       if (!ours || tensor.shape[0] % gatesOf(cell) !== 0) return [name, tensor];
       return [`layers.${layer}.${ours}`, reordered(tensor, orderOf(cell))];
     }),
@@ -49,7 +49,7 @@ function theirName(name: string): string {
 }
 
 /**
- * A bare stack from the state of a torch.nn.RNN, LSTM or GRU, whatever prefix its names carry. Layers trained without
+ * Converts the state of a torch.nn.RNN, LSTM or GRU, with any name prefix, to a bare stack. Layers trained without
  * biases get zeros.
  * @param cell `rnn-tanh` and `rnn-relu` have the same weights, so the file cannot tell them apart
  * @throws GatecastError WEIGHTS_INVALID for other names, shapes that do not belong together, two directions, projections
@@ -106,7 +106,8 @@ function checkNames(tensors: Weights): Map<string, Tensor> {
     const [, before, kind, part, layer, reverse] = THEIR_NAME.exec(path) ?? [];
     prefix ??= before ?? null;
     if (before === undefined) issues.push({ path, message: 'is not a weight of a recurrent layer' });
-    else if (reverse) issues.push({ path, message: 'looks back from the future, which a forecast cannot' });
+    else if (reverse)
+      issues.push({ path, message: 'runs backwards in time (bidirectional), which a forecast cannot' });
     else if (part === 'hr')
       issues.push({ path, message: 'is a projection (proj_size), which is not supported' });
     else if (before !== prefix) issues.push({ path, message: `belongs to another module than ${prefix}*` });
@@ -119,12 +120,12 @@ function checkNames(tensors: Weights): Map<string, Tensor> {
 function refusal(issues: readonly Issue[]): GatecastError {
   const text = issues.slice(0, 8).map(({ path, message }) => `${path} ${message}`);
   return new GatecastError('WEIGHTS_INVALID', `The weights cannot be imported: ${text.join('; ')}.`, {
-    hint: 'Expected are weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, and so on for each layer: the state_dict() of the cell alone, without what stands around it.',
+    hint: 'Expected are weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, and so on for each layer: the state_dict() of the cell alone, without other modules.',
     issues,
   });
 }
 
-/** Blocks of rows, one a gate, in another order. */
+/** Reorders blocks of rows, one block per gate. */
 function reordered({ shape, data }: Tensor, order: readonly number[]): Tensor {
   const block = data.length / order.length;
   const result = new Float32Array(data.length);

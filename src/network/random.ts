@@ -9,7 +9,7 @@ export interface Random {
   integer(below: number): number;
   /** Standard normal. */
   normal(): number;
-  /** To go on later from here. */
+  /** The state, to continue later. */
   state(): RandomState;
 }
 export type RandomState = readonly [number, number, number, number];

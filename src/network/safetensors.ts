@@ -11,7 +11,7 @@ const ALIGNMENT = 8;
 
 export interface WeightsFile {
   readonly weights: Map<string, Tensor>;
-  /** Free text that travels with the file. */
+  /** Free text in the file. */
   readonly metadata: Readonly<Record<string, string>>;
 }
 
@@ -83,7 +83,7 @@ export function readSafetensors(file: Uint8Array): WeightsFile {
 
 function readHeader(file: Uint8Array): { header: Record<string, unknown>; body: Uint8Array } {
   const damaged = (what: string, cause?: unknown) =>
-    new GatecastError('WEIGHTS_INVALID', `This is no safetensors file: ${what}.`, {
+    new GatecastError('WEIGHTS_INVALID', `This is not a safetensors file: ${what}.`, {
       hint: 'Save it with safetensors.torch.save_file(model.state_dict(), "weights.safetensors").',
       cause,
     });
@@ -106,7 +106,7 @@ function readHeader(file: Uint8Array): { header: Record<string, unknown>; body: 
   return { header: header as Record<string, unknown>, body: file.subarray(8 + length) };
 }
 
-/** The format wants the numbers side by side, none shared and none left over. */
+/** The format requires contiguous tensors, without overlaps and without extra bytes. */
 function layoutIssues(header: Record<string, unknown>, bytes: number): Issue[] {
   const entries = Object.entries(header).filter((pair): pair is [string, Entry] => isEntry(pair[1]));
   entries.sort(
@@ -119,10 +119,10 @@ function layoutIssues(header: Record<string, unknown>, bytes: number): Issue[] {
     }
     end = offsets[1];
   }
-  return end === bytes ? [] : [{ path: 'file', message: `has ${bytes - end} bytes behind its last tensor` }];
+  return end === bytes ? [] : [{ path: 'file', message: `has ${bytes - end} bytes after its last tensor` }];
 }
 
-/** What of the metadata is text; the rest is nothing this format knows. */
+/** The text entries of the metadata; the format allows no others. */
 function texts(value: unknown): Record<string, string> {
   if (typeof value !== 'object' || value === null) return {};
   return Object.fromEntries(
@@ -130,7 +130,7 @@ function texts(value: unknown): Record<string, string> {
   );
 }
 
-/** The tensor, or what is wrong with its entry. */
+/** The tensor, or an error text for its entry. */
 function readEntry(value: unknown, body: Uint8Array): Tensor | string {
   if (!isEntry(value)) return 'has no dtype, shape and data_offsets';
   const width = BYTES[value.dtype];
@@ -144,7 +144,7 @@ function readEntry(value: unknown, body: Uint8Array): Tensor | string {
   const view = new DataView(body.buffer, body.byteOffset + from, to - from);
   const data = new Float32Array(length);
   for (let i = 0; i < length; i++) data[i] = readNumber(view, i * width, value.dtype);
-  if (!data.every(Number.isFinite)) return 'holds NaN or infinite values';
+  if (!data.every(Number.isFinite)) return 'contains NaN or infinite values';
   return { shape: value.shape, data };
 }
 

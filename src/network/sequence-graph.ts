@@ -15,7 +15,7 @@ export interface SequenceGraphOptions {
   /** K, leads to forecast at every step; null: states only. A direct head has its own number. */
   readonly leads: number | null;
   /**
-   * false: the state is one input `h0` and one output `hT`, [S, B, H]. true: what PyTorch's users expect, `h0` and `hT`
+   * false: the state is one input `h0` and one output `hT`, [S, B, H]. true: as in PyTorch, `h0` and `hT`
    * [layers, B, H], for an LSTM also `c0` and `cT`; attention has `memory0` and `memoryT`, convolution `past0` and `pastT`.
    */
   readonly splitState: boolean;
@@ -24,7 +24,7 @@ export interface SequenceGraphOptions {
 /**
  * Inputs: `x` [T, B, I], the initial state, `z` [T, B, K, 2 E + F] (lead head with leads), and the weights by name
  * unless given. Outputs: `states` [T, B, H] of the top layer, the last state, and `quantiles` [T, B, K, 9] with leads.
- * @param weights baked in; null makes them inputs
+ * @param weights constants of the graph; null makes them inputs
  * @throws GatecastError NETWORK_INVALID, WEIGHTS_INVALID
  */
 export function buildSequenceGraph(

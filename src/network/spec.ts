@@ -17,9 +17,9 @@ export type HeadSpec =
   /** One linear map from the state to all leads at once. */
   | { readonly kind: 'direct'; readonly leads: number; readonly shortcut: boolean }
   /**
-   * The same small map for every lead, which sees z of that lead, [2 experts + features] numbers: forecasts of experts,
-   * which the head mixes and corrects, the logarithms of the weights they would have without the head, and features.
-   * Any number of leads at run time.
+   * The same small map for every lead, with z of that lead as input, [2 experts + features] numbers: forecasts of experts,
+   * which the head mixes and corrects, the logarithms of their weights without the head, and features.
+   * The number of leads is chosen when a graph is built.
    */
   | { readonly kind: 'lead'; readonly experts: number; readonly features: number; readonly width: number };
 
@@ -52,7 +52,7 @@ export const LIMITS = {
   width: [1, 1024],
 } as const;
 
-/** @throws GatecastError NETWORK_INVALID that names every wrong setting */
+/** @throws GatecastError NETWORK_INVALID with every wrong setting */
 export function validateSpec(spec: NetworkSpec): void {
   const issues: Issue[] = [];
   const range = (path: string, value: number, [low, high]: readonly [number, number]) => {
@@ -110,14 +110,14 @@ export function cellInputs(spec: NetworkSpec): number {
   return spec.convolution ? spec.convolution.channels : spec.inputs;
 }
 
-/** A run of rows within the state. */
+/** A range of rows of the state. */
 export interface Rows {
   readonly from: number;
   readonly to: number;
 }
 
 /**
- * Where everything that recurs lives in the state [S, N, H]: hidden states by layer, cell states by layer (if the cell has them),
+ * Layout of the state [S, N, H]: hidden states by layer, cell states by layer (if the cell has them),
  * the top layer's states before the newest (attention; oldest first), and the inputs before the newest
  * (convolution; oldest first, packed into as few rows as hold them, the rest unused).
  */

@@ -1,7 +1,7 @@
 /**
  * The matrix products of the step graph, in float32 or int8. Products with states are quantised. A gated cell keeps
  * its states in [-1, 1], so they have one fixed scale; a vanilla RNN with relu has one scale per row. Products with
- * raw inputs and lead features stay float32: they are few, and one outlier among the inputs would reduce the
+ * raw inputs and lead features stay float32: there are few of them, and one outlier among the inputs would reduce the
  * resolution of all others. No row's result depends on other rows: scales are constants or belong to the row.
  */
 import type { LayerMaps } from './cells/cell.ts';
@@ -35,7 +35,7 @@ function int8Product(g: Graph, bounded: boolean): Product {
     if (!bounded) {
       const size = g.emit('Abs', [state], state.shape);
       rowScale = g.emit('ReduceMax', [size, g.int64([1])], [state.shape[0], 1]);
-      // a row of zeros has no scale of its own; any will do
+      // a row of zeros has no scale, so any positive one is valid
       rowScale = g.emit('Max', [rowScale, g.scalar(1e-30)], rowScale.shape);
       unit = g.emit('Div', [state, rowScale], state.shape);
     }

@@ -22,7 +22,7 @@ export interface TrainingGraphOptions {
   readonly leads: number;
   /** Adds the output `state_gradient_norms` [layers, T]: Euclidean norm of dLoss/dh by step, over the batch. */
   readonly diagnose?: boolean;
-  /** Adds the output `losses` [P, B, M]: what each target adds to the numerator of the loss. */
+  /** Adds the output `losses` [P, B, M]: the contribution of each target to the numerator of the loss. */
   readonly losses?: boolean;
 }
 

@@ -86,8 +86,8 @@ export function countWeights(spec: NetworkSpec): number {
 }
 
 /**
- * @param shown the name under which the reader knows a tensor
- * @throws GatecastError WEIGHTS_INVALID that names every missing, unknown, misshapen or non-finite tensor
+ * @param shown returns the tensor's name for error messages
+ * @throws GatecastError WEIGHTS_INVALID with every missing, unknown, misshapen or non-finite tensor
  */
 export function checkWeights(
   spec: NetworkSpec,
@@ -99,11 +99,11 @@ export function checkWeights(
   for (const [name, shape] of expected) {
     const tensor = weights.get(name);
     const path = shown(name);
-    if (!tensor) issues.push({ path, message: `is missing; [${shape}] is expected` });
+    if (!tensor) issues.push({ path, message: `is missing; expected shape [${shape}]` });
     else if (tensor.shape.join() !== shape.join() || tensor.data.length !== size(shape)) {
-      issues.push({ path, message: `is [${tensor.shape}]; [${shape}] is expected` });
+      issues.push({ path, message: `has shape [${tensor.shape}]; expected [${shape}]` });
     } else if (!tensor.data.every(Number.isFinite)) {
-      issues.push({ path, message: 'holds NaN or infinite values' });
+      issues.push({ path, message: 'contains NaN or infinite values' });
     }
   }
   for (const name of weights.keys()) {
@@ -122,7 +122,7 @@ export function checkWeights(
 const FIRST_SPREAD = Math.log(0.3);
 
 /**
- * First values: orthogonal recurrent matrices (Saxe 2014), Glorot-uniform others (Glorot and Bengio 2010), gates
+ * Initial values: orthogonal recurrent matrices (Saxe 2014), Glorot-uniform others (Glorot and Bengio 2010), gates
  * that keep the state at first (`CellOps.keepGate`), medians starting at 0 (direct head) or at
  * the experts' prior mixture (lead head).
  */
@@ -134,12 +134,12 @@ export function initialWeights(spec: NetworkSpec, random: Random): Map<string, T
     if (name.endsWith('hidden.weight')) {
       for (let gate = 0; gate < gatesOf(spec.cell); gate++) data.set(orthogonal(H, random), gate * H * H);
     } else if (name.endsWith('input.weight')) {
-      // each gate is a map of its own
+      // each gate is a separate matrix
       glorot(data, shape[1], H, random);
     } else if (name === 'head.weight' || name === 'head.median.weight' || name === 'head.gate.weight') {
       glorot(data, shape[0], shape[1], random, 0.1);
     } else if (name === 'head.shortcut' && spec.head.kind === 'direct') {
-      // a linear model that starts at nothing
+      // the linear shortcut starts at 0
     } else if (name === 'head.spread.bias') {
       data.fill(FIRST_SPREAD);
     } else if (name === 'head.bias' && spec.head.kind === 'direct') {

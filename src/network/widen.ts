@@ -1,5 +1,5 @@
 /**
- * Adds hidden units to a trained network without changing its output, so that training can continue at a larger
+ * Adds hidden units to a trained network without changing its output, so that training can continue with a larger
  * size. New units start with random input weights. All weights from new units to old parts start at 0 and grow in
  * training. (The idea of Chen et al. 2016, Net2Net, arXiv:1511.05641; instead of copies of old units, which the
  * recurrence would keep identical, new ones.)
@@ -10,16 +10,16 @@ import type { Random } from './random.ts';
 import { type NetworkSpec, validateSpec } from './spec.ts';
 import { checkWeights, initialWeights, type Tensor, type Weights } from './weights.ts';
 
-/** How an axis is made of hidden units: so many blocks of H; 0: not at all. */
+/** Number of blocks of H hidden units along each axis; 0: none. */
 interface Axes {
   readonly blocks: readonly [number, number];
-  /** The axis along which the parameter reads; biases have none. */
+  /** The input axis of the parameter; null for biases. */
   readonly reads: 0 | 1 | null;
 }
 
 /**
  * @param hidden the new H, larger than the old
- * @param random draws the new units' own weights
+ * @param random source of the new units' weights
  * @throws GatecastError NETWORK_INVALID, WEIGHTS_INVALID
  */
 export function widen(
@@ -30,7 +30,7 @@ export function widen(
 ): { spec: NetworkSpec; weights: Map<string, Tensor> } {
   checkWeights(spec, weights);
   if (hidden <= spec.hidden) {
-    const message = `must be more than the ${spec.hidden} there are, is ${hidden}`;
+    const message = `must be larger than the current ${spec.hidden}, is ${hidden}`;
     throw new GatecastError('NETWORK_INVALID', `The network cannot be widened: hidden ${message}.`, {
       issues: [{ path: 'hidden', message }],
     });
@@ -48,7 +48,7 @@ export function widen(
   return { spec: wider, weights: grown };
 }
 
-/** null: no axis of the parameter runs over hidden units. */
+/** null if no axis of the parameter depends on H. */
 function axesOf(name: string, spec: NetworkSpec): Axes | null {
   const gates = gatesOf(spec.cell);
   const [, layer, part] = /^layers\.(\d+)\.(.+)$/.exec(name) ?? [];
@@ -62,7 +62,7 @@ function axesOf(name: string, spec: NetworkSpec): Axes | null {
   return null;
 }
 
-/** Old values where both ends are old, 0 where something old would read something new, `fresh` values elsewhere. */
+/** Old values between old units, 0 from new units to old ones, `fresh` values elsewhere. */
 function grow(old: Tensor, fresh: Tensor, axes: Axes, from: number, to: number): Tensor {
   const rows = fresh.shape[0];
   const columns = fresh.shape[1] ?? 1;
@@ -81,14 +81,14 @@ function grow(old: Tensor, fresh: Tensor, axes: Axes, from: number, to: number):
   return { shape: fresh.shape, data };
 }
 
-/** Where an index of the wider axis was before; null: nowhere, it belongs to a new unit. */
+/** Old index for an index of the wider axis; null if it belongs to a new unit. */
 function oldIndex(index: number, blocks: number, from: number, to: number): number | null {
   if (blocks === 0) return index;
   const unit = index % to;
   return unit < from ? Math.floor(index / to) * from + unit : null;
 }
 
-/** Scores are divided by sqrt(H) and summed over all units: undo the one, leave new units out of the other. */
+/** Keeps the attention scores: compensates for the division by sqrt(H) and sets the weights of new units to 0. */
 function keepScores({ data }: Tensor, from: number, to: number): void {
   const correction = Math.sqrt(to / from);
   for (let at = 0; at < data.length; at++) data[at] = at % to < from ? data[at] * correction : 0;

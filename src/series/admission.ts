@@ -4,16 +4,16 @@ import type { StreamSpec } from './spec.ts';
 
 const EARLIEST_MS = Date.UTC(2000, 0, 1);
 const LATEST_MS = Date.UTC(2038, 0, 1);
-/** How far a reading may be ahead of the clock, beside one interval, ms. */
+/** How far a reading may be ahead of the clock, in addition to one interval, ms. */
 export const FUTURE_MS = 300_000;
-/** Larger readings are no measurement, and sums of them would leave the range of single precision. */
+/** Larger readings are not measurements, and their sums would exceed the range of single precision. */
 const LARGEST = 1e30;
 
 export type SampleOutcome = 'accepted' | 'late' | 'duplicate' | 'out-of-range' | 'future' | 'absurd-time';
 
 /**
- * @param intervalMs of the stream's buckets; null while it is being learnt
- * @returns why the reading is refused; null where it is not
+ * @param intervalMs length of the stream's buckets; null while it is being learnt
+ * @returns why the reading is refused; null if it is accepted
  */
 export function refusal(
   sample: Sample,

@@ -1,4 +1,4 @@
-/** Computes the value of a bucket from its readings, sorted by time so that the order of arrival never matters. */
+/** Computes the value of a bucket from its readings, sorted by time so that the order of arrival does not matter. */
 import { meanDirection } from './circle.ts';
 import type { Counter } from './counter.ts';
 import type { Aggregate } from './spec.ts';
@@ -9,36 +9,36 @@ export interface Readings {
   readonly values: number[];
 }
 
-/** The bucket that is closed, ms. */
+/** Start and end of a closed bucket, ms. */
 export interface BucketSpan {
   readonly startMs: number;
   readonly intervalMs: number;
 }
 
-/** The readings by time; a time occurs once. */
+/** The readings sorted by time; each time occurs once. */
 export function inOrder({ times, values }: Readings): Readings {
   if (times.length === 1) return { times, values };
   const order = times.map((_, i) => i).sort((a, b) => times[a] - times[b]);
   return { times: order.map((i) => times[i]), values: order.map((i) => values[i]) };
 }
 
-/** The readings of other times than these. */
+/** The readings except those at the given times. */
 export function without({ times, values }: Readings, left: readonly number[]): Readings {
   const out = new Set(left);
   const kept = times.map((timeMs) => !out.has(timeMs));
   return { times: times.filter((_, i) => kept[i]), values: values.filter((_, i) => kept[i]) };
 }
 
-/** The value of a bucket, and whether its counter stood where it cannot have got to. */
+/** The value of a bucket, and whether its counter made an impossible jump. */
 export interface Aggregated {
   readonly value: number;
   readonly jump: boolean;
 }
 
 /**
- * @param readings by time
- * @param counter goes on with every bucket of a counter; null for the other kinds
- * @returns the bucket's value; NaN for an empty bucket, for an increase without an earlier reading to count from, or where
+ * @param readings sorted by time
+ * @param counter running state of a counter, updated by every bucket; null for other kinds
+ * @returns the bucket's value; NaN for an empty bucket, for an increase without an earlier reading, or if
  *   its only readings are wrong
  */
 export function aggregate(
@@ -98,7 +98,7 @@ function growth(
     known++;
   }
   if (known === 0) return { value: Number.NaN, jump };
-  // What was counted during a gap is not this bucket's alone: it gets its share of the time.
+  // An increase during a gap belongs only partly to this bucket: use its share of the time.
   const passedMs = times[times.length - 1] - sinceMs;
   return { value: sinceMs < startMs - intervalMs ? (total * intervalMs) / passedMs : total, jump };
 }

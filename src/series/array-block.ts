@@ -1,5 +1,5 @@
 /**
- * Allocates all arrays of a stream in one block. A separate array costs some 400 bytes beside its numbers; for a
+ * Allocates all arrays of a stream in one block. A separate array has an overhead of about 400 bytes; for a
  * thousand streams of a hundred small arrays this would exceed the numbers themselves.
  */
 const ALIGN = 8;
@@ -12,10 +12,10 @@ interface ArrayType<T> {
 
 export class ArrayBlock {
   private readonly block: ArrayBuffer;
-  /** Bytes requested so far, whether they fitted or not: the size of a block for all of it. */
+  /** Bytes requested so far, including arrays that did not fit: the size needed for all of them. */
   used = 0;
 
-  /** @param bytes of the block; arrays that do not fit get their own */
+  /** @param bytes size of the block; arrays that do not fit get their own buffer */
   constructor(bytes = 0) {
     this.block = new ArrayBuffer(bytes);
   }

@@ -1,5 +1,5 @@
 /**
- * Limits how far a forecast may go beyond the values that a stream has shown. A level that the stream has often
+ * Limits how far a forecast may go beyond the past values of a stream. A level that the stream has often
  * approached and never crossed (a clipped inverter, a full tank, a machine that is off) is most likely a bound; a
  * level that it has just crossed is not. So the room above the highest value is the amount by which earlier records
  * exceeded the records before them, reduced with every visit near the maximum that set no record; likewise below the
@@ -7,19 +7,19 @@
  */
 import type { StateIo } from './state-io.ts';
 
-/** Readings before there is a bound. */
+/** Number of readings before a bound applies. */
 const WARM_UP = 32;
-/** Room that is always left, as a share of the range. */
+/** Minimum room, as a share of the range. */
 const LEAST = 0.01;
-/** Within this share of the range a reading is near the bound. */
+/** Distance within which a reading is near the bound, as a share of the range. */
 const NEAR = 0.02;
-/** Visits near a bound, each however long, that halve the room that earlier records leave. */
+/** Number of visits near a bound, of any length, that halve the room derived from earlier records. */
 const VISITS = 2;
-/** How fast the rest of the room falls with the visits. */
+/** Exponent of the decrease with further visits. */
 const POWER = 1.5;
-/** Records this many steps apart belong to one rise. */
+/** Records at most this many steps apart belong to one rise. */
 const EPISODE = 48;
-/** Share of readings that are records in a stream that rises (falls) all the time: it has no bound. */
+/** A stream with a larger share of records rises (falls) permanently and has no bound. */
 const RISING = 0.03;
 const MEMORY = 256;
 
@@ -27,10 +27,10 @@ class Side {
   /** 1: above; -1: below. */
   private readonly sign: number;
   private bound = Number.NEGATIVE_INFINITY;
-  /** The bound before the newest rise, and steps since its last record. */
+  /** The maximum before the newest rise, and steps since its last record. */
   private base = Number.NEGATIVE_INFINITY;
   private since = 0;
-  /** By how much a rise has exceeded the bound before it, at most. */
+  /** Largest amount by which a rise has exceeded the previous maximum. */
   private excess = 0;
   private visits = 0;
   private near = false;
@@ -61,7 +61,7 @@ class Side {
     if (seen <= WARM_UP) this.base = x;
   }
 
-  /** A value, drawn to the bound where it is beyond. */
+  /** Returns the value, compressed towards the bound if it is beyond. */
   hold(value: number, range: number): number {
     const x = this.sign * value;
     const beyond = x - this.bound;
@@ -90,7 +90,7 @@ export class Bounds {
   private low = Number.POSITIVE_INFINITY;
   private high = Number.NEGATIVE_INFINITY;
 
-  /** Takes in an observed value. */
+  /** Adds an observed value. */
   add(value: number): void {
     this.seen++;
     const range = this.seen > 1 ? this.high - this.low : 0;
@@ -100,7 +100,7 @@ export class Bounds {
     this.high = Math.max(this.high, value);
   }
 
-  /** The value, or one nearer to what the stream has shown. */
+  /** Returns the value, compressed towards the range of past values if it is beyond. */
   hold(value: number): number {
     if (this.seen <= WARM_UP || (value <= this.high && value >= this.low)) return value;
     const range = this.high - this.low;

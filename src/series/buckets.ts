@@ -18,14 +18,14 @@ import type { StateIo } from './state-io.ts';
 /** A stream whose readings are older than this on arrival is history being replayed: the clock does not close its buckets. */
 const LIVE_SKEW_MS = 600_000;
 /**
- * After this many empty buckets in a row a stream is suspended: nothing closes until its next reading, and then the rest of
+ * After this many empty buckets in a row a stream is suspended: no bucket closes until its next reading, and then the rest of
  * the gap is shortened by whole weeks (or days, hours), so that phases still fit.
  */
 const MAX_EMPTY_RUN = 2048;
 const UNITS_MS = [7 * 86_400_000, 86_400_000, 3_600_000, 60_000];
-/** Readings that may wait for the interval; more come only where buckets stay open very long. */
+/** Most readings stored while the interval is being learnt; more occur only if buckets stay open very long. */
 const MAX_LEARNING = 4096;
-/** Open buckets of which it is counted how many readings were out of range; more come only where nothing closes. */
+/** Most open buckets with counts of out-of-range readings; more occur only if no bucket closes. */
 const MAX_REFUSING = 64;
 
 export type { SampleOutcome } from './admission.ts';
@@ -33,27 +33,27 @@ export type { SampleOutcome } from './admission.ts';
 export interface ClosedBucket {
   /** Label, ms. */
   readonly startMs: number;
-  /** Of the grid it stands on; where it differs from that of the bucket before, the device has changed its rate. */
+  /** Bucket length, ms; if it differs from the previous bucket's, the device has changed its rate. */
   readonly intervalMs: number;
-  /** NaN when nothing was observed. */
+  /** NaN if the bucket is empty. */
   readonly value: number;
-  /** Time of its newest reading, ms; NaN when empty. */
+  /** Time of its newest reading, ms; NaN if empty. */
   readonly observedMs: number;
-  /** Times of all its readings, those that were too fast among them, ascending, ms. */
+  /** Times of all its readings, including those that changed too fast, ascending, ms. */
   readonly timesMs: readonly number[];
-  /** Times of the readings left out because they changed faster than is believable, ms. */
+  /** Times of the readings left out because they changed too fast, ms. */
   readonly tooFast: readonly number[];
-  /** Readings refused because they were outside the limits. */
+  /** Number of readings refused because they were outside the limits. */
   readonly outOfRange: number;
-  /** Whether a counter fell in it, or rose further than can be. */
+  /** Whether a counter fell in this bucket, or rose by an impossible amount. */
   readonly jump: boolean;
-  /** What is wrong with its value, bits of `quality.ts`, where it was judged before; left out: it is to be judged. */
+  /** Quality marks (bits of `quality.ts`) if already determined; omitted: they must be determined. */
   readonly marks?: number;
 }
 
 const NOTHING: readonly ClosedBucket[] = [];
 
-/** Nothing came in it that counts. */
+/** A bucket without accepted readings. */
 const emptyBucket = (startMs: number, intervalMs: number, outOfRange = 0): ClosedBucket => ({
   startMs,
   intervalMs,
@@ -67,31 +67,31 @@ const emptyBucket = (startMs: number, intervalMs: number, outOfRange = 0): Close
 
 export class Buckets {
   private readonly spec: StreamSpec;
-  /** The last `close` left buckets that are over. */
+  /** Whether the last `close` left buckets open whose time is over. */
   behind = false;
-  /** Of the newest closed bucket; null while it is being learnt. */
+  /** Length of the newest closed bucket; null while the interval is being learnt. */
   intervalMs: number | null;
   private readonly open = new OpenBuckets();
-  /** By bucket, readings that were out of range; most streams have none. */
+  /** Number of out-of-range readings by bucket; null for most streams, which have none. */
   private refused: Map<number, number> | null = null;
-  /** Readings that wait for the interval; null where there are none. */
+  /** Readings stored until the interval is known; null if there are none. */
   private learning: { timeMs: number; value: number }[] | null = null;
-  /** Index of the oldest bucket that is not closed; NaN before the first sample. */
+  /** Index of the oldest open bucket; NaN before the first sample. */
   private next = Number.NaN;
-  /** All before this is closed, ms; NaN before the first bucket is. */
+  /** Everything before this time is closed, ms; NaN before the first closed bucket. */
   private closedToMs = Number.NaN;
   private newestMs = Number.NaN;
-  /** The newest reading of the closed buckets, ms. */
+  /** Time of the newest reading in closed buckets, ms. */
   private closedNewestMs = Number.NaN;
   /** Arrival minus measurement of the last sample, ms; NaN while unknown. */
   private skewMs = Number.NaN;
   /** Empty buckets in a row, up to MAX_EMPTY_RUN. */
   private emptyRun = 0;
-  /** The interval that the grid is about to take, ms; 0 where it stays. */
+  /** The next interval of the grid, ms; 0 if it does not change. */
   private comingMs = 0;
   private readonly counter: Counter | null;
   private readonly limit: RateLimit;
-  /** Null where the interval is given. */
+  /** Null if the interval is configured. */
   private readonly watch: IntervalWatch | null;
 
   constructor(spec: StreamSpec) {
@@ -113,7 +113,7 @@ export class Buckets {
     const refused = refusal(sample, this.spec, this.intervalMs);
     if (refused === 'out-of-range') this.refuse(timeMs);
     if (refused !== null) return refused;
-    // A reading of now, by a clock that stands well before what is closed: the clock was ahead, and has been put right.
+    // A current reading is far older than the closed buckets: the clock was ahead and has been corrected.
     if (this.closedToMs - arrivalMs > FUTURE_MS + (this.intervalMs ?? 0)) this.restart();
     if (this.isLate(timeMs)) return 'late';
     if (!(this.intervalMs === null ? this.keep(timeMs, value) : this.place(timeMs, value)))
@@ -133,7 +133,7 @@ export class Buckets {
     if (this.refused.size > MAX_REFUSING && first !== undefined) this.refused.delete(first);
   }
 
-  /** Forgets where the grid stood, not what the stream has learnt. */
+  /** Resets the position of the grid, but not the learnt state. */
   private restart(): void {
     this.open.clear();
     this.refused = null;
@@ -147,12 +147,12 @@ export class Buckets {
 
   private isLate(timeMs: number): boolean {
     if (timeMs < this.closedToMs) return true;
-    // Of a bucket that is about to be closed: whether somebody looked in between must not matter.
+    // Also refuse readings for a bucket whose time is over, so that the result does not depend on when `close` is called.
     const interval = this.intervalMs ?? 1;
     return Math.floor(timeMs / interval) < Math.floor((this.newestMs - this.spec.latenessMs) / interval);
   }
 
-  /** @returns false for a time that is there already */
+  /** @returns false if a reading with this time exists */
   private place(timeMs: number, value: number): boolean {
     const index = Math.floor(timeMs / (this.intervalMs ?? 1));
     if (timeMs <= this.newestMs && this.open.includes(index, timeMs)) return false;
@@ -161,7 +161,7 @@ export class Buckets {
     return true;
   }
 
-  /** @returns false for a time that is there already */
+  /** @returns false if a reading with this time exists */
   private keep(timeMs: number, value: number): boolean {
     this.learning ??= [];
     if (this.learning.some((known) => known.timeMs === timeMs)) return false;
@@ -169,7 +169,7 @@ export class Buckets {
     return true;
   }
 
-  /** Learns the interval from the first readings before `settledMs`: no older one can come in between any more. */
+  /** Learns the interval from the first readings before `settledMs`, because no older reading can arrive any more. */
   private learn(settledMs: number): void {
     const waiting = (this.learning ?? []).sort((a, b) => a.timeMs - b.timeMs);
     const settled = waiting.filter(({ timeMs }) => timeMs <= settledMs || waiting.length > MAX_LEARNING);
@@ -183,7 +183,7 @@ export class Buckets {
     return Math.abs(this.skewMs) <= LIVE_SKEW_MS + 3 * (this.intervalMs ?? 0);
   }
 
-  /** Stream time up to which buckets are over, ms. */
+  /** Stream time before which buckets are over, ms. */
   private watermark(nowMs: number | null): number {
     const byEvent = this.newestMs - this.spec.latenessMs;
     if (nowMs === null || !this.live) return byEvent;
@@ -202,12 +202,12 @@ export class Buckets {
   }
 
   /**
-   * Closes and returns the buckets that are over, oldest first.
+   * Closes and returns the buckets whose time is over, oldest first.
    * @param nowMs wall clock, ms; null: only newer samples close buckets
-   * @param most buckets to close now; `behind` then says whether there are more
+   * @param most largest number of buckets to close; `behind` then tells whether more remain
    */
   close(nowMs: number | null, most = Number.POSITIVE_INFINITY): readonly ClosedBucket[] {
-    // Asked of every stream in every round, mostly for nothing: that should leave no garbage.
+    // Called for every stream in every round, mostly with nothing to close: allocate only when needed.
     let closed: ClosedBucket[] | null = null;
     this.behind = false;
     const watermark = this.watermark(nowMs);
@@ -215,7 +215,7 @@ export class Buckets {
     while (this.intervalMs !== null && !Number.isNaN(this.next)) {
       if (this.comingMs > 0) {
         if ((this.firstComing() + 1) * this.comingMs > watermark) break;
-        // Else a state saved now would be of the old grid, and named after the new one.
+        // Otherwise a state saved now would contain the old grid, but be labelled with the new one.
         if (closed !== null && closed.length >= most) {
           this.behind = true;
           break;
@@ -228,14 +228,14 @@ export class Buckets {
         this.behind = true;
         break;
       }
-      // What is open is not before what comes next.
+      // Open buckets are never before `next`.
       if (this.open.first === this.next) {
         this.emptyRun = 0;
       } else if (this.emptyRun < MAX_EMPTY_RUN) {
         this.emptyRun++;
       } else {
         const rest = Math.min(end, this.open.first) - this.next;
-        // Silent still: where it will speak again is not known.
+        // Still no reading: the end of the gap is unknown.
         if (this.next + rest === end) break;
         const unit = this.skipUnit();
         if (rest >= unit) {
@@ -251,7 +251,7 @@ export class Buckets {
     return closed ?? NOTHING;
   }
 
-  /** Buckets in the longest unit of the calendar that is not longer than the run already stepped through. */
+  /** Number of buckets in the longest calendar unit not longer than the run of empty buckets so far. */
   private skipUnit(): number {
     for (const ms of UNITS_MS) {
       const buckets = Math.round(ms / (this.intervalMs ?? 1));
@@ -289,7 +289,7 @@ export class Buckets {
     };
   }
 
-  /** First bucket of the coming grid. It may have begun before the closed ones end: then only if something came since. */
+  /** First bucket of the next grid. It may start before the end of the closed buckets only if a reading has arrived since. */
   private firstComing(): number {
     const index = Math.floor(this.closedToMs / this.comingMs);
     if (index * this.comingMs === this.closedToMs) return index;
@@ -298,7 +298,7 @@ export class Buckets {
     return index + 1;
   }
 
-  /** Goes on with buckets of the coming length. */
+  /** Changes to the next bucket length. */
   private regrid(intervalMs: number): void {
     this.next = this.firstComing();
     this.intervalMs = intervalMs;
@@ -312,7 +312,7 @@ export class Buckets {
     }
   }
 
-  /** Samples at or after this time are still in open buckets, ms: where a replay must start. */
+  /** Start time of a replay, ms: samples from this time on are still in open buckets. */
   replayFromMs(): number {
     if (!Number.isNaN(this.closedToMs)) return this.closedToMs;
     if (this.intervalMs === null || Number.isNaN(this.next)) return 0;
@@ -327,7 +327,7 @@ export class Buckets {
     if (intervalMs !== null && interval !== intervalMs) {
       throw new GatecastError(
         'STATE_MISMATCH',
-        `The state is of buckets of ${interval} ms; ${intervalMs} are wanted.`,
+        `The state has buckets of ${interval} ms, but ${intervalMs} ms are configured.`,
         { hint: 'It is rebuilt from stored samples.' },
       );
     }
@@ -340,7 +340,7 @@ export class Buckets {
     this.counter?.persist(io);
     this.limit.persist(io);
     this.watch?.persist(io);
-    // The newest reading may stand in an open bucket; a replay continues from what the closed ones knew.
+    // The newest reading may be in an open bucket; a replay continues from the closed ones.
     this.closedNewestMs = io.number(this.closedNewestMs);
     if (!io.reading) return;
     this.newestMs = this.closedNewestMs;

@@ -1,10 +1,10 @@
-/** The phase of a bucket in the local day and week. Grid times are UTC; the time zone only shifts the phases. */
+/** Computes the phase of a bucket in the local day and week. Grid times are UTC; the time zone only shifts the phases. */
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 const WEEK_MS = 7 * DAY_MS;
 /** 1970-01-01 was a Thursday; weeks start on Monday. */
 const MONDAY_MS = 4 * DAY_MS;
-/** No zone puts its clock forward and back again within this. */
+/** No zone starts and ends daylight saving time within this span. */
 const CONSTANT_SPAN_MS = 14 * DAY_MS;
 
 /** Offset of local time from UTC at an instant, ms. */
@@ -12,7 +12,7 @@ export type ZoneOffset = (timeMs: number) => number;
 
 export const UTC: ZoneOffset = () => 0;
 
-/** The machine's own zone. */
+/** The time zone of the machine. */
 const LOCAL: ZoneOffset = (timeMs) => -MINUTE_MS * new Date(timeMs).getTimezoneOffset();
 
 /** Zones computed without Intl, which takes 8 MB at its first use. */
@@ -22,9 +22,9 @@ const zones = new Map<string, ZoneOffset>([
 ]);
 
 /**
- * Offset of an IANA zone or of `local`, DST included: one for all who ask. Of other zones than the machine's own it is looked
- * up once a quarter of an hour of data and remembered, because Intl is slow. Throws RangeError for an unknown zone (the
- * config refuses those before).
+ * Returns the offset function of an IANA zone or of `local`, including DST; shared by all callers. Except for the machine's zone, offsets are looked
+ * up once per quarter of an hour of data and cached, because Intl is slow. Throws RangeError for an unknown zone (the
+ * config has refused those already).
  */
 export function zoneOffset(timeZone: string): ZoneOffset {
   const known = zones.get(timeZone);
@@ -62,8 +62,8 @@ function lookedUp(timeZone: string): ZoneOffset {
 }
 
 /**
- * The instant at which a clock of UTC shows a date and a time, ms; null where there is none, such as the 31st of April. 24:00 ends a
- * day and second 60 is a leap second: both roll over.
+ * The instant of a UTC date and time, ms; null if it does not exist, such as the 31st of April. 24:00 is the end of the
+ * day and second 60 a leap second: both roll over.
  */
 export function civilMs(
   year: number,
@@ -83,7 +83,7 @@ export function civilMs(
   return date.getTime() + ((hour * 60 + minute) * 60 + second) * 1000;
 }
 
-/** Minutes of an offset from UTC, written `Z`, `+02`, `+0200` or `+02:00`; null for one that no zone has. */
+/** Minutes of an offset from UTC written as `Z`, `+02`, `+0200` or `+02:00`; null if no zone has it. */
 export function offsetMinutes(text: string): number | null {
   if (text === 'Z' || text === 'z') return 0;
   const digits = text.slice(1).replace(':', '');
@@ -93,7 +93,7 @@ export function offsetMinutes(text: string): number | null {
   return (text.startsWith('-') ? -1 : 1) * (hours * 60 + minutes);
 }
 
-/** A count since 1970 from this size on is one of milliseconds: 1e11 s is the year 5138, 1e11 ms is 1973. */
+/** Unix times from this value on are in milliseconds, smaller ones in seconds: 1e11 s is the year 5138, 1e11 ms is 1973. */
 export const MS_FROM = 1e11;
 
 /** Local time of day and week as fractions in [0, 1), for a bucket and the ones after it. */
@@ -101,13 +101,13 @@ export class Phases {
   readonly day: Float64Array;
   readonly week: Float64Array;
 
-  /** @param count buckets described at once */
+  /** @param count number of buckets */
   constructor(count: number) {
     this.day = new Float64Array(count);
     this.week = new Float64Array(count);
   }
 
-  /** Describes the buckets that start at `firstMs`, `firstMs + intervalMs`, ... */
+  /** Computes the phases of the buckets that start at `firstMs`, `firstMs + intervalMs`, ... */
   fill(firstMs: number, intervalMs: number, zone: ZoneOffset): void {
     const n = this.day.length;
     const offset = zone(firstMs);

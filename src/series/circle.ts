@@ -3,18 +3,18 @@
 const TURN = 360;
 const RADIANS = Math.PI / 180;
 
-/** An angle as it stands in [0, 360). */
+/** Normalises an angle to [0, 360). */
 export function inTurn(degrees: number): number {
   const rest = ((degrees % TURN) + TURN) % TURN;
   return rest < TURN ? rest : 0;
 }
 
-/** The way from one direction to another, in [-180, 180). */
+/** Signed difference from one direction to another, in [-180, 180). */
 export function turnTo(from: number, to: number): number {
   return inTurn(to - from + TURN / 2) - TURN / 2;
 }
 
-/** Direction of the sum of the unit vectors, in [0, 360); the last one where they cancel out. */
+/** Direction of the sum of the unit vectors, in [0, 360); the last value if they cancel out. */
 export function meanDirection(values: readonly number[]): number {
   let east = 0;
   let north = 0;

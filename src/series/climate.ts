@@ -9,13 +9,13 @@ import type { StateIo } from './state-io.ts';
 
 const LEVELS: readonly number[] = QUANTILES;
 const MEMORY = 4000;
-/** Readings that are sorted outright before tracking starts. */
+/** Number of readings that are sorted exactly before tracking starts. */
 const START = 24;
 
 export class Climate {
-  /** [9], non-decreasing; all the first value before anything else is known. */
+  /** [9], non-decreasing; all equal to the first value at the start. */
   readonly quantiles: Float64Array;
-  /** The first readings, [START]; null once all of them are in. */
+  /** The first readings, [START]; null when complete. */
   private first: Float64Array | null = new Float64Array(START);
   private count = 0;
 
@@ -23,7 +23,7 @@ export class Climate {
     this.quantiles = memory.float64(Q);
   }
 
-  /** @param spread mean absolute deviation of the stream: the unit of a step */
+  /** @param spread mean absolute deviation of the stream, the unit of a step */
   add(value: number, spread: number): void {
     if (this.first !== null) {
       this.first[this.count++] = value;

@@ -1,50 +1,50 @@
 /**
  * The increase of a counter, reading by reading. A fall or an impossible rise can be a reset, another meter, the end
- * of the counter's range, or a wrong reading; often only the next readings show which. So the level before the jump
- * is remembered: if the counter returns to that level, the readings in between were wrong and counting continues
+ * of the counter's range, or a wrong reading; often only later readings show which. So the level before the jump
+ * is stored: if the counter returns to that level, the readings in between were wrong and counting continues
  * from there.
  */
 import type { StateIo } from './state-io.ts';
 
-/** The counter only grows (`delta`), or may run backwards as well (`change`). */
+/** The counter only grows (`delta`), or may also run backwards (`change`). */
 export type CounterKind = 'delta' | 'change';
 
-/** Numbers of a finite range: 16 and 32 bits, also of a counter in tenths to thousandths, and decimal digits. */
+/** Ranges of counters: 16 and 32 bits, also in tenths to thousandths, and decimal digits. */
 const BINARY = [2 ** 16, 2 ** 32];
 const SCALES = [1, 10, 100, 1000];
 const DECIMAL = [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10];
-/** A counter that falls by less than this share has been corrected, not reset. */
+/** A fall by less than this share is a correction, not a reset. */
 const CORRECTION = 0.1;
-/** The counter trembles where it falls by less than this: the highest reading stays the one to count from. */
+/** A fall by less than this is jitter: counting continues from the highest reading. */
 const TREMBLING = 0.01;
-/** Less than this share of the level before is nothing: the reading of a meter that has lost its total. */
+/** A reading below this share of the previous level counts as 0: the meter has lost its total. */
 const NOTHING = 0.01;
-/** Increases before it is known what is usual. */
+/** Number of increases before the usual increase is known. */
 const ENOUGH = 4;
-/** An increase above so many times the largest one so far is a jump ... */
+/** An increase above this multiple of the largest one so far is a jump ... */
 const FAR = 30;
-/** ... above so many it is no consumption at all, even where the readings go on from there. */
+/** ... and above this multiple it never counts as consumption, even if the readings continue from there. */
 const IMPOSSIBLE = 1000;
-/** A range has ended where that explains a fall by an increase of at most so many times the largest. */
+/** A fall is an overflow if it means an increase of at most this multiple of the largest. */
 const WRAP = 3;
-/** Readings that go on growing from a new level before the one before it is forgotten. */
+/** Number of growing readings at a new level before the previous level is dropped. */
 const SETTLED = 8;
-/** Readings without growth at a level of nothing that are taken for wrong ones. */
+/** Most readings without growth at a level near 0 that count as wrong readings. */
 const MOST_IDLE = 12;
 const SPAN = 64;
-/** Share of the largest increase that is forgotten with each reading. */
+/** Decay of the largest increase per reading. */
 const FORGET = 1 / 2048;
 
 export interface Growth {
-  /** Since the reading before; NaN where it is not known. */
+  /** Increase since the previous reading; NaN if unknown. */
   readonly increase: number;
-  /** The reading stands where a counter cannot have got to: it fell, or rose too far. */
+  /** Whether the reading made an impossible jump: the counter fell, or rose too far. */
   readonly jump: boolean;
-  /** From when on it was counted, ms. */
+  /** Start of the time over which the increase was counted, ms. */
   readonly fromMs: number;
 }
 
-/** Whether a counter of some finite range went over its end from `before` to `after` by at most `most`; the increase, or NaN. */
+/** Increase of at most `most` if a counter with a known range has overflowed from `before` to `after`; else NaN. */
 function wrapped(before: number, after: number, most: number): number {
   let best = Number.NaN;
   const consider = (range: number): void => {
@@ -58,7 +58,7 @@ function wrapped(before: number, after: number, most: number): number {
   return best;
 }
 
-/** The same where nothing is known of the counter: it stood in the top of a range and came back low. */
+/** Increase if a counter without known increases has probably overflowed: from near the end of a range to a low value. */
 function likelyWrapped(before: number, after: number): number {
   for (const range of BINARY) {
     if (before < range && before >= 0.9 * range && after <= 0.1 * range && Number.isInteger(before))
@@ -74,24 +74,24 @@ export class Counter {
   private readonly signed: boolean;
   private last = Number.NaN;
   private timeMs = Number.NaN;
-  /** The level before the last jump, and when it was left, ms; NaN where there is none. */
+  /** The level before the last jump, and the time of the jump, ms; NaN if there is none. */
   private other = Number.NaN;
   private jumpMs = Number.NaN;
-  /** Whether the readings have long gone on from the present level, and did from that one. */
+  /** Whether the current level is confirmed by enough readings, and whether the previous one was. */
   private settled = true;
   private otherSettled = false;
-  /** Told since the jump. */
+  /** Increase counted since the jump. */
   private told = 0;
-  /** A rise that is counted once the next reading confirms it. */
+  /** A rise that counts when the next reading confirms it. */
   private pending = 0;
-  /** Readings since the jump that grew, and those that did not. */
+  /** Number of readings since the jump that grew, and that did not. */
   private grown = 0;
   private idle = 0;
-  /** Whether the last jump fell to nothing, or nearly. */
+  /** Whether the last jump fell to 0 or nearly 0. */
   private emptied = false;
-  /** Falls that were resets indeed. */
+  /** Number of falls that were resets. */
   private resets = 0;
-  /** Increases seen, the largest in one usual distance between readings (slowly forgotten), and that distance, ms. */
+  /** Number of increases; the largest one per usual time between readings (it decays slowly); and that time, ms. */
   private seen = 0;
   private largest = 0;
   private gapMs = 0;
@@ -109,10 +109,10 @@ export class Counter {
     }
     const step = value - last;
     const passedMs = timeMs - fromMs;
-    const back = this.goesBack(value, timeMs);
+    const back = this.returnsToOther(value, timeMs);
     if (!Number.isNaN(back)) return this.goBack(timeMs, value, back);
     if (this.seen === 0 && Number.isNaN(this.other) && last === 0 && step !== 0 && this.idle === 0) {
-      // A single 0 at the very start may be what a meter says before it knows its total.
+      // A meter may send a single 0 at the start, before it knows its total.
       this.stand(timeMs, value);
       this.idle = 1;
       return { increase: Number.NaN, jump: false, fromMs: timeMs };
@@ -135,7 +135,7 @@ export class Counter {
     return this.jump(timeMs, value, step, passedMs);
   }
 
-  /** The largest increase so far, over the time since the last reading. */
+  /** The largest increase so far, scaled to the time since the last reading. */
   private usual(passedMs: number): number {
     return this.largest * Math.max(1, this.gapMs > 0 ? passedMs / this.gapMs : 1);
   }
@@ -156,8 +156,8 @@ export class Counter {
     this.timeMs = timeMs;
   }
 
-  /** What was counted in all while the counter stood elsewhere, if this reading goes on from the level before; else NaN. */
-  private goesBack(value: number, timeMs: number): number {
+  /** Total increase since the jump if this reading continues from the previous level; else NaN. */
+  private returnsToOther(value: number, timeMs: number): number {
     const { other, last } = this;
     if (Number.isNaN(other)) return Number.NaN;
     const beyond = value - other;
@@ -165,7 +165,7 @@ export class Counter {
     const near = Number.isFinite(most) ? most : CORRECTION * Math.abs(other);
     const least = this.signed ? near : TREMBLING * Math.abs(other);
     if (beyond > near || beyond < -least) return Number.NaN;
-    // What can be reached step by step from where it stands is no return.
+    // A value reachable by a usual increase from the current level is not a return.
     const step = Math.abs(value - last);
     if (Math.abs(beyond) > step || (Number.isFinite(most) && step <= this.reach(timeMs - this.timeMs)))
       return Number.NaN;
@@ -184,7 +184,7 @@ export class Counter {
     return { increase, jump: false, fromMs: jumpMs };
   }
 
-  /** Remembers a level that was left just now. */
+  /** Stores the level that the counter has just left. */
   private leave(level: number, timeMs: number): void {
     this.other = level;
     this.otherSettled = this.settled;
@@ -218,7 +218,7 @@ export class Counter {
   private jump(timeMs: number, value: number, step: number, passedMs: number): Growth {
     const { last, timeMs: fromMs } = this;
     const usual = FAR * this.usual(passedMs);
-    // Of a level that is not settled yet nothing is known: the one before it stays the one to return to.
+    // An unconfirmed level may be wrong, so the previous level stays the one to return to.
     if (this.settled) this.leave(last, timeMs);
     this.settled = false;
     this.pending = 0;
@@ -229,7 +229,7 @@ export class Counter {
       return { increase: Number.NaN, jump: true, fromMs };
     }
     if (this.signed) return { increase: Number.NaN, jump: true, fromMs };
-    // Corrected; or counted up from zero since a reset, as far as that can be.
+    // A correction, or growth from 0 after a reset, within the possible amount.
     const most = this.seen < ENOUGH ? CORRECTION * last : usual;
     const told = -step < CORRECTION * last || value > most ? 0 : Math.max(0, value);
     this.told += told;
@@ -237,7 +237,7 @@ export class Counter {
     return { increase: this.emptied ? Number.NaN : told, jump: true, fromMs };
   }
 
-  /** Another reading than the next one may come now: the grid has started anew. */
+  /** Call when the grid restarts: the next reading may not follow the last one. */
   restart(): void {
     this.stand(Number.NaN, Number.NaN);
     this.other = Number.NaN;

@@ -3,15 +3,15 @@ import type { ClosedBucket } from './buckets.ts';
 import type { CovariateSource } from './covariates.ts';
 import type { StateIo } from './state-io.ts';
 
-/** Buckets of another stream that are kept; a stream that catches up from further back gets none. */
+/** Buckets stored for each covariate stream; a stream that catches up from further back gets none. */
 const REMEMBERED = 1024;
-/** Points of a table. */
+/** Most points of a table. */
 const MAX_POINTS = 20_000;
 
-/** Buckets that are part of the state: as many as one bucket of a slower stream is likely to span. */
+/** Buckets saved in the state: as many as one bucket of a slower stream is likely to span. */
 const KEPT = 256;
 
-/** A forecast, as far as it matters to others. */
+/** The parts of a forecast that other streams use. */
 export interface Outlook {
   /** Start of the last bucket known. */
   readonly originMs: number;
@@ -118,7 +118,7 @@ export class TableSource implements CovariateSource {
     this.name = name;
   }
 
-  /** Takes the place of all there was. Points that are not finite are left out, of equal times the last counts. */
+  /** Replaces all points. Skips points that are not finite; of points with equal times the last one counts. */
   set(points: readonly TablePoint[]): void {
     const by = new Map<number, number>();
     for (const { timeMs, value } of points)
@@ -132,7 +132,7 @@ export class TableSource implements CovariateSource {
     return Array.from(this.times, (timeMs, i) => ({ timeMs, value: this.values[i] }));
   }
 
-  /** Mean over the part of the span in which some value holds; not a number where none does. */
+  /** Mean over the part of the span that has values; NaN if none has. */
   past(startMs: number, endMs: number): number {
     const { times, values } = this;
     let mean = Number.NaN;
@@ -147,7 +147,7 @@ export class TableSource implements CovariateSource {
     return mean;
   }
 
-  /** When a value ceases to hold: the last one holds for as long as the one before it did. */
+  /** End of a value's validity: the last value is valid as long as the one before it. */
   private endOf(i: number): number {
     const { times } = this;
     const n = times.length;
@@ -159,7 +159,7 @@ export class TableSource implements CovariateSource {
     return this.past(startMs, endMs);
   }
 
-  /** Number of the last point before `timeMs`, -1 where there is none. */
+  /** Index of the last point before `timeMs`, -1 if there is none. */
   private before(timeMs: number): number {
     let low = 0;
     let high = this.times.length;

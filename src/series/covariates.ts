@@ -9,29 +9,29 @@ import type { StateIo } from './state-io.ts';
 
 export interface CovariateSource {
   readonly name: string;
-  /** Whether values of the future are facts, not forecasts of the source's own. */
+  /** Whether future values are known facts, not forecasts by the source. */
   readonly known: boolean;
   /**
-   * Value over [startMs, endMs), from what was there by endMs; what came at most `holdMs` before where the span has none
-   * of its own; NaN where there is nothing.
+   * Value over [startMs, endMs), from data available by endMs; if the span is empty, the last value from at most `holdMs` before;
+   * NaN if there is none.
    */
   past(startMs: number, endMs: number, holdMs: number): number;
-  /** Value expected by `nowMs` over a span to come; NaN where nothing is. */
+  /** Value over a future span, as expected at `nowMs`; NaN if unknown. */
   ahead(startMs: number, endMs: number, nowMs: number): number;
 }
 
-/** One number shown: the value `lag` buckets ago, or `lead` buckets ahead. */
+/** One input: the value `lag` buckets ago, or `lead` buckets ahead. */
 type Shown = { readonly lag: number } | { readonly lead: number };
 
 const PAST: readonly Shown[] = [0, 1, 2, 3, 4, 5, 6, 8, 12].map((lag) => ({ lag }));
 const PAST_LEADS = [2, 8];
-/** What a series that jumps does at one lead it need not do at the next: leads lie close for as long as they can. */
+/** Leads used as inputs. They are dense at the start, because a series with jumps can differ between neighbouring leads. */
 export const COVARIATE_LEADS = [
   1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256,
 ];
 const MAX_INPUTS = 33;
 const LONGEST_LAG = 12;
-/** Steps over which level and spread of a covariate are taken. */
+/** Steps over which level and spread of a covariate are averaged. */
 const SPAN = 1000;
 const MOST = 4;
 
@@ -40,7 +40,7 @@ function shown(source: CovariateSource, leads: number, most: number): Shown[] {
     [...list.filter((lead) => lead < leads), leads].map((lead) => ({ lead }));
   const all = source.known ? [{ lag: 1 }, { lag: 0 }, ...to(COVARIATE_LEADS)] : [...PAST, ...to(PAST_LEADS)];
   if (all.length <= most) return all;
-  // With many covariates each shows fewer, from its first to its last.
+  // With many covariates each has fewer inputs, spread from its first to its last.
   return Array.from(
     { length: most },
     (_, i) => all[Math.round((i * (all.length - 1)) / (most - 1))] as Shown,
@@ -51,7 +51,7 @@ function shown(source: CovariateSource, leads: number, most: number): Shown[] {
 class Aligned {
   private readonly source: CovariateSource;
   private readonly shown: readonly Shown[];
-  /** [leads] what is known ahead, as shown; empty for a series of the past. */
+  /** [leads] scaled future values; empty for a series without them. */
   private readonly course: Float32Array;
   private readonly mean = new RunningMean(SPAN);
   private readonly spread = new RobustScale(SPAN);
@@ -85,7 +85,7 @@ class Aligned {
 
   private ahead(fromMs: number, stepMs: number, nowMs: number): number {
     const value = this.source.ahead(fromMs, fromMs + stepMs, nowMs);
-    // Where nothing is expected: that it stays.
+    // Without an expectation, assume no change.
     return Number.isNaN(value) ? this.values[0] : value;
   }
 
@@ -94,12 +94,12 @@ class Aligned {
     return Number.isNaN(z) ? 0 : Math.max(-MOST, Math.min(MOST, z));
   }
 
-  /** Number of the one shown for a lead; -1 where there is none, or it is a guess. */
+  /** Index of the input for a lead; -1 if there is none, or if its values are forecasts. */
   placeOf(lead: number): number {
     return this.course.length === 0 ? -1 : this.shown.findIndex((one) => 'lead' in one && one.lead === lead);
   }
 
-  /** How much more is known for lead `lead` than for lead `from`, as shown. */
+  /** Scaled difference between the known values at `lead` and `from`. */
   rise(from: number, lead: number): number {
     return this.course[lead - 1] - this.course[from - 1];
   }
@@ -121,7 +121,7 @@ class Aligned {
 }
 
 export class Covariates {
-  /** Numbers a step. */
+  /** Number of inputs per step. */
   readonly inputs: number;
   private readonly aligned: readonly { readonly one: Aligned; readonly offset: number }[];
   private readonly stepMs: number;
@@ -130,7 +130,7 @@ export class Covariates {
   /**
    * @param stepMs of the stream's grid
    * @param leads of the stream's forecasts
-   * @param holdMs how long a value stands for those that are missing after it
+   * @param holdMs how long a value replaces missing ones after it
    */
   constructor(sources: readonly CovariateSource[], stepMs: number, leads: number, holdMs: number) {
     this.stepMs = stepMs;
@@ -147,8 +147,8 @@ export class Covariates {
   }
 
   /**
-   * What is known at the end of the bucket that starts at `startMs`; once a bucket.
-   * @param out [inputs] is written from `from`, all within +-4; 0 stands for nothing known
+   * Computes the inputs known at the end of the bucket that starts at `startMs`. Call once per bucket.
+   * @param out [inputs] is written from `from`, all within +-4; 0 if unknown
    */
   look(startMs: number, out: Float32Array, from: number): void {
     for (const { one, offset } of this.aligned)
@@ -156,9 +156,9 @@ export class Covariates {
   }
 
   /**
-   * What a value learnt at lead `from` is more at another lead, as far as it goes along with what is known ahead: a tariff
-   * that changes between the two leads is not what stands halfway.
-   * @param weight of one of the numbers shown, in the value at lead `from`
+   * Change of a value between lead `from`, where it was learnt, and another lead, due to known future values: a tariff
+   * that changes between two knots cannot be interpolated.
+   * @param weight of an input, in the value at lead `from`
    */
   rise(from: number, lead: number, weight: (input: number) => number): number {
     let sum = 0;

@@ -14,7 +14,7 @@ import { MAX_BINS, Profile } from './profile.ts';
 import { RobustScale, RunningMean } from './running.ts';
 import type { StateIo } from './state-io.ts';
 
-/** Where `forecast` writes each expert: its row. */
+/** Row of each expert in the output of `forecast`. */
 export const EXPERTS = {
   last: 0,
   fastMean: 1,
@@ -40,13 +40,13 @@ const MATCH_LAG = 1536;
 const FAST_SPAN = 6;
 const SLOW_SPAN = 48;
 const LEVEL_SPAN = 24;
-/** Seasons that must have been compared before there is one. */
+/** Number of compared seasons before a season is accepted. */
 const SEASON_REPEATS = 4;
 const TREND_DAMPING = 0.92;
 
 export class Experts {
   readonly history: History;
-  /** Steps in a day, rounded; 0 where a bucket is longer than a quarter of a day. */
+  /** Steps in a day, rounded; 0 if a bucket is longer than a quarter of a day. */
   readonly dayLag: number;
   readonly weekLag: number;
   private readonly stepsPerDay: number;
@@ -62,9 +62,9 @@ export class Experts {
   private readonly spread = new RobustScale(2048);
   private readonly cycle: LagMatch;
   private readonly analogue: LagMatch;
-  /** Period, in steps; 0 while none is known. */
+  /** Period in steps; 0 while unknown. */
   private cycleLag = 0;
-  /** Steps of the shortest season in which the stream repeats itself; 0 where it does not. */
+  /** Steps of the shortest season of the stream; 0 if it has none. */
   private season = 0;
   private readonly analogueLags: Int32Array;
   private analogueCount = 0;
@@ -114,7 +114,7 @@ export class Experts {
     return this.level.value;
   }
 
-  /** Writes the lowest and the highest value at the phase of the next bucket in the last seasons; NaN where there is no season. */
+  /** Writes the lowest and the highest value at the phase of the next bucket in the last seasons; NaN if there is no season. */
   phaseRange(out: { low: number; high: number }): void {
     const { season, history } = this;
     out.low = season === 0 ? Number.NaN : Infinity;
@@ -138,9 +138,9 @@ export class Experts {
   }
 
   /**
-   * Takes in the newest bucket.
-   * @param value observed, or filled where it was not
-   * @param observed only observed values shape profiles and means
+   * Updates all experts with the newest bucket.
+   * @param value observed or filled
+   * @param observed only observed values update profiles and means
    */
   update(value: number, observed: boolean, dayPhase: number, weekPhase: number): void {
     const previous = this.last;
@@ -173,11 +173,11 @@ export class Experts {
       this.cycleLag = this.cycle.best(period, 1, Math.min(256, steps / 3)) > 0 ? period[0] : 0;
       this.season = this.cycle.season(SEASON_REPEATS);
     }
-    // A lag stays aligned with the stretch of history it found: looking anew every few steps is enough.
+    // A lag stays aligned with the matching history, so searching every few steps is enough.
     if (steps >= 32 && steps % 4 === 0) this.analogueCount = this.analogue.best(this.analogueLags, 4, 12);
   }
 
-  /** Value `lag - k` steps ago, wrapped by whole lags so that it is known: what a period of `lag` says for lead k. */
+  /** Forecast for lead k with period `lag`: the value `lag - k` steps ago, shifted by whole periods into the past. */
   private repeat(k: number, lag: number): number {
     const back = lag * Math.ceil(k / lag) - k;
     return this.history.at(back);

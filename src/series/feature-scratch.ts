@@ -5,7 +5,7 @@ import { ErrorScratch, errorKnots } from './lead-errors.ts';
 import type { LeadKnots } from './lead-knots.ts';
 
 /**
- * What is worked out anew with every bucket. Streams of one horizon may share it, as long as the inputs of a step are
+ * Buffers recomputed with every bucket. Streams of one horizon may share them if the inputs of a step are
  * read before another stream is updated.
  */
 export class FeatureScratch {

@@ -14,24 +14,24 @@ import { Line } from './line.ts';
 import { RobustScale, RunningMean } from './running.ts';
 import type { StateIo } from './state-io.ts';
 
-/** Changes whenever the meaning or order of a feature does; part of the model's hash. */
+/** Increased when the meaning or order of a feature changes; part of the model's hash. */
 export const FEATURE_FORMAT = 2;
 
 const INNOVATION_LEADS = [1, 3, 6, 12, 24, 48];
-/** Knots, as fractions of the horizon in log space, at which the experts' relative errors are shown. */
+/** Knots, as fractions of the horizon in log space, whose relative expert errors are inputs. */
 const ERROR_POINTS = [0, 0.5, 1];
 const PAST_FIXED = 30;
-/** Numbers a step about the past. */
+/** Number of inputs per step about the past. */
 export const I = PAST_FIXED + INNOVATION_LEADS.length + ERROR_POINTS.length * E;
-/** Numbers a lead beside the experts' offsets: log weights [E] first, then compressed offsets [E], then the rest. */
+/** Number of inputs per lead in addition to the experts' offsets: log weights [E], then compressed offsets [E], then the rest. */
 const CLIMATE_SHOWN = [0, 2, 4, 6, 8];
 const AHEAD_FIXED = 8 + CLIMATE_SHOWN.length;
 export const F = 2 * E + AHEAD_FIXED;
 export const AHEAD = E + F;
-/** What a model must have been made for. */
+/** Properties that a model must match. */
 export const FEATURES = { format: FEATURE_FORMAT, inputs: I, leadWidth: AHEAD } as const;
 
-/** Keeps small numbers as they are and large ones within +-4. */
+/** Compresses a number to +-4; small numbers are almost unchanged. */
 export function squash(x: number): number {
   return x / (1 + 0.25 * (x < 0 ? -x : x));
 }
@@ -47,7 +47,7 @@ const SINE = Float32Array.from({ length: TURN }, (_, i) => Math.sin((2 * Math.PI
 const sine = (phase: number): number => SINE[Math.round(phase * TURN) % TURN];
 const cosine = (phase: number): number => SINE[(Math.round(phase * TURN) + TURN / 4) % TURN];
 
-/** Logarithms of ratios are held within +-6. */
+/** Clips logarithms of ratios to +-6. */
 function bounded(x: number): number {
   return x < -6 ? -6 : Math.min(x, 6);
 }
@@ -63,7 +63,7 @@ export interface FeaturePlaces {
   readonly circular?: boolean;
 }
 
-/** The experts that forecast by themselves too: theirs is kept until the next bucket. */
+/** Experts that are also published on their own: their forecasts are stored until the next bucket. */
 const KEPT = [EXPERTS.last, EXPERTS.seasonalNaive] as const;
 export type KeptExpert = (typeof KEPT)[number];
 
@@ -119,7 +119,7 @@ export class Features {
   get observedRange(): { min: number; max: number } {
     return { min: this.minimum, max: this.maximum };
   }
-  /** Share of readings that stood at the smallest value ever seen. */
+  /** Share of readings at the smallest value so far. */
   get floorShare(): number {
     return this.atFloor.value;
   }
@@ -128,8 +128,8 @@ export class Features {
   }
 
   /**
-   * Takes in the bucket that starts at `timeMs` and makes all experts' forecasts from there.
-   * @param value observed, or filled
+   * Processes the bucket that starts at `timeMs` and computes all experts' forecasts.
+   * @param value observed or filled
    */
   update(timeMs: number, value: number, observed: boolean): void {
     const first = this.experts.history.steps === 0;
@@ -213,7 +213,7 @@ export class Features {
     return { point: this.kept[at], error: this.kept[at + this.leads] };
   }
 
-  /** Steps of the seasonal naive's season; 0 where there is none. */
+  /** Steps of the seasonal naive's season; 0 if there is none. */
   get season(): number {
     return this.experts.dayLag;
   }
@@ -223,7 +223,7 @@ export class Features {
     return this.scratch.forecasts;
   }
 
-  /** Right after `update`. @param out [I] is written from `offset` */
+  /** Call right after `update`. @param out [I] is written from `offset` */
   past(out: Float32Array, offset: number): void {
     const { leads, scale, experts, leadErrors } = this;
     const { present, forecasts, logErrors, logScale } = this.scratch;
@@ -279,7 +279,7 @@ export class Features {
   }
 
   /**
-   * Right after `update`.
+   * Call right after `update`.
    * @param k lead - 1
    * @param out [AHEAD] is written from `offset`
    */

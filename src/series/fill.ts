@@ -1,6 +1,6 @@
 /**
- * The value that stands in for a bucket without a reading. Only data from before the gap is used, because live
- * nothing later exists. (`linear` therefore holds the last value while the gap lasts; when a later reading ends the
+ * Computes the value for a bucket without a reading. Uses only data from before the gap, because in live operation
+ * no later data exists. (`linear` therefore holds the last value while the gap lasts; when a later reading ends the
  * gap, the interpolated line is not fed to the network afterwards.)
  */
 import { EXPERTS } from './experts.ts';
@@ -12,8 +12,8 @@ const MASK_DECAY = 0.95;
 const RECENT = 256;
 
 /**
- * @param modelled what the model forecast for this bucket from the last observed one; NaN where it said nothing
- * @returns the value to step with; NaN for `drop`: do not step
+ * @param modelled the model's forecast for this bucket from the last observed one; NaN if there is none
+ * @returns the value for the step; NaN for `drop`: no step
  */
 export function fillValue(fill: Fill, features: Features, modelled: number): number {
   if (fill === 'drop') return Number.NaN;
@@ -32,7 +32,7 @@ export function fillValue(fill: Fill, features: Features, modelled: number): num
       return central(fill, experts.history.reach, (lag) => experts.history.at(lag));
     case 'mask':
       return experts.longMean + MASK_DECAY * (last - experts.longMean);
-    // A line to the next reading would need that reading: while the gap lasts it is the last value.
+    // The next reading is unknown during a gap, so the line is the last value.
     case 'hold':
     case 'linear':
       return last;
@@ -44,7 +44,7 @@ function central(kind: 'median' | 'mode', reach: number, at: (lag: number) => nu
     (a, b) => a - b,
   );
   if (kind === 'median') return recent[recent.length >> 1];
-  // Mode of a measured quantity: the middle of the narrowest stretch that holds half of the readings (half-sample mode).
+  // Half-sample mode: the middle of the narrowest range that contains half of the readings.
   let low = 0;
   let high = recent.length;
   while (high - low > 2) {

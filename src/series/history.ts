@@ -3,13 +3,13 @@ import { ArrayBlock } from './array-block.ts';
 import type { StateIo } from './state-io.ts';
 
 export class History {
-  /** [capacity]; the value of step n stands at n mod capacity. */
+  /** [capacity]; the value of step n is at index n mod capacity. */
   private readonly values: Float32Array;
   readonly capacity: number;
   /** Steps seen so far; the newest is `steps - 1`. */
   steps = 0;
 
-  /** @param capacity number of steps kept; at least the longest lag that will be read, plus one */
+  /** @param capacity number of stored steps; at least the longest lag to be read, plus one */
   constructor(capacity: number, memory = new ArrayBlock()) {
     this.capacity = capacity;
     this.values = memory.float32(capacity);
@@ -25,7 +25,7 @@ export class History {
     return Math.min(this.steps, this.capacity) - 1;
   }
 
-  /** Value `lag` steps ago; 0 is the newest. The caller keeps 0 <= lag <= reach. */
+  /** Value `lag` steps ago; 0 is the newest. Requires 0 <= lag <= reach. */
   at(lag: number): number {
     const step = this.steps - 1 - lag;
     return this.values[step % this.capacity];

@@ -12,20 +12,20 @@ const NICE_MS = [
 
 /** Readings needed before an interval is accepted. */
 export const READINGS_TO_LEARN = 6;
-/** Gaps shorter than this share of a long one are within a burst: several messages of one report. */
+/** Gaps shorter than this share of a long gap are within a burst (several messages of one report). */
 const BURST_SHARE = 0.1;
 
-/** The same value again within this time is a repeat of the radio, not another reading, ms. */
+/** The same value again within this time is a radio repeat, not a new reading, ms. */
 const REPEAT_MS = 800;
-/** Repeats for longer than this are no repeats: a fast sensor stands still, ms. */
+/** A run of repeats longer than this comes from a fast sensor with a constant value, ms. */
 const REPEATS_MS = 2000;
 
-/** Whether a reading repeats the one before it. */
+/** Whether a reading is a radio repeat of the previous one. */
 export const isRepeat = (timeMs: number, value: number, beforeMs: number, before: number): boolean =>
   value === before && timeMs - beforeMs <= REPEAT_MS;
 
 /**
- * Learns from the first readings that are no repeats.
+ * Learns the interval from the first readings, without repeats.
  * @param readings ascending by time
  * @returns the interval, ms; null while there are too few
  */
@@ -44,7 +44,7 @@ export function learnFromFirst(
   return null;
 }
 
-/** The nearest nice interval, by ratio. */
+/** The nearest common interval, by ratio. */
 export function niceInterval(ms: number): number {
   let best = NICE_MS[0];
   for (const nice of NICE_MS) if (Math.abs(Math.log(nice / ms)) < Math.abs(Math.log(best / ms))) best = nice;
@@ -57,7 +57,7 @@ function intervalOf(gaps: Float64Array): number {
   const long = gaps[Math.floor((gaps.length - 1) * 0.75)];
   let first = 0;
   while (gaps[first] < BURST_SHARE * long) first++;
-  // Below the middle: lost readings only lengthen gaps.
+  // Slightly below the median, because lost readings only lengthen gaps.
   const typical = gaps[first + Math.floor((gaps.length - 1 - first) * 0.4)];
   return niceInterval(Math.max(100, typical));
 }
@@ -72,18 +72,18 @@ export function learnInterval(times: readonly number[]): number | null {
   return intervalOf(Float64Array.from(distinct.slice(1), (time, i) => time - distinct[i]));
 }
 
-/** Gaps that the watch looks at. */
+/** Number of gaps in the window. */
 const WINDOW = 32;
-/** A rate must be off by this factor to count as another one. */
+/** A rate must differ by this factor to count as changed. */
 const OTHER_RATE = 1.8;
-/** Readings for which the window must show the same other rate; four times as many after every change. */
+/** Number of readings for which the window must show the same new rate; it is quadrupled after every change. */
 const PATIENCE = 16;
 const MAX_CHANGES = 5;
 
 /**
- * Watches the readings of closed buckets, so that what it finds depends on the readings alone and not on when they
- * arrived. Irregular devices (motion, send on delta) show other rates again and again: every change makes the watch
- * more patient, so that the grid comes to rest.
+ * Detects changes of the rate. Uses the readings of closed buckets, so that the result does not depend on when they
+ * arrived. Irregular devices (motion, send on delta) change their rate repeatedly: every change makes the detection
+ * slower, so that the grid becomes stable.
  */
 export class IntervalWatch {
   private readonly gaps = new Float64Array(WINDOW);
@@ -94,9 +94,9 @@ export class IntervalWatch {
   private changes = 0;
 
   /**
-   * @param timeMs of a reading; not before the one of the last call
-   * @param intervalMs of the grid as it is
-   * @returns the interval the grid should have, ms; null while the present one fits
+   * @param timeMs time of a reading; not before that of the last call
+   * @param intervalMs current interval of the grid
+   * @returns the new interval of the grid, ms; null if the current one fits
    */
   add(timeMs: number, intervalMs: number): number | null {
     const gap = timeMs - this.newestMs;

@@ -1,8 +1,8 @@
 /**
  * Measures how well the recent past resembles the past `lag` steps earlier, for every lag at once. The distance of a
  * lag is an exponentially weighted mean of |y(t) - y(t - lag)|, updated with one multiply-add per lag and step. With
- * a long memory its minimum is the period of a cycle (the average magnitude difference function, Ross et al. 1974);
- * with a short memory its minimum is the stretch of history most similar to the present (an analogue forecast,
+ * a long memory, its minimum is the period of a cycle (the average magnitude difference function, Ross et al. 1974);
+ * with a short memory, its minimum is the part of the history most similar to the present (an analogue forecast,
  * Lorenz 1969).
  */
 
@@ -11,8 +11,8 @@ import type { History } from './history.ts';
 import type { StateIo } from './state-io.ts';
 
 /**
- * Weights of 1, 2, ... compared steps, in single precision as sums of distances are: the same for every lag and stream,
- * so they are counted up once, as far as anybody needs them. Ends where one more step changes nothing any more.
+ * Total weights of 1, 2, ... compared steps, in single precision like the distances. They are equal for all lags and streams,
+ * so they are computed once, on demand. The list ends where a further step changes nothing.
  */
 class Weights {
   private readonly decay: number;
@@ -24,7 +24,7 @@ class Weights {
     this.decay = decay;
   }
 
-  /** [steps + 1] or fewer: weight of 0, 1, ... compared steps; of more than it has, its last. */
+  /** [steps + 1] or fewer: weight of 0, 1, ... compared steps; for more steps than its length, use the last one. */
   upTo(steps: number): Float32Array {
     while (this.known <= steps && !this.settled) this.next();
     return this.values.subarray(0, this.known);
@@ -54,9 +54,9 @@ function weightsOf(memory: number): Weights {
   return made;
 }
 
-/** A lag is a season where its distance is below this share of the mean distance. */
+/** A lag is a season if its distance is below this share of the mean distance. */
 const CLEARLY_BETTER = 0.6;
-/** Lags this share of the way from the best distance to the mean one count as the best. */
+/** Lags within this share of the way from the best distance to the mean distance count as equally good. */
 const ALMOST = 0.15;
 
 export class LagMatch {
@@ -66,11 +66,11 @@ export class LagMatch {
   /** [maxLag + 1] weighted sums of distances. */
   private readonly distance: Float32Array;
   private readonly weights: Weights;
-  /** Steps taken in. */
+  /** Number of steps so far. */
   private steps = 0;
 
   /**
-   * @param memory steps that a distance remembers
+   * @param memory time constant of the distances, in steps
    * @param minLag shortest lag that may be chosen
    */
   constructor(maxLag: number, minLag: number, memory: number, place = new ArrayBlock()) {
@@ -81,7 +81,7 @@ export class LagMatch {
     this.distance = place.float32(maxLag + 1);
   }
 
-  /** Takes in the newest value of `history`; call once a step. */
+  /** Updates the distances with the newest value of `history`. Call once per step. */
   update(history: History): void {
     const { values, newest } = history.ring();
     const { distance, decay } = this;
@@ -99,11 +99,11 @@ export class LagMatch {
 
   /**
    * Writes the best lags, best first, at least `apart` steps from each other.
-   * @param minWeight effective number of compared steps a lag needs
-   * @returns how many were found, at most out.length
+   * @param minWeight minimum effective number of compared steps of a lag
+   * @returns the number of lags found, at most out.length
    */
   best(out: Int32Array, apart: number, minWeight: number): number {
-    // A lag is compared from the first step on that has one so many steps before it.
+    // Comparison of a lag starts at the first step with a value that many steps before.
     const last = Math.min(this.maxLag, this.steps - 1);
     const weights = this.weights.upTo(this.steps);
     const most = weights.length - 1;
@@ -128,9 +128,9 @@ export class LagMatch {
   }
 
   /**
-   * The shortest season: of the lags that resemble the past almost as well as the best one does. 0 where the best is not much
+   * The shortest season: the shortest lag that is almost as good as the best one. 0 if the best is not much
    * better than lags are on average.
-   * @param repeats times that a lag must have been compared with itself
+   * @param repeats number of full periods that must have been compared
    */
   season(repeats: number): number {
     const last = Math.min(this.maxLag, Math.floor((this.steps - 1) / (repeats + 1)));

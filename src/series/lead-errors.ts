@@ -13,10 +13,10 @@ const KNOTS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 72, 96, 144, 192, 288, 336]
 const MEMORY = 384;
 const OUTLIER = 8;
 
-/** The same for all streams of one horizon. */
+/** Knots for the errors; shared by all streams of one horizon. */
 export const errorKnots = (leads: number): LeadKnots => new LeadKnots(KNOTS, leads);
 
-/** What one expert's errors are worked out in; streams may share it. */
+/** Scratch buffers for one expert's errors; streams may share them. */
 export class ErrorScratch {
   readonly atKnots = new Float64Array(KNOTS.length + 1);
   readonly logAtKnots = new Float64Array(KNOTS.length + 1);
@@ -29,12 +29,12 @@ export class LeadErrors {
   private readonly experts: number;
   /**
    * [knots, experts + 2]: mean absolute error of each expert; errors averaged so far, bounded by MEMORY; the innovation,
-   * (observed - anchor forecast) / scale forecast, for the bucket that has just arrived, 0 where there is none.
+   * (observed - anchor forecast) / scale forecast, for the bucket that has just arrived, 0 if there is none.
    */
   private readonly state: Float32Array;
   /** For each knot k a ring of k rows: the anchor, the scale. */
   private readonly pending: Float32Array;
-  /** For each of these rows the experts' forecasts, as differences from the anchor (`bfloat16.ts`). */
+  /** The experts' forecasts for each of these rows, as differences from the anchor (`bfloat16.ts`). */
   private readonly offsets: Int16Array;
   private step = 0;
 
@@ -48,7 +48,7 @@ export class LeadErrors {
     this.offsets = memory.int16(lead.rows * experts);
   }
 
-  /** Scores the forecasts made for this bucket. Call once a step, before `keep`. */
+  /** Scores the forecasts made for this bucket. Call once per step, before `keep`. */
   observe(value: number, observed: boolean): void {
     const { experts, state, pending, offsets } = this;
     for (let j = 0; j < this.knots.length; j++) {
@@ -72,7 +72,7 @@ export class LeadErrors {
     }
   }
 
-  /** Of the bucket that has just arrived, at knot `j`. */
+  /** Innovation of the bucket that has just arrived, at knot `j`. */
   innovation(j: number): number {
     return this.state[j * (this.experts + 2) + this.experts + 1];
   }
@@ -114,7 +114,7 @@ export class LeadErrors {
         known = true;
         error = this.state[own + e];
         if (count < 8) {
-          // Few errors say little: lean on what the shorter lead and a random walk would say.
+          // With few errors, combine them with a prior from the shorter lead and a random walk.
           const prior = j > 0 ? this.scratch.atKnots[j - 1] * growth : unit;
           error += (prior - error) / (1 + count);
         }
@@ -129,7 +129,7 @@ export class LeadErrors {
   }
 
   /**
-   * Keeps this step's forecasts until their buckets arrive.
+   * Stores this step's forecasts until their buckets arrive.
    * @param forecasts [experts, leads]
    * @param anchor [leads]
    * @param scale [leads], > 0

@@ -5,13 +5,13 @@
 export class LeadKnots {
   /** Ascending; the horizon itself is always the last. */
   readonly knots: readonly number[];
-  /** [leads] number of the last knot that is not beyond the lead. */
+  /** [leads] index of the last knot at or before the lead. */
   readonly lower: Int32Array;
-  /** [leads] weight of the knot after it. */
+  /** [leads] interpolation weight of the next knot. */
   readonly upperWeight: Float64Array;
-  /** [knots] where the ring of each knot begins, in rows, when a ring of k rows for each knot k stands one after the other. */
+  /** [knots] first row of each knot's ring; the rings, of k rows for knot k, are stored one after the other. */
   readonly firstRow: readonly number[];
-  /** Of all rings. */
+  /** Number of rows of all rings. */
   readonly rows: number;
 
   constructor(candidates: readonly number[], leads: number) {
@@ -35,13 +35,13 @@ export class LeadKnots {
     this.rows = rows;
   }
 
-  /** Row of a step in the ring of a knot: what was written there `knots[knot]` steps before is due. */
+  /** Row of a step in the ring of a knot: it contains what was written `knots[knot]` steps ago. */
   row(knot: number, step: number): number {
     return this.firstRow[knot] + (step % this.knots[knot]);
   }
 
   /**
-   * A quantity at lead k + 1 from what it is at the knots.
+   * Interpolates a quantity at lead k + 1 from its values at the knots.
    * @param values [knots, width]
    */
   interpolate(values: Float64Array | Float32Array, width: number, column: number, k: number): number {
@@ -52,7 +52,7 @@ export class LeadKnots {
   }
 
   /**
-   * The same of all columns at all leads.
+   * Interpolates all columns at all leads.
    * @param values [knots, width]
    * @param out [leads, width]
    */
@@ -68,7 +68,7 @@ export class LeadKnots {
     }
   }
 
-  /** The same of what has to be worked out at a knot first. */
+  /** Interpolates a quantity that is computed at the knots by `at`. */
   between(k: number, at: (knot: number) => number): number {
     const j = this.lower[k];
     const w = this.upperWeight[k];

@@ -1,5 +1,5 @@
 /**
- * Transforms a stream's values for everything that learns from them: into a unit of the values' own size and
+ * Transforms a stream's values for all learning components: into a unit that matches their size and
  * relative to a whole number near the first value, because features and track store single precision; directions are
  * unwrapped, so that they do not jump at north.
  */
@@ -7,28 +7,28 @@ import { inTurn, turnTo } from './circle.ts';
 import type { StateIo } from './state-io.ts';
 
 /**
- * Below this single precision tells 0.0001 apart; a stream that begins above is kept relative to a whole number near its
+ * Below this, single precision resolves 0.0001; a stream that starts above is stored relative to a whole number near its
  * first value.
  */
 export const LARGE = 1024;
-/** A stream whose first values are smaller than this has a unit of their size. */
+/** A stream with smaller first values gets a unit of their size. */
 const SMALL = 1e-6;
-/** A unit fits values up to so many of it. */
+/** Largest value in units. */
 const MOST_UNITS = 2 ** 30;
-/** Directions further than this from the middle, in degrees, are told a turn nearer to it. */
+/** Directions further than this from the middle, in degrees, are shifted by a full turn towards it. */
 const FARTHEST = 270;
-/** Directions that the middle remembers. */
+/** Time constant of the middle, in directions. */
 const SPAN = 1024;
 
 export class Line {
   private readonly circular: boolean;
-  /** What stands at 0, in the stream's unit. */
+  /** The value at 0 of the line, in the stream's unit. */
   private origin = 0;
-  /** Of the line, in the stream's; a power of two. */
+  /** Unit of the line in the stream's unit; a power of two. */
   private unit = 1;
-  /** Whether both are known: not before the first value that is not 0. */
+  /** Whether origin and unit are fixed, which happens at the first value other than 0. */
   private fixed = false;
-  /** The newest direction on the line, the middle of all, and how many went into it. */
+  /** The newest direction on the line, the mean of all, and their number. */
   private newest = 0;
   private middle = 0;
   private count = 0;
@@ -42,14 +42,14 @@ export class Line {
     return this.circular;
   }
 
-  /** Takes in an observed value. @returns the value on the line */
+  /** Adds an observed value. @returns the value on the line */
   enter(value: number): number {
     if (this.circular) return this.turn(value);
     if (!this.fixed) this.fit(value);
     return this.toLine(value);
   }
 
-  /** Fixes origin and unit; everything that came before was 0, or is told anew. */
+  /** Fixes origin and unit; earlier values were 0 or must be transformed again. */
   fit(value: number): void {
     const size = Math.abs(value);
     this.fixed = size > 0;
@@ -57,7 +57,7 @@ export class Line {
     this.unit = size > 0 && size < SMALL ? 2 ** Math.floor(Math.log2(size)) : 1;
   }
 
-  /** Whether a value is so much larger than the unit that all has to be told anew in a larger one. */
+  /** Whether a value is too large for the unit, so that everything must be transformed to a larger one. */
   outgrown(value: number): boolean {
     return this.unit < 1 && Math.abs(value) > MOST_UNITS * this.unit;
   }
@@ -72,29 +72,29 @@ export class Line {
     return this.newest;
   }
 
-  /** From the stream's unit. */
+  /** Converts from the stream's unit. */
   toLine(value: number): number {
     return (value - this.origin) / this.unit;
   }
 
-  /** To the stream's unit; a direction stays where it is on the line. */
+  /** Converts to the stream's unit; a direction stays unwrapped. */
   toUnit(value: number): number {
     return value * this.unit + this.origin;
   }
 
-  /** The same of a difference. */
+  /** Converts a difference to the stream's unit. */
   sizeInUnit(value: number): number {
     return value * this.unit;
   }
 
-  /** A value as it is nearest to another one, on the line. */
+  /** The value on the line; a direction is unwrapped to be nearest to `to`. */
   near(value: number, to: number): number {
     return this.circular ? to + turnTo(to, value) : value;
   }
 
   /**
-   * Puts quantiles of directions where their median is in [0, 360); the others are not further than half a turn from it, below 0
-   * or above 360 where the interval lies across north.
+   * Shifts quantiles of directions so that their median is in [0, 360); the others are at most half a turn away, below 0
+   * or above 360 if the interval contains north.
    * @param quantiles [rows, width]
    * @param median its column
    */

@@ -5,22 +5,22 @@
 import type { Readings } from './aggregate.ts';
 
 interface OpenBucket extends Readings {
-  /** Of its place on the grid. */
+  /** Index of the bucket on the grid. */
   readonly index: number;
 }
 
 const NONE: OpenBucket[] = [];
-/** Places that taken buckets may hold at the front. */
+/** Most entries of removed buckets at the front of the array. */
 const SLACK = 32;
-/** Readings kept as numbers, and the numbers of each: index of the bucket, time, value. */
+/** Readings stored as numbers: index of the bucket, time, value. */
 const ROWS = 4;
 const ROW = 3;
 
 export class OpenBuckets {
-  /** By index, ascending; those before `head` are taken. Empty while `rows` has the readings. */
+  /** Buckets by ascending index; those before `head` are removed. Empty while `rows` has the readings. */
   private buckets = NONE;
   private head = 0;
-  /** [ROWS, ROW] readings by index, those of one bucket in order of arrival. */
+  /** [ROWS, ROW] readings by bucket index, those of one bucket in order of arrival. */
   private readonly rows = new Float64Array(ROWS * ROW);
   private rowCount = 0;
 
@@ -31,20 +31,20 @@ export class OpenBuckets {
     return size;
   }
 
-  /** Index of the oldest; Infinity where there is none. */
+  /** Index of the oldest bucket; Infinity if there is none. */
   get first(): number {
     if (this.rowCount > 0) return this.indexOf(0);
     return this.isList ? this.buckets[this.head].index : Number.POSITIVE_INFINITY;
   }
 
-  /** @returns whether a bucket that is open has a reading of this time */
+  /** @returns whether the open bucket has a reading with this time */
   includes(index: number, timeMs: number): boolean {
     for (let row = 0; row < this.rowCount; row++)
       if (this.indexOf(row) === index && this.rows[row * ROW + 1] === timeMs) return true;
     return this.find(index)?.times.includes(timeMs) === true;
   }
 
-  /** Opens a bucket that is not open yet, or adds to one that is. */
+  /** Adds a reading to its bucket, which is opened if necessary. */
   add(index: number, timeMs: number, value: number): void {
     if (!this.isList && this.rowCount < ROWS) {
       this.addRow(index, timeMs, value);
@@ -64,7 +64,7 @@ export class OpenBuckets {
     found.values.push(value);
   }
 
-  /** Takes one out. */
+  /** Removes a bucket and returns its readings. */
   take(index: number): Readings | undefined {
     if (!this.isList) return this.takeRows(index);
     const at = this.place(index);
@@ -124,7 +124,7 @@ export class OpenBuckets {
     return found;
   }
 
-  /** The oldest; after an outage there may be many to be taken one by one. */
+  /** Removes the oldest bucket efficiently, because after an outage many are removed one by one. */
   private drop(): void {
     this.head++;
     if (this.head < SLACK || this.head < this.size) return;
@@ -148,7 +148,7 @@ export class OpenBuckets {
     return found?.index === index ? found : undefined;
   }
 
-  /** Where a bucket of this index stands, or would. */
+  /** Array position of the bucket with this index, or where it would be inserted. */
   private place(index: number): number {
     const { buckets } = this;
     let low = this.head;

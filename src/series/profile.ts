@@ -19,7 +19,7 @@ export class Profile {
 
   /**
    * @param stepsPerSeason may be fractional
-   * @param memory seasons that a bin remembers
+   * @param memory time constant of a bin, in seasons
    */
   constructor(stepsPerSeason: number, memory: number, maxBins = MAX_BINS, place = new ArrayBlock()) {
     this.bins = Math.max(1, Math.min(maxBins, Math.round(stepsPerSeason)));
@@ -52,7 +52,7 @@ export class Profile {
     }
   }
 
-  /** Mean at a phase in [0, 1), or `fallback` where the phase has never been visited. */
+  /** Mean at a phase in [0, 1), or `fallback` if the phase has no observations. */
   at(phase: number, fallback: number): number {
     const { moments } = this;
     const here = this.bin(phase);

@@ -17,14 +17,14 @@ export const FLAT_LINE = 4;
 export const OUT_OF_RANGE = 8;
 export const STEP = 16;
 export const TOO_FAST = 32;
-/** Of single readings: it came after its bucket was forecast. Training and history have it. */
+/** For single readings: arrived after its bucket was forecast; still used in training and history. */
 export const LATE = 64;
-/** Of single readings: the time is an estimate. */
+/** For single readings: the time is an estimate. */
 export const ASSIGNED_TIME = 128;
 export const JUMP = 256;
-/** A bucket with one of these enters the step as if it had not been observed, and nothing is trained on it. */
+/** A bucket with one of these marks is treated as missing, and is not used for training. */
 export const MASKED = SPIKE | STUCK | FLAT_LINE;
-/** Of single readings, which are left out of their bucket: the others in it may be good. */
+/** For single readings, which are excluded from their bucket: its other readings may be good. */
 export const REFUSED = OUT_OF_RANGE | TOO_FAST;
 
 export type MarkName =
@@ -58,52 +58,52 @@ const MARKS: readonly (readonly [bit: number, name: MarkName, text: string])[] =
   ],
 ];
 
-/** The names of what is marked, as messages carry them; empty for a good bucket. */
+/** Names of the marks, as in messages; empty for a good bucket. */
 export function markNames(marks: number): MarkName[] {
   return MARKS.filter(([bit]) => (marks & bit) !== 0).map(([, name]) => name);
 }
 
-/** What each mark means, in words, by its name. */
+/** Description of each mark, by name. */
 export const MARK_TEXTS: ReadonlyMap<MarkName, string> = new Map(MARKS.map(([, name, text]) => [name, text]));
 
-/** Readings whose median and deviation a spike is measured against. */
+/** Number of last readings whose median and deviation a spike is compared with. */
 const WINDOW = 15;
-/** Readings before anything is marked. */
+/** Number of readings before anything is marked. */
 const WARM_UP = 30;
-/** Robust standard deviations from the median, and mean errors from the expectation, that make a reading suspicious. */
+/** A reading is suspicious beyond this many robust standard deviations from the median and mean errors from the forecast. */
 const FAR = 7;
 /** The normal deviation of a variable whose median (mean) absolute deviation is 1. */
 const SIGMA_PER_MEDIAN = 1.4826;
 const SIGMA_PER_MEAN = 1.2533;
-/** A spike is outside of what the stream has shown by this share of it. */
+/** A spike is outside the past range by at least this share of the range. */
 const MARGIN = 0.2;
-/** Steps in which what the stream has shown is mostly forgotten. */
+/** Time constant of the past range, in steps. */
 const ENVELOPE_MEMORY = 4096;
-/** Spikes whose distances differ by no more than this share, or by one reading, come regularly: they are none. */
+/** Spikes whose distances differ by at most this share, or by one reading, are regular events, not faults. */
 const REGULAR = 0.02;
-/** Suspicious readings in a row after which they are accepted, consistent or not. */
+/** After this many suspicious readings in a row they are accepted, even if inconsistent. */
 const MAX_RUN = 3;
-/** After so many missing buckets the world may have moved on: nothing is a spike. */
+/** After more missing buckets the level may have changed: no reading is then a spike. */
 const MAX_AGE = 6;
-/** A stream with this share of spikes is made of them. */
+/** A stream with a larger share of spikes is normal with them. */
 const SPIKY_SHARE = 0.04;
 const SPIKY_MEMORY = 256;
-/** A change below this share of the usual is none. */
+/** A change below this share of the usual change counts as no change. */
 const QUIET_SHARE = 0.01;
-/** Quiet for this many times the longest quiet that the stream has had, and for at least so many buckets. */
+/** A stream is flat after this many times its longest quiet run, and after at least so many buckets. */
 const TIMES_LONGEST = 4;
 const LEAST_QUIET = 24;
-/** After this many times the limit a stream that is still quiet is no longer marked: it has become constant. */
+/** A stream that is quiet for this many times the limit is no longer marked: it has become constant. */
 const BELIEVED = 4;
-/** A stream that is quiet more often than this cannot be distinguished from a stuck one. */
+/** A stream that is quiet for a larger share of time cannot be distinguished from a stuck one. */
 const MOSTLY = 0.5;
 
 export interface Expectation {
-  /** What was forecast for this bucket from the one before. */
+  /** One-step forecast for this bucket. */
   readonly point: number;
   /** Mean absolute error of such forecasts, > 0. */
   readonly error: number;
-  /** Lowest and highest value at this phase of the last seasons; left out, or NaN, where the stream has no season. */
+  /** Lowest and highest value at this phase of the last seasons; omitted or NaN if the stream has no season. */
   readonly low?: number;
   readonly high?: number;
 }
@@ -111,7 +111,7 @@ export interface Expectation {
 export class Quality {
   /** [WINDOW] ring of the last good values. */
   private readonly recent: Float64Array;
-  /** [WINDOW] what `around` sorts in. */
+  /** [WINDOW] scratch for sorting in `around`. */
   private readonly sorted: Float64Array;
   private count = 0;
   private readonly deviation = new RobustScale(384);
@@ -127,7 +127,7 @@ export class Quality {
   private quiet = 0;
   private identical = 0;
   private longestQuiet = 0;
-  /** Readings so far; number of the last spike, and its distance from the one before. */
+  /** Number of readings; number of the last spike, and its distance from the previous one. */
   private seen = 0;
   private lastSpike = 0;
   private spikeDistance = 0;
@@ -138,8 +138,8 @@ export class Quality {
   }
 
   /**
-   * Judges the next observed bucket.
-   * @param age missing buckets just before it
+   * Determines the marks of the next observed bucket.
+   * @param age number of missing buckets just before it
    * @returns marks, a set of bits; 0 for a good one
    */
   judge(value: number, expected: Expectation, age: number): number {
@@ -152,7 +152,7 @@ export class Quality {
       return 0;
     }
     const { median, sigma } = this.around();
-    // Not counting the buckets that were masked as spikes just now.
+    // Buckets just masked as spikes do not count as missing.
     const reach = Math.sqrt(1 + Math.max(0, age - this.run)) * FAR;
     const margin = MARGIN * (this.high - this.low);
     const suspicious =
@@ -173,13 +173,13 @@ export class Quality {
       return marks;
     }
     this.run = 0;
-    // From here on the new level is the measure.
+    // The new level is the reference from now on.
     if (suspicious) this.recent.fill(value);
     this.absorb(value);
     return marks;
   }
 
-  /** Whether a spike now is as far from the last one as that was from the one before. */
+  /** Whether the distance to the last spike equals the previous distance between spikes. */
   private comesRegularly(): boolean {
     const distance = this.seen - this.lastSpike;
     const difference = Math.abs(distance - this.spikeDistance);
@@ -200,7 +200,7 @@ export class Quality {
     };
   }
 
-  /** Takes a value in as one of the stream's own. */
+  /** Adds a normal value to the statistics. */
   private absorb(value: number): void {
     if (this.count >= WINDOW) this.deviation.add(value - this.around().median);
     this.recent[this.count++ % WINDOW] = value;
@@ -218,7 +218,7 @@ export class Quality {
       this.quiet++;
       this.identical = change === 0 ? this.identical + 1 : 0;
     } else {
-      // What has ended was not for ever: next time it may last longer, but a fault does not become the rule at once.
+      // The run has ended, so longer runs are plausible, but a single fault must not raise the limit too much.
       this.longestQuiet = Math.max(
         this.longestQuiet,
         Math.min(this.quiet, 2 * this.longestQuiet + LEAST_QUIET),
@@ -227,7 +227,7 @@ export class Quality {
       this.identical = 0;
     }
     const limit = Math.max(LEAST_QUIET, TIMES_LONGEST * this.longestQuiet);
-    // Resting at its lowest or highest (off, dark, empty, full), or resting mostly, is in a stream's nature.
+    // It is normal for a stream to rest at its minimum or maximum (off, dark, empty, full), or to rest most of the time.
     const atEdge = value <= this.low || value >= this.high;
     const natural = this.count < WARM_UP || atEdge || this.rest.value > MOSTLY;
     if (!natural && this.quiet >= limit && this.quiet < BELIEVED * limit)
@@ -238,8 +238,8 @@ export class Quality {
   }
 
   /**
-   * -log10 of the probability of a quiet run as long as this one. Runs end at random, so their lengths fall off
-   * geometrically: of as many runs as there were buckets, the longest so far is the likeliest longest.
+   * -log10 of the probability of a quiet run of this length. Runs end at random, so their lengths are distributed
+   * geometrically; the parameter is chosen so that the longest run so far is the most likely maximum of as many runs as buckets.
    */
   get quietScore(): number {
     const usual = Math.max(this.longestQuiet, LEAST_QUIET / TIMES_LONGEST);
@@ -267,7 +267,7 @@ export class Quality {
   }
 }
 
-/** Whether a stream with a season has shown the like at this phase: within twice the range of the last seasons. */
+/** Whether a value is usual at this phase of the season: within twice the range of the last seasons. */
 function usualHere(value: number, { low = Number.NaN, high = Number.NaN }: Expectation): boolean {
   const range = high - low;
   return value >= low - range && value <= high + range;

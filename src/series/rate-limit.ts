@@ -1,10 +1,10 @@
 /**
- * Refuses readings that changed faster than `max_rate`. Readings are judged when their bucket closes, in order of
- * time, so that the order of arrival never matters.
+ * Refuses readings that changed faster than `max_rate`. Readings are checked when their bucket closes, in order of
+ * time, so that the order of arrival does not matter.
  */
 import type { StateIo } from './state-io.ts';
 
-/** So many refused readings in a row that agree with each other are the truth: then it was the one before that was wrong. */
+/** This many consistent refused readings in a row are accepted: the previous accepted one was wrong. */
 const AGREEING = 3;
 
 export class RateLimit {
@@ -15,7 +15,7 @@ export class RateLimit {
   private refused = Number.NaN;
   private run = 0;
 
-  /** @param maxPerMs largest believable change, unit per ms; null: any */
+  /** @param maxPerMs largest possible change, unit per ms; null: unlimited */
   constructor(maxPerMs: number | null) {
     this.maxPerMs = maxPerMs;
   }
@@ -37,7 +37,7 @@ export class RateLimit {
     return believable;
   }
 
-  /** Whether a stream can have come from one reading to the other; from nowhere it can come anywhere. */
+  /** Whether the change between two readings is within the limit; always true without a first reading. */
   private reaches(fromMs: number, from: number, timeMs: number, value: number): boolean {
     if (this.maxPerMs === null) return true;
     return Number.isNaN(fromMs) || Math.abs(value - from) <= this.maxPerMs * (timeMs - fromMs);

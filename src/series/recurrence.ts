@@ -7,15 +7,15 @@
 import { QUANTILES } from '../quantiles.ts';
 import type { History } from './history.ts';
 
-/** Seasons that are looked at, at most, and at least. */
+/** Largest and smallest number of seasons used. */
 export const MOST_SEASONS = 12;
 const LEAST_SEASONS = 4;
 
 /**
- * @param period steps; 0 where there is no season
- * @param sorted [MOST_SEASONS] is worked in
+ * @param period in steps; 0 if there is no season
+ * @param sorted [MOST_SEASONS] scratch
  * @param out [leads, 9]
- * @returns false where too few seasons are known
+ * @returns false if too few seasons are known
  */
 export function seasonQuantiles(
   history: History,

@@ -5,13 +5,13 @@
 import type { History } from './history.ts';
 import { type Aggregate, isCounter } from './spec.ts';
 
-/** Whether a bucket's value grows with its length. */
+/** Whether a bucket's value is proportional to its length. */
 const isAmount = (aggregate: Aggregate): boolean => aggregate === 'sum' || isCounter(aggregate);
 
 /** Values `lag` steps ago, up to `reach`; 0 is the newest. */
 export type Past = Pick<History, 'at' | 'reach'>;
 
-/** More buckets would add little to what the stream knows. */
+/** Most buckets converted: more would hardly improve the learnt state. */
 const MOST = 2048;
 
 export interface BucketGrid {
@@ -21,9 +21,9 @@ export interface BucketGrid {
 }
 
 /**
- * @param from where the history stands now
- * @param to its last bucket is the newest of the result
- * @returns oldest first; empty where the history is shorter than a bucket
+ * @param from current grid of the history
+ * @param to new grid, with the newest bucket of the result
+ * @returns oldest first; empty if the history is shorter than a bucket
  */
 export function regridded(
   history: Past,
@@ -34,16 +34,16 @@ export function regridded(
   const n = Math.min(MOST, Math.floor(((history.reach + 1) * from.intervalMs) / to.intervalMs));
   const startMs = to.newestMs - (n - 1) * to.intervalMs;
   const values = new Float64Array(Math.max(0, n));
-  const merge = to.intervalMs > from.intervalMs ? merged : drawnOut;
+  const merge = to.intervalMs > from.intervalMs ? merged : interpolated;
   for (let i = 0; i < n; i++) values[i] = merge(history, aggregate, from, to, startMs + i * to.intervalMs);
   return { startMs, values };
 }
 
-/** Steps back in the history of the bucket whose middle stands at a time; fractional. */
+/** Lag (fractional) of the old bucket whose middle is at a time. */
 const lagAt = (history: Past, from: BucketGrid, timeMs: number): number =>
   Math.min(history.reach, Math.max(0, (from.newestMs + from.intervalMs / 2 - timeMs) / from.intervalMs));
 
-/** The old buckets whose middles lie in the new one. */
+/** Value of a new bucket from the old buckets whose middles are in it. */
 function merged(
   history: Past,
   aggregate: Aggregate,
@@ -67,8 +67,8 @@ function merged(
   return ofMean ? sum / count : value;
 }
 
-/** A straight line between the middles of the old buckets. */
-function drawnOut(
+/** Linear interpolation between the middles of the old buckets. */
+function interpolated(
   history: Past,
   aggregate: Aggregate,
   from: BucketGrid,

@@ -1,4 +1,4 @@
-/** Running statistics with a bounded memory: plain means while young, exponential means later. */
+/** Running statistics: plain means at first, exponential means later. */
 import type { StateIo } from './state-io.ts';
 
 /** Exponential mean whose weight is 1/n until n reaches `span`, and 1/span from then on. */
@@ -7,7 +7,7 @@ export class RunningMean {
   count = 0;
   private readonly span: number;
 
-  /** @param span memory in steps, >= 1 */
+  /** @param span time constant in steps, >= 1 */
   constructor(span: number) {
     this.span = span;
   }
@@ -24,8 +24,8 @@ export class RunningMean {
 }
 
 /**
- * Running mean of absolute values that one wild reading cannot spoil: once it has seen a few, an addend counts for at
- * most `limit` times the current mean.
+ * Running mean of absolute values that is robust against outliers: after the first few, a value is clipped to
+ * `limit` times the current mean.
  */
 export class RobustScale {
   value = 0;

@@ -2,12 +2,12 @@
 export interface Sample {
   /** Name of the stream; already safe as MQTT topic levels. */
   readonly stream: string;
-  /** When it was measured, ms since 1970 UTC. */
+  /** Time of the measurement, ms since 1970 UTC. */
   readonly timeMs: number;
   /** Finite. In the stream's own unit. */
   readonly value: number;
-  /** When it reached the agent, ms since 1970 UTC; equals `timeMs` in a backtest. */
+  /** Time of arrival at the agent, ms since 1970 UTC; equals `timeMs` in a backtest. */
   readonly arrivalMs: number;
-  /** `timeMs` was not sent with the reading, nor is it the time of arrival: see `agent/arrival-times.ts`. */
+  /** Whether `timeMs` is an estimate, neither sent with the reading nor the time of arrival: see `agent/arrival-times.ts`. */
   readonly assigned?: boolean;
 }

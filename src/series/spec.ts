@@ -5,7 +5,7 @@
 
 import type { CounterKind } from './counter.ts';
 
-/** Leads of one forecast; the engine holds no more. */
+/** Most leads of one forecast. */
 export const MAX_LEADS = 336;
 export const AGGREGATES = [
   'mean',
@@ -20,7 +20,7 @@ export const AGGREGATES = [
 ] as const;
 export type Aggregate = (typeof AGGREGATES)[number];
 
-/** Whether the readings are of a counter, and a bucket's value is how much it grew. */
+/** Whether the readings come from a counter, so that a bucket's value is its increase. */
 export const isCounter = (kind: Aggregate): kind is CounterKind => kind === 'delta' || kind === 'change';
 export const FILLS = [
   'model',
@@ -66,23 +66,23 @@ export interface StreamSpec {
   readonly max: number | null;
   /** Largest believable change per ms; faster ones are rejected. null: none. */
   readonly maxRatePerMs: number | null;
-  /** Whether spikes, stuck values and flat lines are kept from the network (`quality.ts`); on unless false. */
+  /** Whether spikes, stuck values and flat lines are masked (`quality.ts`); default true. */
   readonly quality?: boolean;
   /** How far ahead to forecast, ms; the number of leads is ceil(horizonMs / intervalMs), at most MAX_LEADS. */
   readonly horizonMs: number;
   readonly thresholds: readonly Threshold[];
   /** Zone of the calendar features: an IANA name, or `local` for the machine's. */
   readonly timeZone: string;
-  /** Other series that help: names of streams, or of tables of what is known ahead (`covariate-sources.ts`). */
+  /** Covariates: names of streams, or of tables with known future values (`covariate-sources.ts`). */
   readonly covariates?: readonly CovariateName[];
-  /** Share of outcomes that the published interval p10..p90 shall hold. */
+  /** Target share of readings inside the published interval p10..p90. */
   readonly coverageTarget: number;
 }
 
-/** Intervals that a gap may last at least where the interval is learnt, because it was unknown when the gap was configured. */
+/** Minimum gap in intervals if the interval is learnt, because it was unknown when the gap was configured. */
 const LEARNT_GAP = 8;
 
-/** How long a stream may be silent before it is stale, ms. @param stepMs of its grid */
+/** How long a stream may be silent before it is stale, ms. @param stepMs interval of its grid */
 export function longestGapMs(
   { maxGapMs, intervalMs }: Pick<StreamSpec, 'maxGapMs' | 'intervalMs'>,
   stepMs: number,
@@ -90,7 +90,7 @@ export function longestGapMs(
   return intervalMs === null ? Math.max(maxGapMs, LEARNT_GAP * stepMs) : maxGapMs;
 }
 
-/** Of the settings that a state is made with: one made with others must not be gone on from. 32 bits. */
+/** Checksum (32 bits) of the settings that affect a state: a state with other settings must not be restored. */
 export function stateSettings(spec: StreamSpec): number {
   const { intervalMs, horizonMs, aggregate, timeZone, quality, covariates = [] } = spec;
   const named = covariates.map(({ kind, name }) => [kind, name]);

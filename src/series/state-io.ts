@@ -81,7 +81,7 @@ export class StateReader implements StateIo {
     if (length !== values.length) {
       throw new GatecastError(
         'STATE_MISMATCH',
-        `A stored array has ${length} elements, ${values.length} are expected.`,
+        `A stored array has ${length} elements, but ${values.length} were expected.`,
         {
           hint: 'It will be rebuilt from stored samples.',
         },
@@ -94,7 +94,7 @@ export class StateReader implements StateIo {
     return values;
   }
 
-  /** Throws STATE_MISMATCH when bytes are left over. */
+  /** Throws STATE_MISMATCH if bytes remain. */
   finish(): void {
     if (this.offset !== this.bytes.length) {
       throw new GatecastError('STATE_MISMATCH', 'The stored state is longer than this version writes.');

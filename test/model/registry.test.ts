@@ -204,7 +204,7 @@ describe('verification before anything is loaded', () => {
     editManifest((m) =>
       Object.assign((m.files as { weights: object }).weights, { sha256: sha256(bytes), bytes: bytes.length }),
     );
-    expect(() => registry.open('small')).toThrow(/head.bias holds NaN/);
+    expect(() => registry.open('small')).toThrow(/head.bias contains NaN/);
     expect(code(() => registry.open('small'))).toBe('MODEL_INVALID');
   });
 
@@ -213,7 +213,9 @@ describe('verification before anything is loaded', () => {
       Object.assign(m.spec as object, { inputs: 6 });
       Object.assign(m.dimensions as object, { inputs: 6 + 6 * 7 });
     });
-    expect(() => registry.open('small')).toThrow(/layers.0.input.weight is \[48,5\]; \[48,6\] is expected/);
+    expect(() => registry.open('small')).toThrow(
+      /layers.0.input.weight has shape \[48,5\]; expected \[48,6\]/,
+    );
   });
 
   it('survives any bytes as a manifest', () => {

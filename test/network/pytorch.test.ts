@@ -46,7 +46,7 @@ describe('PyTorch weights', () => {
       'gru',
       'belongs to another module',
     ],
-    ['both directions', renamed(/^(weight_ih_l0)$/, '$1_reverse'), 'gru', 'looks back from the future'],
+    ['both directions', renamed(/^(weight_ih_l0)$/, '$1_reverse'), 'gru', 'runs backwards in time'],
     ['a projection', renamed(/^weight_ih_l2$/, 'weight_hr_l2'), 'gru', 'is a projection'],
     ['a missing layer', without(/_l1$/), 'gru', 'weight_ih_l1 is missing'],
     ['a missing matrix', without(/^weight_hh_l2$/), 'gru', 'weight_hh_l2 is missing'],

@@ -55,7 +55,7 @@ describe('safetensors', () => {
     ['an empty file', new Uint8Array(0), 'it has 0 bytes'],
     ['a truncated header', good.subarray(0, 40), 'it may be truncated'],
     ['truncated numbers', good.subarray(0, good.length - 1), 'b lies outside the file'],
-    ['numbers behind the last tensor', padded(good, 4), 'file has 4 bytes behind its last tensor'],
+    ['numbers behind the last tensor', padded(good, 4), 'file has 4 bytes after its last tensor'],
     [
       'a hole between tensors',
       fileOf(JSON.stringify({ w: { dtype: 'F32', shape: [1], data_offsets: [4, 8] } }), 8),
@@ -83,7 +83,7 @@ describe('safetensors', () => {
     ],
     ['integers', fileOf(tensor({ dtype: 'I64', shape: [1], data_offsets: [0, 8] }), 8), 'w has type I64'],
     ['a wrong size', fileOf(tensor({ dtype: 'F32', shape: [2], data_offsets: [0, 4] }), 4), 'w has 4 bytes'],
-    ['NaN', nan, 'w holds NaN or infinite values'],
+    ['NaN', nan, 'w contains NaN or infinite values'],
   ])('refuses %s', (_name, file, message) => {
     expect(() => readSafetensors(file)).toThrow(expect.objectContaining({ code: 'WEIGHTS_INVALID' }));
     expect(() => readSafetensors(file)).toThrow(message);

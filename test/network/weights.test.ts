@@ -59,10 +59,10 @@ describe('check', () => {
   };
   const one = { shape: [1], data: new Float32Array(1) };
   it.each<[string, (weights: Map<string, Tensor>) => void, string]>([
-    ['missing', (w) => w.delete('head.bias'), 'head.bias is missing; [4] is expected'],
+    ['missing', (w) => w.delete('head.bias'), 'head.bias is missing; expected shape [4]'],
     ['unknown', (w) => w.set('fc.weight', one), 'fc.weight is not part of this network'],
-    ['misshapen', (w) => w.set('head.bias', one), 'head.bias is [1]; [4] is expected'],
-    ['NaN', (w) => w.get('head.bias')!.data.set([Number.NaN]), 'head.bias holds NaN or infinite values'],
+    ['misshapen', (w) => w.set('head.bias', one), 'head.bias has shape [1]; expected [4]'],
+    ['NaN', (w) => w.get('head.bias')!.data.set([Number.NaN]), 'head.bias contains NaN or infinite values'],
   ])('refuses a tensor that is %s', (_name, change, message) => {
     expect(altered(change)).toThrow(expect.objectContaining({ code: 'WEIGHTS_INVALID' }));
     expect(altered(change)).toThrow(message);

@@ -47,13 +47,13 @@ export interface SequenceResult {
 
 export interface CellOps {
   /**
-   * For each of its gates, the candidate included and in ONNX' order: where PyTorch stores that gate (docs.pytorch.org,
+   * For each gate, including the candidate, in ONNX order: its position in PyTorch (docs.pytorch.org,
    * torch.nn.GRU and torch.nn.LSTM, "Variables"). Its length is the number of gates, G.
    */
   readonly pytorchOrder: readonly number[];
-  /** Whether it has a cell state beside the hidden state. */
+  /** Whether the cell has a cell state in addition to the hidden state. */
   readonly hasCellState: boolean;
-  /** The gate whose bias begins at 1, so that the state is kept at first (Jozefowicz 2015); null: none. */
+  /** The gate whose bias is initialised to 1, so that the state is kept at first (Jozefowicz 2015); null: none. */
   readonly keepGate: number | null;
   /** Whether |h| <= 1 always, so that h can be quantised with a fixed scale. */
   readonly bounded: boolean;
@@ -104,7 +104,7 @@ export function fusedSequence(
   return { states, h: h, c: c ?? null };
 }
 
-/** States each step started from: h0, then all but the last; [T * B, H]. */
+/** Initial state of each step: h0, then all states but the last; [T * B, H]. */
 export function previousStates(g: Graph, states: Value, h0: Value): Value {
   const T = states.shape[0] as number;
   return flatten(g, T === 1 ? h0 : concat(g, [h0, slice(g, states, 0, 0, T - 1)], 0));
@@ -116,7 +116,7 @@ export function joinSteps(g: Graph, parts: readonly Value[]): Value {
   return g.emit('Concat', parts, [multiply(parts.length, B), n], { axis: { int: 0 } });
 }
 
-/** Ones, [rows of x, 1]: times a bias, so that it can be a column of the weights. */
+/** A column of ones, [rows of x, 1], so that the bias can be a column of the weights. */
 export function onesColumn(g: Graph, x: Value): Value {
   const rows = g.emit('Shape', [x], [1], { end: { int: 1 } }, 'int64');
   const size = g.emit('Concat', [rows, g.int64([1])], [2], { axis: { int: 0 } }, 'int64');
@@ -124,8 +124,8 @@ export function onesColumn(g: Graph, x: Value): Value {
 }
 
 /**
- * Gradient of the weights with which several gates read the same thing: gates k x [rows, H], read [rows, n] -> [k * H, n].
- * Transposing the left factor of a product is what costs, so the narrower one stands there.
+ * Gradient of the weights of several gates with the same input: gates k x [rows, H], read [rows, n] -> [k * H, n].
+ * Transposing the left factor of a product is expensive, so the narrower matrix is the left factor.
  */
 export function weightGradient(g: Graph, gates: readonly Value[], read: Value): Value {
   const width = (value: Value) => value.shape[1] as number;

@@ -55,7 +55,7 @@ export const gruResetBefore: CellOps = {
   },
 };
 
-/** As in gru.ts, but the candidate's gradient passes the reset gate on its way to the state: two products a step. */
+/** As in gru.ts, but the candidate's gradient passes through the reset gate to the state: two products per step. */
 function backward(
   g: Graph,
   weights: LayerWeights,

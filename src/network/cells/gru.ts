@@ -40,7 +40,7 @@ export const gru: CellOps = {
     const z = sigmoid(g, add(g, maps.input(x, 0, 1, 'both'), maps.hidden(h, 0, 1, 'none')));
     const r = sigmoid(g, add(g, maps.input(x, 1, 2, 'both'), maps.hidden(h, 1, 2, 'none')));
     const n = tanh(g, add(g, maps.input(x, 2, 3, 'input'), mul(g, r, maps.hidden(h, 2, 3, 'hidden'))));
-    // (1 - z) n + z h, with one product less
+    // (1 - z) n + z h, with one multiplication fewer
     return { h: add(g, n, mul(g, z, sub(g, h, n))), c: null };
   },
 
@@ -54,7 +54,7 @@ export const gru: CellOps = {
   },
 };
 
-/** Gates of all steps at once from the states, the chain dL/dh step by step, then each weight in one product. */
+/** Computes the gates of all steps at once from the states, dL/dh step by step, then the gradient of each weight in one product. */
 function backward(
   g: Graph,
   weights: LayerWeights,

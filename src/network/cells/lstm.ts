@@ -54,7 +54,7 @@ export const lstm: CellOps = {
   },
 };
 
-/** Gates of all steps at once from the states, cell states by their recurrence, then dL/dh and dL/dc step by step. */
+/** Computes the gates of all steps at once from the states, cell states by their recurrence, then dL/dh and dL/dc step by step. */
 function backward(
   g: Graph,
   weights: LayerWeights,
@@ -68,7 +68,7 @@ function backward(
   const T = x.shape[0] as number;
   const H = weights.hidden.shape[1] as number;
   const columns = H + (x.shape[2] as number) + 1;
-  // what every gate reads, and the weights it reads it with: one product instead of three
+  // the inputs of all gates and their weights, joined: one product instead of three
   const read = concat(g, [previousStates(g, states, h0), flatten(g, x), onesColumn(g, flatten(g, x))], 1);
   const bias = reshape(g, add(g, weights.inputBias, weights.hiddenBias), [4 * H, 1]);
   const joined = concat(g, [weights.hidden, weights.input, bias], 1);
@@ -91,7 +91,7 @@ function backward(
   const h = flatten(g, states);
 
   // dc += toCell dh; then the gates before their nonlinearities: di, df, dg = factor dc, do = factor dh.
-  // i g, f c_before and o tanh(c) are at hand as `entering`, c - entering and h.
+  // i g, f c_before and o tanh(c) are already available as `entering`, c - entering and h.
   const toCell = split(g, sub(g, o, mul(g, h, shown)), T);
   const factors = concat(
     g,

@@ -33,7 +33,7 @@ function vanilla(activation: Activation, bounded: boolean): CellOps {
         const T = x.shape[0] as number;
         const slopes = split(g, activation.slope(g, flatten(g, states)), T);
         const arriving = split(g, flatten(g, dStates!), T);
-        // dA = f' dh before the nonlinearity; dh of the step before = dA R + what arrives there
+        // dA = f' dh before the nonlinearity; dh of the previous step = dA R + its own gradient
         const dA: Value[] = [];
         const dh: Value[] = [arriving[T - 1]];
         for (let t = T - 1; t >= 0; t--) {

@@ -4,7 +4,7 @@
  */
 import type { Graph, Value } from './graph.ts';
 
-/** Adjoints that arrived at a value from its several uses, summed into one when asked for. */
+/** The adjoints of a value from its several uses; summed on request. */
 class Adjoints {
   private readonly parts = new Map<string, Value[]>();
   private readonly graph: Graph;
@@ -33,7 +33,7 @@ class Adjoints {
 export function gradients(graph: Graph, loss: Value, wrt: readonly Value[]): Value[] {
   const adjoints = new Adjoints(graph);
   adjoints.add(loss, graph.scalar(1));
-  // backward rules append to the tape themselves: only what was there before is walked
+  // backward rules append to the tape, so iterate over a copy
   for (const entry of [...graph.tape].reverse()) {
     const arrived = entry.outputs.map((output) => adjoints.get(output));
     if (arrived.every((gradient) => gradient === null)) continue;

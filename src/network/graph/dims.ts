@@ -28,7 +28,7 @@ export function count(shape: Shape): Dim {
   return multiply(...shape);
 }
 
-/** The size as a number; throws where only the run knows it. */
+/** The size as a number; throws if it is known only at run time. */
 export function fixed(dim: Dim | undefined): number {
   if (typeof dim !== 'number') throw new Error(`axis of size ${dim} must be known when the graph is built`);
   return dim;

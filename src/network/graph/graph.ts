@@ -5,7 +5,7 @@
 import { count, type Shape } from './dims.ts';
 import { type AttributeValue, type ElementType, encodeModel, type NodeSpec, type PortSpec } from './onnx.ts';
 
-/** What flows along an edge. */
+/** A value on an edge of the graph. */
 export interface Value {
   readonly name: string;
   readonly type: ElementType;
@@ -23,7 +23,7 @@ type TypedData = Float32Array | Int8Array | Uint8Array | Int32Array | BigInt64Ar
 type Attributes = Readonly<Record<string, AttributeValue>>;
 
 export class Graph {
-  /** In the order in which they were made. */
+  /** Entries in order of creation. */
   readonly tape: TapeEntry[] = [];
   private readonly nodes: NodeSpec[] = [];
   private readonly constants = new Map<string, { value: Value; raw: Uint8Array }>();
@@ -72,7 +72,7 @@ export class Graph {
     return made;
   }
 
-  /** Appends a node with several results. `inputs` may leave optional ones out with null. */
+  /** Appends a node with several results. In `inputs`, null omits an optional input. */
   emitAll(
     op: string,
     inputs: readonly (Value | null)[],
@@ -103,12 +103,12 @@ export class Graph {
     return this.emitAll(op, inputs, [{ shape, type }], attributes, domain)[0];
   }
 
-  /** Says how gradients flow back from `outputs` to `inputs`. */
+  /** Records how gradients are propagated from `outputs` to `inputs`. */
   record(inputs: readonly Value[], outputs: readonly Value[], backward: TapeEntry['backward']): void {
     this.tape.push({ inputs, outputs, backward });
   }
 
-  /** The bytes of the ONNX file; nodes and constants no output needs are left out. */
+  /** The bytes of the ONNX file, without nodes and constants that no output needs. */
   toModel(name: string, description: string): Uint8Array {
     const needed = new Set(this.outputs.map((output) => output.name));
     const kept: NodeSpec[] = [];

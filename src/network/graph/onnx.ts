@@ -1,6 +1,6 @@
 /**
  * The part of the ONNX file format that gatecast writes and reads, as protocol buffers.
- * Field numbers: onnx/onnx.proto of the ONNX project. Is not a checker: the runtime validates what it loads.
+ * Field numbers: onnx/onnx.proto of the ONNX project. Does not validate: the runtime validates the files it loads.
  */
 import protobuf from 'protobufjs/light.js';
 
@@ -160,7 +160,7 @@ function encodeAttribute(name: string, value: AttributeValue): object {
 
 function encodePort(port: PortSpec): object {
   const dim = port.shape.map((size) =>
-    // a product of symbols is not a name ONNX knows; any name stands for "any size"
+    // a product of symbols is not a valid name in ONNX; any name means "any size"
     typeof size === 'number' ? { dimValue: size } : { dimParam: size.replaceAll('*', '_times_') },
   );
   return {

@@ -1,6 +1,6 @@
 /**
  * The operations that networks are built from. Each appends its ONNX node and records its backward rule. `g` is the
- * graph, shapes follow numpy, `matmul` takes matrices on the right. Wrong shapes throw plain errors: they are bugs
+ * graph, shapes follow numpy, `matmul` takes a matrix as its right operand. Wrong shapes throw plain errors: they are bugs
  * of the code that builds the graph, not of the user.
  */
 import { broadcast, count, type Dim, fixed, multiply, type Shape, sameShape } from './dims.ts';
@@ -75,7 +75,7 @@ export function relu(g: Graph, x: Value): Value {
 export function positive(g: Graph, x: Value): Value {
   const e = g.emit('Exp', [g.emit('Min', [x, g.scalar(0)], x.shape)], x.shape);
   const y = g.emit('Add', [g.emit('Relu', [x], x.shape), e], x.shape);
-  // the slope is 1 above 0 and e^x below, which is e on both sides
+  // the slope is 1 above 0 and e^x below, which equals e in both cases
   return result(g, [x], y, (dy) => [mul(g, dy, e)]);
 }
 
@@ -129,7 +129,7 @@ export function gemm(
   return g.emit('Gemm', c ? [a, b, c] : [a, b], shape, attributes);
 }
 
-/** Reverses the axes, or puts them in the order given. */
+/** Reverses the axes, or permutes them to the given order. */
 export function transpose(g: Graph, x: Value, order = x.shape.map((_, axis) => axis).reverse()): Value {
   const shape = order.map((axis) => x.shape[axis]);
   const y = g.emit('Transpose', [x], shape, { perm: { ints: order } });
@@ -152,7 +152,7 @@ export function reshape(g: Graph, x: Value, shape: Shape): Value {
   return result(g, [x], y, (dy) => [reshape(g, dy, x.shape)]);
 }
 
-/** All axes but the last as one: [..., k] -> [rows, k] */
+/** Merges all axes except the last: [..., k] -> [rows, k] */
 export function flatten(g: Graph, x: Value): Value {
   return reshape(g, x, [multiply(...x.shape.slice(0, -1)), x.shape.at(-1)!]);
 }
@@ -190,7 +190,7 @@ export function concat(g: Graph, parts: readonly Value[], axis: number): Value {
   });
 }
 
-/** Sum over some axes, which vanish; over all without `axes`. */
+/** Sum over some axes, which are removed; over all axes by default. */
 export function sum(g: Graph, x: Value, axes = x.shape.map((_, axis) => axis)): Value {
   const shape = x.shape.filter((_, axis) => !axes.includes(axis));
   const y = g.emit('ReduceSum', [x, g.int64(axes)], shape, { keepdims: { int: 0 } });
