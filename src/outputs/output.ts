@@ -1,6 +1,6 @@
 /**
- * Where forecasts go: JSON topics and Home Assistant are two implementations. An output decides which messages it makes of what
- * the agent tells it; it gets them out through `Context.send`, or through a connection of its own. All outputs keep one
+ * A destination of forecasts, such as the JSON topics or Home Assistant. An output decides which messages it makes from the data that
+ * the agent passes to it; it sends them through `Context.send`, or through its own connection. All outputs follow the same
  * contract (`test/outputs/output-contract.test.ts`). A new output is one folder here and one line in `outputs.ts`.
  *
  * An output is a part of the agent (`agent/part.ts`): it may have `start`, `stop`, `prepare`, `filters`, `receive`, `connected`,
@@ -14,21 +14,21 @@ import type { Outgoing } from '../mqtt/outbox.ts';
 import type { StreamSpec } from '../series/spec.ts';
 
 export interface Output extends Part {
-  /** First messages of every connection: the agent is there. */
+  /** First messages of every connection: the agent is online. */
   birth?(): readonly Outgoing[];
-  /** Message that the broker publishes when the connection breaks. MQTT has one for each connection: the first output that returns one gives it. */
+  /** Last will, which the broker publishes when the connection breaks. MQTT allows one per connection: the first output that returns one sets it. */
   will?(): Outgoing | null;
   /** Last messages before the agent disconnects. */
   farewell?(): readonly Outgoing[];
-  /** Streams that are new or have other settings, before their first forecast. */
+  /** Streams that are new or have changed settings, before their first forecast. */
   streams?(specs: readonly StreamSpec[]): void;
-  /** @param nowMs wall clock when it was made */
+  /** @param nowMs wall clock at which the forecast was made */
   forecast?(forecast: Forecast, nowMs: number): void;
-  /** Before the forecast of the same bucket. */
+  /** Called before the forecast of the same bucket. */
   anomaly?(stream: string, anomaly: Surprise): void;
-  /** @param window how many forecasts the figures look back on */
+  /** @param window number of forecasts included in the figures */
   score?(stream: string, scores: readonly LeadScore[], window: number): void;
-  /** What was learnt of the stream was reset: its former scores mean nothing any more. */
+  /** The learnt state of the stream was reset: its earlier scores are invalid. */
   reset?(stream: string): void;
   health?(health: HealthInput): void;
   /** Null clears the alert. */
@@ -55,7 +55,7 @@ export interface StatusInput {
   readonly version: string;
   /** Start of this run, ms since 1970 UTC. */
   readonly sinceMs: number;
-  /** Another one for each run: tells a restart from a reconnect. */
+  /** Unique for each run: distinguishes a restart from a reconnect. */
   readonly session: string;
 }
 
@@ -74,14 +74,14 @@ export interface HealthInput {
   readonly dropped: Readonly<Record<string, number>>;
 }
 
-/** A group of streams that share a model: which one, and what fine-tuning did. */
+/** A group of streams that share a model: its model and its fine-tuning. */
 export interface GroupInput {
   /** Name of the model that forecasts; `naive` without one. */
   readonly champion: string;
   readonly version: string;
   /** ISO 8601; null: not known. */
   readonly trainedAt: string | null;
-  /** What a rollback would go back to. */
+  /** The model that a rollback would restore. */
   readonly previous: string | null;
   /** Since when the champion is on probation; null: it is not. */
   readonly probationSinceMs: number | null;
@@ -95,7 +95,7 @@ export interface GroupInput {
   readonly lastRun: {
     readonly status: string;
     readonly reason: string;
-    /** What asked for it. */
+    /** What triggered the run. */
     readonly trigger: string | null;
     readonly startedMs: number | null;
     readonly endedMs: number | null;
@@ -105,7 +105,7 @@ export interface GroupInput {
       readonly problems: readonly { readonly stream: string; readonly problem: string }[];
     } | null;
   };
-  /** Why no run begins just now, or that one is under way. */
+  /** Why no run starts now, or that one is running. */
   readonly waitsFor: string;
 }
 

@@ -1,4 +1,4 @@
-/** The list of outputs, and all of them as one. An output that throws costs neither the others nor the agent: it is logged. */
+/** The list of outputs, and all of them as one. An error in an output is logged and affects neither the others nor the agent. */
 import type { Context } from '../agent/part.ts';
 import { errorText } from '../errors.ts';
 import type { Surprise } from '../forecast/anomalies.ts';
@@ -13,7 +13,7 @@ import { JsonTopics } from './json/json-topics.ts';
 import type { Alert, GroupInput, HealthInput, ModelName, Output } from './output.ts';
 import { Sparkplug, type SparkplugParts } from './sparkplug/sparkplug.ts';
 
-/** What an output may use, beside what every part may. */
+/** What an output may use, in addition to the context of every part. */
 export interface OutputContext
   extends Omit<Context, 'store' | 'forget' | 'configure' | 'restart' | 'between' | 'resubscribe'> {
   readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
@@ -21,20 +21,20 @@ export interface OutputContext
   readonly streams: () => readonly StreamSpec[];
   /** The model that forecasts. */
   readonly model: () => ModelName;
-  /** Group of the streams that share it. */
+  /** Group of the streams that share the model. */
   readonly group: string;
   /** For tests: makes the connection of an edge node. */
   readonly edgeClient?: SparkplugParts['edgeClient'];
 }
 
-/** A new output is one line here. Their messages go out in this order. */
+/** The list of outputs; their messages are sent in this order. */
 export const outputsOf = (context: OutputContext): Output[] => [
   new JsonTopics(context),
   new HomeAssistant(context),
   new Sparkplug(context),
 ];
 
-/** All outputs. What one throws is logged, now and then once for each reason. */
+/** All outputs. Their errors are logged, rate-limited for each reason. */
 export function createOutputs(context: OutputContext): Outputs {
   const { clock, log } = context;
   const warnings = new RateLimitedLog(clock);
@@ -44,7 +44,7 @@ export function createOutputs(context: OutputContext): Outputs {
 }
 
 export class Outputs {
-  /** @param failed called with the error that an output threw */
+  /** @param failed called with the error of an output */
   constructor(
     readonly list: readonly Output[],
     private readonly failed: (output: string, reason: string) => void,
@@ -70,7 +70,7 @@ export class Outputs {
     this.each((output) => output.streams?.(specs));
   }
 
-  /** In a loop of its own: called for every forecast, so it makes no closure. */
+  /** A plain loop without a closure, because it runs for every forecast. */
   forecast(forecast: Forecast, nowMs: number): void {
     for (const output of this.list) {
       try {

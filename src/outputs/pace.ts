@@ -1,8 +1,8 @@
-/** `publish.every`: at most one forecast of a stream in this time of its own, so that a burst of late buckets is one message too. */
+/** `publish.every`: at most one forecast per stream in this span of the stream's own time, so that a burst of late buckets also gives one message. */
 import type { Forecast } from '../forecast/forecast.ts';
 
 export class Pace {
-  /** Origin of the newest forecast published, by stream; changed in place: a number in a map is an object of its own. */
+  /** Origin of the newest forecast published, by stream; an object changed in place, because a number in a map would be allocated again with each change. */
   private readonly published = new Map<string, { originMs: number }>();
 
   /** @param everyMs null: each forecast */

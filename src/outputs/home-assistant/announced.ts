@@ -1,6 +1,6 @@
 /**
- * What Home Assistant was told of: by discovery message, its streams and their components. Stored, so that a later run can take back
- * what is no more. The agent's own device is a message with the stream ''.
+ * Records what was announced to Home Assistant: for each discovery message, its streams and their components. Stored, so that a later
+ * run can remove what no longer exists. The agent's own device is a message with the stream ''.
  */
 import type { Store } from '../../store/store-contract.ts';
 import type { ComponentId } from './discovery.ts';
@@ -14,7 +14,7 @@ export class Announced {
   private readonly byStream = new Map<string, string>();
   private changed = false;
 
-  /** @param formerId object id of a stream in versions with a device, and a message, for each stream */
+  /** @param formerId object id of a stream in old versions, which announced a device per stream */
   constructor(
     private readonly store: Pick<Store, 'getMeta' | 'setMeta'>,
     formerId: (stream: string) => string,
@@ -28,7 +28,7 @@ export class Announced {
     return [...this.rows.keys()];
   }
 
-  /** The message that announced a stream; null: none. */
+  /** Object id of the message that announced a stream; null: none. */
   messageOf(stream: string): string | null {
     return this.byStream.get(stream) ?? null;
   }
@@ -71,7 +71,7 @@ export class Announced {
   }
 }
 
-/** Damaged rows are left out. Rows of former versions are `[stream, component keys]`. */
+/** Skips damaged rows. Rows of old versions are `[stream, component keys]`. */
 function read(text: string | null, formerId: (stream: string) => string): Rows {
   const rows: Rows = new Map();
   let found: unknown;

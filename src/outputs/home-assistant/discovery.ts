@@ -18,13 +18,13 @@ import {
 } from './entities.ts';
 
 export interface DiscoverySettings extends EntitySettings {
-  /** Of the page; null: Home Assistant's users cannot reach it. */
+  /** URL of the page; null: Home Assistant's users cannot reach it. */
   readonly pageUrl: string | null;
   readonly supportUrl: string | null;
 }
 
 export interface DiscoveryParts {
-  /** Discovery prefix, `homeassistant` unless configured. */
+  /** Discovery prefix, default `homeassistant`. */
   readonly prefix: string;
   readonly base: string;
   readonly node: string;
@@ -35,7 +35,7 @@ export interface DiscoveryParts {
   readonly settings: () => DiscoverySettings;
 }
 
-/** A component as it is remembered, `<platform>:<key>`: what is needed to take it back. */
+/** A stored component, `<platform>:<key>`: the data needed to remove it. */
 export type ComponentId = string;
 
 export interface Announcement {
@@ -53,7 +53,7 @@ export class Discovery {
     this.topics = homeAssistantTopics(parts.prefix);
   }
 
-  /** Topic on which Home Assistant says `online`: then everything is announced again. */
+  /** Topic of Home Assistant's status: on `online` everything is announced again. */
   get statusTopic(): string {
     return this.topics.status;
   }
@@ -69,7 +69,7 @@ export class Discovery {
     return part === 1 ? id : `${id}_${part}`;
   }
 
-  /** Object id under which versions with a device for each stream announced it. */
+  /** Object id of a stream in old versions, which announced a device per stream. */
   formerId(stream: string): string {
     return objectId(`${this.id}_${stream}`);
   }
@@ -84,9 +84,9 @@ export class Discovery {
   }
 
   /**
-   * @param id of one of the messages of their device
+   * @param id of one of the device's messages
    * @param specs streams of one device
-   * @param former components announced before: Home Assistant keeps one until it is named without settings
+   * @param former components announced before: Home Assistant removes one when it is listed without settings
    */
   device(id: string, specs: readonly AnnouncedSpec[], former: readonly ComponentId[] = []): Announcement {
     const { topics } = this.parts;
@@ -152,7 +152,7 @@ export class Discovery {
 }
 
 /**
- * Where other machines reach the page; null on loopback alone.
+ * URL of the page for other machines; null if it listens on loopback only.
  * @param listen as `http.listen`
  */
 export function pageUrlOf(listen: string): string | null {
@@ -164,7 +164,7 @@ export function pageUrlOf(listen: string): string | null {
   return `http://${name}:${port}`;
 }
 
-/** Letters, digits, `_` and `-`; another name never gives the same id. */
+/** Encodes a name with letters, digits, `_` and `-`; different names give different ids. */
 export function objectId(name: string): string {
   const clean = name.replace(/[^A-Za-z0-9_-]/g, '_');
   return clean === name && clean.length <= 80 ? clean : `${clean.slice(0, 80)}_${sha256(name).slice(0, 8)}`;

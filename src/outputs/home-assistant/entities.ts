@@ -1,7 +1,7 @@
 /**
  * The entities in Home Assistant: those of a stream and those of the agent, as components of a discovery message. No forecast has
- * a `state_class`: Home Assistant defines it for values of the present, and long-term statistics of a forecast would mix up the
- * time it was made and the time it is about.
+ * a `state_class`: Home Assistant defines it for current values, and long-term statistics of a forecast would mix up the
+ * time of the forecast and the forecast time.
  */
 import { formatDuration } from '../../config/units.ts';
 import type { Topics } from '../../mqtt/topics.ts';
@@ -20,9 +20,9 @@ export interface EntitySettings {
   /** ms */
   readonly leads: readonly number[];
   readonly attributes: 'none' | 'slim' | 'full';
-  /** Anomalies are reported. */
+  /** Whether anomalies are reported. */
   readonly anomalies: boolean;
-  /** Verbs that a press of a button may ask for. */
+  /** Verbs that a button may request. */
   readonly verbs: readonly string[];
 }
 
@@ -35,7 +35,7 @@ export interface Component {
 /** By id within the stream. */
 type Components = readonly (readonly [id: string, component: Component])[];
 
-/** The device of a stream, and what the stream is called within it. */
+/** The device of a stream, and the stream's name within the device. */
 export function placeOf({ name, device = name }: Pick<AnnouncedSpec, 'name' | 'device'>): {
   readonly device: string;
   readonly label: string;
@@ -44,7 +44,7 @@ export function placeOf({ name, device = name }: Pick<AnnouncedSpec, 'name' | 'd
   return { device, label };
 }
 
-/** Increases of each bucket: their sum over the horizon has a meaning. */
+/** Whether values are increases per bucket, so that their sum over the horizon is meaningful. */
 export const isAdditive = ({ aggregate }: Pick<AnnouncedSpec, 'aggregate'>): boolean =>
   aggregate !== undefined && (isCounter(aggregate) || aggregate === 'sum');
 
@@ -263,7 +263,7 @@ export function agentComponents(settings: EntitySettings, topics: Topics, group:
   ];
 }
 
-/** Topic `status` and the summaries say `online` or `offline`, which is what Home Assistant expects. */
+/** The state in topic `status` and in the summaries is `online` or `offline`, as Home Assistant expects. */
 export const STATE = '{{ value_json.state }}';
 
 /** `None` is Home Assistant's word for an unknown state. */
@@ -271,8 +271,8 @@ const crossing = (key: string, member: string): string =>
   `{{ value_json.crossing['${key}']['${member}'] if value_json.crossing is defined and '${key}' in value_json.crossing else None }}`;
 
 /**
- * Lowest, middle and highest of the published quantiles, with what a chart needs beside them. The recorder drops attributes of
- * 16,384 bytes and more: three lists of 336 leads with at most 14 bytes a number and a comma are 15,120.
+ * Lowest, middle and highest of the published quantiles, and the other data for a chart. The recorder drops attributes of
+ * 16,384 bytes and more: three lists of 336 leads with at most 14 bytes per number and a comma need 15,120.
  */
 function fan(quantiles: readonly number[]): string {
   const sorted = [...quantiles].sort((a, b) => a - b);

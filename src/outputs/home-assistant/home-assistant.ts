@@ -43,7 +43,7 @@ export class HomeAssistant implements Output {
   private readonly messageOf = new Map<string, string>();
   /** Messages to send, in order. */
   private readonly due = new Set<string>();
-  /** Messages that lose streams. They go first, in a turn of their own: Home Assistant refuses an entity that another one still holds. */
+  /** Messages that lose streams. They are sent first, in a separate turn, because Home Assistant refuses an entity that another device still has. */
   private readonly losing = new Set<string>();
   private cancel: (() => void) | null = null;
   private connectedNow = false;
@@ -52,7 +52,7 @@ export class HomeAssistant implements Output {
   private readonly pace = new Pace();
   private readonly summaryTopics: StreamTopics;
   private readonly anomalous = new Set<string>();
-  /** Newest summaries that were made without a connection. */
+  /** Newest summaries made without a connection. */
   private readonly unsent = new Map<string, string>();
   private readonly alerts = new Map<string, Alert>();
 
@@ -87,7 +87,7 @@ export class HomeAssistant implements Output {
     return this.enabled ? [this.discovery.statusTopic] : [];
   }
 
-  /** Home Assistant's own status. A retained one is older than our last announcement. */
+  /** Handles Home Assistant's status. A retained one is older than our last announcement. */
   receive({ topic, payload, retained, acknowledge }: Incoming): boolean {
     if (topic !== this.discovery.statusTopic) return false;
     acknowledge?.();
@@ -115,7 +115,7 @@ export class HomeAssistant implements Output {
     for (const { name } of specs) this.options.delete(name);
     if (!this.enabled) return;
     for (const spec of specs) this.want(spec);
-    // New streams come in bursts: gather them.
+    // New streams arrive in bursts, so collect them.
     if (this.due.size > 0) this.cancel ??= this.parts.clock.after(PAUSE_MS, () => this.turn());
   }
 
@@ -155,7 +155,7 @@ export class HomeAssistant implements Output {
     this.messageOf.delete(stream);
     if (id !== null) {
       this.wanted.get(id)?.delete(stream);
-      // Before the first announcement of this run the other streams of the message are unknown; the announcement takes the stream out.
+      // Before the first announcement of this run the message's other streams are unknown; the announcement then removes the stream.
       if (this.wanted.has(id) || this.announced.streams(id).every((one) => one === stream)) this.tell(id);
     }
     this.clear(this.parts.topics.summary(stream));
@@ -200,7 +200,7 @@ export class HomeAssistant implements Output {
     this.parts.send({ topic: this.parts.topics.alerts, payload, qos: 1, retain: true });
   }
 
-  /** Announces everything, and removes what is no more. */
+  /** Announces everything, and removes what no longer exists. */
   private announce(): void {
     this.wanted.clear();
     this.messageOf.clear();
@@ -232,7 +232,7 @@ export class HomeAssistant implements Output {
     this.due.add(id);
   }
 
-  /** The message of the stream's device that announced it before, else the first one with room left. */
+  /** The device's message that announced the stream before, else the first one with free space. */
   private messageFor(spec: AnnouncedSpec): string {
     const before = this.messageOf.get(spec.name) ?? this.announced.messageOf(spec.name);
     let free: string | null = null;
@@ -276,7 +276,7 @@ export class HomeAssistant implements Output {
     else this.announced.save();
   }
 
-  /** Sends a discovery message as it is wanted now. @returns its bytes */
+  /** Sends the current version of a discovery message. @returns its size in bytes */
   private tell(id: string): number {
     this.due.delete(id);
     this.losing.delete(id);

@@ -1,6 +1,6 @@
 /**
- * What the entities of a stream read: a small message beside the forecast, so that Home Assistant neither receives nor parses
- * hundreds of values at each step. Its numbers have the decimals that are shown: a smaller change is no new row for the recorder.
+ * The message for the entities of a stream: a small summary of the forecast, so that Home Assistant neither receives nor parses
+ * hundreds of values at each step. Its numbers are rounded to the displayed decimals, so that a smaller change adds no row to the recorder.
  */
 import { formatDuration } from '../../config/units.ts';
 import { inDigits } from '../../forecast/digits.ts';
@@ -9,22 +9,22 @@ import { MEDIAN, Q, QUANTILES } from '../../quantiles.ts';
 import { QUANTILE_NAMES } from '../json/messages.ts';
 
 export interface SummaryOptions {
-  /** Leads, ms; the next step is always there. */
+  /** Leads, ms; the next step is always included. */
   readonly leads: readonly number[];
   /** Published quantiles: the lowest and the highest are the range. */
   readonly quantiles: readonly number[];
   /** Null: four significant digits. */
   readonly decimals: number | null;
-  /** The values are increases, so their sum over the horizon is one too. */
+  /** Whether values are increases, so that their sum over the horizon is one, too. */
   readonly additive: boolean;
-  /** Something improbable was found since the summary before. */
+  /** Whether an anomaly was found since the previous summary. */
   readonly anomaly: boolean;
 }
 
-/** Significant digits where the decimals are not known. */
+/** Significant digits if the decimals are unknown. */
 const DIGITS = 4;
 
-/** Null when a value is not finite. */
+/** Null if a value is not finite. */
 export function summaryMessage(forecast: Forecast, options: SummaryOptions): Record<string, unknown> | null {
   const { quantiles, leads, stepMs, originMs, input, crossings } = forecast;
   if (!allFinite(quantiles)) return null;
@@ -75,7 +75,7 @@ export function summaryMessage(forecast: Forecast, options: SummaryOptions): Rec
 /** Key of the next step among the leads. */
 export const NEXT = 'next';
 
-/** A threshold's name as a key that needs no quoting in a template. Another name gives another key. */
+/** A threshold's name as a key that needs no quoting in a template. Different names give different keys. */
 export const crossingKey = (threshold: string): string =>
   /^[A-Za-z][\w]*$/.test(threshold) ? threshold : `t_${Buffer.from(threshold).toString('hex')}`;
 

@@ -1,21 +1,21 @@
 /**
- * Units in Home Assistant's spelling, and the device class of a stream: which quantity Home Assistant takes it for. A class is
- * given only with a unit that every Home Assistant since 2024.11 takes for it: another unit would make the entity invalid. A
+ * Units in Home Assistant's spelling, and the device class (physical quantity) of a stream. A class is
+ * given only with a unit that every Home Assistant since 2024.11 accepts for it: another unit would make the entity invalid. A
  * stream without a class keeps its unit.
  */
 
 export interface Quantity {
-  /** As Home Assistant writes it; null: none. */
+  /** In Home Assistant's spelling; null: none. */
   readonly unit: string | null;
-  /** Null: none fits. */
+  /** Null: no class fits. */
   readonly deviceClass: string | null;
-  /** Decimals that are worth showing; null: it depends on the values. */
+  /** Useful decimals; null: depends on the values. */
   readonly decimals: number | null;
 }
 
 /**
- * Other ways to write Home Assistant's units; those of more than two letters in any case, because short ones differ by it (`mL`, `ML`).
- * The micro sign is U+00B5, which old and new versions take.
+ * Other spellings of Home Assistant's units; the case is ignored for more than two letters, because short ones differ by case (`mL`, `ML`).
+ * The micro sign is U+00B5, which old and new versions accept.
  */
 const SPELLINGS: Readonly<Record<string, string>> = {
   '℃': '°C',
@@ -104,7 +104,7 @@ interface Kind {
 /** Parts of a name: `soil_moisture`, `airPressure` and `TEMP-1` are lists of words. */
 const word = (text: string): RegExp => new RegExp(`(?:^|[^a-z])(?:${text})(?:[^a-z]|$)`);
 
-/** The first kind whose unit and name fit. A kind without a name is known by its unit alone. */
+/** The first kind with a matching unit and name is used. A kind without a name matches by its unit alone. */
 const KINDS: readonly Kind[] = [
   { deviceClass: 'temperature', units: ['°C', '°F', 'K'] },
   { deviceClass: 'battery', units: ['%'], name: word('batter(?:y|ies)|bat|soc|state of charge') },

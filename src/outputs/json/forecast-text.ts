@@ -1,6 +1,6 @@
 /**
- * The JSON text of a forecast, the message that is sent most: written number by number to a buffer, so that neither an object nor a
- * list of numbers is made for it. The field names and their order are those of the MQTT reference.
+ * The JSON text of a forecast, the most frequent message: written number by number to a buffer, so that neither an object nor a
+ * list of numbers is allocated for it. The field names and their order are those of the MQTT reference.
  */
 import { inDigits, LONGEST_NUMBER, writeDecimal, writeInDigits } from '../../forecast/digits.ts';
 import type { Provenance } from '../../forecast/explanation.ts';
@@ -16,25 +16,25 @@ export interface TextOptions {
   readonly digits: number;
   readonly issuedMs: number;
   readonly model: ModelName;
-  /** False: left out although the forecast carries it. */
+  /** False: omitted even if the forecast has it. */
   readonly provenance?: boolean;
 }
 
-/** Least significant digits of a forecast that has to be short. */
+/** Fewest significant digits of a shortened forecast. */
 const FEWEST_DIGITS = 3;
-/** Bytes beside names, crossings and the values of the leads. */
+/** Bytes in addition to names, crossings and the values of the leads. */
 const FIXED = 1024;
-/** Most bytes of a UTF-16 unit in JSON: an escape. */
+/** Most bytes of a UTF-16 unit in JSON: an escape sequence. */
 const ESCAPED = 6;
 const COMMA = 0x2c;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const POINT = 0x2e;
-/** Characters that are one byte, and need no escape but the two above. */
+/** Characters that are one byte and, except for the two above, need no escape. */
 const [FIRST_PLAIN, LAST_PLAIN] = [0x20, 0x7e];
-/** Seconds whose text is kept: forecasts of one round have most of their times in common. */
+/** Cached texts of seconds: forecasts of one round share most of their times. */
 const KEPT_SECONDS = 16;
-/** Times that are written with four digits of the year, ms. */
+/** Range of times with a four-digit year, ms. */
 const [YEAR_1970, YEAR_10000] = [0, 253_402_300_800_000];
 
 export class ForecastText {
@@ -46,9 +46,9 @@ export class ForecastText {
   private readonly secondTexts: string[] = [];
 
   /**
-   * The message as text of at most `maxBytes` bytes, for a broker that takes no more: without provenance, then with fewer
-   * quantiles, then fewer digits, then fewer leads. The shortest one where none is short enough.
-   * @returns null when a value is not finite: then nothing is published
+   * The message as text of at most `maxBytes` bytes, the broker's limit: shortened by removing the provenance, then with fewer
+   * quantiles, then fewer digits, then fewer leads. Returns the shortest one if none is short enough.
+   * @returns null if a value is not finite: then nothing is published
    */
   of(forecast: Forecast, options: TextOptions, maxBytes: number): string | null {
     if (!allFinite(forecast.quantiles)) return null;
@@ -132,7 +132,7 @@ export class ForecastText {
     this.plain(']');
   }
 
-  /** Text that needs no escape and no quotes. */
+  /** Writes text without quotes and escapes. */
   private plain(text: string): void {
     const { bytes } = this;
     let { at } = this;
@@ -167,7 +167,7 @@ export class ForecastText {
     else this.json(value);
   }
 
-  /** ISO 8601 UTC. */
+  /** Writes a time as ISO 8601 UTC. */
   private time(ms: number | null): void {
     if (ms === null || !(ms >= YEAR_1970 && ms < YEAR_10000)) {
       this.json(isoOrNull(ms));
@@ -181,14 +181,14 @@ export class ForecastText {
       this.secondTexts[place] = `"${new Date(1000 * second).toISOString().slice(0, -4)}`;
     }
     this.plain(this.secondTexts[place]);
-    // Three digits: of a thousand more, the first one is overwritten.
+    // Three digits: writes 1000 + milliseconds, then overwrites the first digit.
     const { at } = this;
     this.at = writeDecimal(1000 + whole - 1000 * second, 0, this.bytes, at - 1);
     this.bytes[at - 1] = POINT;
     this.plain('Z"');
   }
 
-  /** Room for so many bytes, and `FIXED` more. */
+  /** Ensures free space for so many bytes plus `FIXED`. */
   private reserve(bytes: number): void {
     const needed = this.at + bytes + FIXED;
     if (needed <= this.bytes.length) return;

@@ -36,7 +36,7 @@ export interface JsonTopicsParts
   readonly model: () => ModelName;
 }
 
-/** The leads that were published as plain numbers: their retained messages outlive the run and the config that asked for them. */
+/** Key for the leads published as plain numbers: their retained messages remain after the run and after a change of the config. */
 const LEADS_KEY = 'agent.leads';
 
 export class JsonTopics implements Output {
@@ -45,9 +45,9 @@ export class JsonTopics implements Output {
   private readonly pace = new Pace();
   private readonly forecastText = new ForecastText();
   private readonly forecastTopics: StreamTopics;
-  /** Whether the broker retains a plain number, by topic; absent: this run has published nothing on it. */
+  /** Whether the broker retains a plain number, by topic; absent: this run has published nothing there. */
   private readonly retainedAt = new Map<string, boolean>();
-  /** Streams of an earlier run: the broker may retain numbers of them. */
+  /** Streams of an earlier run: the broker may retain their numbers. */
   private readonly resumed = new Set<string>();
   /** Leads that this run or the one before published as plain numbers. */
   private readonly leads = new Set<string>();
@@ -129,7 +129,7 @@ export class JsonTopics implements Output {
     else this.json(topic, alertMessage(alert));
   }
 
-  /** Clears what the broker retains of a stream. */
+  /** Clears the retained messages of a stream. */
   forget(stream: string): void {
     const { topics } = this;
     this.pace.forget(stream);
@@ -137,7 +137,7 @@ export class JsonTopics implements Output {
     this.resumed.delete(stream);
     this.clear(topics.forecast(stream));
     this.clear(topics.score(stream));
-    // Anomalies are not retained, unless another client had the broker retain one.
+    // Anomalies are not retained, but another client may have published a retained one.
     this.clear(topics.anomaly(stream));
     this.clearLeads(stream, this.leads);
   }
@@ -148,7 +148,7 @@ export class JsonTopics implements Output {
     return { topic: this.topics.status, payload: JSON.stringify(message), qos: 1, retain: true };
   }
 
-  /** Clears the plain numbers of leads that a former config published and this one does not. */
+  /** Clears the plain numbers of leads that an earlier config published and this one does not. */
   private clearFormerLeads(): void {
     const leads = this.parts.config().publish.at.map(formatDuration);
     const before = swapLeads(this.parts.store, leads);
@@ -165,7 +165,7 @@ export class JsonTopics implements Output {
     }
   }
 
-  /** A lead beyond the present horizon is cleared where an earlier, longer horizon published it, in this run or a former one. */
+  /** Publishes the median at a lead. Clears a lead beyond the horizon if a longer horizon published it before, in this or an earlier run. */
   private median(forecast: Forecast, aheadMs: number, digits: number): void {
     const topic = this.topics.forecastAt(forecast.stream, formatDuration(aheadMs));
     const value = medianAt(forecast, aheadMs, digits);
@@ -187,7 +187,7 @@ export class JsonTopics implements Output {
   }
 }
 
-/** Remembers `leads`. @returns those remembered before */
+/** Stores `leads`. @returns the leads stored before */
 function swapLeads(store: JsonTopicsParts['store'], leads: readonly string[]): readonly string[] {
   const before = store.getMeta(LEADS_KEY);
   const now = JSON.stringify(leads);

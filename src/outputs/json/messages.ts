@@ -1,7 +1,7 @@
 /**
- * What gatecast says beside forecasts (`forecast-text.ts`), as plain objects ready for JSON: the field names of the MQTT reference.
- * Times on the wire are ISO 8601 UTC. Numbers carry six significant digits, more only where a forecast lies far from zero and close together: it
- * knows no more, and every gateway pays for each byte.
+ * All messages except forecasts (`forecast-text.ts`), as plain objects for JSON, with the field names of the MQTT reference.
+ * Times in messages are ISO 8601 UTC. Numbers have six significant digits, more only if the values of a forecast are close together far from zero:
+ * more digits would only be noise, and each byte costs traffic on every gateway.
  */
 import type { Surprise } from '../../forecast/anomalies.ts';
 import { digitsFor, inDigits } from '../../forecast/digits.ts';
@@ -10,16 +10,16 @@ import type { LeadScore } from '../../forecast/track.ts';
 import { MEDIAN, Q, QUANTILES } from '../../quantiles.ts';
 import type { Alert, GroupInput, HealthInput, StatusInput } from '../output.ts';
 
-/** Least significant digits of a number. */
+/** Minimum number of significant digits. */
 export const DIGITS = 6;
 
 /** Names of the nine quantiles on the wire, in the order of `QUANTILES`. */
 export const QUANTILE_NAMES = QUANTILES.map((q) => `p${Math.round(q * 100)}`);
 
-/** Significant digits of the values of a forecast; for all that is said of it. */
+/** Significant digits for the values of a forecast, in all messages about it. */
 export const digitsOf = (forecast: Forecast): number => digitsFor(forecast.quantiles, DIGITS);
 
-/** The median at the lead nearest to `aheadMs`; null beyond the horizon or when it is not finite. */
+/** The median at the lead nearest to `aheadMs`; null beyond the horizon or if it is not finite. */
 export function medianAt(forecast: Forecast, aheadMs: number, digits: number): number | null {
   const lead = Math.max(1, Math.round(aheadMs / forecast.stepMs));
   const value = forecast.quantiles[(lead - 1) * Q + MEDIAN];
@@ -49,9 +49,9 @@ export function healthMessage(health: HealthInput): Record<string, unknown> {
 }
 
 /**
- * Accuracy of what was published, by lead. `mase` is the mean absolute error relative to the seasonal naive's at the
+ * Accuracy of the published forecasts, by lead. `mase` is the mean absolute error relative to the seasonal naive's at the
  * same lead; the skills are 1 - loss / loss of the reference, in pinball loss.
- * @param window how many forecasts the figures look back on
+ * @param window number of forecasts included in the figures
  */
 export function scoreMessage(scores: readonly LeadScore[], window: number): Record<string, unknown> {
   return {
@@ -116,7 +116,7 @@ export function alertMessage(alert: Alert): Record<string, unknown> {
   return { severity: alert.severity, text: alert.text, since: iso(alert.sinceMs) };
 }
 
-/** What is answered to a request. @param error begins with a code of `errors.ts`; null: it was done */
+/** The response to a request. @param error starts with a code of `errors.ts`; null: success */
 export function responseMessage(
   data: object | null,
   error: string | null,

@@ -43,19 +43,19 @@ export class EdgeNode {
   private readonly root: (kind: string) => string;
   private readonly own: Map<string, Metric>;
   private readonly devices = new Map<string, Map<string, Metric>>();
-  /** The last one given; `bdSeq` has the first. */
+  /** The last assigned alias; `bdSeq` has the first one. */
   private aliases = BD_SEQ_ALIAS;
   private seq = 0;
   private bdSeq: number;
 
-  /** @param bdSeq of the last session of a former run; null: there was none */
+  /** @param bdSeq of the last session of an earlier run; null: there was none */
   constructor(name: EdgeNodeName, own: readonly DeclaredMetric[], bdSeq: number | null) {
     this.root = (kind) => `spBv1.0/${name.group}/${kind}/${name.node}`;
     this.own = this.declared(own, new Map());
     this.bdSeq = bdSeq ?? SEQUENCE - 1;
   }
 
-  /** What commands come on. */
+  /** Topic of commands. */
   get commands(): string {
     return this.root('NCMD');
   }
@@ -70,18 +70,18 @@ export class EdgeNode {
     return this.death(nowMs);
   }
 
-  /** Of the present connection, for an orderly end. */
+  /** The death message of the current connection, for an orderly end. */
   death(nowMs: number): Outgoing {
     const payload = encodePayload({ timeMs: nowMs, metrics: [this.bdSeqMetric(nowMs)] });
     return { topic: this.root('NDEATH'), payload, qos: 1, retain: false };
   }
 
-  /** Births of the node and of all devices; the sequence begins anew. */
+  /** Births of the node and of all devices; restarts the sequence. */
   births(nowMs: number): Outgoing[] {
     this.seq = 0;
     const metrics: EncodedMetric[] = [
       { ...this.bdSeqMetric(nowMs), alias: BD_SEQ_ALIAS },
-      // A command comes by name: this metric must not have an alias (tck-id-operational-behavior-data-commands-rebirth-name-aliases).
+      // Commands use the name, so this metric must not have an alias (tck-id-operational-behavior-data-commands-rebirth-name-aliases).
       { name: REBIRTH, timeMs: nowMs, content: { type: 'boolean', value: false } },
       ...[...this.own.values()].map((metric) => born(metric, nowMs)),
     ];
@@ -97,8 +97,8 @@ export class EdgeNode {
   }
 
   /**
-   * The metrics that a device has from now on; those it had keep alias and value.
-   * @returns whether that is something else than before: then the device needs a birth
+   * Replaces the metrics of a device; existing ones keep alias and value.
+   * @returns whether they changed: then the device needs a birth
    */
   declare(device: string, metrics: readonly DeclaredMetric[]): boolean {
     const before = this.devices.get(device);
@@ -113,15 +113,15 @@ export class EdgeNode {
     return this.devices.has(device);
   }
 
-  /** Null: there is no such device. */
+  /** Null if the device does not exist. */
   deviceDeath(device: string, nowMs: number): Outgoing | null {
     return this.devices.delete(device) ? this.message('DDEATH', device, [], nowMs) : null;
   }
 
   /**
-   * Takes new values. Births declare the newest; values that did not change are not sent again.
+   * Stores new values. Births contain the newest ones; unchanged values are not sent again.
    * @param quality of the values, see `GOOD`
-   * @returns the message that tells of the changes; null when there are none
+   * @returns the message with the changes; null if there are none
    */
   data(
     device: string | null,
@@ -142,7 +142,7 @@ export class EdgeNode {
     return this.dataMessage(device, changed, nowMs);
   }
 
-  /** Values of the past, for a host that stores them: they change nothing at present. */
+  /** Past values, for a host that stores them; they do not change the current values. */
   backlog(
     device: string,
     updates: readonly MetricUpdate[],
@@ -198,7 +198,7 @@ export class EdgeNode {
   }
 }
 
-/** As data carry it: by its alias. */
+/** A metric in a data message, with its alias instead of its name. */
 const encoded = ({ alias, type, value, quality, timeMs }: Metric): EncodedMetric => ({
   alias,
   timeMs,
@@ -214,8 +214,8 @@ const born = (metric: Metric, nowMs: number): EncodedMetric => ({
 });
 
 /**
- * A device's name as one topic level. Another name never gives the same level: `/` becomes `:`, and what could be mistaken for it
- * is escaped.
+ * A device's name as one topic level. Different names give different levels: `/` becomes `:`, and characters that could be confused with it
+ * are escaped.
  */
 export const deviceLevel = (device: string): string =>
   device.replace(/[%:]/g, (char) => (char === '%' ? '%25' : '%3A')).replaceAll('/', ':');

@@ -4,14 +4,14 @@ import protobuf from 'protobufjs/light.js';
 /** Data types, chapter 6.4.16. */
 export const TYPE = { int32: 3, int64: 4, double: 10, boolean: 11, string: 12, dateTime: 13 } as const;
 
-/** A value with its type; null: the metric has none now. */
+/** A value with its type; null: the metric has no value now. */
 export type MetricValue =
   | { readonly type: 'double' | 'int64' | 'dateTime'; readonly value: number | null }
   | { readonly type: 'boolean'; readonly value: boolean | null }
   | { readonly type: 'string'; readonly value: string | null };
 
 export interface EncodedMetric {
-  /** In births, and of metrics without an alias. */
+  /** Set in births, and for metrics without an alias. */
   readonly name?: string;
   readonly alias?: number;
   readonly timeMs: number;
@@ -24,14 +24,14 @@ export interface EncodedMetric {
 
 export interface EncodedPayload {
   readonly timeMs: number;
-  /** 0 to 255; a death has none. */
+  /** 0 to 255; absent in a death. */
   readonly seq?: number;
   readonly metrics: readonly EncodedMetric[];
 }
 
 type Field = readonly [type: string, id: number, rule?: 'repeated'];
 
-/** proto2, as Sparkplug is. */
+/** A message type in proto2 syntax, as Sparkplug uses. */
 const message = (fields: Readonly<Record<string, Field>>, oneof: readonly string[] = []) => ({
   edition: 'proto2',
   ...(oneof.length === 0 ? {} : { oneofs: { value: { oneof: [...oneof] } } }),
@@ -157,7 +157,7 @@ function contentOf({ type, value }: MetricValue): object {
   return { longValue: value };
 }
 
-/** Names of the metrics of a command whose boolean value is true. @throws Error where the bytes are no payload */
+/** Names of the metrics of a command whose boolean value is true. @throws Error if the bytes are not a payload */
 export function trueMetrics(bytes: Uint8Array): string[] {
   const { metrics = [] } = payloadType.decode(bytes) as {
     metrics?: readonly { readonly name?: string; readonly booleanValue?: boolean }[];

@@ -1,6 +1,6 @@
 /**
  * The output for Sparkplug B: gatecast as an edge node, with a Sparkplug device for each physical device and metrics for the forecasts
- * of its streams. It has a connection of its own, because MQTT has one last will for each connection, and the death of the edge
+ * of its streams. It has a separate connection, because MQTT has one last will for each connection, and the death of the edge
  * node must be that will (decision 22).
  */
 import { isDeepStrictEqual } from 'node:util';
@@ -39,16 +39,16 @@ export interface SparkplugParts extends Pick<Context, 'clock' | 'log' | 'version
   /** Streams that the agent forecasts. */
   readonly streams: () => readonly SparkplugSpec[];
   readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
-  /** Makes the connection; left out: a real one. */
+  /** Makes the connection; default: a real one. */
   readonly edgeClient?: (parts: ClientParts) => EdgeClient;
 }
 
 const KEY = 'agent.sparkplug.bdSeq';
-/** New streams come in bursts: their births are gathered this long, ms. */
+/** New streams arrive in bursts: their births are collected for this time, ms. */
 const GATHER_MS = 100;
-/** Rebirths are answered at most this often, ms: a host in a loop must not cost more than that. */
+/** Shortest time between answers to rebirth commands, ms, to limit the load by a host in a loop. */
 const REBIRTH_MS = 1000;
-/** Forecasts that wait for the broker; the oldest are dropped first. */
+/** Most forecasts waiting for the broker; the oldest are dropped first. */
 const MOST_WAITING = 1000;
 const STOP_MS = 1500;
 const HEALTH = 'Health/ok';
@@ -64,7 +64,7 @@ export class Sparkplug implements Output {
   readonly name = 'Sparkplug B';
   private node: EdgeNode | null = null;
   private client: EdgeClient | null = null;
-  /** The births of this connection are out. */
+  /** Whether the births of this connection have been sent. */
   private born = false;
   /** Streams of each device. */
   private readonly devices = new Map<string, Map<string, SparkplugSpec>>();
@@ -175,7 +175,7 @@ export class Sparkplug implements Output {
     if (updates === null) return;
     this.pace.note(forecast);
     const quality = input.quality === 'stale' ? STALE : GOOD;
-    // Data of metrics that no birth has declared would be an error at the host.
+    // A host treats data of metrics without a birth as an error.
     if (this.due.size > 0) this.sendBirths();
     const data = node.data(device, updates, nowMs, { quality });
     if (this.born) {
@@ -218,7 +218,7 @@ export class Sparkplug implements Output {
     return this.droppedCount === 0 ? dropped : { ...dropped, 'sparkplug-backlog': this.droppedCount };
   }
 
-  /** Whether its births of the present connection are out. */
+  /** Whether the births of the current connection have been sent. */
   get isBorn(): boolean {
     return this.born;
   }
@@ -235,7 +235,7 @@ export class Sparkplug implements Output {
     return former === undefined || former === device ? [device] : [former, device];
   }
 
-  /** Tells the edge node of the metrics of a device, and makes its birth, or death, due. */
+  /** Declares the metrics of a device, and schedules its birth or death. */
   private declare(device: string): void {
     const { node } = this;
     const streams = this.devices.get(device);
@@ -272,7 +272,7 @@ export class Sparkplug implements Output {
     }
   }
 
-  /** @param payload from anyone who may publish there */
+  /** @param payload untrusted: from any client that may publish there */
   private command(payload: Uint8Array): void {
     const { clock, log } = this.parts;
     let asked: readonly string[] = [];
@@ -319,7 +319,7 @@ export class Sparkplug implements Output {
     ];
   }
 
-  /** Null when a value is not finite. */
+  /** Null if a value is not finite. */
   private updatesOf(forecast: Forecast): MetricUpdate[] | null {
     const { stream, quantiles, leads, stepMs, crossings } = forecast;
     if (!allFinite(quantiles)) return null;
@@ -347,7 +347,7 @@ export class Sparkplug implements Output {
 /** Key of the next step among the leads. */
 const NEXT = 'next';
 
-/** A session of its own that begins clean, as Sparkplug demands. */
+/** Options of a separate, clean session, as Sparkplug requires. */
 function optionsOf({ mqtt, base, node }: Config) {
   const options = brokerOptions(mqtt, `${base}-${node}`.replaceAll('/', '-'));
   return { ...options, clientId: `${options.clientId}-sparkplug`, sessionExpiryMs: 0 };
