@@ -47,6 +47,8 @@ export interface PartitionState {
   readonly lag: number;
   /** When the last checkpoint was made, ms of the log; 0: there is none. */
   readonly savedMs: number;
+  /** Name of the last checkpoint; null: there is none. */
+  readonly object: string | null;
   readonly streams: number;
   readonly ready: boolean;
 }
@@ -122,6 +124,7 @@ export class OwnedPartition {
       seq: this.partition?.seq ?? 0,
       lag: this.lag,
       savedMs: manifest?.savedMs ?? 0,
+      object: manifest?.object ?? null,
       streams: this.partition?.size ?? 0,
       ready: this.partition !== null,
     };

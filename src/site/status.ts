@@ -1,6 +1,15 @@
 /** What an operator sees of a site: its partitions, who owns them, and its members. Reads only. */
-import { errorText } from '../errors.ts';
-import { drainKey, inputStream, memberKey, memberOf, partitionKey, type Role } from './names.ts';
+import { errorText, GatecastError } from '../errors.ts';
+import {
+  drainKey,
+  inputStream,
+  lastSubject,
+  memberKey,
+  memberOf,
+  partitionKey,
+  partitionOf,
+  type Role,
+} from './names.ts';
 import { keysOf, removeKey, type Site } from './nats.ts';
 import type { MemberEntry } from './worker.ts';
 
@@ -113,6 +122,26 @@ async function readLog(
   } catch (error) {
     return { messages: 0, bytes: 0, lastSeq: 0, fault: errorText(error) };
   }
+}
+
+/** @throws GatecastError STREAM_UNKNOWN, SITE_FAILED when nobody owns its partition, or it has no forecast yet */
+export async function newestForecast(site: Site, stream: string): Promise<string> {
+  const partition = partitionOf(stream, site.partitions);
+  let text: string;
+  try {
+    text = (await site.nc.request(lastSubject(site.name, partition), stream, { timeout: 3000 })).string();
+  } catch (cause) {
+    throw new GatecastError('SITE_FAILED', `Nobody answers for partition ${partition}: ${errorText(cause)}`, {
+      hint: '`gatecast site status` shows the owners.',
+      cause,
+    });
+  }
+  const { error } = JSON.parse(text) as { error?: string };
+  if (error === undefined) return text;
+  throw new GatecastError(
+    error === 'unknown stream' ? 'STREAM_UNKNOWN' : 'SITE_FAILED',
+    `${stream}: ${error}.`,
+  );
 }
 
 /** A drained worker gives its partitions to the others, and gets none until `drained` is false. */

@@ -63,6 +63,9 @@ const UNOWNED_TTLS = 2;
 /** Messages in a log that a worker is behind, and for how long, before it is an alert. */
 const LAG_MESSAGES = 100;
 const LAG_MS = 30_000;
+/** Checkpoints that nothing refers to are looked for this long after the start, and then at this interval, ms. */
+const FIRST_ORPHANS_MS = 60_000;
+const ORPHANS_MS = 3_600_000;
 /** How long the end may take to save checkpoints, ms. */
 const END_MS = 1500;
 
@@ -78,12 +81,18 @@ export class SiteWorker {
   private mine: ReadonlySet<number> = new Set();
   private members: readonly string[] = [];
   private draining = false;
+  /** Revision of this member's entry as it last wrote it. */
+  private announced = 0;
+  private hasTwin = false;
+  private orphansMs: number;
   private stopped = false;
   private readonly faults = new Map<number, string>();
   private waitingLoads: (() => void)[] = [];
   private loads = 0;
 
-  constructor(private readonly parts: WorkerParts) {}
+  constructor(private readonly parts: WorkerParts) {
+    this.orphansMs = parts.clock.monotonic() + FIRST_ORPHANS_MS;
+  }
 
   states(): PartitionState[] {
     return [...this.leases.values()].map(({ owned }) => owned.state);
@@ -107,6 +116,7 @@ export class SiteWorker {
       .filter(([, since]) => nowMs - since >= LAG_MS)
       .map(([partition]) => partition);
     return [
+      ...(this.hasTwin ? [`two workers have the name ${this.parts.member}: \`node\` must be unique`] : []),
       ...(unowned.length > 0 ? [`no member owns ${listed(unowned)}`] : []),
       ...(behind.length > 0 ? [`the forecasts of ${listed(behind)} are behind the readings`] : []),
       ...this.failing()
@@ -139,6 +149,7 @@ export class SiteWorker {
     if (settled) this.giveBack();
     await this.takeFree();
     await this.lookAround(clock.monotonic());
+    await this.removeOrphans();
   }
 
   get roundMs(): number {
@@ -171,7 +182,30 @@ export class SiteWorker {
       draining: this.draining,
       partitions: this.states(),
     };
-    await site.members.put(memberKey('worker', member), JSON.stringify(entry));
+    if (this.stopped) return;
+    const key = memberKey('worker', member);
+    const found = await site.members.get(key);
+    // Written by another run since this one last did: two workers share a name.
+    this.hasTwin =
+      this.announced > 0 &&
+      found !== null &&
+      found.revision > this.announced &&
+      found.json<MemberEntry>().session !== session;
+    this.announced = await site.members.put(key, JSON.stringify(entry));
+  }
+
+  /** Checkpoints that a killed owner had saved but not recorded. Only of partitions that this member owns: others may be at work. */
+  private async removeOrphans(): Promise<void> {
+    const { site, clock, log } = this.parts;
+    if (clock.monotonic() < this.orphansMs) return;
+    this.orphansMs = clock.monotonic() + ORPHANS_MS;
+    for (const { name } of await site.checkpoints.list()) {
+      const [partition = Number.NaN, epoch = Number.NaN] = name.split('.').map(Number);
+      const state = this.leases.get(partition)?.owned.state;
+      if (state?.ready !== true || name === state.object || !(epoch < state.epoch)) continue;
+      await site.checkpoints.delete(name);
+      log.info('old checkpoint removed', { name });
+    }
   }
 
   private async renew(partition: number, lease: Lease): Promise<void> {
@@ -250,6 +284,7 @@ export class SiteWorker {
       if (isConflict(error)) return;
       throw error;
     }
+    if (this.stopped) return removeKey(site, 'leases', partitionKey(partition), revision);
     const { model, modelHash, log, checkpointMs, text, published } = this.parts;
     const owned = new OwnedPartition({
       site,

@@ -85,7 +85,7 @@ interface Group {
   readonly takeover: number | null;
 }
 
-async function group(workers: number): Promise<Group> {
+export async function group(workers: number): Promise<Group> {
   const dir = mkdtempSync(join(tmpdir(), 'gatecast-bench-'));
   const nats = await startNatsServer();
   const broker = await startMosquitto();
@@ -161,7 +161,7 @@ async function messagesCost(
   return ((cpuMs(pid) - before) * 1000) / MESSAGES;
 }
 
-async function bridgeCost(): Promise<{ bridge: number; plain: number }> {
+export async function bridgeCost(): Promise<{ bridge: number; plain: number }> {
   const dir = mkdtempSync(join(tmpdir(), 'gatecast-bench-'));
   const nats = await startNatsServer();
   const broker = await startMosquitto('allow_anonymous true\nmax_queued_messages 100000');

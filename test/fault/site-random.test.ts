@@ -7,7 +7,16 @@ import { type Daemon, ensureBuilt } from '../support/daemon.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto } from '../support/mosquitto.ts';
 import { hasNats, type NatsServer, startNatsServer } from '../support/nats.ts';
 import { uniform } from '../support/random.ts';
-import { listen, type Published, siteConfig, textOf, undisturbed, violations } from '../support/site.ts';
+import {
+  aroundKill,
+  isExcused,
+  listen,
+  type Published,
+  siteConfig,
+  textOf,
+  undisturbed,
+  violations,
+} from '../support/site.ts';
 import {
   command,
   type MemberOptions,
@@ -48,10 +57,10 @@ describe.skipIf(!hasNats || !hasMosquitto)('a random run of a site', () => {
   };
   const kill = async (node: string): Promise<void> => {
     await members.get(node)?.end('SIGKILL');
-    lost.push([Date.now() - 3000, Date.now() + 1000]);
+    lost.push(aroundKill(Date.now()));
   };
   /** Times in which the listener, or a forecast on its way, may have been lost, ms. */
-  const lost: [fromMs: number, toMs: number][] = [];
+  const lost: (readonly [fromMs: number, toMs: number])[] = [];
 
   const FAULTS: Readonly<Record<string, () => Promise<void>>> = {
     'a worker is killed': async () => {
@@ -159,16 +168,11 @@ describe.skipIf(!hasNats || !hasMosquitto)('a random run of a site', () => {
       await sleep(2000);
       const { model } = JSON.parse(seen[0].text) as { model: { id: string; version: string } };
       const { texts, readings, late } = await undisturbed(observer, shippedModel(), textOf(model));
-      const excused = (text: string): boolean => {
-        if (!text.startsWith('never published')) return false;
-        const issuedMs = Date.parse(/"issued":"([^"]*)"/.exec(text)?.[1] ?? '');
-        return lost.some(([fromMs, toMs]) => issuedMs >= fromMs && issuedMs <= toMs);
-      };
       const found = violations(seen, texts);
       console.info(
         `${done.length} faults, ${readings} readings, ${texts.length} forecasts, ${found.length} of them lost on their way`,
       );
-      expect(found.filter((text) => !excused(text))).toEqual([]);
+      expect(found.filter((text) => !isExcused(text, lost))).toEqual([]);
       expect(readings).toBe(sensors.sent);
       expect(late).toEqual([]);
     },

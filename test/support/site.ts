@@ -193,6 +193,16 @@ export async function undisturbed(
   return { texts, readings: known.size, late };
 }
 
+/** When a worker was killed. What it had marked and not yet published then is lost on its way: at most the forecasts of one second. */
+export const aroundKill = (killedMs: number): readonly [number, number] => [killedMs - 3000, killedMs + 1000];
+
+/** Whether a violation is a forecast that was lost on its way in one of these times. */
+export function isExcused(violation: string, lost: readonly (readonly [number, number])[]): boolean {
+  if (!violation.startsWith('never published')) return false;
+  const issuedMs = Date.parse(/"issued":"([^"]*)"/.exec(violation)?.[1] ?? '');
+  return lost.some(([fromMs, toMs]) => issuedMs >= fromMs && issuedMs <= toMs);
+}
+
 /** What violates the promises of a site; empty: nothing does. */
 export function violations(seen: readonly Published[], expected: readonly string[]): string[] {
   const found: string[] = [];

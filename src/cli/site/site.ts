@@ -29,6 +29,7 @@ export function registerSite(program: Command): void {
   registerStatus(site);
   registerMembers(site);
   registerDrain(site);
+  registerLast(site);
 }
 
 function registerCreate(site: Command): void {
@@ -113,6 +114,19 @@ function registerDrain(site: Command): void {
             ? `${member} may have partitions again.\n`
             : `${member} gives its partitions back; \`gatecast site status\` shows how far it is.\n`,
         );
+      }),
+    );
+}
+
+function registerLast(site: Command): void {
+  withConfig(site.command('last'))
+    .description('print the newest forecast of a stream, from the worker that owns it')
+    .argument('<stream>', 'its name')
+    .addHelpText('after', '\nExample:\n  $ gatecast site last -c gatecast.yaml line1/pressure\n')
+    .action((stream: string, flags: Flags, self: Command) =>
+      withSite(flags, async (open) => {
+        const { newestForecast } = await import('../../site/status.ts');
+        write(self, `${await newestForecast(open, stream)}\n`);
       }),
     );
 }
