@@ -10,7 +10,6 @@ import { seasonOf, seriesScale } from './score.ts';
 
 /** Buckets seen before a forecast is scored. */
 export const COLD_COUNTS: readonly number[] = [1, 2, 4, 8, 16, 32, 64, 128];
-const STREAM = 's';
 /** Maximum number of slices of one series. */
 const MOST_SLICES = 24;
 
@@ -65,15 +64,16 @@ export async function playCold(
   for (const [series, grid] of grids.entries()) {
     const { intervalMs, actual: all } = grid;
     const circular = grid.circular === true;
+    const stream = grid.name;
     const scale = seriesScale(grid, seasonOf(intervalMs, all.length));
     for (const from of sliceStarts(all, length, mostSlices)) {
       const actual = all.subarray(from, from + length);
       const aggregate = circular ? 'circular-mean' : 'mean';
-      engine.add(specOf(STREAM, { ...options, aggregate }));
+      engine.add(specOf(stream, { ...options, aggregate }));
       for (let i = 0; i < most; i++) {
         const startMs = grid.startMs + (from + i) * intervalMs;
         const value = actual[i] as number;
-        if (!Number.isNaN(value)) engine.push({ stream: STREAM, timeMs: startMs, value, arrivalMs: startMs });
+        if (!Number.isNaN(value)) engine.push({ stream, timeMs: startMs, value, arrivalMs: startMs });
         const [forecast] = await engine.tick(startMs + intervalMs);
         const count = i + 1;
         if (forecast === undefined || !COLD_COUNTS.includes(count)) continue;
@@ -96,6 +96,7 @@ export async function playCold(
         }
       }
     }
+    engine.remove(stream);
   }
 }
 

@@ -21,6 +21,8 @@ const LEAST_WEIGHT = 0.01;
 export interface BlendParts {
   readonly intervalMs: number;
   readonly unit: string | null;
+  /** Of the stream. */
+  readonly name?: string;
   /** Buffers shared by all streams of the horizon. */
   readonly scratch: Scratch;
   /** Block for the arrays that every stream of the horizon has. */
@@ -49,13 +51,13 @@ export class Blend {
   };
 
   constructor(features: Features, parts: BlendParts) {
-    const { scratch, memory = new ArrayBlock(), network, coverage, intervalMs, unit } = parts;
+    const { scratch, memory = new ArrayBlock(), network, coverage, intervalMs } = parts;
     const { season } = features;
     this.features = features;
     this.parts = parts;
     this.track = new Track(features.leads, { scratch: scratch.track, memory, season, coverage });
     this.adapter = network ? this.makeAdapter(memory) : null;
-    this.young = new Young(intervalMs, unit, features.line.isCircle, memory);
+    this.young = new Young(intervalMs, parts, features.line.isCircle, memory);
   }
 
   private makeAdapter(memory?: ArrayBlock): Adapter {

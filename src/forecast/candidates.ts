@@ -10,7 +10,7 @@ export const C = CANDIDATES.length;
 export const GRU = 0;
 export const SEASONAL = 1;
 export const NAIVE = 2;
-const CLIMATE = 3;
+export const CLIMATE = 3;
 /** The corrected network forecast (`adapter.ts`): exists if there is a network. */
 export const ADAPTER = 4;
 

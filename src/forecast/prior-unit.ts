@@ -1,6 +1,9 @@
-/** Groups units with similar changes over time, and converts each unit to the unit of its group. */
+/**
+ * Groups units with similar changes over time, and converts each unit to the unit of its group. Where a stream has no
+ * unit, its name often tells the quantity: `kitchen/temperature`, `battery_mV`.
+ */
 
-/** In the order of `UNIT_PRIOR`. */
+/** In the order of the rows in `young-table.ts`. */
 export const PRIOR_GROUPS = ['°C', '%', 'W', 'hPa', 'µg/m³', 'lx', 'm/s', 'V'] as const;
 export type PriorGroup = (typeof PRIOR_GROUPS)[number];
 
@@ -44,4 +47,27 @@ const UNITS: ReadonlyMap<string, PriorUnit> = new Map([
 export const priorUnit = (name: string | null): PriorUnit | null =>
   name === null ? null : (UNITS.get(name) ?? null);
 
-export const priorGroup = ({ group }: PriorUnit): number => PRIOR_GROUPS.indexOf(group);
+export const priorGroup = (group: PriorGroup): number => PRIOR_GROUPS.indexOf(group);
+
+/** Words that name a quantity, at the end of a topic or of a key in a payload. */
+const QUANTITIES: readonly (readonly [PriorGroup, RegExp])[] = [
+  ['V', /^(?:bat|batt|battery|volt|volts|voltage)$/],
+  ['°C', /^(?:t\d*|temp\w*|dewp\w*|thermocouple)$/],
+  ['%', /^(?:rh|hum|humid\w*|humedad|moisture)$/],
+  ['hPa', /^(?:pres|press|pressure|baro\w*)$/],
+  ['lx', /^(?:light|lighting|lux|illum\w*|irrad\w*|radiation|solar|piranometro)$/],
+  ['W', /^(?:power|watts?|load)$/],
+  ['µg/m³', /^(?:e?co2|pm\d*|t?voc|no2|nox|o3|so2|co)$/],
+  ['m/s', /^(?:wind\w*|wspm|gust)$/],
+];
+
+/** The quantity that the last telling word of a name stands for; null where none does. */
+export function quantityOf(name: string): PriorGroup | null {
+  const words = name
+    .replace(/([a-z])([A-Z])/g, '$1 $2')
+    .toLowerCase()
+    .split(/[^a-z0-9]+/);
+  for (const word of words.reverse())
+    for (const [group, pattern] of QUANTITIES) if (pattern.test(word)) return group;
+  return null;
+}

@@ -28,7 +28,7 @@ export type StepSettings = Pick<
   StreamSpec,
   'fill' | 'min' | 'max' | 'quality' | 'timeZone' | 'coverageTarget'
 > &
-  Partial<Pick<StreamSpec, 'aggregate' | 'unit'>>;
+  Partial<Pick<StreamSpec, 'aggregate' | 'unit' | 'name'>>;
 
 export type StepBucket = Pick<ClosedBucket, 'startMs' | 'value'> &
   Partial<Pick<ClosedBucket, 'tooFast' | 'outOfRange' | 'jump' | 'marks'>>;
@@ -89,6 +89,7 @@ export class StreamStep {
           memory,
           intervalMs,
           unit: settings.unit ?? null,
+          name: settings.name,
           coverage: settings.coverageTarget,
         })
       : null;

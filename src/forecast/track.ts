@@ -10,10 +10,11 @@
 import { MEDIAN, pinball3, Q } from '../quantiles.ts';
 import { ArrayBlock } from '../series/array-block.ts';
 import type { StateIo } from '../series/state-io.ts';
-import { C, GRU, NAIVE, SEASONAL } from './candidates.ts';
+import { C, CLIMATE, GRU, NAIVE, SEASONAL } from './candidates.ts';
 import type { IntervalView, LeadView, PartName } from './explanation.ts';
 import { IntervalRing } from './interval-ring.ts';
 import { OwnShare } from './own-share.ts';
+import { Situations } from './situations.ts';
 import { BLEND, OWN, PUBLISHED, ROW, TrackScratch } from './track-scratch.ts';
 import { Weights } from './weights.ts';
 import { Widening } from './widening.ts';
@@ -27,7 +28,13 @@ const MAX_LOG_FACTOR = 1.6;
 const FACTOR = 9;
 /** Index of the factors for intervals that are narrow compared with the usual error: these are calibrated separately. */
 const NARROW_FACTOR = FACTOR + 2;
-const KNOT = NARROW_FACTOR + 2;
+/** Readings that either pair of factors has learnt from. */
+const COUNT = NARROW_FACTOR + 2;
+const KNOT = COUNT + 2;
+/** Columns of the quantiles between low, medium and high. */
+const [LOW_THIRD, HIGH_THIRD] = [2, 6] as const;
+/** A level is low or high where it is beyond these by this share of the mean error. */
+const LEVEL_MARGIN = 0.1;
 /** A half interval below this share of the usual error is narrow: a meter's buckets between two impulses, a panel at night. */
 const NARROW = 0.35;
 
@@ -84,6 +91,7 @@ export class Track {
   /** Whether the own network has a share of the forecast just combined. */
   private pooled = false;
   private readonly widening: Widening;
+  private readonly situations: Situations;
   /** [knots, 4] since `beginTrial`: n, then mean losses of network, seasonal naive, naive. Not part of the state. */
   private readonly trial: Float64Array;
   /** First step whose forecasts belong to the trial. */
@@ -105,6 +113,7 @@ export class Track {
     this.worth = new Weights(scratch.knots, season, memory, scratch);
     this.ownShare = new OwnShare(scratch.knots, memory);
     this.widening = new Widening(scratch.knots, coverage, memory);
+    this.situations = new Situations(scratch.knots, this.tail, memory);
     this.state = memory.float64(n * KNOT);
     this.trial = memory.float64(n * 4);
   }
@@ -130,6 +139,7 @@ export class Track {
       this.worth.learn(j, this.scratch.missed);
       this.pool(j, y);
       if (this.step - k >= this.trialFrom) this.try(j, y);
+      if (j === 0) this.noteSurprise(y);
       this.widen(j, y);
       this.calibrate(j, y);
       this.rate(j, y);
@@ -180,23 +190,41 @@ export class Track {
     for (let i = 0; i < 3; i++) row[BLEND + i] += this.ownShare.at(j) * (row[OWN + i] - row[BLEND + i]);
   }
 
+  /** Whether the reading is a jump: as the calibrated interval saw it, which the prior of a young stream has no part in. */
+  private noteSurprise(y: number): void {
+    const median = this.scratch.row[BLEND + 1];
+    const miss = Math.abs(y - median);
+    const half = Math.abs(this.edge(0, y < median ? 0 : 1) - median);
+    this.situations.note(half > 0 ? miss / half : miss === 0 ? 0 : Infinity);
+  }
+
   private widen(j: number, y: number): void {
     const median = this.scratch.row[BLEND + 1];
     const side = y < median ? 0 : 1;
     const learnt = Math.abs(this.scratch.row[BLEND + 2 * side] - median);
-    const half = learnt * Math.exp(this.state[this.factorAt(j, side)] + this.widening.at(j));
+    const half = learnt * Math.exp(this.factor(j, side));
     if (half > 0) this.widening.learn(j, Math.abs(y - median), half, this.state[j * KNOT + 1]);
   }
 
   private calibrate(j: number, y: number): void {
-    // Errors at lead k overlap for k steps: a longer lead must learn more slowly, or its factor would oscillate.
     const k = this.knots[j];
-    const n = this.state[j * KNOT] + 1;
-    const rate = Math.max(0.04 / Math.sqrt(k), 0.25 / (Math.sqrt(k) * Math.sqrt(n)));
     const { row } = this.scratch;
     // An interval without width (a constant stream) says nothing about its width.
-    if (row[BLEND] < row[BLEND + 1]) this.move(j, 0, rate, y < this.edge(j, 0));
-    if (row[BLEND + 2] > row[BLEND + 1]) this.move(j, 1, rate, y > this.edge(j, 1));
+    const below = row[BLEND] < row[BLEND + 1] ? y < this.edge(j, 0) : null;
+    const above = row[BLEND + 2] > row[BLEND + 1] ? y > this.edge(j, 1) : null;
+    if (below !== null) this.move(j, 0, below);
+    if (above !== null) this.move(j, 1, above);
+    this.situations.learn(j, this.step - k, row[BLEND + 1], y - row[BLEND + 1], below, above);
+  }
+
+  /** Logarithm of the factor of half the interval that meets its reading at a knot. */
+  private factor(j: number, side: number): number {
+    const made = this.step - this.knots[j];
+    return (
+      this.state[this.factorAt(j, side)] +
+      this.widening.at(j) +
+      this.situations.at(j, made, this.scratch.row[BLEND + 1], side)
+    );
   }
 
   /** Edge of the calibrated interval: the published one, except for a young stream, whose interval has further factors. */
@@ -205,7 +233,7 @@ export class Track {
     if (this.step >= GROWN + this.knots[j]) return row[PUBLISHED + 2 * side];
     const median = row[BLEND + 1];
     const learnt = row[BLEND + 2 * side] - median;
-    return median + learnt * Math.exp(this.state[this.factorAt(j, side)] + this.widening.at(j));
+    return median + learnt * Math.exp(this.factor(j, side));
   }
 
   /** Index of the factor for a half of the blended interval at a knot. */
@@ -215,8 +243,12 @@ export class Track {
     return j * KNOT + (half < NARROW * this.state[j * KNOT + 1] ? NARROW_FACTOR : FACTOR) + side;
   }
 
-  private move(j: number, side: number, rate: number, missed: boolean): void {
+  private move(j: number, side: number, missed: boolean): void {
     const at = this.factorAt(j, side);
+    const countAt = j * KNOT + COUNT + (at < j * KNOT + NARROW_FACTOR ? 0 : 1);
+    this.state[countAt] = Math.min(SCORE_MEMORY, this.state[countAt] + 0.5);
+    // Errors at lead k overlap for k steps: a longer lead learns more slowly, or it would swing.
+    const rate = Math.max(0.04, 0.25 / Math.sqrt(this.state[countAt])) / Math.sqrt(this.knots[j]);
     this.shift(at, rate * ((missed ? 1 : 0) - this.tail));
     if (at < j * KNOT + NARROW_FACTOR) return;
     // The narrower the interval, the less it tells about the others.
@@ -279,6 +311,7 @@ export class Track {
     }
     this.keepBlend(candidates, own, out);
     this.pooled = own !== null;
+    this.beginSituation(candidates);
     for (let k = 0; k < this.leads; k++) {
       if (own !== null) {
         const share = this.ownShare.atLead(k);
@@ -289,8 +322,19 @@ export class Track {
       const usual = NARROW * this.scratch.knots.interpolate(this.state, KNOT, 1, k);
       const lower = median - out[k * Q] < usual ? NARROW_FACTOR : FACTOR;
       const upper = (out[k * Q + Q - 1] - median < usual ? NARROW_FACTOR : FACTOR) + 1;
-      const low = Math.exp(this.scratch.knots.interpolate(this.state, KNOT, lower, k) + wider);
-      const high = Math.exp(this.scratch.knots.interpolate(this.state, KNOT, upper, k) + wider);
+      const logLow = this.scratch.knots.interpolate(this.state, KNOT, lower, k) + wider;
+      const logHigh = this.scratch.knots.interpolate(this.state, KNOT, upper, k) + wider;
+      const least = this.situations.least(k, median);
+      const low = atLeast(
+        Math.exp(logLow + this.situations.atLead(k, median, 0)),
+        median - out[k * Q],
+        least,
+      );
+      const high = atLeast(
+        Math.exp(logHigh + this.situations.atLead(k, median, 1)),
+        out[k * Q + Q - 1] - median,
+        least,
+      );
       for (let q = 0; q < MEDIAN; q++) out[k * Q + q] = median + low * (out[k * Q + q] - median);
       for (let q = MEDIAN + 1; q < Q; q++) out[k * Q + q] = median + high * (out[k * Q + q] - median);
     }
@@ -302,6 +346,14 @@ export class Track {
       this.pending.write(j, this.step, rows, j * ROW);
     }
     this.step++;
+  }
+
+  /** Low and high are the outer thirds of what the stream has shown. */
+  private beginSituation(candidates: readonly (Float64Array | null)[]): void {
+    const climate = candidates[CLIMATE];
+    const margin = LEVEL_MARGIN * this.state[1];
+    const low = (climate?.[LOW_THIRD] ?? 0) - margin;
+    this.situations.begin(this.step, low, (climate?.[HIGH_THIRD] ?? 0) + margin);
   }
 
   /** Stores the intervals of all forecasts and of the candidates' blend at the knots. */
@@ -405,6 +457,7 @@ export class Track {
     this.worth.persist(io);
     this.ownShare.persist(io);
     this.widening.persist(io);
+    this.situations.persist(io);
     this.step = io.number(this.step);
   }
 }
@@ -433,6 +486,10 @@ const lossAt = (row: Float64Array, at: number, y: number): number =>
 function average(state: Float64Array, at: number, rate: number, value: number): void {
   state[at] += rate * (value - state[at]);
 }
+
+/** A factor of half an interval that leaves it no narrower than `least`. */
+const atLeast = (factor: number, half: number, least: number): number =>
+  half > 0 && half * factor < least ? least / half : factor;
 
 /** Stores low, median and high of the quantiles of one lead. */
 function keep3(rows: Float64Array, at: number, quantiles: Float64Array, from: number): void {

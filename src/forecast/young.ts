@@ -1,8 +1,10 @@
 /**
  * Forecasts a stream with little history. Its own readings are too few, so the interval starts from a prior learnt on
- * other sensors: the size of a change by unit, level, step and lead (`young-table.ts`). The changes of the stream
- * itself update the prior, shorter lags first, each weighted by the number of its observations (a Kalman filter over
- * lags, Kalman 1960). The forecast is then a mixture of the last value with this interval and of the forecasts of
+ * other sensors: the size of a change by unit (or by the quantity that the stream's name tells), level, step and lead
+ * (`young-table.ts`). The changes of the stream itself update the prior, shorter lags first, each weighted by the
+ * number of its observations (a Kalman filter over lags, Kalman 1960). Changes at neighbouring lags come from the same
+ * readings, so their noise is correlated from lag to lag (coloured noise, Bryson & Henrikson 1968). The forecast is
+ * then a mixture of the last value with this interval and of the forecasts of
  * experts and network, with shares that were learnt for each number of buckets seen; from 128 buckets on the share
  * of the prior fades out.
  */
@@ -13,7 +15,7 @@ import type { Features } from '../series/features.ts';
 import type { History } from '../series/history.ts';
 import type { Line } from '../series/line.ts';
 import type { StateIo } from '../series/state-io.ts';
-import { priorGroup, priorUnit } from './prior-unit.ts';
+import { priorGroup, priorUnit, quantityOf } from './prior-unit.ts';
 import { YOUNG_TABLE } from './young-table.ts';
 
 /** Parameters learnt from other streams. */
@@ -25,6 +27,10 @@ export interface YoungTable {
   readonly prior: readonly number[];
   /** [PRIOR_GROUPS, 2] added for a unit: constant, and logarithm of the level. */
   readonly units: readonly number[];
+  /** [PRIOR_GROUPS] logarithm of the highest level that was learnt from; beyond it changes grow with the root of the level. */
+  readonly tops: readonly number[];
+  /** [PRIOR_GROUPS] what the name of a quantity adds where no unit is known. */
+  readonly names: readonly number[];
   /** [YOUNG_COUNTS, MIXTURE] */
   readonly mixtures: readonly number[];
 }
@@ -36,13 +42,21 @@ const LAST_COUNT = 128;
 export const GROWN = 4 * LAST_COUNT;
 /** Lags at which changes are measured, in steps. */
 export const LAGS = [1, 2, 4, 8, 16, 32, 64, 128] as const;
-/** Prior variance of the logarithm of a change: across all streams, and across streams of one unit. */
-const VARIANCE = 2 ** 2;
-const UNIT_VARIANCE = 1.2 ** 2;
-/** Growth of the variance with every doubling of the lag, and its rest after one observed change. */
-const DRIFT = 0.15;
-const NOISE = 0.3;
+/** Variance of the logarithm of a change before anything has been seen: of any streams, of one quantity's, of one unit's. */
+const VARIANCE = 3;
+const NAME_VARIANCE = 1;
+const UNIT_VARIANCE = 0.7;
+/** By what the variance grows with every doubling of the lag. */
+const DRIFT = 0.4;
+/** Variance of the logarithm of one change, and of the mean of many. */
+const NOISE = 2;
 const LEAST_NOISE = 0.02;
+/** Correlation of this noise between one lag and the next, twice as long. */
+const CORRELATION = 0.9;
+/** Changes after which a prior that is far too narrow is given up as well. */
+const SEVERAL = 8;
+/** How the size of changes grows with the level beyond the levels that were learnt from: a city's power is the sum of independent homes. */
+const BEYOND = 0.5;
 /** If all changes so far are 0, the change counts as this share of the prior, divided by their number. */
 const STILL = 0.25;
 /** Lower limit of the network's interval as a share of the prior's, because its logarithm is taken. */
@@ -76,15 +90,19 @@ function between(list: ArrayLike<number>, from: number, length: number, doubling
 export class Young {
   private readonly logStep: number;
   private readonly unit: string | null;
+  private readonly name: string;
   private readonly circular: boolean;
   /** The lag-independent part of the prior, NaN before the first value; and its variance. */
   private readonly state: Float64Array;
   private readonly table: YoungTable;
 
-  /** @param circular whether the values are directions */
+  /**
+   * @param name of the stream
+   * @param circular whether the values are directions
+   */
   constructor(
     intervalMs: number,
-    unit: string | null,
+    { unit, name = '' }: { readonly unit: string | null; readonly name?: string },
     circular: boolean,
     memory = new ArrayBlock(),
     table: YoungTable = YOUNG_TABLE,
@@ -92,6 +110,7 @@ export class Young {
     this.table = table;
     this.logStep = Math.log(intervalMs / 1000);
     this.unit = unit;
+    this.name = name;
     this.circular = circular;
     this.state = memory.float64(2).fill(Number.NaN);
   }
@@ -99,16 +118,21 @@ export class Young {
   /** Computes the prior from the first value, in the stream's unit. */
   private begin(first: number): void {
     const unit = priorUnit(this.unit);
-    const group = unit === null ? -1 : priorGroup(unit);
     const size = Math.abs(this.circular ? CIRCLE : unit === null ? first : unit.scale * (first - unit.zero));
-    const [start, perLog, atZero, , perStep] = this.table.prior as number[];
+    const { prior, units, tops, names } = this.table;
+    const [start, perLog, atZero, , perStep] = prior as number[];
     let level = start + perStep * this.logStep + (size === 0 ? atZero : perLog * Math.log(size));
-    if (unit !== null && group >= 0) {
-      const [own, ownPerLog] = this.table.units.slice(2 * group, 2 * group + 2) as number[];
-      level += own + ownPerLog * Math.log(Math.max(size, 0.01)) - Math.log(unit.scale);
+    const named = this.circular || unit !== null ? null : quantityOf(this.name);
+    if (unit !== null) {
+      const group = priorGroup(unit.group);
+      const logSize = Math.log(Math.max(size, 0.01));
+      const beyond = Math.max(0, logSize - tops[group]);
+      level += units[2 * group] + units[2 * group + 1] * logSize - BEYOND * beyond - Math.log(unit.scale);
+    } else if (named !== null) {
+      level += names[priorGroup(named)];
     }
     this.state[0] = level;
-    this.state[1] = group >= 0 ? UNIT_VARIANCE : VARIANCE;
+    this.state[1] = unit !== null ? UNIT_VARIANCE : named !== null ? NAME_VARIANCE : VARIANCE;
   }
 
   /** Logarithm of the prior change for a lag, in the stream's unit. */
@@ -129,6 +153,8 @@ export class Young {
     let mean = 0;
     let variance = this.state[1];
     let moved = false;
+    /** What the noise of the changes at the lag before was, as far as is known. */
+    let noiseBefore = 0;
     for (let j = 0; j < LAGS.length; j++) {
       const lag = LAGS[j] as number;
       if (j > 0) variance += DRIFT;
@@ -140,12 +166,17 @@ export class Young {
       // A zero change over a longer lag tells nothing about a stream that has moved: it returned to its old value.
       if (count > 0 && (sum > 0 || !moved)) {
         const seen = sum > 0 ? Math.log(sum / count) - prior : Math.log(STILL / steps);
-        const noise = (NOISE * Math.sqrt(lag)) / count + LEAST_NOISE;
-        // A prior that is far off (small changes of a large number) gets a large variance, so that the first change replaces it.
-        const wide = Math.max(variance, (seen - mean) ** 2 / 2);
+        const shared = j > 0 ? CORRELATION : 0;
+        const noise = ((NOISE * Math.sqrt(lag)) / count) * (1 - shared ** 2) + LEAST_NOISE;
+        const surprise = seen - mean - shared * noiseBefore;
+        // A prior that is far too wide (a level that says nothing: small changes of a large number) is given up at once. One
+        // that is far too narrow is not: a few changes may be a switch that is not moved again for hours.
+        const believed = surprise < 0 || count >= SEVERAL;
+        const wide = believed ? Math.max(variance, surprise ** 2 / 2) : variance;
         const gain = wide / (wide + noise);
-        mean += gain * (seen - mean);
+        mean += gain * surprise;
         variance *= 1 - gain;
+        noiseBefore = seen - mean;
       }
       out[j] = prior + mean;
     }

@@ -8,6 +8,7 @@ import { ArrayBlock } from './array-block.ts';
 import { Bounds } from './bounds.ts';
 import type { Phases } from './calendar.ts';
 import { Climate } from './climate.ts';
+import { Excursion } from './excursion.ts';
 import { History } from './history.ts';
 import { LagMatch } from './lag-match.ts';
 import { MAX_BINS, Profile } from './profile.ts';
@@ -42,6 +43,10 @@ const SLOW_SPAN = 48;
 const LEVEL_SPAN = 24;
 /** Number of compared seasons before a season is accepted. */
 const SEASON_REPEATS = 4;
+/** A wrong stretch lasts no longer than this share of a day, or so many steps where a day has no steps or too many. */
+const LONGEST_EXCURSION = 0.25;
+const MOST_EXCURSION_STEPS = 360;
+const EXCURSION_STEPS = 64;
 const TREND_DAMPING = 0.92;
 
 export class Experts {
@@ -60,6 +65,7 @@ export class Experts {
   readonly climate: Climate;
   readonly bounds = new Bounds();
   private readonly spread = new RobustScale(2048);
+  private readonly excursion: Excursion;
   private readonly cycle: LagMatch;
   private readonly analogue: LagMatch;
   /** Period in steps; 0 while unknown. */
@@ -84,6 +90,8 @@ export class Experts {
     this.long = new RunningMean(Math.max(256, Math.min(2048, Math.round(14 * this.stepsPerDay))));
     const matchLag = Math.min(MATCH_LAG, Math.max(512, 8 * leads));
     this.history = new History(Math.max(this.dayLag, this.weekLag, matchLag) + 2, memory);
+    const longest = Math.min(MOST_EXCURSION_STEPS, Math.ceil(LONGEST_EXCURSION * this.stepsPerDay));
+    this.excursion = new Excursion(this.dayLag > 0 ? longest : EXCURSION_STEPS);
     this.cycle = new LagMatch(matchLag, 6, 1024, memory);
     this.analogue = new LagMatch(matchLag, 12, 24, memory);
     this.analogueLags = memory.int32(3);
@@ -163,6 +171,7 @@ export class Experts {
       this.long.add(value);
       this.climate.add(value, this.spread.value);
       this.bounds.add(value);
+      this.excursion.add(value, this.history);
       if (!first) this.slope.add(value - previous);
     }
     this.cycle.update(this.history);
@@ -233,6 +242,7 @@ export class Experts {
     for (const mean of [this.fast, this.slow, this.long, this.slope, this.level]) mean.persist(io);
     this.climate.persist(io);
     this.bounds.persist(io);
+    this.excursion.persist(io);
     this.spread.persist(io);
     this.cycle.persist(io);
     this.analogue.persist(io);

@@ -31,6 +31,11 @@ export class History {
     return this.values[step % this.capacity];
   }
 
+  /** Another value for that of `lag` steps ago. */
+  replace(lag: number, value: number): void {
+    this.values[(this.steps - 1 - lag) % this.capacity] = value;
+  }
+
   /** Raw ring and the index of the newest value, for loops that visit many lags. */
   ring(): { values: Float32Array; newest: number } {
     return { values: this.values, newest: (this.steps - 1) % this.capacity };

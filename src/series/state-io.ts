@@ -5,7 +5,7 @@
  */
 import { GatecastError } from '../errors.ts';
 
-export type StateArray = Float32Array | Float64Array | Int32Array | Int16Array | Uint16Array;
+export type StateArray = Int8Array | Float32Array | Float64Array | Int32Array | Int16Array | Uint16Array;
 
 export interface StateIo {
   /** True when a state is being restored. */

@@ -2,7 +2,7 @@
  * Makes src/forecast/young-table.ts: what sensors change by, by unit, level, step and lead, and how forecasts of young streams are
  * mixed from that and from what experts and network say. Learnt from many starts of the series of the training sets.
  *
- *   tsx test/bench/cold.ts --sets models/base.sets.yaml [--without SET,SET] [--points FILE]
+ *   tsx test/bench/cold.ts --sets models/base.sets.yaml [--without SET,SET] [--points FILE] [--out FILE]
  *
  * `--points` keeps what was played, so that another table is made from it at once.
  */
@@ -14,7 +14,13 @@ import { openModel } from '../../src/backtest/run.ts';
 import { seasonOf, seriesScale } from '../../src/backtest/score.ts';
 import { readSets, seriesOfSet } from '../../src/cli/train/data.ts';
 import { Engine } from '../../src/forecast/engine.ts';
-import { PRIOR_GROUPS, type PriorGroup, priorGroup, priorUnit } from '../../src/forecast/prior-unit.ts';
+import {
+  PRIOR_GROUPS,
+  type PriorGroup,
+  priorGroup,
+  priorUnit,
+  quantityOf,
+} from '../../src/forecast/prior-unit.ts';
 import {
   INNER,
   LAGS,
@@ -36,10 +42,13 @@ const LEADS = [1, 2, 4, 8, 16, 24, 48, 96];
 const SLICES = 10;
 const MOST_BUCKETS = 128;
 /** Shares of the network's median and width, for each of YOUNG_COUNTS: the best of a few on the training sets. */
-const MEDIAN_SHARES = [0, 0, 0.5, 0.5, 1, 1, 1, 1];
-const WIDTH_SHARES = [0, 0, 0.1, 0.25, 0.5, 0.75, 0.75, 0.75];
-/** Share of readings to be held: more than 0.8, because series of other sets are less alike. Less at first, where it costs most. */
-const HELD = [0.78, 0.8, 0.82, 0.84, 0.84, 0.84, 0.83, 0.82];
+const MEDIAN_SHARES = [0, 0.5, 1, 1, 1, 1, 1, 1];
+const WIDTH_SHARES = [0, 0.1, 0.1, 0.4, 0.6, 0.75, 0.75, 0.75];
+/** Share of readings to be held: more than 0.8, because series of other sets are less alike. */
+const HELD = [0.87, 0.84, 0.83, 0.84, 0.84, 0.84, 0.83, 0.82];
+/** With every doubling of the lead it is this much more, while a stream is young: few of the training sets vary as smoothly over hours as others do. */
+const HELD_BY_LEAD = [0.006, 0.004, 0.007, 0.007, 0.006, 0.003, 0, 0];
+const MOST_HELD = 0.94;
 /** The prior is this quantile of the size of changes. */
 const USUAL = 0.6;
 /** Where a series does not move, its changes are this share of its scale. */
@@ -47,6 +56,16 @@ const LEAST = 1e-5;
 
 /** Of units that no training set has: batteries and mains change by half a percent in an hour. */
 const BY_HAND: Partial<Record<PriorGroup, readonly [number, number]>> = { V: [-3.2, 0] };
+/** Share of the levels of a unit that are not above its highest one. */
+const TOP = 0.99;
+/** A level that is never reached, for units that no training set has. */
+const NO_TOP = 30;
+/** Inner quantiles that are tried, as shares of half the interval. */
+const SHARES = [
+  0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7,
+];
+/** A series counts once with its unit, by half with its name alone, and by half as one of which nothing is known. */
+const [BY_NAME, BY_NOTHING] = [0.5, 0.5];
 
 /** Columns of the training sets whose unit is known; any other has none. */
 function unitOf(set: string, column: string): string | null {
@@ -68,8 +87,12 @@ function unitOf(set: string, column: string): string | null {
   return null;
 }
 
+/** Homes' power has the names of the homes. */
+const nameOf = (set: string, column: string): string => (set === 'home-power' ? 'power' : column);
+
 interface Series {
   readonly set: string;
+  readonly name: string;
   readonly unit: string | null;
   readonly intervalMs: number;
   readonly scale: number;
@@ -99,7 +122,14 @@ async function played(setsFile: string): Promise<{ series: Series[]; points: Poi
       const grid = { name: one.name, startMs, intervalMs, actual: values };
       const column = one.name.slice(set.name.length + 1, one.name.lastIndexOf('@'));
       const scale = seriesScale(grid, seasonOf(intervalMs, values.length));
-      const at = series.push({ set: set.name, unit: unitOf(set.name, column), intervalMs, scale }) - 1;
+      const at =
+        series.push({
+          set: set.name,
+          name: nameOf(set.name, column),
+          unit: unitOf(set.name, column),
+          intervalMs,
+          scale,
+        }) - 1;
       const options = {
         intervalMs,
         horizon: one.leads,
@@ -199,30 +229,49 @@ function tableFrom(series: readonly Series[], points: readonly Point[]): YoungTa
   const rows: number[][] = [];
   const targets: number[] = [];
   const counted: number[] = [];
+  const levels = PRIOR_GROUPS.map((): number[] => []);
   for (const [i, { series: s, lead, past, actual }] of first.entries()) {
-    const { intervalMs, unit: name, scale } = series[s]!;
+    const { intervalMs, unit: unitName, name, scale } = series[s]!;
     const value = past.at(-1)!;
     const change = Math.abs(actual - value) + 1e-9 * Math.abs(value) + LEAST * scale;
-    // Each counts as a sensor of its unit, and by half as one whose unit nobody has told.
-    for (const unit of new Set([priorUnit(name), null])) {
-      const size = unit === null ? Math.abs(value) : Math.abs(unit.scale * (value - unit.zero));
+    const unit = priorUnit(unitName);
+    const add = (group: number, named: number, size: number, factor: number, share: number): void => {
       const [lag, step] = [Math.log(lead), Math.log(intervalMs / 1000)];
       // In proportion to the level where no unit says otherwise, so that a stream is forecast alike in any unit.
       const level = size === 0 ? 0 : Math.log(size);
-      const group = unit === null ? -1 : priorGroup(unit);
-      const own = PRIOR_GROUPS.flatMap((_, g) =>
-        g === group ? [1, Math.log(Math.max(0.01, size))] : [0, 0],
-      );
-      rows.push([1, size === 0 ? 1 : 0, lag, step, lag * lag, lag * step, ...own]);
-      targets.push(Math.log(change * (unit?.scale ?? 1)) - level);
-      counted.push(unit === null ? (priorUnit(name) === null ? 1.5 : 0.5) * w[i]! : w[i]!);
+      const logSize = Math.log(Math.max(0.01, size));
+      const own = PRIOR_GROUPS.flatMap((_, g) => (g === group ? [1, logSize] : [0, 0]));
+      const names = PRIOR_GROUPS.map((_, g) => (g === named ? 1 : 0));
+      rows.push([1, size === 0 ? 1 : 0, lag, step, lag * lag, lag * step, ...own, ...names]);
+      targets.push(Math.log(change * factor) - level);
+      counted.push(share * w[i]!);
+      if (group >= 0) levels[group]!.push(logSize);
+    };
+    if (unit !== null) {
+      const size = Math.abs(unit.scale * (value - unit.zero));
+      add(priorGroup(unit.group), -1, size, unit.scale, 1);
     }
+    const quantity = quantityOf(name);
+    if (quantity !== null) add(-1, priorGroup(quantity), Math.abs(value), 1, BY_NAME);
+    add(-1, -1, Math.abs(value), 1, BY_NOTHING);
   }
-  const ridge = [0, 0, 0, 0, 0, 0].map(() => 1e-6).concat(PRIOR_GROUPS.flatMap(() => [1e-4, 1e-4]));
+  const ridge = [0, 0, 0, 0, 0, 0]
+    .map(() => 1e-6)
+    .concat(
+      PRIOR_GROUPS.flatMap(() => [1e-4, 1e-4]),
+      PRIOR_GROUPS.map(() => 1e-5),
+    );
   const beta = quantileRegression(rows, targets, counted, USUAL, ridge);
   const rounded = beta.map((one) => Number(one.toFixed(3)));
   const units = PRIOR_GROUPS.flatMap((group, g) => BY_HAND[group] ?? rounded.slice(6 + 2 * g, 8 + 2 * g));
-  const table = { prior: [rounded[0]!, 1, ...rounded.slice(1, 6)], units };
+  const afterUnits = 6 + 2 * PRIOR_GROUPS.length;
+  const names = PRIOR_GROUPS.map((group, g) => BY_HAND[group]?.[0] ?? rounded[afterUnits + g]!);
+  const tops = levels.map((own) => {
+    if (own.length === 0) return NO_TOP;
+    own.sort((x, y) => x - y);
+    return Number(own[Math.floor(TOP * (own.length - 1))]!.toFixed(1));
+  });
+  const table = { prior: [rounded[0]!, 1, ...rounded.slice(1, 6)], units, names, tops };
   const mixtures = YOUNG_COUNTS.flatMap((count, c) =>
     mixture(
       series,
@@ -234,7 +283,7 @@ function tableFrom(series: readonly Series[], points: readonly Point[]): YoungTa
   return { ...table, mixtures };
 }
 
-/** How forecasts after a number of buckets are mixed. */
+/** How forecasts after a number of buckets are mixed: of series with their units, and of the same with their names alone. */
 function mixture(
   series: readonly Series[],
   points: readonly Point[],
@@ -243,22 +292,27 @@ function mixture(
 ): number[] {
   const medianShare = MEDIAN_SHARES[c]!;
   const widthShare = WIDTH_SHARES[c]!;
-  const w = weights(series, points, 1);
+  const once = weights(series, points, 1);
+  const w = [...once, ...once];
   const change = new Float64Array(LAGS.length);
   const line = new Line();
-  let of: { past: readonly number[]; series: number } | null = null;
-  /** Logarithm of how much larger an error is than what the stream is expected to change by. */
-  const ratios = points.map((point) => {
+  const twice = [true, false].flatMap((withUnit) => points.map((point) => ({ withUnit, point })));
+  let of: { past: readonly number[]; series: number; withUnit: boolean } | null = null;
+  /** Size of the error, and logarithm of half the interval before it is widened. */
+  const missed = new Float64Array(twice.length);
+  const halves = new Float64Array(twice.length);
+  for (const [i, { withUnit, point }] of twice.entries()) {
     const { past, median, low, high, actual, lead } = point;
     const known = [...past];
-    for (let i = 1; i < known.length; i++) if (Number.isNaN(known[i])) known[i] = known[i - 1]!;
-    if (of === null || of.series !== point.series || of.past !== past) {
-      const { intervalMs, unit } = series[point.series]!;
-      const young = new Young(intervalMs, unit, false, undefined, table);
+    for (let at = 1; at < known.length; at++) if (Number.isNaN(known[at])) known[at] = known[at - 1]!;
+    if (of === null || of.series !== point.series || of.past !== past || of.withUnit !== withUnit) {
+      const { intervalMs, unit, name } = series[point.series]!;
+      const about = withUnit ? { unit, name } : { unit: null, name };
+      const young = new Young(intervalMs, about, false, undefined, table);
       const steps = known.length;
       const history = { steps, reach: steps - 1, at: (lag: number) => known[steps - 1 - lag]! };
       young.usualChanges(history, line, change);
-      of = { past, series: point.series };
+      of = { past, series: point.series, withUnit };
     }
     const doublings = Math.min(LAGS.length - 1, Math.log2(lead));
     const below = Math.min(LAGS.length - 2, Math.floor(doublings));
@@ -266,16 +320,17 @@ function mixture(
     const last = known.at(-1)!;
     const middle = last + medianShare * (median - last);
     const half = Math.log(Math.max(actual < middle ? median - low : high - median, 1e-3 * Math.exp(usual)));
-    const error = Math.abs(actual - middle) + 1e-12 + 1e-9 * Math.abs(actual);
-    return Math.log(error) - usual - widthShare * (half - usual);
-  });
+    missed[i] = Math.abs(actual - middle) + 1e-12 + 1e-9 * Math.abs(actual);
+    halves[i] = usual + widthShare * (half - usual);
+  }
+  const ratio = (i: number): number => Math.log(missed[i]!) - halves[i]!;
   const widths = Array.from({ length: WIDTH_KNOTS }, (_, knot) => {
-    const chosen = points.flatMap(({ lead }, i) => (Math.ceil(Math.log2(lead)) === knot ? [i] : []));
+    const chosen = twice.flatMap(({ point }, i) => (Math.ceil(Math.log2(point.lead)) === knot ? [i] : []));
     if (chosen.length < 30) return Number.NaN;
     return weightedQuantile(
-      chosen.map((i) => ratios[i]!),
+      chosen.map(ratio),
       chosen.map((i) => w[i]!),
-      HELD[c]!,
+      Math.min(MOST_HELD, HELD[c]! + knot * HELD_BY_LEAD[c]!),
     );
   });
   for (let k = 1; k < WIDTH_KNOTS; k++) if (Number.isNaN(widths[k])) widths[k] = widths[k - 1]!;
@@ -283,15 +338,39 @@ function mixture(
     const [before, after] = [widths[Math.max(0, k - 1)]!, widths[Math.min(WIDTH_KNOTS - 1, k + 1)]!];
     return 0.25 * before + 0.5 * own + 0.25 * after;
   });
-  const beyond = points.map(({ lead }, i) => {
-    const knot = Math.min(WIDTH_KNOTS - 1, Math.log2(lead));
+  for (const [i, { point }] of twice.entries()) {
+    const knot = Math.min(WIDTH_KNOTS - 1, Math.log2(point.lead));
     const low = Math.min(WIDTH_KNOTS - 2, Math.floor(knot));
-    return ratios[i]! - (smooth[low]! + (knot - low) * (smooth[low + 1]! - smooth[low]!));
+    const scale = series[point.series]!.scale;
+    halves[i] =
+      Math.exp(halves[i]! + smooth[low]! + (knot - low) * (smooth[low + 1]! - smooth[low]!)) / scale;
+    missed[i]! /= scale;
+  }
+  // Quantiles between the median and the edge: shares of the half that have the least loss. The loss of a set counts beside
+  // its mean error, so that sets that are hard to forecast do not decide alone.
+  const usualOf = new Map<string, { error: number; weight: number }>();
+  for (const [i, { point }] of twice.entries()) {
+    const { set } = series[point.series]!;
+    const sums = usualOf.get(set) ?? { error: 0, weight: 0 };
+    usualOf.set(set, { error: sums.error + w[i]! * missed[i]!, weight: sums.weight + w[i]! });
+  }
+  const counted = twice.map(({ point }, i) => {
+    const { error, weight } = usualOf.get(series[point.series]!.set)!;
+    return (w[i]! * weight) / error;
   });
-  // Quantiles between the median and the edge: shares of the half, no less than a third of a normal's.
-  const inner = [0.2, 0.4, 0.6].map((level, i) => {
-    const share = Math.exp(Math.min(0, weightedQuantile(beyond, w, (level * HELD[c]!) / 0.8)));
-    return Math.max(share, [0.06, 0.12, 0.2][i]!);
+  const inner = [0.4, 0.3, 0.2].map((level) => {
+    const loss = (share: number): number => {
+      let sum = 0;
+      for (const [i, own] of counted.entries()) {
+        const [error, edge] = [missed[i]!, share * halves[i]!];
+        // Of the quantile on the side of the reading, and of its mirror image.
+        sum += own * (error > edge ? (1 - level) * (error - edge) : level * (edge - error));
+        sum += own * level * (edge + error);
+      }
+      return sum;
+    };
+    const losses = SHARES.map(loss);
+    return SHARES[losses.indexOf(Math.min(...losses))]!;
   });
   const out = new Array<number>(MIXTURE).fill(0);
   out[MEDIAN_SHARE] = medianShare;
@@ -301,8 +380,7 @@ function mixture(
   return out.map((one) => Number(one.toFixed(2)));
 }
 
-function write({ prior, units, mixtures }: YoungTable): void {
-  const path = fileURLToPath(new URL('../../src/forecast/young-table.ts', import.meta.url));
+function write(path: string, { prior, units, tops, names, mixtures }: YoungTable): void {
   const rows = (list: readonly number[], width: number): string =>
     Array.from(
       { length: list.length / width },
@@ -311,13 +389,15 @@ function write({ prior, units, mixtures }: YoungTable): void {
   writeFileSync(
     path,
     [
-      '/** Made by `npx tsx test/bench/cold.ts`; see there. */',
+      '/** Generated by `npx tsx test/bench/cold.ts`; see there. */',
       "import type { YoungTable } from './young.ts';",
       '',
       '// biome-ignore format: a row of numbers for each unit, and for each number of buckets seen',
       'export const YOUNG_TABLE: YoungTable = {',
       `  prior: [${prior.join(', ')}],`,
       `  units: [\n${rows(units, 2)}\n  ],`,
+      `  tops: [${tops.join(', ')}],`,
+      `  names: [${names.join(', ')}],`,
       `  mixtures: [\n${rows(mixtures, MIXTURE)}\n  ],`,
       '};',
       '',
@@ -327,7 +407,12 @@ function write({ prior, units, mixtures }: YoungTable): void {
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
-    options: { sets: { type: 'string' }, without: { type: 'string' }, points: { type: 'string' } },
+    options: {
+      sets: { type: 'string' },
+      without: { type: 'string' },
+      points: { type: 'string' },
+      out: { type: 'string' },
+    },
   });
   if (COLD_COUNTS.some((count, i) => count !== YOUNG_COUNTS[i]) || Math.max(...COLD_COUNTS) !== MOST_BUCKETS)
     throw new Error('the counts differ');
@@ -339,6 +424,7 @@ async function main(): Promise<void> {
   if (kept !== undefined && !known) writeFileSync(kept, JSON.stringify(all));
   const without = new Set(values.without?.split(','));
   write(
+    values.out ?? fileURLToPath(new URL('../../src/forecast/young-table.ts', import.meta.url)),
     tableFrom(
       all.series,
       all.points.filter(({ series }) => !without.has(all.series[series]!.set)),

@@ -1,4 +1,5 @@
 /** Streams whose situations differ: what is published must hold in each of them, not only on average over all. */
+import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openModel } from '../../src/backtest/run.ts';
 import { Engine } from '../../src/forecast/engine.ts';
@@ -159,3 +160,44 @@ describe('each situation of a stream', () => {
     expect(outcome.beyond).toBeLessThan(1);
   });
 });
+
+/** Any stream of these kinds: other periods, levels, sizes and noise than above. */
+const anyShape = fc.oneof(
+  fc
+    .record({
+      seed: fc.nat(999),
+      period: fc.integer({ min: 6, max: 20 }),
+      size: fc.constantFrom(0.01, 1, 300),
+    })
+    .map(({ seed, period, size }) => impulses(seed, period, 0.05 * size, size, 600)),
+  fc
+    .record({
+      seed: fc.nat(999),
+      top: fc.double({ min: 20, max: 3000, noNaN: true }),
+      falls: fc.integer({ min: 30, max: 90 }),
+    })
+    .map(({ seed, top, falls }) => sawtooth(seed, top, 0.1 * top, (0.9 * top) / falls, 600)),
+  fc
+    .record({ seed: fc.nat(999), period: fc.integer({ min: 8, max: 50 }), high: fc.constantFrom(2, 1800) })
+    .map(({ seed, period, high }) => dutyCycle(seed, period, Math.ceil(period / 4), 0.01 * high, high, 600)),
+  fc
+    .record({
+      seed: fc.nat(999),
+      count: fc.integer({ min: 8, max: 20 }),
+      noise: fc.constantFrom(0.02, 0.2, 1),
+    })
+    .map(({ seed, count, noise }) => steps(seed, count, noise, 600)),
+);
+const ENOUGH = 300;
+
+it('no median leaves the range seen by more than the largest step seen, and no situation is mostly missed', async () => {
+  await fc.assert(
+    fc.asyncProperty(anyShape, async (shape) => {
+      const outcome = await play(model, shape, 5 * MINUTE);
+      expect(outcome.beyond).toBeLessThan(1);
+      for (const [situation, { n, inside }] of outcome.held)
+        if (n > ENOUGH) expect(inside / n, situation).toBeGreaterThan(0.5);
+    }),
+    { numRuns: 6, seed: 7 },
+  );
+}, 120_000);

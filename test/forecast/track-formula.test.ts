@@ -1,12 +1,14 @@
 /** Scores, weights, widening and calibration compared with their formulas, worked out from the list of all past forecasts. */
 import { describe, expect, it } from 'vitest';
 import { ADAPTER, C, GRU, NAIVE, RECURRENCE, SEASONAL } from '../../src/forecast/candidates.ts';
+import { Situations } from '../../src/forecast/situations.ts';
 import { Track } from '../../src/forecast/track.ts';
 import { TrackScratch } from '../../src/forecast/track-scratch.ts';
 import { Weights } from '../../src/forecast/weights.ts';
 import { Widening } from '../../src/forecast/widening.ts';
 import { MEDIAN, Q } from '../../src/quantiles.ts';
 import { ArrayBlock } from '../../src/series/array-block.ts';
+import { LeadKnots } from '../../src/series/lead-knots.ts';
 import { normal, uniform } from '../support/random.ts';
 
 const LEADS = 6;
@@ -103,7 +105,17 @@ describe('Track', () => {
     const track = new Track(LEADS, { coverage: 0.8 });
     const [noise, chance] = [normal(2), uniform(3)];
     /** Logarithms of the factors [lower, upper], of usual and of narrow intervals, and the sum and size of the widening. */
-    const state = KNOTS.map(() => ({ n: 0, mae: 0, usual: [0, 0], narrow: [0, 0], sum: 0, wider: 0 }));
+    const state = KNOTS.map(() => ({
+      n: 0,
+      mae: 0,
+      usual: [0, 0],
+      narrow: [0, 0],
+      counts: { usual: 0, narrow: 0 },
+      sum: 0,
+      wider: 0,
+    }));
+    // Their own formulas are tested by themselves.
+    const situations = new Situations(new LeadKnots([1, 2, 4, 8], LEADS), 0.1, new ArrayBlock());
     const past: { blend: Float64Array; out: Float64Array }[] = [];
     for (let t = 0; t < 900; t++) {
       const y = 20 + noise() * (t > 600 && t < 640 ? 9 : 1);
@@ -121,32 +133,35 @@ describe('Track', () => {
           const halves = [median - low, high - median];
           const factors = (side: number): number[] => (halves[side]! < 0.35 * s.mae ? s.narrow : s.usual);
           const side = y < median ? 0 : 1;
+          const factor = (one: number): number =>
+            factors(one)[one]! + s.wider + situations.at(j, t - k, median, one);
+          const edge = (one: number): number => {
+            if (t >= 512 + k) return one === 0 ? outLow : outHigh!;
+            return median + (one === 0 ? -1 : 1) * halves[one]! * Math.exp(factor(one));
+          };
+          const edges = [edge(0), edge(1)];
+          if (j === 0) situations.note(Math.abs(y - median) / Math.abs(edges[side]! - median));
           // Widening: misses in halves of the interval as it would be published now.
-          const half = halves[side]! * Math.exp(factors(side)[side]! + s.wider);
+          const half = halves[side]! * Math.exp(factor(side));
           const more = Math.min(2, Math.abs(y - median) / half) - 1;
           const breadth = more > 0 ? Math.min(1, half / (1.6 * s.mae)) : 1;
           const sum = s.sum + (0.4 * breadth ** 2 * more) / k ** 0.75;
           if (Number.isFinite(sum)) s.sum = Math.max(0, Math.min(3.5, sum));
-          const rate = Math.max(0.04 / Math.sqrt(k), 0.25 / Math.sqrt(k * (s.n + 1)));
+          // The widening has learnt, but not yet widened; edges are as before.
+          const missed = [y < edges[0]!, y > edges[1]!];
           for (const one of [0, 1]) {
-            const learnt = halves[one]! * Math.exp(factors(one)[one]! + s.wider);
-            const grown = t >= 512 + k;
-            const edge = grown
-              ? one === 0
-                ? outLow
-                : outHigh!
-              : one === 0
-                ? median - learnt
-                : median + learnt;
-            const missed = one === 0 ? y < edge : y > edge;
-            const by = rate * ((missed ? 1 : 0) - 0.1);
             const list = factors(one);
+            const name = list === s.narrow ? 'narrow' : 'usual';
+            s.counts[name] = Math.min(1000, s.counts[name] + 0.5);
+            const rate = Math.max(0.04, 0.25 / Math.sqrt(s.counts[name])) / Math.sqrt(k);
+            const by = rate * ((missed[one] ? 1 : 0) - 0.1);
             list[one] = Math.max(-1.6, Math.min(1.6, list[one]! + by));
             if (list === s.narrow) {
               const share = halves[one]! / (0.35 * s.mae);
               s.usual[one] = Math.max(-1.6, Math.min(1.6, s.usual[one]! + by * share ** 3));
             }
           }
+          situations.learn(j, t - k, median, y - median, missed[0]!, missed[1]!);
           s.n = Math.min(1000, s.n + 1);
           s.mae += (Math.abs(y - outMedian) - s.mae) / s.n;
         }
@@ -165,6 +180,7 @@ describe('Track', () => {
       track.combine(candidates, (value) => value, out);
       past.push({ blend, out });
       const wider = state.map((one) => one.wider);
+      situations.begin(t, -0.1 * state[0]!.mae, 0.1 * state[0]!.mae);
       for (let k = 1; k <= LEADS; k++) {
         const narrow =
           4 * width <
@@ -178,12 +194,21 @@ describe('Track', () => {
             atLead(
               state.map((one) => (narrow ? one.narrow : one.usual)[side]!),
               k,
-            ) + atLead(wider, k),
+            ) +
+              atLead(wider, k) +
+              situations.atLead(k - 1, 20, side),
           );
+        const least = situations.least(k - 1, 20) / (4 * width);
         const [low, median, high] = interval(out, k) as [number, number, number];
         expect(median).toBeCloseTo(20, 12);
-        expect((20 - low) / (4 * width), `lower at ${t}, lead ${k}`).toBeCloseTo(factor(0), 4);
-        expect((high - 20) / (4 * width), `upper at ${t}, lead ${k}`).toBeCloseTo(factor(1), 4);
+        expect((20 - low) / (4 * width), `lower at ${t}, lead ${k}`).toBeCloseTo(
+          Math.max(least, factor(0)),
+          4,
+        );
+        expect((high - 20) / (4 * width), `upper at ${t}, lead ${k}`).toBeCloseTo(
+          Math.max(least, factor(1)),
+          4,
+        );
       }
     }
     expect(state[0]!.narrow).not.toEqual([0, 0]);

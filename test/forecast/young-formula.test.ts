@@ -21,6 +21,8 @@ const LAGS = [1, 2, 4, 8, 16, 32, 64, 128];
 const TABLE: YoungTable = {
   prior: [-2, 0.7, -3, 0.4, 0.2, -0.05, 0.03],
   units: PRIOR_GROUPS.flatMap((_, g) => [0.1 + g, -0.02 * (g + 1)]),
+  tops: PRIOR_GROUPS.map(() => 5),
+  names: PRIOR_GROUPS.map((_, g) => -0.3 * (g + 1)),
   mixtures: Array.from({ length: 8 * MIXTURE }, (_, i) => {
     const [row, column] = [Math.floor(i / MIXTURE), i % MIXTURE];
     if (column === MEDIAN_SHARE || column === WIDTH_SHARE) return 0.1 + 0.1 * row;
@@ -49,7 +51,8 @@ function priors(
   let level = constant + perInterval! * interval + (first === 0 ? atZero! : perLevel! * Math.log(first));
   if (unit !== null) {
     const [own, ownPerLevel] = TABLE.units.slice(2 * unit[0]) as [number, number];
-    level += own + ownPerLevel * Math.log(Math.max(first, 0.01)) - Math.log(unit[1]);
+    const logLevel = Math.log(Math.max(first, 0.01));
+    level += own + ownPerLevel * logLevel - 0.5 * Math.max(0, logLevel - 5) - Math.log(unit[1]);
   }
   return LAGS.map((lag) => {
     const log = Math.log(lag);
@@ -57,23 +60,26 @@ function priors(
   });
 }
 
-/** One observation of each lag after another, each weighed against the variance that is left. */
+/** One observation of each lag after another, each weighed against the variance that is left; nine tenths of the noise are known from the lag before. */
 function usualChanges(values: readonly number[], prior: readonly number[], variance: number): number[] {
   const steps = Math.min(values.length, 128);
   const newest = values.toReversed();
-  let [mean, moved] = [0, false];
+  let [mean, noise, moved] = [0, 0, false];
   return LAGS.map((lag, j) => {
-    if (j > 0) variance += 0.15;
+    if (j > 0) variance += 0.4;
     const count = Math.max(0, steps - lag);
     const changes = newest.slice(0, count).map((value, i) => Math.abs(value - newest[i + lag]!));
     const sum = changes.reduce((total, change) => total + change, 0);
     moved ||= sum > 0;
     if (count > 0 && (sum > 0 || !moved)) {
       const seen = sum > 0 ? Math.log(sum / count) - prior[j]! : Math.log(0.25 / steps);
-      const wide = Math.max(variance, (seen - mean) ** 2 / 2);
-      const gain = wide / (wide + (0.3 * Math.sqrt(lag)) / count + 0.02);
-      mean += gain * (seen - mean);
+      const correlation = j > 0 ? 0.9 : 0;
+      const surprise = seen - mean - correlation * noise;
+      const wide = surprise < 0 || count >= 8 ? Math.max(variance, surprise ** 2 / 2) : variance;
+      const gain = wide / (wide + ((2 * Math.sqrt(lag)) / count) * (1 - correlation ** 2) + 0.02);
+      mean += gain * surprise;
       variance *= 1 - gain;
+      noise = seen - mean;
     }
     return prior[j]! + mean;
   });
@@ -84,8 +90,8 @@ function changesOf(young: Young, values: readonly number[], line = new Line()): 
   young.usualChanges(historyOf(values), line, out);
   return [...out];
 }
-const make = (unit: string | null, circular = false, intervalMs = MINUTE) =>
-  new Young(intervalMs, unit, circular, undefined, TABLE);
+const make = (unit: string | null, circular = false, intervalMs = MINUTE, name = '') =>
+  new Young(intervalMs, { unit, name }, circular, undefined, TABLE);
 function expectClose(got: readonly number[], wanted: readonly number[]): void {
   expect(got).toHaveLength(wanted.length);
   for (const [j, one] of wanted.entries()) expect(got[j], `at ${j}`).toBeCloseTo(one, 9);
@@ -101,8 +107,17 @@ describe('the usual change', () => {
     ['in °F', '°F', 50, 10, [0, 1 / 1.8]],
     ['in kPa', 'kPa', 101.3, 1013, [3, 10]],
     ['at zero of a unit', 'V', 0, 0, [7, 1]],
+    ['above the levels learnt from', 'kW', 34, 34_000, [2, 1000]],
   ] as const)('after one reading %s is the prior', (_, unit, first, size, group) => {
     expectClose(changesOf(make(unit), [first]), priors(size, MINUTE, group));
+  });
+
+  it('without a unit is that of the quantity which the name tells', () => {
+    const prior = priors(12, MINUTE, null).map((one) => one - 0.3 * 8);
+    expectClose(changesOf(make(null, false, MINUTE, 'hall/battery'), [12]), prior);
+    const values = [12, 12.5, 12.4];
+    expectClose(changesOf(make(null, false, MINUTE, 'hall/battery'), values), usualChanges(values, prior, 1));
+    expectClose(changesOf(make('°C', false, MINUTE, 'battery'), [12]), priors(12, MINUTE, [0, 1]));
   });
 
   it('of directions does not depend on where they point', () => {
@@ -117,15 +132,15 @@ describe('the usual change', () => {
     for (const length of [2, 3, 5, 9, 40, 128, 200]) {
       const values = walk.slice(0, length);
       const prior = priors(values[0]!, 5 * MINUTE, [0, 1]);
-      expectClose(changesOf(make('°C', false, 5 * MINUTE), values), usualChanges(values, prior, 1.44));
+      expectClose(changesOf(make('°C', false, 5 * MINUTE), values), usualChanges(values, prior, 0.7));
       const unknown = priors(values[0]!, MINUTE, null);
-      expectClose(changesOf(make(null), values), usualChanges(values, unknown, 4));
+      expectClose(changesOf(make(null), values), usualChanges(values, unknown, 3));
     }
   });
 
   it('of a stream that stands still becomes smaller, and one that came back counts where it moved', () => {
     for (const values of [[5, 5], new Array<number>(20).fill(5), [5, 6, 5], [5, 6, 5, 6, 5, 6, 5, 6, 5]])
-      expectClose(changesOf(make(null), values), usualChanges(values, priors(5, MINUTE, null), 4));
+      expectClose(changesOf(make(null), values), usualChanges(values, priors(5, MINUTE, null), 3));
   });
 
   it('is in the unit of the history, whose values may be kept in a smaller unit', () => {
@@ -171,7 +186,7 @@ describe('the mixture', () => {
     const values = Array.from({ length: steps }, () => 20 + noise());
     const leads = 200;
     const got = mixed(values, leads);
-    const change = usualChanges(values, priors(values[0]!, MINUTE, null), 4);
+    const change = usualChanges(values, priors(values[0]!, MINUTE, null), 3);
     const share = (i: number): number => between(column(i), steps);
     const last = values.at(-1)!;
     for (const lead of [1, 2, 3, 100, 128, 200]) {
@@ -195,7 +210,7 @@ describe('the mixture', () => {
 
   it('takes an interval without width for a thousandth of the usual change', () => {
     const got = mixed([20, 21], 1, 0);
-    const usual = usualChanges([20, 21], priors(20, MINUTE, null), 4)[0]!;
+    const usual = usualChanges([20, 21], priors(20, MINUTE, null), 3)[0]!;
     const share = (i: number): number => between(column(i), 2);
     const half = Math.exp(usual + share(WIDTH_SHARE) * Math.log(1e-3) + share(WIDTHS));
     expect(got[Q - 1]! - got[MEDIAN]!).toBeCloseTo(half, 9);
@@ -227,7 +242,7 @@ describe('units', () => {
     ['mV', 'V', 0.01],
   ])('%s is told in %s', (name, group, ten) => {
     const unit = priorUnit(name)!;
-    expect(PRIOR_GROUPS[priorGroup(unit)]).toBe(group);
+    expect(PRIOR_GROUPS[priorGroup(unit.group)]).toBe(group);
     expect(unit.scale * (10 - unit.zero)).toBeCloseTo(ten, 4);
   });
 

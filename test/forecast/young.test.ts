@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Engine } from '../../src/forecast/engine.ts';
+import { quantityOf } from '../../src/forecast/prior-unit.ts';
 import { GROWN, LAGS, Young } from '../../src/forecast/young.ts';
 import { MEDIAN, Q } from '../../src/quantiles.ts';
 import { Line } from '../../src/series/line.ts';
@@ -32,11 +33,11 @@ const width = (quantiles: Float64Array, lead: number): number =>
   quantiles[lead * Q - 1]! - quantiles[(lead - 1) * Q]!;
 
 /** Logarithm of the usual change after these readings, at each lag. */
-function changes(values: readonly number[], unit: string | null = null): Float64Array {
+function changes(values: readonly number[], unit: string | null = null, name = ''): Float64Array {
   const out = new Float64Array(LAGS.length);
   const steps = values.length;
   const history = { steps, reach: steps - 1, at: (lag: number) => values[steps - 1 - lag]! };
-  new Young(STEP, unit, false).usualChanges(history, new Line(), out);
+  new Young(STEP, { unit, name }, false).usualChanges(history, new Line(), out);
   return out;
 }
 
@@ -63,6 +64,44 @@ describe('after a single reading', () => {
   it('the interval is in proportion where no unit is known', async () => {
     expect(width(await forecastAfter([700]), 3) / width(await forecastAfter([7]), 3)).toBeCloseTo(100, 3);
   });
+});
+
+describe('without a unit the name of a stream', () => {
+  it.each([
+    ['kitchen/temperature', '°C'],
+    ['zigbee2mqtt/hall/battery', 'V'],
+    ['temp_cC', '°C'],
+    ['Bat V', 'V'],
+    ['outdoorHumidity', '%'],
+    ['meter/power/total', 'W'],
+    ['RH_1', '%'],
+    ['PM2.5', 'µg/m³'],
+    ['linkquality', null],
+    ['attempts', null],
+    ['', null],
+  ])('tells the quantity: %s', (name, quantity) => {
+    expect(quantityOf(name)).toBe(quantity);
+  });
+
+  it('narrows the interval of what varies little, in proportion to the level', () => {
+    expect(changes([3460], null, 'battery_mV')[0]).toBeLessThan(changes([3460])[0]! - 1);
+    const ratio = changes([3460], null, 'battery')[0]! - changes([3.46], null, 'battery')[0]!;
+    expect(ratio).toBeCloseTo(Math.log(1000), 6);
+  });
+});
+
+it('beyond the levels that were learnt from, changes grow with the root of the level', () => {
+  const city = changes([4e7], 'kW')[4]! - changes([4e5], 'kW')[4]!;
+  expect(city).toBeLessThan(0.6 * Math.log(100));
+  expect(city).toBeGreaterThan(0.4 * Math.log(100));
+});
+
+it('one large change does not stand for all that come', () => {
+  // A kettle: the level, and a change of a hundred times what is usual.
+  const calm = changes([300, 301, 300], 'W')[0]!;
+  const switched = changes([300, 301, 2300], 'W')[0]!;
+  expect(switched).toBeGreaterThan(calm);
+  expect(switched).toBeLessThan(Math.log(2000 / 2));
 });
 
 describe('the changes that a stream shows', () => {
@@ -113,7 +152,7 @@ it('quantiles are in order, finite and smooth over the leads, whatever a young s
 });
 
 it('a stream that is old enough is left unchanged', () => {
-  const young = new Young(STEP, null, false);
+  const young = new Young(STEP, { unit: null }, false);
   const features = { experts: { history: { steps: GROWN } } };
   expect(young.mix(features as never, new Float64Array(Q), {} as never)).toBe(false);
 });

@@ -1,0 +1,169 @@
+/**
+ * Calibrates the published interval by situation. Factors that are learnt over all steps hold 80 % on average, but not
+ * in each situation: just after a jump, at a low or at a high level. So each situation has a factor of its own, beside
+ * the common one, in log space (online quantile tracking, Gibbs & Candes 2021, applied to groups as in multivalid
+ * conformal prediction, Bastani et al. 2022). A situation is known when the forecast is made: how long ago the stream
+ * jumped, and whether the median of the lead is low, medium or high among the values of the stream. What may be chance
+ * does not count, so that streams without such situations are forecast as without these factors.
+ */
+import type { ArrayBlock } from '../series/array-block.ts';
+import type { LeadKnots } from '../series/lead-knots.ts';
+import type { StateIo } from '../series/state-io.ts';
+
+/** A reading this many halves of the interval of lead 1 from its median is a jump. */
+const JUMP = 3;
+/** Steps since a jump at which one class ends and the next begins. */
+const SINCE = [1, 3, 8] as const;
+const CALM = SINCE.length;
+const ORIGINS = SINCE.length + 1;
+const LEVELS = 3;
+const SITUATIONS = ORIGINS + LEVELS;
+/** Numbers of a situation at a knot: readings learnt from, logarithms of the factors of the lower and the upper half, the last step, and the usual size of an error. */
+const WIDTH = 5;
+const [LAST, SIZE] = [3, 4] as const;
+/** Steps are kept modulo this, which is more than any lead. */
+const TURN = 4096;
+const ROW = SITUATIONS * WIDTH;
+/** Learning rate after n readings: FIRST / sqrt(n), and no less than LEAST. */
+const FIRST = 0.5;
+const LEAST = 0.04;
+/** Share of the errors of a situation that are below its usual size: an interval of 80 % has to be wider than that. */
+const USUAL = 0.6;
+const SIZE_RATE = 0.1;
+/** Half an interval is no narrower than this share of the usual size. */
+const NARROWEST = 0.35;
+/** What a factor may be by chance, and does not count. */
+const DOUBT = 0.3;
+const MOST_LOG_FACTOR = 2.5;
+/** Readings of a situation that are counted. */
+const MEMORY = 1000;
+
+const beyondDoubt = (factor: number): number =>
+  factor > DOUBT ? factor - DOUBT : factor < -DOUBT ? factor + DOUBT : 0;
+
+export class Situations {
+  private readonly lead: LeadKnots;
+  private readonly tail: number;
+  /** [knots, SITUATIONS, WIDTH] */
+  private readonly state: Float32Array;
+  /** [longest knot] class of the origin of the forecasts that wait. */
+  private readonly origins: Int8Array;
+  private since = SINCE[CALM - 1] as number;
+  /** Class of the forecast that is made now. */
+  private origin: number = CALM;
+  /** Between low, medium and high: quantiles of what the stream has shown. */
+  private low = 0;
+  private high = 0;
+
+  /** @param tail share of readings wanted on each side of the interval */
+  constructor(lead: LeadKnots, tail: number, memory: ArrayBlock) {
+    this.lead = lead;
+    this.tail = tail;
+    this.state = memory.float32(lead.knots.length * ROW);
+    this.origins = memory.int8(lead.lower.length);
+  }
+
+  /** A bucket has been observed. @param missed its distance from the median of lead 1, in halves of that interval */
+  note(missed: number): void {
+    this.since = missed > JUMP ? 0 : Math.min(this.since + 1, SINCE[CALM - 1]);
+  }
+
+  /** A forecast is made in step `step`. @param low @param high quantiles of what the stream has shown */
+  begin(step: number, low: number, high: number): void {
+    this.low = low;
+    this.high = high;
+    let origin = 0;
+    while (origin < CALM && this.since >= SINCE[origin]) origin++;
+    this.origin = origin;
+    this.origins[step % this.origins.length] = origin;
+  }
+
+  private level(median: number): number {
+    return ORIGINS + (median < this.low ? 0 : median > this.high ? 2 : 1);
+  }
+
+  /** Logarithm of the factor of half an interval at lead k + 1. @param side 0: the lower half */
+  atLead(k: number, median: number, side: number): number {
+    const { lead, state, origin } = this;
+    const level = this.level(median);
+    return beyondDoubt(
+      lead.interpolate(state, ROW, origin * WIDTH + 1 + side, k) +
+        lead.interpolate(state, ROW, level * WIDTH + 1 + side, k),
+    );
+  }
+
+  /** The same at a knot, of the forecast that was made in step `step`. */
+  at(knot: number, step: number, median: number, side: number): number {
+    const from = knot * ROW + 1 + side;
+    const origin = this.origins[step % this.origins.length];
+    return beyondDoubt(this.state[from + origin * WIDTH] + this.state[from + this.level(median) * WIDTH]);
+  }
+
+  /** A reading has been above or below its interval, or inside. @param below @param above null where that half has no width */
+  learn(
+    knot: number,
+    step: number,
+    median: number,
+    error: number,
+    below: boolean | null,
+    above: boolean | null,
+  ): void {
+    this.learnOne(knot, step, this.origins[step % this.origins.length], error, below, above);
+    this.learnOne(knot, step, this.level(median), error, below, above);
+  }
+
+  private learnOne(
+    knot: number,
+    step: number,
+    situation: number,
+    error: number,
+    below: boolean | null,
+    above: boolean | null,
+  ): void {
+    const { state, tail } = this;
+    const at = knot * ROW + situation * WIDTH;
+    // Forecasts that were made within k steps of each other miss the same readings at lead k: together they count as one.
+    const k = this.lead.knots[knot];
+    const now = step % TURN;
+    const news = Math.min(k, (now - state[at + LAST] + TURN) % TURN || TURN) / k;
+    state[at + LAST] = now;
+    this.learnSize(at, news, error);
+    state[at] = Math.min(MEMORY, state[at] + news);
+    const rate = news * Math.max(LEAST, FIRST / Math.sqrt(1 + state[at]));
+    for (const [side, missed] of [below, above].entries()) {
+      if (missed === null) continue;
+      const moved = state[at + 1 + side] + rate * ((missed ? 1 : 0) - tail);
+      state[at + 1 + side] = Math.max(-MOST_LOG_FACTOR, Math.min(MOST_LOG_FACTOR, moved));
+    }
+  }
+
+  /** Tracks a quantile of the errors' sizes by steps in log space. */
+  private learnSize(at: number, news: number, error: number): void {
+    const { state } = this;
+    const size = Math.abs(error);
+    if (state[at + SIZE] === 0) {
+      state[at + SIZE] = size;
+      return;
+    }
+    const rate = news * Math.max(SIZE_RATE, 1 / Math.sqrt(1 + state[at]));
+    const moved = state[at + SIZE] * Math.exp(rate * ((size > state[at + SIZE] ? 1 : 0) - 1 + USUAL));
+    state[at + SIZE] = Math.max(moved, Number.MIN_VALUE);
+  }
+
+  /** Half an interval at lead k + 1 is no narrower than errors in its situation usually are. */
+  least(k: number, median: number): number {
+    const { lead, state, origin } = this;
+    const sinceJump = lead.interpolate(state, ROW, origin * WIDTH + SIZE, k);
+    const atLevel = lead.interpolate(state, ROW, this.level(median) * WIDTH + SIZE, k);
+    return NARROWEST * Math.max(sinceJump, atLevel);
+  }
+
+  persist(io: StateIo): void {
+    io.array(this.state);
+    io.array(this.origins);
+    this.since = io.number(this.since);
+    this.origin = io.number(this.origin);
+    this.low = io.number(this.low);
+    this.high = io.number(this.high);
+  }
+}

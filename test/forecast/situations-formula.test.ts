@@ -1,0 +1,93 @@
+/** Factors and least widths by situation, compared with what they should be after known misses. */
+import { describe, expect, it } from 'vitest';
+import { Situations } from '../../src/forecast/situations.ts';
+import { ArrayBlock } from '../../src/series/array-block.ts';
+import { LeadKnots } from '../../src/series/lead-knots.ts';
+import { StateReader, StateWriter } from '../../src/series/state-io.ts';
+
+const knots = new LeadKnots([1, 2, 4], 4);
+const make = (): Situations => new Situations(knots, 0.1, new ArrayBlock());
+const [LOW, MEDIUM, HIGH] = [-5, 0, 5];
+
+/** Forecasts at lead 1 of the median, one a step, that are missed above or held. */
+function play(situations: Situations, medians: readonly number[], missed: (median: number) => boolean): void {
+  for (let step = 0; step < medians.length; step++) {
+    if (step > 0) {
+      const before = medians[step - 1]!;
+      situations.learn(0, step - 1, before, missed(before) ? 2 : 0.1, false, missed(before));
+    }
+    situations.begin(step, -1, 1);
+  }
+}
+
+describe('a situation', () => {
+  it('widens the half that is missed at its level, and no other level', () => {
+    const situations = make();
+    const medians = Array.from({ length: 120 }, (_, i) => [LOW, MEDIUM, HIGH][i % 3]!);
+    play(situations, medians, (median) => median === HIGH);
+    expect(situations.atLead(0, HIGH, 1)).toBeGreaterThan(0.7);
+    expect(situations.atLead(0, HIGH, 0)).toBeLessThan(0.1);
+    // The class of the origin, which all levels share here, has learnt a part of the misses.
+    for (const level of [LOW, MEDIUM])
+      expect(situations.atLead(0, level, 1)).toBeLessThan(situations.atLead(0, HIGH, 1) - 1);
+  });
+
+  it('does not count what may be chance', () => {
+    const situations = make();
+    play(situations, [HIGH, HIGH, HIGH], () => false);
+    situations.learn(0, 2, HIGH, 2, false, true);
+    expect(Math.abs(situations.atLead(0, HIGH, 1))).toBeLessThan(0.45);
+    expect(situations.atLead(0, HIGH, 0)).toBe(0);
+  });
+
+  it('is how long ago the stream jumped', () => {
+    const situations = make();
+    for (let step = 0; step < 200; step++) {
+      // A jump every tenth step; only the forecast just after it is missed.
+      if (step > 0) {
+        const missed = (step - 1) % 10 === 0;
+        situations.note(step % 10 === 0 ? 9 : 0.5);
+        situations.learn(0, step - 1, MEDIUM, missed ? 4 : 0.2, missed, false);
+      }
+      situations.begin(step, -1, 1);
+      if (step === 190) expect(situations.atLead(0, MEDIUM, 0)).toBeGreaterThan(0.3);
+      if (step === 199) expect(situations.atLead(0, MEDIUM, 0)).toBeLessThanOrEqual(0);
+    }
+    expect(situations.at(0, 199, MEDIUM, 0)).toBe(situations.atLead(0, MEDIUM, 0));
+  });
+
+  it('leaves the interval no narrower than a share of its usual error', () => {
+    const situations = make();
+    play(situations, new Array<number>(300).fill(HIGH), () => true);
+    // Every error is 2: their quantile at 0.6 swings about that.
+    expect(situations.least(0, HIGH)).toBeGreaterThan(0.35 * 2 * 0.8);
+    expect(situations.least(0, HIGH)).toBeLessThan(0.35 * 2 * 1.25);
+  });
+
+  it('counts forecasts of one stretch once at a long lead', () => {
+    const [near, far] = [make(), make()];
+    for (const [situations, knot] of [
+      [near, 0],
+      [far, 2],
+    ] as const) {
+      for (let step = 0; step < 12; step++) {
+        situations.begin(step, -1, 1);
+        situations.learn(knot, step, HIGH, 2, false, true);
+      }
+    }
+    expect(far.at(2, 11, HIGH, 1)).toBeLessThan(0.6 * near.at(0, 11, HIGH, 1));
+  });
+
+  it('is the same after a restart', () => {
+    const situations = make();
+    play(situations, [LOW, HIGH, HIGH, LOW, HIGH, HIGH, HIGH, HIGH, HIGH], (median) => median === HIGH);
+    situations.note(9);
+    const writer = new StateWriter();
+    situations.persist(writer);
+    const again = make();
+    again.persist(new StateReader(writer.finish()));
+    for (const one of [situations, again]) one.begin(9, -1, 1);
+    expect(again.atLead(1, HIGH, 1)).toBe(situations.atLead(1, HIGH, 1));
+    expect(again.least(1, HIGH)).toBe(situations.least(1, HIGH));
+  });
+});

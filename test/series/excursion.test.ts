@@ -1,0 +1,50 @@
+import { describe, expect, it } from 'vitest';
+import { Excursion } from '../../src/series/excursion.ts';
+import { History } from '../../src/series/history.ts';
+import { StateReader, StateWriter } from '../../src/series/state-io.ts';
+
+const LONGEST = 24;
+
+function kept(values: readonly number[], restartAt = -1): number[] {
+  const history = new History(400);
+  let excursion = new Excursion(LONGEST);
+  for (const [i, value] of values.entries()) {
+    if (i === restartAt) {
+      const writer = new StateWriter();
+      excursion.persist(writer);
+      excursion = new Excursion(LONGEST);
+      excursion.persist(new StateReader(writer.finish()));
+    }
+    history.push(value);
+    excursion.add(value, history);
+  }
+  return Array.from({ length: history.steps }, (_, i) => history.at(history.steps - 1 - i));
+}
+
+const room = (n: number): number[] => Array.from({ length: n }, (_, i) => 21 + Math.sin(i / 9));
+
+describe('a stretch far from all that a stream has shown', () => {
+  it.each([-1, 75])('is replaced when it ends soon (restart at %i)', (restartAt) => {
+    const values = [...room(70), ...new Array<number>(12).fill(-127), 21, 21.1];
+    const all = kept(values, restartAt);
+    for (const value of all) expect(value).toBeGreaterThan(19);
+    expect(all[69]).toBeCloseTo(values[69]!, 5);
+    expect(all[82]).toBe(21);
+  });
+
+  it('stays when it lasts: a new level', () => {
+    const values = [...room(70), ...new Array<number>(LONGEST + 10).fill(-127), 21, 21.1];
+    expect(kept(values).filter((value) => value === -127)).toHaveLength(LONGEST + 10);
+  });
+
+  it('stays when it comes a second time: it belongs to the stream', () => {
+    const visit = new Array<number>(8).fill(90);
+    const values = [...room(70), ...visit, ...room(40), ...visit, ...room(10)];
+    expect(kept(values).filter((value) => value === 90)).toHaveLength(visit.length);
+  });
+
+  it('is not looked for in a stream that has shown little, or nothing but one value', () => {
+    expect(kept([...room(20), -127, -127, 21])).toContain(-127);
+    expect(kept([...new Array<number>(90).fill(5), 90, 90, 5])).toContain(90);
+  });
+});
