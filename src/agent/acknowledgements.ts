@@ -6,10 +6,10 @@ import type { Durability } from '../store/sqlite-store.ts';
 import type { Store } from '../store/store-contract.ts';
 import type { Clock } from '../system/clock.ts';
 
-/** A store that failed is tried again after this: every try writes all that waits, ms. */
+/** Delay before retrying a failed store, because every attempt writes all waiting rows, ms. */
 const RETRY_MS = 1000;
 /**
- * One sync of the disk serves all messages that came within this time, ms, or so many: brokers send no further message while
+ * One disk sync serves all messages that arrived within this time, ms, or this many messages: brokers send no further message while
  * 20 wait for their acknowledgement (Mosquitto's default).
  */
 const GATHER_MS = 250;
@@ -19,14 +19,14 @@ export interface AcknowledgementsParts {
   readonly clock: Pick<Clock, 'monotonic'>;
   readonly store: Pick<Store, 'flush'>;
   readonly flushMs: number;
-  /** Left out: `crash`. */
+  /** Default: `crash`. */
   readonly durability?: Durability;
   readonly storeFails?: (failing: boolean) => void;
 }
 
 export class Acknowledgements {
   private waiting: (() => void)[] = [];
-  /** Acknowledged when the flush that runs is done; null when none runs. */
+  /** Messages to acknowledge when the running flush is done; null if none runs. */
   private flushing: (() => void)[] | null = null;
   private flushedMs = 0;
   /** Whether the last flush failed. */
@@ -42,19 +42,19 @@ export class Acknowledgements {
     this.waiting.push(acknowledge);
   }
 
-  /** The connection is gone: nothing that came on it can be acknowledged any more. The broker sends it again. */
+  /** Call when the connection is lost: its messages can no longer be acknowledged, and the broker sends them again. */
   lost(): void {
     this.waiting = [];
     if (this.flushing !== null) this.flushing = [];
   }
 
-  /** How long until messages that wait should be flushed, ms; infinity where none waits. */
+  /** Time until waiting messages should be flushed, ms; infinity if none waits. */
   dueInMs(): number {
     if (this.waiting.length === 0 || this.flushing !== null) return Number.POSITIVE_INFINITY;
     return Math.max(0, this.gatherMs() - this.sinceMs());
   }
 
-  /** Flushes where messages wait for it, or the last flush was long ago. */
+  /** Flushes if messages wait for it, or if the last flush was long ago. */
   flushIfDue(): void {
     if (this.flushing !== null) return;
     const { flushMs } = this.parts;
@@ -63,7 +63,7 @@ export class Acknowledgements {
     if (this.failing ? sinceMs >= RETRY_MS : gathered || sinceMs >= flushMs) this.begin();
   }
 
-  /** At the end: waits for the disk. */
+  /** Flushes and waits for the disk, when the agent stops. */
   flush(): void {
     const waiting = [...(this.flushing ?? []), ...this.waiting];
     if (this.flushing !== null) this.flushing = [];
@@ -80,7 +80,7 @@ export class Acknowledgements {
       const waiting = this.flushing ?? [];
       this.flushing = null;
       this.done(safe, waiting);
-      // What came meanwhile may be all that the broker sends before it is acknowledged.
+      // The broker may send nothing more until the messages that arrived meanwhile are acknowledged.
       if (safe && this.waiting.length >= GATHER_MOST) this.begin();
     });
   }

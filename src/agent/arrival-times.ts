@@ -14,7 +14,7 @@ interface Stream {
   spacingMs: number;
 }
 
-/** What a former run knew of a stream. */
+/** Data about a stream from an earlier run. */
 export interface FormerReadings {
   readonly lastMs: number;
   readonly spacingMs: number;
@@ -22,21 +22,21 @@ export interface FormerReadings {
 
 /** Weight of the newest spacing in the mean. */
 const RATE = 0.1;
-/** A spacing longer than this many usual ones is a gap of the sensor. */
+/** A spacing longer than this many usual ones is a gap in the sensor's data. */
 const GAP = 3;
-/** A reading that comes less than this many spacings after the one before it is on time. */
+/** A reading is on time if it arrives within this many spacings after the previous one. */
 const ON_TIME = 1.5;
-/** Streams remembered; only reached where streams come and go. */
+/** Most streams stored; reached only if streams are added and removed constantly. */
 const MAX_STREAMS = 100_000;
 
 export class ArrivalTimes {
   private readonly streams = new Map<string, Stream>();
 
-  /** @param former asked once for each stream that begins with a backlog */
+  /** @param former called once for each stream that starts with a backlog */
   constructor(private readonly former: (stream: string) => FormerReadings | null = () => null) {}
 
   /**
-   * @param sample whose time is its time of arrival
+   * @param sample with its time of arrival as its time
    * @param backlogFromMs wall time from which on readings may have waited, ms; null: this one is live
    */
   timed(sample: Sample, backlogFromMs: number | null): Sample {
@@ -52,7 +52,7 @@ export class ArrivalTimes {
     let timeMs = arrivalMs;
     if (backlogFromMs !== null && gapMs > ON_TIME * known.spacingMs)
       timeMs = Math.round(Math.min(arrivalMs, Math.max(known.lastMs + known.spacingMs, backlogFromMs)));
-    // Two readings of one millisecond that differ are two readings; copies of one are left to be found as such.
+    // Different values in one millisecond are two readings; equal ones stay, so that they are detected as duplicates.
     else if (gapMs <= 0 && gapMs > -1000 && value !== known.lastValue) timeMs = known.lastMs + 1;
     else if (backlogFromMs === null && gapMs > 0) {
       if (Number.isNaN(known.spacingMs)) known.spacingMs = gapMs;
@@ -72,7 +72,7 @@ export class ArrivalTimes {
   }
 }
 
-/** Readings from which the usual spacing is found after a start. */
+/** Number of stored readings from which the usual spacing is computed after a start. */
 const FORMER_READINGS = 32;
 
 /** Data of streams in the store, as of the start. */

@@ -6,24 +6,24 @@ import type { ForecastEngine, StreamSnapshot } from '../forecast/engine-contract
 import type { Store } from '../store/store-contract.ts';
 
 export interface CheckpointLimits {
-  /** Samples of one stream that a restart may have to replay. */
+  /** Most samples of one stream that a restart may have to replay. */
   readonly replay: number;
-  /** The same for a stream that has no saved state: only that tells whether the stream lives, should it fall silent. */
+  /** As `replay`, for a stream without a saved state: the state shows later whether a silent stream was active. */
   readonly first: number;
-  /** Samples of all streams that a restart may have to walk over to find those of one. */
+  /** Most samples of all streams that a restart may have to scan to find those of one stream. */
   readonly walk: number;
 }
 
 const LIMITS: CheckpointLimits = { replay: 2048, first: 64, walk: 500_000 };
 /** Streams saved in one round of forecasts (about 1 ms each), so that none waits long for the disk. */
 const PER_ROUND = 4;
-/** Streams that see each other, saved in one round; of more, each for itself. */
+/** Most streams linked by covariates that are saved together; more are saved separately. */
 const MOST_LINKED = 32;
 /** Streams saved in one transaction at the end. */
 const PER_BATCH = 32;
-/** Fewer samples than this are replayed in less time than a state takes to be written and read. */
+/** Replaying fewer samples than this is faster than writing and reading a state. */
 const WORTH_SAVING = 16;
-/** How long the end may take over it; what is not saved by then is replayed at the next start, ms. */
+/** Time limit for saving when the agent stops; the rest is replayed at the next start, ms. */
 const END_MS = 1000;
 
 interface Mark {
@@ -34,11 +34,11 @@ interface Mark {
   readonly saved: boolean;
 }
 
-/** What streams know that is not to be had from their samples. */
+/** State of streams that cannot be rebuilt from their own samples. */
 export interface Links {
   /** Whether a stream has another as a covariate, or is one. */
   joined(stream: string): boolean;
-  /** The same, or has a table as a covariate. */
+  /** As `joined`, and also true if the stream has a table as a covariate. */
   linked(stream: string): boolean;
 }
 
@@ -58,15 +58,15 @@ export class Checkpoints {
   ) {}
 
   /**
-   * @param state `rebuilt`: the saved state is of no use any more and wants replacing
-   * @param replayed samples that came after the saved state
+   * @param state `rebuilt`: the saved state is useless and must be replaced
+   * @param replayed number of samples after the saved state
    */
   add(stream: string, state: 'saved' | 'new' | 'rebuilt', replayed: number): void {
     this.marks.set(stream, { samples: replayed, total: this.total, saved: state === 'saved' });
     if (state === 'rebuilt') this.due.add(stream);
   }
 
-  /** No saved state is good any more: another model runs. */
+  /** Invalidates all saved states, because the model has changed. */
   renewAll(): void {
     for (const stream of this.marks.keys()) this.due.add(stream);
   }
@@ -84,7 +84,7 @@ export class Checkpoints {
     if (++mark.samples >= limit) this.due.add(stream);
   }
 
-  /** Saves some of what is due. A failure is tried again at the next call. */
+  /** Saves some of the due states. Retries after a failure at the next call. */
   save(): boolean {
     for (const [stream, mark] of this.marks) {
       if (this.total - mark.total < this.limits.walk || this.due.size >= PER_ROUND) break;
@@ -93,7 +93,7 @@ export class Checkpoints {
     return this.due.size === 0 || this.write(this.together([...this.due].slice(0, PER_ROUND)));
   }
 
-  /** Streams that see each other are replayed best from the same moment. */
+  /** Streams linked by covariates, which should be replayed from the same time. */
   private together(streams: readonly string[]): readonly string[] {
     const joined = (stream: string): boolean => this.links.joined(stream);
     if (!streams.some(joined)) return streams;
@@ -102,7 +102,7 @@ export class Checkpoints {
   }
 
   /**
-   * At the end: saves streams that see each other or a table, all of the same moment, then those with the longest replays, for as
+   * When the agent stops: saves streams with covariates, all at the same time, then those with the longest replays, as
    * long as there is time.
    */
   saveAll(monotonicMs: () => number): boolean {

@@ -2,7 +2,7 @@
  * Decides up to which time the wall clock may close buckets, and whether readings that arrive now are a backlog.
  *
  * The broker, and the network on the way, keep readings while the agent cannot take them. If the clock closed buckets
- * meanwhile, those readings would come too late. So the clock closes buckets only up to the time at which the connection
+ * meanwhile, those readings would be too late. So the clock closes buckets only up to the time at which the connection
  * was last known to deliver: a live message proves that, and so does the answer to a ping (the probe), which comes after
  * everything that waited on the way. After a start, a reconnect, a stall of the process or a silent network the clock
  * waits until the backlog has been taken. A wall clock before 2024 was never set: it closes nothing.
@@ -13,30 +13,30 @@ import type { Clock } from '../system/clock.ts';
 import type { Link } from './link.ts';
 import type { Context, NewConnection, Part } from './part.ts';
 
-/** Before this a clock was never set, ms. */
+/** A clock before this time has not been set, ms. */
 const SANE_FROM_MS = Date.UTC(2024, 0, 1);
 /** How old a reading that has just arrived must be to count as one that the broker had kept, ms. */
 const BACKLOG_AGE_MS = 1500;
-/** The backlog is over when none of it has come for this long, ms. */
+/** The backlog is over when none of its readings has arrived for this long, ms. */
 const QUIET_MS = 500;
 /**
  * A broker sends what it kept right after it has accepted the connection. When it has answered the subscriptions, which are
- * sent after that, the first kept message is here, however slow the network is; and this much later at a broker that does
+ * sent after that, the first kept message has arrived, however slow the network is; and this much later at a broker that does
  * several things at once, ms.
  */
 const SETTLE_MS = 250;
-/** A broker that does not answer the subscriptions or the probe, ms after the connection. */
+/** Longest wait for the broker's answer to the subscriptions or the probe, ms after the connection. */
 const UNANSWERED_MS = 3000;
 /**
  * A stream whose readings always come late must not hold the clock for ever, ms after the connection. After a longer
  * absence the backlog may take as long as the absence did.
  */
 const MAX_BACKLOG_MS = 15_000;
-/** Without a broker since the start the forecasts go on from what is stored, ms after the start. */
+/** If there is no broker since the start, forecasts continue from stored data after this time, ms after the start. */
 const MAX_WAIT_MS = 5000;
 /** A probe without an answer for this long means that the network delivers nothing, ms. */
 const SILENT_MS = 1000;
-/** The event loop, or the machine, stood still when nothing ran for this long, ms. */
+/** If nothing ran for this long, the event loop or the machine was stalled, ms. */
 const STALL_MS = 2500;
 /** A connection that delivered this recently needs no probe, ms. */
 const FRESH_MS = 50;
@@ -53,7 +53,7 @@ export interface ClockHoldParts {
   readonly keptMs: () => number;
 }
 
-/** The clock hold of the agent: it asks the broker by pings. */
+/** The clock hold of the agent, which probes the broker with pings. */
 export function createClockHold(
   { clock, config }: Pick<Context, 'clock' | 'config'>,
   { client }: Link,
@@ -91,7 +91,7 @@ export class ClockHold implements Part {
   private backlogMs = Number.NEGATIVE_INFINITY;
   /** When the connection was last known to deliver. */
   private provenMs: number;
-  /** The same by the wall clock: no reading of the backlog is older. Null after a start: not known. */
+  /** `provenMs` in wall time: no reading of the backlog is older. Null after a start: unknown. */
   private provenWallMs: number | null = null;
   private probe: { readonly sentMs: number } | null = null;
   private beatMs: number;
@@ -108,13 +108,13 @@ export class ClockHold implements Part {
     return nowMs >= SANE_FROM_MS;
   }
 
-  /** While the clock is not set, a reading with a time stamp of its own is judged by that alone. */
+  /** While the clock is not set, only the time stamp of a reading is checked. */
   static timed(sample: Sample): Sample {
     const { timeMs, arrivalMs } = sample;
     return ClockHold.sane(arrivalMs) || timeMs === arrivalMs ? sample : { ...sample, arrivalMs: timeMs };
   }
 
-  /** A former run took readings up to a certain wall time: what the broker kept since then is younger. */
+  /** Reads the wall time of the last reading of the earlier run: messages kept by the broker are newer. */
   start(): void {
     const newestMs = this.parts
       .streams()
@@ -136,7 +136,7 @@ export class ClockHold implements Part {
     if (this.phase !== 'starting') this.phase = 'away';
   }
 
-  /** Call often: finds out that the process or the machine stood still. */
+  /** Call often: detects that the process or the machine was stalled. */
   beat(): void {
     const { clock } = this.parts;
     const nowMs = clock.monotonic();
@@ -159,7 +159,7 @@ export class ClockHold implements Part {
 
   /**
    * A reading has arrived.
-   * @param ageMs of the reading on its arrival; of one without a time stamp, as far as it is known
+   * @param ageMs age of the reading on its arrival; estimated for one without a time stamp
    */
   arrived(ageMs: number): void {
     const nowMs = this.parts.clock.monotonic();
@@ -167,7 +167,7 @@ export class ClockHold implements Part {
     else if (this.phase === 'live' && this.probe === null) this.prove(nowMs);
   }
 
-  /** Whether readings that arrive now may have waited: their order of arrival then says nothing. */
+  /** Whether readings that arrive now may have been queued, so that their order of arrival is not their order in time. */
   get inBacklog(): boolean {
     return this.phase === 'backlog';
   }
@@ -178,7 +178,7 @@ export class ClockHold implements Part {
     return this.phase === 'backlog' || this.phase === 'away' ? this.provenWallMs : null;
   }
 
-  /** Wall time up to which buckets may be closed, ms; null: none. Sends a probe where that is needed to know it. */
+  /** Wall time up to which buckets may be closed, ms; null: none. Sends a probe if necessary. */
   closeUntil(): number | null {
     this.beat();
     const { clock, keptMs } = this.parts;
@@ -194,7 +194,7 @@ export class ClockHold implements Part {
     return wallMs - awayMs;
   }
 
-  /** Why the clock closes no buckets now; null: it closes them. `untilMs`: wall time by which it closes them at the latest. */
+  /** Why the clock closes no buckets now; null: it closes them. `untilMs`: latest wall time at which it starts to close them. */
   waiting(): {
     readonly reason: 'clock' | 'start' | 'away' | 'backlog';
     readonly untilMs: number | null;
@@ -211,14 +211,14 @@ export class ClockHold implements Part {
     return { reason: 'backlog', untilMs: at(this.sinceMs + this.longestBacklogMs()) };
   }
 
-  /** A bucket is due that `closeUntil` does not allow to close: asks the broker whether anything is still on its way. */
+  /** Call when `closeUntil` does not allow a due bucket to close: sends a probe to find out whether messages are still on their way. */
   wantProof(): void {
     if (this.phase === 'live') this.sendProbe(this.parts.clock.monotonic());
   }
 
   /**
-   * Messages could not be acknowledged for a while: the broker may hold back others until they are. Call again while that lasts,
-   * and once when it is over.
+   * Call when messages cannot be acknowledged: the broker may hold back others until they are. Call again while that lasts,
+   * and once when it has ended.
    */
   heldBack(): void {
     if (this.phase === 'live' || this.phase === 'backlog') this.suspect(this.parts.clock.monotonic());
@@ -257,7 +257,7 @@ export class ClockHold implements Part {
     this.probe = null;
   }
 
-  /** What arrives now may have waited for long. */
+  /** Treats readings that arrive now as a possible backlog. */
   private suspect(nowMs: number): void {
     this.beginBacklog(nowMs);
     this.needsProof = true;

@@ -37,7 +37,7 @@ export class Configurer {
 
   constructor(private readonly parts: ConfigurerParts) {}
 
-  /** Never rejects: what keeps the config from being applied is in `errors`, and nothing has changed then. */
+  /** Never rejects: if the config cannot be applied, `errors` has the reasons, and nothing has changed. */
   configure(wanted: Config, options: ConfigureOptions = {}): Promise<ConfigResult> {
     const result = this.last.then(() => this.go(wanted, options));
     this.last = result;
@@ -123,7 +123,7 @@ export class Configurer {
     return { ...result, running: next, removed };
   }
 
-  /** Calls what a part says cannot fail. Where it does fail, the other parts go on, so that one config runs everywhere. */
+  /** Calls a method that should not fail. If it does, the other parts continue, so that all run the same config. */
   private attempt(part: Part, action: () => void): void {
     try {
       action();
@@ -145,7 +145,7 @@ export class Configurer {
 
 const isStopping = (error: unknown): boolean => error instanceof GatecastError && error.code === 'BUSY';
 
-/** An error without issues is put to all keys that changed. */
+/** An error without issues is assigned to all changed keys. */
 function errorsOf(part: string, error: unknown, changed: readonly string[]): ConfigError[] {
   const known = error instanceof GatecastError ? error : null;
   const hint = known?.hint || UNSURE;

@@ -6,7 +6,7 @@ import { createTask, parse } from 'node-cron';
 import { zoneOffset } from '../series/calendar.ts';
 
 const MINUTE_MS = 60_000;
-/** A longer way between two looks is a clock that was set, not time that passed. */
+/** A longer time between two calls means that the clock was set. */
 const MOST_MINUTES = 60;
 
 type Matches = (timeMs: number) => boolean;
@@ -20,7 +20,7 @@ export class Cron {
     this.matches = expression === 'off' ? () => false : matcher(expression, timeZone);
   }
 
-  /** Whether a minute of the schedule began since the call before; the first call only looks at the clock. */
+  /** Whether a minute of the schedule has started since the previous call; false at the first call. */
   due(nowMs: number): boolean {
     const minute = Math.floor(nowMs / MINUTE_MS);
     const last = this.last ?? minute;
@@ -32,8 +32,8 @@ export class Cron {
 }
 
 /**
- * node-cron reads the expression, and says what its words for days mean (`L`, `15W`, `MON#2`). Plain numbers are compared here: node-cron
- * asks Intl for the time of day, in every zone, and that takes 8 MB for good.
+ * node-cron parses the expression and evaluates special days (`L`, `15W`, `MON#2`). Plain numbers are compared here: node-cron
+ * uses Intl for the time of day in every zone, which permanently takes 8 MB.
  */
 function matcher(expression: string, timeZone: string): Matches {
   const { second, minute, hour, month, dayOfMonth, dayOfWeek } = parse(expression);

@@ -4,9 +4,9 @@ import type { Logger } from '../log.ts';
 import type { Clock } from '../system/clock.ts';
 
 /**
- * The first time after `periodMs`; a slow action delays the next. One that throws is reported and comes again: what goes
- * wrong beside the forecasts must not end them.
- * @returns the end of it
+ * Runs the action every `periodMs`, the first time after `periodMs`; a slow action delays the next run. Errors are logged and the action runs
+ * again, so that they do not affect the forecasts.
+ * @returns a function that ends the repetition
  */
 export function every(
   clock: Clock,

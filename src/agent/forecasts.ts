@@ -22,7 +22,7 @@ export function forecastHandler({ config, outputs, streams, tuning, remote, onFo
     tuning.observe(forecasts);
     remote?.observe(forecasts);
     for (const forecast of forecasts) {
-      // An output may put the anomaly into what it makes of the forecast.
+      // Before the forecast, because an output may include the anomaly in its message.
       const anomalies = alarms(forecast, config().publish.anomalies);
       for (const anomaly of anomalies) outputs.anomaly(forecast.stream, anomaly);
       outputs.forecast(forecast, nowMs);

@@ -14,11 +14,11 @@ import { type ChosenModel, chooseModel } from './model.ts';
 
 export const GROUP = 'default';
 
-/** What the former start had configured: slots that an older version wrote do not say it. */
+/** Key for the configured model of the last start, which slots of older versions do not contain. */
 const CONFIGURED_KEY = 'agent.model';
-/** Names that fine-tuning gives; nothing else is ever removed. */
+/** Names of fine-tuned models; only these are ever removed. */
 const TUNED = new RegExp(`^${GROUP}-\\d{8}-\\d{6}$`);
-/** What a crash in the middle of writing one leaves. */
+/** Names of partial files left by a crash. */
 const HALF_WRITTEN = new RegExp(`^${GROUP}-\\d{8}-\\d{6}\\.\\d+\\.tmp$`);
 
 export interface GroupParts {
@@ -33,14 +33,14 @@ export interface GroupParts {
 }
 
 /**
- * Call once a start, before anything of the model is used: it counts the start. A model that does not prove itself in
+ * Call once per start, before the model is used: it counts the start. A model that does not complete its probation in
  * three starts, or cannot be loaded at all, is replaced by the previous one, else by the configured one.
  */
 export function chooseGroupModel(parts: GroupParts): ChosenModel {
   try {
     return choose(parts);
   } catch (error) {
-    // A disk that takes nothing must not keep the agent from forecasting.
+    // A full disk must not prevent forecasting.
     const { registry, slots, configured, log } = parts;
     log.error('model slots not written', { reason: errorText(error) });
     const chosen = chooseModel(registry, slots.get(GROUP, configured).current);
@@ -68,7 +68,7 @@ function choose({ registry, slots, store, configured, keep, log }: GroupParts): 
   return chosen;
 }
 
-/** What a crash between the steps of a switch leaves behind: models that no slot names. */
+/** Removes models without a slot, which a crash during a switch may leave. */
 function tidyModels(registry: ModelRegistry, slots: ModelSlots, configured: string): void {
   const { candidate, reason } = slots.get(GROUP, configured);
   if (candidate !== null) slots.drop(GROUP, configured, reason);

@@ -25,7 +25,7 @@ import type { Tuning } from './tuning.ts';
 export interface HealthParts {
   readonly node: string;
   readonly version: string;
-  /** When the agent started, ms; another time once the clock has been set. */
+  /** When the agent started, ms; changes when the clock is set. */
   readonly since: () => number;
   readonly brokerUrl: string;
   readonly clock: Clock;
@@ -33,9 +33,9 @@ export interface HealthParts {
   /** The last fine-tuning. */
   readonly lastRun: () => Pick<RunReport, 'status' | 'reason'>;
   readonly store: Pick<SqliteStore, 'stats'>;
-  /** What does not work of the store. */
+  /** Current problems of the store. */
   readonly storeConditions: () => readonly Condition[];
-  /** Runs of the network that failed so far, and why the last did. */
+  /** Number of failed runs of the network so far, and the last cause. */
   readonly failures: () => { readonly count: number; readonly last: string | null };
   readonly router: { readonly dropped: () => Counts };
   readonly pipeline: Pick<Pipeline, 'samples' | 'forecasts' | 'fault' | 'dropped' | 'clocks'>;
@@ -43,13 +43,13 @@ export interface HealthParts {
   readonly broker: () => ClientStatus;
   readonly facts: () => Facts;
   readonly streams: () => number;
-  /** Null or left out: this agent is no member of a site. */
+  /** Null or omitted: this agent is not a member of a site. */
   readonly site?: Pick<SitePart, 'conditions' | 'dropped' | 'metrics'> | null;
-  /** Of the newest push that runs; null: none. */
+  /** Version of the newest applied push; null: none. */
   readonly configVersion: () => number | null;
 }
 
-/** The parts that health asks. */
+/** The parts that health reads. */
 export interface HealthSources {
   readonly storeConditions: () => readonly Condition[];
   readonly models: AgentModels;
@@ -104,7 +104,7 @@ export function createHealth(
   });
 }
 
-/** Of a stream of which every reading is refused for its time, where that is so now. */
+/** Text about a stream whose readings are all refused because of their time; empty if there is none now. */
 function clockText(reasons: readonly string[], { clocks }: HealthParts['pipeline']): string {
   const { wrong } = clocks;
   if (wrong === null || !reasons.some((reason) => reason === 'future' || reason === 'absurd-time')) return '';
@@ -112,7 +112,7 @@ function clockText(reasons: readonly string[], { clocks }: HealthParts['pipeline
   return `; every reading of ${wrong.stream} is refused${others}: ${wrong.advice}`;
 }
 
-/** A failed run of the network, or a refused message, is a problem for this long, ms. */
+/** How long a failed run of the network, or a refused message, counts as a problem, ms. */
 const FAILURE_MS = 300_000;
 const HOUR_MS = 3_600_000;
 const HOURS = 24;
@@ -182,7 +182,7 @@ export class Health {
       .sort();
   }
 
-  /** Texts of the errors, and of a lost broker, which the page can show but MQTT cannot carry. */
+  /** Texts of the errors, including a lost broker, which only the page can show. */
   degraded(): string[] {
     const { connected, fault } = this.parts.broker();
     const reasons = this.problems().flatMap(({ severity, text }) => (severity === 'error' ? [text] : []));
@@ -213,7 +213,7 @@ export class Health {
     return bytes - written[0].bytes;
   }
 
-  /** What goes out on MQTT, but for the model's name. */
+  /** The health message for MQTT, without the model's name. */
   message(): Omit<HealthInput, 'model'> {
     const degraded = this.degraded();
     const { rssMb, cpuPercent } = this.parts.facts();
@@ -321,7 +321,7 @@ export class Health {
   }
 }
 
-/** What the store lost, by reason; nothing where it lost nothing. */
+/** Number of samples that the store lost, by reason; empty if none. */
 function storeDrops(stats: ReturnType<HealthParts['store']['stats']>): Counts {
   const counts = {
     'store-full': stats.droppedPending,
@@ -334,11 +334,11 @@ function storeDrops(stats: ReturnType<HealthParts['store']['stats']>): Counts {
 
 const WINDOW_MS = 10_000;
 
-/** How fast a count grows, over about the last ten seconds. */
+/** Growth rate of a count over about the last ten seconds. */
 export class Rate {
   private readonly marks: { atMs: number; count: number }[] = [];
 
-  /** Call now and then with the count so far. @returns growth a second; 0 before there are two marks */
+  /** Call regularly with the count so far. @returns growth per second; 0 before there are two marks */
   of(count: number, monotonicMs: number): number {
     const { marks } = this;
     const last = marks.at(-1);
@@ -350,14 +350,14 @@ export class Rate {
   }
 }
 
-/** Whether a counter rose lately: true for `forMs` after it last rose. */
+/** Whether a counter has risen recently: true for `forMs` after the last increase. */
 class Recently {
   private count = 0;
   private untilMs = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly forMs: number) {}
 
-  /** @param count so far; call at least as often as its growth should be noticed */
+  /** @param count so far; call at least as often as an increase should be noticed */
   grew(count: number, monotonicMs: number): boolean {
     if (count > this.count) this.untilMs = monotonicMs + this.forMs;
     this.count = count;

@@ -20,7 +20,7 @@ class Bins {
     { sum: number; count: number; low: number; high: number; marks: number }
   >();
   private readonly counter: Counter | null;
-  /** Samples before the first bin only tell a counter where it stood. */
+  /** Samples before the first bin only give the initial value of a counter. */
   constructor(
     private readonly fromMs: number,
     private readonly binMs: number,
@@ -51,7 +51,7 @@ class Bins {
     bin.high = Math.max(bin.high, amount);
   }
 
-  /** From the first bin with samples on; empty ones in between. Amounts (sums, counters) are those of one interval. */
+  /** Bins from the first one with samples on, including empty ones. Amounts (sums, counters) are per interval. */
   result(untilMs: number): HistoryBin[] {
     const first = [...this.bins.keys()].reduce((least, startMs) => Math.min(least, startMs), untilMs);
     const isAmount = this.counter !== null || this.view.spec.aggregate === 'sum';
@@ -72,7 +72,7 @@ class Bins {
 
 /**
  * Buckets before `beforeMs`, at most `buckets` of them, ascending; empty ones in between have no reading. The value is the mean
- * of a bucket's readings (their sum or increase where the stream is one of amounts): near enough for a chart.
+ * of a bucket's readings (their sum or increase for a stream of amounts): accurate enough for a chart.
  */
 export function chartPast(store: Samples, view: Past, beforeMs: number, buckets: number): ChartPoint[] {
   const { spec, intervalMs } = view;
@@ -91,15 +91,15 @@ export function chartPast(store: Samples, view: Past, beforeMs: number, buckets:
   }));
 }
 
-/** A piece that took longer is followed by a shorter one, and the other way round, ms. */
+/** Target time of a piece: after a slower piece the next one is shorter, after a faster one longer, ms. */
 const LONG_MS = 20;
 const SHORT_MS = 5;
 const FIRST_PIECE_MS = 600_000;
 
 /**
- * Reads a span a piece at a time: between two pieces the thread makes forecasts. The table is ordered by time, so a piece reads
+ * Reads a span in pieces, so that the thread can make forecasts in between. The table is ordered by time, so a piece reads
  * the samples of all streams within it.
- * @param pause resolves when the thread had time for other work
+ * @param pause resolves when the thread has had time for other work
  */
 export async function readHistory(
   store: Samples,

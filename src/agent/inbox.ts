@@ -14,11 +14,11 @@ import type { Counts, DropReason } from './drops.ts';
 export interface Incoming {
   readonly topic: string;
   readonly payload: Uint8Array;
-  /** Kept by the broker from before, not sent just now. */
+  /** Whether the broker stored the message before the subscription. */
   readonly retained: boolean;
-  /** Taken before: it waits only for its acknowledgement. Left out: false. */
+  /** Whether the message was processed before and only needs its acknowledgement. Default: false. */
   readonly again?: boolean;
-  /** Called when the samples are safe in the store; null where the sender expects nothing. */
+  /** Called when the samples are safe in the store; null if the sender expects no acknowledgement. */
   readonly acknowledge: (() => void) | null;
 }
 
@@ -32,15 +32,15 @@ export interface InboxParts {
   readonly clock: Clock;
   readonly router: Pick<Router, 'message'>;
   readonly hold: ClockHold;
-  /** Samples that may wait for a round, and messages while streams are changed; further ones are dropped and counted. */
+  /** Most samples waiting for a round, and messages waiting for a change of streams; further ones are dropped and counted. */
   readonly maxQueued?: number;
   readonly request: (request: OutgoingRequest) => void;
-  /** What a former run knew of a stream whose readings have no time stamps. */
+  /** Data from an earlier run about a stream without time stamps. */
   readonly formerReadings?: (stream: string) => FormerReadings | null;
 }
 
 const MAX_QUEUED = 100_000;
-/** Of all payloads that wait as they are. */
+/** Total size of undecoded payloads. */
 const MAX_HELD_BYTES = 32 * 1024 * 1024;
 
 /** With the time it arrived, ms. */
@@ -48,7 +48,7 @@ interface Message extends Incoming {
   readonly nowMs: number;
 }
 
-/** What came of one message. */
+/** The result of decoding one message. */
 export interface Waiting {
   readonly samples: readonly Sample[];
   readonly discovered: readonly NewStream[];
@@ -71,13 +71,13 @@ export class Inbox {
   private readonly drops = new Map<DropReason, number>();
   private waiting: Waiting[] = [];
   private waitingSamples = 0;
-  /** Messages that wait as they are; null where they need not. */
+  /** Undecoded messages during a change of streams; null otherwise. */
   private held: Message[] | null = null;
   private heldBytes = 0;
   private readonly maxQueued: number;
   private readonly times: ArrivalTimes;
 
-  /** @param arrived called when something waits */
+  /** @param arrived called when a message waits */
   constructor(
     private readonly parts: InboxParts,
     private readonly arrived: () => void,
@@ -111,7 +111,7 @@ export class Inbox {
     }
   }
 
-  /** All that waits, oldest first. */
+  /** Takes all waiting results, oldest first. */
   take(): readonly Waiting[] {
     const taken = this.waiting;
     this.waiting = [];
@@ -119,13 +119,13 @@ export class Inbox {
     return taken;
   }
 
-  /** From now on messages wait as they are. */
+  /** Stops decoding: messages wait undecoded from now on. */
   pause(): void {
     this.held = [];
     this.heldBytes = 0;
   }
 
-  /** Looks at the messages that waited as they are. */
+  /** Decodes the waiting messages. */
   resume(): void {
     const held = this.held ?? [];
     this.held = null;
@@ -145,7 +145,7 @@ export class Inbox {
     const routed = router.message(topic, payload, nowMs, retained);
     for (const request of routed.requests) this.parts.request(request);
     let samples = routed.samples;
-    // How old a retained value is, only its own time stamp can tell.
+    // The age of a retained value is known only from its time stamp.
     if (retained) samples = this.keep(samples, (sample) => sample.timeMs !== sample.arrivalMs, 'retained');
     if (this.waitingSamples >= this.maxQueued) samples = this.keep(samples, () => false, 'overload');
     if (samples.length === 0 && routed.discovered.length === 0) {

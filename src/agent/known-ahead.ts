@@ -17,9 +17,9 @@ import { every } from './every.ts';
 import type { Incoming } from './inbox.ts';
 import type { Change, Part } from './part.ts';
 
-/** Tables that came on topics, by name: [times and values by turns]. */
+/** Key for tables received on topics, by name: [alternating times and values]. */
 const KEY = 'agent.tables';
-/** How often files are looked at, and what came on topics is saved, ms. */
+/** Interval of checking files and of saving received tables, ms. */
 const LOOK_MS = 60_000;
 
 type Settings = Pick<Config, 'streams' | 'ingest'>;
@@ -35,17 +35,17 @@ export interface KnownAheadParts {
 export class KnownAhead implements Part {
   readonly name = 'known ahead';
   private tables: readonly TableSettings[] = [];
-  /** Larger messages are not looked at. */
+  /** Larger messages are ignored. */
   private maxPayloadBytes = 0;
-  /** Of each file as it was read: its size and times of change, of rights too; a word where it was not to be seen. */
+  /** State of each file when it was read: size, and change times of content and permissions; or an error word. */
   private readonly seen = new Map<string, string>();
   /** The last error of each table. */
   private readonly wrong = new Map<string, string>();
   private cancel: () => void = () => {};
   private reading: Promise<void> = Promise.resolve();
-  /** Of topics: a file can be read again. Null before those of the last run have been looked for. */
+  /** Tables received on topics, which are saved because they cannot be read again. Null before those of the last run are loaded. */
   private heard: Map<string, Float64Array> | null = null;
-  /** A received table is not saved yet. */
+  /** Whether a received table is not saved yet. */
   private fresh = false;
 
   private readonly warnings: RateLimitedLog;
@@ -85,8 +85,8 @@ export class KnownAhead implements Part {
   }
 
   /**
-   * The next run knows what came on topics before it comes again: a broker that has kept the session does not send it
-   * once more.
+   * Saves received tables for the next run, because a broker that has kept the session does not send them
+   * again.
    */
   save(): void {
     if (!this.fresh) return;
@@ -101,7 +101,7 @@ export class KnownAhead implements Part {
     try {
       found = JSON.parse(this.parts.store.getMeta(KEY) ?? 'null');
     } catch {
-      // As good as none: it comes again.
+      // Ignore damaged data: the tables will be received again.
     }
     for (const [name, pairs] of Object.entries(found ?? {})) {
       if (!Array.isArray(pairs) || !pairs.every(Number.isFinite)) continue;
@@ -120,7 +120,7 @@ export class KnownAhead implements Part {
     for (const table of this.tables) {
       if (table.kind !== 'topic' || table.topic !== topic) continue;
       mine = true;
-      // An empty retained message is how a broker is made to forget one.
+      // An empty message deletes a retained one: ignore it.
       if (payload.length > 0) this.take(table, topic, () => this.points(payload, table));
     }
     if (mine) acknowledge?.();
@@ -153,7 +153,7 @@ export class KnownAhead implements Part {
       return !same;
     });
     if (changed.length === 0) return;
-    // Only who has such a file needs what reads it.
+    // Imported only if there is such a file.
     const { readTable } = await import('../table/table.ts');
     for (const table of changed) {
       this.take(table, table.file, () => {

@@ -10,7 +10,7 @@ import type { Store } from '../store/store-contract.ts';
 const KEY = 'agent.streams';
 const MARGIN_MS = 3_600_000;
 
-/** What the router needs to take a stream up again; `firstMs`: no sample of it is older; the name it had. */
+/** Data to restore a stream in the router; `firstMs`: no sample is older; and its name. */
 type Row = readonly [topic: string, field: string, unit: string | null, firstMs: number, name?: string];
 
 const isRow = (row: unknown): row is Row =>
@@ -22,14 +22,14 @@ const isRow = (row: unknown): row is Row =>
 
 export interface KnownStream {
   readonly spec: StreamSpec;
-  /** No sample of it in the store is older, ms. */
+  /** No stored sample of the stream is older, ms. */
   readonly firstMs: number;
 }
 
 export class KnownStreams {
   private readonly rows = new Map<string, Row>();
   private changed = false;
-  /** Names of streams that the last `restore` left out or found under another name. */
+  /** Names of streams that the last `restore` dropped or renamed. */
   gone: readonly string[] = [];
 
   constructor(private readonly store: Pick<Store, 'getMeta' | 'setMeta'>) {}
@@ -38,7 +38,7 @@ export class KnownStreams {
     return this.rows.has(stream);
   }
 
-  /** Null: there is no such stream. */
+  /** Null if the stream does not exist. */
   firstMs(stream: string): number | null {
     return this.rows.get(stream)?.[3] ?? null;
   }
@@ -67,7 +67,7 @@ export class KnownStreams {
     this.changed = true;
   }
 
-  /** Samples before `firstMs` are not to be learnt from again. */
+  /** Excludes samples before `firstMs` from learning. */
   begins(stream: string, firstMs: number): void {
     const row = this.rows.get(stream);
     if (row === undefined) return;

@@ -25,11 +25,11 @@ export interface LinkParts {
   readonly log: Logger;
   readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
   readonly outputs: Pick<Outputs, 'birth' | 'will' | 'farewell'>;
-  /** Its router holds the filters of the sensors. */
+  /** The router with the filters of the sensors. */
   readonly streams: { readonly router: Pick<Router, 'filters'> };
-  /** Asked in this order to take a message; the pipeline takes all that the parts before it left. */
+  /** Parts that receive messages, in this order; the pipeline takes all remaining ones. */
   readonly parts: () => readonly Part[];
-  /** Acknowledges a message that came before, as soon as what it brought then is safe. */
+  /** Acknowledges a redelivered message as soon as its samples are safe. */
   readonly pipeline: () => Required<Pick<Part, 'receive'>>;
 }
 
@@ -75,7 +75,7 @@ export class Link implements Part {
     return this.client.stop(this.parts.outputs.farewell(), STOP_MS);
   }
 
-  /** Proves the new broker or credential on a second connection. The present connection stays in use meanwhile. */
+  /** Tests the new broker or credential on a second connection. The current connection stays in use meanwhile. */
   async prepare(next: Config, running: Config, { connect = true }: ConfigureOptions): Promise<Change | null> {
     const keys = diffConfig(running, next).reconnect;
     if (keys.length === 0) return null;
@@ -131,7 +131,7 @@ export class Link implements Part {
     );
   }
 
-  /** A part that throws keeps the others from nothing. */
+  /** Calls all parts; an error in one does not affect the others. */
   private tell(event: (part: Part) => void): void {
     for (const part of this.parts.parts()) {
       try {
@@ -142,7 +142,7 @@ export class Link implements Part {
     }
   }
 
-  /** In a plain loop: it runs for every message. */
+  /** A plain loop, because it runs for every message. */
   private route(message: Incoming): void {
     if (message.again) {
       this.parts.pipeline().receive(message);
@@ -158,8 +158,8 @@ const optionsOf = ({ mqtt, base, node }: Config): BrokerOptions =>
 const SESSION_KEY = 'agent.session';
 
 /**
- * The filters that a former run subscribed to: a kept session goes on delivering them. Known only where the data directory met
- * this broker last, under this client id.
+ * The filters of an earlier run, for which a kept session still delivers messages. Known only if the data directory was last used with
+ * this broker and client id.
  */
 export function sessionMemory(
   store: Pick<Store, 'getMeta' | 'setMeta'>,

@@ -13,7 +13,7 @@ import { FEATURES } from '../series/features.ts';
 export interface ChosenModel {
   readonly name: string;
   readonly model: Model | null;
-  /** When it was made, ISO 8601; null: not known. */
+  /** When the model was made, ISO 8601; null: unknown. */
   readonly trainedAt: string | null;
   /** Time range of the readings that it was fine-tuned on, ISO 8601; null: not fine-tuned here. */
   readonly trainedOn?: { readonly from: string; readonly to: string } | null;
@@ -35,7 +35,7 @@ export interface AgentModels {
   readonly pushOnTrial: () => boolean;
 }
 
-/** What forecasts say that they are made with. @param version of the agent, where there is no model */
+/** The model name in forecasts. @param version of the agent, used if there is no model */
 export function publishedName({ model, trainedOn }: ChosenModel, version: string): ModelName {
   return {
     id: model?.id ?? 'naive',
@@ -71,7 +71,7 @@ export function openModel(
   return { name, model: loadModel(stored, FEATURES), trainedAt: created, trainedOn, problem: null };
 }
 
-/** The same model with its sessions made: loading a graph takes long, and a switch should not. */
+/** Loads the model's sessions in advance, because loading is slow and a switch should be fast. */
 export async function prepared(
   model: Model,
   leads: Iterable<number>,

@@ -20,17 +20,17 @@ import type { Stops } from './stops.ts';
 
 export interface Opened {
   readonly store: SqliteStore;
-  /** What does not work of the store now. */
+  /** Current problems of the store. */
   readonly storeConditions: () => readonly Condition[];
   readonly models: AgentModels;
   readonly engine: Engine;
-  /** What the machine says of itself. */
+  /** Facts about the machine. */
   readonly facts: () => Facts;
 }
 
-/** Past inputs kept of each stream, so that another model can begin with a warm state. */
+/** Past inputs stored for each stream, so that another model can start with a warm state. */
 const WARM_UP_STEPS = 32;
-/** The machine is looked at no more often than this, ms. */
+/** Shortest time between two readings of the machine's facts, ms. */
 const FACTS_MS = 1000;
 
 /** @param config called each time: limits may change while running. @throws GatecastError LOCKED, STORE_NEWER */
@@ -66,7 +66,7 @@ export function openData(options: AgentOptions, config: () => Config, stops: Sto
   return { store, storeConditions, models, engine, facts };
 }
 
-/** Good news. */
+/** Faults that are logged as information. */
 const INFO: ReadonlySet<StoreFault['kind']> = new Set(['recovered', 'disk-free']);
 
 /** Logs the faults of the store, and keeps those that last for health and alerts. */

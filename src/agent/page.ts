@@ -37,9 +37,9 @@ export interface PageSources {
   readonly models: Pick<AgentModels, 'registry'>;
   readonly requests: Pick<Requests, 'verbs' | 'act'>;
   readonly remote: Pick<AgentRemote, 'version'> | null;
-  /** Of remote config; left out where it is switched off. */
+  /** Remote config session; omitted if it is disabled. */
   readonly session: RemoteSession | undefined;
-  /** The config as its file states it; left out where there is none. */
+  /** The config as written in its file; omitted if there is no file. */
   readonly document: (() => JsonObject) | undefined;
   /** How many ports after the configured one the page may take. */
   readonly fallbackPorts: number | undefined;
@@ -123,7 +123,7 @@ function readToken(path: string): string {
   } catch (error) {
     throw wrong(`cannot be read: ${errorText(error)}`, 'The user that gatecast runs as needs to read it.');
   }
-  // systemd shows its own credentials as readable by a group that has no members.
+  // systemd credentials appear as group-readable, but the group has no members.
   const { CREDENTIALS_DIRECTORY: credentials } = process.env;
   const isCredential = credentials !== undefined && path.startsWith(`${credentials}/`);
   if ((mode & 0o077) !== 0 && !isCredential)
@@ -138,7 +138,7 @@ function readToken(path: string): string {
 
 const TOKEN_MS = 2000;
 
-/** Reads the token file again after a while. Null: the file cannot be used now, and all logins fail. */
+/** Re-reads the token file from time to time. Null: the file is unusable now, and all logins fail. */
 function tokenReader(path: string, monotonic: () => number): () => string | null {
   let token: string | null = null;
   let readMs = Number.NEGATIVE_INFINITY;

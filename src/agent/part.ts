@@ -16,14 +16,14 @@ import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { Clock } from '../system/clock.ts';
 
 export interface Part {
-  /** As errors, logs and alerts name it. */
+  /** Name in errors, logs and alerts. */
   readonly name: string;
-  /** Called once, before the first message. A part that throws ends the start; the parts before it are stopped. */
+  /** Called once, before the first message. If it throws, the start fails and the earlier parts are stopped. */
   start?(context: Context): void | Promise<void>;
   /** Must be done within 2 s. */
   stop?(): void | Promise<void>;
   /**
-   * Makes everything ready for `next` and changes nothing: what can fail, fails here (a port that is taken, a model that does
+   * Prepares for `next` without changing anything: all possible failures occur here (a port in use, a model that does
    * not load). Called for every config change, while forecasts go on; compare `next` with `running` to see what changed for this
    * part.
    * @returns null when nothing changes for this part
@@ -32,7 +32,7 @@ export interface Part {
   prepare?(next: Config, running: Config, options: ConfigureOptions): Change | null | Promise<Change | null>;
   /** Another config runs: every change is applied and settled. Must not throw. */
   configured?(running: Config): void;
-  /** There is a new connection to the broker; no message has come yet. The broker may have lost what it retained. Must not throw. */
+  /** There is a new connection to the broker, without messages so far. The broker may have lost its retained messages. Must not throw. */
   connected?(connection: NewConnection): void;
   /** The broker has answered the subscriptions of a new connection. Must not throw. */
   subscribed?(): void;
@@ -45,28 +45,28 @@ export interface Part {
    * `acknowledge`. The payload is valid only until this returns. Must not throw.
    */
   receive?(message: Incoming): boolean;
-  /** The stream is removed: release what the part holds of it, and clear what the broker retains of it. */
+  /** The stream is removed: release the part's data about it, and clear its retained messages. */
   forget?(stream: string): void;
 }
 
 /** Properties of a new connection to the broker. */
 export interface NewConnection {
-  /** It is not the first one of this run. */
+  /** Whether it is not the first connection of this run. */
   readonly again: boolean;
-  /** The broker had kept the session: what arrived meanwhile comes now. */
+  /** Whether the broker had kept the session: queued messages follow now. */
   readonly resumed: boolean;
 }
 
 /**
- * A config change of one part, ready to happen. Either `apply` and then `settle` are called, once, or `discard`. First all parts
+ * A prepared config change of one part. Either `apply` and then `settle` are called, once, or `discard`. First all parts
  * apply, then all settle, in the order of the list and while no round of forecasts runs.
  */
 export interface Change {
-  /** Assigns what `prepare` made, and calls nothing that can fail. It returns no promise, so no other code sees half a change. */
+  /** Assigns what `prepare` made, and calls nothing that can fail. Synchronous, so that no other code sees a partial change. */
   apply?(): undefined;
   /**
-   * Work that takes time, reads the disk or sends messages: all parts have the new config by then. A failure is logged and costs
-   * the part that work only, for example the state of one stream.
+   * Slow work such as disk reads or sending messages: all parts have the new config by then. A failure is logged and affects
+   * only that work, for example the state of one stream.
    */
   settle?(): void | Promise<void>;
   /** Another part refused the config: release what `prepare` opened. Must not fail. */
@@ -84,46 +84,46 @@ export interface Context {
   readonly config: () => Config;
   /** When this run started, ms; changes once when the clock is set. */
   readonly since: () => number;
-  /** Another one for each run: tells a restart from a reconnect. */
+  /** Unique for each run: distinguishes a restart from a reconnect. */
   readonly session: string;
   /** Publishes; never blocks and never fails (see `mqtt/client.ts`). */
   readonly send: (message: Outgoing) => void;
-  /** Most bytes of a message, topic and payload, that the broker takes. */
+  /** Largest message (topic and payload) that the broker accepts, bytes. */
   readonly maxMessageBytes: () => number;
   /** The filters of a part changed: asks all parts again and subscribes to the difference. */
   readonly resubscribe: () => void;
   /** Runs `action` while no round of forecasts runs. Rejects as it does. @throws GatecastError BUSY while stopping */
   readonly between: <T>(action: () => T | Promise<T>) => Promise<T>;
-  /** Goes over to another config, or refuses it and changes nothing. One at a time; later calls wait. Never rejects. */
+  /** Applies another config, or refuses it without any change. Calls run one after the other. Never rejects. */
   readonly configure: (wanted: Config, options?: ConfigureOptions) => Promise<ConfigResult>;
   /** Tells all parts that a stream is removed. */
   readonly forget: (stream: string) => void;
-  /** Ends this run and begins another with the config as it is then: for keys that need a restart. */
+  /** Ends this run and starts another with the then current config: for keys that need a restart. */
   readonly restart: (reason: string) => void;
 }
 
 export interface ConfigureOptions {
   /** Only validates: prepares every part, then discards. */
   readonly dryRun?: boolean;
-  /** Prove a changed broker or credential on a second connection. Left out: unless it is a dry run. */
+  /** Test a changed broker or credential on a second connection. Default: unless it is a dry run. */
   readonly connect?: boolean;
 }
 
-/** What became of a wanted config. */
+/** The result of applying a config. */
 export interface ConfigResult extends ConfigDiff {
-  /** Empty: it is applied. Otherwise nothing has changed. */
+  /** Empty if the config is applied. Otherwise nothing has changed. */
   readonly errors: readonly ConfigError[];
   /** The errors say only that the agent is stopping. */
   readonly stopping?: boolean;
-  /** The config before. To roll back, pass it to `configure`. */
+  /** The previous config. To roll back, pass it to `configure`. */
   readonly former: Config;
   /** The config that runs now: `former` with the changed keys of `hot` and `reconnect`. */
   readonly running: Config;
-  /** Streams that the new config does not read any more. */
+  /** Streams that the new config no longer reads. */
   readonly removed: readonly string[];
 }
 
-/** Why a part refused a config: shown to the owner, so that each field can be acted on. */
+/** Why a part refused a config; shown to the owner for each key. */
 export interface ConfigError extends Issue {
   readonly part: string;
   /** What to do about it. */

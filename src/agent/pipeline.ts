@@ -31,12 +31,12 @@ export interface PipelineParts extends InboxParts {
   readonly batchMs: number;
   readonly flushMs: number;
   readonly durability?: Durability;
-  /** Takes up streams met for the first time. */
+  /** Adds newly discovered streams. */
   readonly discovered: (streams: readonly NewStream[]) => Promise<void>;
   readonly forecasts: (forecasts: readonly Forecast[], nowMs: number) => void;
   /** @param omitted failures for the same reason that were not reported since the last report */
   readonly failed: (error: unknown, omitted: number | undefined) => void;
-  /** Every reading of a stream is refused for its time. */
+  /** Called when every reading of a stream is refused because of its time. */
   readonly wrongClock?: (stream: string, advice: string, omitted: number | undefined) => void;
   /**
    * Told `true` when the store fails, so that acknowledgements have to wait, `false` when they need not any more. A broker
@@ -45,7 +45,7 @@ export interface PipelineParts extends InboxParts {
   readonly storeFails?: (failing: boolean) => void;
 }
 
-/** What the pipeline of the agent works with. */
+/** Parts and resources that the pipeline uses. */
 export interface PipelineNeighbours {
   readonly engine: ForecastEngine;
   readonly streams: AgentStreams;
@@ -89,12 +89,12 @@ export function createPipeline(
   });
 }
 
-/** Longest sleep: the wall clock may be set meanwhile, ms. */
+/** Longest sleep, because the wall clock may be set meanwhile, ms. */
 const MAX_SLEEP_MS = 1000;
 const HELD_SLEEP_MS = 25;
 /** Buckets of one stream in one round: after an outage many wait, and meanwhile readings want to be stored. */
 const MOST_BUCKETS = 16;
-/** Longest that a round keeps the event loop to itself, bar one run of the network, ms. */
+/** Longest time that a round blocks the event loop, except for one run of the network, ms. */
 const BREATH_MS = 20;
 /** A round forecasts for so long; streams that are left have their turn in the next one, after what arrived meanwhile, ms. */
 const ROUND_MS = 100;
@@ -103,12 +103,12 @@ const END_MS = 300;
 
 export class Pipeline implements Part {
   readonly name = 'pipeline';
-  /** Samples taken, and forecasts handed out. */
+  /** Number of accepted samples, and of published forecasts. */
   samples = 0;
   forecasts = 0;
-  /** Grows while the pipeline makes progress: also without sensor messages, and within a long round. */
+  /** Increases while the pipeline makes progress, even without sensor messages and within a long round. */
   progress = 0;
-  /** Why the last round failed; null when it did not. */
+  /** Why the last round failed; null if it succeeded. */
   fault: string | null = null;
   readonly clocks = new SenderClocks();
   private readonly inbox: Inbox;
@@ -137,7 +137,7 @@ export class Pipeline implements Part {
     this.wake(0);
   }
 
-  /** Stores what has arrived, and forecasts what is due as far as there is time; nothing is taken after this. */
+  /** Stores what has arrived, and forecasts due streams as far as time allows; later messages are not accepted. */
   async stop(): Promise<void> {
     this.stopped = true;
     this.endMs = this.parts.clock.monotonic() + END_MS;
@@ -149,7 +149,7 @@ export class Pipeline implements Part {
   }
 
   /**
-   * Runs `action` when no round does, so that it may add, remove and change streams and models. Rejects as it does.
+   * Runs `action` between rounds, so that it may add, remove and change streams and models. Rejects if `action` does.
    * @throws GatecastError BUSY when the pipeline has been stopped
    */
   between<T>(action: () => T | Promise<T>): Promise<T> {
@@ -166,7 +166,7 @@ export class Pipeline implements Part {
     });
   }
 
-  /** Counts of samples not taken, by reason. */
+  /** Counts of refused samples, by reason. */
   dropped(): Counts {
     return this.inbox.dropped();
   }
@@ -177,7 +177,7 @@ export class Pipeline implements Part {
     return true;
   }
 
-  /** Sees to it that a round begins within `delayMs`. */
+  /** Schedules a round within `delayMs`. */
   private wake(delayMs: number): void {
     if (this.stopped) return;
     const atMs = this.parts.clock.monotonic() + delayMs;
@@ -205,12 +205,12 @@ export class Pipeline implements Part {
       hold.wantProof();
       return HELD_SLEEP_MS;
     }
-    // A clock that was never set closes nothing, however long it is due.
+    // A clock that was never set closes nothing, even if buckets are overdue.
     if (dueMs === null || (dueMs < nowMs && !ClockHold.sane(nowMs))) return MAX_SLEEP_MS;
     return Math.min(MAX_SLEEP_MS, Math.max(1, dueMs - nowMs));
   }
 
-  /** Never rejects: a round that fails is reported, and the next one goes on. */
+  /** Never rejects: a failed round is reported, and the next one runs. */
   private async round(): Promise<void> {
     this.breathedMs = this.parts.clock.monotonic();
     const { checkpoints } = this.parts;
@@ -289,7 +289,7 @@ export class Pipeline implements Part {
     this.warnings.say(reason, (omitted) => this.parts.failed(error, omitted));
   }
 
-  /** Lets everything else have its turn, where a round takes long. */
+  /** Lets other tasks run during a long round. */
   private breathe(): Promise<void> | undefined {
     if (this.parts.clock.monotonic() - this.breathedMs < BREATH_MS) return undefined;
     this.progress++;
@@ -329,7 +329,7 @@ export class Pipeline implements Part {
     this.warnings.say(`clock ${stream}`, (omitted) => this.parts.wrongClock?.(stream, advice, omitted));
   }
 
-  /** Marks the stored readings of the buckets in which the last tick found something wrong. */
+  /** Sets quality marks on the stored readings of the buckets that the last tick marked. */
   private mark(nowMs: number): void {
     const { engine, store } = this.parts;
     for (const bucket of engine.marked()) {
@@ -341,7 +341,7 @@ export class Pipeline implements Part {
     }
   }
 
-  /** The connection is gone: what was not acknowledged comes again. */
+  /** The connection is lost: unacknowledged messages will be redelivered. */
   disconnected(): void {
     this.acknowledgements.lost();
   }
@@ -351,6 +351,6 @@ function* samplesOf(taken: readonly Waiting[]): Generator<Sample> {
   for (const { samples } of taken) yield* samples;
 }
 
-/** A backlog may come in another order than it was measured in: a newer reading must not make an older one late. */
+/** Sorts samples by time, because in a backlog a newer reading must not make an older one late. */
 const inTimeOrder = (taken: readonly Waiting[]): Sample[] =>
   [...samplesOf(taken)].sort((a, b) => a.timeMs - b.timeMs);
