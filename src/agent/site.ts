@@ -324,7 +324,7 @@ export class SitePart implements Part {
       modelHash: stateHash(this.model),
       clock,
       log,
-      checkpointMs: () => config().site?.checkpoint ?? 60_000,
+      checkpointMs: () => config().site?.checkpoint ?? this.parts.settings.checkpoint,
       text: (forecast, issuedMs) =>
         texts.of(
           forecast,

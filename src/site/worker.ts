@@ -54,8 +54,8 @@ interface Lease {
 /** Renewals in the life of an entry. */
 const RENEWALS = 4;
 /** Partitions taken in one round, and loaded at a time; others wait for the next. */
-const TAKEN_AT_ONCE = 16;
-const LOADED_AT_ONCE = 2;
+const TAKEN_AT_ONCE = 128;
+const LOADED_AT_ONCE = 4;
 /** A partition that failed is left alone for this long, ms. */
 const PAUSE_MS = 5000;
 /** A partition without an owner for this many lives of an entry is an alert. */

@@ -30,7 +30,7 @@ describe('a config with a site', () => {
       servers: ['nats://127.0.0.1:4222'],
       role: ['bridge', 'worker'],
       batch: 20,
-      checkpoint: 60_000,
+      checkpoint: 300_000,
       publish: 'nats',
     });
   });

@@ -39,7 +39,7 @@ function registerCreate(site: Command): void {
     .option('--replicas <number>', 'copies of everything: 1, 3 or 5', whole, 1)
     .option('--retention <time>', 'how long readings stay in the logs', duration, 7 * 86_400_000)
     .option('--max-size <size>', 'most bytes of one log; 0: no limit', sizeOrNone, 0)
-    .option('--ttl <time>', 'a member that is silent for this long is replaced; fixed for ever', ttl, 10_000)
+    .option('--ttl <time>', 'a member that is silent for this long is replaced; fixed for ever', ttl, 8000)
     .addHelpText(
       'after',
       '\nExample:\n  $ gatecast site create -c gatecast.yaml --partitions 64 --replicas 3\n',
