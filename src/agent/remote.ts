@@ -33,7 +33,7 @@ import type { Tuning } from './tuning.ts';
 export interface RemoteSession {
   readonly opened: RemoteStart;
   readonly keys: KeySet;
-  /** The local file alone. */
+  /** Config of the local file without remote config. */
   readonly local: Config;
   readonly file: () => LocalFile;
 }
@@ -64,7 +64,7 @@ interface ActiveStream {
   readonly lastObservedMs: number | null;
 }
 
-/** What remote config looks at. */
+/** Agent data that remote config uses. */
 export interface RemoteSubjects {
   readonly session: RemoteSession | undefined;
   readonly engine: Pick<Engine, 'streams' | 'failures'>;
@@ -75,7 +75,7 @@ export interface RemoteSubjects {
   readonly alerts: Pick<Alerts, 'harmful'>;
 }
 
-/** @returns null where remote config is switched off */
+/** @returns null if remote config is disabled */
 export function createRemote(
   context: Context,
   { session, engine, models, tuning, link, streams, alerts }: RemoteSubjects,
@@ -105,14 +105,14 @@ export class AgentRemote implements Part {
   readonly name = 'remote config';
   private readonly remote: RemoteConfig;
   private readonly models: ModelIntake;
-  /** By topic. */
+  /** Layers by topic. */
   private readonly layers: ReadonlyMap<string, LayerName>;
-  /** By stream: when it forecast last, ms of the monotonic clock, and how many forecasts it has had in this run. */
+  /** By stream: time of its last forecast, ms of the monotonic clock, and number of forecasts in this run. */
   private readonly forecasts = new Map<string, { lastMs: number; count: number }>();
   /** Streams of the former run that were in use at its end. They count as active until they have had time for a forecast. */
   private restored: ReadonlySet<string> = new Set();
   private startedMs = 0;
-  /** Topics of pushes that a rule reads, too, and the filters that this was found with. */
+  /** Topics of pushes that a rule reads, too, and the filters for which this was computed. */
   private covered: ReadonlySet<string> = new Set();
   private coveredBy: readonly string[] = [];
 
@@ -178,17 +178,17 @@ export class AgentRemote implements Part {
     return this.remote.stop();
   }
 
-  /** @returns false where the message is none of remote config */
+  /** @returns false if the message is not for remote config */
   receive({ topic, payload, retained, acknowledge }: Incoming): boolean {
     const layer = this.layers.get(topic);
     if (layer === undefined) return this.receiveChunk(topic, payload, acknowledge);
-    // Acknowledged before it is looked at: one that brought the agent down must not come again by itself.
+    // Acknowledged before it is processed, so that a push that crashes the agent is not redelivered.
     acknowledge?.();
     this.remote.receive(layer, payload, retained, this.mayComeTwice(topic));
     return true;
   }
 
-  /** @returns false where the message is no chunk of a model */
+  /** @returns false if the message is not a chunk of a model */
   private receiveChunk(topic: string, payload: Uint8Array, acknowledge: Incoming['acknowledge']): boolean {
     const chunk = this.parts.topics.chunkOf(topic);
     if (chunk === null) return false;
@@ -217,12 +217,12 @@ export class AgentRemote implements Part {
     this.remote.report();
   }
 
-  /** Whoever wanted it. */
+  /** Called for every applied config, whatever its source. */
   configured(config: Config): void {
     this.remote.runs(configHash(config));
   }
 
-  /** Version of the newest push that runs; null: the local file alone. */
+  /** Version of the newest applied push; null: only the local file applies. */
   get version(): number | null {
     return this.parts.session.opened.life.reported().effective.version;
   }

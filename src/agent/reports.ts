@@ -48,7 +48,7 @@ export class Reports implements Part {
 
   constructor(private readonly parts: ReportsParts) {}
 
-  /** The health message goes out at once, the rest when it is due. */
+  /** Publishes the health message at once, the rest when due. */
   start(): void {
     const { clock, log, health, engine, store, tuning } = this.parts;
     this.ends = [
@@ -79,7 +79,7 @@ export class Reports implements Part {
       ...(remote?.conditions() ?? []),
       ...rolledBack(models.slots.get(GROUP, model.name)),
       ...streamLimit(streams.router, max_streams),
-      // Messages that the broker kept may not have come yet.
+      // During a backlog, queued messages may not have arrived yet.
       ...(hold.closeUntil() !== null ? staleStreams(engine.streams(), clock.now()) : []),
     ]);
   }
@@ -98,17 +98,17 @@ export class Reports implements Part {
   }
 }
 
-/** The scores of a stream are published no more often than this, ms. */
+/** Shortest time between publications of a stream's scores, ms. */
 const LEAST_MS = 10_000;
-/** And those of all streams within this, ms. */
+/** Time within which the scores of all streams are published, ms. */
 const MOST_MS = 300_000;
 const LEAST_A_TURN = 10;
 
-/** Whose scores are due: each stream with new buckets; soon where there are few streams, in turns where there are many. */
+/** Selects the streams whose scores are due: those with new buckets, in turns if there are many streams. */
 export class ScoreTurns {
   private queue: string[] = [];
   private beganMs = Number.NEGATIVE_INFINITY;
-  /** By stream, its buckets when its scores were last published. */
+  /** Number of buckets of each stream when its scores were last published. */
   private published = new Map<string, number>();
 
   /**
@@ -127,15 +127,15 @@ export class ScoreTurns {
   }
 }
 
-/** Slow sensors take this long; who looks at the log after the first start does not wait longer. */
+/** Delay of the warning: long enough for slow sensors, short enough for a user who watches the first start. */
 const PATIENCE_MS = 120_000;
 
 export interface SilenceParts {
   readonly clock: Pick<Clock, 'after'>;
   readonly log: Pick<Logger, 'warn'>;
-  /** Streams found so far, in former runs too. */
+  /** Number of streams found so far, including earlier runs. */
   readonly streams: () => number;
-  /** Without a broker the log says so already. */
+  /** Whether the broker is connected; without a broker there is already a log message. */
   readonly connected: () => boolean;
 }
 

@@ -20,7 +20,7 @@ import type { Incoming } from './inbox.ts';
 import type { Context, Part } from './part.ts';
 import { handlersOf, type VerbSubjects } from './verbs.ts';
 
-/** What a request may say, besides its transaction. */
+/** The parameters of a request, without its transaction. */
 export interface Ask {
   readonly stream: string | null;
   readonly group: string | null;
@@ -35,7 +35,7 @@ export interface RequestsParts {
   readonly send: (message: Outgoing) => void;
   readonly log: Logger;
   readonly clock: Pick<Clock, 'monotonic'>;
-  /** Read at each request: a config change may change them. */
+  /** Called at each request, because the config may change. */
   readonly settings: () => {
     readonly allow: readonly string[];
     readonly max_per_minute: number;
@@ -45,7 +45,7 @@ export interface RequestsParts {
   readonly signatures: Pick<SignedRequests, 'check'>;
 }
 
-/** @param subjects `keys`: may sign requests */
+/** @param subjects `keys`: keys that may sign requests */
 export function createRequests(
   context: Context,
   { keys = new Map(), ...subjects }: VerbSubjects & { readonly keys: KeySet | undefined },
@@ -68,13 +68,13 @@ export function createRequests(
 
 const MINUTE_MS = 60_000;
 const MAX_PAYLOAD_BYTES = 4096;
-/** Of a signed request, which is base64url with a header and a signature. */
+/** Size limit of a signed request, which is base64url with a header and a signature. */
 const MAX_SIGNED_BYTES = 8192;
 const MAX_TRANSACTION = 128;
 const MAX_NAME = 1024;
 const MAX_WAITING = 16;
 const MAX_ERROR = 2000;
-/** An unknown verb is answered where it could be one. */
+/** An unknown verb gets an answer only if it has this form. */
 const VERB_LIKE = /^[a-z][a-z-]{0,31}$/;
 
 type Transaction = string | number | null;
@@ -83,14 +83,14 @@ export class Requests implements Part {
   readonly name = 'requests';
   private waiting = 0;
   private last: Promise<void> = Promise.resolve();
-  /** When the requests of the last minute were taken, ms of the monotonic clock. */
+  /** Times of the accepted requests of the last minute, ms of the monotonic clock. */
   private takenMs: number[] = [];
 
   constructor(private readonly parts: RequestsParts) {}
 
   /**
-   * Takes a request. It is acknowledged before it is worked on: one that brought the agent down must not come again at
-   * each start. For the same reason a retained one is left alone.
+   * Receives a request. It is acknowledged before it is processed: one that crashed the agent must not be redelivered at
+   * each start. For the same reason a retained one is ignored.
    */
   receive({ topic, payload, retained, acknowledge }: Incoming): boolean {
     const { topics, log, handlers } = this.parts;
@@ -144,7 +144,7 @@ export class Requests implements Part {
     return `requests.max_per_minute allows ${this.parts.settings().max_per_minute} a minute.`;
   }
 
-  /** Counts a request where the limit of the last minute allows it. */
+  /** Counts a request if the limit of the last minute allows it. */
   private mayTake(): boolean {
     const nowMs = this.parts.clock.monotonic();
     this.takenMs = this.takenMs.filter((ms) => nowMs - ms < MINUTE_MS);
@@ -153,7 +153,7 @@ export class Requests implements Part {
     return true;
   }
 
-  /** As one without a payload, from this machine. */
+  /** Runs a verb as a local request without a payload. */
   ask(verb: string): void {
     if (this.waiting < MAX_WAITING) this.enqueue(verb, null, () => this.run(verb, NO_NAMES));
   }
@@ -163,7 +163,7 @@ export class Requests implements Part {
     return Object.keys(this.parts.handlers);
   }
 
-  /** For the page, in turn with the requests of the broker. @throws GatecastError as the verb does, BUSY */
+  /** Runs a verb for the page, queued with the requests from the broker. @throws GatecastError as the verb does, BUSY */
   async act(verb: string, ask: Ask): Promise<object> {
     if (this.waiting >= MAX_WAITING)
       throw new GatecastError('BUSY', `${MAX_WAITING} requests are waiting already.`);
@@ -217,7 +217,7 @@ export class Requests implements Part {
 interface Read {
   readonly transaction: Transaction;
   readonly ask: Ask;
-  /** Why the payload is no request; empty: it is one. */
+  /** Why the payload is not a valid request; empty if it is. */
   readonly wrong: string;
 }
 
@@ -260,13 +260,13 @@ function readSigned(payload: Uint8Array): Read {
   return { transaction: transactionOf(statedClaims(payload)?.transaction), ask: NO_NAMES, wrong: '' };
 }
 
-/** Echoed where it is short and simple, else left out. */
+/** The transaction to echo, if it is short and simple; otherwise omitted. */
 function transactionOf(value: unknown): Transaction {
   if (typeof value === 'number' && Number.isFinite(value)) return value;
   return typeof value === 'string' && value.length <= MAX_TRANSACTION ? value : null;
 }
 
-/** As it is answered. The code first, so that a program can tell; then what a person needs. */
+/** Error text of an answer: first the code for programs, then the text for people. */
 export function answerText(error: unknown): string {
   if (!(error instanceof GatecastError)) return `INTERNAL: ${errorText(error)}`.slice(0, MAX_ERROR);
   const { code, message, hint, issues } = error;

@@ -11,33 +11,33 @@ import type { Store, StoredSample } from '../store/store-contract.ts';
 import type { KnownStream } from './known-streams.ts';
 import { markStored } from './marking.ts';
 
-/** The store, and one walk over all streams in order of time. */
+/** The store, with one scan over the samples of all streams in order of time. */
 export interface ReplayStore extends Pick<Store, 'loadSnapshot' | 'samples' | 'mark'> {
   since(fromMs: number): Iterable<StoredSample & { readonly stream: string }>;
 }
 
 export interface RestoredStream {
   readonly name: string;
-  /** `new`: the store had no state of it; `rebuilt`: it had one that could not be used. */
+  /** `new`: the store had no state; `rebuilt`: the stored state was unusable. */
   readonly state: 'saved' | 'new' | 'rebuilt';
-  /** Samples replayed. */
+  /** Number of replayed samples. */
   replayed: number;
 }
 
-/** Samples pushed between two ticks: bounds the buckets that wait, keeps the batches large. */
+/** Samples pushed between two ticks: limits the waiting buckets, but keeps the batches large. */
 const PUSHES_PER_TICK = 8192;
-/** Buckets of history that a rebuilt state is made from. */
+/** Buckets of history used to rebuild a state. */
 const REBUILD_BUCKETS = 4096;
 const DAY = 86_400_000;
-/** For an interval that is learnt, when it comes to what lies too far ahead, ms. */
+/** Assumed interval while it is being learnt, for the check of samples ahead of the clock, ms. */
 const LEARNT_MS = 3_600_000;
-/** Where the interval is still to be learnt, the shortest of these spans with enough samples is used. */
+/** While the interval is being learnt, the shortest of these spans with enough samples is used. */
 const REBUILD_SPANS_MS = [DAY, 7 * DAY, 28 * DAY];
 const REBUILD_SAMPLES = 512;
 
 /**
- * @param nowMs a clock that was ahead has left samples in the store that lie ahead of it: they would close buckets whose time
- *   has not come, and are left out. Infinity where the clock cannot be trusted
+ * @param nowMs current time: stored samples after it (from a clock that was ahead) are skipped, because they would close buckets whose time
+ *   has not come. Infinity if the clock cannot be trusted
  */
 export async function restoreStreams(
   engine: ForecastEngine,
@@ -55,7 +55,7 @@ export async function restoreStreams(
   for (const { stream, timeMs, value } of samplesOf(store, restored)) {
     const target = byName.get(stream);
     if (target === undefined || timeMs < target.fromMs || timeMs > target.toMs) continue;
-    // Without an arrival time: when it came the first time says nothing about now.
+    // Without an arrival time, because the original delay is irrelevant for the clock now.
     engine.push({ stream, timeMs, value, arrivalMs: Number.NaN });
     target.replayed++;
     if (++pushes % PUSHES_PER_TICK === 0) await tick(engine, store, only);
@@ -65,8 +65,8 @@ export async function restoreStreams(
 }
 
 /**
- * A crash may have come between a bucket and its marks: those found again are set again.
- * @param only others that run already go on as they are: what they have to say is not to be lost here
+ * A crash may have occurred between a bucket and its marks, so marks that are found again are set again.
+ * @param only the restored streams: others are already running, and their forecasts must not be lost here
  */
 async function tick(engine: ForecastEngine, store: ReplayStore, only: ReadonlySet<string>): Promise<void> {
   await engine.tick(null, false, { only });
@@ -87,7 +87,7 @@ function addStream(engine: ForecastEngine, store: ReplayStore, { spec, firstMs }
   }
   try {
     engine.add(spec, snapshot);
-    // Never from before a reset: a state in which nothing was closed since asks for all there is.
+    // Never before a reset: a state without closed buckets since then would replay all samples.
     return { name, state: 'saved', replayed: 0, fromMs: Math.max(firstMs, snapshot.replayFromMs) };
   } catch (error) {
     if (!(error instanceof GatecastError) || error.code !== 'STATE_MISMATCH') throw error;
@@ -107,7 +107,7 @@ function rebuildFrom(store: Pick<Store, 'samples'>, spec: StreamSpec, newestMs: 
   return 0;
 }
 
-/** One walk for many streams; for a single one, its own rows. */
+/** One scan for many streams; for a single stream, only its own rows. */
 function* samplesOf(
   store: ReplayStore,
   streams: readonly Started[],

@@ -2,20 +2,20 @@
 import { clockAdvice } from '../ingest/sender-clock.ts';
 import type { Sample } from '../series/sample.ts';
 
-/** Refused readings in a row before a clock is called wrong. */
+/** Refused readings in a row before a clock counts as wrong. */
 const REFUSED_IN_A_ROW = 3;
 const MOST_STREAMS = 1000;
 
 export class SenderClocks {
-  /** By stream, readings refused since the last that was taken. */
+  /** By stream: readings refused since the last accepted one. */
   private readonly refused = new Map<string, { count: number; offsetMs: number }>();
 
-  /** A reading was taken: the clock is right. */
+  /** Call when a reading is accepted: the clock is right. */
   accepted(stream: string): void {
     if (this.refused.size > 0) this.refused.delete(stream);
   }
 
-  /** @returns what to do, from the third refused reading in a row on; null before */
+  /** @returns advice, from the third refused reading in a row on; null before */
   refuse({ stream, timeMs, arrivalMs }: Sample): string | null {
     const known = this.refused.get(stream);
     if (known === undefined && this.refused.size >= MOST_STREAMS) return null;
@@ -26,7 +26,7 @@ export class SenderClocks {
     return entry.count < REFUSED_IN_A_ROW ? null : clockAdvice(entry.offsetMs);
   }
 
-  /** One of the streams, and how many there are; null for none. */
+  /** One of the streams with a wrong clock, and their number; null if there is none. */
   get wrong(): { readonly stream: string; readonly advice: string; readonly streams: number } | null {
     const all = [...this.refused].filter(([, { count }]) => count >= REFUSED_IN_A_ROW);
     const [first] = all;

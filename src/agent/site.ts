@@ -32,12 +32,12 @@ export interface SiteParts {
   readonly settings: SiteConfig;
   readonly streams: Pick<AgentStreams, 'message'>;
   readonly hold: ClockHold;
-  /** Null: only the naive forecasters serve. */
+  /** Null: only the naive forecasters are used. */
   readonly model: Model | null;
   readonly modelName: () => ModelName;
 }
 
-/** Messages that wait for their acknowledgement: the broker may send no more before it has one. */
+/** A batch is sent when this many messages wait for their acknowledgement, because the broker may send no more until then. */
 const GATHER_MOST = 16;
 /** Pauses between attempts to reach NATS, ms. */
 const RETRY_MS = [500, 1000, 2000, 5000, 10_000];
@@ -225,7 +225,7 @@ export class SitePart implements Part {
     return this.context.config().node;
   }
 
-  /** A batch goes when its time is over, or when the broker may be waiting for acknowledgements. */
+  /** Sends a batch when its time is over, or when the broker may be waiting for acknowledgements. */
   private arrived(): void {
     if (this.bridge === null) return;
     const { clock } = this.context;
@@ -249,7 +249,7 @@ export class SitePart implements Part {
     this.bridge.take(inOrder, hold.closeUntil());
   }
 
-  /** While JetStream does not answer, nothing is acknowledged, and the broker keeps what follows: that will come late. */
+  /** Whether JetStream does not answer: then nothing is acknowledged, and the broker delays further messages. */
   private isHeldBack(bridge: SiteBridge): boolean {
     const before = this.heldBack;
     this.heldBack = bridge.waitingMs() >= STALL_MS;
@@ -263,7 +263,7 @@ export class SitePart implements Part {
     this.bridge.beat();
   }
 
-  /** Opens the site, serves until the connection is closed for good, and begins again. */
+  /** Opens the site, serves until the connection is closed permanently, and starts again. */
   private async run(): Promise<void> {
     for (let attempt = 0; !this.stopped; attempt++) {
       try {

@@ -21,7 +21,7 @@ export class Stops {
     this.list.push({ name, stop });
   }
 
-  /** Stops everything; a second call finds nothing left to do. */
+  /** Stops everything; a second call does nothing. */
   async run(): Promise<void> {
     for (let part = this.list.pop(); part !== undefined; part = this.list.pop()) {
       const { name, stop } = part;

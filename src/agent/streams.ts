@@ -25,7 +25,7 @@ import { type KnownStream, KnownStreams } from './known-streams.ts';
 import type { Change, Part } from './part.ts';
 import { restoreStreams } from './restore.ts';
 
-/** Refused without anything being wrong. */
+/** Reasons for refusals that are not faults. */
 const EXPECTED: ReadonlySet<RejectReason> = new Set(['only-retained', 'other-agent']);
 
 export interface AgentStreamsParts {
@@ -36,7 +36,7 @@ export interface AgentStreamsParts {
   readonly log: Logger;
 }
 
-/** Buckets of history that a stream with other settings is made anew from. */
+/** Buckets of history used to rebuild a stream with changed settings. */
 const REBUILD_BUCKETS = 4096;
 const DAY_MS = 86_400_000;
 
@@ -44,11 +44,11 @@ export class AgentStreams implements Part {
   readonly name = 'streams';
   readonly board: Board;
   readonly checkpoints: Checkpoints;
-  /** A config change replaces it: ask for it each time. */
+  /** Replaced by a config change: do not keep a copy. */
   router: Router;
-  /** What former runs knew of a stream. */
+  /** Data about a stream from earlier runs. */
   formerReadings: (stream: string) => FormerReadings | null = () => null;
-  /** By the routers before it. */
+  /** Drops counted by earlier routers. */
   private droppedBefore: Counts = {};
   private readonly known: KnownStreams;
   private readonly engine: Engine;
@@ -75,7 +75,7 @@ export class AgentStreams implements Part {
     return this.board.size;
   }
 
-  /** What the rules make of a message; what they refuse is logged, now and then one of each reason. */
+  /** Applies the rules to a message; refusals are logged, rate-limited for each reason. */
   message(topic: string, payload: Uint8Array, arrivalMs: number, retained = false): Routed {
     const routed = this.router.message(topic, payload, arrivalMs, retained);
     for (const { reason, detail } of routed.rejects)
@@ -90,7 +90,7 @@ export class AgentStreams implements Part {
     return routed;
   }
 
-  /** Messages and values that were not taken since the start, by reason; a reload does not forget them. */
+  /** Messages and values refused since the start, by reason; a reload keeps the counts. */
   dropped(): Counts {
     return summed(this.droppedBefore, this.router.dropped());
   }
@@ -103,12 +103,12 @@ export class AgentStreams implements Part {
     return this.known.has(stream);
   }
 
-  /** No sample of the stream in the store is older, ms; null: there is no such stream. */
+  /** No stored sample of the stream is older, ms; null if the stream does not exist. */
   firstMs(stream: string): number | null {
     return this.known.firstMs(stream);
   }
 
-  /** Restores the streams of former runs. */
+  /** Restores the streams of earlier runs. */
   async start(): Promise<void> {
     const { clock } = this.parts;
     const startedMs = clock.monotonic();
@@ -119,12 +119,12 @@ export class AgentStreams implements Part {
     this.log.info('streams restored', { streams: this.size, ms: Math.round(clock.monotonic() - startedMs) });
   }
 
-  /** Streams of a former run that the config does not read any more. */
+  /** Streams of an earlier run that the config no longer reads. */
   get gone(): readonly string[] {
     return this.known.gone;
   }
 
-  /** Where it throws, the streams are new again at their next message. */
+  /** If it throws, the streams are discovered again at their next message. */
   async discovered(found: readonly NewStream[]): Promise<void> {
     try {
       for (const stream of found) this.known.add(stream, stream.firstMs);
@@ -139,7 +139,7 @@ export class AgentStreams implements Part {
   }
 
   /**
-   * Nothing of the stream is left: neither samples nor what was learnt. Should it speak again, it is a new one.
+   * Removes a stream with its samples and learnt state. If a new message arrives, the stream is discovered again.
    * @throws GatecastError STREAM_UNKNOWN, STORE_FAILED; nothing has changed then
    */
   remove(stream: string): void {
@@ -152,7 +152,7 @@ export class AgentStreams implements Part {
   }
 
   /**
-   * What was learnt of the stream is forgotten; its samples stay, but a restart does not learn from them again.
+   * Resets the learnt state of a stream; its samples stay, but a restart does not learn from them again.
    * @throws GatecastError STREAM_UNKNOWN, STORE_FAILED; nothing has changed then
    */
   reset(stream: string): void {
@@ -166,7 +166,7 @@ export class AgentStreams implements Part {
     this.log.info('stream reset', { stream });
   }
 
-  /** Streams whose settings are the same are not touched; others keep their state where it still fits. */
+  /** Streams with unchanged settings are not touched; others keep their state if it still fits. */
   prepare(next: Config): Change {
     const router = createRouter(next);
     let before: ReadonlyMap<string, StreamSpec> = new Map();
@@ -199,7 +199,7 @@ export class AgentStreams implements Part {
     this.checkpoints.saveAll(() => clock.monotonic());
   }
 
-  /** A stream whose samples cannot be read now starts anew: a config change does not fail half way. */
+  /** If the samples cannot be read now, the stream starts without history, so that a config change does not fail half way. */
   private async changeOrStartAnew(stream: KnownStream, before: StreamSpec | undefined): Promise<void> {
     try {
       await this.change(stream, before);
@@ -214,7 +214,7 @@ export class AgentStreams implements Part {
   private async change({ spec, firstMs }: KnownStream, before: StreamSpec | undefined): Promise<void> {
     const snapshot = this.engine.snapshot(spec.name);
     if (before !== undefined && snapshot !== null && stateSettings(before) === stateSettings(spec)) {
-      // Its open bucket comes from the samples, as after a restart.
+      // The open bucket is restored from the samples, as after a restart.
       if (this.store.saveSnapshots([snapshot])) return this.takeUp([{ spec, firstMs }]);
       this.engine.add(spec, snapshot);
       this.board.announce(spec.name, spec.unit, spec.device);

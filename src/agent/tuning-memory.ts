@@ -6,13 +6,13 @@ import type { LiveRatios } from '../training/probation.ts';
 import type { RunReport } from '../training/run-report.ts';
 
 export interface TuningMemory {
-  /** null: it has never run here. */
+  /** null: fine-tuning has never run here. */
   readonly tuner: TunerState | null;
-  /** How the model before did live, by stream, when it was replaced; null: not known. */
+  /** Live scores of the previous model, by stream, when it was replaced; null: unknown. */
   readonly champion: LiveRatios | null;
-  /** How the model that ran at the last stop did live. */
+  /** Live scores of the model that ran at the last stop. */
   readonly live: { readonly model: string; readonly ratios: LiveRatios } | null;
-  /** Runs that ended, oldest first. */
+  /** Finished runs, oldest first. */
   readonly runs: readonly RunReport[];
 }
 
@@ -20,7 +20,7 @@ const FRESH: TuningMemory = { tuner: null, champion: null, live: null, runs: [] 
 
 const trigger = z.enum(['request', 'drift', 'schedule', 'initial']).nullable();
 const time = z.number().nullable();
-/** JSON has no infinity: a network that diverged has that loss. */
+/** Encodes infinity, the loss of a diverged network, which JSON cannot represent. */
 const loss = z
   .number()
   .nullable()
@@ -64,7 +64,7 @@ const schema = z.object({
 
 const keyOf = (group: string): string => `agent.tuning.${group}`;
 
-/** Begins anew where nothing is stored, or nothing that can be read. */
+/** Returns an empty memory if nothing readable is stored. */
 export function readMemory(store: Pick<Store, 'getMeta'>, group: string): TuningMemory {
   try {
     const parsed = schema.safeParse(JSON.parse(store.getMeta(keyOf(group)) ?? 'null'));

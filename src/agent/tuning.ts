@@ -42,7 +42,7 @@ import { readMemory, type TuningMemory, writeMemory } from './tuning-memory.ts';
 
 export interface TuningParts {
   readonly settings: Config['finetune'];
-  /** Of the schedule, an IANA name. */
+  /** Time zone of the schedule, an IANA name. */
   readonly timeZone: string;
   readonly models: AgentModels;
   readonly clock: Clock;
@@ -53,11 +53,11 @@ export interface TuningParts {
   /** The store's file. */
   readonly database: string;
   readonly facts: () => Facts;
-  /** Another model forecasts: states saved so far are not its own. */
+  /** Called after a model switch: states saved so far are invalid. */
   readonly switched: () => void;
-  /** Told of everything that happens. */
+  /** Called with every change of the status. */
   readonly say: (group: string, input: GroupInput) => void;
-  /** A test brings its own worker. */
+  /** Starts the worker; replaced in tests. */
   readonly start?: FineTunerParts['start'];
 }
 
@@ -92,34 +92,34 @@ export function createTuning(
 }
 
 export interface TuningAnswer {
-  /** `waiting`: it begins as soon as the reason is gone. */
+  /** `waiting`: the run starts as soon as the reason is gone. */
   readonly status: 'started' | 'waiting';
   readonly reason: string;
 }
 
-/** Runs that are remembered. */
+/** Most stored runs. */
 const MOST_RUNS = 20;
-/** How often the fine-tuner looks at the machine and the clock, ms. */
+/** Interval at which the fine-tuner checks the machine and the clock, ms. */
 const LOOK_MS = 5000;
 /** Buckets of all streams together that a run reads: a month of fifty streams at five minutes; bounds its memory. */
 const MOST_BUCKETS = 432_000;
-/** The worker's heap; features and weights lie outside of it, MB. */
+/** Heap limit of the worker, MB; features and weights are stored outside of the heap. */
 const HEAP_MB = 96;
-/** Forecasts that count where a stream cannot have more within the probation of a pushed model. */
+/** Minimum number of forecasts if a stream cannot have more within the probation of a pushed model. */
 const FEW_FORECASTS = 3;
-/** Loss over the better naive's of a model whose score is not known. */
+/** Assumed ratio of a model's loss to the better naive's if its score is unknown. */
 const ASSUMED_RATIO = 1.9;
 
 export class Tuning implements Part {
   readonly name = 'fine-tuning';
   private settings: Config['finetune'];
-  /** Counts tuners: one that was replaced must not switch the model any more. */
+  /** Number of the current tuner: a replaced one must not switch the model any more. */
   private generation = 0;
-  /** Why the engine did not take the configured model up; null: it did. */
+  /** Why the engine did not adopt the configured model; null if it did. */
   private adoptProblem: string | null = null;
   private tuner: FineTuner;
   private cron: Cron;
-  /** Resolves when the tuner of a former config has ended. */
+  /** Resolves when the tuner of the previous config has ended. */
   private renewed: Promise<void> = Promise.resolve();
   private readonly drift = new DriftWatch();
   private memory: TuningMemory;
@@ -149,7 +149,7 @@ export class Tuning implements Part {
         onDrift: settings.on_drift,
         maxLoad: settings.max_load,
         maxTemperature: settings.max_temperature,
-        // Reading, comparing and a slow machine come on top of the training itself.
+        // Allow time for reading, comparing and a slow machine in addition to the training.
         mostRunMs: 2 * settings.max_time + SCHEDULER_DEFAULTS.mostRunMs,
       },
       cycle: {
@@ -200,7 +200,7 @@ export class Tuning implements Part {
     return this.tuner.lastRun;
   }
 
-  /** Runs that ended, oldest first. */
+  /** Finished runs, oldest first. */
   get runs(): readonly RunReport[] {
     return this.memory.runs;
   }
@@ -211,7 +211,7 @@ export class Tuning implements Part {
     this.cancel = every(this.parts.clock, LOOK_MS, () => this.look(), this.parts.log);
   }
 
-  /** Ends what runs; a run that is cut short is made up for after the next start. */
+  /** Stops a running fine-tuning; an interrupted run is repeated after the next start. */
   async stop(): Promise<void> {
     this.cancel();
     await this.tuner.stop();
@@ -219,7 +219,7 @@ export class Tuning implements Part {
     this.keepScores();
   }
 
-  /** Another model begins with its graphs loaded, so that the switch itself is short. */
+  /** Loads the graphs of the next model in advance, so that the switch itself is short. */
   async prepare(
     { finetune, model }: Config,
     _running?: Config,
@@ -236,7 +236,7 @@ export class Tuning implements Part {
         this.cron = cron;
         models.configured = model.name;
         this.generation += 1;
-        // Not awaited: a run may be waiting for its turn to switch the model, which comes after this change.
+        // Not awaited, because a run may be waiting to switch the model, which happens only after this change.
         const former = this.tuner.stop();
         this.renewed = this.renewed
           .then(() => former)
@@ -265,7 +265,7 @@ export class Tuning implements Part {
     }
   }
 
-  /** The configured model is another one. Call between two rounds. */
+  /** Switches to a changed configured model. Call between two rounds. */
   private async takeUp({ chosen, release }: NextModel): Promise<void> {
     const { engine, log, models } = this.parts;
     const before = liveRatios(this.liveScores(), FEW_FORECASTS);
@@ -291,15 +291,15 @@ export class Tuning implements Part {
     return this.parts.engine.streams().flatMap(({ horizonSteps }) => horizonSteps ?? []);
   }
 
-  /** Why the engine does not run the configured model; null: it does. */
+  /** Why the engine does not run the configured model; null if it does. */
   get problem(): string | null {
     return this.adoptProblem ?? this.parts.models.current.problem;
   }
 
   /**
-   * Live score of a pushed model against the naives and the model before it. Undecided until enough forecasts have met their
+   * Live score of a pushed model compared with the naives and the previous model. Undecided until enough forecasts are compared with
    * readings, at most three times the length; then few forecasts count too, and only a model that is much worse than the one
-   * before fails. A network that has just begun is worse than the naives for a while: where the score of the model before is not
+   * before fails. A newly started network is worse than the naives for a while: if the score of the previous model is not
    * known, only a loss of twice theirs counts.
    */
   judge(elapsedMs: number, lengthMs: number): ProbationVerdict {
@@ -310,7 +310,7 @@ export class Tuning implements Part {
     const verdict = watch(scores, 0, elapsedMs, options);
     if (verdict.type !== 'wait' || elapsedMs < PATIENCE * lengthMs) return verdict;
     const comparable = scores.filter(({ stream }) => known[stream] !== undefined);
-    // Twice as bad as before may be chance where both beat the naives: so it must also be worse than these.
+    // A doubled loss may be chance if both models beat the naives, so it must also be worse than the naives.
     const champion = Object.fromEntries(
       Object.entries(options.champion).map(([s, r]) => [s, Math.max(0.5, r)]),
     );
@@ -325,8 +325,8 @@ export class Tuning implements Part {
   }
 
   /**
-   * An owner wants a fine-tuning now.
-   * @throws GatecastError USAGE for an unknown group or where fine-tuning is off, BUSY while one is under way,
+   * Starts a fine-tuning that the owner has requested.
+   * @throws GatecastError USAGE for an unknown group or if fine-tuning is disabled, BUSY while one is running,
    *   NOT_ENOUGH_DATA before there is enough to learn from
    */
   request(group: string): TuningAnswer {
@@ -349,7 +349,7 @@ export class Tuning implements Part {
   }
 
   /**
-   * An owner wants the model before the present one back. Resolves with its name when it forecasts.
+   * Returns to the previous model at the owner's request. Resolves with its name when it is in use.
    * @throws GatecastError USAGE for an unknown group, BUSY, MODEL_UNKNOWN without a model before, TRAINING_FAILED when it
    *   cannot be taken up
    */
@@ -358,7 +358,7 @@ export class Tuning implements Part {
     return this.tuner.rollback(reason);
   }
 
-  /** Every forecast passes here. */
+  /** Call with every forecast. */
   observe(forecasts: readonly Forecast[]): void {
     for (const stream of this.drift.changed(forecasts)) {
       this.parts.log.info('drift', { stream });
@@ -399,7 +399,7 @@ export class Tuning implements Part {
       .flatMap(({ spec: { name } }) => engine.networkScores(name).map((one) => ({ stream: name, ...one })));
   }
 
-  /** Fine-tuning changes the model: between two rounds, with every state made anew from recent inputs. */
+  /** Switches to a fine-tuned model between two rounds; every state is computed again from recent inputs. */
   private async switchTo(name: string, generation: number): Promise<void> {
     const { models, engine, between, clock, log } = this.parts;
     const chosen = openModel(models.registry, name);
@@ -436,14 +436,14 @@ export class Tuning implements Part {
     this.say();
   }
 
-  /** A run that goes on from one state to the next, such as promoted and then confirmed, stays one entry. */
+  /** Stores a run report; a run that changes its status, such as promoted and then confirmed, stays one entry. */
   private keepRun(report: RunReport): void {
     if (report.status === 'never' || report.status === 'running' || report.status === 'paused') return;
     const others = this.memory.runs.filter(({ startedMs }) => startedMs !== report.startedMs);
     this.remember({ runs: [...others, report].slice(-MOST_RUNS) });
   }
 
-  /** For a start with another model. */
+  /** Stores the live scores for a later start with another model. */
   private keepScores(): void {
     try {
       this.remember({
@@ -463,7 +463,7 @@ export class Tuning implements Part {
 
 interface NextModel {
   readonly chosen: ChosenModel & { readonly model: Model };
-  /** Releases sessions that were prepared and not used. */
+  /** Releases prepared sessions that are not used. */
   readonly release: () => Promise<void>;
 }
 
@@ -495,14 +495,14 @@ function groupStatus(
 class DriftWatch {
   private readonly detectors = new Map<string, DriftDetector>();
 
-  /** @returns streams that have just been found to have changed */
+  /** @returns streams with a newly detected change */
   changed(forecasts: readonly Forecast[]): string[] {
     const found: string[] = [];
     for (const { stream, input, observed, expected } of forecasts) {
-      // Filled and marked buckets say nothing of the model.
+      // Filled and marked buckets tell nothing about the model.
       if (observed === null || expected === null || input.quality !== 'good') continue;
       const halfWidth = (expected.high - expected.low) / 2;
-      // A stream that stands still has intervals without width, and no error to speak of.
+      // A constant stream has intervals without width.
       if (!(halfWidth > 0)) continue;
       const detector = this.detectors.get(stream) ?? new DriftDetector();
       this.detectors.set(stream, detector);
@@ -515,7 +515,7 @@ class DriftWatch {
     this.detectors.delete(stream);
   }
 
-  /** Another model forecasts: its errors are others. */
+  /** Resets the detectors after a model switch, because the errors of another model differ. */
   clear(): void {
     this.detectors.clear();
   }

@@ -15,9 +15,9 @@ import type { Ask, Handlers } from './requests.ts';
 import type { AgentStreams } from './streams.ts';
 import type { Tuning } from './tuning.ts';
 
-/** What the verbs work on. */
+/** Parts and resources that the verbs use. */
 export interface VerbSubjects {
-  /** Left out: the agent runs without a file. */
+  /** Omitted if the agent runs without a file. */
   readonly configFile: ConfigFile | undefined;
   readonly streams: AgentStreams;
   readonly tuning: Pick<Tuning, 'request' | 'rollback' | 'forget'>;
@@ -28,13 +28,13 @@ export type VerbParts = VerbSubjects &
   Pick<Context, 'clock' | 'store' | 'config' | 'between' | 'configure' | 'forget'>;
 
 interface Verb {
-  /** For the reference. */
+  /** Text in the reference. */
   readonly text: string;
   /** @returns the `data` of the answer */
   run(ask: Ask, parts: VerbParts): Promise<object> | object;
 }
 
-/** Backups kept; the oldest are deleted. */
+/** Most backups; the oldest are deleted. */
 const KEPT_BACKUPS = 5;
 
 export const VERBS: Readonly<Record<(typeof REQUEST_VERBS)[number], Verb>> = {
@@ -88,7 +88,7 @@ function streamOf({ stream }: Ask): string {
   });
 }
 
-/** @throws GatecastError USAGE without a file, FILE_UNREADABLE, CONFIG_INVALID; the running config is then as it was */
+/** @throws GatecastError USAGE without a file, FILE_UNREADABLE, CONFIG_INVALID; the running config is then unchanged */
 async function reload({ configFile, configure }: VerbParts): Promise<object> {
   if (configFile === undefined) throw new GatecastError('USAGE', 'The agent runs without a config file.');
   const { errors, hot, reconnect, restart, removed } = await configure(configFile.read());
