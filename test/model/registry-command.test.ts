@@ -46,6 +46,27 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 const at = (name: string) => join(folder, name);
 
 describe('gatecast model', () => {
+  it('lists the own network of a gateway beside the base network', () => {
+    const gru = forecastSpec({ cell: 'gru', layers: 1, hidden: 32, width: 8 });
+    const own = { spec: gru, weights: initialWeights(gru, createRandom(2)) };
+    const files = packModel({
+      name: 'default-1',
+      version: '1',
+      createdMs: 0,
+      spec,
+      weights: initialWeights(spec, createRandom(1)),
+      own,
+      leads: 12,
+      features: FEATURE_FORMAT,
+      parent: null,
+      training: null,
+      scores: {},
+    });
+    registry.save(files);
+    expect(listModels(registry, slotsFile, false)).toMatch(/default-1 +data +lstm 1x16 \+ 1x32, lead/);
+    expect(showModel(registry, 'default-1', false)).toContain('and one of 32 trained on the gateway');
+  });
+
   it('imports a torch.nn stack, and exports it as it was', async () => {
     const weights = initialWeights(bare, createRandom(2));
     // in the order of names, as safetensors.torch.save_file writes them

@@ -47,7 +47,7 @@ function row({ name, source, manifest, problem }: ModelEntry) {
     name,
     source: source as string,
     network: spec
-      ? `${spec.cell} ${spec.layers}x${spec.hidden}, ${spec.head.kind}`
+      ? `${spec.cell} ${spec.layers}x${spec.hidden}${ownText(manifest)}, ${spec.head.kind}`
       : manifest
         ? 'step graph'
         : '',
@@ -55,6 +55,12 @@ function row({ name, source, manifest, problem }: ModelEntry) {
     created: manifest?.created ?? '',
     problem,
   };
+}
+
+/** The own network beside the base network, if there is one. */
+function ownText(manifest: ModelEntry['manifest']): string {
+  const own = manifest?.own;
+  return own === undefined ? '' : ` + ${own.layers}x${own.hidden}`;
 }
 
 function runsIn(name: string, groups: ReturnType<typeof slotsInUse>): string {
