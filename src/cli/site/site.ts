@@ -1,5 +1,5 @@
 /** `gatecast site`: creates a group of agents on NATS JetStream, shows it, and drains its workers. */
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseSize } from '../../config/units.ts';
 import { GatecastError } from '../../errors.ts';
 import type { Site, SiteConfig } from '../../site/nats.ts';
@@ -37,9 +37,17 @@ function registerCreate(site: Command): void {
     .description('make the streams and buckets of the site at NATS; what is there already stays as it is')
     .option('--partitions <number>', 'logs that the streams are spread over; fixed for ever', partitions, 64)
     .option('--replicas <number>', 'copies of everything: 1, 3 or 5', whole, 1)
-    .option('--retention <time>', 'how long readings stay in the logs', duration, 7 * 86_400_000)
+    .addOption(
+      new Option('--retention <time>', 'how long readings stay in the logs')
+        .argParser(duration)
+        .default(7 * 86_400_000, '7d'),
+    )
     .option('--max-size <size>', 'most bytes of one log; 0: no limit', sizeOrNone, 0)
-    .option('--ttl <time>', 'a member that is silent for this long is replaced; fixed for ever', ttl, 8000)
+    .addOption(
+      new Option('--ttl <time>', 'a member that is silent for this long is replaced; fixed for ever')
+        .argParser(ttl)
+        .default(8000, '8s'),
+    )
     .addHelpText(
       'after',
       '\nExample:\n  $ gatecast site create -c gatecast.yaml --partitions 64 --replicas 3\n',
