@@ -38,6 +38,11 @@ const MOST_LOG_FACTOR = 2.5;
 /** Readings of a situation that are counted. */
 const MEMORY = 1000;
 
+/** Numbers of a level at a knot, of the forecast that is made now: logarithms of both factors, and the least half interval. */
+const NOW = 3;
+/** Length of the scratch that `Situations` works in. */
+export const situationsScratch = (lead: LeadKnots): number => lead.knots.length * LEVELS * NOW;
+
 const beyondDoubt = (factor: number): number =>
   factor > DOUBT ? factor - DOUBT : factor < -DOUBT ? factor + DOUBT : 0;
 
@@ -48,6 +53,7 @@ export class Situations {
   private readonly state: Float32Array;
   /** [longest knot] class of the origin of the forecasts that wait. */
   private readonly origins: Int8Array;
+  private readonly now: Float64Array;
   private since = SINCE[CALM - 1] as number;
   /** Class of the forecast that is made now. */
   private origin: number = CALM;
@@ -55,10 +61,19 @@ export class Situations {
   private low = 0;
   private high = 0;
 
-  /** @param tail share of readings wanted on each side of the interval */
-  constructor(lead: LeadKnots, tail: number, memory: ArrayBlock) {
+  /**
+   * @param tail share of readings wanted on each side of the interval
+   * @param now [knots, LEVELS, NOW] for the forecast that is made now; streams may share it
+   */
+  constructor(
+    lead: LeadKnots,
+    tail: number,
+    memory: ArrayBlock,
+    now: Float64Array = new Float64Array(situationsScratch(lead)),
+  ) {
     this.lead = lead;
     this.tail = tail;
+    this.now = now;
     this.state = memory.float32(lead.knots.length * ROW);
     this.origins = memory.int8(lead.lower.length);
   }
@@ -76,27 +91,44 @@ export class Situations {
     while (origin < CALM && this.since >= SINCE[origin]) origin++;
     this.origin = origin;
     this.origins[step % this.origins.length] = origin;
+    this.prepare();
+  }
+
+  private prepare(): void {
+    const { state, now, origin } = this;
+    for (let j = 0; j < this.lead.knots.length; j++) {
+      const sinceJump = j * ROW + origin * WIDTH;
+      for (let l = 0; l < LEVELS; l++) {
+        const atLevel = j * ROW + (ORIGINS + l) * WIDTH;
+        const out = (j * LEVELS + l) * NOW;
+        now[out] = beyondDoubt(state[sinceJump + 1] + state[atLevel + 1]);
+        now[out + 1] = beyondDoubt(state[sinceJump + 2] + state[atLevel + 2]);
+        now[out + 2] = NARROWEST * Math.max(state[sinceJump + SIZE], state[atLevel + SIZE]);
+      }
+    }
   }
 
   private level(median: number): number {
-    return ORIGINS + (median < this.low ? 0 : median > this.high ? 2 : 1);
+    return median < this.low ? 0 : median > this.high ? 2 : 1;
   }
 
-  /** Logarithm of the factor of half an interval at lead k + 1. @param side 0: the lower half */
+  /** Logarithm of the factor of half an interval at lead k + 1, after `begin`. @param side 0: the lower half */
   atLead(k: number, median: number, side: number): number {
-    const { lead, state, origin } = this;
-    const level = this.level(median);
-    return beyondDoubt(
-      lead.interpolate(state, ROW, origin * WIDTH + 1 + side, k) +
-        lead.interpolate(state, ROW, level * WIDTH + 1 + side, k),
-    );
+    return this.lead.interpolate(this.now, LEVELS * NOW, this.level(median) * NOW + side, k);
+  }
+
+  /** Half an interval at lead k + 1 is no narrower than this: a share of the errors in its situation. After `begin`. */
+  least(k: number, median: number): number {
+    return this.lead.interpolate(this.now, LEVELS * NOW, this.level(median) * NOW + 2, k);
   }
 
   /** The same at a knot, of the forecast that was made in step `step`. */
   at(knot: number, step: number, median: number, side: number): number {
     const from = knot * ROW + 1 + side;
     const origin = this.origins[step % this.origins.length];
-    return beyondDoubt(this.state[from + origin * WIDTH] + this.state[from + this.level(median) * WIDTH]);
+    return beyondDoubt(
+      this.state[from + origin * WIDTH] + this.state[from + (ORIGINS + this.level(median)) * WIDTH],
+    );
   }
 
   /** A reading has been above or below its interval, or inside. @param below @param above null where that half has no width */
@@ -109,7 +141,7 @@ export class Situations {
     above: boolean | null,
   ): void {
     this.learnOne(knot, step, this.origins[step % this.origins.length], error, below, above);
-    this.learnOne(knot, step, this.level(median), error, below, above);
+    this.learnOne(knot, step, ORIGINS + this.level(median), error, below, above);
   }
 
   private learnOne(
@@ -120,7 +152,7 @@ export class Situations {
     below: boolean | null,
     above: boolean | null,
   ): void {
-    const { state, tail } = this;
+    const { state } = this;
     const at = knot * ROW + situation * WIDTH;
     // Forecasts that were made within k steps of each other miss the same readings at lead k: together they count as one.
     const k = this.lead.knots[knot];
@@ -130,11 +162,14 @@ export class Situations {
     this.learnSize(at, news, error);
     state[at] = Math.min(MEMORY, state[at] + news);
     const rate = news * Math.max(LEAST, FIRST / Math.sqrt(1 + state[at]));
-    for (const [side, missed] of [below, above].entries()) {
-      if (missed === null) continue;
-      const moved = state[at + 1 + side] + rate * ((missed ? 1 : 0) - tail);
-      state[at + 1 + side] = Math.max(-MOST_LOG_FACTOR, Math.min(MOST_LOG_FACTOR, moved));
-    }
+    this.move(at + 1, rate, below);
+    this.move(at + 2, rate, above);
+  }
+
+  private move(at: number, rate: number, missed: boolean | null): void {
+    if (missed === null) return;
+    const moved = this.state[at] + rate * ((missed ? 1 : 0) - this.tail);
+    this.state[at] = Math.max(-MOST_LOG_FACTOR, Math.min(MOST_LOG_FACTOR, moved));
   }
 
   /** Tracks a quantile of the errors' sizes by steps in log space. */
@@ -148,14 +183,6 @@ export class Situations {
     const rate = news * Math.max(SIZE_RATE, 1 / Math.sqrt(1 + state[at]));
     const moved = state[at + SIZE] * Math.exp(rate * ((size > state[at + SIZE] ? 1 : 0) - 1 + USUAL));
     state[at + SIZE] = Math.max(moved, Number.MIN_VALUE);
-  }
-
-  /** Half an interval at lead k + 1 is no narrower than errors in its situation usually are. */
-  least(k: number, median: number): number {
-    const { lead, state, origin } = this;
-    const sinceJump = lead.interpolate(state, ROW, origin * WIDTH + SIZE, k);
-    const atLevel = lead.interpolate(state, ROW, this.level(median) * WIDTH + SIZE, k);
-    return NARROWEST * Math.max(sinceJump, atLevel);
   }
 
   persist(io: StateIo): void {

@@ -1,6 +1,7 @@
 /** Scratch buffers for the blend of a stream. */
 import { LeadKnots } from '../series/lead-knots.ts';
 import { C } from './candidates.ts';
+import { situationsScratch } from './situations.ts';
 
 const KNOTS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 
@@ -31,8 +32,12 @@ export class TrackScratch {
   readonly setback = new Float64Array(C);
   readonly losses = new Float64Array(C);
 
+  /** Factors by level at the knots, see `situations.ts`. */
+  readonly situations: Float64Array;
+
   constructor(leads: number) {
     this.knots = new LeadKnots(KNOTS, leads);
+    this.situations = new Float64Array(situationsScratch(this.knots));
     this.weights = new Float64Array(leads * C);
     this.atKnots = new Float64Array(this.knots.knots.length * C);
     this.rows = new Float64Array(this.knots.knots.length * ROW);

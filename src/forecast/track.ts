@@ -113,7 +113,7 @@ export class Track {
     this.worth = new Weights(scratch.knots, season, memory, scratch);
     this.ownShare = new OwnShare(scratch.knots, memory);
     this.widening = new Widening(scratch.knots, coverage, memory);
-    this.situations = new Situations(scratch.knots, this.tail, memory);
+    this.situations = new Situations(scratch.knots, this.tail, memory, scratch.situations);
     this.state = memory.float64(n * KNOT);
     this.trial = memory.float64(n * 4);
   }
