@@ -56,6 +56,7 @@ test('what fails leaves nothing behind, and says so', async () => {
   const missing = [{ name: 'x', path: join(dir, 'no-such-file') }];
   await expect(store.backup(join(dir, 'backups', 'one.db'), missing)).rejects.toMatchObject({
     code: 'STORE_FAILED',
+    message: expect.stringMatching(/^The backup failed: .*no-such-file/),
   });
   expect(readdirSync(join(dir, 'backups'))).toEqual([]);
   writeFileSync(join(dir, 'file'), '');

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { describe, expect, it } from 'vitest';
-import { migrate, openDatabase } from '../../src/store/database.ts';
+import { isDamage, isDiskFull, isRowRefused, migrate, openDatabase } from '../../src/store/database.ts';
 import { SCHEMA_VERSION } from '../../src/store/schema.ts';
 import { tempDirs } from '../support/temp.ts';
 
@@ -29,7 +29,47 @@ describe('migrate', () => {
   });
 });
 
+describe('errors', () => {
+  const sqlite = (code: string) => new Sqlite.SqliteError('text', code);
+
+  it('of SQLite are told apart by their code', () => {
+    const codes = [
+      'SQLITE_CORRUPT',
+      'SQLITE_CORRUPT_INDEX',
+      'SQLITE_NOTADB',
+      'SQLITE_FULL',
+      'SQLITE_CONSTRAINT_CHECK',
+      'SQLITE_TOOBIG',
+      'SQLITE_IOERR',
+    ];
+    expect(codes.filter((code) => isDamage(sqlite(code)))).toEqual(codes.slice(0, 3));
+    expect(codes.filter((code) => isDiskFull(sqlite(code)))).toEqual(['SQLITE_FULL']);
+    expect(codes.filter((code) => isRowRefused(sqlite(code)))).toEqual(codes.slice(4, 6));
+  });
+
+  it('of others are a full disk, a value that SQLite cannot bind, or neither', () => {
+    expect(isDiskFull(Object.assign(new Error('no space'), { code: 'ENOSPC' }))).toBe(true);
+    expect(isRowRefused(new RangeError('too large'))).toBe(true);
+    for (const other of [new Error('SQLITE_CORRUPT'), { code: 'SQLITE_FULL' }, null])
+      expect([isDamage(other), isDiskFull(other), isRowRefused(other)]).toEqual([false, false, false]);
+  });
+});
+
 describe('openDatabase', () => {
+  it('refuses a database of a newer version, and says which', () => {
+    const path = join(temp(), 'x.db');
+    const { db } = openDatabase(path, 0);
+    db.pragma(`user_version = ${SCHEMA_VERSION + 3}`);
+    db.close();
+    expect(() => openDatabase(path, 0)).toThrow(
+      expect.objectContaining({
+        code: 'STORE_NEWER',
+        message: `${path} has schema ${SCHEMA_VERSION + 3}, but this version supports schemas up to ${SCHEMA_VERSION}`,
+        hint: expect.stringContaining('newer gatecast version'),
+      }),
+    );
+  });
+
   it('makes the folder, the tables and the pragmas', () => {
     const path = join(temp(), 'deep', 'down', 'x.db');
     const { db, quarantined } = openDatabase(path, 0);

@@ -83,6 +83,40 @@ describe('the inspection of a store', () => {
     running.close();
   });
 
+  it('has the newest snapshot of a stream, until its snapshots are dropped', () => {
+    const dir = temp();
+    const store = open(dir);
+    for (let i = 0; i < 10; i++) for (const stream of ['a', 'b']) store.append(sample(stream, i));
+    store.settle();
+    const snapshot = (stream: string, replayFromMs: number) => ({
+      stream,
+      modelHash: 'model',
+      replayFromMs,
+      bytes: Uint8Array.of(1, 2, 3),
+      about: {
+        intervalMs: 1000,
+        horizonSteps: 4,
+        buckets: 9,
+        observedMs: T0,
+        unit: null,
+        scores: [],
+      },
+    });
+    store.saveSnapshots(['a', 'b'].map((stream) => snapshot(stream, T0 + 5000)));
+    expect(store.dropSnapshots('a')).toBe(true);
+    expect(store.dropSnapshots('unknown')).toBe(true);
+    store.settle();
+    const seen = inspectStore(dir);
+    expect(seen.snapshot('a')).toBeNull();
+    expect(seen.state('a')).toBeNull();
+    expect(seen.snapshot('b')).toMatchObject({ modelHash: 'model', replayFromMs: T0 + 5000 });
+    expect(seen.state('b')).toMatchObject({ modelHash: 'model', about: { intervalMs: 1000, buckets: 9 } });
+    seen.close();
+    expect(store.loadSnapshot('a')).toBeNull();
+    expect(store.loadSnapshot('b')?.bytes).toEqual(Uint8Array.of(1, 2, 3));
+    store.close();
+  });
+
   it('reads a journal alone, of an agent whose disk never took a database', () => {
     const dir = temp();
     const store = open(dir);
@@ -98,6 +132,7 @@ describe('the inspection of a store', () => {
     expect([...seen.samples('a')]).toEqual([{ timeMs: T0 + 1000, value: 7, mark: 0 }]);
     expect(seen.getMeta('k')).toBe('v');
     expect([seen.state('a'), seen.rejects('a'), seen.getMeta('none')]).toEqual([null, [], null]);
+    expect([seen.snapshot('a'), seen.snapshot('b')]).toEqual([null, null]);
     seen.close();
     expect(existsSync(join(copy, DATABASE_FILE))).toBe(false);
   });
