@@ -44,6 +44,7 @@ const RETRY_MS = [500, 1000, 2000, 5000, 10_000];
 const BEAT_MS = 1000;
 /** Messages that have waited this long for JetStream may keep the MQTT broker from sending others, ms. */
 const STALL_MS = 500;
+const BACKLOG_STALL_MS = 100;
 /** A server that does not answer for this long is an alert, ms. */
 const SILENT_MS = 10_000;
 
@@ -252,7 +253,8 @@ export class SitePart implements Part {
   /** Whether JetStream does not answer: then nothing is acknowledged, and the broker delays further messages. */
   private isHeldBack(bridge: SiteBridge): boolean {
     const before = this.heldBack;
-    this.heldBack = bridge.waitingMs() >= STALL_MS;
+    // A backlog comes in portions, each of which may stall again: less than the quiet time after which it counts as over.
+    this.heldBack = bridge.waitingMs() >= (this.parts.hold.inBacklog ? BACKLOG_STALL_MS : STALL_MS);
     return this.heldBack || before;
   }
 
