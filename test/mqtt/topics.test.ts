@@ -39,6 +39,22 @@ describe('topicsOf', () => {
     },
   );
 
+  it('reads model and number of a chunk, and nothing else', () => {
+    const { chunkOf, modelChunk } = topicsOf('gatecast', 'n');
+    expect(chunkOf(modelChunk('mine', 0))).toEqual({ name: 'mine', number: 0 });
+    expect(chunkOf(modelChunk('mine', 999_999))).toEqual({ name: 'mine', number: 999_999 });
+    for (const end of [
+      'mine/chunk/01',
+      'mine/chunk/1000000',
+      'mine/chunk/x',
+      'mine/chunk/1/2',
+      'a/b/chunk/1',
+      'mine',
+    ])
+      expect(chunkOf(`gatecast/n/model/${end}`), end).toBeNull();
+    expect(chunkOf('gatecast/other/model/mine/chunk/1')).toBeNull();
+  });
+
   it('makes a topic of two levels more, or none', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (name) => {

@@ -1,12 +1,37 @@
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { describe, expect, it } from 'vitest';
-import { isDamage, isDiskFull, isRowRefused, migrate, openDatabase } from '../../src/store/database.ts';
+import {
+  holdFile,
+  isDamage,
+  isDiskFull,
+  isRowRefused,
+  migrate,
+  openDatabase,
+  openReadOnly,
+} from '../../src/store/database.ts';
 import { SCHEMA_VERSION } from '../../src/store/schema.ts';
 import { tempDirs } from '../support/temp.ts';
 
 const temp = tempDirs();
 const version = (db: Sqlite.Database) => db.pragma('user_version', { simple: true });
+
+describe('other ways to open a file', () => {
+  it('a reader cannot write', () => {
+    const path = join(temp(), 'x.db');
+    openDatabase(path, 0).db.close();
+    const reader = openReadOnly(path);
+    expect(() => reader.exec('CREATE TABLE other (x)')).toThrow(/readonly/);
+    reader.close();
+  });
+
+  it('a lock on a file that is no database is an error, not a lock that another holds', () => {
+    const path = join(temp(), 'lock');
+    writeFileSync(path, 'no database '.repeat(100));
+    expect(() => holdFile(path)).toThrow(expect.objectContaining({ code: 'SQLITE_NOTADB' }));
+  });
+});
 
 describe('migrate', () => {
   const steps = ['CREATE TABLE a (x)', 'ALTER TABLE a ADD COLUMN y DEFAULT 7', 'CREATE TABLE b (z)'];
@@ -56,6 +81,20 @@ describe('errors', () => {
 });
 
 describe('openDatabase', () => {
+  it('moves only a damaged file aside: what cannot be opened otherwise stays where it is', () => {
+    const dir = temp();
+    const folder = join(dir, 'x.db');
+    mkdirSync(folder);
+    expect(() => openDatabase(folder, 0)).toThrow();
+    expect(readdirSync(dir)).toEqual(['x.db']);
+    const garbage = join(dir, 'y.db');
+    writeFileSync(garbage, 'no database '.repeat(100));
+    const { db, quarantined } = openDatabase(garbage, 0);
+    db.close();
+    expect(quarantined?.reason).toMatch(/not a database/);
+    expect(readFileSync(quarantined?.path ?? '', 'utf8')).toContain('no database');
+  });
+
   it('refuses a database of a newer version, and says which', () => {
     const path = join(temp(), 'x.db');
     const { db } = openDatabase(path, 0);
