@@ -45,7 +45,7 @@ const BEAT_MS = 1000;
 /** Messages that have waited this long for JetStream may keep the MQTT broker from sending others, ms. */
 const STALL_MS = 500;
 const BACKLOG_STALL_MS = 100;
-/** A server that does not answer for this long is an alert, ms. */
+/** A server that does not answer for this long raises an alert, ms. */
 const SILENT_MS = 10_000;
 
 export class SitePart implements Part {

@@ -40,8 +40,13 @@ export class ModelPart {
       if ((error as { code?: unknown }).code !== 'ENOENT') throw error;
       file = await open(path, 'wx+', 0o600);
     }
-    const { size } = await file.stat();
-    if (size > bytes) await file.truncate(bytes);
+    try {
+      const { size } = await file.stat();
+      if (size > bytes) await file.truncate(bytes);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
     return new ModelPart(path, file);
   }
 

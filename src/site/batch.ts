@@ -1,6 +1,6 @@
 /**
  * The message that bridges write into the log of a partition: readings, settings of streams that the log has not seen lately,
- * and up to which time the bridge has everything. JSON, so that it can be looked at with NATS's own tools.
+ * and up to which time the bridge has everything. JSON, so that NATS's own tools can show it.
  */
 import { GatecastError } from '../errors.ts';
 import type { Sample } from '../series/sample.ts';
@@ -43,7 +43,7 @@ export function encodeBatch({ bridge, untilMs, specs, samples }: Batch): string 
   return JSON.stringify(wire);
 }
 
-/** @throws GatecastError SITE_FAILED for what is no batch */
+/** @throws GatecastError SITE_FAILED for text that is not a batch */
 export function decodeBatch(bytes: Uint8Array): Batch {
   let wire: unknown;
   try {
@@ -88,7 +88,7 @@ function isWire(wire: unknown): wire is Wire {
 const isRow = (row: unknown): row is Row =>
   Array.isArray(row) && typeof row[0] === 'string' && row.slice(1).every(Number.isFinite) && row.length >= 4;
 
-/** As far as the engine relies on it: only bridges may write here. */
+/** Validates only what the engine relies on, because only bridges may write to the log. */
 function isSpec(spec: unknown): spec is StreamSpec {
   if (typeof spec !== 'object' || spec === null) return false;
   const { name, intervalMs, horizonMs, latenessMs, maxGapMs, thresholds, timeZone } = spec as Record<

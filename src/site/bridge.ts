@@ -28,13 +28,13 @@ export interface BridgeParts {
 
 /** Readings of one message to a partition: some 30 kB. */
 const MOST_READINGS = 500;
-/** The settings of a stream are repeated after this, ms: the log forgets. */
+/** The settings of a stream are repeated after this time, ms, because the log drops old messages. */
 const SPEC_MS = 3_600_000;
 const RETRY_MS = [100, 300, 1000, 3000];
-/** A partition that refuses for this long is an alert, ms. */
+/** A partition that refuses batches for this long raises an alert, ms. */
 const FAILING_MS = 5000;
 
-/** Acknowledges a message when all of its parts are safe. */
+/** Acknowledges a message when JetStream has stored all of its parts. */
 interface Pending {
   parts: number;
   readonly acknowledge: (() => void) | null;

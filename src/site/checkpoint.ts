@@ -1,4 +1,4 @@
-/** The bytes of a checkpoint: a header as JSON, then the states of the streams one after the other. */
+/** The format of a checkpoint: a header in JSON, then the states of the streams one after the other. */
 import { errorText, GatecastError } from '../errors.ts';
 import type { StreamSnapshot } from '../forecast/engine-contract.ts';
 import type { StreamSpec } from '../series/spec.ts';
@@ -61,7 +61,7 @@ export function encodeCheckpoint({ streams, ...rest }: Checkpoint): Uint8Array {
   return Buffer.concat([length, text, ...streams.flatMap(({ snapshot }) => snapshot?.bytes ?? [])]);
 }
 
-/** @throws GatecastError SITE_FAILED when the bytes are damaged or of a newer version */
+/** @throws GatecastError SITE_FAILED if the bytes are damaged or were written by a newer version */
 export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
   try {
     const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

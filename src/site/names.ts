@@ -1,6 +1,6 @@
 /**
- * Names of everything that a site keeps in JetStream, and which partition a stream belongs to. The hash must never change:
- * the readings of a stream stay in the partition that it gave.
+ * Names of everything that a site keeps in JetStream, and which partition a stream belongs to. The hash must never change,
+ * because the readings of a stream stay in the partition that the hash gave.
  */
 
 /** Most partitions of a site; each is a JetStream stream of its own. */

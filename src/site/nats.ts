@@ -47,7 +47,7 @@ export interface CreateOptions {
 }
 
 const NANOS = 1e6;
-/** Answers of the server, ms. */
+/** Time limit for answers of the server, ms. */
 const TIMEOUT_MS = 5000;
 
 /** @throws GatecastError SITE_UNREACHABLE, FILE_UNREADABLE */
@@ -173,7 +173,7 @@ async function makeSite({ js, jsm }: NatsLink, site: string, options: CreateOpti
       max_bytes: maxBytes === 0 ? -1 : maxBytes,
     });
   }
-  // Last: a member opens no site that is half made.
+  // Written last, so that no member opens a site that is only partly created.
   if (entry === null) await state.create(SETTINGS_KEY, JSON.stringify(wanted));
 }
 
@@ -252,7 +252,7 @@ export async function removeKey(
   else await jsm.streams.deleteMessage(stream, revision, false);
 }
 
-/** Another writer was faster, or the entry has expired: an update was refused because of its revision. */
+/** An update was refused because of its revision: another writer was faster, or the entry has expired. */
 export function isConflict(error: unknown): boolean {
   const code = (error as { code?: unknown } | null)?.code;
   return code === WRONG_LAST_SEQUENCE;

@@ -88,9 +88,9 @@ export function add(total: PartitionCounts, one: PartitionCounts): void {
 
 /** Messages of the log that are fetched ahead. */
 const AHEAD = 256;
-/** The log is opened again after this, ms. */
+/** Pause before the log is opened again, ms. */
 const RECONNECT_MS = 500;
-/** A checkpoint that fails is tried again after this, ms. */
+/** Pause before a failed checkpoint is tried again, ms. */
 const RETRY_MS = 10_000;
 
 export class OwnedPartition {
@@ -364,7 +364,7 @@ export class OwnedPartition {
   }
 }
 
-/** The text is an object: one more key goes in at its end. */
+/** Adds a key at the end of the text of a JSON object. */
 const withEpoch = (text: string, epoch: number): string => `${text.slice(0, -1)},"epoch":${epoch}}`;
 
 const isStreamGone = (error: unknown): boolean =>

@@ -15,11 +15,11 @@ import { type Checkpoint, type CheckpointStream, decodeCheckpoint, encodeCheckpo
 
 /** Buckets are closed at most once in this time of the log, ms. */
 const TICK_MS = 1000;
-/** A bridge from which nothing came for this long holds the time back no longer, ms. */
+/** A bridge that has been silent for this long no longer holds the time back, ms. */
 const BRIDGE_MS = 60_000;
 /** A stream without a reading for this long is forgotten, ms. */
 const FORGET_MS = 90 * 86_400_000;
-/** Streams put into a checkpoint before others have their turn. */
+/** Streams written to a checkpoint in one turn of the event loop. */
 const AT_A_TIME = 32;
 
 /** What a bridge vouched for, and when it was last heard of by the server's clock; ms. */

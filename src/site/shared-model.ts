@@ -45,5 +45,5 @@ function oneAtATime(stepper: Stepper): Stepper {
   };
 }
 
-/** Of states made with the model by this version; another one cannot go on from them. */
+/** Identifies states made by this model and version; other versions cannot continue from them. */
 export const stateHash = (model: Model | null): string => new Engine(model).modelHash;

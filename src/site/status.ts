@@ -1,4 +1,4 @@
-/** What an operator sees of a site: its partitions, who owns them, and its members. Reads only. */
+/** The state of a site for operators: its partitions, their owners, and its members. Read-only. */
 import { errorText, GatecastError } from '../errors.ts';
 import {
   drainKey,
@@ -53,7 +53,7 @@ export async function readMembers(site: Site): Promise<MemberStatus[]> {
   return found.flatMap((one) => (one === null ? [] : [one]));
 }
 
-/** Null: it left just now. */
+/** Null if the member has just left. */
 async function readMember(
   site: Site,
   key: string,

@@ -34,7 +34,7 @@ export interface WorkerParts {
   readonly published: (forecasts: readonly Forecast[], issuedMs: number) => void;
 }
 
-/** What a worker says of itself, renewed all the time. */
+/** The entry that a worker announces and keeps renewing. */
 export interface MemberEntry {
   readonly session: string;
   readonly version: string;
@@ -56,7 +56,7 @@ const RENEWALS = 4;
 /** Partitions taken in one round, and loaded at a time; others wait for the next. */
 const TAKEN_AT_ONCE = 128;
 const LOADED_AT_ONCE = 4;
-/** A partition that failed is left alone for this long, ms. */
+/** A partition that failed is not taken again for this long, ms. */
 const PAUSE_MS = 5000;
 /** A partition without an owner for this many lives of an entry is an alert. */
 const UNOWNED_TTLS = 2;
@@ -66,7 +66,7 @@ const LAG_MS = 30_000;
 /** Checkpoints that nothing refers to are looked for this long after the start, and then at this interval, ms. */
 const FIRST_ORPHANS_MS = 60_000;
 const ORPHANS_MS = 3_600_000;
-/** How long the end may take to save checkpoints, ms. */
+/** Time that a stop may spend on saving checkpoints, ms. */
 const END_MS = 1500;
 
 export class SiteWorker {
@@ -142,7 +142,7 @@ export class SiteWorker {
     this.draining = drained.has(drainKey(member));
     this.members = present.filter((one) => !drained.has(drainKey(one)));
     const wanted = assignPartitions(this.members, site.partitions);
-    // A member that was missed once may be there again in the next round.
+    // A member that is missing once may be back in the next round.
     const settled = this.members.join() === this.former.join() || this.former.length === 0;
     this.former = this.members;
     this.mine = new Set(wanted.flatMap((owner, partition) => (owner === member ? [partition] : [])));
@@ -185,7 +185,7 @@ export class SiteWorker {
     if (this.stopped) return;
     const key = memberKey('worker', member);
     const found = await site.members.get(key);
-    // Written by another run since this one last did: two workers share a name.
+    // Another run has written the entry since: two workers share a name.
     this.hasTwin =
       this.announced > 0 &&
       found !== null &&
