@@ -206,7 +206,7 @@ describe('JSON within JSON', () => {
   });
 
   it('limits and forbidden keys hold inside', () => {
-    const deep = '{"a":'.repeat(6) + '1' + '}'.repeat(6);
+    const deep = `${'{"a":'.repeat(6)}1${'}'.repeat(6)}`;
     expect(read(JSON.stringify({ t: deep, n: 1 }), null, 5)).toEqual([[['a/n', 1]], []]);
     const poison = `{"o":"{\\"__proto__\\":{\\"x\\":1},\\"n\\":2}","__proto__":"{\\"y\\":3}"}`;
     const [samples, rejects] = read(poison, null);
