@@ -341,7 +341,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
     await tab.keyboard.press('ArrowLeft');
     await expect.poll(() => tip.textContent()).toContain('expected');
     await tab.locator('#values summary').click();
-    expect(await tab.locator('#value-rows tr').count()).toBe(60);
+    await expect.poll(() => tab.locator('#value-rows tr').count()).toBe(60);
     await tab.close();
   });
 
