@@ -24,12 +24,10 @@ export const text = {
 process.env.ORT_DISABLE_TELEMETRY = '1';
 
 export const root = new URL('..', import.meta.url).pathname;
-/** Tests with brokers and processes depend on the load of the machine. CI repeats a failed one once; the report marks it. */
-const retry = process.env.CI === undefined ? 0 : 1;
 const project = (name: string, include: string[], exclude: string[] = [], testTimeout = 30_000) => ({
   plugins: [text],
   root,
-  test: { name, include, exclude, testTimeout, hookTimeout: 60_000, retry, pool: 'forks' as const },
+  test: { name, include, exclude, testTimeout, hookTimeout: 60_000, pool: 'forks' as const },
 });
 const heavy = ['test/fault/**', 'test/soak/**', 'test/rooms/**', 'test/arm64/**', 'test/package/**'];
 

@@ -4,34 +4,24 @@
  * expires on the server; the clocks of the members do not matter.
  */
 import { errorText } from '../errors.ts';
-import type { Forecast } from '../forecast/forecast.ts';
-import type { Model } from '../forecast/model.ts';
-import type { Logger } from '../log.ts';
-import type { Clock } from '../system/clock.ts';
 import { assignPartitions } from './assignment.ts';
 import { drainKey, memberKey, memberOf, partitionKey } from './names.ts';
-import { isConflict, keysOf, removeKey, type Site } from './nats.ts';
+import { isConflict, keysOf, removeKey } from './nats.ts';
 import {
   add,
   noCounts,
   OwnedPartition,
+  type OwnedPartitionParts,
   type PartitionCounts,
   type PartitionState,
 } from './owned-partition.ts';
 
-export interface WorkerParts {
-  readonly site: Site;
+/** What a worker shares with each of its partitions, and what it needs itself. */
+export interface WorkerParts extends Omit<OwnedPartitionParts, 'partition' | 'owner' | 'breathe' | 'inTurn'> {
   readonly member: string;
   /** Unique for each run. */
   readonly session: string;
   readonly version: string;
-  readonly model: Model | null;
-  readonly modelHash: string;
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly checkpointMs: () => number;
-  readonly text: (forecast: Forecast, issuedMs: number) => string | null;
-  readonly published: (forecasts: readonly Forecast[], issuedMs: number) => void;
 }
 
 /** The entry that a worker announces and keeps renewing. */

@@ -204,7 +204,7 @@ describe('the engine', () => {
     expect(Math.abs(expected[change].quantiles[4] - readings[readings.length - 1].value)).toBeLessThan(10);
     expect(expected[change].input.quality).toBe('good');
     // The last ones of the former grid among them.
-    for (const cut of [150, 184, 185, 187, 189, 190, 320]) {
+    for (const cut of [150, 180, 184, 185, 186, 187, 188, 189, 190, 205, 320]) {
       const first = build(specs);
       const before = await inOrder(first, readings.slice(0, cut));
       const snapshot = first.snapshot('s');

@@ -60,7 +60,7 @@ describe('a tick with a pace', () => {
   it('leaves a state that can be taken up again wherever it stops, also where the device changes its rate', async () => {
     const spec = testSpec('s', { intervalMs: null, horizonMs: 600_000 });
     const values = ordinary(4, 20)(300);
-    for (const most of [1, 2, 3, 7, 11]) {
+    for (let most = 1; most < 12; most++) {
       const engine = new Engine(fakeModel());
       engine.add(spec);
       for (let i = 0; i < 300; i++) {
