@@ -17,6 +17,12 @@ export const checkNode: Check = (text) =>
     ? null
     : 'must be 1 to 63 letters, digits, "_", "-" or ".", starting with a letter or a digit';
 
+/** Other hosts choose their ids: all characters of a topic level are allowed. */
+export const checkHostId: Check = (text) =>
+  text.length <= 128 && /^[^+#/\p{Cc}]+$/u.test(text)
+    ? null
+    : 'must be 1 to 128 characters, without "+", "#" and "/"';
+
 export const checkBase: Check = (text) =>
   text.length <= 128 && text.split('/').every((level) => NODE.test(level))
     ? null

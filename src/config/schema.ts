@@ -10,6 +10,7 @@ import {
   checkBase,
   checkCron,
   checkHeader,
+  checkHostId,
   checkListen,
   checkNode,
   checkOrigin,
@@ -151,6 +152,11 @@ const sparkplug = z.strictObject({
     text('a node id', checkNode).optional(),
     'restart',
     'Sparkplug edge node id; `node` by default.',
+  ),
+  primary_host: note(
+    text('a host id', checkHostId).optional(),
+    'restart',
+    'Id of the primary host application: forecasts are sent only while its STATE message says that it is online, and kept until then.',
   ),
   leads: durationList(
     { min: '1s', max: '90d' },

@@ -10,10 +10,12 @@ import type { Surprise } from '../../forecast/anomalies.ts';
 import { inDigits } from '../../forecast/digits.ts';
 import { allFinite, type Forecast } from '../../forecast/forecast.ts';
 import { Client, type ClientParts } from '../../mqtt/client.ts';
-import { brokerOptions } from '../../mqtt/options.ts';
+import { type BrokerOptions, brokerOptions } from '../../mqtt/options.ts';
+import type { Outgoing } from '../../mqtt/outbox.ts';
 import { MEDIAN, Q, QUANTILES } from '../../quantiles.ts';
 import type { StreamSpec } from '../../series/spec.ts';
 import type { Store } from '../../store/store-contract.ts';
+import { RateLimitedLog } from '../../system/rate-limited-log.ts';
 import { digitsOf, QUANTILE_NAMES } from '../json/messages.ts';
 import type { HealthInput, Output } from '../output.ts';
 import { Pace } from '../pace.ts';
@@ -27,6 +29,7 @@ import {
   STALE,
 } from './edge-node.ts';
 import { trueMetrics } from './payload.ts';
+import { PrimaryHost } from './primary-host.ts';
 
 export type SparkplugSpec = Pick<StreamSpec, 'name' | 'unit' | 'device' | 'thresholds'>;
 export type EdgeClient = Pick<
@@ -78,8 +81,13 @@ export class Sparkplug implements Output {
   private readonly pace = new Pace();
   private readonly anomalous = new Set<string>();
   private ok: boolean | null = null;
+  /** Births wait until this host is online; null: they wait for no host. */
+  private host: PrimaryHost | null = null;
+  private readonly warnings: RateLimitedLog;
 
-  constructor(private readonly parts: SparkplugParts) {}
+  constructor(private readonly parts: SparkplugParts) {
+    this.warnings = new RateLimitedLog(parts.clock);
+  }
 
   start(): void {
     const { config, store, version, clock, log, edgeClient = (parts) => new Client(parts) } = this.parts;
@@ -97,7 +105,9 @@ export class Sparkplug implements Output {
       Number.isInteger(before) && before >= 0 && before < 256 ? before : null,
     );
     edge.data(null, [{ name: 'Properties/version', value: version }], clock.now());
+    const host = sparkplug.primary_host === undefined ? null : new PrimaryHost(sparkplug.primary_host);
     this.node = edge;
+    this.host = host;
     this.client = edgeClient({
       options: optionsOf(config()),
       clock,
@@ -108,22 +118,24 @@ export class Sparkplug implements Output {
         store.setMeta(KEY, String(edge.session));
         return death;
       },
-      birth: () => {
-        this.due.clear();
-        this.born = true;
-        return edge.births(clock.now());
-      },
+      // With a primary host, the births wait for its STATE message.
+      birth: () => (host === null ? this.births(edge) : []),
       message: ({ topic, payload, acknowledge }) => {
         acknowledge?.();
         if (topic === edge.commands) this.command(payload);
+        else if (topic === host?.topic) this.hostState(edge, host, payload);
       },
       changed: ({ connected }) => {
-        if (!connected) this.born = false;
-        else this.sendWaiting();
+        if (!connected) {
+          this.born = false;
+          host?.lost();
+        } else if (this.born) this.sendWaiting();
       },
       ephemeral: true,
     });
-    this.client.setSubscriptions([{ filter: edge.commands, qos: 1 }]);
+    const filters = [edge.commands, ...(host === null ? [] : [host.topic])];
+    this.client.setSubscriptions(filters.map((filter) => ({ filter, qos: 1 })));
+    if (host !== null) log.info('sparkplug waits for the primary host', { topic: host.topic });
     for (const spec of this.parts.streams()) this.take(spec);
     for (const device of this.devices.keys()) this.declare(device);
     this.client.start();
@@ -148,9 +160,8 @@ export class Sparkplug implements Output {
     return {
       settle: () => {
         if (options !== null) {
-          const farewell = this.born && this.node !== null ? [this.node.death(this.parts.clock.now())] : [];
-          this.born = false;
-          this.client?.switchTo(options, farewell);
+          if (next.mqtt.url !== running.mqtt.url) this.host?.otherBroker();
+          this.beginAgain(options);
         }
         if (redeclares) this.streams([...this.devices.values()].flatMap((streams) => [...streams.values()]));
       },
@@ -272,6 +283,41 @@ export class Sparkplug implements Output {
     }
   }
 
+  /** The births of this connection: of the node and of all its devices. */
+  private births(node: EdgeNode): Outgoing[] {
+    this.due.clear();
+    this.born = true;
+    return node.births(this.parts.clock.now());
+  }
+
+  /** Ends the session with a death message, and connects again. */
+  private beginAgain(options: BrokerOptions): void {
+    const farewell = this.born && this.node !== null ? [this.node.death(this.parts.clock.now())] : [];
+    this.born = false;
+    this.client?.switchTo(options, farewell);
+  }
+
+  private hostState(node: EdgeNode, host: PrimaryHost, payload: Uint8Array): void {
+    const { log, config } = this.parts;
+    const change = host.receive(payload);
+    if (change === 'invalid' || change === 'older') {
+      const hint =
+        change === 'older'
+          ? 'its timestamp is before that of an earlier STATE message; check the clock of the host'
+          : 'it must be JSON such as {"online": true, "timestamp": 1700000000000}';
+      this.warnings.say(change, (omitted) =>
+        log.warn('sparkplug STATE message ignored', { topic: host.topic, hint, omitted }),
+      );
+    } else if (change === 'online') {
+      log.info('sparkplug primary host online', { topic: host.topic });
+      for (const message of this.births(node)) this.client?.publish(message);
+      this.sendWaiting();
+    } else if (change === 'offline') {
+      log.warn('sparkplug primary host offline: forecasts wait', { topic: host.topic });
+      if (this.born) this.beginAgain(optionsOf(config()));
+    }
+  }
+
   /** @param payload untrusted: from any client that may publish there */
   private command(payload: Uint8Array): void {
     const { clock, log } = this.parts;
@@ -279,15 +325,16 @@ export class Sparkplug implements Output {
     try {
       asked = trueMetrics(payload);
     } catch {
-      log.warn('sparkplug command not understood', { bytes: payload.length });
+      this.warnings.say('command', (omitted) =>
+        log.warn('sparkplug command not understood', { bytes: payload.length, omitted }),
+      );
     }
     if (!asked.includes(REBIRTH) || this.cancelRebirth !== null) return;
     this.cancelRebirth = clock.after(REBIRTH_MS, () => {
       this.cancelRebirth = null;
     });
     if (!this.born || this.node === null) return;
-    this.due.clear();
-    for (const message of this.node.births(clock.now())) this.client?.publish(message);
+    for (const message of this.births(this.node)) this.client?.publish(message);
   }
 
   private leads(): readonly (readonly [key: string, leadMs: number])[] {
@@ -348,7 +395,7 @@ export class Sparkplug implements Output {
 const NEXT = 'next';
 
 /** Options of a separate, clean session, as Sparkplug requires. */
-function optionsOf({ mqtt, base, node }: Config) {
+function optionsOf({ mqtt, base, node }: Config): BrokerOptions {
   const options = brokerOptions(mqtt, `${base}-${node}`.replaceAll('/', '-'));
   return { ...options, clientId: `${options.clientId}-sparkplug`, sessionExpiryMs: 0 };
 }

@@ -8,6 +8,7 @@ import { validateConfig } from '../../../src/config/index.ts';
 import { createRouter } from '../../../src/config/resolve.ts';
 import type { Forecast } from '../../../src/forecast/forecast.ts';
 import { silentLogger } from '../../../src/log.ts';
+import { Client, type ClientParts } from '../../../src/mqtt/client.ts';
 import { deviceLevel } from '../../../src/outputs/sparkplug/edge-node.ts';
 import { Sparkplug, type SparkplugSpec } from '../../../src/outputs/sparkplug/sparkplug.ts';
 import { Q } from '../../../src/quantiles.ts';
@@ -59,12 +60,26 @@ describe.skipIf(!hasMosquitto).each(READERS)('the edge node, read by %s', (_name
   let broker: Mosquitto;
   let eyes: MqttClient;
   const seen: Received[] = [];
+  /** What the connection of the edge node has received. */
+  const link = { connects: 0, states: 0 };
+  const edgeClient = (parts: ClientParts) =>
+    new Client({
+      ...parts,
+      message: (incoming) => {
+        parts.message(incoming);
+        if (incoming.topic.includes('/STATE/')) link.states++;
+      },
+      changed: (status) => {
+        parts.changed?.(status);
+        link.connects = status.connects;
+      },
+    });
   let host: SparkplugHost;
   beforeAll(async () => {
     broker = await startMosquitto();
     eyes = await mqtt.connectAsync(broker.url, { reconnectPeriod: 50 });
     eyes.on('message', (topic, payload, { qos, retain }) => {
-      if (/\/[ND]CMD\//.test(topic)) return;
+      if (/\/[ND]CMD\/|\/STATE\//.test(topic)) return;
       const received = { topic, payload: decode(payload), qos, retain };
       seen.push(received);
       host.receive(received);
@@ -78,6 +93,7 @@ describe.skipIf(!hasMosquitto).each(READERS)('the edge node, read by %s', (_name
 
   function setUp(streams: SparkplugSpec[], store = new MemoryStore(), more: Record<string, unknown> = {}) {
     seen.length = 0;
+    Object.assign(link, { connects: 0, states: 0 });
     host = new SparkplugHost(GROUP, NODE);
     const configOf = (change: Record<string, unknown> = {}) =>
       validateConfig({
@@ -96,6 +112,7 @@ describe.skipIf(!hasMosquitto).each(READERS)('the edge node, read by %s', (_name
       clock: systemClock,
       log: silentLogger,
       version: '1.2.3',
+      edgeClient,
     });
     return { output, state, store, configOf };
   }
@@ -262,6 +279,96 @@ describe.skipIf(!hasMosquitto).each(READERS)('the edge node, read by %s', (_name
     expect(output.prepare(other, other)).toBeNull();
     expect(host.violations).toEqual([]);
     await output.stop();
+  });
+
+  /** The primary host, as the specification's test kit plays it: its STATE messages are retained, QoS 1. */
+  const state = (id: string, payload: object | string) =>
+    eyes.publishAsync(
+      `spBv1.0/STATE/${id}`,
+      typeof payload === 'string' ? payload : JSON.stringify(payload),
+      { qos: 1, retain: true },
+    );
+  const waiting = async (id: string) => {
+    const store = new MemoryStore();
+    const parts = setUp([spec('a', 'a')], store, {
+      sparkplug: { enabled: true, group: GROUP, node: NODE, primary_host: id },
+    });
+    parts.output.start();
+    await waitFor('the subscriptions', () => link.connects === 1, 10_000);
+    return { ...parts, heard: () => link.states };
+  };
+
+  test('tck-id-message-flow-edge-node-birth-publish-phid-wait, -id, -online, -timestamp: births wait for the host', async () => {
+    await state('other', { online: true, timestamp: 9_000 });
+    await state('scada', { online: false, timestamp: 5_000 });
+    const { output, heard } = await waiting('scada');
+    await waitFor('the retained STATE', () => heard() === 1, 10_000);
+    output.forecast(forecastOf('a', 1), 1_700_000_000_000);
+    // A rebirth command does not replace the host's STATE.
+    await eyes.publishAsync(`spBv1.0/${GROUP}/NCMD/${NODE}`, command('Node Control/Rebirth'), { qos: 1 });
+    const ignored = [
+      { online: true, timestamp: 4_999 },
+      { online: 'true', timestamp: 6_000 },
+      { online: true },
+      { online: true, timestamp: '6000' },
+      'ONLINE',
+      'null',
+      '[]',
+      `{"online": true, "timestamp": 6000, "x": "${'x'.repeat(5000)}"}`,
+    ];
+    for (const [at, payload] of ignored.entries()) {
+      await state('scada', payload);
+      await waitFor('the STATE', () => heard() === 2 + at, 10_000);
+    }
+    expect(output.isBorn).toBe(false);
+    expect(seen).toEqual([]);
+    // Equal to the newest one: valid.
+    await state('scada', { online: true, timestamp: 5_000 });
+    await until('births, and what was forecast before them', 3);
+    expect(kinds()).toEqual(['NBIRTH', 'DBIRTH/a', 'DDATA/a']);
+    expect(seen[2]?.payload.metrics.every(({ isHistorical }) => isHistorical === true)).toBe(true);
+    // Said twice, it is no other birth.
+    await state('scada', { online: true, timestamp: 5_001 });
+    await waitFor('the STATE', () => heard() === 3 + ignored.length, 10_000);
+    expect(seen.length).toBe(3);
+    await output.stop();
+    await until('the death', 4);
+    expect(host.violations).toEqual([]);
+  });
+
+  test('tck-id-operational-behavior-edge-node-termination-host-offline, -reconnect, -timestamp: a session ends with the host', async () => {
+    await state('scada', { online: true, timestamp: 10_000 });
+    const { output, heard } = await waiting('scada');
+    await until('the births', 2);
+    const bdSeq = Number(value('', 'bdSeq'));
+    // The late death of a former session of the host.
+    await state('scada', { online: false, timestamp: 9_999 });
+    await waitFor('the STATE', () => heard() === 2, 10_000);
+    output.forecast(forecastOf('a', 1), 1_700_000_000_000);
+    await until('data', 3);
+    expect(kinds()[2]).toBe('DDATA/a');
+
+    await state('scada', { online: false, timestamp: 10_000 });
+    await until('the death', 4);
+    expect(kinds()[3]).toBe('NDEATH');
+    expect(host.online).toBe(false);
+    await waitFor(
+      'a new connection, and the retained STATE',
+      () => link.connects === 2 && heard() === 4,
+      10_000,
+    );
+    output.forecast(forecastOf('a', 2), 1_700_000_060_000);
+    expect(seen.length).toBe(4);
+
+    await state('scada', { online: true, timestamp: 20_000 });
+    await until('births and history', 7);
+    expect(kinds().slice(4)).toEqual(['NBIRTH', 'DBIRTH/a', 'DDATA/a']);
+    expect(value('', 'bdSeq')).toBe(bdSeq + 1);
+    expect(seen[6]?.payload.metrics.every(({ isHistorical }) => isHistorical === true)).toBe(true);
+    expect(value('a', 'Forecast/a/next/p50')).toBe(2.4);
+    await output.stop();
+    await until('the death', 8);
+    expect(host.violations).toEqual([]);
   });
 });
 

@@ -1,0 +1,61 @@
+/**
+ * Whether the primary host of the edge node is online, from its STATE messages (Eclipse Sparkplug 3.0, 4.9 and 5.4 to 5.6). No I/O.
+ */
+
+/** Longest STATE payload, bytes: it contains two values. */
+const MOST_BYTES = 4096;
+
+export type HostChange = 'online' | 'offline' | 'unchanged' | 'older' | 'invalid';
+
+export class PrimaryHost {
+  readonly topic: string;
+  private online = false;
+  /** Time stamp of the newest STATE message of this broker, ms since 1970; null: none was received. */
+  private timeMs: number | null = null;
+
+  constructor(readonly id: string) {
+    this.topic = `spBv1.0/STATE/${id}`;
+  }
+
+  get isOnline(): boolean {
+    return this.online;
+  }
+
+  /** The connection ended: the next one delivers the retained STATE again. */
+  lost(): void {
+    this.online = false;
+  }
+
+  /** Forgets the time stamps of the former broker. */
+  otherBroker(): void {
+    this.online = false;
+    this.timeMs = null;
+  }
+
+  /** @param payload untrusted: from any client that may publish there */
+  receive(payload: Uint8Array): HostChange {
+    const state = parse(payload);
+    if (state === null) return 'invalid';
+    // The death of an earlier session of the host may arrive after its new birth.
+    if (this.timeMs !== null && state.timestamp < this.timeMs) return 'older';
+    this.timeMs = state.timestamp;
+    if (this.online === state.online) return 'unchanged';
+    this.online = state.online;
+    return state.online ? 'online' : 'offline';
+  }
+}
+
+function parse(payload: Uint8Array): { readonly online: boolean; readonly timestamp: number } | null {
+  if (payload.length > MOST_BYTES) return null;
+  try {
+    const { online, timestamp } = JSON.parse(Buffer.from(payload).toString('utf8')) as Record<
+      string,
+      unknown
+    >;
+    return typeof online === 'boolean' && typeof timestamp === 'number' && timestamp >= 0
+      ? { online, timestamp }
+      : null;
+  } catch {
+    return null;
+  }
+}
