@@ -52,53 +52,45 @@ export interface SparkplugPayload {
   readonly metrics: readonly SparkplugMetric[];
 }
 
-const field = (type: string, id: number, rule?: 'repeated') => ({ type, id, ...(rule ? { rule } : {}) });
-
-/** Sparkplug uses proto2, which distinguishes a sent zero from an absent field. */
-const edition = 'proto2';
-
-const root = protobuf.Root.fromJSON({
-  nested: {
-    Payload: {
-      edition,
-      fields: {
-        timestamp: field('uint64', 1),
-        metrics: field('Metric', 2, 'repeated'),
-        seq: field('uint64', 3),
-      },
-    },
-    Metric: {
-      edition,
-      fields: {
-        name: field('string', 1),
-        alias: field('uint64', 2),
-        timestamp: field('uint64', 3),
-        datatype: field('uint32', 4),
-        isHistorical: field('bool', 5),
-        isNull: field('bool', 7),
-        properties: field('PropertySet', 9),
-        intValue: field('uint32', 10),
-        longValue: field('uint64', 11),
-        floatValue: field('float', 12),
-        doubleValue: field('double', 13),
-        booleanValue: field('bool', 14),
-      },
-    },
-    PropertySet: {
-      edition,
-      fields: { keys: field('string', 1, 'repeated'), values: field('PropertyValue', 2, 'repeated') },
-    },
-    PropertyValue: {
-      edition,
-      fields: {
-        intValue: field('uint32', 3),
-        longValue: field('uint64', 4),
-        stringValue: field('string', 8),
-      },
-    },
-  },
+/** A message in proto2, which distinguishes a sent zero from an absent field. A type that ends in `[]` is repeated. */
+const message = (fields: Readonly<Record<string, readonly [id: number, type: string]>>) => ({
+  edition: 'proto2',
+  fields: Object.fromEntries(
+    Object.entries(fields).map(([name, [id, type]]) => [
+      name,
+      { id, type: type.replace('[]', ''), ...(type.endsWith('[]') && { rule: 'repeated' }) },
+    ]),
+  ),
 });
-const payloadType = root.lookupType('Payload');
+
+/** Reads and writes payloads; the output of forecasts uses it too. */
+export const payloadType = protobuf.Root.fromJSON({
+  nested: {
+    Payload: message({ timestamp: [1, 'uint64'], metrics: [2, 'Metric[]'], seq: [3, 'uint64'] }),
+    Metric: message({
+      name: [1, 'string'],
+      alias: [2, 'uint64'],
+      timestamp: [3, 'uint64'],
+      datatype: [4, 'uint32'],
+      isHistorical: [5, 'bool'],
+      isNull: [7, 'bool'],
+      properties: [9, 'PropertySet'],
+      intValue: [10, 'uint32'],
+      longValue: [11, 'uint64'],
+      floatValue: [12, 'float'],
+      doubleValue: [13, 'double'],
+      booleanValue: [14, 'bool'],
+      stringValue: [15, 'string'],
+    }),
+    PropertySet: message({ keys: [1, 'string[]'], values: [2, 'PropertyValue[]'] }),
+    PropertyValue: message({
+      type: [1, 'uint32'],
+      intValue: [3, 'uint32'],
+      longValue: [4, 'uint64'],
+      stringValue: [8, 'string'],
+    }),
+  },
+}).lookupType('Payload');
 
 const INT8 = 1;
 const INT16 = 2;

@@ -3,7 +3,7 @@
  * Shared by the sequence graph and the training graph.
  */
 import { attendWindow } from './attention.ts';
-import type { LayerWeights } from './cells/cell.ts';
+import { type LayerWeights, runWindow } from './cells/cell.ts';
 import { CELL_OPS } from './cells/cells.ts';
 import { convolveWindow } from './convolution.ts';
 import type { Graph, Value } from './graph/graph.ts';
@@ -54,12 +54,11 @@ export function buildWindow(
     };
     const c0 = ops.hasCellState ? row(layout.cell.from + layer) : null;
     const mask = layer > 0 ? masks[layer - 1] : undefined;
-    const result = ops.sequence(
+    const x = mask ? mul(g, states, mask) : states;
+    const result = runWindow(
       g,
-      weights,
-      mask ? mul(g, states, mask) : states,
-      row(layout.hidden.from + layer),
-      c0,
+      ops,
+      { weights, x, h0: row(layout.hidden.from + layer), c0 },
       onStateGradient && ((gradient) => onStateGradient(layer, gradient)),
     );
     states = result.states;

@@ -1,6 +1,6 @@
 /**
  * What every recurrent cell provides: one step written out in elementary operations (for the step graph), and a whole
- * window through the runtime's fused operator together with its gradients (for the sequence and training graphs).
+ * window through the runtime's fused operator, with its gradients (for the sequence and training graphs).
  * Symbols: B rows, T steps, I inputs, H hidden, G gates; x input, h hidden state, c cell state.
  */
 import { multiply, type Shape } from '../graph/dims.ts';
@@ -58,19 +58,32 @@ export interface CellOps {
   /** Whether |h| <= 1 always, so that h can be quantised with a fixed scale. */
   readonly bounded: boolean;
   step(g: Graph, maps: LayerMaps, x: Value, state: StepState): StepState;
+  /** The runtime's operator that runs a whole window of this cell. */
+  readonly fused: { readonly op: 'RNN' | 'GRU' | 'LSTM'; readonly attributes: Parameters<Graph['emit']>[3] };
   /**
-   * x [T, B, I], h0 and c0 [1, B, H]. Gradients flow from `states` to x and the weights, not into h0, nor from the
-   * last state: back-propagation is truncated at the ends of the window.
-   * @param onStateGradient receives dLoss/dh [T * B, H], once the gradient has been built
+   * Gradients of x, W, R, b_W and b_R from dLoss/dstates [T, B, H]. None flows into h0 and c0, nor from the last state:
+   * back-propagation is truncated at the ends of the window.
+   * @param onStateGradient receives dLoss/dh [T * B, H]
    */
-  sequence(
+  backward(
     g: Graph,
-    weights: LayerWeights,
-    x: Value,
-    h0: Value,
-    c0: Value | null,
-    onStateGradient?: (gradient: Value) => void,
-  ): SequenceResult;
+    window: CellWindow,
+    dStates: Value,
+    onStateGradient: ((gradient: Value) => void) | undefined,
+  ): Value[];
+}
+
+/** One layer over a whole window. */
+export interface CellWindow {
+  readonly weights: LayerWeights;
+  /** [T, B, I] */
+  readonly x: Value;
+  /** [1, B, H] */
+  readonly h0: Value;
+  /** [1, B, H]; LSTM only */
+  readonly c0: Value | null;
+  /** [T, B, H] */
+  readonly states: Value;
 }
 
 /** Rows of gates `from` to `to` of a layer parameter, [(to - from) * H, ...]. */
@@ -78,30 +91,32 @@ export function gateRows(g: Graph, parameter: Value, hidden: number, from: numbe
   return slice(g, parameter, 0, from * hidden, to * hidden);
 }
 
-/** The runtime's fused operator over a window. */
-export function fusedSequence(
+/** Runs a cell over a window with the runtime's fused operator, and records its gradients. */
+export function runWindow(
   g: Graph,
-  op: 'RNN' | 'GRU' | 'LSTM',
-  weights: LayerWeights,
-  x: Value,
-  h0: Value,
-  c0: Value | null,
-  attributes: Parameters<Graph['emit']>[3],
+  cell: CellOps,
+  { weights, x, h0, c0 }: Omit<CellWindow, 'states'>,
+  onStateGradient?: (gradient: Value) => void,
 ): SequenceResult {
+  const { input, hidden, inputBias, hiddenBias } = weights;
   const [T, B] = x.shape as [Shape[0], Shape[0]];
-  const H = weights.hidden.shape[1];
+  const H = hidden.shape[1];
   const oneDirection = (value: Value) => reshape(g, value, [1, ...value.shape]);
-  const bias = oneDirection(concat(g, [weights.inputBias, weights.hiddenBias], 0));
-  const inputs = [x, oneDirection(weights.input), oneDirection(weights.hidden), bias, null, h0];
+  const bias = oneDirection(concat(g, [inputBias, hiddenBias], 0));
+  const inputs = [x, oneDirection(input), oneDirection(hidden), bias, null, h0];
   const outputs: { shape: Shape }[] = [{ shape: [T, 1, B, H] }, { shape: [1, B, H] }];
   if (c0) {
     inputs.push(c0);
     outputs.push({ shape: [1, B, H] });
   }
+  const { op, attributes } = cell.fused;
   const [y, h, c] = g.emitAll(op, inputs, outputs, { hidden_size: { int: H as number }, ...attributes });
   // squeezing the axis of directions; Squeeze also works where T and B are open
   const states = g.emit('Squeeze', [y, g.int64([1])], [T, B, H]);
-  return { states, h: h, c: c ?? null };
+  g.record([x, input, hidden, inputBias, hiddenBias], [states], ([dStates]) =>
+    cell.backward(g, { weights, x, h0, c0, states }, dStates!, onStateGradient),
+  );
+  return { states, h, c: c ?? null };
 }
 
 /** Initial state of each step: h0, then all states but the last; [T * B, H]. */

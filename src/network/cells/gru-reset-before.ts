@@ -23,10 +23,9 @@ import {
 } from '../graph/ops.ts';
 import {
   type CellOps,
-  fusedSequence,
+  type CellWindow,
   gateRows,
   joinSteps,
-  type LayerWeights,
   previousStates,
   weightGradient,
 } from './cell.ts';
@@ -45,23 +44,14 @@ export const gruResetBefore: CellOps = {
     return { h: add(g, n, mul(g, z, sub(g, h, n))), c: null };
   },
 
-  sequence(g, weights, x, h0, _c0, onStateGradient) {
-    const result = fusedSequence(g, 'GRU', weights, x, h0, null, { linear_before_reset: { int: 0 } });
-    const { input, hidden, inputBias, hiddenBias } = weights;
-    g.record([x, input, hidden, inputBias, hiddenBias], [result.states], ([dStates]) =>
-      backward(g, weights, x, h0, result.states, dStates!, onStateGradient),
-    );
-    return result;
-  },
+  fused: { op: 'GRU', attributes: { linear_before_reset: { int: 0 } } },
+  backward,
 };
 
 /** As in gru.ts, but the candidate's gradient passes through the reset gate to the state: two products per step. */
 function backward(
   g: Graph,
-  weights: LayerWeights,
-  x: Value,
-  h0: Value,
-  states: Value,
+  { weights, x, h0, states }: CellWindow,
   dStates: Value,
   onStateGradient?: (gradient: Value) => void,
 ): Value[] {

@@ -22,10 +22,9 @@ import {
 } from '../graph/ops.ts';
 import {
   type CellOps,
-  fusedSequence,
+  type CellWindow,
   gateRows,
   joinSteps,
-  type LayerWeights,
   previousStates,
   weightGradient,
 } from './cell.ts';
@@ -44,23 +43,14 @@ export const gru: CellOps = {
     return { h: add(g, n, mul(g, z, sub(g, h, n))), c: null };
   },
 
-  sequence(g, weights, x, h0, _c0, onStateGradient) {
-    const result = fusedSequence(g, 'GRU', weights, x, h0, null, { linear_before_reset: { int: 1 } });
-    const { input, hidden, inputBias, hiddenBias } = weights;
-    g.record([x, input, hidden, inputBias, hiddenBias], [result.states], ([dStates]) =>
-      backward(g, weights, x, h0, result.states, dStates!, onStateGradient),
-    );
-    return result;
-  },
+  fused: { op: 'GRU', attributes: { linear_before_reset: { int: 1 } } },
+  backward,
 };
 
 /** Computes the gates of all steps at once from the states, dL/dh step by step, then the gradient of each weight in one product. */
 function backward(
   g: Graph,
-  weights: LayerWeights,
-  x: Value,
-  h0: Value,
-  states: Value,
+  { weights, x, h0, states }: CellWindow,
   dStates: Value,
   onStateGradient?: (gradient: Value) => void,
 ): Value[] {

@@ -21,10 +21,9 @@ import {
 } from '../graph/ops.ts';
 import {
   type CellOps,
-  fusedSequence,
+  type CellWindow,
   gateRows,
   joinSteps,
-  type LayerWeights,
   onesColumn,
   previousStates,
   weightGradient,
@@ -44,24 +43,14 @@ export const lstm: CellOps = {
     return { h: mul(g, sigmoid(g, gate(1)), tanh(g, next)), c: next };
   },
 
-  sequence(g, weights, x, h0, c0, onStateGradient) {
-    const result = fusedSequence(g, 'LSTM', weights, x, h0, c0!, {});
-    const { input, hidden, inputBias, hiddenBias } = weights;
-    g.record([x, input, hidden, inputBias, hiddenBias], [result.states], ([dStates]) =>
-      backward(g, weights, x, h0, c0!, result.states, dStates!, onStateGradient),
-    );
-    return result;
-  },
+  fused: { op: 'LSTM', attributes: {} },
+  backward,
 };
 
 /** Computes the gates of all steps at once from the states, cell states by their recurrence, then dL/dh and dL/dc step by step. */
 function backward(
   g: Graph,
-  weights: LayerWeights,
-  x: Value,
-  h0: Value,
-  c0: Value,
-  states: Value,
+  { weights, x, h0, c0, states }: CellWindow,
   dStates: Value,
   onStateGradient?: (gradient: Value) => void,
 ): Value[] {
@@ -84,7 +73,7 @@ function backward(
   const added = split(g, entering, T);
   const cells: Value[] = [];
   for (let t = 0; t < T; t++) {
-    cells.push(add(g, mul(g, forget[t], cells[t - 1] ?? flatten(g, c0)), added[t]));
+    cells.push(add(g, mul(g, forget[t], cells[t - 1] ?? flatten(g, c0!)), added[t]));
   }
   const c = joinSteps(g, cells);
   const shown = tanh(g, c);

@@ -3,7 +3,7 @@
  */
 import type { Graph, Value } from '../graph/graph.ts';
 import { add, flatten, gemm, mul, oneMinus, relu, reshape, sign, split, sum, tanh } from '../graph/ops.ts';
-import { type CellOps, fusedSequence, joinSteps, previousStates, weightGradient } from './cell.ts';
+import { type CellOps, joinSteps, previousStates, weightGradient } from './cell.ts';
 
 interface Activation {
   readonly name: 'Tanh' | 'Relu';
@@ -24,34 +24,30 @@ function vanilla(activation: Activation, bounded: boolean): CellOps {
       return { h: activation.apply(g, sumOfBoth), c: null };
     },
 
-    sequence(g, weights, x, h0, _c0, onStateGradient) {
-      const attributes = { activations: { strings: [activation.name] } };
-      const result = fusedSequence(g, 'RNN', weights, x, h0, null, attributes);
-      const { states } = result;
-      const { input, hidden, inputBias, hiddenBias } = weights;
-      g.record([x, input, hidden, inputBias, hiddenBias], [states], ([dStates]) => {
-        const T = x.shape[0] as number;
-        const slopes = split(g, activation.slope(g, flatten(g, states)), T);
-        const arriving = split(g, flatten(g, dStates!), T);
-        // dA = f' dh before the nonlinearity; dh of the previous step = dA R + its own gradient
-        const dA: Value[] = [];
-        const dh: Value[] = [arriving[T - 1]];
-        for (let t = T - 1; t >= 0; t--) {
-          dA[t] = mul(g, slopes[t], dh[0]);
-          if (t > 0) dh.unshift(gemm(g, dA[t], hidden, arriving[t - 1]));
-        }
-        onStateGradient?.(joinSteps(g, dh));
-        const all = joinSteps(g, dA);
-        const bias = sum(g, all, [0]);
-        return [
-          reshape(g, gemm(g, all, input, null), x.shape),
-          weightGradient(g, [all], flatten(g, x)),
-          weightGradient(g, [all], previousStates(g, states, h0)),
-          bias,
-          bias,
-        ];
-      });
-      return result;
+    fused: { op: 'RNN', attributes: { activations: { strings: [activation.name] } } },
+
+    backward(g, { weights, x, h0, states }, dStates, onStateGradient) {
+      const { input, hidden } = weights;
+      const T = x.shape[0] as number;
+      const slopes = split(g, activation.slope(g, flatten(g, states)), T);
+      const arriving = split(g, flatten(g, dStates), T);
+      // dA = f' dh before the nonlinearity; dh of the previous step = dA R + its own gradient
+      const dA: Value[] = [];
+      const dh: Value[] = [arriving[T - 1]];
+      for (let t = T - 1; t >= 0; t--) {
+        dA[t] = mul(g, slopes[t], dh[0]);
+        if (t > 0) dh.unshift(gemm(g, dA[t], hidden, arriving[t - 1]));
+      }
+      onStateGradient?.(joinSteps(g, dh));
+      const all = joinSteps(g, dA);
+      const bias = sum(g, all, [0]);
+      return [
+        reshape(g, gemm(g, all, input, null), x.shape),
+        weightGradient(g, [all], flatten(g, x)),
+        weightGradient(g, [all], previousStates(g, states, h0)),
+        bias,
+        bias,
+      ];
     },
   };
 }
