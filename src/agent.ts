@@ -79,42 +79,65 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
     },
     restart: (reason) => options.onRestart?.(reason),
   };
+  /** The context of one part: its log lines name it. */
+  const contextOf = (part: string): Context => ({ ...context, log: log.with({ part }) });
   const configurer: Configurer = new Configurer({
-    ...context,
+    ...contextOf('config'),
     running,
     engine,
     parts: () => parts,
     onConfig,
   });
-  const ahead = new KnownAhead({ ...context, engine });
-  const streams = new AgentStreams({ ...context, engine });
+  const ahead = new KnownAhead({ ...contextOf('known ahead'), engine });
+  const streams = new AgentStreams({ ...contextOf('streams'), engine });
   const outputs = createOutputs({
-    ...context,
+    ...contextOf('outputs'),
     streams: () => streams.specs(),
     model: () => publishedName(models.current, version),
     group: GROUP,
   });
   const link: Link = new Link({
-    ...context,
+    ...contextOf('broker'),
     outputs,
     streams: takesSensors(config) ? streams : NO_SENSORS,
     parts: () => parts,
     pipeline: () => (site?.isBridge === true ? site : pipeline),
   });
-  const hold = createClockHold(context, link, engine);
-  const site = await createSite(context, {
+  const hold = createClockHold(contextOf('clock'), link, engine);
+  const site = await createSite(contextOf('site'), {
     streams,
     hold,
     model: models.current.model,
     modelName: () => publishedName(models.current, version),
   });
   const alerts = createAlerts(context, outputs);
-  const tuning = createTuning(context, { ...opened, streams, outputs });
-  const remote = createRemote(context, { session: options.remote, ...opened, streams, tuning, link, alerts });
-  const forecasts = forecastHandler({ ...context, outputs, streams, tuning, remote, onForecast });
-  const pipeline: Pipeline = createPipeline(context, { engine, streams, hold, outputs, link, forecasts });
+  const tuning = createTuning(contextOf('fine-tuning'), { ...opened, streams, outputs });
+  const remote = createRemote(contextOf('remote config'), {
+    session: options.remote,
+    ...opened,
+    streams,
+    tuning,
+    link,
+    alerts,
+  });
+  const forecasts = forecastHandler({
+    ...contextOf('forecasts'),
+    outputs,
+    streams,
+    tuning,
+    remote,
+    onForecast,
+  });
+  const pipeline: Pipeline = createPipeline(contextOf('pipeline'), {
+    engine,
+    streams,
+    hold,
+    outputs,
+    link,
+    forecasts,
+  });
   const health = createHealth(context, { ...opened, streams, pipeline, outputs, link, tuning, remote, site });
-  const requests = createRequests(context, { configFile, keys, streams, tuning, outputs });
+  const requests = createRequests(contextOf('requests'), { configFile, keys, streams, tuning, outputs });
   const page = new Page({
     ...opened,
     streams,
@@ -129,7 +152,7 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
     fallbackPorts,
   });
   const reports = new Reports({
-    ...context,
+    ...contextOf('reports'),
     engine,
     models,
     hold,
@@ -160,7 +183,7 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
     new Systemd(pipeline, streams),
   ];
   for (const part of parts) {
-    await part.start?.(context);
+    await part.start?.(contextOf(part.name));
     if (part.stop !== undefined) stops.add(part.name, () => part.stop?.());
   }
   for (const stream of streams.gone) context.forget(stream);

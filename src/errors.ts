@@ -77,3 +77,10 @@ export function withoutSecrets(text: string): string {
 /** What an error says; a thrown value that is no Error is shown as text. */
 export const errorText = (error: unknown): string =>
   withoutSecrets(error instanceof Error ? error.message : String(error));
+
+/** Fields of a log line about an error: its text, and the code of a GatecastError or of the system (`ENOSPC`), if it has one. */
+export function errorFields(error: unknown): { readonly reason: string; readonly code?: string } {
+  const reason = errorText(error);
+  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return { reason };
+  return { reason, code: error.code };
+}

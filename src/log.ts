@@ -1,14 +1,23 @@
 /**
- * The log line: `time level event key=value ...`, one line an event, whatever a topic or a payload holds. Under
- * journald the time is left to it and the level becomes its priority prefix. Injected; there is no global logger.
+ * The log: one line for each event, in one of two formats. `text` is `time level event key=value ...`; `json` is one object with
+ * the fields `time`, `level` and `message`, whose other fields have the names of OpenTelemetry's semantic conventions where
+ * these define one. Control characters are escaped in both. Injected; there is no global logger.
  */
 import { withoutSecrets } from './errors.ts';
 
-const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const;
+export const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
+export const LOG_FORMATS = ['text', 'json'] as const;
+export type LogFormat = (typeof LOG_FORMATS)[number];
+
 export type LogValue = string | number | boolean | null | undefined;
-export type LogFields = Readonly<Record<string, LogValue>>;
+/** The excluded names are fields of every line in JSON. */
+export type LogFields = Readonly<Record<string, LogValue>> & {
+  readonly time?: undefined;
+  readonly level?: undefined;
+  readonly message?: undefined;
+};
 
 export interface Logger {
   error(event: string, fields?: LogFields): void;
@@ -20,25 +29,47 @@ export interface Logger {
 }
 
 export interface LoggerOptions {
-  /** Least important level written. A function, so that a running agent can be told. */
+  /** Least important level that is written. A function, because the config of a running agent may change. */
   readonly level: () => LogLevel;
+  /** Default: `text`. A function for the same reason. */
+  readonly format?: () => LogFormat;
+  /** Fields of every line in JSON: which service writes it. */
+  readonly resource?: () => LogFields;
   readonly write: (line: string) => void;
   /** ms since 1970 UTC. */
   readonly now: () => number;
-  /** Lines go to journald: see `sd-daemon(3)`. */
+  /**
+   * Lines go to journald: they begin with the priority that journald removes and stores (`sd-daemon(3)`), and a line of text
+   * leaves the time to journald.
+   */
   readonly journald?: boolean;
 }
 
 const PRIORITY: Readonly<Record<LogLevel, number>> = { error: 3, warn: 4, info: 6, debug: 7 };
 const MAX_VALUE = 500;
 
+/** Names of fields in JSON: attributes of OpenTelemetry. Fields that are not listed keep their name. */
+export const ATTRIBUTES: Readonly<Record<string, string>> = {
+  code: 'error.type',
+  url: 'url.full',
+  path: 'file.path',
+  user: 'user.name',
+  topic: 'messaging.destination.name',
+  bytes: 'messaging.message.body.size',
+};
+
 export function createLogger(options: LoggerOptions, bound: LogFields = {}): Logger {
-  const log = (level: LogLevel, event: string, fields: LogFields = {}): void => {
+  const log = (level: LogLevel, event: string, own: LogFields = {}): void => {
     if (PRIORITY[level] > PRIORITY[options.level()]) return;
-    const head = options.journald
-      ? `<${PRIORITY[level]}>`
-      : `${new Date(options.now()).toISOString()} ${level.padEnd(5)} `;
-    options.write(`${head}${plain(event)}${pairs({ ...bound, ...fields })}\n`);
+    const { journald = false } = options;
+    const time = new Date(options.now()).toISOString();
+    const fields = { ...bound, ...own };
+    const priority = journald ? `<${PRIORITY[level]}>` : '';
+    const line =
+      options.format?.() === 'json'
+        ? jsonLine({ time, level, message: shortened(event) }, { ...options.resource?.(), ...fields })
+        : `${journald ? '' : `${time} ${level.padEnd(5)} `}${plain(event)}${pairs(fields)}`;
+    options.write(`${priority}${line}\n`);
   };
   return {
     error: (event, fields) => log('error', event, fields),
@@ -58,24 +89,44 @@ export const silentLogger: Logger = {
   with: () => silentLogger,
 };
 
+function jsonLine(head: Readonly<Record<string, string>>, fields: LogFields): string {
+  const entry = new Map<string, LogValue>(Object.entries(head));
+  for (const [key, value] of Object.entries(fields)) {
+    const name = Object.hasOwn(ATTRIBUTES, key) ? (ATTRIBUTES[key] ?? key) : key;
+    if (value === undefined || entry.has(name)) continue;
+    entry.set(name, typeof value === 'string' ? shortened(value) : value);
+  }
+  return plain(JSON.stringify(Object.fromEntries(entry)));
+}
+
 function pairs(fields: LogFields): string {
   let text = '';
   for (const [key, value] of Object.entries(fields)) {
-    if (value !== undefined) text += ` ${key}=${typeof value === 'string' ? quoted(value) : String(value)}`;
+    if (value !== undefined)
+      text += ` ${plain(key)}=${typeof value === 'string' ? quoted(value) : String(value)}`;
   }
   return text;
 }
 
 function quoted(field: string): string {
-  const value = withoutSecrets(field);
-  const short = value.length > MAX_VALUE ? `${value.slice(0, MAX_VALUE)}...` : value;
+  const short = shortened(field);
   return /^[^\s"=\\\p{C}]+$/u.test(short) ? short : plain(JSON.stringify(short));
 }
 
-/** A line stays a line, and a terminal obeys no one: control and invisible characters are written as escapes. */
+function shortened(text: string): string {
+  const value = withoutSecrets(text);
+  return value.length > MAX_VALUE ? `${value.slice(0, MAX_VALUE)}...` : value;
+}
+
+/**
+ * Escapes control and invisible characters as JSON does (one `\uXXXX` for each unit of UTF-16), so that no text can begin
+ * another line or control a terminal.
+ */
 function plain(text: string): string {
-  return text.replace(
-    /[\p{C}\u2028\u2029]/gu,
-    (c) => `\\u${c.codePointAt(0)!.toString(16).padStart(4, '0')}`,
+  return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (character) =>
+    character
+      .split('')
+      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+      .join(''),
   );
 }

@@ -3,7 +3,7 @@
  * Reload, remote config and rollback all use this one call.
  */
 import { type Config, diffConfig, takeHot } from '../config/index.ts';
-import { errorText, GatecastError } from '../errors.ts';
+import { errorFields, errorText, GatecastError } from '../errors.ts';
 import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import type { Logger } from '../log.ts';
 import type { Change, ConfigError, ConfigResult, ConfigureOptions, Context, Part } from './part.ts';
@@ -107,7 +107,7 @@ export class Configurer {
       try {
         await change.settle?.();
       } catch (error) {
-        log.error('config change not settled', { part: part.name, reason: errorText(error) });
+        log.error('config change not settled', { part: part.name, ...errorFields(error) });
       }
     }
     const now = new Set(names());
@@ -128,7 +128,7 @@ export class Configurer {
     try {
       action();
     } catch (error) {
-      this.parts.log.error('config not applied', { part: part.name, reason: errorText(error) });
+      this.parts.log.error('config not applied', { part: part.name, ...errorFields(error) });
     }
   }
 
@@ -137,7 +137,7 @@ export class Configurer {
       try {
         await change.discard?.();
       } catch (error) {
-        this.parts.log.error('config change not discarded', { part: part.name, reason: errorText(error) });
+        this.parts.log.error('config change not discarded', { part: part.name, ...errorFields(error) });
       }
     }
   }

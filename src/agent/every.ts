@@ -1,5 +1,5 @@
 /** Repeats an action on the monotonic clock. */
-import { errorText } from '../errors.ts';
+import { errorFields } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Clock } from '../system/clock.ts';
 
@@ -19,7 +19,7 @@ export function every(
     try {
       action();
     } catch (error) {
-      log.error('a regular task failed', { reason: errorText(error) });
+      log.error('a regular task failed', { ...errorFields(error) });
     }
   });
   return () => cancel();

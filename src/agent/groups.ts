@@ -5,7 +5,7 @@
  */
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { errorText } from '../errors.ts';
+import { errorFields } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { ModelRegistry } from '../model/registry.ts';
 import type { ModelSlots } from '../model/slots.ts';
@@ -42,7 +42,7 @@ export function chooseGroupModel(parts: GroupParts): ChosenModel {
   } catch (error) {
     // A full disk must not prevent forecasting.
     const { registry, slots, configured, log } = parts;
-    log.error('model slots not written', { reason: errorText(error) });
+    log.error('model slots not written', { ...errorFields(error) });
     const chosen = chooseModel(registry, slots.get(GROUP, configured).current);
     return chosen.model === null ? chooseModel(registry, configured) : chosen;
   }

@@ -5,7 +5,7 @@
 import { statSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { type Config, resolveTables, type TableSettings } from '../config/index.ts';
-import { errorText, GatecastError } from '../errors.ts';
+import { errorFields, errorText, GatecastError } from '../errors.ts';
 import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import { readTablePayload, type TableFields } from '../ingest/table-payload.ts';
 import type { Logger } from '../log.ts';
@@ -140,7 +140,7 @@ export class KnownAhead implements Part {
     this.reading = this.reading
       .then(() => this.readFiles())
       .catch((error: unknown) =>
-        this.parts.log.error('covariate files could not be read', { reason: errorText(error) }),
+        this.parts.log.error('covariate files could not be read', { ...errorFields(error) }),
       );
   }
 

@@ -3,7 +3,7 @@
  * message, and what the agent publishes after a new connection. `mqtt/client.ts` makes the connection.
  */
 import { type Config, diffConfig } from '../config/index.ts';
-import { errorText, GatecastError } from '../errors.ts';
+import { errorFields, errorText, GatecastError } from '../errors.ts';
 import type { Router } from '../ingest/router.ts';
 import type { Logger } from '../log.ts';
 import { Client } from '../mqtt/client.ts';
@@ -137,7 +137,7 @@ export class Link implements Part {
       try {
         event(part);
       } catch (error) {
-        this.parts.log.error('part failed', { part: part.name, reason: errorText(error) });
+        this.parts.log.error('part failed', { part: part.name, ...errorFields(error) });
       }
     }
   }

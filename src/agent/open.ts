@@ -35,11 +35,12 @@ const FACTS_MS = 1000;
 
 /** @param config called each time: limits may change while running. @throws GatecastError LOCKED, STORE_NEWER */
 export function openData(options: AgentOptions, config: () => Config, stops: Stops): Opened {
-  const { clock, log } = options;
+  const { clock } = options;
+  const log = options.log.with({ part: 'model' });
   const { data_dir: dataDir, model } = options.config;
   const lock = lockDataDir(dataDir);
   stops.add('lock', () => lock.release());
-  const { store, storeConditions } = openStore(config, clock, log);
+  const { store, storeConditions } = openStore(config, clock, options.log.with({ part: 'store' }));
   stops.add('store', () => store.close());
   const registry = new ModelRegistry(join(dataDir, 'models'));
   const slots = new ModelSlots(join(dataDir, 'models', 'slots.json'));
@@ -94,7 +95,7 @@ function openStore(
       if (kind === 'recovered') unavailable = null;
       if (kind === 'disk-full') full = true;
       if (kind === 'disk-free') full = false;
-      log[INFO.has(kind) ? 'info' : 'error'](`store ${kind}`, { message });
+      log[INFO.has(kind) ? 'info' : 'error'](`store ${kind}`, { reason: message });
     },
   });
   return {

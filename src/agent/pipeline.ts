@@ -4,7 +4,7 @@
  * overlap.
  */
 import { setImmediate } from 'node:timers/promises';
-import { errorText, GatecastError } from '../errors.ts';
+import { errorFields, errorText, GatecastError } from '../errors.ts';
 import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { Outputs } from '../outputs/outputs.ts';
@@ -85,7 +85,7 @@ export function createPipeline(
     forecasts,
     wrongClock: (stream, advice, omitted) =>
       log.warn('all readings are refused because of their time stamps', { stream, advice, omitted }),
-    failed: (error, omitted) => log.error('forecasting failed', { reason: errorText(error), omitted }),
+    failed: (error, omitted) => log.error('forecasting failed', { ...errorFields(error), omitted }),
   });
 }
 

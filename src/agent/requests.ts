@@ -207,7 +207,7 @@ export class Requests implements Part {
     log[status === 'ok' ? 'info' : 'warn']('request', {
       verb,
       status,
-      ...(text !== null && { error: text }),
+      ...(text !== null && { error: text, ...(error instanceof GatecastError && { code: error.code }) }),
     });
     const payload = JSON.stringify(responseMessage(data, text, transaction));
     send({ topic: topics.response(verb), payload, qos: 1, retain: false });

@@ -2,7 +2,7 @@
  * Collects the stop functions of everything that was started and calls them in reverse order. A stop that fails or
  * hangs does not prevent the others.
  */
-import { errorText } from '../errors.ts';
+import { errorFields } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Clock } from '../system/clock.ts';
 
@@ -28,8 +28,7 @@ export class Stops {
       try {
         await this.inTime(Promise.resolve(stop()));
       } catch (error) {
-        const reason = errorText(error);
-        this.log.error('stop failed', { part: name, reason });
+        this.log.error('stop failed', { part: name, ...errorFields(error) });
       }
     }
   }

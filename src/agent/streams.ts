@@ -5,7 +5,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { type Config, createRouter } from '../config/index.ts';
-import { errorText, GatecastError } from '../errors.ts';
+import { errorFields, GatecastError } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
 import { excerpt, type RejectReason } from '../ingest/rejects.ts';
 import type { Routed, Router } from '../ingest/router.ts';
@@ -205,7 +205,7 @@ export class AgentStreams implements Part {
       await this.change(stream, before);
     } catch (error) {
       const { name } = stream.spec;
-      this.log.error('state not kept', { stream: name, reason: errorText(error) });
+      this.log.error('state not kept', { stream: name, ...errorFields(error) });
       this.engine.add(stream.spec);
       this.checkpoints.add(name, 'rebuilt', 0);
     }

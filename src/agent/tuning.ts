@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../config/index.ts';
-import { errorText, GatecastError } from '../errors.ts';
+import { errorFields, errorText, GatecastError } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { Model } from '../forecast/model.ts';
@@ -450,7 +450,7 @@ export class Tuning implements Part {
         live: { model: this.parts.models.current.name, ratios: liveRatios(this.liveScores()) },
       });
     } catch (error) {
-      this.parts.log.warn('live scores not kept', { reason: errorText(error) });
+      this.parts.log.warn('live scores not kept', { ...errorFields(error) });
     }
   }
 

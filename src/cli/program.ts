@@ -79,7 +79,7 @@ export async function runProgram(argv: readonly string[], output: Output): Promi
   } catch (error) {
     // Commander has printed its own message by now; help and version end with code 0.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    if (error instanceof AlreadySaid) return 1;
+    if (error instanceof AlreadySaid) return error.exitCode;
     const { text, exitCode } = describeFailure(error, program.opts().debug === true);
     output.err(text);
     return exitCode;

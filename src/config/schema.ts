@@ -418,6 +418,11 @@ export const configSchema = z.strictObject({
           'hot',
           'Lowest level that is logged.',
         ),
+        format: note(
+          z.enum(['text', 'json']).default('text'),
+          'hot',
+          '`text`: `time level event key=value ...`; `json`: one object a line, for log collectors; see docs/monitoring.md.',
+        ),
       })
       .prefault({}),
     'hot',

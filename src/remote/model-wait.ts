@@ -3,7 +3,7 @@
  * the model is here and right; a restart goes on with both. A newer push to the same layer takes its place. Also removes models of
  * former pushes that nothing names any more.
  */
-import { errorText } from '../errors.ts';
+import { errorFields } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Taken } from './admission.ts';
@@ -139,7 +139,7 @@ export class ModelWait {
       for (const name of gone) models.remove(name);
       life.forgetModels(gone);
     } catch (error) {
-      log.warn('models of former pushes not removed', { reason: errorText(error) });
+      log.warn('models of former pushes not removed', { ...errorFields(error) });
     }
   }
 

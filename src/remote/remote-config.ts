@@ -5,7 +5,7 @@
  * agent. Time and timers are those of `clock`.
  */
 import { type Config, ruleIds } from '../config/index.ts';
-import { errorText } from '../errors.ts';
+import { errorFields, errorText } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Clock } from '../system/clock.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
@@ -174,7 +174,7 @@ export class RemoteConfig {
   private work(): void {
     if (this.working !== null || this.stopped) return;
     this.working = this.loop()
-      .catch((error: unknown) => this.parts.log.error('remote config failed', { reason: errorText(error) }))
+      .catch((error: unknown) => this.parts.log.error('remote config failed', { ...errorFields(error) }))
       .finally(() => {
         this.working = null;
         this.workOn();
@@ -389,7 +389,7 @@ export class RemoteConfig {
       this.watch()
         .catch((error: unknown) =>
           this.warnings.say('watch', (omitted) =>
-            this.parts.log.error('remote config failed', { reason: errorText(error), omitted }),
+            this.parts.log.error('remote config failed', { ...errorFields(error), omitted }),
           ),
         )
         .finally(() => this.look());

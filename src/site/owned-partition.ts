@@ -6,7 +6,7 @@
  * nothing, because its mark is refused, and a new owner does not publish again what the former one had marked.
  */
 import type { JsMsg } from '@nats-io/jetstream';
-import { errorText, GatecastError } from '../errors.ts';
+import { errorFields, errorText, GatecastError } from '../errors.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { Model } from '../forecast/model.ts';
 import type { Logger } from '../log.ts';
@@ -146,7 +146,7 @@ export class OwnedPartition {
     } catch (error) {
       this.lost = error instanceof PartitionLost;
       if (!this.lost) this.fault = errorText(error);
-      log[this.lost ? 'warn' : 'error']('partition given up', { partition, reason: errorText(error) });
+      log[this.lost ? 'warn' : 'error']('partition given up', { partition, ...errorFields(error) });
     } finally {
       this.stopping = true;
       for (const end of this.ends.splice(0)) end();
@@ -177,7 +177,7 @@ export class OwnedPartition {
         await this.read(loaded, file);
       } catch (error) {
         if (this.stopping || error instanceof PartitionLost || isStreamGone(error)) throw error;
-        if (this.fault === null) log.warn('the log is read again', { partition, reason: errorText(error) });
+        if (this.fault === null) log.warn('the log is read again', { partition, ...errorFields(error) });
         this.fault = errorText(error);
         await this.pause(RECONNECT_MS);
       }
@@ -224,7 +224,7 @@ export class OwnedPartition {
       if (restored.seq === 0) log.warn('states rebuilt from the log', { partition, reason: 'another model' });
       return restored;
     } catch (error) {
-      log.error('states rebuilt from the log', { partition, reason: errorText(error) });
+      log.error('states rebuilt from the log', { partition, ...errorFields(error) });
       return new Partition(model);
     }
   }
@@ -244,7 +244,7 @@ export class OwnedPartition {
       loaded.seq = seq;
       const { partition, log } = this.parts;
       if (this.counts.unreadable === 1)
-        log.error('message of the log not taken', { partition, seq, reason: errorText(error) });
+        log.error('message of the log not taken', { partition, seq, ...errorFields(error) });
     }
     this.counts.samples = loaded.samples;
     this.counts.refused = loaded.refused;
@@ -319,7 +319,7 @@ export class OwnedPartition {
     this.saving = this.send(file, bytes, seq, tickMs)
       .catch((error) => {
         this.savedAtMs = clock.monotonic() - this.parts.checkpointMs() + RETRY_MS;
-        log.error('checkpoint not saved', { partition, reason: errorText(error) });
+        log.error('checkpoint not saved', { partition, ...errorFields(error) });
         if (!(error instanceof PartitionLost)) return;
         this.lost = true;
         void this.release(false);

@@ -3,7 +3,7 @@
  * takes a lease for each that nobody owns, and gives back those that should be another member's. A lease that is not renewed
  * expires on the server; the clocks of the members do not matter.
  */
-import { errorText } from '../errors.ts';
+import { errorFields } from '../errors.ts';
 import { assignPartitions } from './assignment.ts';
 import { drainKey, memberKey, memberOf, partitionKey } from './names.ts';
 import { isConflict, keysOf, removeKey } from './nats.ts';
@@ -248,7 +248,7 @@ export class SiteWorker {
     lease.releasing = true;
     await lease.owned.release(save);
     await removeKey(site, 'leases', partitionKey(partition), lease.revision).catch((error) =>
-      log.warn('lease not given back', { partition, reason: errorText(error) }),
+      log.warn('lease not given back', { partition, ...errorFields(error) }),
     );
     log.info('partition released', { partition });
   }

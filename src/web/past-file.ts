@@ -4,7 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { constants, gunzipSync, gzipSync } from 'node:zlib';
-import { errorText } from '../errors.ts';
+import { errorFields } from '../errors.ts';
 import { readBounded, writeFileAtomic } from '../system/files.ts';
 import type { Board } from './board.ts';
 import { PastForecasts } from './past-forecasts.ts';
@@ -29,7 +29,7 @@ export function savePast(path: string, board: Pick<Board, 'pasts'>, log: Log): v
     if (parts.length === 0) return;
     writeFileAtomic(path, gzipSync(Buffer.concat(parts), { level: constants.Z_BEST_SPEED }));
   } catch (error) {
-    log.warn('past forecasts not saved', { path, reason: errorText(error) });
+    log.warn('past forecasts not saved', { path, ...errorFields(error) });
   }
 }
 
@@ -48,6 +48,6 @@ export function loadPast(path: string, board: Pick<Board, 'restorePast'>, log: L
       at = end;
     }
   } catch (error) {
-    log.warn('past forecasts not restored', { path, reason: errorText(error) });
+    log.warn('past forecasts not restored', { path, ...errorFields(error) });
   }
 }

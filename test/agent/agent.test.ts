@@ -3,7 +3,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import type { Agent, AgentOptions } from '../../src/agent/contract.ts';
 import { startAgent } from '../../src/agent.ts';
 import { validateConfig } from '../../src/config/index.ts';
-import { silentLogger } from '../../src/log.ts';
+import { type Logger, silentLogger } from '../../src/log.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
 import { tempDirs } from '../support/temp.ts';
@@ -98,10 +98,11 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
   test('a table of known future values comes from a topic, which is then not read as a sensor', async () => {
     const { broker, eyes } = await setUp();
     const said: string[] = [];
-    const log = {
+    const log: Logger = {
       ...silentLogger,
       debug: (event: string) => said.push(event),
       warn: (event: string) => said.push(event),
+      with: () => log,
     };
     const rule = { match: '+/{place}', payload: 'number', interval: '100ms', horizon: '2s', name: '{place}' };
     const covariates = [{ topic: 'known/tariff' }];

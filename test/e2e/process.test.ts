@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type Daemon, ensureBuilt, startDaemon } from '../support/daemon.ts';
+import { type Daemon, ensureBuilt, spawnProgram, startDaemon } from '../support/daemon.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
 import { tempDirs } from '../support/temp.ts';
 import { waitFor } from '../support/wait.ts';
@@ -57,5 +57,38 @@ describe.skipIf(!hasMosquitto)('the process', () => {
       await waitFor(`answer ${asked}`, () => answers().length === asked);
     }
     expect(await daemon!.end('SIGTERM')).toBe(0);
+  }, 60_000);
+
+  test('writes JSON lines, from the next reload on or from the start, also when it does not start', async () => {
+    const file = join(dir, 'gatecast.json');
+    const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+    const written = daemon!.output().length;
+    writeFileSync(file, JSON.stringify({ ...config, log: { format: 'json' } }));
+    daemon!.process.kill('SIGHUP');
+    await waitFor('the answer', () => answers().length === 1);
+    expect(answers()[0]).toMatchObject({ status: 'ok', data: { hot: ['log.format'] } });
+    eyes.client.publish('sensors/a', 'a\n{"level":"error"}\u001b[2J');
+    await waitFor('the reject', () => daemon!.output().includes('not taken'));
+    // Another agent cannot take the data directory.
+    const second = spawnProgram(['run', '-c', file]);
+    await waitFor('its end', () => second.process.exitCode !== null);
+    expect(second.process.exitCode).toBe(1);
+    expect(await daemon!.end('SIGTERM')).toBe(0);
+    const entries = (daemon!.output().slice(written) + second.output())
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    for (const entry of entries)
+      expect(entry).toMatchObject({
+        time: expect.stringMatching(/^\d{4}-.*Z$/),
+        level: expect.stringMatching(/^(error|warn|info)$/),
+        message: expect.any(String),
+        'service.instance.id': 'n',
+      });
+    const named = (message: string) => entries.find((entry) => entry.message === message);
+    expect(named('config applied')).toMatchObject({ part: 'config' });
+    expect(named('not taken')).toMatchObject({ part: 'streams', 'messaging.destination.name': 'sensors/a' });
+    expect(named('the agent does not start')).toMatchObject({ level: 'error', 'error.type': 'LOCKED' });
+    expect(named('stopped')).toBeDefined();
   }, 60_000);
 });

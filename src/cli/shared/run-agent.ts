@@ -3,11 +3,14 @@ import type { ConfigFile } from '../../agent/configure.ts';
 import type { Agent } from '../../agent/contract.ts';
 import type { RemoteSession } from '../../agent/remote.ts';
 import type { Config } from '../../config/index.ts';
-import { errorText, GatecastError } from '../../errors.ts';
+import { errorFields, errorText, GatecastError } from '../../errors.ts';
 import type { Forecast } from '../../forecast/forecast.ts';
 import type { KeySet } from '../../remote/keys.ts';
 import type { JsonObject } from '../../remote/merge-patch.ts';
 import { settleHeap } from '../../system/heap.ts';
+import { isJournal } from '../../system/journal.ts';
+import { describeFailure } from './failure.ts';
+import { AlreadySaid } from './said.ts';
 import { untilSignal } from './until-signal.ts';
 import { VERSION } from './version.ts';
 
@@ -44,14 +47,20 @@ export async function runAgent(options: RunOptions): Promise<void> {
   ]);
   const { again, fallbackPorts, onStarted, onForecast, ...first } = options;
   const { config, configFile } = first;
-  let { level } = config.log;
+  let current = config;
   const log = createLogger({
-    level: () => level,
+    level: () => current.log.level,
+    format: () => current.log.format,
+    resource: () => ({
+      'service.name': 'gatecast',
+      'service.version': VERSION,
+      'service.instance.id': current.node,
+    }),
     write: (line) => process.stderr.write(line),
     now: systemClock.now,
-    journald: process.env.JOURNAL_STREAM !== undefined,
+    journald: isJournal(process.stderr.fd),
   });
-  for (const { path, message } of configWarnings(config)) log.warn('config', { key: path, message });
+  for (const { path, message } of configWarnings(config)) log.warn('config', { key: path, reason: message });
   // Installed before the start, so that a signal during it is not lost. A long start (a replay after a crash) is aborted:
   // it has acknowledged no message yet, and the next start replays the same data.
   const signal = untilSignal([
@@ -80,15 +89,25 @@ export async function runAgent(options: RunOptions): Promise<void> {
         clock: systemClock,
         log,
         onConfig: (changed) => {
-          level = changed.log.level;
+          current = changed;
         },
         onRestart: (reason) => restart(reason),
         fallbackPorts,
         onForecast,
       });
     } catch (error) {
-      if (again === undefined || !rollsBack(start.remote, error)) throw error;
-      log.error('the pushed config does not start', { reason: errorText(error) });
+      if (again === undefined || !rollsBack(start.remote, error)) {
+        if (current.log.format === 'text') throw error;
+        log.error('the agent does not start', {
+          ...errorFields(error),
+          ...(error instanceof GatecastError && {
+            ...(error.hint !== '' && { hint: error.hint }),
+            ...(error.issues.length > 0 && { errors: issuesText(error.issues) }),
+          }),
+        });
+        throw new AlreadySaid(describeFailure(error, false).exitCode);
+      }
+      log.error('the pushed config does not start', { ...errorFields(error) });
       start = await again();
       continue;
     }
@@ -112,7 +131,7 @@ export async function runAgent(options: RunOptions): Promise<void> {
       return;
     }
     start = await again();
-    level = start.config.log.level;
+    current = start.config;
   }
 }
 
@@ -126,3 +145,6 @@ function rollsBack(remote: RemoteSession | undefined, error: unknown): boolean {
   remote.opened.life.rolledBack();
   return true;
 }
+
+const issuesText = (issues: GatecastError['issues']): string =>
+  issues.map(({ path, message }) => `${path}: ${message}`).join('; ');

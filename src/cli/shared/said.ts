@@ -1,2 +1,6 @@
-/** Thrown by a command that has already printed why it failed: exit code 1, no further output. */
-export class AlreadySaid extends Error {}
+/** Thrown by a command that has already printed why it failed: no further output. */
+export class AlreadySaid extends Error {
+  constructor(readonly exitCode: 1 | 2 = 1) {
+    super();
+  }
+}
