@@ -216,6 +216,12 @@ export class SitePart implements Part {
       ),
       family('counter', 'samples_total', 'Readings taken from the logs.', counts.samples),
       family('counter', 'forecasts_total', 'Forecasts published.', counts.forecasts),
+      family(
+        'counter',
+        'forecasts_repeated_total',
+        'Forecasts published again, because they may have been lost with a worker or a connection.',
+        counts.repeated,
+      ),
       family('counter', 'checkpoints_total', 'Checkpoints saved.', counts.checkpoints),
       family('counter', 'checkpoint_bytes_total', 'Bytes of saved checkpoints.', counts.checkpointBytes),
     );

@@ -18,13 +18,24 @@ export interface Manifest {
   readonly object: string | null;
   /** When the checkpoint was made, ms of the log; 0: none. */
   readonly savedMs: number;
-  /** Forecasts made at this time of the log or before have been published, ms. */
+  /** The forecasts of this time of the log and before have reached the server, ms. */
   readonly publishedMs: number;
+  /** An owner has begun to publish the forecasts of this time of the log, ms: some of them may have reached the server. */
+  readonly markedMs: number;
   /** Model and format of the states in the checkpoint. */
   readonly model: string;
 }
 
-const NEW: Manifest = { epoch: 0, owner: '', seq: 0, object: null, savedMs: 0, publishedMs: 0, model: '' };
+const NEW: Manifest = {
+  epoch: 0,
+  owner: '',
+  seq: 0,
+  object: null,
+  savedMs: 0,
+  publishedMs: 0,
+  markedMs: 0,
+  model: '',
+};
 
 /** Another member has taken the partition over. */
 export class PartitionLost extends GatecastError {
@@ -51,7 +62,8 @@ export class ManifestFile {
   /** Takes the partition over: former owners can publish and save no more. @throws PartitionLost when another one is faster */
   static async take(bucket: KV, partition: number, owner: string): Promise<ManifestFile> {
     const entry = await bucket.get(partitionKey(partition));
-    const found = entry === null || entry.operation !== 'PUT' ? NEW : entry.json<Manifest>();
+    const found =
+      entry === null || entry.operation !== 'PUT' ? NEW : { ...NEW, ...entry.json<Partial<Manifest>>() };
     const file = new ManifestFile(bucket, partition, found, entry?.revision ?? 0);
     await file.write({ epoch: found.epoch + 1, owner });
     return file;

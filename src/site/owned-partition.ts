@@ -2,8 +2,10 @@
  * A partition that this member owns: takes it over, reads its log, publishes its forecasts and saves checkpoints, until it is
  * released or lost.
  *
- * Before forecasts are published, the manifest is marked with their time. So a former owner that goes on after a pause publishes
- * nothing, because its mark is refused, and a new owner does not publish again what the former one had marked.
+ * Before forecasts are published, the manifest is marked with their time: the mark of a former owner that goes on after a pause is
+ * refused, so it publishes nothing. The same write says which forecasts have reached the server: those that were sent before it on
+ * the same connection. A new owner publishes all that came later, so an owner that dies between mark and publication loses
+ * nothing; the forecasts of one second at most are published again, with a higher epoch.
  */
 import type { JsMsg } from '@nats-io/jetstream';
 import { errorFields, errorText, GatecastError } from '../errors.ts';
@@ -12,7 +14,7 @@ import type { Model } from '../forecast/model.ts';
 import type { Logger } from '../log.ts';
 import type { Clock } from '../system/clock.ts';
 import { decodeBatch } from './batch.ts';
-import { ManifestFile, PartitionLost } from './manifest.ts';
+import { type Manifest, ManifestFile, PartitionLost } from './manifest.ts';
 import { forecastSubject, inputStream, lastSubject } from './names.ts';
 import type { Site } from './nats.ts';
 import { Partition } from './partition.ts';
@@ -56,6 +58,8 @@ export interface PartitionState {
 export interface PartitionCounts {
   samples: number;
   forecasts: number;
+  /** Forecasts published although they may have been published before: after a takeover, or a lost connection. */
+  repeated: number;
   checkpoints: number;
   checkpointBytes: number;
   /** Messages that the log no longer had when they were to be read. */
@@ -68,6 +72,7 @@ export interface PartitionCounts {
 export const noCounts = (): PartitionCounts => ({
   samples: 0,
   forecasts: 0,
+  repeated: 0,
   checkpoints: 0,
   checkpointBytes: 0,
   lostMessages: 0,
@@ -78,12 +83,21 @@ export const noCounts = (): PartitionCounts => ({
 export function add(total: PartitionCounts, one: PartitionCounts): void {
   total.samples += one.samples;
   total.forecasts += one.forecasts;
+  total.repeated += one.repeated;
   total.checkpoints += one.checkpoints;
   total.checkpointBytes += one.checkpointBytes;
   total.lostMessages += one.lostMessages;
   total.unreadable += one.unreadable;
   for (const [reason, count] of Object.entries(one.refused))
     total.refused[reason] = (total.refused[reason] ?? 0) + count;
+}
+
+/** The forecasts of one time of the log, and the connection that they were sent over. */
+interface Sent {
+  readonly issuedMs: number;
+  /** With their subjects; empty once the record says that they have reached the server. */
+  readonly messages: readonly (readonly [subject: string, text: string])[];
+  readonly connection: string | null;
 }
 
 /** Messages of the log that are fetched ahead. */
@@ -110,6 +124,7 @@ export class OwnedPartition {
   private savedAtMs: number;
   private saving: Promise<void> | null = null;
   private ends: (() => void)[] = [];
+  private sent: Sent = { issuedMs: 0, messages: [], connection: null };
 
   constructor(private readonly parts: OwnedPartitionParts) {
     this.savedAtMs = parts.clock.monotonic();
@@ -142,7 +157,7 @@ export class OwnedPartition {
     const { partition, log } = this.parts;
     try {
       await this.serve();
-      if (this.saveAtEnd) await this.save();
+      if (this.saveAtEnd) await this.finish();
     } catch (error) {
       this.lost = error instanceof PartitionLost;
       if (!this.lost) this.fault = errorText(error);
@@ -159,6 +174,7 @@ export class OwnedPartition {
     const startedMs = clock.monotonic();
     const file = await ManifestFile.take(site.state, partition, owner);
     this.manifestFile = file;
+    this.sent = { issuedMs: file.manifest.publishedMs, messages: [], connection: null };
     const loaded = await this.parts.inTurn(() => this.load(file));
     if (this.stopping) return;
     this.partition = loaded;
@@ -265,34 +281,59 @@ export class OwnedPartition {
     forecasts: readonly Forecast[],
   ): Promise<void> {
     const { site, text, published } = this.parts;
-    const { epoch, publishedMs } = file.manifest;
+    const { epoch, publishedMs, markedMs } = file.manifest;
     const issuedMs = loaded.tickMs;
-    const isNews = issuedMs > publishedMs;
-    const texts: [stream: string, text: string][] = [];
+    const messages: [subject: string, text: string][] = [];
     for (const forecast of forecasts) {
       const made = text(forecast, issuedMs);
       if (made === null) continue;
       loaded.setLast(forecast.stream, made);
-      texts.push([forecast.stream, made]);
+      messages.push([forecastSubject(site.name, forecast.stream), withEpoch(made, epoch)]);
     }
-    if (!isNews) return;
+    if (issuedMs <= publishedMs) return;
     await this.mark(file, issuedMs);
-    for (const [stream, made] of texts)
-      site.nc.publish(forecastSubject(site.name, stream), withEpoch(made, epoch));
-    this.counts.forecasts += texts.length;
+    this.send({ issuedMs, messages, connection: connectionOf(site.nc) });
+    this.counts.forecasts += messages.length;
+    if (issuedMs <= markedMs) this.counts.repeated += messages.length;
     published(forecasts, issuedMs);
   }
 
   /** Until it is known whether the mark was written: while the server is away, nothing can be published anyway. */
-  private async mark(file: ManifestFile, publishedMs: number): Promise<void> {
+  private async mark(file: ManifestFile, markedMs: number): Promise<void> {
     for (;;) {
       try {
-        await file.write({ publishedMs });
+        await this.record(file, { markedMs });
         return;
       } catch (error) {
         if (error instanceof PartitionLost || this.stopping) throw error;
         await this.pause(500);
       }
+    }
+  }
+
+  private send(sent: Sent): void {
+    this.sent = sent;
+    for (const [subject, text] of sent.messages) this.parts.site.nc.publish(subject, text);
+  }
+
+  /**
+   * Writes the record. The server handles the messages of a connection in order: what was sent before on the same one has arrived
+   * when the record is written. After a lost connection the forecasts that it may have taken with it are sent again.
+   */
+  private async record(file: ManifestFile, change: Partial<Manifest>): Promise<void> {
+    const { nc } = this.parts.site;
+    for (;;) {
+      const { messages, connection } = this.sent;
+      if (messages.length > 0 && !isSame(connection, connectionOf(nc))) {
+        this.send({ ...this.sent, connection: connectionOf(nc) });
+        this.counts.repeated += messages.length;
+      }
+      const { sent } = this;
+      await file.write({ ...change, publishedMs: sent.issuedMs });
+      if (sent.messages.length === 0) return;
+      if (!isSame(sent.connection, connectionOf(nc))) continue;
+      if (this.sent === sent) this.sent = { ...sent, messages: [] };
+      return;
     }
   }
 
@@ -316,7 +357,7 @@ export class OwnedPartition {
     this.savedAtMs = clock.monotonic();
     const { seq, tickMs } = loaded;
     const bytes = await loaded.checkpoint(breathe);
-    this.saving = this.send(file, bytes, seq, tickMs)
+    this.saving = this.store(file, bytes, seq, tickMs)
       .catch((error) => {
         this.savedAtMs = clock.monotonic() - this.parts.checkpointMs() + RETRY_MS;
         log.error('checkpoint not saved', { partition, ...errorFields(error) });
@@ -330,13 +371,20 @@ export class OwnedPartition {
     if (this.stopping) await this.saving;
   }
 
-  private async send(file: ManifestFile, bytes: Uint8Array, seq: number, savedMs: number): Promise<void> {
+  /** Leaves nothing for the next owner to repeat. */
+  private async finish(): Promise<void> {
+    await this.save();
+    const { manifestFile: file } = this;
+    if (file !== null && this.sent.messages.length > 0) await this.record(file, {});
+  }
+
+  private async store(file: ManifestFile, bytes: Uint8Array, seq: number, savedMs: number): Promise<void> {
     const { site, partition, modelHash } = this.parts;
     const { epoch, object: former } = file.manifest;
     const object = `${partition}.${epoch}.${seq}`;
     await site.checkpoints.putBlob({ name: object }, bytes);
     try {
-      await file.write({ seq, object, savedMs, model: modelHash });
+      await this.record(file, { seq, object, savedMs, model: modelHash });
     } catch (error) {
       if (error instanceof PartitionLost) await site.checkpoints.delete(object);
       throw error;
@@ -366,6 +414,11 @@ export class OwnedPartition {
 
 /** Adds a key at the end of the text of a JSON object. */
 const withEpoch = (text: string, epoch: number): string => `${text.slice(0, -1)},"epoch":${epoch}}`;
+
+/** Identifies a connection; null while there is none. */
+const connectionOf = ({ info }: Site['nc']): string | null =>
+  info === undefined ? null : `${info.server_id}/${info.client_id}`;
+const isSame = (one: string | null, other: string | null): boolean => one !== null && one === other;
 
 const isStreamGone = (error: unknown): boolean =>
   (error as { code?: unknown } | null)?.code === STREAM_NOT_FOUND;

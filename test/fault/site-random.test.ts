@@ -8,9 +8,9 @@ import { hasMosquitto, type Mosquitto, startMosquitto } from '../support/mosquit
 import { hasNats, type NatsServer, startNatsServer } from '../support/nats.ts';
 import { uniform } from '../support/random.ts';
 import {
-  aroundKill,
   isExcused,
   listen,
+  type Outage,
   type Published,
   siteConfig,
   textOf,
@@ -57,10 +57,8 @@ describe.skipIf(!hasNats || !hasMosquitto)('a random run of a site', () => {
   };
   const kill = async (node: string): Promise<void> => {
     await members.get(node)?.end('SIGKILL');
-    lost.push(aroundKill(Date.now()));
   };
-  /** Times in which the listener, or a forecast on its way, may have been lost, ms. */
-  const lost: (readonly [fromMs: number, toMs: number])[] = [];
+  const outages: Outage[] = [];
 
   const FAULTS: Readonly<Record<string, () => Promise<void>>> = {
     'a worker is killed': async () => {
@@ -106,7 +104,7 @@ describe.skipIf(!hasNats || !hasMosquitto)('a random run of a site', () => {
         20_000,
       );
       await sleep(1000);
-      lost.push([fromMs, Date.now()]);
+      outages.push([fromMs, Date.now()]);
     },
   };
 
@@ -172,7 +170,7 @@ describe.skipIf(!hasNats || !hasMosquitto)('a random run of a site', () => {
       console.info(
         `${done.length} faults, ${readings} readings, ${texts.length} forecasts, ${found.length} of them lost on their way`,
       );
-      expect(found.filter((text) => !isExcused(text, lost))).toEqual([]);
+      expect(found.filter((text) => !isExcused(text, outages))).toEqual([]);
       expect(readings).toBe(sensors.sent);
       expect(late).toEqual([]);
     },

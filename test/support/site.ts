@@ -193,31 +193,48 @@ export async function undisturbed(
   return { texts, readings: known.size, late };
 }
 
-/** When a worker was killed. What it had marked and not yet published then is lost on its way: at most the forecasts of one second. */
-export const aroundKill = (killedMs: number): readonly [number, number] => [killedMs - 3000, killedMs + 1000];
+const issuedOf = (text: string): number => Date.parse(/"issued":"([^"]*)"/.exec(text)?.[1] ?? '');
 
-/** Whether a violation is a forecast that was lost on its way in one of these times. */
-export function isExcused(violation: string, lost: readonly (readonly [number, number])[]): boolean {
-  if (!violation.startsWith('never published')) return false;
-  const issuedMs = Date.parse(/"issued":"([^"]*)"/.exec(violation)?.[1] ?? '');
-  return lost.some(([fromMs, toMs]) => issuedMs >= fromMs && issuedMs <= toMs);
+/** A time in which a server was away, ms: messages that were not kept may have been lost on its way, or were sent again. */
+export type Outage = readonly [fromMs: number, toMs: number];
+
+/** Whether a violation is a forecast that was lost on its way, or sent again on another connection, in one of these times. */
+export function isExcused(violation: string, outages: readonly Outage[]): boolean {
+  if (!/^(never published|sent twice)/.test(violation)) return false;
+  const issuedMs = issuedOf(violation);
+  return outages.some(([fromMs, toMs]) => issuedMs >= fromMs && issuedMs <= toMs);
 }
 
-/** What violates the promises of a site; empty: nothing does. */
+/**
+ * What violates the promises of a site to a reader that follows the documented rule: it ignores a forecast whose epoch is lower
+ * than one that it has seen for the same stream. A new owner repeats at most the forecasts that the former one published last.
+ * Empty: nothing does.
+ */
 export function violations(seen: readonly Published[], expected: readonly string[]): string[] {
   const found: string[] = [];
   const wanted = new Set(expected);
-  const epochs = new Map<string, number>();
+  const epochs = new Map<string, Set<number>>();
+  const highest = new Map<string, number>();
+  /** When the newest forecast of a stream in an epoch was made, ms. */
   const newest = new Map<string, number>();
+  const inEpoch = (stream: string, epoch: number): string => `${epoch} ${stream}`;
   for (const { stream, epoch, text } of seen) {
-    if (!wanted.has(text)) found.push(`differs from the undisturbed run: ${text.slice(0, 200)}`);
-    const before = epochs.get(text);
-    if (before !== undefined)
-      found.push(`published twice, in epochs ${before} and ${epoch}: ${text.slice(0, 100)}`);
-    epochs.set(text, epoch);
-    if (epoch < (newest.get(stream) ?? 0))
-      found.push(`epoch ${epoch} after a higher one: ${text.slice(0, 100)}`);
-    newest.set(stream, Math.max(newest.get(stream) ?? 0, epoch));
+    const key = inEpoch(stream, epoch);
+    newest.set(key, Math.max(newest.get(key) ?? 0, issuedOf(text)));
+  }
+  for (const { stream, epoch, text } of seen) {
+    const short = text.slice(0, 200);
+    if (!wanted.has(text)) found.push(`differs from the undisturbed run: ${short}`);
+    const before = epochs.get(text) ?? new Set();
+    epochs.set(text, before);
+    if (before.has(epoch)) found.push(`sent twice in epoch ${epoch}: ${short}`);
+    for (const other of before)
+      if (other < epoch && issuedOf(text) < (newest.get(inEpoch(stream, other)) ?? 0))
+        found.push(`published again in epoch ${epoch}, although epoch ${other} had gone on: ${short}`);
+    before.add(epoch);
+    const top = highest.get(stream) ?? 0;
+    if (epoch < top && !before.has(top)) found.push(`epoch ${epoch} after epoch ${top}: ${short}`);
+    highest.set(stream, Math.max(top, epoch));
   }
   for (const text of expected) if (!epochs.has(text)) found.push(`never published: ${text.slice(0, 200)}`);
   return found;
