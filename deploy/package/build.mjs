@@ -188,6 +188,8 @@ function documents(stage, manual) {
   write(join(doc, 'README.md'), readFileSync('README.md'));
   cpSync('docs', join(doc, 'docs'), { recursive: true });
   cpSync('deploy/examples', join(doc, 'examples'), { recursive: true });
+  for (const one of ['grafana', 'prometheus'])
+    cpSync(`deploy/${one}`, join(doc, 'examples', one), { recursive: true });
   write(
     join(stage, 'usr/share/man/man1/gatecast.1.gz'),
     gzipSync(readFileSync(join(manual, 'gatecast.1')), { level: 9 }),

@@ -10,6 +10,7 @@ import type { Alert } from '../outputs/output.ts';
 import type { Outputs } from '../outputs/outputs.ts';
 import { longestGapMs } from '../series/spec.ts';
 import type { Store } from '../store/store-contract.ts';
+import type { MetricFamily } from '../web/metrics.ts';
 import type { Context, NewConnection, Part } from './part.ts';
 
 /** Ids of `<base>/<node>/alert/<id>`, and when each is raised; the texts are the reference in `docs/mqtt.md`. */
@@ -124,6 +125,18 @@ export class Alerts implements Part {
   list(): ListedAlert[] {
     const held = [...this.raised].map(([id, alert]) => ({ id, ...alert, untilMs: null }));
     return [...held.sort((a, b) => b.sinceMs - a.sinceMs), ...[...this.cleared].reverse()];
+  }
+
+  metrics(): MetricFamily[] {
+    const ids = Object.keys(ALERTS) as AlertId[];
+    return [
+      {
+        name: 'gatecast_alert_active',
+        help: '1 while the alert holds.',
+        type: 'gauge',
+        values: ids.map((id) => ({ labels: { id }, value: this.raised.has(id) ? 1 : 0 })),
+      },
+    ];
   }
 
   /** Ids of alerts that fail a config's probation: errors, and refused streams (caused by a filter that is too wide). */

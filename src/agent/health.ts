@@ -1,6 +1,7 @@
 /** Collects the health of the agent from its parts on demand, for the health message, the page and the metrics. */
 import { withoutSecrets } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
+import { REJECTS } from '../ingest/rejects.ts';
 import type { ClientStatus } from '../mqtt/client.ts';
 import type { HealthInput } from '../outputs/output.ts';
 import type { Outputs } from '../outputs/outputs.ts';
@@ -8,11 +9,11 @@ import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Facts } from '../system/facts.ts';
 import type { RunReport } from '../training/run-report.ts';
-import type { MetricFamily } from '../web/metrics.ts';
+import { counter, gauge, type MetricFamily } from '../web/metrics.ts';
 import type { PageStatus } from '../web/wire.ts';
 import type { Condition } from './alerts.ts';
 import { ClockHold } from './clock-hold.ts';
-import { type Counts, DEGRADING, type DropReason, summed } from './drops.ts';
+import { type Counts, DEGRADING, DROPS, type DropReason, summed } from './drops.ts';
 import type { Link } from './link.ts';
 import type { AgentModels, ChosenModel } from './model.ts';
 import type { Context } from './part.ts';
@@ -267,56 +268,55 @@ export class Health {
   }
 
   metrics(): MetricFamily[] {
-    const { clock, version, pipeline, store } = this.parts;
+    const { clock, node, version, pipeline, store } = this.parts;
     const broker = this.parts.broker();
-    const { rssMb, temperatureC } = this.parts.facts();
-    const { dbBytes, samples, writtenBytes } = store.stats();
-    const family = (type: MetricFamily['type'], name: string, help: string, value: number): MetricFamily => ({
-      name,
-      help,
-      type,
-      values: [{ value }],
-    });
+    const { temperatureC } = this.parts.facts();
+    const { dbBytes, samples, pending, writtenBytes } = store.stats();
     return [
       {
-        name: 'info',
-        help: 'The version that runs.',
+        name: 'gatecast_build_info',
+        help: 'Version and node name of the agent.',
         type: 'gauge',
-        values: [{ labels: { version }, value: 1 }],
+        values: [{ labels: { version, node }, value: 1 }],
       },
-      family('gauge', 'up_seconds', 'Since the start.', (clock.now() - this.parts.since()) / 1000),
-      family(
-        'gauge',
-        'degraded',
+      gauge(
+        'gatecast_uptime_seconds',
+        'Time since the start of the agent.',
+        (clock.now() - this.parts.since()) / 1000,
+      ),
+      gauge(
+        'gatecast_degraded',
         '1 when something does not work as it should.',
         this.degraded().length > 0 ? 1 : 0,
       ),
-      family('gauge', 'broker_connected', '1 while the broker is there.', broker.connected ? 1 : 0),
-      family('counter', 'broker_connects_total', 'Connections made to the broker.', broker.connects),
-      family('gauge', 'outbox_messages', 'Messages that wait for the broker.', broker.outbox),
-      family('gauge', 'streams', 'Streams that are forecast.', this.parts.streams()),
-      family('counter', 'samples_total', 'Samples taken.', pipeline.samples),
-      family('counter', 'forecasts_total', 'Forecasts made.', pipeline.forecasts),
+      gauge('gatecast_broker_connected', '1 while the broker is connected.', broker.connected ? 1 : 0),
+      counter('gatecast_broker_connects_total', 'Connections made to the broker.', broker.connects),
+      gauge('gatecast_outbox_messages', 'Messages that wait for the broker.', broker.outbox),
+      gauge('gatecast_streams', 'Streams that are forecast.', this.parts.streams()),
+      counter('gatecast_samples_total', 'Readings accepted.', pipeline.samples),
+      counter('gatecast_forecasts_total', 'Forecasts handed to the outputs.', pipeline.forecasts),
       {
-        name: 'dropped_total',
-        help: 'Input not taken and output not sent, by reason.',
+        name: 'gatecast_dropped_total',
+        help: 'Readings and messages that were not used or not sent, by reason.',
         type: 'counter',
-        values: Object.entries(this.dropped()).map(([reason, value]) => ({ labels: { reason }, value })),
+        values: Object.entries({ ...NOTHING_DROPPED, ...this.dropped() }).map(([reason, value]) => ({
+          labels: { reason },
+          value,
+        })),
       },
-      family(
-        'counter',
-        'network_failures_total',
+      counter(
+        'gatecast_network_failures_total',
         'Runs of the network that failed.',
         this.parts.failures().count,
       ),
-      family('gauge', 'resident_bytes', 'Resident memory.', rssMb * 2 ** 20),
-      family('gauge', 'store_bytes', 'Size of the database.', dbBytes),
-      family('gauge', 'store_samples', 'Samples stored.', samples),
-      family('counter', 'store_written_bytes_total', 'Bytes written by the store.', writtenBytes),
+      gauge('gatecast_store_bytes', 'Size of the database.', dbBytes),
+      gauge('gatecast_store_samples', 'Readings stored.', samples),
+      gauge('gatecast_store_pending_samples', 'Readings in memory that are not stored yet.', pending),
+      counter('gatecast_store_written_bytes_total', 'Bytes written by the store.', writtenBytes),
       ...(this.parts.site?.metrics() ?? []),
       ...(temperatureC === null
         ? []
-        : [family('gauge', 'temperature_celsius', 'Hottest sensor of the machine.', temperatureC)]),
+        : [gauge('gatecast_temperature_celsius', 'Hottest sensor of the machine.', temperatureC)]),
     ];
   }
 }
@@ -331,6 +331,11 @@ function storeDrops(stats: ReturnType<HealthParts['store']['stats']>): Counts {
   };
   return Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
 }
+
+/** All reasons, so that a counter exists before its first drop and a rate sees that. */
+const NOTHING_DROPPED: Counts = Object.fromEntries(
+  [...Object.keys(DROPS), ...Object.keys(REJECTS)].map((reason) => [reason, 0]),
+);
 
 const WINDOW_MS = 10_000;
 

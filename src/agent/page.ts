@@ -13,6 +13,7 @@ import type { RunReport } from '../training/run-report.ts';
 import { Access } from '../web/access.ts';
 import { parseListen } from '../web/listen.ts';
 import { loadPast, savePast } from '../web/past-file.ts';
+import { RuntimeMetrics } from '../web/runtime-metrics.ts';
 import { PageServer } from '../web/server.ts';
 import type { ConfigView, History, HistorySpan, ModelView, PageViews, RunView } from '../web/views.ts';
 import { ALERTS, type Alerts } from './alerts.ts';
@@ -31,7 +32,7 @@ export interface PageSources {
   readonly streams: Pick<AgentStreams, 'board' | 'firstMs'>;
   readonly health: Pick<Health, 'pageStatus' | 'metrics'>;
   readonly hold: Pick<ClockHold, 'waiting'>;
-  readonly alerts: Pick<Alerts, 'list'>;
+  readonly alerts: Pick<Alerts, 'list' | 'metrics'>;
   readonly engine: Pick<Engine, 'streams' | 'scores'>;
   readonly tuning: Pick<Tuning, 'status' | 'runs'>;
   readonly models: Pick<AgentModels, 'registry'>;
@@ -53,6 +54,7 @@ export class Page implements Part {
   /** Where it is; null without one. */
   url: string | null = null;
   private server: PageServer | null = null;
+  private runtime: RuntimeMetrics | null = null;
   private savePast: { readonly now: () => void; readonly end: () => void } | null = null;
 
   constructor(private readonly sources: PageSources) {}
@@ -69,6 +71,8 @@ export class Page implements Part {
     const save = (): void => savePast(file, streams.board, log);
     this.savePast = { now: save, end: every(clock, SAVE_PAST_MS, save, log) };
     if (token_file !== undefined) readToken(token_file);
+    const runtime = new RuntimeMetrics(clock);
+    this.runtime = runtime;
     this.server = new PageServer({
       ...address,
       fallbackPorts,
@@ -78,7 +82,7 @@ export class Page implements Part {
         waiting: hold.waiting(),
         alerts: alerts.list().filter(({ untilMs }) => untilMs === null).length,
       }),
-      metrics: () => health.metrics(),
+      metrics: () => [...health.metrics(), ...alerts.metrics(), ...runtime.families()],
       clock,
       views: pageViews(context, this.sources),
       access: new Access({
@@ -102,6 +106,7 @@ export class Page implements Part {
     this.savePast?.end();
     this.savePast?.now();
     await this.server?.stop();
+    this.runtime?.stop();
   }
 }
 

@@ -19,7 +19,7 @@ import { openSite, removeKey, type Site, type SiteConfig } from '../site/nats.ts
 import { sharedModel, stateHash } from '../site/shared-model.ts';
 import { SiteWorker } from '../site/worker.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
-import type { MetricFamily } from '../web/metrics.ts';
+import { counter, gauge, type MetricFamily } from '../web/metrics.ts';
 import type { Condition } from './alerts.ts';
 import type { ClockHold } from './clock-hold.ts';
 import type { Counts } from './drops.ts';
@@ -167,32 +167,23 @@ export class SitePart implements Part {
   }
 
   metrics(): MetricFamily[] {
-    const family = (type: MetricFamily['type'], name: string, help: string, value: number): MetricFamily => ({
-      name: `site_${name}`,
-      help,
-      type,
-      values: [{ value }],
-    });
     const families = [
-      family(
-        'gauge',
-        'connected',
+      gauge(
+        'gatecast_site_connected',
         '1 while NATS answers.',
         this.fault === null && this.site !== null ? 1 : 0,
       ),
     ];
     if (this.bridge !== null)
       families.push(
-        family('counter', 'bridge_readings_total', 'Readings sent to the site.', this.bridge.readings),
-        family(
-          'counter',
-          'bridge_messages_total',
+        counter('gatecast_site_bridge_readings_total', 'Readings sent to the site.', this.bridge.readings),
+        counter(
+          'gatecast_site_bridge_messages_total',
           'Messages that JetStream acknowledged.',
           this.bridge.messages,
         ),
-        family(
-          'counter',
-          'bridge_failures_total',
+        counter(
+          'gatecast_site_bridge_failures_total',
           'Messages that JetStream did not take at once.',
           this.bridge.failures,
         ),
@@ -201,29 +192,26 @@ export class SitePart implements Part {
     const states = this.worker.states();
     const counts = this.worker.counts();
     families.push(
-      family('gauge', 'partitions', 'Partitions that this worker owns.', states.length),
-      family(
-        'gauge',
-        'streams',
+      gauge('gatecast_site_partitions', 'Partitions that this worker owns.', states.length),
+      gauge(
+        'gatecast_site_streams',
         'Streams that this worker forecasts.',
         states.reduce((n, one) => n + one.streams, 0),
       ),
-      family(
-        'gauge',
-        'lag_messages',
+      gauge(
+        'gatecast_site_lag_messages',
         'Messages in the logs that are not taken yet.',
         states.reduce((n, one) => n + one.lag, 0),
       ),
-      family('counter', 'samples_total', 'Readings taken from the logs.', counts.samples),
-      family('counter', 'forecasts_total', 'Forecasts published.', counts.forecasts),
-      family(
-        'counter',
-        'forecasts_repeated_total',
+      counter('gatecast_site_samples_total', 'Readings taken from the logs.', counts.samples),
+      counter('gatecast_site_forecasts_total', 'Forecasts published.', counts.forecasts),
+      counter(
+        'gatecast_site_forecasts_repeated_total',
         'Forecasts published again, because they may have been lost with a worker or a connection.',
         counts.repeated,
       ),
-      family('counter', 'checkpoints_total', 'Checkpoints saved.', counts.checkpoints),
-      family('counter', 'checkpoint_bytes_total', 'Bytes of saved checkpoints.', counts.checkpointBytes),
+      counter('gatecast_site_checkpoints_total', 'Checkpoints saved.', counts.checkpoints),
+      counter('gatecast_site_checkpoint_bytes_total', 'Bytes of saved checkpoints.', counts.checkpointBytes),
     );
     return families;
   }

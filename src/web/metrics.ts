@@ -1,11 +1,24 @@
-/** Renders metrics in the Prometheus text format 0.0.4. Pure. */
+/** Metrics in the Prometheus text format 0.0.4. Pure. */
 export interface MetricFamily {
-  /** Without the `gatecast_` prefix; counters end in `_total`. */
+  /** Complete name; counters end in `_total`, others in their unit. */
   readonly name: string;
   readonly help: string;
   readonly type: 'counter' | 'gauge';
   readonly values: readonly { readonly labels?: Readonly<Record<string, string>>; readonly value: number }[];
 }
+
+/** A family with one value and no labels. */
+export const gauge = (name: string, help: string, value: number): MetricFamily => ({
+  name,
+  help,
+  type: 'gauge',
+  values: [{ value }],
+});
+
+export const counter = (name: string, help: string, value: number): MetricFamily => ({
+  ...gauge(name, help, value),
+  type: 'counter',
+});
 
 const escapeLabel = (text: string): string =>
   text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
@@ -15,10 +28,9 @@ const number = (value: number): string =>
 
 export function renderMetrics(families: readonly MetricFamily[]): string {
   const lines: string[] = [];
-  for (const family of families) {
-    const name = `gatecast_${family.name}`;
-    lines.push(`# HELP ${name} ${escapeHelp(family.help)}`, `# TYPE ${name} ${family.type}`);
-    for (const { labels, value } of family.values) {
+  for (const { name, help, type, values } of families) {
+    lines.push(`# HELP ${name} ${escapeHelp(help)}`, `# TYPE ${name} ${type}`);
+    for (const { labels, value } of values) {
       const pairs = Object.entries(labels ?? {}).map(([key, text]) => `${key}="${escapeLabel(text)}"`);
       lines.push(`${name}${pairs.length > 0 ? `{${pairs.join(',')}}` : ''} ${number(value)}`);
     }

@@ -1,11 +1,14 @@
 import { expect, test } from 'vitest';
+import { Alerts } from '../../src/agent/alerts.ts';
 import { DEGRADING, DROPS, type DropReason } from '../../src/agent/drops.ts';
 import { Health, type HealthParts } from '../../src/agent/health.ts';
 import { SenderClocks } from '../../src/agent/sender-clocks.ts';
 import { REJECTS } from '../../src/ingest/rejects.ts';
 import { startTime } from '../../src/system/clock.ts';
 import type { RunReport } from '../../src/training/run-report.ts';
+import { renderMetrics } from '../../src/web/metrics.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { hasPrometheus, promtool } from '../support/prometheus.ts';
 
 const HOUR = 3_600_000;
 
@@ -85,7 +88,9 @@ test('setting the clock after the start does not add years to the uptime', () =>
   clock.jump(365 * 24 * HOUR);
   const { sinceMs, nowMs } = health.pageStatus();
   expect(nowMs - sinceMs).toBe(HOUR);
-  expect(health.metrics().find(({ name }) => name === 'up_seconds')?.values).toEqual([{ value: 3600 }]);
+  expect(health.metrics().find(({ name }) => name === 'gatecast_uptime_seconds')?.values).toEqual([
+    { value: 3600 },
+  ]);
 });
 
 test('without a problem the state is ok', () => {
@@ -155,12 +160,31 @@ test('written_bytes_day counts the last 24 hours only', () => {
   }
 });
 
+test.skipIf(!hasPrometheus)('metrics pass the check of promtool', () => {
+  const { health, clock } = setUp();
+  const alerts = new Alerts({
+    store: { getMeta: () => null, setMeta: () => {} },
+    now: () => clock.now(),
+    publish: () => {},
+  });
+  const families = [...health.metrics(), ...alerts.metrics()];
+  expect(promtool(['check', 'metrics'], renderMetrics(families))).toBe('');
+});
+
+test('every reason of a drop is a metric before the first one', () => {
+  const { health } = setUp({ router: { dropped: () => ({}) } });
+  const family = health.metrics().find(({ name }) => name === 'gatecast_dropped_total');
+  const zero = family?.values.filter(({ value }) => value === 0).map(({ labels }) => labels?.reason);
+  for (const reason of [...Object.keys(DROPS), ...Object.keys(REJECTS)])
+    if (reason !== 'late') expect(zero).toContain(reason);
+});
+
 test('metrics have a name once, and the drops by reason', () => {
   const { health } = setUp();
   const families = health.metrics();
   const names = families.map(({ name }) => name);
   expect(new Set(names).size).toBe(names.length);
-  expect(families.find(({ name }) => name === 'dropped_total')?.values).toContainEqual({
+  expect(families.find(({ name }) => name === 'gatecast_dropped_total')?.values).toContainEqual({
     labels: { reason: 'late' },
     value: 1,
   });
@@ -180,7 +204,7 @@ test.each([...Object.keys(DROPS), ...Object.keys(REJECTS)])('a drop is reported 
   expect(alert?.text).toContain(reason);
   expect(health.message().dropped[reason]).toBe(3);
   expect(health.pageStatus().health.dropped[reason]).toBe(3);
-  const family = health.metrics().find(({ name }) => name === 'dropped_total');
+  const family = health.metrics().find(({ name }) => name === 'gatecast_dropped_total');
   expect(family?.values).toContainEqual({ labels: { reason }, value: 3 });
   // What breaks a promise degrades the state; what a sensor did wrong does not.
   const degrades = DEGRADING.has(reason as DropReason);

@@ -130,7 +130,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     metric,
     taken: () => metric('samples_total'),
     published: () => metric('forecasts_total'),
-    dropped: async () => (await metrics()).match(/^gatecast_dropped_total.*$/gm)?.join(', ') ?? 'nothing',
+    dropped: async () =>
+      (await metrics()).match(/^gatecast_dropped_total.* [1-9].*$/gm)?.join(', ') ?? 'nothing',
     stop: async () => {
       child.kill('SIGTERM');
       await waitFor('the end of the agent', () => ended(child), 30_000);

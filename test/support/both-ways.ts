@@ -176,7 +176,7 @@ async function liveWay(
       return [...text.matchAll(name)].map((found) => [found[1] ?? '', Number(found.at(-1))]);
     };
     const dropped = async (): Promise<Counts> =>
-      Object.fromEntries(await metric(/^gatecast_dropped_total\{reason="([^"]+)"\} (\d+)$/gm));
+      Object.fromEntries(await metric(/^gatecast_dropped_total\{reason="([^"]+)"\} ([1-9]\d*)$/gm));
     const one = async (name: string): Promise<number> =>
       (await metric(new RegExp(`^gatecast_${name}()(?:\\{\\})? (\\d+)$`, 'gm')))[0]?.[1] ?? 0;
     await waitFor(

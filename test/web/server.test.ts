@@ -122,7 +122,7 @@ describe('routes', () => {
 
   test('metrics', async () => {
     const { url } = await start({
-      metrics: () => [{ name: 'samples_total', help: 'x', type: 'counter', values: [{ value: 3 }] }],
+      metrics: () => [{ name: 'gatecast_samples_total', help: 'x', type: 'counter', values: [{ value: 3 }] }],
     });
     const response = await fetch(`${url}/metrics`);
     expect(response.headers.get('content-type')).toContain('version=0.0.4');
@@ -142,7 +142,7 @@ test('hostAllowed', () => {
 test('metric labels are escaped', () => {
   const text = renderMetrics([
     {
-      name: 'drops_total',
+      name: 'gatecast_drops_total',
       help: 'two\nlines',
       type: 'counter',
       values: [{ labels: { reason: 'a"b\\c\nd' }, value: Number.POSITIVE_INFINITY }],
