@@ -1,4 +1,5 @@
 /** `gatecast backtest`: runs a file through the live pipeline on the file's clock; prints a score table. */
+
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { CompareRequest } from '../backtest/compare/compare.ts';
 import type { ProtocolRequest } from '../backtest/protocol/protocol.ts';
@@ -8,6 +9,7 @@ import { parseRate } from '../config/units.ts';
 import { AGGREGATES, type Aggregate, FILLS, type Fill } from '../series/spec.ts';
 import { configOption } from './shared/globals.ts';
 import { registryOf } from './shared/models.ts';
+import { jsonText } from './shared/output.ts';
 import { addTableOptions, type TableFlags } from './shared/table-options.ts';
 import { duration, fraction, list, timeZone, whole } from './shared/values.ts';
 
@@ -232,7 +234,7 @@ async function compared(
     progress: (done, total, what) => bar.update(done / total, what),
   });
   bar.end();
-  return request.json === true ? `${JSON.stringify({ rows }, null, 2)}\n` : compareText(rows);
+  return request.json === true ? jsonText({ rows }) : compareText(rows);
 }
 
 /** Options that a protocol sets itself, or does not have. */

@@ -1,4 +1,5 @@
 /** The command line: every command registers itself; its code is loaded only when it runs. */
+
 import { Command, CommanderError } from 'commander';
 import { registerBacktest } from './backtest.ts';
 import { registerCheck } from './check/check.ts';
@@ -14,6 +15,7 @@ import { registerRequest } from './request/request.ts';
 import { registerRun } from './run.ts';
 import { describeFailure } from './shared/failure.ts';
 import { addGlobals } from './shared/globals.ts';
+import type { Output } from './shared/output.ts';
 import { AlreadySaid } from './shared/said.ts';
 import { VERSION } from './shared/version.ts';
 import { registerSite } from './site/site.ts';
@@ -36,11 +38,6 @@ const REGISTER = [
   registerRequest,
   registerSite,
 ] as const;
-
-export interface Output {
-  readonly out: (text: string) => void;
-  readonly err: (text: string) => void;
-}
 
 export function createProgram(output: Output): Command {
   const program = new Command('gatecast');

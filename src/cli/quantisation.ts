@@ -1,8 +1,10 @@
 /** `gatecast model quantisation`: compares int8 with float32, on files or on generated series. */
+
 import type { Command } from 'commander';
 import type { QuantisationData } from '../backtest/quantisation/quantisation.ts';
 import { configOption } from './shared/globals.ts';
 import { registryOf } from './shared/models.ts';
+import { jsonText } from './shared/output.ts';
 import { addTableOptions, type TableFlags } from './shared/table-options.ts';
 import { count, duration, fraction, whole } from './shared/values.ts';
 
@@ -57,9 +59,7 @@ export function registerQuantisation(model: Command): void {
         bar.update(done, what),
       );
       bar.end();
-      process.stdout.write(
-        flags.json === true ? `${JSON.stringify(report, null, 2)}\n` : quantisationText(report),
-      );
+      process.stdout.write(flags.json === true ? jsonText(report) : quantisationText(report));
     });
 }
 

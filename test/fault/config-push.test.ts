@@ -39,7 +39,7 @@ async function desk(kid = 'ops'): Promise<Desk> {
 }
 
 describe('config keygen', () => {
-  test('a private key has mode 0600, is never written over, and can be read again; public keys add up', async () => {
+  test('a private key has mode 0600, is never overwritten, and can be read again; public keys are added', async () => {
     const { dir } = await desk();
     const path = join(dir, 'keys', 'ops.key');
     expect(statSync(path).mode & 0o777).toBe(0o600);
@@ -76,7 +76,7 @@ describe('config keygen', () => {
     expect(out.split('.')).toHaveLength(3);
     const refused = await sign(bad);
     expect(refused.code).toBe(2);
-    expect(refused.err).toContain('passphrase does not open');
+    expect(refused.err).toContain('wrong passphrase');
   });
 
   test('a key that others may read is not used', async () => {
@@ -195,7 +195,7 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     const patch = f.file('p.json', { a: 1 });
     const refused = await f.config('push', '--to', name, '--patch', patch);
     expect(refused.code).toBe(1);
-    expect(refused.out).toContain('streams.pumps is ?[31mwrong');
+    expect(refused.out).toContain('streams.pumps is \\x1b[31mwrong');
     const away = await f.config('push', '--to', 'nobody', '--patch', patch, '--wait', '1s', '--json');
     expect(away.code).toBe(1);
     expect(JSON.parse(away.out)).toMatchObject({ result: 'aborted', nodes: [{ status: 'no answer' }] });
@@ -433,7 +433,7 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     process.emit('SIGINT');
     const { code, out } = await pushing;
     expect(code).toBe(1);
-    expect(out).toMatch(/stopped; applied by [01] of 4\. Go on with: gatecast config push --resume/);
+    expect(out).toMatch(/stopped; applied by [01] of 4\. To resume: gatecast config push --resume/);
     expect((await f.config('push', '--resume')).out).toContain('version 1: applied by all 4');
     for (const { pushes } of f.nodes.values()) expect(pushes).toHaveLength(1);
     await proxy.stop();

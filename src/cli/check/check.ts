@@ -1,4 +1,5 @@
 /** `gatecast check`: validates a config, lists its rules, and with `--listen` applies them to live messages. Read-only. */
+
 import { accessSync, constants, existsSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Command } from 'commander';
@@ -14,6 +15,7 @@ import { type Layered, layered } from '../shared/layers.ts';
 import { many } from '../shared/many.ts';
 import { modelRegistry } from '../shared/models.ts';
 import { nodeName } from '../shared/node-name.ts';
+import { jsonText, type Output, outputOf } from '../shared/output.ts';
 import { untilSignal } from '../shared/until-signal.ts';
 import { duration } from '../shared/values.ts';
 import type { RuleSummary } from './report.ts';
@@ -44,17 +46,8 @@ export function registerCheck(program: Command): void {
     .option('--json', 'print JSON')
     .addHelpText('after', EXAMPLES)
     .action(async (options: Options, command: Command) => {
-      const { writeOut, writeErr } = command.configureOutput();
-      await check(options, globals(command).dataDir, {
-        out: writeOut ?? ((text) => process.stdout.write(text)),
-        err: writeErr ?? ((text) => process.stderr.write(text)),
-      });
+      await check(options, globals(command).dataDir, outputOf(command));
     });
-}
-
-interface Output {
-  readonly out: (text: string) => void;
-  readonly err: (text: string) => void;
 }
 
 async function check(options: Options, dataDir: string | undefined, { out, err }: Output): Promise<void> {
@@ -70,7 +63,7 @@ async function check(options: Options, dataDir: string | undefined, { out, err }
       return readConfig(file, dataDir === undefined ? {} : { GATECAST_DATA_DIR: dataDir });
     } catch (error) {
       if (options.json && error instanceof GatecastError && error.code === 'CONFIG_INVALID')
-        out(`${JSON.stringify({ config: file, valid: false, issues: error.issues }, null, 2)}\n`);
+        out(jsonText({ config: file, valid: false, issues: error.issues }));
       throw error;
     }
   };
@@ -100,14 +93,14 @@ async function check(options: Options, dataDir: string | undefined, { out, err }
     await warnOfModel(config, err);
   }
   if (options.listen === undefined) {
-    if (options.json) out(`${JSON.stringify(valid, null, 2)}\n`);
+    if (options.json) out(jsonText(valid));
     return;
   }
   // Without a config the suggestion is the result, so only the suggestion goes to stdout.
   if (!options.json) err(`listening for ${options.listen / 1000} s; Ctrl-C ends it early\n`);
   const result = await hear(config, options, options.listen);
   if (options.out !== undefined && result.rules > 0) writeNew(options.out, result.suggestion);
-  if (options.json) out(`${JSON.stringify({ ...valid, ...jsonOf(result) }, null, 2)}\n`);
+  if (options.json) out(jsonText({ ...valid, ...jsonOf(result) }));
   else {
     if (config !== null) out(heardText(result.heard, rules as readonly RuleSummary[]));
     else

@@ -1,4 +1,4 @@
-/** What a push holds, from the options of a command to claims that are signed. */
+/** The options that define a push, and the claims built from them. */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
@@ -90,14 +90,14 @@ function token(text: string): string {
 /** @throws GatecastError USAGE */
 export function targetOf({ to, fleet }: TargetFlags): Target {
   if ((to === undefined) === (fleet === undefined))
-    throw new GatecastError('USAGE', 'name one of --to NODE and --fleet GROUP');
+    throw new GatecastError('USAGE', 'name the target: --to NODE or --fleet GROUP');
   return to === undefined ? { kind: 'fleet', name: fleet ?? '' } : { kind: 'node', name: to };
 }
 
 /** @throws GatecastError USAGE, FILE_UNREADABLE, CONFIG_INVALID */
 export function contentOf({ config, patch }: ContentFlags): Content {
   if (config !== undefined && patch !== undefined)
-    throw new GatecastError('USAGE', '--config and --patch do not go together');
+    throw new GatecastError('USAGE', '--config and --patch cannot be combined');
   if (config !== undefined) return { config: readTree(config) };
   return patch === undefined ? {} : { patch: readTree(patch) };
 }
@@ -131,7 +131,7 @@ export interface Stamp {
   readonly dryRun: boolean;
 }
 
-/** @throws GatecastError USAGE where the claims break the contract */
+/** @throws GatecastError USAGE if the claims are invalid */
 export function claimsOf(
   content: Content,
   flags: ClaimFlags,

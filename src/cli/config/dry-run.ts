@@ -1,5 +1,4 @@
-/** Asks gateways to validate a push without applying it. The members of a fleet are found by who answers. */
-
+/** Asks gateways to validate a push without applying it. The gateways that answer are the members of a fleet. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { topicsOf } from '../../mqtt/topics.ts';
 import type { Claims, Reported } from '../../remote/contract.ts';
@@ -11,7 +10,7 @@ import type { PushIo, PushRequest } from './push-run.ts';
 import type { Reports } from './reports.ts';
 
 const LOOK_MS = 50;
-/** The answers of a fleet are complete when no further one came for so long, ms. */
+/** The answers of a fleet are complete when none has arrived for this long, ms. */
 const QUIET_MS = 2000;
 
 interface DryRun {
@@ -19,11 +18,11 @@ interface DryRun {
   readonly io: PushIo;
   readonly link: Link;
   readonly reports: Reports;
-  /** From whom an answer is expected. */
+  /** Gateways that are expected to answer. */
   readonly members: readonly string[];
 }
 
-/** @returns a state for each gateway that answered or was expected to */
+/** @returns the state of each gateway that answered or was expected to answer */
 export async function dryRunOf(jws: string, { token = '' }: Claims, parts: DryRun): Promise<NodeState[]> {
   const { request, io, link, reports, members } = parts;
   const { base, target, nodes } = request;
@@ -54,14 +53,14 @@ export async function dryRunOf(jws: string, { token = '' }: Claims, parts: DryRu
   }
   reports.heard = () => {};
   const missing = expected.filter((node) => !answers.has(node));
-  const reason = 'has not answered the dry run; it takes a retained push when it is there again';
+  const reason = 'has not answered the dry run; it receives a retained push when it reconnects';
   return [
     ...[...answers.values()].sort((a, b) => (a.node < b.node ? -1 : 1)),
     ...missing.map((node): NodeState => ({ node, status: 'no answer', version: null, code: null, reason })),
   ];
 }
 
-/** Members of a fleet from earlier pushes: what gateways report, and what was pushed from here. */
+/** Known members of a fleet: from the reports of gateways and the history of this machine. */
 export function knownMembers(
   { name }: Target,
   latest: ReadonlyMap<string, Reported>,

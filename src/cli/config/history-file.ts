@@ -1,6 +1,6 @@
 /**
- * What was pushed from this machine: one JSON line for each push, written before it is sent, and one for its outcome. The
- * next version and the content of a rollback come from here.
+ * The history of pushes from this machine: one JSON line for each push, written before it is sent, and one for its outcome.
+ * It gives the next version and the content of a rollback.
  */
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
@@ -37,7 +37,7 @@ const outcomeSchema = z.object({
 export type Outcome = z.infer<typeof outcomeSchema>;
 
 export interface HistoryEntry extends Pushed {
-  /** Null: under way, or interrupted. */
+  /** Null: in progress, or interrupted. */
   readonly outcome: Outcome | null;
 }
 
@@ -52,7 +52,7 @@ export function append(path: string, line: Pushed | Outcome): void {
   }
 }
 
-/** Oldest first. A line that cannot be read, such as one cut by a power failure, is skipped. */
+/** Oldest first. Skips unreadable lines, such as one cut by a power failure. */
 export function readHistory(path: string): HistoryEntry[] {
   if (!existsSync(path)) return [];
   const entries = new Map<string, Pushed & { outcome: Outcome | null }>();
@@ -86,11 +86,11 @@ export function ofTarget(history: readonly HistoryEntry[], base: string, target:
 
 export interface LayerVersion {
   readonly version: number;
-  /** Null: not known here, such as a patch on what others pushed. */
+  /** Null: unknown, for example after a patch on a push from another machine. */
   readonly content: JsonObject | null;
 }
 
-/** The contents that a layer had by pushes from here that were applied, oldest first. */
+/** The versions of a layer that were pushed from this machine and applied, oldest first. */
 export function layerVersions(entries: readonly HistoryEntry[]): LayerVersion[] {
   const versions: LayerVersion[] = [];
   for (const { version, content, outcome } of entries) {
@@ -106,7 +106,7 @@ function contentAfter(
   { model, ...content }: z.infer<typeof contentSchema>,
 ): JsonObject | null {
   if (model === undefined) return mergedContent(before, content);
-  // The layer names the model that came with the push.
+  // A push with a model sets `model.name` in its layer.
   const layer = mergedContent(before, content.config || content.patch ? content : { patch: {} });
   return layer && (mergePatch(layer, { model: { name: model.name } }) as JsonObject);
 }
@@ -120,7 +120,7 @@ function mergedContent(
   const merged = mergePatch(before, patch) as JsonObject;
   const streams = patch.streams;
   if (typeof streams !== 'object' || streams === null) return merged;
-  // In a layer, null keeps a rule of a lower layer away: it stays.
+  // In a layer, null removes a rule of a lower layer, so the null is kept.
   const removed = Object.entries(streams).filter(([, rule]) => rule === null);
   if (removed.length === 0) return merged;
   return { ...merged, streams: { ...(merged.streams as JsonObject), ...Object.fromEntries(removed) } };

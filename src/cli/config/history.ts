@@ -1,8 +1,10 @@
-/** `gatecast config history`: what was pushed from this machine. */
+/** `gatecast config history`: lists the pushes from this machine. */
+
 import type { Command } from 'commander';
+import { jsonText, outputOf, printable } from '../shared/output.ts';
 import { textTable } from '../shared/text-table.ts';
 import { readHistory } from './history-file.ts';
-import { addOperatorFolder, type OperatorFlags, operatorFolder, printable, targetText } from './operator.ts';
+import { addOperatorFolder, type OperatorFlags, operatorFolder, targetText } from './operator.ts';
 
 interface Flags extends OperatorFlags {
   readonly json?: boolean;
@@ -17,9 +19,9 @@ export function registerHistory(config: Command): void {
     .addHelpText('after', '\nExample:\n  $ gatecast config history\n')
     .action((flags: Flags, self: Command) => {
       const history = readHistory(operatorFolder(flags).history);
-      const print = self.configureOutput().writeOut ?? (() => {});
-      if (flags.json) print(`${JSON.stringify(history, null, 2)}\n`);
-      else if (history.length === 0) print('nothing was pushed from here\n');
+      const { out: print } = outputOf(self);
+      if (flags.json) print(jsonText(history));
+      else if (history.length === 0) print('nothing was pushed from this machine\n');
       else
         print(
           textTable([
@@ -33,7 +35,7 @@ export function registerHistory(config: Command): void {
                 Object.keys(content).join(', '),
                 outcome?.result ?? 'open',
                 id,
-              ].map(printable),
+              ].map((cell) => printable(cell)),
             ),
           ]),
         );

@@ -1,7 +1,8 @@
 /**
  * A private key on the operator's machine: a JWK, or a JWE of it under a passphrase (PBES2-HS512+A256KW, RFC 7518 4.8).
- * The file has mode 0600 and is never written over.
+ * The file has mode 0600 and is never overwritten.
  */
+
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -10,10 +11,11 @@ import { z } from 'zod';
 import { errorText, GatecastError } from '../../errors.ts';
 import type { KeyRole } from '../../remote/contract.ts';
 import { makeFolder, writeAll, writeFileAtomic } from '../../system/files.ts';
+import { jsonText } from '../shared/output.ts';
 import { askSecret } from '../shared/prompt.ts';
 import type { OperatorFolder } from './operator.ts';
 
-/** Rounds of PBKDF2-HMAC-SHA-512: a guess takes about a fifth of a second. */
+/** Rounds of PBKDF2-HMAC-SHA-512: each guess takes about 0.2 s. */
 const ROUNDS = 210_000;
 const WRAP = 'PBES2-HS512+A256KW';
 export const KEY_ENDING = '.key';
@@ -44,14 +46,14 @@ export interface NewKey {
   readonly passphrase: string | null;
 }
 
-/** Writes the private key and returns the public one. @throws GatecastError FILE_UNWRITABLE, also where the file exists */
+/** Writes the private key and returns the public one. @throws GatecastError FILE_UNWRITABLE, also if the file exists */
 export async function createKey(path: string, { kid, roles, passphrase }: NewKey): Promise<PublicJwk> {
   const { privateKey } = generateKeyPairSync('ed25519');
   const { kty = '', crv = '', x = '', d = '' } = privateKey.export({ format: 'jwk' });
   const secret = { kty, crv, kid, x, d };
   const content =
     passphrase === null ? secret : { kid, encrypted: await seal(JSON.stringify(secret), passphrase) };
-  writeSecret(path, `${JSON.stringify(content, null, 2)}\n`);
+  writeSecret(path, jsonText(content));
   return { kty, crv, kid, x, alg: 'EdDSA', use: 'sig', ...(roles === null ? {} : { roles }) };
 }
 
@@ -62,7 +64,7 @@ function seal(text: string, passphrase: string): Promise<string> {
     .encrypt(Buffer.from(passphrase));
 }
 
-/** A new file that only its owner may read; never one that exists, nor one behind a link. */
+/** Creates a file that only its owner may read. Fails if the file exists or is a link. */
 function writeSecret(path: string, text: string): void {
   try {
     const fd = openSync(path, 'wx', 0o600);
@@ -74,27 +76,27 @@ function writeSecret(path: string, text: string): void {
     }
   } catch (cause) {
     throw new GatecastError('FILE_UNWRITABLE', `cannot write ${path}: ${errorText(cause)}`, {
-      hint: 'a key is never written over: choose another name with --kid',
+      hint: 'an existing key is never overwritten: choose another name with --kid',
       cause,
     });
   }
 }
 
-/** Adds a public key to a JWKS file, which is made where it is absent. @throws GatecastError FILE_UNREADABLE, USAGE */
+/** Adds a public key to a JWKS file, which is created if it does not exist. @throws GatecastError FILE_UNREADABLE, USAGE */
 export function addPublicKey(path: string, key: PublicJwk): void {
   let keys: unknown[] = [];
   if (statSync(path, { throwIfNoEntry: false }) !== undefined) keys = readJwks(path);
   const others = keys.filter((one) => (one as { kid?: unknown } | null)?.kid === key.kid);
-  if (others.length > 0) throw new GatecastError('USAGE', `${path} holds a key '${key.kid}' already`);
-  writeFileAtomic(path, `${JSON.stringify({ keys: [...keys, key] }, null, 2)}\n`, 0o644);
+  if (others.length > 0) throw new GatecastError('USAGE', `${path} already contains a key '${key.kid}'`);
+  writeFileAtomic(path, jsonText({ keys: [...keys, key] }), 0o644);
 }
 
 /** @throws GatecastError FILE_UNREADABLE */
-export function readJwks(path: string): unknown[] {
+function readJwks(path: string): unknown[] {
   try {
     return z.object({ keys: z.array(z.unknown()) }).parse(JSON.parse(readFileSync(path, 'utf8'))).keys;
   } catch (cause) {
-    throw new GatecastError('FILE_UNREADABLE', `${path} is no key set (JWKS): ${errorText(cause)}`, {
+    throw new GatecastError('FILE_UNREADABLE', `${path} is not a key set (JWKS): ${errorText(cause)}`, {
       cause,
     });
   }
@@ -105,7 +107,7 @@ export interface SignerFlags {
   readonly passphraseFile?: string;
 }
 
-/** The key to sign with: the one named, or the only one of the operator's folder. @throws GatecastError */
+/** The key to sign with: the named one, or the only one in the operator's folder. @throws GatecastError */
 export async function openSigner(
   flags: SignerFlags,
   folder: OperatorFolder,
@@ -116,13 +118,13 @@ export async function openSigner(
     file = fileSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
   } catch (cause) {
     throw new GatecastError('FILE_UNREADABLE', `cannot read the private key ${path}: ${errorText(cause)}`, {
-      hint: 'make one with `gatecast config keygen`',
+      hint: 'create one with `gatecast config keygen`',
       cause,
     });
   }
   if ((statSync(path).mode & 0o077) !== 0)
     throw new GatecastError('USAGE', `other users may read the private key ${path}`, {
-      hint: `chmod 600 ${path}; if someone may have read it, make a new key and take this one off the gateways`,
+      hint: `chmod 600 ${path}; if someone may have read it, create a new key and remove this one from the gateways`,
     });
   if (!('encrypted' in file)) return { kid: file.kid, key: createPrivateKey({ key: file, format: 'jwk' }) };
   const passphrase = await passphraseOf(flags, `Passphrase of the key ${file.kid}`);
@@ -134,11 +136,11 @@ export async function openSigner(
     const jwk = jwkSchema.parse(JSON.parse(Buffer.from(plaintext).toString('utf8')));
     return { kid: jwk.kid, key: createPrivateKey({ key: jwk, format: 'jwk' }) };
   } catch (cause) {
-    throw new GatecastError('USAGE', `the passphrase does not open ${path}`, { cause });
+    throw new GatecastError('USAGE', `wrong passphrase for ${path}`, { cause });
   }
 }
 
-/** @throws GatecastError FILE_UNREADABLE, USAGE where it is empty or there is no terminal */
+/** @throws GatecastError FILE_UNREADABLE; USAGE if it is empty or there is no terminal */
 export async function passphraseOf({ passphraseFile }: SignerFlags, question: string): Promise<string> {
   let text: string;
   if (passphraseFile === undefined) text = await askSecret(question);
@@ -152,7 +154,7 @@ export async function passphraseOf({ passphraseFile }: SignerFlags, question: st
   return text;
 }
 
-/** A key of the operator's folder by its name, else a file. */
+/** The path of a key in the operator's folder, if there is one with this name; otherwise the path as given. */
 function keyPath(key: string, { keys }: OperatorFolder): string {
   const named = join(keys, `${key}${KEY_ENDING}`);
   return basename(key) === key && statSync(named, { throwIfNoEntry: false }) !== undefined ? named : key;
@@ -165,11 +167,11 @@ function onlyKey({ keys }: OperatorFolder): string {
   if (only === undefined || names.length > 1)
     throw new GatecastError(
       'USAGE',
-      only === undefined ? `there is no key in ${keys}` : `${keys} holds several keys`,
+      only === undefined ? `there is no key in ${keys}` : `${keys} contains several keys`,
       {
         hint:
           only === undefined
-            ? 'make one with `gatecast config keygen`, or name one with --signing-key'
+            ? 'create one with `gatecast config keygen`, or name one with --signing-key'
             : `name one with --signing-key: ${names
                 .map((name) => name.slice(0, -KEY_ENDING.length))
                 .sort()

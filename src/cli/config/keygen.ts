@@ -1,9 +1,11 @@
-/** `gatecast config keygen`: a key pair for signing. The private key stays here; the public one belongs on the gateways. */
+/** `gatecast config keygen`: creates a key pair for signing. The private key stays on this machine; the public one is copied to the gateways. */
+
 import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { GatecastError } from '../../errors.ts';
 import { KEY_ROLES, type KeyRole } from '../../remote/contract.ts';
+import { jsonText, outputOf } from '../shared/output.ts';
 import { list } from '../shared/values.ts';
 import type { SignerFlags } from './key-file.ts';
 import { addOperatorFolder, type OperatorFlags, operatorFolder } from './operator.ts';
@@ -18,7 +20,7 @@ interface Flags extends OperatorFlags, SignerFlags {
 export function registerKeygen(config: Command): void {
   const command = config
     .command('keygen')
-    .description('make a key pair for signing pushes')
+    .description('create a key pair for signing pushes')
     .option('--kid <name>', 'id of the key in `remote_config.keys`; default: user, machine and year', kid)
     .option(
       '--roles <roles>',
@@ -37,7 +39,7 @@ Example:
 
 The private key is written with mode 0600 and never leaves this machine. Copy keys.jwks to every gateway and name it there:
   remote_config: { enabled: true, keys: /etc/gatecast/keys.jwks }
-A second key is added to keys.jwks, so that gateways may trust both while you go over to it.`,
+A second key is added to keys.jwks, so that gateways trust both keys during a rotation.`,
     )
     .action(async (flags: Flags, self: Command) => {
       const { addPublicKey, createKey, KEY_ENDING, makeOperatorFolder, passphraseOf } = await import(
@@ -48,18 +50,17 @@ A second key is added to keys.jwks, so that gateways may trust both while you go
       const encrypted = flags.encrypt === true || flags.passphraseFile !== undefined;
       const passphrase = encrypted ? await passphraseOf(flags, `New passphrase of the key ${name}`) : null;
       if (passphrase !== null && flags.passphraseFile === undefined)
-        if ((await passphraseOf(flags, 'The same again')) !== passphrase)
+        if ((await passphraseOf(flags, 'Repeat the passphrase')) !== passphrase)
           throw new GatecastError('USAGE', 'the two passphrases differ');
       makeOperatorFolder(folder);
       const privateFile = join(folder.keys, `${name}${KEY_ENDING}`);
       const publicFile = join(folder.keys, 'keys.jwks');
       const key = await createKey(privateFile, { kid: name, roles: flags.roles ?? null, passphrase });
       addPublicKey(publicFile, key);
-      const print = self.configureOutput().writeOut ?? (() => {});
       const result = { kid: name, private_key: privateFile, encrypted, public_keys: publicFile, jwk: key };
-      print(
+      outputOf(self).out(
         flags.json
-          ? `${JSON.stringify(result, null, 2)}\n`
+          ? jsonText(result)
           : `key          ${name}\nprivate key  ${privateFile}${encrypted ? ' (encrypted)' : ''}\npublic keys  ${publicFile}: copy it to the gateways\n`,
       );
     });
@@ -80,6 +81,6 @@ function roles(text: string): KeyRole[] {
   const names = list(text);
   const known = KEY_ROLES.filter((role) => names.includes(role));
   if (known.length === 0 || known.length < names.length)
-    throw new InvalidArgumentError(`Some of ${KEY_ROLES.join(', ')} are expected.`);
+    throw new InvalidArgumentError(`One or more of ${KEY_ROLES.join(', ')} are expected.`);
   return known;
 }

@@ -1,6 +1,6 @@
 /**
- * The operator's folder: private keys, the public keys that belong on gateways, what was pushed, and rollouts under way.
- * It stays on the operator's machine.
+ * The operator's folder: private keys, public keys for the gateways, the push history and unfinished rollouts. It stays on the
+ * operator's machine.
  */
 import { homedir } from 'node:os';
 import { join } from 'node:path';
@@ -64,6 +64,3 @@ export function baseLevels(text: string): string {
     throw new InvalidArgumentError('Topic levels without + and # are expected.');
   return text;
 }
-
-/** Text of another machine, safe for a terminal. */
-export const printable = (text: string): string => text.replaceAll(/\p{C}/gu, '?').slice(0, 300);

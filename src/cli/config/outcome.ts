@@ -1,6 +1,6 @@
-/** What a gateway's report says of one push. Pure. */
+/** Finds the status of one push in a gateway's report. Pure. */
 import { type LayerName, type Reported, reportedSchema, type Status } from '../../remote/contract.ts';
-import { printable } from './operator.ts';
+import { printable } from '../shared/output.ts';
 
 export interface Sought {
   readonly kid: string;
@@ -19,7 +19,7 @@ export interface NodeState {
   readonly reason: string;
 }
 
-/** Null where the payload is no report. */
+/** Null if the payload is not a report. */
 export function parseReported(payload: Uint8Array): Reported | null {
   try {
     const parsed = reportedSchema.safeParse(JSON.parse(Buffer.from(payload).toString('utf8')));
@@ -29,9 +29,12 @@ export function parseReported(payload: Uint8Array): Reported | null {
   }
 }
 
+/** Longest reason that is shown, characters. */
+const MAX_REASON = 300;
+
 type Said = Pick<NodeState, 'status' | 'version' | 'code' | 'reason'>;
 
-/** Null where the report is about other pushes. */
+/** Null if the report does not mention the push. */
 export function outcomeOf(reported: Reported, sought: Sought): Said | null {
   if (reported.dry_run === true) return null;
   const matches = (one: Pick<Reported, 'kid' | 'version' | 'token'> & { readonly layer: string | null }) =>
@@ -39,7 +42,7 @@ export function outcomeOf(reported: Reported, sought: Sought): Said | null {
     one.kid === sought.kid &&
     (one.token === null || one.token === sought.token) &&
     one.layer === sought.layer;
-  // A push that comes a second time is refused as not newer; what became of it the first time is in the history.
+  // A push that arrives twice is refused as not newer (409); its first result is in the history.
   const found = [...reported.history, reported].filter(matches);
   const said = found.filter(({ code }) => code !== 409).at(-1) ?? found.at(-1);
   if (said === undefined) return null;
@@ -49,7 +52,7 @@ export function outcomeOf(reported: Reported, sought: Sought): Said | null {
   return { status, version, code, reason: said === reported ? reason : '' };
 }
 
-/** The answer to a dry run; null where the report is about something else. */
+/** The answer to a dry run; null if the report is about something else. */
 export function dryOutcomeOf(reported: Reported, token: string): Said | null {
   if (reported.token !== token) return null;
   const { status, version, code } = reported;
@@ -66,10 +69,10 @@ export function reasonOf({ errors }: Reported): string {
   const [first] = errors;
   if (first === undefined) return '';
   const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : '';
-  return printable(`${first.path === '' ? '' : `${first.path} `}${first.text}${more}`);
+  return printable(`${first.path === '' ? '' : `${first.path} `}${first.text}${more}`).slice(0, MAX_REASON);
 }
 
-/** Nothing more comes by itself. */
+/** The status will not change without another push. */
 export const isFinal = (status: NodeStatus): boolean =>
   status === 'applied' || status === 'rejected' || status === 'rolled_back' || status === 'no answer';
 

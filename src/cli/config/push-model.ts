@@ -1,4 +1,5 @@
-/** The model of a push, from the operator's side: its files, and the chunks that gateways ask for. */
+/** The model of a push on the operator's side: reads its files and sends the chunks that gateways request. */
+
 import { existsSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { errorText, GatecastError } from '../../errors.ts';
@@ -19,6 +20,7 @@ import { bytesOf, chunkAt, type ModelBytes, modelClaim } from '../../remote/mode
 import { FEATURES } from '../../series/features.ts';
 import { readBounded } from '../../system/files.ts';
 import type { Link } from '../shared/broker.ts';
+import { jsonText } from '../shared/output.ts';
 import type { Content, ModelFlags } from './content.ts';
 
 export interface PushedModel {
@@ -29,7 +31,7 @@ export interface PushedModel {
 }
 
 /**
- * A model folder, or a step model as ONNX, which is then called as its file.
+ * Reads a model folder, or a step model in an ONNX file, whose name becomes the model's name.
  * @throws GatecastError FILE_UNREADABLE, MODEL_INVALID, USAGE
  */
 export async function readPushedModel(path: string): Promise<PushedModel> {
@@ -38,7 +40,10 @@ export async function readPushedModel(path: string): Promise<PushedModel> {
   const found = statSync(path).isDirectory() ? folderOf(path) : await importedFrom(path);
   const total = bytesOf(found.files).length;
   if (total > MAX_MODEL_BYTES)
-    throw new GatecastError('USAGE', `${path} has ${total} bytes; a push takes at most ${MAX_MODEL_BYTES}`);
+    throw new GatecastError(
+      'USAGE',
+      `${path} has ${total} bytes; a push may contain at most ${MAX_MODEL_BYTES}`,
+    );
   return { ...found, path: resolve(path) };
 }
 
@@ -57,9 +62,9 @@ async function importedFrom(path: string): Promise<Omit<PushedModel, 'path'>> {
   const name = basename(path).replace(/\.onnx$/, '');
   if (!path.endsWith('.onnx') || !MODEL_NAME.test(name))
     throw new GatecastError('USAGE', `${path} is neither a model folder nor a step model called NAME.onnx`, {
-      hint: 'make a model of weights with `gatecast model import`, and push its folder',
+      hint: 'create a model from weights with `gatecast model import`, and push its folder',
     });
-  // The same file gives the same model, whenever it is pushed.
+  // A fixed time, so that the same file always gives the same model.
   const { manifest, step, card } = await importModel(path, {
     name,
     createdMs: 0,
@@ -68,14 +73,14 @@ async function importedFrom(path: string): Promise<Omit<PushedModel, 'path'>> {
     features: FEATURES,
   });
   const files = new Map<(typeof MODEL_FILES)[number], Uint8Array>([
-    [MANIFEST_FILE, Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)],
+    [MANIFEST_FILE, Buffer.from(jsonText(manifest))],
     ['MODEL_CARD.md', Buffer.from(card)],
   ]);
   if (step !== null) files.set('step.onnx', step);
   return { name, files };
 }
 
-/** A content and its model. @throws GatecastError MODEL_INVALID */
+/** Adds the claim of a model to a content. @throws GatecastError MODEL_INVALID */
 export async function withModel(
   content: Content,
   model: PushedModel | null,
@@ -86,20 +91,20 @@ export async function withModel(
     : { ...content, model: await modelClaim(model.name, model.files, modelUrl) };
 }
 
-/** Bytes in a second, to all gateways together. */
+/** Bytes per second, for all gateways together. */
 export const DEFAULT_BYTES_PER_SECOND = 256 * 1024;
-/** A chunk that is still missing so long after it was sent is sent again, ms. */
+/** A chunk that is still missing this long after it was sent is sent again, ms. */
 const AGAIN_MS = 5000;
 
-/** Sends the chunks that gateways miss, no faster than it may. */
+/** Sends the chunks that gateways still miss, limited to a rate. */
 export class ModelSender {
-  /** By node: chunks that are missing there, and when each was sent last. */
+  /** By node: the missing chunks, and when each was last sent. */
   private readonly missing = new Map<string, Map<number, number>>();
   private readonly all: Uint8Array;
   private tokens = CHUNK_BYTES;
   private filledMs: number;
 
-  /** @throws GatecastError USAGE where the files are not those that were signed */
+  /** @throws GatecastError USAGE if the files are not the signed ones */
   constructor(
     private readonly base: string,
     private readonly claim: ModelClaim,
@@ -111,12 +116,12 @@ export class ModelSender {
     this.filledMs = nowMs;
   }
 
-  /** Filter of what gateways say of their transfers. */
+  /** Filter of the gateways' reports about their transfers. */
   get filter(): string {
     return `${this.base}/+/model/${this.claim.name}/have`;
   }
 
-  /** @returns the node whose transfer has come further; null for others, and for messages about something else */
+  /** @returns the node, if its transfer has made progress; otherwise null */
   heard(topic: string, payload: Uint8Array, nowMs: number): string | null {
     const node = topic.startsWith(`${this.base}/`)
       ? (topic.slice(this.base.length + 1).split('/')[0] ?? '')
@@ -140,10 +145,10 @@ export class ModelSender {
     return before === undefined || wanted.size < before.size ? node : null;
   }
 
-  /** Sends what the rate allows, one chunk for each gateway in turn. */
+  /** Sends as many chunks as the rate allows, one per gateway in turn. */
   async send(link: Link, now: () => number): Promise<void> {
     const nowMs = now();
-    // A second's worth at most, so that a pause is not made up for in a burst.
+    // At most the tokens of one second, so that no burst follows a pause.
     const most = Math.max(CHUNK_BYTES, this.bytesPerSecond);
     this.tokens = Math.min(most, this.tokens + ((nowMs - this.filledMs) / 1000) * this.bytesPerSecond);
     this.filledMs = nowMs;

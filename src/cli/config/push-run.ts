@@ -1,9 +1,8 @@
 /**
- * Sends a push and follows what the gateways report of it. A push to one gateway, or to a whole fleet, is one retained
- * message. A rollout in steps delivers the same signed message of the fleet on the topics of single gateways, and leaves it
- * on the fleet's topic at the end: every gateway has one version in one layer, whenever it got it.
+ * Sends a push and follows the reports of the gateways. A push to one gateway, or to a whole fleet, is one retained message. A
+ * rollout in steps sends the fleet's signed message to single gateways first, and at the end to the fleet's topic. So every
+ * gateway has the same version in the same layer, no matter when it received it.
  */
-
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseDuration } from '../../config/units.ts';
 import { GatecastError } from '../../errors.ts';
@@ -34,9 +33,9 @@ export interface PushRequest {
   readonly base: string;
   readonly target: Target;
   readonly content: Content;
-  /** The files of the model in `content`; null: it holds none. */
+  /** The files of the model in `content`; null: there is none. */
   readonly model: PushedModel | null;
-  /** How fast chunks of the model are sent, to all gateways together. */
+  /** Rate at which chunks of the model are sent, for all gateways together. */
   readonly bytesPerSecond: number;
   readonly claims: ClaimFlags;
   readonly signer: Signer;
@@ -71,7 +70,7 @@ export interface PushResult {
 }
 
 const LOOK_MS = 50;
-/** Added to probation: applying, and the way of the messages, ms. */
+/** Time for applying the config and for the messages, added to probation, ms. */
 const MARGIN_MS = 60_000;
 
 /** How gateways get a push. */
@@ -80,7 +79,7 @@ export type Delivery = Pick<
   'model' | 'bytesPerSecond' | 'folder' | 'canary' | 'rate' | 'abortAfter' | 'nodes' | 'waitMs'
 >;
 
-/** A push that was signed before, here or on another machine. */
+/** A push that is already signed, here or on another machine. */
 export interface SignedPush {
   readonly base: string;
   readonly target: Target;
@@ -99,7 +98,7 @@ export async function push(request: PushRequest, io: PushIo): Promise<PushResult
     const stamp = { base, target, version, nowMs: io.now() };
     const claims = claimsOf(content, flags, { ...stamp, dryRun: false });
     const pushed = { base, target, kid: signer.kid, claims, jws: await signed(claims, signer) };
-    // The same token in both, so that a report of either is known.
+    // Its token is derived from that of the push, so that reports of both are recognised.
     const dry = claimsOf(
       content,
       { ...flags, token: `${claims.token?.slice(0, 240)}-dry-run` },
@@ -119,7 +118,7 @@ export async function push(request: PushRequest, io: PushIo): Promise<PushResult
   }
 }
 
-/** Sends a push that was signed before; without the key, nobody is asked first. @throws GatecastError as `push` */
+/** Sends a signed push. It is not tried out first, because a dry run would need the key. @throws GatecastError as `push` */
 export async function sendSigned(pushed: SignedPush, delivery: Delivery, io: PushIo): Promise<PushResult> {
   const { base, target, claims } = pushed;
   const { folder } = delivery;
@@ -129,7 +128,7 @@ export async function sendSigned(pushed: SignedPush, delivery: Delivery, io: Pus
     if (claims.dry_run === true) return dryResult(pushed, await tryOut(pushed, delivery, rolling), true);
     const members = target.kind === 'node' ? [] : membersOf(pushed, delivery, rolling);
     if (target.kind === 'fleet' && members.length === 0)
-      throw new GatecastError('USAGE', `no gateway of the fleet ${target.name} is known here`, {
+      throw new GatecastError('USAGE', `this machine knows no gateway of the fleet ${target.name}`, {
         hint: 'name them with --nodes',
       });
     return await deliver(pushed, { ...delivery, nodes: members }, [], rolling);
@@ -160,7 +159,7 @@ function dryResult({ kid, claims }: SignedPush, nodes: readonly NodeState[], wan
   return { id: '', version, kid, token, dryRun: true, nodes, result: applied ? 'applied' : 'failed' };
 }
 
-/** @param tried answers to a dry run: a fleet is who has answered */
+/** @param tried answers to a dry run; those who answered are the fleet */
 async function deliver(
   { base, target, kid, claims, jws }: SignedPush,
   { model, bytesPerSecond, folder, canary, rate, abortAfter, nodes, waitMs }: Delivery,
@@ -207,13 +206,13 @@ async function deliver(
     token,
     content: historyContent({ config, patch, rollback, model: claims.model }),
   };
-  // Before it is sent: a version is never used twice, whatever happens now.
+  // Written before sending, so that no version is used twice.
   append(folder.history, pushed);
   saveRollout(folder, file);
   return roll(file, model, rolling);
 }
 
-/** Goes on with an interrupted rollout. @throws GatecastError USAGE where there is none, BROKER_UNREACHABLE */
+/** Resumes an interrupted rollout. @throws GatecastError USAGE if there is none, BROKER_UNREACHABLE */
 export async function resume(id: string | null, folder: OperatorFolder, io: PushIo): Promise<PushResult> {
   const file = loadRollout(folder, id);
   const model = file.model === null ? null : await readPushedModel(file.model.path);
@@ -236,7 +235,7 @@ interface Rolling {
   readonly reports: Reports;
 }
 
-/** @throws GatecastError USAGE where the files of the model are not those that were signed */
+/** @throws GatecastError USAGE if the files of the model are not the signed ones */
 async function senderOf(
   { base, model }: RolloutFile,
   files: PushedModel | null,
@@ -268,7 +267,7 @@ async function roll(file: RolloutFile, model: PushedModel | null, rolling: Rolli
   const plan: RolloutPlan = file.plan;
   const layer: LayerName = target.kind === 'node' ? 'node' : `fleet:${target.name}`;
   const sought: Sought = { kid, version, token, layer };
-  /** Stands still while there is no connection: gateways are given up for their own silence only. */
+  /** Stops while there is no connection: only a gateway's own silence counts against it. */
   const clockMs = (): number => io.now() - link.awayMs;
   const rollout = new Rollout(plan, file.states, clockMs());
   const title = `version ${version} to ${target.kind === 'node' ? target.name : `fleet ${target.name}`}`;
@@ -276,7 +275,7 @@ async function roll(file: RolloutFile, model: PushedModel | null, rolling: Rolli
     target.kind === 'node'
       ? topicsOf(base, target.name).configDesired
       : topicsOf(base, 'any').fleetConfigDesired(target.name);
-  /** Bytes of the model that a node has: one that stands still is given up. */
+  /** Bytes of the model that a node has received: a node without progress counts as failed. */
   const received = new Map<string, number>();
   const hear = (node: string, reported: Reported): void => {
     const said = outcomeOf(reported, sought);
@@ -310,7 +309,7 @@ async function roll(file: RolloutFile, model: PushedModel | null, rolling: Rolli
   const proceed = async (): Promise<void> => {
     for (;;) {
       const nodes = rollout.due(clockMs());
-      // One message for all, where nobody is to be left out.
+      // One message for the whole fleet, if nobody is left out.
       if (nodes.length > 0 && (rollout.stage === 'others' || plan.canaries === 0) && plan.rate === null)
         await link.publish({ topic: desired, payload: jws, qos: 1, retain: true });
       else
@@ -325,7 +324,7 @@ async function roll(file: RolloutFile, model: PushedModel | null, rolling: Rolli
       const { stage } = rollout;
       if (stage === 'done' || (stage === 'aborted' && !underWay()) || io.stopped()) return;
       await sender?.send(link, clockMs);
-      // So that a lost connection is noticed also while all are on probation.
+      // Detects a lost connection while all gateways are on probation.
       await link.settled();
       await pause(LOOK_MS);
     }
@@ -334,7 +333,7 @@ async function roll(file: RolloutFile, model: PushedModel | null, rolling: Rolli
     await proceed();
   } catch (error) {
     if (!io.stopped()) throw error;
-    // Stopped while there was no connection: what was not sent is not kept as sent.
+    // Stopped without a connection: messages that were not sent are not recorded as sent.
     return { id: file.id, version, kid, token, dryRun: false, result: 'stopped', nodes: rollout.states };
   }
   keep();
@@ -353,7 +352,7 @@ async function roll(file: RolloutFile, model: PushedModel | null, rolling: Rolli
     target.kind === 'fleet' &&
     (plan.rate !== null || plan.canaries >= plan.nodes.length)
   )
-    // For those that were away, and for those that join the group later.
+    // For gateways that were offline, or that join the group later.
     await link.publish({ topic: desired, payload: jws, qos: 1, retain: true });
   if (result !== 'stopped') {
     saveRollout(folder, { ...file, states: rollout.states, ended: true });
@@ -363,12 +362,12 @@ async function roll(file: RolloutFile, model: PushedModel | null, rolling: Rolli
   return { id: file.id, version, kid, token, dryRun: false, result, nodes: states };
 }
 
-/** What the history keeps of a push: of a model its name. */
+/** The content as the history stores it: of a model, only the name. */
 export function historyContent({ model, ...content }: Content): Pushed['content'] {
   return { ...content, ...(model !== undefined && { model: { name: model.name } }) };
 }
 
-/** One above every version of this key that was pushed from here or that a gateway reports. */
+/** One above every version of this key in the history and in the gateways' reports. */
 export function nextVersion(
   kid: string,
   history: readonly HistoryEntry[],
@@ -384,10 +383,13 @@ export function nextVersion(
   return highest + 1;
 }
 
-/** @throws GatecastError USAGE where it is too large */
+/** @throws GatecastError USAGE if it is too large */
 export async function signed(claims: Claims, signer: Signer): Promise<string> {
   const jws = await sign(claims, signer);
   if (jws.length > MAX_PUSH_BYTES)
-    throw new GatecastError('USAGE', `the push has ${jws.length} bytes; at most ${MAX_PUSH_BYTES} are taken`);
+    throw new GatecastError(
+      'USAGE',
+      `the push has ${jws.length} bytes; at most ${MAX_PUSH_BYTES} are allowed`,
+    );
   return jws;
 }

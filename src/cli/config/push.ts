@@ -1,9 +1,12 @@
 /** `gatecast config push`: signs a config or a patch, sends it, and follows what the gateways report. */
+
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { GatecastError } from '../../errors.ts';
 import { addLogin, brokerOf, type LoginFlags, openLink } from '../shared/broker.ts';
 import { LastingLink } from '../shared/lasting-link.ts';
+import { jsonText, outputOf, printable } from '../shared/output.ts';
 import { AlreadySaid } from '../shared/said.ts';
+import { onSignal } from '../shared/until-signal.ts';
 import { duration, list } from '../shared/values.ts';
 import {
   addClaims,
@@ -19,14 +22,7 @@ import {
   targetOf,
 } from './content.ts';
 import type { SignerFlags } from './key-file.ts';
-import {
-  addOperatorFolder,
-  addSigner,
-  level,
-  type OperatorFlags,
-  operatorFolder,
-  printable,
-} from './operator.ts';
+import { addOperatorFolder, addSigner, level, type OperatorFlags, operatorFolder } from './operator.ts';
 import type { Delivery, PushIo, PushResult } from './push-run.ts';
 import type { AbortLimit, Rate } from './rollout.ts';
 import { LiveTable, tableLines, terminal } from './table.ts';
@@ -41,10 +37,10 @@ export interface RolloutFlags {
   readonly json?: boolean;
 }
 
-/** A gateway looks at no more than that. */
+/** Gateways process at most this much. */
 const MOST_BYTES_PER_SECOND = 4 * 1024 * 1024;
 
-/** `--rate` may be given twice, once for each. */
+/** `--rate` may be given twice: once for gateways, once for bytes. */
 interface Rates {
   readonly gateways?: Rate;
   readonly bytesPerSecond?: number;
@@ -93,7 +89,7 @@ export function registerPush(config: Command): void {
     .command('push')
     .description('push a config to one gateway or to a fleet, and show their reports');
   addModel(addContent(addTarget(command)))
-    .option('--signed <file>', 'send a push that `config sign` wrote; with --model where it brings one')
+    .option('--signed <file>', 'send a push that `config sign` wrote; add --model if it contains a model')
     .option('--resume [id]', 'resume an interrupted push; default: the newest');
   addLogin(addOperatorFolder(addSigner(addRollout(addClaims(command)))))
     .addHelpText(
@@ -114,7 +110,7 @@ none applies it.`,
     });
 }
 
-/** Signs and sends, or goes on where `content` is null. Ends with `AlreadySaid` unless all have applied it. */
+/** Signs and sends a push; resumes one if `content` is null. Throws `AlreadySaid` unless all gateways have applied it. */
 export async function follow(flags: Flags, command: Command, content: Content | null): Promise<void> {
   const folder = operatorFolder(flags);
   const [
@@ -128,15 +124,10 @@ export async function follow(flags: Flags, command: Command, content: Content | 
     import('./push-model.ts'),
     import('./signed-push.ts'),
   ]);
-  const write = command.configureOutput().writeOut ?? (() => {});
-  const writeError = command.configureOutput().writeErr ?? (() => {});
+  const { out: write, err: writeError } = outputOf(command);
   const table = flags.json ? null : new LiveTable(terminal(write));
   const options = await brokerOf(flags, 'config');
   let stopped = false;
-  const stop = (): void => {
-    if (stopped) process.exit(1);
-    stopped = true;
-  };
   const io: PushIo = {
     connect: (message) =>
       LastingLink.open(() => openLink(options, message), {
@@ -155,18 +146,21 @@ export async function follow(flags: Flags, command: Command, content: Content | 
       signed !== null &&
       [flags.to, flags.fleet, flags.config, flags.patch].some((one) => one !== undefined)
     )
-      throw new GatecastError('USAGE', '--signed says itself what goes where: leave the other options out');
+      throw new GatecastError(
+        'USAGE',
+        '--signed already contains the target and the content: leave out --to, --fleet, --config and --patch',
+      );
     const target = signed?.target ?? targetOf(flags);
     if (
       target.kind === 'node' &&
       (flags.canary !== undefined || flags.rate?.gateways !== undefined || flags.nodes !== undefined)
     )
-      throw new GatecastError('USAGE', '--canary, --nodes and a --rate of gateways go with --fleet');
+      throw new GatecastError('USAGE', '--canary, --nodes and a --rate of gateways need --fleet');
     if (
       flags.model === undefined &&
       (flags.modelUrl !== undefined || flags.rate?.bytesPerSecond !== undefined)
     )
-      throw new GatecastError('USAGE', '--model-url and a --rate of bytes go with --model');
+      throw new GatecastError('USAGE', '--model-url and a --rate of bytes need --model');
     if (signed === null && Object.keys(content).length === 0 && flags.model === undefined)
       throw new GatecastError('USAGE', 'nothing to push', {
         hint: 'name --config FILE, --patch FILE, --model PATH or --signed FILE',
@@ -185,9 +179,13 @@ export async function follow(flags: Flags, command: Command, content: Content | 
     };
     if (signed !== null) {
       if (signed.claims.model?.source === 'mqtt' && model === null)
-        throw new GatecastError('USAGE', `${flags.signed} brings the model ${signed.claims.model.name}`, {
-          hint: 'name its files with --model',
-        });
+        throw new GatecastError(
+          'USAGE',
+          `${flags.signed} contains the model ${signed.claims.model.name}, but not its files`,
+          {
+            hint: 'name the files with --model',
+          },
+        );
       return sendSigned(signed, delivery, io);
     }
     const signer = await openSigner(flags, folder);
@@ -195,9 +193,11 @@ export async function follow(flags: Flags, command: Command, content: Content | 
     const whole = await withModel(content, model, flags);
     return push({ ...delivery, base, target, content: whole, claims: flags, signer, dryRun }, io);
   };
-  process.on('SIGINT', stop).on('SIGTERM', stop);
-  const result = await run().finally(() => process.off('SIGINT', stop).off('SIGTERM', stop));
-  write(flags.json ? `${JSON.stringify(jsonOf(result), null, 2)}\n` : textOf(result));
+  const unhook = onSignal(() => {
+    stopped = true;
+  });
+  const result = await run().finally(unhook);
+  write(flags.json ? jsonText(jsonOf(result)) : textOf(result));
   if (result.result !== 'applied') throw new AlreadySaid();
 }
 
@@ -210,12 +210,12 @@ function textOf({ id, version, result, dryRun, nodes }: PushResult): string {
   const lines = failed.length > 0 ? [...tableLines(failed), ''] : [];
   const of = `${applied} of ${nodes.length}`;
   if (dryRun)
-    return `${[...lines, nodes.length === applied ? `dry run: ${of} would apply version ${version}; nothing was applied` : `dry run: ${of} would apply version ${version}; it was applied nowhere`].join('\n')}\n`;
+    return `${[...lines, `dry run: ${of} would apply version ${version}; nothing was applied`].join('\n')}\n`;
   const sentence = {
     applied: `version ${version}: applied by all ${nodes.length}`,
     failed: `version ${version}: applied by ${of}`,
-    aborted: `version ${version}: aborted; applied by ${of}, never sent to ${waiting}. \`gatecast config rollback\` takes it back where it was applied`,
-    stopped: `version ${version}: stopped; applied by ${of}. Go on with: gatecast config push --resume ${id}`,
+    aborted: `version ${version}: aborted; applied by ${of}, not sent to ${waiting}. To undo it: gatecast config rollback`,
+    stopped: `version ${version}: stopped; applied by ${of}. To resume: gatecast config push --resume ${id}`,
   }[result];
   return `${[...lines, printable(sentence)].join('\n')}\n`;
 }

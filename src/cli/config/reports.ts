@@ -1,5 +1,4 @@
-/** What the gateways report, as the broker keeps it and as it comes. */
-
+/** The gateways' reports: those that the broker retains, and new ones as they arrive. */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Incoming } from '../../mqtt/connection.ts';
 import { topicsOf } from '../../mqtt/topics.ts';
@@ -7,7 +6,7 @@ import type { Reported } from '../../remote/contract.ts';
 import type { Link } from '../shared/broker.ts';
 import { parseReported } from './outcome.ts';
 
-/** Reports by node, as they come. */
+/** The newest report of each node. */
 export class Reports {
   readonly latest = new Map<string, Reported>();
   heard: (node: string, reported: Reported) => void = () => {};
@@ -30,7 +29,7 @@ export class Reports {
   }
 }
 
-/** Reads the reports that the broker has kept. */
+/** Reads the reports that the broker retains. */
 export async function readReports<L extends Link>(
   base: string,
   node: string | null,

@@ -1,4 +1,4 @@
-/** `gatecast config rollback`: pushes the former content of a layer again, with a new version. */
+/** `gatecast config rollback`: pushes the previous content of a layer again, with a new version. */
 import type { Command } from 'commander';
 import { GatecastError } from '../../errors.ts';
 import { addLogin } from '../shared/broker.ts';
@@ -22,14 +22,14 @@ export function registerRollback(config: Command): void {
 Example:
   $ gatecast config rollback --to cellar --broker mqtts://broker.lan
 
-The former content is that of the last push from this machine that was applied. Where this machine does not know it, the
-gateways are asked to go back to what they had committed before.`,
+The previous content is that of the applied push before the last one from this machine. If this machine does not know it, the
+gateways are asked to return to their previously committed config.`,
     )
     .action(async (flags: Flags, self: Command) => {
       const target = targetOf(flags);
       const entries = ofTarget(readHistory(operatorFolder(flags).history), flags.base, target);
       const newest = entries.filter(({ outcome }) => outcome?.result === 'applied').at(-1);
-      // The gateway still has the model before; a push of its name would not say that it is the same.
+      // The gateway still has the previous model. A push of its name alone could not tell whether it is the same one.
       const content: Content =
         flags.toVersion === undefined && newest?.content.model !== undefined
           ? { rollback: true }
@@ -38,7 +38,7 @@ gateways are asked to go back to what they had committed before.`,
     });
 }
 
-/** @throws GatecastError USAGE for a version that is not known here */
+/** @throws GatecastError USAGE for a version that this machine does not know */
 export function former(versions: readonly LayerVersion[], wanted?: number): Content {
   if (wanted === undefined) {
     const content = versions.at(-2)?.content ?? null;
@@ -47,7 +47,7 @@ export function former(versions: readonly LayerVersion[], wanted?: number): Cont
   const found = versions.find(({ version }) => version === wanted);
   if (found?.content) return { config: found.content };
   const known = versions.filter(({ content }) => content !== null).map(({ version }) => version);
-  throw new GatecastError('USAGE', `the content of version ${wanted} is not known here`, {
-    hint: known.length > 0 ? `known are ${known.join(', ')}` : 'push it with --config FILE',
+  throw new GatecastError('USAGE', `this machine does not know the content of version ${wanted}`, {
+    hint: known.length > 0 ? `known versions: ${known.join(', ')}` : 'push it with --config FILE',
   });
 }

@@ -1,4 +1,4 @@
-/** How far a rollout got, in a file of the operator's folder: what `push --resume` goes on with. */
+/** The progress of a rollout, in a file of the operator's folder, for `push --resume`. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -43,12 +43,12 @@ const rolloutFileSchema = z.object({
     finishMs: z.number(),
   }),
   states: z.array(stateSchema),
-  /** Where the files of its model are; null: it has none. */
+  /** The model and the path of its files; null: there is none. */
   model: z
     .object({ path: z.string(), claim: modelClaimSchema, bytesPerSecond: z.number() })
     .nullable()
     .default(null),
-  /** Known members that did not answer before it began. */
+  /** Known members that did not answer the dry run. */
   absent: z.array(stateSchema),
   ended: z.boolean(),
 });
@@ -61,7 +61,7 @@ export function saveRollout({ rollouts }: OperatorFolder, file: RolloutFile): vo
   writeFileAtomic(join(rollouts, `${file.id}${ROLLOUT_ENDING}`), `${JSON.stringify(file, null, 1)}\n`, 0o600);
 }
 
-/** The newest unfinished one, or the one with this id. @throws GatecastError USAGE where there is none, FILE_UNREADABLE */
+/** The unfinished rollout with this id; null: the newest one. @throws GatecastError USAGE if there is none, FILE_UNREADABLE */
 export function loadRollout({ rollouts }: OperatorFolder, id: string | null): RolloutFile {
   let names: string[];
   try {
@@ -81,7 +81,7 @@ export function loadRollout({ rollouts }: OperatorFolder, id: string | null): Ro
       throw new GatecastError('FILE_UNREADABLE', `${path}: ${errorText(cause)}`, { cause });
     }
   }
-  throw new GatecastError('USAGE', 'there is no unfinished push to go on with', {
-    hint: '`gatecast config history` lists the pushes from here',
+  throw new GatecastError('USAGE', 'there is no unfinished push to resume', {
+    hint: '`gatecast config history` lists the pushes from this machine',
   });
 }

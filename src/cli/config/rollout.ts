@@ -1,10 +1,10 @@
 /**
- * Which gateway gets a push when: canaries first, then the others at a rate, until all have it or too many have failed.
- * Pure: time, sending and reports come from outside.
+ * Decides when each gateway gets a push: canaries first, then the others at a rate, until all have it or too many have failed.
+ * Pure: time and reports are passed in; the caller sends.
  */
 import { isFailure, isFinal, type NodeState } from './outcome.ts';
 
-/** Ends a rollout: so many failures, or such a share of all nodes. */
+/** The number of failures, or their share of all nodes, that ends a rollout. */
 export type AbortLimit =
   | { readonly kind: 'count'; readonly failures: number }
   | { readonly kind: 'share'; readonly share: number };
@@ -21,7 +21,7 @@ export interface RolloutPlan {
   /** Null: all others at once. */
   readonly rate: Rate | null;
   readonly abortAfter: AbortLimit;
-  /** A node that has said nothing of the push after this long counts as failed, ms. */
+  /** A node that has not reported on the push after this long counts as failed, ms. */
   readonly answerMs: number;
   /** A node that has not finished after this long counts as failed, ms. */
   readonly finishMs: number;
@@ -39,7 +39,7 @@ export class Rollout {
   private readonly nodes: Map<string, Progress>;
   private lastSentMs = Number.NEGATIVE_INFINITY;
 
-  /** @param before states of a rollout that goes on */
+  /** @param before states of a rollout that is resumed */
   constructor(
     private readonly plan: RolloutPlan,
     before: readonly NodeState[] = [],
@@ -49,7 +49,7 @@ export class Rollout {
     this.nodes = new Map(
       plan.nodes.map((node) => {
         const state = known.get(node);
-        // Whoever did not answer in time gets it again.
+        // A node that did not answer in time gets the push again.
         if (state === undefined || state.status === 'no answer') return [node, fresh(node)];
         return [node, { state, sentMs: state.status === 'waiting' ? null : nowMs }];
       }),
@@ -67,7 +67,7 @@ export class Rollout {
     return states.slice(0, this.plan.canaries).every(({ status }) => isFinal(status)) ? 'others' : 'canaries';
   }
 
-  /** Failures that end it. */
+  /** Number of failures that ends the rollout. */
   private mostFailures(): number {
     const { abortAfter, nodes } = this.plan;
     return abortAfter.kind === 'count'
@@ -86,7 +86,7 @@ export class Rollout {
     return true;
   }
 
-  /** The node still takes what comes before the push, such as a model: its time begins anew. */
+  /** The node is still receiving the model of the push: restarts its timeout. */
   alive(node: string, nowMs: number): void {
     const progress = this.nodes.get(node);
     if (progress !== undefined && progress.sentMs !== null) progress.sentMs = nowMs;
@@ -122,8 +122,8 @@ export class Rollout {
       if (nowMs - sentMs < limitMs) continue;
       const reason =
         state.status === 'sent'
-          ? 'has not answered in time; it takes the push when it is there again'
-          : `still ${state.status} when the time was over`;
+          ? 'has not answered in time; it receives the push when it reconnects'
+          : `still ${state.status} at the end of the time limit`;
       this.nodes.set(node, { state: { ...state, status: 'no answer', reason }, sentMs });
     }
   }

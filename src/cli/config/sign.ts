@@ -1,6 +1,8 @@
-/** `gatecast config sign`: a signed push as text, for another way to the broker. Nothing is sent. */
+/** `gatecast config sign`: prints a signed push, to be sent by other means. Sends nothing. */
+
 import { type Command, Option } from 'commander';
 import { GatecastError } from '../../errors.ts';
+import { outputOf } from '../shared/output.ts';
 import {
   addClaims,
   addContent,
@@ -36,7 +38,7 @@ Examples:
   $ gatecast config push --signed push.jws
   $ mosquitto_pub -t gatecast/cellar/config/desired -r -q 1 -f push.jws
 
-The version counts as used: it stands in the history of this machine.`,
+The version counts as used and is written to the history of this machine.`,
     )
     .action(async (flags: Flags, self: Command) => {
       const [
@@ -55,7 +57,7 @@ The version counts as used: it stands in the history of this machine.`,
       const target = targetOf(flags);
       const model = flags.model === undefined ? null : await readPushedModel(flags.model);
       if (model === null && flags.modelUrl !== undefined)
-        throw new GatecastError('USAGE', '--model-url goes with --model');
+        throw new GatecastError('USAGE', '--model-url needs --model');
       const content = await withModel(contentOf(flags), model, flags);
       if (Object.keys(content).length === 0)
         throw new GatecastError('USAGE', 'nothing to sign', {
@@ -88,7 +90,7 @@ The version counts as used: it stands in the history of this machine.`,
           token,
           content: historyContent(content),
         });
-      if (flags.out === undefined) (self.configureOutput().writeOut ?? (() => {}))(`${jws}\n`);
+      if (flags.out === undefined) outputOf(self).out(`${jws}\n`);
       else writeOutput(flags.out, Buffer.from(jws));
     });
 }

@@ -1,4 +1,4 @@
-/** Reads a push that was signed on another machine, which may have no connection to the broker. */
+/** A push that was signed on another machine, which may have no connection to the broker. */
 import { decodeProtectedHeader } from 'jose';
 import { errorText, GatecastError } from '../../errors.ts';
 import { claimsSchema, MAX_PUSH_BYTES } from '../../remote/contract.ts';
@@ -7,7 +7,7 @@ import { readBounded } from '../../system/files.ts';
 import type { SignedPush } from './push-run.ts';
 
 /**
- * A push that `config sign` wrote. Its signature is left to the gateways: this machine may have no keys.
+ * Reads a push that `config sign` wrote. Only the gateways verify its signature, because this machine may have no keys.
  * @throws GatecastError USAGE, FILE_UNREADABLE
  */
 export function readSigned(path: string, base: string): SignedPush {
@@ -23,8 +23,8 @@ export function readSigned(path: string, base: string): SignedPush {
   const [kind, name = ''] = claims?.aud.split(/:(.*)/s) ?? [];
   const target = name.startsWith(`${base}/`) ? name.slice(base.length + 1) : '';
   if (claims === undefined || kid === null || (kind !== 'node' && kind !== 'fleet') || target === '')
-    throw new GatecastError('USAGE', `${path} holds no signed push for ${base}`, {
-      hint: 'make one with `gatecast config sign`; where its topics begin otherwise, name --base',
+    throw new GatecastError('USAGE', `${path} contains no signed push for ${base}`, {
+      hint: 'create one with `gatecast config sign`; if its topics have another first level, name it with --base',
     });
   return { base, target: { kind, name: target }, kid, claims, jws };
 }

@@ -1,10 +1,11 @@
 /** `gatecast config status`: what the gateways report of their config. */
+
 import type { Command } from 'commander';
 import type { Reported } from '../../remote/contract.ts';
 import { addLogin, brokerOf, type LoginFlags, openLink } from '../shared/broker.ts';
+import { jsonText, outputOf, printable } from '../shared/output.ts';
 import { textTable } from '../shared/text-table.ts';
 import { baseOption } from './content.ts';
-import { printable } from './operator.ts';
 import { reasonOf } from './outcome.ts';
 
 interface Flags extends LoginFlags {
@@ -32,8 +33,8 @@ export function registerStatus(config: Command): void {
       const found = [...reports.latest]
         .filter(([node]) => nodes.length === 0 || nodes.includes(node))
         .sort(([a], [b]) => (a < b ? -1 : 1));
-      const print = self.configureOutput().writeOut ?? (() => {});
-      if (flags.json) print(`${JSON.stringify(Object.fromEntries(found), null, 2)}\n`);
+      const { out: print } = outputOf(self);
+      if (flags.json) print(jsonText(Object.fromEntries(found)));
       else if (found.length === 0)
         print('no gateway has reported a config; is remote_config enabled there?\n');
       else print(textTable([HEAD, ...found.map(([node, reported]) => row(node, reported))]));
@@ -53,5 +54,5 @@ function row(node: string, reported: Reported): string[] {
     since.slice(0, 19),
     effective_hash.slice(0, 12),
     reasonOf(reported),
-  ].map(printable);
+  ].map((cell) => printable(cell));
 }

@@ -1,6 +1,8 @@
 /** `gatecast doctor`: checks whether this machine can run gatecast. */
+
 import type { Command } from 'commander';
 import { globals } from '../shared/globals.ts';
+import { jsonText, outputOf } from '../shared/output.ts';
 import { AlreadySaid } from '../shared/said.ts';
 import type { Finding } from './checks.ts';
 
@@ -22,9 +24,7 @@ export function registerDoctor(program: Command): void {
     .action(async (options: Options, command: Command) => {
       const { examine } = await import('./checks.ts');
       const findings = await examine({ config: options.config, dataDir: globals(command).dataDir });
-      const { writeOut } = command.configureOutput();
-      const print = writeOut ?? ((text: string) => process.stdout.write(text));
-      print(options.json ? `${JSON.stringify({ findings }, null, 2)}\n` : table(findings));
+      outputOf(command).out(options.json ? jsonText({ findings }) : table(findings));
       if (findings.some(({ state }) => state === 'fail')) throw new AlreadySaid();
     });
 }

@@ -1,4 +1,5 @@
 /** `gatecast explain`; returns the text to print. */
+
 import { join } from 'node:path';
 import { GROUP } from '../../agent/groups.ts';
 import { KnownAhead } from '../../agent/known-ahead.ts';
@@ -17,7 +18,7 @@ import { MEDIAN, Q } from '../../quantiles.ts';
 import { type Inspection, inspectStore } from '../../store/inspection.ts';
 import type { Clock } from '../../system/clock.ts';
 import { noSuchStream } from '../inspect/run.ts';
-import { printable } from '../inspect/text.ts';
+import { jsonText, printable } from '../shared/output.ts';
 import type { Setting } from './explain.ts';
 import { explanationText } from './text.ts';
 
@@ -89,7 +90,7 @@ export async function explain(request: ExplainRequest): Promise<string> {
       );
     const made = await play(new Map(), 0);
     const explained = await withEffects(request, own, model, made, play);
-    return json ? `${JSON.stringify(explained, null, 2)}\n` : printable(explanationText(explained), '\n');
+    return json ? jsonText(explained) : printable(explanationText(explained), '\n');
   } finally {
     store.close();
   }

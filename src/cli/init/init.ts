@@ -1,6 +1,8 @@
 /** `gatecast init`: finds the broker and its sensors, and writes a working config. */
+
 import { type Command, Option } from 'commander';
 import { addLogin, type LoginFlags } from '../shared/broker.ts';
+import { outputOf } from '../shared/output.ts';
 import { duration } from '../shared/values.ts';
 
 export interface InitFlags extends Omit<LoginFlags, 'broker'> {
@@ -55,11 +57,9 @@ export function registerInit(program: Command): void {
         import('./run.ts'),
         import('../shared/terminal.ts'),
       ]);
-      const { writeOut, writeErr } = command.configureOutput();
       const asked = terminal();
       await init(flags, {
-        out: writeOut ?? ((text) => process.stdout.write(text)),
-        err: writeErr ?? ((text) => process.stderr.write(text)),
+        ...outputOf(command),
         terminal: flags.yes ? { ...asked, interactive: false } : asked,
       });
     });

@@ -1,4 +1,5 @@
 /** The steps of `gatecast init`: broker, login, listening, config, check, service. */
+
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { type Config, loadConfig, parseConfig } from '../../config/index.ts';
@@ -8,6 +9,7 @@ import { prepareOutput, writeOutput } from '../../system/output-file.ts';
 import { brokerOf, type LoginFlags, LoginRefused, mqttOf, openLink } from '../shared/broker.ts';
 import { many } from '../shared/many.ts';
 import { nodeName } from '../shared/node-name.ts';
+import { jsonText, type Output } from '../shared/output.ts';
 import { type Overheard, overhear } from '../shared/overhear.ts';
 import { ProgressBar, secondsText } from '../shared/progress.ts';
 import type { Terminal } from '../shared/terminal.ts';
@@ -27,9 +29,7 @@ import { findingsOf, findingsText, tryOut } from './findings.ts';
 import type { InitFlags } from './init.ts';
 import { hasService, startService } from './service.ts';
 
-export interface InitOutput {
-  readonly out: (text: string) => void;
-  readonly err: (text: string) => void;
+export interface InitOutput extends Output {
   readonly terminal: Terminal;
 }
 
@@ -83,7 +83,13 @@ export async function init(flags: InitFlags, { out, err, terminal }: InitOutput)
   err(`${existing === null ? 'wrote' : `added ${many(rules.length, 'rule')} to`} ${path}\n`);
   if (flags.json)
     out(
-      `${JSON.stringify({ config: path, broker: config.mqtt.url, findings, streams: tried.streams().map(({ stream, unit, count }) => ({ stream, unit, count })), rejects }, null, 2)}\n`,
+      jsonText({
+        config: path,
+        broker: config.mqtt.url,
+        findings,
+        streams: tried.streams().map(({ stream, unit, count }) => ({ stream, unit, count })),
+        rejects,
+      }),
     );
   await offerStart(path, flags, err, terminal);
 }

@@ -1,4 +1,5 @@
 /** `gatecast inspect`; returns the text to print. */
+
 import { KnownStreams } from '../../agent/known-streams.ts';
 import { type Config, createRouter, loadConfig } from '../../config/index.ts';
 import { GatecastError } from '../../errors.ts';
@@ -6,8 +7,9 @@ import { scoreMessage } from '../../outputs/json/messages.ts';
 import { markNames } from '../../series/quality.ts';
 import type { StreamSpec } from '../../series/spec.ts';
 import { type Inspection, inspectStore } from '../../store/inspection.ts';
+import { jsonText, printable } from '../shared/output.ts';
 import { type Counts, summarise } from './stream.ts';
-import { printable, reportText } from './text.ts';
+import { reportText } from './text.ts';
 
 export interface InspectRequest {
   readonly stream?: string;
@@ -74,16 +76,14 @@ export function inspect(request: InspectRequest): string {
   try {
     const names = store.streams();
     if (request.stream === undefined) {
-      if (request.json === true) return `${JSON.stringify(names, null, 2)}\n`;
+      if (request.json === true) return jsonText(names);
       return names.length === 0
         ? `${dir} has no streams yet\n`
         : `${names.map((name) => printable(name)).join('\n')}\n`;
     }
     if (!names.includes(request.stream)) throw noSuchStream(request.stream, names, dir);
     const report = reportOf(store, request.stream, request, specOf(store, config, request.stream));
-    return request.json === true
-      ? `${JSON.stringify(report, null, 2)}\n`
-      : printable(reportText(report, request.nowMs), '\n');
+    return request.json === true ? jsonText(report) : printable(reportText(report, request.nowMs), '\n');
   } finally {
     store.close();
   }

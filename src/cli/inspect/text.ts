@@ -41,16 +41,6 @@ function ago(seconds: number): string {
   return `${parts.join(' ')} ago`;
 }
 
-/**
- * Escapes control characters, because names and units come from topics and payloads.
- * @param kept control characters to leave as they are
- */
-export function printable(text: string, kept = ''): string {
-  return text.replace(/\p{Cc}/gu, (char) =>
-    kept.includes(char) ? char : `\\x${(char.codePointAt(0) ?? 0).toString(16).padStart(2, '0')}`,
-  );
-}
-
 export function reportText(report: StreamReport, nowMs: number): string {
   const { stream, unit, state, scores, days, readings, marks, rejects } = report;
   const fact = (name: string, text: string): string => `${name.padEnd(10)} ${text}`;

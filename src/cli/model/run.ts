@@ -1,4 +1,5 @@
 /** The `gatecast model` commands; each returns the text to print. */
+
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { GatecastError } from '../../errors.ts';
@@ -11,13 +12,14 @@ import type { Cell } from '../../network/spec.ts';
 import { FEATURES } from '../../series/features.ts';
 import { lockDataDir } from '../../store/lock.ts';
 import { writeOutput } from '../../system/output-file.ts';
+import { jsonText } from '../shared/output.ts';
 import { textTable } from '../shared/text-table.ts';
 import type { ExportFlags } from './model.ts';
 
 export function listModels(registry: ModelRegistry, slotsFile: string | null, json: boolean): string {
   const groups = slotsFile ? slotsInUse(readSlots(slotsFile).file) : [];
   const rows = registry.list().map((entry) => ({ ...row(entry), runs: runsIn(entry.name, groups) }));
-  if (json) return `${JSON.stringify(rows, null, 2)}\n`;
+  if (json) return jsonText(rows);
   if (rows.length === 0) return 'No models. Train one with `gatecast train`, or import one.\n';
   const head = {
     name: 'name',
@@ -73,7 +75,7 @@ function runsIn(name: string, groups: ReturnType<typeof slotsInUse>): string {
 /** @throws GatecastError MODEL_UNKNOWN, MODEL_INVALID */
 export function showModel(registry: ModelRegistry, name: string, json: boolean): string {
   const { manifest, hash } = registry.open(name);
-  if (json) return `${JSON.stringify({ hash, ...manifest }, null, 2)}\n`;
+  if (json) return jsonText({ hash, ...manifest });
   const card = join(registry.folderOf(name), CARD_FILE);
   return `${existsSync(card) ? readFileSync(card, 'utf8').trimEnd() : name}\n\nmodel ${hash}, verified\n`;
 }

@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { GatecastError } from '../../errors.ts';
 import { ProgressBar, secondsText } from '../shared/progress.ts';
 import { addTableOptions, type TableFlags } from '../shared/table-options.ts';
+import { onSignal } from '../shared/until-signal.ts';
 import { amount, count, duration, whole } from '../shared/values.ts';
 
 interface Options extends TableFlags {
@@ -72,11 +73,9 @@ async function run(file: string, options: Options): Promise<void> {
   const { plainBrokerOptions } = await import('../../mqtt/options.ts');
   const { systemClock } = await import('../../system/clock.ts');
   let stopped = false;
-  const stop = (): void => {
-    if (stopped) process.exit(1);
+  const unhook = onSignal(() => {
     stopped = true;
-  };
-  process.on('SIGINT', stop).on('SIGTERM', stop);
+  });
   const bar = new ProgressBar(process.stderr);
   const result = await replay({
     file,
@@ -111,7 +110,7 @@ async function run(file: string, options: Options): Promise<void> {
     stopped: () => stopped,
   }).finally(() => {
     bar.end();
-    process.off('SIGINT', stop).off('SIGTERM', stop);
+    unhook();
   });
   const { leftOut, ...counts } = result;
   if (options.json) {

@@ -1,4 +1,5 @@
 /** `gatecast request`: sends a request to a gateway over the broker and prints its answer. */
+
 import { Argument, type Command, Option } from 'commander';
 import { REQUEST_VERBS } from '../../config/schema.ts';
 import { GatecastError } from '../../errors.ts';
@@ -10,9 +11,9 @@ import {
   level,
   type OperatorFlags,
   operatorFolder,
-  printable,
 } from '../config/operator.ts';
 import { addLogin, brokerOf, type LoginFlags } from '../shared/broker.ts';
+import { jsonText, outputOf, printable } from '../shared/output.ts';
 import { AlreadySaid } from '../shared/said.ts';
 import { duration } from '../shared/values.ts';
 
@@ -55,7 +56,6 @@ Exit code 0 if the gateway completed the request, 1 if it refused or did not ans
 and its version is the time in milliseconds: the clocks of this machine and of the gateway must be right.`,
     )
     .action(async (verb: string, flags: Flags, self: Command) => {
-      const print = self.configureOutput().writeOut ?? (() => {});
       const [{ send }, { openSigner }] = await Promise.all([
         import('./send.ts'),
         import('../config/key-file.ts'),
@@ -70,8 +70,8 @@ and its version is the time in milliseconds: the clocks of this machine and of t
           hint: 'check the name, that gatecast runs there, and that this login may publish on request/+ and read response/+',
         });
       const { status, data, error } = answer;
-      if (flags.json) print(`${JSON.stringify({ status, data, error }, null, 2)}\n`);
-      else print(`${status === 'ok' ? `ok ${JSON.stringify(data ?? {})}` : printable(error ?? status)}\n`);
+      const text = status === 'ok' ? `ok ${JSON.stringify(data ?? {})}` : printable(error ?? status);
+      outputOf(self).out(flags.json ? jsonText({ status, data, error }) : `${text}\n`);
       if (status !== 'ok') throw new AlreadySaid();
     });
 }

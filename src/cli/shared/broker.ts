@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { checkBrokerUrl } from '../../config/checks.ts';
 import { GatecastError } from '../../errors.ts';
-import type { Connection, ConnectionEnd, Incoming, ProtocolVersion } from '../../mqtt/connection.ts';
+import type { ConnectionEnd, Incoming, ProtocolVersion, Refusal } from '../../mqtt/connection.ts';
 import type { BrokerOptions } from '../../mqtt/options.ts';
 import type { Outgoing } from '../../mqtt/outbox.ts';
 import type { Terminal } from './terminal.ts';
@@ -91,13 +91,25 @@ export interface Link {
 }
 
 /** The broker may support MQTT 3.1.1 only. */
-export class OtherVersion extends GatecastError {}
+class OtherVersion extends GatecastError {}
 
 /** The broker refused the user name, password or certificate. */
 export class LoginRefused extends GatecastError {}
 
+/** A link to the broker that is not restored when it is lost. */
+export interface SingleLink extends Link {
+  /** @returns the filters that the broker refused */
+  trySubscribe(filters: readonly string[], qos: 0 | 1): Promise<string[]>;
+  /** Rejects with BROKER_UNREACHABLE when the connection ends; never resolves. */
+  readonly ended: Promise<never>;
+}
+
 /** @throws GatecastError BROKER_UNREACHABLE, FILE_UNREADABLE */
-export async function openLink(options: BrokerOptions, message: (message: Incoming) => void): Promise<Link> {
+export async function openLink(
+  options: BrokerOptions,
+  message: (message: Incoming) => void,
+): Promise<SingleLink> {
+  if (options.version !== 'auto') return attempt(options, options.version === '5' ? 5 : 4, message);
   try {
     return await attempt(options, 5, message);
   } catch (error) {
@@ -110,39 +122,22 @@ async function attempt(
   options: BrokerOptions,
   version: ProtocolVersion,
   message: (message: Incoming) => void,
-): Promise<Link> {
+): Promise<SingleLink> {
   const [{ Connection }, { readSecrets }] = await Promise.all([
     import('../../mqtt/connection.ts'),
     import('../../mqtt/options.ts'),
   ]);
-  /** Reject functions of the requests that wait for the broker. */
-  const waiting = new Set<(error: GatecastError) => void>();
-  let lost: GatecastError | null = null;
-  const ask = (begin: (connection: Connection, done: () => void, fail: (text: string) => void) => void) =>
-    new Promise<void>((resolve, reject) => {
-      if (lost !== null) return reject(lost);
-      waiting.add(reject);
-      const settle = (): void => void waiting.delete(reject);
-      begin(
-        connection,
-        () => {
-          settle();
-          resolve();
-        },
-        (text) => {
-          settle();
-          reject(
-            new GatecastError('BROKER_UNREACHABLE', text, { hint: 'check the access list of the broker' }),
-          );
-        },
-      );
-    });
+  let lost = false;
   let opened: () => void = () => {};
-  const open = new Promise<void>((resolve, reject) => {
+  const open = new Promise<void>((resolve) => {
     opened = resolve;
-    waiting.add(reject);
   });
-  const connection: Connection = new Connection(
+  let ending: (error: GatecastError) => void = () => {};
+  const ended = new Promise<never>((_, reject) => {
+    ending = reject;
+  });
+  ended.catch(() => {});
+  const connection = new Connection(
     options,
     readSecrets(options),
     { version, clean: true, will: null },
@@ -153,40 +148,45 @@ async function attempt(
         incoming.acknowledge?.();
       },
       ended: (end) => {
-        lost = unreachable(options.url, end);
-        for (const reject of waiting) reject(lost);
-        waiting.clear();
+        lost = true;
+        ending(unreachable(options.url, end));
       },
     },
   );
-  await open;
+  /** The answer of the broker, unless the connection ends before. */
+  const answer = <T>(ask: (done: (result: T) => void) => void): Promise<T> =>
+    Promise.race([ended, new Promise<T>(ask)]);
+  const refusal = (text: string): GatecastError =>
+    new GatecastError('BROKER_UNREACHABLE', text, { hint: 'check the access list of the broker' });
+  const trySubscribe = (filters: readonly string[], qos: 0 | 1): Promise<string[]> =>
+    answer((done) =>
+      connection.subscribe(
+        filters.map((filter) => ({ filter, qos })),
+        done,
+      ),
+    );
+  await Promise.race([open, ended]);
   return {
-    publish: (outgoing) =>
-      ask((to, done, fail) =>
-        to.publish(outgoing, (refused) =>
-          refused === null ? done() : fail(`the broker refused ${outgoing.topic}: ${refused}`),
-        ),
-      ),
-    subscribe: (filters) =>
-      ask((to, done, fail) =>
-        to.subscribe(
-          filters.map((filter) => ({ filter, qos: 1 })),
-          (refused) =>
-            refused.length === 0
-              ? done()
-              : fail(`the broker refused the subscription to ${refused.join(', ')}`),
-        ),
-      ),
-    settled: () => ask((to, done) => to.ping(done)),
-    get lost() {
-      return lost !== null;
+    publish: async (outgoing) => {
+      const refused = await answer<Refusal | null>((done) => connection.publish(outgoing, done));
+      if (refused !== null) throw refusal(`the broker refused ${outgoing.topic}: ${refused.reason}`);
     },
-    close: () => new Promise((resolve) => (lost === null ? connection.close(resolve) : resolve())),
+    subscribe: async (filters) => {
+      const refused = await trySubscribe(filters, 1);
+      if (refused.length > 0) throw refusal(`the broker refused the subscription to ${refused.join(', ')}`);
+    },
+    trySubscribe,
+    settled: () => answer<void>((done) => connection.ping(done)),
+    get lost() {
+      return lost;
+    },
+    ended,
+    close: () => new Promise((resolve) => (lost ? resolve() : connection.close(resolve))),
   };
 }
 
 /** The error for a connection that ended. */
-export function unreachable(url: string, end: ConnectionEnd): GatecastError {
+function unreachable(url: string, end: ConnectionEnd): GatecastError {
   if (end.kind === 'version' || end.kind === 'hang-up')
     return new OtherVersion('BROKER_UNREACHABLE', `${url}: ${end.reason}`);
   if (end.kind === 'refused')

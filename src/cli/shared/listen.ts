@@ -1,8 +1,8 @@
 /** Subscribes on a broker for a while: read-only, in a clean session. */
-import { Connection, type Incoming, type ProtocolVersion } from '../../mqtt/connection.ts';
-import { type BrokerOptions, readSecrets } from '../../mqtt/options.ts';
+import type { Incoming } from '../../mqtt/connection.ts';
+import type { BrokerOptions } from '../../mqtt/options.ts';
 import { widest } from '../../mqtt/subscriptions.ts';
-import { OtherVersion, unreachable } from './broker.ts';
+import { openLink } from './broker.ts';
 
 export interface Listening {
   readonly options: BrokerOptions;
@@ -12,46 +12,18 @@ export interface Listening {
   readonly message: (message: Incoming) => void;
 }
 
-/** Returns the filters that the broker refused. Throws GatecastError BROKER_UNREACHABLE, or FILE_UNREADABLE for a secret. */
-export async function listen(listening: Listening): Promise<readonly string[]> {
-  const { version } = listening.options;
-  if (version !== 'auto') return attempt(listening, version === '5' ? 5 : 4);
+/** @returns the filters that the broker refused @throws GatecastError BROKER_UNREACHABLE, or FILE_UNREADABLE for a secret */
+export async function listen({ options, filters, until, message }: Listening): Promise<readonly string[]> {
+  const link = await openLink(options, message);
   try {
-    return await attempt(listening, 5);
-  } catch (error) {
-    if (!(error instanceof OtherVersion)) throw error;
-    return attempt(listening, 4);
+    const first = widest(filters);
+    const refused = await link.trySubscribe(first, 0);
+    // A broker that refuses '#' may accept the narrower filters.
+    const rest = filters.filter((filter) => !first.includes(filter));
+    if (refused.length > 0 && rest.length > 0) refused.push(...(await link.trySubscribe(rest, 0)));
+    await Promise.race([until(), link.ended]);
+    return refused;
+  } finally {
+    await link.close();
   }
-}
-
-function attempt(listening: Listening, version: ProtocolVersion): Promise<readonly string[]> {
-  const { options, filters, until, message } = listening;
-  return new Promise((resolve, reject) => {
-    const connection = new Connection(
-      options,
-      readSecrets(options),
-      { version, clean: true, will: null },
-      {
-        connected: () => {
-          const end = (refused: readonly string[]): void => {
-            until().then(() => connection.close(() => resolve(refused)), reject);
-          };
-          const subscribe = (wanted: readonly string[], done: (refused: readonly string[]) => void): void =>
-            connection.subscribe(
-              wanted.map((filter) => ({ filter, qos: 0 })),
-              done,
-            );
-          const first = widest(filters);
-          subscribe(first, (refused) => {
-            // A broker that refuses '#' may accept the narrower filters.
-            const rest = filters.filter((filter) => !first.includes(filter));
-            if (refused.length === 0 || rest.length === 0) end(refused);
-            else subscribe(rest, (more) => end([...refused, ...more]));
-          });
-        },
-        message,
-        ended: (end) => reject(unreachable(options.url, end)),
-      },
-    );
-  });
 }

@@ -12,3 +12,15 @@ export function untilSignal(
       });
   });
 }
+
+/** Calls `stop` on the first SIGINT or SIGTERM, and `kill` on further ones. @returns a function that ends this */
+export function onSignal(stop: () => void, kill: () => void = () => process.exit(1)): () => void {
+  let asked = false;
+  const handler = (): void => {
+    if (asked) kill();
+    else stop();
+    asked = true;
+  };
+  process.on('SIGINT', handler).on('SIGTERM', handler);
+  return () => process.off('SIGINT', handler).off('SIGTERM', handler);
+}

@@ -1,9 +1,11 @@
 /** `gatecast site`: creates a group of agents on NATS JetStream, shows it, and drains its workers. */
+
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseSize } from '../../config/units.ts';
 import { GatecastError } from '../../errors.ts';
 import type { Site, SiteConfig } from '../../site/nats.ts';
 import type { MemberStatus, PartitionStatus } from '../../site/status.ts';
+import { jsonText, outputOf } from '../shared/output.ts';
 import { textTable } from '../shared/text-table.ts';
 import { duration, whole } from '../shared/values.ts';
 
@@ -23,7 +25,7 @@ interface CreateFlags extends Flags {
 export function registerSite(program: Command): void {
   const site = program
     .command('site')
-    .description('run many agents as one group on NATS JetStream: create it, look at it, drain a worker')
+    .description('run many agents as one group on NATS JetStream: create it, show it, drain a worker')
     .addHelpText('after', '\nExample:\n  $ gatecast site create -c gatecast.yaml --replicas 3\n');
   registerCreate(site);
   registerStatus(site);
@@ -34,17 +36,22 @@ export function registerSite(program: Command): void {
 
 function registerCreate(site: Command): void {
   withConfig(site.command('create'))
-    .description('make the streams and buckets of the site at NATS; what is there already stays as it is')
-    .option('--partitions <number>', 'logs that the streams are spread over; fixed for ever', partitions, 64)
-    .option('--replicas <number>', 'copies of everything: 1, 3 or 5', whole, 1)
+    .description('create the streams and buckets of the site in NATS; existing ones are not changed')
+    .option(
+      '--partitions <number>',
+      'number of logs that the streams are distributed over; cannot be changed later',
+      partitions,
+      64,
+    )
+    .option('--replicas <number>', 'replicas of all data: 1, 3 or 5', whole, 1)
     .addOption(
-      new Option('--retention <time>', 'how long readings stay in the logs')
+      new Option('--retention <time>', 'how long readings are kept in the logs')
         .argParser(duration)
         .default(7 * 86_400_000, '7d'),
     )
-    .option('--max-size <size>', 'most bytes of one log; 0: no limit', sizeOrNone, 0)
+    .option('--max-size <size>', 'maximum size of one log; 0: no limit', sizeOrNone, 0)
     .addOption(
-      new Option('--ttl <time>', 'a member that is silent for this long is replaced; fixed for ever')
+      new Option('--ttl <time>', 'a member that is silent for this long is replaced; cannot be changed later')
         .argParser(ttl)
         .default(8000, '8s'),
     )
@@ -78,8 +85,7 @@ function registerStatus(site: Command): void {
       withSite(flags, async (open) => {
         const { readMembers, readPartitions } = await import('../../site/status.ts');
         const [members, statuses] = [await readMembers(open), await readPartitions(open)];
-        if (flags.json)
-          write(self, `${JSON.stringify({ site: open.name, members, partitions: statuses }, null, 2)}\n`);
+        if (flags.json) write(self, jsonText({ site: open.name, members, partitions: statuses }));
         else write(self, `${partitionTable(statuses)}\n${summaryOf(members, statuses)}\n`);
       }),
     );
@@ -87,15 +93,15 @@ function registerStatus(site: Command): void {
 
 function registerMembers(site: Command): void {
   withConfig(site.command('members'))
-    .description('show the bridges and workers that are there')
+    .description('show the bridges and workers that are online')
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  $ gatecast site members -c gatecast.yaml\n')
     .action((flags: Flags, self: Command) =>
       withSite(flags, async (open) => {
         const { readMembers } = await import('../../site/status.ts');
         const members = await readMembers(open);
-        if (flags.json) write(self, `${JSON.stringify(members, null, 2)}\n`);
-        else if (members.length === 0) write(self, 'No member is there.\n');
+        if (flags.json) write(self, jsonText(members));
+        else if (members.length === 0) write(self, 'No member is online.\n');
         else write(self, memberTable(members));
       }),
     );
@@ -103,24 +109,24 @@ function registerMembers(site: Command): void {
 
 function registerDrain(site: Command): void {
   withConfig(site.command('drain'))
-    .description('have a worker give its partitions to the others, for example before an upgrade')
+    .description('move the partitions of a worker to the others, for example before an upgrade')
     .argument('<member>', 'the `node` of the worker')
-    .option('--undo', 'let it have partitions again')
+    .option('--undo', 'allow partitions on this worker again')
     .addHelpText('after', '\nExample:\n  $ gatecast site drain -c gatecast.yaml plant-2\n')
     .action((member: string, flags: Flags & { undo?: boolean }, self: Command) =>
       withSite(flags, async (open) => {
         const { readMembers, setDrained } = await import('../../site/status.ts');
         const known = (await readMembers(open)).some((one) => one.role === 'worker' && one.member === member);
         if (!known && flags.undo !== true)
-          throw new GatecastError('USAGE', `No worker ${JSON.stringify(member.slice(0, 64))} is there.`, {
-            hint: '`gatecast site members` lists them.',
+          throw new GatecastError('USAGE', `No worker ${JSON.stringify(member.slice(0, 64))} is online.`, {
+            hint: '`gatecast site members` lists the members.',
           });
         await setDrained(open, member, flags.undo !== true);
         write(
           self,
           flags.undo === true
-            ? `${member} may have partitions again.\n`
-            : `${member} gives its partitions back; \`gatecast site status\` shows how far it is.\n`,
+            ? `${member} may own partitions again.\n`
+            : `${member} releases its partitions; \`gatecast site status\` shows the progress.\n`,
         );
       }),
     );
@@ -142,7 +148,7 @@ function registerLast(site: Command): void {
 const withConfig = (command: Command): Command =>
   command.requiredOption('-c, --config <file>', 'config file of a member, with `site`');
 
-const write = (command: Command, text: string): void => command.configureOutput().writeOut?.(text);
+const write = (command: Command, text: string): void => outputOf(command).out(text);
 
 /** @throws GatecastError CONFIG_INVALID when the config has no site */
 async function siteOf({ config: file }: Flags): Promise<SiteConfig> {
@@ -150,7 +156,7 @@ async function siteOf({ config: file }: Flags): Promise<SiteConfig> {
   const { site } = loadConfig(file);
   if (site === undefined)
     throw new GatecastError('CONFIG_INVALID', `${file} has no \`site\`.`, {
-      hint: 'docs/site.md shows how to begin.',
+      hint: 'docs/site.md shows how to start.',
       issues: [{ path: 'site', message: 'is missing' }],
     });
   return site;

@@ -10,6 +10,7 @@ import { generateMixture } from '../../training/generate/mixture.ts';
 import { previewSvg } from '../../training/generate/preview.ts';
 import { forecastSpec, type JobResult, type TrainingJob } from '../../training/job.ts';
 import { ProgressBar, type ProgressTarget } from '../shared/progress.ts';
+import { onSignal } from '../shared/until-signal.ts';
 import { seriesOfSet } from './data.ts';
 import { runDiagnose } from './diagnose.ts';
 import type { TrainFlags } from './flags.ts';
@@ -64,7 +65,7 @@ export async function runTrain(
     resume: flags.resume ?? false,
     onProgress: (progress) => bar.update(progress.done, progressText(progress)),
   });
-  const unhook = stopOnSignal(
+  const unhook = onSignal(
     () => training.stop(),
     () => void training.kill(),
   );
@@ -98,7 +99,7 @@ async function chosenJob(
   const stop = () => {
     stopped = true;
   };
-  const unhook = stopOnSignal(stop, () => process.exit(1));
+  const unhook = onSignal(stop);
   const cutShort = (cause?: unknown) =>
     new GatecastError('TRAINING_FAILED', 'The search was stopped.', {
       hint: 'Continue with --resume.',
@@ -136,16 +137,4 @@ function outFolder(flags: TrainFlags): string {
     );
   }
   return folder;
-}
-
-/** First signal: stop with the best weights so far; second: exit at once. */
-function stopOnSignal(stop: () => void, kill: () => void): () => void {
-  let asked = false;
-  const handler = () => {
-    if (asked) kill();
-    else stop();
-    asked = true;
-  };
-  process.on('SIGINT', handler).on('SIGTERM', handler);
-  return () => process.off('SIGINT', handler).off('SIGTERM', handler);
 }
