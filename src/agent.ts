@@ -34,7 +34,7 @@ import { startTime } from './system/clock.ts';
 const takesSensors = ({ site }: Config): boolean => site === undefined || site.role.includes('bridge');
 const NO_SENSORS = { router: { filters: () => [] } };
 
-/** Loads the part, and with it the NATS clients, only where it is wanted. */
+/** Loads the part, and with it the NATS clients, only if the config has a site. */
 async function createSite(context: Context, parts: Omit<SiteParts, 'settings'>): Promise<SitePart | null> {
   const { site: settings } = context.config();
   if (settings === undefined) return null;

@@ -34,7 +34,7 @@ export const ERROR_CODES = {
 
 export type ErrorCode = keyof typeof ERROR_CODES;
 
-/** One wrong place in an input: where, what is wrong, what is allowed. */
+/** One problem in an input: its place, what is wrong, and what is allowed. */
 export interface Issue {
   readonly path: string;
   readonly message: string;

@@ -9,10 +9,10 @@ if (process.argv.slice(2).some((word) => word === 'run' || word === 'demo')) liv
 
 const { runProgram } = await import('./cli/program.ts');
 
-/** What a library left running (a timer of a connection that never came about) may keep the process for so long, ms. */
+/** Time for which leftovers of a library (such as the timer of a failed connection) may keep the process alive, ms. */
 const GRACE_MS = 300;
 
-// `gatecast ... | head`: who reads no further wants no more of it.
+// In `gatecast ... | head`, the reader has closed the pipe: stop.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit(0);

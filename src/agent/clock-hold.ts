@@ -20,16 +20,15 @@ const BACKLOG_AGE_MS = 1500;
 /** The backlog is over when none of its readings has arrived for this long, ms. */
 const QUIET_MS = 500;
 /**
- * A broker sends what it kept right after it has accepted the connection. When it has answered the subscriptions, which are
- * sent after that, the first kept message has arrived, however slow the network is; and this much later at a broker that does
- * several things at once, ms.
+ * A broker sends queued messages right after it has accepted the connection, so before its answer to the subscriptions the
+ * first of them has arrived, however slow the network is. A broker that works in parallel may take this much longer, ms.
  */
 const SETTLE_MS = 250;
 /** Longest wait for the broker's answer to the subscriptions or the probe, ms after the connection. */
 const UNANSWERED_MS = 3000;
 /**
- * A stream whose readings always come late must not hold the clock for ever, ms after the connection. After a longer
- * absence the backlog may take as long as the absence did.
+ * Limit for a stream whose readings always arrive late, ms after the connection. After a longer absence, the backlog may take
+ * as long as the absence.
  */
 const MAX_BACKLOG_MS = 15_000;
 /** If there is no broker since the start, forecasts continue from stored data after this time, ms after the start. */
@@ -142,7 +141,7 @@ export class ClockHold implements Part {
     const nowMs = clock.monotonic();
     const wallMs = clock.now();
     const passedMs = nowMs - this.beatMs;
-    // The monotonic clock stands still while a machine is suspended; the wall clock does not.
+    // The monotonic clock stops while a machine is suspended; the wall clock does not.
     const stalled = passedMs > STALL_MS || wallMs - this.beatWallMs - passedMs > STALL_MS;
     this.beatMs = nowMs;
     this.beatWallMs = wallMs;

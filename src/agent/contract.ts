@@ -14,17 +14,17 @@ export interface AgentOptions {
   readonly version: string;
   readonly clock: Clock;
   readonly log: Logger;
-  /** How many ports after the configured one the page may take. */
+  /** Number of ports after the configured one that the page tries. */
   readonly fallbackPorts?: number;
-  /** The config's file, for `reload`; left out where there is none. */
+  /** The config file, for `reload`; omitted if there is none. */
   readonly configFile?: ConfigFile;
-  /** The config as its file states it, for the page; left out where there is none. */
+  /** The config as written in its file, for the page; omitted if there is no file. */
   readonly document?: () => JsonObject;
   /** Called with the config when a change has been applied. */
   readonly onConfig?: (config: Config) => void;
-  /** Remote config; left out where it is switched off. */
+  /** Remote config; omitted if it is off. */
   readonly remote?: RemoteSession;
-  /** Keys that may sign requests; none where left out. */
+  /** Keys that may sign requests; default: none. */
   readonly keys?: KeySet;
   /** Called with every forecast that is published. */
   readonly onForecast?: (forecast: Forecast) => void;
@@ -35,12 +35,12 @@ export interface AgentOptions {
 }
 
 export interface Agent {
-  /** null: the config wants no page. */
+  /** null: the page is off. */
   readonly pageUrl: string | null;
   readonly parts: readonly Part[];
   readonly context: Context;
-  /** Does what the request of that name does; the answer goes out as for a request. */
+  /** As the request `reload`, including its answer. */
   reload(): void;
-  /** Within 5 s: what has arrived is handled, states are saved, `offline` is published. */
+  /** Handles received messages, saves the states and publishes `offline`; takes at most 5 s. */
   stop(): Promise<void>;
 }

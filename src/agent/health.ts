@@ -165,7 +165,7 @@ export class Health {
     if (this.skipped.grew(broker.dropped['oversize-in'] ?? 0, clock.monotonic()))
       warn(
         'oversize',
-        `a message is too large and was skipped: ${skipped ?? 'the broker closed the connection because of it'}`,
+        `a message is too large and was skipped: ${skipped ?? 'the broker closed the connection'}`,
       );
     if (limits !== null) warn('broker-limits', `the broker lacks features that the agent uses: ${limits}`);
     return found;

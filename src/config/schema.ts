@@ -1,7 +1,7 @@
 /**
  * The config schema: the only source of each key's type, default, bounds and description, and of whether a change needs a
  * restart. Types, validation, `docs/config.md` and the JSON Schema are derived from it. After parsing, durations are ms,
- * sizes are bytes, rates are units per ms, and `auto` and `off` are null where the type allows null.
+ * sizes are bytes, rates are units per ms, and `auto` and `off` are null if the type allows null.
  */
 import { z } from 'zod';
 import { QUANTILES } from '../quantiles.ts';

@@ -42,7 +42,7 @@ export const siteSchema = z.strictObject({
       })
       .optional(),
     'restart',
-    'TLS towards NATS; needed where the servers want client certificates or have a private CA.',
+    'TLS towards NATS; needed if the servers require client certificates or have a private CA.',
   ),
   batch: duration(
     { min: '0ms', max: '1s' },

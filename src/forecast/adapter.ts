@@ -145,7 +145,7 @@ export class Adapter {
     return this.wideWeight(k, wide, own.correction.share(k)) * (wide.move(k, this.covariates) - own.move(k));
   }
 
-  /** Covariates of which something is known; empty where the correction without them is the better one at lead k + 1. */
+  /** Covariates with known values; empty if the correction without them is better at lead k + 1. */
   covariatesAt(k: number): string[] {
     const { own, wide, covariates } = this;
     if (wide === null || covariates === null) return [];

@@ -73,11 +73,11 @@ export class Engine implements ForecastEngine {
   failures = 0;
   lastFailure: string | null = null;
   private readonly byName = new Map<string, Stream>();
-  /** The same in lists, which are walked twice in every round; null after a change. */
+  /** The streams as lists, which every round reads twice; null after a change. */
   private lists: StreamLists | null = null;
-  /** Place in these lists where the next tick begins: where the last one ended early. */
+  /** Position in these lists where the last tick ended early, and the next one begins. */
   private cursor = 0;
-  /** Streams with closed buckets that were not stepped, because the agent stops; null: it does not. */
+  /** Streams with closed buckets that were not stepped because the agent is stopping; null: it is not. */
   private left: ReadonlySet<Stream> | null = null;
   private found: MarkedBucket[] = [];
   /** Newest forecasts of the streams that did not catch up in the last tick: not published, but their surprises are passed on. */
@@ -168,12 +168,12 @@ export class Engine implements ForecastEngine {
     return this.byName.get(stream)?.dueMs ?? null;
   }
 
-  /** What the newest forecast of a stream is made of. Call in `EngineWatch.forecast`, while it is the newest of all. */
+  /** Explains the newest forecast of a stream. Call it in `EngineWatch.forecast`, before another forecast is made. */
   explain(stream: string): ForecastExplanation | null {
     return this.byName.get(stream)?.step?.explain() ?? null;
   }
 
-  /** From a time on a covariate has this value, whatever is known of it, for all streams that name it. NaN: it is unknown. */
+  /** Sets a covariate to this value from a time on, for all streams that use it, instead of its known values. NaN: unknown. */
   suppose(covariate: string, value: number, fromMs: number): void {
     this.scratches.covariates.suppose(covariate, value, fromMs);
   }
@@ -223,8 +223,8 @@ export class Engine implements ForecastEngine {
   }
 
   /**
-   * Closes what is due, a group of streams at a time and not before the group before it is stepped: a tick that ends early leaves
-   * only open buckets behind. The groups have one horizon where there are enough streams of it.
+   * Closes due buckets, one group of streams at a time, after the previous group has been stepped: so a tick that ends early
+   * leaves no closed bucket without a step. The streams of a group have the same horizon if there are enough of them.
    */
   private *closing(nowMs: number | null, { most, only }: TickPace): Generator<DueGroup> {
     const { alone, linked } = this.all;
@@ -264,7 +264,7 @@ export class Engine implements ForecastEngine {
     else this.behind ||= behind;
   }
 
-  /** Null where there is nothing to step. */
+  /** Null if there is nothing to step. */
   private close(stream: Stream, nowMs: number | null, most?: number): Due | null {
     const { leads } = stream;
     const closed = stream.close(nowMs, most);

@@ -61,7 +61,7 @@ const QUANTITIES: readonly (readonly [PriorGroup, RegExp])[] = [
   ['m/s', /^(?:wind\w*|wspm|gust)$/],
 ];
 
-/** The quantity that the last telling word of a name stands for; null where none does. */
+/** The quantity named by the last known word of a stream's name; null if no word is known. */
 export function quantityOf(name: string): PriorGroup | null {
   const words = name
     .replace(/([a-z])([A-Z])/g, '$1 $2')

@@ -57,7 +57,7 @@ export class Situations {
   private since = SINCE[CALM - 1] as number;
   /** Class of the forecast that is made now. */
   private origin: number = CALM;
-  /** Between low, medium and high: quantiles of what the stream has shown. */
+  /** Between low, medium and high: quantiles of the stream's past values. */
   private low = 0;
   private high = 0;
 

@@ -33,7 +33,7 @@ const COUNT = NARROW_FACTOR + 2;
 const KNOT = COUNT + 2;
 /** Columns of the quantiles between low, medium and high. */
 const [LOW_THIRD, HIGH_THIRD] = [2, 6] as const;
-/** A level is low or high where it is beyond these by this share of the mean error. */
+/** A level is low or high if it is beyond these by this share of the mean error. */
 const LEVEL_MARGIN = 0.1;
 /** A half interval below this share of the usual error is narrow: a meter's buckets between two impulses, a panel at night. */
 const NARROW = 0.35;
@@ -348,7 +348,7 @@ export class Track {
     this.step++;
   }
 
-  /** Low and high are the outer thirds of what the stream has shown. */
+  /** Low and high are the outer thirds of the stream's past values. */
   private beginSituation(candidates: readonly (Float64Array | null)[]): void {
     const climate = candidates[CLIMATE];
     const margin = LEVEL_MARGIN * this.state[1];

@@ -29,7 +29,7 @@ export interface YoungTable {
   readonly units: readonly number[];
   /** [PRIOR_GROUPS] logarithm of the highest level that was learnt from; beyond it changes grow with the root of the level. */
   readonly tops: readonly number[];
-  /** [PRIOR_GROUPS] what the name of a quantity adds where no unit is known. */
+  /** [PRIOR_GROUPS] added for the name of a quantity if no unit is known. */
   readonly names: readonly number[];
   /** [YOUNG_COUNTS, MIXTURE] */
   readonly mixtures: readonly number[];
@@ -46,7 +46,7 @@ export const LAGS = [1, 2, 4, 8, 16, 32, 64, 128] as const;
 const VARIANCE = 3;
 const NAME_VARIANCE = 1;
 const UNIT_VARIANCE = 0.7;
-/** By what the variance grows with every doubling of the lag. */
+/** Growth of the variance with every doubling of the lag. */
 const DRIFT = 0.4;
 /** Variance of the logarithm of one change, and of the mean of many. */
 const NOISE = 2;

@@ -1,12 +1,12 @@
 /**
- * Reads what is nearly JSON, after `JSON.parse` has refused it: `nan` and `inf`, single quotes, Python's `None` and
- * `True`, a trailing comma, a member whose value is no JSON. Such a member becomes an `Unreadable`, and the others stay. A text
- * that ends too soon is refused: the last number of it may have lost digits.
+ * Reads text that is nearly JSON, after `JSON.parse` has refused it: `nan` and `inf`, single quotes, Python's `None` and
+ * `True`, a trailing comma, a member whose value is not JSON. Such a member becomes an `Unreadable`, and the others are kept. A
+ * truncated text is refused, because its last number may have lost digits.
  */
 import { parseNumber } from './number-text.ts';
 import { excerpt, type RejectReason } from './rejects.ts';
 
-/** In the place of a value that could not be read. */
+/** Replaces a value that could not be read. */
 export class Unreadable {
   constructor(
     readonly reason: RejectReason,
@@ -165,7 +165,7 @@ class Reader {
     throw new Unparsable();
   }
 
-  /** A number, null, a boolean, or something that is none of them. */
+  /** A number, null, a boolean, or an `Unreadable`. */
   private word(): unknown {
     const from = this.at;
     while (this.at < this.text.length && !/[,}\]\s]/.test(this.text[this.at])) this.at += 1;

@@ -9,7 +9,7 @@ interface Node {
   one: Node | null;
   /** Rules whose pattern ends here. */
   readonly ends: number[];
-  /** Rules whose pattern goes on with `#` here. */
+  /** Rules whose pattern has `#` at this level. */
   readonly rests: number[];
 }
 

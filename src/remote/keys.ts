@@ -35,7 +35,7 @@ const jwksSchema = z.object({
 });
 
 /**
- * The keys of `remote_config.keys`; none where it is absent.
+ * The keys of `remote_config.keys`; none if it is absent.
  * @throws GatecastError FILE_UNREADABLE, CONFIG_INVALID with every wrong member
  */
 export function loadKeys(keys: Config['remote_config']['keys']): KeySet {

@@ -1,7 +1,7 @@
 /**
- * A push that waits for its model. The push is on disk, its model is on the way (`model-intake.ts`), and the push is handled when
- * the model is here and right; a restart goes on with both. A newer push to the same layer takes its place. Also removes models of
- * former pushes that nothing names any more.
+ * A push that waits for its model. The push is stored on disk while its model is transferred (`model-intake.ts`), and is handled
+ * when the model is complete and verified; both survive a restart. A newer push to the same layer replaces it. Also removes models
+ * of former pushes that are no longer used.
  */
 import { errorFields } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -85,7 +85,7 @@ export class ModelWait {
     report();
   }
 
-  /** After `arrived`: the push to handle; null where it is refused. */
+  /** After `arrived`: the push to handle; null if it is refused. */
   takeUp(): Taken | null {
     const refused = this.arrival?.refused ?? null;
     this.arrival = null;
@@ -173,7 +173,7 @@ export class ModelWait {
     else models.receive(model, beforeCheck, arrived);
   }
 
-  /** As it was stored; null where no push waits, or where it cannot be read. */
+  /** The stored push; null if none is waiting or it cannot be read. */
   private waiting(): Waiting | null {
     const waiting = this.parts.life.waiting();
     const content = waitingSchema.safeParse(waiting?.content).data;

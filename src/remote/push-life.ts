@@ -517,7 +517,7 @@ export class PushLife {
         ...this.reportOf('rejected', 503, { ...this.must(push) }, [
           problem('', 'the agent ended before it was applied', 'a retained push is applied automatically'),
         ]),
-        // Also where another push was on probation: the agent has begun with what is committed.
+        // Also if another push was on probation: the agent has started with the committed config.
         effective: this.committed(),
         history: this.historyWith(this.reported(), 'rejected', 503, includes),
       },

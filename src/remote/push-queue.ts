@@ -5,7 +5,7 @@ import { type LayerName, MAX_PUSH_BYTES } from './contract.ts';
 export interface Message {
   /** Layer of its topic. */
   readonly layer: LayerName;
-  /** Empty where the message was too large. */
+  /** Empty if the message was too large. */
   readonly payload: Uint8Array;
   /** Length of the message. */
   readonly bytes: number;
@@ -14,13 +14,13 @@ export interface Message {
 
 const MAX_MESSAGES = 256;
 const MAX_BYTES = 4 * 1024 * 1024;
-/** Copies of one message, one for each subscription that matches, come so close together, ms. */
+/** The copies of one message, one for each matching subscription, arrive within this time, ms. */
 const SECOND_COPY_MS = 500;
 
 export class PushQueue {
   private messages: Message[] = [];
   private bytes = 0;
-  /** By layer, where the broker may deliver a message twice: the last one. */
+  /** The last message of each layer, if the broker may deliver a message twice. */
   private readonly last = new Map<LayerName, { readonly digest: string; readonly ms: number }>();
 
   /** @param dropped called with the number of dropped messages */
@@ -30,10 +30,10 @@ export class PushQueue {
     return this.messages.length === 0;
   }
 
-  /** @param nowMs monotonic; left out where the broker delivers each message once */
+  /** @param nowMs monotonic; omitted if the broker delivers each message once */
   add(layer: LayerName, payload: Uint8Array, retained: boolean, nowMs?: number): void {
     if (nowMs !== undefined && this.isSecondCopy(layer, payload, nowMs)) return;
-    // Of one that is too large, its length is enough.
+    // If the message is too large, only its length is needed.
     const kept = Uint8Array.from(payload.length > MAX_PUSH_BYTES ? [] : payload);
     this.messages.push({ layer, payload: kept, bytes: payload.length, retained });
     this.bytes += kept.length;

@@ -180,7 +180,7 @@ export class PushState {
     this.unwritten = null;
   }
 
-  /** Holds also where the disk takes nothing: neither a start of the agent nor a rollback may fail for that. */
+  /** Takes effect even if the disk cannot be written: neither a start of the agent nor a rollback may fail because of it. */
   putAnyway(change: Change): void {
     try {
       this.put(change);
@@ -308,7 +308,7 @@ function readCopy(folder: Folder, name: string): { state: State | null; damaged:
   return parsed.success ? { state: parsed.data, damaged: false } : { state: null, damaged: true };
 }
 
-/** Null also where the disk does not give it. */
+/** Null also if the file cannot be read. */
 function readable(folder: Folder, name: string): Uint8Array | null {
   try {
     return folder.read(name);

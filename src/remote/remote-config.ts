@@ -151,7 +151,7 @@ export class RemoteConfig {
     this.reports.request();
   }
 
-  /** Takes what came on a desired topic. @param twice the broker may deliver each message twice */
+  /** Queues a message of a desired topic. @param twice the broker may deliver each message twice */
   receive(layer: LayerName, payload: Uint8Array, retained: boolean, twice = false): void {
     if (this.stopped) return;
     this.queue.add(layer, payload, retained, twice ? this.parts.clock.monotonic() : undefined);

@@ -108,7 +108,7 @@ class Aligned {
     return this.source.name;
   }
 
-  /** Whether anything is known of it now, or is known ahead. */
+  /** Whether its current value or a future one is known. */
   get isKnown(): boolean {
     return !Number.isNaN(this.values[0]) || this.course.some((value) => value !== 0);
   }

@@ -2,7 +2,7 @@
  * Finds a stretch that was probably wrong once it has ended: the stream left everything it had ever shown by far, and
  * came back within a few hours (an unplugged probe that reads -127 for an hour). Such a stretch must not be repeated a
  * day later by the experts that look back by a season, so it is replaced in the history. When the same level comes
- * again it is part of what the stream has shown, and nothing is replaced any more.
+ * again, it counts as a normal value of the stream and is no longer replaced.
  */
 import type { History } from './history.ts';
 import type { StateIo } from './state-io.ts';
@@ -18,7 +18,7 @@ export class Excursion {
   private low = Number.POSITIVE_INFINITY;
   private high = Number.NEGATIVE_INFINITY;
   private seen = 0;
-  /** Step of the first value of an excursion that goes on, and the value before; -1 where there is none. */
+  /** Step of the first value of the current excursion, and the value before it; -1 if there is none. */
   private start = -1;
   private before = 0;
 
@@ -44,7 +44,7 @@ export class Excursion {
     const length = history.steps - 1 - this.start;
     const isBack = beyond <= BACK * range;
     if (!isBack && length < this.longest) return;
-    // From now on this level is part of what the stream has shown: a second time it is no excursion.
+    // From now on this level counts as normal: a second time it is not an excursion.
     for (let i = 0; i <= length; i++) this.include(history.at(i));
     if (isBack) {
       for (let i = 1; i <= length; i++)

@@ -43,7 +43,7 @@ const SLOW_SPAN = 48;
 const LEVEL_SPAN = 24;
 /** Number of compared seasons before a season is accepted. */
 const SEASON_REPEATS = 4;
-/** A wrong stretch lasts no longer than this share of a day, or so many steps where a day has no steps or too many. */
+/** Longest wrong stretch: this share of a day, or this many steps if the steps of a day are none or too many. */
 const LONGEST_EXCURSION = 0.25;
 const MOST_EXCURSION_STEPS = 360;
 const EXCURSION_STEPS = 64;

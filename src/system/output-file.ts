@@ -22,15 +22,15 @@ import { GatecastError } from '../errors.ts';
 import { makeFolder, syncFolder, writeAll } from './files.ts';
 
 /**
- * Writes the whole file or none of it, and its folder where that is missing. Everybody may read a new one; one that was there
- * is as open as before. A device or a pipe is written as it stands. Throws FILE_UNWRITABLE.
- * @param content as one, or in parts, which are asked for one after the other
+ * Writes a file atomically, and creates its folder if it is missing. Everyone may read a new file; an existing file keeps its
+ * mode. Devices and pipes are written directly. Throws FILE_UNWRITABLE.
+ * @param content the whole, or parts that are read one after the other
  */
 export function writeOutput(path: string, content: string | Uint8Array | Iterable<string>): void {
   const parts = typeof content === 'string' || content instanceof Uint8Array ? [content] : content;
   try {
     makeFolder(dirname(path));
-    const { file, regular, mode } = standing(path);
+    const { file, regular, mode } = targetOf(path);
     if (!regular) {
       writeParts(file, parts);
       return;
@@ -50,12 +50,12 @@ export function writeOutput(path: string, content: string | Uint8Array | Iterabl
 }
 
 /**
- * Makes the folder that `path` will stand in, and tries whether it may be written there: better before a long run than
- * after. What is there stays as it is. Throws FILE_UNWRITABLE.
+ * Creates the folder of `path` and tests whether the file can be written, so that a long run does not fail at its end. Changes
+ * no existing file. Throws FILE_UNWRITABLE.
  */
 export function prepareOutput(path: string): void {
   try {
-    const { file, regular, there } = standing(path);
+    const { file, regular, there } = targetOf(path);
     if (there) accessSync(file, constants.W_OK);
     if (regular) tryFolderOf(file);
   } catch (cause) {
@@ -63,7 +63,7 @@ export function prepareOutput(path: string): void {
   }
 }
 
-/** The same for a folder that will stand, or stands, at `path`. Throws FILE_UNWRITABLE. */
+/** The same for a folder at `path`, which may exist. Throws FILE_UNWRITABLE. */
 export function prepareFolderOf(path: string): void {
   try {
     tryFolderOf(path);
@@ -80,24 +80,24 @@ function tryFolderOf(path: string): void {
 /** A new error FILE_UNWRITABLE. */
 export function unwritable(path: string, cause: unknown): GatecastError {
   return new GatecastError('FILE_UNWRITABLE', `cannot write ${path}: ${(cause as Error).message}`, {
-    hint: 'is the folder there, and may you write to it?',
+    hint: 'check that the folder exists and that this user may write to it',
     cause,
   });
 }
 
-/** What stands at `path` now, behind any link; what is not there will be a regular file. Throws where it is a folder. */
-function standing(path: string): { file: string; regular: boolean; there: boolean; mode?: number } {
+/** The file at `path`, with links resolved; a missing one counts as regular. Throws if it is a folder. */
+function targetOf(path: string): { file: string; regular: boolean; there: boolean; mode?: number } {
   const found = statSync(path, { throwIfNoEntry: false });
   if (found === undefined) return { file: path, regular: true, there: false };
   if (found.isDirectory()) throw new Error('it is a folder');
   return { file: realpathSync(path), regular: found.isFile(), there: true, mode: found.mode & 0o777 };
 }
 
-/** @param mode of a file that this one takes the place of */
+/** @param mode of the file that is replaced */
 function writeParts(file: string, parts: Iterable<string | Uint8Array>, mode?: number): void {
   const fd = openSync(file, 'w', mode ?? 0o644);
   try {
-    // Whatever the process's mask takes from new files.
+    // The umask applies to new files only, so set the mode again.
     if (mode !== undefined && (fstatSync(fd).mode & 0o777) !== mode) fchmodSync(fd, mode);
     for (const part of parts) writeAll(fd, typeof part === 'string' ? Buffer.from(part) : part);
     if (fstatSync(fd).isFile()) fsyncSync(fd);

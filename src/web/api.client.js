@@ -47,7 +47,7 @@ export const session = {
   },
 };
 
-/** A button for an action; null where nobody is logged in. @param sure what is asked before; left out: nothing */
+/** A button for an action; null without a login. @param sure text of a confirmation; null: none */
 export function actionButton(verb, text, ask = {}, sure = null) {
   if (!session.may(verb)) return null;
   return el(

@@ -216,7 +216,7 @@ export class TimeChart {
     };
   }
 
-  /** Thresholds are shown where they are near; a far one would flatten the curve. */
+  /** Includes thresholds that are near; a distant one would flatten the curve. */
   withThresholds(low, high) {
     if (low === null || high === null) return [low, high];
     const near = high - low;
@@ -351,7 +351,7 @@ export class TimeChart {
     this.mounted?.chart.setCursor({ left: -10, top: -10 }, false);
   }
 
-  /** Shows what stands at an index of the data; null: nothing. */
+  /** Shows the values at an index of the data; null: hides them. */
   tell(index) {
     const reading = index === null || index === undefined ? null : this.reading(this.rows[0][index]);
     this.hover = reading === null ? undefined : index;
@@ -466,7 +466,7 @@ function columnsOf({ points, history, binMs, forecast, past, stepMs }) {
     const [time, observed, low, p50, high] = point;
     const value = isMasked(point) ? null : observed;
     Object.assign(row(time), { observed: value, expectedLow: low, expectedHigh: high });
-    // The fan begins at the newest reading, or at what was filled in for it.
+    // The fan begins at the newest reading, or at the value filled in for it.
     if (forecast && time === forecast.origin_ms) {
       const start = value ?? p50;
       if (start !== null) for (const name of QUANTILES) row(time)[name] = start;
@@ -487,7 +487,7 @@ function columnsOf({ points, history, binMs, forecast, past, stepMs }) {
 }
 
 /**
- * Shares of readings below each quantile: on the diagonal where the forecasts are calibrated.
+ * Shares of readings below each quantile: on the diagonal if the forecasts are calibrated.
  * @param leads { below } of each lead; the first is drawn darkest
  */
 export function drawCalibration(host, levels, leads) {

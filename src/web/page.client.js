@@ -1,4 +1,4 @@
-/** The page: keeps what the server sends of the streams on show, and hands it to the views. */
+/** The page: keeps the data of the shown streams, and passes it to the views. */
 import { session } from './api.client.js';
 import { byAttention } from './attention.client.js';
 import { $, el } from './dom.client.js';
@@ -21,7 +21,7 @@ let watchTimer = 0;
 /** Reading needs a login. */
 let isRefused = false;
 
-/** The stream that the address names; null where it names none, or was cut off in the middle of a character. */
+/** The stream named in the address; null if there is none, or if the address ends within a character. */
 function streamInAddress() {
   const text = location.hash.replace(/^#(\/stream\/)?/, '');
   try {

@@ -269,7 +269,7 @@ const POSTS = /^\/api\/(login|logout|actions\/[a-z-]{1,32})$/;
 /** Served without a login. */
 const OPEN: ReadonlySet<string> = new Set(['/api/session', '/api/login', '/api/logout', '/healthz']);
 
-/** A whole number of a query; `otherwise` where it is missing or none. */
+/** An integer in a query; `otherwise` if it is missing or not a number. */
 function whole(query: URLSearchParams, name: string, otherwise: number, least: number): number {
   const value = Math.round(Number(query.get(name) ?? Number.NaN));
   return Number.isSafeInteger(value) && value >= least ? value : otherwise;

@@ -22,7 +22,7 @@ const WAITING = {
   backlog: "Reading the broker's backlog: forecasts go on when it has been read",
 };
 
-/** Forecasts stand still while readings may still come from the broker: better late than without them. */
+/** Forecasts pause while readings may still arrive from the broker, because forecasts without them would be worse. */
 function showWaiting(waiting) {
   $('waiting').hidden = waiting === null;
   if (waiting === null) return;

@@ -33,9 +33,9 @@ const streamButtons = (stream) =>
   [
     actionButton(
       'reset-stream',
-      'Reset what was learnt',
+      'Reset the learnt state',
       { stream },
-      `Forget what was learnt of ${stream}? Its readings stay.`,
+      `Reset the learnt state of ${stream}? Its readings are kept.`,
     ),
     actionButton(
       'forget-stream',
@@ -162,7 +162,7 @@ export class StreamView {
     );
   }
 
-  /** Stored readings of a span, where buckets of it are not here. */
+  /** Fetches the stored readings of a span that the page does not have. */
   async fetchHistory([from, to]) {
     const { stream } = this;
     const name = stream?.summary.stream;

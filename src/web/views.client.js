@@ -1,4 +1,4 @@
-/** The views of alerts, model and config. Each fetches what it shows. Runs in the browser. */
+/** The views of alerts, model and config. Each fetches its own data. Runs in the browser. */
 import { actionButton, get, session } from './api.client.js';
 import { attention, byAttention } from './attention.client.js';
 import { $, badge, el, table } from './dom.client.js';

@@ -221,7 +221,7 @@ export function detail(entry: BoardStream, afterMs = Number.NEGATIVE_INFINITY): 
   };
 }
 
-/** A thinned history: [time, mean, low, high] of each bin, null where nothing was read; then its marks where it has any. */
+/** A thinned history: [time, mean, low, high] of each bin, null if the bin has no reading; then the marks, if it has any. */
 export function historyWire({ firstMs, binMs, bins }: History): object {
   return {
     first_ms: firstMs,

@@ -555,12 +555,12 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
       await tab.getByRole('link', { name: 'Streams', exact: true }).click();
       await row(tab, 'cellar/pump/flow').click();
       tab.once('dialog', (dialog) => dialog.accept());
-      await tab.getByRole('button', { name: 'Reset what was learnt' }).click();
+      await tab.getByRole('button', { name: 'Reset the learnt state' }).click();
       await expect.poll(() => acted.at(-1)).toEqual(['reset-stream', 'cellar/pump/flow']);
       expect(asked).toEqual(['Forecast with the model base again?']);
       expect(acted.filter((one) => Array.isArray(one) && one[0] === 'rollback-model')).toHaveLength(1);
       await tab.getByRole('button', { name: 'Log out' }).click();
-      await tab.getByRole('button', { name: 'Reset what was learnt' }).waitFor({ state: 'detached' });
+      await tab.getByRole('button', { name: 'Reset the learnt state' }).waitFor({ state: 'detached' });
       await tab.close();
     });
 

@@ -1,4 +1,4 @@
-/** `gatecast config status`: what the gateways report of their config. */
+/** `gatecast config status`: shows the gateways' reports on their config. */
 
 import type { Command } from 'commander';
 import type { Reported } from '../../remote/contract.ts';

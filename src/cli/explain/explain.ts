@@ -1,4 +1,4 @@
-/** `gatecast explain`: what the newest forecast of a stream is made of, and what it would be with other covariates. */
+/** `gatecast explain`: shows the parts of the newest forecast of a stream, and the forecast with other covariates. */
 import { type Command, InvalidArgumentError } from 'commander';
 import { globals } from '../shared/globals.ts';
 
@@ -16,7 +16,7 @@ export interface Setting {
 export function registerExplain(program: Command): void {
   program
     .command('explain')
-    .description('show what the newest forecast of a stream depends on, and what it would be otherwise')
+    .description('show the parts of the newest forecast of a stream, and the forecast with other covariates')
     .argument('<stream>', 'name of the stream')
     .requiredOption('-c, --config <file>', 'config file of the agent')
     .option(

@@ -1,4 +1,4 @@
-/** `gatecast inspect`: what the agent knows of a stream, from its store. */
+/** `gatecast inspect`: shows the stored data of a stream. */
 import type { Command } from 'commander';
 import { configOption, globals } from '../shared/globals.ts';
 import { whole } from '../shared/values.ts';

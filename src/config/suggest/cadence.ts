@@ -14,9 +14,9 @@ const SLOW_MS = 15_000;
 const FIVE_MINUTES = 300_000;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
-/** Readings in a step, where they are fast. */
+/** Readings per step of fast sensors. */
 const READINGS_PER_STEP = 6;
-/** Steps of a horizon; below what the engine allows. */
+/** Steps of a horizon; less than the engine's maximum. */
 const STEPS = 288;
 
 export interface Cadence {
@@ -24,7 +24,7 @@ export interface Cadence {
   readonly horizonMs: number;
 }
 
-/** The slowest typical gap of the topics, ms; null where too little came to tell. */
+/** The slowest typical gap of the topics, ms; null if too few messages were received. */
 export function cadenceOf(topics: readonly HeardTopic[]): number | null {
   const medians = topics.flatMap(({ gapsMs }) => {
     if (gapsMs.length < 2) return [];
@@ -35,7 +35,7 @@ export function cadenceOf(topics: readonly HeardTopic[]): number | null {
 
 /**
  * A step is never shorter than the cadence, and slow sensors have at least five minutes.
- * @param minStepMs of what is measured
+ * @param minStepMs of the quantity
  */
 export function stepsFor(cadenceMs: number | null, minStepMs: number): Cadence {
   const slow = cadenceMs === null || cadenceMs > SLOW_MS;

@@ -2,8 +2,8 @@
  * The form of a device family: which topics it has, how its streams are named, and what its fields measure. The families
  * themselves are data (`families.ts`).
  *
- * A template is a topic with open levels: `{device}` becomes a capture of the suggested pattern, `<part>` stays as it was heard, and
- * `<path...>` stands for one or more levels that stay. Other levels may hold `*` for any text.
+ * A template is a topic with variable levels: `{device}` becomes a capture of the suggested pattern, `<part>` keeps the received
+ * text, and `<path...>` keeps one or more received levels. Other levels may contain `*` for any text.
  */
 import type { PayloadKind } from '../../ingest/decoders/index.ts';
 import type { HeardTopic } from '../../ingest/survey.ts';
@@ -12,15 +12,15 @@ import type { Quantity } from './quantities.ts';
 export interface Family {
   readonly name: string;
   readonly topics: readonly FamilyTopic[];
-  /** Templates of topics that carry no measurement. */
+  /** Templates of topics without measurements. */
   readonly ignore?: readonly string[];
-  /** What fields measure, by their name or, where the topic names the quantity, by `<quantity>`; `*` is any text. `null`: not a measurement. */
+  /** Quantity of each field, by its name or, if the topic names the quantity, by `<quantity>`; `*` is any text. `null`: not a measurement. */
   readonly fields?: readonly (readonly [glob: string, quantity: Quantity | null])[];
-  /** Fields that are neither listed nor of a known quantity are settings. */
+  /** Fields that are neither listed nor of a known quantity are ignored as settings. */
   readonly knownOnly?: boolean;
   /** Only the listed fields are measurements. */
   readonly listedOnly?: boolean;
-  /** How often its devices send where too little was heard, ms. */
+  /** Usual sending interval, used if too few messages were received, ms. */
   readonly usualMs?: number;
 }
 
@@ -29,35 +29,35 @@ export interface FamilyTopic {
   /** What `<part>` or `{capture}` must look like. */
   readonly where?: Readonly<Record<string, RegExp>>;
   readonly payloads: readonly PayloadKind[];
-  /** `payload` of the rule, where it is another than the one that was recognised. */
+  /** `payload` of the rule, if it differs from the recognised one. */
   readonly payload?: PayloadKind;
-  /** Names of fields or texts of which the payload must have one; `*` is any text. */
+  /** The payload must have one of these fields or texts; `*` is any text. */
   readonly has?: readonly string[];
-  /** At least so many of `has`. */
+  /** Minimum number of `has` in the payload; default 1. */
   readonly hasAtLeast?: number;
-  /** The one member that is the value, where the topic names the quantity. */
+  /** The member that is the value, if the topic names the quantity. */
   readonly value?: string;
-  /** As `fields` of the family, and asked first. */
+  /** As `fields` of the family; takes precedence. */
   readonly fields?: Family['fields'];
-  /** Fields are below this member, and are named without it. */
+  /** Member that contains the fields; not part of their names. */
   readonly within?: string;
   /** `name` of the rule; `<part>` is filled in. Without it: the captures, then the field. */
   readonly name?: string;
-  /** `device` of the rule, where it is not the part of the name before the field or the last level. */
+  /** `device` of the rule, if it is not the part of the name before the field or the last level. */
   readonly device?: string;
-  /** Members of the payload that tell the devices apart; those that were heard make the name. */
+  /** Members of the payload that identify the device; the received ones form the name. */
   readonly identity?: readonly string[];
-  /** Several gateways may hear one device: its streams are one. */
+  /** Several gateways may receive the same device, whose readings form one stream. */
   readonly shared?: boolean;
   /** Member with the time of the reading. */
   readonly time?: string;
-  /** Left out where a topic of this template was heard: the same readings come there. */
+  /** Ignored if a topic of this template was received, because it has the same readings. */
   readonly unless?: string;
   /** Whether the topics of a `<part>` belong to the family. */
   readonly when?: (parts: ReadonlyMap<string, string>, topics: TopicNames) => boolean;
 }
 
-/** All topics that were heard, those without numbers included. */
+/** All received topics, including those without numbers. */
 export type TopicNames = ReadonlySet<string>;
 
 export interface Claim {
@@ -161,10 +161,10 @@ export function claimTopic(
   return null;
 }
 
-/** What was found out about a set of topics, by what was asked. */
+/** Cached answers about a set of topics, by question. */
 const answers = new WeakMap<TopicNames, Map<string, boolean>>();
 
-/** Asks once and remembers: thousands of topics ask the same. */
+/** Caches the answer to a question about the topics: thousands of topics ask the same. */
 export function asked(topics: TopicNames, question: string, find: () => boolean): boolean {
   const known = answers.get(topics) ?? new Map<string, boolean>();
   answers.set(topics, known);
@@ -187,13 +187,13 @@ function hasMembers({ has, hasAtLeast = 1 }: FamilyTopic, { fields, shape }: Hea
   return has.filter((glob) => names.some((name) => globMatches(glob, name))).length >= hasAtLeast;
 }
 
-/** `<part>` and `{capture}` replaced by what was heard; for templates with captures to keep, `fixedOnly`. */
+/** Replaces `<part>` and `{capture}` by the received text. @param fixedOnly keep the captures */
 export function fill(template: string, parts: ReadonlyMap<string, string>, fixedOnly = false): string {
   const fixed = template.replaceAll(/<([a-z]+)(?:\.\.\.)?>/g, (all, part: string) => parts.get(part) ?? all);
   return fixedOnly ? fixed : fixed.replaceAll(/\{([a-z]+)\}/g, (all, part: string) => parts.get(part) ?? all);
 }
 
-/** `*` stands for any text. */
+/** Whether a text matches a pattern in which `*` is any text. */
 export function globMatches(glob: string, text: string): boolean {
   const [first = '', ...rest] = glob.split('*');
   if (rest.length === 0) return glob === text;
@@ -208,7 +208,7 @@ export function globMatches(glob: string, text: string): boolean {
   return true;
 }
 
-/** What a field of a family measures; undefined where the family does not say. */
+/** The quantity of a field of a family; undefined if the family does not list it. */
 export function factOf({ family, topic }: Claim, name: string): Quantity | null | undefined {
   const facts = [...(topic.fields ?? []), ...(family.fields ?? [])];
   return facts.find(([glob]) => globMatches(glob, name))?.[1];

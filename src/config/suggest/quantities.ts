@@ -1,13 +1,13 @@
-/** What fields and topics of usual names measure: unit, limits, and whether they count up. One table; the first match counts. */
+/** The quantities of fields and topics with common names: unit, limits, and whether they count up. One table; the first match counts. */
 
 export interface Quantity {
   readonly unit: string | null;
-  /** Limits that hold anywhere on earth or indoors; applied where what was heard lies within. */
+  /** Limits that hold anywhere on earth or indoors; used only if all received values are within them. */
   readonly min: number | null;
   readonly max: number | null;
-  /** `counter`: its increase is what is forecast. `angle`: degrees on a circle. */
+  /** `counter`: its increase is forecast. `angle`: degrees on a circle. */
   readonly kind: 'gauge' | 'counter' | 'angle';
-  /** Never below 0 unless it was heard there. */
+  /** Never below 0, unless a lower value was received. */
   readonly floor: boolean;
   /** A step shorter than this makes no sense, ms. */
   readonly minStepMs: number;
@@ -102,7 +102,7 @@ const QUANTITIES: readonly Known[] = [
   known(/\b(?:flow|flow rate)\b/, flow(null)),
 ];
 
-/** Says how the device is, or how it is set, not what it measures. */
+/** Words for the state or the settings of a device, not for measurements. */
 const HOUSEKEEPING =
   /^(?:.* )?(?:link ?quality|lqi|rssi|snr|lsnr|signal(?: strength)?|wifi|wi fi|uptime(?: sec)?|seq|sequence(?: num)?|id|idx|ver|version|firmware|fw|sw|hw|build|channel|ch|heap|free heap|voltage mv|rev|revision|port|f ?cnt|f ?port|dr|tx power|code|button|protocol|time|date|timestamp|minute ts|ts|last seen|elapsed|epoch|unix|unixtime|utc|latitude|longitude|altitude|lat|lon|lng|accuracy|rev|vcc|load ?avg|mqtt ?count|boot ?count|reboots?|restarts?|resets?|reconnects?|outage count|failures?|error|errors|error code|alarm|setpoint|set point|calibration|offset|sensitivity|timeout|countdown|brightness|color temp|colou?r|hue|saturation|transition|duration|interval|keep time|threshold|battery ok|battery low|tamper|state|status|mode|tarif|tariff|tarif group|tariff group|yesterday|today|last month|sleep|led|effect|volume level)$/;
 
@@ -224,7 +224,7 @@ function byWords(level: string, { min, max }: Seen): Quantity | null {
 const suffixUnit = (level: string): string | null =>
   SUFFIXES.find(([suffix]) => suffix.test(` ${level}`))?.[1] ?? null;
 
-/** Whether a level of a topic says what is measured, so that topics that differ in it need rules of their own. */
+/** Whether a level of a topic names the quantity, so that topics that differ in it need separate rules. */
 export function namesQuantity(level: string): boolean {
   const words = wordsOf(level);
   return (

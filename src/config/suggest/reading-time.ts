@@ -3,7 +3,7 @@ import { offsetText, shownOffset } from '../../ingest/sender-clock.ts';
 import type { HeardTopic } from '../../ingest/survey.ts';
 
 export interface ReadingTime {
-  /** `time` of the rule; absent where the stamps cannot be used. */
+  /** `time` of the rule; absent if the time stamps cannot be used. */
   readonly field?: string;
   /** `time_zone` of the rule. */
   readonly zone?: string;
@@ -12,12 +12,12 @@ export interface ReadingTime {
 
 const MINUTE_MS = 60_000;
 const QUARTER_MS = 15 * MINUTE_MS;
-/** A clock this near to ours is right. */
+/** A clock that differs less from ours is right. */
 const NEAR_MS = 2 * MINUTE_MS;
 const FARTHEST_ZONE_MS = 14 * 60 * MINUTE_MS;
 const MIN_STAMPS = 2;
 
-/** @returns null where the payloads carry no time, or too few live ones came to judge it */
+/** @returns null if the payloads have no time, or if too few live ones were received */
 export function readingTime(topics: readonly HeardTopic[]): ReadingTime | null {
   const [first] = topics;
   for (const field of first?.shape.times.keys() ?? []) {

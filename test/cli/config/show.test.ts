@@ -77,7 +77,9 @@ test('an edited file that the pushed layers do not fit: check warns, before the 
   expect(err).toMatch(/warning: the pushed layers are invalid on .* streams\.pumps\.match is missing/);
   const { hash, effective } = JSON.parse(out);
   expect(effective.hash).toBe(hash);
-  expect((await run('config', 'show', '-c', file)).out).toContain('the pushed layers are invalid on this file');
+  expect((await run('config', 'show', '-c', file)).out).toContain(
+    'the pushed layers are invalid on this file',
+  );
 });
 
 test('the data directory of the command line has the origin environment', async () => {
