@@ -97,7 +97,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
   },
   {
     row: 8,
-    fault: 'a leak over 1,000,000 steps or 50 changes of the model',
+    fault: 'a leak over 1,000,000 steps or 500 changes of the model',
     holds: 'the heap and the resident memory do not grow',
     promises: ['P3'],
     tests: [['fault/leak.test.ts', 'row 8:']],
