@@ -102,6 +102,13 @@ interface Sent {
 
 /** Messages of the log that are fetched ahead. */
 const AHEAD = 256;
+/**
+ * The server says within this time that it is alive, when it has no messages; after twice this time without a word, the consumer is
+ * looked for. The server that led it may be gone: the client's own 15 s would leave the partition without forecasts for 30 s.
+ */
+const HEARTBEAT_MS = 1500;
+/** A request for messages is repeated after this time, and so is a failed look for the consumer, ms. */
+const REQUEST_MS = 5000;
 /** Pause before the log is opened again, ms. */
 const RECONNECT_MS = 500;
 /** Pause before a failed checkpoint is tried again, ms. */
@@ -206,7 +213,12 @@ export class OwnedPartition {
     const consumer = await site.js.consumers.get(inputStream(site.name, partition), {
       opt_start_seq: loaded.seq + 1,
     });
-    const messages = await consumer.consume({ max_messages: AHEAD, abort_on_missing_resource: true });
+    const messages = await consumer.consume({
+      max_messages: AHEAD,
+      expires: REQUEST_MS,
+      idle_heartbeat: HEARTBEAT_MS,
+      abort_on_missing_resource: true,
+    });
     const end = (): void => messages.stop();
     this.ends.push(end);
     if (this.stopping) end();
