@@ -8,6 +8,7 @@
  * waits until the backlog has been taken. A wall clock before 2024 was never set: it closes nothing.
  */
 import type { ForecastEngine, StreamView } from '../forecast/engine-contract.ts';
+import { assumedArrivalMs } from '../series/admission.ts';
 import type { Sample } from '../series/sample.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Link } from './link.ts';
@@ -110,7 +111,8 @@ export class ClockHold implements Part {
   /** While the clock is not set, only the time stamp of a reading is checked. */
   static timed(sample: Sample): Sample {
     const { timeMs, arrivalMs } = sample;
-    return ClockHold.sane(arrivalMs) || timeMs === arrivalMs ? sample : { ...sample, arrivalMs: timeMs };
+    if (ClockHold.sane(arrivalMs) || timeMs === arrivalMs) return sample;
+    return { ...sample, arrivalMs: assumedArrivalMs(timeMs) };
   }
 
   /** Reads the wall time of the last reading of the earlier run: messages kept by the broker are newer. */

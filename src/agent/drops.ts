@@ -21,7 +21,7 @@ export const DROPS: Readonly<Record<DropReason, string>> = {
   'too-fast': 'The reading changed faster than `limits.max_rate`; it is stored with a mark.',
   future: 'The time stamp is more than five minutes and one interval ahead of the clock.',
   'absurd-time':
-    'The time stamp is before 2000 or after 2037: the clock of the sender was never set, or overflowed.',
+    'The time stamp is before 2000, or after 2037 and ahead of the clock: the clock of the sender was never set, or overflowed.',
   'unknown-stream': 'The stream was removed while the reading was waiting.',
   retained: 'A retained message without a time stamp, so the time of the reading is unknown.',
   overload: 'More readings arrived than the agent could process.',

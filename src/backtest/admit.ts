@@ -2,7 +2,7 @@
  * Drops the readings of a file that the agent would refuse on arrival. Runs before the grid is built, so that one time
  * stamp of an unset clock does not stretch the grid over decades.
  */
-import { refusal } from '../series/admission.ts';
+import { assumedArrivalMs, refusal } from '../series/admission.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { Reading } from './play.ts';
 
@@ -13,6 +13,8 @@ export interface AdmitOptions extends Pick<StreamSpec, 'min' | 'max' | 'lateness
    * them, and a row more than `latenessMs` behind the newest is late, as it would be live.
    */
   readonly order: 'time' | 'file';
+  /** Wall clock, ms: rows stamped after 2037 are refused if they are later than this. */
+  readonly nowMs: number;
 }
 
 /**
@@ -22,13 +24,13 @@ export interface AdmitOptions extends Pick<StreamSpec, 'min' | 'max' | 'lateness
  */
 export function admit(
   all: readonly Reading[],
-  { order, intervalMs, latenessMs, min, max }: AdmitOptions,
+  { order, intervalMs, latenessMs, min, max, nowMs }: AdmitOptions,
   refused: (reason: string) => void,
 ): Reading[] {
   /** By series, the newest time so far, ms. */
   const newest: number[] = [];
   const kept = all.filter(({ series, timeMs, value }) => {
-    const sample = { stream: '', timeMs, value, arrivalMs: timeMs };
+    const sample = { stream: '', timeMs, value, arrivalMs: assumedArrivalMs(timeMs, nowMs) };
     const reason = refusal(sample, { min, max }, intervalMs);
     if (reason !== null) {
       refused(reason);

@@ -118,7 +118,7 @@ export function readSeries(file: string, request: TableRequest): ReadFile {
   if (rowsWithoutTime > 0) refused['no-time'] = rowsWithoutTime;
   const { order = 'time', lateness: latenessMs = 0, interval: intervalMs } = request;
   const limits = { min: request.min ?? null, max: request.max ?? null };
-  const known = admit(all, { order, latenessMs, intervalMs, ...limits }, (reason) => {
+  const known = admit(all, { order, latenessMs, intervalMs, nowMs: Date.now(), ...limits }, (reason) => {
     refused[reason] = (refused[reason] ?? 0) + 1;
   });
   const scored = known.filter(({ series }) => series < names.length);

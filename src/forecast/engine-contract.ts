@@ -18,7 +18,7 @@ export type PushOutcome =
   | 'out-of-range'
   /** Too far ahead of the clock. */
   | 'future'
-  /** Before 2000 or from 2038 on: a clock that was never set, or overflowed. */
+  /** Before 2000, or from 2038 on and ahead of the clock: a clock that was never set, or overflowed. */
   | 'absurd-time'
   | 'unknown-stream';
 

@@ -3,7 +3,8 @@ import type { Sample } from './sample.ts';
 import type { StreamSpec } from './spec.ts';
 
 const EARLIEST_MS = Date.UTC(2000, 0, 1);
-const LATEST_MS = Date.UTC(2038, 0, 1);
+/** 32-bit clocks end in January 2038: a later stamp is believed only if the clock of the receiver has come as far. */
+const OVERFLOW_MS = Date.UTC(2038, 0, 1);
 /** How far a reading may be ahead of the clock, in addition to one interval, ms. */
 export const FUTURE_MS = 300_000;
 /** Larger readings are not measurements, and their sums would exceed the range of single precision. */
@@ -21,10 +22,19 @@ export function refusal(
   intervalMs: number | null,
 ): SampleOutcome | null {
   const { timeMs, value, arrivalMs } = sample;
-  if (!(timeMs >= EARLIEST_MS && timeMs < LATEST_MS)) return 'absurd-time';
-  if (timeMs > arrivalMs + FUTURE_MS + (intervalMs ?? 0)) return 'future';
+  if (!(timeMs >= EARLIEST_MS)) return 'absurd-time';
+  if (timeMs > arrivalMs + FUTURE_MS + (intervalMs ?? 0))
+    return timeMs < OVERFLOW_MS ? 'future' : 'absurd-time';
   if (!(Math.abs(value) <= LARGEST)) return 'out-of-range';
   if ((spec.min !== null && value < spec.min) || (spec.max !== null && value > spec.max))
     return 'out-of-range';
   return null;
 }
+
+/**
+ * Time of arrival to assume for a reading that nobody saw arrive: its own time, unless that is of a 32-bit clock that overflowed.
+ *
+ * @param nowMs time of a clock, if one is known
+ */
+export const assumedArrivalMs = (timeMs: number, nowMs = 0): number =>
+  Math.min(timeMs, Math.max(nowMs, OVERFLOW_MS - 1));

@@ -4,7 +4,7 @@ import type { Agent, AgentOptions } from '../../src/agent/contract.ts';
 import { startAgent } from '../../src/agent.ts';
 import { validateConfig } from '../../src/config/index.ts';
 import { type Logger, silentLogger } from '../../src/log.ts';
-import { systemClock } from '../../src/system/clock.ts';
+import { type Clock, systemClock } from '../../src/system/clock.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
 import { tempDirs } from '../support/temp.ts';
 import { sleep, waitFor } from '../support/wait.ts';
@@ -93,6 +93,24 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
 
     await stop(agent);
     await waitFor('offline', () => json(eyes, 'gatecast/test/status').at(-1)?.state === 'offline');
+  });
+
+  test('after 2037 readings are accepted, stored over a restart, and forecast', async () => {
+    const { broker, eyes } = await setUp();
+    const dir = temp();
+    const aheadMs = Date.UTC(2041, 0, 1) - Date.now();
+    const clock: Clock = { ...systemClock, now: () => Date.now() + aheadMs };
+    const forecasts = () => json(eyes, 'gatecast/test/forecast/tank');
+    for (const run of [1, 2]) {
+      const before = forecasts().length;
+      const agent = await start(configOf(broker.url, dir), { clock });
+      await speak(eyes, () => forecasts().length > before + 10);
+      expect(forecasts().at(-1)?.origin, `run ${run}`).toMatch(/^2041-/);
+      const status = await fetch(`${agent.pageUrl}/api/status`).then((response) => response.json());
+      expect(status).toMatchObject({ health: { state: 'ok', dropped: {} } });
+      await stop(agent);
+    }
+    expect(Number(forecasts().at(-1)?.seq)).toBeGreaterThan(20);
   });
 
   test('a table of known future values comes from a topic, which is then not read as a sensor', async () => {

@@ -218,6 +218,15 @@ describe('Pipeline', () => {
     expect(forecasts.every((f) => f.observed !== null)).toBe(true);
   });
 
+  test('a clock that was never set does not make stamps of an overflowed clock true', async () => {
+    const { pipeline, send, pass, stored } = setUp({}, 60_000);
+    pipeline.start();
+    send(`1@${(Date.UTC(2038, 3, 1) - START) / 1000}`);
+    await pass(2000);
+    expect(stored).toHaveLength(0);
+    expect(pipeline.dropped()).toEqual({ 'absurd-time': 1 });
+  });
+
   test('a clock that was never set delays the forecasts, not the samples', async () => {
     const { pipeline, send, pass, forecasts, stored, clock } = setUp({}, 60_000);
     pipeline.start();

@@ -11,7 +11,14 @@ import { tempDirs } from '../support/temp.ts';
 const temp = tempDirs();
 const MINUTE = 60_000;
 const START = Date.UTC(2024, 4, 1);
-const OPTIONS = { intervalMs: MINUTE, latenessMs: 0, min: null, max: null, order: 'file' as const };
+const OPTIONS = {
+  intervalMs: MINUTE,
+  latenessMs: 0,
+  min: null,
+  max: null,
+  order: 'file' as const,
+  nowMs: START,
+};
 const at = (minutes: number, value = minutes, series = 0) => ({
   series,
   timeMs: START + minutes * MINUTE,
@@ -32,6 +39,16 @@ describe('admit', () => {
     const { minutes, reasons } = judged(all, { max: 100, order: 'time' });
     expect(minutes).toEqual([0, 2]);
     expect(reasons).toEqual(['absurd-time', 'out-of-range', 'absurd-time']);
+  });
+
+  it('takes rows of after 2037 when it is after 2037', () => {
+    const nowMs = Date.UTC(2041, 0, 1);
+    const all = [
+      { ...at(0), timeMs: nowMs - MINUTE },
+      { ...at(1), timeMs: nowMs + 1000 * MINUTE },
+    ];
+    expect(judged(all, { nowMs }).reasons).toEqual(['absurd-time']);
+    expect(judged(all).reasons).toEqual(['absurd-time', 'absurd-time']);
   });
 
   it('takes rows by time, or as they stand, when those that jump back are late; each series by itself', () => {

@@ -136,6 +136,22 @@ describe('admission', () => {
     expect(at('2025-01-01T00:05:00Z')).toBe('accepted');
   });
 
+  it('accepts readings of after 2037 when it is after 2037, and refuses clocks that overflowed', () => {
+    const nowMs = Date.UTC(2041, 5, 1);
+    const at = (timeMs: number, arrivalMs = nowMs) =>
+      make().push({ stream: 's', timeMs, value: 1, arrivalMs });
+    expect(at(nowMs)).toBe('accepted');
+    expect(at(nowMs - 3_600_000)).toBe('accepted');
+    expect(at(nowMs + 400_000)).toBe('absurd-time');
+    // A signed counter of 32 bits goes on in 1901, an unsigned one in 1970.
+    expect(at(Date.UTC(1901, 11, 13))).toBe('absurd-time');
+    expect(at(1000)).toBe('absurd-time');
+    // Around the change of the year both sides are accepted.
+    const newYear = Date.UTC(2038, 0, 1);
+    expect(at(newYear + 500, newYear - 500)).toBe('accepted');
+    expect(at(newYear - 500, newYear + 500)).toBe('accepted');
+  });
+
   it('refuses what is outside the limits, or no number that a sensor could measure', () => {
     const buckets = make({ min: -40, max: 85 });
     expect(push(buckets, 1, -40)).toBe('accepted');
