@@ -4,7 +4,7 @@
  * `npx tsx deploy/reliability-page.ts REPORT.json ...`.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { FAULT_ROWS, type FaultRow, PROMISES } from '../test/fault/rows.ts';
+import { ATTACKS, type Attack, FAULT_ROWS, type FaultRow, PROMISES } from '../test/fault/rows.ts';
 
 interface Report {
   readonly testResults: readonly {
@@ -33,9 +33,16 @@ function resultsOf(reports: readonly Report[]): Results {
 
 const cell = (text: string): string => text.replaceAll('|', '\\|');
 
-function rowLines({ row, fault, holds, promises, tests }: FaultRow, results: Results): string[] {
+const faultLines = ({ row, fault, holds, promises, tests }: FaultRow, results: Results): string[] =>
+  lines([String(row), fault, holds, promises.join(' ')], tests, results);
+
+const attackLines = ({ attack, holds, tests }: Attack, results: Results): string[] =>
+  lines([attack, holds], tests, results);
+
+/** A line of the table for each test; the first one has the other columns. */
+function lines(first: readonly string[], tests: FaultRow['tests'], results: Results): string[] {
   return tests.map(([file, title], at) => {
-    const head = at === 0 ? [String(row), fault, holds, promises.join(' ')] : ['', '', '', ''];
+    const head = at === 0 ? first : first.map(() => '');
     const name = title === '' ? 'all tests of the file' : title.replaceAll('\\`', '`');
     return `| ${[...head, `\`${file}\`: ${name}`, results(file, title)].map(cell).join(' | ')} |`;
   });
@@ -65,7 +72,15 @@ The result is that of the last complete run of both suites, with the number of t
 
 | row | fault | what holds | promises | test | result |
 | --- | --- | --- | --- | --- | --- |
-${FAULT_ROWS.flatMap((row) => rowLines(row, results)).join('\n')}
+${FAULT_ROWS.flatMap((row) => faultLines(row, results)).join('\n')}
+
+## Found by attack
+
+Weaknesses that attacks on an early version found, and the tests that would find them again.
+
+| attack | what holds now | test | result |
+| --- | --- | --- | --- |
+${ATTACKS.flatMap((attack) => attackLines(attack, results)).join('\n')}
 `;
 }
 

@@ -7,7 +7,7 @@ import { Engine } from '../../src/forecast/engine.ts';
 import type { TickPace } from '../../src/forecast/engine-contract.ts';
 import type { Forecast } from '../../src/forecast/forecast.ts';
 import type { Routed } from '../../src/ingest/router.ts';
-import { OUT_OF_RANGE, TOO_FAST } from '../../src/series/quality.ts';
+import { LATE, OUT_OF_RANGE, TOO_FAST } from '../../src/series/quality.ts';
 import type { Sample } from '../../src/series/sample.ts';
 import type { MarkSpan } from '../../src/store/marks.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -258,7 +258,7 @@ describe('Pipeline', () => {
   });
 
   test('drops are counted: late, retained without a time of its own, overload', async () => {
-    const { pipeline, send, pass } = setUp({ maxQueued: 2 });
+    const { pipeline, send, pass, stored } = setUp({ maxQueued: 2 });
     pipeline.start();
     await pass(30);
     send('1@10');
@@ -274,6 +274,8 @@ describe('Pipeline', () => {
     expect(pipeline.dropped()).toEqual({ overload: 1, retained: 1, late: 1 });
     expect(acknowledged.sort()).toEqual(['late', 'nonsense', 'overload', 'retained']);
     expect(pipeline.samples).toBe(3);
+    // A late reading is stored all the same, with its mark.
+    expect(stored.map(({ timeMs, mark }) => [(timeMs - START) / 1000, mark])).toContainEqual([3, LATE]);
   });
 
   test('a round that fails is reported and does not stop the next', async () => {

@@ -18,7 +18,8 @@ const REFUSALS: Readonly<Record<string, string>> = {
     'beyond `limits.min` or `limits.max`, or no number a sensor can mean; kept in the store with its mark',
   'too-fast':
     'further from the previous reading than `limits.max_rate` allows; three consistent readings are accepted',
-  'absurd-time': 'stamped before 2000 or from 2038 on: the clock was never set, or overflowed',
+  'absurd-time':
+    'stamped before 2000, or from 2038 on and ahead of the clock: the clock was never set, or overflowed',
   future: 'stamped more than five minutes and an interval ahead of the clock of the gateway',
 };
 

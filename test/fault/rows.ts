@@ -157,6 +157,11 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     promises: ['P4', 'P6'],
     tests: [
       ['agent/pipeline.test.ts', 'a clock that was never set delays the forecasts, not the samples'],
+      [
+        'agent/pipeline.test.ts',
+        'a clock that was never set does not make stamps of an overflowed clock true',
+      ],
+      ['agent/agent.test.ts', 'after 2037 readings are accepted, stored over a restart, and forecast'],
       ['agent/clock-hold.test.ts', 'a clock that was never set is not sane'],
       ['agent/health.test.ts', 'setting the clock after the start does not add years to the uptime'],
       ['agent/cron.test.ts', 'catches up on minutes between two checks, but not after the clock was set'],
@@ -382,5 +387,107 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     holds: 'refused in seconds',
     promises: ['P4'],
     tests: [['fault/endless-files.test.ts', 'row 36:']],
+  },
+];
+
+/** A weakness that an attack from outside found, and the tests that would find it again. */
+export interface Attack {
+  readonly attack: string;
+  readonly holds: string;
+  readonly tests: FaultRow['tests'];
+}
+
+export const ATTACKS: readonly Attack[] = [
+  {
+    attack: 'queued readings were thrown away as late or duplicate after a stall or a reconnect',
+    holds:
+      'they are used in their time order, stamped or not; what is late for its bucket is stored with a mark',
+    tests: [
+      ['fault/backlog.test.ts', ''],
+      ['agent/pipeline.test.ts', 'drops are counted: late, retained without a time of its own, overload'],
+    ],
+  },
+  {
+    attack: 'a healthy broker and many streams: forecasts were dropped while the state was `ok`',
+    holds: 'while connected nothing is dropped; any drop that breaks a promise degrades the state',
+    tests: [
+      ['fault/many-streams.test.ts', 'row 31:'],
+      ['agent/health.test.ts', 'a drop is reported everywhere: %s'],
+    ],
+  },
+  {
+    attack: 'one message of 250 MB over MQTT 3.1.1 killed the service',
+    holds: 'the connection is cut at the header, once',
+    tests: [['fault/hostile-messages.test.ts', 'row 32:']],
+  },
+  {
+    attack: 'messages that cost much and carry nothing starved the forecasts',
+    holds: 'every decoder has a budget; a topic over it is put off and counted',
+    tests: [['fault/hostile-messages.test.ts', 'row 33:']],
+  },
+  {
+    attack: 'what was acknowledged did not survive a power cut',
+    holds: 'with `store.durability: power` it does; the default `crash` survives a killed process',
+    tests: [['fault/power-cut.test.ts', 'row 3: under \\`power\\`']],
+  },
+  {
+    attack: 'a full disk deleted rows without an alert, and the state flapped',
+    holds: 'the deletion is an alert, counted and logged once; states have hysteresis',
+    tests: [['fault/store-crash.test.ts', 'rows 5 and 35:']],
+  },
+  {
+    attack: 'secrets of URLs were logged; files were readable by others; links were followed',
+    holds: 'URLs are shown without secrets; files are 0600 whatever the umask; links are not followed',
+    tests: [
+      ['log.test.ts', 'a URL shows no user, password, query, fragment or token in its path'],
+      ['store/journal.test.ts', 'keeps its files for its owner alone, whatever the umask'],
+      ['store/journal.test.ts', 'does not follow a link in the place of the journal or the database'],
+    ],
+  },
+  {
+    attack: 'one flipped bit in the journal lost all later frames',
+    holds: 'the damaged part alone is lost, kept aside and counted; unknown frames are refused',
+    tests: [
+      ['store/journal.test.ts', 'loses the frame of a flipped bit and no other'],
+      ['store/journal.test.ts', 'takes over the rest, counts the damage once'],
+      ['store/journal.test.ts', 'never gives a frame whose checksum holds, but whose records cannot be'],
+    ],
+  },
+  {
+    attack: '90,000 unknown config keys hung `check`',
+    holds: 'the first ones are listed, the others counted',
+    tests: [['config/mistakes.test.ts', 'does not hang on 90,000 unknown keys']],
+  },
+  {
+    attack: '`model import` and `password_file` of a file that never ends',
+    holds: 'refused in seconds',
+    tests: [['fault/endless-files.test.ts', 'row 36:']],
+  },
+  {
+    attack: '`inspect` printed escape sequences of names',
+    holds: 'control characters are escaped, in the log as well',
+    tests: [
+      ['cli/inspect/text.test.ts', 'prints no control character of a name'],
+      ['log.test.ts', 'no text begins a second line, controls a terminal or forges a field in JSON: %j'],
+    ],
+  },
+  {
+    attack: '128 silent connections held the page for 29 s',
+    holds: 'their places are free again within seconds',
+    tests: [['web/server.test.ts', 'connections that send nothing hold their places for seconds only']],
+  },
+  {
+    attack: 'after 2037 every reading was `absurd-time` while the state was `ok`',
+    holds:
+      'readings are accepted once the clock is there; stamps ahead of it are refused and degrade the state',
+    tests: [
+      ['agent/agent.test.ts', 'after 2037 readings are accepted, stored over a restart, and forecast'],
+      ['series/buckets.test.ts', 'accepts readings of after 2037 when it is after 2037'],
+    ],
+  },
+  {
+    attack: '`stop failed part=pipeline` with 10,000 streams',
+    holds: 'a stop is in time in the middle of a round, and the next run continues as if there had been none',
+    tests: [['agent/many-streams.test.ts', 'a stop in the middle of a round is in time']],
   },
 ];

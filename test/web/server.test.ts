@@ -1,5 +1,6 @@
+import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { Board } from '../../src/web/board.ts';
 import { hostAllowed } from '../../src/web/headers.ts';
@@ -7,6 +8,7 @@ import { renderMetrics } from '../../src/web/metrics.ts';
 import type { PageServer } from '../../src/web/server.ts';
 import { fakeForecast } from '../support/forecasts.ts';
 import { fakeStatus, startPage } from '../support/page.ts';
+import { waitFor } from '../support/wait.ts';
 
 const started: PageServer[] = [];
 const start = async (...args: Parameters<typeof startPage>) => {
@@ -129,6 +131,25 @@ describe('routes', () => {
     expect(await response.text()).toContain('\ngatecast_samples_total 3\n');
   });
 });
+
+test('connections that send nothing hold their places for seconds only', async () => {
+  const { url } = await start();
+  const { port } = new URL(url);
+  const silent = Array.from({ length: 128 }, () => connect(Number(port), '127.0.0.1').on('error', () => {}));
+  try {
+    await Promise.all(silent.map((socket) => once(socket, 'connect')));
+    const answers = () =>
+      raw(url, '/healthz').then(
+        ({ code }) => code === 200,
+        () => false,
+      );
+    expect(await answers()).toBe(false);
+    // Node's own limit is half a minute.
+    await waitFor('a place', answers, 20_000);
+  } finally {
+    for (const socket of silent) socket.destroy();
+  }
+}, 60_000);
 
 test('hostAllowed', () => {
   expect(hostAllowed('127.0.0.1', '127.0.0.1:8787')).toBe(true);
