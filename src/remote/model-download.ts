@@ -9,7 +9,7 @@ export interface Download {
   readonly bytes: number;
   readonly signal: AbortSignal;
   readonly write: (at: number, bytes: Uint8Array) => Promise<void>;
-  /** PEM: the certificate authorities to trust; left out: the well-known ones. */
+  /** PEM: the certificate authorities to trust; default: the well-known ones. */
   readonly ca?: string | undefined;
 }
 

@@ -19,14 +19,14 @@ export interface ModelWaitParts {
   readonly candidates: Candidates;
   readonly clock: Pick<Clock, 'monotonic'>;
   readonly log: Logger;
-  /** Uses up the version of the push, and reports. */
+  /** Refuses the push, records its version as seen, and reports. */
   readonly refuse: (
     push: NewPush,
     code: Refusal['code'],
     problems: readonly Problem[],
     attempted: string | null,
   ) => void;
-  /** Reports; the same push may come again. */
+  /** Reports; the same push may be sent again. */
   readonly cannotNow: (push: NewPush, reason: Problem) => void;
   readonly cannotStore: (push: NewPush, error: unknown) => void;
   readonly report: () => void;
@@ -36,20 +36,20 @@ export interface ModelWaitParts {
 
 type Waiting = Taken & { readonly content: { readonly model: ModelClaim } };
 
-/** A push that the disk refused after its model had come is taken up again after this, ms. */
+/** A push that could not be stored after its model had arrived is tried again after this, ms. */
 const AGAIN_MS = 60_000;
 
 export class ModelWait {
   /** The transfer has ended; `refused` null: the model is here. */
   private arrival: { readonly refused: ModelRefusal | null } | null = null;
-  /** When a push whose model is here is taken up again, after the disk refused it. */
+  /** When such a push is tried again. */
   private againMs = Number.POSITIVE_INFINITY;
-  /** Tenths of the transfer that were reported. */
+  /** Progress of the transfer in tenths, as last reported. */
   private tenths = 0;
 
   constructor(private readonly parts: ModelWaitParts) {}
 
-  /** Goes on with what a former run began. */
+  /** Continues the wait of the previous run. */
   start(): void {
     const waiting = this.readable();
     this.parts.models.tidy(waiting?.content.model ?? null);
@@ -57,17 +57,17 @@ export class ModelWait {
     this.tidy();
   }
 
-  /** Whether the transfer has ended: `takeUp` says what comes of the push. */
+  /** Whether the transfer has ended; `takeUp` then returns the push. */
   get arrived(): boolean {
     return this.arrival !== null;
   }
 
-  /** Takes a push whose model is not here. */
+  /** Stores a push whose model is missing, and starts the transfer. */
   async expect(taken: Taken, model: ModelClaim): Promise<void> {
     const { life, models, candidates, log, refuse, cannotNow, cannotStore, report } = this.parts;
     const { push, content, probationMs } = taken;
     const refused = models.refusal(model);
-    // Its version is not used up: it may come again when there is room.
+    // The version stays unused, so that the same push can be sent again when there is room.
     if (refused?.code === 503) return cannotNow(push, refused.problem);
     try {
       life.reads(push);
@@ -93,7 +93,7 @@ export class ModelWait {
     const waiting = this.readable();
     if (waiting === null) return null;
     const { push } = waiting;
-    // Where the disk refuses the push, it still waits.
+    // If the push cannot be stored, it is tried again later.
     this.againMs = clock.monotonic() + AGAIN_MS;
     if (refused !== null) refuse(push, refused.code, [refused.problem], null);
     else if (life.isHarmful(push.digest)) refuse(push, 500, [problem('', ENDED_READING)], null);
@@ -101,7 +101,7 @@ export class ModelWait {
     return null;
   }
 
-  /** Pushes are applied: one that is newer than the waiting one, in its layer, takes its place. */
+  /** Refuses the waiting push if a newer one was applied to its layer. */
   refuseWaiting(applied: readonly NewPush[]): void {
     const { life, models } = this.parts;
     const waiting = life.waiting();
@@ -111,7 +111,7 @@ export class ModelWait {
     life.refuseWaiting();
   }
 
-  /** An empty message takes a layer back, and what waits to be put into it. */
+  /** Refuses the waiting push of a layer that an empty message removes. */
   withdraw(layer: LayerName): void {
     const { life, models, report, cannotStore } = this.parts;
     const push = life.waiting()?.push;
@@ -125,7 +125,7 @@ export class ModelWait {
     }
   }
 
-  /** Removes models of pushes that neither the config nor a rollback names. */
+  /** Removes models of pushes that are used neither by the config nor by a rollback. */
   tidy(): void {
     const { life, models, candidates, log } = this.parts;
     if (life.models.length === 0) return;
@@ -143,7 +143,7 @@ export class ModelWait {
     }
   }
 
-  /** Called now and then. @param idle no push is being handled */
+  /** Called periodically. @param idle no push is being handled */
   watch(idle: boolean): void {
     const { models, clock, report } = this.parts;
     const progress = models.progress();
@@ -180,7 +180,7 @@ export class ModelWait {
     return waiting === null || content === undefined ? null : { ...waiting, content };
   }
 
-  /** The push that waits; one that cannot be read is refused. */
+  /** The waiting push; refuses it if it cannot be read. */
   private readable(): Waiting | null {
     const stored = this.parts.life.waiting();
     const waiting = this.waiting();

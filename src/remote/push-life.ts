@@ -92,7 +92,7 @@ export class PushLife {
         this.state.putAnyway({ starts: starts + 1 });
         const layers = this.candidateLayers();
         const { unwritten } = this.state;
-        // A start that cannot be counted could be one of a series without an end.
+        // Without counting starts, a crashing config could restart forever.
         if (layers !== null && unwritten === null) return { slot: 'candidate', layers, damage: this.damage };
         this.rollBack([problem('', unwritten ?? 'the stored config is damaged')]);
         this.rolledBack();
@@ -288,8 +288,8 @@ export class PushLife {
 
   /**
    * The effective config is valid.
-   * @param superseded older pushes that came with this one
-   * @param keeps whether what an older push of a layer brought is part of the candidate
+   * @param superseded older pushes of the same batch
+   * @param keeps whether the content of older pushes of a layer is part of the candidate
    */
   verified(
     push: NewPush,

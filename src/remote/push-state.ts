@@ -169,7 +169,7 @@ export class PushState {
     return this.state;
   }
 
-  /** Why a state that holds all the same was not written; null: it is written. */
+  /** Why the current state could not be written; null: it is written. */
   unwritten: string | null = null;
 
   /** Writes a changed state. @throws the system's error; the state is then unchanged */
@@ -267,12 +267,12 @@ export class PushState {
     };
   }
 
-  /** Removes files that no slot names, and what a killed process left of a write. What cannot be removed stays for the next time. */
+  /** Removes unused files and the remains of interrupted writes. Files that cannot be removed are left for the next call. */
   removeUnused(): void {
     try {
       this.removeAllUnused();
     } catch {
-      // A read-only disk. Nothing reads these files.
+      // The disk is read-only; unused files do no harm.
     }
   }
 

@@ -1,8 +1,7 @@
 /**
- * The way of a push: admitted (`admission.ts`), made into a candidate with those that came with it (`candidate.ts`), applied
- * through the agent's own `configure`, watched on probation (`probation.ts`), and reported. One that brings a model first waits for
- * it (`model-wait.ts`). All that it touches is passed in (`Host`), so that tests run it with a clock of their own and without an
- * agent. Time and timers are those of `clock`.
+ * Handles pushes: checks them (`admission.ts`), merges a batch into a candidate (`candidate.ts`), applies it through the agent's
+ * `configure`, watches its probation (`probation.ts`), and reports. A push with a model first waits for it (`model-wait.ts`). The
+ * agent (`Host`) and the clock are passed in, so that tests need neither.
  */
 import { type Config, ruleIds } from '../config/index.ts';
 import { errorFields, errorText } from '../errors.ts';
@@ -82,11 +81,11 @@ export class RemoteConfig {
   private readonly wait: ModelWait;
   private working: Promise<void> | null = null;
   private trial: Trial | null = null;
-  /** By layer: authentic, but its times do not fit the clock of the gateway, which may be wrong. */
+  /** By layer: authentic messages whose times do not match the gateway's clock, which may be wrong. */
   private readonly untimely = new Map<LayerName, { readonly message: Message; readonly times: Times }>();
-  /** Digests of the dry runs that were answered last. */
+  /** Digests of the last answered dry runs. */
   private tried: readonly string[] = [];
-  /** Rate-limits warnings about messages that anybody may send. */
+  /** Limits the rate of warnings about messages that anyone can send. */
   private readonly warnings: RateLimitedLog;
   private lastChangeMs = Number.NEGATIVE_INFINITY;
   /** The agent is applying or rolling back a push. */
@@ -260,7 +259,7 @@ export class RemoteConfig {
       hash: string | null,
       needs: Needs | null,
     ) => host.report(life.answer(taken.push, code, problems, hash, needs), false);
-    // Its version is not used up: somebody without a key could send it again and again.
+    // A dry run does not use up its version, so anyone could repeat it: answer each one once.
     const { digest } = taken.push;
     if (this.tried.includes(digest))
       return answer(
@@ -355,7 +354,7 @@ export class RemoteConfig {
     if (needs === 'restart') return host.restart('a remote config needs it');
     const before = host.vitals();
     const { errors, stopping } = await this.change(effective.config);
-    // The next start begins with it.
+    // The next start uses the new config.
     if (stopping) return;
     if (errors.length > 0) return this.goBack(hostProblems(errors));
     life.runs(effective.hash);
@@ -437,7 +436,7 @@ export class RemoteConfig {
     const target = this.candidates.evaluate(layers);
     if (needs === 'restart' || 'problems' in target) return host.restart('a remote config is rolled back');
     const { errors, restart, stopping } = await this.change(target.config);
-    // The next start goes back.
+    // The next start rolls back.
     if (stopping) return;
     if (errors.length > 0 || restart.length > 0) return host.restart('a remote config is rolled back');
     life.rolledBack();
@@ -491,7 +490,7 @@ export class RemoteConfig {
   }
 }
 
-/** Whether the content of older pushes of a layer is still there beside a push. */
+/** Whether the content of older pushes of a layer remains after a push. */
 const keptBy =
   ({ push, content }: Taken) =>
   (layer: string): boolean =>

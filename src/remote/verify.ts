@@ -54,7 +54,7 @@ interface Stated {
 }
 const NOTHING: Stated = { version: null, kid: null, token: null };
 
-/** Bounded: keys and values of a push are in it. */
+/** Limits the lengths, because the texts contain keys and values of the push. */
 export const problem = (path: string, text: string, hint = ''): Problem => ({
   path: path.slice(0, 200),
   text: text.slice(0, 500),
@@ -62,7 +62,7 @@ export const problem = (path: string, text: string, hint = ''): Problem => ({
 });
 
 const COMPACT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*$/;
-/** A file that was sent with an editor's newline at its end holds the same message. */
+/** Trimmed: a file may have been sent with a newline at its end. */
 const compactOf = (payload: Uint8Array): string => Buffer.from(payload).toString('latin1').trim();
 const HEADER_MEMBERS = ['alg', 'kid', 'typ'];
 
@@ -127,7 +127,7 @@ export interface Times {
   readonly exp?: number | undefined;
 }
 
-/** Whether a message with these times may be taken now; null: it may. */
+/** Why a message with these times is not valid now; null if it is. */
 export function checkTimes({ iat, exp }: Times, nowMs: number): Problem | null {
   if (exp !== undefined && exp * 1000 <= nowMs)
     return problem('exp', `was ${isoOf(exp)}; it has expired`, 'sign it again');

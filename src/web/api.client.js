@@ -22,7 +22,7 @@ async function post(path, data) {
   throw new Error([message ?? response.statusText, hint].filter(Boolean).join(' '));
 }
 
-/** Who is logged in, and what may be asked for. */
+/** The logged-in user and the allowed actions. */
 export const session = {
   user: null,
   login: null,
@@ -37,7 +37,7 @@ export const session = {
     this.changed();
   },
 
-  /** Reading needs a login here. */
+  /** Opens the login, because reading requires it. */
   needed() {
     if (this.login !== 'proxy' && !$('login').open) $('login').showModal();
   },

@@ -5,14 +5,14 @@ import { markLabel, markText } from './marks.client.js';
 /** Steps for which an anomaly counts as new. */
 const NEW_STEPS = 20;
 
-/** @returns rank (0: nothing to see), and why as [text, tone, explanation] */
+/** @returns rank (0: nothing special), and badges as [text, tone, explanation] */
 export function attention(summary) {
   const { crossing, quality, marks, anomaly_ms, issued_ms, step_s } = summary;
   const reasons = [];
   const likely = crossing?.probability ?? 0;
   if (crossing?.learning) {
     const { scored, of } = crossing.learning;
-    const why = `${crossing.name}: ${scored} of ${of} forecasts at this lead have been scored; its time is given then`;
+    const why = `${crossing.name}: ${scored} of ${of} forecasts at this lead have been scored; then its time is shown`;
     reasons.push({ rank: 0, badge: [`${crossing.name}: learning`, '', why] });
   } else if (likely >= 0.1) {
     const where = `${crossing.side} ${format(crossing.value)}`;
@@ -30,7 +30,7 @@ export function attention(summary) {
   if (quality === 'stale')
     reasons.push({
       rank: 2.5,
-      badge: ['stale', 'bad', 'No reading for longer than the longest gap allowed'],
+      badge: ['stale', 'bad', 'No reading for longer than the configured maximum gap'],
     });
   if (anomaly_ms !== null && issued_ms - anomaly_ms < NEW_STEPS * step_s * 1000)
     reasons.push({ rank: 2, badge: ['anomaly', 'bad', 'A reading was far less likely than forecast'] });
@@ -39,7 +39,7 @@ export function attention(summary) {
   return { rank: reasons[0]?.rank ?? 0, badges: reasons.map((reason) => reason.badge) };
 }
 
-/** The one that matters more first; then the livelier one; then by name. */
+/** By rank, then by liveliness, then by name. */
 export const byAttention = (a, b) =>
   attention(b).rank - attention(a).rank || b.liveliness - a.liveliness || byName(a, b);
 

@@ -176,7 +176,7 @@ export class Board {
     return [...this.entries.values()].flatMap(({ name, past }) => (past === null ? [] : [[name, past]]));
   }
 
-  /** Of a former run. */
+  /** Sets the past forecasts of the previous run. */
   restorePast(stream: string, past: PastForecasts): void {
     const entry = this.entries.get(stream);
     if (entry !== undefined && entry.past === null) entry.past = past;

@@ -102,7 +102,7 @@ const QUANTILES = ['p10', 'p30', 'p50', 'p70', 'p90'];
 const EMPTY = {
   /** [time, observed, low, p50, high, marks?] of each bucket. */
   points: [],
-  /** Stored readings of a span, maybe thinned: [time, mean, low, high, marks?]; `mean` is null where nothing was read. */
+  /** Stored readings of a span, possibly thinned: [time, mean, low, high, marks?]; `mean` is null if there was no reading. */
   history: [],
   /** Duration of an entry of `history`, ms. */
   binMs: 0,
@@ -121,7 +121,7 @@ export class TimeChart {
   /**
    * @param host element that the chart fills
    * @param tip element that shows the values under the cursor
-   * @param zoomed called with [from, to] when the reader chose a range with the pointer, with null to go back
+   * @param zoomed called with [from, to] when the user selects a range, with null to reset it
    */
   constructor(host, tip, zoomed) {
     this.host = host;
@@ -422,7 +422,7 @@ export class TimeChart {
   }
 }
 
-/** Some room above and below, and more where all values are the same; not below 0 for what never is. */
+/** Adds a margin above and below, also if all values are equal; no margin below 0 if no value is negative. */
 function padded([low, high]) {
   if (low === null || high === null) return [0, 1];
   const least = Math.max(Math.abs(low), Math.abs(high)) * 1e-6 || 1e-3;
@@ -431,8 +431,9 @@ function padded([low, high]) {
 }
 
 /**
- * Where stored readings are as fine as the points, a bucket comes from the points, and from the store where those have none: of
- * a backlog only the newest bucket was forecast. Where they are thinned, they replace the points.
+ * Removes buckets that are both in the points and in the stored readings. If the stored readings have full resolution, the points
+ * take precedence, and the store fills their gaps (of a backlog, only the newest bucket was forecast). If they are thinned, they
+ * replace the points.
  */
 function withoutDoubles(data) {
   const { points, history, binMs, stepMs } = data;
@@ -446,7 +447,7 @@ function withoutDoubles(data) {
   return { ...data, history: history.filter(([time]) => time < last[0] && !known.has(time)) };
 }
 
-/** A line goes over no bucket that is missing altogether. */
+/** Breaks the line at missing buckets. */
 function breakAtGaps(row, times, width) {
   for (let i = 1; i < times.length; i++)
     if (times[i] - times[i - 1] > 1.5 * width) row(times[i - 1] + width).observed = null;

@@ -1,6 +1,6 @@
 /** Numbers, durations and times as text. Runs in the browser. */
 
-/** Decimal places that show a difference of `step`; one more for 2.5 and 25 than for their power of ten. */
+/** Decimal places that show a difference of `step`; one more for 2.5 and 25 than for 1 and 10. */
 function placesFor(step) {
   const power = Math.floor(Math.log10(step) + 1e-9);
   const digit = step / 10 ** power;
@@ -10,7 +10,7 @@ function placesFor(step) {
 
 /**
  * About four significant digits, thousands as the reader's locale writes them.
- * @param apart with more digits where values that differ by this much would read the same
+ * @param apart use more digits if values that differ by this much would look equal
  */
 export function format(value, apart = 0) {
   if (value === null || value === undefined || !Number.isFinite(value)) return '–';
@@ -25,11 +25,11 @@ export function format(value, apart = 0) {
 const exponentDigits = (size, step) =>
   Math.max(1, Math.min(12, Math.floor(Math.log10(size)) - Math.floor(Math.log10(step) + 1e-9)));
 
-/** Both ends of an interval, with digits that tell them apart. */
+/** Both ends of an interval, with enough digits to distinguish them. */
 export const interval = (low, high) =>
   `${format(low, (high - low) / 20)} – ${format(high, (high - low) / 20)}`;
 
-/** Labels of ticks that are `step` apart: all with the same number of decimals, enough to tell them apart. */
+/** Labels of ticks that are `step` apart: all with the same number of decimals, enough to distinguish them. */
 export function tickTexts(values, step) {
   const most = Math.max(...values.map(Math.abs), 0);
   if (most > 0 && (most < 1e-3 || most >= 1e12))
@@ -50,7 +50,7 @@ export function duration(seconds) {
   return `${+(seconds / 86400).toFixed(1)} d`;
 }
 
-/** A time on the clock, with the day where ticks are a day or more apart. @param stepS distance between such times, s */
+/** A time on the clock, with the day if ticks are a day or more apart. @param stepS distance between such times, s */
 export function clockText(ms, stepS) {
   const options =
     stepS < 60

@@ -9,7 +9,7 @@ import { format } from './format.client.js';
 
 const ROW = 52;
 const HEAD = 32;
-/** Rows outside of the view that are kept ready. */
+/** Rows outside the view that are rendered too. */
 const SPARE = 4;
 const MOST_WATCHED = 48;
 

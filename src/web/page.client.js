@@ -8,7 +8,7 @@ import { StreamView } from './stream.client.js';
 import { alertsView, configView, modelView, showView } from './views.client.js';
 
 const KEPT_POINTS = 720;
-/** How often figures of streams that are not on show are fetched, ms. */
+/** Interval for fetching the figures of streams that are not shown, ms. */
 const REFRESH_MS = 20_000;
 
 /** name -> { summary, row, points, forecast, anomalies, crossings } */
@@ -81,7 +81,7 @@ async function load() {
   performance.mark('streams-shown');
 }
 
-/** Opens the event stream anew when other streams are on show. */
+/** Reopens the event stream if other streams are shown. */
 function watch() {
   const query = [
     ...(selected === null ? [] : [`stream=${encodeURIComponent(selected)}`]),
@@ -94,7 +94,7 @@ function watch() {
   source.addEventListener('open', () => live(true));
   source.addEventListener('error', () => {
     live(false);
-    // A refusal (too many pages) ends it for good; after a lost connection the browser connects again.
+    // After a refusal (too many pages) the browser does not reconnect; after a lost connection it does.
     if (source.readyState === EventSource.CLOSED) setTimeout(reopen, 5000);
   });
   source.addEventListener('streams', () => void load());
@@ -167,7 +167,7 @@ session.changed = () => {
 setInterval(() => {
   if (document.visibilityState !== 'visible') return;
   void load().catch(() => {});
-  // A reader may be typing into the search field of the config.
+  // The user may be typing into the search field of the config.
   if (location.hash !== '#/config' && VIEWS[location.hash]) void route();
 }, REFRESH_MS);
 $('zone').textContent = `times in ${Intl.DateTimeFormat().resolvedOptions().timeZone}`;

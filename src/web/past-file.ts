@@ -1,6 +1,6 @@
 /**
  * Carries the past forecasts of the page over a restart, in one file: gzip of records `[length of the name][count of numbers][name]
- * [numbers]`. They are for charts only, so a file that cannot be read or written is logged and costs nothing else.
+ * [numbers]`. They are for charts only, so a failure to read or write the file is only logged.
  */
 import { existsSync } from 'node:fs';
 import { constants, gunzipSync, gzipSync } from 'node:zlib';

@@ -13,7 +13,7 @@ const KEPT = 120;
 const MEMORY = 1000;
 /** Numbers of a saved row: time, median, quantiles. */
 const COLUMNS = 2 + N;
-/** More are not of this program. */
+/** A file with more leads is invalid. */
 const MAX_LEADS = 10_000;
 
 /** One step, a quarter, half and all of the horizon. */
@@ -111,7 +111,7 @@ class LeadRing {
     return [rows.length / COLUMNS, this.n, ...this.below, ...rows];
   }
 
-  /** @returns index behind the numbers of this ring; -1: they are not of one */
+  /** @returns index after the numbers of this ring; -1: they are invalid */
   take(numbers: Float64Array, from: number): number {
     if (from < 0) return -1;
     const count = numbers[from];

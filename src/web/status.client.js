@@ -16,10 +16,10 @@ function fact([term, text]) {
 }
 
 const WAITING = {
-  clock: 'The clock of this machine is not set: there are no forecasts until it is.',
+  clock: 'The clock of this machine is not set: forecasts start when it is.',
   start: 'Waiting for the first connection to the broker',
-  away: "The broker is away: forecasts wait for the broker's backlog",
-  backlog: "Reading the broker's backlog: forecasts go on when it has been read",
+  away: 'No connection to the broker: forecasts wait for its backlog',
+  backlog: "Reading the broker's backlog: forecasts continue afterwards",
 };
 
 /** Forecasts pause while readings may still arrive from the broker, because forecasts without them would be worse. */

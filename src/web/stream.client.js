@@ -9,13 +9,13 @@ import { scoresTable } from './views.client.js';
 const KINDS = {
   gru: ['GRU', 'accent', 'Forecast by the recurrent network'],
   blend: ['blend', 'accent', 'Network and naive forecasts, weighted by their recent scores'],
-  'seasonal-naive': ['seasonal naive', '', 'The season before, repeated'],
+  'seasonal-naive': ['seasonal naive', '', 'The previous season, repeated'],
   naive: ['naive', '', 'The last value, with intervals as wide as its usual changes'],
 };
 const QUALITIES = {
   good: ['good input', 'good', 'The latest bucket had readings'],
-  filled: ['filled input', 'warn', 'The latest bucket was empty or kept out, and was filled in'],
-  stale: ['stale input', 'bad', 'No reading for longer than the longest gap allowed'],
+  filled: ['filled input', 'warn', 'The latest bucket was empty or masked, and was filled in'],
+  stale: ['stale input', 'bad', 'No reading for longer than the configured maximum gap'],
 };
 
 /** The newest bucket with a reading. */
@@ -46,7 +46,7 @@ const streamButtons = (stream) =>
   ].filter((button) => button !== null);
 
 const HOUR = 3_600_000;
-/** Times on show; null: the newest readings and the forecast. */
+/** Spans to show; null: the newest readings and the forecast. */
 const RANGES = [
   ['live', null],
   ['1 h', HOUR],
@@ -56,16 +56,16 @@ const RANGES = [
   ['30 d', 720 * HOUR],
   ['all', Number.POSITIVE_INFINITY],
 ];
-/** How often scores and past forecasts are fetched, ms. */
+/** Intervals for fetching scores and past forecasts, ms. */
 const SCORES_MS = 15_000;
 const PAST_MS = 2_000;
 
 export class StreamView {
   constructor() {
     this.stream = null;
-    /** Length of the span on show, ms; null: live, or a span that the reader chose in the chart. */
+    /** Length of the shown span, ms; null: live, or a span that the user selected in the chart. */
     this.span = null;
-    /** [from, to] on show, ms; null: live. */
+    /** Shown span [from, to], ms; null: live. */
     this.range = null;
     this.chart = new TimeChart($('chart'), $('tip'), (range) => this.zoom(range));
     this.calibration = null;
@@ -81,7 +81,7 @@ export class StreamView {
     $('values').addEventListener('toggle', () => this.draw());
   }
 
-  /** Goes over to another stream; null: none. */
+  /** Shows another stream; null: none. */
   show(stream) {
     if (stream?.summary.stream !== this.stream?.summary.stream) {
       this.stream = stream;
@@ -96,7 +96,7 @@ export class StreamView {
     this.draw();
   }
 
-  /** The same stream has new figures. */
+  /** Shows new figures of the same stream. */
   update() {
     if (this.span !== null) this.move();
     this.draw();
@@ -107,7 +107,7 @@ export class StreamView {
     void this.fetchScores();
   }
 
-  /** Shows the newest part of the past. @param span ms; null: live */
+  /** Shows the newest span of this length. @param span ms; null: live */
   choose(span) {
     this.span = span;
     this.range = null;
@@ -116,7 +116,7 @@ export class StreamView {
     if (span !== null) this.move(true);
   }
 
-  /** The reader chose a span in the chart; null: back. */
+  /** Shows a span selected in the chart; null: resets it. */
   zoom(range) {
     if (range === null) return this.choose(null);
     this.span = null;
@@ -136,14 +136,14 @@ export class StreamView {
     });
   }
 
-  /** The span on show ends with the forecast. */
+  /** Moves the shown span so that it ends with the forecast. */
   move(anew = false) {
     const { stream, span } = this;
     const { forecast, points, summary } = stream ?? {};
     const last = forecast?.origin_ms ?? points?.at(-1)?.[0];
     if (last === undefined) return;
     const from = span === Number.POSITIVE_INFINITY ? (this.firstMs ?? 0) : last - span;
-    // Not more of the forecast than of the past.
+    // The forecast takes at most a third of the span.
     const ahead = Math.min((summary.horizon_s ?? 0) * 1000, (last - from) / 2);
     this.range = [from, last + ahead];
     if (from > 0) this.chart.set({ range: this.range });
@@ -151,7 +151,7 @@ export class StreamView {
     if (anew || Date.now() - this.historyAt > every) void this.fetchHistory(this.range);
   }
 
-  /** Whether buckets are missing from a time on: of a backlog only the newest bucket was forecast, and sent to the page. */
+  /** Whether buckets after `from` are missing: of a backlog, only the newest bucket was forecast and sent to the page. */
   isIncomplete(from) {
     const { points, summary } = this.stream;
     const times = points.map(([time]) => time).filter((time) => time >= from);
@@ -239,7 +239,7 @@ export class StreamView {
     $('stream-name').textContent = summary.stream;
     const badges =
       summary.kind === null
-        ? [['waiting for readings', '', 'The first forecast comes when the first interval is over']]
+        ? [['waiting for readings', '', 'The first forecast is made at the end of the first interval']]
         : [KINDS[summary.kind], QUALITIES[summary.quality], ...attention(summary).badges];
     $('stream-badges').replaceChildren(...badges.filter(([text]) => text !== 'stale').map(badge));
     this.chart.set({

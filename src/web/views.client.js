@@ -14,7 +14,7 @@ export async function alertsView(streams) {
   const { alerts } = await get('alerts');
   const tone = ({ severity, untilMs }) => (untilMs !== null ? '' : severity === 'error' ? 'bad' : 'warn');
   const row = (alert) => [
-    badge([alert.untilMs === null ? alert.severity : 'over', tone(alert), alert.id]),
+    badge([alert.untilMs === null ? alert.severity : 'cleared', tone(alert), alert.id]),
     el('span', { class: 'wide' }, el('b', {}, alert.text), el('small', { class: 'soft' }, alert.meaning)),
     time(alert.sinceMs),
     time(alert.untilMs),
@@ -35,17 +35,21 @@ export async function alertsView(streams) {
   return [
     section(
       'Alerts',
-      held.length === 0 ? note('There are no alerts now.') : table('Alerts that hold', heads, held.map(row)),
+      held.length === 0 ? note('There are no active alerts.') : table('Active alerts', heads, held.map(row)),
     ),
     section(
-      'Streams to look at',
+      'Streams that need attention',
       watched.length === 0
         ? note('No stream has a threshold crossing ahead, a new anomaly, a mark or stale readings.')
-        : table('Streams to look at', ['stream', 'why', 'now', 'last reading'], watched.map(streamRow)),
+        : table(
+            'Streams that need attention',
+            ['stream', 'why', 'now', 'last reading'],
+            watched.map(streamRow),
+          ),
     ),
     ...(over.length === 0
       ? []
-      : [section('Over since this start', table('Alerts that are over', heads, over.map(row)))]),
+      : [section('Cleared since the start', table('Cleared alerts', heads, over.map(row)))]),
   ];
 }
 
@@ -56,7 +60,7 @@ export async function modelView() {
   const facts = [
     ['forecasts now', `${model.champion} ${model.version}`],
     ['trained', model.trainedAt === null ? '–' : time(Date.parse(model.trainedAt))],
-    ['model before', model.previous ?? 'none'],
+    ['previous model', model.previous ?? 'none'],
     ['probation', model.probationSinceMs === null ? 'no' : `since ${time(model.probationSinceMs)}`],
     ['schedule', model.schedule],
     ['next run', model.waitsFor === '' ? 'as soon as it is due' : model.waitsFor],
@@ -82,7 +86,7 @@ export async function modelView() {
           'rollback-model',
           `Roll back to ${model.previous}`,
           {},
-          `Forecast with the model ${model.previous} again?`,
+          `Return to the model ${model.previous}?`,
         ),
     actionButton('backup', 'Write a backup'),
   ];
@@ -146,7 +150,7 @@ const leftOut = ({ leftOut: streams }) =>
         el(
           'small',
           { class: 'soft' },
-          `Not learnt from: ${streams.map(({ stream, problem }) => `${stream} (${problem})`).join(', ')}`,
+          `Not used for training: ${streams.map(({ stream, problem }) => `${stream} (${problem})`).join(', ')}`,
         ),
       ];
 
@@ -161,7 +165,7 @@ const loginHint = () =>
         ),
       ];
 
-/** What the reader typed into the search field of the config. */
+/** Text in the search field of the config. */
 let wanted = '';
 let withDefaults = false;
 
@@ -219,8 +223,8 @@ export async function configView() {
         'p',
         { class: 'buttons' },
         search,
-        el('label', {}, all, ' also defaults'),
-        actionButton('reload', 'Read the file again'),
+        el('label', {}, all, ' include defaults'),
+        actionButton('reload', 'Reload the file'),
       ),
       body,
     ),
@@ -253,9 +257,7 @@ export function scoresTable(scores, stepS, unit) {
     'vs naive',
     'vs seasonal',
   ];
-  return rows.length === 0
-    ? note('No forecast has met its reading yet.')
-    : table('Scores by lead', heads, rows);
+  return rows.length === 0 ? note('No forecast has been scored yet.') : table('Scores by lead', heads, rows);
 }
 
 export function showView(elements) {

@@ -283,7 +283,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
     await row(tab, stream).click();
     const badge = tab.locator('#stream-badges .badge', { hasText: 'spike' });
     await badge.waitFor();
-    expect(await badge.getAttribute('title')).toMatch(/^spike: .*kept out of the forecast and of training$/);
+    expect(await badge.getAttribute('title')).toMatch(/^spike: .*not used for forecasts and training$/);
     await tab.waitForTimeout(200);
     // Had the scale taken the spikes in, the readings, 20 to 22, would lie in one row of pixels at the bottom.
     const { ink, height } = await chartPixels(tab, '#chart canvas');
@@ -293,7 +293,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
     expect(bottom - top).toBeGreaterThan(height / 4);
     await tab.locator('#chart').focus();
     for (let i = 0; i < 9; i++) await tab.keyboard.press('ArrowLeft');
-    await expect.poll(() => tab.locator('#tip').textContent()).toContain('kept out');
+    await expect.poll(() => tab.locator('#tip').textContent()).toContain('not used');
     board.forget(stream);
     await row(tab, stream).waitFor({ state: 'detached' });
     await tab.close();
@@ -493,7 +493,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
       const { tab } = await open({}, { at });
       await expect
         .poll(() => tab.textContent('#waiting'))
-        .toMatch(/^The broker is away: forecasts wait for the broker's backlog, at the latest at /);
+        .toMatch(/^No connection to the broker: forecasts wait for its backlog, at the latest at /);
       expect(await tab.textContent('#alert-count')).toBe('1');
       await tab.close();
     });
@@ -508,7 +508,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
       await tab.getByRole('link', { name: 'Model' }).click();
       await view.getByText('better by 5.0 % on the holdout').waitFor();
       expect(await view.textContent()).toMatch(
-        /tuned-7.*Not learnt from: memory.*weights\.safetensors is damaged/,
+        /tuned-7.*Not used for training: memory.*weights\.safetensors is damaged/,
       );
       expect(await view.getByRole('button').count()).toBe(0);
       expect(await view.textContent()).toContain('Log in to start a fine-tuning');
@@ -516,7 +516,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
       const keys = view.locator('tbody tr');
       await expect.poll(() => keys.count()).toBe(4);
       expect(await keys.nth(2).textContent()).toBe('streams.pumps.horizon48hnode');
-      await view.getByLabel('also defaults').check();
+      await view.getByLabel('include defaults').check();
       await expect.poll(() => keys.count()).toBe(5);
       await view.getByLabel('Find a key').fill('mqtt');
       await expect.poll(() => keys.allTextContents()).toEqual(['mqtt.urlmqtts://broker.lan:8883file']);
@@ -557,7 +557,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
       tab.once('dialog', (dialog) => dialog.accept());
       await tab.getByRole('button', { name: 'Reset the learnt state' }).click();
       await expect.poll(() => acted.at(-1)).toEqual(['reset-stream', 'cellar/pump/flow']);
-      expect(asked).toEqual(['Forecast with the model base again?']);
+      expect(asked).toEqual(['Return to the model base?']);
       expect(acted.filter((one) => Array.isArray(one) && one[0] === 'rollback-model')).toHaveLength(1);
       await tab.getByRole('button', { name: 'Log out' }).click();
       await tab.getByRole('button', { name: 'Reset the learnt state' }).waitFor({ state: 'detached' });
