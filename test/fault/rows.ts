@@ -77,9 +77,9 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     holds: 'a checksum detects them; the damaged part is set aside, counted and reported',
     promises: ['P1', 'P5', 'P6'],
     tests: [
-      ['store/journal.test.ts', 'loses the frame of a flipped bit and no other'],
-      ['store/sqlite-store.test.ts', 'takes over what can be read of a damaged database'],
-      ['store/sqlite-store.test.ts', 'uses the state before when the newest is damaged'],
+      ['store/journal.test.ts', 'loses only the frame of a flipped bit'],
+      ['store/sqlite-store.test.ts', 'copies the readable data of a damaged database'],
+      ['store/sqlite-store.test.ts', 'uses the previous state if the newest is damaged'],
       ['model/registry.test.ts', 'refuses %s with one flipped bit'],
       ['fault/store-crash.test.ts', 'row 6:'],
     ],
@@ -90,9 +90,9 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     holds: 'only the trainer ends; the model in use is untouched; it is reported',
     promises: ['P3', 'P4', 'P5'],
     tests: [
-      ['training/job.test.ts', 'reports a killed worker, and one out of memory, and harms nothing'],
-      ['training/finetuner.test.ts', 'leaves champion and slots alone when refused, failed or killed'],
-      ['training/scheduler.test.ts', 'gives up a run that hangs'],
+      ['training/job.test.ts', 'reports a killed worker and one out of memory, without other effects'],
+      ['training/finetuner.test.ts', 'keeps champion and slots after a refusal, failure or kill'],
+      ['training/scheduler.test.ts', 'aborts a run that hangs'],
     ],
   },
   {
@@ -175,7 +175,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     promises: ['P4'],
     tests: [
       ['agent/agent.test.ts', 'a second agent on the same data directory is refused'],
-      ['store/lock.test.ts', 'outlives no process'],
+      ['store/lock.test.ts', 'ends with its process'],
       ['mqtt/client.test.ts', 'suspects another client with its id'],
     ],
   },
@@ -196,7 +196,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     holds: 'no topic reaches a filter, a path or SQL unescaped; bounded; known streams go on',
     promises: ['P3', 'P4'],
     tests: [
-      ['ingest/router.test.ts', 'stays bounded under 100,000 unknown topics and fields'],
+      ['ingest/router.test.ts', 'stays bounded with 100,000 unknown topics and fields'],
       ['ingest/router.test.ts', 'is safe as topic levels, whatever it is made of'],
     ],
   },
@@ -206,7 +206,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     holds: 'refused; `Object.prototype` is unchanged',
     promises: ['P4'],
     tests: [
-      ['ingest/json.test.ts', 'never follows or makes prototypes'],
+      ['ingest/json.test.ts', 'never reads or creates prototypes'],
       ['config/load.test.ts', 'as data is held to the same rules, prototypes included'],
       ['agent/requests.test.ts', 'names of object prototypes are not accepted as names'],
     ],
@@ -273,7 +273,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     tests: [
       ['agent/tuning.test.ts', 'history with wrong values is left out with the reason, in the real worker'],
       ['training/gate.test.ts', 'refuses a candidate that diverged once'],
-      ['training/gate.test.ts', 'refuses what a naive forecast beats'],
+      ['training/gate.test.ts', 'refuses a candidate that is worse than a naive forecast'],
     ],
   },
   {
@@ -358,8 +358,8 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     promises: ['P3', 'P4', 'P6'],
     tests: [
       ['ingest/admission.test.ts', 'refuses a Sparkplug payload of very many metrics'],
-      ['ingest/admission.test.ts', 'puts a topic off that costs much and gives nothing'],
-      ['ingest/admission.test.ts', 'counts objects that give no reading'],
+      ['ingest/admission.test.ts', 'defers a costly topic without readings'],
+      ['ingest/admission.test.ts', 'counts objects without readings'],
       ['fault/hostile-messages.test.ts', 'row 33:'],
     ],
   },
@@ -440,7 +440,7 @@ export const ATTACKS: readonly Attack[] = [
     holds: 'URLs are shown without secrets; files are 0600 whatever the umask; links are not followed',
     tests: [
       ['log.test.ts', 'a URL shows no user, password, query, fragment or token in its path'],
-      ['store/journal.test.ts', 'keeps its files for its owner alone, whatever the umask'],
+      ['store/journal.test.ts', 'limits its files to their owner, whatever the umask'],
       ['store/journal.test.ts', 'does not follow a link in the place of the journal or the database'],
     ],
   },
@@ -448,9 +448,9 @@ export const ATTACKS: readonly Attack[] = [
     attack: 'one flipped bit in the journal lost all later frames',
     holds: 'the damaged part alone is lost, kept aside and counted; unknown frames are refused',
     tests: [
-      ['store/journal.test.ts', 'loses the frame of a flipped bit and no other'],
-      ['store/journal.test.ts', 'takes over the rest, counts the damage once'],
-      ['store/journal.test.ts', 'never gives a frame whose checksum holds, but whose records cannot be'],
+      ['store/journal.test.ts', 'loses only the frame of a flipped bit'],
+      ['store/journal.test.ts', 'reads the rest, counts the damage once'],
+      ['store/journal.test.ts', 'rejects a frame with a valid checksum and impossible records'],
     ],
   },
   {
@@ -467,7 +467,7 @@ export const ATTACKS: readonly Attack[] = [
     attack: '`inspect` printed escape sequences of names',
     holds: 'control characters are escaped, in the log as well',
     tests: [
-      ['cli/inspect/text.test.ts', 'prints no control character of a name'],
+      ['cli/shared/output.test.ts', 'prints no control character of a name'],
       ['log.test.ts', 'no text begins a second line, controls a terminal or forges a field in JSON: %j'],
     ],
   },

@@ -15,7 +15,7 @@ const send = (
 ) => to.message(topic, Buffer.from(payload), atMs, retained);
 
 describe('retained messages', () => {
-  it('take up no stream, and no place of max_streams', () => {
+  it('create no stream and do not count towards max_streams', () => {
     const to = router('{ match: "s/{d}" }', 'max_streams: 2\n');
     for (let device = 0; device < 10; device += 1) {
       const { discovered, samples, rejects } = send(to, `s/gone${device}`, '{"t":1}', true);
@@ -27,7 +27,7 @@ describe('retained messages', () => {
     expect(to.dropped()).toEqual({ 'only-retained': 10 });
   });
 
-  it('wait, where they have a time, for the first live reading', () => {
+  it('with a time stamp wait for the first live reading', () => {
     const to = router('{ match: "s/{d}", time: at, fields: [t] }');
     const at = (ms: number) => `{"t":${ms % 1000},"at":${ms}}`;
     send(to, 's/a', at(NOW - 60_001), true);
@@ -41,7 +41,7 @@ describe('retained messages', () => {
     expect(send(to, 's/a', at(NOW - 1), true).samples).toMatchObject([{ timeMs: NOW - 1 }]);
   });
 
-  it('of streams from an earlier run are taken', () => {
+  it('of streams from an earlier run are used', () => {
     const to = router('{ match: "s/{d}" }');
     expect(to.adopt({ topic: 's/a', field: 't' })?.spec.name).toBe('a/t');
     expect(send(to, 's/a', '{"t":1}', true).samples).toHaveLength(1);
@@ -65,7 +65,7 @@ describe("other agents' outputs", () => {
     expect([samples, discovered, rejects.map(({ reason }) => reason)]).toEqual([[], [], ['other-agent']]);
   });
 
-  it('give away everything else of the agent, and nothing beside it', () => {
+  it('reveal all other topics of the agent, and no others', () => {
     const to = router(all);
     send(to, 'plant/gw1/forecast/a/t', forecast);
     expect(send(to, 'plant/gw1/model/base', '{"version":3}').samples).toEqual([]);
@@ -81,7 +81,7 @@ describe("other agents' outputs", () => {
     expect(send(to, 'home/model/3/value', '12').samples).toHaveLength(1);
   });
 
-  it('are read where a rule spells it out', () => {
+  it('are read if a rule names them', () => {
     const to = router('{ match: "plant/{gw}/forecast/{s}/at/1h" }');
     expect(send(to, 'plant/gw1/forecast/t/at/1h', '21.5').samples).toMatchObject([{ value: 21.5 }]);
   });
@@ -103,7 +103,7 @@ describe('the budget of a message and of a topic', () => {
     expect(performance.now() - began).toBeLessThan(400);
   });
 
-  it('takes a birth of some thousands of metrics', () => {
+  it('accepts a birth with thousands of metrics', () => {
     const to = router('{ match: "spBv1.0/{g}/+/{n}/#", payload: sparkplug, fields: [m3999] }');
     const metrics = Array.from({ length: 4000 }, (_, at) => ({ name: `m${at}`, type: 10, double: at }));
     expect(send(to, 'spBv1.0/g/NBIRTH/n', sparkplug(metrics, 0)).samples).toMatchObject([{ value: 3999 }]);
@@ -119,7 +119,7 @@ describe('the budget of a message and of a topic', () => {
     expect(Object.values(to.dropped()).reduce((sum, count) => sum + count, 0)).toBeLessThanOrEqual(1025);
   });
 
-  it('puts a topic off that costs much and gives nothing, for the rest of the second', () => {
+  it('defers a costly topic without readings for the rest of the second', () => {
     const to = router('{ match: "s/{d}" }');
     const junk = JSON.stringify({ text: 'x'.repeat(250_000) });
     const reasons = Array.from({ length: 20 }, () => send(to, 's/a', junk).rejects[0]?.reason);
@@ -129,7 +129,7 @@ describe('the budget of a message and of a topic', () => {
     expect(send(to, 's/a', '{"t":1}', false, NOW + 1000).samples).toHaveLength(1);
   });
 
-  it('counts objects that give no reading: 65,000 empty records are not parsed ten times a second', () => {
+  it('counts objects without readings: 65,000 empty records are not parsed ten times a second', () => {
     const to = router('{ match: "s/{d}", payload: senml }');
     const empty = `[${Array.from({ length: 65_000 }, () => '{}').join(',')}]`;
     const reasons = Array.from({ length: 10 }, () => send(to, 's/a', empty).rejects[0]?.reason);
@@ -138,7 +138,7 @@ describe('the budget of a message and of a topic', () => {
     for (let i = 0; i < 50; i++) expect(send(to, 's/b', full).samples.length).toBe(250);
   });
 
-  it('never puts off readings, however many come at once', () => {
+  it('never defers readings, however many arrive at once', () => {
     const to = router('{ match: "s/{d}" }');
     for (let at = 0; at < 50_000; at += 1) send(to, 's/a', `{"t":${at},"h":40,"text":"${'x'.repeat(200)}"}`);
     expect(to.dropped()).toEqual({});

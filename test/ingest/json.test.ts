@@ -11,7 +11,7 @@ import { rule, settings } from './rules.ts';
 const everything = settings(null);
 
 describe('the JSON decoder', () => {
-  it('takes every number, booleans and on/off as 1 and 0, nested and in lists', () => {
+  it('reads every number, and booleans and on/off as 1 and 0, nested and in lists', () => {
     const found = decode(
       jsonDecoder(everything),
       '{"t":21.5,"on":true,"state":"OFF","name":"x","none":null,"energy":{"power":12,"phase":[1,2]}}',
@@ -27,7 +27,7 @@ describe('the JSON decoder', () => {
     expect(found.rejects).toEqual([]);
   });
 
-  it('takes named fields by key, dotted key and JSON Pointer', () => {
+  it('selects fields by key, dotted key and JSON Pointer', () => {
     const decoder = jsonDecoder(settings(['t', 'ENERGY.Power', '/ENERGY/Total', '/a~1b/m~0n', 'x.y']));
     const found = decode(
       decoder,
@@ -36,7 +36,7 @@ describe('the JSON decoder', () => {
     expect(found.readings.map(({ value }) => value)).toEqual([1, 2, 3, 4, 5]);
   });
 
-  it('takes the time from the configured field, and arrival where it is absent', () => {
+  it('uses the configured time field, or the arrival time if it is absent', () => {
     const decoder = jsonDecoder(settings(['t'], { time: '/meta/at' }));
     const at = '2024-05-17T10:00:00+02:00';
     expect(decode(decoder, `{"t":1,"meta":{"at":"${at}"}}`).readings[0]?.timeMs).toBe(Date.parse(at));
@@ -45,7 +45,7 @@ describe('the JSON decoder', () => {
     expect(reasons(decode(decoder, '{"t":1,"meta":{"at":{}}}'))).toEqual(['bad-time']);
   });
 
-  it('does not take times for readings', () => {
+  it('does not read times as readings', () => {
     const found = decode(
       jsonDecoder(settings(null, { time: 'when' })),
       '{"when":1715940000,"ts":1715940000,"t":4}',
@@ -55,7 +55,7 @@ describe('the JSON decoder', () => {
     expect(values(decode(jsonDecoder(everything), '{"t":21,"time":7}'))).toEqual({ t: 21, time: 7 });
   });
 
-  it('takes numbers in quotes only when asked', () => {
+  it('reads numbers in quotes only if configured', () => {
     const payload = '{"t":"21.5 °C","h":"40"}';
     expect(reasons(decode(jsonDecoder(settings(['t', 'h'])), payload))).toEqual(['wrong-type', 'wrong-type']);
     expect(reasons(decode(jsonDecoder(everything), payload))).toEqual(['no-number']);
@@ -95,7 +95,7 @@ describe('the JSON decoder', () => {
     });
   });
 
-  it('never follows or makes prototypes', () => {
+  it('never reads or creates prototypes', () => {
     const payload = '{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}},"t":2}';
     const found = decode(jsonDecoder(everything), payload);
     expect(values(found)).toEqual({ t: 2 });
@@ -108,7 +108,7 @@ describe('the JSON decoder', () => {
 });
 
 describe('the number decoder', () => {
-  it('takes numbers and on/off, and units when asked', () => {
+  it('reads numbers and on/off, and units if configured', () => {
     expect(values(decode(numberDecoder(everything), ' 21.5\n'))).toEqual({ '': 21.5 });
     expect(values(decode(numberDecoder(everything), 'ON'))).toEqual({ '': 1 });
     expect(reasons(decode(numberDecoder(everything), '21.5 °C'))).toEqual(['bad-number']);
@@ -130,7 +130,7 @@ describe('the number decoder', () => {
 });
 
 describe('the automatic decoder', () => {
-  it('reads JSON where it opens like JSON, else a number', () => {
+  it('reads JSON if it starts like JSON, otherwise a number', () => {
     const decoder = autoDecoder(everything);
     expect(values(decode(decoder, '\ufeff {"a":1}'))).toEqual({ a: 1 });
     expect(values(decode(decoder, '7'))).toEqual({ '': 7 });
@@ -144,7 +144,7 @@ describe('the Zigbee2MQTT decoder', () => {
   const payload =
     '{"battery":100,"contact":false,"last_seen":"2024-05-17T13:30:00+02:00","linkquality":87,"temperature":19.4,"update":{"installed_version":1,"state":"idle"},"update_available":false}';
 
-  it('takes the state of a device at the time it was seen', () => {
+  it('reads the state of a device at the time it was seen', () => {
     const found = decode(decoder, payload, 'zigbee2mqtt/cellar');
     expect(values(found)).toEqual({ battery: 100, contact: 0, linkquality: 87, temperature: 19.4 });
     expect(found.readings.every(({ timeMs }) => timeMs === Date.UTC(2024, 4, 17, 11, 30))).toBe(true);
@@ -164,7 +164,7 @@ describe('the Zigbee2MQTT decoder', () => {
 
 describe('the Home Assistant decoder', () => {
   const decoder = homeAssistantDecoder(everything);
-  it('takes states, and nothing else of an entity', () => {
+  it('reads the state of an entity only', () => {
     const topic = 'homeassistant/sensor/cellar/state';
     expect(values(decode(decoder, '19.4', topic))).toEqual({ '': 19.4 });
     expect(values(decode(decoder, 'not_home', topic))).toEqual({ '': 0 });
@@ -205,7 +205,7 @@ describe('JSON within JSON', () => {
       expect(read(JSON.stringify({ t: text, n: 1 }), ['n'])).toEqual([[['a/n', 1]], []]);
   });
 
-  it('limits and forbidden keys hold inside', () => {
+  it('limits and forbidden keys apply inside', () => {
     const deep = `${'{"a":'.repeat(6)}1${'}'.repeat(6)}`;
     expect(read(JSON.stringify({ t: deep, n: 1 }), null, 5)).toEqual([[['a/n', 1]], []]);
     const poison = `{"o":"{\\"__proto__\\":{\\"x\\":1},\\"n\\":2}","__proto__":"{\\"y\\":3}"}`;

@@ -70,7 +70,7 @@ describe('a time stamp', () => {
     [{ toString: () => '2024-01-01' }, null],
   ])('%j is %j', (sent, expected) => expect(parseTime(sent)).toBe(expected));
 
-  it('the usual form gives what any other form of the same time gives', () => {
+  it('the usual form equals any other form of the same time', () => {
     const part = (most: number, width: number) =>
       fc.integer({ min: 0, max: most }).map((n) => String(n).padStart(width, '0'));
     const text = fc

@@ -14,7 +14,7 @@ describe('a topic pattern', () => {
     expect(matchPattern(pattern, 'plant/a/b/c/d/e'.split('/'))).toEqual(['a', 'b', 'c', 'd/e']);
   });
 
-  it('captures named levels alone, and subscribes to no others', () => {
+  it('captures only the named levels, and subscribes to no others', () => {
     const pattern = parsePattern('ha/{kind:sensor|number}/+/{what:state}');
     expect(pattern.filters).toEqual(['ha/sensor/+/state', 'ha/number/+/state']);
     expect(pattern.filter).toBe('ha/+/+/+');
@@ -70,14 +70,14 @@ describe('a topic pattern', () => {
     );
   });
 
-  it('knows what may be a topic', () => {
+  it('validates topics', () => {
     expect(isTopic('a/b c/ü')).toBe(true);
     for (const bad of ['', 'a/+', 'a/#', 'a\0b', 'x'.repeat(65_536)]) expect(isTopic(bad)).toBe(false);
   });
 });
 
 describe('the index of patterns', () => {
-  it('finds what matching every pattern finds, in order', () => {
+  it('equals matching every pattern, in order', () => {
     const level = fc.constantFrom('a', 'b', '+', '{x}', '{x:a|b}', '');
     const pattern = fc
       .tuple(fc.array(level, { minLength: 1, maxLength: 4 }), fc.boolean())

@@ -26,7 +26,7 @@ describe('identity in the payload', () => {
   const message = (channel: number | null, t: number) =>
     JSON.stringify({ model: 'Prologue', id: 5, ...(channel === null ? {} : { channel }), temperature_C: t });
 
-  it('keeps the devices of one topic apart', () => {
+  it('separates the devices of one topic', () => {
     const found = routed(rule, [
       ['rtl_433/events', message(1, 15.1)],
       ['rtl_433/events', message(3, 4.2)],
@@ -42,7 +42,7 @@ describe('identity in the payload', () => {
     expect(found.rejects).toEqual([]);
   });
 
-  it('takes up such a stream again after a restart, under the same name', () => {
+  it('continues such a stream after a restart, under the same name', () => {
     const { sources } = routed(rule, [['rtl_433/events', message(3, 4.2)]]);
     const { router } = routed(rule, []);
     expect(sources.map(({ source }) => router.adopt(source)?.spec.name)).toEqual([
@@ -52,7 +52,7 @@ describe('identity in the payload', () => {
     expect(sample).toMatchObject({ stream: 'Prologue-5-3/temperature_C', value: 4.4 });
   });
 
-  it('looks in the record of a batch first, and refuses what no member names', () => {
+  it('looks in the record of a batch first, and refuses a reading without the member', () => {
     const found = routed('{ match: ble, fields: [t], name: "{/gw}/{/mac}/{field}" }', [
       ['ble', '{"gw":"g1","x":[{"mac":"aa","time":1795953600,"t":1},{"mac":"bb","time":1795953600,"t":2}]}'],
       ['ble', '{"t":3}'],
@@ -122,7 +122,7 @@ describe('batches', () => {
     ]);
   });
 
-  it('loses the readings alone that have no time, or a wrong one', () => {
+  it('rejects only the readings without a valid time', () => {
     const found = routed('{ match: t }', [
       ['t', `[{"time":${first},"v":1},{"v":2},{"time":"soon","v":3},null,{"time":${second},"v":4}]`],
     ]);
@@ -195,7 +195,7 @@ describe('lists of devices', () => {
     );
   });
 
-  it('tells whole numbers that identify from places', () => {
+  it('distinguishes identifying integers from positions', () => {
     const found = routed('{ match: m, fields: ["meters.1.E", "meters.2.E"] }', [
       ['m', list([1, 10], [2, 20])],
       ['m', list([2, 21])],
@@ -207,7 +207,7 @@ describe('lists of devices', () => {
     ]);
   });
 
-  it('keeps places where nothing identifies', () => {
+  it('uses positions if no member identifies', () => {
     expect(
       routed('{ match: m }', [['m', '{"a":[5,6],"b":[{"unit":"V","v":1},{"unit":"V","v":2}]}']]).samples,
     ).toEqual([
@@ -253,12 +253,12 @@ describe('what is nearly JSON', () => {
     expect(found.rejects).toEqual(['not-finite']);
   });
 
-  it('shows what is invisible', () => {
+  it('shows invisible characters', () => {
     const { details } = routed('{ match: s }', [['s', 'on\u200b\0x\u00a0\u001b[31m\r\n']]);
     expect(details).toEqual(['on\\u200b\\0x\\xa0\\x1b[31m\\r\\n']);
   });
 
-  it('takes numbers with a trailing NUL, comma or semicolon, and in quotes', () => {
+  it('reads numbers with a trailing NUL, comma or semicolon, and in quotes', () => {
     expect(
       routed('{ match: s }', [
         ['s', '21.5\0'],
@@ -322,11 +322,11 @@ describe('numbers in texts', () => {
     '7 of 9',
   ])('does not take %j', (text) => expect(read(text)).toEqual([]));
 
-  it('knows the unit of the rule, whatever it is', () => {
+  it('accepts the unit of the rule, whatever it is', () => {
     expect(read('3 rooms', ', unit: rooms')).toEqual([3]);
   });
 
-  it('reads a decimal comma where the rule says so', () => {
+  it('reads a decimal comma if the rule sets it', () => {
     expect(read('21,5')).toEqual([]);
     expect(
       ['21,5', '21,5 °C', '-0,25', '1.234,5', '1 234,5', '40', '21.5', ',5'].flatMap((text) =>
@@ -383,7 +383,7 @@ describe('times without a zone', () => {
     expect(time('2026-11-29T12:00:00Z', ', time_zone: Europe/Berlin')).toEqual([noon]);
   });
 
-  it('takes the nearer of two instants in the hour that a clock shows twice', () => {
+  it('uses the nearer of the two instants in the repeated hour', () => {
     const rule = '{ match: s, fields: [v], time: at, time_zone: Europe/Berlin }';
     const { router } = routed(rule, []);
     const payload = Buffer.from('{"v":1,"at":"2026-10-25T02:30:00"}');

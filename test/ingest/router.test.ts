@@ -10,7 +10,7 @@ const send = (router: Router, topic: string, payload: string) =>
   router.message(topic, Buffer.from(payload), ARRIVAL);
 
 describe('the router', () => {
-  it('knows every field of a topic again', () => {
+  it('finds every known field of a topic', () => {
     const router = new Router([rule('z/{device}', 'json')]);
     const payload = JSON.stringify(Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`f${i}`, i])));
     expect(send(router, 'z/cellar', payload).discovered).toHaveLength(9);
@@ -21,7 +21,7 @@ describe('the router', () => {
     );
   });
 
-  it('turns a message into samples, and meets each stream once', () => {
+  it('turns a message into samples, and reports each stream once', () => {
     const router = new Router([rule('z/{device}', 'json', { unit: '°C' })]);
     const first = send(router, 'z/cellar', '{"temperature":4,"humidity":80}');
     expect(first.samples).toEqual([
@@ -36,7 +36,7 @@ describe('the router', () => {
     expect(router.filters()).toEqual(['z/+']);
   });
 
-  it('gives a reading to the first rule that matches its topic and selects its field', () => {
+  it('passes a reading to the first rule that matches its topic and selects its field', () => {
     const router = new Router([
       rule('z/{device}', 'json', { decoder: settings(['temperature']), unit: '°C' }),
       rule('z/{device}', 'json', { unit: '?' }),
@@ -65,7 +65,7 @@ describe('the router', () => {
     expect(name('x/{d}', 'x/at', '{topic}/{field}')).toBe('x/at_/p');
   });
 
-  it('rejects what it cannot name, and a name that another rule owns', () => {
+  it('rejects a reading that it cannot name, and a name that another rule owns', () => {
     const router = new Router([rule('a/{d}', 'json'), rule('b/{d}', 'json')]);
     expect(send(router, 'a/x', `{"${'n'.repeat(900)}":1}`).rejects[0]?.reason).toBe('bad-stream-name');
     send(router, 'a/x', '{"p":1}');
@@ -76,7 +76,7 @@ describe('the router', () => {
     ]);
   });
 
-  it('gives a reading that its first rule cannot name to no other rule', () => {
+  it('passes a reading that its first rule cannot name to no other rule', () => {
     const router = new Router([rule('a/{d}', 'json'), rule('b/{d}', 'json'), rule('#', 'json')]);
     send(router, 'a/x', '{"p":1}');
     const second = send(router, 'b/x', '{"p":1,"q":2}');
@@ -85,7 +85,7 @@ describe('the router', () => {
     expect(send(router, 'c/x', '{"p":1}').samples[0]?.stream).toBe('c/x/p');
   });
 
-  it('counts a message that no rule can read once, and one that some rule reads not at all', () => {
+  it('counts a message that no rule can read once, and does not count one that some rule reads', () => {
     const router = new Router([
       rule('s/+', 'json'),
       rule('s/{d}', 'number'),
@@ -128,7 +128,7 @@ describe('the router', () => {
     expect(send(router, 'a', '{').rejects).toHaveLength(1);
   });
 
-  it('counts a message without a wanted field only when no rule wants anything of it', () => {
+  it('counts a message without a wanted field only if no rule reads it', () => {
     const rules = ['t', 'h'].map((field) => rule('a', 'json', { decoder: settings([field]) }));
     const router = new Router(rules);
     expect(send(router, 'a', '{"h":1}')).toMatchObject({ samples: [{ value: 1 }], rejects: [] });
@@ -136,7 +136,7 @@ describe('the router', () => {
     expect(router.dropped()).toEqual({ 'missing-field': 1 });
   });
 
-  it('keeps its own topics out, and lets a spelt-out prefix through where that is allowed', () => {
+  it('excludes its own topics, and allows a named prefix where permitted', () => {
     const reserved = [
       { pattern: parsePattern('gatecast/#'), unlessNamed: false },
       { pattern: parsePattern('ha/+/+/config'), unlessNamed: false },
@@ -157,7 +157,7 @@ describe('the router', () => {
     expect(send(named, 'gatecast/x', '1').samples).toEqual([]);
   });
 
-  it('takes up streams of an earlier run under the config of today', () => {
+  it('continues streams of an earlier run with the current config', () => {
     const rules = [rule('z/{d}', 'json', { decoder: settings(['t']) })];
     const router = new Router(rules, { limits: { maxStreams: 1 } });
     expect(router.adopt({ topic: 'z/a', field: 'gone' })).toBeNull();
@@ -171,7 +171,7 @@ describe('the router', () => {
     expect(send(router, 'z/b', '{"t":1}').samples).toHaveLength(1);
   });
 
-  it('stays bounded under 100,000 unknown topics and fields, and leaves known streams alone', () => {
+  it('stays bounded with 100,000 unknown topics and fields, and keeps known streams', () => {
     const router = new Router([rule('s/#')], { limits: { maxStreams: 10, topicCache: 1000 } });
     for (let at = 0; at < 10; at += 1) send(router, `s/${at}`, '1');
     for (let at = 0; at < 100_000; at += 1) send(router, `s/flood/${at}`, `{"f${at}":1}`);
@@ -181,7 +181,7 @@ describe('the router', () => {
     expect(send(router, 's/3', '1').samples).toHaveLength(1);
   });
 
-  it('bounds what many fields merged into one stream can take', () => {
+  it('bounds the memory of many fields merged into one stream', () => {
     const router = new Router([rule('s', 'json', { name: 'one' })], {
       limits: { maxStreams: 5, topicCache: 10 },
     });
@@ -207,7 +207,7 @@ describe('a stream name', () => {
     );
   });
 
-  it('keeps what people call things', () => {
+  it('keeps the words of names', () => {
     expect(safeName('Wohnzimmer Fühler/température 2.OG')).toBe('Wohnzimmer Fühler/température 2.OG');
     expect(safeName('$SYS/+/#')).toBe('_SYS/_/_');
     expect(safeName('')).toBeNull();
@@ -223,7 +223,7 @@ describe('named levels', () => {
     rule(`many/{a:${named}}/{b:${named}}/{c:${named}}`),
   ]);
 
-  it('other levels are no topics of the rule', () => {
+  it('other levels do not match the rule', () => {
     expect(router.filters()).toEqual(['z/cellar/+', 'z/attic/+', 'many/+/+/+']);
     const read = (topic: string) => {
       const { samples, rejects } = router.message(topic, Buffer.from('1'), Date.UTC(2025, 0, 1));

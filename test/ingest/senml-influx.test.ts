@@ -6,7 +6,7 @@ import { settings } from './rules.ts';
 describe('the SenML decoder (RFC 8428)', () => {
   const senml = createDecoder('senml', settings(null));
 
-  it('carries base fields on to the records that follow', () => {
+  it('applies base fields to the following records', () => {
     const pack = `[
       {"bn":"urn:dev:ow:10e2073a01080063:","bt":1.276020076001e+09,"bu":"A","bver":5,"n":"voltage","u":"V","v":120.1},
       {"n":"current","t":-5,"v":1.2},
@@ -29,12 +29,12 @@ describe('the SenML decoder (RFC 8428)', () => {
     });
   });
 
-  it('takes small times as relative to now, and no time as now', () => {
+  it('treats small times as relative to now, and a missing time as now', () => {
     const found = decode(senml, '[{"n":"a","v":1,"t":-60},{"n":"b","v":1}]');
     expect(found.readings.map(({ timeMs }) => timeMs)).toEqual([ARRIVAL - 60_000, null]);
   });
 
-  it('takes named records by their resolved or their local name', () => {
+  it('selects records by their resolved or their local name', () => {
     const pack = '[{"bn":"dev1:","n":"t","v":1},{"n":"h","v":2},{"n":"p","v":3}]';
     const found = decode(createDecoder('senml', settings(['t', 'dev1:h'])), pack);
     expect(values(found)).toEqual({ 'dev1:t': 1, 'dev1:h': 2 });
@@ -90,7 +90,7 @@ describe('the line protocol decoder', () => {
     expect(values(found)).toEqual({ 'my room/a,b=c/temp in': 1, 'my room/a,b=c/out': 2 });
   });
 
-  it('takes named fields, of any measurement or of one', () => {
+  it('selects fields of any measurement or of one', () => {
     const text = 'cpu,h=a usage=1,idle=2\nmem usage=3';
     expect(values(decode(createDecoder('influx', settings(['usage'])), text))).toEqual({
       'cpu/a/usage': 1,
@@ -121,7 +121,7 @@ describe('the line protocol decoder', () => {
     ['cpu __proto__=1', 'forbidden-key'],
   ])('rejects %j as %s', (payload, reason) => expect(reasons(decode(influx, payload))).toEqual([reason]));
 
-  it('loses one line to a text that does not end, not the rest', () => {
+  it('loses only the line with an unterminated text', () => {
     const found = decode(influx, 'a note="open\nb value=1');
     expect(reasons(found)).toEqual(['bad-payload']);
     expect(values(found)).toEqual({ 'b/value': 1 });

@@ -45,7 +45,7 @@ describe('the Sparkplug B decoder', () => {
     });
   });
 
-  it('explains aliases of data, with the type and unit of the birth', () => {
+  it('resolves aliases, with the type and unit of the birth', () => {
     const { each } = born();
     const data = decode(
       each,
@@ -84,7 +84,7 @@ describe('the Sparkplug B decoder', () => {
     expect(values(found)).toEqual({ m: expected });
   });
 
-  it('asks for a rebirth when data comes before its birth, and not again and again', () => {
+  it('requests a rebirth if data arrives before its birth, but not repeatedly', () => {
     const each = decoder();
     const first = decode(
       each,
@@ -106,7 +106,7 @@ describe('the Sparkplug B decoder', () => {
     expect(decode(each, sparkplug([{ alias: 1, float: 1 }], 10), at('DDATA', 'pump')).requests).toEqual([]);
   });
 
-  it('notices a gap in the sequence once, asks for a rebirth, and still takes the data', () => {
+  it('detects a gap in the sequence once, requests a rebirth, and still reads the data', () => {
     const { each } = born();
     const gap = decode(each, sparkplug([{ alias: 1, float: 1 }], 4), at('DDATA', 'pump'));
     expect(reasons(gap)).toEqual(['sequence-gap']);
@@ -115,13 +115,13 @@ describe('the Sparkplug B decoder', () => {
     expect(decode(each, sparkplug([{ alias: 1, float: 2 }], 5), at('DDATA', 'pump')).rejects).toEqual([]);
   });
 
-  it('knows alias 0 from no alias', () => {
+  it('distinguishes alias 0 from no alias', () => {
     const each = decoder();
     decode(each, sparkplug([{ name: 'm', alias: 0, type: FLOAT, float: 1 }], 0), at('NBIRTH'));
     expect(values(decode(each, sparkplug([{ alias: 0, float: 0 }], 1), at('NDATA')))).toEqual({ m: 0 });
   });
 
-  it('counts the sequence round from 255 to 0', () => {
+  it('wraps the sequence from 255 to 0', () => {
     const each = decoder();
     decode(each, sparkplug([{ name: 'm', alias: 1, type: FLOAT, float: 1 }], 255), at('NBIRTH'));
     expect(decode(each, sparkplug([{ alias: 1, float: 2 }], 0), at('NDATA')).rejects).toEqual([]);
@@ -165,14 +165,14 @@ describe('the Sparkplug B decoder', () => {
     ]);
   });
 
-  it('passes over commands and host states, and rejects what is no Sparkplug', () => {
+  it('ignores commands and host states, and rejects other payloads', () => {
     const nothing = { readings: [], rejects: [], requests: [] };
     expect(decode(decoder(), 'x', at('NCMD'))).toEqual(nothing);
     expect(decode(decoder(), '{"online":true}', 'spBv1.0/STATE/host')).toEqual(nothing);
     expect(reasons(decode(decoder(), '{"a":1}', at('NDATA')))).toEqual(['bad-payload']);
   });
 
-  it('meets births and data of one metric in one stream, also with two rules, which ask once', () => {
+  it('joins births and data of one metric in one stream, also with two rules, which request once', () => {
     const match = 'spBv1.0/{group}/+/{node}/#';
     const router = new Router([
       rule(match, 'sparkplug', { decoder: settings(['Motor/Speed']), unit: 'rpm' }),

@@ -50,7 +50,7 @@ describe('a message of what is known ahead', () => {
     ['null', 'null', {}],
     ['very deep', '['.repeat(100_000) + ']'.repeat(100_000), {}],
   ] as const) {
-    it(`is refused where it is ${what}`, () => {
+    it(`is refused if it is ${what}`, () => {
       expect(() => read(json, fields)).toThrow(expect.objectContaining({ code: 'COVARIATE_INVALID' }));
     });
   }

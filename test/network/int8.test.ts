@@ -66,7 +66,7 @@ describe('int8 product', () => {
     expectExact(await product(matrix, states, true), matrix, states, () => 1);
   });
 
-  it('gives each row its own scale where states are not bounded', async () => {
+  it('gives each row its own scale if states are not bounded', async () => {
     const matrix = uniform(random, [64, OUT]);
     const scales = [1000, 1, 0.001];
     const states = { shape: [3, 64], data: new Float32Array(3 * 64) };
@@ -77,7 +77,7 @@ describe('int8 product', () => {
     expectExact(await product(matrix, states, false), matrix, states, (row) => scales[row]!);
   });
 
-  it('of nothing is nothing', async () => {
+  it('of zeros is zero', async () => {
     const zeros = { shape: [2, 64], data: new Float32Array(128) };
     for (const bounded of [true, false]) {
       expect((await product(uniform(random, [64, OUT]), zeros, bounded)).every((value) => value === 0)).toBe(
@@ -120,7 +120,7 @@ describe.each(networks)('int8 step of %s', (_name, spec) => {
   const S = stateRows(spec);
   const H = spec.hidden;
 
-  it('keeps rows apart to the last bit, wherever in a batch they stand', async () => {
+  it('keeps rows independent to the last bit, at any position in a batch', async () => {
     const n = 64;
     const random = createRandom(6);
     const x = uniform(random, [n, width], 2).data;

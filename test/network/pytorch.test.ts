@@ -26,7 +26,7 @@ describe('PyTorch weights', () => {
     expect([...rows('bias_hh_l0').slice(10)]).toEqual([...ours.slice(10)]);
   });
 
-  it('takes names with a prefix and layers without biases', () => {
+  it('accepts names with a prefix and layers without biases', () => {
     const prefixed = fromPyTorch('gru', renamed(/^/, 'model.rnn.'));
     expect(prefixed.weights).toEqual(livelyWeights(spec, 1));
     const unbiased = fromPyTorch('gru', without(/bias/));

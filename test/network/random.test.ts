@@ -9,7 +9,7 @@ describe('random numbers', () => {
     expect(bits).toEqual([11520, 0, 5927040, 70819200]);
   });
 
-  it('go on from a stored state', () => {
+  it('continue from a stored state', () => {
     const random = createRandom(7);
     random.normal();
     const copy = createRandom(random.state());
@@ -20,7 +20,7 @@ describe('random numbers', () => {
     ]);
   });
 
-  it('have the moments they claim', () => {
+  it('have the expected moments', () => {
     const random = createRandom(1);
     const n = 50_000;
     const moments = (draw: () => number) => {

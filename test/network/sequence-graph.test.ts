@@ -30,7 +30,7 @@ describe('sequence graph', () => {
   const x = uniform(random, [5, 2, 3]);
   const h0 = uniform(random, [stateRows(spec), 2, 4], 0.5);
 
-  it('with the state in pieces computes the same', async () => {
+  it('gives the same result with a split state', async () => {
     const whole = await run(buildSequenceGraph(spec, weights, states), { x, h0 });
     const bytes = buildSequenceGraph(spec, weights, { ...states, splitState: true });
     const row = (from: number, to: number) => ({
@@ -46,7 +46,7 @@ describe('sequence graph', () => {
     expect(joined).toEqual([...whole.result.hT!.data]);
   });
 
-  it('takes weights as inputs as well as baked in', async () => {
+  it('accepts weights as inputs and as constants', async () => {
     const baked = await run(buildSequenceGraph(spec, weights, { ...states, leads: 1 }), { x, h0 });
     const feeds = { x, h0, ...Object.fromEntries(weights) };
     const fed = await run(buildSequenceGraph(spec, null, { ...states, leads: 1 }), feeds);

@@ -59,7 +59,7 @@ describe('layout of the state', () => {
   it('is the hidden states alone for a plain GRU', () => {
     expect(stateRows({ ...BARE, layers: 3 })).toBe(3);
   });
-  it('holds cell states, attention memory and past inputs behind them', () => {
+  it('contains cell states, attention memory and past inputs after them', () => {
     const spec: NetworkSpec = {
       ...BARE,
       cell: 'lstm',

@@ -26,7 +26,7 @@ describe('gradients equal finite differences for every weight', () => {
 });
 
 describe('loss', () => {
-  it('is the weighted mean quantile loss of what was observed', async () => {
+  it('is the weighted mean quantile loss of observed targets', async () => {
     const spec: NetworkSpec = { ...small, head: { ...DIRECT, shortcut: false } };
     const weights = livelyWeights(spec, 1);
     // nothing comes from the state, so the bias is the forecast: medians 1, 2, 3, distances 1
@@ -81,7 +81,7 @@ describe('diagnosis', () => {
     return state_gradient_norms!.data[0]! / state_gradient_norms!.data[79]!;
   }
 
-  it('shows the gradient vanish in the vanilla network and live on in GRU and LSTM', async () => {
+  it('vanishes in the vanilla network and persists in GRU and LSTM', async () => {
     expect(await reach('rnn-tanh')).toBeLessThan(1e-3);
     expect(await reach('gru')).toBeGreaterThan(1e-2);
     expect(await reach('lstm')).toBeGreaterThan(1e-2);

@@ -31,7 +31,7 @@ describe('first weights', () => {
     }
   });
 
-  it('lean gates towards remembering', () => {
+  it('bias gates towards remembering', () => {
     const bias = (cell: NetworkSpec['cell']) => [
       ...initialWeights({ ...spec, cell, hidden: 2 }, createRandom(1)).get('layers.0.input.bias')!.data,
     ];
@@ -67,7 +67,7 @@ describe('check', () => {
     expect(altered(change)).toThrow(expect.objectContaining({ code: 'WEIGHTS_INVALID' }));
     expect(altered(change)).toThrow(message);
   });
-  it('names all of them', () => {
+  it('reports all of them', () => {
     const check = altered((w) => {
       w.delete('head.bias');
       w.set('fc.weight', one);

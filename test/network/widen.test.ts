@@ -47,7 +47,7 @@ describe('widening', () => {
     for (const [index, value] of before.entries()) expect(after[index]).toBeCloseTo(value, 5);
   });
 
-  it('lets the new units learn', async () => {
+  it('trains the new units', async () => {
     const spec: NetworkSpec = { ...BARE, hidden: 6, head: DIRECT };
     const wider = widen(spec, livelyWeights(spec, 2), 10, createRandom(3));
     const options = { steps: 6, originStride: 2, leads: 3 };

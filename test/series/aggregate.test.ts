@@ -20,7 +20,7 @@ const of = (
 ) => aggregate(kind, { times, values }, counter, SPAN).value;
 
 describe('aggregate', () => {
-  it('knows mean, last, min, max, sum and median', () => {
+  it('computes mean, last, min, max, sum and median', () => {
     const values = [4, -2, 7, 7, 1];
     expect(of('mean', values)).toBeCloseTo(3.4, 12);
     expect(of('last', values)).toBe(1);
@@ -35,7 +35,7 @@ describe('aggregate', () => {
     for (const kind of AGGREGATES) expect(of(kind, [])).toBeNaN();
   });
 
-  it('leaves the readings as they were', () => {
+  it('does not change the readings', () => {
     const values = [3, 1, 2];
     of('median', values);
     expect(values).toEqual([3, 1, 2]);
@@ -76,7 +76,7 @@ describe('circular-mean', () => {
     expect(of('circular-mean', [-10])).toBeCloseTo(350, 9);
   });
 
-  it('is the last where directions cancel out', () => {
+  it('is the last value if directions cancel out', () => {
     expect(of('circular-mean', [90, 270])).toBe(270);
   });
 });
@@ -94,7 +94,7 @@ describe('delta', () => {
     expect(of('delta', [100, 104])).toBe(4);
   });
 
-  it('spreads what was counted during a gap over the gap', () => {
+  it('distributes the increase during a gap over the gap', () => {
     // Ten minutes of silence, then 110 more: 10 a minute.
     expect(of('delta', [120], stood(10, -630_000), [30_000])).toBeCloseTo(10, 9);
     // From the bucket just before, however early in it, everything is this bucket's.

@@ -4,7 +4,7 @@ import { fromBfloat16, toBfloat16 } from '../../src/series/bfloat16.ts';
 
 const kept = (value: number): number => fromBfloat16(toBfloat16(value));
 
-it('keeps a number to 0.4 %, in 16 bits', () => {
+it('stores a number with an error of 0.4 % in 16 bits', () => {
   fc.assert(
     fc.property(fc.double({ min: 1e-37, max: 1e37, noNaN: true }), (value) => {
       for (const signed of [value, -value]) {
@@ -15,7 +15,7 @@ it('keeps a number to 0.4 %, in 16 bits', () => {
   );
 });
 
-it('keeps order, zero, infinities and what is not a number', () => {
+it('keeps order, zero, infinities and NaN', () => {
   fc.assert(
     fc.property(fc.float({ noNaN: true }), fc.float({ noNaN: true }), (a, b) => {
       expect(kept(Math.min(a, b))).toBeLessThanOrEqual(kept(Math.max(a, b)));

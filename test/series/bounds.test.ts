@@ -9,7 +9,7 @@ const shown = (values: readonly number[]): Bounds => {
 };
 
 describe('bounds', () => {
-  it('hold a value near a level that was often reached and never crossed', () => {
+  it('limit forecasts at a level that was often reached and never crossed', () => {
     const clipped = shown(
       Array.from({ length: 2000 }, (_, i) => Math.min(4000, Math.max(0, 5200 * Math.sin(i / 15)))),
     );
@@ -19,14 +19,14 @@ describe('bounds', () => {
     expect(tank.hold(154)).toBeLessThan(95);
   });
 
-  it('leave everything within the range as it is, and all while little is known', () => {
+  it('do not change values within the range, or any value while little is known', () => {
     const few = shown([1, 2, 3]);
     expect(few.hold(50)).toBe(50);
     const some = shown(Array.from({ length: 100 }, (_, i) => Math.sin(i)));
     expect(some.hold(0.3)).toBe(0.3);
   });
 
-  it('leave a stream that rises all the time, and give a walk as much room as it took before', () => {
+  it('do not limit a steadily rising stream, and give a random walk as much room as before', () => {
     const rising = shown(Array.from({ length: 500 }, (_, i) => i));
     expect(rising.hold(600)).toBe(600);
     const walk = shown(
@@ -35,7 +35,7 @@ describe('bounds', () => {
     expect(walk.hold(30)).toBeGreaterThan(25.5);
   });
 
-  it('keep the order of values, and come back as they were after a restart', () => {
+  it('keep the order of values, and are restored exactly', () => {
     const numbers = fc.array(fc.double({ min: -100, max: 100, noNaN: true }), {
       minLength: 40,
       maxLength: 200,

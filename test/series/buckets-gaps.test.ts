@@ -25,7 +25,7 @@ function restored(buckets: Buckets, spec: StreamSpec): Buckets {
 }
 
 describe('a long silence', () => {
-  it('suspends the stream: the clock closes no further bucket, and nothing is due', () => {
+  it('suspends the stream: the clock closes no further bucket', () => {
     const buckets = make();
     push(buckets, START);
     const closed = buckets.close(START + 30 * DAY);
@@ -34,7 +34,7 @@ describe('a long silence', () => {
     expect(buckets.dueMs()).toBeNull();
   });
 
-  it('is over with the next reading, whose bucket is due in its time', () => {
+  it('ends with the next reading, whose bucket closes as usual', () => {
     const buckets = make();
     push(buckets, START);
     buckets.close(START + 30 * DAY);
@@ -139,7 +139,7 @@ describe('a device that changes its rate', () => {
     });
   }
 
-  it('is followed alike when its readings are played from the store, and across a restart anywhere', () => {
+  it('is followed in the same way when its readings are replayed, and across a restart at any point', () => {
     const times = twoRates(10_000, MINUTE);
     const expected = play(new Buckets(auto), times);
     for (let cut = 10; cut < times.length; cut += 7) {
@@ -157,7 +157,7 @@ describe('a device that changes its rate', () => {
     }
   });
 
-  it('does not take the grid from a stream whose interval is given', () => {
+  it('does not change the grid of a stream with a configured interval', () => {
     const buckets = make({ intervalMs: 10_000 });
     const closed = play(buckets, twoRates(10_000, MINUTE));
     expect(new Set(closed.map(({ intervalMs }) => intervalMs))).toEqual(new Set([10_000]));

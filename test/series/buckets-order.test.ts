@@ -88,7 +88,7 @@ function agree(one: readonly ClosedBucket[], two: readonly ClosedBucket[]): void
 const LATENESS = 30 * SECOND;
 
 describe('buckets', () => {
-  it('are the same when readings are shuffled within the lateness, doubled, and the clock ticks', () => {
+  it('are the same if readings are shuffled within the lateness, duplicated, and the clock ticks', () => {
     fc.assert(
       fc.property(
         specs(LATENESS),
@@ -106,7 +106,7 @@ describe('buckets', () => {
     );
   });
 
-  it('are the same however seldom anybody looks', () => {
+  it('are the same independently of how often they are polled', () => {
     fc.assert(
       fc.property(specs(0), arrivals(0), fc.integer({ min: 1, max: 40 }), (spec, list, every) => {
         const expected = inOrder(spec, list);
@@ -123,7 +123,7 @@ describe('buckets', () => {
     );
   });
 
-  it('go on after a restart as if there had been none, with what the store then holds', () => {
+  it('continue after a restart as without one, from the stored readings', () => {
     fc.assert(
       fc.property(specs(LATENESS), arrivals(LATENESS), fc.nat(), (spec, list, at) => {
         const cut = at % (list.length + 1);
@@ -163,7 +163,7 @@ describe('buckets', () => {
     );
   });
 
-  it('cut time into pieces without holes, whatever comes', () => {
+  it('cover time without gaps, for any input', () => {
     fc.assert(
       fc.property(specs(LATENESS), arrivals(LATENESS), (spec, list) => {
         const closed = live(spec, list, 5 * SECOND);

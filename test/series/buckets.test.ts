@@ -18,7 +18,7 @@ const brief = (closed: readonly ClosedBucket[]) =>
   closed.map(({ startMs, value }) => [(startMs - START) / 1000, value]);
 
 describe('closing', () => {
-  it('happens when a newer reading shows that the time of a bucket is over', () => {
+  it('happens when a newer reading shows that a bucket has ended', () => {
     const buckets = make();
     push(buckets, 10, 1);
     push(buckets, 50, 3);
@@ -48,7 +48,7 @@ describe('closing', () => {
     expect(brief(buckets.close(null))).toEqual([[0, 3]]);
   });
 
-  it('happens by the clock, with empty buckets as long as nothing comes', () => {
+  it('happens by the clock, with empty buckets during silence', () => {
     const buckets = make({ latenessMs: 5000 });
     push(buckets, 10, 1);
     expect(buckets.dueMs()).toBe(seconds(65));
@@ -61,7 +61,7 @@ describe('closing', () => {
     ]);
   });
 
-  it('gives readings that come late on their way the same time', () => {
+  it('allows the same lateness for delayed readings', () => {
     const buckets = make();
     push(buckets, 10, 1, 30);
     // Twenty seconds on the way: so will be the one that is measured at 59 s.
@@ -70,7 +70,7 @@ describe('closing', () => {
     expect(brief(buckets.close(seconds(80)))).toEqual([[0, 1]]);
   });
 
-  it('does not happen by the clock where history is played', () => {
+  it('does not happen by the clock during a replay', () => {
     const buckets = make();
     push(buckets, 10, 1, 86_400);
     expect(buckets.dueMs()).toBeNull();
@@ -79,14 +79,14 @@ describe('closing', () => {
     expect(brief(buckets.close(seconds(90_000)))).toEqual([[0, 1]]);
   });
 
-  it('lays buckets on whole multiples of the interval since 1970', () => {
+  it('aligns buckets with whole multiples of the interval since 1970', () => {
     const buckets = make({ intervalMs: 7 * MINUTE });
     push(buckets, 0, 1);
     push(buckets, 3600, 2);
     expect(buckets.close(null)[0].startMs % (7 * MINUTE)).toBe(0);
   });
 
-  it('knows its newest reading, whatever came last', () => {
+  it('tracks the newest reading, independently of the order of arrival', () => {
     const buckets = make({ latenessMs: MINUTE });
     expect(buckets.lastObservedMs).toBeNaN();
     push(buckets, 40, 1);
@@ -96,7 +96,7 @@ describe('closing', () => {
 });
 
 describe('admission', () => {
-  it('refuses what comes after its bucket has closed', () => {
+  it('refuses a reading after its bucket has closed', () => {
     const buckets = make();
     push(buckets, 10, 1);
     push(buckets, 60, 2);
@@ -107,7 +107,7 @@ describe('admission', () => {
     expect(push(buckets, 61, 3)).toBe('accepted');
   });
 
-  it('refuses a time that is there already, also with another value', () => {
+  it('refuses a duplicate time, also with another value', () => {
     const buckets = make({ latenessMs: MINUTE });
     expect(push(buckets, 10, 1)).toBe('accepted');
     expect(push(buckets, 20, 1)).toBe('accepted');
@@ -117,7 +117,7 @@ describe('admission', () => {
     expect(brief(buckets.close(null))[0]).toEqual([0, 1]);
   });
 
-  it('refuses times that no sensor can have', () => {
+  it('refuses implausible times', () => {
     const buckets = make();
     const at = (text: string) =>
       buckets.push({ stream: 's', timeMs: Date.parse(text), value: 1, arrivalMs: START });
@@ -152,7 +152,7 @@ describe('admission', () => {
     expect(at(newYear - 500, newYear + 500)).toBe('accepted');
   });
 
-  it('refuses what is outside the limits, or no number that a sensor could measure', () => {
+  it('refuses readings outside the limits and implausible numbers', () => {
     const buckets = make({ min: -40, max: 85 });
     expect(push(buckets, 1, -40)).toBe('accepted');
     expect(push(buckets, 2, 85)).toBe('accepted');
@@ -162,7 +162,7 @@ describe('admission', () => {
     expect(push(make(), 3, -1e30)).toBe('accepted');
   });
 
-  it('count what was outside the limits to its bucket, unless that has closed', () => {
+  it('counts readings outside the limits in their bucket, unless it has closed', () => {
     const buckets = make({ min: -40, max: 85 });
     for (const second of [1, 70, 200]) push(buckets, second, 5);
     for (const second of [2, 3, 71, 130]) expect(push(buckets, second, 99)).toBe('out-of-range');
@@ -174,7 +174,7 @@ describe('admission', () => {
     expect(buckets.close(null).map(({ outOfRange }) => outOfRange)).toEqual([1, 0]);
   });
 
-  it('leaves out what changed too fast, whatever the order of arrival, and says so', () => {
+  it('omits and reports readings that changed too fast, independently of the order of arrival', () => {
     for (const order of [
       [5, 20, 35, 50],
       [50, 20, 5, 35],
@@ -190,7 +190,7 @@ describe('admission', () => {
     }
   });
 
-  it('has an empty bucket where all its readings changed too fast', () => {
+  it('has an empty bucket if all its readings changed too fast', () => {
     const buckets = make({ maxRatePerMs: 1 / 1000 });
     push(buckets, 10, 10);
     push(buckets, 70, 9000);
@@ -209,7 +209,7 @@ describe('admission', () => {
 describe('a clock that was wrong', () => {
   const year = 365 * 86_400;
 
-  it('may be put back a year: the grid begins anew where the clock stands', () => {
+  it('may be set back a year: the grid starts again at the current time', () => {
     const buckets = make();
     push(buckets, 10, 1);
     push(buckets, 70, 2);
@@ -222,7 +222,7 @@ describe('a clock that was wrong', () => {
     expect(buckets.lastObservedMs).toBe(seconds(250));
   });
 
-  it('may be put back by less than it may be off: then readings are late until it has caught up', () => {
+  it('may be set back by less than the tolerance: readings are late until it has caught up', () => {
     const buckets = make();
     push(buckets, 10, 1);
     buckets.close(seconds(240));
@@ -230,7 +230,7 @@ describe('a clock that was wrong', () => {
     expect(push(buckets, 241, 2)).toBe('accepted');
   });
 
-  it('may have stood years back: a bounded number of empty buckets leads to now', () => {
+  it('may have been years behind: a bounded number of empty buckets leads to the present', () => {
     const buckets = make();
     push(buckets, -8 * year, 1);
     push(buckets, 10, 2);
@@ -240,7 +240,7 @@ describe('a clock that was wrong', () => {
     expect(brief(closed.slice(-1))).toEqual([[0, 2]]);
   });
 
-  it('does not make late readings of a replay begin the grid anew', () => {
+  it('does not restart the grid for late readings of a replay', () => {
     const buckets = make();
     for (const at of [10, 70, 5000])
       buckets.push({ stream: 's', timeMs: seconds(at), value: 1, arrivalMs: Number.NaN });
@@ -271,7 +271,7 @@ describe('a restart', () => {
     expect(again(buckets).lastObservedMs).toBe(seconds(50));
   });
 
-  it('judges the next change of a reading by the last', () => {
+  it('compares the next reading with the last one', () => {
     const change = { maxRatePerMs: 1 / 1000 };
     const buckets = make(change);
     push(buckets, 10, 10);
@@ -283,7 +283,7 @@ describe('a restart', () => {
     expect(restored.close(null)[0]).toMatchObject({ value: Number.NaN, tooFast: [expect.any(Number)] });
   });
 
-  it('before anything has closed replays also what may still come in before the first reading', () => {
+  it('replays, before any bucket has closed, also earlier readings that may still arrive', () => {
     const change = { latenessMs: 120_000 };
     const buckets = make(change);
     push(buckets, 130, 3);

@@ -12,7 +12,7 @@ function hours(zone: string, from: string, count: number): number[] {
 }
 
 describe('zoneOffset', () => {
-  it('knows summer and winter time', () => {
+  it('handles daylight saving time', () => {
     const berlin = zoneOffset('Europe/Berlin');
     expect(berlin(at('2025-01-15T12:00Z'))).toBe(HOUR);
     expect(berlin(at('2025-07-15T12:00Z'))).toBe(2 * HOUR);
@@ -21,7 +21,7 @@ describe('zoneOffset', () => {
     expect(newYork(at('2025-07-15T12:00Z'))).toBe(-4 * HOUR);
   });
 
-  it('changes in the very minute the clocks do', () => {
+  it('changes in the exact minute of the transition', () => {
     const berlin = zoneOffset('Europe/Berlin');
     expect(berlin(at('2025-03-30T00:59:59.999Z'))).toBe(HOUR);
     expect(berlin(at('2025-03-30T01:00Z'))).toBe(2 * HOUR);
@@ -34,7 +34,7 @@ describe('zoneOffset', () => {
     expect(newYork(at('2025-11-02T06:00Z'))).toBe(-5 * HOUR);
   });
 
-  it('knows offsets of quarter hours', () => {
+  it('handles offsets of quarter hours', () => {
     expect(zoneOffset('Asia/Kathmandu')(at('2025-01-01T00:00Z'))).toBe(5.75 * HOUR);
   });
 
@@ -63,7 +63,7 @@ describe('Phases', () => {
     expect(long[25]).toBe(0);
   });
 
-  it('sees a change of the clocks inside a run whose first and last bucket share an offset', () => {
+  it('detects a transition inside a run whose first and last bucket have the same offset', () => {
     // Seven months of days: winter time on both ends, summer between.
     const phases = new Phases(300);
     phases.fill(at('2025-02-01T00:00Z'), 24 * HOUR, zoneOffset('Europe/Berlin'));

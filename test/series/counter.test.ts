@@ -15,11 +15,11 @@ const counting = (end: number, step = 1, n = 40): number[] =>
   Array.from({ length: n }, (_, i) => end - (n - 1 - i) * step);
 
 describe('a counter that only grows', () => {
-  it('tells the difference', () => {
+  it('returns the difference', () => {
     expect(increases([100, 130.5, 130.5, 131])).toEqual([30.5, 0, 0.5]);
   });
 
-  it('takes a fall to 0 and the return to the old level for a dropout', () => {
+  it('treats a fall to 0 and the return to the old level as a dropout', () => {
     const values = [...counting(5000), 0, 5002];
     expect(increases(values).slice(-2)).toEqual([Number.NaN, 2]);
     expect(total(values)).toBe(5002 - 4961);
@@ -34,7 +34,7 @@ describe('a counter that only grows', () => {
     expect(total(daily)).toBe(5012 - 5001);
   });
 
-  it('begins anew after a restart: the next reading tells nothing, and no former level is returned to', () => {
+  it('starts again after a restart: the next reading gives no difference, and earlier levels are forgotten', () => {
     const counter = new Counter('delta');
     increases(counting(5000), 'delta', counter);
     counter.read(40 * MINUTE, 0);
@@ -57,23 +57,23 @@ describe('a counter that only grows', () => {
     expect(jumps.slice(-3)).toEqual([true, false, false]);
   });
 
-  it('leaves out a single wild reading upwards', () => {
+  it('ignores a single outlier upwards', () => {
     for (const wild of [4_294_967_295, 99_999_999, 50_000, 5600])
       expect(total([...counting(5000), wild, 5001, 5002, 5003])).toBe(39 + 3);
   });
 
-  it('counts a large rise that is confirmed by what follows', () => {
+  it('counts a large rise that is confirmed by the next readings', () => {
     expect(total([...counting(5000), 5100, 5101, 5102])).toBe(39 + 102);
   });
 
-  it('goes on from a reset, and from a repeated message after it', () => {
+  it('continues after a reset, and after a repeated message', () => {
     expect(total([...counting(5000), 2, 3, 4, 5])).toBe(39 + 5);
     expect(total([...counting(5000), 0, 1, 2, 3])).toBe(39 + 3);
     expect(total([...counting(5000), 3, 5000, 4, 5, 6])).toBe(39 + 6);
     expect(total([...counting(5000), 3, 3, 3, 4, 4, 5])).toBe(39 + 5);
   });
 
-  it('counts a total of the day that starts anew each midnight', () => {
+  it('counts a daily total that is reset at midnight', () => {
     const day = Array.from({ length: 24 }, (_, i) => i * 0.5);
     const values = [11.5, ...day, ...day, ...day, ...day];
     expect(total(values)).toBeCloseTo(4 * 11.5, 9);
@@ -84,7 +84,7 @@ describe('a counter that only grows', () => {
     expect(total([...counting(5000), 812_345, 812_346, 812_347])).toBe(39 + 2);
   });
 
-  it('goes over the end of its range', () => {
+  it('handles an overflow', () => {
     for (const range of [1e4, 1e5, 1e6, 2 ** 16, 2 ** 32]) {
       const values = [...counting(range - 2, 3), 1, 4, 7];
       expect(total(values), String(range)).toBe(39 * 3 + 9);
@@ -95,7 +95,7 @@ describe('a counter that only grows', () => {
     expect(total([...counting(9000, 1), 4, 5])).toBe(39 + 5);
   });
 
-  it('knows a dropout after a silence', () => {
+  it('detects a dropout after a silence', () => {
     const counter = new Counter('delta');
     for (const [i, value] of counting(5000).entries()) counter.read(i * MINUTE, value);
     const after = 40 * MINUTE + 8 * 3_600_000;
@@ -103,15 +103,15 @@ describe('a counter that only grows', () => {
     expect(counter.read(after + MINUTE, 5012).increase).toBe(12);
   });
 
-  it('does not count a trembling counter twice', () => {
+  it('does not count a fluctuating counter twice', () => {
     expect(total([...counting(100, 0.1), 99.99, 100, 99.98, 100.5])).toBeCloseTo(39 * 0.1 + 0.5, 9);
   });
 
-  it('goes on from a correction', () => {
+  it('continues after a correction', () => {
     expect(total([...counting(1000), 950, 951, 952])).toBe(39 + 2);
   });
 
-  it('never counts backwards, nor more than it has seen', () => {
+  it('never counts backwards or more than the readings show', () => {
     const values = fc.array(fc.double({ min: 0, max: 1e6, noNaN: true }), { minLength: 2, maxLength: 60 });
     fc.assert(
       fc.property(values, (list) => {
@@ -124,7 +124,7 @@ describe('a counter that only grows', () => {
     );
   });
 
-  it('finds the true increase with wrong readings thrown in anywhere', () => {
+  it('finds the true increase with wrong readings anywhere', () => {
     const wrong = fc.array(
       fc.record({ at: fc.integer({ min: 20, max: 180 }), value: fc.constantFrom(0, 1, 2500, 4e9, 65_535) }),
       { maxLength: 6 },
@@ -142,13 +142,13 @@ describe('a counter that only grows', () => {
 });
 
 describe('a counter that may run backwards', () => {
-  it('tells the signed difference', () => {
+  it('returns the signed difference', () => {
     expect(increases([5000, 5000.4, 5000.1, 4999.6], 'change').map((x) => Math.round(10 * x))).toEqual([
       4, -3, -5,
     ]);
   });
 
-  it('leaves out wrong readings', () => {
+  it('ignores wrong readings', () => {
     const values = Array.from({ length: 60 }, (_, i) => 5000 + Math.sin(i / 5));
     const read = [...values.slice(0, 40), 0, ...values.slice(40)];
     const wild = [...values.slice(0, 40), 65_535, ...values.slice(40)];

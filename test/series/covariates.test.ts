@@ -22,7 +22,7 @@ describe('another stream', () => {
     expect(past(source, 0, 4)).toBe(2.5);
   });
 
-  it('never tells of a bucket that had not ended', () => {
+  it('never includes a bucket that has not ended', () => {
     const source = new StreamSource('a');
     source.closed([bucket(0, 1, 10), bucket(10, 2, 10), bucket(20, 3, 10)]);
     expect(past(source, 15, 19)).toBe(1);
@@ -38,7 +38,7 @@ describe('another stream', () => {
     expect(past(source, 40, 41)).toBeNaN();
   });
 
-  it('remembers so much and no more', () => {
+  it('has a bounded memory', () => {
     const source = new StreamSource('a');
     for (let t = 0; t < 3000; t++) source.closed([bucket(t, t)]);
     expect(past(source, 2999, 3000)).toBe(2999);
@@ -46,7 +46,7 @@ describe('another stream', () => {
     expect(past(source, 100, 101)).toBeNaN();
   });
 
-  it('gives its own forecast for what is ahead, once that has been made', () => {
+  it('returns its own forecast for the future, once it has been made', () => {
     const source = new StreamSource('a');
     const ahead = (from: number, to: number, now: number): number =>
       source.ahead(from * MINUTE, to * MINUTE, now * MINUTE);
@@ -74,7 +74,7 @@ describe('a table', () => {
     { timeMs: 20 * MINUTE, value: Number.NaN },
   ];
 
-  it('gives the mean of what holds in a span', () => {
+  it('returns the time-weighted mean over a span', () => {
     const table = new TableSource('t');
     expect(past(table, 0, 1)).toBeNaN();
     table.set(points);
@@ -89,7 +89,7 @@ describe('a table', () => {
     expect(table.ahead(30 * MINUTE, 31 * MINUTE)).toBe(2);
   });
 
-  it('ends: its last point holds for as long as the one before it did', () => {
+  it('ends: its last point is valid for as long as the one before it', () => {
     const table = new TableSource('t');
     table.set(points);
     expect(past(table, 49, 50)).toBe(2);
@@ -118,7 +118,7 @@ describe('covariates', () => {
   };
   const wave = Array.from({ length: 40 }, (_, t) => 5 * Math.sin(t) + t / 10);
 
-  it('of another stream are its last values and what it expects of itself', () => {
+  it('of another stream are its last values and its own forecast', () => {
     const source = new StreamSource('a');
     const covariates = new Covariates([source], MINUTE, 12, HOLD);
     const out = new Float32Array(covariates.inputs + 1).fill(7);
@@ -143,7 +143,7 @@ describe('covariates', () => {
     expect(covariates.rise(2, 8, () => 1)).toBe(0);
   });
 
-  it('of a table are its values now and at leads to come, and how they rise between two leads', () => {
+  it('of a table are its values now and at future leads, and their change between two leads', () => {
     const table = new TableSource('t');
     table.set(Array.from({ length: 400 }, (_, t) => ({ timeMs: t * MINUTE, value: wave[t] ?? t * t })));
     const covariates = new Covariates([table], MINUTE, 13, HOLD);
@@ -178,7 +178,7 @@ describe('covariates', () => {
     expect([...out.subarray(8)].every((x) => x === 0)).toBe(true);
   });
 
-  it('are bounded, nothing where nothing is known, and about 1 in size', () => {
+  it('are bounded, zero if unknown, and about 1 in size', () => {
     const source = new StreamSource('a');
     const covariates = new Covariates([source, new TableSource('t')], MINUTE, 12, HOLD);
     const out = new Float32Array(covariates.inputs);
@@ -195,7 +195,7 @@ describe('covariates', () => {
     expect(sum / 300).toBeLessThan(2);
   });
 
-  it('tell how much more is known for one lead than for another', () => {
+  it('return how much more is known for one lead than for another', () => {
     const table = new TableSource('t');
     const noise = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4, 6, 2, 6, 4, 3, 3, 8, 3, 2, 7];
     const series = [...noise, ...noise, ...noise, ...noise];
@@ -219,7 +219,7 @@ describe('covariates', () => {
     }
   });
 
-  it('go on from a restored state', () => {
+  it('continue from a restored state', () => {
     const state = (covariates: Covariates): Uint8Array => {
       const writer = new StateWriter();
       covariates.persist(writer);

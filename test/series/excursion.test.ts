@@ -24,7 +24,7 @@ function kept(values: readonly number[], restartAt = -1): number[] {
 const room = (n: number): number[] => Array.from({ length: n }, (_, i) => 21 + Math.sin(i / 9));
 
 describe('a stretch far from all that a stream has shown', () => {
-  it.each([-1, 75])('is replaced when it ends soon (restart at %i)', (restartAt) => {
+  it.each([-1, 75])('is replaced if it ends soon (restart at %i)', (restartAt) => {
     const values = [...room(70), ...new Array<number>(12).fill(-127), 21, 21.1];
     const all = kept(values, restartAt);
     for (const value of all) expect(value).toBeGreaterThan(19);
@@ -32,18 +32,18 @@ describe('a stretch far from all that a stream has shown', () => {
     expect(all[82]).toBe(21);
   });
 
-  it('stays when it lasts: a new level', () => {
+  it('is kept if it lasts: a new level', () => {
     const values = [...room(70), ...new Array<number>(LONGEST + 10).fill(-127), 21, 21.1];
     expect(kept(values).filter((value) => value === -127)).toHaveLength(LONGEST + 10);
   });
 
-  it('stays when it comes a second time: it belongs to the stream', () => {
+  it('is kept if it occurs a second time', () => {
     const visit = new Array<number>(8).fill(90);
     const values = [...room(70), ...visit, ...room(40), ...visit, ...room(10)];
     expect(kept(values).filter((value) => value === 90)).toHaveLength(visit.length);
   });
 
-  it('is not looked for in a stream that has shown little, or nothing but one value', () => {
+  it('is not searched for in a stream with little history or a single value', () => {
     expect(kept([...room(20), -127, -127, 21])).toContain(-127);
     expect(kept([...new Array<number>(90).fill(5), 90, 90, 5])).toContain(90);
   });

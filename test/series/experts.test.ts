@@ -61,7 +61,7 @@ describe('experts', () => {
   const last = values.at(-1) ?? 0;
   const { of, experts } = forecasts(values);
 
-  it('hold the last value, and means of it with three memories', () => {
+  it('are the last value, and its means with three memories', () => {
     expect(of('last')).toEqual(leads(() => last));
     close(
       of('fastMean'),
@@ -80,7 +80,7 @@ describe('experts', () => {
     expect(experts.longMean).toBeCloseTo(mean(values, 336), 9);
   });
 
-  it('go on with the last slopes, damped by 8 % a lead', () => {
+  it('extrapolate the last slopes, damped by 8 % per lead', () => {
     const slope = mean(
       values.slice(1).map((value, i) => value - (values[i] ?? 0)),
       8,
@@ -95,7 +95,7 @@ describe('experts', () => {
     );
   });
 
-  it('repeat the day and the week before, also where the horizon is longer than a day', () => {
+  it('repeat the previous day and week, also if the horizon is longer than a day', () => {
     const back = (k: number, lag: number) => values.at(-1 - (lag * Math.ceil(k / lag) - k));
     expect(of('seasonalNaive')).toEqual(leads((k) => back(k, DAY)));
     expect(of('weekNaive')).toEqual(leads((k) => back(k, WEEK)));
@@ -103,7 +103,7 @@ describe('experts', () => {
     expect([experts.dayLag, experts.weekLag]).toEqual([DAY, WEEK]);
   });
 
-  it('hold the last value until there has been a day, the day before until there has been a week', () => {
+  it('use the last value before the first day, and the previous day before the first week', () => {
     const young = forecasts(values.slice(0, DAY));
     expect(young.of('seasonalNaive')).toEqual(leads(() => values[DAY - 1]));
     expect(young.experts.seasons).toMatchObject({ day: false, week: false });
@@ -121,7 +121,7 @@ describe('experts', () => {
     ).toEqual(values.slice(1, 4));
   });
 
-  it('have no day where four buckets do not fit into one', () => {
+  it('have no daily season if a day has fewer than four buckets', () => {
     const long = forecasts(values, 7 * HOUR);
     for (const name of ['seasonalNaive', 'weekNaive', 'profileAndLast', 'profileAndLevel'] as const)
       expect(long.of(name), name).toEqual(leads(() => last));
@@ -150,7 +150,7 @@ describe('experts', () => {
     return { day: at, week: (hour: number) => mean(week[hour] ?? [], 5), residuals };
   }
 
-  it('follow the profile of the day: alone, moved to the last residual, to their mean, and with that of the week', () => {
+  it('follow the daily profile: alone, shifted by the last residual, by their mean, and with the weekly profile', () => {
     // Four days, in which no value is wild enough to be cut.
     const some = values.slice(0, 4 * DAY + 7);
     const young = forecasts(some);
@@ -177,7 +177,7 @@ describe('experts', () => {
     );
   });
 
-  it('find a cycle of any length, and start it where the last value stands', () => {
+  it('find a cycle of any length, and continue it from the last value', () => {
     const period = 37;
     const cyclic = Array.from({ length: 800 }, (_, t) =>
       Math.fround(10 + 3 * Math.sin((2 * Math.PI * t) / period)),
@@ -211,7 +211,7 @@ describe('experts', () => {
     expect(typical).toBeLessThan(sorted[Math.floor(0.6 * sorted.length)] ?? 0);
   });
 
-  it('know how far values lie from their mean and from their hour', () => {
+  it('track the deviation of values from their mean and from their hour', () => {
     const even = forecasts(Array.from({ length: 400 }, (_, t) => (t % 2 === 0 ? 1 : 3)));
     expect(even.experts.longSpread).toBeCloseTo(1, 1);
     expect(even.experts.phaseSpread(0.3)).toBeLessThan(0.01);
@@ -219,7 +219,7 @@ describe('experts', () => {
     expect(forecasts([5]).experts.longSpread).toBe(0);
   });
 
-  it('go on from a saved state', () => {
+  it('continue from a saved state', () => {
     const run = (cut: number | null) => {
       let made = new Experts(HOUR, LEADS);
       const phases = new Phases(1);
@@ -281,7 +281,7 @@ describe('errors by lead', () => {
     }
   });
 
-  it('are the mean distances of what was said from what came, between knots in the logarithm of the lead', () => {
+  it('are the mean absolute errors, interpolated between knots in the logarithm of the lead', () => {
     // A constant: expert 0 is off by 1 at every lead, expert 1 by k / 4.
     const [first, second] = read(fed(new Array(40).fill(10)));
     for (let k = 1; k <= HORIZON; k++) expect(first?.[k - 1]).toBeCloseTo(1, 5);
@@ -296,12 +296,12 @@ describe('errors by lead', () => {
     }
   });
 
-  it('are held above a thousandth of the unit', () => {
+  it('are at least a thousandth of the unit', () => {
     const [ramp] = read(fed(Array.from({ length: 60 }, (_, t) => t)), 7);
     expect(ramp?.[0]).toBeCloseTo(0.007, 6);
   });
 
-  it('lean on the shorter lead and on a random walk while few are known', () => {
+  it('use the shorter lead and a random walk as a prior while few are known', () => {
     // One value has met what was said: of lead 1 alone. Half its error, half the unit; longer leads grow from it.
     const [first] = read(fed([10, 10]), 5);
     expect(first?.[0]).toBeCloseTo(1 + (5 - 1) / 2, 5);
@@ -312,7 +312,7 @@ describe('errors by lead', () => {
     expect(eight?.[0]).toBeCloseTo(1, 5);
   });
 
-  it('count a miss of more than eight times the mean as eight times the mean, once sixteen are known', () => {
+  it('limit an error to eight times the mean, after sixteen errors', () => {
     const firstError = (calm: number) => read(fed([...new Array(calm + 1).fill(10), 1000]), 1)[0]?.[0] ?? 0;
     // The miss that comes as number 16 counts fully, as number 17 no longer.
     const sixteenth = firstError(15);
@@ -327,13 +327,13 @@ describe('errors by lead', () => {
     expect(two.innovation(0)).toBe(0);
   });
 
-  it('have the innovation of the newest bucket at every knot, in units of the scale', () => {
+  it('contain the innovation of the newest bucket at every knot, in units of the scale', () => {
     const errors = fed([10, 20, 35]);
     // Leads 1 and 2: said 20 and 10; nothing met lead 3.
     expect([0, 1, 2].map((j) => errors.innovation(j))).toEqual([7.5, 12.5, 0]);
   });
 
-  it('go on from a saved state', () => {
+  it('continue from a saved state', () => {
     const next = normal(2);
     const values = Array.from({ length: 50 }, () => 10 + next());
     const one = fed(values);
@@ -358,13 +358,13 @@ describe('what fills a gap', () => {
   const values = hourly(60).map((value, t) => (t % 7 === 0 ? 5 : value));
   const features = told(values);
 
-  it('is nothing before the first reading, nor where nothing is filled in', () => {
+  it('is NaN before the first reading and for the fill `drop`', () => {
     for (const fill of ['model', 'hold', 'mean', 'median', 'seasonal', 'mask'] as const)
       expect(fillValue(fill, told([]), 3), fill).toBeNaN();
     expect(fillValue('drop', features, 3)).toBeNaN();
   });
 
-  it('is what its name says', () => {
+  it('matches its name', () => {
     const last = values.at(-1) ?? 0;
     const average = mean(values, 336);
     expect(fillValue('model', features, 17)).toBe(17);
@@ -383,7 +383,7 @@ describe('what fills a gap', () => {
     expect(fillValue('median', long, 17)).toBe(128);
   });
 
-  it('is the value around which most lie, for the mode', () => {
+  it('is the most frequent value, for the mode', () => {
     const clustered = [1, 9, 4.0, 4.25, 4.5, 4.125, 20, 30, 4.25, 50];
     const mode = fillValue('mode', told(clustered), 17);
     expect(mode).toBeGreaterThanOrEqual(4);

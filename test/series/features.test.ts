@@ -150,7 +150,7 @@ describe('features', () => {
     expect(out.subarray(10, 10 + WIDTH)).toEqual(inputs(features));
   });
 
-  it('tell a gap: mask, age, and what was observed', () => {
+  it('describe a gap: mask, age, and observed value', () => {
     const features = make();
     feed(features, ordinary(15)(40), 0, 40);
     expect(features.gapAge).toBe(0);
@@ -188,7 +188,7 @@ describe('features', () => {
     }
   });
 
-  it('begin every lead with the experts, as offsets from the anchor in scales', () => {
+  it('start every lead with the experts, as offsets from the anchor in scales', () => {
     const features = make();
     feed(features, ordinary(17)(300), 0, 300);
     const out = new Float32Array(AHEAD);

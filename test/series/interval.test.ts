@@ -23,7 +23,7 @@ function times(
 }
 
 describe('niceInterval', () => {
-  it('is the nearest by ratio', () => {
+  it('is the nearest interval by ratio', () => {
     expect(niceInterval(58_000)).toBe(MINUTE);
     expect(niceInterval(1)).toBe(100);
     expect(niceInterval(1400)).toBe(1000);
@@ -39,17 +39,17 @@ describe('learnFromFirst', () => {
       Array.from({ length: copies }, (_, copy) => ({ timeMs: time + 60 * copy, value: n })),
     );
 
-  it('is not fooled by the repeats of a radio', () => {
+  it('ignores repeated radio messages', () => {
     for (const copies of [1, 2, 3, 6, 12]) expect(learnFromFirst(repeated(copies, 6))).toBe(MINUTE);
     expect(learnFromFirst(repeated(3, 5))).toBeNull();
   });
 
-  it('decides from the same readings, however many there are by then', () => {
+  it('decides from the same readings, however many have arrived', () => {
     const all = repeated(4, 30, 10_000);
     for (const length of [24, 25, 60, 120]) expect(learnFromFirst(all.slice(0, length))).toBe(10_000);
   });
 
-  it('takes a fast sensor that stands still for what it is', () => {
+  it('handles a fast sensor with a constant value', () => {
     const still = times(200, 60).map((timeMs) => ({ timeMs, value: 7 }));
     expect(learnFromFirst(still.slice(0, 8))).toBeNull();
     for (const length of [12, 40, 60]) expect(learnFromFirst(still.slice(0, length))).toBe(200);
@@ -65,7 +65,7 @@ describe('learnInterval', () => {
     expect(learnInterval(six)).toBe(MINUTE);
   });
 
-  it('sees through jitter and losses', () => {
+  it('is robust against jitter and losses', () => {
     const nice = fc.constantFrom(1000, 5000, 10_000, MINUTE, 5 * MINUTE, 15 * MINUTE, 60 * MINUTE);
     fc.assert(
       fc.property(nice, fc.integer({ min: 0, max: 1e6 }), (interval, seed) => {
@@ -74,14 +74,14 @@ describe('learnInterval', () => {
     );
   });
 
-  it('is not fooled by several messages of one report', () => {
+  it('is robust against several messages per report', () => {
     const list = times(MINUTE, 5).flatMap((time) =>
       [time, time + 150, time + 300].slice(0, time % 7 === 0 ? 3 : 2),
     );
     expect(learnInterval(list)).toBe(MINUTE);
   });
 
-  it('is not fooled by one long outage', () => {
+  it('is robust against one long outage', () => {
     expect(learnInterval([...times(10_000, 4), ...times(10_000, 3, { from: START + 86_400_000 })])).toBe(
       10_000,
     );
@@ -107,7 +107,7 @@ describe('IntervalWatch', () => {
     return found;
   }
 
-  it('leaves a sensor alone that keeps its rate, whatever jitter and losses do', () => {
+  it('does not react to jitter and losses at a constant rate', () => {
     for (let seed = 0; seed < 20; seed++) {
       const list = times(MINUTE, 2000, { jitter: 0.4, lost: 0.3, seed });
       expect(changes(new IntervalWatch(), list, MINUTE)).toEqual([]);
@@ -129,11 +129,11 @@ describe('IntervalWatch', () => {
     });
   }
 
-  it('puts a wrongly learnt interval right', () => {
+  it('corrects a wrongly learnt interval', () => {
     expect(changes(new IntervalWatch(), times(MINUTE, 100, { jitter: 0.1 }), 1000)).toEqual([[48, MINUTE]]);
   });
 
-  it('comes to rest on a device without a rate', () => {
+  it('settles on a device without a constant rate', () => {
     const next = uniform(3);
     let now = START;
     const list = Array.from({ length: 20_000 }, (_, i) => {
@@ -144,7 +144,7 @@ describe('IntervalWatch', () => {
     expect(changes(new IntervalWatch(), list, MINUTE).length).toBeLessThanOrEqual(4);
   });
 
-  it('goes on from a restored state', () => {
+  it('continues from a restored state', () => {
     const list = [...times(MINUTE, 50), ...times(5 * MINUTE, 60, { from: START + 60 * MINUTE })];
     const whole = changes(new IntervalWatch(), list, MINUTE);
     expect(whole.length).toBe(1);

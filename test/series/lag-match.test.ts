@@ -23,7 +23,7 @@ function byHand(values: Float64Array, memory: number, minWeight: number): number
 }
 
 describe('LagMatch', () => {
-  it.each([3, 20, 62, 90, 400])('finds the lag that fits best after %d steps', (steps) => {
+  it.each([3, 20, 62, 90, 400])('finds the best-fitting lag after %d steps', (steps) => {
     const values = ordinary(3, 24)(steps);
     for (const [memory, minWeight] of [
       [24, 12],

@@ -4,7 +4,7 @@ import { inTurn, turnTo } from '../../src/series/circle.ts';
 import { Line } from '../../src/series/line.ts';
 
 describe('a line of values', () => {
-  it('has a unit of the size of the first value that is not 0', () => {
+  it('takes its unit from the first value that is not 0', () => {
     for (const size of [1e-300, 1e-40, 1e-13, 1e-10]) {
       const line = new Line();
       expect(line.enter(0)).toBe(0);
@@ -17,7 +17,7 @@ describe('a line of values', () => {
     }
   });
 
-  it('leaves usual values as they are, and takes a large offset away', () => {
+  it('does not change usual values, and subtracts a large offset', () => {
     const usual = new Line();
     expect(usual.enter(21.5)).toBe(21.5);
     const large = new Line();
@@ -27,7 +27,7 @@ describe('a line of values', () => {
 });
 
 describe('a line of directions', () => {
-  it('goes on across north without a jump, and stays within a turn of the middle', () => {
+  it('continues across north without a jump, within a turn of the middle', () => {
     const turns = fc.array(fc.double({ min: -170, max: 170, noNaN: true }), { minLength: 1, maxLength: 200 });
     fc.assert(
       fc.property(turns, (list) => {
@@ -46,7 +46,7 @@ describe('a line of directions', () => {
     );
   });
 
-  it('puts the median in a turn, and the others within half a turn of it', () => {
+  it('places the median within a turn, and the other quantiles within half a turn of it', () => {
     const line = new Line(true);
     const rows = Float64Array.of(-380, -355, -20, 300, 365, 900);
     line.settle(rows, 3, 1);

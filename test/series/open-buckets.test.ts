@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { OpenBuckets } from '../../src/series/open-buckets.ts';
 import { Random } from '../../src/training/random.ts';
 
-it('does what a map would, whatever comes in whatever order', () => {
+it('equals a map, for any input in any order', () => {
   const rng = new Random(7);
   const open = new OpenBuckets();
   const known = new Map<number, number[]>();
@@ -28,7 +28,7 @@ it('does what a map would, whatever comes in whatever order', () => {
   expect([open.size, open.first]).toEqual([0, Number.POSITIVE_INFINITY]);
 });
 
-it('keeps its order while many are taken one by one and others come', () => {
+it('keeps its order while entries are removed one by one and others are added', () => {
   const open = new OpenBuckets();
   for (let index = 0; index < 500; index++) open.add(index, index, index);
   for (let index = 0; index < 480; index++) {

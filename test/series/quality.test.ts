@@ -48,7 +48,7 @@ describe('a clean series', () => {
     });
   }
 
-  it('of every shape that streams have is believed within a few buckets', () => {
+  it('of every shape is accepted within a few buckets', () => {
     for (const [name, shape] of Object.entries(SHAPES)) {
       if (name === 'spiky') continue;
       expect(count(judge(shape(700)), MASKED), name).toBeLessThanOrEqual(8);
@@ -88,14 +88,14 @@ describe('a spike', () => {
     expect([400, 402, 440].map((t) => marks[t])).toEqual([SPIKE, SPIKE, SPIKE]);
   });
 
-  it('is none where such readings are usual', () => {
+  it('is not marked if such readings are usual', () => {
     // A heating that comes on for a single bucket now and then.
     const values = Float64Array.from({ length: 1200 }, (_, t) => (t % 23 === 22 ? 2000 : 3 + (t % 3)));
     const marks = judge(values);
     expect(count(marks.subarray(200), MASKED)).toBe(0);
   });
 
-  it('is none after a long gap, when the world may have moved on', () => {
+  it('is not marked after a long gap, when the level may have changed', () => {
     const values = ordinary(15)(500).map((y, t) =>
       t >= 300 && t < 340 ? Number.NaN : t >= 340 ? y + 60 : y,
     );
@@ -105,7 +105,7 @@ describe('a spike', () => {
 
 describe('a step to another level', () => {
   for (const jump of [30, 300, -300]) {
-    it(`by ${jump} costs one bucket and is then the truth`, () => {
+    it(`by ${jump} masks one bucket and is then accepted`, () => {
       const values = ordinary(16)(800).map((y, t) => (t >= 500 ? y + jump : y));
       const marks = judge(values);
       expect([...marks.subarray(500, 502)]).toEqual([SPIKE, STEP]);
@@ -113,7 +113,7 @@ describe('a step to another level', () => {
     });
   }
 
-  it('costs at most three buckets in any kind of series', () => {
+  it('masks at most three buckets in any kind of series', () => {
     for (const recipe of RECIPE_NAMES) {
       const { values, intervalMs, startMs } = clean(recipe, 17);
       const { deviation } = moments(values);
@@ -126,7 +126,7 @@ describe('a step to another level', () => {
     }
   });
 
-  it('into much more noise costs few buckets', () => {
+  it('into much more noise masks few buckets', () => {
     const noise = ordinary(18)(800);
     const values = noise.map((y, t) => (t >= 500 ? 20 + 40 * (y - 20) * Math.sin(t * t) : y));
     const marks = judge(values);
@@ -137,7 +137,7 @@ describe('a step to another level', () => {
 describe('a stuck sensor', () => {
   const stuckFrom = (t: number, values: Float64Array) => values.map((y, i) => (i >= t ? values[t] : y));
 
-  it('is found once it has been still for much longer than ever, until it is believed', () => {
+  it('is detected after an unusually long constant value, until it is accepted', () => {
     const values = stuckFrom(500, ordinary(19)(900));
     const marks = judge(values);
     const first = marks.findIndex((mark) => (mark & STUCK) !== 0);
@@ -160,7 +160,7 @@ describe('a stuck sensor', () => {
     expect(found).toBeGreaterThanOrEqual(6);
   });
 
-  it('is a flat line where only the last digit trembles', () => {
+  it('is a flat line if only the last digit varies', () => {
     const values = ordinary(21)(700).map((y, t) => (t >= 500 && t < 560 ? 21.37 + 0.001 * (t % 2) : y));
     const marks = judge(values);
     expect(count(marks, FLAT_LINE)).toBeGreaterThan(20);
@@ -168,7 +168,7 @@ describe('a stuck sensor', () => {
     expect(count(marks.subarray(561), MASKED)).toBe(0);
   });
 
-  it('is none where standing still is usual: dark nights, empty rooms, set points', () => {
+  it('is not marked if constant values are usual: dark nights, empty rooms, set points', () => {
     const day = 144;
     const solar = Float64Array.from({ length: 10 * day }, (_, t) =>
       Math.max(0, Math.sin((2 * Math.PI * t) / day) * 900),
@@ -183,7 +183,7 @@ describe('a stuck sensor', () => {
     expect(count(judge(setPoint), MASKED)).toBeLessThanOrEqual(8);
   });
 
-  it('learns that a stream may stand still for long', () => {
+  it('learns that a stream may be constant for long', () => {
     // Every few hundred buckets it stands still for a hundred.
     const values = ordinary(23)(6000);
     for (let t = 300; t < 6000; t += 400) values.fill(values[t], t, t + 100);
@@ -194,7 +194,7 @@ describe('a stuck sensor', () => {
 });
 
 describe('quality', () => {
-  it('goes on from a restored state', () => {
+  it('continues from a restored state', () => {
     const values = SHAPES.spiky(600);
     const expected = { point: 20, error: 1 };
     for (const cut of [0, 5, 40, 300]) {

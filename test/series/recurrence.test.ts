@@ -29,7 +29,7 @@ describe('a season', () => {
     expect(past(400, (t) => Math.sin((2 * Math.PI * t) / 24) + 0.05 * next()).match.season(4)).toBe(24);
   });
 
-  it('is none in noise, nor in impulses that come at any time', () => {
+  it('is not found in noise or in impulses at random times', () => {
     const next = uniform(2);
     expect(past(400, () => next()).match.season(4)).toBe(0);
     expect(past(400, () => (next() < 0.1 ? next() : 0)).match.season(4)).toBe(0);
@@ -37,7 +37,7 @@ describe('a season', () => {
 });
 
 describe('quantiles at a phase', () => {
-  it('are of zeros between impulses, and of impulses where they are due', () => {
+  it('are zero between impulses, and those of impulses at their phase', () => {
     const next = uniform(3);
     const { history } = past(400, (t) => (t % 12 === 0 ? 0.05 + 0.95 * next() : 0));
     const out = quantiles(history, 12, 24)!;

@@ -17,7 +17,7 @@ const go = (aggregate: Aggregate, intervalMs: number, newestMs: number, count = 
   regridded(ramp(count), aggregate, minutes(count), { intervalMs, newestMs });
 
 describe('regridded', () => {
-  it('merges buckets as their aggregate wants it', () => {
+  it('merges buckets by their aggregate', () => {
     const last = START + 50 * MINUTE;
     expect(go('mean', 10 * MINUTE, last)).toEqual({
       startMs: START,
@@ -31,7 +31,7 @@ describe('regridded', () => {
     expect([...go('median', 10 * MINUTE, last).values]).toEqual([4.5, 14.5, 24.5, 34.5, 44.5, 54.5]);
   });
 
-  it('draws buckets out along the line between their middles', () => {
+  it('interpolates buckets linearly between their middles', () => {
     const { startMs, values } = go('mean', 15_000, START + 59 * MINUTE + 45_000);
     expect(startMs).toBe(START);
     expect(values.length).toBe(240);
@@ -42,11 +42,11 @@ describe('regridded', () => {
     expect(go('delta', 15_000, START + 59 * MINUTE + 45_000).values[121]).toBeCloseTo((30 - 0.125) / 4, 6);
   });
 
-  it('has nothing to say where the history is shorter than a bucket', () => {
+  it('is empty if the history is shorter than a bucket', () => {
     expect(go('mean', 60 * MINUTE, START, 20).values.length).toBe(0);
   });
 
-  it('is bounded, and stands on the grid it is given', () => {
+  it('is bounded, and aligned with the given grid', () => {
     const { startMs, values } = go('mean', 100, START, 500);
     expect(values.length).toBe(2048);
     expect(startMs + 2047 * 100).toBe(START);

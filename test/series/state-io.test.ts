@@ -46,7 +46,7 @@ describe('state io', () => {
     reader.finish();
   });
 
-  it('refuses a state that ends early, goes on, or has arrays of another length', () => {
+  it('refuses a state that is too short, too long, or has arrays of another length', () => {
     const writer = new StateWriter();
     writer.array(Float64Array.of(1, 2, 3));
     const bytes = writer.finish();

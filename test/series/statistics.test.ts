@@ -48,7 +48,7 @@ describe('a running mean', () => {
     );
   });
 
-  it('goes on from a saved state', () => {
+  it('continues from a saved state', () => {
     const [one, two] = [new RunningMean(3), new RunningMean(3)];
     for (const value of [4, 8, 1, 7]) one.add(value);
     restore(one, two);
@@ -59,7 +59,7 @@ describe('a running mean', () => {
 });
 
 describe('a robust scale', () => {
-  it('is the mean of the absolute values while none is wild', () => {
+  it('is the mean of the absolute values without outliers', () => {
     const scale = new RobustScale(4, 10);
     for (const value of [-1, 2, -3]) scale.add(value);
     expect(scale.value).toBeCloseTo(2, 12);
@@ -68,7 +68,7 @@ describe('a robust scale', () => {
     expect(scale.value).toBeCloseTo(2.5 + (5 - 2.5) / 4, 12);
   });
 
-  it('counts a wild value as ten times the mean, once it has seen eight', () => {
+  it('limits an outlier to ten times the mean, after eight values', () => {
     const scaleOf = (calm: number, wild: number): number => {
       const scale = new RobustScale(100, 10);
       for (let i = 0; i < calm; i++) scale.add(1);
@@ -81,14 +81,14 @@ describe('a robust scale', () => {
     expect(scaleOf(8, 9)).toBeCloseTo((8 + 9) / 9, 9);
   });
 
-  it('begins to grow again after a constant', () => {
+  it('grows again after a constant', () => {
     const scale = new RobustScale(100);
     for (let i = 0; i < 20; i++) scale.add(0);
     scale.add(21);
     expect(scale.value).toBe(1);
   });
 
-  it('goes on from a saved state', () => {
+  it('continues from a saved state', () => {
     const [one, two] = [new RobustScale(50), new RobustScale(50)];
     for (let i = 0; i < 9; i++) one.add(i);
     restore(one, two);
@@ -139,7 +139,7 @@ describe('the climate', () => {
     expect(climate.quantiles[0]).toBe(there[0]);
   });
 
-  it('goes on from a saved state, in its first values and after them', () => {
+  it('continues from a saved state, during its first values and after them', () => {
     for (const cut of [0, 5, 23, 24, 60]) {
       const next = normal(cut);
       const [one, two] = [new Climate(), new Climate()];
@@ -155,7 +155,7 @@ describe('the climate', () => {
 });
 
 describe('a seasonal profile', () => {
-  it('is the mean of each phase, or the fallback where nothing was seen', () => {
+  it('is the mean of each phase, or the fallback if a phase has no value', () => {
     const profile = new Profile(4, 1000);
     expect(profile.bins).toBe(4);
     expect(profile.at(0.25, -7)).toBe(-7);
@@ -178,7 +178,7 @@ describe('a seasonal profile', () => {
     }
   });
 
-  it('counts a wild value for ten deviations at most', () => {
+  it('limits an outlier to ten deviations', () => {
     const profile = new Profile(1, 1000);
     for (let i = 0; i < 10; i++) profile.add(0, i % 2);
     const [mean, spread] = [profile.at(0, 0), profile.spread(0)];
@@ -206,7 +206,7 @@ describe('a seasonal profile', () => {
     expect(profile.spread(0.75)).toBeCloseTo(2.5, 5);
   });
 
-  it('shares bins where a season has more steps, and then goes straight from one to the next', () => {
+  it('shares bins if a season has more steps, and interpolates linearly between them', () => {
     const steps = 1000;
     const profile = new Profile(steps, 20, 10);
     expect(profile.bins).toBe(10);
@@ -224,7 +224,7 @@ describe('a seasonal profile', () => {
     expect(young.at(0.11, -1)).toBe(-1);
   });
 
-  it('goes on from a saved state', () => {
+  it('continues from a saved state', () => {
     const next = normal(8);
     const [one, two] = [new Profile(6, 5), new Profile(6, 5)];
     for (let i = 0; i < 40; i++) one.add((i % 6) / 6, next());
@@ -245,7 +245,7 @@ describe('knots over leads', () => {
     expect(new LeadKnots([1, 2, 4, 8], 1).knots).toEqual([1]);
   });
 
-  it('interpolate in the logarithm of the lead, and give what was put in at a knot', () => {
+  it('interpolate in the logarithm of the lead, and are exact at a knot', () => {
     const knots = new LeadKnots([1, 3, 10], 30);
     // [knots, 2]: the second column is linear in the logarithm, so every lead has its own logarithm.
     const values = Float64Array.from(knots.knots.flatMap((k) => [k * k, Math.log(k)]));
@@ -256,7 +256,7 @@ describe('knots over leads', () => {
     for (const k of knots.knots) expect(knots.interpolate(values, 2, 0, k - 1)).toBe(k * k);
   });
 
-  it('give each knot k a ring of k rows of its own, in which a row is due again after k steps', () => {
+  it('give each knot k a ring of k rows, in which a row is used again after k steps', () => {
     const knots = new LeadKnots([1, 2, 5], 9);
     const owner = new Map<number, number>();
     for (const [j, k] of knots.knots.entries())
@@ -271,7 +271,7 @@ describe('knots over leads', () => {
 });
 
 describe('companding', () => {
-  it('gives every code back, in order, up to 8 on both sides', () => {
+  it('decodes every code, in order, up to 8 on both sides', () => {
     let before = Number.NEGATIVE_INFINITY;
     for (let code = -127; code <= 127; code++) {
       expect(compress(expand(code))).toBe(code);

@@ -8,7 +8,7 @@ import { openStore, tempFolder } from '../support/stores.ts';
 
 const sample = (n: number) => ({ stream: `s${n % 3}`, timeMs: n * 1000, value: n, arrivalMs: n * 1000 });
 
-test('a backup holds all samples so far, the files beside them, and an agent can go on from it', async () => {
+test('a backup contains all samples and files, and an agent can continue from it', async () => {
   const dir = tempFolder();
   const store = openStore(dir);
   for (let n = 0; n < 5000; n++) store.append(sample(n));
@@ -49,7 +49,7 @@ test('a backup holds all samples so far, the files beside them, and an agent can
   if (tool.error === undefined) expect(tool.stdout).toContain('models/slots.json');
 });
 
-test('what fails leaves nothing behind, and says so', async () => {
+test('a failed backup leaves no file and is reported', async () => {
   const dir = tempFolder();
   const store = openStore(dir);
   store.append(sample(1));
@@ -64,7 +64,7 @@ test('what fails leaves nothing behind, and says so', async () => {
   store.close();
 });
 
-test('the newest are kept; what a crash left half-way goes; nothing else is touched', () => {
+test('the newest backups are kept; partial ones of a crash are removed; other files are not touched', () => {
   const dir = tempFolder();
   const names = Array.from({ length: 8 }, (_, n) => {
     const name = backupName(dir, Date.UTC(2025, 0, 1, 0, 0, 7 - n));

@@ -36,7 +36,7 @@ describe('other ways to open a file', () => {
 describe('migrate', () => {
   const steps = ['CREATE TABLE a (x)', 'ALTER TABLE a ADD COLUMN y DEFAULT 7', 'CREATE TABLE b (z)'];
 
-  it('runs what is lacking and keeps the rows', () => {
+  it('runs the missing migrations and keeps the rows', () => {
     const db = new Sqlite(':memory:');
     migrate(db, 0, steps.slice(0, 1));
     db.exec('INSERT INTO a VALUES (1)');
@@ -57,7 +57,7 @@ describe('migrate', () => {
 describe('errors', () => {
   const sqlite = (code: string) => new Sqlite.SqliteError('text', code);
 
-  it('of SQLite are told apart by their code', () => {
+  it('of SQLite are distinguished by their code', () => {
     const codes = [
       'SQLITE_CORRUPT',
       'SQLITE_CORRUPT_INDEX',
@@ -81,7 +81,7 @@ describe('errors', () => {
 });
 
 describe('openDatabase', () => {
-  it('moves only a damaged file aside: what cannot be opened otherwise stays where it is', () => {
+  it('moves only a damaged file aside, not one that cannot be opened for another reason', () => {
     const dir = temp();
     const folder = join(dir, 'x.db');
     mkdirSync(folder);

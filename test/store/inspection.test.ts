@@ -41,7 +41,7 @@ const contents = (dir: string) =>
   );
 
 describe('the inspection of a store', () => {
-  it('sees what is in the database, and the journal of a running agent on top, and changes nothing', () => {
+  it('reads the database and the journal of a running agent, and changes nothing', () => {
     const dir = temp();
     const first = open(dir);
     for (let i = 0; i < 3000; i++) first.append(sample('b', i));
@@ -117,7 +117,7 @@ describe('the inspection of a store', () => {
     store.close();
   });
 
-  it('reads a journal alone, of an agent whose disk never took a database', () => {
+  it('reads a journal without a database', () => {
     const dir = temp();
     const store = open(dir);
     store.append(sample('a', 1, 7));
@@ -137,7 +137,7 @@ describe('the inspection of a store', () => {
     expect(existsSync(join(copy, DATABASE_FILE))).toBe(false);
   });
 
-  it('says what is wrong: no store, an older or newer one, something else', () => {
+  it('reports the problem: no store, an older or newer one, another file', () => {
     const empty = temp();
     const failing = (dir: string) => {
       try {
@@ -190,7 +190,7 @@ describe('waiting rows', () => {
     return rows;
   };
 
-  it('are the last ones up to the bound, in order, with their marks, whatever happens', () => {
+  it('are the last ones up to the bound, in order, with their marks, after any operations', () => {
     const action = fc.oneof(
       {
         weight: 60,
@@ -241,7 +241,7 @@ describe('waiting rows', () => {
     );
   });
 
-  it('hold one row where the bound is nothing', () => {
+  it('contain one row if the bound is zero', () => {
     const pending = new PendingRows(0);
     expect([pending.push(0, 1, 1, 0), pending.push(0, 2, 2, 0)]).toEqual([false, true]);
     expect(rowsOf(pending)).toEqual([[0, 2, 2, 0]]);
@@ -249,7 +249,7 @@ describe('waiting rows', () => {
 });
 
 describe('the reserve', () => {
-  it('is three megabytes that are really there, taken once and given back', () => {
+  it('allocates three megabytes, which are released once and allocated again', () => {
     const path = join(temp(), 'reserve');
     const reserve = new Reserve(path);
     expect(reserve.release()).toBe(false);
@@ -277,7 +277,7 @@ describe('trimming', () => {
     return { db, count, oldest, newest: T0 + 60_000 * (minutes - 1) + 1000 };
   }
 
-  it('removes what is older than the retention, by the newest row where the clock is ahead, one slice at a time', () => {
+  it('removes rows older than the retention, relative to the newest row if the clock is ahead, in slices', () => {
     const { db, count, oldest, newest } = filled(15_000);
     expect(trimSlice(db, { ...LIMITS, retentionMs: 11 * DAY }, newest)).toBe(0);
     expect(trimSlice(db, { ...LIMITS, retentionMs: DAY }, T0 + 1000)).toBe(0);
@@ -292,7 +292,7 @@ describe('trimming', () => {
     db.close();
   });
 
-  it('removes the oldest until nine tenths and a half of the size are used, and nothing below that', () => {
+  it('removes the oldest rows until 95 % of the size are used, and nothing below that', () => {
     const { db, count, oldest } = filled(25_000);
     const used = usedBytes(db);
     expect(trimSize(db, used)).toBe(0);
@@ -328,7 +328,7 @@ describe('trimming', () => {
 });
 
 describe('a damaged database', () => {
-  it('is moved aside with its log, each time under a name of its own, and nothing is lost', () => {
+  it('is moved aside with its log, each time under a new name, without losing data', () => {
     const dir = temp();
     const path = join(dir, DATABASE_FILE);
     const moved = ['one', 'two', 'three'].map((text) => {
@@ -367,7 +367,7 @@ describe('a reader of the database', () => {
 });
 
 describe('a flush', () => {
-  it('is safe at once against a crash, and against a power cut when the disk has said so', async () => {
+  it('survives a crash at once, and a power cut after the sync', async () => {
     for (const [durability, atOnce] of [
       ['crash', true],
       ['power', false],
@@ -394,7 +394,7 @@ describe('a flush', () => {
     }
   });
 
-  it('leaves after a crash the newest rows up to the bound, each once', () => {
+  it('keeps the newest rows up to the bound after a crash, each once', () => {
     const dir = temp();
     const store = open(dir, { maxPending: 10 });
     for (let i = 0; i < 25; i++) {

@@ -28,7 +28,7 @@ function frame(fill: (writer: FrameWriter) => void): Buffer {
 }
 
 describe('a record', () => {
-  it('comes back as it was written, whatever its time, order, value and mark', () => {
+  it('is read as it was written, for any time, order, value and mark', () => {
     const random = uniform(3);
     const expected: string[] = [];
     const sealed = frame((writer) => {
@@ -70,7 +70,7 @@ describe('a damaged journal (faults.md row 6)', () => {
   const whole = Buffer.concat([MAGIC, ...frames]);
   const starts = frames.map((_, n) => MAGIC.length + Buffer.concat(frames.slice(0, n)).length);
 
-  it('loses the frame of a flipped bit and no other, wherever the bit is', () => {
+  it('loses only the frame of a flipped bit, wherever the bit is', () => {
     for (let at = MAGIC.length; at < whole.length; at++) {
       const content = Buffer.from(whole);
       content[at] = (content[at] ?? 0) ^ (1 << (at % 8));
@@ -98,7 +98,7 @@ describe('a damaged journal (faults.md row 6)', () => {
     expect(linesOf(Buffer.alloc(5000))).toMatchObject({ lines: [], damaged: [{ at: 0 }] });
   });
 
-  it('never gives a frame whose checksum holds, but whose records cannot be', () => {
+  it('rejects a frame with a valid checksum and impossible records', () => {
     const good = (fill: (writer: FrameWriter) => void): Buffer =>
       Buffer.concat([MAGIC, frames[0] ?? '', frame(fill), frames[1] ?? ''] as Buffer[]);
     const unknownKind = frame((writer) => writer.sample(0, T0, 1, 0));
@@ -155,7 +155,7 @@ function open(dir: string) {
 }
 
 describe('a store with a damaged journal', () => {
-  it('takes over the rest, counts the damage once, and keeps the damaged part', () => {
+  it('reads the rest, counts the damage once, and keeps the damaged part', () => {
     const dir = temp();
     const content = Buffer.concat([MAGIC, ...frames]);
     content[MAGIC.length + (frames[0]?.length ?? 0) + 40] = 0xff;
@@ -199,7 +199,7 @@ describe('a store with a damaged journal', () => {
     store.close();
   });
 
-  it('keeps its files for its owner alone, whatever the umask', () => {
+  it('limits its files to their owner, whatever the umask', () => {
     const former = process.umask(0);
     try {
       const dir = join(temp(), 'a', 'b');

@@ -8,7 +8,7 @@ import { waitFor } from '../support/wait.ts';
 
 const temp = tempDirs();
 
-it('refuses a second holder and says who has it', () => {
+it('refuses a second holder and names the first one', () => {
   const dir = join(temp(), 'made');
   const lock = lockDataDir(dir);
   expect(() => lockDataDir(dir)).toThrowError(
@@ -22,7 +22,7 @@ it('refuses a second holder and says who has it', () => {
   lockDataDir(dir).release();
 });
 
-it('outlives no process: kill -9 frees it, the pid file notwithstanding', async () => {
+it('ends with its process: kill -9 releases it, although the pid file remains', async () => {
   const dir = temp();
   const code = `
     import { lockDataDir } from './src/store/lock.ts';
@@ -55,7 +55,7 @@ it('outlives no process: kill -9 frees it, the pid file notwithstanding', async 
   lockDataDir(dir).release();
 });
 
-it('says when the folder cannot be made', () => {
+it('reports a folder that cannot be created', () => {
   const dir = temp();
   writeFileSync(join(dir, 'file'), '');
   expect(() => lockDataDir(join(dir, 'file', 'below'))).toThrowError(

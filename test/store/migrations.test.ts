@@ -21,7 +21,7 @@ const fixture = (name: string): string => {
 };
 
 describe('a store of schema 1: sixty settled samples of two streams, five in the journal, one saved state', () => {
-  it('is taken over with all it holds, and is written like a new one', () => {
+  it('is migrated with all its data, and is written like a new one', () => {
     const dir = fixture('schema-1');
     const store = openStore(dir);
     const warm = [...store.samples('cellar/temperature', T0)];
@@ -51,7 +51,7 @@ describe('a store of schema 1: sixty settled samples of two streams, five in the
 });
 
 describe('a store of gatecast 0.1 as a crash leaves it: database, log, one saved state a stream, journal of version 1', () => {
-  it('is taken over with all it holds, and forecasts go on as if nothing had been installed', async () => {
+  it('is migrated with all its data, and forecasts continue as before the upgrade', async () => {
     const dir = fixture('schema-2');
     const store = openStore(dir);
     expect(readdirSync(dir).filter((name) => name.endsWith('.journal'))).toEqual([]);

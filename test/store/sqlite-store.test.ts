@@ -53,7 +53,7 @@ function crashed(dir: string): string {
 }
 
 describe('SqliteStore', () => {
-  it('has after a crash the last of several values that were set and flushed', () => {
+  it('keeps the last flushed value after a crash', () => {
     const dir = temp();
     const { store } = open(dir);
     for (const value of ['first', 'second', 'third']) {
@@ -66,7 +66,7 @@ describe('SqliteStore', () => {
     again.store.close();
   });
 
-  it('has after a crash what was flushed, and nothing twice', () => {
+  it('keeps flushed data after a crash, without duplicates', () => {
     const dir = temp();
     const { store } = open(dir);
     for (let i = 0; i < 5000; i++) {
@@ -125,7 +125,7 @@ describe('SqliteStore', () => {
     again.store.close();
   });
 
-  it('gives all streams in one walk, waiting rows among them', () => {
+  it('returns all streams in one walk, including waiting rows', () => {
     const { store } = open(temp());
     for (let i = 0; i < 10_000; i++) store.append(sample(i % 2 ? 'a' : 'b', Math.floor(i / 2)));
     store.settle();
@@ -140,7 +140,7 @@ describe('SqliteStore', () => {
     store.close();
   });
 
-  it('can be read from beside, as of the last settle', () => {
+  it('can be read by another process, as of the last settle', () => {
     const dir = temp();
     const { store } = open(dir);
     store.append(sample('a', 1));
@@ -153,7 +153,7 @@ describe('SqliteStore', () => {
     store.close();
   });
 
-  it('ignores what is no number or no time', () => {
+  it('ignores invalid numbers and times', () => {
     const { store } = open(temp());
     store.append(sample('a', 1, Number.NaN));
     store.append({ ...sample('a', 1), timeMs: Number.POSITIVE_INFINITY });
@@ -165,7 +165,7 @@ describe('SqliteStore', () => {
 });
 
 describe('limits', () => {
-  it('removes what is older than the retention', () => {
+  it('removes rows older than the retention', () => {
     const { store } = open(temp(), { retentionMs: DAY });
     for (let hour = 0; hour < 72; hour++) store.append(sample('a', hour * 3600));
     store.settle();
@@ -200,7 +200,7 @@ describe('limits', () => {
     store.close();
   });
 
-  it('gives pages back after much was forgotten', () => {
+  it('frees pages after large deletions', () => {
     const dir = temp();
     const { store } = open(dir);
     for (let i = 0; i < 150_000; i++) store.append(sample(i % 3 ? 'a' : 'b', i));
@@ -221,7 +221,7 @@ describe('limits', () => {
 });
 
 describe('faults', () => {
-  it('moves a garbled database aside, says so, and goes on', () => {
+  it('moves a damaged database aside, reports it, and continues', () => {
     const dir = temp();
     const { store } = open(dir);
     for (let i = 0; i < 20_000; i++) store.append(sample('a', i));
@@ -239,7 +239,7 @@ describe('faults', () => {
     again.store.close();
   });
 
-  it('takes over what can be read of a damaged database, the newest for sure', () => {
+  it('copies the readable data of a damaged database, including the newest', () => {
     const dir = temp();
     const { store } = open(dir);
     for (let i = 0; i < 20_000; i++) store.append(sample('a', i));
@@ -265,7 +265,7 @@ describe('faults', () => {
     third.store.close();
   });
 
-  it('does so too when the damage shows while it runs', () => {
+  it('does the same if the damage is found at run time', () => {
     const dir = temp();
     const { store } = open(dir);
     for (let i = 0; i < 250_000; i++) store.append(sample('a', i));
@@ -284,7 +284,7 @@ describe('faults', () => {
     running.store.close();
   });
 
-  it('does the same with a file that is no database', () => {
+  it('does the same with a file that is not a database', () => {
     const dir = temp();
     writeFileSync(join(dir, 'gatecast.db'), 'x'.repeat(5000));
     const { store, kinds } = open(dir);
@@ -311,7 +311,7 @@ describe('faults', () => {
     again.store.close();
   });
 
-  it('takes over later what a former process left in a journal that could not be read at the start', () => {
+  it('reads the journal of a previous process later if it could not be read at the start', () => {
     const dir = temp();
     const { store } = open(dir);
     for (let i = 0; i < 100; i++) store.append(sample('a', i));
@@ -343,7 +343,7 @@ describe('faults', () => {
     third.store.close();
   });
 
-  it('never brings back from the journal what the database has newer', () => {
+  it('never replaces newer data of the database by older data of the journal', () => {
     const dir = temp();
     const { store, kinds, clock } = open(dir);
     store.setMeta('k', 'old');
@@ -364,7 +364,7 @@ describe('faults', () => {
     again.store.close();
   });
 
-  it('takes nothing twice, and nothing older, from a journal that it could not remove', () => {
+  it('reads nothing twice from a journal that could not be removed', () => {
     const dir = temp();
     const { store, faults } = open(dir);
     store.append(sample('a', 1));
@@ -402,7 +402,7 @@ describe('faults', () => {
     expect(readdirSync(dir).some((n) => n.includes('damaged'))).toBe(false);
   });
 
-  it('uses the state before when the newest is damaged, and says so', () => {
+  it('uses the previous state if the newest is damaged, and reports it', () => {
     const dir = temp();
     const { store, kinds } = open(dir);
     const snapshot = (byte: number) => ({
@@ -423,7 +423,7 @@ describe('faults', () => {
     store.close();
   });
 
-  it('keeps rows in memory while there is no disk, bounded, and writes them when it is back', () => {
+  it('keeps a bounded number of rows in memory without a disk, and writes them when it is available', () => {
     const dir = join(temp(), 'data');
     writeFileSync(dir, 'a file where the folder should be');
     const { store, kinds, clock } = open(dir, { maxPending: 100 });

@@ -35,7 +35,7 @@ describe.each(makers)('%s', (_, make) => {
   const rows = (all: Iterable<StoredSample>) =>
     [...all].map((s) => [(s.timeMs - T0) / 1000, s.value, s.mark]);
 
-  it('gives samples back by time, from inclusive, to exclusive', () => {
+  it('returns samples by time, from inclusive, to exclusive', () => {
     const store = make();
     for (const second of [3, 1, 2, 5, 4]) store.append(sample('a', second, second / 3));
     const expected = [
@@ -91,7 +91,7 @@ describe.each(makers)('%s', (_, make) => {
     store.close();
   });
 
-  it('gives a refused reading up for a good one of the same time, and never the other way', () => {
+  it('replaces a refused reading by a good one of the same time, and never the other way', () => {
     for (const flushed of [false, true]) {
       const store = make();
       store.append(sample('a', 1, 900), OUT_OF_RANGE);
@@ -106,7 +106,7 @@ describe.each(makers)('%s', (_, make) => {
     }
   });
 
-  it('lets the caller append and flush while it walks', () => {
+  it('allows appends and flushes during a walk', () => {
     const store = make();
     for (let i = 0; i < 5000; i++) store.append(sample('a', i, i));
     store.flush();

@@ -67,7 +67,7 @@ beforeAll(() => {
 });
 
 describe('fineTune', () => {
-  it('trains a better model on what is not held out, and promotes it in int8', async () => {
+  it('trains a better model outside the holdout, and promotes it in int8', async () => {
     const jobs: TrainingJob[] = [];
     const series = [rhythm('a', 900, 1), rhythm('b', 900, 2)];
     const report = await fineTune(
@@ -106,7 +106,7 @@ describe('fineTune', () => {
     expect(before).toBeLessThan(report.verdict!.losses.champion);
   });
 
-  it('refuses a candidate that got worse, however well its training says it went', async () => {
+  it('refuses a candidate that is worse on the holdout, whatever its training loss', async () => {
     const spoiled = async (job: TrainingJob) => {
       const weights = initialWeights(job.spec, createRandom(5));
       for (const { data } of weights.values()) for (let i = 0; i < data.length; i++) data[i]! *= 3;
@@ -122,7 +122,7 @@ describe('fineTune', () => {
     expect(report.reason).toMatch(/worse|no better/);
   });
 
-  it('hears a candidate on the held-out stretch only: how it forecasts what it was trained on counts for nothing', async () => {
+  it('evaluates a candidate on the holdout only, not on its training data', async () => {
     // What it learnt is right as far as it was trained, and wrong behind it.
     const series = [rhythm('a')];
     const good = await fineTune({ ...at, champion, series }, { train }, options);
@@ -135,7 +135,7 @@ describe('fineTune', () => {
     expect(report.verdict!.losses.candidate).toBeLessThan(1.03 * report.verdict!.losses.champion);
   });
 
-  it('leaves poisoned streams out and says why; with none left it does not train', async () => {
+  it('excludes invalid streams with the reason, and does not train without any', async () => {
     const poison = (change: (t: number, x: number) => number, name: string): JobSeries => {
       const one = rhythm(name);
       return { ...one, values: one.values.map((x, t) => change(t, x)) };
@@ -152,7 +152,7 @@ describe('fineTune', () => {
     expect(report.reason).toMatch(/0 of 3 streams.*stuck/);
   });
 
-  it('does not let a stretch shifted by a million through the gate unharmed', async () => {
+  it('refuses a candidate trained on a stretch shifted by a million', async () => {
     const one = rhythm('a');
     const values = one.values.map((x, t) => (t > 500 && t < 765 ? x + 1e6 : x));
     const report = await fineTune({ ...at, champion, series: [{ ...one, values }] }, { train }, options);
@@ -161,7 +161,7 @@ describe('fineTune', () => {
     else expect(report.candidate).toBeNull();
   });
 
-  it('hands on what training throws, the champion as it was', async () => {
+  it('passes on errors of the training and keeps the champion', async () => {
     const before = champion.weights!.get('head.bias')!.data.slice();
     const failing = async () => Promise.reject(new Error('out of memory'));
     await expect(
@@ -221,7 +221,7 @@ describe('a decision', () => {
     }
   });
 
-  it('of a whole fine-tuning is the same at a large offset', async () => {
+  it('of a complete fine-tuning does not depend on a large offset', async () => {
     const [plain, lifted] = await Promise.all(
       [0, 4.5e6].map((offset) =>
         fineTune({ ...at, champion, series: [changed(rhythm('a'), offset, 1)] }, { train }, options),
@@ -234,7 +234,7 @@ describe('a decision', () => {
 });
 
 describe('holdoutStart', () => {
-  it('holds at least three horizons out and leaves twice that', () => {
+  it('holds out at least three horizons and leaves twice that for training', () => {
     expect(holdoutStart(1000, 24, 0.15)).toBe(850);
     expect(holdoutStart(1000, 96, 0.15)).toBe(712);
     expect(holdoutStart(216, 24, 0.15)).toBe(144);

@@ -11,7 +11,7 @@ describe('splitInTime', () => {
     });
   });
 
-  it('gives all to training when the series is too short to validate on', () => {
+  it('uses a series too short for validation entirely for training', () => {
     expect(splitInTime(60, 24, 0.2)).toEqual({ train: { from: 0, to: 60 }, validation: null });
     expect(splitInTime(1000, 24, 0)).toEqual({ train: { from: 0, to: 1000 }, validation: null });
   });
@@ -43,7 +43,7 @@ describe('splitInTime', () => {
 });
 
 describe('checkSeries', () => {
-  it('says what is wrong', () => {
+  it('reports the problem', () => {
     const shape = { stride: 4, leads: 2 };
     const good = plainSeries('a', ramp(10));
     expect(() => checkSeries([], shape)).toThrow(/no series/);

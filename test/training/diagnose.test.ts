@@ -41,7 +41,7 @@ async function curve(cell: Cell, scale = 1): Promise<number[]> {
 }
 
 describe('gradientByLag', () => {
-  it('shows the plain RNN vanish where GRU and LSTM reach further', async () => {
+  it('vanishes earlier in the plain RNN than in GRU and LSTM', async () => {
     const [rnn, gru, lstm] = [
       await curve('rnn-tanh', 0.6),
       await curve('gru', 0.6),
@@ -55,7 +55,7 @@ describe('gradientByLag', () => {
     expect(reachOf(rnn)!).toBeLessThan(reachOf(gru) ?? 48);
   });
 
-  it('shows a relu RNN explode', async () => {
+  it('explodes in a relu RNN', async () => {
     const norms = await curve('rnn-relu', 1.5);
     expect(norms[30]!).toBeGreaterThan(4);
     expect(norms[30]!).toBeGreaterThan(5 * norms[10]!);
@@ -63,14 +63,14 @@ describe('gradientByLag', () => {
 });
 
 describe('reachOf', () => {
-  it('is where the gradient has gone for good', () => {
+  it('is the lag after which the gradient stays small', () => {
     expect(reachOf([1, 0.1, 0.005, 0.5, 0.001, 0.001])).toBe(4);
     expect(reachOf([1, 0.9, 0.8])).toBeNull();
   });
 });
 
 describe('lagSvg', () => {
-  it('draws a curve a network, also where it is 0 or enormous', () => {
+  it('draws one curve per network, also for zero or very large values', () => {
     const svg = lagSvg([
       { name: 'rnn', norms: [1, 0.01, 0] },
       { name: 'gru', norms: [1, 1e9, 0.9] },

@@ -17,7 +17,7 @@ const errors = (seed: number, n: number, level: (t: number) => number) => {
 };
 
 describe('DriftDetector', () => {
-  it('finds errors that double, soon', () => {
+  it('detects doubled errors soon', () => {
     for (let seed = 0; seed < 20; seed++) {
       const found = until(
         new DriftDetector(),
@@ -28,7 +28,7 @@ describe('DriftDetector', () => {
     }
   });
 
-  it('stays quiet on errors that stay as they are, whatever their size', () => {
+  it('does not react to stationary errors of any size', () => {
     for (let seed = 0; seed < 20; seed++) {
       expect(
         until(
@@ -39,7 +39,7 @@ describe('DriftDetector', () => {
     }
   });
 
-  it('does not take a few spikes, better forecasts or broken numbers for drift', () => {
+  it('does not react to a few spikes, better forecasts or invalid numbers', () => {
     expect(
       until(
         new DriftDetector(),
@@ -58,7 +58,7 @@ describe('DriftDetector', () => {
     expect(until(new DriftDetector(), new Array(1000).fill(0))).toBe(Number.POSITIVE_INFINITY);
   });
 
-  it('begins anew after a find', () => {
+  it('starts again after a detection', () => {
     const stream = errors(4, 1000, (t) => (t < 400 ? 1 : 3));
     const whole = new DriftDetector();
     until(whole, stream);

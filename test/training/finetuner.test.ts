@@ -168,7 +168,7 @@ const promoting = (input: TuningInput) => {
 };
 
 describe('FineTuner', () => {
-  it('collects the window, promotes what passed, switches, and reports every state', async () => {
+  it('collects the window, promotes a model that passed, switches to it, and reports every state', async () => {
     const inputs: TuningInput[] = [];
     const { tuner, reports, switched } = stage((input) => {
       inputs.push(input);
@@ -192,7 +192,7 @@ describe('FineTuner', () => {
     ]);
   });
 
-  it('outlives a disk that takes no verdict, and writes it when it does', () => {
+  it('survives a disk that cannot store the verdict, and stores it later', () => {
     const { tuner, set, reports } = stage(promoting, { running: () => 'other' });
     registry.save(modelFiles('other', 3));
     slots.stage('default', 'base', 'other');
@@ -212,7 +212,7 @@ describe('FineTuner', () => {
     expect(reports.at(-1)).toMatchObject({ status: 'confirmed' });
   });
 
-  it('begins no run while another model is being taken up', async () => {
+  it('starts no run while a switch to another model is in progress', async () => {
     let running = 'base';
     let takenUp: () => void = () => undefined;
     let started = 0;
@@ -250,7 +250,7 @@ describe('FineTuner', () => {
     await tuner.settled();
   });
 
-  it('leaves champion and slots alone when refused, failed or killed, and tries a failure again', async () => {
+  it('keeps champion and slots after a refusal, failure or kill, and retries after a failure', async () => {
     const refused = stage(() => done(Promise.resolve(report({ reason: 'worse by 3.0 %' }))));
     refused.tuner.tick();
     await refused.tuner.settled();
@@ -278,7 +278,7 @@ describe('FineTuner', () => {
     expect(failing.switched).toHaveLength(1);
   });
 
-  it('takes a model back that the agent could not take up', async () => {
+  it('rolls back a model that the agent could not load', async () => {
     const { tuner, reports, set } = stage(promoting);
     set.failSwitch = true;
     tuner.tick();
@@ -288,7 +288,7 @@ describe('FineTuner', () => {
     expect(registry.list().map((one) => one.name)).toEqual(['base']);
   });
 
-  it('keeps the champion when the slots cannot be written, and leaves no model behind', async () => {
+  it('keeps the champion if the slots cannot be written, and removes the new model', async () => {
     const { tuner, reports, switched } = stage(promoting);
     vi.spyOn(slots, 'promote').mockImplementation(() => {
       throw new Error('ENOSPC: no space left on device');
@@ -301,7 +301,7 @@ describe('FineTuner', () => {
     expect(registry.list().map((one) => one.name)).toEqual(['base']);
   });
 
-  it('goes over to what the slots name where another model runs, and tries again when that fails', async () => {
+  it('switches to the model in the slots if another one runs, and retries after a failure', async () => {
     const { tuner, switched, set } = stage(() => done(Promise.resolve(report({}))));
     tuner.tick();
     await tuner.settled();
@@ -351,7 +351,7 @@ describe('FineTuner', () => {
     expect(registry.has(bad.switched[0]!)).toBe(false);
   });
 
-  it('pauses and goes on with the machine, not stopped by its own load', async () => {
+  it('pauses with the load of the machine, but not because of its own', async () => {
     const calls: string[] = [];
     let finish: (report: CycleReport) => void = () => {};
     const { tuner, reports, set } = stage(() => ({
@@ -379,7 +379,7 @@ describe('FineTuner', () => {
     await tuner.settled();
   });
 
-  it('ends with the agent, and makes up for the run after the next start', async () => {
+  it('stops with the agent, and repeats the run after the next start', async () => {
     let killed = false;
     let fail: (error: Error) => void = () => {};
     const { tuner, reports, saved } = stage(() => ({
@@ -402,7 +402,7 @@ describe('FineTuner', () => {
     expect(reports.at(-1)!.status).toBe('running');
   });
 
-  it('does not begin before a stream has been heard long enough', () => {
+  it('does not start before a stream has enough history', () => {
     const { tuner, reports } = stage(promoting, {
       streams: () => [
         { spec, intervalMs: HOUR, leads: 96, buckets: 500 },
@@ -414,7 +414,7 @@ describe('FineTuner', () => {
     expect(reports).toEqual([]);
   });
 
-  it('does all of it with a real worker', async () => {
+  it('works with a real worker', async () => {
     const rng = new Random(1);
     const store = SqliteStore.open({
       dir: folder,
@@ -468,13 +468,13 @@ describe('the history of a stream', () => {
     mark,
   });
 
-  it('puts samples on the grid as live does, without marked ones, holes included', async () => {
+  it('places samples on the grid as live, without marked ones, with gaps', async () => {
     const one = await bucketed(hourly, [at(5, 1), at(30, 3), at(70, 100, 2), at(200, 7), at(250, 8)]);
     expect(one!.startMs).toBe(START);
     expect([...one!.values]).toEqual([2, Number.NaN, Number.NaN, 7]);
   });
 
-  it('leaves out what was masked or refused, takes a confirmed step, and counts on through a masked bucket', async () => {
+  it('omits masked or refused readings, uses a confirmed step, and continues a counter through a masked bucket', async () => {
     const marks = [
       at(5, 1, STEP),
       at(10, 900, OUT_OF_RANGE),
@@ -489,19 +489,19 @@ describe('the history of a stream', () => {
     expect([...(await bucketed(counter, counts))!.values]).toEqual([2, 1, Number.NaN, 1]);
   });
 
-  it('refuses what was too fast again, or leaves it out where nothing limits the rate any more', async () => {
+  it('refuses too fast changes again, or omits them if the limit was removed', async () => {
     const fast = [at(5, 1), at(6, 900, TOO_FAST), at(70, 2), at(130, 3)];
     const limited = { ...hourly, spec: { ...spec, maxRatePerMs: 10 / 60_000 } };
     expect([...(await bucketed(limited, fast))!.values]).toEqual([1, 2]);
     expect([...(await bucketed(hourly, fast))!.values]).toEqual([1, 2]);
   });
 
-  it('has nothing where no bucket has closed', async () => {
+  it('is empty if no bucket has closed', async () => {
     expect(await bucketed(hourly, [])).toBeNull();
     expect(await bucketed(hourly, [at(5, 1)])).toBeNull();
   });
 
-  it('shortens a long outage as live does, by whole days, and says where', async () => {
+  it('shortens a long outage by whole days as live does, and reports where', async () => {
     const one = await bucketed({ ...hourly, spec: { ...spec, intervalMs: 60_000 }, intervalMs: 60_000 }, [
       at(0, 1),
       at(30_000, 2),
@@ -526,7 +526,7 @@ describe('history of many streams', () => {
   }));
   const now = START + 1000 * HOUR;
 
-  it('shares the buckets among them, up to the window', () => {
+  it('distributes the buckets among the streams, up to the window', () => {
     const wide = shareHistory(streams, now, 3 * HOUR, 1e6);
     expect(wide.map((one) => now - one.fromMs)).toEqual(streams.map(() => 3 * HOUR));
     const narrow = shareHistory(streams, now, 500 * HOUR, 20_000);
@@ -534,13 +534,13 @@ describe('history of many streams', () => {
     for (const one of narrow) expect(now - one.fromMs).toBe(2000 * 60_000);
   });
 
-  it('leaves some out, evenly, rather than giving each too little', () => {
+  it('omits some streams evenly instead of giving each too little', () => {
     const few = shareHistory(streams, now, 500 * HOUR, 5 * 1024);
     expect(few.map((one) => one.spec.name)).toEqual(['s0', 's2', 's4', 's6', 's8']);
     expect(shareHistory([], now, HOUR, 1000)).toEqual([]);
   });
 
-  it('takes all in one walk, each from its own beginning, and lets the machine breathe', async () => {
+  it('reads all streams in one pass, each from its own start, with pauses', async () => {
     function* samples() {
       for (let t = 0; t < 70_000; t++)
         yield { stream: `s${t % 2}`, timeMs: START + t * 30_000, value: t % 2, mark: 0 };
@@ -562,7 +562,7 @@ describe('history of many streams', () => {
     expect(breaths).toBe(1);
   });
 
-  it('leaves out what was stored while the clock was ahead, which would else be the end of a hole of years', async () => {
+  it('omits samples stored while the clock was ahead, which would create a gap of years', async () => {
     const sample = (timeMs: number) => ({ stream: 's0', timeMs, value: 1, mark: 0 });
     const kept = Array.from({ length: 10 }, (_, t) => sample(START + t * 60_000));
     const ahead = [sample(START + 8760 * HOUR), sample(START + 8761 * HOUR)];

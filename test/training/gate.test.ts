@@ -41,14 +41,14 @@ function losses(
 }
 
 describe('judge', () => {
-  it('promotes a candidate that is clearly better, and says by how much', () => {
+  it('promotes a clearly better candidate, and states the gain', () => {
     const verdict = judge([losses('a', 1, 0.85), losses('b', 2, 0.8)], options);
     expect(verdict.promote).toBe(true);
     expect(verdict.gain).toBeGreaterThan(0.1);
     expect(verdict.reason).toMatch(/better by 1\d\.\d % than the champion on 120 held-out origins/);
   });
 
-  it('refuses a worse one, an equal one, and one that is not worth a switch', () => {
+  it('refuses a candidate that is worse, equal, or only marginally better', () => {
     expect(judge([losses('a', 1, 1.1)], options)).toMatchObject({
       promote: false,
       reason: expect.stringMatching(/worse by/),
@@ -61,7 +61,7 @@ describe('judge', () => {
     expect(judge([{ ...same, candidate: same.champion.map((x) => x * 0.999) }], options).promote).toBe(false);
   });
 
-  it('refuses a gain that may be chance', () => {
+  it('refuses a gain that is not significant', () => {
     const rng = new Random(5);
     const champion = Float64Array.from({ length: 60 }, () => 1 + Math.abs(rng.normal()));
     const candidate = champion.map((x, t) => x + (t < 6 ? -1.2 : 0.09));
@@ -81,7 +81,7 @@ describe('judge', () => {
     expect(verdict).toMatchObject({ promote: false, reason: expect.stringMatching(/may be chance/) });
   });
 
-  it('refuses what a naive forecast beats, even if the champion is worse still', () => {
+  it('refuses a candidate that is worse than a naive forecast, even if the champion is worse still', () => {
     expect(judge([losses('a', 1, 1.6, { champion: 2 })], options).reason).toMatch(
       /no better than the seasonal naive/,
     );
@@ -90,7 +90,7 @@ describe('judge', () => {
     );
   });
 
-  it('refuses without enough of a holdout', () => {
+  it('refuses if the holdout is too short', () => {
     expect(judge([losses('a', 1, 0.5, {}, 10)], options).reason).toMatch(/only 10 origins/);
     expect(judge([], options)).toMatchObject({ promote: false, origins: 0 });
     const unseen = losses('a', 1, 0.5);
@@ -107,7 +107,7 @@ describe('judge', () => {
     });
   });
 
-  it('refuses when too many streams pay for the gain of others', () => {
+  it('refuses if too many streams become worse', () => {
     const streams = [losses('a', 1, 0.2), losses('b', 2, 1.3), losses('c', 3, 1.3)];
     expect(judge(streams, options)).toMatchObject({
       promote: false,
@@ -123,7 +123,7 @@ describe('judge', () => {
 });
 
 describe('pairedTest', () => {
-  it('rejects about as often as it says when there is no difference, though neighbours are alike', () => {
+  it('has the nominal false-positive rate for autocorrelated data', () => {
     const rng = new Random(11);
     let rejected = 0;
     let naively = 0;
@@ -139,7 +139,7 @@ describe('pairedTest', () => {
     expect(naively).toBeGreaterThan(rejected);
   });
 
-  it('sees a difference that is there', () => {
+  it('detects a true difference', () => {
     const rng = new Random(3);
     expect(
       pairedTest(
@@ -155,7 +155,7 @@ describe('pairedTest', () => {
     ).toBeGreaterThan(0.99);
   });
 
-  it('has a sane end at both ends', () => {
+  it('handles extreme inputs', () => {
     expect(pairedTest([], 3)).toBe(1);
     expect(pairedTest([1], 3)).toBe(1);
     expect(pairedTest([0, 0, 0], 3)).toBe(1);

@@ -67,7 +67,7 @@ const options = {
 };
 
 describe('training on the runtime', () => {
-  it('teaches a small network a wave, the same way twice', async () => {
+  it('trains a small network on a wave, with repeatable results', async () => {
     const run = async () => {
       const { parameters, source, stream, pass } = await set();
       const result = await trainLoop(parameters, source, stream, pass, options);
@@ -79,7 +79,7 @@ describe('training on the runtime', () => {
     expect((await run()).best).toEqual(first.best);
   });
 
-  it('needs no copy of weights that change in place, and drops nothing out when it judges', async () => {
+  it('sees weights that change in place, and uses no dropout in validation', async () => {
     const { parameters, source, stream } = await set();
     const batch = stream.next();
     const first = (await source.run(batch, false)).loss;
@@ -91,7 +91,7 @@ describe('training on the runtime', () => {
     await source.release();
   });
 
-  it('gives one gradient a parameter, in their order, and descends along it', async () => {
+  it('returns one gradient per parameter, in order, and descends along it', async () => {
     const { parameters, source, stream } = await set();
     const batch = stream.next();
     const { gradients } = await source.run(batch, true);
@@ -106,7 +106,7 @@ describe('training on the runtime', () => {
 });
 
 describe('parametersOf', () => {
-  it('copies weights, decays no biases, and finds its way back', () => {
+  it('copies weights, applies no decay to biases, and converts back', () => {
     const weights = initialWeights(spec, createRandom(1));
     const parameters = parametersOf(weights, {
       anchored: true,

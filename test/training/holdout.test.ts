@@ -66,7 +66,7 @@ describe('holdoutLosses', () => {
     expect(mean(losses!.seasonal)).toBeGreaterThan(0.5);
   });
 
-  it('scores what would be published: a network that is off by three scales hardly costs anything', async () => {
+  it('scores published forecasts: a network that is off by three scales has little effect', async () => {
     const [losses] = await holdoutLosses([noisy('a')], fixed(3, 0.3), fixed(0, 0.3));
     expect(mean(losses!.champion)).toBeLessThan(0.95);
     // The stream's own correction has made the gain already: one that is right by itself is not worth a switch.
@@ -75,7 +75,7 @@ describe('holdoutLosses', () => {
     expect(Math.abs(verdict.gain)).toBeLessThan(0.1);
   });
 
-  it('scores only what lies in the holdout and was observed', async () => {
+  it('scores only observed buckets of the holdout', async () => {
     const given = noisy('a');
     given.values.fill(Number.NaN, 340, 360);
     const [losses] = await holdoutLosses([given], fixed(0), fixed(0));
@@ -88,7 +88,7 @@ describe('holdoutLosses', () => {
     expect(losses!.candidate).toEqual(losses!.champion);
   });
 
-  it('does not look at the holdout before its time: what lies behind an origin does not change its forecast', async () => {
+  it('is causal: buckets after an origin do not change its forecast', async () => {
     const whole = noisy('a');
     const cut: HoldoutSeries = { ...whole, values: whole.values.slice() };
     cut.values.fill(999, 380);
@@ -106,7 +106,7 @@ describe('holdoutLosses', () => {
     expect(judge([losses!], { ...GATE_DEFAULTS, overlap: 6 }).promote).toBe(false);
   });
 
-  it('takes streams of other lengths and horizons together, and none at all', async () => {
+  it('handles streams of different lengths and horizons, and no streams', async () => {
     const all = [
       noisy('a'),
       { ...series('b', () => rng.normal(), 200, 12), holdoutFrom: 150 },
@@ -121,7 +121,7 @@ describe('holdoutLosses', () => {
     expect(await holdoutLosses([], fixed(0), fixed(0))).toEqual([]);
   });
 
-  it('has an origin several times a horizon', () => {
+  it('has several origins per horizon', () => {
     expect([1, 6, 24, 96].map((leads) => originStride(leads, HOLDOUT_DEFAULTS.originsPerHorizon))).toEqual([
       1, 1, 4, 16,
     ]);

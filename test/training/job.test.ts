@@ -84,7 +84,7 @@ describe('runJob', () => {
     expect([...result.weights.values()].every(({ data }) => data.every(Number.isFinite))).toBe(true);
   });
 
-  it('begins with given weights and does not return worse', async () => {
+  it('starts from given weights and does not return worse ones', async () => {
     const first = await runJob(job(), { now: () => performance.now() });
     const again = await runJob(job({ rate: 1e-4, anchorPull: 1, maxSteps: 20 }, { weights: first.weights }), {
       now: () => 0,
@@ -93,7 +93,7 @@ describe('runJob', () => {
     expect(again.bestLoss!).toBeLessThanOrEqual(again.baseLoss!);
   });
 
-  it('says when there is nothing to train on', async () => {
+  it('reports missing training data', async () => {
     await expect(runJob(job({}, { series: [] }), { now: () => 0 })).rejects.toMatchObject({
       code: 'NOT_ENOUGH_DATA',
     });
@@ -101,7 +101,7 @@ describe('runJob', () => {
 });
 
 describe('checkpoints', () => {
-  it('let a training go on bit for bit as without a break, with states and dropout', async () => {
+  it('resume a training bit for bit, with states and dropout', async () => {
     const spec = forecastSpec({ cell: 'gru', layers: 2, hidden: 8, width: 8, dropout: 0.2 });
     const one = job({ averaging: 0.9, maxSteps: 30, validateEvery: 10 }, { spec });
     const kept: Checkpoint[] = [];
@@ -127,7 +127,7 @@ describe('checkpoints', () => {
     expect(resumed.weights).toEqual(whole.weights);
   });
 
-  it('come back as they were, and only for the same training', async () => {
+  it('are restored exactly, and only for the same training', async () => {
     let kept: Checkpoint | undefined;
     let time = 0;
     await runJob(job({ averaging: 0.9, maxSteps: 30 }), {
@@ -152,7 +152,7 @@ describe('checkpoints', () => {
 });
 
 describe('the training worker', () => {
-  it('gives the result of the same job in this thread', async () => {
+  it('gives the same result as in this thread', async () => {
     const seen: JobProgress[] = [];
     const here = await runJob(job(), { now: () => performance.now() });
     const there = await startTraining(job(), { onProgress: (p) => seen.push(p) }).result;
@@ -161,7 +161,7 @@ describe('the training worker', () => {
     expect(seen.at(-1)).toMatchObject({ phase: 'training', step: 60 });
   });
 
-  it('stops on request with what it has, leaves a checkpoint, and goes on from it', async () => {
+  it('stops on request with its current result, writes a checkpoint, and resumes from it', async () => {
     const checkpoint = join(folder, 'c.safetensors');
     const long = job({ maxSteps: 1_000_000, validateEvery: 50 });
     const first = startTraining(long, {
@@ -189,7 +189,7 @@ describe('the training worker', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('pauses and goes on', async () => {
+  it('pauses and continues', async () => {
     let steps = 0;
     const running = startTraining(job({ maxSteps: 1_000_000 }), {
       onProgress: (p) => {
@@ -209,7 +209,7 @@ describe('the training worker', () => {
     expect((await running.result).reason).toBe('stopped');
   });
 
-  it('reports a killed worker, and one out of memory, and harms nothing', async () => {
+  it('reports a killed worker and one out of memory, without other effects', async () => {
     const killed = startTraining(job({ maxSteps: 1_000_000 }));
     setTimeout(() => void killed.kill(), 300);
     await expect(killed.result).rejects.toMatchObject({ code: 'TRAINING_FAILED' });
@@ -219,7 +219,7 @@ describe('the training worker', () => {
     await expect(starved.result).rejects.toMatchObject({ code: 'TRAINING_FAILED' });
   });
 
-  it('hands a typed error over', async () => {
+  it('passes on a typed error', async () => {
     await expect(startTraining(job({}, { series: [] })).result).rejects.toMatchObject({
       code: 'NOT_ENOUGH_DATA',
       hint: expect.stringContaining('--data'),

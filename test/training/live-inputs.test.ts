@@ -16,7 +16,7 @@ describe('the inputs of training', () => {
     },
   );
 
-  it('are other ones where the fill is another', async () => {
+  it('differ if the fill differs', async () => {
     const hold = await both(0, 'hold');
     const seasonal = await both(0, 'mean');
     expect(hold.trained.map(({ x }) => [...x])).not.toEqual(seasonal.trained.map(({ x }) => [...x]));

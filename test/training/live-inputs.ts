@@ -148,7 +148,7 @@ export function expectEqual(live: readonly Step[], trained: readonly Step[]): vo
 /** A test for each fill: the inputs that training sees equal those of the live engine, number by number. */
 export function inputsAreTheLiveOnes(offsets: readonly number[]): void {
   for (const fill of FILLS) {
-    it.each(offsets)(`are the live ones: fill ${fill}, offset %d`, async (offset) => {
+    it.each(offsets)(`equal the live inputs: fill ${fill}, offset %d`, async (offset) => {
       const { live, trained, series, marks } = await both(offset, fill);
       // There is something to be wrong about: gaps, masked buckets, refused readings.
       expect(live.length).toBeGreaterThan(200);

@@ -66,7 +66,7 @@ function options(more: Partial<LoopOptions> = {}): LoopOptions {
 }
 
 describe('trainLoop', () => {
-  it('learns, and ends with its steps', async () => {
+  it('learns, and stops after the given steps', async () => {
     const { parameter, stream, pass, source } = set();
     const result = await trainLoop([parameter], source, stream, pass, options());
     expect(result.reason).toBe('steps');
@@ -113,7 +113,7 @@ describe('trainLoop', () => {
     expect(sum / n).toBeCloseTo(result.bestLoss!, 6);
   });
 
-  it('never returns worse than it began with', async () => {
+  it('never returns weights worse than the initial ones', async () => {
     const { parameter, stream, pass, source } = set();
     parameter.data.set([0.97, 0]);
     const result = await trainLoop(
@@ -151,7 +151,7 @@ describe('trainLoop', () => {
     expect(other.steps).toBe(7);
   });
 
-  it('waits at the brake before every run', async () => {
+  it('waits while paused, before every run', async () => {
     const { parameter, stream, pass, source } = set();
     let braked = 0;
     await trainLoop(
@@ -164,14 +164,14 @@ describe('trainLoop', () => {
     expect(braked).toBe(source.runs);
   });
 
-  it('leaves out a step that is not finite', async () => {
+  it('skips a step whose loss is not finite', async () => {
     const { parameter, stream, pass, source } = set((run) => run % 3 === 0);
     const result = await trainLoop([parameter], source, stream, pass, options());
     expect(result.skipped).toBeGreaterThan(50);
     expect(result.bestLoss!).toBeLessThan(0.15 * result.baseLoss!);
   });
 
-  it('gives up when no step is finite, and falls back to where it began', async () => {
+  it('aborts if no step is finite, and returns the initial weights', async () => {
     const { parameter, stream, pass, source } = set((run) => run > 8);
     const result = await trainLoop([parameter], source, stream, pass, options());
     expect(result.reason).toBe('diverged');
@@ -182,7 +182,7 @@ describe('trainLoop', () => {
     );
   });
 
-  it('goes on from a checkpoint', async () => {
+  it('resumes from a checkpoint', async () => {
     const { parameter, stream, pass, source } = set();
     let saved: Checkpoint | undefined;
     const whole = await trainLoop(

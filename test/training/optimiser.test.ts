@@ -64,7 +64,7 @@ describe('AdamW', () => {
     expect(a.data).toEqual(b.data);
   });
 
-  it('pulls towards the anchor, leaves what is frozen, and learns slower where told', () => {
+  it('pulls towards the anchor, keeps frozen weights, and applies learning-rate factors', () => {
     const far = parameter([4], { anchor: Float32Array.of(1), decay: false });
     const frozen = parameter([4], { rate: 0 });
     const slow = parameter([4], { rate: 0.1, decay: false });
@@ -75,7 +75,7 @@ describe('AdamW', () => {
     close(slow.data, [4 - 0.01]);
   });
 
-  it('goes on from a saved state as if never stopped', () => {
+  it('continues from a saved state as without a stop', () => {
     const gradient = (t: number) => [Float32Array.of(Math.sin(t), 1 / (t + 1))];
     const a = parameter([1, -1]);
     const whole = new AdamW([a]);
@@ -99,7 +99,7 @@ describe('AdamW', () => {
 });
 
 describe('globalNorm', () => {
-  it('shows a gradient that is not finite', () => {
+  it('is not finite if a gradient is not', () => {
     expect(globalNorm([Float32Array.of(3), Float32Array.of(4)])).toBe(5);
     expect(globalNorm([Float32Array.of(3, Number.NaN)])).toBeNaN();
     expect(globalNorm([Float32Array.of(Number.NEGATIVE_INFINITY)])).toBe(Number.POSITIVE_INFINITY);

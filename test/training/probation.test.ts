@@ -12,7 +12,7 @@ const score = (loss: number, n = 300, lossNaive = 1, lossSeasonal = 1.2, stream 
 const on = (stream: string, loss: number, n = 300): LiveScore => score(loss, n, 1, 1.2, stream);
 
 describe('watch', () => {
-  it('waits for evidence, then for time, then confirms', () => {
+  it('waits for enough evidence, then for the minimum time, then confirms', () => {
     expect(watch([score(0.5, 20)], 0, 2 * DAY).type).toBe('wait');
     expect(watch([score(0.5)], 0, DAY / 2).type).toBe('wait');
     expect(watch([score(0.5)], 0, DAY)).toMatchObject({
@@ -21,14 +21,14 @@ describe('watch', () => {
     });
   });
 
-  it('rolls back as soon as the naive is clearly better, or nothing finite is published', () => {
+  it('rolls back as soon as the naive forecast is clearly better, or no finite forecast is published', () => {
     expect(watch([score(1.2)], 0, 1000).type).toBe('rollback');
     expect(watch([score(0.8), score(0.9), score(1.9)], 0, 1000).type).toBe('rollback');
     expect(watch([score(Number.NaN)], 0, 1000).type).toBe('rollback');
     expect(watch([score(1.1, 300, 1.3, 1)], 0, 1000).type).toBe('rollback');
   });
 
-  it('does not let a few fast streams speak for the slow ones', () => {
+  it('does not let a few fast streams outweigh slow ones', () => {
     const fast = [on('fast', 3, 5000)];
     const slow = ['b', 'c', 'd'].map((stream) => on(stream, 0.6, 5));
     expect(watch([...fast, ...slow], 0, 1000)).toMatchObject({
@@ -43,7 +43,7 @@ describe('watch', () => {
     expect(watch([on('fast', 0.7), ...slow], 0, 3 * DAY).type).toBe('confirm');
   });
 
-  it('asks no more than the champion gave where no network beats the naives, and no less where it did', () => {
+  it("compares with the champion's level: lower if no network beats the naive forecasts, otherwise the same", () => {
     const champion = { a: 1.3 };
     expect(watch([score(1.2)], 0, 1000, { ...PROBATION_DEFAULTS, champion }).type).toBe('wait');
     expect(watch([score(1.5)], 0, 1000, { ...PROBATION_DEFAULTS, champion }).type).toBe('rollback');
@@ -56,13 +56,13 @@ describe('watch', () => {
     expect(watch([score(0.55)], 0, DAY, good).type).toBe('confirm');
   });
 
-  it('takes a constant stream for what it is', () => {
+  it('handles a constant stream', () => {
     expect(watch([score(0, 300, 0, 0)], 0, DAY).type).toBe('confirm');
     expect(watch([score(0.1, 300, 0, 0)], 0, DAY).type).toBe('rollback');
     expect(watch([], 0, DAY).type).toBe('wait');
   });
 
-  it('is not held up by a clock that jumped back', () => {
+  it('is not delayed by a clock that was set back', () => {
     expect(watch([score(0.5)], 365 * DAY, 0).type).toBe('confirm');
   });
 });

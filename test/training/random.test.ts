@@ -5,7 +5,7 @@ const many = (draw: () => number, n = 20_000) => Array.from({ length: n }, draw)
 const mean = (x: number[]) => x.reduce((a, b) => a + b, 0) / x.length;
 
 describe('Random', () => {
-  it('repeats itself for a seed', () => {
+  it('is repeatable for a seed', () => {
     const draw = (seed: number) => {
       const rng = new Random(seed);
       return many(() => rng.uniform(), 50);
@@ -14,7 +14,7 @@ describe('Random', () => {
     expect(draw(5)).not.toEqual(draw(6));
   });
 
-  it('goes on from a saved state', () => {
+  it('continues from a saved state', () => {
     const a = new Random(3);
     a.normal();
     const state = a.save();
@@ -24,7 +24,7 @@ describe('Random', () => {
     expect(many(() => b.normal(), 5)).toEqual(next);
   });
 
-  it('has the moments it says', () => {
+  it('has the expected moments', () => {
     const rng = new Random(1);
     const normals = many(() => rng.normal());
     expect(mean(normals)).toBeCloseTo(0, 1);
@@ -44,7 +44,7 @@ describe('Random', () => {
     expect(mean(drawn.map((i) => (i === 2 ? 1 : 0)))).toBeCloseTo(0.75, 1);
   });
 
-  it('gives children that differ from each other and the parent', () => {
+  it('derives generators that differ from each other and from the parent', () => {
     const rng = new Random(1);
     const first = rng.child().uniform();
     expect(rng.child().uniform()).not.toBe(first);

@@ -61,7 +61,7 @@ describe('WindowSampler', () => {
     expect(jumped).toBeGreaterThan(100);
   });
 
-  it('puts targets where their origin and lead say, and lets none leave the range', () => {
+  it('places targets by origin and lead, within the range', () => {
     const range = { from: 20, to: 60 };
     const sampler = new WindowSampler([series[0]!], [range], { ...options, chunks: 9 }, new Random(2));
     let seen = 0;
@@ -86,7 +86,7 @@ describe('WindowSampler', () => {
     expect(seen).toBeGreaterThan(500);
   });
 
-  it('does not learn from unobserved targets nor within the burn-in', () => {
+  it('ignores unobserved targets and the burn-in', () => {
     const holes = ramp(200).map((v) => (v % 2 ? Number.NaN : v));
     const sampler = new WindowSampler([plainSeries('a', holes)], [full(200)], options, new Random(3));
     for (let i = 0; i < 30; i++) {
@@ -113,7 +113,7 @@ describe('WindowSampler', () => {
     expect(run()).toEqual(run());
   });
 
-  it('weighs groups as told and long series by the root of their length', () => {
+  it('weights groups as configured and long series by the root of their length', () => {
     const many = [
       plainSeries('long', ramp(900), 4, 'g'),
       plainSeries('short', ramp(100, 1000), 4, 'g'),
@@ -146,7 +146,7 @@ describe('WindowSampler', () => {
     expect(() => make(100, 3)).toThrow(/origin every 3 steps/);
   });
 
-  it('copes with a series shorter than a chunk', () => {
+  it('handles a series shorter than a chunk', () => {
     const sampler = new WindowSampler([plainSeries('a', ramp(6))], [full(6)], options, new Random(1));
     const { weight, x } = sampler.next();
     expect(weight.some((w) => w > 0)).toBe(true);

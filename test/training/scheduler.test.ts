@@ -23,7 +23,7 @@ function rested(): Scheduler {
 }
 
 describe('Scheduler', () => {
-  it('begins by itself as soon as there is enough, and then by the schedule', () => {
+  it('starts automatically as soon as there are enough data, and then by the schedule', () => {
     const scheduler = new Scheduler(settings);
     expect(scheduler.next(facts(0, { shortage: 'too few samples' }))).toEqual({
       type: 'none',
@@ -38,7 +38,7 @@ describe('Scheduler', () => {
     expect(scheduler.next(facts(20)).type).toBe('none');
   });
 
-  it('counts a run that took the agent with it as a failure, one that was cut short not', () => {
+  it('counts a run that crashed the agent as a failure, but not an interrupted one', () => {
     const scheduler = rested();
     scheduler.request('request');
     scheduler.next(facts(1));
@@ -51,14 +51,14 @@ describe('Scheduler', () => {
     expect(stopped.next(facts(1.01))).toEqual({ type: 'start', trigger: 'request' });
   });
 
-  it('gives up a run that hangs', () => {
+  it('aborts a run that hangs', () => {
     const scheduler = new Scheduler({ ...settings, mostRunMs: 60_000 });
     scheduler.next(facts(1));
     expect(scheduler.next(facts(1.01)).type).toBe('none');
     expect(scheduler.next(facts(1.02))).toEqual({ type: 'stop', reason: 'not finished after 60 s' });
   });
 
-  it('begins on drift, but not again and again', () => {
+  it('starts on drift, but not repeatedly', () => {
     const scheduler = rested();
     scheduler.request('drift');
     expect(scheduler.next(facts(2))).toMatchObject({ type: 'none', reason: expect.stringMatching(/recent/) });
@@ -68,7 +68,7 @@ describe('Scheduler', () => {
     expect(deaf.next(facts(2))).toMatchObject({ reason: 'no trigger' });
   });
 
-  it('obeys a request at once, over anything that waits', () => {
+  it('starts on request at once, before any other trigger', () => {
     const scheduler = rested();
     scheduler.request('drift');
     scheduler.request('request');
@@ -91,13 +91,13 @@ describe('Scheduler', () => {
     expect(scheduler.next(facts(1.1)).type).toBe('start');
   });
 
-  it('begins where load and heat cannot be read', () => {
+  it('starts if load and temperature cannot be read', () => {
     const scheduler = rested();
     scheduler.request('request');
     expect(scheduler.next(facts(1, { load: null, temperature: null })).type).toBe('start');
   });
 
-  it('pauses a run while it is hot, goes on when it has cooled down well, and gives up at last', () => {
+  it('pauses a run while the processor is hot, continues after cooling down, and finally aborts', () => {
     const scheduler = rested();
     scheduler.request('request');
     scheduler.next(facts(1));
@@ -118,7 +118,7 @@ describe('Scheduler', () => {
     expect(scheduler.busy).toBe(false);
   });
 
-  it('waits longer after each failure, tries again, and forgets failures after an answer', () => {
+  it('waits longer after each failure, and resets the count after a verdict', () => {
     const scheduler = rested();
     scheduler.request('request');
     let hours = 1;
@@ -140,7 +140,7 @@ describe('Scheduler', () => {
     expect(scheduler.save()).toMatchObject({ failures: 0, pending: null });
   });
 
-  it('is not stopped for a year by a clock that jumped there and back', () => {
+  it('is not blocked by a clock that jumped a year ahead and back', () => {
     const scheduler = rested();
     scheduler.request('request');
     expect(scheduler.next(facts(24 * 365)).type).toBe('start');

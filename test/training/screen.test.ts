@@ -6,13 +6,13 @@ const rng = new Random(1);
 const usual = Array.from({ length: 1000 }, (_, t) => 20 + 5 * Math.sin(t / 15) + 0.2 * rng.normal());
 
 describe('screen', () => {
-  it('leaves a usual stream as it is', () => {
+  it('does not change a usual stream', () => {
     const { values, spikes, stuck, problem } = screen(usual);
     expect({ spikes, stuck, problem }).toEqual({ spikes: 0, stuck: 0, problem: null });
     expect(values).toEqual(Float64Array.from(usual));
   });
 
-  it('takes spikes out and nothing beside them', () => {
+  it('removes spikes only', () => {
     const x = usual.slice();
     for (const t of [100, 400, 777]) x[t] = t % 2 ? 1e6 : -300;
     const { values, spikes, problem } = screen(x);
@@ -22,7 +22,7 @@ describe('screen', () => {
     expect(values.filter((v) => Number.isNaN(v))).toHaveLength(3);
   });
 
-  it('takes a stuck stretch out but for its first reading', () => {
+  it('removes a stuck stretch except for its first reading', () => {
     const x = usual.slice();
     x.fill(x[500]!, 500, 700);
     const { values, stuck, problem } = screen(x);
@@ -33,7 +33,7 @@ describe('screen', () => {
     expect(Number.isNaN(values[700]!)).toBe(false);
   });
 
-  it('keeps a floor the stream rests on, steps, and bursts that are its way', () => {
+  it('keeps frequent floor values, steps, and recurring bursts', () => {
     const rain = usual.map((_, t) => (t % 200 > 160 ? 1 + Math.abs(Math.sin(t)) : 0));
     expect(screen(rain)).toMatchObject({ spikes: 0, stuck: 0, problem: null });
     const steps = usual.map((x, t) => x + (t > 500 ? 100 : 0));

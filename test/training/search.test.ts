@@ -39,7 +39,7 @@ const cost = async ({ cell, hidden }: Candidate) => ({
 });
 
 describe('search', () => {
-  it('trains every candidate a little and the promising ones on, and takes the cheapest of the best', async () => {
+  it('trains every candidate briefly and the promising ones further, and takes the cheapest of the best', async () => {
     const trials: FoldTrial[] = [];
     const result = await search(
       candidates,
@@ -92,7 +92,7 @@ describe('search', () => {
     expect((await run((group) => (group === 'a' ? 1 : 3))).chosen.candidate.hidden).toBe(64);
   });
 
-  it('lets what fails drop out, and is not thrown by it', async () => {
+  it('drops failed candidates', async () => {
     const result = await search(candidates, SEARCH_DEFAULTS, {
       cost,
       train: async (trial) =>
@@ -103,7 +103,7 @@ describe('search', () => {
     expect(searchSvg(result)).not.toContain('Infinity');
   });
 
-  it('ends early with the rounds that are through when stopped', async () => {
+  it('returns the finished rounds when stopped', async () => {
     let folds = 0;
     const stopAfter = (most: number) => {
       folds = 0;
@@ -132,7 +132,7 @@ describe('search', () => {
 });
 
 describe('pareto', () => {
-  it('keeps what nothing beats in both', () => {
+  it('keeps the candidates that are not dominated', () => {
     const row = (stepUs: number, score: number): Row => ({
       candidate: candidates[0]!,
       round: 0,

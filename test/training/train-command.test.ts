@@ -55,7 +55,7 @@ function csv(name: string, n = 24 * 30): string {
 }
 const small = ['--hidden', '16', '--width', '8', '--steps', '24', '--batch', '8', '--max-steps', '30'];
 
-it('finds the times of a data file by the name of their column, and counts from a Monday where there is none', async () => {
+it('finds the time column of a data file by its name, and counts from a Monday if there is none', async () => {
   const path = csv('named.csv', 80);
   const series = async (...args: string[]) => {
     const [set] = dataSets(await flagsOf('--data', path, '--interval', '1h', '--out', folder, ...args));
@@ -96,7 +96,7 @@ describe('gatecast train', () => {
     expect(existsSync(`${out}.checkpoint`)).toBe(false);
   });
 
-  it('is the same for the same seed, and goes on from another model', async () => {
+  it('is the same for the same seed, and starts from another model', async () => {
     const args = (name: string) => [
       '--generated',
       '4',
@@ -122,7 +122,7 @@ describe('gatecast train', () => {
     expect(wider.baseLoss).toBeCloseTo(first.bestLoss, 4);
   });
 
-  it('chooses a network by search, says why, and remembers what it trained', async () => {
+  it('chooses a network by search, states the reason, and stores finished trials', async () => {
     const out = join(folder, 'models', 'chosen');
     const args = [
       '--data',
@@ -189,7 +189,7 @@ describe('gatecast train', () => {
     expect(readFileSync(file, 'utf8').match(/<path/g)).toHaveLength(5);
   });
 
-  it('draws how far back gradients reach', async () => {
+  it('draws the gradient norm by time lag', async () => {
     const file = join(folder, 'g.svg');
     const { out: text } = await train(
       '--generated',
@@ -215,7 +215,7 @@ describe('gatecast train', () => {
     await expect(train(...args)).rejects.toThrow(message);
   });
 
-  it('says that there is nothing to train on', async () => {
+  it('reports missing training data', async () => {
     await expect(train('--out', join(folder, 'm'), ...small)).rejects.toMatchObject({
       code: 'USAGE',
     });
@@ -235,7 +235,7 @@ describe('gatecast train', () => {
 });
 
 describe('files of sets', () => {
-  it('gives every interval, horizons in turn, with paths relative to the file', () => {
+  it('uses every interval, rotates the horizons, and resolves paths relative to the file', () => {
     csv('b.csv');
     writeFileSync(
       join(folder, 'sets.yaml'),
@@ -251,7 +251,7 @@ describe('files of sets', () => {
     expect(Number.isNaN(series[0]!.values[310]!)).toBe(true);
   });
 
-  it('names every wrong key', () => {
+  it('reports every wrong key', () => {
     const path = join(folder, 'bad.yaml');
     writeFileSync(
       path,
@@ -271,7 +271,7 @@ describe('files of sets', () => {
     expect(() => readSets(path)).toThrow(/bad.yaml/);
   });
 
-  it('refuses a set in which nothing changes', () => {
+  it('refuses a constant data set', () => {
     writeFileSync(
       join(folder, 's.yaml'),
       `sets:\n  - { name: f, files: ${csv('c.csv')}, time: time, columns: [flat], intervals: 1h }\n`,
@@ -281,7 +281,7 @@ describe('files of sets', () => {
 });
 
 describe('pieces', () => {
-  it('cuts at long holes and drops short pieces', () => {
+  it('splits at long gaps and drops short pieces', () => {
     const actual = new Float64Array(2000).fill(Number.NaN);
     for (let t = 10; t < 200; t++) actual[t] = t;
     for (let t = 900; t < 930; t++) actual[t] = t;
@@ -313,7 +313,7 @@ describe('ProgressBar', () => {
     expect(text.trim().split('\n')).toHaveLength(3);
   });
 
-  it('writes spans as people do', () => {
+  it('formats durations', () => {
     expect([5, 95, 7300, Number.NaN].map(secondsText)).toEqual(['5 s', '1 min 35 s', '2 h 1 min', '?']);
   });
 });

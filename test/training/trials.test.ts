@@ -40,7 +40,7 @@ const network = (hidden: number) => ({
 const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
 
 describe('trials', () => {
-  it('gives one network the same losses whichever came before it, and one a window', async () => {
+  it('gives a network the same losses independently of the networks before it, one per window', async () => {
     const told: [number, WindowLosses | null][] = [];
     const results = await runTrials(job, [network(16), network(24), network(16)], hooks, (index, losses) =>
       told.push([index, losses]),
@@ -51,7 +51,7 @@ describe('trials', () => {
     expect(told).toEqual(results.map((losses, index) => [index, losses]));
   });
 
-  it('judges what a training of its own would have kept', async () => {
+  it('evaluates the weights that a separate training would have kept', async () => {
     // the last weights: the only validation is at the end
     const { bestLoss, baseLoss } = await runJob(
       { ...job, settings: { ...job.settings, validateEvery: 1000, maxSteps: 60 } },
@@ -63,7 +63,7 @@ describe('trials', () => {
     expect(Math.abs(mean(losses!.losses) / bestLoss! - 1)).toBeLessThan(0.1);
   });
 
-  it('says what is missing when there is nothing to compare on', async () => {
+  it('reports what is missing if there are no data for a comparison', async () => {
     const short = { ...job, series: job.series.map((one) => ({ ...one, values: one.values.slice(0, 30) })) };
     await expect(runTrials(short, [network(16)], hooks, () => {})).rejects.toMatchObject({
       code: 'NOT_ENOUGH_DATA',

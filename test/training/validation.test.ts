@@ -59,7 +59,7 @@ describe('ValidationPass', () => {
     expect(least).toBeGreaterThanOrEqual(84);
   });
 
-  it('has nothing to do without ranges', () => {
+  it('is empty without ranges', () => {
     expect([...new ValidationPass(series, [null, null, null], options).batches()]).toEqual([]);
   });
 });

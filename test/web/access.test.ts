@@ -84,7 +84,7 @@ describe('without a login configured', () => {
 });
 
 describe('with a token', () => {
-  test('acts after a login, and not before it, nor after a logout', async () => {
+  test('allows actions after a login, but not before it or after a logout', async () => {
     const { url, acted } = await start({ token: () => TOKEN });
     expect((await ask(url, '/api/actions/finetune', {}, {})).code).toBe(401);
     const { code, cookie } = await logIn(url);
@@ -100,7 +100,7 @@ describe('with a token', () => {
     expect((await ask(url, '/api/actions/finetune', { cookie }, {})).code).toBe(401);
   });
 
-  test('the cookie is of this site only and not for scripts', async () => {
+  test('the cookie is limited to this site and hidden from scripts', async () => {
     const { url } = await start({ token: () => TOKEN });
     const { headers } = await ask(url, '/api/login', { 'x-forwarded-proto': 'https' }, { token: TOKEN });
     expect(String(headers['set-cookie'])).toMatch(
@@ -116,7 +116,7 @@ describe('with a token', () => {
     expect((await act(`${TOKEN}x`)).code).toBe(401);
   });
 
-  test('wrong tokens are refused, after ten of them unread for a minute', async () => {
+  test('wrong tokens are refused; after ten, further logins are refused for a minute', async () => {
     const clock = new FakeClock(0);
     const { url } = await start({ token: () => TOKEN, clock });
     for (let i = 0; i < 10; i++) expect((await logIn(url, `wrong ${i}`)).code).toBe(403);
@@ -140,7 +140,7 @@ describe('with a token', () => {
     expect(await user()).toBeNull();
   });
 
-  test('another site cannot act with the cookie of a reader', async () => {
+  test("another site cannot act with a user's cookie", async () => {
     const { url, acted } = await start({ token: () => TOKEN });
     const { cookie } = await logIn(url);
     for (const headers of [
@@ -156,7 +156,7 @@ describe('with a token', () => {
     expect(form.code).toBe(400);
   });
 
-  test('a bad body, an unknown action and one that fails say why', async () => {
+  test('an invalid body, an unknown action and a failing action are reported with the reason', async () => {
     const { url } = await start({ token: () => TOKEN });
     const { cookie } = await logIn(url);
     for (const body of ['{', '[]', '"x"', 'null', `{"stream":"${'x'.repeat(5000)}"}`])
@@ -194,7 +194,7 @@ describe('with a token', () => {
   });
 });
 
-test('a token that cannot be read any more opens nothing', async () => {
+test('a token file that cannot be read blocks logins', async () => {
   const { url } = await start({ token: () => null });
   expect((await ask(url, '/api/streams', { 'x-forwarded-for': '192.0.2.7' })).code).toBe(401);
   expect((await ask(url, '/api/actions/finetune', {}, {})).code).toBe(401);
@@ -204,7 +204,7 @@ test('a token that cannot be read any more opens nothing', async () => {
 describe('behind a proxy that logs users in', () => {
   const header = { 'x-remote-user': 'ada' };
 
-  test('believes the header of a trusted proxy', async () => {
+  test('accepts the header of a trusted proxy', async () => {
     const { url, acted } = await start({ userHeader: 'x-remote-user', trustedProxies: ['127.0.0.1'] });
     expect((await ask(url, '/api/session', header)).body).toMatchObject({ user: 'ada', login: 'proxy' });
     expect((await ask(url, '/api/actions/finetune', header, {})).code).toBe(200);
@@ -212,13 +212,13 @@ describe('behind a proxy that logs users in', () => {
     expect((await ask(url, '/api/actions/finetune', {}, {})).code).toBe(401);
   });
 
-  test('believes nobody else', async () => {
+  test('ignores the header of other addresses', async () => {
     const { url } = await start({ userHeader: 'x-remote-user', trustedProxies: ['192.0.2.1'] });
     expect((await ask(url, '/api/actions/finetune', header, {})).code).toBe(401);
   });
 });
 
-test('another site may frame the page only where the config names it', async () => {
+test('only configured sites may show the page in a frame', async () => {
   const closed = await start();
   const { headers } = await ask(closed.url, '/');
   expect(headers['content-security-policy']).toContain("frame-ancestors 'none'");

@@ -12,7 +12,7 @@ const point = (timeMs: number, observed: number | null = timeMs) => ({
   high: null,
 });
 
-test('the marks of a bucket come with its point, and with the stream while it is the newest', () => {
+test('the marks of a bucket are sent with its point, and with the stream while it is the newest', () => {
   const board = new Board();
   board.record(fakeForecast({ stream: 'a', observed: 900, marks: ['spike'], quality: 'filled' }), 0);
   expect(summary(board.get('a')!).marks).toEqual(['spike']);
@@ -35,7 +35,7 @@ test('the newest sixteen anomalies are sent to the page', () => {
 });
 
 describe('PointRing', () => {
-  test('keeps readings and medians as they are, and the edges to seven digits of their distance', () => {
+  test('stores readings and medians exactly, and the edges with seven digits of their difference', () => {
     const ring = new PointRing(40);
     // Large values must not cost small ones after them their digits.
     const points = Array.from({ length: 60 }, (_, i) => {
@@ -59,7 +59,7 @@ describe('PointRing', () => {
     }
   });
 
-  test('an edge at a limit is exactly the limit again', () => {
+  test('an edge at a limit is restored exactly', () => {
     const ring = new PointRing(8);
     for (const limit of [0, 5, -40]) {
       ring.push({
@@ -89,7 +89,7 @@ describe('PointRing', () => {
     }
   });
 
-  test('keeps the marks of a bucket as long as the bucket', () => {
+  test('drops the marks of a bucket with the bucket', () => {
     const ring = new PointRing(3);
     ring.push({ ...point(10), marks: ['spike'] });
     for (const time of [20, 30]) ring.push(point(time));
@@ -175,7 +175,7 @@ describe('Board', () => {
     expect(asked).toEqual([['a', 3000, 359]]);
   });
 
-  test('with many streams only those on show have a long history, until no page shows them', () => {
+  test('with many streams only shown ones have a long history, until no page shows them', () => {
     const asked: string[] = [];
     const board = new Board((name, beforeMs, most) => {
       asked.push(name);

@@ -20,7 +20,7 @@ class Tab extends EventEmitter {
   }
 }
 
-test('every chart of every tab has its turn, although rounds are cut short and all charts change all the time', () => {
+test('every chart of every tab is updated, although rounds are cut short and all charts change constantly', () => {
   const clock = new FakeClock(0);
   const board = new Board(() => []);
   const names = ['a', 'b', 'c', 'd', 'e'];

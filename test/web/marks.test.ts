@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { MARK_TEXTS, MASKED, markNames } from '../../src/series/quality.ts';
 
 // The page has shorter texts of its own; the names and which of them mask a bucket are those of `series/quality.ts`.
-test('the page knows every mark, and which of them keep a bucket out of the forecast', async () => {
+test('the page knows every mark, and which marks mask a bucket', async () => {
   const source = readFileSync('src/web/marks.client.js', 'utf8');
   const page = (await import(`data:text/javascript,${encodeURIComponent(source)}`)) as {
     isMasked(point: readonly unknown[]): boolean;

@@ -78,7 +78,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
       );
   };
 
-  test('the chart shows readings, hole and fan where their values and times belong', async () => {
+  test('the chart shows readings, gap and fan at their values and times', async () => {
     const { tab } = await open();
     recordKnown('known/one');
     await row(tab, 'known/one').click();
@@ -243,7 +243,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
     for (const { name } of streams) board.forget(name);
   });
 
-  test('finds, sorts and groups streams, and counts them honestly', async () => {
+  test('finds, sorts, groups and counts streams', async () => {
     const { tab } = await open();
     expect(await tab.textContent('#count')).toBe('5 streams, 4 devices, 1 without a forecast yet');
     expect(await tab.locator('.group-name').allTextContents()).toEqual(['vitals/cpu']);
@@ -264,7 +264,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
     await tab.close();
   });
 
-  test('what was found wrong is said in words, and a spike does not flatten the chart', async () => {
+  test('marks are explained in words, and a spike does not flatten the chart', async () => {
     const { tab } = await open();
     const stream = 'poked/one';
     for (let i = 0; i < 40; i++) {
@@ -306,7 +306,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
     await tab.close();
   });
 
-  test('a new forecast reaches the open page by itself', async () => {
+  test('a new forecast appears on the open page', async () => {
     const { tab } = await open();
     board.record(fakeForecast({ stream: 'new/one', unit: 'bar', observed: 7.25, leads: 12 }), Date.now());
     await row(tab, 'new/one').waitFor();
@@ -384,7 +384,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
     });
     afterAll(() => rich?.page.stop());
 
-    test('the chart goes from minutes to all that is stored, by button, pointer and key, and back', async () => {
+    test('the chart zooms from minutes to the whole history, by button, pointer and key, and back', async () => {
       const { tab, problems } = await open({}, { at, hash: '#/stream/cellar%2Fpump%2Fpower' });
       const span = () =>
         tab.evaluate(
@@ -489,7 +489,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
       await tab.close();
     });
 
-    test('says why forecasts stand still, and how many alerts there are', async () => {
+    test('shows why forecasts are paused, and the number of alerts', async () => {
       const { tab } = await open({}, { at });
       await expect
         .poll(() => tab.textContent('#waiting'))
@@ -498,7 +498,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
       await tab.close();
     });
 
-    test('every view is reached by its tab, and shows what it is for', async () => {
+    test('every tab opens its view with its content', async () => {
       const { tab, problems } = await open({}, { at });
       const view = tab.locator('#view');
       await tab.getByRole('link', { name: /^Alerts/ }).click();
@@ -528,7 +528,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
       await tab.close();
     });
 
-    test('actions come with the login: refused ones say why, and dangerous ones ask first', async () => {
+    test('actions need a login; refusals show the reason, and dangerous actions ask for confirmation', async () => {
       acted.length = 0;
       const { tab } = await open({}, { at });
       await tab.getByRole('link', { name: 'Model' }).click();
@@ -564,7 +564,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
       await tab.close();
     });
 
-    test('from another machine nothing is shown before the login, and all of it after', async () => {
+    test('from another machine the page is hidden before the login and shown after it', async () => {
       const context = await browser.newContext({ extraHTTPHeaders: { 'X-Forwarded-For': '192.0.2.7' } });
       const tab = await context.newPage();
       await tab.goto(at);

@@ -46,7 +46,7 @@ function boardOf(streams: readonly string[], leads: number, steps: number): Boar
 
 const STREAMS = ['tank', 'Käse & "Öl"/Füllstand'];
 
-test('past forecasts and calibration are the same after a restart, and go on', () => {
+test('past forecasts and calibration survive a restart and continue', () => {
   const path = join(folder, 'same.gz');
   const { said, log } = collected();
   const before = boardOf(STREAMS, 24, 300);
@@ -69,7 +69,7 @@ test('past forecasts and calibration are the same after a restart, and go on', (
   expect(said).toEqual([]);
 });
 
-test('streams that are gone, or have another step or horizon now, take nothing over', () => {
+test('streams that are gone or have another step or horizon restore nothing', () => {
   const path = join(folder, 'changed.gz');
   const { log } = collected();
   savePast(path, boardOf(STREAMS, 24, 50), log);
@@ -81,7 +81,7 @@ test('streams that are gone, or have another step or horizon now, take nothing o
   expect(after.get('tank')?.past?.at(1, START + 49 * STEP)).toEqual([]);
 });
 
-test('a file that is damaged is told of and costs nothing', () => {
+test('a damaged file is logged and has no other effect', () => {
   const path = join(folder, 'damaged.gz');
   savePast(path, boardOf(STREAMS, 24, 50), collected().log);
   const whole = readFileSync(path);
@@ -100,7 +100,7 @@ test('a file that is damaged is told of and costs nothing', () => {
   expect(said).toHaveLength(1);
 });
 
-test('numbers of something else are refused', () => {
+test('invalid numbers are refused', () => {
   const numbers = boardOf(['a'], 4, 20).pasts()[0]?.[1].numbers() ?? new Float64Array();
   expect(PastForecasts.fromNumbers(numbers)).not.toBeNull();
   for (const wrong of [

@@ -22,7 +22,7 @@ describe('PastForecasts', () => {
     expect(leadsKept(1)).toEqual([1]);
   });
 
-  test('gives what was forecast that many steps before each bucket, up to the newest one', () => {
+  test('returns the forecasts made that many steps before each bucket, up to the newest one', () => {
     const past = new PastForecasts(24, STEP);
     // The forecast made at bucket n says 1000 n + lead.
     for (let n = 0; n < 400; n++)
@@ -79,7 +79,7 @@ describe('PastForecasts', () => {
     }
   });
 
-  test('a constant stream is calibrated: what equals a quantile counts half', () => {
+  test('a constant stream is calibrated: a reading equal to a quantile counts half', () => {
     const past = new PastForecasts(1, STEP);
     for (let n = 0; n < 50; n++) {
       if (n > 0) past.settle(START + n * STEP, 1013.25);
@@ -104,7 +104,7 @@ describe('the board', () => {
       0,
     );
 
-  test('hands the past forecasts of a stream to the page', () => {
+  test('passes the past forecasts of a stream to the page', () => {
     const board = new Board();
     for (let n = 0; n < 40; n++) record(board, 'a', n, n === 20);
     const entry = board.get('a');
@@ -123,7 +123,7 @@ describe('the board', () => {
     ]);
   });
 
-  test('with many streams keeps those of the streams on show only, and gives them up when no page shows them', () => {
+  test('with many streams keeps only those of shown streams, and drops them when no page shows them', () => {
     const board = new Board();
     for (let i = 0; i < 300; i++) board.announce(`s${i}`, null);
     for (let n = 0; n < 3; n++) record(board, 's1', n);

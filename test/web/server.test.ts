@@ -175,7 +175,7 @@ test('metric labels are escaped', () => {
 });
 
 describe('events', () => {
-  test('first the history, then only what is new; a status at once', async () => {
+  test('sends the history first, then only new data; the status at once', async () => {
     const { url, board } = await start();
     for (let i = 0; i < 3; i++) board.record(fakeForecast({ stream: 'a', originMs: 1000 * i }), 0);
     const seen = await events(`${url}/api/events?stream=a&stream=unknown`, (all) => {
@@ -205,7 +205,7 @@ describe('events', () => {
     expect(last.points.map((p) => p[0])).toEqual([1000, 2000, 3000]);
   });
 
-  test('the past of several charts is read in several rounds, so that forecasts have their turn', async () => {
+  test('the past of several charts is read in several rounds, so that forecasts are not delayed', async () => {
     let turn = 0;
     const turns = setInterval(() => turn++, 0);
     const readIn: number[] = [];
@@ -246,7 +246,7 @@ describe('events', () => {
     aborts[1]!.abort();
   });
 
-  test('a client that reads nothing costs a bounded buffer and keeps the newest state', async () => {
+  test('a client that reads nothing uses a bounded buffer and later gets the newest state', async () => {
     const board = new Board();
     const { url, page } = await start({ board, roundMs: 1 });
     const call = httpRequest(`${url}/api/events?stream=wide`);
@@ -264,7 +264,7 @@ describe('events', () => {
   });
 });
 
-test('the next free port is taken when asked for, and a taken one is an error otherwise', async () => {
+test('the next free port is used if requested; otherwise a port in use is an error', async () => {
   const blocker = createServer();
   await new Promise<void>((resolve) => blocker.listen(0, '127.0.0.1', resolve));
   const { port } = blocker.address() as { port: number };

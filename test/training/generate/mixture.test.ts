@@ -23,7 +23,7 @@ function autocorrelation(values: Float32Array, lag: number): number {
 }
 
 describe('generateMixture', () => {
-  it('is the same for the same seed, and another for another seed', () => {
+  it('is the same for the same seed, and different for another seed', () => {
     const a = generateMixture(7, 12, 600);
     const b = generateMixture(7, 12, 600);
     expect(b).toEqual(a);
@@ -66,7 +66,7 @@ describe('generateSeries', () => {
     }
   });
 
-  it('puts the day of the sun on the real clock', () => {
+  it('aligns the solar day with the clock', () => {
     const lags = [0, 1, 2, 3].map((seed) => {
       const one = generateSeries(new Random(seed), {
         steps: 24 * 30,
@@ -85,7 +85,7 @@ describe('generateSeries', () => {
 });
 
 describe('previewSvg', () => {
-  it('draws one panel a series and opens the line at a gap', () => {
+  it('draws one panel per series and breaks the line at a gap', () => {
     const values = Float32Array.of(1, 2, Number.NaN, 3, 4);
     const svg = previewSvg([{ name: 'a<b', intervalMs: 90_000, startMs: 0, values }]);
     expect(svg).toContain('a&#60;b, 1.5 min, 5 steps');
