@@ -16,7 +16,7 @@ import type { ModelName } from '../outputs/output.ts';
 import { SiteBridge } from '../site/bridge.ts';
 import { memberKey } from '../site/names.ts';
 import { openSite, removeKey, type Site, type SiteConfig } from '../site/nats.ts';
-import { sharedModel, stateHash } from '../site/shared-model.ts';
+import { sharedModel } from '../site/shared-model.ts';
 import { SiteWorker } from '../site/worker.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
 import { counter, gauge, type MetricFamily } from '../web/metrics.ts';
@@ -26,6 +26,7 @@ import type { Counts } from './drops.ts';
 import { every } from './every.ts';
 import { Inbox, type Incoming } from './inbox.ts';
 import type { Change, Context, Part } from './part.ts';
+import { openSiteModel } from './site-model.ts';
 import type { AgentStreams } from './streams.ts';
 
 export interface SiteParts {
@@ -56,6 +57,10 @@ export class SitePart implements Part {
   private readonly warnings: RateLimitedLog;
   private readonly mqtt: JsonTopics | null;
   private readonly model: Model | null;
+  /** Names of the models that the site was given, by hash. */
+  private readonly names = new Map<string, ModelName>();
+  /** The model of the forecasts that are being published on MQTT. */
+  private publishing: ModelName;
   private worker: SiteWorker | null = null;
   private bridge: SiteBridge | null = null;
   private site: Site | null = null;
@@ -75,6 +80,7 @@ export class SitePart implements Part {
   ) {
     const { clock, config, send } = context;
     const { settings, streams, hold, modelName } = parts;
+    this.publishing = modelName();
     this.isBridge = settings.role.includes('bridge');
     this.isWorker = settings.role.includes('worker');
     this.warnings = new RateLimitedLog(clock);
@@ -94,7 +100,7 @@ export class SitePart implements Part {
             ...context,
             topics: topicsOf(config().base, settings.name),
             streams: () => [],
-            model: modelName,
+            model: () => this.publishing,
           })
         : null;
   }
@@ -120,12 +126,12 @@ export class SitePart implements Part {
     await this.running;
   }
 
-  /** The partitions go on with the model that they were started with. */
+  /** The model of the config is that of partitions that were never given another one: it must not change under them. */
   prepare(next: Config, running: Config): Change | null {
     if (!this.isWorker || next.model.name === running.model.name) return null;
     throw new GatecastError('CONFIG_INVALID', 'A worker of a site does not change its model while it runs.', {
-      issues: [{ path: 'model.name', message: 'needs a restart of the workers, one after the other' }],
-      hint: 'Change the file and restart the worker; its partitions are made anew from their logs.',
+      issues: [{ path: 'model.name', message: 'cannot be changed while a worker of a site runs' }],
+      hint: 'Use `gatecast site model set`: all partitions then switch, without a restart.',
     });
   }
 
@@ -309,7 +315,6 @@ export class SitePart implements Part {
 
   private makeWorker(site: Site): SiteWorker {
     const { clock, log, version, session, config } = this.context;
-    const { modelName } = this.parts;
     const texts = new ForecastText();
     return new SiteWorker({
       site,
@@ -317,22 +322,37 @@ export class SitePart implements Part {
       session,
       version,
       model: this.model,
-      modelHash: stateHash(this.model),
+      openFiles: async (files) => {
+        const { model, name } = await openSiteModel(files);
+        this.names.set(model.hash, name);
+        return sharedModel(model);
+      },
       clock,
       log,
       checkpointMs: () => config().site?.checkpoint ?? this.parts.settings.checkpoint,
-      text: (forecast, issuedMs) =>
+      text: (forecast, issuedMs, model) =>
         texts.of(
           forecast,
-          { quantiles: config().publish.quantiles, digits: digitsOf(forecast), issuedMs, model: modelName() },
+          {
+            quantiles: config().publish.quantiles,
+            digits: digitsOf(forecast),
+            issuedMs,
+            model: this.nameOf(model),
+          },
           Number.POSITIVE_INFINITY,
         ),
-      published: (forecasts, issuedMs) => this.toMqtt(forecasts, issuedMs),
+      published: (forecasts, issuedMs, model) => this.toMqtt(forecasts, issuedMs, model),
     });
   }
 
-  private toMqtt(forecasts: readonly Forecast[], issuedMs: number): void {
+  /** As in forecasts. */
+  private nameOf(model: Model | null): ModelName {
+    return this.names.get(model?.hash ?? '') ?? this.parts.modelName();
+  }
+
+  private toMqtt(forecasts: readonly Forecast[], issuedMs: number, model: Model | null): void {
     if (this.mqtt === null) return;
+    this.publishing = this.nameOf(model);
     for (const forecast of forecasts) this.mqtt.forecast(forecast, issuedMs);
   }
 

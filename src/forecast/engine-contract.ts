@@ -41,6 +41,8 @@ export interface StreamSnapshot {
   /** Samples at or after this time are not in the state and must be replayed into it, ms. */
   readonly replayFromMs: number;
   readonly bytes: Uint8Array;
+  /** Of `inputs`; omitted where a change of the model is not prepared for. */
+  readonly inputs?: Uint8Array;
   /** Omitted if the caller does not need it. */
   readonly about?: StreamAbout;
 }

@@ -112,6 +112,7 @@ export class Engine implements ForecastEngine {
       const reader = new StateReader(snapshot.bytes);
       stream.persist(reader);
       reader.finish();
+      if (snapshot.inputs !== undefined) stream.recent.restore(snapshot.inputs);
     }
     this.put(spec.name, stream);
   }
@@ -507,6 +508,11 @@ export class Engine implements ForecastEngine {
       bytes: writer.finish(),
       about: known.about,
     };
+  }
+
+  /** The last inputs of a stream, which `adopt` needs and a snapshot does not have. */
+  inputs(stream: string): Uint8Array {
+    return this.byName.get(stream)?.recent.save() ?? new Uint8Array();
   }
 
   /** Frees the sessions. */

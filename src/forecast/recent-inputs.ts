@@ -20,6 +20,25 @@ export class RecentInputs {
     return Math.min(this.count, this.capacity);
   }
 
+  /** The stored inputs, oldest first, for `restore`. [steps, I] */
+  save(): Uint8Array {
+    const { steps } = this;
+    const saved = new Uint8Array(steps * I);
+    for (let i = 0; i < steps; i++) {
+      const from = ((this.count - steps + i) % this.capacity) * I;
+      saved.set(new Uint8Array(this.ring.buffer, this.ring.byteOffset + from, I), i * I);
+    }
+    return saved;
+  }
+
+  /** @param saved as of `save`; ignored if a step does not fit in whole */
+  restore(saved: Uint8Array): void {
+    const steps = saved.length / I;
+    if (!Number.isInteger(steps) || steps > this.capacity) return;
+    this.ring.set(new Int8Array(saved.buffer, saved.byteOffset, saved.length));
+    this.count = steps;
+  }
+
   /** @param x [I] from `offset` */
   add(x: Float32Array, offset: number): void {
     if (this.capacity === 0) return;

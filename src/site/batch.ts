@@ -8,6 +8,15 @@ import type { StreamSpec } from '../series/spec.ts';
 
 const VERSION = 1;
 
+/** A model of the site; later ones have higher numbers. 0: the model of the config. */
+export interface ModelRef {
+  readonly number: number;
+  /** Name of its files in the object store. */
+  readonly id: string;
+}
+
+export const CONFIGURED: ModelRef = { number: 0, id: '' };
+
 export interface Batch {
   /** Id of the bridge. */
   readonly bridge: string;
@@ -15,6 +24,8 @@ export interface Batch {
   readonly untilMs: number | null;
   readonly specs: readonly StreamSpec[];
   readonly samples: readonly Sample[];
+  /** From here on the partition is forecast by this model. */
+  readonly model?: ModelRef;
 }
 
 /** Stream, time, value, arrival after the time, and 1 where the time was assigned. */
@@ -26,9 +37,14 @@ interface Wire {
   readonly until: number | null;
   readonly specs?: readonly StreamSpec[];
   readonly readings?: readonly Row[];
+  readonly model?: ModelRef;
 }
 
-export function encodeBatch({ bridge, untilMs, specs, samples }: Batch): string {
+/** A message of the operator, not of a bridge. */
+export const encodeModel = (model: ModelRef): string =>
+  encodeBatch({ bridge: '', untilMs: null, specs: [], samples: [], model });
+
+export function encodeBatch({ bridge, untilMs, specs, samples, model }: Batch): string {
   const rows = samples.map(({ stream, timeMs, value, arrivalMs, assigned }): Row => {
     const ageMs = arrivalMs - timeMs;
     return assigned === true ? [stream, timeMs, value, ageMs, 1] : [stream, timeMs, value, ageMs];
@@ -39,6 +55,7 @@ export function encodeBatch({ bridge, untilMs, specs, samples }: Batch): string 
     until: untilMs,
     ...(specs.length > 0 && { specs }),
     ...(rows.length > 0 && { readings: rows }),
+    ...(model !== undefined && { model }),
   };
   return JSON.stringify(wire);
 }
@@ -65,6 +82,7 @@ export function decodeBatch(bytes: Uint8Array): Batch {
         ...(assigned === 1 && { assigned: true }),
       }),
     ),
+    ...(wire.model !== undefined && { model: wire.model }),
   };
 }
 
@@ -75,18 +93,25 @@ const invalid = (what: string): GatecastError =>
 
 function isWire(wire: unknown): wire is Wire {
   if (typeof wire !== 'object' || wire === null) return false;
-  const { v, bridge, until, specs, readings } = wire as Record<string, unknown>;
+  const { v, bridge, until, specs, readings, model } = wire as Record<string, unknown>;
   return (
     v === VERSION &&
     typeof bridge === 'string' &&
     (until === null || Number.isFinite(until)) &&
     (specs === undefined || (Array.isArray(specs) && specs.every(isSpec))) &&
-    (readings === undefined || (Array.isArray(readings) && readings.every(isRow)))
+    (readings === undefined || (Array.isArray(readings) && readings.every(isRow))) &&
+    (model === undefined || isModelRef(model))
   );
 }
 
 const isRow = (row: unknown): row is Row =>
   Array.isArray(row) && typeof row[0] === 'string' && row.slice(1).every(Number.isFinite) && row.length >= 4;
+
+export function isModelRef(value: unknown): value is ModelRef {
+  if (typeof value !== 'object' || value === null) return false;
+  const { number, id } = value as Record<string, unknown>;
+  return Number.isSafeInteger(number) && Number(number) >= 0 && typeof id === 'string';
+}
 
 /** Validates only what the engine relies on, because only bridges may write to the log. */
 function isSpec(spec: unknown): spec is StreamSpec {

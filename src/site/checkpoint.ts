@@ -2,6 +2,7 @@
 import { errorText, GatecastError } from '../errors.ts';
 import type { StreamSnapshot } from '../forecast/engine-contract.ts';
 import type { StreamSpec } from '../series/spec.ts';
+import { CONFIGURED, type ModelRef } from './batch.ts';
 import type { BridgeTime } from './partition.ts';
 
 const VERSION = 1;
@@ -23,16 +24,25 @@ export interface Checkpoint {
   readonly untilMs: number | null;
   readonly bridges: readonly (readonly [string, BridgeTime])[];
   readonly streams: readonly CheckpointStream[];
+  /** The model that made the states. */
+  readonly model: ModelRef;
 }
 
-interface Header extends Omit<Checkpoint, 'streams'> {
+interface Header extends Omit<Checkpoint, 'streams' | 'model'> {
   readonly v: number;
+  readonly model?: ModelRef;
   readonly streams: readonly {
     readonly spec: StreamSpec;
     readonly open: number[];
     readonly last: string | null;
     readonly newestMs: number | null;
-    readonly state: { readonly hash: string; readonly replayFromMs: number; readonly bytes: number } | null;
+    readonly state: {
+      readonly hash: string;
+      readonly replayFromMs: number;
+      readonly bytes: number;
+      /** Bytes of the last inputs, which follow the state. */
+      readonly inputs?: number;
+    } | null;
   }[];
 }
 
@@ -52,13 +62,17 @@ export function encodeCheckpoint({ streams, ...rest }: Checkpoint): Uint8Array {
               hash: snapshot.modelHash,
               replayFromMs: snapshot.replayFromMs,
               bytes: snapshot.bytes.length,
+              inputs: snapshot.inputs?.length ?? 0,
             },
     })),
   };
   const text = Buffer.from(JSON.stringify(header));
   const length = Buffer.alloc(4);
   length.writeUInt32LE(text.length);
-  return Buffer.concat([length, text, ...streams.flatMap(({ snapshot }) => snapshot?.bytes ?? [])]);
+  const states = streams.flatMap(({ snapshot }) =>
+    snapshot === null ? [] : [snapshot.bytes, snapshot.inputs ?? new Uint8Array()],
+  );
+  return Buffer.concat([length, text, ...states]);
 }
 
 /** @throws GatecastError SITE_FAILED if the bytes are damaged or were written by a newer version */
@@ -66,12 +80,13 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
   try {
     const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const end = 4 + buffer.readUInt32LE(0);
-    const { v, streams, ...rest } = JSON.parse(buffer.toString('utf8', 4, end)) as Header;
+    const { v, streams, model = CONFIGURED, ...rest } = JSON.parse(buffer.toString('utf8', 4, end)) as Header;
     if (v !== VERSION) throw new Error(`version ${v}`);
     let at = end;
     const states = streams.map(({ spec, open, last, newestMs, state }): CheckpointStream => {
       const from = at;
-      at += state?.bytes ?? 0;
+      const middle = from + (state?.bytes ?? 0);
+      at = middle + (state?.inputs ?? 0);
       return {
         spec,
         open,
@@ -84,12 +99,13 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
                 stream: spec.name,
                 modelHash: state.hash,
                 replayFromMs: state.replayFromMs,
-                bytes: buffer.subarray(from, at),
+                bytes: buffer.subarray(from, middle),
+                inputs: buffer.subarray(middle, at),
               },
       };
     });
     if (at !== buffer.length) throw new Error(`${buffer.length} bytes instead of ${at}`);
-    return { ...rest, streams: states };
+    return { ...rest, streams: states, model };
   } catch (cause) {
     throw new GatecastError('SITE_FAILED', `A checkpoint cannot be read: ${errorText(cause)}`, {
       hint: 'The partition is made anew from its log.',

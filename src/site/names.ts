@@ -25,9 +25,13 @@ export const bucketNames = (site: string) => ({
   state: `gatecast-${site}-state`,
   /** Object store of the checkpoints. */
   checkpoints: `gatecast-${site}-checkpoints`,
+  /** Object store of the models. */
+  models: `gatecast-${site}-models`,
 });
 
 export const SETTINGS_KEY = 'settings';
+/** The newest model of the site. */
+export const MODEL_KEY = 'model';
 /** Key of a partition, in the buckets of leases and of states. */
 export const partitionKey = (partition: number): string => `p.${partition}`;
 export type Role = 'bridge' | 'worker';

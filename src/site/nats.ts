@@ -34,6 +34,7 @@ export interface Site extends NatsLink, SiteSettings {
   readonly leases: KV;
   readonly state: KV;
   readonly checkpoints: ObjectStore;
+  readonly models: ObjectStore;
 }
 
 export interface CreateOptions {
@@ -80,6 +81,7 @@ export async function openSite(config: SiteConfig, member: string): Promise<Site
   try {
     const [{ Kvm }, { Objm }] = await Promise.all([import('@nats-io/kv'), import('@nats-io/obj')]);
     const kvm = new Kvm(link.js);
+    const objm = new Objm(link.js);
     const names = bucketNames(config.name);
     const state = await kvm.open(names.state);
     const entry = await state.get(SETTINGS_KEY);
@@ -92,7 +94,8 @@ export async function openSite(config: SiteConfig, member: string): Promise<Site
       state,
       members: await kvm.open(names.members),
       leases: await kvm.open(names.leases),
-      checkpoints: await new Objm(link.js).open(names.checkpoints),
+      checkpoints: await objm.open(names.checkpoints),
+      models: await objm.open(names.models),
     };
   } catch (cause) {
     await link.nc.close();
@@ -156,7 +159,9 @@ async function makeSite({ js, jsm }: NatsLink, site: string, options: CreateOpti
   }
   await kvm.create(names.members, { replicas, history: 1, ttl: ttlMs, storage: file });
   await kvm.create(names.leases, { replicas, history: 1, ttl: ttlMs, storage: file });
-  await new Objm(js).create(names.checkpoints, { replicas, storage: file });
+  const objm = new Objm(js);
+  await objm.create(names.checkpoints, { replicas, storage: file });
+  await objm.create(names.models, { replicas, storage: file });
   const known = new Set<string>();
   for await (const name of jsm.streams.names()) known.add(name);
   for (let partition = 0; partition < partitions; partition++) {

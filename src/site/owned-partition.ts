@@ -13,27 +13,29 @@ import type { Forecast } from '../forecast/forecast.ts';
 import type { Model } from '../forecast/model.ts';
 import type { Logger } from '../log.ts';
 import type { Clock } from '../system/clock.ts';
-import { decodeBatch } from './batch.ts';
+import { type Batch, CONFIGURED, decodeBatch, type ModelRef } from './batch.ts';
 import { type Manifest, ManifestFile, PartitionLost } from './manifest.ts';
+import { readRecord, type SiteModels } from './models.ts';
 import { forecastSubject, inputStream, lastSubject } from './names.ts';
 import type { Site } from './nats.ts';
-import { Partition } from './partition.ts';
+import { type OpenModel, Partition } from './partition.ts';
 
 export interface OwnedPartitionParts {
   readonly site: Site;
   readonly partition: number;
   /** Unique for each run of a member. */
   readonly owner: string;
+  /** That of the config, for partitions that were never given another one. */
   readonly model: Model | null;
-  readonly modelHash: string;
+  readonly models: Pick<SiteModels, 'of'>;
   readonly clock: Clock;
   readonly log: Logger;
   /** How often a checkpoint is saved, ms. */
   readonly checkpointMs: () => number;
   /** The message of a forecast. @param issuedMs time of the log */
-  readonly text: (forecast: Forecast, issuedMs: number) => string | null;
+  readonly text: (forecast: Forecast, issuedMs: number, model: Model | null) => string | null;
   /** Forecasts that have been published, for further outputs. */
-  readonly published: (forecasts: readonly Forecast[], issuedMs: number) => void;
+  readonly published: (forecasts: readonly Forecast[], issuedMs: number, model: Model | null) => void;
   /** Lets everything else have its turn. */
   readonly breathe: () => Promise<void>;
   /** Runs an action while no other member's part does: few checkpoints at a time are in memory. */
@@ -52,6 +54,8 @@ export interface PartitionState {
   /** Name of the last checkpoint; null: there is none. */
   readonly object: string | null;
   readonly streams: number;
+  /** Number of the model that forecasts; 0: that of the config. */
+  readonly model: number;
   readonly ready: boolean;
 }
 
@@ -148,8 +152,13 @@ export class OwnedPartition {
       savedMs: manifest?.savedMs ?? 0,
       object: manifest?.object ?? null,
       streams: this.partition?.size ?? 0,
+      model: this.modelRef.number,
       ready: this.partition !== null,
     };
+  }
+
+  get modelRef(): ModelRef {
+    return this.partition?.modelRef ?? CONFIGURED;
   }
 
   /** Takes no further message. @param save saves a checkpoint first, so that the next owner has nothing to repeat */
@@ -244,17 +253,30 @@ export class OwnedPartition {
   private async load(file: ManifestFile): Promise<Partition> {
     const { site, partition, model, log } = this.parts;
     const { object } = file.manifest;
-    if (object === null) return new Partition(model);
+    if (object === null) return this.empty();
     const bytes = await site.checkpoints.getBlob(object);
     try {
       if (bytes === null) throw new GatecastError('SITE_FAILED', `The checkpoint ${object} is missing.`);
-      const restored = Partition.restore(bytes, model);
+      const restored = await Partition.restore(bytes, model, this.openModel);
       if (restored.seq === 0) log.warn('states rebuilt from the log', { partition, reason: 'another model' });
       return restored;
     } catch (error) {
+      if (error instanceof GatecastError && error.code === 'SITE_UNREACHABLE') throw error;
       log.error('states rebuilt from the log', { partition, ...errorFields(error) });
-      return new Partition(model);
+      return this.empty();
     }
+  }
+
+  private readonly openModel: OpenModel = (ref) => this.parts.models.of(ref);
+
+  /** Without a checkpoint. A log that has lost its beginning may have lost the message that names the model, too. */
+  private async empty(): Promise<Partition> {
+    const { site, partition, model } = this.parts;
+    const { state } = await site.jsm.streams.info(inputStream(site.name, partition));
+    const { record } = state.first_seq > 1 ? await readRecord(site) : { record: null };
+    if (record === null || !record.announced) return new Partition(model, this.openModel);
+    const ref: ModelRef = { number: record.number, id: record.id };
+    return new Partition(await this.openModel(ref), this.openModel, ref);
   }
 
   private async take(loaded: Partition, file: ManifestFile, message: JsMsg): Promise<void> {
@@ -263,17 +285,21 @@ export class OwnedPartition {
     this.lag = info.pending;
     if (seq <= loaded.seq) return;
     if (this.lastSeq > 0 && seq > this.lastSeq + 1) this.missing(seq);
-    this.lastSeq = seq;
     let forecasts: Forecast[] = [];
+    let batch: Batch | null = null;
     try {
-      forecasts = await loaded.take(seq, loggedMs, decodeBatch(message.data), this.parts.breathe);
+      batch = decodeBatch(message.data);
+      forecasts = await loaded.take(seq, loggedMs, batch, this.parts.breathe);
     } catch (error) {
+      // Without the model the partition stops here and tries again: the forecasts must not depend on who reads the log.
+      if (batch?.model !== undefined) throw error;
       this.counts.unreadable++;
       loaded.seq = seq;
       const { partition, log } = this.parts;
       if (this.counts.unreadable === 1)
         log.error('message of the log not taken', { partition, seq, ...errorFields(error) });
     }
+    this.lastSeq = seq;
     this.counts.samples = loaded.samples;
     this.counts.refused = loaded.refused;
     if (forecasts.length > 0) await this.publish(loaded, file, forecasts);
@@ -294,10 +320,10 @@ export class OwnedPartition {
   ): Promise<void> {
     const { site, text, published } = this.parts;
     const { epoch, publishedMs, markedMs } = file.manifest;
-    const issuedMs = loaded.tickMs;
+    const { tickMs: issuedMs, model } = loaded;
     const messages: [subject: string, text: string][] = [];
     for (const forecast of forecasts) {
-      const made = text(forecast, issuedMs);
+      const made = text(forecast, issuedMs, model);
       if (made === null) continue;
       loaded.setLast(forecast.stream, made);
       messages.push([forecastSubject(site.name, forecast.stream), withEpoch(made, epoch)]);
@@ -307,7 +333,7 @@ export class OwnedPartition {
     this.send({ issuedMs, messages, connection: connectionOf(site.nc) });
     this.counts.forecasts += messages.length;
     if (issuedMs <= markedMs) this.counts.repeated += messages.length;
-    published(forecasts, issuedMs);
+    published(forecasts, issuedMs, model);
   }
 
   /** Until it is known whether the mark was written: while the server is away, nothing can be published anyway. */
@@ -369,7 +395,8 @@ export class OwnedPartition {
     this.savedAtMs = clock.monotonic();
     const { seq, tickMs } = loaded;
     const bytes = await loaded.checkpoint(breathe);
-    this.saving = this.store(file, bytes, seq, tickMs)
+    const { stateHash } = loaded;
+    this.saving = this.store(file, bytes, { seq, savedMs: tickMs, model: stateHash })
       .catch((error) => {
         this.savedAtMs = clock.monotonic() - this.parts.checkpointMs() + RETRY_MS;
         log.error('checkpoint not saved', { partition, ...errorFields(error) });
@@ -390,13 +417,17 @@ export class OwnedPartition {
     if (file !== null && this.sent.messages.length > 0) await this.record(file, {});
   }
 
-  private async store(file: ManifestFile, bytes: Uint8Array, seq: number, savedMs: number): Promise<void> {
-    const { site, partition, modelHash } = this.parts;
+  private async store(
+    file: ManifestFile,
+    bytes: Uint8Array,
+    saved: Pick<Manifest, 'seq' | 'savedMs' | 'model'>,
+  ): Promise<void> {
+    const { site, partition } = this.parts;
     const { epoch, object: former } = file.manifest;
-    const object = `${partition}.${epoch}.${seq}`;
+    const object = `${partition}.${epoch}.${saved.seq}`;
     await site.checkpoints.putBlob({ name: object }, bytes);
     try {
-      await this.record(file, { seq, object, savedMs, model: modelHash });
+      await this.record(file, { ...saved, object });
     } catch (error) {
       if (error instanceof PartitionLost) await site.checkpoints.delete(object);
       throw error;

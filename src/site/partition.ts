@@ -6,11 +6,12 @@
  */
 import { GatecastError } from '../errors.ts';
 import { Engine } from '../forecast/engine.ts';
+import type { StreamSnapshot } from '../forecast/engine-contract.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { Model } from '../forecast/model.ts';
 import type { Sample } from '../series/sample.ts';
 import { type StreamSpec, stateSettings } from '../series/spec.ts';
-import type { Batch } from './batch.ts';
+import { type Batch, CONFIGURED, type ModelRef } from './batch.ts';
 import { type Checkpoint, type CheckpointStream, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
 
 /** Buckets are closed at most once in this time of the log, ms. */
@@ -21,6 +22,14 @@ const BRIDGE_MS = 60_000;
 const FORGET_MS = 90 * 86_400_000;
 /** Streams written to a checkpoint in one turn of the event loop. */
 const AT_A_TIME = 32;
+/** Past inputs of each stream, from which another model begins (decision 9). */
+const WARM_UP_STEPS = 32;
+
+/** The model of a site; rejects while it cannot be had. Not called for the model of the config. */
+export type OpenModel = (ref: ModelRef) => Promise<Model>;
+
+const NO_MODELS: OpenModel = (ref) =>
+  Promise.reject(new GatecastError('SITE_FAILED', `There is no model ${ref.number}.`));
 
 /** What a bridge vouched for, and when it was last heard of by the server's clock; ms. */
 export interface BridgeTime {
@@ -51,8 +60,29 @@ export class Partition {
   /** Up to which buckets may be closed, ms; null: not known yet. */
   private untilMs: number | null = null;
 
-  constructor(model: Model | null) {
-    this.engine = new Engine(model);
+  /**
+   * @param model that forecasts until the log names another one
+   * @param ref its number
+   */
+  constructor(
+    private current: Model | null,
+    private readonly openModel: OpenModel = NO_MODELS,
+    private ref: ModelRef = CONFIGURED,
+  ) {
+    this.engine = new Engine(current, { warmUpSteps: WARM_UP_STEPS });
+  }
+
+  get model(): Model | null {
+    return this.current;
+  }
+
+  get modelRef(): ModelRef {
+    return this.ref;
+  }
+
+  /** Identifies states of the model and this version. */
+  get stateHash(): string {
+    return this.engine.modelHash;
   }
 
   get size(): number {
@@ -78,6 +108,7 @@ export class Partition {
    * @param loggedMs when the server stored it
    * @param breathe lets everything else have its turn in a long run
    * @returns the forecasts of the buckets that are over with it
+   * @throws GatecastError SITE_FAILED, MODEL_INVALID if it names a model that cannot be used; it is then not taken
    */
   async take(
     seq: number,
@@ -85,6 +116,11 @@ export class Partition {
     batch: Batch,
     breathe: () => Promise<void> | undefined = () => undefined,
   ): Promise<Forecast[]> {
+    if (batch.model !== undefined) {
+      await this.adopt(batch.model);
+      this.seq = seq;
+      return [];
+    }
     for (const spec of batch.specs) this.meet(spec);
     for (const sample of batch.samples) this.push(sample);
     this.seq = seq;
@@ -102,7 +138,7 @@ export class Partition {
     this.forgetSilent();
     const streams: CheckpointStream[] = [];
     for (const [name, member] of this.members) {
-      const snapshot = this.engine.snapshot(name);
+      const snapshot = this.snapshot(name);
       if (snapshot !== null) member.open = since(member.open, snapshot.replayFromMs);
       const { spec, open, last } = member;
       streams.push({ spec, open, last, newestMs: member.newestMs, snapshot });
@@ -110,22 +146,43 @@ export class Partition {
     }
     const { seq, tickMs, untilMs } = this;
     const bridges = [...this.bridges];
-    return encodeCheckpoint({ seq, tickMs, untilMs, bridges, streams });
+    return encodeCheckpoint({ seq, tickMs, untilMs, bridges, streams, model: this.ref });
+  }
+
+  private snapshot(name: string): StreamSnapshot | null {
+    const snapshot = this.engine.snapshot(name);
+    return snapshot === null ? null : { ...snapshot, inputs: this.engine.inputs(name) };
+  }
+
+  private async adopt(ref: ModelRef): Promise<void> {
+    if (ref.number <= this.ref.number) return;
+    const model = await this.openModel(ref);
+    await this.engine.adopt(model);
+    this.current = model;
+    this.ref = ref;
   }
 
   /**
    * A partition as it was at a checkpoint.
    * @returns its streams without their states, before any message, where another model or format made the states: the log is then
    *   to be read from its beginning
-   * @throws GatecastError SITE_FAILED when the bytes are damaged
+   * @param configured the model of a checkpoint that was made before the site had another one
+   * @throws GatecastError SITE_FAILED when the bytes are damaged, or its model cannot be had
    */
-  static restore(bytes: Uint8Array, model: Model | null): Partition {
+  static async restore(
+    bytes: Uint8Array,
+    configured: Model | null,
+    openModel: OpenModel = NO_MODELS,
+  ): Promise<Partition> {
     const checkpoint = decodeCheckpoint(bytes);
+    const ref = checkpoint.model;
+    const model = ref.number === 0 ? configured : await openModel(ref);
+    const empty = (): Partition => new Partition(model, openModel, ref);
     try {
-      return Partition.resumed(checkpoint, model);
+      return Partition.resumed(checkpoint, empty());
     } catch (error) {
       if (!(error instanceof GatecastError) || error.code !== 'STATE_MISMATCH') throw error;
-      const partition = new Partition(model);
+      const partition = empty();
       for (const { spec, last } of checkpoint.streams) {
         partition.meet(spec);
         if (last !== null) partition.setLast(spec.name, last);
@@ -136,9 +193,8 @@ export class Partition {
 
   private static resumed(
     { seq, tickMs, untilMs, bridges, streams }: Checkpoint,
-    model: Model | null,
+    partition: Partition,
   ): Partition {
-    const partition = new Partition(model);
     for (const { spec, open, last, newestMs, snapshot } of streams) {
       partition.engine.add(spec, snapshot ?? undefined);
       partition.members.set(spec.name, { spec, open, last, newestMs });
@@ -160,7 +216,7 @@ export class Partition {
       return;
     }
     if (JSON.stringify(known.spec) === JSON.stringify(spec)) return;
-    const snapshot = stateSettings(known.spec) === stateSettings(spec) ? this.engine.snapshot(name) : null;
+    const snapshot = stateSettings(known.spec) === stateSettings(spec) ? this.snapshot(name) : null;
     if (snapshot !== null) known.open = since(known.open, snapshot.replayFromMs);
     known.spec = spec;
     this.engine.add(spec, snapshot ?? undefined);

@@ -1,5 +1,4 @@
 /** One model for the engines of all partitions: each horizon is loaded once. */
-import { Engine } from '../forecast/engine.ts';
 import type { Model } from '../forecast/model.ts';
 import type { Stepper } from '../model/stepper.ts';
 
@@ -10,6 +9,7 @@ export function sharedModel(model: Model): Model {
     id: model.id,
     version: model.version,
     hash: model.hash,
+    ...(model.base !== undefined && { base: model.base }),
     stateRows: model.stateRows,
     hidden: model.hidden,
     stepper: (leads) => {
@@ -44,6 +44,3 @@ function oneAtATime(stepper: Stepper): Stepper {
     release: () => Promise.resolve(),
   };
 }
-
-/** Identifies states made by this model and version; other versions cannot continue from them. */
-export const stateHash = (model: Model | null): string => new Engine(model).modelHash;

@@ -19,6 +19,8 @@ export interface PartitionStatus {
   readonly owner: string | null;
   readonly epoch: number;
   readonly streams: number | null;
+  /** Number of the model that forecasts; 0: that of the config; null: not known. */
+  readonly model: number | null;
   /** Messages that the owner has not taken yet, as it last said; null: not known. */
   readonly lag: number | null;
   /** Messages and bytes in the log. */
@@ -41,7 +43,7 @@ export interface MemberStatus {
   readonly streams: number;
   readonly lag: number;
   readonly draining: boolean;
-  /** Model and format of its states; empty for a bridge. */
+  /** Name of the model that it would use for a partition; empty for a bridge. */
   readonly model: string;
 }
 
@@ -103,6 +105,7 @@ export async function readPartitions(site: Site): Promise<PartitionStatus[]> {
       owner,
       epoch,
       streams: state?.streams ?? null,
+      model: state?.model ?? null,
       lag: state?.lag ?? null,
       ...log,
       checkpoint: savedMs === 0 ? null : new Date(savedMs).toISOString(),

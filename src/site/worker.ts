@@ -5,6 +5,7 @@
  */
 import { errorFields } from '../errors.ts';
 import { assignPartitions } from './assignment.ts';
+import { type ModelRecord, type OpenFiles, readRecord, SiteModels } from './models.ts';
 import { drainKey, memberKey, memberOf, partitionKey } from './names.ts';
 import { isConflict, keysOf, removeKey } from './nats.ts';
 import {
@@ -17,7 +18,10 @@ import {
 } from './owned-partition.ts';
 
 /** What a worker shares with each of its partitions, and what it needs itself. */
-export interface WorkerParts extends Omit<OwnedPartitionParts, 'partition' | 'owner' | 'breathe' | 'inTurn'> {
+export interface WorkerParts
+  extends Omit<OwnedPartitionParts, 'partition' | 'owner' | 'breathe' | 'inTurn' | 'models'> {
+  /** Checks and loads the files of a model. */
+  readonly openFiles: OpenFiles;
   readonly member: string;
   /** Unique for each run. */
   readonly session: string;
@@ -31,6 +35,8 @@ export interface MemberEntry {
   readonly model: string;
   readonly draining: boolean;
   readonly partitions: readonly PartitionState[];
+  /** The newest model of the site, as far as this worker has checked it; absent: the site has that of the config. */
+  readonly check?: { readonly id: string; readonly ready: boolean; readonly fault: string | null };
 }
 
 interface Lease {
@@ -79,8 +85,11 @@ export class SiteWorker {
   private readonly faults = new Map<number, string>();
   private waitingLoads: (() => void)[] = [];
   private loads = 0;
+  private readonly models: SiteModels;
+  private newest: ModelRecord | null = null;
 
   constructor(private readonly parts: WorkerParts) {
+    this.models = new SiteModels(parts.site.models, parts.openFiles);
     this.orphansMs = parts.clock.monotonic() + FIRST_ORPHANS_MS;
   }
 
@@ -125,6 +134,7 @@ export class SiteWorker {
   /** One round; call it every `site.ttlMs / RENEWALS`. Rejects when the server does not answer. */
   async round(): Promise<void> {
     const { site, member, clock } = this.parts;
+    await this.checkModel();
     await this.announce();
     await Promise.all([...this.leases].map(([partition, lease]) => this.renew(partition, lease)));
     const present = (await keysOf(site, 'members', memberKey('worker', '*'))).map(memberOf);
@@ -162,13 +172,30 @@ export class SiteWorker {
     for (const { owned } of this.leases.values()) void owned.release(false);
   }
 
+  /** Opens the newest model of the site before it is in the logs, so that no partition waits for it. */
+  private async checkModel(): Promise<void> {
+    const { record } = await readRecord(this.parts.site);
+    this.newest = record === null || record.number === 0 ? null : record;
+    const used = new Set([...this.leases.values()].map(({ owned }) => owned.modelRef.id));
+    if (this.newest !== null) {
+      used.add(this.newest.id);
+      // Its fault, if it has one, is announced.
+      this.models.of(this.newest).catch(() => {});
+    }
+    this.models.keep(used);
+  }
+
   /** Its version, model and partitions, for the others and for `gatecast site`. */
   private async announce(): Promise<void> {
-    const { site, member, session, version, modelHash } = this.parts;
+    const { site, member, session, version, model } = this.parts;
+    const { newest, models } = this;
     const entry: MemberEntry = {
       session,
       version,
-      model: modelHash,
+      model: newest?.name ?? model?.id ?? 'naive',
+      ...(newest !== null && {
+        check: { id: newest.id, ready: models.isReady(newest), fault: models.fault(newest) },
+      }),
       draining: this.draining,
       partitions: this.states(),
     };
@@ -275,13 +302,13 @@ export class SiteWorker {
       throw error;
     }
     if (this.stopped) return removeKey(site, 'leases', partitionKey(partition), revision);
-    const { model, modelHash, log, checkpointMs, text, published } = this.parts;
+    const { model, log, checkpointMs, text, published } = this.parts;
     const owned = new OwnedPartition({
       site,
       partition,
       owner: `${member}/${session}`,
       model,
-      modelHash,
+      models: this.models,
       clock,
       log,
       checkpointMs,

@@ -1,7 +1,15 @@
 // A site of processes against a real nats-server and a real Mosquitto: what the table in docs/site.md promises for each fault.
 // The checker reads all readings that went in and all forecasts that came out.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Forecast } from '../../src/forecast/forecast.ts';
+import type { Model } from '../../src/forecast/model.ts';
+import { loadModel } from '../../src/model/pack.ts';
+import { readModel } from '../../src/model/registry.ts';
+import { FEATURES } from '../../src/series/features.ts';
 import { openSite, type Site } from '../../src/site/nats.ts';
+import { shippedVariant, writeModelFolder } from '../remote/models.ts';
 import { type Daemon, ensureBuilt } from '../support/daemon.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto } from '../support/mosquitto.ts';
 import { hasNats, type NatsServer, startNatsServer } from '../support/nats.ts';
@@ -172,6 +180,46 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site of processes', () => {
       await sleep(1500);
     }
     await check();
+  });
+
+  it('switches to another model while it runs, and a worker that starts later does, too', async () => {
+    await begin();
+    const file = memberFile(member('bridge', ['bridge']));
+    const folder = writeModelFolder(join(dir, 'halved'), shippedVariant('halved', 0.5));
+    const said = await command(['site', 'model', 'set', '-c', file, folder]);
+    expect(said).toMatch(/halved is model 1 of the site.*\n.*forecast by it/);
+    const of = (text: string) => (JSON.parse(text) as { model: { id: string; kind: string } }).model;
+    const before = seen.length;
+    await waitFor(
+      'forecasts of all by the new model',
+      () => {
+        const late = seen.slice(before).filter(({ text }) => of(text).id === 'halved');
+        return new Set(late.map(({ stream }) => stream)).size === STREAMS;
+      },
+      20_000,
+    );
+    members.get('one')?.process.kill('SIGKILL');
+    members.get('two')?.process.kill('SIGKILL');
+    await start('three', ['worker']);
+    await allOwned(['three']);
+    const later = seen.length;
+    await waitFor('forecasts of the third', () => seen.length > later + 2 * STREAMS, 20_000);
+    expect(seen.slice(later).every(({ text }) => of(text).id === 'halved')).toBe(true);
+    const damaged = writeModelFolder(join(dir, 'damaged'), shippedVariant('damaged', 2));
+    writeFileSync(join(damaged, 'step.onnx'), 'x');
+    expect(await command(['site', 'model', 'set', '-c', file, damaged], 1)).toMatch(/does not match/);
+    await sensors.stop();
+    await sleep(4500);
+    await members.get('bridge')?.end('SIGTERM');
+    await sleep(1000);
+    const other = loadModel(readModel(folder), FEATURES);
+    const base = shippedModel();
+    const name = (model: Model | null) => textOf({ id: model?.id ?? '', version: model?.version ?? '' });
+    const text = (forecast: Forecast, issuedMs: number, model: Model | null) =>
+      name(model)(forecast, issuedMs);
+    const found = await verdict(observer, seen, base, text, () => Promise.resolve(other));
+    expect(found.violations).toEqual([]);
+    expect(found.readings).toBe(sensors.sent);
   });
 
   it('moves partitions as workers come and go: 2, 3, then 1', async () => {

@@ -1,8 +1,9 @@
 // A partition depends on its log alone: read at once, in parts, or from a checkpoint on, it makes the same forecasts.
 import { describe, expect, it } from 'vitest';
 import type { Forecast } from '../../src/forecast/forecast.ts';
+import type { Model } from '../../src/forecast/model.ts';
 import type { Sample } from '../../src/series/sample.ts';
-import { type Batch, decodeBatch, encodeBatch } from '../../src/site/batch.ts';
+import { type Batch, decodeBatch, encodeBatch, encodeModel } from '../../src/site/batch.ts';
 import { Partition } from '../../src/site/partition.ts';
 import { essence } from '../support/drive.ts';
 import { fakeModel } from '../support/fake-model.ts';
@@ -58,6 +59,9 @@ function logOf(seed: number, seconds = 240): Entry[] {
   return entries;
 }
 
+/** As the operator's command writes it. */
+const SWITCH: Batch = decodeBatch(Buffer.from(encodeModel({ number: 1, id: 'other' })));
+
 type Made = ReturnType<typeof essence>[];
 
 async function play(partition: Partition, entries: readonly Entry[], into: Map<number, Made>): Promise<void> {
@@ -99,12 +103,46 @@ describe('a partition', () => {
       const bytes = await partition.checkpoint(breathe);
       // What is taken after the checkpoint is taken again by the next owner.
       await play(partition, entries.slice(to, to + 20), new Map());
-      partition = Partition.restore(bytes, fakeModel());
+      partition = await Partition.restore(bytes, fakeModel());
       expect(partition.seq).toBe(to);
       from = to;
     }
     expect(disturbed).toEqual(undisturbed);
     expect(undisturbed.size).toBeGreaterThan(50);
+  });
+
+  it('switches to another model where the log says so, whoever reads it', async () => {
+    const entries: Entry[] = logOf(4);
+    const at = 250;
+    entries.splice(at, 0, { ...entries[at], batch: SWITCH });
+    for (const [i, entry] of entries.entries()) entries[i] = { ...entry, seq: i + 1 };
+    const open = (): Promise<Model> => Promise.resolve(fakeModel({ hash: 'other', width: 3 }));
+    const undisturbed = new Map<number, Made>();
+    await play(new Partition(fakeModel(), open), entries, undisturbed);
+    // From a checkpoint before the switch, and from one after it, which begins with the other model.
+    for (const to of [at - 30, at - 1, at + 1, at + 40]) {
+      const first = new Partition(fakeModel(), open);
+      const made = new Map<number, Made>();
+      await play(first, entries.slice(0, to), made);
+      const second = await Partition.restore(await first.checkpoint(breathe), fakeModel(), open);
+      expect(second.modelRef.number).toBe(to > at ? 1 : 0);
+      await play(second, entries.slice(to), made);
+      expect(made).toEqual(undisturbed);
+    }
+    const without = new Map<number, Made>();
+    await play(new Partition(fakeModel()), logOf(4), without);
+    expect([...undisturbed.values()].slice(-1)).not.toEqual([...without.values()].slice(-1));
+  });
+
+  it('takes no model that cannot be had, and no older one again', async () => {
+    const partition = new Partition(fakeModel());
+    await play(partition, logOf(1, 30), new Map());
+    const { seq } = partition;
+    await expect(partition.take(seq + 1, START + 31_000, SWITCH)).rejects.toThrow(/no model 1/);
+    expect(partition.seq).toBe(seq);
+    const later = new Partition(fakeModel(), undefined, { number: 2, id: 'later' });
+    await later.take(1, START, SWITCH);
+    expect(later.modelRef.number).toBe(2);
   });
 
   it('depends on every reading: one that is left out changes a forecast', async () => {
@@ -124,7 +162,7 @@ describe('a partition', () => {
     const partition = new Partition(fakeModel());
     await play(partition, logOf(1, 60), new Map());
     partition.setLast('a', '{"v":1}');
-    const other = Partition.restore(await partition.checkpoint(breathe), fakeModel({ hash: 'other' }));
+    const other = await Partition.restore(await partition.checkpoint(breathe), fakeModel({ hash: 'other' }));
     expect(other.seq).toBe(0);
     expect(other.specs().map(({ name }) => name)).toEqual(NAMES);
     expect(other.last('a')).toBe('{"v":1}');
@@ -163,10 +201,9 @@ describe('a partition', () => {
     const partition = new Partition(fakeModel());
     await play(partition, logOf(1, 60), new Map());
     const bytes = await partition.checkpoint(breathe);
-    expect(() => Partition.restore(bytes.subarray(0, bytes.length - 9), fakeModel())).toThrow(
-      /cannot be read/,
-    );
-    expect(() => Partition.restore(new Uint8Array(2), fakeModel())).toThrow(/cannot be read/);
+    const short = bytes.subarray(0, bytes.length - 9);
+    await expect(Partition.restore(short, fakeModel())).rejects.toThrow(/cannot be read/);
+    await expect(Partition.restore(new Uint8Array(2), fakeModel())).rejects.toThrow(/cannot be read/);
   });
 });
 

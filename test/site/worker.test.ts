@@ -1,14 +1,18 @@
 // Workers of a site against a real nats-server: who owns what, and that the forecasts are those of one process that never stopped.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { GatecastError } from '../../src/errors.ts';
 import { createLogger } from '../../src/log.ts';
+import type { ModelRef } from '../../src/site/batch.ts';
+import { readRecord } from '../../src/site/models.ts';
 import { lastSubject, partitionKey, partitionOf } from '../../src/site/names.ts';
 import { openSite, type Site, type SiteConfig } from '../../src/site/nats.ts';
+import { notSwitched, setModel } from '../../src/site/set-model.ts';
 import { newestForecast, readMembers, readPartitions } from '../../src/site/status.ts';
 import { SiteWorker } from '../../src/site/worker.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import { fakeModel } from '../support/fake-model.ts';
 import { hasNats, type NatsServer, startNatsServer } from '../support/nats.ts';
-import { Feed, listen, makeSite, streamSpecs, textOf, verdict } from '../support/site.ts';
+import { Feed, listen, makeSite, streamSpecs, textOf, undisturbed, verdict } from '../support/site.ts';
 import { waitFor } from '../support/wait.ts';
 
 const log = createLogger({
@@ -45,6 +49,7 @@ describe.skipIf(!hasNats)('workers of a site', () => {
   });
 
   let count = 0;
+  let refusing = '';
   async function site(): Promise<void> {
     config = {
       ...(await makeSite([server.url], { partitions: PARTITIONS, ttlMs: TTL_MS }, `plant${++count}`)),
@@ -60,7 +65,10 @@ describe.skipIf(!hasNats)('workers of a site', () => {
       session: `${member}-${Math.random()}`,
       version: '1',
       model: fakeModel(),
-      modelHash: 'fake',
+      openFiles: ({ claim }) => {
+        if (member === refusing) throw new GatecastError('MODEL_INVALID', 'no such processor');
+        return Promise.resolve(fakeModel({ hash: String(claim), width: 2 }));
+      },
       // Another time than the server's: neither leases nor forecasts depend on it.
       clock: { ...systemClock, now: () => Date.now() + (member === 'b' ? 60_000 : 0) },
       log,
@@ -201,6 +209,54 @@ describe.skipIf(!hasNats)('workers of a site', () => {
     await feed.finish();
     const { violations } = await verdict(observer, seen, fakeModel());
     expect(violations.filter((text) => !text.startsWith('sent twice'))).toEqual([]);
+  });
+
+  it('switch to another model at one message of each log, and refuse it together', async () => {
+    await site();
+    const seen = listen(observer.nc, config.name);
+    const feed = new Feed(observer, streamSpecs(12));
+    feed.start();
+    const [a, b] = [await start('a'), await start('b')];
+    const options = {
+      timeoutMs: 20_000,
+      nowMs: Date.now(),
+      wait: (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms)),
+    };
+    const given = (id: string) => ({ id, name: id, claim: id, files: new Map([['x', Buffer.from(id)]]) });
+    await waitFor('forecasts', () => seen.length > 24);
+    refusing = 'b';
+    await expect(setModel(observer, given('first'), options)).rejects.toMatchObject({
+      code: 'MODEL_INVALID',
+    });
+    expect((await readRecord(observer)).record).toMatchObject({ number: 0 });
+    refusing = '';
+    const record = await setModel(observer, given('second'), options);
+    expect(record).toMatchObject({ number: 1, announced: true });
+    await waitFor('all to switch', async () => (await notSwitched(observer, record)).length === 0);
+    // The next owner of its partitions begins with the model of their checkpoints.
+    await a.kill();
+    await waitFor('the other to own all', () => b.owned().length === PARTITIONS);
+    await waitFor('it to read on', () => b.worker.states().every(({ model }) => model === 1));
+    // The same again changes nothing; a third one is the next number.
+    expect((await setModel(observer, given('second'), options)).number).toBe(1);
+    expect(await setModel(observer, given('third'), options)).toMatchObject({
+      number: 2,
+      former: ['second'],
+    });
+    await waitFor(
+      'all to switch',
+      async () => (await notSwitched(observer, { number: 2, id: '' })).length === 0,
+    );
+    const before = seen.length;
+    await waitFor('forecasts by the third', () => seen.length > before + 24);
+    await feed.finish();
+    const open = (ref: ModelRef) => Promise.resolve(fakeModel({ hash: ref.id, width: 2 }));
+    const { violations } = await verdict(observer, seen, fakeModel(), textOf(), open);
+    expect(violations).toEqual([]);
+    const never = await undisturbed(observer, fakeModel({ hash: 'unchanged' }), textOf(), () =>
+      Promise.resolve(fakeModel({ hash: 'unchanged' })),
+    );
+    expect(never.texts).not.toEqual((await undisturbed(observer, fakeModel(), textOf(), open)).texts);
   });
 
   it('publish nothing once another member has taken over, whatever they believe', async () => {

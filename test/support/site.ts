@@ -9,7 +9,7 @@ import type { StreamSpec } from '../../src/series/spec.ts';
 import { decodeBatch, encodeBatch } from '../../src/site/batch.ts';
 import { inputStream, inputSubject, partitionOf } from '../../src/site/names.ts';
 import { createSite, type Site, type SiteConfig } from '../../src/site/nats.ts';
-import { Partition } from '../../src/site/partition.ts';
+import { type OpenModel, Partition } from '../../src/site/partition.ts';
 import { uniform } from './random.ts';
 import { testSpec } from './specs.ts';
 import { waitFor } from './wait.ts';
@@ -41,6 +41,8 @@ export async function makeSite(
 }
 
 export const MODEL_NAME = { id: 'fake', version: '1' };
+
+type TextOf = (forecast: Forecast, issuedMs: number, model: Model | null) => string | null;
 
 /** The text of a forecast as workers make it. */
 export const textOf =
@@ -161,13 +163,14 @@ export interface Undisturbed {
 export async function undisturbed(
   site: Pick<Site, 'js' | 'jsm' | 'name' | 'partitions'>,
   model: Model | null,
-  text = textOf(),
+  text: TextOf = textOf(),
+  openModel?: OpenModel,
 ): Promise<Undisturbed> {
   const texts: string[] = [];
   const late: string[] = [];
   const known = new Set<string>();
   for (let at = 0; at < site.partitions; at++) {
-    const partition = new Partition(model);
+    const partition = new Partition(model, openModel);
     const name = inputStream(site.name, at);
     const { state } = await site.jsm.streams.info(name);
     const consumer = await site.js.consumers.get(name);
@@ -180,7 +183,7 @@ export async function undisturbed(
       const before = partition.refused.late ?? 0;
       const loggedMs = Math.floor(message.info.timestampNanos / 1e6);
       for (const forecast of await partition.take(message.seq, loggedMs, batch)) {
-        const made = text(forecast, partition.tickMs);
+        const made = text(forecast, partition.tickMs, partition.model);
         if (made !== null) texts.push(made);
       }
       if (fresh.length === batch.samples.length && (partition.refused.late ?? 0) > before)
@@ -245,9 +248,10 @@ export async function verdict(
   site: Site,
   seen: readonly Published[],
   model: Model | null,
-  text = textOf(),
+  text: TextOf = textOf(),
+  openModel?: OpenModel,
 ): Promise<Undisturbed & { readonly violations: string[] }> {
-  const made = await undisturbed(site, model, text);
+  const made = await undisturbed(site, model, text, openModel);
   const { texts } = made;
   await waitFor('all forecasts', () => seen.length >= texts.length, 15_000).catch(() => {});
   return { ...made, violations: violations(seen, texts) };

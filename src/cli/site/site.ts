@@ -3,8 +3,10 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseSize } from '../../config/units.ts';
 import { GatecastError } from '../../errors.ts';
+import type { ModelRef } from '../../site/batch.ts';
 import type { Site, SiteConfig } from '../../site/nats.ts';
 import type { MemberStatus, PartitionStatus } from '../../site/status.ts';
+import { registryOf } from '../shared/models.ts';
 import { jsonText, outputOf } from '../shared/output.ts';
 import { textTable } from '../shared/text-table.ts';
 import { duration, whole } from '../shared/values.ts';
@@ -32,6 +34,7 @@ export function registerSite(program: Command): void {
   registerMembers(site);
   registerDrain(site);
   registerLast(site);
+  registerModel(site);
 }
 
 function registerCreate(site: Command): void {
@@ -145,6 +148,59 @@ function registerLast(site: Command): void {
     );
 }
 
+function registerModel(site: Command): void {
+  const model = site
+    .command('model')
+    .description('the model of the site: give all workers another one without a restart')
+    .addHelpText('after', '\nExample:\n  $ gatecast site model set -c operator.yaml ./models/plant-2\n');
+  withConfig(model.command('set'))
+    .description('store a model, have all workers check it, and let every partition switch to it')
+    .argument('<model>', 'a folder of a model, a step model as ONNX, or the name of a model on this machine')
+    .addOption(
+      new Option('--timeout <time>', 'how long the check may take, and then the switch')
+        .argParser(duration)
+        .default(120_000, '2m'),
+    )
+    .addHelpText('after', '\nExample:\n  $ gatecast site model set -c operator.yaml base\n')
+    .action((model: string, flags: Flags & { timeout: number }, self: Command) =>
+      withSite(flags, async (open) => {
+        const [{ setModel }, { readPushedModel }, { modelClaim }] = await Promise.all([
+          import('../../site/set-model.ts'),
+          import('../config/push-model.ts'),
+          import('../../remote/model-claim.ts'),
+        ]);
+        const { existsSync } = await import('node:fs');
+        const path = existsSync(model) ? model : (await registryOf(self)).folderOf(model);
+        const { name, files } = await readPushedModel(path);
+        const claim = await modelClaim(name, files, 'mqtt');
+        const options = { timeoutMs: flags.timeout, nowMs: Date.now(), wait: sleep };
+        const record = await setModel(open, { id: claim.manifest_sha256, name, claim, files }, options);
+        write(self, `${name} is model ${record.number} of the site: all workers have checked it.\n`);
+        await switched(open, record, flags.timeout);
+        write(self, 'All partitions are forecast by it.\n');
+      }),
+    );
+}
+
+/** @throws GatecastError SITE_FAILED when partitions have not switched in time */
+async function switched(site: Site, record: ModelRef, timeoutMs: number): Promise<void> {
+  const { notSwitched } = await import('../../site/set-model.ts');
+  for (let waitedMs = 0; ; waitedMs += SWITCH_LOOK_MS) {
+    const missing = await notSwitched(site, record);
+    if (missing.length === 0) return;
+    if (waitedMs >= timeoutMs)
+      throw new GatecastError(
+        'SITE_FAILED',
+        `${missing.length} partitions have not switched yet, such as ${missing[0]}.`,
+        { hint: 'They switch when their owner reads on: `gatecast site status` shows the model of each.' },
+      );
+    await sleep(SWITCH_LOOK_MS);
+  }
+}
+
+const SWITCH_LOOK_MS = 500;
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
 const withConfig = (command: Command): Command =>
   command.requiredOption('-c, --config <file>', 'config file of a member, with `site`');
 
@@ -175,15 +231,16 @@ async function withSite(flags: Flags, action: (site: Site) => Promise<void>): Pr
 const numberText = (value: number | null): string => (value === null ? '-' : String(value));
 
 function partitionTable(statuses: readonly PartitionStatus[]): string {
-  const head = ['partition', 'owner', 'epoch', 'streams', 'lag', 'log', 'checkpoint', 'since'];
+  const head = ['partition', 'owner', 'epoch', 'streams', 'model', 'lag', 'log', 'checkpoint', 'since'];
   return textTable([
     head,
     ...statuses.map(
-      ({ partition, owner, epoch, streams, lag, messages, checkpoint, sinceCheckpoint, fault }) => [
+      ({ partition, owner, epoch, streams, model, lag, messages, checkpoint, sinceCheckpoint, fault }) => [
         String(partition),
         owner ?? 'NONE',
         String(epoch),
         numberText(streams),
+        numberText(model),
         numberText(lag),
         fault ?? String(messages),
         checkpoint?.slice(0, 19) ?? '-',
@@ -205,7 +262,7 @@ function memberTable(members: readonly MemberStatus[]): string {
       String(streams),
       String(lag),
       draining ? 'draining' : 'up',
-      model.slice(0, 12) || '-',
+      model || '-',
     ]),
   ]);
 }
