@@ -30,6 +30,8 @@ export interface Opened {
 
 /** Past inputs stored for each stream, so that another model can start with a warm state. */
 const WARM_UP_STEPS = 32;
+/** An agent with more streams does not keep the objects of each, which take 14 kB. */
+const PACK_ABOVE = 128;
 /** Shortest time between two readings of the machine's facts, ms. */
 const FACTS_MS = 1000;
 
@@ -53,7 +55,7 @@ export function openData(options: AgentOptions, config: () => Config, stops: Sto
   if (current.model !== null)
     log.info('model loaded', { id: current.model.id, version: current.model.version });
   else log.error('no model, naive forecasts only', { reason: current.problem });
-  const engine = new Engine(current.model, { warmUpSteps: WARM_UP_STEPS });
+  const engine = new Engine(current.model, { warmUpSteps: WARM_UP_STEPS, packAbove: PACK_ABOVE });
   stops.add('engine', () => engine.release());
   const models: AgentModels = {
     registry,

@@ -64,6 +64,11 @@ export class Blend {
     return new Adapter(this.parts.scratch.adapter, memory, this.parts.covariates());
   }
 
+  /** For another stream. */
+  serve({ unit = null, name }: { readonly unit?: string | null; readonly name?: string }): void {
+    this.young.serve(unit, name);
+  }
+
   /** Learns from a bucket. Call before the features are updated with it. @param value in the unit of the features */
   observe(value: number, observed: boolean): void {
     this.track.observe(value, observed);

@@ -11,6 +11,7 @@ import { FEATURE_FORMAT } from '../series/features.ts';
 import type { Sample } from '../series/sample.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import { StateReader, StateWriter } from '../series/state-io.ts';
+import type { CovariateBook } from './covariate-book.ts';
 import { type Due, type DueGroup, earliest, groupsOf } from './due.ts';
 import type {
   ForecastEngine,
@@ -23,9 +24,8 @@ import type {
 import type { ForecastExplanation } from './explanation.ts';
 import { type Forecast, withSurprises } from './forecast.ts';
 import type { Model } from './model.ts';
-import { Scratches } from './scratch.ts';
 import { MAX_BATCH, type StepBatch, StepBatches } from './step-batches.ts';
-import { Stream } from './stream.ts';
+import { Stream, StreamShares } from './stream.ts';
 import type { StreamStep } from './stream-step.ts';
 import type { LeadScore, NetworkScore } from './track.ts';
 import { warmUp } from './warm-up.ts';
@@ -54,6 +54,8 @@ function listsOf(streams: readonly Stream[]): StreamLists {
 export interface EngineOptions {
   /** Past inputs kept for each stream, so that another model can be warmed up on them; 0: models are not changed. */
   readonly warmUpSteps?: number;
+  /** With more streams than this, those that wait for their next bucket are packed (`parts-pool.ts`); default: never. */
+  readonly packAbove?: number;
   readonly watch?: EngineWatch;
 }
 
@@ -86,12 +88,17 @@ export class Engine implements ForecastEngine {
   behind = false;
   /** Wall clock of the last tick, ms. */
   private tickedMs: number | null = null;
-  private readonly scratches = new Scratches();
+  private readonly shares = new StreamShares();
+  private readonly packAbove: number;
   private batches: StepBatches;
 
   /** @param model null: only the naive forecasters are used */
-  constructor(model: Model | null, { warmUpSteps = 0, watch = {} }: EngineOptions = {}) {
+  constructor(
+    model: Model | null,
+    { warmUpSteps = 0, packAbove = Infinity, watch = {} }: EngineOptions = {},
+  ) {
     this.model = model;
+    this.packAbove = packAbove;
     this.watch = watch;
     this.batches = new StepBatches(model);
     this.warmUpSteps = warmUpSteps;
@@ -120,6 +127,23 @@ export class Engine implements ForecastEngine {
   private put(name: string, stream: Stream): void {
     this.byName.set(name, stream);
     this.lists = null;
+    this.pack(stream);
+  }
+
+  private pack(stream: Stream): void {
+    if (this.byName.size > this.packAbove) stream.pack();
+  }
+
+  /** Reads or changes a stream outside of its step. */
+  private with<T>(stream: Stream, use: (stream: Stream) => T): T {
+    const { isPacked } = stream;
+    const result = use(stream);
+    if (isPacked) stream.pack();
+    return result;
+  }
+
+  private get covariates(): CovariateBook {
+    return this.shares.scratches.covariates;
   }
 
   private get all(): StreamLists {
@@ -132,13 +156,13 @@ export class Engine implements ForecastEngine {
       spec,
       this.model === null ? 0 : this.model.stateRows * this.model.hidden,
       this.warmUpSteps,
-      this.scratches,
+      this.shares,
     );
   }
 
   remove(stream: string): void {
     this.held.delete(stream);
-    this.scratches.covariates.forget(stream);
+    this.covariates.forget(stream);
     this.byName.delete(stream);
     this.lists = null;
   }
@@ -154,14 +178,14 @@ export class Engine implements ForecastEngine {
       spec: stream.spec,
       intervalMs: stream.buckets.intervalMs,
       horizonSteps: stream.leads > 0 ? stream.leads : null,
-      bucketsSeen: stream.features?.steps ?? 0,
+      bucketsSeen: stream.bucketsSeen,
       lastObservedMs: stream.lastObservedMs,
     }));
   }
 
   /** Whether forecasts carry their provenance from now on. */
   showProvenance(on: boolean): void {
-    this.scratches.showProvenance = on;
+    this.shares.scratches.showProvenance = on;
   }
 
   /** Wall-clock time at which the next bucket of a stream closes by the clock, ms; null: none does. */
@@ -176,37 +200,39 @@ export class Engine implements ForecastEngine {
 
   /** Sets a covariate to this value from a time on, for all streams that use it, instead of its known values. NaN: unknown. */
   suppose(covariate: string, value: number, fromMs: number): void {
-    this.scratches.covariates.suppose(covariate, value, fromMs);
+    this.covariates.suppose(covariate, value, fromMs);
   }
 
   /** Accuracy of the published forecasts of a stream, by lead; empty before the first scored forecast. */
   scores(stream: string): LeadScore[] {
-    return this.byName.get(stream)?.scores ?? [];
+    const known = this.byName.get(stream);
+    return known === undefined ? [] : this.with(known, ({ scores }) => [...scores]);
   }
 
   /** Accuracy of the network alone for a stream since the last `adopt`, or since the start; by lead. */
   networkScores(stream: string): NetworkScore[] {
-    return this.byName.get(stream)?.networkScores ?? [];
+    const known = this.byName.get(stream);
+    return known === undefined ? [] : this.with(known, ({ networkScores }) => [...networkScores]);
   }
 
   /** Replaces all points of a table that streams use as a covariate. */
   know(table: string, points: readonly TablePoint[]): void {
-    this.scratches.covariates.know(table, points);
+    this.covariates.know(table, points);
   }
 
   /** All tables with their points. */
   tables(): { readonly name: string; readonly points: readonly TablePoint[] }[] {
-    return this.scratches.covariates.known();
+    return this.covariates.known();
   }
 
   /** Whether a stream names other streams as covariates, or others name it. */
   joined(stream: string): boolean {
-    return this.scratches.covariates.joins(this.byName.get(stream)?.spec);
+    return this.covariates.joins(this.byName.get(stream)?.spec);
   }
 
   /** Same as `joined`, and also true if the stream names a table. */
   linked(stream: string): boolean {
-    return this.scratches.covariates.links(this.byName.get(stream)?.spec);
+    return this.covariates.links(this.byName.get(stream)?.spec);
   }
 
   push(sample: Sample): PushOutcome {
@@ -282,7 +308,7 @@ export class Engine implements ForecastEngine {
       const stream = this.byName.get(name);
       if (stream?.settle() && buckets.length > 0) due.push({ stream, closed: buckets, at: 0 });
     }
-    await this.advance(groupsOf(due, this.scratches.covariates), false, pace);
+    await this.advance(groupsOf(due, this.covariates), false, pace);
   }
 
   private async advance(groups: Iterable<DueGroup>, emitEvery: boolean, pace: TickPace): Promise<Forecast[]> {
@@ -325,12 +351,13 @@ export class Engine implements ForecastEngine {
         all.push(forecast);
       }
     }
+    for (const { stream } of due) this.pack(stream);
     return all;
   }
 
   /** Steps one bucket of each linked stream; all of them end at the same time. */
   private async stepLinked(round: Due[], pace: TickPace): Promise<Forecast[]> {
-    const { covariates } = this.scratches;
+    const { covariates } = this;
     for (const { stream, closed, at } of round) covariates.closed(stream.spec.name, closed[at]);
     const made = await this.step(round, pace);
     // After the whole round, so that the result does not depend on the order of streams.
@@ -454,7 +481,9 @@ export class Engine implements ForecastEngine {
       for (const streams of byLeads.values()) {
         for (let from = 0; from < streams.length; from += MAX_BATCH) {
           const group = streams.slice(from, from + MAX_BATCH);
+          const packed = group.filter(({ isPacked }) => isPacked);
           await warmUp(group, await this.batches.of(group[0].leads, group.length), fresh);
+          for (const stream of packed) stream.pack();
         }
       }
     } catch (error) {
@@ -468,8 +497,10 @@ export class Engine implements ForecastEngine {
     const sameRows = before.model?.stateRows === model.stateRows;
     const kept = sameBase && sameRows ? { rows: model.stateRows, numbers: former.hidden } : undefined;
     for (const stream of this.byName.values()) {
-      stream.takeState(fresh.get(stream) ?? new Float32Array(model.stateRows * model.hidden), kept);
-      stream.beginTrial(sameBase);
+      this.with(stream, () => {
+        stream.takeState(fresh.get(stream) ?? new Float32Array(model.stateRows * model.hidden), kept);
+        stream.beginTrial(sameBase);
+      });
     }
     await before.batches.release();
   }
@@ -499,15 +530,17 @@ export class Engine implements ForecastEngine {
   snapshot(stream: string): StreamSnapshot | null {
     const known = this.byName.get(stream);
     if (known === undefined || known.buckets.intervalMs === null || this.left?.has(known)) return null;
-    const writer = new StateWriter();
-    known.persist(writer);
-    return {
-      stream,
-      modelHash: this.modelHash,
-      replayFromMs: known.buckets.replayFromMs(),
-      bytes: writer.finish(),
-      about: known.about,
-    };
+    return this.with(known, () => {
+      const writer = new StateWriter();
+      known.persist(writer);
+      return {
+        stream,
+        modelHash: this.modelHash,
+        replayFromMs: known.buckets.replayFromMs(),
+        bytes: writer.finish(),
+        about: known.about,
+      };
+    });
   }
 
   /** The last inputs of a stream, which `adopt` needs and a snapshot does not have. */

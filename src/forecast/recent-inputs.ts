@@ -3,6 +3,7 @@
 import { ArrayBlock } from '../series/array-block.ts';
 import { compress, expand } from '../series/companding.ts';
 import { I } from '../series/features.ts';
+import type { StateIo } from '../series/state-io.ts';
 
 export class RecentInputs {
   private readonly capacity: number;
@@ -13,6 +14,18 @@ export class RecentInputs {
   constructor(capacity: number, memory = new ArrayBlock()) {
     this.capacity = capacity;
     this.ring = memory.int8(capacity * I);
+  }
+
+  /** All of it. */
+  pack(io: StateIo): void {
+    io.array(this.ring);
+    this.count = io.number(this.count);
+  }
+
+  /** Takes over what `other`, of the same capacity, has. */
+  copy(other: RecentInputs): void {
+    this.ring.set(other.ring);
+    this.count = other.count;
   }
 
   /** Number of steps stored now. */

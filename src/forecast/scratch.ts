@@ -30,14 +30,13 @@ export class Scratch {
   }
 }
 
-/** One scratch per horizon, and the size of a stream's block for each grid and horizon. */
+/** One scratch per horizon. */
 export class Scratches {
   /** Whether forecasts carry their provenance. */
   showProvenance = false;
   /** Also shared by all streams: which stream uses which covariates. */
   readonly covariates = new CovariateBook();
   private readonly byLeads = new Map<number, Scratch>();
-  private readonly bytes = new Map<string, number>();
 
   of(leads: number): Scratch {
     let scratch = this.byLeads.get(leads);
@@ -46,15 +45,5 @@ export class Scratches {
       this.byLeads.set(leads, scratch);
     }
     return scratch;
-  }
-
-  /** Size of a stream's block; 0 before the first stream of this grid and horizon exists. */
-  blockBytes(intervalMs: number, leads: number): number {
-    return this.bytes.get(`${intervalMs} ${leads}`) ?? 0;
-  }
-
-  /** Records the size of a stream's block; bounded, because learnt intervals can be many. */
-  noteBlock(intervalMs: number, leads: number, bytes: number): void {
-    if (this.bytes.size < 1024) this.bytes.set(`${intervalMs} ${leads}`, bytes);
   }
 }

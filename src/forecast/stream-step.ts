@@ -62,7 +62,7 @@ export class StreamStep {
   observed = false;
   /** Quality marks of the newest bucket. */
   marks = 0;
-  private readonly settings: StepSettings;
+  private settings: StepSettings;
   private readonly path: Float64Array;
   /** The forecast for the newest bucket, in the stream's unit. */
   private readonly expected = { point: 0, error: 0, low: 0, high: 0 };
@@ -93,6 +93,13 @@ export class StreamStep {
           coverage: settings.coverageTarget,
         })
       : null;
+  }
+
+  /** Other settings, of a stream with the same aggregate and coverage target, and without covariates. */
+  serve(settings: StepSettings): void {
+    this.settings = settings;
+    this.features.zone = zoneOffset(settings.timeZone);
+    this.blend?.serve(settings);
   }
 
   /** Whether the network runs in this step. */

@@ -5,34 +5,38 @@
  */
 import { GatecastError } from '../errors.ts';
 import { MEDIAN, Q } from '../quantiles.ts';
-import { ArrayBlock } from '../series/array-block.ts';
 import { Buckets, type ClosedBucket } from '../series/buckets.ts';
 import type { Features } from '../series/features.ts';
 import { FLAT_LINE, markNames, REFUSED, STUCK } from '../series/quality.ts';
 import { type Past, regridded } from '../series/regrid.ts';
 import { longestGapMs, MAX_LEADS, type StreamSpec, stateSettings } from '../series/spec.ts';
-import type { StateIo } from '../series/state-io.ts';
-import { Anomalies, LEAST_SCORE, MOST_SCORE, type Surprise } from './anomalies.ts';
+import { type StateIo, StateReader, StateWriter } from '../series/state-io.ts';
+import { LEAST_SCORE, MOST_SCORE, type Surprise } from './anomalies.ts';
 import { kindOf } from './candidates.ts';
 import { crossings } from './crossings.ts';
 import type { MarkedBucket, StreamAbout } from './engine-contract.ts';
 import type { Forecast, InputQuality } from './forecast.ts';
+import { LOW, OBSERVED, START, type StreamParts, VALUE } from './parts.ts';
+import { isPackable, type PartsPool, PartsPools } from './parts-pool.ts';
 import { RecentInputs } from './recent-inputs.ts';
 import { Scratches } from './scratch.ts';
-import { StreamStep } from './stream-step.ts';
+import type { StreamStep } from './stream-step.ts';
 import type { Track } from './track.ts';
 
 const QUIET = STUCK | FLAT_LINE;
 
-/** Indices in `last`. */
-const [START, VALUE, OBSERVED, LOW] = [0, 1, 2, 3] as const;
-const PATH = LOW + 3;
+const NO_STATE = new Float32Array(0);
+const NO_INPUTS = new RecentInputs(0);
 
-const NONE = new RecentInputs(0);
+/** What the streams of an engine share. */
+export class StreamShares {
+  readonly scratches = new Scratches();
+  readonly pools = new PartsPools(this.scratches);
+}
 
 export class Stream {
   readonly spec: StreamSpec;
-  private readonly scratches: Scratches;
+  private readonly shares: StreamShares;
   readonly buckets: Buckets;
   /** Whether a reading has arrived since buckets were last closed. */
   isNews = true;
@@ -40,41 +44,73 @@ export class Stream {
   private knownDueMs: number | null = null;
   /** Number of leads; 0 until the interval is known. */
   leads = 0;
-  step: StreamStep | null = null;
-  /** Interval of `step`, ms. */
+  /** What steps the stream, once the interval is known; null also while the stream is packed. */
+  private parts: StreamParts | null = null;
+  private packed: Uint8Array | null = null;
+  private pool: PartsPool | null = null;
+  /** Closed buckets so far, of a packed stream. */
+  private packedBuckets = 0;
+  /** Interval of the parts, ms. */
   private gridMs = 0;
-  /** [rows, hidden] recurrent state. */
-  h: Float32Array;
   private seq = 0;
   /** Whether the network's last output was unusable. */
   diverged = false;
   /** The newest bucket if it has quality marks. */
   private found: MarkedBucket | null = null;
-  private anomalies = new Anomalies();
   /** Improbable buckets since the last forecast: a dropped bucket has no forecast of its own. */
   private surprises: readonly Surprise[] | null = null;
-  /**
-   * Start and value of the newest bucket, and the time of the newest accepted reading, ms. Then the newest forecast for
-   * the next bucket: p10, p50, p90; NaN if there is none. From PATH on, the medians (relative to the origin) of the forecast
-   * made at the last observed bucket, for the `model` fill.
-   */
-  private last: Float64Array = new Float64Array([0, Number.NaN, Number.NaN]);
+  private stateSize: number;
   private readonly warmUpSteps: number;
-  /** Not part of the saved state: it is refilled by new steps. */
-  recent = NONE;
 
   /**
    * @param stateSize rows x hidden of the model
    * @param warmUpSteps past inputs to keep for another model
-   * @param scratches shared by all streams of an engine
+   * @param shares of all streams of an engine
    */
-  constructor(spec: StreamSpec, stateSize: number, warmUpSteps = 0, scratches = new Scratches()) {
+  constructor(spec: StreamSpec, stateSize: number, warmUpSteps = 0, shares = new StreamShares()) {
     this.warmUpSteps = warmUpSteps;
     this.spec = spec;
-    this.scratches = scratches;
+    this.shares = shares;
+    this.stateSize = stateSize;
     this.buckets = new Buckets(spec);
-    this.h = new Float32Array(stateSize);
     this.settle();
+  }
+
+  /** The parts, unpacked; null until the interval is known. */
+  private get own(): StreamParts | null {
+    if (this.parts === null && this.packed !== null && this.pool !== null)
+      this.parts = this.pool.unpack(this.spec, this.packed);
+    return this.parts;
+  }
+
+  /** Null until the interval is known. */
+  get step(): StreamStep | null {
+    return this.own?.step ?? null;
+  }
+
+  /** [rows, hidden] recurrent state. */
+  get h(): Float32Array {
+    return this.own?.h ?? NO_STATE;
+  }
+
+  get recent(): RecentInputs {
+    return this.own?.recent ?? NO_INPUTS;
+  }
+
+  /** Whether only the numbers are kept now. */
+  get isPacked(): boolean {
+    return this.packed !== null && this.parts === null;
+  }
+
+  /** Keeps only the numbers until the next step, so that other streams can use the parts. */
+  pack(): void {
+    const { parts, pool } = this;
+    if (parts === null || pool === null || !isPackable(this.spec)) return;
+    this.packed = pool.pack(parts, this.packed);
+    if (this.packed === null) return;
+    this.packedBuckets = parts.step.features.steps;
+    this.parts = null;
+    pool.giveBack(parts);
   }
 
   /** Whether `close` can close a bucket: after a new reading, or by the clock. */
@@ -101,51 +137,47 @@ export class Stream {
   /** Creates everything that depends on the interval, once the interval is known. */
   settle(): boolean {
     const { intervalMs } = this.buckets;
-    if (this.step !== null || intervalMs === null) return this.step !== null;
+    if (this.pool !== null || intervalMs === null) return this.pool !== null;
     this.build(intervalMs);
     return true;
   }
 
-  private build(intervalMs: number): void {
+  private build(intervalMs: number): StreamParts {
+    const { spec, stateSize, warmUpSteps } = this;
     this.gridMs = intervalMs;
-    this.leads = Math.max(1, Math.min(MAX_LEADS, Math.ceil(this.spec.horizonMs / intervalMs)));
-    const { leads, spec } = this;
-    const memory = new ArrayBlock(this.scratches.blockBytes(intervalMs, leads));
-    this.anomalies = new Anomalies(memory);
-    const last = memory.float64(PATH + leads).fill(Number.NaN);
-    for (const at of [START, VALUE, OBSERVED]) last[at] = this.last[at];
-    this.last = last;
-    const grid = { intervalMs, leads };
-    this.step = new StreamStep(spec, grid, {
-      scratch: this.scratches.of(leads),
-      memory,
-      path: last.subarray(PATH),
-      forecasts: {
-        network: this.h.length > 0,
-        covariates: () => this.scratches.covariates.of(spec, intervalMs, leads),
-      },
-    });
-    this.h = memory.float32(this.h.length);
-    this.recent = new RecentInputs(this.warmUpSteps, memory);
-    this.scratches.noteBlock(intervalMs, this.leads, memory.used);
+    this.leads = Math.max(1, Math.min(MAX_LEADS, Math.ceil(spec.horizonMs / intervalMs)));
+    const layout = { intervalMs, leads: this.leads, stateSize, warmUpSteps };
+    this.pool = this.shares.pools.of(spec, layout);
+    this.packed = null;
+    this.parts = this.pool.take(spec);
+    return this.parts;
   }
 
   /** Changes the bucket length: rebuilds the features from the history and resets the network's state. */
   private regrid({ startMs, intervalMs, value }: ClosedBucket): void {
-    const old = { intervalMs: this.gridMs, newestMs: this.last[START] };
-    const before = this.step;
-    this.build(intervalMs);
-    if (this.step === null || before === null || before.features.steps === 0) return;
-    const { history } = before.features.experts;
-    const past: Past = { reach: history.reach, at: (lag) => before.toUnit(history.at(lag)) };
+    const before = this.own;
+    const oldMs = this.gridMs;
+    const { step, last } = this.build(intervalMs);
+    if (before === null) return;
+    for (const at of [START, VALUE, OBSERVED]) last[at] = before.last[at];
+    const { features } = before.step;
+    if (features.steps === 0) return;
+    const old = { intervalMs: oldMs, newestMs: last[START] };
+    const { history } = features.experts;
+    const past: Past = { reach: history.reach, at: (lag) => before.step.toUnit(history.at(lag)) };
     const grid = { intervalMs, newestMs: startMs - intervalMs };
     const again = regridded(past, this.spec.aggregate, old, grid);
-    if (before.features.line.outgrown(value)) this.step.features.line.fit(value);
-    for (const [i, one] of again.values.entries()) this.step.seed(again.startMs + i * intervalMs, one);
+    if (features.line.outgrown(value)) step.features.line.fit(value);
+    for (const [i, one] of again.values.entries()) step.seed(again.startMs + i * intervalMs, one);
   }
 
   get features(): Features | null {
     return this.step?.features ?? null;
+  }
+
+  /** Closed buckets so far, including filled ones. */
+  get bucketsSeen(): number {
+    return this.isPacked ? this.packedBuckets : (this.features?.steps ?? 0);
   }
 
   /** Changes to the grid of the next bucket. Call before `advance`. */
@@ -159,16 +191,17 @@ export class Stream {
    * @returns false if there is no step (a dropped gap, or empty buckets before the first reading)
    */
   advance(bucket: ClosedBucket): boolean {
-    const { step, last } = this;
     this.found = null;
-    if (step === null) return false;
+    const parts = this.own;
+    if (parts === null) return false;
+    const { step, last } = parts;
     const before = step.marks;
     const age = step.features.gapAge;
     last[START] = bucket.startMs;
     last[VALUE] = bucket.value;
     const stepped = step.take(bucket);
     if (step.marks !== 0) this.found = this.markedBucket(bucket, step.marks);
-    const surprise = this.assess(bucket, step, age, before);
+    const surprise = this.assess(bucket, parts, age, before);
     if (surprise !== null) this.surprises = [...(this.surprises ?? []), surprise];
     if (step.observed) last[OBSERVED] = bucket.observedMs;
     return stepped;
@@ -177,27 +210,21 @@ export class Stream {
   /** Scores the bucket under the published forecast; a stuck sensor is reported once, when it is detected. */
   private assess(
     { startMs, value: bucketValue }: ClosedBucket,
-    { marks, quality, features }: StreamStep,
+    parts: StreamParts,
     age: number,
     marksBefore: number,
   ): Surprise | null {
-    const expected = this.expectation;
+    const { marks, quality, features } = parts.step;
+    const expected = expectation(parts);
     if (Number.isNaN(bucketValue) || expected === null) return null;
     const value = features.line.near(bucketValue, expected.p50);
     const quiet = (marks & QUIET) !== 0;
     if (quiet && (marksBefore & QUIET) !== 0) return null;
     const score = quiet
       ? Math.min(MOST_SCORE, quality.quietScore)
-      : this.anomalies.score(value, expected, age);
-    if (!quiet && age === 0) this.anomalies.learn(value, expected);
+      : parts.anomalies.score(value, expected, age);
+    if (!quiet && age === 0) parts.anomalies.learn(value, expected);
     return score < LEAST_SCORE ? null : { timeMs: startMs, observed: value, ...expected, score };
-  }
-
-  /** The previous forecast for this bucket. */
-  private get expectation(): NonNullable<Forecast['expected']> | null {
-    const { last } = this;
-    const p50 = last[LOW + 1];
-    return Number.isNaN(p50) ? null : { low: last[LOW], p50, high: last[LOW + 2] };
   }
 
   /** The last bucket with its marks; null if it has none. */
@@ -223,9 +250,10 @@ export class Stream {
 
   /** Writes the network's inputs, [inputs], from `offset`. */
   writeInputs(x: Float32Array, offset: number): void {
-    if (this.step === null) return;
-    this.step.writeInputs(x, offset);
-    this.recent.add(x, offset);
+    const parts = this.own;
+    if (parts === null) return;
+    parts.step.writeInputs(x, offset);
+    parts.recent.add(x, offset);
   }
 
   /**
@@ -233,13 +261,17 @@ export class Stream {
    * @param rawOwn the own network's output; null if there is none
    */
   finish(raw: Float32Array | null, rawOwn: Float32Array | null, offset: number): Forecast {
-    const { step, last, gridMs: stepMs } = this;
-    if (step === null || step.blend === null) throw new Error('a forecast before the interval is known');
+    const parts = this.own;
+    const { gridMs: stepMs } = this;
+    if (parts === null || parts.step.blend === null)
+      throw new Error('a forecast before the interval is known');
+    const { step, last } = parts;
+    const { track } = parts.step.blend;
     const out = new Float64Array(this.leads * Q);
     const network = step.forecast(raw, rawOwn, offset, out);
     this.diverged = raw !== null && !network;
-    if (this.diverged) this.h.fill(0);
-    const expected = this.expectation;
+    if (this.diverged) parts.h.fill(0);
+    const expected = expectation(parts);
     last[LOW] = out[0];
     last[LOW + 1] = out[MEDIAN];
     last[LOW + 2] = out[Q - 1];
@@ -249,9 +281,8 @@ export class Stream {
     const endMs = originMs + stepMs;
     const { surprises } = this;
     this.surprises = null;
-    const { track } = step.blend;
     const coverage = track.coverage();
-    const provenance = this.scratches.showProvenance ? step.provenance() : null;
+    const provenance = this.shares.scratches.showProvenance ? step.provenance() : null;
     return {
       stream: this.spec.name,
       unit: this.spec.unit,
@@ -262,7 +293,7 @@ export class Stream {
       quantiles: out,
       kind: kindOf(track.meanWeights(), network, this.warm),
       input: {
-        quality: this.inputQuality(step.observed, endMs),
+        quality: this.inputQuality(step.observed, endMs - observedMs),
         ...(step.marks === 0 ? {} : { marks: markNames(step.marks) }),
         observedMs: Number.isNaN(observedMs) ? null : observedMs,
         ageMs: Number.isNaN(observedMs) ? null : Math.max(0, endMs - observedMs),
@@ -284,9 +315,10 @@ export class Stream {
     };
   }
 
-  private inputQuality(observed: boolean, endMs: number): InputQuality {
+  /** @param ageMs time since the newest reading, ms; NaN: there is none */
+  private inputQuality(observed: boolean, ageMs: number): InputQuality {
     if (observed) return 'good';
-    return endMs - this.last[OBSERVED] > longestGapMs(this.spec, this.gridMs) ? 'stale' : 'filled';
+    return ageMs > longestGapMs(this.spec, this.gridMs) ? 'stale' : 'filled';
   }
 
   get scores(): ReturnType<Track['scores']> {
@@ -294,11 +326,11 @@ export class Stream {
   }
 
   get about(): StreamAbout {
-    const observedMs = this.last[OBSERVED];
+    const observedMs = this.own?.last[OBSERVED] ?? Number.NaN;
     return {
       intervalMs: this.gridMs,
       horizonSteps: this.leads,
-      buckets: this.features?.steps ?? 0,
+      buckets: this.bucketsSeen,
       observedMs: Number.isNaN(observedMs) ? null : observedMs,
       unit: this.spec.unit,
       scores: this.scores,
@@ -315,12 +347,28 @@ export class Stream {
    * @param kept the part of the current state to keep: the first `numbers` of each of its `rows` rows; default: none
    */
   takeState(h: Float32Array, kept?: { readonly rows: number; readonly numbers: number }): void {
+    this.stateSize = h.length;
+    const before = this.own;
+    if (before === null) return;
     const { rows, numbers } = kept ?? { rows: 1, numbers: 0 };
-    const [before, after] = [this.h.length / rows, h.length / rows];
+    const [former, wanted] = [before.h.length / rows, h.length / rows];
     for (let row = 0; row < rows; row++)
-      h.set(this.h.subarray(row * before, row * before + numbers), row * after);
-    if (h.length === this.h.length) this.h.set(h);
-    else this.h = h;
+      h.set(before.h.subarray(row * former, row * former + numbers), row * wanted);
+    // A stream without a network has no correction that could be copied: it keeps its parts, and is not packed.
+    if (before.h.length === 0) before.h = h;
+    else this.partsFor(h.length, before).h.set(h);
+  }
+
+  /** Parts for another size of the recurrent state, with everything else that `before` has learnt. */
+  private partsFor(stateSize: number, before: StreamParts): StreamParts {
+    if (stateSize === before.h.length) return before;
+    const writer = new StateWriter();
+    before.persist(writer);
+    const parts = this.build(this.gridMs);
+    parts.persist(new StateReader(writer.finish()));
+    parts.last.set(before.last);
+    parts.recent.copy(before.recent);
+    return parts;
   }
 
   /** Starts the scores of a new network; see `Blend.switchNetwork`. */
@@ -344,16 +392,18 @@ export class Stream {
     }
     this.buckets.persist(io);
     this.settle();
-    const { step } = this;
-    if (step === null) return;
-    step.features.persist(io);
-    step.quality.persist(io);
-    step.marks = io.number(step.marks);
-    this.anomalies.persist(io);
-    step.blend?.persist(io);
-    io.array(this.h);
-    io.array(this.last);
+    const parts = this.own;
+    if (parts === null) return;
+    parts.persist(io);
+    io.array(parts.h);
+    io.array(parts.last);
     this.seq = io.number(this.seq);
-    this.scratches.covariates.persist(this.spec.name, io);
+    this.shares.scratches.covariates.persist(this.spec.name, io);
   }
+}
+
+/** The previous forecast for the newest bucket. */
+function expectation({ last }: StreamParts): NonNullable<Forecast['expected']> | null {
+  const p50 = last[LOW + 1];
+  return Number.isNaN(p50) ? null : { low: last[LOW], p50, high: last[LOW + 2] };
 }

@@ -451,6 +451,12 @@ export class Track {
     return scored.filter(({ n }) => n > 0);
   }
 
+  /** What `persist` leaves out. */
+  packTrial(io: StateIo): void {
+    io.array(this.trial);
+    this.trialFrom = io.number(this.trialFrom);
+  }
+
   persist(io: StateIo): void {
     this.pending.persist(io);
     io.array(this.state);

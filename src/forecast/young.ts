@@ -89,8 +89,8 @@ function between(list: ArrayLike<number>, from: number, length: number, doubling
 
 export class Young {
   private readonly logStep: number;
-  private readonly unit: string | null;
-  private readonly name: string;
+  private unit: string | null;
+  private name: string;
   private readonly circular: boolean;
   /** The lag-independent part of the prior, NaN before the first value; and its variance. */
   private readonly state: Float64Array;
@@ -113,6 +113,12 @@ export class Young {
     this.name = name;
     this.circular = circular;
     this.state = memory.float64(2).fill(Number.NaN);
+  }
+
+  /** For another stream. */
+  serve(unit: string | null, name = ''): void {
+    this.unit = unit;
+    this.name = name;
   }
 
   /** Computes the prior from the first value, in the stream's unit. */

@@ -71,7 +71,7 @@ export class Features {
   readonly leads: number;
   readonly experts: Experts;
   private readonly intervalMs: number;
-  private readonly zone: ZoneOffset;
+  zone: ZoneOffset;
   private readonly leadErrors: LeadErrors;
   private readonly step = new RobustScale(384);
   private readonly bias1 = new RunningMean(8);
