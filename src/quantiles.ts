@@ -6,7 +6,7 @@ export const Q = QUANTILES.length;
 export const MEDIAN = 4;
 
 /** Pinball loss of a forecast quantile: weighs misses above by `level` and misses below by 1 - `level`. */
-export function pinball(level: number, actual: number, quantile: number): number {
+function pinball(level: number, actual: number, quantile: number): number {
   const error = actual - quantile;
   return error >= 0 ? level * error : (level - 1) * error;
 }

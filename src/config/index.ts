@@ -2,15 +2,14 @@
 export { resolveTables, type TableSettings } from './covariates.ts';
 export { type ConfigDiff, configHash, diffConfig, takeHot } from './diff.ts';
 export {
-  type Environment,
   loadConfig,
   parseConfig,
   type ReadConfig,
   readConfig,
   validateConfig,
 } from './load.ts';
-export { createRouter, ingestLimits, reservedTopics, resolveRules } from './resolve.ts';
+export { createRouter, reservedTopics, resolveRules } from './resolve.ts';
 export { ruleIds } from './rule-ids.ts';
-export { type Config, REQUEST_VERBS } from './schema.ts';
-export { formatDuration, formatSize, parseDuration, parseSize } from './units.ts';
+export type { Config } from './schema.ts';
+export { formatDuration, parseDuration } from './units.ts';
 export { configWarnings } from './warnings.ts';

@@ -33,7 +33,7 @@ export function createRouter(config: Config): Router {
   return new Router(resolveRules(config), { limits: ingestLimits(config), reserved: reservedTopics(config) });
 }
 
-export function ingestLimits({ ingest, max_streams }: Config): IngestLimits {
+function ingestLimits({ ingest, max_streams }: Config): IngestLimits {
   return {
     maxStreams: max_streams,
     maxPayloadBytes: ingest.max_payload,

@@ -29,7 +29,7 @@ const KNOT = 6;
 /** Scratch rows for inputs, by number of inputs: shared by all corrections. */
 const rows = new Map<number, Float32Array>();
 
-export function within(x: number, most = MOST): number {
+function within(x: number, most = MOST): number {
   return Math.max(-most, Math.min(most, x));
 }
 

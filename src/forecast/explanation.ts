@@ -18,7 +18,7 @@ export interface IntervalView {
   readonly p90: number;
 }
 
-export interface PartView extends IntervalView {
+interface PartView extends IntervalView {
   readonly part: PartName;
   /** Share of the part in the published forecast, 0 to 1; all shares of a lead sum to 1. */
   readonly share: number;

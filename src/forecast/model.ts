@@ -1,7 +1,7 @@
 /** The engine's interface to a trained network. */
 import type { Stepper } from '../model/stepper.ts';
 
-export interface BaseNetwork {
+interface BaseNetwork {
   /** A stream keeps its state and correction when a new model has the same one. */
   readonly hash: string;
   /** Width of its state, at the start of each row. */

@@ -6,9 +6,7 @@
 import { identityKey, identityOf, isTree } from './json-list.ts';
 
 /** One step: a key or index, or the elements of a list selected by a member. */
-export type PathToken =
-  | string
-  | { readonly member: string /** null: every element */; readonly is: string | null };
+type PathToken = string | { readonly member: string /** null: every element */; readonly is: string | null };
 
 /** A compiled path: alternatives, tried in order. */
 export type JsonPath = readonly (readonly PathToken[])[];

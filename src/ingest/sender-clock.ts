@@ -6,7 +6,7 @@ const QUARTER_MS = 15 * MINUTE_MS;
 const FARTHEST_ZONE_MS = 14 * 60 * MINUTE_MS;
 
 /** The offset of a zone that explains the offset of a time stamp; null if none does. */
-export function zoneLike(offsetMs: number): number | null {
+function zoneLike(offsetMs: number): number | null {
   const zoneMs = Math.round(offsetMs / QUARTER_MS) * QUARTER_MS;
   const near = Math.abs(offsetMs - zoneMs) < QUARTER_MS / 3;
   return near && zoneMs !== 0 && Math.abs(zoneMs) <= FARTHEST_ZONE_MS ? zoneMs : null;

@@ -11,7 +11,7 @@ export { CELLS, type Cell };
 /** Increments between neighbouring levels. */
 export const SPREADS = Q - 1;
 
-export type HeadSpec =
+type HeadSpec =
   /** The bare cell stack. */
   | { readonly kind: 'none' }
   /** One linear map from the state to all leads at once. */
@@ -39,7 +39,7 @@ export interface NetworkSpec {
   readonly head: HeadSpec;
 }
 
-export const LIMITS = {
+const LIMITS = {
   layers: [1, 4],
   hidden: [1, 1024],
   inputs: [1, 1024],

@@ -46,11 +46,11 @@ export const CODES = {
 } as const;
 export type Code = keyof typeof CODES;
 
-export const STATUSES = ['applying', 'probation', 'applied', 'rejected', 'rolled_back'] as const;
+const STATUSES = ['applying', 'probation', 'applied', 'rejected', 'rolled_back'] as const;
 export type Status = (typeof STATUSES)[number];
 
 /** How a change is applied. */
-export const NEEDS = ['hot', 'reconnect', 'restart'] as const;
+const NEEDS = ['hot', 'reconnect', 'restart'] as const;
 export type Needs = (typeof NEEDS)[number];
 
 /** `aud` of a push to one gateway, and to a fleet group. */

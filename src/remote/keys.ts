@@ -6,7 +6,7 @@ import type { Config } from '../config/index.ts';
 import { errorText, GatecastError } from '../errors.ts';
 import { KEY_ROLES, type KeyRole } from './contract.ts';
 
-export interface PublicKey {
+interface PublicKey {
   readonly kid: string;
   readonly key: KeyObject;
   readonly roles: readonly KeyRole[];

@@ -26,7 +26,7 @@ export interface DownloadLimits {
   readonly totalMs: number;
 }
 
-export const DOWNLOAD_LIMITS: DownloadLimits = { idleMs: 30_000, totalMs: 30 * 60_000 };
+const DOWNLOAD_LIMITS: DownloadLimits = { idleMs: 30_000, totalMs: 30 * 60_000 };
 const MOST_REDIRECTS = 5;
 
 /** URL of a model's file in the signed folder. */

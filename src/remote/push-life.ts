@@ -17,7 +17,7 @@ import {
 import { problem, type Refusal } from './verify.ts';
 
 /** The start with this number rolls an uncommitted candidate back before reading it. */
-export const MAX_STARTS = 3;
+const MAX_STARTS = 3;
 /** A push is refused if the agent crashed this often while reading it or checking its model. */
 const MAX_READINGS = 2;
 const MAX_HISTORY = 8;

@@ -10,7 +10,7 @@ import { sha256 } from '../system/files.ts';
 import { problemSchema, reportedSchema } from './contract.ts';
 import type { Layers } from './layers.ts';
 
-export const PHASES = [
+const PHASES = [
   'idle',
   /** Authentic: signature, audience and version are valid. */
   'received',

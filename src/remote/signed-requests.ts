@@ -24,7 +24,7 @@ export type CheckedRequest =
   | { readonly claims: RequestClaims; readonly refusal: null }
   | { readonly claims: null; readonly refusal: RequestRefusal };
 
-export interface RequestRefusal {
+interface RequestRefusal {
   readonly code: 'REQUEST_INVALID' | 'REQUEST_FORBIDDEN' | 'STORE_FAILED';
   readonly text: string;
   readonly hint: string;

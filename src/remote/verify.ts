@@ -29,7 +29,7 @@ export interface Refusal {
   readonly token: string | null;
 }
 
-export interface Authentic<Claims> {
+interface Authentic<Claims> {
   readonly claims: Claims;
   /** Null: unsigned. */
   readonly kid: string | null;

@@ -26,7 +26,7 @@ export const I = PAST_FIXED + INNOVATION_LEADS.length + ERROR_POINTS.length * E;
 /** Number of inputs per lead in addition to the experts' offsets: log weights [E], then compressed offsets [E], then the rest. */
 const CLIMATE_SHOWN = [0, 2, 4, 6, 8];
 const AHEAD_FIXED = 8 + CLIMATE_SHOWN.length;
-export const F = 2 * E + AHEAD_FIXED;
+const F = 2 * E + AHEAD_FIXED;
 export const AHEAD = E + F;
 /** Properties that a model must match. */
 export const FEATURES = { format: FEATURE_FORMAT, inputs: I, leadWidth: AHEAD } as const;

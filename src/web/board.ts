@@ -8,7 +8,7 @@ import { type ChartPoint, PointRing } from './ring.ts';
 /** Columns of a forecast row (of the nine quantiles) that the chart draws: p10, p30, p50, p70, p90. */
 const COLUMNS = [0, 2, 4, 6, 8] as const;
 
-export interface ChartForecast {
+interface ChartForecast {
   readonly originMs: number;
   readonly stepMs: number;
   readonly issuedMs: number;

@@ -41,7 +41,7 @@ interface Reply {
 }
 
 /** Arguments of an action. */
-export interface ActionAsk {
+interface ActionAsk {
   readonly stream: string | null;
   readonly group: string | null;
 }

@@ -25,7 +25,7 @@ export interface History {
   readonly bins: readonly HistoryBin[];
 }
 
-export interface AlertView {
+interface AlertView {
   readonly id: string;
   readonly severity: 'warning' | 'error';
   readonly text: string;
@@ -36,7 +36,7 @@ export interface AlertView {
   readonly meaning: string;
 }
 
-export interface ModelEntryView {
+interface ModelEntryView {
   readonly name: string;
   readonly version: string | null;
   readonly cell: string | null;

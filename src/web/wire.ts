@@ -69,7 +69,7 @@ export interface StreamSummary {
   readonly liveliness: number;
 }
 
-export interface CrossingWire {
+interface CrossingWire {
   readonly name: string;
   readonly side: string;
   readonly value: number;

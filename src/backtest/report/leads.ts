@@ -23,7 +23,7 @@ const TITLES: Readonly<Record<Measure, string>> = {
 const INTERVAL = 0.8;
 
 /** For each lead, the mean over the series that have a score at it. */
-export function byLead(scores: readonly SeriesScore[], measure: Measure): { lead: number; value: number }[] {
+function byLead(scores: readonly SeriesScore[], measure: Measure): { lead: number; value: number }[] {
   const leads = scores[0]?.byLead.length ?? 0;
   return Array.from({ length: leads }, (_, i) => {
     const scored = scores.map((score) => score.byLead[i]).filter((one) => one.n > 0);

@@ -27,7 +27,7 @@ import type { Delivery, PushIo, PushResult } from './push-run.ts';
 import type { AbortLimit, Rate } from './rollout.ts';
 import { LiveTable, tableLines, terminal } from './table.ts';
 
-export interface RolloutFlags {
+interface RolloutFlags {
   readonly canary?: number;
   readonly rate?: Rates;
   readonly abortAfter: AbortLimit;

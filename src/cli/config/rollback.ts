@@ -39,7 +39,7 @@ gateways are asked to return to their previously committed config.`,
 }
 
 /** @throws GatecastError USAGE for a version that this machine does not know */
-export function former(versions: readonly LayerVersion[], wanted?: number): Content {
+function former(versions: readonly LayerVersion[], wanted?: number): Content {
   if (wanted === undefined) {
     const content = versions.at(-2)?.content ?? null;
     return content === null ? { rollback: true } : { config: content };

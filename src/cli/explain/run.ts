@@ -33,7 +33,7 @@ export interface ExplainRequest {
   readonly clock: Clock;
 }
 
-export interface CovariateEffect {
+interface CovariateEffect {
   readonly name: string;
   /** [leads of the explanation] medians minus those of the forecast without this covariate. */
   readonly effect: readonly number[];

@@ -24,7 +24,7 @@ export interface Family {
   readonly usualMs?: number;
 }
 
-export interface FamilyTopic {
+interface FamilyTopic {
   readonly template: string;
   /** What `<part>` or `{capture}` must look like. */
   readonly where?: Readonly<Record<string, RegExp>>;
@@ -106,7 +106,7 @@ function compile(template: string): Template {
 }
 
 /** The parts of a topic that fits a template, with the pattern that it gives under ''; null when it does not fit. */
-export function fitTemplate(
+function fitTemplate(
   template: string,
   topic: string,
   where: Readonly<Record<string, RegExp>> = {},
@@ -194,7 +194,7 @@ export function fill(template: string, parts: ReadonlyMap<string, string>, fixed
 }
 
 /** Whether a text matches a pattern in which `*` is any text. */
-export function globMatches(glob: string, text: string): boolean {
+function globMatches(glob: string, text: string): boolean {
   const [first = '', ...rest] = glob.split('*');
   if (rest.length === 0) return glob === text;
   if (!text.startsWith(first)) return false;

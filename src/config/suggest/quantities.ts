@@ -44,7 +44,7 @@ export const counter = (unit: string | null, minStepMs = FIVE_MINUTES): Quantity
   minStepMs,
 });
 
-export const ANGLE: Quantity = { ...gauge('°', 0, 360), kind: 'angle' };
+const ANGLE: Quantity = { ...gauge('°', 0, 360), kind: 'angle' };
 export const PERCENT = gauge('%', 0, 100);
 export const CELSIUS = gauge('°C', -60, 150);
 export const FAHRENHEIT = gauge('°F', -76, 302);
@@ -152,7 +152,7 @@ const TOTAL =
   /\b(?:total|totals|sum|counter|count|consumption|consumed|import|imported|export|exported|delivered|returned|received|meter|index|reading|yield|forward|reverse|generated|produced|production|energy|gas|tariff ?\d?|t\d)\b/;
 
 /** The words of one level of a name: `windDir_deg` -> `wind dir deg`. */
-export const wordsOf = (level: string): string =>
+const wordsOf = (level: string): string =>
   level
     .replaceAll(/([a-z\d])([A-Z])/g, '$1 $2')
     .toLowerCase()

@@ -17,7 +17,7 @@ const QUOTE = 34;
 const TRUE = new Set(['t', 'T', 'true', 'True', 'TRUE']);
 const FALSE = new Set(['f', 'F', 'false', 'False', 'FALSE']);
 
-export function influxDecoder({ fields }: DecoderSettings): Decoder {
+function influxDecoder({ fields }: DecoderSettings): Decoder {
   return {
     selects: (field) => fields?.some((selector) => couldBe(selector, field)) ?? true,
     decode(message, sink) {

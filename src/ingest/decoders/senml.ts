@@ -25,7 +25,7 @@ interface Base {
 
 type Record_ = Readonly<Record<string, unknown>>;
 
-export function senmlDecoder({ fields }: DecoderSettings): Decoder {
+function senmlDecoder({ fields }: DecoderSettings): Decoder {
   return {
     selects: (field) => fields?.some(({ path, name }) => name === field || field.endsWith(path)) ?? true,
     decode(message, sink) {

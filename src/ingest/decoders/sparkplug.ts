@@ -11,7 +11,7 @@ import { isPoisonKey } from '../stream-name.ts';
 const GOOD = 192;
 const LARGEST_MS = 8.64e15;
 
-export function sparkplugDecoder({ fields }: DecoderSettings, session: SparkplugSession): Decoder {
+function sparkplugDecoder({ fields }: DecoderSettings, session: SparkplugSession): Decoder {
   return {
     selects: (field) => fields === null || fields.some(({ path, name }) => path === field || name === field),
     decode(message, sink) {

@@ -37,7 +37,7 @@ export interface NodeSpec {
   readonly outputs: readonly string[];
   readonly attributes: Readonly<Record<string, AttributeValue>>;
 }
-export interface InitializerSpec {
+interface InitializerSpec {
   readonly name: string;
   readonly type: ElementType;
   readonly shape: readonly number[];

@@ -165,7 +165,7 @@ export function pageUrlOf(listen: string): string | null {
 }
 
 /** Encodes a name with letters, digits, `_` and `-`; different names give different ids. */
-export function objectId(name: string): string {
+function objectId(name: string): string {
   const clean = name.replace(/[^A-Za-z0-9_-]/g, '_');
   return clean === name && clean.length <= 80 ? clean : `${clean.slice(0, 80)}_${sha256(name).slice(0, 8)}`;
 }

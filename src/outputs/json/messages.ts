@@ -11,7 +11,7 @@ import { MEDIAN, Q, QUANTILES } from '../../quantiles.ts';
 import type { Alert, GroupInput, HealthInput, StatusInput } from '../output.ts';
 
 /** Minimum number of significant digits. */
-export const DIGITS = 6;
+const DIGITS = 6;
 
 /** Names of the nine quantiles on the wire, in the order of `QUANTILES`. */
 export const QUANTILE_NAMES = QUANTILES.map((q) => `p${Math.round(q * 100)}`);
