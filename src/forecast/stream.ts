@@ -25,7 +25,7 @@ import type { Track } from './track.ts';
 
 const QUIET = STUCK | FLAT_LINE;
 
-const NO_STATE = new Float32Array(0);
+const NO_STATE = Float32Array.of();
 const NO_INPUTS = new RecentInputs(0);
 
 /** What the streams of an engine share. */
