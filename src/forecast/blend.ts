@@ -119,7 +119,7 @@ export class Blend {
    */
   switchNetwork(sameBase: boolean): void {
     this.track.beginTrial();
-    this.track.beginOwn();
+    this.track.beginOwn(sameBase);
     if (sameBase) return;
     // A stream that had no network until now has no correction yet.
     if (this.adapter !== null) this.adapter.reset();

@@ -13,6 +13,7 @@ import { MEDIAN, pinball3, Q } from '../quantiles.ts';
 import type { ArrayBlock } from '../series/array-block.ts';
 import type { LeadKnots } from '../series/lead-knots.ts';
 import type { StateIo } from '../series/state-io.ts';
+import { recentRate, setbackOf } from './setback.ts';
 
 /** Initial share of a new network. */
 const FIRST = 0.2;
@@ -20,10 +21,6 @@ const RATE = 0.01;
 /** A single reading changes the share by at most this many rates. */
 const STEEPEST = 4;
 const MEMORY = 1000;
-/** Weight of the newest loss in the recent mean: about the last five steps count. */
-const RECENT_RATE = 0.2;
-const FAR_ABOVE_USUAL = 8;
-const CLEARLY_ABOVE_BLEND = 2;
 /** Exponent with which the penalty reduces the share. */
 const SETBACK = 4;
 /** Levels of a stored interval: low, median, high. */
@@ -41,25 +38,38 @@ export class OwnShare {
   private readonly knots: LeadKnots;
   /** [knots, KNOT] */
   private readonly state: Float32Array;
+  /** [1] largest setback since the newest lasting change, at any lead. */
+  private readonly held: Float32Array;
 
   constructor(knots: LeadKnots, memory: ArrayBlock) {
     this.knots = knots;
+    this.held = memory.float32(1);
     this.state = memory.float32(knots.knots.length * KNOT);
-    this.reset();
+    this.begin(false);
   }
 
-  /** Resets the share for another network. */
-  reset(): void {
-    this.state.fill(0);
-    for (let base = 0; base < this.state.length; base += KNOT) this.state.fill(FIRST, base, base + COUNT);
+  /**
+   * Prepares for another own network. It is trained as the one before, on more history, so it starts with the shares that
+   * were learnt for that one, but with at least half of the first share: it may help where the one before did not.
+   * @param keep whether to keep the learnt shares
+   */
+  begin(keep: boolean): void {
+    const { state } = this;
+    for (let base = 0; base < state.length; base += KNOT) {
+      const share = keep ? Math.max(FIRST / 2, state[base + LEARNT]) : FIRST;
+      state.fill(0, base, base + KNOT);
+      state.fill(share, base, base + COUNT);
+    }
+    this.held[0] = 1;
   }
 
   /**
    * @param row intervals (low, median, high) for the newest reading
    * @param blend index of the blend's interval
    * @param own index of the own network's interval; learns nothing if it is NaN
+   * @param since how many of these forecasts have been made since the newest lasting change
    */
-  learn(knot: number, row: Float64Array, blend: number, own: number, y: number): void {
+  learn(knot: number, row: Float64Array, blend: number, own: number, y: number, since = Infinity): void {
     if (Number.isNaN(row[own])) return;
     const { state } = this;
     const base = knot * KNOT;
@@ -67,11 +77,11 @@ export class OwnShare {
     const lost = pinball3(y, row[blend], row[blend + 1], row[blend + 2]);
     const lostOwn = pinball3(y, row[own], row[own + 1], row[own + 2]);
     state[base + COUNT] = count;
-    const recentRate = Math.max(RECENT_RATE, 1 / count);
+    const newest = recentRate(Math.min(since, count));
     state[base + USUAL_BLEND] += (lost - state[base + USUAL_BLEND]) / count;
     state[base + USUAL_OWN] += (lostOwn - state[base + USUAL_OWN]) / count;
-    state[base + RECENT_BLEND] += (lost - state[base + RECENT_BLEND]) * recentRate;
-    state[base + RECENT_OWN] += (lostOwn - state[base + RECENT_OWN]) * recentRate;
+    state[base + RECENT_BLEND] += (lost - state[base + RECENT_BLEND]) * newest;
+    state[base + RECENT_OWN] += (lostOwn - state[base + RECENT_OWN]) * newest;
 
     const share = state[base + LEARNT];
     let slope = 0;
@@ -88,21 +98,30 @@ export class OwnShare {
     state[base + LEARNT] = Math.max(0, Math.min(1, moved));
   }
 
-  /** Call once per step, after `learn` for all knots. */
-  follow(): void {
+  /**
+   * Call once per step, after `learn` for all knots.
+   * @param known longest lead whose forecasts since the newest lasting change have met a reading
+   */
+  follow(known = Infinity): void {
     const { state } = this;
+    const { knots } = this.knots;
     let setback = 1;
-    for (let base = 0; base < state.length; base += KNOT) {
-      const now = state[base + RECENT_OWN];
+    for (let base = 0, j = 0; base < state.length; base += KNOT, j++) {
       const usual = Math.min(state[base + USUAL_BLEND], state[base + USUAL_OWN]);
-      const above = Math.min(
-        now / (FAR_ABOVE_USUAL * usual),
-        now / (CLEARLY_ABOVE_BLEND * state[base + RECENT_BLEND]),
-      );
+      const above =
+        knots[j] <= known
+          ? setbackOf(state[base + RECENT_OWN], usual, state[base + RECENT_BLEND])
+          : this.held[0];
       // NaN if both losses are 0: the comparison is then false.
       if (above > setback) setback = above;
       state[base + USED] = state[base + LEARNT] / setback ** SETBACK;
     }
+    this.held[0] = Math.max(this.held[0], setback);
+  }
+
+  /** Call when the stream has changed for good. */
+  beginLevel(): void {
+    this.held[0] = 1;
   }
 
   /** The used share at a knot. */
@@ -117,5 +136,6 @@ export class OwnShare {
 
   persist(io: StateIo): void {
     io.array(this.state);
+    io.array(this.held);
   }
 }

@@ -13,6 +13,7 @@ import type { StateIo } from '../series/state-io.ts';
 import { C, CLIMATE, GRU, NAIVE, SEASONAL } from './candidates.ts';
 import type { IntervalView, LeadView, PartName } from './explanation.ts';
 import { IntervalRing } from './interval-ring.ts';
+import { LevelChange } from './level-change.ts';
 import { OwnShare } from './own-share.ts';
 import { Situations } from './situations.ts';
 import { BLEND, OWN, PUBLISHED, ROW, TrackScratch } from './track-scratch.ts';
@@ -53,17 +54,24 @@ export interface LeadScore {
   readonly maeNaive: number;
 }
 
-/** Accuracy of the network alone since `beginTrial`, regardless of the published blend, compared with the two naive forecasts. */
+/**
+ * Accuracy of the model on trial since `beginTrial`, compared with the two naive forecasts. With an own network: of the blend
+ * that it has a share in, because it may help only there. Otherwise of the network alone, whatever is published.
+ */
 export interface NetworkScore {
   /** Number of scored forecasts. */
   readonly n: number;
   readonly loss: number;
+  /** Loss of the blend without the own network; equal to `loss` if there is none. */
+  readonly lossWithout: number;
   readonly lossSeasonal: number;
   readonly lossNaive: number;
 }
 
 /** A missing network forecast counts as this many times the loss of the better naive. */
 const NO_ANSWER = 10;
+/** Numbers of a knot in the scores of a trial. */
+const TRIAL = 5;
 
 export interface TrackPlaces {
   readonly scratch?: TrackScratch;
@@ -92,7 +100,8 @@ export class Track {
   private pooled = false;
   private readonly widening: Widening;
   private readonly situations: Situations;
-  /** [knots, 4] since `beginTrial`: n, then mean losses of network, seasonal naive, naive. Not part of the state. */
+  private readonly level = new LevelChange();
+  /** [knots, TRIAL] since `beginTrial`: n, then mean losses: on trial, without the own network, seasonal naive, naive. Not part of the state. */
   private readonly trial: Float64Array;
   /** First step whose forecasts belong to the trial. */
   private trialFrom = 0;
@@ -115,7 +124,7 @@ export class Track {
     this.widening = new Widening(scratch.knots, coverage, memory);
     this.situations = new Situations(scratch.knots, this.tail, memory, scratch.situations);
     this.state = memory.float64(n * KNOT);
-    this.trial = memory.float64(n * 4);
+    this.trial = memory.float64(n * TRIAL);
   }
 
   /** [leads, C] weights of the forecast just combined. */
@@ -126,26 +135,42 @@ export class Track {
   /** Learns from the bucket that has just closed; call once a step, before `combine`. */
   observe(y: number, observed: boolean): void {
     if (!observed) return;
+    if (this.level.observe(y, this.step, this.state[1])) {
+      this.worth.beginLevel();
+      this.ownShare.beginLevel();
+    }
     for (let j = 0; j < this.knots.length; j++) {
       const k = this.knots[j];
       if (this.step < k) continue;
       this.pending.read(j, this.step, this.scratch.row);
       if (Number.isNaN(this.scratch.row[PUBLISHED])) continue;
+      // How many forecasts of this lead since the newest lasting change have met a reading.
+      const since = this.level.since > 0 ? this.step - k - this.level.since + 1 : Infinity;
+      if (since <= 0) {
+        this.rate(j, y);
+        continue;
+      }
       for (let c = 0; c < C; c++) {
         // A candidate without a forecast gets the loss of the blend: its weight neither rises nor falls.
         const from = Number.isNaN(this.scratch.row[3 * c]) ? BLEND : 3 * c;
         this.scratch.missed[c] = lossAt(this.scratch.row, from, y);
       }
-      this.worth.learn(j, this.scratch.missed);
-      this.pool(j, y);
-      if (this.step - k >= this.trialFrom) this.try(j, y);
+      this.worth.learn(j, this.scratch.missed, since);
+      const without = lossAt(this.scratch.row, BLEND, y);
+      this.pool(j, y, since);
+      if (this.step - k >= this.trialFrom) this.try(j, y, without);
       if (j === 0) this.noteSurprise(y);
       this.widen(j, y);
       this.calibrate(j, y);
       this.rate(j, y);
     }
-    this.ownShare.follow();
+    this.ownShare.follow(this.known);
     this.widening.follow();
+  }
+
+  /** Longest lead whose forecasts since the newest lasting change have met a reading. */
+  private get known(): number {
+    return this.level.since > 0 ? this.step - this.level.since : Infinity;
   }
 
   /** Starts the scores of a new network. */
@@ -154,39 +179,44 @@ export class Track {
     this.trialFrom = this.step;
   }
 
-  /** Resets the share of the own network, because it is replaced or removed. */
-  beginOwn(): void {
-    this.ownShare.reset();
+  /**
+   * The own network is replaced or removed.
+   * @param sameBase whether the base network stays: the learnt shares are then a good start for the next own network
+   */
+  beginOwn(sameBase = false): void {
+    this.ownShare.begin(sameBase);
     this.pending.clear(OWN);
   }
 
   /** One score per knot. */
   networkScores(): NetworkScore[] {
     return this.knots.map((_, j) => {
-      const [n, loss, lossSeasonal, lossNaive] = this.trial.subarray(4 * j, 4 * j + 4);
-      return { n, loss, lossSeasonal, lossNaive };
+      const [n, loss, lossWithout, lossSeasonal, lossNaive] = this.trial.subarray(TRIAL * j, TRIAL * (j + 1));
+      return { n, loss, lossWithout, lossSeasonal, lossNaive };
     });
   }
 
-  private try(j: number, y: number): void {
+  /** @param without loss of the blend without the own network; call after `pool` */
+  private try(j: number, y: number, without: number): void {
     const { row } = this.scratch;
-    // With two networks, the own network is the newer one and the one on trial.
-    const network = lossAt(row, Number.isNaN(row[OWN]) ? 3 * GRU : OWN, y);
+    const pooled = !Number.isNaN(row[OWN]);
+    const network = lossAt(row, pooled ? BLEND : 3 * GRU, y);
     const seasonal = lossAt(row, 3 * SEASONAL, y);
     const naive = lossAt(row, 3 * NAIVE, y);
     const held = Number.isNaN(network) ? NO_ANSWER * Math.min(seasonal, naive) : network;
-    const t = this.trial;
-    const n = ++t[4 * j];
-    t[4 * j + 1] += (held - t[4 * j + 1]) / n;
-    t[4 * j + 2] += (seasonal - t[4 * j + 2]) / n;
-    t[4 * j + 3] += (naive - t[4 * j + 3]) / n;
+    const at = TRIAL * j;
+    const rate = 1 / ++this.trial[at];
+    average(this.trial, at + 1, rate, held);
+    average(this.trial, at + 2, rate, pooled ? without : held);
+    average(this.trial, at + 3, rate, seasonal);
+    average(this.trial, at + 4, rate, naive);
   }
 
   /** Updates the own network's share, then replaces the blend's interval in the row by the pooled one. */
-  private pool(j: number, y: number): void {
+  private pool(j: number, y: number, since: number): void {
     const { row } = this.scratch;
     if (Number.isNaN(row[OWN])) return;
-    this.ownShare.learn(j, row, BLEND, OWN, y);
+    this.ownShare.learn(j, row, BLEND, OWN, y, since);
     for (let i = 0; i < 3; i++) row[BLEND + i] += this.ownShare.at(j) * (row[OWN + i] - row[BLEND + i]);
   }
 
@@ -298,7 +328,7 @@ export class Track {
     own: Float64Array | null = null,
   ): void {
     const { atKnots, weights } = this.scratch;
-    this.worth.weigh(candidates, atKnots, weights);
+    this.worth.weigh(candidates, atKnots, weights, this.known);
     for (let k = 0; k < this.leads; k++) {
       for (let q = 0; q < Q; q++) {
         let value = 0;
@@ -338,6 +368,7 @@ export class Track {
       for (let q = 0; q < MEDIAN; q++) out[k * Q + q] = median + low * (out[k * Q + q] - median);
       for (let q = MEDIAN + 1; q < Q; q++) out[k * Q + q] = median + high * (out[k * Q + q] - median);
     }
+    this.admitLevel(candidates[NAIVE], out);
     finish?.(out);
     for (let i = 0; i < out.length; i++) out[i] = clamp(out[i]);
     const { rows } = this.scratch;
@@ -346,6 +377,16 @@ export class Track {
       this.pending.write(j, this.step, rows, j * ROW);
     }
     this.step++;
+  }
+
+  /** After the first reading beyond the range: the interval reaches from the usual level to the new one, because it may be a spike. */
+  private admitLevel(naive: Float64Array | null, out: Float64Array): void {
+    const side = this.level.doubt;
+    if (side === 0 || naive === null) return;
+    const [from, to] = side > 0 ? [MEDIAN + 1, Q] : [0, MEDIAN];
+    for (let k = 0; k < this.leads; k++)
+      for (let i = k * Q + from; i < k * Q + to; i++)
+        out[i] = side > 0 ? Math.max(out[i], naive[i]) : Math.min(out[i], naive[i]);
   }
 
   /** Low and high are the outer thirds of the stream's past values. */
@@ -464,6 +505,7 @@ export class Track {
     this.ownShare.persist(io);
     this.widening.persist(io);
     this.situations.persist(io);
+    this.level.persist(io);
     this.step = io.number(this.step);
   }
 }

@@ -12,6 +12,7 @@ import type { ArrayBlock } from '../series/array-block.ts';
 import type { LeadKnots } from '../series/lead-knots.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { ADAPTER, C, GRU, RECURRENCE, shareAsBelow } from './candidates.ts';
+import { recentRate, setbackOf } from './setback.ts';
 
 const MEMORY = 1000;
 /** Exponent of the loss ratio, once a candidate has enough losses. */
@@ -25,12 +26,6 @@ const ADAPTER_SHARPNESS = 32;
 const ADAPTER_MOST = 4;
 /** The losses of the recurrence are multiplied by this: it must be clearly better, because a season may be found by chance. */
 const HANDICAP = 1.05;
-/** Weight of the newest loss in the recent mean: about the last five steps count. */
-const RECENT_RATE = 0.2;
-/** A candidate is penalised by how far its recent loss exceeds this multiple of its usual loss ... */
-const FAR_ABOVE_USUAL = 8;
-/** ... and this multiple of the lowest recent loss of all candidates. */
-const CLEARLY_ABOVE_OTHERS = 2;
 
 /** Indices of the recent losses and of the count in a row; the running losses come first. */
 const RECENT = C;
@@ -50,6 +45,8 @@ export class Weights {
   private readonly scratch: WeightsScratch;
   /** [knots, ROW]: running loss of each candidate, the same over the last few steps, and how many went into it. */
   private readonly state: Float32Array;
+  /** [C] largest setback of each candidate since the newest lasting change, at any lead. */
+  private readonly held: Float32Array;
 
   /** @param season steps of the seasonal naive's season; 0 if there is none */
   constructor(
@@ -63,19 +60,28 @@ export class Weights {
     this.knots = knots;
     this.season = season;
     this.state = memory.float32(n * ROW);
+    this.held = memory.float32(C).fill(1);
   }
 
-  /** @param missed [C] losses of the candidates' forecasts for the newest reading, at a knot */
-  learn(knot: number, missed: Float64Array): void {
+  /** Call when the stream has changed for good. */
+  beginLevel(): void {
+    this.held.fill(1);
+  }
+
+  /**
+   * @param missed [C] losses of the candidates' forecasts for the newest reading, at a knot
+   * @param since how many of these forecasts have been made since the newest lasting change
+   */
+  learn(knot: number, missed: Float64Array, since = Infinity): void {
     const { state } = this;
     const base = knot * ROW;
     state[base + COUNT] = Math.min(MEMORY, state[base + COUNT] + 1);
     const rate = 1 / state[base + COUNT];
-    const recentRate = Math.max(RECENT_RATE, rate);
+    const newest = recentRate(Math.min(since, state[base + COUNT]));
     for (let c = 0; c < C; c++) {
       const at = base + c;
       state[at] += (missed[c] - state[at]) * rate;
-      state[at + RECENT] += (missed[c] - state[at + RECENT]) * recentRate;
+      state[at + RECENT] += (missed[c] - state[at + RECENT]) * newest;
     }
   }
 
@@ -83,13 +89,19 @@ export class Weights {
    * @param candidates [C] null for one without a forecast: its weight is 0
    * @param atKnots [knots, C] scratch
    * @param out [leads, C]; those of a lead sum to 1
+   * @param known longest lead whose forecasts since the newest lasting change have met a reading
    */
-  weigh(candidates: readonly (object | null)[], atKnots: Float64Array, out: Float64Array): void {
+  weigh(
+    candidates: readonly (object | null)[],
+    atKnots: Float64Array,
+    out: Float64Array,
+    known = Infinity,
+  ): void {
     const { knots } = this.knots;
     const hasNetwork = candidates[GRU] !== null;
     this.scratch.setback.fill(1);
     for (let j = 0; j < knots.length; j++) {
-      const best = this.rate(j, candidates);
+      const best = this.rate(j, candidates, knots[j] <= known);
       const trust = Math.min(1, this.state[j * ROW + COUNT] / ENOUGH);
       let sum = 0;
       for (let c = 0; c < C; c++) {
@@ -106,9 +118,13 @@ export class Weights {
     this.knots.interpolateAll(atKnots, C, out);
   }
 
-  /** Writes `losses` at a knot, including penalties from this or a shorter lead. @returns the lowest loss */
-  private rate(knot: number, candidates: readonly (object | null)[]): number {
-    const { state } = this;
+  /**
+   * Writes `losses` at a knot, including penalties from this or a shorter lead.
+   * @param known whether forecasts of this lead have met a reading since the newest lasting change
+   * @returns the lowest loss
+   */
+  private rate(knot: number, candidates: readonly (object | null)[], known: boolean): number {
+    const { state, held } = this;
     const base = knot * ROW;
     let leastRecent = Infinity;
     for (let c = 0; c < C; c++)
@@ -117,13 +133,13 @@ export class Weights {
     for (let c = 0; c < C; c++) {
       const usual = state[base + c];
       const now = state[base + RECENT + c];
-      if (usual > 0 && leastRecent > 0) {
-        const above = Math.min(now / (FAR_ABOVE_USUAL * usual), now / (CLEARLY_ABOVE_OTHERS * leastRecent));
-        this.scratch.setback[c] = Math.max(this.scratch.setback[c], above);
-      }
+      if (!known) this.scratch.setback[c] = Math.max(this.scratch.setback[c], held[c]);
+      else if (usual > 0 && leastRecent > 0)
+        this.scratch.setback[c] = Math.max(this.scratch.setback[c], setbackOf(now, usual, leastRecent));
       // The adapter is the network's forecast, corrected by its past errors at this lead.
       if (c === ADAPTER)
         this.scratch.setback[c] = Math.max(this.scratch.setback[c], this.scratch.setback[GRU]);
+      held[c] = Math.max(held[c], this.scratch.setback[c]);
       this.scratch.losses[c] = usual * this.scratch.setback[c] * (c === RECURRENCE ? HANDICAP : 1);
       if (candidates[c] !== null) best = Math.min(best, this.scratch.losses[c]);
     }
@@ -142,5 +158,6 @@ export class Weights {
 
   persist(io: StateIo): void {
     io.array(this.state);
+    io.array(this.held);
   }
 }

@@ -3,13 +3,14 @@
  * streams. Every stream counts equally, so that fast streams do not outweigh slow ones. Pure.
  */
 
-/** Live figures of the network at one lead of one stream, since the switch; as `NetworkScore` of the forecast room. */
+/** Live figures of a model at one lead of one stream, since the switch; as `NetworkScore` of the forecast room. */
 export interface LiveScore {
   readonly stream: string;
   /** Forecasts matched. */
   readonly n: number;
-  /** Mean losses of the network, the seasonal naive and the naive. */
+  /** Mean losses of the model, the same without the gateway's own network, the seasonal naive and the naive. */
   readonly loss: number;
+  readonly lossWithout: number;
   readonly lossSeasonal: number;
   readonly lossNaive: number;
 }
@@ -24,6 +25,10 @@ export interface ProbationOptions {
   readonly share: number;
   /** Acceptable ratio to the better naive's loss at any time. */
   readonly tolerance: number;
+  /** Acceptable ratio to the loss without the own network at any time, while its shares are being learnt ... */
+  readonly harm: number;
+  /** ... and at the end. */
+  readonly harmAtEnd: number;
   /** Time after which the model is confirmed, ms. */
   readonly lengthMs: number;
   /** At the end, acceptable ratio to the champion's loss; above 1, because days differ. */
@@ -36,6 +41,8 @@ export const PROBATION_DEFAULTS: ProbationOptions = {
   least: 24,
   share: 0.5,
   tolerance: 1.05,
+  harm: 1.05,
+  harmAtEnd: 1.01,
   lengthMs: 24 * 3_600_000,
   slack: 1.15,
   champion: null,
@@ -70,13 +77,26 @@ function ratioOf(rows: readonly LiveScore[]): number {
   return sum / n;
 }
 
+/** Mean ratio over the streams of the loss to that without the own network. */
+function harmOf(scores: readonly LiveScore[], judged: readonly string[]): number {
+  const ratios = judged.map((stream) => {
+    const rows = scores.filter((one) => one.stream === stream && one.n > 0);
+    const [loss, without] = [weighted(rows, 'loss'), weighted(rows, 'lossWithout')];
+    return without > 0 ? Math.min(MOST_RATIO, loss / without) : 1;
+  });
+  return mean(ratios);
+}
+
+const weighted = (rows: readonly LiveScore[], key: 'loss' | 'lossWithout'): number =>
+  rows.reduce((sum, one) => sum + one.n * one[key], 0);
+
 export function watch(
   scores: readonly LiveScore[],
   sinceMs: number,
   nowMs: number,
   options: ProbationOptions = PROBATION_DEFAULTS,
 ): ProbationVerdict {
-  const { least, share, tolerance, lengthMs, slack, champion } = options;
+  const { least, share, tolerance, harm, harmAtEnd, lengthMs, slack, champion } = options;
   const ratios = liveRatios(scores, least);
   const judged = Object.keys(ratios);
   const streams = new Set(scores.map(({ stream }) => stream)).size;
@@ -88,8 +108,12 @@ export function watch(
   // Where the champion did not beat the naives either, the new model need only be no worse than the champion.
   const fair = mean(judged.map((stream) => Math.max(1, champion?.[stream] ?? 1)));
   if (now > tolerance * fair) return { type: 'rollback', reason: found };
+  const ratio = harmOf(scores, judged);
+  const harmful = `with the gateway's own network the live loss is ${(100 * (ratio - 1)).toFixed(1)} % higher than without on ${judged.length} streams`;
+  if (ratio > harm) return { type: 'rollback', reason: harmful };
   // A clock that jumped back must not keep a model on probation.
   if (nowMs - sinceMs < lengthMs && nowMs >= sinceMs) return { type: 'wait', reason: `${found} so far` };
+  if (ratio > harmAtEnd) return { type: 'rollback', reason: harmful };
   const both = judged.filter((stream) => champion?.[stream] !== undefined);
   const before = mean(both.map((stream) => champion![stream]));
   const after = mean(both.map((stream) => ratios[stream]));

@@ -153,6 +153,23 @@ describe('the share of the own network', () => {
   });
 });
 
+describe('the share of the next own network', () => {
+  const first = (own: Forecaster, keep: boolean): number => {
+    const { track } = play(noise(9, 1500), () => 1, own);
+    track.beginOwn(keep);
+    return play(noise(10, LEADS + 1), () => 1, own, track).shares[0]!;
+  };
+
+  it('begins with what the one before had learnt, but gives every network a chance', () => {
+    expect(first(() => -1, true)).toBeGreaterThan(0.35);
+    expect(first(() => 6, true)).toBeCloseTo(0.1, 6);
+  });
+
+  it('begins anew with another base network', () => {
+    expect(first(() => -1, false)).toBeCloseTo(0.2, 6);
+  });
+});
+
 describe('a month of changing regimes', () => {
   /** Which of the two is right changes at random times, after hours or days; the other is off by as much as the regime says. */
   function regimes(seed: number): {

@@ -313,6 +313,21 @@ describe('the trial of a network', () => {
     }
   });
 
+  it('judges the blend that an own network has a share in, and the same without it', () => {
+    const track = new Track(LEADS);
+    const noise = normal(8);
+    const out = new Float64Array(LEADS * Q);
+    for (let t = 0; t < 600; t++) {
+      track.observe(noise(), true);
+      // Each alone is off by 1; together they are right.
+      track.combine(all(spread(1, 1)), free, out, undefined, spread(-1, 1));
+    }
+    for (const { loss, lossWithout, lossNaive } of track.networkScores()) {
+      expect(lossWithout).toBeCloseTo(lossNaive, 9);
+      expect(loss).toBeLessThan(0.95 * lossWithout);
+    }
+  });
+
   it('counts no answer as a bad one', () => {
     const track = new Track(LEADS);
     play(track, 50, 7, all(spread(0, 1), null));

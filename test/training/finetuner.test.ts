@@ -198,7 +198,7 @@ describe('FineTuner', () => {
     slots.stage('default', 'base', 'other');
     slots.promote('default', 'base', START, 'better');
     set.barred = 'it is switched off';
-    set.scores = [{ stream: 'pump', n: 100, loss: 0.5, lossSeasonal: 1, lossNaive: 1 }];
+    set.scores = [{ stream: 'pump', n: 100, loss: 0.5, lossWithout: 0.5, lossSeasonal: 1, lossNaive: 1 }];
     const confirm = vi.spyOn(slots, 'confirm').mockImplementation(() => {
       throw new Error('ENOSPC');
     });
@@ -328,7 +328,9 @@ describe('FineTuner', () => {
     await good.tuner.settled();
     good.tuner.tick();
     expect(slots.get('default', 'base').probation).not.toBeNull();
-    good.set.scores = [{ stream: 'pump', n: 500, loss: 0.7, lossNaive: 1, lossSeasonal: 1 }];
+    good.set.scores = [
+      { stream: 'pump', n: 500, loss: 0.7, lossWithout: 0.7, lossNaive: 1, lossSeasonal: 1 },
+    ];
     good.set.now += 25 * HOUR;
     good.tuner.tick();
     expect(slots.get('default', 'base').probation).toBeNull();
@@ -340,7 +342,7 @@ describe('FineTuner', () => {
     bad.set.now += 99 * HOUR;
     bad.tuner.tick();
     await bad.tuner.settled();
-    bad.set.scores = [{ stream: 'pump', n: 500, loss: 1.7, lossNaive: 1, lossSeasonal: 1 }];
+    bad.set.scores = [{ stream: 'pump', n: 500, loss: 1.7, lossWithout: 1.7, lossNaive: 1, lossSeasonal: 1 }];
     bad.tuner.tick();
     await bad.tuner.settled();
     expect(bad.reports.at(-1)).toMatchObject({

@@ -6,6 +6,7 @@ const score = (loss: number, n = 300, lossNaive = 1, lossSeasonal = 1.2, stream 
   stream,
   n,
   loss,
+  lossWithout: loss,
   lossNaive,
   lossSeasonal,
 });
@@ -54,6 +55,25 @@ describe('watch', () => {
       reason: expect.stringMatching(/0\.90 times .* 0\.50 times with the previous model/),
     });
     expect(watch([score(0.55)], 0, DAY, good).type).toBe('confirm');
+  });
+
+  it('judges the own network by what it adds: it is rolled back if the forecasts are better without it', () => {
+    const pooled = (stream: string, loss: number, lossWithout: number): LiveScore => ({
+      ...on(stream, loss),
+      lossWithout,
+    });
+    expect(watch([pooled('a', 0.5, 0.47)], 0, 1000)).toMatchObject({
+      type: 'rollback',
+      reason: expect.stringMatching(/6\.4 % higher than without on 1 streams/),
+    });
+    // Shares are still being learnt during the day; at its end less is tolerated.
+    expect(watch([pooled('a', 0.5, 0.49)], 0, DAY / 2).type).toBe('wait');
+    expect(watch([pooled('a', 0.5, 0.49)], 0, DAY).type).toBe('rollback');
+    expect(watch([pooled('a', 0.5, 0.498)], 0, DAY).type).toBe('confirm');
+    // Streams count equally, whatever the size of their losses.
+    const mixed = [pooled('a', 0.9, 0.88), pooled('b', 0.03, 0.035)];
+    expect(watch(mixed, 0, DAY).type).toBe('confirm');
+    expect(watch([pooled('a', 0, 0)], 0, DAY).type).toBe('confirm');
   });
 
   it('handles a constant stream', () => {

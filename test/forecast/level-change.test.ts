@@ -1,0 +1,149 @@
+import { describe, expect, it } from 'vitest';
+import { C, NAIVE } from '../../src/forecast/candidates.ts';
+import { LevelChange } from '../../src/forecast/level-change.ts';
+import { Track } from '../../src/forecast/track.ts';
+import { Q, quantileLoss } from '../../src/quantiles.ts';
+import { StateReader, StateWriter } from '../../src/series/state-io.ts';
+import { normal } from '../support/random.ts';
+
+const LEADS = 48;
+const Z = [-1.2815516, -0.8416212, -0.5244005, -0.2533471, 0, 0.2533471, 0.5244005, 0.8416212, 1.2815516];
+const START = 500;
+
+type Level = (step: number) => number;
+
+/** Noise of 1 about a level. */
+function series(level: Level, length: number, seed = 1): Float64Array {
+  const noise = normal(seed);
+  return Float64Array.from({ length }, (_, t) => level(t) + noise());
+}
+
+/** Steps in which a change is detected. The usual error of a forecast of the noise is 0.8. */
+function detected(values: Float64Array, change = new LevelChange()): number[] {
+  return [...values.keys()].filter((t) => change.observe(values[t]!, t, 0.8));
+}
+
+describe('a change of level', () => {
+  it('is detected with the second reading at a level never seen, and dated back to the first', () => {
+    const change = new LevelChange();
+    expect(
+      detected(
+        series((t) => (t < START ? 0 : 50), 700),
+        change,
+      ),
+    ).toEqual([START + 1]);
+    expect(change.since).toBe(START);
+    expect(detected(series((t) => (t < START ? 0 : -50), 700))).toEqual([START + 1]);
+  });
+
+  it('is detected again when the old level returns soon', () => {
+    expect(detected(series((t) => (t >= START && t < START + 30 ? 50 : 0), 700))).toEqual([
+      START + 1,
+      START + 30,
+    ]);
+  });
+
+  it('is detected again when the old level returns after it has been forgotten', () => {
+    const values = series((t) => (t >= START && t < START + 1000 ? 50 : 0), 2000);
+    expect(detected(values)).toEqual([START + 1, START + 1001]);
+  });
+
+  it('is not a spike, a small step, a wave, a drift or heavy noise', () => {
+    expect(detected(series((t) => (t % 97 === 0 && t >= START ? 50 : 0), 3000))).toEqual([]);
+    expect(detected(series((t) => (t < START ? 0 : 5), 2000))).toEqual([]);
+    expect(detected(series((t) => 30 * Math.sin(t / 40), 3000))).toEqual([]);
+    expect(detected(series((t) => 0.05 * t, 3000))).toEqual([]);
+    expect(detected(series((t) => 20 * (t % 7 === 0 ? 1 : 0), 3000))).toEqual([]);
+  });
+
+  it('is accepted later by a stream that has had bursts: after as many readings as the longest of them', () => {
+    const burst = (t: number): boolean => t >= 300 && t < 305;
+    const values = series((t) => (burst(t) ? 50 : t < START ? 0 : 150), 700);
+    const found = detected(values).filter((t) => t >= START);
+    expect(found).toHaveLength(1);
+    expect(found[0]! - START).toBeGreaterThan(3);
+    expect(found[0]! - START).toBeLessThan(7);
+  });
+
+  it('is doubted after the first reading only, and not by a stream that has had a spike', () => {
+    const doubts = (level: Level): number[] => {
+      const change = new LevelChange();
+      const values = series(level, 700);
+      return [...values.keys()].filter((t) => {
+        change.observe(values[t]!, t, 0.8);
+        return change.doubt !== 0;
+      });
+    };
+    expect(doubts((t) => (t < START ? 0 : 50))).toEqual([START]);
+    expect(doubts((t) => (t === 300 ? 50 : t < START ? 0 : 200))).toEqual([300]);
+  });
+
+  it('is not looked for before the range of the stream is known', () => {
+    expect(detected(series((t) => (t < 100 ? 0 : 50), 180))).toEqual([]);
+  });
+});
+
+/** Plays noise about a level through a track: the naive follows the level at once, all others after `slow` steps. */
+function play(level: Level, length: number, slow: number, track = new Track(LEADS)) {
+  const values = series(level, length + LEADS, 3);
+  const said = (centre: number, width: number): Float64Array =>
+    Float64Array.from({ length: LEADS * Q }, (_, i) => centre + width * Z[i % Q]!);
+  const outs: Float64Array[] = [];
+  let [published, naive] = [0, 0];
+  for (let t = 0; t < length; t++) {
+    track.observe(values[t]!, true);
+    const old = said(level(Math.max(0, t - slow)), 1);
+    const last = said(values[t]!, Math.SQRT2);
+    const out = new Float64Array(LEADS * Q);
+    track.combine(
+      Array.from({ length: C }, (_, c) => (c === NAIVE ? last : old)),
+      (value) => value,
+      out,
+    );
+    outs.push(out);
+    if (t < START - 2 * LEADS) continue;
+    for (let k = 0; k < LEADS; k++) {
+      published += quantileLoss(values[t + k + 1]!, out, k * Q);
+      naive += quantileLoss(values[t + k + 1]!, last, k * Q);
+    }
+  }
+  return { outs, ratio: published / naive };
+}
+
+describe('the forecasts after a change of level', () => {
+  const moved: Level = (t) => (t < START ? 0 : 50);
+
+  it('reach the new level with their upper part after one reading, and follow it after two, at all leads', () => {
+    const { outs } = play(moved, 560, 60);
+    const medians = (t: number): number[] => Array.from({ length: LEADS }, (_, k) => outs[t]![k * Q + 4]!);
+    for (let k = 0; k < LEADS; k++) {
+      expect(outs[START]![k * Q + 8], `lead ${k + 1}`).toBeGreaterThan(45);
+      expect(outs[START]![k * Q], `lead ${k + 1}`).toBeLessThan(5);
+    }
+    for (let t = START + 1; t < 560; t++) expect(Math.min(...medians(t)), `step ${t}`).toBeGreaterThan(40);
+  });
+
+  it('are over the 27 days around it no more than 3 % worse than the naive forecasts', () => {
+    expect(play(moved, START + 552, 60).ratio).toBeLessThan(1.03);
+  });
+
+  it('follow the old level again when it returns', () => {
+    const { outs } = play((t) => (t >= START && t < START + 12 ? 50 : 0), START + 40, 30);
+    // Two steps after the return.
+    for (let k = 0; k < LEADS; k++)
+      expect(Math.abs(outs[START + 14]![k * Q + 4]!), `lead ${k + 1}`).toBeLessThan(10);
+  });
+
+  it('are the same after a restart in the middle of the change', () => {
+    const track = new Track(LEADS);
+    play(moved, START + 2, 60, track);
+    const writer = new StateWriter();
+    track.persist(writer);
+    const other = new Track(LEADS);
+    const reader = new StateReader(writer.finish());
+    other.persist(reader);
+    reader.finish();
+    const after: Level = () => 50;
+    expect(play(after, 60, 0, other).outs).toEqual(play(after, 60, 0, track).outs);
+  });
+});
