@@ -7,6 +7,7 @@
  * Forecasts from before a lasting change tell nothing about the forecasters, because none of them could know. They must not
  * be learnt from. The same holds when the old level returns.
  */
+import { ArrayBlock } from '../series/array-block.ts';
 import type { StateIo } from '../series/state-io.ts';
 
 /** Smallest distance from the range of the readings: multiples of the usual error at lead 1 ... */
@@ -27,9 +28,10 @@ const SIZE = 9;
 const NONE = -1;
 
 export class LevelChange {
-  private readonly state = new Float64Array(SIZE);
+  private readonly state: Float64Array;
 
-  constructor() {
+  constructor(memory = new ArrayBlock()) {
+    this.state = memory.float64(SIZE);
     this.state[START] = NONE;
   }
 

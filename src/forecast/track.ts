@@ -100,7 +100,7 @@ export class Track {
   private pooled = false;
   private readonly widening: Widening;
   private readonly situations: Situations;
-  private readonly level = new LevelChange();
+  private readonly level: LevelChange;
   /** [knots, TRIAL] since `beginTrial`: n, then mean losses: on trial, without the own network, seasonal naive, naive. Not part of the state. */
   private readonly trial: Float64Array;
   /** First step whose forecasts belong to the trial. */
@@ -123,6 +123,7 @@ export class Track {
     this.ownShare = new OwnShare(scratch.knots, memory);
     this.widening = new Widening(scratch.knots, coverage, memory);
     this.situations = new Situations(scratch.knots, this.tail, memory, scratch.situations);
+    this.level = new LevelChange(memory);
     this.state = memory.float64(n * KNOT);
     this.trial = memory.float64(n * TRIAL);
   }
@@ -379,11 +380,11 @@ export class Track {
     this.step++;
   }
 
-  /** After the first reading beyond the range: the interval reaches from the usual level to the new one, because it may be a spike. */
+  /** After the first reading beyond the range: a third of the distribution moves to the new level, because it may stay or be a spike. */
   private admitLevel(naive: Float64Array | null, out: Float64Array): void {
     const side = this.level.doubt;
     if (side === 0 || naive === null) return;
-    const [from, to] = side > 0 ? [MEDIAN + 1, Q] : [0, MEDIAN];
+    const [from, to] = side > 0 ? [MEDIAN + 2, Q] : [0, MEDIAN - 1];
     for (let k = 0; k < this.leads; k++)
       for (let i = k * Q + from; i < k * Q + to; i++)
         out[i] = side > 0 ? Math.max(out[i], naive[i]) : Math.min(out[i], naive[i]);
