@@ -51,7 +51,7 @@ const SAVE_PAST_MS = 6 * 3_600_000;
 
 export class Page implements Part {
   readonly name = 'page';
-  /** Where it is; null without one. */
+  /** URL of the page; null if it is off. */
   url: string | null = null;
   private server: PageServer | null = null;
   private runtime: RuntimeMetrics | null = null;

@@ -39,7 +39,7 @@ export interface PipelineParts extends InboxParts {
   /** Called when every reading of a stream is refused because of its time. */
   readonly wrongClock?: (stream: string, advice: string, omitted: number | undefined) => void;
   /**
-   * Told `true` when the store fails, so that acknowledgements have to wait, `false` when they need not any more. A broker
+   * Called with `true` when the store fails and acknowledgements must wait, and with `false` when it works again. A broker
    * stops sending to a subscriber that does not acknowledge: the samples must then come in another way (QoS 0).
    */
   readonly storeFails?: (failing: boolean) => void;
@@ -92,13 +92,13 @@ export function createPipeline(
 /** Longest sleep, because the wall clock may be set meanwhile, ms. */
 const MAX_SLEEP_MS = 1000;
 const HELD_SLEEP_MS = 25;
-/** Buckets of one stream in one round: after an outage many wait, and meanwhile readings want to be stored. */
+/** Maximum buckets of one stream per round: after an outage many are due, while new readings must be stored. */
 const MOST_BUCKETS = 16;
 /** Longest time that a round blocks the event loop, except for one run of the network, ms. */
 const BREATH_MS = 20;
-/** A round forecasts for so long; streams that are left have their turn in the next one, after what arrived meanwhile, ms. */
+/** Time limit for the forecasts of a round, ms; the remaining streams follow in the next round, after newly arrived messages. */
 const ROUND_MS = 100;
-/** The end forecasts what is due for so long. Buckets that are left open come from the stored readings at the next start, ms. */
+/** Time limit for the forecasts at a stop, ms. Buckets left open are rebuilt from stored readings at the next start. */
 const END_MS = 300;
 
 export class Pipeline implements Part {
@@ -249,7 +249,7 @@ export class Pipeline implements Part {
     this.mark(nowMs);
   }
 
-  /** What has arrived is first taken, and forecast, by the streams that it was for; what arrives meanwhile waits to see which there are. */
+  /** Handles the messages received so far with the old streams; messages that arrive meanwhile wait for the new ones. */
   private async act(): Promise<void> {
     if (this.actions.length === 0) return;
     this.inbox.pause();

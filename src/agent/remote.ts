@@ -109,7 +109,7 @@ export class AgentRemote implements Part {
   private readonly layers: ReadonlyMap<string, LayerName>;
   /** By stream: time of its last forecast, ms of the monotonic clock, and number of forecasts in this run. */
   private readonly forecasts = new Map<string, { lastMs: number; count: number }>();
-  /** Streams of the former run that were in use at its end. They count as active until they have had time for a forecast. */
+  /** Streams that were active at the end of the previous run. They count as active until they have had time for a forecast. */
   private restored: ReadonlySet<string> = new Set();
   private startedMs = 0;
   /** Topics of pushes that a rule reads, too, and the filters for which this was computed. */
@@ -279,7 +279,7 @@ export class AgentRemote implements Part {
   }
 }
 
-/** Names of restored streams that had readings until the former run ended; how long ago that was does not matter. */
+/** Names of restored streams that had readings until the end of the previous run, however long ago. */
 function inUse(streams: readonly ActiveStream[]): string[] {
   const newestMs = streams.reduce((newest, { lastObservedMs }) => Math.max(newest, lastObservedMs ?? 0), 0);
   return streams

@@ -1,6 +1,6 @@
 /**
  * Restores streams after a restart: loads the saved state, then replays the newer stored samples through the same
- * push and tick as live samples. Publishes nothing meanwhile. If the state belongs to another model or is damaged,
+ * push and tick as live samples. Publishes nothing during the replay. If the state belongs to another model or is damaged,
  * it is rebuilt from stored samples.
  */
 import { GatecastError } from '../errors.ts';

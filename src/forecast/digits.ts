@@ -35,7 +35,7 @@ const TEN = Array.from({ length: 23 }, (_, power) => 10 ** power);
 const NEAR_HALF = 1e-4;
 
 /**
- * Decimal places of a number with so many significant digits; negative: trailing zeros before the point. Leading zeros of a small number
+ * Decimal places of a number with the given number of significant digits; negative: trailing zeros before the point. Leading zeros of a small number
  * do not count.
  */
 function placesOf(size: number, digits: number): number {
@@ -61,7 +61,7 @@ function wholeOf(size: number, places: number, digits: number): number {
 const isOrdinary = (size: number, digits: number): boolean => size >= 1e-4 && size < 1e9 && digits <= 9;
 
 /**
- * `value` rounded to so many significant digits; never a negative zero. Equals `Number(value.toPrecision(digits)) + 0`, which formats
+ * `value` rounded to the given number of significant digits; never a negative zero. Equals `Number(value.toPrecision(digits)) + 0`, which formats
  * and parses a text; the quotient of two exact numbers is also the double nearest to the decimal fraction.
  */
 export function inDigits(value: number, digits: number): number {

@@ -41,7 +41,7 @@ export interface StreamSnapshot {
   /** Samples at or after this time are not in the state and must be replayed into it, ms. */
   readonly replayFromMs: number;
   readonly bytes: Uint8Array;
-  /** Of `inputs`; omitted where a change of the model is not prepared for. */
+  /** Length of `inputs`; omitted if no change of the model is supported. */
   readonly inputs?: Uint8Array;
   /** Omitted if the caller does not need it. */
   readonly about?: StreamAbout;
@@ -54,9 +54,9 @@ export interface MarkedBucket {
   readonly intervalMs: number;
   /** Times of its readings, ms. */
   readonly timesMs: readonly number[];
-  /** Marks for all its readings; 0 if only single readings were left out. */
+  /** Marks for all its readings; 0 if only single readings were omitted. */
   readonly marks: number;
-  /** Times of its readings that were left out because they changed too fast, ms. */
+  /** Times of its readings that were omitted because they changed too fast, ms. */
   readonly tooFastMs: readonly number[];
 }
 
@@ -89,7 +89,7 @@ export interface TickPace {
    * `snapshot` is then null for their streams, whose stored samples bring the buckets back.
    */
   readonly stopped?: () => boolean;
-  /** Awaited between runs of the network, so that other tasks can run. The engine must not be changed meanwhile. */
+  /** Awaited between runs of the network, so that other tasks can run. The engine must not be changed during it. */
   readonly breathe?: () => Promise<void> | undefined;
 }
 

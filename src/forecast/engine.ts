@@ -437,7 +437,7 @@ export class Engine implements ForecastEngine {
     return forecast;
   }
 
-  /** Null without a model, or if the model cannot forecast so many leads: the naive forecasters are then used. */
+  /** Null without a model, or if the model has fewer leads: the naive forecasters are then used. */
   private async batchOrNull(leads: number, n: number): Promise<StepBatch | null> {
     if (this.model === null) return null;
     try {

@@ -38,7 +38,7 @@ export interface LeadView {
   readonly covariates: number | null;
 }
 
-/** Where a forecast comes from, for the opt-in fields of its message. */
+/** Origin of a forecast, for the opt-in fields of its message. */
 export interface Provenance {
   /** [leads, 9] the base network's forecast; null if it made none. */
   readonly raw: Float64Array | null;

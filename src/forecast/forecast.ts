@@ -10,7 +10,7 @@ export interface Crossing {
   readonly name: string;
   readonly side: 'above' | 'below';
   readonly value: number;
-  /** Label (start) of the bucket in which the median first crosses, or, where it never does, in which the crossing is most likely; null if the probability is negligible. */
+  /** Label (start) of the bucket in which the median first crosses; if it never does, of the most likely bucket; null if the probability is negligible. */
   readonly atMs: number | null;
   /** Probability that it is crossed within the horizon, 0..1. */
   readonly probability: number;
@@ -51,7 +51,7 @@ export interface Forecast {
   readonly surprises?: readonly Surprise[];
 }
 
-/** In a loop of its own: `every` makes an object of each number. */
+/** A loop, because `every` allocates an object for each number. */
 export function allFinite(values: Float64Array): boolean {
   for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false;
   return true;

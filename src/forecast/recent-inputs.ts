@@ -22,7 +22,7 @@ export class RecentInputs {
     this.count = io.number(this.count);
   }
 
-  /** Takes over what `other`, of the same capacity, has. */
+  /** Copies the content of `other`, which has the same capacity. */
   copy(other: RecentInputs): void {
     this.ring.set(other.ring);
     this.count = other.count;

@@ -131,7 +131,7 @@ export class Situations {
     );
   }
 
-  /** A reading has been above or below its interval, or inside. @param below @param above null where that half has no width */
+  /** Records whether a reading was above, below or inside its interval. @param below @param above null if that half has no width */
   learn(
     knot: number,
     step: number,

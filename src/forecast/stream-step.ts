@@ -199,7 +199,7 @@ export class StreamStep {
     return network;
   }
 
-  /** Where the newest forecast comes from, in the stream's unit; before another stream of the engine makes one. */
+  /** Origin of the newest forecast, in the stream's unit. Call it before another stream of the engine makes a forecast. */
   provenance(): Provenance | null {
     if (this.blend === null) return null;
     const { raw, corrected, own, inputsUsed } = this.blend.provenance();

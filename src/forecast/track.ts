@@ -5,7 +5,7 @@
  *
  * Blending: `weights.ts`. Calibration: online quantile tracking of a multiplicative correction of each half of the
  * interval, in log space (adaptive conformal inference, Gibbs & Candes 2021; quantile tracker of conformal PID,
- * Angelopoulos et al. 2023). This adapts slowly where the noise has grown permanently: see `widening.ts`.
+ * Angelopoulos et al. 2023). This adapts slowly to permanently increased noise: see `widening.ts`.
  */
 import { MEDIAN, pinball3, Q } from '../quantiles.ts';
 import { ArrayBlock } from '../series/array-block.ts';

@@ -53,7 +53,7 @@ const NOISE = 2;
 const LEAST_NOISE = 0.02;
 /** Correlation of this noise between one lag and the next, twice as long. */
 const CORRELATION = 0.9;
-/** Changes after which a prior that is far too narrow is given up as well. */
+/** Changes after which a prior that is far too narrow is dropped as well. */
 const SEVERAL = 8;
 /** How the size of changes grows with the level beyond the levels that were learnt from: a city's power is the sum of independent homes. */
 const BEYOND = 0.5;
@@ -175,7 +175,7 @@ export class Young {
         const shared = j > 0 ? CORRELATION : 0;
         const noise = ((NOISE * Math.sqrt(lag)) / count) * (1 - shared ** 2) + LEAST_NOISE;
         const surprise = seen - mean - shared * noiseBefore;
-        // A prior that is far too wide (a level that says nothing: small changes of a large number) is given up at once. One
+        // A prior that is far too wide (a level that says nothing: small changes of a large number) is dropped at once. One
         // that is far too narrow is not: a few changes may be a switch that is not moved again for hours.
         const believed = surprise < 0 || count >= SEVERAL;
         const wide = believed ? Math.max(variance, surprise ** 2 / 2) : variance;

@@ -129,7 +129,7 @@ const hasColumn = (tree: Tree, timeKey: string, length: number): boolean =>
     return key !== timeKey && Array.isArray(column) && column.length === length;
   });
 
-/** The rows of columns, as objects; members that are not columns of the same length are left out. */
+/** The rows of columns, as objects; other members are skipped. */
 export function rowsOf(tree: Tree, { key, times }: TimeColumn): Tree[] {
   const columns = Object.keys(tree).filter((name) => {
     const column = tree[name];

@@ -52,7 +52,7 @@ function namedText(field: string, text: string, options: ValueOptions, sink: Dec
 export interface WalkOptions extends ValueOptions {
   /** Path of the time stamp, joined by '.'. */
   readonly timeName: string | null;
-  /** Top-level keys left out. */
+  /** Top-level keys to skip. */
   readonly skip: ReadonlySet<string>;
   /** Zone of times without an offset. */
   readonly zone: ZoneOffset;

@@ -236,7 +236,7 @@ export function readModel(folder: string): StoredModel {
 
 /**
  * Checks files against their manifest, and weights against the network. @throws GatecastError MODEL_INVALID
- * @param hashOf a caller that knows the hashes of the files spares the time to compute them
+ * @param hashOf returns known hashes of the files, which saves computing them
  */
 export function verifyModel(
   { manifest, weights, step }: ModelFiles,

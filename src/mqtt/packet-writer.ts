@@ -63,7 +63,7 @@ export class PacketWriter {
     this.used += 4;
   }
 
-  /** Returns a block with so many free bytes. The first packet of a turn schedules the write at the end of the turn. */
+  /** Returns a block with this many free bytes. The first packet of a turn schedules the write at the end of the turn. */
   private room(bytes: number): Buffer {
     const { block, used } = this;
     if (block !== null && block.length - used >= bytes) return block;

@@ -32,7 +32,7 @@ export function refusal(
 }
 
 /**
- * Time of arrival to assume for a reading that nobody saw arrive: its own time, unless that is of a 32-bit clock that overflowed.
+ * Assumed arrival time of a reading whose arrival was not recorded: its own time, unless that is of a 32-bit clock that overflowed.
  *
  * @param nowMs time of a clock, if one is known
  */

@@ -41,7 +41,7 @@ export interface ClosedBucket {
   readonly observedMs: number;
   /** Times of all its readings, including those that changed too fast, ascending, ms. */
   readonly timesMs: readonly number[];
-  /** Times of the readings left out because they changed too fast, ms. */
+  /** Times of the readings omitted because they changed too fast, ms. */
   readonly tooFast: readonly number[];
   /** Number of readings refused because they were outside the limits. */
   readonly outOfRange: number;

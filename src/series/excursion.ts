@@ -22,7 +22,7 @@ export class Excursion {
   private start = -1;
   private before = 0;
 
-  /** @param longest steps that an excursion may last before it is taken for a new level */
+  /** @param longest steps after which an excursion counts as a new level */
   constructor(longest: number) {
     this.longest = longest;
   }

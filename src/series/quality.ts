@@ -90,7 +90,7 @@ const SPIKY_SHARE = 0.04;
 const SPIKY_MEMORY = 256;
 /** A change below this share of the usual change counts as no change. */
 const QUIET_SHARE = 0.01;
-/** A stream is flat after this many times its longest quiet run, and after at least so many buckets. */
+/** A stream is flat after this many times its longest quiet run, and after at least this many buckets. */
 const TIMES_LONGEST = 4;
 const LEAST_QUIET = 24;
 /** A stream that is quiet for this many times the limit is no longer marked: it has become constant. */

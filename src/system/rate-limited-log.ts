@@ -10,7 +10,7 @@ export class RateLimitedLog {
 
   constructor(private readonly clock: Pick<Clock, 'monotonic'>) {}
 
-  /** @param write called now or not at all; with how many of the kind were left out since the last, undefined for none */
+  /** @param write called at once or not at all, with the number of omitted lines of the kind since the last one (undefined: none) */
   say(kind: string, write: (omitted: number | undefined) => void): void {
     const nowMs = this.clock.monotonic();
     const last = this.written.get(kind);

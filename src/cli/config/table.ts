@@ -94,7 +94,7 @@ export function tableLines(
   return [line(HEAD), ...rows.map(({ state, row }) => colour(line(row), state))];
 }
 
-/** `plain` where colours are not wanted. */
+/** `plain` without colours. */
 export function terminal(write: (text: string) => unknown): TableTarget {
   const { stdout, env } = process;
   return {

@@ -80,7 +80,7 @@ type Level =
 
 interface Template {
   readonly levels: readonly Level[];
-  /** Where a path or `#` stands; -1 without one. */
+  /** Index of a path or `#`; -1 without one. */
   readonly open: number;
 }
 

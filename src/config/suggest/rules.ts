@@ -46,7 +46,7 @@ interface Field {
   readonly quantity: Quantity | null;
 }
 
-/** With this many different first levels, the first level is taken for a device. */
+/** With this many different first levels, the first level is treated as a device. */
 const MANY_ROOTS = 4;
 const MAX_RULES = 1000;
 const MAX_FIELDS = 256;

@@ -25,7 +25,7 @@ export interface LayerWeights {
  */
 export interface LayerMaps {
   input(x: Value, from: number, to: number, bias: 'input' | 'both'): Value;
-  /** Without a bias of its own when `bias` is 'none'. */
+  /** Without a bias if `bias` is 'none'. */
   hidden(h: Value, from: number, to: number, bias: 'hidden' | 'none'): Value;
 }
 

@@ -86,7 +86,7 @@ export class Discovery {
   /**
    * @param id of one of the device's messages
    * @param specs streams of one device
-   * @param former components announced before: Home Assistant removes one when it is listed without settings
+   * @param former previously announced components: Home Assistant removes a component that is listed without settings
    */
   device(id: string, specs: readonly AnnouncedSpec[], former: readonly ComponentId[] = []): Announcement {
     const { topics } = this.parts;

@@ -188,7 +188,7 @@ export class ForecastText {
     this.plain('Z"');
   }
 
-  /** Ensures free space for so many bytes plus `FIXED`. */
+  /** Ensures free space for this many bytes plus `FIXED`. */
   private reserve(bytes: number): void {
     const needed = this.at + bytes + FIXED;
     if (needed <= this.bytes.length) return;
