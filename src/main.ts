@@ -1,11 +1,11 @@
 /** The executable: arguments in, exit code out. */
-import { liveSmall } from './system/heap.ts';
+import { limitHeapGrowth } from './system/heap.ts';
 import { refuseTelemetry } from './system/telemetry.ts';
 
 refuseTelemetry();
 
 /** Commands that stay: they live small. Before anything large is loaded. */
-if (process.argv.slice(2).some((word) => word === 'run' || word === 'demo')) liveSmall();
+if (process.argv.slice(2).some((word) => word === 'run' || word === 'demo')) limitHeapGrowth();
 
 const { runProgram } = await import('./cli/program.ts');
 

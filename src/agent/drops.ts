@@ -4,14 +4,14 @@
  * them.
  */
 import type { PushOutcome } from '../forecast/engine-contract.ts';
-import type { Unsent } from '../mqtt/client.ts';
+import type { UndeliveredReason } from '../mqtt/client.ts';
 
 type Refused = Exclude<PushOutcome, 'accepted'>;
 type Kept = 'too-fast' | 'retained' | 'overload' | 'forecast-not-finite' | 'sparkplug-backlog';
 type SiteLost = 'log-lost' | 'log-unreadable';
 type Lost = 'store-full' | 'disk-full' | 'row-refused' | 'journal-damaged';
 
-export type DropReason = Refused | Kept | Lost | SiteLost | Unsent;
+export type DropReason = Refused | Kept | Lost | SiteLost | UndeliveredReason;
 
 export const DROPS: Readonly<Record<DropReason, string>> = {
   late: 'The bucket of the reading was already closed and used for a forecast; a larger `lateness` keeps buckets open longer. The reading is stored with a mark, for training and history.',
@@ -65,7 +65,7 @@ export const DEGRADING: ReadonlySet<DropReason> = new Set<DropReason>([
 export type Counts = Readonly<Record<string, number>>;
 
 /** Sum of several counts, by reason. */
-export function summed(...all: readonly Counts[]): Record<string, number> {
+export function sumCounts(...all: readonly Counts[]): Record<string, number> {
   const total: Record<string, number> = {};
   for (const counts of all)
     for (const [reason, count] of Object.entries(counts)) total[reason] = (total[reason] ?? 0) + count;

@@ -13,7 +13,7 @@ import { counter, gauge, type MetricFamily } from '../web/metrics.ts';
 import type { PageStatus } from '../web/wire.ts';
 import type { Condition } from './alerts.ts';
 import { ClockHold } from './clock-hold.ts';
-import { type Counts, DEGRADING, DROPS, type DropReason, summed } from './drops.ts';
+import { type Counts, DEGRADING, DROPS, type DropReason, sumCounts } from './drops.ts';
 import type { Link } from './link.ts';
 import type { AgentModels, ChosenModel } from './model.ts';
 import type { Context } from './part.ts';
@@ -193,7 +193,7 @@ export class Health {
   /** Counts of dropped readings and messages, by reason. */
   dropped(): Record<string, number> {
     const { router, pipeline, outputs, broker, store, site } = this.parts;
-    return summed(
+    return sumCounts(
       router.dropped(),
       pipeline.dropped(),
       ...outputs.dropped(),

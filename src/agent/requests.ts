@@ -21,13 +21,13 @@ import type { Context, Part } from './part.ts';
 import { handlersOf, type VerbSubjects } from './verbs.ts';
 
 /** The parameters of a request, without its transaction. */
-export interface Ask {
+export interface RequestArguments {
   readonly stream: string | null;
   readonly group: string | null;
 }
 
 /** By verb; each returns the `data` of its answer. */
-export type Handlers = Readonly<Record<string, (ask: Ask) => Promise<object> | object>>;
+export type Handlers = Readonly<Record<string, (ask: RequestArguments) => Promise<object> | object>>;
 
 export interface RequestsParts {
   readonly topics: Pick<Topics, 'requests' | 'requestVerb' | 'response'>;
@@ -136,7 +136,7 @@ export class Requests implements Part {
     return this.run(verb, { stream: claims.stream ?? null, group: claims.group ?? null });
   }
 
-  private async run(verb: string, ask: Ask): Promise<object> {
+  private async run(verb: string, ask: RequestArguments): Promise<object> {
     return (await this.parts.handlers[verb]?.(ask)) ?? {};
   }
 
@@ -164,7 +164,7 @@ export class Requests implements Part {
   }
 
   /** Runs a verb for the page, queued with the requests from the broker. @throws GatecastError as the verb does, BUSY */
-  async act(verb: string, ask: Ask): Promise<object> {
+  async act(verb: string, ask: RequestArguments): Promise<object> {
     if (this.waiting >= MAX_WAITING)
       throw new GatecastError('BUSY', `${MAX_WAITING} requests are waiting already.`);
     this.waiting++;
@@ -216,12 +216,12 @@ export class Requests implements Part {
 
 interface Read {
   readonly transaction: Transaction;
-  readonly ask: Ask;
+  readonly ask: RequestArguments;
   /** Why the payload is not a valid request; empty if it is. */
   readonly wrong: string;
 }
 
-const NO_NAMES: Ask = { stream: null, group: null };
+const NO_NAMES: RequestArguments = { stream: null, group: null };
 
 function read(payload: Uint8Array): Read {
   const refused = (wrong: string): Read => ({ transaction: null, ask: NO_NAMES, wrong });
@@ -239,7 +239,7 @@ function read(payload: Uint8Array): Read {
   const fields = value as Readonly<Record<string, unknown>>;
   const own = (key: string): unknown => (Object.hasOwn(fields, key) ? fields[key] : undefined);
   const transaction = transactionOf(own('transaction'));
-  const names: Record<keyof Ask, string | null> = { stream: null, group: null };
+  const names: Record<keyof RequestArguments, string | null> = { stream: null, group: null };
   for (const key of ['stream', 'group'] as const) {
     const name = own(key) ?? null;
     if (name !== null && (typeof name !== 'string' || name === '' || name.length > MAX_NAME))

@@ -18,7 +18,7 @@ import { Board } from '../web/board.ts';
 import { type FormerReadings, formerReadings } from './arrival-times.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { ClockHold } from './clock-hold.ts';
-import { type Counts, summed } from './drops.ts';
+import { type Counts, sumCounts } from './drops.ts';
 import { chartPast } from './history.ts';
 import type { NewStream } from './inbox.ts';
 import { type KnownStream, KnownStreams } from './known-streams.ts';
@@ -92,7 +92,7 @@ export class AgentStreams implements Part {
 
   /** Messages and values refused since the start, by reason; a reload keeps the counts. */
   dropped(): Counts {
-    return summed(this.droppedBefore, this.router.dropped());
+    return sumCounts(this.droppedBefore, this.router.dropped());
   }
 
   specs(): readonly StreamSpec[] {

@@ -11,7 +11,7 @@ import { REQUESTED } from './alerts.ts';
 import type { ConfigFile } from './configure.ts';
 import { GROUP } from './groups.ts';
 import type { Context } from './part.ts';
-import type { Ask, Handlers } from './requests.ts';
+import type { Handlers, RequestArguments } from './requests.ts';
 import type { AgentStreams } from './streams.ts';
 import type { Tuning } from './tuning.ts';
 
@@ -31,7 +31,7 @@ interface Verb {
   /** Text in the reference. */
   readonly text: string;
   /** @returns the `data` of the answer */
-  run(ask: Ask, parts: VerbParts): Promise<object> | object;
+  run(ask: RequestArguments, parts: VerbParts): Promise<object> | object;
 }
 
 /** Most backups; the oldest are deleted. */
@@ -81,7 +81,7 @@ export function handlersOf(parts: VerbParts): Handlers {
   return Object.fromEntries(Object.entries(VERBS).map(([verb, { run }]) => [verb, (ask) => run(ask, parts)]));
 }
 
-function streamOf({ stream }: Ask): string {
+function streamOf({ stream }: RequestArguments): string {
   if (stream !== null) return stream;
   throw new GatecastError('REQUEST_INVALID', '`stream` is missing.', {
     hint: 'Use the name of the stream in its forecast topic.',

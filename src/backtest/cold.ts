@@ -4,7 +4,7 @@
  */
 import type { Engine } from '../forecast/engine.ts';
 import { MEDIAN, Q, quantileLoss } from '../quantiles.ts';
-import { turnTo } from '../series/circle.ts';
+import { angleDifference } from '../series/circle.ts';
 import { type Grid, type PlayOptions, specOf } from './play.ts';
 import { seasonOf, seriesScale } from './score.ts';
 
@@ -82,7 +82,7 @@ export async function playCold(
           if (Number.isNaN(seen)) continue;
           const quantiles = forecast.quantiles.subarray(k * Q, (k + 1) * Q);
           const median = quantiles[MEDIAN] as number;
-          const outcome = circular ? median + turnTo(median, seen) : seen;
+          const outcome = circular ? median + angleDifference(median, seen) : seen;
           const loss = quantileLoss(outcome, quantiles, 0) / scale;
           point({
             series,

@@ -4,7 +4,7 @@
  * same targets; over all leads and by lead.
  */
 import { MEDIAN, Q, QUANTILES, quantileLoss } from '../quantiles.ts';
-import { turnTo } from '../series/circle.ts';
+import { angleDifference } from '../series/circle.ts';
 import type { Grid, Played } from './play.ts';
 
 /** If `n` is 0, the other fields are NaN (null in JSON). */
@@ -71,7 +71,7 @@ export function historyErrors(grid: Grid, horizon: number, firstEvaluated: numbe
 
 /** `to - from`; for directions, the shorter way round. */
 const difference = ({ circular }: Pick<Grid, 'circular'>, from: number, to: number): number =>
-  circular === true ? turnTo(from, to) : to - from;
+  circular === true ? angleDifference(from, to) : to - from;
 
 /** @param errors of this grid and horizon, if already computed: they are expensive */
 export function scoreSeries(
@@ -96,7 +96,7 @@ export function scoreSeries(
       const error = difference(grid, seen, quantiles[at + MEDIAN]);
       // a direction is shifted by full turns to be nearest to the forecast
       const near = (forecast: number): number =>
-        grid.circular === true ? forecast + turnTo(forecast, seen) : seen;
+        grid.circular === true ? forecast + angleDifference(forecast, seen) : seen;
       const actual = near(quantiles[at + MEDIAN]);
       sums.n++;
       sums.absolute += Math.abs(error);

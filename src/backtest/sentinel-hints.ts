@@ -1,5 +1,5 @@
 /** Finds numbers in a file that stand for missing values (sentinels such as -999). */
-import { couldBeSentinel, standsApart } from '../series/sentinels.ts';
+import { couldBeSentinel, isSeparate } from '../series/sentinels.ts';
 import type { Table } from '../table/table.ts';
 
 /** A sentinel must occur at least this often. */
@@ -26,7 +26,7 @@ export function sentinelHints(file: string, table: Table): string[] {
   const found = new Map<number, { count: number; columns: number }>();
   for (const { min, max, counts } of columns)
     for (const [value, count] of counts) {
-      if (count < MIN_COUNT || !standsApart(value, min, max)) continue;
+      if (count < MIN_COUNT || !isSeparate(value, min, max)) continue;
       const before = found.get(value) ?? { count: 0, columns: 0 };
       found.set(value, { count: before.count + count, columns: before.columns + 1 });
     }

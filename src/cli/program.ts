@@ -13,10 +13,10 @@ import { registerModel } from './model/model.ts';
 import { registerReplay } from './replay/replay.ts';
 import { registerRequest } from './request/request.ts';
 import { registerRun } from './run.ts';
+import { AlreadyReported } from './shared/already-reported.ts';
 import { describeFailure } from './shared/failure.ts';
 import { addGlobals } from './shared/globals.ts';
 import type { Output } from './shared/output.ts';
-import { AlreadySaid } from './shared/said.ts';
 import { VERSION } from './shared/version.ts';
 import { registerSite } from './site/site.ts';
 import { registerTrain } from './train/train.ts';
@@ -76,7 +76,7 @@ export async function runProgram(argv: readonly string[], output: Output): Promi
   } catch (error) {
     // Commander has printed its own message by now; help and version end with code 0.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    if (error instanceof AlreadySaid) return error.exitCode;
+    if (error instanceof AlreadyReported) return error.exitCode;
     const { text, exitCode } = describeFailure(error, program.opts().debug === true);
     output.err(text);
     return exitCode;

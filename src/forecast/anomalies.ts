@@ -11,7 +11,7 @@ import { ArrayBlock } from '../series/array-block.ts';
 import type { StateIo } from '../series/state-io.ts';
 
 /** One bucket with a low probability under its forecast. */
-export interface Surprise {
+export interface Anomaly {
   /** Label (start) of the bucket, ms. */
   readonly timeMs: number;
   readonly observed: number;
@@ -41,12 +41,12 @@ export function alarmScore(stepMs: number, everyMs: number): number {
 
 /** The improbable buckets of a forecast that are to be reported; `everyMs` as in `alarmScore`, null: none. */
 export function alarms(
-  { surprises = [], stepMs }: { readonly surprises?: readonly Surprise[]; readonly stepMs: number },
+  { anomalies = [], stepMs }: { readonly anomalies?: readonly Anomaly[]; readonly stepMs: number },
   everyMs: number | null,
-): readonly Surprise[] {
-  if (surprises.length === 0 || everyMs === null) return [];
+): readonly Anomaly[] {
+  if (anomalies.length === 0 || everyMs === null) return [];
   const least = alarmScore(stepMs, everyMs);
-  return surprises.filter(({ score }) => score >= least);
+  return anomalies.filter(({ score }) => score >= least);
 }
 
 export interface Interval {

@@ -22,7 +22,7 @@ import type {
   TickPace,
 } from './engine-contract.ts';
 import type { ForecastExplanation } from './explanation.ts';
-import { type Forecast, withSurprises } from './forecast.ts';
+import { type Forecast, withAnomalies } from './forecast.ts';
 import type { Model } from './model.ts';
 import { MAX_BATCH, type StepBatch, StepBatches } from './step-batches.ts';
 import { Stream, StreamShares } from './stream.ts';
@@ -82,7 +82,7 @@ export class Engine implements ForecastEngine {
   /** Streams with closed buckets that were not stepped because the agent is stopping; null: it is not. */
   private left: ReadonlySet<Stream> | null = null;
   private found: MarkedBucket[] = [];
-  /** Newest forecasts of the streams that did not catch up in the last tick: not published, but their surprises are passed on. */
+  /** Newest forecasts of the streams that did not catch up in the last tick: not published, but their anomalies are passed on. */
   private readonly held = new Map<string, Forecast>();
   /** See `ForecastEngine`. */
   behind = false;
@@ -332,7 +332,7 @@ export class Engine implements ForecastEngine {
       for (const forecast of made) {
         const { stream } = forecast;
         if (emitEvery) all.push(forecast);
-        else newest.set(stream, withSurprises(newest.get(stream) ?? this.held.get(stream), forecast));
+        else newest.set(stream, withAnomalies(newest.get(stream) ?? this.held.get(stream), forecast));
       }
       round = round.filter((one) => one.at < one.closed.length);
       if (round.length > 0 && pace.stopped?.() === true) {

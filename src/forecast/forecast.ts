@@ -1,6 +1,6 @@
 /** The forecast type that the engine passes to all other rooms. */
 import type { MarkName } from '../series/quality.ts';
-import type { Surprise } from './anomalies.ts';
+import type { Anomaly } from './anomalies.ts';
 import type { Provenance } from './explanation.ts';
 
 export type ForecastKind = 'gru' | 'seasonal-naive' | 'naive' | 'blend';
@@ -48,7 +48,7 @@ export interface Forecast {
   /** Only on request: `Engine.showProvenance`. */
   readonly provenance?: Provenance;
   /** Improbable buckets since the last published forecast, oldest first; absent if there are none. */
-  readonly surprises?: readonly Surprise[];
+  readonly anomalies?: readonly Anomaly[];
 }
 
 /** A loop, because `every` allocates an object for each number. */
@@ -58,10 +58,10 @@ export function allFinite(values: Float64Array): boolean {
 }
 
 /** Most improbable buckets in one forecast: a backlog may contain many. */
-const MAX_SURPRISES = 16;
+const MAX_ANOMALIES = 16;
 
-/** Adds the surprises of an older, unpublished forecast to the newer one of the same stream. */
-export function withSurprises(older: Forecast | undefined, newer: Forecast): Forecast {
-  if (older?.surprises === undefined) return newer;
-  return { ...newer, surprises: [...older.surprises, ...(newer.surprises ?? [])].slice(-MAX_SURPRISES) };
+/** Adds the anomalies of an older, unpublished forecast to the newer one of the same stream. */
+export function withAnomalies(older: Forecast | undefined, newer: Forecast): Forecast {
+  if (older?.anomalies === undefined) return newer;
+  return { ...newer, anomalies: [...older.anomalies, ...(newer.anomalies ?? [])].slice(-MAX_ANOMALIES) };
 }

@@ -11,7 +11,7 @@ import { FLAT_LINE, markNames, REFUSED, STUCK } from '../series/quality.ts';
 import { type Past, regridded } from '../series/regrid.ts';
 import { longestGapMs, MAX_LEADS, type StreamSpec, stateSettings } from '../series/spec.ts';
 import { type StateIo, StateReader, StateWriter } from '../series/state-io.ts';
-import { LEAST_SCORE, MOST_SCORE, type Surprise } from './anomalies.ts';
+import { type Anomaly, LEAST_SCORE, MOST_SCORE } from './anomalies.ts';
 import { kindOf } from './candidates.ts';
 import { crossings } from './crossings.ts';
 import type { MarkedBucket, StreamAbout } from './engine-contract.ts';
@@ -58,7 +58,7 @@ export class Stream {
   /** The newest bucket if it has quality marks. */
   private found: MarkedBucket | null = null;
   /** Improbable buckets since the last forecast: a dropped bucket has no forecast of its own. */
-  private surprises: readonly Surprise[] | null = null;
+  private anomalies: readonly Anomaly[] | null = null;
   private stateSize: number;
   private readonly warmUpSteps: number;
 
@@ -201,8 +201,8 @@ export class Stream {
     last[VALUE] = bucket.value;
     const stepped = step.take(bucket);
     if (step.marks !== 0) this.found = this.markedBucket(bucket, step.marks);
-    const surprise = this.assess(bucket, parts, age, before);
-    if (surprise !== null) this.surprises = [...(this.surprises ?? []), surprise];
+    const anomaly = this.assess(bucket, parts, age, before);
+    if (anomaly !== null) this.anomalies = [...(this.anomalies ?? []), anomaly];
     if (step.observed) last[OBSERVED] = bucket.observedMs;
     return stepped;
   }
@@ -213,7 +213,7 @@ export class Stream {
     parts: StreamParts,
     age: number,
     marksBefore: number,
-  ): Surprise | null {
+  ): Anomaly | null {
     const { marks, quality, features } = parts.step;
     const expected = expectation(parts);
     if (Number.isNaN(bucketValue) || expected === null) return null;
@@ -279,8 +279,8 @@ export class Stream {
     const value = last[VALUE];
     const observedMs = last[OBSERVED];
     const endMs = originMs + stepMs;
-    const { surprises } = this;
-    this.surprises = null;
+    const { anomalies } = this;
+    this.anomalies = null;
     const coverage = track.coverage();
     const provenance = this.shares.scratches.showProvenance ? step.provenance() : null;
     return {
@@ -310,7 +310,7 @@ export class Stream {
       ),
       observed: Number.isNaN(value) ? null : value,
       expected,
-      ...(surprises === null ? {} : { surprises }),
+      ...(anomalies === null ? {} : { anomalies }),
       ...(provenance === null ? {} : { provenance }),
     };
   }

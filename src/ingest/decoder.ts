@@ -66,7 +66,7 @@ export interface Decoder {
 export const TAKE_ALL: DecoderSettings = { fields: null, time: null, numericStrings: false };
 
 /** View of a payload for `sniff`. */
-export interface Glimpse {
+export interface PayloadPreview {
   readonly topic: string;
   /** Trimmed; empty if the payload is binary or too large. */
   readonly text: string;
@@ -89,7 +89,7 @@ export interface PayloadFormat {
     readonly value: number;
   };
   /** How well a message fits: 0 no, 1 possible, 2 likely, 3 certain. Absent: never suggested. */
-  sniff?(glimpse: Glimpse): 0 | 1 | 2 | 3;
+  sniff?(glimpse: PayloadPreview): 0 | 1 | 2 | 3;
   /** The payload is one value: `fields` and `time` do not apply. */
   readonly single?: boolean;
   /** Levels of the default stream name, instead of the text matched by wildcards. */

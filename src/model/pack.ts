@@ -3,7 +3,7 @@ import { GatecastError } from '../errors.ts';
 import { writeSafetensors } from '../network/safetensors.ts';
 import type { NetworkSpec } from '../network/spec.ts';
 import { buildStepGraph } from '../network/step-graph.ts';
-import { countWeights, type Network, together, type Weights } from '../network/weights.ts';
+import { countWeights, joinWeights, type Network, type Weights } from '../network/weights.ts';
 import { sha256 } from '../system/files.ts';
 import { dimensionsOf, type Manifest } from './manifest.ts';
 import type { ModelFiles, StoredModel } from './registry.ts';
@@ -30,7 +30,7 @@ export interface PackOptions {
 /** @throws GatecastError NETWORK_INVALID, WEIGHTS_INVALID */
 export function packModel(options: PackOptions, card = modelCard): ModelFiles {
   const { spec, weights, leads, own = null } = options;
-  const weightBytes = writeSafetensors(own === null ? weights : together(weights, own.weights));
+  const weightBytes = writeSafetensors(own === null ? weights : joinWeights(weights, own.weights));
   const forecasts = spec.head.kind !== 'none';
   const step = forecasts ? buildStepGraph(spec, weights, { leads, quantized: true, own }) : null;
   const parameters = countWeights(spec) + (own === null ? 0 : countWeights(own.spec));

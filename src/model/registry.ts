@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errorText, GatecastError } from '../errors.ts';
 import { readSafetensors } from '../network/safetensors.ts';
-import { checkWeights, type Network, OWN_PREFIX, separated, type Weights } from '../network/weights.ts';
+import { checkWeights, type Network, OWN_PREFIX, splitWeights, type Weights } from '../network/weights.ts';
 import {
   makeFolder,
   readBounded,
@@ -275,7 +275,7 @@ function checkedWeights(
       checkWeights(spec, all);
       return { weights: all, own: null };
     }
-    const { weights, own } = separated(all);
+    const { weights, own } = splitWeights(all);
     checkWeights(spec, weights);
     checkWeights(ownSpec, own, (name) => `${OWN_PREFIX}${name}`);
     return { weights, own: { spec: ownSpec, weights: own } };

@@ -42,7 +42,7 @@ export interface ClientParts {
 }
 
 /** Reason why a message was not delivered to the broker, or to the agent. */
-export type Unsent = 'outbox-full' | 'set-aside' | 'refused-out' | 'oversize-in';
+export type UndeliveredReason = 'outbox-full' | 'set-aside' | 'refused-out' | 'oversize-in';
 
 export interface ClientStatus {
   readonly connected: boolean;
@@ -96,7 +96,7 @@ export class Client {
   private filters: SessionFilters;
   private options: BrokerOptions;
   private readonly refusedTopics = new Set<string>();
-  private readonly dropped = new Map<Unsent, number>();
+  private readonly dropped = new Map<UndeliveredReason, number>();
   private connection: Connection | null = null;
   private open = false;
   private version: ProtocolVersion;
@@ -493,7 +493,7 @@ export class Client {
     else this.outbox.rewind();
   }
 
-  private drop(reason: Unsent): void {
+  private drop(reason: UndeliveredReason): void {
     this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + 1);
   }
 }

@@ -24,12 +24,12 @@ export interface Network {
 export const OWN_PREFIX = 'own.';
 
 /** Tensors of a base network and an own network for one file. */
-export function together(weights: Weights, own: Weights): Weights {
+export function joinWeights(weights: Weights, own: Weights): Weights {
   return new Map([...weights, ...[...own].map(([name, one]) => [`${OWN_PREFIX}${name}`, one] as const)]);
 }
 
 /** The reverse of `together`. */
-export function separated(all: Weights): { readonly weights: Weights; readonly own: Weights } {
+export function splitWeights(all: Weights): { readonly weights: Weights; readonly own: Weights } {
   const weights = new Map<string, Tensor>();
   const own = new Map<string, Tensor>();
   for (const [name, tensor] of all) {

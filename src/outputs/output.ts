@@ -7,7 +7,7 @@
  * `disconnected` and `forget`. No method may throw, wait, or keep the objects passed to it: the engine reuses their arrays.
  */
 import type { Part } from '../agent/part.ts';
-import type { Surprise } from '../forecast/anomalies.ts';
+import type { Anomaly } from '../forecast/anomalies.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { LeadScore } from '../forecast/track.ts';
 import type { Outgoing } from '../mqtt/outbox.ts';
@@ -25,7 +25,7 @@ export interface Output extends Part {
   /** @param nowMs wall clock at which the forecast was made */
   forecast?(forecast: Forecast, nowMs: number): void;
   /** Called before the forecast of the same bucket. */
-  anomaly?(stream: string, anomaly: Surprise): void;
+  anomaly?(stream: string, anomaly: Anomaly): void;
   /** @param window number of forecasts included in the figures */
   score?(stream: string, scores: readonly LeadScore[], window: number): void;
   /** The learnt state of the stream was reset: its earlier scores are invalid. */

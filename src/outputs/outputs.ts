@@ -1,7 +1,7 @@
 /** The list of outputs, and all of them as one. An error in an output is logged and affects neither the others nor the agent. */
 import type { Context } from '../agent/part.ts';
 import { errorText } from '../errors.ts';
-import type { Surprise } from '../forecast/anomalies.ts';
+import type { Anomaly } from '../forecast/anomalies.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { LeadScore } from '../forecast/track.ts';
 import type { Outgoing } from '../mqtt/outbox.ts';
@@ -81,7 +81,7 @@ export class Outputs {
     }
   }
 
-  anomaly(stream: string, anomaly: Surprise): void {
+  anomaly(stream: string, anomaly: Anomaly): void {
     this.each((output) => output.anomaly?.(stream, anomaly));
   }
 

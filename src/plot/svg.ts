@@ -138,7 +138,7 @@ export const INK = {
 } as const;
 
 /** A picture on a white background, as the text of an .svg file. Sizes are in pixels. */
-export function picture(width: number, height: number, fontSize: number, content: string): string {
+export function svgDocument(width: number, height: number, fontSize: number, content: string): string {
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" font-family="sans-serif" font-size="${fontSize}"><rect width="100%" height="100%" fill="#fff"/>${content}</svg>\n`;
 }
 

@@ -17,7 +17,7 @@ import {
   unsignedSchema,
 } from './contract.ts';
 import type { KeySet } from './keys.ts';
-import type { NewPush, PushLife } from './push-life.ts';
+import type { NewPush, PushLifecycle } from './push-lifecycle.ts';
 import type { Message } from './push-queue.ts';
 import {
   checkTimes,
@@ -33,14 +33,14 @@ import {
 export type Content = Pick<Claims, 'config' | 'patch' | 'rollback' | 'model'> & { readonly remove?: true };
 
 /** An accepted push. */
-export interface Taken {
+export interface AcceptedPush {
   readonly push: NewPush;
   readonly content: Content;
   readonly probationMs: number;
 }
 
 export type Admitted =
-  | { readonly type: 'push' | 'dry-run'; readonly taken: Taken }
+  | { readonly type: 'push' | 'dry-run'; readonly taken: AcceptedPush }
   /** Refused without a write to the disk. `waits`: to be checked again when the gateway's clock allows these times. */
   | {
       readonly type: 'refused';
@@ -56,7 +56,7 @@ export type Admitted =
   | { readonly type: 'nothing' };
 
 export interface AdmissionParts {
-  readonly life: Pick<PushLife, 'isHandled' | 'seen' | 'mayComeAgain' | 'isHarmful' | 'running'>;
+  readonly life: Pick<PushLifecycle, 'isHandled' | 'seen' | 'mayComeAgain' | 'isHarmful' | 'running'>;
   readonly local: Pick<Config, 'node' | 'base' | 'remote_config'>;
   readonly keys: KeySet;
   /** Wall clock, ms. */
@@ -70,7 +70,7 @@ export class Admission {
   constructor(private readonly parts: AdmissionParts) {}
 
   /** @param before pushes of the same batch, whose versions count as seen */
-  async admit(message: Message, before: readonly Taken[]): Promise<Admitted> {
+  async admit(message: Message, before: readonly AcceptedPush[]): Promise<Admitted> {
     const { payload } = message;
     const { life, local, keys, now, clockIsSet } = this.parts;
     const layer = this.layerOf(message);
@@ -139,7 +139,7 @@ export class Admission {
   }
 
   /** The highest version of the key for the layer. */
-  private seen({ layer, kid }: NewPush, before: readonly Taken[]): number {
+  private seen({ layer, kid }: NewPush, before: readonly AcceptedPush[]): number {
     const versions = before
       .filter(({ push }) => push.layer === layer && push.kid === kid)
       .map(({ push }) => push.version ?? 0);

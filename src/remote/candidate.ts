@@ -1,6 +1,6 @@
 /** Applies pushes to the layers and computes the resulting config. Changes nothing. */
 import { errorText, GatecastError } from '../errors.ts';
-import type { Content, Taken } from './admission.ts';
+import type { AcceptedPush, Content } from './admission.ts';
 import type { LayerName, Problem } from './contract.ts';
 import {
   checkLayer,
@@ -13,12 +13,12 @@ import {
   problemsOf,
 } from './layers.ts';
 import { isObject, type JsonObject, mergePatch } from './merge-patch.ts';
-import type { NewPush, Rejected } from './push-life.ts';
+import type { NewPush, Rejected } from './push-lifecycle.ts';
 import { problem } from './verify.ts';
 
 export interface Candidate {
   /** The newest push of the candidate. */
-  readonly taken: Taken;
+  readonly taken: AcceptedPush;
   /** Older pushes of the batch, replaced by the newest. */
   readonly superseded: readonly NewPush[];
   readonly layers: Layers;
@@ -39,11 +39,11 @@ export class Candidates {
 
   /** The config after a batch: of all pushes if valid, otherwise of those that are valid one after the other. */
   async choose(
-    batch: readonly Taken[],
+    batch: readonly AcceptedPush[],
     running: Layers,
   ): Promise<{ readonly candidate: Candidate | null; readonly rejected: readonly Rejected[] }> {
     const rejected: Rejected[] = [];
-    const good: Taken[] = [];
+    const good: AcceptedPush[] = [];
     let layers = running;
     for (const taken of batch) {
       const folded = this.fold(layers, taken);
@@ -79,7 +79,7 @@ export class Candidates {
   }
 
   /** The layers after a push. */
-  fold(layers: Layers, { push, content }: Taken): { readonly layers: Layers } | Problems {
+  fold(layers: Layers, { push, content }: AcceptedPush): { readonly layers: Layers } | Problems {
     if (content.rollback === true) {
       const previous = this.parts.previous();
       return previous === null

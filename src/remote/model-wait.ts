@@ -6,15 +6,15 @@
 import { errorFields } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Clock } from '../system/clock.ts';
-import type { Taken } from './admission.ts';
+import type { AcceptedPush } from './admission.ts';
 import type { Candidates } from './candidate.ts';
 import { type LayerName, type ModelClaim, type Problem, waitingSchema } from './contract.ts';
 import type { ModelRefusal, Models } from './model-intake.ts';
-import type { NewPush, PushLife } from './push-life.ts';
+import type { NewPush, PushLifecycle } from './push-lifecycle.ts';
 import { problem, type Refusal } from './verify.ts';
 
 export interface ModelWaitParts {
-  readonly life: PushLife;
+  readonly life: PushLifecycle;
   readonly models: Models;
   readonly candidates: Candidates;
   readonly clock: Pick<Clock, 'monotonic'>;
@@ -34,7 +34,7 @@ export interface ModelWaitParts {
   readonly wake: () => void;
 }
 
-type Waiting = Taken & { readonly content: { readonly model: ModelClaim } };
+type Waiting = AcceptedPush & { readonly content: { readonly model: ModelClaim } };
 
 /** A push that could not be stored after its model had arrived is tried again after this, ms. */
 const AGAIN_MS = 60_000;
@@ -63,7 +63,7 @@ export class ModelWait {
   }
 
   /** Stores a push whose model is missing, and starts the transfer. */
-  async expect(taken: Taken, model: ModelClaim): Promise<void> {
+  async expect(taken: AcceptedPush, model: ModelClaim): Promise<void> {
     const { life, models, candidates, log, refuse, cannotNow, cannotStore, report } = this.parts;
     const { push, content, probationMs } = taken;
     const refused = models.refusal(model);
@@ -86,7 +86,7 @@ export class ModelWait {
   }
 
   /** After `arrived`: the push to handle; null if it is refused. */
-  takeUp(): Taken | null {
+  takeUp(): AcceptedPush | null {
     const refused = this.arrival?.refused ?? null;
     this.arrival = null;
     const { life, refuse, clock } = this.parts;

@@ -8,15 +8,15 @@ import type { Config } from '../config/index.ts';
 import { errorText } from '../errors.ts';
 import { makeFolder, writeFileAtomic } from '../system/files.ts';
 import { effectiveConfig, type Layers, type LocalFile, layerOrder } from './layers.ts';
-import { PushLife } from './push-life.ts';
-import { FILE_ALONE, type Folder, PushState } from './push-state.ts';
+import { PushLifecycle } from './push-lifecycle.ts';
+import { type Folder, LOCAL_FILE_ONLY, PushState } from './push-state.ts';
 import { problem } from './verify.ts';
 
 export interface RemoteStart {
   readonly config: Config;
   /** Hash of `config`. */
   readonly hash: string;
-  readonly life: PushLife;
+  readonly life: PushLifecycle;
   /** Whether the config is a candidate. */
   readonly onTrial: boolean;
   /** null: none. */
@@ -47,7 +47,7 @@ export function diskFolder(path: string): Folder {
  * @param now wall clock, ms
  */
 export function openRemote(folder: Folder, file: LocalFile, local: Config, now: () => number): RemoteStart {
-  const life = new PushLife(folder, now);
+  const life = new PushLifecycle(folder, now);
   const order = layerOrder(local.remote_config.groups);
   let { slot, layers, damage } = life.recover();
   if (slot === 'candidate') {
@@ -73,7 +73,7 @@ export function readLayers(folder: Folder): Layers {
   const state = new PushState(folder);
   const { phase, candidate, current } = state.now;
   const trial = phase === 'applying' || phase === 'probation';
-  return state.layersOf((trial ? candidate : current) ?? FILE_ALONE) ?? {};
+  return state.layersOf((trial ? candidate : current) ?? LOCAL_FILE_ONLY) ?? {};
 }
 
 function attempt(

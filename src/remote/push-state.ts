@@ -140,7 +140,7 @@ const layersSchema = z.strictObject({
 
 /** Only the local file, without remote layers. */
 const EMPTY_BODY = layersBody({}, {});
-export const FILE_ALONE: Slot = {
+export const LOCAL_FILE_ONLY: Slot = {
   layers: sha256(EMPTY_BODY),
   version: null,
   kid: null,
@@ -204,13 +204,13 @@ export class PushState {
   keep(layers: Layers, versions: Versions): string {
     const body = layersBody(layers, versions);
     const name = sha256(body);
-    if (name !== FILE_ALONE.layers) this.folder.write(slotFile(name), body);
+    if (name !== LOCAL_FILE_ONLY.layers) this.folder.write(slotFile(name), body);
     return name;
   }
 
   /** null if the file is damaged or missing. */
   layersOf(slot: Slot): Layers | null {
-    if (slot.layers === FILE_ALONE.layers) return {};
+    if (slot.layers === LOCAL_FILE_ONLY.layers) return {};
     return readLayers(this.folder, slot.layers)?.layers ?? null;
   }
 
@@ -254,7 +254,7 @@ export class PushState {
       phase: 'idle',
       push: null,
       starts: 0,
-      current: FILE_ALONE,
+      current: LOCAL_FILE_ONLY,
       previous: null,
       candidate: null,
       versions,

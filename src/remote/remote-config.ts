@@ -8,7 +8,7 @@ import { errorFields, errorText } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Clock } from '../system/clock.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
-import { Admission, type Taken } from './admission.ts';
+import { type AcceptedPush, Admission } from './admission.ts';
 import { Candidates } from './candidate.ts';
 import type { LayerName, Needs, Problem, Reported } from './contract.ts';
 import type { KeySet } from './keys.ts';
@@ -24,7 +24,7 @@ import {
   trialOf,
   type Vitals,
 } from './probation.ts';
-import type { NewPush, PushLife, Rejected } from './push-life.ts';
+import type { NewPush, PushLifecycle, Rejected } from './push-lifecycle.ts';
 import { type Message, PushQueue } from './push-queue.ts';
 import { ReportSender } from './report-sender.ts';
 import { checkTimes, problem, problemsText, type Refusal, type Times } from './verify.ts';
@@ -46,7 +46,7 @@ export interface Host {
     /** `connect`: test a changed broker or credential on a second connection. */
     options: { readonly dryRun: boolean; readonly connect: boolean },
   ): Promise<Applied>;
-  /** Restarts the agent, which then calls `PushLife.recover`. */
+  /** Restarts the agent, which then calls `PushLifecycle.recover`. */
   restart(reason: string): void;
   vitals(): Vitals;
   clockIsSet(): boolean;
@@ -56,7 +56,7 @@ export interface Host {
 }
 
 export interface RemoteConfigParts {
-  readonly life: PushLife;
+  readonly life: PushLifecycle;
   readonly clock: Clock;
   readonly log: Logger;
   readonly host: Host;
@@ -191,7 +191,7 @@ export class RemoteConfig {
       const waited = this.wait.arrived ? this.wait.takeUp() : null;
       if (waited !== null) await this.handle([waited]);
       const batch = this.queue.takeAll();
-      const taken: Taken[] = [];
+      const taken: AcceptedPush[] = [];
       for (const message of batch) {
         const one = await this.take(message, taken);
         if (one !== null) taken.push(one);
@@ -201,8 +201,8 @@ export class RemoteConfig {
   }
 
   /** Applies pushes of a batch together, except those whose model has not arrived. */
-  private async handleAll(batch: readonly Taken[]): Promise<void> {
-    let ready: Taken[] = [];
+  private async handleAll(batch: readonly AcceptedPush[]): Promise<void> {
+    let ready: AcceptedPush[] = [];
     for (const taken of batch) {
       const { model } = taken.content;
       if (model === undefined || this.parts.models.isHere(model)) ready.push(taken);
@@ -216,7 +216,7 @@ export class RemoteConfig {
   }
 
   /** Returns the push to apply, or null. @param before earlier pushes of the same batch */
-  private async take(message: Message, before: readonly Taken[]): Promise<Taken | null> {
+  private async take(message: Message, before: readonly AcceptedPush[]): Promise<AcceptedPush | null> {
     const { life, log } = this.parts;
     const admitted = await this.admission.admit(message, before);
     if (message.bytes === 0) {
@@ -251,7 +251,7 @@ export class RemoteConfig {
     return null;
   }
 
-  private async tryOut(taken: Taken): Promise<void> {
+  private async tryOut(taken: AcceptedPush): Promise<void> {
     const { life, host } = this.parts;
     const answer = (
       code: Refusal['code'],
@@ -291,7 +291,7 @@ export class RemoteConfig {
   }
 
   /** Applies a batch of pushes. */
-  private async handle(batch: readonly Taken[]): Promise<void> {
+  private async handle(batch: readonly AcceptedPush[]): Promise<void> {
     const { life, log } = this.parts;
     const newest = batch.at(-1);
     if (newest === undefined) return;
@@ -492,7 +492,7 @@ export class RemoteConfig {
 
 /** Whether the content of older pushes of a layer remains after a push. */
 const keptBy =
-  ({ push, content }: Taken) =>
+  ({ push, content }: AcceptedPush) =>
   (layer: string): boolean =>
     content.rollback !== true &&
     (layer !== push.layer || (content.config === undefined && content.remove !== true));

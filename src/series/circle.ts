@@ -4,14 +4,14 @@ const TURN = 360;
 const RADIANS = Math.PI / 180;
 
 /** Normalises an angle to [0, 360). */
-export function inTurn(degrees: number): number {
+export function normaliseAngle(degrees: number): number {
   const rest = ((degrees % TURN) + TURN) % TURN;
   return rest < TURN ? rest : 0;
 }
 
 /** Signed difference from one direction to another, in [-180, 180). */
-export function turnTo(from: number, to: number): number {
-  return inTurn(to - from + TURN / 2) - TURN / 2;
+export function angleDifference(from: number, to: number): number {
+  return normaliseAngle(to - from + TURN / 2) - TURN / 2;
 }
 
 /** Direction of the sum of the unit vectors, in [0, 360); the last value if they cancel out. */
@@ -22,6 +22,6 @@ export function meanDirection(values: readonly number[]): number {
     east += Math.sin(RADIANS * value);
     north += Math.cos(RADIANS * value);
   }
-  if (Math.hypot(east, north) < 1e-9 * values.length) return inTurn(values[values.length - 1]);
-  return inTurn(Math.atan2(east, north) / RADIANS);
+  if (Math.hypot(east, north) < 1e-9 * values.length) return normaliseAngle(values[values.length - 1]);
+  return normaliseAngle(Math.atan2(east, north) / RADIANS);
 }

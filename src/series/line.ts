@@ -3,7 +3,7 @@
  * relative to a whole number near the first value, because features and track store single precision; directions are
  * unwrapped, so that they do not jump at north.
  */
-import { inTurn, turnTo } from './circle.ts';
+import { angleDifference, normaliseAngle } from './circle.ts';
 import type { StateIo } from './state-io.ts';
 
 /**
@@ -65,8 +65,8 @@ export class Line {
   private turn(degrees: number): number {
     const first = this.count === 0;
     if (this.count < SPAN) this.count++;
-    this.middle = first ? degrees : this.middle + turnTo(this.middle, degrees) / this.count;
-    this.newest = first ? degrees : this.newest + turnTo(this.newest, degrees);
+    this.middle = first ? degrees : this.middle + angleDifference(this.middle, degrees) / this.count;
+    this.newest = first ? degrees : this.newest + angleDifference(this.newest, degrees);
     while (this.newest - this.middle > FARTHEST) this.newest -= 360;
     while (this.newest - this.middle < -FARTHEST) this.newest += 360;
     return this.newest;
@@ -89,7 +89,7 @@ export class Line {
 
   /** The value on the line; a direction is unwrapped to be nearest to `to`. */
   near(value: number, to: number): number {
-    return this.circular ? to + turnTo(to, value) : value;
+    return this.circular ? to + angleDifference(to, value) : value;
   }
 
   /**
@@ -102,7 +102,7 @@ export class Line {
     if (!this.circular) return;
     for (let at = 0; at < quantiles.length; at += width) {
       const middle = quantiles[at + median];
-      const there = inTurn(middle);
+      const there = normaliseAngle(middle);
       for (let q = 0; q < width; q++) {
         const away = Math.max(-180, Math.min(180, quantiles[at + q] - middle));
         quantiles[at + q] = there + away;

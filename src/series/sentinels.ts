@@ -8,7 +8,7 @@ const SENTINELS: ReadonlySet<number> = new Set([
 export const couldBeSentinel = (value: number): boolean => SENTINELS.has(value);
 
 /** Whether a sentinel candidate is clearly separate from the other values of its series, which are from `min` to `max`. */
-export function standsApart(value: number, min: number, max: number): boolean {
+export function isSeparate(value: number, min: number, max: number): boolean {
   if (!(min <= max)) return false;
   if (value < 0 && min >= 0) return true;
   const span = Math.max(max - min, Math.abs(max) / 10, 1);

@@ -10,7 +10,7 @@ import { runInNewContext } from 'node:vm';
  * instead of growing it to 32 MB; and disables the baseline compiler, which saves 2 MB of machine code, because hot code is
  * optimised anyway. Call it before large modules are loaded.
  */
-export function liveSmall(): void {
+export function limitHeapGrowth(): void {
   setFlagsFromString('--semi-space-growth-factor=1');
   setFlagsFromString('--no-sparkplug');
 }

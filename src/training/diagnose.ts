@@ -7,7 +7,7 @@ import { createSession, type NamedArray } from '../model/sessions.ts';
 import { leadWidth, type NetworkSpec, stateRows } from '../network/spec.ts';
 import { buildTrainingGraph } from '../network/training-graph.ts';
 import type { Weights } from '../network/weights.ts';
-import { INK, label, linear, linePath, picture, stroke } from '../plot/svg.ts';
+import { INK, label, linear, linePath, stroke, svgDocument } from '../plot/svg.ts';
 import type { TrainingSeries } from './dataset.ts';
 import type { Random } from './random.ts';
 import { WindowSampler } from './sampler.ts';
@@ -124,7 +124,7 @@ export function lagSvg(curves: readonly LagCurve[]): string {
   const ticks = Array.from({ length: 7 }, (_, i) => Math.round((i * longest) / 6)).map((lag) =>
     label(x(lag), HEIGHT - 34, String(lag), { anchor: 'middle' }),
   );
-  return picture(
+  return svgDocument(
     WIDTH,
     HEIGHT,
     11,

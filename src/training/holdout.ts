@@ -9,7 +9,7 @@ import { errorText, GatecastError } from '../errors.ts';
 import type { Model } from '../forecast/model.ts';
 import type { StreamStep } from '../forecast/stream-step.ts';
 import { MEDIAN, Q, quantileLoss } from '../quantiles.ts';
-import { turnTo } from '../series/circle.ts';
+import { angleDifference } from '../series/circle.ts';
 import { EXPERTS } from '../series/experts.ts';
 import type { StreamLosses } from './gate.ts';
 import type { JobSeries } from './job.ts';
@@ -145,7 +145,7 @@ function loss({ series }: Lane, bucket: number, quantiles: Float64Array): number
     if (actual === undefined || !Number.isFinite(actual)) continue;
     // a direction is shifted by full turns to be nearest to the median
     const median = quantiles[k * Q + MEDIAN];
-    sum += quantileLoss(circular ? median + turnTo(median, actual) : actual, quantiles, k * Q);
+    sum += quantileLoss(circular ? median + angleDifference(median, actual) : actual, quantiles, k * Q);
     n++;
   }
   return n > 0 ? sum / n : Number.NaN;

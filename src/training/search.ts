@@ -6,7 +6,7 @@
  */
 
 import type { Cell } from '../network/spec.ts';
-import { INK, label, linear, linePath, picture, stroke } from '../plot/svg.ts';
+import { INK, label, linear, linePath, stroke, svgDocument } from '../plot/svg.ts';
 import type { JobSeries } from './job.ts';
 import { type Folds, pairedDifference, pooledLoss } from './pairing.ts';
 import type { WindowLosses } from './trials.ts';
@@ -233,7 +233,7 @@ export function searchSvg({ rows, front, chosen }: SearchResult): string {
     const named = front.includes(row) || row === chosen;
     return `<circle cx="${cx.toFixed(1)}" cy="${cy.toFixed(1)}" r="4" fill="${fill}"/>${named ? label(cx + 7, cy + 4, nameOf(row.candidate)) : ''}`;
   });
-  return picture(
+  return svgDocument(
     760,
     420,
     12,

@@ -28,7 +28,7 @@ export interface PageOptions {
   /** Verbs that a logged-in user may request. */
   readonly actions: readonly string[];
   /** @throws GatecastError if it fails */
-  readonly act: (verb: string, ask: ActionAsk, user: string) => Promise<object>;
+  readonly act: (verb: string, ask: ActionArguments, user: string) => Promise<object>;
   readonly maxClients?: number;
   readonly roundMs?: number;
 }
@@ -41,7 +41,7 @@ interface Reply {
 }
 
 /** Arguments of an action. */
-interface ActionAsk {
+interface ActionArguments {
   readonly stream: string | null;
   readonly group: string | null;
 }

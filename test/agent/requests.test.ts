@@ -1,5 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { type Ask, type Handlers, Requests, type RequestsParts } from '../../src/agent/requests.ts';
+import {
+  type Handlers,
+  type RequestArguments,
+  Requests,
+  type RequestsParts,
+} from '../../src/agent/requests.ts';
 import { VERBS } from '../../src/agent/verbs.ts';
 import { GatecastError } from '../../src/errors.ts';
 import { silentLogger } from '../../src/log.ts';
@@ -22,8 +27,8 @@ function setUp(
 ) {
   let nowMs = 0;
   const sent: Outgoing[] = [];
-  const asked: [string, Ask][] = [];
-  const deed = (verb: string) => (ask: Ask) => {
+  const asked: [string, RequestArguments][] = [];
+  const deed = (verb: string) => (ask: RequestArguments) => {
     asked.push([verb, ask]);
     return { done: verb };
   };

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Anomalies, alarmScore, MOST_SCORE, type Surprise } from '../../src/forecast/anomalies.ts';
+import { Anomalies, type Anomaly, alarmScore, MOST_SCORE } from '../../src/forecast/anomalies.ts';
 import { Engine } from '../../src/forecast/engine.ts';
 import type { Fill } from '../../src/series/spec.ts';
 import { StateReader, StateWriter } from '../../src/series/state-io.ts';
@@ -73,7 +73,7 @@ describe('the false alarm rate', () => {
   });
 });
 
-/** Plays one value a second and gives back every surprise. */
+/** Plays one value a second and gives back every anomaly. */
 async function play(
   values: ArrayLike<number>,
   model: ReturnType<typeof fakeModel> | null = null,
@@ -81,14 +81,14 @@ async function play(
 ) {
   const engine = new Engine(model);
   engine.add(testSpec('s', { latenessMs: 0, fill }));
-  const found: (Surprise & { readonly t: number })[] = [];
+  const found: (Anomaly & { readonly t: number })[] = [];
   const startMs = Date.UTC(2025, 0, 1);
   for (let t = 0; t < values.length; t++) {
     if (!Number.isNaN(values[t]))
       engine.push({ stream: 's', timeMs: startMs + t * 1000, value: values[t]!, arrivalMs: Number.NaN });
     if (t % 50 < 49 && t < values.length - 1) continue;
-    for (const { surprises = [] } of await engine.tick(null))
-      for (const one of surprises) found.push({ ...one, t: (one.timeMs - startMs) / 1000 });
+    for (const { anomalies = [] } of await engine.tick(null))
+      for (const one of anomalies) found.push({ ...one, t: (one.timeMs - startMs) / 1000 });
   }
   return found;
 }

@@ -104,7 +104,7 @@ describe('the score of a bucket', () => {
 });
 
 describe('alarms', () => {
-  const surprises = [2, 2.9, 3, 5].map((score) => ({
+  const anomalies = [2, 2.9, 3, 5].map((score) => ({
     timeMs: score,
     observed: 0,
     low: 0,
@@ -113,9 +113,9 @@ describe('alarms', () => {
     score,
   }));
   const scores = (stepMs: number, everyMs: number | null): number[] =>
-    alarms({ surprises, stepMs }, everyMs).map(({ score }) => score);
+    alarms({ anomalies, stepMs }, everyMs).map(({ score }) => score);
 
-  it('are the surprises at or above the score of that false alarm rate; none where they are off', () => {
+  it('are the anomalies at or above the score of that false alarm rate; none where they are off', () => {
     expect(scores(1000, 1_000_000)).toEqual([3, 5]);
     expect(scores(1000, 1000)).toEqual([2, 2.9, 3, 5]);
     expect(scores(1000, 1e12)).toEqual([5]);

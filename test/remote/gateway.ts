@@ -12,7 +12,7 @@ import { bytesOf, chunkAt } from '../../src/remote/model-claim.ts';
 import { ModelIntake, type ModelIntakeParts, type Models } from '../../src/remote/model-intake.ts';
 import { openRemote } from '../../src/remote/open.ts';
 import type { ModelVerdict, Vitals } from '../../src/remote/probation.ts';
-import type { PushLife } from '../../src/remote/push-life.ts';
+import type { PushLifecycle } from '../../src/remote/push-lifecycle.ts';
 import type { Folder } from '../../src/remote/push-state.ts';
 import { RemoteConfig } from '../../src/remote/remote-config.ts';
 import { sign } from '../../src/remote/sign.ts';
@@ -97,7 +97,7 @@ export const NOBODY: Vitals = {
 export class Gateway {
   readonly reports: { readonly reported: Reported; readonly retain: boolean }[] = [];
   readonly remote: RemoteConfig;
-  readonly life: PushLife;
+  readonly life: PushLifecycle;
   /** What the agent runs. */
   running: Config;
   restarts = 0;

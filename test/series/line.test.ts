@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { inTurn, turnTo } from '../../src/series/circle.ts';
+import { angleDifference, normaliseAngle } from '../../src/series/circle.ts';
 import { Line } from '../../src/series/line.ts';
 
 describe('a line of values', () => {
@@ -35,10 +35,10 @@ describe('a line of directions', () => {
         let degrees = 350;
         let before = line.enter(degrees);
         for (const turn of list) {
-          degrees = inTurn(degrees + turn);
+          degrees = normaliseAngle(degrees + turn);
           const now = line.enter(degrees);
-          expect(Math.abs(turnTo(now, degrees))).toBeLessThan(1e-6);
-          expect(Math.abs(turnTo(before, now) - turn)).toBeLessThan(1e-6);
+          expect(Math.abs(angleDifference(now, degrees))).toBeLessThan(1e-6);
+          expect(Math.abs(angleDifference(before, now) - turn)).toBeLessThan(1e-6);
           before = now;
         }
         expect(Math.abs(before)).toBeLessThan(360 * 4);

@@ -197,14 +197,14 @@ const jsonOf = ({ heard, refused, topics, suggestion }: Result): object => ({
 });
 
 async function hear(config: Config | null, flags: Options, listenMs: number): Promise<Result> {
-  const [{ overhear }, { suggestConfig }, { suggestRules }, { terminal }] = await Promise.all([
-    import('../shared/overhear.ts'),
+  const [{ listenAndSurvey }, { suggestConfig }, { suggestRules }, { terminal }] = await Promise.all([
+    import('../shared/listen-survey.ts'),
     import('../../config/suggest/suggest.ts'),
     import('../../config/suggest/rules.ts'),
     import('../shared/terminal.ts'),
   ]);
   const login = await withPassword(flags, terminal());
-  const { heard, survey, refused } = await overhear({
+  const { heard, survey, refused } = await listenAndSurvey({
     options: config === null ? await brokerOf(login, 'check') : await loginOf(config, login),
     config,
     until: () => waitFor(listenMs),

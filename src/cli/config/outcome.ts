@@ -2,7 +2,7 @@
 import { type LayerName, type Reported, reportedSchema, type Status } from '../../remote/contract.ts';
 import { printable } from '../shared/output.ts';
 
-export interface Sought {
+export interface PushKey {
   readonly kid: string;
   readonly version: number;
   readonly token: string;
@@ -35,7 +35,7 @@ const MAX_REASON = 300;
 type Said = Pick<NodeState, 'status' | 'version' | 'code' | 'reason'>;
 
 /** Null if the report does not mention the push. */
-export function outcomeOf(reported: Reported, sought: Sought): Said | null {
+export function outcomeOf(reported: Reported, sought: PushKey): Said | null {
   if (reported.dry_run === true) return null;
   const matches = (one: Pick<Reported, 'kid' | 'version' | 'token'> & { readonly layer: string | null }) =>
     one.version === sought.version &&

@@ -23,7 +23,7 @@ import { type ClaimFlags, type Content, claimsOf } from './content.ts';
 import { dryRunOf, knownMembers } from './dry-run.ts';
 import { append, type HistoryEntry, ofTarget, type Pushed, readHistory } from './history-file.ts';
 import type { OperatorFolder, Target } from './operator.ts';
-import { isFailure, isFinal, type NodeState, outcomeOf, type Sought } from './outcome.ts';
+import { isFailure, isFinal, type NodeState, outcomeOf, type PushKey } from './outcome.ts';
 import { ModelSender, type PushedModel, readPushedModel } from './push-model.ts';
 import { type Reports, readReports } from './reports.ts';
 import { type AbortLimit, canaryCount, type Rate, Rollout, type RolloutPlan } from './rollout.ts';
@@ -266,7 +266,7 @@ async function roll(file: RolloutFile, model: PushedModel | null, rolling: Rolli
   const { base, target, jws, kid, version, token } = file;
   const plan: RolloutPlan = file.plan;
   const layer: LayerName = target.kind === 'node' ? 'node' : `fleet:${target.name}`;
-  const sought: Sought = { kid, version, token, layer };
+  const sought: PushKey = { kid, version, token, layer };
   /** Stops while there is no connection: only a gateway's own silence counts against it. */
   const clockMs = (): number => io.now() - link.awayMs;
   const rollout = new Rollout(plan, file.states, clockMs());

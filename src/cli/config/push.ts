@@ -2,10 +2,10 @@
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { GatecastError } from '../../errors.ts';
+import { AlreadyReported } from '../shared/already-reported.ts';
 import { addLogin, brokerOf, type LoginFlags, openLink } from '../shared/broker.ts';
 import { LastingLink } from '../shared/lasting-link.ts';
 import { jsonText, outputOf, printable } from '../shared/output.ts';
-import { AlreadySaid } from '../shared/said.ts';
 import { onSignal } from '../shared/until-signal.ts';
 import { duration, list } from '../shared/values.ts';
 import {
@@ -110,7 +110,7 @@ none applies it.`,
     });
 }
 
-/** Signs and sends a push; resumes one if `content` is null. Throws `AlreadySaid` unless all gateways have applied it. */
+/** Signs and sends a push; resumes one if `content` is null. Throws `AlreadyReported` unless all gateways have applied it. */
 export async function follow(flags: Flags, command: Command, content: Content | null): Promise<void> {
   const folder = operatorFolder(flags);
   const [
@@ -198,7 +198,7 @@ export async function follow(flags: Flags, command: Command, content: Content | 
   });
   const result = await run().finally(unhook);
   write(flags.json ? jsonText(jsonOf(result)) : textOf(result));
-  if (result.result !== 'applied') throw new AlreadySaid();
+  if (result.result !== 'applied') throw new AlreadyReported();
 }
 
 const jsonOf = ({ dryRun, ...result }: PushResult): object => ({ ...result, dry_run: dryRun });

@@ -21,12 +21,12 @@ export interface Finding {
   readonly hint?: string;
 }
 
-export interface Examination {
+export interface DoctorOptions {
   readonly config: string | undefined;
   readonly dataDir: string | undefined;
 }
 
-export async function examine({ config: path, dataDir }: Examination): Promise<Finding[]> {
+export async function runChecks({ config: path, dataDir }: DoctorOptions): Promise<Finding[]> {
   const findings = [node(), processor(), memory(), clock()];
   let config: Config | null = null;
   if (path !== undefined) {

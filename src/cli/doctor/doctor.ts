@@ -1,9 +1,9 @@
 /** `gatecast doctor`: checks whether this machine can run gatecast. */
 
 import type { Command } from 'commander';
+import { AlreadyReported } from '../shared/already-reported.ts';
 import { globals } from '../shared/globals.ts';
 import { jsonText, outputOf } from '../shared/output.ts';
-import { AlreadySaid } from '../shared/said.ts';
 import type { Finding } from './checks.ts';
 
 interface Options {
@@ -22,10 +22,10 @@ export function registerDoctor(program: Command): void {
       '\nExample:\n  $ gatecast doctor -c /etc/gatecast/gatecast.yaml\n\nExit code 1 if a problem would prevent gatecast from running.',
     )
     .action(async (options: Options, command: Command) => {
-      const { examine } = await import('./checks.ts');
-      const findings = await examine({ config: options.config, dataDir: globals(command).dataDir });
+      const { runChecks } = await import('./checks.ts');
+      const findings = await runChecks({ config: options.config, dataDir: globals(command).dataDir });
       outputOf(command).out(options.json ? jsonText({ findings }) : table(findings));
-      if (findings.some(({ state }) => state === 'fail')) throw new AlreadySaid();
+      if (findings.some(({ state }) => state === 'fail')) throw new AlreadyReported();
     });
 }
 

@@ -4,7 +4,7 @@ import type { Config } from '../../config/index.ts';
 import { createRouter } from '../../config/index.ts';
 import type { SuggestedRule } from '../../config/suggest/rules.ts';
 import { Heard } from '../shared/heard.ts';
-import type { Recorded } from '../shared/overhear.ts';
+import type { Recorded } from '../shared/listen-survey.ts';
 import { textTable } from '../shared/text-table.ts';
 
 export interface Finding {

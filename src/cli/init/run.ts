@@ -7,10 +7,10 @@ import { suggestRules } from '../../config/suggest/rules.ts';
 import { GatecastError } from '../../errors.ts';
 import { prepareOutput, writeOutput } from '../../system/output-file.ts';
 import { brokerOf, type LoginFlags, LoginRefused, mqttOf, openLink } from '../shared/broker.ts';
+import { type ListenResult, listenAndSurvey } from '../shared/listen-survey.ts';
 import { many } from '../shared/many.ts';
 import { nodeName } from '../shared/node-name.ts';
 import { jsonText, type Output } from '../shared/output.ts';
-import { type Overheard, overhear } from '../shared/overhear.ts';
 import { ProgressBar, secondsText } from '../shared/progress.ts';
 import type { Terminal } from '../shared/terminal.ts';
 import { untilSignal } from '../shared/until-signal.ts';
@@ -180,13 +180,13 @@ async function listenFor(
   login: Login,
   config: Config | null,
   err: InitOutput['err'],
-): Promise<Overheard> {
+): Promise<ListenResult> {
   err(`listening for ${secondsText(listenMs / 1000)}; Ctrl-C ends it early\n`);
   const { isTTY = false, columns } = process.stderr;
   const bar = new ProgressBar({ isTTY, columns, write: err });
   const began = performance.now();
   try {
-    return await overhear({
+    return await listenAndSurvey({
       options: await brokerOf(login, 'init'),
       config,
       until: () =>
@@ -205,7 +205,7 @@ async function listenFor(
   }
 }
 
-function nothingHeard({ heard, refused }: Overheard, existing: Config | null): GatecastError {
+function nothingHeard({ heard, refused }: ListenResult, existing: Config | null): GatecastError {
   if (refused.length > 0)
     return new GatecastError(
       'BROKER_UNREACHABLE',
@@ -231,7 +231,7 @@ function configText(
   path: string,
   flags: InitFlags,
   login: Login,
-  { survey }: Overheard,
+  { survey }: ListenResult,
   existing: Config | null,
 ): string {
   if (existing !== null) return mergedConfig(readFileSync(path, 'utf8'), survey).text;

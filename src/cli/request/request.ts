@@ -12,9 +12,9 @@ import {
   type OperatorFlags,
   operatorFolder,
 } from '../config/operator.ts';
+import { AlreadyReported } from '../shared/already-reported.ts';
 import { addLogin, brokerOf, type LoginFlags } from '../shared/broker.ts';
 import { jsonText, outputOf, printable } from '../shared/output.ts';
-import { AlreadySaid } from '../shared/said.ts';
 import { duration } from '../shared/values.ts';
 
 interface Flags extends LoginFlags, SignerFlags, OperatorFlags {
@@ -72,6 +72,6 @@ and its version is the time in milliseconds: the clocks of this machine and of t
       const { status, data, error } = answer;
       const text = status === 'ok' ? `ok ${JSON.stringify(data ?? {})}` : printable(error ?? status);
       outputOf(self).out(flags.json ? jsonText({ status, data, error }) : `${text}\n`);
-      if (status !== 'ok') throw new AlreadySaid();
+      if (status !== 'ok') throw new AlreadyReported();
     });
 }

@@ -2,7 +2,7 @@
 import type { Routed } from '../../ingest/router.ts';
 import { clockAdvice } from '../../ingest/sender-clock.ts';
 import { refusal } from '../../series/admission.ts';
-import { couldBeSentinel, standsApart } from '../../series/sentinels.ts';
+import { couldBeSentinel, isSeparate } from '../../series/sentinels.ts';
 import type { StreamSpec } from '../../series/spec.ts';
 
 /** Maximum number of streams and of rejects: a hostile broker must not fill the memory. */
@@ -119,7 +119,7 @@ function markHint(
 ): string | null {
   const found = [...marks].filter(
     ([value]) =>
-      standsApart(value, low, high) && value >= (spec.min ?? -Infinity) && value <= (spec.max ?? Infinity),
+      isSeparate(value, low, high) && value >= (spec.min ?? -Infinity) && value <= (spec.max ?? Infinity),
   );
   if (found.length === 0) return null;
   const shown = found.map(([value, times]) => `${value} is ${times} of ${count} readings`).join(', ');

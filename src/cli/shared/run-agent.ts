@@ -9,8 +9,8 @@ import type { KeySet } from '../../remote/keys.ts';
 import type { JsonObject } from '../../remote/merge-patch.ts';
 import { settleHeap } from '../../system/heap.ts';
 import { isJournal } from '../../system/journal.ts';
+import { AlreadyReported } from './already-reported.ts';
 import { describeFailure } from './failure.ts';
-import { AlreadySaid } from './said.ts';
 import { untilSignal } from './until-signal.ts';
 import { VERSION } from './version.ts';
 
@@ -105,7 +105,7 @@ export async function runAgent(options: RunOptions): Promise<void> {
             ...(error.issues.length > 0 && { errors: issuesText(error.issues) }),
           }),
         });
-        throw new AlreadySaid(describeFailure(error, false).exitCode);
+        throw new AlreadyReported(describeFailure(error, false).exitCode);
       }
       log.error('the pushed config does not start', { ...errorFields(error) });
       start = await again();

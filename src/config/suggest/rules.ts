@@ -4,7 +4,7 @@ import { parsePattern } from '../../ingest/pattern.ts';
 import { type HeardField, type HeardTopic, isDeviceMember, type Survey } from '../../ingest/survey.ts';
 import { TopicIndex } from '../../ingest/topic-index.ts';
 import { isUnit } from '../../ingest/unit-names.ts';
-import { standsApart } from '../../series/sentinels.ts';
+import { isSeparate } from '../../series/sentinels.ts';
 import { checkFieldPath } from '../checks.ts';
 import { formatDuration } from '../units.ts';
 import { cadenceOf, stepsFor } from './cadence.ts';
@@ -480,7 +480,7 @@ function withoutTwins(fields: readonly Field[], kind: PayloadKind): Field[] {
 /** Excludes marks outside the range of the other values; values within it are readings. */
 function ranged(field: HeardField): HeardField {
   const { min, max } = field;
-  const marks = new Map([...field.marks].filter(([value]) => standsApart(value, min, max)));
+  const marks = new Map([...field.marks].filter(([value]) => isSeparate(value, min, max)));
   const readings = [...field.marks.keys()].filter((value) => !marks.has(value));
   return { ...field, marks, min: Math.min(min, ...readings), max: Math.max(max, ...readings) };
 }

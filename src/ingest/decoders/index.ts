@@ -1,5 +1,5 @@
 /** The payload formats, in the order of the reference. */
-import type { Decoder, DecoderSettings, Glimpse, PayloadFormat } from '../decoder.ts';
+import type { Decoder, DecoderSettings, PayloadFormat, PayloadPreview } from '../decoder.ts';
 import { type DecoderSession, newSession } from '../session.ts';
 import { AUTO } from './auto.ts';
 import { HOME_ASSISTANT } from './homeassistant.ts';
@@ -32,7 +32,7 @@ export const createDecoder = (
 ): Decoder => formatOf(kind).create(settings, session);
 
 /** The best-fitting format, the first of equals; null if none fits. */
-export function bestFormat(glimpse: Glimpse): PayloadKind | null {
+export function bestFormat(glimpse: PayloadPreview): PayloadKind | null {
   let best: PayloadKind | null = null;
   let most = 0;
   for (const format of FORMATS as readonly (PayloadFormat & { kind: PayloadKind })[]) {

@@ -4,7 +4,7 @@
  */
 import type { Change, Context } from '../../agent/part.ts';
 import { type Config, formatDuration } from '../../config/index.ts';
-import type { Surprise } from '../../forecast/anomalies.ts';
+import type { Anomaly } from '../../forecast/anomalies.ts';
 import type { Forecast } from '../../forecast/forecast.ts';
 import type { LeadScore } from '../../forecast/track.ts';
 import type { Outgoing } from '../../mqtt/outbox.ts';
@@ -103,7 +103,7 @@ export class JsonTopics implements Output {
     for (const aheadMs of at) this.median(forecast, aheadMs, digits);
   }
 
-  anomaly(stream: string, anomaly: Surprise): void {
+  anomaly(stream: string, anomaly: Anomaly): void {
     this.json(this.topics.anomaly(stream), anomalyMessage(anomaly), false);
   }
 

@@ -3,7 +3,7 @@
  * Times in messages are ISO 8601 UTC. Numbers have six significant digits, more only if the values of a forecast are close together far from zero:
  * more digits would only be noise, and each byte costs traffic on every gateway.
  */
-import type { Surprise } from '../../forecast/anomalies.ts';
+import type { Anomaly } from '../../forecast/anomalies.ts';
 import { digitsFor, inDigits } from '../../forecast/digits.ts';
 import type { Forecast } from '../../forecast/forecast.ts';
 import type { LeadScore } from '../../forecast/track.ts';
@@ -99,7 +99,7 @@ export function groupMessage(group: GroupInput): Record<string, unknown> {
 }
 
 /** `score` is -log10 of the probability: 4 is once in ten thousand buckets. */
-export function anomalyMessage(anomaly: Surprise): Record<string, unknown> {
+export function anomalyMessage(anomaly: Anomaly): Record<string, unknown> {
   const { timeMs, observed, p50, low, high, score } = anomaly;
   const digits = digitsFor([observed, p50, low, high], DIGITS);
   return {

@@ -6,7 +6,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Change, Context } from '../../agent/part.ts';
 import { type Config, diffConfig, formatDuration } from '../../config/index.ts';
-import type { Surprise } from '../../forecast/anomalies.ts';
+import type { Anomaly } from '../../forecast/anomalies.ts';
 import { inDigits } from '../../forecast/digits.ts';
 import { allFinite, type Forecast } from '../../forecast/forecast.ts';
 import { Client, type ClientParts } from '../../mqtt/client.ts';
@@ -200,7 +200,7 @@ export class Sparkplug implements Output {
     }
   }
 
-  anomaly(stream: string, _anomaly: Surprise): void {
+  anomaly(stream: string, _anomaly: Anomaly): void {
     if (this.node !== null) this.anomalous.add(stream);
   }
 

@@ -1,5 +1,5 @@
 /** A contact sheet of generated series as one SVG, to look at what the base model learns from. Pure. */
-import { INK, label, linear, linePath, picture, stroke } from '../../plot/svg.ts';
+import { INK, label, linear, linePath, stroke, svgDocument } from '../../plot/svg.ts';
 import type { GeneratedSeries } from './frame.ts';
 
 const WIDTH = 420;
@@ -15,7 +15,7 @@ export function previewSvg(series: readonly GeneratedSeries[]): string {
     const title = label(6, 13, `${one.name}, ${spanText(one.intervalMs)}, ${one.values.length} steps`);
     return `<g transform="translate(${left},${top})"><rect x="4" y="18" width="${WIDTH - 8}" height="${HEIGHT - 24}" fill="${INK.panel}"/>${title}${line(one.values)}</g>`;
   });
-  return picture(COLUMNS * WIDTH, rows * HEIGHT, 11, panels.join(''));
+  return svgDocument(COLUMNS * WIDTH, rows * HEIGHT, 11, panels.join(''));
 }
 
 function line(values: Float32Array): string {

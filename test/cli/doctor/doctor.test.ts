@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { examine, type Finding } from '../../../src/cli/doctor/checks.ts';
+import { type Finding, runChecks } from '../../../src/cli/doctor/checks.ts';
 import { freePort, hasMosquitto, startMosquitto } from '../../support/mosquitto.ts';
 import { run } from '../../support/run.ts';
 import { tempDirs } from '../../support/temp.ts';
@@ -21,7 +21,7 @@ const states = (findings: readonly Finding[]) =>
   Object.fromEntries(findings.map(({ name, state }) => [name, state]));
 
 test('this machine is fit: runtime, model, disk', async () => {
-  const findings = await examine({ config: undefined, dataDir: temp() });
+  const findings = await runChecks({ config: undefined, dataDir: temp() });
   expect(states(findings)).toMatchObject({
     system: 'ok',
     clock: expect.any(String),
@@ -34,7 +34,7 @@ test('this machine is fit: runtime, model, disk', async () => {
 test('a data directory that is a file is said to be one', async () => {
   const file = join(temp(), 'file');
   writeFileSync(file, '');
-  const findings = await examine({ config: undefined, dataDir: file });
+  const findings = await runChecks({ config: undefined, dataDir: file });
   expect(findings.find(({ name }) => name === 'disk')).toMatchObject({
     state: 'fail',
     text: expect.stringContaining('is a file'),
@@ -47,7 +47,7 @@ test('a data directory without a fitting model is a note: naive forecasts need n
     file,
     `${'node: x\nmqtt: { url: "mqtt://127.0.0.1:1" }\nmodel: { name: none }\nstreams: [{ match: a }]\n'}`,
   );
-  const findings = await examine({ config: file, dataDir: temp() });
+  const findings = await runChecks({ config: file, dataDir: temp() });
   expect(states(findings)).toMatchObject({ model: 'note', broker: 'fail' });
   expect(findings.find(({ name }) => name === 'config')?.text).toBe(`${file}: node x, 1 rule`);
 });
@@ -55,7 +55,7 @@ test('a data directory without a fitting model is a note: naive forecasts need n
 test.skipIf(!hasMosquitto)('a broker that answers, and one that refuses a subscription', async () => {
   const broker = await startMosquitto();
   try {
-    expect(states(await examine({ config: configFile(broker.url), dataDir: undefined }))).toMatchObject({
+    expect(states(await runChecks({ config: configFile(broker.url), dataDir: undefined }))).toMatchObject({
       config: 'ok',
       broker: 'ok',
       disk: 'ok',

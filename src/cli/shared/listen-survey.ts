@@ -5,7 +5,7 @@ import type { Survey } from '../../ingest/survey.ts';
 import type { BrokerOptions } from '../../mqtt/options.ts';
 import type { Heard } from './heard.ts';
 
-export interface Overheard {
+export interface ListenResult {
   /** Streams and rejects of the messages that a rule reads. */
   readonly heard: Heard;
   /** Survey of topics that no rule reads. */
@@ -35,7 +35,12 @@ const MAX_RECORDED = 50_000;
 const MAX_RECORDED_BYTES = 16 * 2 ** 20;
 
 /** @throws GatecastError BROKER_UNREACHABLE, FILE_UNREADABLE */
-export async function overhear({ options, config, until, progress }: Listening): Promise<Overheard> {
+export async function listenAndSurvey({
+  options,
+  config,
+  until,
+  progress,
+}: Listening): Promise<ListenResult> {
   const [{ createRouter, reservedTopics }, { Survey }, { Heard }, { listen }, { matchPattern }] =
     await Promise.all([
       import('../../config/index.ts'),

@@ -42,7 +42,7 @@ export interface StartWith {
   readonly damage: string | null;
 }
 
-export class PushLife {
+export class PushLifecycle {
   private readonly state: PushState;
   /** Report of a refusal that is not written to the disk. */
   private unsaved: Reported | null = null;
