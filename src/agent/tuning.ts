@@ -103,8 +103,8 @@ const MOST_RUNS = 20;
 const LOOK_MS = 5000;
 /** Buckets of all streams together that a run reads: a month of fifty streams at five minutes; bounds its memory. */
 const MOST_BUCKETS = 432_000;
-/** Heap limit of the worker, MB; features and weights are stored outside of the heap. */
-const HEAP_MB = 96;
+/** Limits of the worker, MB: its heap; all of its memory, with the features and weights that are outside of the heap. */
+const LIMITS = { heapMb: 96, memoryMb: 320, niceness: 19 } as const;
 /** Minimum number of forecasts if a stream cannot have more within the probation of a pushed model. */
 const FEW_FORECASTS = 3;
 /** Assumed ratio of a model's loss to the better naive's if its score is unknown. */
@@ -185,7 +185,7 @@ export class Tuning implements Part {
         };
       },
       barred: () => this.barred(),
-      start: parts.start ?? ((input, options) => startCycle(input, options, { heapMb: HEAP_MB })),
+      start: parts.start ?? ((input, options) => startCycle(input, options, LIMITS)),
       switchTo: (name) => this.switchTo(name, generation),
       running: () => models.current.name,
       scores: () => this.liveScores(),

@@ -1,10 +1,8 @@
 /** Tries a step model in a separate process, which is killed if it takes too long or too much memory. */
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { constants, setPriority } from 'node:os';
-import { dirname } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { constants } from 'node:os';
 import { type ErrorCode, GatecastError } from '../errors.ts';
+import { lowerPriority, residentMb, scriptArguments } from '../system/child.ts';
 
 /** Sizes of the graph, and problems of its output. */
 export interface TrialShape {
@@ -33,12 +31,9 @@ const LOOK_MS = 100;
 
 /** @throws GatecastError MODEL_INVALID, also if it takes too long or too much memory, or crashes the runtime */
 export async function tryInChild(model: Uint8Array, limits = LIMITS): Promise<TrialShape> {
-  const child = spawn(process.execPath, childArguments(), {
-    // the folder where tsx is found, independent of the caller's folder
-    cwd: dirname(fileURLToPath(import.meta.url)),
-    stdio: ['pipe', 'pipe', 'ignore'],
-  });
-  yieldTo(child.pid);
+  const { args, cwd } = scriptArguments(import.meta.url, 'model-trial.js', './trial-child.ts');
+  const child = spawn(process.execPath, args, { cwd, stdio: ['pipe', 'pipe', 'ignore'] });
+  lowerPriority(child.pid, constants.priority.PRIORITY_BELOW_NORMAL);
   let output = '';
   let exceeded: string | null = null;
   const end = (why: string): void => {
@@ -71,37 +66,10 @@ export async function tryInChild(model: Uint8Array, limits = LIMITS): Promise<Tr
   return result;
 }
 
-/** Lowers the priority of the child, so that forecasts go first. */
-function yieldTo(pid: number | undefined): void {
-  try {
-    if (pid !== undefined) setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL);
-  } catch {
-    // the child has already exited
-  }
-}
-
 function parsed(output: string): TrialResult | null {
   try {
     return JSON.parse(output) as TrialResult;
   } catch {
     return null;
   }
-}
-
-function residentMb(pid: number | undefined): number {
-  try {
-    const found = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
-    return Number(found?.[1] ?? 0) / 1024;
-  } catch {
-    return 0;
-  }
-}
-
-/** The script is next to this chunk of the bundle or one folder above; the sources run with tsx. */
-function childArguments(): string[] {
-  for (const beside of ['./model-trial.js', '../model-trial.js']) {
-    const path = fileURLToPath(new URL(beside, import.meta.url));
-    if (existsSync(path)) return [path];
-  }
-  return ['--import', 'tsx', fileURLToPath(new URL('./trial-child.ts', import.meta.url))];
 }

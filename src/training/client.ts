@@ -1,32 +1,26 @@
-/** Runs work in a training worker: progress, pause, stop, and all ways in which a worker can end. */
-import { existsSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
+/** Runs work in a training worker, a process of its own: progress, pause, stop, and all ways in which a worker can end. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { constants } from 'node:os';
+import { resolve } from 'node:path';
 import { GatecastError } from '../errors.ts';
+import { lowerPriority, residentMb, scriptArguments } from '../system/child.ts';
 import type { CycleOptions, CycleReport } from './cycle.ts';
 import type { JobProgress, JobResult, TrainingJob } from './job.ts';
-import {
-  FLAG_PAUSE,
-  FLAG_STOP,
-  FLAGS_BYTES,
-  KILLED,
-  STOPPED,
-  type TuningInput,
-  type WorkerInput,
-  type WorkerMessage,
-  type WorkerTask,
-  type WorkResult,
-} from './protocol.ts';
+import type { TuningInput, WorkerCommand, WorkerMessage, WorkerTask, WorkResult } from './protocol.ts';
 import type { TrialNetwork, WindowLosses } from './trials.ts';
 
-/** Time for a killed worker to exit between two steps before it is terminated, ms. */
-const GRACE_MS = 2000;
+const LOOK_MS = 250;
+/** How much of the worker's error output is kept, characters. */
+const MOST_ERRORS = 4000;
 
 export interface WorkerOptions {
   readonly onProgress?: (progress: JobProgress) => void;
-  /** Maximum heap of the worker, MB. The task limits arrays outside the heap. */
+  /** Maximum heap of the worker, MB. */
   readonly heapMb?: number;
+  /** Maximum resident memory of the worker, MB: heap, arrays, and the runtime. */
+  readonly memoryMb?: number;
+  /** Default: that of a background job; 19, the lowest priority: only the processor time that nothing else wants. */
+  readonly niceness?: number;
 }
 
 export interface TrainingOptions extends WorkerOptions {
@@ -36,28 +30,30 @@ export interface TrainingOptions extends WorkerOptions {
 }
 
 export interface RunningWork<T> {
-  /** Rejects with GatecastError TRAINING_FAILED (or the task's own code); the process is unharmed. */
+  /** Rejects with GatecastError TRAINING_FAILED (or the task's own code). */
   readonly result: Promise<T>;
   /** Ends the training after the current step, with the best weights so far. */
   stop(): void;
   pause(): void;
   resume(): void;
-  /** Ends the work without a result: before its next step, or by force after GRACE_MS. */
+  /** Ends the work at once, without a result. */
   kill(): Promise<void>;
 }
 
 export function startTraining(job: TrainingJob, options: TrainingOptions = {}): RunningWork<JobResult> {
   const { checkpoint = null, resume = false } = options;
-  return startWorker({ kind: 'train', job, checkpoint, resume }, options);
+  return startWorker({ kind: 'train', job, checkpoint: checkpoint && resolve(checkpoint), resume }, options);
 }
 
-/** Runs a complete fine-tuning off the agent's thread, from stored samples to the comparison on the holdout. */
+/** Runs a complete fine-tuning outside of the agent's process, from stored samples to the comparison on the holdout. */
 export function startCycle(
   input: TuningInput,
   cycle: CycleOptions,
   options: WorkerOptions = {},
 ): RunningWork<CycleReport> {
-  return startWorker({ kind: 'cycle', input, options: cycle }, options);
+  // The worker runs in another folder.
+  const paths = { database: resolve(input.database), models: resolve(input.models) };
+  return startWorker({ kind: 'cycle', input: { ...input, ...paths }, options: cycle }, options);
 }
 
 /** Trains networks one after the other on the same data; calls `onTrial` after each. */
@@ -69,81 +65,77 @@ export function startTrials(
   return startWorker({ kind: 'trials', job, networks }, options);
 }
 
-function startWorker<T extends WorkResult>(
-  task: WorkerTask,
-  options: WorkerOptions & { readonly onTrial?: (index: number, losses: WindowLosses | null) => void },
-): RunningWork<T> {
-  const flags = new Int32Array(new SharedArrayBuffer(FLAGS_BYTES));
-  const input: WorkerInput = { task, flags: flags.buffer as SharedArrayBuffer };
-  const { path, isScript } = workerFile();
-  const worker = new Worker(path, {
-    workerData: input,
-    eval: isScript,
+type Hooks = WorkerOptions & {
+  readonly onTrial?: (index: number, losses: WindowLosses | null) => void;
+};
+
+function startWorker<T extends WorkResult>(task: WorkerTask, options: Hooks): RunningWork<T> {
+  const { heapMb = 512, niceness = constants.priority.PRIORITY_BELOW_NORMAL } = options;
+  const { args, cwd } = scriptArguments(import.meta.url, 'training-worker.js', './worker.ts');
+  const worker = spawn(
+    process.execPath,
     // A small young generation: reading history allocates many short-lived objects, and V8 never shrinks that space.
-    resourceLimits: { maxOldGenerationSizeMb: options.heapMb ?? 512, maxYoungGenerationSizeMb: 4 },
+    [`--max-old-space-size=${heapMb}`, '--max-semi-space-size=2', ...args],
+    { cwd, stdio: ['ignore', 'ignore', 'pipe', 'ipc'], serialization: 'advanced' },
+  );
+  lowerPriority(worker.pid, niceness);
+  const exited = new Promise<void>((done) => {
+    worker.once('exit', () => done());
+    worker.once('error', () => done());
   });
-  const set = (flag: number, value: number) => {
-    Atomics.store(flags, flag, value);
-    Atomics.notify(flags, flag);
+  // A worker that has ended takes no message: how it ended is the result.
+  const send = (command: WorkerCommand): void => {
+    if (worker.connected) worker.send(command, () => {});
   };
-  const exited = new Promise<void>((resolve) => {
-    worker.once('exit', () => resolve());
-  });
+  const result = outcome<T>(worker, options);
+  send({ type: 'task', task });
   return {
-    result: outcome<T>(worker, options),
-    stop: () => {
-      set(FLAG_STOP, STOPPED);
-      Atomics.notify(flags, FLAG_PAUSE);
-    },
-    pause: () => set(FLAG_PAUSE, 1),
-    resume: () => set(FLAG_PAUSE, 0),
+    result,
+    stop: () => send({ type: 'stop' }),
+    pause: () => send({ type: 'pause' }),
+    resume: () => send({ type: 'resume' }),
     kill: async () => {
-      set(FLAG_STOP, KILLED);
-      Atomics.notify(flags, FLAG_PAUSE);
-      await Promise.race([exited, sleep(GRACE_MS, undefined, { ref: false })]);
-      await worker.terminate();
+      worker.kill('SIGKILL');
+      await exited;
     },
   };
 }
 
-function outcome<T>(worker: Worker, { onProgress, onTrial }: Parameters<typeof startWorker>[1]): Promise<T> {
-  return new Promise((resolve, reject) => {
+const MEMORY_HINT = 'Use a smaller batch, fewer series, or a shorter window of time.';
+
+function outcome<T>(worker: ChildProcess, { onProgress, onTrial, memoryMb }: Hooks): Promise<T> {
+  let errors = '';
+  let tooLarge = false;
+  worker.stderr?.on('data', (data) => {
+    errors = `${errors}${data}`.slice(-MOST_ERRORS);
+  });
+  const looks =
+    memoryMb === undefined
+      ? undefined
+      : setInterval(() => {
+          if (residentMb(worker.pid) <= memoryMb) return;
+          tooLarge = true;
+          worker.kill('SIGKILL');
+        }, LOOK_MS);
+  return new Promise<T>((done, failed) => {
+    const fail = (message: string, hint = ''): void =>
+      failed(new GatecastError('TRAINING_FAILED', message, { hint }));
     worker.on('message', (message: WorkerMessage) => {
       if (message.type === 'progress') onProgress?.(message.progress);
       else if (message.type === 'trial') onTrial?.(message.index, message.losses);
       // The worker answers with the result of the task it was given.
-      else if (message.type === 'result') resolve(message.result as T);
-      else reject(new GatecastError(message.code, message.message, { hint: message.hint }));
+      else if (message.type === 'result') done(message.result as T);
+      else failed(new GatecastError(message.code, message.message, { hint: message.hint }));
     });
-    worker.on('error', (cause: Error & { code?: string }) => {
-      const memory = cause.code === 'ERR_WORKER_OUT_OF_MEMORY';
-      reject(
-        new GatecastError(
-          'TRAINING_FAILED',
-          memory ? 'The training worker ran out of memory.' : `The training worker failed: ${cause.message}`,
-          { hint: memory ? 'Use a smaller batch, fewer series, or a shorter window of time.' : '', cause },
-        ),
-      );
+    worker.on('error', (cause) => fail(`The training worker could not be started: ${cause.message}`));
+    // After the end of the error output. No effect after a result, because a promise settles only once.
+    worker.on('close', (code, signal) => {
+      if (tooLarge) fail(`The training worker needs more than ${memoryMb} MB of memory.`, MEMORY_HINT);
+      else if (/out of memory|bad_alloc|Cannot allocate|allocation failed/i.test(errors))
+        fail('The training worker ran out of memory.', MEMORY_HINT);
+      else if (signal === 'SIGKILL')
+        fail('The training worker was killed; the system does this when memory is short.', MEMORY_HINT);
+      else fail(`The training worker ended with ${signal ?? `code ${code}`} before it finished.`);
     });
-    // No effect after a result, because a promise settles only once.
-    worker.on('exit', (code) => {
-      reject(
-        new GatecastError(
-          'TRAINING_FAILED',
-          `The training worker exited with code ${code} before it finished.`,
-        ),
-      );
-    });
-  });
-}
-
-/** The bundle's worker script; when run from the sources, a script that registers tsx first. */
-function workerFile(): { path: string; isScript: boolean } {
-  for (const beside of ['./training-worker.js', '../training-worker.js']) {
-    const path = fileURLToPath(new URL(beside, import.meta.url));
-    if (existsSync(path)) return { path, isScript: false };
-  }
-  const source = JSON.stringify(new URL('./worker.ts', import.meta.url).href);
-  const script = `import('tsx/esm/api').then((tsx) => { tsx.register(); return import(${source}); })`;
-  return { path: script, isScript: true };
+  }).finally(() => clearInterval(looks));
 }

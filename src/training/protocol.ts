@@ -1,11 +1,11 @@
-/** Messages between a training worker and the thread that started it. */
+/** Messages between a training worker and the process that started it. */
 import type { ErrorCode } from '../errors.ts';
 import type { CycleInput, CycleOptions, CycleReport } from './cycle.ts';
 import type { HistoryStream } from './history.ts';
 import type { JobProgress, JobResult, TrainingJob } from './job.ts';
 import type { TrialNetwork, WindowLosses } from './trials.ts';
 
-/** Input of a fine-tuning. The worker reads the history itself, to keep the agent's thread free. */
+/** Input of a fine-tuning. The worker reads the history itself, to keep the agent free. */
 export interface TuningInput extends Omit<CycleInput, 'series'> {
   readonly streams: readonly HistoryStream[];
   /** Path of the database; all samples must have been written to it. */
@@ -29,21 +29,10 @@ export type WorkerTask =
 /** Result of a task. */
 export type WorkResult = JobResult | CycleReport | readonly (WindowLosses | null)[];
 
-/** `workerData` of the worker. */
-export interface WorkerInput {
-  readonly task: WorkerTask;
-  /** Two shared 32-bit flags, FLAG_STOP and FLAG_PAUSE, because a busy worker does not read messages. */
-  readonly flags: SharedArrayBuffer;
-}
-
-/** Index of the stop flag. Not 0: end. */
-export const FLAG_STOP = 0;
-/** Values of FLAG_STOP: end with the best weights so far; end at once without a result. */
-export const STOPPED = 1;
-export const KILLED = 2;
-/** Index of the pause flag. Not 0: wait before the next step. */
-export const FLAG_PAUSE = 1;
-export const FLAGS_BYTES = 8;
+/** Messages to the worker: its task first. `stop`: end with the best weights so far. */
+export type WorkerCommand =
+  | { readonly type: 'task'; readonly task: WorkerTask }
+  | { readonly type: 'stop' | 'pause' | 'resume' };
 
 export type WorkerMessage =
   | { readonly type: 'progress'; readonly progress: JobProgress }

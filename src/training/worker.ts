@@ -1,65 +1,71 @@
 /**
- * The training worker: runs a training, a fine-tuning or a search trial in its own thread at low priority, so that the
- * agent's thread can forecast. An error ends this thread only.
+ * The training worker: a process that runs a training, a fine-tuning or a search trial at low priority, so that the agent can
+ * forecast. An error, or a lack of memory, ends this process only. It ends with the process that started it.
  */
-import { existsSync, readlinkSync, rmSync } from 'node:fs';
-import { constants, setPriority } from 'node:os';
-import { parentPort, workerData } from 'node:worker_threads';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import { errorText, GatecastError } from '../errors.ts';
 import { ModelRegistry } from '../model/registry.ts';
 import { openReader } from '../store/reading.ts';
+import { refuseTelemetry } from '../system/telemetry.ts';
 import { jobFingerprint, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
 import { type CycleReport, fineTune } from './cycle.ts';
 import { collectHistory } from './history.ts';
 import { type JobHooks, type JobResult, type JobSeries, runJob } from './job.ts';
-import {
-  FLAG_PAUSE,
-  FLAG_STOP,
-  KILLED,
-  type WorkerInput,
-  type WorkerMessage,
-  type WorkerTask,
-  type WorkResult,
-} from './protocol.ts';
+import type { WorkerCommand, WorkerMessage, WorkerTask, WorkResult } from './protocol.ts';
 import { runTrials } from './trials.ts';
 
 /** Minimum time between progress messages, ms. */
 const PROGRESS_EVERY_MS = 200;
-/** Time between two checks of the stop flag while paused, ms. */
-const PAUSE_LOOK_MS = 500;
+/** Minimum time between two looks at the messages from the agent, ms. */
+const LOOK_EVERY_MS = 20;
 
-/** Linux has a priority per thread; `/proc/thread-self` names the calling one. No effect on other systems. */
-function lowerPriority(): void {
+/** What the agent asked for meanwhile. */
+class Orders {
+  stopped = false;
+  private paused = false;
+  private lookedMs = 0;
+  private wake: () => void = () => {};
+
+  take({ type }: WorkerCommand): void {
+    if (type === 'stop') this.stopped = true;
+    if (type === 'pause' || type === 'resume') this.paused = type === 'pause';
+    this.wake();
+  }
+
+  /** Call between two steps of the work: lets messages come in, and waits while the work is paused. */
+  async look(): Promise<void> {
+    const nowMs = performance.now();
+    if (nowMs - this.lookedMs >= LOOK_EVERY_MS) {
+      this.lookedMs = nowMs;
+      await setImmediate();
+    }
+    while (this.paused && !this.stopped)
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+      });
+  }
+}
+
+/** Makes the kernel end this process before the agent if memory is short. Linux; ignored where it is not allowed. */
+function offerMemory(): void {
   try {
-    const thread = Number(readlinkSync('/proc/thread-self').split('/').pop());
-    if (Number.isInteger(thread) && thread > 0) setPriority(thread, constants.priority.PRIORITY_BELOW_NORMAL);
+    writeFileSync('/proc/self/oom_score_adj', '1000');
   } catch {
-    // Not Linux, or not allowed: the training competes with the agent's thread.
+    // Not Linux, or not allowed: the kernel chooses by size.
   }
 }
 
 async function main(
-  { task, flags: shared }: WorkerInput,
+  task: WorkerTask,
+  orders: Orders,
   post: (message: WorkerMessage) => void,
-): Promise<void> {
-  const flags = new Int32Array(shared);
+): Promise<WorkResult> {
   let last = Number.NEGATIVE_INFINITY;
-  const leaveIfKilled = () => {
-    // Exits between two runs of the network: the runtime may abort the process if the thread is terminated during one.
-    if (Atomics.load(flags, FLAG_STOP) === KILLED) process.exit();
-  };
-  const brake = async () => {
-    while (Atomics.load(flags, FLAG_PAUSE) !== 0 && Atomics.load(flags, FLAG_STOP) === 0) {
-      Atomics.wait(flags, FLAG_PAUSE, 1, PAUSE_LOOK_MS);
-    }
-    leaveIfKilled();
-  };
+  const brake = () => orders.look();
   const hooks: JobHooks = {
     now: () => performance.now(),
-    stop: () => {
-      leaveIfKilled();
-      return Atomics.load(flags, FLAG_STOP) !== 0;
-    },
+    stop: () => orders.stopped,
     brake,
     onProgress: (progress) => {
       const now = performance.now();
@@ -68,7 +74,7 @@ async function main(
       post({ type: 'progress', progress });
     },
   };
-  post({ type: 'result', result: await work(task, hooks, brake, post) });
+  return work(task, hooks, brake, post);
 }
 
 async function work(
@@ -122,18 +128,38 @@ async function cycle(
   return { ...report, candidate: null };
 }
 
-if (parentPort) {
-  const port = parentPort;
-  lowerPriority();
-  try {
-    await main(workerData as WorkerInput, (message) => port.postMessage(message));
-  } catch (error) {
-    const known = error instanceof GatecastError;
-    port.postMessage({
-      type: 'failed',
-      code: known ? error.code : 'TRAINING_FAILED',
-      message: errorText(error),
-      hint: known ? error.hint : '',
-    } satisfies WorkerMessage);
-  }
+function failure(error: unknown): WorkerMessage {
+  const known = error instanceof GatecastError;
+  return {
+    type: 'failed',
+    code: known ? error.code : 'TRAINING_FAILED',
+    message: errorText(error),
+    hint: known ? error.hint : '',
+  };
+}
+
+/** Starts at the first message, which is the task. */
+function serve(): void {
+  const orders = new Orders();
+  const post = (message: WorkerMessage): void => void process.send?.(message, undefined, undefined, () => {});
+  const end = (message: WorkerMessage): void =>
+    void process.send?.(message, undefined, undefined, () => process.exit());
+  process.on('message', (command: WorkerCommand) => {
+    if (command.type !== 'task') orders.take(command);
+    else
+      main(command.task, orders, post).then(
+        (result) => end({ type: 'result', result }),
+        (error: unknown) => end(failure(error)),
+      );
+  });
+  // The process that started this one has ended, or has no use for the result.
+  process.on('disconnect', () => process.exit());
+  // A terminal and systemd signal the whole group: the agent decides when the work ends.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
+}
+
+if (process.send !== undefined) {
+  refuseTelemetry();
+  offerMemory();
+  serve();
 }

@@ -1,14 +1,17 @@
 /**
- * The built daemon, a real Mosquitto, and faults at random instants of a seeded schedule. What went in and what came out
- * is compared at the end: no reading that the broker accepted is lost or stored twice, no forecast goes back in time or
- * has quantiles that cross, forecasts go on after every fault, memory does not grow. `GATECAST_SOAK_MINUTES` (20) and
- * `GATECAST_SOAK_SEED` (1) set its length and its schedule; 24 hours are for a release. It prints a report.
+ * The built daemon, a real Mosquitto, and faults at random instants of a seeded schedule: broker, network, disk, clock, kill,
+ * stop, reload, fine-tuning, config pushes. What went in and what came out is compared at the end: no reading that the broker
+ * accepted is lost or stored twice, no forecast goes back in time or has quantiles that cross, forecasts go on after every
+ * fault, no refused push is ever reported as applied, memory does not grow. `GATECAST_SOAK_MINUTES` (20) and
+ * `GATECAST_SOAK_SEED` (1) set its length and its schedule; 24 hours are for a release. It writes a report.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Reported } from '../../src/remote/contract.ts';
+import { newKey, signed } from '../remote/gateway.ts';
 import { canRun } from '../support/child.ts';
 import { type Daemon, ensureBuilt, startDaemon } from '../support/daemon.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
@@ -23,6 +26,20 @@ const SEED = Number(process.env.GATECAST_SOAK_SEED ?? 1);
 const PLACES = Array.from({ length: 20 }, (_, at) => `p${at}`);
 const INTERVAL_MS = 1000;
 const MB = 2 ** 20;
+/** Answers with another time to the processes it is loaded into; of monotonic time it answers the truth. */
+const FAKETIME = ['x86_64', 'aarch64']
+  .map((arch) => `/usr/lib/${arch}-linux-gnu/faketime/libfaketime.so.1`)
+  .find(existsSync);
+if (FAKETIME === undefined)
+  console.warn('SKIPPED: jumps of the clock need libfaketime (apt-get install faketime)');
+/** Changes that a push may bring: without a break, with a new connection, with a restart. */
+const CHANGES = [
+  { log: { level: 'debug' } },
+  { publish: { quantiles: [0.1, 0.5, 0.9] } },
+  { mqtt: { keepalive: '4s' } },
+  { max_streams: 1500 },
+];
+const REFUSED_VERSION = 1_000_000;
 /** Forecasts are back so long after the end of a fault, at the latest. */
 const BACK_WITHIN_MS = 30_000;
 const PRLIMIT = canRun('prlimit', ['--version'], 'a disk that takes nothing (util-linux)');
@@ -36,10 +53,16 @@ interface Report {
   starts: number;
   slowestReturnMs: number;
   residentMb: number[];
+  /** Runs of the trainer, by their last status; one that is `running` was interrupted. */
+  finetunes: Record<string, number>;
+  /** Pushes sent, and the last status that was reported of each. */
+  pushes: Record<string, number>;
 }
 
 describe.skipIf(!hasMosquitto || !PRLIMIT)('soak', () => {
   const temp = tempDirs();
+  /** Environment of a daemon whose clock can be set. */
+  const CLOCK: Record<string, string> = {};
   const random = uniform(SEED);
   const wrong: string[] = [];
   const report: Report = {
@@ -51,7 +74,14 @@ describe.skipIf(!hasMosquitto || !PRLIMIT)('soak', () => {
     starts: 0,
     slowestReturnMs: 0,
     residentMb: [],
+    finetunes: {},
+    pushes: {},
   };
+  const key = newKey('ops');
+  let pushed = 0;
+  /** By version. */
+  const outcomes = new Map<number, string>();
+  const runs = new Map<string, string>();
   let broker: Mosquitto;
   let proxy: TcpProxy;
   let eyes: Watcher;
@@ -67,6 +97,15 @@ describe.skipIf(!hasMosquitto || !PRLIMIT)('soak', () => {
     );
     proxy = await startProxy(broker.port);
     dir = temp();
+    writeFileSync(join(dir, 'keys.jwks'), JSON.stringify({ keys: [key.jwk] }));
+    setClock(0);
+    if (FAKETIME !== undefined)
+      Object.assign(CLOCK, {
+        LD_PRELOAD: FAKETIME,
+        DONT_FAKE_MONOTONIC: '1',
+        FAKETIME_NO_CACHE: '1',
+        FAKETIME_TIMESTAMP_FILE: join(dir, 'clock'),
+      });
     eyes = await watch(broker.url, 'gatecast/#');
     eyes.client.on('message', (topic, payload) => check(topic, payload.toString()));
     await start();
@@ -80,41 +119,62 @@ describe.skipIf(!hasMosquitto || !PRLIMIT)('soak', () => {
 
   async function start(): Promise<void> {
     const config = sensorsConfig(
-      { node: 'n', url: proxy.url, dataDir: dir },
+      { node: 'cellar', url: proxy.url, dataDir: dir },
       { interval: `${INTERVAL_MS}ms`, horizon: '20s' },
-      { lateness: '500ms', store: { max_size: '64MB' } },
+      {
+        lateness: '500ms',
+        store: { max_size: '64MB' },
+        finetune: { max_load: 32, max_time: '5s' },
+        remote_config: { enabled: true, keys: join(dir, 'keys.jwks') },
+      },
     );
-    daemon = await startDaemon(dir, {
-      ...config,
-      mqtt: { ...config.mqtt, keepalive: '5s', max_backoff: '1s' },
-    });
+    const settings = { ...config, mqtt: { ...config.mqtt, keepalive: '5s', max_backoff: '1s' } };
+    daemon = await startDaemon(dir, settings, 60_000, CLOCK);
     report.starts++;
   }
 
+  /** The daemon's clock is so far ahead of this one, s. */
+  function setClock(aheadS: number): void {
+    writeFileSync(join(dir, 'clock'), `${aheadS < 0 ? '' : '+'}${aheadS.toFixed(1)}`);
+  }
+
   function check(topic: string, text: string): void {
-    const place = /^gatecast\/n\/forecast\/([^/]+)$/.exec(topic)?.[1];
     eyes.seen.length = 0;
-    if (place === undefined || text === '') return;
-    const { origin, steps } = JSON.parse(text) as {
-      readonly origin: string;
-      readonly steps?: readonly Record<string, number | null>[];
-    };
+    if (text === '') return;
+    if (topic === 'gatecast/cellar/config/reported') checkReport(JSON.parse(text) as Reported);
+    if (topic.startsWith('gatecast/cellar/model/')) {
+      const { last_run } = JSON.parse(text) as { last_run: { status: string; started: string | null } };
+      if (last_run.started !== null) runs.set(last_run.started, last_run.status);
+    }
+    const place = /^gatecast\/cellar\/forecast\/([^/]+)$/.exec(topic)?.[1];
+    if (place === undefined) return;
+    const message = JSON.parse(text) as { origin: string } & Record<string, unknown>;
+    const { origin } = message;
     const originMs = Date.parse(origin);
     // A retained or repeated one may come twice; an older one may not.
     if (originMs < (origins.get(place) ?? 0)) wrong.push(`${place}: ${origin} after a newer forecast`);
     origins.set(place, originMs);
     newestMs = Date.now();
     report.forecasts++;
-    for (const step of steps ?? []) {
-      const quantiles = Object.entries(step)
-        .filter(([key]) => /^p\d+$/.test(key))
-        .sort(([a], [b]) => Number(a.slice(1)) - Number(b.slice(1)))
-        .map(([, value]) => value);
-      const crossing = quantiles.some(
-        (value, at) => value === null || (at > 0 && value < (quantiles[at - 1] ?? Number.NaN)),
-      );
-      if (crossing) wrong.push(`${place} ${origin}: ${JSON.stringify(step)}`);
+    const quantiles = Object.keys(message)
+      .filter((name) => /^p\d+$/.test(name))
+      .sort((a, b) => Number(a.slice(1)) - Number(b.slice(1)))
+      .map((name) => message[name] as readonly (number | null)[]);
+    if (quantiles.length < 3) wrong.push(`${place} ${origin}: ${quantiles.length} quantiles`);
+    for (const [at, values] of quantiles.entries()) {
+      const below = quantiles[at - 1];
+      const crosses = (value: number | null, lead: number): boolean =>
+        value === null || (below !== undefined && value < (below[lead] ?? Number.POSITIVE_INFINITY));
+      if (values.length === 0 || values.some(crosses))
+        wrong.push(`${place} ${origin}: ${JSON.stringify(quantiles)}`);
     }
+  }
+
+  /** What must be refused is. */
+  function checkReport({ version, status, code }: Reported): void {
+    if (version === null) return;
+    if (version <= pushed) outcomes.set(version, status === 'rejected' ? `rejected ${code}` : status);
+    else if (status !== 'rejected') wrong.push(`version ${version} is reported as ${status}`);
   }
 
   const resident = (): number =>
@@ -125,7 +185,10 @@ describe.skipIf(!hasMosquitto || !PRLIMIT)('soak', () => {
     spawnSync('prlimit', ['--pid', String(daemon.process.pid), `--fsize=${bytes}:`]);
   };
   const request = (verb: string): void => {
-    eyes.client.publish(`gatecast/n/request/${verb}`, '{}', { qos: 1 });
+    eyes.client.publish(`gatecast/cellar/request/${verb}`, '{}', { qos: 1 });
+  };
+  const desire = (payload: string): void => {
+    eyes.client.publish('gatecast/cellar/config/desired', payload, { qos: 1 });
   };
   /** Seconds between `least` and `most`, in ms. */
   const some = (least: number, most: number): number => (least + (most - least) * random()) * 1000;
@@ -173,6 +236,29 @@ describe.skipIf(!hasMosquitto || !PRLIMIT)('soak', () => {
       request('finetune');
       await sleep(some(0, 3));
     },
+    'a config is pushed': async () => {
+      pushed += 1;
+      const patch = CHANGES[Math.floor(random() * CHANGES.length)];
+      const claims = { nowMs: Date.now(), version: pushed };
+      desire(await signed(key, claims, { patch, probation: '2s' }));
+      await sleep(some(0, 4));
+    },
+    'pushes that must be refused': async () => {
+      const claims = { nowMs: Date.now(), version: REFUSED_VERSION };
+      const config = { max_streams: 1 };
+      desire(await signed(newKey('ops'), claims, { config }));
+      desire(JSON.stringify({ version: REFUSED_VERSION, config }));
+      desire((await signed(key, claims, { config })).slice(0, -9));
+      desire(await signed(key, { ...claims, version: 0 }, { config }));
+      desire(await signed(key, claims, { patch: { data_dir: '/tmp' } }));
+    },
+    ...(FAKETIME !== undefined && {
+      'the clock jumps': async () => {
+        setClock(random() < 0.5 ? -200 * random() : 15 * random());
+        await sleep(some(1, 10));
+        setClock(0);
+      },
+    }),
     'junk on a sensor topic': async () => {
       for (const junk of ['{', '', '{"value":1e999}', `${'['.repeat(5000)}`, '{"value":"x","time":"never"}'])
         eyes.client.publish('sensors/junk', junk, { qos: 1 });
@@ -219,6 +305,7 @@ describe.skipIf(!hasMosquitto || !PRLIMIT)('soak', () => {
       await waitFor('the broker to take all', () => pending.size === 0, 30_000);
       // What the broker holds back comes within its next attempts to send; silent streams are forecast on by the clock.
       await sleep(10_000);
+      await waitFor('the end of the last probation', () => outcomes.get(pushed) !== 'probation', 60_000);
       const output = daemon.output();
       expect(await daemon.end('SIGTERM')).toBe(0);
 
@@ -244,6 +331,12 @@ describe.skipIf(!hasMosquitto || !PRLIMIT)('soak', () => {
       }[])
         report.refused[reason] = count;
       db.close();
+      const count = (into: Record<string, number>, status: string): void => {
+        into[status] = (into[status] ?? 0) + 1;
+      };
+      for (const status of runs.values()) count(report.finetunes, status);
+      for (let version = 1; version <= pushed; version++)
+        count(report.pushes, outcomes.get(version) ?? 'superseded');
       mkdirSync('test/soak/reports', { recursive: true });
       writeFileSync(
         `test/soak/reports/seed-${SEED}.json`,

@@ -52,10 +52,15 @@ export function spawnProgram(
 const ended = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null;
 
 /** Starts `gatecast run` and waits until it hears what is published. */
-export async function startDaemon(dir: string, config: object, patienceMs = 10_000): Promise<Daemon> {
+export async function startDaemon(
+  dir: string,
+  config: object,
+  patienceMs = 10_000,
+  env: Record<string, string> = {},
+): Promise<Daemon> {
   const file = join(dir, 'gatecast.json');
   writeFileSync(file, JSON.stringify(config));
-  const daemon = spawnProgram(['run', '-c', file]);
+  const daemon = spawnProgram(['run', '-c', file], env);
   try {
     await waitFor(
       `the daemon`,
