@@ -160,6 +160,6 @@ function serve(): void {
 
 if (process.send !== undefined) {
   refuseTelemetry();
-  offerMemory();
   serve();
+  offerMemory();
 }

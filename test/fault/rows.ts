@@ -86,10 +86,11 @@ export const FAULT_ROWS: readonly FaultRow[] = [
   },
   {
     row: 7,
-    fault: 'the trainer runs out of memory or hangs',
-    holds: 'only the trainer ends; the model in use is untouched; it is reported',
+    fault: 'the trainer runs out of memory, is killed or hangs',
+    holds: 'only its process ends; the model in use is untouched; it is reported; it ends with the agent',
     promises: ['P3', 'P4', 'P5'],
     tests: [
+      ['fault/trainer.test.ts', 'row 7:'],
       ['training/job.test.ts', 'reports a killed worker and one out of memory, without other effects'],
       ['training/finetuner.test.ts', 'keeps champion and slots after a refusal, failure or kill'],
       ['training/scheduler.test.ts', 'aborts a run that hangs'],
