@@ -5,6 +5,7 @@ import type { Aggregate, Fill } from '../series/spec.ts';
 import { readTable, type TableOptions } from '../table/table.ts';
 import { admit } from './admit.ts';
 import { type CovariateInputs, columnsToRead, splitColumns } from './covariate-columns.ts';
+import type { Period } from './periods.ts';
 import { type Grid, grids, type PlayOptions, type Reading, rowReadings } from './play.ts';
 import { sentinelHints } from './sentinel-hints.ts';
 
@@ -50,6 +51,8 @@ export interface BacktestRequest {
   readonly covariates?: string[];
   /** Covariate columns whose future values are known. */
   readonly known?: string[];
+  /** Also scores each week or month by itself. */
+  readonly by?: Period;
   readonly json?: boolean;
   readonly registry: ModelRegistry;
   readonly progress?: (done: number, total: number, what: string) => void;

@@ -11,6 +11,7 @@ import { MAX_LEADS } from '../series/spec.ts';
 import { prepareOutput, writeOutput } from '../system/output-file.ts';
 import { type ColdPoint, coldScores, coldText, playCold } from './cold.ts';
 import { writeForecasts } from './forecasts-csv.ts';
+import { type PeriodScore, periodText, scoreByPeriod } from './periods.ts';
 import { type Grid, grids, type Played, type PlayHooks, type PlayOptions, play } from './play.ts';
 import type { ReportSeries } from './report/input.ts';
 import { spanText } from './report/leads.ts';
@@ -38,15 +39,26 @@ export async function runBacktest(files: readonly string[], request: BacktestReq
   const refused: Record<string, number> = {};
   const kinds: Record<string, number> = {};
   const runs: ReportedRun[] = [];
+  const periods: PeriodScore[] = [];
   for (const [at, file] of files.entries()) {
     const progress = (done: number): void => request.progress?.(at + done, files.length, basename(file));
     const part = await playFile(file, request, options, model, champion, refused, progress);
     for (const run of part.runs) runs.push(reported(run, file, part.grids[0]));
     for (const { kind } of part.played) kinds[kind] = (kinds[kind] ?? 0) + 1;
+    // To compare by period, the file is played once more without fine-tuning; its refused readings are the same.
+    const untuned =
+      request.by === undefined || champion === null
+        ? null
+        : await playFile(file, request, options, model, null, {}, progress);
     part.grids.forEach((unnamed, s) => {
       const grid = { ...unnamed, name: seriesName(files, file, unnamed.name) };
       const first = firstScored(grid, request);
-      const played = part.played.filter((one) => one.series === s);
+      const ofSeries = (one: Played): boolean => one.series === s;
+      const played = part.played.filter(ofSeries);
+      if (request.by !== undefined) {
+        const other = untuned === null ? null : untuned.played.filter(ofSeries);
+        periods.push(...scoreByPeriod(grid, played, other, request.horizon, first, request.by));
+      }
       series.push({ grid, first, played, score: scoreSeries(grid, played, request.horizon, first) });
     });
   }
@@ -75,12 +87,13 @@ export async function runBacktest(files: readonly string[], request: BacktestReq
     );
   }
   if (request.json === true)
-    return `${JSON.stringify({ overall: overall(scores), series: scores, kinds, refused, finetune: runs }, null, 2)}\n`;
+    return `${JSON.stringify({ overall: overall(scores), series: scores, kinds, refused, finetune: runs, ...(request.by === undefined ? {} : { periods }) }, null, 2)}\n`;
   const written = {
     ...(request.out === undefined ? {} : { forecasts: request.out }),
     ...(request.report === undefined ? {} : { report: request.report }),
   };
-  return scoreText({ scores, horizon, kinds, refused, runs, written });
+  const text = scoreText({ scores, horizon, kinds, refused, runs, written });
+  return request.by === undefined ? text : `${text}\n${periodText(periods, request.by)}\n`;
 }
 
 /** Scores the forecasts of new streams (see `cold.ts`). @returns the text to print. Throws as `runBacktest` */

@@ -2,6 +2,7 @@
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { CompareRequest } from '../backtest/compare/compare.ts';
+import { PERIODS, type Period } from '../backtest/periods.ts';
 import type { ProtocolRequest } from '../backtest/protocol/protocol.ts';
 import { PROTOCOLS, type ProtocolName } from '../backtest/protocol/split.ts';
 import type { TableRequest } from '../backtest/request.ts';
@@ -38,6 +39,7 @@ interface BacktestFlags extends TableFlags {
   known?: string[];
   compare?: 'gaps';
   cold?: boolean;
+  by?: Period;
   inject: number[];
   seed: number;
   json?: boolean;
@@ -123,6 +125,12 @@ export function registerBacktest(program: Command): void {
       )
         .argParser((text) => (text === 'off' ? text : duration(text)))
         .default('off'),
+    )
+    .addOption(
+      new Option(
+        '--by <period>',
+        'also score each week or month against the naive forecasts and, with --finetune, against the same run without it',
+      ).choices(PERIODS),
     )
     .option('--cold', 'score new streams: many slices of each series, after 1, 2, 4, ... 128 buckets')
     .addOption(
@@ -251,6 +259,7 @@ const NOT_WITH_PROTOCOL: readonly string[] = [
   'min',
   'max',
   'finetune',
+  'by',
   'compare',
   'inject',
   'covariates',
