@@ -4,7 +4,7 @@
  * streams of their own.
  */
 
-import type { Config } from '../config/index.ts';
+import { type Config, streamCovariates } from '../config/index.ts';
 import { errorText, GatecastError } from '../errors.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { Model } from '../forecast/model.ts';
@@ -73,6 +73,8 @@ export class SitePart implements Part {
   /** Why the site cannot be used, and since when, monotonic ms. */
   private fault: { readonly text: string; readonly sinceMs: number } | null = null;
   private running: Promise<void> = Promise.resolve();
+  private covariatesOf: Config | null = null;
+  private covariateNames: ReadonlySet<string> = new Set();
 
   constructor(
     private readonly context: Context,
@@ -103,6 +105,16 @@ export class SitePart implements Part {
             model: () => this.publishing,
           })
         : null;
+  }
+
+  /** Streams that other streams name as covariates. */
+  private get covariates(): ReadonlySet<string> {
+    const config = this.context.config();
+    if (config !== this.covariatesOf) {
+      this.covariatesOf = config;
+      this.covariateNames = streamCovariates(config);
+    }
+    return this.covariateNames;
   }
 
   start(): void {
@@ -289,7 +301,13 @@ export class SitePart implements Part {
       role: this.parts.settings.role.join('+'),
     });
     if (this.isBridge) {
-      this.bridge = new SiteBridge({ site, member: this.member, clock, log });
+      this.bridge = new SiteBridge({
+        site,
+        member: this.member,
+        clock,
+        log,
+        isCovariate: (stream) => this.covariates.has(stream),
+      });
       this.flush();
     }
     if (this.isWorker) this.worker = this.makeWorker(site);

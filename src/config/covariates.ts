@@ -29,6 +29,12 @@ export function covariateNames(list: readonly CovariateConfig[]): CovariateName[
   });
 }
 
+/** All streams that a config names as covariates. */
+export function streamCovariates({ streams }: Pick<Config, 'streams'>): ReadonlySet<string> {
+  const named = streams.flatMap(({ covariates }) => covariateNames(covariates));
+  return new Set(named.filter(({ kind }) => kind === 'stream').map(({ name }) => name));
+}
+
 /** All tables of a config, each once. */
 export function resolveTables(config: Pick<Config, 'streams'>): TableSettings[] {
   const tables = config.streams.flatMap(({ covariates }) => covariates.flatMap(tablesOf));

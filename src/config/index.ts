@@ -1,5 +1,5 @@
 /** Exports of the config room. */
-export { resolveTables, type TableSettings } from './covariates.ts';
+export { resolveTables, streamCovariates, type TableSettings } from './covariates.ts';
 export { type ConfigDiff, configHash, diffConfig, takeHot } from './diff.ts';
 export {
   loadConfig,

@@ -1,9 +1,13 @@
 /** Checks that involve more than one key of a config. */
 import type { Issue } from '../errors.ts';
 import { checkSiteName } from './checks.ts';
+import { covariateNames, streamCovariates } from './covariates.ts';
 import { type PathPart, pathText } from './document.ts';
 import { ruleIds } from './rule-ids.ts';
 import type { Config } from './schema.ts';
+
+/** Every partition of a site keeps a copy of each stream that is named as a covariate. */
+const MOST_SITE_COVARIATES = 64;
 
 export function checkWhole(config: Config, lineOf: (path: readonly PathPart[]) => number | null): Issue[] {
   const issues: Issue[] = [];
@@ -52,11 +56,14 @@ function checkSite(config: Config, report: (path: readonly PathPart[], message: 
   if (timezone === 'local')
     report(['timezone'], 'must name a zone in a site: its machines may be set to different ones');
   for (const [at, { covariates }] of streams.entries())
-    if (covariates.length > 0)
-      report(
-        ['streams', at, 'covariates'],
-        'cannot be used in a site: a covariate may be in another partition',
-      );
+    if (covariateNames(covariates).some(({ kind }) => kind === 'table'))
+      report(['streams', at, 'covariates'], 'cannot name a topic or a file in a site, only streams');
+  const named = streamCovariates(config).size;
+  if (named > MOST_SITE_COVARIATES)
+    report(
+      ['streams'],
+      `name ${named} streams as covariates; a site copies them to all partitions, and takes ${MOST_SITE_COVARIATES}`,
+    );
   if (site.credentials_file !== undefined && site.user !== undefined)
     report(['site', 'user'], 'has no effect beside `credentials_file`');
   if (site.password_file !== undefined && site.user === undefined)

@@ -24,6 +24,8 @@ export interface BridgeParts {
   readonly member: string;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Whether other streams name it as a covariate: then every partition gets its readings. */
+  readonly isCovariate: (stream: string) => boolean;
 }
 
 /** Readings of one message to a partition: some 30 kB. */
@@ -47,6 +49,14 @@ interface Queued {
   readonly takenMs: number;
 }
 
+interface BridgeStream {
+  readonly spec: StreamSpec;
+  /** When its settings were last sent to its partition, monotonic ms. */
+  sentMs: number;
+  /** When they were last sent to others, by partition; null: it is no covariate. */
+  copiedMs: Map<number, number> | null;
+}
+
 class Route {
   queue: Queued[] = [];
   sending = false;
@@ -63,8 +73,8 @@ export class SiteBridge {
   messages = 0;
   failures = 0;
   private readonly routes: readonly Route[];
-  /** By stream, its settings, and when they were last sent. */
-  private readonly streams = new Map<string, { readonly spec: StreamSpec; sentMs: number }>();
+  private readonly all: readonly number[];
+  private readonly streams = new Map<string, BridgeStream>();
   /** Every reading before it has been taken, ms; null: not known, or the clock is not set. */
   private untilMs: number | null = null;
   private readonly warnings: RateLimitedLog;
@@ -72,6 +82,7 @@ export class SiteBridge {
 
   constructor(private readonly parts: BridgeParts) {
     this.routes = Array.from({ length: parts.site.partitions }, () => new Route());
+    this.all = [...this.routes.keys()];
     this.warnings = new RateLimitedLog(parts.clock);
   }
 
@@ -84,13 +95,16 @@ export class SiteBridge {
     const takenMs = this.parts.clock.monotonic();
     for (const { samples, discovered, acknowledge } of messages) {
       for (const { spec } of discovered)
-        this.streams.set(spec.name, { spec, sentMs: Number.NEGATIVE_INFINITY });
+        this.streams.set(spec.name, { spec, sentMs: Number.NEGATIVE_INFINITY, copiedMs: null });
       const byPartition = new Map<number, Sample[]>();
-      for (const sample of samples) {
-        const partition = partitionOf(sample.stream, this.routes.length);
+      const add = (partition: number, sample: Sample): void => {
         const list = byPartition.get(partition);
         if (list === undefined) byPartition.set(partition, [sample]);
         else list.push(sample);
+      };
+      for (const sample of samples) {
+        if (this.parts.isCovariate(sample.stream)) for (const partition of this.all) add(partition, sample);
+        else add(partitionOf(sample.stream, this.routes.length), sample);
       }
       // A message that came before has no readings now: all that is under way may be its own.
       const targets: (readonly [number, readonly Sample[]])[] =
@@ -151,7 +165,7 @@ export class SiteBridge {
       while (route.queue.length > 0 && !this.stopped) {
         const taken = this.next(route);
         route.oldestMs = taken[0]?.takenMs ?? Number.POSITIVE_INFINITY;
-        const text = this.batchOf(taken, route.queue.length === 0);
+        const text = this.batchOf(partition, taken, route.queue.length === 0);
         if (text !== null) await this.deliver(partition, route, text);
         if (this.stopped) return;
         for (const { pending } of taken) if (--pending.parts === 0) pending.acknowledge?.();
@@ -175,7 +189,7 @@ export class SiteBridge {
   }
 
   /** @param all nothing waits behind it: the partition then has all readings up to the time that is vouched for */
-  private batchOf(taken: readonly Queued[], all: boolean): string | null {
+  private batchOf(partition: number, taken: readonly Queued[], all: boolean): string | null {
     const { member, clock } = this.parts;
     const samples = taken.flatMap((one) => one.samples);
     if (samples.length === 0) return null;
@@ -183,12 +197,23 @@ export class SiteBridge {
     const specs: StreamSpec[] = [];
     for (const name of new Set(samples.map(({ stream }) => stream))) {
       const stream = this.streams.get(name);
-      if (stream === undefined || nowMs - stream.sentMs < SPEC_MS) continue;
-      specs.push(stream.spec);
-      stream.sentMs = nowMs;
+      if (stream !== undefined && this.isSpecDue(stream, partition, nowMs)) specs.push(stream.spec);
     }
     this.readings += samples.length;
     return encodeBatch({ bridge: member, untilMs: all ? this.untilMs : null, specs, samples });
+  }
+
+  /** Notes that it is sent. */
+  private isSpecDue(stream: BridgeStream, partition: number, nowMs: number): boolean {
+    const isOwn = partitionOf(stream.spec.name, this.routes.length) === partition;
+    const sentMs = isOwn ? stream.sentMs : (stream.copiedMs?.get(partition) ?? Number.NEGATIVE_INFINITY);
+    if (nowMs - sentMs < SPEC_MS) return false;
+    if (isOwn) stream.sentMs = nowMs;
+    else {
+      stream.copiedMs ??= new Map();
+      stream.copiedMs.set(partition, nowMs);
+    }
+    return true;
   }
 
   /** Until JetStream has it. */

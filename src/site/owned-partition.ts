@@ -16,9 +16,9 @@ import type { Clock } from '../system/clock.ts';
 import { type Batch, CONFIGURED, decodeBatch, type ModelRef } from './batch.ts';
 import { type Manifest, ManifestFile, PartitionLost } from './manifest.ts';
 import { readRecord, type SiteModels } from './models.ts';
-import { forecastSubject, inputStream, lastSubject } from './names.ts';
+import { forecastSubject, inputStream, lastSubject, partitionOf } from './names.ts';
 import type { Site } from './nats.ts';
-import { type OpenModel, Partition } from './partition.ts';
+import { Partition, type PartitionOptions } from './partition.ts';
 
 export interface OwnedPartitionParts {
   readonly site: Site;
@@ -257,7 +257,7 @@ export class OwnedPartition {
     const bytes = await site.checkpoints.getBlob(object);
     try {
       if (bytes === null) throw new GatecastError('SITE_FAILED', `The checkpoint ${object} is missing.`);
-      const restored = await Partition.restore(bytes, model, this.openModel);
+      const restored = await Partition.restore(bytes, model, this.options);
       if (restored.seq === 0) log.warn('states rebuilt from the log', { partition, reason: 'another model' });
       return restored;
     } catch (error) {
@@ -267,16 +267,19 @@ export class OwnedPartition {
     }
   }
 
-  private readonly openModel: OpenModel = (ref) => this.parts.models.of(ref);
+  private readonly options: Required<PartitionOptions> = {
+    openModel: (ref) => this.parts.models.of(ref),
+    isOwn: (stream) => partitionOf(stream, this.parts.site.partitions) === this.parts.partition,
+  };
 
   /** Without a checkpoint. A log that has lost its beginning may have lost the message that names the model, too. */
   private async empty(): Promise<Partition> {
     const { site, partition, model } = this.parts;
     const { state } = await site.jsm.streams.info(inputStream(site.name, partition));
     const { record } = state.first_seq > 1 ? await readRecord(site) : { record: null };
-    if (record === null || !record.announced) return new Partition(model, this.openModel);
+    if (record === null || !record.announced) return new Partition(model, this.options);
     const ref: ModelRef = { number: record.number, id: record.id };
-    return new Partition(await this.openModel(ref), this.openModel, ref);
+    return new Partition(await this.options.openModel(ref), this.options, ref);
   }
 
   private async take(loaded: Partition, file: ManifestFile, message: JsMsg): Promise<void> {

@@ -28,6 +28,12 @@ const WARM_UP_STEPS = 32;
 /** The model of a site; rejects while it cannot be had. Not called for the model of the config. */
 export type OpenModel = (ref: ModelRef) => Promise<Model>;
 
+export interface PartitionOptions {
+  readonly openModel?: OpenModel;
+  /** Whether a stream belongs to the partition; others are covariates only. */
+  readonly isOwn?: (stream: string) => boolean;
+}
+
 const NO_MODELS: OpenModel = (ref) =>
   Promise.reject(new GatecastError('SITE_FAILED', `There is no model ${ref.number}.`));
 
@@ -39,6 +45,8 @@ export interface BridgeTime {
 
 interface Member {
   spec: StreamSpec;
+  /** Of another partition: it is here because streams of this one may name it as a covariate. Its forecasts are not returned. */
+  readonly isGuest: boolean;
   /** Readings of open buckets, which a snapshot leaves out: time, value and arrival in turn. */
   open: number[];
   /** The newest forecast as it was published. */
@@ -60,15 +68,21 @@ export class Partition {
   /** Up to which buckets may be closed, ms; null: not known yet. */
   private untilMs: number | null = null;
 
+  private readonly openModel: OpenModel;
+  private readonly isOwn: (stream: string) => boolean;
+  private guests = 0;
+
   /**
    * @param model that forecasts until the log names another one
    * @param ref its number
    */
   constructor(
     private current: Model | null,
-    private readonly openModel: OpenModel = NO_MODELS,
+    { openModel = NO_MODELS, isOwn = () => true }: PartitionOptions = {},
     private ref: ModelRef = CONFIGURED,
   ) {
+    this.openModel = openModel;
+    this.isOwn = isOwn;
     this.engine = new Engine(current, { warmUpSteps: WARM_UP_STEPS });
   }
 
@@ -86,12 +100,13 @@ export class Partition {
   }
 
   get size(): number {
-    return this.members.size;
+    return this.members.size - this.guests;
   }
 
-  /** The newest forecast of a stream as it was published; null: none yet. Undefined: there is no such stream. */
+  /** The newest forecast of a stream as it was published; null: none yet. Undefined: the partition has no such stream. */
   last(stream: string): string | null | undefined {
-    return this.members.get(stream)?.last;
+    const member = this.members.get(stream);
+    return member?.isGuest === true ? undefined : member?.last;
   }
 
   setLast(stream: string, text: string): void {
@@ -130,7 +145,10 @@ export class Partition {
     if (tickMs <= this.tickMs) return [];
     this.tickMs = tickMs;
     this.moveTime(loggedMs);
-    return this.engine.tick(this.untilMs, false, { breathe });
+    const made = await this.engine.tick(this.untilMs, false, { breathe });
+    return this.guests === 0
+      ? made
+      : made.filter(({ stream }) => this.members.get(stream)?.isGuest === false);
   }
 
   /** State as of the last message. Take none while this runs. */
@@ -172,12 +190,13 @@ export class Partition {
   static async restore(
     bytes: Uint8Array,
     configured: Model | null,
-    openModel: OpenModel = NO_MODELS,
+    options: PartitionOptions = {},
   ): Promise<Partition> {
+    const { openModel = NO_MODELS } = options;
     const checkpoint = decodeCheckpoint(bytes);
     const ref = checkpoint.model;
     const model = ref.number === 0 ? configured : await openModel(ref);
-    const empty = (): Partition => new Partition(model, openModel, ref);
+    const empty = (): Partition => new Partition(model, options, ref);
     try {
       return Partition.resumed(checkpoint, empty());
     } catch (error) {
@@ -197,7 +216,7 @@ export class Partition {
   ): Partition {
     for (const { spec, open, last, newestMs, snapshot } of streams) {
       partition.engine.add(spec, snapshot ?? undefined);
-      partition.members.set(spec.name, { spec, open, last, newestMs });
+      partition.enter({ spec, open, last, newestMs });
       partition.replay(spec.name, open, snapshot === null);
     }
     partition.seq = seq;
@@ -212,7 +231,7 @@ export class Partition {
     const known = this.members.get(name);
     if (known === undefined) {
       this.engine.add(spec);
-      this.members.set(name, { spec, open: [], last: null, newestMs: Number.NEGATIVE_INFINITY });
+      this.enter({ spec, open: [], last: null, newestMs: Number.NEGATIVE_INFINITY });
       return;
     }
     if (JSON.stringify(known.spec) === JSON.stringify(spec)) return;
@@ -223,6 +242,12 @@ export class Partition {
     this.replay(name, known.open, snapshot === null);
   }
 
+  private enter(member: Omit<Member, 'isGuest'>): void {
+    const isGuest = !this.isOwn(member.spec.name);
+    if (isGuest) this.guests++;
+    this.members.set(member.spec.name, { ...member, isGuest });
+  }
+
   private push(sample: Sample): void {
     const outcome = this.engine.push(sample);
     const member = this.members.get(sample.stream);
@@ -231,6 +256,7 @@ export class Partition {
       member.open.push(sample.timeMs, sample.value, sample.arrivalMs);
       member.newestMs = Math.max(member.newestMs, sample.timeMs);
     }
+    if (member?.isGuest === true) return;
     if (outcome === 'accepted') this.samples++;
     else this.refused[outcome] = (this.refused[outcome] ?? 0) + 1;
   }
@@ -254,8 +280,9 @@ export class Partition {
   }
 
   private forgetSilent(): void {
-    for (const [name, { newestMs }] of this.members) {
+    for (const [name, { newestMs, isGuest }] of this.members) {
       if (!(newestMs < (this.untilMs ?? 0) - FORGET_MS)) continue;
+      if (isGuest) this.guests--;
       this.engine.remove(name);
       this.members.delete(name);
     }

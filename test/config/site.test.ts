@@ -35,13 +35,29 @@ describe('a config with a site', () => {
     });
   });
 
+  it('may name other streams as covariates', () => {
+    const streams = [{ ...base.streams[0], covariates: ['other'] }];
+    expect(validateConfig({ ...base, streams }).streams[0].covariates).toEqual(['other']);
+  });
+
   it.each([
     ['fine-tuning', { finetune: {} }, 'finetune.enabled: must be false'],
     ['the zone of the machine', { timezone: 'local' }, 'timezone: must name a zone'],
     [
-      'covariates',
-      { streams: [{ ...base.streams[0], covariates: ['other'] }] },
-      'streams[0].covariates: cannot be used',
+      'covariates from a topic',
+      { streams: [{ ...base.streams[0], covariates: [{ topic: 'weather' }] }] },
+      'streams[0].covariates: cannot name a topic or a file in a site',
+    ],
+    [
+      'too many covariates',
+      {
+        streams: Array.from({ length: 9 }, (_, at) => ({
+          ...base.streams[0],
+          match: `s${at}/{x}`,
+          covariates: Array.from({ length: 8 }, (_one, i) => `other ${at} ${i}`),
+        })),
+      },
+      'streams: name 72 streams as covariates; a site copies them to all partitions, and takes 64',
     ],
     ['a node that is no key', { node: 'plant.1' }, 'node: must be 1 to 64 letters'],
     ['a site without servers', { site: { name: 'p', servers: [] } }, 'site.servers: must name a server'],

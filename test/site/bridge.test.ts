@@ -12,7 +12,7 @@ const log = createLogger({ level: () => 'error', write: () => {}, now: () => 0, 
 const PARTITIONS = 4;
 const settle = () => new Promise((resolve) => setImmediate(resolve));
 
-function setUp() {
+function setUp(covariates: readonly string[] = []) {
   const clock = new FakeClock();
   const sent: { subject: string; text: string; answer: (error?: Error) => void }[] = [];
   const beats: string[] = [];
@@ -27,7 +27,13 @@ function setUp() {
     },
     nc: { publish: (subject: string) => void beats.push(subject) },
   } as unknown as Site;
-  const bridge = new SiteBridge({ site, member: 'b', clock, log });
+  const bridge = new SiteBridge({
+    site,
+    member: 'b',
+    clock,
+    log,
+    isCovariate: (stream) => covariates.includes(stream),
+  });
   const acknowledged: string[] = [];
   const message = (name: string, ...streams: string[]): BridgeMessage => ({
     samples: streams.map((stream) => ({ stream, timeMs: 1000, value: 1, arrivalMs: 1000 })),
@@ -47,6 +53,33 @@ const inPartition = (partition: number, nth = 0): string => {
 };
 
 describe('a bridge', () => {
+  it('sends a covariate and its settings to all partitions, others to one', async () => {
+    const covariate = inPartition(0);
+    const { bridge, sent, acknowledged, message, batches } = setUp([covariate]);
+    const spec = testSpec(covariate);
+    bridge.take([{ ...message('m', covariate, inPartition(1)), discovered: [{ spec }] }], 5000);
+    await settle();
+    const of = () =>
+      Object.fromEntries(
+        batches().map((batch, at) => [
+          sent[at].subject.slice(-1),
+          [batch.specs.map(({ name }) => name), batch.samples.map(({ stream }) => stream)],
+        ]),
+      );
+    const copy = [[covariate], [covariate]];
+    expect(of()).toEqual({ 0: copy, 1: [[covariate], [covariate, inPartition(1)]], 2: copy, 3: copy });
+    for (const one of sent.slice(0, 3)) one.answer();
+    await settle();
+    expect(acknowledged).toEqual([]);
+    sent[3].answer();
+    await settle();
+    expect(acknowledged).toEqual(['m']);
+    sent.length = 0;
+    bridge.take([message('n', covariate)], 6000);
+    await settle();
+    expect(batches().map(({ specs }) => specs)).toEqual([[], [], [], []]);
+  });
+
   it('acknowledges a message when every partition has its readings', async () => {
     const { bridge, sent, acknowledged, message } = setUp();
     bridge.take([message('m', inPartition(0), inPartition(1))], 5000);

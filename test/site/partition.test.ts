@@ -116,7 +116,7 @@ describe('a partition', () => {
     const at = 250;
     entries.splice(at, 0, { ...entries[at], batch: SWITCH });
     for (const [i, entry] of entries.entries()) entries[i] = { ...entry, seq: i + 1 };
-    const open = (): Promise<Model> => Promise.resolve(fakeModel({ hash: 'other', width: 3 }));
+    const open = { openModel: (): Promise<Model> => Promise.resolve(fakeModel({ hash: 'other', width: 3 })) };
     const undisturbed = new Map<number, Made>();
     await play(new Partition(fakeModel(), open), entries, undisturbed);
     // From a checkpoint before the switch, and from one after it, which begins with the other model.
@@ -132,6 +132,47 @@ describe('a partition', () => {
     const without = new Map<number, Made>();
     await play(new Partition(fakeModel()), logOf(4), without);
     expect([...undisturbed.values()].slice(-1)).not.toEqual([...without.values()].slice(-1));
+  });
+
+  it('keeps covariates of other partitions, without forecasts of theirs', async () => {
+    const named = testSpec('a', {
+      intervalMs: 5000,
+      latenessMs: 2000,
+      horizonMs: 50_000,
+      covariates: [{ kind: 'stream', name: 'b/c' }],
+    });
+    const entries = logOf(5).map((entry, at) =>
+      at > 0 ? entry : { ...entry, batch: { ...entry.batch, specs: [named, ...entry.batch.specs.slice(1)] } },
+    );
+    const options = { isOwn: (stream: string) => stream !== 'b/c' };
+    const whole = new Map<number, Made>();
+    await play(new Partition(fakeModel(), options), entries, whole);
+    const of = (made: Map<number, Made>, name: string) =>
+      [...made.values()].flat().filter(({ stream }) => stream === name);
+    expect(of(whole, 'a').length).toBeGreaterThan(20);
+    expect(of(whole, 'b/c')).toEqual([]);
+    // It is the covariate that counts: with other readings of it, the forecasts are others.
+    const moved = entries.map((entry) => ({
+      ...entry,
+      batch: {
+        ...entry.batch,
+        samples: entry.batch.samples.map((one) =>
+          one.stream === 'b/c' ? { ...one, value: 30 - one.value / 2 } : one,
+        ),
+      },
+    }));
+    const other = new Map<number, Made>();
+    await play(new Partition(fakeModel(), options), moved, other);
+    expect(of(other, 'a')).not.toEqual(of(whole, 'a'));
+    expect(of(other, 'learns')).toEqual(of(whole, 'learns'));
+    // And a checkpoint has it.
+    const made = new Map<number, Made>();
+    const first = new Partition(fakeModel(), options);
+    await play(first, entries.slice(0, 200), made);
+    const second = await Partition.restore(await first.checkpoint(breathe), fakeModel(), options);
+    expect([second.size, second.last('b/c')]).toEqual([3, undefined]);
+    await play(second, entries.slice(200), made);
+    expect(made).toEqual(whole);
   });
 
   it('takes no model that cannot be had, and no older one again', async () => {

@@ -170,7 +170,10 @@ export async function undisturbed(
   const late: string[] = [];
   const known = new Set<string>();
   for (let at = 0; at < site.partitions; at++) {
-    const partition = new Partition(model, openModel);
+    const partition = new Partition(model, {
+      ...(openModel !== undefined && { openModel }),
+      isOwn: (stream) => partitionOf(stream, site.partitions) === at,
+    });
     const name = inputStream(site.name, at);
     const { state } = await site.jsm.streams.info(name);
     const consumer = await site.js.consumers.get(name);
