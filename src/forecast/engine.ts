@@ -545,7 +545,8 @@ export class Engine implements ForecastEngine {
 
   /** The last inputs of a stream, which `adopt` needs and a snapshot does not have. */
   inputs(stream: string): Uint8Array {
-    return this.byName.get(stream)?.recent.save() ?? new Uint8Array();
+    const known = this.byName.get(stream);
+    return known === undefined ? new Uint8Array() : this.with(known, ({ recent }) => recent.save());
   }
 
   /** Frees the sessions. */

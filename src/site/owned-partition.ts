@@ -267,7 +267,7 @@ export class OwnedPartition {
     }
   }
 
-  private readonly options: Required<PartitionOptions> = {
+  private readonly options: Required<Omit<PartitionOptions, 'packAbove'>> = {
     openModel: (ref) => this.parts.models.of(ref),
     isOwn: (stream) => partitionOf(stream, this.parts.site.partitions) === this.parts.partition,
   };

@@ -24,6 +24,8 @@ const FORGET_MS = 90 * 86_400_000;
 const AT_A_TIME = 32;
 /** Past inputs of each stream, from which another model begins (decision 9). */
 const WARM_UP_STEPS = 32;
+/** A partition with more streams does not keep the objects of each. */
+const PACK_ABOVE = 128;
 
 /** The model of a site; rejects while it cannot be had. Not called for the model of the config. */
 export type OpenModel = (ref: ModelRef) => Promise<Model>;
@@ -32,6 +34,8 @@ export interface PartitionOptions {
   readonly openModel?: OpenModel;
   /** Whether a stream belongs to the partition; others are covariates only. */
   readonly isOwn?: (stream: string) => boolean;
+  /** See `EngineOptions`. */
+  readonly packAbove?: number;
 }
 
 const NO_MODELS: OpenModel = (ref) =>
@@ -78,12 +82,12 @@ export class Partition {
    */
   constructor(
     private current: Model | null,
-    { openModel = NO_MODELS, isOwn = () => true }: PartitionOptions = {},
+    { openModel = NO_MODELS, isOwn = () => true, packAbove = PACK_ABOVE }: PartitionOptions = {},
     private ref: ModelRef = CONFIGURED,
   ) {
     this.openModel = openModel;
     this.isOwn = isOwn;
-    this.engine = new Engine(current, { warmUpSteps: WARM_UP_STEPS });
+    this.engine = new Engine(current, { warmUpSteps: WARM_UP_STEPS, packAbove });
   }
 
   get model(): Model | null {

@@ -119,9 +119,14 @@ describe('a partition', () => {
     const open = { openModel: (): Promise<Model> => Promise.resolve(fakeModel({ hash: 'other', width: 3 })) };
     const undisturbed = new Map<number, Made>();
     await play(new Partition(fakeModel(), open), entries, undisturbed);
-    // From a checkpoint before the switch, and from one after it, which begins with the other model.
-    for (const to of [at - 30, at - 1, at + 1, at + 40]) {
-      const first = new Partition(fakeModel(), open);
+    // From a checkpoint before the switch, and from one after it, which begins with the other model; packed streams, too.
+    for (const [to, packAbove] of [
+      [at - 30, 1],
+      [at - 1, 128],
+      [at + 1, 128],
+      [at + 40, 1],
+    ]) {
+      const first = new Partition(fakeModel(), { ...open, packAbove });
       const made = new Map<number, Made>();
       await play(first, entries.slice(0, to), made);
       const second = await Partition.restore(await first.checkpoint(breathe), fakeModel(), open);
