@@ -17,7 +17,7 @@ import type { KeySet } from '../remote/keys.ts';
 import type { LocalFile } from '../remote/layers.ts';
 import { ModelIntake } from '../remote/model-intake.ts';
 import { type RemoteStart, remoteFolder } from '../remote/open.ts';
-import { ACTIVE_INTERVALS, type Vitals } from '../remote/probation.ts';
+import { ACTIVE_INTERVALS, type AgentVitals } from '../remote/probation.ts';
 import { type Host, RemoteConfig } from '../remote/remote-config.ts';
 import { FEATURES } from '../series/features.ts';
 import type { Clock } from '../system/clock.ts';
@@ -261,7 +261,7 @@ export class AgentRemote implements Part {
     return Math.max(Math.min(clock.monotonic(), this.startedMs + RESTORED_MS), heardMs ?? 0);
   }
 
-  private vitals(): Vitals {
+  private vitals(): AgentVitals {
     const { connected, streams, alerts, stepFailures, tuning } = this.parts;
     return {
       connected: connected(),

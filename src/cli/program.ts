@@ -16,7 +16,7 @@ import { registerRun } from './run.ts';
 import { AlreadyReported } from './shared/already-reported.ts';
 import { describeFailure } from './shared/failure.ts';
 import { addGlobals } from './shared/globals.ts';
-import type { Output } from './shared/output.ts';
+import type { CommandOutput } from './shared/output.ts';
 import { VERSION } from './shared/version.ts';
 import { registerSite } from './site/site.ts';
 import { registerTrain } from './train/train.ts';
@@ -39,7 +39,7 @@ const REGISTER = [
   registerSite,
 ] as const;
 
-export function createProgram(output: Output): Command {
+export function createProgram(output: CommandOutput): Command {
   const program = new Command('gatecast');
   program
     .description(
@@ -68,7 +68,7 @@ export function createProgram(output: Output): Command {
  * @param argv arguments after the program's name
  * @returns the exit code: 0 done, 1 failed, 2 wrong usage or invalid config
  */
-export async function runProgram(argv: readonly string[], output: Output): Promise<0 | 1 | 2> {
+export async function runProgram(argv: readonly string[], output: CommandOutput): Promise<0 | 1 | 2> {
   const program = createProgram(output);
   try {
     await program.parseAsync(argv, { from: 'user' });

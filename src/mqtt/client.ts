@@ -12,7 +12,7 @@ import {
   type ConnectionEnd,
   type Incoming,
   type ProtocolVersion,
-  type Refusal,
+  type PublishRefusal,
   type Subscription,
 } from './connection.ts';
 import { type BrokerOptions, readSecrets } from './options.ts';
@@ -476,7 +476,7 @@ export class Client {
     if (this.outbox.size === 0) this.stopping?.drained();
   }
 
-  private sent(message: Outgoing, refusal: Refusal | null): void {
+  private sent(message: Outgoing, refusal: PublishRefusal | null): void {
     if (refusal === null) return;
     if (refusal.tooLarge) {
       this.setAside(message, refusal.reason);

@@ -250,7 +250,7 @@ export class Connection {
     return id;
   }
 
-  private told(done: Done, refusal: Refusal | null): void {
+  private told(done: Done, refusal: PublishRefusal | null): void {
     if (this.state === 'open') done(refusal);
   }
 
@@ -339,7 +339,7 @@ export class Connection {
 }
 
 /** Reason of the broker for refusing a message. */
-export interface Refusal {
+export interface PublishRefusal {
   readonly reason: string;
   readonly tooLarge: boolean;
 }
@@ -353,12 +353,12 @@ export interface BrokerOffers {
 }
 
 /** Receives null, or the broker's reason for refusing a message. */
-type Done = (refused: Refusal | null) => void;
+type Done = (refused: PublishRefusal | null) => void;
 
 /** Reason codes of MQTT 5 from here on are errors (MQTT 5.0, 2.4). */
 const FIRST_ERROR = 128;
 
-const refusalOf = (reason: number): Refusal => ({
+const refusalOf = (reason: number): PublishRefusal => ({
   reason: `Publish error: ${ReasonCodes[reason as keyof typeof ReasonCodes] ?? `reason ${reason}`}`,
   tooLarge: reason === OVERSIZE,
 });

@@ -18,7 +18,7 @@ import {
 } from './contract.ts';
 import type { KeySet } from './keys.ts';
 import type { NewPush, PushLifecycle } from './push-lifecycle.ts';
-import type { Message } from './push-queue.ts';
+import type { QueuedMessage } from './push-queue.ts';
 import {
   checkTimes,
   problem,
@@ -70,7 +70,7 @@ export class Admission {
   constructor(private readonly parts: AdmissionParts) {}
 
   /** @param before pushes of the same batch, whose versions count as seen */
-  async admit(message: Message, before: readonly AcceptedPush[]): Promise<Admitted> {
+  async admit(message: QueuedMessage, before: readonly AcceptedPush[]): Promise<Admitted> {
     const { payload } = message;
     const { life, local, keys, now, clockIsSet } = this.parts;
     const layer = this.layerOf(message);
@@ -124,7 +124,7 @@ export class Admission {
   }
 
   /** The layer of a push. A fleet push may also arrive on the node's topic; its signed audience decides. */
-  private layerOf({ layer, payload }: Message): LayerName {
+  private layerOf({ layer, payload }: QueuedMessage): LayerName {
     const { base, remote_config } = this.parts.local;
     if (layer !== 'node' || payload.length === 0) return layer;
     const stated = statedClaims(payload)?.aud;

@@ -16,7 +16,7 @@ import { isObject, type JsonObject, mergePatch } from './merge-patch.ts';
 import type { NewPush, Rejected } from './push-lifecycle.ts';
 import { problem } from './verify.ts';
 
-export interface Candidate {
+export interface ConfigCandidate {
   /** The newest push of the candidate. */
   readonly taken: AcceptedPush;
   /** Older pushes of the batch, replaced by the newest. */
@@ -34,14 +34,14 @@ export interface CandidatesParts {
   readonly previous: () => Layers | null;
 }
 
-export class Candidates {
+export class ConfigCandidates {
   constructor(private readonly parts: CandidatesParts) {}
 
   /** The config after a batch: of all pushes if valid, otherwise of those that are valid one after the other. */
   async choose(
     batch: readonly AcceptedPush[],
     running: Layers,
-  ): Promise<{ readonly candidate: Candidate | null; readonly rejected: readonly Rejected[] }> {
+  ): Promise<{ readonly candidate: ConfigCandidate | null; readonly rejected: readonly Rejected[] }> {
     const rejected: Rejected[] = [];
     const good: AcceptedPush[] = [];
     let layers = running;
@@ -60,7 +60,7 @@ export class Candidates {
       const superseded = good.slice(0, -1).map(({ push }) => push);
       return { candidate: { taken: last, superseded, layers, effective: whole }, rejected };
     }
-    let candidate: Candidate | null = null;
+    let candidate: ConfigCandidate | null = null;
     layers = running;
     for (const taken of good) {
       const folded = this.fold(layers, taken);

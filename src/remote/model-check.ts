@@ -18,7 +18,7 @@ const LIMITS: TrialLimits = { timeMs: 60_000, memoryMb: 512 };
 /** Maximum duration of a step, which blocks the agent. */
 const MOST_STEP_MS = 200;
 
-export type Trial = (step: Uint8Array, limits: TrialLimits) => Promise<TrialShape>;
+export type RunTrial = (step: Uint8Array, limits: TrialLimits) => Promise<TrialShape>;
 
 export type CheckedModel =
   | { readonly files: ModelFiles; readonly problem: null }
@@ -29,7 +29,7 @@ export async function checkModel(
   claim: ModelClaim,
   files: ReadonlyMap<string, Uint8Array>,
   features: FeatureSizes,
-  trial: Trial = tryInChild,
+  trial: RunTrial = tryInChild,
 ): Promise<CheckedModel> {
   const wrong = (path: string, text: string, hint = ''): CheckedModel => ({
     files: null,

@@ -12,7 +12,7 @@ import type { ModelRegistry } from '../model/registry.ts';
 import type { Clock } from '../system/clock.ts';
 import { makeFolder, PRIVATE_FOLDER, readBounded, sha256 } from '../system/files.ts';
 import { CHUNK_BYTES, type Code, chunksOf, type Have, type ModelClaim, type Problem } from './contract.ts';
-import { checkModel, type Trial } from './model-check.ts';
+import { checkModel, type RunTrial } from './model-check.ts';
 import { download, fileUrl } from './model-download.ts';
 import { ModelPart, placesOf } from './model-part.ts';
 import { problem } from './verify.ts';
@@ -63,7 +63,7 @@ export interface ModelIntakeParts {
   /** PEM file of the authorities trusted for https sources; omitted: Node's built-in ones. */
   readonly ca?: string | undefined;
   /** Computes the golden vector; replaced in tests. */
-  readonly trial?: Trial;
+  readonly trial?: RunTrial;
   /** Free bytes of the disk that holds a folder. */
   readonly freeBytes?: (folder: string) => number;
 }

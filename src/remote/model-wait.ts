@@ -7,7 +7,7 @@ import { errorFields } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Clock } from '../system/clock.ts';
 import type { AcceptedPush } from './admission.ts';
-import type { Candidates } from './candidate.ts';
+import type { ConfigCandidates } from './candidate.ts';
 import { type LayerName, type ModelClaim, type Problem, waitingSchema } from './contract.ts';
 import type { ModelRefusal, Models } from './model-intake.ts';
 import type { NewPush, PushLifecycle } from './push-lifecycle.ts';
@@ -16,7 +16,7 @@ import { problem, type Refusal } from './verify.ts';
 export interface ModelWaitParts {
   readonly life: PushLifecycle;
   readonly models: Models;
-  readonly candidates: Candidates;
+  readonly candidates: ConfigCandidates;
   readonly clock: Pick<Clock, 'monotonic'>;
   readonly log: Logger;
   /** Refuses the push, records its version as seen, and reports. */

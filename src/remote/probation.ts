@@ -2,7 +2,7 @@
 import type { Push } from './push-state.ts';
 
 /** The agent's state that probation checks. */
-export interface Vitals {
+export interface AgentVitals {
   readonly connected: boolean;
   readonly streams: readonly {
     readonly name: string;
@@ -34,7 +34,7 @@ export interface ModelVerdict {
 
 export interface Trial {
   /** State just before the config was applied; after a restart: just after it. */
-  readonly before: Vitals;
+  readonly before: AgentVitals;
   /** The change removes a rule, so its streams end. */
   readonly ruleGone: boolean;
   /** The change sets another model. */
@@ -79,7 +79,11 @@ type Baseline = Push['baseline'];
 type About = Pick<Trial, 'sinceMs' | 'lengthMs' | 'otherModel'>;
 
 /** The part of the state that is saved over a restart. */
-export function baselineOf({ streams, rssMb, alerts }: Vitals, ruleGone: boolean, nowMs: number): Baseline {
+export function baselineOf(
+  { streams, rssMb, alerts }: AgentVitals,
+  ruleGone: boolean,
+  nowMs: number,
+): Baseline {
   const names = streams
     .filter(
       ({ activeMs, intervalMs }) =>
@@ -90,7 +94,7 @@ export function baselineOf({ streams, rssMb, alerts }: Vitals, ruleGone: boolean
 }
 
 /** @param before state just before the change was applied */
-export const trialOf = (before: Vitals, ruleGone: boolean, about: About): Trial => ({
+export const trialOf = (before: AgentVitals, ruleGone: boolean, about: About): Trial => ({
   before,
   ruleGone,
   allStreams: true,
@@ -100,9 +104,9 @@ export const trialOf = (before: Vitals, ruleGone: boolean, about: About): Trial 
 });
 
 /** @param now state just after the restart, used for values that were not saved */
-export function trialAfterRestart(baseline: Baseline, now: Vitals, about: About): Trial {
+export function trialAfterRestart(baseline: Baseline, now: AgentVitals, about: About): Trial {
   const { streams = [], rssMb = now.rssMb, alerts = now.alerts, ruleGone = false } = baseline ?? {};
-  const before: Vitals = {
+  const before: AgentVitals = {
     connected: true,
     rssMb,
     alerts,
@@ -121,7 +125,7 @@ export function trialAfterRestart(baseline: Baseline, now: Vitals, about: About)
 const graceMs = (lengthMs: number): number => Math.min(30_000, Math.max(2000, lengthMs / 4));
 
 /** @param model verdict on a changed model; omitted: the model is not checked */
-export function judge(trial: Trial, now: Vitals, monotonicMs: number, model?: ModelVerdict): Verdict {
+export function judge(trial: Trial, now: AgentVitals, monotonicMs: number, model?: ModelVerdict): Verdict {
   const { before, sinceMs, lengthMs } = trial;
   const lostSinceMs = now.connected ? null : (trial.lostSinceMs ?? monotonicMs);
   const next: Trial = { ...trial, lostSinceMs };
@@ -153,7 +157,7 @@ export function judge(trial: Trial, now: Vitals, monotonicMs: number, model?: Mo
  */
 function silentStreams(
   { before, ruleGone, allStreams, delayMs, sinceMs, lengthMs }: Trial,
-  now: Vitals,
+  now: AgentVitals,
   elapsedMs: number,
 ): { readonly silent: string | null; readonly waits: boolean } {
   const after = new Map(now.streams.map((stream) => [stream.name, stream]));

@@ -7,12 +7,12 @@ import type { Layers } from './layers.ts';
 import { isObject } from './merge-patch.ts';
 import {
   type Folder,
-  type Incoming,
   type Push,
   PushState,
   type Slot,
   type State,
   type Versions,
+  type WaitingPush,
 } from './push-state.ts';
 import { problem, type Refusal } from './verify.ts';
 
@@ -209,7 +209,7 @@ export class PushLifecycle {
   expect(push: NewPush, content: unknown, probationMs: number): void {
     this.refuseWaiting();
     const name = this.state.keepContent(content);
-    const incoming: Incoming = { ...push, probationMs, content: name, checks: 0 };
+    const incoming: WaitingPush = { ...push, probationMs, content: name, checks: 0 };
     this.unsaved = null;
     this.state.put({
       ...this.spent([push]),

@@ -2,7 +2,7 @@
 import { sha256 } from '../system/files.ts';
 import { type LayerName, MAX_PUSH_BYTES } from './contract.ts';
 
-export interface Message {
+export interface QueuedMessage {
   /** Layer of its topic. */
   readonly layer: LayerName;
   /** Empty if the message was too large. */
@@ -18,7 +18,7 @@ const MAX_BYTES = 4 * 1024 * 1024;
 const SECOND_COPY_MS = 500;
 
 export class PushQueue {
-  private messages: Message[] = [];
+  private messages: QueuedMessage[] = [];
   private bytes = 0;
   /** The last message of each layer, if the broker may deliver a message twice. */
   private readonly last = new Map<LayerName, { readonly digest: string; readonly ms: number }>();
@@ -50,7 +50,7 @@ export class PushQueue {
     return last?.digest === digest && nowMs - last.ms < SECOND_COPY_MS;
   }
 
-  takeAll(): Message[] {
+  takeAll(): QueuedMessage[] {
     this.bytes = 0;
     return this.messages.splice(0);
   }

@@ -87,7 +87,7 @@ const incomingSchema = z.strictObject({
   /** Number of started checks of the model, to stop after repeated crashes. */
   checks: z.number(),
 });
-export type Incoming = z.infer<typeof incomingSchema>;
+export type WaitingPush = z.infer<typeof incomingSchema>;
 
 const stateSchema = z.strictObject({
   format: z.literal(1),
@@ -223,7 +223,7 @@ export class PushState {
   }
 
   /** null if the file is damaged or missing. */
-  contentOf({ content }: Incoming): unknown {
+  contentOf({ content }: WaitingPush): unknown {
     const bytes = readable(this.folder, contentFile(content));
     return bytes === null || sha256(bytes) !== content
       ? null

@@ -9,23 +9,23 @@ import type { Logger } from '../log.ts';
 import type { Clock } from '../system/clock.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
 import { type AcceptedPush, Admission } from './admission.ts';
-import { Candidates } from './candidate.ts';
+import { ConfigCandidates } from './candidate.ts';
 import type { LayerName, Needs, Problem, Reported } from './contract.ts';
 import type { KeySet } from './keys.ts';
 import type { Effective, LocalFile } from './layers.ts';
 import type { Models } from './model-intake.ts';
 import { ENDED_READING, ModelWait } from './model-wait.ts';
 import {
+  type AgentVitals,
   baselineOf,
   judge,
   type ModelVerdict,
   type Trial,
   trialAfterRestart,
   trialOf,
-  type Vitals,
 } from './probation.ts';
 import type { NewPush, PushLifecycle, Rejected } from './push-lifecycle.ts';
-import { type Message, PushQueue } from './push-queue.ts';
+import { PushQueue, type QueuedMessage } from './push-queue.ts';
 import { ReportSender } from './report-sender.ts';
 import { checkTimes, problem, problemsText, type Refusal, type Times } from './verify.ts';
 
@@ -48,7 +48,7 @@ export interface Host {
   ): Promise<Applied>;
   /** Restarts the agent, which then calls `PushLifecycle.recover`. */
   restart(reason: string): void;
-  vitals(): Vitals;
+  vitals(): AgentVitals;
   clockIsSet(): boolean;
   report(reported: Reported, retain: boolean): void;
   /** Verdict on the pushed model after `elapsedMs`; final after three times the length. */
@@ -76,13 +76,16 @@ const MOST_TRIED = 64;
 export class RemoteConfig {
   private readonly queue: PushQueue;
   private readonly admission: Admission;
-  private readonly candidates: Candidates;
+  private readonly candidates: ConfigCandidates;
   private readonly reports: ReportSender;
   private readonly wait: ModelWait;
   private working: Promise<void> | null = null;
   private trial: Trial | null = null;
   /** By layer: authentic messages whose times do not match the gateway's clock, which may be wrong. */
-  private readonly untimely = new Map<LayerName, { readonly message: Message; readonly times: Times }>();
+  private readonly untimely = new Map<
+    LayerName,
+    { readonly message: QueuedMessage; readonly times: Times }
+  >();
   /** Digests of the last answered dry runs. */
   private tried: readonly string[] = [];
   /** Limits the rate of warnings about messages that anyone can send. */
@@ -104,7 +107,7 @@ export class RemoteConfig {
       now: () => clock.now(),
       clockIsSet: () => host.clockIsSet(),
     });
-    this.candidates = new Candidates({
+    this.candidates = new ConfigCandidates({
       file,
       groups: local.remote_config.groups,
       previous: () => life.previousLayers(),
@@ -216,7 +219,7 @@ export class RemoteConfig {
   }
 
   /** Returns the push to apply, or null. @param before earlier pushes of the same batch */
-  private async take(message: Message, before: readonly AcceptedPush[]): Promise<AcceptedPush | null> {
+  private async take(message: QueuedMessage, before: readonly AcceptedPush[]): Promise<AcceptedPush | null> {
     const { life, log } = this.parts;
     const admitted = await this.admission.admit(message, before);
     if (message.bytes === 0) {
@@ -370,7 +373,7 @@ export class RemoteConfig {
   }
 
   /** @param before omitted after a restart, which uses the saved state */
-  private beginProbation(before?: Vitals): void {
+  private beginProbation(before?: AgentVitals): void {
     const { life, clock, host } = this.parts;
     const { probationMs = 0, baseline = null } = life.push ?? {};
     if (life.phase === 'applying') life.probation();

@@ -11,7 +11,7 @@ import { effectiveConfig, type LocalFile } from '../../src/remote/layers.ts';
 import { bytesOf, chunkAt } from '../../src/remote/model-claim.ts';
 import { ModelIntake, type ModelIntakeParts, type Models } from '../../src/remote/model-intake.ts';
 import { openRemote } from '../../src/remote/open.ts';
-import type { ModelVerdict, Vitals } from '../../src/remote/probation.ts';
+import type { AgentVitals, ModelVerdict } from '../../src/remote/probation.ts';
 import type { PushLifecycle } from '../../src/remote/push-lifecycle.ts';
 import type { Folder } from '../../src/remote/push-state.ts';
 import { RemoteConfig } from '../../src/remote/remote-config.ts';
@@ -84,7 +84,7 @@ const NO_MODELS: Models = {
   stop: async () => {},
 };
 
-export const NOBODY: Vitals = {
+export const NOBODY: AgentVitals = {
   connected: true,
   streams: [],
   rssMb: 100,
@@ -105,7 +105,7 @@ export class Gateway {
   readonly intake: ModelIntake | null;
   readonly haves: (Have & { readonly name: string })[] = [];
   judgeModel: (elapsedMs: number, lengthMs: number) => ModelVerdict = () => ({ type: 'confirm', reason: '' });
-  vitals: Vitals = NOBODY;
+  vitals: AgentVitals = NOBODY;
   clockIsSet = true;
   /** What `prepare` of a part says about a config. */
   refuse: (config: Config) => string | null = () => null;

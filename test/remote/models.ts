@@ -7,7 +7,7 @@ import { readModel } from '../../src/model/registry.ts';
 import { createRandom } from '../../src/network/random.ts';
 import { initialWeights } from '../../src/network/weights.ts';
 import type { MODEL_FILES, ModelClaim } from '../../src/remote/contract.ts';
-import type { Trial } from '../../src/remote/model-check.ts';
+import type { RunTrial } from '../../src/remote/model-check.ts';
 import { modelClaim } from '../../src/remote/model-claim.ts';
 import { FEATURE_FORMAT } from '../../src/series/features.ts';
 import { forecastSpec } from '../../src/training/job.ts';
@@ -97,7 +97,7 @@ const { inputs, hidden, stateRows: layers } = dimensionsOf(network, LEADS, 0);
 const SHAPE = { inputs, hidden, layers, leads: LEADS };
 
 /** Its shape is that of `modelFiles`. */
-export const quickTrial: Trial = async () => ({ ...SHAPE, wrong: null, golden: GOLDEN, stepMs: 1 });
+export const quickTrial: RunTrial = async () => ({ ...SHAPE, wrong: null, golden: GOLDEN, stepMs: 1 });
 
 /** A claim whose golden vector nobody computes. */
 export const quickClaim = (name: string, files: Files, source = 'mqtt'): Promise<ModelClaim> =>

@@ -1,12 +1,12 @@
 /** What ends a probation, and what it may pass with. */
 import { describe, expect, it } from 'vitest';
-import { judge, type Trial, type Vitals } from '../../src/remote/probation.ts';
+import { type AgentVitals, judge, type Trial } from '../../src/remote/probation.ts';
 
 const SINCE = 1_000_000;
 const LENGTH = 60_000;
 const END = SINCE + LENGTH;
 
-type Stream = Vitals['streams'][number];
+type Stream = AgentVitals['streams'][number];
 /** A stream of 5 s that had a forecast at `activeMs`, the `forecasts`-th of the run. */
 const stream = (name: string, forecasts: number, activeMs = END - 1000, intervalMs = 5000): Stream => ({
   name,
@@ -14,7 +14,7 @@ const stream = (name: string, forecasts: number, activeMs = END - 1000, interval
   activeMs,
   intervalMs,
 });
-const before: Vitals = {
+const before: AgentVitals = {
   connected: true,
   rssMb: 100,
   alerts: ['model'],
@@ -32,9 +32,9 @@ const trial: Trial = {
   lengthMs: LENGTH,
   lostSinceMs: null,
 };
-const good: Vitals = { ...before, streams: [stream('a', 52), stream('b', 52)] };
+const good: AgentVitals = { ...before, streams: [stream('a', 52), stream('b', 52)] };
 
-type Row = readonly [name: string, failed: RegExp | null, now: Partial<Vitals>, trial?: Partial<Trial>];
+type Row = readonly [name: string, failed: RegExp | null, now: Partial<AgentVitals>, trial?: Partial<Trial>];
 const AT_THE_END: readonly Row[] = [
   ['all is as before', null, {}],
   ['an alert that was raised before', null, { alerts: ['model'] }],
@@ -106,7 +106,7 @@ describe('probation', () => {
   });
 
   it('waits for a stream of a long interval, for three times its length at most', () => {
-    const slow = (fast: number, forecasts: number, intervalMs = 50_000): Vitals => ({
+    const slow = (fast: number, forecasts: number, intervalMs = 50_000): AgentVitals => ({
       ...good,
       streams: [stream('a', fast, SINCE - 2000), stream('b', forecasts, SINCE - 2000, intervalMs)],
     });
@@ -122,7 +122,7 @@ describe('probation', () => {
   });
 
   it('does not count the delay of a busy machine, or of a restart', () => {
-    const second = (forecasts: number): Vitals => ({
+    const second = (forecasts: number): AgentVitals => ({
       ...good,
       streams: [stream('a', forecasts, SINCE - 500, 1000)],
     });

@@ -15,7 +15,7 @@ import { type Layered, layered } from '../shared/layers.ts';
 import { many } from '../shared/many.ts';
 import { modelRegistry } from '../shared/models.ts';
 import { nodeName } from '../shared/node-name.ts';
-import { jsonText, type Output, outputOf } from '../shared/output.ts';
+import { type CommandOutput, jsonText, outputOf } from '../shared/output.ts';
 import { untilSignal } from '../shared/until-signal.ts';
 import { duration } from '../shared/values.ts';
 import type { RuleSummary } from './report.ts';
@@ -50,7 +50,11 @@ export function registerCheck(program: Command): void {
     });
 }
 
-async function check(options: Options, dataDir: string | undefined, { out, err }: Output): Promise<void> {
+async function check(
+  options: Options,
+  dataDir: string | undefined,
+  { out, err }: CommandOutput,
+): Promise<void> {
   const { readConfig, resolveRules, configHash, configWarnings } = await import('../../config/index.ts');
   const { configText, heardText, summarise } = await import('./report.ts');
   const path = options.config;
@@ -127,7 +131,7 @@ function nothingNew(withConfig: boolean, messages: number): string {
 }
 
 /** The daemon makes naive forecasts without a model; warns, because the name may be misspelt. */
-async function warnOfModel(config: Config, err: Output['err']): Promise<void> {
+async function warnOfModel(config: Config, err: CommandOutput['err']): Promise<void> {
   const registry = await modelRegistry(config.data_dir);
   if (registry.has(config.model.name) || !canRead(config.data_dir)) return;
   const names = registry.list().map(({ name }) => name);
@@ -147,7 +151,7 @@ function canRead(folder: string): boolean {
 }
 
 /** Warns of unreadable secrets. Not an error, because a password or certificate may be installed later. */
-async function warnOfSecrets(config: Config, err: Output['err']): Promise<void> {
+async function warnOfSecrets(config: Config, err: CommandOutput['err']): Promise<void> {
   const { brokerOptions, readSecrets } = await import('../../mqtt/options.ts');
   const { passwordFile, ca, cert, key, ...others } = brokerOptions(config.mqtt, config.node);
   for (const file of [{ passwordFile }, { ca }, { cert }, { key }])
@@ -160,7 +164,7 @@ async function warnOfSecrets(config: Config, err: Output['err']): Promise<void> 
 }
 
 /** Warns if this user cannot use the data directory. A folder of another user is skipped: it may be the service's. */
-function warnOfFolder(folder: string, err: Output['err']): void {
+function warnOfFolder(folder: string, err: CommandOutput['err']): void {
   const stats = statSync(folder, { throwIfNoEntry: false });
   if (stats !== undefined && !stats.isDirectory()) err(`warning: data_dir: ${folder} is not a folder\n`);
   if (stats !== undefined && (!stats.isDirectory() || stats.uid !== process.getuid?.())) return;

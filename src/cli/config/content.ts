@@ -39,7 +39,7 @@ export interface ClaimFlags {
   readonly token?: string;
 }
 
-export type Content = Pick<Claims, 'config' | 'patch' | 'rollback' | 'model'>;
+export type PushContent = Pick<Claims, 'config' | 'patch' | 'rollback' | 'model'>;
 
 export const baseOption = (): Option =>
   new Option('--base <levels>', 'first levels of every topic').argParser(baseLevels).default('gatecast');
@@ -95,7 +95,7 @@ export function targetOf({ to, fleet }: TargetFlags): Target {
 }
 
 /** @throws GatecastError USAGE, FILE_UNREADABLE, CONFIG_INVALID */
-export function contentOf({ config, patch }: ContentFlags): Content {
+export function contentOf({ config, patch }: ContentFlags): PushContent {
   if (config !== undefined && patch !== undefined)
     throw new GatecastError('USAGE', '--config and --patch cannot be combined');
   if (config !== undefined) return { config: readTree(config) };
@@ -133,7 +133,7 @@ export interface Stamp {
 
 /** @throws GatecastError USAGE if the claims are invalid */
 export function claimsOf(
-  content: Content,
+  content: PushContent,
   flags: ClaimFlags,
   { base, target, version, nowMs, dryRun }: Stamp,
 ): Claims {

@@ -2,12 +2,12 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { topicsOf } from '../../mqtt/topics.ts';
 import type { Claims, Reported } from '../../remote/contract.ts';
-import type { Link } from '../shared/broker.ts';
+import type { BrokerLink } from '../shared/broker.ts';
 import type { HistoryEntry } from './history-file.ts';
 import type { Target } from './operator.ts';
 import { dryOutcomeOf, type NodeState } from './outcome.ts';
 import type { PushIo, PushRequest } from './push-run.ts';
-import type { Reports } from './reports.ts';
+import type { GatewayReports } from './reports.ts';
 
 const LOOK_MS = 50;
 /** The answers of a fleet are complete when none has arrived for this long, ms. */
@@ -16,8 +16,8 @@ const QUIET_MS = 2000;
 interface DryRun {
   readonly request: Pick<PushRequest, 'base' | 'target' | 'nodes' | 'waitMs'>;
   readonly io: PushIo;
-  readonly link: Link;
-  readonly reports: Reports;
+  readonly link: BrokerLink;
+  readonly reports: GatewayReports;
   /** Gateways that are expected to answer. */
   readonly members: readonly string[];
 }

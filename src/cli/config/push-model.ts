@@ -19,9 +19,9 @@ import {
 import { bytesOf, chunkAt, type ModelBytes, modelClaim } from '../../remote/model-claim.ts';
 import { FEATURES } from '../../series/features.ts';
 import { readBounded } from '../../system/files.ts';
-import type { Link } from '../shared/broker.ts';
+import type { BrokerLink } from '../shared/broker.ts';
 import { jsonText } from '../shared/output.ts';
-import type { Content, ModelFlags } from './content.ts';
+import type { ModelFlags, PushContent } from './content.ts';
 
 export interface PushedModel {
   readonly name: string;
@@ -82,10 +82,10 @@ async function importedFrom(path: string): Promise<Omit<PushedModel, 'path'>> {
 
 /** Adds the claim of a model to a content. @throws GatecastError MODEL_INVALID */
 export async function withModel(
-  content: Content,
+  content: PushContent,
   model: PushedModel | null,
   { modelUrl = 'mqtt' }: Pick<ModelFlags, 'modelUrl'>,
-): Promise<Content> {
+): Promise<PushContent> {
   return model === null
     ? content
     : { ...content, model: await modelClaim(model.name, model.files, modelUrl) };
@@ -146,7 +146,7 @@ export class ModelSender {
   }
 
   /** Sends as many chunks as the rate allows, one per gateway in turn. */
-  async send(link: Link, now: () => number): Promise<void> {
+  async send(link: BrokerLink, now: () => number): Promise<void> {
     const nowMs = now();
     // At most the tokens of one second, so that no burst follows a pause.
     const most = Math.max(CHUNK_BYTES, this.bytesPerSecond);

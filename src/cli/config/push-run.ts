@@ -19,20 +19,20 @@ import { modelClaim } from '../../remote/model-claim.ts';
 import { PATIENCE } from '../../remote/probation.ts';
 import { type Signer, sign } from '../../remote/sign.ts';
 import type { LastingLink } from '../shared/lasting-link.ts';
-import { type ClaimFlags, type Content, claimsOf } from './content.ts';
+import { type ClaimFlags, claimsOf, type PushContent } from './content.ts';
 import { dryRunOf, knownMembers } from './dry-run.ts';
 import { append, type HistoryEntry, ofTarget, type Pushed, readHistory } from './history-file.ts';
 import type { OperatorFolder, Target } from './operator.ts';
 import { isFailure, isFinal, type NodeState, outcomeOf, type PushKey } from './outcome.ts';
 import { ModelSender, type PushedModel, readPushedModel } from './push-model.ts';
-import { type Reports, readReports } from './reports.ts';
+import { type GatewayReports, readReports } from './reports.ts';
 import { type AbortLimit, canaryCount, type Rate, Rollout, type RolloutPlan } from './rollout.ts';
 import { loadRollout, type RolloutFile, saveRollout } from './rollout-file.ts';
 
 export interface PushRequest {
   readonly base: string;
   readonly target: Target;
-  readonly content: Content;
+  readonly content: PushContent;
   /** The files of the model in `content`; null: there is none. */
   readonly model: PushedModel | null;
   /** Rate at which chunks of the model are sent, for all gateways together. */
@@ -232,7 +232,7 @@ interface Rolling {
   readonly folder: OperatorFolder;
   readonly io: PushIo;
   readonly link: LastingLink;
-  readonly reports: Reports;
+  readonly reports: GatewayReports;
 }
 
 /** @throws GatecastError USAGE if the files of the model are not the signed ones */
@@ -363,7 +363,7 @@ async function roll(file: RolloutFile, model: PushedModel | null, rolling: Rolli
 }
 
 /** The content as the history stores it: of a model, only the name. */
-export function historyContent({ model, ...content }: Content): Pushed['content'] {
+export function historyContent({ model, ...content }: PushContent): Pushed['content'] {
   return { ...content, ...(model !== undefined && { model: { name: model.name } }) };
 }
 

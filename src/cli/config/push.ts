@@ -14,10 +14,10 @@ import {
   addModel,
   addTarget,
   type ClaimFlags,
-  type Content,
   type ContentFlags,
   contentOf,
   type ModelFlags,
+  type PushContent,
   type TargetFlags,
   targetOf,
 } from './content.ts';
@@ -111,7 +111,7 @@ none applies it.`,
 }
 
 /** Signs and sends a push; resumes one if `content` is null. Throws `AlreadyReported` unless all gateways have applied it. */
-export async function follow(flags: Flags, command: Command, content: Content | null): Promise<void> {
+export async function follow(flags: Flags, command: Command, content: PushContent | null): Promise<void> {
   const folder = operatorFolder(flags);
   const [
     { push, resume, sendSigned },

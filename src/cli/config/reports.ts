@@ -3,11 +3,11 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Incoming } from '../../mqtt/connection.ts';
 import { topicsOf } from '../../mqtt/topics.ts';
 import type { Reported } from '../../remote/contract.ts';
-import type { Link } from '../shared/broker.ts';
+import type { BrokerLink } from '../shared/broker.ts';
 import { parseReported } from './outcome.ts';
 
 /** The newest report of each node. */
-export class Reports {
+export class GatewayReports {
   readonly latest = new Map<string, Reported>();
   heard: (node: string, reported: Reported) => void = () => {};
   /** Other messages. */
@@ -30,12 +30,12 @@ export class Reports {
 }
 
 /** Reads the reports that the broker retains. */
-export async function readReports<L extends Link>(
+export async function readReports<L extends BrokerLink>(
   base: string,
   node: string | null,
   connect: (message: (message: Incoming) => void) => Promise<L>,
-): Promise<{ link: L; reports: Reports }> {
-  const reports = new Reports(base);
+): Promise<{ link: L; reports: GatewayReports }> {
+  const reports = new GatewayReports(base);
   const link = await connect((message) => reports.receive(message));
   await link.subscribe([node === null ? `${base}/+/config/reported` : topicsOf(base, node).configReported]);
   await link.settled();

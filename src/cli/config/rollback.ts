@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { GatecastError } from '../../errors.ts';
 import { addLogin } from '../shared/broker.ts';
 import { whole } from '../shared/values.ts';
-import { addClaims, addTarget, type Content, targetOf } from './content.ts';
+import { addClaims, addTarget, type PushContent, targetOf } from './content.ts';
 import { type LayerVersion, layerVersions, ofTarget, readHistory } from './history-file.ts';
 import { addOperatorFolder, addSigner, operatorFolder } from './operator.ts';
 import { addRollout, follow, type SendFlags } from './push.ts';
@@ -30,7 +30,7 @@ gateways are asked to return to their previously committed config.`,
       const entries = ofTarget(readHistory(operatorFolder(flags).history), flags.base, target);
       const newest = entries.filter(({ outcome }) => outcome?.result === 'applied').at(-1);
       // The gateway still has the previous model. A push of its name alone could not tell whether it is the same one.
-      const content: Content =
+      const content: PushContent =
         flags.toVersion === undefined && newest?.content.model !== undefined
           ? { rollback: true }
           : former(layerVersions(entries), flags.toVersion);
@@ -39,7 +39,7 @@ gateways are asked to return to their previously committed config.`,
 }
 
 /** @throws GatecastError USAGE for a version that this machine does not know */
-function former(versions: readonly LayerVersion[], wanted?: number): Content {
+function former(versions: readonly LayerVersion[], wanted?: number): PushContent {
   if (wanted === undefined) {
     const content = versions.at(-2)?.content ?? null;
     return content === null ? { rollback: true } : { config: content };

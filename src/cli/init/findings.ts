@@ -7,7 +7,7 @@ import { Heard } from '../shared/heard.ts';
 import type { Recorded } from '../shared/listen-survey.ts';
 import { textTable } from '../shared/text-table.ts';
 
-export interface Finding {
+export interface FamilyFinding {
   readonly family: string;
   readonly topics: number;
   readonly streams: number;
@@ -24,9 +24,9 @@ export function tryOut(config: Config, recording: readonly Recorded[]): Heard {
 }
 
 /** @param first index of the first of `rules` in the tested config */
-export function findingsOf(rules: readonly SuggestedRule[], heard: Heard, first: number): Finding[] {
+export function findingsOf(rules: readonly SuggestedRule[], heard: Heard, first: number): FamilyFinding[] {
   const streams = heard.streams();
-  const found = new Map<string, Finding>();
+  const found = new Map<string, FamilyFinding>();
   for (const [at, { family, topics }] of rules.entries()) {
     const name = family ?? 'other';
     const before = found.get(name) ?? { family: name, topics: 0, streams: 0, rules: 0 };
@@ -40,7 +40,7 @@ export function findingsOf(rules: readonly SuggestedRule[], heard: Heard, first:
   return [...found.values()].sort((a, b) => Number(a.family === 'other') - Number(b.family === 'other'));
 }
 
-export const findingsText = (findings: readonly Finding[]): string =>
+export const findingsText = (findings: readonly FamilyFinding[]): string =>
   textTable([
     ['found', 'topics', 'streams'],
     ...findings.map(({ family, topics, streams }) => [family, String(topics), String(streams)]),

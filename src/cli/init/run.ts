@@ -10,7 +10,7 @@ import { brokerOf, type LoginFlags, LoginRefused, mqttOf, openLink } from '../sh
 import { type ListenResult, listenAndSurvey } from '../shared/listen-survey.ts';
 import { many } from '../shared/many.ts';
 import { nodeName } from '../shared/node-name.ts';
-import { jsonText, type Output } from '../shared/output.ts';
+import { type CommandOutput, jsonText } from '../shared/output.ts';
 import { ProgressBar, secondsText } from '../shared/progress.ts';
 import type { Terminal } from '../shared/terminal.ts';
 import { untilSignal } from '../shared/until-signal.ts';
@@ -29,7 +29,7 @@ import { findingsOf, findingsText, tryOut } from './findings.ts';
 import type { InitFlags } from './init.ts';
 import { hasService, startService } from './service.ts';
 
-export interface InitOutput extends Output {
+export interface InitOutput extends CommandOutput {
   readonly terminal: Terminal;
 }
 

@@ -21,7 +21,7 @@ interface DaySummary {
   readonly rejects: Counts;
 }
 
-export interface StreamSummary {
+export interface StoredSummary {
   readonly intervalMs: number | null;
   readonly firstMs: number | null;
   readonly lastMs: number | null;
@@ -43,7 +43,7 @@ export function summarise(
   rejects: readonly RejectCount[],
   intervalMs: number | null,
   most: number,
-): StreamSummary {
+): StoredSummary {
   const interval = intervalMs ?? learnInterval(firstTimes(walk()));
   let firstMs: number | null = null;
   let lastMs: number | null = null;

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { checkBrokerUrl } from '../../config/checks.ts';
 import { GatecastError } from '../../errors.ts';
-import type { ConnectionEnd, Incoming, ProtocolVersion, Refusal } from '../../mqtt/connection.ts';
+import type { ConnectionEnd, Incoming, ProtocolVersion, PublishRefusal } from '../../mqtt/connection.ts';
 import type { BrokerOptions } from '../../mqtt/options.ts';
 import type { Outgoing } from '../../mqtt/outbox.ts';
 import type { Terminal } from './terminal.ts';
@@ -78,7 +78,7 @@ export async function withPassword<T extends LoginFlags>(
   return { ...flags, password: await terminal.secret(`password of ${flags.username}`) };
 }
 
-export interface Link {
+export interface BrokerLink {
   /** Resolves when the broker has acknowledged. @throws GatecastError BROKER_UNREACHABLE, also if the broker refuses the message */
   publish(message: Outgoing): Promise<void>;
   /** @throws GatecastError BROKER_UNREACHABLE if the broker refuses a filter */
@@ -97,7 +97,7 @@ class OtherVersion extends GatecastError {}
 export class LoginRefused extends GatecastError {}
 
 /** A link to the broker that is not restored when it is lost. */
-export interface SingleLink extends Link {
+export interface SingleLink extends BrokerLink {
   /** @returns the filters that the broker refused */
   trySubscribe(filters: readonly string[], qos: 0 | 1): Promise<string[]>;
   /** Rejects with BROKER_UNREACHABLE when the connection ends; never resolves. */
@@ -168,7 +168,7 @@ async function attempt(
   await Promise.race([open, ended]);
   return {
     publish: async (outgoing) => {
-      const refused = await answer<Refusal | null>((done) => connection.publish(outgoing, done));
+      const refused = await answer<PublishRefusal | null>((done) => connection.publish(outgoing, done));
       if (refused !== null) throw refusal(`the broker refused ${outgoing.topic}: ${refused.reason}`);
     },
     subscribe: async (filters) => {

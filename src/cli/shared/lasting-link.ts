@@ -3,7 +3,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { errorText } from '../../errors.ts';
 import type { Outgoing } from '../../mqtt/outbox.ts';
-import { type Link, LoginRefused } from './broker.ts';
+import { type BrokerLink, LoginRefused } from './broker.ts';
 
 export interface LastingLinkOptions {
   /** True when the command is to end: no further attempts. */
@@ -19,20 +19,20 @@ const FIRST_WAIT_MS = 500;
 const MAX_WAIT_MS = 5000;
 const LOOK_MS = 100;
 
-export class LastingLink implements Link {
+export class LastingLink implements BrokerLink {
   private readonly filters = new Set<string>();
   private reconnecting: Promise<void> | null = null;
   /** Total duration of all outages, ms. */
   awayMs = 0;
 
   private constructor(
-    private link: Link,
-    private readonly connect: () => Promise<Link>,
+    private link: BrokerLink,
+    private readonly connect: () => Promise<BrokerLink>,
     private readonly options: LastingLinkOptions,
   ) {}
 
   /** Tries the first connection only once. @throws GatecastError BROKER_UNREACHABLE, FILE_UNREADABLE */
-  static async open(connect: () => Promise<Link>, options: LastingLinkOptions): Promise<LastingLink> {
+  static async open(connect: () => Promise<BrokerLink>, options: LastingLinkOptions): Promise<LastingLink> {
     return new LastingLink(await connect(), connect, options);
   }
 
@@ -58,7 +58,7 @@ export class LastingLink implements Link {
     return this.link.close();
   }
 
-  private async lasting(use: (link: Link) => Promise<void>): Promise<void> {
+  private async lasting(use: (link: BrokerLink) => Promise<void>): Promise<void> {
     for (;;) {
       try {
         return await use(this.link);

@@ -21,7 +21,7 @@ export interface Recorded {
   readonly arrivalMs: number;
 }
 
-export interface Listening {
+export interface SurveyOptions {
   readonly options: BrokerOptions;
   readonly config: Config | null;
   readonly until: () => Promise<unknown>;
@@ -40,7 +40,7 @@ export async function listenAndSurvey({
   config,
   until,
   progress,
-}: Listening): Promise<ListenResult> {
+}: SurveyOptions): Promise<ListenResult> {
   const [{ createRouter, reservedTopics }, { Survey }, { Heard }, { listen }, { matchPattern }] =
     await Promise.all([
       import('../../config/index.ts'),

@@ -4,7 +4,7 @@ import type { BrokerOptions } from '../../mqtt/options.ts';
 import { widest } from '../../mqtt/subscriptions.ts';
 import { openLink } from './broker.ts';
 
-export interface Listening {
+export interface ListenOptions {
   readonly options: BrokerOptions;
   readonly filters: readonly string[];
   /** Called when the subscriptions are made; resolves when listening ends. */
@@ -13,7 +13,12 @@ export interface Listening {
 }
 
 /** @returns the filters that the broker refused @throws GatecastError BROKER_UNREACHABLE, or FILE_UNREADABLE for a secret */
-export async function listen({ options, filters, until, message }: Listening): Promise<readonly string[]> {
+export async function listen({
+  options,
+  filters,
+  until,
+  message,
+}: ListenOptions): Promise<readonly string[]> {
   const link = await openLink(options, message);
   try {
     const first = widest(filters);

@@ -1,13 +1,13 @@
 /** What commands print. */
 import type { Command } from 'commander';
 
-export interface Output {
+export interface CommandOutput {
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
 }
 
 /** The output of a command: the terminal, or what `createProgram` was given. */
-export function outputOf(command: Command): Output {
+export function outputOf(command: Command): CommandOutput {
   const { writeOut, writeErr } = command.configureOutput();
   return {
     out: writeOut ?? ((text) => process.stdout.write(text)),

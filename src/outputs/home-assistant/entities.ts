@@ -9,7 +9,7 @@ import { QUANTILES } from '../../quantiles.ts';
 import { isCounter, type StreamSpec } from '../../series/spec.ts';
 import { QUANTILE_NAMES } from '../json/messages.ts';
 import { crossingKey, NEXT } from './summary.ts';
-import { type Quantity, quantityOf } from './units.ts';
+import { type EntityQuantity, quantityOf } from './units.ts';
 
 export type AnnouncedSpec = Pick<StreamSpec, 'name' | 'unit' | 'device' | 'thresholds'> &
   Partial<Pick<StreamSpec, 'aggregate' | 'intervalMs' | 'horizonMs'>>;
@@ -48,7 +48,7 @@ export function placeOf({ name, device = name }: Pick<AnnouncedSpec, 'name' | 'd
 export const isAdditive = ({ aggregate }: Pick<AnnouncedSpec, 'aggregate'>): boolean =>
   aggregate !== undefined && (isCounter(aggregate) || aggregate === 'sum');
 
-export const quantityOfStream = (spec: AnnouncedSpec): Quantity =>
+export const quantityOfStream = (spec: AnnouncedSpec): EntityQuantity =>
   quantityOf(spec.unit, placeOf(spec).label || spec.name, isAdditive(spec));
 
 /** Leads within the horizon of a stream that are not the next step, ms. */

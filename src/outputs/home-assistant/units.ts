@@ -4,7 +4,7 @@
  * stream without a class keeps its unit.
  */
 
-export interface Quantity {
+export interface EntityQuantity {
   /** In Home Assistant's spelling; null: none. */
   readonly unit: string | null;
   /** Null: no class fits. */
@@ -206,7 +206,7 @@ const DECIMALS: Readonly<Record<string, number>> = {
  * @param name of the stream within its device, such as `soil_moisture`
  * @param additive values are increases of a bucket, which may be far smaller than readings of the same unit
  */
-export function quantityOf(unit: string | null, name: string, additive = false): Quantity {
+export function quantityOf(unit: string | null, name: string, additive = false): EntityQuantity {
   const written = unit === null ? '' : unit.trim().replaceAll('μ', 'µ');
   if (written === '') return { unit: null, deviceClass: null, decimals: null };
   const own =
