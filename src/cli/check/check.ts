@@ -16,7 +16,7 @@ import { many } from '../shared/many.ts';
 import { modelRegistry } from '../shared/models.ts';
 import { nodeName } from '../shared/node-name.ts';
 import { type CommandOutput, jsonText, outputOf } from '../shared/output.ts';
-import { untilSignal } from '../shared/until-signal.ts';
+import { waitUnlessSignal } from '../shared/until-signal.ts';
 import { duration } from '../shared/values.ts';
 import type { RuleSummary } from './report.ts';
 
@@ -211,7 +211,7 @@ async function hear(config: Config | null, flags: Options, listenMs: number): Pr
   const { heard, survey, refused } = await listenAndSurvey({
     options: config === null ? await brokerOf(login, 'check') : await loginOf(config, login),
     config,
-    until: () => waitFor(listenMs),
+    until: () => waitUnlessSignal(listenMs),
   });
   const suggestion = suggestConfig(headOf(config, flags), survey);
   return { heard, refused, topics: survey.topics(), suggestion, rules: suggestRules(survey).rules.length };
@@ -242,10 +242,6 @@ function headOf(config: Config | null, flags: LoginFlags): Record<string, unknow
     node: config.node,
     mqtt: Object.fromEntries(kept.filter((key) => mqtt[key] !== undefined).map((key) => [key, mqtt[key]])),
   };
-}
-
-function waitFor(ms: number): Promise<unknown> {
-  return Promise.race([new Promise((resolve) => setTimeout(resolve, ms).unref()), untilSignal()]);
 }
 
 function writeNew(path: string, text: string): void {

@@ -13,7 +13,7 @@ import { nodeName } from '../shared/node-name.ts';
 import { type CommandOutput, jsonText } from '../shared/output.ts';
 import { ProgressBar, secondsText } from '../shared/progress.ts';
 import type { Terminal } from '../shared/terminal.ts';
-import { untilSignal } from '../shared/until-signal.ts';
+import { waitUnlessSignal } from '../shared/until-signal.ts';
 import { findBrokers } from './brokers.ts';
 import {
   defaultPath,
@@ -189,8 +189,7 @@ async function listenFor(
     return await listenAndSurvey({
       options: await brokerOf(login, 'init'),
       config,
-      until: () =>
-        Promise.race([new Promise((done) => setTimeout(done, listenMs).unref()), untilSignal(['SIGINT'])]),
+      until: () => waitUnlessSignal(listenMs, ['SIGINT']),
       progress: (messages, topics) => {
         const passedMs = performance.now() - began;
         const left = secondsText(Math.max(0, (listenMs - passedMs) / 1000));

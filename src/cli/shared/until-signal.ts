@@ -13,14 +13,32 @@ export function untilSignal(
   });
 }
 
-/** Calls `stop` on the first SIGINT or SIGTERM, and `kill` on further ones. @returns a function that ends this */
-export function onSignal(stop: () => void, kill: () => void = () => process.exit(1)): () => void {
+/** Calls `stop` on the first of the signals, and `kill` on further ones. @returns a function that ends this */
+export function onSignal(
+  stop: () => void,
+  kill: () => void = () => process.exit(1),
+  signals: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGINT'],
+): () => void {
   let asked = false;
   const handler = (): void => {
     if (asked) kill();
     else stop();
     asked = true;
   };
-  process.on('SIGINT', handler).on('SIGTERM', handler);
-  return () => process.off('SIGINT', handler).off('SIGTERM', handler);
+  for (const signal of signals) process.on(signal, handler);
+  return () => {
+    for (const signal of signals) process.off(signal, handler);
+  };
+}
+
+/** Waits for a time, or for a signal that ends the wait early. */
+export async function waitUnlessSignal(ms: number, signals?: readonly NodeJS.Signals[]): Promise<void> {
+  let unhook = (): void => {};
+  let timer: NodeJS.Timeout | undefined;
+  await new Promise<void>((resolve) => {
+    unhook = onSignal(resolve, undefined, signals);
+    timer = setTimeout(resolve, ms);
+  });
+  clearTimeout(timer);
+  unhook();
 }

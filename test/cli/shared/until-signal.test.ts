@@ -1,0 +1,34 @@
+import { describe, expect, it } from 'vitest';
+import { onSignal, waitUnlessSignal } from '../../../src/cli/shared/until-signal.ts';
+
+const listeners = () => process.listenerCount('SIGINT') + process.listenerCount('SIGTERM');
+
+describe('signals of a command', () => {
+  it('end a wait early, and leave no listener behind', async () => {
+    const before = listeners();
+    const waits = waitUnlessSignal(3_600_000);
+    expect(listeners()).toBe(before + 2);
+    process.emit('SIGTERM', 'SIGTERM');
+    await waits;
+    expect(listeners()).toBe(before);
+  });
+
+  it('are not needed to end a wait', async () => {
+    const before = listeners();
+    await waitUnlessSignal(1, ['SIGINT']);
+    expect(listeners()).toBe(before);
+  });
+
+  it('stop first and kill then', () => {
+    const calls: string[] = [];
+    const unhook = onSignal(
+      () => calls.push('stop'),
+      () => calls.push('kill'),
+    );
+    process.emit('SIGINT', 'SIGINT');
+    process.emit('SIGTERM', 'SIGTERM');
+    unhook();
+    process.emit('SIGINT', 'SIGINT');
+    expect(calls).toEqual(['stop', 'kill']);
+  });
+});
