@@ -136,7 +136,17 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
     link,
     forecasts,
   });
-  const health = createHealth(context, { ...opened, streams, pipeline, outputs, link, tuning, remote, site });
+  const health = createHealth(context, {
+    ...opened,
+    streams,
+    pipeline,
+    outputs,
+    link,
+    tuning,
+    remote,
+    ahead,
+    site,
+  });
   const requests = createRequests(contextOf('requests'), { configFile, keys, streams, tuning, outputs });
   const page = new Page({
     ...opened,

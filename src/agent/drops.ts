@@ -7,7 +7,15 @@ import type { PushOutcome } from '../forecast/engine-contract.ts';
 import type { UndeliveredReason } from '../mqtt/client.ts';
 
 type Refused = Exclude<PushOutcome, 'accepted'>;
-type Kept = 'too-fast' | 'retained' | 'overload' | 'forecast-not-finite' | 'sparkplug-backlog';
+type Kept =
+  | 'too-fast'
+  | 'retained'
+  | 'overload'
+  | 'forecast-not-finite'
+  | 'sparkplug-backlog'
+  | 'output-failed'
+  | 'table-unusable'
+  | 'push-unread';
 type SiteLost = 'log-lost' | 'log-unreadable';
 type Lost = 'store-full' | 'disk-full' | 'row-refused' | 'journal-damaged';
 
@@ -33,6 +41,10 @@ export const DROPS: Readonly<Record<DropReason, string>> = {
   'forecast-not-finite': 'A forecast contained a value that is not finite; it was not published.',
   'sparkplug-backlog':
     'The oldest forecasts that waited for the Sparkplug connection, dropped because more than 1,000 waited.',
+  'output-failed': 'Messages that an output could not make because of an error; the log names it.',
+  'table-unusable':
+    'Messages and files with values known ahead (`covariates`) that could not be read; the values before stay in use.',
+  'push-unread': 'Config pushes dropped unread, because too many arrived at once.',
   'outbox-full':
     'The oldest messages waiting for the broker, dropped because the outbox was full (`mqtt.outbox`).',
   'set-aside':
@@ -54,6 +66,7 @@ export const DEGRADING: ReadonlySet<DropReason> = new Set<DropReason>([
   'row-refused',
   'journal-damaged',
   'forecast-not-finite',
+  'output-failed',
   'outbox-full',
   'set-aside',
   'refused-out',

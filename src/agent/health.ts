@@ -14,6 +14,7 @@ import type { PageStatus } from '../web/wire.ts';
 import type { Condition } from './alerts.ts';
 import { ClockHold } from './clock-hold.ts';
 import { type Counts, DEGRADING, DROPS, type DropReason, sumCounts } from './drops.ts';
+import type { KnownAhead } from './known-ahead.ts';
 import type { Link } from './link.ts';
 import type { AgentModels, ChosenModel } from './model.ts';
 import type { Context } from './part.ts';
@@ -48,6 +49,8 @@ export interface HealthParts {
   readonly site?: Pick<SitePart, 'conditions' | 'dropped' | 'metrics'> | null;
   /** Version of the newest applied push; null: none. */
   readonly configVersion: () => number | null;
+  /** Other parts that may drop something. */
+  readonly others?: readonly { readonly dropped: () => Counts }[];
 }
 
 /** The parts that health reads. */
@@ -61,7 +64,8 @@ export interface HealthSources {
   readonly outputs: Outputs;
   readonly link: Link;
   readonly tuning: Pick<Tuning, 'lastRun'>;
-  readonly remote: Pick<AgentRemote, 'version'> | null;
+  readonly remote: Pick<AgentRemote, 'version' | 'dropped'> | null;
+  readonly ahead: Pick<KnownAhead, 'dropped'>;
   readonly site: NonNullable<HealthParts['site']> | null;
 }
 
@@ -78,6 +82,7 @@ export function createHealth(
     link,
     tuning,
     remote,
+    ahead,
     site,
   }: HealthSources,
 ): Health {
@@ -102,6 +107,7 @@ export function createHealth(
     streams: () => streams.size,
     site,
     configVersion: () => remote?.version ?? null,
+    others: remote === null ? [ahead] : [ahead, remote],
   });
 }
 
@@ -192,7 +198,7 @@ export class Health {
 
   /** Counts of dropped readings and messages, by reason. */
   dropped(): Record<string, number> {
-    const { router, pipeline, outputs, broker, store, site } = this.parts;
+    const { router, pipeline, outputs, broker, store, site, others = [] } = this.parts;
     return sumCounts(
       router.dropped(),
       pipeline.dropped(),
@@ -200,6 +206,7 @@ export class Health {
       broker().dropped,
       storeDrops(store.stats()),
       site?.dropped() ?? {},
+      ...others.map((part) => part.dropped()),
     );
   }
 

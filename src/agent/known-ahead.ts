@@ -13,6 +13,7 @@ import type { TablePoint } from '../series/covariate-sources.ts';
 import type { Store } from '../store/store-contract.ts';
 import type { Clock } from '../system/clock.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
+import type { Counts } from './drops.ts';
 import { every } from './every.ts';
 import type { Incoming } from './inbox.ts';
 import type { Change, Part } from './part.ts';
@@ -48,10 +49,15 @@ export class KnownAhead implements Part {
   /** Whether a received table is not saved yet. */
   private fresh = false;
 
+  private unusable = 0;
   private readonly warnings: RateLimitedLog;
 
   constructor(private readonly parts: KnownAheadParts) {
     this.warnings = new RateLimitedLog(parts.clock);
+  }
+
+  dropped(): Counts {
+    return this.unusable === 0 ? {} : { 'table-unusable': this.unusable };
   }
 
   /** Files are read before this returns, so that the first forecasts know them. */
@@ -176,6 +182,7 @@ export class KnownAhead implements Part {
       this.wrong.delete(name);
       log.debug('known ahead', { from, points: points.length });
     } catch (error) {
+      this.unusable++;
       const reason = errorText(error);
       if (this.wrong.get(name) !== reason)
         this.warnings.say(name, (omitted) => log.warn('covariate unusable', { from, reason, omitted }));

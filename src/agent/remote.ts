@@ -23,6 +23,7 @@ import { FEATURES } from '../series/features.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Alerts, Condition } from './alerts.ts';
 import { ClockHold } from './clock-hold.ts';
+import type { Counts } from './drops.ts';
 import type { Link } from './link.ts';
 import type { AgentModels } from './model.ts';
 import type { Context, Part } from './part.ts';
@@ -220,6 +221,11 @@ export class AgentRemote implements Part {
   /** Called for every applied config, whatever its source. */
   configured(config: Config): void {
     this.remote.runs(configHash(config));
+  }
+
+  dropped(): Counts {
+    const { dropped } = this.parts.session.opened.life;
+    return dropped === 0 ? {} : { 'push-unread': dropped };
   }
 
   /** Version of the newest applied push; null: only the local file applies. */

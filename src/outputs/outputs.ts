@@ -44,10 +44,12 @@ export function createOutputs(context: OutputContext): Outputs {
 }
 
 export class Outputs {
-  /** @param failed called with the error of an output */
+  private failures = 0;
+
+  /** @param report called with the error of an output */
   constructor(
     readonly list: readonly Output[],
-    private readonly failed: (output: string, reason: string) => void,
+    private readonly report: (output: string, reason: string) => void,
   ) {}
 
   birth(): Outgoing[] {
@@ -76,7 +78,7 @@ export class Outputs {
       try {
         output.forecast?.(forecast, nowMs);
       } catch (error) {
-        this.failed(output.name, errorText(error));
+        this.failed(output.name, error);
       }
     }
   }
@@ -105,9 +107,15 @@ export class Outputs {
     this.each((output) => output.group?.(group, status));
   }
 
-  /** Forecasts that could not be published, of each output. */
+  /** Messages that could not be made or published: of each output, and those whose output failed. */
   dropped(): Readonly<Record<string, number>>[] {
-    return this.list.map((output) => output.dropped?.() ?? {});
+    const own = this.list.map((output) => output.dropped?.() ?? {});
+    return this.failures === 0 ? own : [...own, { 'output-failed': this.failures }];
+  }
+
+  private failed(output: string, error: unknown): void {
+    this.failures++;
+    this.report(output, errorText(error));
   }
 
   private each(call: (output: Output) => void): void {
@@ -115,7 +123,7 @@ export class Outputs {
       try {
         call(output);
       } catch (error) {
-        this.failed(output.name, errorText(error));
+        this.failed(output.name, error);
       }
     }
   }

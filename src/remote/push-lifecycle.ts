@@ -49,7 +49,8 @@ export class PushLifecycle {
   private effectiveHash = '';
   /** Hash of the last committed config, on the current local file. */
   private goodHash = '';
-  private dropped = 0;
+  /** Number of pushes dropped unread. */
+  dropped = 0;
   private readonly damage: string | null;
 
   /** @param now wall clock, ms */

@@ -59,6 +59,7 @@ function rig(store = new MemoryStore()) {
     receive: (topic: string, payload: Uint8Array) =>
       part.receive({ topic, payload, retained: false, acknowledge: null }),
     save: () => part.save(),
+    dropped: () => part.dropped(),
   };
   return { store, known, warned, fields, clock, ahead };
 }
@@ -91,6 +92,7 @@ describe('what is known ahead', () => {
     ahead.receive('weather', Buffer.alloc(0));
     expect([...known]).toEqual(before);
     expect(warned).toHaveLength(1);
+    expect(ahead.dropped()).toEqual({ 'table-unusable': 3 });
   });
 
   it('with good and bad messages in turns is logged at a limited rate, with the count', async () => {

@@ -12,7 +12,7 @@ import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } fro
 import { normal } from '../support/random.ts';
 import { sleep, waitFor } from '../support/wait.ts';
 import { publishPacket, Sender } from './load.ts';
-import { cpuMs, peakMb } from './process.ts';
+import { familyCpuMs, watchMemory } from './process.ts';
 import { type Bench, type Figure, median, percentile } from './report.ts';
 
 const STREAMS = 50;
@@ -150,9 +150,10 @@ async function measure(dir: string, broker: Mosquitto): Promise<Figure[]> {
     output += data;
   });
   const pid = child.pid!;
+  const memory = watchMemory(pid);
   eyes.client.on('message', (topic, payload) => {
     if (topic !== 'gatecast/bench/model/default') return;
-    states.push({ atMs: performance.now(), cpu: cpuMs(pid), message: JSON.parse(payload.toString()) });
+    states.push({ atMs: performance.now(), cpu: familyCpuMs(pid), message: JSON.parse(payload.toString()) });
   });
   const status = () => states.at(-1)?.message.last_run.status ?? '';
   const reached = (what: string, condition: () => boolean) =>
@@ -177,7 +178,7 @@ async function measure(dir: string, broker: Mosquitto): Promise<Figure[]> {
     const { last_run: run } = ended.message;
     if (run.streams !== STREAMS)
       throw new Error(`it learnt from ${run.streams} streams: ${run.reason}\n${output}`);
-    const peak = peakMb(pid);
+    const peak = memory.stop();
     await sleep(2000);
     const quiet = await probe(sender, eyes);
     await sleep(IDLE_MS);
@@ -186,7 +187,7 @@ async function measure(dir: string, broker: Mosquitto): Promise<Figure[]> {
     const what = `fine-tune, H = ${HIDDEN}, ${DAYS} days x ${STREAMS} streams of 5 min`;
     return [
       {
-        what: `${what}, processor time of the whole process (${run.status})`,
+        what: `${what}, processor time of agent and trainer (${run.status})`,
         value: (ended.cpu - began.cpu) / 1000,
         unit: 's',
         limit: { side: 'most', value: 120 },
@@ -198,7 +199,7 @@ async function measure(dir: string, broker: Mosquitto): Promise<Figure[]> {
         limit: null,
       },
       {
-        what: 'peak memory of the process since its start',
+        what: 'peak memory of agent and trainer (shared pages counted once)',
         value: peak,
         unit: 'MB',
         limit: { side: 'most', value: 300 },
@@ -213,6 +214,7 @@ async function measure(dir: string, broker: Mosquitto): Promise<Figure[]> {
       { what: 'the same, median', value: median(during.latencies), unit: 'ms', limit: null },
     ];
   } finally {
+    memory.stop();
     child.kill('SIGTERM');
     await waitFor('the end of the agent', () => child.exitCode !== null || child.signalCode !== null);
     sender.close();

@@ -3,7 +3,7 @@
  * depends on how long the sequences are, because back-propagation is truncated and the state carried.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createSession } from '../../src/model/sessions.ts';
@@ -11,6 +11,7 @@ import type { NetworkSpec } from '../../src/network/spec.ts';
 import { buildTrainingGraph } from '../../src/network/training-graph.ts';
 import { forecastSpec, TRAINING_DEFAULTS } from '../../src/training/job.ts';
 import { sleep } from '../support/wait.ts';
+import { watchMemory } from './process.ts';
 import type { Bench, Figure } from './report.ts';
 import { shippedSpec } from './shipped.ts';
 
@@ -35,10 +36,7 @@ async function loadSeconds(spec: NetworkSpec): Promise<number> {
   return Math.min(...times);
 }
 
-const peakMb = (pid: number): number =>
-  Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
-
-/** Peak of a whole `gatecast train`, its worker and the thread that waits for it in one process, MB. */
+/** Peak of a whole `gatecast train`: its worker and the process that waits for it, MB. */
 async function workerPeak(spec: NetworkSpec): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'gatecast-bench-'));
   const width = spec.head.kind === 'lead' ? spec.head.width : 32;
@@ -54,21 +52,15 @@ async function workerPeak(spec: NetworkSpec): Promise<number> {
   const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, `${value}`]);
   const child = spawn(process.execPath, ['dist/gatecast.js', 'train', ...args], { stdio: 'ignore' });
   const ended = () => child.exitCode !== null || child.signalCode !== null;
-  let peak = 0;
+  const memory = watchMemory(child.pid!);
   try {
-    while (!ended()) {
-      try {
-        peak = Math.max(peak, peakMb(child.pid!));
-      } catch {
-        // between its end and the news of it
-      }
-      await sleep(100);
-    }
+    while (!ended()) await sleep(100);
   } finally {
+    memory.stop();
     rmSync(folder, { recursive: true, force: true });
   }
   if (child.exitCode !== 0) throw new Error(`gatecast train ended with code ${child.exitCode}`);
-  return peak;
+  return memory.stop();
 }
 
 /** One pass over a sequence in a process of its own: seconds, and its peak in MB. */
@@ -99,7 +91,7 @@ export const memory: Bench = {
       });
     }
     figures.push({
-      what: `training worker, ${shipped.cell}, H = ${shipped.hidden}, ${STREAMS} streams of ${BUCKETS} buckets: peak of the whole process`,
+      what: `training worker, ${shipped.cell}, H = ${shipped.hidden}, ${STREAMS} streams of ${BUCKETS} buckets: peak of both processes`,
       value: await workerPeak(shipped),
       unit: 'MB',
       limit: { side: 'most', value: 250 },

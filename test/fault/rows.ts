@@ -414,6 +414,7 @@ export const ATTACKS: readonly Attack[] = [
     tests: [
       ['fault/many-streams.test.ts', 'row 31:'],
       ['agent/health.test.ts', 'a drop is reported everywhere: %s'],
+      ['agent/drop-counters.test.ts', 'every counter in the sources of the daemon has a reason'],
     ],
   },
   {

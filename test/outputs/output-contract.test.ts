@@ -242,6 +242,7 @@ test('an output that throws costs neither the others nor the caller, and is told
   outputs.health(HEALTH);
   expect(heard).toEqual(['forecast', 'health']);
   expect(failed).toEqual(['bad: no', 'bad: no']);
+  expect(outputs.dropped()).toContainEqual({ 'output-failed': 2 });
 });
 
 test('exactly one output gives the last will, and birth and farewell are on its topic', () => {
