@@ -84,12 +84,17 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
   const configurer: Configurer = new Configurer({
     ...contextOf('config'),
     running,
-    engine,
+    streams: () => streams.specs(),
     parts: () => parts,
     onConfig,
   });
   const ahead = new KnownAhead({ ...contextOf('known ahead'), engine });
-  const streams = new AgentStreams({ ...contextOf('streams'), engine });
+  const streams = new AgentStreams({
+    ...contextOf('streams'),
+    engine,
+    // A push on trial is judged by the streams of the former run.
+    ...(options.remote?.opened.onTrial === true && { atOnce: Number.POSITIVE_INFINITY }),
+  });
   const outputs = createOutputs({
     ...contextOf('outputs'),
     streams: () => streams.specs(),
@@ -103,7 +108,7 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
     parts: () => parts,
     pipeline: () => (site?.isBridge === true ? site : pipeline),
   });
-  const hold = createClockHold(contextOf('clock'), link, engine);
+  const hold = createClockHold(contextOf('clock'), link, streams);
   const site = await createSite(contextOf('site'), {
     streams,
     hold,

@@ -5,6 +5,7 @@
 import type { StreamView } from '../forecast/engine-contract.ts';
 import type { Sample } from '../series/sample.ts';
 import type { Store } from '../store/store-contract.ts';
+import type { KnownStream } from './known-streams.ts';
 
 interface Stream {
   /** Time given to the last reading, ms. */
@@ -72,8 +73,34 @@ export class ArrivalTimes {
   }
 }
 
+/** Data of a stream that is not restored yet, from its stored readings. */
+export function lateFormerReadings(
+  known: KnownStream | undefined,
+  store: Pick<Store, 'samples' | 'loadSnapshot'>,
+): FormerReadings | null {
+  if (known === undefined) return null;
+  const { name, intervalMs } = known.spec;
+  const savedMs = store.loadSnapshot(name)?.replayFromMs ?? known.firstMs;
+  const fromMs = Math.max(known.firstMs, savedMs - FORMER_READINGS * (intervalMs ?? UNKNOWN_INTERVAL_MS));
+  const times = [...store.samples(name, fromMs)].slice(-FORMER_READINGS - 1).map(({ timeMs }) => timeMs);
+  const lastMs = times.at(-1);
+  const spacingMs = usualSpacing(times) ?? intervalMs;
+  return lastMs === undefined || spacingMs === null ? null : { lastMs, spacingMs };
+}
+
+/** Median distance between ascending times; null with fewer than two. */
+function usualSpacing(times: readonly number[]): number | null {
+  const gaps = times
+    .slice(1)
+    .map((timeMs, i) => timeMs - (times[i] ?? timeMs))
+    .sort((a, b) => a - b);
+  return gaps[gaps.length >> 1] ?? null;
+}
+
 /** Number of stored readings from which the usual spacing is computed after a start. */
 const FORMER_READINGS = 32;
+/** Interval to assume while it is being learnt, ms. */
+const UNKNOWN_INTERVAL_MS = 60_000;
 
 /** Data of streams in the store, as of the start. */
 export function formerReadings(
@@ -89,10 +116,6 @@ export function formerReadings(
     const times = [...store.samples(stream, lastMs - FORMER_READINGS * intervalMs, lastMs + 1)].map(
       (row) => row.timeMs,
     );
-    const gaps = times
-      .slice(1)
-      .map((timeMs, i) => timeMs - (times[i] ?? timeMs))
-      .sort((a, b) => a - b);
-    return { lastMs, spacingMs: gaps[gaps.length >> 1] ?? intervalMs };
+    return { lastMs, spacingMs: usualSpacing(times) ?? intervalMs };
   };
 }

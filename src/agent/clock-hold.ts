@@ -7,12 +7,13 @@
  * everything that waited on the way. After a start, a reconnect, a stall of the process or a silent network the clock
  * waits until the backlog has been taken. A wall clock before 2024 was never set: it closes nothing.
  */
-import type { ForecastEngine, StreamView } from '../forecast/engine-contract.ts';
+import type { StreamView } from '../forecast/engine-contract.ts';
 import { assumedArrivalMs } from '../series/admission.ts';
 import type { Sample } from '../series/sample.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Link } from './link.ts';
 import type { Context, NewConnection, Part } from './part.ts';
+import type { AgentStreams } from './streams.ts';
 
 /** A clock before this time has not been set, ms. */
 const SANE_FROM_MS = Date.UTC(2024, 0, 1);
@@ -57,11 +58,11 @@ export interface ClockHoldParts {
 export function createClockHold(
   { clock, config }: Pick<Context, 'clock' | 'config'>,
   { client }: Link,
-  engine: Pick<ForecastEngine, 'streams'>,
+  streams: Pick<AgentStreams, 'lastReadings'>,
 ): ClockHold {
   return new ClockHold({
     clock,
-    streams: () => engine.streams(),
+    streams: () => streams.lastReadings(),
     probe: (answered) => client.ping(answered),
     keptMs: () => (config().mqtt.qos === 0 ? 0 : config().mqtt.session_expiry),
   });

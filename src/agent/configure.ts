@@ -4,8 +4,8 @@
  */
 import { type Config, diffConfig, takeHot } from '../config/index.ts';
 import { errorFields, errorText, GatecastError } from '../errors.ts';
-import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import type { Logger } from '../log.ts';
+import type { StreamSpec } from '../series/spec.ts';
 import type { Change, ConfigError, ConfigResult, ConfigureOptions, Context, Part } from './part.ts';
 
 /** A config file that can be read again. */
@@ -20,7 +20,7 @@ export interface ConfigurerParts {
   readonly running: { config: Config };
   /** In the order of `apply`. */
   readonly parts: () => readonly Part[];
-  readonly engine: Pick<ForecastEngine, 'streams'>;
+  readonly streams: () => readonly StreamSpec[];
   /** Runs an action while no round of forecasts runs. */
   readonly between: Context['between'];
   /** Tells all parts that a stream is removed. */
@@ -97,8 +97,8 @@ export class Configurer {
     changes: readonly [Part, Change][],
     result: ConfigResult,
   ): Promise<ConfigResult> {
-    const { running, log, parts, engine, forget, onConfig } = this.parts;
-    const names = () => engine.streams().map(({ spec }) => spec.name);
+    const { running, log, parts, streams, forget, onConfig } = this.parts;
+    const names = () => streams().map(({ name }) => name);
     const before = names();
     running.config = next;
     // Without an await: no code sees some parts on the new config and some on the former one.

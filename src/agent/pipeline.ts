@@ -18,6 +18,7 @@ import type { Checkpoints } from './checkpoints.ts';
 import { ClockHold } from './clock-hold.ts';
 import type { Counts } from './drops.ts';
 import { Inbox, type InboxParts, type Incoming, type NewStream, type Waiting } from './inbox.ts';
+import type { LateRestore } from './late-restore.ts';
 import type { Link } from './link.ts';
 import { markStored } from './marking.ts';
 import type { Context, Part } from './part.ts';
@@ -31,6 +32,10 @@ export interface PipelineParts extends InboxParts {
   readonly batchMs: number;
   readonly flushMs: number;
   readonly durability?: Durability;
+  /** Streams of an earlier run that are restored between the rounds; left out: there are none. */
+  readonly late?: Pick<LateRestore, 'size' | 'outcome'>;
+  /** Restores some of them. */
+  readonly restoreSome?: () => Promise<void>;
   /** Adds newly discovered streams. */
   readonly discovered: (streams: readonly NewStream[]) => Promise<void>;
   readonly forecasts: (forecasts: readonly Forecast[], nowMs: number) => void;
@@ -76,6 +81,8 @@ export function createPipeline(
       return config().store.durability;
     },
     formerReadings: (stream) => streams.formerReadings(stream),
+    late: streams.late,
+    restoreSome: () => streams.restoreSome(),
     storeFails: (failing) => link.storeFailing(failing),
     discovered: async (found) => {
       await streams.discovered(found);
@@ -195,7 +202,7 @@ export class Pipeline implements Part {
 
   private sleepMs(): number {
     const { clock, engine, hold, batchMs } = this.parts;
-    if (this.actions.length > 0 || engine.behind) return 0;
+    if (this.actions.length > 0 || engine.behind || this.restores) return 0;
     if (!this.inbox.isEmpty) return batchMs;
     const closeMs = hold.closeUntil();
     if (closeMs === null && ClockHold.sane(clock.now())) return HELD_SLEEP_MS;
@@ -229,7 +236,22 @@ export class Pipeline implements Part {
       this.failed(error);
     }
     await this.act();
+    await this.restoreSome();
     this.progress++;
+  }
+
+  /** Whether streams of an earlier run are still to be restored. */
+  private get restores(): boolean {
+    return (this.parts.late?.size ?? 0) > 0;
+  }
+
+  private async restoreSome(): Promise<void> {
+    if (this.stopped || !this.restores) return;
+    try {
+      await this.parts.restoreSome?.();
+    } catch (error) {
+      this.failed(error);
+    }
   }
 
   private async forecast(): Promise<void> {
@@ -301,10 +323,11 @@ export class Pipeline implements Part {
   private async takeWaiting(): Promise<void> {
     const taken = this.inbox.take();
     await this.meet(taken.flatMap((one) => one.discovered));
-    const { engine, store, checkpoints, hold } = this.parts;
+    const { engine, store, checkpoints, hold, late } = this.parts;
     for (const { acknowledge } of taken) if (acknowledge !== null) this.acknowledgements.add(acknowledge);
     for (const sample of hold.inBacklog ? inTimeOrder(taken) : samplesOf(taken)) {
-      const outcome = engine.push(ClockHold.timed(sample));
+      const timed = ClockHold.timed(sample);
+      const outcome = late?.outcome(timed) ?? engine.push(timed);
       const mark = sample.assigned === true ? ASSIGNED_TIME : 0;
       if (outcome === 'accepted') {
         this.samples++;

@@ -13,7 +13,8 @@ import { markStored } from './marking.ts';
 
 /** The store, with one scan over the samples of all streams in order of time. */
 export interface ReplayStore extends Pick<Store, 'loadSnapshot' | 'samples' | 'mark'> {
-  since(fromMs: number): Iterable<StoredSample & { readonly stream: string }>;
+  /** @param streams only theirs */
+  since(fromMs: number, streams?: readonly string[]): Iterable<StoredSample & { readonly stream: string }>;
 }
 
 export interface RestoredStream {
@@ -107,6 +108,9 @@ function rebuildFrom(store: Pick<Store, 'samples'>, spec: StreamSpec, newestMs: 
   return 0;
 }
 
+const earliestOf = (streams: readonly Started[]): number =>
+  streams.reduce((earliest, { fromMs }) => Math.min(earliest, fromMs), Number.POSITIVE_INFINITY);
+
 /** One scan for many streams; for a single stream, only its own rows. */
 function* samplesOf(
   store: ReplayStore,
@@ -114,6 +118,10 @@ function* samplesOf(
 ): Iterable<StoredSample & { readonly stream: string }> {
   const [first, second] = streams.filter((stream) => Number.isFinite(stream.fromMs));
   if (first === undefined) return;
-  if (second !== undefined) yield* store.since(Math.min(...streams.map((stream) => stream.fromMs)));
+  if (second !== undefined)
+    yield* store.since(
+      earliestOf(streams),
+      streams.map(({ name }) => name),
+    );
   else for (const sample of store.samples(first.name, first.fromMs)) yield { ...sample, stream: first.name };
 }

@@ -7,6 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type Config, createRouter } from '../config/index.ts';
 import { errorFields, GatecastError } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
+import type { StreamView } from '../forecast/engine-contract.ts';
 import { excerpt, type RejectReason } from '../ingest/rejects.ts';
 import type { Routed, Router } from '../ingest/router.ts';
 import type { Logger } from '../log.ts';
@@ -15,13 +16,14 @@ import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { Clock } from '../system/clock.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
 import { Board } from '../web/board.ts';
-import { type FormerReadings, formerReadings } from './arrival-times.ts';
+import { type FormerReadings, formerReadings, lateFormerReadings } from './arrival-times.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { ClockHold } from './clock-hold.ts';
 import { type Counts, sumCounts } from './drops.ts';
 import { chartPast } from './history.ts';
 import type { NewStream } from './inbox.ts';
 import { type KnownStream, KnownStreams } from './known-streams.ts';
+import { LateRestore } from './late-restore.ts';
 import type { Change, Part } from './part.ts';
 import { restoreStreams } from './restore.ts';
 
@@ -34,6 +36,8 @@ export interface AgentStreamsParts {
   readonly store: SqliteStore;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Streams that the start restores before it returns; if there are more, they follow in turns. */
+  readonly atOnce?: number;
 }
 
 /** Buckets of history used to rebuild a stream with changed settings. */
@@ -44,6 +48,8 @@ export class AgentStreams implements Part {
   readonly name = 'streams';
   readonly board: Board;
   readonly checkpoints: Checkpoints;
+  /** Streams of an earlier run that are not restored yet. */
+  readonly late: LateRestore;
   /** Replaced by a config change: do not keep a copy. */
   router: Router;
   /** Data about a stream from earlier runs. */
@@ -64,6 +70,7 @@ export class AgentStreams implements Part {
     this.warnings = new RateLimitedLog(parts.clock);
     this.router = createRouter(config());
     this.known = new KnownStreams(store);
+    this.late = new LateRestore(parts.atOnce);
     this.checkpoints = new Checkpoints(engine, store, undefined, engine);
     this.board = new Board((stream, beforeMs, most) => {
       const view = engine.streams().find(({ spec }) => spec.name === stream);
@@ -96,7 +103,16 @@ export class AgentStreams implements Part {
   }
 
   specs(): readonly StreamSpec[] {
-    return this.engine.streams().map(({ spec }) => spec);
+    return [...this.engine.streams().map(({ spec }) => spec), ...this.late.specs()];
+  }
+
+  /** When the streams had their last readings; for streams that are not restored yet, the newest reading of the store. */
+  lastReadings(): readonly Pick<StreamView, 'lastObservedMs'>[] {
+    const restored = this.engine.streams();
+    if (this.late.size === 0) return restored;
+    const newestMs = this.store.newestMs();
+    const lastObservedMs = newestMs === null ? null : Math.min(newestMs, this.parts.clock.now());
+    return [...restored, { lastObservedMs }];
   }
 
   has(stream: string): boolean {
@@ -108,15 +124,44 @@ export class AgentStreams implements Part {
     return this.known.firstMs(stream);
   }
 
-  /** Restores the streams of earlier runs. */
+  /** Restores the streams of earlier runs, or, if they are many, lets them wait for their turns. */
   async start(): Promise<void> {
     const { clock } = this.parts;
     const startedMs = clock.monotonic();
     this.engine.showProvenance(this.parts.config().publish.provenance);
-    await this.takeUp(this.known.restore(this.router));
+    const known = this.known.restore(this.router);
+    for (const { spec } of known) this.board.announce(spec.name, spec.unit, spec.device);
+    await this.restore(this.late.defer(known));
     await this.engine.prepare();
-    this.formerReadings = formerReadings(this.engine.streams(), this.store);
-    this.log.info('streams restored', { streams: this.size, ms: Math.round(clock.monotonic() - startedMs) });
+    const former = formerReadings(this.engine.streams(), this.store);
+    this.formerReadings = (stream) => former(stream) ?? lateFormerReadings(this.late.get(stream), this.store);
+    const waiting = this.late.size;
+    const ms = Math.round(clock.monotonic() - startedMs);
+    if (waiting === 0) this.log.info('streams restored', { streams: this.size, ms });
+    else this.log.info('streams are restored after the start', { streams: this.size, waiting, ms });
+  }
+
+  /** Restores some of the streams that wait. Call between two rounds. */
+  async restoreSome(): Promise<void> {
+    const { clock } = this.parts;
+    await this.late.turn(
+      () => clock.monotonic(),
+      (streams) => this.restoreOrStartAnew(streams),
+    );
+    if (this.late.size === 0) this.log.info('streams restored', { streams: this.size });
+  }
+
+  /** Streams whose samples cannot be read now start without history, because the agent is already running. */
+  private async restoreOrStartAnew(streams: readonly KnownStream[]): Promise<void> {
+    try {
+      await this.restore(streams);
+    } catch (error) {
+      for (const { spec } of streams) {
+        this.log.error('state not restored', { stream: spec.name, ...errorFields(error) });
+        this.engine.add(spec);
+        this.checkpoints.add(spec.name, 'new', 0);
+      }
+    }
   }
 
   /** Streams of an earlier run that the config no longer reads. */
@@ -159,7 +204,10 @@ export class AgentStreams implements Part {
     this.mustKnow(stream);
     if (!this.store.dropSnapshots(stream)) throw storeFailed();
     this.engine.reset(stream);
-    this.known.begins(stream, this.parts.clock.now());
+    const nowMs = this.parts.clock.now();
+    this.known.begins(stream, nowMs);
+    const waiting = this.late.get(stream);
+    if (waiting !== undefined) this.late.put({ ...waiting, firstMs: nowMs });
     this.checkpoints.add(stream, 'new', 0);
     this.known.save();
     this.store.flush();
@@ -183,7 +231,11 @@ export class AgentStreams implements Part {
       },
       settle: async () => {
         const changed = kept.filter(({ spec }) => !isDeepStrictEqual(spec, before.get(spec.name)));
-        for (const stream of changed) await this.changeOrStartAnew(stream, before.get(stream.spec.name));
+        for (const stream of changed) {
+          if (this.late.has(stream.spec.name)) this.late.put(stream);
+          else await this.changeOrStartAnew(stream, before.get(stream.spec.name));
+        }
+        await this.restoreOrStartAnew(this.late.takeLinked(this.specs()));
         // Loads the step graphs of new horizons, so that the next forecasts do not wait for them.
         await this.engine.prepare();
         this.known.save();
@@ -228,6 +280,11 @@ export class AgentStreams implements Part {
 
   private async takeUp(streams: readonly KnownStream[]): Promise<void> {
     for (const { spec } of streams) this.board.announce(spec.name, spec.unit, spec.device);
+    const specs = [...this.specs(), ...streams.map(({ spec }) => spec)];
+    await this.restore([...streams, ...this.late.takeLinked(specs)]);
+  }
+
+  private async restore(streams: readonly KnownStream[]): Promise<void> {
     const clockMs = this.parts.clock.now();
     const nowMs = ClockHold.sane(clockMs) ? clockMs : undefined;
     for (const { name, state, replayed } of await restoreStreams(this.engine, this.store, streams, nowMs)) {
@@ -239,6 +296,7 @@ export class AgentStreams implements Part {
   /** Removes the stream from everything that forecasts. */
   private leave(stream: string): void {
     this.engine.remove(stream);
+    this.late.delete(stream);
     this.checkpoints.remove(stream);
     this.router.forget(stream);
     this.known.remove(stream);

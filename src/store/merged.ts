@@ -39,11 +39,20 @@ export function samplesOf(
   );
 }
 
-/** Samples of all streams, ascending by time. */
-export function samplesSince({ waiting, db, failed }: MergeParts, fromMs: number): Generator<NamedSample> {
+/**
+ * Samples of all streams, ascending by time.
+ * @param only the streams wanted, with their ids in the database; null for one without
+ */
+export function samplesSince(
+  { waiting, db, failed }: MergeParts,
+  fromMs: number,
+  only?: ReadonlyMap<string, number | null>,
+): Generator<NamedSample> {
   const rows: NamedSample[] = [];
   waiting.forEach((row, timeMs, value, mark) => {
-    if (timeMs >= fromMs) rows.push({ stream: waiting.nameOf(row), timeMs, value, mark });
+    if (timeMs < fromMs) return;
+    const stream = waiting.nameOf(row);
+    if (only === undefined || only.has(stream)) rows.push({ stream, timeMs, value, mark });
   });
   const spans = new Map<string, MarkSpan[]>();
   for (const { number, span } of waiting.marks) {
@@ -53,7 +62,15 @@ export function samplesSince({ waiting, db, failed }: MergeParts, fromMs: number
     else known.push(span);
   }
   return marked(
-    mergeByTime(db === null ? [] : eachSample(db, fromMs), rows, (s) => s.stream, failed),
+    mergeByTime(
+      db === null ? [] : eachSample(db, fromMs, only && idsOf(only)),
+      rows,
+      (s) => s.stream,
+      failed,
+    ),
     ({ stream }) => spans.get(stream) ?? [],
   );
 }
+
+const idsOf = (streams: ReadonlyMap<string, number | null>): number[] =>
+  [...streams.values()].flatMap((id) => id ?? []);

@@ -32,12 +32,17 @@ export function* eachSampleOf(
   }
 }
 
-/** Samples of all streams, sorted by time and then in a fixed order of streams. */
-export function* eachSample(db: Database, fromMs: number): Generator<NamedSample> {
+/**
+ * Samples of all streams, sorted by time and then in a fixed order of streams.
+ * @param only ids of the streams wanted
+ */
+export function* eachSample(db: Database, fromMs: number, only?: readonly number[]): Generator<NamedSample> {
+  const wanted = only === undefined ? '' : 'AND s.stream IN (SELECT value FROM json_each(?))';
   const page = db.prepare(
     `SELECT s.time AS timeMs, s.stream AS id, s.value, s.mark FROM sample s
-     WHERE (s.time, s.stream) > (?, ?) ORDER BY s.time, s.stream LIMIT ?`,
+     WHERE (s.time, s.stream) > (?, ?) ${wanted} ORDER BY s.time, s.stream LIMIT ?`,
   );
+  const ids = only === undefined ? [] : [JSON.stringify(only)];
   const names = new Map(
     (db.prepare('SELECT id, name FROM stream').all() as { id: number; name: string }[]).map((s) => [
       s.id,
@@ -47,7 +52,7 @@ export function* eachSample(db: Database, fromMs: number): Generator<NamedSample
   let time = bounded(fromMs) - 1;
   let last = Number.MAX_SAFE_INTEGER;
   for (;;) {
-    const rows = page.all(time, last, PAGE_ROWS) as (StoredSample & { id: number })[];
+    const rows = page.all(time, last, ...ids, PAGE_ROWS) as (StoredSample & { id: number })[];
     for (const { id, timeMs, value, mark } of rows) {
       const stream = names.get(id);
       // Skip rows of forgotten streams that are not yet trimmed.

@@ -184,9 +184,20 @@ export class SqliteStore implements Store {
     yield* samplesOf(this.mergeParts, stream, id, fromMs, toMs);
   }
 
-  /** Samples of all streams from `fromMs` on, ascending by time: for the replay at start. */
-  *since(fromMs: number): Generator<NamedSample> {
-    yield* samplesSince(this.mergeParts, fromMs);
+  /** Samples of all streams, or of some, from `fromMs` on, ascending by time: for the replay at start. */
+  *since(fromMs: number, streams?: readonly string[]): Generator<NamedSample> {
+    const only = streams && new Map(streams.map((name) => [name, this.idOf(name)]));
+    yield* samplesSince(this.mergeParts, fromMs, only);
+  }
+
+  /** Time of the newest sample, ms; null if there is none. */
+  newestMs(): number | null {
+    const stored = this.connection.read((db) => db.prepare('SELECT max(time) FROM sample').pluck().get());
+    let newest = typeof stored === 'number' ? stored : Number.NEGATIVE_INFINITY;
+    this.waiting.forEach((_stream, timeMs) => {
+      newest = Math.max(newest, timeMs);
+    });
+    return Number.isFinite(newest) ? newest : null;
   }
 
   saveSnapshots(snapshots: readonly StreamSnapshot[]): boolean {

@@ -1,0 +1,257 @@
+/**
+ * An agent with many streams is online before their states are restored. Whatever happens meanwhile (readings, kills, another start),
+ * it then forecasts like an agent that never stopped.
+ */
+import { describe, expect, test } from 'vitest';
+import { ClockHold } from '../../src/agent/clock-hold.ts';
+import { LateRestore } from '../../src/agent/late-restore.ts';
+import { Pipeline } from '../../src/agent/pipeline.ts';
+import { AgentStreams } from '../../src/agent/streams.ts';
+import { validateConfig } from '../../src/config/index.ts';
+import { Engine } from '../../src/forecast/engine.ts';
+import { silentLogger } from '../../src/log.ts';
+import type { SqliteStore } from '../../src/store/sqlite-store.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { fakeModel } from '../support/fake-model.ts';
+import { uniform } from '../support/random.ts';
+import { testSpec } from '../support/specs.ts';
+import { openStore, tempFolder } from '../support/stores.ts';
+
+const START = Date.UTC(2025, 0, 1);
+/** More than two turns; the last ones see each other. */
+const PLACES = Array.from({ length: 40 }, (_, i) => `p${i}`);
+const LINKED = PLACES.slice(-4);
+const SILENT = PLACES.slice(0, 5);
+
+const CONFIG = validateConfig({
+  node: 'n',
+  mqtt: { url: 'mqtt://broker' },
+  timezone: 'UTC',
+  lateness: '0s',
+  streams: [
+    { match: 'linked/{place}', horizon: '5s', covariates: [LINKED[0]] },
+    { match: 'alone/{place}', horizon: '10s', gaps: { fill: 'model', max: '30s' }, limits: { max: 100 } },
+  ].map((rule) => ({ ...rule, payload: 'number', interval: '1s', name: '{place}' })),
+});
+const topicOf = (place: string): string => `${LINKED.includes(place) ? 'linked' : 'alone'}/${place}`;
+
+class Agent {
+  /** By stream and origin. */
+  readonly told = new Map<string, string>();
+  readonly folder = tempFolder();
+  readonly clock: FakeClock;
+  private parts: { store: SqliteStore; engine: Engine; streams: AgentStreams } | null = null;
+
+  constructor(private readonly atOnce?: number) {
+    this.clock = new FakeClock(START);
+  }
+
+  get now() {
+    if (this.parts === null) throw new Error('not started');
+    return this.parts;
+  }
+
+  async start(): Promise<void> {
+    const { clock, atOnce } = this;
+    const store = openStore(this.folder);
+    const engine = new Engine(fakeModel(), { packAbove: 8 });
+    const parts = { config: () => CONFIG, engine, store, clock, log: silentLogger, atOnce };
+    const streams = new AgentStreams(parts);
+    await streams.start();
+    this.parts = { store, engine, streams };
+  }
+
+  stop(): void {
+    this.now.streams.stop();
+    this.now.store.close();
+  }
+
+  /** What was acknowledged is in the journal; nothing else is saved, and the store is not closed. */
+  kill(): void {
+    this.now.store.flush();
+  }
+
+  async hear(place: string, value: number): Promise<void> {
+    const { store, engine, streams } = this.now;
+    const firstMs = this.clock.now();
+    const { samples, discovered } = streams.router.message(
+      topicOf(place),
+      Buffer.from(String(value)),
+      firstMs,
+    );
+    if (discovered.length > 0) await streams.discovered(discovered.map((found) => ({ ...found, firstMs })));
+    for (const sample of samples) {
+      if ((streams.late.outcome(sample) ?? engine.push(sample)) !== 'accepted') continue;
+      store.append(sample);
+      streams.checkpoints.accepted(sample.stream);
+    }
+  }
+
+  async second(): Promise<void> {
+    this.clock.advance(1000);
+    for (const { stream, originMs, seq, kind, quantiles } of await this.now.engine.tick(this.clock.now()))
+      this.told.set(`${stream} ${originMs - START}`, `${seq} ${kind} ${quantiles.join(' ')}`);
+    this.now.streams.checkpoints.save();
+  }
+}
+
+describe('streams that are restored after the start', () => {
+  test.each([1, 2, 3])('forecast like those of an agent that never stopped (%i)', async (seed) => {
+    const next = uniform(seed);
+    const steady = new Agent();
+    const restless = new Agent(0);
+    const both = async (act: (agent: Agent) => void | Promise<void>): Promise<void> => {
+      await act(steady);
+      await act(restless);
+    };
+    const seconds = async (count: number, silent: readonly string[], turns: number): Promise<void> => {
+      for (let i = 0; i < count; i++) {
+        for (const place of PLACES) {
+          // Also readings that are refused: too large for the stream.
+          const value = next() < 0.02 ? 1000 : 20 + 5 * Math.sin(i / 5) + next();
+          if (next() < 0.9 && !silent.includes(place)) await both((agent) => agent.hear(place, value));
+        }
+        await both((agent) => agent.second());
+        if (next() < turns && restless.now.streams.late.size > 0) await restless.now.streams.restoreSome();
+      }
+    };
+    await both((agent) => agent.start());
+    await seconds(20, [], 1);
+    for (let restart = 0; restart < 4; restart++) {
+      if (restart % 2 === 0) restless.kill();
+      else restless.stop();
+      await restless.start();
+      const { late } = restless.now.streams;
+      expect(late.size).toBe(PLACES.length - LINKED.length);
+      expect(
+        restless.now.streams
+          .specs()
+          .map(({ name }) => name)
+          .sort(),
+      ).toEqual([...PLACES].sort());
+      // The second start is killed before all are restored.
+      await seconds(restart === 1 ? 2 : 8, SILENT, restart === 1 ? 0.5 : 0.7);
+      while (restart !== 1 && late.size > 0) await restless.now.streams.restoreSome();
+      if (restart !== 1) await seconds(2, SILENT, 1);
+    }
+    const fromMs = steady.clock.now() - START;
+    await seconds(6, [], 1);
+    // After a kill, streams that see others continue from states of other times: restored late or not, nearly the same.
+    const alone = [...restless.told].filter(([key]) => !LINKED.some((name) => key.startsWith(`${name} `)));
+    for (const [key, text] of alone) expect(text, key).toBe(steady.told.get(key));
+    expect(alone.length).toBeGreaterThan(500);
+    const newest = [...steady.told.keys()].filter((key) => Number(key.split(' ')[1]) >= fromMs);
+    expect(newest.length).toBeGreaterThanOrEqual(5 * PLACES.length);
+    expect(newest.filter((key) => !restless.told.has(key))).toEqual([]);
+    await both((agent) => agent.stop());
+  });
+
+  test('those with new readings come first, and those that are removed or reset do not come back', async () => {
+    const agent = new Agent(0);
+    await agent.start();
+    for (let i = 0; i < 12; i++) {
+      for (const place of PLACES) await agent.hear(place, 20 + (i % 5));
+      await agent.second();
+    }
+    agent.stop();
+    await agent.start();
+    const { streams, engine } = agent.now;
+    await agent.hear('p30', 21);
+    streams.remove('p1');
+    streams.reset('p2');
+    await streams.restoreSome();
+    const restored = () => engine.streams().map(({ spec }) => spec.name);
+    expect(restored()).toContain('p30');
+    expect(restored()).not.toContain('p29');
+    while (streams.late.size > 0) await streams.restoreSome();
+    expect(restored()).not.toContain('p1');
+    expect(engine.streams().find(({ spec }) => spec.name === 'p2')?.bucketsSeen).toBe(0);
+    expect(engine.streams().find(({ spec }) => spec.name === 'p3')?.bucketsSeen).toBeGreaterThan(8);
+    expect(restored().length).toBe(PLACES.length - 1);
+    agent.stop();
+  });
+
+  test('rounds of the pipeline restore them, store and acknowledge their readings, and a stop ends that', async () => {
+    const agent = new Agent(0);
+    await agent.start();
+    for (let i = 0; i < 12; i++) {
+      for (const place of PLACES) await agent.hear(place, 20 + (i % 5));
+      await agent.second();
+    }
+    agent.stop();
+    await agent.start();
+    const { streams, engine, store } = agent.now;
+    const { clock } = agent;
+    const hold = new ClockHold({
+      clock,
+      streams: () => streams.lastReadings(),
+      probe: (a) => a(),
+      keptMs: () => 0,
+    });
+    let turns = 0;
+    const pipeline = new Pipeline({
+      clock,
+      router: streams,
+      engine,
+      store,
+      checkpoints: streams.checkpoints,
+      hold,
+      late: streams.late,
+      restoreSome: async () => {
+        turns++;
+        await streams.restoreSome();
+      },
+      batchMs: 20,
+      flushMs: 50,
+      discovered: (found) => streams.discovered(found),
+      request: () => undefined,
+      forecasts: () => undefined,
+      failed: (error) => {
+        throw error;
+      },
+    });
+    const settle = async (): Promise<void> => {
+      for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve));
+    };
+    pipeline.start();
+    const before = store.stats().samples;
+    let acknowledged = 0;
+    pipeline.receive({
+      topic: topicOf('p7'),
+      payload: Buffer.from('22'),
+      retained: false,
+      acknowledge: () => acknowledged++,
+    });
+    const restored = () => PLACES.length - streams.late.size;
+    for (let i = 0; i < 100 && (streams.late.size > 0 || acknowledged === 0); i++) {
+      clock.advance(20);
+      await settle();
+    }
+    expect(restored()).toBe(PLACES.length);
+    expect(turns).toBeGreaterThanOrEqual(2);
+    expect(acknowledged).toBe(1);
+    expect(store.stats().samples).toBe(before + 1);
+    streams.late.put({ spec: testSpec('later'), firstMs: START });
+    await pipeline.stop();
+    expect(streams.late.size).toBe(1);
+    store.close();
+  });
+});
+
+test('a turn takes as many streams as its time allows', async () => {
+  const late = new LateRestore(0);
+  late.defer(Array.from({ length: 3000 }, (_, i) => ({ spec: testSpec(`${i}`), firstMs: 0 })));
+  let nowMs = 0;
+  const taken: number[] = [];
+  const turn = (msEach: number) =>
+    late.turn(
+      () => nowMs,
+      async (streams) => {
+        taken.push(streams.length);
+        nowMs += msEach * streams.length;
+      },
+    );
+  for (const msEach of [1, 1, 1, 10, 10, 10, 10, 3000, 3000, 3000, 3000, 3000, 0, 0]) await turn(msEach);
+  expect(taken).toEqual([16, 32, 64, 128, 64, 32, 16, 16, 8, 4, 2, 1, 1, 2]);
+  expect(late.size).toBe(3000 - taken.reduce((sum, one) => sum + one, 0));
+});
