@@ -11,9 +11,12 @@ import type { KnownStream } from './known-streams.ts';
 
 /** An agent with no more streams restores all of them before it connects. */
 const AT_ONCE = 256;
-/** Wanted time of a round's restores, ms; one slow stream may take longer. */
-const TURN_MS = 200;
-const FIRST_TURN = 16;
+/**
+ * Most time of a turn, ms; one slow stream may take longer. Readings wait meanwhile, but each turn reads the stored samples of
+ * its time span once, so that many short turns would take far longer in all.
+ */
+const TURN_MS = 800;
+const FIRST_TURN = 32;
 const MOST_IN_TURN = 256;
 
 /** The names of streams that see others, or are seen. They learn in order of time, so they are restored together. */
@@ -103,7 +106,7 @@ export class LateRestore {
     await restore(this.take(names));
     const tookMs = monotonicMs() - startedMs;
     if (tookMs > TURN_MS) this.count = Math.max(1, this.count >> 1);
-    else if (2 * tookMs < TURN_MS) this.count = Math.min(MOST_IN_TURN, 2 * this.count);
+    else if (4 * tookMs < TURN_MS) this.count = Math.min(MOST_IN_TURN, 2 * this.count);
   }
 
   private take(names: Iterable<string>): KnownStream[] {

@@ -19,7 +19,7 @@ import { openStore, tempFolder } from '../support/stores.ts';
 
 const START = Date.UTC(2025, 0, 1);
 /** More than two turns; the last ones see each other. */
-const PLACES = Array.from({ length: 40 }, (_, i) => `p${i}`);
+const PLACES = Array.from({ length: 72 }, (_, i) => `p${i}`);
 const LINKED = PLACES.slice(-4);
 const SILENT = PLACES.slice(0, 5);
 
@@ -96,7 +96,7 @@ class Agent {
 }
 
 describe('streams that are restored after the start', () => {
-  test.each([1, 2, 3])('forecast like those of an agent that never stopped (%i)', async (seed) => {
+  test.each([1, 2])('forecast like those of an agent that never stopped (%i)', async (seed) => {
     const next = uniform(seed);
     const steady = new Agent();
     const restless = new Agent(0);
@@ -116,8 +116,8 @@ describe('streams that are restored after the start', () => {
       }
     };
     await both((agent) => agent.start());
-    await seconds(20, [], 1);
-    for (let restart = 0; restart < 4; restart++) {
+    await seconds(14, [], 1);
+    for (let restart = 0; restart < 3; restart++) {
       if (restart % 2 === 0) restless.kill();
       else restless.stop();
       await restless.start();
@@ -130,7 +130,7 @@ describe('streams that are restored after the start', () => {
           .sort(),
       ).toEqual([...PLACES].sort());
       // The second start is killed before all are restored.
-      await seconds(restart === 1 ? 2 : 8, SILENT, restart === 1 ? 0.5 : 0.7);
+      await seconds(restart === 1 ? 2 : 6, SILENT, restart === 1 ? 0.5 : 0.7);
       while (restart !== 1 && late.size > 0) await restless.now.streams.restoreSome();
       if (restart !== 1) await seconds(2, SILENT, 1);
     }
@@ -138,7 +138,7 @@ describe('streams that are restored after the start', () => {
     await seconds(6, [], 1);
     // After a kill, streams that see others continue from states of other times: restored late or not, nearly the same.
     const alone = [...restless.told].filter(([key]) => !LINKED.some((name) => key.startsWith(`${name} `)));
-    for (const [key, text] of alone) expect(text, key).toBe(steady.told.get(key));
+    expect(alone.filter(([key, text]) => text !== steady.told.get(key))).toEqual([]);
     expect(alone.length).toBeGreaterThan(500);
     const newest = [...steady.told.keys()].filter((key) => Number(key.split(' ')[1]) >= fromMs);
     expect(newest.length).toBeGreaterThanOrEqual(5 * PLACES.length);
@@ -156,13 +156,13 @@ describe('streams that are restored after the start', () => {
     agent.stop();
     await agent.start();
     const { streams, engine } = agent.now;
-    await agent.hear('p30', 21);
+    await agent.hear('p60', 21);
     streams.remove('p1');
     streams.reset('p2');
     await streams.restoreSome();
     const restored = () => engine.streams().map(({ spec }) => spec.name);
-    expect(restored()).toContain('p30');
-    expect(restored()).not.toContain('p29');
+    expect(restored()).toContain('p60');
+    expect(restored()).not.toContain('p59');
     while (streams.late.size > 0) await streams.restoreSome();
     expect(restored()).not.toContain('p1');
     expect(engine.streams().find(({ spec }) => spec.name === 'p2')?.bucketsSeen).toBe(0);
@@ -251,7 +251,8 @@ test('a turn takes as many streams as its time allows', async () => {
         nowMs += msEach * streams.length;
       },
     );
-  for (const msEach of [1, 1, 1, 10, 10, 10, 10, 3000, 3000, 3000, 3000, 3000, 0, 0]) await turn(msEach);
-  expect(taken).toEqual([16, 32, 64, 128, 64, 32, 16, 16, 8, 4, 2, 1, 1, 2]);
+  for (const msEach of [1, 1, 1, 10, 10, 10, 10, 3000, 3000, 3000, 3000, 3000, 3000, 3000, 0, 0])
+    await turn(msEach);
+  expect(taken).toEqual([32, 64, 128, 256, 128, 64, 64, 64, 32, 16, 8, 4, 2, 1, 1, 2]);
   expect(late.size).toBe(3000 - taken.reduce((sum, one) => sum + one, 0));
 });
