@@ -5,7 +5,7 @@ import type { CompareRequest } from '../backtest/compare/compare.ts';
 import { PERIODS, type Period } from '../backtest/periods.ts';
 import type { ProtocolRequest } from '../backtest/protocol/protocol.ts';
 import { PROTOCOLS, type ProtocolName } from '../backtest/protocol/split.ts';
-import type { TableRequest } from '../backtest/request.ts';
+import type { BacktestRequest, TableRequest } from '../backtest/request.ts';
 import { parseRate } from '../config/units.ts';
 import { AGGREGATES, type Aggregate, FILLS, type Fill } from '../series/spec.ts';
 import { configOption } from './shared/globals.ts';
@@ -64,7 +64,11 @@ export function registerBacktest(program: Command): void {
     .description("run a CSV file through the live pipeline, on the file's clock, and score the forecasts")
     .argument('<csv...>', 'files, .csv or .csv.gz; several files are scored together');
   addTableOptions(command, 'columns to forecast')
-    .option('--covariates <names>', 'covariate columns, known up to the current bucket', list)
+    .option(
+      '--covariates <names>',
+      'covariate columns, known up to the current bucket; auto: find the columns that help each other',
+      list,
+    )
     .option(
       '--known <names>',
       'covariate columns whose future values are known, such as a tariff or a timetable',
@@ -163,6 +167,8 @@ export function registerBacktest(program: Command): void {
         process.stdout.write(await protocol(files, { ...flags, protocol: flags.protocol, registry }));
         return;
       }
+      const auto = flags.covariates?.length === 1 && flags.covariates[0] === 'auto';
+      if (auto) flags.covariates = undefined;
       const { horizon, min, max } = flags;
       if (min !== undefined && max !== undefined && min >= max)
         command.error(`error: --min ${min} is not below --max ${max}`);
@@ -201,6 +207,16 @@ export function registerBacktest(program: Command): void {
         process.stdout.write(await runCold(files, request));
         return;
       }
+      if (auto) {
+        for (const option of ['out', 'report', 'by'] as const)
+          if (flags[option] !== undefined)
+            command.error(`error: --${option} cannot be used with --covariates auto`);
+        if (request.finetune !== null)
+          command.error('error: --finetune cannot be used with --covariates auto');
+        process.stdout.write(await found(files, request));
+        bar.end();
+        return;
+      }
       if (flags.inject.length > 0) command.error('error: --inject needs --compare gaps');
       try {
         const text = await runBacktest(files, request);
@@ -210,6 +226,12 @@ export function registerBacktest(program: Command): void {
         bar.end();
       }
     });
+}
+
+async function found(files: readonly string[], request: BacktestRequest): Promise<string> {
+  const { findCovariates, foundText } = await import('../backtest/find-covariates.ts');
+  const rows = await findCovariates(files, request);
+  return request.json === true ? jsonText({ covariates: rows }) : foundText(rows);
 }
 
 /** The interval between the rows, for a run without --interval. */

@@ -1,6 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { findCovariates, foundText } from '../../src/backtest/find-covariates.ts';
+import type { BacktestRequest } from '../../src/backtest/request.ts';
 import { runBacktest } from '../../src/backtest/run.ts';
 import { ModelRegistry } from '../../src/model/registry.ts';
 import { normal, uniform } from '../support/random.ts';
@@ -37,27 +39,50 @@ interface Scored {
   readonly series: readonly { readonly series: string; readonly sql: number }[];
 }
 
+const REQUEST: BacktestRequest = {
+  time: ['time'],
+  columns: 'all',
+  interval: HOUR,
+  horizon: 8,
+  start: 0.5,
+  stride: 4,
+  model: 'base',
+  fill: 'model',
+  aggregate: 'mean',
+  timezone: 'UTC',
+  finetune: null,
+  json: true,
+  registry: new ModelRegistry(null),
+};
+
 async function scored(
   file: string,
   change: { columns: 'all' | string[]; covariates?: string[]; known?: string[] },
 ) {
-  const text = await runBacktest([file], {
-    time: ['time'],
-    interval: HOUR,
-    horizon: 8,
-    start: 0.5,
-    stride: 4,
-    model: 'base',
-    fill: 'model',
-    aggregate: 'mean',
-    timezone: 'UTC',
-    finetune: null,
-    json: true,
-    registry: new ModelRegistry(null),
-    ...change,
-  });
-  return JSON.parse(text) as Scored;
+  return JSON.parse(await runBacktest([file], { ...REQUEST, ...change })) as Scored;
 }
+
+describe('covariates that are found automatically', () => {
+  it('are the columns that improve the forecasts, and no others', async () => {
+    const found = await findCovariates([write()], { ...REQUEST, known: ['tariff'] });
+    expect(found.map(({ series, covariates }) => [series, covariates])).toEqual([
+      ['target', ['driver']],
+      ['driver', []],
+      ['noise', []],
+    ]);
+    const [target, driver] = found;
+    expect(target!.with).toBeLessThan(0.9 * target!.without);
+    expect(driver!.tried).toEqual([]);
+    expect(driver!.with).toBe(driver!.without);
+    const text = foundText(found);
+    expect(text).toMatch(/^target .* -\d+\.\d % {2}driver$/m);
+    expect(text).toMatch(/^noise .* - {2}none$/m);
+  });
+
+  it('need one file', async () => {
+    await expect(findCovariates(['a.csv', 'b.csv'], REQUEST)).rejects.toThrow(/needs one file/);
+  });
+});
 
 describe('a backtest with covariates', () => {
   const file = write();
