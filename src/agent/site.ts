@@ -130,10 +130,10 @@ export class SitePart implements Part {
     this.bridge?.stop();
     await this.worker?.stop();
     this.wakeUp();
-    if (this.site !== null) {
-      if (this.isBridge)
-        await removeKey(this.site, 'members', memberKey('bridge', this.member)).catch(() => {});
-      await this.site.nc.close().catch(() => {});
+    const { site } = this;
+    if (site !== null) {
+      if (this.isBridge) await removeKey(site, 'members', memberKey('bridge', this.member)).catch(() => {});
+      await site.nc.close().catch(() => {});
     }
     await this.running;
   }
@@ -301,13 +301,15 @@ export class SitePart implements Part {
       role: this.parts.settings.role.join('+'),
     });
     if (this.isBridge) {
-      this.bridge = new SiteBridge({
-        site,
-        member: this.member,
-        clock,
-        log,
-        isCovariate: (stream) => this.covariates.has(stream),
-      });
+      if (this.bridge === null)
+        this.bridge = new SiteBridge({
+          site,
+          member: this.member,
+          clock,
+          log,
+          isCovariate: (stream) => this.covariates.has(stream),
+        });
+      else this.bridge.reconnected(site);
       this.flush();
     }
     if (this.isWorker) this.worker = this.makeWorker(site);
@@ -375,9 +377,7 @@ export class SitePart implements Part {
   }
 
   private async close(): Promise<void> {
-    this.bridge?.stop();
     this.worker?.abandon();
-    this.bridge = null;
     this.worker = null;
     await this.site?.nc.close().catch(() => {});
     this.site = null;

@@ -20,7 +20,10 @@ export const CONFIGURED: ModelRef = { number: 0, id: '' };
 export interface Batch {
   /** Id of the bridge. */
   readonly bridge: string;
-  /** The bridge has sent every reading that reached it before this, ms; null while it takes a backlog, or its clock is not set. */
+  /**
+   * The bridge has sent every reading that reached it before this, ms; null while it takes a backlog, in which readings may come in any
+   * order, or while its clock is not set.
+   */
   readonly untilMs: number | null;
   readonly specs: readonly StreamSpec[];
   readonly samples: readonly Sample[];

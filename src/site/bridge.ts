@@ -3,7 +3,7 @@
  * has acknowledged all of its readings. One message at a time is under way to each partition, so that its readings keep their order
  * whatever fails; what arrives meanwhile goes into the next one.
  */
-import { errorText } from '../errors.ts';
+import { errorText, GatecastError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Sample } from '../series/sample.ts';
 import type { StreamSpec } from '../series/spec.ts';
@@ -19,8 +19,10 @@ export interface BridgeMessage {
   readonly acknowledge: (() => void) | null;
 }
 
+export type BridgeSite = Pick<Site, 'js' | 'nc' | 'name' | 'partitions'>;
+
 export interface BridgeParts {
-  readonly site: Pick<Site, 'js' | 'nc' | 'name' | 'partitions'>;
+  readonly site: BridgeSite;
   readonly member: string;
   readonly clock: Clock;
   readonly log: Logger;
@@ -64,6 +66,8 @@ class Route {
   oldestMs = Number.POSITIVE_INFINITY;
   /** In seconds of the wall clock: when something was last sent. */
   sentS = 0;
+  /** What was last vouched for, ms. */
+  untilMs: number | null = null;
   failingSinceMs: number | null = null;
   fault: string | null = null;
 }
@@ -79,11 +83,22 @@ export class SiteBridge {
   private untilMs: number | null = null;
   private readonly warnings: RateLimitedLog;
   private stopped = false;
+  private site: BridgeSite;
 
   constructor(private readonly parts: BridgeParts) {
+    this.site = parts.site;
     this.routes = Array.from({ length: parts.site.partitions }, () => new Route());
     this.all = [...this.routes.keys()];
     this.warnings = new RateLimitedLog(parts.clock);
+  }
+
+  /** Sends over another connection from now on, also what is under way: the broker sends nothing again before its own next connection. */
+  reconnected(site: BridgeSite): void {
+    if (site.partitions !== this.routes.length)
+      throw new GatecastError('SITE_FAILED', `The site has ${site.partitions} partitions now.`, {
+        hint: 'Restart the bridges, so that their MQTT broker sends again what was under way.',
+      });
+    this.site = site;
   }
 
   /**
@@ -124,11 +139,14 @@ export class SiteBridge {
 
   /** Call after `take`, once a second: tells the owners of partitions without readings how late it is. */
   beat(): void {
-    const { site, member, clock } = this.parts;
+    const { member, clock } = this.parts;
+    const { site } = this;
+    if (site.nc.isClosed()) return;
     const nowS = Math.floor(clock.now() / 1000);
     for (const [partition, route] of this.routes.entries()) {
       if (route.sending || route.queue.length > 0 || route.sentS >= nowS) continue;
       route.sentS = nowS;
+      route.untilMs = this.untilMs;
       const text = encodeBatch({ bridge: member, untilMs: this.untilMs, specs: [], samples: [] });
       site.nc.publish(inputSubject(site.name, partition), text);
     }
@@ -165,7 +183,7 @@ export class SiteBridge {
       while (route.queue.length > 0 && !this.stopped) {
         const taken = this.next(route);
         route.oldestMs = taken[0]?.takenMs ?? Number.POSITIVE_INFINITY;
-        const text = this.batchOf(partition, taken, route.queue.length === 0);
+        const text = this.batchOf(partition, taken, route);
         if (text !== null) await this.deliver(partition, route, text);
         if (this.stopped) return;
         for (const { pending } of taken) if (--pending.parts === 0) pending.acknowledge?.();
@@ -188,8 +206,7 @@ export class SiteBridge {
     return route.queue.splice(0, count);
   }
 
-  /** @param all nothing waits behind it: the partition then has all readings up to the time that is vouched for */
-  private batchOf(partition: number, taken: readonly Queued[], all: boolean): string | null {
+  private batchOf(partition: number, taken: readonly Queued[], route: Route): string | null {
     const { member, clock } = this.parts;
     const samples = taken.flatMap((one) => one.samples);
     if (samples.length === 0) return null;
@@ -200,7 +217,9 @@ export class SiteBridge {
       if (stream !== undefined && this.isSpecDue(stream, partition, nowMs)) specs.push(stream.spec);
     }
     this.readings += samples.length;
-    return encodeBatch({ bridge: member, untilMs: all ? this.untilMs : null, specs, samples });
+    // If nothing waits behind it, the partition has all readings up to the time that is vouched for.
+    if (route.queue.length === 0 || this.untilMs === null) route.untilMs = this.untilMs;
+    return encodeBatch({ bridge: member, untilMs: route.untilMs, specs, samples });
   }
 
   /** Notes that it is sent. */
@@ -218,10 +237,11 @@ export class SiteBridge {
 
   /** Until JetStream has it. */
   private async deliver(partition: number, route: Route, text: string): Promise<void> {
-    const { site, clock, log } = this.parts;
+    const { clock, log } = this.parts;
     for (let attempt = 0; !this.stopped; attempt++) {
       try {
-        await site.js.publish(inputSubject(site.name, partition), text, { retries: 0 });
+        const { js, name } = this.site;
+        await js.publish(inputSubject(name, partition), text, { retries: 0 });
         route.failingSinceMs = null;
         route.sentS = Math.floor(clock.now() / 1000);
         this.messages++;

@@ -7,7 +7,7 @@
  * the same connection. A new owner publishes all that came later, so an owner that dies between mark and publication loses
  * nothing; the forecasts of one second at most are published again, with a higher epoch.
  */
-import type { JsMsg } from '@nats-io/jetstream';
+import type { ConsumerMessages, JsMsg } from '@nats-io/jetstream';
 import { errorFields, errorText, GatecastError } from '../errors.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { Model } from '../forecast/model.ts';
@@ -106,12 +106,12 @@ interface Sent {
 
 /** Messages of the log that are fetched ahead. */
 const AHEAD = 256;
-/**
- * The server says within this time that it is alive, when it has no messages; after twice this time without a word, the consumer is
- * looked for. The server that led it may be gone: the client's own 15 s would leave the partition without forecasts for 30 s.
- */
+/** Messages are asked for when so many of those fetched ahead are missing, so that something is asked for all the time. */
+const ASKED_AT_ONCE = 8;
+/** A server without messages says within this time that it is alive, ms; it counts as gone after some times this without a word. */
 const HEARTBEAT_MS = 1500;
-/** A request for messages is repeated after this time, and so is a failed look for the consumer, ms. */
+const MISSED_HEARTBEATS = 3;
+/** A request for messages is repeated after this time, ms. */
 const REQUEST_MS = 5000;
 /** Pause before the log is opened again, ms. */
 const RECONNECT_MS = 500;
@@ -130,6 +130,10 @@ export class OwnedPartition {
   private partition: Partition | null = null;
   private stopping = false;
   private saveAtEnd = true;
+  /** Whether a message is being taken: the next ones wait meanwhile. */
+  private isTaking = false;
+  /** When the server of the log was last heard of, monotonic ms. */
+  private heardMs = 0;
   private lag = 0;
   private lastSeq = 0;
   private savedAtMs: number;
@@ -224,21 +228,45 @@ export class OwnedPartition {
     });
     const messages = await consumer.consume({
       max_messages: AHEAD,
+      threshold_messages: AHEAD - ASKED_AT_ONCE,
       expires: REQUEST_MS,
       idle_heartbeat: HEARTBEAT_MS,
       abort_on_missing_resource: true,
     });
     const end = (): void => messages.stop();
     this.ends.push(end);
+    void this.watch(messages);
     if (this.stopping) end();
     for await (const message of messages) {
       if (this.stopping) break;
       this.fault = null;
-      await this.take(loaded, file, message);
+      this.isTaking = true;
+      await this.take(loaded, file, message).finally(() => {
+        this.isTaking = false;
+        this.heardMs = this.parts.clock.monotonic();
+      });
     }
     this.ends = this.ends.filter((one) => one !== end);
     const ended = await messages.closed();
     if (!this.stopping) throw ended ?? new GatecastError('SITE_FAILED', 'The log of the partition ended.');
+  }
+
+  /**
+   * Ends a consumer whose server is gone, so that another server gets a new one. The client would look for the old one until its
+   * server is back.
+   */
+  private async watch(messages: ConsumerMessages): Promise<void> {
+    const { clock } = this.parts;
+    this.heardMs = clock.monotonic();
+    const look = (): void => {
+      const silentMs = clock.monotonic() - this.heardMs;
+      if (!this.isTaking && silentMs >= MISSED_HEARTBEATS * HEARTBEAT_MS) messages.stop();
+      cancel = clock.after(HEARTBEAT_MS, look);
+    };
+    let cancel = clock.after(HEARTBEAT_MS, look);
+    for await (const { type } of messages.status())
+      if (type === 'heartbeat') this.heardMs = clock.monotonic();
+    cancel();
   }
 
   /** A log that was deleted and created again counts from 1: the states go on with it. */
@@ -386,7 +414,8 @@ export class OwnedPartition {
 
   private isSaveDue(): boolean {
     const { clock, checkpointMs } = this.parts;
-    return this.saving === null && clock.monotonic() - this.savedAtMs >= checkpointMs();
+    const isWaiting = this.partition?.isWaiting === true;
+    return this.saving === null && !isWaiting && clock.monotonic() - this.savedAtMs >= checkpointMs();
   }
 
   /** The states are collected before this returns; they are sent while further messages are taken, but at the end. */
@@ -394,7 +423,7 @@ export class OwnedPartition {
     const { partition: loaded, manifestFile: file } = this;
     const { clock, breathe, log, partition } = this.parts;
     await this.saving;
-    if (loaded === null || file === null || loaded.seq === file.manifest.seq) return;
+    if (loaded === null || file === null || loaded.isWaiting || loaded.seq === file.manifest.seq) return;
     this.savedAtMs = clock.monotonic();
     const { seq, tickMs } = loaded;
     const bytes = await loaded.checkpoint(breathe);

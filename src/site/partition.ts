@@ -18,6 +18,13 @@ import { type Checkpoint, type CheckpointStream, decodeCheckpoint, encodeCheckpo
 const TICK_MS = 1000;
 /** A bridge that has been silent for this long no longer holds the time back, ms. */
 const BRIDGE_MS = 60_000;
+/**
+ * While a bridge takes a backlog, its readings may come in any order: an MQTT broker whose window of unacknowledged messages was full
+ * sends newer messages before older ones. They wait until the bridge vouches for a time again, then are taken in order of time;
+ * at most for this long, ms, and at most so many.
+ */
+const WAIT_MS = 30_000;
+const MOST_WAITING = 20_000;
 /** A stream without a reading for this long is forgotten, ms. */
 const FORGET_MS = 90 * 86_400_000;
 /** Streams written to a checkpoint in one turn of the event loop. */
@@ -47,6 +54,13 @@ export interface BridgeTime {
   readonly heardMs: number;
 }
 
+/** Readings of a bridge that takes a backlog. */
+interface Waiting {
+  readonly samples: Sample[];
+  /** When the first of them was stored by the server, ms. */
+  readonly sinceMs: number;
+}
+
 interface Member {
   spec: StreamSpec;
   /** Of another partition: it is here because streams of this one may name it as a covariate. Its forecasts are not returned. */
@@ -68,6 +82,7 @@ export class Partition {
   samples = 0;
   private readonly engine: Engine;
   private readonly bridges = new Map<string, BridgeTime>();
+  private readonly waiting = new Map<string, Waiting>();
   private readonly members = new Map<string, Member>();
   /** Up to which buckets may be closed, ms; null: not known yet. */
   private untilMs: number | null = null;
@@ -107,6 +122,11 @@ export class Partition {
     return this.members.size - this.guests;
   }
 
+  /** Whether readings wait for others that belong before them. They are in no checkpoint: save none now. */
+  get isWaiting(): boolean {
+    return this.waiting.size > 0;
+  }
+
   /** The newest forecast of a stream as it was published; null: none yet. Undefined: the partition has no such stream. */
   last(stream: string): string | null | undefined {
     const member = this.members.get(stream);
@@ -141,9 +161,9 @@ export class Partition {
       return [];
     }
     for (const spec of batch.specs) this.meet(spec);
-    for (const sample of batch.samples) this.push(sample);
-    this.seq = seq;
     const before = this.bridges.get(batch.bridge)?.untilMs ?? null;
+    this.order(batch, loggedMs, before);
+    this.seq = seq;
     this.bridges.set(batch.bridge, { untilMs: batch.untilMs ?? before, heardMs: loggedMs });
     const tickMs = Math.floor(loggedMs / TICK_MS) * TICK_MS;
     if (tickMs <= this.tickMs) return [];
@@ -155,7 +175,7 @@ export class Partition {
       : made.filter(({ stream }) => this.members.get(stream)?.isGuest === false);
   }
 
-  /** State as of the last message. Take none while this runs. */
+  /** State as of the last message. Take none while this runs, and do not call it while readings wait. */
   async checkpoint(breathe: () => Promise<void>): Promise<Uint8Array> {
     this.forgetSilent();
     const streams: CheckpointStream[] = [];
@@ -250,6 +270,22 @@ export class Partition {
     const isGuest = !this.isOwn(member.spec.name);
     if (isGuest) this.guests++;
     this.members.set(member.spec.name, { ...member, isGuest });
+  }
+
+  /** @param before what the bridge vouched for before this message, ms; null: nothing, so it need not take a backlog */
+  private order({ bridge, untilMs, samples }: Batch, loggedMs: number, before: number | null): void {
+    const { samples: held, sinceMs } = this.waiting.get(bridge) ?? { samples: [], sinceMs: loggedMs };
+    held.push(...samples);
+    if (held.length > 0) this.waiting.set(bridge, { samples: held, sinceMs });
+    if (untilMs !== null || before === null || held.length > MOST_WAITING) this.takeWaiting(bridge);
+    for (const [other, { sinceMs }] of this.waiting)
+      if (loggedMs - sinceMs >= WAIT_MS) this.takeWaiting(other);
+  }
+
+  private takeWaiting(bridge: string): void {
+    const inOrder = this.waiting.get(bridge)?.samples.sort((a, b) => a.timeMs - b.timeMs) ?? [];
+    this.waiting.delete(bridge);
+    for (const sample of inOrder) this.push(sample);
   }
 
   private push(sample: Sample): void {

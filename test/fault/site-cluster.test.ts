@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { PeerInfo } from '@nats-io/jetstream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSite, type Site, type SiteConfig } from '../../src/site/nats.ts';
 import { readPartitions } from '../../src/site/status.ts';
@@ -33,6 +34,8 @@ import { sleep, waitFor } from '../support/wait.ts';
 const tempDir = tempDirs();
 const hasOpenssl = canRun('openssl', ['version'], 'a site with TLS');
 const STREAMS = 16;
+
+const isCurrent = ({ current, offline }: PeerInfo): boolean => current && offline !== true;
 
 /** A CA, and a certificate for 127.0.0.1 that servers use towards clients and each other. */
 function makeCertificates(dir: string): void {
@@ -125,6 +128,42 @@ describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('a site on three nats-
       40_000,
     );
 
+  /** Every copy of every stream is up to date: only then may another server be lost. */
+  const whole = () =>
+    waitFor(
+      'all copies to be up to date',
+      async () => {
+        try {
+          let streams = 0;
+          for await (const { cluster } of observer.jsm.streams.list()) {
+            if (!cluster?.leader || cluster.replicas?.length !== 2 || !cluster.replicas.every(isCurrent))
+              return false;
+            streams++;
+          }
+          // Of the four partitions, and the buckets of members, leases, states and checkpoints.
+          return streams === 8;
+        } catch {
+          return false;
+        }
+      },
+      60_000,
+    );
+  /** Whether so many forecasts of each stream have been published since then. */
+  const all = (since: number, times: number): boolean => {
+    const counts = new Map<string, number>();
+    for (const { stream } of seen.slice(since)) counts.set(stream, (counts.get(stream) ?? 0) + 1);
+    return counts.size === STREAMS && [...counts.values()].every((count) => count >= times);
+  };
+
+  const eventually = async (what: string, condition: () => Promise<boolean> | boolean, timeoutMs: number) => {
+    try {
+      await waitFor(what, condition, timeoutMs);
+    } catch (cause) {
+      const said = members.map(({ output }) => output().slice(-3000)).join('\n\n');
+      throw new Error(`${what}: never; the members said:\n${said}`, { cause });
+    }
+  };
+
   it('is created, and served with the rights of the shipped accounts; the loss of a server costs nothing', async () => {
     const operator = login('operator', 'change-me-1');
     const file = memberFile(member('operator', ['worker'], operator));
@@ -155,17 +194,23 @@ describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('a site on three nats-
     // Whoever leads the logs: one server after the other is killed and comes back.
     const outages: Outage[] = [];
     for (const server of servers) {
+      await whole();
       const fromMs = Date.now() - 5000;
-      server.signal('SIGKILL');
-      await sleep(4000);
-      await server.restart();
-      await sleep(4000);
       const before = seen.length;
-      await waitFor('forecasts again', () => seen.length > before + STREAMS, 40_000);
+      server.signal('SIGKILL');
+      await eventually('forecasts of all streams for seconds without a server', () => all(before, 4), 60_000);
+      await server.restart();
+      await whole();
+      const after = seen.length;
+      await eventually('forecasts of all streams with all servers', () => all(after, 2), 40_000);
       outages.push([fromMs, Date.now()]);
     }
     await sensors.stop();
-    await sleep(6000);
+    await waitFor(
+      'all readings in the logs',
+      async () => (await undisturbed(observer, null).catch(() => null))?.readings === sensors.sent,
+      60_000,
+    );
     expect(await members[0].end('SIGTERM')).toBe(0);
     await sleep(1000);
     const { model } = JSON.parse(seen[0].text) as { model: { id: string; version: string } };
@@ -178,7 +223,7 @@ describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('a site on three nats-
     expect(readings).toBe(sensors.sent);
     expect(late).toEqual([]);
     for (const { output } of members) expect(output()).not.toMatch(/permissions violation/i);
-  }, 240_000);
+  }, 400_000);
 
   it('gives each user no more rights than it needs', async () => {
     const worker = await openSite(siteConfig(urls(), login('worker', 'change-me-3')), 'test');

@@ -98,8 +98,10 @@ describe('a partition', () => {
     const next = uniform(seed + 100);
     let partition = new Partition(fakeModel());
     for (let from = 0; from < entries.length; ) {
-      const to = Math.min(entries.length, from + 1 + Math.floor(next() * 60));
+      let to = Math.min(entries.length, from + 1 + Math.floor(next() * 60));
       await play(partition, entries.slice(from, to), disturbed);
+      // Readings that wait are in no checkpoint: none is saved then.
+      for (; partition.isWaiting; to++) await play(partition, entries.slice(to, to + 1), disturbed);
       const bytes = await partition.checkpoint(breathe);
       // What is taken after the checkpoint is taken again by the next owner.
       await play(partition, entries.slice(to, to + 20), new Map());
@@ -189,6 +191,58 @@ describe('a partition', () => {
     const later = new Partition(fakeModel(), undefined, { number: 2, id: 'later' });
     await later.take(1, START, SWITCH);
     expect(later.modelRef.number).toBe(2);
+  });
+
+  describe('while a bridge takes a backlog', () => {
+    const spec = testSpec('a', { intervalMs: 5000, latenessMs: 1000, horizonMs: 50_000 });
+    const reading = (second: number): Sample => {
+      const timeMs = START + second * 1000;
+      return { stream: 'a', timeMs, value: second, arrivalMs: timeMs };
+    };
+    const batchOf = (untilMs: number | null, ...seconds: number[]): Batch => ({
+      bridge: 'one',
+      untilMs,
+      specs: [spec],
+      samples: seconds.map(reading),
+    });
+    const log = (): ((second: number, batch: Batch) => Promise<Forecast[]>) & { partition: Partition } => {
+      const partition = new Partition(null);
+      let seq = 0;
+      const take = (second: number, batch: Batch) => partition.take(++seq, START + second * 1000, batch);
+      return Object.assign(take, { partition });
+    };
+
+    it('its readings are taken in order of time, however they come', async () => {
+      const take = log();
+      await take(0, batchOf(START, 0));
+      await take(11, batchOf(null, 11, 1));
+      await take(12, batchOf(null, 7, 3));
+      expect(take.partition.isWaiting).toBe(true);
+      expect(take.partition.samples).toBe(1);
+      const made = await take(13, batchOf(START + 13_000, 12, 8));
+      expect(take.partition.isWaiting).toBe(false);
+      expect(take.partition.refused).toEqual({});
+      expect(take.partition.samples).toBe(7);
+      expect(made.map(({ originMs }) => originMs)).toEqual([START + 5000]);
+    });
+
+    it('its readings wait for half a minute at most, also when it falls silent', async () => {
+      const take = log();
+      await take(0, batchOf(START, 0));
+      await take(1, batchOf(null, 1));
+      await take(30, { bridge: 'two', untilMs: START + 30_000, specs: [], samples: [] });
+      expect(take.partition.samples).toBe(1);
+      await take(31, { bridge: 'two', untilMs: START + 31_000, specs: [], samples: [] });
+      expect(take.partition.samples).toBe(2);
+      expect(take.partition.isWaiting).toBe(false);
+    });
+
+    it('a bridge whose clock was never set does not wait', async () => {
+      const take = log();
+      await take(0, batchOf(null, 0));
+      await take(7, batchOf(null, 7));
+      expect(take.partition.samples).toBe(2);
+    });
   });
 
   it('depends on every reading: one that is left out changes a forecast', async () => {

@@ -174,6 +174,9 @@ export async function undisturbed(
       ...(openModel !== undefined && { openModel }),
       isOwn: (stream) => partitionOf(stream, site.partitions) === at,
     });
+    // Takes each reading once, so that none is late because it was sent twice.
+    const once = new Partition(null);
+    const taken = new Set<string>();
     const name = inputStream(site.name, at);
     const { state } = await site.jsm.streams.info(name);
     const consumer = await site.js.consumers.get(name);
@@ -181,15 +184,20 @@ export async function undisturbed(
       state.messages === 0 ? [] : await consumer.fetch({ max_messages: state.messages, expires: 10_000 });
     for await (const message of messages) {
       const batch = decodeBatch(message.data);
-      const fresh = batch.samples.filter(({ stream, timeMs }) => !known.has(`${stream} ${timeMs}`));
-      for (const { stream, timeMs } of fresh) known.add(`${stream} ${timeMs}`);
-      const before = partition.refused.late ?? 0;
+      const keyOf = ({ stream, timeMs }: Sample): string => `${stream} ${timeMs}`;
+      const fresh = batch.samples.filter((sample) => !taken.has(keyOf(sample)));
+      for (const sample of fresh) {
+        taken.add(keyOf(sample));
+        known.add(keyOf(sample));
+      }
+      const before = once.refused.late ?? 0;
       const loggedMs = Math.floor(message.info.timestampNanos / 1e6);
       for (const forecast of await partition.take(message.seq, loggedMs, batch)) {
         const made = text(forecast, partition.tickMs, partition.model);
         if (made !== null) texts.push(made);
       }
-      if (fresh.length === batch.samples.length && (partition.refused.late ?? 0) > before)
+      if (batch.model === undefined) await once.take(message.seq, loggedMs, { ...batch, samples: fresh });
+      if ((once.refused.late ?? 0) > before)
         late.push(
           `${new Date(loggedMs).toISOString()} in ${at}, seq ${message.seq}: ${JSON.stringify(batch.samples.map((one) => [one.stream, new Date(one.timeMs), one.arrivalMs - one.timeMs]))}`,
         );

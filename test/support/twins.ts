@@ -102,7 +102,7 @@ export class Twins {
   }
 
   /** Waits for a report with these members. */
-  async reported(what: string, wanted: Partial<Reported>, timeoutMs = 10_000): Promise<Reported> {
+  async reported(what: string, wanted: Partial<Reported>, timeoutMs = 30_000): Promise<Reported> {
     const matches = (): boolean => {
       const last = this.last as unknown as Record<string, unknown>;
       return Object.entries(wanted).every(([key, value]) => last[key] === value);
@@ -134,7 +134,7 @@ export class Twins {
   async compare(fromOrigin: string): Promise<{ common: number; missing: string[]; different: string[] }> {
     const beyond = (node: 'cellar' | 'twin'): number =>
       [...this.forecasts(node).keys()].filter((origin) => origin > fromOrigin).length;
-    await waitFor('forecasts of both', () => beyond('cellar') > 3 && beyond('twin') > 3, 20_000);
+    await waitFor('forecasts of both', () => beyond('cellar') > 3 && beyond('twin') > 3, 40_000);
     const mine = this.forecasts('cellar');
     const end = [...mine.keys()].at(-1) ?? '';
     const theirs = [...this.forecasts('twin')].filter(([origin]) => origin >= fromOrigin && origin <= end);
@@ -142,8 +142,15 @@ export class Twins {
     const common = theirs.filter(([origin]) => mine.has(origin));
     const different = common
       .filter(([origin, p50]) => JSON.stringify(p50) !== JSON.stringify(mine.get(origin)))
-      .map(([origin]) => origin);
+      .map(([origin, p50]) => `${origin}: ${mine.get(origin)?.[0]}, twin ${p50[0]}; ${this.dropped()}`);
     return { common: common.length, missing, different };
+  }
+
+  /** What both have dropped, such as late readings. */
+  private dropped(): string {
+    const of = (node: string): string =>
+      JSON.stringify(JSON.parse(this.watcher.on(`gatecast/${node}/health`).at(-1)?.text ?? '{}').dropped);
+    return `dropped ${of('cellar')}, twin ${of('twin')}`;
   }
 
   /** The newest origin that both have. */
