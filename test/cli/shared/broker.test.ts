@@ -1,0 +1,42 @@
+/** The connection of a command to a real broker. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openLink } from '../../../src/cli/shared/broker.ts';
+import { plainBrokerOptions } from '../../../src/mqtt/options.ts';
+import { cleanupsOfFile } from '../../support/cleanups.ts';
+import { hasMosquitto, startMosquitto } from '../../support/mosquitto.ts';
+import { tempDirs } from '../../support/temp.ts';
+
+const temp = tempDirs();
+const cleanups = cleanupsOfFile();
+
+describe.skipIf(!hasMosquitto)('a link', () => {
+  it('names what the broker refuses and why, and ends with the broker', async () => {
+    const acl = join(temp(), 'acl');
+    writeFileSync(acl, 'topic readwrite open/#\n');
+    const broker = await startMosquitto(`allow_anonymous true\nacl_file ${acl}`);
+    cleanups.push(() => broker.stop());
+    const seen: string[] = [];
+    const link = await openLink(plainBrokerOptions(broker.url, 'link'), ({ topic, payload }) =>
+      seen.push(`${topic} ${payload}`),
+    );
+    await link.subscribe(['open/#']);
+    await link.publish({ topic: 'open/a', payload: '1', qos: 1, retain: true });
+    await expect(
+      link.publish({ topic: 'closed/a', payload: '1', qos: 1, retain: false }),
+    ).rejects.toMatchObject({
+      code: 'BROKER_UNREACHABLE',
+      message: expect.stringMatching(/refused closed\/a: (?!\[object)\w/),
+    });
+    expect(await link.trySubscribe(['open/b'], 0)).toEqual([]);
+    await link.settled();
+    expect(link.lost).toBe(false);
+    const ended = expect(link.ended).rejects.toMatchObject({ code: 'BROKER_UNREACHABLE' });
+    await broker.stop();
+    await ended;
+    expect(link.lost).toBe(true);
+    await expect(link.settled()).rejects.toMatchObject({ code: 'BROKER_UNREACHABLE' });
+    await link.close();
+  });
+});
