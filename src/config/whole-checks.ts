@@ -6,7 +6,7 @@ import { type PathPart, pathText } from './document.ts';
 import { ruleIds } from './rule-ids.ts';
 import type { Config } from './schema.ts';
 
-/** Every partition of a site keeps a copy of each stream that is named as a covariate. */
+/** Limit, because every partition of a site keeps a copy of each covariate stream. */
 const MOST_SITE_COVARIATES = 64;
 
 export function checkWhole(config: Config, lineOf: (path: readonly PathPart[]) => number | null): Issue[] {
@@ -40,7 +40,7 @@ export function checkWhole(config: Config, lineOf: (path: readonly PathPart[]) =
   return issues;
 }
 
-/** What a site does not do, or would do differently on each of its machines. */
+/** Settings that a site does not support, or that could differ between its machines. */
 function checkSite(config: Config, report: (path: readonly PathPart[], message: string) => void): void {
   const { site, node, finetune, timezone, streams } = config;
   if (site === undefined) return;
@@ -62,7 +62,7 @@ function checkSite(config: Config, report: (path: readonly PathPart[], message: 
   if (named > MOST_SITE_COVARIATES)
     report(
       ['streams'],
-      `name ${named} streams as covariates; a site copies them to all partitions, and takes ${MOST_SITE_COVARIATES}`,
+      `name ${named} streams as covariates; a site copies them to all partitions, so at most ${MOST_SITE_COVARIATES} are allowed`,
     );
   if (site.credentials_file !== undefined && site.user !== undefined)
     report(['site', 'user'], 'has no effect beside `credentials_file`');
@@ -72,6 +72,6 @@ function checkSite(config: Config, report: (path: readonly PathPart[], message: 
   if ((cert_file === undefined) !== (key_file === undefined))
     report(
       ['site', 'tls', cert_file === undefined ? 'cert_file' : 'key_file'],
-      '`cert_file` and `key_file` go together',
+      '`cert_file` and `key_file` must be set together',
     );
 }

@@ -57,7 +57,7 @@ describe('a config with a site', () => {
           covariates: Array.from({ length: 8 }, (_one, i) => `other ${at} ${i}`),
         })),
       },
-      'streams: name 72 streams as covariates; a site copies them to all partitions, and takes 64',
+      'streams: name 72 streams as covariates; a site copies them to all partitions, so at most 64 are allowed',
     ],
     ['a node that is no key', { node: 'plant.1' }, 'node: must be 1 to 64 letters'],
     ['a site without servers', { site: { name: 'p', servers: [] } }, 'site.servers: must name a server'],

@@ -2,14 +2,12 @@
 import { formatDuration } from '../../config/units.ts';
 import { digitsFor, inDigits } from '../../forecast/digits.ts';
 import { type IntervalView, PARTS, type PartName } from '../../forecast/explanation.ts';
-import { textTable } from '../shared/text-table.ts';
+import { factLine, indentedTable } from '../shared/text-table.ts';
 import type { Explained } from './run.ts';
 
 /** Minimum number of significant digits. */
 const DIGITS = 4;
 
-const table = (rows: readonly (readonly string[])[]): string =>
-  textTable(rows, true).trimEnd().replace(/^/gm, '  ');
 const percent = (share: number): string => `${Math.round(100 * share)} %`;
 const factor = (value: number): string => `x ${value.toFixed(2)}`;
 
@@ -22,18 +20,17 @@ export function explanationText(explained: Explained): string {
   const shown = (value: number): string => String(inDigits(value, digits));
   const change = (value: number): string => `${value > 0 ? '+' : ''}${inDigits(value, 3)}`;
   const interval = ({ p10, p50, p90 }: IntervalView): string[] => [shown(p10), shown(p50), shown(p90)];
-  const fact = (name: string, text: string): string => `${name.padEnd(10)} ${text}`;
   const ahead = (lead: number): string => formatDuration(lead * step_s * 1000);
   const first = leads.map(({ lead }) => ahead(lead));
   const lines = [
     `${stream}${unit === null ? '' : ` in ${unit}`}, forecast of the bucket ${origin}`,
-    fact('model', `${model.id} ${model.version}`.trim()),
-    fact('history', `${buckets} buckets of ${formatDuration(step_s * 1000)}`),
-    fact('input', input === 'good' ? 'good' : `${input}: the newest bucket has no usable reading`),
-    fact('limits', limitsText(limits, range, shown)),
+    factLine('model', `${model.id} ${model.version}`.trim()),
+    factLine('history', `${buckets} buckets of ${formatDuration(step_s * 1000)}`),
+    factLine('input', input === 'good' ? 'good' : `${input}: the newest bucket has no usable reading`),
+    factLine('limits', limitsText(limits, range, shown)),
     '',
     'forecast',
-    table([
+    indentedTable([
       ['ahead', 'p10', 'p50', 'p90', 'width', 'widened'],
       ...leads.map(({ published, width, widened }, i) => [
         first[i] ?? '',
@@ -44,7 +41,7 @@ export function explanationText(explained: Explained): string {
     ]),
     '',
     'median of each part, and how much it counts',
-    table([
+    indentedTable([
       ['ahead', ...PARTS.filter((part) => speaks(explained, part))],
       ...partRows(explained, shown, first),
     ]),
@@ -53,7 +50,7 @@ export function explanationText(explained: Explained): string {
     lines.push('', 'covariates: change of the median because each is known');
     const names = explained.inputs_used.map(({ name }) => name);
     lines.push(
-      table([
+      indentedTable([
         ['ahead', ...names],
         ...first.map((text, i) => [
           text,
@@ -67,7 +64,7 @@ export function explanationText(explained: Explained): string {
     const set = Object.entries(whatIf.set).map(([name, value]) => `${name} = ${value}`);
     lines.push('', `what if ${set.join(', ')}`);
     lines.push(
-      table([
+      indentedTable([
         ['ahead', 'p50', 'p50 then', 'change'],
         ...leads.map(({ published }, i) => {
           const then = whatIf.p50[i] ?? published.p50;

@@ -2,7 +2,7 @@
 import { formatDuration, formatSize } from '../../config/units.ts';
 import { digitsFor, inDigits } from '../../forecast/digits.ts';
 import { MARK_TEXTS, type MarkName } from '../../series/quality.ts';
-import { textTable } from '../shared/text-table.ts';
+import { factLine, indentedTable } from '../shared/text-table.ts';
 import type { StreamReport } from './run.ts';
 import type { Counts } from './stream.ts';
 
@@ -13,10 +13,6 @@ const counted = (counts: Counts): string =>
   Object.entries(counts)
     .map(([name, n]) => `${name} ${n}`)
     .join(', ');
-
-/** An indented table. */
-const table = (rows: readonly (readonly string[])[]): string =>
-  textTable(rows, true).trimEnd().replace(/^/gm, '  ');
 
 const UNITS: readonly (readonly [name: string, seconds: number])[] = [
   ['d', 86_400],
@@ -43,24 +39,23 @@ function ago(seconds: number): string {
 
 export function reportText(report: StreamReport, nowMs: number): string {
   const { stream, unit, state, scores, days, readings, marks, rejects } = report;
-  const fact = (name: string, text: string): string => `${name.padEnd(10)} ${text}`;
   const since = (iso: string | null): string =>
     iso === null ? 'none' : `${iso}, ${ago(Math.max(0, nowMs - Date.parse(iso)) / 1000)}`;
   const lines = [
     `${stream}${unit === null ? '' : ` in ${unit}`}`,
-    fact('interval', intervalText(report)),
-    fact('readings', `${report.samples} since ${report.first ?? '-'}`),
-    fact('last', since(report.last)),
-    fact('marks', counted(marks) || 'none'),
-    fact('refused', counted(rejects) || 'none'),
-    fact('state', stateText(state)),
+    factLine('interval', intervalText(report)),
+    factLine('readings', `${report.samples} since ${report.first ?? '-'}`),
+    factLine('last', since(report.last)),
+    factLine('marks', counted(marks) || 'none'),
+    factLine('refused', counted(rejects) || 'none'),
+    factLine('state', stateText(state)),
   ];
   if (readings.length > 0) {
     lines.push('', 'newest readings');
     const values = readings.flatMap(({ value }) => value ?? []);
     const digits = digitsFor(values, DIGITS);
     const named = readings.map(({ time, value, marks: own }) => [time, shown(value, digits), own.join(', ')]);
-    lines.push(table(named));
+    lines.push(indentedTable(named));
   }
   const seen = new Set(readings.flatMap(({ marks: own }) => own));
   for (const name of seen) lines.push(`  ${name}: ${MARK_TEXTS.get(name as MarkName) ?? ''}`);
@@ -75,13 +70,13 @@ export function reportText(report: StreamReport, nowMs: number): string {
       counted(day.marks) || '-',
       counted(day.rejects) || '-',
     ]);
-    lines.push(table([head, ...cells]));
+    lines.push(indentedTable([head, ...cells]));
   }
   if (scores.length > 0) {
     lines.push('', 'scores of the published forecasts, as of the saved state');
     const head = ['lead', 'n', 'mae', 'mase', 'bias', 'coverage', 'vs naive', 'vs seasonal'];
     const keys = ['h', 'n', 'mae', 'mase', 'bias', 'coverage', 'skill_vs_naive', 'skill_vs_seasonal'];
-    lines.push(table([head, ...scores.map((score) => keys.map((key) => shown(score[key] ?? null)))]));
+    lines.push(indentedTable([head, ...scores.map((score) => keys.map((key) => shown(score[key] ?? null)))]));
   }
   return `${lines.join('\n')}\n`;
 }

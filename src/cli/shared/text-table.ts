@@ -1,4 +1,4 @@
-/** Aligned columns of text. */
+/** Text output: aligned columns, and lines of facts. */
 
 /**
  * Pads each column to its widest cell and trims line ends.
@@ -16,3 +16,10 @@ export function textTable(rows: readonly (readonly string[])[], numbers = false)
       .trimEnd();
   return rows.map((cells) => `${line(cells)}\n`).join('');
 }
+
+/** An indented table of numbers. */
+export const indentedTable = (rows: readonly (readonly string[])[]): string =>
+  textTable(rows, true).trimEnd().replace(/^/gm, '  ');
+
+/** `name       text` */
+export const factLine = (name: string, text: string): string => `${name.padEnd(10)} ${text}`;

@@ -57,64 +57,59 @@ export interface ModelSpec {
   readonly outputs: readonly PortSpec[];
 }
 
-const field = (type: string, id: number) => ({ type, id });
-const repeated = (type: string, id: number) => ({ rule: 'repeated', type, id });
+/** A message type; fields as `type number`, repeated if the type ends in `[]`. */
+const message = (fields: Readonly<Record<string, string>>) => ({
+  fields: Object.fromEntries(
+    Object.entries(fields).map(([name, field]) => {
+      const [type = '', id] = field.split(' ');
+      return [
+        name,
+        { type: type.replace('[]', ''), id: Number(id), ...(type.endsWith('[]') && { rule: 'repeated' }) },
+      ];
+    }),
+  ),
+});
 
 const root = protobuf.Root.fromJSON({
   nested: {
-    ModelProto: {
-      fields: {
-        irVersion: field('int64', 1),
-        producerName: field('string', 2),
-        docString: field('string', 6),
-        graph: field('GraphProto', 7),
-        opsetImport: repeated('OperatorSetId', 8),
-      },
-    },
-    OperatorSetId: { fields: { domain: field('string', 1), version: field('int64', 2) } },
-    GraphProto: {
-      fields: {
-        node: repeated('NodeProto', 1),
-        name: field('string', 2),
-        initializer: repeated('TensorProto', 5),
-        input: repeated('ValueInfo', 11),
-        output: repeated('ValueInfo', 12),
-      },
-    },
-    NodeProto: {
-      fields: {
-        input: repeated('string', 1),
-        output: repeated('string', 2),
-        name: field('string', 3),
-        opType: field('string', 4),
-        attribute: repeated('Attribute', 5),
-        domain: field('string', 7),
-      },
-    },
-    Attribute: {
-      fields: {
-        name: field('string', 1),
-        f: field('float', 2),
-        i: field('int64', 3),
-        s: field('bytes', 4),
-        ints: repeated('int64', 8),
-        strings: repeated('bytes', 9),
-        type: field('int32', 20),
-      },
-    },
-    TensorProto: {
-      fields: {
-        dims: repeated('int64', 1),
-        dataType: field('int32', 2),
-        name: field('string', 8),
-        rawData: field('bytes', 9),
-      },
-    },
-    ValueInfo: { fields: { name: field('string', 1), type: field('TypeProto', 2) } },
-    TypeProto: { fields: { tensorType: field('TensorType', 1) } },
-    TensorType: { fields: { elemType: field('int32', 1), shape: field('TensorShape', 2) } },
-    TensorShape: { fields: { dim: repeated('Dimension', 1) } },
-    Dimension: { fields: { dimValue: field('int64', 1), dimParam: field('string', 2) } },
+    ModelProto: message({
+      irVersion: 'int64 1',
+      producerName: 'string 2',
+      docString: 'string 6',
+      graph: 'GraphProto 7',
+      opsetImport: 'OperatorSetId[] 8',
+    }),
+    OperatorSetId: message({ domain: 'string 1', version: 'int64 2' }),
+    GraphProto: message({
+      node: 'NodeProto[] 1',
+      name: 'string 2',
+      initializer: 'TensorProto[] 5',
+      input: 'ValueInfo[] 11',
+      output: 'ValueInfo[] 12',
+    }),
+    NodeProto: message({
+      input: 'string[] 1',
+      output: 'string[] 2',
+      name: 'string 3',
+      opType: 'string 4',
+      attribute: 'Attribute[] 5',
+      domain: 'string 7',
+    }),
+    Attribute: message({
+      name: 'string 1',
+      f: 'float 2',
+      i: 'int64 3',
+      s: 'bytes 4',
+      ints: 'int64[] 8',
+      strings: 'bytes[] 9',
+      type: 'int32 20',
+    }),
+    TensorProto: message({ dims: 'int64[] 1', dataType: 'int32 2', name: 'string 8', rawData: 'bytes 9' }),
+    ValueInfo: message({ name: 'string 1', type: 'TypeProto 2' }),
+    TypeProto: message({ tensorType: 'TensorType 1' }),
+    TensorType: message({ elemType: 'int32 1', shape: 'TensorShape 2' }),
+    TensorShape: message({ dim: 'Dimension[] 1' }),
+    Dimension: message({ dimValue: 'int64 1', dimParam: 'string 2' }),
   },
 });
 const ModelProto = root.lookupType('ModelProto');
