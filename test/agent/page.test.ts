@@ -3,10 +3,16 @@ import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import type { Agent } from '../../src/agent/contract.ts';
+import { Page, type PageSources } from '../../src/agent/page.ts';
+import type { Context } from '../../src/agent/part.ts';
 import { startAgent } from '../../src/agent.ts';
 import { validateConfig } from '../../src/config/index.ts';
 import { silentLogger } from '../../src/log.ts';
 import { systemClock } from '../../src/system/clock.ts';
+import { Board } from '../../src/web/board.ts';
+import { loadPast } from '../../src/web/past-file.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { fakeForecast } from '../support/forecasts.ts';
 import { tempDirs } from '../support/temp.ts';
 
 const temp = tempDirs();
@@ -132,4 +138,32 @@ test.each([
   expect(() => validateConfig(config)).toThrow(
     expect.objectContaining({ issues: [expect.objectContaining({ path })] }),
   );
+});
+
+test('past forecasts are written every hour, so that a killed process loses at most those of the last hour', async () => {
+  const HOUR = 3_600_000;
+  const config = validateConfig({
+    node: 'test',
+    mqtt: { url: 'mqtt://127.0.0.1:1' },
+    data_dir: temp(),
+    streams: [{ match: 'a' }],
+    http: { listen: '127.0.0.1:0' },
+  });
+  const clock = new FakeClock(0);
+  const board = new Board();
+  const page = new Page({ streams: { board }, requests: { verbs: [] } } as unknown as PageSources);
+  await page.start({ config: () => config, clock, log: silentLogger } as unknown as Context);
+  try {
+    for (let minute = 0; minute < 60; minute++) {
+      clock.advance(60_000);
+      board.record(fakeForecast({ stream: 'tank', originMs: minute * 60_000, stepMs: 60_000 }), clock.now());
+    }
+    // No call of stop(), as after a kill -9.
+    const after = new Board();
+    after.announce('tank', null);
+    loadPast(join(config.data_dir, 'past-forecasts.gz'), after, silentLogger);
+    expect(after.get('tank')?.past?.at(1, HOUR).length).toBeGreaterThan(55);
+  } finally {
+    await page.stop();
+  }
 });
