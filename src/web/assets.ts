@@ -28,13 +28,22 @@ function asset(type: string, source: string): Asset {
   return { type: `${type}; charset=utf-8`, body, etag: `"${digest}"` };
 }
 
+/** Part of the page, which is painted without waiting for another file. */
+const STYLES = `${uplotStyles}${styles}`;
+/** For the header that allows these styles and no others. */
+export const STYLES_HASH = `sha256-${createHash('sha256').update(STYLES).digest('base64')}`;
+
 const SCRIPTS = { api, attention, chart, dom, format, list, marks, page, status, stream, views };
 
 /** By path. */
 export const ASSETS: ReadonlyMap<string, Asset> = new Map([
-  ['/', asset('text/html', html)],
-  ['/page.css', asset('text/css', styles)],
-  ['/uplot.css', asset('text/css', uplotStyles)],
+  [
+    '/',
+    asset(
+      'text/html',
+      html.replace('/* styles */', () => STYLES),
+    ),
+  ],
   ['/uplot.js', asset('text/javascript', uplot)],
   ...Object.entries(SCRIPTS).map(([name, source]): [string, Asset] => [
     `/${name}.client.js`,

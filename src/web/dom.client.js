@@ -17,17 +17,26 @@ export function el(tag, props = {}, ...children) {
 /** A small label with a tone: accent, good, warn, bad or none. */
 export const badge = ([text, tone, title]) => el('span', { class: `badge ${tone}`, title }, text);
 
-/** @param rows arrays of text or elements; the first cell of each is its header */
-export function table(caption, heads, rows) {
-  const cell = (content, at) => el(at === 0 ? 'th' : 'td', at === 0 ? { scope: 'row' } : {}, content);
+/**
+ * @param rows arrays of text or elements; the first cell of each is its header
+ * @param stacked on a phone, the cells of a row are below each other
+ * @param minor columns that a phone leaves out
+ */
+export function table(caption, heads, rows, { stacked = false, minor = [] } = {}) {
+  const importance = (at) => (minor.includes(at) ? 'minor' : null);
+  const cell = (content, at) =>
+    at === 0
+      ? el('th', { scope: 'row' }, content)
+      : el('td', { class: importance(at), 'data-head': stacked ? heads[at] : null }, content);
+  const head = (text, at) => el('th', { scope: 'col', class: importance(at) }, text);
   return el(
     'section',
     { class: 'table-frame', 'aria-label': caption },
     el(
       'table',
-      {},
+      { class: stacked ? 'stacked' : null },
       el('caption', { class: 'hidden' }, caption),
-      el('thead', {}, el('tr', {}, ...heads.map((head) => el('th', { scope: 'col' }, head)))),
+      el('thead', {}, el('tr', {}, ...heads.map(head))),
       el('tbody', {}, ...rows.map((row) => el('tr', {}, ...row.map(cell)))),
     ),
   );

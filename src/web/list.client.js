@@ -108,6 +108,7 @@ export class StreamList {
     }
     this.total = matching.length;
     this.sheet.style.height = `${top}px`;
+    this.box.style.setProperty('--rows', `${top}px`);
     this.elements.clear();
     this.sheet.replaceChildren();
     this.counts(matching.length, groups);
@@ -178,7 +179,7 @@ export class StreamList {
     return el(
       'div',
       {
-        class: 'row',
+        class: group === '' ? 'row' : 'row grouped',
         role: 'option',
         id: `row-${position}`,
         'data-name': name,

@@ -35,7 +35,9 @@ export async function alertsView(streams) {
   return [
     section(
       'Alerts',
-      held.length === 0 ? note('There are no active alerts.') : table('Active alerts', heads, held.map(row)),
+      held.length === 0
+        ? note('There are no active alerts.')
+        : table('Active alerts', heads, held.map(row), { stacked: true }),
     ),
     section(
       'Streams that need attention',
@@ -49,7 +51,12 @@ export async function alertsView(streams) {
     ),
     ...(over.length === 0
       ? []
-      : [section('Cleared since the start', table('Cleared alerts', heads, over.map(row)))]),
+      : [
+          section(
+            'Cleared since the start',
+            table('Cleared alerts', heads, over.map(row), { stacked: true }),
+          ),
+        ]),
   ];
 }
 
@@ -120,9 +127,10 @@ export async function modelView() {
               'naive',
             ],
             model.runs.map(run),
+            { stacked: true },
           ),
       note(
-        'The last four columns are losses on the holdout, in units of the naive forecast: less is better.',
+        'Candidate, in use, seasonal and naive are losses on the holdout, in units of the naive forecast: less is better.',
       ),
     ),
     section(
@@ -138,6 +146,7 @@ export async function modelView() {
           one.source === 'shipped' ? 'shipped' : 'this gateway',
           one.problem ?? (one.name === model.champion ? 'in use' : 'ready'),
         ]),
+        { stacked: true },
       ),
     ),
   ];
@@ -190,6 +199,7 @@ export async function configView() {
               el('code', { class: 'wide' }, text(value)),
               badge([origin, origin === 'default' ? '' : origin === 'file' ? 'accent' : 'warn', origin]),
             ]),
+            { stacked: true },
           ),
     );
   };
@@ -257,7 +267,9 @@ export function scoresTable(scores, stepS, unit) {
     'vs naive',
     'vs seasonal',
   ];
-  return rows.length === 0 ? note('No forecast has been scored yet.') : table('Scores by lead', heads, rows);
+  return rows.length === 0
+    ? note('No forecast has been scored yet.')
+    : table('Scores by lead', heads, rows, { minor: [1, 3] });
 }
 
 export function showView(elements) {
