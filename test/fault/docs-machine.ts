@@ -218,7 +218,9 @@ export async function startMachine(dir: string): Promise<Machine> {
     async run(line, { cwd = dir, answers = false } = {}) {
       const quoted = line.replaceAll("'", `'\\''`);
       const child = begin(
-        answers ? `while sleep 0.5 && echo; do :; done | script -qefc '${quoted}' /dev/null` : line,
+        answers
+          ? `{ trap '' PIPE; while sleep 0.5 && echo 2>/dev/null; do :; done; true; } | script -qefc '${quoted}' /dev/null`
+          : line,
         cwd,
       );
       await new Promise((done) => child.once('exit', done));

@@ -242,6 +242,25 @@ describe('codes of remote config', () => {
     expect(gateway.reported.last_good.hash).toBe(gateway.runningHash);
   });
 
+  it('reports name a config by its hash, and repeat none of its values', async () => {
+    const gateway = start();
+    const rule = { match: 'secret-room/+', horizon: '7777s' };
+    const told = (count: number) => ({
+      version: count,
+      probation: '10s',
+      patch: { streams: { pumps: rule } },
+    });
+    await gateway.push(await push(told(5)));
+    await gateway.pass(11_000);
+    expect(gateway.reported).toMatchObject({ status: 'applied', code: 200 });
+    await gateway.push(
+      await push({ ...told(6), patch: { streams: { pumps: { ...rule, interval: 'never' } } } }),
+    );
+    expect(gateway.reported).toMatchObject({ status: 'rejected', code: 400 });
+    const said = JSON.stringify(gateway.reports);
+    expect(said).not.toMatch(/secret-room|7777/);
+  });
+
   it('a push to a fleet may come on the topic of the node first, and changes nothing when it comes on its own', async () => {
     const gateway = start();
     const fleet = { ...base, aud: 'fleet:gatecast/north', version: 3, config: { log: { level: 'debug' } } };
