@@ -53,7 +53,7 @@ export function mqttPage(generated: string): string {
       '| --- | --- | --- |',
       '| `<base>/<node>/config/desired` | to the gateway, retained | a signed push, a JWS in compact form; empty: withdraws the remote layer |',
       '| `<base>/fleet/<group>/config/desired` | to the gateways of the group, retained | the same |',
-      '| `<base>/<node>/config/reported` | from the gateway, retained | the result of the last push, and the running config: `status`, `code`, `version`, `effective_hash`, `last_good`, `errors`, `history`; `transfer` while a model is being transferred |',
+      '| `<base>/<node>/config/reported` | from the gateway, retained | the result of the last push, and the running config: `status`, `code`, `version`, `effective_hash`, `last_good`, `errors`, `notes` (what the probation could not check), `history`; `transfer` while a model is being transferred |',
       '| `<base>/<node>/model/<name>/chunk/<n>` | to the gateway | chunk `n`, from 0, of the concatenated files of a model: 65,536 bytes, the last chunk fewer |',
       '| `<base>/<node>/model/<name>/have` | from the gateway | the `missing` chunks of a pushed model, as inclusive ranges; sent when chunks arrived, and every 5 s; at the end `complete`, or `refused` with the `reason` |',
     ].join('\n'),

@@ -261,10 +261,14 @@ export class AgentRemote implements Part {
     const forecast = this.forecasts.get(name);
     if (forecast !== undefined) return forecast.lastMs;
     const { clock } = this.parts;
-    const heardMs =
-      lastObservedMs === null ? null : clock.monotonic() - Math.max(0, clock.now() - lastObservedMs);
+    const heardMs = this.heardMs(lastObservedMs);
     if (!this.restored.has(name)) return heardMs;
     return Math.max(Math.min(clock.monotonic(), this.startedMs + RESTORED_MS), heardMs ?? 0);
+  }
+
+  private heardMs(lastObservedMs: number | null): number | null {
+    const { clock } = this.parts;
+    return lastObservedMs === null ? null : clock.monotonic() - Math.max(0, clock.now() - lastObservedMs);
   }
 
   private vitals(): AgentVitals {
@@ -275,6 +279,7 @@ export class AgentRemote implements Part {
         name: stream.name,
         intervalMs: stream.intervalMs,
         activeMs: this.activeMs(stream),
+        heardMs: this.heardMs(stream.lastObservedMs),
         forecasts: this.forecasts.get(stream.name)?.count ?? 0,
       })),
       rssMb: process.memoryUsage.rss() / MB,

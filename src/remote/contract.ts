@@ -226,6 +226,8 @@ export const reportedSchema = z.object({
   /** The version that was rolled back, if `status` is `rolled_back`. */
   rolled_back_from: z.number().nullable(),
   errors: z.array(problemSchema),
+  /** What the probation of an applied push could not check. */
+  notes: z.array(z.string()).optional(),
   needs: z.enum(NEEDS).nullable(),
   /** When the status began, ISO 8601. */
   since: z.string(),

@@ -15,6 +15,8 @@ export interface AgentVitals {
     readonly intervalMs: number | null;
     /** Number of forecasts in this run. */
     readonly forecasts: number;
+    /** Monotonic time of its last reading, ms; null or omitted: not known. */
+    readonly heardMs?: number | null;
   }[];
   readonly rssMb: number;
   /** Ids of the raised alerts that a config must not raise. */
@@ -54,6 +56,8 @@ export interface Verdict {
   readonly trial: Trial;
   readonly passed: boolean;
   readonly failed: string | null;
+  /** What a passed probation could not check. */
+  readonly notes: readonly string[];
 }
 
 /** Allowed growth of memory: to this multiple, or by this many MB, whichever is larger. */
@@ -129,7 +133,12 @@ export function judge(trial: Trial, now: AgentVitals, monotonicMs: number, model
   const { before, sinceMs, lengthMs } = trial;
   const lostSinceMs = now.connected ? null : (trial.lostSinceMs ?? monotonicMs);
   const next: Trial = { ...trial, lostSinceMs };
-  const failed = (reason: string): Verdict => ({ trial: next, passed: false, failed: reason });
+  const failed = (reason: string): Verdict => ({
+    trial: next,
+    passed: false,
+    failed: reason,
+    notes: [],
+  });
   if (lostSinceMs !== null && monotonicMs - lostSinceMs >= graceMs(lengthMs))
     return failed('the connection to the broker was lost during probation');
   const raised = now.alerts.filter((id) => !before.alerts.includes(id));
@@ -143,23 +152,35 @@ export function judge(trial: Trial, now: AgentVitals, monotonicMs: number, model
     if (model.type === 'rollback') return failed(`the model is worse: ${model.reason}`);
   }
   const elapsedMs = monotonicMs - sinceMs;
-  if (elapsedMs < lengthMs || model?.type === 'wait') return { trial: next, passed: false, failed: null };
+  if (elapsedMs < lengthMs || model?.type === 'wait')
+    return { trial: next, passed: false, failed: null, notes: [] };
   if (!now.connected) return failed('there is no connection to the broker at the end of probation');
-  const { silent, waits } = silentStreams(trial, now, elapsedMs);
+  const { silent, waits, unchecked } = silentStreams(trial, now, elapsedMs);
   if (silent !== null) return failed(silent);
-  return { trial: next, passed: !waits, failed: null };
+  return { trial: next, passed: !waits, failed: null, notes: waits ? [] : notesOf(unchecked, elapsedMs) };
+}
+
+const MAX_NAMED = 5;
+function notesOf(unchecked: readonly string[], elapsedMs: number): string[] {
+  const [first] = unchecked;
+  if (first === undefined) return [];
+  const names = `${unchecked.slice(0, MAX_NAMED).join(', ')}${unchecked.length > MAX_NAMED ? ', …' : ''}`;
+  return [
+    `not checked, because the interval is too long for the probation and no reading came in ${Math.round(elapsedMs / 1000)} s: ${unchecked.length} of the streams that were in use (${names})`,
+  ];
 }
 
 /**
  * Describes the missing forecasts if too few of the earlier active streams still have forecasts. An existing stream needs at
  * least half of the forecasts for its interval. A stream that no longer exists may have been renamed, so any new stream with
- * forecasts counts for it. `waits`: a stream with a long interval has no forecast yet, but may still get one in time.
+ * forecasts counts for it. `waits`: a stream with a long interval has no forecast yet, but may still get one in time. `unchecked`: streams
+ * with an even longer interval that have had no reading either.
  */
 function silentStreams(
   { before, ruleGone, allStreams, delayMs, sinceMs, lengthMs }: Trial,
   now: AgentVitals,
   elapsedMs: number,
-): { readonly silent: string | null; readonly waits: boolean } {
+): { readonly silent: string | null; readonly waits: boolean; readonly unchecked: readonly string[] } {
   const after = new Map(now.streams.map((stream) => [stream.name, stream]));
   const known = new Set(before.streams.map(({ name }) => name));
   const expected = before.streams.flatMap((stream) => {
@@ -186,11 +207,13 @@ function silentStreams(
   if (due.length - missing < due.length * STREAM_SHARE) {
     const names = silent.map(({ name }) => name).slice(0, 5);
     const text = `${missing} of ${due.length} streams have no forecasts, or fewer than half of the expected number: ${names.join(', ')}`;
-    return { silent: text, waits: false };
+    return { silent: text, waits: false, unchecked: [] };
   }
-  const waits = expected.some(
-    ({ intervalMs, forecasts }) =>
-      2 * intervalMs >= timeMs && 2 * intervalMs + delayMs < PATIENCE * lengthMs && forecasts <= 0,
-  );
-  return { silent: null, waits };
+  const later = expected.filter(({ intervalMs, forecasts }) => 2 * intervalMs >= timeMs && forecasts <= 0);
+  const isInTime = (intervalMs: number): boolean => 2 * intervalMs + delayMs < PATIENCE * lengthMs;
+  const waits = later.some(({ intervalMs }) => isInTime(intervalMs));
+  const unchecked = later
+    .filter(({ intervalMs, still }) => !isInTime(intervalMs) && (still?.heardMs ?? sinceMs) <= sinceMs)
+    .map(({ name }) => name);
+  return { silent: null, waits, unchecked };
 }

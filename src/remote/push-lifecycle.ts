@@ -300,10 +300,17 @@ export class PushLifecycle {
   ): void {
     this.unsaved = null;
     const { push: tried, reported } = this.state.now;
-    const older = [...(this.onTrial && tried !== null ? [...tried.includes, tried] : []), ...superseded];
+    const ran = this.onTrial && tried !== null ? [...tried.includes, tried] : [];
+    const older: readonly (NewPush | Push['includes'][number])[] = [...ran, ...superseded];
     const includes = older
       .filter(({ layer }) => keeps(layer))
-      .map(({ layer, version, kid, token }) => ({ layer, version, kid, token }))
+      .map((one) => ({
+        layer: one.layer,
+        version: one.version,
+        kid: one.kid,
+        token: one.token,
+        ...(ran.some((other) => other === one) ? { ran: true } : {}),
+      }))
       .slice(-MAX_HISTORY);
     const replaced = older.filter(({ layer }) => !keeps(layer));
     this.state.put({
@@ -349,7 +356,8 @@ export class PushLifecycle {
     });
   }
 
-  commit(): void {
+  /** @param notes what the probation could not check */
+  commit(notes: readonly string[] = []): void {
     const { push, candidate, current } = this.state.now;
     this.goodHash = this.effectiveHash;
     const done = this.must(push);
@@ -360,14 +368,17 @@ export class PushLifecycle {
       candidate: null,
       starts: 0,
       reading: null,
-      reported: this.withHistory(
-        this.reportOf('applied', 200, done, [], {
-          version: done.version,
-          kid: done.kid,
-          hash: this.must(candidate).hash,
-        }),
-        done,
-      ),
+      reported: {
+        ...this.withHistory(
+          this.reportOf('applied', 200, done, [], {
+            version: done.version,
+            kid: done.kid,
+            hash: this.must(candidate).hash,
+          }),
+          done,
+        ),
+        ...(notes.length === 0 ? {} : { notes: [...notes] }),
+      },
     });
     this.unsaved = null;
     this.state.settle();
@@ -520,9 +531,18 @@ export class PushLifecycle {
         ]),
         // Also if another push was on probation: the agent has started with the committed config.
         effective: this.committed(),
-        history: this.historyWith(this.reported(), 'rejected', 503, includes),
+        history: this.interrupted(includes),
       },
     });
+  }
+
+  /** Older pushes of the abandoned one: those that ran on probation no longer run; the others never did. */
+  private interrupted(includes: Push['includes']): Reported['history'] {
+    const reported = this.reported();
+    const ran = includes.filter((one) => one.ran === true);
+    const history = this.historyWith(reported, 'rolled_back', 500, ran);
+    const never = includes.filter((one) => one.ran !== true);
+    return this.historyWith({ ...reported, history }, 'rejected', 503, never);
   }
 
   /** Clears the waiting push if it is one of these. */

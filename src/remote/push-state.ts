@@ -68,6 +68,8 @@ const pushSchema = z.strictObject({
         version: z.number().nullable(),
         kid: z.string().nullable(),
         token: z.string().nullable(),
+        /** It ran on probation before the newer push arrived. */
+        ran: z.boolean().optional(),
       }),
     )
     .default([]),

@@ -420,7 +420,7 @@ export class RemoteConfig {
       });
       await this.working;
     } else if (verdict.passed) {
-      life.commit();
+      life.commit(verdict.notes);
       this.trial = null;
       log.info('push committed', { version: life.push?.version ?? null });
       this.wait.tidy();

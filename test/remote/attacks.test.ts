@@ -329,6 +329,23 @@ describe('pushes that meet', () => {
     },
   );
 
+  it('the agent is killed before the second is applied: the first is reported as rolled back, the second as not applied', async () => {
+    const folder = new MemoryFolder();
+    const clock = new FakeClock(NOW);
+    const first = new Gateway(folder, clock, keys);
+    await first.push(await at(1, { patch: { publish: { every: '2m' } } }));
+    expect(first.reported).toMatchObject({ status: 'probation', version: 1 });
+    // The second is verified and written down, and no further.
+    folder.failAt = folder.writes + 3;
+    await first.push(await at(2, { patch: { log: { level: 'debug' } } }));
+    folder.failAt = Number.POSITIVE_INFINITY;
+    const next = new Gateway(folder, clock, keys);
+    const { status, code, version, history } = next.reported;
+    expect({ status, code, version }).toEqual({ status: 'rejected', code: 503, version: 2 });
+    expect(history).toMatchObject([{ status: 'rolled_back', code: 500, version: 1 }]);
+    expect(next.running.publish.every).not.toBe(120_000);
+  });
+
   it('one while the agent stops is taken up at the next start, and is not blamed', async () => {
     const folder = new MemoryFolder();
     const clock = new FakeClock(NOW);

@@ -116,9 +116,29 @@ describe('probation', () => {
     expect(judge(began, slow(62, 40), SINCE + 100_001).failed).toMatch(/1 of 2 streams .*: b/);
     // A fast stream does not wait for the slow one.
     expect(judge(began, slow(40, 40), END).failed).toMatch(/1 of 1 streams .*: a/);
-    // An interval that is too long for three probations is not compared.
-    const long = { ...trial, before: slow(40, 40, 90_000) };
-    expect(judge(long, slow(52, 40, 90_000), END)).toMatchObject({ passed: true });
+  });
+
+  it('an interval that is too long for three probations: passes, and says which stream was not checked', () => {
+    const slow = (forecasts: number, heardMs: number | null): Vitals => ({
+      ...good,
+      streams: [stream('a', 52, SINCE - 2000), { ...stream('b', forecasts, SINCE - 2000, 90_000), heardMs }],
+    });
+    const began: Trial = {
+      ...trial,
+      before: { ...good, streams: [stream('a', 40, SINCE - 2000), stream('b', 40, SINCE - 2000, 90_000)] },
+    };
+    const notes = (now: Vitals) => {
+      const verdict = judge(began, now, END);
+      expect(verdict).toMatchObject({ passed: true, failed: null });
+      return verdict.notes;
+    };
+    expect(notes(slow(40, SINCE - 2000))).toEqual([
+      expect.stringMatching(/not checked.*1 of the streams.*\(b\)/),
+    ]);
+    expect(notes(slow(40, null))).toHaveLength(1);
+    // It still reads, or has even had a forecast.
+    expect(notes(slow(40, SINCE + 1000))).toEqual([]);
+    expect(notes(slow(41, SINCE + 1000))).toEqual([]);
   });
 
   it('does not count the delay of a busy machine, or of a restart', () => {

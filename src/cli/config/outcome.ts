@@ -48,7 +48,8 @@ export function outcomeOf(reported: Reported, sought: PushKey): Said | null {
   if (said === undefined) return null;
   const { status, version, code } = said;
   const failed = status === 'rejected' || status === 'rolled_back';
-  const reason = failed ? reasonOf(reported) : transferOf(reported);
+  const notes = printable((reported.notes ?? []).join('; '));
+  const reason = failed ? reasonOf(reported) : transferOf(reported) || notes;
   return { status, version, code, reason: said === reported ? reason : '' };
 }
 

@@ -53,6 +53,6 @@ function row(node: string, reported: Reported): string[] {
     kid ?? '-',
     since.slice(0, 19),
     effective_hash.slice(0, 12),
-    reasonOf(reported),
+    reasonOf(reported) || (reported.notes ?? []).join('; '),
   ].map((cell) => printable(cell));
 }
