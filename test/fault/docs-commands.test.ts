@@ -141,7 +141,7 @@ const RULES: readonly Rule[] = [
   { command: /gatecast inspect \w/, prints: /temperature/ },
   { command: /gatecast explain/, prints: /temperature/ },
   // In the clone.
-  { command: /^sudo deploy\//, cwd: resolve('.') },
+  { command: /^sudo deploy\/|^podman build/, cwd: resolve('.') },
   { command: /gatecast backtest/, before: (_, dir) => rows(dir), prints: /MASE/ },
   { command: /gatecast config show/, prints: /streams\.\S+ +.* file/ },
   // A new gateway has neither a former model nor enough readings.
@@ -217,6 +217,6 @@ describe.skipIf(!hasMachine)('the commands of the documents', () => {
         machine.stop();
       }
     },
-    300_000,
+    600_000,
   );
 });
