@@ -115,6 +115,8 @@ describe.skipIf(!hasMosquitto)('remote config in a running agent', () => {
     const one = await gateway({
       streams: [{ id: 'slow', match: 'slow/{n}', name: 'slow/{n}', ...SECONDS, interval: '5s' }],
     });
+    // The first forecast comes at the end of the first interval: readings begin early in one.
+    await waitFor('the begin of an interval', () => Date.now() % 5000 < 200);
     const feeding = setInterval(
       () => one.watcher.client.publish('slow/b', JSON.stringify({ v: 1 + (Date.now() % 7), t: Date.now() })),
       250,

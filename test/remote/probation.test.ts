@@ -119,7 +119,7 @@ describe('probation', () => {
   });
 
   it('an interval that is too long for three probations: passes, and says which stream was not checked', () => {
-    const slow = (forecasts: number, heardMs: number | null): Vitals => ({
+    const slow = (forecasts: number, heardMs: number | null): AgentVitals => ({
       ...good,
       streams: [stream('a', 52, SINCE - 2000), { ...stream('b', forecasts, SINCE - 2000, 90_000), heardMs }],
     });
@@ -127,7 +127,7 @@ describe('probation', () => {
       ...trial,
       before: { ...good, streams: [stream('a', 40, SINCE - 2000), stream('b', 40, SINCE - 2000, 90_000)] },
     };
-    const notes = (now: Vitals) => {
+    const notes = (now: AgentVitals) => {
       const verdict = judge(began, now, END);
       expect(verdict).toMatchObject({ passed: true, failed: null });
       return verdict.notes;
