@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { PeerInfo } from '@nats-io/jetstream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { bucketNames } from '../../src/site/names.ts';
 import { openSite, type Site, type SiteConfig } from '../../src/site/nats.ts';
 import { readPartitions } from '../../src/site/status.ts';
 import { canRun } from '../support/child.ts';
@@ -140,8 +141,8 @@ describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('a site on three nats-
               return false;
             streams++;
           }
-          // Of the four partitions, and the buckets of members, leases, states and checkpoints.
-          return streams === 8;
+          // Of the four partitions, and the buckets.
+          return streams === 4 + Object.keys(bucketNames('plant')).length;
         } catch {
           return false;
         }
