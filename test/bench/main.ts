@@ -1,9 +1,10 @@
 /**
 /**
- * `npm run bench [-- --only step,train,memory,path,finetune,site]`: measures what the README promises and prints it as a table. Exits
+ * `npm run bench [-- --only step,train,memory,path,finetune,site,durability]`: measures what the README promises and prints it as a table. Exits
  * with 1 when a limit is missed. Takes a few minutes; a machine that does other work meanwhile gives worse figures.
  */
 import { parseArgs } from 'node:util';
+import { durability } from './durability.ts';
 import { finetune } from './finetune.ts';
 import { memory } from './memory.ts';
 import { path } from './path.ts';
@@ -15,7 +16,7 @@ import { train } from './train.ts';
 
 const benches: readonly Bench[] = [step, train, memory, path, manyStreams, fewStreams, finetune];
 /** Only where they are asked for. */
-const further: readonly Bench[] = [slowStreams, site];
+const further: readonly Bench[] = [slowStreams, site, durability];
 
 const { values } = parseArgs({ options: { only: { type: 'string' } } });
 const wanted = values.only?.split(',') ?? benches.map(({ name }) => name);

@@ -64,3 +64,7 @@ function orZero(read: () => number): number {
     return 0;
   }
 }
+
+/** Bytes that the process caused to be written to the disk: pages of 4 kB. */
+export const blockBytes = (pid: number): number =>
+  Number(/^write_bytes: (\d+)/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1]);

@@ -3,13 +3,13 @@
  * streams at 1 Hz; 10 streams a minute apart. Measures what is published, processor time, memory, bytes written a sample, and for
  * the large fleet the stop in the middle of a round, what the stop leaves in the store, and the start after it.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startMosquitto, watch } from '../support/mosquitto.ts';
 import { sleep, waitFor } from '../support/wait.ts';
 import { publishPacket, Sender } from './load.ts';
-import { cpuMs, peakMb, residentMb } from './process.ts';
+import { blockBytes, cpuMs, peakMb, residentMb } from './process.ts';
 import type { Bench, Figure } from './report.ts';
 import { type Agent, startAgent } from './subjects.ts';
 
@@ -64,10 +64,6 @@ class Load {
     return this.ended;
   }
 }
-
-/** Bytes that the process caused to be written to the disk: pages of 4 kB. */
-const blockBytes = (pid: number): number =>
-  Number(/^write_bytes: (\d+)/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1]);
 
 interface Place {
   readonly dir: string;

@@ -58,6 +58,7 @@ export interface AgentOptions {
   readonly node?: string;
   /** On all cores: several agents run at once. */
   readonly unpinned?: boolean;
+  readonly durability?: 'crash' | 'power';
 }
 
 /** What the path bench asks of the agent beside what it asks of every subject. */
@@ -76,6 +77,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     node = 'bench',
     unpinned = false,
     intervalS = 1,
+    durability = 'crash',
   } = options;
   const port = await freePort();
   const file = join(dir, 'gatecast.json');
@@ -85,6 +87,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     data_dir: dir,
     http: { listen: `127.0.0.1:${port}` },
     lateness: '0s',
+    store: { durability },
     max_streams: 20_000,
     publish: { batch_window: '20ms', quantiles: [0.1, 0.5, 0.9] },
     streams: [
