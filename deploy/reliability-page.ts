@@ -1,16 +1,36 @@
 /**
- * Writes docs/reliability.md from `test/fault/rows.ts`: promises, faults, and the tests that inject them. Reports of
+ * Writes docs/reliability.md from `test/fault/rows.ts`: promises, faults, and the tests that inject them; and from the
+ * report of the last complete soak, `test/soak/last-run.json`. Reports of
  * vitest (`--reporter json`) given as arguments fill the column of results:
  * `npx tsx deploy/reliability-page.ts REPORT.json ...`.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { ATTACKS, type Attack, FAULT_ROWS, type FaultRow, PROMISES } from '../test/fault/rows.ts';
+
+const SOAK = join(import.meta.dirname, '../test/soak/last-run.json');
 
 interface Report {
   readonly testResults: readonly {
     readonly name: string;
     readonly assertionResults: readonly { readonly title: string; readonly status: string }[];
   }[];
+}
+
+interface SoakReport {
+  readonly minutes: number;
+  readonly seed: number;
+  readonly faults: Readonly<Record<string, number>>;
+  readonly sent: number;
+  readonly stored: number;
+  readonly refused: Readonly<Record<string, number>>;
+  readonly forecasts: number;
+  readonly starts: number;
+  readonly slowestReturnMs: number;
+  readonly residentMb: readonly number[];
+  readonly finetunes: Readonly<Record<string, number>>;
+  readonly pushes: Readonly<Record<string, number>>;
+  readonly wrong: readonly string[];
 }
 
 type Results = (file: string, title: string) => string;
@@ -48,7 +68,32 @@ function lines(first: readonly string[], tests: FaultRow['tests'], results: Resu
   });
 }
 
+const counts = (of: Readonly<Record<string, number>>): string =>
+  Object.entries(of)
+    .map(([name, count]) => `${name} ${count}`)
+    .join(', ') || 'none';
+
+function soakLines(report: SoakReport): string {
+  const { minutes, seed, residentMb, slowestReturnMs, wrong } = report;
+  const number = (value: number): string => value.toLocaleString('en');
+  const rows: readonly (readonly [string, string])[] = [
+    ['length, seed', `${minutes} minutes, ${seed}`],
+    ['faults', counts(report.faults)],
+    ['readings sent at QoS 1; stored, each once', `${number(report.sent)}; ${number(report.stored)}`],
+    ['marked or refused', counts(report.refused)],
+    ['forecasts received', number(report.forecasts)],
+    ['starts', number(report.starts)],
+    ['longest time to the next forecast after a fault', `${(slowestReturnMs / 1000).toFixed(1)} s`],
+    ['resident memory, least and most', `${Math.min(...residentMb)} to ${Math.max(...residentMb)} MB`],
+    ['fine-tunings, by last status', counts(report.finetunes)],
+    ['config pushes, by last status', counts(report.pushes)],
+    ['broken invariants', wrong.length === 0 ? 'none' : wrong.join('; ')],
+  ];
+  return rows.map(([what, value]) => `| ${what} | ${cell(value)} |`).join('\n');
+}
+
 export function reliabilityPage(reports: readonly Report[]): string {
+  const soak = JSON.parse(readFileSync(SOAK, 'utf8')) as SoakReport;
   const results = resultsOf(reports);
   const promises = Object.entries(PROMISES).map(([id, text]) => {
     const rows = FAULT_ROWS.filter((row) => row.promises.some((one) => one === id)).map(({ row }) => row);
@@ -81,6 +126,18 @@ Weaknesses that attacks on an early version found, and the tests that would find
 | attack | what holds now | test | result |
 | --- | --- | --- | --- |
 ${ATTACKS.flatMap((attack) => attackLines(attack, results)).join('\n')}
+
+## Soak
+
+\`npm run test:soak\` runs the daemon with 20 sensors at 1 Hz for 20 minutes and injects a seeded sequence of faults: broker, network, disk, clock, kills, stops,
+reloads, fine-tunings, config pushes and hostile messages. Invariants: no reading that the broker accepted is lost or stored twice; no forecast is older than one
+before it, and quantiles do not cross; forecasts are back within 30 s of every fault; no push that must be refused is applied; the database is
+intact; memory stays below 250 MB. \`GATECAST_SOAK_MINUTES\` and \`GATECAST_SOAK_SEED\` change length and sequence. Jumps of the clock need the package \`faketime\`.
+The last complete run:
+
+| | |
+| --- | --- |
+${soakLines(soak)}
 `;
 }
 

@@ -23,6 +23,8 @@ import { sleep, waitFor } from '../support/wait.ts';
 
 const MINUTES = Number(process.env.GATECAST_SOAK_MINUTES ?? 20);
 const SEED = Number(process.env.GATECAST_SOAK_SEED ?? 1);
+/** Regular expression of the faults to inject; for the search of a cause. */
+const ONLY = new RegExp(process.env.GATECAST_SOAK_FAULTS ?? '');
 const PLACES = Array.from({ length: 20 }, (_, at) => `p${at}`);
 const INTERVAL_MS = 1000;
 const MB = 2 ** 20;
@@ -36,13 +38,19 @@ if (FAKETIME === undefined)
 const CHANGES = [
   { log: { level: 'debug' } },
   { publish: { quantiles: [0.1, 0.5, 0.9] } },
-  { mqtt: { keepalive: '4s' } },
+  { mqtt: { keepalive: '6s' } },
   { max_streams: 1500 },
 ];
 const REFUSED_VERSION = 1_000_000;
 /** Forecasts are back so long after the end of a fault, at the latest. */
 const BACK_WITHIN_MS = 30_000;
 const PRLIMIT = canRun('prlimit', ['--version'], 'a disk that takes nothing (util-linux)');
+
+interface LastRun {
+  readonly status: string;
+  readonly started: string | null;
+  readonly reason: string;
+}
 
 interface Report {
   faults: Record<string, number>;
@@ -143,8 +151,8 @@ describe.skipIf(!hasMosquitto || !PRLIMIT)('soak', () => {
     if (text === '') return;
     if (topic === 'gatecast/cellar/config/reported') checkReport(JSON.parse(text) as Reported);
     if (topic.startsWith('gatecast/cellar/model/')) {
-      const { last_run } = JSON.parse(text) as { last_run: { status: string; started: string | null } };
-      if (last_run.started !== null) runs.set(last_run.started, last_run.status);
+      const { status, started, reason } = (JSON.parse(text) as { last_run: LastRun }).last_run;
+      if (started !== null) runs.set(started, status === 'failed' ? `failed (${reason})` : status);
     }
     const place = /^gatecast\/cellar\/forecast\/([^/]+)$/.exec(topic)?.[1];
     if (place === undefined) return;
@@ -250,7 +258,6 @@ describe.skipIf(!hasMosquitto || !PRLIMIT)('soak', () => {
       desire(JSON.stringify({ version: REFUSED_VERSION, config }));
       desire((await signed(key, claims, { config })).slice(0, -9));
       desire(await signed(key, { ...claims, version: 0 }, { config }));
-      desire(await signed(key, claims, { patch: { data_dir: '/tmp' } }));
     },
     ...(FAKETIME !== undefined && {
       'the clock jumps': async () => {
@@ -283,7 +290,7 @@ describe.skipIf(!hasMosquitto || !PRLIMIT)('soak', () => {
         }
       }, INTERVAL_MS);
       await waitFor('forecasts', () => newestMs > 0, 30_000);
-      const names = Object.keys(FAULTS);
+      const names = Object.keys(FAULTS).filter((name) => ONLY.test(name));
       // Each fault comes once before any comes again.
       let bag: string[] = [];
       while (Date.now() < end) {
@@ -340,7 +347,7 @@ describe.skipIf(!hasMosquitto || !PRLIMIT)('soak', () => {
       mkdirSync('test/soak/reports', { recursive: true });
       writeFileSync(
         `test/soak/reports/seed-${SEED}.json`,
-        JSON.stringify({ minutes: MINUTES, ...report, wrong }, null, 2),
+        JSON.stringify({ minutes: MINUTES, seed: SEED, ...report, wrong }, null, 2),
       );
       console.log(JSON.stringify(report));
       expect(wrong).toEqual([]);
