@@ -2,7 +2,8 @@
  * Streams that wait for their next bucket share the objects that step them. Such a stream is packed: its numbers are a copy of
  * one block (`array-block.ts`), which is copied back to a set of objects of the same layout before its next step. The copies
  * are exact, so the forecasts are those of a stream with objects of its own. A stream's objects and typed arrays take 14 kB
- * beside its numbers, and each collection of the heap visits all of them.
+ * beside its numbers, and each collection of the heap visits all of them. Parts of the block that are still zero (seasons of a stream
+ * that is younger than they are, the share of an own network that it does not have) take no space in the copy.
  */
 import type { StreamSpec } from '../series/spec.ts';
 import type { StateArray, StateIo } from '../series/state-io.ts';
@@ -23,7 +24,7 @@ class LooseNumbers implements StateIo {
     this.reading = reading;
     this.numbers = parts.loose;
     this.count = 0;
-    this.block = parts.memory.bytes.buffer;
+    this.block = parts.memory.block;
     parts.pack(this);
     return this.count;
   }
@@ -42,6 +43,59 @@ class LooseNumbers implements StateIo {
   }
 }
 
+/** A chunk of the block is copied if it has a number other than 0. In words of 32 bits. */
+const CHUNK = 16;
+const CHUNK_BYTES = CHUNK * Int32Array.BYTES_PER_ELEMENT;
+const BITS = 32;
+/** Fewer words than this are copied one by one, because a view of them would cost more. */
+const FEW_WORDS = 96;
+/** Lengths of copies are multiples of this, so that a growing stream seldom needs another array. In words. */
+const ROOM = 256;
+
+/** Numbers of a stream: which chunks are not 0, one bit each, and then these chunks. */
+type Packed = Int32Array;
+
+function copy(from: Int32Array, at: number, to: Int32Array, toAt: number, count: number): void {
+  if (count >= FEW_WORDS) to.set(from.subarray(at, at + count), toAt);
+  else for (let i = 0; i < count; i++) to[toAt + i] = from[at + i];
+}
+
+function isZero(words: Int32Array, from: number): boolean {
+  for (let i = from; i < from + CHUNK; i++) if (words[i] !== 0) return false;
+  return true;
+}
+
+/** @returns the length of the copy */
+function compact(words: Int32Array, out: Packed): number {
+  const chunks = words.length / CHUNK;
+  let at = Math.ceil(chunks / BITS);
+  out.fill(0, 0, at);
+  for (let c = 0; c < chunks; c++) {
+    const first = c;
+    while (c < chunks && !isZero(words, c * CHUNK)) {
+      out[c >> 5] |= 1 << (c & (BITS - 1));
+      c++;
+    }
+    const count = (c - first) * CHUNK;
+    copy(words, first * CHUNK, out, at, count);
+    at += count;
+  }
+  return at;
+}
+
+function expand(packed: Packed, words: Int32Array): void {
+  const chunks = words.length / CHUNK;
+  let at = Math.ceil(chunks / BITS);
+  words.fill(0);
+  for (let c = 0; c < chunks; c++) {
+    const first = c;
+    while (c < chunks && (packed[c >> 5] & (1 << (c & (BITS - 1)))) !== 0) c++;
+    const count = (c - first) * CHUNK;
+    copy(packed, at, words, first * CHUNK, count);
+    at += count;
+  }
+}
+
 /** The objects of one layout. */
 export class PartsPool {
   readonly layout: PartsLayout;
@@ -50,12 +104,16 @@ export class PartsPool {
   /** Objects that no stream uses now. */
   private readonly idle: StreamParts[] = [];
   /** A stream that has seen nothing; null until objects are used again. */
-  private blank: Uint8Array | null = null;
+  private blank: Packed | null = null;
   private readonly loose = new LooseNumbers();
+  private readonly draft: Packed;
 
   constructor(layout: PartsLayout, size: BlockSize, scratches: Scratches) {
     this.layout = layout;
     this.size = size;
+    this.draft = new Int32Array(
+      size.bytes / Int32Array.BYTES_PER_ELEMENT + Math.ceil(size.bytes / CHUNK_BYTES),
+    );
     this.scratches = scratches;
   }
 
@@ -69,20 +127,21 @@ export class PartsPool {
   }
 
   /** Parts with the numbers of a packed stream. */
-  unpack(spec: StreamSpec, packed: Uint8Array): StreamParts {
+  unpack(spec: StreamSpec, packed: Packed): StreamParts {
     return this.fill(this.idle.pop() ?? this.make(spec), packed, spec);
   }
 
   /**
    * Copies the numbers of a stream's parts.
-   * @param into former array of the stream, to be used again
+   * @param into former copy of the stream, to be used again if it is long enough
    * @returns null if the block does not have all of them (a stream that had no network at first)
    */
-  pack(parts: StreamParts, into: Uint8Array | null): Uint8Array | null {
-    const { bytes } = parts.memory;
+  pack(parts: StreamParts, into: Packed | null): Packed | null {
     if (this.loose.copy(parts, false) > this.size.loose) return null;
-    const packed = into ?? new Uint8Array(bytes.length);
-    packed.set(bytes);
+    const length = compact(parts.words, this.draft);
+    const packed =
+      into !== null && into.length >= length ? into : new Int32Array(Math.ceil(length / ROOM) * ROOM);
+    packed.set(this.draft.subarray(0, length));
     return packed;
   }
 
@@ -95,8 +154,8 @@ export class PartsPool {
     return new StreamParts(spec, this.layout, this.scratches, this.size);
   }
 
-  private fill(parts: StreamParts, packed: Uint8Array, spec: StreamSpec): StreamParts {
-    parts.memory.bytes.set(packed);
+  private fill(parts: StreamParts, packed: Packed, spec: StreamSpec): StreamParts {
+    expand(packed, parts.words);
     this.loose.copy(parts, true);
     parts.step.serve(spec);
     return parts;
@@ -116,7 +175,8 @@ function sizeOf(spec: StreamSpec, layout: PartsLayout, scratches: Scratches): Bl
   const { used } = new StreamParts(plain, layout, scratches, { bytes: 0, loose: 0 }).memory;
   const parts = new StreamParts(plain, layout, scratches, { bytes: used, loose: 0 });
   const loose = new LooseNumbers().copy(parts, false);
-  return { bytes: used + loose * Float64Array.BYTES_PER_ELEMENT, loose };
+  const bytes = used + loose * Float64Array.BYTES_PER_ELEMENT;
+  return { bytes: Math.ceil(bytes / CHUNK_BYTES) * CHUNK_BYTES, loose };
 }
 
 /** The pools of an engine, by layout. */

@@ -48,6 +48,8 @@ export class StreamParts {
   readonly memory: ArrayBlock;
   /** Place in the block for the other numbers, while the stream is packed. */
   readonly loose: Float64Array;
+  /** The whole block. */
+  readonly words: Int32Array;
 
   /** @param scratches shared by all streams of an engine */
   constructor(spec: StreamSpec, layout: PartsLayout, scratches: Scratches, size: BlockSize) {
@@ -74,6 +76,7 @@ export class StreamParts {
     this.h = memory.float32(stateSize);
     this.recent = new RecentInputs(warmUpSteps, memory);
     this.loose = memory.float64(size.loose);
+    this.words = new Int32Array(memory.block);
   }
 
   /** The learnt part of a saved state. */

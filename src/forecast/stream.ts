@@ -46,7 +46,7 @@ export class Stream {
   leads = 0;
   /** What steps the stream, once the interval is known; null also while the stream is packed. */
   private parts: StreamParts | null = null;
-  private packed: Uint8Array | null = null;
+  private packed: Int32Array | null = null;
   private pool: PartsPool | null = null;
   /** Closed buckets so far, of a packed stream. */
   private packedBuckets = 0;

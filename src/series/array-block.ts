@@ -11,16 +11,13 @@ interface ArrayType<T> {
 }
 
 export class ArrayBlock {
-  private readonly block: ArrayBuffer;
-  /** The whole block. */
-  readonly bytes: Uint8Array;
+  readonly block: ArrayBuffer;
   /** Bytes requested so far, including arrays that did not fit: the size needed for all of them. */
   used = 0;
 
   /** @param bytes size of the block; arrays that do not fit get their own buffer */
   constructor(bytes = 0) {
     this.block = new ArrayBuffer(bytes);
-    this.bytes = new Uint8Array(this.block);
   }
 
   /** Zeros. */
