@@ -1,4 +1,4 @@
-// Which tests belong to which suite; `npm test`, `check`, `test:fault`, `test:soak` and `test:arm64` each run one project.
+// Which tests belong to which suite; `npm test`, `check`, `test:soak` and `test:arm64` each run one project, `test:fault` two.
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -24,7 +24,7 @@ export const text = {
 process.env.ORT_DISABLE_TELEMETRY = '1';
 
 export const root = new URL('..', import.meta.url).pathname;
-const project = (name: string, include: string[], exclude: string[] = [], testTimeout = 30_000) => ({
+const project = (name: string, include: string[], exclude: string[] = [], testTimeout = 90_000) => ({
   plugins: [text],
   root,
   test: { name, include, exclude, testTimeout, hookTimeout: 60_000, pool: 'forks' as const },
@@ -38,6 +38,10 @@ const heavy = ['test/fault/**', 'test/soak/**', 'test/rooms/**', 'test/arm64/**'
 const main = project('main', ['test/**/*.test.ts'], heavy);
 const mainOptions = { maxWorkers: Math.ceil(1.5 * availableParallelism()), isolate: false };
 
+/** Tests that measure memory or time, or use all processors: one after the other, when the other fault tests are done. */
+const alone = ['fleet', 'leak', 'push-flood', 'site-cluster'].map((name) => `test/fault/${name}.test.ts`);
+const faultAlone = project('fault-alone', alone, [], 600_000);
+
 /** CI counts tests from these files: a suite may run vitest more than once, so each run writes its own. */
 const reports = process.env.GATECAST_TEST_REPORTS;
 
@@ -50,7 +54,8 @@ export default defineConfig({
     projects: [
       { ...main, test: { ...main.test, ...mainOptions } },
       project('rooms', ['test/rooms/**/*.test.ts']),
-      project('fault', ['test/fault/**/*.test.ts'], [], 600_000),
+      project('fault', ['test/fault/**/*.test.ts'], alone, 600_000),
+      { ...faultAlone, test: { ...faultAlone.test, maxWorkers: 1, sequence: { groupOrder: 1 } } },
       project('soak', ['test/soak/**/*.test.ts'], [], 1_800_000),
       project('arm64', ['test/arm64/**/*.test.ts'], [], 600_000),
       project('package', ['test/package/**/*.test.ts'], [], 600_000),

@@ -1,6 +1,7 @@
 /** Payloads as devices and gateways send them, and the streams and values that they stand for. */
 import { describe, expect, it } from 'vitest';
 import { createRouter, parseConfig } from '../../src/config/index.ts';
+import { runDelayMs } from '../support/run-delay.ts';
 
 const NOW = Date.UTC(2026, 10, 29, 12);
 const at = (iso: string): number => Date.parse(iso);
@@ -281,9 +282,9 @@ describe('what is nearly JSON', () => {
       `${'['.repeat(20)}${"'".repeat(200_000)}`,
       `{"a":x${",'b".repeat(60_000)}}`,
     ]) {
-      const began = performance.now();
+      const began = performance.now() - runDelayMs();
       routed('{ match: s }', [['s', text]]);
-      expect(performance.now() - began).toBeLessThan(1000);
+      expect(performance.now() - runDelayMs() - began).toBeLessThan(1000);
     }
   });
 });

@@ -1,10 +1,13 @@
 /** Waiting for what another process or a socket will do. */
 
-/** Asks until `condition` gives something truthy, and returns it; throws with `what` after `timeoutMs`. */
+/**
+ * Asks until `condition` gives something truthy, and returns it; throws with `what` after `timeoutMs`. The default is patience for a
+ * busy machine, not a promise: a test of one measures the time.
+ */
 export async function waitFor<T>(
   what: string,
   condition: () => T | Promise<T>,
-  timeoutMs = 10_000,
+  timeoutMs = 30_000,
 ): Promise<NonNullable<T>> {
   const end = performance.now() + timeoutMs;
   for (;;) {
