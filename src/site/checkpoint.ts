@@ -20,6 +20,8 @@ export interface CheckpointStream {
 
 export interface Checkpoint {
   readonly seq: number;
+  /** When the server stored that message, ms. */
+  readonly loggedMs: number;
   readonly tickMs: number;
   readonly untilMs: number | null;
   readonly bridges: readonly (readonly [string, BridgeTime])[];

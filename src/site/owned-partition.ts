@@ -269,13 +269,34 @@ export class OwnedPartition {
     cancel();
   }
 
-  /** A log that was deleted and created again counts from 1: the states go on with it. */
+  /**
+   * A log that was deleted and created again counts from 1, and a server that was killed may have lost its last messages and given
+   * their numbers to others. Then the message of this number is missing, or was stored later than the one that was taken: the states
+   * go on with the first message that is newer.
+   */
   private async checkLog(loaded: Partition): Promise<void> {
     const { site, partition, log } = this.parts;
+    const { seq, loggedMs } = loaded;
     const { state } = await site.jsm.streams.info(inputStream(site.name, partition));
-    if (state.last_seq >= loaded.seq) return;
-    log.error('the log of the partition begins anew', { partition, seq: loaded.seq, last: state.last_seq });
-    loaded.seq = this.lastSeq = 0;
+    if (seq === 0 || (state.last_seq >= seq && state.first_seq > seq)) return;
+    let known = Math.min(state.first_seq, seq) - 1;
+    let newer = Math.min(state.last_seq, seq) + 1;
+    if (newer > seq && (await this.isKnown(seq, loggedMs))) return;
+    while (newer - known > 1) {
+      const middle = Math.floor((known + newer) / 2);
+      if (await this.isKnown(middle, loggedMs)) known = middle;
+      else newer = middle;
+    }
+    if (known >= seq) return;
+    log.error('the log of the partition has lost messages that were read', { partition, seq, from: newer });
+    loaded.seq = this.lastSeq = known;
+  }
+
+  /** Whether a message was stored no later than the last one that was taken. One that was deleted counts as known. */
+  private async isKnown(seq: number, loggedMs: number): Promise<boolean> {
+    const { site, partition } = this.parts;
+    const message = await site.jsm.streams.getMessage(inputStream(site.name, partition), { seq });
+    return message === null || Math.floor(message.time.getTime()) <= loggedMs;
   }
 
   private async load(file: ManifestFile): Promise<Partition> {
@@ -326,6 +347,7 @@ export class OwnedPartition {
       if (batch?.model !== undefined) throw error;
       this.counts.unreadable++;
       loaded.seq = seq;
+      loaded.loggedMs = loggedMs;
       const { partition, log } = this.parts;
       if (this.counts.unreadable === 1)
         log.error('message of the log not taken', { partition, seq, ...errorFields(error) });

@@ -75,6 +75,8 @@ interface Member {
 export class Partition {
   /** Of the last message taken. */
   seq = 0;
+  /** When the server stored the last message taken, ms. */
+  loggedMs = 0;
   /** Of the last message that closed buckets, in whole seconds of the server's clock, ms. */
   tickMs = 0;
   /** Readings that were not used, by reason. */
@@ -158,12 +160,14 @@ export class Partition {
     if (batch.model !== undefined) {
       await this.adopt(batch.model);
       this.seq = seq;
+      this.loggedMs = loggedMs;
       return [];
     }
     for (const spec of batch.specs) this.meet(spec);
     const before = this.bridges.get(batch.bridge)?.untilMs ?? null;
     this.order(batch, loggedMs, before);
     this.seq = seq;
+    this.loggedMs = loggedMs;
     this.bridges.set(batch.bridge, { untilMs: batch.untilMs ?? before, heardMs: loggedMs });
     const tickMs = Math.floor(loggedMs / TICK_MS) * TICK_MS;
     if (tickMs <= this.tickMs) return [];
@@ -186,9 +190,9 @@ export class Partition {
       streams.push({ spec, open, last, newestMs: member.newestMs, snapshot });
       if (streams.length % AT_A_TIME === 0) await breathe();
     }
-    const { seq, tickMs, untilMs } = this;
+    const { seq, loggedMs, tickMs, untilMs } = this;
     const bridges = [...this.bridges];
-    return encodeCheckpoint({ seq, tickMs, untilMs, bridges, streams, model: this.ref });
+    return encodeCheckpoint({ seq, loggedMs, tickMs, untilMs, bridges, streams, model: this.ref });
   }
 
   private snapshot(name: string): StreamSnapshot | null {
@@ -235,7 +239,7 @@ export class Partition {
   }
 
   private static resumed(
-    { seq, tickMs, untilMs, bridges, streams }: Checkpoint,
+    { seq, loggedMs, tickMs, untilMs, bridges, streams }: Checkpoint,
     partition: Partition,
   ): Partition {
     for (const { spec, open, last, newestMs, snapshot } of streams) {
@@ -244,6 +248,7 @@ export class Partition {
       partition.replay(spec.name, open, snapshot === null);
     }
     partition.seq = seq;
+    partition.loggedMs = loggedMs;
     partition.tickMs = tickMs;
     partition.untilMs = untilMs;
     for (const [bridge, time] of bridges) partition.bridges.set(bridge, time);

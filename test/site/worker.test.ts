@@ -2,9 +2,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { GatecastError } from '../../src/errors.ts';
 import { createLogger } from '../../src/log.ts';
-import type { ModelRef } from '../../src/site/batch.ts';
+import { encodeBatch, type ModelRef } from '../../src/site/batch.ts';
 import { readRecord } from '../../src/site/models.ts';
-import { lastSubject, partitionKey, partitionOf } from '../../src/site/names.ts';
+import { inputStream, inputSubject, lastSubject, partitionKey, partitionOf } from '../../src/site/names.ts';
 import { openSite, type Site, type SiteConfig } from '../../src/site/nats.ts';
 import { notSwitched, setModel } from '../../src/site/set-model.ts';
 import { newestForecast, readMembers, readPartitions } from '../../src/site/status.ts';
@@ -257,6 +257,38 @@ describe.skipIf(!hasNats)('workers of a site', () => {
       Promise.resolve(fakeModel({ hash: 'unchanged' })),
     );
     expect(never.texts).not.toEqual((await undisturbed(observer, fakeModel(), textOf(), open)).texts);
+  });
+
+  it.each([20, 3])('read a log that was made anew from its beginning (%i messages)', async (count) => {
+    await site();
+    const [spec] = streamSpecs(1);
+    const partition = partitionOf(spec.name, PARTITIONS);
+    let written = 0;
+    const write = async (times: number, pauseMs: number) => {
+      for (let i = 0; i < times; i++) {
+        const timeMs = Date.now();
+        const samples = [{ stream: spec.name, timeMs, value: ++written, arrivalMs: timeMs }];
+        const text = encodeBatch({ bridge: 'b', untilMs: timeMs, specs: i === 0 ? [spec] : [], samples });
+        await observer.js.publish(inputSubject(config.name, partition), text);
+        await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      }
+    };
+    const a = await start('a');
+    await waitFor('it to own all', () => a.owned().length === PARTITIONS);
+    await write(10, 150);
+    const taken = () => {
+      const { samples, refused } = a.worker.counts();
+      return samples + Object.values(refused).reduce((sum, one) => sum + one, 0);
+    };
+    await waitFor('all readings', () => taken() === 10);
+    await waitFor('a checkpoint', () => a.worker.states()[partition].savedMs > 0);
+    // More than before, or fewer: the numbers say nothing.
+    const name = inputStream(config.name, partition);
+    const { config: settings } = await observer.jsm.streams.info(name);
+    await observer.jsm.streams.delete(name);
+    await observer.jsm.streams.add(settings);
+    await write(count, 5);
+    await waitFor('the readings of the new log', () => taken() === 10 + count, 20_000);
   });
 
   it('publish nothing once another member has taken over, whatever they believe', async () => {
