@@ -8,6 +8,7 @@ import type { Model } from '../../src/forecast/model.ts';
 import { loadModel } from '../../src/model/pack.ts';
 import { readModel } from '../../src/model/registry.ts';
 import { FEATURES } from '../../src/series/features.ts';
+import { assignPartitions } from '../../src/site/assignment.ts';
 import { openSite, type Site } from '../../src/site/nats.ts';
 import { shippedVariant, writeModelFolder } from '../remote/models.ts';
 import { type Daemon, ensureBuilt } from '../support/daemon.ts';
@@ -20,9 +21,7 @@ import {
   type Published,
   siteConfig,
   textOf,
-  undisturbed,
   verdict,
-  violations,
 } from '../support/site.ts';
 import {
   command,
@@ -97,7 +96,7 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site of processes', () => {
     );
 
   /** All that the broker acknowledged is in the logs, once. */
-  async function check(): Promise<void> {
+  async function check(...outages: Outage[]): Promise<void> {
     await sensors.stop();
     // The last buckets close, and all workers catch up; then time stands still.
     await sleep(4500);
@@ -106,7 +105,7 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site of processes', () => {
     const model = shippedModel();
     const name = JSON.parse(seen[0].text) as { model: { id: string; version: string } };
     const found = await verdict(observer, seen, model, textOf(name.model));
-    expect(found.violations).toEqual([]);
+    expect(found.violations.filter((text) => !isExcused(text, outages))).toEqual([]);
     expect(found.readings).toBe(sensors.sent);
     expect(found.late).toEqual([]);
     expect(found.texts.length).toBeGreaterThan(5 * STREAMS);
@@ -146,30 +145,33 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site of processes', () => {
     await check();
   });
 
-  it('goes on when nats-server is killed and started again', async () => {
+  it.each([
+    [
+      'killed and started again',
+      async () => {
+        nats.signal('SIGKILL');
+        await sleep(3000);
+        await nats.restart();
+      },
+    ],
+    [
+      // As a network that is cut: connections stay open and nothing comes through, for longer than the leases.
+      'suspended for a while',
+      async () => {
+        nats.signal('SIGSTOP');
+        await sleep(8000);
+        nats.signal('SIGCONT');
+      },
+    ],
+  ])('goes on when nats-server is %s', async (_, happens) => {
     await begin();
     const fromMs = Date.now() - 3000;
-    nats.signal('SIGKILL');
-    await sleep(3000);
-    await nats.restart();
+    await happens();
     await sleep(1000);
-    const outage: Outage = [fromMs, Date.now()];
     const before = seen.length;
-    await waitFor('forecasts again', () => seen.length > before + 3 * STREAMS, 30_000);
-    await sensors.stop();
-    await sleep(5000);
-    // Otherwise its beats close further buckets while the logs are read.
-    await members.get('bridge')?.end('SIGTERM');
-    await sleep(1000);
-    const name = JSON.parse(seen[0].text) as { model: { id: string; version: string } };
-    const { texts, readings, late } = await undisturbed(observer, shippedModel(), textOf(name.model));
-    // The listener has no connection for a moment either: what it missed is no fault of the site.
-    const found = violations(seen, texts).filter(
-      (text) => !text.startsWith('never published') && !isExcused(text, [outage]),
-    );
-    expect(found).toEqual([]);
-    expect(readings).toBe(sensors.sent);
-    expect(late).toEqual([]);
+    await waitFor('forecasts again', () => seen.length > before + 3 * STREAMS, 40_000);
+    const outage: Outage = [fromMs, Date.now()];
+    await check(outage);
   });
 
   it('takes no reading twice when a bridge is killed again and again', async () => {
@@ -222,26 +224,47 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site of processes', () => {
     expect(found.readings).toBe(sensors.sent);
   });
 
-  it('moves partitions as workers come and go: 2, 3, then 1', async () => {
-    await begin();
-    await start('three', ['worker']);
-    await waitFor(
-      'the third to have its share',
-      async () => (await owners()).filter((one) => one === 'three').length >= 2,
-      20_000,
-    );
-    await allOwned();
-    const status = JSON.parse(
-      await command(['site', 'status', '--json', '-c', memberFile(member('bridge', ['bridge']))]),
-    ) as {
-      partitions: { epoch: number; owner: string }[];
+  it('moves each partition at most once for each worker that comes or goes: 4, 6, then 3', async () => {
+    await begin(['w0', 'w1', 'w2', 'w3']);
+    const present = new Set(['w0', 'w1', 'w2', 'w3']);
+    const epochs = async () => {
+      const { readPartitions } = await import('../../src/site/status.ts');
+      return (await readPartitions(observer)).map(({ epoch }) => epoch);
     };
-    expect(Math.max(...status.partitions.map(({ epoch }) => epoch))).toBeLessThanOrEqual(3);
-    await command(['site', 'drain', '-c', memberFile(member('bridge', ['bridge'])), 'one']);
-    await allOwned(['two', 'three']);
-    expect(await members.get('two')?.end('SIGTERM')).toBe(0);
-    await allOwned(['three']);
-    await sleep(2000);
+    /** Every worker has its share, and no other. */
+    const settled = () =>
+      waitFor(
+        'the partitions to be shared',
+        async () => {
+          const now = await owners();
+          return now.join() === assignPartitions([...present].sort(), PARTITIONS).join();
+        },
+        40_000,
+      );
+    await settled();
+    let before = await epochs();
+    const moved = async () => {
+      await settled();
+      const after = await epochs();
+      expect(Math.max(...after.map((epoch, at) => epoch - before[at]))).toBeLessThanOrEqual(1);
+      before = after;
+    };
+    for (const node of ['w4', 'w5']) {
+      present.add(node);
+      await start(node, ['worker']);
+      await moved();
+    }
+    // One is drained, one ends, one is killed.
+    const file = memberFile(member('bridge', ['bridge']));
+    await command(['site', 'drain', '-c', file, 'w0']);
+    present.delete('w0');
+    await moved();
+    expect(await members.get('w1')?.end('SIGTERM')).toBe(0);
+    present.delete('w1');
+    await moved();
+    await members.get('w2')?.end('SIGKILL');
+    present.delete('w2');
+    await moved();
     await check();
   });
 });
