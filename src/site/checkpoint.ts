@@ -82,7 +82,13 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
   try {
     const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const end = 4 + buffer.readUInt32LE(0);
-    const { v, streams, model = CONFIGURED, ...rest } = JSON.parse(buffer.toString('utf8', 4, end)) as Header;
+    const {
+      v,
+      streams,
+      model = CONFIGURED,
+      loggedMs = Number.POSITIVE_INFINITY,
+      ...rest
+    } = JSON.parse(buffer.toString('utf8', 4, end)) as Header;
     if (v !== VERSION) throw new Error(`version ${v}`);
     let at = end;
     const states = streams.map(({ spec, open, last, newestMs, state }): CheckpointStream => {
@@ -107,7 +113,7 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
       };
     });
     if (at !== buffer.length) throw new Error(`${buffer.length} bytes instead of ${at}`);
-    return { ...rest, streams: states, model };
+    return { ...rest, loggedMs, streams: states, model };
   } catch (cause) {
     throw new GatecastError('SITE_FAILED', `A checkpoint cannot be read: ${errorText(cause)}`, {
       hint: 'The partition is made anew from its log.',
