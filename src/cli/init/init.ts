@@ -1,7 +1,7 @@
 /** `gatecast init`: finds the broker and its sensors, and writes a working config. */
 
 import { type Command, Option } from 'commander';
-import { addLogin, type LoginFlags } from '../shared/broker.ts';
+import { addLogin, brokerOption, type LoginFlags } from '../shared/broker.ts';
 import { outputOf } from '../shared/output.ts';
 import { duration } from '../shared/values.ts';
 
@@ -35,7 +35,7 @@ export function registerInit(program: Command): void {
       '-c, --config <file>',
       'config to write; default: /etc/gatecast/gatecast.yaml as root, else gatecast.yaml',
     );
-  addLogin(command, false)
+  addLogin(command, brokerOption())
     .addOption(
       new Option('--listen <duration>', 'how long to listen; Ctrl-C ends it early')
         .argParser(duration)

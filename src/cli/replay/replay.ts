@@ -1,16 +1,12 @@
 /** `gatecast replay`: publishes a file's rows as MQTT messages. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { GatecastError } from '../../errors.ts';
+import { addLogin, brokerOf, brokerOption, type LoginFlags } from '../shared/broker.ts';
 import { ProgressBar, secondsText } from '../shared/progress.ts';
 import { addTableOptions, type TableFlags } from '../shared/table-options.ts';
 import { onSignal } from '../shared/until-signal.ts';
 import { amount, count, duration, whole } from '../shared/values.ts';
 
-interface Options extends TableFlags {
-  readonly broker: string;
-  readonly username?: string;
-  readonly passwordFile?: string;
-  readonly ca?: string;
+interface Options extends TableFlags, LoginFlags {
   readonly speed: number;
   readonly maxWait?: number;
   readonly topic?: string;
@@ -35,11 +31,8 @@ export function registerReplay(program: Command): void {
   const command = program
     .command('replay')
     .description("publish a file's rows as MQTT messages")
-    .argument('<csv>', '.csv or .csv.gz')
-    .requiredOption('--broker <url>', 'such as mqtt://127.0.0.1:1883')
-    .option('--username <name>', 'user name at the broker')
-    .option('--password-file <file>', 'file that holds the password')
-    .option('--ca <file>', 'PEM file of the certificate authorities trusted for the broker')
+    .argument('<csv>', '.csv or .csv.gz');
+  addLogin(command, brokerOption().makeOptionMandatory())
     .option('--speed <factor>', 'seconds of the file per second, or max', speed, 60)
     .option(
       '--max-wait <duration>',
@@ -66,11 +59,8 @@ export function registerReplay(program: Command): void {
 }
 
 async function run(file: string, options: Options): Promise<void> {
-  const { checkBrokerUrl } = await import('../../config/checks.ts');
-  const wrong = checkBrokerUrl(options.broker);
-  if (wrong !== null) throw new GatecastError('USAGE', `--broker ${wrong}`);
+  const broker = await brokerOf(options, 'replay');
   const { replay } = await import('./run.ts');
-  const { plainBrokerOptions } = await import('../../mqtt/options.ts');
   const { systemClock } = await import('../../system/clock.ts');
   let stopped = false;
   const unhook = onSignal(() => {
@@ -90,12 +80,7 @@ async function run(file: string, options: Options): Promise<void> {
       clockStartMs: options.clockStart,
       intervalMs: options.interval,
     },
-    broker: {
-      ...plainBrokerOptions(options.broker, `gatecast-replay-${process.pid}`),
-      username: options.username,
-      passwordFile: options.passwordFile,
-      ca: options.ca,
-    },
+    broker,
     topic: options.topic ?? (options.id === undefined ? 'replay/{file}' : 'replay/{file}/{id}'),
     speed: options.speed,
     maxWaitMs: options.maxWait,

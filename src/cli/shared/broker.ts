@@ -18,11 +18,15 @@ export interface LoginFlags {
   readonly key?: string;
 }
 
-/** @param local whether the default is the broker of this machine */
-export function addLogin(command: Command, local = true): Command {
-  const broker = new Option('--broker <url>', 'the broker');
+export const brokerOption = (): Option => new Option('--broker <url>', 'the broker');
+
+/** @param broker by default that of this machine */
+export function addLogin(
+  command: Command,
+  broker = brokerOption().default('mqtt://127.0.0.1:1883'),
+): Command {
   return command
-    .addOption(local ? broker.default('mqtt://127.0.0.1:1883') : broker)
+    .addOption(broker)
     .option('--username <name>', 'user name at the broker')
     .option('--password-file <file>', 'file that holds the password')
     .option('--ca <file>', 'PEM file of the certificate authorities trusted for the broker')
