@@ -2,7 +2,7 @@
  * Receives the files of a pushed model, in chunks over MQTT or from an https server, checks them, and saves the model in the
  * registry. One model at a time. A transfer resumes after a restart: the stored chunks are verified by their hashes.
  */
-import { readdirSync, readFileSync, rmSync, statfsSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorText } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -88,6 +88,8 @@ export class ModelIntake implements Models {
   private transfer: Transfer | null = null;
   /** Resolves when ended transfers have closed their files. */
   private ending: Promise<void> = Promise.resolve();
+  /** By model that was found undamaged: the state of its files at that time. */
+  private readonly sound = new Map<string, string>();
 
   constructor(private readonly parts: ModelIntakeParts) {}
 
@@ -100,10 +102,8 @@ export class ModelIntake implements Models {
     const { registry } = this.parts;
     try {
       if (!registry.has(name)) return false;
-      if (sha256(readFileSync(join(registry.folderOf(name), MANIFEST_FILE))) !== manifest_sha256)
-        return false;
-      registry.open(name);
-      return true;
+      const manifest = readFileSync(join(registry.folderOf(name), MANIFEST_FILE));
+      return sha256(manifest) === manifest_sha256 && this.isSound(name);
     } catch {
       return false;
     }
@@ -137,6 +137,8 @@ export class ModelIntake implements Models {
       if (this.transfer !== transfer) return;
       this.transfer = null;
       this.parts.changed();
+      // Its files were checked before they were written.
+      if (refused === null) this.markSound(claim.name);
       done(refused);
     });
     this.transfer = transfer;
@@ -176,13 +178,37 @@ export class ModelIntake implements Models {
     await this.ending;
   }
 
+  /** Reading and hashing a model blocks the agent for tens of ms, so it is done once for each state of its files. */
   private isSound(name: string): boolean {
     try {
+      if (this.sound.get(name) === this.stateOf(name)) return true;
       this.parts.registry.open(name);
+      this.markSound(name);
       return true;
     } catch {
+      this.sound.delete(name);
       return false;
     }
+  }
+
+  private markSound(name: string): void {
+    try {
+      this.sound.set(name, this.stateOf(name));
+    } catch {
+      this.sound.delete(name);
+    }
+  }
+
+  /** Changes whenever a file of the model is written. */
+  private stateOf(name: string): string {
+    const folder = this.parts.registry.folderOf(name);
+    return readdirSync(folder)
+      .sort()
+      .map((file) => {
+        const { ino, size, mtimeMs, ctimeMs } = statSync(join(folder, file));
+        return [file, ino, size, mtimeMs, ctimeMs].join();
+      })
+      .join('\n');
   }
 
   private end(remove: boolean): void {

@@ -98,6 +98,7 @@ export class Gateway {
   readonly reports: { readonly reported: Reported; readonly retain: boolean }[] = [];
   readonly remote: RemoteConfig;
   readonly life: PushLifecycle;
+  readonly registry: ModelRegistry;
   /** What the agent runs. */
   running: Config;
   restarts = 0;
@@ -127,6 +128,7 @@ export class Gateway {
     more: Partial<ModelIntakeParts> = {},
   ) {
     const registry = new ModelRegistry(disk === null ? null : join(disk, 'models'), null);
+    this.registry = registry;
     const log = createLogger({
       level: () => 'error',
       write: () => {},

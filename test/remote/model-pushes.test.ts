@@ -1,7 +1,7 @@
 /** Pushes that bring a model: what becomes of good ones and of each kind of bad one. */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { CHUNK_BYTES, type ModelClaim } from '../../src/remote/contract.ts';
 import { bytesOf } from '../../src/remote/model-claim.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -178,6 +178,34 @@ describe('a push with a model', () => {
       status: 'probation',
     });
     expect(set.gateway.haves).toHaveLength(count);
+  });
+
+  it('is read and hashed once, not for each push that names it; damage is found all the same', async () => {
+    const set = setUp();
+    const files = modelFiles('twice');
+    const model = await quickClaim('twice', files);
+    await set.push({ model });
+    await set.gateway.send('twice', files);
+    await set.gateway.pass(12_000);
+    expect(set.gateway.running.model.name).toBe('twice');
+    // What it has checked itself is not read again.
+    const first = vi.spyOn(set.gateway.registry, 'open');
+    await set.push({ model, patch: { publish: { every: '3m' } } }, 2);
+    await set.gateway.pass(12_000);
+    expect(first).not.toHaveBeenCalled();
+    // Another run reads it once.
+    const gateway = await set.again();
+    const later = vi.spyOn(gateway.registry, 'open');
+    for (const version of [3, 4, 5]) {
+      await set.push({ model, patch: { publish: { every: `${version}m` } } }, version);
+      await gateway.pass(12_000);
+    }
+    expect(later).toHaveBeenCalledTimes(1);
+    const weights = join(set.disk, 'models', 'twice', 'weights.safetensors');
+    writeFileSync(weights, readFileSync(weights).fill(255, statSync(weights).size - 8));
+    expect(await set.push({ model, patch: { publish: { every: '9m' } } }, 6)).toMatchObject({
+      status: 'applying',
+    });
   });
 
   it('gives way to a newer push of its layer, and not to one of another layer', async () => {

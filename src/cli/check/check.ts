@@ -1,10 +1,10 @@
 /** `gatecast check`: validates a config, lists its rules, and with `--listen` applies them to live messages. Read-only. */
 
-import { accessSync, constants, existsSync, statSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, statfsSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Command } from 'commander';
 import type { Config, ReadConfig } from '../../config/index.ts';
-import { GatecastError } from '../../errors.ts';
+import { errorText, GatecastError } from '../../errors.ts';
 import type { HeardTopic } from '../../ingest/survey.ts';
 import type { BrokerOptions } from '../../mqtt/options.ts';
 import { unwritable } from '../../system/output-file.ts';
@@ -163,18 +163,32 @@ async function warnOfSecrets(config: Config, err: CommandOutput['err']): Promise
     }
 }
 
+/** File systems of the kernel (`/proc`, `/sys`), which have no room for files, although root may write there: types of statfs. */
+const KERNEL_FILE_SYSTEMS = new Set([0x9fa0, 0x62656572, 0x27e0eb, 0x63677270]);
+
 /** Warns if this user cannot use the data directory. A folder of another user is skipped: it may be the service's. */
 function warnOfFolder(folder: string, err: CommandOutput['err']): void {
-  const stats = statSync(folder, { throwIfNoEntry: false });
-  if (stats !== undefined && !stats.isDirectory()) err(`warning: data_dir: ${folder} is not a folder\n`);
-  if (stats !== undefined && (!stats.isDirectory() || stats.uid !== process.getuid?.())) return;
+  const warn = (text: string): void => err(`warning: data_dir: ${text}\n`);
   let there = folder;
-  while (!existsSync(there)) there = dirname(there);
   try {
+    const stats = statSync(folder, { throwIfNoEntry: false });
+    if (stats !== undefined && !stats.isDirectory()) {
+      warn(`${folder} is not a folder`);
+      return;
+    }
+    if (stats !== undefined && stats.uid !== process.getuid?.()) return;
+    while (!existsSync(there)) there = dirname(there);
     accessSync(there, constants.W_OK | constants.X_OK);
-    if (!statSync(there).isDirectory()) throw new Error('not a folder');
-  } catch {
-    err(`warning: data_dir: this user cannot write to ${there}, so ${folder} cannot be created or used\n`);
+    if (KERNEL_FILE_SYSTEMS.has(statfsSync(there).type))
+      warn(`${there} belongs to the kernel, so ${folder} cannot be created or used`);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (there === folder && code === 'EACCES') return;
+    warn(
+      code === 'EACCES' || code === 'EROFS'
+        ? `this user cannot write to ${there}, so ${folder} cannot be created or used`
+        : `${folder} cannot be created or used: ${errorText(error)}`,
+    );
   }
 }
 

@@ -75,6 +75,21 @@ describe('gatecast check', () => {
     expect(err).toContain(`warning: data_dir: ${join(folder, 'ok.yaml')} is not a folder`);
   });
 
+  it.each([
+    ['a folder below a file', 'plain/x/y', /plain\/x\/y cannot be created or used: ENOTDIR/],
+    ['a name that is too long', 'x'.repeat(300), /cannot be created or used: ENAMETOOLONG/],
+    ['a file system of the kernel', '/proc/gatecast', /(belongs to the kernel|cannot write)/],
+  ])('warns of a data_dir that is %s', async (_, data_dir, warned) => {
+    write('plain', '');
+    const path = write(
+      'folder.yaml',
+      `node: n\nmqtt: { url: mqtt://b }\ndata_dir: ${data_dir}\nstreams: [{ match: s }]\n`,
+    );
+    const { err } = await run('-c', path);
+    const [line = ''] = err.split('\n').filter((one) => one.startsWith('warning: data_dir: '));
+    expect(line, err).toMatch(warned);
+  });
+
   it('says what the steps are, and warns of a model that is not there', async () => {
     const path = write(
       'steps.yaml',
