@@ -2,7 +2,7 @@
  * Device families, as their documentation describes their topics and payloads. To add one, add an entry: `check --listen`, `init`
  * and the documentation take it from here. A topic belongs to the first entry that fits.
  */
-import { asked, type Family } from './family.ts';
+import { asked, type Family, type FamilyTopic } from './family.ts';
 import {
   CELSIUS,
   counter,
@@ -203,36 +203,22 @@ const SHELLY_COMPONENT =
 
 const SHELLY_2: Family = {
   name: 'Shelly (second generation and later)',
-  topics: [
+  topics: ['', '<root>/'].flatMap((root): FamilyTopic[] => [
     {
-      template: '{device}/status/<component>',
+      template: `${root}{device}/status/<component>`,
       where: { component: SHELLY_COMPONENT },
       payloads: ['json'],
       name: '{device}/<component>/{field}',
     },
     {
-      template: '<root>/{device}/status/<component>',
-      where: { component: SHELLY_COMPONENT },
-      payloads: ['json'],
-      name: '{device}/<component>/{field}',
-    },
-    {
-      template: '{device}/events/rpc',
+      template: `${root}{device}/events/rpc`,
       payloads: ['json'],
       has: ['method'],
       within: 'params',
       name: '{device}/{field}',
-      unless: '{device}/status/+',
+      unless: `${root}{device}/status/+`,
     },
-    {
-      template: '<root>/{device}/events/rpc',
-      payloads: ['json'],
-      has: ['method'],
-      within: 'params',
-      name: '{device}/{field}',
-      unless: '<root>/{device}/status/+',
-    },
-  ],
+  ]),
   ignore: [
     '+/status/sys',
     '+/status/wifi',
@@ -287,22 +273,13 @@ const HOME_ASSISTANT_TOPIC =
 
 const STATESTREAM: Family = {
   name: 'Home Assistant statestream',
-  topics: [
-    {
-      template: '<base>/sensor/<entity>/state',
-      payloads: ['number', 'homeassistant'],
-      payload: 'homeassistant',
-      name: '<entity>',
-      when: isStatestream,
-    },
-    {
-      template: '<base...>/sensor/<entity>/state',
-      payloads: ['number', 'homeassistant'],
-      payload: 'homeassistant',
-      name: '<entity>',
-      when: isStatestream,
-    },
-  ],
+  topics: ['<base>', '<base...>'].map((base) => ({
+    template: `${base}/sensor/<entity>/state`,
+    payloads: ['number', 'homeassistant'],
+    payload: 'homeassistant',
+    name: '<entity>',
+    when: isStatestream,
+  })),
   ignore: ['homeassistant/#'],
 };
 

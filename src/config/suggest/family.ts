@@ -24,7 +24,7 @@ export interface Family {
   readonly usualMs?: number;
 }
 
-interface FamilyTopic {
+export interface FamilyTopic {
   readonly template: string;
   /** What `<part>` or `{capture}` must look like. */
   readonly where?: Readonly<Record<string, RegExp>>;
@@ -85,7 +85,7 @@ interface Template {
 }
 
 const compiled = new Map<string, Template>();
-/** Of templates with a part filled in there are as many as topics. */
+/** Limit, because templates with a filled-in part can be as many as topics. */
 const MAX_COMPILED = 2000;
 
 function compile(template: string): Template {
@@ -105,7 +105,7 @@ function compile(template: string): Template {
   return made;
 }
 
-/** The parts of a topic that fits a template, with the pattern that it gives under ''; null when it does not fit. */
+/** The parts of a topic, with the suggested pattern under ''; null if the topic does not fit the template. */
 function fitTemplate(
   template: string,
   topic: string,
@@ -122,7 +122,7 @@ function fitTemplate(
       : at === open
         ? texts.slice(open, texts.length - behind).join('/')
         : (texts[texts.length - levels.length + at] ?? '');
-  // Most templates do not fit: found out before anything is made.
+  // Checks the fixed levels first, because most templates do not fit.
   for (const [at, level] of levels.entries())
     if (level.kind === 'text' && !globMatches(level.text, textAt(at))) return null;
   const parts = new Map<string, string>();
@@ -141,7 +141,7 @@ function fitTemplate(
   return parts.set('', match.join('/'));
 }
 
-/** The family of a topic, 'ignored' for a topic of a family that carries no measurement, null for none. */
+/** The family of a topic; 'ignored' for a family's topic without measurements; null if no family fits. */
 export function claimTopic(
   families: readonly Family[],
   heard: HeardTopic,
