@@ -162,6 +162,7 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
     tuning,
     requests,
     remote,
+    site,
     session: options.remote,
     document: options.document,
     fallbackPorts,

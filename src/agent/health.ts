@@ -244,7 +244,7 @@ export class Health {
     return { status, reason };
   }
 
-  pageStatus(): Omit<PageStatus, 'waiting' | 'alerts'> {
+  pageStatus(): Omit<PageStatus, 'waiting' | 'alerts' | 'site'> {
     const { node, version, brokerUrl, clock, pipeline } = this.parts;
     const model = this.parts.model();
     const broker = this.parts.broker();

@@ -25,6 +25,7 @@ import type { AgentModels } from './model.ts';
 import type { Context, Part } from './part.ts';
 import type { AgentRemote, RemoteSession } from './remote.ts';
 import type { Requests } from './requests.ts';
+import type { SitePart } from './site.ts';
 import type { AgentStreams } from './streams.ts';
 import type { Tuning } from './tuning.ts';
 
@@ -38,6 +39,7 @@ export interface PageSources {
   readonly models: Pick<AgentModels, 'registry'>;
   readonly requests: Pick<Requests, 'verbs' | 'act'>;
   readonly remote: Pick<AgentRemote, 'version'> | null;
+  readonly site: Pick<SitePart, 'view' | 'siteName'> | null;
   /** Remote config session; omitted if it is disabled. */
   readonly session: RemoteSession | undefined;
   /** The config as written in its file; omitted if there is no file. */
@@ -84,6 +86,7 @@ export class Page implements Part {
         ...health.pageStatus(),
         waiting: hold.waiting(),
         alerts: alerts.list().filter(({ untilMs }) => untilMs === null).length,
+        site: this.sources.site?.siteName ?? null,
       }),
       metrics: () => [...health.metrics(), ...alerts.metrics(), ...runtime.families()],
       clock,
@@ -170,6 +173,7 @@ function pageViews(context: Context, sources: PageSources): PageViews {
     alerts: () => alerts.list().map((alert) => ({ ...alert, meaning: ALERTS[alert.id] })),
     model: () => modelView(context, sources),
     config: () => configView(context, sources),
+    site: async () => (await sources.site?.view()) ?? null,
   };
 }
 

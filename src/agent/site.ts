@@ -17,9 +17,11 @@ import { SiteBridge } from '../site/bridge.ts';
 import { memberKey } from '../site/names.ts';
 import { openSite, removeKey, type Site, type SiteConfig } from '../site/nats.ts';
 import { sharedModel } from '../site/shared-model.ts';
+import { readMembers, readPartitions } from '../site/status.ts';
 import { SiteWorker } from '../site/worker.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
 import { counter, gauge, type MetricFamily } from '../web/metrics.ts';
+import type { SiteView } from '../web/views.ts';
 import type { Condition } from './alerts.ts';
 import type { ClockHold } from './clock-hold.ts';
 import type { Counts } from './drops.ts';
@@ -161,6 +163,23 @@ export class SitePart implements Part {
     if (message.acknowledge !== null) this.waitingMessages++;
     this.inbox.receive(message);
     return true;
+  }
+
+  get siteName(): string {
+    return this.parts.settings.name;
+  }
+
+  /** @throws GatecastError SITE_UNREACHABLE */
+  async view(): Promise<SiteView> {
+    const { site } = this;
+    if (site === null)
+      throw new GatecastError('SITE_UNREACHABLE', this.fault?.text ?? 'The site is not open yet.');
+    try {
+      const [members, partitions] = [await readMembers(site), await readPartitions(site)];
+      return { site: site.name, member: this.member, members, partitions };
+    } catch (cause) {
+      throw new GatecastError('SITE_UNREACHABLE', `NATS does not answer: ${errorText(cause)}`, { cause });
+    }
   }
 
   conditions(): Condition[] {

@@ -5,7 +5,7 @@ import { $, el } from './dom.client.js';
 import { StreamList } from './list.client.js';
 import { pill, showStatus } from './status.client.js';
 import { StreamView } from './stream.client.js';
-import { alertsView, configView, modelView, showView } from './views.client.js';
+import { alertsView, configView, modelView, showView, siteView } from './views.client.js';
 
 const KEPT_POINTS = 720;
 /** Interval for fetching the figures of streams that are not shown, ms. */
@@ -133,7 +133,12 @@ function live(on) {
 }
 
 /** The views beside the streams, by address. */
-const VIEWS = { '#/alerts': () => alertsView(streams), '#/model': modelView, '#/config': configView };
+const VIEWS = {
+  '#/alerts': () => alertsView(streams),
+  '#/model': modelView,
+  '#/config': configView,
+  '#/site': siteView,
+};
 
 /** Shows the view that the address names. */
 async function route() {

@@ -182,6 +182,8 @@ export class PageServer {
         return json(200, views.model());
       case '/api/config':
         return json(200, views.config());
+      case '/api/site':
+        return json(200, await views.site());
       case '/api/session':
         return json(200, {
           user: access.user(request),

@@ -45,6 +45,7 @@ export function showStatus(status) {
   if (health.state === 'ok') pill('pill-health', 'good', 'healthy');
   else pill('pill-health', 'warn', 'degraded', degraded);
   showWaiting(status.waiting);
+  $('site-tab').hidden = status.site === null;
   $('alert-count').hidden = status.alerts === 0;
   $('alert-count').textContent = String(status.alerts);
   $('notice').hidden = degraded === '';

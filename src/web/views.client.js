@@ -1,4 +1,4 @@
-/** The views of alerts, model and config. Each fetches its own data. Runs in the browser. */
+/** The views of alerts, model, config and site. Each fetches its own data. Runs in the browser. */
 import { actionButton, get, session } from './api.client.js';
 import { attention, byAttention } from './attention.client.js';
 import { $, badge, el, table } from './dom.client.js';
@@ -237,6 +237,57 @@ export async function configView() {
         actionButton('reload', 'Reload the file'),
       ),
       body,
+    ),
+  ];
+}
+
+export async function siteView() {
+  const view = await get('site');
+  if (view === null) return [section('Site', note('This agent is not a member of a site.'))];
+  const { site, member, members, partitions } = view;
+  const number = (value) => (value === null ? '–' : value.toLocaleString());
+  const streams = partitions.reduce((sum, one) => sum + (one.streams ?? 0), 0);
+  const unowned = partitions.filter(({ owner }) => owner === null).length;
+  const memberRow = (one) => [
+    one.member === member ? el('b', {}, one.member) : one.member,
+    one.role,
+    badge(one.draining ? ['draining', 'warn', 'draining'] : ['up', 'good', 'up']),
+    number(one.partitions),
+    number(one.streams),
+    number(one.lag),
+    one.model || '–',
+    one.version,
+  ];
+  const partitionRow = (one) => [
+    String(one.partition),
+    one.owner ?? badge(['none', 'bad', 'none']),
+    number(one.epoch),
+    number(one.streams),
+    number(one.lag),
+    number(one.model),
+    one.checkpoint === null ? '–' : time(Date.parse(one.checkpoint)),
+    one.fault ?? number(one.sinceCheckpoint),
+  ];
+  return [
+    section(
+      `Site ${site}`,
+      note(
+        `${number(streams)} streams in ${partitions.length} partitions; ${unowned === 0 ? 'every partition has an owner' : `${unowned} have no owner`}.`,
+      ),
+      table(
+        'Members of the site',
+        ['member', 'role', 'state', 'partitions', 'streams', 'lag', 'model', 'version'],
+        members.map(memberRow),
+      ),
+    ),
+    section(
+      'Partitions',
+      table(
+        'Partitions of the site',
+        ['partition', 'owner', 'epoch', 'streams', 'lag', 'model', 'checkpoint', 'messages since'],
+        partitions.map(partitionRow),
+      ),
+      note('The lag is in messages of the log that the owner has not read. The epoch counts the owners.'),
     ),
   ];
 }

@@ -88,6 +88,38 @@ export interface ConfigView {
   readonly notice: string | null;
 }
 
+/** The group that the agent is a member of (docs/site.md). */
+export interface SiteView {
+  readonly site: string;
+  /** This agent. */
+  readonly member: string;
+  readonly members: readonly {
+    readonly member: string;
+    readonly role: string;
+    readonly version: string;
+    readonly partitions: number;
+    readonly streams: number;
+    readonly lag: number;
+    readonly draining: boolean;
+    readonly model: string;
+  }[];
+  readonly partitions: readonly {
+    readonly partition: number;
+    /** Null: nobody owns it. */
+    readonly owner: string | null;
+    readonly epoch: number;
+    readonly streams: number | null;
+    readonly lag: number | null;
+    readonly model: number | null;
+    /** Time of the last checkpoint, ISO 8601; null: there is none. */
+    readonly checkpoint: string | null;
+    /** Messages of the log that came after it. */
+    readonly sinceCheckpoint: number;
+    /** Why the log cannot be read; null: it can. */
+    readonly fault: string | null;
+  }[];
+}
+
 export interface PageViews {
   /** null: no such stream. */
   history(stream: string, span: HistorySpan): Promise<History | null>;
@@ -96,4 +128,6 @@ export interface PageViews {
   alerts(): readonly AlertView[];
   model(): ModelView;
   config(): ConfigView;
+  /** Null: it is no member of a site. @throws GatecastError SITE_UNREACHABLE while NATS does not answer */
+  site(): Promise<SiteView | null>;
 }

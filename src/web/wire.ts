@@ -40,6 +40,8 @@ export interface PageStatus {
   } | null;
   /** Number of active alerts. */
   readonly alerts: number;
+  /** The site that the agent is a member of; null: none. */
+  readonly site: string | null;
 }
 
 export interface StreamSummary {

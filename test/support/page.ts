@@ -27,6 +27,7 @@ export const fakeStatus = (change: Partial<PageStatus> = {}): PageStatus => ({
   rates: { samples: 12, forecasts: 12 },
   waiting: null,
   alerts: 0,
+  site: null,
   ...change,
 });
 
@@ -102,6 +103,7 @@ export const fakeViews = (change: Partial<PageViews> = {}): PageViews => ({
     models: [],
   }),
   config: () => ({ hash: 'abc', version: null, keys: [], notice: null }),
+  site: async () => null,
   ...change,
 });
 
@@ -109,6 +111,46 @@ const DAY_MS = 86_400_000;
 
 /** What an agent would show that has run for ten days: waves with a gap, scores, alerts, runs and a pushed config. */
 export const richViews = (nowMs = Date.now()): PageViews => ({
+  site: async () => ({
+    site: 'plant',
+    member: 'plant-1',
+    members: [
+      {
+        member: 'plant-1',
+        role: 'worker',
+        version: '0.1.0',
+        partitions: 1,
+        streams: 1200,
+        lag: 3,
+        draining: false,
+        model: 'base',
+      },
+    ],
+    partitions: [
+      {
+        partition: 0,
+        owner: 'plant-1',
+        epoch: 2,
+        streams: 1200,
+        lag: 3,
+        model: 1,
+        checkpoint: new Date(nowMs).toISOString(),
+        sinceCheckpoint: 40,
+        fault: null,
+      },
+      {
+        partition: 1,
+        owner: null,
+        epoch: 4,
+        streams: null,
+        lag: null,
+        model: null,
+        checkpoint: null,
+        sinceCheckpoint: 7,
+        fault: 'stream not found',
+      },
+    ],
+  }),
   history: async (_stream, { fromMs, toMs, points }) => {
     const firstMs = nowMs - 10 * DAY_MS;
     const binMs = Math.max(1, Math.ceil((toMs - Math.max(fromMs, firstMs)) / points / 1000)) * 1000;

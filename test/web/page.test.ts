@@ -373,7 +373,12 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
             });
           return { model: 'base' };
         },
-        status: () => fakeStatus({ alerts: 1, waiting: { reason: 'away', untilMs: Date.now() + 600_000 } }),
+        status: () =>
+          fakeStatus({
+            alerts: 1,
+            waiting: { reason: 'away', untilMs: Date.now() + 600_000 },
+            site: 'plant',
+          }),
       });
       at = rich.url;
       fillBoard(
@@ -386,6 +391,22 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
       );
     });
     afterAll(() => rich?.page.stop());
+
+    test('the site of the agent: members, and partitions with their owners', async () => {
+      const { tab, problems } = await open({}, { at });
+      await tab.getByRole('link', { name: 'Site' }).click();
+      const rows = (caption: string) =>
+        tab
+          .locator(`[aria-label="${caption}"] tbody tr`)
+          .evaluateAll((found) => found.map((row) => [...row.children].map((cell) => cell.textContent)));
+      await expect.poll(async () => (await rows('Members of the site')).length).toBe(1);
+      expect((await rows('Members of the site'))[0].slice(0, 4)).toEqual(['plant-1', 'worker', 'up', '1']);
+      const partitions = await rows('Partitions of the site');
+      expect(partitions[0].slice(0, 6)).toEqual(['0', 'plant-1', '2', '1,200', '3', '1']);
+      expect(partitions[1]).toEqual(['1', 'none', '4', '–', '–', '–', '–', 'stream not found']);
+      expect(await tab.locator('#view').textContent()).toContain('1 have no owner');
+      expect(problems).toEqual([]);
+    });
 
     test('the chart zooms from minutes to the whole history, by button, pointer and key, and back', async () => {
       const { tab, problems } = await open({}, { at, hash: '#/stream/cellar%2Fpump%2Fpower' });
@@ -589,6 +610,8 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
       ['#/model', '#view h2', 'light', 1280],
       ['#/model', '#view h2', 'dark', 390],
       ['#/config', '#view h2', 'light', 390],
+      ['#/site', '#view h2', 'light', 390],
+      ['#/site', '#view h2', 'dark', 1280],
       ['#/config', '#view h2', 'dark', 1280],
     ] as const)(
       'view "%s": names, contrast and the way of the Tab key (%s, %s, %i px)',
@@ -608,7 +631,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
     );
 
     test('the views fit a phone', async () => {
-      for (const hash of ['', '#/alerts', '#/model', '#/config']) {
+      for (const hash of ['', '#/alerts', '#/model', '#/config', '#/site']) {
         const tab = await browser.newPage({ viewport: { width: 360, height: 740 }, colorScheme: 'dark' });
         await tab.goto(at + hash);
         await tab
