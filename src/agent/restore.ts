@@ -6,6 +6,7 @@
 import { GatecastError } from '../errors.ts';
 import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import { FUTURE_MS } from '../series/admission.ts';
+import { isLive } from '../series/buckets.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { Store, StoredSample } from '../store/store-contract.ts';
 import type { KnownStream } from './known-streams.ts';
@@ -48,6 +49,7 @@ export async function restoreStreams(
 ): Promise<RestoredStream[]> {
   const restored = streams.map((stream) => ({
     ...addStream(engine, store, stream),
+    intervalMs: stream.spec.intervalMs,
     toMs: nowMs + FUTURE_MS + (stream.spec.intervalMs ?? LEARNT_MS),
   }));
   const byName = new Map(restored.map((stream) => [stream.name, stream]));
@@ -56,8 +58,10 @@ export async function restoreStreams(
   for (const { stream, timeMs, value } of samplesOf(store, restored)) {
     const target = byName.get(stream);
     if (target === undefined || timeMs < target.fromMs || timeMs > target.toMs) continue;
-    // Without an arrival time, because the original delay is irrelevant for the clock now.
-    engine.push({ stream, timeMs, value, arrivalMs: Number.NaN });
+    // Without an arrival time: a saved state knows the delay. Where there is none, a recent reading shows that the stream is live, so
+    // that it is forecast by the clock although it is silent.
+    const isNews = target.state !== 'saved' && isLive(nowMs - timeMs, target.intervalMs);
+    engine.push({ stream, timeMs, value, arrivalMs: isNews ? timeMs : Number.NaN });
     target.replayed++;
     if (++pushes % PUSHES_PER_TICK === 0) await tick(engine, store, only);
   }

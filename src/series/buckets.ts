@@ -51,6 +51,10 @@ export interface ClosedBucket {
   readonly marks?: number;
 }
 
+/** Whether a reading of this age on its arrival, ms, comes from a live stream, whose buckets the clock closes. */
+export const isLive = (ageMs: number, intervalMs: number | null): boolean =>
+  Math.abs(ageMs) <= LIVE_SKEW_MS + 3 * (intervalMs ?? 0);
+
 const NOTHING: readonly ClosedBucket[] = [];
 
 /** A bucket without accepted readings. */
@@ -180,7 +184,7 @@ export class Buckets {
   }
 
   private get live(): boolean {
-    return Math.abs(this.skewMs) <= LIVE_SKEW_MS + 3 * (this.intervalMs ?? 0);
+    return isLive(this.skewMs, this.intervalMs);
   }
 
   /** Stream time before which buckets are over, ms. */

@@ -131,6 +131,21 @@ describe('restoreStreams', () => {
     store.close();
   });
 
+  test.each([
+    ['a stream that was live is forecast by the clock, also without a saved state', 5000, true],
+    ['history is not', 86_400_000, false],
+  ])('%s', async (_, sinceMs, isForecast) => {
+    const store = openStore(tempFolder());
+    const list = samples(100).filter(({ stream }) => stream === 'a');
+    for (const sample of list) store.append(sample);
+    const nowMs = list.at(-1)!.timeMs + sinceMs;
+    const engine = new Engine(null);
+    await restoreStreams(engine, store, [{ spec: SPECS[0]!, firstMs: START }], nowMs);
+    const made = await engine.tick(nowMs + 5000);
+    expect(made.map(({ stream }) => stream)).toEqual(isForecast ? ['a'] : []);
+    store.close();
+  });
+
   test('samples ahead of the clock are ignored', async () => {
     const store = openStore(tempFolder());
     const list = samples(300).filter(({ stream }) => stream === 'a');
