@@ -7,7 +7,7 @@ import type { Forecast } from '../src/forecast/forecast.ts';
 import type { Outgoing } from '../src/mqtt/outbox.ts';
 import { topicsOf } from '../src/mqtt/topics.ts';
 import { Discovery } from '../src/outputs/home-assistant/discovery.ts';
-import { summaryMessage } from '../src/outputs/home-assistant/summary.ts';
+import { summaryText } from '../src/outputs/home-assistant/summary.ts';
 import { JsonTopics } from '../src/outputs/json/json-topics.ts';
 import { responseMessage } from '../src/outputs/json/messages.ts';
 import { Q } from '../src/quantiles.ts';
@@ -190,15 +190,14 @@ export function examples(): Readonly<Record<string, Outgoing>> {
     error: response('forget-stream', responseMessage(null, answerText(unknown), 'a-17')),
     summary: {
       topic: topics.summary(STREAM),
-      payload: JSON.stringify(
-        summaryMessage(forecast, {
+      payload:
+        summaryText(forecast, {
           leads: [10 * MINUTE],
           quantiles: SETTINGS.quantiles,
           decimals: 1,
           additive: false,
           anomaly: false,
-        }),
-      ),
+        }) ?? '',
       qos: 1,
       retain: true,
     },

@@ -16,7 +16,7 @@ import { Pace } from '../pace.ts';
 import { Announced } from './announced.ts';
 import { type Announcement, Discovery, type DiscoverySettings, pageUrlOf } from './discovery.ts';
 import { type AnnouncedSpec, isAdditive, leadsOf, quantityOfStream } from './entities.ts';
-import { type SummaryOptions, summaryMessage } from './summary.ts';
+import { type SummaryOptions, summaryText } from './summary.ts';
 
 export interface HomeAssistantParts extends Pick<Context, 'clock' | 'send' | 'topics' | 'version'> {
   readonly config: () => Pick<Config, 'base' | 'node' | 'publish' | 'home_assistant' | 'http' | 'requests'>;
@@ -123,13 +123,12 @@ export class HomeAssistant implements Output {
     if (!this.enabled) return;
     const { stream } = forecast;
     if (!this.pace.allows(forecast, this.parts.config().publish.every)) return;
-    const message = summaryMessage(forecast, {
+    const text = summaryText(forecast, {
       ...this.optionsOf(forecast),
       anomaly: this.anomalous.delete(stream),
     });
-    if (message === null) return;
+    if (text === null) return;
     this.pace.note(forecast);
-    const text = JSON.stringify(message);
     if (this.connectedNow) this.sendSummary(stream, text);
     else this.unsent.set(stream, text);
   }

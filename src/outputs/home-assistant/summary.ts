@@ -24,53 +24,58 @@ export interface SummaryOptions {
 /** Significant digits if the decimals are unknown. */
 const DIGITS = 4;
 
-/** Null if a value is not finite. */
-export function summaryMessage(forecast: Forecast, options: SummaryOptions): Record<string, unknown> | null {
+/** Texts that all summaries with these leads share: `"1h":`, by lead. */
+const leadKeys = new WeakMap<readonly number[], ReadonlyMap<number, string>>();
+
+function keysOf(leads: readonly number[]): ReadonlyMap<number, string> {
+  let keys = leadKeys.get(leads);
+  if (keys === undefined) {
+    keys = new Map(leads.map((leadMs) => [leadMs, `${JSON.stringify(formatDuration(leadMs))}:`]));
+    leadKeys.set(leads, keys);
+  }
+  return keys;
+}
+
+const numberText = (value: number): string => (Number.isFinite(value) ? `${value}` : 'null');
+
+/** JSON of the summary, written as text because there is one for each forecast. Null if a value is not finite. */
+export function summaryText(forecast: Forecast, options: SummaryOptions): string | null {
   const { quantiles, leads, stepMs, originMs, input, crossings } = forecast;
   if (!allFinite(quantiles)) return null;
   const { decimals } = options;
-  const rounded = (value: number): number =>
-    decimals === null ? inDigits(value, DIGITS) : Number(value.toFixed(decimals)) + 0;
+  const rounded = (value: number): string =>
+    numberText(decimals === null ? inDigits(value, DIGITS) : Number(value.toFixed(decimals)) + 0);
   const [low, high] = rangeOf(options.quantiles);
-  const median: Record<string, number | null> = {};
-  const range: Record<string, Record<string, number>> = {};
-  const add = (key: string, lead: number): void => {
+  const rangeAt = (at: number): string => {
+    const lower = `{"${nameAt(low)}":${rounded(quantiles[at + low] ?? 0)}`;
+    return low === high ? `${lower}}` : `${lower},"${nameAt(high)}":${rounded(quantiles[at + high] ?? 0)}}`;
+  };
+  let median = `"${NEXT}":${rounded(quantiles[MEDIAN] ?? 0)}`;
+  let range = `"${NEXT}":${rangeAt(0)}`;
+  for (const [leadMs, key] of keysOf(options.leads)) {
+    const lead = Math.max(1, Math.round(leadMs / stepMs));
     const at = (lead - 1) * Q;
-    median[key] = lead > leads ? null : rounded(quantiles[at + MEDIAN] ?? 0);
-    range[key] =
-      lead > leads
-        ? {}
-        : {
-            [nameAt(low)]: rounded(quantiles[at + low] ?? 0),
-            [nameAt(high)]: rounded(quantiles[at + high] ?? 0),
-          };
-  };
-  add(NEXT, 1);
-  for (const leadMs of options.leads) add(formatDuration(leadMs), Math.max(1, Math.round(leadMs / stepMs)));
-  let total = 0;
-  for (let lead = 0; lead < leads; lead++) total += quantiles[lead * Q + MEDIAN] ?? 0;
-  return {
-    state: input.quality === 'stale' ? 'offline' : 'online',
-    origin: new Date(originMs).toISOString(),
-    median,
-    range,
-    ...(options.additive ? { total: rounded(total) } : {}),
-    ...(crossings.length === 0
-      ? {}
-      : {
-          crossing: Object.fromEntries(
-            crossings.map(({ name, atMs, probability }) => [
-              crossingKey(name),
-              {
-                at: atMs === null ? null : new Date(atMs).toISOString(),
-                percent: Math.round(100 * probability),
-              },
-            ]),
-          ),
-        }),
-    anomaly: options.anomaly ? 'ON' : 'OFF',
-  };
+    median += `,${key}${lead > leads ? 'null' : rounded(quantiles[at + MEDIAN] ?? 0)}`;
+    range += `,${key}${lead > leads ? '{}' : rangeAt(at)}`;
+  }
+  let text = `{"state":"${input.quality === 'stale' ? 'offline' : 'online'}","origin":"${new Date(originMs).toISOString()}"`;
+  text += `,"median":{${median}},"range":{${range}}`;
+  if (options.additive) {
+    let total = 0;
+    for (let lead = 0; lead < leads; lead++) total += quantiles[lead * Q + MEDIAN] ?? 0;
+    text += `,"total":${rounded(total)}`;
+  }
+  if (crossings.length > 0) text += `,"crossing":${JSON.stringify(crossingsOf(forecast))}`;
+  return `${text},"anomaly":"${options.anomaly ? 'ON' : 'OFF'}"}`;
 }
+
+const crossingsOf = ({ crossings }: Forecast): Record<string, unknown> =>
+  Object.fromEntries(
+    crossings.map(({ name, atMs, probability }) => [
+      crossingKey(name),
+      { at: atMs === null ? null : new Date(atMs).toISOString(), percent: Math.round(100 * probability) },
+    ]),
+  );
 
 /** Key of the next step among the leads. */
 export const NEXT = 'next';
@@ -79,10 +84,16 @@ export const NEXT = 'next';
 export const crossingKey = (threshold: string): string =>
   /^[A-Za-z][\w]*$/.test(threshold) ? threshold : `t_${Buffer.from(threshold).toString('hex')}`;
 
-/** Indices into `QUANTILES`. */
+/** Indices into `QUANTILES` of the lowest and the highest one. */
 function rangeOf(quantiles: readonly number[]): readonly [number, number] {
-  const indices = quantiles.map((level) => (QUANTILES as readonly number[]).indexOf(level));
-  return [Math.min(...indices), Math.max(...indices)];
+  let low = Q - 1;
+  let high = 0;
+  for (let q = 0; q < Q; q++) {
+    if (!quantiles.includes(QUANTILES[q] ?? Number.NaN)) continue;
+    low = Math.min(low, q);
+    high = q;
+  }
+  return [low, high];
 }
 
 const nameAt = (index: number): string => QUANTILE_NAMES[index] ?? '';

@@ -10,7 +10,7 @@ import {
 } from '../../../src/outputs/home-assistant/discovery.ts';
 import type { AnnouncedSpec } from '../../../src/outputs/home-assistant/entities.ts';
 import { leadsOf, quantityOfStream } from '../../../src/outputs/home-assistant/entities.ts';
-import { summaryMessage } from '../../../src/outputs/home-assistant/summary.ts';
+import { summaryText } from '../../../src/outputs/home-assistant/summary.ts';
 import { ForecastText } from '../../../src/outputs/json/forecast-text.ts';
 import { Q } from '../../../src/quantiles.ts';
 import { hasJinja, render } from '../../support/jinja.ts';
@@ -113,13 +113,15 @@ function messagesOf(one: AnnouncedSpec, forecast: Forecast, settings: DiscoveryS
   return new Map<string, unknown>([
     [
       topics.summary(one.name),
-      summaryMessage(forecast, {
-        leads: leadsOf(one, settings.leads),
-        quantiles: settings.quantiles,
-        decimals: quantityOfStream(one).decimals,
-        additive: one.aggregate === 'delta' || one.aggregate === 'sum',
-        anomaly: false,
-      }),
+      JSON.parse(
+        summaryText(forecast, {
+          leads: leadsOf(one, settings.leads),
+          quantiles: settings.quantiles,
+          decimals: quantityOfStream(one).decimals,
+          additive: one.aggregate === 'delta' || one.aggregate === 'sum',
+          anomaly: false,
+        }) ?? 'null',
+      ),
     ],
     [
       topics.forecast(one.name),
