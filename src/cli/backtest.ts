@@ -193,38 +193,27 @@ export function registerBacktest(program: Command): void {
           warn(`warning: ${text}`);
         },
       };
-      const { runBacktest } = await import('../backtest/run.ts');
-      if (flags.compare === 'gaps') {
-        for (const option of ['covariates', 'known'] as const) {
-          if (flags[option] !== undefined)
-            command.error(`error: --${option} cannot be used with --compare gaps`);
+      const run = async (): Promise<string> => {
+        const { runBacktest, runCold } = await import('../backtest/run.ts');
+        const refuse = (options: readonly (keyof BacktestFlags)[], other: string): void => {
+          for (const option of options)
+            if (flags[option] !== undefined) command.error(`error: --${option} cannot be used with ${other}`);
+        };
+        if (flags.compare === 'gaps') {
+          refuse(['covariates', 'known'], '--compare gaps');
+          return compared(files, request);
         }
-        process.stdout.write(await compared(files, request));
-        return;
-      }
-      if (flags.cold === true) {
-        const { runCold } = await import('../backtest/run.ts');
-        process.stdout.write(await runCold(files, request));
-        return;
-      }
-      if (auto) {
-        for (const option of ['out', 'report', 'by'] as const)
-          if (flags[option] !== undefined)
-            command.error(`error: --${option} cannot be used with --covariates auto`);
-        if (request.finetune !== null)
-          command.error('error: --finetune cannot be used with --covariates auto');
-        process.stdout.write(await found(files, request));
-        bar.end();
-        return;
-      }
-      if (flags.inject.length > 0) command.error('error: --inject needs --compare gaps');
-      try {
-        const text = await runBacktest(files, request);
-        bar.end();
-        process.stdout.write(text);
-      } finally {
-        bar.end();
-      }
+        if (flags.cold === true) return runCold(files, request);
+        if (auto) {
+          refuse(['out', 'report', 'by'], '--covariates auto');
+          if (request.finetune !== null)
+            command.error('error: --finetune cannot be used with --covariates auto');
+          return found(files, request);
+        }
+        if (flags.inject.length > 0) command.error('error: --inject needs --compare gaps');
+        return runBacktest(files, request);
+      };
+      process.stdout.write(await run().finally(() => bar.end()));
     });
 }
 
@@ -251,19 +240,13 @@ async function intervalOf(
 
 async function compared(
   files: readonly string[],
-  request: Omit<CompareRequest, 'progress'> & { json?: boolean },
+  request: CompareRequest & { json?: boolean },
 ): Promise<string> {
-  const [{ compareGaps }, { compareText }, { ProgressBar }] = await Promise.all([
+  const [{ compareGaps }, { compareText }] = await Promise.all([
     import('../backtest/compare/compare.ts'),
     import('../backtest/compare/text.ts'),
-    import('./shared/progress.ts'),
   ]);
-  const bar = new ProgressBar(process.stderr);
-  const rows = await compareGaps(files, {
-    ...request,
-    progress: (done, total, what) => bar.update(done / total, what),
-  });
-  bar.end();
+  const rows = await compareGaps(files, request);
   return request.json === true ? jsonText({ rows }) : compareText(rows);
 }
 
