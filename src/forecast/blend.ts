@@ -146,6 +146,11 @@ export class Blend {
     };
   }
 
+  /** Tells similar streams what this one has learnt; after it has been restored. */
+  tell(): void {
+    this.young.tell(this.features, this.parts.scratch.young);
+  }
+
   /** The parts of the newest forecast, in the unit of the features. Call before another stream makes a forecast. */
   explain(): LeadView[] {
     return this.track.explain().map((view) => {

@@ -119,6 +119,7 @@ export class Engine implements ForecastEngine {
       const reader = new StateReader(snapshot.bytes);
       stream.persist(reader);
       reader.finish();
+      stream.step?.blend?.tell();
       if (snapshot.inputs !== undefined) stream.recent.restore(snapshot.inputs);
     }
     this.put(spec.name, stream);
@@ -163,6 +164,7 @@ export class Engine implements ForecastEngine {
   remove(stream: string): void {
     this.held.delete(stream);
     this.covariates.forget(stream);
+    this.shares.scratches.relatives.forget(stream);
     this.byName.delete(stream);
     this.lists = null;
   }

@@ -30,25 +30,45 @@ const LEAST = 0.04;
 /** Share of the errors of a situation that are below its usual size: an interval of 80 % has to be wider than that. */
 const USUAL = 0.6;
 const SIZE_RATE = 0.1;
-/** Half an interval is no narrower than this share of the usual size. */
+/** Errors that are averaged before a quantile is tracked; logarithm of this quantile beside the geometric mean of normal errors; largest step. */
+const FEW = 16;
+const GEOMETRIC = 0.46;
+const FARTHEST = 3;
+/** Half an interval is no narrower than this share of the usual size; where its situation has a factor, that many times more ... */
 const NARROWEST = 0.35;
+/** ... up to this share: of normal errors, half an interval of 80 % is 1.5 times what two of five errors exceed. */
+const WIDEST = 1.5;
 /** What a factor may be by chance, and does not count. */
 const DOUBT = 0.3;
 const MOST_LOG_FACTOR = 2.5;
 /** Readings of a situation that are counted. */
 const MEMORY = 1000;
 
-/** Numbers of a level at a knot, of the forecast that is made now: logarithms of both factors, and the least half interval. */
-const NOW = 3;
+/** Numbers of a level at a knot, of the forecast that is made now: logarithms of both factors, and both least half intervals. */
+const NOW = 4;
+const LEAST_HALF = 2;
 /** Length of the scratch that `Situations` works in. */
 export const situationsScratch = (lead: LeadKnots): number => lead.knots.length * LEVELS * NOW;
 
 const beyondDoubt = (factor: number): number =>
   factor > DOUBT ? factor - DOUBT : factor < -DOUBT ? factor + DOUBT : 0;
 
+/**
+ * Errors of a situation that are much larger than all errors are on average (impulses among zeros) cannot have the right interval
+ * by factors that are learnt over all steps: the least half then follows the errors of the situation alone.
+ * @param factor logarithm of the factor of a half
+ * @param size usual size of an error in the situation
+ * @param usual mean size of all errors
+ */
+function leastHalf(factor: number, size: number, usual: number): number {
+  const share = size > usual && usual > 0 ? Math.min(WIDEST, (NARROWEST * size) / usual) : NARROWEST;
+  const factored = share * Math.exp(share > NARROWEST ? factor : Math.max(0, factor));
+  return size * Math.min(WIDEST, factored);
+}
+
 export class Situations {
   private readonly lead: LeadKnots;
-  private readonly tail: number;
+  private readonly usual: (knot: number) => number;
   /** [knots, SITUATIONS, WIDTH] */
   private readonly state: Float32Array;
   /** [longest knot] class of the origin of the forecasts that wait. */
@@ -62,17 +82,17 @@ export class Situations {
   private high = 0;
 
   /**
-   * @param tail share of readings wanted on each side of the interval
+   * @param usual mean size of all errors at a knot
    * @param now [knots, LEVELS, NOW] for the forecast that is made now; streams may share it
    */
   constructor(
     lead: LeadKnots,
-    tail: number,
     memory: ArrayBlock,
+    usual: (knot: number) => number,
     now: Float64Array = new Float64Array(situationsScratch(lead)),
   ) {
     this.lead = lead;
-    this.tail = tail;
+    this.usual = usual;
     this.now = now;
     this.state = memory.float32(lead.knots.length * ROW);
     this.origins = memory.int8(lead.lower.length);
@@ -98,12 +118,15 @@ export class Situations {
     const { state, now, origin } = this;
     for (let j = 0; j < this.lead.knots.length; j++) {
       const sinceJump = j * ROW + origin * WIDTH;
+      const usual = this.usual(j);
       for (let l = 0; l < LEVELS; l++) {
         const atLevel = j * ROW + (ORIGINS + l) * WIDTH;
         const out = (j * LEVELS + l) * NOW;
         now[out] = beyondDoubt(state[sinceJump + 1] + state[atLevel + 1]);
         now[out + 1] = beyondDoubt(state[sinceJump + 2] + state[atLevel + 2]);
-        now[out + 2] = NARROWEST * Math.max(state[sinceJump + SIZE], state[atLevel + SIZE]);
+        const size = Math.max(state[sinceJump + SIZE], state[atLevel + SIZE]);
+        for (let side = 0; side < 2; side++)
+          now[out + LEAST_HALF + side] = leastHalf(now[out + side], size, usual);
       }
     }
   }
@@ -118,8 +141,8 @@ export class Situations {
   }
 
   /** Half an interval at lead k + 1 is no narrower than this: a share of the errors in its situation. After `begin`. */
-  least(k: number, median: number): number {
-    return this.lead.interpolate(this.now, LEVELS * NOW, this.level(median) * NOW + 2, k);
+  least(k: number, median: number, side: number): number {
+    return this.lead.interpolate(this.now, LEVELS * NOW, this.level(median) * NOW + LEAST_HALF + side, k);
   }
 
   /** The same at a knot, of the forecast that was made in step `step`. */
@@ -131,15 +154,20 @@ export class Situations {
     );
   }
 
-  /** Records whether a reading was above, below or inside its interval. @param below @param above null if that half has no width */
-  learn(
-    knot: number,
-    step: number,
-    median: number,
-    error: number,
-    below: boolean | null,
-    above: boolean | null,
-  ): void {
+  /** `least` at a knot, of the forecast that was made in step `step`. */
+  leastAt(knot: number, step: number, median: number, side: number): number {
+    const sinceJump = knot * ROW + this.origins[step % this.origins.length] * WIDTH;
+    const atLevel = knot * ROW + (ORIGINS + this.level(median)) * WIDTH;
+    const size = Math.max(this.state[sinceJump + SIZE], this.state[atLevel + SIZE]);
+    return leastHalf(this.at(knot, step, median, side), size, this.usual(knot));
+  }
+
+  /**
+   * A reading has been above or below its interval, or inside.
+   * @param below how far the lower factor rises or falls, in its learning rate: negative after a hit, 0 where that half has no width
+   * @param above the same of the upper factor
+   */
+  learn(knot: number, step: number, median: number, error: number, below: number, above: number): void {
     this.learnOne(knot, step, this.origins[step % this.origins.length], error, below, above);
     this.learnOne(knot, step, ORIGINS + this.level(median), error, below, above);
   }
@@ -149,8 +177,8 @@ export class Situations {
     step: number,
     situation: number,
     error: number,
-    below: boolean | null,
-    above: boolean | null,
+    below: number,
+    above: number,
   ): void {
     const { state } = this;
     const at = knot * ROW + situation * WIDTH;
@@ -159,30 +187,31 @@ export class Situations {
     const now = step % TURN;
     const news = Math.min(k, (now - state[at + LAST] + TURN) % TURN || TURN) / k;
     state[at + LAST] = now;
-    this.learnSize(at, news, error);
+    this.learnSize(at, news, Math.abs(error));
     state[at] = Math.min(MEMORY, state[at] + news);
     const rate = news * Math.max(LEAST, FIRST / Math.sqrt(1 + state[at]));
-    this.move(at + 1, rate, below);
-    this.move(at + 2, rate, above);
+    this.move(at + 1, rate * below);
+    this.move(at + 2, rate * above);
   }
 
-  private move(at: number, rate: number, missed: boolean | null): void {
-    if (missed === null) return;
-    const moved = this.state[at] + rate * ((missed ? 1 : 0) - this.tail);
-    this.state[at] = Math.max(-MOST_LOG_FACTOR, Math.min(MOST_LOG_FACTOR, moved));
+  private move(at: number, by: number): void {
+    this.state[at] = Math.max(-MOST_LOG_FACTOR, Math.min(MOST_LOG_FACTOR, this.state[at] + by));
   }
 
-  /** Tracks a quantile of the errors' sizes by steps in log space. */
+  /** Tracks a quantile of the errors' sizes by steps in log space; the first few errors by their geometric mean, which is sooner right. */
   private learnSize(at: number, news: number, error: number): void {
     const { state } = this;
-    const size = Math.abs(error);
-    if (state[at + SIZE] === 0) {
-      state[at + SIZE] = size;
-      return;
+    const size = state[at + SIZE];
+    const count = state[at];
+    if (size === 0) state[at + SIZE] = error;
+    else if (count < FEW) {
+      const apart = error > 0 ? Math.log(error / size) + GEOMETRIC : -FARTHEST;
+      const step = (news / (1 + count)) * Math.max(-FARTHEST, Math.min(FARTHEST, apart));
+      state[at + SIZE] = Math.max(size * Math.exp(step), Number.MIN_VALUE);
+    } else {
+      const moved = size * Math.exp(news * SIZE_RATE * ((error > size ? 1 : 0) - 1 + USUAL));
+      state[at + SIZE] = Math.max(moved, Number.MIN_VALUE);
     }
-    const rate = news * Math.max(SIZE_RATE, 1 / Math.sqrt(1 + state[at]));
-    const moved = state[at + SIZE] * Math.exp(rate * ((size > state[at + SIZE] ? 1 : 0) - 1 + USUAL));
-    state[at + SIZE] = Math.max(moved, Number.MIN_VALUE);
   }
 
   persist(io: StateIo): void {

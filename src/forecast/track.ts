@@ -122,7 +122,12 @@ export class Track {
     this.worth = new Weights(scratch.knots, season, memory, scratch);
     this.ownShare = new OwnShare(scratch.knots, memory);
     this.widening = new Widening(scratch.knots, coverage, memory);
-    this.situations = new Situations(scratch.knots, this.tail, memory, scratch.situations);
+    this.situations = new Situations(
+      scratch.knots,
+      memory,
+      (j) => this.state[j * KNOT + 1],
+      scratch.situations,
+    );
     this.level = new LevelChange(memory);
     this.state = memory.float64(n * KNOT);
     this.trial = memory.float64(n * TRIAL);
@@ -245,17 +250,27 @@ export class Track {
     const above = row[BLEND + 2] > row[BLEND + 1] ? y > this.edge(j, 1) : null;
     if (below !== null) this.move(j, 0, below);
     if (above !== null) this.move(j, 1, above);
-    this.situations.learn(j, this.step - k, row[BLEND + 1], y - row[BLEND + 1], below, above);
+    const [toLower, toUpper] = [this.tells(j, 0, below), this.tells(j, 1, above)];
+    this.situations.learn(j, this.step - k, row[BLEND + 1], y - row[BLEND + 1], toLower, toUpper);
+  }
+
+  /** How far a miss or a hit moves a factor, in its learning rate. The narrower the interval, the less it tells about others. */
+  private tells(j: number, side: number, missed: boolean | null): number {
+    if (missed === null) return 0;
+    const { row } = this.scratch;
+    const half = Math.abs(row[BLEND + 2 * side] - row[BLEND + 1]);
+    const share = Math.min(1, half / (NARROW * this.state[j * KNOT + 1]));
+    return share ** 2 * ((missed ? 1 : 0) - this.tail);
   }
 
   /** Logarithm of the factor of half the interval that meets its reading at a knot. */
   private factor(j: number, side: number): number {
-    const made = this.step - this.knots[j];
-    return (
-      this.state[this.factorAt(j, side)] +
-      this.widening.at(j) +
-      this.situations.at(j, made, this.scratch.row[BLEND + 1], side)
-    );
+    return this.state[this.factorAt(j, side)] + this.widening.at(j) + this.situation(j, side);
+  }
+
+  /** Logarithm of the factor of the situation in which this forecast was made. */
+  private situation(j: number, side: number): number {
+    return this.situations.at(j, this.step - this.knots[j], this.scratch.row[BLEND + 1], side);
   }
 
   /** Edge of the calibrated interval: the published one, except for a young stream, whose interval has further factors. */
@@ -264,7 +279,9 @@ export class Track {
     if (this.step >= GROWN + this.knots[j]) return row[PUBLISHED + 2 * side];
     const median = row[BLEND + 1];
     const learnt = row[BLEND + 2 * side] - median;
-    return median + learnt * Math.exp(this.factor(j, side));
+    const half = Math.abs(learnt) * Math.exp(this.factor(j, side));
+    const least = this.situations.leastAt(j, this.step - this.knots[j], median, side);
+    return median + (side === 0 ? -1 : 1) * Math.max(half, half > 0 ? least : 0);
   }
 
   /** Index of the factor for a half of the blended interval at a knot. */
@@ -279,7 +296,9 @@ export class Track {
     const countAt = j * KNOT + COUNT + (at < j * KNOT + NARROW_FACTOR ? 0 : 1);
     this.state[countAt] = Math.min(SCORE_MEMORY, this.state[countAt] + 0.5);
     // Errors at lead k overlap for k steps: a longer lead learns more slowly, or it would swing.
-    const rate = Math.max(0.04, 0.25 / Math.sqrt(this.state[countAt])) / Math.sqrt(this.knots[j]);
+    const usual = Math.max(0.04, 0.25 / Math.sqrt(this.state[countAt])) / Math.sqrt(this.knots[j]);
+    // A situation that is held too often whatever the width (zeros between impulses) says little about the others.
+    const rate = usual * Math.exp(2 * Math.min(0, this.situation(j, side)));
     this.shift(at, rate * ((missed ? 1 : 0) - this.tail));
     if (at < j * KNOT + NARROW_FACTOR) return;
     // The narrower the interval, the less it tells about the others.
@@ -355,16 +374,15 @@ export class Track {
       const upper = (out[k * Q + Q - 1] - median < usual ? NARROW_FACTOR : FACTOR) + 1;
       const logLow = this.scratch.knots.interpolate(this.state, KNOT, lower, k) + wider;
       const logHigh = this.scratch.knots.interpolate(this.state, KNOT, upper, k) + wider;
-      const least = this.situations.least(k, median);
       const low = atLeast(
         Math.exp(logLow + this.situations.atLead(k, median, 0)),
         median - out[k * Q],
-        least,
+        this.situations.least(k, median, 0),
       );
       const high = atLeast(
         Math.exp(logHigh + this.situations.atLead(k, median, 1)),
         out[k * Q + Q - 1] - median,
-        least,
+        this.situations.least(k, median, 1),
       );
       for (let q = 0; q < MEDIAN; q++) out[k * Q + q] = median + low * (out[k * Q + q] - median);
       for (let q = MEDIAN + 1; q < Q; q++) out[k * Q + q] = median + high * (out[k * Q + q] - median);

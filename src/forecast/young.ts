@@ -16,6 +16,7 @@ import type { History } from '../series/history.ts';
 import type { Line } from '../series/line.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { priorGroup, priorUnit, quantityOf } from './prior-unit.ts';
+import { Relatives } from './relatives.ts';
 import { YOUNG_TABLE } from './young-table.ts';
 
 /** Parameters learnt from other streams. */
@@ -46,6 +47,13 @@ export const LAGS = [1, 2, 4, 8, 16, 32, 64, 128] as const;
 const VARIANCE = 3;
 const NAME_VARIANCE = 1;
 const UNIT_VARIANCE = 0.7;
+/** Share of what is learnt at a lag that counts at the next: noise changes most at short lags, a slow stream at long ones. */
+const CARRIED = 0.9;
+/** Share of this variance that sensors of one quantity on one gateway have in common. */
+const COMMON = 0.65;
+/** Buckets after which a stream tells others what it has learnt, and the lags that it is asked for. */
+const TELLS = 64;
+const TOLD_LAGS = 5;
 /** Growth of the variance with every doubling of the lag. */
 const DRIFT = 0.4;
 /** Variance of the logarithm of one change, and of the mean of many. */
@@ -71,12 +79,20 @@ export const [MEDIAN_SHARE, WIDTH_SHARE, WIDTHS] = [0, 1, 2] as const;
 export const INNER = WIDTHS + WIDTH_KNOTS;
 export const MIXTURE = INNER + MEDIAN - 1;
 
+const NONE = new Relatives();
+
 /** Buffers recomputed with every forecast; streams may share them. */
 export class YoungScratch {
   /** [LAGS] logarithm of the usual change. */
   readonly change = new Float64Array(LAGS.length);
   /** [MIXTURE] of the number of buckets seen. */
   readonly mixture = new Float64Array(MIXTURE);
+  /** What streams of one kind tell each other. */
+  readonly relatives: Relatives;
+
+  constructor(relatives = new Relatives()) {
+    this.relatives = relatives;
+  }
 }
 
 /** Interpolates a list of values at 1, 2, 4, ...; constant beyond both ends. */
@@ -121,24 +137,57 @@ export class Young {
     this.name = name;
   }
 
-  /** Computes the prior from the first value, in the stream's unit. */
-  private begin(first: number): void {
+  /** Streams with the same key change alike; null if nothing is known about this one. */
+  get kind(): string | null {
+    if (this.circular) return `circle ${this.logStep}`;
+    const quantity = priorUnit(this.unit)?.group ?? (this.unit === null ? quantityOf(this.name) : null);
+    return quantity === null ? null : `${quantity} ${this.logStep}`;
+  }
+
+  /** The lag-independent part of the prior for a value in the stream's unit, and its variance. */
+  private level(value: number): { level: number; variance: number } {
     const unit = priorUnit(this.unit);
-    const size = Math.abs(this.circular ? CIRCLE : unit === null ? first : unit.scale * (first - unit.zero));
+    const size = Math.abs(this.circular ? CIRCLE : unit === null ? value : unit.scale * (value - unit.zero));
     const { prior, units, tops, names } = this.table;
     const [start, perLog, atZero, , perStep] = prior as number[];
     let level = start + perStep * this.logStep + (size === 0 ? atZero : perLog * Math.log(size));
-    const named = this.circular || unit !== null ? null : quantityOf(this.name);
+    if (this.circular) return { level, variance: VARIANCE };
     if (unit !== null) {
       const group = priorGroup(unit.group);
       const logSize = Math.log(Math.max(size, 0.01));
       const beyond = Math.max(0, logSize - tops[group]);
       level += units[2 * group] + units[2 * group + 1] * logSize - BEYOND * beyond - Math.log(unit.scale);
-    } else if (named !== null) {
-      level += names[priorGroup(named)];
+      return { level, variance: UNIT_VARIANCE };
     }
-    this.state[0] = level;
-    this.state[1] = unit !== null ? UNIT_VARIANCE : named !== null ? NAME_VARIANCE : VARIANCE;
+    const named = quantityOf(this.name);
+    if (named === null) return { level, variance: VARIANCE };
+    return { level: level + names[priorGroup(named)], variance: NAME_VARIANCE };
+  }
+
+  /** Computes the prior from the first value, in the stream's unit, and from what similar streams have learnt. */
+  private begin(first: number, relatives: Relatives): void {
+    const { level, variance } = this.level(first);
+    const { kind } = this;
+    const { count, mean } = kind === null ? { count: 0, mean: 0 } : relatives.of(kind, this.name);
+    const common = COMMON * variance;
+    const own = variance - common;
+    const known = (count * common) / (count * common + own);
+    this.state[0] = level + known * mean;
+    this.state[1] = own + (1 - known) * common;
+  }
+
+  /** Tells similar streams how much larger the changes of this stream are than the prior for its level says. */
+  tell(features: Features, { change, relatives }: YoungScratch): void {
+    const { history } = features.experts;
+    const { kind } = this;
+    if (kind === null || history.steps < TELLS || Number.isNaN(this.state[0])) return;
+    this.usualChanges(history, features.line, change, relatives);
+    const { level } = this.level(features.line.toUnit(history.at(0)));
+    const toLine = -Math.log(features.line.sizeInUnit(1));
+    let sum = 0;
+    for (let j = 0; j < TOLD_LAGS; j++)
+      sum += change[j] - (this.prior(Math.log(LAGS[j] as number)) - this.state[0] + level + toLine);
+    if (Number.isFinite(sum)) relatives.tell(kind, this.name, sum / TOLD_LAGS);
   }
 
   /** Logarithm of the prior change for a lag, in the stream's unit. */
@@ -152,19 +201,30 @@ export class Young {
    * Writes the logarithm of the usual change at each of LAGS, in the unit of the history.
    * @param line transform between the stream's unit and the history's
    */
-  usualChanges(history: Pick<History, 'steps' | 'reach' | 'at'>, line: Line, out: Float64Array): void {
-    if (Number.isNaN(this.state[0])) this.begin(line.toUnit(history.at(history.reach)));
+  usualChanges(
+    history: Pick<History, 'steps' | 'reach' | 'at'>,
+    line: Line,
+    out: Float64Array,
+    relatives = NONE,
+  ): void {
+    if (Number.isNaN(this.state[0])) this.begin(line.toUnit(history.at(history.reach)), relatives);
     const steps = Math.min(history.steps, LAST_COUNT);
     const toLine = -Math.log(line.sizeInUnit(1));
     let mean = 0;
+    /** What the level has been wrong by beyond its variance: that holds for all lags. */
+    let wrong = 0;
     let variance = this.state[1];
+    const likely = Math.sqrt(2 * variance);
     let moved = false;
     /** What the noise of the changes at the lag before was, as far as is known. */
     let noiseBefore = 0;
     for (let j = 0; j < LAGS.length; j++) {
       const lag = LAGS[j] as number;
-      if (j > 0) variance += DRIFT;
-      const prior = this.prior(Math.log(lag)) + toLine;
+      if (j > 0) {
+        mean *= CARRIED;
+        variance = CARRIED ** 2 * variance + DRIFT;
+      }
+      const prior = this.prior(Math.log(lag)) + toLine + wrong;
       const count = steps - lag;
       let sum = 0;
       for (let i = 0; i < count; i++) sum += Math.abs(history.at(i) - history.at(i + lag));
@@ -180,11 +240,14 @@ export class Young {
         const believed = surprise < 0 || count >= SEVERAL;
         const wide = believed ? Math.max(variance, surprise ** 2 / 2) : variance;
         const gain = wide / (wide + noise);
+        const beyond = believed ? Math.sign(surprise) * Math.max(0, Math.abs(surprise) - likely) : 0;
         mean += gain * surprise;
         variance *= 1 - gain;
         noiseBefore = seen - mean;
-      }
-      out[j] = prior + mean;
+        out[j] = prior + mean;
+        wrong += gain * beyond;
+        mean -= gain * beyond;
+      } else out[j] = prior + mean;
     }
   }
 
@@ -193,11 +256,13 @@ export class Young {
    * @param quantiles [leads, 9], in the unit of the features
    * @returns false if the stream is no longer young
    */
-  mix(features: Features, quantiles: Float64Array, { change, mixture }: YoungScratch): boolean {
+  mix(features: Features, quantiles: Float64Array, scratch: YoungScratch): boolean {
+    const { change, mixture, relatives } = scratch;
     const { history } = features.experts;
     const { steps } = history;
     if (steps >= GROWN) return false;
-    this.usualChanges(history, features.line, change);
+    if (steps === TELLS) this.tell(features, scratch);
+    this.usualChanges(history, features.line, change, relatives);
     const { mixtures } = this.table;
     const age = Math.log2(steps);
     for (let i = 0; i < MIXTURE; i++) {

@@ -6,7 +6,10 @@ import { LeadKnots } from '../../src/series/lead-knots.ts';
 import { StateReader, StateWriter } from '../../src/series/state-io.ts';
 
 const knots = new LeadKnots([1, 2, 4], 4);
-const make = (): Situations => new Situations(knots, 0.1, new ArrayBlock());
+/** Mean size of all errors is 1 unless told otherwise. */
+const make = (usual = 1): Situations => new Situations(knots, new ArrayBlock(), () => usual);
+/** What a hit and a miss are worth where one of ten readings is to be below the interval, and one above. */
+const [HIT, MISS] = [-0.1, 0.9];
 const [LOW, MEDIUM, HIGH] = [-5, 0, 5];
 
 /** Forecasts at lead 1 of the median, one a step, that are missed above or held. */
@@ -14,7 +17,7 @@ function play(situations: Situations, medians: readonly number[], missed: (media
   for (let step = 0; step < medians.length; step++) {
     if (step > 0) {
       const before = medians[step - 1]!;
-      situations.learn(0, step - 1, before, missed(before) ? 2 : 0.1, false, missed(before));
+      situations.learn(0, step - 1, before, missed(before) ? 2 : 0.1, HIT, missed(before) ? MISS : HIT);
     }
     situations.begin(step, -1, 1);
   }
@@ -35,7 +38,7 @@ describe('a situation', () => {
   it('does not count what may be chance', () => {
     const situations = make();
     play(situations, [HIGH, HIGH, HIGH], () => false);
-    situations.learn(0, 2, HIGH, 2, false, true);
+    situations.learn(0, 2, HIGH, 2, HIT, MISS);
     expect(Math.abs(situations.atLead(0, HIGH, 1))).toBeLessThan(0.45);
     expect(situations.atLead(0, HIGH, 0)).toBe(0);
   });
@@ -47,7 +50,7 @@ describe('a situation', () => {
       if (step > 0) {
         const missed = (step - 1) % 10 === 0;
         situations.note(step % 10 === 0 ? 9 : 0.5);
-        situations.learn(0, step - 1, MEDIUM, missed ? 4 : 0.2, missed, false);
+        situations.learn(0, step - 1, MEDIUM, missed ? 4 : 0.2, missed ? MISS : HIT, HIT);
       }
       situations.begin(step, -1, 1);
       if (step === 190) expect(situations.atLead(0, MEDIUM, 0)).toBeGreaterThan(0.3);
@@ -57,11 +60,43 @@ describe('a situation', () => {
   });
 
   it('leaves the interval no narrower than a share of its usual error', () => {
-    const situations = make();
+    const situations = make(4);
+    play(situations, new Array<number>(300).fill(HIGH), () => false);
+    // Every error is 0.1: their quantile at 0.6 swings about that.
+    expect(situations.least(0, HIGH, 0)).toBeGreaterThan(0.35 * 0.1 * 0.8);
+    expect(situations.least(0, HIGH, 0)).toBeLessThan(0.35 * 0.1 * 1.25);
+    expect(situations.leastAt(0, 299, HIGH, 0)).toBe(situations.least(0, HIGH, 0));
+  });
+
+  it('leaves the half that is missed no narrower than the interval of its own errors', () => {
+    const situations = make(4);
     play(situations, new Array<number>(300).fill(HIGH), () => true);
-    // Every error is 2: their quantile at 0.6 swings about that.
-    expect(situations.least(0, HIGH)).toBeGreaterThan(0.35 * 2 * 0.8);
-    expect(situations.least(0, HIGH)).toBeLessThan(0.35 * 2 * 1.25);
+    // Every error is 2, and above.
+    expect(situations.least(0, HIGH, 1)).toBeGreaterThan(1.5 * 2 * 0.8);
+    expect(situations.least(0, HIGH, 1)).toBeLessThan(1.5 * 2 * 1.25);
+    expect(situations.least(0, HIGH, 0)).toBeLessThan(0.35 * 2 * 1.25);
+  });
+
+  it('with errors far larger than those of all steps has its least half at once', () => {
+    const [distinct, usual] = [make(0.2), make(2)];
+    for (const one of [distinct, usual]) {
+      one.begin(0, -1, 1);
+      one.learn(0, 0, HIGH, 2, 0, 0);
+      one.begin(1, -1, 1);
+    }
+    expect(distinct.least(0, HIGH, 1)).toBeCloseTo(1.5 * 2, 5);
+    expect(usual.least(0, HIGH, 1)).toBeCloseTo(0.35 * 2, 5);
+    // Of another level nothing is known but what the class of the origin has seen.
+    expect(distinct.least(0, LOW, 1)).toBe(distinct.least(0, HIGH, 1));
+  });
+
+  it('knows the usual size of few errors by their geometric mean, so that a first large one does not last', () => {
+    const situations = make(1);
+    situations.begin(0, -1, 1);
+    for (const error of [50, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0]) situations.learn(0, 0, HIGH, error, 0, 0);
+    situations.begin(1, -1, 1);
+    expect(situations.least(0, HIGH, 1)).toBeLessThan(0.35 * 0.5);
+    expect(situations.least(0, HIGH, 1)).toBeGreaterThan(0.35 * 0.05);
   });
 
   it('counts forecasts of one stretch once at a long lead', () => {
@@ -72,7 +107,7 @@ describe('a situation', () => {
     ] as const) {
       for (let step = 0; step < 12; step++) {
         situations.begin(step, -1, 1);
-        situations.learn(knot, step, HIGH, 2, false, true);
+        situations.learn(knot, step, HIGH, 2, HIT, MISS);
       }
     }
     expect(far.at(2, 11, HIGH, 1)).toBeLessThan(0.6 * near.at(0, 11, HIGH, 1));
@@ -88,6 +123,6 @@ describe('a situation', () => {
     again.persist(new StateReader(writer.finish()));
     for (const one of [situations, again]) one.begin(9, -1, 1);
     expect(again.atLead(1, HIGH, 1)).toBe(situations.atLead(1, HIGH, 1));
-    expect(again.least(1, HIGH)).toBe(situations.least(1, HIGH));
+    expect(again.least(1, HIGH, 0)).toBe(situations.least(1, HIGH, 0));
   });
 });

@@ -73,6 +73,39 @@ function steps(seed: number, count: number, noise: number, length = 1600): Shape
   });
 }
 
+/** A gas meter: impulses at one phase, whose size follows a slower curve. */
+function meter(seed: number, period: number, curve: number, size: number, steps = 1600): Shape {
+  const rng = new Random(seed);
+  return make(steps, (t) => {
+    if (t % period !== 3 % period) return [0, 'zero'];
+    return [
+      size * Math.max(0, 0.5 + 0.4 * Math.sin((2 * Math.PI * t) / curve) + 0.15 * rng.normal()),
+      'impulse',
+    ];
+  });
+}
+
+/** Noise in proportion to the level, which follows a curve. */
+function noiseByLevel(seed: number, curve: number, share: number, steps = 1600): Shape {
+  const rng = new Random(seed);
+  return make(steps, (t) => {
+    const level = 5 + 4.5 * Math.sin((2 * Math.PI * t) / curve);
+    return [level * (1 + share * rng.normal()), level < 3 ? 'low' : level > 7 ? 'high' : 'between'];
+  });
+}
+
+/** Constant, and now and then elsewhere for a while. */
+function excursions(seed: number, rate: number, length: number, steps = 1600): Shape {
+  const rng = new Random(seed);
+  let [left, since] = [0, 99];
+  return make(steps, () => {
+    since++;
+    if (left > 0) left--;
+    else if (rng.chance(rate)) [left, since] = [length, 0];
+    return left > 0 ? [30 + rng.normal(), since < 6 ? 'after the jump' : 'away'] : [20, 'constant'];
+  });
+}
+
 interface Outcome {
   /** By situation: readings, and those inside the interval. */
   readonly held: Map<string, { n: number; inside: number }>;
@@ -161,43 +194,57 @@ describe('each situation of a stream', () => {
   });
 });
 
+const seed = fc.nat(999);
 /** Any stream of these kinds: other periods, levels, sizes and noise than above. */
 const anyShape = fc.oneof(
   fc
-    .record({
-      seed: fc.nat(999),
-      period: fc.integer({ min: 6, max: 20 }),
-      size: fc.constantFrom(0.01, 1, 300),
-    })
-    .map(({ seed, period, size }) => impulses(seed, period, 0.05 * size, size, 600)),
+    .record({ seed, period: fc.integer({ min: 2, max: 30 }), size: fc.constantFrom(0.01, 1, 300) })
+    .map((of) => impulses(of.seed, of.period, 0.05 * of.size, of.size, STEPS)),
+  fc
+    .record({ seed, period: fc.integer({ min: 5, max: 20 }), curve: fc.integer({ min: 100, max: 400 }) })
+    .map((of) => meter(of.seed, of.period, of.curve, 0.6, STEPS)),
   fc
     .record({
-      seed: fc.nat(999),
+      seed,
       top: fc.double({ min: 20, max: 3000, noNaN: true }),
       falls: fc.integer({ min: 30, max: 90 }),
     })
-    .map(({ seed, top, falls }) => sawtooth(seed, top, 0.1 * top, (0.9 * top) / falls, 600)),
+    .map(({ seed, top, falls }) => sawtooth(seed, top, 0.1 * top, (0.9 * top) / falls, STEPS)),
   fc
-    .record({ seed: fc.nat(999), period: fc.integer({ min: 8, max: 50 }), high: fc.constantFrom(2, 1800) })
-    .map(({ seed, period, high }) => dutyCycle(seed, period, Math.ceil(period / 4), 0.01 * high, high, 600)),
+    .record({ seed, period: fc.integer({ min: 2, max: 60 }), high: fc.constantFrom(2, 1800) })
+    .map((of) => dutyCycle(of.seed, of.period, Math.ceil(of.period / 4), 0.01 * of.high, of.high, STEPS)),
+  fc
+    .record({ seed, count: fc.integer({ min: 8, max: 20 }), noise: fc.constantFrom(0.02, 0.2, 1) })
+    .map((of) => steps(of.seed, of.count, of.noise, STEPS)),
   fc
     .record({
-      seed: fc.nat(999),
-      count: fc.integer({ min: 8, max: 20 }),
-      noise: fc.constantFrom(0.02, 0.2, 1),
+      seed,
+      curve: fc.integer({ min: 60, max: 300 }),
+      share: fc.double({ min: 0.1, max: 0.4, noNaN: true }),
     })
-    .map(({ seed, count, noise }) => steps(seed, count, noise, 600)),
+    .map((of) => noiseByLevel(of.seed, of.curve, of.share, STEPS)),
+  fc
+    .record({ seed, length: fc.integer({ min: 4, max: 15 }) })
+    .map((of) => excursions(of.seed, 0.01, of.length, STEPS)),
 );
+const STEPS = 1200;
 const ENOUGH = 300;
+/** No interval of 80 % can hold these: they begin at random, and rarer than one time in ten. */
+const UNFORESEEN = ['away'];
+/** Without noise, so that a right interval holds all of them. */
+const EXACT = ['zero', 'constant'];
 
-it('no median leaves the range seen by more than the largest step seen, and no situation is mostly missed', async () => {
+it('no median leaves the range seen by more than the largest step seen, and each situation is held', async () => {
   await fc.assert(
     fc.asyncProperty(anyShape, async (shape) => {
       const outcome = await play(model, shape, 5 * MINUTE);
       expect(outcome.beyond).toBeLessThan(1);
-      for (const [situation, { n, inside }] of outcome.held)
-        if (n > ENOUGH) expect(inside / n, situation).toBeGreaterThan(0.5);
+      for (const [situation, { n, inside }] of outcome.held) {
+        if (n <= ENOUGH || UNFORESEEN.includes(situation)) continue;
+        expect(inside / n, situation).toBeGreaterThanOrEqual(0.6);
+        if (!EXACT.includes(situation)) expect(inside / n, situation).toBeLessThan(1);
+      }
     }),
-    { numRuns: 6, seed: 7 },
+    { numRuns: 12, seed: 7 },
   );
-}, 120_000);
+}, 600_000);

@@ -115,7 +115,11 @@ describe('Track', () => {
       wider: 0,
     }));
     // Their own formulas are tested by themselves.
-    const situations = new Situations(new LeadKnots([1, 2, 4, 8], LEADS), 0.1, new ArrayBlock());
+    const situations = new Situations(
+      new LeadKnots([1, 2, 4, 8], LEADS),
+      new ArrayBlock(),
+      (j) => state[j]!.mae,
+    );
     const past: { blend: Float64Array; out: Float64Array }[] = [];
     for (let t = 0; t < 900; t++) {
       const y = 20 + noise() * (t > 600 && t < 640 ? 9 : 1);
@@ -137,7 +141,8 @@ describe('Track', () => {
             factors(one)[one]! + s.wider + situations.at(j, t - k, median, one);
           const edge = (one: number): number => {
             if (t >= 512 + k) return one === 0 ? outLow : outHigh!;
-            return median + (one === 0 ? -1 : 1) * halves[one]! * Math.exp(factor(one));
+            const half = halves[one]! * Math.exp(factor(one));
+            return median + (one === 0 ? -1 : 1) * Math.max(half, situations.leastAt(j, t - k, median, one));
           };
           const edges = [edge(0), edge(1)];
           if (j === 0) situations.note(Math.abs(y - median) / Math.abs(edges[side]! - median));
@@ -153,7 +158,9 @@ describe('Track', () => {
             const list = factors(one);
             const name = list === s.narrow ? 'narrow' : 'usual';
             s.counts[name] = Math.min(1000, s.counts[name] + 0.5);
-            const rate = Math.max(0.04, 0.25 / Math.sqrt(s.counts[name])) / Math.sqrt(k);
+            const situation = Math.min(0, situations.at(j, t - k, median, one));
+            const rate =
+              (Math.max(0.04, 0.25 / Math.sqrt(s.counts[name])) / Math.sqrt(k)) * Math.exp(2 * situation);
             const by = rate * ((missed[one] ? 1 : 0) - 0.1);
             list[one] = Math.max(-1.6, Math.min(1.6, list[one]! + by));
             if (list === s.narrow) {
@@ -161,7 +168,11 @@ describe('Track', () => {
               s.usual[one] = Math.max(-1.6, Math.min(1.6, s.usual[one]! + by * share ** 3));
             }
           }
-          situations.learn(j, t - k, median, y - median, missed[0]!, missed[1]!);
+          const [toLower, toUpper] = missed.map((one, i) => {
+            const share = Math.min(1, halves[i]! / (0.35 * s.mae));
+            return share ** 2 * ((one ? 1 : 0) - 0.1);
+          });
+          situations.learn(j, t - k, median, y - median, toLower!, toUpper!);
           s.n = Math.min(1000, s.n + 1);
           s.mae += (Math.abs(y - outMedian) - s.mae) / s.n;
         }
@@ -198,15 +209,15 @@ describe('Track', () => {
               atLead(wider, k) +
               situations.atLead(k - 1, 20, side),
           );
-        const least = situations.least(k - 1, 20) / (4 * width);
+        const least = (side: number): number => situations.least(k - 1, 20, side) / (4 * width);
         const [low, median, high] = interval(out, k) as [number, number, number];
         expect(median).toBeCloseTo(20, 12);
         expect((20 - low) / (4 * width), `lower at ${t}, lead ${k}`).toBeCloseTo(
-          Math.max(least, factor(0)),
+          Math.max(least(0), factor(0)),
           4,
         );
         expect((high - 20) / (4 * width), `upper at ${t}, lead ${k}`).toBeCloseTo(
-          Math.max(least, factor(1)),
+          Math.max(least(1), factor(1)),
           4,
         );
       }

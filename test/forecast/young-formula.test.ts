@@ -64,24 +64,30 @@ function priors(
 function usualChanges(values: readonly number[], prior: readonly number[], variance: number): number[] {
   const steps = Math.min(values.length, 128);
   const newest = values.toReversed();
-  let [mean, noise, moved] = [0, 0, false];
+  let [mean, wrong, noise, moved] = [0, 0, 0, false];
+  const first = variance;
   return LAGS.map((lag, j) => {
-    if (j > 0) variance += 0.4;
+    // Nine tenths of what is learnt at a lag count at the next.
+    if (j > 0) [mean, variance] = [0.9 * mean, 0.81 * variance + 0.4];
+    const before = prior[j]! + wrong;
     const count = Math.max(0, steps - lag);
     const changes = newest.slice(0, count).map((value, i) => Math.abs(value - newest[i + lag]!));
     const sum = changes.reduce((total, change) => total + change, 0);
     moved ||= sum > 0;
     if (count > 0 && (sum > 0 || !moved)) {
-      const seen = sum > 0 ? Math.log(sum / count) - prior[j]! : Math.log(0.25 / steps);
+      const seen = sum > 0 ? Math.log(sum / count) - before : Math.log(0.25 / steps);
       const correlation = j > 0 ? 0.9 : 0;
       const surprise = seen - mean - correlation * noise;
       const wide = surprise < 0 || count >= 8 ? Math.max(variance, surprise ** 2 / 2) : variance;
       const gain = wide / (wide + ((2 * Math.sqrt(lag)) / count) * (1 - correlation ** 2) + 0.02);
-      mean += gain * surprise;
-      variance *= 1 - gain;
-      noise = seen - mean;
+      // What a far too wide or narrow prior is wrong by is no change at one lag: it holds for all.
+      const least = surprise < 0 || count >= 8 ? Math.sqrt(2 * first) : Infinity;
+      const beyond = gain * Math.sign(surprise) * Math.max(0, Math.abs(surprise) - least);
+      noise = seen - mean - gain * surprise;
+      [mean, wrong, variance] = [mean + gain * surprise - beyond, wrong + beyond, variance * (1 - gain)];
+      return before + mean + beyond;
     }
-    return prior[j]! + mean;
+    return before + mean;
   });
 }
 
