@@ -12,6 +12,8 @@ import { waitFor } from '../support/wait.ts';
 const REPOSITORY = resolve('.');
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { readonly version: string };
 const needed = [
+  'curl',
+  'pgrep',
   'unshare',
   'nsenter',
   'mosquitto',
