@@ -27,7 +27,7 @@ export const root = new URL('..', import.meta.url).pathname;
 const project = (name: string, include: string[], exclude: string[] = [], testTimeout = 90_000) => ({
   plugins: [text],
   root,
-  test: { name, include, exclude, testTimeout, hookTimeout: 60_000, pool: 'forks' as const },
+  test: { name, include, exclude, testTimeout, hookTimeout: 180_000, pool: 'forks' as const },
 });
 const heavy = ['test/fault/**', 'test/soak/**', 'test/rooms/**', 'test/arm64/**', 'test/package/**'];
 
