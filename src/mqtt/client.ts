@@ -282,8 +282,9 @@ export class Client {
       };
       const connection: Connection = new Connection(options, readSecrets(options), settings, {
         connected: (sessionPresent) => {
-          // In 3.1.1 a clean session ends with its connection: this connection only deleted the old session.
-          if (clean && keeps && settings.version === 4) this.comeAgain();
+          // This connection only deleted the old session. In 3.1.1 a clean session ends with its connection; in 5 Mosquitto keeps it,
+          // but does not save it, so that it is lost with the next restart of the broker.
+          if (clean && keeps) this.comeAgain();
           else this.connected(sessionPresent);
         },
         message: this.parts.message,

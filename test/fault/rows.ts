@@ -132,6 +132,10 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     holds: 'subscribes again; the gap is filled and flagged',
     promises: ['P4'],
     tests: [
+      [
+        'mqtt/client.test.ts',
+        'has a session that outlives a restart of the broker, from the first connection on',
+      ],
       ['mqtt/client.test.ts', 'lets the broker tell when it is killed'],
       ['agent/agent.test.ts', 'while the broker is away forecasts continue'],
       ['agent/alerts.test.ts', 'alerts are published again at a broker that lost its retained messages'],

@@ -379,6 +379,27 @@ describe.skipIf(!hasMosquitto)('Client and Mosquitto', () => {
     await connected(client);
   });
 
+  it('has a session that outlives a restart of the broker, from the first connection on', async () => {
+    const up = await broker();
+    let answered = false;
+    const parts = {
+      // Nothing is known of an earlier run.
+      session: { former: null, remember: () => {} },
+      answered: () => {
+        answered = true;
+      },
+    };
+    const { client } = make(up.url, { sessionExpiryMs: 3_600_000 }, parts);
+    client.setSubscriptions([{ filter: 's/#', qos: 1 }]);
+    client.start();
+    await waitFor('the subscription', () => answered);
+    up.signal('SIGTERM');
+    await waitFor('the loss', () => !client.status().connected);
+    await up.restart();
+    await waitFor('another connection', () => client.status().connected);
+    expect(client.status().resumed).toBe(true);
+  });
+
   it('lets the broker tell when it is killed', async () => {
     const { url } = await broker();
     const eyes = await watching(url, 'g/#');

@@ -57,6 +57,8 @@ interface Report {
   sent: number;
   stored: number;
   refused: Record<string, number>;
+  /** Of the last health message, since the last start. */
+  dropped: Record<string, number>;
   forecasts: number;
   starts: number;
   slowestReturnMs: number;
@@ -78,6 +80,7 @@ describe.skipIf(!hasMosquitto || !PRLIMIT)('soak', () => {
     sent: 0,
     stored: 0,
     refused: {},
+    dropped: {},
     forecasts: 0,
     starts: 0,
     slowestReturnMs: 0,
@@ -149,6 +152,7 @@ describe.skipIf(!hasMosquitto || !PRLIMIT)('soak', () => {
   function check(topic: string, text: string): void {
     eyes.seen.length = 0;
     if (text === '') return;
+    if (topic === 'gatecast/cellar/health') report.dropped = (JSON.parse(text) as Report).dropped;
     if (topic === 'gatecast/cellar/config/reported') checkReport(JSON.parse(text) as Reported);
     if (topic.startsWith('gatecast/cellar/model/')) {
       const { status, started, reason } = (JSON.parse(text) as { last_run: LastRun }).last_run;
