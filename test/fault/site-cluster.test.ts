@@ -1,6 +1,5 @@
 // Three nats-servers with the shipped configuration: TLS, an account with least rights, three copies of everything.
-import { execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { PeerInfo } from '@nats-io/jetstream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -9,8 +8,8 @@ import { openSite, type Site, type SiteConfig } from '../../src/site/nats.ts';
 import { readPartitions } from '../../src/site/status.ts';
 import { canRun } from '../support/child.ts';
 import { type Daemon, ensureBuilt } from '../support/daemon.ts';
-import { freePort, hasMosquitto, type Mosquitto, startMosquitto } from '../support/mosquitto.ts';
-import { hasNats, type NatsServer, startNatsFile } from '../support/nats.ts';
+import { hasMosquitto, type Mosquitto, startMosquitto } from '../support/mosquitto.ts';
+import { hasNats, type NatsServer } from '../support/nats.ts';
 import {
   isExcused,
   listen,
@@ -21,6 +20,7 @@ import {
   undisturbed,
   violations,
 } from '../support/site.ts';
+import { makeCertificates, startShippedServers } from '../support/site-cluster.ts';
 import {
   command,
   type MemberOptions,
@@ -37,31 +37,6 @@ const hasOpenssl = canRun('openssl', ['version'], 'a site with TLS');
 const STREAMS = 16;
 
 const isCurrent = ({ current, offline }: PeerInfo): boolean => current && offline !== true;
-
-/** A CA, and a certificate for 127.0.0.1 that servers use towards clients and each other. */
-function makeCertificates(dir: string): void {
-  const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: dir, stdio: 'ignore' });
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
-  openssl(
-    'req',
-    '-x509',
-    ...key,
-    '-keyout',
-    'ca.key',
-    '-out',
-    'ca.pem',
-    '-subj',
-    '/CN=Test CA',
-    '-days',
-    '2',
-  );
-  openssl('req', ...key, '-keyout', 'server.key', '-out', 'server.csr', '-subj', '/CN=localhost');
-  writeFileSync(join(dir, 'san'), 'subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n');
-  openssl(
-    ...['x509', '-req', '-in', 'server.csr', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial'],
-    ...['-out', 'server.pem', '-days', '2', '-extfile', 'san'],
-  );
-}
 
 describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('a site on three nats-servers', () => {
   let servers: NatsServer[] = [];
@@ -91,28 +66,7 @@ describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('a site on three nats-
     dir = tempDir();
     makeCertificates(dir);
     broker = await startMosquitto();
-    const ports: number[] = [];
-    while (ports.length < 6) {
-      const port = await freePort();
-      if (!ports.includes(port)) ports.push(port);
-    }
-    const shipped = readFileSync('deploy/site/nats-server.conf', 'utf8');
-    servers = await Promise.all(
-      [0, 1, 2].map((at) => {
-        const config = shipped
-          .replace('server_name: plant-1', `server_name: plant-${at + 1}`)
-          .replace('listen: 0.0.0.0:4222', `listen: 127.0.0.1:${ports[at]}`)
-          .replace(/http: .*\n/, '')
-          .replace('listen: 0.0.0.0:6222', `listen: 127.0.0.1:${ports[at + 3]}`)
-          .replace(
-            /routes: \[.*\]/,
-            `routes: [${ports.slice(3).map((port) => `"nats://127.0.0.1:${port}"`)}]`,
-          )
-          .replace('/var/lib/nats-server', 'DIR/js')
-          .replaceAll('/etc/nats/', `${dir}/`);
-        return startNatsFile(ports[at], config);
-      }),
-    );
+    servers = await startShippedServers(dir);
   });
 
   afterAll(async () => {

@@ -1,0 +1,126 @@
+// docs/site.md, executed: its config and its commands, in its order, with three servers, three workers and a bridge on loopback.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import mqtt, { type MqttClient } from 'mqtt';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { canRun } from '../support/child.ts';
+import { type Daemon, ensureBuilt, spawnProgram } from '../support/daemon.ts';
+import { hasMosquitto, type Mosquitto, startMosquitto } from '../support/mosquitto.ts';
+import { hasNats, type NatsServer } from '../support/nats.ts';
+import { makeCertificates, startShippedServers } from '../support/site-cluster.ts';
+import { command } from '../support/site-process.ts';
+import { tempDirs } from '../support/temp.ts';
+import { waitFor } from '../support/wait.ts';
+
+const tempDir = tempDirs();
+const hasOpenssl = canRun('openssl', ['version'], 'the docs of a site');
+const PASSWORDS: Readonly<Record<string, string>> = {
+  operator: 'change-me-1',
+  bridge: 'change-me-2',
+  worker: 'change-me-3',
+};
+const page = readFileSync('docs/site.md', 'utf8');
+const SENSORS = ['line1/pressure', 'line1/flow', 'line2/power'];
+
+/** Every command of the page, in its order. */
+const commands = [...page.matchAll(/^(gatecast site .*)$|`(gatecast site \w+ (?:set )?-c [^`]*)`/gm)].map(
+  (match) => match[1] ?? match[2],
+);
+
+describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('docs/site.md', () => {
+  let servers: NatsServer[] = [];
+  let broker: Mosquitto;
+  let sensors: MqttClient;
+  let timer: NodeJS.Timeout;
+  let dir: string;
+  const members: Daemon[] = [];
+
+  /** The config of the page, with the addresses and files of this test and a shorter interval. */
+  function configFile(name: string, role: string, user: string): string {
+    const found = /^```yaml\n([\s\S]*?)^```/m.exec(page);
+    const shipped = parse(found?.[1] ?? '') as { site: object; streams: object[] };
+    const password = join(dir, `${user}.password`);
+    writeFileSync(password, `${PASSWORDS[user]}\n`);
+    const config = {
+      ...shipped,
+      node: name,
+      mqtt: { url: broker.url },
+      data_dir: join(dir, name),
+      http: { listen: 'off' },
+      streams: shipped.streams.map((one) => ({ ...one, interval: '1s', horizon: '5s' })),
+      site: {
+        ...shipped.site,
+        servers: servers.map(({ url }) => url.replace('nats:', 'tls:')),
+        role: [role],
+        user,
+        password_file: password,
+        tls: { ca_file: join(dir, 'ca.pem') },
+      },
+    };
+    const file = join(dir, `${name}.json`);
+    writeFileSync(file, JSON.stringify(config));
+    return file;
+  }
+
+  beforeAll(async () => {
+    ensureBuilt();
+    dir = tempDir();
+    makeCertificates(dir);
+    broker = await startMosquitto();
+    servers = await startShippedServers(dir);
+  });
+
+  afterAll(async () => {
+    clearInterval(timer);
+    await sensors?.endAsync(true);
+    for (const { process } of members) process.kill('SIGKILL');
+    await Promise.all(servers.map((server) => server.stop()));
+    await broker?.stop();
+  });
+
+  it('leads to a site that runs, and to one that is changed', async () => {
+    const operator = configFile('operator', 'worker', 'operator');
+    const worker = configFile('plant-1', 'worker', 'worker');
+    const run = (text: string): Promise<string> => {
+      const args = text.split(' ').slice(1);
+      return command(
+        args.map(
+          (word) =>
+            ({ 'operator.yaml': operator, 'gatecast.yaml': worker, FOLDER: 'models/base' })[word] ?? word,
+        ),
+      );
+    };
+    /** Again until it succeeds: a cluster needs a moment to find a leader. */
+    const until = (text: string, isDone: (said: string) => boolean) =>
+      waitFor(text, async () => isDone(await run(text).catch(() => '')), 120_000);
+    const [create, status, list, last, drain, undo, set, ...others] = commands;
+    expect(others).toEqual([]);
+    await until(create, (said) => said.includes('is ready: 64 partitions, 3 copies'));
+    for (const file of [
+      worker,
+      configFile('plant-2', 'worker', 'worker'),
+      configFile('plant-3', 'worker', 'worker'),
+      configFile('bridge-1', 'bridge', 'bridge'),
+    ])
+      members.push(spawnProgram(['run', '-c', file]));
+    sensors = await mqtt.connectAsync(broker.url);
+    sensors.on('error', () => {});
+    timer = setInterval(() => {
+      for (const [at, sensor] of SENSORS.entries())
+        sensors.publish(`plant/${sensor}`, String(20 + at + Math.random()), { qos: 1 });
+    }, 500);
+    await until(status, (said) =>
+      said.includes('3 workers, 1 bridges, 3 streams; every partition has an owner'),
+    );
+    expect(await run(list)).toMatch(/plant-1 +worker[\s\S]*plant-2 +worker[\s\S]*plant-3 +worker/);
+    expect(last).toContain(SENSORS[0]);
+    await until(last, (said) => said.includes('"p50"'));
+    await run(drain);
+    await until(status, (said) => !said.includes('plant-2') && said.includes('every partition has an owner'));
+    await run(undo);
+    await until(status, (said) => said.includes('plant-2') && said.includes('every partition has an owner'));
+    expect(await run(set)).toContain('All partitions are forecast by it');
+    for (const { output } of members) expect(output()).not.toMatch(/permissions violation/i);
+  }, 400_000);
+});
