@@ -223,6 +223,7 @@ async function run(): Promise<Figure[]> {
   const [few, many] = [await costOf(FEW), await costOf(MANY)];
   const one = await group(1);
   const two = await group(2);
+  const four = await group(4);
   const { bridge, plain } = await bridgeCost();
   const figure = (what: string, value: number, unit: string, limit: Figure['limit'] = null): Figure => ({
     what: `site: ${what}`,
@@ -250,6 +251,7 @@ async function run(): Promise<Figure[]> {
       side: 'least',
       value: 1.8,
     }),
+    figure('streams of four workers beside one', perStream(one) / perStream(four), 'x'),
     figure('takeover after kill -9', two.takeover ?? Number.NaN, 's', { side: 'most', value: 15 }),
     figure('a message through the bridge', bridge, 'us', { side: 'most', value: plain / 0.7 }),
   ];
