@@ -39,7 +39,9 @@ const main = project('main', ['test/**/*.test.ts'], heavy);
 const mainOptions = { maxWorkers: Math.ceil(1.5 * availableParallelism()), isolate: false };
 
 /** Tests that measure memory or time, or use all processors: one after the other, when the other fault tests are done. */
-const alone = ['fleet', 'leak', 'push-flood', 'site-cluster'].map((name) => `test/fault/${name}.test.ts`);
+const alone = ['fleet', 'leak', 'push-flood', 'site-cluster', 'site-docs'].map(
+  (name) => `test/fault/${name}.test.ts`,
+);
 const faultAlone = project('fault-alone', alone, [], 600_000);
 
 /** CI counts tests from these files: a suite may run vitest more than once, so each run writes its own. */
