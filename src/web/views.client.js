@@ -278,6 +278,7 @@ export async function siteView() {
         'Members of the site',
         ['member', 'role', 'state', 'partitions', 'streams', 'lag', 'model', 'version'],
         members.map(memberRow),
+        { stacked: true },
       ),
     ),
     section(
@@ -286,6 +287,7 @@ export async function siteView() {
         'Partitions of the site',
         ['partition', 'owner', 'epoch', 'streams', 'lag', 'model', 'checkpoint', 'messages since'],
         partitions.map(partitionRow),
+        { stacked: true },
       ),
       note('The lag is in messages of the log that the owner has not read. The epoch counts the owners.'),
     ),
