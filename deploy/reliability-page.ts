@@ -1,6 +1,6 @@
 /**
  * Writes docs/reliability.md from `test/fault/rows.ts`: promises, faults, and the tests that inject them; and from the
- * report of the last complete soak, `test/soak/last-run.json`. Reports of
+ * reports of the last complete soaks, `test/soak/last-runs.json`. Reports of
  * vitest (`--reporter json`) given as arguments fill the column of results:
  * `npx tsx deploy/reliability-page.ts REPORT.json ...`.
  */
@@ -8,7 +8,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ATTACKS, type Attack, FAULT_ROWS, type FaultRow, PROMISES } from '../test/fault/rows.ts';
 
-const SOAK = join(import.meta.dirname, '../test/soak/last-run.json');
+const SOAK = join(import.meta.dirname, '../test/soak/last-runs.json');
 
 interface Report {
   readonly testResults: readonly {
@@ -31,6 +31,7 @@ interface SoakReport {
   readonly finetunes: Readonly<Record<string, number>>;
   readonly pushes: Readonly<Record<string, number>>;
   readonly wrong: readonly string[];
+  readonly note?: string;
 }
 
 type Results = (file: string, title: string) => string;
@@ -73,27 +74,32 @@ const counts = (of: Readonly<Record<string, number>>): string =>
     .map(([name, count]) => `${name} ${count}`)
     .join(', ') || 'none';
 
-function soakLines(report: SoakReport): string {
-  const { minutes, seed, residentMb, slowestReturnMs, wrong } = report;
+function soakTable(reports: readonly SoakReport[]): string {
   const number = (value: number): string => value.toLocaleString('en');
-  const rows: readonly (readonly [string, string])[] = [
-    ['length, seed', `${minutes} minutes, ${seed}`],
-    ['faults', counts(report.faults)],
-    ['readings sent at QoS 1; stored, each once', `${number(report.sent)}; ${number(report.stored)}`],
-    ['marked or refused', counts(report.refused)],
-    ['forecasts received', number(report.forecasts)],
-    ['starts', number(report.starts)],
-    ['longest time to the next forecast after a fault', `${(slowestReturnMs / 1000).toFixed(1)} s`],
-    ['resident memory, least and most', `${Math.min(...residentMb)} to ${Math.max(...residentMb)} MB`],
-    ['fine-tunings, by last status', counts(report.finetunes)],
-    ['config pushes, by last status', counts(report.pushes)],
-    ['broken invariants', wrong.length === 0 ? 'none' : wrong.join('; ')],
+  const rows: readonly (readonly [string, (report: SoakReport) => string])[] = [
+    ['faults', ({ faults }) => counts(faults)],
+    ['readings sent at QoS 1; stored, each once', ({ sent, stored }) => `${number(sent)}; ${number(stored)}`],
+    ['marked or refused', ({ refused }) => counts(refused)],
+    ['forecasts received', ({ forecasts }) => number(forecasts)],
+    ['starts', ({ starts }) => number(starts)],
+    [
+      'longest time to the next forecast after a fault',
+      (one) => `${(one.slowestReturnMs / 1000).toFixed(1)} s`,
+    ],
+    ['resident memory', ({ residentMb }) => `${Math.min(...residentMb)} to ${Math.max(...residentMb)} MB`],
+    ['fine-tunings, by last status', ({ finetunes }) => counts(finetunes)],
+    ['config pushes, by last status', (one) => `${counts(one.pushes)}${one.note ? ` (${one.note})` : ''}`],
+    ['broken invariants', ({ wrong }) => (wrong.length === 0 ? 'none' : wrong.join('; '))],
   ];
-  return rows.map(([what, value]) => `| ${what} | ${cell(value)} |`).join('\n');
+  return [
+    `| | ${reports.map(({ minutes, seed }) => `${minutes} minutes, seed ${seed}`).join(' | ')} |`,
+    `| --- |${' --- |'.repeat(reports.length)}`,
+    ...rows.map(([what, value]) => `| ${what} | ${reports.map((one) => cell(value(one))).join(' | ')} |`),
+  ].join('\n');
 }
 
 export function reliabilityPage(reports: readonly Report[]): string {
-  const soak = JSON.parse(readFileSync(SOAK, 'utf8')) as SoakReport;
+  const soak = JSON.parse(readFileSync(SOAK, 'utf8')) as readonly SoakReport[];
   const results = resultsOf(reports);
   const promises = Object.entries(PROMISES).map(([id, text]) => {
     const rows = FAULT_ROWS.filter((row) => row.promises.some((one) => one === id)).map(({ row }) => row);
@@ -133,11 +139,9 @@ ${ATTACKS.flatMap((attack) => attackLines(attack, results)).join('\n')}
 reloads, fine-tunings, config pushes and hostile messages. Invariants: no reading that the broker accepted is lost or stored twice; no forecast is older than one
 before it, and quantiles do not cross; forecasts are back within 30 s of every fault; no push that must be refused is applied; the database is
 intact; memory stays below 250 MB. \`GATECAST_SOAK_MINUTES\` and \`GATECAST_SOAK_SEED\` change length and sequence. Jumps of the clock need the package \`faketime\`.
-The last complete run:
+The last complete runs, on a machine that was busy otherwise:
 
-| | |
-| --- | --- |
-${soakLines(soak)}
+${soakTable(soak)}
 `;
 }
 
