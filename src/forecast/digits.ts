@@ -11,6 +11,9 @@ const ROUNDING = 1e-5;
 const SPREAD_DIGITS = 4;
 /** Most digits: further ones are floating-point noise. Leading zeros of a small number count, so a number has at most 14 characters. */
 const MOST = 12;
+/** Smaller numbers are written with an exponent, without leading zeros: this many digits have 14 characters, too. */
+const WITH_EXPONENT = 1e-6;
+const MOST_WITH_EXPONENT = 9;
 
 /** @returns significant digits for `values`: at least `least`, more if they are close together far from zero */
 export function digitsFor(values: ArrayLike<number>, least: number): number {
@@ -23,7 +26,8 @@ export function digitsFor(values: ArrayLike<number>, least: number): number {
   if (!(largest > 0 && Number.isFinite(largest))) return least;
   if (largest < LARGE && high - low < ROUNDING * largest) return least;
   const digits = place(largest) - place(high - low) + 1 + SPREAD_DIGITS;
-  return Math.max(least, Math.min(MOST + Math.min(0, place(largest)), digits));
+  const most = largest < WITH_EXPONENT ? MOST_WITH_EXPONENT : MOST + Math.min(0, place(largest));
+  return Math.max(least, Math.min(most, digits));
 }
 
 /** Decimal exponent of a positive number: 0 for units, 3 for thousands, -1 for tenths; -Infinity for 0. */

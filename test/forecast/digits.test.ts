@@ -12,14 +12,19 @@ describe('the digits of a forecast', () => {
     ['a constant in single precision', [0.999_999_9, 1.000_000_3, 1.000_002], 6],
     ['a small constant', [-0.012, -0.012], 6],
     ['small numbers close together', [-0.012, -0.011_999_7], 10],
+    ['tiny numbers close together', [1.2345e-10, 1.234_52e-10], 9],
     ['zeros', [0, 0], 6],
     ['nothing', [], 6],
   ])('%s', (_, values, digits) => {
     expect(digitsFor(values, 6)).toBe(digits);
   });
 
-  it('tell apart what lies close together', () => {
-    const values = [45_678.9, 45_678.95, 45_679];
+  it.each([
+    ['of a total', [45_678.9, 45_678.95, 45_679]],
+    ['far below one', [3.210_04e-10, 3.210_08e-10, 3.210_15e-10]],
+    ['far above', [1e12 + 1000, 1e12 + 1500, 1e12 + 3000]],
+    ['of a leakage current', [7.1e-13, 9.2e-13, 1.3e-12]],
+  ])('tell apart what lies close together: %s', (_, values) => {
     expect(values.map((value) => inDigits(value, digitsFor(values, 6)))).toEqual(values);
   });
 
