@@ -163,12 +163,11 @@ export function registerBacktest(program: Command): void {
     .action(async (files: string[], flags: BacktestFlags, command: Command) => {
       const registry = await registryOf(command);
       if (flags.protocol !== undefined) {
-        refuseWithProtocol(command, flags.protocol);
+        refuse(command, NOT_WITH_PROTOCOL, `--protocol: '${flags.protocol}' sets it itself`);
         process.stdout.write(await protocol(files, { ...flags, protocol: flags.protocol, registry }));
         return;
       }
       const auto = flags.covariates?.length === 1 && flags.covariates[0] === 'auto';
-      if (auto) flags.covariates = undefined;
       const { horizon, min, max } = flags;
       if (min !== undefined && max !== undefined && min >= max)
         command.error(`error: --min ${min} is not below --max ${max}`);
@@ -182,6 +181,7 @@ export function registerBacktest(program: Command): void {
       const bar = new ProgressBar(process.stderr);
       const request = {
         ...flags,
+        covariates: auto ? undefined : flags.covariates,
         interval,
         horizon,
         registry,
@@ -195,22 +195,20 @@ export function registerBacktest(program: Command): void {
       };
       const run = async (): Promise<string> => {
         const { runBacktest, runCold } = await import('../backtest/run.ts');
-        const refuse = (options: readonly (keyof BacktestFlags)[], other: string): void => {
-          for (const option of options)
-            if (flags[option] !== undefined) command.error(`error: --${option} cannot be used with ${other}`);
-        };
         if (flags.compare === 'gaps') {
-          refuse(['covariates', 'known'], '--compare gaps');
+          refuse(command, ['covariates', 'known', 'by', 'cold'], '--compare gaps');
           return compared(files, request);
         }
-        if (flags.cold === true) return runCold(files, request);
+        if (flags.inject.length > 0) command.error('error: --inject needs --compare gaps');
+        const alone = ['out', 'report', 'by', 'finetune'];
+        if (flags.cold === true) {
+          refuse(command, ['covariates', 'known', ...alone], '--cold');
+          return runCold(files, request);
+        }
         if (auto) {
-          refuse(['out', 'report', 'by'], '--covariates auto');
-          if (request.finetune !== null)
-            command.error('error: --finetune cannot be used with --covariates auto');
+          refuse(command, alone, '--covariates auto');
           return found(files, request);
         }
-        if (flags.inject.length > 0) command.error('error: --inject needs --compare gaps');
         return runBacktest(files, request);
       };
       process.stdout.write(await run().finally(() => bar.end()));
@@ -271,13 +269,13 @@ const NOT_WITH_PROTOCOL: readonly string[] = [
   'known',
 ];
 
-function refuseWithProtocol(command: Command, name: ProtocolName): void {
+/** Ends with wrong usage if one of these options is given. */
+function refuse(command: Command, names: readonly string[], other: string): void {
   for (const option of command.options) {
     const key = option.attributeName();
     // A default given explicitly counts as omitted.
     const given = JSON.stringify(command.getOptionValue(key)) !== JSON.stringify(option.defaultValue);
-    if (NOT_WITH_PROTOCOL.includes(key) && given)
-      command.error(`error: ${option.long} cannot be used with --protocol: '${name}' sets it itself`);
+    if (names.includes(key) && given) command.error(`error: ${option.long} cannot be used with ${other}`);
   }
 }
 

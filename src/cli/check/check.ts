@@ -8,7 +8,16 @@ import { errorText, GatecastError } from '../../errors.ts';
 import type { HeardTopic } from '../../ingest/survey.ts';
 import type { BrokerOptions } from '../../mqtt/options.ts';
 import { unwritable } from '../../system/output-file.ts';
-import { addLogin, brokerOf, type LoginFlags, mqttOf, withPassword } from '../shared/broker.ts';
+import {
+  addLogin,
+  brokerOf,
+  brokerOption,
+  checkedUrl,
+  LOCAL_BROKER,
+  type LoginFlags,
+  mqttOf,
+  withPassword,
+} from '../shared/broker.ts';
 import { globals } from '../shared/globals.ts';
 import type { Heard } from '../shared/heard.ts';
 import { type Layered, layered } from '../shared/layers.ts';
@@ -20,7 +29,13 @@ import { waitUnlessSignal } from '../shared/until-signal.ts';
 import { duration } from '../shared/values.ts';
 import type { RuleSummary } from './report.ts';
 
-interface Options extends LoginFlags {
+interface Login extends Omit<LoginFlags, 'broker'> {
+  /** Default: the broker of the config, or that of this machine. */
+  readonly broker?: string;
+  readonly password?: string;
+}
+
+interface Options extends Login {
   readonly config?: string;
   /** ms */
   readonly listen?: number;
@@ -41,7 +56,7 @@ export function registerCheck(program: Command): void {
     .description('validate a config; with --listen show incoming messages for it, and suggest a config')
     .option('-c, --config <file>', 'config file, YAML or JSON')
     .option('--listen <duration>', 'how long to listen on the broker, read-only', duration);
-  addLogin(command)
+  addLogin(command, brokerOption(`the broker; default: that of the config, or ${LOCAL_BROKER}`))
     .option('--out <file>', 'write the suggested config to a new file')
     .option('--json', 'print JSON')
     .addHelpText('after', EXAMPLES)
@@ -182,8 +197,9 @@ function warnOfFolder(folder: string, err: CommandOutput['err']): void {
     if (KERNEL_FILE_SYSTEMS.has(statfsSync(there).type))
       warn(`${there} belongs to the kernel, so ${folder} cannot be created or used`);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (there === folder && code === 'EACCES') return;
+    const { code, syscall } = error as NodeJS.ErrnoException;
+    // The folder is below one of another user, such as the service.
+    if (syscall === 'stat' && code === 'EACCES') return;
     warn(
       code === 'EACCES' || code === 'EROFS'
         ? `this user cannot write to ${there}, so ${folder} cannot be created or used`
@@ -223,7 +239,7 @@ async function hear(config: Config | null, flags: Options, listenMs: number): Pr
   ]);
   const login = await withPassword(flags, terminal());
   const { heard, survey, refused } = await listenAndSurvey({
-    options: config === null ? await brokerOf(login, 'check') : await loginOf(config, login),
+    options: config === null ? await brokerOf(withBroker(login), 'check') : await loginOf(config, login),
     config,
     until: () => waitUnlessSignal(listenMs),
   });
@@ -231,25 +247,34 @@ async function hear(config: Config | null, flags: Options, listenMs: number): Pr
   return { heard, refused, topics: survey.topics(), suggestion, rules: suggestRules(survey).rules.length };
 }
 
-/** Login from a config, overridden by options, with another client id: the same id would disconnect the daemon. */
+/**
+ * Broker and login from a config, overridden by options, with another client id: the same id would disconnect the daemon.
+ * @throws GatecastError USAGE, CONFIG_INVALID
+ */
 async function loginOf(
   config: Config,
-  { username, password, passwordFile, ca, cert, key }: LoginFlags & { readonly password?: string },
+  { broker, username, password, passwordFile, ca, cert, key }: Login,
 ): Promise<BrokerOptions> {
+  const url = broker === undefined ? config.mqtt.url : checkedUrl(broker);
   const { brokerOptions } = await import('../../mqtt/options.ts');
   const clientId = `gatecast-check-${process.pid}`;
   const given = { username, password, passwordFile, ca, cert, key };
   return {
-    ...brokerOptions(config.mqtt, clientId),
+    ...brokerOptions({ ...config.mqtt, url }, clientId),
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
     clientId,
     sessionExpiryMs: 0,
   };
 }
 
+const withBroker = (login: Login): Login & LoginFlags => ({
+  ...login,
+  broker: login.broker ?? LOCAL_BROKER,
+});
+
 /** Keys of the suggestion that come from the config or from the command line. */
-function headOf(config: Config | null, flags: LoginFlags): Record<string, unknown> {
-  if (config === null) return { node: nodeName(), mqtt: mqttOf(flags) };
+function headOf(config: Config | null, flags: Login): Record<string, unknown> {
+  if (config === null) return { node: nodeName(), mqtt: mqttOf(withBroker(flags)) };
   const { mqtt } = config;
   const kept = ['url', 'username', 'password_file', 'ca', 'cert', 'key'] as const;
   return {

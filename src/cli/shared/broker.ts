@@ -18,13 +18,13 @@ export interface LoginFlags {
   readonly key?: string;
 }
 
-export const brokerOption = (): Option => new Option('--broker <url>', 'the broker');
+/** The broker of this machine. */
+export const LOCAL_BROKER = 'mqtt://127.0.0.1:1883';
+
+export const brokerOption = (description = 'the broker'): Option => new Option('--broker <url>', description);
 
 /** @param broker by default that of this machine */
-export function addLogin(
-  command: Command,
-  broker = brokerOption().default('mqtt://127.0.0.1:1883'),
-): Command {
+export function addLogin(command: Command, broker = brokerOption().default(LOCAL_BROKER)): Command {
   return command
     .addOption(broker)
     .option('--username <name>', 'user name at the broker')
@@ -35,18 +35,24 @@ export function addLogin(
 }
 
 /** @throws GatecastError USAGE */
+export function checkedUrl(broker: string): string {
+  const wrong = checkBrokerUrl(broker);
+  if (wrong !== null) throw new GatecastError('USAGE', `--broker ${wrong}`);
+  return broker;
+}
+
+/** @throws GatecastError USAGE */
 export async function brokerOf(
   flags: LoginFlags & { readonly password?: string },
   purpose: string,
 ): Promise<BrokerOptions> {
-  const wrong = checkBrokerUrl(flags.broker);
-  if (wrong !== null) throw new GatecastError('USAGE', `--broker ${wrong}`);
+  const url = checkedUrl(flags.broker);
   if ((flags.cert === undefined) !== (flags.key === undefined))
     throw new GatecastError('USAGE', '--cert and --key go together');
   const { plainBrokerOptions } = await import('../../mqtt/options.ts');
   const { username, password, passwordFile, ca, cert, key } = flags;
   const clientId = `gatecast-${purpose}-${randomBytes(4).toString('hex')}`;
-  return { ...plainBrokerOptions(flags.broker, clientId), username, password, passwordFile, ca, cert, key };
+  return { ...plainBrokerOptions(url, clientId), username, password, passwordFile, ca, cert, key };
 }
 
 /** The `mqtt` section of a config with these flags. */
@@ -74,7 +80,7 @@ export function mqttOf({
 }
 
 /** Adds the password: asked for without echo if there is a user name, no password file, and a terminal. */
-export async function withPassword<T extends LoginFlags>(
+export async function withPassword<T extends Omit<LoginFlags, 'broker'>>(
   flags: T,
   terminal: Terminal,
 ): Promise<T & { readonly password?: string }> {

@@ -1,10 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import fs, { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import mqtt from 'mqtt';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { registerCheck } from '../../../src/cli/check/check.ts';
 import { addGlobals } from '../../../src/cli/shared/globals.ts';
 import { parseConfig } from '../../../src/config/index.ts';
@@ -88,6 +89,25 @@ describe('gatecast check', () => {
     const { err } = await run('-c', path);
     const [line = ''] = err.split('\n').filter((one) => one.startsWith('warning: data_dir: '));
     expect(line, err).toMatch(warned);
+  });
+
+  it('warns of a data_dir of this user that it may not write to', async () => {
+    mkdirSync(join(folder, 'readonly'));
+    const path = write(
+      'readonly.yaml',
+      'node: n\nmqtt: { url: mqtt://b }\ndata_dir: readonly\nstreams: [{ match: s }]\n',
+    );
+    const denied = Object.assign(new Error('denied'), { code: 'EACCES', syscall: 'access' });
+    // Root may write anywhere, so the refusal is simulated.
+    const access = vi.spyOn(fs, 'accessSync').mockImplementation(() => {
+      throw denied;
+    });
+    syncBuiltinESMExports();
+    onTestFinished(() => {
+      access.mockRestore();
+      syncBuiltinESMExports();
+    });
+    expect((await run('-c', path)).err).toContain('warning: data_dir: this user cannot write to');
   });
 
   it('says what the steps are, and warns of a model that is not there', async () => {
@@ -286,6 +306,10 @@ describe.skipIf(!hasMosquitto)('gatecast check --listen with a login', () => {
     });
     const path = write('login.yaml', `node: n\nmqtt: { url: ${broker.url} }\nstreams: [{ match: s }]\n`);
     await expect(run('-c', path, '--listen', '1s')).rejects.toThrow(/the login was refused/);
+    await expect(
+      run('-c', path, '--listen', '1s', '--broker', 'mqtt://127.0.0.1:1'),
+      'the broker of the options',
+    ).rejects.toThrow(/^mqtt:\/\/127\.0\.0\.1:1: /);
     // Options go before the config.
     await expect(
       run('-c', path, '--listen', '1s', ...login.slice(2, 4), '--password-file', join(folder, 'right')),
