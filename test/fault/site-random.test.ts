@@ -170,7 +170,10 @@ describe.skipIf(!hasNats || !hasMosquitto)('a random run of a site', () => {
       console.info(
         `${done.length} faults, ${readings} readings, ${texts.length} forecasts, ${found.length} of them lost on their way`,
       );
-      expect(found.filter((text) => !isExcused(text, outages))).toEqual([]);
+      // A worker whose connection was replaced, also after it was suspended, sends what is not confirmed again: the forecasts of a second.
+      const again = found.filter((text) => text.startsWith('sent twice'));
+      expect(again.length).toBeLessThanOrEqual(done.length * STREAMS);
+      expect(found.filter((text) => !again.includes(text) && !isExcused(text, outages))).toEqual([]);
       expect(readings).toBe(sensors.sent);
       expect(late).toEqual([]);
     },
