@@ -151,16 +151,19 @@ export class AgentStreams implements Part {
     if (this.late.size === 0) this.log.info('streams restored', { streams: this.size });
   }
 
-  /** Streams whose samples cannot be read now start without history, because the agent is already running. */
+  /** A stream whose samples cannot be read now starts without history, because the agent is already running. */
   private async restoreOrStartAnew(streams: readonly KnownStream[]): Promise<void> {
     try {
       await this.restore(streams);
     } catch (error) {
-      for (const { spec } of streams) {
-        this.log.error('state not restored', { stream: spec.name, ...errorFields(error) });
-        this.engine.add(spec);
-        this.checkpoints.add(spec.name, 'new', 0);
+      const [{ spec }] = streams as readonly [KnownStream];
+      if (streams.length > 1) {
+        for (const one of streams) await this.restoreOrStartAnew([one]);
+        return;
       }
+      this.log.error('state not restored', { stream: spec.name, ...errorFields(error) });
+      this.engine.add(spec);
+      this.checkpoints.add(spec.name, 'new', 0);
     }
   }
 
@@ -280,8 +283,14 @@ export class AgentStreams implements Part {
 
   private async takeUp(streams: readonly KnownStream[]): Promise<void> {
     for (const { spec } of streams) this.board.announce(spec.name, spec.unit, spec.device);
-    const specs = [...this.specs(), ...streams.map(({ spec }) => spec)];
-    await this.restore([...streams, ...this.late.takeLinked(specs)]);
+    const linked = this.late.takeLinked([...this.specs(), ...streams.map(({ spec }) => spec)]);
+    try {
+      await this.restore([...streams, ...linked]);
+    } catch (error) {
+      // They have their turn again; the caller knows only its own streams.
+      for (const stream of linked) this.late.put(stream);
+      throw error;
+    }
   }
 
   private async restore(streams: readonly KnownStream[]): Promise<void> {

@@ -171,6 +171,52 @@ describe('streams that are restored after the start', () => {
     agent.stop();
   });
 
+  test('those whose samples cannot be read now cost the others nothing', async () => {
+    const agent = new Agent(0);
+    await agent.start();
+    for (let i = 0; i < 12; i++) {
+      for (const place of PLACES) await agent.hear(place, 20 + (i % 5));
+      await agent.second();
+    }
+    agent.stop();
+    await agent.start();
+    const { streams, engine, store } = agent.now;
+    const load = store.loadSnapshot.bind(store);
+    store.loadSnapshot = (stream) => {
+      if (stream === 'p3') throw new Error('disk');
+      return load(stream);
+    };
+    while (streams.late.size > 0) await streams.restoreSome();
+    const buckets = (stream: string) =>
+      engine.streams().find(({ spec }) => spec.name === stream)?.bucketsSeen;
+    expect(buckets('p3')).toBe(0);
+    expect(PLACES.filter((place) => place !== 'p3' && !((buckets(place) ?? 0) > 8))).toEqual([]);
+    agent.stop();
+  });
+
+  test('one that a new stream sees is not lost if it cannot be restored with it', async () => {
+    const agent = new Agent(0);
+    await agent.start();
+    for (const place of PLACES) await agent.hear(place, 20);
+    agent.stop();
+    await agent.start();
+    const { streams, engine, store } = agent.now;
+    const load = store.loadSnapshot.bind(store);
+    const seen = streams.late.get('p1');
+    const spec = testSpec('new', { covariates: [{ kind: 'stream', name: 'p1' }] });
+    const found = { spec, rule: 0, source: { topic: 'linked/new', field: '' }, firstMs: START };
+    store.loadSnapshot = () => {
+      throw new Error('disk');
+    };
+    await expect(streams.discovered([found])).rejects.toThrow('disk');
+    expect(seen).toBeDefined();
+    expect(streams.late.get('p1')).toEqual(seen);
+    store.loadSnapshot = load;
+    while (streams.late.size > 0) await streams.restoreSome();
+    expect(engine.streams().map(({ spec: { name } }) => name)).toContain('p1');
+    agent.stop();
+  });
+
   test('rounds of the pipeline restore them, store and acknowledge their readings, and a stop ends that', async () => {
     const agent = new Agent(0);
     await agent.start();
