@@ -109,6 +109,7 @@ export class Engine implements ForecastEngine {
   }
 
   add(spec: StreamSpec, snapshot?: StreamSnapshot): void {
+    this.shares.scratches.relatives.forget(spec.name);
     const stream = this.make(spec);
     if (snapshot !== undefined) {
       if (snapshot.modelHash !== this.modelHash) {
@@ -171,6 +172,7 @@ export class Engine implements ForecastEngine {
 
   reset(stream: string): void {
     this.held.delete(stream);
+    this.shares.scratches.relatives.forget(stream);
     const known = this.byName.get(stream);
     if (known !== undefined) this.put(stream, this.make(known.spec));
   }

@@ -90,12 +90,19 @@ describe('without a unit the name of a stream', () => {
   });
 });
 
+interface Beside {
+  readonly unit?: string;
+  readonly intervalMs?: number;
+  /** What becomes of each of the others before the new stream begins. */
+  readonly end?: (engine: Engine, stream: string) => void;
+}
+
 describe('similar sensors of the same gateway', () => {
   /** The first forecast of a new stream, beside others that have been there for 100 buckets and change by `size`. */
   async function firstBeside(
     others: readonly string[],
     size: number,
-    { unit = '°C', intervalMs = STEP, gone = false } = {},
+    { unit = '°C', intervalMs = STEP, end = () => {} }: Beside = {},
   ): Promise<Float64Array> {
     const engine = new Engine(null);
     const next = uniform(5);
@@ -109,7 +116,7 @@ describe('similar sensors of the same gateway', () => {
       }
       await engine.tick(timeMs + intervalMs);
     }
-    if (gone) for (const stream of others) engine.remove(stream);
+    for (const stream of others) end(engine, stream);
     engine.add(testSpec('new', { unit: '°C', intervalMs: STEP, horizonMs: 24 * STEP }));
     const timeMs = START + 100 * intervalMs;
     engine.push({ stream: 'new', timeMs, value: 20, arrivalMs: timeMs });
@@ -128,11 +135,16 @@ describe('similar sensors of the same gateway', () => {
     expect(width(await firstBeside(['a', 'b', 'c', 'd', 'e', 'f'], 0.01), 4)).toBeLessThan(one);
   });
 
-  it('of another quantity or step, or gone, tell it nothing', async () => {
+  it('of another quantity or step, or gone, reset or begun again, tell it nothing', async () => {
     const alone = await firstBeside([], 0);
     expect(await firstBeside(['a', 'b'], 0.01, { unit: '%' })).toEqual(alone);
     expect(await firstBeside(['a', 'b'], 0.01, { intervalMs: STEP / 2 })).toEqual(alone);
-    expect(await firstBeside(['a', 'b'], 0.01, { gone: true })).toEqual(alone);
+    const ends: readonly Beside['end'][] = [
+      (engine, stream) => engine.remove(stream),
+      (engine, stream) => engine.reset(stream),
+      (engine, stream) => engine.add(testSpec(stream, { unit: '%', intervalMs: STEP })),
+    ];
+    for (const end of ends) expect(await firstBeside(['a', 'b'], 0.01, { end })).toEqual(alone);
   });
 });
 
