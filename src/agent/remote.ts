@@ -50,6 +50,10 @@ export interface AgentRemoteParts {
   readonly resubscribe: () => void;
   readonly connected: () => boolean;
   readonly streams: () => readonly ActiveStream[];
+  /** Whether streams of the previous run are still to be restored. */
+  readonly restoring: () => boolean;
+  /** The last readings of these, too. */
+  readonly lastReadings: AgentStreams['lastReadings'];
   /** Ids of the raised alerts that end a probation. */
   readonly alerts: () => readonly string[];
   readonly registry: ModelRegistry;
@@ -72,7 +76,7 @@ export interface RemoteSubjects {
   readonly models: AgentModels;
   readonly tuning: Tuning;
   readonly link: Link;
-  readonly streams: Pick<AgentStreams, 'router'>;
+  readonly streams: Pick<AgentStreams, 'router' | 'late' | 'lastReadings'>;
   readonly alerts: Pick<Alerts, 'harmful'>;
 }
 
@@ -90,6 +94,8 @@ export function createRemote(
       engine
         .streams()
         .map(({ spec: { name }, intervalMs, lastObservedMs }) => ({ name, intervalMs, lastObservedMs })),
+    restoring: () => streams.late.size > 0,
+    lastReadings: () => streams.lastReadings(),
     alerts: () => alerts.harmful(),
     registry: models.registry,
     stepFailures: () => engine.failures,
@@ -110,9 +116,15 @@ export class AgentRemote implements Part {
   private readonly layers: ReadonlyMap<string, LayerName>;
   /** By stream: time of its last forecast, ms of the monotonic clock, and number of forecasts in this run. */
   private readonly forecasts = new Map<string, { lastMs: number; count: number }>();
-  /** Streams that were active at the end of the previous run. They count as active until they have had time for a forecast. */
-  private restored: ReadonlySet<string> = new Set();
+  /**
+   * Streams that were active at the end of the previous run; null until they are restored. They count as active until they have
+   * had time for a forecast.
+   */
+  private restored: ReadonlySet<string> | null = null;
+  /** Monotonic time of the start, or at which streams were last seen to be restored, ms. */
   private startedMs = 0;
+  /** Wall time of the last reading of the previous run, ms. */
+  private formerMs = 0;
   /** Topics of pushes that a rule reads, too, and the filters for which this was computed. */
   private covered: ReadonlySet<string> = new Set();
   private coveredBy: readonly string[] = [];
@@ -156,6 +168,7 @@ export class AgentRemote implements Part {
         configure,
         restart,
         vitals: () => this.vitals(),
+        restoring: () => this.restoring(),
         clockIsSet: () => ClockHold.sane(clock.now()),
         report: (reported, retain) =>
           send({ topic: topics.configReported, payload: JSON.stringify(reported), qos: 1, retain }),
@@ -171,7 +184,10 @@ export class AgentRemote implements Part {
 
   start(): void {
     this.startedMs = this.parts.clock.monotonic();
-    this.restored = new Set(inUse(this.parts.streams()));
+    this.formerMs = this.parts
+      .lastReadings()
+      .reduce((newest, { lastObservedMs }) => Math.max(newest, lastObservedMs ?? 0), 0);
+    this.restoring();
     this.remote.start(this.parts.session.opened.hash);
   }
 
@@ -262,8 +278,15 @@ export class AgentRemote implements Part {
     if (forecast !== undefined) return forecast.lastMs;
     const { clock } = this.parts;
     const heardMs = this.heardMs(lastObservedMs);
-    if (!this.restored.has(name)) return heardMs;
+    if (this.restored?.has(name) !== true) return heardMs;
     return Math.max(Math.min(clock.monotonic(), this.startedMs + RESTORED_MS), heardMs ?? 0);
+  }
+
+  private restoring(): boolean {
+    const restoring = this.parts.restoring();
+    if (restoring) this.startedMs = this.parts.clock.monotonic();
+    else this.restored ??= new Set(inUse(this.parts.streams(), this.formerMs));
+    return restoring;
   }
 
   private heardMs(lastObservedMs: number | null): number | null {
@@ -291,8 +314,7 @@ export class AgentRemote implements Part {
 }
 
 /** Names of restored streams that had readings until the end of the previous run, however long ago. */
-function inUse(streams: readonly ActiveStream[]): string[] {
-  const newestMs = streams.reduce((newest, { lastObservedMs }) => Math.max(newest, lastObservedMs ?? 0), 0);
+function inUse(streams: readonly ActiveStream[], newestMs: number): string[] {
   return streams
     .filter(
       ({ intervalMs, lastObservedMs }) =>

@@ -55,6 +55,8 @@ export interface TuningParts {
   readonly facts: () => Facts;
   /** Called after a model switch: states saved so far are invalid. */
   readonly switched: () => void;
+  /** Whether streams of the previous run are still to be restored: they are missing from scores and history. */
+  readonly restoring: () => boolean;
   /** Called with every change of the status. */
   readonly say: (group: string, input: GroupInput) => void;
   /** Starts the worker; replaced in tests. */
@@ -65,7 +67,7 @@ export interface TuningParts {
 export interface TuningSubjects {
   readonly models: AgentModels;
   readonly engine: Engine;
-  readonly streams: Pick<AgentStreams, 'checkpoints'>;
+  readonly streams: Pick<AgentStreams, 'checkpoints' | 'late'>;
   readonly facts: () => Facts;
   readonly outputs: Pick<Outputs, 'group'>;
 }
@@ -87,6 +89,7 @@ export function createTuning(
     database: join(data_dir, DATABASE_FILE),
     facts,
     switched: () => streams.checkpoints.renewAll(),
+    restoring: () => streams.late.size > 0,
     say: (group, status) => outputs.group(group, status),
   });
 }
@@ -337,6 +340,10 @@ export class Tuning implements Part {
       throw new GatecastError('BUSY', 'Fine-tuning is running.', {
         hint: 'Repeat the request when it has finished.',
       });
+    if (this.parts.restoring())
+      throw new GatecastError('BUSY', 'The streams of the previous run are being restored.', {
+        hint: 'Repeat the request in a minute.',
+      });
     const shortage = this.tuner.shortage();
     if (shortage !== null)
       throw new GatecastError('NOT_ENOUGH_DATA', `Fine-tuning cannot begin: ${shortage}.`, {
@@ -383,7 +390,7 @@ export class Tuning implements Part {
   private look(): void {
     const nowMs = this.parts.clock.now();
     if (this.cron.due(nowMs)) this.tuner.request('schedule');
-    this.tuner.tick();
+    if (!this.parts.restoring()) this.tuner.tick();
   }
 
   private barred(): string | null {

@@ -49,6 +49,8 @@ export interface Host {
   /** Restarts the agent, which then calls `PushLifecycle.recover`. */
   restart(reason: string): void;
   vitals(): AgentVitals;
+  /** Whether streams of the previous run are still to be restored. `vitals` does not know these. */
+  restoring(): boolean;
   clockIsSet(): boolean;
   report(reported: Reported, retain: boolean): void;
   /** Verdict on the pushed model after `elapsedMs`; final after three times the length. */
@@ -190,7 +192,10 @@ export class RemoteConfig {
   private async loop(): Promise<void> {
     while ((!this.queue.empty || this.wait.arrived) && !this.stopped) {
       const waitMs = this.lastChangeMs + CHANGE_EVERY_MS - this.parts.clock.monotonic();
-      if (waitMs > 0) await new Promise<void>((resolve) => this.parts.clock.after(waitMs, resolve));
+      if (waitMs > 0) await this.pause(waitMs);
+      // A probation compares with the streams from before the change.
+      while (this.parts.host.restoring() && !this.stopped) await this.pause(LOOK_MS);
+      if (this.parts.host.restoring()) return;
       const waited = this.wait.arrived ? this.wait.takeUp() : null;
       if (waited !== null) await this.handle([waited]);
       const batch = this.queue.takeAll();
@@ -201,6 +206,10 @@ export class RemoteConfig {
       }
       await this.handleAll(taken);
     }
+  }
+
+  private pause(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.parts.clock.after(ms, resolve));
   }
 
   /** Applies pushes of a batch together, except those whose model has not arrived. */

@@ -113,7 +113,7 @@ async function setUp({ dir = tempFolder(), finetune = {}, start, value }: Option
   }
   await engine.tick(null);
   const said: GroupInput[] = [];
-  const facts = { load: 0.1, temperature: 40 as number | null };
+  const facts = { load: 0.1, temperature: 40 as number | null, restoring: false };
   /** What ran while the model was changed. */
   const during: string[] = [];
   let inRound = false;
@@ -161,6 +161,7 @@ async function setUp({ dir = tempFolder(), finetune = {}, start, value }: Option
       cores: 2,
     }),
     switched,
+    restoring: () => facts.restoring,
     say: (_group, input) => said.push(input),
     ...(start && { start }),
   });
@@ -318,6 +319,9 @@ test('a requested run begins, or is refused with a typed error that gives the re
   };
   expect(code('other')).toBe('USAGE');
   await expect(tuning.rollback('no', 'other')).rejects.toMatchObject({ code: 'USAGE' });
+  facts.restoring = true;
+  expect(code('default')).toBe('BUSY');
+  facts.restoring = false;
   facts.load = 3;
   expect(tuning.request('default')).toEqual({ status: 'waiting', reason: 'the machine is busy (load 3.00)' });
   facts.load = 0.1;

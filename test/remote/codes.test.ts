@@ -357,6 +357,26 @@ describe('codes of remote config', () => {
     expect(gateway.reported.errors[0]?.text).toContain('2 of 2 streams');
   });
 
+  it('500: a push that comes while streams are restored waits, so that its probation knows these streams', async () => {
+    const gateway = start();
+    gateway.restoring = true;
+    const restored = {
+      ...NOBODY,
+      streams: ['a', 'b'].map((name) => ({ name, intervalMs: 4000, activeMs: 5000, forecasts: 0 })),
+    };
+    gateway.remote.receive('node', Buffer.from(await push({ ...GOOD, probation: '10s' })), true);
+    for (let i = 0; i < 20; i++) {
+      gateway.clock.advance(200);
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+    expect(gateway.reported.version).not.toBe(5);
+    Object.assign(gateway, { vitals: restored, restoring: false });
+    expect(await gateway.settle()).toMatchObject({ status: 'probation', version: 5 });
+    await gateway.pass(11_000);
+    expect(gateway.reported).toMatchObject({ status: 'rolled_back', code: 500 });
+    expect(gateway.reported.errors[0]?.text).toContain('2 of 2 streams');
+  });
+
   it('500: the new broker does not take the second connection', async () => {
     const gateway = start();
     gateway.brokerFault = 'connection refused';

@@ -108,6 +108,7 @@ export class Gateway {
   judgeModel: (elapsedMs: number, lengthMs: number) => ModelVerdict = () => ({ type: 'confirm', reason: '' });
   vitals: AgentVitals = NOBODY;
   clockIsSet = true;
+  restoring = false;
   /** What `prepare` of a part says about a config. */
   refuse: (config: Config) => string | null = () => null;
   /** Why a new broker cannot be used; null: it can. */
@@ -192,6 +193,7 @@ export class Gateway {
           this.restarts += 1;
         },
         vitals: () => this.vitals,
+        restoring: () => this.restoring,
         clockIsSet: () => this.clockIsSet,
         report: (reported, retain) => this.reports.push({ reported, retain }),
         judgeModel: (elapsedMs, lengthMs) => this.judgeModel(elapsedMs, lengthMs),
