@@ -8,8 +8,8 @@ import { tempDirs } from '../support/temp.ts';
 
 const temp = tempDirs();
 const HOUR = 3_600_000;
-const DAYS = 54;
-const SHIFT = 40.5 * 24;
+const DAYS = 90;
+const SHIFT = 76.5 * 24;
 
 /** Hourly noise of 1 about a level. */
 function write(level: (hour: number) => number): string {
@@ -28,9 +28,9 @@ async function skill(file: string): Promise<number> {
     time: ['time'],
     columns: 'all',
     interval: HOUR,
-    horizon: 24,
+    horizon: 48,
     // The last 27 days, every origin.
-    start: 0.5,
+    start: 0.7,
     stride: 1,
     model: 'base',
     fill: 'model',
