@@ -9,7 +9,7 @@ import type { Board, BoardStream } from './board.ts';
 import { Events, MAX_WATCHED } from './events.ts';
 import { hostAllowed, securityHeaders } from './headers.ts';
 import { type MetricFamily, renderMetrics } from './metrics.ts';
-import type { PageViews } from './views.ts';
+import type { PageViews, SiteView } from './views.ts';
 import { detail, historyWire, type PageStatus, pastWire, scoresWire, summary } from './wire.ts';
 
 export interface PageOptions {
@@ -56,6 +56,8 @@ export class PageServer {
   private server: Server | null = null;
   private readonly headers: Readonly<Record<string, string>>;
   private reads = 0;
+  /** The reading of the site that is under way. */
+  private site: Promise<SiteView | null> | null = null;
 
   constructor(private readonly options: PageOptions) {
     this.headers = securityHeaders(options.frameAncestors ?? [], STYLES_HASH);
@@ -183,7 +185,7 @@ export class PageServer {
       case '/api/config':
         return json(200, views.config());
       case '/api/site':
-        return json(200, await views.site());
+        return json(200, await this.siteView());
       case '/api/session':
         return json(200, {
           user: access.user(request),
@@ -229,6 +231,14 @@ export class PageServer {
     } finally {
       this.reads--;
     }
+  }
+
+  /** Reads the site once for all pages that ask meanwhile: it takes several requests to NATS for each partition. */
+  private siteView(): Promise<SiteView | null> {
+    this.site ??= this.options.views.site().finally(() => {
+      this.site = null;
+    });
+    return this.site;
   }
 
   private async post(request: IncomingMessage, path: string): Promise<Reply> {

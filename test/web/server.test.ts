@@ -7,7 +7,7 @@ import { hostAllowed } from '../../src/web/headers.ts';
 import { renderMetrics } from '../../src/web/metrics.ts';
 import type { PageServer } from '../../src/web/server.ts';
 import { fakeForecast } from '../support/forecasts.ts';
-import { fakeStatus, startPage } from '../support/page.ts';
+import { fakeStatus, fakeViews, startPage } from '../support/page.ts';
 
 const started: PageServer[] = [];
 const start = async (...args: Parameters<typeof startPage>) => {
@@ -268,4 +268,23 @@ test('the next free port is used if requested; otherwise a port in use is an err
   expect(Number(new URL(url).port)).toBeGreaterThan(port);
   await expect(startPage({ port })).rejects.toMatchObject({ code: 'LISTEN_FAILED' });
   await new Promise((resolve) => blocker.close(resolve));
+});
+
+test('the site is read once for all pages that ask at the same time, and again afterwards', async () => {
+  let reads = 0;
+  const site = (): Promise<null> => {
+    reads++;
+    return new Promise((resolve) => setImmediate(resolve, null));
+  };
+  const { url } = await start({ views: fakeViews({ site }) });
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  socket.write(`GET /api/site HTTP/1.1\r\nHost: localhost\r\n\r\n`.repeat(8));
+  let answers = '';
+  for await (const chunk of socket) {
+    answers += String(chunk);
+    if (answers.split('HTTP/1.1 200').length > 8) break;
+  }
+  expect(reads).toBe(1);
+  expect(await raw(url, '/api/site')).toMatchObject({ code: 200, body: 'null' });
+  expect(reads).toBe(2);
 });
