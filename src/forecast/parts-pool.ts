@@ -179,9 +179,9 @@ function sizeOf(spec: StreamSpec, layout: PartsLayout, scratches: Scratches): Bl
   return { bytes: Math.ceil(bytes / CHUNK_BYTES) * CHUNK_BYTES, loose };
 }
 
-/** The pools of an engine, by layout. */
+/** The pools of an engine, by layout; streams hold their pool, which ends with the last of them. */
 export class PartsPools {
-  private readonly pools = new Map<string, PartsPool>();
+  private readonly pools = new Map<string, WeakRef<PartsPool>>();
 
   constructor(private readonly scratches: Scratches) {}
 
@@ -190,13 +190,13 @@ export class PartsPools {
     const { intervalMs, leads, stateSize, warmUpSteps } = layout;
     const circular = spec.aggregate === 'circular-mean';
     const key = `${intervalMs} ${leads} ${stateSize} ${warmUpSteps} ${circular} ${spec.coverageTarget}`;
-    let pool = this.pools.get(key);
-    if (pool === undefined) {
-      const size = sizes.get(key) ?? sizeOf(spec, layout, this.scratches);
-      if (sizes.size < MOST_SIZES) sizes.set(key, size);
-      pool = new PartsPool(layout, size, this.scratches);
-      this.pools.set(key, pool);
-    }
+    const known = this.pools.get(key)?.deref();
+    if (known !== undefined) return known;
+    for (const [former, pool] of this.pools) if (pool.deref() === undefined) this.pools.delete(former);
+    const size = sizes.get(key) ?? sizeOf(spec, layout, this.scratches);
+    if (sizes.size < MOST_SIZES) sizes.set(key, size);
+    const pool = new PartsPool(layout, size, this.scratches);
+    this.pools.set(key, new WeakRef(pool));
     return pool;
   }
 }

@@ -1,4 +1,6 @@
 /** An engine that packs its waiting streams forecasts, saves and adopts models exactly as one that keeps their objects. */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { Engine } from '../../src/forecast/engine.ts';
 import type { Forecast } from '../../src/forecast/forecast.ts';
@@ -151,4 +153,26 @@ describe('an engine that packs its waiting streams', () => {
       expect(saved(engine, spec.name), spec.name).toEqual(saved(fresh, spec.name));
     }
   });
+});
+
+it('keeps no objects of layouts that no stream has any more', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const engine = new Engine(null, { packAbove: 0 });
+  const { pools } = (engine as unknown as { shares: { pools: { pools: Map<string, unknown> } } }).shares;
+  const made: WeakRef<object>[] = [];
+  for (let leads = 2; leads < 8; leads++) {
+    for (const name of ['a', 'b']) {
+      engine.add(testSpec(name, { intervalMs: MINUTE, horizonMs: leads * MINUTE }));
+      const { pool } =
+        (engine as unknown as { byName: Map<string, { pool: object }> }).byName.get(name) ?? {};
+      made.push(new WeakRef(pool ?? {}));
+    }
+  }
+  await new Promise((resolve) => setImmediate(resolve));
+  collect();
+  expect(new Set(made.flatMap((ref) => ref.deref() ?? [])).size).toBe(1);
+  // Their entries are removed when the next layout comes.
+  engine.add(testSpec('a', { intervalMs: MINUTE, horizonMs: 9 * MINUTE }));
+  expect(pools.pools.size).toBe(2);
 });
