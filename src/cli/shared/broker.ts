@@ -137,7 +137,9 @@ async function attempt(
     import('../../mqtt/connection.ts'),
     import('../../mqtt/options.ts'),
   ]);
-  let lost = false;
+  let lost: GatecastError | null = null;
+  /** Of requests without an answer. A race of each with `ended` would keep some memory of every request until the end. */
+  const waiting = new Set<(error: GatecastError) => void>();
   let opened: () => void = () => {};
   const open = new Promise<void>((resolve) => {
     opened = resolve;
@@ -158,14 +160,23 @@ async function attempt(
         incoming.acknowledge?.();
       },
       ended: (end) => {
-        lost = true;
-        ending(unreachable(options.url, end));
+        lost = unreachable(options.url, end);
+        ending(lost);
+        for (const reject of waiting) reject(lost);
+        waiting.clear();
       },
     },
   );
   /** The answer of the broker, unless the connection ends before. */
   const answer = <T>(ask: (done: (result: T) => void) => void): Promise<T> =>
-    Promise.race([ended, new Promise<T>(ask)]);
+    new Promise((resolve, reject) => {
+      if (lost !== null) return reject(lost);
+      waiting.add(reject);
+      ask((result) => {
+        waiting.delete(reject);
+        resolve(result);
+      });
+    });
   const refusal = (text: string): GatecastError =>
     new GatecastError('BROKER_UNREACHABLE', text, { hint: 'check the access list of the broker' });
   const trySubscribe = (filters: readonly string[], qos: 0 | 1): Promise<string[]> =>
@@ -188,10 +199,10 @@ async function attempt(
     trySubscribe,
     settled: () => answer<void>((done) => connection.ping(done)),
     get lost() {
-      return lost;
+      return lost !== null;
     },
     ended,
-    close: () => new Promise((resolve) => (lost ? resolve() : connection.close(resolve))),
+    close: () => new Promise((resolve) => (lost === null ? connection.close(resolve) : resolve())),
   };
 }
 

@@ -1,6 +1,8 @@
 /** The connection of a command to a real broker. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { openLink } from '../../../src/cli/shared/broker.ts';
 import { plainBrokerOptions } from '../../../src/mqtt/options.ts';
@@ -37,6 +39,24 @@ describe.skipIf(!hasMosquitto)('a link', () => {
     await ended;
     expect(link.lost).toBe(true);
     await expect(link.settled()).rejects.toMatchObject({ code: 'BROKER_UNREACHABLE' });
+    await link.close();
+  });
+
+  it('keeps nothing of the requests of a rollout of days', async () => {
+    const broker = await startMosquitto();
+    cleanups.push(() => broker.stop());
+    const link = await openLink(plainBrokerOptions(broker.url, 'days'), () => {});
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const grown = async (requests: number): Promise<number> => {
+      collect();
+      const before = process.memoryUsage().heapUsed;
+      for (let i = 0; i < requests; i++) await link.settled();
+      collect();
+      return process.memoryUsage().heapUsed - before;
+    };
+    await grown(500);
+    expect((await grown(10_000)) / 10_000, 'bytes per request').toBeLessThan(100);
     await link.close();
   });
 });
