@@ -75,6 +75,10 @@ async function check(
   const path = options.config;
   if (path === undefined && options.listen === undefined)
     throw new GatecastError('USAGE', 'nothing to check', { hint: 'name a config with -c, or --listen' });
+  if (options.out !== undefined && options.listen === undefined)
+    throw new GatecastError('USAGE', '--out needs --listen', {
+      hint: 'the suggested config is made from live messages',
+    });
   if (options.out !== undefined && existsSync(options.out))
     throw new GatecastError('USAGE', `${options.out} exists`, { hint: '--out never overwrites a file' });
   const load = (file: string): ReadConfig => {

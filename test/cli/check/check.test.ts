@@ -128,6 +128,7 @@ describe('gatecast check', () => {
       issues: [{ path: 'streams[0].match' }, { path: 'streams[0].macth' }],
     });
     await expect(run()).rejects.toMatchObject({ code: 'USAGE' });
+    await expect(run('-c', path, '--out', join(folder, 'new.yaml'))).rejects.toThrow('--out needs --listen');
     await expect(run('--listen', 'soon')).rejects.toMatchObject({ code: 'commander.invalidArgument' });
     await expect(run('--listen', '1s', '--broker', 'http://x')).rejects.toMatchObject({ code: 'USAGE' });
   });
