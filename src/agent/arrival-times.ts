@@ -73,7 +73,7 @@ export class ArrivalTimes {
   }
 }
 
-/** Data of a stream that is not restored yet, from its stored readings. */
+/** Data of a stream that is restored after the start, from its stored readings. */
 export function lateFormerReadings(
   known: KnownStream | undefined,
   store: Pick<Store, 'samples' | 'loadSnapshot'>,

@@ -134,8 +134,11 @@ export class AgentStreams implements Part {
     await this.restore(this.late.defer(known));
     await this.engine.prepare();
     const former = formerReadings(this.engine.streams(), this.store);
-    this.formerReadings = (stream) => former(stream) ?? lateFormerReadings(this.late.get(stream), this.store);
     const waiting = this.late.size;
+    // A backlog may reach a stream before its turn or after it.
+    const waited = new Map(waiting === 0 ? [] : known.map((one) => [one.spec.name, one]));
+    this.formerReadings = (stream) =>
+      former(stream) ?? lateFormerReadings(this.late.get(stream) ?? waited.get(stream), this.store);
     const ms = Math.round(clock.monotonic() - startedMs);
     if (waiting === 0) this.log.info('streams restored', { streams: this.size, ms });
     else this.log.info('streams are restored after the start', { streams: this.size, waiting, ms });

@@ -171,6 +171,26 @@ describe('streams that are restored after the start', () => {
     agent.stop();
   });
 
+  test('their former readings are known before and after their turn, for a backlog without time stamps', async () => {
+    const agent = new Agent(0);
+    await agent.start();
+    for (let i = 0; i < 12; i++) {
+      for (const place of PLACES) await agent.hear(place, 20 + (i % 5));
+      await agent.second();
+    }
+    const lastMs = agent.clock.now() - 1000;
+    agent.stop();
+    await agent.start();
+    const { streams } = agent.now;
+    await streams.restoreSome();
+    expect(streams.late.has('p0')).toBe(false);
+    expect(streams.late.has('p60')).toBe(true);
+    for (const place of ['p0', 'p60', 'p71'])
+      expect(streams.formerReadings(place), place).toEqual({ lastMs, spacingMs: 1000 });
+    expect(streams.formerReadings('unknown')).toBeNull();
+    agent.stop();
+  });
+
   test('those whose samples cannot be read now cost the others nothing', async () => {
     const agent = new Agent(0);
     await agent.start();
