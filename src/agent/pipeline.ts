@@ -5,7 +5,7 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import { errorFields, errorText, GatecastError } from '../errors.ts';
-import type { ForecastEngine } from '../forecast/engine-contract.ts';
+import type { ForecastEngine, TickPace } from '../forecast/engine-contract.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { Outputs } from '../outputs/outputs.ts';
 import { ASSIGNED_TIME, LATE, OUT_OF_RANGE } from '../series/quality.ts';
@@ -34,8 +34,8 @@ export interface PipelineParts extends InboxParts {
   readonly durability?: Durability;
   /** Streams of an earlier run that are restored between the rounds; left out: there are none. */
   readonly late?: Pick<LateRestore, 'size' | 'outcome'>;
-  /** Restores some of them. */
-  readonly restoreSome?: () => Promise<void>;
+  /** Restores some of them. `breathe` lets other tasks run, and shows that it makes progress. */
+  readonly restoreSome?: (breathe: NonNullable<TickPace['breathe']>) => Promise<void>;
   /** Adds newly discovered streams. */
   readonly discovered: (streams: readonly NewStream[]) => Promise<void>;
   readonly forecasts: (forecasts: readonly Forecast[], nowMs: number) => void;
@@ -82,7 +82,7 @@ export function createPipeline(
     },
     formerReadings: (stream) => streams.formerReadings(stream),
     late: streams.late,
-    restoreSome: () => streams.restoreSome(),
+    restoreSome: (breathe) => streams.restoreSome(breathe),
     storeFails: (failing) => link.storeFailing(failing),
     discovered: async (found) => {
       await streams.discovered(found);
@@ -248,7 +248,7 @@ export class Pipeline implements Part {
   private async restoreSome(): Promise<void> {
     if (this.stopped || !this.restores) return;
     try {
-      await this.parts.restoreSome?.();
+      await this.parts.restoreSome?.(() => this.breathe());
     } catch (error) {
       this.failed(error);
     }

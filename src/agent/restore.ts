@@ -4,7 +4,7 @@
  * it is rebuilt from stored samples.
  */
 import { GatecastError } from '../errors.ts';
-import type { ForecastEngine } from '../forecast/engine-contract.ts';
+import type { ForecastEngine, TickPace } from '../forecast/engine-contract.ts';
 import { FUTURE_MS } from '../series/admission.ts';
 import { isLive } from '../series/buckets.ts';
 import type { StreamSpec } from '../series/spec.ts';
@@ -40,12 +40,14 @@ const REBUILD_SAMPLES = 512;
 /**
  * @param nowMs current time: stored samples after it (from a clock that was ahead) are skipped, because they would close buckets whose time
  *   has not come. Infinity if the clock cannot be trusted
+ * @param breathe see `TickPace`; left out: nothing else runs meanwhile
  */
 export async function restoreStreams(
   engine: ForecastEngine,
   store: ReplayStore,
   streams: readonly KnownStream[],
   nowMs = Number.POSITIVE_INFINITY,
+  breathe?: TickPace['breathe'],
 ): Promise<RestoredStream[]> {
   const restored = streams.map((stream) => ({
     ...addStream(engine, store, stream),
@@ -53,7 +55,7 @@ export async function restoreStreams(
     toMs: nowMs + FUTURE_MS + (stream.spec.intervalMs ?? LEARNT_MS),
   }));
   const byName = new Map(restored.map((stream) => [stream.name, stream]));
-  const only = new Set(byName.keys());
+  const pace: TickPace = { only: new Set(byName.keys()), ...(breathe && { breathe }) };
   let pushes = 0;
   for (const { stream, timeMs, value } of samplesOf(store, restored)) {
     const target = byName.get(stream);
@@ -63,18 +65,18 @@ export async function restoreStreams(
     const isNews = target.state !== 'saved' && isLive(nowMs - timeMs, target.intervalMs);
     engine.push({ stream, timeMs, value, arrivalMs: isNews ? timeMs : Number.NaN });
     target.replayed++;
-    if (++pushes % PUSHES_PER_TICK === 0) await tick(engine, store, only);
+    if (++pushes % PUSHES_PER_TICK === 0) await tick(engine, store, pace);
   }
-  if (pushes % PUSHES_PER_TICK > 0) await tick(engine, store, only);
+  if (pushes % PUSHES_PER_TICK > 0) await tick(engine, store, pace);
   return restored;
 }
 
 /**
  * A crash may have occurred between a bucket and its marks, so marks that are found again are set again.
- * @param only the restored streams: others are already running, and their forecasts must not be lost here
+ * @param pace `only` the restored streams: others are already running, and their forecasts must not be lost here
  */
-async function tick(engine: ForecastEngine, store: ReplayStore, only: ReadonlySet<string>): Promise<void> {
-  await engine.tick(null, false, { only });
+async function tick(engine: ForecastEngine, store: ReplayStore, pace: TickPace): Promise<void> {
+  await engine.tick(null, false, pace);
   for (const bucket of engine.marked()) markStored(store, bucket);
 }
 

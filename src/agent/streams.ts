@@ -7,7 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type Config, createRouter } from '../config/index.ts';
 import { errorFields, GatecastError } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
-import type { StreamView } from '../forecast/engine-contract.ts';
+import type { StreamView, TickPace } from '../forecast/engine-contract.ts';
 import { excerpt, type RejectReason } from '../ingest/rejects.ts';
 import type { Routed, Router } from '../ingest/router.ts';
 import type { Logger } from '../log.ts';
@@ -144,24 +144,27 @@ export class AgentStreams implements Part {
     else this.log.info('streams are restored after the start', { streams: this.size, waiting, ms });
   }
 
-  /** Restores some of the streams that wait. Call between two rounds. */
-  async restoreSome(): Promise<void> {
+  /** Restores some of the streams that wait. Call between two rounds. @param breathe see `TickPace` */
+  async restoreSome(breathe?: TickPace['breathe']): Promise<void> {
     const { clock } = this.parts;
     await this.late.turn(
       () => clock.monotonic(),
-      (streams) => this.restoreOrStartAnew(streams),
+      (streams) => this.restoreOrStartAnew(streams, breathe),
     );
     if (this.late.size === 0) this.log.info('streams restored', { streams: this.size });
   }
 
   /** A stream whose samples cannot be read now starts without history, because the agent is already running. */
-  private async restoreOrStartAnew(streams: readonly KnownStream[]): Promise<void> {
+  private async restoreOrStartAnew(
+    streams: readonly KnownStream[],
+    breathe?: TickPace['breathe'],
+  ): Promise<void> {
     try {
-      await this.restore(streams);
+      await this.restore(streams, breathe);
     } catch (error) {
       const [{ spec }] = streams as readonly [KnownStream];
       if (streams.length > 1) {
-        for (const one of streams) await this.restoreOrStartAnew([one]);
+        for (const one of streams) await this.restoreOrStartAnew([one], breathe);
         return;
       }
       this.log.error('state not restored', { stream: spec.name, ...errorFields(error) });
@@ -296,10 +299,11 @@ export class AgentStreams implements Part {
     }
   }
 
-  private async restore(streams: readonly KnownStream[]): Promise<void> {
+  private async restore(streams: readonly KnownStream[], breathe?: TickPace['breathe']): Promise<void> {
     const clockMs = this.parts.clock.now();
     const nowMs = ClockHold.sane(clockMs) ? clockMs : undefined;
-    for (const { name, state, replayed } of await restoreStreams(this.engine, this.store, streams, nowMs)) {
+    const { engine, store } = this;
+    for (const { name, state, replayed } of await restoreStreams(engine, store, streams, nowMs, breathe)) {
       this.checkpoints.add(name, state, replayed);
       if (state === 'rebuilt') this.log.warn('state rebuilt from stored samples', { stream: name, replayed });
     }

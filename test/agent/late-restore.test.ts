@@ -244,7 +244,7 @@ describe('streams that are restored after the start', () => {
       for (const place of PLACES) await agent.hear(place, 20 + (i % 5));
       await agent.second();
     }
-    agent.stop();
+    agent.kill();
     await agent.start();
     const { streams, engine, store } = agent.now;
     const { clock } = agent;
@@ -263,9 +263,15 @@ describe('streams that are restored after the start', () => {
       checkpoints: streams.checkpoints,
       hold,
       late: streams.late,
-      restoreSome: async () => {
+      restoreSome: async (breathe) => {
         turns++;
-        await streams.restoreSome();
+        const { progress } = pipeline;
+        // A restore that takes long is no hang.
+        await streams.restoreSome(() => {
+          clock.advance(100);
+          return breathe();
+        });
+        expect(pipeline.progress).toBeGreaterThan(progress);
       },
       batchMs: 20,
       flushMs: 50,
