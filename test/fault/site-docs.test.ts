@@ -96,7 +96,7 @@ describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('docs/site.md', () => 
       waitFor(text, async () => isDone(await run(text).catch(() => '')), 120_000);
     const [create, status, list, last, drain, undo, set, ...others] = commands;
     expect(others).toEqual([]);
-    await until(create, (said) => said.includes('is ready: 64 partitions, 3 copies'));
+    await until(create, (said) => said.includes('is ready: 64 partitions, 3 replicas'));
     for (const file of [
       worker,
       configFile('plant-2', 'worker', 'worker'),
@@ -111,7 +111,7 @@ describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('docs/site.md', () => 
         sensors.publish(`plant/${sensor}`, String(20 + at + Math.random()), { qos: 1 });
     }, 500);
     await until(status, (said) =>
-      said.includes('3 workers, 1 bridges, 3 streams; every partition has an owner'),
+      said.includes('3 workers, 1 bridge, 3 streams; every partition has an owner'),
     );
     expect(await run(list)).toMatch(/plant-1 +worker[\s\S]*plant-2 +worker[\s\S]*plant-3 +worker/);
     expect(last).toContain(SENSORS[0]);

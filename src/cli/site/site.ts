@@ -6,6 +6,7 @@ import { GatecastError } from '../../errors.ts';
 import type { ModelRef } from '../../site/batch.ts';
 import type { Site, SiteConfig } from '../../site/nats.ts';
 import type { MemberStatus, PartitionStatus } from '../../site/status.ts';
+import { many } from '../shared/many.ts';
 import { registryOf } from '../shared/models.ts';
 import { jsonText, outputOf } from '../shared/output.ts';
 import { textTable } from '../shared/text-table.ts';
@@ -74,7 +75,7 @@ function registerCreate(site: Command): void {
       });
       write(
         self,
-        `The site ${config.name} is ready: ${flags.partitions} partitions, ${flags.replicas} copies.\n`,
+        `The site ${config.name} is ready: ${many(flags.partitions, 'partition')}, ${many(flags.replicas, 'replica')}.\n`,
       );
     });
 }
@@ -272,7 +273,7 @@ function summaryOf(members: readonly MemberStatus[], statuses: readonly Partitio
   const unowned = statuses.filter(({ owner }) => owner === null).length;
   const streams = statuses.reduce((sum, one) => sum + (one.streams ?? 0), 0);
   const owners = unowned === 0 ? 'every partition has an owner' : `${unowned} partitions have no owner`;
-  return `${workers} workers, ${members.length - workers} bridges, ${streams} streams; ${owners}.`;
+  return `${many(workers, 'worker')}, ${many(members.length - workers, 'bridge')}, ${many(streams, 'stream')}; ${owners}.`;
 }
 
 function partitions(text: string): number {
