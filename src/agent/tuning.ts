@@ -340,10 +340,7 @@ export class Tuning implements Part {
       throw new GatecastError('BUSY', 'Fine-tuning is running.', {
         hint: 'Repeat the request when it has finished.',
       });
-    if (this.parts.restoring())
-      throw new GatecastError('BUSY', 'The streams of the previous run are being restored.', {
-        hint: 'Repeat the request in a minute.',
-      });
+    this.mustBeRestored();
     const shortage = this.tuner.shortage();
     if (shortage !== null)
       throw new GatecastError('NOT_ENOUGH_DATA', `Fine-tuning cannot begin: ${shortage}.`, {
@@ -362,7 +359,16 @@ export class Tuning implements Part {
    */
   async rollback(reason: string, group = GROUP): Promise<string> {
     checkGroup(group);
+    this.mustBeRestored();
     return this.tuner.rollback(reason);
+  }
+
+  /** A saved state fits one model only, so the model must not change before all states are read. */
+  private mustBeRestored(): void {
+    if (!this.parts.restoring()) return;
+    throw new GatecastError('BUSY', 'The streams of the previous run are being restored.', {
+      hint: 'Repeat the request in a minute.',
+    });
   }
 
   /** Call with every forecast. */

@@ -321,6 +321,7 @@ test('a requested run begins, or is refused with a typed error that gives the re
   await expect(tuning.rollback('no', 'other')).rejects.toMatchObject({ code: 'USAGE' });
   facts.restoring = true;
   expect(code('default')).toBe('BUSY');
+  await expect(tuning.rollback('no')).rejects.toMatchObject({ code: 'BUSY' });
   facts.restoring = false;
   facts.load = 3;
   expect(tuning.request('default')).toEqual({ status: 'waiting', reason: 'the machine is busy (load 3.00)' });
