@@ -341,11 +341,13 @@ const text = (code: number, message: string): Reply => ({
 const problem = (code: number, name: string, message: string, hint = ''): Reply =>
   json(code, { error: { code: name, message, hint } });
 const noStream = (): Reply => problem(404, 'STREAM_UNKNOWN', 'There is no stream with this name.');
+/** Codes of failures that may soon be over. */
+const UNAVAILABLE: ReadonlySet<string> = new Set(['BUSY', 'SITE_UNREACHABLE']);
 const failed = (error: unknown): Reply => {
   if (!(error instanceof GatecastError)) return problem(500, 'INTERNAL', errorText(error));
   const { code, message, hint, issues } = error;
   const details = issues.map((issue) => `${issue.path} ${issue.message}`.trim());
-  return problem(code === 'BUSY' ? 503 : 409, code, [message, ...details].join('; '), hint);
+  return problem(UNAVAILABLE.has(code) ? 503 : 409, code, [message, ...details].join('; '), hint);
 };
 const json = (code: number, data: unknown): Reply => ({
   code,

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import { connect, createServer } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
+import { GatecastError } from '../../src/errors.ts';
 import { Board } from '../../src/web/board.ts';
 import { hostAllowed } from '../../src/web/headers.ts';
 import { renderMetrics } from '../../src/web/metrics.ts';
@@ -287,4 +288,17 @@ test('the site is read once for all pages that ask at the same time, and again a
   expect(reads).toBe(1);
   expect(await raw(url, '/api/site')).toMatchObject({ code: 200, body: 'null' });
   expect(reads).toBe(2);
+});
+
+test('a site that does not answer is 503, and is asked again', async () => {
+  let reads = 0;
+  const site = async (): Promise<null> => {
+    if (++reads > 1) return null;
+    throw new GatecastError('SITE_UNREACHABLE', 'NATS does not answer');
+  };
+  const { url } = await start({ views: fakeViews({ site }) });
+  const refused = await raw(url, '/api/site');
+  expect(refused.code).toBe(503);
+  expect(JSON.parse(refused.body)).toMatchObject({ error: { code: 'SITE_UNREACHABLE' } });
+  expect((await raw(url, '/api/site')).code).toBe(200);
 });
