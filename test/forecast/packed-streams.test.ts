@@ -82,6 +82,38 @@ const wide = (): Model => {
   };
 };
 
+const based = (): Model => ({ ...fakeModel(), base: { hash: 'fake', hidden: 4 } });
+
+/** The same base with an own network, whose two numbers follow those of the base in each state. */
+const withOwn = (): Model => {
+  const base = based();
+  return {
+    ...base,
+    hash: 'own',
+    hidden: 6,
+    stepper: async (leads) => {
+      const one = await base.stepper(leads);
+      return {
+        ...one,
+        hidden: 6,
+        run: async (n, x, h) => {
+          const rows = Array.from({ length: n }, (_, row) => h.subarray(6 * row, 6 * (row + 1)));
+          const of = rows.flatMap((row) => [...row.subarray(0, 4)]);
+          const { quantiles, h: next } = await one.run(n, x, Float32Array.from(of));
+          const after = rows.flatMap((row, i) => [
+            ...next.subarray(4 * i, 4 * (i + 1)),
+            ...[4, 5].map((at) => Math.tanh(0.5 * (row[at] ?? 0) + (next[4 * i] ?? 0))),
+          ]);
+          const own = quantiles.map(
+            (value, i) => 1.1 * value + 0.1 * (after[6 * Math.floor((i * n) / quantiles.length) + 4] ?? 0),
+          );
+          return { quantiles, own, h: Float32Array.from(after) };
+        },
+      };
+    },
+  };
+};
+
 /** With its bytes as text, which compare fast. */
 function saved(engine: Engine, stream: string) {
   const snapshot = engine.snapshot(stream);
@@ -124,6 +156,8 @@ describe('an engine that packs its waiting streams', () => {
     ['without a model', null],
     ['that adopts another model of the same size', fakeModel(), fakeModel({ hash: 'other', width: 1.3 })],
     ['that adopts a model with more states', fakeModel(), wide()],
+    ['that adopts an own network beside its base', based(), withOwn()],
+    ['that gives up an own network', withOwn(), based()],
     ['that has its first model later', null, fakeModel()],
   ])('forecasts and saves the same, %s', async (_name, first, adopted) => {
     const kept = await run(undefined, first, adopted);
