@@ -30,8 +30,10 @@ export interface Checkpoint {
   readonly model: ModelRef;
 }
 
-interface Header extends Omit<Checkpoint, 'streams' | 'model'> {
+interface Header extends Omit<Checkpoint, 'streams' | 'model' | 'loggedMs'> {
   readonly v: number;
+  /** Missing where it is not known; infinite is `null` in JSON. */
+  readonly loggedMs?: number | null;
   readonly model?: ModelRef;
   readonly streams: readonly {
     readonly spec: StreamSpec;
@@ -86,7 +88,7 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
       v,
       streams,
       model = CONFIGURED,
-      loggedMs = Number.POSITIVE_INFINITY,
+      loggedMs,
       ...rest
     } = JSON.parse(buffer.toString('utf8', 4, end)) as Header;
     if (v !== VERSION) throw new Error(`version ${v}`);
@@ -113,7 +115,7 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
       };
     });
     if (at !== buffer.length) throw new Error(`${buffer.length} bytes instead of ${at}`);
-    return { ...rest, loggedMs, streams: states, model };
+    return { ...rest, loggedMs: loggedMs ?? Number.POSITIVE_INFINITY, streams: states, model };
   } catch (cause) {
     throw new GatecastError('SITE_FAILED', `A checkpoint cannot be read: ${errorText(cause)}`, {
       hint: 'The partition is made anew from its log.',

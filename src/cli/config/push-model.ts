@@ -62,7 +62,7 @@ async function importedFrom(path: string): Promise<Omit<PushedModel, 'path'>> {
   const name = basename(path).replace(/\.onnx$/, '');
   if (!path.endsWith('.onnx') || !MODEL_NAME.test(name))
     throw new GatecastError('USAGE', `${path} is neither a model folder nor a step model called NAME.onnx`, {
-      hint: 'create a model from weights with `gatecast model import`, and push its folder',
+      hint: 'create a model from weights with `gatecast model import`, and name its folder',
     });
   // A fixed time, so that the same file always gives the same model.
   const { manifest, step, card } = await importModel(path, {
