@@ -150,6 +150,7 @@ function errorsOf(part: string, error: unknown, changed: readonly string[]): Con
   const known = error instanceof GatecastError ? error : null;
   const hint = known?.hint || UNSURE;
   const issues = known?.issues ?? [];
-  if (issues.length === 0) return [{ part, path: changed.join(' '), message: errorText(error), hint }];
-  return issues.map((issue) => ({ part, ...issue, hint }));
+  const about = { part, hint, ...(known?.code === 'BUSY' && { busy: true }) };
+  if (issues.length === 0) return [{ ...about, path: changed.join(' '), message: errorText(error) }];
+  return issues.map((issue) => ({ ...about, ...issue }));
 }

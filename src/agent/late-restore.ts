@@ -4,7 +4,7 @@
  * earlier ones, so none is lost, even if the agent is killed meanwhile. Streams with new readings come first.
  */
 import type { PushOutcome } from '../forecast/engine-contract.ts';
-import { refusal } from '../series/admission.ts';
+import { FUTURE_MS, refusal } from '../series/admission.ts';
 import type { Sample } from '../series/sample.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { KnownStream } from './known-streams.ts';
@@ -33,11 +33,19 @@ function linkedNames(specs: Iterable<StreamSpec>): ReadonlySet<string> {
 export class LateRestore {
   private readonly waiting = new Map<string, KnownStream>();
   private readonly heard = new Set<string>();
+  /** The saved state of a stream contains its buckets before this time, ms; -Infinity without a state. */
+  private readonly closedToMs = new Map<string, number>();
   /** Streams of the next turn. */
   private count = FIRST_TURN;
 
-  /** @param atOnce see `AT_ONCE` */
-  constructor(private readonly atOnce = AT_ONCE) {}
+  /**
+   * @param atOnce see `AT_ONCE`
+   * @param replayFromMs time before which the saved state of a stream contains all buckets, ms; null without a state
+   */
+  constructor(
+    private readonly atOnce = AT_ONCE,
+    private readonly replayFromMs: (stream: string) => number | null = () => null,
+  ) {}
 
   /** Number of streams that are still to be restored. */
   get size(): number {
@@ -66,11 +74,13 @@ export class LateRestore {
   /** Adds a stream, or changes what is known of it. */
   put(stream: KnownStream): void {
     this.waiting.set(stream.spec.name, stream);
+    this.closedToMs.delete(stream.spec.name);
   }
 
   delete(stream: string): void {
     this.waiting.delete(stream);
     this.heard.delete(stream);
+    this.closedToMs.delete(stream);
   }
 
   /** Removes and returns the streams that are linked by covariates. @param others streams that do not wait */
@@ -80,15 +90,28 @@ export class LateRestore {
   }
 
   /**
-   * What becomes of a reading: `accepted` if it is to be stored, and replayed later.
+   * What becomes of a reading: `accepted` if it is to be stored, and replayed later; `late` if the saved state contains its bucket,
+   * because the replay begins after it.
    * @returns null if its stream does not wait
    */
   outcome(sample: Sample): PushOutcome | null {
     const stream = this.waiting.get(sample.stream);
     if (stream === undefined) return null;
     const refused = refusal(sample, stream.spec, stream.spec.intervalMs);
-    if (refused === null) this.heard.add(sample.stream);
-    return refused ?? 'accepted';
+    if (refused !== null) return refused;
+    if (this.isLate(sample, stream.spec.intervalMs)) return 'late';
+    this.heard.add(sample.stream);
+    return 'accepted';
+  }
+
+  private isLate({ stream, timeMs, arrivalMs }: Sample, intervalMs: number | null): boolean {
+    let closedToMs = this.closedToMs.get(stream);
+    if (closedToMs === undefined) {
+      closedToMs = this.replayFromMs(stream) ?? Number.NEGATIVE_INFINITY;
+      this.closedToMs.set(stream, closedToMs);
+    }
+    // A state far ahead of the clock is of a wrong clock: its buckets make no reading late, see `Buckets`.
+    return timeMs < closedToMs && !(closedToMs - arrivalMs > FUTURE_MS + (intervalMs ?? 0));
   }
 
   /** Restores the streams whose turn it is. @param restore restores all of these */

@@ -128,4 +128,6 @@ export interface ConfigError extends Issue {
   readonly part: string;
   /** What to do about it. */
   readonly hint: string;
+  /** Whether the same config may be accepted later. */
+  readonly busy?: boolean;
 }

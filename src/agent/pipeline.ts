@@ -5,7 +5,7 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import { errorFields, errorText, GatecastError } from '../errors.ts';
-import type { ForecastEngine, TickPace } from '../forecast/engine-contract.ts';
+import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { Outputs } from '../outputs/outputs.ts';
 import { ASSIGNED_TIME, LATE, OUT_OF_RANGE } from '../series/quality.ts';
@@ -22,6 +22,7 @@ import type { LateRestore } from './late-restore.ts';
 import type { Link } from './link.ts';
 import { markStored } from './marking.ts';
 import type { Context, Part } from './part.ts';
+import type { RestorePace } from './restore.ts';
 import { SenderClocks } from './sender-clocks.ts';
 import type { AgentStreams } from './streams.ts';
 
@@ -34,8 +35,8 @@ export interface PipelineParts extends InboxParts {
   readonly durability?: Durability;
   /** Streams of an earlier run that are restored between the rounds; left out: there are none. */
   readonly late?: Pick<LateRestore, 'size' | 'outcome'>;
-  /** Restores some of them. `breathe` lets other tasks run, and shows that it makes progress. */
-  readonly restoreSome?: (breathe: NonNullable<TickPace['breathe']>) => Promise<void>;
+  /** Restores some of them. `pace` lets other tasks run, and shows that it makes progress. */
+  readonly restoreSome?: (pace: RestorePace) => Promise<void>;
   /** Adds newly discovered streams. */
   readonly discovered: (streams: readonly NewStream[]) => Promise<void>;
   readonly forecasts: (forecasts: readonly Forecast[], nowMs: number) => void;
@@ -82,7 +83,7 @@ export function createPipeline(
     },
     formerReadings: (stream) => streams.formerReadings(stream),
     late: streams.late,
-    restoreSome: (breathe) => streams.restoreSome(breathe),
+    restoreSome: (pace) => streams.restoreSome(pace),
     storeFails: (failing) => link.storeFailing(failing),
     discovered: async (found) => {
       await streams.discovered(found);
@@ -248,7 +249,7 @@ export class Pipeline implements Part {
   private async restoreSome(): Promise<void> {
     if (this.stopped || !this.restores) return;
     try {
-      await this.parts.restoreSome?.(() => this.breathe());
+      await this.parts.restoreSome?.({ breathe: () => this.breathe(), stopped: () => this.stopped });
     } catch (error) {
       this.failed(error);
     }

@@ -26,6 +26,17 @@ export interface RestoredStream {
   replayed: number;
 }
 
+/** Lets a replay that takes long run beside other work. */
+export interface RestorePace extends Required<Pick<TickPace, 'breathe'>> {
+  /** Whether the replay is to end as soon as possible, because the agent stops. */
+  readonly stopped: () => boolean;
+}
+
+/** The replay ended early. The engine has its streams with a part of their samples; the stored states are unchanged. */
+export class RestoreStopped extends Error {}
+
+/** Samples pushed between two pauses. */
+const PUSHES_PER_BREATH = 1024;
 /** Samples pushed between two ticks: limits the waiting buckets, but keeps the batches large. */
 const PUSHES_PER_TICK = 8192;
 /** Buckets of history used to rebuild a state. */
@@ -40,14 +51,15 @@ const REBUILD_SAMPLES = 512;
 /**
  * @param nowMs current time: stored samples after it (from a clock that was ahead) are skipped, because they would close buckets whose time
  *   has not come. Infinity if the clock cannot be trusted
- * @param breathe see `TickPace`; left out: nothing else runs meanwhile
+ * @param limits left out: nothing else runs meanwhile
+ * @throws RestoreStopped
  */
 export async function restoreStreams(
   engine: ForecastEngine,
   store: ReplayStore,
   streams: readonly KnownStream[],
   nowMs = Number.POSITIVE_INFINITY,
-  breathe?: TickPace['breathe'],
+  limits?: RestorePace,
 ): Promise<RestoredStream[]> {
   const restored = streams.map((stream) => ({
     ...addStream(engine, store, stream),
@@ -55,7 +67,11 @@ export async function restoreStreams(
     toMs: nowMs + FUTURE_MS + (stream.spec.intervalMs ?? LEARNT_MS),
   }));
   const byName = new Map(restored.map((stream) => [stream.name, stream]));
-  const pace: TickPace = { only: new Set(byName.keys()), ...(breathe && { breathe }) };
+  const breathe = (): Promise<void> | undefined => {
+    if (limits?.stopped() === true) throw new RestoreStopped();
+    return limits?.breathe();
+  };
+  const pace: TickPace = { only: new Set(byName.keys()), breathe };
   let pushes = 0;
   for (const { stream, timeMs, value } of samplesOf(store, restored)) {
     const target = byName.get(stream);
@@ -65,7 +81,8 @@ export async function restoreStreams(
     const isNews = target.state !== 'saved' && isLive(nowMs - timeMs, target.intervalMs);
     engine.push({ stream, timeMs, value, arrivalMs: isNews ? timeMs : Number.NaN });
     target.replayed++;
-    if (++pushes % PUSHES_PER_TICK === 0) await tick(engine, store, pace);
+    if (++pushes % PUSHES_PER_BREATH === 0) await breathe();
+    if (pushes % PUSHES_PER_TICK === 0) await tick(engine, store, pace);
   }
   if (pushes % PUSHES_PER_TICK > 0) await tick(engine, store, pace);
   return restored;

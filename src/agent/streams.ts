@@ -7,7 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type Config, createRouter } from '../config/index.ts';
 import { errorFields, GatecastError } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
-import type { StreamView, TickPace } from '../forecast/engine-contract.ts';
+import type { StreamView } from '../forecast/engine-contract.ts';
 import { excerpt, type RejectReason } from '../ingest/rejects.ts';
 import type { Routed, Router } from '../ingest/router.ts';
 import type { Logger } from '../log.ts';
@@ -25,7 +25,7 @@ import type { NewStream } from './inbox.ts';
 import { type KnownStream, KnownStreams } from './known-streams.ts';
 import { LateRestore } from './late-restore.ts';
 import type { Change, Part } from './part.ts';
-import { restoreStreams } from './restore.ts';
+import { type RestorePace, RestoreStopped, restoreStreams } from './restore.ts';
 
 /** Reasons for refusals that are not faults. */
 const EXPECTED: ReadonlySet<RejectReason> = new Set(['only-retained', 'other-agent']);
@@ -70,7 +70,7 @@ export class AgentStreams implements Part {
     this.warnings = new RateLimitedLog(parts.clock);
     this.router = createRouter(config());
     this.known = new KnownStreams(store);
-    this.late = new LateRestore(parts.atOnce);
+    this.late = new LateRestore(parts.atOnce, (stream) => store.replayFromMs(stream));
     this.checkpoints = new Checkpoints(engine, store, undefined, engine);
     this.board = new Board((stream, beforeMs, most) => {
       const view = engine.streams().find(({ spec }) => spec.name === stream);
@@ -144,27 +144,31 @@ export class AgentStreams implements Part {
     else this.log.info('streams are restored after the start', { streams: this.size, waiting, ms });
   }
 
-  /** Restores some of the streams that wait. Call between two rounds. @param breathe see `TickPace` */
-  async restoreSome(breathe?: TickPace['breathe']): Promise<void> {
+  /** Restores some of the streams that wait. Call between two rounds. If `pace` ends this early, they wait again. */
+  async restoreSome(pace?: RestorePace): Promise<void> {
     const { clock } = this.parts;
     await this.late.turn(
       () => clock.monotonic(),
-      (streams) => this.restoreOrStartAnew(streams, breathe),
+      (streams) => this.restoreOrStartAnew(streams, pace),
     );
     if (this.late.size === 0) this.log.info('streams restored', { streams: this.size });
   }
 
   /** A stream whose samples cannot be read now starts without history, because the agent is already running. */
-  private async restoreOrStartAnew(
-    streams: readonly KnownStream[],
-    breathe?: TickPace['breathe'],
-  ): Promise<void> {
+  private async restoreOrStartAnew(streams: readonly KnownStream[], pace?: RestorePace): Promise<void> {
     try {
-      await this.restore(streams, breathe);
+      await this.restore(streams, pace);
     } catch (error) {
+      if (error instanceof RestoreStopped) {
+        for (const stream of streams) {
+          this.engine.remove(stream.spec.name);
+          this.late.put(stream);
+        }
+        return;
+      }
       const [{ spec }] = streams as readonly [KnownStream];
       if (streams.length > 1) {
-        for (const one of streams) await this.restoreOrStartAnew([one], breathe);
+        for (const one of streams) await this.restoreOrStartAnew([one], pace);
         return;
       }
       this.log.error('state not restored', { stream: spec.name, ...errorFields(error) });
@@ -299,11 +303,11 @@ export class AgentStreams implements Part {
     }
   }
 
-  private async restore(streams: readonly KnownStream[], breathe?: TickPace['breathe']): Promise<void> {
+  private async restore(streams: readonly KnownStream[], pace?: RestorePace): Promise<void> {
     const clockMs = this.parts.clock.now();
     const nowMs = ClockHold.sane(clockMs) ? clockMs : undefined;
     const { engine, store } = this;
-    for (const { name, state, replayed } of await restoreStreams(engine, store, streams, nowMs, breathe)) {
+    for (const { name, state, replayed } of await restoreStreams(engine, store, streams, nowMs, pace)) {
       this.checkpoints.add(name, state, replayed);
       if (state === 'rebuilt') this.log.warn('state rebuilt from stored samples', { stream: name, replayed });
     }

@@ -230,6 +230,7 @@ export class Tuning implements Part {
   ): Promise<Change | null> {
     const { models, timeZone, clock } = this.parts;
     if (isDeepStrictEqual(finetune, this.settings) && model.name === models.configured) return null;
+    if (model.name !== models.configured && !dryRun) this.mustBeRestored('model.name');
     const cron = new Cron(finetune.schedule, timeZone);
     cron.due(clock.now());
     const next = model.name === models.configured ? null : await this.prepareModel(model.name, dryRun);
@@ -363,11 +364,16 @@ export class Tuning implements Part {
     return this.tuner.rollback(reason);
   }
 
-  /** A saved state fits one model only, so the model must not change before all states are read. */
-  private mustBeRestored(): void {
+  /**
+   * A saved state fits one model only, so the model must not change before all states are read.
+   * @param path the changed key of the config, if a change of the config asks for it
+   */
+  private mustBeRestored(path?: string): void {
     if (!this.parts.restoring()) return;
-    throw new GatecastError('BUSY', 'The streams of the previous run are being restored.', {
+    const message = 'The streams of the previous run are being restored.';
+    throw new GatecastError('BUSY', message, {
       hint: 'Repeat the request in a minute.',
+      ...(path !== undefined && { issues: [{ path, message }] }),
     });
   }
 

@@ -88,14 +88,15 @@ function streamOf({ stream }: RequestArguments): string {
   });
 }
 
-/** @throws GatecastError USAGE without a file, FILE_UNREADABLE, CONFIG_INVALID; the running config is then unchanged */
+/** @throws GatecastError USAGE without a file, FILE_UNREADABLE, CONFIG_INVALID, BUSY; the running config is then unchanged */
 async function reload({ configFile, configure }: VerbParts): Promise<object> {
   if (configFile === undefined) throw new GatecastError('USAGE', 'The agent runs without a config file.');
   const { errors, hot, reconnect, restart, removed } = await configure(configFile.read());
   if (errors.length > 0) {
     const issues = errors.map(({ part, path, message }) => ({ path, message: `(${part}): ${message}` }));
     const hint = [...new Set(errors.map((error) => error.hint))].join(' ');
-    throw new GatecastError('CONFIG_INVALID', 'The config was refused, nothing has changed', {
+    const code = errors.every(({ busy }) => busy === true) ? 'BUSY' : 'CONFIG_INVALID';
+    throw new GatecastError(code, 'The config was refused, nothing has changed', {
       issues,
       hint,
     });

@@ -61,6 +61,12 @@ export function readSnapshot(
   return null;
 }
 
+/** `replayFromMs` of the newest snapshot, without reading the state. */
+export function readReplayFrom(db: Database, streamId: number): number | undefined {
+  const newest = db.prepare('SELECT replay_from FROM snapshot WHERE stream = ? ORDER BY saved DESC LIMIT 1');
+  return newest.pluck().get(streamId) as number | undefined;
+}
+
 /** Prefix of compressed states; states of gatecast 0.1 are not compressed. */
 const PACKED = Buffer.from('GCZ1');
 /** The fastest level: higher ones save only a few percent. */

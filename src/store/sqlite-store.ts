@@ -19,7 +19,7 @@ import type { MarkSpan } from './marks.ts';
 import { type MergeParts, samplesOf, samplesSince } from './merged.ts';
 import type { NamedSample } from './reading.ts';
 import { RejectCounts } from './reject-counts.ts';
-import { readSnapshot, snapshotWriter } from './snapshots.ts';
+import { readReplayFrom, readSnapshot, snapshotWriter } from './snapshots.ts';
 import type { Store, StoredSample } from './store-contract.ts';
 import { trimSize, trimSlice } from './trimming.ts';
 import { Waiting } from './waiting.ts';
@@ -220,6 +220,12 @@ export class SqliteStore implements Store {
     if (id === null) return null;
     const damaged = (message: string): void => this.options.onFault({ kind: 'snapshot-damaged', message });
     return this.connection.read((db) => readSnapshot(db, id, stream, damaged));
+  }
+
+  /** The newest state of the stream contains its samples before this time, ms; null if it has no state. Reads no state. */
+  replayFromMs(stream: string): number | null {
+    const id = this.idOf(stream);
+    return id === null ? null : this.connection.read((db) => readReplayFrom(db, id));
   }
 
   /**

@@ -40,6 +40,8 @@ class Agent {
   readonly told = new Map<string, string>();
   readonly folder = tempFolder();
   readonly clock: FakeClock;
+  /** Of the model; another one cannot use the saved states. */
+  hash = 'fake';
   private parts: { store: SqliteStore; engine: Engine; streams: AgentStreams } | null = null;
 
   constructor(private readonly atOnce?: number) {
@@ -54,7 +56,7 @@ class Agent {
   async start(): Promise<void> {
     const { clock, atOnce } = this;
     const store = openStore(this.folder);
-    const engine = new Engine(fakeModel(), { packAbove: 8 });
+    const engine = new Engine(fakeModel({ hash: this.hash }), { packAbove: 8 });
     const parts = { config: () => CONFIG, engine, store, clock, log: silentLogger, atOnce };
     const streams = new AgentStreams(parts);
     await streams.start();
@@ -191,6 +193,78 @@ describe('streams that are restored after the start', () => {
     agent.stop();
   });
 
+  test('a turn that is stopped loses nothing: its streams wait again, and the next start restores them', async () => {
+    const steady = new Agent();
+    const agent = new Agent(0);
+    const both = async (act: (agent: Agent) => Promise<void>): Promise<void> => {
+      for (const one of [steady, agent]) await act(one);
+    };
+    const seconds = async (count: number): Promise<void> => {
+      for (let i = 0; i < count; i++) {
+        for (const place of PLACES) await both((one) => one.hear(place, 20 + (i % 5)));
+        await both((one) => one.second());
+      }
+    };
+    await both((one) => one.start());
+    await seconds(14);
+    agent.stop();
+    agent.hash = 'another';
+    await agent.start();
+    const { streams, engine, store } = agent.now;
+    const saved = () => PLACES.map((place) => store.loadSnapshot(place)?.modelHash);
+    const waiting = streams.late.size;
+    const restored = engine.streams().length;
+    let breaths = 0;
+    await streams.restoreSome({ breathe: () => undefined, stopped: () => ++breaths > 3 });
+    expect(breaths).toBe(4);
+    expect(streams.late.size).toBe(waiting);
+    expect(engine.streams().length).toBe(restored);
+    // As at a stop: the last round forecasts, and the states are saved.
+    await agent.second();
+    await steady.second();
+    expect([...agent.told.keys()].filter((key) => !steady.told.has(key))).toEqual([]);
+    streams.stop();
+    const expected = PLACES.map((place) => (LINKED.includes(place) ? agent.hash : steady.hash));
+    expect(saved().map((hash) => hash?.split(/\W/)[0])).toEqual(expected);
+    store.close();
+    await agent.start();
+    while (agent.now.streams.late.size > 0) await agent.now.streams.restoreSome();
+    const buckets = (one: Agent) =>
+      Object.fromEntries(one.now.engine.streams().map(({ spec, bucketsSeen }) => [spec.name, bucketsSeen]));
+    await seconds(3);
+    expect(buckets(agent)).toEqual(buckets(steady));
+    await both(async (one) => one.stop());
+  });
+
+  test('a reading that is older than the saved state is late, as it is after the restore', async () => {
+    const agent = new Agent(0);
+    await agent.start();
+    for (let i = 0; i < 12; i++) {
+      for (const place of PLACES) await agent.hear(place, 20 + (i % 5));
+      await agent.second();
+    }
+    agent.stop();
+    await agent.start();
+    const { streams, engine, store } = agent.now;
+    const stateMs = store.replayFromMs('p3') ?? Number.NaN;
+    expect(stateMs).toBeGreaterThan(START);
+    const arrivalMs = agent.clock.now();
+    // Before the start of the state: between two of its readings, and one of them.
+    const times = [stateMs - 5500, stateMs - 1, stateMs, stateMs + 10, arrivalMs];
+    const samples = times.map((timeMs) => ({ stream: 'p3', timeMs, value: 21, arrivalMs }));
+    const ahead = { stream: 'p3', timeMs: stateMs - 3_600_000, value: 21, arrivalMs: stateMs - 3_600_000 };
+    const outcomes = samples.map((sample) => streams.late.outcome(sample));
+    expect(outcomes).toEqual(['late', 'late', 'accepted', 'accepted', 'accepted']);
+    // The state of a clock that was ahead makes no reading late.
+    expect(streams.late.outcome(ahead)).toBe('accepted');
+    streams.reset('p4');
+    expect(streams.late.outcome({ ...ahead, stream: 'p4', arrivalMs })).toBe('accepted');
+    while (streams.late.size > 0) await streams.restoreSome();
+    expect(streams.late.outcome(ahead)).toBeNull();
+    expect(samples.slice(0, 2).map((sample) => engine.push(sample))).toEqual(['late', 'late']);
+    agent.stop();
+  });
+
   test('those whose samples cannot be read now cost the others nothing', async () => {
     const agent = new Agent(0);
     await agent.start();
@@ -255,6 +329,7 @@ describe('streams that are restored after the start', () => {
       keptMs: () => 0,
     });
     let turns = 0;
+    let endless = false;
     const pipeline = new Pipeline({
       clock,
       router: streams,
@@ -263,14 +338,17 @@ describe('streams that are restored after the start', () => {
       checkpoints: streams.checkpoints,
       hold,
       late: streams.late,
-      restoreSome: async (breathe) => {
+      restoreSome: async (pace) => {
         turns++;
+        while (endless && !pace.stopped()) await new Promise((resolve) => setImmediate(resolve));
+        if (endless) return;
         const { progress } = pipeline;
         // A restore that takes long is no hang.
-        await streams.restoreSome(() => {
+        const breathe = () => {
           clock.advance(100);
-          return breathe();
-        });
+          return pace.breathe();
+        };
+        await streams.restoreSome({ ...pace, breathe });
         expect(pipeline.progress).toBeGreaterThan(progress);
       },
       batchMs: 20,
@@ -304,6 +382,12 @@ describe('streams that are restored after the start', () => {
     expect(acknowledged).toBe(1);
     expect(store.stats().samples).toBe(before + 1);
     streams.late.put({ spec: testSpec('later'), firstMs: START });
+    endless = true;
+    const finished = turns;
+    while (turns === finished) {
+      clock.advance(20);
+      await settle();
+    }
     await pipeline.stop();
     expect(streams.late.size).toBe(1);
     store.close();

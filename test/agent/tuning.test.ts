@@ -561,6 +561,17 @@ test('another configured model is used without a restart, and the slots of the o
   expect(agent.models.current.name).toBe('raw');
   await apply(change);
   expect(agent.models.current.name).toBe('other');
+  // States that are not restored yet fit the running model only.
+  agent.facts.restoring = true;
+  await expect(agent.tuning.prepare(withModel('raw'))).rejects.toMatchObject({
+    code: 'BUSY',
+    hint: expect.stringContaining('in a minute'),
+    issues: [{ path: 'model.name' }],
+  });
+  const tried = await agent.tuning.prepare(withModel('raw'), undefined, { dryRun: true });
+  await tried?.discard?.();
+  agent.facts.restoring = false;
+  expect(agent.models.current.name).toBe('other');
   expect(agent.switched).toHaveBeenCalled();
   expect(agent.tuning.status()).toMatchObject({ champion: 'other', previous: null });
   await expect(agent.tuning.prepare(withModel('missing'))).rejects.toMatchObject({
