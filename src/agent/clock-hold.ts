@@ -10,13 +10,11 @@
 import type { StreamView } from '../forecast/engine-contract.ts';
 import { assumedArrivalMs } from '../series/admission.ts';
 import type { Sample } from '../series/sample.ts';
-import type { Clock } from '../system/clock.ts';
+import { type Clock, isClockSet } from '../system/clock.ts';
 import type { Link } from './link.ts';
 import type { Context, NewConnection, Part } from './part.ts';
 import type { AgentStreams } from './streams.ts';
 
-/** A clock before this time has not been set, ms. */
-const SANE_FROM_MS = Date.UTC(2024, 0, 1);
 /** How old a reading that has just arrived must be to count as one that the broker had kept, ms. */
 const BACKLOG_AGE_MS = 1500;
 /** The backlog is over when none of its readings has arrived for this long, ms. */
@@ -106,7 +104,7 @@ export class ClockHold implements Part {
 
   /** Whether the wall clock has ever been set. */
   static sane(nowMs: number): boolean {
-    return nowMs >= SANE_FROM_MS;
+    return isClockSet(nowMs);
   }
 
   /** While the clock is not set, only the time stamp of a reading is checked. */

@@ -48,6 +48,8 @@ const BEAT_MS = 1000;
 /** Messages that have waited this long for JetStream may keep the MQTT broker from sending others, ms. */
 const STALL_MS = 500;
 const BACKLOG_STALL_MS = 100;
+/** Time that a stop may take, ms: less than any part may take (`stops.ts`). */
+const STOP_MS = 1800;
 /** A server that does not answer for this long raises an alert, ms. */
 const SILENT_MS = 10_000;
 
@@ -125,7 +127,20 @@ export class SitePart implements Part {
     this.running = this.run();
   }
 
+  /** While NATS is away nothing can be saved or given back: the leases expire, and the next owner repeats from the log. */
   async stop(): Promise<void> {
+    const { clock, log } = this.context;
+    let cancel = (): void => {};
+    const late = new Promise<boolean>((resolve) => {
+      cancel = clock.after(STOP_MS, () => resolve(true));
+    });
+    const isLate = await Promise.race([this.leave().then(() => false), late]).finally(() => cancel());
+    if (!isLate) return;
+    log.warn('site not left in time', { reason: this.fault?.text ?? 'NATS does not answer' });
+    void this.close();
+  }
+
+  private async leave(): Promise<void> {
     this.stopped = true;
     this.cancelFlush?.();
     for (const end of this.ends) end();

@@ -11,5 +11,5 @@ export {
 export { createRouter, reservedTopics, resolveRules } from './resolve.ts';
 export { ruleIds } from './rule-ids.ts';
 export type { Config } from './schema.ts';
-export { formatDuration, parseDuration } from './units.ts';
+export { formatDuration, parseDuration, readableDuration } from './units.ts';
 export { configWarnings } from './warnings.ts';

@@ -41,6 +41,18 @@ export function formatDuration(ms: number): string {
   return `${ms}ms`;
 }
 
+/** For people: `5h36m`, where `formatDuration` has `336m`. `parseDuration` reads both. */
+export function readableDuration(ms: number): string {
+  let rest = ms;
+  let text = '';
+  for (const unit of ['d', 'h', 'm', 's', 'ms'] as const) {
+    const count = Math.floor(rest / UNIT_MS[unit]);
+    rest -= count * UNIT_MS[unit];
+    if (count > 0) text += `${count}${unit}`;
+  }
+  return text === '' ? '0s' : text;
+}
+
 /** Bytes from `256MB`, `64KB`, `1.5GB`; one KB is 1024 bytes. null if invalid. */
 export function parseSize(text: string): number | null {
   const found = SIZE.exec(text.trim());

@@ -181,7 +181,11 @@ export class OwnedPartition {
     } catch (error) {
       this.lost = error instanceof PartitionLost;
       if (!this.lost) this.fault = errorText(error);
-      log[this.lost ? 'warn' : 'error']('partition given up', { partition, ...errorFields(error) });
+      // While it is given back, the next owner takes over all the same.
+      log[this.lost || this.stopping ? 'warn' : 'error']('partition given up', {
+        partition,
+        ...errorFields(error),
+      });
     } finally {
       this.stopping = true;
       for (const end of this.ends.splice(0)) end();
@@ -453,7 +457,7 @@ export class OwnedPartition {
     this.saving = this.store(file, bytes, { seq, savedMs: tickMs, model: stateHash })
       .catch((error) => {
         this.savedAtMs = clock.monotonic() - this.parts.checkpointMs() + RETRY_MS;
-        log.error('checkpoint not saved', { partition, ...errorFields(error) });
+        log[this.stopping ? 'warn' : 'error']('checkpoint not saved', { partition, ...errorFields(error) });
         if (!(error instanceof PartitionLost)) return;
         this.lost = true;
         void this.release(false);

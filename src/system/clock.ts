@@ -17,6 +17,12 @@ export const systemClock: Clock = {
   },
 };
 
+/** Before this time the wall clock cannot have been set, ms. */
+const SET_FROM_MS = Date.UTC(2024, 0, 1);
+
+/** Whether the wall clock has ever been set: a gateway without a battery starts in 1970, or when its image was made. */
+export const isClockSet = (nowMs: number): boolean => nowMs >= SET_FROM_MS;
+
 /** Smaller differences of the wall clock are ignored, ms. */
 const SAME_CLOCK_MS = 1000;
 

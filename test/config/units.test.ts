@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { formatDuration, formatSize, parseDuration, parseRate, parseSize } from '../../src/config/units.ts';
+import {
+  formatDuration,
+  formatSize,
+  parseDuration,
+  parseRate,
+  parseSize,
+  readableDuration,
+} from '../../src/config/units.ts';
 
 describe('quantities', () => {
   it.each([
@@ -37,6 +44,13 @@ describe('quantities', () => {
 
   it('are written as they are read', () => {
     fc.assert(fc.property(fc.nat(1e9), (ms) => parseDuration(formatDuration(ms)) === ms));
+    fc.assert(fc.property(fc.nat(1e9), (ms) => parseDuration(readableDuration(ms)) === ms));
+    expect([336 * 60_000, 90_000, 86_400_000, 0].map(readableDuration)).toEqual([
+      '5h36m',
+      '1m30s',
+      '1d',
+      '0s',
+    ]);
     fc.assert(fc.property(fc.nat(1e12), (bytes) => parseSize(formatSize(bytes)) === bytes));
   });
 });

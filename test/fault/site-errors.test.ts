@@ -145,4 +145,14 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site', () => {
     const before = seen.length;
     await waitFor('forecasts again', () => seen.length > before + STREAMS, 30_000);
   }, 150_000);
+
+  it('is left in time while its server is away, which is no error', async () => {
+    await begin();
+    await nats.stop();
+    const from = member.output().length;
+    expect(await member.end('SIGTERM')).toBe(0);
+    const said = member.output().slice(from);
+    expect(said).toContain('stopped');
+    expect(said).not.toMatch(/ error |stop failed/);
+  }, 90_000);
 });

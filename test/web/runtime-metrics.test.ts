@@ -1,11 +1,16 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { totalmem } from 'node:os';
+import { dirname, join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { systemClock } from '../../src/system/clock.ts';
 import { renderMetrics } from '../../src/web/metrics.ts';
 import { RuntimeMetrics } from '../../src/web/runtime-metrics.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { hasPrometheus, promtool } from '../support/prometheus.ts';
+import { tempDirs } from '../support/temp.ts';
 import { sleep, waitFor } from '../support/wait.ts';
 
+const tempDir = tempDirs();
 const made: RuntimeMetrics[] = [];
 function make(...args: ConstructorParameters<typeof RuntimeMetrics>) {
   const metrics = new RuntimeMetrics(...args);
@@ -65,6 +70,27 @@ test('a blocked event loop is seen at the next scrape, and forgotten after it', 
   while (performance.now() < endMs);
   expect(await lag()).toBeGreaterThan(0.4);
   await waitFor('a quiet loop', async () => (await lag()) < 0.3);
+});
+
+test('the memory limit is the lowest one of the control groups around the process', () => {
+  const root = tempDir();
+  const write = (file: string, text: string): void => {
+    mkdirSync(dirname(join(root, file)), { recursive: true });
+    writeFileSync(join(root, file), text);
+  };
+  const limit = () => make(systemClock, `${root}/`).values().get('gatecast_memory_limit_bytes');
+  expect(limit()).toBe(totalmem());
+  write('proc/self/cgroup', '0::/system.slice/gatecast.service\n');
+  write('sys/fs/cgroup/system.slice/gatecast.service/memory.max', 'max\n');
+  expect(limit()).toBe(totalmem());
+  write('sys/fs/cgroup/system.slice/memory.max', '536870912\n');
+  expect(limit()).toBe(512 * 2 ** 20);
+  write('sys/fs/cgroup/system.slice/gatecast.service/memory.max', '268435456\n');
+  expect(limit()).toBe(256 * 2 ** 20);
+  // In a container: the group of the process is the root.
+  write('proc/self/cgroup', '0::/\n');
+  write('sys/fs/cgroup/memory.max', '134217728\n');
+  expect(limit()).toBe(128 * 2 ** 20);
 });
 
 test('without /proc there are fewer', () => {

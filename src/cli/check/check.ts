@@ -43,6 +43,16 @@ interface Options extends Login {
   readonly json?: boolean;
 }
 
+/** Options that only a connection uses. */
+const CONNECTION_FLAGS: Readonly<Record<Exclude<keyof Login, 'password'>, string>> = {
+  broker: '--broker',
+  username: '--username',
+  passwordFile: '--password-file',
+  ca: '--ca',
+  cert: '--cert',
+  key: '--key',
+};
+
 const EXAMPLES = `
 Examples:
   $ gatecast check -c gatecast.yaml                  validate the config and list its rules
@@ -78,6 +88,11 @@ async function check(
   if (options.out !== undefined && options.listen === undefined)
     throw new GatecastError('USAGE', '--out needs --listen', {
       hint: 'the suggested config is made from live messages',
+    });
+  const unused = Object.entries(CONNECTION_FLAGS).find(([key]) => options[key as keyof Login] !== undefined);
+  if (unused !== undefined && options.listen === undefined)
+    throw new GatecastError('USAGE', `${unused[1]} needs --listen`, {
+      hint: 'without it, `check` does not connect to a broker',
     });
   if (options.out !== undefined && existsSync(options.out))
     throw new GatecastError('USAGE', `${options.out} exists`, { hint: '--out never overwrites a file' });

@@ -1,5 +1,5 @@
 /** Text output of `gatecast check`: the rules of a config, and the streams of each. */
-import { type Config, formatDuration, parseDuration } from '../../config/index.ts';
+import { type Config, formatDuration, parseDuration, readableDuration } from '../../config/index.ts';
 import type { IngestRule } from '../../ingest/rule.ts';
 import type { Heard, HeardStream } from '../shared/heard.ts';
 import { many } from '../shared/many.ts';
@@ -52,7 +52,7 @@ function stepText({ interval, aggregate, fill, horizon }: RuleSummary): string {
   const ms = parseDuration(horizon);
   const stepMs = learnt ? null : parseDuration(interval);
   const steps = ms === null || stepMs === null ? '' : ` (${many(Math.floor(ms / stepMs), 'step')})`;
-  return `${every}, ${aggregate}; gaps: ${fill}; forecasts ${learnt ? 'up to ' : ''}${horizon} ahead${steps}`;
+  return `${every}, ${aggregate}; gaps: ${fill}; forecasts ${learnt ? 'up to ' : ''}${ms === null ? horizon : readableDuration(ms)} ahead${steps}`;
 }
 
 export function configText(path: string, config: Config, rules: readonly RuleSummary[]): string {

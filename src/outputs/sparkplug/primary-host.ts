@@ -4,8 +4,10 @@
 
 /** Longest STATE payload, bytes: it contains two values. */
 const MOST_BYTES = 4096;
+/** A time stamp further ahead of the clock is wrong, ms. If it counted, all later STATE messages would be older. */
+const MOST_AHEAD_MS = 24 * 3_600_000;
 
-export type HostChange = 'online' | 'offline' | 'unchanged' | 'older' | 'invalid';
+export type HostChange = 'online' | 'offline' | 'unchanged' | 'older' | 'ahead' | 'invalid';
 
 export class PrimaryHost {
   readonly topic: string;
@@ -32,10 +34,17 @@ export class PrimaryHost {
     this.timeMs = null;
   }
 
-  /** @param payload untrusted: from any client that may publish there */
-  receive(payload: Uint8Array): HostChange {
+  /**
+   * @param payload untrusted: from any client that may publish there
+   * @param nowMs the wall clock; null while it is not set, so that no time stamp can be compared with it
+   */
+  receive(payload: Uint8Array, nowMs: number | null): HostChange {
     const state = parse(payload);
     if (state === null) return 'invalid';
+    const isAhead = (timeMs: number): boolean => nowMs !== null && timeMs > nowMs + MOST_AHEAD_MS;
+    if (isAhead(state.timestamp)) return 'ahead';
+    // It was taken while the clock was not set.
+    if (this.timeMs !== null && isAhead(this.timeMs)) this.timeMs = null;
     // The death of an earlier session of the host may arrive after its new birth.
     if (this.timeMs !== null && state.timestamp < this.timeMs) return 'older';
     this.timeMs = state.timestamp;
@@ -52,7 +61,11 @@ function parse(payload: Uint8Array): { readonly online: boolean; readonly timest
       string,
       unknown
     >;
-    return typeof online === 'boolean' && typeof timestamp === 'number' && timestamp >= 0
+    // Above 2^53 - 1 a time in ms is no number of JavaScript, and `1e999` is infinite.
+    return typeof online === 'boolean' &&
+      typeof timestamp === 'number' &&
+      timestamp >= 0 &&
+      timestamp <= Number.MAX_SAFE_INTEGER
       ? { online, timestamp }
       : null;
   } catch {

@@ -15,6 +15,7 @@ import type { Outgoing } from '../../mqtt/outbox.ts';
 import { MEDIAN, Q, QUANTILES } from '../../quantiles.ts';
 import type { StreamSpec } from '../../series/spec.ts';
 import type { Store } from '../../store/store-contract.ts';
+import { isClockSet } from '../../system/clock.ts';
 import { RateLimitedLog } from '../../system/rate-limited-log.ts';
 import { digitsOf, QUANTILE_NAMES } from '../json/messages.ts';
 import type { HealthInput, Output } from '../output.ts';
@@ -49,6 +50,12 @@ export interface SparkplugParts extends Pick<Context, 'clock' | 'log' | 'version
 const KEY = 'agent.sparkplug.bdSeq';
 /** New streams arrive in bursts: their births are collected for this time, ms. */
 const GATHER_MS = 100;
+/** Hints for STATE messages that are ignored. */
+const IGNORED_STATE = {
+  invalid: 'it must be JSON such as {"online": true, "timestamp": 1700000000000}',
+  older: 'its timestamp is before that of an earlier STATE message; check the clock of the host',
+  ahead: 'its timestamp is more than a day ahead of the clock of this gateway; check both clocks',
+} as const;
 /** Shortest time between answers to rebirth commands, ms, to limit the load by a host in a loop. */
 const REBIRTH_MS = 1000;
 /** Most forecasts waiting for the broker; the oldest are dropped first. */
@@ -298,13 +305,11 @@ export class Sparkplug implements Output {
   }
 
   private hostState(node: EdgeNode, host: PrimaryHost, payload: Uint8Array): void {
-    const { log, config } = this.parts;
-    const change = host.receive(payload);
-    if (change === 'invalid' || change === 'older') {
-      const hint =
-        change === 'older'
-          ? 'its timestamp is before that of an earlier STATE message; check the clock of the host'
-          : 'it must be JSON such as {"online": true, "timestamp": 1700000000000}';
+    const { log, config, clock } = this.parts;
+    const nowMs = clock.now();
+    const change = host.receive(payload, isClockSet(nowMs) ? nowMs : null);
+    if (change === 'invalid' || change === 'older' || change === 'ahead') {
+      const hint = IGNORED_STATE[change];
       this.warnings.say(change, (omitted) =>
         log.warn('sparkplug STATE message ignored', { topic: host.topic, hint, omitted }),
       );

@@ -55,6 +55,26 @@ describe('gatecast check', () => {
     expect(json).toMatchObject({ node: 'n', rules: [{ filter: 's/+', interval: '5m', horizon: '1d' }] });
   });
 
+  it.each([
+    ['--broker', 'mqtt://b'],
+    ['--username', 'me'],
+    ['--password-file', '/none'],
+    ['--ca', '/none'],
+    ['--cert', '/none'],
+    ['--key', '/none'],
+    ['--out', join(folder, 'none.yaml')],
+  ])('refuses %s without --listen, which it would not use', async (flag, value) => {
+    const path = write(
+      'steps.yaml',
+      'node: n\nmqtt: { url: mqtt://b }\nstreams: [{ match: s, interval: 1m, horizon: 336m }]\n',
+    );
+    expect((await run('-c', path)).out).toContain('forecasts 5h36m ahead (336 steps)');
+    await expect(run('-c', path, flag, value)).rejects.toMatchObject({
+      code: 'USAGE',
+      message: `${flag} needs --listen`,
+    });
+  });
+
   it('warns of a password that cannot be read, without saying what it is', async () => {
     const path = write(
       'secret.yaml',
