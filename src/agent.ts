@@ -12,6 +12,7 @@ import { GROUP } from './agent/groups.ts';
 import { createHealth } from './agent/health.ts';
 import { KnownAhead } from './agent/known-ahead.ts';
 import { Link } from './agent/link.ts';
+import { LoggedErrors } from './agent/logged-errors.ts';
 import { publishedName } from './agent/model.ts';
 import { openData } from './agent/open.ts';
 import { Page } from './agent/page.ts';
@@ -54,9 +55,11 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 }
 
 async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
-  const { config, version, clock, log, configFile, keys, fallbackPorts, onConfig, onForecast } = options;
+  const { config, version, clock, configFile, keys, fallbackPorts, onConfig, onForecast } = options;
+  const errors = new LoggedErrors();
+  const log = errors.counted(options.log);
   const running = { config };
-  const opened = openData(options, () => running.config, stops);
+  const opened = openData({ ...options, log }, () => running.config, stops);
   const { store, engine, models } = opened;
 
   // What every part may use. These functions call parts that are made below.
@@ -143,6 +146,7 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
   });
   const health = createHealth(context, {
     ...opened,
+    errors,
     streams,
     pipeline,
     outputs,

@@ -36,6 +36,8 @@ export const ALERTS = {
   site: 'NATS cannot be reached, or refuses: readings wait at the MQTT broker, and no forecasts of the site are made here.',
   'site-partitions':
     'Partitions of the site have no owner, are behind their readings, or fail; the text names them.',
+  internal:
+    'An error that no other alert covers was logged within the last minutes; the text names it. Forecasting goes on.',
   stale: 'Streams have had no reading for longer than `gaps.max`.',
 } as const;
 

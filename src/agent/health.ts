@@ -16,6 +16,7 @@ import { ClockHold } from './clock-hold.ts';
 import { type Counts, DEGRADING, DROPS, type DropReason, sumCounts } from './drops.ts';
 import type { KnownAhead } from './known-ahead.ts';
 import type { Link } from './link.ts';
+import type { LoggedErrors } from './logged-errors.ts';
 import type { AgentModels, ChosenModel } from './model.ts';
 import type { Context } from './part.ts';
 import type { Pipeline } from './pipeline.ts';
@@ -39,6 +40,7 @@ export interface HealthParts {
   readonly storeConditions: () => readonly Condition[];
   /** Number of failed runs of the network so far, and the last cause. */
   readonly failures: () => { readonly count: number; readonly last: string | null };
+  readonly errors: Pick<LoggedErrors, 'internal' | 'byEvent'>;
   readonly router: { readonly dropped: () => Counts };
   readonly pipeline: Pick<Pipeline, 'samples' | 'forecasts' | 'fault' | 'dropped' | 'clocks'>;
   readonly outputs: { readonly dropped: () => readonly Counts[] };
@@ -59,6 +61,7 @@ export interface HealthSources {
   readonly models: AgentModels;
   readonly facts: () => Facts;
   readonly engine: Pick<Engine, 'failures' | 'lastFailure'>;
+  readonly errors: LoggedErrors;
   readonly streams: AgentStreams;
   readonly pipeline: Pipeline;
   readonly outputs: Outputs;
@@ -76,6 +79,7 @@ export function createHealth(
     models,
     facts,
     engine,
+    errors,
     streams,
     pipeline,
     outputs,
@@ -99,6 +103,7 @@ export function createHealth(
     store,
     storeConditions,
     failures: () => ({ count: engine.failures, last: engine.lastFailure }),
+    errors,
     router: streams,
     pipeline,
     outputs,
@@ -129,6 +134,7 @@ export class Health {
   private readonly refused = new Recently(FAILURE_MS);
   /** By reason. */
   private readonly drops = new Map<string, Recently>();
+  private readonly internal = new Recently(FAILURE_MS);
   private readonly skipped = new Recently(FAILURE_MS);
   private readonly sampleRate = new Rate();
   private readonly forecastRate = new Rate();
@@ -154,6 +160,8 @@ export class Health {
     const { count, last } = this.parts.failures();
     if (this.failed.grew(count, clock.monotonic()))
       add('network', `the network failed, naive forecasts were published instead: ${last}`);
+    const { internal } = this.parts.errors;
+    if (this.internal.grew(internal.count, clock.monotonic())) add('internal', internal.last);
     if (lastRun.status === 'failed') add('finetune', `the last fine-tuning failed: ${lastRun.reason}`);
     const { refusedFilters } = broker;
     if (refusedFilters.length > 0)
@@ -316,6 +324,12 @@ export class Health {
         'Runs of the network that failed.',
         this.parts.failures().count,
       ),
+      {
+        name: 'gatecast_errors_total',
+        help: 'Errors in the log, by event.',
+        type: 'counter',
+        values: [...this.parts.errors.byEvent()].map(([event, value]) => ({ labels: { event }, value })),
+      },
       gauge('gatecast_store_bytes', 'Size of the database.', dbBytes),
       gauge('gatecast_store_samples', 'Readings stored.', samples),
       gauge('gatecast_store_pending_samples', 'Readings in memory that are not stored yet.', pending),

@@ -7,6 +7,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { DROPS } from '../../src/agent/drops.ts';
+import { ERROR_EVENTS } from '../../src/agent/logged-errors.ts';
 import { REJECTS } from '../../src/ingest/rejects.ts';
 
 const SRC = join(import.meta.dirname, '../../src');
@@ -59,4 +60,22 @@ test('every reason in the sources is one of the tables', () => {
   }
   expect(used.length).toBeGreaterThan(5);
   for (const reason of used) expect(reasons).toContain(reason);
+});
+
+/** What is logged at level error, or at a level that may be error. The kinds of the store's faults are in the type of the table. */
+const LOGGED = /\blog(?:\.error|\[(?:\w+|[^\]]*'error'[^\]]*)\])\(\s*(['"`])(.+?)\1/g;
+
+test('every error in the log of the daemon has an alert, or is the answer to who asked', () => {
+  const events: string[] = [];
+  for (const file of readdirSync(SRC, { recursive: true, encoding: 'utf8' })) {
+    if (!file.endsWith('.ts') || OFFLINE.test(file)) continue;
+    for (const [, , event = ''] of readFileSync(join(SRC, file), 'utf8').matchAll(LOGGED)) events.push(event);
+  }
+  const isOfStore = (event: string): boolean => event.startsWith('store ');
+  expect([...new Set(events)].filter(isOfStore)).toHaveLength(1);
+  expect([...new Set(events)].filter((event) => !isOfStore(event)).sort()).toEqual(
+    Object.keys(ERROR_EVENTS)
+      .filter((event) => !isOfStore(event))
+      .sort(),
+  );
 });

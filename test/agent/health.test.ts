@@ -2,8 +2,10 @@ import { expect, test } from 'vitest';
 import { Alerts } from '../../src/agent/alerts.ts';
 import { DEGRADING, DROPS, type DropReason } from '../../src/agent/drops.ts';
 import { Health, type HealthParts } from '../../src/agent/health.ts';
+import { LoggedErrors } from '../../src/agent/logged-errors.ts';
 import { SenderClocks } from '../../src/agent/sender-clocks.ts';
 import { REJECTS } from '../../src/ingest/rejects.ts';
+import { createLogger } from '../../src/log.ts';
 import { startTime } from '../../src/system/clock.ts';
 import type { RunReport } from '../../src/training/run-report.ts';
 import { renderMetrics } from '../../src/web/metrics.ts';
@@ -32,7 +34,9 @@ function setUp(change: Partial<HealthParts> = {}) {
     },
     lastRun: { status: 'refused' as RunReport['status'], reason: 'worse by 2.0 % than the champion' },
   };
+  const errors = new LoggedErrors();
   const health = new Health({
+    errors,
     node: 'n',
     version: '1',
     since: startTime(clock),
@@ -77,7 +81,7 @@ function setUp(change: Partial<HealthParts> = {}) {
     streams: () => 4,
     ...change,
   });
-  return { health, clock, state };
+  return { health, clock, state, errors };
 }
 
 test('setting the clock after the start does not add years to the uptime', () => {
@@ -213,6 +217,42 @@ test.each([...Object.keys(DROPS), ...Object.keys(REJECTS)])('a drop is reported 
   clock.advance(301_000);
   expect(conditions()).toEqual([]);
   expect(health.message().state).toBe('ok');
+});
+
+test('an error in the log that no other alert covers is an alert for some minutes, and counted', () => {
+  const { health, clock, errors } = setUp();
+  const lines: string[] = [];
+  const log = errors
+    .counted(
+      createLogger({ level: () => 'error', write: (line) => lines.push(line), now: () => clock.now() }),
+    )
+    .with({ part: 'reports' });
+  const total = (event: string) =>
+    health
+      .metrics()
+      .find(({ name }) => name === 'gatecast_errors_total')
+      ?.values.find(({ labels }) => labels?.event === event)?.value;
+  const internal = () => health.problems().filter(({ id }) => id === 'internal');
+
+  log.error('publish refused by the broker', { reason: 'an alert of its own' });
+  log.warn('no error');
+  expect(internal()).toEqual([]);
+  expect(health.message().state).toBe('ok');
+  expect(total('publish refused by the broker')).toBe(1);
+
+  expect(total('a regular task failed')).toBe(0);
+  log.error('a regular task failed', { reason: 'x at mqtt://user:secret@b' });
+  const text = 'a regular task failed (reports): x at mqtt://b';
+  expect(internal()).toEqual([{ id: 'internal', severity: 'error', text }]);
+  expect(health.message()).toMatchObject({ state: 'degraded', degraded: [text] });
+  expect(total('a regular task failed')).toBe(1);
+  clock.advance(301_000);
+  expect(health.message().state).toBe('ok');
+
+  log.with({}).error('an event that is in no table');
+  expect(internal()[0]?.text).toBe('an event that is in no table (reports)');
+  expect(total('an event that is in no table')).toBe(1);
+  expect(lines.length).toBe(3);
 });
 
 test('samples that the store loses are counted by reason', () => {
