@@ -47,6 +47,7 @@ export interface LoggerOptions {
 
 const PRIORITY: Readonly<Record<LogLevel, number>> = { error: 3, warn: 4, info: 6, debug: 7 };
 const MAX_VALUE = 500;
+const MAX_STACK = 4000;
 
 /** Names of fields in JSON: attributes of OpenTelemetry. Fields that are not listed keep their name. */
 export const ATTRIBUTES: Readonly<Record<string, string>> = {
@@ -56,6 +57,7 @@ export const ATTRIBUTES: Readonly<Record<string, string>> = {
   user: 'user.name',
   topic: 'messaging.destination.name',
   bytes: 'messaging.message.body.size',
+  stack: 'exception.stacktrace',
 };
 
 export function createLogger(options: LoggerOptions, bound: LogFields = {}): Logger {
@@ -94,7 +96,8 @@ function jsonLine(head: Readonly<Record<string, string>>, fields: LogFields): st
   for (const [key, value] of Object.entries(fields)) {
     const name = Object.hasOwn(ATTRIBUTES, key) ? (ATTRIBUTES[key] ?? key) : key;
     if (value === undefined || entry.has(name)) continue;
-    entry.set(name, typeof value === 'string' ? shortened(value) : value);
+    const most = key === 'stack' ? MAX_STACK : MAX_VALUE;
+    entry.set(name, typeof value === 'string' ? shortened(value, most) : value);
   }
   return plain(JSON.stringify(Object.fromEntries(entry)));
 }
@@ -113,9 +116,9 @@ function quoted(field: string): string {
   return /^[^\s"=\\\p{C}]+$/u.test(short) ? short : plain(JSON.stringify(short));
 }
 
-function shortened(text: string): string {
+function shortened(text: string, most = MAX_VALUE): string {
   const value = withoutSecrets(text);
-  return value.length > MAX_VALUE ? `${value.slice(0, MAX_VALUE)}...` : value;
+  return value.length > most ? `${value.slice(0, most)}...` : value;
 }
 
 /**

@@ -64,6 +64,18 @@ export function parseConfigText(text: string): ConfigDocument {
   }
 }
 
+/** Reads single values from a text that may have errors; undefined where there is none. */
+export function statedValues(text: string): (path: readonly PathPart[]) => unknown {
+  if (Buffer.byteLength(text) > MAX_BYTES || nestedDeeperThan(text, MAX_DEPTH)) return () => undefined;
+  const document = parseDocument(text, {
+    schema: 'core',
+    uniqueKeys: false,
+    merge: false,
+    logLevel: 'silent',
+  });
+  return (path) => document.getIn(path);
+}
+
 /** Text of the line, for the message. */
 function shownLine(text: string, line: number | null): string {
   const shown = line === null ? undefined : text.split('\n')[line - 1]?.trim();

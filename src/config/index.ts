@@ -6,6 +6,7 @@ export {
   parseConfig,
   type ReadConfig,
   readConfig,
+  statedLog,
   validateConfig,
 } from './load.ts';
 export { createRouter, reservedTopics, resolveRules } from './resolve.ts';

@@ -2,7 +2,7 @@
 import { dirname, resolve } from 'node:path';
 import { errorText, GatecastError, type Issue } from '../errors.ts';
 import { readBounded } from '../system/files.ts';
-import { type ConfigDocument, type PathPart, parseConfigText } from './document.ts';
+import { type ConfigDocument, type PathPart, parseConfigText, statedValues } from './document.ts';
 import { readableIssues } from './issues.ts';
 import { type Config, configSchema } from './schema.ts';
 import { checkWhole } from './whole-checks.ts';
@@ -44,6 +44,17 @@ export function readConfig(path: string, environment: Environment = {}): ReadCon
   const { value, config } = parsed(text, path);
   const dataDir = environment.GATECAST_DATA_DIR || resolve(dirname(path), config.data_dir);
   return { document: value as ReadConfig['document'], config: { ...config, data_dir: dataDir } };
+}
+
+/** The log format and the node name in a config file that cannot be used, as far as they can be read. */
+export function statedLog(path: string): { readonly json: boolean; readonly node: string | undefined } {
+  try {
+    const read = statedValues(readBounded(path, MOST_CONFIG_BYTES).toString('utf8'));
+    const node = read(['node']);
+    return { json: read(['log', 'format']) === 'json', node: typeof node === 'string' ? node : undefined };
+  } catch {
+    return { json: false, node: undefined };
+  }
 }
 
 /** Validates the text of a YAML or JSON config; `name` is used in errors. Throws GatecastError CONFIG_INVALID. */

@@ -91,4 +91,67 @@ describe.skipIf(!hasMosquitto)('the process', () => {
     expect(named('the agent does not start')).toMatchObject({ level: 'error', 'error.type': 'LOCKED' });
     expect(named('stopped')).toBeDefined();
   }, 60_000);
+
+  const lines = (text: string): Record<string, unknown>[] =>
+    text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+  test.each([
+    ['an unknown key', '{"node": "n", "log": {"format": "json"}, "colour": 1}', 'n'],
+    ['a missing bracket', '{"node": "n", "log": {"format": "json"}, "streams": [', 'n'],
+    ['YAML with a duplicate key', 'log:\n  format: json\nnode: [1]\nnode: x\nmqtt: {url: 5}\n', undefined],
+    ['the wrong level', 'node: n\nlog: { format: json, level: loud }\n', 'n'],
+  ])(
+    'says in JSON that a config is invalid: %s',
+    async (_, text, node) => {
+      const file = join(dir, 'invalid.yaml');
+      writeFileSync(file, text);
+      const invalid = spawnProgram(['run', '-c', file]);
+      await waitFor('its end', () => invalid.process.exitCode !== null, 30_000);
+      expect(invalid.process.exitCode).toBe(2);
+      expect(lines(invalid.output())).toEqual([
+        expect.objectContaining({
+          level: 'error',
+          message: 'the agent does not start',
+          'error.type': 'CONFIG_INVALID',
+          errors: expect.any(String),
+        }),
+      ]);
+      expect(lines(invalid.output())[0]?.['service.instance.id']).toBe(node);
+    },
+    60_000,
+  );
+
+  test.each([
+    ['an exception', "throw(Error('boom'))"],
+    ['a rejected promise', "Promise.reject(Error('boom'))"],
+    ['a value that is no error', "Promise.reject('boom')"],
+  ])(
+    'crashes with one line of JSON: %s',
+    async (_, cause) => {
+      const file = join(dir, 'gatecast.json');
+      const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+      expect(await daemon!.end('SIGTERM')).toBe(0);
+      const crash = async (format: string): Promise<string> => {
+        writeFileSync(file, JSON.stringify({ ...config, log: { format } }));
+        daemon = spawnProgram(['run', '-c', file], {
+          NODE_OPTIONS: `--import=data:text/javascript,process.on('SIGUSR2',()=>{${cause}})`,
+        });
+        await waitFor('the subscription', () => daemon!.output().includes('subscribed'), 30_000);
+        expect(await daemon.end('SIGUSR2')).toBe(1);
+        return daemon.output();
+      };
+      const last = lines(await crash('json')).at(-1);
+      expect(last).toMatchObject({
+        level: 'error',
+        message: 'crashed',
+        reason: expect.stringContaining('boom'),
+      });
+      if (cause.includes('Error')) expect(last?.['exception.stacktrace']).toMatch(/Error: boom\n +at /);
+      expect(await crash('text')).toMatch(/ error crashed reason=.*boom/);
+    },
+    90_000,
+  );
 });

@@ -7,10 +7,9 @@ import { errorFields, errorText, GatecastError } from '../../errors.ts';
 import type { Forecast } from '../../forecast/forecast.ts';
 import type { KeySet } from '../../remote/keys.ts';
 import type { JsonObject } from '../../remote/merge-patch.ts';
+import { systemClock } from '../../system/clock.ts';
 import { settleHeap } from '../../system/heap.ts';
-import { isJournal } from '../../system/journal.ts';
-import { AlreadyReported } from './already-reported.ts';
-import { describeFailure } from './failure.ts';
+import { agentLog, logCrashes, logFailure } from './agent-log.ts';
 import { untilSignal } from './until-signal.ts';
 import { VERSION } from './version.ts';
 
@@ -39,27 +38,15 @@ const START_PATIENCE_MS = 4000;
 const RESTART_EXIT_CODE = 75;
 
 export async function runAgent(options: RunOptions): Promise<void> {
-  const [{ startAgent }, { configWarnings }, { createLogger }, { systemClock }] = await Promise.all([
+  const [{ startAgent }, { configWarnings }] = await Promise.all([
     import('../../agent.ts'),
     import('../../config/index.ts'),
-    import('../../log.ts'),
-    import('../../system/clock.ts'),
   ]);
   const { again, fallbackPorts, onStarted, onForecast, ...first } = options;
   const { config, configFile } = first;
   let current = config;
-  const log = createLogger({
-    level: () => current.log.level,
-    format: () => current.log.format,
-    resource: () => ({
-      'service.name': 'gatecast',
-      'service.version': VERSION,
-      'service.instance.id': current.node,
-    }),
-    write: (line) => process.stderr.write(line),
-    now: systemClock.now,
-    journald: isJournal(process.stderr.fd),
-  });
+  const log = agentLog(() => current);
+  logCrashes(log, () => current.log.format);
   for (const { path, message } of configWarnings(config)) log.warn('config', { key: path, reason: message });
   // Installed before the start, so that a signal during it is not lost. A long start (a replay after a crash) is aborted:
   // it has acknowledged no message yet, and the next start replays the same data.
@@ -97,15 +84,7 @@ export async function runAgent(options: RunOptions): Promise<void> {
       });
     } catch (error) {
       if (again === undefined || !rollsBack(start.remote, error)) {
-        if (current.log.format === 'text') throw error;
-        log.error('the agent does not start', {
-          ...errorFields(error),
-          ...(error instanceof GatecastError && {
-            ...(error.hint !== '' && { hint: error.hint }),
-            ...(error.issues.length > 0 && { errors: issuesText(error.issues) }),
-          }),
-        });
-        throw new AlreadyReported(describeFailure(error, false).exitCode);
+        throw current.log.format === 'text' ? error : logFailure(log, error);
       }
       log.error('the pushed config does not start', { ...errorFields(error) });
       start = await again();
@@ -145,6 +124,3 @@ function rollsBack(remote: RemoteSession | undefined, error: unknown): boolean {
   remote.opened.life.rolledBack();
   return true;
 }
-
-const issuesText = (issues: GatecastError['issues']): string =>
-  issues.map(({ path, message }) => `${path}: ${message}`).join('; ');
