@@ -2,10 +2,8 @@
  * Assigns times to readings without a time stamp. A live reading gets its time of arrival. Readings of a backlog all
  * arrive at once: each gets the time of its predecessor plus the usual spacing of the stream, and is marked.
  */
-import type { StreamView } from '../forecast/engine-contract.ts';
 import type { Sample } from '../series/sample.ts';
-import type { Store } from '../store/store-contract.ts';
-import type { KnownStream } from './known-streams.ts';
+import type { FormerReadings } from './former-readings.ts';
 
 interface Stream {
   /** Time given to the last reading, ms. */
@@ -13,12 +11,6 @@ interface Stream {
   lastValue: number;
   /** Usual time between two readings, ms; NaN while unknown. */
   spacingMs: number;
-}
-
-/** Data about a stream from an earlier run. */
-export interface FormerReadings {
-  readonly lastMs: number;
-  readonly spacingMs: number;
 }
 
 /** Weight of the newest spacing in the mean. */
@@ -35,6 +27,11 @@ export class ArrivalTimes {
 
   /** @param former called once for each stream that starts with a backlog */
   constructor(private readonly former: (stream: string) => FormerReadings | null = () => null) {}
+
+  /** Whether a stream has had a reading without a time stamp. */
+  knows(stream: string): boolean {
+    return this.streams.has(stream);
+  }
 
   /**
    * @param sample with its time of arrival as its time
@@ -71,51 +68,4 @@ export class ArrivalTimes {
     this.streams.set(stream, known);
     return known;
   }
-}
-
-/** Data of a stream that is restored after the start, from its stored readings. */
-export function lateFormerReadings(
-  known: KnownStream | undefined,
-  store: Pick<Store, 'samples' | 'loadSnapshot'>,
-): FormerReadings | null {
-  if (known === undefined) return null;
-  const { name, intervalMs } = known.spec;
-  const savedMs = store.loadSnapshot(name)?.replayFromMs ?? known.firstMs;
-  const fromMs = Math.max(known.firstMs, savedMs - FORMER_READINGS * (intervalMs ?? UNKNOWN_INTERVAL_MS));
-  const times = [...store.samples(name, fromMs)].slice(-FORMER_READINGS - 1).map(({ timeMs }) => timeMs);
-  const lastMs = times.at(-1);
-  const spacingMs = usualSpacing(times) ?? intervalMs;
-  return lastMs === undefined || spacingMs === null ? null : { lastMs, spacingMs };
-}
-
-/** Median distance between ascending times; null with fewer than two. */
-function usualSpacing(times: readonly number[]): number | null {
-  const gaps = times
-    .slice(1)
-    .map((timeMs, i) => timeMs - (times[i] ?? timeMs))
-    .sort((a, b) => a - b);
-  return gaps[gaps.length >> 1] ?? null;
-}
-
-/** Number of stored readings from which the usual spacing is computed after a start. */
-const FORMER_READINGS = 32;
-/** Interval to assume while it is being learnt, ms. */
-const UNKNOWN_INTERVAL_MS = 60_000;
-
-/** Data of streams in the store, as of the start. */
-export function formerReadings(
-  streams: Iterable<Pick<StreamView, 'spec' | 'lastObservedMs' | 'intervalMs'>>,
-  store: Pick<Store, 'samples'>,
-): (stream: string) => FormerReadings | null {
-  const views = new Map([...streams].map((view) => [view.spec.name, view]));
-  return (stream) => {
-    const view = views.get(stream);
-    views.delete(stream);
-    if (view === undefined || view.lastObservedMs === null || view.intervalMs === null) return null;
-    const { lastObservedMs: lastMs, intervalMs } = view;
-    const times = [...store.samples(stream, lastMs - FORMER_READINGS * intervalMs, lastMs + 1)].map(
-      (row) => row.timeMs,
-    );
-    return { lastMs, spacingMs: usualSpacing(times) ?? intervalMs };
-  };
 }

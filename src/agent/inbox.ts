@@ -7,9 +7,10 @@ import type { OutgoingRequest, Router } from '../ingest/router.ts';
 import type { DiscoveredStream } from '../ingest/rule.ts';
 import type { Sample } from '../series/sample.ts';
 import type { Clock } from '../system/clock.ts';
-import { ArrivalTimes, type FormerReadings } from './arrival-times.ts';
+import { ArrivalTimes } from './arrival-times.ts';
 import type { ClockHold } from './clock-hold.ts';
 import type { Counts, DropReason } from './drops.ts';
+import type { FormerStreams } from './former-readings.ts';
 
 export interface Incoming {
   readonly topic: string;
@@ -35,8 +36,8 @@ export interface InboxParts {
   /** Most samples waiting for a round, and messages waiting for a change of streams; further ones are dropped and counted. */
   readonly maxQueued?: number;
   readonly request: (request: OutgoingRequest) => void;
-  /** Data from an earlier run about a stream without time stamps. */
-  readonly formerReadings?: (stream: string) => FormerReadings | null;
+  /** Data from an earlier run about streams without time stamps. */
+  readonly former?: Pick<FormerStreams, 'needs' | 'take'>;
 }
 
 const MAX_QUEUED = 100_000;
@@ -55,6 +56,15 @@ export interface Waiting {
   readonly acknowledge: (() => void) | null;
 }
 
+/** A decoded message whose readings without a time stamp have no time yet. */
+interface Untimed {
+  readonly samples: readonly Sample[];
+  readonly discovered: readonly DiscoveredStream[];
+  readonly acknowledge: (() => void) | null;
+  readonly nowMs: number;
+  readonly backlogFromMs: number | null;
+}
+
 const NONE: readonly NewStream[] = [];
 
 const withFirstTimes = (
@@ -71,6 +81,8 @@ export class Inbox {
   private readonly drops = new Map<DropReason, number>();
   private waiting: Waiting[] = [];
   private waitingSamples = 0;
+  /** Messages that wait for the data of earlier runs, and those after them. */
+  private untimed: Untimed[] = [];
   /** Undecoded messages during a change of streams; null otherwise. */
   private held: Message[] | null = null;
   private heldBytes = 0;
@@ -83,12 +95,22 @@ export class Inbox {
     private readonly arrived: () => void,
   ) {
     this.maxQueued = parts.maxQueued ?? MAX_QUEUED;
-    this.times = new ArrivalTimes(parts.formerReadings);
+    this.times = new ArrivalTimes((stream) => parts.former?.take(stream) ?? null);
   }
 
   /** Whether nothing waits for a round. */
   get isEmpty(): boolean {
-    return this.waiting.length === 0;
+    return this.waiting.length === 0 && !this.needsFormer;
+  }
+
+  /** Whether messages wait for the data of earlier runs. */
+  get needsFormer(): boolean {
+    return this.untimed.length > 0;
+  }
+
+  /** Assigns times to the messages that have waited for the data of earlier runs. */
+  time(): void {
+    for (const message of this.untimed.splice(0)) this.finish(message);
   }
 
   receive({ topic, payload, retained, again = false, acknowledge }: Incoming): void {
@@ -154,15 +176,25 @@ export class Inbox {
     }
     hold.heard();
     const backlogFromMs = hold.backlogFrom();
-    samples = samples.map((sample) =>
-      sample.timeMs === sample.arrivalMs ? this.times.timed(sample, backlogFromMs) : sample,
-    );
-    for (const sample of samples) hold.arrived(nowMs - sample.timeMs);
-    const discovered =
-      routed.discovered.length === 0 ? NONE : withFirstTimes(routed.discovered, samples, nowMs);
-    this.waiting.push({ samples, discovered, acknowledge });
+    const message = { samples, discovered: routed.discovered, acknowledge, nowMs, backlogFromMs };
+    if (this.needsFormer || (backlogFromMs !== null && samples.some((sample) => this.lacksFormer(sample))))
+      this.untimed.push(message);
+    else this.finish(message);
     this.waitingSamples += samples.length;
     this.arrived();
+  }
+
+  private lacksFormer({ stream, timeMs, arrivalMs }: Sample): boolean {
+    return timeMs === arrivalMs && !this.times.knows(stream) && this.parts.former?.needs(stream) === true;
+  }
+
+  private finish({ samples: decoded, discovered: found, acknowledge, nowMs, backlogFromMs }: Untimed): void {
+    const samples = decoded.map((sample) =>
+      sample.timeMs === sample.arrivalMs ? this.times.timed(sample, backlogFromMs) : sample,
+    );
+    for (const sample of samples) this.parts.hold.arrived(nowMs - sample.timeMs);
+    const discovered = found.length === 0 ? NONE : withFirstTimes(found, samples, nowMs);
+    this.waiting.push({ samples, discovered, acknowledge });
   }
 
   private keep(samples: readonly Sample[], wanted: (s: Sample) => boolean, reason: DropReason): Sample[] {

@@ -17,6 +17,7 @@ import { Acknowledgements } from './acknowledgements.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import { ClockHold } from './clock-hold.ts';
 import type { Counts } from './drops.ts';
+import type { FormerStreams } from './former-readings.ts';
 import { Inbox, type InboxParts, type Incoming, type NewStream, type Waiting } from './inbox.ts';
 import type { LateRestore } from './late-restore.ts';
 import type { Link } from './link.ts';
@@ -27,6 +28,7 @@ import { SenderClocks } from './sender-clocks.ts';
 import type { AgentStreams } from './streams.ts';
 
 export interface PipelineParts extends InboxParts {
+  readonly former?: Pick<FormerStreams, 'needs' | 'take' | 'load'>;
   readonly engine: ForecastEngine;
   readonly store: Pick<Store, 'append' | 'mark' | 'reject' | 'flush'>;
   readonly checkpoints: Checkpoints;
@@ -81,7 +83,7 @@ export function createPipeline(
     get durability() {
       return config().store.durability;
     },
-    formerReadings: (stream) => streams.formerReadings(stream),
+    former: streams.former,
     late: streams.late,
     restoreSome: (pace) => streams.restoreSome(pace),
     storeFails: (failing) => link.storeFailing(failing),
@@ -126,6 +128,7 @@ export class Pipeline implements Part {
   private timer: { atMs: number; cancel: () => void } | null = null;
   private running: Promise<void> | null = null;
   private breathedMs = 0;
+  private readonly pace: RestorePace = { breathe: () => this.breathe(), stopped: () => this.stopped };
   private stopped = true;
   /** Forecasts end at this time of the monotonic clock, ms. */
   private endMs = Number.POSITIVE_INFINITY;
@@ -249,7 +252,7 @@ export class Pipeline implements Part {
   private async restoreSome(): Promise<void> {
     if (this.stopped || !this.restores) return;
     try {
-      await this.parts.restoreSome?.({ breathe: () => this.breathe(), stopped: () => this.stopped });
+      await this.parts.restoreSome?.(this.pace);
     } catch (error) {
       this.failed(error);
     }
@@ -321,7 +324,18 @@ export class Pipeline implements Part {
     });
   }
 
+  private async timeWaiting(): Promise<void> {
+    if (!this.inbox.needsFormer) return;
+    try {
+      await this.parts.former?.load(this.pace);
+    } catch (error) {
+      this.failed(error);
+    }
+    this.inbox.time();
+  }
+
   private async takeWaiting(): Promise<void> {
+    await this.timeWaiting();
     const taken = this.inbox.take();
     await this.meet(taken.flatMap((one) => one.discovered));
     const { engine, store, checkpoints, hold, late } = this.parts;

@@ -16,10 +16,10 @@ import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { Clock } from '../system/clock.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
 import { Board } from '../web/board.ts';
-import { type FormerReadings, formerReadings, lateFormerReadings } from './arrival-times.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { ClockHold } from './clock-hold.ts';
 import { type Counts, sumCounts } from './drops.ts';
+import { FormerStreams } from './former-readings.ts';
 import { chartPast } from './history.ts';
 import type { NewStream } from './inbox.ts';
 import { type KnownStream, KnownStreams } from './known-streams.ts';
@@ -53,7 +53,7 @@ export class AgentStreams implements Part {
   /** Replaced by a config change: do not keep a copy. */
   router: Router;
   /** Data about a stream from earlier runs. */
-  formerReadings: (stream: string) => FormerReadings | null = () => null;
+  readonly former: FormerStreams;
   /** Drops counted by earlier routers. */
   private droppedBefore: Counts = {};
   private readonly known: KnownStreams;
@@ -70,6 +70,7 @@ export class AgentStreams implements Part {
     this.warnings = new RateLimitedLog(parts.clock);
     this.router = createRouter(config());
     this.known = new KnownStreams(store);
+    this.former = new FormerStreams(store);
     this.late = new LateRestore(parts.atOnce, (stream) => store.replayFromMs(stream));
     this.checkpoints = new Checkpoints(engine, store, undefined, engine);
     this.board = new Board((stream, beforeMs, most) => {
@@ -133,12 +134,12 @@ export class AgentStreams implements Part {
     for (const { spec } of known) this.board.announce(spec.name, spec.unit, spec.device);
     await this.restore(this.late.defer(known));
     await this.engine.prepare();
-    const former = formerReadings(this.engine.streams(), this.store);
     const waiting = this.late.size;
     // A backlog may reach a stream before its turn or after it.
-    const waited = new Map(waiting === 0 ? [] : known.map((one) => [one.spec.name, one]));
-    this.formerReadings = (stream) =>
-      former(stream) ?? lateFormerReadings(this.late.get(stream) ?? waited.get(stream), this.store);
+    this.former.start(
+      this.engine.streams(),
+      known.filter(({ spec }) => this.late.has(spec.name)),
+    );
     const ms = Math.round(clock.monotonic() - startedMs);
     if (waiting === 0) this.log.info('streams restored', { streams: this.size, ms });
     else this.log.info('streams are restored after the start', { streams: this.size, waiting, ms });

@@ -3,7 +3,14 @@
  */
 import type { Database } from './database.ts';
 import { type MarkSpan, marked } from './marks.ts';
-import { eachSample, eachSampleOf, mergeByTime, type NamedSample } from './reading.ts';
+import {
+  eachSample,
+  eachSampleOf,
+  eachTimeBackwards,
+  mergeByTime,
+  type NamedSample,
+  type SampleTime,
+} from './reading.ts';
 import type { StoredSample } from './store-contract.ts';
 import type { Waiting } from './waiting.ts';
 
@@ -70,6 +77,27 @@ export function samplesSince(
     ),
     ({ stream }) => spans.get(stream) ?? [],
   );
+}
+
+/** Times of the samples of all streams, newest first, one page at a time; a time may occur twice. */
+export function* timesBackwards({ waiting, db, failed }: MergeParts): Generator<readonly SampleTime[]> {
+  const rows: SampleTime[] = [];
+  waiting.forEach((row, timeMs) => {
+    rows.push({ stream: waiting.nameOf(row), timeMs });
+  });
+  const newestFirst = (a: SampleTime, b: SampleTime): number => b.timeMs - a.timeMs;
+  rows.sort(newestFirst);
+  try {
+    for (const page of db === null ? [] : eachTimeBackwards(db)) {
+      const reachedMs = page.at(-1)?.timeMs ?? Number.POSITIVE_INFINITY;
+      const older = rows.findIndex(({ timeMs }) => timeMs < reachedMs);
+      const newer = rows.splice(0, older < 0 ? rows.length : older);
+      yield newer.length === 0 ? page : [...page, ...newer].sort(newestFirst);
+    }
+  } catch (error) {
+    failed(error);
+  }
+  yield rows;
 }
 
 const idsOf = (streams: ReadonlyMap<string, number | null>): number[] =>

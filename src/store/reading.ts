@@ -64,6 +64,30 @@ export function* eachSample(db: Database, fromMs: number, only?: readonly number
   }
 }
 
+export interface SampleTime {
+  readonly stream: string;
+  readonly timeMs: number;
+}
+
+/** Times of the samples of all streams, newest first, one page at a time. */
+export function* eachTimeBackwards(db: Database): Generator<SampleTime[]> {
+  const page = db.prepare(TIMES_BACKWARDS).raw();
+  const names = new Map(db.prepare('SELECT id, name FROM stream').raw().all() as [number, string][]);
+  let before: readonly number[] = [Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
+  for (;;) {
+    const rows = page.all(...before, PAGE_ROWS) as [number, number][];
+    // The names of forgotten streams are missing.
+    yield rows.map(([timeMs, id]) => ({ stream: names.get(id) ?? '', timeMs }));
+    const last = rows.at(-1);
+    if (last === undefined || rows.length < PAGE_ROWS) return;
+    before = last;
+  }
+}
+
+/** Seeks by the primary key, so that a page costs the same wherever it is. */
+export const TIMES_BACKWARDS =
+  'SELECT time, stream FROM sample WHERE (time, stream) < (?, ?) ORDER BY time DESC, stream DESC LIMIT ?';
+
 /**
  * Merges rows of the database with waiting rows. Of several rows with the same key and time, the stored one is returned, else the
  * first waiting one; a refused one is replaced by a good one. If reading fails, `onError` is called and the waiting rows are still returned.

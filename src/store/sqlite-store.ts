@@ -16,8 +16,8 @@ import { insertBatch, insertStream, readApplied, readMeta, SELECT_ID, UPSERT_MET
 import type { Database } from './database.ts';
 import { DatabaseConnection, type StoreFault } from './database-connection.ts';
 import type { MarkSpan } from './marks.ts';
-import { type MergeParts, samplesOf, samplesSince } from './merged.ts';
-import type { NamedSample } from './reading.ts';
+import { type MergeParts, samplesOf, samplesSince, timesBackwards } from './merged.ts';
+import type { NamedSample, SampleTime } from './reading.ts';
 import { RejectCounts } from './reject-counts.ts';
 import { readReplayFrom, readSnapshot, snapshotWriter } from './snapshots.ts';
 import type { Store, StoredSample } from './store-contract.ts';
@@ -188,6 +188,11 @@ export class SqliteStore implements Store {
   *since(fromMs: number, streams?: readonly string[]): Generator<NamedSample> {
     const only = streams && new Map(streams.map((name) => [name, this.idOf(name)]));
     yield* samplesSince(this.mergeParts, fromMs, only);
+  }
+
+  /** Times of the samples of all streams, newest first, one page at a time; a time may occur twice. */
+  newestFirst(): Generator<readonly SampleTime[]> {
+    return timesBackwards(this.mergeParts);
   }
 
   /** Time of the newest sample, ms; null if there is none. */

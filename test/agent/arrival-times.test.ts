@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { ArrivalTimes, formerReadings } from '../../src/agent/arrival-times.ts';
+import { ArrivalTimes } from '../../src/agent/arrival-times.ts';
+import { FormerStreams } from '../../src/agent/former-readings.ts';
 import { testSpec } from '../support/specs.ts';
 
 const START = Date.UTC(2025, 0, 1);
@@ -62,10 +63,12 @@ test('two live readings of one millisecond that differ are two; copies are one',
   expect(take(START, 2).timeMs).toBe(START + 1);
 });
 
-test('after a start the usual spacing comes from the store', () => {
-  const rows = [0, 1000, 2000, 5000].map((at) => ({ timeMs: START + at, value: 1, mark: 0 }));
-  const view = { spec: testSpec('s'), intervalMs: 1000, lastObservedMs: START + 5000 };
-  const take = setUp(formerReadings([view], { samples: () => rows }));
+test('after a start the usual spacing comes from the store', async () => {
+  const rows = [5000, 2000, 1000, 0].map((at) => ({ stream: 's', timeMs: START + at }));
+  const former = new FormerStreams({ newestFirst: () => [rows].values(), replayFromMs: () => null });
+  former.start([{ spec: testSpec('s'), intervalMs: 1000, lastObservedMs: START + 5000 }]);
+  await former.load({ breathe: () => undefined, stopped: () => false });
+  const take = setUp((stream) => former.take(stream));
   expect(take(START + 60_000, 1, START + 5000)).toMatchObject({ timeMs: START + 6000, assigned: true });
   expect(take(START + 60_000, 2, START + 5000).timeMs).toBe(START + 7000);
 });

@@ -187,9 +187,10 @@ describe('streams that are restored after the start', () => {
     await streams.restoreSome();
     expect(streams.late.has('p0')).toBe(false);
     expect(streams.late.has('p60')).toBe(true);
+    await streams.former.load({ breathe: () => undefined, stopped: () => false });
     for (const place of ['p0', 'p60', 'p71'])
-      expect(streams.formerReadings(place), place).toEqual({ lastMs, spacingMs: 1000 });
-    expect(streams.formerReadings('unknown')).toBeNull();
+      expect(streams.former.take(place), place).toEqual({ lastMs, spacingMs: 1000 });
+    expect(streams.former.take('unknown')).toBeNull();
     agent.stop();
   });
 
@@ -319,6 +320,7 @@ describe('streams that are restored after the start', () => {
       await agent.second();
     }
     agent.kill();
+    agent.clock.advance(5000);
     await agent.start();
     const { streams, engine, store } = agent.now;
     const { clock } = agent;
@@ -328,6 +330,8 @@ describe('streams that are restored after the start', () => {
       probe: (a) => a(),
       keptMs: () => 0,
     });
+    // The messages have waited at the broker since the end of the former run.
+    hold.backlogFrom = () => START + 11_500;
     let turns = 0;
     let endless = false;
     const pipeline = new Pipeline({
@@ -338,6 +342,7 @@ describe('streams that are restored after the start', () => {
       checkpoints: streams.checkpoints,
       hold,
       late: streams.late,
+      former: streams.former,
       restoreSome: async (pace) => {
         turns++;
         while (endless && !pace.stopped()) await new Promise((resolve) => setImmediate(resolve));
@@ -381,6 +386,8 @@ describe('streams that are restored after the start', () => {
     expect(turns).toBeGreaterThanOrEqual(2);
     expect(acknowledged).toBe(1);
     expect(store.stats().samples).toBe(before + 1);
+    const stored = [...store.samples('p7', START + 11_001)].map(({ timeMs }) => timeMs - START);
+    expect(stored).toEqual([12_000]);
     streams.late.put({ spec: testSpec('later'), firstMs: START });
     endless = true;
     const finished = turns;
