@@ -4,6 +4,7 @@ import type { Agent, AgentOptions } from '../../src/agent/contract.ts';
 import { startAgent } from '../../src/agent.ts';
 import { validateConfig } from '../../src/config/index.ts';
 import { type Logger, silentLogger } from '../../src/log.ts';
+import { ASSIGNED_TIME } from '../../src/series/quality.ts';
 import { type Clock, systemClock } from '../../src/system/clock.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
 import { tempDirs } from '../support/temp.ts';
@@ -154,6 +155,29 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
     };
     // The buckets from before the stop are on the chart too.
     expect(chart.points.filter(([, observed]) => observed !== null).length).toBeGreaterThanOrEqual(8);
+  });
+
+  test('readings without time stamps that waited at the broker over a restart get times before it', async () => {
+    const { broker, eyes } = await setUp();
+    const dir = temp();
+    const former = await start(configOf(broker.url, dir));
+    const forecasts = () => eyes.on('gatecast/test/forecast/tank').length;
+    await speak(eyes, () => forecasts() > 10);
+    await stop(former);
+    const values = Array.from({ length: 20 }, (_, i) => 20 + i / 16);
+    for (const value of values) {
+      await sleep(50);
+      await eyes.client.publishAsync('sensors/tank', String(value), { qos: 1 });
+    }
+    const restartMs = Date.now();
+    const agent = await start(configOf(broker.url, dir));
+    const stored = () =>
+      [...agent.context.store.samples('tank', 0)].filter(({ value }) => values.includes(value));
+    await waitFor('all of them', () => stored().length === values.length);
+    expect(stored().map(({ value }) => value)).toEqual(values);
+    expect(stored()[0]?.timeMs).toBeLessThan(restartMs);
+    expect((stored()[0]?.mark ?? 0) & ASSIGNED_TIME).toBe(ASSIGNED_TIME);
+    await stop(agent);
   });
 
   test('a reading that hardly agrees with its forecast is reported, on the broker and on the page', async () => {
