@@ -1,7 +1,9 @@
 /** A config change of the running agent: applied by all parts, or by none. With real brokers and a real store. */
 import { describe, expect, test } from 'vitest';
+import { Configurer } from '../../src/agent/configure.ts';
 import type { Agent, AgentOptions } from '../../src/agent/contract.ts';
 import type { Change, Part } from '../../src/agent/part.ts';
+import { handlersOf, type VerbParts } from '../../src/agent/verbs.ts';
 import { startAgent } from '../../src/agent.ts';
 import { type Config, validateConfig } from '../../src/config/index.ts';
 import { GatecastError } from '../../src/errors.ts';
@@ -183,4 +185,35 @@ describe.skipIf(!hasMosquitto)('a config change', () => {
       30_000,
     );
   }, 120_000);
+});
+
+test('a reload that a part refuses for the moment is answered with BUSY and the hint, another one with CONFIG_INVALID', async () => {
+  const config = configOf('mqtt://127.0.0.1:1', 'd');
+  let code: 'BUSY' | 'MODEL_UNKNOWN' = 'BUSY';
+  const part: Part = {
+    name: 'models',
+    prepare: () => {
+      const issues = [{ path: 'model.name', message: 'not now' }];
+      throw new GatecastError(code, 'not now', { hint: 'Repeat the request.', issues });
+    },
+  };
+  const configurer = new Configurer({
+    running: { config },
+    parts: () => [part],
+    streams: () => [],
+    between: async (action) => action(),
+    forget: () => {},
+    onConfig: undefined,
+    log: silentLogger,
+  });
+  const { reload } = handlersOf({
+    configFile: { path: 'c.yaml', read: () => configOf('mqtt://127.0.0.1:1', 'd', OTHER) },
+    configure: (wanted: Config) => configurer.configure(wanted),
+  } as unknown as VerbParts);
+  const ask = { stream: null, group: null } as Parameters<typeof reload>[0];
+  const answer = async () => reload(ask);
+  const refused = { hint: 'Repeat the request.', issues: [{ path: 'model.name' }] };
+  await expect(answer()).rejects.toMatchObject({ code: 'BUSY', ...refused });
+  code = 'MODEL_UNKNOWN';
+  await expect(answer()).rejects.toMatchObject({ code: 'CONFIG_INVALID', ...refused });
 });
