@@ -78,6 +78,11 @@ export class LevelChange {
     return this.state[CHANGED];
   }
 
+  /** Whether a forecast knew only the first reading after the newest lasting change. False after a return to the old level, which is known at once. */
+  beganWith(step: number): boolean {
+    return step === this.since && this.state[SIDE] !== 0;
+  }
+
   /** 1 or -1 if the newest reading is the first beyond the range, and the stream has had no such excursion yet: it may be a spike or a change. */
   get doubt(): number {
     const s = this.state;
@@ -96,7 +101,10 @@ export class LevelChange {
     s[START] = NONE;
     this.extend(s[EDGE]);
     this.extend(y);
-    if (accepted) s[CHANGED] = step;
+    if (accepted) {
+      s[CHANGED] = step;
+      s[SIDE] = 0;
+    }
     return accepted;
   }
 

@@ -251,7 +251,19 @@ export class Track {
     if (below !== null) this.move(j, 0, below);
     if (above !== null) this.move(j, 1, above);
     const [toLower, toUpper] = [this.tells(j, 0, below), this.tells(j, 1, above)];
-    this.situations.learn(j, this.step - k, row[BLEND + 1], y - row[BLEND + 1], toLower, toUpper);
+    const error = this.errorInSituation(y, this.step - k);
+    this.situations.learn(j, this.step - k, row[BLEND + 1], error, toLower, toUpper);
+  }
+
+  /**
+   * Error that a situation learns from. A forecast that could not know whether the stream stays at a new level counts with its
+   * distance to the nearer of the two levels: the height of the change would make the intervals of its situation far too wide.
+   * @param step step of the forecast
+   */
+  private errorInSituation(y: number, step: number): number {
+    const { row } = this.scratch;
+    const error = Math.abs(y - row[BLEND + 1]);
+    return this.level.beganWith(step) ? Math.min(error, Math.abs(y - row[3 * NAIVE + 1])) : error;
   }
 
   /** How far a miss or a hit moves a factor, in its learning rate. The narrower the interval, the less it tells about others. */

@@ -48,6 +48,26 @@ describe('a change of level', () => {
     expect(detected(values)).toEqual([START + 1, START + 1001]);
   });
 
+  it('began with the forecast that knew only its first reading, also when the new level has become usual', () => {
+    const change = new LevelChange();
+    const values = series((t) => (t < START ? 0 : 50), 700);
+    for (const [t, y] of values.entries()) {
+      change.observe(y, t, 0.8);
+      expect(change.beganWith(START)).toBe(t > START);
+      expect(change.beganWith(START + 1)).toBe(false);
+    }
+  });
+
+  it('back to the old level is known at once: no forecast knew only its first reading', () => {
+    const change = new LevelChange();
+    detected(
+      series((t) => (t >= START && t < START + 30 ? 50 : 0), 700),
+      change,
+    );
+    expect(change.since).toBe(START + 30);
+    expect(change.beganWith(START + 30)).toBe(false);
+  });
+
   it('is not a spike, a small step, a wave, a drift or heavy noise', () => {
     expect(detected(series((t) => (t % 97 === 0 && t >= START ? 50 : 0), 3000))).toEqual([]);
     expect(detected(series((t) => (t < START ? 0 : 5), 2000))).toEqual([]);
