@@ -30,6 +30,9 @@ const LEAST = 0.04;
 /** Share of the errors of a situation that are below its usual size: an interval of 80 % has to be wider than that. */
 const USUAL = 0.6;
 const SIZE_RATE = 0.1;
+/** The usual size falls no lower than this share of the mean size of all errors, which no interval shows, and not to 0, from where it could not grow. */
+const NEGLIGIBLE = 1e-6;
+const SMALLEST_FLOAT32 = 2 ** -126;
 /** Errors that are averaged before a quantile is tracked; logarithm of this quantile beside the geometric mean of normal errors; largest step. */
 const FEW = 16;
 const GEOMETRIC = 0.46;
@@ -187,7 +190,7 @@ export class Situations {
     const now = step % TURN;
     const news = Math.min(k, (now - state[at + LAST] + TURN) % TURN || TURN) / k;
     state[at + LAST] = now;
-    this.learnSize(at, news, Math.abs(error));
+    this.learnSize(at, news, Math.abs(error), Math.max(SMALLEST_FLOAT32, NEGLIGIBLE * this.usual(knot)));
     state[at] = Math.min(MEMORY, state[at] + news);
     const rate = news * Math.max(LEAST, FIRST / Math.sqrt(1 + state[at]));
     this.move(at + 1, rate * below);
@@ -199,7 +202,7 @@ export class Situations {
   }
 
   /** Tracks a quantile of the errors' sizes by steps in log space; the first few errors by their geometric mean, which is sooner right. */
-  private learnSize(at: number, news: number, error: number): void {
+  private learnSize(at: number, news: number, error: number, least: number): void {
     const { state } = this;
     const size = state[at + SIZE];
     const count = state[at];
@@ -207,10 +210,10 @@ export class Situations {
     else if (count < FEW) {
       const apart = error > 0 ? Math.log(error / size) + GEOMETRIC : -FARTHEST;
       const step = (news / (1 + count)) * Math.max(-FARTHEST, Math.min(FARTHEST, apart));
-      state[at + SIZE] = Math.max(size * Math.exp(step), Number.MIN_VALUE);
+      state[at + SIZE] = Math.max(size * Math.exp(step), least);
     } else {
       const moved = size * Math.exp(news * SIZE_RATE * ((error > size ? 1 : 0) - 1 + USUAL));
-      state[at + SIZE] = Math.max(moved, Number.MIN_VALUE);
+      state[at + SIZE] = Math.max(moved, least);
     }
   }
 

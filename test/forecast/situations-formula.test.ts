@@ -99,6 +99,24 @@ describe('a situation', () => {
     expect(situations.least(0, HIGH, 1)).toBeGreaterThan(0.35 * 0.05);
   });
 
+  it('keeps a usual size over thousands of exact forecasts: one error does not replace it, lasting errors do', () => {
+    const situations = make(1);
+    let step = 0;
+    const leastAfter = (count: number, error: number): number => {
+      for (const end = step + count; step < end; step++) {
+        situations.begin(step, -1, 1);
+        situations.learn(0, step, HIGH, error, 0, 0);
+      }
+      situations.begin(step, -1, 1);
+      return situations.least(0, HIGH, 1);
+    };
+    expect(leastAfter(1, 2)).toBeGreaterThan(0);
+    // Steps down of 4 % come to less than the smallest number of single precision.
+    expect(leastAfter(4000, 0)).toBeGreaterThan(0);
+    expect(leastAfter(1, 2)).toBeLessThan(1e-5);
+    expect(leastAfter(300, 2)).toBeGreaterThan(0.35 * 2 * 0.8);
+  });
+
   it('counts forecasts of one stretch once at a long lead', () => {
     const [near, far] = [make(), make()];
     for (const [situations, knot] of [
