@@ -9,6 +9,7 @@ import { run } from '../support/run.ts';
 import { tempDirs } from '../support/temp.ts';
 
 const temp = tempDirs();
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP', 'uncaughtException'] as const;
 
 describe('the command line', () => {
   test('--version and --help end with 0', async () => {
@@ -126,9 +127,13 @@ describe('the command line', () => {
       file,
       'node: a\nmqtt: { url: mqtt://127.0.0.1:1 }\nstreams: [{ match: a }]\nhttp: { listen: off }\n',
     );
+    const handlers = () => SIGNALS.map((name) => process.listenerCount(name));
+    const before = handlers();
     const { code, err } = await run('--data-dir', join(dir, 'file', 'sub'), 'run', '-c', file);
     expect(code).toBe(1);
     expect(err).toContain('STORE_FAILED');
+    // Handlers of an agent that did not start would end the process that called it.
+    expect(handlers()).toEqual(before);
   });
 });
 

@@ -33,14 +33,17 @@ export function logFailure(log: Logger, error: unknown): AlreadyReported {
 /**
  * Logs an error that nothing has caught, also that of a promise, and ends the process. Node.js would print several lines, which a
  * reader of JSON cannot parse; in text, the stack trace follows as it does there.
+ * @returns a function that ends this
  */
-export function logCrashes(log: Logger, format: () => Config['log']['format']): void {
-  process.on('uncaughtException', (error: unknown) => {
+export function logCrashes(log: Logger, format: () => Config['log']['format']): () => void {
+  const handler = (error: unknown): void => {
     const isText = format() === 'text';
     log.error('crashed', isText ? errorFields(error) : fieldsOf(error));
     if (isText && error instanceof Error) process.stderr.write(`${error.stack}\n`);
     process.exit(1);
-  });
+  };
+  process.on('uncaughtException', handler);
+  return () => process.off('uncaughtException', handler);
 }
 
 /** Fields about an error. One that is no GatecastError is a bug or a fault of the system, so its origin matters. */

@@ -46,11 +46,11 @@ export async function runAgent(options: RunOptions): Promise<void> {
   const { config, configFile } = first;
   let current = config;
   const log = agentLog(() => current);
-  logCrashes(log, () => current.log.format);
+  const unhookCrashes = logCrashes(log, () => current.log.format);
   for (const { path, message } of configWarnings(config)) log.warn('config', { key: path, reason: message });
   // Installed before the start, so that a signal during it is not lost. A long start (a replay after a crash) is aborted:
   // it has acknowledged no message yet, and the next start replays the same data.
-  const signal = untilSignal([
+  const { received: signal, unhook: unhookStop } = untilSignal([
     'SIGTERM',
     'SIGINT',
     ...(configFile === undefined ? (['SIGHUP'] as const) : []),
@@ -59,7 +59,8 @@ export async function runAgent(options: RunOptions): Promise<void> {
   let reload = (): void => {
     early = true;
   };
-  if (configFile !== undefined) process.on('SIGHUP', () => reload());
+  const onHangup = (): void => reload();
+  if (configFile !== undefined) process.on('SIGHUP', onHangup);
   let started = false;
   void signal.then(() => setTimeout(() => started || process.exit(0), START_PATIENCE_MS).unref());
   let start: StartOptions = first;
@@ -84,6 +85,9 @@ export async function runAgent(options: RunOptions): Promise<void> {
       });
     } catch (error) {
       if (again === undefined || !rollsBack(start.remote, error)) {
+        unhookCrashes();
+        unhookStop();
+        process.off('SIGHUP', onHangup);
         throw current.log.format === 'text' ? error : logFailure(log, error);
       }
       log.error('the pushed config does not start', { ...errorFields(error) });

@@ -1,28 +1,28 @@
+export interface StopSignal {
+  readonly received: Promise<NodeJS.Signals>;
+  /** Removes the handlers. */
+  readonly unhook: () => void;
+}
+
 /** Waits for the signal to stop; a second one ends the process at once. */
-export function untilSignal(
-  signals: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGINT'],
-): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    let asked = false;
-    for (const signal of signals)
-      process.on(signal, () => {
-        if (asked) process.exit(1);
-        asked = true;
-        resolve(signal);
-      });
+export function untilSignal(signals: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGINT']): StopSignal {
+  let unhook = (): void => {};
+  const received = new Promise<NodeJS.Signals>((resolve) => {
+    unhook = onSignal(resolve, undefined, signals);
   });
+  return { received, unhook };
 }
 
 /** Calls `stop` on the first of the signals, and `kill` on further ones. @returns a function that ends this */
 export function onSignal(
-  stop: () => void,
+  stop: (signal: NodeJS.Signals) => void,
   kill: () => void = () => process.exit(1),
   signals: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGINT'],
 ): () => void {
   let asked = false;
-  const handler = (): void => {
+  const handler = (signal: NodeJS.Signals): void => {
     if (asked) kill();
-    else stop();
+    else stop(signal);
     asked = true;
   };
   for (const signal of signals) process.on(signal, handler);
@@ -36,7 +36,7 @@ export async function waitUnlessSignal(ms: number, signals?: readonly NodeJS.Sig
   let unhook = (): void => {};
   let timer: NodeJS.Timeout | undefined;
   await new Promise<void>((resolve) => {
-    unhook = onSignal(resolve, undefined, signals);
+    unhook = onSignal(() => resolve(), undefined, signals);
     timer = setTimeout(resolve, ms);
   });
   clearTimeout(timer);
