@@ -10,17 +10,17 @@ const varint = (value: bigint): number[] => {
   return [...bytes, Number(rest)];
 };
 const key = (field: number, wire: number): number[] => varint(BigInt((field << 3) | wire));
-const integer = (field: number, value: number | bigint): number[] => [
+export const integer = (field: number, value: number | bigint): number[] => [
   ...key(field, 0),
   ...varint(BigInt(value)),
 ];
-const bytes = (field: number, value: readonly number[]): number[] => [
+export const bytes = (field: number, value: readonly number[]): number[] => [
   ...key(field, 2),
   ...varint(BigInt(value.length)),
   ...value,
 ];
-const text = (field: number, value: string): number[] => bytes(field, [...Buffer.from(value)]);
-const real = (field: number, value: number, width: 4 | 8): number[] => {
+export const text = (field: number, value: string): number[] => bytes(field, [...Buffer.from(value)]);
+export const real = (field: number, value: number, width: 4 | 8): number[] => {
   const buffer = Buffer.alloc(width);
   if (width === 4) buffer.writeFloatLE(value);
   else buffer.writeDoubleLE(value);
