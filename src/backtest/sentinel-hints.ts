@@ -6,8 +6,12 @@ import type { Table } from '../table/table.ts';
 const MIN_COUNT = 3;
 const MAX_HINTS = 5;
 
-/** Warnings about numbers that look like marks of a missing value. */
-export function sentinelHints(file: string, table: Table): string[] {
+/** Warnings about numbers that look like marks of a missing value. @param remedy what drops such a number */
+export function sentinelHints(
+  file: string,
+  table: Table,
+  remedy = (value: number): string => `--missing ${value}`,
+): string[] {
   const columns = table.columns.map(() => ({
     min: Infinity,
     max: -Infinity,
@@ -35,6 +39,6 @@ export function sentinelHints(file: string, table: Table): string[] {
     .slice(0, MAX_HINTS)
     .map(([value, { count, columns: n }]) => {
       const where = n === 1 ? 'one column' : `${n} columns`;
-      return `${file}: ${value} occurs ${count} times in ${where} and looks like a mark for a missing value; --missing ${value} drops it`;
+      return `${file}: ${value} occurs ${count} times in ${where} and looks like a mark for a missing value; ${remedy(value)} drops it`;
     });
 }

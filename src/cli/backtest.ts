@@ -5,7 +5,7 @@ import type { CompareRequest } from '../backtest/compare/compare.ts';
 import { PERIODS, type Period } from '../backtest/periods.ts';
 import type { ProtocolRequest } from '../backtest/protocol/protocol.ts';
 import { PROTOCOLS, type ProtocolName } from '../backtest/protocol/split.ts';
-import type { BacktestRequest, TableRequest } from '../backtest/request.ts';
+import type { BacktestRequest } from '../backtest/request.ts';
 import { parseRate } from '../config/units.ts';
 import { AGGREGATES, type Aggregate, FILLS, type Fill } from '../series/spec.ts';
 import { configOption } from './shared/globals.ts';
@@ -176,7 +176,8 @@ export function registerBacktest(program: Command): void {
         return;
       }
       const warn = (text: string): void => void process.stderr.write(`${text}\n`);
-      const interval = flags.interval ?? (await intervalOf(files[0] ?? '', { ...flags, horizon }, warn));
+      const { detectedInterval } = await import('./shared/detected-interval.ts');
+      const interval = flags.interval ?? detectedInterval(files[0] ?? '', { ...flags, horizon }, warn);
       const { ProgressBar } = await import('./shared/progress.ts');
       const bar = new ProgressBar(process.stderr);
       const request = {
@@ -219,21 +220,6 @@ async function found(files: readonly string[], request: BacktestRequest): Promis
   const { findCovariates, foundText } = await import('../backtest/find-covariates.ts');
   const rows = await findCovariates(files, request);
   return request.json === true ? jsonText({ covariates: rows }) : foundText(rows);
-}
-
-/** The interval between the rows, for a run without --interval. */
-async function intervalOf(
-  file: string,
-  request: Omit<TableRequest, 'interval'>,
-  say: (text: string) => void,
-): Promise<number> {
-  const [{ findInterval }, { formatDuration }] = await Promise.all([
-    import('../backtest/find-interval.ts'),
-    import('../config/units.ts'),
-  ]);
-  const interval = findInterval(file, request);
-  say(`--interval ${formatDuration(interval)}: detected from the rows of ${file}`);
-  return interval;
 }
 
 async function compared(

@@ -58,7 +58,10 @@ const small = ['--hidden', '16', '--width', '8', '--steps', '24', '--batch', '8'
 it('finds the time column of a data file by its name, and counts from a Monday if there is none', async () => {
   const path = csv('named.csv', 80);
   const series = async (...args: string[]) => {
-    const [set] = dataSets(await flagsOf('--data', path, '--interval', '1h', '--out', folder, ...args));
+    const [set] = dataSets(
+      await flagsOf('--data', path, '--interval', '1h', '--out', folder, ...args),
+      () => {},
+    );
     return seriesOfSet(set!)[0]!.startMs;
   };
   expect(await series()).toBe(Date.UTC(2024, 0, 1));
@@ -68,6 +71,32 @@ it('finds the time column of a data file by its name, and counts from a Monday i
 });
 
 describe('gatecast train', () => {
+  it('tells the detected interval, and warns of values that look like marks of a missing value', async () => {
+    const path = join(folder, 'marked.csv');
+    const values = Array.from({ length: 400 }, (_, t) => (t % 9 === 4 ? -999 : 20 + Math.sin(t / 4)));
+    const start = Date.UTC(2024, 0, 1);
+    const rows = values.map((value, t) => `${new Date(start + t * 900_000).toISOString()},${value}`);
+    writeFileSync(path, `time,warm\n${rows.join('\n')}\n`);
+    const out = join(folder, 'models', 'plant');
+    const { err } = await train('--data', path, '--out', out, ...small, '--max-steps', '1');
+    expect(err).toContain(`--interval 15m: detected from the rows of ${path}\n`);
+    const warnings = err.split('\n').filter((line) => line.startsWith('warning: '));
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toContain(`${path}: -999 occurs 44 times in one column`);
+    expect(warnings[0]).toContain('--missing -999');
+    const said: string[] = [];
+    const say = (text: string): void => void said.push(text);
+    const dropped = await flagsOf('--data', path, '--interval', '15m', '--missing', '-999', '--out', folder);
+    for (const set of dataSets(dropped, say)) seriesOfSet(set, 1, say);
+    expect(said).toEqual([]);
+    writeFileSync(
+      join(folder, 'sets.yaml'),
+      'sets:\n  - { name: m, files: marked.csv, time: time, intervals: 15m }\n',
+    );
+    for (const set of readSets(join(folder, 'sets.yaml'))) seriesOfSet(set, 1, say);
+    expect(said).toEqual([expect.stringContaining('missing: [-999]')]);
+  });
+
   it('trains from a file into a model folder that verifies', async () => {
     const out = join(folder, 'models', 'plant');
     const { out: text } = await train(

@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { grids, readings } from '../../backtest/play.ts';
+import { sentinelHints } from '../../backtest/sentinel-hints.ts';
 import { parseDuration } from '../../config/units.ts';
 import { errorText, GatecastError } from '../../errors.ts';
 import { parseTime } from '../../ingest/time-stamp.ts';
@@ -107,8 +108,14 @@ export function readSets(path: string): DataSet[] {
   }));
 }
 
-/** All series of a set. @throws GatecastError as `readTable`; NOT_ENOUGH_DATA if no series is usable */
-export function seriesOfSet(set: DataSet, seed = 1): JobSeries[] {
+const REMEDY = (value: number): string => `--missing ${value} (in a file of sets: missing: [${value}])`;
+
+/**
+ * All series of a set.
+ * @param warn gets warnings about values that look like marks of a missing value
+ * @throws GatecastError as `readTable`; NOT_ENOUGH_DATA if no series is usable
+ */
+export function seriesOfSet(set: DataSet, seed = 1, warn: (text: string) => void = () => {}): JobSeries[] {
   const rng = new Random(seed);
   const series: JobSeries[] = [];
   for (const file of set.files) {
@@ -124,6 +131,7 @@ export function seriesOfSet(set: DataSet, seed = 1): JobSeries[] {
       otherwiseStartMs: CLOCK_START,
       intervalMs: set.rows_every ?? set.intervals[0],
     });
+    for (const hint of sentinelHints(file, table, REMEDY)) warn(hint);
     const all = readings(table);
     for (const intervalMs of set.intervals) {
       for (const grid of grids(all.names, all.readings, intervalMs)) {

@@ -1,6 +1,5 @@
 /** Checks the flags of `gatecast train` and builds the training job from them. */
 import { basename } from 'node:path';
-import { findInterval } from '../../backtest/find-interval.ts';
 import { GatecastError } from '../../errors.ts';
 import type { StoredModel } from '../../model/registry.ts';
 import { createRandom } from '../../network/random.ts';
@@ -15,6 +14,7 @@ import {
 } from '../../training/job.ts';
 import { GENERATED } from '../../training/prepare.ts';
 import { grid } from '../../training/search.ts';
+import { detectedInterval } from '../shared/detected-interval.ts';
 import { type DataSet, readSets } from './data.ts';
 import type { TrainFlags } from './flags.ts';
 
@@ -71,7 +71,8 @@ function networkOf(flags: TrainFlags): NetworkSpec {
   });
 }
 
-export function dataSets(flags: TrainFlags): DataSet[] {
+/** @param say gets the line about a detected interval */
+export function dataSets(flags: TrainFlags, say: (text: string) => void): DataSet[] {
   const left = new Set(flags.without);
   const sets = flags.sets ? readSets(flags.sets).filter((set) => !left.has(set.name)) : [];
   if (!flags.data) return sets;
@@ -90,7 +91,7 @@ export function dataSets(flags: TrainFlags): DataSet[] {
     missing: flags.missing,
     clock_start: flags.clockStart,
     timezone: flags.timezone,
-    intervals: flags.interval ?? [findInterval(files[0], { ...flags, horizon })],
+    intervals: flags.interval ?? [detectedInterval(files[0], { ...flags, horizon }, say)],
     horizons: flags.horizon,
     part: [0, 1],
     places: 1,

@@ -47,8 +47,11 @@ export async function runTrain(
   if (flags.diagnose) prepareOutput(flags.diagnose);
   else prepareFolderOf(folder);
   const base = flags.from ? registry.open(flags.from) : null;
-  const sets = dataSets(flags);
-  const series = sets.flatMap((set, index) => seriesOfSet(set, flags.seed + index));
+  const say = (text: string): void => void streams.err.write(`${text}\n`);
+  const sets = dataSets(flags, say);
+  const series = sets.flatMap((set, index) =>
+    seriesOfSet(set, flags.seed + index, (text) => say(`warning: ${text}`)),
+  );
   const asked = trainingJob(flags, sets, series, base);
   if (flags.diagnose) {
     streams.out.write(await runDiagnose(asked, flags.width, flags.diagnose, new ProgressBar(streams.err)));
