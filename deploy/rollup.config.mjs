@@ -2,7 +2,7 @@
 // load them or carry their own assets, stay external and are resolved from node_modules.
 // What need not stay outside comes in, without the parts that the daemon never needs: of zod's 100 files (15 MB in memory,
 // 0.1 s of every start) it takes a few, of the 150 that mqtt loads half.
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import commonjs from '@rollup/plugin-commonjs';
 import json from '@rollup/plugin-json';
@@ -74,6 +74,14 @@ const tidied = {
   },
 };
 
+/** Sets the mode of the program, so that a link to it on the PATH runs. */
+const executable = {
+  name: 'executable',
+  writeBundle({ dir }) {
+    chmodSync(join(dir, 'gatecast.js'), 0o755);
+  },
+};
+
 export default {
   input: {
     gatecast: 'src/main.ts',
@@ -98,6 +106,7 @@ export default {
     json(),
     required,
     tidied,
+    executable,
     esbuild({ target: 'node20', tsconfig: 'tsconfig.json' }),
     // Names stay, so that a stack trace can be read. One letter beyond Latin-1 would double the memory of a whole file.
     minify({

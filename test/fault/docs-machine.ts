@@ -38,6 +38,10 @@ exec "$@"`,
   gatecast: `[ ! -x /usr/local/bin/gatecast ] || exec /usr/local/bin/gatecast "$@"
 exec node $REPO/dist/gatecast.js "$@"`,
   npm: `[ "$1" != prune ] || PATH=\${PATH#*:} exec npm "$@"
+case "$*" in
+pack) PATH=\${PATH#*:} exec npm pack "$REPO" --dry-run --ignore-scripts ;;
+"install -g --allow-scripts=better-sqlite3 ./gatecast-${version}.tgz") exit ;;
+esac
 [ "$1" != run ] || shift
 node -e 'if (require(process.env.REPO + "/package.json").scripts[process.argv[1]] === undefined) process.exit(1)' "$1"`,
   git: `[ "$*" = "clone REPOSITORY gatecast" ] && ln -s $REPO gatecast`,
