@@ -11,7 +11,7 @@ import { runProgram } from '../../../src/cli/program.ts';
 import type { Terminal } from '../../../src/cli/shared/terminal.ts';
 import { formatDuration, loadConfig } from '../../../src/config/index.ts';
 import { CASES } from '../../config/suggest/families.ts';
-import { bytes } from '../../config/suggest/heard.ts';
+import { bytes, routed, START_MS, suggested } from '../../config/suggest/heard.ts';
 import { canRun } from '../../support/child.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto } from '../../support/mosquitto.ts';
 import { waitFor } from '../../support/wait.ts';
@@ -108,7 +108,7 @@ describe.skipIf(!hasMosquitto)('gatecast init on a real broker with a login', ()
 
   it('writes the right config for every family without a question, and checks it', async () => {
     const path = file('all.yaml');
-    const { out, err } = await run({ ...login(), config: path, node: 'cellar' });
+    const { out, err } = await run({ ...login(), config: path, node: 'cellar', listen: 2500 });
     const config = loadConfig(path);
     expect(config).toMatchObject({
       node: 'cellar',
@@ -118,6 +118,25 @@ describe.skipIf(!hasMosquitto)('gatecast init on a real broker with a login', ()
     // The same rules as the cases of the families ask for, one by one.
     const wanted = Object.values(CASES).flatMap(({ matches }) => matches);
     expect(config.streams.map(({ match }) => match).sort()).toEqual([...wanted].sort());
+    // In everything else too: payload, names, fields, units, aggregates, limits, gaps and what is left out.
+    const all = (at: number, nowMs: number) =>
+      Object.values(CASES).flatMap(({ messages }) => messages(at, nowMs));
+    const byMatch = (rules: typeof config.streams) =>
+      [...rules].sort((a, b) =>
+        JSON.stringify([a.match, a.fields]).localeCompare(JSON.stringify([b.match, b.fields])),
+      );
+    expect(byMatch(config.streams)).toEqual(byMatch(suggested(all).config.streams));
+    // The rules of the file make the streams that each case lists: unit, aggregate, limits, interval and horizon; no other field.
+    const expected = Object.entries(CASES).flatMap(([family, { streams, everyMs }]) =>
+      Object.entries(streams).map(([stream, text]) => [
+        family === 'rtl_433' ? `rtl_433/${stream}` : stream,
+        // The devices of all families send as often as the others here.
+        everyMs === undefined ? text : text.replace(` ${formatDuration(everyMs)}/`, ' 5m/'),
+      ]),
+    );
+    const made = routed(config, all, (at) => START_MS + at * 10_000);
+    expect(made.streams).toEqual(Object.fromEntries(expected));
+    expect(made.rejects).toEqual([]);
     for (const family of [
       'Zigbee2MQTT',
       'Tasmota',

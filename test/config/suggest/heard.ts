@@ -22,6 +22,33 @@ export interface Suggested {
   readonly survey: Survey;
 }
 
+/** What the rules of a config make of the messages. */
+export function routed(
+  config: ReturnType<typeof parseConfig>,
+  round: (at: number, nowMs: number) => readonly Heard[],
+  timeOf: (at: number) => number,
+  rounds = 5,
+): Pick<Suggested, 'streams' | 'rejects'> {
+  const router = createRouter(config);
+  const streams: Record<string, string> = {};
+  const rejects: string[] = [];
+  for (let at = 0; at < rounds; at += 1)
+    for (const [topic, payload] of round(at, timeOf(at))) {
+      const result = router.message(topic, bytes(payload), timeOf(at));
+      rejects.push(
+        ...result.rejects
+          .filter(({ reason }) => reason !== 'unmatched-topic')
+          .map(({ reason, detail }) => `${topic}: ${reason} ${detail}`),
+      );
+      for (const { spec } of result.discovered) {
+        const limits = spec.min === null && spec.max === null ? '' : ` ${spec.min ?? ''}..${spec.max ?? ''}`;
+        streams[spec.name] =
+          `${spec.unit ?? '-'} ${spec.aggregate}${limits} ${formatDuration(spec.intervalMs ?? 0)}/${formatDuration(spec.horizonMs)}`;
+      }
+    }
+  return { streams, rejects };
+}
+
 /** @param round gives the messages of a round, 0..4, `everyMs` apart */
 export function suggested(
   round: (at: number, nowMs: number) => readonly Heard[],
@@ -40,23 +67,7 @@ export function suggested(
       );
   const text = suggestConfig(HEAD, survey);
   const config = parseConfig(text);
-  const router = createRouter(config);
-  const streams: Record<string, string> = {};
-  const rejects: string[] = [];
-  for (let at = 0; at < rounds; at += 1)
-    for (const [topic, payload] of round(at, timeOf(at))) {
-      const routed = router.message(topic, bytes(payload), timeOf(at));
-      rejects.push(
-        ...routed.rejects
-          .filter(({ reason }) => reason !== 'unmatched-topic')
-          .map(({ reason, detail }) => `${topic}: ${reason} ${detail}`),
-      );
-      for (const { spec } of routed.discovered) {
-        const limits = spec.min === null && spec.max === null ? '' : ` ${spec.min ?? ''}..${spec.max ?? ''}`;
-        streams[spec.name] =
-          `${spec.unit ?? '-'} ${spec.aggregate}${limits} ${formatDuration(spec.intervalMs ?? 0)}/${formatDuration(spec.horizonMs)}`;
-      }
-    }
+  const { streams, rejects } = routed(config, round, timeOf, rounds);
   expect(configWarnings(config)).toEqual([]);
   // No rule reads the whole broker.
   for (const { match } of config.streams)
