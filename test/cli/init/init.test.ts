@@ -150,7 +150,7 @@ describe.skipIf(!hasMosquitto)('gatecast init on a real broker with a login', ()
       expect(out).toMatch(new RegExp(`^${family} +\\d+ +\\d+$`, 'm'));
     expect(out).not.toContain('rejected');
     expect(err).toContain(`wrote ${path}`);
-    expect(err).toMatch(/messages on \d+ topics/);
+    expect(err).toMatch(/\d messages? on \d+ topics?/);
     expect(err).toContain(`next: gatecast run -c ${path}`);
     expect(readFileSync(path, 'utf8')).not.toContain('right\n');
   });
@@ -226,7 +226,7 @@ describe.skipIf(!hasMosquitto)('gatecast init on a real broker with a login', ()
     await ended;
     expect(shown).not.toMatch(/rig|ht\r/);
     expect(shown).toContain(`wrote ${path}`);
-    expect(shown).toMatch(/█+░* +\d+% {2}\d s left, \d+ messages on \d+ topics/);
+    expect(shown).toMatch(/█+░* +\d+% {2}\d s left, \d+ messages? on \d+ topics?/);
     expect(readFileSync(file('mqtt-password'), 'utf8')).toBe('right\n');
   });
 
