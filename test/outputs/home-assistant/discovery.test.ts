@@ -187,6 +187,26 @@ function rendered(...args: Parameters<typeof templatesOf>): Map<string, string> 
 }
 
 describe('every discovery message', () => {
+  it('suggests the decimals of a unit where they are known, for every lead and the total', () => {
+    const precision = (name: string) => {
+      const one = STREAMS.find((stream) => stream.name === name) ?? spec('missing');
+      const { cmps } = json(device(make(), [one]).message);
+      const values = Object.entries(cmps).filter(([key]) => /_(next|in_1h|in_6h|total)$/.test(key));
+      expect(values.length).toBeGreaterThanOrEqual(3);
+      return [...new Set(values.map(([, component]) => component.suggested_display_precision))];
+    };
+    expect(precision('pump/temperature')).toEqual([1]);
+    expect(precision('pump/power')).toEqual([1]);
+    expect(precision('pump/co2')).toEqual([0]);
+    // Increases and unknown units: the values decide.
+    expect(precision('pump/energy')).toEqual([undefined]);
+    expect(precision('pump/odd')).toEqual([undefined]);
+    const { cmps } = json(device(make(), [...STREAMS]).message);
+    const percents = Object.entries(cmps).filter(([key]) => key.includes('_probability_'));
+    expect(percents).toHaveLength(2);
+    for (const [, { suggested_display_precision }] of percents) expect(suggested_display_precision).toBe(0);
+  });
+
   it.each(['none', 'slim', 'full'] as const)(
     'is what Home Assistant accepts, with %s attributes',
     (attributes) => {
