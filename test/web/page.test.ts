@@ -211,6 +211,81 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
     await server.stop();
   });
 
+  test('draws a line at the threshold of a crossing, and a ring around an anomaly', async () => {
+    const { board: own, url: at, page: server } = await startPage();
+    const start = 1_700_000_000_000;
+    for (const stream of ['a/plain', 'b/marked'])
+      for (let i = 0; i < 20; i++)
+        own.record(
+          {
+            ...fakeForecast({ stream, originMs: start + i * 1000, observed: 20 + (i % 2) }),
+            crossings:
+              stream === 'a/plain'
+                ? []
+                : [{ name: 'empty', side: 'below', value: 19, atMs: start + 23_000, probability: 0.8 }],
+          },
+          start + i * 1000,
+        );
+    own.mark('b/marked', { timeMs: start + 19_000, observed: 21, score: 5 });
+    // uPlot strokes paths; what is stroked or filled point by point is drawn over its chart.
+    const drawn = async (stream: string) => {
+      const tab = await browser.newPage({ viewport: { width: 1280, height: 960 }, colorScheme: 'light' });
+      await tab.addInitScript(`
+        window.drawn = { lines: [], rings: [], dots: [], texts: [] };
+        const canvas = CanvasRenderingContext2D.prototype;
+        let points = [];
+        let arc = null;
+        const watch = (name, note) => {
+          const draw = canvas[name];
+          canvas[name] = function (...args) { note(this, ...args); return draw.apply(this, args); };
+        };
+        watch('beginPath', () => { points = []; arc = null; });
+        watch('moveTo', (_, x, y) => points.push([x, y]));
+        watch('lineTo', (_, x, y) => points.push([x, y]));
+        watch('arc', (_, x, y) => { arc = [x, y]; });
+        watch('fillText', (_, text) => window.drawn.texts.push(text));
+        watch('fill', (_, path) => { if (!path && arc) window.drawn.dots.push(arc); });
+        watch('stroke', ({ strokeStyle: color, canvas: { width } }, path) => {
+          if (path) return;
+          if (arc) window.drawn.rings.push({ color, at: arc });
+          else window.drawn.lines.push({ color, points, width });
+        });`);
+      await tab.goto(`${at}#/stream/${encodeURIComponent(stream)}`);
+      await expect
+        .poll(() => tab.getAttribute('#chart', 'aria-label'))
+        .toMatch(new RegExp(`^${stream}: now`));
+      await expect.poll(() => tab.evaluate('window.drawn.dots.length')).toBeGreaterThan(0);
+      const colors = (await tab.evaluate(
+        `['--warn', '--bad'].map((name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim())`,
+      )) as [warn: string, bad: string];
+      const all = (await tab.evaluate('window.drawn')) as {
+        lines: { color: string; points: [number, number][]; width: number }[];
+        rings: { color: string; at: [number, number] }[];
+        dots: [number, number][];
+        texts: string[];
+      };
+      await tab.close();
+      const [warn, bad] = colors;
+      return {
+        lines: all.lines.filter(({ color }) => color === warn),
+        rings: all.rings.filter(({ color }) => color === bad),
+        dot: all.dots.at(-1) ?? [0, 0],
+        isNamed: all.texts.includes('empty'),
+      };
+    };
+    const plain = await drawn('a/plain');
+    expect([plain.lines, plain.rings, plain.isNamed]).toEqual([[], [], false]);
+    const { lines, rings, dot, isNamed } = await drawn('b/marked');
+    // The anomaly is the newest reading, which has a dot; the threshold is below it, from edge to edge.
+    expect(rings.at(-1)?.at).toEqual(dot);
+    expect(isNamed).toBe(true);
+    const { points: [[left, from] = [0, 0], [right, to] = [0, 0]] = [], width = 0 } = lines.at(-1) ?? {};
+    expect(to).toBe(from);
+    expect(from).toBeGreaterThan(dot[1]);
+    expect(right - left).toBeGreaterThan(0.8 * width);
+    await server.stop();
+  });
+
   test('labels of the value axis differ, however small the range or large the values', async () => {
     const streams = [
       { name: 'axis/pressure', unit: 'hPa', level: 1013.25, swing: 0.004, periodS: 60 },
