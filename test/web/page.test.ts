@@ -425,6 +425,8 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
 
   describe('with ten days behind it', () => {
     const acted: unknown[] = [];
+    /** Whether there are enough buckets for a fine-tuning. */
+    let hasEnough = false;
     let rich: Awaited<ReturnType<typeof startPage>>;
     let at: string;
 
@@ -442,6 +444,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
         actions: ['finetune', 'rollback-model', 'reset-stream', 'forget-stream', 'reload', 'backup'],
         act: async (verb, ask) => {
           acted.push([verb, ask.stream]);
+          if (verb === 'finetune' && hasEnough) return { status: 'started', reason: '' };
           if (verb === 'finetune')
             throw new GatecastError('NOT_ENOUGH_DATA', 'Fine-tuning cannot begin: too few buckets.', {
               hint: 'Wait a day.',
@@ -642,6 +645,11 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
       await tab
         .getByText('Fine-tune now was refused: Fine-tuning cannot begin: too few buckets. Wait a day.')
         .waitFor();
+      hasEnough = true;
+      await tab.getByRole('button', { name: 'Fine-tune now' }).click();
+      await tab.getByText('Fine-tune now: status started.').waitFor();
+      expect(await tab.locator('#answer').getAttribute('class')).toBe('notice good');
+      expect(acted.filter((one) => Array.isArray(one) && one[0] === 'finetune')).toHaveLength(2);
       const asked: string[] = [];
       tab.once('dialog', (dialog) => {
         asked.push(dialog.message());
