@@ -108,7 +108,8 @@ export function readSets(path: string): DataSet[] {
   }));
 }
 
-const REMEDY = (value: number): string => `--missing ${value} (in a file of sets: missing: [${value}])`;
+/** What drops a value, on the command line and in a file of sets. */
+const remedyOf = (value: number): string => `--missing ${value} (in a file of sets: missing: [${value}])`;
 
 /**
  * All series of a set.
@@ -131,7 +132,7 @@ export function seriesOfSet(set: DataSet, seed = 1, warn: (text: string) => void
       otherwiseStartMs: CLOCK_START,
       intervalMs: set.rows_every ?? set.intervals[0],
     });
-    for (const hint of sentinelHints(file, table, REMEDY)) warn(hint);
+    for (const hint of sentinelHints(file, table, remedyOf)) warn(hint);
     const all = readings(table);
     for (const intervalMs of set.intervals) {
       for (const grid of grids(all.names, all.readings, intervalMs)) {
