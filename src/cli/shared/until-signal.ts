@@ -1,3 +1,5 @@
+/** Signals that stop a command. */
+
 export interface StopSignal {
   readonly received: Promise<NodeJS.Signals>;
   /** Removes the handlers. */
