@@ -89,6 +89,14 @@ class Agent {
     }
   }
 
+  /** Every place sends a reading in each of these seconds. */
+  async hearAll(seconds: number): Promise<void> {
+    for (let i = 0; i < seconds; i++) {
+      for (const place of PLACES) await this.hear(place, 20 + (i % 5));
+      await this.second();
+    }
+  }
+
   async second(): Promise<void> {
     this.clock.advance(1000);
     for (const { stream, originMs, seq, kind, quantiles } of await this.now.engine.tick(this.clock.now()))
@@ -151,10 +159,7 @@ describe('streams that are restored after the start', () => {
   test('those with new readings come first, and those that are removed or reset do not come back', async () => {
     const agent = new Agent(0);
     await agent.start();
-    for (let i = 0; i < 12; i++) {
-      for (const place of PLACES) await agent.hear(place, 20 + (i % 5));
-      await agent.second();
-    }
+    await agent.hearAll(12);
     agent.stop();
     await agent.start();
     const { streams, engine } = agent.now;
@@ -176,10 +181,7 @@ describe('streams that are restored after the start', () => {
   test('their former readings are known before and after their turn, for a backlog without time stamps', async () => {
     const agent = new Agent(0);
     await agent.start();
-    for (let i = 0; i < 12; i++) {
-      for (const place of PLACES) await agent.hear(place, 20 + (i % 5));
-      await agent.second();
-    }
+    await agent.hearAll(12);
     const lastMs = agent.clock.now() - 1000;
     agent.stop();
     await agent.start();
@@ -240,10 +242,7 @@ describe('streams that are restored after the start', () => {
   test('a reading that is older than the saved state is late, as it is after the restore', async () => {
     const agent = new Agent(0);
     await agent.start();
-    for (let i = 0; i < 12; i++) {
-      for (const place of PLACES) await agent.hear(place, 20 + (i % 5));
-      await agent.second();
-    }
+    await agent.hearAll(12);
     agent.stop();
     await agent.start();
     const { streams, engine, store } = agent.now;
@@ -269,10 +268,7 @@ describe('streams that are restored after the start', () => {
   test('those whose samples cannot be read now cost the others nothing', async () => {
     const agent = new Agent(0);
     await agent.start();
-    for (let i = 0; i < 12; i++) {
-      for (const place of PLACES) await agent.hear(place, 20 + (i % 5));
-      await agent.second();
-    }
+    await agent.hearAll(12);
     agent.stop();
     await agent.start();
     const { streams, engine, store } = agent.now;
@@ -315,10 +311,7 @@ describe('streams that are restored after the start', () => {
   test('rounds of the pipeline restore them, store and acknowledge their readings, and a stop ends that', async () => {
     const agent = new Agent(0);
     await agent.start();
-    for (let i = 0; i < 12; i++) {
-      for (const place of PLACES) await agent.hear(place, 20 + (i % 5));
-      await agent.second();
-    }
+    await agent.hearAll(12);
     agent.kill();
     agent.clock.advance(5000);
     await agent.start();
