@@ -1,5 +1,6 @@
 /** A real Mosquitto on a free port, and a plain client to look at what it carries. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
@@ -109,6 +110,11 @@ export interface Watcher {
   readonly seen: Seen[];
   readonly client: MqttClient;
   on(topic: string): Seen[];
+  /**
+   * Resolves when this client has received all that the broker had when called. Call it before a check of messages whose
+   * arrival at the broker is only known from somewhere else: another client, the output of a process, a page.
+   */
+  caughtUp(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -116,14 +122,26 @@ export async function watch(url: string, filter: string, options: IClientOptions
   const client = await mqtt.connectAsync(url, { protocolVersion: 5, reconnectPeriod: 200, ...options });
   client.on('error', () => {});
   const seen: Seen[] = [];
+  const marks = `watcher/${client.options.clientId}/${randomUUID()}`;
+  let mark = 0;
+  let returned = 0;
   client.on('message', (topic, payload, packet) => {
-    seen.push({ topic, text: payload.toString(), retain: packet.retain, qos: packet.qos });
+    if (topic === marks) returned = Number(payload.toString());
+    else seen.push({ topic, text: payload.toString(), retain: packet.retain, qos: packet.qos });
   });
   await client.subscribeAsync(filter, { qos: 1 });
   return {
     seen,
     client,
     on: (topic) => seen.filter((message) => message.topic === topic),
+    // A broker delivers the messages of one quality of service to one client in the order of their arrival.
+    async caughtUp() {
+      if (mark === 0) await client.subscribeAsync(marks, { qos: 1 });
+      mark += 1;
+      const sent = mark;
+      await client.publishAsync(marks, String(sent), { qos: 1 });
+      await waitFor('a message to return from the broker', () => returned >= sent);
+    },
     close: () => client.endAsync(true),
   };
 }
