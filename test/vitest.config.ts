@@ -24,10 +24,19 @@ export const text = {
 process.env.ORT_DISABLE_TELEMETRY = '1';
 
 export const root = new URL('..', import.meta.url).pathname;
-const project = (name: string, include: string[], exclude: string[] = [], testTimeout = 90_000) => ({
+const project = (name: string, include: string[], exclude: string[] = [], testTimeout = 240_000) => ({
   plugins: [text],
   root,
-  test: { name, include, exclude, testTimeout, hookTimeout: 180_000, pool: 'forks' as const },
+  test: {
+    name,
+    include,
+    exclude,
+    testTimeout,
+    hookTimeout: 300_000,
+    // How long something may take to appear on a busy machine; the default of a second is too short for a browser.
+    expect: { poll: { timeout: 90_000 } },
+    pool: 'forks' as const,
+  },
 });
 const heavy = ['test/fault/**', 'test/soak/**', 'test/rooms/**', 'test/arm64/**', 'test/package/**'];
 

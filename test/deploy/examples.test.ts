@@ -122,57 +122,53 @@ describe.skipIf(!hasMosquitto)('a new password at a broker with an access list',
       withoutTrial(REMOTE_ACL),
       'gatecast/cellar/trial',
     ],
-  ])(
-    '%s',
-    async (_name, username, acl, refused) => {
-      const dir = temp();
-      const file = (name: string, text: string): string => {
-        writeFileSync(join(dir, name), text);
-        return join(dir, name);
-      };
-      const passwords = file('passwords', '');
-      const allow = (password: string): void => {
-        const { status } = spawnSync('mosquitto_passwd', ['-b', passwords, username, password]);
-        expect(status).toBe(0);
-      };
-      allow('former');
-      const broker = await startMosquitto(
-        `allow_anonymous false\npassword_file ${passwords}\nacl_file ${file('acl', acl)}`,
-      );
-      const configOf = (password: string) =>
-        validateConfig({
-          node: 'cellar',
-          data_dir: join(dir, 'data'),
-          mqtt: { url: broker.url, username, password_file: file(password, password), connect_timeout: '2s' },
-          streams: [{ match: 'meters/+' }],
-          http: { listen: 'off' },
-        });
-      const agent = await startAgent({
-        config: configOf('former'),
-        version: '1',
-        clock: systemClock,
-        log: silentLogger,
+  ])('%s', async (_name, username, acl, refused) => {
+    const dir = temp();
+    const file = (name: string, text: string): string => {
+      writeFileSync(join(dir, name), text);
+      return join(dir, name);
+    };
+    const passwords = file('passwords', '');
+    const allow = (password: string): void => {
+      const { status } = spawnSync('mosquitto_passwd', ['-b', passwords, username, password]);
+      expect(status).toBe(0);
+    };
+    allow('former');
+    const broker = await startMosquitto(
+      `allow_anonymous false\npassword_file ${passwords}\nacl_file ${file('acl', acl)}`,
+    );
+    const configOf = (password: string) =>
+      validateConfig({
+        node: 'cellar',
+        data_dir: join(dir, 'data'),
+        mqtt: { url: broker.url, username, password_file: file(password, password), connect_timeout: '2s' },
+        streams: [{ match: 'meters/+' }],
+        http: { listen: 'off' },
       });
-      try {
-        const { context } = agent;
-        allow('fresh');
-        broker.signal('SIGHUP');
-        const wrong = await context.configure(configOf('wrong'));
-        expect(wrong.errors).toMatchObject([{ part: 'broker', path: 'mqtt.password_file' }]);
-        // The broker reads the file again a moment after the signal.
-        let result = await context.configure(configOf('fresh'));
-        await waitFor('the new password', async () => {
-          if (result.errors.some(({ message }) => message.includes('login')))
-            result = await context.configure(configOf('fresh'));
-          return !result.errors.some(({ message }) => message.includes('login'));
-        });
-        if (refused === null) expect(result).toMatchObject({ errors: [], reconnect: ['mqtt.password_file'] });
-        else expect(result.errors[0]?.message).toContain(refused);
-      } finally {
-        await agent.stop();
-        await broker.stop();
-      }
-    },
-    30_000,
-  );
+    const agent = await startAgent({
+      config: configOf('former'),
+      version: '1',
+      clock: systemClock,
+      log: silentLogger,
+    });
+    try {
+      const { context } = agent;
+      allow('fresh');
+      broker.signal('SIGHUP');
+      const wrong = await context.configure(configOf('wrong'));
+      expect(wrong.errors).toMatchObject([{ part: 'broker', path: 'mqtt.password_file' }]);
+      // The broker reads the file again a moment after the signal.
+      let result = await context.configure(configOf('fresh'));
+      await waitFor('the new password', async () => {
+        if (result.errors.some(({ message }) => message.includes('login')))
+          result = await context.configure(configOf('fresh'));
+        return !result.errors.some(({ message }) => message.includes('login'));
+      });
+      if (refused === null) expect(result).toMatchObject({ errors: [], reconnect: ['mqtt.password_file'] });
+      else expect(result.errors[0]?.message).toContain(refused);
+    } finally {
+      await agent.stop();
+      await broker.stop();
+    }
+  });
 });

@@ -60,7 +60,7 @@ describe.skipIf(!hasMosquitto)('the contract', () => {
     await before.close();
     eyes = await watch(broker.url, '#');
     daemon = await startDaemon(dir, config());
-  }, 180_000);
+  });
   afterAll(async () => {
     if (daemon?.process.exitCode === null) daemon.process.kill('SIGKILL');
     await eyes?.close();
@@ -78,15 +78,11 @@ describe.skipIf(!hasMosquitto)('the contract', () => {
     }
   };
   const until = async (what: string, places: readonly string[], enough: () => boolean) => {
-    await waitFor(
-      what,
-      async () => {
-        if (!enough()) await send(places);
-        await sleep(15);
-        return enough();
-      },
-      30_000,
-    );
+    await waitFor(what, async () => {
+      if (!enough()) await send(places);
+      await sleep(15);
+      return enough();
+    });
   };
   let asked = 0;
   const ask = async (verb: string, more: Record<string, unknown> = {}) => {
@@ -120,7 +116,7 @@ describe.skipIf(!hasMosquitto)('the contract', () => {
   });
 
   test('what a former run left raised is taken back', async () => {
-    await waitFor('the empty message', () => on('alert/model').at(-1)?.text === '', 20_000);
+    await waitFor('the empty message', () => on('alert/model').at(-1)?.text === '');
   });
 
   test('forecasts, plain numbers, scores', async () => {
@@ -135,7 +131,7 @@ describe.skipIf(!hasMosquitto)('the contract', () => {
     expect(last.crossing?.[0]).toMatchObject({ name: 'hot', above: 24 });
     expect(Number(on('forecast/pump/value/at/5m').at(-1)!.text)).toBe(last.p50[4]);
     expect(Number(on('forecast/pump/value/at/15m').at(-1)!.text)).toBe(last.p50[14]);
-    await waitFor('scores', () => on('score/pump/value').length > 0, 20_000);
+    await waitFor('scores', () => on('score/pump/value').length > 0);
     const score = SHAPES.score.parse(json(on('score/pump/value').at(-1)!));
     expect(score.by_lead.map(({ h }) => h)).toEqual([1, 2, 4, 8, 16, 30]);
   });
@@ -241,7 +237,7 @@ describe.skipIf(!hasMosquitto)('the contract', () => {
 
   test('a refused subscription or a silent stream is an alert with a text', async () => {
     // The readings are hours old, and the longest gap is two hours.
-    await waitFor('the alert', () => on('alert/stale').length > 0, 20_000);
+    await waitFor('the alert', () => on('alert/stale').length > 0);
     expect(SHAPES.alert.parse(json(on('alert/stale').at(-1)!)).severity).toBe('warning');
   });
 
@@ -274,16 +270,12 @@ describe.skipIf(!hasMosquitto)('a stream that stops sending', () => {
       return text === undefined ? undefined : (JSON.parse(text) as { state: string }).state;
     };
     const sendUntil = (what: string, places: readonly string[], enough: () => boolean) =>
-      waitFor(
-        what,
-        async () => {
-          for (const place of places)
-            await eyes.client.publishAsync(`sensors/${place}`, JSON.stringify({ v: 20, t: Date.now() }));
-          await sleep(200);
-          return enough();
-        },
-        30_000,
-      );
+      waitFor(what, async () => {
+        for (const place of places)
+          await eyes.client.publishAsync(`sensors/${place}`, JSON.stringify({ v: 20, t: Date.now() }));
+        await sleep(200);
+        return enough();
+      });
 
     const both = () => [state('summary/pump'), state('summary/tank')].join();
     await sendUntil('both available', ['pump', 'tank'], () => both() === 'online,online');
@@ -312,5 +304,5 @@ describe.skipIf(!hasMosquitto)('a stream that stops sending', () => {
     }
 
     await sendUntil('both available again', ['pump', 'tank'], () => both() === 'online,online');
-  }, 120_000);
+  });
 });

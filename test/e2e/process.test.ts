@@ -17,7 +17,7 @@ describe.skipIf(!hasMosquitto)('the process', () => {
   beforeAll(async () => {
     ensureBuilt();
     broker = await startMosquitto();
-  }, 180_000);
+  });
   beforeEach(async () => {
     eyes = await watch(broker.url, 'gatecast/#');
     dir = temp();
@@ -28,7 +28,7 @@ describe.skipIf(!hasMosquitto)('the process', () => {
       http: { listen: 'off' },
       streams: [{ match: 'sensors/+', payload: 'number' }],
     });
-  }, 60_000);
+  });
   afterEach(async () => {
     daemon?.process.kill('SIGKILL');
     await eyes?.close();
@@ -47,7 +47,7 @@ describe.skipIf(!hasMosquitto)('the process', () => {
     daemon!.process.kill('SIGHUP');
     await waitFor('the refusal', () => answers()[1]?.status === 'error');
     expect(await daemon!.end('SIGTERM')).toBe(0);
-  }, 60_000);
+  });
 
   test('goes on without a reader of its log (a journald that is started again), and ends as it should', async () => {
     daemon!.process.stderr!.destroy();
@@ -57,7 +57,7 @@ describe.skipIf(!hasMosquitto)('the process', () => {
       await waitFor(`answer ${asked}`, () => answers().length === asked);
     }
     expect(await daemon!.end('SIGTERM')).toBe(0);
-  }, 60_000);
+  });
 
   test('writes JSON lines, from the next reload on or from the start, also when it does not start', async () => {
     const file = join(dir, 'gatecast.json');
@@ -71,7 +71,7 @@ describe.skipIf(!hasMosquitto)('the process', () => {
     await waitFor('the reject', () => daemon!.output().includes('not taken'));
     // Another agent cannot take the data directory.
     const second = spawnProgram(['run', '-c', file]);
-    await waitFor('its end', () => second.process.exitCode !== null, 30_000);
+    await waitFor('its end', () => second.process.exitCode !== null);
     expect(second.process.exitCode).toBe(1);
     expect(await daemon!.end('SIGTERM')).toBe(0);
     const entries = (daemon!.output().slice(written) + second.output())
@@ -90,7 +90,7 @@ describe.skipIf(!hasMosquitto)('the process', () => {
     expect(named('not taken')).toMatchObject({ part: 'streams', 'messaging.destination.name': 'sensors/a' });
     expect(named('the agent does not start')).toMatchObject({ level: 'error', 'error.type': 'LOCKED' });
     expect(named('stopped')).toBeDefined();
-  }, 60_000);
+  });
 
   const lines = (text: string): Record<string, unknown>[] =>
     text
@@ -103,55 +103,47 @@ describe.skipIf(!hasMosquitto)('the process', () => {
     ['a missing bracket', '{"node": "n", "log": {"format": "json"}, "streams": [', 'n'],
     ['YAML with a duplicate key', 'log:\n  format: json\nnode: [1]\nnode: x\nmqtt: {url: 5}\n', undefined],
     ['the wrong level', 'node: n\nlog: { format: json, level: loud }\n', 'n'],
-  ])(
-    'says in JSON that a config is invalid: %s',
-    async (_, text, node) => {
-      const file = join(dir, 'invalid.yaml');
-      writeFileSync(file, text);
-      const invalid = spawnProgram(['run', '-c', file]);
-      await waitFor('its end', () => invalid.process.exitCode !== null, 30_000);
-      expect(invalid.process.exitCode).toBe(2);
-      expect(lines(invalid.output())).toEqual([
-        expect.objectContaining({
-          level: 'error',
-          message: 'the agent does not start',
-          'error.type': 'CONFIG_INVALID',
-          errors: expect.any(String),
-        }),
-      ]);
-      expect(lines(invalid.output())[0]?.['service.instance.id']).toBe(node);
-    },
-    60_000,
-  );
+  ])('says in JSON that a config is invalid: %s', async (_, text, node) => {
+    const file = join(dir, 'invalid.yaml');
+    writeFileSync(file, text);
+    const invalid = spawnProgram(['run', '-c', file]);
+    await waitFor('its end', () => invalid.process.exitCode !== null);
+    expect(invalid.process.exitCode).toBe(2);
+    expect(lines(invalid.output())).toEqual([
+      expect.objectContaining({
+        level: 'error',
+        message: 'the agent does not start',
+        'error.type': 'CONFIG_INVALID',
+        errors: expect.any(String),
+      }),
+    ]);
+    expect(lines(invalid.output())[0]?.['service.instance.id']).toBe(node);
+  });
 
   test.each([
     ['an exception', "throw(Error('boom'))"],
     ['a rejected promise', "Promise.reject(Error('boom'))"],
     ['a value that is no error', "Promise.reject('boom')"],
-  ])(
-    'crashes with one line of JSON: %s',
-    async (_, cause) => {
-      const file = join(dir, 'gatecast.json');
-      const config = JSON.parse(readFileSync(file, 'utf8')) as object;
-      expect(await daemon!.end('SIGTERM')).toBe(0);
-      const crash = async (format: string): Promise<string> => {
-        writeFileSync(file, JSON.stringify({ ...config, log: { format } }));
-        daemon = spawnProgram(['run', '-c', file], {
-          NODE_OPTIONS: `--import=data:text/javascript,process.on('SIGUSR2',()=>{${cause}})`,
-        });
-        await waitFor('the subscription', () => daemon!.output().includes('subscribed'), 30_000);
-        expect(await daemon.end('SIGUSR2')).toBe(1);
-        return daemon.output();
-      };
-      const last = lines(await crash('json')).at(-1);
-      expect(last).toMatchObject({
-        level: 'error',
-        message: 'crashed',
-        reason: expect.stringContaining('boom'),
+  ])('crashes with one line of JSON: %s', async (_, cause) => {
+    const file = join(dir, 'gatecast.json');
+    const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+    expect(await daemon!.end('SIGTERM')).toBe(0);
+    const crash = async (format: string): Promise<string> => {
+      writeFileSync(file, JSON.stringify({ ...config, log: { format } }));
+      daemon = spawnProgram(['run', '-c', file], {
+        NODE_OPTIONS: `--import=data:text/javascript,process.on('SIGUSR2',()=>{${cause}})`,
       });
-      if (cause.includes('Error')) expect(last?.['exception.stacktrace']).toMatch(/Error: boom\n +at /);
-      expect(await crash('text')).toMatch(/ error crashed reason=.*boom/);
-    },
-    90_000,
-  );
+      await waitFor('the subscription', () => daemon!.output().includes('subscribed'));
+      expect(await daemon.end('SIGUSR2')).toBe(1);
+      return daemon.output();
+    };
+    const last = lines(await crash('json')).at(-1);
+    expect(last).toMatchObject({
+      level: 'error',
+      message: 'crashed',
+      reason: expect.stringContaining('boom'),
+    });
+    if (cause.includes('Error')) expect(last?.['exception.stacktrace']).toMatch(/Error: boom\n +at /);
+    expect(await crash('text')).toMatch(/ error crashed reason=.*boom/);
+  });
 });

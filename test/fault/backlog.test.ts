@@ -80,7 +80,7 @@ describe.skipIf(!hasMosquitto)('a backlog of a running agent is used completely 
       Date.parse(
         JSON.parse(suite.eyes.on(`gatecast/${node}/forecast/a`).at(-1)?.text ?? '{"origin":0}').origin,
       );
-    await waitFor('forecasts to go on', () => Date.now() - newest() < 20_000, 20_000);
+    await waitFor('forecasts to go on', () => Date.now() - newest() < 20_000);
     expect(await daemon.end('SIGTERM')).toBe(0);
 
     const db = new Sqlite(join(dir, 'gatecast.db'), { readonly: true });

@@ -50,7 +50,7 @@ describe.skipIf(!hasMosquitto)('live and backtest', () => {
   beforeAll(async () => {
     ensureBuilt();
     broker = await startMosquitto(PATIENT);
-  }, 180_000);
+  });
   afterAll(() => broker?.stop());
 
   test('refuse the same readings of a dirty file, and forecast the same numbers from the rest', async () => {
@@ -91,5 +91,5 @@ describe.skipIf(!hasMosquitto)('live and backtest', () => {
     expect(sum('marks', 'stuck') + sum('marks', 'flat-line')).toBeGreaterThan(5);
     expect(reports[0]?.state).not.toBeNull();
     expect(reports[0]?.scores.length).toBeGreaterThan(1);
-  }, 180_000);
+  });
 });

@@ -378,7 +378,7 @@ describe.skipIf(!hasMosquitto)('config push', () => {
       { stdio: 'ignore' },
     );
     const ended = new Promise((resolve) => child.on('close', resolve));
-    await waitFor('two gateways', () => seen(f.nodes) === 2, 30_000);
+    await waitFor('two gateways', () => seen(f.nodes) === 2);
     child.kill('SIGKILL');
     await ended;
     const { rmSync } = await import('node:fs');
@@ -405,7 +405,7 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     const patch = f.file('p.json', { a: 1 });
     const words = ['--fleet', f.group, '--patch', patch, '--rate', '2/1s', '--broker', proxy.url];
     const pushing = run('config', 'push', ...words, '--operator-dir', f.dir, '--wait', '3s');
-    await waitFor('the first gateway', () => seen(f.nodes) === 1, 30_000);
+    await waitFor('the first gateway', () => seen(f.nodes) === 1);
     proxy.cut();
     // Longer than a gateway may take to answer: nobody is given up for the operator's own outage.
     await new Promise((resolve) => setTimeout(resolve, 4000));
@@ -427,7 +427,7 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     const patch = f.file('p.json', { a: 1 });
     const words = ['--fleet', f.group, '--patch', patch, '--rate', '1/2s', '--broker', proxy.url];
     const pushing = run('config', 'push', ...words, '--operator-dir', f.dir);
-    await waitFor('the first gateway', () => seen(f.nodes) === 1, 30_000);
+    await waitFor('the first gateway', () => seen(f.nodes) === 1);
     proxy.cut();
     await new Promise((resolve) => setTimeout(resolve, 1000));
     process.emit('SIGINT');
@@ -523,7 +523,7 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     ])
       expect((await desk('push', ...argv)).code).toBe(2);
     await f.close();
-  }, 60_000);
+  });
 
   test('a wrong password: the message says that the login was refused', async () => {
     const closed = await startMosquitto('allow_anonymous false');

@@ -178,7 +178,7 @@ const RULES: readonly Rule[] = [
 ];
 
 describe.skipIf(!hasMachine)('the commands of the documents', () => {
-  beforeAll(() => ensureBuilt(), 300_000);
+  beforeAll(() => ensureBuilt());
 
   it.each([
     'README.md',
@@ -188,37 +188,33 @@ describe.skipIf(!hasMachine)('the commands of the documents', () => {
     'docs/home-assistant.md',
     'docs/sparkplug.md',
     'docs/page.md',
-  ])(
-    '%s',
-    async (page) => {
-      const dir = tempDir();
-      const machine = await startMachine(dir);
-      try {
-        if (!['README.md', 'docs/install.md'].includes(page)) await installed(machine);
-        let held = async (): Promise<void> => {};
-        for (const command of commandsOf(page)) {
-          const line = ready(command);
-          const rule = MENTION.test(command) ? undefined : RULES.find((one) => one.command.test(command));
-          await rule?.before?.(machine, dir, page);
-          if (rule?.until !== undefined) {
-            const end = await machine.watch(line, rule.until, dir);
-            await held();
-            held = async () => {};
-            if (rule.stays === true) held = end;
-            else await end();
-            continue;
-          }
-          const { code, output } = await machine.run(line, {
-            cwd: rule?.cwd ?? dir,
-            answers: rule?.answers === true,
-          });
-          expect([0, ...(rule?.codes ?? [])], `${line}\n${output}`).toContain(code);
-          if (rule?.prints !== undefined) expect(output, line).toMatch(rule.prints);
+  ])('%s', async (page) => {
+    const dir = tempDir();
+    const machine = await startMachine(dir);
+    try {
+      if (!['README.md', 'docs/install.md'].includes(page)) await installed(machine);
+      let held = async (): Promise<void> => {};
+      for (const command of commandsOf(page)) {
+        const line = ready(command);
+        const rule = MENTION.test(command) ? undefined : RULES.find((one) => one.command.test(command));
+        await rule?.before?.(machine, dir, page);
+        if (rule?.until !== undefined) {
+          const end = await machine.watch(line, rule.until, dir);
+          await held();
+          held = async () => {};
+          if (rule.stays === true) held = end;
+          else await end();
+          continue;
         }
-      } finally {
-        machine.stop();
+        const { code, output } = await machine.run(line, {
+          cwd: rule?.cwd ?? dir,
+          answers: rule?.answers === true,
+        });
+        expect([0, ...(rule?.codes ?? [])], `${line}\n${output}`).toContain(code);
+        if (rule?.prints !== undefined) expect(output, line).toMatch(rule.prints);
       }
-    },
-    600_000,
-  );
+    } finally {
+      machine.stop();
+    }
+  });
 });

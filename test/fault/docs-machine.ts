@@ -178,14 +178,10 @@ export async function startMachine(dir: string): Promise<Machine> {
     stream.on('data', (data) => {
       said += data;
     });
-  await waitFor(
-    'the machine',
-    () => {
-      if (holder.exitCode !== null) throw new Error(said);
-      return said.includes('ready');
-    },
-    60_000,
-  );
+  await waitFor('the machine', () => {
+    if (holder.exitCode !== null) throw new Error(said);
+    return said.includes('ready');
+  });
   // The child of unshare is the first process of the namespaces.
   const pid = spawnSync('pgrep', ['-P', String(holder.pid)], { encoding: 'utf8' }).stdout.trim();
   const begin = (line: string, cwd: string): ChildProcess & { text(): string } => {
@@ -234,15 +230,11 @@ export async function startMachine(dir: string): Promise<Machine> {
     },
     async watch(line, pattern, cwd = dir) {
       const child = begin(line, cwd);
-      await waitFor(
-        line,
-        () => {
-          if (child.exitCode !== null)
-            throw new Error(`${line} ended with ${child.exitCode}:\n${child.text()}`);
-          return pattern.test(child.text());
-        },
-        60_000,
-      ).catch((cause) => {
+      await waitFor(line, () => {
+        if (child.exitCode !== null)
+          throw new Error(`${line} ended with ${child.exitCode}:\n${child.text()}`);
+        return pattern.test(child.text());
+      }).catch((cause) => {
         end(child);
         throw new Error(`${line}: no ${pattern} in\n${child.text().slice(-2000)}`, { cause });
       });
@@ -256,7 +248,7 @@ export async function startMachine(dir: string): Promise<Machine> {
             return true;
           }
         };
-        await waitFor(`the end of ${line}`, isGone, 30_000);
+        await waitFor(`the end of ${line}`, isGone);
       };
     },
     stop: () => void holder.kill('SIGKILL'),

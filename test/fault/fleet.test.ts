@@ -55,7 +55,7 @@ describe.skipIf(!hasMosquitto)('a fleet of 50 agents', () => {
     await Promise.all(agents.map((one) => one.end('SIGKILL')));
     await watcher?.close();
     await broker?.stop();
-  }, 60_000);
+  });
 
   function agent(node: string): Promise<Daemon> {
     const dir = tempDir();
@@ -96,7 +96,7 @@ describe.skipIf(!hasMosquitto)('a fleet of 50 agents', () => {
           .slice(from)
           .flatMap(({ topic }) => (topic.includes('/forecast/') ? [topic.split('/')[1]] : [])),
       );
-    await waitFor(`forecasts of ${COUNT} agents`, () => seen().size === COUNT, 60_000);
+    await waitFor(`forecasts of ${COUNT} agents`, () => seen().size === COUNT);
   }
   let good = '';
 
@@ -125,7 +125,7 @@ describe.skipIf(!hasMosquitto)('a fleet of 50 agents', () => {
     good = JSON.stringify([...reports()].map(([name, { effective_hash }]) => [name, effective_hash]).sort());
     expect(reportedMs, figures).toBeLessThan(30_000);
     await forecastsOfAll();
-  }, 120_000);
+  });
 
   it('a bad push is refused by all, and applied nowhere', async () => {
     const { code, out } = await push({ streams: { pumps: { interval: '1ms' } } });
@@ -138,7 +138,7 @@ describe.skipIf(!hasMosquitto)('a fleet of 50 agents', () => {
     }
     for (const { status, version } of reports().values())
       expect({ status, version }).toEqual({ status: 'applied', version: 1 });
-  }, 120_000);
+  });
 
   it('a harmful push with --canary 5% reaches the canaries only, and they go back', async () => {
     const { code, out } = await push({ streams: { pumps: { match: 'nowhere/{name}' } } }, '--canary', '5%');
@@ -163,5 +163,5 @@ describe.skipIf(!hasMosquitto)('a fleet of 50 agents', () => {
     expect(JSON.stringify(all.map(([name, { effective_hash }]) => [name, effective_hash]).sort())).toBe(good);
     await forecastsOfAll();
     expect(agents.every(({ process }) => process.exitCode === null)).toBe(true);
-  }, 180_000);
+  });
 });

@@ -32,7 +32,7 @@ describe.skipIf(!hasMosquitto)('acknowledgement', () => {
     try {
       const run = async (ms: number): Promise<void> => {
         const child = startChild('test/fault/mqtt-child.ts', [broker.url, dir]);
-        await waitFor('a batch', () => child.lines.length > 0, 30_000);
+        await waitFor('a batch', () => child.lines.length > 0);
         await sleep(ms);
         child.process.kill('SIGKILL');
         await child.ended;

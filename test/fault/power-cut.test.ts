@@ -21,7 +21,7 @@ async function cut(shim: string, durability: 'crash' | 'power', afterMs: number)
   for (const folder of [from, into]) mkdirSync(folder);
   const wrap = ['env', `LD_PRELOAD=${shim}`, `POWER_FROM=${from}`, `POWER_TO=${into}`];
   const child = startChild('test/fault/store-child.ts', [from, '1000000', '37', durability], wrap);
-  await waitFor('the child', () => child.lines.length > 3, 30_000);
+  await waitFor('the child', () => child.lines.length > 3);
   await sleep(afterMs);
   child.process.kill('SIGKILL');
   await child.ended;

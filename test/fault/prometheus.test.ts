@@ -67,7 +67,7 @@ describe.skipIf(!hasMosquitto || !hasPrometheus)('Prometheus', () => {
       PATIENCE_MS,
     );
     exposed = await (await fetch(`${page}/metrics`)).text();
-  }, 300_000);
+  });
   afterAll(async () => {
     clearInterval(feed);
     await prometheus?.stop();

@@ -57,7 +57,7 @@ describe.skipIf(!hasMosquitto)('a flood of pushes', () => {
       { lateness: '0s', remote_config: { enabled: true, keys } },
     );
     agent = await startDaemon(dir, config);
-  }, 120_000);
+  });
   afterAll(async () => {
     await agent?.end('SIGKILL');
     await watcher?.close();
@@ -127,7 +127,6 @@ describe.skipIf(!hasMosquitto)('a flood of pushes', () => {
     await waitFor(
       `version ${newest}; last report ${JSON.stringify(reported())}\n${agent.output().slice(-2000)}`,
       () => reported().effective?.version === newest && reported().effective.status === 'applied',
-      30_000,
     );
     const after = await measure(15, () => {});
 
@@ -151,5 +150,5 @@ describe.skipIf(!hasMosquitto)('a flood of pushes', () => {
       () => reported().version === count + 1 && reported().status === 'probation',
     );
     expect(performance.now() - startedMs).toBeLessThan(2000);
-  }, 300_000);
+  });
 });

@@ -192,16 +192,12 @@ describe.skipIf(!hasMosquitto)('kill -9 in every persisted state of a push', () 
 
     let daemon = start({ NODE_OPTIONS: `--import ${KILLER}`, GATECAST_KILL_AT: at });
     try {
-      await waitFor(
-        'the first start',
-        () => {
-          if (daemon.process.exitCode !== null) throw new Error(daemon.output());
-          return daemon.output().includes(' subscribed ');
-        },
-        60_000,
-      );
+      await waitFor('the first start', () => {
+        if (daemon.process.exitCode !== null) throw new Error(daemon.output());
+        return daemon.output().includes(' subscribed ');
+      });
       // Silence is noticed only of streams that had forecasts.
-      if (outcome === 'rolled_back') await waitFor('forecasts', () => leads().length > 6, 60_000);
+      if (outcome === 'rolled_back') await waitFor('forecasts', () => leads().length > 6);
       const seconds = Math.floor(Date.now() / 1000);
       const payload = await sign(
         {
@@ -220,7 +216,7 @@ describe.skipIf(!hasMosquitto)('kill -9 in every persisted state of a push', () 
 
       const seen = reports().length;
       daemon = start({});
-      await waitFor('the second start', () => reports().length > seen, 60_000);
+      await waitFor('the second start', () => reports().length > seen);
       await until(
         outcome,
         () => reports().at(-1)?.status === outcome && reports().at(-1)?.version === 1,
@@ -239,7 +235,7 @@ describe.skipIf(!hasMosquitto)('kill -9 in every persisted state of a push', () 
       expect(final?.version).toBe(1);
       // What runs is what is reported.
       const count = leads().length;
-      await waitFor('forecasts', () => leads().length > count + 1, 60_000);
+      await waitFor('forecasts', () => leads().length > count + 1);
       expect(leads().at(-1)).toBe(outcome === 'applied' ? 20 : LEADS);
       const champions = watcher.on(`gatecast/${node}/model/default`);
       const wanted = outcome === 'applied' && model !== undefined ? model : 'base';

@@ -77,32 +77,26 @@ describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('a site on three nats-
   });
 
   const owned = () =>
-    waitFor(
-      'all partitions to have an owner',
-      async () => (await readPartitions(observer).catch(() => [])).every(({ owner }) => owner !== null),
-      40_000,
+    waitFor('all partitions to have an owner', async () =>
+      (await readPartitions(observer).catch(() => [])).every(({ owner }) => owner !== null),
     );
 
   /** Every copy of every stream is up to date: only then may another server be lost. */
   const whole = () =>
-    waitFor(
-      'all copies to be up to date',
-      async () => {
-        try {
-          let streams = 0;
-          for await (const { cluster } of observer.jsm.streams.list()) {
-            if (!cluster?.leader || cluster.replicas?.length !== 2 || !cluster.replicas.every(isCurrent))
-              return false;
-            streams++;
-          }
-          // Of the four partitions, and the buckets.
-          return streams === 4 + Object.keys(bucketNames('plant')).length;
-        } catch {
-          return false;
+    waitFor('all copies to be up to date', async () => {
+      try {
+        let streams = 0;
+        for await (const { cluster } of observer.jsm.streams.list()) {
+          if (!cluster?.leader || cluster.replicas?.length !== 2 || !cluster.replicas.every(isCurrent))
+            return false;
+          streams++;
         }
-      },
-      60_000,
-    );
+        // Of the four partitions, and the buckets.
+        return streams === 4 + Object.keys(bucketNames('plant')).length;
+      } catch {
+        return false;
+      }
+    });
   /** Whether so many forecasts of each stream have been published since then. */
   const all = (since: number, times: number): boolean => {
     const counts = new Map<string, number>();
@@ -122,13 +116,10 @@ describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('a site on three nats-
   it('is created, and served with the rights of the shipped accounts; the loss of a server costs nothing', async () => {
     const operator = login('operator', 'change-me-1');
     const file = memberFile(member('operator', ['worker'], operator));
-    await waitFor(
-      'a leader',
-      () =>
-        command(['site', 'create', '-c', file, '--partitions', '4', '--replicas', '3', '--ttl', '3s']).catch(
-          () => null,
-        ),
-      60_000,
+    await waitFor('a leader', () =>
+      command(['site', 'create', '-c', file, '--partitions', '4', '--replicas', '3', '--ttl', '3s']).catch(
+        () => null,
+      ),
     );
     observer = await openSite(siteConfig(urls(), operator), 'observer');
     seen = listen(observer.nc);
@@ -144,7 +135,6 @@ describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('a site on three nats-
     await waitFor(
       'forecasts of all streams',
       () => new Set(seen.map(({ stream }) => stream)).size === STREAMS,
-      30_000,
     );
     // Whoever leads the logs: one server after the other is killed and comes back.
     const outages: Outage[] = [];
@@ -164,7 +154,6 @@ describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('a site on three nats-
     await waitFor(
       'all readings in the logs',
       async () => (await undisturbed(observer, null).catch(() => null))?.readings === sensors.sent,
-      60_000,
     );
     expect(await members[0].end('SIGTERM')).toBe(0);
     await sleep(1000);
@@ -178,7 +167,7 @@ describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('a site on three nats-
     expect(readings).toBe(sensors.sent);
     expect(late).toEqual([]);
     for (const { output } of members) expect(output()).not.toMatch(/permissions violation/i);
-  }, 400_000);
+  });
 
   it('gives each user no more rights than it needs', async () => {
     const worker = await openSite(siteConfig(urls(), login('worker', 'change-me-3')), 'test');
@@ -191,7 +180,7 @@ describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('a site on three nats-
     await expect(bridge.state.put('p.0', 'x')).rejects.toThrow();
     await expect(bridge.jsm.streams.delete('gatecast-plant-in-0')).rejects.toThrow();
     await bridge.nc.close();
-  }, 60_000);
+  });
 
   it('says what is wrong with a login, a CA or an address, and goes on trying', async () => {
     const wrong = join(dir, 'wrong.password');
@@ -213,5 +202,5 @@ describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('a site on three nats-
       const file = memberFile(member(name, ['worker'], site));
       expect(await command(['site', 'status', '-c', file], 1)).toMatch(text);
     }
-  }, 60_000);
+  });
 });

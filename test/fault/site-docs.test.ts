@@ -122,5 +122,5 @@ describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('docs/site.md', () => 
     await until(status, (said) => said.includes('plant-2') && said.includes('every partition has an owner'));
     expect(await run(set)).toContain('All partitions are forecast by it');
     for (const { output } of members) expect(output()).not.toMatch(/permissions violation/i);
-  }, 400_000);
+  });
 });

@@ -52,11 +52,7 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site', () => {
     member = await startMember(options);
     sensors = await Sensors.connect(broker.url, STREAMS);
     sensors.start();
-    await waitFor(
-      'forecasts of all',
-      () => new Set(seen.map(({ stream }) => stream)).size === STREAMS,
-      30_000,
-    );
+    await waitFor('forecasts of all', () => new Set(seen.map(({ stream }) => stream)).size === STREAMS);
   }
 
   afterEach(async () => {
@@ -86,17 +82,16 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site', () => {
     await begin();
     const name = inputStream('plant', 0);
     await observer.jsm.streams.delete(name);
-    await waitFor('the alert', () => alert('site-partitions').includes('partition 0'), 20_000);
+    await waitFor('the alert', () => alert('site-partitions').includes('partition 0'));
     await isCalm();
     await observer.jsm.streams.add({ name, subjects: [inputSubject('plant', 0)] });
-    await waitFor('the end of the alert', () => alert('site-partitions') === '', 40_000);
+    await waitFor('the end of the alert', () => alert('site-partitions') === '');
     const before = seen.length;
     await waitFor(
       'forecasts of all again',
       () => new Set(seen.slice(before).map(({ stream }) => stream)).size === STREAMS,
-      20_000,
     );
-  }, 120_000);
+  });
 
   it('whose server has no space left keeps the readings at the MQTT broker, and says so', async () => {
     await begin();
@@ -109,11 +104,7 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site', () => {
         max_bytes: state.bytes + 1000,
       });
     }
-    await waitFor(
-      'the alert',
-      () => /wait at the MQTT broker.*maximum bytes/.test(alert('site-partitions')),
-      30_000,
-    );
+    await waitFor('the alert', () => /wait at the MQTT broker.*maximum bytes/.test(alert('site-partitions')));
     await isCalm();
     for (const name of names) {
       const { config } = await observer.jsm.streams.info(name);
@@ -123,46 +114,38 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site', () => {
         max_bytes: -1,
       });
     }
-    await waitFor('the end of the alert', () => alert('site-partitions') === '', 40_000);
+    await waitFor('the end of the alert', () => alert('site-partitions') === '');
     await sensors.stop();
-    await waitFor(
-      'all readings',
-      async () => {
-        const { undisturbed } = await import('../support/site.ts');
-        return (await undisturbed(observer, null)).readings === sensors.sent;
-      },
-      20_000,
-    );
-  }, 120_000);
+    await waitFor('all readings', async () => {
+      const { undisturbed } = await import('../support/site.ts');
+      return (await undisturbed(observer, null)).readings === sensors.sent;
+    });
+  });
 
   it('whose server is away is an alert, without a hot loop', async () => {
     await begin();
     nats.signal('SIGKILL');
-    await waitFor('the alert', () => alert('site') !== '', 40_000);
+    await waitFor('the alert', () => alert('site') !== '');
     await isCalm();
     await nats.restart();
-    await waitFor('the end of the alert', () => alert('site') === '', 40_000);
+    await waitFor('the end of the alert', () => alert('site') === '');
     const before = seen.length;
-    await waitFor('forecasts again', () => seen.length > before + STREAMS, 30_000);
-  }, 150_000);
+    await waitFor('forecasts again', () => seen.length > before + STREAMS);
+  });
 
   it.each([
     ['does not answer', 'SIGSTOP'],
     ['is away', 'SIGKILL'],
-  ] as const)(
-    'is left in time while its server %s, which is no error',
-    async (_, signal) => {
-      await begin();
-      nats.signal(signal);
-      // A round begins every half second, and waits 5 s for an answer: the stop comes in between.
-      await sleep(1500);
-      const from = member.output().length;
-      expect(await member.end('SIGTERM')).toBe(0);
-      const said = member.output().slice(from);
-      expect(said).toContain('stopped');
-      // The fault itself may be logged until the part is stopped.
-      expect(said).not.toMatch(/ error (?!readings not stored|site not available)/);
-    },
-    90_000,
-  );
+  ] as const)('is left in time while its server %s, which is no error', async (_, signal) => {
+    await begin();
+    nats.signal(signal);
+    // A round begins every half second, and waits 5 s for an answer: the stop comes in between.
+    await sleep(1500);
+    const from = member.output().length;
+    expect(await member.end('SIGTERM')).toBe(0);
+    const said = member.output().slice(from);
+    expect(said).toContain('stopped');
+    // The fault itself may be logged until the part is stopped.
+    expect(said).not.toMatch(/ error (?!readings not stored|site not available)/);
+  });
 });

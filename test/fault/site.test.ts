@@ -79,7 +79,6 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site of processes', () => {
     await waitFor(
       'forecasts of all streams',
       () => new Set(seen.map(({ stream }) => stream)).size === STREAMS,
-      20_000,
     );
   }
 
@@ -88,11 +87,8 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site of processes', () => {
     return (await readPartitions(observer)).map(({ owner }) => owner);
   };
   const allOwned = (by?: readonly string[]) =>
-    waitFor(
-      'all partitions to have an owner',
-      async () =>
-        (await owners()).every((owner) => owner !== null && (by === undefined || by.includes(owner))),
-      20_000,
+    waitFor('all partitions to have an owner', async () =>
+      (await owners()).every((owner) => owner !== null && (by === undefined || by.includes(owner))),
     );
 
   /** All that the broker acknowledged is in the logs, once. */
@@ -140,7 +136,7 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site of processes', () => {
     await allOwned(['two']);
     await sleep(3000);
     stopped?.process.kill('SIGCONT');
-    await waitFor('it to own partitions again', async () => (await owners()).includes('one'), 20_000);
+    await waitFor('it to own partitions again', async () => (await owners()).includes('one'));
     await sleep(3000);
     await check();
   });
@@ -169,7 +165,7 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site of processes', () => {
     await happens();
     await sleep(1000);
     const before = seen.length;
-    await waitFor('forecasts again', () => seen.length > before + 3 * STREAMS, 40_000);
+    await waitFor('forecasts again', () => seen.length > before + 3 * STREAMS);
     const outage: Outage = [fromMs, Date.now()];
     await check(outage);
   });
@@ -192,20 +188,16 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site of processes', () => {
     expect(said).toMatch(/halved is model 1 of the site.*\n.*forecast by it/);
     const of = (text: string) => (JSON.parse(text) as { model: { id: string; kind: string } }).model;
     const before = seen.length;
-    await waitFor(
-      'forecasts of all by the new model',
-      () => {
-        const late = seen.slice(before).filter(({ text }) => of(text).id === 'halved');
-        return new Set(late.map(({ stream }) => stream)).size === STREAMS;
-      },
-      20_000,
-    );
+    await waitFor('forecasts of all by the new model', () => {
+      const late = seen.slice(before).filter(({ text }) => of(text).id === 'halved');
+      return new Set(late.map(({ stream }) => stream)).size === STREAMS;
+    });
     members.get('one')?.process.kill('SIGKILL');
     members.get('two')?.process.kill('SIGKILL');
     await start('three', ['worker']);
     await allOwned(['three']);
     const later = seen.length;
-    await waitFor('forecasts of the third', () => seen.length > later + 2 * STREAMS, 20_000);
+    await waitFor('forecasts of the third', () => seen.length > later + 2 * STREAMS);
     expect(seen.slice(later).every(({ text }) => of(text).id === 'halved')).toBe(true);
     const damaged = writeModelFolder(join(dir, 'damaged'), shippedVariant('damaged', 2));
     writeFileSync(join(damaged, 'step.onnx'), 'x');
@@ -233,14 +225,10 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site of processes', () => {
     };
     /** Every worker has its share, and no other. */
     const settled = () =>
-      waitFor(
-        'the partitions to be shared',
-        async () => {
-          const now = await owners();
-          return now.join() === assignPartitions([...present].sort(), PARTITIONS).join();
-        },
-        40_000,
-      );
+      waitFor('the partitions to be shared', async () => {
+        const now = await owners();
+        return now.join() === assignPartitions([...present].sort(), PARTITIONS).join();
+      });
     await settled();
     let before = await epochs();
     const moved = async () => {

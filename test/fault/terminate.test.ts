@@ -61,7 +61,7 @@ describe.skipIf(!hasMosquitto)('row 27: SIGTERM', () => {
           },
         );
     }, 50);
-    await waitFor('forecasts', () => suite.eyes.on('gatecast/flood/forecast/p1').length > 1, 30_000);
+    await waitFor('forecasts', () => suite.eyes.on('gatecast/flood/forecast/p1').length > 1);
     await endsInTime(daemon);
     clearInterval(feed);
     await waitFor('offline', () => status('flood')?.includes('offline'));

@@ -55,7 +55,7 @@ describe.skipIf(!hasMosquitto || !PRLIMIT)('the trainer', () => {
       value: (s) => 10 * (s + 1) + (machines[s]?.() ?? 0),
     });
     daemon = await suite.start(dir, config());
-  }, 180_000);
+  });
 
   const pid = (): number => daemon.process.pid ?? 0;
   const status = (of: number): string => readFileSync(`/proc/${of}/status`, 'utf8');

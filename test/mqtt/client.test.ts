@@ -562,13 +562,13 @@ describe('Client and other brokers', () => {
       for (let i = 0; i < 3000; i++) client.publish(retained(`g/n/f/${i}`, `${round}`));
       await sleep(5);
     }
-    await waitFor('the outbox', () => client.status().outbox === 0, 20_000);
+    await waitFor('the outbox', () => client.status().outbox === 0);
     await waitFor(
       'all topics',
       () => new Set(eyes.seen.filter((m) => m.text === '4').map((m) => m.topic)).size === 3000,
     );
     expect(client.status().dropped).toEqual({});
-  }, 40_000);
+  });
 
   it('keeps a message that was under way when a frozen broker was given up: that is no refusal', async () => {
     const up = await broker();
@@ -577,13 +577,13 @@ describe('Client and other brokers', () => {
     await connected(client);
     up.signal('SIGSTOP');
     for (let i = 0; i < 10; i++) client.publish(retained(`g/n/f/${i}`, 'x'));
-    await waitFor('the loss', () => !client.status().connected, 15_000);
+    await waitFor('the loss', () => !client.status().connected);
     expect(client.status()).toMatchObject({ outbox: 10, dropped: {} });
     up.signal('SIGCONT');
     const eyes = await watching(up.url, 'g/n/f/#');
     await waitFor('all of them', () => eyes.seen.length >= 10);
     expect(client.status().dropped).toEqual({});
-  }, 40_000);
+  });
 
   it.each([
     ['retain_available false', 'no retained messages'],
@@ -616,10 +616,9 @@ describe('Client and other brokers', () => {
     await waitFor(
       'the others',
       () => new Set(eyes.seen.filter((m) => m.text === 'x').map((m) => m.topic)).size === 10,
-      15_000,
     );
     await waitFor('the large one to be set aside', () => client.status().dropped['set-aside'] === 1);
     expect(client.maxMessageBytes).toBeLessThan(4011);
     await waitFor('the connection', () => client.status().connected);
-  }, 30_000);
+  });
 });

@@ -13,5 +13,4 @@ it.skipIf(!hasNats)(
       await broker.stop();
     }
   },
-  60_000,
 );

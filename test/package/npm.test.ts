@@ -12,7 +12,7 @@ interface Packed {
 }
 
 const tempDir = tempDirs();
-beforeAll(ensureBuilt, 180_000);
+beforeAll(ensureBuilt);
 
 /** `npm pack` without its build step, which has been done. */
 function pack(...options: readonly string[]): Packed {

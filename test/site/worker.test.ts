@@ -288,7 +288,7 @@ describe.skipIf(!hasNats)('workers of a site', () => {
     await observer.jsm.streams.delete(name);
     await observer.jsm.streams.add(settings);
     await write(count, 5);
-    await waitFor('the readings of the new log', () => taken() === 10 + count, 20_000);
+    await waitFor('the readings of the new log', () => taken() === 10 + count);
   });
 
   it('publish nothing once another member has taken over, whatever they believe', async () => {
@@ -308,7 +308,7 @@ describe.skipIf(!hasNats)('workers of a site', () => {
       key,
       JSON.stringify({ ...manifest, epoch, owner: 'other', publishedMs: Date.now() + 3600_000 }),
     );
-    await waitFor('the partition to be given up', () => !a.owned().includes(0), 10_000);
+    await waitFor('the partition to be given up', () => !a.owned().includes(0));
     const after = seen.length;
     await waitFor('forecasts of the others', () => seen.length > after + 12);
     const own = seen.slice(after).filter(({ stream }) => partitionOf(stream, PARTITIONS) === 0);

@@ -20,7 +20,7 @@ export async function keepsBrokerContract(url: string, topics: readonly string[]
   const first = make();
   first.setSubscriptions([{ filter: 's/+', qos: 1 }]);
   first.start();
-  await waitFor('online', () => eyes.on('g/n/status').some(({ text }) => text === 'online'), 20_000);
+  await waitFor('online', () => eyes.on('g/n/status').some(({ text }) => text === 'online'));
   let pinged = false;
   first.ping(() => {
     pinged = true;
@@ -28,10 +28,10 @@ export async function keepsBrokerContract(url: string, topics: readonly string[]
   await waitFor('the answer to a ping', () => pinged);
   for (let i = 0; i < 500; i++) first.publish({ topic: `g/n/f/${i}`, payload: 'F', qos: 1, retain: true });
   for (const topic of topics) first.publish({ topic, payload: 'T', qos: 1, retain: true });
-  await waitFor('forecasts', () => eyes.seen.filter(({ text }) => text === 'F').length >= 500, 20_000);
+  await waitFor('forecasts', () => eyes.seen.filter(({ text }) => text === 'F').length >= 500);
   await eyes.client.publishAsync('s/1', 'live', { qos: 1 });
   await waitFor('a reading', () => received.includes('live'));
-  await waitFor('the outbox', () => first.status().outbox === 0, 20_000);
+  await waitFor('the outbox', () => first.status().outbox === 0);
   await waitFor('the connection', () => first.status().connected);
   await first.stop([]);
   // The broker keeps what comes meanwhile.
@@ -39,7 +39,7 @@ export async function keepsBrokerContract(url: string, topics: readonly string[]
   const second = make();
   second.setSubscriptions([{ filter: 's/+', qos: 1 }]);
   second.start();
-  await waitFor('what was kept', () => received.includes('kept'), 20_000);
+  await waitFor('what was kept', () => received.includes('kept'));
   expect(second.status()).toMatchObject({ connected: true, resumed: true, protocol: '3.1.1' });
   await second.stop([]);
   await tryBroker(plainBrokerOptions(url, 'me'), 'g/n/trial', systemClock);

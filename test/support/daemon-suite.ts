@@ -28,7 +28,7 @@ export function daemonSuite(config?: string, filter = 'gatecast/#'): DaemonSuite
     ensureBuilt();
     suite.broker = await startMosquitto(config);
     suite.eyes = await watch(suite.broker.url, filter);
-  }, 180_000);
+  });
   afterAll(async () => {
     for (const daemon of daemons) daemon.process.kill('SIGKILL');
     await suite.eyes?.close();

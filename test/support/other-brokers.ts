@@ -36,7 +36,7 @@ async function started(
       });
       socket.on('error', () => resolve(false));
     });
-  await waitFor('the broker', answers, 60_000);
+  await waitFor('the broker', answers);
   return {
     url: `mqtt://127.0.0.1:${port}`,
     stop: async () => {

@@ -60,17 +60,13 @@ export async function startPrometheus(config: string): Promise<Prometheus> {
     if (answer.status !== 'success') throw new Error(`${path}: ${answer.error}`);
     return answer.data;
   };
-  await waitFor(
-    'Prometheus',
-    () => {
-      if (ended()) throw new Error(`Prometheus ended: ${output}`);
-      return fetch(`http://${address}/-/ready`).then(
-        ({ ok }) => ok,
-        () => false,
-      );
-    },
-    60_000,
-  );
+  await waitFor('Prometheus', () => {
+    if (ended()) throw new Error(`Prometheus ended: ${output}`);
+    return fetch(`http://${address}/-/ready`).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+  });
   return {
     query: async (expression) => {
       const data = (await ask(`query?query=${encodeURIComponent(expression)}`)) as { result: Sample[] };
@@ -82,7 +78,7 @@ export async function startPrometheus(config: string): Promise<Prometheus> {
     },
     stop: async () => {
       child.kill('SIGKILL');
-      await waitFor('the end of Prometheus', ended, 30_000);
+      await waitFor('the end of Prometheus', ended);
       rmSync(dir, { recursive: true, force: true });
     },
   };

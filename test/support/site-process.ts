@@ -44,22 +44,18 @@ export function memberFile({
 
 export async function startMember(options: MemberOptions): Promise<Daemon> {
   const daemon = spawnProgram(['run', '-c', memberFile(options)]);
-  await waitFor(
-    `the member ${options.node}`,
-    () => {
-      const { exitCode, signalCode } = daemon.process;
-      if (exitCode !== null || signalCode !== null) throw new Error(`it ended: ${daemon.output()}`);
-      return daemon.output().includes('site opened');
-    },
-    20_000,
-  );
+  await waitFor(`the member ${options.node}`, () => {
+    const { exitCode, signalCode } = daemon.process;
+    if (exitCode !== null || signalCode !== null) throw new Error(`it ended: ${daemon.output()}`);
+    return daemon.output().includes('site opened');
+  });
   return daemon;
 }
 
 /** Runs a command of the program to its end. @returns what it printed */
 export async function command(args: readonly string[], code = 0): Promise<string> {
   const daemon = spawnProgram(args);
-  await waitFor(`the end of gatecast ${args.join(' ')}`, () => daemon.process.exitCode !== null, 30_000);
+  await waitFor(`the end of gatecast ${args.join(' ')}`, () => daemon.process.exitCode !== null);
   if (daemon.process.exitCode !== code)
     throw new Error(`exit code ${daemon.process.exitCode}: ${daemon.output()}`);
   return daemon.output();

@@ -264,6 +264,6 @@ export async function verdict(
 ): Promise<Undisturbed & { readonly violations: string[] }> {
   const made = await undisturbed(site, model, text, openModel);
   const { texts } = made;
-  await waitFor('all forecasts', () => seen.length >= texts.length, 15_000).catch(() => {});
+  await waitFor('all forecasts', () => seen.length >= texts.length, 30_000).catch(() => {});
   return { ...made, violations: violations(seen, texts) };
 }

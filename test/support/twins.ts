@@ -68,7 +68,6 @@ export class Twins {
       await waitFor(
         'forecasts of both',
         () => twins.forecasts('cellar').size > 2 && twins.forecasts('twin').size > 2,
-        30_000,
       );
     } catch (error) {
       await twins.close();
@@ -102,13 +101,13 @@ export class Twins {
   }
 
   /** Waits for a report with these members. */
-  async reported(what: string, wanted: Partial<Reported>, timeoutMs = 30_000): Promise<Reported> {
+  async reported(what: string, wanted: Partial<Reported>): Promise<Reported> {
     const matches = (): boolean => {
       const last = this.last as unknown as Record<string, unknown>;
       return Object.entries(wanted).every(([key, value]) => last[key] === value);
     };
     try {
-      await waitFor(what, matches, timeoutMs);
+      await waitFor(what, matches);
     } catch (cause) {
       const log = this.cellar.output().slice(-3000);
       throw new Error(`${what}; last report: ${JSON.stringify(this.last)}\n${log}`, { cause });
@@ -134,7 +133,7 @@ export class Twins {
   async compare(fromOrigin: string): Promise<{ common: number; missing: string[]; different: string[] }> {
     const beyond = (node: 'cellar' | 'twin'): number =>
       [...this.forecasts(node).keys()].filter((origin) => origin > fromOrigin).length;
-    await waitFor('forecasts of both', () => beyond('cellar') > 3 && beyond('twin') > 3, 40_000);
+    await waitFor('forecasts of both', () => beyond('cellar') > 3 && beyond('twin') > 3);
     const mine = this.forecasts('cellar');
     const end = [...mine.keys()].at(-1) ?? '';
     const theirs = [...this.forecasts('twin')].filter(([origin]) => origin >= fromOrigin && origin <= end);

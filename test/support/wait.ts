@@ -2,12 +2,12 @@
 
 /**
  * Asks until `condition` gives something truthy, and returns it; throws with `what` after `timeoutMs`. The default is patience for a
- * busy machine, not a promise: a test of one measures the time.
+ * busy machine: much longer than it should take, so that only what never happens fails. A test of a time limit measures the time.
  */
 export async function waitFor<T>(
   what: string,
   condition: () => T | Promise<T>,
-  timeoutMs = 30_000,
+  timeoutMs = 90_000,
 ): Promise<NonNullable<T>> {
   const end = performance.now() + timeoutMs;
   for (;;) {

@@ -9,7 +9,7 @@ import { tempDirs } from '../support/temp.ts';
 const temp = tempDirs();
 const PROGRAM = new URL('../../dist/gatecast.js', import.meta.url).pathname;
 
-beforeAll(ensureBuilt, 180_000);
+beforeAll(ensureBuilt);
 
 /** A bare environment: the variables of a test run, or of CI, would have the runtime keep quiet by itself. */
 function leftBehind(args: readonly string[]): string[] {

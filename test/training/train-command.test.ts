@@ -187,7 +187,7 @@ describe('gatecast train', () => {
     expect(again).toMatch(/Of 2 candidates in the last round/);
     expect(JSON.parse(readFileSync(`${out}.search.json`, 'utf8'))).toEqual(memory);
     expect(existsSync(out)).toBe(false);
-  }, 60_000);
+  });
 
   it.each([
     [['--attention', '1'], /attention.memory must be a whole number from 2 to 512, is 1/],

@@ -76,5 +76,5 @@ describe('trials', () => {
     });
     const results = await work.result;
     expect(results).toHaveLength(1);
-  }, 60_000);
+  });
 });

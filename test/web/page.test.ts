@@ -725,13 +725,13 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
         // The chart takes the width of its frame in the next turn of the page.
         const overflow = () =>
           tab.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth');
-        await expect.poll(overflow, { message: hash, timeout: 10_000 }).toBe(0);
+        await expect.poll(overflow, { message: hash }).toBe(0);
         // No table is wider than its frame either.
         const hidden = () =>
           tab.evaluate(
             "[...document.querySelectorAll('.table-frame')].filter((frame) => frame.scrollWidth > frame.clientWidth).map((frame) => frame.ariaLabel)",
           );
-        await expect.poll(hidden, { message: hash, timeout: 10_000 }).toEqual([]);
+        await expect.poll(hidden, { message: hash }).toEqual([]);
         await tab.close();
       }
     });

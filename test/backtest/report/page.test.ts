@@ -65,7 +65,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the report in a browser', () => {
       executablePath: CHROMIUM,
       args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
     });
-  }, 60_000);
+  });
   afterAll(async () => {
     await browser?.close();
   });
@@ -99,5 +99,5 @@ describe.skipIf(!existsSync(CHROMIUM))('the report in a browser', () => {
       await page.close();
     }
     expect(new Set(grounds).size).toBe(2);
-  }, 60_000);
+  });
 });

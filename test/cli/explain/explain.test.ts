@@ -107,7 +107,7 @@ async function agentFolder(saveAt: number): Promise<Agent> {
 let agent: Agent;
 beforeAll(async () => {
   agent = await agentFolder(STEPS - 80);
-}, 60_000);
+});
 
 const request = (change: Partial<ExplainRequest> = {}): ExplainRequest => ({
   stream: ROOM,
@@ -183,5 +183,5 @@ describe('gatecast explain', () => {
     const other = await agentFolder(STEPS - 1);
     const text = await explain({ ...request({ json: false }), config: other.config });
     expect(text).toMatch(/median of each part/);
-  }, 60_000);
+  });
 });

@@ -217,7 +217,7 @@ describe.skipIf(!hasMosquitto)('gatecast init on a real broker with a login', ()
       shown += data;
     });
     const ended = new Promise((resolve) => child.on('exit', resolve));
-    await waitFor('the question for the user', () => shown.includes('user name: '), 20_000);
+    await waitFor('the question for the user', () => shown.includes('user name: '));
     child.stdin.write('me\n');
     await waitFor('the question for the password', () => shown.includes('password of me: '));
     // A slip is taken back.

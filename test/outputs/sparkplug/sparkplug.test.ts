@@ -122,7 +122,7 @@ function edgeNodeTests(readerOf: () => Reader): void {
     return { output, state, store, configOf };
   }
   const kinds = () => seen.map(({ topic }) => topic.split('/').slice(2).join('/').replace('/edge', ''));
-  const until = (what: string, count: number) => waitFor(what, () => seen.length >= count, 10_000);
+  const until = (what: string, count: number) => waitFor(what, () => seen.length >= count);
   const value = (device: string, metric: string) => host.values.get(device)?.get(metric);
 
   test('births, data by alias, a rebirth on command, and its death', async () => {
@@ -299,7 +299,7 @@ function edgeNodeTests(readerOf: () => Reader): void {
       sparkplug: { enabled: true, group: GROUP, node: NODE, primary_host: id },
     });
     parts.output.start();
-    await waitFor('the subscriptions', () => link.connects === 1, 10_000);
+    await waitFor('the subscriptions', () => link.connects === 1);
     return { ...parts, heard: () => link.states };
   };
 
@@ -307,7 +307,7 @@ function edgeNodeTests(readerOf: () => Reader): void {
     await state('other', { online: true, timestamp: 9_000 });
     await state('scada', { online: false, timestamp: 5_000 });
     const { output, heard } = await waiting('scada');
-    await waitFor('the retained STATE', () => heard() === 1, 10_000);
+    await waitFor('the retained STATE', () => heard() === 1);
     output.forecast(forecastOf('a', 1), 1_700_000_000_000);
     // A rebirth command does not replace the host's STATE.
     await eyes.publishAsync(`spBv1.0/${GROUP}/NCMD/${NODE}`, command('Node Control/Rebirth'), { qos: 1 });
@@ -326,7 +326,7 @@ function edgeNodeTests(readerOf: () => Reader): void {
     ];
     for (const [at, payload] of ignored.entries()) {
       await state('scada', payload);
-      await waitFor('the STATE', () => heard() === 2 + at, 10_000);
+      await waitFor('the STATE', () => heard() === 2 + at);
     }
     expect(output.isBorn).toBe(false);
     expect(seen).toEqual([]);
@@ -337,7 +337,7 @@ function edgeNodeTests(readerOf: () => Reader): void {
     expect(seen[2]?.payload.metrics.every(({ isHistorical }) => isHistorical === true)).toBe(true);
     // Said twice, it is no other birth.
     await state('scada', { online: true, timestamp: 5_001 });
-    await waitFor('the STATE', () => heard() === 3 + ignored.length, 10_000);
+    await waitFor('the STATE', () => heard() === 3 + ignored.length);
     expect(seen.length).toBe(3);
     await output.stop();
     await until('the death', 4);
@@ -351,7 +351,7 @@ function edgeNodeTests(readerOf: () => Reader): void {
     const bdSeq = Number(value('', 'bdSeq'));
     // The late death of a former session of the host.
     await state('scada', { online: false, timestamp: 9_999 });
-    await waitFor('the STATE', () => heard() === 2, 10_000);
+    await waitFor('the STATE', () => heard() === 2);
     output.forecast(forecastOf('a', 1), 1_700_000_000_000);
     await until('data', 3);
     expect(kinds()[2]).toBe('DDATA/a');
@@ -360,11 +360,7 @@ function edgeNodeTests(readerOf: () => Reader): void {
     await until('the death', 4);
     expect(kinds()[3]).toBe('NDEATH');
     expect(host.online).toBe(false);
-    await waitFor(
-      'a new connection, and the retained STATE',
-      () => link.connects === 2 && heard() === 4,
-      10_000,
-    );
+    await waitFor('a new connection, and the retained STATE', () => link.connects === 2 && heard() === 4);
     output.forecast(forecastOf('a', 2), 1_700_000_060_000);
     expect(seen.length).toBe(4);
 
