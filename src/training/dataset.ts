@@ -19,6 +19,8 @@ export interface TrainingSeries {
   readonly name: string;
   /** Data set or model group; the sampler's weights are per group. */
   readonly group: string;
+  /** Whether it is the start of a stream: read from the first step on, and every step counts. Default: false. */
+  readonly cold?: boolean;
   /** Number of buckets. */
   readonly steps: number;
   /** I, width of x. */

@@ -14,7 +14,7 @@ import type { Random } from './random.ts';
 /** Targets further than this many scales from the anchor are clipped. */
 const MAX_TARGET = 50;
 const MAX_WEIGHT = 20;
-/** Steps after the start that are not used for training, because the scales are not yet known. */
+/** Steps after the start that are used for training in cold series only, because the scales are not yet known. */
 const SETTLING = 20;
 /** Numbers kept of z: squashed offsets [E], prior log-weights [E], the rest. Offsets are restored from the squashed ones. */
 const KEPT = AHEAD - E;
@@ -24,6 +24,8 @@ export interface FeatureSeriesOptions {
   readonly group: string;
   /** [buckets] values usable as targets; NaN elsewhere. */
   readonly targets: ArrayLike<number>;
+  /** Whether the steps from the first on are used for training; default: false. */
+  readonly cold?: boolean;
   readonly leads: number;
   /** Origins are kept at steps stride - 1, 2 stride - 1, ... */
   readonly stride: number;
@@ -42,6 +44,7 @@ function drawLeads(out: Int32Array, most: number, rng: Random): void {
 export class FeatureSeries implements TrainingSeries {
   readonly name: string;
   readonly group: string;
+  readonly cold: boolean;
   /** Network steps so far. Buckets that the agent skips in a gap do not count. */
   steps = 0;
   readonly inputs = I;
@@ -71,6 +74,7 @@ export class FeatureSeries implements TrainingSeries {
     const { targets, leads, stride, leadsPerOrigin } = options;
     this.name = options.name;
     this.group = options.group;
+    this.cold = options.cold ?? false;
     this.targets = targets;
     this.leads = leads;
     this.stride = stride;
@@ -104,7 +108,7 @@ export class FeatureSeries implements TrainingSeries {
       for (let e = 0; e < E; e++) z[base + E + e] = compress(ahead[E + e] / 4);
       for (let f = 3 * E; f < AHEAD; f++) z[base + f - E] = compress(ahead[f]);
       const actual = bucket + lead < targets.length ? targets[bucket + lead] : Number.NaN;
-      if (!Number.isFinite(actual) || at < SETTLING) continue;
+      if (!Number.isFinite(actual) || (!this.cold && at < SETTLING)) continue;
       const miss = step.missAt(k, actual);
       this.target[row] = Math.max(-MAX_TARGET, Math.min(MAX_TARGET, miss / features.scale[k]));
       this.weight[row] = features.line.sizeInUnit(features.scale[k]);

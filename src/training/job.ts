@@ -28,6 +28,8 @@ export interface JobSeries extends RecordedSeries {
   readonly targets?: Float64Array;
   /** Number of first steps that only warm up features and states; default 0. */
   readonly learnFrom?: number;
+  /** Whether training uses every step from the first reading on; default: false. */
+  readonly cold?: boolean;
 }
 
 export interface TrainingSettings {
@@ -40,6 +42,8 @@ export interface TrainingSettings {
   /** Maximum number of successive chunks from one series in a row of the batch. */
   readonly chunks: number;
   readonly burnIn: number;
+  /** Share of the windows that follow a stream from its first reading; 0: none. */
+  readonly coldShare: number;
   /** Last share of every series, which selects the best weights; 0: the last weights are used. */
   readonly validation: number;
   /** Maximum number of batches per validation. */
@@ -71,6 +75,7 @@ export const TRAINING_DEFAULTS: TrainingSettings = {
   batch: 32,
   chunks: 8,
   burnIn: 16,
+  coldShare: 0,
   validation: 0.15,
   validationBatches: 40,
   seed: 1,
@@ -223,7 +228,13 @@ export async function openTraining(
   const stream = new WindowSampler(
     series,
     splits.map((split) => split.train),
-    { ...sizes, chunks: settings.chunks, burnIn: settings.burnIn, groupWeights: settings.groupWeights },
+    {
+      ...sizes,
+      chunks: settings.chunks,
+      burnIn: settings.burnIn,
+      coldShare: settings.coldShare,
+      groupWeights: settings.groupWeights,
+    },
     rng.child(),
   );
   const validated = splits.map((split) => split.validation);
@@ -261,7 +272,9 @@ export function loopOptions(settings: TrainingSettings, hooks: JobHooks): LoopOp
 
 function groupsOf({ series, buckets }: PreparedData): JobResult['groups'] {
   const groups = new Map<string, { name: string; series: number; steps: number }>();
-  for (const [k, { group }] of series.entries()) {
+  for (const [k, { group, cold }] of series.entries()) {
+    // The same readings as the series that it is cut from.
+    if (cold) continue;
     const entry = groups.get(group) ?? { name: group, series: 0, steps: 0 };
     entry.series++;
     entry.steps += buckets[k] ?? 0;

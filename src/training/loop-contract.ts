@@ -26,6 +26,8 @@ export interface GradientSource {
 /** Training batches; `carry` receives the final states of each. */
 export interface BatchStream {
   next(): TrainingBatch;
+  /** Moves on as `next` does, without the batch. */
+  skip(): void;
   carry(hT: Float32Array): void;
 }
 

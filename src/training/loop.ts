@@ -101,7 +101,7 @@ class Loop {
   /** Skips the batches of the steps before the checkpoint, so that the rest equals an uninterrupted run. */
   private catchUp(stream: BatchStream, { step, states }: Checkpoint): void {
     for (let i = 0; i < step; i++) {
-      stream.next();
+      stream.skip();
       this.source.skip?.();
     }
     this.carry(stream, states);

@@ -2,6 +2,7 @@
 import { GatecastError } from '../errors.ts';
 import { Scratches } from '../forecast/scratch.ts';
 import { StreamStep } from '../forecast/stream-step.ts';
+import { coldStarts } from './cold-starts.ts';
 import { splitInTime, type TimeSplit, type TrainingSeries } from './dataset.ts';
 import { FeatureSeries } from './feature-series.ts';
 import { generateMixture } from './generate/mixture.ts';
@@ -37,7 +38,8 @@ type Visit<T extends JobSeries> = (series: T, step: StreamStep, bucket: number) 
 export async function prepare(job: DataJob, rng: Random, hooks: JobHooks): Promise<PreparedData> {
   const { settings } = job;
   const made = new Map<JobSeries, FeatureSeries>();
-  for (const one of [...job.series, ...generated(job, rng)]) {
+  const whole = [...job.series, ...generated(job, rng)];
+  for (const one of [...whole, ...coldStarts(whole, settings)]) {
     const { stride, leadsPerOrigin } = settings;
     const targets = one.targets ?? one.values;
     made.set(one, new FeatureSeries({ ...one, targets, stride, leadsPerOrigin }, rng.child()));
@@ -124,6 +126,7 @@ function hasGap({ values }: JobSeries): boolean {
 }
 
 function splitOf(steps: number, one: JobSeries, settings: TrainingSettings): TimeSplit {
+  if (one.cold) return { train: { from: 0, to: steps }, validation: null };
   const first = Math.min(steps, one.learnFrom ?? 0);
   const split = splitInTime(steps - first, one.leads, settings.validation, 2 * settings.stride);
   const move = (range: { from: number; to: number }) => ({ from: range.from + first, to: range.to + first });

@@ -41,6 +41,8 @@ export interface SamplerOptions extends BatchShape {
   readonly chunks: number;
   /** Steps after a zero state that do not contribute to the loss. */
   readonly burnIn: number;
+  /** Share of the rows that jump to the first reading of a cold series; default 0. */
+  readonly coldShare?: number;
   /** Weight of each group of series (data set); default 1. */
   readonly groupWeights?: Readonly<Record<string, number>>;
 }
@@ -113,6 +115,8 @@ export class WindowSampler {
   readonly batch: TrainingBatch;
   private readonly rows: Row[];
   private readonly weights: Float64Array;
+  /** Weights of the cold series; null without any. */
+  private readonly coldWeights: Float64Array | null;
   private readonly leads: Int32Array;
 
   /**
@@ -128,7 +132,9 @@ export class WindowSampler {
     const { inputs, zWidth } = checkSeries(series, options);
     this.batch = makeBatch(options, options.stateLayers, options.hidden, inputs, zWidth);
     this.leads = new Int32Array(options.leads);
-    this.weights = seriesWeights(series, ranges, options);
+    this.weights = seriesWeights(series, ranges, options, false);
+    const cold = (options.coldShare ?? 0) > 0 && series.some((one) => one.cold);
+    this.coldWeights = cold ? seriesWeights(series, ranges, options, true) : null;
     this.rows = Array.from({ length: options.batch }, () => this.place());
     // Random remaining chunks, so that the rows do not all jump in the same batch.
     for (const row of this.rows) row.left = rng.int(1, row.left);
@@ -143,11 +149,7 @@ export class WindowSampler {
   next(): TrainingBatch {
     const { batch, options } = this;
     for (let b = 0; b < options.batch; b++) {
-      let row = this.rows[b];
-      if (row.left === 0 || row.next + options.stride >= row.range.to) {
-        row = this.place();
-        this.rows[b] = row;
-      }
+      const row = this.turn(b);
       if (row.age === 0) this.forget(b);
       copyInputs(batch, options, b, row.series, row.next);
       for (let p = 0; p * options.stride < options.steps; p++) {
@@ -159,26 +161,48 @@ export class WindowSampler {
           continue;
         }
         row.series.origin(step, batch, offset, this.leads);
-        if (row.age + within < options.burnIn) batch.weight.fill(0, offset, offset + options.leads);
+        if (!row.series.cold && row.age + within < options.burnIn)
+          batch.weight.fill(0, offset, offset + options.leads);
         else keepInside(batch, row.range, step, this.leads, offset);
       }
-      row.next += options.steps;
-      row.age += options.steps;
-      row.left -= 1;
+      this.advance(row);
     }
     return batch;
   }
 
+  /** Moves on as `next` does, without filling the batch. */
+  skip(): void {
+    for (let b = 0; b < this.options.batch; b++) this.advance(this.turn(b));
+  }
+
+  /** The row of the next chunk, after a jump if one is due. */
+  private turn(b: number): Row {
+    const row = this.rows[b];
+    if (row.left > 0 && row.next + this.options.stride < row.range.to) return row;
+    const placed = this.place();
+    this.rows[b] = placed;
+    return placed;
+  }
+
+  private advance(row: Row): void {
+    row.next += this.options.steps;
+    row.age += this.options.steps;
+    row.left -= 1;
+  }
+
   /** A random place in a random series, with room for at least one chunk if the range allows it. */
   private place(): Row {
-    const k = this.rng.weighted(this.weights);
+    const { coldWeights, weights, options } = this;
+    const cold = coldWeights !== null && this.rng.chance(options.coldShare ?? 0);
+    const k = this.rng.weighted(cold ? coldWeights : weights);
     const range = this.ranges[k];
     const { stride, steps } = this.options;
     // Origins lie on the grid of the stride.
     const from = Math.ceil(range.from / stride);
     const room = Math.max(0, Math.floor((range.to - steps - 1) / stride) - from);
-    // One in eight starts at the beginning of the stream, because new sensors must be forecast too.
-    const next = (from + (this.rng.chance(1 / 8) ? 0 : Math.floor(this.rng.uniform() * (room + 1)))) * stride;
+    // One in eight starts at the beginning of the series, where its seasons are not known yet.
+    const next =
+      (from + (cold || this.rng.chance(1 / 8) ? 0 : Math.floor(this.rng.uniform() * (room + 1)))) * stride;
     const left = this.rng.int(1, Math.max(1, this.options.chunks));
     return { series: this.series[k], range, next, left, age: 0 };
   }
@@ -204,8 +228,10 @@ function seriesWeights(
   series: readonly TrainingSeries[],
   ranges: readonly Range[],
   options: SamplerOptions,
+  cold: boolean,
 ): Float64Array {
-  const raw = series.map((_, k) => {
+  const raw = series.map((one, k) => {
+    if ((one.cold ?? false) !== cold) return 0;
     const length = ranges[k].to - ranges[k].from;
     // too short for an origin and its target
     return length > options.stride ? Math.sqrt(length) : 0;

@@ -103,7 +103,7 @@ describe('runJob', () => {
 describe('checkpoints', () => {
   it('resume a training bit for bit, with states and dropout', async () => {
     const spec = forecastSpec({ cell: 'gru', layers: 2, hidden: 8, width: 8, dropout: 0.2 });
-    const one = job({ averaging: 0.9, maxSteps: 30, validateEvery: 10 }, { spec });
+    const one = job({ averaging: 0.9, maxSteps: 30, validateEvery: 10, coldShare: 0.3 }, { spec });
     const kept: Checkpoint[] = [];
     let time = 0;
     const now = () => {

@@ -104,6 +104,49 @@ describe('WindowSampler', () => {
     expect(weight.subarray(6).some((w) => w > 0)).toBe(true);
   });
 
+  it('lets a share of the rows follow cold series from their first step, which counts', () => {
+    const cold = { ...plainSeries('b', ramp(200, 1000)), cold: true };
+    const draw = (coldShare: number) => {
+      const each = { ...options, chunks: 1, batch: 40, burnIn: 8, coldShare };
+      const sampler = new WindowSampler([series[0]!, cold], [full(200), full(200)], each, new Random(8));
+      let count = 0;
+      for (let i = 0; i < 25; i++) {
+        const { x, weight } = sampler.next();
+        for (const [b, place] of places(x, 8, 40).entries()) {
+          const counts = weight[b * 2]! > 0;
+          expect(counts).toBe(place.series === 1);
+          if (place.series !== 1) continue;
+          expect(place.from).toBe(0);
+          count++;
+        }
+      }
+      return count / 1000;
+    };
+    expect(draw(0)).toBe(0);
+    expect(draw(0.3)).toBeGreaterThan(0.26);
+    expect(draw(0.3)).toBeLessThan(0.34);
+  });
+
+  it('skips a batch without a trace in the later ones', () => {
+    const cold = { ...plainSeries('b', ramp(200, 1000)), cold: true };
+    const make = () =>
+      new WindowSampler(
+        [series[0]!, cold],
+        [full(200), full(200)],
+        { ...options, coldShare: 0.3 },
+        new Random(6),
+      );
+    const walked = make();
+    const skipped = make();
+    for (let i = 0; i < 40; i++) {
+      walked.next();
+      skipped.skip();
+    }
+    const state = new Float32Array(2 * 3 * 2).fill(7);
+    for (const sampler of [walked, skipped]) sampler.carry(state);
+    expect(skipped.next()).toEqual(walked.next());
+  });
+
   it('is the same for the same seed', () => {
     const run = () => {
       const sampler = new WindowSampler(series, [full(200), full(200)], options, new Random(4));

@@ -30,6 +30,7 @@ export interface TrainFlags extends SearchFlags, TableFlags {
   convolution?: { kernel: number; channels: number };
   steps: number;
   chunks: number;
+  cold: number;
   stride: number;
   leads: number;
   batch: number;

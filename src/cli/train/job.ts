@@ -151,6 +151,7 @@ function settingsOf(
     ...TRAINING_DEFAULTS,
     steps: flags.steps,
     chunks: flags.chunks,
+    coldShare: flags.cold,
     stride: flags.stride,
     leadsPerOrigin: flags.leads,
     batch: flags.batch,

@@ -93,6 +93,7 @@ export function registerTrain(program: Command): void {
     .optionsGroup('Training:')
     .option('--steps <n>', 'window length in steps (truncated back-propagation)', whole, 96)
     .option('--chunks <n>', 'number of consecutive windows with carried state', whole, 8)
+    .option('--cold <share>', 'share of the windows that follow a stream from its first reading', fraction, 0)
     .option('--stride <n>', 'steps from one origin to the next', whole, 4)
     .option('--leads <n>', 'leads scored at each origin', whole, 6)
     .option('--batch <n>', 'windows per optimiser step', whole, 32)
