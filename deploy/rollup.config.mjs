@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import commonjs from '@rollup/plugin-commonjs';
 import json from '@rollup/plugin-json';
 import { nodeResolve } from '@rollup/plugin-node-resolve';
-import { transform } from 'esbuild';
 import esbuild, { minify } from 'rollup-plugin-esbuild';
 import { BUNDLED } from './bundled.mjs';
+import { pageScript } from './page-script.mjs';
 
 const { dependencies } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 const external = [
@@ -29,17 +29,15 @@ const replaced = {
   },
 };
 
-/** Inlines the page's files as strings: it ships inside the bundle. Scripts are minified. */
+/** Inlines the page's files as strings: it ships inside the bundle. */
 const text = {
   name: 'text',
-  async transform(code, id) {
-    if (!/\.(html|css|client\.js)$|\/uplot\/dist\/uPlot\.esm\.js$/.test(id)) return null;
-    const licence = /^\/\*[\s\S]*?Licensed[\s\S]*?\*\/\n/.exec(code)?.[0] ?? '';
-    const served = id.endsWith('.js') ? licence + (await transform(code, SCRIPT)).code : code;
+  load(id) {
+    if (!/\.(html|css|client\.js)$/.test(id)) return null;
+    const served = id.endsWith('.js') ? pageScript(id) : readFileSync(id, 'utf8');
     return { code: `export default ${JSON.stringify(served)};`, map: null };
   },
 };
-const SCRIPT = { minify: true, format: 'esm', target: 'es2022', charset: 'utf8' };
 
 /**
  * Loads the external packages, which are CommonJS, by `require`. Imported, each of their files would first be searched for

@@ -87,7 +87,14 @@ if (!fresh('install', lock)) {
     );
   mark('install', lock);
 }
-const sources = digest(['package-lock.json', 'deploy/rollup.config.mjs', 'tsconfig.json', ...walk('src')]);
+const sources = digest([
+  'package-lock.json',
+  'deploy/rollup.config.mjs',
+  'deploy/bundled.mjs',
+  'deploy/page-script.mjs',
+  'tsconfig.json',
+  ...walk('src'),
+]);
 if (!existsSync('dist/gatecast.js') || !fresh('build', sources)) {
   run('building', 'npx', ['rollup', '-c', 'deploy/rollup.config.mjs', '--silent']);
   mark('build', sources);

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { defineConfig } from 'vitest/config';
+import { pageScript } from '../deploy/page-script.mjs';
 
 /** Imports of the page's files arrive as text, as in the bundle. Their ids hide the extension from vite's handling of CSS. */
 const PREFIX = '\0text:';
@@ -10,14 +11,15 @@ export const text = {
   name: 'text',
   enforce: 'pre' as const,
   resolveId(source: string, importer: string | undefined) {
-    if (!importer || !/\.(html|css|client\.js|esm\.js)$/.test(source)) return null;
+    if (!importer || !/\.(html|css|client\.js)$/.test(source)) return null;
     return `${PREFIX}${source.startsWith('.') ? resolve(dirname(importer), source) : source}.js`;
   },
   load(id: string) {
     if (!id.startsWith(PREFIX)) return null;
     const path = id.slice(PREFIX.length, -'.js'.length);
     const file = path.startsWith('/') ? path : resolve(root, 'node_modules', path);
-    return `export default ${JSON.stringify(readFileSync(file, 'utf8'))};`;
+    const served = file.endsWith('.js') ? pageScript(file) : readFileSync(file, 'utf8');
+    return `export default ${JSON.stringify(served)};`;
   },
 };
 // Workers of a test would else be the first to load onnxruntime, and may not set it themselves (src/system/telemetry.ts).

@@ -1,7 +1,7 @@
 /** Charts of one time series, and small charts of scores, on uPlot. Runs in the browser. */
+import uPlot from 'uplot';
 import { clockText, duration, format, interval, tickTexts } from './format.client.js';
 import { isMasked, markText } from './marks.client.js';
-import uPlot from './uplot.js';
 
 const FONT = '12px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif';
 

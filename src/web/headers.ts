@@ -3,15 +3,15 @@
 /**
  * The page loads only its own files, and no other site may read from it.
  * @param frameAncestors origins that may show it in a frame
- * @param stylesHash of the styles within the page, as in a content security policy
+ * @param hashes of the styles and the script within the page, as in a content security policy
  */
 export function securityHeaders(
   frameAncestors: readonly string[],
-  stylesHash: string,
+  hashes: Readonly<Record<'styles' | 'script', string>>,
 ): Readonly<Record<string, string>> {
   const ancestors = frameAncestors.length === 0 ? "'none'" : frameAncestors.join(' ');
   return {
-    'Content-Security-Policy': `default-src 'none'; script-src 'self'; style-src 'self' '${stylesHash}'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors ${ancestors}`,
+    'Content-Security-Policy': `default-src 'none'; script-src 'self' '${hashes.script}'; style-src 'self' '${hashes.styles}'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors ${ancestors}`,
     'X-Content-Type-Options': 'nosniff',
     // X-Frame-Options has no list of origins, so it is sent only if none is allowed.
     ...(frameAncestors.length === 0 ? { 'X-Frame-Options': 'DENY' } : {}),

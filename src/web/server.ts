@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { errorText, GatecastError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
 import { type Access, isSameOrigin } from './access.ts';
-import { ASSETS, type Asset, STYLES_HASH } from './assets.ts';
+import { ASSETS, type Asset, INLINE_HASHES } from './assets.ts';
 import type { Board, BoardStream } from './board.ts';
 import { Events, MAX_WATCHED } from './events.ts';
 import { hostAllowed, securityHeaders } from './headers.ts';
@@ -60,7 +60,7 @@ export class PageServer {
   private site: Promise<SiteView | null> | null = null;
 
   constructor(private readonly options: PageOptions) {
-    this.headers = securityHeaders(options.frameAncestors ?? [], STYLES_HASH);
+    this.headers = securityHeaders(options.frameAncestors ?? [], INLINE_HASHES);
     this.events = new Events({
       board: options.board,
       status: options.status,

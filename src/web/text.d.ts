@@ -1,4 +1,4 @@
-/** Files of the page are imported as strings, by plugins of rollup and vitest. */
+/** Files of the page are imported as strings (deploy/page-script.mjs), a script with everything that it imports. */
 declare module '*.html' {
   const text: string;
   export default text;
@@ -8,10 +8,6 @@ declare module '*.css' {
   export default text;
 }
 declare module '*.client.js' {
-  const text: string;
-  export default text;
-}
-declare module 'uplot/dist/uPlot.esm.js' {
   const text: string;
   export default text;
 }
