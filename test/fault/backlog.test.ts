@@ -16,6 +16,13 @@ const PLACES = ['a', 'b', 'c', 'd', 'e'];
 const BEFORE_S = 8;
 const AFTER_S = 4;
 
+function readingsIn(path: string): number {
+  const db = new Sqlite(path, { readonly: true });
+  const count = db.prepare('SELECT count(*) FROM sample').pluck().get() as number;
+  db.close();
+  return count;
+}
+
 describe.skipIf(!hasMosquitto)('a backlog of a running agent is used completely after', () => {
   const temp = tempDirs();
   const suite = daemonSuite('allow_anonymous true\nmax_queued_messages 100000');
@@ -75,15 +82,18 @@ describe.skipIf(!hasMosquitto)('a backlog of a running agent is used completely 
     else proxy.restore();
     await sleep(AFTER_S * 1000);
     clearInterval(feed);
-    await sleep(1500);
     const newest = (): number =>
       Date.parse(
         JSON.parse(suite.eyes.on(`gatecast/${node}/forecast/a`).at(-1)?.text ?? '{"origin":0}').origin,
       );
     await waitFor('forecasts to go on', () => Date.now() - newest() < 20_000);
+    const path = join(dir, 'gatecast.db');
+    await waitFor('all readings in the database', () => readingsIn(path) >= sent * PLACES.length).catch(
+      () => {},
+    );
     expect(await daemon.end('SIGTERM')).toBe(0);
 
-    const db = new Sqlite(join(dir, 'gatecast.db'), { readonly: true });
+    const db = new Sqlite(path, { readonly: true });
     for (const place of PLACES) {
       const rows = db
         .prepare(

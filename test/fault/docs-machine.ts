@@ -77,7 +77,7 @@ start | restart)
   : >$RUN/log
   setsid gatecast run -c "$config" >>$RUN/log 2>&1 </dev/null &
   echo $! >$pid
-  for try in $(seq 300); do grep -q ' subscribed ' $RUN/log && exit 0; sleep 0.1; done
+  for try in $(seq 900); do grep -q ' subscribed ' $RUN/log && exit 0; sleep 0.1; done
   cat $RUN/log; exit 1 ;;
 reload) grep -q '^ExecReload=/bin/kill -HUP' $unit && kill -HUP "$(cat $pid)" ;;
 *) exit 1 ;;
@@ -108,7 +108,7 @@ rm -rf /usr/local/bin/gatecast /opt/gatecast
 rm -rf /etc/gatecast /var/lib/gatecast
 echo '127.0.0.1 broker.lan gateway' >>/etc/hosts
 mosquitto -c "$CONF" &
-sleep 0.5
+until mosquitto_pub -t gateway/ready -n 2>/dev/null; do sleep 0.1; done
 for room in cellar attic; do
   while sleep 0.5; do n=$((n + 1)); echo "{\\"temperature\\": $((20 + n % 7)).$((n % 10)), \\"humidity\\": $((50 + n % 9))}"; done |
     mosquitto_pub -q 1 -l -t zigbee2mqtt/$room &
@@ -184,7 +184,7 @@ export async function startMachine(dir: string): Promise<Machine> {
   });
   // The child of unshare is the first process of the namespaces.
   const pid = spawnSync('pgrep', ['-P', String(holder.pid)], { encoding: 'utf8' }).stdout.trim();
-  const begin = (line: string, cwd: string): ChildProcess & { text(): string } => {
+  const begin = (line: string, cwd: string): ChildProcess & { text(): string; isClosed(): boolean } => {
     const child = spawn(
       'nsenter',
       [
@@ -211,7 +211,11 @@ export async function startMachine(dir: string): Promise<Machine> {
       stream.on('data', (data) => {
         output += data;
       });
-    return Object.assign(child, { text: () => output });
+    let closed = false;
+    child.on('close', () => {
+      closed = true;
+    });
+    return Object.assign(child, { text: () => output, isClosed: () => closed });
   };
   const end = (child: ChildProcess): void => {
     if (child.exitCode === null && child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
@@ -226,6 +230,8 @@ export async function startMachine(dir: string): Promise<Machine> {
         cwd,
       );
       await new Promise((done) => child.once('exit', done));
+      // A service that the line has started may hold the pipes for longer.
+      await waitFor('the rest of its output', () => child.isClosed(), 2000).catch(() => {});
       return { code: child.exitCode, output: child.text() };
     },
     async watch(line, pattern, cwd = dir) {

@@ -53,6 +53,7 @@ function supervise(
       return daemon.process;
     },
     output: () => output + daemon.output(),
+    closed: () => daemon.closed(),
     starts: () => starts,
     end: (signal) => {
       stopped = true;

@@ -185,8 +185,8 @@ describe.skipIf(!hasMosquitto)('kill -9 in every persisted state of a push', () 
         .map(({ text }) => (JSON.parse(text) as { p50: number[] }).p50.length);
     const start = (env: Record<string, string>): Daemon => spawnProgram(['run', '-c', path], env);
     const sender = serve(node, model);
-    const until = (what: string, condition: () => boolean, timeoutMs: number): Promise<unknown> =>
-      waitFor(what, condition, timeoutMs).catch((error: unknown) => {
+    const until = (what: string, condition: () => boolean): Promise<unknown> =>
+      waitFor(what, condition).catch((error: unknown) => {
         throw new Error(`${error}; last: ${JSON.stringify(reports().at(-1))}\n${daemon.output()}`);
       });
 
@@ -212,16 +212,13 @@ describe.skipIf(!hasMosquitto)('kill -9 in every persisted state of a push', () 
         ops,
       );
       await watcher.client.publishAsync(`gatecast/${node}/config/desired`, payload, { qos: 1, retain: true });
-      await until(`the kill at ${at}`, () => daemon.process.signalCode === 'SIGKILL', 90_000);
+      await until(`the kill at ${at}`, () => daemon.process.signalCode === 'SIGKILL');
+      await watcher.caughtUp();
 
       const seen = reports().length;
       daemon = start({});
       await waitFor('the second start', () => reports().length > seen);
-      await until(
-        outcome,
-        () => reports().at(-1)?.status === outcome && reports().at(-1)?.version === 1,
-        90_000,
-      );
+      await until(outcome, () => reports().at(-1)?.status === outcome && reports().at(-1)?.version === 1);
       const final = reports().at(-1);
       // Truthful from the first report on: what it says of the running config is one of the two, and the version goes with it.
       for (const one of reports().slice(seen)) {
@@ -237,9 +234,11 @@ describe.skipIf(!hasMosquitto)('kill -9 in every persisted state of a push', () 
       const count = leads().length;
       await waitFor('forecasts', () => leads().length > count + 1);
       expect(leads().at(-1)).toBe(outcome === 'applied' ? 20 : LEADS);
-      const champions = watcher.on(`gatecast/${node}/model/default`);
       const wanted = outcome === 'applied' && model !== undefined ? model : 'base';
-      expect(JSON.parse(champions.at(-1)?.text ?? '{}')).toMatchObject({ champion: wanted });
+      await until(`the group with ${wanted}`, () => {
+        const groups = watcher.on(`gatecast/${node}/model/default`);
+        return JSON.parse(groups.at(-1)?.text ?? '{}').champion === wanted;
+      });
       // What is on disk is what runs, and nothing is left over.
       const layers = readLayers(diskFolder(join(data, 'remote')));
       const { hash } = effectiveConfig({ document }, layers, layerOrder([]));

@@ -63,7 +63,8 @@ describe.skipIf(!hasMosquitto)('docs/remote-config.md', () => {
     for (const user of USERS)
       expect(spawnSync('mosquitto_passwd', ['-b', passwords, user, `secret-${user}`]).status).toBe(0);
     // The rights on the topics of the sensors, which the page leaves to its reader.
-    const sensors = 'pattern read pumps/#\nuser sensors\ntopic write pumps/#\ntopic read #\n';
+    const sensors =
+      'pattern read pumps/#\nuser sensors\ntopic write pumps/#\ntopic write watcher/#\ntopic read #\n';
     writeFileSync(join(desk, 'acl'), `${acl}\n${sensors}`);
     broker = await startMosquitto(`password_file ${passwords}\nacl_file ${join(desk, 'acl')}`);
     watcher = await watch(broker.url, 'gatecast/#', { username: 'sensors', password: 'secret-sensors' });
@@ -109,7 +110,9 @@ describe.skipIf(!hasMosquitto)('docs/remote-config.md', () => {
     const onGateway = verb === 'show';
     const cwd = onGateway ? dirs.cellar : desk;
     const program = spawnProgram(argv, { GATECAST_OPERATOR_DIR: desk }, cwd);
-    await waitFor(`the end of ${line}`, () => program.process.exitCode !== null, 240_000);
+    await waitFor(`the end of ${line}`, program.closed, 240_000);
+    // The command has read reports on a connection of its own.
+    await watcher.caughtUp();
     return { code: program.process.exitCode, output: program.output() };
   }
   const reported = (name: string): Reported =>
@@ -207,8 +210,10 @@ describe.skipIf(!hasMosquitto)('docs/remote-config.md', () => {
       /--model models/,
       async () => {
         expect(reported('cellar')).toMatchObject({ status: 'applied', kid: 'ops-2027' });
-        const groups = watcher.on('gatecast/cellar/model/default');
-        expect(JSON.parse(groups.at(-1)?.text ?? '{}')).toMatchObject({ champion: 'pumps-v2' });
+        await waitFor('the group with the model', () => {
+          const groups = watcher.on('gatecast/cellar/model/default');
+          return JSON.parse(groups.at(-1)?.text ?? '{}').champion === 'pumps-v2';
+        });
       },
     ],
   ];
@@ -248,18 +253,30 @@ describe.skipIf(!hasMosquitto)('docs/remote-config.md', () => {
       return false;
     }
   };
+  /** A topic that each of these hears, and a user that may publish on it. */
+  const HEARD: Readonly<Record<string, readonly [topic: string, writer: string]>> = {
+    ops: ['gatecast/attic/response/backup', 'attic'],
+    cellar: ['gatecast/cellar/request/backup', 'ops'],
+  };
   /** Whether a message on the topic reaches a subscriber. */
   const hears = async (user: string, topic: string): Promise<boolean> => {
     await may(user, 'gatecast/x');
     const client = clients.get(user);
+    const [audible = '', of = ''] = HEARD[user] ?? [];
+    const end = `the end of ${topic}`;
     let heard = false;
-    client?.on('message', (on) => {
-      if (on === topic) heard = true;
+    let ended = false;
+    client?.on('message', (on, payload) => {
+      if (payload.toString() === end) ended = true;
+      else if (on === topic) heard = true;
     });
-    await client?.subscribeAsync(topic, { qos: 1 }).catch(() => {});
+    for (const one of [topic, audible]) await client?.subscribeAsync(one, { qos: 1 }).catch(() => {});
     // The broker's own tool writes with all rights of the operator, a gateway, or the sensors.
     for (const writer of USERS) await may(writer, topic);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    // What the broker passes on, it passes on in this order.
+    await may(of, 'gatecast/x');
+    await clients.get(of)?.publishAsync(audible, end, { qos: 1 });
+    await waitFor(end, () => ended);
     return heard;
   };
 

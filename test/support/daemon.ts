@@ -19,6 +19,8 @@ export interface Daemon {
   readonly process: ChildProcess;
   /** What it wrote so far, both streams. */
   output(): string;
+  /** Whether it has ended, and all that it wrote is in `output`. */
+  closed(): boolean;
   /** Resolves with the exit code, or the signal that ended it. */
   end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>;
 }
@@ -34,6 +36,10 @@ export function spawnProgram(
     cwd,
   });
   let output = '';
+  let closed = false;
+  child.on('close', () => {
+    closed = true;
+  });
   for (const stream of [child.stdout, child.stderr])
     stream.on('data', (chunk) => {
       output += chunk;
@@ -41,9 +47,12 @@ export function spawnProgram(
   return {
     process: child,
     output: () => output,
+    closed: () => closed,
     async end(signal) {
       child.kill(signal);
       await waitFor(`the end of the program after ${signal}\n${output}`, () => ended(child));
+      // A process that it has started may hold the pipes for longer.
+      await waitFor('the rest of its output', () => closed, 2000).catch(() => {});
       return child.exitCode ?? child.signalCode!;
     },
   };

@@ -55,7 +55,7 @@ export async function startMember(options: MemberOptions): Promise<Daemon> {
 /** Runs a command of the program to its end. @returns what it printed */
 export async function command(args: readonly string[], code = 0): Promise<string> {
   const daemon = spawnProgram(args);
-  await waitFor(`the end of gatecast ${args.join(' ')}`, () => daemon.process.exitCode !== null);
+  await waitFor(`the end of gatecast ${args.join(' ')}`, daemon.closed);
   if (daemon.process.exitCode !== code)
     throw new Error(`exit code ${daemon.process.exitCode}: ${daemon.output()}`);
   return daemon.output();
