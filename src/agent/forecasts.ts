@@ -1,4 +1,4 @@
-/** Hands the forecasts of a round to the outputs, the page, and the drift detectors of fine-tuning. */
+/** Hands the forecasts of a round to the outputs, the page, and the drift detectors of fine-tuning; stores the anomalies. */
 import { alarms } from '../forecast/anomalies.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { Outputs } from '../outputs/outputs.ts';
@@ -7,7 +7,7 @@ import type { AgentRemote } from './remote.ts';
 import type { AgentStreams } from './streams.ts';
 import type { Tuning } from './tuning.ts';
 
-export interface ForecastParts extends Pick<Context, 'config'> {
+export interface ForecastParts extends Pick<Context, 'config' | 'store'> {
   readonly outputs: Pick<Outputs, 'forecast' | 'anomaly'>;
   readonly streams: Pick<AgentStreams, 'board'>;
   readonly tuning: Pick<Tuning, 'observe'>;
@@ -16,7 +16,15 @@ export interface ForecastParts extends Pick<Context, 'config'> {
   readonly onForecast: ((forecast: Forecast) => void) | undefined;
 }
 
-export function forecastHandler({ config, outputs, streams, tuning, remote, onForecast }: ForecastParts) {
+export function forecastHandler({
+  config,
+  store,
+  outputs,
+  streams,
+  tuning,
+  remote,
+  onForecast,
+}: ForecastParts) {
   const { board } = streams;
   return (forecasts: readonly Forecast[], nowMs: number): void => {
     tuning.observe(forecasts);
@@ -27,7 +35,10 @@ export function forecastHandler({ config, outputs, streams, tuning, remote, onFo
       for (const anomaly of anomalies) outputs.anomaly(forecast.stream, anomaly);
       outputs.forecast(forecast, nowMs);
       board.record(forecast, nowMs);
-      for (const anomaly of anomalies) board.mark(forecast.stream, anomaly);
+      for (const anomaly of anomalies) {
+        board.mark(forecast.stream, anomaly);
+        store.anomaly(forecast.stream, anomaly);
+      }
       onForecast?.(forecast);
     }
   };

@@ -177,6 +177,9 @@ function pageViews(context: Context, sources: PageSources): PageViews {
   };
 }
 
+/** Most anomalies of a chart. */
+const MOST_ANOMALIES = 500;
+
 async function history(
   { store, clock, config }: Context,
   { engine, streams }: PageSources,
@@ -189,7 +192,12 @@ async function history(
   const firstMs = Math.max(streams.firstMs(stream) ?? 0, nowMs - config().store.retention);
   const span = { fromMs: Math.max(fromMs, firstMs), toMs: Math.min(toMs, nowMs), points };
   const pause = () => new Promise<void>((resolve) => setImmediate(resolve));
-  return { firstMs, ...(await readHistory(store, view, span, { monotonic: clock.monotonic, pause })) };
+  const anomalies = store.anomaliesOf(stream, span.fromMs, span.toMs, MOST_ANOMALIES);
+  return {
+    firstMs,
+    anomalies,
+    ...(await readHistory(store, view, span, { monotonic: clock.monotonic, pause })),
+  };
 }
 
 function modelView({ config }: Context, { tuning, models }: PageSources): ModelView {

@@ -15,7 +15,7 @@ import { type StreamSpec, stateSettings } from '../series/spec.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
 import type { Clock } from '../system/clock.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
-import { Board } from '../web/board.ts';
+import { Board, MAX_ANOMALIES } from '../web/board.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { ClockHold } from './clock-hold.ts';
 import { type Counts, sumCounts } from './drops.ts';
@@ -132,6 +132,7 @@ export class AgentStreams implements Part {
     this.engine.showProvenance(this.parts.config().publish.provenance);
     const known = this.known.restore(this.router);
     for (const { spec } of known) this.board.announce(spec.name, spec.unit, spec.device);
+    for (const anomaly of this.store.newestAnomalies(MAX_ANOMALIES)) this.board.mark(anomaly.stream, anomaly);
     await this.restore(this.late.defer(known));
     await this.engine.prepare();
     const waiting = this.late.size;

@@ -1,8 +1,9 @@
 /**
- * Writes waiting data to the database: rows, then marks on new and older rows, meta values, and counts of refused
- * readings.
+ * Writes waiting data to the database: rows, then marks on new and older rows, meta values, counts of refused
+ * readings, and anomalies.
  */
 import { OUT_OF_RANGE } from '../series/quality.ts';
+import type { AnomalyBuffer } from './anomalies.ts';
 import { type Database, isRowRefused, type Statement } from './database.ts';
 import { isRefused, writeMark } from './marks.ts';
 import type { RejectCounts } from './reject-counts.ts';
@@ -35,7 +36,7 @@ export interface WrittenBatch {
 export function insertBatch(
   db: Database,
   waiting: Waiting,
-  rejects: RejectCounts,
+  { rejects, anomalies }: { readonly rejects: RejectCounts; readonly anomalies: AnomalyBuffer },
   batch: string,
   known: readonly (number | undefined)[],
 ): WrittenBatch {
@@ -68,7 +69,9 @@ export function insertBatch(
   });
   for (const { number, span } of waiting.marks) writeMark(db, idOf(number), span);
   for (const [key, value] of waiting.meta) run(setMeta, key, value);
-  rejects.write(db, batch, readMeta(db, BATCH_KEY), (stream) => insertStream(db, stream));
+  const idOfName = (stream: string): number => insertStream(db, stream);
+  rejects.write(db, batch, readMeta(db, BATCH_KEY), idOfName);
+  anomalies.write(db, idOfName);
   setMeta.run(BATCH_KEY, batch);
   setMeta.run(APPLIED_KEY, JSON.stringify(waiting.segments.applied()));
   return { ids, added: added - refused, refused };

@@ -25,6 +25,7 @@ export function salvage(damagedPath: string, into: Database): number {
     const snapshot = ['stream', 'slot', 'saved', 'model', 'replay_from', 'sha256', 'bytes'];
     copyTable(from, into, 'snapshot', snapshot);
     copyTable(from, into, 'reject', ['day', 'stream', 'reason', 'count']);
+    copyTable(from, into, 'anomaly', ['time', 'stream', 'observed', 'score']);
     return copySamples(from, into);
   } finally {
     from.close();

@@ -40,6 +40,15 @@ export const MIGRATIONS: readonly string[] = [
       ALTER TABLE snapshot ADD COLUMN saved_at INTEGER; -- ms since 1970 UTC; NULL: by an older version
       ALTER TABLE snapshot ADD COLUMN about TEXT;       -- JSON: what the state says of its stream, to be read without the model
   `,
+  `
+      CREATE TABLE anomaly (
+        time INTEGER NOT NULL,   -- start of the bucket, ms since 1970 UTC
+        stream INTEGER NOT NULL,
+        observed REAL NOT NULL,
+        score REAL NOT NULL,     -- -log10 of the probability
+        PRIMARY KEY (time, stream)
+      ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

@@ -11,6 +11,7 @@ import type { StreamSnapshot } from '../forecast/engine-contract.ts';
 import type { Sample } from '../series/sample.ts';
 import type { Clock } from '../system/clock.ts';
 import { bytesWrittenByThread } from '../system/facts.ts';
+import { AnomalyBuffer, readAnomalies, readNewestAnomalies, type StoredAnomaly } from './anomalies.ts';
 import { type BackupFile, backupDatabase } from './backup.ts';
 import { insertBatch, insertStream, readApplied, readMeta, SELECT_ID, UPSERT_META } from './batch.ts';
 import type { Database } from './database.ts';
@@ -55,8 +56,8 @@ const ROWS_KEY = 'store.rows';
 const STEADY_MS = 30_000;
 /** Delay before reading an unreadable journal again, ms. */
 const LOAD_AGAIN_MS = 15_000;
-/** Longest time between writes of refused-reading counts, ms, for a gateway that stores little. */
-const REJECTS_MS = 600_000;
+/** Longest time between writes of refused-reading counts and anomalies, ms, for a gateway that stores little. */
+const EXTRAS_MS = 600_000;
 
 export class SqliteStore implements Store {
   private readonly options: SqliteStoreOptions;
@@ -64,6 +65,7 @@ export class SqliteStore implements Store {
   private readonly waiting: Waiting;
   private readonly connection: DatabaseConnection;
   private readonly rejects = new RejectCounts();
+  private readonly anomalies = new AnomalyBuffer();
   /** Database ids, by the number of a stream in `Waiting`. */
   private ids: (number | undefined)[] = [];
   private rows = 0;
@@ -129,6 +131,27 @@ export class SqliteStore implements Store {
     this.rejects.add(stream, reason, atMs, count);
   }
 
+  anomaly(stream: string, { timeMs, observed, score }: StoredAnomaly): void {
+    if (Number.isFinite(timeMs) && Number.isFinite(observed) && Number.isFinite(score))
+      this.anomalies.add({ stream, timeMs: Math.round(timeMs), observed, score });
+  }
+
+  /** The newest anomalies of a stream in a span, ascending; `fromMs` inclusive, `toMs` exclusive. */
+  anomaliesOf(stream: string, fromMs: number, toMs: number, most: number): StoredAnomaly[] {
+    const id = this.idOf(stream);
+    const [from, to] = [Math.ceil(fromMs), Math.ceil(toMs)];
+    const stored =
+      id === null ? [] : (this.connection.read((db) => readAnomalies(db, id, from, to, most)) ?? []);
+    const waiting = this.anomalies.of(stream).filter(({ timeMs }) => timeMs >= from && timeMs < to);
+    const all = new Map([...stored, ...waiting].map((one) => [one.timeMs, one]));
+    return [...all.values()].sort((a, b) => a.timeMs - b.timeMs).slice(-most);
+  }
+
+  /** The newest stored anomalies of every stream, ascending; `most` of each. */
+  newestAnomalies(most: number): readonly (StoredAnomaly & { readonly stream: string })[] {
+    return (this.connection.read((db) => readNewestAnomalies(db, most)) ?? []).reverse();
+  }
+
   /**
    * Writes waiting rows to the journal. Without `done`, blocks until they are as safe as `durability` requires. With `done`, returns
    * after writing the journal, and calls `done` with whether the rows are safe: at once, or after a disk sync that serves
@@ -153,19 +176,26 @@ export class SqliteStore implements Store {
   /** Moves everything into the database now: for readers in other threads, and before the agent stops. */
   settle(): boolean {
     if (this.closed) return false;
-    const nothing = this.waiting.isEmpty && this.rejects.isEmpty && this.loaded;
+    const nothing = this.waiting.isEmpty && this.rejects.isEmpty && this.anomalies.isEmpty && this.loaded;
     if (nothing && !this.connection.failing) return true;
     const settled = this.connection.run((db) => {
       this.load(db);
       this.measured(() => {
         const batch = randomUUID();
         const { ids, added, refused } = db.transaction(() =>
-          insertBatch(db, this.waiting, this.rejects, batch, this.ids),
+          insertBatch(
+            db,
+            this.waiting,
+            { rejects: this.rejects, anomalies: this.anomalies },
+            batch,
+            this.ids,
+          ),
         )();
         // Committed: the code from here on must not fail.
         this.ids = ids;
         this.rows += added;
         this.rejects.settled();
+        this.anomalies.settled();
         this.waiting.settled();
         this.dropping = false;
         if (refused > 0) this.reportRefused(refused);
@@ -240,12 +270,14 @@ export class SqliteStore implements Store {
   forget(stream: string): boolean {
     if (!this.settle()) return false;
     this.rejects.forget(stream);
+    this.anomalies.forget(stream);
     const id = this.idOf(stream);
     if (id === null) return true;
     return this.connection.run((db) => {
       db.transaction(() => {
         db.prepare('DELETE FROM snapshot WHERE stream = ?').run(id);
         db.prepare('DELETE FROM reject WHERE stream = ?').run(id);
+        db.prepare('DELETE FROM anomaly WHERE stream = ?').run(id);
         db.prepare('DELETE FROM stream WHERE id = ?').run(id);
         db.prepare('INSERT INTO forgotten (stream, cursor) VALUES (?, ?)').run(id, Number.MIN_SAFE_INTEGER);
       })();
@@ -288,7 +320,8 @@ export class SqliteStore implements Store {
   trim(nowMs: number): number {
     let removed = 0;
     const { clock } = this.options;
-    if (!this.rejects.isEmpty && clock.monotonic() - this.settledAt >= REJECTS_MS) this.settle();
+    const hasExtras = !this.rejects.isEmpty || !this.anomalies.isEmpty;
+    if (hasExtras && clock.monotonic() - this.settledAt >= EXTRAS_MS) this.settle();
     this.connection.run((db) => {
       this.measured(() => {
         removed = trimSlice(db, { maxBytes: this.maxBytes, retentionMs: this.options.retentionMs }, nowMs);

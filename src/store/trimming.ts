@@ -1,4 +1,5 @@
 /** Keeps the database within its maximum age and size, in slices short enough for the main thread. */
+import { trimAnomalies } from './anomalies.ts';
 import type { Database } from './database.ts';
 import { trimRejects } from './reject-counts.ts';
 
@@ -29,6 +30,7 @@ function trimAge(db: Database, limits: Limits, nowMs: number): number {
   if (newest === null) return 0;
   const cutoff = Math.min(nowMs, newest) - limits.retentionMs;
   trimRejects(db, cutoff);
+  trimAnomalies(db, cutoff);
   return deleteBefore(db, Math.min(cutoff, sliceEnd(db, Number.NEGATIVE_INFINITY)));
 }
 

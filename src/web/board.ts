@@ -33,7 +33,8 @@ export interface ChartAnomaly {
   readonly score: number;
 }
 
-const MAX_ANOMALIES = 16;
+/** Number of anomalies of a stream that are in memory; the store has the older ones. */
+export const MAX_ANOMALIES = 16;
 const NO_MARKS: readonly MarkName[] = [];
 const NO_ANOMALIES: readonly ChartAnomaly[] = [];
 

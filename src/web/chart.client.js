@@ -108,6 +108,8 @@ const EMPTY = {
   binMs: 0,
   forecast: null,
   anomalies: [],
+  /** Anomalies of the stored readings. */
+  storedAnomalies: [],
   crossings: [],
   /** Past forecasts at one lead: [time, p10, p50, p90]. */
   past: [],
@@ -147,6 +149,13 @@ export class TimeChart {
       this.pending = false;
       this.show();
     });
+  }
+
+  /** The newest and the stored anomalies, each once. */
+  get anomalies() {
+    const { anomalies, storedAnomalies } = this.data;
+    const known = new Set(anomalies.map(({ at_ms }) => at_ms));
+    return [...storedAnomalies.filter(({ at_ms }) => !known.has(at_ms)), ...anomalies];
   }
 
   get origin() {
@@ -280,8 +289,8 @@ export class TimeChart {
       ctx.textBaseline = 'middle';
       ctx.fillText(what, px, py);
     };
-    const { points, history, anomalies, crossings, forecast } = this.data;
-    const { origin } = this;
+    const { points, history, crossings, forecast } = this.data;
+    const { origin, anomalies } = this;
     const [from, to] = [u.scales.x.min, u.scales.x.max];
     const shown = (time) => time >= from && time <= to;
     ctx.save();
@@ -372,7 +381,7 @@ export class TimeChart {
 
   /** The values at a time as text; null without any. */
   reading(time) {
-    const { points, history, binMs, forecast, anomalies, past, stepMs, unit } = this.data;
+    const { points, history, binMs, forecast, past, stepMs, unit } = this.data;
     const [low, high] = [this.mounted?.chart.scales.y.min ?? 0, this.mounted?.chart.scales.y.max ?? 0];
     const apart = (high - low) / 200;
     const text = (value) => format(value, apart);
@@ -401,14 +410,16 @@ export class TimeChart {
     const pastRows = before
       ? [`forecast then  ${text(before[2])} (${text(before[1])} – ${text(before[3])})`]
       : [];
+    const anomalyRows = (width) =>
+      this.anomalies
+        .filter(({ at_ms }) => at_ms >= time && at_ms < time + width)
+        .map(({ score }) => `anomaly: once in 10^${score} buckets`);
     const point = points.findLast(([then]) => then === time);
     if (point) {
       const [, observed, expectedLow, p50, expectedHigh, marks = []] = point;
       const rows = [clock];
       if (expectedLow !== null) rows.push(`expected ${text(expectedLow)} – ${text(expectedHigh)}`);
-      const anomaly = anomalies.find(({ at_ms }) => at_ms === time);
-      if (anomaly) rows.push(`anomaly: once in 10^${anomaly.score} buckets`);
-      rows.push(...pastRows, ...marks.map(markText));
+      rows.push(...anomalyRows(stepMs), ...pastRows, ...marks.map(markText));
       if (observed !== null) return { time, head: withUnit(observed), rows };
       return { time, head: p50 === null ? 'no reading' : `filled: ${withUnit(p50)}`, rows };
     }
@@ -417,7 +428,7 @@ export class TimeChart {
     const [, mean, least, most, marks = []] = bin;
     const span = binMs > stepMs ? `${clock}, ${duration(binMs / 1000)} together` : clock;
     const rows = [span, ...(mean !== null && most > least ? [interval(least, most)] : []), ...pastRows];
-    rows.push(...marks.map(markText));
+    rows.push(...anomalyRows(binMs), ...marks.map(markText));
     return { time, head: mean === null ? 'no reading' : withUnit(mean), rows };
   }
 }

@@ -27,7 +27,8 @@ function valueWithUnit(target, value, unit, apart = 0) {
   if (unit && value !== null) target.append(el('small', {}, unit));
 }
 
-const NOTHING_KEPT = { range: null, history: [], past: [] };
+const NO_HISTORY = { history: [], storedAnomalies: [] };
+const NOTHING_KEPT = { ...NO_HISTORY, range: null, past: [] };
 
 const streamButtons = (stream) =>
   [
@@ -111,7 +112,7 @@ export class StreamView {
   choose(span) {
     this.span = span;
     this.range = null;
-    this.chart.set({ range: null, history: [] });
+    this.chart.set({ ...NO_HISTORY, range: null });
     this.mark();
     if (span !== null) this.move(true);
   }
@@ -170,7 +171,7 @@ export class StreamView {
     if (name === undefined) return;
     this.historyAt = Date.now();
     if (!this.isIncomplete(from)) {
-      this.chart.set({ history: [] });
+      this.chart.set({ ...NO_HISTORY });
       return;
     }
     const points = Math.max(400, Math.round($('chart').clientWidth / 1.5));
@@ -183,7 +184,8 @@ export class StreamView {
       this.firstMs = history[0]?.[0] ?? first;
       this.range = [this.firstMs, this.range[1]];
     }
-    this.chart.set({ history, binMs: found.bin_ms, range: this.range });
+    const { bin_ms: binMs, anomalies: storedAnomalies } = found;
+    this.chart.set({ history, binMs, storedAnomalies, range: this.range });
   }
 
   /** Past forecasts at the chosen lead. */

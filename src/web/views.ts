@@ -1,5 +1,6 @@
 /** Data of the page besides the board; implemented by the agent (`agent/page.ts`). */
 import type { MarkName } from '../series/quality.ts';
+import type { ChartAnomaly } from './board.ts';
 
 export interface HistorySpan {
   readonly fromMs: number;
@@ -23,6 +24,8 @@ export interface History {
   /** Duration of a bin, ms; 0 while the interval is unknown. */
   readonly binMs: number;
   readonly bins: readonly HistoryBin[];
+  /** Stored anomalies of the span, ascending; of too many, the newest. */
+  readonly anomalies: readonly ChartAnomaly[];
 }
 
 interface AlertView {

@@ -1,7 +1,7 @@
 /** The JSON API of the page. Times are ms since 1970 UTC, durations are seconds, values are in the stream's unit. */
 import type { ForecastKind, InputQuality } from '../forecast/forecast.ts';
 import type { MarkName } from '../series/quality.ts';
-import type { BoardStream } from './board.ts';
+import type { BoardStream, ChartAnomaly } from './board.ts';
 import { restored } from './differences.ts';
 import { LEVELS, leadsKept } from './past-forecasts.ts';
 import type { ChartPoint } from './ring.ts';
@@ -89,6 +89,12 @@ export interface StreamRow extends StreamSummary {
   readonly fan: { readonly p10: number[]; readonly p50: number[]; readonly p90: number[] } | null;
 }
 
+interface AnomalyWire {
+  readonly at_ms: number;
+  readonly value: number;
+  readonly score: number;
+}
+
 type Point = readonly [
   timeMs: number,
   observed: number | null,
@@ -110,7 +116,7 @@ export interface StreamDetail extends StreamSummary {
     readonly p90: number[];
   } | null;
   /** Anomalous buckets; score: -log10 of their probability. */
-  readonly anomalies: readonly { at_ms: number; value: number; score: number }[];
+  readonly anomalies: readonly AnomalyWire[];
   readonly crossings: readonly CrossingWire[];
   /** Leads whose past forecasts are kept, in steps. */
   readonly past_leads: readonly number[];
@@ -213,18 +219,20 @@ export function detail(entry: BoardStream, afterMs = Number.NEGATIVE_INFINITY): 
       p70: row(3),
       p90: row(4),
     },
-    anomalies: entry.anomalies.map((a) => ({
-      at_ms: a.timeMs,
-      value: short(a.observed),
-      score: Number(a.score.toFixed(1)),
-    })),
+    anomalies: entry.anomalies.map(anomalyWire),
     crossings: (f?.crossings ?? []).map(crossingWire),
     past_leads: entry.past === null ? [] : leadsKept(entry.past.leads),
   };
 }
 
+const anomalyWire = ({ timeMs, observed, score }: ChartAnomaly): AnomalyWire => ({
+  at_ms: timeMs,
+  value: short(observed),
+  score: Number(score.toFixed(1)),
+});
+
 /** A thinned history: [time, mean, low, high] of each bin, null if the bin has no reading; then the marks, if it has any. */
-export function historyWire({ firstMs, binMs, bins }: History): object {
+export function historyWire({ firstMs, binMs, bins, anomalies }: History): object {
   return {
     first_ms: firstMs,
     bin_ms: binMs,
@@ -235,6 +243,7 @@ export function historyWire({ firstMs, binMs, bins }: History): object {
       shortOrNull(high),
       ...(marks === undefined ? [] : [marks]),
     ]),
+    anomalies: anomalies.map(anomalyWire),
   };
 }
 

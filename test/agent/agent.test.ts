@@ -180,9 +180,10 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
     await stop(agent);
   });
 
-  test('a reading that hardly agrees with its forecast is reported, on the broker and on the page', async () => {
+  test('a reading that hardly agrees with its forecast is reported, on the broker and on the page, also after a restart', async () => {
     const { broker, eyes } = await setUp();
-    const agent = await start(configOf(broker.url, temp()));
+    const dir = temp();
+    const agent = await start(configOf(broker.url, dir));
     await speak(eyes, () => json(eyes, 'gatecast/test/forecast/tank').length >= 70);
     await eyes.client.publishAsync('sensors/tank', '5000', { qos: 1 });
     const anomalies = () => json(eyes, 'gatecast/test/anomaly/tank');
@@ -191,10 +192,18 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
     expect(Object.keys(spike)).toEqual(['time', 'observed', 'p50', 'low', 'high', 'score']);
     expect(spike.score).toBeGreaterThanOrEqual(5);
     expect(spike.observed).toBeGreaterThan(Number(spike.high));
-    const detail = (await (await fetch(`${agent.pageUrl}/api/streams/tank`)).json()) as {
-      anomalies: { at_ms: number }[];
+    const shown = async (url: string | null, view: string) => {
+      const { anomalies } = (await (await fetch(`${url}/api/${view}/tank`)).json()) as {
+        anomalies: { at_ms: number }[];
+      };
+      return anomalies.map(({ at_ms }) => at_ms);
     };
-    expect(detail.anomalies.map(({ at_ms }) => at_ms)).toContain(Date.parse(String(spike.time)));
+    const spikeMs = Date.parse(String(spike.time));
+    expect(await shown(agent.pageUrl, 'streams')).toContain(spikeMs);
+    await stop(agent);
+    const again = await start(configOf(broker.url, dir));
+    expect(await shown(again.pageUrl, 'streams')).toContain(spikeMs);
+    expect(await shown(again.pageUrl, 'history')).toContain(spikeMs);
   });
 
   test('without a usable model it serves naive forecasts and says that it is degraded', async () => {

@@ -164,7 +164,8 @@ export const richViews = (nowMs = Date.now()): PageViews => ({
           : { timeMs, mean, low: mean - 3, high: mean + 3 },
       );
     }
-    return { firstMs, binMs, bins };
+    const anomalies = [{ timeMs: nowMs - 5 * DAY_MS, observed: 75, score: 6 }];
+    return { firstMs, binMs, bins, anomalies };
   },
   scores: () => ({
     by_lead: [1, 15, 30, 60].map((h) => ({

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { SqliteStore } from '../../src/store/sqlite-store.ts';
+import { SqliteStore, type SqliteStoreOptions } from '../../src/store/sqlite-store.ts';
 import { systemClock } from '../../src/system/clock.ts';
 
 export function tempFolder(): string {
@@ -12,11 +12,12 @@ export function tempFolder(): string {
   return dir;
 }
 
-export const openStore = (dir: string): SqliteStore =>
+export const openStore = (dir: string, options: Partial<SqliteStoreOptions> = {}): SqliteStore =>
   SqliteStore.open({
     dir,
     maxBytes: 64e6,
     retentionMs: 60 * 86_400_000,
     clock: systemClock,
     onFault: () => undefined,
+    ...options,
   });

@@ -515,7 +515,11 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
       expect(ink.slice(0, Math.round(width / 8)).filter((column) => column !== null).length).toBeGreaterThan(
         20,
       );
+      // Five of the ten days: the stored anomaly is in the middle.
       const box = (await tab.locator('#chart').boundingBox())!;
+      for (let x = 0.4; x < 0.6 && !(await tab.textContent('#tip'))?.includes('anomaly'); x += 0.0008)
+        await tab.mouse.move(box.x + box.width * x, box.y + 100);
+      expect(await tab.textContent('#tip')).toContain('anomaly: once in 10^6 buckets');
       await tab.mouse.move(box.x + box.width * 0.4, box.y + 100);
       await tab.mouse.down();
       await tab.mouse.move(box.x + box.width * 0.6, box.y + 110, { steps: 4 });
