@@ -91,21 +91,47 @@ export function chartPast(store: Samples, view: Past, beforeMs: number, buckets:
   }));
 }
 
-/** Target time of a piece: after a slower piece the next one is shorter, after a faster one longer, ms. */
+/** Target time of a piece, ms. */
 const LONG_MS = 20;
 const SHORT_MS = 5;
 const FIRST_PIECE_MS = 600_000;
 
+export interface PiecePace {
+  readonly monotonic: () => number;
+  /** Resolves when the thread has had time for other work. */
+  readonly pause: () => Promise<void>;
+}
+
 /**
- * Reads a span in pieces, so that the thread can make forecasts in between. The table is ordered by time, so a piece reads
- * the samples of all streams within it.
- * @param pause resolves when the thread has had time for other work
+ * Reads a span in pieces, so that the thread can make forecasts in between. The table is ordered by time, so a piece reads the
+ * samples of all streams within it: after a slow read the next piece is shorter.
  */
+export async function* inPieces<T>(
+  { fromMs, toMs }: { readonly fromMs: number; readonly toMs: number },
+  intervalMs: number,
+  read: (fromMs: number, toMs: number) => T,
+  { monotonic, pause }: PiecePace,
+): AsyncGenerator<T> {
+  let pieceMs = Math.max(FIRST_PIECE_MS, intervalMs);
+  for (let atMs = fromMs; atMs < toMs; ) {
+    const untilMs = Math.min(toMs, atMs + pieceMs);
+    const begun = monotonic();
+    const result = read(atMs, untilMs);
+    const tookMs = monotonic() - begun;
+    if (tookMs < SHORT_MS) pieceMs *= 2;
+    else if (tookMs > LONG_MS) pieceMs = Math.max(1000, pieceMs / 2);
+    atMs = untilMs;
+    yield result;
+    await pause();
+  }
+}
+
+/** Reads the bins of a span. */
 export async function readHistory(
   store: Samples,
   view: Past,
   { fromMs, toMs, points }: HistorySpan,
-  { monotonic, pause }: { readonly monotonic: () => number; readonly pause: () => Promise<void> },
+  pace: PiecePace,
 ): Promise<{ binMs: number; bins: HistoryBin[] }> {
   const { spec, intervalMs } = view;
   if (intervalMs === null || !(toMs > fromMs)) return { binMs: 0, bins: [] };
@@ -113,16 +139,9 @@ export async function readHistory(
   const startMs = Math.floor(fromMs / binMs) * binMs;
   const endMs = Math.ceil(toMs / binMs) * binMs;
   const bins = new Bins(startMs, binMs, view);
-  let pieceMs = Math.max(FIRST_PIECE_MS, intervalMs);
-  for (let atMs = startMs - intervalMs; atMs < endMs; ) {
-    const untilMs = Math.min(endMs, atMs + pieceMs);
-    const begun = monotonic();
+  const read = (atMs: number, untilMs: number): void => {
     for (const sample of store.samples(spec.name, atMs, untilMs)) bins.add(sample);
-    const tookMs = monotonic() - begun;
-    if (tookMs < SHORT_MS) pieceMs *= 2;
-    else if (tookMs > LONG_MS) pieceMs = Math.max(1000, pieceMs / 2);
-    atMs = untilMs;
-    await pause();
-  }
+  };
+  for await (const _ of inPieces({ fromMs: startMs - intervalMs, toMs: endMs }, intervalMs, read, pace));
   return { binMs, bins: bins.result(Math.min(endMs, Math.ceil(toMs / binMs) * binMs)) };
 }

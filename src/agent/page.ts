@@ -15,7 +15,16 @@ import { parseListen } from '../web/listen.ts';
 import { loadPast, savePast } from '../web/past-file.ts';
 import { RuntimeMetrics } from '../web/runtime-metrics.ts';
 import { PageServer } from '../web/server.ts';
-import type { ConfigView, History, HistorySpan, ModelView, PageViews, RunView } from '../web/views.ts';
+import type {
+  ConfigView,
+  History,
+  HistorySpan,
+  ModelView,
+  PageViews,
+  PastSpan,
+  ReplayedPast,
+  RunView,
+} from '../web/views.ts';
 import { ALERTS, type Alerts } from './alerts.ts';
 import type { ClockHold } from './clock-hold.ts';
 import { every } from './every.ts';
@@ -23,6 +32,7 @@ import type { Health } from './health.ts';
 import { readHistory } from './history.ts';
 import type { AgentModels } from './model.ts';
 import type { Context, Part } from './part.ts';
+import { replayPast } from './past-replay.ts';
 import type { AgentRemote, RemoteSession } from './remote.ts';
 import type { Requests } from './requests.ts';
 import type { SitePart } from './site.ts';
@@ -34,9 +44,9 @@ export interface PageSources {
   readonly health: Pick<Health, 'pageStatus' | 'metrics'>;
   readonly hold: Pick<ClockHold, 'waiting'>;
   readonly alerts: Pick<Alerts, 'list' | 'metrics'>;
-  readonly engine: Pick<Engine, 'streams' | 'scores'>;
+  readonly engine: Pick<Engine, 'streams' | 'scores' | 'tables'>;
   readonly tuning: Pick<Tuning, 'status' | 'runs'>;
-  readonly models: Pick<AgentModels, 'registry'>;
+  readonly models: Pick<AgentModels, 'registry' | 'current'>;
   readonly requests: Pick<Requests, 'verbs' | 'act'>;
   readonly remote: Pick<AgentRemote, 'version'> | null;
   readonly site: Pick<SitePart, 'view' | 'siteName'> | null;
@@ -169,6 +179,7 @@ function pageViews(context: Context, sources: PageSources): PageViews {
   const { engine, alerts } = sources;
   return {
     history: (stream, span) => history(context, sources, stream, span),
+    replay: (stream, span) => replay(context, sources, stream, span),
     scores: (stream) => scoreMessage(engine.scores(stream), SCORE_MEMORY),
     alerts: () => alerts.list().map((alert) => ({ ...alert, meaning: ALERTS[alert.id] })),
     model: () => modelView(context, sources),
@@ -198,6 +209,23 @@ async function history(
     anomalies,
     ...(await readHistory(store, view, span, { monotonic: clock.monotonic, pause })),
   };
+}
+
+async function replay(
+  { store, clock }: Context,
+  { engine, models }: PageSources,
+  stream: string,
+  span: PastSpan,
+): Promise<ReplayedPast> {
+  const { model, trainedOn } = models.current;
+  const sleep = (ms: number) => new Promise<void>((resolve) => void clock.after(ms, resolve));
+  const points = await replayPast(
+    { engine, model, store },
+    { stream, ...span },
+    { monotonic: clock.monotonic, sleep },
+  );
+  const trainedTo = trainedOn?.to;
+  return { points, trainedToMs: trainedTo === undefined ? null : Date.parse(trainedTo) };
 }
 
 function modelView({ config }: Context, { tuning, models }: PageSources): ModelView {

@@ -70,7 +70,6 @@ async function load() {
         forecast: null,
         anomalies: [],
         crossings: [],
-        past_leads: [],
       });
   }
   list.set(streams);
@@ -108,12 +107,12 @@ function reopen() {
   watch();
 }
 
-function receiveStream({ points, forecast, anomalies, crossings, past_leads, ...summary }) {
+function receiveStream({ points, forecast, anomalies, crossings, ...summary }) {
   const stream = streams.get(summary.stream);
   if (!stream) return;
   const first = points[0]?.[0] ?? Number.POSITIVE_INFINITY;
   const kept = stream.points.filter((point) => point[0] < first);
-  Object.assign(stream, { summary, forecast, anomalies, crossings, past_leads });
+  Object.assign(stream, { summary, forecast, anomalies, crossings });
   stream.points = [...kept, ...points].slice(-KEPT_POINTS);
   if (summary.stream === selected) view.update(stream);
 }

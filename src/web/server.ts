@@ -10,7 +10,7 @@ import { Events, MAX_WATCHED } from './events.ts';
 import { hostAllowed, securityHeaders } from './headers.ts';
 import { type MetricFamily, renderMetrics } from './metrics.ts';
 import type { PageViews, SiteView } from './views.ts';
-import { detail, historyWire, type PageStatus, pastWire, scoresWire, summary } from './wire.ts';
+import { detail, historyWire, type PageStatus, pastWire, replayWire, scoresWire, summary } from './wire.ts';
 
 export interface PageOptions {
   readonly host: string;
@@ -47,15 +47,17 @@ interface ActionArguments {
 }
 
 const MOST_BODY_BYTES = 4096;
-/** Maximum number of concurrent reads of histories. */
+/** Maximum number of concurrent reads of histories, and of replays. */
 const MOST_READS = 2;
+const MOST_REPLAYS = 1;
 const MOST_POINTS = 2000;
 
 export class PageServer {
   private readonly events: Events;
   private server: Server | null = null;
   private readonly headers: Readonly<Record<string, string>>;
-  private reads = 0;
+  private readonly reads = new Places(MOST_READS);
+  private readonly replays = new Places(MOST_REPLAYS);
   /** The reading of the site that is under way. */
   private site: Promise<SiteView | null> | null = null;
 
@@ -213,24 +215,22 @@ export class PageServer {
   private async streamReply(kind: string, entry: BoardStream, query: URLSearchParams): Promise<Reply> {
     const { views } = this.options;
     if (kind === 'streams') return json(200, detail(entry));
-    if (kind === 'past') return json(200, pastWire(entry, whole(query, 'lead', 1, 1)));
     if (kind === 'scores') return json(200, scoresWire(entry, views.scores(entry.name)));
-    if (this.reads >= MOST_READS)
-      return {
-        ...problem(503, 'BUSY', 'The server is reading other histories.'),
-        headers: { 'Retry-After': '1' },
-      };
-    this.reads++;
-    try {
-      const history = await views.history(entry.name, {
-        fromMs: whole(query, 'from', 0, 0),
-        toMs: whole(query, 'to', this.options.clock.now(), 0),
-        points: Math.min(MOST_POINTS, whole(query, 'points', 600, 1)),
+    const fromMs = whole(query, 'from', 0, 0);
+    const toMs = whole(query, 'to', this.options.clock.now(), 0);
+    if (kind === 'history') {
+      const points = Math.min(MOST_POINTS, whole(query, 'points', 600, 1));
+      return this.reads.use(async () => {
+        const history = await views.history(entry.name, { fromMs, toMs, points });
+        return history === null ? noStream() : json(200, historyWire(history));
       });
-      return history === null ? noStream() : json(200, historyWire(history));
-    } finally {
-      this.reads--;
     }
+    const lead = whole(query, 'lead', 1, 1);
+    const published = pastWire(entry, lead, query.has('from') ? fromMs : null);
+    if (published !== null) return json(200, published);
+    return this.replays.use(async () =>
+      json(200, replayWire(await views.replay(entry.name, { lead, fromMs, toMs }), lead)),
+    );
   }
 
   /** Reads the site once for all pages that ask meanwhile: it takes several requests to NATS for each partition. */
@@ -274,6 +274,27 @@ export class PageServer {
     const verb = path.slice('/api/actions/'.length);
     if (!actions.includes(verb)) return problem(404, 'REQUEST_INVALID', `There is no action '${verb}'.`);
     return json(200, await act(verb, { stream: textOf('stream'), group: textOf('group') }, user));
+  }
+}
+
+/** Limits how many requests do expensive work at the same time. */
+class Places {
+  private taken = 0;
+
+  constructor(private readonly most: number) {}
+
+  async use(work: () => Promise<Reply>): Promise<Reply> {
+    if (this.taken >= this.most)
+      return {
+        ...problem(503, 'BUSY', 'The server is reading for another page.'),
+        headers: { 'Retry-After': '1' },
+      };
+    this.taken++;
+    try {
+      return await work();
+    } finally {
+      this.taken--;
+    }
   }
 }
 

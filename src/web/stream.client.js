@@ -3,7 +3,7 @@ import { actionButton, get } from './api.client.js';
 import { attention } from './attention.client.js';
 import { drawCalibration, TimeChart } from './chart.client.js';
 import { $, badge, el } from './dom.client.js';
-import { clockText, duration, format, interval, percent } from './format.client.js';
+import { clockText, dateText, duration, format, interval, percent } from './format.client.js';
 import { scoresTable } from './views.client.js';
 
 const KINDS = {
@@ -60,6 +60,10 @@ const RANGES = [
 /** Intervals for fetching scores and past forecasts, ms. */
 const SCORES_MS = 15_000;
 const PAST_MS = 2_000;
+/** Interval for past forecasts that the agent has to compute, ms. */
+const REPLAY_MS = 60_000;
+/** Most leads to choose from. */
+const MOST_LEADS = 300;
 
 export class StreamView {
   constructor() {
@@ -87,11 +91,11 @@ export class StreamView {
     if (stream?.summary.stream !== this.stream?.summary.stream) {
       this.stream = stream;
       this.chart.set({ ...NOTHING_KEPT });
+      $('lead').value = '';
       this.choose(null);
       $('scores').replaceChildren();
       $('calibration-part').hidden = true;
-      $('lead').value = '';
-      this.scoresAt = this.pastAt = this.historyAt = 0;
+      this.scoresAt = this.pastAt = this.pastEvery = this.historyAt = 0;
     }
     this.stream = stream;
     this.draw();
@@ -115,6 +119,7 @@ export class StreamView {
     this.chart.set({ ...NO_HISTORY, range: null });
     this.mark();
     if (span !== null) this.move(true);
+    void this.fetchPast(true);
   }
 
   /** Shows a span selected in the chart; null: resets it. */
@@ -125,6 +130,7 @@ export class StreamView {
     this.chart.set({ range });
     this.mark();
     void this.fetchHistory(range);
+    void this.fetchPast(true);
   }
 
   mark() {
@@ -188,23 +194,35 @@ export class StreamView {
     this.chart.set({ history, binMs, storedAnomalies, range: this.range });
   }
 
-  /** Past forecasts at the chosen lead. */
+  /** Past forecasts at the chosen lead: those published, or, for other leads and times, those of a replay. */
   async fetchPast(anew) {
-    const { stream } = this;
+    const { stream, range } = this;
     const lead = $('lead').value;
     $('past-key').hidden = lead === '';
     if (stream === null || lead === '') {
+      this.pastAsked = '';
       this.chart.set({ past: [] });
       return;
     }
-    if (!anew && Date.now() - this.pastAt < PAST_MS) return;
+    if (!anew && Date.now() - this.pastAt < this.pastEvery) return;
     this.pastAt = Date.now();
-    const name = stream.summary.stream;
-    const found = await get(`past/${encodeURIComponent(name)}?lead=${lead}`).catch(() => null);
-    if (found === null || this.stream?.summary.stream !== name || $('lead').value !== lead) return;
-    const ahead = duration(lead * stream.summary.step_s);
-    $('past-key').lastElementChild.textContent =
-      found.points.length === 0 ? `no forecast made ${ahead} before yet` : `forecast made ${ahead} before`;
+    this.pastEvery = PAST_MS;
+    const { stream: name, step_s: step } = stream.summary;
+    const span =
+      range === null ? '' : `&from=${Math.round(Math.max(0, range[0]))}&to=${Math.round(range[1])}`;
+    const query = `past/${encodeURIComponent(name)}?lead=${lead}${span}`;
+    const key = $('past-key').lastElementChild;
+    const ahead = duration(lead * step);
+    if (anew) key.textContent = `forecast made ${ahead} before: computing`;
+    this.pastAsked = query;
+    const found = await get(query).catch(() => null);
+    if (found === null || this.pastAsked !== query) return;
+    if (found.replayed) this.pastEvery = REPLAY_MS;
+    const learnt = found.trained_to_ms !== null && found.points[0]?.[0] < found.trained_to_ms;
+    key.textContent =
+      found.points.length === 0
+        ? `no forecast made ${ahead} before yet`
+        : `forecast made ${ahead} before${found.replayed ? ', computed now from stored readings with the model in use' : ''}${learnt ? `, which learnt from readings up to ${dateText(found.trained_to_ms)}` : ''}`;
     this.chart.set({ past: found.points });
   }
 
@@ -252,22 +270,25 @@ export class StreamView {
       stepMs: (summary.step_s ?? 1) * 1000,
       unit: unit ?? '',
     });
-    this.leads(stream);
+    this.leads(summary);
     $('stream-buttons').replaceChildren(...streamButtons(summary.stream));
     this.figures(stream);
     if ($('values').open && forecast) this.table(summary, forecast);
   }
 
-  /** The leads whose past forecasts can be shown. */
-  leads({ past_leads, summary }) {
-    if (past_leads.join() === this.leadsShown && summary.step_s === this.stepShown) return;
-    this.leadsShown = past_leads.join();
-    this.stepShown = summary.step_s;
+  /** The leads to choose from: all of them, or, of very many, some at equal distances and the last. */
+  leads({ step_s: step, horizon_s: horizon }) {
+    const shown = `${step} ${horizon}`;
+    if (shown === this.leadsShown) return;
+    this.leadsShown = shown;
+    const last = step === null ? 0 : Math.round(horizon / step);
+    const count = Math.min(last, MOST_LEADS);
+    const leads = Array.from({ length: count }, (_, i) => Math.ceil(((i + 1) * last) / count));
     const chosen = $('lead').value;
-    const option = (lead) => el('option', { value: lead }, `${duration(lead * summary.step_s)} ahead`);
-    $('lead').replaceChildren(el('option', { value: '' }, 'off'), ...past_leads.map(option));
-    $('lead').value = past_leads.includes(Number(chosen)) ? chosen : '';
-    $('lead').disabled = past_leads.length === 0;
+    const option = (lead) => el('option', { value: lead }, `${duration(lead * step)} ahead`);
+    $('lead').replaceChildren(el('option', { value: '' }, 'off'), ...leads.map(option));
+    $('lead').value = leads.includes(Number(chosen)) ? chosen : '';
+    $('lead').disabled = last === 0;
   }
 
   figures({ summary, ...stream }) {

@@ -1,6 +1,7 @@
 /** Data of the page besides the board; implemented by the agent (`agent/page.ts`). */
 import type { MarkName } from '../series/quality.ts';
 import type { ChartAnomaly } from './board.ts';
+import type { PastForecast } from './past-forecasts.ts';
 
 export interface HistorySpan {
   readonly fromMs: number;
@@ -26,6 +27,20 @@ export interface History {
   readonly bins: readonly HistoryBin[];
   /** Stored anomalies of the span, ascending; of too many, the newest. */
   readonly anomalies: readonly ChartAnomaly[];
+}
+
+export interface PastSpan {
+  /** In steps. */
+  readonly lead: number;
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+/** Past forecasts that the model in use makes of stored readings. */
+export interface ReplayedPast {
+  readonly points: readonly PastForecast[];
+  /** The model was trained on readings up to this time, so earlier forecasts look better than they would have been, ms; null: on none of them. */
+  readonly trainedToMs: number | null;
 }
 
 interface AlertView {
@@ -126,6 +141,8 @@ export interface SiteView {
 export interface PageViews {
   /** null: no such stream. */
   history(stream: string, span: HistorySpan): Promise<History | null>;
+  /** Takes some seconds. */
+  replay(stream: string, span: PastSpan): Promise<ReplayedPast>;
   /** Accuracy by lead as on the score topic. */
   scores(stream: string): Readonly<Record<string, unknown>>;
   alerts(): readonly AlertView[];

@@ -3,9 +3,9 @@ import type { ForecastKind, InputQuality } from '../forecast/forecast.ts';
 import type { MarkName } from '../series/quality.ts';
 import type { BoardStream, ChartAnomaly } from './board.ts';
 import { restored } from './differences.ts';
-import { LEVELS, leadsKept } from './past-forecasts.ts';
+import { LEVELS, type PastForecast } from './past-forecasts.ts';
 import type { ChartPoint } from './ring.ts';
-import type { History } from './views.ts';
+import type { History, ReplayedPast } from './views.ts';
 
 /** State of the agent, for the head of the page. */
 export interface PageStatus {
@@ -118,8 +118,6 @@ export interface StreamDetail extends StreamSummary {
   /** Anomalous buckets; score: -log10 of their probability. */
   readonly anomalies: readonly AnomalyWire[];
   readonly crossings: readonly CrossingWire[];
-  /** Leads whose past forecasts are kept, in steps. */
-  readonly past_leads: readonly number[];
 }
 
 /** Nine significant digits suffice for a chart and shorten the message. */
@@ -221,7 +219,6 @@ export function detail(entry: BoardStream, afterMs = Number.NEGATIVE_INFINITY): 
     },
     anomalies: entry.anomalies.map(anomalyWire),
     crossings: (f?.crossings ?? []).map(crossingWire),
-    past_leads: entry.past === null ? [] : leadsKept(entry.past.leads),
   };
 }
 
@@ -247,10 +244,31 @@ export function historyWire({ firstMs, binMs, bins, anomalies }: History): objec
   };
 }
 
-/** Past forecasts at a lead, up to the newest bucket: [time, p10, p50, p90]. */
-export function pastWire({ past, forecast }: BoardStream, lead: number): object {
+const pastPoint = ({ timeMs, p10, p50, p90 }: PastForecast): number[] => [
+  timeMs,
+  short(p10),
+  short(p50),
+  short(p90),
+];
+
+/**
+ * The published forecasts at a lead from `fromMs` up to the newest bucket: [time, p10, p50, p90]. Null: not all of them are kept.
+ * @param fromMs null: as many as are kept
+ */
+export function pastWire(
+  { past, forecast }: BoardStream,
+  lead: number,
+  fromMs: number | null,
+): object | null {
   const points = past === null || forecast === null ? [] : past.at(lead, forecast.originMs);
-  return { lead, points: points.map((one) => [one.timeMs, short(one.p10), short(one.p50), short(one.p90)]) };
+  const [first] = points;
+  if (past === null || first === undefined) return null;
+  if (fromMs !== null && first.timeMs >= fromMs + past.stepMs) return null;
+  return { lead, replayed: false, trained_to_ms: null, points: points.map(pastPoint) };
+}
+
+export function replayWire({ points, trainedToMs }: ReplayedPast, lead: number): object {
+  return { lead, replayed: true, trained_to_ms: trainedToMs, points: points.map(pastPoint) };
 }
 
 export function scoresWire({ past }: BoardStream, scores: Readonly<Record<string, unknown>>): object {

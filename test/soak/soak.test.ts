@@ -9,7 +9,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { Reported } from '../../src/remote/contract.ts';
 import { newKey, signed } from '../remote/gateway.ts';
 import { canRun } from '../support/child.ts';
@@ -99,6 +99,10 @@ describe.skipIf(!hasMosquitto || !PRLIMIT)('soak', () => {
   let daemon: Daemon;
   let dir: string;
   let newestMs = 0;
+  /** When the watcher last got a message. */
+  let heardMs = 0;
+  /** Readings that the broker has not acknowledged. */
+  const pending = new Set<Promise<unknown>>();
   const origins = new Map<string, number>();
 
   beforeAll(async () => {
@@ -137,6 +141,7 @@ describe.skipIf(!hasMosquitto || !PRLIMIT)('soak', () => {
         store: { max_size: '64MB' },
         finetune: { max_load: 32, max_time: '5s' },
         remote_config: { enabled: true, keys: join(dir, 'keys.jwks') },
+        http: { listen: '127.0.0.1:0' },
       },
     );
     const settings = { ...config, mqtt: { ...config.mqtt, keepalive: '5s', max_backoff: '1s' } };
@@ -151,6 +156,7 @@ describe.skipIf(!hasMosquitto || !PRLIMIT)('soak', () => {
 
   function check(topic: string, text: string): void {
     eyes.seen.length = 0;
+    heardMs = Date.now();
     if (text === '') return;
     if (topic === 'gatecast/cellar/health') report.dropped = (JSON.parse(text) as Report).dropped;
     if (topic === 'gatecast/cellar/config/reported') checkReport(JSON.parse(text) as Reported);
@@ -201,6 +207,24 @@ describe.skipIf(!hasMosquitto || !PRLIMIT)('soak', () => {
   };
   const desire = (payload: string): void => {
     eyes.client.publish('gatecast/cellar/config/desired', payload, { qos: 1 });
+  };
+  /** What the daemon, the watcher and the broker say of themselves, for the search of a cause. */
+  const situation = async (): Promise<string> => {
+    const page = /page .*url=(\S+)/.exec(daemon.output())?.[1];
+    const status = await fetch(`${page}/api/status`, { signal: AbortSignal.timeout(5000) })
+      .then((answer) => answer.text())
+      .catch(String);
+    const watcher = {
+      connected: eyes.client.connected,
+      heardSecondsAgo: (Date.now() - heardMs) / 1000,
+      unacknowledged: pending.size,
+    };
+    return [
+      daemon.output().slice(-2000),
+      `page: ${status}`,
+      `watcher: ${JSON.stringify(watcher)}`,
+      `broker: ${broker.output().slice(-2000)}`,
+    ].join('\n');
   };
   /** Seconds between `least` and `most`, in ms. */
   const some = (least: number, most: number): number => (least + (most - least) * random()) * 1000;
@@ -281,7 +305,6 @@ describe.skipIf(!hasMosquitto || !PRLIMIT)('soak', () => {
     async () => {
       const end = Date.now() + MINUTES * 60_000;
       let sent = 0;
-      const pending = new Set<Promise<unknown>>();
       const feed = setInterval(() => {
         const time = new Date().toISOString();
         const value = sent++;
@@ -290,9 +313,11 @@ describe.skipIf(!hasMosquitto || !PRLIMIT)('soak', () => {
             qos: 1,
           });
           pending.add(done);
-          void done.finally(() => pending.delete(done));
+          const settled = (): void => void pending.delete(done);
+          done.then(settled, settled);
         }
       }, INTERVAL_MS);
+      onTestFinished(() => clearInterval(feed));
       await waitFor('forecasts', () => newestMs > 0, 30_000);
       const names = Object.keys(FAULTS).filter((name) => ONLY.test(name));
       // Each fault comes once before any comes again.
@@ -303,11 +328,9 @@ describe.skipIf(!hasMosquitto || !PRLIMIT)('soak', () => {
         report.faults[name] = (report.faults[name] ?? 0) + 1;
         await FAULTS[name]?.();
         const over = Date.now();
-        await waitFor(
-          `forecasts after: ${name}\n${daemon.output().slice(-2000)}`,
-          () => newestMs > over,
-          BACK_WITHIN_MS,
-        );
+        await waitFor('forecasts', () => newestMs > over, BACK_WITHIN_MS).catch(async (cause: unknown) => {
+          throw new Error(`No forecasts after: ${name}\n${await situation()}`, { cause });
+        });
         report.slowestReturnMs = Math.max(report.slowestReturnMs, newestMs - over);
         await sleep(some(1, 8));
         report.residentMb.push(Math.round(resident()));

@@ -25,6 +25,8 @@ export interface Mosquitto {
   signal(signal: NodeJS.Signals): void;
   /** Starts it again after a signal that ended it, on the same port with the same files. */
   restart(): Promise<void>;
+  /** What it has logged. */
+  output(): string;
   stop(): Promise<void>;
 }
 
@@ -63,6 +65,7 @@ export async function startMosquitto(config = 'allow_anonymous true'): Promise<M
     signal: (signal) => {
       child.kill(signal);
     },
+    output: () => output,
     restart: async () => {
       await waitFor('the end of Mosquitto', ended);
       await start();

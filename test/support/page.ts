@@ -89,6 +89,7 @@ export function fillBoard(
 /** What a small agent would show. */
 export const fakeViews = (change: Partial<PageViews> = {}): PageViews => ({
   history: async () => null,
+  replay: async () => ({ points: [], trainedToMs: null }),
   scores: () => ({ by_lead: [], window: 1000 }),
   alerts: () => [],
   model: () => ({
@@ -166,6 +167,17 @@ export const richViews = (nowMs = Date.now()): PageViews => ({
     }
     const anomalies = [{ timeMs: nowMs - 5 * DAY_MS, observed: 75, score: 6 }];
     return { firstMs, binMs, bins, anomalies };
+  },
+  replay: async (_stream, { fromMs, toMs }) => {
+    const endMs = Math.floor(Math.min(toMs, nowMs) / 1000) * 1000;
+    const count = Math.min(400, Math.floor((endMs - fromMs) / 1000));
+    const points = Array.from({ length: count }, (_, i) => ({
+      timeMs: endMs - (count - 1 - i) * 1000,
+      p10: 35,
+      p50: 40,
+      p90: 45,
+    }));
+    return { points, trainedToMs: nowMs - DAY_MS };
   },
   scores: () => ({
     by_lead: [1, 15, 30, 60].map((h) => ({

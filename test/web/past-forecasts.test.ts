@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Board } from '../../src/web/board.ts';
 import { leadsKept, PastForecasts } from '../../src/web/past-forecasts.ts';
-import { detail, pastWire, scoresWire } from '../../src/web/wire.ts';
+import { pastWire, scoresWire } from '../../src/web/wire.ts';
 import { fakeForecast } from '../support/forecasts.ts';
 import { seeded } from '../support/page.ts';
 
@@ -109,10 +109,13 @@ describe('the board', () => {
     for (let n = 0; n < 40; n++) record(board, 'a', n, n === 20);
     const entry = board.get('a');
     if (!entry) throw new Error('there is no stream');
-    expect(detail(entry).past_leads).toEqual([1, 2, 4, 8]);
-    const { points } = pastWire(entry, 4) as { points: number[][] };
+    const { points } = pastWire(entry, 4, null) as { points: number[][] };
     expect(points).toHaveLength(36);
     for (const [time = 0, , p50] of points) expect(p50).toBe((time - START) / STEP);
+    // All of a span, or nothing: a replay gives the rest.
+    expect(pastWire(entry, 4, START + 5 * STEP)).toMatchObject({ points, replayed: false });
+    expect(pastWire(entry, 4, START)).toBeNull();
+    expect(pastWire(entry, 3, null)).toBeNull();
     const { calibration } = scoresWire(entry, {}) as { calibration: { lead: number; n: number }[] };
     // The marked bucket is no measure of the forecast.
     expect(calibration.map(({ lead, n }) => [lead, n])).toEqual([

@@ -5,6 +5,7 @@ import { GROUP } from '../../agent/groups.ts';
 import { KnownAhead } from '../../agent/known-ahead.ts';
 import { type KnownStream, KnownStreams } from '../../agent/known-streams.ts';
 import { type ChosenModel, chooseModel } from '../../agent/model.ts';
+import { seenBy } from '../../agent/past-replay.ts';
 import { type ReplayStore, restoreStreams } from '../../agent/restore.ts';
 import { type Config, createRouter, loadConfig } from '../../config/index.ts';
 import { GatecastError } from '../../errors.ts';
@@ -148,18 +149,6 @@ function modelOf(config: Config, dir: string): ChosenModel {
   const folder = join(dir, 'models');
   const group = slotsInUse(readSlots(join(folder, 'slots.json')).file).find((one) => one.group === GROUP);
   return chooseModel(new ModelRegistry(folder), group?.slots.current ?? config.model.name);
-}
-
-/** The stream, the streams that it names as covariates, and those that these name. */
-function seenBy(own: KnownStream, all: readonly KnownStream[]): KnownStream[] {
-  const found = new Set([own]);
-  for (const { spec } of found) {
-    for (const { kind, name } of spec.covariates ?? []) {
-      const one = kind === 'stream' ? all.find((other) => other.spec.name === name) : undefined;
-      if (one !== undefined) found.add(one);
-    }
-  }
-  return [...found];
 }
 
 interface Play {
