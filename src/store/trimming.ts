@@ -39,9 +39,9 @@ function trimAge(db: Database, limits: Limits, nowMs: number): number {
  * remaining pages are then saved states, whose size is bounded by the number of streams.
  */
 export function trimSize(db: Database, maxBytes: number): number {
-  const surplus = usedBytes(db) - 0.95 * maxBytes;
-  if (surplus <= 0.05 * maxBytes) return 0;
-  const rows = Math.min(SLICE_ROWS, Math.ceil(surplus / ROW_BYTES));
+  const used = usedBytes(db);
+  if (used <= maxBytes) return 0;
+  const rows = Math.min(SLICE_ROWS, Math.ceil((used - 0.95 * maxBytes) / ROW_BYTES));
   const end = sliceEnd(db, Number.NEGATIVE_INFINITY, rows);
   return end === Number.POSITIVE_INFINITY ? 0 : deleteBefore(db, end);
 }
