@@ -5,26 +5,19 @@
  * The figures are of the buckets from --start on, which the choice has not seen.
  */
 import { GatecastError } from '../errors.ts';
+import { CovariateScreen, MOST_COVARIATES, SCREENED } from '../forecast/covariate-screen.ts';
 import { Engine } from '../forecast/engine.ts';
-import { Regression } from '../forecast/regression.ts';
 import type { CovariateInputs } from './covariate-columns.ts';
 import { type Grid, type Played, play } from './play.ts';
 import { type BacktestRequest, playOptions, readSeries } from './request.ts';
 import { firstScored, openModel } from './run.ts';
 import { type SeriesScore, scoreSeries } from './score.ts';
 
-/** Covariates per series: each costs memory and time with every step. */
-const MOST_PER_SERIES = 3;
-/** Largest ratio of the errors with and without a candidate in the screening ... */
-const SCREENED = 0.99;
-/** ... and of the losses of the forecasts. */
+/** Largest ratio of the losses with and without covariates. */
 const KEPT = 0.995;
 /** The screening reads this many buckets, and this many candidates per series. */
 const MOST_BUCKETS = 6000;
 const MOST_CANDIDATES = 64;
-const LEAST_BUCKETS = 200;
-const LAGS = [1, 2, 4, 8];
-const INPUTS = 1 + LAGS.length;
 
 export interface FoundCovariates {
   readonly series: string;
@@ -90,60 +83,18 @@ export async function findCovariates(
 
 /** The series that help a linear forecast of series `target` on the buckets before `until`, the best first. */
 function screen(series: readonly Grid[], target: number, until: number): number[] {
-  const from = Math.max(0, until - MOST_BUCKETS);
-  const parts = series.map(({ actual }) => standardised(actual.subarray(from, until)));
-  const own = parts[target];
-  if (own === null || own.length < LEAST_BUCKETS) return [];
-  const alone = linearError(own, []);
-  return parts
-    .flatMap((other, s) => (s === target || other === null ? [] : [{ s, other }]))
+  const values = ({ actual }: Grid): Float64Array =>
+    actual.subarray(Math.max(0, until - MOST_BUCKETS), until);
+  const own = new CovariateScreen(values(series[target]));
+  if (!own.isUsable) return [];
+  return series
+    .flatMap((other, s) => (s === target ? [] : [{ s, other }]))
     .slice(0, MOST_CANDIDATES)
-    .map(({ s, other }) => ({ s, ratio: linearError(own, [other]) / alone }))
+    .map(({ s, other }) => ({ s, ratio: own.compare(values(other)).ratio }))
     .filter(({ ratio }) => ratio < SCREENED)
     .sort((a, b) => a.ratio - b.ratio)
-    .slice(0, MOST_PER_SERIES)
+    .slice(0, MOST_COVARIATES)
     .map(({ s }) => s);
-}
-
-/** Values with mean 0 and deviation 1, gaps filled with the last value; null for a constant or empty series. */
-function standardised(values: Float64Array): Float64Array | null {
-  const known = values.filter(Number.isFinite);
-  const mean = known.reduce((sum, one) => sum + one, 0) / known.length;
-  const deviation = Math.sqrt(known.reduce((sum, one) => sum + (one - mean) ** 2, 0) / known.length);
-  if (!(deviation > 0)) return null;
-  let last = 0;
-  return values.map((value) => {
-    if (Number.isFinite(value)) last = Math.max(-4, Math.min(4, (value - mean) / deviation));
-    return last;
-  });
-}
-
-const LEADS = [1, 4, 16];
-
-/** Mean absolute error of a regression that is learnt step by step, on the second half; mean over the leads. */
-function linearError(own: Float64Array, helpers: readonly Float64Array[]): number {
-  const all = [own, ...helpers];
-  const regression = new Regression(INPUTS * all.length, LEADS.length);
-  const past: Float32Array[] = [];
-  let sum = 0;
-  const start = LAGS[LAGS.length - 1];
-  for (let t = start; t < own.length; t++) {
-    for (const [output, lead] of LEADS.entries()) {
-      const inputs = past[t - lead - start];
-      if (inputs === undefined) continue;
-      const change = own[t] - own[t - lead];
-      if (t > own.length / 2) sum += Math.abs(change - regression.predict(output, inputs)) / LEADS.length;
-      regression.learn(output, inputs, change);
-    }
-    const x = new Float32Array(regression.inputs);
-    for (const [i, values] of all.entries()) {
-      x[i * INPUTS] = values[t];
-      for (const [j, lag] of LAGS.entries()) x[i * INPUTS + 1 + j] = values[t] - values[t - lag];
-    }
-    regression.see(x);
-    past.push(x);
-  }
-  return sum;
 }
 
 export function foundText(found: readonly FoundCovariates[]): string {

@@ -2,6 +2,7 @@
 import type { CovariateName } from '../series/spec.ts';
 import type { CovariateConfig } from './covariate-schema.ts';
 import type { Config } from './schema.ts';
+import type { StreamConfig } from './stream-schema.ts';
 
 /** Source of a table of values known ahead. The name consists of all settings of the source. */
 export type TableSettings =
@@ -21,8 +22,9 @@ export type TableSettings =
       readonly column: string;
     };
 
-export function covariateNames(list: readonly CovariateConfig[]): CovariateName[] {
-  return list.flatMap((one): CovariateName[] => {
+/** @param list of a rule */
+export function covariateNames(list: StreamConfig['covariates']): CovariateName[] {
+  return entries(list).flatMap((one): CovariateName[] => {
     if (typeof one === 'string') return [{ kind: 'stream', name: one }];
     if (one.stream !== undefined) return [{ kind: 'stream', name: one.stream }];
     return tablesOf(one).map(({ name }) => ({ kind: 'table', name }));
@@ -37,9 +39,12 @@ export function streamCovariates({ streams }: Pick<Config, 'streams'>): Readonly
 
 /** All tables of a config, each once. */
 export function resolveTables(config: Pick<Config, 'streams'>): TableSettings[] {
-  const tables = config.streams.flatMap(({ covariates }) => covariates.flatMap(tablesOf));
+  const tables = config.streams.flatMap(({ covariates }) => entries(covariates).flatMap(tablesOf));
   return [...new Map(tables.map((table) => [table.name, table])).values()];
 }
+
+const entries = (list: StreamConfig['covariates']): readonly CovariateConfig[] =>
+  list === 'auto' ? [] : list;
 
 /** One table, or none if the entry is a stream. */
 function tablesOf(one: CovariateConfig): TableSettings[] {

@@ -131,6 +131,9 @@ function streamSettings(rule: StreamConfig, config: Config): StreamSettings {
     ),
     timeZone: config.timezone,
     coverageTarget: rule.coverage,
-    ...(rule.covariates.length === 0 ? {} : { covariates: covariateNames(rule.covariates) }),
+    ...(rule.covariates === 'auto' ? { findsCovariates: true } : {}),
+    ...(rule.covariates === 'auto' || rule.covariates.length === 0
+      ? {}
+      : { covariates: covariateNames(rule.covariates) }),
   };
 }

@@ -178,10 +178,10 @@ export const streamSchema = z
       'Share of readings that the interval from p10 to p90 should contain. With a value other than 0.8 the quantiles are spread or narrowed around the median, by a factor that is learnt.',
     ),
     covariates: note(
-      z.array(covariateSchema).max(8, 'has more than 8 entries').default([]),
+      z.union([z.literal('auto'), z.array(covariateSchema).max(8, 'has more than 8 entries')]).default([]),
       'hot',
-      'Series that help to forecast these streams: names of other streams, or values known ahead (a weather forecast, a tariff) as `{ topic, list, time, value }` or `{ file, time, column }`.',
-      { [TYPE_KEY]: 'list of stream names, topics or files' },
+      'Series that help to forecast these streams: names of other streams, or values known ahead (a weather forecast, a tariff) as `{ topic, list, time, value }` or `{ file, time, column }`. `auto`: up to three other streams of the gateway with the same interval, chosen and kept by what they add to the forecasts.',
+      { [TYPE_KEY]: '`auto` or list of stream names, topics or files' },
     ),
   })
   .superRefine(checkRule, ALWAYS);

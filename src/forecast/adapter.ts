@@ -12,6 +12,7 @@ import { type Features, squash } from '../series/features.ts';
 import { LeadKnots } from '../series/lead-knots.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { Correction } from './correction.ts';
+import type { CovariateGain } from './covariate-choice.ts';
 
 /** Leads at which corrections are learnt; those between are interpolated. */
 export const ADAPTER_KNOTS = [1, 2, 4, 8, 16, 32, 64, 128];
@@ -58,28 +59,47 @@ class Spread {
 }
 
 export class Adapter {
+  private readonly leads: number;
   private readonly own: Spread;
   /** Correction from the stream's own inputs and its covariates. */
-  private readonly wide: Spread | null;
-  private readonly covariates: Covariates | null;
+  private wide: Spread | null = null;
+  private covariates: Covariates | null = null;
   /** The network's errors at lead 1, newest first. */
   private readonly lastErrors: Float64Array;
+  /** The stream's own inputs. */
+  private readonly ownX: Float32Array;
   /** The stream's own inputs, then the covariates. */
-  private readonly x: Float32Array;
+  private x: Float32Array;
 
   /**
    * @param knots `ADAPTER_KNOTS` of the horizon
    * @param memory block for the arrays that every stream of the horizon has
    */
   constructor(knots: LeadKnots, memory = new ArrayBlock(), covariates: Covariates | null = null) {
-    const more = covariates === null ? 0 : covariates.inputs;
     this.own = new Spread(knots, INPUTS, memory);
     this.lastErrors = memory.float64(LAST_ERRORS);
-    const x = memory.float32(INPUTS);
+    this.ownX = memory.float32(INPUTS);
+    this.x = this.ownX;
+    this.leads = knots.lower.length;
+    this.use(covariates);
+  }
+
+  /** Replaces the covariates; the correction with them starts anew. */
+  use(covariates: Covariates | null): void {
+    const more = covariates?.inputs ?? 0;
     this.covariates = covariates;
-    const leads = knots.lower.length;
-    this.wide = more === 0 ? null : new Spread(new LeadKnots(COVARIATE_LEADS, leads), INPUTS + more);
-    this.x = more === 0 ? x : new Float32Array(INPUTS + more);
+    this.wide = more === 0 ? null : new Spread(new LeadKnots(COVARIATE_LEADS, this.leads), INPUTS + more);
+    this.x = more === 0 ? this.ownX : new Float32Array(INPUTS + more);
+  }
+
+  /** What the covariates add; null without covariates. */
+  covariateGain(): CovariateGain | null {
+    const { own, wide, leads } = this;
+    if (wide === null) return null;
+    let sum = 0;
+    // Leads at which they do not help are corrected without them.
+    for (let k = 0; k < leads; k++) sum += Math.min(1, wide.correction.share(k) / own.correction.share(k));
+    return { share: sum / leads, count: wide.correction.compared };
   }
 
   /** Learns from the bucket that has just closed. Call before the features are updated with it. */

@@ -10,6 +10,7 @@ import type { Features } from '../series/features.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { Adapter } from './adapter.ts';
 import { ADAPTER, C, GRU, networkQuantiles, ofNetwork, RECURRENCE, simpleQuantiles } from './candidates.ts';
+import type { CovariateGain } from './covariate-choice.ts';
 import type { LeadView, Provenance } from './explanation.ts';
 import type { Scratch } from './scratch.ts';
 import { Track } from './track.ts';
@@ -45,6 +46,7 @@ export class Blend {
   private readonly features: Features;
   private readonly parts: BlendParts;
   private adapter: Adapter | null;
+  private covariates: () => Covariates | null;
   private readonly young: Young;
   private readonly finish = (out: Float64Array): void => {
     this.young.mix(this.features, out, this.parts.scratch.young);
@@ -55,13 +57,25 @@ export class Blend {
     const { season } = features;
     this.features = features;
     this.parts = parts;
+    this.covariates = parts.covariates;
     this.track = new Track(features.leads, { scratch: scratch.track, memory, season, coverage });
     this.adapter = network ? this.makeAdapter(memory) : null;
     this.young = new Young(intervalMs, parts, features.line.isCircle, memory);
   }
 
   private makeAdapter(memory?: ArrayBlock): Adapter {
-    return new Adapter(this.parts.scratch.adapter, memory, this.parts.covariates());
+    return new Adapter(this.parts.scratch.adapter, memory, this.covariates());
+  }
+
+  /** Replaces the covariates. Everything else that is learnt stays. */
+  useCovariates(covariates: Covariates | null): void {
+    this.covariates = () => covariates;
+    this.adapter?.use(covariates);
+  }
+
+  /** What the covariates add to the correction; null without. */
+  covariateGain(): CovariateGain | null {
+    return this.adapter?.covariateGain() ?? null;
   }
 
   /** For another stream. */

@@ -140,6 +140,11 @@ export class Correction {
     return this.state[j * KNOT + RESIDUAL] ?? 0;
   }
 
+  /** Number of compared errors at the last knot, at most 500. */
+  get compared(): number {
+    return this.state[this.state.length - KNOT];
+  }
+
   /** Regression weight of an input at knot `j`. */
   weight(j: number, input: number): number {
     return this.regression.weight(j, input);

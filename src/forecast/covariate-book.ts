@@ -57,6 +57,12 @@ export class CovariateBook {
     return new Covariates(sources, stepMs, leads, maxGapMs);
   }
 
+  /** No spec names the stream any more. */
+  unname(stream: string): void {
+    this.named.delete(stream);
+    this.streams.delete(stream);
+  }
+
   private source({ kind, name }: CovariateName): CovariateSource {
     if (kind === 'table') return this.table(name);
     this.named.add(name);

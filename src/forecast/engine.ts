@@ -9,9 +9,10 @@ import type { ClosedBucket } from '../series/buckets.ts';
 import type { TablePoint } from '../series/covariate-sources.ts';
 import { FEATURE_FORMAT } from '../series/features.ts';
 import type { Sample } from '../series/sample.ts';
-import type { StreamSpec } from '../series/spec.ts';
+import type { CovariateName, StreamSpec } from '../series/spec.ts';
 import { StateReader, StateWriter } from '../series/state-io.ts';
 import type { CovariateBook } from './covariate-book.ts';
+import { CovariateSearch } from './covariate-search.ts';
 import { type Due, type DueGroup, earliest, groupsOf } from './due.ts';
 import type {
   ForecastEngine,
@@ -90,6 +91,7 @@ export class Engine implements ForecastEngine {
   private tickedMs: number | null = null;
   private readonly shares = new StreamShares();
   private readonly packAbove: number;
+  private readonly search = new CovariateSearch(this.byName, this.shares.scratches.covariates);
   private batches: StepBatches;
 
   /** @param model null: only the naive forecasters are used */
@@ -167,6 +169,7 @@ export class Engine implements ForecastEngine {
     this.covariates.forget(stream);
     this.shares.scratches.relatives.forget(stream);
     this.byName.delete(stream);
+    this.search.lose(stream);
     this.lists = null;
   }
 
@@ -174,12 +177,12 @@ export class Engine implements ForecastEngine {
     this.held.delete(stream);
     this.shares.scratches.relatives.forget(stream);
     const known = this.byName.get(stream);
-    if (known !== undefined) this.put(stream, this.make(known.spec));
+    if (known !== undefined) this.put(stream, this.make(known.configured));
   }
 
   streams(): readonly StreamView[] {
     return [...this.byName.values()].map((stream) => ({
-      spec: stream.spec,
+      spec: stream.configured,
       intervalMs: stream.buckets.intervalMs,
       horizonSteps: stream.leads > 0 ? stream.leads : null,
       bucketsSeen: stream.bucketsSeen,
@@ -224,6 +227,11 @@ export class Engine implements ForecastEngine {
     this.covariates.know(table, points);
   }
 
+  /** The covariates that a stream uses now, chosen or configured. */
+  covariatesOf(stream: string): readonly CovariateName[] {
+    return this.byName.get(stream)?.spec.covariates ?? [];
+  }
+
   /** All tables with their points. */
   tables(): { readonly name: string; readonly points: readonly TablePoint[] }[] {
     return this.covariates.known();
@@ -250,7 +258,9 @@ export class Engine implements ForecastEngine {
     this.found = [];
     if (this.left !== null) return [];
     this.tickedMs = nowMs;
-    return this.advance(this.closing(nowMs, pace), emitEvery, pace);
+    const forecasts = await this.advance(this.closing(nowMs, pace), emitEvery, pace);
+    if (this.left === null && this.search.work()) this.lists = null;
+    return forecasts;
   }
 
   /**
@@ -397,6 +407,7 @@ export class Engine implements ForecastEngine {
       const { stream } = one;
       const bucket = one.closed[one.at++];
       const stepped = stream.advance(bucket);
+      if (stream.choice !== null) this.search.stepped(stream);
       if (stream.marked !== null) this.found.push(stream.marked);
       if (!stepped) continue;
       // Written now, because the next stream uses the same scratch buffers.

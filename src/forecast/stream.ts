@@ -13,6 +13,7 @@ import { longestGapMs, MAX_LEADS, type StreamSpec, stateSettings } from '../seri
 import { type StateIo, StateReader, StateWriter } from '../series/state-io.ts';
 import { type Anomaly, LEAST_SCORE, MOST_SCORE } from './anomalies.ts';
 import { kindOf } from './candidates.ts';
+import { CovariateChoice } from './covariate-choice.ts';
 import { crossings } from './crossings.ts';
 import type { MarkedBucket, StreamAbout } from './engine-contract.ts';
 import type { Forecast, InputQuality } from './forecast.ts';
@@ -35,7 +36,12 @@ export class StreamShares {
 }
 
 export class Stream {
-  readonly spec: StreamSpec;
+  /** The settings, with the covariates that are in use now. */
+  spec: StreamSpec;
+  /** The settings that the stream was made with. */
+  readonly configured: StreamSpec;
+  /** Chooses covariates; null unless the settings ask for it. */
+  readonly choice: CovariateChoice | null;
   private readonly shares: StreamShares;
   readonly buckets: Buckets;
   /** Whether a reading has arrived since buckets were last closed. */
@@ -70,6 +76,8 @@ export class Stream {
   constructor(spec: StreamSpec, stateSize: number, warmUpSteps = 0, shares = new StreamShares()) {
     this.warmUpSteps = warmUpSteps;
     this.spec = spec;
+    this.configured = spec;
+    this.choice = spec.findsCovariates === true ? new CovariateChoice() : null;
     this.shares = shares;
     this.stateSize = stateSize;
     this.buckets = new Buckets(spec);
@@ -142,6 +150,13 @@ export class Stream {
     return true;
   }
 
+  /** Uses other streams as covariates from the next step on. Everything else that the stream has learnt stays. */
+  useCovariates(names: readonly string[]): void {
+    const { own, gridMs, leads } = this;
+    this.spec = { ...this.configured, covariates: names.map((name) => ({ kind: 'stream', name })) };
+    own?.step.blend?.useCovariates(this.shares.scratches.covariates.of(this.spec, gridMs, leads));
+  }
+
   private build(intervalMs: number): StreamParts {
     const { spec, stateSize, warmUpSteps } = this;
     this.gridMs = intervalMs;
@@ -173,6 +188,11 @@ export class Stream {
 
   get features(): Features | null {
     return this.step?.features ?? null;
+  }
+
+  /** Start of the newest bucket, ms; 0 before the first. */
+  get newestMs(): number {
+    return this.own?.last[START] ?? 0;
   }
 
   /** Closed buckets so far, including filled ones. */
@@ -392,6 +412,10 @@ export class Stream {
     }
     this.buckets.persist(io);
     this.settle();
+    if (this.choice !== null) {
+      this.choice.persist(io);
+      if (io.reading) this.useCovariates(this.choice.names);
+    }
     const parts = this.own;
     if (parts === null) return;
     parts.persist(io);

@@ -75,6 +75,8 @@ export interface StreamSpec {
   readonly timeZone: string;
   /** Covariates: names of streams, or of tables with known future values (`covariate-sources.ts`). */
   readonly covariates?: readonly CovariateName[];
+  /** Whether the engine chooses other streams as covariates while it runs (`covariate-choice.ts`); default false. */
+  readonly findsCovariates?: boolean;
   /** Target share of readings inside the published interval p10..p90. */
   readonly coverageTarget: number;
 }
@@ -92,9 +94,11 @@ export function longestGapMs(
 
 /** Checksum (32 bits) of the settings that affect a state: a state with other settings must not be restored. */
 export function stateSettings(spec: StreamSpec): number {
-  const { intervalMs, horizonMs, aggregate, timeZone, quality, covariates = [] } = spec;
+  const { intervalMs, horizonMs, aggregate, timeZone, quality, covariates = [], findsCovariates } = spec;
   const named = covariates.map(({ kind, name }) => [kind, name]);
-  return checksum(JSON.stringify([intervalMs, horizonMs, aggregate, timeZone, quality, named]));
+  // Chosen covariates are part of the state itself.
+  const shown = findsCovariates === true ? ['auto'] : named;
+  return checksum(JSON.stringify([intervalMs, horizonMs, aggregate, timeZone, quality, shown]));
 }
 
 /** FNV-1a, 32 bits. */

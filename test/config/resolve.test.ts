@@ -53,6 +53,10 @@ describe('resolving a config', () => {
     expect(found?.covariates?.map((one) => one.name)).not.toContain('out');
     expect(found?.covariates).toHaveLength(3);
     expect(stream('')?.covariates).toBeUndefined();
+    expect(stream('')?.findsCovariates).toBeUndefined();
+    const auto = stream(', name: "{d}", covariates: auto');
+    expect(auto?.findsCovariates).toBe(true);
+    expect(auto?.covariates).toBeUndefined();
   });
 
   for (const [wrong, path] of [

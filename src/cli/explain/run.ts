@@ -75,17 +75,19 @@ export async function explain(request: ExplainRequest): Promise<string> {
     const streams = new KnownStreams({ getMeta: store.getMeta, setMeta: () => {} }).restore(
       createRouter(config),
     );
-    const own = streams.find(({ spec }) => spec.name === stream);
-    if (own === undefined)
+    const configured = streams.find(({ spec }) => spec.name === stream);
+    if (configured === undefined)
       throw noSuchStream(
         stream,
         streams.map(({ spec }) => spec.name),
         dir,
       );
     const model = modelOf(config, dir);
+    const all = streams.map((one) => withChosen(one, store, model));
+    const own = all[streams.indexOf(configured)];
     const play = (supposed: ReadonlyMap<string, number>, fromMs: number): Promise<Made> =>
       newestForecast(
-        { store, config, clock: request.clock, streams: seenBy(own, streams), stream, model },
+        { store, config, clock: request.clock, streams: seenBy(own, all), stream, model },
         supposed,
         fromMs,
       );
@@ -142,6 +144,16 @@ async function withEffects(
             p50: medians((await play(supposed, originMs)).forecast),
           },
   };
+}
+
+/** The stream with the covariates that its saved state has chosen (`covariates: auto`). */
+function withChosen(stream: KnownStream, store: Inspection, { model }: ChosenModel): KnownStream {
+  const { spec } = stream;
+  const snapshot = spec.findsCovariates === true ? store.snapshot(spec.name) : null;
+  const engine = new Engine(model);
+  if (snapshot === null || snapshot.modelHash !== engine.modelHash) return stream;
+  engine.add(spec, snapshot);
+  return { ...stream, spec: { ...spec, covariates: engine.covariatesOf(spec.name) } };
 }
 
 /** The model that the agent runs. */
