@@ -115,7 +115,8 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
   const site = await createSite(contextOf('site'), {
     streams,
     hold,
-    model: models.current.model,
+    models,
+    facts: opened.facts,
     modelName: () => publishedName(models.current, version),
   });
   const alerts = createAlerts(context, outputs);

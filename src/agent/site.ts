@@ -16,9 +16,11 @@ import type { ModelName } from '../outputs/output.ts';
 import { SiteBridge } from '../site/bridge.ts';
 import { memberKey } from '../site/names.ts';
 import { openSite, removeKey, type Site, type SiteConfig } from '../site/nats.ts';
+import { ModelRelay } from '../site/set-model.ts';
 import { sharedModel } from '../site/shared-model.ts';
 import { readMembers, readPartitions } from '../site/status.ts';
 import { SiteWorker } from '../site/worker.ts';
+import type { Facts } from '../system/facts.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
 import { counter, gauge, type MetricFamily } from '../web/metrics.ts';
 import type { SiteView } from '../web/views.ts';
@@ -27,16 +29,19 @@ import type { ClockHold } from './clock-hold.ts';
 import type { Counts } from './drops.ts';
 import { every } from './every.ts';
 import { Inbox, type Incoming } from './inbox.ts';
+import type { AgentModels } from './model.ts';
 import type { Change, Context, Part } from './part.ts';
 import { openSiteModel } from './site-model.ts';
+import { SiteTuning } from './site-tuning.ts';
 import type { AgentStreams } from './streams.ts';
 
 export interface SiteParts {
   readonly settings: SiteConfig;
   readonly streams: Pick<AgentStreams, 'message'>;
   readonly hold: ClockHold;
-  /** Null: only the naive forecasters are used. */
-  readonly model: Model | null;
+  /** The one that is current at the start forecasts until the log names another one; null: only the naive forecasters do. */
+  readonly models: AgentModels;
+  readonly facts: () => Facts;
   readonly modelName: () => ModelName;
 }
 
@@ -66,7 +71,9 @@ export class SitePart implements Part {
   /** The model of the forecasts that are being published on MQTT. */
   private publishing: ModelName;
   private worker: SiteWorker | null = null;
+  private tuning: SiteTuning | null = null;
   private bridge: SiteBridge | null = null;
+  private readonly relay = new ModelRelay();
   private site: Site | null = null;
   private stopped = false;
   private cancelFlush: (() => void) | null = null;
@@ -90,7 +97,8 @@ export class SitePart implements Part {
     this.isBridge = settings.role.includes('bridge');
     this.isWorker = settings.role.includes('worker');
     this.warnings = new RateLimitedLog(clock);
-    this.model = parts.model === null ? null : sharedModel(parts.model);
+    const { model } = parts.models.current;
+    this.model = model === null ? null : sharedModel(model);
     this.inbox = new Inbox(
       {
         clock,
@@ -145,6 +153,7 @@ export class SitePart implements Part {
     this.cancelFlush?.();
     for (const end of this.ends) end();
     this.bridge?.stop();
+    await this.tuning?.stop();
     await this.worker?.stop();
     this.wakeUp();
     const { site } = this;
@@ -241,6 +250,14 @@ export class SitePart implements Part {
         ),
       );
     if (this.worker === null) return families;
+    if (this.tuning !== null)
+      families.push(
+        gauge(
+          'gatecast_site_tunes',
+          '1 while this worker fine-tunes the site and watches its model.',
+          this.tuning.isHolder ? 1 : 0,
+        ),
+      );
     const states = this.worker.states();
     const counts = this.worker.counts();
     families.push(
@@ -346,7 +363,11 @@ export class SitePart implements Part {
       else this.bridge.reconnected(site);
       this.flush();
     }
-    if (this.isWorker) this.worker = this.makeWorker(site);
+    if (this.isWorker) {
+      this.worker = this.makeWorker(site);
+      this.tuning = this.makeTuning(site, this.worker);
+      this.tuning?.start();
+    }
     let closed = false;
     void site.nc.closed().then(() => {
       closed = true;
@@ -355,8 +376,10 @@ export class SitePart implements Part {
     while (!this.stopped && !closed) {
       const startedMs = clock.monotonic();
       try {
-        if (this.isBridge)
+        if (this.isBridge) {
           await site.members.put(memberKey('bridge', this.member), JSON.stringify({ session, version }));
+          await this.relayModel(site);
+        }
         await this.worker?.round();
         this.fault = null;
       } catch (error) {
@@ -367,6 +390,31 @@ export class SitePart implements Part {
     }
   }
 
+  private async relayModel(site: Site): Promise<void> {
+    const written = await this.relay.look(site);
+    if (written !== null)
+      this.context.log.info('model written into the logs', { model: written.name, number: written.number });
+  }
+
+  /** Null without a model: there is nothing to fine-tune. */
+  private makeTuning(site: Site, worker: SiteWorker): SiteTuning | null {
+    const { clock, log, session, config } = this.context;
+    const { models, facts } = this.parts;
+    if (this.model === null) return null;
+    return new SiteTuning({
+      site,
+      member: this.member,
+      session,
+      config,
+      clock,
+      log,
+      registry: models.registry,
+      configured: () => models.configured,
+      facts,
+      isDraining: () => worker.isDraining,
+    });
+  }
+
   private makeWorker(site: Site): SiteWorker {
     const { clock, log, version, session, config } = this.context;
     const texts = new ForecastText();
@@ -375,6 +423,7 @@ export class SitePart implements Part {
       member: this.member,
       session,
       version,
+      tunes: () => this.model !== null && config().finetune.enabled,
       model: this.model,
       openFiles: async (files) => {
         const { model, name } = await openSiteModel(files);
@@ -411,6 +460,8 @@ export class SitePart implements Part {
   }
 
   private async close(): Promise<void> {
+    this.tuning?.abandon();
+    this.tuning = null;
     this.worker?.abandon();
     this.worker = null;
     await this.site?.nc.close().catch(() => {});

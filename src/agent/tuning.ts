@@ -21,14 +21,7 @@ import { CYCLE_DEFAULTS } from '../training/cycle.ts';
 import { DriftDetector } from '../training/drift.ts';
 import { FineTuner } from '../training/finetuner.ts';
 import type { FineTunerParts } from '../training/finetuner-contract.ts';
-import {
-  type LiveScore,
-  liveRatios,
-  PATIENCE,
-  PROBATION_DEFAULTS,
-  type ProbationVerdict,
-  watch,
-} from '../training/probation.ts';
+import { judgeGiven, type LiveScore, liveRatios, type ProbationVerdict } from '../training/probation.ts';
 import type { RunReport } from '../training/run-report.ts';
 import { SCHEDULER_DEFAULTS } from '../training/scheduler.ts';
 import { ClockHold } from './clock-hold.ts';
@@ -105,13 +98,11 @@ const MOST_RUNS = 20;
 /** Interval at which the fine-tuner checks the machine and the clock, ms. */
 const LOOK_MS = 5000;
 /** Buckets of all streams together that a run reads: a month of fifty streams at five minutes; bounds its memory. */
-const MOST_BUCKETS = 432_000;
+export const MOST_BUCKETS = 432_000;
 /** Limits of the worker, MB: its heap; all of its memory, with the features and weights that are outside of the heap. */
-const LIMITS = { heapMb: 96, memoryMb: 320, niceness: 19 } as const;
+export const TRAINER_LIMITS = { heapMb: 96, memoryMb: 320, niceness: 19 } as const;
 /** Minimum number of forecasts if a stream cannot have more within the probation of a pushed model. */
 const FEW_FORECASTS = 3;
-/** Assumed ratio of a model's loss to the better naive's if its score is unknown. */
-const ASSUMED_RATIO = 1.9;
 
 export class Tuning implements Part {
   readonly name = 'fine-tuning';
@@ -188,7 +179,7 @@ export class Tuning implements Part {
         };
       },
       barred: () => this.barred(),
-      start: parts.start ?? ((input, options) => startCycle(input, options, LIMITS)),
+      start: parts.start ?? ((input, options) => startCycle(input, options, TRAINER_LIMITS)),
       switchTo: (name) => this.switchTo(name, generation),
       running: () => models.current.name,
       scores: () => this.liveScores(),
@@ -300,32 +291,9 @@ export class Tuning implements Part {
     return this.adoptProblem ?? this.parts.models.current.problem;
   }
 
-  /**
-   * Live score of a pushed model compared with the naives and the previous model. Undecided until enough forecasts are compared with
-   * readings, at most three times the length; then few forecasts count too, and only a model that is much worse than the one
-   * before fails. A newly started network is worse than the naives for a while: if the score of the previous model is not
-   * known, only a loss of twice theirs counts.
-   */
+  /** Live score of a pushed model compared with the naives and the previous model. */
   judge(elapsedMs: number, lengthMs: number): ProbationVerdict {
-    const scores = this.liveScores();
-    const known = this.memory.champion ?? {};
-    const assumed = Object.fromEntries(scores.map(({ stream }) => [stream, ASSUMED_RATIO]));
-    const options = { ...PROBATION_DEFAULTS, lengthMs, champion: { ...assumed, ...known } };
-    const verdict = watch(scores, 0, elapsedMs, options);
-    if (verdict.type !== 'wait' || elapsedMs < PATIENCE * lengthMs) return verdict;
-    const comparable = scores.filter(({ stream }) => known[stream] !== undefined);
-    // A doubled loss may be chance if both models beat the naives, so it must also be worse than the naives.
-    const champion = Object.fromEntries(
-      Object.entries(options.champion).map(([s, r]) => [s, Math.max(0.5, r)]),
-    );
-    const few = watch(comparable, 0, elapsedMs, {
-      ...options,
-      champion,
-      least: FEW_FORECASTS,
-      tolerance: 2,
-      slack: 2,
-    });
-    return few.type === 'rollback' ? few : { type: 'confirm', reason: verdict.reason };
+    return judgeGiven(this.liveScores(), this.memory.champion, elapsedMs, lengthMs);
   }
 
   /**

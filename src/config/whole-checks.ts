@@ -42,17 +42,12 @@ export function checkWhole(config: Config, lineOf: (path: readonly PathPart[]) =
 
 /** Settings that a site does not support, or that could differ between its machines. */
 function checkSite(config: Config, report: (path: readonly PathPart[], message: string) => void): void {
-  const { site, node, finetune, timezone, streams } = config;
+  const { site, node, timezone, streams } = config;
   if (site === undefined) return;
   const wrongName = checkSiteName(node);
   if (wrongName !== null) report(['node'], `${wrongName} in a site`);
   if (site.publish === 'mqtt' && site.name === node)
     report(['site', 'name'], 'must differ from `node`: both are levels of MQTT topics');
-  if (finetune.enabled)
-    report(
-      ['finetune', 'enabled'],
-      'must be false in a site: members of a site do not fine-tune their model',
-    );
   if (timezone === 'local')
     report(['timezone'], 'must name a zone in a site: its machines may be set to different ones');
   for (const [at, { covariates }] of streams.entries())

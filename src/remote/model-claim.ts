@@ -1,11 +1,22 @@
 /** The claim of a pushed model: names, sizes and hashes of its files, and its golden vector. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { STEP_FILE } from '../model/manifest.ts';
 import { tryInChild } from '../model/trial.ts';
-import { sha256 } from '../system/files.ts';
-import { CHUNK_BYTES, MODEL_FILES, type ModelClaim } from './contract.ts';
+import { readBounded, sha256 } from '../system/files.ts';
+import { CHUNK_BYTES, MAX_MODEL_BYTES, MODEL_FILES, type ModelClaim } from './contract.ts';
 
 /** Files of a model by name. */
 export type ModelBytes = ReadonlyMap<(typeof MODEL_FILES)[number], Uint8Array>;
+
+/** The files of a model's folder. */
+export const modelBytes = (folder: string): ModelBytes =>
+  new Map(
+    MODEL_FILES.flatMap((name) => {
+      const path = join(folder, name);
+      return existsSync(path) ? [[name, readBounded(path, MAX_MODEL_BYTES)] as const] : [];
+    }),
+  );
 
 /** Tolerance of the golden vector, relative to its largest number. Integer products are exact. */
 const TOLERANCE = 0.02;

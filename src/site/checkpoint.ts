@@ -7,6 +7,15 @@ import type { BridgeTime } from './partition.ts';
 
 const VERSION = 1;
 
+/** The grid of a stream, and how much of it there is. */
+export interface StreamGrid {
+  readonly intervalMs: number;
+  /** Leads of its forecasts. */
+  readonly leads: number;
+  /** Buckets closed so far. */
+  readonly buckets: number;
+}
+
 export interface CheckpointStream {
   readonly spec: StreamSpec;
   /** Readings of open buckets: time, value and arrival in turn. */
@@ -14,6 +23,8 @@ export interface CheckpointStream {
   /** The newest forecast as it was published. */
   readonly last: string | null;
   readonly newestMs: number;
+  /** For fine-tuning; missing while the interval is being learnt, and in checkpoints of older versions. */
+  readonly grid?: StreamGrid;
   /** Null while the interval is being learnt. */
   readonly snapshot: StreamSnapshot | null;
 }
@@ -40,6 +51,7 @@ interface Header extends Omit<Checkpoint, 'streams' | 'model' | 'loggedMs'> {
     readonly open: number[];
     readonly last: string | null;
     readonly newestMs: number | null;
+    readonly grid?: StreamGrid;
     readonly state: {
       readonly hash: string;
       readonly replayFromMs: number;
@@ -54,10 +66,11 @@ export function encodeCheckpoint({ streams, ...rest }: Checkpoint): Uint8Array {
   const header: Header = {
     v: VERSION,
     ...rest,
-    streams: streams.map(({ spec, open, last, newestMs, snapshot }) => ({
+    streams: streams.map(({ spec, open, last, newestMs, grid, snapshot }) => ({
       spec,
       open,
       last,
+      ...(grid !== undefined && { grid }),
       newestMs: Number.isFinite(newestMs) ? newestMs : null,
       state:
         snapshot === null
@@ -93,7 +106,7 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
     } = JSON.parse(buffer.toString('utf8', 4, end)) as Header;
     if (v !== VERSION) throw new Error(`version ${v}`);
     let at = end;
-    const states = streams.map(({ spec, open, last, newestMs, state }): CheckpointStream => {
+    const states = streams.map(({ spec, open, last, newestMs, grid, state }): CheckpointStream => {
       const from = at;
       const middle = from + (state?.bytes ?? 0);
       at = middle + (state?.inputs ?? 0);
@@ -101,6 +114,7 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
         spec,
         open,
         last,
+        ...(grid !== undefined && { grid }),
         newestMs: newestMs ?? Number.NEGATIVE_INFINITY,
         snapshot:
           state === null

@@ -6,7 +6,7 @@
 import type { ObjectStore } from '@nats-io/obj';
 import { errorText, GatecastError } from '../errors.ts';
 import type { Model } from '../forecast/model.ts';
-import { isModelRef, type ModelRef } from './batch.ts';
+import { CONFIGURED, isModelRef, type ModelRef } from './batch.ts';
 import { MODEL_KEY } from './names.ts';
 import { isConflict, type Site } from './nats.ts';
 
@@ -29,6 +29,10 @@ export interface ModelRecord extends ModelRef {
   readonly announced: boolean;
   /** Ids of former models whose files are kept, oldest first. */
   readonly former: readonly string[];
+  /** Probation of the model, ms; 0 or missing: none. */
+  readonly probationMs?: number;
+  /** Why it was set, if a worker set it. */
+  readonly reason?: string;
 }
 
 /** The object that lists the files of a model. */
@@ -40,7 +44,7 @@ interface Index {
 const fileName = (id: string, file: string): string => `${id}/${file}`;
 
 /** @throws GatecastError SITE_FAILED when an object is missing; it is then gone for good */
-async function readFiles(store: ObjectStore, { id, number }: ModelRef): Promise<ModelFilesOf> {
+export async function readFiles(store: ObjectStore, { id, number }: ModelRef): Promise<ModelFilesOf> {
   const get = async (name: string): Promise<Uint8Array> => {
     const bytes = await store.getBlob(name);
     if (bytes === null)
@@ -76,6 +80,30 @@ export interface FoundRecord {
   /** Null: the site has the model of the config. */
   readonly record: ModelRecord | null;
   readonly revision: number;
+}
+
+/** The newest model that is in the logs. A command that was killed leaves a record of one that is not. */
+export function announcedModel(record: ModelRecord | null): ModelRef {
+  if (record === null || record.number === 0) return CONFIGURED;
+  if (record.announced) return { number: record.number, id: record.id };
+  return { number: record.number - 1, id: record.former.at(-1) ?? '' };
+}
+
+/** Removes the files of models that nobody refers to: a command or a worker that set one may have been killed. */
+export async function removeUnused(
+  store: ObjectStore,
+  record: ModelRecord | null,
+  olderThanMs: number,
+): Promise<string[]> {
+  const used = new Set(record === null ? [] : [record.id, ...record.former]);
+  const removed: string[] = [];
+  for (const { name, mtime } of await store.list()) {
+    const [id = name] = name.split('/');
+    if (used.has(id) || !(Date.parse(mtime) < olderThanMs)) continue;
+    await store.delete(name);
+    removed.push(name);
+  }
+  return removed;
 }
 
 export async function readRecord({ state }: Pick<Site, 'state'>): Promise<FoundRecord> {

@@ -13,6 +13,11 @@ export const inputStream = (site: string, partition: number): string => `gatecas
 export const inputSubject = (site: string, partition: number): string => `gatecast.${site}.in.${partition}`;
 /** Requests for the newest forecast of a stream, answered by the owner of the partition. */
 export const lastSubject = (site: string, partition: number): string => `gatecast.${site}.last.${partition}`;
+/** Requests for the live scores of some streams, answered by the owner of the partition. */
+export const scoresSubject = (site: string, partition: number): string =>
+  `gatecast.${site}.scores.${partition}`;
+/** Requests for a fine-tuning, answered by the worker that holds the tuning lease. */
+export const tuneSubject = (site: string): string => `gatecast.${site}.tune`;
 export const forecastSubject = (site: string, stream: string): string =>
   `gatecast.${site}.forecast.${subjectLevels(stream)}`;
 
@@ -32,6 +37,8 @@ export const bucketNames = (site: string) => ({
 export const SETTINGS_KEY = 'settings';
 /** The newest model of the site. */
 export const MODEL_KEY = 'model';
+/** The state of fine-tuning and probation, and the lease of the worker that does both. */
+export const TUNING_KEY = 'tuning';
 /** Key of a partition, in the buckets of leases and of states. */
 export const partitionKey = (partition: number): string => `p.${partition}`;
 export type Role = 'bridge' | 'worker';

@@ -16,9 +16,10 @@ import type { Clock } from '../system/clock.ts';
 import { type Batch, CONFIGURED, decodeBatch, type ModelRef } from './batch.ts';
 import { type Manifest, ManifestFile, PartitionLost } from './manifest.ts';
 import { readRecord, type SiteModels } from './models.ts';
-import { forecastSubject, inputStream, lastSubject, partitionOf } from './names.ts';
+import { forecastSubject, inputStream, lastSubject, partitionOf, scoresSubject } from './names.ts';
 import type { Site } from './nats.ts';
 import { Partition, type PartitionOptions } from './partition.ts';
+import { type PartitionScores, scoredStreams } from './scores.ts';
 
 export interface OwnedPartitionParts {
   readonly site: Site;
@@ -509,7 +510,20 @@ export class OwnedPartition {
         );
       },
     });
-    this.ends.push(() => subscription.unsubscribe());
+    const scores = site.nc.subscribe(scoresSubject(site.name, partition), {
+      callback: (error, message) => {
+        if (error !== null) return;
+        const answer: PartitionScores = {
+          model: loaded.modelRef.number,
+          scores: loaded.scores(scoredStreams(site.partitions)),
+        };
+        message.respond(JSON.stringify(answer));
+      },
+    });
+    this.ends.push(
+      () => subscription.unsubscribe(),
+      () => scores.unsubscribe(),
+    );
   }
 }
 

@@ -12,7 +12,15 @@ import type { Model } from '../forecast/model.ts';
 import type { Sample } from '../series/sample.ts';
 import { type StreamSpec, stateSettings } from '../series/spec.ts';
 import { type Batch, CONFIGURED, type ModelRef } from './batch.ts';
-import { type Checkpoint, type CheckpointStream, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
+import {
+  type Checkpoint,
+  type CheckpointStream,
+  decodeCheckpoint,
+  encodeCheckpoint,
+  type StreamGrid,
+} from './checkpoint.ts';
+import { hash32 } from './names.ts';
+import type { StreamScore } from './scores.ts';
 
 /** Buckets are closed at most once in this time of the log, ms. */
 const TICK_MS = 1000;
@@ -140,6 +148,16 @@ export class Partition {
     if (member !== undefined) member.last = text;
   }
 
+  /** Live scores of some streams since the last change of the model: always the same streams. @param most of them */
+  scores(most: number): StreamScore[] {
+    const own = [...this.members].flatMap(([name, { isGuest }]) => (isGuest ? [] : [name]));
+    return own
+      .map((name) => [hash32(name), name] as const)
+      .sort(([a], [b]) => a - b)
+      .slice(0, most)
+      .flatMap(([, stream]) => this.engine.networkScores(stream).map((one) => ({ stream, ...one })));
+  }
+
   specs(): StreamSpec[] {
     return [...this.members.values()].map(({ spec }) => spec);
   }
@@ -183,16 +201,28 @@ export class Partition {
   async checkpoint(breathe: () => Promise<void>): Promise<Uint8Array> {
     this.forgetSilent();
     const streams: CheckpointStream[] = [];
+    const grids = this.grids();
     for (const [name, member] of this.members) {
       const snapshot = this.snapshot(name);
       if (snapshot !== null) member.open = since(member.open, snapshot.replayFromMs);
       const { spec, open, last } = member;
-      streams.push({ spec, open, last, newestMs: member.newestMs, snapshot });
+      const grid = grids.get(name);
+      streams.push({ spec, open, last, newestMs: member.newestMs, snapshot, ...(grid && { grid }) });
       if (streams.length % AT_A_TIME === 0) await breathe();
     }
     const { seq, loggedMs, tickMs, untilMs } = this;
     const bridges = [...this.bridges];
     return encodeCheckpoint({ seq, loggedMs, tickMs, untilMs, bridges, streams, model: this.ref });
+  }
+
+  private grids(): Map<string, StreamGrid> {
+    return new Map(
+      this.engine
+        .streams()
+        .flatMap(({ spec, intervalMs, horizonSteps: leads, bucketsSeen: buckets }) =>
+          intervalMs === null || leads === null ? [] : [[spec.name, { intervalMs, leads, buckets }]],
+        ),
+    );
   }
 
   private snapshot(name: string): StreamSnapshot | null {

@@ -2,9 +2,11 @@
 import { errorText, GatecastError } from '../errors.ts';
 import { encodeModel, type ModelRef } from './batch.ts';
 import {
+  announcedModel,
   type ModelFilesOf,
   type ModelRecord,
   putModel,
+  readFiles,
   readRecord,
   removeModel,
   writeRecord,
@@ -27,26 +29,39 @@ export interface SetModelOptions {
   readonly timeoutMs: number;
   readonly nowMs: number;
   readonly wait: (ms: number) => Promise<void>;
+  /** See `ModelRecord`. */
+  readonly probationMs?: number;
+  readonly reason?: string;
+  /** Number of the model that it shall follow: if another one has been set meanwhile, nothing changes. */
+  readonly after?: number;
+  /** Leaves it to the bridges to write the model into the logs (`ModelRelay`): a worker may not. */
+  readonly byBridges?: boolean;
 }
 
 /**
  * After a failure the workers go on with the model that they have, or some partitions have switched and others will not: the same
- * command again then completes it.
+ * command again then completes it, or a bridge does (`ModelRelay`).
  * @returns the record of the model
  * @throws GatecastError SITE_FAILED, MODEL_INVALID when a worker refuses it
  */
 export async function setModel(site: Site, model: NewModel, options: SetModelOptions): Promise<ModelRecord> {
   const { record: before, revision } = await readRecord(site);
+  const { number: current } = announcedModel(before);
+  const kept = before === null ? [] : [...before.former, ...(before.announced ? [before.id] : [])];
+  if (options.after !== undefined && options.after !== current)
+    throw new GatecastError('SITE_FAILED', 'Another model of the site has been set meanwhile.');
   await putModel(site.models, model.id, model);
-  const again = before?.id === model.id;
-  const former = before === null || again ? (before?.former ?? []) : [...before.former, before.id];
+  const again = before?.announced === true && before.id === model.id;
+  const { probationMs = 0, reason } = options;
   const checked: ModelRecord = {
-    number: (before?.number ?? 0) + (again ? 0 : 1),
+    number: current + (again ? 0 : 1),
     id: model.id,
     name: model.name,
-    since: new Date(options.nowMs).toISOString(),
-    announced: again && before.announced,
-    former: former.filter((id) => id !== '' && id !== model.id),
+    since: again ? before.since : new Date(options.nowMs).toISOString(),
+    announced: again,
+    former: again ? before.former : kept.filter((id) => id !== model.id),
+    probationMs: again ? (before.probationMs ?? 0) : probationMs,
+    ...(reason !== undefined && { reason }),
   };
   let written = await writeRecord(site, checked, revision);
   try {
@@ -59,9 +74,47 @@ export async function setModel(site: Site, model: NewModel, options: SetModelOpt
   }
   const announced = { ...checked, announced: true, former: checked.former.slice(-KEPT) };
   written = await writeRecord(site, announced, written);
-  for (let partition = 0; partition < site.partitions; partition++) await announce(site, partition, checked);
+  if (options.byBridges !== true) await announceAll(site, checked);
   for (const id of checked.former.slice(0, -KEPT)) await removeModel(site.models, id);
   return announced;
+}
+
+async function announceAll(site: Site, ref: ModelRef): Promise<void> {
+  for (let partition = 0; partition < site.partitions; partition++) await announce(site, partition, ref);
+}
+
+/**
+ * Writes the newest model of the site into the logs, for workers, which may not, and for a command that was killed. All bridges do so:
+ * partitions that have the model ignore it.
+ */
+export class ModelRelay {
+  private written = 0;
+
+  /** Call regularly. @returns the model that was written; null: there is no other one */
+  async look(site: Site): Promise<ModelRecord | null> {
+    const { record } = await readRecord(site);
+    if (record === null || !record.announced || record.number <= this.written) return null;
+    await announceAll(site, record);
+    this.written = record.number;
+    return record;
+  }
+}
+
+/** The model that the site had before. @throws GatecastError MODEL_UNKNOWN if that was the model of the config */
+export async function formerModel(site: Site): Promise<NewModel> {
+  const { record } = await readRecord(site);
+  const id = record?.announced === true ? record.former.at(-1) : undefined;
+  if (id === undefined)
+    throw new GatecastError('MODEL_UNKNOWN', 'The site had no other model before.', {
+      hint: 'The model of the config is set by its name: `gatecast site model set -c operator.yaml base`.',
+    });
+  return storedModel(site, id);
+}
+
+export async function storedModel({ models }: Pick<Site, 'models'>, id: string): Promise<NewModel> {
+  const files = await readFiles(models, { number: 0, id });
+  const { name = id } = (files.claim ?? {}) as { name?: string };
+  return { id, name, ...files };
 }
 
 /** Partitions whose owner has not switched yet, or that have no owner. */
@@ -108,7 +161,8 @@ async function isChecked(site: Site, ref: ModelRef, options: SetModelOptions): P
   }
 }
 
-async function workers(site: Site): Promise<Map<string, MemberEntry>> {
+/** What each worker last announced. */
+export async function workers(site: Site): Promise<Map<string, MemberEntry>> {
   const found = new Map<string, MemberEntry>();
   for (const key of await keysOf(site, 'members', memberKey('worker', '*'))) {
     const entry = await site.members.get(key);

@@ -1,5 +1,6 @@
 /** The state of a site for operators: its partitions, their owners, and its members. Read-only. */
 import { errorText, GatecastError } from '../errors.ts';
+import { type ModelRecord, readRecord } from './models.ts';
 import {
   drainKey,
   inputStream,
@@ -9,6 +10,8 @@ import {
   partitionKey,
   partitionOf,
   type Role,
+  TUNING_KEY,
+  tuneSubject,
 } from './names.ts';
 import { keysOf, removeKey, type Site } from './nats.ts';
 import type { MemberEntry } from './worker.ts';
@@ -145,6 +148,56 @@ export async function newestForecast(site: Site, stream: string): Promise<string
     error === 'unknown stream' ? 'STREAM_UNKNOWN' : 'SITE_FAILED',
     `${stream}: ${error}.`,
   );
+}
+
+/** The answer of the worker that fine-tunes. */
+export interface TuneAnswer {
+  readonly member: string;
+  readonly status: 'started' | 'waiting' | 'refused';
+  readonly reason: string;
+}
+
+/** @throws GatecastError SITE_FAILED when no worker fine-tunes, or it refuses */
+export async function requestTuning({ nc, name }: Pick<Site, 'nc' | 'name'>): Promise<TuneAnswer> {
+  let answer: TuneAnswer;
+  try {
+    answer = (await nc.request(tuneSubject(name), '', { timeout: 10_000 })).json();
+  } catch (cause) {
+    throw new GatecastError('SITE_FAILED', `No worker answers: ${errorText(cause)}`, {
+      hint: 'A worker fine-tunes if its config has `finetune.enabled`, and the rights of deploy/site/nats-server.conf.',
+      cause,
+    });
+  }
+  if (answer.status === 'refused')
+    throw new GatecastError('SITE_FAILED', `${answer.member} does not fine-tune: ${answer.reason}.`);
+  return answer;
+}
+
+/** What `gatecast site model show` prints. */
+export interface SiteModelStatus {
+  /** Null: the site was never given a model. */
+  readonly record: ModelRecord | null;
+  /** The worker that fine-tunes and watches models; null: none does. */
+  readonly tuner: string | null;
+  readonly tuning: {
+    readonly last: { readonly status: string; readonly reason: string };
+    readonly probation: { readonly elapsedMs: number; readonly lengthMs: number } | null;
+  };
+}
+
+export async function readSiteModel(site: Site): Promise<SiteModelStatus> {
+  const [{ record }, lease, state] = await Promise.all([
+    readRecord(site),
+    site.leases.get(TUNING_KEY),
+    site.state.get(TUNING_KEY),
+  ]);
+  const { last = { status: 'never', reason: '' }, probation = null } =
+    state?.operation === 'PUT' ? state.json<Partial<SiteModelStatus['tuning']>>() : {};
+  return {
+    record,
+    tuner: lease?.operation === 'PUT' ? lease.json<{ owner: string }>().owner : null,
+    tuning: { last, probation },
+  };
 }
 
 /** A drained worker gives its partitions to the others, and gets none until `drained` is false. */

@@ -26,6 +26,7 @@ export interface WorkerParts
   /** Unique for each run. */
   readonly session: string;
   readonly version: string;
+  readonly tunes?: () => boolean;
 }
 
 /** The entry that a worker announces and keeps renewing. */
@@ -34,6 +35,8 @@ export interface MemberEntry {
   readonly version: string;
   readonly model: string;
   readonly draining: boolean;
+  /** Whether it may fine-tune the model of the site. */
+  readonly tunes?: boolean;
   readonly partitions: readonly PartitionState[];
   /** The newest model of the site, as far as this worker has checked it; absent: the site has that of the config. */
   readonly check?: { readonly id: string; readonly ready: boolean; readonly fault: string | null };
@@ -91,6 +94,10 @@ export class SiteWorker {
   constructor(private readonly parts: WorkerParts) {
     this.models = new SiteModels(parts.site.models, parts.openFiles);
     this.orphansMs = parts.clock.monotonic() + FIRST_ORPHANS_MS;
+  }
+
+  get isDraining(): boolean {
+    return this.draining;
   }
 
   states(): PartitionState[] {
@@ -197,6 +204,7 @@ export class SiteWorker {
         check: { id: newest.id, ready: models.isReady(newest), fault: models.fault(newest) },
       }),
       draining: this.draining,
+      tunes: this.parts.tunes?.() === true,
       partitions: this.states(),
     };
     if (this.stopped) return;

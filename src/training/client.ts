@@ -6,7 +6,14 @@ import { GatecastError } from '../errors.ts';
 import { lowerPriority, residentMb, scriptArguments } from '../system/child.ts';
 import type { CycleOptions, CycleReport } from './cycle.ts';
 import type { JobProgress, JobResult, TrainingJob } from './job.ts';
-import type { TuningInput, WorkerCommand, WorkerMessage, WorkerTask, WorkResult } from './protocol.ts';
+import type {
+  RecordedTuningInput,
+  TuningInput,
+  WorkerCommand,
+  WorkerMessage,
+  WorkerTask,
+  WorkResult,
+} from './protocol.ts';
 import type { TrialNetwork, WindowLosses } from './trials.ts';
 
 const LOOK_MS = 250;
@@ -47,13 +54,15 @@ export function startTraining(job: TrainingJob, options: TrainingOptions = {}): 
 
 /** Runs a complete fine-tuning outside of the agent's process, from stored samples to the comparison on the holdout. */
 export function startCycle(
-  input: TuningInput,
+  input: TuningInput | RecordedTuningInput,
   cycle: CycleOptions,
   options: WorkerOptions = {},
 ): RunningWork<CycleReport> {
   // The worker runs in another folder.
-  const paths = { database: resolve(input.database), models: resolve(input.models) };
-  return startWorker({ kind: 'cycle', input: { ...input, ...paths }, options: cycle }, options);
+  const models = resolve(input.models);
+  const own =
+    'database' in input ? { ...input, models, database: resolve(input.database) } : { ...input, models };
+  return startWorker({ kind: 'cycle', input: own, options: cycle }, options);
 }
 
 /** Trains networks one after the other on the same data; calls `onTrial` after each. */

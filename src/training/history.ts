@@ -58,15 +58,35 @@ export async function collectHistory(
   nowMs: number,
   brake: () => Promise<void> = async () => {},
 ): Promise<JobSeries[]> {
-  const grids = new Map(streams.map((one) => [one.spec.name, new RecordedStream(one, group)]));
+  const history = new History(streams, group, nowMs);
   let walked = 0;
-  const latestMs = nowMs + FUTURE_MS + Math.max(0, ...streams.map(({ intervalMs }) => intervalMs));
   for (const sample of samples) {
-    if (sample.timeMs > latestMs) break;
-    grids.get(sample.stream)?.push(sample);
+    if (sample.timeMs > history.latestMs) break;
+    history.push(sample);
     if (++walked % BRAKE_EVERY === 0) await brake();
   }
-  return [...grids.values()].map((grid) => grid.series()).filter((series) => series !== null);
+  return history.series();
+}
+
+/** Series that are made from samples, one after the other. Those of a stream come about in order of time. */
+export class History {
+  /** Samples after it are skipped, ms. */
+  readonly latestMs: number;
+  private readonly grids: ReadonlyMap<string, RecordedStream>;
+
+  constructor(streams: readonly HistoryStream[], group: string, nowMs: number) {
+    this.grids = new Map(streams.map((one) => [one.spec.name, new RecordedStream(one, group)]));
+    this.latestMs = nowMs + FUTURE_MS + Math.max(0, ...streams.map(({ intervalMs }) => intervalMs));
+  }
+
+  /** Skips samples of other streams. */
+  push(sample: HistorySample & { readonly stream: string }): void {
+    if (sample.timeMs <= this.latestMs) this.grids.get(sample.stream)?.push(sample);
+  }
+
+  series(): JobSeries[] {
+    return [...this.grids.values()].map((grid) => grid.series()).filter((series) => series !== null);
+  }
 }
 
 /** Settings for replaying a stream's history. Quality checks are off, because the marks are already stored. */

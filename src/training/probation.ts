@@ -90,6 +90,40 @@ function harmOf(scores: readonly LiveScore[], judged: readonly string[]): number
 const weighted = (rows: readonly LiveScore[], key: 'loss' | 'lossWithout'): number =>
   rows.reduce((sum, one) => sum + one.n * one[key], 0);
 
+/** Minimum number of forecasts if a stream cannot have more within the probation. */
+const FEW_FORECASTS = 3;
+/** Assumed ratio of the former model's loss to the better naive's where its score is unknown. */
+const ASSUMED_RATIO = 1.9;
+
+/**
+ * Live score of a model that was given from outside, compared with the naives and the former model. Undecided until enough forecasts
+ * are compared with readings, at most `PATIENCE` times the length; then few forecasts count too, and only a model that is much worse
+ * than the former one fails. A newly started network is worse than the naives for a while: if the score of the former model is not
+ * known, only a loss of twice theirs counts.
+ * @param before ratios of the former model; null: unknown
+ */
+export function judgeGiven(
+  scores: readonly LiveScore[],
+  before: LiveRatios | null,
+  elapsedMs: number,
+  lengthMs: number,
+  defaults: ProbationOptions = PROBATION_DEFAULTS,
+): ProbationVerdict {
+  const known = before ?? {};
+  const assumed = Object.fromEntries(scores.map(({ stream }) => [stream, ASSUMED_RATIO]));
+  const options = { ...defaults, lengthMs, champion: { ...assumed, ...known } };
+  const verdict = watch(scores, 0, elapsedMs, options);
+  if (verdict.type !== 'wait' || elapsedMs < PATIENCE * lengthMs) return verdict;
+  const comparable = scores.filter(({ stream }) => known[stream] !== undefined);
+  // A doubled loss may be chance if both models beat the naives, so it must also be worse than the naives.
+  const champion = Object.fromEntries(
+    Object.entries(options.champion).map(([stream, ratio]) => [stream, Math.max(0.5, ratio)]),
+  );
+  const doubled = { ...options, champion, least: FEW_FORECASTS, tolerance: 2, slack: 2 };
+  const few = watch(comparable, 0, elapsedMs, doubled);
+  return few.type === 'rollback' ? few : { type: 'confirm', reason: verdict.reason };
+}
+
 export function watch(
   scores: readonly LiveScore[],
   sinceMs: number,

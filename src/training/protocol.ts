@@ -5,14 +5,20 @@ import type { HistoryStream } from './history.ts';
 import type { JobProgress, JobResult, TrainingJob } from './job.ts';
 import type { TrialNetwork, WindowLosses } from './trials.ts';
 
-/** Input of a fine-tuning. The worker reads the history itself, to keep the agent free. */
-export interface TuningInput extends Omit<CycleInput, 'series'> {
-  readonly streams: readonly HistoryStream[];
-  /** Path of the database; all samples must have been written to it. */
-  readonly database: string;
+interface CandidateFolder {
   /** Folder of the registry: a promoted candidate is written there, under `name`. */
   readonly models: string;
 }
+
+/** Input of a fine-tuning. The worker reads the history itself, to keep the agent free. */
+export interface TuningInput extends Omit<CycleInput, 'series'>, CandidateFolder {
+  readonly streams: readonly HistoryStream[];
+  /** Path of the database; all samples must have been written to it. */
+  readonly database: string;
+}
+
+/** Input of a fine-tuning whose history is not in a database. */
+export type RecordedTuningInput = CycleInput & CandidateFolder;
 
 export type WorkerTask =
   | {
@@ -23,7 +29,11 @@ export type WorkerTask =
       /** Resume from the checkpoint if it exists. */
       readonly resume: boolean;
     }
-  | { readonly kind: 'cycle'; readonly input: TuningInput; readonly options: CycleOptions }
+  | {
+      readonly kind: 'cycle';
+      readonly input: TuningInput | RecordedTuningInput;
+      readonly options: CycleOptions;
+    }
   | { readonly kind: 'trials'; readonly job: TrainingJob; readonly networks: readonly TrialNetwork[] };
 
 /** Result of a task. */

@@ -12,7 +12,7 @@ import { jobFingerprint, readCheckpoint, writeCheckpoint } from './checkpoint.ts
 import { type CycleReport, fineTune } from './cycle.ts';
 import { collectHistory } from './history.ts';
 import { type JobHooks, type JobResult, type JobSeries, runJob } from './job.ts';
-import type { WorkerCommand, WorkerMessage, WorkerTask, WorkResult } from './protocol.ts';
+import type { TuningInput, WorkerCommand, WorkerMessage, WorkerTask, WorkResult } from './protocol.ts';
 import { runTrials } from './trials.ts';
 
 /** Minimum time between progress messages, ms. */
@@ -109,23 +109,27 @@ async function cycle(
   brake: () => Promise<void>,
 ): Promise<CycleReport> {
   const evaluation = { ...options.evaluation, brake };
-  const { streams, database, models, ...rest } = input;
-  const reader = openReader(database);
-  let series: JobSeries[];
-  try {
-    const fromMs = Math.min(...streams.map((one) => one.fromMs));
-    series = await collectHistory(streams, reader.since(fromMs), input.group, input.nowMs, brake);
-  } finally {
-    reader.close();
-  }
   const report = await fineTune(
-    { ...rest, series },
+    'database' in input ? { ...input, series: await storedSeries(input, brake) } : input,
     { train: (job) => runJob(job, hooks) },
     { ...options, evaluation },
   );
   // Written here, because a sync to an SD card is slow and must not block the agent's thread.
-  if (report.candidate) new ModelRegistry(models, null).save(report.candidate);
+  if (report.candidate) new ModelRegistry(input.models, null).save(report.candidate);
   return { ...report, candidate: null };
+}
+
+async function storedSeries(
+  { streams, database, group, nowMs }: TuningInput,
+  brake: () => Promise<void>,
+): Promise<JobSeries[]> {
+  const reader = openReader(database);
+  try {
+    const fromMs = Math.min(...streams.map((one) => one.fromMs));
+    return await collectHistory(streams, reader.since(fromMs), group, nowMs, brake);
+  } finally {
+    reader.close();
+  }
 }
 
 function failure(error: unknown): WorkerMessage {

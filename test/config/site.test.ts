@@ -41,7 +41,6 @@ describe('a config with a site', () => {
   });
 
   it.each([
-    ['fine-tuning', { finetune: {} }, 'finetune.enabled: must be false'],
     ['the zone of the machine', { timezone: 'local' }, 'timezone: must name a zone'],
     [
       'covariates from a topic',

@@ -1,42 +1,27 @@
 // Workers of a site against a real nats-server: who owns what, and that the forecasts are those of one process that never stopped.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { GatecastError } from '../../src/errors.ts';
-import { createLogger } from '../../src/log.ts';
 import { encodeBatch, type ModelRef } from '../../src/site/batch.ts';
 import { readRecord } from '../../src/site/models.ts';
 import { inputStream, inputSubject, lastSubject, partitionKey, partitionOf } from '../../src/site/names.ts';
 import { openSite, type Site, type SiteConfig } from '../../src/site/nats.ts';
 import { notSwitched, setModel } from '../../src/site/set-model.ts';
 import { newestForecast, readMembers, readPartitions } from '../../src/site/status.ts';
-import { SiteWorker } from '../../src/site/worker.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import { fakeModel } from '../support/fake-model.ts';
 import { hasNats, type NatsServer, startNatsServer } from '../support/nats.ts';
 import { Feed, listen, makeSite, streamSpecs, textOf, undisturbed, verdict } from '../support/site.ts';
+import { type RunningWorker, runWorker } from '../support/site-worker.ts';
 import { waitFor } from '../support/wait.ts';
 
-const log = createLogger({
-  level: () => 'info',
-  write: (line) => void (process.env.SITE_DEBUG && process.stderr.write(line)),
-  now: () => Date.now(),
-  journald: false,
-});
 const PARTITIONS = 4;
 const TTL_MS = 1000;
-
-interface Running {
-  readonly worker: SiteWorker;
-  readonly site: Site;
-  owned(): number[];
-  /** As a process that ends without a word. */
-  kill(): Promise<void>;
-}
 
 describe.skipIf(!hasNats)('workers of a site', () => {
   let server: NatsServer;
   let config: SiteConfig;
   let observer: Site;
-  let running: Running[] = [];
+  let running: RunningWorker[] = [];
 
   beforeAll(async () => {
     server = await startNatsServer();
@@ -57,47 +42,15 @@ describe.skipIf(!hasNats)('workers of a site', () => {
     observer = await openSite(config, 'observer');
   }
 
-  async function start(member: string): Promise<Running> {
-    const own = await openSite(config, member);
-    const worker = new SiteWorker({
-      site: own,
-      member,
-      session: `${member}-${Math.random()}`,
-      version: '1',
-      model: fakeModel(),
+  async function start(member: string): Promise<RunningWorker> {
+    const one = await runWorker(config, member, {
       openFiles: ({ claim }) => {
         if (member === refusing) throw new GatecastError('MODEL_INVALID', 'no such processor');
         return Promise.resolve(fakeModel({ hash: String(claim), width: 2 }));
       },
       // Another time than the server's: neither leases nor forecasts depend on it.
       clock: { ...systemClock, now: () => Date.now() + (member === 'b' ? 60_000 : 0) },
-      log,
-      checkpointMs: () => 700,
-      text: textOf(),
-      published: () => {},
     });
-    let ended = false;
-    const loop = (async () => {
-      while (!ended) {
-        await worker.round().catch(() => {});
-        await new Promise((resolve) => setTimeout(resolve, worker.roundMs));
-      }
-    })();
-    const one: Running = {
-      worker,
-      site: own,
-      owned: () =>
-        worker
-          .states()
-          .filter(({ ready }) => ready)
-          .map(({ partition }) => partition),
-      kill: async () => {
-        ended = true;
-        worker.abandon();
-        await own.nc.close();
-        await loop;
-      },
-    };
     running.push(one);
     return one;
   }
@@ -153,7 +106,7 @@ describe.skipIf(!hasNats)('workers of a site', () => {
   });
 
   /** From the n-th forecast on none arrives, and `happens` is called. */
-  function loseAfter(count: number, { site: own }: Running, happens: () => void): { end(): void } {
+  function loseAfter(count: number, { site: own }: RunningWorker, happens: () => void): { end(): void } {
     const publish = own.nc.publish.bind(own.nc);
     let losing = true;
     let left = count;

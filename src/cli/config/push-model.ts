@@ -1,7 +1,7 @@
 /** The model of a push on the operator's side: reads its files and sends the chunks that gateways request. */
 
 import { existsSync, statSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { errorText, GatecastError } from '../../errors.ts';
 import { importModel } from '../../model/import.ts';
 import { MANIFEST_FILE, MODEL_NAME } from '../../model/manifest.ts';
@@ -13,12 +13,11 @@ import {
   chunksOf,
   haveSchema,
   MAX_MODEL_BYTES,
-  MODEL_FILES,
+  type MODEL_FILES,
   type ModelClaim,
 } from '../../remote/contract.ts';
-import { bytesOf, chunkAt, type ModelBytes, modelClaim } from '../../remote/model-claim.ts';
+import { bytesOf, chunkAt, type ModelBytes, modelBytes, modelClaim } from '../../remote/model-claim.ts';
 import { FEATURES } from '../../series/features.ts';
-import { readBounded } from '../../system/files.ts';
 import type { BrokerLink } from '../shared/broker.ts';
 import { jsonText } from '../shared/output.ts';
 import type { ModelFlags, PushContent } from './content.ts';
@@ -50,12 +49,7 @@ export async function readPushedModel(path: string): Promise<PushedModel> {
 function folderOf(path: string): Omit<PushedModel, 'path'> {
   const stored = readModel(path);
   loadModel(stored, FEATURES);
-  const files = new Map(
-    MODEL_FILES.flatMap((name) =>
-      existsSync(join(path, name)) ? [[name, readBounded(join(path, name), MAX_MODEL_BYTES)] as const] : [],
-    ),
-  );
-  return { name: stored.manifest.name, files };
+  return { name: stored.manifest.name, files: modelBytes(path) };
 }
 
 async function importedFrom(path: string): Promise<Omit<PushedModel, 'path'>> {

@@ -5,7 +5,8 @@ import { parseSize } from '../../config/units.ts';
 import { GatecastError } from '../../errors.ts';
 import type { ModelRef } from '../../site/batch.ts';
 import type { Site, SiteConfig } from '../../site/nats.ts';
-import type { MemberStatus, PartitionStatus } from '../../site/status.ts';
+import type { NewModel } from '../../site/set-model.ts';
+import type { MemberStatus, PartitionStatus, SiteModelStatus } from '../../site/status.ts';
 import { many } from '../shared/many.ts';
 import { registryOf } from '../shared/models.ts';
 import { jsonText, outputOf } from '../shared/output.ts';
@@ -35,6 +36,7 @@ export function registerSite(program: Command): void {
   registerMembers(site);
   registerDrain(site);
   registerLast(site);
+  registerTune(site);
   registerModel(site);
 }
 
@@ -149,6 +151,24 @@ function registerLast(site: Command): void {
     );
 }
 
+function registerTune(site: Command): void {
+  withConfig(site.command('tune'))
+    .description('fine-tune the model of the site now, on the worker that does so')
+    .addHelpText('after', '\nExample:\n  $ gatecast site tune -c operator.yaml\n')
+    .action((flags: Flags, self: Command) =>
+      withSite(flags, async (open) => {
+        const { requestTuning } = await import('../../site/status.ts');
+        const { member, status, reason } = await requestTuning(open);
+        write(
+          self,
+          status === 'started'
+            ? `${member} fine-tunes the model; \`gatecast site model show\` shows the result.\n`
+            : `${member} will fine-tune the model later: ${reason}.\n`,
+        );
+      }),
+    );
+}
+
 function registerModel(site: Command): void {
   const model = site
     .command('model')
@@ -157,16 +177,19 @@ function registerModel(site: Command): void {
   withConfig(model.command('set'))
     .description('store a model, have all workers check it, and let every partition switch to it')
     .argument('<model>', 'a folder of a model, a step model as ONNX, or the name of a model on this machine')
+    .addOption(timeoutOption())
     .addOption(
-      new Option('--timeout <time>', 'how long the check may take, and then the switch')
-        .argParser(duration)
-        .default(120_000, '2m'),
+      new Option(
+        '--probation <time>',
+        'replaced by the former model if its live scores are bad; `off`: never',
+      )
+        .argParser(durationOrOff)
+        .default(24 * 3_600_000, '24h'),
     )
     .addHelpText('after', '\nExample:\n  $ gatecast site model set -c operator.yaml base\n')
-    .action((model: string, flags: Flags & { timeout: number }, self: Command) =>
+    .action((model: string, flags: SetFlags, self: Command) =>
       withSite(flags, async (open) => {
-        const [{ setModel }, { readPushedModel }, { modelClaim }] = await Promise.all([
-          import('../../site/set-model.ts'),
+        const [{ readPushedModel }, { modelClaim }] = await Promise.all([
           import('../config/push-model.ts'),
           import('../../remote/model-claim.ts'),
         ]);
@@ -174,13 +197,70 @@ function registerModel(site: Command): void {
         const path = existsSync(model) ? model : (await registryOf(self)).folderOf(model);
         const { name, files } = await readPushedModel(path);
         const claim = await modelClaim(name, files, 'mqtt');
-        const options = { timeoutMs: flags.timeout, nowMs: Date.now(), wait: sleep };
-        const record = await setModel(open, { id: claim.manifest_sha256, name, claim, files }, options);
-        write(self, `${name} is model ${record.number} of the site: all workers have checked it.\n`);
-        await switched(open, record, flags.timeout);
-        write(self, 'All partitions are forecast by it.\n');
+        await change(self, open, { id: claim.manifest_sha256, name, claim, files }, flags);
       }),
     );
+  withConfig(model.command('rollback'))
+    .description('go back to the model that the site had before')
+    .addOption(timeoutOption())
+    .addHelpText('after', '\nExample:\n  $ gatecast site model rollback -c operator.yaml\n')
+    .action((flags: Omit<SetFlags, 'probation'>, self: Command) =>
+      withSite(flags, async (open) => {
+        const { formerModel } = await import('../../site/set-model.ts');
+        await change(self, open, await formerModel(open), { ...flags, probation: 0 });
+      }),
+    );
+  withConfig(model.command('show'))
+    .description('show the model of the site, its probation, and the last fine-tuning')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  $ gatecast site model show -c gatecast.yaml\n')
+    .action((flags: Flags, self: Command) =>
+      withSite(flags, async (open) => {
+        const { readSiteModel } = await import('../../site/status.ts');
+        const found = await readSiteModel(open);
+        write(self, flags.json ? jsonText(found) : modelText(found));
+      }),
+    );
+}
+
+interface SetFlags extends Flags {
+  readonly timeout: number;
+  readonly probation: number;
+}
+
+const timeoutOption = (): Option =>
+  new Option('--timeout <time>', 'how long the check may take, and then the switch')
+    .argParser(duration)
+    .default(120_000, '2m');
+
+async function change(self: Command, site: Site, model: NewModel, flags: SetFlags): Promise<void> {
+  const { setModel } = await import('../../site/set-model.ts');
+  const record = await setModel(site, model, {
+    timeoutMs: flags.timeout,
+    nowMs: Date.now(),
+    wait: sleep,
+    probationMs: flags.probation,
+  });
+  write(self, `${model.name} is model ${record.number} of the site: all workers have checked it.\n`);
+  await switched(site, record, flags.timeout);
+  write(self, 'All partitions are forecast by it.\n');
+}
+
+function modelText({ record, tuner, tuning }: SiteModelStatus): string {
+  const model =
+    record === null || record.number === 0
+      ? 'The model of the config.'
+      : `Model ${record.number}, ${record.name}, since ${record.since}${record.announced ? '' : ' (being checked)'}.`;
+  const reason = record?.reason === undefined ? '' : ` ${record.reason}.`;
+  const { probation, last } = tuning;
+  const hours = (ms: number): string => `${(ms / 3_600_000).toFixed(1)} h`;
+  const trial =
+    probation === null
+      ? 'No model is on probation.'
+      : `On probation for ${hours(probation.elapsedMs)} of ${hours(probation.lengthMs)}.`;
+  const run =
+    last.status === 'never' ? 'never' : `${last.status}${last.reason === '' ? '' : `: ${last.reason}`}`;
+  return `${model}${reason}\n${trial}\nFine-tuning: ${run}. ${tuner === null ? 'No worker' : tuner} is responsible.\n`;
 }
 
 /** @throws GatecastError SITE_FAILED when partitions have not switched in time */
@@ -287,6 +367,8 @@ function ttl(text: string): number {
   if (ms < 1000 || ms > 300_000) throw new InvalidArgumentError('A duration from 1s to 5m is expected.');
   return ms;
 }
+
+const durationOrOff = (text: string): number => (text === 'off' ? 0 : duration(text));
 
 function sizeOrNone(text: string): number {
   const bytes = text === '0' ? 0 : parseSize(text);
