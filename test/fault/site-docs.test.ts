@@ -24,7 +24,7 @@ const page = readFileSync('docs/site.md', 'utf8');
 const SENSORS = ['line1/pressure', 'line1/flow', 'line2/power'];
 
 /** Every command of the page, in its order. */
-const commands = [...page.matchAll(/^(gatecast site .*)$|`(gatecast site \w+ (?:set )?-c [^`]*)`/gm)].map(
+const commands = [...page.matchAll(/^(gatecast site .*)$|`(gatecast site (?:\w+ )+-c [^`]*)`/gm)].map(
   (match) => match[1] ?? match[2],
 );
 
@@ -94,7 +94,7 @@ describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('docs/site.md', () => 
     /** Again until it succeeds: a cluster needs a moment to find a leader. */
     const until = (text: string, isDone: (said: string) => boolean) =>
       waitFor(text, async () => isDone(await run(text).catch(() => '')), 120_000);
-    const [create, status, list, last, drain, undo, set, ...others] = commands;
+    const [create, status, list, last, drain, undo, set, rollback, show, tune, ...others] = commands;
     expect(others).toEqual([]);
     await until(create, (said) => said.includes('is ready: 64 partitions, 3 replicas'));
     for (const file of [
@@ -121,6 +121,12 @@ describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('docs/site.md', () => 
     await run(undo);
     await until(status, (said) => said.includes('plant-2') && said.includes('every partition has an owner'));
     expect(await run(set)).toContain('All partitions are forecast by it');
+    await until(show, (said) => /^Model 1, base[\s\S]*On probation[\s\S]*plant-\d is responsible/.test(said));
+    expect(await run(tune)).toMatch(/plant-\d will fine-tune the model later: a model is on probation/);
+    // The site had the model of the config before, which is not in its store.
+    expect(await command(rollback.split(' ').slice(1, -1).concat(operator), 1)).toContain(
+      'no other model before',
+    );
     for (const { output } of members) expect(output()).not.toMatch(/permissions violation/i);
   });
 });

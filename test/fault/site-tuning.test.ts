@@ -24,7 +24,8 @@ import { sleep, waitFor } from '../support/wait.ts';
 
 const tempDir = tempDirs();
 const PARTITIONS = 4;
-const TTL_MS = 1000;
+/** Long enough for a slow machine to renew the lease in time. */
+const TTL_MS = 3000;
 const HEARD = 400;
 const SPECS = streamSpecs(8);
 const PROMISED: CycleReport = {
