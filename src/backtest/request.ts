@@ -4,6 +4,7 @@ import type { ModelRegistry } from '../model/registry.ts';
 import type { Aggregate, Fill } from '../series/spec.ts';
 import { readTable, type TableOptions } from '../table/table.ts';
 import { admit } from './admit.ts';
+import { aggregateHints } from './aggregate-hints.ts';
 import { type CovariateInputs, columnsToRead, splitColumns } from './covariate-columns.ts';
 import type { Period } from './periods.ts';
 import { type Grid, grids, type PlayOptions, type Reading, rowReadings } from './play.ts';
@@ -101,7 +102,7 @@ export interface ReadFile {
   readonly covariateInputs: CovariateInputs;
   /** Number of readings dropped before the play, by reason; `no-time` counts rows. */
   readonly refused: Readonly<Record<string, number>>;
-  /** Warnings about values that look like marks of a missing value. */
+  /** Warnings about values that look like marks of a missing value, and about an aggregate that does not fit. */
   readonly hints: readonly string[];
 }
 
@@ -113,6 +114,9 @@ const MOST_EMPTY = 100;
 export function readSeries(file: string, request: TableRequest): ReadFile {
   const table = readTable(file, tableOptions(request));
   const hints = sentinelHints(file, table);
+  // The rows of long files alternate between series.
+  if (request.aggregate !== undefined && (request.id ?? []).length === 0)
+    hints.push(...aggregateHints(file, table, request.aggregate));
   const read = rowReadings(table);
   const split = splitColumns(read.names, read.readings, request.columns, request);
   const { names, readings: all, covariateInputs } = split;

@@ -68,7 +68,9 @@ export class StreamStep {
   private readonly expected = { point: 0, error: 0, low: 0, high: 0 };
   /** Limits a value relative to the origin. */
   private readonly clamp = (value: number): number =>
-    this.toStep(limited(this.toUnit(this.features.experts.bounds.hold(value)), this.settings, this.features));
+    this.toStep(
+      limited(this.toUnit(this.features.experts.bounds.limit(value)), this.settings, this.features),
+    );
 
   constructor(settings: StepSettings, { intervalMs, leads }: StepGrid, parts: StepParts) {
     const { scratch, memory, forecasts } = parts;

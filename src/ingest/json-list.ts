@@ -7,9 +7,9 @@ import { epochToMs, parseTime } from './time-stamp.ts';
 
 type Tree = Readonly<Record<string, unknown>>;
 
-/** Usual keys of time stamps. */
+/** Usual keys of time stamps, singular or plural. `uptime`, `runtime` and the like are durations. */
 const TIME_KEY =
-  /^(?:_?time|timestamp|time_?stamp|ts|t|date|datetime|date_time|epoch|last_?seen|updated|updated_?at|measured_?at|sampled_?at|recorded_?at|received_?at|created_?at|phenomenontime|resulttime|utc)$/i;
+  /^(?:_?time|ts|t|dt|date|datetime|date_time|epoch|last_?seen|updated|(?:updated|measured|sampled|recorded|received|created|observed|logged)_?at|phenomenontime|resulttime|(?:\w+_)?time_?stamp|(?:unix|epoch|measure(?:ment|d)?|sampl(?:e|ing)|event|device|sensor|reading|record|log|server|gateway|gw|obs(?:ervation)?|local|utc|report)_?time(?:_?stamp)?|utc)(?:_?(?:utc|unix|iso|ms|s|sec|us|ns|local))?s?$/i;
 /** Epochs of the years 2000 to 2100. */
 const EPOCH_FROM_MS = 946_684_800_000;
 const EPOCH_FROM_S = EPOCH_FROM_MS / 1000;
@@ -20,7 +20,10 @@ const MAX_IDENTITY_LENGTH = 64;
 const IDENTITY_KEYS =
   `id _id uid uuid uniqueid deviceid devid sensorid meterid nodeid serial serialnumber serialno sn mac
 macaddress addr address eui deveui name devicename sensorname key tag label device dev sensor meter probe node zone room
-line phase circuit channel ch port slot idx index location position pos`.split(/\s+/);
+line phase circuit channel ch port slot idx index location position pos metric parameter param variable quantity point
+datapoint measurand register`.split(/\s+/);
+/** An element without one of these belongs to no known device; other members are often left out, such as a `name`. */
+const RELIABLE_KEYS = IDENTITY_KEYS.slice(0, IDENTITY_KEYS.indexOf('name'));
 
 export const isTree = (value: unknown): value is Tree =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -58,13 +61,16 @@ export function batchTimeKey(list: readonly unknown[]): string | null {
 
 /**
  * The member that identifies the elements of a list: a text or integer under a usual key, or under the singular of the
- * list's name (`meters` -> `meter`), present in every element and unique. null without one.
+ * list's name (`meters` -> `meter`), unique, and present in every element; the most reliable ones in most elements. null
+ * without one.
  */
 export function identityKey(list: readonly unknown[], listKey: string): string | null {
   const first = list[0];
   if (!isTree(first)) return null;
   const singular = simple(listKey).replace(/ies$/, 'y').replace(/s$/, '');
-  const candidates = Object.keys(first)
+  const second = list[1];
+  const keys = isTree(second) ? new Set([...Object.keys(first), ...Object.keys(second)]) : Object.keys(first);
+  const candidates = [...keys]
     .map((key) => {
       const plain = simple(key);
       const own =
@@ -73,8 +79,27 @@ export function identityKey(list: readonly unknown[], listKey: string): string |
     })
     .filter(({ rank }) => rank >= 0)
     .sort((a, b) => a.rank - b.rank);
-  return candidates.find(({ key }) => identifies(list, key))?.key ?? null;
+  return candidates.find(({ key, rank }) => identifies(list, key, rank < RELIABLE_KEYS.length))?.key ?? null;
 }
+
+/**
+ * The member that tells the readings of a batch apart, because a gateway sends those of several devices or quantities: the most
+ * reliable text in every reading. An integer may number the readings. null without one.
+ */
+export function batchIdentityKey(rows: readonly unknown[]): string | null {
+  const first = rows.find(isTree);
+  if (first === undefined) return null;
+  let [best, rank] = [null as string | null, IDENTITY_KEYS.length];
+  for (const key of Object.keys(first)) {
+    const own = IDENTITY_KEYS.indexOf(simple(key));
+    if (own < 0 || own >= rank) continue;
+    if (!rows.every((row) => !isTree(row) || isName(row[key]))) continue;
+    [best, rank] = [key, own];
+  }
+  return best;
+}
+
+const isName = (value: unknown): boolean => typeof value === 'string' && identityOf(value) !== null;
 
 const simple = (key: string): string =>
   key
@@ -82,14 +107,17 @@ const simple = (key: string): string =>
     .replace(/[\s-]|_(?!id$)/g, '')
     .replace(/^(.+)_id$/, '$1id');
 
-function identifies(list: readonly unknown[], key: string): boolean {
+/** @param reliable up to half of the elements may lack the member */
+function identifies(list: readonly unknown[], key: string, reliable: boolean): boolean {
   const seen = new Set<string>();
   for (const element of list) {
-    const identity = isTree(element) ? identityOf(element[key]) : null;
+    if (!isTree(element)) return false;
+    const identity = identityOf(element[key]);
+    if (identity === null && reliable) continue;
     if (identity === null || seen.has(identity)) return false;
     seen.add(identity);
   }
-  return true;
+  return 2 * seen.size >= list.length;
 }
 
 /** The text of a value that can be an identifier: a short text, an integer or a boolean; otherwise null. */
@@ -101,6 +129,56 @@ export function identityOf(value: unknown): string | null {
   return (typeof value === 'number' && Number.isSafeInteger(value)) || typeof value === 'boolean'
     ? String(value)
     : null;
+}
+
+/**
+ * Readings written without objects, as a batch: pairs `[[time, value], …]`, rows of the columns that a sibling lists
+ * (`{"columns":["time","t"],"values":[[…]]}`), or an object whose keys are times. null if it is none of these.
+ * @param columns names of the cells; null: unknown
+ */
+export function rowsWithTimes(value: unknown, columns: readonly unknown[] | null): Rows | null {
+  if (Array.isArray(value)) {
+    const first: unknown = value[0];
+    if (!Array.isArray(first) || first.length < 2) return null;
+    if (!value.every((row) => Array.isArray(row) && row.length === first.length)) return null;
+    const named = columns?.length === first.length && columns.every((name) => typeof name === 'string');
+    const names = named ? columns : first.map((_, at) => (at === 0 ? 'time' : String(at)));
+    const key = names.find((name, at) => isTimeMember(name, first[at]));
+    if (key === undefined) return null;
+    const single = !named && first.length === 2;
+    return {
+      key,
+      single: single ? '1' : null,
+      rows: value.map((row) =>
+        Object.fromEntries(names.map((name, at) => [name, (row as readonly unknown[])[at]])),
+      ),
+    };
+  }
+  if (!isTree(value)) return null;
+  const keys = Object.keys(value);
+  if (!FULL_TIME.test(keys[0] ?? '')) return null;
+  if (!keys.every((key) => FULL_TIME.test(key) && isTimeMember('time', key))) return null;
+  return { key: 'time', single: 'v', rows: keys.map((time) => ({ time, v: value[time] })) };
+}
+
+/** A date with a time of day; a number could be a serial number. */
+const FULL_TIME = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}/;
+
+export interface Rows {
+  /** Key of the times. */
+  readonly key: string;
+  /** The member that takes the name of the whole batch; null: each member has its own. */
+  readonly single: string | null;
+  readonly rows: readonly Tree[];
+}
+
+/** Names of the cells of rows, as InfluxDB and others send them. */
+export function columnNames(tree: Tree): readonly unknown[] | null {
+  for (const key of ['columns', 'fields', 'names', 'keys', 'header', 'headers']) {
+    const names = tree[key];
+    if (Array.isArray(names)) return names;
+  }
+  return null;
 }
 
 export interface TimeColumn {
@@ -128,6 +206,15 @@ const hasColumn = (tree: Tree, timeKey: string, length: number): boolean =>
     const column = tree[key];
     return key !== timeKey && Array.isArray(column) && column.length === length;
   });
+
+/** The key of a list of times that no column fits; null without one. */
+export function unmatchedTimes(tree: Tree): string | null {
+  for (const key of Object.keys(tree)) {
+    const times = tree[key];
+    if (Array.isArray(times) && times.some((time) => isTimeMember(key, time))) return key;
+  }
+  return null;
+}
 
 /** The rows of columns, as objects; other members are skipped. */
 export function rowsOf(tree: Tree, { key, times }: TimeColumn): Tree[] {

@@ -2,13 +2,17 @@
 import type { ZoneOffset } from '../series/calendar.ts';
 import type { DecodeSink } from './decoder.ts';
 import {
+  batchIdentityKey,
   batchTimeKey,
+  columnNames,
   identityKey,
   identityOf,
   isTimeMember,
   isTree,
   rowsOf,
+  rowsWithTimes,
   timeColumn,
+  unmatchedTimes,
 } from './json-list.ts';
 import { type NumberFormat, parseNumberWithUnit, parseSwitch } from './number-text.ts';
 import { excerpt } from './rejects.ts';
@@ -62,10 +66,11 @@ export interface WalkOptions extends ValueOptions {
 /**
  * Reads every number of a tree, and booleans and on/off as 1 and 0. Other texts are ignored. A nested batch of readings is
  * read with its own times. The depth is limited by the check before parsing, the breadth by the sink.
+ * @param name of the tree; '' for a whole payload
  * @returns whether there was a reading or reject
  */
-export function walkNumbers(json: unknown, options: WalkOptions, sink: DecodeSink): boolean {
-  return walk('', '', json, options, sink);
+export function walkNumbers(json: unknown, options: WalkOptions, sink: DecodeSink, name = ''): boolean {
+  return walk(name, '', json, options, sink);
 }
 
 function walk(name: string, key: string, value: unknown, options: WalkOptions, sink: DecodeSink): boolean {
@@ -86,7 +91,7 @@ function walk(name: string, key: string, value: unknown, options: WalkOptions, s
         return true;
       }
       return Array.isArray(value)
-        ? walkList(name, key, value, options, sink)
+        ? walkList(name, key, value, null, options, sink)
         : walkTree(name, value, options, sink);
   }
 }
@@ -107,6 +112,8 @@ function walkText(name: string, key: string, text: string, options: WalkOptions,
 function walkTree(name: string, tree: object, options: WalkOptions, sink: DecodeSink): boolean {
   let found = false;
   let columns: ReturnType<typeof timeColumn> | undefined;
+  const byTime = rowsWithTimes(tree, null);
+  if (byTime !== null) return walkRows(name, byTime.rows, byTime.key, options, sink, byTime.single);
   // Object.keys returns only own keys, including a `__proto__` created by JSON.parse
   for (const key of Object.keys(tree)) {
     if (sink.full === true) return true;
@@ -128,6 +135,19 @@ function walkTree(name: string, tree: object, options: WalkOptions, sink: Decode
           found = true;
       }
       if (columns !== null && value.length === columns.times.length) continue;
+      const times = columns?.key ?? unmatchedTimes(tree as Record<string, unknown>);
+      if (times === key) continue;
+      if (times !== null && typeof value[0] === 'number') {
+        sink.reject(
+          'bad-time',
+          `${excerpt(path, 40)} and ${excerpt(times, 40)} are lists of different lengths`,
+        );
+        found = true;
+        continue;
+      }
+      if (walkList(path, key, value, columnNames(tree as Record<string, unknown>), options, sink))
+        found = true;
+      continue;
     }
     if (walk(path, key, value, options, sink)) found = true;
   }
@@ -138,17 +158,24 @@ function walkList(
   name: string,
   key: string,
   list: readonly unknown[],
+  columns: readonly unknown[] | null,
   options: WalkOptions,
   sink: DecodeSink,
 ): boolean {
   const timeKey = batchTimeKey(list);
   if (timeKey !== null) return walkRows(name, list, timeKey, options, sink);
+  const rows = rowsWithTimes(list, columns);
+  if (rows !== null) return walkRows(name, rows.rows, rows.key, options, sink, rows.single);
   const member = identityKey(list, key);
   let found = false;
   for (const [at, element] of list.entries()) {
     if (sink.full === true) return true;
-    const identity =
-      member === null ? String(at) : (identityOf((element as Record<string, unknown>)[member]) ?? '');
+    const identity = member === null ? String(at) : identityOf((element as Record<string, unknown>)[member]);
+    if (identity === null) {
+      sink.reject('no-identity', `an element of ${excerpt(name, 40)} has no ${excerpt(member ?? '', 40)}`);
+      found = true;
+      continue;
+    }
     const path = name === '' ? identity : `${name}.${identity}`;
     // the identifying member is not a reading
     const own = member === null ? options : { ...options, timeName: `${path}.${member}` };
@@ -157,15 +184,20 @@ function walkList(
   return found;
 }
 
-/** Reads a batch: each element with its own time, under the name of the list. */
+/**
+ * Reads a batch: each element with its own time, under the name of the list, and of the member that tells the elements apart.
+ * @param single the member that is read under the name of the batch; null: each member has its own name
+ */
 function walkRows(
   name: string,
   rows: readonly unknown[],
   timeKey: string,
   options: WalkOptions,
   sink: DecodeSink,
+  single: string | null = null,
 ): boolean {
   let found = false;
+  const member = batchIdentityKey(rows);
   for (const row of rows) {
     if (sink.full === true) return true;
     if (!isTree(row)) {
@@ -179,10 +211,15 @@ function walkRows(
       found = true;
       continue;
     }
-    const timeName = name === '' ? timeKey : `${name}.${timeKey}`;
-    if (
-      walkTree(name, row, { ...options, timeMs, timeName, skip: name === '' ? options.skip : NOTHING }, sink)
-    )
+    const identity = member === null ? null : identityOf(row[member]);
+    const path = identity === null ? name : name === '' ? identity : `${name}.${identity}`;
+    const own = {
+      ...options,
+      timeMs,
+      timeName: path === '' ? timeKey : `${path}.${timeKey}`,
+      skip: name === '' ? options.skip : NOTHING,
+    };
+    if (single === null ? walkTree(path, row, own, sink) : walk(path, '', row[single], own, sink))
       found = true;
   }
   return found;

@@ -19,7 +19,7 @@ export class Message {
     private readonly maxDepth: number,
   ) {}
 
-  /** The text without byte order mark and trailing NULs; bytes that are not UTF-8 are read as Latin-1. */
+  /** The text without byte order mark and NULs at both ends; bytes that are not UTF-8 are read as Latin-1. */
   text(): string {
     if (this.textRead === null) {
       const { payload } = this;
@@ -28,9 +28,10 @@ export class Message {
         : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
       let text = buffer.toString('utf8');
       if (text.includes('\ufffd')) text = repaired(buffer);
-      const from = text.charCodeAt(0) === 0xfeff ? 1 : 0;
+      let from = text.charCodeAt(0) === 0xfeff ? 1 : 0;
       let to = text.length;
-      // some devices send the terminating NUL of a C string
+      // some devices send the terminating NUL of a C string, or an empty buffer before it
+      while (from < to && text.charCodeAt(from) === 0) from += 1;
       while (to > from && text.charCodeAt(to - 1) === 0) to -= 1;
       this.textRead = from === 0 && to === text.length ? text : text.slice(from, to);
     }

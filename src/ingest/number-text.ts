@@ -4,11 +4,13 @@ import { isUnit } from './unit-names.ts';
 /** Strict decimal notation: no hexadecimal, thousands separators or comma, which would be ambiguous. */
 const DECIMAL = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
 const WITH_UNIT = /^([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(\s*)\*?(\S.{0,31})$/;
-const NOT_FINITE = /^[+-]?(?:nan|inf|infinity|1\.#(?:inf|ind|qnan|snan)\d*)$/i;
+const NOT_FINITE = /^[+-]?(?:nan(?:\([a-z0-9_]*\))?|inf|infinity|1\.#(?:inf|ind|qnan|snan)\d*)$/i;
 /** With a decimal comma: `21,5`, and `1.234,5` or `1 234,5` with thousands separators. */
 const COMMA_NUMBER = /^([+-]?(?:\d{1,3}(?:[. \u00a0\u202f']\d{3})+|\d*)),(\d+)(?![\d.,])/;
 /** `1.234` may mean 1234 or 1.234. */
 const AMBIGUOUS = /^[+-]?\d{1,3}(?:\.\d{3})+(?!\d)/;
+/** The typographic minus sign. */
+const MINUS = /^\u2212/;
 /** Longer than any real reading; limits the time of the regular expressions. */
 const MAX_LENGTH = 64;
 /** Doubles represent all integers of this many digits exactly. */
@@ -28,7 +30,7 @@ export interface NumberFormat {
 
 /** The number, or the reason why it is none. `1e400` and `NaN` are 'not-finite'. Surrounding blanks are allowed. */
 export function parseNumber(text: string): number | 'bad-number' | 'not-finite' {
-  const trimmed = text.trim();
+  const trimmed = text.trim().replace(MINUS, '-');
   if (trimmed.length > MAX_LENGTH) return 'bad-number';
   if (!DECIMAL.test(trimmed)) return NOT_FINITE.test(trimmed) ? 'not-finite' : 'bad-number';
   const value = Number(trimmed);
@@ -43,7 +45,7 @@ export function parseNumberWithUnit(
   text: string,
   format: NumberFormat = {},
 ): NumberWithUnit | 'bad-number' | 'not-finite' {
-  let trimmed = text.trim();
+  let trimmed = text.trim().replace(MINUS, '-');
   if (trimmed.length > MAX_LENGTH) return 'bad-number';
   if (format.decimalComma === true) {
     const pointed = withPoint(trimmed);

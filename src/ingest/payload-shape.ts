@@ -2,7 +2,16 @@
  * Structure of a JSON payload besides its numbers: switches, texts, time stamps, lists of devices and batches of readings.
  * For `gatecast check` and `init`, not for the hot path. Paths are the reading names of `json-values.ts`.
  */
-import { batchTimeKey, identityKey, identityOf, isTimeMember, isTree, timeColumn } from './json-list.ts';
+import {
+  batchTimeKey,
+  columnNames,
+  identityKey,
+  identityOf,
+  isTimeMember,
+  isTree,
+  rowsWithTimes,
+  timeColumn,
+} from './json-list.ts';
 import { parseNumber, parseNumberWithUnit, parseSwitch } from './number-text.ts';
 import { isLocalTime, parseTime } from './time-stamp.ts';
 
@@ -44,11 +53,15 @@ export class PayloadShape {
     if (depth > MAX_DEPTH) return;
     if (Array.isArray(value)) this.walkList(path, key, value, depth, arrivalMs);
     else if (isTree(value)) {
-      if (timeColumn(value) !== null) {
+      if (timeColumn(value) !== null || rowsWithTimes(value, null) !== null) {
         this.note(this.batches, path);
         return;
       }
-      for (const [name, inner] of Object.entries(value)) this.walkMember(path, name, inner, depth, arrivalMs);
+      const columns = columnNames(value);
+      for (const [name, inner] of Object.entries(value))
+        if (columns !== null && rowsWithTimes(inner, columns) !== null)
+          this.note(this.batches, path === '' ? name : `${path}.${name}`);
+        else this.walkMember(path, name, inner, depth, arrivalMs);
     } else if (isTimeMember(key, value)) {
       if (path === key) this.stamp(path, value, arrivalMs);
     } else if (typeof value === 'boolean' || (typeof value === 'string' && parseSwitch(value) !== null))
@@ -77,7 +90,7 @@ export class PayloadShape {
   }
 
   private walkList(path: string, key: string, list: readonly unknown[], depth: number, at: number | null) {
-    if (batchTimeKey(list) !== null) {
+    if (batchTimeKey(list) !== null || rowsWithTimes(list, null) !== null) {
       this.note(this.batches, path);
       return;
     }
@@ -86,6 +99,7 @@ export class PayloadShape {
     for (const [index, element] of list.entries()) {
       if (index >= MAX_MEMBERS) return;
       const name = member === null ? String(index) : identityOf((element as Record<string, unknown>)[member]);
+      if (name === null) continue;
       this.walk(path === '' ? `${name}` : `${path}.${name}`, '', element, depth + 1, at);
     }
   }

@@ -1,6 +1,6 @@
 /**
  * Reads text that is nearly JSON, after `JSON.parse` has refused it: `nan` and `inf`, single quotes, Python's `None` and
- * `True`, a trailing comma, a member whose value is not JSON. Such a member becomes an `Unreadable`, and the others are kept. A
+ * `True`, a trailing comma, a comma that is missing or a semicolon before a key in quotes, a member whose value is not JSON. Such a member becomes an `Unreadable`, and the others are kept. A
  * truncated text is refused, because its last number may have lost digits.
  */
 import { parseNumber } from './number-text.ts';
@@ -122,8 +122,15 @@ class Reader {
   /** Whether a member ends here: a bracket, or a comma that a key or the bracket follows. `21,5` does not end at its comma. */
   private endsMember(close: string): boolean {
     this.blanks();
-    if (this.text[this.at] === close) return true;
-    if (this.text[this.at] !== ',') return false;
+    const sign = this.text[this.at];
+    if (sign === close) return true;
+    if (sign === ';' || sign === '"' || sign === "'") {
+      KEY.lastIndex = sign === ';' ? this.at + 1 : this.at;
+      if (!KEY.test(this.text)) return false;
+      if (sign === ';') this.at += 1;
+      return true;
+    }
+    if (sign !== ',') return false;
     KEY.lastIndex = this.at + 1;
     if (KEY.test(this.text)) return true;
     return /^,[\s,]*[}\]]/.test(this.text.slice(this.at, this.at + 16));
@@ -168,7 +175,7 @@ class Reader {
   /** A number, null, a boolean, or an `Unreadable`. */
   private word(): unknown {
     const from = this.at;
-    while (this.at < this.text.length && !/[,}\]\s]/.test(this.text[this.at])) this.at += 1;
+    while (this.at < this.text.length && !/[,;}\]\s]/.test(this.text[this.at])) this.at += 1;
     const word = this.text.slice(from, this.at);
     if (this.at === this.text.length) throw new Unparsable();
     const known = WORDS.get(word.toLowerCase());

@@ -3,7 +3,8 @@
  * approached and never crossed (a clipped inverter, a full tank, a machine that is off) is most likely a bound; a
  * level that it has just crossed is not. So the room above the highest value is the amount by which earlier records
  * exceeded the records before them, reduced with every visit near the maximum that set no record; likewise below the
- * lowest value. The bound is soft: values beyond are compressed, not cut off.
+ * lowest value. The bound is soft: values beyond are compressed, not cut off. A highest value that was reached exactly on
+ * many visits and never exceeded leaves no room for what is published.
  */
 import type { StateIo } from './state-io.ts';
 
@@ -15,6 +16,9 @@ const LEAST = 0.01;
 const NEAR = 0.02;
 /** Number of visits near a bound, of any length, that halve the room derived from earlier records. */
 const VISITS = 2;
+/** Number of visits that ended exactly at the bound from which there is no room: the next record is rarer than one visit in ten. */
+const EXACT_VISITS = 9;
+const EXACT = 1e-9;
 /** Exponent of the decrease with further visits. */
 const POWER = 1.5;
 /** Records at most this many steps apart belong to one rise. */
@@ -34,6 +38,9 @@ class Side {
   private excess = 0;
   private visits = 0;
   private near = false;
+  /** Visits that reached the bound exactly, and whether the current visit is one of them. */
+  private exact = 0;
+  private counted = false;
   private share = 0;
 
   constructor(sign: number) {
@@ -53,11 +60,18 @@ class Side {
       }
       const near = x > this.bound - NEAR * range;
       if (near && !this.near) this.visits++;
+      if (!near) this.counted = false;
+      else if (!record && !this.counted && this.bound - x <= EXACT * range) {
+        this.counted = true;
+        this.exact++;
+      }
       this.near = near;
     }
     if (!record) return;
     this.since = 0;
     this.bound = x;
+    this.exact = 0;
+    this.counted = true;
     if (seen <= WARM_UP) this.base = x;
   }
 
@@ -72,13 +86,22 @@ class Side {
     return this.sign * (this.bound + free * (1 - Math.exp(-beyond / free)));
   }
 
+  /** Returns the value, or the bound if it is beyond a bound that leaves no room. */
+  limit(value: number): number {
+    const isBeyond = this.sign * value > this.bound && this.share <= RISING;
+    return isBeyond && this.exact >= EXACT_VISITS ? this.sign * this.bound : value;
+  }
+
   persist(io: StateIo): void {
     this.bound = io.number(this.bound);
     this.base = io.number(this.base);
     this.since = io.number(this.since);
     this.excess = io.number(this.excess);
     this.visits = io.number(this.visits);
-    this.near = io.number(this.near ? 1 : 0) === 1;
+    const visit = io.number((this.near ? 1 : 0) + (this.counted ? 2 : 0) + 4 * this.exact);
+    this.near = visit % 2 === 1;
+    this.counted = Math.floor(visit / 2) % 2 === 1;
+    this.exact = Math.floor(visit / 4);
     this.share = io.number(this.share);
   }
 }
@@ -106,6 +129,12 @@ export class Bounds {
     const range = this.high - this.low;
     if (!(range > 0)) return value;
     return value > this.high ? this.above.hold(value, range) : this.below.hold(value, range);
+  }
+
+  /** Like `hold`, for a published value: beyond a level that was often reached exactly there is no room. */
+  limit(value: number): number {
+    const held = this.hold(value);
+    return held === value ? value : value > this.high ? this.above.limit(held) : this.below.limit(held);
   }
 
   /** Lowest and highest value so far; null while there is no bound. */

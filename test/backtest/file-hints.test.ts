@@ -3,9 +3,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it, vi } from 'vitest';
+import { aggregateHints } from '../../src/backtest/aggregate-hints.ts';
 import { findInterval } from '../../src/backtest/find-interval.ts';
 import { sentinelHints } from '../../src/backtest/sentinel-hints.ts';
+import type { Aggregate } from '../../src/series/spec.ts';
 import { readTable } from '../../src/table/table.ts';
+import { Random } from '../../src/training/random.ts';
 import { run } from '../support/run.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'gatecast-hints-'));
@@ -66,6 +69,60 @@ describe('marks of missing values', () => {
     expect(hints([with_(wave(100, 20, 5), -200, 60)])).toEqual([]);
     expect(hints([Array.from({ length: 100 }, () => -999)])).toEqual([]);
     expect(hints([wave(100, 20, 5)])).toEqual([]);
+  });
+});
+
+describe('a series that another aggregate fits', () => {
+  const hints = (values: readonly number[], aggregate: Aggregate = 'mean'): string[] => {
+    const path = write('aggregate.csv', ['time,v', ...values.map((value, n) => `${at(n)},${value}`)]);
+    return aggregateHints('f.csv', readTable(path, { columns: 'all' }), aggregate);
+  };
+  const random = new Random(4);
+  const from = (next: (n: number) => number): number[] => Array.from({ length: 300 }, (_, n) => next(n));
+  let total = 5000;
+  const net = from((n) => {
+    total += 0.1 - 0.3 * Math.max(0, Math.sin(n / 15));
+    return total;
+  });
+  const backwards = ['f.csv: v also runs backwards; --aggregate change forecasts the signed increase'];
+  const direction = [
+    'f.csv: v looks like a direction in degrees; --aggregate circular-mean averages and forecasts on the circle',
+  ];
+
+  it('is a meter that also runs backwards', () => {
+    expect(hints(net, 'delta')).toEqual(backwards);
+    expect(
+      hints(
+        net.map((value) => value - 4990),
+        'delta',
+      ),
+    ).toEqual(backwards);
+    expect([hints(net, 'change'), hints(net)]).toEqual([[], []]);
+    // Resets, and single wrong readings.
+    expect(
+      hints(
+        from((n) => n % 40),
+        'delta',
+      ),
+    ).toEqual([]);
+    expect(
+      hints(
+        from((n) => (n % 90 === 5 ? 5000 + n - 3 : 5000 + n)),
+        'delta',
+      ),
+    ).toEqual([]);
+  });
+
+  it('is a direction that passes north', () => {
+    const around = (center: number, spread: number) => from(() => center + spread * random.normal());
+    const wrapped = (values: number[], low = 0) => values.map((v) => ((((v - low) % 360) + 360) % 360) + low);
+    expect(hints(wrapped(around(2, 20)))).toEqual(direction);
+    expect(hints(wrapped(around(178, 20), -180))).toEqual(direction);
+    expect(hints(wrapped(around(2, 20)), 'circular-mean')).toEqual([]);
+    expect(hints(wrapped(around(180, 20)))).toEqual([]);
+    // Light that goes off and on, and noise over the whole range.
+    expect(hints(from((n) => (n % 20 < 10 ? 298 + random.range(0, 1) : 3 * random.range(0, 1))))).toEqual([]);
+    expect(hints(from(() => 360 * random.range(0, 1)))).toEqual([]);
   });
 });
 

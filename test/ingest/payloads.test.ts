@@ -43,6 +43,12 @@ describe('identity in the payload', () => {
     expect(found.rejects).toEqual([]);
   });
 
+  it('does not read the identity as a sensor', () => {
+    const found = routed('{ match: r, name: "{/model}-{/id}-{/channel}/{field}" }', [['r', message(3, 4.2)]]);
+    expect(found.samples).toEqual([['Prologue-5-3/temperature_C', 4.2]]);
+    expect(found.rejects).toEqual([]);
+  });
+
   it('continues such a stream after a restart, under the same name', () => {
     const { sources } = routed(rule, [['rtl_433/events', message(3, 4.2)]]);
     const { router } = routed(rule, []);
@@ -115,6 +121,66 @@ describe('batches', () => {
     expect(found.rejects).toEqual([]);
     expect(found.times).toEqual(both(stream));
     expect(found.samples.map(([, value]) => value)).toEqual([25, 26]);
+  });
+
+  it.each([
+    ['pairs', '{"values":[[F,25],[S,26]]}', 't/values'],
+    ['pairs without a key', '[[F,25],[S,26]]', 't'],
+    [
+      'an object with times as keys',
+      '{"data":{"2026-11-29T10:00:00Z":25,"2026-11-29T10:05:00Z":26}}',
+      't/data',
+    ],
+    ['rows of named columns', '{"columns":["time","v"],"values":[[F,25],[S,26]]}', 't/values.v'],
+    ['columns with times in the plural', '{"timestamps":[F,S],"v":[25,26]}', 't/v'],
+    ['unixtime', '[{"unixtime":F,"v":25},{"unixtime":S,"v":26}]', 't/v'],
+    ['measurementTime', '{"x":[{"measurementTime":F,"v":25},{"measurementTime":S,"v":26}]}', 't/x.v'],
+    ['dt', '[{"dt":F,"v":25},{"dt":S,"v":26}]', 't/v'],
+  ])('reads %s at its own times without a setting', (_, payload, stream) => {
+    const sent = payload.replaceAll('F', String(first / 1000)).replaceAll('S', String(second / 1000));
+    const found = routed('{ match: t }', [['t', sent]]);
+    expect(found.rejects).toEqual([]);
+    expect(found.times).toEqual(both(stream));
+    expect(found.samples.map(([, value]) => value)).toEqual([25, 26]);
+  });
+
+  it('does not take durations and serial numbers for times', () => {
+    const payload = '{"a":[[1,2],[3,4]],"uptime":[1795953000],"runtime":1795953000,"1012345678":{"E":5}}';
+    expect(routed('{ match: t }', [['t', payload]]).samples.map(([stream]) => stream)).toEqual([
+      't/1012345678.E',
+      't/a.0.0',
+      't/a.0.1',
+      't/a.1.0',
+      't/a.1.1',
+      't/uptime.0',
+      't/runtime',
+    ]);
+  });
+
+  it('separates the devices and quantities of one batch', () => {
+    const time = first / 1000;
+    const found = routed('{ match: t }', [
+      ['t', `[{"mac":"aa","time":${time},"t":1},{"mac":"bb","time":${time},"t":2}]`],
+      ['t', `{"d":[{"name":"temp","time":${time},"v":21},{"name":"hum","time":${time},"v":50}]}`],
+      ['t', `[{"mac":"bb","time":${time},"t":3}]`],
+      ['t', `[{"id":7,"time":${time},"t":4}]`],
+    ]);
+    expect(found.samples).toEqual([
+      ['t/aa.t', 1],
+      ['t/bb.t', 2],
+      ['t/d.temp.v', 21],
+      ['t/d.hum.v', 50],
+      ['t/bb.t', 3],
+      // A number may count the readings.
+      ['t/id', 7],
+      ['t/t', 4],
+    ]);
+  });
+
+  it('refuses columns of different lengths', () => {
+    const found = routed('{ match: t }', [['t', `{"t":[${first},${second}],"v":[25],"x":7}`]]);
+    expect(found.samples).toEqual([['t/x', 7]]);
+    expect(found.rejects).toEqual(['bad-time']);
   });
 
   it('gives one reading the same stream as several', () => {
@@ -208,6 +274,29 @@ describe('lists of devices', () => {
     ]);
   });
 
+  it.each([
+    ['the first', '[{"E":9},{"meter":"B","E":8}]'],
+    ['the last', '[{"meter":"B","E":8},{"E":9}]'],
+    ['one by null', '[{"meter":null,"E":9},{"meter":"B","E":8}]'],
+    ['one by an empty text', '[{"meter":" ","E":9},{"meter":"B","E":8}]'],
+  ])('refuses an element without its identity: %s', (_, meters) => {
+    const found = routed('{ match: m }', [
+      ['m', list(['A', 1], ['B', 7])],
+      ['m', `{"meters":${meters}}`],
+    ]);
+    expect(found.samples.slice(2)).toEqual([['m/meters.B.E', 8]]);
+    expect(found.rejects).toEqual(['no-identity']);
+    expect(found.details).toEqual(['an element of meters has no meter']);
+  });
+
+  it('names quantities by a member of theirs', () => {
+    const payload = '[{"parameter":"pm25","value":8},{"parameter":"pm10","value":9}]';
+    expect(routed('{ match: m }', [['m', payload]]).samples).toEqual([
+      ['m/pm25.value', 8],
+      ['m/pm10.value', 9],
+    ]);
+  });
+
   it('uses positions if no member identifies', () => {
     expect(
       routed('{ match: m }', [['m', '{"a":[5,6],"b":[{"unit":"V","v":1},{"unit":"V","v":2}]}']]).samples,
@@ -230,6 +319,12 @@ describe('what is nearly JSON', () => {
     ['{"t":21.5,"h":40}\0', { t: 21.5, h: 40 }, []],
     ['{"t":21.5,"h":40},', { t: 21.5, h: 40 }, []],
     ['{"t":21.5,,"h":40}', { t: 21.5, h: 40 }, []],
+    ['{"t":21.5 "h":40}', { t: 21.5, h: 40 }, []],
+    ['{"t":21.5;"h":40}', { t: 21.5, h: 40 }, []],
+    ['{"n":"a" "h":40}', { h: 40 }, []],
+    ['{"t":21;5,"h":40}', { h: 40 }, ['bad-json']],
+    ['{"t":-nan(ind),"h":40}', { h: 40 }, ['not-finite']],
+    ['\0\0{"t":21.5}\0', { t: 21.5 }, []],
     ['{"t":,"h":40}', { h: 40 }, []],
     ['{"t":12.3.4,"h":40}', { h: 40 }, ['bad-json']],
     ['{"t":21,5,"h":40}', { h: 40 }, ['bad-json']],
@@ -298,6 +393,7 @@ describe('numbers in texts', () => {
   it.each([
     ['21.5', 21.5],
     ['21.5 °C', 21.5],
+    ['\u22125.5', -5.5],
     ['1013hPa', 1013],
     ['230 V', 230],
     ['0012.50', 12.5],

@@ -19,6 +19,27 @@ describe('bounds', () => {
     expect(tank.hold(154)).toBeLessThan(95);
   });
 
+  it('leave no room at a level that was reached exactly on many visits', () => {
+    const clipped = (days: number): Bounds =>
+      shown(
+        Array.from({ length: 96 * days }, (_, i) =>
+          Math.min(4000, Math.max(0, -5200 * Math.cos((i / 48) * Math.PI))),
+        ),
+      );
+    expect(clipped(20).limit(6500)).toBe(4000);
+    expect(clipped(20).limit(-5)).toBe(0);
+    // The inputs of the network stay soft.
+    expect(clipped(20).hold(6500)).toBeGreaterThan(4000);
+    // Few visits, and a highest value that differs from visit to visit, are no bound.
+    expect(clipped(4).limit(6500)).toBeGreaterThan(4040);
+    const noisy = shown(Array.from({ length: 2000 }, (_, i) => 100 * Math.sin(i / 15) + Math.sin(17 * i)));
+    expect(noisy.limit(150)).toBeGreaterThan(101);
+    // Once it has been exceeded, there is room again.
+    const exceeded = clipped(20);
+    exceeded.add(4500);
+    expect(exceeded.limit(6500)).toBeGreaterThan(4600);
+  });
+
   it('do not change values within the range, or any value while little is known', () => {
     const few = shown([1, 2, 3]);
     expect(few.hold(50)).toBe(50);

@@ -4,7 +4,15 @@
  * are looked up in the record, then in the whole payload.
  */
 import type { Decoder, DecoderSettings, DecodeSink, PayloadFormat } from '../decoder.ts';
-import { batchTimeKey, identityOf, isTree, rowsOf, timeColumn, timeKeyOf } from '../json-list.ts';
+import {
+  batchIdentityKey,
+  batchTimeKey,
+  identityOf,
+  isTree,
+  rowsOf,
+  timeColumn,
+  timeKeyOf,
+} from '../json-list.ts';
 import {
   compilePath,
   isMany,
@@ -47,7 +55,9 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
   const timeName = timeField === null ? null : pathName(timeField);
   const recordsPath = settings.records === undefined ? null : compilePath(settings.records);
   const identity = (settings.identity ?? []).map((pointer) => compilePath(pointer) ?? [[pointer]]);
-  const skip = options.skip ?? NOTHING;
+  // Members of the stream name are no readings.
+  const named = identity.flatMap((path) => (path[0]?.length === 1 ? [String(path[0][0])] : []));
+  const skip = named.length === 0 ? (options.skip ?? NOTHING) : new Set([...(options.skip ?? []), ...named]);
   const { numericStrings } = settings;
   const zone = payloadZone(settings.zone ?? 'UTC');
   const numbers = { decimalComma: settings.decimalComma ?? false, ownUnit: settings.unit ?? null };
@@ -55,6 +65,7 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
   /**
    * @param whole the payload that contains the record
    * @param timeKey key of the time in a batch
+   * @param name of the record within its batch
    * @returns whether the record contained a reading or reject for this rule
    */
   const readRecord = (
@@ -63,6 +74,7 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
     message: Message,
     sink: DecodeSink,
     timeKey: string | null,
+    name = '',
   ): boolean => {
     let timeMs: number | null = null;
     if (timePath !== null || timeKey !== null) {
@@ -85,12 +97,12 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
       numbers,
       unit: null,
       timeMs,
-      timeName: timeName ?? timeKey,
+      timeName: name === '' ? (timeName ?? timeKey) : `${name}.${timeName ?? timeKey}`,
       skip,
       zone,
       arrivalMs: message.arrivalMs,
     };
-    return walkNumbers(record, options, sink);
+    return walkNumbers(record, options, sink, name);
   };
 
   /** Passes the payload members used in the stream name to the sink. @returns false after a reject */
@@ -106,9 +118,12 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
 
   const readBatch = (batch: Batch, whole: unknown, message: Message, sink: DecodeSink): boolean => {
     let found = false;
+    const isNamed = fields === undefined && identity.length === 0 && batch.timeKey !== null;
+    const member = isNamed ? batchIdentityKey(batch.records) : null;
     for (const record of batch.records) {
       if (sink.full === true) return true;
-      if (readRecord(record, whole, message, sink, batch.timeKey)) found = true;
+      const name = member !== null && isTree(record) ? (identityOf(record[member]) ?? '') : '';
+      if (readRecord(record, whole, message, sink, batch.timeKey, name)) found = true;
     }
     return found;
   };
@@ -120,7 +135,8 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
   };
 
   return {
-    selects: (field) => fields?.some((one) => (one.many ? couldBe(one, field) : one.name === field)) ?? true,
+    selects: (field) =>
+      fields?.some((one) => (one.many ? couldBe(one, field) : one.name === field)) ?? !skip.has(field),
     decode(message, sink) {
       const json = message.json(sink);
       if (json === undefined) return;
