@@ -57,8 +57,8 @@ ${refusalTable()}
 | payload | handling |
 | --- | --- |
 | many devices on one topic (rtl_433, Bluetooth gateways) | \`name: "{/model}-{/id}-{/channel}/{field}"\`; a message with none of the members is refused as \`no-identity\` |
-| a list of readings with a time each, under a key too; columns | each reading is used at its own time; a reading without a time is refused, the others are used |
-| a list of devices | named by the member that identifies them (\`meters.A.E\`), if every element has a unique one; otherwise by index |
+| a list of readings with a time each, under a key too; pairs; columns; times as keys | each reading is used at its own time, and named by the text that identifies its device or quantity, if each has one; a reading without a time is refused, the others are used |
+| a list of devices | named by the member that identifies them (\`meters.A.E\`), if every element has a unique one (of an \`id\`, serial number or the like: most elements; the others are refused); otherwise by index |
 | \`nan\`, \`inf\`, single quotes, a trailing comma or NUL, one broken member | the other members are read; truncated JSON is refused as a whole |
 | numbers in quotes | with \`numeric_strings\`, if nothing but a known unit follows; \`decimal_comma\` for "21,5" |
 | time stamps without a zone | in the \`time_zone\` of the rule; in the repeated hour at the end of daylight saving time, the instant nearer to the arrival is used |
