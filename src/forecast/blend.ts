@@ -99,7 +99,7 @@ export class Blend {
    * @param raw the network's output [leads, 9] from `offset`; null if it was not run
    * @param rawOwn the own network's output; null if there is none
    * @param observed whether the bucket had a reading
-   * @param clamp limits a value to the range that may be published
+   * @param limit limits values to the range that may be published
    * @param out [leads, 9]
    * @returns whether the outputs of the networks were usable
    */
@@ -108,7 +108,7 @@ export class Blend {
     rawOwn: Float32Array | null,
     offset: number,
     observed: boolean,
-    clamp: (value: number) => number,
+    limit: (out: Float64Array) => void,
     out: Float64Array,
   ): boolean {
     const { features } = this;
@@ -123,7 +123,7 @@ export class Blend {
     const candidates = quantiles.map((one, c) =>
       (ofNetwork(c) ? network : c !== RECURRENCE || recurs) ? one : null,
     );
-    this.track.combine(candidates, clamp, out, this.finish, own ? this.parts.scratch.own : null);
+    this.track.combine(candidates, limit, out, this.finish, own ? this.parts.scratch.own : null);
     return network && (!heard || own);
   }
 

@@ -48,9 +48,17 @@ export function kindOf(weights: readonly number[], network: boolean, warm: boole
 }
 
 /** Standard normal quantiles at the nine levels. */
-const NORMAL = [
-  -1.2815516, -0.8416212, -0.5244005, -0.2533471, 0, 0.2533471, 0.5244005, 0.8416212, 1.2815516,
-];
+const NORMAL = Float64Array.of(
+  -1.2815516,
+  -0.8416212,
+  -0.5244005,
+  -0.2533471,
+  0,
+  0.2533471,
+  0.5244005,
+  0.8416212,
+  1.2815516,
+);
 /** Standard deviation of a normal variable whose mean absolute deviation is 1: sqrt(pi / 2). */
 const SIGMA_PER_MAD = 1.2533141;
 
@@ -59,15 +67,19 @@ const SIGMA_PER_MAD = 1.2533141;
  * @param out [leads, 9]
  */
 export function naiveQuantiles(features: Features, expert: KeptExpert, out: Float64Array): void {
-  for (let k = 0; k < features.leads; k++) {
-    const { point, error } = features.expertAt(expert, k);
-    for (let q = 0; q < Q; q++) out[k * Q + q] = point + SIGMA_PER_MAD * error * NORMAL[q];
+  const { kept, leads } = features;
+  const from = features.keptFrom(expert);
+  for (let k = 0; k < leads; k++) {
+    const point = kept[from + k];
+    const sigma = SIGMA_PER_MAD * kept[from + leads + k];
+    for (let q = 0; q < Q; q++) out[k * Q + q] = point + sigma * NORMAL[q];
   }
 }
 
 /** The quantiles of all past values of the stream, equal at every lead. @param out [leads, 9] */
 function climateQuantiles(features: Features, out: Float64Array): void {
-  for (let k = 0; k < features.leads; k++) out.set(features.experts.climate.quantiles, k * Q);
+  const { quantiles } = features.experts.climate;
+  for (let k = 0; k < features.leads; k++) for (let q = 0; q < Q; q++) out[k * Q + q] = quantiles[q];
 }
 
 /** The candidates that need no network. @param out [C] arrays [leads, 9] @returns whether RECURRENCE exists */

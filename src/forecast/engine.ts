@@ -423,9 +423,11 @@ export class Engine implements ForecastEngine {
     const { layers, hidden, inputs } = stepper;
     const n = asked.length;
     for (let i = 0; i < n; i++) {
-      for (let layer = 0; layer < layers; layer++) {
-        h.set(asked[i].h.subarray(layer * hidden, (layer + 1) * hidden), (layer * n + i) * hidden);
-      }
+      const state = asked[i].h;
+      // Plain loops: `set` and `subarray` allocate an object for each row.
+      for (let layer = 0; layer < layers; layer++)
+        for (let from = layer * hidden, to = (layer * n + i) * hidden, at = 0; at < hidden; at++)
+          h[to + at] = state[from + at];
     }
     let result: StepAnswer;
     try {
@@ -471,10 +473,10 @@ export class Engine implements ForecastEngine {
   /** @param h [layers, streams, hidden] */
   private takeStates(streams: readonly Stream[], h: Float32Array, layers: number, hidden: number): void {
     for (let i = 0; i < streams.length; i++) {
-      for (let layer = 0; layer < layers; layer++) {
-        const from = (layer * streams.length + i) * hidden;
-        streams[i].h.set(h.subarray(from, from + hidden), layer * hidden);
-      }
+      const state = streams[i].h;
+      for (let layer = 0; layer < layers; layer++)
+        for (let from = (layer * streams.length + i) * hidden, to = layer * hidden, at = 0; at < hidden; at++)
+          state[to + at] = h[from + at];
     }
   }
 

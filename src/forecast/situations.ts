@@ -65,7 +65,8 @@ const beyondDoubt = (factor: number): number =>
  */
 function leastHalf(factor: number, size: number, usual: number): number {
   const share = size > usual && usual > 0 ? Math.min(WIDEST, (NARROWEST * size) / usual) : NARROWEST;
-  const factored = share * Math.exp(share > NARROWEST ? factor : Math.max(0, factor));
+  const log = share > NARROWEST ? factor : Math.max(0, factor);
+  const factored = log === 0 ? share : share * Math.exp(log);
   return size * Math.min(WIDEST, factored);
 }
 

@@ -17,7 +17,7 @@ import type { StreamSpec } from '../series/spec.ts';
 import { Blend } from './blend.ts';
 import { naiveQuantiles } from './candidates.ts';
 import type { ForecastExplanation, IntervalView, Provenance } from './explanation.ts';
-import { limited } from './limits.ts';
+import { findExtremes, isWithinLimits, limited } from './limits.ts';
 import type { Scratch } from './scratch.ts';
 
 /** Observed buckets before the network is used; until then the naive forecasts are published. */
@@ -66,11 +66,7 @@ export class StreamStep {
   private readonly path: Float64Array;
   /** The forecast for the newest bucket, in the stream's unit. */
   private readonly expected = { point: 0, error: 0, low: 0, high: 0 };
-  /** Limits a value relative to the origin. */
-  private readonly clamp = (value: number): number =>
-    this.toStep(
-      limited(this.toUnit(this.features.experts.bounds.limit(value)), this.settings, this.features),
-    );
+  private readonly limit = (out: Float64Array): void => this.limitAll(out);
 
   constructor(settings: StepSettings, { intervalMs, leads }: StepGrid, parts: StepParts) {
     const { scratch, memory, forecasts } = parts;
@@ -191,14 +187,32 @@ export class StreamStep {
   ): boolean {
     const { blend, path, observed } = this;
     if (blend === null) throw new Error('forecast() called on a step without forecasts');
-    const network = blend.forecast(raw, rawOwn, offset, observed, this.clamp, out);
+    const network = blend.forecast(raw, rawOwn, offset, observed, this.limit, out);
     if (observed || Number.isNaN(path[0])) {
       for (let k = 0; k < path.length; k++) path[k] = out[k * Q + MEDIAN];
     }
     // Limited again: subtracting and adding the origin can round a value beyond its limit.
-    for (let i = 0; i < out.length; i++) out[i] = limited(this.toUnit(out[i]), this.settings, this.features);
+    for (let i = 0; i < out.length; i++) out[i] = this.toUnit(out[i]);
+    const { low, high, isNumber } = findExtremes(out);
+    if (!isNumber || !isWithinLimits(low, high, this.settings, this.features))
+      for (let i = 0; i < out.length; i++) out[i] = limited(out[i], this.settings, this.features);
     this.features.line.settle(out, Q, MEDIAN);
     return network;
+  }
+
+  /** Limits values relative to the origin. Most forecasts are within all limits: then only their rounding changes. */
+  private limitAll(out: Float64Array): void {
+    const { features, settings } = this;
+    const { bounds } = features.experts;
+    const { low, high, isNumber } = findExtremes(out);
+    const isFree =
+      isNumber &&
+      bounds.holds(low, high) &&
+      isWithinLimits(this.toUnit(low), this.toUnit(high), settings, features);
+    for (let i = 0; i < out.length; i++) {
+      const value = this.toUnit(isFree ? out[i] : bounds.limit(out[i]));
+      out[i] = this.toStep(isFree ? value : limited(value, settings, features));
+    }
   }
 
   /** Origin of the newest forecast, in the stream's unit. Call it before another stream of the engine makes a forecast. */

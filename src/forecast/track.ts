@@ -348,29 +348,21 @@ export class Track {
   /**
    * Blends the candidates, pools the blend with the own network's forecast, and calibrates the result.
    * @param candidates C arrays [leads, 9]; null for those of the network while it has no forecast
+   * @param limit limits the values to the range that may be published
    * @param out [leads, 9]
    * @param finish modifies the result before it is limited
    * @param own forecast of the gateway's own network, [leads, 9]; null if there is none
    */
   combine(
     candidates: readonly (Float64Array | null)[],
-    clamp: (value: number) => number,
+    limit: (out: Float64Array) => void,
     out: Float64Array,
     finish?: (out: Float64Array) => void,
     own: Float64Array | null = null,
   ): void {
     const { atKnots, weights } = this.scratch;
     this.worth.weigh(candidates, atKnots, weights, this.known);
-    for (let k = 0; k < this.leads; k++) {
-      for (let q = 0; q < Q; q++) {
-        let value = 0;
-        for (let c = 0; c < C; c++) {
-          const quantiles = candidates[c];
-          if (quantiles !== null) value += weights[k * C + c] * quantiles[k * Q + q];
-        }
-        out[k * Q + q] = value;
-      }
-    }
+    this.mix(candidates, out);
     this.keepBlend(candidates, own, out);
     this.pooled = own !== null;
     this.beginSituation(candidates);
@@ -401,13 +393,28 @@ export class Track {
     }
     this.admitLevel(candidates[NAIVE], out);
     finish?.(out);
-    for (let i = 0; i < out.length; i++) out[i] = clamp(out[i]);
+    limit(out);
     const { rows } = this.scratch;
     for (let j = 0; j < this.knots.length; j++) {
       keep3(rows, j * ROW + PUBLISHED, out, (this.knots[j] - 1) * Q);
       this.pending.write(j, this.step, rows, j * ROW);
     }
     this.step++;
+  }
+
+  /** The sum of the candidates by weight; one candidate after the other, because loops over a single array are fast. */
+  private mix(candidates: readonly (Float64Array | null)[], out: Float64Array): void {
+    const { weights } = this.scratch;
+    out.fill(0);
+    for (let c = 0; c < C; c++) {
+      const quantiles = candidates[c];
+      if (quantiles === null) continue;
+      for (let k = 0; k < this.leads; k++) {
+        const weight = weights[k * C + c];
+        const end = (k + 1) * Q;
+        for (let i = k * Q; i < end; i++) out[i] += weight * quantiles[i];
+      }
+    }
   }
 
   /** After the first reading beyond the range: a third of the distribution moves to the new level, because it may stay or be a spike. */
@@ -440,7 +447,7 @@ export class Track {
       const from = (this.knots[j] - 1) * Q;
       for (let c = 0; c <= C; c++) {
         const quantiles = c === C ? own : candidates[c];
-        if (quantiles === null) rows.fill(Number.NaN, at + 3 * c, at + 3 * c + 3);
+        if (quantiles === null) for (let i = 0; i < 3; i++) rows[at + 3 * c + i] = Number.NaN;
         else keep3(rows, at + 3 * c, quantiles, from);
       }
       keep3(rows, at + BLEND, blend, from);

@@ -137,6 +137,11 @@ export class Bounds {
     return held === value ? value : value > this.high ? this.above.limit(held) : this.below.limit(held);
   }
 
+  /** Whether `hold` and `limit` change no value from `low` to `high`. */
+  holds(low: number, high: number): boolean {
+    return this.seen <= WARM_UP || (low >= this.low && high <= this.high) || !(this.high > this.low);
+  }
+
   /** Lowest and highest value so far; null while there is no bound. */
   get range(): { readonly low: number; readonly high: number } | null {
     return this.seen > WARM_UP ? { low: this.low, high: this.high } : null;

@@ -100,6 +100,10 @@ export const MS_FROM = 1e11;
 export class Phases {
   readonly day: Float64Array;
   readonly week: Float64Array;
+  /** What they were computed for. */
+  private firstMs = Number.NaN;
+  private intervalMs = Number.NaN;
+  private zone: ZoneOffset | null = null;
 
   /** @param count number of buckets */
   constructor(count: number) {
@@ -109,6 +113,11 @@ export class Phases {
 
   /** Computes the phases of the buckets that start at `firstMs`, `firstMs + intervalMs`, ... */
   fill(firstMs: number, intervalMs: number, zone: ZoneOffset): void {
+    // Streams that share the buffers are mostly due at the same time, on the same grid.
+    if (firstMs === this.firstMs && intervalMs === this.intervalMs && zone === this.zone) return;
+    this.firstMs = firstMs;
+    this.intervalMs = intervalMs;
+    this.zone = zone;
     const n = this.day.length;
     const offset = zone(firstMs);
     const spanMs = (n - 1) * intervalMs;

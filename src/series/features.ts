@@ -87,7 +87,7 @@ export class Features {
   private maximum = -Infinity;
   private readonly scratch: FeatureScratch;
   /** [KEPT, 2, leads]: points, then their mean absolute errors. */
-  private readonly kept: Float32Array;
+  readonly kept: Float32Array;
   /** The transform between the stream's unit and the features' unit. */
   readonly line: Line;
   /** [leads] */
@@ -207,10 +207,9 @@ export class Features {
     }
   }
 
-  /** A kept expert's forecast for lead k + 1 and its running mean absolute error there. */
-  expertAt(expert: KeptExpert, k: number): { point: number; error: number } {
-    const at = 2 * KEPT.indexOf(expert) * this.leads + k;
-    return { point: this.kept[at], error: this.kept[at + this.leads] };
+  /** Index in `kept` of an expert's forecasts, [leads]; their running mean absolute errors follow, [leads]. */
+  keptFrom(expert: KeptExpert): number {
+    return 2 * KEPT.indexOf(expert) * this.leads;
   }
 
   /** Steps of the seasonal naive's season; 0 if there is none. */

@@ -24,7 +24,7 @@ export function fillValue(fill: Fill, features: Features, modelled: number): num
     case 'model':
       return Number.isNaN(modelled) ? features.anchor[0] : modelled;
     case 'seasonal':
-      return features.expertAt(EXPERTS.seasonalNaive, 0).point;
+      return features.kept[features.keptFrom(EXPERTS.seasonalNaive)];
     case 'mean':
       return experts.longMean;
     case 'median':

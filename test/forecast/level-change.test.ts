@@ -117,7 +117,7 @@ function play(level: Level, length: number, slow: number, track = new Track(LEAD
     const out = new Float64Array(LEADS * Q);
     track.combine(
       Array.from({ length: C }, (_, c) => (c === NAIVE ? last : old)),
-      (value) => value,
+      () => {},
       out,
     );
     outs.push(out);

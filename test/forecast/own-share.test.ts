@@ -42,7 +42,7 @@ function play(
     const said = quantiles(blend, t);
     track.combine(
       new Array<Float64Array>(C).fill(said),
-      (value) => value,
+      () => {},
       out,
       undefined,
       own === null ? null : quantiles(own, t),

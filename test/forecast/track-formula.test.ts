@@ -58,7 +58,14 @@ describe('Track', () => {
       );
       candidates[RECURRENCE] = null;
       const out = new Float64Array(LEADS * Q);
-      track.combine(candidates, (value) => Math.min(value, 21.5), out);
+      track.combine(
+        candidates,
+        (all) =>
+          all.forEach((value, i) => {
+            all[i] = Math.min(value, 21.5);
+          }),
+        out,
+      );
       published.push(out);
       naives.push({ [SEASONAL]: candidates[SEASONAL]!, [NAIVE]: candidates[NAIVE]! });
     }
@@ -188,7 +195,7 @@ describe('Track', () => {
       const blend = Float64Array.from({ length: LEADS * Q }, (_, i) => 20 + width * ((i % Q) - MEDIAN));
       const candidates = Array.from({ length: C }, (_, c) => (c === NAIVE ? blend : null));
       const out = new Float64Array(LEADS * Q);
-      track.combine(candidates, (value) => value, out);
+      track.combine(candidates, () => {}, out);
       past.push({ blend, out });
       const wider = state.map((one) => one.wider);
       situations.begin(t, -0.1 * state[0]!.mae, 0.1 * state[0]!.mae);
@@ -235,7 +242,7 @@ describe('Track', () => {
       track.observe(20 + noise(), true);
       const candidates = centres.map((centre) => candidate(centre, 0.3));
       // The factors are seen before: here only the median, which they do not touch.
-      track.combine(candidates, (value) => value, out);
+      track.combine(candidates, () => {}, out);
       for (let k = 0; k < LEADS; k++) {
         const weights = [...track.weights.subarray(k * C, (k + 1) * C)];
         expect(mean(weights) * C).toBeCloseTo(1, 9);
@@ -284,7 +291,7 @@ describe('Track', () => {
       const candidates = Array.from({ length: C }, (_, c) =>
         (c === GRU || c === ADAPTER) && silent ? null : candidate(20 + 0.5 * c, 0.25),
       );
-      track.combine(candidates, (value) => value, new Float64Array(LEADS * Q));
+      track.combine(candidates, () => {}, new Float64Array(LEADS * Q));
       past.push(candidates);
     }
     for (const [j, score] of track.networkScores().entries()) {

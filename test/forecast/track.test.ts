@@ -11,7 +11,7 @@ const Z = [-1.2815516, -0.8416212, -0.5244005, -0.2533471, 0, 0.2533471, 0.52440
 const LEADS = 12;
 /** The leads that are scored. */
 const KNOTS = [1, 2, 4, 8, 12];
-const free = (value: number): number => value;
+const free = (): void => {};
 
 /** Quantiles for every lead, [LEADS, 9]: a normal variable with a spread of its own below and above. */
 const spread = (center: number, below: number, above = below): Float64Array =>
@@ -246,7 +246,14 @@ describe('track', () => {
     const out = new Float64Array(LEADS * Q);
     for (let t = 0; t < 100; t++) {
       track.observe(0, true);
-      track.combine(all(spread(-3, 1)), (value) => Math.max(0, value), out);
+      track.combine(
+        all(spread(-3, 1)),
+        (all) =>
+          all.forEach((value, i) => {
+            all[i] = Math.max(0, value);
+          }),
+        out,
+      );
     }
     expect(out.every((value) => value >= 0)).toBe(true);
     expect(track.scores()[0]).toMatchObject({ mae: 0, bias: 0, coverage: 1 });
