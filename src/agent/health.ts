@@ -72,25 +72,10 @@ export interface HealthSources {
   readonly site: NonNullable<HealthParts['site']> | null;
 }
 
-export function createHealth(
-  { config, version, since, clock, store }: Context,
-  {
-    storeConditions,
-    models,
-    facts,
-    engine,
-    errors,
-    streams,
-    pipeline,
-    outputs,
-    link,
-    tuning,
-    remote,
-    ahead,
-    site,
-  }: HealthSources,
-): Health {
+export function createHealth({ config, version, since, clock, store }: Context, from: HealthSources): Health {
+  const { engine, link, models, remote, streams, tuning } = from;
   return new Health({
+    ...from,
     node: config().node,
     version,
     since,
@@ -101,18 +86,12 @@ export function createHealth(
     model: () => models.current,
     lastRun: () => tuning.lastRun,
     store,
-    storeConditions,
     failures: () => ({ count: engine.failures, last: engine.lastFailure }),
-    errors,
     router: streams,
-    pipeline,
-    outputs,
     broker: () => link.client.status(),
-    facts,
     streams: () => streams.size,
-    site,
     configVersion: () => remote?.version ?? null,
-    others: remote === null ? [ahead] : [ahead, remote],
+    others: remote === null ? [from.ahead] : [from.ahead, remote],
   });
 }
 

@@ -65,15 +65,15 @@ export interface PipelineNeighbours {
 
 export function createPipeline(
   { clock, config, log, send, store }: Context,
-  { engine, streams, hold, outputs, link, forecasts }: PipelineNeighbours,
+  parts: PipelineNeighbours,
 ): Pipeline {
+  const { streams, outputs, link } = parts;
   return new Pipeline({
+    ...parts,
     clock,
-    router: streams,
-    engine,
     store,
+    router: streams,
     checkpoints: streams.checkpoints,
-    hold,
     get batchMs() {
       return config().publish.batch_window;
     },
@@ -92,7 +92,6 @@ export function createPipeline(
       outputs.streams(found.map(({ spec }) => spec));
     },
     request: ({ topic, payload }) => send({ topic, payload, qos: 0, retain: false }),
-    forecasts,
     wrongClock: (stream, advice, omitted) =>
       log.warn('all readings are refused because of their time stamps', { stream, advice, omitted }),
     failed: (error, omitted) => log.error('forecasting failed', { ...errorFields(error), omitted }),

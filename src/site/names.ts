@@ -6,9 +6,6 @@
 /** Most partitions of a site; each is a JetStream stream of its own. */
 export const MOST_PARTITIONS = 1024;
 
-/** A site, and the id of a member: part of subjects, keys and names of streams. */
-export const SITE_NAME = /^[A-Za-z0-9_-]{1,64}$/;
-
 export const inputStream = (site: string, partition: number): string => `gatecast-${site}-in-${partition}`;
 export const inputSubject = (site: string, partition: number): string => `gatecast.${site}.in.${partition}`;
 /** Requests for the newest forecast of a stream, answered by the owner of the partition. */

@@ -10,13 +10,9 @@ import { configSchema } from '../../src/config/schema.ts';
 import { GatecastError } from '../../src/errors.ts';
 import { Engine } from '../../src/forecast/engine.ts';
 import { silentLogger } from '../../src/log.ts';
-import { packModel } from '../../src/model/pack.ts';
 import { ModelRegistry } from '../../src/model/registry.ts';
 import { ModelSlots } from '../../src/model/slots.ts';
-import { createRandom } from '../../src/network/random.ts';
-import { initialWeights } from '../../src/network/weights.ts';
 import type { GroupInput } from '../../src/outputs/output.ts';
-import { FEATURE_FORMAT } from '../../src/series/features.ts';
 import { DATABASE_FILE } from '../../src/store/sqlite-store.ts';
 import { type RunningWork, startCycle } from '../../src/training/client.ts';
 import type { CycleReport } from '../../src/training/cycle.ts';
@@ -24,6 +20,7 @@ import { forecastSpec } from '../../src/training/job.ts';
 import type { TuningInput } from '../../src/training/protocol.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { fakeForecast } from '../support/forecasts.ts';
+import { randomNetwork, spoiltHead, untrainedModel } from '../support/models.ts';
 import { ordinary } from '../support/series.ts';
 import { testSpec } from '../support/specs.ts';
 import { openStore, tempFolder } from '../support/stores.ts';
@@ -39,24 +36,16 @@ const HEARD = 320;
 
 const network = forecastSpec({ cell: 'gru', layers: 1, hidden: 8, width: 8 });
 /** @param spoil factor on the head's weights: far from 1 the forecasts are nonsense */
-const modelFiles = (name: string, seed: number, spoil = 1) =>
-  packModel({
+const modelFiles = (name: string, seed: number, spoil = 1) => {
+  const weights = spoiltHead(randomNetwork(network, seed).weights, spoil);
+  return untrainedModel(network, {
     name,
     version: `of seed ${seed}`,
     createdMs: START,
-    spec: network,
-    weights: new Map(
-      [...initialWeights(network, createRandom(seed))].map(([part, { shape, data }]) => [
-        part,
-        { shape, data: part.startsWith('head.') ? data.map((weight) => weight * spoil) : data },
-      ]),
-    ),
+    weights,
     leads: LEADS,
-    features: FEATURE_FORMAT,
-    parent: null,
-    training: null,
-    scores: {},
   });
+};
 
 const spec = (name: string) => testSpec(name, { intervalMs: MINUTE, horizonMs: LEADS * MINUTE });
 

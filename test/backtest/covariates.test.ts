@@ -2,9 +2,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { findCovariates, foundText } from '../../src/backtest/find-covariates.ts';
-import type { BacktestRequest } from '../../src/backtest/request.ts';
 import { runBacktest } from '../../src/backtest/run.ts';
-import { ModelRegistry } from '../../src/model/registry.ts';
+import { hourlyBacktest } from '../support/backtest.ts';
 import { normal, uniform } from '../support/random.ts';
 import { tempDirs } from '../support/temp.ts';
 
@@ -39,21 +38,7 @@ interface Scored {
   readonly series: readonly { readonly series: string; readonly sql: number }[];
 }
 
-const REQUEST: BacktestRequest = {
-  time: ['time'],
-  columns: 'all',
-  interval: HOUR,
-  horizon: 8,
-  start: 0.5,
-  stride: 4,
-  model: 'base',
-  fill: 'model',
-  aggregate: 'mean',
-  timezone: 'UTC',
-  finetune: null,
-  json: true,
-  registry: new ModelRegistry(null),
-};
+const REQUEST = hourlyBacktest();
 
 async function scored(
   file: string,

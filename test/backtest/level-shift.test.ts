@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { runBacktest } from '../../src/backtest/run.ts';
-import { ModelRegistry } from '../../src/model/registry.ts';
+import { hourlyBacktest } from '../support/backtest.ts';
 import { normal } from '../support/random.ts';
 import { tempDirs } from '../support/temp.ts';
 
@@ -31,21 +31,8 @@ function write({ days }: Case): string {
 }
 
 async function skill(of: Case): Promise<number> {
-  const text = await runBacktest([write(of)], {
-    time: ['time'],
-    columns: 'all',
-    interval: HOUR,
-    horizon: of.horizon,
-    start: of.start,
-    stride: 1,
-    model: 'base',
-    fill: 'model',
-    aggregate: 'mean',
-    timezone: 'UTC',
-    finetune: null,
-    json: true,
-    registry: new ModelRegistry(null),
-  });
+  const { horizon, start } = of;
+  const text = await runBacktest([write(of)], hourlyBacktest({ horizon, start, stride: 1 }));
   return (JSON.parse(text) as { overall: { skillNaive: number } }).overall.skillNaive;
 }
 

@@ -6,15 +6,12 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { packModel } from '../../src/model/pack.ts';
 import { ModelRegistry } from '../../src/model/registry.ts';
 import { ModelSlots } from '../../src/model/slots.ts';
-import { createRandom } from '../../src/network/random.ts';
-import { initialWeights } from '../../src/network/weights.ts';
-import { FEATURE_FORMAT } from '../../src/series/features.ts';
 import { forecastSpec } from '../../src/training/job.ts';
 import { type Daemon, ensureBuilt, startDaemon } from '../support/daemon.ts';
 import { recordHistory } from '../support/history.ts';
+import { untrainedModel } from '../support/models.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
 import { normal } from '../support/random.ts';
 import { machine } from '../support/series.ts';
@@ -66,20 +63,7 @@ describe.skipIf(!hasMosquitto)('fine-tuning', () => {
     dir = temp();
     const network = forecastSpec({ cell: 'gru', layers: 1, hidden: 16, width: 16 });
     mkdirSync(join(dir, 'models'), { recursive: true });
-    new ModelRegistry(join(dir, 'models'), null).save(
-      packModel({
-        name: 'raw',
-        version: '1',
-        createdMs: 0,
-        spec: network,
-        weights: initialWeights(network, createRandom(1)),
-        leads: LEADS,
-        features: FEATURE_FORMAT,
-        parent: null,
-        training: null,
-        scores: {},
-      }),
-    );
+    new ModelRegistry(join(dir, 'models'), null).save(untrainedModel(network, { name: 'raw', leads: LEADS }));
     const noise = normal(1);
     const machines = SLOW.map(() => machine(noise));
     recordHistory({

@@ -5,11 +5,11 @@ import mqtt, { type MqttClient } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { canRun } from '../support/child.ts';
-import { type Daemon, ensureBuilt, spawnProgram } from '../support/daemon.ts';
-import { hasMosquitto, type Mosquitto, startMosquitto } from '../support/mosquitto.ts';
-import { hasNats, type NatsServer } from '../support/nats.ts';
-import { makeCertificates, startShippedServers } from '../support/site-cluster.ts';
+import { type Daemon, spawnProgram } from '../support/daemon.ts';
+import { hasMosquitto } from '../support/mosquitto.ts';
+import { hasNats } from '../support/nats.ts';
 import { command } from '../support/site-process.ts';
+import { SiteRun } from '../support/site-run.ts';
 import { tempDirs } from '../support/temp.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -29,60 +29,53 @@ const commands = [...page.matchAll(/^(gatecast site .*)$|`(gatecast site (?:\w+ 
 );
 
 describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('docs/site.md', () => {
-  let servers: NatsServer[] = [];
-  let broker: Mosquitto;
+  let run: SiteRun;
   let sensors: MqttClient;
   let timer: NodeJS.Timeout;
-  let dir: string;
   const members: Daemon[] = [];
 
   /** The config of the page, with the addresses and files of this test and a shorter interval. */
   function configFile(name: string, role: string, user: string): string {
     const found = /^```yaml\n([\s\S]*?)^```/m.exec(page);
     const shipped = parse(found?.[1] ?? '') as { site: object; streams: object[] };
-    const password = join(dir, `${user}.password`);
+    const password = join(run.dir, `${user}.password`);
     writeFileSync(password, `${PASSWORDS[user]}\n`);
     const config = {
       ...shipped,
       node: name,
-      mqtt: { url: broker.url },
-      data_dir: join(dir, name),
+      mqtt: { url: run.broker.url },
+      data_dir: join(run.dir, name),
       http: { listen: 'off' },
       streams: shipped.streams.map((one) => ({ ...one, interval: '1s', horizon: '5s' })),
       site: {
         ...shipped.site,
-        servers: servers.map(({ url }) => url.replace('nats:', 'tls:')),
+        servers: run.servers.map(({ url }) => url.replace('nats:', 'tls:')),
         role: [role],
         user,
         password_file: password,
-        tls: { ca_file: join(dir, 'ca.pem') },
+        tls: { ca_file: join(run.dir, 'ca.pem') },
       },
     };
-    const file = join(dir, `${name}.json`);
+    const file = join(run.dir, `${name}.json`);
     writeFileSync(file, JSON.stringify(config));
     return file;
   }
 
   beforeAll(async () => {
-    ensureBuilt();
-    dir = tempDir();
-    makeCertificates(dir);
-    broker = await startMosquitto();
-    servers = await startShippedServers(dir);
+    run = await SiteRun.cluster(tempDir());
   });
 
   afterAll(async () => {
     clearInterval(timer);
     await sensors?.endAsync(true);
     for (const { process } of members) process.kill('SIGKILL');
-    await Promise.all(servers.map((server) => server.stop()));
-    await broker?.stop();
+    await run?.end();
   });
 
   it('leads to a site that runs, and to one that is changed', async () => {
     const operator = configFile('operator', 'worker', 'operator');
     const worker = configFile('plant-1', 'worker', 'worker');
-    const run = (text: string): Promise<string> => {
+    const execute = (text: string): Promise<string> => {
       const args = text.split(' ').slice(1);
       return command(
         args.map(
@@ -93,7 +86,7 @@ describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('docs/site.md', () => 
     };
     /** Again until it succeeds: a cluster needs a moment to find a leader. */
     const until = (text: string, isDone: (said: string) => boolean) =>
-      waitFor(text, async () => isDone(await run(text).catch(() => '')), 120_000);
+      waitFor(text, async () => isDone(await execute(text).catch(() => '')), 120_000);
     const [create, status, list, last, drain, undo, set, rollback, show, tune, ...others] = commands;
     expect(others).toEqual([]);
     await until(create, (said) => said.includes('is ready: 64 partitions, 3 replicas'));
@@ -104,7 +97,7 @@ describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('docs/site.md', () => 
       configFile('bridge-1', 'bridge', 'bridge'),
     ])
       members.push(spawnProgram(['run', '-c', file]));
-    sensors = await mqtt.connectAsync(broker.url);
+    sensors = await mqtt.connectAsync(run.broker.url);
     sensors.on('error', () => {});
     timer = setInterval(() => {
       for (const [at, sensor] of SENSORS.entries())
@@ -113,16 +106,16 @@ describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('docs/site.md', () => 
     await until(status, (said) =>
       said.includes('3 workers, 1 bridge, 3 streams; every partition has an owner'),
     );
-    expect(await run(list)).toMatch(/plant-1 +worker[\s\S]*plant-2 +worker[\s\S]*plant-3 +worker/);
+    expect(await execute(list)).toMatch(/plant-1 +worker[\s\S]*plant-2 +worker[\s\S]*plant-3 +worker/);
     expect(last).toContain(SENSORS[0]);
     await until(last, (said) => said.includes('"p50"'));
-    await run(drain);
+    await execute(drain);
     await until(status, (said) => !said.includes('plant-2') && said.includes('every partition has an owner'));
-    await run(undo);
+    await execute(undo);
     await until(status, (said) => said.includes('plant-2') && said.includes('every partition has an owner'));
-    expect(await run(set)).toContain('All partitions are forecast by it');
+    expect(await execute(set)).toContain('All partitions are forecast by it');
     await until(show, (said) => /^Model 1, base[\s\S]*On probation[\s\S]*plant-\d is responsible/.test(said));
-    expect(await run(tune)).toMatch(/plant-\d will fine-tune the model later: a model is on probation/);
+    expect(await execute(tune)).toMatch(/plant-\d will fine-tune the model later: a model is on probation/);
     // The site had the model of the config before, which is not in its store.
     expect(await command(rollback.split(' ').slice(1, -1).concat(operator), 1)).toContain(
       'no other model before',

@@ -1,30 +1,14 @@
 // A random run: workers, the bridge and nats-server are killed, stopped and started by a seeded schedule. SITE_MINUTES=20 makes it
 // long, SITE_SEED chooses another one.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openSite, type Site } from '../../src/site/nats.ts';
 import { readPartitions } from '../../src/site/status.ts';
-import { type Daemon, ensureBuilt } from '../support/daemon.ts';
-import { freePort, hasMosquitto, type Mosquitto, startMosquitto } from '../support/mosquitto.ts';
-import { hasNats, type NatsServer, startNatsServer } from '../support/nats.ts';
+import type { Daemon } from '../support/daemon.ts';
+import { freePort, hasMosquitto } from '../support/mosquitto.ts';
+import { hasNats } from '../support/nats.ts';
 import { uniform } from '../support/random.ts';
-import {
-  isExcused,
-  listen,
-  type Outage,
-  type Published,
-  siteConfig,
-  textOf,
-  undisturbed,
-  violations,
-} from '../support/site.ts';
-import {
-  command,
-  type MemberOptions,
-  memberFile,
-  Sensors,
-  shippedModel,
-  startMember,
-} from '../support/site-process.ts';
+import { isExcused, type Outage, violations } from '../support/site.ts';
+import type { MemberOptions } from '../support/site-process.ts';
+import { SiteRun } from '../support/site-run.ts';
 import { tempDirs } from '../support/temp.ts';
 import { sleep, waitFor } from '../support/wait.ts';
 
@@ -35,12 +19,7 @@ const WORKERS = ['one', 'two', 'three'];
 const tempDir = tempDirs();
 
 describe.skipIf(!hasNats || !hasMosquitto)('a random run of a site', () => {
-  let nats: NatsServer;
-  let broker: Mosquitto;
-  let observer: Site;
-  let seen: Published[];
-  let dir: string;
-  const members = new Map<string, Daemon>();
+  let run: SiteRun;
   const ports = new Map<string, number>();
   /** Forecasts that the runs of workers that have ended may have sent again. */
   let repeatedBefore = 0;
@@ -48,17 +27,11 @@ describe.skipIf(!hasNats || !hasMosquitto)('a random run of a site', () => {
   const between = (least: number, most: number): number => least + next() * (most - least);
   const pick = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)];
 
-  const options = (node: string): MemberOptions => ({
-    node,
-    role: [node === 'bridge' ? 'bridge' : 'worker'],
-    mqttUrl: broker.url,
-    natsUrls: [nats.url],
-    dir,
-    rest: { http: { listen: `127.0.0.1:${ports.get(node)}` } },
-  });
-  const start = async (node: string): Promise<void> => {
-    members.set(node, await startMember(options(node)));
-  };
+  const options = (node: string): MemberOptions =>
+    run.member(node, [node === 'bridge' ? 'bridge' : 'worker'], {
+      rest: { http: { listen: `127.0.0.1:${ports.get(node)}` } },
+    });
+  const start = (node: string): Promise<Daemon> => run.start(options(node));
   /** Forecasts that the present run of a worker has sent again so far, and its streams. */
   const repeated = async (node: string): Promise<{ repeated: number; streams: number }> => {
     const url = `http://127.0.0.1:${ports.get(node)}/metrics`;
@@ -71,7 +44,7 @@ describe.skipIf(!hasNats || !hasMosquitto)('a random run of a site', () => {
   const end = async (node: string, signal: NodeJS.Signals): Promise<void> => {
     const last = await repeated(node);
     repeatedBefore += last.repeated + last.streams;
-    await members.get(node)?.end(signal);
+    await run.members.get(node)?.end(signal);
   };
   const kill = (node: string): Promise<void> => end(node, 'SIGKILL');
   const outages: Outage[] = [];
@@ -84,7 +57,7 @@ describe.skipIf(!hasNats || !hasMosquitto)('a random run of a site', () => {
       await start(node);
     },
     'a worker is suspended': async () => {
-      const daemon = members.get(pick(WORKERS));
+      const daemon = run.members.get(pick(WORKERS));
       daemon?.process.kill('SIGSTOP');
       await sleep(between(500, 8000));
       daemon?.process.kill('SIGCONT');
@@ -96,7 +69,7 @@ describe.skipIf(!hasNats || !hasMosquitto)('a random run of a site', () => {
       await start(node);
     },
     'the bridge is killed': async () => {
-      await members.get('bridge')?.end('SIGKILL');
+      await run.members.get('bridge')?.end('SIGKILL');
       await sleep(between(0, 2000));
       await start('bridge');
     },
@@ -107,11 +80,11 @@ describe.skipIf(!hasNats || !hasMosquitto)('a random run of a site', () => {
     },
     'nats-server is killed': async () => {
       const fromMs = Date.now() - 3000;
-      nats.signal('SIGKILL');
+      run.nats.signal('SIGKILL');
       await sleep(between(200, 3000));
-      await nats.restart();
+      await run.nats.restart();
       await waitFor('the listener', async () =>
-        observer.jsm.getAccountInfo().then(
+        run.observer.jsm.getAccountInfo().then(
           () => true,
           () => false,
         ),
@@ -122,42 +95,20 @@ describe.skipIf(!hasNats || !hasMosquitto)('a random run of a site', () => {
   };
 
   beforeAll(async () => {
-    ensureBuilt();
-    dir = tempDir();
-    nats = await startNatsServer();
+    run = await SiteRun.single(tempDir(), 'allow_anonymous true\nmax_queued_messages 100000');
     for (const node of [...WORKERS, 'bridge']) ports.set(node, await freePort());
-    broker = await startMosquitto('allow_anonymous true\nmax_queued_messages 100000');
-    await command([
-      'site',
-      'create',
-      '-c',
-      memberFile(options('bridge')),
-      '--partitions',
-      '8',
-      '--ttl',
-      '2s',
-    ]);
-    observer = await openSite(siteConfig([nats.url]), 'observer');
-    seen = listen(observer.nc);
+    await run.create(options('bridge'), 8, '2s');
+    await run.open();
     for (const node of [...WORKERS, 'bridge']) await start(node);
   });
 
-  afterAll(async () => {
-    for (const { process } of members.values()) {
-      process.kill('SIGCONT');
-      process.kill('SIGKILL');
-    }
-    await observer?.nc.close();
-    await nats?.stop();
-    await broker?.stop();
-  });
+  afterAll(() => run?.end());
 
   it(
     `keeps its promises (seed ${SEED}, ${MINUTES} minutes)`,
     async () => {
-      const sensors = await Sensors.connect(broker.url, STREAMS);
-      sensors.start();
-      await waitFor('forecasts', () => new Set(seen.map(({ stream }) => stream)).size === STREAMS);
+      await run.startSensors(STREAMS);
+      await run.forecastsOf(STREAMS);
       const endMs = performance.now() + MINUTES * 60_000;
       const done: string[] = [];
       while (performance.now() < endMs) {
@@ -166,17 +117,16 @@ describe.skipIf(!hasNats || !hasMosquitto)('a random run of a site', () => {
         await FAULTS[fault]();
         await sleep(between(500, 5000));
       }
-      await sensors.stop();
+      await run.sensors.stop();
       await waitFor('all partitions to be owned and read', async () => {
-        const partitions = await readPartitions(observer);
+        const partitions = await readPartitions(run.observer);
         return partitions.every(({ owner, lag }) => owner !== null && lag === 0);
       });
       await sleep(6000);
-      expect(await members.get('bridge')?.end('SIGTERM')).toBe(0);
+      expect(await run.members.get('bridge')?.end('SIGTERM')).toBe(0);
       await sleep(2000);
-      const { model } = JSON.parse(seen[0].text) as { model: { id: string; version: string } };
-      const { texts, readings, late } = await undisturbed(observer, shippedModel(), textOf(model));
-      const found = violations(seen, texts);
+      const { texts, readings, late } = await run.undisturbed();
+      const found = violations(run.seen, texts);
       console.info(
         `${done.length} faults, ${readings} readings, ${texts.length} forecasts, ${found.length} of them lost on their way`,
       );
@@ -188,7 +138,7 @@ describe.skipIf(!hasNats || !hasMosquitto)('a random run of a site', () => {
       console.info(`${again.length} forecasts seen again, ${counted} that workers may have sent again`);
       expect(again.length).toBeLessThanOrEqual(Math.min(counted, done.length * STREAMS));
       expect(found.filter((text) => !again.includes(text) && !isExcused(text, outages))).toEqual([]);
-      expect(readings).toBe(sensors.sent);
+      expect(readings).toBe(run.sensors.sent);
       expect(late).toEqual([]);
     },
     (MINUTES + 5) * 60_000,

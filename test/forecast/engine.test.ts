@@ -2,16 +2,15 @@ import { describe, expect, it } from 'vitest';
 import { Engine } from '../../src/forecast/engine.ts';
 import type { Forecast } from '../../src/forecast/forecast.ts';
 import type { Model } from '../../src/forecast/model.ts';
-import { loadModel, packModel } from '../../src/model/pack.ts';
+import { loadModel } from '../../src/model/pack.ts';
 import { verifyModel } from '../../src/model/registry.ts';
-import { createRandom } from '../../src/network/random.ts';
-import { initialWeights } from '../../src/network/weights.ts';
 import { Q } from '../../src/quantiles.ts';
-import { FEATURE_FORMAT, FEATURES } from '../../src/series/features.ts';
+import { FEATURES } from '../../src/series/features.ts';
 import { FILLS, type StreamSpec } from '../../src/series/spec.ts';
 import { forecastSpec } from '../../src/training/job.ts';
 import { essence, inOrder, readingsOf } from '../support/drive.ts';
 import { fakeModel } from '../support/fake-model.ts';
+import { randomNetwork, untrainedModel } from '../support/models.ts';
 import { ordinary, SHAPES } from '../support/series.ts';
 import { testSpec } from '../support/specs.ts';
 
@@ -263,21 +262,8 @@ describe('snapshots', () => {
 function network(seed: number, ownSeed: number | null = null): Model {
   const spec = forecastSpec({ cell: 'gru', layers: 2, hidden: 8, width: 8 });
   const ownSpec = forecastSpec({ cell: 'gru', layers: 1, hidden: 16, width: 8 });
-  const own =
-    ownSeed === null ? null : { spec: ownSpec, weights: initialWeights(ownSpec, createRandom(ownSeed)) };
-  const files = packModel({
-    own,
-    name: `seed-${seed}`,
-    version: '1',
-    createdMs: 0,
-    spec,
-    weights: initialWeights(spec, createRandom(seed)),
-    leads: 12,
-    features: FEATURE_FORMAT,
-    parent: null,
-    training: null,
-    scores: {},
-  });
+  const own = ownSeed === null ? null : randomNetwork(ownSpec, ownSeed);
+  const files = untrainedModel(spec, { name: `seed-${seed}`, seed, own });
   return loadModel(verifyModel(files, 'the model'), FEATURES);
 }
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { exportTo, importInto, listModels, rollBack, showModel } from '../../src/cli/model/run.ts';
-import { loadModel, packModel } from '../../src/model/pack.ts';
+import { loadModel } from '../../src/model/pack.ts';
 import { ModelRegistry, writeModel } from '../../src/model/registry.ts';
 import { createSession, createStepper, type NamedArray } from '../../src/model/sessions.ts';
 import { ModelSlots } from '../../src/model/slots.ts';
@@ -15,6 +15,7 @@ import { initialWeights } from '../../src/network/weights.ts';
 import { AHEAD, FEATURE_FORMAT, I } from '../../src/series/features.ts';
 import { lockDataDir } from '../../src/store/lock.ts';
 import { forecastSpec } from '../../src/training/job.ts';
+import { randomNetwork, untrainedModel } from '../support/models.ts';
 
 const FEATURES = { format: FEATURE_FORMAT, inputs: I, leadWidth: AHEAD };
 const spec = forecastSpec({ cell: 'lstm', layers: 1, hidden: 16, width: 8 });
@@ -29,39 +30,15 @@ beforeEach(() => {
   slotsFile = join(folder, 'models', 'slots.json');
   writeModel(join(folder, 'shipped', 'base'), baseModel('1'));
 });
-const baseModel = (version: string) =>
-  packModel({
-    name: 'base',
-    version,
-    createdMs: 0,
-    spec,
-    weights: initialWeights(spec, createRandom(1)),
-    leads: 12,
-    features: FEATURE_FORMAT,
-    parent: null,
-    training: null,
-    scores: { sql: 0.5 },
-  });
+const baseModel = (version: string) => untrainedModel(spec, { version, scores: { sql: 0.5 } });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 const at = (name: string) => join(folder, name);
 
 describe('gatecast model', () => {
   it('lists the own network of a gateway beside the base network', () => {
     const gru = forecastSpec({ cell: 'gru', layers: 1, hidden: 32, width: 8 });
-    const own = { spec: gru, weights: initialWeights(gru, createRandom(2)) };
-    const files = packModel({
-      name: 'default-1',
-      version: '1',
-      createdMs: 0,
-      spec,
-      weights: initialWeights(spec, createRandom(1)),
-      own,
-      leads: 12,
-      features: FEATURE_FORMAT,
-      parent: null,
-      training: null,
-      scores: {},
-    });
+    const own = randomNetwork(gru, 2);
+    const files = untrainedModel(spec, { name: 'default-1', own });
     registry.save(files);
     expect(listModels(registry, slotsFile, false)).toMatch(/default-1 +data +lstm 1x16 \+ 1x32, lead/);
     expect(showModel(registry, 'default-1', false)).toContain('and one of 32 trained on the gateway');

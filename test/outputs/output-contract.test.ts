@@ -10,28 +10,20 @@ import type { HealthInput, Output } from '../../src/outputs/output.ts';
 import { Outputs, outputsOf } from '../../src/outputs/outputs.ts';
 import { Q } from '../../src/quantiles.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { plainForecast } from '../support/forecasts.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { testSpec } from '../support/specs.ts';
 
 const T0 = Date.UTC(2025, 0, 1);
 const NAMES = ['tank', 'pump/temperature', 'Käse & "Öl"'];
 
-const forecastOf = (stream: string, change: Partial<Forecast> = {}): Forecast => ({
-  stream,
-  unit: '°C',
-  originMs: T0,
-  stepMs: 60_000,
-  seq: 1,
-  leads: 2,
-  quantiles: Float64Array.from({ length: 2 * Q }, (_, i) => i),
-  kind: 'gru',
-  input: { quality: 'good', observedMs: T0, ageMs: 0 },
-  coverage: { target: 0.8, observed: null, n: 0 },
-  crossings: [],
-  observed: 1,
-  expected: null,
-  ...change,
-});
+const forecastOf = (stream: string, change: Partial<Forecast> = {}): Forecast =>
+  plainForecast(stream, {
+    unit: '°C',
+    originMs: T0,
+    input: { quality: 'good', observedMs: T0, ageMs: 0 },
+    ...change,
+  });
 
 function setUp(
   publish: Record<string, unknown> = {},

@@ -2,15 +2,12 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { dimensionsOf } from '../../src/model/manifest.ts';
-import { packModel } from '../../src/model/pack.ts';
-import { readModel } from '../../src/model/registry.ts';
-import { createRandom } from '../../src/network/random.ts';
-import { initialWeights } from '../../src/network/weights.ts';
+import { type ModelFiles, readModel } from '../../src/model/registry.ts';
 import type { MODEL_FILES, ModelClaim } from '../../src/remote/contract.ts';
 import type { RunTrial } from '../../src/remote/model-check.ts';
 import { modelClaim } from '../../src/remote/model-claim.ts';
-import { FEATURE_FORMAT } from '../../src/series/features.ts';
 import { forecastSpec } from '../../src/training/job.ts';
+import { randomNetwork, spoiltHead, untrainedModel } from '../support/models.ts';
 
 export type Files = Map<(typeof MODEL_FILES)[number], Uint8Array>;
 
@@ -30,28 +27,22 @@ export function modelFiles(
   name: string,
   { seed = 1, spoil = 1, leads = LEADS, card = 150_000 }: ModelOptions = {},
 ): Files {
-  const { manifest, weights, step } = packModel({
+  const packed = untrainedModel(network, {
     name,
     version: `of seed ${seed}`,
     createdMs: Date.UTC(2026, 0, 1),
-    spec: network,
-    weights: new Map(
-      [...initialWeights(network, createRandom(seed))].map(([part, { shape, data }]) => [
-        part,
-        { shape, data: part.startsWith('head.') ? data.map((weight) => weight * spoil) : data },
-      ]),
-    ),
+    weights: spoiltHead(randomNetwork(network, seed).weights, spoil),
     leads,
-    features: FEATURE_FORMAT,
-    parent: null,
-    training: null,
-    scores: {},
   });
+  return pushedFiles(packed, `# ${name}\n`.padEnd(card, 'model card. '));
+}
+
+function pushedFiles({ manifest, weights, step }: ModelFiles, card: string): Files {
   const files: Files = new Map();
   files.set('manifest.json', Buffer.from(JSON.stringify(manifest)));
   if (weights !== null) files.set('weights.safetensors', weights);
   if (step !== null) files.set('step.onnx', step);
-  files.set('MODEL_CARD.md', Buffer.from(`# ${name}\n`.padEnd(card, 'model card. ')));
+  files.set('MODEL_CARD.md', Buffer.from(card));
   return files;
 }
 
@@ -59,29 +50,15 @@ export function modelFiles(
 export function shippedVariant(name: string, spoil: number): Files {
   const { manifest, weights } = readModel(new URL('../../models/base', import.meta.url).pathname);
   if (manifest.spec === null || weights === null) throw new Error('models/base has no network');
-  const packed = packModel({
+  const packed = untrainedModel(manifest.spec, {
     name,
     version: `x ${spoil}`,
     createdMs: Date.UTC(2026, 0, 1),
-    spec: manifest.spec,
-    weights: new Map(
-      [...weights].map(([part, { shape, data }]) => [
-        part,
-        { shape, data: part.startsWith('head.') ? data.map((weight) => weight * spoil) : data },
-      ]),
-    ),
+    weights: spoiltHead(weights, spoil),
     leads: manifest.dimensions.leads,
     features: manifest.features,
-    parent: null,
-    training: null,
-    scores: {},
   });
-  const files: Files = new Map();
-  files.set('manifest.json', Buffer.from(JSON.stringify(packed.manifest)));
-  if (packed.weights !== null) files.set('weights.safetensors', packed.weights);
-  if (packed.step !== null) files.set('step.onnx', packed.step);
-  files.set('MODEL_CARD.md', Buffer.from(packed.card));
-  return files;
+  return pushedFiles(packed, packed.card);
 }
 
 /** @returns its path */

@@ -1,5 +1,6 @@
 /** Made-up forecasts with a known shape, for tests of what shows or sends them. No model is behind them. */
 import type { Forecast } from '../../src/forecast/forecast.ts';
+import { Q } from '../../src/quantiles.ts';
 
 export interface FakeForecastOptions {
   readonly stream?: string;
@@ -48,3 +49,21 @@ export function fakeForecast(options: FakeForecastOptions = {}): Forecast {
     expected: options.expected === undefined ? { low: 19.5, p50: 20, high: 20.5 } : options.expected,
   };
 }
+
+/** A forecast of two steps with numbers that nothing depends on; tests change what they are about. */
+export const plainForecast = (stream: string, change: Partial<Forecast> = {}): Forecast => ({
+  stream,
+  unit: null,
+  originMs: 0,
+  stepMs: 60_000,
+  seq: 1,
+  leads: 2,
+  quantiles: Float64Array.from({ length: 2 * Q }, (_, i) => i),
+  kind: 'gru',
+  input: { quality: 'good', observedMs: 0, ageMs: 0 },
+  coverage: { target: 0.8, observed: null, n: 0 },
+  crossings: [],
+  observed: 1,
+  expected: null,
+  ...change,
+});

@@ -1,9 +1,7 @@
-import { beforeAll, describe, expect, it } from 'vitest';
-import { packModel } from '../../src/model/pack.ts';
-import { type StoredModel, verifyModel } from '../../src/model/registry.ts';
+import { describe, expect, it } from 'vitest';
+import { verifyModel } from '../../src/model/registry.ts';
 import { createRandom } from '../../src/network/random.ts';
 import { initialWeights } from '../../src/network/weights.ts';
-import { FEATURE_FORMAT } from '../../src/series/features.ts';
 import { CYCLE_DEFAULTS, type CycleOptions, fineTune, holdoutStart } from '../../src/training/cycle.ts';
 import {
   forecastSpec,
@@ -14,6 +12,7 @@ import {
 } from '../../src/training/job.ts';
 import { Random } from '../../src/training/random.ts';
 import { FILE_SETTINGS } from '../../src/training/replay.ts';
+import { untrainedModel } from '../support/models.ts';
 
 const HOUR = 3_600_000;
 const spec = forecastSpec({ cell: 'gru', layers: 1, hidden: 16, width: 16 });
@@ -49,37 +48,30 @@ const options: CycleOptions = {
 const train = (job: TrainingJob) => runJob(job, { now: () => performance.now() });
 const at = { group: 'cellar', name: 'cellar-1', nowMs: Date.UTC(2024, 2, 1), tables: [] };
 
-let champion: StoredModel;
-beforeAll(() => {
-  const files = packModel({
-    name: 'base',
-    version: '1',
-    createdMs: 0,
-    spec,
-    weights: initialWeights(spec, createRandom(1)),
-    leads: 12,
-    features: FEATURE_FORMAT,
-    parent: null,
-    training: null,
-    scores: {},
-  });
-  champion = verifyModel(files, 'champion');
-});
+const champion = verifyModel(untrainedModel(spec), 'champion');
+
+/** A trainer that returns the result of an earlier training on the same values. */
+const trainedBefore = (before: TrainingJob, result: JobResult) => async (job: TrainingJob) => {
+  expect(job.series.map(({ values }) => values)).toEqual(before.series.map(({ values }) => values));
+  return result;
+};
+/** Fine-tuning with the champion, and what its trainer was asked for and returned. */
+async function tune(series: readonly JobSeries[], maxSteps = options.training.maxSteps) {
+  const trained: { job: TrainingJob; result: JobResult }[] = [];
+  const capture = async (asked: TrainingJob) => {
+    const job = { ...asked, settings: { ...asked.settings, maxSteps } };
+    const result = await train(job);
+    trained.push({ job, result });
+    return result;
+  };
+  const report = await fineTune({ ...at, champion, series }, { train: capture }, options);
+  return { report, ...trained[0] };
+}
 
 describe('fineTune', () => {
   it('trains a better model outside the holdout, and promotes it in int8', async () => {
-    const jobs: TrainingJob[] = [];
     const series = [rhythm('a', 900, 1), rhythm('b', 900, 2)];
-    const report = await fineTune(
-      { ...at, champion, series },
-      {
-        train: (job) => {
-          jobs.push(job);
-          return train(job);
-        },
-      },
-      options,
-    );
+    const { report, job } = await tune(series);
     expect(report).toMatchObject({ status: 'promote', streams: 2, leftOut: [] });
     expect(report.verdict!.gain).toBeGreaterThan(0.05);
     expect(report.candidate!.manifest).toMatchObject({
@@ -88,9 +80,9 @@ describe('fineTune', () => {
       files: { step: { quantized: true } },
     });
     // The newest 15 % never reached the trainer.
-    for (const one of jobs[0]!.series) expect(one.values).toHaveLength(765);
+    for (const one of job.series) expect(one.values).toHaveLength(765);
     // The champion's network stays as it is; the new one, from fresh weights, stands beside it.
-    expect(jobs[0]!.weights).toBeNull();
+    expect(job.weights).toBeNull();
     const candidate = verifyModel(report.candidate!, 'candidate');
     expect(candidate.weights).toEqual(champion.weights);
     expect(candidate.own!.spec).toMatchObject({ cell: 'gru', hidden: 32 });
@@ -123,13 +115,14 @@ describe('fineTune', () => {
   });
 
   it('evaluates a candidate on the holdout only, not on its training data', async () => {
-    // What it learnt is right as far as it was trained, and wrong behind it.
-    const series = [rhythm('a')];
-    const good = await fineTune({ ...at, champion, series }, { train }, options);
-    const changed = { ...series[0]!, values: series[0]!.values.slice() };
+    // Both series are the same until the holdout begins.
+    const one = rhythm('a');
+    const { report: good, job, result } = await tune([one]);
+    const changed = { ...one, values: one.values.slice() };
     const rng = new Random(9);
     for (let t = 765; t < 900; t++) changed.values[t] = 12 + rng.normal();
-    const report = await fineTune({ ...at, champion, series: [changed] }, { train }, options);
+    const again = { train: trainedBefore(job, result) };
+    const report = await fineTune({ ...at, champion, series: [changed] }, again, options);
     expect(good.status).toBe('promote');
     expect(report.status).toBe('refused');
     expect(report.verdict!.losses.candidate).toBeLessThan(1.03 * report.verdict!.losses.champion);
@@ -174,7 +167,7 @@ describe('fineTune', () => {
   });
 });
 
-describe('a decision', () => {
+describe('the decision', () => {
   const variants = [
     [1e3, 1],
     [4.5e6, 1],
@@ -191,33 +184,30 @@ describe('a decision', () => {
     return verdict!;
   };
 
-  it.each([
-    ['promotes', true],
-    ['refuses', false],
-  ] as const)('that %s does not depend on offset or unit', async (_, promote) => {
+  it('does not depend on offset or unit', async () => {
     const series = [gapped(rhythm('a', 700, 1))];
-    let trained = null as unknown as JobResult;
-    const capture = async (one: TrainingJob) => {
-      trained = await train({ ...one, settings: { ...one.settings, maxSteps: 150 } });
-      return trained;
-    };
-    await fineTune({ ...at, champion, series }, { train: capture }, options);
-    if (!promote) {
-      const { network } = options;
-      const own = forecastSpec({ cell: 'gru', layers: 1, ...network });
-      for (const [name, { data }] of initialWeights(own, createRandom(5)))
-        trained.weights.get(name)!.data.set(data.map((x) => 3 * x));
-    }
-    const plain = await decide(series, trained);
-    expect(plain.promote).toBe(promote);
-    for (const [offset, scale] of variants) {
-      const verdict = await decide(
-        series.map((one) => changed(one, offset, scale)),
-        trained,
-      );
-      expect(verdict.promote, `${offset} ${scale}`).toBe(promote);
-      expect(verdict.origins).toBe(plain.origins);
-      expect(Math.abs(verdict.gain - plain.gain), `${offset} ${scale}`).toBeLessThan(0.01);
+    const { result } = await tune(series, 150);
+    const own = forecastSpec({ cell: 'gru', layers: 1, ...options.network });
+    const random = initialWeights(own, createRandom(5));
+    const weights = new Map(
+      [...random].map(([name, { shape, data }]) => [name, { shape, data: data.map((x) => 3 * x) }]),
+    );
+    const cases = [
+      [result, true],
+      [{ ...result, weights }, false],
+    ] as const;
+    for (const [trained, promote] of cases) {
+      const plain = await decide(series, trained);
+      expect(plain.promote).toBe(promote);
+      for (const [offset, scale] of variants) {
+        const verdict = await decide(
+          series.map((one) => changed(one, offset, scale)),
+          trained,
+        );
+        expect(verdict.promote, `${offset} ${scale}`).toBe(promote);
+        expect(verdict.origins).toBe(plain.origins);
+        expect(Math.abs(verdict.gain - plain.gain), `${offset} ${scale}`).toBeLessThan(0.01);
+      }
     }
   });
 

@@ -2,12 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { packModel } from '../../src/model/pack.ts';
 import { type ModelFiles, ModelRegistry } from '../../src/model/registry.ts';
 import { ModelSlots } from '../../src/model/slots.ts';
-import { createRandom } from '../../src/network/random.ts';
-import { initialWeights } from '../../src/network/weights.ts';
-import { FEATURE_FORMAT } from '../../src/series/features.ts';
 import { OUT_OF_RANGE, SPIKE, STEP, TOO_FAST } from '../../src/series/quality.ts';
 import type { StreamSpec } from '../../src/series/spec.ts';
 import { SqliteStore } from '../../src/store/sqlite-store.ts';
@@ -29,6 +25,7 @@ import { Random } from '../../src/training/random.ts';
 import { bucketAt, bucketStart } from '../../src/training/replay.ts';
 import type { RunReport } from '../../src/training/run-report.ts';
 import { SCHEDULER_DEFAULTS } from '../../src/training/scheduler.ts';
+import { untrainedModel } from '../support/models.ts';
 import { machine } from '../support/series.ts';
 
 const HOUR = 3_600_000;
@@ -51,20 +48,7 @@ const spec: StreamSpec = {
   coverageTarget: 0.8,
 };
 
-function modelFiles(name: string, seed: number): ModelFiles {
-  return packModel({
-    name,
-    version: '1',
-    createdMs: 0,
-    spec: network,
-    weights: initialWeights(network, createRandom(seed)),
-    leads: 12,
-    features: FEATURE_FORMAT,
-    parent: null,
-    training: null,
-    scores: {},
-  });
-}
+const modelFiles = (name: string, seed: number): ModelFiles => untrainedModel(network, { name, seed });
 
 let folder: string;
 let registry: ModelRegistry;

@@ -7,6 +7,7 @@ import { Q } from '../../src/quantiles.ts';
 import { Board } from '../../src/web/board.ts';
 import { loadPast, savePast } from '../../src/web/past-file.ts';
 import { PastForecasts } from '../../src/web/past-forecasts.ts';
+import { plainForecast } from '../support/forecasts.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'gatecast-past-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -18,24 +19,18 @@ function collected() {
   return { said, log: { warn: (event: string) => void said.push(event) } };
 }
 
-const forecastOf = (stream: string, step: number, leads: number): Forecast => ({
-  stream,
-  unit: null,
-  originMs: START + step * STEP,
-  stepMs: STEP,
-  seq: step,
-  leads,
-  quantiles: Float64Array.from(
-    { length: leads * Q },
-    (_, i) => 1000 + step + Math.floor(i / Q) / 7 + (i % Q),
-  ),
-  kind: 'gru',
-  input: { quality: 'good', observedMs: 0, ageMs: 0 },
-  coverage: { target: 0.8, observed: null, n: 0 },
-  crossings: [],
-  observed: 1000 + step,
-  expected: null,
-});
+const forecastOf = (stream: string, step: number, leads: number): Forecast =>
+  plainForecast(stream, {
+    originMs: START + step * STEP,
+    stepMs: STEP,
+    seq: step,
+    leads,
+    quantiles: Float64Array.from(
+      { length: leads * Q },
+      (_, i) => 1000 + step + Math.floor(i / Q) / 7 + (i % Q),
+    ),
+    observed: 1000 + step,
+  });
 
 function boardOf(streams: readonly string[], leads: number, steps: number): Board {
   const board = new Board();

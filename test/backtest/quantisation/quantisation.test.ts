@@ -6,33 +6,18 @@ import {
   quantisationReport,
 } from '../../../src/backtest/quantisation/quantisation.ts';
 import { quantisationText } from '../../../src/backtest/quantisation/text.ts';
-import { packModel } from '../../../src/model/pack.ts';
 import { type StoredModel, verifyModel } from '../../../src/model/registry.ts';
 import type { Stepper } from '../../../src/model/stepper.ts';
-import { createRandom } from '../../../src/network/random.ts';
-import { countWeights, initialWeights } from '../../../src/network/weights.ts';
-import { AHEAD, FEATURE_FORMAT, I } from '../../../src/series/features.ts';
+import { countWeights } from '../../../src/network/weights.ts';
+import { AHEAD, I } from '../../../src/series/features.ts';
 import { forecastSpec } from '../../../src/training/job.ts';
+import { untrainedModel } from '../../support/models.ts';
 import { ordinary } from '../../support/series.ts';
 
 const HOUR = 3_600_000;
 const spec = forecastSpec({ cell: 'gru', layers: 1, hidden: 32, width: 16 });
 
-function untrained(): StoredModel {
-  const files = packModel({
-    name: 'fresh',
-    version: '1',
-    createdMs: 0,
-    spec,
-    weights: initialWeights(spec, createRandom(4)),
-    leads: 6,
-    features: FEATURE_FORMAT,
-    parent: null,
-    training: null,
-    scores: {},
-  });
-  return verifyModel(files, 'a test');
-}
+const untrained = (): StoredModel => verifyModel(untrainedModel(spec, { seed: 4, leads: 6 }), 'a test');
 
 function data(buckets = 260): QuantisationData {
   const actual = ordinary(1, 24)(buckets);

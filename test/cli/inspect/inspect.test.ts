@@ -5,9 +5,10 @@ import { type InspectRequest, inspect, type StreamReport } from '../../../src/cl
 import { summarise } from '../../../src/cli/inspect/stream.ts';
 import { Engine } from '../../../src/forecast/engine.ts';
 import { FLAT_LINE, OUT_OF_RANGE, SPIKE, TOO_FAST } from '../../../src/series/quality.ts';
-import { SqliteStore } from '../../../src/store/sqlite-store.ts';
+import type { SqliteStore } from '../../../src/store/sqlite-store.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { testSpec } from '../../support/specs.ts';
+import { openStore } from '../../support/stores.ts';
 import { tempDirs } from '../../support/temp.ts';
 
 const temp = tempDirs();
@@ -65,13 +66,7 @@ describe('summarise', () => {
 async function agentFolder(): Promise<{ dir: string; store: SqliteStore }> {
   const dir = temp();
   const clock = new FakeClock(T0 + DAY);
-  const store = SqliteStore.open({
-    dir,
-    maxBytes: 64e6,
-    retentionMs: 60 * DAY,
-    clock,
-    onFault: () => undefined,
-  });
+  const store = openStore(dir, { clock });
   const engine = new Engine(null);
   engine.add(testSpec('cellar/temperature', { intervalMs: MINUTE, horizonMs: 12 * MINUTE, unit: '°C' }));
   const push = (i: number): void => {
@@ -148,14 +143,7 @@ describe('gatecast inspect', () => {
 
   it('reads the journal alone of an agent that has not filled a batch, and refuses a folder without a store', () => {
     const dir = temp();
-    const clock = new FakeClock(T0);
-    const store = SqliteStore.open({
-      dir,
-      maxBytes: 64e6,
-      retentionMs: DAY,
-      clock,
-      onFault: () => undefined,
-    });
+    const store = openStore(dir, { clock: new FakeClock(T0) });
     for (let i = 0; i < 8; i++) store.append({ stream: 'a', ...at(i), arrivalMs: T0 });
     for (let i = 0; i < 3; i++)
       store.append({ stream: 'meter', ...at(i, 0, 45_678.9 + i / 4), arrivalMs: T0 });
@@ -184,14 +172,7 @@ describe('gatecast inspect', () => {
       config,
       JSON.stringify({ node: 'n', mqtt: { url: 'mqtt://127.0.0.1' }, data_dir: dir, streams }),
     );
-    const clock = new FakeClock(T0);
-    const store = SqliteStore.open({
-      dir,
-      maxBytes: 64e6,
-      retentionMs: DAY,
-      clock,
-      onFault: () => undefined,
-    });
+    const store = openStore(dir, { clock: new FakeClock(T0) });
     store.append({ stream: 'pump', ...at(1), arrivalMs: T0 });
     store.setMeta('agent.streams', JSON.stringify([['s/pump', 'v', null, T0]]));
     store.flush();

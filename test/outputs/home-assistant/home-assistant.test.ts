@@ -7,6 +7,7 @@ import type { AnnouncedSpec } from '../../../src/outputs/home-assistant/entities
 import { HomeAssistant } from '../../../src/outputs/home-assistant/home-assistant.ts';
 import { Q } from '../../../src/quantiles.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
+import { plainForecast } from '../../support/forecasts.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
 
 const stream = (name: string, device = name, thresholds: string[] = []): AnnouncedSpec => ({
@@ -16,22 +17,11 @@ const stream = (name: string, device = name, thresholds: string[] = []): Announc
   thresholds: thresholds.map((threshold) => ({ name: threshold, side: 'above', value: 1 })),
 });
 
-const forecastOf = (name: string, change: Partial<Forecast> = {}): Forecast => ({
-  stream: name,
-  unit: null,
-  originMs: 0,
-  stepMs: 60_000,
-  seq: 1,
-  leads: 2,
-  quantiles: Float64Array.from({ length: 2 * Q }, (_, i) => i + 0.123_456),
-  kind: 'gru',
-  input: { quality: 'good', observedMs: 0, ageMs: 0 },
-  coverage: { target: 0.8, observed: null, n: 0 },
-  crossings: [],
-  observed: 1,
-  expected: null,
-  ...change,
-});
+const forecastOf = (name: string, change: Partial<Forecast> = {}): Forecast =>
+  plainForecast(name, {
+    quantiles: Float64Array.from({ length: 2 * Q }, (_, i) => i + 0.123_456),
+    ...change,
+  });
 
 function setUp(streams: AnnouncedSpec[], store = new MemoryStore()) {
   const configOf = (more: Record<string, unknown> = {}) =>

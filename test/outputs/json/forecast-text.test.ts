@@ -5,6 +5,7 @@ import { inDigits, writeDecimal, writeInDigits } from '../../../src/forecast/dig
 import type { Forecast } from '../../../src/forecast/forecast.ts';
 import { ForecastText, type TextOptions } from '../../../src/outputs/json/forecast-text.ts';
 import { Q, QUANTILES } from '../../../src/quantiles.ts';
+import { plainForecast } from '../../support/forecasts.ts';
 
 const T0 = Date.UTC(2025, 0, 1);
 const iso = (ms: number): string => new Date(ms).toISOString();
@@ -135,22 +136,12 @@ it('writes numbers as JSON does', () => {
 
 it('carries the provenance of a forecast on request, and leaves it out first where the message has to be short', () => {
   const values = (shift: number) => Float64Array.from({ length: 2 * Q }, (_, i) => shift + i / 3);
-  const forecast: Forecast = {
-    stream: 's',
-    unit: null,
+  const forecast = plainForecast('s', {
     originMs: T0,
-    stepMs: 60_000,
-    seq: 1,
-    leads: 2,
     quantiles: values(0),
-    kind: 'gru',
     input: { quality: 'good', observedMs: T0, ageMs: 0 },
-    coverage: { target: 0.8, observed: null, n: 0 },
-    crossings: [],
-    observed: 1,
-    expected: null,
     provenance: { raw: values(10), corrected: values(20), own: null, inputsUsed: ['outdoor/temperature'] },
-  };
+  });
   const trainedOn = { from: iso(T0), to: iso(T0 + 60_000) };
   const model = { id: 'cellar-1', version: '1', hash: 'abc', trainedOn };
   const options = { quantiles: [0.1, 0.5], digits: 6, issuedMs: T0, model };

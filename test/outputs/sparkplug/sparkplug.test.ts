@@ -14,6 +14,7 @@ import { Sparkplug, type SparkplugSpec } from '../../../src/outputs/sparkplug/sp
 import { Q } from '../../../src/quantiles.ts';
 import { systemClock } from '../../../src/system/clock.ts';
 import { sparkplug } from '../../ingest/sparkplug-messages.ts';
+import { plainForecast } from '../../support/forecasts.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto } from '../../support/mosquitto.ts';
 import { startProxy } from '../../support/proxy.ts';
@@ -34,22 +35,14 @@ const spec = (name: string, device: string, more: Partial<SparkplugSpec> = {}): 
   ...more,
 });
 
-const forecastOf = (stream: string, base: number, change: Partial<Forecast> = {}): Forecast => ({
-  stream,
-  unit: '°C',
-  originMs: base * 60_000,
-  stepMs: 60_000,
-  seq: 1,
-  leads: 60,
-  quantiles: Float64Array.from({ length: 60 * Q }, (_, i) => base + Math.floor(i / Q) + (i % Q) / 10),
-  kind: 'gru',
-  input: { quality: 'good', observedMs: 0, ageMs: 0 },
-  coverage: { target: 0.8, observed: null, n: 0 },
-  crossings: [],
-  observed: 1,
-  expected: null,
-  ...change,
-});
+const forecastOf = (stream: string, base: number, change: Partial<Forecast> = {}): Forecast =>
+  plainForecast(stream, {
+    unit: '°C',
+    originMs: base * 60_000,
+    leads: 60,
+    quantiles: Float64Array.from({ length: 60 * Q }, (_, i) => base + Math.floor(i / Q) + (i % Q) / 10),
+    ...change,
+  });
 
 describe.skipIf(!hasMosquitto)('the edge node, read by a reader of the tests', () =>
   edgeNodeTests(() => ownReader),
