@@ -57,7 +57,7 @@ it('follows its level while it runs', () => {
   expect(lines.length).toBe(1);
 });
 
-it('stays one line of plain text, whatever it is told', () => {
+it('stays one line of plain text for any input', () => {
   const { log, lines } = make();
   log.info('x\ny', { topic: 'a\n2025 error fake\u001b[31m\u2028', long: 'z'.repeat(5000) });
   expect(lines[0]!.slice(0, -1)).not.toMatch(/\p{C}|\u2028/u);

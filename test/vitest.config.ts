@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import { pageScript } from '../deploy/page-script.mjs';
 
 /** Imports of the page's files arrive as text, as in the bundle. Their ids hide the extension from vite's handling of CSS. */
@@ -49,6 +50,27 @@ const heavy = ['test/fault/**', 'test/soak/**', 'test/rooms/**', 'test/arm64/**'
 const main = project('main', ['test/**/*.test.ts'], heavy);
 const mainOptions = { maxWorkers: Math.ceil(1.5 * availableParallelism()), isolate: false };
 
+/** Vitest begins with the largest files. These are small, but take long: at the end, one worker would run them alone. */
+const LONG = [
+  'training/cycle',
+  'training/trials',
+  'training/live-inputs',
+  'backtest/play',
+  'agent/remote',
+  'agent/parts',
+  'e2e/restart',
+  'e2e/remote-config',
+  'network/training-graph',
+];
+class LongFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const isLong = ({ moduleId }: TestSpecification): boolean =>
+      LONG.some((name) => moduleId.endsWith(`/test/${name}.test.ts`));
+    const sorted = await super.sort(files);
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+  }
+}
+
 /** Tests that measure memory or time, or use all processors: one after the other, when the other fault tests are done. */
 const alone = ['fleet', 'leak', 'push-flood', 'site-cluster', 'site-docs'].map(
   (name) => `test/fault/${name}.test.ts`,
@@ -61,6 +83,7 @@ const reports = process.env.GATECAST_TEST_REPORTS;
 export default defineConfig({
   test: {
     maxWorkers: '100%',
+    sequence: { sequencer: LongFirst },
     reporters: reports
       ? ['default', ['json', { outputFile: join(reports, `${process.pid}.json`) }]]
       : ['default'],

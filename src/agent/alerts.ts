@@ -37,7 +37,7 @@ export const ALERTS = {
   'site-partitions':
     'Partitions of the site have no owner, are behind their readings, or fail; the text names them.',
   internal:
-    'An error that no other alert covers was logged within the last minutes; the text names it. Forecasting goes on.',
+    'An error that no other alert covers was logged within the last minutes; the text names it. Forecasting continues.',
   stale: 'Streams have had no reading for longer than `gaps.max`.',
 } as const;
 

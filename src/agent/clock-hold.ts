@@ -20,8 +20,8 @@ const BACKLOG_AGE_MS = 1500;
 /** The backlog is over when none of its readings has arrived for this long, ms. */
 const QUIET_MS = 500;
 /**
- * A broker sends queued messages right after it has accepted the connection, so before its answer to the subscriptions the
- * first of them has arrived, however slow the network is. A broker that works in parallel may take this much longer, ms.
+ * A broker sends queued messages right after it has accepted the connection, so the first of them arrives before its answer to the
+ * subscriptions, even on a slow network. A broker that works in parallel may take this much longer, ms.
  */
 const SETTLE_MS = 250;
 /** Longest wait for the broker's answer to the subscriptions or the probe, ms after the connection. */

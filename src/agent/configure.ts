@@ -23,7 +23,7 @@ export interface ConfigurerParts {
   readonly streams: () => readonly StreamSpec[];
   /** Runs an action while no round of forecasts runs. */
   readonly between: Context['between'];
-  /** Tells all parts that a stream is removed. */
+  /** Calls `forget` of all parts for a removed stream. */
   readonly forget: Context['forget'];
   /** Called with the config when a change has been applied. */
   readonly onConfig: ((config: Config) => void) | undefined;

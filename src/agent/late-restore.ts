@@ -64,14 +64,14 @@ export class LateRestore {
     return [...this.waiting.values()].map(({ spec }) => spec);
   }
 
-  /** Lets streams wait. @returns those that must be restored at once */
+  /** Queues streams for a later restore. @returns those that must be restored at once */
   defer(streams: readonly KnownStream[]): readonly KnownStream[] {
     if (streams.length <= this.atOnce) return streams;
     for (const stream of streams) this.put(stream);
     return this.takeLinked([]);
   }
 
-  /** Adds a stream, or changes what is known of it. */
+  /** Adds a stream, or replaces its entry. */
   put(stream: KnownStream): void {
     this.waiting.set(stream.spec.name, stream);
     this.closedToMs.delete(stream.spec.name);

@@ -104,8 +104,8 @@ export class Link implements Part {
 
   /**
    * While nothing can be stored, nothing is acknowledged, and a broker stops sending to a client that does not acknowledge (Mosquitto
-   * after 20 messages). So the agent takes the sensors at QoS 0 until the store works again: forecasting goes on, and what had been
-   * sent at QoS 1 waits at the broker, unacknowledged, until it is safe.
+   * after 20 messages). So the agent subscribes to the sensors at QoS 0 until the store works again: forecasting continues, and
+   * messages already sent at QoS 1 wait at the broker, unacknowledged, until they can be stored.
    */
   storeFailing(failing: boolean): void {
     this.storeFails = failing;

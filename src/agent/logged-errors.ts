@@ -10,7 +10,7 @@ import type { AlertId } from './alerts.ts';
 /** Longest text of the alert. */
 const MOST_TEXT = 300;
 
-/** The alert that covers each event; null: whoever asked for it gets the error as the answer. */
+/** The alert that covers each event; null: the error is returned in the answer to the request. */
 export const ERROR_EVENTS: Readonly<Record<string, AlertId | null>> = {
   'a regular task failed': 'internal',
   'part failed': 'internal',

@@ -24,7 +24,7 @@ export interface Part {
   stop?(): void | Promise<void>;
   /**
    * Prepares for `next` without changing anything: all possible failures occur here (a port in use, a model that does
-   * not load). Called for every config change, while forecasts go on; compare `next` with `running` to see what changed for this
+   * not load). Called for every config change, while forecasts continue; compare `next` with `running` to see what changed for this
    * part.
    * @returns null when nothing changes for this part
    * @throws GatecastError whose issues name the keys and whose hint says what to do
@@ -96,7 +96,7 @@ export interface Context {
   readonly between: <T>(action: () => T | Promise<T>) => Promise<T>;
   /** Applies another config, or refuses it without any change. Calls run one after the other. Never rejects. */
   readonly configure: (wanted: Config, options?: ConfigureOptions) => Promise<ConfigResult>;
-  /** Tells all parts that a stream is removed. */
+  /** Calls `forget` of all parts for a removed stream. */
   readonly forget: (stream: string) => void;
   /** Ends this run and starts another with the then current config: for keys that need a restart. */
   readonly restart: (reason: string) => void;

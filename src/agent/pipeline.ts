@@ -37,7 +37,7 @@ export interface PipelineParts extends InboxParts {
   readonly durability?: Durability;
   /** Streams of an earlier run that are restored between the rounds; left out: there are none. */
   readonly late?: Pick<LateRestore, 'size' | 'outcome'>;
-  /** Restores some of them. `pace` lets other tasks run, and shows that it makes progress. */
+  /** Restores some of them. `pace` yields to other tasks and reports progress. */
   readonly restoreSome?: (pace: RestorePace) => Promise<void>;
   /** Adds newly discovered streams. */
   readonly discovered: (streams: readonly NewStream[]) => Promise<void>;
@@ -314,7 +314,7 @@ export class Pipeline implements Part {
     this.warnings.say(reason, (omitted) => this.parts.failed(error, omitted));
   }
 
-  /** Lets other tasks run during a long round. */
+  /** Yields to other tasks during a long round. */
   private breathe(): Promise<void> | undefined {
     if (this.parts.clock.monotonic() - this.breathedMs < BREATH_MS) return undefined;
     this.progress++;

@@ -234,7 +234,7 @@ export class AgentRemote implements Part {
     this.remote.report();
   }
 
-  /** Called for every applied config, whatever its source. */
+  /** Called for every applied config from any source. */
   configured(config: Config): void {
     this.remote.runs(configHash(config));
   }
@@ -313,7 +313,7 @@ export class AgentRemote implements Part {
   }
 }
 
-/** Names of restored streams that had readings until the end of the previous run, however long ago. */
+/** Names of restored streams that had readings until the end of the previous run. */
 function inUse(streams: readonly ActiveStream[], newestMs: number): string[] {
   return streams
     .filter(

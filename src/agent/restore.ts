@@ -26,7 +26,7 @@ export interface RestoredStream {
   replayed: number;
 }
 
-/** Lets a replay that takes long run beside other work. */
+/** Shares the event loop between a long replay and other work. */
 export interface RestorePace extends Required<Pick<TickPace, 'breathe'>> {
   /** Whether the replay is to end as soon as possible, because the agent stops. */
   readonly stopped: () => boolean;

@@ -125,7 +125,7 @@ export class AgentStreams implements Part {
     return this.known.firstMs(stream);
   }
 
-  /** Restores the streams of earlier runs, or, if they are many, lets them wait for their turns. */
+  /** Restores the streams of earlier runs; if they are many, most are restored later, in turns. */
   async start(): Promise<void> {
     const { clock } = this.parts;
     const startedMs = clock.monotonic();

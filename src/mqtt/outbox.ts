@@ -2,7 +2,7 @@
  * Outgoing messages, in order. Of retained messages only the newest of each topic is kept, because it replaces older
  * ones at the broker. A message leaves the outbox when the broker has received it; messages in flight when the
  * connection broke are sent first after the reconnect. The bound applies to outages: while the broker is connected,
- * one retained message per topic waits, however many topics there are, and only other messages are bounded.
+ * one retained message waits for each topic, and only other messages are bounded.
  */
 export interface Outgoing {
   readonly topic: string;

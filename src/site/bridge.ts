@@ -1,7 +1,7 @@
 /**
  * Brings the readings of the MQTT broker into the logs of the partitions. A message is acknowledged to the broker only when JetStream
- * has acknowledged all of its readings. One message at a time is under way to each partition, so that its readings keep their order
- * whatever fails; what arrives meanwhile goes into the next one.
+ * has acknowledged all of its readings. Only one message at a time is in flight to each partition, so its readings keep their order
+ * through any failure; readings that arrive meanwhile go into the next message.
  */
 import { errorText, GatecastError } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -137,7 +137,7 @@ export class SiteBridge {
       if (!route.sending && route.queue.length > 0) void this.send(partition, route);
   }
 
-  /** Call after `take`, once a second: tells the owners of partitions without readings how late it is. */
+  /** Call after `take`, once a second: sends the current time to partitions without readings, so that their buckets close. */
   beat(): void {
     const { member, clock } = this.parts;
     const { site } = this;

@@ -1,7 +1,6 @@
 /**
- * The record of a partition that decides who may publish and save: written only against the revision at which it was read. Whoever
- * takes a partition over writes it first, with the next epoch; from then on every write of a former owner fails, however late it
- * comes.
+ * The record of a partition that decides which member may publish and save. A write succeeds only against the revision that was
+ * read. A new owner first writes the record with the next epoch; every later write of a former owner fails.
  */
 import type { KV } from '@nats-io/kv';
 import { GatecastError } from '../errors.ts';
@@ -92,7 +91,7 @@ export class ManifestFile {
     }
   }
 
-  /** An earlier write of ours whose answer was lost looks like one of another owner: the record tells. */
+  /** After a conflict: the write may be an own earlier one whose answer was lost. Reads the record to find out. */
   private async refresh(next: Manifest): Promise<void> {
     const key = partitionKey(this.partition);
     const entry = await this.bucket.get(key);

@@ -1,7 +1,7 @@
 /**
  * The models of a site: their files in the object store, the record of the newest one, and those that this member has opened. A new
  * model is put into the store first; when all workers have checked it, the operator's command writes it into the log of each
- * partition, so that it takes effect at one message of the log, whoever reads it.
+ * partition, so that it takes effect at the same message for every reader of the log.
  */
 import type { ObjectStore } from '@nats-io/obj';
 import { errorText, GatecastError } from '../errors.ts';
@@ -59,7 +59,7 @@ export async function readFiles(store: ObjectStore, { id, number }: ModelRef): P
   return { claim, files: found };
 }
 
-/** Puts the index last: whoever finds it finds all files. */
+/** Writes the index last: if it exists, all files exist. */
 export async function putModel(
   store: ObjectStore,
   id: string,
@@ -129,7 +129,7 @@ export async function writeRecord(
   }
 }
 
-/** The models that this member has opened. Each is opened once, however many partitions need it. */
+/** The models that this member has opened. Each is opened once for all partitions. */
 export class SiteModels {
   private readonly opened = new Map<string, Promise<Model>>();
   private readonly faults = new Map<string, string>();

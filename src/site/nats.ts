@@ -187,8 +187,8 @@ async function connectionOptions(config: SiteConfig, name: string): Promise<Conn
   const options: ConnectionOptions = {
     servers: [...servers],
     name,
-    // A server that is away is tried again for ever. One that refuses the login ends the connection: the caller says so, and
-    // connects again.
+    // An unreachable server is retried without end. A refused login ends the connection: the caller reports it and connects
+    // again.
     maxReconnectAttempts: -1,
     reconnectTimeWait: 1000,
     timeout: TIMEOUT_MS,
@@ -242,8 +242,8 @@ export async function keysOf(
 }
 
 /**
- * Removes an entry without a trace, so that `keysOf` does not list it. The client's own `delete` leaves a mark.
- * @param revision only this one; without it, whatever the key holds
+ * Removes an entry completely, so that `keysOf` does not list it. The client's own `delete` leaves a tombstone.
+ * @param revision removes only this revision; left out: any
  */
 export async function removeKey(
   { jsm, name }: Pick<Site, 'jsm' | 'name'>,

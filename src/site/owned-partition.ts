@@ -2,10 +2,10 @@
  * A partition that this member owns: takes it over, reads its log, publishes its forecasts and saves checkpoints, until it is
  * released or lost.
  *
- * Before forecasts are published, the manifest is marked with their time: the mark of a former owner that goes on after a pause is
- * refused, so it publishes nothing. The same write says which forecasts have reached the server: those that were sent before it on
- * the same connection. A new owner publishes all that came later, so an owner that dies between mark and publication loses
- * nothing; the forecasts of one second at most are published again, with a higher epoch.
+ * Before it publishes forecasts, the owner writes their time into the manifest. The write of a former owner that resumes after a
+ * pause is refused, so it publishes nothing. The same write confirms the forecasts that were sent earlier on the same connection. A
+ * new owner publishes all unconfirmed forecasts: if an owner dies between the write and the publication, nothing is lost, and at most
+ * the forecasts of one second are published again, with a higher epoch.
  */
 import type { ConsumerMessages, JsMsg } from '@nats-io/jetstream';
 import { errorFields, errorText, GatecastError } from '../errors.ts';
@@ -37,7 +37,7 @@ export interface OwnedPartitionParts {
   readonly text: (forecast: Forecast, issuedMs: number, model: Model | null) => string | null;
   /** Forecasts that have been published, for further outputs. */
   readonly published: (forecasts: readonly Forecast[], issuedMs: number, model: Model | null) => void;
-  /** Lets everything else have its turn. */
+  /** Yields to the event loop. */
   readonly breathe: () => Promise<void>;
   /** Runs an action while no other member's part does: few checkpoints at a time are in memory. */
   readonly inTurn: <T>(action: () => Promise<T>) => Promise<T>;
@@ -275,9 +275,9 @@ export class OwnedPartition {
   }
 
   /**
-   * A log that was deleted and created again counts from 1, and a server that was killed may have lost its last messages and given
-   * their numbers to others. Then the message of this number is missing, or was stored later than the one that was taken: the states
-   * go on with the first message that is newer.
+   * A log that was deleted and created again counts from 1. A server that was killed may have lost its last messages and given
+   * their numbers to new ones. In both cases the message with the number of the state is missing, or was stored later than the one
+   * that was read: reading then continues with the first message that is newer.
    */
   private async checkLog(loaded: Partition): Promise<void> {
     const { site, partition, log } = this.parts;

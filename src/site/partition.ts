@@ -1,8 +1,7 @@
 /**
- * The streams of one partition: readings of its log in, forecasts out. Everything depends on the log alone. Time is what the log
- * says: buckets are closed up to the time that the bridges vouch for, at the first message of every new second of the server's
- * clock. So whoever reads the log from the beginning, or from a checkpoint on, makes the same forecasts, at any speed and
- * whatever the clock of the machine says.
+ * The streams of one partition: readings of its log in, forecasts out. Everything depends on the log alone, also time: at the first
+ * message of every new second of the server's clock, buckets are closed up to the time that the bridges have confirmed. So every
+ * reader of the log makes the same forecasts, from the beginning or from a checkpoint, at any speed and with any machine's clock.
  */
 import { GatecastError } from '../errors.ts';
 import { Engine } from '../forecast/engine.ts';
@@ -165,7 +164,7 @@ export class Partition {
   /**
    * Takes the next message of the log.
    * @param loggedMs when the server stored it
-   * @param breathe lets everything else have its turn in a long run
+   * @param breathe yields to the event loop in a long run
    * @returns the forecasts of the buckets that are over with it
    * @throws GatecastError SITE_FAILED, MODEL_INVALID if it names a model that cannot be used; it is then not taken
    */

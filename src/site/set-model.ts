@@ -39,8 +39,8 @@ export interface SetModelOptions {
 }
 
 /**
- * After a failure the workers go on with the model that they have, or some partitions have switched and others will not: the same
- * command again then completes it, or a bridge does (`ModelRelay`).
+ * After a failure the workers keep their model, or only some partitions have switched; running the same command again completes
+ * the switch, or a bridge does (`ModelRelay`).
  * @returns the record of the model
  * @throws GatecastError SITE_FAILED, MODEL_INVALID when a worker refuses it
  */

@@ -18,7 +18,7 @@ import type { MemberEntry } from './worker.ts';
 
 export interface PartitionStatus {
   readonly partition: number;
-  /** Null: nobody owns it. */
+  /** Null: no member owns it. */
   readonly owner: string | null;
   readonly epoch: number;
   readonly streams: number | null;
@@ -130,7 +130,7 @@ async function readLog(
   }
 }
 
-/** @throws GatecastError STREAM_UNKNOWN, SITE_FAILED when nobody owns its partition, or it has no forecast yet */
+/** @throws GatecastError STREAM_UNKNOWN, SITE_FAILED when its partition has no owner, or the stream no forecast yet */
 export async function newestForecast(site: Site, stream: string): Promise<string> {
   const partition = partitionOf(stream, site.partitions);
   let text: string;

@@ -246,7 +246,7 @@ export class SiteWorker {
     }
   }
 
-  /** The lease expired, or an answer was lost. Nobody else may have it: the manifest protects the rest. */
+  /** The lease expired, or the answer was lost: takes it again unless another member holds it. The manifest guards the published forecasts. */
   private async regain(partition: number, lease: Lease, key: string, value: string): Promise<void> {
     const { site, session, log, clock } = this.parts;
     const entry = await site.leases.get(key);
@@ -265,7 +265,7 @@ export class SiteWorker {
     }
   }
 
-  /** One at a time: the others go on being served meanwhile. */
+  /** Releases one partition at a time, so that the others are served meanwhile. */
   private giveBack(): void {
     const going = [...this.leases.values()].filter(({ releasing }) => releasing).length;
     if (going > 0) return;

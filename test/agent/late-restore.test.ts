@@ -97,6 +97,21 @@ class Agent {
     }
   }
 
+  /** Every place has sent readings; then the agent was stopped and started again. */
+  static async restarted(): Promise<Agent> {
+    const agent = new Agent(0);
+    await agent.start();
+    await agent.hearAll(12);
+    agent.stop();
+    await agent.start();
+    return agent;
+  }
+
+  async restoreAll(): Promise<void> {
+    const { streams } = this.now;
+    while (streams.late.size > 0) await streams.restoreSome();
+  }
+
   async second(): Promise<void> {
     this.clock.advance(1000);
     for (const { stream, originMs, seq, kind, quantiles } of await this.now.engine.tick(this.clock.now()))
@@ -157,11 +172,7 @@ describe('streams that are restored after the start', () => {
   });
 
   test('those with new readings come first, and those that are removed or reset do not come back', async () => {
-    const agent = new Agent(0);
-    await agent.start();
-    await agent.hearAll(12);
-    agent.stop();
-    await agent.start();
+    const agent = await Agent.restarted();
     const { streams, engine } = agent.now;
     await agent.hear('p60', 21);
     streams.remove('p1');
@@ -170,7 +181,7 @@ describe('streams that are restored after the start', () => {
     const restored = () => engine.streams().map(({ spec }) => spec.name);
     expect(restored()).toContain('p60');
     expect(restored()).not.toContain('p59');
-    while (streams.late.size > 0) await streams.restoreSome();
+    await agent.restoreAll();
     expect(restored()).not.toContain('p1');
     expect(engine.streams().find(({ spec }) => spec.name === 'p2')?.bucketsSeen).toBe(0);
     expect(engine.streams().find(({ spec }) => spec.name === 'p3')?.bucketsSeen).toBeGreaterThan(8);
@@ -179,12 +190,8 @@ describe('streams that are restored after the start', () => {
   });
 
   test('their former readings are known before and after their turn, for a backlog without time stamps', async () => {
-    const agent = new Agent(0);
-    await agent.start();
-    await agent.hearAll(12);
+    const agent = await Agent.restarted();
     const lastMs = agent.clock.now() - 1000;
-    agent.stop();
-    await agent.start();
     const { streams } = agent.now;
     await streams.restoreSome();
     expect(streams.late.has('p0')).toBe(false);
@@ -196,7 +203,7 @@ describe('streams that are restored after the start', () => {
     agent.stop();
   });
 
-  test('a turn that is stopped loses nothing: its streams wait again, and the next start restores them', async () => {
+  test('a stopped turn loses nothing: its streams wait again, and the next start restores them', async () => {
     const steady = new Agent();
     const agent = new Agent(0);
     const both = async (act: (agent: Agent) => Promise<void>): Promise<void> => {
@@ -231,7 +238,7 @@ describe('streams that are restored after the start', () => {
     expect(saved().map((hash) => hash?.split(/\W/)[0])).toEqual(expected);
     store.close();
     await agent.start();
-    while (agent.now.streams.late.size > 0) await agent.now.streams.restoreSome();
+    await agent.restoreAll();
     const buckets = (one: Agent) =>
       Object.fromEntries(one.now.engine.streams().map(({ spec, bucketsSeen }) => [spec.name, bucketsSeen]));
     await seconds(3);
@@ -240,11 +247,7 @@ describe('streams that are restored after the start', () => {
   });
 
   test('a reading that is older than the saved state is late, as it is after the restore', async () => {
-    const agent = new Agent(0);
-    await agent.start();
-    await agent.hearAll(12);
-    agent.stop();
-    await agent.start();
+    const agent = await Agent.restarted();
     const { streams, engine, store } = agent.now;
     const stateMs = store.replayFromMs('p3') ?? Number.NaN;
     expect(stateMs).toBeGreaterThan(START);
@@ -259,25 +262,21 @@ describe('streams that are restored after the start', () => {
     expect(streams.late.outcome(ahead)).toBe('accepted');
     streams.reset('p4');
     expect(streams.late.outcome({ ...ahead, stream: 'p4', arrivalMs })).toBe('accepted');
-    while (streams.late.size > 0) await streams.restoreSome();
+    await agent.restoreAll();
     expect(streams.late.outcome(ahead)).toBeNull();
     expect(samples.slice(0, 2).map((sample) => engine.push(sample))).toEqual(['late', 'late']);
     agent.stop();
   });
 
-  test('those whose samples cannot be read now cost the others nothing', async () => {
-    const agent = new Agent(0);
-    await agent.start();
-    await agent.hearAll(12);
-    agent.stop();
-    await agent.start();
-    const { streams, engine, store } = agent.now;
+  test('streams whose samples cannot be read do not affect the others', async () => {
+    const agent = await Agent.restarted();
+    const { engine, store } = agent.now;
     const load = store.loadSnapshot.bind(store);
     store.loadSnapshot = (stream) => {
       if (stream === 'p3') throw new Error('disk');
       return load(stream);
     };
-    while (streams.late.size > 0) await streams.restoreSome();
+    await agent.restoreAll();
     const buckets = (stream: string) =>
       engine.streams().find(({ spec }) => spec.name === stream)?.bucketsSeen;
     expect(buckets('p3')).toBe(0);
@@ -285,7 +284,7 @@ describe('streams that are restored after the start', () => {
     agent.stop();
   });
 
-  test('one that a new stream sees is not lost if it cannot be restored with it', async () => {
+  test('a covariate that cannot be restored with a new stream is not lost', async () => {
     const agent = new Agent(0);
     await agent.start();
     for (const place of PLACES) await agent.hear(place, 20);
@@ -303,7 +302,7 @@ describe('streams that are restored after the start', () => {
     expect(seen).toBeDefined();
     expect(streams.late.get('p1')).toEqual(seen);
     store.loadSnapshot = load;
-    while (streams.late.size > 0) await streams.restoreSome();
+    await agent.restoreAll();
     expect(engine.streams().map(({ spec: { name } }) => name)).toContain('p1');
     agent.stop();
   });
@@ -328,12 +327,9 @@ describe('streams that are restored after the start', () => {
     let turns = 0;
     let endless = false;
     const pipeline = new Pipeline({
-      clock,
+      ...{ clock, engine, store, hold },
       router: streams,
-      engine,
-      store,
       checkpoints: streams.checkpoints,
-      hold,
       late: streams.late,
       former: streams.former,
       restoreSome: async (pace) => {

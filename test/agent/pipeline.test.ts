@@ -205,7 +205,7 @@ describe('Pipeline', () => {
     expect(clock.now() - silent.at(-1)!.originMs).toBeLessThan(2100);
   });
 
-  test('while the broker hands over what it kept, the clock closes nothing', async () => {
+  test('the clock closes no bucket while the broker delivers its backlog', async () => {
     const { pipeline, send, pass, forecasts, hold } = setUp({}, START + 100_000);
     hold.connected({ resumed: true });
     pipeline.start();
@@ -242,7 +242,7 @@ describe('Pipeline', () => {
     expect(forecasts).not.toEqual([]);
   });
 
-  test('a clock that stands before the sane years leaves a due bucket open without looking again and again', async () => {
+  test('a clock before the sane years leaves a due bucket open without polling', async () => {
     const { pipeline, send, pass } = setUp({}, Date.UTC(2023, 0, 1));
     pipeline.start();
     await pass(6000);
@@ -304,7 +304,7 @@ describe('Pipeline', () => {
     expect(forecasts).toHaveLength(1);
   });
 
-  test('a state that cannot be saved is reported, and the next round goes on', async () => {
+  test('a state that cannot be saved is reported, and the next round runs as usual', async () => {
     const broken = new Error('a broken promise');
     const snapshot = () => {
       throw broken;
@@ -336,7 +336,7 @@ describe('Pipeline', () => {
     expect(clock.nextDelayMs).toBeNull();
   });
 
-  test('a stream that cannot be taken up costs no reading of another', async () => {
+  test('a stream that cannot be added loses no readings of other streams', async () => {
     const { pipeline, send, pass, stored, errors } = setUp({
       discovered: async () => {
         throw new Error('no room');

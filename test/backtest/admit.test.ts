@@ -58,7 +58,7 @@ describe('admit', () => {
     expect(judged(all, { latenessMs: 2 * MINUTE }).reasons).toEqual([]);
   });
 
-  it('judges as live does, however often the buckets are looked at', () => {
+  it('marks the same buckets as the live agent, however often they are checked', () => {
     const random = createRandom(3);
     const all = Array.from({ length: 600 }, (_, i) =>
       at(i / 3 - Math.floor(random.next() * 1.1) * 4 * random.next()),

@@ -82,7 +82,7 @@ describe('a backtest with covariates', () => {
     expect((await sql({ covariates: ['driver'], known: ['tariff'] })) / alone).toBeLessThan(0.7);
   });
 
-  it('loses next to nothing by a column that says nothing', async () => {
+  it('loses almost nothing with an uninformative column', async () => {
     expect((await sql({ covariates: ['noise'] })) / (await sql({}))).toBeLessThan(1.02);
   });
 

@@ -127,7 +127,7 @@ describe('a series that another aggregate fits', () => {
 });
 
 describe('gatecast backtest', () => {
-  it('finds out the interval, and says so; it names marks and shows how far it is', async () => {
+  it('detects and prints the interval, names marks, and shows its progress', async () => {
     const rows = Array.from(
       { length: 400 },
       (_, n) => `${at(15 * n)},${n % 9 === 0 ? -200 : 20 + Math.sin(n)}`,

@@ -8,7 +8,7 @@ import { tempDirs } from '../support/temp.ts';
 
 const temp = tempDirs();
 
-it('forecasts of a large total that hardly changes are told apart', () => {
+it('forecasts of a large total that hardly changes keep different digits', () => {
   const file = join(temp(), 'f.csv');
   const quantiles = Float64Array.from({ length: 2 * Q }, (_, i) => 1e9 + i / 4);
   const grid = { name: 'meter', startMs: Date.UTC(2025, 0, 1), intervalMs: 3_600_000 } as Grid;

@@ -7,7 +7,7 @@ describe('seriesName', () => {
     expect(seriesName(['x/a.csv', 'x/b.csv.gz'], 'x/b.csv.gz', 'temp')).toBe('b:temp');
   });
 
-  it('tells files of the same name apart', () => {
+  it('distinguishes files of the same name', () => {
     const files = ['x/a.csv', 'y/a.csv.gz', 'y/b.csv'];
     expect(files.map((file) => seriesName(files, file, 't'))).toEqual(['x/a:t', 'y/a:t', 'b:t']);
   });

@@ -57,7 +57,7 @@ describe('scoreSeries', () => {
     expect(score.mase).toBeCloseTo(0.5, 12);
   });
 
-  it('leaves series of which nothing was scored out of the means, and prints no score for them', () => {
+  it('excludes series without a scored reading from the means, and prints no score for them', () => {
     const scored = scoreSeries(grid([0, 2, 0, 2, 0, 2]), [point(3, [2])], 1, 4);
     const empty = scoreSeries(grid([0, 2, 0, 2, Number.NaN, 2]), [point(3, [2])], 1, 4);
     expect(empty.n).toBe(0);

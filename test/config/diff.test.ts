@@ -44,7 +44,7 @@ test('an optional key that is gone is gone', () => {
   expect(configHash(next)).toBe(configHash(config({ streams: [{ match: 'a' }] })));
 });
 
-test('nothing changed: nothing to take up', () => {
+test('no change: nothing to apply', () => {
   expect(takeHot(config(), config())).toEqual(config());
   expect(diffConfig(config(), config())).toEqual({ hot: [], reconnect: [], restart: [] });
 });

@@ -39,7 +39,7 @@ describe('mistakes in a config', () => {
     expect(streams('{ match: "s/{a}", fields: [t] }, { match: "s/{a}", fields: [h] }')).toEqual([]);
   });
 
-  it('names a key that stands twice, with its line', () => {
+  it('names a duplicate key with its line', () => {
     expect(problems('node: n\nnode: m\nmqtt: { url: mqtt://b }\nstreams: [{ match: s }]\n')).toEqual([
       'node: line 2: duplicate key',
     ]);
@@ -70,7 +70,7 @@ describe('what is valid but hardly meant', () => {
       ({ path, message }) => `${path}: ${message}`,
     );
 
-  it('is a rule that another one leaves nothing', () => {
+  it('is a rule whose topics all match an earlier rule', () => {
     expect(warnings('{ match: "z/{d}" }, { match: z/plug, fields: [power] }')).toEqual([
       expect.stringMatching(/^streams\[1\]\.match: matches nothing: streams\[0\]/),
     ]);
@@ -99,7 +99,7 @@ describe('what is valid but hardly meant', () => {
     );
   });
 
-  it('is a threshold that stands twice, and a port of the other kind', () => {
+  it('is a duplicate threshold, and a port of another protocol', () => {
     expect(warnings('{ match: s, thresholds: [{ name: a, above: 1 }, { name: b, above: 1 }] }')[0]).toContain(
       '"b" and "a" are both above 1',
     );

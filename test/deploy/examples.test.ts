@@ -85,7 +85,7 @@ describe.skipIf(!hasMosquitto)('gatecast.acl', () => {
     expect(await mayPublish(user, topic)).toBe(allowed);
   });
 
-  it('lets the agent publish all that it says, by the names that the code has for it', async () => {
+  it('allows every topic that the agent publishes, by the topic names of the code', async () => {
     const topics = topicsOf('gatecast', 'cellar');
     const said = [
       topics.status,

@@ -1,7 +1,13 @@
 /** More offsets for `test/training/live-inputs.test.ts`. */
-import { describe } from 'vitest';
-import { inputsAreTheLiveOnes } from '../training/live-inputs.ts';
+import { describe, it } from 'vitest';
+import { FILLS } from '../../src/series/spec.ts';
+import { inputsAfterALongGap, inputsAreTheLiveOnes } from '../training/live-inputs.ts';
 
 describe('the inputs of training', () => {
-  inputsAreTheLiveOnes([1e3, 4.5e6]);
+  for (const fill of FILLS)
+    it.each([1e3, 4.5e6, 1e9])(`equal the live inputs: fill ${fill}, offset %d`, (offset) =>
+      inputsAreTheLiveOnes(offset, fill),
+    );
+
+  it('are the live ones after a gap that live shortens: fill drop', () => inputsAfterALongGap('drop'));
 });

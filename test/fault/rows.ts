@@ -136,7 +136,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
         'mqtt/client.test.ts',
         'has a session that outlives a restart of the broker, from the first connection on',
       ],
-      ['mqtt/client.test.ts', 'lets the broker tell when it is killed'],
+      ['mqtt/client.test.ts', 'has the broker publish its last will when it is killed'],
       ['agent/agent.test.ts', 'while the broker is away forecasts continue'],
       ['agent/alerts.test.ts', 'alerts are published again at a broker that lost its retained messages'],
     ],
@@ -288,7 +288,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     promises: ['P4'],
     tests: [
       ['mqtt/tls.test.ts', 'refuses'],
-      ['mqtt/tls.test.ts', 'never goes on in plain text'],
+      ['mqtt/tls.test.ts', 'never falls back to plain text'],
     ],
   },
   {
@@ -297,7 +297,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     holds: 'one alert; no busy loop; permitted topics continue',
     promises: ['P4', 'P6'],
     tests: [
-      ['mqtt/client.test.ts', 'counts and shows what an ACL forbids, and goes on'],
+      ['mqtt/client.test.ts', 'counts and reports what an ACL forbids, and stays connected'],
       ['e2e/contract.test.ts', 'a refused subscription or a silent stream is an alert with a text'],
     ],
   },
@@ -342,7 +342,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     holds: 'the newest forecast of every stream arrives; nothing is dropped while connected',
     promises: ['P3', 'P6'],
     tests: [
-      ['mqtt/client.test.ts', 'brings the newest forecast of every topic to a broker that is there'],
+      ['mqtt/client.test.ts', 'delivers the newest forecast of every topic to a reachable broker'],
       ['fault/many-streams.test.ts', 'row 31:'],
     ],
   },

@@ -124,7 +124,7 @@ describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('a site on three nats-
     await bridge.nc.close();
   });
 
-  it('says what is wrong with a login, a CA or an address, and goes on trying', async () => {
+  it('names what is wrong with a login or a CA', async () => {
     const wrong = join(run.dir, 'wrong.password');
     writeFileSync(wrong, 'no');
     const cases: [string, Partial<SiteConfig>, RegExp][] = [

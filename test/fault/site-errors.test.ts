@@ -48,7 +48,7 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site', () => {
     expect(member.output().split('\n').length - lines).toBeLessThan(60);
   }
 
-  it('of which a log was deleted says so, serves the rest, and goes on when the log is there again', async () => {
+  it('whose log was deleted raises an alert, serves the other partitions, and resumes when the log is back', async () => {
     await begin();
     const name = inputStream('plant', 0);
     await run.observer.jsm.streams.delete(name);
@@ -60,7 +60,7 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site', () => {
     await run.forecastsOf(STREAMS, (_, at) => at >= before);
   });
 
-  it('whose server has no space left keeps the readings at the MQTT broker, and says so', async () => {
+  it('whose server has no space left leaves the readings at the MQTT broker, and raises an alert', async () => {
     await begin();
     const names = [0, 1].map((partition) => inputStream('plant', partition));
     for (const name of names) {

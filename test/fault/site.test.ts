@@ -66,7 +66,7 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site of processes', () => {
 
   afterEach(() => run?.end());
 
-  it('goes on when a worker is killed: within 15 s others serve its partitions, and nothing is lost', async () => {
+  it('survives the kill of a worker: within 15 s others serve its partitions, and nothing is lost', async () => {
     await begin();
     run.members.get('one')?.process.kill('SIGKILL');
     const killedMs = performance.now();
@@ -77,7 +77,7 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site of processes', () => {
     await check();
   });
 
-  it('gets nothing from a worker that is stopped for a while and continued', async () => {
+  it('receives nothing from a worker that was suspended and has lost its partitions', async () => {
     await begin();
     const stopped = run.members.get('one');
     stopped?.process.kill('SIGSTOP');
@@ -107,7 +107,7 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site of processes', () => {
         run.nats.signal('SIGCONT');
       },
     ],
-  ])('goes on when nats-server is %s', async (_, happens) => {
+  ])('loses nothing when nats-server is %s', async (_, happens) => {
     await begin();
     const fromMs = Date.now() - 3000;
     await happens();

@@ -145,7 +145,7 @@ describe.skipIf(!MOUNT)('a full disk', () => {
     expect(result.flushed).toBe(1400);
   });
 
-  it('row 5: goes on in memory on a read-only disk and writes when it can again', async () => {
+  it('row 5: stores in memory while the disk is read-only, and writes when it can again', async () => {
     const dir = temp();
     const script = `mount -t tmpfs -o size=4m tmpfs ${dir} && "$@"`;
     const child = startChild(
@@ -159,7 +159,7 @@ describe.skipIf(!MOUNT)('a full disk', () => {
     expect(child.lines).toEqual(['before 1000', 'read-only 1500', 'unavailable', 'recovered', 'after 2000']);
   });
 
-  it('row 6: goes on in memory where a damaged database cannot be moved aside', async () => {
+  it('row 6: stores in memory if a damaged database cannot be moved aside', async () => {
     const dir = temp();
     const script = `mount -t tmpfs -o size=64m tmpfs ${dir} && "$@"`;
     const child = startChild(

@@ -138,7 +138,7 @@ describe('covariates', () => {
     for (const [j, error] of (await mae(true)).entries()) expect(error / without[j]).toBeLessThan(0.8);
   });
 
-  it('do no harm where they say nothing', async () => {
+  it('do no harm if they are uninformative', async () => {
     const noise = normal(6);
     const useless = readingsOf('other', Array.from({ length: 3000 }, noise), MINUTE, START, 7);
     const own = readings(3000).filter(({ stream }) => stream === 'target');

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { digitsFor, inDigits } from '../../src/forecast/digits.ts';
+import { digitsFor, inDigits, writeDecimal, writeInDigits } from '../../src/forecast/digits.ts';
 
 describe('the digits of a forecast', () => {
   it.each([
@@ -52,5 +52,33 @@ describe('the digits of a forecast', () => {
 
   it('leave no negative zero', () => {
     expect(Object.is(inDigits(-0, 6), 0)).toBe(true);
+  });
+
+  it('are written as JSON writes them', () => {
+    const bytes = Buffer.alloc(64);
+    const values = fc.oneof(
+      fc.double({ noNaN: true, noDefaultInfinity: true }),
+      fc.double({ min: -1e5, max: 1e5, noNaN: true }),
+      fc.integer({ min: -1_000_000, max: 1_000_000 }).map((n) => n / 1000),
+    );
+    fc.assert(
+      fc.property(values, fc.integer({ min: 1, max: 15 }), (value, digits) => {
+        const end = writeInDigits(value, digits, bytes, 5);
+        expect(bytes.toString('latin1', 5, end)).toBe(JSON.stringify(inDigits(value, digits)));
+      }),
+      { numRuns: 3000 },
+    );
+    const decimals = [
+      [0, 0, '0'],
+      [7, 0, '7'],
+      [10, 0, '10'],
+      [999, 0, '999'],
+      [1000, 0, '1000'],
+      [999_999_999, 0, '999999999'],
+      [5, 2, '0.05'],
+      [1205, 2, '12.05'],
+    ] as const;
+    for (const [whole, places, text] of decimals)
+      expect(bytes.toString('latin1', 0, writeDecimal(whole, places, bytes, 0))).toBe(text);
   });
 });

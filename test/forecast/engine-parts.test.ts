@@ -54,6 +54,36 @@ describe('Engine', () => {
   });
 });
 
+describe('the explanation of a forecast', () => {
+  it('has the parts of the published forecast and the range of the readings, in the unit of the stream', async () => {
+    const engine = new Engine(fakeModel());
+    engine.add(testSpec('s', { latenessMs: 0 }));
+    expect(engine.explain('s')?.range).toBeNull();
+    let newest: Forecast | undefined;
+    for (let t = 0; t < 300; t++) {
+      const value = 5000 + 20 * Math.sin(t / 5);
+      engine.push({ stream: 's', timeMs: START + t * 1000, value, arrivalMs: Number.NaN });
+      newest = (await engine.tick(null)).at(-1) ?? newest;
+    }
+    const { leads, range } = engine.explain('s') ?? {};
+    expect(range?.low).toBeCloseTo(4980, 0);
+    expect(range?.high).toBeCloseTo(5020, 0);
+    expect(leads?.map(({ lead }) => lead).at(-1)).toBe(newest?.leads);
+    for (const { lead, published, parts } of leads ?? []) {
+      expect(published.p50).toBeCloseTo(newest?.quantiles[(lead - 1) * Q + MEDIAN] ?? Number.NaN, 6);
+      expect(new Set(parts.map(({ part }) => part)).size).toBe(parts.length);
+      expect(parts.length).toBeGreaterThan(1);
+      expect(parts.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo(1, 6);
+      for (const { p10, p50, p90 } of parts) {
+        expect(p10).toBeLessThanOrEqual(p50);
+        expect(p50).toBeLessThanOrEqual(p90);
+        expect(Math.abs(p50 - 5000)).toBeLessThan(200);
+      }
+    }
+    expect(engine.explain('unknown')).toBeNull();
+  });
+});
+
 describe('StepBatches', () => {
   it('has rows for the next power of two, and keeps the session when they must grow', async () => {
     const model = fakeModel();

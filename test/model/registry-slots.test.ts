@@ -80,7 +80,7 @@ describe('ModelSlots', () => {
     });
   });
 
-  it('puts a damaged file aside and says so', () => {
+  it('moves a damaged file aside and logs it', () => {
     const slots = new ModelSlots(path);
     slots.stage('g', 'base', 'x');
     for (const junk of ['{"format":1,"groups":{"g":{"current":"../../etc"}}}', '{"form', '']) {
@@ -93,7 +93,7 @@ describe('ModelSlots', () => {
     }
   });
 
-  it('does without where a damaged file cannot be put aside', () => {
+  it('starts without slots if a damaged file cannot be moved aside', () => {
     new ModelSlots(path).stage('g', 'base', 'x');
     writeFileSync(path, '{"form');
     // as on a read-only disk, the rename fails
@@ -116,7 +116,7 @@ describe('ModelSlots', () => {
     expect(new ModelSlots(path).configuredOf('g')).toBe('base');
   });
 
-  it('forgets the slots of configured models that nothing goes back to', () => {
+  it('removes the slots of configured models that no rollback needs', () => {
     const slots = new ModelSlots(path);
     slots.stage('g', 'base', 'tuned');
     slots.promote('g', 'base', 0, 'better');

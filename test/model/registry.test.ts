@@ -135,7 +135,7 @@ describe('ModelRegistry', () => {
     });
   });
 
-  it('knows no names that are paths', () => {
+  it('refuses names that are paths', () => {
     for (const bad of ['../small', '.', '', 'a/b', 'a\0b', '-x', 'nonsense', '__proto__']) {
       expect(code(() => registry.open(bad))).toBe('MODEL_UNKNOWN');
     }

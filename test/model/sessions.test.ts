@@ -62,7 +62,7 @@ describe('stepper', () => {
     expect(returned).toEqual(copied);
   });
 
-  it('leaves the caller with its own inputs', async () => {
+  it("does not change the caller's inputs", async () => {
     const x = uniform(createRandom(1), [2, width]).data;
     const h = uniform(createRandom(2), [S, 2, H]).data;
     const [xBefore, hBefore] = [x.slice(), h.slice()];

@@ -138,7 +138,7 @@ describe.skipIf(!hasMosquitto)('Client and Mosquitto', () => {
     expect(client.status().outbox).toBe(0);
   });
 
-  it('acknowledges when told, late and in batches, and gets the rest again', async () => {
+  it('acknowledges on request, late and in batches; the rest arrives again', async () => {
     const { url } = await broker();
     const feeder = await watching(url, 'nothing');
     const { client, received } = make(url);
@@ -167,7 +167,7 @@ describe.skipIf(!hasMosquitto)('Client and Mosquitto', () => {
     for (const message of again.received) message.acknowledge!();
   });
 
-  it('gets at QoS 1 what was sent while it was away, and at QoS 0 has nothing to acknowledge', async () => {
+  it('receives at QoS 1 the messages sent while it was disconnected; at QoS 0 there is nothing to acknowledge', async () => {
     const { url } = await broker();
     const feeder = await watching(url, 'nothing');
     const first = make(url);
@@ -336,7 +336,7 @@ describe.skipIf(!hasMosquitto)('Client and Mosquitto', () => {
     expect(texts()).toEqual(['kept']);
   });
 
-  it('counts and shows what an ACL forbids, and goes on', async () => {
+  it('counts and reports what an ACL forbids, and stays connected', async () => {
     const dir = temp();
     writeFileSync(join(dir, 'acl'), 'topic readwrite g/n/status\ntopic readwrite g/n/health\n');
     const { url } = await broker(`allow_anonymous true\nacl_file ${join(dir, 'acl')}`);
@@ -400,7 +400,7 @@ describe.skipIf(!hasMosquitto)('Client and Mosquitto', () => {
     expect(client.status().resumed).toBe(true);
   });
 
-  it('lets the broker tell when it is killed', async () => {
+  it('has the broker publish its last will when it is killed', async () => {
     const { url } = await broker();
     const eyes = await watching(url, 'g/#');
     const code = `
@@ -436,7 +436,7 @@ describe('Client and other brokers', () => {
     return `mqtt://127.0.0.1:${(server.address() as { port: number }).port}`;
   }
 
-  it('says why a broker closed the connection, where it tells', async () => {
+  it('reports the reason that a broker gives for closing the connection', async () => {
     const url = await listen((socket) => {
       socket.on('error', () => {});
       socket.once('data', () => {
@@ -469,7 +469,7 @@ describe('Client and other brokers', () => {
     await waitFor('it', () => texts().length === 1);
   });
 
-  it('does not fall back when told not to', async () => {
+  it('does not fall back to 3.1.1 if the config demands 5', async () => {
     const aedes = await Aedes.createBroker();
     cleanups.push(() => aedes.close());
     const { client } = make(await listen(aedes.handle), { version: '5' });
@@ -552,7 +552,7 @@ describe('Client and other brokers', () => {
     expect(client.status().fault).toMatch(/refused the login/);
   });
 
-  it('brings the newest forecast of every topic to a broker that is there, whatever the outbox holds', async () => {
+  it('delivers the newest forecast of every topic to a reachable broker, however full the outbox is', async () => {
     const up = await broker();
     const eyes = await watching(up.url, 'g/n/#');
     const { client } = make(up.url, { outbox: 100 });

@@ -52,7 +52,7 @@ describe.skipIf(!hasMosquitto).concurrent('a feeder', () => {
     expect(feeder.refused).toBe(3);
   });
 
-  it('speaks 3.1.1 with a broker that hangs up on 5, unless told to speak 5', async () => {
+  it('uses 3.1.1 with a broker that closes connections of version 5, unless the config demands 5', async () => {
     const levels: number[] = [];
     const server = createServer((socket: Socket) => {
       socket.on('error', () => {});

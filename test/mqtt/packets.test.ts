@@ -59,40 +59,43 @@ const message = fc.record({
 const other = fc.constantFrom('d000', '9003000100', '62020001', '340700026f6b000141');
 
 describe('PacketReader and PacketWriter', () => {
-  it.each([4, 5] as const)('read what they wrote, however it is cut: version %i', async (version) => {
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(fc.oneof(message, other), { maxLength: 8 }),
-        fc.array(fc.nat(), { maxLength: 6 }),
-        async (packets, places) => {
-          const parts: Buffer[] = [];
-          const expected: unknown[] = [];
-          for (const packet of packets) {
-            if (typeof packet === 'string') {
-              parts.push(Buffer.from(packet, 'hex'));
-              const before = expected.at(-1);
-              if (typeof before === 'string') expected[expected.length - 1] = before + packet;
-              else expected.push(packet);
-              continue;
+  it.each([4, 5] as const)(
+    'are read back as written, however the bytes are split: version %i',
+    async (version) => {
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(fc.oneof(message, other), { maxLength: 8 }),
+          fc.array(fc.nat(), { maxLength: 6 }),
+          async (packets, places) => {
+            const parts: Buffer[] = [];
+            const expected: unknown[] = [];
+            for (const packet of packets) {
+              if (typeof packet === 'string') {
+                parts.push(Buffer.from(packet, 'hex'));
+                const before = expected.at(-1);
+                if (typeof before === 'string') expected[expected.length - 1] = before + packet;
+                else expected.push(packet);
+                continue;
+              }
+              const { topic, payload, retain, packetId } = packet;
+              parts.push(
+                ...(await written(version, (writer) => writer.publish(topic, payload, retain, packetId))),
+              );
+              const hex = Buffer.from(payload).toString('hex');
+              const text = Buffer.from(topic).toString();
+              expected.push({ topic: text, payload: hex, retained: retain, packetId });
             }
-            const { topic, payload, retain, packetId } = packet;
-            parts.push(
-              ...(await written(version, (writer) => writer.publish(topic, payload, retain, packetId))),
-            );
-            const hex = Buffer.from(payload).toString('hex');
-            const text = Buffer.from(topic).toString();
-            expected.push({ topic: text, payload: hex, retained: retain, packetId });
-          }
-          const bytes = Buffer.concat(parts);
-          expect(eventsOf(split(bytes, places), version)).toEqual(expected);
-          // A reader whose messages are for mqtt.js passes every byte on.
-          const passed = packets.length === 0 ? [] : [bytes.toString('hex')];
-          expect(eventsOf(split(bytes, places), version, false)).toEqual(passed);
-        },
-      ),
-      { numRuns: 200 },
-    );
-  });
+            const bytes = Buffer.concat(parts);
+            expect(eventsOf(split(bytes, places), version)).toEqual(expected);
+            // A reader whose messages are for mqtt.js passes every byte on.
+            const passed = packets.length === 0 ? [] : [bytes.toString('hex')];
+            expect(eventsOf(split(bytes, places), version, false)).toEqual(passed);
+          },
+        ),
+        { numRuns: 200 },
+      );
+    },
+  );
 
   it('skips a message that is too large, byte by byte, and reads on behind it', async () => {
     const [bytes = Buffer.alloc(0)] = await written(4, (writer) => {
@@ -127,7 +130,7 @@ describe('PacketReader and PacketWriter', () => {
     ).toEqual(expected);
   });
 
-  it('knows a message that the broker may have sent before', () => {
+  it('recognises a message that the broker may have sent before', () => {
     const message = { topic: 't', payload: '78', retained: true, packetId: 1, dup: true };
     expect(eventsOf([Buffer.from('3b06000174000178', 'hex')], 4)).toEqual([message]);
   });

@@ -12,7 +12,7 @@ const cleanups = cleanupsOfTest();
 const bytes = (text: string) => Buffer.from(text);
 
 describe('Redelivery', () => {
-  it('knows a message of an earlier connection by its packet identifier, its mark and what is in it', () => {
+  it('recognises a message of an earlier connection by packet identifier, DUP flag and content', () => {
     const redelivery = new Redelivery();
     redelivery.begin(false);
     expect(redelivery.again(1, false, 's/a', bytes('20'))).toBe(false);
@@ -40,31 +40,34 @@ describe('Redelivery', () => {
   });
 });
 
-it.skipIf(!hasMosquitto)('the broker repeats what was not acknowledged, and the client says so', async () => {
-  const broker = await startMosquitto();
-  cleanups.push(() => broker.stop());
-  const proxy = await startProxy(broker.port);
-  cleanups.push(() => proxy.stop());
-  const received: Incoming[] = [];
-  const message = (one: Incoming) => received.push({ ...one, payload: Buffer.from(one.payload) });
-  const client = testClient(proxy.url, { maxBackoffMs: 50 }, { message });
-  cleanups.push(() => client.stop([], 100));
-  client.setSubscriptions([{ filter: 'n/#', qos: 1 }]);
-  client.start();
-  await waitFor('the connection', () => client.status().connected);
-  const feeder = await watch(broker.url, 'none');
-  cleanups.push(() => feeder.close());
-  for (let i = 0; i < 5; i++) await feeder.client.publishAsync('n/a', '20', { qos: 1 });
-  await waitFor('five', () => received.length === 5);
-  received[0]?.acknowledge?.();
-  await waitFor('the acknowledgement', () => client.status().connected);
-  await feeder.client.publishAsync('n/b', 'x', { qos: 1 });
-  await waitFor('the sixth', () => received.length === 6);
-  proxy.cut();
-  await waitFor('the loss', () => !client.status().connected);
-  await feeder.client.publishAsync('n/a', '20', { qos: 1 });
-  proxy.restore();
-  await waitFor('what was not acknowledged, and the new one', () => received.length >= 12);
-  expect(received.slice(6).map(({ again }) => again)).toEqual([true, true, true, true, true, false]);
-  for (const { acknowledge } of received.slice(6)) acknowledge?.();
-});
+it.skipIf(!hasMosquitto)(
+  'the client marks messages that the broker repeats because they were not acknowledged',
+  async () => {
+    const broker = await startMosquitto();
+    cleanups.push(() => broker.stop());
+    const proxy = await startProxy(broker.port);
+    cleanups.push(() => proxy.stop());
+    const received: Incoming[] = [];
+    const message = (one: Incoming) => received.push({ ...one, payload: Buffer.from(one.payload) });
+    const client = testClient(proxy.url, { maxBackoffMs: 50 }, { message });
+    cleanups.push(() => client.stop([], 100));
+    client.setSubscriptions([{ filter: 'n/#', qos: 1 }]);
+    client.start();
+    await waitFor('the connection', () => client.status().connected);
+    const feeder = await watch(broker.url, 'none');
+    cleanups.push(() => feeder.close());
+    for (let i = 0; i < 5; i++) await feeder.client.publishAsync('n/a', '20', { qos: 1 });
+    await waitFor('five', () => received.length === 5);
+    received[0]?.acknowledge?.();
+    await waitFor('the acknowledgement', () => client.status().connected);
+    await feeder.client.publishAsync('n/b', 'x', { qos: 1 });
+    await waitFor('the sixth', () => received.length === 6);
+    proxy.cut();
+    await waitFor('the loss', () => !client.status().connected);
+    await feeder.client.publishAsync('n/a', '20', { qos: 1 });
+    proxy.restore();
+    await waitFor('what was not acknowledged, and the new one', () => received.length >= 12);
+    expect(received.slice(6).map(({ again }) => again)).toEqual([true, true, true, true, true, false]);
+    for (const { acknowledge } of received.slice(6)) acknowledge?.();
+  },
+);

@@ -274,7 +274,7 @@ describe.concurrent('a refused message', () => {
 });
 
 describe.concurrent('another broker', () => {
-  it('is used with its own version and limits and gets the waiting messages; the old broker gets a farewell', async () => {
+  it('is used with its own version and limits and receives the waiting messages; the old connection ends with DISCONNECT', async () => {
     const old = await scripted({ connack: ({ level }) => accepted(level, [0x25, 0]) });
     const next = await scripted();
     const changes: boolean[] = [];
@@ -299,7 +299,7 @@ describe.concurrent('another broker', () => {
     await waitFor('goodbye', () => old.farewells.length === 1);
   });
 
-  it('has its own version and session: what is known of the old broker does not apply', async () => {
+  it('has its own version and session: nothing learnt from the old broker applies', async () => {
     const old = await scripted();
     const next = await scripted({ connack: ({ level }) => (level === 5 ? null : accepted(4)) });
     const remembered: (readonly string[])[] = [];

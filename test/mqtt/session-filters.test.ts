@@ -11,7 +11,7 @@ function make(former: readonly string[] | null) {
 const at = (qos: 0 | 1, ...names: string[]) => names.map((filter) => ({ filter, qos }));
 
 describe('session filters', () => {
-  it('asks for what is new or at another QoS, and leaves over what nobody wants any more', () => {
+  it('subscribes to filters that are new or have another QoS, and lists those no longer wanted as stale', () => {
     const { filters } = make([]);
     expect(filters.known).toBe(true);
     expect(filters.want(at(1, 'a', 'b'))).toEqual(at(1, 'a', 'b'));
@@ -25,7 +25,7 @@ describe('session filters', () => {
     expect(filters.stale).toEqual(['c']);
   });
 
-  it('takes back what a former run asked for, unless it is wanted again or the session is empty', () => {
+  it('unsubscribes from filters of a former run, unless they are wanted again or the session is new', () => {
     const { filters, remembered } = make(['old', 'kept']);
     filters.want(at(1, 'kept', 'new'));
     expect(filters.stale).toEqual(['old']);
@@ -37,7 +37,7 @@ describe('session filters', () => {
     expect(remembered.at(-1)).toEqual(['kept', 'new']);
   });
 
-  it('does not know a session of which nothing was kept until a connection begins, and remembers nothing before', () => {
+  it('without stored filters it remembers none until a connection begins', () => {
     const { filters, remembered } = make(null);
     filters.want(at(1, 'a'));
     expect([filters.known, remembered]).toEqual([false, []]);
@@ -45,7 +45,7 @@ describe('session filters', () => {
     expect([filters.known, remembered]).toEqual([true, [['a']]]);
   });
 
-  it('tells of a refusal once, until it is granted or a new connection begins', () => {
+  it('reports a refusal once, until it is granted or a new connection begins', () => {
     const { filters } = make([]);
     filters.want(at(1, 'a', 'b'));
     const answer = (...refused: string[]) => filters.answered(at(1, 'a', 'b', 'gone'), new Set(refused));

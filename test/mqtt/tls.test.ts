@@ -119,7 +119,7 @@ describe.skipIf(!able)('TLS', () => {
     expect(client.status().fault).toMatch(reason);
   });
 
-  it('never goes on in plain text', async () => {
+  it('never falls back to plain text', async () => {
     const broker = await startMosquitto();
     cleanups.push(() => broker.stop());
     const client = testClient(`mqtts://127.0.0.1:${broker.port}`, { ca: file('ca.pem') });

@@ -53,7 +53,7 @@ describe.skipIf(!hasMosquitto)('another broker or credential', () => {
     expect(await fails({ ...wrong, passwordFile: join(dir, 'none') })).toMatch(/FILE_UNREADABLE/);
   });
 
-  it('is switched to with all that waits; the old broker is told', async () => {
+  it('receives all waiting messages after the switch; the old broker receives the last status', async () => {
     const old = await broker();
     const next = await broker();
     const oldEyes = await watch(old.url, 'g/#');

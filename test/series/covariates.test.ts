@@ -118,7 +118,7 @@ describe('covariates', () => {
   };
   const wave = Array.from({ length: 40 }, (_, t) => 5 * Math.sin(t) + t / 10);
 
-  it('of another stream are its last values and its own forecast', () => {
+  it('of another stream are its last values and its forecast', () => {
     const source = new StreamSource('a');
     const covariates = new Covariates([source], MINUTE, 12, HOLD);
     const out = new Float32Array(covariates.inputs + 1).fill(7);

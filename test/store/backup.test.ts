@@ -82,3 +82,16 @@ test('the newest backups are kept; partial ones of a crash are removed; other fi
   expect(pruneBackups(join(dir, 'none'), 5)).toEqual([]);
   expect(existsSync(join(dir, 'none'))).toBe(false);
 });
+
+test('the newest backups are those written last, also of names with a number', () => {
+  const dir = tempFolder();
+  const names = Array.from({ length: 12 }, (_, n) => {
+    const name = backupName(dir, Date.UTC(2025, 0, 1));
+    writeFileSync(join(dir, name), '');
+    utimesSync(join(dir, name), 1000 + n, 1000 + n);
+    return name;
+  });
+  expect(names.at(-1)).toBe('gatecast-20250101T000000Z-12.db');
+  expect(pruneBackups(dir, 4).sort()).toEqual(names.slice(0, 8).sort());
+  expect(readdirSync(dir).sort()).toEqual(names.slice(8).sort());
+});

@@ -95,6 +95,22 @@ describe('openDatabase', () => {
     expect(readFileSync(quarantined?.path ?? '', 'utf8')).toContain('no database');
   });
 
+  it('moves a database aside that opens, but that its check finds damaged', () => {
+    const path = join(temp(), 'x.db');
+    const { db } = openDatabase(path, 0);
+    db.exec("INSERT INTO meta VALUES ('key', 'value')");
+    const page = db.prepare("SELECT rootpage FROM sqlite_schema WHERE name = 'meta'").pluck().get() as number;
+    const pageBytes = db.pragma('page_size', { simple: true }) as number;
+    db.close();
+    const content = readFileSync(path);
+    // The place of the first cell is outside of its page.
+    content.writeUInt16BE(0xffff, (page - 1) * pageBytes + 8);
+    writeFileSync(path, content);
+    const again = openDatabase(path, 0);
+    again.db.close();
+    expect(again.quarantined?.reason).toMatch(/out of range/i);
+  });
+
   it('refuses a database of a newer version, and says which', () => {
     const path = join(temp(), 'x.db');
     const { db } = openDatabase(path, 0);

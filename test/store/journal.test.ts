@@ -124,6 +124,15 @@ describe('a damaged journal (faults.md row 6)', () => {
     }
   });
 
+  it('loses only its last frame if it is cut anywhere in it', () => {
+    const start = starts[3] ?? 0;
+    for (let end = start + 1; end < whole.length; end++) {
+      const { lines, damaged } = linesOf(whole.subarray(0, end));
+      expect(lines, `cut at ${end}`).toHaveLength(30);
+      expect(damaged.map(({ at, bytes }) => [at, bytes.length])).toEqual([[start, end - start]]);
+    }
+  });
+
   it('is read from where the database ends', () => {
     expect(linesOf(whole, starts[2]).lines).toHaveLength(20);
     expect(linesOf(whole, whole.length)).toEqual({ lines: [], damaged: [] });

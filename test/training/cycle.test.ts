@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { verifyModel } from '../../src/model/registry.ts';
 import { createRandom } from '../../src/network/random.ts';
 import { initialWeights } from '../../src/network/weights.ts';
@@ -12,7 +12,7 @@ import {
 } from '../../src/training/job.ts';
 import { Random } from '../../src/training/random.ts';
 import { FILE_SETTINGS } from '../../src/training/replay.ts';
-import { untrainedModel } from '../support/models.ts';
+import { randomNetwork, untrainedModel } from '../support/models.ts';
 
 const HOUR = 3_600_000;
 const spec = forecastSpec({ cell: 'gru', layers: 1, hidden: 16, width: 16 });
@@ -167,7 +167,7 @@ describe('fineTune', () => {
   });
 });
 
-describe('the decision', () => {
+describe('a decision', () => {
   const variants = [
     [1e3, 1],
     [4.5e6, 1],
@@ -184,30 +184,32 @@ describe('the decision', () => {
     return verdict!;
   };
 
-  it('does not depend on offset or unit', async () => {
-    const series = [gapped(rhythm('a', 700, 1))];
-    const { result } = await tune(series, 150);
-    const own = forecastSpec({ cell: 'gru', layers: 1, ...options.network });
-    const random = initialWeights(own, createRandom(5));
-    const weights = new Map(
-      [...random].map(([name, { shape, data }]) => [name, { shape, data: data.map((x) => 3 * x) }]),
-    );
-    const cases = [
-      [result, true],
-      [{ ...result, weights }, false],
-    ] as const;
-    for (const [trained, promote] of cases) {
-      const plain = await decide(series, trained);
-      expect(plain.promote).toBe(promote);
-      for (const [offset, scale] of variants) {
-        const verdict = await decide(
-          series.map((one) => changed(one, offset, scale)),
-          trained,
-        );
-        expect(verdict.promote, `${offset} ${scale}`).toBe(promote);
-        expect(verdict.origins).toBe(plain.origins);
-        expect(Math.abs(verdict.gain - plain.gain), `${offset} ${scale}`).toBeLessThan(0.01);
-      }
+  const series = [gapped(rhythm('a', 700, 1))];
+  let good: JobResult;
+  beforeAll(async () => {
+    good = (await tune(series, 150)).result;
+  });
+  const spoilt = (): JobResult => {
+    const { weights } = randomNetwork(forecastSpec({ cell: 'gru', layers: 1, ...options.network }), 5);
+    for (const { data } of weights.values()) data.set(data.map((x) => 3 * x));
+    return { ...good, weights };
+  };
+
+  it.each([
+    ['promotes', true],
+    ['refuses', false],
+  ] as const)('that %s does not depend on offset or unit', async (_, promote) => {
+    const trained = promote ? good : spoilt();
+    const plain = await decide(series, trained);
+    expect(plain.promote).toBe(promote);
+    for (const [offset, scale] of variants) {
+      const verdict = await decide(
+        series.map((one) => changed(one, offset, scale)),
+        trained,
+      );
+      expect(verdict.promote, `${offset} ${scale}`).toBe(promote);
+      expect(verdict.origins).toBe(plain.origins);
+      expect(Math.abs(verdict.gain - plain.gain), `${offset} ${scale}`).toBeLessThan(0.01);
     }
   });
 

@@ -107,7 +107,7 @@ describe('globalNorm', () => {
 });
 
 describe('isBias', () => {
-  it('knows biases by name or by shape', () => {
+  it('recognises biases by name or by shape', () => {
     expect(isBias('rnn.bias_hh_l0', [3, 4])).toBe(true);
     expect(isBias('head.bias', [1, 9])).toBe(true);
     expect(isBias('gain', [9])).toBe(true);

@@ -71,7 +71,7 @@ it('finds the time column of a data file by its name, and counts from a Monday i
 });
 
 describe('gatecast train', () => {
-  it('tells the detected interval, and warns of values that look like marks of a missing value', async () => {
+  it('prints the detected interval, and warns of values that look like marks of a missing value', async () => {
     const path = join(folder, 'marked.csv');
     const values = Array.from({ length: 400 }, (_, t) => (t % 9 === 4 ? -999 : 20 + Math.sin(t / 4)));
     const start = Date.UTC(2024, 0, 1);

@@ -70,7 +70,7 @@ const logIn = async (url: string, token = TOKEN) => {
 };
 
 describe('without a login configured', () => {
-  test('everyone reads and nobody acts', async () => {
+  test('everyone may read, and nobody may act', async () => {
     const { url, acted } = await start();
     expect((await ask(url, '/api/streams')).code).toBe(200);
     expect((await ask(url, '/api/session')).body).toMatchObject({ user: null, login: null, mayRead: true });

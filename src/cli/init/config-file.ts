@@ -50,7 +50,7 @@ export function keepPassword(configPath: string, password: string): string {
   return path;
 }
 
-/** The service may read a config that root wrote, whatever root's umask is; others may not. */
+/** The service may read a config that root wrote, with any umask of root; others may not. */
 export function giveToService(configPath: string): void {
   const user = serviceUser();
   if (user === null) return;

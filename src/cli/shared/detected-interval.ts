@@ -3,7 +3,7 @@ import { findInterval } from '../../backtest/find-interval.ts';
 import type { TableRequest } from '../../backtest/request.ts';
 import { formatDuration } from '../../config/units.ts';
 
-/** @param say gets the line that tells the user the interval. @returns ms. @throws GatecastError as `findInterval` */
+/** @param say gets the line that shows the interval to the user. @returns ms. @throws GatecastError as `findInterval` */
 export function detectedInterval(
   file: string,
   request: Omit<TableRequest, 'interval'>,

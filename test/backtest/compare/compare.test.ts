@@ -46,7 +46,7 @@ describe('drawGaps', () => {
     expect(draw(5)).not.toBe(draw(6));
   });
 
-  it('hides nothing that was not there, nor the first reading', () => {
+  it('hides only existing readings, and never the first one', () => {
     const holed = grid(Array.from({ length: 300 }, (_, i) => (i < 10 || i % 3 === 0 ? Number.NaN : i)));
     const lost = drawGaps(holed, 0.9, 24, new Random(1));
     expect(lost[10]).toBe(0);

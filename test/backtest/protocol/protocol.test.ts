@@ -120,7 +120,7 @@ describe('the weights of several forecasts', () => {
     expect(first + second).toBeCloseTo(1, 12);
   });
 
-  it('are even where errors cancel, or where nothing is known', () => {
+  it('are equal where errors cancel, or where nothing is known', () => {
     const errors = new BlendErrors(2);
     expect([...errors.weights]).toEqual([0.5, 0.5]);
     errors.add([1, -1]);
@@ -225,7 +225,7 @@ describe('a run', () => {
     expect(two.forecasts.get('0 652')).not.toEqual(one.forecasts.get('0 652'));
   });
 
-  it('learns on the way where the recipe says so', async () => {
+  it('learns during the evaluation if the recipe says so', async () => {
     const [tuned, still] = [await evaluate(columns), await evaluate(columns, { ...RECIPE, tuning: null })];
     expect(still.result.turns).toBe(0);
     expect(tuned.forecasts.get('0 690')).not.toEqual(still.forecasts.get('0 690'));

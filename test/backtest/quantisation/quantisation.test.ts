@@ -105,7 +105,7 @@ describe('stateDrift', () => {
     expect(growing[1]!.max).toBeCloseTo(10, 1);
   });
 
-  it('is 0 between a stepper and its twin, and ends where there is nothing to walk', async () => {
+  it('is 0 between two equal steppers, and empty for an empty series', async () => {
     const same = await stateDrift([drifting(0.9), drifting(0.9)], 1, series, 120);
     expect(same).toEqual([
       { steps: 100, max: 0, mean: 0 },

@@ -61,7 +61,7 @@ function input(series: ReportSeries[], horizon: number, more: Partial<ReportInpu
 }
 
 describe('buildReport', () => {
-  it('is one file that asks for nothing else and runs nothing', () => {
+  it('is one file without links to other files or scripts', () => {
     const html = buildReport(input([example('a', 24)], 24));
     expect(html).not.toMatch(/<script|<link|<img|<iframe|src=|url\(|@import|https?:|\son\w+=/i);
     expect(html.match(/<svg viewBox/g)?.length).toBeGreaterThan(10);
@@ -97,7 +97,7 @@ describe('buildReport', () => {
     expect(html).toMatch(/chip bad">worse than the/);
   });
 
-  it('tells what fine-tuning did and why, or that it was off', () => {
+  it('shows what fine-tuning did and why, or that it was off', () => {
     const series = [example('a', 12)];
     expect(buildReport(input(series, 12))).toContain('Fine-tuning was off');
     expect(buildReport(input(series, 12, { tuned: true }))).toContain('enough new readings');
@@ -256,7 +256,7 @@ describe('backtest --report', () => {
     expect(html).toContain('plant.csv');
   });
 
-  it('never overwrites what it reads, and refuses a start behind which nothing fits', async () => {
+  it('never overwrites its input, and refuses a start that leaves no origin', async () => {
     const folder = temp();
     const file = csv(folder);
     const before = readFileSync(file, 'utf8');

@@ -67,7 +67,7 @@ describe.each(Object.entries(CASES))('%s on a bad day', (_family, { messages, ev
     }
   });
 
-  it('loses nothing but the member that is no number', () => {
+  it('drops only the member that is no number', () => {
     for (const { topic, payload, readings } of good) {
       if (!isJson(payload) || readings.length < 2) continue;
       const text = JSON.stringify(payload);

@@ -38,7 +38,7 @@ describe('a device family', () => {
     ]);
   });
 
-  it('is told apart from the others on one broker', () => {
+  it('is distinguished from the others on one broker', () => {
     const together = suggested((at, nowMs) =>
       Object.values(CASES).flatMap(({ messages }) => messages(at, nowMs)),
     );

@@ -104,7 +104,7 @@ describe('a suggested config', () => {
     }
   });
 
-  it('is bounded, whatever the broker says', () => {
+  it('is bounded for any answers of the broker', () => {
     const survey = new Survey();
     for (let at = 0; at < 20_000; at += 1) survey.hear(`t/${at}`, Buffer.from(`{"f${at}":${at}}`), at, false);
     survey.hear('$SYS/load', Buffer.from('1'), 0, false);

@@ -1,7 +1,7 @@
 /** The text of a forecast is what `JSON.stringify` makes of the message as the MQTT reference describes it. */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { inDigits, writeDecimal, writeInDigits } from '../../../src/forecast/digits.ts';
+
 import type { Forecast } from '../../../src/forecast/forecast.ts';
 import { ForecastText, type TextOptions } from '../../../src/outputs/json/forecast-text.ts';
 import { Q, QUANTILES } from '../../../src/quantiles.ts';
@@ -119,19 +119,6 @@ it('is the same whatever the forecast holds, one after the other', () => {
     ),
     { numRuns: 600 },
   );
-});
-
-it('writes numbers as JSON does', () => {
-  const bytes = Buffer.alloc(64);
-  fc.assert(
-    fc.property(values, fc.integer({ min: 1, max: 15 }), (value, digits) => {
-      const end = writeInDigits(value, digits, bytes, 5);
-      expect(bytes.toString('latin1', 5, end)).toBe(JSON.stringify(inDigits(value, digits)));
-    }),
-    { numRuns: 3000 },
-  );
-  for (const whole of [0, 7, 10, 999, 1000, 999_999_999])
-    expect(bytes.toString('latin1', 0, writeDecimal(whole, 0, bytes, 0))).toBe(String(whole));
 });
 
 it('carries the provenance of a forecast on request, and leaves it out first where the message has to be short', () => {
