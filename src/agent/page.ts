@@ -6,9 +6,11 @@ import { errorText, GatecastError, withoutSecrets } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
 import { SCORE_MEMORY } from '../forecast/track.ts';
 import { scoreMessage } from '../outputs/json/messages.ts';
+import type { GroupInput } from '../outputs/output.ts';
 import { effectiveConfig, keyOrigins, layerOrder } from '../remote/layers.ts';
 import type { JsonObject } from '../remote/merge-patch.ts';
 import { readBounded } from '../system/files.ts';
+import type { JobProgress } from '../training/job.ts';
 import type { RunReport } from '../training/run-report.ts';
 import { Access } from '../web/access.ts';
 import { parseListen } from '../web/listen.ts';
@@ -24,6 +26,7 @@ import type {
   PastSpan,
   ReplayedPast,
   RunView,
+  TrainingView,
 } from '../web/views.ts';
 import { ALERTS, type Alerts } from './alerts.ts';
 import type { ClockHold } from './clock-hold.ts';
@@ -45,7 +48,7 @@ export interface PageSources {
   readonly hold: Pick<ClockHold, 'waiting'>;
   readonly alerts: Pick<Alerts, 'list' | 'metrics'>;
   readonly engine: Pick<Engine, 'streams' | 'scores' | 'tables'>;
-  readonly tuning: Pick<Tuning, 'status' | 'runs'>;
+  readonly tuning: Pick<Tuning, 'status' | 'runs' | 'progress' | 'probation'>;
   readonly models: Pick<AgentModels, 'registry' | 'current'>;
   readonly requests: Pick<Requests, 'verbs' | 'act'>;
   readonly remote: Pick<AgentRemote, 'version'> | null;
@@ -229,14 +232,15 @@ async function replay(
 }
 
 function modelView({ config }: Context, { tuning, models }: PageSources): ModelView {
-  const { champion, version, trainedAt, previous, probationSinceMs, waitsFor } = tuning.status();
+  const { champion, version, trainedAt, previous, waitsFor, lastRun } = tuning.status();
   const { enabled, schedule } = config().finetune;
   return {
     champion,
     version,
     trainedAt,
     previous,
-    probationSinceMs,
+    probation: tuning.probation,
+    training: trainingView(lastRun, tuning.progress),
     waitsFor,
     schedule: enabled ? schedule : 'off',
     runs: [...tuning.runs].reverse().map(runView),
@@ -251,6 +255,29 @@ function modelView({ config }: Context, { tuning, models }: PageSources): ModelV
   };
 }
 
+function trainingView(
+  { status, reason, trigger, startedMs }: GroupInput['lastRun'],
+  progress: JobProgress | null,
+): TrainingView | null {
+  if (status !== 'running' && status !== 'paused') return null;
+  const training = progress?.phase === 'training' ? progress : null;
+  const { done = 0, phase = 'reading' } = progress ?? {};
+  const isTimed = training !== null && done > 0;
+  return {
+    trigger,
+    startedMs,
+    paused: status === 'paused' ? reason : null,
+    phase,
+    done,
+    step: training?.step ?? null,
+    maxSteps: training?.maxSteps ?? null,
+    loss: training?.loss ?? null,
+    validation: training?.validation ?? null,
+    best: training?.best ?? null,
+    leftMs: isTimed ? (training.elapsedMs * (1 - done)) / done : null,
+  };
+}
+
 function runView({ status, reason, trigger, startedMs, endedMs, found }: RunReport): RunView {
   return {
     status,
@@ -262,6 +289,7 @@ function runView({ status, reason, trigger, startedMs, endedMs, found }: RunRepo
     streams: found?.streams ?? null,
     leftOut: found?.problems ?? [],
     losses: found?.losses ?? null,
+    gate: found?.gate ?? null,
   };
 }
 

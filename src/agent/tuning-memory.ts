@@ -38,6 +38,21 @@ const run = z.object({
       problems: z.array(z.object({ stream: z.string(), problem: z.string() })),
       losses: z.object({ candidate: loss, champion: loss, naive: loss, seasonal: loss }).nullable(),
       seconds: z.number().nullable(),
+      gate: z
+        .object({
+          gain: z
+            .number()
+            .nullable()
+            .transform((value) => value ?? Number.NEGATIVE_INFINITY),
+          pValue: z.number(),
+          origins: z.number(),
+          harmed: z.number(),
+          steps: z.number().nullable(),
+          baseLoss: z.number().nullable(),
+          bestLoss: z.number().nullable(),
+        })
+        .nullable()
+        .optional(),
     })
     .nullable(),
 });

@@ -21,6 +21,7 @@ import { CYCLE_DEFAULTS } from '../training/cycle.ts';
 import { DriftDetector } from '../training/drift.ts';
 import { FineTuner } from '../training/finetuner.ts';
 import type { FineTunerParts } from '../training/finetuner-contract.ts';
+import type { JobProgress } from '../training/job.ts';
 import { judgeGiven, type LiveScore, liveRatios, type ProbationVerdict } from '../training/probation.ts';
 import type { RunReport } from '../training/run-report.ts';
 import { SCHEDULER_DEFAULTS } from '../training/scheduler.ts';
@@ -179,7 +180,9 @@ export class Tuning implements Part {
         };
       },
       barred: () => this.barred(),
-      start: parts.start ?? ((input, options) => startCycle(input, options, TRAINER_LIMITS)),
+      start:
+        parts.start ??
+        ((input, options, onProgress) => startCycle(input, options, { ...TRAINER_LIMITS, onProgress })),
       switchTo: (name) => this.switchTo(name, generation),
       running: () => models.current.name,
       scores: () => this.liveScores(),
@@ -192,6 +195,16 @@ export class Tuning implements Part {
 
   get lastRun(): RunReport {
     return this.tuner.lastRun;
+  }
+
+  /** Progress of the current run; null: none is running, or it is reading its data. */
+  get progress(): JobProgress | null {
+    return this.tuner.runProgress;
+  }
+
+  /** Probation of a fine-tuned model in use; null: it is not on probation. */
+  get probation(): FineTuner['probation'] {
+    return this.tuner.probation;
   }
 
   /** Finished runs, oldest first. */

@@ -4,6 +4,7 @@ import type { ModelSlots } from '../model/slots.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { RunningWork } from './client.ts';
 import type { CycleOptions, CycleReport } from './cycle.ts';
+import type { JobProgress } from './job.ts';
 import type { LiveRatios, LiveScore } from './probation.ts';
 import type { TuningInput } from './protocol.ts';
 import type { KnownTable } from './replay.ts';
@@ -49,7 +50,11 @@ export interface FineTunerParts {
   /** Why tuning is blocked for every trigger; null when it is allowed. */
   readonly barred: () => string | null;
   /** Starts a run. If its result is `promote`, the candidate is in the registry. */
-  readonly start: (input: TuningInput, options: CycleOptions) => RunningWork<CycleReport>;
+  readonly start: (
+    input: TuningInput,
+    options: CycleOptions,
+    onProgress: (progress: JobProgress) => void,
+  ) => RunningWork<CycleReport>;
   /** Switches the agent to a model: loads it, rebuilds the states, then forecasts with it. */
   readonly switchTo: (model: string) => Promise<void>;
   /** Name of the model in use. */

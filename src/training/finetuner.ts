@@ -8,7 +8,8 @@ import type { RunningWork } from './client.ts';
 import type { CycleReport } from './cycle.ts';
 import type { FineTunerParts } from './finetuner-contract.ts';
 import { shareHistory } from './history.ts';
-import { PROBATION_DEFAULTS, watch } from './probation.ts';
+import type { JobProgress } from './job.ts';
+import { PROBATION_DEFAULTS, type ProbationVerdict, watch } from './probation.ts';
 import type { TuningInput } from './protocol.ts';
 import { ended, findings, NEVER, type RunReport } from './run-report.ts';
 import { type Facts, Scheduler, type SchedulerState, type Trigger } from './scheduler.ts';
@@ -29,6 +30,7 @@ export class FineTuner {
   private waiting = '';
   private busy: Promise<void> | null = null;
   private last: RunReport;
+  private progress: JobProgress | null = null;
   /** Monotonic time before which a failed switch is not retried, ms. */
   private switchFrom = Number.NEGATIVE_INFINITY;
 
@@ -40,6 +42,21 @@ export class FineTuner {
 
   get lastRun(): RunReport {
     return this.last;
+  }
+
+  /** Progress of the current run; null: none is running, or it is reading its data. */
+  get runProgress(): JobProgress | null {
+    return this.progress;
+  }
+
+  /** Probation of the model in use; null: it is not on probation. */
+  get probation(): { readonly sinceMs: number; readonly untilMs: number; readonly found: string } | null {
+    const { slots, group, configured, running } = this.parts;
+    const { probation, current } = slots.get(group, configured);
+    if (!probation || running() !== current) return null;
+    const { sinceMs } = probation;
+    const found = this.judge(sinceMs, this.parts.facts().nowMs).reason;
+    return { sinceMs, untilMs: sinceMs + PROBATION_DEFAULTS.lengthMs, found };
   }
 
   /** Why no run starts, or that one is running; for people. */
@@ -161,7 +178,9 @@ export class FineTuner {
       await nextTurn();
       if (this.stopped) throw new Error('stopped before the start');
       const input = this.prepare(startedMs);
-      this.work = this.parts.start(input, this.parts.cycle);
+      this.work = this.parts.start(input, this.parts.cycle, (progress) => {
+        this.progress = progress;
+      });
       this.tell({ ...began, status: 'running', reason: '' });
       const cycle = await this.work.result;
       outcome = await this.conclude(input.name, cycle);
@@ -177,6 +196,7 @@ export class FineTuner {
       if (!this.stopped) this.tell({ ...began, status: 'failed', reason, endedMs: this.parts.facts().nowMs });
     } finally {
       this.work = null;
+      this.progress = null;
       this.paused = false;
       this.givenUp = null;
       this.busy = null;
@@ -240,7 +260,7 @@ export class FineTuner {
 
   /** While no run is in progress: completes a pending switch and checks a model on probation. */
   private atRest({ nowMs, monotonicMs }: Facts): void {
-    const { slots, group, configured, scores, before, running } = this.parts;
+    const { slots, group, configured, running } = this.parts;
     const { probation, current, reason } = slots.get(group, configured);
     if (running() !== current) {
       if (monotonicMs < this.switchFrom) return;
@@ -249,7 +269,7 @@ export class FineTuner {
       return;
     }
     if (!probation) return;
-    const verdict = watch(scores(), probation.sinceMs, nowMs, { ...PROBATION_DEFAULTS, champion: before() });
+    const verdict = this.judge(probation.sinceMs, nowMs);
     if (verdict.type === 'confirm') {
       slots.confirm(group, configured);
       this.tell({ ...this.last, status: 'confirmed', reason: verdict.reason });
@@ -257,6 +277,11 @@ export class FineTuner {
       slots.rollback(group, configured, verdict.reason);
       this.busy = this.leave(current, verdict.reason);
     }
+  }
+
+  private judge(sinceMs: number, nowMs: number): ProbationVerdict {
+    const { scores, before } = this.parts;
+    return watch(scores(), sinceMs, nowMs, { ...PROBATION_DEFAULTS, champion: before() });
   }
 
   /** Switches to the model that the slots name, and deletes `from` if unused. */

@@ -114,7 +114,9 @@ export interface TrainingJob {
 
 export type JobProgress =
   | { readonly phase: 'features'; readonly done: number; readonly series: number; readonly total: number }
-  | ({ readonly phase: 'training' } & Progress);
+  | ({ readonly phase: 'training' } & Progress)
+  /** The candidate is compared with the champion; only in a fine-tuning. */
+  | { readonly phase: 'comparing'; readonly done: number };
 
 export interface JobHooks {
   /** Monotonic ms. */

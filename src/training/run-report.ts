@@ -14,6 +14,17 @@ export interface RunFindings {
   readonly losses: Verdict['losses'] | null;
   /** Time of the training alone. */
   readonly seconds: number | null;
+  /** Figures of the gate; null without a candidate, omitted in reports of earlier versions. */
+  readonly gate?: Gate | null;
+}
+
+interface Gate extends Pick<Verdict, 'gain' | 'pValue' | 'origins'> {
+  /** Number of streams for which the candidate is clearly worse. */
+  readonly harmed: number;
+  /** Steps of the training, and its validation losses before and after. */
+  readonly steps: number | null;
+  readonly baseLoss: number | null;
+  readonly bestLoss: number | null;
 }
 
 /** Status of the last run. */
@@ -53,6 +64,15 @@ export function findings({ streams, leftOut, verdict, training }: CycleReport): 
     problems: leftOut.slice(0, MOST_NAMED),
     losses: verdict?.losses ?? null,
     seconds: training?.seconds ?? null,
+    gate: verdict && {
+      gain: verdict.gain,
+      pValue: verdict.pValue,
+      origins: verdict.origins,
+      harmed: verdict.harmed.length,
+      steps: training?.steps ?? null,
+      baseLoss: training?.baseLoss ?? null,
+      bestLoss: training?.bestLoss ?? null,
+    },
   };
 }
 

@@ -84,7 +84,10 @@ async function work(
   post: (message: WorkerMessage) => void,
 ): Promise<WorkResult> {
   if (task.kind === 'train') return train(task, hooks);
-  if (task.kind === 'cycle') return cycle(task, hooks, brake);
+  if (task.kind === 'cycle')
+    return cycle(task, hooks, brake, () =>
+      post({ type: 'progress', progress: { phase: 'comparing', done: 0 } }),
+    );
   return runTrials(task.job, task.networks, hooks, (index, losses) => post({ type: 'trial', index, losses }));
 }
 
@@ -107,11 +110,18 @@ async function cycle(
   { input, options }: WorkerTask & { kind: 'cycle' },
   hooks: JobHooks,
   brake: () => Promise<void>,
+  trained: () => void,
 ): Promise<CycleReport> {
   const evaluation = { ...options.evaluation, brake };
   const report = await fineTune(
     'database' in input ? { ...input, series: await storedSeries(input, brake) } : input,
-    { train: (job) => runJob(job, hooks) },
+    {
+      train: async (job) => {
+        const result = await runJob(job, hooks);
+        trained();
+        return result;
+      },
+    },
     { ...options, evaluation },
   );
   // Written here, because a sync to an SD card is slow and must not block the agent's thread.

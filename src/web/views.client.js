@@ -60,6 +60,60 @@ export async function alertsView(streams) {
   ];
 }
 
+const PHASES = {
+  reading: 'reading the history',
+  features: 'computing the inputs',
+  training: 'training the candidate',
+  comparing: 'comparing the candidate with the model in use (gate)',
+};
+/** Interval for fetching the progress of a training, ms. */
+const PROGRESS_MS = 2000;
+
+const probationText = (probation) =>
+  probation === null
+    ? 'no'
+    : `since ${time(probation.sinceMs)}, until ${time(probation.untilMs)}: ${probation.found}`;
+
+/** The candidate in training. */
+function trainingSection({ phase, done, step, maxSteps, ...training }) {
+  const { startedMs, trigger, paused, loss, validation, best, leftMs } = training;
+  const figure = (value) => (value === null ? '–' : format(value));
+  const facts = [
+    ['state', paused === null ? PHASES[phase] : `paused: ${paused}`],
+    ['started', `${time(startedMs)} (${trigger ?? '–'})`],
+    ['step', step === null ? '–' : `${step.toLocaleString()} of at most ${maxSteps.toLocaleString()}`],
+    ['loss', figure(loss)],
+    ['loss on unseen data', validation === null ? '–' : `${figure(validation)}, best ${figure(best)}`],
+    ['time left', leftMs === null ? '–' : `at most ${duration(leftMs / 1000)}`],
+  ];
+  const value = phase === 'features' || phase === 'training' ? String(done) : null;
+  const bar = el('progress', { max: 1, value, 'aria-label': PHASES[phase] });
+  return section('Fine-tuning in progress', bar, factList(facts));
+}
+
+const factList = (facts) =>
+  el(
+    'dl',
+    { class: 'facts' },
+    ...facts.map(([term, text]) => el('div', {}, el('dt', {}, term), el('dd', {}, text))),
+  );
+
+/** Renews the progress of a training until it ends; then the whole view is shown again. */
+function followed(shown) {
+  setTimeout(async () => {
+    const model = shown.isConnected ? await get('model').catch(() => null) : null;
+    if (!shown.isConnected) return;
+    if (model !== null && model.training === null) dispatchEvent(new Event('hashchange'));
+    else if (model === null) followed(shown);
+    else {
+      const next = trainingSection(model.training);
+      shown.replaceWith(next);
+      followed(next);
+    }
+  }, PROGRESS_MS);
+  return shown;
+}
+
 const STATUS_TONES = { promoted: 'good', confirmed: 'good', failed: 'bad', 'rolled-back': 'bad' };
 
 export async function modelView() {
@@ -68,10 +122,16 @@ export async function modelView() {
     ['forecasts now', `${model.champion} ${model.version}`],
     ['trained', model.trainedAt === null ? '–' : time(Date.parse(model.trainedAt))],
     ['previous model', model.previous ?? 'none'],
-    ['probation', model.probationSinceMs === null ? 'no' : `since ${time(model.probationSinceMs)}`],
+    ['probation', probationText(model.probation)],
     ['schedule', model.schedule],
     ['next run', model.waitsFor === '' ? 'as soon as it is due' : model.waitsFor],
   ];
+  const gainText = (gain) =>
+    gain === null ? 'not finite' : `${(100 * Math.abs(gain)).toFixed(1)} % ${gain < 0 ? 'worse' : 'better'}`;
+  const gate = ({ gate: found }) =>
+    found === null
+      ? '–'
+      : `${gainText(found.gain)}, p = ${found.pValue.toFixed(2)}, ${found.origins} forecasts compared, ${found.harmed} streams worse`;
   const loss = (losses, name) => (losses === null ? '–' : format(losses[name]));
   const run = (one) => [
     time(one.startedMs),
@@ -80,6 +140,7 @@ export async function modelView() {
     one.trigger ?? '–',
     one.seconds === null ? '–' : duration(one.seconds),
     one.streams === null ? '–' : String(one.streams),
+    el('span', { class: 'wide' }, gate(one)),
     loss(one.losses, 'candidate'),
     loss(one.losses, 'champion'),
     loss(one.losses, 'seasonal'),
@@ -98,16 +159,8 @@ export async function modelView() {
     actionButton('backup', 'Write a backup'),
   ];
   return [
-    section(
-      'Model',
-      el(
-        'dl',
-        { class: 'facts' },
-        ...facts.map(([term, text]) => el('div', {}, el('dt', {}, term), el('dd', {}, text))),
-      ),
-      el('p', { class: 'buttons' }, ...buttons),
-      ...loginHint(),
-    ),
+    section('Model', factList(facts), el('p', { class: 'buttons' }, ...buttons), ...loginHint()),
+    ...(model.training === null ? [] : [followed(trainingSection(model.training))]),
     section(
       'Fine-tuning runs',
       model.runs.length === 0
@@ -121,6 +174,7 @@ export async function modelView() {
               'trigger',
               'training',
               'streams',
+              'gate',
               'candidate',
               'in use',
               'seasonal',
@@ -130,7 +184,7 @@ export async function modelView() {
             { stacked: true },
           ),
       note(
-        'Candidate, in use, seasonal and naive are losses on the holdout, in units of the naive forecast: less is better.',
+        'Candidate, in use, seasonal and naive are losses on the holdout, in units of the naive forecast: less is better. The gate accepts a candidate if it is better than the model in use on data that neither was trained on: by how much, the probability that this is chance, the number of forecasts compared, and for how many streams it is clearly worse.',
       ),
     ),
     section(

@@ -73,6 +73,19 @@ export interface RunView {
   readonly seconds: number | null;
   readonly streams: number | null;
   readonly leftOut: readonly { readonly stream: string; readonly problem: string }[];
+  /** Figures of the gate, which accepts or refuses a candidate; null without a candidate. */
+  readonly gate: {
+    /** Reduction of the loss, as a share of that of the model in use; null: not finite. */
+    readonly gain: number | null;
+    /** Probability of such a gain by chance. */
+    readonly pValue: number;
+    readonly origins: number;
+    /** Number of streams for which the candidate is clearly worse. */
+    readonly harmed: number;
+    readonly steps: number | null;
+    readonly baseLoss: number | null;
+    readonly bestLoss: number | null;
+  } | null;
   /** Mean losses on the holdout in units of the naive forecast's; null without a candidate. */
   readonly losses: {
     readonly candidate: number;
@@ -82,13 +95,36 @@ export interface RunView {
   } | null;
 }
 
+/** The fine-tuning run in progress. */
+export interface TrainingView {
+  readonly trigger: string | null;
+  readonly startedMs: number | null;
+  /** Why it pauses; null: it does not. */
+  readonly paused: string | null;
+  readonly phase: 'reading' | 'features' | 'training' | 'comparing';
+  /** Of the phase, 0 to 1. */
+  readonly done: number;
+  /** Of the training; null in other phases. */
+  readonly step: number | null;
+  readonly maxSteps: number | null;
+  readonly loss: number | null;
+  /** Newest and best loss on data that are not trained on; null before the first. */
+  readonly validation: number | null;
+  readonly best: number | null;
+  /** Longest time until the training ends, ms; null: unknown. */
+  readonly leftMs: number | null;
+}
+
 export interface ModelView {
   readonly champion: string;
   readonly version: string;
   readonly trainedAt: string | null;
   /** Model that a rollback restores. */
   readonly previous: string | null;
-  readonly probationSinceMs: number | null;
+  /** Of the model in use; null: it is not on probation. `found`: its live score so far. */
+  readonly probation: { readonly sinceMs: number; readonly untilMs: number; readonly found: string } | null;
+  /** Null: no fine-tuning is running. */
+  readonly training: TrainingView | null;
   /** Why fine-tuning does not start; empty if it may. */
   readonly waitsFor: string;
   readonly schedule: string;

@@ -268,7 +268,9 @@ test('a promoted model takes over between two rounds with warm states, and is re
     holdout: LOSSES,
     lastRun: { status: 'promoted' },
   });
-  expect(again.tuning.runs).toMatchObject([{ status: 'promoted', found: { losses: LOSSES } }]);
+  const gate = { gain: 0.1, pValue: 0.01, origins: 40, harmed: 0 };
+  expect(again.tuning.runs).toMatchObject([{ status: 'promoted', found: { losses: LOSSES, gate } }]);
+  expect(again.tuning.probation).toMatchObject({ found: expect.stringContaining('live loss is') });
   expect(again.slots.get('default', 'raw').probation?.starts).toBe(1);
 });
 

@@ -417,25 +417,45 @@ describe('FineTuner', () => {
       store.append({ stream: 'other', timeMs, value: 0, arrivalMs: timeMs });
     }
     store.settle();
-    const { tuner, reports, switched } = stage((input) =>
-      startCycle(input, {
-        ...CYCLE_DEFAULTS,
-        training: {
-          ...CYCLE_DEFAULTS.training,
-          steps: 48,
-          batch: 16,
-          rate: 3e-3,
-          maxSteps: 300,
-          anchorPull: 0,
-        },
-        evaluation: { ...CYCLE_DEFAULTS.evaluation, warmUp: 300 },
-      }),
-    );
+    const phases = new Set<string>();
+    const small = {
+      ...CYCLE_DEFAULTS,
+      training: {
+        ...CYCLE_DEFAULTS.training,
+        steps: 48,
+        batch: 16,
+        rate: 3e-3,
+        maxSteps: 300,
+        anchorPull: 0,
+      },
+      evaluation: { ...CYCLE_DEFAULTS.evaluation, warmUp: 300 },
+    };
+    const { tuner, reports, switched } = stage(promoting, {
+      start: (input, _options, onProgress) =>
+        startCycle(input, small, {
+          onProgress: (progress) => {
+            onProgress(progress);
+            phases.add(tuner.runProgress?.phase ?? 'none');
+          },
+        }),
+    });
     tuner.tick();
     await tuner.settled();
     expect(reports.at(-1)).toMatchObject({
       status: 'promoted',
-      found: { streams: 1, leftOut: 0, losses: { naive: expect.closeTo(1, 1) } },
+      found: {
+        streams: 1,
+        leftOut: 0,
+        losses: { naive: expect.closeTo(1, 1) },
+        gate: { gain: expect.any(Number), pValue: expect.any(Number), harmed: 0, steps: expect.any(Number) },
+      },
+    });
+    expect([...phases]).toEqual(['features', 'training', 'comparing']);
+    expect(tuner.runProgress).toBeNull();
+    expect(tuner.probation).toMatchObject({
+      sinceMs: START + 40 * 24 * HOUR,
+      untilMs: START + 41 * 24 * HOUR,
+      found: '0 of 0 streams have matched 24 forecasts',
     });
     expect(registry.open(switched[0]!).manifest.files.step?.quantized).toBe(true);
     store.close();

@@ -6,6 +6,7 @@ import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { GatecastError } from '../../src/errors.ts';
 import type { PageServer } from '../../src/web/server.ts';
+import type { TrainingView } from '../../src/web/views.ts';
 import { accessibility } from '../support/accessibility.ts';
 import { chartPixels, type Extent, middle } from '../support/chart-pixels.ts';
 import { fakeForecast } from '../support/forecasts.ts';
@@ -425,6 +426,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
 
   describe('with ten days behind it', () => {
     const acted: unknown[] = [];
+    let training: TrainingView | null = null;
     /** Whether there are enough buckets for a fine-tuning. */
     let hasEnough = false;
     let rich: Awaited<ReturnType<typeof startPage>>;
@@ -435,6 +437,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
       rich = await startPage({
         views: {
           ...views,
+          model: () => ({ ...views.model(), training }),
           history: async (stream, span) => {
             acted.push(['history', stream, span.toMs - span.fromMs]);
             return views.history(stream, span);
@@ -621,6 +624,13 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
       expect(await view.textContent()).toMatch(
         /tuned-7.*Not used for training: memory.*weights\.safetensors is damaged/,
       );
+      expect(await view.textContent()).toMatch(
+        /until .*: live loss is 0\.94 times the better naive's on 6 streams/,
+      );
+      expect(await view.textContent()).toContain(
+        '0.3 % worse, p = 0.61, 96 forecasts compared, 2 streams worse',
+      );
+      expect(await view.getByText('Fine-tuning in progress').count()).toBe(0);
       expect(await view.getByRole('button').count()).toBe(0);
       expect(await view.textContent()).toContain('Log in to start a fine-tuning');
       await tab.getByRole('link', { name: 'Config' }).click();
@@ -635,6 +645,28 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
       await tab.locator('#stream').waitFor();
       expect(await view.isVisible()).toBe(false);
       expect(await tab.locator('.tabs [aria-current]').textContent()).toBe('Streams');
+      expect(problems).toEqual([]);
+      await tab.close();
+    });
+
+    test('the model view follows a training to its end', async () => {
+      const step = richViews().model().training;
+      training = step;
+      const { tab, problems } = await open({}, { at });
+      await tab.getByRole('link', { name: 'Model' }).click();
+      const text = () => tab.locator('#view').textContent();
+      await expect
+        .poll(text)
+        .toMatch(
+          /training the candidate.*375 of at most 1,500.*0\.732.*0\.710?, best 0\.701.*at most 2\.5 min/,
+        );
+      expect(await tab.locator('progress').getAttribute('value')).toBe('0.25');
+      training = step && { ...step, phase: 'comparing', step: null, maxSteps: null, leftMs: null };
+      await expect.poll(text).toContain('comparing the candidate with the model in use');
+      training = step && { ...step, paused: 'the machine is busy (load 3.00)' };
+      await expect.poll(text).toContain('paused: the machine is busy');
+      training = null;
+      await expect.poll(text).not.toContain('Fine-tuning in progress');
       expect(problems).toEqual([]);
       await tab.close();
     });

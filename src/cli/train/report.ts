@@ -11,6 +11,7 @@ import type { TrainFlags } from './flags.ts';
 
 export function progressText(progress: JobProgress): string {
   if (progress.phase === 'features') return `features of series ${progress.series} of ${progress.total}`;
+  if (progress.phase === 'comparing') return 'comparing';
   const figure = (x: number | null) => (x === null || Number.isNaN(x) ? '-' : x.toFixed(4));
   const left = progress.done > 0 ? (progress.elapsedMs / 1000) * (1 / progress.done - 1) : Number.NaN;
   return [
