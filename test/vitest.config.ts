@@ -72,7 +72,7 @@ class LongFirst extends BaseSequencer {
 }
 
 /** Tests that measure memory or time, or use all processors: one after the other, when the other fault tests are done. */
-const alone = ['fleet', 'leak', 'push-flood', 'site-cluster', 'site-docs'].map(
+const alone = ['fleet', 'harmful-push', 'leak', 'push-flood', 'site-cluster', 'site-docs'].map(
   (name) => `test/fault/${name}.test.ts`,
 );
 const faultAlone = project('fault-alone', alone, [], 600_000);

@@ -13,7 +13,7 @@ import { tempDirs } from '../support/temp.ts';
 import { sleep, waitFor } from '../support/wait.ts';
 
 const PLACES = ['a', 'b', 'c', 'd', 'e'];
-const BEFORE_S = 8;
+const BEFORE = 6;
 const AFTER_S = 4;
 
 function readingsIn(path: string): number {
@@ -73,7 +73,9 @@ describe.skipIf(!hasMosquitto)('a backlog of a running agent is used completely 
       }
       sent++;
     }, 1000);
-    await sleep(BEFORE_S * 1000);
+    const forecasts = (place: string): number => suite.eyes.on(`gatecast/${node}/forecast/${place}`).length;
+    // Then it knows how often each sensor speaks, however long the start took.
+    await waitFor('forecasts of all', () => PLACES.every((place) => forecasts(place) >= BEFORE));
     if (fault === 'stop') daemon.process.kill('SIGSTOP');
     else proxy[fault]();
     await sleep(seconds * 1000);

@@ -14,7 +14,7 @@ import { shippedVariant, writeModelFolder } from '../remote/models.ts';
 import { type Daemon, ensureBuilt } from '../support/daemon.ts';
 import { hasMosquitto } from '../support/mosquitto.ts';
 import { hasNats } from '../support/nats.ts';
-import { isExcused, type Outage, textOf, verdict, violations } from '../support/site.ts';
+import { isExcused, type Outage, textOf, verdict } from '../support/site.ts';
 import { command, memberFile, shippedModel } from '../support/site-process.ts';
 import { SiteRun } from '../support/site-run.ts';
 import { tempDirs } from '../support/temp.ts';
@@ -45,20 +45,11 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site of processes', () => {
     await run.forecastsOf(STREAMS);
   }
 
-  /** Ends the input: the last buckets close, all workers catch up, and nothing more is published. */
-  async function finish(): Promise<void> {
-    await run.sensors.stop();
-    await sleep(4500);
-    await run.members.get('bridge')?.end('SIGTERM');
-    await sleep(1000);
-  }
-
   /** All that the broker acknowledged is in the logs, once. */
   async function check(...outages: Outage[]): Promise<void> {
-    await finish();
-    const { texts, readings, late } = await run.undisturbed();
-    await waitFor('all forecasts', () => run.seen.length >= texts.length, 15_000).catch(() => {});
-    expect(violations(run.seen, texts).filter((text) => !isExcused(text, outages))).toEqual([]);
+    await run.finish();
+    const { violations, texts, readings, late } = await run.verdict(outages);
+    expect(violations.filter((text) => !isExcused(text, outages))).toEqual([]);
     expect(readings).toBe(run.sensors.sent);
     expect(late).toEqual([]);
     expect(texts.length).toBeGreaterThan(5 * STREAMS);
@@ -150,13 +141,16 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site of processes', () => {
     const damaged = writeModelFolder(join(run.dir, 'damaged'), shippedVariant('damaged', 2));
     writeFileSync(join(damaged, 'step.onnx'), 'x');
     expect(await command(['site', 'model', 'set', '-c', file, damaged], 1)).toMatch(/does not match/);
-    await finish();
+    await run.finish();
     const other = loadModel(readModel(folder), FEATURES);
     const base = shippedModel();
     const name = (model: Model | null) => textOf({ id: model?.id ?? '', version: model?.version ?? '' });
     const text = (forecast: Forecast, issuedMs: number, model: Model | null) =>
       name(model)(forecast, issuedMs);
-    const found = await verdict(run.observer, run.seen, base, text, () => Promise.resolve(other));
+    const found = await verdict(run.observer, run.seen, base, {
+      text,
+      openModel: () => Promise.resolve(other),
+    });
     expect(found.violations).toEqual([]);
     expect(found.readings).toBe(run.sensors.sent);
   });

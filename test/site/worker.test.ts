@@ -204,7 +204,7 @@ describe.skipIf(!hasNats)('workers of a site', () => {
     await waitFor('forecasts by the third', () => seen.length > before + 24);
     await feed.finish();
     const open = (ref: ModelRef) => Promise.resolve(fakeModel({ hash: ref.id, width: 2 }));
-    const { violations } = await verdict(observer, seen, fakeModel(), textOf(), open);
+    const { violations } = await verdict(observer, seen, fakeModel(), { openModel: open });
     expect(violations).toEqual([]);
     const never = await undisturbed(observer, fakeModel({ hash: 'unchanged' }), textOf(), () =>
       Promise.resolve(fakeModel({ hash: 'unchanged' })),

@@ -31,7 +31,8 @@ export function memberFile({
   const file = join(dir, `${node}.json`);
   const config = sensorsConfig(
     { node, url: mqttUrl, dataDir: join(dir, node) },
-    { interval: '1s', lateness: '1s', horizon: '5s' },
+    // A busy machine may need seconds from a sensor to the bridge.
+    { interval: '1s', lateness: '3s', horizon: '5s' },
     {
       finetune: { enabled: false },
       site: { name: 'plant', servers: natsUrls, role, checkpoint: '2s', ...site },

@@ -1,10 +1,20 @@
 /** A site of processes for tests: MQTT broker, nats-servers, members, sensors, and an observer that records every forecast. */
+import { expect } from 'vitest';
 import { openSite, type Site, type SiteConfig } from '../../src/site/nats.ts';
 import { readPartitions } from '../../src/site/status.ts';
 import { type Daemon, ensureBuilt } from './daemon.ts';
 import { type Mosquitto, startMosquitto } from './mosquitto.ts';
 import { type NatsServer, startNatsServer } from './nats.ts';
-import { listen, type Published, siteConfig, textOf, type Undisturbed, undisturbed } from './site.ts';
+import {
+  listen,
+  type Outage,
+  type Published,
+  siteConfig,
+  textOf,
+  type Undisturbed,
+  undisturbed,
+  verdict,
+} from './site.ts';
 import { makeCertificates, startShippedServers } from './site-cluster.ts';
 import {
   command,
@@ -14,7 +24,7 @@ import {
   shippedModel,
   startMember,
 } from './site-process.ts';
-import { waitFor } from './wait.ts';
+import { sleep, waitFor } from './wait.ts';
 
 export class SiteRun {
   readonly members = new Map<string, Daemon>();
@@ -114,16 +124,30 @@ export class SiteRun {
 
   /** Every reading that the MQTT broker has acknowledged is in the logs, once. */
   async allLogged(): Promise<void> {
-    await waitFor(
-      'all readings in the logs',
-      async () => (await undisturbed(this.observer, null).catch(() => null))?.readings === this.sensors.sent,
-    );
+    await waitFor('all readings in the logs', async () => {
+      await sleep(300);
+      return (await undisturbed(this.observer, null).catch(() => null))?.readings === this.sensors.sent;
+    });
+  }
+
+  /** Ends the input: all that was sent is in the logs, the last buckets close, and time stands still. */
+  async finish(): Promise<void> {
+    await this.sensors.stop();
+    await this.allLogged();
+    await sleep(6000);
+    expect(await this.members.get('bridge')?.end('SIGTERM')).toBe(0);
   }
 
   /** What one undisturbed process with the shipped model publishes, under the name that the members give that model. */
   undisturbed(): Promise<Undisturbed> {
     const { model } = JSON.parse(this.seen[0].text) as { model: { id: string; version: string } };
     return undisturbed(this.observer, shippedModel(), textOf(model));
+  }
+
+  /** Waits for all forecasts but those that may have been lost in an outage, then compares. */
+  verdict(outages: readonly Outage[] = []): Promise<Undisturbed & { readonly violations: string[] }> {
+    const { model } = JSON.parse(this.seen[0].text) as { model: { id: string; version: string } };
+    return verdict(this.observer, this.seen, shippedModel(), { text: textOf(model), outages });
   }
 
   async end(): Promise<void> {

@@ -107,7 +107,8 @@ export class Twins {
       return Object.entries(wanted).every(([key, value]) => last[key] === value);
     };
     try {
-      await waitFor(what, matches);
+      // An agent that goes back while its machine has more to do than it can takes minutes.
+      await waitFor(what, matches, 240_000);
     } catch (cause) {
       const log = this.cellar.output().slice(-3000);
       throw new Error(`${what}; last report: ${JSON.stringify(this.last)}\n${log}`, { cause });
