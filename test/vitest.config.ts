@@ -75,7 +75,7 @@ class LongFirst extends BaseSequencer {
 const alone = ['fleet', 'harmful-push', 'leak', 'push-flood', 'site-cluster', 'site-docs'].map(
   (name) => `test/fault/${name}.test.ts`,
 );
-const faultAlone = project('fault-alone', alone, [], 600_000);
+const faultAlone = project('fault-alone', alone, [], 1_200_000);
 
 /** CI counts tests from these files: a suite may run vitest more than once, so each run writes its own. */
 const reports = process.env.GATECAST_TEST_REPORTS;

@@ -195,7 +195,7 @@ describe.skipIf(!hasNats)('fine-tuning of a site', () => {
     feed.start();
     ends.push(() => feed.finish());
     const tuners = [a, b];
-    await waitFor('a run', () => tuners.some(({ inputs }) => inputs.length > 0), 30_000);
+    await waitFor('a run', () => tuners.some(({ inputs }) => inputs.length > 0));
     expect(tuners.filter(({ tuning }) => tuning.isHolder)).toHaveLength(1);
     const [input] = tuners.flatMap(({ inputs }) => inputs);
     expect(input.series.map(({ name }) => name).sort()).toEqual(SPECS.map(({ name }) => name).sort());
@@ -207,16 +207,11 @@ describe.skipIf(!hasNats)('fine-tuning of a site', () => {
       );
     }
     expect(input.champion.manifest.name).toBe('base');
-    await waitFor(
-      'the candidate to be in the logs',
-      async () => (await record())?.announced === true,
-      20_000,
-    );
+    await waitFor('the candidate to be in the logs', async () => (await record())?.announced === true);
     expect(await record()).toMatchObject({ number: 1, name: input.name, reason: PROMISED.reason });
     await waitFor(
       'it to be taken back',
       async () => (await record())?.number === 2 && (await record())?.announced === true,
-      60_000,
     );
     const back = await record();
     expect(back).toMatchObject({ name: 'base', probationMs: 0 });
@@ -224,10 +219,9 @@ describe.skipIf(!hasNats)('fine-tuning of a site', () => {
     await waitFor(
       'all to have it',
       async () => (await notSwitched(observer, { number: 2, id: '' })).length === 0,
-      20_000,
     );
     const holder = tuners.find(({ tuning }) => tuning.isHolder);
-    await waitFor('the report', () => holder?.tuning.state.last.status === 'rolled-back', 20_000);
+    await waitFor('the report', () => holder?.tuning.state.last.status === 'rolled-back');
     expect(holder?.tuning.state).toMatchObject({ seen: 2, probation: null });
     expect((await readSiteModel(observer)).tuning.last.reason).toMatch(/live loss is/);
     expect(
@@ -240,7 +234,7 @@ describe.skipIf(!hasNats)('fine-tuning of a site', () => {
     const open = async (ref: { number: number; id: string }) =>
       openFiles(await readFiles(observer.models, ref));
     const text = (forecast: Forecast, issuedMs: number) => textOf()(forecast, issuedMs);
-    const { violations, texts } = await verdict(observer, seen, fakeModel(), text, open);
+    const { violations, texts } = await verdict(observer, seen, fakeModel(), { text, openModel: open });
     expect(violations).toEqual([]);
     expect(texts.length).toBeGreaterThan(3 * SPECS.length);
   });
@@ -254,23 +248,23 @@ describe.skipIf(!hasNats)('fine-tuning of a site', () => {
     const feed = new Feed(observer, []);
     feed.start();
     ends.push(() => feed.finish());
-    await waitFor('a run', () => a.inputs.length > 0, 30_000);
+    await waitFor('a run', () => a.inputs.length > 0);
     const b = await start('b');
     await a.kill();
-    await waitFor('the other to take over', () => b.tuning.isHolder, 20_000);
+    await waitFor('the other to take over', () => b.tuning.isHolder);
     await waitFor('the report', () => b.tuning.state.last.status === 'failed');
     expect(b.tuning.state.last.reason).toBe('the agent ended during the run');
     // The run may have been what ended the worker: it is repeated after a pause, or when an operator says so.
-    await waitFor('b to own all', () => b.owned().length === PARTITIONS, 20_000);
+    await waitFor('b to own all', () => b.owned().length === PARTITIONS);
     await waitFor('the pause', () => b.tuning.state.scheduler?.pending === 'schedule');
     expect(b.inputs).toHaveLength(0);
-    await waitFor('its start', async () => (await requestTuning(observer)).status === 'started', 20_000);
+    await waitFor('its start', async () => (await requestTuning(observer)).status === 'started');
     await waitFor('the run', () => b.inputs.length === 1);
     await expect(requestTuning(observer)).rejects.toThrow(/b does not fine-tune: fine-tuning is running/);
     const c = await start('c');
     outcome = () => Promise.resolve({ ...PROMISED, status: 'refused', reason: 'no better' });
     await setDrained(observer, 'b', true);
-    await waitFor('the run of the third', () => c.inputs.length === 1, 30_000);
+    await waitFor('the run of the third', () => c.inputs.length === 1);
     await waitFor('its report', () => c.tuning.state.last.status === 'refused');
     expect(await record()).toBeNull();
   });
@@ -283,19 +277,17 @@ describe.skipIf(!hasNats)('fine-tuning of a site', () => {
     ends.push(() => feed.finish());
     await waitFor('it to own all', () => a.owned().length === PARTITIONS);
     const good = await setModel(observer, given('good'), setting({ probationMs: 1000 }));
-    await waitFor('its probation to end', () => a.tuning.state.last.status === 'confirmed', 60_000);
+    await waitFor('its probation to end', () => a.tuning.state.last.status === 'confirmed');
     expect(a.tuning.state).toMatchObject({ seen: good.number, probation: null });
     await setModel(observer, given('bad'), setting({ probationMs: 3_600_000 }));
     await waitFor(
       'it to be replaced',
       async () => (await record())?.number === 3 && (await record())?.announced === true,
-      60_000,
     );
     expect(await record()).toMatchObject({ id: 'good', name: 'good', announced: true });
     await waitFor(
       'the switch',
       async () => (await notSwitched(observer, { number: 3, id: '' })).length === 0,
-      20_000,
     );
     expect(await formerModel(observer)).toMatchObject({ id: 'bad' });
   });
@@ -322,7 +314,7 @@ describe.skipIf(!hasNats)('fine-tuning of a site', () => {
     });
     // Cut off before it is in the logs: a bridge completes it.
     const third = await setModel(observer, given('third'), setting({ byBridges: true }));
-    await waitFor('the switch', async () => (await notSwitched(observer, third)).length === 0, 20_000);
+    await waitFor('the switch', async () => (await notSwitched(observer, third)).length === 0);
     expect(third).toMatchObject({ number: 3, former: ['first', 'second'] });
     // One that was decided before another one was set changes nothing.
     await expect(setModel(observer, given('late'), setting({ after: 2 }))).rejects.toThrow(/Another model/);

@@ -196,7 +196,7 @@ it('never costs more than 1 % of the loss: streams that share a season, or a com
       expect(ratio, `${stream} of ${seed}`).toBeLessThan(1.01);
     }
   }
-}, 60_000);
+});
 
 describe('the screening', () => {
   const { irradiance, pv, room } = day(5, 800) as Record<'irradiance' | 'pv' | 'room', Float64Array>;
