@@ -231,7 +231,7 @@ export async function startMachine(dir: string): Promise<Machine> {
       );
       await new Promise((done) => child.once('exit', done));
       // A service that the line has started may hold the pipes for longer.
-      await waitFor('the rest of its output', () => child.isClosed()).catch(() => {});
+      await waitFor('the rest of its output', () => child.isClosed(), 2000).catch(() => {});
       return { code: child.exitCode, output: child.text() };
     },
     async watch(line, pattern, cwd = dir) {

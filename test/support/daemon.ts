@@ -52,7 +52,7 @@ export function spawnProgram(
       child.kill(signal);
       await waitFor(`the end of the program after ${signal}\n${output}`, () => ended(child));
       // A process that it has started may hold the pipes for longer.
-      await waitFor('the rest of its output', () => closed).catch(() => {});
+      await waitFor('the rest of its output', () => closed, 2000).catch(() => {});
       return child.exitCode ?? child.signalCode!;
     },
   };

@@ -276,6 +276,6 @@ export async function verdict(
     return missing.size === 0;
   };
   // What never comes is one of the violations.
-  await waitFor('all forecasts', isAllHere).catch(() => {});
+  await waitFor('all forecasts', isAllHere, 60_000).catch(() => {});
   return { ...made, violations: violations(seen, made.texts) };
 }
