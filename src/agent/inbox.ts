@@ -5,23 +5,13 @@
  */
 import type { OutgoingRequest, Router } from '../ingest/router.ts';
 import type { DiscoveredStream } from '../ingest/rule.ts';
+import type { Incoming } from '../mqtt/connection.ts';
 import type { Sample } from '../series/sample.ts';
 import type { Clock } from '../system/clock.ts';
 import { ArrivalTimes } from './arrival-times.ts';
 import type { ClockHold } from './clock-hold.ts';
 import type { Counts, DropReason } from './drops.ts';
 import type { FormerStreams } from './former-readings.ts';
-
-export interface Incoming {
-  readonly topic: string;
-  readonly payload: Uint8Array;
-  /** Whether the broker stored the message before the subscription. */
-  readonly retained: boolean;
-  /** Whether the message was processed before and only needs its acknowledgement. Default: false. */
-  readonly again?: boolean;
-  /** Called when the samples are safe in the store; null if the sender expects no acknowledgement. */
-  readonly acknowledge: (() => void) | null;
-}
 
 /** A stream met for the first time. */
 export interface NewStream extends DiscoveredStream {

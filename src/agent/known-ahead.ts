@@ -9,13 +9,13 @@ import { errorFields, errorText, GatecastError } from '../errors.ts';
 import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import { readTablePayload, type TableFields } from '../ingest/table-payload.ts';
 import type { Logger } from '../log.ts';
+import type { Incoming } from '../mqtt/connection.ts';
 import type { TablePoint } from '../series/covariate-sources.ts';
 import type { Store } from '../store/store-contract.ts';
 import type { Clock } from '../system/clock.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
 import type { Counts } from './drops.ts';
 import { every } from './every.ts';
-import type { Incoming } from './inbox.ts';
 import type { Change, Part } from './part.ts';
 
 /** Key for tables received on topics, by name: [alternating times and values]. */

@@ -6,6 +6,7 @@
  */
 import { errorText, GatecastError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import type { Incoming } from '../mqtt/connection.ts';
 import type { Outgoing } from '../mqtt/outbox.ts';
 import type { Topics } from '../mqtt/topics.ts';
 import { responseMessage } from '../outputs/json/messages.ts';
@@ -16,7 +17,6 @@ import { looksSigned, SignedRequests } from '../remote/signed-requests.ts';
 import { statedClaims } from '../remote/verify.ts';
 import type { Clock } from '../system/clock.ts';
 import { ClockHold } from './clock-hold.ts';
-import type { Incoming } from './inbox.ts';
 import type { Context, Part } from './part.ts';
 import { handlersOf, type VerbSubjects } from './verbs.ts';
 

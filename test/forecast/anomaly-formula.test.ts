@@ -78,6 +78,9 @@ describe('the score of a bucket', () => {
         [22.5, 8],
         [20.5, 0],
         [20, 0],
+        // On the edges.
+        [interval.high, 0],
+        [interval.low, 0],
       ] as const) {
         const side = value < 20 ? 'below' : 'above';
         const edge = (value < 20 ? 20 - interval.low : interval.high - 20) * Math.sqrt(1 + age);

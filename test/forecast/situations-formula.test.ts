@@ -59,6 +59,21 @@ describe('a situation', () => {
     expect(situations.at(0, 199, MEDIUM, 0)).toBe(situations.atLead(0, MEDIUM, 0));
   });
 
+  it('has factor and least width of each knot at the lead of the knot', () => {
+    const situations = make();
+    for (let step = 0; step < 30; step++) {
+      for (const [knot, lead] of [1, 2, 4].entries())
+        if (step >= lead) situations.learn(knot, step - lead, MEDIUM, 1 + knot, (MISS * (1 + knot)) / 3, HIT);
+      situations.begin(step, -1, 1);
+    }
+    const factors = [1, 2, 4].map((lead, knot) => {
+      expect(situations.at(knot, 29, MEDIUM, 0)).toBeCloseTo(situations.atLead(lead - 1, MEDIUM, 0), 9);
+      expect(situations.leastAt(knot, 29, MEDIUM, 0)).toBeCloseTo(situations.least(lead - 1, MEDIUM, 0), 9);
+      return situations.at(knot, 29, MEDIUM, 0);
+    });
+    expect(new Set(factors).size, factors.join()).toBe(3);
+  });
+
   it('leaves the interval no narrower than a share of its usual error', () => {
     const situations = make(4);
     play(situations, new Array<number>(300).fill(HIGH), () => false);
