@@ -12,6 +12,7 @@ import type { HistoryBin, HistorySpan } from '../web/views.ts';
 
 type Past = Pick<StreamView, 'spec' | 'intervalMs'>;
 type Samples = Pick<Store, 'samples'>;
+type Slices = Pick<Store, 'samples' | 'sliceEnd'>;
 
 /** Aggregates samples to bins of equal length. */
 class Bins {
@@ -91,47 +92,30 @@ export function chartPast(store: Samples, view: Past, beforeMs: number, buckets:
   }));
 }
 
-/** Target time of a piece, ms. */
-const LONG_MS = 20;
-const SHORT_MS = 5;
-const FIRST_PIECE_MS = 600_000;
-
-export interface PiecePace {
-  readonly monotonic: () => number;
-  /** Resolves when the thread has had time for other work. */
-  readonly pause: () => Promise<void>;
-}
-
 /**
- * Reads a span in pieces, so that the thread can make forecasts in between. The table is ordered by time, so a piece reads the
- * samples of all streams within it: after a slow read the next piece is shorter.
+ * Reads a span in pieces, so that the thread can make forecasts in between.
+ * @param pause resolves when the thread has had time for other work
  */
 export async function* inPieces<T>(
   { fromMs, toMs }: { readonly fromMs: number; readonly toMs: number },
-  intervalMs: number,
+  store: Pick<Store, 'sliceEnd'>,
   read: (fromMs: number, toMs: number) => T,
-  { monotonic, pause }: PiecePace,
+  pause: () => Promise<void> | undefined,
 ): AsyncGenerator<T> {
-  let pieceMs = Math.max(FIRST_PIECE_MS, intervalMs);
   for (let atMs = fromMs; atMs < toMs; ) {
-    const untilMs = Math.min(toMs, atMs + pieceMs);
-    const begun = monotonic();
-    const result = read(atMs, untilMs);
-    const tookMs = monotonic() - begun;
-    if (tookMs < SHORT_MS) pieceMs *= 2;
-    else if (tookMs > LONG_MS) pieceMs = Math.max(1000, pieceMs / 2);
+    const untilMs = Math.min(toMs, store.sliceEnd(atMs));
+    yield read(atMs, untilMs);
     atMs = untilMs;
-    yield result;
     await pause();
   }
 }
 
 /** Reads the bins of a span. */
 export async function readHistory(
-  store: Samples,
+  store: Slices,
   view: Past,
   { fromMs, toMs, points }: HistorySpan,
-  pace: PiecePace,
+  pause: () => Promise<void>,
 ): Promise<{ binMs: number; bins: HistoryBin[] }> {
   const { spec, intervalMs } = view;
   if (intervalMs === null || !(toMs > fromMs)) return { binMs: 0, bins: [] };
@@ -142,6 +126,6 @@ export async function readHistory(
   const read = (atMs: number, untilMs: number): void => {
     for (const sample of store.samples(spec.name, atMs, untilMs)) bins.add(sample);
   };
-  for await (const _ of inPieces({ fromMs: startMs - intervalMs, toMs: endMs }, intervalMs, read, pace));
+  for await (const _ of inPieces({ fromMs: startMs - intervalMs, toMs: endMs }, store, read, pause));
   return { binMs, bins: bins.result(Math.min(endMs, Math.ceil(toMs / binMs) * binMs)) };
 }

@@ -210,7 +210,7 @@ async function history(
   return {
     firstMs,
     anomalies,
-    ...(await readHistory(store, view, span, { monotonic: clock.monotonic, pause })),
+    ...(await readHistory(store, view, span, pause)),
   };
 }
 

@@ -28,7 +28,7 @@ export interface ReplaySource {
   readonly engine: Pick<ForecastEngine, 'streams'> & Pick<Engine, 'tables'>;
   /** Null: only the naive forecasters. */
   readonly model: Model | null;
-  readonly store: Pick<Store, 'samples'>;
+  readonly store: Pick<Store, 'samples' | 'sliceEnd'>;
 }
 
 export interface ReplayRequest {
@@ -97,7 +97,7 @@ const specOf = ({ spec, intervalMs }: StreamView): StreamSpec => ({ ...spec, int
 
 async function play(
   engine: Engine,
-  store: Pick<Store, 'samples'>,
+  store: Pick<Store, 'samples' | 'sliceEnd'>,
   streams: readonly StreamView[],
   span: { readonly fromMs: number; readonly toMs: number },
   { monotonic, sleep }: ReplayPace,
@@ -117,9 +117,8 @@ async function play(
         Array.from(store.samples(name, fromMs, toMs), (sample) => ({ ...sample, stream: name })),
       )
       .sort((a, b) => a.timeMs - b.timeMs);
-  const intervalMs = streams[0]?.intervalMs ?? 1;
   let pushes = 0;
-  for await (const samples of inPieces(span, intervalMs, read, { monotonic, pause })) {
+  for await (const samples of inPieces(span, store, read, pause)) {
     for (const { stream, timeMs, value } of samples) {
       engine.push({ stream, timeMs, value, arrivalMs: Number.NaN });
       if (++pushes % PUSHES_PER_TICK > 0) continue;

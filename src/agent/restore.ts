@@ -9,14 +9,17 @@ import { FUTURE_MS } from '../series/admission.ts';
 import { isLive } from '../series/buckets.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { Store, StoredSample } from '../store/store-contract.ts';
+import { inPieces } from './history.ts';
 import type { KnownStream } from './known-streams.ts';
 import { markStored } from './marking.ts';
 
 /** The store, with one scan over the samples of all streams in order of time. */
-export interface ReplayStore extends Pick<Store, 'loadSnapshot' | 'samples' | 'mark'> {
+export interface ReplayStore extends Pick<Store, 'loadSnapshot' | 'samples' | 'mark' | 'sliceEnd'> {
   /** @param streams only theirs */
-  since(fromMs: number, streams?: readonly string[]): Iterable<StoredSample & { readonly stream: string }>;
+  since(fromMs: number, streams: readonly string[], toMs: number): Iterable<NamedSample>;
 }
+
+type NamedSample = StoredSample & { readonly stream: string };
 
 export interface RestoredStream {
   readonly name: string;
@@ -73,17 +76,18 @@ export async function restoreStreams(
   };
   const pace: TickPace = { only: new Set(byName.keys()), breathe };
   let pushes = 0;
-  for (const { stream, timeMs, value } of samplesOf(store, restored)) {
-    const target = byName.get(stream);
-    if (target === undefined || timeMs < target.fromMs || timeMs > target.toMs) continue;
-    // Without an arrival time: a saved state knows the delay. Where there is none, a recent reading shows that the stream is live, so
-    // that it is forecast by the clock although it is silent.
-    const isNews = target.state !== 'saved' && isLive(nowMs - timeMs, target.intervalMs);
-    engine.push({ stream, timeMs, value, arrivalMs: isNews ? timeMs : Number.NaN });
-    target.replayed++;
-    if (++pushes % PUSHES_PER_BREATH === 0) await breathe();
-    if (pushes % PUSHES_PER_TICK === 0) await tick(engine, store, pace);
-  }
+  for await (const samples of samplesOf(store, restored, breathe))
+    for (const { stream, timeMs, value } of samples) {
+      const target = byName.get(stream);
+      if (target === undefined || timeMs < target.fromMs || timeMs > target.toMs) continue;
+      // Without an arrival time: a saved state knows the delay. Where there is none, a recent reading shows that the stream is live, so
+      // that it is forecast by the clock although it is silent.
+      const isNews = target.state !== 'saved' && isLive(nowMs - timeMs, target.intervalMs);
+      engine.push({ stream, timeMs, value, arrivalMs: isNews ? timeMs : Number.NaN });
+      target.replayed++;
+      if (++pushes % PUSHES_PER_BREATH === 0) await breathe();
+      if (pushes % PUSHES_PER_TICK === 0) await tick(engine, store, pace);
+    }
   if (pushes % PUSHES_PER_TICK > 0) await tick(engine, store, pace);
   return restored;
 }
@@ -134,17 +138,13 @@ function rebuildFrom(store: Pick<Store, 'samples'>, spec: StreamSpec, newestMs: 
 const earliestOf = (streams: readonly Started[]): number =>
   streams.reduce((earliest, { fromMs }) => Math.min(earliest, fromMs), Number.POSITIVE_INFINITY);
 
-/** One scan for many streams; for a single stream, only its own rows. */
-function* samplesOf(
+/** One scan for many streams, in pieces, because there may be few samples of these among many of others. */
+function samplesOf(
   store: ReplayStore,
   streams: readonly Started[],
-): Iterable<StoredSample & { readonly stream: string }> {
-  const [first, second] = streams.filter((stream) => Number.isFinite(stream.fromMs));
-  if (first === undefined) return;
-  if (second !== undefined)
-    yield* store.since(
-      earliestOf(streams),
-      streams.map(({ name }) => name),
-    );
-  else for (const sample of store.samples(first.name, first.fromMs)) yield { ...sample, stream: first.name };
+  breathe: () => Promise<void> | undefined,
+): AsyncIterable<Iterable<NamedSample>> {
+  const names = streams.filter((stream) => Number.isFinite(stream.fromMs)).map(({ name }) => name);
+  const span = { fromMs: earliestOf(streams), toMs: Number.POSITIVE_INFINITY };
+  return inPieces(span, store, (fromMs, toMs) => store.since(fromMs, names, toMs), breathe);
 }

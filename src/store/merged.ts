@@ -47,17 +47,18 @@ export function samplesOf(
 }
 
 /**
- * Samples of all streams, ascending by time.
+ * Samples of all streams, ascending by time; `fromMs` inclusive, `toMs` exclusive.
  * @param only the streams wanted, with their ids in the database; null for one without
  */
 export function samplesSince(
   { waiting, db, failed }: MergeParts,
   fromMs: number,
   only?: ReadonlyMap<string, number | null>,
+  toMs = Number.POSITIVE_INFINITY,
 ): Generator<NamedSample> {
   const rows: NamedSample[] = [];
   waiting.forEach((row, timeMs, value, mark) => {
-    if (timeMs < fromMs) return;
+    if (timeMs < fromMs || timeMs >= toMs) return;
     const stream = waiting.nameOf(row);
     if (only === undefined || only.has(stream)) rows.push({ stream, timeMs, value, mark });
   });
@@ -70,7 +71,7 @@ export function samplesSince(
   }
   return marked(
     mergeByTime(
-      db === null ? [] : eachSample(db, fromMs, only && idsOf(only)),
+      db === null ? [] : eachSample(db, fromMs, only && idsOf(only), toMs),
       rows,
       (s) => s.stream,
       failed,

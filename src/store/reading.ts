@@ -32,15 +32,33 @@ export function* eachSampleOf(
   }
 }
 
+/** Rows of a slice: read or deleted in about 50 ms on a small board. */
+export const SLICE_ROWS = 20_000;
+
+/** End of a slice of the rows of all streams that begins at `fromMs`, exclusive; infinity if fewer rows remain. */
+export function sliceEnd(db: Database, fromMs: number, rows = SLICE_ROWS): number {
+  const from = bounded(fromMs);
+  const time = db
+    .prepare('SELECT time FROM sample WHERE time >= ? ORDER BY time LIMIT 1 OFFSET ?')
+    .pluck()
+    .get(from, rows) as number | undefined;
+  return time === undefined ? Number.POSITIVE_INFINITY : Math.max(time, from + 1);
+}
+
 /**
- * Samples of all streams, sorted by time and then in a fixed order of streams.
+ * Samples of all streams, sorted by time and then in a fixed order of streams; `toMs` exclusive.
  * @param only ids of the streams wanted
  */
-export function* eachSample(db: Database, fromMs: number, only?: readonly number[]): Generator<NamedSample> {
+export function* eachSample(
+  db: Database,
+  fromMs: number,
+  only?: readonly number[],
+  toMs = Number.POSITIVE_INFINITY,
+): Generator<NamedSample> {
   const wanted = only === undefined ? '' : 'AND s.stream IN (SELECT value FROM json_each(?))';
   const page = db.prepare(
     `SELECT s.time AS timeMs, s.stream AS id, s.value, s.mark FROM sample s
-     WHERE (s.time, s.stream) > (?, ?) ${wanted} ORDER BY s.time, s.stream LIMIT ?`,
+     WHERE (s.time, s.stream) > (?, ?) AND s.time < ? ${wanted} ORDER BY s.time, s.stream LIMIT ?`,
   );
   const ids = only === undefined ? [] : [JSON.stringify(only)];
   const names = new Map(
@@ -52,7 +70,7 @@ export function* eachSample(db: Database, fromMs: number, only?: readonly number
   let time = bounded(fromMs) - 1;
   let last = Number.MAX_SAFE_INTEGER;
   for (;;) {
-    const rows = page.all(time, last, ...ids, PAGE_ROWS) as (StoredSample & { id: number })[];
+    const rows = page.all(time, last, bounded(toMs), ...ids, PAGE_ROWS) as (StoredSample & { id: number })[];
     for (const { id, timeMs, value, mark } of rows) {
       const stream = names.get(id);
       // Skip rows of forgotten streams that are not yet trimmed.

@@ -18,7 +18,7 @@ import type { Database } from './database.ts';
 import { DatabaseConnection, type StoreFault } from './database-connection.ts';
 import type { MarkSpan } from './marks.ts';
 import { type MergeParts, samplesOf, samplesSince, timesBackwards } from './merged.ts';
-import type { NamedSample, SampleTime } from './reading.ts';
+import { type NamedSample, type SampleTime, sliceEnd } from './reading.ts';
 import { RejectCounts } from './reject-counts.ts';
 import { readReplayFrom, readSnapshot, snapshotWriter } from './snapshots.ts';
 import type { Store, StoredSample } from './store-contract.ts';
@@ -214,10 +214,14 @@ export class SqliteStore implements Store {
     yield* samplesOf(this.mergeParts, stream, id, fromMs, toMs);
   }
 
-  /** Samples of all streams, or of some, from `fromMs` on, ascending by time: for the replay at start. */
-  *since(fromMs: number, streams?: readonly string[]): Generator<NamedSample> {
+  /** Samples of all streams, or of some, ascending by time: for the replay at start. `toMs` exclusive. */
+  *since(fromMs: number, streams?: readonly string[], toMs?: number): Generator<NamedSample> {
     const only = streams && new Map(streams.map((name) => [name, this.idOf(name)]));
-    yield* samplesSince(this.mergeParts, fromMs, only);
+    yield* samplesSince(this.mergeParts, fromMs, only, toMs);
+  }
+
+  sliceEnd(fromMs: number): number {
+    return this.connection.read((db) => sliceEnd(db, fromMs)) ?? Number.POSITIVE_INFINITY;
   }
 
   /** Times of the samples of all streams, newest first, one page at a time; a time may occur twice. */

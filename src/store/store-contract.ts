@@ -25,6 +25,11 @@ export interface Store {
   flush(done?: (safe: boolean) => void): boolean;
   /** Ascending by time; `fromMs` inclusive, `toMs` exclusive. */
   samples(stream: string, fromMs: number, toMs?: number): Iterable<StoredSample>;
+  /**
+   * End of a slice of time that begins at `fromMs`, with so few rows of all streams that reading it blocks for milliseconds only;
+   * infinity for the last slice. A query for one stream reads the rows of all streams in its span.
+   */
+  sliceEnd(fromMs: number): number;
   saveSnapshots(snapshots: readonly StreamSnapshot[]): boolean;
   loadSnapshot(stream: string): StreamSnapshot | null;
   /** Makes all data of a stream inaccessible. Returns false, without any change, while the disk cannot be written. */

@@ -1,6 +1,7 @@
 /** Keeps the database within its maximum age and size, in slices short enough for the main thread. */
 import { trimAnomalies } from './anomalies.ts';
 import type { Database } from './database.ts';
+import { SLICE_ROWS, sliceEnd } from './reading.ts';
 import { trimRejects } from './reject-counts.ts';
 
 export interface Limits {
@@ -10,8 +11,6 @@ export interface Limits {
   readonly maxBytes: number;
 }
 
-/** Most rows deleted or scanned in one slice: about 50 ms on a small board. */
-const SLICE_ROWS = 20_000;
 /** Measured size of a row, including its share of the tree. */
 const ROW_BYTES = 27;
 
@@ -75,15 +74,6 @@ export function usedBytes(db: Database): number {
   const pages = db.pragma('page_count', { simple: true }) as number;
   const free = db.pragma('freelist_count', { simple: true }) as number;
   return (pages - free) * (db.pragma('page_size', { simple: true }) as number);
-}
-
-/** Time of the last row of a slice that starts at `fromMs`; infinity if fewer rows remain. */
-function sliceEnd(db: Database, fromMs: number, rows = SLICE_ROWS): number {
-  const time = db
-    .prepare('SELECT time FROM sample WHERE time >= ? ORDER BY time LIMIT 1 OFFSET ?')
-    .pluck()
-    .get(safeInteger(fromMs), rows) as number | undefined;
-  return time ?? Number.POSITIVE_INFINITY;
 }
 
 function deleteBefore(db: Database, beforeMs: number): number {

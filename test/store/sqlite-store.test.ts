@@ -53,6 +53,26 @@ function crashed(dir: string): string {
 }
 
 describe('SqliteStore', () => {
+  it('divides its rows into slices of limited size, also where many rows have one time', () => {
+    const { store } = open(temp());
+    for (let second = 0; second < 600; second++)
+      for (let stream = 0; stream < 100; stream++) store.append(sample(`s${stream}`, second));
+    for (let stream = 0; stream < 25_000; stream++) store.append(sample(`t${stream}`, 700));
+    store.append(sample('s0', 800));
+    store.settle();
+    const slices: number[] = [];
+    const rare: number[] = [];
+    for (let atMs = 0; Number.isFinite(atMs); ) {
+      const endMs = store.sliceEnd(atMs);
+      slices.push([...store.since(atMs, undefined, endMs)].length);
+      rare.push(...[...store.since(atMs, ['s0'], endMs)].map(({ value }) => value));
+      atMs = endMs;
+    }
+    expect(slices).toEqual([20_000, 20_000, 20_000, 25_000, 1]);
+    expect(rare).toEqual([...store.samples('s0', 0)].map(({ value }) => value));
+    store.close();
+  });
+
   it('keeps the last flushed value after a crash', () => {
     const dir = temp();
     const { store } = open(dir);

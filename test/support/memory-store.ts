@@ -43,6 +43,10 @@ export class MemoryStore implements Store {
     yield* rows.filter((r) => r.timeMs >= fromMs && r.timeMs < toMs).sort((a, b) => a.timeMs - b.timeMs);
   }
 
+  sliceEnd(): number {
+    return Number.POSITIVE_INFINITY;
+  }
+
   saveSnapshots(snapshots: readonly StreamSnapshot[]): boolean {
     if (this.broken) return false;
     for (const s of snapshots) this.#snapshots.set(s.stream, { ...s, bytes: s.bytes.slice() });

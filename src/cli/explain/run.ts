@@ -236,6 +236,8 @@ function replayStore(store: Inspection, streams: readonly KnownStream[], saved: 
     },
     samples: (stream, fromMs) => store.samples(stream, fromMs),
     mark: () => {},
+    // Nothing else runs meanwhile.
+    sliceEnd: () => Number.POSITIVE_INFINITY,
     since: (fromMs) =>
       streams
         .flatMap(({ spec: { name: stream } }) =>
